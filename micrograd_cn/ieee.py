@@ -1,0 +1,154 @@
+"""The float functions behind the table: those of `math`, with IEEE 754's answers where `math` would raise.
+
+Each is total (any floats in, a float out, no exception) and accurate over its whole domain.
+"""
+
+import math
+import operator
+from collections.abc import Callable
+from math import inf, nan
+
+SQRT_HALF = math.sqrt(0.5)
+INV_SQRT_2PI = 1.0 / math.sqrt(2.0 * math.pi)
+TWO_INV_SQRT_PI = 2.0 / math.sqrt(math.pi)
+
+
+def _total(f: Callable[[float], float]) -> Callable[[float], float]:
+    """Let `f` give nan outside its domain, and inf where it overflows upwards."""
+
+    def forward(x: float) -> float:
+        try:
+            return f(x)
+        except ValueError:
+            return nan
+        except OverflowError:
+            return inf
+
+    return forward
+
+
+exp, expm1, sqrt, cosh = _total(math.exp), _total(math.expm1), _total(math.sqrt), _total(math.cosh)
+sin, cos, tan, asin, acos = map(_total, (math.sin, math.cos, math.tan, math.asin, math.acos))
+
+
+def log(x: float) -> float:
+    """Return the natural logarithm: -inf at 0, nan below."""
+    return math.log(x) if x > 0.0 else -inf if x == 0.0 else nan
+
+
+def log1p(x: float) -> float:
+    """Return log(1 + x): -inf at -1, nan below."""
+    return math.log1p(x) if x > -1.0 else -inf if x == -1.0 else nan
+
+
+def sinh(x: float) -> float:
+    """Return the hyperbolic sine; it overflows to both sides."""
+    try:
+        return math.sinh(x)
+    except OverflowError:
+        return math.copysign(inf, x)
+
+
+def sech(x: float) -> float:
+    """Return 1/cosh(x), by the exponential that cannot overflow."""
+    e = math.exp(-math.fabs(x))
+    return 2.0 * e / (1.0 + e * e)
+
+
+def div(a: float, b: float) -> float:
+    """Return a/b: a signed infinity where b alone is 0, nan where both are."""
+    try:
+        return a / b
+    except ZeroDivisionError:
+        return nan if a == 0.0 or a != a else math.copysign(inf, a) * math.copysign(1.0, b)
+
+
+def pow(a: float, b: float) -> float:  # noqa: A001 -- the field's name
+    """Return a**b: nan for a root of a negative number, a signed infinity for 0 to a negative power."""
+    try:
+        return math.pow(a, b)
+    except (OverflowError, ValueError):
+        whole = b.is_integer()
+        if a < 0.0 and not whole:
+            return nan
+        return math.copysign(inf, a) if whole and math.fmod(b, 2.0) else inf
+
+
+def sigmoid(x: float) -> float:
+    """Return 1/(1 + exp(-x)), by the exponential that cannot overflow."""
+    if x >= 0.0:
+        return 1.0 / (1.0 + math.exp(-x))
+    e = math.exp(x)
+    return e / (1.0 + e)
+
+
+def silu(x: float) -> float:
+    """Return x*sigmoid(x); below -700 the sigmoid is almost exp(x), soon subnormal, and is multiplied in two halves."""
+    if x < -700.0:
+        half = math.exp(0.5 * x)
+        return x * half * half
+    return x * sigmoid(x)
+
+
+def softplus(x: float) -> float:
+    """Return log(1 + exp(x)), by the exponential that cannot overflow."""
+    return (x if x > 0.0 else 0.0) + math.log1p(math.exp(-math.fabs(x)))
+
+
+def gelu(x: float) -> float:
+    """Return x times the normal distribution function, by erfc, which is accurate in the lower tail."""
+    return 0.5 * x * math.erfc(-SQRT_HALF * x)
+
+
+def relu(x: float) -> float:
+    """Return the larger of x and 0; nan stays nan."""
+    return 0.0 if x < 0.0 else x
+
+
+def leaky_relu(x: float, slope: float) -> float:
+    """Return x above 0, slope*x elsewhere."""
+    return x if x > 0.0 else slope * x
+
+
+def elu(x: float, alpha: float) -> float:
+    """Return x above 0, alpha*(exp(x) - 1) elsewhere."""
+    return x if x > 0.0 else alpha * math.expm1(x)
+
+
+def maximum(a: float, b: float) -> float:
+    """Return the larger; nan if either is."""
+    return b if a < b or b != b else a
+
+
+def minimum(a: float, b: float) -> float:
+    """Return the smaller; nan if either is."""
+    return b if b < a or b != b else a
+
+
+def sum(*xs: float) -> float:  # noqa: A001 -- the field's name
+    """Return the correctly rounded sum, on which the order of the terms has no influence."""
+    try:
+        return math.fsum(xs)
+    except (OverflowError, ValueError):  # a partial sum overflows, or inf - inf: as adding one by one would
+        total = 0.0
+        for x in xs:
+            total += x
+        return total
+
+
+def dot(*operands: float) -> float:
+    """Return the sum of x_i * y_i, plus a bias if the number of operands is odd: x_1..x_n, y_1..y_n, bias."""
+    n = len(operands) // 2
+    return sum(*map(operator.mul, operands[:n], operands[n : 2 * n]), *operands[2 * n :])
+
+
+def logsumexp(*xs: float) -> float:
+    """Return log(sum of exp(x_i)); the largest is taken out, the others are small beside it."""
+    if any(map(math.isnan, xs)):
+        return nan
+    peak = max(xs)
+    if math.isinf(peak):
+        return peak
+    others = list(xs)
+    others.remove(peak)
+    return peak + math.log1p(math.fsum([math.exp(x - peak) for x in others]))

@@ -1,0 +1,184 @@
+"""What a row of the operation table is, and how one is added."""
+
+from __future__ import annotations
+
+import inspect
+import numbers
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any
+
+Partial = Callable[..., Any]
+Interval = tuple[float, float]
+
+REAL: Interval = (-inf, inf)
+POSITIVE: Interval = (0.0, inf)
+
+
+def number(x: object) -> float:
+    """Return the real number `x` as a float.
+
+    Raises:
+        TypeError: `x` is text, complex, a sequence, None, or anything else that is not one real number.
+
+    >>> number(3)
+    3.0
+    """
+    if type(x) is float or type(x) is int:
+        return float(x)
+    if isinstance(x, (str, bytes, bytearray)):
+        raise TypeError(f"expected a real number, got the {type(x).__name__} {x!r}; convert it with float() first")
+    if isinstance(x, numbers.Complex) and not isinstance(x, numbers.Real):
+        raise TypeError(f"expected a real number, got the complex {x!r}; use its .real or .imag")
+    if not hasattr(x, "__float__"):
+        raise TypeError(f"expected a real number, got {type(x).__name__}")
+    if getattr(x, "shape", ()) or (hasattr(x, "__len__") and not hasattr(x, "shape")):
+        raise TypeError(f"expected one real number, got the sequence {type(x).__name__}; use one element at a time")
+    return float(x)  # type: ignore[arg-type]  # __float__ was checked above
+
+
+@dataclass(frozen=True, eq=False)
+class Op:
+    """One operation; call it with numbers for a float, or with `Value`s to record a node.
+
+    Args:
+        name: an identifier, unique in the table.
+        forward: floats to float; must not raise on any float.
+        partials: one function a operand, `(y, *operands) -> dy/doperand`, where `y` is the result; written with the
+            table's operations. An n-ary operation has one function instead, which returns all of them as a tuple.
+        doc: what it computes, for help().
+        symbol: how a drawing names it; the name where it is empty.
+        notation: the operands' texts to the text of a Python call.
+        signature: call arguments to the flat tuple of operands, where these differ (defaults, sequences).
+        domain: the open interval of each operand on which the operation is smooth (one for all if n-ary).
+        kink: a function of the operands, zero exactly at kinks, poles and jumps inside the domain.
+        convention: the derivative chosen at a kink, in words.
+        rounding: `(y, *operands) -> (value, *slots)`: how much the formula may add to a relative error of 1e-15, in
+            units of it, for the value and for each partial; absent where it adds nothing.
+
+    Raises:
+        TypeError: the name, `forward` or `partials` has the wrong type.
+        ValueError: the name is not an identifier, or `domain` does not match `partials`.
+
+    >>> cube = Op("cube", lambda x: x * x * x, (lambda y, x: 3.0 * x * x,))
+    >>> cube(2)
+    8.0
+    """
+
+    name: str
+    forward: Callable[..., float]
+    partials: tuple[Partial, ...] | Partial
+    doc: str = ""
+    symbol: str = ""
+    notation: Callable[..., str] | None = None
+    signature: Callable[..., tuple[Any, ...]] | None = None
+    domain: tuple[Interval, ...] = ()
+    kink: Callable[..., float] | None = None
+    convention: str = ""
+    rounding: Callable[..., tuple[float, ...]] | None = None
+    arity: int | None = field(init=False)
+    local: Callable[..., tuple[Any, ...]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise TypeError(f"an operation's name must be a str, got {self.name!r}")
+        if not self.name.isidentifier():
+            raise ValueError(f"an operation's name must be an identifier, got {self.name!r}")
+        if not callable(self.forward):
+            raise TypeError(f"{self.name}: forward must be a function, got {self.forward!r}")
+        rows = self.partials if isinstance(self.partials, tuple) else (self.partials,)
+        if not rows or not all(callable(partial) for partial in rows):
+            raise TypeError(f"{self.name}: partials must be a tuple of functions or one function, got {rows!r}")
+        if self.domain and len(self.domain) != len(rows):
+            raise ValueError(f"{self.name}: {len(rows)} partials but {len(self.domain)} domain intervals")
+        object.__setattr__(self, "arity", len(rows) if rows is self.partials else None)
+        object.__setattr__(self, "local", _together(rows) if rows is self.partials else self.partials)
+        object.__setattr__(self, "__doc__", self.doc or type(self).__doc__)
+        object.__setattr__(self, "symbol", self.symbol or self.name)
+        object.__setattr__(self, "domain", self.domain or (REAL,) * len(rows))
+
+    @property
+    def unary(self) -> bool:
+        """Return whether it can be called with one number, as an activation function is.
+
+        >>> from micrograd_cn import add, dot, elu, tanh
+        >>> tanh.unary, elu.unary, add.unary, dot.unary
+        (True, True, False, False)
+        """
+        if self.arity is None or self.signature is None:
+            return self.arity == 1
+        parameters = inspect.signature(self.signature).parameters.values()
+        return [p.default is p.empty for p in parameters].count(True) == 1
+
+    def text(self, *operands: str) -> str:
+        """Return the operation applied to the operands' texts, as Python writes it.
+
+        >>> from micrograd_cn import div, tanh
+        >>> div.text("a", "b"), tanh.text("x")
+        ('a / b', 'tanh(x)')
+        """
+        return self.notation(*operands) if self.notation else f"{self.name}({', '.join(operands)})"
+
+    def some(self, y: Any, operands: Sequence[Any], needed: Sequence[bool]) -> tuple[Any, ...]:
+        """Return the local derivatives, 0.0 in the slots where `needed` is false.
+
+        >>> from micrograd_cn import mul
+        >>> mul.some(6.0, (2.0, 3.0), [True, False])
+        (3.0, 0.0)
+        """
+        if isinstance(self.partials, tuple):
+            return tuple([p(y, *operands) if need else 0.0 for p, need in zip(self.partials, needed, strict=True)])
+        return tuple([p if need else 0.0 for p, need in zip(self.partials(y, *operands), needed, strict=True)])
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """Return the result: a float of numbers, a recorded `Value` if there is one among the arguments."""
+        operands = self.signature(*args, **options) if self.signature else args
+        for x in operands:
+            if type(x) is not float:
+                break
+        else:
+            return self.forward(*operands)
+        if self.arity is not None and len(operands) != self.arity:
+            raise TypeError(f"{self.name}() takes {self.arity} operands, got {len(operands)}")
+        for x in operands:
+            if hasattr(x, "_record"):  # a Value; numbers beside it become constants of its graph
+                return x._record(self, operands)
+        return self.forward(*map(number, operands))
+
+    def __repr__(self) -> str:
+        return f"<operation {self.name}>"
+
+
+def _together(partials: tuple[Partial, ...]) -> Callable[..., tuple[Any, ...]]:
+    """Return one function for all partials, so that the engine's hot path makes one call."""
+    if len(partials) == 1:
+        (only,) = partials
+        return lambda y, x: (only(y, x),)
+    if len(partials) == 2:
+        first, second = partials
+        return lambda y, a, b: (first(y, a, b), second(y, a, b))
+    return lambda y, *operands: tuple([partial(y, *operands) for partial in partials])
+
+
+OPS: dict[str, Op] = {}
+
+
+def define(op: Op) -> Op:
+    """Add a row to the table and return it.
+
+    Raises:
+        TypeError: `op` is not an `Op`.
+        ValueError: the name is taken.
+
+    >>> from micrograd_cn import tanh
+    >>> define(tanh)
+    Traceback (most recent call last):
+    ValueError: the operation 'tanh' is already defined
+    """
+    if not isinstance(op, Op):
+        raise TypeError(f"define() takes an Op, got {type(op).__name__}")
+    if op.name in OPS:
+        raise ValueError(f"the operation {op.name!r} is already defined")
+    OPS[op.name] = op
+    return op

@@ -1,0 +1,352 @@
+"""The operation table: every scalar operation, defined once.
+
+A row holds all that is known about an operation. Its partial derivatives are written with the table's own operations:
+given floats they return floats, given `Value`s they return `Value`s, so one definition serves evaluation, backward and
+derivatives of any order. No operation raises on a number: results are those of IEEE 754, as in PyTorch's float64.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from math import fabs, inf
+from typing import Any
+
+from . import ieee
+from .ieee import INV_SQRT_2PI, SQRT_HALF, TWO_INV_SQRT_PI
+from .operation import OPS, POSITIVE, REAL, Op, define, number
+
+# Formulas that need more than a line. Where a convention needs a choice, it is made with `where`, so that a recorded
+# derivative makes it again for other data; an operand that is a float is a constant, for which it is made once.
+
+
+def _pow_da(y: Any, a: Any, b: Any) -> Any:
+    if isinstance(b, float):
+        return 0.0 if b == 0.0 else 1.0 if b == 1.0 else b * pow(a, b - 1.0)
+    return b * pow(where(where(a, 1.0, b), a, 1.0), b - 1.0)  # the base is 1 where a = b = 0, so that 0 * 0**-1 is 0
+
+
+def _pow_db(y: Any, a: Any, b: Any) -> Any:
+    return y * log(where(where(a, 1.0, less(b, 0.0)), a, 1.0))  # log(1) where a = 0 <= b, so that 0**b * log(0) is 0
+
+
+def _radius(y: Any, x: Any) -> Any:
+    r = hypot(y, x)
+    return where(r, r, 1.0)
+
+
+def _below_zero(x: Any) -> Any:
+    return where(less_equal(x, 0.0), x, 0.0)
+
+
+def _dot_partials(y: Any, *operands: Any) -> tuple[Any, ...]:
+    n = len(operands) // 2
+    return operands[n : 2 * n] + operands[:n] + (1.0,) * (len(operands) % 2)
+
+
+def _softmax(y: Any, *xs: Any) -> tuple[Any, ...]:
+    exps = [exp(x - y) for x in xs]
+    total = sum(exps)  # 1, but for the rounding of y
+    return tuple([div(e, total) for e in exps])
+
+
+# How far rounding carries, in units of 1e-15, where it does beyond a row's last bits.
+
+
+def _ratio(a: float, b: float) -> float:
+    return ieee.div(fabs(a), fabs(b)) if a else 0.0
+
+
+def _subnormal(x: float) -> float:
+    """Return the relative rounding error of an intermediate result `x` that may be subnormal."""
+    return _ratio(2.0**-1022, x)
+
+
+def _gelu_rounding(y: float, x: float) -> tuple[float, float]:
+    cdf, slope = 0.5 * math.erfc(-SQRT_HALF * x), x * INV_SQRT_2PI * ieee.exp(-0.5 * x * x)
+    lost = fabs(x) * _subnormal(y)
+    return x * x + lost, (1.0 + x * x) * _ratio(cdf + fabs(slope), cdf + slope) + lost
+
+
+def _silu_rounding(y: float, x: float) -> tuple[float, float]:
+    return 0.0, _ratio(ieee.sigmoid(x) + fabs(y), ieee.sigmoid(x) + y * ieee.sigmoid(-x))
+
+
+def _dot_rounding(y: float, *operands: float) -> tuple[float, ...]:
+    n = len(operands) // 2
+    products = [fabs(x * z) for x, z in zip(operands[:n], operands[n : 2 * n], strict=True)]
+    return (_ratio(ieee.sum(*products), y), *[0.0] * len(operands))
+
+
+def _logsumexp_rounding(y: float, *xs: float) -> tuple[float, ...]:
+    peak = max(xs)
+    shift = math.fsum(ieee.exp(x - y) * fabs(x - peak) for x in xs)
+    return (_ratio(fabs(peak) + shift, y), *[fabs(x - y) + shift + 1.0 for x in xs])
+
+
+# Notations and call signatures other than f(a, b).
+
+
+def _infix(symbol: str) -> Callable[[str, str], str]:
+    return lambda a, b: f"{a} {symbol} {b}"
+
+
+def _listed(name: str) -> Callable[..., str]:
+    return lambda *xs: f"{name}([{', '.join(xs)}])"
+
+
+def _dot_text(*operands: str) -> str:
+    n = len(operands) // 2
+    bias = "".join(f", {b}" for b in operands[2 * n :])
+    return f"dot([{', '.join(operands[:n])}], [{', '.join(operands[n : 2 * n])}]{bias})"
+
+
+def _dot_operands(xs: Iterable[Any], ys: Iterable[Any], bias: Any = None) -> tuple[Any, ...]:
+    xs, ys = tuple(xs), tuple(ys)
+    if len(xs) != len(ys):
+        raise ValueError(f"dot() needs two sequences of one length, got {len(xs)} and {len(ys)}")
+    return xs + ys if bias is None else (*xs, *ys, bias)
+
+
+def _some(name: str) -> Callable[[Iterable[Any]], tuple[Any, ...]]:
+    def operands(xs: Iterable[Any]) -> tuple[Any, ...]:
+        xs = tuple(xs)
+        if not xs:
+            raise ValueError(f"{name}() needs at least one operand, got none")
+        return xs
+
+    return operands
+
+
+# The table. `y` is the result; operands have the names of the docstrings.
+# fmt: off
+
+neg = define(Op(
+    "neg", lambda x: -x, (lambda y, x: -1.0,),
+    "Negation -x.\n\n>>> neg(2)\n-2.0", symbol="-", notation="-{}".format,
+))
+add = define(Op(
+    "add", lambda a, b: a + b, (lambda y, a, b: 1.0, lambda y, a, b: 1.0),
+    "Sum a + b.\n\n>>> add(1, 2)\n3.0", symbol="+", notation=_infix("+"),
+))
+sub = define(Op(
+    "sub", lambda a, b: a - b, (lambda y, a, b: 1.0, lambda y, a, b: -1.0),
+    "Difference a - b.\n\n>>> sub(1, 2)\n-1.0", symbol="-", notation=_infix("-"),
+))
+mul = define(Op(
+    "mul", lambda a, b: a * b, (lambda y, a, b: b, lambda y, a, b: a),
+    "Product a * b.\n\n>>> mul(3, 2)\n6.0", symbol="*", notation=_infix("*"),
+))
+div = define(Op(
+    "div", ieee.div, (lambda y, a, b: div(1.0, b), lambda y, a, b: -div(y, b)),
+    "Quotient a / b; 1/0 is inf, 0/0 is nan.\n\n>>> div(1, 0)\ninf", symbol="/", notation=_infix("/"),
+    kink=lambda a, b: b, rounding=lambda y, a, b: (0.0, 0.0, _subnormal(y)),
+))
+pow = define(Op(  # noqa: A001 -- the field's name
+    "pow", ieee.pow, (_pow_da, _pow_db),
+    "Power a ** b, never complex.\n\n>>> pow(2, 10), pow(-8, 1 / 3)\n(1024.0, nan)", symbol="**", notation=_infix("**"),
+    domain=(POSITIVE, REAL), rounding=lambda y, a, b: (0.0, fabs(b * ieee.log(a)), 0.0),
+    convention="d/dx x^0 = 0 at every x; d/dy 0^y = 0 for y >= 0",
+))
+abs = define(Op(  # noqa: A001 -- the field's name
+    "abs", math.fabs, (lambda y, x: step(x) - step(-x),),
+    "Absolute value |x|.\n\n>>> abs(-2)\n2.0", kink=lambda x: x, convention="abs'(0) = 0",
+))
+
+# Exponentials, logarithms and roots.
+
+exp = define(Op("exp", ieee.exp, (lambda y, x: y,), "e**x.\n\n>>> exp(0), exp(1000)\n(1.0, inf)"))
+expm1 = define(Op(
+    "expm1", ieee.expm1, (lambda y, x: exp(x),),
+    "e**x - 1, exact near 0.\n\n>>> expm1(1e-20)\n1e-20",
+))
+log = define(Op(
+    "log", ieee.log, (lambda y, x: div(1.0, x),),
+    "Natural logarithm.\n\n>>> log(1), log(0), log(-1)\n(0.0, -inf, nan)", domain=(POSITIVE,),
+))
+log1p = define(Op(
+    "log1p", ieee.log1p, (lambda y, x: div(1.0, 1.0 + x),),
+    "log(1 + x), exact near 0.\n\n>>> log1p(1e-20)\n1e-20", domain=((-1.0, inf),),
+))
+sqrt = define(Op(
+    "sqrt", ieee.sqrt, (lambda y, x: div(0.5, y),),
+    "Square root.\n\n>>> sqrt(9), sqrt(-1)\n(3.0, nan)", domain=(POSITIVE,), convention="sqrt'(0) = inf",
+))
+
+# Trigonometry. Angles are in radians.
+
+sin = define(Op("sin", ieee.sin, (lambda y, x: cos(x),), "Sine of x radians.\n\n>>> sin(0)\n0.0"))
+cos = define(Op("cos", ieee.cos, (lambda y, x: -sin(x),), "Cosine of x radians.\n\n>>> cos(0)\n1.0"))
+tan = define(Op(
+    "tan", ieee.tan, (lambda y, x: 1.0 + y * y,),
+    "Tangent of x radians.\n\n>>> tan(0)\n0.0", kink=ieee.cos,
+))
+asin = define(Op(
+    "asin", ieee.asin, (lambda y, x: div(1.0, sqrt((1.0 - x) * (1.0 + x))),),
+    "Arc sine, in radians.\n\n>>> asin(0), asin(2)\n(0.0, nan)", domain=((-1.0, 1.0),),
+))
+acos = define(Op(
+    "acos", ieee.acos, (lambda y, x: div(-1.0, sqrt((1.0 - x) * (1.0 + x))),),
+    "Arc cosine, in radians.\n\n>>> acos(1), acos(2)\n(0.0, nan)", domain=((-1.0, 1.0),),
+))
+atan = define(Op(
+    "atan", math.atan, (lambda y, x: div(div(1.0, hypot(1.0, x)), hypot(1.0, x)),),  # x * x would overflow
+    "Arc tangent, in radians.\n\n>>> atan(0)\n0.0",
+))
+atan2 = define(Op(
+    "atan2", math.atan2,
+    (lambda angle, y, x: div(div(x, _radius(y, x)), _radius(y, x)),
+     lambda angle, y, x: -div(div(y, _radius(y, x)), _radius(y, x))),
+    "Angle of the point (x, y), in radians; y comes first.\n\n>>> atan2(0, 1)\n0.0",
+    kink=lambda y, x: y if x <= 0.0 else 1.0, convention="both derivatives are 0 at the origin",
+    rounding=lambda angle, y, x: (0.0, *[_subnormal(_ratio(z, math.hypot(y, x))) for z in (x, y)]),
+))
+hypot = define(Op(
+    "hypot", math.hypot, (lambda r, x, y: div(x, r), lambda r, x, y: div(y, r)),
+    "Length of the vector (x, y), without overflow.\n\n>>> hypot(3, 4)\n5.0",
+    kink=math.hypot, convention="no derivative at the origin: nan",
+))
+sinh = define(Op("sinh", ieee.sinh, (lambda y, x: cosh(x),), "Hyperbolic sine.\n\n>>> sinh(0)\n0.0"))
+cosh = define(Op("cosh", ieee.cosh, (lambda y, x: sinh(x),), "Hyperbolic cosine.\n\n>>> cosh(0)\n1.0"))
+sech = define(Op(
+    "sech", ieee.sech, (lambda y, x: -tanh(x) * y,),
+    "Hyperbolic secant 1/cosh(x), without overflow.\n\n>>> sech(0), sech(1000)\n(1.0, 0.0)",
+))
+tanh = define(Op(
+    "tanh", math.tanh, (lambda y, x: sech(x) * sech(x),),  # 1 - y*y would be 0 long before it should
+    "Hyperbolic tangent.\n\n>>> tanh(0), tanh(1000)\n(0.0, 1.0)",
+))
+
+# Activation functions.
+
+sigmoid = define(Op(
+    "sigmoid", ieee.sigmoid, (lambda y, x: y * sigmoid(-x),),
+    "Logistic function 1 / (1 + e**-x).\n\n>>> sigmoid(0), sigmoid(-1000)\n(0.5, 0.0)",
+))
+relu = define(Op(
+    "relu", ieee.relu, (lambda y, x: 1.0 - less_equal(x, 0.0),),
+    "Rectified linear unit max(x, 0).\n\n>>> relu(-2), relu(3)\n(0.0, 3.0)",
+    kink=lambda x: x, convention="relu'(0) = 0",
+))
+leaky_relu = define(Op(
+    "leaky_relu", ieee.leaky_relu,
+    (lambda y, x, slope: where(less(0.0, x), 1.0, slope), lambda y, x, slope: _below_zero(x)),
+    "x above 0, negative_slope * x elsewhere.\n\n>>> leaky_relu(-2), leaky_relu(-2, 0.5)\n(-0.02, -1.0)",
+    signature=lambda x, negative_slope=0.01: (x, negative_slope),
+    kink=lambda x, slope: x, convention="leaky_relu'(0) = negative_slope",
+))
+elu = define(Op(
+    "elu", ieee.elu,
+    (lambda y, x, alpha: where(less_equal(x, 0.0), alpha * exp(_below_zero(x)), 1.0),
+     lambda y, x, alpha: expm1(_below_zero(x))),
+    "x above 0, alpha * (e**x - 1) elsewhere.\n\n>>> elu(2), elu(-1000)\n(2.0, -1.0)",
+    signature=lambda x, alpha=1.0: (x, alpha),
+    kink=lambda x, alpha: x, convention="elu'(0) = alpha",
+))
+softplus = define(Op(
+    "softplus", ieee.softplus, (lambda y, x: sigmoid(x),),
+    "log(1 + e**x).\n\n>>> softplus(1000), softplus(-1000)\n(1000.0, 0.0)",
+))
+gelu = define(Op(
+    "gelu", ieee.gelu, (lambda y, x: 0.5 * erfc(-SQRT_HALF * x) + x * (INV_SQRT_2PI * exp(-0.5 * x * x)),),
+    "x * Phi(x) with the normal distribution Phi, exact (Hendrycks & Gimpel 2016).\n\n>>> gelu(40)\n40.0",
+    rounding=_gelu_rounding,
+))
+silu = define(Op(
+    "silu", ieee.silu, (lambda y, x: sigmoid(x) + y * sigmoid(-x),),
+    "x * sigmoid(x), also called swish.\n\n>>> silu(0), silu(1000)\n(0.0, 1000.0)", rounding=_silu_rounding,
+))
+erf = define(Op(
+    "erf", math.erf, (lambda y, x: TWO_INV_SQRT_PI * exp(-x * x),),
+    "Error function.\n\n>>> erf(0), erf(10)\n(0.0, 1.0)", rounding=lambda y, x: (0.0, x * x),
+))
+erfc = define(Op(
+    "erfc", math.erfc, (lambda y, x: -TWO_INV_SQRT_PI * exp(-x * x),),
+    "1 - erf(x), without cancellation.\n\n>>> erfc(0), erfc(30)\n(1.0, 0.0)", rounding=lambda y, x: (0.0, x * x),
+))
+
+# Comparisons and choices. A condition holds where it is not 0.
+
+less = define(Op(
+    "less", lambda a, b: 1.0 if a < b else 0.0, (lambda y, a, b: 0.0, lambda y, a, b: 0.0),
+    "1 where a < b, else 0.\n\n>>> less(1, 2), less(2, 2)\n(1.0, 0.0)",
+    kink=lambda a, b: a - b, convention="derivative 0 everywhere",
+))
+less_equal = define(Op(
+    "less_equal", lambda a, b: 1.0 if a <= b else 0.0, (lambda y, a, b: 0.0, lambda y, a, b: 0.0),
+    "1 where a <= b, else 0.\n\n>>> less_equal(2, 2), less_equal(3, 2)\n(1.0, 0.0)",
+    kink=lambda a, b: a - b, convention="derivative 0 everywhere",
+))
+step = define(Op(
+    "step", lambda x: 1.0 if x > 0.0 else 0.0, (lambda y, x: 0.0,),
+    "Heaviside step: 1 where x > 0, else 0.\n\n>>> step(2), step(0)\n(1.0, 0.0)",
+    kink=lambda x: x, convention="derivative 0 everywhere",
+))
+where = define(Op(
+    "where", lambda condition, a, b: a if condition else b,
+    (lambda y, c, a, b: 0.0, lambda y, c, a, b: where(c, 1.0, 0.0), lambda y, c, a, b: where(c, 0.0, 1.0)),
+    "a where the condition is not 0, else b.\n\n>>> where(True, 1, 2), where(0.0, 1, 2)\n(1.0, 2.0)",
+    kink=lambda condition, a, b: condition, convention="derivative 0 in the condition",
+))
+maximum = define(Op(
+    "maximum", ieee.maximum,
+    (lambda y, a, b: 1.0 - 0.5 * (less(a, b) + less_equal(a, b)),
+     lambda y, a, b: 1.0 - 0.5 * (less(b, a) + less_equal(b, a))),
+    "The larger of two; nan if either is.\n\n>>> maximum(1, 2)\n2.0",
+    kink=lambda a, b: a - b, convention="at a tie each has derivative 0.5",
+))
+minimum = define(Op(
+    "minimum", ieee.minimum,
+    (lambda y, a, b: 1.0 - 0.5 * (less(b, a) + less_equal(b, a)),
+     lambda y, a, b: 1.0 - 0.5 * (less(a, b) + less_equal(a, b))),
+    "The smaller of two; nan if either is.\n\n>>> minimum(1, 2)\n1.0",
+    kink=lambda a, b: a - b, convention="at a tie each has derivative 0.5",
+))
+
+# n-ary operations: one node, however many operands.
+
+sum = define(Op(  # noqa: A001 -- the field's name
+    "sum", ieee.sum, lambda y, *xs: (1.0,) * len(xs),
+    "Sum of a sequence, correctly rounded.\n\n>>> sum([0.1] * 10)\n1.0",
+    notation=_listed("sum"), signature=lambda xs, start=None: tuple(xs) if start is None else (start, *xs),
+))
+dot = define(Op(
+    "dot", ieee.dot, _dot_partials,
+    "Sum of xs[i] * ys[i], plus a bias if there is one: a neuron.\n\n>>> dot([1, 2], [3, 4], 5)\n16.0",
+    notation=_dot_text, signature=_dot_operands, rounding=_dot_rounding,
+))
+logsumexp = define(Op(
+    "logsumexp", ieee.logsumexp, _softmax,
+    "log of the sum of e**x over a sequence, without overflow.\n\n>>> logsumexp([1000, 0])\n1000.0",
+    notation=_listed("logsumexp"), signature=_some("logsumexp"), rounding=_logsumexp_rounding,
+))
+# fmt: on
+
+
+def mean(xs: Iterable[Any]) -> Any:
+    """Return the arithmetic mean of a sequence.
+
+    Raises:
+        ValueError: `xs` is empty.
+
+    >>> mean([1, 2, 6])
+    3.0
+    """
+    xs = _some("mean")(xs)
+    return div(sum(xs), float(len(xs)))
+
+
+def softmax(xs: Iterable[Any]) -> list[Any]:
+    """Return exp(x_i) / sum_j exp(x_j) for each element of a sequence, without overflow.
+
+    Raises:
+        ValueError: `xs` is empty.
+
+    >>> softmax([1000, 1000])
+    [0.5, 0.5]
+    """
+    xs = [x if hasattr(x, "_record") else number(x) for x in _some("softmax")(xs)]
+    return list(_softmax(logsumexp(xs), *xs))
+
+
+__test__ = {op.name: op.doc for op in OPS.values()}  # the rows' own examples, for doctest
