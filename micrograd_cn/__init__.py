@@ -1,0 +1,125 @@
+"""A minimal scalar autograd engine: record a computation, run backpropagation through it, look at the gradient flow.
+
+>>> from micrograd_cn import Value, tanh
+>>> x = Value(0.5, "x")
+>>> y = tanh(2 * x)
+>>> y.backward()
+>>> f"{y:.4f} {x.grad:.4f}"
+'0.7616 0.8399'
+"""
+
+from .engine import Value, detect_anomaly, gradients, no_grad
+from .operation import OPS, Op, define
+from .ops import (
+    abs,
+    acos,
+    add,
+    asin,
+    atan,
+    atan2,
+    cos,
+    cosh,
+    div,
+    dot,
+    elu,
+    erf,
+    erfc,
+    exp,
+    expm1,
+    gelu,
+    hypot,
+    leaky_relu,
+    less,
+    less_equal,
+    log,
+    log1p,
+    logsumexp,
+    maximum,
+    mean,
+    minimum,
+    mul,
+    neg,
+    pow,
+    relu,
+    sech,
+    sigmoid,
+    silu,
+    sin,
+    sinh,
+    softmax,
+    softplus,
+    sqrt,
+    step,
+    sub,
+    sum,
+    tan,
+    tanh,
+    where,
+)
+
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    """Import what needs a third-party package only when it is asked for."""
+    if name == "draw_dot":
+        from .draw import draw_dot
+
+        return draw_dot
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+__all__ = [
+    "OPS",
+    "Op",
+    "Value",
+    "abs",
+    "acos",
+    "add",
+    "asin",
+    "atan",
+    "atan2",
+    "cos",
+    "cosh",
+    "define",
+    "detect_anomaly",
+    "div",
+    "dot",
+    "draw_dot",
+    "elu",
+    "erf",
+    "erfc",
+    "exp",
+    "expm1",
+    "gelu",
+    "gradients",
+    "hypot",
+    "leaky_relu",
+    "less",
+    "less_equal",
+    "log",
+    "log1p",
+    "logsumexp",
+    "maximum",
+    "mean",
+    "minimum",
+    "mul",
+    "neg",
+    "no_grad",
+    "pow",
+    "relu",
+    "sech",
+    "sigmoid",
+    "silu",
+    "sin",
+    "sinh",
+    "softmax",
+    "softplus",
+    "sqrt",
+    "step",
+    "sub",
+    "sum",
+    "tan",
+    "tanh",
+    "where",
+]

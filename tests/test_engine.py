@@ -1,0 +1,645 @@
+"""The engine: recording, backward, gradients of gradients, modes, and what it refuses."""
+
+import asyncio
+import copy
+import gc
+import math
+import pickle
+import random
+import threading
+import tracemalloc
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+import micrograd_cn as mc
+from micrograd_cn import Value, detect_anomaly, gradients, no_grad
+from micrograd_cn.engine import constant, topological_order
+from micrograd_cn.nn import MLP
+
+
+def leaves(*data):
+    return [Value(x, label) for x, label in zip(data, "abcdefgh", strict=False)]
+
+
+def grads(*values):
+    return [v.grad for v in values]
+
+
+# The pitfalls of scalar engines.
+
+
+def test_a_shared_node_gets_all_its_gradient_before_it_sends():
+    (a,) = leaves(1)
+    b = a * 2
+    (b + b * 3).backward()
+    assert a.grad == 8
+
+
+def test_a_diamond_of_sums_and_products():
+    a, b = leaves(2, 3)
+    c, d = a + b, a * b
+    y = (c + d) + c * d
+    y.backward()
+    assert (y.data, *grads(a, b)) == (41, 25, 19)
+
+
+def test_backward_twice_with_the_leaf_reset_between_gives_the_same():
+    (x,) = leaves(3)
+    y = x * x * x
+    y.backward()
+    assert x.grad == 27
+    x.grad = 0.0
+    y.backward()
+    assert x.grad == 27
+
+
+def test_backward_twice_without_a_reset_is_exactly_twice():
+    a, b, d = leaves(0.1, 0.7, -1.3)
+    e = ((a + b) * d).tanh() * a
+    e.backward()
+    once = grads(a, b, d)
+    e.backward()
+    assert grads(a, b, d) == [2 * g for g in once]
+
+
+def test_two_roots_over_one_graph_do_not_leak_into_each_other():
+    (x,) = leaves(3)
+    h = x * x
+    y, z = h * 2, h + x
+    y.backward()
+    assert (h.grad, x.grad) == (2, 12)
+    z.backward()
+    assert (h.grad, x.grad) == (1, 12 + 7)
+
+
+def test_changing_data_after_the_forward_pass_cannot_corrupt_the_gradient():
+    a, b = leaves(2, 3)
+    y = a * b
+    b.data = 100
+    y.backward()
+    assert a.grad == 3
+
+
+@pytest.mark.parametrize(
+    ("f", "slope"),
+    [(lambda a: a + a, 2), (lambda a: a * a, 6), (lambda a: a - a, 0), (lambda a: a / a, 0)],
+)
+def test_an_operand_used_twice_has_two_slots(f, slope):
+    a = Value(3)
+    y = f(a)
+    assert y.parents == (a, a)
+    assert len(y.partials) == 2
+    y.backward()
+    assert a.grad == pytest.approx(slope, abs=1e-16)
+
+
+def test_power_with_both_sides_values():
+    a, b = leaves(2, 3)
+    y = a**b
+    y.backward()
+    assert (y.data, a.grad, b.grad) == (8, 12, pytest.approx(5.545177444479562, rel=1e-15))
+    (x,) = leaves(2)
+    (x**x).backward()
+    assert x.grad == pytest.approx(6.772588722239782, rel=1e-15)
+
+
+def test_power_of_a_number_to_a_value():
+    (x,) = leaves(3)
+    y = 2**x
+    y.backward()
+    assert (y.data, x.grad) == (8, pytest.approx(8 * math.log(2), rel=1e-15))
+
+
+def test_a_negative_base_squared_has_no_nan_anywhere():
+    x = Value(-3)
+    y = x**2
+    y.backward()
+    assert x.grad == -6
+    assert all(math.isfinite(number) for n in (x, y, *y.parents) for number in (n.data, n.grad, *n.partials))
+
+
+# Depth, width and memory.
+
+
+def test_a_chain_of_100_000_additions():
+    x = y = Value(0)
+    for _ in range(100_000):
+        y = y + 1
+    y.backward()
+    assert (y.data, x.grad) == (100_000, 1)
+    y.zero_grad()
+    assert x.grad == 0
+    assert gradients(y, [x]) == [1]
+
+
+def test_a_sum_of_100_000_terms():
+    xs = [Value(i) for i in range(100_000)]
+    y = mc.sum(xs)
+    y.backward()
+    assert y.data == sum(range(100_000))
+    assert {x.grad for x in xs} == {1.0}
+
+
+def test_doubling_60_times_takes_no_exponential_time():
+    x = y = Value(1)
+    for _ in range(60):
+        y = y + y
+    y.backward()
+    assert x.grad == 2**60
+    assert len(topological_order(y)) == 60
+    [again] = gradients(y, [x], create_graph=True)
+    assert again.data == 2**60
+
+
+def test_a_chain_of_a_million_nodes_is_built_differentiated_and_freed():
+    x = y = Value(1)
+    for _ in range(1_000_000):
+        y = y * x
+    y.backward()
+    assert x.grad == 1_000_001
+    del y
+
+
+def values_alive():
+    return [type(thing) for thing in gc.get_objects()].count(Value)
+
+
+def test_a_graph_is_freed_at_once_by_reference_counting():
+    random.seed(0)
+    model = MLP(2, [4, 1])
+    gc.collect()
+    gc.disable()
+    try:
+        before = values_alive()
+        for _ in range(3):
+            loss = (model([1.0, -2.0]) - 1) ** 2
+            model.zero_grad()
+            loss.backward()
+            gradients(loss, model.parameters(), create_graph=True)
+            for p in model.parameters():
+                p.data -= 0.1 * p.grad
+        assert values_alive() > before
+        del loss
+        assert values_alive() == before
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("f", [lambda a, b: a + b, lambda a, b: a * b, lambda a, b: a / b, lambda a, b: a - b])
+def test_a_binary_node_takes_at_most_300_bytes(f):
+    a, b = Value(1.000001), Value(0.999999)
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for _ in range(10_000):
+            a = f(a, b)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (after - before) / 10_000 <= 300
+
+
+# Constants.
+
+
+def test_a_number_becomes_a_constant_node_without_a_gradient():
+    x = Value(3)
+    y = 2 * x + 1
+    y.backward()
+    assert x.grad == 2
+    constants = [p for n in topological_order(y) for p in n.parents if not p.requires_grad]
+    assert [(c.data, c.grad, c.op) for c in constants] == [(1, 0, None), (2, 0, None)]
+
+
+def test_what_is_made_of_constants_alone_is_a_constant():
+    y = constant(2) * 3 + Value(1).detach()
+    assert (y.data, y.requires_grad, y.parents) == (7, False, ())
+    with pytest.raises(RuntimeError, match=r"constant Value\(data=7"):
+        y.backward()
+
+
+def test_no_partial_is_computed_for_a_constant():
+    def partial(y, x, c):
+        raise AssertionError("computed the partial of a constant")
+
+    op = mc.Op("first", lambda x, c: x * c, (lambda y, x, c: c, partial))
+    y = op(Value(3), 4.0)
+    assert y.partials == (4, 0)
+    assert gradients(y, [y.parents[0]], create_graph=True)[0].data == 4
+
+
+def test_a_leaf_can_be_frozen():
+    x, w = Value(2), Value(3)
+    w.requires_grad = False
+    (x * w).backward()
+    assert (x.grad, w.grad) == (3, 0)
+
+
+def test_detach_gives_a_constant_with_the_same_data_and_label():
+    x = Value(3, "x")
+    c = x.detach()
+    assert (c.data, c.label, c.requires_grad, c is x) == (3, "x", False, False)
+    (x * c).backward()
+    assert (x.grad, c.grad) == (3, 0)
+
+
+# Gradients.
+
+
+def test_backward_on_a_leaf_accumulates_one():
+    x = Value(5)
+    x.backward()
+    x.backward()
+    assert x.grad == 2
+
+
+def test_gradients_leave_grad_alone():
+    a, b = leaves(2, 3)
+    y = a * b + a
+    assert gradients(y, [a, b, y]) == [4, 2, 1]
+    assert gradients(y, [a], create_graph=True)[0].data == 4
+    assert grads(a, b, y) == [0, 0, 0]
+
+
+def test_gradients_with_respect_to_interior_and_unrelated_nodes():
+    a, b, c = leaves(2, 3, 4)
+    h = a * b
+    y = h * h
+    assert gradients(y, [h, c, a]) == [12, 0, 36]
+    assert [g.data for g in gradients(y, [h, c, a], create_graph=True)] == [12, 0, 36]
+
+
+def test_gradients_agree_with_backward():
+    random.seed(3)
+    model = MLP(3, [5, 4, 2], activation="tanh")
+    out = model([0.3, -1, 2])
+    y = mc.logsumexp(out) - out[0] * out[1] / (2 + mc.sin(out[1]))
+    y.backward()
+    expected = [p.grad for p in model.parameters()]
+    assert gradients(y, model.parameters()) == pytest.approx(expected, rel=1e-14)
+    symbolic = gradients(y, model.parameters(), create_graph=True)
+    assert [g.data for g in symbolic] == pytest.approx(expected, rel=1e-14)
+
+
+def test_third_derivative_of_a_composition():
+    (x,) = leaves(0.7)
+    y = mc.sin(x * x)
+    for _ in range(3):
+        [y] = gradients(y, [x], create_graph=True)
+    t = 0.7
+    expected = -12 * t * math.sin(t * t) - 8 * t**3 * math.cos(t * t)
+    assert y.data == pytest.approx(expected, rel=1e-14)
+
+
+def test_a_derivative_that_vanishes_is_a_constant_that_can_be_differentiated_again():
+    (x,) = leaves(3)
+    y = 2 * x + 1
+    [first] = gradients(y, [x], create_graph=True)
+    [second] = gradients(first, [x], create_graph=True)
+    assert (first.data, second.data, gradients(second, [x])) == (2, 0, [0])
+
+
+def test_backward_through_a_gradient():
+    x, w = leaves(2, 3)
+    [slope] = gradients(w * x**3, [x], create_graph=True)
+    (slope * slope).backward()  # (3 w x^2)^2 = 9 w^2 x^4
+    assert x.grad == 36 * 9 * 8
+    assert w.grad == 18 * 3 * 16
+
+
+def test_create_graph_notices_that_data_was_changed():
+    a, b = leaves(2, 3)
+    y = a * b
+    b.data = 100
+    with pytest.raises(RuntimeError, match=r"data was changed after mul\(a=2.0, b=100\)"):
+        gradients(y, [a], create_graph=True)
+
+
+def test_simple_derivative_graphs_hold_no_zero_or_one_factors():
+    x = Value(2)
+    [g] = gradients(x + x * 3, [x], create_graph=True)
+    assert g.data == 4
+    assert g.op is None
+    [g] = gradients(x.exp(), [x], create_graph=True)
+    assert g.op is mc.exp
+
+
+def test_gradients_refuse_what_is_not_a_value():
+    x = Value(2)
+    with pytest.raises(TypeError, match=r"gradients\(\) of float 4.0"):
+        gradients(4.0, [x])
+    with pytest.raises(TypeError, match=r"inputs\[1\]: int 7"):
+        gradients(x * 2, [x, 7])
+    with pytest.raises(TypeError, match=r"write \[x\]"):
+        gradients(x * 2, x)
+    with pytest.raises(ValueError, match=r"inputs\[0\]: the constant Value\(data=3.0"):
+        gradients(x * 2, [constant(3)])
+
+
+def test_backward_refuses_what_is_not_a_value():
+    with pytest.raises(TypeError, match="needs a Value, got float"):
+        Value.backward(3.0)
+
+
+def test_topological_order_puts_every_node_before_its_operands():
+    random.seed(5)
+    nodes = [Value(i) for i in range(5)]
+    for _ in range(200):
+        nodes.append(random.choice(nodes) * random.choice(nodes[-20:]))
+    order = topological_order(nodes[-1])
+    place = {node: i for i, node in enumerate(order)}
+    assert len(place) == len(order)
+    for node in order:
+        assert all(parent.op is None or place[parent] > place[node] for parent in node.parents)
+
+
+def test_zero_grad_reaches_every_node_and_leaf():
+    a, b = leaves(2, 3)
+    h = a * b
+    y = h.tanh() + a
+    y.backward()
+    y.zero_grad()
+    assert grads(a, b, h, y) == [0, 0, 0, 0]
+
+
+# Modes.
+
+
+def test_no_grad_records_nothing():
+    x = Value(2)
+    with no_grad():
+        results = [x + x, x * x, x * 3, x.tanh(), mc.dot([x], [x]), -x]
+    assert all(not y.requires_grad and y.parents == () for y in results)
+    assert [y.data for y in results[:3]] == [4, 4, 6]
+    assert (x * x).requires_grad
+
+
+def test_no_grad_decorates_and_nests_and_ends_with_an_exception():
+    x = Value(2)
+
+    @no_grad()
+    def f():
+        with no_grad():
+            pass
+        return x * x
+
+    assert not f().requires_grad
+    assert not f().requires_grad
+    with pytest.raises(KeyError), no_grad():
+        raise KeyError
+    assert (x * x).requires_grad
+
+
+def test_no_grad_holds_in_its_own_thread_alone():
+    inside, done = threading.Event(), threading.Event()
+    seen = []
+
+    def other():
+        inside.wait(10)
+        seen.append((Value(2) * Value(3)).requires_grad)
+        done.set()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    with no_grad():
+        inside.set()
+        done.wait(10)
+        assert not (Value(2) * Value(3)).requires_grad
+    thread.join()
+    assert seen == [True]
+
+
+def test_no_grad_holds_in_its_own_task_alone():
+    async def quiet(entered, leave):
+        with no_grad():
+            entered.set()
+            await leave.wait()
+            return (Value(1) + Value(1)).requires_grad
+
+    async def recording(entered, leave):
+        await entered.wait()
+        result = (Value(1) + Value(1)).requires_grad
+        leave.set()
+        return result
+
+    async def both():
+        entered, leave = asyncio.Event(), asyncio.Event()
+        return await asyncio.gather(quiet(entered, leave), recording(entered, leave))
+
+    assert asyncio.run(both()) == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("f", "message"),
+    [
+        (lambda x: x.log(), r"log\(x=0.0\) gave -inf"),
+        (lambda x: 1 / x, r"div\(1.0, x=0.0\) gave inf"),
+        (lambda x: x * math.inf, r"mul\(x=0.0, inf\) gave nan"),
+        (lambda x: (x + 710).exp(), r"exp\(710.0\) gave inf"),
+        (
+            lambda x: mc.sum([x] * 20 + [math.nan]),
+            r"sum\(x=0.0, x=0.0, x=0.0, x=0.0, ..., x=0.0, x=0.0, nan\) gave nan",
+        ),
+    ],
+)
+def test_detect_anomaly_names_the_first_value_that_is_not_finite(f, message):
+    x = Value(0, "x")
+    assert not math.isfinite(f(x).data)
+    with detect_anomaly(), pytest.raises(FloatingPointError, match=message):
+        f(x)
+
+
+def test_detect_anomaly_names_the_first_gradient_that_is_not_finite():
+    x = Value(0, "x")
+    root = x.sqrt()
+    root.label = "root"
+    y = root * 2
+    y.backward()
+    assert x.grad == math.inf
+    with detect_anomaly(), pytest.raises(FloatingPointError, match=r"'root' sqrt\(x=0.0\): .* operand 0 became inf"):
+        y.backward()
+
+
+def test_detect_anomaly_also_watches_inside_no_grad_and_lets_finite_graphs_pass():
+    x = Value(2)
+    with detect_anomaly():
+        y = x * x + x.log()
+        y.backward()
+        with no_grad(), pytest.raises(FloatingPointError, match="log"):
+            (x - 2).log()
+    assert x.grad == 4.5
+
+
+# What a Value is.
+
+
+@pytest.mark.parametrize(
+    "number",
+    [3, True, 2.5, Fraction(1, 4), Decimal("0.5"), np.float32(1.5), np.float64(2), np.int64(7), np.array(4.0)],
+)
+def test_real_numbers_are_taken_and_stored_as_float(number):
+    for v in (
+        Value(number),
+        Value(1) * number,
+        number * Value(1) if not isinstance(number, np.ndarray) else Value(number),
+    ):
+        assert isinstance(v, Value)
+        assert type(v.data) is float
+        assert v.data == float(number)
+
+
+@pytest.mark.parametrize(
+    ("refused", "message"),
+    [
+        ("3", "str '3'"),
+        (b"3", "bytes b'3'"),
+        (None, "NoneType"),
+        (1j, "complex 1j"),
+        (np.complex128(1j), "complex"),
+        ([1], "list"),
+        ((1,), "tuple"),
+        ({}, "dict"),
+        (np.array([1.0]), "ndarray"),
+        (object(), "object"),
+    ],
+)
+def test_refused_data_is_a_type_error_that_names_it(refused, message):
+    with pytest.raises(TypeError, match=f"real number.*{message}"):
+        Value(refused)
+    name = f"ufuncs|{type(refused).__name__}"  # an array answers before Python does
+    for operation in (lambda v: v + refused, lambda v: v / refused, lambda v: v**refused, lambda v: v < refused):
+        with pytest.raises(TypeError, match=name):
+            operation(Value(1))
+    for operation in (lambda v: refused + v, lambda v: refused * v, lambda v: refused**v, lambda v: refused >= v):
+        with pytest.raises(TypeError):
+            operation(Value(1))
+
+
+def test_a_value_of_a_value_and_a_label_that_is_no_text_are_refused():
+    with pytest.raises(TypeError, match=r"got a Value.*detach"):
+        Value(Value(1))
+    with pytest.raises(TypeError, match="label must be a str, got int 5"):
+        Value(1, 5)
+
+
+def test_operators_agree_with_floats():
+    for a, b in [(3.5, -2.0), (-3.5, 2.0), (0.25, 8.0)]:
+        x, y = Value(a), Value(b)
+        for f in (
+            lambda p, q: p + q,
+            lambda p, q: p - q,
+            lambda p, q: p * q,
+            lambda p, q: p / q,
+            lambda p, q: abs(p) ** q,
+            lambda p, q: -p + +q,
+        ):
+            assert f(x, y).data == f(x, b).data == f(a, y).data == f(a, b)
+
+
+def test_equality_and_hash_are_identity_and_order_is_of_data():
+    a, b, c = Value(1), Value(1), Value(2)
+    assert a != b
+    assert a == a
+    assert len({a, b}) == 2
+    assert a < c
+    assert a <= b
+    assert c > 1
+    assert 2 >= c  # noqa: SIM300 -- the reflected comparison is meant
+    assert 1.5 > a  # noqa: SIM300
+    assert max([a, c, b]) is c
+    assert not a < math.nan
+    assert not a >= math.nan
+
+
+def test_a_numpy_scalar_on_the_left_gives_a_value():
+    for y in (np.float64(2) * Value(3), np.float64(2) + Value(4), np.float32(18) / Value(3), np.int64(9) - Value(3)):
+        assert isinstance(y, Value)
+        assert y.data == 6
+    assert np.float64(2) < Value(3)
+
+
+def test_numpy_arrays_are_refused_rather_than_filled_with_values():
+    with pytest.raises(TypeError):
+        np.array([1.0, 2.0]) * Value(3)
+    with pytest.raises(TypeError):
+        Value(3) * np.array([1.0, 2.0])
+
+
+@pytest.mark.parametrize("f", [math.exp, float, int, complex, math.sqrt, round])
+def test_no_conversion_loses_the_graph_in_silence(f):
+    with pytest.raises(TypeError):
+        f(Value(1))
+
+
+def test_item_repr_and_format():
+    v = Value(2 / 3, "x")
+    v.grad = -1.5
+    assert v.item() == 2 / 3
+    assert repr(v) == "Value(data=0.6666666666666666, grad=-1.5, label='x')"
+    assert repr(Value(1)) == "Value(data=1.0, grad=0.0)"
+    assert f"{v:.4f}" == "0.6667"
+    assert f"{v:>8.2f}|" == "    0.67|"
+    assert f"{v}" == str(v) == repr(v)
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda v: pickle.loads(pickle.dumps(v))])
+def test_a_leaf_is_copied_and_an_interior_node_is_not(duplicate):
+    v = Value(0.1, "x")
+    v.grad, v.requires_grad = 3.0, False
+    w = duplicate(v)
+    assert w is not v
+    assert (w.data, w.grad, w.label, w.requires_grad, w.parents) == (0.1, 3.0, "x", False, ())
+    with pytest.raises(TypeError, match=r"cannot copy or pickle Value\(data=0.2.* \(add\)"):
+        duplicate(Value(0.1) + Value(0.1))
+
+
+def test_a_deep_copy_of_a_model_keeps_shared_parameters_shared():
+    model = MLP(1, [1])
+    model.layers[0].neurons[0].b = model.layers[0].neurons[0].w[0]
+    twin = copy.deepcopy(model)
+    neuron = twin.layers[0].neurons[0]
+    assert neuron.b is neuron.w[0]
+    assert neuron.b is not model.layers[0].neurons[0].b
+
+
+def test_micrograds_views_are_read_only():
+    a, b = leaves(2, 3)
+    y = a * b
+    assert y._prev == {a, b}
+    assert (y._op, a._op, (a**2)._op, a._prev) == ("*", "", "**", set())
+    with pytest.raises(AttributeError):
+        y._prev = ()
+    with pytest.raises(AttributeError):
+        y._op = "+"
+
+
+def test_a_value_takes_no_other_attributes():
+    with pytest.raises(AttributeError):
+        Value(1).gradient = 3
+
+
+def test_a_subclass_of_value_works_as_an_operand():
+    class Weight(Value):
+        pass
+
+    w, x = Weight(3), Value(2)
+    for y in (w * x, x * w, w + 1, mc.dot([w], [x]), w.tanh() * w):
+        assert y.requires_grad
+    (x * w).backward()
+    assert w.grad == 2
+
+
+def test_every_unary_method_is_the_tables_operation():
+    methods = []
+    for name in [name for name, op in mc.OPS.items() if op.unary and hasattr(Value, name)]:
+        x = Value(0.3)
+        y = getattr(x, name)()
+        assert y.op is mc.OPS[name]
+        assert y.data == mc.OPS[name](0.3)
+        methods.append(name)
+    assert {"exp", "log", "sqrt", "tanh", "sigmoid", "relu", "gelu", "abs"} <= set(methods)
+    assert Value(-2).leaky_relu(0.5).data == -1
