@@ -1,0 +1,159 @@
+"""Neurons, layers, MLPs: numbers, structure, and what they refuse."""
+
+import random
+
+import pytest
+
+import micrograd_cn as mc
+from micrograd_cn import Value
+from micrograd_cn.engine import topological_order
+from micrograd_cn.nn import MLP, Layer, Module, Neuron
+
+
+def test_a_neuron_is_one_dot_node_and_its_activation():
+    neuron = Neuron(3)
+    y = neuron([1.0, 2.0, 3.0])
+    assert [node.op.name for node in topological_order(y)] == ["relu", "dot"]
+    assert [node.op.name for node in topological_order(Neuron(3, nonlin=False)([1, 2, 3]))] == ["dot"]
+
+
+def test_a_neuron_computes_activation_of_w_x_plus_b():
+    neuron = Neuron(2, activation="tanh")
+    for p, data in zip(neuron.parameters(), [0.5, -2.0, 0.25], strict=True):
+        p.data = data
+    assert neuron([3.0, 0.5]).data == mc.tanh(0.5 * 3 - 2.0 * 0.5 + 0.25)
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "leaky_relu", "elu", mc.sin, lambda v: v * v])
+def test_an_activation_is_a_name_or_any_function_of_a_value(activation):
+    f = mc.OPS[activation] if isinstance(activation, str) else activation
+    random.seed(0)
+    linear = MLP(2, [1, 1])
+    random.seed(0)
+    model = MLP(2, [1, 1], activation=activation)
+    x = [0.3, 0.8]
+    [hidden] = [linear.layers[0].neurons[0]]
+    z = mc.dot(hidden.w, x, hidden.b)
+    assert model.layers[0](x)[0].data == f(z).data
+    assert model.layers[1]([1.0])[0].op is mc.dot, "the last layer has no activation"
+
+
+def test_a_users_own_row_is_an_activation_by_name():
+    mc.define(mc.Op("cube", lambda x: x * x * x, (lambda y, x: 3 * x * x,)))
+    try:
+        assert Neuron(1, activation="cube")([2]).op.name == "cube"
+    finally:
+        del mc.OPS["cube"]
+
+
+def test_weights_are_uniform_draws_in_order_and_biases_zero():
+    random.seed(42)
+    expected = []
+    for nin, nout in [(3, 4), (4, 2)]:
+        for _ in range(nout):
+            expected += [random.uniform(-1, 1) for _ in range(nin)] + [0.0]
+    random.seed(42)
+    assert [p.data for p in MLP(3, [4, 2]).parameters()] == expected
+
+
+def test_a_layer_of_width_one_is_a_list_inside_and_a_bare_value_at_the_end():
+    assert isinstance(Layer(3, 1)([1, 2, 3]), list)
+    assert isinstance(MLP(3, [4, 1])([1, 2, 3]), Value)
+    assert isinstance(MLP(3, [1, 1, 2])([1, 2, 3]), list)
+    assert isinstance(MLP(1, (1, 1))([1]), Value)
+
+
+def test_inputs_are_nodes_shared_by_all_neurons():
+    x = [Value(1, "x0"), 2.0]
+    model = MLP(2, [3, 2])
+    out = mc.sum(model(x))
+    first = [node for node in topological_order(out) if node.op is mc.dot and x[0] in node.parents]
+    assert len(first) == 3
+    assert len({node.parents[3] for node in first}) == 1
+    out.backward()
+    assert x[0].grad == pytest.approx(mc.gradients(out, [x[0]])[0], rel=1e-15)
+
+
+def test_gradients_reach_every_parameter():
+    random.seed(1)
+    model = MLP(2, [3, 1], activation="tanh")
+    model([1.0, -1.0]).backward()
+    assert all(p.grad != 0 for p in model.parameters())
+    model.zero_grad()
+    assert all(p.grad == 0 for p in model.parameters())
+
+
+def test_parameters_are_found_in_modules_lists_tuples_and_dicts_once_each_by_path():
+    class Block(Module):
+        def __init__(self):
+            self.scale = Value(2)
+            self.layers = [Layer(1, 1), (Neuron(1), Value(3))]
+            self.named = {"a": self.scale, "b": Value(4)}
+            self.other = "text"
+            self.cached = self.scale * 2
+            self.itself = self
+
+    assert [name for name, _ in Block().named_parameters()] == [
+        "scale",
+        "layers.0.neurons.0.w.0",
+        "layers.0.neurons.0.b",
+        "layers.1.0.w.0",
+        "layers.1.0.b",
+        "layers.1.1",
+        "named.b",
+    ]
+
+
+def test_a_module_may_name_its_parameters_itself_as_in_micrograd():
+    class Scale(Module):
+        def __init__(self):
+            self.a, self.b = Value(2), Value(3)
+
+        def parameters(self):
+            return [self.a]
+
+    scale = Scale()
+    scale.a.grad = scale.b.grad = 1.0
+    scale.zero_grad()
+    assert (scale.a.grad, scale.b.grad) == (0, 1)
+
+
+@pytest.mark.parametrize("kind", [lambda: Neuron(2), lambda: Layer(2, 3), lambda: MLP(2, [3, 1])])
+@pytest.mark.parametrize("x", [[1], [1, 2, 3], []])
+def test_a_wrong_number_of_inputs_names_both_numbers(kind, x):
+    with pytest.raises(ValueError, match=rf"of 2 inputs was given {len(x)}"):
+        kind()(x)
+
+
+def test_refused_sizes():
+    for make in (lambda n: Neuron(n), lambda n: Layer(n, 1), lambda n: MLP(n, [1])):
+        with pytest.raises(ValueError, match="nin must be at least 1, got 0"):
+            make(0)
+        with pytest.raises(TypeError, match=r"nin must be an int, got float 2.0"):
+            make(2.0)
+    with pytest.raises(ValueError, match="nout must be at least 1, got -1"):
+        Layer(1, -1)
+    with pytest.raises(TypeError, match="nout must be an int, got str '4'"):
+        MLP(1, ["4"])
+    with pytest.raises(TypeError, match=r"got 3; write \[3\]"):
+        MLP(2, 3)
+    with pytest.raises(ValueError, match="at least one layer"):
+        MLP(2, [])
+
+
+def test_refused_activations():
+    with pytest.raises(ValueError, match=r"unknown activation 'rleu'; known: .*relu"):
+        MLP(2, [1], activation="rleu")
+    with pytest.raises(ValueError, match="unknown activation 'add'"):
+        Neuron(2, activation="add")
+    with pytest.raises(TypeError, match="name or a function, got 3"):
+        Neuron(2, activation=3)
+
+
+def test_refused_inputs():
+    with pytest.raises(TypeError, match="str 'a'"):
+        Neuron(1)(["a"])
+
+
+def test_repr_shows_the_structure():
+    assert repr(MLP(2, [2, 1])) == "MLP of [Layer of [Neuron(2, relu), Neuron(2, relu)], Layer of [Neuron(2, linear)]]"
