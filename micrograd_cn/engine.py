@@ -37,8 +37,12 @@ def _operators(op: Op) -> tuple[Callable[[Value, Number], Value], Callable[[Valu
     return forward, reflected
 
 
-def _method(op: Op) -> Callable[..., Value]:
-    """Return the operation as a method of its first operand."""
+def method(op: Op) -> Callable[..., Value]:
+    """Return the operation as a method of its first operand, which spares it asking whether that is a number.
+
+    >>> method(ops.tanh)(Value(0))
+    Value(data=0.0, grad=0.0)
+    """
 
     def unary(self: Value) -> Value:
         return record(op, (self,))
@@ -47,9 +51,9 @@ def _method(op: Op) -> Callable[..., Value]:
         result: Value = op(self, *rest)
         return result
 
-    method = unary if op.arity == 1 else general
-    method.__name__, method.__doc__ = op.name, op.doc.partition("\n")[0]
-    return method
+    chosen = unary if op.arity == 1 else general
+    chosen.__name__, chosen.__doc__ = op.name, op.doc.partition("\n")[0]
+    return chosen
 
 
 def _comparison(holds: Callable[[float, float], bool]) -> Callable[[Value, Number], bool]:
@@ -74,8 +78,8 @@ class Value:
         grad: the gradient with respect to this value of what `backward()` was called on; 0.0 before.
         op: the operation that made it, None for a leaf.
         parents: its operands, one entry an operand slot: `a + a` has two.
-        partials: the derivative with respect to each operand, captured when the node was made; 0.0 for an operand that
-            requires no gradient.
+        partials: the derivative with respect to each operand, captured when the node was made; 0.0 for a constant
+            operand where it would have taken work.
         label: the name.
         requires_grad: False for a constant (a number that an operator wrapped, a detached value): it gets no gradient,
             and no work is spent on one.
@@ -150,29 +154,29 @@ class Value:
     __sub__, __rsub__ = _operators(ops.sub)
     __truediv__, __rtruediv__ = _operators(ops.div)
     __pow__, __rpow__ = _operators(ops.pow)
-    __neg__ = _method(ops.neg)
-    __abs__ = _method(ops.abs)
+    __neg__ = method(ops.neg)
+    __abs__ = method(ops.abs)
 
     def __pos__(self) -> Value:
         return self
 
-    abs = _method(ops.abs)
-    exp = _method(ops.exp)
-    log = _method(ops.log)
-    sqrt = _method(ops.sqrt)
-    sin = _method(ops.sin)
-    cos = _method(ops.cos)
-    tan = _method(ops.tan)
-    sinh = _method(ops.sinh)
-    cosh = _method(ops.cosh)
-    tanh = _method(ops.tanh)
-    sigmoid = _method(ops.sigmoid)
-    relu = _method(ops.relu)
-    leaky_relu = _method(ops.leaky_relu)
-    elu = _method(ops.elu)
-    softplus = _method(ops.softplus)
-    gelu = _method(ops.gelu)
-    silu = _method(ops.silu)
+    abs = method(ops.abs)
+    exp = method(ops.exp)
+    log = method(ops.log)
+    sqrt = method(ops.sqrt)
+    sin = method(ops.sin)
+    cos = method(ops.cos)
+    tan = method(ops.tan)
+    sinh = method(ops.sinh)
+    cosh = method(ops.cosh)
+    tanh = method(ops.tanh)
+    sigmoid = method(ops.sigmoid)
+    relu = method(ops.relu)
+    leaky_relu = method(ops.leaky_relu)
+    elu = method(ops.elu)
+    softplus = method(ops.softplus)
+    gelu = method(ops.gelu)
+    silu = method(ops.silu)
 
     __lt__ = _comparison(lambda a, b: a < b)
     __le__ = _comparison(lambda a, b: a <= b)
@@ -332,20 +336,22 @@ def record(op: Op, parents: tuple[Value, ...]) -> Value:
     node.grad = 0.0
     node.label = ""
     inputs = [parent.data for parent in parents if parent.requires_grad]
-    if len(inputs) == len(parents) and not mode:
-        node.data = data = op.forward(*inputs)
+    needed = len(inputs)
+    if needed != len(parents):
+        inputs = [parent.data for parent in parents]
+    node.data = data = op.forward(*inputs)
+    if not needed or mode & _NO_GRAD:
+        node.op = None
+        node.parents = node.partials = ()
+        node.requires_grad = False
+    else:
         node.op = op
         node.parents = parents
-        node.partials = op.local(data, *inputs)
+        if needed == len(parents) or op.arity is None:
+            node.partials = op.local(data, *inputs)
+        else:
+            node.partials = op.some(data, inputs, [parent.requires_grad for parent in parents])
         node.requires_grad = True
-        return node
-    recorded = bool(inputs) and not mode & _NO_GRAD
-    inputs = [parent.data for parent in parents]
-    node.data = data = op.forward(*inputs)
-    node.op = op if recorded else None
-    node.parents = parents if recorded else ()
-    node.partials = op.some(data, inputs, [parent.requires_grad for parent in parents]) if recorded else ()
-    node.requires_grad = recorded
     if mode & _ANOMALY and not math.isfinite(data):
         raise FloatingPointError(f"{_in_words(op, parents)} gave {data}")
     return node

@@ -129,17 +129,20 @@ def sum(*xs: float) -> float:  # noqa: A001 -- the field's name
     """Return the correctly rounded sum, on which the order of the terms has no influence."""
     try:
         return math.fsum(xs)
-    except (OverflowError, ValueError):  # a partial sum overflows, or inf - inf: as adding one by one would
-        total = 0.0
-        for x in xs:
-            total += x
-        return total
+    except OverflowError:  # of an intermediate sum
+        return math.fsum([x * 2.0**-64 for x in xs]) * 2.0**64
+    except ValueError:  # inf - inf
+        return nan
 
 
 def dot(*operands: float) -> float:
     """Return the sum of x_i * y_i, plus a bias if the number of operands is odd: x_1..x_n, y_1..y_n, bias."""
     n = len(operands) // 2
-    return sum(*map(operator.mul, operands[:n], operands[n : 2 * n]), *operands[2 * n :])
+    terms = [*map(operator.mul, operands[:n], operands[n : 2 * n]), *operands[2 * n :]]
+    try:
+        return math.fsum(terms)
+    except (OverflowError, ValueError):
+        return sum(*terms)
 
 
 def logsumexp(*xs: float) -> float:

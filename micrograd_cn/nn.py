@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 from . import ops
-from .engine import Number, Value, record, values
+from .engine import Number, Value, method, record, values
 from .operation import OPS
 
 Activation: TypeAlias = str | Callable[[Value], Value]
@@ -28,7 +28,7 @@ def _activation(activation: Activation) -> Callable[[Value], Value]:
     if op is None or not op.unary:
         known = ", ".join(sorted(name for name, row in OPS.items() if row.unary))
         raise ValueError(f"unknown activation {activation!r}; known: {known}")
-    return op
+    return method(op)
 
 
 def _size(name: str, size: int) -> int:

@@ -35,7 +35,7 @@ def number(x: object) -> float:
         raise TypeError(f"expected a real number, got {type(x).__name__}")
     if getattr(x, "shape", ()) or (hasattr(x, "__len__") and not hasattr(x, "shape")):
         raise TypeError(f"expected one real number, got the sequence {type(x).__name__}; use one element at a time")
-    return float(x)  # type: ignore[arg-type]  # __float__ was checked above
+    return float(x)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,30 +121,33 @@ class Op:
         return self.notation(*operands) if self.notation else f"{self.name}({', '.join(operands)})"
 
     def some(self, y: Any, operands: Sequence[Any], needed: Sequence[bool]) -> tuple[Any, ...]:
-        """Return the local derivatives, 0.0 in the slots where `needed` is false.
+        """Return the local derivatives, leaving 0.0 in slots where `needed` is false if that saves work.
 
         >>> from micrograd_cn import mul
         >>> mul.some(6.0, (2.0, 3.0), [True, False])
         (3.0, 0.0)
         """
-        if isinstance(self.partials, tuple):
-            return tuple([p(y, *operands) if need else 0.0 for p, need in zip(self.partials, needed, strict=True)])
-        return tuple([p if need else 0.0 for p, need in zip(self.partials(y, *operands), needed, strict=True)])
+        if not isinstance(self.partials, tuple):
+            return self.local(y, *operands)
+        return tuple([p(y, *operands) if need else 0.0 for p, need in zip(self.partials, needed, strict=False)])
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Return the result: a float of numbers, a recorded `Value` if there is one among the arguments."""
         operands = self.signature(*args, **options) if self.signature else args
+        if self.arity is not None and len(operands) != self.arity:
+            raise TypeError(f"{self.name}() takes {self.arity} operands, got {len(operands)}")
         for x in operands:
             if type(x) is not float:
                 break
         else:
             return self.forward(*operands)
-        if self.arity is not None and len(operands) != self.arity:
-            raise TypeError(f"{self.name}() takes {self.arity} operands, got {len(operands)}")
         for x in operands:
             if hasattr(x, "_record"):  # a Value; numbers beside it become constants of its graph
                 return x._record(self, operands)
         return self.forward(*map(number, operands))
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(repr(self))  # short in hypothesis and IPython, which would list the fields
 
     def __repr__(self) -> str:
         return f"<operation {self.name}>"
