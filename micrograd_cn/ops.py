@@ -50,7 +50,8 @@ def _softmax(y: Any, *xs: Any) -> tuple[Any, ...]:
     return tuple([div(e, total) for e in exps])
 
 
-# How far rounding carries, in units of 1e-15, where it does beyond a row's last bits.
+# How far rounding carries, in units of 1e-15, where it does beyond a row's last bits; inf where an intermediate result
+# overflows or underflows though the derivative itself would not.
 
 
 def _ratio(a: float, b: float) -> float:
@@ -60,6 +61,20 @@ def _ratio(a: float, b: float) -> float:
 def _subnormal(x: float) -> float:
     """Return the relative rounding error of an intermediate result `x` that may be subnormal."""
     return _ratio(2.0**-1022, x)
+
+
+def _pow_rounding(y: float, a: float, b: float) -> tuple[float, float, float]:
+    z = ieee.pow(a, b - 1.0)
+    return (
+        0.0,
+        inf if math.isinf(z) else fabs((b - 1.0) * ieee.log(a)) + _subnormal(z),
+        inf if math.isinf(y) else _subnormal(y),
+    )
+
+
+def _atan2_rounding(angle: float, y: float, x: float) -> tuple[float, float, float]:
+    r = math.hypot(y, x)
+    return 0.0, 2.0 * _subnormal(r) + _subnormal(_ratio(x, r)), 2.0 * _subnormal(r) + _subnormal(_ratio(y, r))
 
 
 def _gelu_rounding(y: float, x: float) -> tuple[float, float]:
@@ -75,7 +90,8 @@ def _silu_rounding(y: float, x: float) -> tuple[float, float]:
 def _dot_rounding(y: float, *operands: float) -> tuple[float, ...]:
     n = len(operands) // 2
     products = [fabs(x * z) for x, z in zip(operands[:n], operands[n : 2 * n], strict=True)]
-    return (_ratio(ieee.sum(*products), y), *[0.0] * len(operands))
+    size = inf if inf in products else ieee.sum(*products)
+    return (_ratio(size, y) if math.isfinite(size) else inf, *[0.0] * len(operands))
 
 
 def _logsumexp_rounding(y: float, *xs: float) -> tuple[float, ...]:
@@ -121,181 +137,183 @@ def _some(name: str) -> Callable[[Iterable[Any]], tuple[Any, ...]]:
 # The table. `y` is the result; operands have the names of the docstrings.
 # fmt: off
 
-neg = define(Op(
+neg: Op = define(Op(
     "neg", lambda x: -x, (lambda y, x: -1.0,),
     "Negation -x.\n\n>>> neg(2)\n-2.0", symbol="-", notation="-{}".format,
 ))
-add = define(Op(
+add: Op = define(Op(
     "add", lambda a, b: a + b, (lambda y, a, b: 1.0, lambda y, a, b: 1.0),
     "Sum a + b.\n\n>>> add(1, 2)\n3.0", symbol="+", notation=_infix("+"),
 ))
-sub = define(Op(
+sub: Op = define(Op(
     "sub", lambda a, b: a - b, (lambda y, a, b: 1.0, lambda y, a, b: -1.0),
     "Difference a - b.\n\n>>> sub(1, 2)\n-1.0", symbol="-", notation=_infix("-"),
 ))
-mul = define(Op(
+mul: Op = define(Op(
     "mul", lambda a, b: a * b, (lambda y, a, b: b, lambda y, a, b: a),
     "Product a * b.\n\n>>> mul(3, 2)\n6.0", symbol="*", notation=_infix("*"),
 ))
-div = define(Op(
+div: Op = define(Op(
     "div", ieee.div, (lambda y, a, b: div(1.0, b), lambda y, a, b: -div(y, b)),
     "Quotient a / b; 1/0 is inf, 0/0 is nan.\n\n>>> div(1, 0)\ninf", symbol="/", notation=_infix("/"),
     kink=lambda a, b: b, rounding=lambda y, a, b: (0.0, 0.0, _subnormal(y)),
 ))
-pow = define(Op(  # noqa: A001 -- the field's name
+pow: Op = define(Op(  # noqa: A001 -- the field's name
     "pow", ieee.pow, (_pow_da, _pow_db),
     "Power a ** b, never complex.\n\n>>> pow(2, 10), pow(-8, 1 / 3)\n(1024.0, nan)", symbol="**", notation=_infix("**"),
-    domain=(POSITIVE, REAL), rounding=lambda y, a, b: (0.0, fabs(b * ieee.log(a)), 0.0),
+    domain=(POSITIVE, REAL), rounding=_pow_rounding,
     convention="d/dx x^0 = 0 at every x; d/dy 0^y = 0 for y >= 0",
 ))
-abs = define(Op(  # noqa: A001 -- the field's name
+abs: Op = define(Op(  # noqa: A001 -- the field's name
     "abs", math.fabs, (lambda y, x: step(x) - step(-x),),
     "Absolute value |x|.\n\n>>> abs(-2)\n2.0", kink=lambda x: x, convention="abs'(0) = 0",
 ))
 
 # Exponentials, logarithms and roots.
 
-exp = define(Op("exp", ieee.exp, (lambda y, x: y,), "e**x.\n\n>>> exp(0), exp(1000)\n(1.0, inf)"))
-expm1 = define(Op(
+exp: Op = define(Op("exp", ieee.exp, (lambda y, x: y,), "e**x.\n\n>>> exp(0), exp(1000)\n(1.0, inf)"))
+expm1: Op = define(Op(
     "expm1", ieee.expm1, (lambda y, x: exp(x),),
     "e**x - 1, exact near 0.\n\n>>> expm1(1e-20)\n1e-20",
 ))
-log = define(Op(
+log: Op = define(Op(
     "log", ieee.log, (lambda y, x: div(1.0, x),),
     "Natural logarithm.\n\n>>> log(1), log(0), log(-1)\n(0.0, -inf, nan)", domain=(POSITIVE,),
 ))
-log1p = define(Op(
+log1p: Op = define(Op(
     "log1p", ieee.log1p, (lambda y, x: div(1.0, 1.0 + x),),
     "log(1 + x), exact near 0.\n\n>>> log1p(1e-20)\n1e-20", domain=((-1.0, inf),),
 ))
-sqrt = define(Op(
+sqrt: Op = define(Op(
     "sqrt", ieee.sqrt, (lambda y, x: div(0.5, y),),
     "Square root.\n\n>>> sqrt(9), sqrt(-1)\n(3.0, nan)", domain=(POSITIVE,), convention="sqrt'(0) = inf",
 ))
 
 # Trigonometry. Angles are in radians.
 
-sin = define(Op("sin", ieee.sin, (lambda y, x: cos(x),), "Sine of x radians.\n\n>>> sin(0)\n0.0"))
-cos = define(Op("cos", ieee.cos, (lambda y, x: -sin(x),), "Cosine of x radians.\n\n>>> cos(0)\n1.0"))
-tan = define(Op(
+sin: Op = define(Op("sin", ieee.sin, (lambda y, x: cos(x),), "Sine of x radians.\n\n>>> sin(0)\n0.0"))
+cos: Op = define(Op("cos", ieee.cos, (lambda y, x: -sin(x),), "Cosine of x radians.\n\n>>> cos(0)\n1.0"))
+tan: Op = define(Op(
     "tan", ieee.tan, (lambda y, x: 1.0 + y * y,),
     "Tangent of x radians.\n\n>>> tan(0)\n0.0", kink=ieee.cos,
 ))
-asin = define(Op(
+asin: Op = define(Op(
     "asin", ieee.asin, (lambda y, x: div(1.0, sqrt((1.0 - x) * (1.0 + x))),),
     "Arc sine, in radians.\n\n>>> asin(0), asin(2)\n(0.0, nan)", domain=((-1.0, 1.0),),
 ))
-acos = define(Op(
+acos: Op = define(Op(
     "acos", ieee.acos, (lambda y, x: div(-1.0, sqrt((1.0 - x) * (1.0 + x))),),
     "Arc cosine, in radians.\n\n>>> acos(1), acos(2)\n(0.0, nan)", domain=((-1.0, 1.0),),
 ))
-atan = define(Op(
+atan: Op = define(Op(
     "atan", math.atan, (lambda y, x: div(div(1.0, hypot(1.0, x)), hypot(1.0, x)),),  # x * x would overflow
     "Arc tangent, in radians.\n\n>>> atan(0)\n0.0",
 ))
-atan2 = define(Op(
+atan2: Op = define(Op(
     "atan2", math.atan2,
     (lambda angle, y, x: div(div(x, _radius(y, x)), _radius(y, x)),
      lambda angle, y, x: -div(div(y, _radius(y, x)), _radius(y, x))),
     "Angle of the point (x, y), in radians; y comes first.\n\n>>> atan2(0, 1)\n0.0",
     kink=lambda y, x: y if x <= 0.0 else 1.0, convention="both derivatives are 0 at the origin",
-    rounding=lambda angle, y, x: (0.0, *[_subnormal(_ratio(z, math.hypot(y, x))) for z in (x, y)]),
+    rounding=_atan2_rounding,
 ))
-hypot = define(Op(
+hypot: Op = define(Op(
     "hypot", math.hypot, (lambda r, x, y: div(x, r), lambda r, x, y: div(y, r)),
     "Length of the vector (x, y), without overflow.\n\n>>> hypot(3, 4)\n5.0",
     kink=math.hypot, convention="no derivative at the origin: nan",
+    rounding=lambda r, x, y: (0.0, *[inf if r == inf else _subnormal(r)] * 2),
 ))
-sinh = define(Op("sinh", ieee.sinh, (lambda y, x: cosh(x),), "Hyperbolic sine.\n\n>>> sinh(0)\n0.0"))
-cosh = define(Op("cosh", ieee.cosh, (lambda y, x: sinh(x),), "Hyperbolic cosine.\n\n>>> cosh(0)\n1.0"))
-sech = define(Op(
+sinh: Op = define(Op("sinh", ieee.sinh, (lambda y, x: cosh(x),), "Hyperbolic sine.\n\n>>> sinh(0)\n0.0"))
+cosh: Op = define(Op("cosh", ieee.cosh, (lambda y, x: sinh(x),), "Hyperbolic cosine.\n\n>>> cosh(0)\n1.0"))
+sech: Op = define(Op(
     "sech", ieee.sech, (lambda y, x: -tanh(x) * y,),
     "Hyperbolic secant 1/cosh(x), without overflow.\n\n>>> sech(0), sech(1000)\n(1.0, 0.0)",
 ))
-tanh = define(Op(
+tanh: Op = define(Op(
     "tanh", math.tanh, (lambda y, x: sech(x) * sech(x),),  # 1 - y*y would be 0 long before it should
     "Hyperbolic tangent.\n\n>>> tanh(0), tanh(1000)\n(0.0, 1.0)",
 ))
 
 # Activation functions.
 
-sigmoid = define(Op(
+sigmoid: Op = define(Op(
     "sigmoid", ieee.sigmoid, (lambda y, x: y * sigmoid(-x),),
     "Logistic function 1 / (1 + e**-x).\n\n>>> sigmoid(0), sigmoid(-1000)\n(0.5, 0.0)",
 ))
-relu = define(Op(
+relu: Op = define(Op(
     "relu", ieee.relu, (lambda y, x: 1.0 - less_equal(x, 0.0),),
     "Rectified linear unit max(x, 0).\n\n>>> relu(-2), relu(3)\n(0.0, 3.0)",
     kink=lambda x: x, convention="relu'(0) = 0",
 ))
-leaky_relu = define(Op(
+leaky_relu: Op = define(Op(
     "leaky_relu", ieee.leaky_relu,
     (lambda y, x, slope: where(less(0.0, x), 1.0, slope), lambda y, x, slope: _below_zero(x)),
     "x above 0, negative_slope * x elsewhere.\n\n>>> leaky_relu(-2), leaky_relu(-2, 0.5)\n(-0.02, -1.0)",
     signature=lambda x, negative_slope=0.01: (x, negative_slope),
     kink=lambda x, slope: x, convention="leaky_relu'(0) = negative_slope",
 ))
-elu = define(Op(
+elu: Op = define(Op(
     "elu", ieee.elu,
     (lambda y, x, alpha: where(less_equal(x, 0.0), alpha * exp(_below_zero(x)), 1.0),
      lambda y, x, alpha: expm1(_below_zero(x))),
     "x above 0, alpha * (e**x - 1) elsewhere.\n\n>>> elu(2), elu(-1000)\n(2.0, -1.0)",
     signature=lambda x, alpha=1.0: (x, alpha),
     kink=lambda x, alpha: x, convention="elu'(0) = alpha",
+    rounding=lambda y, x, alpha: (0.0, _subnormal(ieee.exp(x)), 0.0),
 ))
-softplus = define(Op(
+softplus: Op = define(Op(
     "softplus", ieee.softplus, (lambda y, x: sigmoid(x),),
     "log(1 + e**x).\n\n>>> softplus(1000), softplus(-1000)\n(1000.0, 0.0)",
 ))
-gelu = define(Op(
+gelu: Op = define(Op(
     "gelu", ieee.gelu, (lambda y, x: 0.5 * erfc(-SQRT_HALF * x) + x * (INV_SQRT_2PI * exp(-0.5 * x * x)),),
     "x * Phi(x) with the normal distribution Phi, exact (Hendrycks & Gimpel 2016).\n\n>>> gelu(40)\n40.0",
     rounding=_gelu_rounding,
 ))
-silu = define(Op(
+silu: Op = define(Op(
     "silu", ieee.silu, (lambda y, x: sigmoid(x) + y * sigmoid(-x),),
     "x * sigmoid(x), also called swish.\n\n>>> silu(0), silu(1000)\n(0.0, 1000.0)", rounding=_silu_rounding,
 ))
-erf = define(Op(
+erf: Op = define(Op(
     "erf", math.erf, (lambda y, x: TWO_INV_SQRT_PI * exp(-x * x),),
     "Error function.\n\n>>> erf(0), erf(10)\n(0.0, 1.0)", rounding=lambda y, x: (0.0, x * x),
 ))
-erfc = define(Op(
+erfc: Op = define(Op(
     "erfc", math.erfc, (lambda y, x: -TWO_INV_SQRT_PI * exp(-x * x),),
     "1 - erf(x), without cancellation.\n\n>>> erfc(0), erfc(30)\n(1.0, 0.0)", rounding=lambda y, x: (0.0, x * x),
 ))
 
 # Comparisons and choices. A condition holds where it is not 0.
 
-less = define(Op(
+less: Op = define(Op(
     "less", lambda a, b: 1.0 if a < b else 0.0, (lambda y, a, b: 0.0, lambda y, a, b: 0.0),
     "1 where a < b, else 0.\n\n>>> less(1, 2), less(2, 2)\n(1.0, 0.0)",
     kink=lambda a, b: a - b, convention="derivative 0 everywhere",
 ))
-less_equal = define(Op(
+less_equal: Op = define(Op(
     "less_equal", lambda a, b: 1.0 if a <= b else 0.0, (lambda y, a, b: 0.0, lambda y, a, b: 0.0),
     "1 where a <= b, else 0.\n\n>>> less_equal(2, 2), less_equal(3, 2)\n(1.0, 0.0)",
     kink=lambda a, b: a - b, convention="derivative 0 everywhere",
 ))
-step = define(Op(
+step: Op = define(Op(
     "step", lambda x: 1.0 if x > 0.0 else 0.0, (lambda y, x: 0.0,),
     "Heaviside step: 1 where x > 0, else 0.\n\n>>> step(2), step(0)\n(1.0, 0.0)",
     kink=lambda x: x, convention="derivative 0 everywhere",
 ))
-where = define(Op(
+where: Op = define(Op(
     "where", lambda condition, a, b: a if condition else b,
     (lambda y, c, a, b: 0.0, lambda y, c, a, b: where(c, 1.0, 0.0), lambda y, c, a, b: where(c, 0.0, 1.0)),
     "a where the condition is not 0, else b.\n\n>>> where(True, 1, 2), where(0.0, 1, 2)\n(1.0, 2.0)",
     kink=lambda condition, a, b: condition, convention="derivative 0 in the condition",
 ))
-maximum = define(Op(
+maximum: Op = define(Op(
     "maximum", ieee.maximum,
     (lambda y, a, b: 1.0 - 0.5 * (less(a, b) + less_equal(a, b)),
      lambda y, a, b: 1.0 - 0.5 * (less(b, a) + less_equal(b, a))),
     "The larger of two; nan if either is.\n\n>>> maximum(1, 2)\n2.0",
     kink=lambda a, b: a - b, convention="at a tie each has derivative 0.5",
 ))
-minimum = define(Op(
+minimum: Op = define(Op(
     "minimum", ieee.minimum,
     (lambda y, a, b: 1.0 - 0.5 * (less(b, a) + less_equal(b, a)),
      lambda y, a, b: 1.0 - 0.5 * (less(a, b) + less_equal(a, b))),
@@ -305,17 +323,17 @@ minimum = define(Op(
 
 # n-ary operations: one node, however many operands.
 
-sum = define(Op(  # noqa: A001 -- the field's name
+sum: Op = define(Op(  # noqa: A001 -- the field's name
     "sum", ieee.sum, lambda y, *xs: (1.0,) * len(xs),
     "Sum of a sequence, correctly rounded.\n\n>>> sum([0.1] * 10)\n1.0",
     notation=_listed("sum"), signature=lambda xs, start=None: tuple(xs) if start is None else (start, *xs),
 ))
-dot = define(Op(
+dot: Op = define(Op(
     "dot", ieee.dot, _dot_partials,
     "Sum of xs[i] * ys[i], plus a bias if there is one: a neuron.\n\n>>> dot([1, 2], [3, 4], 5)\n16.0",
     notation=_dot_text, signature=_dot_operands, rounding=_dot_rounding,
 ))
-logsumexp = define(Op(
+logsumexp: Op = define(Op(
     "logsumexp", ieee.logsumexp, _softmax,
     "log of the sum of e**x over a sequence, without overflow.\n\n>>> logsumexp([1000, 0])\n1000.0",
     notation=_listed("logsumexp"), signature=_some("logsumexp"), rounding=_logsumexp_rounding,
