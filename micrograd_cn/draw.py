@@ -83,10 +83,8 @@ def draw_dot(root: Value, format: str = "svg", rankdir: str = "LR") -> Picture: 
     picture.attr("node", shape="box", fontname="sans-serif")
     picture.attr("edge", fontname="sans-serif", fontsize="10")
     interior = topological_order(root)
-    nodes = dict.fromkeys(interior or [root])
-    for node in interior:
-        nodes.update(dict.fromkeys(node.parents))
-    names = {node: f"v{i}" for i, node in enumerate(reversed(nodes))}
+    nodes = dict.fromkeys(node for parent in reversed(interior) for node in (*parent.parents, parent)) or {root: None}
+    names = {node: f"v{i}" for i, node in enumerate(nodes)}
     for node, name in names.items():
         title = " ".join(filter(None, [_plain(node.label), node.op.symbol if node.op else ""]))
         lines = [title, f"data {node.data:.4g}", f"grad {node.grad:.4g}" if node.requires_grad else ""]
