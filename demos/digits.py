@@ -1,0 +1,188 @@
+"""Train a small network to read handwritten digits, on the scalar engine alone: `python demos/digits.py`.
+
+The 1,797 images of scikit-learn's `load_digits` have 8 x 8 pixels. Four fifths of them train an MLP of 64 inputs, 32
+hidden neurons and 10 logits in about a quarter of a minute; the rest measure how well it reads. Three pictures are
+written: the training curves, some test images as the network reads them, and the gradient flow through one neuron.
+"""
+
+import math
+import random
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+
+from matplotlib.figure import Figure
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+from tqdm import trange
+
+from common import BLUE, GREEN, GREY, ORANGE, options, save
+from micrograd_cn import Value, logsumexp, mean, no_grad, softmax
+from micrograd_cn.draw import draw_dot
+from micrograd_cn.nn import MLP, Neuron
+
+STEPS = 360  # of 32 images: eight times through the training set
+BATCH = 32
+LEARNING_RATE = 0.2
+MOMENTUM = 0.9
+
+Image = list[float]
+
+
+def load(seed: int) -> tuple[list[Image], list[Image], list[int], list[int]]:
+    """Return the training and the test images, pixels from 0 to 1, and their targets in the same order."""
+    digits = load_digits()
+    parts = train_test_split(digits.data / 16, digits.target, test_size=0.2, stratify=digits.target, random_state=seed)
+    train_images, test_images, train_targets, test_targets = (part.tolist() for part in parts)
+    return train_images, test_images, train_targets, test_targets
+
+
+def network(seed: int) -> MLP:
+    """Return the network before training."""
+    random.seed(seed)
+    model = MLP(64, [32, 10])
+    # A neuron's output has the variance of its inputs if its n weights have the variance 2 / n (He et al. 2015);
+    # uniform(-1, 1) has 1 / 3, so that 64 inputs would add up to logits so large that training starts saturated.
+    for layer in model.layers:
+        for neuron in layer.neurons:
+            for w in neuron.w:
+                w.data *= math.sqrt(6 / len(neuron.w))
+    return model
+
+
+def cross_entropy(logits: Sequence[Value], target: int) -> Value:
+    """Return -log softmax(logits)[target]."""
+    loss: Value = logsumexp(logits) - logits[target]
+    return loss
+
+
+def largest(xs: Sequence[Value]) -> int:
+    """Return the index of the largest value: the digit that was read."""
+    return max(range(len(xs)), key=xs.__getitem__)
+
+
+def train(
+    model: MLP, images: Sequence[Image], targets: Sequence[int], steps: int, seed: int
+) -> tuple[list[float], list[float]]:
+    """Run mini-batch gradient descent with momentum; return the loss and the accuracy of every mini-batch."""
+    shuffler = random.Random(seed)
+    parameters = model.parameters()
+    velocity = [0.0] * len(parameters)
+    waiting: list[int] = []
+    losses: list[float] = []
+    accuracies: list[float] = []
+    progress = trange(steps, desc="training", unit="batch")
+    for step in progress:
+        if len(waiting) < BATCH:
+            waiting = shuffler.sample(range(len(images)), len(images))
+        batch = [waiting.pop() for _ in range(BATCH)]
+
+        logits = [model(images[i]) for i in batch]
+        loss = mean([cross_entropy(z, targets[i]) for z, i in zip(logits, batch, strict=True)])
+        model.zero_grad()
+        loss.backward()
+
+        learning_rate = LEARNING_RATE * (1 - step / steps)
+        for j, p in enumerate(parameters):
+            velocity[j] = MOMENTUM * velocity[j] + p.grad
+            p.data -= learning_rate * velocity[j]
+
+        losses.append(loss.data)
+        accuracies.append(sum(largest(z) == targets[i] for z, i in zip(logits, batch, strict=True)) / BATCH)
+        progress.set_postfix(loss=f"{recent(losses):.3f}", accuracy=f"{recent(accuracies):.1%}", refresh=False)
+    return losses, accuracies
+
+
+def recent(xs: Sequence[float]) -> float:
+    """Return the mean of the last 20, or of all if they are fewer."""
+    return fmean(xs[-20:])
+
+
+def running(xs: Sequence[float]) -> list[float]:
+    """Return what `recent` was after each element."""
+    return [recent(xs[: i + 1]) for i in range(len(xs))]
+
+
+def draw_training(losses: Sequence[float], accuracies: Sequence[float], test_accuracy: float) -> Figure:
+    figure = Figure(figsize=(7.5, 6), layout="constrained")
+    upper, lower = figure.subplots(2, sharex=True)
+    steps = range(1, len(losses) + 1)
+    upper.plot(steps, losses, color=GREY, alpha=0.5, linewidth=0.8, label="one mini-batch")
+    upper.plot(steps, running(losses), color=BLUE, linewidth=2, label="mean of the last 20")
+    upper.set(title="Training on handwritten digits", ylabel="cross entropy", yscale="log")
+    upper.yaxis.set_major_formatter("{x:g}")
+    upper.legend()
+    lower.plot(steps, accuracies, color=GREY, alpha=0.5, linewidth=0.8)
+    lower.plot(steps, running(accuracies), color=BLUE, linewidth=2)
+    lower.axhline(test_accuracy, color=ORANGE, linewidth=1.5, linestyle="--", label=f"test images: {test_accuracy:.1%}")
+    lower.set(xlabel="mini-batch", ylabel="accuracy", ylim=(0, 1.04))
+    lower.yaxis.set_major_formatter("{x:.0%}")
+    lower.legend(loc="lower right")
+    figure.align_ylabels()
+    return figure
+
+
+def draw_images(images: Sequence[Image], targets: Sequence[int], probabilities: Sequence[list[Value]]) -> Figure:
+    """Show test images, first some that were read correctly, then some that were not."""
+    read = [largest(p) for p in probabilities]
+    right = [i for i, target in enumerate(targets) if read[i] == target]
+    wrong = [i for i, target in enumerate(targets) if read[i] != target]
+    figure = Figure(figsize=(8, 5.4), layout="constrained")
+    figure.suptitle("Test images, the digit that was read, and its probability")
+    axes = list(figure.subplots(3, 6).flat)
+    for ax in axes:
+        ax.set_axis_off()
+    for ax, i in zip(axes, right[:12] + wrong[:6], strict=False):
+        correct = read[i] == targets[i]
+        colour = GREEN if correct else ORANGE
+        ax.imshow([images[i][row : row + 8] for row in range(0, 64, 8)], cmap="gray_r", vmin=0, vmax=1)
+        ax.set_axis_on()
+        ax.grid(False)
+        ax.set(xticks=[], yticks=[])
+        ax.spines[:].set(visible=True, color=colour, linewidth=1 if correct else 3)
+        ax.set_title(f"{read[i]} {'✓' if correct else '✗'} {probabilities[i][read[i]].data:.0%}", color=colour)
+        if not correct:
+            ax.set_xlabel(f"is a {targets[i]}")
+    return figure
+
+
+def draw_neuron(path: Path) -> None:
+    """Draw how the gradient of a squared error flows back through one tanh neuron."""
+    neuron = Neuron(3, activation="tanh")
+    inputs = [Value(data, f"x{i}") for i, data in enumerate((1.0, -2.0, 0.5), 1)]
+    for i, (w, data) in enumerate(zip(neuron.w, (0.8, 0.3, 0.6), strict=True), 1):
+        w.data, w.label = data, f"w{i}"
+    neuron.b.data, neuron.b.label = -0.1, "b"
+    output = neuron(inputs)
+    output.label = "output"
+    loss = (output - 1.0) ** 2
+    loss.label = "loss"
+    loss.backward()
+    draw_dot(loss, format="svg").render(outfile=path, cleanup=True)
+    print(f"wrote {path}")
+
+
+def main() -> None:
+    chosen = options(str(__doc__), STEPS)
+    train_images, test_images, train_targets, test_targets = load(chosen.seed)
+    model = network(chosen.seed)
+
+    start = time.perf_counter()
+    losses, accuracies = train(model, train_images, train_targets, chosen.steps, chosen.seed)
+    with no_grad():
+        probabilities = [softmax(model(image)) for image in test_images]
+    seconds = time.perf_counter() - start
+
+    correct = sum(largest(p) == target for p, target in zip(probabilities, test_targets, strict=True))
+    print(f"first loss: {losses[0]:.6f}")
+    print(f"final loss: {recent(losses):.6f}, mean of the last 20 mini-batches")
+    print(f"test accuracy: {correct / len(test_targets):.1%}, {correct} of {len(test_targets)} images")
+    print(f"time: {seconds:.1f} s, training and test")
+    save(draw_training(losses, accuracies, correct / len(test_targets)), chosen.out / "digits_training.png")
+    save(draw_images(test_images, test_targets, probabilities), chosen.out / "digits_images.png")
+    draw_neuron(chosen.out / "neuron.svg")
+
+
+if __name__ == "__main__":
+    main()
