@@ -1,0 +1,410 @@
+"""Every row of the operation table is accurate, total, closed under differentiation, and usable by its name."""
+
+import math
+import random
+from decimal import Decimal
+from fractions import Fraction
+from itertools import product
+from math import inf, nan
+
+import numpy as np
+import pytest
+from mpmath import mp, mpf
+
+import micrograd_cn as mc
+from micrograd_cn import OPS, Op, Value, define, gradients
+from micrograd_cn.engine import record, topological_order
+
+from .references import BITS, LARGEST, POINTS, PYTORCH_BINARY, PYTORCH_LISTS, PYTORCH_UNARY, REFERENCES, TINY, pytorch
+
+every_row = pytest.mark.parametrize("op", list(OPS.values()), ids=list(OPS))
+
+
+def written(x):
+    """Return the float to the bit, all nan alike."""
+    return float(x).hex()
+
+
+def data(x):
+    return x.data if isinstance(x, Value) else x
+
+
+def inside(op, operands):
+    domain = op.domain if op.arity else op.domain * len(operands)
+    return all(low < x < high for x, (low, high) in zip(operands, domain, strict=True))
+
+
+# Accuracy. Overflow counts as 2**1024, the first power of two that is out of range.
+
+OVERFLOW = mpf(2) ** 1024
+
+
+def error(got, true, slack):
+    """Return the error in units of what is allowed: 4 ulp, or 1e-15 and what the row states on top."""
+    true = max(-OVERFLOW, min(mpf(true), OVERFLOW))
+    if 0 < abs(true) < TINY:  # it underflows, whatever the row states
+        slack = 0.0
+    if slack == inf:  # an intermediate result overflows
+        return 0
+    if math.isnan(got):
+        return mp.inf
+    got = mp.sign(got) * OVERFLOW if math.isinf(got) else mpf(got)
+    ulp = math.ulp(max(-LARGEST, min(float(true), LARGEST)))
+    return abs(got - true) / max(4 * mpf(ulp), mpf(1e-15) * (1 + mpf(slack)) * abs(true))
+
+
+def mistakes(op, points):
+    """Return what is not accurate at the points, the worst first."""
+    value, *partials = REFERENCES[op.name]
+    found = []
+    for operands in points:
+        exact = [mpf(x) for x in operands]
+        y = op.forward(*operands)
+        kink = op.kink is not None and op.kink(*operands) == 0
+        try:
+            true = [value(*exact)]
+        except ZeroDivisionError:
+            assert kink, f"{op.name}{operands} is a pole that the row does not state"
+            continue
+        got = [y]
+        if not kink:
+            true += partials[0](*exact) if op.arity is None else [partial(*exact) for partial in partials]
+            got += op.partials(y, *operands) if op.arity is None else [partial(y, *operands) for partial in op.partials]
+        slack = op.rounding(y, *operands) if op.rounding else (0.0,) * (1 + len(operands))
+        assert len(slack) == 1 + len(operands), f"{op.name}: rounding is for the value and each slot"
+        for slot, (g, t, s) in enumerate(zip(got, true, slack, strict=False), -1):  # no partials at a kink
+            if error(g, t, s) > 1:
+                what = "value" if slot < 0 else f"partial {slot}"
+                message = f"{op.name}{operands}: {what} {g!r}, not {mp.nstr(mpf(t), 17)}, stated {s:.3g}"
+                found.append((error(g, t, s), message))
+    return [message for _, message in sorted(found, reverse=True)]
+
+
+def test_every_row_has_a_reference_for_its_value_and_each_partial():
+    assert {name: len(reference) - 1 for name, reference in REFERENCES.items()} == {
+        name: op.arity or 1 for name, op in OPS.items()
+    }
+
+
+@every_row
+def test_reference_partials_are_the_derivatives_of_reference_values(op):
+    value, *partials = REFERENCES[op.name]
+    n = op.arity or 3
+    for point in ((0.3, 0.7, 0.45), (0.9, 0.2, 0.6), (-0.6, -0.35, -0.8)):
+        if inside(op, point[:n]):
+            exact = [mpf(x) for x in point[:n]]
+            claimed = partials[0](*exact) if op.arity is None else [partial(*exact) for partial in partials]
+            for slot in range(n):
+                with mp.workdps(40):
+                    derivative = mp.diff(value, exact, [int(slot == i) for i in range(n)])
+                assert mp.almosteq(claimed[slot], derivative, 1e-12, 1e-12), (point, slot)
+
+
+@every_row
+def test_value_and_partials_are_accurate_over_the_whole_domain(op):
+    points = [operands for operands in POINTS[op.arity](random.Random(op.name)) if inside(op, operands)]
+    with mp.workprec(BITS.get(op.name, 250)):
+        wrong = mistakes(op, points)
+    assert not wrong, f"{len(wrong)} of {len(points)} points: " + "; ".join(wrong[:5])
+
+
+@pytest.mark.parametrize("x", [sign * x for x in (1e-300, 1e-8, 1, 40, 700, 1e300) for sign in (1.0, -1.0)])
+@pytest.mark.parametrize("name", ["sigmoid", "softplus", "log1p", "expm1", "gelu", "logsumexp", "tanh"])
+def test_stable_formulas_hold_from_tiny_to_huge(name, x):
+    op = OPS[name]
+    with mp.workprec(BITS.get(op.name, 250)):
+        points = [(x,), (x, 0.0), (x, -x, 1.0)] if op.arity is None else [(x,)]
+        assert not mistakes(op, [operands for operands in points if inside(op, operands)])
+    if not inside(op, points[0]):
+        assert math.isnan(op(x)) or (x, op(x)) == (-1, -inf)
+
+
+# Special values.
+
+
+@every_row
+def test_nothing_raises_on_any_float(op):
+    special = [nan, inf, -inf, 0.0, -0.0, TINY, -TINY, 1e308, -1e308]
+    for n in [op.arity] if op.arity else [1, 2, 3]:
+        for operands in product(special, repeat=n):
+            y = op.forward(*operands)
+            assert {type(x) for x in (y, *op.local(y, *operands))} == {float}, operands
+
+
+NO_COUNTERPART = {"sech"}
+MORE_ACCURATE = {("log1p", (TINY,)), ("log1p", (-TINY,))}  # PyTorch: 0
+
+
+def test_every_row_is_compared_with_pytorch():
+    assert {*PYTORCH_UNARY, *PYTORCH_BINARY, *PYTORCH_LISTS} == OPS.keys() - NO_COUNTERPART
+
+
+@pytest.mark.parametrize("name", [name for name in OPS if name not in NO_COUNTERPART])
+def test_special_values_are_those_of_pytorch(name):
+    op = OPS[name]
+    for operands, value, partials in pytorch(name):
+        full = op.signature(*operands) if op.signature and op.unary else operands
+        y = op.forward(*full)
+        if (name, operands) not in MORE_ACCURATE:
+            assert written(y) == written(value) or y == pytest.approx(value, rel=1e-15, abs=0) != 0, operands
+        got = op.local(y, *full)[: len(partials)]
+        assert list(got) == pytest.approx(partials, rel=1e-15, abs=0, nan_ok=True), operands
+
+
+# Conventions: operands, and the partials chosen there.
+
+CONVENTIONS = {
+    "abs": {(0.0,): (0.0,)},
+    "atan2": {(0.0, 0.0): (0.0, 0.0)},
+    "elu": {(0.0, 0.7): (0.7, 0.0)},
+    "hypot": {(0.0, 0.0): (nan, nan)},
+    "leaky_relu": {(0.0, 0.2): (0.2, 0.0)},
+    "less": {(1.0, 1.0): (0.0, 0.0), (1.0, 2.0): (0.0, 0.0)},
+    "less_equal": {(1.0, 1.0): (0.0, 0.0), (1.0, 2.0): (0.0, 0.0)},
+    "maximum": {(2.0, 2.0): (0.5, 0.5), (0.0, -0.0): (0.5, 0.5)},
+    "minimum": {(2.0, 2.0): (0.5, 0.5), (0.0, -0.0): (0.5, 0.5)},
+    "pow": {
+        (0.0, 0.0): (0.0, 0.0),
+        (3.0, 0.0): (0.0, math.log(3.0)),
+        (-3.0, 0.0): (0.0, nan),
+        (0.0, 1.0): (1.0, 0.0),
+        (0.0, 0.5): (inf, 0.0),
+        (0.0, 3.0): (0.0, 0.0),
+        (-3.0, 2.0): (-6.0, nan),
+    },
+    "relu": {(0.0,): (0.0,)},
+    "sqrt": {(0.0,): (inf,)},
+    "step": {(0.0,): (0.0,), (1.0,): (0.0,)},
+    "where": {(0.0, 5.0, 7.0): (0.0, 0.0, 1.0), (-2.0, 5.0, 7.0): (0.0, 1.0, 0.0), (nan, 5.0, 7.0): (0.0, 1.0, 0.0)},
+}
+
+
+def test_every_convention_is_pinned():
+    assert CONVENTIONS.keys() == {name for name, op in OPS.items() if op.convention}
+
+
+@pytest.mark.parametrize("name", CONVENTIONS)
+def test_conventions_hold_captured_and_recorded(name):
+    for operands, chosen in CONVENTIONS[name].items():
+        inputs = [Value(x) for x in operands]
+        node = record(OPS[name], tuple(inputs))
+        recorded = [g.data for g in gradients(node, inputs, create_graph=True)]
+        assert list(node.partials) == pytest.approx(chosen, abs=0, nan_ok=True), operands
+        assert recorded == pytest.approx(chosen, abs=0, nan_ok=True), operands
+
+
+@pytest.mark.parametrize(("x", "exponent", "gradient"), [(-3.0, 2, -6.0), (0.0, 0, 0.0), (-3.0, 0, 0.0), (0.0, 1, 1.0)])
+def test_a_power_with_a_constant_exponent_has_no_nan_on_its_node(x, exponent, gradient):
+    base = Value(x)
+    node = base**exponent
+    node.backward()
+    assert (base.grad, node.partials) == (gradient, (gradient, 0.0))
+    assert gradients(node, [base], create_graph=True)[0].data == gradient
+
+
+@pytest.mark.parametrize("exponent", [0.5, 1.0, 3.0])
+def test_zero_to_a_positive_power_does_not_move_with_the_exponent(exponent):
+    y = Value(exponent)
+    node = 0**y
+    node.backward()
+    assert (node.data, y.grad) == (0.0, 0.0)
+
+
+# The table is closed under differentiation. Every row is a case, so a row that a derivative reaches is one too.
+
+
+@every_row
+def test_a_recorded_partial_is_made_of_rows_and_equals_the_float_partial(op):
+    rng = random.Random(op.name)
+    n = op.arity or 3
+    points = [tuple(rng.uniform(-3, 3) for _ in range(n)) for _ in range(40)]
+    points += [tuple(rng.uniform(0.05, 0.95) for _ in range(n)) for _ in range(40)]
+    for operands in points:
+        if inside(op, operands):
+            inputs = tuple([Value(x) for x in operands])
+            node = record(op, inputs)
+            recorded = op.local(node, *inputs)
+            assert [written(data(x)) for x in recorded] == [written(x) for x in op.local(node.data, *operands)]
+            used = {row for x in recorded if isinstance(x, Value) for row in (v.op for v in topological_order(x))}
+            assert used <= set(OPS.values())
+
+
+# A user's own rows.
+
+
+@pytest.fixture
+def table():
+    saved = dict(OPS)
+    yield OPS
+    OPS.clear()
+    OPS.update(saved)
+
+
+def cube():
+    return Op("cube", lambda x: x * x * x, (lambda y, x: 3.0 * x * x,), doc="x cubed.")
+
+
+def test_a_users_operation_is_a_full_row(table):
+    op = define(cube())
+    assert table["cube"] is op
+    assert (op.__doc__, op.symbol, repr(op), op.unary) == ("x cubed.", "cube", "<operation cube>", True)
+    assert (op(2), op.text("x")) == (8.0, "cube(x)")
+    x = Value(2.0)
+    y = op(x)
+    y.backward()
+    assert (y.data, x.grad, y.op) == (8.0, 12.0, op)
+    [first] = gradients(y, [x], create_graph=True)
+    [second] = gradients(first, [x], create_graph=True)
+    assert (first.data, second.data, gradients(second, [x])) == (12.0, 12.0, [6.0])
+
+
+def test_a_users_operation_may_have_defaults():
+    partials = (lambda y, x, k: k, lambda y, x, k: x)
+    scaled = Op("scaled", lambda x, k: x * k, partials, signature=lambda x, factor=2.0: (x, factor))
+    x, k = Value(3.0), Value(5.0)
+    assert (scaled(3), scaled(3, factor=4), scaled.text("x", "k"), scaled.unary) == (6.0, 12.0, "scaled(x, k)", True)
+    assert gradients(scaled(x), [x]) == [2.0]
+    first = gradients(scaled(x, k), [x, k], create_graph=True)
+    assert ([g.data for g in first], gradients(first[0], [k])) == ([5.0, 3.0], [1.0])
+
+
+def test_a_users_operation_may_have_any_number_of_operands():
+    squares = Op("squares", lambda *xs: math.fsum(x * x for x in xs), lambda y, *xs: tuple([2.0 * x for x in xs]))
+    xs = [Value(x) for x in (1.0, 2.0, 3.0)]
+    y = squares(*xs)
+    y.backward()
+    assert (squares(1, 2), y.data, [x.grad for x in xs]) == (5.0, 14.0, [2.0, 4.0, 6.0])
+    [first] = gradients(y, [xs[2]], create_graph=True)
+    assert (first.data, gradients(first, [xs[2]]), squares.text("a", "b")) == (6.0, [2.0], "squares(a, b)")
+
+
+def test_define_refuses_a_taken_name_and_what_is_no_operation(table):
+    define(cube())
+    with pytest.raises(ValueError, match="'cube' is already defined"):
+        define(cube())
+    with pytest.raises(TypeError, match="takes an Op, got function"):
+        define(lambda x: x)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exception", "message"),
+    [
+        ((3, abs, (abs,)), TypeError, "name must be a str, got 3"),
+        (("two words", abs, (abs,)), ValueError, "must be an identifier, got 'two words'"),
+        (("", abs, (abs,)), ValueError, "must be an identifier, got ''"),
+        (("bad", 5, (abs,)), TypeError, "bad: forward must be a function, got 5"),
+        (("bad", abs, ()), TypeError, r"bad: partials must be .*, got \(\)"),
+        (("bad", abs, (abs, 7)), TypeError, "bad: partials must be .* 7"),
+        (("bad", abs, [abs]), TypeError, "bad: partials must be "),
+        (("bad", abs, None), TypeError, "bad: partials must be .*None"),
+    ],
+)
+def test_a_malformed_row_is_refused(arguments, exception, message):
+    with pytest.raises(exception, match=message):
+        Op(*arguments)
+
+
+def test_a_domain_has_an_interval_for_each_partial():
+    with pytest.raises(ValueError, match="bad: 1 partials but 2 domain intervals"):
+        Op("bad", abs, (abs,), domain=((0.0, 1.0), (0.0, 1.0)))
+
+
+# Calls.
+
+
+def interior_call(op, wrap):
+    """Return the call's result at an interior point."""
+    operands = [wrap(x) for x in (0.25, 0.5, 0.75)[: op.arity]]
+    if op.name == "dot":
+        return op(operands, operands)
+    return op(*operands) if op.arity else op(operands)
+
+
+@every_row
+def test_numbers_give_a_float_and_values_a_value(op):
+    number = interior_call(op, float)
+    assert type(number) is float
+    for exact in (interior_call(op, Fraction), interior_call(op, Decimal), interior_call(op, np.float32)):
+        assert (type(exact), exact) == (float, number)
+    node = interior_call(op, Value)
+    assert (type(node), node.data, node.op) == (Value, number, op)
+
+
+def test_a_value_beside_numbers_gives_a_value():
+    x = Value(2.0)
+    for node in (mc.add(1, x), mc.add(x, 1), mc.sum([1, x]), mc.sum([1], x), mc.dot([1], [3], x), mc.where(0, 1, x)):
+        assert isinstance(node, Value)
+    assert isinstance(mc.mean([1, x]), Value)
+    assert [type(p) for p in mc.softmax([1, x])] == [Value, Value]
+
+
+@pytest.mark.parametrize("op", [op for op in OPS.values() if op.arity and not op.signature], ids=repr)
+def test_a_wrong_number_of_operands_is_refused(op):
+    for wrap, n in product((int, float, Value), {0, op.arity - 1, op.arity + 1}):
+        with pytest.raises(TypeError, match=rf"^{op.name}\(\) takes {op.arity} operands, got {n}$"):
+            op(*[wrap(1)] * n)
+
+
+@pytest.mark.parametrize("op", [mc.elu, mc.leaky_relu], ids=repr)
+def test_a_wrong_number_of_arguments_is_refused(op):
+    for arguments in ((), (1.0, 2.0, 3.0)):
+        with pytest.raises(TypeError, match="argument"):
+            op(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        ("1", r"the str '1'; convert it with float\(\)"),
+        (b"1", r"the bytes b'1'; convert it with float\(\)"),
+        (None, "NoneType"),
+        (1j, r"the complex 1j; use its \.real"),
+        (np.complex128(1), r"the complex .*; use its \.real"),
+        ([1.0], "list"),
+        ((1.0,), "tuple"),
+        (np.ones(1), "the sequence ndarray; use one element"),
+        (np.ones(2), "the sequence ndarray; use one element"),
+    ],
+    ids=repr,
+)
+def test_what_is_no_real_number_is_refused_by_its_type(x, message):
+    for call in (mc.tanh, lambda x: mc.add(1.0, x), lambda x: mc.mul(Value(1), x), lambda x: mc.sum([x, 1])):
+        with pytest.raises(TypeError, match=rf"expected (a|one) real number, got {message}"):
+            call(x)
+
+
+@pytest.mark.parametrize("x", [3, True, Fraction(3, 2), Decimal("1.5"), np.float32(1.5), np.int64(3), np.array(1.5)])
+def test_every_real_number_is_an_operand(x):
+    assert (type(mc.neg(x)), mc.neg(x), mc.add(Value(1), x).data) == (float, -float(x), 1 + float(x))
+
+
+def test_dot_refuses_sequences_of_different_lengths():
+    with pytest.raises(ValueError, match=r"dot\(\) needs two sequences of one length, got 2 and 3"):
+        mc.dot([1, 2], [1, 2, 3])
+
+
+@pytest.mark.parametrize("name", ["mean", "softmax", "logsumexp"])
+def test_an_empty_sequence_is_refused_where_it_has_no_meaning(name):
+    with pytest.raises(ValueError, match=rf"{name}\(\) needs at least one operand"):
+        getattr(mc, name)([])
+
+
+def test_sums_may_be_empty_and_have_a_start():
+    assert [written(x) for x in (mc.sum([]), mc.dot([], []))] == [written(0.0)] * 2
+    assert (mc.sum([1, 2], 10), mc.sum([1, 2], start=10), mc.sum([], 10), mc.dot([], [], 5)) == (13, 13, 10, 5)
+    assert mc.sum(x for x in (1, 2)) == 3.0
+    start = Value(10.0)
+    assert gradients(mc.sum([1, 2], start), [start]) == [1.0]
+
+
+# Notation.
+
+
+@every_row
+def test_text_is_python_for_the_call(op):
+    for n in [op.arity] if op.arity else [1, 2, 3]:
+        operands = {name: Value(x) for name, x in zip("abc", (0.4, 0.3, 0.7), strict=True)}
+        names = list(operands)[:n]
+        node = eval(op.text(*names), {**OPS}, operands)
+        assert node.op is op
+        assert node.data == op.forward(*[operands[name].data for name in names])
