@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import numbers
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
@@ -38,7 +36,6 @@ def number(x: object) -> float:
     return float(x)
 
 
-@dataclass(frozen=True, eq=False)
 class Op:
     """One operation; call it with numbers for a float, or with `Value`s to record a node.
 
@@ -66,37 +63,46 @@ class Op:
     8.0
     """
 
-    name: str
-    forward: Callable[..., float]
-    partials: tuple[Partial, ...] | Partial
-    doc: str = ""
-    symbol: str = ""
-    notation: Callable[..., str] | None = None
-    signature: Callable[..., tuple[Any, ...]] | None = None
-    domain: tuple[Interval, ...] = ()
-    kink: Callable[..., float] | None = None
-    convention: str = ""
-    rounding: Callable[..., tuple[float, ...]] | None = None
-    arity: int | None = field(init=False)
-    local: Callable[..., tuple[Any, ...]] = field(init=False)
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.name, str):
-            raise TypeError(f"an operation's name must be a str, got {self.name!r}")
-        if not self.name.isidentifier():
-            raise ValueError(f"an operation's name must be an identifier, got {self.name!r}")
-        if not callable(self.forward):
-            raise TypeError(f"{self.name}: forward must be a function, got {self.forward!r}")
-        rows = self.partials if isinstance(self.partials, tuple) else (self.partials,)
-        if not rows or not all(callable(partial) for partial in rows):
-            raise TypeError(f"{self.name}: partials must be a tuple of functions or one function, got {rows!r}")
-        if self.domain and len(self.domain) != len(rows):
-            raise ValueError(f"{self.name}: {len(rows)} partials but {len(self.domain)} domain intervals")
-        object.__setattr__(self, "arity", len(rows) if rows is self.partials else None)
-        object.__setattr__(self, "local", _together(rows) if rows is self.partials else self.partials)
-        object.__setattr__(self, "__doc__", self.doc or type(self).__doc__)
-        object.__setattr__(self, "symbol", self.symbol or self.name)
-        object.__setattr__(self, "domain", self.domain or (REAL,) * len(rows))
+    def __init__(
+        self,
+        name: str,
+        forward: Callable[..., float],
+        partials: tuple[Partial, ...] | Partial,
+        doc: str = "",
+        *,
+        symbol: str = "",
+        notation: Callable[..., str] | None = None,
+        signature: Callable[..., tuple[Any, ...]] | None = None,
+        domain: tuple[Interval, ...] = (),
+        kink: Callable[..., float] | None = None,
+        convention: str = "",
+        rounding: Callable[..., tuple[float, ...]] | None = None,
+    ) -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"an operation's name must be a str, got {name!r}")
+        if not name.isidentifier():
+            raise ValueError(f"an operation's name must be an identifier, got {name!r}")
+        if not callable(forward):
+            raise TypeError(f"{name}: forward must be a function, got {forward!r}")
+        functions = partials if isinstance(partials, tuple) else (partials,)
+        if not functions or not all(map(callable, functions)):
+            raise TypeError(f"{name}: partials must be a tuple of functions or one function, got {partials!r}")
+        if domain and len(domain) != len(functions):
+            raise ValueError(f"{name}: {len(functions)} partials but {len(domain)} domain intervals")
+        self.name = name
+        self.forward = forward
+        self.partials = partials
+        self.arity = len(partials) if isinstance(partials, tuple) else None
+        self.local = _together(partials) if isinstance(partials, tuple) else partials
+        self.doc = doc
+        self.symbol = symbol or name
+        self.notation = notation
+        self.signature = signature
+        self.domain = domain or (REAL,) * len(functions)
+        self.kink = kink
+        self.convention = convention
+        self.rounding = rounding
+        self.__doc__ = doc or type(self).__doc__
 
     @property
     def unary(self) -> bool:
@@ -108,6 +114,8 @@ class Op:
         """
         if self.arity is None or self.signature is None:
             return self.arity == 1
+        import inspect  # costs more than the rest of the module
+
         parameters = inspect.signature(self.signature).parameters.values()
         return [p.default is p.empty for p in parameters].count(True) == 1
 
