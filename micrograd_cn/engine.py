@@ -363,7 +363,7 @@ Value._record = staticmethod(lambda op, operands: record(op, values(operands))) 
 def topological_order(root: Value) -> list[Value]:
     """Return the interior nodes below `root`, each before its operands.
 
-    It is the depth-first search's order of finishing, reversed (Tarjan 1976), with the search's path in a list.
+    It is a depth-first search's order of finishing, reversed (Tarjan 1976); the search's stack is a list.
 
     >>> x = Value(1)
     >>> a = x.exp(); b = a * a
@@ -373,18 +373,18 @@ def topological_order(root: Value) -> list[Value]:
     if root.op is None:
         return []
     finished: list[Value] = []
-    seen = {root}
-    path = [(root, iter(root.parents))]
-    while path:
-        node, parents = path[-1]
-        for parent in parents:
-            if parent.op is not None and parent not in seen:
-                seen.add(parent)
-                path.append((parent, iter(parent.parents)))
-                break
-        else:
-            finished.append(node)
-            path.pop()
+    entered: set[Value] = set()
+    stack: list[Value | None] = [root]
+    while stack:
+        node = stack.pop()
+        if node is None:  # all below the next one is finished, and so is it
+            finished.append(stack.pop())  # type: ignore[arg-type]
+        elif node not in entered:
+            entered.add(node)
+            stack += (node, None)
+            for parent in node.parents:
+                if parent.op is not None and parent not in entered:
+                    stack.append(parent)
     finished.reverse()
     return finished
 

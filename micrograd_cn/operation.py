@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Callable, Sequence
+from keyword import iskeyword
 from math import inf
 from typing import Any
 
@@ -80,7 +81,7 @@ class Op:
     ) -> None:
         if not isinstance(name, str):
             raise TypeError(f"an operation's name must be a str, got {name!r}")
-        if not name.isidentifier():
+        if not name.isidentifier() or iskeyword(name):
             raise ValueError(f"an operation's name must be an identifier, got {name!r}")
         if not callable(forward):
             raise TypeError(f"{name}: forward must be a function, got {forward!r}")
@@ -141,7 +142,15 @@ class Op:
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Return the result: a float of numbers, a recorded `Value` if there is one among the arguments."""
-        operands = self.signature(*args, **options) if self.signature else args
+        if self.signature is None:
+            if options:
+                raise TypeError(f"{self.name}() takes no keyword arguments, got {', '.join(options)}")
+            operands = args
+        else:
+            try:
+                operands = self.signature(*args, **options)
+            except TypeError as error:
+                raise TypeError(f"{self.name}(): {error}") from error
         if self.arity is not None and len(operands) != self.arity:
             raise TypeError(f"{self.name}() takes {self.arity} operands, got {len(operands)}")
         for x in operands:

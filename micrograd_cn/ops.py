@@ -60,7 +60,7 @@ def _ratio(a: float, b: float) -> float:
 
 def _subnormal(x: float) -> float:
     """Return the relative rounding error of an intermediate result `x` that may be subnormal."""
-    return _ratio(2.0**-1022, x)
+    return min(_ratio(2.0**-1022, x), 1e15)
 
 
 def _pow_rounding(y: float, a: float, b: float) -> tuple[float, float, float]:

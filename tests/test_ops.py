@@ -292,6 +292,7 @@ def test_define_refuses_a_taken_name_and_what_is_no_operation(table):
         ((3, abs, (abs,)), TypeError, "name must be a str, got 3"),
         (("two words", abs, (abs,)), ValueError, "must be an identifier, got 'two words'"),
         (("", abs, (abs,)), ValueError, "must be an identifier, got ''"),
+        (("lambda", abs, (abs,)), ValueError, "must be an identifier, got 'lambda'"),
         (("bad", 5, (abs,)), TypeError, "bad: forward must be a function, got 5"),
         (("bad", abs, ()), TypeError, r"bad: partials must be .*, got \(\)"),
         (("bad", abs, (abs, 7)), TypeError, "bad: partials must be .* 7"),
@@ -345,10 +346,17 @@ def test_a_wrong_number_of_operands_is_refused(op):
             op(*[wrap(1)] * n)
 
 
+def test_an_unknown_keyword_is_refused():
+    with pytest.raises(TypeError, match=r"tanh\(\) takes no keyword arguments, got base"):
+        mc.tanh(1.0, base=2)
+    with pytest.raises(TypeError, match=r"elu\(\): .*beta"):
+        mc.elu(1.0, beta=2)
+
+
 @pytest.mark.parametrize("op", [mc.elu, mc.leaky_relu], ids=repr)
 def test_a_wrong_number_of_arguments_is_refused(op):
     for arguments in ((), (1.0, 2.0, 3.0)):
-        with pytest.raises(TypeError, match="argument"):
+        with pytest.raises(TypeError, match=rf"^{op.name}\(\): .*argument"):
             op(*arguments)
 
 
