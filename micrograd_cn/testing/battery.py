@@ -1,0 +1,158 @@
+"""Every check that an operation of the table, or one of your own, should pass."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import warnings
+from collections.abc import Callable
+from math import inf, nan
+from typing import Any
+
+from ..engine import Value, gradients
+from ..operation import Op
+from .gradcheck import GradientMismatch, NothingCompared, PartlyCompared, gradcheck
+from .strategies import MARGIN, _floats, _is_smooth, _st
+
+SPECIAL = (0.0, -0.0, 1.0, -1.0, 2.5, 5e-324, -5e-324, 1e300, -1e300, inf, -inf, nan)
+AT_KINKS = (0.0, 1.0, -1.0, 0.5)
+TOO_LARGE = 1e6  # a value or partial beyond which a numerical derivative is mostly noise
+
+
+def check_op(op: Op, reference: Callable[..., float] | None = None, examples: int = 50) -> None:
+    """Check one operation: values, derivatives to second order, kinks, special values, sharing, and its picture.
+
+    In turn: no float, special ones included, makes it raise; on `Value`s it gives the numbers that it gives on floats,
+    and so do its partials, to the bit; partials left out for constants change no other; over the domain, derivatives
+    agree with numerical ones to second order, also where one value is all the operands; at kinks the derivative lies
+    between those of the two sides; the picture has an edge an operand.
+
+    Args:
+        op: the row.
+        reference: the same function from an independent source, on floats; compared to 1e-12 relative.
+        examples: how many points of the domain to draw.
+
+    Raises:
+        AssertionError: it says which check failed, and where.
+        ImportError: hypothesis is missing.
+
+    >>> from micrograd_cn import tanh
+    >>> check_op(tanh, reference=lambda x: (math.exp(2 * x) - 1) / (math.exp(2 * x) + 1))
+    """
+    _check_special_values(op)
+    _check_kinks(op)
+    _check_picture(op)
+    _over_the_domain(op, reference, examples)
+
+
+def _counts(op: Op) -> tuple[int, ...]:
+    return (op.arity,) if op.arity else (1, 2, 3)
+
+
+def _apply(op: Op, operands: tuple[Any, ...]) -> Value:
+    y = operands[0]._record(op, operands)
+    assert isinstance(y, Value)
+    return y
+
+
+def _same(a: float, b: float) -> bool:
+    return a == b or (a != a and b != b)
+
+
+def _check_special_values(op: Op) -> None:
+    for count in _counts(op):
+        special = SPECIAL if count < 3 else SPECIAL[::2]
+        for xs in itertools.product(special, repeat=count):
+            try:
+                y = op.forward(*xs)
+                partials = op.local(y, *xs)
+            except Exception as error:
+                raise AssertionError(f"{op.name}{xs} raises {type(error).__name__}: {error}") from error
+            assert isinstance(y, float), f"{op.name}{xs} gave {type(y).__name__}, not a float"
+            assert len(partials) == count, f"{op.name}{xs} has {count} operands but {len(partials)} partials"
+            _check_recording(op, xs, y, partials)
+
+
+def _check_recording(op: Op, xs: tuple[float, ...], y: float, partials: tuple[float, ...]) -> None:
+    """Compare what is recorded with `Value`s, constants among them, with what floats gave."""
+    inputs = tuple([Value(x) for x in xs])
+    node = _apply(op, inputs)
+    assert _same(node.data, y), f"{op.name}{xs} is {y} on floats but {node.data} on Values"
+    symbolic = op.local(node, *inputs)
+    for slot, (p, q, r) in enumerate(zip(partials, node.partials, symbolic, strict=True)):
+        r = r.data if isinstance(r, Value) else r
+        agree = _same(p, q) and (_same(p, r) or math.isnan(p) or math.isnan(r))
+        assert agree, f"{op.name}{xs}: partial {slot} is {p} on floats, {q} when recorded, {r} on Values"
+        alone = op.some(y, xs, [i == slot for i in range(len(xs))])[slot]
+        assert _same(alone, p), f"{op.name}{xs}: partial {slot} is {p}, but {alone} when it alone is needed"
+
+
+def _check_kinks(op: Op) -> None:
+    if op.kink is None:
+        return
+    for count in _counts(op):
+        for xs in itertools.product(AT_KINKS, repeat=count):
+            if op.kink(*xs) == 0.0:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", PartlyCompared)
+                    try:
+                        gradcheck(lambda *v: _apply(op, v), *xs)
+                    except NothingCompared:
+                        continue  # a jump or a pole: any derivative is a convention
+                    except GradientMismatch as error:
+                        raise AssertionError(f"{op.name} at the kink {xs}: {error}") from error
+
+
+def _check_picture(op: Op) -> None:
+    from ..draw import draw_dot
+
+    for count in _counts(op):
+        x = Value(0.5, "x")
+        source = draw_dot(_apply(op, (x,) * count)).source
+        assert source.count("->") == count, f"{op.name} of {count} operands is drawn with {source.count('->')} edges"
+
+
+def _over_the_domain(op: Op, reference: Callable[..., float] | None, examples: int) -> None:
+    st = _st()
+    from hypothesis import HealthCheck, Phase, assume, given, settings
+
+    def operand(i: int) -> Any:
+        low, high = op.domain[i % len(op.domain)]
+        return _floats(max(low + MARGIN, -4.0), min(high - MARGIN, 4.0))
+
+    points = st.one_of([st.tuples(*map(operand, range(count))) for count in _counts(op)])
+
+    @settings(
+        max_examples=examples,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.explicit, Phase.generate, Phase.shrink],
+    )
+    @given(points)
+    def at(xs: tuple[float, ...]) -> None:
+        y = op.forward(*xs)
+        partials = op.local(y, *xs)
+        assume(_is_smooth(op, list(xs), [False] * len(xs)))
+        assume(all(math.fabs(z) <= TOO_LARGE for z in (y, *partials)))
+        _check_recording(op, xs, y, partials)
+        if reference is not None:
+            expected = reference(*xs)
+            close = math.isclose(y, expected, rel_tol=1e-12, abs_tol=1e-15)
+            assert close, f"{op.name}{xs} is {y}, the reference gives {expected}"
+        gradcheck(lambda *v: _apply(op, v), *xs, order=2)
+        for slot, partial in enumerate(gradients(_apply(op, inputs := tuple([Value(x) for x in xs])), inputs)):
+            assert _same(partial, partials[slot]), f"{op.name}{xs}: gradient {slot} is {partial}, not {partials[slot]}"
+        if len(xs) > 1:
+            _check_shared(op, xs[0])
+
+    at()
+
+
+def _check_shared(op: Op, x: float) -> None:
+    """Check the derivative where one value is every operand: the sum of the partials."""
+    for count in _counts(op):
+        inside = all(low + MARGIN <= x <= high - MARGIN for low, high in op.domain)
+        if count > 1 and inside and _is_smooth(op, [x] * count, [False] * count):
+            gradcheck(lambda v, count=count: _apply(op, (v,) * count), x, order=2)

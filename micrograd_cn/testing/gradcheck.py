@@ -1,0 +1,220 @@
+"""Compare gradients with numerical derivatives that know their own error."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf, nan
+from typing import Any
+
+from ..engine import Value, gradients
+from ..operation import number
+from ..tree import flatten
+
+LEVELS = 14  # halvings of the step in one extrapolation
+
+
+class GradientMismatch(AssertionError):
+    """A gradient differs from the numerical derivative by more than the latter's error and the tolerance."""
+
+
+class NothingCompared(ValueError):
+    """No gradient could be compared with a numerical derivative, so that nothing was checked."""
+
+
+class PartlyCompared(UserWarning):
+    """Some gradients could not be compared with a numerical derivative; the others agree."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A numerical derivative and an estimate of its absolute error; both are nan or inf where there is none."""
+
+    slope: float
+    error: float
+
+
+def derivative(g: Callable[[float], float], x: float, side: int = 0) -> Estimate:
+    """Return the derivative of `g` at `x`: central for side 0, from the right for 1, from the left for -1.
+
+    Difference quotients with steps h, h/2, h/4, ... are extrapolated to h = 0 until the differences within the tableau,
+    which estimate the error, grow again (Ridders 1982, Advances in Engineering Software 4, 75). Several first steps are
+    tried, since only a step smaller than the distance to the next kink, pole or edge of the domain can be right.
+
+    >>> estimate = derivative(lambda x: x**3, 2.0)
+    >>> abs(estimate.slope - 12) <= estimate.error < 1e-8
+    True
+    """
+    scale = max(math.fabs(x), 1.0)
+    sizes = dict.fromkeys([scale, 1.0, math.fabs(x)])
+    first_steps = [size * 2.0**-k for size in sizes for k in (3, 9, 16, 24) if size]
+    best = Estimate(nan, inf)
+    for h in first_steps:
+        found = _extrapolate(g, x, h, side)
+        if found.error < best.error:
+            best = found
+        if best.error <= 1e-11 * math.fabs(best.slope):
+            break
+    return best
+
+
+def _extrapolate(g: Callable[[float], float], x: float, h: float, side: int) -> Estimate:
+    order = 1 if side else 2  # the quotient's error is a series in h, the central one's in h * h
+    best = Estimate(nan, inf)
+    previous: list[float] = []
+    for _ in range(LEVELS):
+        right, left = (x + h if side >= 0 else x), (x - h if side <= 0 else x)
+        if right == left:
+            break
+        high, low = g(right), g(left)
+        row = [(high - low) / (right - left)]
+        noise = 4.0 * math.ulp(max(math.fabs(high), math.fabs(low))) / (right - left)
+        for j, before in enumerate(previous, 1):
+            factor = 2.0 ** (order * j)
+            row.append((factor * row[j - 1] - before) / (factor - 1.0))
+            error = max(math.fabs(row[j] - row[j - 1]), math.fabs(row[j] - before)) + noise
+            if error < best.error:
+                best = Estimate(row[j], error)
+        if previous and math.isfinite(row[-1]) and math.fabs(row[-1] - previous[-1]) > 4.0 * best.error + noise:
+            break
+        previous = row if math.isfinite(row[0]) else []
+        h /= 2.0
+    return best
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the comparison."""
+
+    argument: str
+    analytic: float
+    numeric: Estimate
+    agrees: bool | None  # None: not compared
+    note: str
+
+
+def gradcheck(f: Callable[..., Any], *args: Any, order: int = 1, rtol: float = 1e-6, atol: float = 1e-9) -> None:
+    """Compare the derivatives of `f` at `args`, up to `order`, with numerical ones; return None if they agree.
+
+    A derivative agrees if it differs from the numerical one by no more than atol, rtol times the larger of the two, or
+    five times the numerical one's estimated error. At a kink it agrees if it lies between the derivatives of the two
+    sides, at the edge of the domain if it is that of the one side.
+
+    Args:
+        f: takes `Value`s in place of the numbers of `args`, returns a `Value`.
+        args: numbers, or nested lists, tuples and dicts of them.
+        order: how many times to differentiate.
+        rtol: relative tolerance.
+        atol: absolute tolerance.
+
+    Raises:
+        GradientMismatch: an AssertionError with a table of every derivative.
+        NothingCompared: no derivative could be compared: the point is outside the domain, at a jump or at a pole.
+        TypeError: an argument holds something that is not a number, or `f` does not return a `Value`.
+        ValueError: `order` is less than 1.
+
+    Warns:
+        PartlyCompared: some, not all, derivatives could not be compared.
+
+    >>> gradcheck(lambda x, w: (x * w).tanh(), 0.5, -2.0, order=2)
+    """
+    if order < 1:
+        raise ValueError(f"order must be at least 1, got {order}")
+    leaves, rebuild = flatten(args, "args")
+    names = [re.sub(r"^args\[(\d+)\]", r"x\1", path) for path, _ in leaves]
+    point = [number(x) for _, x in leaves]
+
+    def at(xs: list[float], slots: tuple[int, ...]) -> tuple[Value, list[Value]]:
+        """Return the partial derivative of `f` in `slots` at `xs` as a `Value`, and the leaves it depends on."""
+        inputs = [Value(x) for x in xs]
+        y = f(*rebuild(inputs))
+        if not isinstance(y, Value):
+            raise TypeError(f"gradcheck: f returned {type(y).__name__} {y!r}, not a Value: its graph was lost")
+        for slot in slots:
+            [y] = gradients(y, [inputs[slot]], create_graph=True)
+        return y, inputs
+
+    name = getattr(f, "__name__", None) or str(f)
+    value = at(point, ())[0].data
+    if not math.isfinite(value):
+        raise NothingCompared(
+            f"gradcheck of {name} at {_shown(args)}: outside the domain, the function is {value} there"
+        )
+    rows: list[Row] = []
+    for level in range(order):
+        for slots in itertools.product(range(len(point)), repeat=level):
+            y, inputs = at(point, slots)
+            for i, analytic in enumerate(gradients(y, inputs)):
+
+                def along(t: float, slots: tuple[int, ...] = slots, i: int = i) -> float:
+                    return at([*point[:i], t, *point[i + 1 :]], slots)[0].data
+
+                title = "/".join([f"d{level + 1 if level else ''}f", *(f"d{names[j]}" for j in (*slots, i))])
+                rows.append(_compare(title, analytic, along, point[i], y.data, rtol, atol))
+
+    if any(row.agrees is False for row in rows):
+        raise GradientMismatch(_table(f"gradcheck of {name} at {_shown(args)}", rows))
+    if not any(row.agrees for row in rows):
+        raise NothingCompared(_table(f"gradcheck of {name} at {_shown(args)} compared nothing", rows))
+    if any(row.agrees is None for row in rows):
+        warnings.warn(PartlyCompared(_table(f"gradcheck of {name} at {_shown(args)}", rows)), stacklevel=2)
+
+
+def _compare(
+    title: str, analytic: float, g: Callable[[float], float], x: float, y: float, rtol: float, atol: float
+) -> Row:
+    """Compare one derivative; `y` is g(x)."""
+    if not math.isfinite(y):
+        return Row(title, analytic, Estimate(nan, inf), None, f"what is differentiated is {y} there")
+    size = math.fabs(y) / max(math.fabs(x), 1.0)
+
+    def known(e: Estimate) -> bool:
+        return e.error <= max(atol, rtol * max(math.fabs(e.slope), size))
+
+    def allowed(*estimates: Estimate) -> float:
+        return max(atol, *(max(rtol * max(math.fabs(e.slope), math.fabs(analytic)), 5.0 * e.error) for e in estimates))
+
+    central = derivative(g, x)
+    if known(central) and math.fabs(analytic - central.slope) <= allowed(central):
+        return Row(title, analytic, central, True, "")
+    left, right = derivative(g, x, -1), derivative(g, x, 1)
+    if known(left) and known(right):
+        if math.fabs(left.slope - right.slope) <= 10.0 * allowed(left, right):
+            return Row(title, analytic, central if known(central) else right, False, "")
+        lower, upper = sorted((left.slope, right.slope))
+        inside = lower - allowed(left) <= analytic <= upper + allowed(right)
+        return Row(
+            title, analytic, central, inside, f"kink: {left.slope:.6g} on the left, {right.slope:.6g} on the right"
+        )
+    if known(left) or known(right):
+        side, where = (left, "left") if known(left) else (right, "right")
+        agrees = math.fabs(analytic - side.slope) <= allowed(side)
+        beyond = math.nextafter(x, inf if where == "left" else -inf)
+        if not agrees and math.isfinite(g(beyond)):
+            return Row(title, analytic, side, None, f"a jump or a pole near: smooth on the {where} alone")
+        return Row(title, analytic, side, agrees, f"edge of the domain: compared on the {where}")
+    return Row(title, analytic, central, None, "no numerical derivative: a jump, a pole, or too much noise")
+
+
+def _table(title: str, rows: list[Row]) -> str:
+    wrong = sum(row.agrees is False for row in rows)
+    header = ("", "derivative", "analytic", "numeric", "estimated error", "ratio", "")
+    lines = [header]
+    for row in rows:
+        slope = row.numeric.slope
+        ratio = row.analytic / slope if slope else nan
+        mark = {True: "ok", False: "WRONG", None: "not compared"}[row.agrees]
+        figures = (f"{row.analytic:.9g}", f"{slope:.9g}", f"{row.numeric.error:.1g}", f"{ratio:.6g}")
+        lines.append((mark, row.argument, *figures, row.note))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    body = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    return "\n".join([f"{title}: {wrong} of {len(rows)} derivatives wrong", *body])
+
+
+def _shown(args: tuple[Any, ...]) -> str:
+    text = repr(args if len(args) != 1 else args[0])
+    return text if len(text) <= 200 else f"{text[:200]}..."

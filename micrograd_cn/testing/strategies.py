@@ -1,0 +1,227 @@
+"""Hypothesis strategies: leaves, random expression graphs, and small networks, each with a point to evaluate it at."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..engine import Number, Value, record
+from ..engine import values as as_values
+from ..nn import MLP
+from ..operation import OPS, Op
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import DrawFn, SearchStrategy
+
+MARGIN = 0.05  # how far from kinks, poles and edges of domains a point stays
+LARGEST = 1e4  # no intermediate result and no partial is larger, so that rounding stays small
+
+
+def _st() -> Any:
+    try:
+        from hypothesis import strategies
+    except ImportError as error:
+        raise ImportError("strategies need hypothesis: pip install 'micrograd-cn[test]'") from error
+    return strategies
+
+
+def _floats(low: float, high: float) -> SearchStrategy[float]:
+    """Draw floats of a closed interval, whole numbers among them, which are what a failure shrinks to."""
+    st = _st()
+    whole = (
+        st.integers(math.ceil(low), math.floor(high)).map(float) if math.ceil(low) <= math.floor(high) else st.nothing()
+    )
+    return st.one_of(whole, st.floats(low, high, allow_subnormal=False))  # type: ignore[no-any-return]
+
+
+def values(min_value: float = -3.0, max_value: float = 3.0) -> SearchStrategy[Value]:
+    """Return a strategy for leaves, some of them labelled.
+
+    >>> from hypothesis import find
+    >>> find(values(), lambda v: v.data >= 2)
+    Value(data=2.0, grad=0.0)
+    """
+    st = _st()
+    return st.builds(Value, _floats(min_value, max_value), st.just("") | st.text(max_size=8))  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A graph to be computed: call it with numbers for a float, with `Value`s for the root of a recorded graph.
+
+    Attributes:
+        point: numbers, one an input, at which every step is smooth.
+        steps: an operation and its operands each: an int is an input or, counting on, an earlier step; a float is a
+            constant. The last step is the result.
+
+    >>> from micrograd_cn import mul, tanh
+    >>> f = Expression((0.5, 2.0), ((tanh, (0,)), (mul, (2, 2)), (mul, (3, 1))))
+    >>> print(f)
+    from micrograd_cn import tanh
+    <BLANKLINE>
+    def f(x0, x1):
+        v2 = tanh(x0)
+        v3 = v2 * v2
+        return v3 * x1
+    <BLANKLINE>
+    f(0.5, 2.0)
+    >>> f(0.5, 2.0) == f(*map(Value, f.point)).data
+    True
+    """
+
+    point: tuple[float, ...]
+    steps: tuple[tuple[Op, tuple[int | float, ...]], ...]
+
+    def __call__(self, *inputs: Number) -> Any:
+        """Return the result for `inputs`."""
+        return self.nodes(*inputs)[-1]
+
+    def nodes(self, *inputs: Number) -> list[Any]:
+        """Return the inputs and the result of every step.
+
+        >>> from micrograd_cn import mul
+        >>> Expression((3.0,), ((mul, (0, 0)),)).nodes(3.0)
+        [3.0, 9.0]
+        """
+        if len(inputs) != len(self.point):
+            raise TypeError(f"the expression takes {len(self.point)} inputs, got {len(inputs)}")
+        nodes: list[Any] = list(inputs)
+        for op, operands in self.steps:
+            xs = [nodes[i] if isinstance(i, int) else i for i in operands]
+            graph = any(isinstance(x, Value) for x in xs)
+            nodes.append(record(op, as_values(xs)) if graph else op.forward(*map(float, xs)))
+        return nodes
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(repr(self))
+
+    def __repr__(self) -> str:
+        names = [f"x{i}" for i in range(len(self.point))]
+        lines = [f"def f({', '.join(names)}):"]
+        for op, operands in self.steps:
+            texts = [names[i] if isinstance(i, int) else f"({i!r})" if i < 0 else repr(i) for i in operands]
+            names.append(f"v{len(names)}")
+            lines.append(f"    {names[-1]} = {op.text(*texts)}")
+        last = lines.pop().partition(" = ")[2] if self.steps else names[-1]
+        lines.append(f"    return {last}")
+        used = {op.name: op for op, _ in self.steps}
+        known = sorted(name for name, op in used.items() if OPS.get(name) is op and op.text("a", "b").startswith(name))
+        own = [f"# {name} is an operation of your own" for name, op in used.items() if OPS.get(name) is not op]
+        imports = [f"from micrograd_cn import {', '.join(known)}", ""] if known else []
+        call = f"f({', '.join(map(repr, self.point))})"
+        return "\n".join([*own, *imports, *lines, "", call])
+
+
+def expressions(ops: Iterable[Op] | None = None, max_inputs: int = 3, max_steps: int = 8) -> SearchStrategy[Expression]:
+    """Return a strategy for random expression graphs with shared subexpressions.
+
+    Each comes with a point at which all its steps are smooth: operands are chosen among the results so far that lie in
+    the operation's domain, away from its kinks; where there are none, a constant takes their place. So no draw is
+    rejected, and a failing expression shrinks to few steps with simple numbers.
+
+    Args:
+        ops: the operations to use, one's own among them; the whole table by default.
+        max_inputs: at most so many inputs.
+        max_steps: at most so many operations.
+
+    Raises:
+        ValueError: `ops` is empty, or a maximum is less than 1.
+
+    >>> from hypothesis import find
+    >>> from micrograd_cn import add, mul
+    >>> smallest = find(expressions([add, mul]), lambda f: len(f.steps) > 0)
+    >>> smallest.steps
+    ((<operation add>, (0, 0)),)
+    """
+    table = list(OPS.values() if ops is None else ops)
+    if not table or max_inputs < 1 or max_steps < 1:
+        raise ValueError(f"expressions() of {len(table)} operations, {max_inputs} inputs and {max_steps} steps")
+    return _st().composite(_draw_expression)(table, max_inputs, max_steps)  # type: ignore[no-any-return]
+
+
+def _draw_expression(draw: DrawFn, table: list[Op], max_inputs: int, max_steps: int) -> Expression:
+    st = _st()
+    point = draw(st.lists(_floats(-3.0, 3.0), min_size=1, max_size=max_inputs))
+    data = list(point)
+    flat = [False] * len(point)  # which nodes do not change near the point
+    steps: list[tuple[Op, tuple[int | float, ...]]] = []
+    for _ in range(draw(st.integers(1, max_steps))):
+        op = draw(st.sampled_from(table))
+        count = op.arity or draw(st.integers(1, 5))
+        operands: list[int | float] = []
+        for low, high in itertools.islice(itertools.cycle(op.domain), count):
+            low, high = max(low + MARGIN, -3.0), min(high - MARGIN, 3.0)
+            fitting = [i for i, x in enumerate(data) if low <= x <= high]
+            constants = _floats(low, high)
+            if fitting and not operands:  # often the latest result, so that graphs grow deep
+                operands.append(draw(st.just(fitting[-1]) | st.sampled_from(fitting)))
+            else:
+                operands.append(draw(st.sampled_from(fitting) | constants if fitting else constants))
+        if not any(isinstance(i, int) for i in operands):
+            continue
+        xs = [data[i] if isinstance(i, int) else i for i in operands]
+        fixed = [flat[i] if isinstance(i, int) else True for i in operands]
+        y = op.forward(*xs)
+        partials = op.some(y, xs, [True] * count)
+        if _is_smooth(op, xs, fixed) and all(math.fabs(z) <= LARGEST for z in (y, *partials)):
+            steps.append((op, tuple(operands)))
+            data.append(y)
+            flat.append(all(still or not p for still, p in zip(fixed, partials, strict=True)))
+    return _pruned(tuple(point), steps)
+
+
+def _is_smooth(op: Op, xs: list[float], fixed: list[bool]) -> bool:
+    """Return whether no kink is reached by moving an operand that is not fixed by `MARGIN`."""
+    if op.kink is None:
+        return True
+    here = op.kink(*xs)
+    moved = [
+        op.kink(*xs[:i], x + move, *xs[i + 1 :]) for i, x in enumerate(xs) if not fixed[i] for move in (-MARGIN, MARGIN)
+    ]
+    return all(there == here for there in moved) or min(map(math.fabs, moved)) > 0.0 < min(k * here for k in moved)
+
+
+def _pruned(point: tuple[float, ...], steps: list[tuple[Op, tuple[int | float, ...]]]) -> Expression:
+    """Return the expression of the last step, without the steps that it does not need."""
+    n = len(point)
+    needed = {n + len(steps) - 1}
+    for i in range(n + len(steps) - 1, n - 1, -1):
+        if i in needed:
+            needed.update(j for j in steps[i - n][1] if isinstance(j, int))
+    kept = [i for i in range(n, n + len(steps)) if i in needed]
+    place = {i: i for i in range(n)} | {i: n + k for k, i in enumerate(kept)}
+    renumbered = [
+        (steps[i - n][0], tuple(place[j] if isinstance(j, int) else j for j in steps[i - n][1])) for i in kept
+    ]
+    return Expression(point, tuple(renumbered))
+
+
+def networks(max_width: int = 3, activations: Iterable[str] = ("tanh", "sigmoid", "softplus", "gelu")) -> Any:
+    """Return a strategy for pairs of a small `MLP` and inputs for it.
+
+    >>> from hypothesis import find
+    >>> model, x = find(networks(), lambda pair: len(pair[0].layers) == 1)
+    >>> model, x
+    (MLP of [Layer of [Neuron(1, linear)]], [0.0])
+    """
+    return _st().composite(_draw_network)(max_width, list(activations))
+
+
+def _draw_network(draw: DrawFn, max_width: int, activations: list[str]) -> tuple[MLP, list[float]]:
+    st = _st()
+    widths = draw(st.lists(st.integers(1, max_width), min_size=2, max_size=4))
+    state = random.getstate()  # hypothesis alone decides what is drawn
+    model = MLP(widths[0], widths[1:], activation=draw(st.sampled_from(activations)))
+    random.setstate(state)
+    for p in model.parameters():
+        p.data = draw(_floats(-2.0, 2.0))
+    return model, draw(st.lists(_floats(-2.0, 2.0), min_size=widths[0], max_size=widths[0]))
+
+
+def register() -> None:
+    """Let `hypothesis.strategies.from_type(Value)` draw leaves; hypothesis calls this when it is imported."""
+    _st().register_type_strategy(Value, values())
