@@ -206,17 +206,26 @@ class Value:
                 f"backward() on the constant {self!r}: it was made from constants alone, detached, or inside no_grad()"
             )
         order = topological_order(self)
+        below: set[Value] = {self}
         for node in order:
             node.grad = 0.0
-        self.grad += 1.0
+            below.update(node.parents)
+        before = [(leaf, leaf.grad) for leaf in below if leaf.op is None and leaf.grad]
+        for leaf, _ in before:  # it is added at the end, so that twice backward is exactly twice
+            leaf.grad = 0.0
+        self.grad = 1.0
         check = _get_mode() & _ANOMALY
-        for node in order:
-            upstream = node.grad
-            for parent, partial in zip(node.parents, node.partials, strict=True):
-                if parent.requires_grad:
-                    parent.grad += upstream * partial
-            if check:
-                _check_gradients(node)
+        try:
+            for node in order:
+                upstream = node.grad
+                for parent, partial in zip(node.parents, node.partials, strict=True):
+                    if parent.requires_grad:
+                        parent.grad += upstream * partial
+                if check:
+                    _check_gradients(node)
+        finally:
+            for leaf, grad in before:
+                leaf.grad += grad
 
     def zero_grad(self) -> None:
         """Set `grad` to 0 on every node of the graph, leaves included.

@@ -65,6 +65,15 @@ def test_backward_twice_without_a_reset_is_exactly_twice():
     assert grads(a, b, d) == [2 * g for g in once]
 
 
+def test_backward_twice_is_exactly_twice_where_sums_round():
+    (x,) = leaves(2)
+    y = x.sqrt() + x
+    y.backward()
+    once = x.grad
+    y.backward()
+    assert x.grad == 2 * once
+
+
 def test_two_roots_over_one_graph_do_not_leak_into_each_other():
     (x,) = leaves(3)
     h = x * x
@@ -462,6 +471,15 @@ def test_detect_anomaly_names_the_first_gradient_that_is_not_finite():
     assert x.grad == math.inf
     with detect_anomaly(), pytest.raises(FloatingPointError, match=r"'root' sqrt\(x=0.0\): .* operand 0 became inf"):
         y.backward()
+
+
+def test_a_backward_that_fails_loses_no_earlier_gradient():
+    x, z = Value(0, "x"), Value(2, "z")
+    (z * 3).backward()
+    y = z * x.sqrt()
+    with detect_anomaly(), pytest.raises(FloatingPointError):
+        y.backward()
+    assert z.grad == 3
 
 
 def test_detect_anomaly_also_watches_inside_no_grad_and_lets_finite_graphs_pass():
