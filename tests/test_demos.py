@@ -62,3 +62,11 @@ def test_digits_learns(tmp_path: Path) -> None:
     accuracy = re.search(r"^test accuracy: (\d+\.\d)%", output, re.MULTILINE)
     assert accuracy
     assert float(accuracy[1]) > 60
+
+
+def test_check_your_gradient_prints_the_smallest_counterexample() -> None:
+    command = [sys.executable, "demos/check_your_gradient.py"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "def f(x0):\n    return bump(x0)\n\nf(-1.0) at -1.0" in done.stdout
+    assert "WRONG  df/dx0       -0.5      0.5" in done.stdout
+    assert "agree with it" in done.stdout

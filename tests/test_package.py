@@ -72,4 +72,5 @@ def test_the_readmes_code_runs(tmp_path, monkeypatch, capsys):
     for block in blocks:
         exec(block, names)
     assert capsys.readouterr().out == "dy/dw = 1.002, dy/dx = -1.503\n"
+    names["test_bump"]()
     assert names["curvature"] == pytest.approx((4 * 0.25 - 2) * math.exp(-0.25), rel=1e-14)

@@ -182,7 +182,8 @@ def _is_smooth(op: Op, xs: list[float], fixed: list[bool]) -> bool:
     moved = [
         op.kink(*xs[:i], x + move, *xs[i + 1 :]) for i, x in enumerate(xs) if not fixed[i] for move in (-MARGIN, MARGIN)
     ]
-    return all(there == here for there in moved) or min(map(math.fabs, moved)) > 0.0 < min(k * here for k in moved)
+    unmoved = all(there == here for there in moved)
+    return unmoved or (math.fabs(here) >= MARGIN and all(there * here > 0.0 for there in moved))
 
 
 def _pruned(point: tuple[float, ...], steps: list[tuple[Op, tuple[int | float, ...]]]) -> Expression:

@@ -1,0 +1,313 @@
+"""The checker is checked: it finds planted mistakes, knows kinks and edges, and refuses to pass on nothing."""
+
+import math
+import subprocess
+import sys
+import warnings
+
+import pytest
+from hypothesis import Phase, find, given, settings
+from hypothesis import strategies as st
+from mpmath import mpf
+
+import micrograd_cn as mc
+from micrograd_cn import OPS, Op, Value
+from micrograd_cn.testing import (
+    Expression,
+    GradientMismatch,
+    NothingCompared,
+    PartlyCompared,
+    check_op,
+    expressions,
+    gradcheck,
+    networks,
+    values,
+)
+from micrograd_cn.testing.gradcheck import derivative
+
+from .references import REFERENCES
+
+# Every row of the table.
+
+
+@pytest.mark.parametrize("op", OPS.values(), ids=list(OPS))
+def test_every_operation_of_the_table_passes_the_battery(op):
+    value = REFERENCES[op.name][0]
+    check_op(op, reference=lambda *xs: float(value(*map(mpf, xs))))
+
+
+# Planted mistakes: each must be found by the battery, and by a property test with the ci profile's examples.
+
+
+PLANTED = {
+    "sign": Op("bad", lambda x: x * x, (lambda y, x: -2.0 * x,)),
+    "factor": Op("bad", lambda x: x * x, (lambda y, x: x,)),
+    "swapped operands": Op("bad", lambda a, b: a * b, (lambda y, a, b: a, lambda y, a, b: b)),
+    "off by 1 %": Op("bad", lambda x: x * x, (lambda y, x: 2.02 * x,)),
+    "wrong below 0": Op("bad", lambda x: x * x, (lambda y, x: 2.0 * x if x > 0.0 else 2.1 * x,)),
+    "wrong at second order": Op(
+        "bad", lambda x: x * x * x, (lambda y, x: 3.0 * x * (x.detach() if isinstance(x, Value) else x),)
+    ),
+    "wrong where shared": Op("bad", lambda a, b: a * b, (lambda y, a, b: 0.0 * b if a is b else b, lambda y, a, b: a)),
+}
+
+
+@pytest.mark.parametrize("op", PLANTED.values(), ids=list(PLANTED))
+def test_the_battery_finds_a_planted_mistake(op):
+    with pytest.raises(AssertionError, match="bad"):
+        check_op(op)
+
+
+@pytest.mark.parametrize("op", PLANTED.values(), ids=list(PLANTED))
+def test_a_property_test_finds_a_planted_mistake_and_shrinks_it(op):
+    @settings(settings.get_profile("ci"), phases=[Phase.generate, Phase.shrink])
+    @given(expressions([op, mc.add, mc.mul, mc.tanh]))
+    def every_gradient_is_right(f):
+        gradcheck(f, *f.point, order=2)
+
+    with pytest.raises(GradientMismatch) as caught:
+        every_gradient_is_right()
+    assert str(caught.value).count("bad(") == 1, "the smallest failing expression uses the bad operation once"
+
+
+@pytest.mark.parametrize(
+    ("op", "message"),
+    [
+        (Op("bad", math.exp, (lambda y, x: y,)), "raises OverflowError"),
+        (Op("bad", lambda x: 1, (lambda y, x: 0.0,)), "gave int, not a float"),
+        (Op("bad", lambda *xs: math.fsum(xs) if math.inf not in xs else math.inf, lambda y, *xs: (1.0,)), "bad"),
+        (Op("bad", lambda x: mc.relu(x), (lambda y, x: 2.0 * mc.step(x),), kink=lambda x: x), "bad"),
+        (Op("bad", lambda x: mc.abs(x), (lambda y, x: 1.0 - 4.0 * mc.less(x, 0.0),), kink=lambda x: x), "bad"),
+        (
+            Op(
+                "bad", lambda x: mc.abs(x), (lambda y, x: mc.where(x, mc.step(x) - mc.step(-x), 3.0),), kink=lambda x: x
+            ),
+            "kink",
+        ),
+        (
+            Op("bad", lambda x: mc.sin(x), (lambda y, x: mc.cos(x) if isinstance(x, float) else mc.cos(x) + 1e-3,)),
+            "on Values",
+        ),
+    ],
+)
+def test_the_battery_finds_other_mistakes(op, message):
+    with pytest.raises(AssertionError, match=message):
+        check_op(op)
+
+
+def test_the_battery_compares_with_the_reference():
+    with pytest.raises(AssertionError, match="the reference gives"):
+        check_op(mc.tanh, reference=lambda x: math.tanh(x) * (1 + 1e-9))
+
+
+def test_the_battery_accepts_ones_own_rows():
+    check_op(Op("bump", lambda x: mc.exp(-x * x), (lambda y, x: -2.0 * x * y,)), reference=lambda x: math.exp(-x * x))
+    check_op(Op("squares", lambda *xs: mc.sum([x * x for x in xs]), lambda y, *xs: tuple([2.0 * x for x in xs])))
+
+
+# Numerical derivatives.
+
+
+@pytest.mark.parametrize(
+    ("g", "x", "exact"),
+    [
+        (math.exp, 1.0, math.e),
+        (math.sin, 1e6, math.cos(1e6)),
+        (math.log, 1e-9, 1e9),
+        (math.log, 1e-300, 1e300),
+        (math.sqrt, 1e12, 5e-7),
+        (lambda x: x**3, 0.0, 0.0),
+        (math.tanh, 20.0, 4 * math.exp(-40)),
+        (lambda x: abs(x), 1e-9, 1.0),
+        (lambda x: 1 / x, -1e-5, -1e10),
+    ],
+)
+def test_a_numerical_derivative_is_right_within_its_own_error(g, x, exact):
+    def total(x):
+        try:
+            return g(x)
+        except (ValueError, ZeroDivisionError):
+            return math.nan
+
+    estimate = derivative(total, x)
+    assert abs(estimate.slope - exact) <= 10 * estimate.error + 1e-12 * abs(exact)
+    assert estimate.error <= 1e-6 * max(abs(exact), 1e-6)
+
+
+def test_one_sided_derivatives_at_a_kink():
+    assert derivative(abs, 0.0, side=1).slope == pytest.approx(1)
+    assert derivative(abs, 0.0, side=-1).slope == pytest.approx(-1)
+
+
+# gradcheck.
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_gradcheck_passes_silently(order, capsys):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert gradcheck(lambda x, w, b: mc.tanh(w * x + b), 0.5, -2, 1.0, order=order) is None
+    assert capsys.readouterr() == ("", "")
+
+
+def test_gradcheck_takes_nested_arguments():
+    gradcheck(lambda p, xs: mc.dot(p["w"], xs, p["b"]).sigmoid(), {"w": [1, 2.0], "b": 0.5}, (0.25, -1))
+
+
+def test_a_mismatch_shows_a_table_with_argument_analytic_numeric_error_and_ratio():
+    op = PLANTED["off by 1 %"]
+    with pytest.raises(GradientMismatch) as caught:
+        gradcheck(lambda x, w: op(x) + w, 3.0, 2.0)
+    title, header, wrong, right = str(caught.value).splitlines()
+    assert title.endswith("at (3.0, 2.0): 1 of 2 derivatives wrong")
+    assert header.split() == ["derivative", "analytic", "numeric", "estimated", "error", "ratio"]
+    assert wrong.split()[:4] == ["WRONG", "df/dx0", "6.06", "6"]
+    assert wrong.split()[-1] == "1.01"
+    assert float(wrong.split()[-2]) < 1e-9
+    assert right.split()[:4] == ["ok", "df/dx1", "1", "1"]
+    assert isinstance(caught.value, AssertionError)
+
+
+def test_a_small_relative_error_is_found_and_tolerances_are_kept():
+    op = Op("bad", lambda x: x * x, (lambda y, x: 2.0 * x * (1 + 1e-5),))
+    with pytest.raises(GradientMismatch):
+        gradcheck(op, 3.0)
+    gradcheck(op, 3.0, rtol=1e-4)
+    gradcheck(op, 3.0, atol=1e-3)
+
+
+@pytest.mark.parametrize("x", [0.0, 1e-12, -1e-12, 1e-6, -1e-3])
+@pytest.mark.parametrize("op", [mc.relu, mc.abs, mc.leaky_relu, mc.elu], ids=repr)
+def test_a_kink_near_or_at_the_point_is_no_mistake(op, x):
+    gradcheck(op, x)
+
+
+def test_at_a_kink_a_slope_between_both_sides_passes_and_another_does_not():
+    def kinked(slope):
+        return Op("kinked", lambda x: mc.abs(x), (lambda y, x: mc.where(x, mc.step(x) - mc.step(-x), slope),))
+
+    gradcheck(kinked(0.5), 0.0)
+    gradcheck(kinked(-1.0), 0.0)
+    with pytest.raises(GradientMismatch, match="kink: -1 on the left, 1 on the right"):
+        gradcheck(kinked(1.5), 0.0)
+
+
+def test_at_the_edge_of_the_domain_one_side_is_compared():
+    edge = Op("edge", lambda x: x * mc.sqrt(x), (lambda y, x: 1.5 * mc.sqrt(x),))
+    gradcheck(edge, 1e-4)
+    one_sided = Op("one_sided", lambda x: x * x if x >= 1.0 else math.nan, (lambda y, x: 2.0 * x,))
+    gradcheck(one_sided, 1.0)
+    with pytest.raises(GradientMismatch, match="edge of the domain: compared on the right"):
+        gradcheck(Op("bad", one_sided.forward, (lambda y, x: 3.0 * x,)), 1.0)
+
+
+def test_nothing_compared_is_refused():
+    with pytest.raises(NothingCompared, match="outside the domain, the function is nan"):
+        gradcheck(mc.log, -1.0)
+    with pytest.raises(NothingCompared, match="compared nothing"):
+        gradcheck(mc.sqrt, 0.0)
+    with pytest.raises(NothingCompared, match="compared nothing"):
+        gradcheck(lambda: Value(1.0))
+
+
+def test_what_could_not_be_compared_is_said():
+    with pytest.warns(PartlyCompared, match="not compared"):
+        gradcheck(lambda x, w: mc.sqrt(x) + w, 0.0, 1.0)
+
+
+def test_refused_arguments():
+    with pytest.raises(ValueError, match="order must be at least 1, got 0"):
+        gradcheck(mc.sin, 1.0, order=0)
+    with pytest.raises(TypeError, match=r"returned float .*its graph was lost"):
+        gradcheck(lambda x: x.data * 2, 1.0)
+    with pytest.raises(TypeError, match="str 'a'"):
+        gradcheck(mc.sin, "a")
+    for refused in ({"ops": []}, {"max_inputs": 0}, {"max_steps": 0}):
+        with pytest.raises(ValueError, match=r"expressions\(\) of"):
+            expressions(**refused)
+
+
+# Strategies.
+
+
+def test_few_draws_are_wasted():
+    drawn, empty = [], 0
+
+    @settings(max_examples=300, database=None, derandomize=True)
+    @given(expressions())
+    def draw(f):
+        nonlocal empty
+        y = f(*f.point)
+        assert math.isfinite(y)
+        drawn.extend(op.name for op, _ in f.steps)
+        empty += not f.steps
+
+    draw()
+    assert empty <= 15
+    assert set(drawn) == set(OPS), "every operation of the table is drawn"
+
+
+def test_expressions_share_subexpressions_and_use_the_chosen_operations():
+    f = find(expressions([mc.mul, mc.sin]), lambda f: any(len(operands) > len({*operands}) for _, operands in f.steps))
+    assert [op for op, _ in f.steps] == [mc.mul]
+    deep = find(expressions(), lambda f: len(f.steps) >= 5)
+    assert len(deep.steps) == 5
+
+
+def test_an_own_operation_is_drawn_and_said_to_be_ones_own():
+    bump = Op("bump", lambda x: mc.exp(-x * x), (lambda y, x: -2.0 * x * y,))
+    f = find(expressions([bump]), lambda f: len(f.steps) == 1)
+    assert repr(f) == "# bump is an operation of your own\ndef f(x0):\n    return bump(x0)\n\nf(0.0)"
+
+
+def test_a_failing_expression_shrinks_to_the_smallest_with_simple_numbers():
+    f = find(expressions(), lambda f: any(op is mc.tanh for op, _ in f.steps))
+    assert (f.point, f.steps) == ((0.0,), ((mc.tanh, (0,)),))
+
+
+def test_an_expression_refuses_a_wrong_number_of_inputs():
+    with pytest.raises(TypeError, match="takes 2 inputs, got 1"):
+        Expression((1.0, 2.0), ((mc.add, (0, 1)),))(1.0)
+
+
+@given(values(-1, 1))
+def test_values_are_leaves_in_the_interval(v):
+    assert v.op is None
+    assert -1 <= v.data <= 1
+
+
+@given(networks(max_width=2))
+def test_networks_come_with_as_many_inputs_as_they_take(network):
+    model, x = network
+    y = model(x)
+    assert isinstance(y, Value) or len(y) == 2
+
+
+@given(st.from_type(Value))
+def test_from_type_knows_value(v):
+    assert isinstance(v, Value)
+
+
+def test_hypothesis_registers_value_by_itself_when_it_is_imported():
+    code = (
+        "import sys, hypothesis.strategies as st\n"
+        "from micrograd_cn import Value\n"
+        "from hypothesis import find\n"
+        "print(find(st.from_type(Value), lambda v: v.data > 1))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "Value(data=2.0, grad=0.0)\n"
+
+
+def test_gradcheck_needs_no_hypothesis():
+    code = (
+        "import sys\n"
+        "sys.modules['hypothesis'] = None\n"
+        "from micrograd_cn import tanh\n"
+        "from micrograd_cn.testing import gradcheck, expressions\n"
+        "gradcheck(tanh, 0.5)\n"
+        "try: expressions()\n"
+        "except ImportError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "strategies need hypothesis: pip install 'micrograd-cn[test]'\n"
