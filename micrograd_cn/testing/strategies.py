@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import random
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -166,11 +165,10 @@ def _draw_expression(draw: DrawFn, table: list[Op], max_inputs: int, max_steps: 
         xs = [data[i] if isinstance(i, int) else i for i in operands]
         fixed = [flat[i] if isinstance(i, int) else True for i in operands]
         y = op.forward(*xs)
-        partials = op.some(y, xs, [True] * count)
-        if _is_smooth(op, xs, fixed) and all(math.fabs(z) <= LARGEST for z in (y, *partials)):
+        if _is_smooth(op, xs, fixed) and all(math.fabs(z) <= LARGEST for z in (y, *op.local(y, *xs))):
             steps.append((op, tuple(operands)))
             data.append(y)
-            flat.append(all(still or not p for still, p in zip(fixed, partials, strict=True)))
+            flat.append(all(not any(op.local(op.forward(*near), *near)) for near in _moved(xs, fixed)))
     return _pruned(tuple(point), steps)
 
 
@@ -178,12 +176,14 @@ def _is_smooth(op: Op, xs: list[float], fixed: list[bool]) -> bool:
     """Return whether no kink is reached by moving an operand that is not fixed by `MARGIN`."""
     if op.kink is None:
         return True
-    here = op.kink(*xs)
-    moved = [
-        op.kink(*xs[:i], x + move, *xs[i + 1 :]) for i, x in enumerate(xs) if not fixed[i] for move in (-MARGIN, MARGIN)
-    ]
-    unmoved = all(there == here for there in moved)
-    return unmoved or (math.fabs(here) >= MARGIN and all(there * here > 0.0 for there in moved))
+    here, around = op.kink(*xs), [op.kink(*near) for near in _moved(xs, fixed)]
+    unmoved = all(there == here for there in around)
+    return unmoved or (math.fabs(here) >= MARGIN and all(there * here > 0.0 for there in around))
+
+
+def _moved(xs: list[float], fixed: list[bool]) -> list[list[float]]:
+    """Return the operands with each that is not fixed moved by `MARGIN`, down and up."""
+    return [[*xs[:i], x + d, *xs[i + 1 :]] for i, x in enumerate(xs) if not fixed[i] for d in (-MARGIN, MARGIN)]
 
 
 def _pruned(point: tuple[float, ...], steps: list[tuple[Op, tuple[int | float, ...]]]) -> Expression:
@@ -207,7 +207,8 @@ def networks(max_width: int = 3, activations: Iterable[str] = ("tanh", "sigmoid"
     >>> from hypothesis import find
     >>> model, x = find(networks(), lambda pair: len(pair[0].layers) == 1)
     >>> model, x
-    (MLP of [Layer of [Neuron(1, linear)]], [0.0])
+    (MLP(1, [1])
+      layers.0: Layer(1, 1, linear), 2 parameters, [0.0])
     """
     return _st().composite(_draw_network)(max_width, list(activations))
 
@@ -215,9 +216,7 @@ def networks(max_width: int = 3, activations: Iterable[str] = ("tanh", "sigmoid"
 def _draw_network(draw: DrawFn, max_width: int, activations: list[str]) -> tuple[MLP, list[float]]:
     st = _st()
     widths = draw(st.lists(st.integers(1, max_width), min_size=2, max_size=4))
-    state = random.getstate()  # hypothesis alone decides what is drawn
-    model = MLP(widths[0], widths[1:], activation=draw(st.sampled_from(activations)))
-    random.setstate(state)
+    model = MLP(widths[0], widths[1:], draw(st.sampled_from(activations)), init="zeros", seed=0)
     for p in model.parameters():
         p.data = draw(_floats(-2.0, 2.0))
     return model, draw(st.lists(_floats(-2.0, 2.0), min_size=widths[0], max_size=widths[0]))
