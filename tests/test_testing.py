@@ -201,6 +201,18 @@ def test_at_the_edge_of_the_domain_one_side_is_compared():
         gradcheck(Op("bad", one_sided.forward, (lambda y, x: 3.0 * x,)), 1.0)
 
 
+def test_a_function_may_refuse_what_is_outside_its_domain():
+    def f(x):
+        if x.data > 0.75:
+            raise ValueError("too large")
+        return x * x
+
+    gradcheck(f, 0.74)
+    gradcheck(f, 0.75)
+    with pytest.raises(ValueError, match="too large"):
+        gradcheck(f, 0.8)
+
+
 def test_nothing_compared_is_refused():
     with pytest.raises(NothingCompared, match="outside the domain, the function is nan"):
         gradcheck(mc.log, -1.0)
