@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
-from . import ops
+from . import init, ops
 from .engine import Number, Value, method, record, values
+from .init import Generator, Initialiser, generator, initialiser
+from .module import Module
 from .operation import OPS
+
+__all__ = ["MLP", "Activation", "Layer", "Module", "Neuron", "init"]
 
 Activation: TypeAlias = str | Callable[[Value], Value]
 
@@ -47,77 +50,24 @@ def _inputs(owner: Module, nin: int, x: Iterable[Number]) -> tuple[Value, ...]:
     return inputs
 
 
-class Module:
-    """Hold parameters: the leaf `Value`s found in attributes, and in modules, lists, tuples and dicts of them.
-
-    >>> class Line(Module):
-    ...     def __init__(self):
-    ...         self.slope, self.offset = Value(2), Value(1)
-    >>> [name for name, _ in Line().named_parameters()]
-    ['slope', 'offset']
-    """
-
-    def named_parameters(self) -> Iterator[tuple[str, Value]]:
-        """Yield every parameter once, with the path to it.
-
-        >>> [name for name, _ in Layer(2, 1).named_parameters()]
-        ['neurons.0.w.0', 'neurons.0.w.1', 'neurons.0.b']
-        """
-        seen: set[int] = set()
-        waiting: list[tuple[str, object]] = [("", self)]
-        while waiting:
-            path, held = waiting.pop()
-            if id(held) in seen:
-                continue
-            if isinstance(held, Value):
-                seen.add(id(held))
-                if held.op is None:
-                    yield path, held
-                continue
-            inside: Iterable[tuple[Any, object]]
-            if isinstance(held, Module):
-                inside = vars(held).items()
-            elif isinstance(held, dict):
-                inside = held.items()
-            elif isinstance(held, (list, tuple)):
-                inside = enumerate(held)
-            else:
-                continue
-            seen.add(id(held))
-            waiting += [(f"{path}.{name}" if path else str(name), item) for name, item in inside][::-1]
-
-    def parameters(self) -> list[Value]:
-        """Return every parameter once, in the order of `named_parameters`.
-
-        >>> len(MLP(2, [3, 1]).parameters())
-        13
-        """
-        return [parameter for _, parameter in self.named_parameters()]
-
-    def zero_grad(self) -> None:
-        """Set the gradient of every parameter to 0.
-
-        >>> layer = Layer(1, 1); layer.parameters()[0].grad = 5.0
-        >>> layer.zero_grad(); layer.parameters()[0].grad
-        0.0
-        """
-        for parameter in self.parameters():
-            parameter.grad = 0.0
-
-
 class Neuron(Module):
     """Compute activation(w . x + b) of `nin` inputs, one `dot` node; without the activation if `nonlin` is false.
 
-    Weights are drawn from uniform(-1, 1) by `random`, the bias is 0: micrograd's numbers for the same `random.seed`.
+    The bias starts at 0. By default weights are drawn from uniform(-1, 1) by the module `random`: micrograd's numbers
+    for the same `random.seed`.
 
     Args:
         nin: the number of inputs.
         nonlin: whether the activation function is applied.
         activation: a function of a `Value`, or the name of an operation ("relu", "tanh", "gelu", ...).
+        init: an initialiser of `micrograd_cn.init` or its name ("xavier_uniform", "kaiming_normal", ...), or any
+            function `(rng, nin, nout) -> weight`.
+        seed: of the random generator, or a `random.Random`; the module `random` for None.
+        nout: the number of neurons in its layer, for the initialiser.
 
     Raises:
-        TypeError: `nin` is not an int, or `activation` is neither a name nor a function.
-        ValueError: `nin` is less than 1, or the activation is unknown; when called, the number of inputs is not `nin`.
+        TypeError: `nin` is not an int, or another argument has the wrong type.
+        ValueError: `nin` is less than 1, or a name is unknown; when called, the number of inputs is not `nin`.
 
     >>> neuron = Neuron(2, activation="tanh")
     >>> neuron.w[0].data, neuron.w[1].data = 1.0, -1.0
@@ -125,8 +75,19 @@ class Neuron(Module):
     Value(data=0.0, grad=0.0)
     """
 
-    def __init__(self, nin: int, nonlin: bool = True, activation: Activation = "relu") -> None:
-        self.w = [Value(random.uniform(-1, 1)) for _ in range(_size("nin", nin))]
+    opens = False
+
+    def __init__(
+        self,
+        nin: int,
+        nonlin: bool = True,
+        activation: Activation = "relu",
+        init: str | Initialiser = "uniform",
+        seed: int | Generator | None = None,
+        nout: int = 1,
+    ) -> None:
+        weight, rng = initialiser(init), generator(seed)
+        self.w = [Value(weight(rng, nin, nout)) for _ in range(_size("nin", nin))]
         self.b = Value(0)
         self.nonlin = nonlin
         self.activation = activation
@@ -137,8 +98,27 @@ class Neuron(Module):
         linear = record(ops.dot, (*self.w, *_inputs(self, len(self.w), x), self.b))
         return self._apply(linear) if self.nonlin else linear
 
-    def __repr__(self) -> str:
-        return f"Neuron({len(self.w)}, {self.activation if self.nonlin else 'linear'})"
+    def entries(self) -> dict[str, Any]:
+        """Return the parameters by PyTorch's names.
+
+        >>> list(Neuron(2).entries())
+        ['weight', 'bias']
+        """
+        return {"weight": self.w, "bias": self.b}
+
+    def activation_name(self) -> str:
+        """Return the activation function in words.
+
+        >>> Neuron(2, nonlin=False).activation_name()
+        'linear'
+        """
+        if not self.nonlin:
+            return "linear"
+        return self.activation if isinstance(self.activation, str) else getattr(self.activation, "__name__", "own")
+
+    def summary(self) -> str:
+        """Return the neuron in a line."""
+        return f"Neuron({len(self.w)}, {self.activation_name()})"
 
 
 class Layer(Module):
@@ -149,6 +129,8 @@ class Layer(Module):
         nout: the number of neurons.
         nonlin: as for `Neuron`.
         activation: as for `Neuron`.
+        init: as for `Neuron`.
+        seed: as for `Neuron`.
 
     Raises:
         TypeError: as for `Neuron`.
@@ -158,16 +140,37 @@ class Layer(Module):
     (3, 1)
     """
 
-    def __init__(self, nin: int, nout: int, nonlin: bool = True, activation: Activation = "relu") -> None:
-        self.neurons = [Neuron(nin, nonlin, activation) for _ in range(_size("nout", nout))]
+    opens = False
+
+    def __init__(
+        self,
+        nin: int,
+        nout: int,
+        nonlin: bool = True,
+        activation: Activation = "relu",
+        init: str | Initialiser = "uniform",
+        seed: int | Generator | None = None,
+    ) -> None:
+        rng = generator(seed)
+        self.neurons = [Neuron(nin, nonlin, activation, init, rng, nout) for _ in range(_size("nout", nout))]
 
     def __call__(self, x: Iterable[Number]) -> list[Value]:
         """Return the outputs of all neurons, a list even of one."""
         inputs = _inputs(self, len(self.neurons[0].w), x)
         return [neuron(inputs) for neuron in self.neurons]
 
-    def __repr__(self) -> str:
-        return f"Layer of [{', '.join(map(repr, self.neurons))}]"
+    def entries(self) -> dict[str, Any]:
+        """Return the parameters by the names and in the shapes of a PyTorch Linear: weight [nout][nin], bias [nout].
+
+        >>> [len(entry) for entry in Layer(2, 3).entries().values()]
+        [3, 3]
+        """
+        return {"weight": [neuron.w for neuron in self.neurons], "bias": [neuron.b for neuron in self.neurons]}
+
+    def summary(self) -> str:
+        """Return the layer in a line."""
+        first = self.neurons[0]
+        return f"Layer({len(first.w)}, {len(self.neurons)}, {first.activation_name()})"
 
 
 class MLP(Module):
@@ -177,24 +180,39 @@ class MLP(Module):
         nin: the number of inputs.
         nouts: the number of neurons of each layer.
         activation: as for `Neuron`.
+        init: as for `Neuron`.
+        seed: as for `Neuron`.
 
     Raises:
-        TypeError: `nin` or one of `nouts` is not an int, or `activation` is neither a name nor a function.
-        ValueError: there are no layers, a size is less than 1, or the activation is unknown; when called, the number
-            of inputs is not `nin`.
+        TypeError: `nin` or one of `nouts` is not an int, or another argument has the wrong type.
+        ValueError: there are no layers, a size is less than 1, or a name is unknown; when called, the number of inputs
+            is not `nin`.
 
-    >>> MLP(3, [4, 2])([1, 2, 3])[1].op
-    <operation dot>
+    >>> model = MLP(3, [4, 2], activation="tanh", init="xavier_uniform", seed=0)
+    >>> model
+    MLP(3, [4, 2])
+      layers.0: Layer(3, 4, tanh)
+      layers.1: Layer(4, 2, linear), 26 parameters
+    >>> len(model([1, 2, 3]))
+    2
     """
 
-    def __init__(self, nin: int, nouts: Sequence[int], activation: Activation = "relu") -> None:
+    def __init__(
+        self,
+        nin: int,
+        nouts: Sequence[int],
+        activation: Activation = "relu",
+        init: str | Initialiser = "uniform",
+        seed: int | Generator | None = None,
+    ) -> None:
         if isinstance(nouts, int):
             raise TypeError(f"nouts must be a sequence with the size of each layer, got {nouts}; write [{nouts}]")
         if not nouts:
             raise ValueError("an MLP needs at least one layer, got no nouts")
         sizes = [nin, *nouts]
         last = len(nouts) - 1
-        self.layers = [Layer(sizes[i], sizes[i + 1], i != last, activation) for i in range(len(nouts))]
+        rng = generator(seed)
+        self.layers = [Layer(sizes[i], sizes[i + 1], i != last, activation, init, rng) for i in range(len(nouts))]
 
     def __call__(self, x: Iterable[Number]) -> Any:
         """Return the last layer's outputs as a list; of a last layer of one neuron, the bare `Value`."""
@@ -204,5 +222,6 @@ class MLP(Module):
             outputs = layer(outputs)
         return outputs[0] if len(outputs) == 1 else outputs
 
-    def __repr__(self) -> str:
-        return f"MLP of [{', '.join(map(repr, self.layers))}]"
+    def summary(self) -> str:
+        """Return the network in a line."""
+        return f"MLP({len(self.layers[0].neurons[0].w)}, {[len(layer.neurons) for layer in self.layers]})"

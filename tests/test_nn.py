@@ -153,7 +153,3 @@ def test_refused_activations():
 def test_refused_inputs():
     with pytest.raises(TypeError, match="str 'a'"):
         Neuron(1)(["a"])
-
-
-def test_repr_shows_the_structure():
-    assert repr(MLP(2, [2, 1])) == "MLP of [Layer of [Neuron(2, relu), Neuron(2, relu)], Layer of [Neuron(2, linear)]]"

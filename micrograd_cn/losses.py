@@ -1,0 +1,205 @@
+"""Loss functions under PyTorch's names, for one sample or a batch, stable at any logits."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from . import ops
+from .engine import Value
+from .operation import number
+from .tree import flatten
+
+
+def _reduce(terms: list[Any], reduction: str, name: str) -> Any:
+    if reduction not in ("mean", "sum"):
+        raise ValueError(f'{name}: reduction must be "mean" or "sum", got {reduction!r}')
+    if not terms:
+        raise ValueError(f"{name}: the batch is empty")
+    if len(terms) == 1:
+        return terms[0]
+    return ops.mean(terms) if reduction == "mean" else ops.sum(terms)
+
+
+def _pairs(name: str, inputs: Any, targets: Any) -> list[tuple[str, Any, Any]]:
+    """Return every input with its target and the path to it; both are numbers, or nested sequences of one shape."""
+    left, right = flatten(_listed(inputs))[0], flatten(_listed(targets))[0]
+    if [path for path, _ in left] != [path for path, _ in right]:
+        raise ValueError(f"{name}: {len(left)} inputs but {len(right)} targets, or nested otherwise")
+    return [(path, x if isinstance(x, Value) else number(x), t) for (path, x), (_, t) in zip(left, right, strict=True)]
+
+
+def _listed(tree: Any) -> Any:
+    """Return arrays as lists."""
+    return tree.tolist() if hasattr(tree, "tolist") else tree
+
+
+def _elementwise(
+    name: str, term: Callable[[Any, Any], Any], inputs: Any, targets: Any, reduction: str, allowed: str = ""
+) -> Any:
+    """Return the reduced `term(input, target)`; targets are checked to be as `allowed` says."""
+    terms = []
+    for path, x, t in _pairs(name, inputs, targets):
+        if allowed:
+            label = t.data if isinstance(t, Value) else number(t)
+            if not (label in (-1.0, 1.0) if allowed == "-1 or 1" else 0.0 <= label <= 1.0):
+                raise ValueError(f"{name}: target{path} must be {allowed}, got {label}")
+        terms.append(term(x, t if isinstance(t, Value) else number(t)))
+    return _reduce(terms, reduction, name)
+
+
+def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:  # noqa: A002 -- PyTorch's name
+    """Return the mean squared error: (input - target)**2.
+
+    Args:
+        input: a number or `Value`, or nested sequences of them.
+        target: the same shape.
+        reduction: "mean" over all elements, or "sum".
+
+    Raises:
+        ValueError: the shapes differ, the batch is empty, or the reduction is unknown.
+
+    >>> mse_loss([1, 2], [1, 4])
+    2.0
+    """
+    return _elementwise("mse_loss", lambda x, t: (x - t) * (x - t), input, target, reduction)
+
+
+def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Any:  # noqa: A002
+    """Return the mean absolute error: |input - target|. Arguments and errors are those of `mse_loss`.
+
+    >>> l1_loss([1, 2], [1, 4])
+    1.0
+    """
+    return _elementwise("l1_loss", lambda x, t: ops.abs(x - t), input, target, reduction)
+
+
+def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Any:  # noqa: A002
+    """Return d*d/2 where |d| <= delta, else delta * (|d| - delta/2), with d = input - target (Huber 1964).
+
+    Arguments and errors are those of `mse_loss`.
+
+    Raises:
+        ValueError: also if `delta` is not positive.
+
+    >>> huber_loss([0.5, 3], [0, 0])
+    1.3125
+    """
+    if not delta > 0:
+        raise ValueError(f"huber_loss: delta must be positive, got {delta}")
+
+    def term(x: Any, t: Any) -> Any:
+        d = x - t
+        size = ops.abs(d)
+        return ops.where(ops.less_equal(size, delta), 0.5 * d * d, delta * (size - 0.5 * delta))
+
+    return _elementwise("huber_loss", term, input, target, reduction)
+
+
+def hinge_loss(score: Any, target: Any, reduction: str = "mean") -> Any:
+    """Return micrograd's max-margin loss: max(0, 1 - target * score) for targets -1 and 1.
+
+    Arguments and errors are those of `mse_loss`.
+
+    Raises:
+        ValueError: also if a target is neither -1 nor 1.
+
+    >>> hinge_loss([2, 0.5], [1, -1])
+    0.75
+    """
+    return _elementwise("hinge_loss", lambda s, t: ops.relu(1.0 - t * s), score, target, reduction, "-1 or 1")
+
+
+def binary_cross_entropy(input: Any, target: Any, reduction: str = "mean") -> Any:  # noqa: A002
+    """Return -(t log p + (1 - t) log(1 - p)) of the probabilities p.
+
+    As in PyTorch, a logarithm is not less than -100, so that the loss is finite; where that bound holds, at p = 0 or 1,
+    it gives no gradient. Arguments and errors are those of `mse_loss`.
+
+    Raises:
+        ValueError: also if a probability or a target is not between 0 and 1.
+
+    >>> round(binary_cross_entropy([0.5, 1], [1, 1]), 4)
+    0.3466
+    """
+    for path, p, _ in _pairs("binary_cross_entropy", input, target):
+        if not 0.0 <= (p.data if isinstance(p, Value) else p) <= 1.0:
+            raise ValueError(f"binary_cross_entropy: input{path} must be a probability from 0 to 1, got {p}")
+
+    def term(p: Any, t: Any) -> Any:
+        inside, below_one = ops.less(0.0, p), ops.less(p, 1.0)
+        log_p = ops.where(inside, ops.maximum(ops.log(ops.where(inside, p, 1.0)), -100.0), -100.0)
+        log_q = ops.where(below_one, ops.log1p(-ops.where(below_one, p, 0.0)), -100.0)
+        return -(t * log_p + (1.0 - t) * log_q)
+
+    return _elementwise("binary_cross_entropy", term, input, target, reduction, "from 0 to 1")
+
+
+def binary_cross_entropy_with_logits(input: Any, target: Any, reduction: str = "mean") -> Any:  # noqa: A002
+    """Return the binary cross entropy of sigmoid(input), stable at any logit: t softplus(-x) + (1 - t) softplus(x).
+
+    Arguments and errors are those of `mse_loss`.
+
+    Raises:
+        ValueError: also if a target is not between 0 and 1.
+
+    >>> binary_cross_entropy_with_logits([1e6, -1e6], [1, 1])
+    500000.0
+    """
+
+    def term(x: Any, t: Any) -> Any:
+        if not isinstance(t, Value) and t in (0.0, 1.0):
+            return ops.softplus(-x if t else x)
+        return t * ops.softplus(-x) + (1.0 - t) * ops.softplus(x)
+
+    return _elementwise("binary_cross_entropy_with_logits", term, input, target, reduction, "from 0 to 1")
+
+
+def _classes(name: str, term: Callable[[Sequence[Any], int], Any], inputs: Any, targets: Any, reduction: str) -> Any:
+    """Return the reduced `term(row, target)` of one row of class scores, or of a batch of rows and targets."""
+    rows, targets = _listed(inputs), _listed(targets)
+    batch = bool(rows) and isinstance(_listed(rows[0]), (list, tuple))
+    if not batch:
+        rows, targets = [rows], [targets]
+    if not isinstance(targets, (list, tuple)) or len(rows) != len(targets):
+        found = len(targets) if isinstance(targets, (list, tuple)) else f"the one target {targets!r}"
+        raise ValueError(f"{name}: {len(rows)} rows of inputs but {found} targets")
+    terms = []
+    for i, (row, target) in enumerate(zip(rows, targets, strict=True)):
+        where = f"target[{i}]" if batch else "target"
+        if isinstance(target, (bool, Value)) or not hasattr(target, "__index__"):
+            raise TypeError(f"{name}: {where} must be the index of a class, got {type(target).__name__} {target!r}")
+        index = operator.index(target)
+        if not 0 <= index < len(row):
+            raise IndexError(f"{name}: {where} is {index}, but there are {len(row)} classes")
+        terms.append(term(row, index))
+    return _reduce(terms, reduction, name)
+
+
+def cross_entropy(input: Any, target: Any, reduction: str = "mean") -> Any:  # noqa: A002
+    """Return -log softmax(input)[target], by logsumexp(input) - input[target], which no logit makes overflow.
+
+    Args:
+        input: one sample's logits, a number or `Value` for each class; or a batch of such rows.
+        target: the index of the right class; or one for each row.
+        reduction: "mean" over the batch, or "sum".
+
+    Raises:
+        IndexError: a target is not the index of a class.
+        TypeError: a target is no integer.
+        ValueError: there are not as many targets as rows, the batch is empty, or the reduction is unknown.
+
+    >>> cross_entropy([1000, 0, 0], 1)
+    1000.0
+    """
+    return _classes("cross_entropy", lambda row, i: ops.logsumexp(row) - row[i], input, target, reduction)
+
+
+def nll_loss(input: Any, target: Any, reduction: str = "mean") -> Any:  # noqa: A002
+    """Return -input[target] of log-probabilities. Arguments and errors are those of `cross_entropy`.
+
+    >>> nll_loss([[-0.1, -2.3], [-0.7, -0.7]], [1, 0])
+    1.5
+    """
+    return _classes("nll_loss", lambda row, i: ops.neg(row[i]), input, target, reduction)

@@ -1,0 +1,218 @@
+"""`Module`: what holds parameters, finds them, saves and loads them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from .engine import Value
+from .operation import number
+from .tree import flatten
+
+
+class Module:
+    """Hold parameters: the leaf `Value`s found in attributes, and in modules, lists, tuples and dicts of them.
+
+    >>> class Line(Module):
+    ...     def __init__(self):
+    ...         self.slope, self.offset = Value(2), Value(1)
+    >>> [name for name, _ in Line().named_parameters()]
+    ['slope', 'offset']
+    >>> Line()
+    Line(), 2 parameters
+    """
+
+    opens = True  # whether `repr` shows what is inside
+
+    def named_parameters(self) -> Iterator[tuple[str, Value]]:
+        """Yield every parameter once, with the path to it.
+
+        >>> from micrograd_cn.nn import Layer
+        >>> [name for name, _ in Layer(2, 1).named_parameters()]
+        ['neurons.0.w.0', 'neurons.0.w.1', 'neurons.0.b']
+        """
+        seen: set[int] = set()
+        waiting: list[tuple[str, object]] = [("", self)]
+        while waiting:
+            path, held = waiting.pop()
+            if id(held) in seen:
+                continue
+            if isinstance(held, Value):
+                seen.add(id(held))
+                if held.op is None:
+                    yield path, held
+            elif (inside := _inside(held)) is not None:
+                seen.add(id(held))
+                waiting += [(f"{path}.{name}" if path else str(name), item) for name, item in inside][::-1]
+
+    def parameters(self) -> list[Value]:
+        """Return every parameter once, in the order of `named_parameters`.
+
+        >>> from micrograd_cn.nn import MLP
+        >>> len(MLP(2, [3, 1]).parameters())
+        13
+        """
+        return [parameter for _, parameter in self.named_parameters()]
+
+    def zero_grad(self) -> None:
+        """Set the gradient of every parameter to 0.
+
+        >>> from micrograd_cn.nn import Layer
+        >>> layer = Layer(1, 1); layer.parameters()[0].grad = 5.0
+        >>> layer.zero_grad(); layer.parameters()[0].grad
+        0.0
+        """
+        for parameter in self.parameters():
+            parameter.grad = 0.0
+
+    def entries(self) -> dict[str, Any]:
+        """Return what `state_dict` saves, by name: a parameter, or nested lists and dicts of parameters.
+
+        A module inside, also in a list or dict, has its entries under its path; a module may give its own.
+
+        >>> from micrograd_cn.nn import MLP
+        >>> list(MLP(2, [3, 1]).entries())
+        ['layers.0.weight', 'layers.0.bias', 'layers.1.weight', 'layers.1.bias']
+        """
+        found: dict[str, Any] = {}
+        waiting: list[tuple[str, object]] = list(vars(self).items())[::-1]
+        while waiting:
+            path, held = waiting.pop()
+            if isinstance(held, Module):
+                found |= {f"{path}.{name}": entry for name, entry in held.entries().items()}
+                continue
+            leaves = [leaf for _, leaf in flatten(held)[0]]
+            if any(isinstance(leaf, Module) for leaf in leaves):
+                waiting += [(f"{path}.{name}", item) for name, item in _inside(held) or ()][::-1]
+            elif leaves and all(isinstance(leaf, Value) and leaf.op is None for leaf in leaves):
+                found[path] = held
+        return found
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the parameters' data as floats in nested lists, by name; a `Layer`'s are those of a PyTorch Linear.
+
+        >>> from micrograd_cn.nn import Layer
+        >>> Layer(2, 3, init="zeros").state_dict()
+        {'weight': [[0.0, 0.0], [0.0, 0.0], [0.0, 0.0]], 'bias': [0.0, 0.0, 0.0]}
+        """
+        state = {}
+        for name, entry in self.entries().items():
+            leaves, rebuild = flatten(entry)
+            state[name] = rebuild([leaf.data for _, leaf in leaves])
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
+        """Set the parameters' data to those of `state`; if anything is wrong with it, none is changed.
+
+        Args:
+            state: numbers in nested lists (or what has `tolist()`: arrays, tensors), by name.
+            strict: whether missing and surplus entries are errors.
+
+        Raises:
+            ValueError: an entry is missing, surplus or of another shape; it is named.
+            TypeError: `state` is no mapping, or an entry holds what is no number; it is named.
+
+        >>> from micrograd_cn.nn import Layer
+        >>> Layer(2, 1).load_state_dict({"weight": [[1, 2]]})
+        Traceback (most recent call last):
+        ValueError: load_state_dict: 'bias' is missing
+        """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"load_state_dict takes a dict, got {type(state).__name__}")
+        entries = self.entries()
+        if strict:
+            for kind, names in (("missing", entries.keys() - state.keys()), ("surplus", state.keys() - entries.keys())):
+                if names:
+                    raise ValueError(f"load_state_dict: {', '.join(map(repr, sorted(names)))} is {kind}")
+        updates: list[tuple[Value, float]] = []
+        for name, entry in entries.items():
+            if name in state:
+                given = state[name].tolist() if hasattr(state[name], "tolist") else state[name]
+                expected, found = flatten(entry, name)[0], flatten(given, name)[0]
+                if [path for path, _ in expected] != [path for path, _ in found]:
+                    raise ValueError(f"load_state_dict: {name!r} must be {_shape(entry)}, got {_shape(given)}")
+                for (path, leaf), (_, x) in zip(expected, found, strict=True):
+                    if isinstance(x, bool) or not hasattr(x, "__float__"):
+                        raise TypeError(f"load_state_dict: {path} must be a number, got {type(x).__name__} {x!r}")
+                    updates.append((leaf, number(x)))
+        for leaf, x in updates:
+            leaf.data = x
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the state to `path` as JSON, exact to the last bit; a crash at any point leaves the old file whole.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        target = Path(path)
+        temporary = target.with_name(f".{target.name}.{os.getpid()}")
+        try:
+            with open(temporary, "w", encoding="utf-8") as file:
+                json.dump(self.state_dict(), file, indent=1)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+    def load(self, path: str | os.PathLike[str]) -> None:
+        """Set the parameters' data to those that `save` wrote; if anything is wrong with the file, none is changed.
+
+        Raises:
+            OSError: the file cannot be read.
+            ValueError: the file is not JSON (it may be truncated), or an entry is missing, surplus or of another shape.
+            TypeError: an entry holds what is no number.
+        """
+        try:
+            state = json.loads(Path(path).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path} is not a saved model, or was truncated: {error}") from error
+        self.load_state_dict(state)
+
+    def summary(self) -> str:
+        """Return the line that stands for the module itself, without what is inside, in `repr`.
+
+        >>> from micrograd_cn.nn import Layer
+        >>> Layer(2, 3).summary()
+        'Layer(2, 3, relu)'
+        """
+        return f"{type(self).__name__}()"
+
+    def __repr__(self) -> str:
+        """Return the module and those inside it, a line each, and the number of parameters."""
+        lines = []
+        waiting: list[tuple[int, str, object]] = [(0, "", self)]
+        while waiting:
+            depth, path, held = waiting.pop()
+            if isinstance(held, Module):
+                lines.append("  " * depth + f"{path}: {held.summary()}".removeprefix(": "))
+                inside = vars(held).items() if held.opens else ()
+                waiting += [(depth + 1, name, item) for name, item in inside][::-1]
+            elif (items := _inside(held)) is not None:
+                waiting += [(depth, f"{path}.{name}", item) for name, item in items][::-1]
+        count = len(self.parameters())
+        return "\n".join(lines) + f", {count} parameter{'s' * (count != 1)}"
+
+
+def _inside(held: object) -> Iterable[tuple[Any, object]] | None:
+    if isinstance(held, Module):
+        return vars(held).items()
+    if isinstance(held, dict):
+        return held.items()
+    return enumerate(held) if isinstance(held, (list, tuple)) else None
+
+
+def _shape(tree: object) -> str:
+    """Return the nesting in words."""
+    lengths = []
+    while isinstance(tree, (list, tuple)):
+        lengths.append(str(len(tree)))
+        if len({len(item) if isinstance(item, (list, tuple)) else -1 for item in tree}) > 1:
+            lengths.append("ragged")
+            break
+        tree = tree[0] if tree else None
+    return f"a list of {' x '.join(lengths)}" if lengths else "a number" if not isinstance(tree, dict) else "a dict"

@@ -1,0 +1,178 @@
+"""Losses: PyTorch's numbers, stable far out, right gradients, and targets that are refused by name."""
+
+import math
+
+import numpy as np
+import pytest
+
+import micrograd_cn as mc
+from micrograd_cn import Value, gradients
+from micrograd_cn.losses import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    hinge_loss,
+    huber_loss,
+    l1_loss,
+    mse_loss,
+    nll_loss,
+)
+from micrograd_cn.testing import gradcheck
+
+X = [[1.5, -2.0, 0.25], [0.5, 3.0, -1.0]]
+T = [[1.0, -0.5, 0.0], [2.0, 1.0, -1.0]]
+Y = [[1.0, 0.0, 0.25], [0.0, 1.0, 0.5]]
+P = [[mc.sigmoid(x) for x in row] for row in X]
+
+# The loss, its arguments, and PyTorch 2.13's (float64) mean and sum.
+PYTORCH = [
+    (mse_loss, (X, T), 1.46875, 8.8125),
+    (l1_loss, (X, T), 0.9583333333333334, 5.75),
+    (huber_loss, (X, T), 0.609375, 3.65625),
+    (lambda *a, **k: huber_loss(*a, delta=0.5, **k), (X, T), 0.3802083333333333, 2.28125),
+    (cross_entropy, (X, [0, 2]), 2.185402295831009, 4.370804591662018),
+    (nll_loss, ([[mc.log(p) for p in mc.softmax(row)] for row in X], [0, 2]), 2.185402295831009, 4.370804591662018),
+    (binary_cross_entropy, (P, Y), 0.48795112202943997, 2.92770673217664),
+    (binary_cross_entropy_with_logits, (X, Y), 0.48795112202943997, 2.92770673217664),
+]
+
+
+@pytest.mark.parametrize(("loss", "arguments", "mean", "total"), PYTORCH)
+def test_batches_have_pytorchs_mean_and_sum(loss, arguments, mean, total):
+    assert loss(*arguments) == pytest.approx(mean, rel=1e-14)
+    assert loss(*arguments, reduction="sum") == pytest.approx(total, rel=1e-14)
+    inputs = [[Value(x) for x in row] for row in arguments[0]]
+    assert loss(inputs, arguments[1]).data == pytest.approx(mean, rel=1e-14)
+
+
+@pytest.mark.parametrize(("loss", "arguments", "mean", "total"), PYTORCH)
+def test_arrays_are_batches_too(loss, arguments, mean, total):
+    assert loss(*map(np.array, arguments)) == pytest.approx(mean, rel=1e-14)
+
+
+@pytest.mark.parametrize(("loss", "arguments", "mean", "total"), PYTORCH)
+def test_gradients_agree_with_numerical_ones(loss, arguments, mean, total):
+    gradcheck(lambda x: loss(x, arguments[1]), arguments[0])
+
+
+def test_hinge_is_micrograds_max_margin():
+    assert hinge_loss([2.0, 0.5, -3.0], [1, -1, -1]) == pytest.approx((0 + 1.5 + 0) / 3)
+    score = Value(0.25)
+    loss = hinge_loss(score, 1)
+    loss.backward()
+    assert (loss.data, score.grad) == (0.75, -1)
+
+
+def test_one_sample_needs_no_batch():
+    x = Value(3)
+    assert mse_loss(x, 1).data == 4
+    assert cross_entropy([Value(0), Value(0)], 1).data == pytest.approx(math.log(2))
+    assert nll_loss([-0.5, -1.0], 0) == 0.5
+    assert binary_cross_entropy_with_logits(x, 0).data == pytest.approx(math.log1p(math.exp(3)))
+
+
+def test_the_target_may_be_a_value_with_its_own_gradient():
+    x, t = Value(3), Value(1)
+    mse_loss(x, t).backward()
+    assert (x.grad, t.grad) == (4, -4)
+
+
+# Far out.
+
+
+@pytest.mark.parametrize("size", [1000.0, 1e6])
+def test_cross_entropy_is_exact_at_any_logits(size):
+    logits = [Value(size), Value(0), Value(0)]
+    loss = cross_entropy(logits, 1)
+    assert loss.data == size
+    assert gradients(loss, logits) == [1, -1, 0]
+    logits = [Value(0), Value(-size)]
+    loss = cross_entropy(logits, 1)
+    assert loss.data == size
+    assert gradients(loss, logits) == [1, -1]
+    logits = [Value(size), Value(size)]
+    loss = cross_entropy(logits, 0)
+    assert loss.data == pytest.approx(math.log(2), abs=size * 1e-15)
+    assert gradients(loss, logits) == [-0.5, 0.5]
+
+
+@pytest.mark.parametrize("x", [1000.0, 1e6])
+def test_binary_cross_entropy_with_logits_is_exact_at_any_logit(x):
+    for logit, target, expected, slope in [
+        (x, 1, 0, 0),
+        (x, 0, x, 1),
+        (-x, 1, x, -1),
+        (-x, 0, 0, 0),
+        (x, 0.25, 0.75 * x, 0.75),
+    ]:
+        v = Value(logit)
+        loss = binary_cross_entropy_with_logits(v, target)
+        assert loss.data == expected
+        assert gradients(loss, [v]) == [slope]
+
+
+def test_small_losses_keep_their_digits():
+    assert binary_cross_entropy_with_logits(40.0, 1) == pytest.approx(math.exp(-40), rel=1e-12)
+    assert binary_cross_entropy(1e-20, 0) == pytest.approx(1e-20, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("p", "t", "expected"), [(0.0, 1, 100), (1.0, 0, 100), (0.0, 0, 0), (1.0, 1, 0), (1e-60, 1, 100)]
+)
+def test_binary_cross_entropy_is_finite_at_certain_predictions(p, t, expected):
+    v = Value(p)
+    loss = binary_cross_entropy(v, t)
+    assert loss.data == expected
+    [slope] = gradients(loss, [v])
+    assert math.isfinite(slope)
+
+
+@pytest.mark.parametrize("loss", [mse_loss, l1_loss, huber_loss])
+def test_regression_losses_are_finite_far_out(loss):
+    v = Value(1e6)
+    y = loss(v, -1e6)
+    assert math.isfinite(y.data)
+    assert gradients(y, [v])[0] > 0
+
+
+def test_huber_is_smooth_at_zero_and_kinked_nowhere():
+    gradcheck(lambda x: huber_loss(x, 0.0), 0.0, order=2)
+    for d in (1.0, -1.0):
+        v = Value(d)
+        assert gradients(huber_loss(v, 0.0), [v]) == [d]
+
+
+# Refusals.
+
+
+@pytest.mark.parametrize(
+    ("call", "exception", "message"),
+    [
+        (lambda: cross_entropy([1, 2, 3], 3), IndexError, "cross_entropy: target is 3, but there are 3 classes"),
+        (lambda: cross_entropy([[1, 2], [1, 2]], [0, -1]), IndexError, r"target\[1\] is -1, but there are 2 classes"),
+        (lambda: cross_entropy([1, 2], 1.0), TypeError, "target must be the index of a class, got float 1.0"),
+        (lambda: cross_entropy([1, 2], True), TypeError, "got bool True"),
+        (lambda: cross_entropy([[1, 2], [3, 4]], [0]), ValueError, "2 rows of inputs but 1 targets"),
+        (lambda: cross_entropy([[1, 2], [3, 4]], 0), ValueError, "2 rows of inputs but the one target 0"),
+        (lambda: nll_loss([-1.0, -2.0], 2), IndexError, "nll_loss: target is 2"),
+        (lambda: hinge_loss([1.0, 2.0], [1, 0]), ValueError, r"hinge_loss: target\[1\] must be -1 or 1, got 0"),
+        (lambda: binary_cross_entropy([0.5], [2]), ValueError, r"target\[0\] must be from 0 to 1, got 2"),
+        (
+            lambda: binary_cross_entropy([1.5], [1]),
+            ValueError,
+            r"input\[0\] must be a probability from 0 to 1, got 1.5",
+        ),
+        (lambda: binary_cross_entropy([math.nan], [1]), ValueError, r"input\[0\] must be a probability"),
+        (lambda: binary_cross_entropy_with_logits(1.0, -1), ValueError, "target must be from 0 to 1, got -1"),
+        (lambda: mse_loss([1, 2], [1]), ValueError, "mse_loss: 2 inputs but 1 targets"),
+        (lambda: mse_loss([[1, 2]], [1, 2]), ValueError, "nested otherwise"),
+        (lambda: l1_loss([], []), ValueError, "l1_loss: the batch is empty"),
+        (lambda: mse_loss([1], [1], reduction="none"), ValueError, 'reduction must be "mean" or "sum", got \'none\''),
+        (lambda: cross_entropy([1, 2], 0, "avg"), ValueError, "cross_entropy: reduction"),
+        (lambda: huber_loss(1, 2, delta=0), ValueError, "huber_loss: delta must be positive, got 0"),
+        (lambda: mse_loss(["a"], [1]), TypeError, "str 'a'"),
+    ],
+)
+def test_what_is_refused_is_named(call, exception, message):
+    with pytest.raises(exception, match=message):
+        call()

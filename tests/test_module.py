@@ -1,0 +1,189 @@
+"""Models are described, saved and loaded to the bit, and nothing wrong is loaded in part."""
+
+import json
+import math
+import os
+import random
+import stat
+
+import numpy as np
+import pytest
+
+from micrograd_cn import Value
+from micrograd_cn.nn import MLP, Layer, Module, Neuron
+
+
+def data(model):
+    return [p.data for p in model.parameters()]
+
+
+class Block(Module):
+    def __init__(self):
+        self.scale = Value(2)
+        self.pair = [Value(3), Value(4)]
+        self.parts = [Layer(1, 2, seed=0), {"head": Neuron(2, seed=0)}]
+        self.name = "text"
+        self.shared = self.scale
+
+
+def test_a_layers_state_has_the_names_and_shapes_of_a_pytorch_linear():
+    model = MLP(3, [4, 2], seed=0)
+    state = model.state_dict()
+    assert list(state) == ["layers.0.weight", "layers.0.bias", "layers.1.weight", "layers.1.bias"]
+    assert np.array(state["layers.0.weight"]).shape == (4, 3)
+    assert np.array(state["layers.1.bias"]).shape == (2,)
+    assert state["layers.0.weight"][1] == [w.data for w in model.layers[0].neurons[1].w]
+
+
+def test_nested_modules_lists_and_dicts_have_their_paths():
+    assert list(Block().state_dict()) == [
+        "scale",
+        "pair",
+        "parts.0.weight",
+        "parts.0.bias",
+        "parts.1.head.weight",
+        "parts.1.head.bias",
+        "shared",
+    ]
+    assert Block().state_dict()["pair"] == [3, 4]
+
+
+@pytest.mark.parametrize("make", [Block, lambda: MLP(2, [3, 1], seed=1), lambda: Neuron(2, seed=1)])
+def test_a_saved_model_loads_to_the_bit(make, tmp_path):
+    model, other = make(), make()
+    special = [0.1, -0.0, 5e-324, 1.7976931348623157e308, math.inf, math.nan, 1 / 3, -1e-300, 2**53 + 1.0]
+    for p, x in zip(model.parameters(), special, strict=False):
+        p.data = x
+    model.save(tmp_path / "model.json")
+    other.load(tmp_path / "model.json")
+    assert [x.hex() for x in data(other)] == [x.hex() for x in data(model)]
+    assert [p.name for p in tmp_path.iterdir()] == ["model.json"]
+
+
+def test_arrays_load_directly():
+    layer = Layer(2, 3)
+    layer.load_state_dict({"weight": np.arange(6.0).reshape(3, 2), "bias": np.array([7, 8, 9])})
+    assert data(layer) == [0, 1, 7, 2, 3, 8, 4, 5, 9]
+
+
+MISTAKES = [
+    (lambda s: s.pop("layers.1.bias"), ValueError, "'layers.1.bias' is missing"),
+    (lambda s: s.update(extra=[1]), ValueError, "'extra' is surplus"),
+    (
+        lambda s: s["layers.0.weight"].pop(),
+        ValueError,
+        r"'layers.0.weight' must be a list of 3 x 2, got a list of 2 x 2",
+    ),
+    (lambda s: s["layers.0.weight"][1].pop(), ValueError, "'layers.0.weight' must be .*, got a list of 3 x ragged"),
+    (lambda s: s.update({"layers.1.bias": 0.5}), ValueError, "'layers.1.bias' must be a list of 1, got a number"),
+    (lambda s: s.update({"layers.1.bias": None}), ValueError, "'layers.1.bias' must be a list of 1, got a number"),
+    (
+        lambda s: s["layers.1.bias"].__setitem__(0, "0.5"),
+        TypeError,
+        r"layers.1.bias\[0\] must be a number, got str '0.5'",
+    ),
+    (
+        lambda s: s["layers.1.bias"].__setitem__(0, None),
+        TypeError,
+        r"layers.1.bias\[0\] must be a number, got NoneType",
+    ),
+    (lambda s: s["layers.0.bias"].__setitem__(2, True), TypeError, r"layers.0.bias\[2\] must be a number, got bool"),
+]
+
+
+@pytest.mark.parametrize(("change", "exception", "message"), MISTAKES)
+def test_a_wrong_entry_is_named_and_changes_no_parameter(change, exception, message, tmp_path):
+    model = MLP(2, [3, 1], seed=0)
+    before = data(model)
+    state = MLP(2, [3, 1], seed=1).state_dict()
+    change(state)
+    with pytest.raises(exception, match=message):
+        model.load_state_dict(state)
+    (tmp_path / "model.json").write_text(json.dumps(state))
+    with pytest.raises(exception, match=message):
+        model.load(tmp_path / "model.json")
+    assert data(model) == before
+
+
+def test_what_is_not_a_dict_is_refused():
+    with pytest.raises(TypeError, match="takes a dict, got list"):
+        Neuron(1).load_state_dict([1.0])
+
+
+def test_not_strict_loads_what_fits_by_name():
+    model = MLP(2, [3, 1], seed=0)
+    before = data(model)
+    model.load_state_dict({"layers.1.bias": [9.0], "surplus": 1}, strict=False)
+    assert data(model) == [*before[:-1], 9.0]
+
+
+@pytest.mark.parametrize("length", [0, 1, 30, -2])
+def test_a_truncated_file_is_refused_by_name_and_changes_no_parameter(length, tmp_path):
+    model = MLP(2, [3, 1], seed=0)
+    path = tmp_path / "model.json"
+    MLP(2, [3, 1], seed=1).save(path)
+    path.write_text(path.read_text()[:length])
+    before = data(model)
+    with pytest.raises(ValueError, match=r"model.json is not a saved model, or was truncated"):
+        model.load(path)
+    assert data(model) == before
+
+
+@pytest.mark.parametrize("name", ["open", "write", "fsync", "replace"])
+def test_a_crash_at_any_point_of_saving_leaves_the_old_file_whole(name, tmp_path, monkeypatch):
+    path = tmp_path / "model.json"
+    old = MLP(2, [3, 1], seed=0)
+    old.save(path)
+    whole = path.read_bytes()
+
+    def crash(*arguments, **options):
+        raise KeyboardInterrupt
+
+    if name == "write":
+        monkeypatch.setattr(json, "dump", lambda state, file, **_: (file.write("{"), file.flush(), crash()))
+    elif name == "open":
+        monkeypatch.setattr("builtins.open", crash)
+    else:
+        monkeypatch.setattr(os, name, crash)
+    with pytest.raises(KeyboardInterrupt):
+        MLP(2, [3, 1], seed=1).save(path)
+    monkeypatch.undo()
+    assert path.read_bytes() == whole
+    assert [p.name for p in tmp_path.iterdir()] == ["model.json"]
+
+
+def test_a_new_file_has_the_usual_permissions(tmp_path):
+    (tmp_path / "usual").touch()
+    Neuron(1).save(tmp_path / "model.json")
+    assert stat.S_IMODE((tmp_path / "model.json").stat().st_mode) == stat.S_IMODE((tmp_path / "usual").stat().st_mode)
+
+
+def test_saving_where_there_is_no_directory_is_an_os_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        Neuron(1).save(tmp_path / "missing" / "model.json")
+
+
+def test_repr_shows_the_structure_and_counts_shared_parameters_once():
+    assert repr(MLP(2, [16, 1])) == (
+        "MLP(2, [16, 1])\n  layers.0: Layer(2, 16, relu)\n  layers.1: Layer(16, 1, linear), 65 parameters"
+    )
+    assert repr(Layer(2, 1, activation=math.tanh)) == "Layer(2, 1, tanh), 3 parameters"
+    assert repr(Neuron(1, nonlin=False)) == "Neuron(1, linear), 2 parameters"
+    assert repr(Block()) == "Block()\n  parts.0: Layer(1, 2, relu)\n  parts.1.head: Neuron(2, relu), 10 parameters"
+
+
+def test_a_module_in_a_module_is_indented():
+    class Outer(Module):
+        def __init__(self):
+            self.block = Block()
+
+    assert repr(Outer()).splitlines()[:3] == ["Outer()", "  block: Block()", "    parts.0: Layer(1, 2, relu)"]
+
+
+def test_the_same_weights_are_used_and_trained_in_both_places():
+    random.seed(0)
+    model = MLP(2, [2, 2, 1], activation="tanh")
+    model.layers[1] = model.layers[0]
+    assert len(model.parameters()) == 2 * 3 + 3
+    model([0.5, -1.0]).backward()
+    assert all(p.grad != 0 for p in model.parameters())

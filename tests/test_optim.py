@@ -1,0 +1,243 @@
+"""Optimisers take PyTorch's path, remember their state, and refuse what they cannot change."""
+
+import json
+import math
+
+import pytest
+
+import micrograd_cn as mc
+from micrograd_cn import Value
+from micrograd_cn.nn import MLP
+from micrograd_cn.optim import SGD, Adam, AdamW, clip_grad_norm, cosine_lr, step_lr
+
+START = [1.0, -0.5, 2.0]
+
+
+def slopes(k, xs):
+    """Return gradients that depend on the step and on where the parameters are."""
+    return [math.sin(0.1 * k * (i + 1)) + 0.3 * x * (i + 1) for i, x in enumerate(xs)]
+
+
+OPTIMISERS = {
+    "SGD": lambda ps: SGD(ps, lr=0.01),
+    "SGD momentum": lambda ps: SGD(ps, lr=0.01, momentum=0.9),
+    "SGD nesterov decay": lambda ps: SGD(ps, lr=0.01, momentum=0.9, nesterov=True, weight_decay=0.1),
+    "Adam": lambda ps: Adam(ps),
+    "Adam options": lambda ps: Adam(ps, lr=0.05, betas=(0.8, 0.95), eps=1e-3, weight_decay=0.2),
+    "AdamW": lambda ps: AdamW(ps),
+    "AdamW options": lambda ps: AdamW(ps, lr=0.02, betas=(0.7, 0.99), weight_decay=0.3),
+}
+# Where PyTorch 2.13 (float64) is after 1, 2, 50 and 200 steps, with the same options and gradients.
+PYTORCH = {
+    "SGD": [
+        [0.997, -0.497, 1.982],
+        [0.9930106658335317, -0.4960046933079506, 1.9612067979333865],
+        [0.8008361245762635, -0.45108647217187425, 1.2287171422413927],
+        [0.5361031062464583, -0.19587414100302572, 0.2894536529619855],
+    ],
+    "SGD momentum": [
+        [0.997, -0.497, 1.982],
+        [0.9903106658335317, -0.4933046933079506, 1.9450067979333865],
+        [-0.32341717496679434, -0.21072751534440093, -0.08329940497554185],
+        [0.7052387144734498, 0.07443826758965338, -0.07740261169398074],
+    ],
+    "SGD nesterov decay": [
+        [0.9924, -0.49335, 1.962],
+        [0.9797209250837102, -0.4877281622851062, 1.9029071160734345],
+        [-0.1467480180684335, -0.22110472516348478, -0.0706451437242035],
+        [0.6288912009630829, 0.01798102542517015, -0.1090549069991447],
+    ],
+    "Adam": [
+        [0.9990000000333333, -0.49900000003333334, 1.9990000000055557],
+        [0.9980026270284573, -0.49812785587883873, 1.9979989166356606],
+        [0.9636841534242159, -0.4959323371829465, 1.9547031989259334],
+        [0.9243402893262698, -0.4366752601004977, 1.8205496514757542],
+    ],
+    "Adam options": [
+        [0.9500998003992016, -0.45012468827930174, 1.9500227169468423],
+        [0.9000165124778844, -0.4060153457640831, 1.8998901526649463],
+        [0.173859315010582, -0.33261933640259705, 0.28599329490504516],
+        [0.2972731885266895, -0.0363799753838346, -0.11905687389866565],
+    ],
+    "AdamW": [
+        [0.9989900000333334, -0.49899500003333336, 1.9989800000055558],
+        [0.9979826368067441, -0.49811787035233196, 1.997958926736079],
+        [0.9631979491317718, -0.49568547862456874, 1.9537186137305012],
+        [0.9224991796533752, -0.4357899964879751, 1.816822522657778],
+    ],
+    "AdamW options": [
+        [0.9740000006666666, -0.47700000066666665, 1.968000000111111],
+        [0.9478785841561789, -0.45826394966243883, 1.9360034987184576],
+        [0.40616664995592106, -0.34915466227198455, 0.8524070824488964],
+        [0.18049174057742357, -0.0447507947938391, -0.03526331547730064],
+    ],
+}
+
+
+def run(optimizer, first, last):
+    """Take the steps from `first` up to `last`; return where the parameters are after each."""
+    path = []
+    for k in range(first, last):
+        for p, g in zip(optimizer.parameters, slopes(k, [p.data for p in optimizer.parameters]), strict=True):
+            p.grad = g
+        optimizer.step()
+        path.append([p.data for p in optimizer.parameters])
+    return path
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_trajectories_over_200_steps_are_pytorchs(name):
+    path = run(OPTIMISERS[name]([Value(x) for x in START]), 0, 200)
+    for k, expected in zip((0, 1, 49, 199), PYTORCH[name], strict=True):
+        assert path[k] == pytest.approx(expected, rel=1e-12, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_a_saved_state_continues_to_the_same_bits(name):
+    whole = run(OPTIMISERS[name]([Value(x) for x in START]), 0, 60)
+    optimizer = OPTIMISERS[name]([Value(x) for x in START])
+    run(optimizer, 0, 30)
+    state = json.loads(json.dumps(optimizer.state_dict()))
+    other = type(optimizer)([Value(p.data) for p in optimizer.parameters])
+    other.load_state_dict(state)
+    assert run(other, 30, 60) == whole[30:]
+
+
+@pytest.mark.parametrize(
+    ("change", "exception", "message"),
+    [
+        (lambda s: s.pop("steps"), ValueError, "'steps' is missing in state_dict"),
+        (lambda s: s.update(extra=1), ValueError, "'extra' is surplus in state_dict"),
+        (lambda s: s["options"].pop("lr"), ValueError, "'lr' is missing in options"),
+        (lambda s: s["options"].update(lr=-1.0), ValueError, "lr must be 0 or more, got -1.0"),
+        (lambda s: s["options"].update(lr="1"), ValueError, "lr must be 0 or more, got '1'"),
+        (lambda s: s["state"].pop(), ValueError, "state of 1 parameters for 2"),
+        (lambda s: s["state"][1].pop("exp_avg"), ValueError, r"'exp_avg' is missing in state\[1\]"),
+        (lambda s: s["state"][0].update(exp_avg="0"), TypeError, r"state\[0\]\['exp_avg'\] must be a number, got str"),
+        (lambda s: s.update(steps=1.5), TypeError, "steps must be an int, got 1.5"),
+        (lambda s: s.update(options=3), TypeError, "options must be a dict, got int"),
+    ],
+)
+def test_a_wrong_state_is_refused_and_changes_nothing(change, exception, message):
+    optimizer = Adam([Value(1), Value(2)], lr=0.5)
+    before = optimizer.state_dict()
+    state = Adam([Value(1), Value(2)]).state_dict()
+    change(state)
+    with pytest.raises(exception, match=message):
+        optimizer.load_state_dict(state)
+    assert optimizer.state_dict() == before
+
+
+def test_the_learning_rate_may_be_set_between_steps():
+    p = Value(1)
+    optimizer = SGD([p], lr=0.1)
+    p.grad = 1.0
+    optimizer.step()
+    optimizer.lr = 0.5
+    optimizer.step()
+    assert p.data == pytest.approx(0.4)
+
+
+def test_zero_grad_and_frozen_parameters():
+    p, frozen = Value(1), Value(2)
+    frozen.requires_grad = False
+    optimizer = AdamW([p, frozen], lr=0.1)
+    p.grad = frozen.grad = 1.0
+    optimizer.step()
+    assert p.data < 1
+    assert frozen.data == 2
+    optimizer.zero_grad()
+    assert (p.grad, frozen.grad) == (0, 0)
+
+
+@pytest.mark.parametrize("make", [SGD, Adam, AdamW])
+def test_refused_parameters(make):
+    a, b = Value(1, "a"), Value(2)
+    with pytest.raises(ValueError, match=f"{make.__name__} was given no parameters"):
+        make([])
+    with pytest.raises(ValueError, match=r"parameters\[1\], Value\(data=2.0.*is computed \(mul\), not a leaf"):
+        make([a, a * b])
+    with pytest.raises(ValueError, match=r"parameters\[2\], Value\(data=1.0.*'a'\), is there twice"):
+        make([a, b, a])
+    with pytest.raises(TypeError, match=r"parameters\[1\] is float 0.5, not a Value"):
+        make([a, 0.5])
+    with pytest.raises(TypeError, match=r"write \[p\] for one"):
+        make(a)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda p: SGD(p, lr=-0.1), "SGD: lr must be 0 or more, got -0.1"),
+        (lambda p: SGD(p, lr=math.nan), "SGD: lr must be 0 or more, got nan"),
+        (lambda p: SGD(p, momentum=-1), "SGD: momentum must be 0 or more, got -1"),
+        (lambda p: SGD(p, nesterov=True), "nesterov needs a momentum"),
+        (lambda p: SGD(p, weight_decay=-1), "weight_decay must be 0 or more"),
+        (lambda p: Adam(p, betas=(1.0, 0.9)), r"Adam: betas\[0\] must be at least 0 and less than 1, got 1.0"),
+        (lambda p: AdamW(p, betas=(0.9, -0.1)), r"AdamW: betas\[1\]"),
+        (lambda p: Adam(p, eps=-1e-8), "eps must be 0 or more"),
+    ],
+)
+def test_refused_options(make, message):
+    with pytest.raises(ValueError, match=message):
+        make([Value(1)])
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_a_network_learns_with_it(name):
+    model = MLP(2, [6, 1], activation="tanh", init="xavier_uniform", seed=0)
+    optimizer = OPTIMISERS[name](model.parameters())
+    optimizer.lr *= 5
+    points = [((0, 0), 0), ((0, 1), 1), ((1, 0), 1), ((1, 1), 0)]
+
+    def loss():
+        return mc.mean([mc.softplus((1 - 2 * t) * model(x)) for x, t in points])
+
+    start = loss().data
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss().backward()
+        optimizer.step()
+    assert loss().data < start
+
+
+# Schedules and clipping.
+
+
+def test_cosine_goes_from_the_first_rate_to_the_last():
+    rates = [cosine_lr(k, 10, 0.5, 0.1) for k in range(12)]
+    assert rates[0] == 0.5
+    assert rates[5] == pytest.approx(0.3)
+    assert rates[10] == rates[11] == pytest.approx(0.1)
+    assert rates[2] == pytest.approx(0.1 + 0.2 * (1 + math.cos(0.2 * math.pi)))
+    assert rates == sorted(rates, reverse=True)
+
+
+def test_steps_multiply_by_gamma():
+    assert [step_lr(k, 2, 1.0, 0.5) for k in range(6)] == [1, 1, 0.5, 0.5, 0.25, 0.25]
+
+
+def test_schedules_refuse_lengths_below_one():
+    with pytest.raises(ValueError, match="steps must be positive, got 0"):
+        cosine_lr(0, 0, 0.1)
+    with pytest.raises(ValueError, match="step_size must be positive, got 0"):
+        step_lr(0, 0, 0.1)
+
+
+def test_clipping_scales_all_gradients_alike_and_returns_the_norm():
+    a, b = Value(0), Value(0)
+    a.grad, b.grad = 3.0, -4.0
+    assert clip_grad_norm([a, b], 10.0) == 5.0
+    assert (a.grad, b.grad) == (3, -4)
+    assert clip_grad_norm([a, b], 0.5) == 5.0
+    factor = 0.5 / (5.0 + 1e-6)
+    assert [a.grad, b.grad] == pytest.approx([3 * factor, -4 * factor], rel=1e-15)
+
+
+def test_clipping_refuses_what_it_cannot_do():
+    a = Value(0)
+    a.grad = math.inf
+    with pytest.raises(ValueError, match="norm of the gradients is inf"):
+        clip_grad_norm([a], 1.0)
+    with pytest.raises(ValueError, match="max_norm must be 0 or more, got -1"):
+        clip_grad_norm([a], -1)
