@@ -1,6 +1,7 @@
 """Measure the engine beside its peers, every ratio within one run: `python demos/benchmark.py [--json]`.
 
-Four tables: a training step, memory for an operation, time for a node against the size of the graph, and import time.
+The tables: a training step, memory for an operation, time for a node against the size of the graph, derivatives of many
+inputs and of high order, and import time.
 Contenders take turns, so that a machine which slows down slows all of them; a number is the median of its turns. The
 garbage collector stays on, as in anyone's training loop, but in columns that say so. A peer not installed has no row.
 """
@@ -29,6 +30,7 @@ from typing import Any, NamedTuple
 
 import micrograd_cn as mg
 from micrograd_cn import nn
+from micrograd_cn.functional import grad, hessian
 
 Point = list[float]
 Step = Callable[[], float]  # take one training step, return the loss
@@ -180,6 +182,51 @@ def _chain(n: int) -> list[float]:
     return [1e9 * (end - start) / n for start, end in pairwise(clock)]
 
 
+def _median_ms(f: Callable[[], object], turns: int = 9) -> float:
+    seconds = []
+    for _ in range(turns):
+        start = time.perf_counter()
+        f()
+        seconds.append(time.perf_counter() - start)
+    return 1e3 * median(seconds)
+
+
+def _valleys(v: Sequence[Any]) -> Any:
+    """Return Rosenbrock's function of many inputs."""
+    return mg.sum([(1 - x) ** 2 + 100 * (y - x * x) ** 2 for x, y in pairwise(v)])
+
+
+def derivatives_of_many_inputs() -> list[Row]:
+    rows: list[Row] = []
+    for n in (4, 16, 64):
+        v = [0.1 * i - 1 for i in range(n)]
+        recorded = _median_ms(lambda v=v: _valleys([mg.Value(x) for x in v]))  # type: ignore[misc]
+        gradient = _median_ms(lambda v=v: grad(_valleys)(v))  # type: ignore[misc]
+        matrix = _median_ms(lambda v=v: hessian(_valleys)(v), 3)  # type: ignore[misc]
+        row: Row = {"inputs": n, "function ms": recorded, "gradient ms": gradient, "Hessian ms": matrix}
+        rows.append(
+            row | {"gradient / function": gradient / recorded, "Hessian / (n gradients)": matrix / gradient / n}
+        )
+    return rows
+
+
+def sixth_derivatives() -> list[Row]:
+    functions: dict[str, Callable[[Any], Any]] = {
+        "tanh": mg.tanh,
+        "sin": mg.sin,
+        "exp": mg.exp,
+        "1/(1+x**2)": lambda x: 1 / (1 + x**2),
+    }
+    rows: list[Row] = []
+    for name, f in functions.items():
+        row: Row = {"function": name}
+        for order in range(1, 7):
+            f = grad(f)
+            row[f"order {order} ms"] = _median_ms(lambda f=f: f(0.5))  # type: ignore[misc]
+        rows.append(row)
+    return rows
+
+
 def import_time(turns: int = 15) -> list[Row]:
     seconds: dict[str, list[float]] = {"pass": [], "import micrograd_cn": []}
     environment = os.environ | {"PYTHONPATH": str(Path(mg.__file__).parents[1])}
@@ -196,6 +243,8 @@ TABLES: dict[str, Callable[[], list[Row]]] = {
     "One training step of the moons demo": training_step,
     "Bytes for one operation, in a graph of 100,000": bytes_per_operation,
     "A chain of products, for each node": time_per_node,
+    "Derivatives of Rosenbrock's function of n inputs": derivatives_of_many_inputs,
+    "Higher derivatives at a point": sixth_derivatives,
     "Import, beyond starting the interpreter": import_time,
 }
 

@@ -8,7 +8,7 @@ Backward walks the graph from the root, each node before its operands, and adds 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Literal, SupportsFloat, TypeAlias, overload
@@ -443,7 +443,7 @@ def gradients(output: Value, inputs: Iterable[Value], create_graph: bool = False
     for node in order:
         if node in relevant and terms[node]:
             upstream = _total(terms, node)
-            partials = _symbolic_partials(node, relevant) if create_graph else node.partials
+            partials = symbolic_partials(node, relevant) if create_graph else node.partials
             for parent, partial in zip(node.parents, partials, strict=True):
                 if parent in relevant:
                     terms[parent].append(_product(upstream, partial) if create_graph else upstream * partial)
@@ -472,8 +472,18 @@ def _product(upstream: Any, partial: Any) -> Any:
     return upstream * partial
 
 
-def _symbolic_partials(node: Value, relevant: set[Value]) -> tuple[Any, ...]:
-    """Return the partials as `Value`s: the table's formulas applied to the graph itself."""
+def symbolic_partials(node: Value, relevant: Collection[Value]) -> tuple[Any, ...]:
+    """Return the partials as `Value`s: the table's formulas applied to the graph itself.
+
+    A partial with respect to an operand that is not in `relevant` may be left 0.0.
+
+    Raises:
+        RuntimeError: data was changed after the node was recorded.
+
+    >>> x = Value(3)
+    >>> symbolic_partials(x * x, {x})[0] is x
+    True
+    """
     assert node.op is not None
     needed = [parent in relevant for parent in node.parents]
     operands = tuple([parent if parent.requires_grad else parent.data for parent in node.parents])
@@ -491,6 +501,21 @@ def _symbolic_partials(node: Value, relevant: set[Value]) -> tuple[Any, ...]:
 @contextmanager
 def _switched_on(flag: int) -> Iterator[None]:
     token = _mode.set(_mode.get() | flag)
+    try:
+        yield
+    finally:
+        _mode.reset(token)
+
+
+@contextmanager
+def recording() -> Iterator[None]:
+    """Record inside the `with` block, even inside `no_grad()`.
+
+    >>> with no_grad(), recording():
+    ...     (Value(2) * 3).requires_grad
+    True
+    """
+    token = _mode.set(_mode.get() & ~_NO_GRAD)
     try:
         yield
     finally:

@@ -1,0 +1,265 @@
+"""Functions to functions: gradients, Jacobians and Hessians of functions of numbers, of any order.
+
+Arguments that are differentiated are numbers, or nested lists, tuples and dicts of numbers; results are floats in the
+same structure. Every function here may be used inside a function that is differentiated by another: each call makes
+variables of its own, so that one level's never count as another's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from . import ops
+from .engine import Value, constant, gradients, recording, symbolic_partials, topological_order
+from .tree import flatten
+
+Function = Callable[..., Any]
+_depth: ContextVar[int] = ContextVar("micrograd_cn_depth", default=0)
+
+
+@contextmanager
+def _level() -> Iterator[int]:
+    """Record what happens inside, whatever `no_grad` says outside; give the number of levels around this one."""
+    depth = _depth.get()
+    token = _depth.set(depth + 1)
+    try:
+        with recording():
+            yield depth
+    finally:
+        _depth.reset(token)
+
+
+class _Call:
+    """A function applied to fresh variables in the place of some of its arguments."""
+
+    def __init__(self, name: str, f: Function, argnums: Sequence[int], args: Sequence[Any], kwargs: Any, depth: int):
+        self.name = name
+        fresh = list(args)
+        self.inputs: list[Value] = []
+        self.rebuilds: list[tuple[int, Callable[[list[Any]], Any]]] = []
+        for i in argnums:
+            if not -len(args) <= i < len(args):
+                raise ValueError(f"{name}: argnums names argument {i}, but there are {len(args)}")
+            leaves, rebuild = flatten(args[i], f"argument {i}")
+            variables = [_variable(name, path, x) for path, x in leaves]
+            fresh[i] = rebuild(variables)
+            self.inputs += variables
+            self.rebuilds.append((len(leaves), rebuild))
+        # inside another level the results must go on depending on its variables, so they are Values there
+        self.nested = depth > 0 or any(isinstance(x, Value) for arg in args for _, x in flatten(arg)[0])
+        self.output = f(*fresh, **kwargs)
+
+    def scalar(self) -> Value:
+        """Return the output, which must be one `Value`."""
+        return _checked(self.name, "the function returned", self.output)
+
+    def outputs(self) -> tuple[list[Value], Callable[[list[Any]], Any]]:
+        """Return the output's leaves, which must be `Value`s, and how they are put together."""
+        leaves, rebuild = flatten(self.output, "output")
+        return [_checked(self.name, f"{path} of the function is", y) for path, y in leaves], rebuild
+
+    def plain(self, x: Any) -> Any:
+        """Return a result as it is given out."""
+        if self.nested:
+            return x if isinstance(x, Value) else constant(x)
+        return x.data if isinstance(x, Value) else x
+
+    def gradient(self, y: Value, many: bool) -> Any:
+        """Return the gradient of `y` in the arguments' structure; a tuple of them if there are `many` arguments."""
+        flat = gradients(y, self.inputs, create_graph=True) if self.nested else gradients(y, self.inputs)
+        return self.structured([self.plain(g) for g in flat], many)
+
+    def structured(self, flat: list[Any], many: bool) -> Any:
+        """Return the numbers in the arguments' structure."""
+        parts, start = [], 0
+        for n, rebuild in self.rebuilds:
+            parts.append(rebuild(flat[start : start + n]))
+            start += n
+        return tuple(parts) if many else parts[0]
+
+
+def _variable(name: str, path: str, x: Any) -> Value:
+    if isinstance(x, Value) and x.requires_grad:
+        variable: Value = ops.sum([x])  # a node of its own: the same Value may also reach the function as another's
+        return variable
+    try:
+        return Value(x.data if isinstance(x, Value) else x)
+    except TypeError as error:
+        raise TypeError(f"{name}: {path}: {error}") from error
+
+
+def _checked(name: str, what: str, y: Any) -> Value:
+    if isinstance(y, Value):
+        return y
+    hint = (
+        "use jacobian, or return one of its elements"
+        if isinstance(y, (list, tuple, dict))
+        else ("a number has no graph: compute with micrograd_cn's functions, not math's, and without .data")
+    )
+    raise TypeError(f"{name}: {what} {type(y).__name__} {y!r}, not a Value; {hint}")
+
+
+def _argnums(argnums: int | Sequence[int]) -> tuple[Sequence[int], bool]:
+    return ([argnums], False) if isinstance(argnums, int) else (list(argnums), True)
+
+
+def value_and_grad(f: Function, argnums: int | Sequence[int] = 0) -> Function:
+    """Return a function that gives f's value and its gradient.
+
+    Args:
+        f: takes numbers or structures of them, returns one `Value`.
+        argnums: which arguments to differentiate; a sequence gives a tuple of gradients.
+
+    Raises:
+        TypeError: when called, if an argument holds what is no number, or f returns something that is not a `Value`.
+        ValueError: when called, if there is no such argument.
+
+    >>> value_and_grad(lambda p: p["x"] * p["y"])({"x": 2, "y": 5})
+    (10.0, {'x': 5.0, 'y': 2.0})
+    """
+    numbers, many = _argnums(argnums)
+
+    def derived(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        with _level() as depth:
+            call = _Call("grad", f, numbers, args, kwargs, depth)
+            y = call.scalar()
+            return call.plain(y), call.gradient(y, many)
+
+    return derived
+
+
+def grad(f: Function, argnums: int | Sequence[int] = 0) -> Function:
+    """Return the gradient of a scalar function. Arguments and errors are those of `value_and_grad`.
+
+    >>> cube = lambda x: x ** 3
+    >>> grad(cube)(2), grad(grad(cube))(2), grad(grad(grad(cube)))(2)
+    (12.0, 12.0, 6.0)
+    """
+    both = value_and_grad(f, argnums)
+    return lambda *args, **kwargs: both(*args, **kwargs)[1]
+
+
+def jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
+    """Return the derivatives of every output with respect to every input, by one backward pass an output.
+
+    The result has the output's structure, with the structure of the arguments in the place of each output.
+    Arguments and errors are those of `value_and_grad`, but f returns a structure of `Value`s.
+
+    >>> jacobian(lambda v: [v[0] * v[1], v[0] + v[1]])([2, 3])
+    [[3.0, 2.0], [1.0, 1.0]]
+    """
+    numbers, many = _argnums(argnums)
+
+    def derived(*args: Any, **kwargs: Any) -> Any:
+        with _level() as depth:
+            call = _Call("jacobian", f, numbers, args, kwargs, depth)
+            outputs, rebuild = call.outputs()
+            return rebuild([call.gradient(y, many) for y in outputs])
+
+    return derived
+
+
+def hessian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
+    """Return the second derivatives of a scalar function, for about n gradients of n inputs.
+
+    The result has the gradient's structure, with the structure of the arguments in the place of each derivative.
+    Arguments and errors are those of `value_and_grad`.
+
+    >>> hessian(lambda v: v[0] ** 2 * v[1])([2, 3])
+    [[6.0, 4.0], [4.0, 0.0]]
+    """
+    return jacobian(grad(f, argnums), argnums)
+
+
+def hvp(f: Function, x: Any, v: Any) -> Any:
+    """Return the Hessian of f at `x` times the vector `v`, for a few gradients, however many inputs there are.
+
+    Args:
+        f: takes `x`, returns one `Value`.
+        x: a number or a structure of numbers.
+        v: the same structure.
+
+    Raises:
+        TypeError: as for `grad`.
+        ValueError: `v` has another structure than `x`.
+
+    >>> hvp(lambda v: v[0] ** 2 * v[1], [2, 3], [1, 0])
+    [6.0, 4.0]
+    """
+    direction = _like("hvp", "v", v, x)
+    return grad(lambda x: ops.dot(_leaves(grad(f)(x)), direction))(x)
+
+
+def jvp(f: Function, x: Any, v: Any) -> tuple[Any, Any]:
+    """Return f(x) and the derivative of f at `x` in the direction `v`, by one forward pass, however many outputs.
+
+    Args:
+        f: takes `x`, returns a structure of `Value`s.
+        x: a number or a structure of numbers.
+        v: the same structure.
+
+    Raises:
+        TypeError: as for `jacobian`.
+        ValueError: `v` has another structure than `x`.
+
+    >>> jvp(lambda v: [v[0] * v[1], v[0] + v[1]], [2, 3], [1, 0])
+    ([6.0, 5.0], [3.0, 1.0])
+    """
+    direction = _like("jvp", "v", v, x)
+    with _level() as depth:
+        call = _Call("jvp", f, [0], [x], {}, depth)
+        nested = call.nested = call.nested or any(isinstance(t, Value) for t in direction)
+        outputs, rebuild = call.outputs()
+        tangents: dict[Value, Any] = dict(zip(call.inputs, direction, strict=True))
+        variables = set(call.inputs)
+        for node in reversed(topological_order(ops.sum(outputs))):
+            if node not in variables:
+                moving = [(i, tangents[p]) for i, p in enumerate(node.parents) if p in tangents]
+                if moving:
+                    partials = symbolic_partials(node, tangents.keys()) if nested else node.partials
+                    tangents[node] = ops.dot([partials[i] for i, _ in moving], [t for _, t in moving])
+        flat = [call.plain(tangents.get(y, 0.0)) for y in outputs]
+        return rebuild([call.plain(y) for y in outputs]), rebuild(flat)
+
+
+def vjp(f: Function, x: Any) -> tuple[Any, Function]:
+    """Return f(x), and the function that takes weights of the outputs to the gradient of their weighted sum.
+
+    Args:
+        f: takes `x`, returns a structure of `Value`s.
+        x: a number or a structure of numbers.
+
+    Raises:
+        TypeError: as for `jacobian`.
+        ValueError: when called, if the weights have another structure than the output.
+
+    >>> value, pull = vjp(lambda v: [v[0] * v[1], v[0] + v[1]], [2, 3])
+    >>> value, pull([1, 0]), pull([0, 1])
+    ([6.0, 5.0], [3.0, 2.0], [1.0, 1.0])
+    """
+    with _level() as depth:
+        call = _Call("vjp", f, [0], [x], {}, depth)
+        outputs, rebuild = call.outputs()
+        value = rebuild([call.plain(y) for y in outputs])
+
+    def pull(weights: Any) -> Any:
+        flat = _like("vjp", "the weights", weights, call.output)
+        with recording():
+            return call.gradient(ops.dot(outputs, flat), many=False)
+
+    return value, pull
+
+
+def _leaves(tree: Any) -> list[Any]:
+    return [x for _, x in flatten(tree)[0]]
+
+
+def _like(name: str, what: str, tree: Any, model: Any) -> list[Any]:
+    """Return the leaves of `tree`, which must have the structure of `model`."""
+    found, expected = flatten(tree)[0], flatten(model)[0]
+    if [path for path, _ in found] != [path for path, _ in expected]:
+        raise ValueError(f"{name}: {what} must have the structure of {model!r}, got {tree!r}")
+    return [x if isinstance(x, Value) else Value(x).data for _, x in found]

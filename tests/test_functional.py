@@ -1,0 +1,259 @@
+"""Derivatives of functions: right at every order, in every structure, at every nesting."""
+
+import math
+import random
+from itertools import combinations_with_replacement
+
+import pytest
+from mpmath import mp, mpf
+
+import micrograd_cn as mc
+from micrograd_cn import OPS, Value, no_grad
+from micrograd_cn.engine import record, topological_order, values
+from micrograd_cn.functional import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+
+from .references import REFERENCES
+
+# Every operation to order 5.
+
+POINTS = {"log1p": [(-0.5,), (2.0,)], "asin": [(0.3,), (-0.6,)], "acos": [(0.3,), (-0.6,)], "where": [(1.0, 0.3, 0.7)]}
+ANYWHERE = {
+    1: [(0.7,), (1.9,)],
+    2: [(0.7, 1.3), (2.1, 0.4)],
+    None: [(0.3, -0.8, 0.5), (0.2, 1.1, -0.4, 0.6)],
+}
+NEGATIVE = [(-0.9,)]
+
+
+def points(op):
+    found = POINTS.get(op.name) or ANYWHERE[op.arity]
+    return found + NEGATIVE if op.arity == 1 and op.domain[0][0] == -math.inf else found
+
+
+def nested(f, slots):
+    for slot in slots:
+        f = grad(f, slot)
+    return f
+
+
+@pytest.mark.parametrize("op", OPS.values(), ids=list(OPS))
+@pytest.mark.parametrize("order", [1, 2, 3, 4, 5])
+def test_every_operation_at_every_order(op, order):
+    value = REFERENCES[op.name][0]
+    rng = random.Random(f"{op.name} {order}")
+    with mp.workdps(60):
+        for xs in points(op):
+            every = list(combinations_with_replacement(range(len(xs)), order))
+            for slots in rng.sample(every, min(len(every), 4)):
+                got = nested(lambda *v: record(op, values(v)), slots)(*xs)
+                times = tuple(slots.count(i) for i in range(len(xs)))
+                expected = mp.diff(lambda *x: mpf(value(*x)), tuple(map(mpf, xs)), times)
+                assert got == pytest.approx(float(expected), rel=1e-9, abs=1e-9), (xs, slots)
+
+
+# At the conventions' kinks: the first derivatives there.
+AT_KINKS = [
+    (mc.relu, 0.0, [0, 0, 0, 0, 0]),
+    (mc.abs, 0.0, [0, 0, 0, 0, 0]),
+    (mc.leaky_relu, 0.0, [0.01, 0, 0, 0, 0]),
+    (mc.elu, 0.0, [1, 1, 1, 1, 1]),
+    (lambda x: mc.elu(x, 0.5), 0.0, [0.5, 0.5, 0.5, 0.5, 0.5]),
+    (mc.step, 0.0, [0, 0, 0, 0, 0]),
+    (lambda x: mc.maximum(x, 0.0), 0.0, [0.5, 0, 0, 0, 0]),
+    (lambda x: mc.minimum(2 * x, x + 1), 1.0, [1.5, 0, 0, 0, 0]),
+    (lambda x: mc.where(x, x * x, 3 * x), 0.0, [3, 0, 0, 0, 0]),
+    (lambda x: x**0, 0.0, [0, 0, 0, 0, 0]),
+    (lambda x: x**1, 0.0, [1, 0, 0, 0, 0]),
+    (lambda x: x**2, 0.0, [0, 2, 0, 0, 0]),
+    (lambda x: x**4, 0.0, [0, 0, 0, 24, 0]),
+    (lambda x: x**3, -2.0, [12, -12, 6, 0, 0]),
+    (lambda y: 0**y, 2.0, [0, 0, 0, 0, 0]),
+]
+
+
+@pytest.mark.parametrize(("f", "x", "expected"), AT_KINKS)
+def test_conventions_hold_at_every_order(f, x, expected):
+    assert [nested(f, [0] * n)(x) for n in range(1, 6)] == expected
+
+
+COMPOSITIONS = [
+    (lambda x: mc.exp(mc.sin(x * x)), lambda x: mp.exp(mp.sin(x * x)), 0.7),
+    (lambda x: x**x, lambda x: x**x, 1.3),
+    (lambda x: 1 / (1 + x**2), lambda x: 1 / (1 + x * x), 0.5),
+    (lambda x: mc.log(mc.cosh(x)) * mc.sqrt(1 + x), lambda x: mp.log(mp.cosh(x)) * mp.sqrt(1 + x), 0.4),
+    (lambda x: mc.tanh(3 * x - 1) / mc.tan(x), lambda x: mp.tanh(3 * x - 1) / mp.tan(x), 0.9),
+    (
+        lambda x: mc.logsumexp([x, x * x, mc.cos(x)]),
+        lambda x: mp.log(mp.exp(x) + mp.exp(x * x) + mp.exp(mp.cos(x))),
+        0.6,
+    ),
+    (lambda x: mc.atan2(mc.sin(x), x + 2), lambda x: mp.atan2(mp.sin(x), x + 2), 0.8),
+    (lambda x: mc.gelu(mc.silu(x)), lambda x: (lambda s: s * mp.ncdf(s))(x / (1 + mp.exp(-x))), -0.3),
+]
+
+
+@pytest.mark.parametrize(("f", "exact", "x"), COMPOSITIONS)
+def test_compositions_agree_with_mpmath_to_order_5(f, exact, x):
+    with mp.workdps(60):
+        for n in range(1, 6):
+            assert nested(f, [0] * n)(x) == pytest.approx(float(mp.diff(exact, mpf(x), n)), rel=1e-10)
+
+
+def test_the_sixth_derivative_recomputes_nothing_shared():
+    """Count the nodes, which is what time is spent on: each derivative shares what it can with the one before."""
+    made = 0
+
+    def f(x):
+        nonlocal made
+        y = 1 / (1 + x**2)
+        for _ in range(6):
+            [y] = mc.gradients(y, [x], create_graph=True)
+            made = len(topological_order(y))
+        return y
+
+    f(Value(0.5))
+    assert made < 2500
+
+
+# Structures.
+
+
+def test_results_have_the_arguments_structure():
+    f = lambda p, q: p["w"][0] * p["w"][1] + p["b"] * q  # noqa: E731
+    p = {"w": [2, 3.0], "b": 4}
+    assert grad(f)(p, 5) == {"w": [3.0, 2.0], "b": 5.0}
+    assert grad(f, 1)(p, 5) == 4.0
+    assert grad(f, -1)(p, 5) == 4.0
+    assert grad(f, (1, 0))(p, 5) == (4.0, {"w": [3.0, 2.0], "b": 5.0})
+    assert value_and_grad(f, [1])(p, 5) == (26.0, (4.0,))
+    assert grad(lambda t: t[0] * t[1][0])((2, (3,))) == (3.0, (2.0,))
+    assert all(type(x) is float for x in grad(f)(p, 5)["w"])
+
+
+def test_functions_may_branch_loop_and_take_keywords():
+    def f(x, n, *, scale=1.0):
+        total = 0.0
+        for k in range(n):
+            total = total + x**k if x > 0 else total - x**k
+        return scale * sum([total, x])
+
+    assert grad(f)(2.0, 4) == 1 + 4 + 12 + 1
+    assert grad(f)(-1.0, 3, scale=2.0) == 2 * (-1 + 2 + 1)
+
+
+def test_a_jacobian_is_outputs_by_inputs():
+    f = lambda v: {"product": v[0] * v[1], "rest": [v[0] - v[1], mc.sin(v[0])]}  # noqa: E731
+    assert jacobian(f)([0.0, 3.0]) == {"product": [3.0, 0.0], "rest": [[1.0, -1.0], [1.0, 0.0]]}
+    assert jacobian(lambda x: x * x)(3) == 6.0
+    assert jacobian(lambda x, y: [x * y], (0, 1))(2, 3) == [(3.0, 2.0)]
+
+
+def test_a_hessian_is_symmetric_and_right():
+    f = lambda v: v[0] ** 3 * v[1] + mc.exp(v[1] * v[2])  # noqa: E731
+    x, y, z = 1.5, 0.5, -0.4
+    e = math.exp(y * z)
+    expected = [[6 * x * y, 3 * x * x, 0], [3 * x * x, z * z * e, (1 + y * z) * e], [0, (1 + y * z) * e, y * y * e]]
+    got = hessian(f)([x, y, z])
+    for row, exact in zip(got, expected, strict=True):
+        assert row == pytest.approx(exact, rel=1e-14)
+    assert hessian(mc.sin)(0.3) == pytest.approx(-math.sin(0.3))
+    assert hessian(lambda x, y: x * x * y, (0, 1))(2, 3) == ((6.0, 4.0), (4.0, 0.0))
+
+
+def test_products_with_vectors_agree_with_the_matrices():
+    f = lambda v: [v["a"] * v["b"], mc.tanh(v["a"]), v["b"] ** 2]  # noqa: E731
+    x, v, u = {"a": 0.5, "b": -2.0}, {"a": 3.0, "b": 0.25}, [1.0, -2.0, 0.5]
+    matrix = [[row["a"], row["b"]] for row in jacobian(f)(x)]
+    value, tangent = jvp(f, x, v)
+    assert value == [-1.0, math.tanh(0.5), 4.0]
+    assert tangent == pytest.approx([row[0] * 3.0 + row[1] * 0.25 for row in matrix], rel=1e-14)
+    value, pull = vjp(f, x)
+    assert value == [-1.0, math.tanh(0.5), 4.0]
+    got = pull(u)
+    assert [got["a"], got["b"]] == pytest.approx(
+        [sum(w * row[i] for w, row in zip(u, matrix, strict=True)) for i in (0, 1)]
+    )
+
+    g = lambda v: v["a"] ** 3 * mc.exp(v["b"])  # noqa: E731
+    h = hessian(g)(x)
+    product = hvp(g, x, v)
+    for name in "ab":
+        assert product[name] == pytest.approx(h[name]["a"] * 3.0 + h[name]["b"] * 0.25, rel=1e-14)
+
+
+def test_jvp_of_outputs_that_do_not_move():
+    assert jvp(lambda v: [v[1], v[0] * 0 + 2, v[0]], [1.0, 5.0], [1.0, 0.0]) == ([5.0, 2.0, 1.0], [0.0, 0.0, 1.0])
+
+
+# Nesting.
+
+
+def test_levels_do_not_confuse_each_others_variables():
+    assert grad(lambda x: x * grad(lambda y: x + y)(1.0))(3.0) == 1.0
+    assert grad(lambda x: x * grad(lambda y: x + y)(x))(3.0) == 1.0
+    assert grad(lambda x: grad(lambda y: x * y * y)(x))(3.0) == 12.0
+    assert grad(lambda x: x * grad(lambda y: grad(lambda z: x * y * z)(y))(2.0))(3.0) == 6.0
+
+
+def test_every_transform_nests_in_every_other():
+    f = lambda x: mc.sin(x) * x  # noqa: E731
+    second = lambda x: 2 * math.cos(x) - x * math.sin(x)  # noqa: E731
+    third = lambda x: -3 * math.sin(x) - x * math.cos(x)  # noqa: E731
+    x = 0.7
+    assert jacobian(grad(f))(x) == pytest.approx(second(x))
+    assert grad(jacobian(f))(x) == pytest.approx(second(x))
+    assert grad(hessian(f))(x) == pytest.approx(third(x))
+    assert hessian(grad(f))(x) == pytest.approx(third(x))
+    assert grad(lambda x: jvp(f, x, 1.0)[1])(x) == pytest.approx(second(x))
+    assert jvp(grad(f), x, 2.0)[1] == pytest.approx(2 * second(x))
+    assert grad(lambda x: vjp(f, x)[1](1.0))(x) == pytest.approx(second(x))
+    assert grad(lambda x: hvp(f, x, 1.0))(x) == pytest.approx(third(x))
+    assert jvp(lambda x: jvp(f, x, 1.0)[1], x, 1.0)[1] == pytest.approx(second(x))
+    assert grad(lambda t: jvp(f, x, t)[1])(3.0) == pytest.approx(math.sin(x) + x * math.cos(x))
+    assert grad(lambda t: hvp(f, x, t))(3.0) == pytest.approx(second(x))
+
+
+def test_a_value_as_argument_gives_values_that_depend_on_it():
+    x = Value(2.0)
+    slope = grad(lambda y: y**3)(x)
+    assert isinstance(slope, Value)
+    slope.backward()
+    assert (slope.data, x.grad) == (12.0, 12.0)
+
+
+def test_derivatives_are_taken_inside_no_grad_too():
+    with no_grad():
+        assert grad(lambda x: x * x)(3.0) == 6.0
+        _, pull = vjp(lambda x: x * x, 3.0)
+        assert pull(2.0) == 12.0
+        assert not (Value(1) * 2).requires_grad
+
+
+def test_nothing_is_left_on_the_values_of_a_closure():
+    w = Value(2.0)
+    assert grad(lambda x: w * x * x)(3.0) == 12.0
+    assert w.grad == 0
+
+
+# Refusals.
+
+
+@pytest.mark.parametrize(
+    ("call", "exception", "message"),
+    [
+        (lambda: grad(lambda x: math.sin(x.data))(1.0), TypeError, "grad: the function returned float .* no graph"),
+        (lambda: grad(lambda x: [x])([1.0]), TypeError, r"grad: the function returned list .*; use jacobian"),
+        (lambda: grad(lambda x: None)(1.0), TypeError, "grad: the function returned NoneType None"),
+        (lambda: grad(math.sin)(1.0), TypeError, "must be real number, not Value"),
+        (lambda: jacobian(lambda x: [x, 2.0])(1.0), TypeError, r"jacobian: output\[1\] of the function is float 2.0"),
+        (lambda: grad(mc.sin)("a"), TypeError, "grad: argument 0: .*str 'a'"),
+        (lambda: grad(lambda v: v[0])([1.0, None]), TypeError, r"grad: argument 0\[1\]: .*NoneType"),
+        (lambda: grad(mc.sin, 1)(1.0), ValueError, "argnums names argument 1, but there are 1"),
+        (lambda: jvp(lambda v: v[0], [1.0, 2.0], [1.0]), ValueError, r"jvp: v must have the structure of \[1.0, 2.0\]"),
+        (lambda: hvp(lambda v: v[0], [1.0, 2.0], 1.0), ValueError, "hvp: v must have the structure"),
+        (lambda: vjp(lambda v: v, [1.0, 2.0])[1]([1.0]), ValueError, "vjp: the weights must have the structure"),
+    ],
+)
+def test_what_cannot_be_differentiated_is_explained(call, exception, message):
+    with pytest.raises(exception, match=message):
+        call()
