@@ -2,22 +2,43 @@
 
 from __future__ import annotations
 
+import html
+import math
 import os
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import graphviz
 
-from .engine import Value, topological_order
-from .render import render
+from .engine import Group, Value, topological_order
+from .module import Module
+from .render import find_renderer, render
+from .words import WORDS, language
+
+POSITIVE, NEGATIVE, ZERO = "#0072B2", "#C44E00", "#8A8A8A"  # blue and orange as colour-blind people tell them apart
+FULL_LABELS = 60  # boxes up to which an edge shows its derivative and contribution
+SOME_LABELS = 150  # boxes up to which it shows its contribution
+READABLE_EDGES = 90  # edges up to which a picture need not be folded further
+LONGEST_LABEL = 40  # columns
+FONT_SIZE = 12.0  # points
 
 
 class Picture(graphviz.Digraph):  # type: ignore[misc]  # graphviz has no type hints
     """A `graphviz.Digraph` that draws itself with whichever renderer is installed.
 
     Raises:
-        RenderError: on drawing, if no renderer is installed or it failed. `.source` and `.save()` need none.
+        RenderError: on drawing, if no renderer can draw it as it should look. `.source` and `.save()` need none.
     """
+
+    @property
+    def drawn_by(self) -> str | None:
+        """Return the name of the program that draws it, None if none is installed."""
+        program = find_renderer()
+        return Path(program).stem if program else None
 
     def pipe(self, format: str | None = None, *_: Any, encoding: str | None = None, **__: Any) -> Any:  # noqa: A002
         """Return the picture as bytes, or as text in `encoding`."""
@@ -48,55 +69,289 @@ class Picture(graphviz.Digraph):  # type: ignore[misc]  # graphviz has no type h
             target = Path(directory or "", outfile)
             format = format or target.suffix[1:] or self.format  # noqa: A001
             source = Path(self.save(filename or target.with_suffix(".gv"), directory=directory if filename else None))
-        target.write_bytes(render(self.source, format))
-        if cleanup:
-            source.unlink()
+        try:
+            target.write_bytes(render(self.source, format))
+        finally:
+            if cleanup:
+                source.unlink()
         if view:
             graphviz.view(str(target))
         return str(target)
 
 
-def draw_dot(root: Value, format: str = "svg", rankdir: str = "LR") -> Picture:  # noqa: A002 -- micrograd's name
-    """Return the graph below `root` as a picture: each value with its data and gradient, operands to results.
+@dataclass
+class Box:
+    """What one box of the picture stands for: a node, or those of a neuron or layer."""
 
-    An edge's label is the chain rule at work: the local derivative, and the contribution (that times the gradient of
-    the result) which it carries to the operand.
+    name: str
+    nodes: list[Value] = field(default_factory=list)
+    group: Group | None = None
+
+
+@dataclass
+class Edge:
+    """What one edge stands for: an operand slot, or all those between two boxes of which one is folded."""
+
+    source: Box
+    target: Box
+    partial: float
+    contributions: list[float]
+    constant: bool
+
+    @property
+    def size(self) -> float:
+        """Return the contribution's magnitude; of several, their Euclidean norm."""
+        return math.hypot(*self.contributions) if len(self.contributions) > 1 else math.fabs(self.contributions[0])
+
+
+class Flow:
+    """The boxes and edges of the graph below a root, folded as asked: what a picture or page shows of it."""
+
+    def __init__(self, root: Value, fold: str | None):
+        self.root = root
+        self.ran = root.grad != 0.0  # backward() gives its root the gradient 1
+        interior = topological_order(root)
+        self.nodes = list(dict.fromkeys(n for node in reversed(interior) for n in (*node.parents, node))) or [root]
+        groups = _groups(interior)
+        boxes: dict[Value | Group, Box] = {}
+        self.box_of: dict[Value, Box] = {}
+        for node in self.nodes:
+            group = _folded(groups.get(node, node.group), fold)
+            box = boxes.setdefault(group or node, Box(f"v{len(boxes)}", group=group))
+            box.nodes.append(node)
+            self.box_of[node] = box
+        self.boxes = list(boxes.values())
+        self.received: dict[Value, list[float]] = defaultdict(list)
+        merged: dict[tuple[int, int], Edge] = {}
+        self.edges: list[Edge] = []
+        for node in reversed(interior):
+            target = self.box_of[node]
+            for parent, partial in zip(node.parents, node.partials, strict=True):
+                contribution = node.grad * partial if parent.requires_grad else 0.0
+                if parent.requires_grad:
+                    self.received[parent].append(contribution)
+                source = self.box_of[parent]
+                if source is target:
+                    continue
+                edge = Edge(source, target, partial, [contribution], not parent.requires_grad)
+                if source.group or target.group:
+                    known = merged.setdefault((id(source), id(target)), edge)
+                    if known is not edge:
+                        known.contributions.append(contribution)
+                        continue
+                self.edges.append(edge)
+        self.largest = max((e.size for e in self.edges if math.isfinite(e.size)), default=0.0) if self.ran else 0.0
+
+
+def _groups(interior: list[Value]) -> dict[Value, Group]:
+    """Return the groups of the nodes that an activation function of several operations made between its neuron's."""
+    users: dict[Value, set[Group | None]] = defaultdict(set)
+    found: dict[Value, Group] = {}
+    for node in interior:  # every node after all its users
+        [group] = users[node] if len(users[node]) == 1 else [None]
+        if node.group is None and group and any(_leads_to(parent, group) for parent in node.parents):
+            found[node] = group
+        for parent in node.parents:
+            users[parent].add(node.group or found.get(node))
+    return found
+
+
+def _leads_to(node: Value, group: Group) -> bool:
+    """Return whether the node is the group's, or is computed by a few operations from one that is."""
+    waiting = [(node, 0)]
+    while waiting:
+        node, depth = waiting.pop()
+        if node.group is group and node.op is not None:
+            return True
+        if node.group is None and depth < 8:
+            waiting += [(parent, depth + 1) for parent in node.parents]
+    return False
+
+
+def _folded(group: Group | None, fold: str | None) -> Group | None:
+    """Return the group whose box a node of the neuron `group` goes into; None for a box of its own."""
+    return None if fold is None else group if fold == "neuron" or group is None else group.outer or group
+
+
+def _flow(root: Value, fold: str | None, limit: int, words: dict[str, str]) -> Flow:
+    """Return the boxes and edges, folded until they can be read if `fold` is "auto"."""
+    flow = Flow(root, None if fold == "auto" else fold)
+    if fold == "auto":
+        for finer in ("neuron", "layer"):
+            if len(flow.boxes) <= FULL_LABELS and len(flow.edges) <= READABLE_EDGES:
+                break
+            folded = Flow(root, finer)
+            if len(folded.boxes) < len(flow.boxes):
+                flow = folded
+    if len(flow.boxes) > limit:
+        can_fold = fold in (None, "neuron") and any(node.group for node in flow.nodes)
+        hint = words["hint_fold" if can_fold else "hint_part"]
+        raise ValueError(words["too_large"].format(boxes=len(flow.boxes), limit=limit, hint=hint))
+    return flow
+
+
+def draw_dot(
+    root: Value,
+    format: str = "svg",  # noqa: A002 -- micrograd's name
+    rankdir: str = "LR",
+    *,
+    lang: str | None = None,
+    fold: str | None = "auto",
+    max_nodes: int = 400,
+    parameters: Module | Iterable[Value] = (),
+    fontname: str = "sans-serif",
+    legend: bool = True,
+) -> Picture:
+    """Return the graph below `root` as a picture that shows how the gradient flows.
+
+    A box has the value's name or operation, its data and its gradient; where two or three contributions met, their sum.
+    "grad -" says that `backward()` has not run. An edge, one an operand slot, is labelled with the local derivative and
+    the contribution (that times the result's gradient) which it carries to the operand. Width grows with the
+    contribution's size, colour is its sign, and a dashed grey edge carries 0.
 
     Args:
         root: the value to draw, usually the one `backward()` was called on.
-        format: "svg" or "png".
+        format: "svg", "png", or, with the system's Graphviz, "pdf" and others.
         rankdir: "LR" from left to right, "TB" from top to bottom.
+        lang: the language of the words, "en" or "zh"; the locale's for None.
+        fold: how a network's nodes are folded into boxes: by "neuron", by "layer", not at all (None), or as little as
+            keeps the picture readable ("auto").
+        max_nodes: how many boxes there may be.
+        parameters: values, or a module whose parameters, to be marked as such; those of `nn` are anyway.
+        fontname: the font of all texts.
+        legend: whether to explain direction, colour and width.
 
     Raises:
         TypeError: `root` is not a `Value`.
-        ValueError: `rankdir` is neither "LR" nor "TB".
+        ValueError: an option has no such value, or there are more boxes than `max_nodes`.
 
     >>> a = Value(2, "a")
     >>> draw_dot(a + a).source.count("->")
     2
     """
+    words = WORDS[language(lang)]
     if not isinstance(root, Value):
-        raise TypeError(f"draw_dot() takes a Value, got {type(root).__name__}")
+        raise TypeError(words["not_a_value"].format(kind=type(root).__name__))
     if rankdir not in ("LR", "TB"):
-        raise ValueError(f'rankdir must be "LR" or "TB", got {rankdir!r}')
-    picture = Picture(format=format, graph_attr={"rankdir": rankdir})
-    picture.attr("node", shape="box", fontname="sans-serif")
-    picture.attr("edge", fontname="sans-serif", fontsize="10")
-    interior = topological_order(root)
-    nodes = dict.fromkeys(node for parent in reversed(interior) for node in (*parent.parents, parent)) or {root: None}
-    names = {node: f"v{i}" for i, node in enumerate(nodes)}
-    for node, name in names.items():
-        title = " ".join(filter(None, [_plain(node.label), node.op.symbol if node.op else ""]))
-        lines = [title, f"data {node.data:.4g}", f"grad {node.grad:.4g}" if node.requires_grad else ""]
-        style = "solid" if node.requires_grad else "dashed"
-        picture.node(name, graphviz.escape("\n".join(filter(None, lines))).replace("\n", r"\n"), style=style)
-    for node in reversed(interior):
-        for parent, partial in zip(node.parents, node.partials, strict=True):
-            flow = f"×{partial:.4g} → {node.grad * partial:.4g}" if parent.requires_grad else ""
-            picture.edge(names[parent], names[node], label=flow)
+        raise ValueError(words["rankdir"].format(given=rankdir))
+    if fold not in ("auto", "neuron", "layer", None):
+        raise ValueError(words["fold"].format(given=fold))
+    flow = _flow(root, fold, max_nodes, words)
+    marked = set(parameters.parameters() if isinstance(parameters, Module) else parameters)
+
+    picture = Picture(format=format, graph_attr={"rankdir": rankdir, "ranksep": "0.6", "nodesep": "0.3"})
+    picture.attr("graph", fontname=fontname, fontsize="9", fontcolor="#444444")
+    picture.attr("node", shape="box", fontname=fontname, fontsize=f"{FONT_SIZE:g}", margin="0.12,0.07")
+    picture.attr("edge", fontname=fontname, fontsize="10", arrowsize="0.7")
+    for box in flow.boxes:
+        lines = _folded_lines(box, flow, words) if box.group else _lines(box.nodes[0], flow, words)
+        picture.node(box.name, _escaped(lines), width=_width(lines), **_style(box, root, marked))
+    for edge in flow.edges:
+        picture.edge(edge.source.name, edge.target.name, **_edge_look(edge, flow))
+    if legend and flow.edges:
+        lines = [words[key] for key in ("legend_flow", "legend_box", "legend_edge")]
+        if flow.ran:
+            lines += [words["legend_width"].format(largest=_number(flow.largest)), words["legend_colour"]]
+        if any(box.group for box in flow.boxes):
+            lines.append(words["legend_fold"])
+        picture.attr(label=_escaped([_padded(line) for line in lines], left=True), labelloc="b", labeljust="l")
     return picture
 
 
-def _plain(label: str) -> str:
-    """Return the label so that it is shown as it is: no entities, and no control characters, which SVG may not hold."""
-    return "".join(c if c.isprintable() else "�" for c in str(label)).replace("&", "&amp;")
+def _lines(node: Value, flow: Flow, words: dict[str, str]) -> list[str]:
+    title = "  ".join(filter(None, [_clean(node.label), node.op.symbol if node.op else ""]))
+    lines = [title] if title else []
+    lines.append(f"{words['data']} {_number(node.data)}")
+    if node.requires_grad:
+        received = flow.received.get(node, [])
+        total = f"{words['grad']} {_number(node.grad) if flow.ran else '-'}"
+        met = 2 <= len(received) <= 3 and math.isclose(math.fsum(received), node.grad, rel_tol=1e-9, abs_tol=1e-12)
+        if flow.ran and met:
+            total += " = " + " + ".join(f"({_number(c)})" if c < 0 else _number(c) for c in received)
+        lines.append(total)
+    return lines
+
+
+def _folded_lines(box: Box, flow: Flow, words: dict[str, str]) -> list[str]:
+    lines = [str(box.group), f"{len(box.nodes)} {words['nodes']}"]
+    gradients = [node.grad for node in box.nodes if node.op is None]
+    norm = _number(math.hypot(*gradients)) if flow.ran else "-"
+    return [*lines, f"|{words['grad']}| {norm}"]
+
+
+def _style(box: Box, root: Value, marked: set[Value]) -> dict[str, str]:
+    if box.group:
+        return {"shape": "box3d", "peripheries": "2" if root in box.nodes else "1"}
+    [node] = box.nodes
+    look = {}
+    if node is root and node.op is not None:
+        look["peripheries"] = "2"
+    if not node.requires_grad:
+        look["style"] = "dashed"
+    elif node.op is None:
+        if node.group or node in marked:
+            look["penwidth"] = "2.5"
+        else:
+            look["style"] = "rounded"
+    return look
+
+
+def _edge_look(edge: Edge, flow: Flow) -> dict[str, str]:
+    if edge.constant:
+        return {"style": "dashed", "color": ZERO}
+    several = len(edge.contributions) > 1
+    if not flow.ran:
+        return {} if several or len(flow.boxes) > FULL_LABELS else {"label": f"×{_number(edge.partial)}"}
+    look = {}
+    contribution = edge.size if several else edge.contributions[0]
+    if several:
+        look["label"] = f"{len(edge.contributions)}×" if len(flow.boxes) <= SOME_LABELS else ""
+    elif len(flow.boxes) <= FULL_LABELS:
+        look["label"] = f"×{_number(edge.partial)} → {_signed(contribution)}"
+    elif len(flow.boxes) <= SOME_LABELS:
+        look["label"] = _signed(contribution)
+    if contribution == 0.0:
+        return look | {"style": "dashed", "color": ZERO, "fontcolor": "#5E5E5E"}
+    colour = "#555555" if several or contribution != contribution else POSITIVE if contribution > 0 else NEGATIVE
+    share = min(edge.size / flow.largest, 1.0) if flow.largest and edge.size == edge.size else 1.0
+    return look | {"color": colour, "fontcolor": colour, "penwidth": f"{1.0 + 4.0 * share:.2f}"}
+
+
+def _number(x: float) -> str:
+    return f"{x + 0.0:.4g}"  # + 0.0 makes -0 a plain 0
+
+
+def _signed(x: float) -> str:
+    return f"{x:+.4g}" if x else "0"
+
+
+def _clean(label: str) -> str:
+    """Return the label without control characters, which SVG may not hold, and cut where it is very long."""
+    shown = "".join(c if c.isprintable() else "�" for c in str(label)[: 2 * LONGEST_LABEL])
+    while _columns(shown) > LONGEST_LABEL:
+        shown = shown[:-2] + "…"
+    return shown
+
+
+def _columns(text: str) -> int:
+    """Return the text's width in columns of a monospaced font, where a Chinese character takes two."""
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def _padded(line: str) -> str:
+    """Return a line of the legend with a space for each Chinese character, by which renderers count it too narrow."""
+    return line + "\u00a0" * (_columns(line) - len(line))
+
+
+def _width(lines: list[str]) -> str:
+    """Return the width in inches that the lines need: renderers without Chinese fonts count them far too narrow."""
+    if all(line.isascii() for line in lines):
+        return "0.3"
+    return f"{max(map(_columns, lines)) * 0.53 * FONT_SIZE / 72.0 + 0.3:.2f}"
+
+
+def _escaped(lines: list[str], left: bool = False) -> str:
+    """Return the lines as a DOT label: backslashes and entities as themselves."""
+    end = r"\l" if left else r"\n"
+    text = end.join(graphviz.escape(html.escape(line, quote=False)) for line in lines)
+    return str(graphviz.nohtml(text + end if left else text))

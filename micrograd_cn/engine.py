@@ -66,6 +66,19 @@ def _comparison(holds: Callable[[float, float], bool]) -> Callable[[Value, Numbe
     return compare
 
 
+class Group:
+    """A part of a network: a name, and the larger part that it is in."""
+
+    __slots__ = ("name", "outer")
+
+    def __init__(self, name: str, outer: Group | None = None) -> None:
+        self.name = name
+        self.outer = outer
+
+    def __str__(self) -> str:
+        return f"{self.outer}.{self.name}" if self.outer else self.name
+
+
 class Value:
     """Hold a float and how it was computed.
 
@@ -83,6 +96,7 @@ class Value:
         label: the name.
         requires_grad: False for a constant (a number that an operator wrapped, a detached value): it gets no gradient,
             and no work is spent on one.
+        group: the neuron that it belongs to, by which pictures fold; None for none.
 
     `==` and `hash` are identity; `<`, `<=`, `>`, `>=` compare data. There is no `float(v)`, which would lose the graph
     in silence: read `v.data`.
@@ -97,11 +111,12 @@ class Value:
     Value(data=3.0, grad=6.0, label='x')
     """
 
-    __slots__ = ("data", "grad", "label", "op", "parents", "partials", "requires_grad")
+    __slots__ = ("data", "grad", "group", "label", "op", "parents", "partials", "requires_grad")
     __array_ufunc__ = None  # a numpy scalar on the left leaves the operation to Value
 
     data: float
     grad: float
+    group: Group | None
     label: str
     op: Op | None
     parents: tuple[Value, ...]
@@ -115,6 +130,7 @@ class Value:
             raise TypeError(f"a label must be a str, got {type(label).__name__} {label!r}")
         self.data = number(data)
         self.grad = 0.0
+        self.group = None
         self.label = label
         self.op = None
         self.parents = self.partials = ()
@@ -128,6 +144,7 @@ class Value:
         node: Value = _new(Value)
         node.data = self.data + other.data
         node.grad = 0.0
+        node.group = None
         node.label = ""
         node.op = ops.add
         node.parents = (self, other)
@@ -142,6 +159,7 @@ class Value:
         node: Value = _new(Value)
         node.data = a * b
         node.grad = 0.0
+        node.group = None
         node.label = ""
         node.op = ops.mul
         node.parents = (self, other)
@@ -284,7 +302,7 @@ class Value:
                 f"cannot copy or pickle {self!r}, an interior node ({self.op.name}): "
                 "its graph would come along; detach() it, or copy the leaves and compute it again"
             )
-        return _restore, (self.data, self.grad, self.label, self.requires_grad)
+        return _restore, (self.data, self.grad, self.label, self.requires_grad, self.group)
 
 
 Number: TypeAlias = Value | SupportsFloat
@@ -293,9 +311,9 @@ _add, _ = _operators(ops.add)
 _mul, _ = _operators(ops.mul)
 
 
-def _restore(data: float, grad: float, label: str, requires_grad: bool) -> Value:
+def _restore(data: float, grad: float, label: str, requires_grad: bool, group: Group | None) -> Value:
     leaf = Value(data, label)
-    leaf.grad, leaf.requires_grad = grad, requires_grad
+    leaf.grad, leaf.requires_grad, leaf.group = grad, requires_grad, group
     return leaf
 
 
@@ -308,6 +326,7 @@ def constant(x: SupportsFloat) -> Value:
     leaf: Value = _new(Value)
     leaf.data = number(x)
     leaf.grad = 0.0
+    leaf.group = None
     leaf.label = ""
     leaf.op = None
     leaf.parents = leaf.partials = ()
@@ -343,6 +362,7 @@ def record(op: Op, parents: tuple[Value, ...]) -> Value:
     mode = _get_mode()
     node: Value = _new(Value)
     node.grad = 0.0
+    node.group = None
     node.label = ""
     inputs = [parent.data for parent in parents if parent.requires_grad]
     needed = len(inputs)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 from . import init, ops
-from .engine import Number, Value, method, record, values
+from .engine import Group, Number, Value, method, record, values
 from .init import Generator, Initialiser, generator, initialiser
 from .module import Module
 from .operation import OPS
@@ -87,8 +87,11 @@ class Neuron(Module):
         nout: int = 1,
     ) -> None:
         weight, rng = initialiser(init), generator(seed)
-        self.w = [Value(weight(rng, nin, nout)) for _ in range(_size("nin", nin))]
-        self.b = Value(0)
+        self.w = [Value(weight(rng, nin, nout), f"w{i}") for i in range(_size("nin", nin))]
+        self.b = Value(0, "b")
+        self.group = Group("neuron")
+        for p in (*self.w, self.b):
+            p.group = self.group
         self.nonlin = nonlin
         self.activation = activation
         self._apply = _activation(activation)
@@ -96,7 +99,11 @@ class Neuron(Module):
     def __call__(self, x: Iterable[Number]) -> Value:
         """Return the neuron's output for the inputs `x`."""
         linear = record(ops.dot, (*self.w, *_inputs(self, len(self.w), x), self.b))
-        return self._apply(linear) if self.nonlin else linear
+        linear.group = self.group
+        if self.nonlin:
+            linear = self._apply(linear)
+            linear.group = self.group
+        return linear
 
     def entries(self) -> dict[str, Any]:
         """Return the parameters by PyTorch's names.
@@ -153,6 +160,9 @@ class Layer(Module):
     ) -> None:
         rng = generator(seed)
         self.neurons = [Neuron(nin, nonlin, activation, init, rng, nout) for _ in range(_size("nout", nout))]
+        self.group = Group("layer")
+        for j, neuron in enumerate(self.neurons):
+            neuron.group.name, neuron.group.outer = f"neurons.{j}", self.group
 
     def __call__(self, x: Iterable[Number]) -> list[Value]:
         """Return the outputs of all neurons, a list even of one."""
@@ -213,6 +223,8 @@ class MLP(Module):
         last = len(nouts) - 1
         rng = generator(seed)
         self.layers = [Layer(sizes[i], sizes[i + 1], i != last, activation, init, rng) for i in range(len(nouts))]
+        for i, layer in enumerate(self.layers):
+            layer.group.name = f"layers.{i}"
 
     def __call__(self, x: Iterable[Number]) -> Any:
         """Return the last layer's outputs as a list; of a last layer of one neuron, the bare `Value`."""

@@ -32,9 +32,9 @@ def test_a_box_a_value_and_an_edge_an_operand():
         ["b", "data 7", "grad 1"],
         ["w", "data -3", "grad 2"],
         ["x", "data 2", "grad -3"],
-        ["y +", "data 1", "grad 1"],
+        ["y \u00a0+", "data 1", "grad 1"],
     ]
-    assert sorted(edges) == sorted([["×2 → 2"], ["×-3 → -3"], ["×1 → 1"], ["×1 → 1"]])
+    assert sorted(edges) == sorted([["×2 → +2"], ["×-3 → -3"], ["×1 → +1"], ["×1 → +1"]])
 
 
 @pytest.mark.parametrize("f", [lambda a: a + a, lambda a: a * a, lambda a: a - a, lambda a: a / a])
@@ -63,7 +63,7 @@ def test_a_deep_graph_is_drawn_without_recursion():
     y = Value(1)
     for _ in range(20_000):
         y = y + 1
-    assert draw_dot(y).source.count("->") == 40_000
+    assert draw_dot(y, max_nodes=50_000).source.count("->") == 40_000
 
 
 def test_the_same_graph_gives_the_same_bytes():
