@@ -14,6 +14,7 @@ from typing import Any
 
 import graphviz
 
+from . import ops
 from .engine import Group, Value, topological_order
 from .module import Module
 from .render import find_renderer, render
@@ -144,15 +145,20 @@ class Flow:
 
 
 def _groups(interior: list[Value]) -> dict[Value, Group]:
-    """Return the groups of the nodes that an activation function of several operations made between its neuron's."""
-    users: dict[Value, set[Group | None]] = defaultdict(set)
-    found: dict[Value, Group] = {}
-    for node in interior:  # every node after all its users
-        [group] = users[node] if len(users[node]) == 1 else [None]
-        if node.group is None and group and any(_leads_to(parent, group) for parent in node.parents):
-            found[node] = group
+    """Return the groups of the nodes and constants that an activation function of several operations made."""
+    users: dict[Value, list[Value]] = defaultdict(list)
+    for node in interior:
         for parent in node.parents:
-            users[parent].add(node.group or found.get(node))
+            users[parent].append(node)
+    found: dict[Value, Group] = {}
+    for node in [*interior, *(leaf for leaf in users if leaf.op is None)]:  # every node after all its users
+        around = {user.group or found.get(user) for user in users[node]}
+        [group] = around if len(around) == 1 else [None]
+        if node.group is None and group:
+            made_inside = any(_leads_to(parent, group) for parent in node.parents)
+            inputs = any(user.op is ops.dot for user in users[node])
+            if made_inside or not (node.requires_grad or inputs):
+                found[node] = group
     return found
 
 
@@ -281,7 +287,7 @@ def _folded_lines(box: Box, flow: Flow, words: dict[str, str]) -> list[str]:
 
 def _style(box: Box, root: Value, marked: set[Value]) -> dict[str, str]:
     if box.group:
-        return {"shape": "box3d", "peripheries": "2" if root in box.nodes else "1"}
+        return {"style": "filled", "fillcolor": "#E8E8E8", "peripheries": "2" if root in box.nodes else "1"}
     [node] = box.nodes
     look = {}
     if node is root and node.op is not None:

@@ -73,4 +73,6 @@ def test_the_readmes_code_runs(tmp_path, monkeypatch, capsys):
         exec(block, names)
     assert capsys.readouterr().out == "dy/dw = 1.002, dy/dx = -1.503\n"
     names["test_bump"]()
+    assert names["loss"].data < 0.05
+    assert (tmp_path / "xor.json").exists()
     assert names["curvature"] == pytest.approx((4 * 0.25 - 2) * math.exp(-0.25), rel=1e-14)

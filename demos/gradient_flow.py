@@ -1,0 +1,59 @@
+"""Draw how the gradient flows, in English and Chinese: `python demos/gradient_flow.py`.
+
+Four pictures: a neuron; a + a, where two contributions meet; a dead ReLU, which lets nothing through; and a network
+of 337 parameters, folded by layer. Nothing here is random but the network's weights, which --seed decides; --steps has
+no effect.
+"""
+
+from pathlib import Path
+
+from common import options
+from micrograd_cn import Value
+from micrograd_cn.draw import draw_dot
+from micrograd_cn.nn import MLP, Neuron
+
+
+def neuron() -> tuple[Value, list[Value]]:
+    """Return tanh(w * x + b), and the parameters w and b."""
+    w, x, b = Value(-3, "w"), Value(2, "x"), Value(6.88, "b")
+    y = (w * x + b).tanh()
+    y.label = "y"
+    return y, [w, b]
+
+
+def a_plus_a() -> tuple[Value, list[Value]]:
+    a = Value(3, "a")
+    y = a + a
+    y.label = "y"
+    return y, []
+
+
+def dead_relu() -> tuple[Value, list[Value]]:
+    """Return a loss behind a neuron whose sum is negative."""
+    cell = Neuron(2)
+    for p, data in zip(cell.parameters(), (0.5, 0.7, 0.1), strict=True):
+        p.data = data
+    loss = (cell([Value(1, "x1"), Value(-2, "x2")]) - 1) ** 2
+    loss.label = "loss"
+    return loss, []
+
+
+def network(seed: int) -> tuple[Value, list[Value]]:
+    loss = (MLP(2, [16, 16, 1], seed=seed)([Value(0.5, "x1"), Value(-1, "x2")]) - 1) ** 2
+    loss.label = "loss"
+    return loss, []
+
+
+def main() -> None:
+    chosen = options(str(__doc__), 1)
+    graphs = {"neuron": neuron(), "a_plus_a": a_plus_a(), "dead_relu": dead_relu(), "network": network(chosen.seed)}
+    for name, (root, parameters) in graphs.items():
+        root.backward()
+        for lang in ("en", "zh"):
+            path: Path = chosen.out / f"{name}.{lang}.svg"
+            draw_dot(root, lang=lang, parameters=parameters).render(outfile=path, cleanup=True)
+            print(f"wrote {path}")
+
+
+if __name__ == "__main__":
+    main()
