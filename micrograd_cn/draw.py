@@ -145,33 +145,26 @@ class Flow:
 
 
 def _groups(interior: list[Value]) -> dict[Value, Group]:
-    """Return the groups of the nodes and constants that an activation function of several operations made."""
+    """Return the groups of the nodes and constants that an activation function of several operations made.
+
+    Such a node is used in one group alone, and has that group alone below it; such a constant is no input of a `dot`.
+    """
+    below: dict[Value, set[Group]] = {}
     users: dict[Value, list[Value]] = defaultdict(list)
-    for node in interior:
+    for node in reversed(interior):  # operands first
+        around = set().union(*(below[parent] for parent in node.parents if parent.op))
+        below[node] = {node.group} if node.group else around if len(around) == 1 else set()
         for parent in node.parents:
             users[parent].append(node)
     found: dict[Value, Group] = {}
-    for node in [*interior, *(leaf for leaf in users if leaf.op is None)]:  # every node after all its users
-        around = {user.group or found.get(user) for user in users[node]}
-        [group] = around if len(around) == 1 else [None]
+    for node in [*interior, *(leaf for leaf in users if leaf.op is None)]:  # users first
+        using = {user.group or found.get(user) for user in users[node]}
+        [group] = using if len(using) == 1 else [None]
         if node.group is None and group:
-            made_inside = any(_leads_to(parent, group) for parent in node.parents)
-            inputs = any(user.op is ops.dot for user in users[node])
-            if made_inside or not (node.requires_grad or inputs):
+            constant = not node.requires_grad and all(user.op is not ops.dot for user in users[node])
+            if constant or below.get(node) == {group}:
                 found[node] = group
     return found
-
-
-def _leads_to(node: Value, group: Group) -> bool:
-    """Return whether the node is the group's, or is computed by a few operations from one that is."""
-    waiting = [(node, 0)]
-    while waiting:
-        node, depth = waiting.pop()
-        if node.group is group and node.op is not None:
-            return True
-        if node.group is None and depth < 8:
-            waiting += [(parent, depth + 1) for parent in node.parents]
-    return False
 
 
 def _folded(group: Group | None, fold: str | None) -> Group | None:

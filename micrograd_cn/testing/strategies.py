@@ -177,6 +177,8 @@ def _is_smooth(op: Op, xs: list[float], fixed: list[bool]) -> bool:
     if op.kink is None:
         return True
     here, around = op.kink(*xs), [op.kink(*near) for near in _moved(xs, fixed)]
+    if not around:
+        return here != 0.0
     unmoved = all(there == here for there in around)
     return unmoved or (math.fabs(here) >= MARGIN and all(there * here > 0.0 for there in around))
 
