@@ -1,10 +1,14 @@
-"""Hold what the demos share: their options, the look of their figures, and saving with the path printed.
+"""Hold what the demos share: options, mini-batches, running means, the look of figures, and saving them.
 
 It is imported by the scripts beside it, `python demos/digits.py` and `python demos/moons.py`.
 """
 
 import argparse
+import random
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -50,6 +54,31 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"expected at least 1, got {number}")
     return number
+
+
+def batches(count: int, size: int, seed: int) -> Iterator[list[int]]:
+    """Yield mini-batches of `size` indices below `count` for ever, shuffled anew each time through."""
+    shuffler = random.Random(seed)
+    waiting: list[int] = []
+    while True:
+        if len(waiting) < size:
+            waiting = shuffler.sample(range(count), count)
+        yield [waiting.pop() for _ in range(size)]
+
+
+def largest(xs: Sequence[Any]) -> int:
+    """Return the index of the largest: the class that was chosen."""
+    return max(range(len(xs)), key=xs.__getitem__)
+
+
+def recent(xs: Sequence[float]) -> float:
+    """Return the mean of the last 20, or of all if they are fewer."""
+    return fmean(xs[-20:])
+
+
+def running(xs: Sequence[float]) -> list[float]:
+    """Return what `recent` was after each element."""
+    return [recent(xs[max(i - 20, 0) : i]) for i in range(1, len(xs) + 1)]
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -5,22 +5,21 @@ hidden neurons and 10 logits in about a quarter of a minute; the rest measure ho
 written: the training curves, some test images as the network reads them, and the gradient flow through one neuron.
 """
 
-import math
-import random
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean
 
 from matplotlib.figure import Figure
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from tqdm import trange
 
-from common import BLUE, GREEN, GREY, ORANGE, options, save
-from micrograd_cn import Value, logsumexp, mean, no_grad, softmax
+from common import BLUE, GREEN, GREY, ORANGE, batches, largest, options, recent, running, save
+from micrograd_cn import Value, no_grad, softmax
 from micrograd_cn.draw import draw_dot
+from micrograd_cn.losses import cross_entropy
 from micrograd_cn.nn import MLP, Neuron
+from micrograd_cn.optim import SGD
 
 STEPS = 360  # of 32 images: eight times through the training set
 BATCH = 32
@@ -38,70 +37,27 @@ def load(seed: int) -> tuple[list[Image], list[Image], list[int], list[int]]:
     return train_images, test_images, train_targets, test_targets
 
 
-def network(seed: int) -> MLP:
-    """Return the network before training."""
-    random.seed(seed)
-    model = MLP(64, [32, 10])
-    # A neuron's output has the variance of its inputs if its n weights have the variance 2 / n (He et al. 2015);
-    # uniform(-1, 1) has 1 / 3, so that 64 inputs would add up to logits so large that training starts saturated.
-    for layer in model.layers:
-        for neuron in layer.neurons:
-            for w in neuron.w:
-                w.data *= math.sqrt(6 / len(neuron.w))
-    return model
-
-
-def cross_entropy(logits: Sequence[Value], target: int) -> Value:
-    """Return -log softmax(logits)[target]."""
-    loss: Value = logsumexp(logits) - logits[target]
-    return loss
-
-
-def largest(xs: Sequence[Value]) -> int:
-    """Return the index of the largest value: the digit that was read."""
-    return max(range(len(xs)), key=xs.__getitem__)
-
-
 def train(
     model: MLP, images: Sequence[Image], targets: Sequence[int], steps: int, seed: int
 ) -> tuple[list[float], list[float]]:
     """Run mini-batch gradient descent with momentum; return the loss and the accuracy of every mini-batch."""
-    shuffler = random.Random(seed)
-    parameters = model.parameters()
-    velocity = [0.0] * len(parameters)
-    waiting: list[int] = []
+    optimizer = SGD(model.parameters(), LEARNING_RATE, momentum=MOMENTUM)
     losses: list[float] = []
     accuracies: list[float] = []
     progress = trange(steps, desc="training", unit="batch")
-    for step in progress:
-        if len(waiting) < BATCH:
-            waiting = shuffler.sample(range(len(images)), len(images))
-        batch = [waiting.pop() for _ in range(BATCH)]
-
+    for step, batch in zip(progress, batches(len(images), BATCH, seed), strict=False):
         logits = [model(images[i]) for i in batch]
-        loss = mean([cross_entropy(z, targets[i]) for z, i in zip(logits, batch, strict=True)])
-        model.zero_grad()
+        expected = [targets[i] for i in batch]
+        loss = cross_entropy(logits, expected)
+        optimizer.zero_grad()
         loss.backward()
-
-        learning_rate = LEARNING_RATE * (1 - step / steps)
-        for j, p in enumerate(parameters):
-            velocity[j] = MOMENTUM * velocity[j] + p.grad
-            p.data -= learning_rate * velocity[j]
+        optimizer.lr = LEARNING_RATE * (1 - step / steps)
+        optimizer.step()
 
         losses.append(loss.data)
-        accuracies.append(sum(largest(z) == targets[i] for z, i in zip(logits, batch, strict=True)) / BATCH)
+        accuracies.append(sum(largest(z) == t for z, t in zip(logits, expected, strict=True)) / BATCH)
         progress.set_postfix(loss=f"{recent(losses):.3f}", accuracy=f"{recent(accuracies):.1%}", refresh=False)
     return losses, accuracies
-
-
-def recent(xs: Sequence[float]) -> float:
-    """Return the mean of the last 20, or of all if they are fewer."""
-    return fmean(xs[-20:])
-
-
-def running(xs: Sequence[float]) -> list[float]:
-    """Return what `recent` was after each element."""
-    return [recent(xs[: i + 1]) for i in range(len(xs))]
 
 
 def draw_training(losses: Sequence[float], accuracies: Sequence[float], test_accuracy: float) -> Figure:
@@ -166,7 +122,8 @@ def draw_neuron(path: Path) -> None:
 def main() -> None:
     chosen = options(str(__doc__), STEPS)
     train_images, test_images, train_targets, test_targets = load(chosen.seed)
-    model = network(chosen.seed)
+    # With uniform(-1, 1) 64 inputs would add up to logits so large that training starts saturated.
+    model = MLP(64, [32, 10], init="kaiming_uniform", seed=chosen.seed)
 
     start = time.perf_counter()
     losses, accuracies = train(model, train_images, train_targets, chosen.steps, chosen.seed)

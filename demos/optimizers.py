@@ -1,0 +1,105 @@
+"""Descend Rosenbrock's valley with SGD, with momentum and with Adam: `python demos/optimizers.py`.
+
+f(x, y) = (1 - x)^2 + 100 (y - x^2)^2 is a narrow bent valley whose floor falls gently to the minimum 0 at (1, 1)
+(Rosenbrock 1960). The three start at (-1.2, 1), and the picture shows the paths that they take over the contours of f
+and how far from the minimum they are after every step. Nothing here is random: --seed changes nothing.
+"""
+
+import math
+from typing import TypeVar
+
+import numpy as np
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from tqdm import trange
+
+from common import BLUE, GREEN, GREY, ORANGE, options, save
+from micrograd_cn import Value
+from micrograd_cn.optim import SGD, Adam, Optimizer
+
+START, MINIMUM = (-1.2, 1.0), (1.0, 1.0)
+STEPS = 2000
+
+Number = TypeVar("Number", float, Value)
+Path = list[tuple[float, float]]
+
+
+def rosenbrock(x: Number, y: Number) -> Number:
+    """Return (1 - x)^2 + 100 (y - x^2)^2, of numbers for the contours and of `Value`s for the descent."""
+    return (1 - x) ** 2 + 100 * (y - x * x) ** 2
+
+
+def descend(name: str, optimizer: Optimizer, steps: int) -> Path:
+    """Return the places of the optimizer's two parameters before the first step and after every step."""
+    x, y = optimizer.parameters
+    path = [(x.data, y.data)]
+    progress = trange(steps, desc=name, unit="step")
+    for _ in progress:
+        loss = rosenbrock(x, y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        path.append((x.data, y.data))
+        progress.set_postfix(loss=f"{loss.data:.2e}", refresh=False)
+    return path
+
+
+def start() -> list[Value]:
+    return [Value(data, name) for data, name in zip(START, "xy", strict=True)]
+
+
+def draw(optimizers: dict[str, Optimizer], paths: dict[str, Path]) -> Figure:
+    """Draw the paths over the contours of the function, and their distances to the minimum step by step."""
+    horizontal, vertical = np.linspace(-1.6, 1.5, 200), np.linspace(-0.4, 1.75, 160)
+    heights = [[rosenbrock(float(x), float(y)) for x in horizontal] for y in vertical]
+
+    figure = Figure(figsize=(12.5, 5.8), layout="constrained")
+    figure.suptitle("Three ways down Rosenbrock's valley, from (−1.2, 1) to its lowest point, (1, 1)", fontsize=14)
+    left, right = figure.subplots(1, 2, width_ratios=[1.6, 1])
+    levels = np.geomspace(0.1, 1000, 9)
+    left.contourf(horizontal, vertical, heights, levels=levels, norm=LogNorm(), cmap="Greys", alpha=0.3, extend="both")
+    lines = left.contour(horizontal, vertical, heights, levels=levels, colors=GREY, linewidths=0.6)
+    left.clabel(lines, fmt="%g", fontsize=10, colors="black", manual=[(0, 0.3), (0, 1), (1.3, 0.7), (-1.3, 0.7)])
+    # On the valley's floor they follow each other: the first is drawn widest, so that it can be seen under the next.
+    looks = zip((BLUE, ORANGE, GREEN), (6, 2.6, 1.4), (0.6, 1, 1), strict=True)
+    for (name, path), (colour, width, alpha) in zip(paths.items(), looks, strict=True):
+        distances = [math.dist(place, MINIMUM) for place in path]
+        label = f"{name}, lr {optimizers[name].lr:g}: ends {distances[-1]:.2g} from (1, 1)"
+        left.plot(*zip(*path, strict=True), color=colour, linewidth=width, alpha=alpha, label=label)
+        right.plot(distances, color=colour, linewidth=2, label=name)
+    left.plot(*START, "ks", markersize=8, zorder=4)
+    left.annotate("start", START, (-9, -16), textcoords="offset points", ha="right", fontweight="bold")
+    left.plot(*MINIMUM, "k*", markersize=15, zorder=4)
+    left.annotate("minimum", MINIMUM, (-9, 4), textcoords="offset points", ha="right", fontweight="bold")
+    left.set(
+        xlabel="$x$",
+        ylabel="$y$",
+        title="Paths over $(1 - x)^2 + 100\\,(y - x^2)^2$; contours a factor $\\sqrt{10}$ apart",
+    )
+    left.grid(False)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    right.set(xlabel="step", ylabel="distance", yscale="log", title="Distance to (1, 1)")
+    return figure
+
+
+def main() -> None:
+    chosen = options(str(__doc__), STEPS)
+    # Of 1, 2 and 5 times powers of ten, these learning rates are the largest with which the path stays steady.
+    optimizers = {
+        "SGD": SGD(start(), lr=0.002),
+        "SGD, momentum 0.9": SGD(start(), lr=0.002, momentum=0.9),
+        "Adam": Adam(start(), lr=0.1),
+    }
+    paths = {name: descend(name, optimizer, chosen.steps) for name, optimizer in optimizers.items()}
+    print(f"{'optimizer':<18} {'lr':>6} {'x':>10} {'y':>10} {'f(x, y)':>10} {'distance to (1, 1)':>20}")
+    for name, path in paths.items():
+        x, y = path[-1]
+        print(
+            f"{name:<18} {optimizers[name].lr:>6g} {x:>10.6f} {y:>10.6f} "
+            f"{rosenbrock(x, y):>10.1e} {math.dist(path[-1], MINIMUM):>20.1e}"
+        )
+    save(draw(optimizers, paths), chosen.out / "optimizers.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""Tell three classes of points apart, yin, yang and their two dots: `python demos/yinyang.py`.
+
+The yin-yang data set (Kriener, Göltz & Petrovici 2022) is small, and not to be separated by straight lines. An MLP of
+24 hidden neurons gives three logits a point; AdamW minimises their cross entropy on mini-batches of 1,000 points, with
+a learning rate that falls along a cosine, and 1,000 other points test it. The picture shows which class the network
+chooses everywhere in the plane, the borders of the symbol that the points were taken from, and its mistakes.
+"""
+
+import math
+import random
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Arc, Circle
+from tqdm import trange
+
+from common import BLUE, GREEN, ORANGE, batches, largest, options, recent, save
+from micrograd_cn import no_grad
+from micrograd_cn.losses import cross_entropy
+from micrograd_cn.nn import MLP
+from micrograd_cn.optim import AdamW, cosine_lr
+
+STEPS = 2000
+BATCH = 20
+LEARNING_RATE = 0.05
+POINTS = 1000  # for training, and as many for the test
+
+R_BIG, R_SMALL = 0.5, 0.1  # of the symbol, whose middle is (0.5, 0.5), and of a dot
+LEFT, RIGHT = (0.25, 0.5), (0.75, 0.5)  # the dots' middles, and those of the half circles between yin and yang
+CLASSES = ("yin", "yang", "dot")
+YIN, YANG, DOT = range(3)
+
+Point = tuple[float, float]
+
+
+def region(point: Point) -> int:
+    """Return the class of a point of the symbol."""
+    left, right = math.dist(point, LEFT), math.dist(point, RIGHT)
+    if min(left, right) < R_SMALL:
+        return DOT
+    upper_half = point[1] > 0.5
+    return YIN if left < R_BIG / 2 or (upper_half and right > R_BIG / 2) else YANG
+
+
+def sample(count: int, rng: random.Random) -> tuple[list[Point], list[int]]:
+    """Return points, evenly spread over the region of their class, and their classes, which take turns."""
+    points: list[Point] = []
+    targets = [i % len(CLASSES) for i in range(count)]
+    for target in targets:
+        point = (rng.random(), rng.random())
+        while math.dist(point, (0.5, 0.5)) > R_BIG or region(point) != target:
+            point = (rng.random(), rng.random())
+        points.append(point)
+    return points, targets
+
+
+def inputs(point: Point) -> list[float]:
+    """Return the point as seen from the middle, its coordinates between -2 and 2.
+
+    The biases start at 0, so that every relu starts with its kink through the origin: there it is of use at once. On
+    the data set's own inputs x, y, 1 - x and 1 - y the same steps reach 85 to 97 % (seeds 0 to 11).
+    """
+    x, y = point
+    return [4 * x - 2, 4 * y - 2]
+
+
+def train(model: MLP, points: Sequence[Point], targets: Sequence[int], steps: int, seed: int) -> list[float]:
+    """Minimise the cross entropy with AdamW; return the loss of every mini-batch."""
+    optimizer = AdamW(model.parameters())
+    losses: list[float] = []
+    progress = trange(steps, desc="training", unit="batch")
+    for step, batch in zip(progress, batches(len(points), BATCH, seed), strict=False):
+        loss = cross_entropy([model(inputs(points[i])) for i in batch], [targets[i] for i in batch])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.lr = cosine_lr(step, steps, LEARNING_RATE)
+        optimizer.step()
+        losses.append(loss.data)
+        progress.set_postfix(loss=f"{recent(losses):.3f}", refresh=False)
+    return losses
+
+
+def draw(model: MLP, points: Sequence[Point], targets: Sequence[int], chosen: Sequence[int]) -> Figure:
+    """Draw the test points over the class that the network chooses at every place in the plane."""
+    axis = np.linspace(-0.05, 1.05, 81)
+    with no_grad():
+        logits = np.array([[[z.data for z in model(inputs((x, y)))] for x in axis.tolist()] for y in axis.tolist()])
+
+    figure = Figure(figsize=(7.6, 7), layout="constrained")
+    ax = figure.subplots()
+    for k, (name, colour, marker) in enumerate(zip(CLASSES, (BLUE, ORANGE, GREEN), "o^s", strict=True)):
+        # Contours of the class's index would draw a strip of yang between yin and dot, whose indices are 0 and 2.
+        lead = logits[:, :, k] - np.delete(logits, k, axis=2).max(axis=2)
+        ax.contourf(axis, axis, lead, levels=[0, np.inf], colors=[colour], alpha=0.18)
+        ax.contour(axis, axis, lead, levels=[0], colors="black", linewidths=1)
+        x, y = zip(*(point for point, target in zip(points, targets, strict=True) if target == k), strict=True)
+        ax.scatter(x, y, s=16, color=colour, marker=marker, linewidths=0, label=name)
+    wrong = [point for point, target, choice in zip(points, targets, chosen, strict=True) if choice != target]
+    if wrong:
+        x, y = zip(*wrong, strict=True)
+        ax.scatter(x, y, s=75, facecolors="none", edgecolors="black", linewidths=1.3, label="wrong")
+    ax.plot([], [], "k:", linewidth=1, label="true border")
+    border = {"fill": False, "linestyle": ":", "linewidth": 1}
+    ax.add_patch(Circle((0.5, 0.5), R_BIG, **border))
+    for middle, above in ((LEFT, 180), (RIGHT, 0)):
+        ax.add_patch(Circle(middle, R_SMALL, **border))
+        ax.add_patch(Arc(middle, R_BIG, R_BIG, theta1=above, theta2=above + 180, linestyle=":"))
+    ax.set(xlabel="$x$", ylabel="$y$", aspect="equal")
+    ax.grid(False)
+    figure.legend(loc="outside lower center", ncols=5, markerscale=1.4)
+    accuracy = 1 - len(wrong) / len(points)
+    ax.set_title(f"Yin-yang: the class that is chosen, test accuracy {accuracy:.1%}")
+    return figure
+
+
+def main() -> None:
+    chosen = options(str(__doc__), STEPS)
+    rng = random.Random(chosen.seed)
+    points, targets = sample(POINTS, rng)
+    test_points, test_targets = sample(POINTS, rng)
+    model = MLP(2, [24, len(CLASSES)], init="kaiming_uniform", seed=chosen.seed)
+    losses = train(model, points, targets, chosen.steps, chosen.seed)
+    with no_grad():
+        choices = [largest(model(inputs(point))) for point in test_points]
+    correct = sum(choice == target for choice, target in zip(choices, test_targets, strict=True))
+    print(f"first loss: {losses[0]:.6f}")
+    print(f"final loss: {recent(losses):.6f}, mean of the last 20 mini-batches")
+    print(f"test accuracy: {correct / POINTS:.1%}, {correct} of {POINTS} points")
+    save(draw(model, test_points, test_targets, choices), chosen.out / "yinyang.png")
+
+
+if __name__ == "__main__":
+    main()
