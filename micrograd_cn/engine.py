@@ -47,8 +47,8 @@ def method(op: Op) -> Callable[..., Value]:
     def unary(self: Value) -> Value:
         return record(op, (self,))
 
-    def general(self: Value, *rest: Number) -> Value:
-        result: Value = op(self, *rest)
+    def general(self: Value, *rest: Number, **options: Number) -> Value:
+        result: Value = op(self, *rest, **options)
         return result
 
     chosen = unary if op.arity == 1 else general
@@ -434,6 +434,7 @@ def gradients(output: Value, inputs: Iterable[Value], create_graph: bool = False
         TypeError: `output` or one of `inputs` is not a `Value`.
         ValueError: one of `inputs` requires no gradient.
         RuntimeError: with create_graph, data was changed after the graph was recorded.
+        FloatingPointError: inside `detect_anomaly()`, a gradient is not finite.
 
     >>> x = Value(2)
     >>> [first] = gradients(x ** 3, [x], create_graph=True)
@@ -458,16 +459,22 @@ def gradients(output: Value, inputs: Iterable[Value], create_graph: bool = False
             if parent in relevant:
                 relevant.add(node)
                 break
+    check = _get_mode() & _ANOMALY
     terms: dict[Value, list[Any]] = {x: [] for x in relevant}
     terms.setdefault(output, []).append(1.0)
     for node in order:
         if node in relevant and terms[node]:
             upstream = _total(terms, node)
+            if check:
+                _check_total(upstream, node)
             partials = symbolic_partials(node, relevant) if create_graph else node.partials
             for parent, partial in zip(node.parents, partials, strict=True):
                 if parent in relevant:
                     terms[parent].append(_product(upstream, partial) if create_graph else upstream * partial)
     totals = [_total(terms, x) for x in inputs]
+    if check:
+        for g, x in zip(totals, inputs, strict=True):
+            _check_total(g, x)
     if create_graph:
         return [g if isinstance(g, Value) else constant(g) for g in totals]
     return totals
@@ -528,16 +535,17 @@ def _switched_on(flag: int) -> Iterator[None]:
 
 
 @contextmanager
-def recording() -> Iterator[None]:
-    """Record inside the `with` block, even inside `no_grad()`.
+def recording() -> Iterator[bool]:
+    """Record inside the `with` block, even inside `no_grad()`; give whether that is around it.
 
     >>> with no_grad(), recording():
     ...     (Value(2) * 3).requires_grad
     True
     """
-    token = _mode.set(_mode.get() & ~_NO_GRAD)
+    mode = _mode.get()
+    token = _mode.set(mode & ~_NO_GRAD)
     try:
-        yield
+        yield bool(mode & _NO_GRAD)
     finally:
         _mode.reset(token)
 
@@ -575,6 +583,12 @@ def _in_words(op: Op, parents: Sequence[Value]) -> str:
     if len(shown) > 8:
         shown[4:-3] = ["..."]
     return f"{op.name}({', '.join(shown)})"
+
+
+def _check_total(gradient: Any, node: Value) -> None:
+    if not math.isfinite(gradient.data if isinstance(gradient, Value) else gradient):
+        made = f" = {_in_words(node.op, node.parents)}" if node.op else ""
+        raise FloatingPointError(f"gradients(): with respect to {node!r}{made} it is {gradient}")
 
 
 def _check_gradients(node: Value) -> None:

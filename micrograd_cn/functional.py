@@ -14,20 +14,20 @@ from typing import Any
 
 from . import ops
 from .engine import Value, constant, gradients, recording, symbolic_partials, topological_order
-from .tree import flatten
+from .tree import flatten, leaves_like
 
 Function = Callable[..., Any]
 _depth: ContextVar[int] = ContextVar("micrograd_cn_depth", default=0)
 
 
 @contextmanager
-def _level() -> Iterator[int]:
-    """Record what happens inside, whatever `no_grad` says outside; give the number of levels around this one."""
+def _level() -> Iterator[tuple[int, bool]]:
+    """Record what happens inside; give the number of levels around this one, and whether `no_grad()` is around it."""
     depth = _depth.get()
     token = _depth.set(depth + 1)
     try:
-        with recording():
-            yield depth
+        with recording() as quiet:
+            yield depth, quiet
     finally:
         _depth.reset(token)
 
@@ -35,21 +35,26 @@ def _level() -> Iterator[int]:
 class _Call:
     """A function applied to fresh variables in the place of some of its arguments."""
 
-    def __init__(self, name: str, f: Function, argnums: Sequence[int], args: Sequence[Any], kwargs: Any, depth: int):
+    def __init__(
+        self, name: str, f: Function, argnums: Sequence[int], args: Sequence[Any], kwargs: Any, level: tuple[int, bool]
+    ):
         self.name = name
+        depth, self.quiet = level
+        if any(not -len(args) <= i < len(args) for i in argnums) or len({i % len(args) for i in argnums}) < len(
+            argnums
+        ):
+            raise ValueError(f"{name}: argnums {list(argnums)} must name each of {len(args)} arguments at most once")
         fresh = list(args)
         self.inputs: list[Value] = []
         self.rebuilds: list[tuple[int, Callable[[list[Any]], Any]]] = []
         for i in argnums:
-            if not -len(args) <= i < len(args):
-                raise ValueError(f"{name}: argnums names argument {i}, but there are {len(args)}")
             leaves, rebuild = flatten(args[i], f"argument {i}")
-            variables = [_variable(name, path, x) for path, x in leaves]
+            variables = [_variable(name, path, x, self.quiet) for path, x in leaves]
             fresh[i] = rebuild(variables)
             self.inputs += variables
             self.rebuilds.append((len(leaves), rebuild))
         # inside another level the results must go on depending on its variables, so they are Values there
-        self.nested = depth > 0 or any(isinstance(x, Value) for arg in args for _, x in flatten(arg)[0])
+        self.nested = depth > 0 or _holds_values([*args, *kwargs.values()])
         self.output = f(*fresh, **kwargs)
 
     def scalar(self) -> Value:
@@ -63,13 +68,16 @@ class _Call:
 
     def plain(self, x: Any) -> Any:
         """Return a result as it is given out."""
+        if self.nested and self.quiet:
+            return constant(x.data if isinstance(x, Value) else x)
         if self.nested:
             return x if isinstance(x, Value) else constant(x)
         return x.data if isinstance(x, Value) else x
 
     def gradient(self, y: Value, many: bool) -> Any:
         """Return the gradient of `y` in the arguments' structure; a tuple of them if there are `many` arguments."""
-        flat = gradients(y, self.inputs, create_graph=True) if self.nested else gradients(y, self.inputs)
+        deeper = self.nested and not self.quiet
+        flat = gradients(y, self.inputs, create_graph=True) if deeper else gradients(y, self.inputs)
         return self.structured([self.plain(g) for g in flat], many)
 
     def structured(self, flat: list[Any], many: bool) -> Any:
@@ -81,8 +89,12 @@ class _Call:
         return tuple(parts) if many else parts[0]
 
 
-def _variable(name: str, path: str, x: Any) -> Value:
-    if isinstance(x, Value) and x.requires_grad:
+def _holds_values(tree: Any) -> bool:
+    return any(isinstance(x, Value) for _, x in flatten(tree)[0])
+
+
+def _variable(name: str, path: str, x: Any, quiet: bool) -> Value:
+    if isinstance(x, Value) and x.requires_grad and not quiet:
         variable: Value = ops.sum([x])  # a node of its own: the same Value may also reach the function as another's
         return variable
     try:
@@ -123,8 +135,8 @@ def value_and_grad(f: Function, argnums: int | Sequence[int] = 0) -> Function:
     numbers, many = _argnums(argnums)
 
     def derived(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        with _level() as depth:
-            call = _Call("grad", f, numbers, args, kwargs, depth)
+        with _level() as level:
+            call = _Call("grad", f, numbers, args, kwargs, level)
             y = call.scalar()
             return call.plain(y), call.gradient(y, many)
 
@@ -154,8 +166,8 @@ def jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
     numbers, many = _argnums(argnums)
 
     def derived(*args: Any, **kwargs: Any) -> Any:
-        with _level() as depth:
-            call = _Call("jacobian", f, numbers, args, kwargs, depth)
+        with _level() as level:
+            call = _Call("jacobian", f, numbers, args, kwargs, level)
             outputs, rebuild = call.outputs()
             return rebuild([call.gradient(y, many) for y in outputs])
 
@@ -209,9 +221,10 @@ def jvp(f: Function, x: Any, v: Any) -> tuple[Any, Any]:
     ([6.0, 5.0], [3.0, 1.0])
     """
     direction = _like("jvp", "v", v, x)
-    with _level() as depth:
-        call = _Call("jvp", f, [0], [x], {}, depth)
-        nested = call.nested = call.nested or any(isinstance(t, Value) for t in direction)
+    with _level() as level:
+        call = _Call("jvp", f, [0], [x], {}, level)
+        call.nested = call.nested or _holds_values(direction)
+        deeper = call.nested and not call.quiet
         outputs, rebuild = call.outputs()
         tangents: dict[Value, Any] = dict(zip(call.inputs, direction, strict=True))
         variables = set(call.inputs)
@@ -219,7 +232,7 @@ def jvp(f: Function, x: Any, v: Any) -> tuple[Any, Any]:
             if node not in variables:
                 moving = [(i, tangents[p]) for i, p in enumerate(node.parents) if p in tangents]
                 if moving:
-                    partials = symbolic_partials(node, tangents.keys()) if nested else node.partials
+                    partials = symbolic_partials(node, tangents.keys()) if deeper else node.partials
                     tangents[node] = ops.dot([partials[i] for i, _ in moving], [t for _, t in moving])
         flat = [call.plain(tangents.get(y, 0.0)) for y in outputs]
         return rebuild([call.plain(y) for y in outputs]), rebuild(flat)
@@ -240,14 +253,17 @@ def vjp(f: Function, x: Any) -> tuple[Any, Function]:
     >>> value, pull([1, 0]), pull([0, 1])
     ([6.0, 5.0], [3.0, 2.0], [1.0, 1.0])
     """
-    with _level() as depth:
-        call = _Call("vjp", f, [0], [x], {}, depth)
+    with _level() as level:
+        call = _Call("vjp", f, [0], [x], {}, level)
         outputs, rebuild = call.outputs()
         value = rebuild([call.plain(y) for y in outputs])
+        nested = call.nested
 
     def pull(weights: Any) -> Any:
         flat = _like("vjp", "the weights", weights, call.output)
-        with recording():
+        with _level() as (depth, quiet):
+            call.nested = nested or depth > 0 or _holds_values(flat)
+            call.quiet = quiet
             return call.gradient(ops.dot(outputs, flat), many=False)
 
     return value, pull
@@ -259,7 +275,8 @@ def _leaves(tree: Any) -> list[Any]:
 
 def _like(name: str, what: str, tree: Any, model: Any) -> list[Any]:
     """Return the leaves of `tree`, which must have the structure of `model`."""
-    found, expected = flatten(tree)[0], flatten(model)[0]
-    if [path for path, _ in found] != [path for path, _ in expected]:
-        raise ValueError(f"{name}: {what} must have the structure of {model!r}, got {tree!r}")
+    try:
+        found = leaves_like(tree, model)
+    except ValueError as error:
+        raise ValueError(f"{name}: {what} must have the structure of {model!r}, got {tree!r}") from error
     return [x if isinstance(x, Value) else Value(x).data for _, x in found]

@@ -37,3 +37,23 @@ def flatten(tree: object, path: str = "") -> tuple[list[tuple[str, Any]], Callab
         return rebuilt
 
     return [leaf for inside, _ in parts for leaf in inside], rebuild
+
+
+def leaves_like(tree: object, model: object, path: str = "") -> list[tuple[str, Any]]:
+    """Return the leaves of `tree`, with their paths, in the order of those of `model`, which has the same structure.
+
+    Raises:
+        ValueError: the structures differ.
+
+    >>> leaves_like({"b": 1, "a": 2}, {"a": 0, "b": 0})
+    [("['a']", 2), ("['b']", 1)]
+    """
+    if isinstance(model, dict) and isinstance(tree, dict) and model.keys() == tree.keys():
+        pairs = [(key, tree[key], model[key]) for key in model]
+    elif isinstance(model, (list, tuple)) and isinstance(tree, (list, tuple)) and len(model) == len(tree):
+        pairs = [(i, item, like) for i, (item, like) in enumerate(zip(tree, model, strict=True))]
+    elif isinstance(tree, (dict, list, tuple)) or isinstance(model, (dict, list, tuple)):
+        raise ValueError(f"another structure at {path or 'the top'}")
+    else:
+        return [(path, tree)]
+    return [leaf for key, item, like in pairs for leaf in leaves_like(item, like, f"{path}[{key!r}]")]

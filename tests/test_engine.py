@@ -10,13 +10,14 @@ import threading
 import tracemalloc
 from decimal import Decimal
 from fractions import Fraction
+from itertools import product
 
 import numpy as np
 import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Value, detect_anomaly, gradients, no_grad
-from micrograd_cn.engine import constant, topological_order
+from micrograd_cn.engine import Group, constant, method, recording, topological_order
 from micrograd_cn.nn import MLP
 
 
@@ -239,6 +240,8 @@ def test_no_partial_is_computed_for_a_constant():
     y = op(Value(3), 4.0)
     assert y.partials == (4, 0)
     assert gradients(y, [y.parents[0]], create_graph=True)[0].data == 4
+    x, c = Value(3), constant(4)
+    assert [y.partials for y in (x * c, c * x, x + c, c + x)] == [(4, 0), (0, 4), (1, 0), (0, 1)]
 
 
 def test_a_leaf_can_be_frozen():
@@ -280,6 +283,8 @@ def test_gradients_with_respect_to_interior_and_unrelated_nodes():
     y = h * h
     assert gradients(y, [h, c, a]) == [12, 0, 36]
     assert [g.data for g in gradients(y, [h, c, a], create_graph=True)] == [12, 0, 36]
+    z = a * c + b.exp()
+    assert gradients(z, [a]) == [g.data for g in gradients(z, [a], create_graph=True)] == [4]
 
 
 def test_gradients_agree_with_backward():
@@ -312,6 +317,12 @@ def test_a_derivative_that_vanishes_is_a_constant_that_can_be_differentiated_aga
     assert (first.data, second.data, gradients(second, [x])) == (2, 0, [0])
 
 
+def test_a_partial_that_is_zero_adds_nothing_to_a_recorded_gradient():
+    x = Value(3)
+    [slope] = gradients(x * mc.step(x), [x], create_graph=True)
+    assert slope.data == 1
+
+
 def test_backward_through_a_gradient():
     x, w = leaves(2, 3)
     [slope] = gradients(w * x**3, [x], create_graph=True)
@@ -320,12 +331,31 @@ def test_backward_through_a_gradient():
     assert w.grad == 18 * 3 * 16
 
 
-def test_create_graph_notices_that_data_was_changed():
+@pytest.mark.parametrize("changed", [100, -100])
+def test_create_graph_notices_that_data_was_changed(changed):
     a, b = leaves(2, 3)
     y = a * b
-    b.data = 100
-    with pytest.raises(RuntimeError, match=r"data was changed after mul\(a=2.0, b=100\)"):
+    b.data = changed
+    with pytest.raises(
+        RuntimeError, match=rf"changed after mul\(a=2.0, b={changed}\) .* operand 0 had .* 3.0, now {changed}"
+    ):
         gradients(y, [a], create_graph=True)
+
+
+def test_nan_is_not_taken_for_changed_data():
+    x, zero = leaves(math.nan, 0)
+    gradients(x**zero, [x, zero], create_graph=True)
+
+
+def test_a_users_operation_must_return_a_partial_for_each_operand():
+    op = mc.Op("short", lambda *xs: 0.0, lambda y, *xs: (1.0,))
+    a, b = leaves(2, 3)
+    y = op(a, b)
+    with pytest.raises(ValueError, match="shorter"):
+        y.backward()
+    for create_graph in (False, True):
+        with pytest.raises(ValueError, match="shorter"):
+            gradients(y, [a], create_graph=create_graph)
 
 
 def test_simple_derivative_graphs_hold_no_zero_or_one_factors():
@@ -373,9 +403,21 @@ def test_zero_grad_reaches_every_node_and_leaf():
     y.backward()
     y.zero_grad()
     assert grads(a, b, h, y) == [0, 0, 0, 0]
+    a.backward()
+    a.zero_grad()
+    assert a.grad == 0
 
 
 # Modes.
+
+
+def test_no_grad_is_no_detector_of_anomalies():
+    x = Value(0)
+    y = x.sqrt()
+    with no_grad():
+        assert x.log().data == -math.inf
+        y.backward()
+    assert x.grad == math.inf
 
 
 def test_no_grad_records_nothing():
@@ -393,7 +435,7 @@ def test_no_grad_decorates_and_nests_and_ends_with_an_exception():
     @no_grad()
     def f():
         with no_grad():
-            pass
+            assert not (x * x).requires_grad
         return x * x
 
     assert not f().requires_grad
@@ -401,6 +443,19 @@ def test_no_grad_decorates_and_nests_and_ends_with_an_exception():
     with pytest.raises(KeyError), no_grad():
         raise KeyError
     assert (x * x).requires_grad
+
+
+def test_recording_ends_no_grad_for_a_while_and_changes_nothing_else():
+    x = Value(2)
+    with no_grad():
+        with recording():
+            assert (x * x).requires_grad
+            assert (x - 2).log().data == -math.inf
+        assert not (x * x).requires_grad
+    with recording():
+        assert (x - 2).log().requires_grad
+    with detect_anomaly(), recording(), pytest.raises(FloatingPointError, match="log"):
+        (x - 2).log()
 
 
 def test_no_grad_holds_in_its_own_thread_alone():
@@ -453,6 +508,8 @@ def test_no_grad_holds_in_its_own_task_alone():
             lambda x: mc.sum([x] * 20 + [math.nan]),
             r"sum\(x=0.0, x=0.0, x=0.0, x=0.0, ..., x=0.0, x=0.0, nan\) gave nan",
         ),
+        (lambda x: mc.sum([1, 2, 3, 4, 5, 6, x, math.nan]), r"sum\(1.0, 2.0, 3.0, 4.0, 5.0, 6.0, x=0.0, nan\)"),
+        (lambda x: mc.sum([1, 2, 3, 4, 5, 6, 7, x, math.nan]), r"sum\(1.0, 2.0, 3.0, 4.0, ..., 7.0, x=0.0, nan\)"),
     ],
 )
 def test_detect_anomaly_names_the_first_value_that_is_not_finite(f, message):
@@ -471,6 +528,20 @@ def test_detect_anomaly_names_the_first_gradient_that_is_not_finite():
     assert x.grad == math.inf
     with detect_anomaly(), pytest.raises(FloatingPointError, match=r"'root' sqrt\(x=0.0\): .* operand 0 became inf"):
         y.backward()
+
+
+def test_detect_anomaly_watches_gradients_too():
+    x = Value(0, "x")
+    y = x.sqrt()
+    with detect_anomaly(), pytest.raises(FloatingPointError, match=r"with respect to Value\(data=0.0.*'x'\) it is inf"):
+        gradients(y, [x])
+    with detect_anomaly(), pytest.raises(FloatingPointError, match=r"div\(0.5, 0.0\) gave inf"):
+        gradients(y, [x], create_graph=True)
+
+
+def test_a_method_takes_its_operations_options():
+    assert Value(-1).leaky_relu(negative_slope=0.25).data == -0.25
+    assert Value(-1).elu(alpha=2).data == 2 * math.expm1(-1)
 
 
 def test_a_backward_that_fails_loses_no_earlier_gradient():
@@ -493,6 +564,12 @@ def test_detect_anomaly_also_watches_inside_no_grad_and_lets_finite_graphs_pass(
 
 
 # What a Value is.
+
+
+def test_a_new_value_has_no_gradient_and_no_label():
+    x = Value(2, "x")
+    for y in (Value(2), constant(2), x + x, x * x, x + 1, x.tanh(), x.detach() * 2):
+        assert (y.grad, y.label) == (0, "")
 
 
 @pytest.mark.parametrize(
@@ -563,14 +640,10 @@ def test_equality_and_hash_are_identity_and_order_is_of_data():
     assert a != b
     assert a == a
     assert len({a, b}) == 2
-    assert a < c
-    assert a <= b
-    assert c > 1
-    assert 2 >= c  # noqa: SIM300 -- the reflected comparison is meant
-    assert 1.5 > a  # noqa: SIM300
     assert max([a, c, b]) is c
-    assert not a < math.nan
-    assert not a >= math.nan
+    for p, q in product((-1.0, 0.0, 2.0, math.nan), repeat=2):
+        for x, y in ((Value(p), Value(q)), (Value(p), q), (p, Value(q))):
+            assert (x < y, x <= y, x > y, x >= y) == (p < q, p <= q, p > q, p >= q)
 
 
 def test_a_numpy_scalar_on_the_left_gives_a_value():
@@ -640,6 +713,11 @@ def test_a_value_takes_no_other_attributes():
         Value(1).gradient = 3
 
 
+def test_a_group_is_named_by_its_place():
+    layer = Group("layer")
+    assert (str(layer), str(Group("neuron", layer))) == ("layer", "layer.neuron")
+
+
 def test_a_subclass_of_value_works_as_an_operand():
     class Weight(Value):
         pass
@@ -658,6 +736,14 @@ def test_every_unary_method_is_the_tables_operation():
         y = getattr(x, name)()
         assert y.op is mc.OPS[name]
         assert y.data == mc.OPS[name](0.3)
+        assert (getattr(Value, name).__name__, getattr(Value, name).__doc__) == (name, y.op.doc.split("\n")[0])
         methods.append(name)
     assert {"exp", "log", "sqrt", "tanh", "sigmoid", "relu", "gelu", "abs"} <= set(methods)
     assert Value(-2).leaky_relu(0.5).data == -1
+
+
+def test_an_operation_of_any_arity_may_be_a_method():
+    squares = mc.Op("squares", lambda *xs: math.fsum(x * x for x in xs), lambda y, *xs: tuple([2.0 * x for x in xs]))
+    x, y = leaves(2, 3)
+    assert method(squares)(x, y).data == 13
+    assert method(mc.atan2)(x, y).data == math.atan2(2, 3)

@@ -68,12 +68,15 @@ AT_KINKS = [
     (lambda x: x**4, 0.0, [0, 0, 0, 24, 0]),
     (lambda x: x**3, -2.0, [12, -12, 6, 0, 0]),
     (lambda y: 0**y, 2.0, [0, 0, 0, 0, 0]),
+    (lambda x: mc.sqrt(x * x), 0.0, [math.nan] * 5),
+    (lambda x: mc.hypot(x, 0.0), 0.0, [math.nan] * 5),
+    (lambda y: mc.atan2(y, 0.0), 0.0, [0] + [math.nan] * 4),
 ]
 
 
 @pytest.mark.parametrize(("f", "x", "expected"), AT_KINKS)
 def test_conventions_hold_at_every_order(f, x, expected):
-    assert [nested(f, [0] * n)(x) for n in range(1, 6)] == expected
+    assert [nested(f, [0] * n)(x) for n in range(1, 6)] == pytest.approx(expected, abs=0, nan_ok=True)
 
 
 COMPOSITIONS = [
@@ -235,6 +238,37 @@ def test_nothing_is_left_on_the_values_of_a_closure():
     assert w.grad == 0
 
 
+def test_the_weights_of_a_pulled_gradient_are_differentiated_too():
+    _, pull = vjp(lambda x: x**3, 2.0)
+    assert grad(lambda w: w * pull(w))(5.0) == 2 * 12 * 5
+    assert grad(pull)(5.0) == 12.0
+    assert isinstance(pull(Value(2.0)), Value)
+    assert isinstance(jvp(lambda x: x**3, 2.0, Value(1.0))[1], Value)
+
+
+def test_values_among_other_arguments_give_values():
+    s = Value(2.0)
+    for slope in (grad(lambda x, s: x * s * x)(3.0, s), grad(lambda x, s: x * s * x)(3.0, s=s)):
+        slope.backward()
+    assert s.grad == 12.0
+
+
+def test_an_outer_level_does_not_look_into_no_grad():
+    def f(x):
+        with no_grad():
+            s = grad(lambda y: y**3)(x)
+        return x * s
+
+    assert grad(f)(2.0) == 12.0
+    with no_grad():
+        assert not grad(lambda y: y**3)(Value(2.0)).requires_grad
+
+
+def test_a_dicts_order_does_not_matter():
+    f = lambda v: v["a"] * v["b"]  # noqa: E731
+    assert jvp(f, {"a": 2.0, "b": 3.0}, {"b": 0.0, "a": 1.0}) == (6.0, 3.0)
+
+
 # Refusals.
 
 
@@ -248,7 +282,8 @@ def test_nothing_is_left_on_the_values_of_a_closure():
         (lambda: jacobian(lambda x: [x, 2.0])(1.0), TypeError, r"jacobian: output\[1\] of the function is float 2.0"),
         (lambda: grad(mc.sin)("a"), TypeError, "grad: argument 0: .*str 'a'"),
         (lambda: grad(lambda v: v[0])([1.0, None]), TypeError, r"grad: argument 0\[1\]: .*NoneType"),
-        (lambda: grad(mc.sin, 1)(1.0), ValueError, "argnums names argument 1, but there are 1"),
+        (lambda: grad(mc.sin, 1)(1.0), ValueError, r"argnums \[1\] must name each of 1 arguments at most once"),
+        (lambda: grad(mc.mul, (0, -2))(1.0, 2.0), ValueError, r"argnums \[0, -2\] must name .* at most once"),
         (lambda: jvp(lambda v: v[0], [1.0, 2.0], [1.0]), ValueError, r"jvp: v must have the structure of \[1.0, 2.0\]"),
         (lambda: hvp(lambda v: v[0], [1.0, 2.0], 1.0), ValueError, "hvp: v must have the structure"),
         (lambda: vjp(lambda v: v, [1.0, 2.0])[1]([1.0]), ValueError, "vjp: the weights must have the structure"),
