@@ -10,7 +10,7 @@ from typing import Any
 
 from .engine import Value
 from .operation import number
-from .tree import flatten
+from .tree import flatten, leaves_like
 
 
 class Module:
@@ -71,28 +71,33 @@ class Module:
     def entries(self) -> dict[str, Any]:
         """Return what `state_dict` saves, by name: a parameter, or nested lists and dicts of parameters.
 
-        A module inside, also in a list or dict, has its entries under its path; a module may give its own.
+        A module inside, also in a list or dict, has its entries under its path; a module may give its own. Lists of
+        parameters alone are one entry.
 
         >>> from micrograd_cn.nn import MLP
         >>> list(MLP(2, [3, 1]).entries())
         ['layers.0.weight', 'layers.0.bias', 'layers.1.weight', 'layers.1.bias']
         """
         found: dict[str, Any] = {}
-        waiting: list[tuple[str, object]] = list(vars(self).items())[::-1]
+        waiting: list[tuple[str, object, frozenset[int]]] = [("", self, frozenset())]
         while waiting:
-            path, held = waiting.pop()
-            if isinstance(held, Module):
-                found |= {f"{path}.{name}": entry for name, entry in held.entries().items()}
+            path, held, around = waiting.pop()
+            prefix = f"{path}." if path else ""
+            if id(held) in around:
                 continue
-            leaves = [leaf for _, leaf in flatten(held)[0]]
-            if any(isinstance(leaf, Module) for leaf in leaves):
-                waiting += [(f"{path}.{name}", item) for name, item in _inside(held) or ()][::-1]
-            elif leaves and all(isinstance(leaf, Value) and leaf.op is None for leaf in leaves):
+            if isinstance(held, Module) and type(held).entries is not Module.entries:
+                found |= {prefix + name: entry for name, entry in held.entries().items()}
+            elif _is_entry(held):
                 found[path] = held
+            else:
+                inside = [(prefix + str(name), item, around | {id(held)}) for name, item in _inside(held) or ()]
+                waiting += inside[::-1]
         return found
 
     def state_dict(self) -> dict[str, Any]:
         """Return the parameters' data as floats in nested lists, by name; a `Layer`'s are those of a PyTorch Linear.
+
+        There, `linear.load_state_dict({name: torch.tensor(x) for name, x in layer.state_dict().items()})` loads them.
 
         >>> from micrograd_cn.nn import Layer
         >>> Layer(2, 3, init="zeros").state_dict()
@@ -131,13 +136,18 @@ class Module:
         for name, entry in entries.items():
             if name in state:
                 given = state[name].tolist() if hasattr(state[name], "tolist") else state[name]
-                expected, found = flatten(entry, name)[0], flatten(given, name)[0]
-                if [path for path, _ in expected] != [path for path, _ in found]:
-                    raise ValueError(f"load_state_dict: {name!r} must be {_shape(entry)}, got {_shape(given)}")
-                for (path, leaf), (_, x) in zip(expected, found, strict=True):
+                try:
+                    found = leaves_like(given, entry, name)
+                except ValueError as error:
+                    message = f"load_state_dict: {name!r} must be {_shape(entry)}, got {_shape(given)}"
+                    raise ValueError(message) from error
+                for (path, x), (_, leaf) in zip(found, flatten(entry)[0], strict=True):
                     if isinstance(x, bool) or not hasattr(x, "__float__"):
                         raise TypeError(f"load_state_dict: {path} must be a number, got {type(x).__name__} {x!r}")
-                    updates.append((leaf, number(x)))
+                    try:
+                        updates.append((leaf, number(x)))
+                    except (OverflowError, TypeError) as error:
+                        raise type(error)(f"load_state_dict: {path}: {error}") from error
         for leaf, x in updates:
             leaf.data = x
 
@@ -185,17 +195,27 @@ class Module:
     def __repr__(self) -> str:
         """Return the module and those inside it, a line each, and the number of parameters."""
         lines = []
-        waiting: list[tuple[int, str, object]] = [(0, "", self)]
+        waiting: list[tuple[int, str, object, frozenset[int]]] = [(0, "", self, frozenset())]
         while waiting:
-            depth, path, held = waiting.pop()
+            depth, path, held, around = waiting.pop()
+            if id(held) in around:
+                continue
+            around |= {id(held)}
             if isinstance(held, Module):
                 lines.append("  " * depth + f"{path}: {held.summary()}".removeprefix(": "))
                 inside = vars(held).items() if held.opens else ()
-                waiting += [(depth + 1, name, item) for name, item in inside][::-1]
+                waiting += [(depth + 1, name, item, around) for name, item in inside][::-1]
             elif (items := _inside(held)) is not None:
-                waiting += [(depth, f"{path}.{name}", item) for name, item in items][::-1]
+                waiting += [(depth, f"{path}.{name}", item, around) for name, item in items][::-1]
         count = len(self.parameters())
         return "\n".join(lines) + f", {count} parameter{'s' * (count != 1)}"
+
+
+def _is_entry(held: object) -> bool:
+    """Return whether it is a leaf `Value`, or lists of nothing else."""
+    if isinstance(held, (list, tuple)):
+        return bool(held) and all(map(_is_entry, held))
+    return isinstance(held, Value) and held.op is None
 
 
 def _inside(held: object) -> Iterable[tuple[Any, object]] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
@@ -35,11 +36,11 @@ def _activation(activation: Activation) -> Callable[[Value], Value]:
 
 
 def _size(name: str, size: int) -> int:
-    if not isinstance(size, int):
+    if isinstance(size, bool) or not hasattr(size, "__index__"):
         raise TypeError(f"{name} must be an int, got {type(size).__name__} {size!r}")
     if size < 1:
         raise ValueError(f"{name} must be at least 1, got {size}")
-    return size
+    return operator.index(size)
 
 
 def _inputs(owner: Module, nin: int, x: Iterable[Number]) -> tuple[Value, ...]:
@@ -104,6 +105,12 @@ class Neuron(Module):
             linear = self._apply(linear)
             linear.group = self.group
         return linear
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: held for name, held in vars(self).items() if name != "_apply"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _apply=_activation(state["activation"]))
 
     def entries(self) -> dict[str, Any]:
         """Return the parameters by PyTorch's names.

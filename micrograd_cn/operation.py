@@ -163,6 +163,14 @@ class Op:
                 return x._record(self, operands)
         return self.forward(*map(number, operands))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle a row of the table by its name."""
+        if OPS.get(self.name) is not self:
+            raise TypeError(
+                f"cannot copy or pickle the operation {self.name!r}, which is not in the table; define() it"
+            )
+        return OPS.__getitem__, (self.name,)
+
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(repr(self))  # short in hypothesis and IPython, which would list the fields
 

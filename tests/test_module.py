@@ -1,8 +1,10 @@
 """Models are described, saved and loaded to the bit, and nothing wrong is loaded in part."""
 
+import copy
 import json
 import math
 import os
+import pickle
 import random
 import stat
 
@@ -87,6 +89,7 @@ MISTAKES = [
         TypeError,
         r"layers.1.bias\[0\] must be a number, got NoneType",
     ),
+    (lambda s: s["layers.0.bias"].__setitem__(2, 10**400), OverflowError, r"layers.0.bias\[2\]: int too large"),
     (lambda s: s["layers.0.bias"].__setitem__(2, True), TypeError, r"layers.0.bias\[2\] must be a number, got bool"),
 ]
 
@@ -170,6 +173,40 @@ def test_repr_shows_the_structure_and_counts_shared_parameters_once():
     assert repr(Layer(2, 1, activation=math.tanh)) == "Layer(2, 1, tanh), 3 parameters"
     assert repr(Neuron(1, nonlin=False)) == "Neuron(1, linear), 2 parameters"
     assert repr(Block()) == "Block()\n  parts.0: Layer(1, 2, relu)\n  parts.1.head: Neuron(2, relu), 10 parameters"
+
+
+def test_modules_that_refer_to_each_other_are_shown_and_saved_once():
+    class Node(Module):
+        def __init__(self):
+            self.w, self.me = Value(1), self
+            self.child = Neuron(1, seed=0)
+            self.child.parent = self
+
+    assert repr(Node()) == "Node()\n  child: Neuron(1, relu), 3 parameters"
+    assert list(Node().state_dict()) == ["w", "child.weight", "child.bias"]
+
+
+def test_parameters_beside_other_things_and_in_dicts_of_any_keys_are_saved(tmp_path):
+    class Mixed(Module):
+        def __init__(self):
+            self.p = [Value(1), None, [Value(2)]]
+            self.d = {"w": Value(3), "name": "x", 0: Value(4)}
+
+    model = Mixed()
+    assert model.state_dict() == {"p.0": 1.0, "p.2": [2.0], "d.w": 3.0, "d.0": 4.0}
+    model.save(tmp_path / "model.json")
+    other = Mixed()
+    for p in other.parameters():
+        p.data = 0.0
+    other.load(tmp_path / "model.json")
+    assert data(other) == [1, 2, 3, 4]
+
+
+def test_a_model_is_pickled_and_copied_whole():
+    model = MLP(2, [3, 1], activation="gelu", seed=0)
+    for twin in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+        assert twin([1.0, 2.0]).data == model([1.0, 2.0]).data
+        assert not set(twin.parameters()) & set(model.parameters())
 
 
 def test_a_module_in_a_module_is_indented():

@@ -2,6 +2,7 @@
 
 import random
 
+import numpy as np
 import pytest
 
 import micrograd_cn as mc
@@ -139,6 +140,12 @@ def test_refused_sizes():
         MLP(2, 3)
     with pytest.raises(ValueError, match="at least one layer"):
         MLP(2, [])
+
+
+def test_numpys_integers_are_sizes_and_bools_are_not():
+    assert len(Neuron(np.int64(2)).w) == 2
+    with pytest.raises(TypeError, match="nin must be an int, got bool True"):
+        Neuron(True)
 
 
 def test_refused_activations():
