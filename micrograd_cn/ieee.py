@@ -129,10 +129,13 @@ def sum(*xs: float) -> float:  # noqa: A001 -- the field's name
     """Return the correctly rounded sum, on which the order of the terms has no influence."""
     try:
         return math.fsum(xs)
-    except OverflowError:  # of an intermediate sum
-        return math.fsum([x * 2.0**-64 for x in xs]) * 2.0**64
-    except ValueError:  # inf - inf
-        return nan
+    except (OverflowError, ValueError):  # an intermediate sum overflows, or inf - inf
+        if all(map(math.isfinite, xs)):
+            return math.fsum([x * 2.0**-64 for x in xs]) * 2.0**64
+        total = 0.0
+        for x in xs:
+            total += 0.0 if math.isfinite(x) else x
+        return total
 
 
 def dot(*operands: float) -> float:

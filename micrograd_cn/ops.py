@@ -214,7 +214,7 @@ atan2: Op = define(Op(
     (lambda angle, y, x: div(div(x, _radius(y, x)), _radius(y, x)),
      lambda angle, y, x: -div(div(y, _radius(y, x)), _radius(y, x))),
     "Angle of the point (x, y), in radians; y comes first.\n\n>>> atan2(0, 1)\n0.0",
-    kink=lambda y, x: y if x <= 0.0 else 1.0, convention="both derivatives are 0 at the origin",
+    kink=lambda y, x: y if x <= 0.0 else math.hypot(y, x), convention="both derivatives are 0 at the origin",
     rounding=_atan2_rounding,
 ))
 hypot: Op = define(Op(

@@ -119,6 +119,91 @@ def test_stable_formulas_hold_from_tiny_to_huge(name, x):
         assert math.isnan(op(x)) or (x, op(x)) == (-1, -inf)
 
 
+# What a row states of itself: the errors it allows, where it is not smooth, and where it ends.
+
+SMALL = 2.0**-1030  # is rounded to 2**-1074, 256 times as coarse as 2**-1022, the smallest that is not subnormal
+LOST = 38 * 2.0**-1022 / 1.0964627734e-314  # gelu(-38) is 38 times a probability, which is subnormal
+
+ROUNDINGS = {  # operands, and the condition number of the value and of each partial; 2**-1022/x where x is subnormal
+    "div": {(3.0, 2.0): (0, 0, 0), (SMALL, 1.0): (0, 0, 256)},
+    "pow": {
+        (2.0, 10.0): (0, 9 * math.log(2), 0),
+        (2.0, -1030.0): (0, 1031 * math.log(2) + 512, 256),
+        (2.0, 1024.5): (0, 1023.5 * math.log(2), inf),
+        (2.0, 1026.0): (0, inf, inf),
+    },
+    "atan2": {(3 * SMALL, 4 * SMALL): (0, 102.4, 102.4), (1.0, SMALL): (0, 256, 0), (SMALL, 1.0): (0, 0, 256)},
+    "hypot": {(3.0, 4.0): (0, 0, 0), (0.0, SMALL): (0, 256, 256), (LARGEST, LARGEST): (0, inf, inf)},
+    "elu": {(-1.0, 2.0): (0, 0, 0), (-720.0, 2.0): (0, 2.0**-1022 * math.exp(360) * math.exp(360), 0)},
+    "gelu": {(1.0,): (1, 2), (-1.0,): (1, 9.6170849333187672917), (-38.0,): (1444 + LOST, 1447.0013869547 + LOST)},
+    "silu": {
+        (1.0,): (0, 2 / (1 + mc.sigmoid(-1))),
+        (-1.0,): (0, 2 / (1 - mc.sigmoid(1))),
+        (-2.0,): (0, 3 / (2 * mc.sigmoid(2) - 1)),
+    },
+    "erf": {(3.0,): (0, 9)},
+    "erfc": {(3.0,): (0, 9)},
+    "dot": {
+        (1.0, 2.0, 3.0, -4.0): (11 / 5, 0, 0, 0, 0),
+        (1.0, 2.0, 10.0): (2 / 12, 0, 0, 0),
+        (0.0, 1.0): (0, 0, 0),
+        (1e200, 1e200): (inf, 0, 0),
+        (1e154, 1e154, 1e154, 1e154): (inf, 0, 0, 0, 0),
+    },
+    "logsumexp": {
+        (0.0,): (0, 1),
+        (1.0, 0.0): (0.9662517633998878, 1.5822031088882178, 2.582203108888218),
+        (-3.0, -1.0, 2.0): (1.057553853318732, 6.228242789563351, 4.228242789563351, 1.2282427895633514),
+    },
+}
+
+
+def test_stated_errors_are_the_condition_numbers():
+    assert ROUNDINGS.keys() == {name for name, op in OPS.items() if op.rounding}
+    for name, points in ROUNDINGS.items():
+        for operands, stated in points.items():
+            got = OPS[name].rounding(OPS[name].forward(*operands), *operands)
+            assert got == pytest.approx(stated, rel=1e-8, abs=1e-8), (name, operands)
+    assert OPS["div"].rounding(0.0, TINY, 4.0) == (0, 0, 1e15), "of a result that underflows to 0 nothing is left"
+
+
+KINKS = {
+    "abs": lambda x: x == 0,
+    "atan2": lambda y, x: y == 0 and x <= 0,
+    "div": lambda a, b: b == 0,
+    "elu": lambda x, alpha: x == 0,
+    "hypot": lambda x, y: x == 0 and y == 0,
+    "leaky_relu": lambda x, slope: x == 0,
+    "less": lambda a, b: a == b,
+    "less_equal": lambda a, b: a == b,
+    "maximum": lambda a, b: a == b,
+    "minimum": lambda a, b: a == b,
+    "relu": lambda x: x == 0,
+    "step": lambda x: x == 0,
+    "tan": lambda x: False,  # no float is an odd multiple of pi/2
+    "where": lambda c, a, b: c == 0,
+}
+
+
+def test_a_kink_is_stated_where_there_is_one_and_nowhere_else():
+    assert KINKS.keys() == {name for name, op in OPS.items() if op.kink}
+    for name, there in KINKS.items():
+        for operands in POINTS[OPS[name].arity](random.Random(name)):
+            assert (OPS[name].kink(*operands) == 0) == there(*operands), (name, operands)
+
+
+@every_row
+def test_a_domain_ends_where_the_function_does(op):
+    for slot, (low, high) in enumerate(op.domain):
+        assert low < 0.5 < high
+        for end, outward in ((low, -inf), (high, inf)):
+            if math.isfinite(end):
+                outside, within = ([0.5] * len(op.domain) for _ in range(2))
+                outside[slot], within[slot] = math.nextafter(end, outward), math.nextafter(end, -outward)
+                assert math.isnan(op(*outside)), outside
+                assert math.isfinite(op(*within)), within
+
+
 # Special values.
 
 
@@ -177,6 +262,13 @@ CONVENTIONS = {
     "step": {(0.0,): (0.0,), (1.0,): (0.0,)},
     "where": {(0.0, 5.0, 7.0): (0.0, 0.0, 1.0), (-2.0, 5.0, 7.0): (0.0, 1.0, 0.0), (nan, 5.0, 7.0): (0.0, 1.0, 0.0)},
 }
+
+
+@pytest.mark.parametrize("op", [mc.elu, mc.leaky_relu], ids=repr)
+def test_zero_is_not_above_zero(op):
+    for zero in (0.0, -0.0):
+        assert written(op(zero, -1.0)) == written(-zero)
+        assert math.isnan(op(zero, inf))
 
 
 def test_every_convention_is_pinned():
@@ -263,6 +355,9 @@ def test_a_users_operation_may_have_defaults():
     scaled = Op("scaled", lambda x, k: x * k, partials, signature=lambda x, factor=2.0: (x, factor))
     x, k = Value(3.0), Value(5.0)
     assert (scaled(3), scaled(3, factor=4), scaled.text("x", "k"), scaled.unary) == (6.0, 12.0, "scaled(x, k)", True)
+    three = ((lambda y, a, b, c: 1.0),) * 3
+    for signature, unary in ((lambda a, b=1.0, c=2.0: (a, b, c), True), (lambda a, b, c=2.0: (a, b, c), False)):
+        assert Op("three", lambda a, b, c: a + b + c, three, signature=signature).unary is unary
     assert gradients(scaled(x), [x]) == [2.0]
     first = gradients(scaled(x, k), [x, k], create_graph=True)
     assert ([g.data for g in first], gradients(first[0], [k])) == ([5.0, 3.0], [1.0])
@@ -276,6 +371,12 @@ def test_a_users_operation_may_have_any_number_of_operands():
     assert (squares(1, 2), y.data, [x.grad for x in xs]) == (5.0, 14.0, [2.0, 4.0, 6.0])
     [first] = gradients(y, [xs[2]], create_graph=True)
     assert (first.data, gradients(first, [xs[2]]), squares.text("a", "b")) == (6.0, [2.0], "squares(a, b)")
+
+
+def test_a_users_operation_may_have_hundreds_of_operands():
+    wide = Op("wide", lambda *xs: math.fsum(xs), (lambda y, *xs: 1.0,) * 300, domain=((-1.0, 1.0),) * 300)
+    node = wide(*[Value(0.5) for _ in range(300)])
+    assert (wide(*[0.5] * 300), node.data, node.partials) == (150.0, 150.0, (1.0,) * 300)
 
 
 def test_define_refuses_a_taken_name_and_what_is_no_operation(table):
@@ -308,6 +409,8 @@ def test_a_malformed_row_is_refused(arguments, exception, message):
 def test_a_domain_has_an_interval_for_each_partial():
     with pytest.raises(ValueError, match="bad: 1 partials but 2 domain intervals"):
         Op("bad", abs, (abs,), domain=((0.0, 1.0), (0.0, 1.0)))
+    with pytest.raises(ValueError, match="bad: 2 partials but 1 domain intervals"):
+        Op("bad", max, (max, max), domain=((0.0, 1.0),))
 
 
 # Calls.
@@ -386,15 +489,36 @@ def test_every_real_number_is_an_operand(x):
     assert (type(mc.neg(x)), mc.neg(x), mc.add(Value(1), x).data) == (float, -float(x), 1 + float(x))
 
 
+def test_dot_takes_long_sequences():
+    assert mc.dot([1.0] * 1000, [2.0] * 1000) == 2000
+
+
 def test_dot_refuses_sequences_of_different_lengths():
     with pytest.raises(ValueError, match=r"dot\(\) needs two sequences of one length, got 2 and 3"):
         mc.dot([1, 2], [1, 2, 3])
+    with pytest.raises(ValueError, match="got 3 and 2"):
+        mc.dot([1, 2, 3], [1, 2])
 
 
 @pytest.mark.parametrize("name", ["mean", "softmax", "logsumexp"])
 def test_an_empty_sequence_is_refused_where_it_has_no_meaning(name):
     with pytest.raises(ValueError, match=rf"{name}\(\) needs at least one operand"):
         getattr(mc, name)([])
+
+
+def test_an_infinite_term_beside_an_overflow_is_no_error():
+    assert mc.sum([1e308, 1e308, inf]) == inf
+    assert math.isnan(mc.sum([1e308, 1e308, inf, -inf]))
+    assert mc.dot([1e308, 1e308, inf], [1, 1, -1]) == -inf
+    assert mc.sum([1e308, 1e308, -1e308]) == 1e308
+
+
+def test_sigmoid_far_out_is_0_or_1_with_gradient_0():
+    for x, y in ((1000.0, 1.0), (-1000.0, 0.0)):
+        v = Value(x)
+        s = mc.sigmoid(v)
+        s.backward()
+        assert (s.data, v.grad) == (y, 0)
 
 
 def test_sums_may_be_empty_and_have_a_start():

@@ -213,6 +213,41 @@ def test_a_function_may_refuse_what_is_outside_its_domain():
         gradcheck(f, 0.8)
 
 
+@pytest.mark.parametrize(
+    ("f", "x"),
+    [
+        (lambda v: mc.exp(-((1e3 * v) ** 2)), 5e-5),
+        (lambda v: mc.exp(-((1e3 * v) ** 2)), 1.28e-4),
+        (lambda v: (50 * v).sin().relu(), -1.3532589275561508),
+        *[(lambda v: mc.sin(1e4 * v), 0.1 * k) for k in range(20)],
+        *[(lambda v: v + 1e-3 * mc.sin(1e4 * v), 0.1 * k) for k in range(20)],
+    ],
+)
+def test_what_a_coarse_step_passes_over_is_no_mistake(f, x):
+    gradcheck(f, x)
+
+
+@pytest.mark.parametrize("offset", [1e12, 1e15])
+def test_noise_excuses_no_wrong_derivative(offset):
+    op = Op("bad", lambda x: offset + x, (lambda y, x: 3.0,))
+    with pytest.raises((GradientMismatch, NothingCompared)):
+        gradcheck(op, 0.5)
+
+
+def test_domains_far_from_zero_and_narrow_ones_are_drawn_from():
+    for low, high in ((10.0, math.inf), (-math.inf, -20.0), (0.0, 0.08)):
+        op = Op("far", lambda x: mc.sin(x), (lambda y, x: mc.cos(x),), domain=((low, high),))
+        f = find(expressions([op]), lambda f: len(f.steps) == 1)
+        assert f.steps[0][1] == (0,) or low < f.steps[0][1][0] < high
+        check_op(op)
+
+
+def test_the_battery_looks_further_than_a_few_units():
+    wrong = Op("bad", lambda x: mc.sin(x), (lambda y, x: mc.cos(x) * mc.where(mc.less(x, 4.5), 1.0, -1.0),))
+    with pytest.raises(AssertionError, match="bad"):
+        check_op(wrong)
+
+
 def test_nothing_compared_is_refused():
     with pytest.raises(NothingCompared, match="outside the domain, the function is nan"):
         gradcheck(mc.log, -1.0)

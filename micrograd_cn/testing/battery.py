@@ -12,7 +12,7 @@ from typing import Any
 from ..engine import Value, gradients, record
 from ..operation import Op
 from .gradcheck import NothingCompared, PartlyCompared, gradcheck
-from .strategies import MARGIN, _floats, _is_smooth, _st
+from .strategies import MARGIN, _floats, _is_smooth, _st, inside
 
 SPECIAL = (0.0, -0.0, 1.0, -1.0, 2.5, 5e-324, -5e-324, 1e300, -1e300, inf, -inf, nan)
 AT_KINKS = (0.0, 1.0, -1.0, 0.5)
@@ -23,9 +23,9 @@ def check_op(op: Op, reference: Callable[..., float] | None = None, examples: in
     """Check one operation: values, derivatives to second order, kinks, special values, sharing, and its picture.
 
     In turn: no float, special ones included, makes it raise; on `Value`s it gives the numbers that it gives on floats,
-    and so do its partials, to the bit; partials left out for constants change no other; over the domain, derivatives
-    agree with numerical ones to second order, also where one value is all the operands; at kinks the derivative is nan,
-    or between those of the two sides; the picture has an edge an operand.
+    and so do its partials, to the bit; partials left out for constants change no other; at kinks the derivative is nan,
+    or between those of the two sides; the picture has an edge an operand; over the domain, up to 100 from 0 or from its
+    near end, derivatives agree with numerical ones to second order, also where one value is all the operands.
 
     Args:
         op: the row.
@@ -119,8 +119,8 @@ def _over_the_domain(op: Op, reference: Callable[..., float] | None, examples: i
     from hypothesis import HealthCheck, Phase, assume, given, settings
 
     def operand(i: int) -> Any:
-        low, high = op.domain[i % len(op.domain)]
-        return _floats(max(low + MARGIN, -4.0), min(high - MARGIN, 4.0))
+        domain = op.domain[i % len(op.domain)]
+        return _floats(*inside(domain, 4.0)) | _floats(*inside(domain, 100.0))
 
     points = st.one_of([st.tuples(*map(operand, range(count))) for count in _counts(op)])
 
@@ -155,6 +155,6 @@ def _over_the_domain(op: Op, reference: Callable[..., float] | None, examples: i
 def _check_shared(op: Op, x: float) -> None:
     """Check the derivative where one value is every operand: the sum of the partials."""
     for count in _counts(op):
-        inside = all(low + MARGIN <= x <= high - MARGIN for low, high in op.domain)
-        if count > 1 and inside and _is_smooth(op, [x] * count, [False] * count):
+        fits = all(low + MARGIN <= x <= high - MARGIN for low, high in op.domain)
+        if count > 1 and fits and _is_smooth(op, [x] * count, [False] * count):
             gradcheck(lambda v, count=count: _named(op)(*(v,) * count), x, order=2)

@@ -51,22 +51,29 @@ def derivative(g: Callable[[float], float], x: float, side: int = 0) -> Estimate
     """
     scale = max(math.fabs(x), 1.0)
     sizes = dict.fromkeys([scale, 1.0, math.fabs(x)])
-    first_steps = [size * 2.0**-k for size in sizes for k in (3, 9, 16, 24) if size]
-    best = Estimate(nan, inf)
-    for h in first_steps:
-        found = _extrapolate(g, x, h, side)
-        if found.error < best.error:
-            best = found
-        if best.error <= 1e-11 * math.fabs(best.slope):
-            break
-    return best
+    first_steps = sorted({size * 2.0**-k for size in sizes for k in (3, 9, 16, 24) if size}, reverse=True)
+    found: list[Estimate] = []
+    for i, h in enumerate(first_steps):
+        estimate = _extrapolate(g, x, h, side)
+        found.append(estimate)
+        if estimate.error <= 1e-11 * math.fabs(estimate.slope):
+            finer = [_extrapolate(g, x, h, side, levels=3) for h in first_steps[i + 1 :][-2:]]
+            if all(_agree(estimate, other) for other in finer):
+                return estimate
+    # what a coarse step says is believed only as far as finer ones agree: it may have stepped over something
+    kept = [e for i, e in enumerate(found) if all(_agree(e, finer) for finer in found[i + 1 :])]
+    return min(kept, key=lambda e: e.error, default=Estimate(nan, inf))
 
 
-def _extrapolate(g: Callable[[float], float], x: float, h: float, side: int) -> Estimate:
+def _agree(a: Estimate, b: Estimate) -> bool:
+    return not math.fabs(a.slope - b.slope) > 10.0 * (a.error + b.error)
+
+
+def _extrapolate(g: Callable[[float], float], x: float, h: float, side: int, levels: int = LEVELS) -> Estimate:
     order = 1 if side else 2  # the quotient's error is a series in h, the central one's in h * h
     best = Estimate(nan, inf)
     previous: list[float] = []
-    for _ in range(LEVELS):
+    for _ in range(levels):
         right, left = (x + h if side >= 0 else x), (x - h if side <= 0 else x)
         if right == left:
             break
@@ -176,7 +183,8 @@ def _compare(
     size = math.fabs(y) / max(math.fabs(x), 1.0)
 
     def known(e: Estimate) -> bool:
-        return e.error <= max(atol, rtol * max(math.fabs(e.slope), size))
+        telling = max(atol, min(1e-12 * size, 1e-3), 0.1 * math.fabs(e.slope))  # a larger error would excuse anything
+        return e.error <= max(atol, rtol * max(math.fabs(e.slope), size)) and 5.0 * e.error <= telling
 
     def allowed(*estimates: Estimate) -> float:
         return max(atol, *(max(rtol * max(math.fabs(e.slope), math.fabs(analytic)), 5.0 * e.error) for e in estimates))

@@ -144,7 +144,8 @@ def expressions(ops: Iterable[Op] | None = None, max_inputs: int = 3, max_steps:
 
 def _draw_expression(draw: DrawFn, table: list[Op], max_inputs: int, max_steps: int) -> Expression:
     st = _st()
-    point = draw(st.lists(_floats(-3.0, 3.0), min_size=1, max_size=max_inputs))
+    windows = dict.fromkeys([(-3.0, 3.0), *(inside(domain, 3.0) for op in table for domain in op.domain)])
+    point = draw(st.lists(st.one_of([_floats(*window) for window in windows]), min_size=1, max_size=max_inputs))
     data = list(point)
     flat = [False] * len(point)  # which nodes do not change near the point
     steps: list[tuple[Op, tuple[int | float, ...]]] = []
@@ -152,8 +153,8 @@ def _draw_expression(draw: DrawFn, table: list[Op], max_inputs: int, max_steps: 
         op = draw(st.sampled_from(table))
         count = op.arity or draw(st.integers(1, 5))
         operands: list[int | float] = []
-        for low, high in itertools.islice(itertools.cycle(op.domain), count):
-            low, high = max(low + MARGIN, -3.0), min(high - MARGIN, 3.0)
+        for domain in itertools.islice(itertools.cycle(op.domain), count):
+            low, high = inside(domain, 3.0)
             fitting = [i for i, x in enumerate(data) if low <= x <= high]
             constants = _floats(low, high)
             if fitting and not operands:  # often the latest result, so that graphs grow deep
@@ -186,6 +187,21 @@ def _is_smooth(op: Op, xs: list[float], fixed: list[bool]) -> bool:
 def _moved(xs: list[float], fixed: list[bool]) -> list[list[float]]:
     """Return the operands with each that is not fixed moved by `MARGIN`, down and up."""
     return [[*xs[:i], x + d, *xs[i + 1 :]] for i, x in enumerate(xs) if not fixed[i] for d in (-MARGIN, MARGIN)]
+
+
+def inside(domain: tuple[float, float], reach: float) -> tuple[float, float]:
+    """Return the part of an open interval within `reach` of 0, or of its near end, and away from its ends.
+
+    >>> inside((0.0, math.inf), 3.0), inside((10.0, math.inf), 3.0), inside((0.0, 0.1), 3.0)
+    ((0.05, 3.0), (10.05, 16.05), (0.025, 0.07500000000000001))
+    """
+    margin = min(MARGIN, (domain[1] - domain[0]) / 4.0)
+    low, high = domain[0] + margin, domain[1] - margin
+    if low > reach:
+        return low, min(high, low + 2.0 * reach)
+    if high < -reach:
+        return max(low, high - 2.0 * reach), high
+    return max(low, -reach), min(high, reach)
 
 
 def _pruned(point: tuple[float, ...], steps: list[tuple[Op, tuple[int | float, ...]]]) -> Expression:
