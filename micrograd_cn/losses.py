@@ -159,7 +159,7 @@ def binary_cross_entropy_with_logits(input: Any, target: Any, reduction: str = "
 def _classes(name: str, term: Callable[[Sequence[Any], int], Any], inputs: Any, targets: Any, reduction: str) -> Any:
     """Return the reduced `term(row, target)` of one row of class scores, or of a batch of rows and targets."""
     rows, targets = _listed(inputs), _listed(targets)
-    batch = bool(rows) and isinstance(_listed(rows[0]), (list, tuple))
+    batch = not rows or isinstance(_listed(rows[0]), (list, tuple))
     if not batch:
         rows, targets = [rows], [targets]
     if not isinstance(targets, (list, tuple)) or len(rows) != len(targets):

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .engine import Value
+from .ieee import div
 
 
 class Optimizer:
@@ -88,6 +89,8 @@ class Optimizer:
         name = type(self).__name__
         _same_keys(name, "state_dict", state, {"options", "steps", "state"})
         _same_keys(name, "options", state["options"], set(self.options))
+        if not isinstance(state["state"], list):
+            raise TypeError(f"{name}: state must be a list, got {type(state['state']).__name__}")
         if len(state["state"]) != len(self.parameters):
             raise ValueError(f"{name}: state of {len(state['state'])} parameters for {len(self.parameters)}")
         for i, slots in enumerate(state["state"]):
@@ -97,7 +100,15 @@ class Optimizer:
                     raise TypeError(f"{name}: state[{i}][{slot!r}] must be a number, got {type(x).__name__} {x!r}")
         if isinstance(state["steps"], bool) or not isinstance(state["steps"], int):
             raise TypeError(f"{name}: steps must be an int, got {state['steps']!r}")
-        checked = type(self)(self.parameters, **state["options"])
+        if state["steps"] < 0:
+            raise ValueError(f"{name}: steps must be 0 or more, got {state['steps']}")
+        for i, slots in enumerate(state["state"]):
+            if slots.get("exp_avg_sq", 0.0) < 0.0:
+                raise ValueError(f"{name}: state[{i}]['exp_avg_sq'] must be 0 or more, got {slots['exp_avg_sq']}")
+        try:
+            checked = type(self)(self.parameters, **state["options"])
+        except TypeError as error:
+            raise TypeError(f"{name}: wrong options {state['options']!r}: {error}") from error
         checked.steps = state["steps"]
         checked.state = [{slot: float(x) for slot, x in slots.items()} for slots in state["state"]]
         vars(self).update(vars(checked))
@@ -196,7 +207,8 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(parameters, lr)
-        self.betas = (self._below_1("betas[0]", betas[0]), self._below_1("betas[1]", betas[1]))
+        first, second = betas
+        self.betas = (self._below_1("betas[0]", first), self._below_1("betas[1]", second))
         self.eps = self._at_least_0("eps", eps)
         self.weight_decay = self._at_least_0("weight_decay", weight_decay)
 
@@ -209,7 +221,7 @@ class Adam(Optimizer):
         state["exp_avg"] = m = state["exp_avg"] + (1.0 - beta1) * (g - state["exp_avg"])
         state["exp_avg_sq"] = v = beta2 * state["exp_avg_sq"] + (1.0 - beta2) * g * g
         scale = math.sqrt(1.0 - beta2**self.steps)
-        p.data -= self.lr / (1.0 - beta1**self.steps) * m / (math.sqrt(v) / scale + self.eps)
+        p.data -= div(self.lr / (1.0 - beta1**self.steps) * m, math.sqrt(v) / scale + self.eps)
 
 
 class AdamW(Adam):

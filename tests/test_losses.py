@@ -166,6 +166,7 @@ def test_huber_is_smooth_at_zero_and_kinked_nowhere():
         (lambda: binary_cross_entropy_with_logits(1.0, -1), ValueError, "target must be from 0 to 1, got -1"),
         (lambda: mse_loss([1, 2], [1]), ValueError, "mse_loss: 2 inputs but 1 targets"),
         (lambda: mse_loss([[1, 2]], [1, 2]), ValueError, "nested otherwise"),
+        (lambda: cross_entropy([], []), ValueError, "cross_entropy: the batch is empty"),
         (lambda: l1_loss([], []), ValueError, "l1_loss: the batch is empty"),
         (lambda: mse_loss([1], [1], reduction="none"), ValueError, 'reduction must be "mean" or "sum", got \'none\''),
         (lambda: cross_entropy([1, 2], 0, "avg"), ValueError, "cross_entropy: reduction"),

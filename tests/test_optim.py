@@ -114,6 +114,12 @@ def test_a_saved_state_continues_to_the_same_bits(name):
         (lambda s: s["state"].pop(), ValueError, "state of 1 parameters for 2"),
         (lambda s: s["state"][1].pop("exp_avg"), ValueError, r"'exp_avg' is missing in state\[1\]"),
         (lambda s: s["state"][0].update(exp_avg="0"), TypeError, r"state\[0\]\['exp_avg'\] must be a number, got str"),
+        (lambda s: s.update(steps=-1), ValueError, "steps must be 0 or more, got -1"),
+        (lambda s: s.update(state=3), TypeError, "state must be a list, got int"),
+        (lambda s: s["options"].update(lr=None), TypeError, "wrong options"),
+        (lambda s: s["options"].update(betas=3), TypeError, "wrong options"),
+        (lambda s: s["options"].update(betas=[0.9, 0.9, 0.9]), ValueError, "too many values"),
+        (lambda s: s["state"][1].update(exp_avg_sq=-1.0), ValueError, r"state\[1\]\['exp_avg_sq'\] must be 0 or more"),
         (lambda s: s.update(steps=1.5), TypeError, "steps must be an int, got 1.5"),
         (lambda s: s.update(options=3), TypeError, "options must be a dict, got int"),
     ],
@@ -199,6 +205,12 @@ def test_a_network_learns_with_it(name):
         loss().backward()
         optimizer.step()
     assert loss().data < start
+
+
+def test_no_eps_and_no_gradient_is_nan_as_in_pytorch():
+    p = Value(1)
+    Adam([p], eps=0).step()
+    assert math.isnan(p.data)
 
 
 # Schedules and clipping.
