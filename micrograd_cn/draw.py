@@ -35,6 +35,8 @@ class Picture(graphviz.Digraph):  # type: ignore[misc]  # graphviz has no type h
         RenderError: on drawing, if no renderer can draw it as it should look. `.source` and `.save()` need none.
     """
 
+    lang = "en"  # of its errors
+
     @property
     def drawn_by(self) -> str | None:
         """Return the name of the program that draws it, None if none is installed."""
@@ -43,7 +45,7 @@ class Picture(graphviz.Digraph):  # type: ignore[misc]  # graphviz has no type h
 
     def pipe(self, format: str | None = None, *_: Any, encoding: str | None = None, **__: Any) -> Any:  # noqa: A002
         """Return the picture as bytes, or as text in `encoding`."""
-        picture = render(self.source, format or self.format)
+        picture = render(self.source, format or self.format, self.lang)
         return picture.decode(encoding) if encoding else picture
 
     def render(
@@ -71,7 +73,7 @@ class Picture(graphviz.Digraph):  # type: ignore[misc]  # graphviz has no type h
             format = format or target.suffix[1:] or self.format  # noqa: A001
             source = Path(self.save(filename or target.with_suffix(".gv"), directory=directory if filename else None))
         try:
-            target.write_bytes(render(self.source, format))
+            target.write_bytes(render(self.source, format, self.lang))
         finally:
             if cleanup:
                 source.unlink()
@@ -110,7 +112,7 @@ class Flow:
 
     def __init__(self, root: Value, fold: str | None):
         self.root = root
-        self.ran = root.grad != 0.0  # backward() gives its root the gradient 1
+        self.ran = root.grad != 0.0  # backward() gives its root the gradient 1, and nodes of 0 pass nothing on
         interior = topological_order(root)
         self.nodes = list(dict.fromkeys(n for node in reversed(interior) for n in (*node.parents, node))) or [root]
         groups = _groups(interior)
@@ -239,6 +241,7 @@ def draw_dot(
     marked = set(parameters.parameters() if isinstance(parameters, Module) else parameters)
 
     picture = Picture(format=format, graph_attr={"rankdir": rankdir, "ranksep": "0.6", "nodesep": "0.3"})
+    picture.lang = language(lang)
     picture.attr("graph", fontname=fontname, fontsize="9", fontcolor="#444444")
     picture.attr("node", shape="box", fontname=fontname, fontsize=f"{FONT_SIZE:g}", margin="0.12,0.07")
     picture.attr("edge", fontname=fontname, fontsize="10", arrowsize="0.7")
@@ -263,9 +266,10 @@ def _lines(node: Value, flow: Flow, words: dict[str, str]) -> list[str]:
     lines.append(f"{words['data']} {_number(node.data)}")
     if node.requires_grad:
         received = flow.received.get(node, [])
-        total = f"{words['grad']} {_number(node.grad) if flow.ran else '-'}"
+        known = flow.ran and not (node.op is None and node.grad == 0.0 and math.fsum(received))  # not set to 0 since
+        total = f"{words['grad']} {_number(node.grad) if known else '-'}"
         met = 2 <= len(received) <= 3 and math.isclose(math.fsum(received), node.grad, rel_tol=1e-9, abs_tol=1e-12)
-        if flow.ran and met:
+        if known and met:
             total += " = " + " + ".join(f"({_number(c)})" if c < 0 else _number(c) for c in received)
         lines.append(total)
     return lines
@@ -325,11 +329,15 @@ def _signed(x: float) -> str:
 
 
 def _clean(label: str) -> str:
-    """Return the label without control characters, which SVG may not hold, and cut where it is very long."""
-    shown = "".join(c if c.isprintable() else "�" for c in str(label)[: 2 * LONGEST_LABEL])
+    """Return the label in one line, cut where it is very long, without what XML may not hold (section 2.2)."""
+    shown = "".join(" " if c in "\t\n\r" else "�" if _forbidden(c) else c for c in str(label)[: 2 * LONGEST_LABEL])
     while _columns(shown) > LONGEST_LABEL:
         shown = shown[:-2] + "…"
     return shown
+
+
+def _forbidden(c: str) -> bool:
+    return unicodedata.category(c) in ("Cc", "Cs") or c in "\ufffe\uffff"
 
 
 def _columns(text: str) -> int:
@@ -338,8 +346,8 @@ def _columns(text: str) -> int:
 
 
 def _padded(line: str) -> str:
-    """Return a line of the legend with a space for each Chinese character, by which renderers count it too narrow."""
-    return line + "\u00a0" * (_columns(line) - len(line))
+    """Return a line of the legend with spaces for what renderers count too narrow: Chinese, and unknown fonts."""
+    return line + "\u00a0" * (_columns(line) - len(line) + len(line) // 5)
 
 
 def _width(lines: list[str]) -> str:

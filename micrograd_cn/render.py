@@ -8,9 +8,11 @@ import sysconfig
 import unicodedata
 from pathlib import Path
 
+from .words import WORDS
+
 TIMEOUT = 60.0  # seconds
 PURE_FORMATS = ("svg", "png", "json", "dot", "plain", "xdot")
-INSTALL = "install Graphviz (its program `dot`) or `pip install 'micrograd-cn[viz]'`"
+VIEWERS_FONTS = ("svg", "json", "dot", "plain", "xdot")  # formats whose texts are drawn where they are looked at
 
 
 class RenderError(RuntimeError):
@@ -27,37 +29,39 @@ def find_renderer() -> str | None:
     return shutil.which("dot") or shutil.which("graphviz-pure") or shutil.which(beside_python)
 
 
-def render(source: str, format: str) -> bytes:  # noqa: A002 -- graphviz's name
-    """Return the DOT text `source` drawn as `format` ("svg", "png", ...).
+def render(source: str, format: str, lang: str = "en") -> bytes:  # noqa: A002 -- graphviz's name
+    """Return the DOT text `source` drawn as `format` ("svg", "png", ...); errors are in the language `lang`.
 
     Raises:
-        RenderError: there is no renderer, it cannot draw this format or its Chinese characters, it failed, or it took
-            longer than `TIMEOUT`.
+        RenderError: there is no renderer, it cannot draw this format or these characters, it failed, or it took longer
+            than `TIMEOUT`.
     """
+    words = WORDS[lang]
     program = find_renderer()
     if program is None:
-        raise RenderError(f"no renderer found to draw {format}: {INSTALL}")
+        raise RenderError(words["no_renderer"].format(format=format))
     name = Path(program).stem
     if name == "graphviz-pure" and format not in PURE_FORMATS:
-        raise RenderError(f"graphviz-pure cannot draw {format}: install Graphviz (its program `dot`)")
-    if format not in ("svg", *PURE_FORMATS[2:]) and any(unicodedata.east_asian_width(c) in "WF" for c in source):
-        if name == "graphviz-pure":
-            raise RenderError(
-                f"graphviz-pure has no Chinese glyphs for a {format}, which would show empty squares: draw an svg, or "
-                "install Graphviz (its program `dot`) and a Chinese font such as Noto Sans CJK"
-            )
-        if not _has_chinese_font():
-            raise RenderError(
-                f"no Chinese font is installed, so a {format} would show empty squares: draw an svg, or install a "
-                "Chinese font such as Noto Sans CJK (Debian: apt-get install fonts-noto-cjk)"
-            )
+        raise RenderError(words["no_format"].format(format=format))
+    if format not in VIEWERS_FONTS:
+        missing = "".join(dict.fromkeys(c for c in source if _beyond_pure(c)))
+        if name == "graphviz-pure" and missing:
+            raise RenderError(words["no_glyphs"].format(format=format, characters=missing[:8]))
+        if any(unicodedata.east_asian_width(c) in "WF" for c in missing) and not _has_chinese_font():
+            raise RenderError(words["no_font"].format(format=format))
     try:
         done = subprocess.run([program, f"-T{format}"], input=source.encode(), capture_output=True, timeout=TIMEOUT)
     except subprocess.TimeoutExpired as error:
-        raise RenderError(f"{name} was still drawing {format} after {TIMEOUT:g} s; draw a smaller graph") from error
+        raise RenderError(words["too_slow"].format(name=name, format=format, seconds=TIMEOUT)) from error
     if done.returncode or not done.stdout:
-        raise RenderError(f"{name} could not draw {format}: {done.stderr.decode(errors='replace').strip()}")
+        message = done.stderr.decode(errors="replace").strip()
+        raise RenderError(words["failed"].format(name=name, format=format, message=message))
     return done.stdout
+
+
+def _beyond_pure(c: str) -> bool:
+    """Return whether graphviz-pure's own fonts, which have Latin, Greek, Cyrillic, Hebrew and signs, may lack it."""
+    return not (ord(c) < 0x0600 or 0x1E00 <= ord(c) < 0x2300 or c == "�")
 
 
 def _has_chinese_font() -> bool:

@@ -38,6 +38,20 @@ def parsed(picture):
     return [[texts(g) for g in elements(picture, kind)] for kind in ("node", "edge")]
 
 
+def arrows(picture):
+    """Return every edge as the lines with the data of the box that it leaves and of the one that it points to."""
+    root = ET.fromstring(picture.pipe("svg"))
+    line = {}
+    found = []
+    for g in root.iter(f"{SVG}g"):
+        title = g.find(f"{SVG}title")
+        if g.get("class") == "node":
+            line[title.text] = next(t for t in texts(g) if t.startswith("data "))
+        elif g.get("class") == "edge":
+            found.append(title.text.split("->"))
+    return sorted((line[a], line[b]) for a, b in found)
+
+
 def box(picture, title):
     """Return the box whose first line is `title`."""
     [found] = [g for g in elements(picture, "node") if texts(g)[0] == title]
@@ -111,12 +125,23 @@ def test_the_same_graph_gives_the_same_bytes():
     assert picture().pipe() == picture().pipe()
 
 
-LABELS = ['"]; }<script>', "{a|b}", "back\\slash\\n", "tab\t\x00\x07", "<b>&amp;", "<b>", "权重 α", "\\"]
+LABELS = [
+    '"]; }<script>',
+    "{a|b}",
+    "back\\slash\\n",
+    "tab\t\x00\x07",
+    "<b>&amp;",
+    "<b>",
+    "权重 α",
+    "权重　α",
+    "می‌خواهم",
+    "\\",
+]
 
 
 @pytest.mark.parametrize("label", LABELS)
 def test_a_label_is_drawn_as_text(label):
-    shown = " ".join("".join(c if c.isprintable() else "�" for c in label).split())
+    shown = " ".join("".join("�" if c in "\x00\x07" else c for c in label).split())
     boxes, edges = parsed(draw_dot(Value(1, label) * 2))
     assert any(box[0] == shown for box in boxes)
     assert (len(boxes), len(edges)) == (3, 2)
@@ -155,15 +180,22 @@ def test_it_renders_with_either_renderer(program, monkeypatch, tmp_path):
 
 
 def test_a_png_never_shows_empty_squares_for_chinese(monkeypatch):
-    picture = draw_dot(Value(1, "权重") * 2, lang="zh")
+    picture = draw_dot(Value(1, "权重") * 2, lang="en")
     monkeypatch.setattr(render, "find_renderer", lambda: "/usr/bin/graphviz-pure")
-    with pytest.raises(render.RenderError, match=r"graphviz-pure has no Chinese glyphs for a png.*Noto Sans CJK"):
+    with pytest.raises(render.RenderError, match=r"graphviz-pure has no glyphs for 权重 in a png.*Noto Sans CJK"):
         picture.pipe("png")
     monkeypatch.setattr(render, "find_renderer", lambda: "/usr/bin/dot")
     monkeypatch.setattr(render, "_has_chinese_font", lambda: False)
     for form in ("png", "pdf"):
         with pytest.raises(render.RenderError, match=f"no Chinese font is installed, so a {form} .*fonts-noto-cjk"):
             picture.pipe(form)
+    chinese = draw_dot(Value(1, "权重") * 2, lang="zh")
+    with pytest.raises(render.RenderError, match=r"没有安装中文字体.*fonts-noto-cjk"):
+        chinese.pipe("png")
+    monkeypatch.setattr(render, "find_renderer", lambda: "/usr/bin/graphviz-pure")
+    with pytest.raises(render.RenderError, match=r"graphviz-pure has no glyphs for सं"):
+        draw_dot(Value(1, "संख्या") * 2).pipe("png")
+    assert draw_dot(Value(1, "naïve Ω Ж →") * 2).source
 
 
 def test_without_a_renderer_the_source_works_and_drawing_says_what_to_install(monkeypatch):
@@ -276,6 +308,30 @@ def test_labels_widths_and_colours_follow_the_contributions():
     assert sizes[-3.0] == (5.0, NEGATIVE.upper())
     assert sizes[2.0] == (pytest.approx(1 + 4 * 2 / 3, abs=0.01), POSITIVE.upper())
     assert sizes[0.5] == (pytest.approx(1 + 4 * 0.5 / 3, abs=0.01), POSITIVE.upper())
+
+
+def test_a_gradient_that_was_set_to_zero_since_is_not_shown_as_a_result():
+    n, y = neuron()
+    y.backward()
+    n.zero_grad()
+    assert texts(box(draw_dot(y), "w0"))[-1] == "grad -"
+
+
+def test_the_direction_is_left_to_right_or_top_to_bottom():
+    y = Value(1, "x").sin()
+    for rankdir, axis in (("LR", 0), ("TB", 1)):
+        tops = {}
+        for g in elements(draw_dot(y, rankdir=rankdir, legend=False), "node"):
+            text = next(g.iter(f"{SVG}text"))
+            tops[texts(g)[0]] = (float(text.get("x")), float(text.get("y")))
+        assert tops["sin"][axis] > tops["x"][axis] + 20
+
+
+def test_view_opens_the_picture(monkeypatch, tmp_path):
+    opened = []
+    monkeypatch.setattr("graphviz.view", opened.append)
+    draw_dot(Value(1)).render(outfile=tmp_path / "x.svg", view=True)
+    assert opened == [str(tmp_path / "x.svg")]
 
 
 def test_a_dead_relu_is_dashed_and_grey():
@@ -408,7 +464,7 @@ def test_the_words_are_chinese_where_asked_or_the_locale_is(monkeypatch):
     boxes, _ = parsed(draw_dot(y, lang="zh"))
     words = {line.split()[0] for lines in boxes for line in lines[1:]}
     assert words == {"数值", "梯度"}
-    assert "粗框：参数" in draw_dot(y, lang="zh").source
+    assert "粗边框：参数" in draw_dot(y, lang="zh").source
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
     assert "数值" in draw_dot(y).source
     monkeypatch.setenv("LC_ALL", "en_GB.UTF-8")
@@ -452,7 +508,14 @@ def test_any_graph_with_any_labels_is_drawn_whole(f, labels, ran):
     reachable = {y}
     for node in nodes:
         reachable.update(node.parents)
-    boxes, edges = parsed(draw_dot(y, fold=None))
+    picture = draw_dot(y, fold=None)
+    boxes, edges = parsed(picture)
+    assert arrows(picture) == sorted(
+        (f"data {parent.data + 0.0:.4g}", f"data {node.data + 0.0:.4g}")
+        for node in nodes
+        if node.op
+        for parent in node.parents
+    )
     assert len(boxes) == len({n for n in reachable if n is y or any(n in m.parents for m in nodes)})
     assert len(edges) == sum(len(node.parents) for node in nodes if node.op)
     shown = [line for lines in boxes for line in lines]
