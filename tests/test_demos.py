@@ -19,11 +19,16 @@ ROOT = Path(__file__).parents[1]
 PICTURES = {
     "digits": {"digits_training.png", "digits_images.png", "neuron.svg"},
     "even_odd": {"even_odd.png"},
+    "gradient_flow": {
+        f"{name}.{lang}.svg" for name in ("neuron", "a_plus_a", "dead_relu", "network") for lang in ("en", "zh")
+    },
     "moons": {"moons.png"},
+    "newton": {"newton.png"},
     "optimizers": {"optimizers.png"},
+    "taylor": {"taylor.png"},
     "yinyang": {"yinyang.png"},
 }
-NOT_RANDOM = {"optimizers"}
+NOT_RANDOM = {"gradient_flow", "newton", "optimizers", "taylor"}
 
 
 def run(name: str, out: Path, steps: int, seed: int = 0) -> str:
@@ -79,7 +84,9 @@ def test_every_picture_is_written_where_it_says_and_opens(demo: tuple[str, str])
     for path in paths:
         if path.suffix == ".svg":
             words = set("".join(ET.parse(path).getroot().itertext()).split())
-            assert words >= {"x1", "x2", "x3", "w1", "w2", "w3", "b", "tanh", "output", "loss"}
+            assert (
+                words >= {"x1", "x2", "x3", "w1", "w2", "w3", "b", "tanh", "output", "loss"} or name == "gradient_flow"
+            )
         else:
             assert matplotlib.image.imread(path).std() > 0.05, f"{path.name} is blank"
 
@@ -87,7 +94,7 @@ def test_every_picture_is_written_where_it_says_and_opens(demo: tuple[str, str])
 def test_the_seed_decides_the_result(demo: tuple[str, str], tmp_path: Path) -> None:
     name, output = demo
     first, again, other = results(output), *(results(run_here(name, tmp_path, 3, seed)) for seed in (0, 1))
-    assert first
+    assert first or name == "gradient_flow"
     assert again == first
     assert (other == first) == (name in NOT_RANDOM)
 
@@ -126,6 +133,18 @@ def test_momentum_and_adam_reach_the_minimum_and_sgd_does_not(tmp_path: Path) ->
     assert 0.1 < sgd < 0.5
     assert momentum < 1e-6
     assert adam < 1e-6
+
+
+def test_newton_squares_the_error(tmp_path: Path) -> None:
+    errors = [float(line.split()[3]) for line in results(run_here("newton", tmp_path, steps=7))[1:]]
+    assert errors[-1] < 1e-15
+    assert errors[-2] < 10 * errors[-3] ** 2
+
+
+def test_taylor_prints_exact_derivatives(tmp_path: Path) -> None:
+    rows = [line.split() for line in results(run_here("taylor", tmp_path, steps=6))[1:]]
+    assert [float(row[1]) for row in rows] == [0, 1, 0, -1, 0, 1, 0]
+    assert [float(row[2]) for row in rows] == [1, 0, -2, 0, 24, 0, -720]
 
 
 def test_check_your_gradient_prints_the_smallest_counterexample() -> None:
