@@ -416,6 +416,7 @@ def test_no_grad_is_no_detector_of_anomalies():
     y = x.sqrt()
     with no_grad():
         assert x.log().data == -math.inf
+        assert gradients(y, [x]) == [math.inf]
         y.backward()
     assert x.grad == math.inf
 
@@ -537,6 +538,9 @@ def test_detect_anomaly_watches_gradients_too():
         gradients(y, [x])
     with detect_anomaly(), pytest.raises(FloatingPointError, match=r"div\(0.5, 0.0\) gave inf"):
         gradients(y, [x], create_graph=True)
+    z = (x * 3).sqrt()
+    with detect_anomaly(), pytest.raises(FloatingPointError, match=r"= mul\(x=0.0, 3.0\) it is inf"):
+        gradients(z, [x])
 
 
 def test_a_method_takes_its_operations_options():
@@ -557,6 +561,7 @@ def test_detect_anomaly_also_watches_inside_no_grad_and_lets_finite_graphs_pass(
     x = Value(2)
     with detect_anomaly():
         y = x * x + x.log()
+        assert gradients(y, [x]) == [4.5]
         y.backward()
         with no_grad(), pytest.raises(FloatingPointError, match="log"):
             (x - 2).log()

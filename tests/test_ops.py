@@ -1,5 +1,6 @@
 """Every row of the operation table is accurate, total, closed under differentiation, and usable by its name."""
 
+import copy
 import math
 import random
 from decimal import Decimal
@@ -385,6 +386,14 @@ def test_define_refuses_a_taken_name_and_what_is_no_operation(table):
         define(cube())
     with pytest.raises(TypeError, match="takes an Op, got function"):
         define(lambda x: x)
+
+
+def test_a_row_is_copied_as_itself_and_nothing_else_is(table):
+    for duplicate in (copy.copy, copy.deepcopy):
+        assert duplicate(mc.tanh) is mc.tanh
+        for stranger in (cube(), Op("tanh", math.tanh, (lambda y, x: 1.0 - y * y,))):
+            with pytest.raises(TypeError, match=f"cannot copy or pickle the operation '{stranger.name}'"):
+                duplicate(stranger)
 
 
 @pytest.mark.parametrize(
