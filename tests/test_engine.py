@@ -17,7 +17,7 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Value, detect_anomaly, gradients, no_grad
-from micrograd_cn.engine import Group, constant, method, recording, topological_order
+from micrograd_cn.engine import Group, constant, method, recording, symbolic_partials, topological_order
 from micrograd_cn.nn import MLP
 
 
@@ -356,6 +356,9 @@ def test_a_users_operation_must_return_a_partial_for_each_operand():
     for create_graph in (False, True):
         with pytest.raises(ValueError, match="shorter"):
             gradients(y, [a], create_graph=create_graph)
+    uneven = mc.Op("uneven", lambda *xs: 0.0, lambda y, *xs: (1.0,) * (len(xs) if isinstance(y, float) else 1))
+    with pytest.raises(ValueError, match="longer"):
+        symbolic_partials(uneven(a, b), {a, b})
 
 
 def test_simple_derivative_graphs_hold_no_zero_or_one_factors():
@@ -449,14 +452,18 @@ def test_no_grad_decorates_and_nests_and_ends_with_an_exception():
 def test_recording_ends_no_grad_for_a_while_and_changes_nothing_else():
     x = Value(2)
     with no_grad():
-        with recording():
+        with recording() as ended:
+            assert ended is True
             assert (x * x).requires_grad
             assert (x - 2).log().data == -math.inf
         assert not (x * x).requires_grad
-    with recording():
+    with recording() as ended:
+        assert ended is False
         assert (x - 2).log().requires_grad
-    with detect_anomaly(), recording(), pytest.raises(FloatingPointError, match="log"):
-        (x - 2).log()
+    with detect_anomaly(), recording() as ended:
+        assert ended is False
+        with pytest.raises(FloatingPointError, match="log"):
+            (x - 2).log()
 
 
 def test_no_grad_holds_in_its_own_thread_alone():
