@@ -54,6 +54,10 @@ class Op:
         convention: the derivative chosen at a kink, in words.
         rounding: `(y, *operands) -> (value, *slots)`: how much the formula may add to a relative error of 1e-15, in
             units of it, for the value and for each partial; absent where it adds nothing.
+        formula: what `forward` computes, written with the table's simpler operations, for other languages; not needed
+            if `forward` is written so itself.
+        javascript: what `forward` computes, as a JavaScript function; the formula's where it is empty.
+        machine: the LLVM instruction or intrinsic, or C's function, that computes it; the formula's where it is empty.
 
     Raises:
         TypeError: the name, `forward` or `partials` has the wrong type.
@@ -78,6 +82,9 @@ class Op:
         kink: Callable[..., float] | None = None,
         convention: str = "",
         rounding: Callable[..., tuple[float, ...]] | None = None,
+        formula: Callable[..., Any] | None = None,
+        javascript: str = "",
+        machine: str = "",
     ) -> None:
         if not isinstance(name, str):
             raise TypeError(f"an operation's name must be a str, got {name!r}")
@@ -103,6 +110,9 @@ class Op:
         self.kink = kink
         self.convention = convention
         self.rounding = rounding
+        self.formula = formula
+        self.javascript = javascript
+        self.machine = machine
         self.__doc__ = doc or type(self).__doc__
 
     @property

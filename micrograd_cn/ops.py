@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from functools import reduce
 from math import fabs, inf
 from typing import Any
 
@@ -48,6 +49,37 @@ def _softmax(y: Any, *xs: Any) -> tuple[Any, ...]:
     exps = [exp(x - y) for x in xs]
     total = sum(exps)  # 1, but for the rounding of y
     return tuple([div(e, total) for e in exps])
+
+
+# Forward formulas that need more than a line, for other languages.
+
+
+def _sech(e: Any) -> Any:
+    return div(2.0 * e, 1.0 + e * e)
+
+
+def _sigmoid(x: Any, e: Any) -> Any:
+    return div(where(less(x, 0.0), e, 1.0), 1.0 + e)
+
+
+def _silu(x: Any, half: Any) -> Any:
+    return div(where(less(x, 0.0), x * half * half, x), 1.0 + half * half)
+
+
+def _dot_formula(*operands: Any) -> Any:
+    n = len(operands) // 2
+    products = map(mul, operands[:n], operands[n : 2 * n])
+    return reduce(add, products, operands[2 * n] if len(operands) % 2 else 0.0)
+
+
+def _logsumexp_formula(*xs: Any) -> Any:
+    peak, others = xs[0], 0.0  # log(exp(peak) * (1 + others)), one operand after the other
+    for x in xs[1:]:
+        larger, smaller = maximum(peak, x), minimum(peak, x)
+        ratio = exp(where(less(smaller, larger), smaller - larger, 0.0))
+        others = where(less(peak, x), (1.0 + others) * ratio, others + ratio)
+        peak = larger
+    return peak + log1p(others)
 
 
 # How far rounding carries, in units of 1e-15, where it does beyond a row's last bits; inf where an intermediate result
@@ -140,74 +172,98 @@ def _some(name: str) -> Callable[[Iterable[Any]], tuple[Any, ...]]:
 neg: Op = define(Op(
     "neg", lambda x: -x, (lambda y, x: -1.0,),
     "Negation -x.\n\n>>> neg(2)\n-2.0", symbol="-", notation="-{}".format,
+    javascript="x => -x", machine="fneg",
 ))
 add: Op = define(Op(
     "add", lambda a, b: a + b, (lambda y, a, b: 1.0, lambda y, a, b: 1.0),
     "Sum a + b.\n\n>>> add(1, 2)\n3.0", symbol="+", notation=_infix("+"),
+    javascript="(a, b) => a + b", machine="fadd",
 ))
 sub: Op = define(Op(
     "sub", lambda a, b: a - b, (lambda y, a, b: 1.0, lambda y, a, b: -1.0),
     "Difference a - b.\n\n>>> sub(1, 2)\n-1.0", symbol="-", notation=_infix("-"),
+    javascript="(a, b) => a - b", machine="fsub",
 ))
 mul: Op = define(Op(
     "mul", lambda a, b: a * b, (lambda y, a, b: b, lambda y, a, b: a),
     "Product a * b.\n\n>>> mul(3, 2)\n6.0", symbol="*", notation=_infix("*"),
+    javascript="(a, b) => a * b", machine="fmul",
 ))
 div: Op = define(Op(
     "div", ieee.div, (lambda y, a, b: div(1.0, b), lambda y, a, b: -div(y, b)),
     "Quotient a / b; 1/0 is inf, 0/0 is nan.\n\n>>> div(1, 0)\ninf", symbol="/", notation=_infix("/"),
     kink=lambda a, b: b, rounding=lambda y, a, b: (0.0, 0.0, _subnormal(y)),
+    javascript="(a, b) => a / b", machine="fdiv",
 ))
 pow: Op = define(Op(  # noqa: A001 -- the field's name
     "pow", ieee.pow, (_pow_da, _pow_db),
     "Power a ** b, never complex.\n\n>>> pow(2, 10), pow(-8, 1 / 3)\n(1024.0, nan)", symbol="**", notation=_infix("**"),
     domain=(POSITIVE, REAL), rounding=_pow_rounding,
     convention="d/dx x^0 = 0 at every x; d/dy 0^y = 0 for y >= 0",
+    javascript="(a, b) => power(a, b)", machine="pow",
 ))
 abs: Op = define(Op(  # noqa: A001 -- the field's name
     "abs", math.fabs, (lambda y, x: step(x) - step(-x),),
     "Absolute value |x|.\n\n>>> abs(-2)\n2.0", kink=lambda x: x, convention="abs'(0) = 0",
+    javascript="x => Math.abs(x)", machine="llvm.fabs",
 ))
 
 # Exponentials, logarithms and roots.
 
-exp: Op = define(Op("exp", ieee.exp, (lambda y, x: y,), "e**x.\n\n>>> exp(0), exp(1000)\n(1.0, inf)"))
+exp: Op = define(Op(
+    "exp", ieee.exp, (lambda y, x: y,), "e**x.\n\n>>> exp(0), exp(1000)\n(1.0, inf)",
+    javascript="x => Math.exp(x)", machine="exp",
+))
 expm1: Op = define(Op(
     "expm1", ieee.expm1, (lambda y, x: exp(x),),
     "e**x - 1, exact near 0.\n\n>>> expm1(1e-20)\n1e-20",
+    javascript="x => Math.expm1(x)", machine="expm1",
 ))
 log: Op = define(Op(
     "log", ieee.log, (lambda y, x: div(1.0, x),),
     "Natural logarithm.\n\n>>> log(1), log(0), log(-1)\n(0.0, -inf, nan)", domain=(POSITIVE,),
+    javascript="x => Math.log(x)", machine="log",
 ))
 log1p: Op = define(Op(
     "log1p", ieee.log1p, (lambda y, x: div(1.0, 1.0 + x),),
     "log(1 + x), exact near 0.\n\n>>> log1p(1e-20)\n1e-20", domain=((-1.0, inf),),
+    javascript="x => Math.log1p(x)", machine="log1p",
 ))
 sqrt: Op = define(Op(
     "sqrt", ieee.sqrt, (lambda y, x: div(0.5, y),),
     "Square root.\n\n>>> sqrt(9), sqrt(-1)\n(3.0, nan)", domain=(POSITIVE,), convention="sqrt'(0) = inf",
+    javascript="x => Math.sqrt(x)", machine="llvm.sqrt",
 ))
 
 # Trigonometry. Angles are in radians.
 
-sin: Op = define(Op("sin", ieee.sin, (lambda y, x: cos(x),), "Sine of x radians.\n\n>>> sin(0)\n0.0"))
-cos: Op = define(Op("cos", ieee.cos, (lambda y, x: -sin(x),), "Cosine of x radians.\n\n>>> cos(0)\n1.0"))
+sin: Op = define(Op(
+    "sin", ieee.sin, (lambda y, x: cos(x),), "Sine of x radians.\n\n>>> sin(0)\n0.0",
+    javascript="x => Math.sin(x)", machine="sin",
+))
+cos: Op = define(Op(
+    "cos", ieee.cos, (lambda y, x: -sin(x),), "Cosine of x radians.\n\n>>> cos(0)\n1.0",
+    javascript="x => Math.cos(x)", machine="cos",
+))
 tan: Op = define(Op(
     "tan", ieee.tan, (lambda y, x: 1.0 + y * y,),
     "Tangent of x radians.\n\n>>> tan(0)\n0.0", kink=ieee.cos,
+    javascript="x => Math.tan(x)", machine="tan",
 ))
 asin: Op = define(Op(
     "asin", ieee.asin, (lambda y, x: div(1.0, sqrt((1.0 - x) * (1.0 + x))),),
     "Arc sine, in radians.\n\n>>> asin(0), asin(2)\n(0.0, nan)", domain=((-1.0, 1.0),),
+    javascript="x => Math.asin(x)", machine="asin",
 ))
 acos: Op = define(Op(
     "acos", ieee.acos, (lambda y, x: div(-1.0, sqrt((1.0 - x) * (1.0 + x))),),
     "Arc cosine, in radians.\n\n>>> acos(1), acos(2)\n(0.0, nan)", domain=((-1.0, 1.0),),
+    javascript="x => Math.acos(x)", machine="acos",
 ))
 atan: Op = define(Op(
     "atan", math.atan, (lambda y, x: div(div(1.0, hypot(1.0, x)), hypot(1.0, x)),),  # x * x would overflow
     "Arc tangent, in radians.\n\n>>> atan(0)\n0.0",
+    javascript="x => Math.atan(x)", machine="atan",
 ))
 atan2: Op = define(Op(
     "atan2", math.atan2,
@@ -216,22 +272,32 @@ atan2: Op = define(Op(
     "Angle of the point (x, y), in radians; y comes first.\n\n>>> atan2(0, 1)\n0.0",
     kink=lambda y, x: y if x <= 0.0 else math.hypot(y, x), convention="both derivatives are 0 at the origin",
     rounding=_atan2_rounding,
+    javascript="(y, x) => Math.atan2(y, x)", machine="atan2",
 ))
 hypot: Op = define(Op(
     "hypot", math.hypot, (lambda r, x, y: div(x, r), lambda r, x, y: div(y, r)),
     "Length of the vector (x, y), without overflow.\n\n>>> hypot(3, 4)\n5.0",
     kink=math.hypot, convention="no derivative at the origin: nan",
     rounding=lambda r, x, y: (0.0, *[inf if r == inf else _subnormal(r)] * 2),
+    javascript="(x, y) => Math.hypot(x, y)", machine="hypot",
 ))
-sinh: Op = define(Op("sinh", ieee.sinh, (lambda y, x: cosh(x),), "Hyperbolic sine.\n\n>>> sinh(0)\n0.0"))
-cosh: Op = define(Op("cosh", ieee.cosh, (lambda y, x: sinh(x),), "Hyperbolic cosine.\n\n>>> cosh(0)\n1.0"))
+sinh: Op = define(Op(
+    "sinh", ieee.sinh, (lambda y, x: cosh(x),), "Hyperbolic sine.\n\n>>> sinh(0)\n0.0",
+    javascript="x => Math.sinh(x)", machine="sinh",
+))
+cosh: Op = define(Op(
+    "cosh", ieee.cosh, (lambda y, x: sinh(x),), "Hyperbolic cosine.\n\n>>> cosh(0)\n1.0",
+    javascript="x => Math.cosh(x)", machine="cosh",
+))
 sech: Op = define(Op(
     "sech", ieee.sech, (lambda y, x: -tanh(x) * y,),
     "Hyperbolic secant 1/cosh(x), without overflow.\n\n>>> sech(0), sech(1000)\n(1.0, 0.0)",
+    formula=lambda x: _sech(exp(-abs(x))),
 ))
 tanh: Op = define(Op(
     "tanh", math.tanh, (lambda y, x: sech(x) * sech(x),),  # 1 - y*y would be 0 long before it should
     "Hyperbolic tangent.\n\n>>> tanh(0), tanh(1000)\n(0.0, 1.0)",
+    javascript="x => Math.tanh(x)", machine="tanh",
 ))
 
 # Activation functions.
@@ -239,11 +305,13 @@ tanh: Op = define(Op(
 sigmoid: Op = define(Op(
     "sigmoid", ieee.sigmoid, (lambda y, x: y * sigmoid(-x),),
     "Logistic function 1 / (1 + e**-x).\n\n>>> sigmoid(0), sigmoid(-1000)\n(0.5, 0.0)",
+    formula=lambda x: _sigmoid(x, exp(-abs(x))),
 ))
 relu: Op = define(Op(
     "relu", ieee.relu, (lambda y, x: 1.0 - less_equal(x, 0.0),),
     "Rectified linear unit max(x, 0).\n\n>>> relu(-2), relu(3)\n(0.0, 3.0)",
     kink=lambda x: x, convention="relu'(0) = 0",
+    formula=lambda x: where(less(x, 0.0), 0.0, x),
 ))
 leaky_relu: Op = define(Op(
     "leaky_relu", ieee.leaky_relu,
@@ -251,6 +319,7 @@ leaky_relu: Op = define(Op(
     "x above 0, negative_slope * x elsewhere.\n\n>>> leaky_relu(-2), leaky_relu(-2, 0.5)\n(-0.02, -1.0)",
     signature=lambda x, negative_slope=0.01: (x, negative_slope),
     kink=lambda x, slope: x, convention="leaky_relu'(0) = negative_slope",
+    formula=lambda x, slope: where(less(0.0, x), x, slope * x),
 ))
 elu: Op = define(Op(
     "elu", ieee.elu,
@@ -260,27 +329,33 @@ elu: Op = define(Op(
     signature=lambda x, alpha=1.0: (x, alpha),
     kink=lambda x, alpha: x, convention="elu'(0) = alpha",
     rounding=lambda y, x, alpha: (0.0, _subnormal(ieee.exp(x)), 0.0),
+    formula=lambda x, alpha: where(less(0.0, x), x, alpha * expm1(x)),
 ))
 softplus: Op = define(Op(
     "softplus", ieee.softplus, (lambda y, x: sigmoid(x),),
     "log(1 + e**x).\n\n>>> softplus(1000), softplus(-1000)\n(1000.0, 0.0)",
+    formula=lambda x: where(less(0.0, x), x, 0.0) + log1p(exp(-abs(x))),
 ))
 gelu: Op = define(Op(
     "gelu", ieee.gelu, (lambda y, x: 0.5 * erfc(-SQRT_HALF * x) + x * (INV_SQRT_2PI * exp(-0.5 * x * x)),),
     "x * Phi(x) with the normal distribution Phi, exact (Hendrycks & Gimpel 2016).\n\n>>> gelu(40)\n40.0",
     rounding=_gelu_rounding,
+    formula=lambda x: 0.5 * x * erfc(-SQRT_HALF * x),
 ))
 silu: Op = define(Op(
     "silu", ieee.silu, (lambda y, x: sigmoid(x) + y * sigmoid(-x),),
     "x * sigmoid(x), also called swish.\n\n>>> silu(0), silu(1000)\n(0.0, 1000.0)", rounding=_silu_rounding,
+    formula=lambda x: _silu(x, exp(-0.5 * abs(x))),
 ))
 erf: Op = define(Op(
     "erf", math.erf, (lambda y, x: TWO_INV_SQRT_PI * exp(-x * x),),
     "Error function.\n\n>>> erf(0), erf(10)\n(0.0, 1.0)", rounding=lambda y, x: (0.0, x * x),
+    javascript="x => erf(x)", machine="erf",
 ))
 erfc: Op = define(Op(
     "erfc", math.erfc, (lambda y, x: -TWO_INV_SQRT_PI * exp(-x * x),),
     "1 - erf(x), without cancellation.\n\n>>> erfc(0), erfc(30)\n(1.0, 0.0)", rounding=lambda y, x: (0.0, x * x),
+    javascript="x => erfc(x)", machine="erfc",
 ))
 
 # Comparisons and choices. A condition holds where it is not 0.
@@ -289,22 +364,26 @@ less: Op = define(Op(
     "less", lambda a, b: 1.0 if a < b else 0.0, (lambda y, a, b: 0.0, lambda y, a, b: 0.0),
     "1 where a < b, else 0.\n\n>>> less(1, 2), less(2, 2)\n(1.0, 0.0)",
     kink=lambda a, b: a - b, convention="derivative 0 everywhere",
+    javascript="(a, b) => (a < b ? 1 : 0)", machine="fcmp olt",
 ))
 less_equal: Op = define(Op(
     "less_equal", lambda a, b: 1.0 if a <= b else 0.0, (lambda y, a, b: 0.0, lambda y, a, b: 0.0),
     "1 where a <= b, else 0.\n\n>>> less_equal(2, 2), less_equal(3, 2)\n(1.0, 0.0)",
     kink=lambda a, b: a - b, convention="derivative 0 everywhere",
+    javascript="(a, b) => (a <= b ? 1 : 0)", machine="fcmp ole",
 ))
 step: Op = define(Op(
     "step", lambda x: 1.0 if x > 0.0 else 0.0, (lambda y, x: 0.0,),
     "Heaviside step: 1 where x > 0, else 0.\n\n>>> step(2), step(0)\n(1.0, 0.0)",
     kink=lambda x: x, convention="derivative 0 everywhere",
+    formula=lambda x: less(0.0, x),
 ))
 where: Op = define(Op(
     "where", lambda condition, a, b: a if condition else b,
     (lambda y, c, a, b: 0.0, lambda y, c, a, b: where(c, 1.0, 0.0), lambda y, c, a, b: where(c, 0.0, 1.0)),
     "a where the condition is not 0, else b.\n\n>>> where(True, 1, 2), where(0.0, 1, 2)\n(1.0, 2.0)",
     kink=lambda condition, a, b: condition, convention="derivative 0 in the condition",
+    javascript="(c, a, b) => (c !== 0 ? a : b)", machine="select",
 ))
 maximum: Op = define(Op(
     "maximum", ieee.maximum,
@@ -312,6 +391,7 @@ maximum: Op = define(Op(
      lambda y, a, b: 1.0 - 0.5 * (less(b, a) + less_equal(b, a))),
     "The larger of two; nan if either is.\n\n>>> maximum(1, 2)\n2.0",
     kink=lambda a, b: a - b, convention="at a tie each has derivative 0.5",
+    formula=lambda a, b: where(less_equal(b, a), a, where(less(a, b), b, a + b)),
 ))
 minimum: Op = define(Op(
     "minimum", ieee.minimum,
@@ -319,6 +399,7 @@ minimum: Op = define(Op(
      lambda y, a, b: 1.0 - 0.5 * (less(a, b) + less_equal(a, b))),
     "The smaller of two; nan if either is.\n\n>>> minimum(1, 2)\n1.0",
     kink=lambda a, b: a - b, convention="at a tie each has derivative 0.5",
+    formula=lambda a, b: where(less_equal(a, b), a, where(less(b, a), b, a + b)),
 ))
 
 # n-ary operations: one node, however many operands.
@@ -327,16 +408,19 @@ sum: Op = define(Op(  # noqa: A001 -- the field's name
     "sum", ieee.sum, lambda y, *xs: (1.0,) * len(xs),
     "Sum of a sequence, correctly rounded.\n\n>>> sum([0.1] * 10)\n1.0",
     notation=_listed("sum"), signature=lambda xs, start=None: tuple(xs) if start is None else (start, *xs),
+    formula=lambda *xs: reduce(add, xs, 0.0), javascript="(...xs) => sum(xs)",
 ))
 dot: Op = define(Op(
     "dot", ieee.dot, _dot_partials,
     "Sum of xs[i] * ys[i], plus a bias if there is one: a neuron.\n\n>>> dot([1, 2], [3, 4], 5)\n16.0",
     notation=_dot_text, signature=_dot_operands, rounding=_dot_rounding,
+    formula=_dot_formula, javascript="(...operands) => dot(operands)",
 ))
 logsumexp: Op = define(Op(
     "logsumexp", ieee.logsumexp, _softmax,
     "log of the sum of e**x over a sequence, without overflow.\n\n>>> logsumexp([1000, 0])\n1000.0",
     notation=_listed("logsumexp"), signature=_some("logsumexp"), rounding=_logsumexp_rounding,
+    formula=_logsumexp_formula, javascript="(...xs) => logsumexp(xs)",
 ))
 # fmt: on
 

@@ -15,6 +15,7 @@ from mpmath import mp, mpf
 import micrograd_cn as mc
 from micrograd_cn import OPS, Op, Value, define, gradients
 from micrograd_cn.engine import record, topological_order
+from micrograd_cn.formula import FormulaError, Term, expand, trace
 
 from .references import BITS, LARGEST, POINTS, PYTORCH_BINARY, PYTORCH_LISTS, PYTORCH_UNARY, REFERENCES, TINY, pytorch
 
@@ -549,3 +550,68 @@ def test_text_is_python_for_the_call(op):
         node = eval(op.text(*names), {**OPS}, operands)
         assert node.op is op
         assert node.data == op.forward(*[operands[name].data for name in names])
+
+
+# Other languages
+
+
+FORMULAS = [op for op in OPS.values() if op.formula]
+EDGES = [0.0, -0.0, 1.0, -1.0, 0.5, 2.0, -3.0, 1e-20, 5e-324, -700.5, -745.3, 36.5, 1e300, -1e300, inf, -inf, nan]
+
+
+@pytest.mark.parametrize("op", FORMULAS, ids=lambda op: op.name)
+def test_a_formula_computes_what_forward_does(op):
+    rng = random.Random(0)
+    n = {"dot": 5}.get(op.name, op.arity or 3)
+    points = [*product(EDGES, repeat=n)] if n < 5 else []
+    points += [[rng.gauss(0.0, rng.choice([1.0, 30.0])) for _ in range(n)] for _ in range(300)]
+    for operands in points:
+        true, got = op.forward(*operands), op.formula(*operands)
+        slack = 1e-14 * math.fsum(map(abs, operands)) if op.name == "sum" else 1e-13 if op.name == "dot" else 0.0
+        assert got == pytest.approx(true, rel=1e-14, abs=slack, nan_ok=True), operands
+
+
+def test_formulas_take_any_number_of_operands_that_their_row_does():
+    assert OPS["sum"].formula() == OPS["dot"].formula() == 0.0
+    assert OPS["dot"].formula(5.0) == 5.0
+    assert OPS["dot"].formula(2.0, 3.0) == 6.0
+    assert OPS["dot"].formula(2.0, 3.0, 1.0) == 7.0
+    assert OPS["logsumexp"].formula(7.0) == 7.0
+
+
+def elementary(term):
+    """Return the rows that a formula consists of in the end."""
+    if not isinstance(term, Term) or term.op is None:
+        return set()
+    if term.op.machine:
+        return {term.op}.union(*map(elementary, term.operands))
+    return elementary(expand(term.op, *term.operands))
+
+
+@pytest.mark.parametrize("op", OPS.values(), ids=lambda op: op.name)
+def test_every_row_and_its_partials_come_down_to_rows_with_a_machine_form(op):
+    operands = [Term(name) for name in "abc"[: op.arity or 3]]
+    assert elementary(op(*operands) if op.arity else Term("", op, tuple(operands)))
+    for partial in trace(op.local, Term("y"), *operands, of=op):
+        for row in elementary(partial):
+            assert row.machine
+            assert row.javascript
+    assert op.formula or op.machine
+    assert op.formula or op.javascript
+
+
+def test_a_formula_is_traced_without_numbers():
+    x = Term("x")
+    assert str(2.0 * x - (x / 3.0) ** -x) == "sub(mul(2.0, x), pow(div(x, 3.0), neg(x)))"
+    assert str(2.0**x + abs(1.0 - x) + 1.0 / x + (1.0 + x)) == (
+        "add(add(add(pow(2.0, x), abs(sub(1.0, x))), div(1.0, x)), add(1.0, x))"
+    )
+    assert str(expand(mc.Op("cube", lambda x: x * x * x, (lambda y, x: 3.0 * x * x,)), x)) == "mul(mul(x, x), x)"
+
+
+@pytest.mark.parametrize(
+    "forward", [math.sin, lambda x: x if x > 0.0 else 0.0, lambda x: 1.0 if x == 0.0 else x, lambda x: x and 1.0]
+)
+def test_what_is_no_formula_is_refused_with_the_rows_name(forward):
+    with pytest.raises(FormulaError, match="odd_one"):
+        expand(mc.Op("odd_one", forward, (lambda y, x: 1.0,)), Term("x"))

@@ -1,0 +1,117 @@
+"""Formulas without numbers: what an operation computes, as a tree of the table's operations, for other languages.
+
+A function written with the table's operations does not know what it is given. Given a `Term` for each operand it
+returns the formula itself, which the page writes as JavaScript and the compiler as machine code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from .operation import OPS, Op, number
+
+
+class FormulaError(TypeError):
+    """A function cannot be turned into a formula: it is not written in the table's operations alone."""
+
+
+class Term:
+    """An operand without a number, or an operation applied to such.
+
+    Raises:
+        FormulaError: it is compared or used as a condition, by which the formula would depend on the number.
+
+    >>> x = Term("x")
+    >>> str(x * x + 1)
+    'add(mul(x, x), 1.0)'
+    """
+
+    __slots__ = ("name", "op", "operands")
+
+    def __init__(self, name: str = "", op: Op | None = None, operands: tuple[Term | float, ...] = ()) -> None:
+        self.name = name
+        self.op = op
+        self.operands = operands
+
+    @staticmethod
+    def _record(op: Op, operands: tuple[Any, ...]) -> Term:
+        return Term("", op, tuple([x if isinstance(x, Term) else number(x) for x in operands]))
+
+    def __add__(self, other: Any) -> Any:
+        return OPS["add"](self, other)
+
+    def __radd__(self, other: Any) -> Any:
+        return OPS["add"](other, self)
+
+    def __sub__(self, other: Any) -> Any:
+        return OPS["sub"](self, other)
+
+    def __rsub__(self, other: Any) -> Any:
+        return OPS["sub"](other, self)
+
+    def __mul__(self, other: Any) -> Any:
+        return OPS["mul"](self, other)
+
+    def __rmul__(self, other: Any) -> Any:
+        return OPS["mul"](other, self)
+
+    def __truediv__(self, other: Any) -> Any:
+        return OPS["div"](self, other)
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return OPS["div"](other, self)
+
+    def __pow__(self, other: Any) -> Any:
+        return OPS["pow"](self, other)
+
+    def __rpow__(self, other: Any) -> Any:
+        return OPS["pow"](other, self)
+
+    def __neg__(self) -> Any:
+        return OPS["neg"](self)
+
+    def __abs__(self) -> Any:
+        return OPS["abs"](self)
+
+    def _branch(self, *_: object) -> NoReturn:
+        raise FormulaError("a formula may not branch on an operand's number; use where(), less() or less_equal()")
+
+    __bool__ = __lt__ = __le__ = __gt__ = __ge__ = __eq__ = __ne__ = _branch
+    __hash__ = object.__hash__
+
+    def __str__(self) -> str:
+        return f"{self.op.name}({', '.join(map(str, self.operands))})" if self.op else self.name
+
+
+def trace(function: Callable[..., Any], *operands: Term | float, of: Op) -> Any:
+    """Return the formula of `function`, which belongs to the row `of`: a `Term`, a float, or a tuple of them.
+
+    Raises:
+        FormulaError: the function is not written in the table's operations; the message names the row.
+
+    >>> from micrograd_cn import tanh
+    >>> [str(p) for p in trace(tanh.local, Term("y"), Term("x"), of=tanh)]
+    ['mul(sech(x), sech(x))']
+    """
+    try:
+        return function(*operands)
+    except FormulaError as error:
+        raise FormulaError(f"the operation {of.name!r}: {error}") from None
+    except TypeError as error:  # math.sin(term)
+        raise FormulaError(
+            f"the operation {of.name!r} is not written in the table's operations, as other languages need it: {error}"
+        ) from error
+
+
+def expand(op: Op, *operands: Term | float) -> Any:
+    """Return the row's value in terms of simpler rows: its `formula`, or else its `forward` if that has one.
+
+    Raises:
+        FormulaError: it has none.
+
+    >>> from micrograd_cn import relu
+    >>> str(expand(relu, Term("x")))
+    'where(less(x, 0.0), 0.0, x)'
+    """
+    return trace(op.formula or op.forward, *operands, of=op)
