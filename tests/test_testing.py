@@ -227,6 +227,35 @@ def test_what_a_coarse_step_passes_over_is_no_mistake(f, x):
     gradcheck(f, x)
 
 
+@pytest.mark.parametrize(
+    ("f", "x"),
+    [
+        (lambda x: mc.log(0.5**x), 4.398694990957796e-107),
+        (lambda x: mc.exp(x).log(), 2.2250738585072014e-308),
+        (lambda x: (1.0 + x) - 1.0, 2.7519318774600196e-289),
+    ],
+)
+def test_a_change_that_rounding_hides_is_not_taken_for_none(f, x):
+    gradcheck(f, x)
+    wrong = Op("wrong", lambda x: 2.0 * x, (lambda y, x: 2.1,))
+    with pytest.raises(GradientMismatch):
+        gradcheck(lambda x: f(wrong(x)), x)
+
+
+@pytest.mark.parametrize(
+    ("f", "x"),
+    [
+        (lambda x: x * 1e-20, 1e-200),
+        (lambda x: mc.relu(x), -1e-200),
+        (lambda x: mc.step(x), 1e-200),
+        (lambda x: x * 0.0, 1e-200),
+        (lambda x: mc.relu(x - 1e-3), 1e-200),
+    ],
+)
+def test_a_function_that_does_not_change_has_the_derivative_0(f, x):
+    gradcheck(f, x)
+
+
 @pytest.mark.parametrize("offset", [1e12, 1e15])
 def test_noise_excuses_no_wrong_derivative(offset):
     op = Op("bad", lambda x: offset + x, (lambda y, x: 3.0,))

@@ -79,7 +79,8 @@ def _extrapolate(g: Callable[[float], float], x: float, h: float, side: int, lev
             break
         high, low = g(right), g(left)
         row = [(high - low) / (right - left)]
-        noise = 4.0 * math.ulp(max(math.fabs(high), math.fabs(low))) / (right - left)
+        hidden = 1.0 if high == low else 0.0  # no change may be one that rounding hid, in intermediates of about 1
+        noise = 4.0 * math.ulp(max(math.fabs(high), math.fabs(low), hidden)) / (right - left)
         for j, before in enumerate(previous, 1):
             factor = 2.0 ** (order * j)
             row.append((factor * row[j - 1] - before) / (factor - 1.0))
