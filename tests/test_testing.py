@@ -233,6 +233,7 @@ def test_what_a_coarse_step_passes_over_is_no_mistake(f, x):
         (lambda x: mc.log(0.5**x), 4.398694990957796e-107),
         (lambda x: mc.exp(x).log(), 2.2250738585072014e-308),
         (lambda x: (1.0 + x) - 1.0, 2.7519318774600196e-289),
+        (lambda x: (1.0 + x) - 1.0, 1e-5),
     ],
 )
 def test_a_change_that_rounding_hides_is_not_taken_for_none(f, x):
