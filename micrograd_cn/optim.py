@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .engine import Value
-from .ieee import div
+from .ops import div, sqrt
 
 
 class Optimizer:
@@ -220,8 +220,8 @@ class Adam(Optimizer):
         beta1, beta2 = self.betas
         state["exp_avg"] = m = state["exp_avg"] + (1.0 - beta1) * (g - state["exp_avg"])
         state["exp_avg_sq"] = v = beta2 * state["exp_avg_sq"] + (1.0 - beta2) * g * g
-        scale = math.sqrt(1.0 - beta2**self.steps)
-        p.data -= div(self.lr / (1.0 - beta1**self.steps) * m, math.sqrt(v) / scale + self.eps)
+        scale = sqrt(1.0 - beta2**self.steps)
+        p.data -= div(self.lr / (1.0 - beta1**self.steps) * m, sqrt(v) / scale + self.eps)
 
 
 class AdamW(Adam):

@@ -1,0 +1,230 @@
+"""The loops around a graph's functions: over the rows of a batch, over batches and epochs, over parameters."""
+
+from __future__ import annotations
+
+from .assembly import ARGUMENTS, Assembly, splat, vector
+from .lowering import AFTER, BATCH, SAMPLE
+from .text import Function, literal
+
+PASSED = "ptr %s, ptr %w, ptr %a"
+
+
+def loader(assembly: Assembly) -> Function:
+    """Return the function that puts up to `width` rows into lanes; those left over repeat the last row.
+
+    Rows are those of which the numbers are at `%index`. The seed of the gradient is `%each` in the lanes of a row, 0 in
+    the others.
+    """
+    width, seed = assembly.width, assembly.seed
+    f = Function(
+        "internal void @load(ptr %rows, i64 %columns, ptr %index, i64 %valid, double %each, double %other, ptr %w)"
+    )
+    last = f.op("sub i64 %valid, 1")
+    with f.loop(width) as lane:
+        inside = f.op(f"icmp ult i64 {lane.index}, %valid")
+        if seed is not None:
+            chosen = f.op(f"select i1 {inside}, double %each, double %other")
+            f.store("double", chosen, f.at("%w", f.op(f"add i64 {lane.index}, {seed * width}")))
+        source = f.op(f"select i1 {inside}, i64 {lane.index}, i64 {last}")
+        number = f.load("i64", f.at("%index", source, "i64"))
+        row = f.at("%rows", f.op(f"mul i64 {number}, %columns"))
+        with f.when(f.op("icmp ne i64 %columns, 0")), f.loop("%columns") as column:
+            x = f.load("double", f.at(row, column.index))
+            place = f.op(f"add i64 {f.op(f'mul i64 {column.index}, {width}')}, {lane.index}")
+            f.store("double", x, f.at("%w", place))
+    f.do("ret void")
+    return f
+
+
+def forward(assembly: Assembly, outputs: list[int]) -> Function:
+    """Return the function that computes the outputs of every row."""
+    width = assembly.width
+    f = Function(f"void @forward(ptr %rows, i64 %columns, ptr %index, i64 %n, ptr %out, {ARGUMENTS})")
+    for line in assembly.calls[BATCH]:
+        f.do(line)
+    blocks = f.op(f"udiv i64 {f.op(f'add i64 %n, {width - 1}')}, {width}")
+    with f.loop(blocks) as block:
+        start = f.op(f"mul i64 {block.index}, {width}")
+        valid = minimum(f, f.op(f"sub i64 %n, {start}"), str(width))
+        f.do(
+            f"call void @load(ptr %rows, i64 %columns, ptr {f.at('%index', start, 'i64')}, i64 {valid}, "
+            "double 0.0, double 0.0, ptr %w)"
+        )
+        for line in assembly.calls[SAMPLE]:
+            f.do(line)
+        for k, i in enumerate(outputs):
+            with f.loop(valid) as lane:
+                if assembly.code.phase[i] == SAMPLE:
+                    x = f.load("double", f.at("%w", f.op(f"add i64 {lane.index}, {assembly.slot[i] * width}")))
+                else:
+                    x = f.load("double", f.at("%s", assembly.scalar[i]))
+                row = f.op(f"mul i64 {f.op(f'add i64 {start}, {lane.index}')}, {len(outputs)}")
+                f.store("double", x, f.at("%out", f.op(f"add i64 {row}, {k}")))
+    f.do("ret void")
+    return f
+
+
+def minimum(f: Function, a: str, b: str) -> str:
+    """Return the smaller of two counts."""
+    return f.op(f"select i1 {f.op(f'icmp ult i64 {a}, {b}')}, i64 {a}, i64 {b}")
+
+
+def block(assembly: Assembly, output: int) -> Function:
+    """Return the function that adds the gradients of up to `width` rows to the totals and returns their losses' sum."""
+    width = assembly.width
+    f = Function(
+        "internal double @block(ptr %rows, i64 %columns, ptr %index, i64 %valid, double %each, double %other, "
+        f"{ARGUMENTS})"
+    )
+    f.do("call void @load(ptr %rows, i64 %columns, ptr %index, i64 %valid, double %each, double %other, ptr %w)")
+    for line in assembly.calls[SAMPLE]:
+        f.do(line)
+    with f.loop("%valid", [("double", literal(0.0))]) as lane:
+        if assembly.code.phase[output] == SAMPLE:
+            x = f.load("double", f.at("%w", f.op(f"add i64 {lane.index}, {assembly.slot[output] * width}")))
+        else:
+            x = f.load("double", f.at("%s", assembly.scalar[output]))
+        lane.next = [f.op(f"fadd double {lane.carried[0]}, {x}")]
+    f.do(f"ret double {lane.next[0]}")
+    return f
+
+
+def reduction(assembly: Assembly) -> Function:
+    """Return the function that makes means of the totals' lanes; it returns 0, or nan if one of them is not finite."""
+    native, count = assembly.native, len(assembly.totals)
+    kind = vector(native)
+    f = Function(f"internal double @reduce(double %scale, {ARGUMENTS})")
+    if not count:
+        f.do("ret double 0.0")
+        return f
+    with f.loop(count, [("double", literal(0.0))]) as loop:
+        lanes = f.load(kind, f.at("%a", f.op(f"mul i64 {loop.index}, {native}")))
+        sum_ = f.op(f"call reassoc double @llvm.vector.reduce.fadd.v{native}f64(double -0.0, {kind} {lanes})")
+        mean = f.op(f"fmul double {sum_}, %scale")
+        f.store("double", mean, f.at("%s", f.op(f"add i64 {loop.index}, {assembly.total_at}")))
+        loop.next = [f.op(f"fadd double {loop.carried[0]}, {f.op(f'fmul double {mean}, 0.0')}")]
+    f.do(f"ret double {loop.next[0]}")
+    return f
+
+
+def gradient(assembly: Assembly, output: int, gradients: list[int], gradient_at: int) -> list[Function]:
+    """Return the functions that compute the mean output and its gradient over a batch.
+
+    Where a total is not finite and the last block was not full, every row is done by itself, in all lanes: a lane
+    left over has gradient 0, but 0 times infinity is not.
+    """
+    width = assembly.width
+    f = Function(f"double @gradient(ptr %rows, i64 %columns, ptr %index, i64 %n, {ARGUMENTS})")
+    for line in assembly.calls[BATCH]:
+        f.do(line)
+    size = 8 * assembly.native * len(assembly.totals)
+    clear = f"call void @llvm.memset.p0.i64(ptr align 64 %a, i8 0, i64 {size}, i1 false)"
+    scale = f.op(f"fdiv double 1.0, {f.op('uitofp i64 %n to double')}")
+    f.do(clear)
+    blocks = f.op(f"udiv i64 {f.op(f'add i64 %n, {width - 1}')}, {width}")
+    with f.loop(blocks, [("double", literal(0.0))]) as loop:
+        start = f.op(f"mul i64 {loop.index}, {width}")
+        valid = minimum(f, f.op(f"sub i64 %n, {start}"), str(width))
+        losses = f.op(
+            f"call double @block(ptr %rows, i64 %columns, ptr {f.at('%index', start, 'i64')}, i64 {valid}, "
+            f"double 1.0, double 0.0, {PASSED})"
+        )
+        loop.next = [f.op(f"fadd double {loop.carried[0]}, {losses}")]
+    loss = f.op(f"fmul double {loop.next[0]}, {scale}")
+    wrong = f.op(f"fcmp uno double {f.op(f'call double @reduce(double {scale}, {PASSED})')}, 0.0")
+    ragged = f.op(f"icmp ne i64 {f.op(f'urem i64 %n, {width}')}, 0")
+    with f.when(f.op(f"and i1 {wrong}, {ragged}")):
+        f.do(clear)
+        with f.loop("%n") as row:
+            pointer = f.at("%index", row.index, "i64")
+            each = literal(1.0 / width)
+            f.op(
+                f"call double @block(ptr %rows, i64 %columns, ptr {pointer}, i64 1, "
+                f"double {each}, double {each}, {PASSED})"
+            )
+        f.op(f"call double @reduce(double {scale}, {PASSED})")
+    for line in assembly.calls[AFTER]:
+        f.do(line)
+    f.do(f"call void @gather({PASSED})")
+    f.do(f"ret double {loss}")
+    return [block(assembly, output), reduction(assembly), gather(assembly, gradients, gradient_at), f]
+
+
+def gather(assembly: Assembly, gradients: list[int], gradient_at: int) -> Function:
+    """Return the function that puts the parameters' gradients in order."""
+    f = Function(f"internal void @gather({ARGUMENTS})")
+    if gradients:
+        index = assembly.index([assembly.scalar[i] for i in gradients])
+        with f.loop(len(gradients)) as loop:
+            x = f.load("double", f.at("%s", index(f, loop.index)))
+            f.store("double", x, f.at("%s", f.op(f"add i64 {loop.index}, {gradient_at}")))
+    f.do("ret void")
+    return f
+
+
+def on_vectors(name: str, lanes: int, operands: int) -> Function:
+    """Return the function that calls one of C's for every lane."""
+    kind = vector(lanes)
+    f = Function(f"internal {kind} @vector_{name}({', '.join(f'{kind} %x{k}' for k in range(operands))}) noinline")
+    memory = [f.op(f"alloca {kind}, align 64") for _ in range(operands)]
+    for k, pointer in enumerate(memory):
+        f.store(kind, f"%x{k}", pointer, 64)
+    with f.loop(lanes) as lane:
+        xs = ", ".join([f"double {f.load('double', f.at(pointer, lane.index))}" for pointer in memory])
+        f.store("double", f.op(f"call double @{name}({xs})"), f.at(memory[0], lane.index))
+    f.do(f"ret {kind} {f.load(kind, memory[0], 64)}")
+    return f
+
+
+def fit(update: Assembly, outputs: list[int], gradient_at: int) -> Function:
+    """Return the function that takes steps of training: gradient, then the optimiser's update of every parameter.
+
+    `%us` holds the update's scalars, first the learning rate and the number of steps; `%uw` its samples, which are
+    parameters, `width` a block: their data, their gradients, what the optimiser keeps of them. Step t takes batch
+    t modulo the number of batches in an epoch, and adds its share to the loss of its epoch.
+    """
+    width, size = update.width, update.slots * update.width
+    kind = vector(width)
+    f = Function(
+        "void @fit(ptr %gradient, ptr %rows, i64 %columns, ptr %index, i64 %n, i64 %batch, i64 %first, i64 %steps, "
+        f"ptr %losses, {ARGUMENTS}, ptr %us, ptr %uw, i64 %own, i64 %blocks)"
+    )
+    above = f.op(f"sub i64 {f.op('add i64 %n, %batch')}, 1")
+    batches = f.op(f"udiv i64 {above}, %batch")
+    rows = f.op("uitofp i64 %n to double")
+    with f.loop("%steps") as step:
+        t = f.op(f"add i64 %first, {step.index}")
+        start = f.op(f"mul i64 {f.op(f'urem i64 {t}, {batches}')}, %batch")
+        count = minimum(f, f.op(f"sub i64 %n, {start}"), "%batch")
+        loss = f.op(
+            f"call double %gradient(ptr %rows, i64 %columns, ptr {f.at('%index', start, 'i64')}, i64 {count}, {PASSED})"
+        )
+        share = f.op(f"fdiv double {f.op(f'uitofp i64 {count} to double')}, {rows}")
+        epoch = f.at("%losses", f.op(f"udiv i64 {t}, {batches}"))
+        sum_ = f.op(f"fadd double {f.load('double', epoch)}, {f.op(f'fmul double {loss}, {share}')}")
+        f.store("double", sum_, epoch)
+        steps = f.at("%us", 1)
+        f.store("double", f.op(f"fadd double {f.load('double', steps)}, 1.0"), steps)
+        for line in update.calls[BATCH]:
+            f.do(line.replace("ptr %s", "ptr %us").replace("ptr %w", "ptr %uw"))
+        with f.loop("%blocks") as block:
+            w = f.at("%uw", f.op(f"mul i64 {block.index}, {size}"))
+            place = f.op(f"mul i64 {block.index}, {width}")
+            own = f.op(f"icmp ult i64 {block.index}, %own")
+            with f.when(own):
+                x = f.load(kind, f.at("%s", f.op(f"add i64 {place}, {gradient_at}")))
+                f.store(kind, x, f.at(w, width), 64)
+            for line in update.calls[SAMPLE]:
+                f.do(line.replace("ptr %s", "ptr %us").replace("ptr %w", f"ptr {w}"))
+            new = [
+                f.load(kind, f.at(w, update.slot[i] * width), 64)
+                if update.code.phase[i] == SAMPLE
+                else splat(f, f.load("double", f.at("%us", update.scalar[i])), width)
+                for i in outputs
+            ]
+            for column, x in zip([0, *range(2, len(new) + 1)], new, strict=True):  # the gradient, column 1, stays
+                f.store(kind, x, f.at(w, column * width), 64)
+            with f.when(own):
+                f.store(kind, f.load(kind, w, 64), f.at("%s", place))
+    f.do("ret void")
+    return f

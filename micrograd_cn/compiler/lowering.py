@@ -1,0 +1,252 @@
+"""A recorded graph, and its gradient, as a list of instructions without duplicates: what machine code is made of.
+
+An instruction is a tuple, and its number in the list is its name:
+`("constant", x)`, `("parameter", i)`, `("input", i)`, `("seed",)`, `("total", k)`, `(machine form, *operands)`, and
+`("dot", pairs, terms)`, the sum of products and terms.
+
+An instruction belongs to a phase: CONSTANT; BATCH, what depends on parameters alone and is computed once a batch;
+SAMPLE, once a row; AFTER, what depends on sums over the batch.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+from math import copysign
+from typing import Any, TypeAlias
+
+from .. import ops
+from ..engine import Value, topological_order
+from ..formula import Term, expand, trace
+from ..operation import Op
+
+Instruction: TypeAlias = tuple[Any, ...]
+Pair: TypeAlias = tuple[int, int]
+Template: TypeAlias = tuple[list[tuple[Op, list[int | float]]], list[int | float]]
+
+CONSTANT, BATCH, SAMPLE, AFTER = range(4)
+MANY = 16  # terms from which a sum is written as products with 1, and so may become a loop
+
+
+class Lowering:
+    """Collect instructions; the same one is never there twice.
+
+    Attributes:
+        code: the instructions, each after its operands.
+        phase: the phase of each.
+        level: the length of the longest chain of instructions below each.
+    """
+
+    def __init__(self) -> None:
+        self.code: list[Instruction] = []
+        self.phase: list[int] = []
+        self.level: list[int] = []
+        self.number: dict[Any, int] = {}
+        self.templates: dict[Any, Template] = {}
+
+    def add(self, instruction: Instruction, phase: int | None = None, key: Any = None) -> int:
+        """Return the instruction's number; without `phase`, it has the latest one among its operands'."""
+        key = key or instruction
+        known = self.number.get(key)
+        if known is not None:
+            return known
+        used = list(operands(instruction))
+        self.code.append(instruction)
+        self.phase.append(max([self.phase[i] for i in used]) if phase is None else phase)
+        self.level.append(max([self.level[i] for i in used], default=-1) + 1)
+        self.number[key] = number = len(self.code) - 1
+        return number
+
+    def constant(self, x: float) -> int:
+        """Return a constant's number; -0.0 and every nan are constants of their own."""
+        return self.add(("constant", x), CONSTANT, ("constant", struct.pack("d", x)))
+
+    def value(self, i: int) -> float | None:
+        """Return what a constant is, None for what is none."""
+        return self.code[i][1] if self.code[i][0] == "constant" else None
+
+    def apply(self, op: Op, slots: Sequence[int]) -> int:
+        """Return the number of an operation's result: one instruction, or as many as its formula has."""
+        known = [self.value(i) for i in slots]
+        if None not in known:
+            return self.constant(op.forward(*known))
+        if op is ops.dot:
+            n = len(slots) // 2
+            return self.dot(list(zip(slots[:n], slots[n : 2 * n], strict=True)), slots[2 * n :])
+        if op is ops.sum:
+            return self.dot([], slots)
+        if op.machine:
+            if op is ops.mul and 1.0 in known:
+                return slots[1 - known.index(1.0)]
+            if op in (ops.add, ops.mul):
+                slots = sorted(slots)
+            return self.add((op.machine, *slots))
+        [result] = self.instantiate(self.template((op, "formula"), known, op), slots)
+        return result
+
+    def partials(self, op: Op, y: int, slots: Sequence[int]) -> list[int]:
+        """Return the numbers of the local derivatives."""
+        return self.instantiate(self.template((op, "partials"), [None, *map(self.value, slots)], op), [y, *slots])
+
+    def dot(self, pairs: Iterable[Pair], terms: Iterable[int]) -> int:
+        """Return the number of a sum of products and terms; what needs no sample is summed by itself."""
+        pairs, terms = list(pairs), list(terms)
+        early = [p for p in pairs if self.phase[p[0]] != SAMPLE != self.phase[p[1]]]
+        rest = [t for t in terms if self.phase[t] != SAMPLE]
+        if (early or len(rest) > 1) and len(early) + len(rest) < len(pairs) + len(terms):
+            pairs = [p for p in pairs if SAMPLE in (self.phase[p[0]], self.phase[p[1]])]
+            terms = [*(t for t in terms if self.phase[t] == SAMPLE), self.dot(early, rest)]
+        if len(terms) > MANY:
+            one = self.constant(1.0)
+            pairs, terms = [*pairs, *((one, t) for t in terms)], []
+        if not pairs and len(terms) < 3:
+            return terms[0] if len(terms) == 1 else self.apply(ops.add, terms) if terms else self.constant(0.0)
+        if len(pairs) == 1 and not terms:
+            return self.apply(ops.mul, pairs[0])
+        return self.add(("dot", tuple(pairs), tuple(terms)))
+
+    def template(self, key: Any, known: Sequence[float | None], op: Op) -> Template:
+        """Return the steps of a formula for operands of which some are constants, traced once."""
+        signs = tuple([None if x is None else (x, copysign(1.0, x)) for x in known])
+        found = self.templates.get((key, signs))
+        if found is None:
+            terms = [Term() if x is None else x for x in known]
+            if key[1] == "formula":
+                results: Any = (expand(op, *terms),)
+            else:
+                results = trace(op.local, *terms, of=op)
+                if len(results) != len(known) - 1:
+                    raise ValueError(f"{op.name}: {len(results)} partials for {len(known) - 1} operands")
+            found = self.templates[key, signs] = steps_of(terms, results)
+        return found
+
+    def instantiate(self, template: Template, slots: Sequence[int]) -> list[int]:
+        """Return the numbers of a formula's results for these operands."""
+        steps, results = template
+        numbers = list(slots)
+
+        def resolve(x: int | float) -> int:
+            return numbers[x] if isinstance(x, int) else self.constant(x)
+
+        for op, used in steps:
+            numbers.append(self.apply(op, [resolve(x) for x in used]))
+        return [resolve(x) for x in results]
+
+
+def operands(instruction: Instruction) -> Iterable[int]:
+    """Return the numbers of an instruction's operands.
+
+    >>> list(operands(("dot", ((1, 2),), (3,)))), list(operands(("fadd", 4, 5))), list(operands(("input", 6)))
+    ([1, 2, 3], [4, 5], [])
+    """
+    if instruction[0] == "dot":
+        return [i for pair in instruction[1] for i in pair] + list(instruction[2])
+    if instruction[0] in ("constant", "parameter", "input", "seed", "total"):
+        return ()
+    return instruction[1:]
+
+
+def steps_of(terms: Sequence[Term | float], results: Sequence[Any]) -> Template:
+    """Return formulas as steps in order; an integer counts operands, then earlier steps; a float is itself."""
+    number: dict[int, int] = {id(t): i for i, t in enumerate(terms) if isinstance(t, Term)}
+    steps: list[tuple[Op, list[int | float]]] = []
+    stack = [t for t in results if isinstance(t, Term)]
+    while stack:
+        term = stack[-1]
+        if id(term) in number:
+            stack.pop()
+            continue
+        waiting = [t for t in term.operands if isinstance(t, Term) and id(t) not in number]
+        if waiting:
+            stack += waiting
+            continue
+        assert term.op is not None
+        number[id(term)] = len(terms) + len(steps)
+        steps.append((term.op, [number[id(t)] if isinstance(t, Term) else t for t in term.operands]))
+        stack.pop()
+    return steps, [number[id(t)] if isinstance(t, Term) else float(t) for t in results]
+
+
+class Lowered(Lowering):
+    """The instructions of a recorded graph.
+
+    Attributes:
+        parameters: the leaves that are neither inputs nor constants, in the order in which they are met.
+        outputs: the numbers of the outputs.
+        totals: what is summed over the samples of a batch, each a number or the product of two.
+        gradients: for each parameter, the number of its gradient, in phase AFTER; filled by `differentiate`.
+    """
+
+    def __init__(self, outputs: Sequence[Value], inputs: Sequence[Value]) -> None:
+        super().__init__()
+        self.parameters: list[Value] = []
+        self.of: dict[Value, int] = {x: self.add(("input", i), SAMPLE) for i, x in enumerate(inputs)}
+        self.order: list[Value] = []  # interior nodes, operands first
+        for output in outputs:
+            for node in [*reversed(topological_order(output)), output]:
+                if node not in self.of:
+                    self._visit(node)
+        self.root = outputs[0]
+        self.outputs = [self.of[output] for output in outputs]
+        self.totals: list[tuple[int, ...]] = []
+        self.gradients: list[int] = []
+
+    def _visit(self, node: Value) -> None:
+        for leaf in node.parents if node.op else (node,):
+            if leaf.op is None and leaf not in self.of:
+                if leaf.requires_grad:
+                    self.of[leaf] = self.add(("parameter", len(self.parameters)), BATCH)
+                    self.parameters.append(leaf)
+                else:
+                    self.of[leaf] = self.constant(leaf.data)
+        if node.op:
+            self.of[node] = self.apply(node.op, [self.of[parent] for parent in node.parents])
+            self.order.append(node)
+
+    def differentiate(self) -> None:
+        """Add the gradient of the one output with respect to every parameter: the chain rule, as backward() has it.
+
+        What a sample contributes to a node of an earlier phase becomes a total, from which backward goes on.
+        """
+        wanted = set(self.parameters)
+        for node in self.order:
+            if not wanted.isdisjoint(node.parents):
+                wanted.add(node)
+        pairs: dict[Value, list[Pair]] = {node: [] for node in wanted}
+        terms: dict[Value, list[int]] = {node: [] for node in wanted}
+        if self.root in wanted:
+            terms[self.root].append(self.add(("seed",), SAMPLE))
+        for node in reversed(self.order):
+            if node in wanted and (pairs[node] or terms[node]):
+                assert node.op is not None
+                upstream = self._gradient(node, pairs, terms)
+                slots = [self.of[parent] for parent in node.parents]
+                for parent, partial in zip(node.parents, self._partials(node, slots), strict=True):
+                    if parent in wanted:
+                        if self.value(partial) == 1.0:
+                            terms[parent].append(upstream)
+                        else:
+                            pairs[parent].append((upstream, partial))
+        self.gradients = [self._gradient(leaf, pairs, terms) for leaf in self.parameters]
+
+    def _partials(self, node: Value, slots: list[int]) -> list[int]:
+        if node.op is ops.dot:  # however long, its own operands
+            n = len(slots) // 2
+            return [*slots[n : 2 * n], *slots[:n], *[self.constant(1.0)] * (len(slots) % 2)]
+        if node.op is ops.sum:
+            return [self.constant(1.0)] * len(slots)
+        assert node.op is not None
+        return self.partials(node.op, self.of[node], slots)
+
+    def _gradient(self, node: Value, pairs: dict[Value, list[Pair]], terms: dict[Value, list[int]]) -> int:
+        """Return the number of the sum of what a node received."""
+        if self.phase[self.of[node]] == SAMPLE:
+            return self.dot(pairs[node], terms[node])
+        products = [p for p in pairs[node] if self.phase[p[0]] == SAMPLE]
+        others = [t for t in terms[node] if self.phase[t] == SAMPLE]
+        rest = [t for t in terms[node] if self.phase[t] != SAMPLE]
+        if products or others:
+            rest.append(self.add(("total", len(self.totals)), AFTER))
+            single = len(products) == 1 and not others
+            self.totals.append(products[0] if single else (self.dot(products, others),))
+        return self.dot([p for p in pairs[node] if self.phase[p[0]] != SAMPLE], rest)

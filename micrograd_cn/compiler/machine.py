@@ -1,0 +1,120 @@
+"""This machine: how wide it computes, from text to functions that can be called (llvmlite), memory for them."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from .assembly import Assembly, declaration, symbol, vector
+from .drivers import on_vectors
+from .lowering import Lowering
+from .text import Function
+
+try:
+    import llvmlite.binding as llvm
+except ImportError as error:
+    raise ImportError("micrograd_cn.compiler needs llvmlite: pip install 'micrograd-cn[native]'") from error
+
+SMALL = 3000  # instructions up to which code is optimised well, in time that grows faster than their number
+_lock = threading.Lock()  # LLVM's context, into which text is parsed, is one for all threads
+
+
+class Machine:
+    """The processor that runs the code.
+
+    Attributes:
+        native: how many doubles are in its vectors.
+    """
+
+    def __init__(self) -> None:
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        self.name = llvm.get_host_cpu_name()
+        features = llvm.get_host_cpu_features()
+        self.features = features.flatten()
+        self.native = 8 if features.get("avx512f") else 4 if features.get("avx") else 2
+        self.triple = llvm.get_process_triple()
+
+    def width(self, instructions: int) -> int:
+        """Return how many samples code of so many instructions computes at once.
+
+        Of small code several vectors, since a sum must wait for its last addition; large code compiles faster with one.
+        """
+        return 16 if instructions <= SMALL else self.native
+
+    def assemble(self, code: Lowering, roots: Sequence[int], first: int, slots: int, **options: Any) -> Assembly:
+        """Return the functions of some instructions, with lanes for this machine."""
+        return Assembly(code, roots, self.width(len(code.code)), self.native, first, slots, **options)
+
+    def text(self, assembly: Assembly, functions: Sequence[Function]) -> str:
+        """Return a module: an assembly's functions, the functions that call them, and what both need."""
+        native, lanes = self.native, assembly.width
+        bits = 64 * native
+        declared = {
+            "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)",
+            f"declare double @llvm.vector.reduce.fadd.v{native}f64(double, {vector(native)})",
+        }
+        wrappers = []
+        for form, count in assembly.called.items():
+            declared.add(declaration(symbol(form, 0), "double", count))
+        for form, count in assembly.called_on_vectors.items():
+            if form.startswith("llvm."):
+                declared.add(declaration(symbol(form, lanes), vector(lanes), count))
+            else:
+                declared.add(declaration(form, "double", count))
+                wrappers.append(on_vectors(form, lanes, count))
+        return "\n".join(
+            [
+                f'target triple = "{self.triple}"\n',
+                *sorted(declared),
+                "",
+                *assembly.tables,
+                *map(str, wrappers),
+                *assembly.functions,
+                *map(str, functions),
+                f'attributes #0 = {{ nounwind "min-legal-vector-width"="{bits}" "prefer-vector-width"="{bits}" }}\n',
+            ]
+        )
+
+
+class Compiled:
+    """The functions of a module; their code is freed with the object.
+
+    Raises:
+        RuntimeError: LLVM refuses the text.
+    """
+
+    def __init__(self, text: str, machine: Machine, instructions: int) -> None:
+        with _lock:
+            module = llvm.parse_assembly(text)
+            target = llvm.Target.from_triple(machine.triple).create_target_machine(
+                cpu=machine.name,
+                features=machine.features,
+                opt=2 if instructions <= SMALL else 0,
+                reloc="default",
+                codemodel="jitdefault",
+                jit=True,
+            )
+            self.engine: Any = llvm.create_mcjit_compiler(module, target)
+            self.engine.finalize_object()
+
+    def function(self, name: str, result: Any, *arguments: Any) -> Any:
+        """Return a function that ctypes can call; it holds no lock of Python while it runs."""
+        return ctypes.CFUNCTYPE(result, *arguments)(self.engine.get_function_address(name))
+
+
+class Memory:
+    """Doubles at an address that vectors like.
+
+    Attributes:
+        data: the doubles, to be read and written.
+        address: where they are.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._raw = (ctypes.c_double * (count + 8))()
+        offset = -ctypes.addressof(self._raw) % 64
+        self.data: Any = (ctypes.c_double * count).from_buffer(self._raw, offset)
+        self.address = ctypes.addressof(self._raw) + offset
