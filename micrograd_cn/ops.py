@@ -24,7 +24,8 @@ from .operation import OPS, POSITIVE, REAL, Op, define, number
 def _pow_da(y: Any, a: Any, b: Any) -> Any:
     if isinstance(b, float):
         return 0.0 if b == 0.0 else 1.0 if b == 1.0 else b * pow(a, b - 1.0)
-    return b * pow(where(where(a, 1.0, b), a, 1.0), b - 1.0)  # the base is 1 where a = b = 0, so that 0 * 0**-1 is 0
+    known = where(less_equal(a, a), a, 0.0)  # 0 where a is nan
+    return b * pow(where(where(b, 1.0, known), a, 1.0), b - 1.0)  # where b is 0, 0 * 0**-1 and 0 * nan**-1 are 0
 
 
 def _pow_db(y: Any, a: Any, b: Any) -> Any:

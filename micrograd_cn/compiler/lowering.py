@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from math import copysign
 from typing import Any, TypeAlias
 
@@ -91,6 +92,9 @@ class Lowering:
     def dot(self, pairs: Iterable[Pair], terms: Iterable[int]) -> int:
         """Return the number of a sum of products and terms; what needs no sample is summed by itself."""
         pairs, terms = list(pairs), list(terms)
+        if all(self.phase[i] == CONSTANT for i in chain(*pairs, terms)):
+            products = [self.code[i][1] * self.code[j][1] for i, j in pairs]
+            return self.constant(ops.sum.forward(*products, *[self.code[t][1] for t in terms]))
         early = [p for p in pairs if self.phase[p[0]] != SAMPLE != self.phase[p[1]]]
         rest = [t for t in terms if self.phase[t] != SAMPLE]
         if (early or len(rest) > 1) and len(early) + len(rest) < len(pairs) + len(terms):
