@@ -162,20 +162,6 @@ def gather(assembly: Assembly, gradients: list[int], gradient_at: int) -> Functi
     return f
 
 
-def on_vectors(name: str, lanes: int, operands: int) -> Function:
-    """Return the function that calls one of C's for every lane."""
-    kind = vector(lanes)
-    f = Function(f"internal {kind} @vector_{name}({', '.join(f'{kind} %x{k}' for k in range(operands))}) noinline")
-    memory = [f.op(f"alloca {kind}, align 64") for _ in range(operands)]
-    for k, pointer in enumerate(memory):
-        f.store(kind, f"%x{k}", pointer, 64)
-    with f.loop(lanes) as lane:
-        xs = ", ".join([f"double {f.load('double', f.at(pointer, lane.index))}" for pointer in memory])
-        f.store("double", f.op(f"call double @{name}({xs})"), f.at(memory[0], lane.index))
-    f.do(f"ret {kind} {f.load(kind, memory[0], 64)}")
-    return f
-
-
 def fit(update: Assembly, outputs: list[int], gradient_at: int) -> Function:
     """Return the function that takes steps of training: gradient, then the optimiser's update of every parameter.
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .assembly import Assembly, declaration, symbol, vector
-from .drivers import on_vectors
+from .library import on_vectors
 from .lowering import Lowering
 from .text import Function
 

@@ -278,7 +278,7 @@ class Program:
         n, columns = view.shape
         if columns != width:
             raise ValueError(f"rows have {columns} numbers, the program {width} inputs")
-        if not view.c_contiguous or view.readonly:
+        if not view.c_contiguous or view.readonly or not n:
             copied = array("d")
             copied.frombytes(view.tobytes())
             return copied, n
@@ -361,7 +361,8 @@ class _Training:
         for p in optimizer.parameters:
             self.places.append(place.get(p, start))
             start += p not in place
-        masked = len(set(self.places) & set(place.values())) < len(place)
+        changed = {i for p, i in zip(optimizer.parameters, self.places, strict=True) if p.requires_grad}
+        masked = not changed.issuperset(place.values())
         code, outputs = lower_update(optimizer, masked)
         columns = 2 + len(optimizer.slots) + masked
         machine = program._machine
@@ -388,7 +389,7 @@ class _Training:
             for column, slot in enumerate(optimizer.slots, 2):
                 self._set(i, column, state[slot])
             if masked:
-                self._set(i, columns - 1, 1.0)
+                self._set(i, columns - 1, float(p.requires_grad))
 
     def _at(self, parameter: int, column: int) -> int:
         block, lane = divmod(parameter, self.update.width)
@@ -406,12 +407,12 @@ class _Training:
             self.module.address, _address(data), len(self.program._inputs), _address(index), n, batch, first, steps,
             losses.address, *self.memory.addresses, self.scalars.address, self.samples.address, self.own, self.blocks,
         )  # fmt: skip
-        self.steps += steps
 
     def write_back(self) -> None:
         """Give parameters, gradients and the optimiser what they have become."""
-        if self.steps:
-            optimizer = self.optimizer
+        optimizer = self.optimizer
+        steps = int(self.scalars.data[1])  # counted there, since Ctrl-C may come just before a line of Python
+        if steps != optimizer.steps:
             for p, i, state in zip(optimizer.parameters, self.places, optimizer.state, strict=True):
                 if p.requires_grad:
                     p.data, p.grad = self._get(i, 0), self._get(i, 1)
@@ -419,7 +420,7 @@ class _Training:
                         state[slot] = self._get(i, column)
                 else:
                     p.grad = 0.0
-            optimizer.steps += self.steps
+            optimizer.steps = steps
         self.module.done(self.memory)
 
 

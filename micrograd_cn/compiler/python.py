@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
 
 from .. import ops
 from ..engine import Value, topological_order
@@ -23,6 +25,16 @@ else:
     {name} = xp.vectorize(of_one, otypes=[float])"""
 
 
+@dataclass(frozen=True)
+class Condition:
+    """A comparison, which becomes a number only where it is used as one."""
+
+    text: str
+
+
+Name: TypeAlias = str | float | Condition
+
+
 class Source:
     """Collect the lines of the function; an expression gets a name once."""
 
@@ -30,7 +42,6 @@ class Source:
         self.lines: list[str] = []
         self.helpers: dict[str, str] = {}
         self.known: dict[str, str] = {}
-        self.conditions: dict[str, str] = {}
         self.lowering = Lowering()
 
     def line(self, expression: str) -> str:
@@ -44,24 +55,23 @@ class Source:
             self.lines.append(text)
         return self.known[expression]
 
-    def apply(self, op: Op, names: Sequence[str | float]) -> str | float:
+    def apply(self, op: Op, names: Sequence[Name]) -> Name:
         """Return the name of an operation's result; of constants alone it is a number."""
-        if all(isinstance(name, float) for name in names):
-            return op.forward(*names)
+        numbers = [name for name in names if isinstance(name, float)]
+        if len(numbers) == len(names):
+            return op.forward(*numbers)
         if not op.machine and op not in (ops.sum, ops.dot):
             known = [name if isinstance(name, float) else None for name in names]
             steps, [result] = self.lowering.template((op, "formula"), known, op)
-            numbers = list(names)
+            known_so_far = list(names)
             for row, used in steps:
-                numbers.append(self.apply(row, [numbers[x] if isinstance(x, int) else x for x in used]))
-            return numbers[result] if isinstance(result, int) else result
-        texts = [written(name) for name in names]
+                known_so_far.append(self.apply(row, [known_so_far[x] if isinstance(x, int) else x for x in used]))
+            return known_so_far[result] if isinstance(result, int) else result
         if op is ops.where:
             return self.choice(*names)
+        texts = [self.text(name) for name in names]
         if op in COMPARISONS:
-            name = self.choice(f"{texts[0]} {COMPARISONS[op]} {texts[1]}", 1.0, 0.0)
-            self.conditions[name] = f"{texts[0]} {COMPARISONS[op]} {texts[1]}"
-            return name
+            return Condition(f"{texts[0]} {COMPARISONS[op]} {texts[1]}")
         if op is ops.sum:
             return self.line(" + ".join(texts))
         if op is ops.dot:
@@ -72,15 +82,19 @@ class Source:
             return self.line(op.text(*texts))
         return self.line(f"{self.function(op.name)}({', '.join(texts)})")
 
-    def choice(self, condition: str | float, a: str | float, b: str | float) -> str:
+    def text(self, name: Name) -> str:
+        """Return how a value is written where a number is wanted."""
+        return self.choice(name, 1.0, 0.0) if isinstance(name, Condition) else written(name)
+
+    def choice(self, condition: Name, a: Name, b: Name) -> str:
         """Return the name of `a` or `b`."""
         self.helpers["where"] = CHOICE
-        if isinstance(condition, str) and condition.isidentifier():
-            condition = self.conditions.get(condition, f"{condition} != 0")
+        test = condition.text if isinstance(condition, Condition) else f"{written(condition)} != 0"
+        texts = [self.text(a), self.text(b)]
         if isinstance(a, float) and isinstance(b, float):  # torch would make single precision of two numbers
             self.helpers["number"] = NUMBER
-            return self.line(f"where({condition}, number({written(a)}), number({written(b)}))")
-        return self.line(f"where({condition}, {written(a)}, {written(b)})")
+            texts = [f"number({text})" for text in texts]
+        return self.line(f"where({test}, {', '.join(texts)})")
 
     def function(self, name: str) -> str:
         """Return how a function is called; where engines differ, its name is defined first."""
@@ -112,14 +126,14 @@ def written(x: str | float) -> str:
 def source(outputs: Sequence[Value], inputs: Sequence[Value], parameters: Sequence[Value], single: bool) -> str:
     """Return the text of `f(xp, parameters, inputs)`."""
     written_so_far = Source()
-    names: dict[Value, str | float] = {p: f"w{i}" for i, p in enumerate(parameters)}
+    names: dict[Value, Name] = {p: f"w{i}" for i, p in enumerate(parameters)}
     names |= {x: f"x{i}" for i, x in enumerate(inputs)}
     for output in outputs:
         for node in [*reversed(topological_order(output)), output]:
             if node.op and node not in names:
                 operands = [names.get(parent, parent.data) for parent in node.parents]
                 names[node] = written_so_far.apply(node.op, operands)
-    results = [written(names.get(output, output.data)) for output in outputs]
+    results = [written_so_far.text(names.get(output, output.data)) for output in outputs]
     body = [
         f"[{', '.join(f'w{i}' for i in range(len(parameters)))}] = parameters",
         f"[{', '.join(f'x{i}' for i in range(len(inputs)))}] = inputs",

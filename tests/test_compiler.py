@@ -1,0 +1,749 @@
+"""Compiled graphs against the eager engine: the same numbers, the same training, and what is refused."""
+
+import gc
+import math
+import operator
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import threading
+import weakref
+from array import array
+from itertools import product
+from math import inf, nan
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import micrograd_cn as mc
+from micrograd_cn import OPS, Op, Value, gradients
+from micrograd_cn.compiler import Mismatch, compile  # noqa: A004 -- the field's name
+from micrograd_cn.engine import constant, record
+from micrograd_cn.nn import MLP
+from micrograd_cn.optim import SGD, Adam, AdamW, Optimizer
+from micrograd_cn.testing import expressions
+
+EDGES = [0.0, -0.0, 1.0, -1.0, 0.5, 2.0, -3.0, 1e-20, -700.5, 36.5, 1e300, -1e300, inf, -inf, nan]
+
+
+def eager(f, rows, parameters):
+    """Return the outputs of every row, and the mean gradient with the mean of its terms' sizes, by the engine."""
+    outputs, totals, sizes = [], [0.0] * len(parameters), [0.0] * len(parameters)
+    for row in rows:
+        for p in parameters:
+            p.grad = 0.0
+        y = f(*map(Value, row))
+        outputs.append(y.data)
+        y.backward()
+        for i, p in enumerate(parameters):
+            totals[i] += p.grad / len(rows)
+            sizes[i] += abs(p.grad) / len(rows)
+    for p in parameters:
+        p.grad = 0.0
+    return outputs, totals, sizes
+
+
+def close(a, b, size=0.0, rel=1e-12):
+    return a == b or (a != a and b != b) or abs(a - b) <= rel * max(abs(a), abs(b), size) + 1e-300
+
+
+def assert_like_eager(f, inputs, parameters, rows, rel=1e-12):
+    outputs, totals, sizes = eager(f, rows, parameters)
+    program = compile(f(*inputs), inputs)
+    assert all(close(a, b, rel=rel) for a, b in zip(program.forward(rows), outputs, strict=True)), rows
+    mean = program.backward(rows)
+    assert close(mean, math.fsum(outputs) / len(rows), sum(map(abs, outputs)) / len(rows), rel)
+    for p, total, size in zip(parameters, totals, sizes, strict=True):
+        assert close(p.grad, total, size, rel), (p.grad, total)
+    return program
+
+
+# Numbers
+
+
+@given(expressions(), st.integers(0, 3), st.lists(st.lists(st.floats(-3.0, 3.0), min_size=3, max_size=3), max_size=3))
+@settings(max_examples=max(20, settings().max_examples // 4))
+def test_expressions_give_the_eager_numbers(f, count, others):
+    count = min(count, len(f.point))
+    parameters = [Value(x) for x in f.point[count:]]
+    inputs = [Value(x) for x in f.point[:count]]
+    rows = [f.point[:count], *(row[:count] for row in others if len(row[:count]) == count)]
+    y = f(*inputs, *parameters)
+    if isinstance(y, Value) and y.op:
+        assert_like_eager(lambda *xs: f(*xs, *parameters), inputs, parameters, rows, rel=1e-9)
+
+
+@pytest.mark.parametrize("op", OPS.values(), ids=lambda op: op.name)
+def test_every_row_is_compiled_with_its_special_values(op):
+    n = {"dot": 5}.get(op.name, op.arity or 3)
+    ws, xs = [Value(0.5) for _ in range(n)], [Value(1.0) for _ in range(n)]
+    by_sample = compile(record(op, tuple([w * x for w, x in zip(ws, xs, strict=True)])), xs)
+    by_batch = compile(record(op, tuple(ws)), [])
+    points = list(product(EDGES, repeat=n)) if n < 3 else []
+    rng = random.Random(0)
+    points += [[rng.choice(EDGES) for _ in range(n)] for _ in range(200 if n > 2 else 0)]
+    points += [[rng.gauss(0.0, 2.0) for _ in range(n)] for _ in range(20)]
+    for point in points:
+        for w, x in zip(ws, point, strict=True):
+            w.data = x
+        y = record(op, tuple(ws))
+        expected = [0.0 + g for g in gradients(y, ws)]
+        size = math.fsum(map(abs, point)) if op.name == "sum" else 0.0
+        if op.name == "dot":
+            products = [a * b for a, b in zip(point[:2], point[2:4], strict=True)]
+            if inf in map(abs, products) and not all(map(math.isfinite, [*products, y.data])):
+                continue  # a product that overflows is not rounded before it is added
+            size = math.fsum(map(abs, products))
+        for program, row in ((by_sample, [1.0] * n), (by_batch, [])):
+            assert close(program.forward([row])[0], y.data, size), point
+            for w in ws:
+                w.grad = 0.0
+            program.backward([row] * 3)
+            assert all(close(w.grad, g) for w, g in zip(ws, expected, strict=True)), (point, [w.grad for w in ws])
+
+
+@pytest.mark.parametrize("rows", [1, 2, 15, 16, 17, 40])
+def test_every_number_of_rows(rows):
+    model = MLP(3, [4, 1], activation="tanh", seed=0)
+    rng = random.Random(rows)
+    data = [[rng.uniform(-1, 1) for _ in range(4)] for _ in range(rows)]
+    assert_like_eager(
+        lambda a, b, c, t: (model([a, b, c]) - t) ** 2, [Value(0.1) for _ in range(4)], model.parameters(), data
+    )
+
+
+@pytest.mark.parametrize("activation", ["relu", "sigmoid", "gelu", "silu", "softplus", "elu", "leaky_relu"])
+def test_networks_of_every_activation(activation):
+    model = MLP(9, [12, 10, 3], activation=activation, seed=1)
+    rng = random.Random(0)
+    rows = [[rng.gauss(0, 1) for _ in range(9)] + [float(k == i % 3) for k in range(3)] for i in range(21)]
+
+    def loss(*row):
+        logits = model(row[:9])
+        return mc.logsumexp(logits) - mc.dot(row[9:], logits)
+
+    assert_like_eager(loss, [Value(0.3) for _ in range(12)], model.parameters(), rows)
+
+
+@pytest.mark.parametrize("n", [1, 7, 8, 9, 33, 200])
+@pytest.mark.parametrize("order", ["straight", "backwards", "shuffled", "repeated"])
+def test_sums_of_products_of_every_length_and_order(n, order):
+    rng = random.Random(n)
+    ws, xs = [Value(rng.gauss(0, 1)) for _ in range(n)], [Value(0.1) for _ in range(n)]
+    places = list(range(n))
+    if order == "backwards":
+        places.reverse()
+    elif order == "shuffled":
+        rng.shuffle(places)
+    elif order == "repeated":
+        places = [rng.randrange(n) for _ in range(n)]
+
+    def f(*xs):
+        hidden = [x * x for x in xs]
+        return (
+            mc.dot([ws[i] for i in places], xs, ws[0])  # parameters by inputs
+            + mc.dot(hidden, [xs[i] for i in places])  # samples by samples
+            + mc.dot(ws, [ws[i] for i in places])  # parameters by parameters
+            + mc.dot([hidden[i] for i in places], ws)
+            + mc.sum([w * w for w in ws])
+            + mc.sum([hidden[i] for i in places])
+        )
+
+    rows = [[rng.gauss(0, 1) for _ in range(n)] for _ in range(5)]
+    assert_like_eager(f, xs, ws, rows, rel=1e-12)
+
+
+def test_a_large_graph_and_one_of_many_functions():
+    rng = random.Random(0)
+    ws = [Value(rng.uniform(-1, 1)) for _ in range(30)]
+    choices = [(rng.randrange(5), rng.randrange(30), rng.randrange(30)) for _ in range(3000)]
+
+    kinds = [operator.mul, operator.add, lambda x, y: mc.tanh(x), lambda x, y: mc.relu(y), lambda x, y: 0.5 * x - y]
+
+    def f(*xs):
+        pool = [*xs, *ws]
+        for kind, a, b in choices:
+            made = kinds[kind](pool[-1 - a], pool[-1 - b])
+            pool.append(mc.tanh(made) if len(pool) % 7 == 0 else made * 0.7)
+        return mc.sum(pool[-30:])
+
+    rows = [[rng.uniform(-1, 1) for _ in range(3)] for _ in range(18)]
+    assert_like_eager(f, [Value(0.5) for _ in range(3)], ws, rows, rel=1e-9)
+
+
+def test_a_hundred_thousand_nodes_compile():
+    x, w = Value(0.5), Value(1.0 - 1e-6)
+    y = x
+    for i in range(100_000):
+        y = y * w if i % 2 else y + w * 1e-6
+    program = compile(y, [x])
+    y.backward()
+    expected, w.grad = w.grad, 0.0
+    program.backward([[0.5]])
+    assert w.grad == pytest.approx(expected, rel=1e-9)
+
+
+def test_code_grows_with_the_graph_and_no_function_with_it():
+    def text(n):
+        x, w = Value(0.5), Value(0.9)
+        y = x
+        for _ in range(n):
+            y = mc.sin(y * w)
+        return compile(y, [x]).source()
+
+    def longest(text):
+        return max(len(body.split("\n")) for body in text.split("\ndefine "))
+
+    small, large = text(1000), text(4000)
+    assert len(large) < 4.3 * len(small)
+    assert longest(large) <= longest(small) + 10
+
+
+def test_a_hessian_compiles():
+    a, b, x = Value(0.3), Value(-0.7), Value(1.5)
+
+    def f(x):
+        return mc.tanh(a * x) * mc.exp(b * x * a)
+
+    def entries(x):
+        first = gradients(f(x), [a, b], create_graph=True)
+        return [second for g in first for second in gradients(g, [a, b], create_graph=True)]
+
+    program = compile(entries(x), [x])
+    for row, compiled in zip(rows := [[1.5], [-0.4], [0.0]], program.forward(rows), strict=True):
+        assert compiled == pytest.approx([y.data for y in entries(Value(row[0]))], rel=1e-12)
+    penalty = mc.sum([g * g for g in gradients(f(x), [a, b], create_graph=True)])
+    compile(penalty, [x]).backward([[1.5]])
+    compiled, a.grad, b.grad = (a.grad, b.grad), 0.0, 0.0
+    mc.sum([g * g for g in gradients(f(x), [a, b], create_graph=True)]).backward()
+    assert compiled == pytest.approx((a.grad, b.grad), rel=1e-12)
+
+
+def test_lanes_left_over_add_no_nan_to_an_infinite_gradient():
+    w = Value(0.0)
+    assert_like_eager(lambda x: mc.log(w * x), [Value(1.0)], [w], [[1.0], [1.0], [2.0]])
+    assert_like_eager(lambda x: mc.sqrt(w * x), [Value(1.0)], [w], [[k + 1.0] for k in range(19)])
+
+
+def test_several_outputs_the_same_one_twice_leaves_and_constants():
+    x, w = Value(2.0), Value(3.0)
+    y = w * x
+    program = compile([y, y, x, w, constant(7.0), mc.exp(w)], [x])
+    assert program.forward([[5.0], [1.0]]) == [
+        [15.0, 15.0, 5.0, 3.0, 7.0, math.exp(3.0)],
+        [3.0, 3.0, 1.0, 3.0, 7.0, math.exp(3.0)],
+    ]
+    assert compile(w, [x]).backward([[1.0]] * 3) == 3.0
+    assert w.grad == 1.0
+    assert compile(x, [x]).forward([[4.0]]) == [4.0]
+    assert compile(x, [x]).backward([[4.0], [6.0]]) == 5.0
+
+
+def test_what_does_not_depend_on_an_input_or_a_parameter():
+    x, unused, w = Value(2.0), Value(1.0), Value(3.0)
+    program = compile(w * x, [x, unused])
+    assert program.forward([[5.0, nan]]) == [15.0]
+    program.backward([[5.0, nan]])
+    assert w.grad == 5.0
+    program = compile(mc.exp(w), [x])
+    w.grad = 0.0
+    assert program.backward([[1.0]] * 20) == pytest.approx(math.exp(3.0))
+    assert w.grad == pytest.approx(math.exp(3.0))
+    assert compile(x * 2, [x]).parameters == []
+    assert compile(x * 2, [x]).backward([[1.0], [2.0]]) == 3.0
+
+
+def test_parameters_are_read_at_each_call_and_constants_when_compiled():
+    x, w, c = Value(2.0), Value(3.0), Value(4.0).detach()
+    program = compile(w * x + c, [x])
+    w.data, c.data = 10.0, 100.0
+    assert program.forward([[1.0]]) == [14.0]
+    assert program.parameters == [w]
+
+
+# What is not done
+
+
+def functions(text, kind):
+    """Return the text of the functions of a phase."""
+    return "".join(re.findall(rf"define internal void @{kind}\d+.*?\n}}", text, re.DOTALL))
+
+
+def test_what_depends_on_parameters_alone_is_computed_once_a_batch():
+    x, w = Value(2.0), Value(3.0)
+    text = compile(mc.sin(w) * x + mc.dot([w] * 9, [w] * 9), [x]).source()
+    assert "@sin(" in functions(text, "batch")
+    assert "sin" not in functions(text, "sample")
+    assert "@cos(" in functions(text, "batch") + functions(text, "after")
+    assert "cos" not in functions(text, "sample")
+    assert "loop" not in functions(text, "sample")
+
+
+def test_common_subexpressions_are_computed_once():
+    x, w = Value(2.0), Value(3.0)
+    text = compile(mc.sin(w * x) + mc.sin(x * w) * 2.0, [x]).source()
+    assert functions(text, "sample").count("@vector_sin(") == 1
+
+
+def test_gradients_that_nobody_asked_for_are_not_computed():
+    x, w = Value(2.0), Value(3.0)
+    assert "cos" not in compile(w * mc.sin(x), [x]).source()
+    assert "cos" in compile(w * mc.sin(w * x), [x]).source()
+
+
+def test_a_long_dot_stays_a_loop():
+    def size(n):
+        xs, ws = [Value(1.0) for _ in range(n)], [Value(1.0) for _ in range(n)]
+        return len(compile(mc.dot(ws, xs), xs).source())
+
+    assert size(1000) < size(100) + 100
+
+
+def test_code_is_freed_with_the_program():
+    x, w = Value(2.0), Value(3.0)
+    program = compile(w * x, [x])
+    program.backward([[1.0]])
+    program.fit([[1.0]], SGD([w], lr=0.1), 1)
+    engine = program._module("gradient").compiled.engine
+    freed = weakref.ref(engine)
+    assert freed() is not None
+    del program, engine
+    gc.collect()
+    assert freed() is None
+
+
+# Rows
+
+
+def test_rows_may_be_anything_with_numbers():
+    x, w, t = Value(2.0), Value(3.0), Value(1.0)
+    program = compile(w * x + t, [x, t])
+    expected = [31.0, 62.0]
+    flat = array("d", [10.0, 1.0, 20.0, 2.0])
+    matrix = np.array([[10.0, 1.0], [20.0, 2.0]])
+    frozen = matrix.copy()
+    frozen.flags.writeable = False
+    for rows in (
+        [[10, 1], [20, 2]],
+        ((10.0, True), (20, 2)),
+        [np.array([10, 1]), np.array([20, 2])],
+        [[np.float32(10), np.int64(1)], [20, 2]],
+        matrix,
+        frozen,
+        np.asfortranarray(matrix),
+        np.repeat(matrix, 2, axis=0)[::2],
+        memoryview(flat).cast("B").cast("d", (2, 2)),
+    ):
+        assert program.forward(rows) == expected
+        w.grad = 0.0
+        assert program.backward(rows) == 46.5
+        assert w.grad == 15.0
+    assert compile(w * 2, []).forward([[], [], []]) == [6.0, 6.0, 6.0]
+
+
+def test_zero_rows():
+    x, w = Value(2.0), Value(3.0)
+    program = compile(w * x, [x])
+    assert program.forward([]) == program.forward(np.empty((0, 1))) == []
+    assert compile([w * x], [x]).forward([]) == []
+    for refused in (lambda: program.backward([]), lambda: program.fit([], SGD([w]), 1), lambda: program.check([], abs)):
+        with pytest.raises(ValueError, match="no rows"):
+            refused()
+
+
+@pytest.mark.parametrize(
+    ("rows", "exception", "message"),
+    [
+        ([[1.0, 2.0], [1.0]], ValueError, r"rows\[1\] has 1 numbers, the program 2 inputs"),
+        ([[1.0, 2.0, 3.0]], ValueError, r"rows\[0\] has 3 numbers"),
+        (np.zeros((3, 1)), ValueError, "rows have 1 numbers, the program 2 inputs"),
+        (np.zeros((3, 2), dtype=np.float32), TypeError, "doubles"),
+        (np.zeros((3, 2), dtype=np.int64), TypeError, "doubles"),
+        (np.zeros(2), TypeError, "two dimensions"),
+        (array("d", [1.0, 2.0]), TypeError, "cast"),
+        ([1.0, 2.0], TypeError, r"rows\[0\] must be a sequence"),
+        (["ab"], TypeError, r"rows\[0\] must be a sequence"),
+        ([[1.0, "2"]], TypeError, "real number"),
+        ([[1.0, None]], TypeError, "real number"),
+        ([[1.0, Value(2.0)]], TypeError, "real number"),
+        ([[1.0, 2j]], TypeError, "real number"),
+    ],
+)
+def test_wrong_rows_are_refused(rows, exception, message):
+    x, t, w = Value(2.0), Value(1.0), Value(3.0)
+    program = compile(w * x + t, [x, t])
+    for run in (program.forward, program.backward, lambda rows: program.fit(rows, SGD([w]), 1)):
+        with pytest.raises(exception, match=message):
+            run(rows)
+    assert w.grad == 0.0
+
+
+# What is refused
+
+
+def test_wrong_inputs_and_outputs_are_refused():
+    x, w = Value(2.0, "x"), Value(3.0)
+    y = w * x
+    for output, inputs, exception, message in (
+        (y, [y], ValueError, r"inputs\[0\].*is computed \(mul\), not a leaf"),
+        (y, [x, x], ValueError, r"inputs\[1\].*twice"),
+        (y, [constant(1.0)], ValueError, "constant"),
+        (y, [1.0], TypeError, "not a Value"),
+        (1.0, [x], TypeError, "not"),
+        ([y, 1.0], [x], TypeError, r"output\[1\]"),
+        ([], [x], ValueError, "needs an output"),
+    ):
+        with pytest.raises(exception, match=message):
+            compile(output, inputs)
+    with pytest.raises(ValueError, match="one output"):
+        compile([y, y], [x]).backward([[1.0]])
+    with pytest.raises(RuntimeError, match="constant"):
+        compile(constant(1.0), [x]).backward([[1.0]])
+
+
+def test_an_own_row_compiles_if_it_is_written_in_rows():
+    cube = Op("cube", lambda x: x * x * x, (lambda y, x: 3.0 * x * x,))
+    w = Value(3.0)
+    assert_like_eager(lambda x: cube(w * x) + mc.tanh(w), [Value(1.0)], [w], [[1.0], [-2.0]])
+    bent = Op(
+        "bent",
+        lambda x: x if x > 0.0 else 0.0,
+        (lambda y, x: mc.step(x),),
+        formula=lambda x: mc.where(mc.step(x), x, 0.0),
+    )
+    assert_like_eager(lambda x: bent(w * x), [Value(1.0)], [w], [[1.0], [-2.0]])
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        Op("odd_one", lambda x: math.sin(x), (lambda y, x: mc.cos(x),)),
+        Op("odd_one", lambda x: x if x > 0.0 else 0.0, (lambda y, x: mc.step(x),)),
+        Op("odd_one", lambda x: x * x, (lambda y, x: 2.0 if x > 0.0 else 3.0,)),
+    ],
+)
+def test_an_own_row_that_cannot_be_compiled_is_named(row):
+    x, w = Value(2.0), Value(3.0)
+    with pytest.raises(TypeError, match="odd_one"):
+        compile(record(row, (w * x,)), [x]).backward([[1.0]])
+
+
+def test_a_missing_llvmlite_is_named():
+    code = "import sys; sys.modules['llvmlite'] = None; import micrograd_cn.compiler"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "pip install 'micrograd-cn[native]'" in done.stderr
+
+
+# Training
+
+
+def problem(seed=0, extra=0):
+    """Return parameters, a program of their loss, and rows."""
+    model = MLP(3, [5, 1], activation="tanh", seed=seed)
+    inputs = [Value(0.1) for _ in range(4)]
+    loss = (model(inputs[:3]) - inputs[3]) ** 2 + 1e-3 * mc.sum([p * p for p in model.parameters()])
+    rng = random.Random(seed)
+    rows = [[rng.uniform(-1, 1) for _ in range(4)] for _ in range(37)]
+    return [*model.parameters(), *(Value(0.5 + i) for i in range(extra))], compile(loss, inputs), rows, model
+
+
+OPTIMISERS = {
+    "sgd": lambda ps: SGD(ps, lr=0.1),
+    "momentum": lambda ps: SGD(ps, lr=0.05, momentum=0.9),
+    "nesterov": lambda ps: SGD(ps, lr=0.05, momentum=0.9, nesterov=True, weight_decay=0.01),
+    "adam": lambda ps: Adam(ps, lr=0.01, weight_decay=0.01),
+    "adamw": lambda ps: AdamW(ps, lr=0.01, betas=(0.8, 0.99)),
+}
+
+
+def loop(program, rows, optimizer, epochs, batch, shuffle=None):
+    """Do in Python what `fit` says it does."""
+    losses, order = [], list(range(len(rows)))
+    for _ in range(epochs):
+        if shuffle:
+            shuffle.shuffle(order)
+        total = 0.0
+        for start in range(0, len(rows), batch):
+            chosen = [rows[i] for i in order[start : start + batch]]
+            optimizer.zero_grad()
+            total += program.backward(chosen) * len(chosen)
+            optimizer.step()
+        losses.append(total / len(rows))
+    return losses
+
+
+def everything(parameters, optimizer):
+    return [p.data for p in parameters], [p.grad for p in parameters], optimizer.state_dict()
+
+
+@pytest.mark.parametrize("make", OPTIMISERS.values(), ids=OPTIMISERS)
+@pytest.mark.parametrize("batch", [None, 16, 10, 1, 100])
+def test_fit_is_the_loop_of_steps_to_the_bit(make, batch):
+    (ours, program, rows, _), (theirs, other, _, _) = problem(), problem()
+    mine, yours = make(ours), make(theirs)
+    losses = program.fit(rows, mine, 5, batch_size=batch, shuffle=random.Random(1))
+    losses += program.fit(rows, mine, 3, batch_size=batch)
+    expected = loop(other, rows, yours, 5, batch or 37, random.Random(1))
+    expected += loop(other, rows, yours, 3, batch or 37)
+    assert losses == pytest.approx(expected, rel=1e-12)
+    assert everything(ours, mine) == everything(theirs, yours)
+
+
+def test_fit_is_the_eager_training_and_eager_training_goes_on_from_it():
+    (ours, program, rows, model), (theirs, _, _, other) = problem(), problem()
+    mine, yours = OPTIMISERS["adam"](ours), OPTIMISERS["adam"](theirs)
+    program.fit(rows, mine, 3, batch_size=10)
+    for net, optimizer, epochs in ((other, yours, 5), (model, mine, 2)):
+        parameters = net.parameters()
+        for _ in range(epochs):
+            for start in range(0, 37, 10):
+                batch = rows[start : start + 10]
+                fits = [(net([Value(x) for x in row[:3]]) - row[3]) ** 2 for row in batch]
+                loss = mc.mean(fits) + 1e-3 * mc.sum([p * p for p in parameters])
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+    assert [p.data for p in ours] == pytest.approx([p.data for p in theirs], rel=1e-10)
+
+
+def test_the_optimiser_may_have_more_parameters_or_fewer():
+    (ours, program, rows, _), (theirs, other, _, _) = problem(extra=20), problem(extra=20)
+    for p in (ours[3], theirs[3]):
+        p.requires_grad = False  # for the optimiser; the programs have compiled it as a parameter
+    for chosen in (slice(2, None), slice(None, None, -1), slice(0, 1), slice(30, None)):
+        mine, yours = OPTIMISERS["nesterov"](ours[chosen]), OPTIMISERS["nesterov"](theirs[chosen])
+        program.fit(rows, mine, 2, batch_size=16)
+        loop(other, rows, yours, 2, 16)
+        held = [p.data for p in ours]
+        assert held == [p.data for p in theirs]
+        assert mine.state_dict() == yours.state_dict()
+        assert [p.grad for p in mine.parameters if p.requires_grad] == [
+            p.grad for p in yours.parameters if p.requires_grad
+        ]
+
+
+class Interrupting:
+    """Shuffle twice, then behave as Ctrl-C does."""
+
+    def __init__(self):
+        self.left = 2
+
+    def shuffle(self, order):
+        if not self.left:
+            raise KeyboardInterrupt
+        self.left -= 1
+
+
+def test_what_was_trained_is_kept_when_interrupted():
+    (ours, program, rows, _), (theirs, other, _, _) = problem(), problem()
+    mine, yours = OPTIMISERS["adamw"](ours), OPTIMISERS["adamw"](theirs)
+    with pytest.raises(KeyboardInterrupt):
+        program.fit(rows, mine, 10, batch_size=16, shuffle=Interrupting())
+    loop(other, rows, yours, 2, 16)
+    assert everything(ours, mine) == everything(theirs, yours)
+    assert mine.steps == 6
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals to oneself")
+def test_ctrl_c_ends_training_between_two_steps(monkeypatch):
+    (ours, program, rows, _), (theirs, other, _, _) = problem(), problem()
+    mine, yours = OPTIMISERS["momentum"](ours), OPTIMISERS["momentum"](theirs)
+    running = threading.Event()
+
+    class Bar:
+        def set_postfix(self, **_):
+            pass
+
+        def update(self, steps):
+            if steps > 1:
+                running.set()
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr("micrograd_cn.compiler.program._bar", lambda steps: Bar())
+
+    def interrupt():
+        running.wait()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        program.fit(rows, mine, 10**7, progress=True)
+    thread.join()
+    assert 1 < mine.steps < 10**7
+    other.fit(rows, yours, mine.steps)
+    assert everything(ours, mine) == everything(theirs, yours)
+
+
+def test_an_own_optimiser_compiles_if_it_is_written_in_rows():
+    class Signs(Optimizer):
+        slots = ("largest", "rate")
+
+        def update(self, p, state):
+            state["largest"] = mc.maximum(state["largest"], mc.abs(p.grad))
+            state["rate"] = self.lr / self.steps
+            p.data -= state["rate"] * mc.where(mc.less(0.0, p.grad), 1.0, -1.0)
+
+    (ours, program, rows, _), (theirs, other, _, _) = problem(), problem()
+    mine, yours = Signs(ours, lr=0.1), Signs(theirs, lr=0.1)
+    program.fit(rows, mine, 4, batch_size=16)
+    loop(other, rows, yours, 4, 16)
+    assert everything(ours, mine) == everything(theirs, yours)
+
+    class Rounding(Optimizer):
+        def update(self, p, state):
+            p.data = math.floor(p.data)
+
+    with pytest.raises(TypeError, match="Rounding"):
+        program.fit(rows, Rounding(ours, lr=0.1), 1)
+
+
+def test_fit_refuses_what_it_cannot_do():
+    parameters, program, rows, _ = problem()
+    optimizer = SGD(parameters)
+    for arguments, exception, message in (
+        ({"epochs": -1}, ValueError, "epochs"),
+        ({"epochs": 1.5}, ValueError, "epochs"),
+        ({"epochs": 1, "batch_size": 0}, ValueError, "batch_size"),
+        ({"epochs": 1, "batch_size": True}, ValueError, "batch_size"),
+    ):
+        with pytest.raises(exception, match=message):
+            program.fit(rows, optimizer, **arguments)
+    with pytest.raises(TypeError, match="optimizer"):
+        program.fit(rows, parameters, 1)
+    x, w = Value(1.0), Value(1.0)
+    with pytest.raises(ValueError, match="is an input"):
+        compile(w * x, [x]).fit([[1.0]], SGD([w, x]), 1)
+    before = [p.data for p in parameters]
+    assert program.fit(rows, optimizer, 0) == []
+    assert [p.data for p in parameters] == before
+
+
+def test_progress_is_shown_on_stderr(capsys):
+    parameters, program, rows, _ = problem()
+    program.fit(rows, SGD(parameters, lr=0.01), 4, batch_size=10, progress=True)
+    shown = capsys.readouterr()
+    assert "16/16" in shown.err
+    assert "loss=" in shown.err
+    assert shown.out == ""
+
+
+def test_threads_run_one_program_at_the_same_time():
+    _, program, _, _ = problem()
+    rng = random.Random(5)
+    batches = [[[rng.uniform(-1, 1) for _ in range(4)] for _ in range(50)] for _ in range(8)]
+    expected = [program.forward(batch) for batch in batches]
+    results = [[] for _ in batches]
+
+    def run(i):
+        for _ in range(200):
+            results[i].append(program.forward(batches[i]))
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for found, right in zip(results, expected, strict=True):
+        assert all(one == right for one in found)
+        assert len(found) == 200
+
+
+# Branches, and the program's text
+
+
+def test_check_finds_a_branch_that_the_graph_does_not_have():
+    w = Value(2.0)
+
+    def branching(x):
+        return w * x if x > 0 else -x
+
+    def choosing(x):
+        return mc.where(mc.less(0.0, x), w * x, -x)
+
+    rows = [[1.0], [2.0], [-3.0]]
+    x = Value(1.0)
+    compile(choosing(x), [x]).check(rows, choosing)
+    with pytest.raises(Mismatch, match=r"row 2, \[-3.0\]: the function gives 3.0, the graph -6.0"):
+        compile(branching(x), [x]).check(rows, branching)
+    compile([x * 2, w * x], [x]).check(rows, lambda x: [x * 2, w * x])
+    with pytest.raises(Mismatch, match="row 0"):
+        compile([x * 2, w * x], [x]).check(rows, lambda x: [x * 2])
+    compile(mc.log(x), [x]).check([[-1.0], [0.0]], mc.log)
+
+
+def test_the_llvm_source_is_what_runs():
+    x, w = Value(2.0), Value(3.0)
+    assert "define double @gradient(" in compile(w * x, [x]).source("llvm")
+    assert "define void @forward(" in compile([w * x], [x]).source()
+    with pytest.raises(ValueError, match='"llvm" or "python"'):
+        compile(w * x, [x]).source("c")
+
+
+def python(program):
+    names = {}
+    exec(program.source("python"), names)
+    return names["f"]
+
+
+def every_row_once(xs, ws):
+    """Return a list of outputs that meets every row of the table."""
+    outputs = []
+    for op in OPS.values():
+        n = {"dot": 5}.get(op.name, op.arity or 3)
+        operands = [(xs[i % len(xs)] if i % 2 else ws[i % len(ws)]) for i in range(n)]
+        first = mc.sigmoid(operands[0] * xs[0]) * 0.8 + 0.1  # inside every domain
+        outputs.append(record(op, (first, *operands[1:])))
+    return outputs
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch", "jax"])
+def test_the_python_source_runs_on_array_engines(name):
+    if name == "numpy":
+        xp, array_, back = np, np.asarray, np.asarray
+    elif name == "torch":
+        xp = pytest.importorskip("torch")
+        array_, back = (lambda x: xp.tensor(x, dtype=xp.float64)), (lambda x: np.asarray(x))
+    else:
+        jax = pytest.importorskip("jax")
+        jax.config.update("jax_enable_x64", True)
+        xp, array_, back = jax.numpy, jax.numpy.asarray, np.asarray
+    xs, ws = [Value(0.3), Value(-0.8)], [Value(0.7), Value(1.2)]
+    program = compile(every_row_once(xs, ws), xs)
+    rng = random.Random(0)
+    rows = [[rng.uniform(-2, 2), rng.uniform(-2, 2)] for _ in range(20)]
+    columns = [array_([row[k] for row in rows]) for k in range(2)]
+    found = python(program)(xp, [array_(p.data) for p in program.parameters], columns)
+    expected = program.forward(rows)
+    for k, (row, column) in enumerate(zip(OPS, found, strict=True)):
+        numbers = np.broadcast_to(back(column), 20)
+        assert numbers == pytest.approx([outputs[k] for outputs in expected], rel=1e-12), row
+
+
+def test_the_python_source_runs_on_math():
+    xs, ws = [Value(0.3), Value(-0.8)], [Value(0.7), Value(1.2)]
+    program = compile(every_row_once(xs, ws), xs)
+    [expected] = program.forward([[0.3, -0.8]])
+    assert python(program)(math, [p.data for p in program.parameters], [0.3, -0.8]) == pytest.approx(
+        expected, rel=1e-12
+    )
+
+
+def test_the_python_source_is_readable():
+    x, w, b = Value(2.0), Value(3.0), Value(1.0)
+    assert compile(mc.relu(mc.dot([w], [x], b)), [x]).source("python") == (
+        "def f(xp, parameters, inputs):\n"
+        "    [w0, w1] = parameters\n"
+        "    [x0] = inputs\n"
+        '    where = getattr(xp, "where", lambda condition, a, b: a if condition else b)  # math has none\n'
+        "    v0 = w0 * x0 + w1\n"
+        "    v1 = where(v0 < 0.0, 0.0, v0)\n"
+        "    return v1\n"
+    )
