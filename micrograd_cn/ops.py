@@ -24,8 +24,8 @@ from .operation import OPS, POSITIVE, REAL, Op, define, number
 def _pow_da(y: Any, a: Any, b: Any) -> Any:
     if isinstance(b, float):
         return 0.0 if b == 0.0 else 1.0 if b == 1.0 else b * pow(a, b - 1.0)
-    known = where(less_equal(a, a), a, 0.0)  # 0 where a is nan
-    return b * pow(where(where(b, 1.0, known), a, 1.0), b - 1.0)  # where b is 0, 0 * 0**-1 and 0 * nan**-1 are 0
+    finite = less(2.0**-1024, abs(a))  # whether 1/a is
+    return b * pow(where(where(b, 1.0, finite), a, 1.0), b - 1.0)  # where b is 0, so that 0 * 0**-1 is 0
 
 
 def _pow_db(y: Any, a: Any, b: Any) -> Any:

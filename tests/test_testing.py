@@ -95,6 +95,15 @@ def test_the_battery_finds_other_mistakes(op, message):
         check_op(op)
 
 
+@pytest.mark.parametrize(
+    "formula", [lambda x: 1.0001 * mc.exp(-x * x), lambda x: mc.where(mc.less_equal(x, 1e300), mc.exp(-x * x), 1.0)]
+)
+def test_the_battery_compares_machine_code(formula):
+    row = Op("bad", lambda x: mc.exp(-x * x), (lambda y, x: -2.0 * x * y,), formula=formula)
+    with pytest.raises(AssertionError, match="in machine code"):
+        check_op(row)
+
+
 def test_the_battery_compares_with_the_reference():
     with pytest.raises(AssertionError, match="the reference gives"):
         check_op(mc.tanh, reference=lambda x: math.tanh(x) * (1 + 1e-9))

@@ -10,6 +10,7 @@ from math import inf, nan
 from typing import Any
 
 from ..engine import Value, gradients, record
+from ..formula import FormulaError
 from ..operation import Op
 from .gradcheck import NothingCompared, PartlyCompared, gradcheck
 from .strategies import MARGIN, _floats, _is_smooth, _st, inside
@@ -20,12 +21,13 @@ TOO_LARGE = 1e6  # a value or partial beyond which a numerical derivative is mos
 
 
 def check_op(op: Op, reference: Callable[..., float] | None = None, examples: int = 50) -> None:
-    """Check one operation: values, derivatives to second order, kinks, special values, sharing, and its picture.
+    """Check one operation: values, derivatives to second order, kinks, special values, sharing, picture, machine code.
 
     In turn: no float, special ones included, makes it raise; on `Value`s it gives the numbers that it gives on floats,
     and so do its partials, to the bit; partials left out for constants change no other; at kinks the derivative is nan,
     or between those of the two sides; the picture has an edge an operand; over the domain, up to 100 from 0 or from its
-    near end, derivatives agree with numerical ones to second order, also where one value is all the operands.
+    near end, derivatives agree with numerical ones to second order, also where one value is all the operands. With
+    llvmlite, machine code gives the same values and derivatives, if the row is written in the table's operations.
 
     Args:
         op: the row.
@@ -42,7 +44,11 @@ def check_op(op: Op, reference: Callable[..., float] | None = None, examples: in
     _check_special_values(op)
     _check_kinks(op)
     _check_picture(op)
-    _over_the_domain(op, reference, examples)
+    compiled = _compiled(op)
+    if op.arity:
+        for xs in itertools.product(SPECIAL if op.arity < 3 else SPECIAL[::2], repeat=op.arity):
+            _check_machine_code(op, xs, compiled)
+    _over_the_domain(op, reference, examples, compiled)
 
 
 def _counts(op: Op) -> tuple[int, ...]:
@@ -114,7 +120,45 @@ def _check_picture(op: Op) -> None:
         assert source.count("->") == count, f"{op.name} of {count} operands is drawn with {source.count('->')} edges"
 
 
-def _over_the_domain(op: Op, reference: Callable[..., float] | None, examples: int) -> None:
+def _compiled(op: Op) -> dict[int, Any]:
+    """Return the row's compiled program for each number of operands; none if it cannot be compiled here."""
+    try:
+        from ..compiler import compile  # noqa: A004 -- the field's name
+    except ImportError:
+        return {}
+    programs = {}
+    for count in _counts(op):
+        program = compile(record(op, tuple([Value(0.5) for _ in range(count)])), [])
+        try:
+            program.source()
+        except FormulaError:  # it may be a function of `math`, which only the eager engine can call
+            return {}
+        programs[count] = program
+    return programs
+
+
+def _check_machine_code(op: Op, xs: tuple[float, ...], compiled: dict[int, Any]) -> None:
+    """Compare compiled values and partials with the row's, up to their condition."""
+    if len(xs) not in compiled:
+        return
+    program = compiled[len(xs)]
+    y = op.forward(*xs)
+    partials = op.local(y, *xs)
+    for p, x in zip(program.parameters, xs, strict=True):
+        p.data, p.grad = x, 0.0
+    [value] = program.forward([[]])
+    program.backward([[]])
+    size = math.fsum(filter(math.isfinite, [math.fabs(x * p) for x, p in zip(xs, partials, strict=True)]))
+    assert _near(value, y, size), f"{op.name}{xs} is {y}, but {value} in machine code"
+    for slot, (p, partial) in enumerate(zip(program.parameters, partials, strict=True)):
+        assert _near(p.grad, partial, 0.0), f"{op.name}{xs}: partial {slot} is {partial}, but {p.grad} in machine code"
+
+
+def _near(a: float, b: float, size: float) -> bool:
+    return _same(a, b) or math.fabs(a - b) <= 1e-12 * max(math.fabs(a), math.fabs(b), size) + 1e-300
+
+
+def _over_the_domain(op: Op, reference: Callable[..., float] | None, examples: int, compiled: dict[int, Any]) -> None:
     st = _st()
     from hypothesis import HealthCheck, Phase, assume, given, settings
 
@@ -139,6 +183,7 @@ def _over_the_domain(op: Op, reference: Callable[..., float] | None, examples: i
         assume(_is_smooth(op, list(xs), [False] * len(xs)))
         assume(all(math.fabs(z) <= TOO_LARGE for z in (y, *partials)))
         _check_recording(op, xs, y, partials)
+        _check_machine_code(op, xs, compiled)
         if reference is not None:
             expected = reference(*xs)
             close = math.isclose(y, expected, rel_tol=1e-12, abs_tol=1e-15)
