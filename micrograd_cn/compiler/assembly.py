@@ -15,6 +15,7 @@ from .text import Function, literal
 
 LONG = 8  # products from which a sum of them is a loop
 TOGETHER = 4  # sums of products that share a loop if they share one factor
+PARTS = 8  # sums into which a long sum of products of scalars is divided
 CHUNK = 300  # instructions in a function: the time to compile one grows faster than its length
 ARGUMENTS = "ptr noalias %s, ptr noalias %w, ptr noalias %a"
 INSTRUCTIONS = ("fadd", "fsub", "fmul", "fdiv")
@@ -70,7 +71,7 @@ class Assembly:
         self.called: dict[str, int] = {}  # C's functions and intrinsics of scalars, and how many operands they have
         self.called_on_vectors: dict[str, int] = {}
         self.functions: list[str] = []
-        self.total_at = self._take(len(totals))
+        self.total_at = self._take(-(-len(totals) // native) * native)
         self.seed: int | None = None  # the slot of what the gradient starts from
 
         ends = [*roots, *(i for factors in totals for i in factors)]
@@ -318,9 +319,8 @@ class Writer:
             name = self.f.op(f"call {self.kind} @{symbol(form, self.lanes if self.sample else 0)}({arguments})")
         self.define(i, name)
 
-    def sum(self, pairs: Iterable[tuple[int, ...]], terms: Iterable[int]) -> str:
-        """Return the sum of single products and terms."""
-        total = None
+    def sum(self, pairs: Iterable[Pair], terms: Iterable[int], total: str | None = None) -> str:
+        """Return the sum of single products and terms, and of `total` if it is given."""
         for t in terms:
             total = self.value(t) if total is None else self.f.op(f"fadd {self.kind} {total}, {self.value(t)}")
         for a, b in pairs:
@@ -345,6 +345,9 @@ class Writer:
     def dots(self, task: Task) -> None:
         """Write a loop that computes one or several sums of products with the same right factors."""
         right, *lefts = task.lists
+        if not self.sample and len(right) >= 4 * PARTS and len(lefts) == 1:
+            self.in_parts(task)
+            return
         places = [self.at(left) for left in lefts]
         shared = self.at(right)
         firsts = []
@@ -361,21 +364,41 @@ class Writer:
         for i, name in zip(task.items, loop.next, strict=True):
             self.define(i, name)
 
+    def in_parts(self, task: Task) -> None:
+        """Write a loop that computes a sum of products of scalars as several, which need not wait for each other."""
+        [i], [right, left] = task.items, task.lists
+        steps = len(right) // PARTS
+        places = [
+            (self.at(left[k : PARTS * steps : PARTS]), self.at(right[k : PARTS * steps : PARTS])) for k in range(PARTS)
+        ]
+        with self.f.loop(steps, [("double", literal(0.0))] * PARTS) as loop:
+            for sum_, (a, b) in zip(loop.carried, places, strict=True):
+                product = self.f.op(f"fmul contract double {self.read(a, loop.index)}, {self.read(b, loop.index)}")
+                loop.next.append(self.f.op(f"fadd contract double {sum_}, {product}"))
+        total = loop.next[0]
+        for part in loop.next[1:]:
+            total = self.f.op(f"fadd double {total}, {part}")
+        short = self.assembly._split(i)[1] + list(zip(left[PARTS * steps :], right[PARTS * steps :], strict=True))
+        self.define(i, self.sum(short, self.code.code[i][2], total))
+
     def total(self, task: Task) -> None:
         """Add to one total."""
         [k] = task.items
-        factors = self.assembly.totals[k]
-        parts = self.parts(self.sum([factors], []) if len(factors) == 2 else self.value(factors[0]))
+        factors = [self.parts(self.value(i)) for i in self.assembly.totals[k]]
         pointer = self.f.at("%a", k * self.assembly.native)
+        self.accumulate(pointer, list(zip(*factors, strict=True)))
+
+    def accumulate(self, pointer: str, products: Sequence[Sequence[str]]) -> None:
+        """Add native vectors, or products of two, to a total."""
         kind = vector(self.assembly.native)
-        sum_ = self.f.load(kind, pointer)
-        for part in parts:
-            sum_ = self.f.op(f"fadd {kind} {sum_}, {part}")
-        self.f.store(kind, sum_, pointer)
+        sum_ = self.f.load(kind, pointer, 64)
+        for factors in products:
+            term = self.f.op(f"fmul contract {kind} {', '.join(factors)}") if len(factors) == 2 else factors[0]
+            sum_ = self.f.op(f"fadd contract {kind} {sum_}, {term}")
+        self.f.store(kind, sum_, pointer, 64)
 
     def outer(self, task: Task) -> None:
         """Write a loop that adds the products of each factor with a list of others to their totals."""
-        kind = vector(self.assembly.native)
         factors = [self.parts(self.value(i)) for i in task.items]
         indices = [self.assembly.index(self.assembly.rows[i], self.assembly.native) for i in task.items]
         others = self.at(task.lists[0])
@@ -383,11 +406,7 @@ class Writer:
             xs = self.parts(self.read(others, loop.index))
             for parts, index in zip(factors, indices, strict=True):
                 pointer = self.f.at("%a", index(self.f, loop.index))
-                sum_ = self.f.load(kind, pointer)
-                for u, x in zip(parts, xs, strict=True):
-                    product = self.f.op(f"fmul contract {kind} {u}, {x}")
-                    sum_ = self.f.op(f"fadd contract {kind} {sum_}, {product}")
-                self.f.store(kind, sum_, pointer)
+                self.accumulate(pointer, list(zip(parts, xs, strict=True)))
 
     def parts(self, name: str) -> list[str]:
         """Return a value's native vectors."""

@@ -9,16 +9,17 @@ from .text import Function, literal
 PASSED = "ptr %s, ptr %w, ptr %a"
 
 
-def loader(assembly: Assembly) -> Function:
+FEW = 16  # columns up to which a row is copied without a loop
+
+
+def loader(assembly: Assembly, columns: int) -> Function:
     """Return the function that puts up to `width` rows into lanes; those left over repeat the last row.
 
     Rows are those of which the numbers are at `%index`. The seed of the gradient is `%each` in the lanes of a row, 0 in
     the others.
     """
     width, seed = assembly.width, assembly.seed
-    f = Function(
-        "internal void @load(ptr %rows, i64 %columns, ptr %index, i64 %valid, double %each, double %other, ptr %w)"
-    )
+    f = Function("internal void @load(ptr %rows, ptr %index, i64 %valid, double %each, double %other, ptr %w)")
     last = f.op("sub i64 %valid, 1")
     with f.loop(width) as lane:
         inside = f.op(f"icmp ult i64 {lane.index}, %valid")
@@ -27,11 +28,15 @@ def loader(assembly: Assembly) -> Function:
             f.store("double", chosen, f.at("%w", f.op(f"add i64 {lane.index}, {seed * width}")))
         source = f.op(f"select i1 {inside}, i64 {lane.index}, i64 {last}")
         number = f.load("i64", f.at("%index", source, "i64"))
-        row = f.at("%rows", f.op(f"mul i64 {number}, %columns"))
-        with f.when(f.op("icmp ne i64 %columns, 0")), f.loop("%columns") as column:
-            x = f.load("double", f.at(row, column.index))
-            place = f.op(f"add i64 {f.op(f'mul i64 {column.index}, {width}')}, {lane.index}")
-            f.store("double", x, f.at("%w", place))
+        row = f.at("%rows", f.op(f"mul i64 {number}, {columns}"))
+        to = f.at("%w", lane.index)
+        if columns <= FEW:
+            for k in range(columns):
+                f.store("double", f.load("double", f.at(row, k)), f.at(to, k * width))
+        else:
+            with f.loop(columns) as column:
+                x = f.load("double", f.at(row, column.index))
+                f.store("double", x, f.at(to, f.op(f"mul i64 {column.index}, {width}")))
     f.do("ret void")
     return f
 
@@ -39,7 +44,7 @@ def loader(assembly: Assembly) -> Function:
 def forward(assembly: Assembly, outputs: list[int]) -> Function:
     """Return the function that computes the outputs of every row."""
     width = assembly.width
-    f = Function(f"void @forward(ptr %rows, i64 %columns, ptr %index, i64 %n, ptr %out, {ARGUMENTS})")
+    f = Function(f"void @forward(ptr %rows, ptr %index, i64 %n, ptr %out, {ARGUMENTS})")
     for line in assembly.calls[BATCH]:
         f.do(line)
     blocks = f.op(f"udiv i64 {f.op(f'add i64 %n, {width - 1}')}, {width}")
@@ -47,7 +52,7 @@ def forward(assembly: Assembly, outputs: list[int]) -> Function:
         start = f.op(f"mul i64 {block.index}, {width}")
         valid = minimum(f, f.op(f"sub i64 %n, {start}"), str(width))
         f.do(
-            f"call void @load(ptr %rows, i64 %columns, ptr {f.at('%index', start, 'i64')}, i64 {valid}, "
+            f"call void @load(ptr %rows, ptr {f.at('%index', start, 'i64')}, i64 {valid}, "
             "double 0.0, double 0.0, ptr %w)"
         )
         for line in assembly.calls[SAMPLE]:
@@ -72,11 +77,8 @@ def minimum(f: Function, a: str, b: str) -> str:
 def block(assembly: Assembly, output: int) -> Function:
     """Return the function that adds the gradients of up to `width` rows to the totals and returns their losses' sum."""
     width = assembly.width
-    f = Function(
-        "internal double @block(ptr %rows, i64 %columns, ptr %index, i64 %valid, double %each, double %other, "
-        f"{ARGUMENTS})"
-    )
-    f.do("call void @load(ptr %rows, i64 %columns, ptr %index, i64 %valid, double %each, double %other, ptr %w)")
+    f = Function(f"internal double @block(ptr %rows, ptr %index, i64 %valid, double %each, double %other, {ARGUMENTS})")
+    f.do("call void @load(ptr %rows, ptr %index, i64 %valid, double %each, double %other, ptr %w)")
     for line in assembly.calls[SAMPLE]:
         f.do(line)
     with f.loop("%valid", [("double", literal(0.0))]) as lane:
@@ -97,14 +99,37 @@ def reduction(assembly: Assembly) -> Function:
     if not count:
         f.do("ret double 0.0")
         return f
-    with f.loop(count, [("double", literal(0.0))]) as loop:
-        lanes = f.load(kind, f.at("%a", f.op(f"mul i64 {loop.index}, {native}")))
-        sum_ = f.op(f"call reassoc double @llvm.vector.reduce.fadd.v{native}f64(double -0.0, {kind} {lanes})")
-        mean = f.op(f"fmul double {sum_}, %scale")
-        f.store("double", mean, f.at("%s", f.op(f"add i64 {loop.index}, {assembly.total_at}")))
-        loop.next = [f.op(f"fadd double {loop.carried[0]}, {f.op(f'fmul double {mean}, 0.0')}")]
-    f.do(f"ret double {loop.next[0]}")
+    with f.loop(-(-count // native), [(kind, "zeroinitializer")]) as loop:
+        first = f.op(f"mul i64 {loop.index}, {native}")
+        sums = [
+            f.load(kind, f.at("%a", f.op(f"mul i64 {f.op(f'add i64 {first}, {k}')}, {native}")), 64)
+            for k in range(native)
+        ]
+        while len(sums) > 1:  # neighbours of two vectors: half as many vectors of sums, in order
+            sums = [_neighbours(f, a, b, native) for a, b in zip(sums[::2], sums[1::2], strict=True)]
+        means = f.op(f"fmul {kind} {sums[0]}, {splat(f, '%scale', native)}")
+        f.store(kind, means, f.at("%s", f.op(f"add i64 {first}, {assembly.total_at}")))
+        zeros = f.op(f"fmul {kind} {means}, zeroinitializer")
+        loop.next = [f.op(f"fadd {kind} {loop.carried[0]}, {zeros}")]
+    lanes = [f.op(f"extractelement {kind} {loop.next[0]}, i32 {k}") for k in range(native)]
+    total = lanes[0]
+    for lane in lanes[1:]:
+        total = f.op(f"fadd double {total}, {lane}")
+    f.do(f"ret double {total}")
     return f
+
+
+def _neighbours(f: Function, a: str, b: str, native: int) -> str:
+    """Return the sums of neighbouring lanes, first of `a`, then of `b`."""
+    kind = vector(native)
+    halves = [
+        f.op(
+            f"shufflevector {kind} {a}, {kind} {b}, "
+            f"<{native} x i32> <{', '.join(f'i32 {k}' for k in range(odd, 2 * native, 2))}>"
+        )
+        for odd in (0, 1)
+    ]
+    return f.op(f"fadd {kind} {halves[0]}, {halves[1]}")
 
 
 def gradient(assembly: Assembly, output: int, gradients: list[int], gradient_at: int) -> list[Function]:
@@ -114,7 +139,7 @@ def gradient(assembly: Assembly, output: int, gradients: list[int], gradient_at:
     left over has gradient 0, but 0 times infinity is not.
     """
     width = assembly.width
-    f = Function(f"double @gradient(ptr %rows, i64 %columns, ptr %index, i64 %n, {ARGUMENTS})")
+    f = Function(f"double @gradient(ptr %rows, ptr %index, i64 %n, {ARGUMENTS})")
     for line in assembly.calls[BATCH]:
         f.do(line)
     size = 8 * assembly.native * len(assembly.totals)
@@ -126,7 +151,7 @@ def gradient(assembly: Assembly, output: int, gradients: list[int], gradient_at:
         start = f.op(f"mul i64 {loop.index}, {width}")
         valid = minimum(f, f.op(f"sub i64 %n, {start}"), str(width))
         losses = f.op(
-            f"call double @block(ptr %rows, i64 %columns, ptr {f.at('%index', start, 'i64')}, i64 {valid}, "
+            f"call double @block(ptr %rows, ptr {f.at('%index', start, 'i64')}, i64 {valid}, "
             f"double 1.0, double 0.0, {PASSED})"
         )
         loop.next = [f.op(f"fadd double {loop.carried[0]}, {losses}")]
@@ -138,10 +163,7 @@ def gradient(assembly: Assembly, output: int, gradients: list[int], gradient_at:
         with f.loop("%n") as row:
             pointer = f.at("%index", row.index, "i64")
             each = literal(1.0 / width)
-            f.op(
-                f"call double @block(ptr %rows, i64 %columns, ptr {pointer}, i64 1, "
-                f"double {each}, double {each}, {PASSED})"
-            )
+            f.op(f"call double @block(ptr %rows, ptr {pointer}, i64 1, double {each}, double {each}, {PASSED})")
         f.op(f"call double @reduce(double {scale}, {PASSED})")
     for line in assembly.calls[AFTER]:
         f.do(line)
@@ -154,10 +176,16 @@ def gather(assembly: Assembly, gradients: list[int], gradient_at: int) -> Functi
     """Return the function that puts the parameters' gradients in order."""
     f = Function(f"internal void @gather({ARGUMENTS})")
     if gradients:
-        index = assembly.index([assembly.scalar[i] for i in gradients])
-        with f.loop(len(gradients)) as loop:
-            x = f.load("double", f.at("%s", index(f, loop.index)))
-            f.store("double", x, f.at("%s", f.op(f"add i64 {loop.index}, {gradient_at}")))
+        places = [assembly.scalar[i] for i in gradients]
+        if places == list(range(places[0], places[0] + len(places))):
+            source, to = f.at("%s", places[0]), f.at("%s", gradient_at)
+            size = 8 * len(places)
+            f.do(f"call void @llvm.memcpy.p0.p0.i64(ptr align 8 {to}, ptr align 8 {source}, i64 {size}, i1 false)")
+        else:
+            index = assembly.index(places)
+            with f.loop(len(gradients)) as loop:
+                x = f.load("double", f.at("%s", index(f, loop.index)))
+                f.store("double", x, f.at("%s", f.op(f"add i64 {loop.index}, {gradient_at}")))
     f.do("ret void")
     return f
 
@@ -172,7 +200,7 @@ def fit(update: Assembly, outputs: list[int], gradient_at: int) -> Function:
     width, size = update.width, update.slots * update.width
     kind = vector(width)
     f = Function(
-        "void @fit(ptr %gradient, ptr %rows, i64 %columns, ptr %index, i64 %n, i64 %batch, i64 %first, i64 %steps, "
+        "void @fit(ptr %gradient, ptr %rows, ptr %index, i64 %n, i64 %batch, i64 %first, i64 %steps, "
         f"ptr %losses, {ARGUMENTS}, ptr %us, ptr %uw, i64 %own, i64 %blocks)"
     )
     above = f.op(f"sub i64 {f.op('add i64 %n, %batch')}, 1")
@@ -182,9 +210,7 @@ def fit(update: Assembly, outputs: list[int], gradient_at: int) -> Function:
         t = f.op(f"add i64 %first, {step.index}")
         start = f.op(f"mul i64 {f.op(f'urem i64 {t}, {batches}')}, %batch")
         count = minimum(f, f.op(f"sub i64 %n, {start}"), "%batch")
-        loss = f.op(
-            f"call double %gradient(ptr %rows, i64 %columns, ptr {f.at('%index', start, 'i64')}, i64 {count}, {PASSED})"
-        )
+        loss = f.op(f"call double %gradient(ptr %rows, ptr {f.at('%index', start, 'i64')}, i64 {count}, {PASSED})")
         share = f.op(f"fdiv double {f.op(f'uitofp i64 {count} to double')}, {rows}")
         epoch = f.at("%losses", f.op(f"udiv i64 {t}, {batches}"))
         sum_ = f.op(f"fadd double {f.load('double', epoch)}, {f.op(f'fmul double {loss}, {share}')}")

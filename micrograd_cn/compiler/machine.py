@@ -50,11 +50,10 @@ class Machine:
 
     def text(self, assembly: Assembly, functions: Sequence[Function]) -> str:
         """Return a module: an assembly's functions, the functions that call them, and what both need."""
-        native, lanes = self.native, assembly.width
-        bits = 64 * native
+        lanes, bits = assembly.width, 64 * self.native
         declared = {
             "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)",
-            f"declare double @llvm.vector.reduce.fadd.v{native}f64(double, {vector(native)})",
+            "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)",
         }
         wrappers = []
         for form, count in assembly.called.items():

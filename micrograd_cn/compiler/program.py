@@ -77,7 +77,7 @@ class Program:
         self._code = Lowered(self._outputs, self._inputs)
         self.parameters = self._code.parameters
         self._pitch = -(-max(len(self.parameters), 1) // ALIGNED) * ALIGNED
-        self._modules: dict[Any, _Module] = {}
+        self._modules: dict[Any, Any] = {}
         self._lock = threading.Lock()
 
     def forward(self, rows: Any) -> Any:
@@ -98,7 +98,7 @@ class Program:
         memory = module.memory(self.parameters)
         out = Memory(n * len(self._outputs))
         index = _order(n)
-        module.run(_address(data), len(self._inputs), _address(index), n, out.address, *memory.addresses)
+        module.run(_address(data), _address(index), n, out.address, *memory.addresses)
         module.done(memory)
         flat = out.data[:]
         if self._single:
@@ -121,7 +121,7 @@ class Program:
         module = self._module("gradient")
         memory = module.memory(self.parameters)
         index = _order(n)
-        loss = module.run(_address(data), len(self._inputs), _address(index), n, *memory.addresses)
+        loss = module.run(_address(data), _address(index), n, *memory.addresses)
         gradients = memory.s.data[self._pitch : self._pitch + len(self.parameters)]
         module.done(memory)
         for p, gradient in zip(self.parameters, gradients, strict=True):
@@ -300,7 +300,20 @@ class Program:
         with self._lock:
             if kind not in self._modules:
                 self._modules[kind] = _Module(self, kind)
-            return self._modules[kind]
+            module: _Module = self._modules[kind]
+            return module
+
+    def _update(self, optimizer: Optimizer, masked: bool, columns: int) -> _Update:
+        """Return the loop of `fit`, compiled once for all optimisers that differ in learning rate and state alone."""
+        varying = {"parameters", "lr", "steps", "state"}
+        options = {name: x for name, x in vars(optimizer).items() if name not in varying}
+        plain = all(isinstance(x, (float, int, str)) for value in options.values() for x in _listed_or_one(value))
+        key = (type(optimizer), masked, repr(options)) if plain else object()
+        with self._lock:
+            if key not in self._modules:
+                self._modules[key] = _Update(self, optimizer, masked, columns)
+            update: _Update = self._modules[key]
+            return update
 
 
 class _Module:
@@ -312,14 +325,14 @@ class _Module:
         if kind == "forward":
             self.assembly = machine.assemble(code, code.outputs, first, slots)
             functions = [drivers.forward(self.assembly, code.outputs)]
-            signature: list[Any] = [None, POINTER, COUNT, POINTER, COUNT, POINTER, POINTER, POINTER, POINTER]
+            signature: list[Any] = [None, POINTER, POINTER, COUNT, POINTER, POINTER, POINTER, POINTER]
         else:
             code.differentiate()
             roots = [code.outputs[0], *code.gradients]
             self.assembly = machine.assemble(code, roots, first, slots, totals=code.totals)
             functions = drivers.gradient(self.assembly, code.outputs[0], code.gradients, program._pitch)
-            signature = [DOUBLE, POINTER, COUNT, POINTER, COUNT, POINTER, POINTER, POINTER]
-        self.text = machine.text(self.assembly, [drivers.loader(self.assembly), *functions])
+            signature = [DOUBLE, POINTER, POINTER, COUNT, POINTER, POINTER, POINTER]
+        self.text = machine.text(self.assembly, [drivers.loader(self.assembly, slots), *functions])
         self.compiled = Compiled(self.text, machine, len(code.code))
         self.run = self.compiled.function(kind, *signature)
         self.address = ctypes.cast(self.run, POINTER).value
@@ -343,10 +356,23 @@ class _Memory:
         assembly = module.assembly
         self.s = Memory(assembly.free)
         self.w = Memory(max(assembly.slots, 1) * assembly.width)
-        self.a = Memory(max(len(assembly.totals), 1) * assembly.native)
+        self.a = Memory((len(assembly.totals) + assembly.native) * assembly.native)
         for place, x in assembly.constants.items():
             self.s.data[place] = x
         self.addresses = (self.s.address, self.w.address, self.a.address)
+
+
+class _Update:
+    """The compiled loop of `fit` for a kind of optimiser."""
+
+    def __init__(self, program: Program, optimizer: Optimizer, masked: bool, columns: int) -> None:
+        machine = program._machine
+        code, outputs = lower_update(optimizer, masked)
+        self.assembly = machine.assemble(code, outputs, 2, columns, fuse=False)
+        text = machine.text(self.assembly, [drivers.fit(self.assembly, outputs, program._pitch)])
+        self.compiled = Compiled(text, machine, len(code.code))
+        arguments = [POINTER, POINTER, POINTER, COUNT, COUNT, COUNT, COUNT] + [POINTER] * 6 + [COUNT] * 2
+        self.run = self.compiled.function("fit", None, *arguments)
 
 
 class _Training:
@@ -363,14 +389,9 @@ class _Training:
             start += p not in place
         changed = {i for p, i in zip(optimizer.parameters, self.places, strict=True) if p.requires_grad}
         masked = not changed.issuperset(place.values())
-        code, outputs = lower_update(optimizer, masked)
         columns = 2 + len(optimizer.slots) + masked
-        machine = program._machine
-        self.update = machine.assemble(code, outputs, 2, columns, fuse=False)
-        text = machine.text(self.update, [drivers.fit(self.update, outputs, program._pitch)])
-        self.compiled = Compiled(text, machine, len(code.code))
-        arguments = [POINTER, POINTER, COUNT, POINTER, COUNT, COUNT, COUNT, COUNT] + [POINTER] * 6 + [COUNT] * 2
-        self.fit = self.compiled.function("fit", None, *arguments)
+        compiled = program._update(optimizer, masked, columns)
+        self.update, self.fit = compiled.assembly, compiled.run
 
         self.memory = self.module.memory(program.parameters)
         self.scalars = Memory(self.update.free)
@@ -383,7 +404,6 @@ class _Training:
         self.samples = Memory(self.blocks * self.update.slots * width)
         for p, i in place.items():
             self._set(i, 0, p.data)
-        self.steps = 0
         for p, i, state in zip(optimizer.parameters, self.places, optimizer.state, strict=True):
             self._set(i, 0, p.data)
             for column, slot in enumerate(optimizer.slots, 2):
@@ -404,7 +424,7 @@ class _Training:
     def run(self, data: Any, index: Any, n: int, batch: int, first: int, steps: int, losses: Memory) -> None:
         """Take steps `first` to `first + steps` of the training."""
         self.fit(
-            self.module.address, _address(data), len(self.program._inputs), _address(index), n, batch, first, steps,
+            self.module.address, _address(data), _address(index), n, batch, first, steps,
             losses.address, *self.memory.addresses, self.scalars.address, self.samples.address, self.own, self.blocks,
         )  # fmt: skip
 
@@ -454,6 +474,10 @@ def _listed(rows: Any, width: int) -> tuple[array[float], int]:
         return array("d", chain.from_iterable(rows)), len(rows)
     except TypeError:
         return array("d", map(number, chain.from_iterable(rows))), len(rows)
+
+
+def _listed_or_one(x: Any) -> Iterable[Any]:
+    return x if isinstance(x, tuple) else (x,)
 
 
 def _order(n: int) -> array[int]:
