@@ -1,9 +1,10 @@
 """Measure the engine beside its peers, every ratio within one run: `python demos/benchmark.py [--json]`.
 
-The tables: a training step, memory for an operation, time for a node against the size of the graph, derivatives of many
-inputs and of high order, and import time.
-Contenders take turns, so that a machine which slows down slows all of them; a number is the median of its turns. The
-garbage collector stays on, as in anyone's training loop, but in columns that say so. A peer not installed has no row.
+The tables: a training step of two demos, the share of the processor's peak, memory for an operation, time for a node
+against the size of the graph, derivatives of many inputs and of high order, compile time, and import time.
+Contenders take turns, so that a machine which slows down slows all of them; a number is the median of its turns. All
+run on one core. The garbage collector stays on, as in anyone's training loop, but in columns that say so. A peer not
+installed has no row.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -31,108 +33,362 @@ from typing import Any, NamedTuple
 import micrograd_cn as mg
 from micrograd_cn import nn
 from micrograd_cn.functional import grad, hessian
+from micrograd_cn.losses import cross_entropy
+from micrograd_cn.optim import SGD
 
 Point = list[float]
-Step = Callable[[], float]  # take one training step, return the loss
+Steps = Callable[[int], float]  # take training steps, return the last one's loss
 Row = dict[str, str | int | float | None]
 
 
 class Contender(NamedTuple):
-    """One way to take a training step; `prepare` returns None where it is not installed."""
+    """One way to train; `prepare` returns None where it is not installed."""
 
     name: str
-    prepare: Callable[[Sequence[Point], Sequence[int]], Step | None]
+    prepare: Callable[[Sequence[Point], Sequence[int]], Steps | None]
+    steps_a_turn: int
 
 
-# One step of micrograd's moons demo: 100 points, MLP(2, [16, 16, 1]), hinge loss, L2 penalty, update.
+def _repeated(step: Callable[[], Any]) -> Callable[[int], Any]:
+    """Return the function that takes n steps in a row, as a training loop takes them."""
+
+    def steps(n: int) -> Any:
+        for _ in range(n):
+            loss = step()
+        return loss
+
+    return steps
 
 
-def _micrograd_step(model: Any, value: Callable[[float], Any], points: Sequence[Point], targets: Sequence[int]) -> Step:
+# The moons demo of micrograd: 100 points, MLP(2, [16, 16, 1]), hinge loss, L2 penalty, gradient descent.
+
+LEARNING_RATE, PENALTY = 0.1, 1e-4
+
+
+def _micrograd_steps(
+    model: Any, value: Callable[[float], Any], points: Sequence[Point], targets: Sequence[int]
+) -> Steps:
     """Return the step as micrograd's demo writes it: inputs wrapped, Python's sum."""
 
     def step() -> float:
         scores = [model(list(map(value, point))) for point in points]
         losses = [(1 + -y * score).relu() for y, score in zip(targets, scores, strict=True)]
-        loss = sum(losses) * (1.0 / len(losses)) + 1e-4 * sum(p * p for p in model.parameters())
+        loss = sum(losses) * (1.0 / len(losses)) + PENALTY * sum(p * p for p in model.parameters())
         model.zero_grad()
         loss.backward()
         for p in model.parameters():
-            p.data -= 0.1 * p.grad
+            p.data -= LEARNING_RATE * p.grad
         return float(loss.data)
 
-    return step
+    return _repeated(step)
 
 
-def micrograd(points: Sequence[Point], targets: Sequence[int]) -> Step | None:
+def micrograd(points: Sequence[Point], targets: Sequence[int]) -> Steps | None:
     if not find_spec("micrograd"):
         return None
     model = import_module("micrograd.nn").MLP(2, [16, 16, 1])
-    return _micrograd_step(model, import_module("micrograd.engine").Value, points, targets)
+    return _micrograd_steps(model, import_module("micrograd.engine").Value, points, targets)
 
 
-def micrograd_over_our_value(points: Sequence[Point], targets: Sequence[int]) -> Step | None:
+def micrograd_over_our_value(points: Sequence[Point], targets: Sequence[int]) -> Steps | None:
     """Run micrograd's own neurons, with the one import changed."""
     if not find_spec("micrograd"):
         return None
     source = Path(str(import_module("micrograd.nn").__file__)).read_text()
     module = ModuleType("micrograd_nn_over_micrograd_cn")
     exec(source.replace("micrograd.engine", "micrograd_cn.engine"), module.__dict__)
-    return _micrograd_step(module.MLP(2, [16, 16, 1]), mg.Value, points, targets)
+    return _micrograd_steps(module.MLP(2, [16, 16, 1]), mg.Value, points, targets)
 
 
-def ours(points: Sequence[Point], targets: Sequence[int]) -> Step:
+def ours(points: Sequence[Point], targets: Sequence[int]) -> Steps:
     model = nn.MLP(2, [16, 16, 1])
     parameters = model.parameters()
 
     def step() -> float:
         hinge = mg.mean([mg.relu(1 - y * model(point)) for point, y in zip(points, targets, strict=True)])
-        loss = hinge + 1e-4 * mg.sum([p * p for p in parameters])
+        loss = hinge + PENALTY * mg.sum([p * p for p in parameters])
         model.zero_grad()
         loss.backward()
         for p in parameters:
-            p.data -= 0.1 * p.grad
+            p.data -= LEARNING_RATE * p.grad
         return float(loss.data)
 
-    return step
+    return _repeated(step)
+
+
+def _moons_program(points: Sequence[Point], targets: Sequence[int]) -> tuple[Any, Any, SGD]:
+    """Return the compiled loss of one point, the points as rows, and an optimiser."""
+    from micrograd_cn.compiler import compile  # noqa: A004
+
+    model = nn.MLP(2, [16, 16, 1])
+    x1, x2, y = inputs = [mg.Value(0.5) for _ in range(3)]
+    loss = mg.relu(1 - y * model([x1, x2])) + PENALTY * mg.sum([p * p for p in model.parameters()])
+    rows = array("d", [x for point, target in zip(points, targets, strict=True) for x in (*point, target)])
+    shaped = memoryview(rows).cast("B").cast("d", (len(points), 3))
+    return compile(loss, inputs), shaped, SGD(model.parameters(), lr=LEARNING_RATE)
+
+
+def compiled_backward(points: Sequence[Point], targets: Sequence[int]) -> Steps | None:
+    if not find_spec("llvmlite"):
+        return None
+    program, rows, optimizer = _moons_program(points, targets)
+
+    def step() -> float:
+        optimizer.zero_grad()
+        loss: float = program.backward(rows)
+        optimizer.step()
+        return loss
+
+    return _repeated(step)
+
+
+def compiled_fit(points: Sequence[Point], targets: Sequence[int]) -> Steps | None:
+    if not find_spec("llvmlite"):
+        return None
+    program, rows, optimizer = _moons_program(points, targets)
+    return lambda n: float(program.fit(rows, optimizer, n)[-1])
+
+
+def _layers(sizes: Sequence[int]) -> list[tuple[list[list[float]], list[float]]]:
+    """Return the initial weights and biases of our network, for the peers."""
+    layers = nn.MLP(sizes[0], list(sizes[1:])).layers
+    return [([[w.data for w in n.w] for n in layer.neurons], [n.b.data for n in layer.neurons]) for layer in layers]
+
+
+def pytorch(points: Sequence[Point], targets: Sequence[int]) -> Steps | None:
+    layers = _layers([2, 16, 16, 1])
+    if not find_spec("torch"):
+        return None
+    torch = import_module("torch")
+    torch.set_num_threads(1)
+    x, y = (torch.tensor(numbers, dtype=torch.float64) for numbers in (points, targets))
+    model = _torch_model(torch, layers)
+    optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE)
+
+    def step() -> Any:
+        hinge = torch.relu(1 - y * model(x)[:, 0]).mean()
+        loss = hinge + PENALTY * sum((p * p).sum() for p in model.parameters())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return lambda n: float(_repeated(step)(n).detach())
+
+
+def _torch_model(torch: Any, layers: Any) -> Any:
+    modules: list[Any] = []
+    for weight, bias in layers:
+        linear = torch.nn.Linear(len(weight[0]), len(weight), dtype=torch.float64)
+        with torch.no_grad():
+            linear.weight.copy_(torch.tensor(weight))
+            linear.bias.copy_(torch.tensor(bias))
+        modules += [linear, torch.nn.ReLU()]
+    return torch.nn.Sequential(*modules[:-1])
+
+
+def _jax() -> Any:
+    jax = import_module("jax")
+    jax.config.update("jax_enable_x64", True)
+    return jax
+
+
+def _jax_steps(jax: Any, loss: Callable[[Any, Any, Any], Any], layers: Any, x: Any, y: Any) -> Steps:
+    """Return the jitted step, update included; the last one is waited for."""
+    np = jax.numpy
+    state = [(np.asarray(weight), np.asarray(bias)) for weight, bias in layers]
+    x, y = np.asarray(x), np.asarray(y)
+
+    def update(state: Any, x: Any, y: Any) -> Any:
+        value, gradient = jax.value_and_grad(loss)(state, x, y)
+        return value, jax.tree.map(lambda p, g: p - LEARNING_RATE * g, state, gradient)
+
+    step = jax.jit(update)
+
+    def steps(n: int) -> float:
+        nonlocal state
+        for _ in range(n):
+            value, state = step(state, x, y)
+        return float(jax.block_until_ready(value))
+
+    return steps
+
+
+def _jax_network(jax: Any, state: Any, x: Any) -> Any:
+    *hidden, (weight, bias) = state
+    for w, b in hidden:
+        x = jax.numpy.maximum(x @ w.T + b, 0)
+    return x @ weight.T + bias
+
+
+def jax_jit(points: Sequence[Point], targets: Sequence[int]) -> Steps | None:
+    layers = _layers([2, 16, 16, 1])
+    if not find_spec("jax"):
+        return None
+    jax = _jax()
+
+    def loss(state: Any, x: Any, y: Any) -> Any:
+        hinge = jax.numpy.maximum(1 - y * _jax_network(jax, state, x)[:, 0], 0).mean()
+        return hinge + PENALTY * sum((p * p).sum() for p in jax.tree.leaves(state))
+
+    return _jax_steps(jax, loss, layers, points, targets)
 
 
 CONTENDERS = [
-    Contender("micrograd", micrograd),
-    Contender("micrograd.nn over micrograd_cn.Value", micrograd_over_our_value),
-    Contender("micrograd_cn.nn", ours),
+    Contender("micrograd", micrograd, 4),
+    Contender("micrograd.nn over micrograd_cn.Value", micrograd_over_our_value, 4),
+    Contender("micrograd_cn.nn", ours, 4),
+    Contender("PyTorch eager", pytorch, 200),
+    Contender("jax.jit", jax_jit, 2_000),
+    Contender("micrograd_cn compiled, backward() and SGD.step()", compiled_backward, 2_000),
+    Contender("micrograd_cn compiled, fit()", compiled_fit, 20_000),
 ]
 
 
-def training_step(turns: int = 5, steps_a_turn: int = 4) -> list[Row]:
-    """Time steps in a row, as a training loop takes them: each cleans up after the one before, if it leaves cycles."""
+def training_step(turns: int = 5) -> list[Row]:
     generator = random.Random(0)
     points = [[generator.uniform(-1, 1), generator.uniform(-1, 1)] for _ in range(100)]
     targets = [generator.choice([-1, 1]) for _ in points]
-    steps: dict[str, Step] = {}
-    for contender in CONTENDERS:
+    rows = _turns(CONTENDERS, points, targets, turns)
+    times = {str(row["contender"]): float(row["us"]) for row in rows}  # type: ignore[arg-type]
+    for row in rows:
+        for column, peer in (("micrograd", "micrograd"), ("PyTorch", "PyTorch eager"), ("jax.jit", "jax.jit")):
+            row[f"{column} / this"] = times[peer] / times[str(row["contender"])] if peer in times else None
+    return rows
+
+
+def _turns(contenders: Sequence[Contender], points: Any, targets: Any, turns: int) -> list[Row]:
+    """Time the contenders in turns."""
+    prepared: dict[Contender, Steps] = {}
+    losses: dict[Contender, float] = {}
+    for contender in contenders:
         random.seed(0)  # the same initial weights, so that the losses agree
-        if step := contender.prepare(points, targets):
-            steps[contender.name] = step
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    losses: dict[str, float] = {}
+        if steps := contender.prepare(points, targets):
+            prepared[contender] = steps
+            losses[contender] = steps(5)
+    seconds: dict[Contender, list[float]] = {contender: [] for contender in prepared}
     for _ in range(turns):
-        for name, step in steps.items():
+        for contender, steps in prepared.items():
             gc.collect()  # nobody pays for another contender's garbage
-            step()
+            steps(1)
             start = time.perf_counter()
-            for _ in range(steps_a_turn):
-                losses[name] = step()
-            seconds[name].append((time.perf_counter() - start) / steps_a_turn)
-    reference = median(seconds["micrograd"]) if "micrograd" in seconds else None
+            steps(contender.steps_a_turn)
+            seconds[contender].append((time.perf_counter() - start) / contender.steps_a_turn)
     return [
-        {
-            "contender": name,
-            "ms": 1e3 * median(times),
-            "times as fast": reference and reference / median(times),
-            f"loss after {turns * (steps_a_turn + 1)} steps": losses[name],
-        }
-        for name, times in seconds.items()
+        {"contender": contender.name, "us": 1e6 * median(times), "loss of step 5": losses[contender]}
+        for contender, times in seconds.items()
     ]
+
+
+# A mini-batch of the digits demo: 128 images of 64 pixels, MLP(64, [32, 10]), cross entropy, gradient descent.
+
+
+def digits_eager(images: Sequence[Point], targets: Sequence[int]) -> Steps:
+    model = nn.MLP(64, [32, 10])
+    optimizer = SGD(model.parameters(), lr=LEARNING_RATE)
+
+    def step() -> float:
+        loss = cross_entropy([model(image) for image in images], targets)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return float(loss.data)
+
+    return _repeated(step)
+
+
+def digits_compiled(images: Sequence[Point], targets: Sequence[int]) -> Steps | None:
+    if not find_spec("llvmlite"):
+        return None
+    from micrograd_cn.compiler import compile  # noqa: A004
+
+    model = nn.MLP(64, [32, 10])
+    pixels, one_hot = [mg.Value(0.5) for _ in range(64)], [mg.Value(0.1) for _ in range(10)]
+    logits = model(pixels)
+    program = compile(mg.logsumexp(logits) - mg.dot(one_hot, logits), [*pixels, *one_hot])
+    rows = [[*image, *(float(k == target) for k in range(10))] for image, target in zip(images, targets, strict=True)]
+    flat = array("d", [x for row in rows for x in row])
+    shaped = memoryview(flat).cast("B").cast("d", (len(rows), 74))
+    optimizer = SGD(model.parameters(), lr=LEARNING_RATE)
+    return lambda n: float(program.fit(shaped, optimizer, n)[-1])
+
+
+def digits_pytorch(images: Sequence[Point], targets: Sequence[int]) -> Steps | None:
+    layers = _layers([64, 32, 10])
+    if not find_spec("torch"):
+        return None
+    torch = import_module("torch")
+    torch.set_num_threads(1)
+    x, y = torch.tensor(images, dtype=torch.float64), torch.tensor(targets)
+    model = _torch_model(torch, layers)
+    optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE)
+
+    def step() -> Any:
+        loss = torch.nn.functional.cross_entropy(model(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return lambda n: float(_repeated(step)(n).detach())
+
+
+def digits_jax(images: Sequence[Point], targets: Sequence[int]) -> Steps | None:
+    layers = _layers([64, 32, 10])
+    if not find_spec("jax"):
+        return None
+    jax = _jax()
+
+    def loss(state: Any, x: Any, y: Any) -> Any:
+        logits = _jax_network(jax, state, x)
+        chosen = jax.numpy.take_along_axis(logits, y[:, None], axis=1)[:, 0]
+        return (jax.nn.logsumexp(logits, axis=1) - chosen).mean()
+
+    return _jax_steps(jax, loss, layers, images, targets)
+
+
+def digits_step(turns: int = 5) -> list[Row]:
+    generator = random.Random(0)
+    images = [[generator.random() for _ in range(64)] for _ in range(128)]
+    targets = [generator.randrange(10) for _ in images]
+    contenders = [
+        Contender("micrograd_cn.nn", digits_eager, 2),
+        Contender("PyTorch eager", digits_pytorch, 200),
+        Contender("jax.jit", digits_jax, 500),
+        Contender("micrograd_cn compiled, fit()", digits_compiled, 1_000),
+    ]
+    rows = _turns(contenders, images, targets, turns)
+    times = {str(row["contender"]): float(row["us"]) for row in rows}  # type: ignore[arg-type]
+    for row in rows:
+        for column, peer in (("PyTorch", "PyTorch eager"), ("jax.jit", "jax.jit")):
+            row[f"{column} / this"] = times[peer] / times[str(row["contender"])] if peer in times else None
+    return rows
+
+
+# How near the compiled step comes to what the machine can do.
+
+PRODUCTS = (2 * 16 + 16 * 16 + 16) * 2 + (16 * 16 + 16)  # of a point: forward, weights' gradients, neurons' gradients
+
+
+def share_of_peak(turns: int = 9) -> list[Row]:
+    """Measure the step beside a loop of nothing but multiplications and additions in registers."""
+    if not find_spec("llvmlite"):
+        return []
+    from micrograd_cn.compiler.machine import peak
+
+    generator = random.Random(0)
+    points = [[generator.uniform(-1, 1), generator.uniform(-1, 1)] for _ in range(100)]
+    random.seed(0)
+    program, rows, optimizer = _moons_program(points, [generator.choice([-1, 1]) for _ in points])
+    program.fit(rows, optimizer, 100)
+    peaks, rates = [], []
+    for _ in range(turns):
+        peaks.append(peak() / 1e9)
+        start = time.perf_counter()
+        program.fit(rows, optimizer, 20_000)
+        rates.append(2e-9 * PRODUCTS * len(points) * 20_000 / (time.perf_counter() - start))
+    share = median(rate / top for rate, top in zip(rates, peaks, strict=True))
+    return [{"work": "moons step", "peak GFLOP/s": median(peaks), "step GFLOP/s": median(rates), "share": share}]
 
 
 def bytes_per_operation(n: int = 100_000) -> list[Row]:
@@ -227,6 +483,25 @@ def sixth_derivatives() -> list[Row]:
     return rows
 
 
+def compile_time() -> list[Row]:
+    """Measure a chain of sines and products, from the recorded graph to the first gradient."""
+    if not find_spec("llvmlite"):
+        return []
+    from micrograd_cn.compiler import compile  # noqa: A004
+
+    rows: list[Row] = []
+    for n in (100, 1_000, 10_000, 100_000):
+        x, w = mg.Value(0.5), mg.Value(0.9)
+        y = x
+        for i in range(n):
+            y = mg.sin(y) if i % 2 else y * w
+        start = time.perf_counter()
+        compile(y, [x]).backward([[0.5]])
+        seconds = time.perf_counter() - start
+        rows.append({"nodes": n, "ms": 1e3 * seconds, "us a node": 1e6 * seconds / n})
+    return rows
+
+
 def import_time(turns: int = 15) -> list[Row]:
     seconds: dict[str, list[float]] = {"pass": [], "import micrograd_cn": []}
     environment = os.environ | {"PYTHONPATH": str(Path(mg.__file__).parents[1])}
@@ -241,10 +516,13 @@ def import_time(turns: int = 15) -> list[Row]:
 
 TABLES: dict[str, Callable[[], list[Row]]] = {
     "One training step of the moons demo": training_step,
+    "One training step of the digits demo": digits_step,
+    "Share of the processor's peak, one thread": share_of_peak,
     "Bytes for one operation, in a graph of 100,000": bytes_per_operation,
     "A chain of products, for each node": time_per_node,
     "Derivatives of Rosenbrock's function of n inputs": derivatives_of_many_inputs,
     "Higher derivatives at a point": sixth_derivatives,
+    "Compiling a chain of sines and products": compile_time,
     "Import, beyond starting the interpreter": import_time,
 }
 
@@ -264,7 +542,7 @@ def heading() -> dict[str, str]:
         "platform": platform.platform(),
         "processor": f"{os.cpu_count()} x {models[0] if models else platform.processor() or platform.machine()}",
         "micrograd_cn": mg.__version__,
-        "micrograd": _installed("micrograd"),
+        **{name: _installed(name) for name in ("llvmlite", "micrograd", "torch", "jax")},
     }
 
 
@@ -285,6 +563,8 @@ def _cell(x: str | int | float | None) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
+    if hasattr(os, "sched_setaffinity"):  # one thread each, also for those that would start more
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     parser.add_argument("--json", action="store_true", help="print the same as JSON")
     if parser.parse_args().json:
         print(json.dumps({"heading": heading()} | {name: measure() for name, measure in TABLES.items()}, indent=2))

@@ -13,6 +13,8 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
+from micrograd_cn.module import Module
+
 # Three colours of Okabe & Ito (2008), which colour-blind people tell apart, and a grey for what stays behind.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#8A8A8A"
 
@@ -31,12 +33,13 @@ matplotlib.rcParams.update(
 )
 
 
-def options(description: str, steps: int) -> argparse.Namespace:
+def options(description: str, steps: int, compiled: bool = False) -> argparse.Namespace:
     """Return the command line's `steps`, `seed` and `out`, a directory that exists.
 
     Args:
         description: the script's docstring; its first paragraph is the help text.
         steps: how many training steps are taken without --steps.
+        compiled: whether there is a --compiled too.
     """
     parser = argparse.ArgumentParser(
         description=description.partition("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
@@ -44,6 +47,8 @@ def options(description: str, steps: int) -> argparse.Namespace:
     parser.add_argument("--steps", type=_positive, default=steps, help="training steps (mini-batches)")
     parser.add_argument("--seed", type=int, default=0, help="decides the data, their order and the initial weights")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "out", help="directory for the pictures")
+    if compiled:
+        parser.add_argument("--compiled", action="store_true", help="train once more, compiled, and compare")
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)
     return chosen
@@ -79,6 +84,15 @@ def recent(xs: Sequence[float]) -> float:
 def running(xs: Sequence[float]) -> list[float]:
     """Return what `recent` was after each element."""
     return [recent(xs[max(i - 20, 0) : i]) for i in range(1, len(xs) + 1)]
+
+
+def side_by_side(eager: float, compiled: float, losses: Sequence[float], models: Sequence[Module]) -> None:
+    """Print how long the eager and the compiled training took, and how far apart they ended."""
+    apart = max(abs(p.data - q.data) for p, q in zip(*(model.parameters() for model in models), strict=True))
+    print(f"{'':10}{'seconds':>10}{'last loss':>14}")
+    print(f"{'eager':10}{eager:10.3f}{losses[0]:14.9f}")
+    print(f"{'compiled':10}{compiled:10.3f}{losses[1]:14.9f}")
+    print(f"{eager / compiled:.0f} times as fast, compilation included; parameters differ by at most {apart:.1e}")
 
 
 def save(figure: Figure, path: Path) -> None:

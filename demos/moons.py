@@ -1,10 +1,12 @@
-"""Separate two moons with a maximum-margin classifier, micrograd's own demo: `python demos/moons.py`.
+"""Separate two moons with a maximum-margin classifier, micrograd's own demo: `python demos/moons.py [--compiled]`.
 
 An MLP of two hidden layers of 16 neurons scores 100 points; the loss is the mean hinge max(0, 1 - y * score) of their
 targets y, -1 or 1. Every step uses all points and decays the weights a little, which is micrograd's L2 penalty. The
-picture shows the decision boundary, where the score is 0, and the margins, where it is -1 or 1.
+picture shows the decision boundary, where the score is 0, and the margins, where it is -1 or 1. With --compiled the
+same training is done once more by machine code.
 """
 
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,8 +14,8 @@ from matplotlib.figure import Figure
 from sklearn.datasets import make_moons
 from tqdm import trange
 
-from common import BLUE, ORANGE, options, save
-from micrograd_cn import no_grad
+from common import BLUE, ORANGE, options, save, side_by_side
+from micrograd_cn import Value, no_grad, relu
 from micrograd_cn.losses import hinge_loss
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD
@@ -35,6 +37,22 @@ def train(model: MLP, points: Sequence[Point], targets: Sequence[int], steps: in
         accuracy = sum((score > 0) == (y > 0) for y, score in zip(targets, scores, strict=True)) / len(points)
         progress.set_postfix(loss=f"{loss.data:.3f}", accuracy=f"{accuracy:.0%}", refresh=False)
     return float(loss.data)
+
+
+def train_compiled(model: MLP, points: Sequence[Point], targets: Sequence[int], steps: int) -> float:
+    """Do the same with the loss of one point, compiled."""
+    from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name; needs llvmlite
+
+    x1, x2, y = inputs = [Value(0.5, name) for name in ("x1", "x2", "y")]
+    program = compile(relu(1 - y * model([x1, x2])), inputs)
+    rows = [[*point, y] for point, y in zip(points, targets, strict=True)]
+    optimizer = SGD(model.parameters(), weight_decay=2e-4)
+    for step in range(steps):
+        optimizer.zero_grad()
+        loss = program.backward(rows)
+        optimizer.lr = 1.0 - 0.9 * step / steps
+        optimizer.step()
+    return loss
 
 
 def draw(model: MLP, points: Sequence[Point], targets: Sequence[int]) -> Figure:
@@ -62,15 +80,21 @@ def draw(model: MLP, points: Sequence[Point], targets: Sequence[int]) -> Figure:
 
 
 def main() -> None:
-    chosen = options(str(__doc__), steps=100)
+    chosen = options(str(__doc__), steps=100, compiled=True)
     data, classes = make_moons(n_samples=100, noise=0.1, random_state=chosen.seed)
     points, targets = data.tolist(), (2 * classes - 1).tolist()
-    model = MLP(2, [16, 16, 1], init="kaiming_uniform", seed=chosen.seed)
+    model, other = (MLP(2, [16, 16, 1], init="kaiming_uniform", seed=chosen.seed) for _ in range(2))
+    start = time.perf_counter()
     loss = train(model, points, targets, chosen.steps)
+    seconds = time.perf_counter() - start
     with no_grad():
         correct = sum((model(point) > 0) == (y > 0) for point, y in zip(points, targets, strict=True))
     print(f"final loss: {loss:.6f}")
     print(f"accuracy: {correct / len(points):.0%}")
+    if chosen.compiled:
+        start = time.perf_counter()
+        compiled_loss = train_compiled(other, points, targets, chosen.steps)
+        side_by_side(seconds, time.perf_counter() - start, (loss, compiled_loss), (model, other))
     save(draw(model, points, targets), chosen.out / "moons.png")
 
 

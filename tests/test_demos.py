@@ -39,12 +39,12 @@ def run(name: str, out: Path, steps: int, seed: int = 0) -> str:
     return done.stdout
 
 
-def run_here(name: str, out: Path, steps: int, seed: int = 0) -> str:
+def run_here(name: str, out: Path, steps: int, seed: int = 0, *more: str) -> str:
     """Run the demo in this process, which spares importing what is imported."""
     printed = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed), redirect_stderr(io.StringIO()):
         patch.syspath_prepend(ROOT / "demos")
-        patch.setattr(sys, "argv", [name, "--steps", str(steps), "--seed", str(seed), "--out", str(out)])
+        patch.setattr(sys, "argv", [name, "--steps", str(steps), "--seed", str(seed), "--out", str(out), *more])
         runpy.run_path(str(ROOT / f"demos/{name}.py"), run_name="__main__")
     return printed.getvalue()
 
@@ -153,3 +153,11 @@ def test_check_your_gradient_prints_the_smallest_counterexample() -> None:
     assert "def f(x0):\n    return bump(x0)\n\nf(-1.0) at -1.0" in done.stdout
     assert "WRONG  df/dx0       -0.5      0.5" in done.stdout
     assert "agree with it" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["digits", "moons"])
+def test_compiled_training_ends_where_eager_training_does(name: str, tmp_path: Path) -> None:
+    output = run_here(name, tmp_path, 5, 0, "--compiled")
+    found = re.search(r"^\d+ times as fast.* differ by at most (\S+)$", output, re.MULTILINE)
+    assert found, output
+    assert float(found[1]) < 1e-12

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
-from .assembly import Assembly, declaration, symbol, vector
+from .assembly import Assembly, declaration, splat, symbol, vector
 from .library import on_vectors
 from .lowering import Lowering
 from .text import Function
@@ -117,3 +118,30 @@ class Memory:
         offset = -ctypes.addressof(self._raw) % 64
         self.data: Any = (ctypes.c_double * count).from_buffer(self._raw, offset)
         self.address = ctypes.addressof(self._raw) + offset
+
+
+def peak(steps: int = 200_000) -> float:
+    """Return the floating-point operations a second of one core: multiplications with additions, all in registers.
+
+    >>> peak(10) > 0
+    True
+    """
+    machine = Machine()
+    kind, chains = vector(machine.native), 16  # enough not to wait for any
+    f = Function("double @peak(i64 %n, double %x)")
+    x = splat(f, "%x", machine.native)
+    with f.loop("%n", [(kind, "zeroinitializer")] * chains) as loop:
+        loop.next = [
+            f.op(f"fadd contract {kind} {f.op(f'fmul contract {kind} {sum_}, {x}')}, {x}") for sum_ in loop.carried
+        ]
+    total = loop.next[0]
+    for sum_ in loop.next[1:]:
+        total = f.op(f"fadd {kind} {total}, {sum_}")
+    f.do(f"ret double {f.op(f'extractelement {kind} {total}, i32 0')}")
+    assembly = machine.assemble(Lowering(), [], 0, 0)
+    compiled = Compiled(machine.text(assembly, [f]), machine, 1)
+    run = compiled.function("peak", ctypes.c_double, ctypes.c_int64, ctypes.c_double)
+    run(steps, 0.5)
+    start = time.perf_counter()
+    run(steps, 0.5)
+    return 2.0 * chains * machine.native * steps / (time.perf_counter() - start)
