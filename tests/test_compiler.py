@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 import micrograd_cn as mc
 from micrograd_cn import OPS, Op, Value, gradients
 from micrograd_cn.compiler import Mismatch, compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.machine import Machine
 from micrograd_cn.engine import constant, record
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD, Adam, AdamW, Optimizer
@@ -202,6 +203,25 @@ def test_code_grows_with_the_graph_and_no_function_with_it():
     small, large = text(1000), text(4000)
     assert len(large) < 4.3 * len(small)
     assert longest(large) <= longest(small) + 10
+
+
+@pytest.mark.parametrize(("features", "native"), [("", 2), ("+avx,+avx2,+fma", 4)])
+def test_processors_with_narrower_vectors(monkeypatch, features, native):
+    def narrow(self):
+        made(self)
+        self.name, self.features, self.native = "", features, native
+
+    made = Machine.__init__
+    monkeypatch.setattr(Machine, "__init__", narrow)
+    model = MLP(9, [10, 2], activation="sigmoid", seed=1)
+    rng = random.Random(0)
+    rows = [[rng.gauss(0, 1) for _ in range(9)] for _ in range(21)]
+    program = assert_like_eager(
+        lambda *row: mc.logsumexp(model(row)), [Value(0.3) for _ in range(9)], model.parameters(), rows
+    )
+    losses = program.fit(rows, SGD(model.parameters(), lr=0.1), 3, batch_size=10)
+    assert losses[2] < losses[0]
+    assert f"<{native} x double>" in program.source()
 
 
 def test_a_hessian_compiles():

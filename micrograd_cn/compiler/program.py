@@ -39,8 +39,8 @@ class Mismatch(AssertionError):
 def compile(output: Value | Sequence[Value], inputs: Iterable[Value]) -> Program:  # noqa: A001 -- the field's name
     """Return the program of a recorded graph.
 
-    Python code that branches on a value while recording leaves one branch in the graph: write `where(x > 0 ...)` as
-    `where(less(0, x), a, b)`, and let `Program.check` compare.
+    A branch of Python code taken on a value while recording is invisible: the graph has the branch that was taken. Write
+    `where(less(0, x), a, b)` instead of `a if x > 0 else b`, and let `Program.check` compare with the function.
 
     Args:
         output: what is computed, or a list of it.
