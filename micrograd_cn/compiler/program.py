@@ -9,6 +9,7 @@ import threading
 import time
 from array import array
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from itertools import chain
 from typing import Any, Protocol
 
@@ -33,13 +34,21 @@ class Shuffler(Protocol):
 
 
 class Mismatch(AssertionError):
-    """The compiled graph and the Python function differ: the function branches on a value, or has changed."""
+    """The compiled graph and the Python function differ: the function branches on a value, or has changed.
+
+    A function that chooses with `where` agrees with its graph everywhere:
+
+    >>> from micrograd_cn import less, where
+    >>> x = Value(2)
+    >>> f = lambda x: where(less(0, x), x * x, -x)
+    >>> compile(f(x), inputs=[x]).check([[3], [-1]], f)
+    """
 
 
 def compile(output: Value | Sequence[Value], inputs: Iterable[Value]) -> Program:  # noqa: A001 -- the field's name
     """Return the program of a recorded graph.
 
-    A branch of Python code taken on a value while recording is invisible: the graph has the branch that was taken. Write
+    A branch of Python code taken on a value while recording is invisible: the graph has the one that was taken. Write
     `where(less(0, x), a, b)` instead of `a if x > 0 else b`, and let `Program.check` compare with the function.
 
     Args:
@@ -66,6 +75,13 @@ class Program:
 
     Attributes:
         parameters: the leaves that are neither inputs nor constants.
+
+    >>> from micrograd_cn.optim import SGD
+    >>> x, target, w = Value(1), Value(1), Value(0, "w")
+    >>> program = compile((w * x - target) ** 2, inputs=[x, target])
+    >>> losses = program.fit([[1, 3], [2, 6]], SGD(program.parameters, lr=0.1), epochs=50)
+    >>> round(w.data, 6)
+    3.0
     """
 
     def __init__(self, output: Value | Sequence[Value], inputs: Iterable[Value]) -> None:
@@ -480,6 +496,7 @@ def _listed_or_one(x: Any) -> Iterable[Any]:
     return x if isinstance(x, tuple) else (x,)
 
 
+@lru_cache(8)
 def _order(n: int) -> array[int]:
     return array("q", range(n))
 
