@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from .lowering import AFTER, BATCH, CONSTANT, SAMPLE, Lowering, Pair, operands
+from .lowering import AFTER, BATCH, CONSTANT, LEAVES, SAMPLE, Lowering, Pair, operands
 from .text import Function, literal
 
 LONG = 8  # products from which a sum of them is a loop
@@ -109,7 +109,7 @@ class Assembly:
         shared: dict[tuple[int, tuple[int, ...]], Task] = {}
         for i in sorted(instructions, key=code.level.__getitem__):
             kind, *rest = code.code[i]
-            if kind in ("constant", "parameter", "input", "seed", "total"):
+            if kind in LEAVES:
                 continue
             if kind != "dot":
                 tasks.append(Task("plain", [i], list(rest), [], 1 if kind in INSTRUCTIONS else 4))

@@ -26,6 +26,7 @@ Pair: TypeAlias = tuple[int, int]
 Template: TypeAlias = tuple[list[tuple[Op, list[int | float]]], list[int | float]]
 
 CONSTANT, BATCH, SAMPLE, AFTER = range(4)
+LEAVES = ("constant", "parameter", "input", "seed", "total")
 MANY = 16  # terms from which a sum is written as products with 1, and so may become a loop
 
 
@@ -57,6 +58,11 @@ class Lowering:
         self.level.append(max([self.level[i] for i in used], default=-1) + 1)
         self.number[key] = number = len(self.code) - 1
         return number
+
+    def size(self) -> int:
+        """Return about how many machine instructions there are; a loop counts as a few."""
+        sums = (len(pairs) + len(terms) for kind, pairs, terms in (i for i in self.code if i[0] == "dot"))
+        return sum(i[0] not in LEAVES for i in self.code) + sum(min(count, 10) for count in sums)
 
     def constant(self, x: float) -> int:
         """Return a constant's number; -0.0 and every nan are constants of their own."""
@@ -145,7 +151,7 @@ def operands(instruction: Instruction) -> Iterable[int]:
     """
     if instruction[0] == "dot":
         return [i for pair in instruction[1] for i in pair] + list(instruction[2])
-    if instruction[0] in ("constant", "parameter", "input", "seed", "total"):
+    if instruction[0] in LEAVES:
         return ()
     return instruction[1:]
 

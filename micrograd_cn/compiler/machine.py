@@ -47,7 +47,7 @@ class Machine:
 
     def assemble(self, code: Lowering, roots: Sequence[int], first: int, slots: int, **options: Any) -> Assembly:
         """Return the functions of some instructions, with lanes for this machine."""
-        return Assembly(code, roots, self.width(len(code.code)), self.native, first, slots, **options)
+        return Assembly(code, roots, self.width(code.size()), self.native, first, slots, **options)
 
     def text(self, assembly: Assembly, functions: Sequence[Function]) -> str:
         """Return a module: an assembly's functions, the functions that call them, and what both need."""
