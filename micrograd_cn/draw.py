@@ -20,10 +20,13 @@ from .module import Module
 from .render import find_renderer, render
 from .words import WORDS, language
 
+__all__ = ["Picture", "draw_dot"]
+
 POSITIVE, NEGATIVE, ZERO = "#0072B2", "#C44E00", "#8A8A8A"  # blue and orange as colour-blind people tell them apart
 FULL_LABELS = 60  # boxes up to which an edge shows its derivative and contribution
 SOME_LABELS = 150  # boxes up to which it shows its contribution
 READABLE_EDGES = 90  # edges up to which a picture need not be folded further
+MOST_BOXES = 400  # boxes beyond which there is no picture
 LONGEST_LABEL = 40  # columns
 FONT_SIZE = 12.0  # points
 
@@ -33,6 +36,10 @@ class Picture(graphviz.Digraph):  # type: ignore[misc]  # graphviz has no type h
 
     Raises:
         RenderError: on drawing, if no renderer can draw it as it should look. `.source` and `.save()` need none.
+
+    >>> picture = draw_dot(Value(1, "x") * 2)
+    >>> type(picture), picture.source.count("->")
+    (<class 'micrograd_cn.draw.Picture'>, 2)
     """
 
     lang = "en"  # of its errors
@@ -98,6 +105,7 @@ class Edge:
     source: Box
     target: Box
     partial: float
+    slots: list[tuple[Value, int]]
     contributions: list[float]
     constant: bool
 
@@ -129,17 +137,18 @@ class Flow:
         self.edges: list[Edge] = []
         for node in reversed(interior):
             target = self.box_of[node]
-            for parent, partial in zip(node.parents, node.partials, strict=True):
+            for slot, (parent, partial) in enumerate(zip(node.parents, node.partials, strict=True)):
                 contribution = node.grad * partial if parent.requires_grad else 0.0
                 if parent.requires_grad:
                     self.received[parent].append(contribution)
                 source = self.box_of[parent]
                 if source is target:
                     continue
-                edge = Edge(source, target, partial, [contribution], not parent.requires_grad)
+                edge = Edge(source, target, partial, [(node, slot)], [contribution], not parent.requires_grad)
                 if source.group or target.group:
                     known = merged.setdefault((id(source), id(target)), edge)
                     if known is not edge:
+                        known.slots.append((node, slot))
                         known.contributions.append(contribution)
                         continue
                 self.edges.append(edge)
@@ -174,7 +183,7 @@ def _folded(group: Group | None, fold: str | None) -> Group | None:
     return None if fold is None else group if fold == "neuron" or group is None else group.outer or group
 
 
-def _flow(root: Value, fold: str | None, limit: int, words: dict[str, str]) -> Flow:
+def readable_flow(root: Value, fold: str | None = "auto") -> Flow:
     """Return the boxes and edges, folded until they can be read if `fold` is "auto"."""
     flow = Flow(root, None if fold == "auto" else fold)
     if fold == "auto":
@@ -184,10 +193,6 @@ def _flow(root: Value, fold: str | None, limit: int, words: dict[str, str]) -> F
             folded = Flow(root, finer)
             if len(folded.boxes) < len(flow.boxes):
                 flow = folded
-    if len(flow.boxes) > limit:
-        can_fold = fold in (None, "neuron") and any(node.group for node in flow.nodes)
-        hint = words["hint_fold" if can_fold else "hint_part"]
-        raise ValueError(words["too_large"].format(boxes=len(flow.boxes), limit=limit, hint=hint))
     return flow
 
 
@@ -198,7 +203,7 @@ def draw_dot(
     *,
     lang: str | None = None,
     fold: str | None = "auto",
-    max_nodes: int = 400,
+    max_nodes: int = MOST_BOXES,
     parameters: Module | Iterable[Value] = (),
     fontname: str = "sans-serif",
     legend: bool = True,
@@ -237,7 +242,11 @@ def draw_dot(
         raise ValueError(words["rankdir"].format(given=rankdir))
     if fold not in ("auto", "neuron", "layer", None):
         raise ValueError(words["fold"].format(given=fold))
-    flow = _flow(root, fold, max_nodes, words)
+    flow = readable_flow(root, fold)
+    if len(flow.boxes) > max_nodes:
+        can_fold = fold in (None, "neuron") and any(node.group for node in flow.nodes)
+        hint = words["hint_fold" if can_fold else "hint_part"]
+        raise ValueError(words["too_large"].format(boxes=len(flow.boxes), limit=max_nodes, hint=hint))
     marked = set(parameters.parameters() if isinstance(parameters, Module) else parameters)
 
     picture = Picture(format=format, graph_attr={"rankdir": rankdir, "ranksep": "0.6", "nodesep": "0.3"})
@@ -247,7 +256,7 @@ def draw_dot(
     picture.attr("edge", fontname=fontname, fontsize="10", arrowsize="0.7")
     for box in flow.boxes:
         lines = _folded_lines(box, flow, words) if box.group else _lines(box.nodes[0], flow, words)
-        picture.node(box.name, _escaped(lines), width=_width(lines), **_style(box, root, marked))
+        picture.node(box.name, _escaped(lines), width=_width(lines), **style(box, root, marked))
     for edge in flow.edges:
         picture.edge(edge.source.name, edge.target.name, **_edge_look(edge, flow))
     if legend and flow.edges:
@@ -261,7 +270,7 @@ def draw_dot(
 
 
 def _lines(node: Value, flow: Flow, words: dict[str, str]) -> list[str]:
-    title = "  ".join(filter(None, [_clean(node.label), node.op.symbol if node.op else ""]))
+    title = "  ".join(filter(None, [clean(node.label), node.op.symbol if node.op else ""]))
     lines = [title] if title else []
     lines.append(f"{words['data']} {_number(node.data)}")
     if node.requires_grad:
@@ -282,7 +291,8 @@ def _folded_lines(box: Box, flow: Flow, words: dict[str, str]) -> list[str]:
     return [*lines, f"|{words['grad']}| {norm}"]
 
 
-def _style(box: Box, root: Value, marked: set[Value]) -> dict[str, str]:
+def style(box: Box, root: Value, marked: set[Value]) -> dict[str, str]:
+    """Return the DOT attributes by which a box shows its role."""
     if box.group:
         return {"style": "filled", "fillcolor": "#E8E8E8", "peripheries": "2" if root in box.nodes else "1"}
     [node] = box.nodes
@@ -328,10 +338,10 @@ def _signed(x: float) -> str:
     return f"{x:+.4g}" if x else "0"
 
 
-def _clean(label: str) -> str:
+def clean(label: str) -> str:
     """Return the label in one line, cut where it is very long, without what XML may not hold (section 2.2)."""
     shown = "".join(" " if c in "\t\n\r" else "�" if _forbidden(c) else c for c in str(label)[: 2 * LONGEST_LABEL])
-    while _columns(shown) > LONGEST_LABEL:
+    while columns(shown) > LONGEST_LABEL:
         shown = shown[:-2] + "…"
     return shown
 
@@ -340,21 +350,21 @@ def _forbidden(c: str) -> bool:
     return unicodedata.category(c) in ("Cc", "Cs") or c in "\ufffe\uffff"
 
 
-def _columns(text: str) -> int:
+def columns(text: str) -> int:
     """Return the text's width in columns of a monospaced font, where a Chinese character takes two."""
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def _padded(line: str) -> str:
     """Return a line of the legend with spaces for what renderers count too narrow: Chinese, and unknown fonts."""
-    return line + "\u00a0" * (_columns(line) - len(line) + len(line) // 5)
+    return line + "\u00a0" * (columns(line) - len(line) + len(line) // 5)
 
 
 def _width(lines: list[str]) -> str:
     """Return the width in inches that the lines need: renderers without Chinese fonts count them far too narrow."""
     if all(line.isascii() for line in lines):
         return "0.3"
-    return f"{max(map(_columns, lines)) * 0.53 * FONT_SIZE / 72.0 + 0.3:.2f}"
+    return f"{max(map(columns, lines)) * 0.53 * FONT_SIZE / 72.0 + 0.3:.2f}"
 
 
 def _escaped(lines: list[str], left: bool = False) -> str:

@@ -1,0 +1,254 @@
+"""The command line: compute an expression, explain its gradient step by step, write the page or the picture."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import sys
+from argparse import ArgumentParser, Namespace
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from .draw import columns, draw_dot
+from .engine import Value, topological_order
+from .expression import CONSTANTS, PRECEDENCE, ParseError, functions, is_name, normal, parse
+from .render import RenderError
+from .words import WORDS, language
+
+PICTURES = (".svg", ".png", ".pdf", ".dot")
+
+
+class Failure(Exception):
+    """What was asked for cannot be done: a message to show, and the exit status."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class _Parser(ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise Failure(message, 2)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line `argv` (the process's by default) and return its exit status.
+
+    It is 2 if the command, the expression or a number cannot be understood, 1 if a file cannot be written.
+
+    >>> main(["x * x", "x=3", "--lang=en"])
+    x * x = 9.0
+    <BLANKLINE>
+    Forward pass
+    step  node        numbers put in  data
+    1     v1 = x * x  3 * 3           9
+    <BLANKLINE>
+    Backward pass: v1.grad = 1, then one edge at a time
+    step  from  to  local derivative  upstream gradient  contribution  gradient so far
+    1     v1    x   3                 1                  3             x.grad: 0 + (local 3 × upstream 1) = 3
+    2     v1    x   3                 1                  3             x.grad: 3 + (local 3 × upstream 1) = 6
+    <BLANKLINE>
+    Gradients
+    x.grad = 6.0
+    0
+    """
+    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser.add_argument("texts", nargs="*")
+    parser.add_argument("-o", "--output", action="append", default=[], type=Path)
+    parser.add_argument("--lang", choices=list(WORDS))
+    parser.add_argument("-h", "--help", action="store_true")
+    options = Namespace(lang=None)  # known to errors too, as far as it has been read
+    arguments = sys.argv[1:] if argv is None else argv
+    guarded = [f" {a}" if re.match("-(?!-|[ho]$)", a) else a for a in arguments]  # "-x**2" is an expression
+    try:
+        parser.parse_intermixed_args(guarded, options)
+    except Failure as error:
+        print(WORDS[language(options.lang)]["cli_misuse"].format(message=error), file=sys.stderr)
+        return error.status
+    words = WORDS[language(options.lang)]
+    if options.help or not options.texts:
+        print(_help(words), end="", file=sys.stdout if options.help else sys.stderr)
+        return 0 if options.help else 2
+    texts = [text[1:] if text.startswith(" -") else text for text in options.texts]
+    try:
+        lines = _run(texts[0], texts[1:], options.output, language(options.lang))
+    except Failure as error:
+        print(error, file=sys.stderr)
+        return error.status
+    print("\n".join(lines), flush=True)
+    return 0
+
+
+def _help(words: dict[str, str]) -> str:
+    return words["cli_help"].format(
+        endings=" ".join(PICTURES),
+        operators=" ".join(PRECEDENCE),
+        constants=" ".join(CONSTANTS),
+        functions=" ".join(sorted(functions())),
+    )
+
+
+def _run(text: str, assignments: Sequence[str], outputs: Sequence[Path], lang: str) -> list[str]:
+    """Return the lines to print, all files being written.
+
+    Raises:
+        Failure: something cannot be understood or written.
+    """
+    words = WORDS[lang]
+    for path in outputs:
+        if path.suffix.lower() not in (".html", *PICTURES):
+            endings = ", ".join((".html", *PICTURES))
+            raise Failure(words["cli_ending"].format(path=path, endings=endings), 2)
+    variables: dict[str, Value] = {}
+    for assignment in assignments:
+        try:
+            name, number = _assignment(assignment, lang)
+            if name in variables:
+                raise ParseError(words["cli_twice"].format(name=name), 0)
+        except ParseError as error:
+            raise _located(error, assignment, words) from None
+        variables[name] = Value(number, name)
+    try:
+        root = parse(text, variables, lang)
+    except ParseError as error:
+        raise _located(error, text, words) from None
+    order = topological_order(root)
+    used = {root, *itertools.chain.from_iterable(node.parents for node in order)}
+    for (name, variable), assignment in zip(variables.items(), assignments, strict=True):
+        if variable not in used:
+            raise _located(ParseError(words["cli_unused"].format(name=name), 0), assignment, words)
+
+    if root.requires_grad:
+        root.backward()
+    for path in outputs:
+        try:
+            _write(root, path, lang)
+        except (OSError, RenderError, ValueError) as error:  # ValueError: the graph is too large for a picture
+            message = error.strerror or str(error) if isinstance(error, OSError) else str(error)
+            raise Failure(words["cli_unwritable"].format(path=path, message=message), 1) from error
+
+    lines = [f"{_one_line(text)} = {root.data!r}"]
+    if order:
+        lines += ["", *_tables(root, variables, words)]
+    if variables:
+        gradients = [f"{name}.grad = {variable.grad!r}" for name, variable in variables.items()]
+        lines += ["", words["cli_gradients"], *gradients]
+    if outputs:
+        lines += ["", *(words["cli_wrote"].format(path=path) for path in outputs)]
+    return lines
+
+
+def _assignment(text: str, lang: str) -> tuple[str, float]:
+    """Return the name and the number of a text such as "w=-3"."""
+    left, equals, right = text.partition("=")
+    name = normal(left.strip())
+    if not (is_name(name) and equals and right.strip()):
+        raise ParseError(WORDS[lang]["cli_assignment"], 0)
+    return name, parse(" " * len(left + equals) + right, {}, lang).data
+
+
+def _located(error: ParseError, text: str, words: dict[str, str]) -> Failure:
+    """Return the error with the text and a caret under its column."""
+    shown = _one_line(text)
+    caret = " " * columns(shown[: error.column]) + "^"
+    message = words["cli_error"].format(column=error.column + 1, message=error)
+    return Failure(f"{message}\n  {shown}\n  {caret}", 2)
+
+
+def _one_line(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def _write(root: Value, path: Path, lang: str) -> None:
+    ending = path.suffix.lower()
+    if ending == ".html":
+        from . import draw_flow
+
+        draw_flow(root, lang=lang).save(path)  # type: ignore[operator]  # the package's lazy names are objects
+        return
+    picture = draw_dot(root, lang=lang)
+    path.write_bytes(picture.source.encode() if ending == ".dot" else picture.pipe(ending[1:]))
+
+
+def _tables(root: Value, variables: dict[str, Value], words: dict[str, str]) -> Iterator[str]:
+    """Give the forward pass, a line a node, and the backward pass, a line an edge that carries a gradient."""
+    steps = _as_written(root)
+    free = filter(lambda name: name not in variables, map("v{}".format, itertools.count(1)))
+    names = dict(zip(steps, free, strict=False))
+
+    def name(node: Value) -> str:
+        return node.label or names.get(node) or _number(node.data)
+
+    forward = []
+    for i, node in enumerate(steps, 1):
+        numbers = _text(node, [_number(parent.data) for parent in node.parents])
+        forward.append([str(i), f"{name(node)} = {_text(node, map(name, node.parents))}", numbers, _number(node.data)])
+    yield words["cli_forward"]
+    yield from _aligned([words["cli_forward_columns"].split("|"), *forward])
+
+    backward: list[list[str]] = []
+    so_far: dict[Value, float] = defaultdict(float)
+    for node in topological_order(root):
+        for parent, partial in zip(node.parents, node.partials, strict=True):
+            if parent.requires_grad:
+                before, contribution = so_far[parent], node.grad * partial
+                so_far[parent] += contribution
+                shown = [_number(x) for x in (partial, node.grad, contribution)]
+                told = words["narrate_edge"].format(
+                    name=name(parent),
+                    before=_number(before),
+                    local=_number(partial),
+                    upstream=_number(node.grad),
+                    after=_number(so_far[parent]),
+                )
+                backward.append([str(len(backward) + 1), name(node), name(parent), *shown, told])
+    yield ""
+    yield words["cli_backward"].format(root=name(root))
+    yield from _aligned([words["cli_backward_columns"].split("|"), *backward])
+
+
+def _as_written(root: Value) -> list[Value]:
+    """Return the interior nodes, each after its operands, and these from left to right as one would compute them."""
+    done: dict[Value, None] = {}
+    stack = [(root, False)]
+    while stack:
+        node, operands_done = stack.pop()
+        if operands_done:
+            done[node] = None
+        elif node.op and node not in done:
+            stack.append((node, True))
+            stack += [(parent, False) for parent in reversed(node.parents)]
+    return list(done)
+
+
+def _text(node: Value, operands: Iterable[str]) -> str:
+    """Return the node's operation applied to texts; a negative number beside an operator is put in parentheses."""
+    assert node.op is not None
+    texts = list(operands)
+    if not node.op.text(*texts).startswith(f"{node.op.name}("):
+        texts = [f"({text})" if text.startswith("-") else text for text in texts]
+    return node.op.text(*texts)
+
+
+def _number(x: float) -> str:
+    return f"{x + 0.0:.6g}"  # + 0.0 makes -0 a plain 0
+
+
+def _aligned(rows: list[list[str]]) -> Iterator[str]:
+    """Give the rows as lines whose columns stand below each other, Chinese too."""
+    widths = [max(map(columns, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [cell + " " * (width - columns(cell)) for cell, width in zip(row, widths, strict=True)]
+        yield "  ".join(cells).rstrip()
+
+
+if __name__ == "__main__":
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal without × shows ?
+    try:
+        sys.exit(main())
+    except BrokenPipeError:  # the reader has seen enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -1,0 +1,333 @@
+"""Read an expression that someone typed and record it as a graph: numbers, names, the table's rows, and nothing else.
+
+The reader is a shunting yard (Dijkstra 1961) that applies an operation as soon as its operands are known. Open brackets
+wait on a list, so that an expression may be as deep as it is long; no text is ever run as Python.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from inspect import Parameter, Signature, signature
+from keyword import iskeyword
+from typing import Any, NamedTuple, NoReturn
+
+from .engine import Value, constant
+from .operation import OPS, Op
+from .ops import mean
+from .words import WORDS
+
+CONSTANTS = {"pi": math.pi, "e": math.e, "inf": math.inf, "nan": math.nan}
+PRECEDENCE = {"+": 1, "-": 1, "*": 2, "/": 2, "**": 4}  # of binary operators, as in Python
+SIGN_PRECEDENCE = 3  # -x ** 2 is -(x ** 2), and -x * y is (-x) * y
+MEANT = {"^": "**", "×": "*", "·": "*", "÷": "/", "−": "-", "–": "-"}  # what people write for an operator
+_NUMBER = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+
+
+class ParseError(ValueError):
+    """A text is no expression.
+
+    Attributes:
+        column: where, counted in characters from 0; the text's length if it ends too early.
+    """
+
+    def __init__(self, message: str, column: int) -> None:
+        super().__init__(message)
+        self.column = column
+
+
+def parse(text: str, variables: Mapping[str, Value], lang: str = "en") -> Value:
+    """Return the value of the expression `text`, recorded as a graph whose leaves are `variables`.
+
+    Operators have Python's precedence. Functions are the rows of the table and `mean`; pi, e, inf and nan are numbers
+    unless variables have these names. Numbers and what is computed from them alone are constants.
+
+    Raises:
+        ParseError: it is no such expression; the message is in the language `lang`.
+
+    >>> w, x = Value(-3), Value(2)
+    >>> parse("tanh(w*x + 2*3)", {"w": w, "x": x}).data
+    0.0
+    >>> parse("w * __import__('os')", {"w": w})
+    Traceback (most recent call last):
+    micrograd_cn.expression.ParseError: there is no function '__import__'
+    """
+    return _Reader(text, variables, WORDS[lang]).read()
+
+
+def is_name(text: str) -> bool:
+    """Return whether `text` may name a variable.
+
+    >>> is_name("学习率"), is_name("2x"), is_name("lambda")
+    (True, False, False)
+    """
+    return text.isidentifier() and not iskeyword(text)
+
+
+def normal(name: str) -> str:
+    """Return the form of a name by which it is known, whichever way its characters were typed, as Python does.
+
+    >>> normal("ｘ")
+    'x'
+    """
+    return unicodedata.normalize("NFKC", name)
+
+
+def functions() -> dict[str, Callable[..., Any]]:
+    """Return what can be called, by name.
+
+    >>> sorted(set(functions()) - set(OPS))
+    ['mean']
+    """
+    return {**OPS, "mean": mean}
+
+
+class _Token(NamedTuple):
+    kind: str  # "number", "name", "sign" or "end"
+    text: str
+    column: int
+
+
+def _tokens(text: str) -> Iterator[_Token]:
+    at = 0
+    while at < len(text):
+        end = at + 1
+        if number := _NUMBER.match(text, at):
+            end = number.end()
+            yield _Token("number", text[at:end], at)
+        elif text[at].isidentifier():
+            while end < len(text) and f"_{text[end]}".isidentifier():
+                end += 1
+            yield _Token("name", normal(text[at:end]), at)
+        elif not text[at].isspace():
+            end += text.startswith("**", at)
+            yield _Token("sign", text[at:end], at)
+        at = end
+    yield _Token("end", "", len(text))
+
+
+class _Argument(NamedTuple):
+    keyword: str
+    value: Any
+
+
+@dataclass
+class _Bracket:
+    """What is read inside an open bracket: a group's, a function's or a list's."""
+
+    opening: _Token
+    function: _Token | None = None
+    keyword: str = ""  # of the argument that is being read
+    arguments: list[_Argument] = field(default_factory=list)
+    operands: list[Any] = field(default_factory=list)
+    operators: list[tuple[int, Op]] = field(default_factory=list)
+
+    @property
+    def several(self) -> bool:
+        """Return whether commas separate what is in it."""
+        return self.function is not None or self.opening.text == "["
+
+    @property
+    def untouched(self) -> bool:
+        """Return whether nothing of the next argument has been read."""
+        return not (self.keyword or self.operands or self.operators)
+
+    def reduce(self, precedence: int) -> None:
+        """Apply the operators that bind their operands at least as tightly as `precedence`."""
+        while self.operators and self.operators[-1][0] >= precedence:
+            _, op = self.operators.pop()
+            operands = self.operands[-op.arity :]  # type: ignore[operator]  # an operator's arity is 1 or 2
+            self.operands[-op.arity :] = [op(*operands)]  # type: ignore[operator]
+
+    def end_argument(self) -> None:
+        self.reduce(0)
+        self.arguments.append(_Argument(self.keyword, self.operands.pop()))
+        self.keyword = ""
+
+
+class _Reader:
+    def __init__(self, text: str, variables: Mapping[str, Value], words: dict[str, str]) -> None:
+        self.tokens = list(_tokens(text))
+        self.next = 0
+        self.variables = variables
+        self.words = words
+        self.functions = functions()
+        infix = {op.symbol: op for op in OPS.values() if op.arity == 2 and op.text("a", "b") == f"a {op.symbol} b"}
+        self.infix = {symbol: op for symbol, op in infix.items() if symbol in PRECEDENCE}
+        self.prefix = {op.symbol: op for op in OPS.values() if op.arity == 1 and op.text("a") == f"{op.symbol}a"}
+        self.open = [_Bracket(_Token("sign", "", 0))]
+
+    def read(self) -> Value:
+        wants_operand = True
+        while True:
+            token = self.take()
+            if wants_operand:
+                wants_operand = self.operand(token)
+            elif token.kind != "end":
+                wants_operand = self.operator(token)
+            elif len(self.open) > 1:
+                self.fail("parse_unclosed", self.open[-1].opening)
+            else:
+                break
+        [bracket] = self.open
+        bracket.end_argument()
+        [(_, result)] = bracket.arguments
+        return result if isinstance(result, Value) else constant(result)
+
+    def take(self) -> _Token:
+        self.next += 1
+        return self.tokens[self.next - 1]
+
+    def operand(self, token: _Token) -> bool:
+        """Read what begins an operand; return whether the next token must do so too."""
+        bracket = self.open[-1]
+        if token.kind == "number":
+            bracket.operands.append(float(token.text))
+        elif token.kind == "name":
+            return self.name(token)
+        elif token.text == "+":
+            return True
+        elif token.text in self.prefix:
+            bracket.operators.append((SIGN_PRECEDENCE, self.prefix[token.text]))
+            return True
+        elif token.text == "(":
+            self.open.append(_Bracket(token))
+            return True
+        elif token.text == "[":
+            if not bracket.function or bracket.operands or bracket.operators:
+                self.fail("parse_list", token)
+            self.open.append(_Bracket(token))
+            return True
+        elif token.text in (")", "]") and bracket.several and bracket.untouched and not bracket.arguments:
+            self.close(token)
+        elif token.kind == "end":
+            self.fail("parse_end", token)
+        else:
+            self.check_sign(token)
+            self.fail("parse_operand", token)
+        return False
+
+    def name(self, token: _Token) -> bool:
+        """Read a variable, the beginning of a call, or the keyword of an argument."""
+        name, following, bracket = token.text, self.tokens[self.next], self.open[-1]
+        if iskeyword(name):
+            self.fail("parse_reserved", token)
+        if following.text == "(":
+            if name in self.variables and name not in self.functions:
+                self.fail("parse_called_variable", token)
+            if name not in self.functions:
+                self.fail("parse_unknown_function", token, self.suggestion(name, self.functions))
+            self.open.append(_Bracket(self.take(), function=token))
+            return True
+        if following.text == "=" and bracket.function and bracket.untouched:
+            self.take()
+            bracket.keyword = name
+            return True
+        if name in self.variables:
+            bracket.operands.append(self.variables[name])
+        elif name in CONSTANTS:
+            bracket.operands.append(CONSTANTS[name])
+        elif name in self.functions:
+            self.check_sign(following)  # a full-width bracket, say
+            self.fail("parse_uncalled_function", token)
+        else:
+            self.fail("parse_unknown_variable", token, self.suggestion(name, self.variables))
+        return False
+
+    def operator(self, token: _Token) -> bool:
+        """Read what may follow an operand; return whether an operand must follow in turn."""
+        bracket = self.open[-1]
+        if token.text in self.infix:
+            if isinstance(bracket.operands[-1], list):
+                self.fail("parse_list", token)
+            precedence = PRECEDENCE[token.text]
+            bracket.reduce(precedence + (token.text == "**"))  # a ** b ** c is a ** (b ** c)
+            bracket.operators.append((precedence, self.infix[token.text]))
+            return True
+        if token.text == ",":
+            if not bracket.several:
+                self.fail("parse_comma", token)
+            bracket.end_argument()
+            return True
+        if token.text in (")", "]"):
+            bracket.end_argument()
+            self.close(token)
+            return False
+        self.check_sign(token)
+        self.fail("parse_operator", token)
+
+    def close(self, token: _Token) -> None:
+        """Put what a bracket stands for in its place."""
+        bracket = self.open.pop()
+        if bracket.opening.text + token.text not in ("()", "[]"):
+            self.fail("parse_closing", token)
+        if bracket.function:
+            result = self.call(bracket.function, bracket.arguments)
+        elif bracket.several:
+            result = [x for _, x in bracket.arguments]
+        else:
+            [(_, result)] = bracket.arguments
+        self.open[-1].operands.append(result)
+
+    def call(self, token: _Token, arguments: list[_Argument]) -> Any:
+        function = self.functions[token.text]
+        positional = [x for keyword, x in arguments if not keyword]
+        by_name = {keyword: x for keyword, x in arguments if keyword}
+        try:
+            named = [bool(keyword) for keyword, _ in arguments]
+            if named != sorted(named) or len(by_name) != sum(named):
+                raise TypeError("a positional argument follows one with a name, or a name is given twice")
+            return function(*positional, **by_name)
+        except TypeError:  # too many arguments or too few, a list for a number or a number for a list
+            self.fail("parse_call", token, usage=_usage(token.text, function))
+        except ValueError:  # the row refuses its lists
+            self.fail("parse_lists", token, usage=_usage(token.text, function))
+
+    def check_sign(self, token: _Token) -> None:
+        """Refuse a sign that has no meaning anywhere, and say what may have been meant."""
+        if token.kind != "sign" or token.text in self.infix or token.text in "()[],":
+            return
+        meant = MEANT.get(token.text, normal(token.text))
+        if meant != token.text and (meant in self.infix or meant in "()[],"):
+            self.fail("parse_meant", token, meant=meant)
+        self.fail("parse_sign", token, operators=" ".join(self.infix))
+
+    def suggestion(self, name: str, known: Iterable[str]) -> str:
+        close = get_close_matches(name, known, 1)
+        return self.words["did_you_mean"].format(name=close[0]) if close else ""
+
+    def fail(self, key: str, token: _Token, more: str = "", **details: str) -> NoReturn:
+        raise ParseError(self.words[key].format(found=repr(token.text), **details) + more, token.column)
+
+
+def _signature(function: Callable[..., Any]) -> Signature:
+    """Return how a function is called; a row without a signature of its own has its partials' operands."""
+    if not isinstance(function, Op) or function.signature:
+        return signature(function.signature or function if isinstance(function, Op) else function)
+    partial = function.partials[0] if isinstance(function.partials, tuple) else function.partials
+    _, *operands = signature(partial).parameters.values()
+    return Signature(operands)
+
+
+def _is_list(function: Callable[..., Any], parameter: Parameter) -> bool:
+    """Return whether an argument is a list: those that a function of many operands cannot do without."""
+    many = not isinstance(function, Op) or function.arity is None
+    return many and parameter.kind is not parameter.VAR_POSITIONAL and parameter.default is parameter.empty
+
+
+def _usage(name: str, function: Callable[..., Any]) -> str:
+    """Return the text of a call.
+
+    >>> from micrograd_cn import dot, elu
+    >>> _usage("elu", elu), _usage("dot", dot)
+    ('elu(x, alpha=1.0)', 'dot([...], [...], bias)')
+    """
+    texts = [
+        "[...]" if _is_list(function, p) else p.name if p.default is None else str(p.replace(annotation=p.empty))
+        for p in _signature(function).parameters.values()
+    ]
+    return f"{name}({', '.join(texts)})"
