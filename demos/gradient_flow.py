@@ -1,8 +1,8 @@
 """Draw how the gradient flows, in English and Chinese: `python demos/gradient_flow.py`.
 
 Four pictures: a neuron; a + a, where two contributions meet; a dead ReLU, which lets nothing through; and a network
-of 337 parameters, folded by layer. Nothing here is random but the network's weights, which --seed decides; --steps has
-no effect.
+of 337 parameters, folded by layer. And a page to step through: a neuron gated by its own input. Nothing here is random
+but the network's weights, which --seed decides; --steps has no effect.
 """
 
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 from common import options
 from micrograd_cn import Value
 from micrograd_cn.draw import draw_dot
+from micrograd_cn.flow import draw_flow
 from micrograd_cn.nn import MLP, Neuron
 
 
@@ -44,6 +45,16 @@ def network(seed: int) -> tuple[Value, list[Value]]:
     return loss, []
 
 
+def gate() -> Value:
+    """Return tanh(w * x + b) * x, in which two contributions meet at x."""
+    w, x, b = Value(-3, "w"), Value(2, "x"), Value(6.88, "b")
+    h = w * x + b
+    h.label = "h"
+    y = h.tanh() * x
+    y.label = "y"
+    return y
+
+
 def main() -> None:
     chosen = options(str(__doc__), 1)
     graphs = {"neuron": neuron(), "a_plus_a": a_plus_a(), "dead_relu": dead_relu(), "network": network(chosen.seed)}
@@ -53,6 +64,7 @@ def main() -> None:
             path: Path = chosen.out / f"{name}.{lang}.svg"
             draw_dot(root, lang=lang, parameters=parameters).render(outfile=path, cleanup=True)
             print(f"wrote {path}")
+    print(f"wrote {draw_flow(gate(), lang='en').save(chosen.out / 'flow.html')}")
 
 
 if __name__ == "__main__":

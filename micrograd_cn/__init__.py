@@ -66,12 +66,17 @@ def __getattr__(name: str) -> object:
         from .draw import draw_dot
 
         return draw_dot
+    if name in ("Tape", "draw_flow"):
+        from . import flow
+
+        return getattr(flow, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 __all__ = [
     "OPS",
     "Op",
+    "Tape",
     "Value",
     "abs",
     "acos",
@@ -86,6 +91,7 @@ __all__ = [
     "div",
     "dot",
     "draw_dot",
+    "draw_flow",
     "elu",
     "erf",
     "erfc",

@@ -21,7 +21,8 @@ PICTURES = {
     "even_odd": {"even_odd.png"},
     "gradient_flow": {
         f"{name}.{lang}.svg" for name in ("neuron", "a_plus_a", "dead_relu", "network") for lang in ("en", "zh")
-    },
+    }
+    | {"flow.html"},
     "moons": {"moons.png"},
     "newton": {"newton.png"},
     "optimizers": {"optimizers.png"},
@@ -87,6 +88,8 @@ def test_every_picture_is_written_where_it_says_and_opens(demo: tuple[str, str])
             assert (
                 words >= {"x1", "x2", "x3", "w1", "w2", "w3", "b", "tanh", "output", "loss"} or name == "gradient_flow"
             )
+        elif path.suffix == ".html":
+            assert path.read_text("utf-8").startswith("<!doctype html>")
         else:
             assert matplotlib.image.imread(path).std() > 0.05, f"{path.name} is blank"
 

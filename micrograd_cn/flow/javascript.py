@@ -1,0 +1,144 @@
+"""Write the rows of the operation table that a page needs as JavaScript: their values and their partial derivatives."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from ..formula import FormulaError, Term, expand, trace
+from ..operation import Op, number
+
+
+class Rows:
+    """Collect rows, each under a name of its own, and those that their formulas use.
+
+    >>> from micrograd_cn import relu
+    >>> rows = Rows()
+    >>> rows.add(relu, 1)
+    'relu'
+    >>> print(rows.source())
+    const forward = {
+      "relu": (x0) => { return forward["where"](forward["less"](x0, 0.0), 0.0, x0); },
+      "less": (a, b) => (a < b ? 1 : 0),
+      "where": (c, a, b) => (c !== 0 ? a : b),
+      "less_equal": (a, b) => (a <= b ? 1 : 0),
+      "sub": (a, b) => a - b,
+    };
+    const partials = {
+      "relu": (y, x0) => { return [forward["sub"](1.0, forward["less_equal"](x0, 0.0))]; },
+    };
+    """
+
+    def __init__(self) -> None:
+        self._names: dict[tuple[Op, int], str] = {}
+        self._forward: dict[str, str] = {}
+        self._partials: dict[str, str] = {}
+
+    def add(self, op: Op, count: int) -> str:
+        """Add the row `op`, if n-ary for `count` operands, and return the name of its two functions.
+
+        Raises:
+            FormulaError: the row is not written in the table's operations; the message names it.
+        """
+        name = self._add_forward(op, count)
+        if name not in self._partials:
+            y, operands = Term("y"), _operands(count)
+            results = _formula(lambda: trace(op.local, y, *operands, of=op), op)
+            if not isinstance(results, tuple) or len(results) != count:
+                raise FormulaError(f"the operation {op.name!r} must give {count} partials, got {results!r}")
+            self._partials[name] = self._function(("y", *_names(count)), results, "[{}]")
+        return name
+
+    def source(self) -> str:
+        """Return the JavaScript of all rows: the objects `forward` and `partials`, which have a function a row."""
+        return f"const forward = {_table(self._forward)};\nconst partials = {_table(self._partials)};"
+
+    def _add_forward(self, op: Op, count: int) -> str:
+        key = (op, count)
+        if key in self._names:
+            return self._names[key]
+        name, taken = op.name if op.arity is not None else f"{op.name}/{count}", set(self._names.values())
+        while name in taken:
+            name += "'"
+        self._names[key] = name
+        self._forward[name] = op.javascript  # its place is before those of the rows that it uses
+        if not op.javascript:
+            try:
+                result = _formula(lambda: expand(op, *_operands(count)), op)
+                self._forward[name] = self._function(_names(count), (result,), "{}")
+            except FormulaError:
+                del self._names[key], self._forward[name]
+                raise
+        return name
+
+    def _function(self, parameters: tuple[str, ...], results: tuple[Any, ...], form: str) -> str:
+        """Return a function that computes the terms `results`; a term that occurs twice is computed once."""
+        uses, order = _uses(results)
+        texts: dict[int, str] = {}
+        lines: list[str] = []
+
+        def text(x: Any) -> str:
+            return (texts[id(x)] if x.op else x.name) if isinstance(x, Term) else _literal(number(x))
+
+        for term in order:
+            assert term.op
+            name = self._add_forward(term.op, len(term.operands))
+            call = f"forward[{json.dumps(name)}]({', '.join(map(text, term.operands))})"
+            if uses[id(term)] > 1:
+                texts[id(term)] = f"t{len(lines)}"
+                lines.append(f"const t{len(lines)} = {call}; ")
+            else:
+                texts[id(term)] = call
+        value = form.format(", ".join(map(text, results)))
+        return f"({', '.join(parameters)}) => {{ {''.join(lines)}return {value}; }}"
+
+
+def _names(count: int) -> tuple[str, ...]:
+    return tuple([f"x{i}" for i in range(count)])
+
+
+def _operands(count: int) -> list[Term]:
+    return [Term(name) for name in _names(count)]
+
+
+def _formula(traced: Callable[[], Any], op: Op) -> Any:
+    """Return the traced formula; whatever a user's function raises when it is given no numbers, it is not one."""
+    try:
+        formula = traced()
+        for x in formula if isinstance(formula, tuple) else (formula,):
+            if not isinstance(x, Term):
+                number(x)
+    except FormulaError:
+        raise
+    except Exception as error:
+        raise FormulaError(f"the operation {op.name!r} is not written in the table's operations: {error}") from error
+    return formula
+
+
+def _uses(results: tuple[Any, ...]) -> tuple[Counter[int], list[Term]]:
+    """Return how often each term occurs, and the terms that are operations, each after its operands."""
+    uses: Counter[int] = Counter()
+    order: list[Term] = []
+    stack: list[Any] = [*reversed(results)]
+    while stack:
+        x = stack.pop()
+        if isinstance(x, list):  # all that the term in it needs is in order
+            order += x
+        elif isinstance(x, Term) and x.op:
+            uses[id(x)] += 1
+            if uses[id(x)] == 1:
+                stack += ([x], *reversed(x.operands))
+    return uses, order
+
+
+def _literal(x: float) -> str:
+    text = "NaN" if math.isnan(x) else "Infinity" if math.isinf(x) else repr(math.fabs(x))
+    return f"(-{text})" if math.copysign(1.0, x) < 0.0 else text
+
+
+def _table(functions: dict[str, str]) -> str:
+    lines = "".join([f"  {json.dumps(name)}: {function},\n" for name, function in functions.items()])
+    return f"{{\n{lines}}}"

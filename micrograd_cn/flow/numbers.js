@@ -1,0 +1,73 @@
+// The functions that rows name and JavaScript lacks, with the answers of IEEE 754 that micrograd_cn/ieee.py gives.
+
+// a**b. JavaScript's own has nan where IEEE 754 has 1.
+function power(a, b) {
+  return a === 1 || (a === -1 && Math.abs(b) === Infinity) ? 1 : a ** b;
+}
+
+// The sum of the numbers, correctly rounded.
+function sum(xs) {
+  if (!xs.every(Number.isFinite)) return xs.reduce((total, x) => total + (Number.isFinite(x) ? 0 : x), 0);
+  const total = sumExactly(xs);
+  return Number.isNaN(total) ? sumExactly(xs.map(x => x * 2 ** -64)) * 2 ** 64 : total;
+}
+
+// Shewchuk's algorithm (1997): `parts` do not overlap and add up to the exact sum. nan where a part overflows.
+function sumExactly(xs) {
+  const parts = [];
+  for (let x of xs) {
+    let kept = 0;
+    for (let y of parts) {
+      if (Math.abs(x) < Math.abs(y)) [x, y] = [y, x];
+      const high = x + y, low = y - (high - x);
+      if (low !== 0) parts[kept++] = low;
+      x = high;
+    }
+    if (!Number.isFinite(x)) return NaN;
+    parts.length = kept;
+    if (x !== 0) parts.push(x);
+  }
+  let total = parts.pop() ?? 0, rest = 0;
+  while (parts.length && rest === 0) {
+    const x = total, y = parts.pop();
+    total = x + y;
+    rest = y - (total - x);
+  }
+  if (parts.length && Math.sign(rest) === Math.sign(parts.at(-1))) { // a tie was broken without what lies beneath
+    const nudged = total + 2 * rest;
+    if (nudged - total === 2 * rest) total = nudged;
+  }
+  return total;
+}
+
+// The operands are x_1..x_n, y_1..y_n and perhaps a bias.
+function dot(operands) {
+  const n = operands.length >> 1;
+  return sum([...operands.slice(0, n).map((x, i) => x * operands[n + i]), ...operands.slice(2 * n)]);
+}
+
+function logsumexp(xs) {
+  const peak = Math.max(...xs);
+  if (!Number.isFinite(peak)) return peak;
+  const others = xs.toSpliced(xs.indexOf(peak), 1);
+  return peak + Math.log1p(sum(others.map(x => Math.exp(x - peak))));
+}
+
+// The series with positive terms alone, 2/sqrt(pi) exp(-x*x) sum 2**n x**(2n+1) / (2n+1)!! (Abramowitz & Stegun 7.1.6).
+function erf(x) {
+  if (Math.abs(x) > 6) return Math.sign(x);
+  let term = x, total = x;
+  for (let n = 1; Math.abs(term) > 1e-18 * Math.abs(total); n++) {
+    term *= (2 * x * x) / (2 * n + 1);
+    total += term;
+  }
+  return (2 / Math.sqrt(Math.PI)) * Math.exp(-x * x) * total;
+}
+
+// The continued fraction 1/(x + 1/2/(x + 2/2/(x + 3/2/(x + ...)))) (7.1.14), from its end, where it converges quickly.
+function erfc(x) {
+  if (!(x > 2)) return 1 - erf(x);
+  let tail = x;
+  for (let n = 120; n > 0; n--) tail = x + (0.5 * n) / tail;
+  return Math.exp(-x * x) / (Math.sqrt(Math.PI) * tail);
+}

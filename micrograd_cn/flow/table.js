@@ -1,0 +1,58 @@
+// The same information as the picture, as two tables and as a list of the leaves that can be edited.
+
+function html(name, attributes = {}, ...children) {
+  const element = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  element.append(...children);
+  return element;
+}
+
+// Fill a table; cells are texts or, for numbers, floats and null. Only what changed is touched.
+function fillTable(table, headings, rows) {
+  if (table.rows.length !== rows.length + 1) {
+    const line = (cell, attributes) => html("tr", {}, ...headings.map(() => html(cell, attributes)));
+    table.replaceChildren(
+      html("thead", {}, line("th", { scope: "col" })),
+      html("tbody", {}, ...rows.map(() => line("td", {}))),
+    );
+  }
+  [headings, ...rows].forEach((cells, i) => {
+    cells.forEach((content, j) => {
+      const cell = table.rows[i].cells[j], number = typeof content === "number";
+      const text = number ? exact(content) : content ?? "";
+      if (cell.textContent !== text) cell.textContent = text;
+      if (i) cell.classList.toggle("number", number);
+    });
+  });
+}
+
+function standing(facts, words) {
+  return filled(words.standing, { state: words[facts.state], arrived: filled(words.arrived, facts) });
+}
+
+function fillTables(view, words) {
+  fillTable(
+    document.getElementById("nodes"),
+    ["name", "operation", "data", "grad", "terms", "state"].map(key => words[key]),
+    view.boxes.map(facts => [
+      facts.name,
+      facts.symbol,
+      facts.value,
+      facts.grad,
+      facts.terms.map(x => (x < 0 ? `(${exact(x)})` : exact(x))).join(" + "),
+      facts.constant ? words.constant : standing(facts, words),
+    ]),
+  );
+  fillTable(
+    document.getElementById("edges"),
+    ["from", "to", "slot", "local", "upstream", "contribution"].map(key => words[key]),
+    view.edges.map(facts => [
+      facts.source,
+      facts.target,
+      facts.count > 1 ? `${facts.count}×` : String(facts.slot),
+      facts.partial,
+      facts.upstream,
+      facts.size,
+    ]),
+  );
+}

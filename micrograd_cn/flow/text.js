@@ -1,0 +1,40 @@
+// Numbers as text and text as numbers, and the words of both languages.
+
+// Four digits, as Python's format(x, ".4g") writes them, ties to even included.
+function shown(x) {
+  if (!Number.isFinite(x)) return exact(x);
+  if (x === 0) return "0";
+  let [digits, exponent] = x.toExponential(3).split("e");
+  if (/^-?\d\.\d{3}50*e/.test(x.toExponential(60))) { // a tie, which toExponential() rounds away from 0
+    const down = x.toExponential(60).slice(0, digits.length);
+    if (Number(down.at(-1)) % 2 === 0) digits = down;
+  }
+  const power = Number(exponent);
+  if (power >= -4 && power < 4) return String(Number(`${digits}e${power}`));
+  return `${Number(digits)}e${power < 0 ? "-" : "+"}${String(Math.abs(power)).padStart(2, "0")}`;
+}
+
+// The shortest text that reads back as the same double; nan and inf as Python spells them.
+function exact(x) {
+  if (Number.isNaN(x)) return "nan";
+  if (Math.abs(x) === Infinity) return x > 0 ? "inf" : "-inf";
+  return Object.is(x, -0) ? "-0" : String(x);
+}
+
+// The number that a text is, in Python's spelling or JavaScript's; null if it is none.
+function parsed(text) {
+  const clean = text.trim().toLowerCase().replace("−", "-");
+  const special = /^([+-]?)(inf(?:inity)?|nan)$/.exec(clean);
+  if (special) return special[2] === "nan" ? NaN : special[1] === "-" ? -Infinity : Infinity;
+  return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/.test(clean) ? Number(clean) : null;
+}
+
+// A term of a sum.
+function term(x) {
+  return x < 0 ? `(${shown(x)})` : shown(x);
+}
+
+// The template with its {names} replaced, all at once, so that what is filled in may hold anything.
+function filled(template, values) {
+  return template.replace(/\{(\w+)\}/g, (hole, name) => values[name] ?? hole);
+}
