@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from .assembly import ARGUMENTS, Assembly, splat, vector
+from .assembly import ARGUMENTS, Assembly
 from .lowering import AFTER, BATCH, SAMPLE
 from .text import Function, literal
+from .writer import splat, vector
 
 PASSED = "ptr %s, ptr %w, ptr %a"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import struct
 
-from .assembly import splat, vector
 from .text import Function, literal
+from .writer import splat, vector
 
 ROUNDING = 1.5 * 2.0**52  # a small number added to it is rounded to a whole one, which the last bits hold
 LN2_HIGH = float.fromhex("0x1.62e42fee00000p-1")  # its product with a whole number below 2**20 is exact

@@ -8,10 +8,11 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from .assembly import Assembly, declaration, splat, symbol, vector
+from .assembly import Assembly
 from .library import on_vectors
 from .lowering import Lowering
 from .text import Function
+from .writer import declaration, splat, symbol, vector
 
 try:
     import llvmlite.binding as llvm

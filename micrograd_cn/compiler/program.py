@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
 import sys
 import threading
 import time
 from array import array
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
-from itertools import chain
 from typing import Any, Protocol
 
 from ..engine import Value
 from ..operation import number
 from ..optim import Optimizer
-from . import drivers
 from .lowering import Lowered
-from .machine import Compiled, Machine, Memory
-from .update import lower_update
+from .machine import Machine, Memory
+from .python import source
+from .rows import Numbers, address, in_order, read_rows
+from .training import ALIGNED, Module, Training
 
-ALIGNED = 16  # parameters are copied in blocks of the widest width
 TURN = 0.05  # seconds of training between two looks at Ctrl-C
-POINTER, COUNT, DOUBLE = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
 
 
 class Shuffler(Protocol):
@@ -93,7 +89,7 @@ class Program:
         self._code = Lowered(self._outputs, self._inputs)
         self.parameters = self._code.parameters
         self._pitch = -(-max(len(self.parameters), 1) // ALIGNED) * ALIGNED
-        self._modules: dict[Any, Any] = {}
+        self._compiled: dict[Any, Any] = {}
         self._lock = threading.Lock()
 
     def forward(self, rows: Any) -> Any:
@@ -113,8 +109,8 @@ class Program:
         module = self._module("forward")
         memory = module.memory(self.parameters)
         out = Memory(n * len(self._outputs))
-        index = _order(n)
-        module.run(_address(data), _address(index), n, out.address, *memory.addresses)
+        index = in_order(n)
+        module.run(address(data), address(index), n, out.address, *memory.addresses)
         module.done(memory)
         flat = out.data[:]
         if self._single:
@@ -136,8 +132,8 @@ class Program:
         data, n = self._batch("backward", rows)
         module = self._module("gradient")
         memory = module.memory(self.parameters)
-        index = _order(n)
-        loss = module.run(_address(data), _address(index), n, *memory.addresses)
+        index = in_order(n)
+        loss = module.run(address(data), address(index), n, *memory.addresses)
         gradients = memory.s.data[self._pitch : self._pitch + len(self.parameters)]
         module.done(memory)
         for p, gradient in zip(self.parameters, gradients, strict=True):
@@ -184,7 +180,7 @@ class Program:
             if p in inputs:
                 raise ValueError(f"fit(): parameters[{i}] of the optimizer, {p!r}, is an input of the program")
         data, n = self._batch("fit", rows)
-        training = _Training(self, optimizer)
+        training = Training(self, optimizer)
         losses = Memory(max(epochs, 1))
         order = list(range(n))
         batch = min(batch_size or n, n)
@@ -274,35 +270,14 @@ class Program:
         if language == "llvm":
             return self._module("gradient" if self._single and self._outputs[0].requires_grad else "forward").text
         if language == "python":
-            from .python import source
-
             return source(self._outputs, self._inputs, self.parameters, self._single)
         raise ValueError(f'source() is in "llvm" or "python", got {language!r}')
 
-    def _rows(self, rows: Any) -> tuple[array[float] | memoryview[Any], int]:
+    def _rows(self, rows: Any) -> tuple[Numbers, int]:
         """Return the rows' numbers in a line, and how many rows there are."""
-        width = len(self._inputs)
-        try:
-            view = memoryview(rows)
-        except TypeError:
-            return _listed(rows, width)
-        if view.ndim != 2 or view.format not in ("d", "@d", "=d", "<d"):
-            raise TypeError(
-                f"rows must be in two dimensions and hold doubles, got {view.ndim} of format {view.format!r}; "
-                "of an array in one dimension use memoryview(a).cast('B').cast('d', shape)"
-            )
-        assert view.shape is not None  # it has two dimensions
-        n, columns = view.shape
-        if columns != width:
-            raise ValueError(f"rows have {columns} numbers, the program {width} inputs")
-        if not view.c_contiguous or view.readonly or not n:
-            copied = array("d")
-            copied.frombytes(view.tobytes())
-            return copied, n
-        flat: memoryview[Any] = view.cast("B").cast("d")
-        return flat, n
+        return read_rows(rows, len(self._inputs))
 
-    def _batch(self, name: str, rows: Any) -> tuple[array[float] | memoryview[Any], int]:
+    def _batch(self, name: str, rows: Any) -> tuple[Numbers, int]:
         """Return the rows of what needs a gradient."""
         if not self._single:
             raise ValueError(f"{name}() needs one output, the program has a list of {len(self._outputs)}")
@@ -313,157 +288,17 @@ class Program:
             raise ValueError(f"{name}() was given no rows, of which there is no mean")
         return data, n
 
-    def _module(self, kind: str) -> _Module:
+    def _module(self, kind: str) -> Module:
+        """Return the compiled functions of "forward" or "gradient"."""
+        module: Module = self._once(kind, lambda: Module(self, kind))
+        return module
+
+    def _once(self, key: Any, make: Callable[[], Any]) -> Any:
+        """Return what `make` compiles, once for each key."""
         with self._lock:
-            if kind not in self._modules:
-                self._modules[kind] = _Module(self, kind)
-            module: _Module = self._modules[kind]
-            return module
-
-    def _update(self, optimizer: Optimizer, masked: bool, columns: int) -> _Update:
-        """Return the loop of `fit`, compiled once for all optimisers that differ in learning rate and state alone."""
-        varying = {"parameters", "lr", "steps", "state"}
-        options = {name: x for name, x in vars(optimizer).items() if name not in varying}
-        plain = all(isinstance(x, (float, int, str)) for value in options.values() for x in _listed_or_one(value))
-        key = (type(optimizer), masked, repr(options)) if plain else object()
-        with self._lock:
-            if key not in self._modules:
-                self._modules[key] = _Update(self, optimizer, masked, columns)
-            update: _Update = self._modules[key]
-            return update
-
-
-class _Module:
-    """The compiled functions of `forward` or `backward`."""
-
-    def __init__(self, program: Program, kind: str) -> None:
-        code, machine = program._code, program._machine
-        first, slots = 2 * program._pitch, len(program._inputs)
-        if kind == "forward":
-            self.assembly = machine.assemble(code, code.outputs, first, slots)
-            functions = [drivers.forward(self.assembly, code.outputs)]
-            signature: list[Any] = [None, POINTER, POINTER, COUNT, POINTER, POINTER, POINTER, POINTER]
-        else:
-            code.differentiate()
-            roots = [code.outputs[0], *code.gradients]
-            self.assembly = machine.assemble(code, roots, first, slots, totals=code.totals)
-            functions = drivers.gradient(self.assembly, code.outputs[0], code.gradients, program._pitch)
-            signature = [DOUBLE, POINTER, POINTER, COUNT, POINTER, POINTER, POINTER]
-        self.text = machine.text(self.assembly, [drivers.loader(self.assembly, slots), *functions])
-        self.compiled = Compiled(self.text, machine, code.size())
-        self.run = self.compiled.function(kind, *signature)
-        self.address = ctypes.cast(self.run, POINTER).value
-        self._unused: list[_Memory] = []
-
-    def memory(self, parameters: Sequence[Value]) -> _Memory:
-        """Return memory that no other thread uses, with the parameters' data in it."""
-        memory = self._unused.pop() if self._unused else _Memory(self)
-        memory.s.data[: len(parameters)] = [p.data for p in parameters]
-        return memory
-
-    def done(self, memory: _Memory) -> None:
-        """Take memory back."""
-        self._unused.append(memory)
-
-
-class _Memory:
-    """What one run writes to."""
-
-    def __init__(self, module: _Module) -> None:
-        assembly = module.assembly
-        self.s = Memory(assembly.free)
-        self.w = Memory(max(assembly.slots, 1) * assembly.width)
-        self.a = Memory((len(assembly.totals) + assembly.native) * assembly.native)
-        for place, x in assembly.constants.items():
-            self.s.data[place] = x
-        self.addresses = (self.s.address, self.w.address, self.a.address)
-
-
-class _Update:
-    """The compiled loop of `fit` for a kind of optimiser."""
-
-    def __init__(self, program: Program, optimizer: Optimizer, masked: bool, columns: int) -> None:
-        machine = program._machine
-        code, outputs = lower_update(optimizer, masked)
-        self.assembly = machine.assemble(code, outputs, 2, columns, fuse=False)
-        text = machine.text(self.assembly, [drivers.fit(self.assembly, outputs, program._pitch)])
-        self.compiled = Compiled(text, machine, code.size())
-        arguments = [POINTER, POINTER, POINTER, COUNT, COUNT, COUNT, COUNT] + [POINTER] * 6 + [COUNT] * 2
-        self.run = self.compiled.function("fit", None, *arguments)
-
-
-class _Training:
-    """The compiled loop of `fit` for one optimiser, and what it works on."""
-
-    def __init__(self, program: Program, optimizer: Optimizer) -> None:
-        self.program, self.optimizer = program, optimizer
-        self.module = program._module("gradient")
-        place = {p: i for i, p in enumerate(program.parameters)}
-        start = -(-len(place) // ALIGNED) * ALIGNED  # where parameters that the program does not have begin
-        self.places: list[int] = []
-        for p in optimizer.parameters:
-            self.places.append(place.get(p, start))
-            start += p not in place
-        changed = {i for p, i in zip(optimizer.parameters, self.places, strict=True) if p.requires_grad}
-        masked = not changed.issuperset(place.values())
-        columns = 2 + len(optimizer.slots) + masked
-        compiled = program._update(optimizer, masked, columns)
-        self.update, self.fit = compiled.assembly, compiled.run
-
-        self.memory = self.module.memory(program.parameters)
-        self.scalars = Memory(self.update.free)
-        for at, x in self.update.constants.items():
-            self.scalars.data[at] = x
-        self.scalars.data[0], self.scalars.data[1] = optimizer.lr, float(optimizer.steps)
-        width = self.update.width
-        self.own = -(-len(place) // width)
-        self.blocks = max(-(-start // width), 1)
-        self.samples = Memory(self.blocks * self.update.slots * width)
-        size = self.blocks * width
-        contents = [[0.0] * size for _ in range(columns)]
-        for p, i in place.items():
-            contents[0][i] = p.data
-        for p, i, state in zip(optimizer.parameters, self.places, optimizer.state, strict=True):
-            contents[0][i] = p.data
-            for column, slot in zip(contents[2:], optimizer.slots, strict=False):
-                column[i] = state[slot]
-            if masked:
-                contents[-1][i] = float(p.requires_grad)
-        for k, column in enumerate(contents):
-            for block, start in enumerate(self._starts(k)):
-                self.samples.data[start : start + width] = column[block * width : (block + 1) * width]
-
-    def _starts(self, column: int) -> range:
-        """Return where each block of a column starts."""
-        step = self.update.slots * self.update.width
-        return range(column * self.update.width, self.blocks * step, step)
-
-    def _column(self, column: int) -> list[float]:
-        width = self.update.width
-        return [x for start in self._starts(column) for x in self.samples.data[start : start + width]]
-
-    def run(self, data: Any, index: Any, n: int, batch: int, first: int, steps: int, losses: Memory) -> None:
-        """Take steps `first` to `first + steps` of the training."""
-        self.fit(
-            self.module.address, _address(data), _address(index), n, batch, first, steps,
-            losses.address, *self.memory.addresses, self.scalars.address, self.samples.address, self.own, self.blocks,
-        )  # fmt: skip
-
-    def write_back(self) -> None:
-        """Give parameters, gradients and the optimiser what they have become."""
-        optimizer = self.optimizer
-        steps = int(self.scalars.data[1])  # counted there, since Ctrl-C may come just before a line of Python
-        if steps != optimizer.steps:
-            data, gradients, *kept = (self._column(k) for k in range(2 + len(optimizer.slots)))
-            for p, i, state in zip(optimizer.parameters, self.places, optimizer.state, strict=True):
-                if p.requires_grad:
-                    p.data, p.grad = data[i], gradients[i]
-                    for column, slot in zip(kept, optimizer.slots, strict=True):
-                        state[slot] = column[i]
-                else:
-                    p.grad = 0.0
-            optimizer.steps = steps
-        self.module.done(self.memory)
+            if key not in self._compiled:
+                self._compiled[key] = make()
+            return self._compiled[key]
 
 
 def _check(outputs: Sequence[Any], inputs: Sequence[Any]) -> None:
@@ -482,35 +317,6 @@ def _check(outputs: Sequence[Any], inputs: Sequence[Any]) -> None:
         if x in seen:
             raise ValueError(f"compile(): inputs[{i}], {x!r}, is there twice")
         seen.add(x)
-
-
-def _listed(rows: Any, width: int) -> tuple[array[float], int]:
-    """Return nested sequences as one array."""
-    rows = list(rows)
-    for i, row in enumerate(rows):
-        if not hasattr(row, "__len__") or isinstance(row, (str, bytes)):
-            raise TypeError(f"rows[{i}] must be a sequence of numbers, got {type(row).__name__} {row!r}")
-        if len(row) != width:
-            raise ValueError(f"rows[{i}] has {len(row)} numbers, the program {width} inputs")
-    try:
-        return array("d", chain.from_iterable(rows)), len(rows)
-    except TypeError:
-        return array("d", map(number, chain.from_iterable(rows))), len(rows)
-
-
-def _listed_or_one(x: Any) -> Iterable[Any]:
-    return x if isinstance(x, tuple) else (x,)
-
-
-@lru_cache(8)
-def _order(n: int) -> array[int]:
-    return array("q", range(n))
-
-
-def _address(data: Any) -> int:
-    if isinstance(data, array):
-        return data.buffer_info()[0]
-    return ctypes.addressof(ctypes.c_char.from_buffer(data)) if len(data) else 0
 
 
 def _close(rtol: float, atol: float) -> Callable[[float, float], bool]:

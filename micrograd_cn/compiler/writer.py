@@ -1,0 +1,237 @@
+"""Write one function of an assembly: instructions on vectors or on scalars, and the loops of sums."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from .lowering import CONSTANT, SAMPLE, Pair
+from .text import Function, literal
+
+if TYPE_CHECKING:
+    from .assembly import Assembly, Task
+
+PARTS = 8  # sums into which a long sum of products of scalars is divided
+INSTRUCTIONS = ("fadd", "fsub", "fmul", "fdiv")
+
+
+class Writer:
+    """Write the tasks of one function, of vectors or of scalars."""
+
+    def __init__(self, assembly: Assembly, f: Function, sample: bool) -> None:
+        self.assembly = assembly
+        self.code = assembly.code
+        self.f = f
+        self.sample = sample
+        self.lanes = assembly.width if sample else 1
+        self.kind = vector(self.lanes) if sample else "double"
+        self.known: dict[int, str] = {}
+        self.conditions: dict[int, str] = {}
+
+    def value(self, i: int) -> str:
+        """Return the name of an instruction's value in this function."""
+        if i not in self.known:
+            if i in self.conditions:
+                ones = self.splat(literal(1.0))
+                self.known[i] = self.f.op(
+                    f"select {self.mask()} {self.conditions[i]}, {self.kind} {ones}, {self.kind} zeroinitializer"
+                    if self.sample
+                    else f"select i1 {self.conditions[i]}, double 1.0, double 0.0"
+                )
+            elif self.code.phase[i] == CONSTANT:
+                self.known[i] = self.splat(literal(self.code.code[i][1]))
+            elif self.code.phase[i] == SAMPLE:
+                self.known[i] = self.f.load(self.kind, self.vector_at(self.assembly.slot[i]), 64)
+            else:
+                self.known[i] = self.splat(self.f.load("double", self.f.at("%s", self.assembly.scalar[i])))
+        return self.known[i]
+
+    def splat(self, x: str) -> str:
+        """Return a scalar in all lanes."""
+        return splat(self.f, x, self.lanes) if self.sample else x
+
+    def mask(self) -> str:
+        """Return the type of a condition."""
+        return f"<{self.lanes} x i1>" if self.sample else "i1"
+
+    def vector_at(self, slot: int) -> str:
+        """Return a slot's address."""
+        return self.f.at("%w", slot * self.lanes)
+
+    def define(self, i: int, name: str) -> None:
+        """Take note of an instruction's value, and store it if it has a place."""
+        self.known[i] = name
+        if i in self.assembly.slot:
+            self.f.store(self.kind, name, self.vector_at(self.assembly.slot[i]), 64)
+        elif i in self.assembly.scalar:
+            self.f.store("double", name, self.f.at("%s", self.assembly.scalar[i]))
+
+    def plain(self, task: Task) -> None:
+        """Write one instruction."""
+        [i] = task.items
+        form, *rest = self.code.code[i]
+        if form == "dot":
+            self.define(i, self.sum(rest[0], rest[1]))
+            return
+        if form.startswith("fcmp"):
+            a, b = map(self.value, rest)
+            self.conditions[i] = self.f.op(f"{form} {self.kind} {a}, {b}")
+            if i in self.assembly.slot or i in self.assembly.scalar:
+                self.define(i, self.value(i))
+            return
+        if form == "select":
+            condition = self.conditions.get(rest[0])
+            if condition is None:
+                zero = "zeroinitializer" if self.sample else "0.0"
+                condition = self.f.op(f"fcmp une {self.kind} {self.value(rest[0])}, {zero}")
+            a, b = map(self.value, rest[1:])
+            name = self.f.op(f"select {self.mask()} {condition}, {self.kind} {a}, {self.kind} {b}")
+        elif form == "fneg":
+            name = self.f.op(f"fneg {self.kind} {self.value(rest[0])}")
+        elif form in INSTRUCTIONS:
+            a, b = map(self.value, rest)
+            name = self.f.op(f"{form}{self.assembly.fuse} {self.kind} {a}, {b}")
+        else:
+            arguments = ", ".join([f"{self.kind} {self.value(j)}" for j in rest])
+            called = self.assembly.called_on_vectors if self.sample else self.assembly.called
+            called[form] = len(rest)
+            name = self.f.op(f"call {self.kind} @{symbol(form, self.lanes if self.sample else 0)}({arguments})")
+        self.define(i, name)
+
+    def sum(self, pairs: Iterable[Pair], terms: Iterable[int], total: str | None = None) -> str:
+        """Return the sum of single products and terms, and of `total` if it is given."""
+        for t in terms:
+            total = self.value(t) if total is None else self.f.op(f"fadd {self.kind} {total}, {self.value(t)}")
+        for a, b in pairs:
+            product = self.f.op(f"fmul{self.assembly.fuse} {self.kind} {self.value(a)}, {self.value(b)}")
+            total = product if total is None else self.f.op(f"fadd{self.assembly.fuse} {self.kind} {total}, {product}")
+        assert total is not None
+        return total
+
+    def at(self, members: Sequence[int]) -> tuple[bool, Callable[[Function, str], str]]:
+        """Return whether a loop reads vectors, and how it computes where they are."""
+        assembly = self.assembly
+        if self.code.phase[members[0]] == SAMPLE:
+            return True, assembly.index([assembly.slot[i] for i in members], self.lanes)
+        return False, assembly.index([assembly.scalar[i] for i in members])
+
+    def read(self, place: tuple[bool, Callable[[Function, str], str]], k: str) -> str:
+        """Return the k-th member of a list inside a loop."""
+        is_vector, index = place
+        pointer = self.f.at("%w" if is_vector else "%s", index(self.f, k))
+        return self.f.load(self.kind, pointer, 64) if is_vector else self.splat(self.f.load("double", pointer))
+
+    def dots(self, task: Task) -> None:
+        """Write a loop that computes one or several sums of products with the same right factors."""
+        right, *lefts = task.lists
+        if not self.sample and len(right) >= 4 * PARTS and len(lefts) == 1:
+            self.in_parts(task)
+            return
+        places = [self.at(left) for left in lefts]
+        shared = self.at(right)
+        firsts = []
+        for i in task.items:
+            _, short = self.assembly._split(i)
+            terms = self.code.code[i][2]
+            zero = self.splat(literal(0.0))
+            firsts.append((self.kind, self.sum(short, terms) if short or terms else zero))
+        with self.f.loop(len(right), firsts) as loop:
+            x = self.read(shared, loop.index)
+            for total, place in zip(loop.carried, places, strict=True):
+                product = self.f.op(f"fmul contract {self.kind} {self.read(place, loop.index)}, {x}")
+                loop.next.append(self.f.op(f"fadd contract {self.kind} {total}, {product}"))
+        for i, name in zip(task.items, loop.next, strict=True):
+            self.define(i, name)
+
+    def in_parts(self, task: Task) -> None:
+        """Write a loop that computes a sum of products of scalars as several, which need not wait for each other."""
+        [i], [right, left] = task.items, task.lists
+        steps = len(right) // PARTS
+        places = [
+            (self.at(left[k : PARTS * steps : PARTS]), self.at(right[k : PARTS * steps : PARTS])) for k in range(PARTS)
+        ]
+        with self.f.loop(steps, [("double", literal(0.0))] * PARTS) as loop:
+            for sum_, (a, b) in zip(loop.carried, places, strict=True):
+                product = self.f.op(f"fmul contract double {self.read(a, loop.index)}, {self.read(b, loop.index)}")
+                loop.next.append(self.f.op(f"fadd contract double {sum_}, {product}"))
+        total = loop.next[0]
+        for part in loop.next[1:]:
+            total = self.f.op(f"fadd double {total}, {part}")
+        short = self.assembly._split(i)[1] + list(zip(left[PARTS * steps :], right[PARTS * steps :], strict=True))
+        self.define(i, self.sum(short, self.code.code[i][2], total))
+
+    def total(self, task: Task) -> None:
+        """Add to one total."""
+        [k] = task.items
+        factors = [self.parts(self.value(i)) for i in self.assembly.totals[k]]
+        pointer = self.f.at("%a", k * self.assembly.native)
+        self.accumulate(pointer, list(zip(*factors, strict=True)))
+
+    def accumulate(self, pointer: str, products: Sequence[Sequence[str]]) -> None:
+        """Add native vectors, or products of two, to a total."""
+        kind = vector(self.assembly.native)
+        sum_ = self.f.load(kind, pointer, 64)
+        for factors in products:
+            term = self.f.op(f"fmul contract {kind} {', '.join(factors)}") if len(factors) == 2 else factors[0]
+            sum_ = self.f.op(f"fadd contract {kind} {sum_}, {term}")
+        self.f.store(kind, sum_, pointer, 64)
+
+    def outer(self, task: Task) -> None:
+        """Write a loop that adds the products of each factor with a list of others to their totals."""
+        factors = [self.parts(self.value(i)) for i in task.items]
+        indices = [self.assembly.index(self.assembly.rows[i], self.assembly.native) for i in task.items]
+        others = self.at(task.lists[0])
+        with self.f.loop(len(task.lists[0])) as loop:
+            xs = self.parts(self.read(others, loop.index))
+            for parts, index in zip(factors, indices, strict=True):
+                pointer = self.f.at("%a", index(self.f, loop.index))
+                self.accumulate(pointer, list(zip(parts, xs, strict=True)))
+
+    def parts(self, name: str) -> list[str]:
+        """Return a value's native vectors."""
+        native = self.assembly.native
+        if self.lanes == native:
+            return [name]
+        return [
+            self.f.op(
+                f"shufflevector {self.kind} {name}, {self.kind} poison, "
+                f"<{native} x i32> <{', '.join(f'i32 {start + k}' for k in range(native))}>"
+            )
+            for start in range(0, self.lanes, native)
+        ]
+
+
+def symbol(form: str, lanes: int) -> str:
+    """Return the name of a machine form's function, of vectors unless `lanes` is 0.
+
+    >>> symbol("llvm.sqrt", 4), symbol("exp", 4), symbol("exp", 0)
+    ('llvm.sqrt.v4f64', 'vector_exp', 'exp')
+    """
+    if form.startswith("llvm."):
+        return f"{form}.v{lanes}f64" if lanes else f"{form}.f64"
+    return f"vector_{form}" if lanes else form
+
+
+def declaration(name: str, kind: str, count: int) -> str:
+    """Return the declaration of a function of `count` operands.
+
+    >>> declaration("exp", "double", 1)
+    'declare double @exp(double)'
+    """
+    return f"declare {kind} @{name}({', '.join([kind] * count)})"
+
+
+def vector(lanes: int) -> str:
+    """Return the type of a vector.
+
+    >>> vector(4)
+    '<4 x double>'
+    """
+    return f"<{lanes} x double>"
+
+
+def splat(f: Function, x: str, lanes: int) -> str:
+    """Return the vector with a double in every lane."""
+    kind = vector(lanes)
+    one = f.op(f"insertelement {kind} poison, double {x}, i32 0")
+    return f.op(f"shufflevector {kind} {one}, {kind} poison, <{lanes} x i32> zeroinitializer")
