@@ -44,7 +44,10 @@ class Module:
 
     def memory(self, parameters: Sequence[Value]) -> Buffers:
         """Return memory that no other thread uses, with the parameters' data in it."""
-        memory = self._unused.pop() if self._unused else Buffers(self)
+        try:
+            memory = self._unused.pop()
+        except IndexError:
+            memory = Buffers(self)
         memory.s.data[: len(parameters)] = [p.data for p in parameters]
         return memory
 

@@ -19,15 +19,36 @@ LEVELS = 14  # halvings of the step in one extrapolation
 
 
 class GradientMismatch(AssertionError):
-    """A gradient differs from the numerical derivative by more than the latter's error and the tolerance."""
+    """A gradient differs from the numerical derivative by more than the latter's error and the tolerance.
+
+    >>> from micrograd_cn import Op
+    >>> half = Op("half", lambda x: x * x, (lambda y, x: x,))  # half of the derivative
+    >>> gradcheck(half, 3.0)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    micrograd_cn.testing.gradcheck.GradientMismatch: gradcheck of ... at 3.0: 1 of 1 derivatives wrong
+    ...
+    """
 
 
 class NothingCompared(ValueError):
-    """No gradient could be compared with a numerical derivative, so that nothing was checked."""
+    """No gradient could be compared with a numerical derivative, so that nothing was checked.
+
+    >>> gradcheck(lambda x: x.log(), -1.0)
+    Traceback (most recent call last):
+    micrograd_cn.testing.gradcheck.NothingCompared: gradcheck of <lambda> at -1.0: outside the domain, the function is \
+nan there
+    """
 
 
 class PartlyCompared(UserWarning):
-    """Some gradients could not be compared with a numerical derivative; the others agree."""
+    """Some gradients could not be compared with a numerical derivative; the others agree.
+
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     gradcheck(lambda x, w: x.sqrt() + w, 0.0, 1.0)  # the square root's slope at 0 is inf
+    >>> [warning.category.__name__ for warning in caught]
+    ['PartlyCompared']
+    """
 
 
 @dataclass(frozen=True)
@@ -159,7 +180,7 @@ def gradcheck(f: Callable[..., Any], *args: Any, order: int = 1, rtol: float = 1
     for level in range(order):
         for slots in itertools.product(range(len(point)), repeat=level):
             y, inputs = at(point, slots)
-            rounding = _rounding(y)
+            noise = rounding_error(y)
             for i, analytic in enumerate(gradients(y, inputs)):
 
                 def along(t: float, slots: tuple[int, ...] = slots, i: int = i) -> float:
@@ -169,7 +190,7 @@ def gradcheck(f: Callable[..., Any], *args: Any, order: int = 1, rtol: float = 1
                         return nan
 
                 title = "/".join([f"d{level + 1 if level else ''}f", *(f"d{names[j]}" for j in (*slots, i))])
-                rows.append(_compare(title, analytic, along, point[i], y.data, rounding, rtol, atol))
+                rows.append(_compare(title, analytic, along, point[i], y.data, noise, rtol, atol))
 
     if any(row.agrees is False for row in rows):
         raise GradientMismatch(_table(f"gradcheck of {name} at {_shown(args)}", rows))
@@ -179,7 +200,7 @@ def gradcheck(f: Callable[..., Any], *args: Any, order: int = 1, rtol: float = 1
         warnings.warn(PartlyCompared(_table(f"gradcheck of {name} at {_shown(args)}", rows)), stacklevel=2)
 
 
-def _rounding(y: Value) -> float:
+def rounding_error(y: Value) -> float:
     """Return how far rounding may carry `y`: what a last bit of every node of its graph does to it."""
     nodes = topological_order(y)
     effects = [math.fabs(slope) * math.ulp(node.data) for slope, node in zip(gradients(y, nodes), nodes, strict=True)]
