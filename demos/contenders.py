@@ -1,0 +1,299 @@
+"""Hold the contenders of the benchmark: ways to take one and the same training step, ours and the peers'.
+
+It is imported by `python demos/benchmark.py`. A peer that is not installed is left out.
+"""
+
+from array import array
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import micrograd_cn as mg
+from micrograd_cn import nn
+from micrograd_cn.losses import cross_entropy
+from micrograd_cn.optim import SGD
+
+Point = list[float]
+Steps = Callable[[int], float]  # take training steps, return the last one's loss
+
+
+class Contender(NamedTuple):
+    """One way to train; `prepare` returns None where it is not installed."""
+
+    name: str
+    prepare: Callable[[Sequence[Point], Sequence[int]], Steps | None]
+    steps_a_turn: int
+
+
+def _repeated(step: Callable[[], Any]) -> Callable[[int], Any]:
+    """Return the function that takes n steps in a row, as a training loop takes them."""
+
+    def steps(n: int) -> Any:
+        for _ in range(n):
+            loss = step()
+        return loss
+
+    return steps
+
+
+# The moons demo of micrograd: 100 points, MLP(2, [16, 16, 1]), hinge loss, L2 penalty, gradient descent.
+
+LEARNING_RATE, PENALTY = 0.1, 1e-4
+
+
+def _micrograd_steps(
+    model: Any, value: Callable[[float], Any], points: Sequence[Point], targets: Sequence[int]
+) -> Steps:
+    """Return the step as micrograd's demo writes it: inputs wrapped, Python's sum."""
+
+    def step() -> float:
+        scores = [model(list(map(value, point))) for point in points]
+        losses = [(1 + -y * score).relu() for y, score in zip(targets, scores, strict=True)]
+        loss = sum(losses) * (1.0 / len(losses)) + PENALTY * sum(p * p for p in model.parameters())
+        model.zero_grad()
+        loss.backward()
+        for p in model.parameters():
+            p.data -= LEARNING_RATE * p.grad
+        return float(loss.data)
+
+    return _repeated(step)
+
+
+def micrograd(points: Sequence[Point], targets: Sequence[int]) -> Steps | None:
+    if not find_spec("micrograd"):
+        return None
+    model = import_module("micrograd.nn").MLP(2, [16, 16, 1])
+    return _micrograd_steps(model, import_module("micrograd.engine").Value, points, targets)
+
+
+def micrograd_over_our_value(points: Sequence[Point], targets: Sequence[int]) -> Steps | None:
+    """Run micrograd's own neurons, with the one import changed."""
+    if not find_spec("micrograd"):
+        return None
+    source = Path(str(import_module("micrograd.nn").__file__)).read_text()
+    module = ModuleType("micrograd_nn_over_micrograd_cn")
+    exec(source.replace("micrograd.engine", "micrograd_cn.engine"), module.__dict__)
+    return _micrograd_steps(module.MLP(2, [16, 16, 1]), mg.Value, points, targets)
+
+
+def ours(points: Sequence[Point], targets: Sequence[int]) -> Steps:
+    model = nn.MLP(2, [16, 16, 1])
+    parameters = model.parameters()
+
+    def step() -> float:
+        hinge = mg.mean([mg.relu(1 - y * model(point)) for point, y in zip(points, targets, strict=True)])
+        loss = hinge + PENALTY * mg.sum([p * p for p in parameters])
+        model.zero_grad()
+        loss.backward()
+        for p in parameters:
+            p.data -= LEARNING_RATE * p.grad
+        return float(loss.data)
+
+    return _repeated(step)
+
+
+def moons_program(points: Sequence[Point], targets: Sequence[int]) -> tuple[Any, Any, SGD]:
+    """Return the compiled loss of one point, the points as rows, and an optimiser."""
+    from micrograd_cn.compiler import compile  # noqa: A004
+
+    model = nn.MLP(2, [16, 16, 1])
+    x1, x2, y = inputs = [mg.Value(0.5) for _ in range(3)]
+    loss = mg.relu(1 - y * model([x1, x2])) + PENALTY * mg.sum([p * p for p in model.parameters()])
+    rows = array("d", [x for point, target in zip(points, targets, strict=True) for x in (*point, target)])
+    shaped = memoryview(rows).cast("B").cast("d", (len(points), 3))
+    return compile(loss, inputs), shaped, SGD(model.parameters(), lr=LEARNING_RATE)
+
+
+def compiled_backward(points: Sequence[Point], targets: Sequence[int]) -> Steps | None:
+    if not find_spec("llvmlite"):
+        return None
+    program, rows, optimizer = moons_program(points, targets)
+
+    def step() -> float:
+        optimizer.zero_grad()
+        loss: float = program.backward(rows)
+        optimizer.step()
+        return loss
+
+    return _repeated(step)
+
+
+def compiled_fit(points: Sequence[Point], targets: Sequence[int]) -> Steps | None:
+    if not find_spec("llvmlite"):
+        return None
+    program, rows, optimizer = moons_program(points, targets)
+    return lambda n: float(program.fit(rows, optimizer, n)[-1])
+
+
+def _layers(sizes: Sequence[int]) -> list[tuple[list[list[float]], list[float]]]:
+    """Return the initial weights and biases of our network, for the peers."""
+    layers = nn.MLP(sizes[0], list(sizes[1:])).layers
+    return [([[w.data for w in n.w] for n in layer.neurons], [n.b.data for n in layer.neurons]) for layer in layers]
+
+
+def pytorch(points: Sequence[Point], targets: Sequence[int]) -> Steps | None:
+    layers = _layers([2, 16, 16, 1])
+    if not find_spec("torch"):
+        return None
+    torch = import_module("torch")
+    torch.set_num_threads(1)
+    x, y = (torch.tensor(numbers, dtype=torch.float64) for numbers in (points, targets))
+    model = _torch_model(torch, layers)
+    optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE)
+
+    def step() -> Any:
+        hinge = torch.relu(1 - y * model(x)[:, 0]).mean()
+        loss = hinge + PENALTY * sum((p * p).sum() for p in model.parameters())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return lambda n: float(_repeated(step)(n).detach())
+
+
+def _torch_model(torch: Any, layers: Any) -> Any:
+    modules: list[Any] = []
+    for weight, bias in layers:
+        linear = torch.nn.Linear(len(weight[0]), len(weight), dtype=torch.float64)
+        with torch.no_grad():
+            linear.weight.copy_(torch.tensor(weight))
+            linear.bias.copy_(torch.tensor(bias))
+        modules += [linear, torch.nn.ReLU()]
+    return torch.nn.Sequential(*modules[:-1])
+
+
+def _jax() -> Any:
+    jax = import_module("jax")
+    jax.config.update("jax_enable_x64", True)
+    return jax
+
+
+def _jax_steps(jax: Any, loss: Callable[[Any, Any, Any], Any], layers: Any, x: Any, y: Any) -> Steps:
+    """Return the jitted step, update included; the last one is waited for."""
+    np = jax.numpy
+    state = [(np.asarray(weight), np.asarray(bias)) for weight, bias in layers]
+    x, y = np.asarray(x), np.asarray(y)
+
+    def update(state: Any, x: Any, y: Any) -> Any:
+        value, gradient = jax.value_and_grad(loss)(state, x, y)
+        return value, jax.tree.map(lambda p, g: p - LEARNING_RATE * g, state, gradient)
+
+    step = jax.jit(update)
+
+    def steps(n: int) -> float:
+        nonlocal state
+        for _ in range(n):
+            value, state = step(state, x, y)
+        return float(jax.block_until_ready(value))
+
+    return steps
+
+
+def _jax_network(jax: Any, state: Any, x: Any) -> Any:
+    *hidden, (weight, bias) = state
+    for w, b in hidden:
+        x = jax.numpy.maximum(x @ w.T + b, 0)
+    return x @ weight.T + bias
+
+
+def jax_jit(points: Sequence[Point], targets: Sequence[int]) -> Steps | None:
+    layers = _layers([2, 16, 16, 1])
+    if not find_spec("jax"):
+        return None
+    jax = _jax()
+
+    def loss(state: Any, x: Any, y: Any) -> Any:
+        hinge = jax.numpy.maximum(1 - y * _jax_network(jax, state, x)[:, 0], 0).mean()
+        return hinge + PENALTY * sum((p * p).sum() for p in jax.tree.leaves(state))
+
+    return _jax_steps(jax, loss, layers, points, targets)
+
+
+MOONS = [
+    Contender("micrograd", micrograd, 4),
+    Contender("micrograd.nn over micrograd_cn.Value", micrograd_over_our_value, 4),
+    Contender("micrograd_cn.nn", ours, 4),
+    Contender("PyTorch eager", pytorch, 200),
+    Contender("jax.jit", jax_jit, 2_000),
+    Contender("micrograd_cn compiled, backward() and SGD.step()", compiled_backward, 2_000),
+    Contender("micrograd_cn compiled, fit()", compiled_fit, 20_000),
+]
+
+
+# A mini-batch of the digits demo: 128 images of 64 pixels, MLP(64, [32, 10]), cross entropy, gradient descent.
+
+
+def digits_eager(images: Sequence[Point], targets: Sequence[int]) -> Steps:
+    model = nn.MLP(64, [32, 10])
+    optimizer = SGD(model.parameters(), lr=LEARNING_RATE)
+
+    def step() -> float:
+        loss = cross_entropy([model(image) for image in images], targets)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return float(loss.data)
+
+    return _repeated(step)
+
+
+def digits_compiled(images: Sequence[Point], targets: Sequence[int]) -> Steps | None:
+    if not find_spec("llvmlite"):
+        return None
+    from micrograd_cn.compiler import compile  # noqa: A004
+
+    model = nn.MLP(64, [32, 10])
+    pixels, one_hot = [mg.Value(0.5) for _ in range(64)], [mg.Value(0.1) for _ in range(10)]
+    logits = model(pixels)
+    program = compile(mg.logsumexp(logits) - mg.dot(one_hot, logits), [*pixels, *one_hot])
+    rows = [[*image, *(float(k == target) for k in range(10))] for image, target in zip(images, targets, strict=True)]
+    flat = array("d", [x for row in rows for x in row])
+    shaped = memoryview(flat).cast("B").cast("d", (len(rows), 74))
+    optimizer = SGD(model.parameters(), lr=LEARNING_RATE)
+    return lambda n: float(program.fit(shaped, optimizer, n)[-1])
+
+
+def digits_pytorch(images: Sequence[Point], targets: Sequence[int]) -> Steps | None:
+    layers = _layers([64, 32, 10])
+    if not find_spec("torch"):
+        return None
+    torch = import_module("torch")
+    torch.set_num_threads(1)
+    x, y = torch.tensor(images, dtype=torch.float64), torch.tensor(targets)
+    model = _torch_model(torch, layers)
+    optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE)
+
+    def step() -> Any:
+        loss = torch.nn.functional.cross_entropy(model(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return lambda n: float(_repeated(step)(n).detach())
+
+
+def digits_jax(images: Sequence[Point], targets: Sequence[int]) -> Steps | None:
+    layers = _layers([64, 32, 10])
+    if not find_spec("jax"):
+        return None
+    jax = _jax()
+
+    def loss(state: Any, x: Any, y: Any) -> Any:
+        logits = _jax_network(jax, state, x)
+        chosen = jax.numpy.take_along_axis(logits, y[:, None], axis=1)[:, 0]
+        return (jax.nn.logsumexp(logits, axis=1) - chosen).mean()
+
+    return _jax_steps(jax, loss, layers, images, targets)
+
+
+DIGITS = [
+    Contender("micrograd_cn.nn", digits_eager, 2),
+    Contender("PyTorch eager", digits_pytorch, 200),
+    Contender("jax.jit", digits_jax, 500),
+    Contender("micrograd_cn compiled, fit()", digits_compiled, 1_000),
+]
