@@ -16,6 +16,8 @@ from . import ops
 from .engine import Value, constant, gradients, recording, symbolic_partials, topological_order
 from .tree import flatten, leaves_like
 
+__all__ = ["grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp"]
+
 Function = Callable[..., Any]
 _depth: ContextVar[int] = ContextVar("micrograd_cn_depth", default=0)
 

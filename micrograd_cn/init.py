@@ -7,6 +7,16 @@ import random
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
+__all__ = [
+    "constant",
+    "kaiming_normal",
+    "kaiming_uniform",
+    "uniform",
+    "xavier_normal",
+    "xavier_uniform",
+    "zeros",
+]
+
 
 class Generator(Protocol):
     """What is needed of a random generator: the module `random`, or a `random.Random`."""

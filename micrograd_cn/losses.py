@@ -11,6 +11,17 @@ from .engine import Value
 from .operation import number
 from .tree import flatten
 
+__all__ = [
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "cross_entropy",
+    "hinge_loss",
+    "huber_loss",
+    "l1_loss",
+    "mse_loss",
+    "nll_loss",
+]
+
 
 def _reduce(terms: list[Any], reduction: str, name: str) -> Any:
     if reduction not in ("mean", "sum"):

@@ -12,6 +12,8 @@ from .engine import Value
 from .operation import number
 from .tree import flatten, leaves_like
 
+__all__ = ["Module"]
+
 
 class Module:
     """Hold parameters: the leaf `Value`s found in attributes, and in modules, lists, tuples and dicts of them.
