@@ -115,21 +115,27 @@ def bytes_per_operation(n: int = 100_000) -> list[Row]:
     rows: list[Row] = [{"operation": name} for name in operations]
     for row, operation in zip(rows, operations.values(), strict=True):
         for kind, value in kinds.items():
-            x, w = value(1.0), value(1.0)
-            gc.collect()
-            tracemalloc.start()
-            for _ in range(n):
-                x = operation(x, w)
-            row[kind] = tracemalloc.get_traced_memory()[0] / n
-            tracemalloc.stop()
+            row[kind] = _bytes(operation, value, n)
     return rows
 
 
-def time_per_node() -> list[Row]:
-    """Measure chains of products, with the garbage collector on, then off to show its share."""
+def _bytes(operation: Callable[[Any, Any], Any], value: Callable[[float], Any], n: int) -> float:
+    """Return the bytes that each of n operations in a row keeps."""
+    x, w = value(1.0), value(1.0)
+    gc.collect()
+    tracemalloc.start()
+    for _ in range(n):
+        x = operation(x, w)
+    kept = tracemalloc.get_traced_memory()[0] / n
+    tracemalloc.stop()
+    return kept
+
+
+def cost_per_node() -> list[Row]:
+    """Measure chains of products: bytes; and time, with the garbage collector on, then off to show its share."""
     rows: list[Row] = []
     for n in (100, 1_000, 10_000, 100_000, 1_000_000):
-        row: Row = {"nodes": n}
+        row: Row = {"nodes": n, "bytes": _bytes(operator.mul, mg.Value, n)}
         for collector, switch in (("", gc.enable), (", no gc", gc.disable)):
             switch()
             phases = zip(*(_chain(n) for _ in range(max(3, 100_000 // n))), strict=True)
@@ -235,7 +241,7 @@ TABLES: dict[str, Callable[[], list[Row]]] = {
     "One training step of the digits demo": digits_step,
     "Share of the processor's peak, one thread": share_of_peak,
     "Bytes for one operation, in a graph of 100,000": bytes_per_operation,
-    "A chain of products, for each node": time_per_node,
+    "A chain of products, for each node": cost_per_node,
     "Derivatives of Rosenbrock's function of n inputs": derivatives_of_many_inputs,
     "Higher derivatives at a point": sixth_derivatives,
     "Compiling a chain of sines and products": compile_time,
