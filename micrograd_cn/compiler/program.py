@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import sys
 import threading
 import time
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from ..engine import Value
@@ -86,7 +88,8 @@ class Program:
         self._inputs = list(inputs) if not isinstance(inputs, Value) else [inputs]
         _check(self._outputs, self._inputs)
         self._machine = Machine()
-        self._code = Lowered(self._outputs, self._inputs)
+        with _collector_off():
+            self._code = Lowered(self._outputs, self._inputs)
         self.parameters = self._code.parameters
         self._pitch = -(-max(len(self.parameters), 1) // ALIGNED) * ALIGNED
         self._compiled: dict[Any, Any] = {}
@@ -297,8 +300,21 @@ class Program:
         """Return what `make` compiles, once for each key."""
         with self._lock:
             if key not in self._compiled:
-                self._compiled[key] = make()
+                with _collector_off():
+                    self._compiled[key] = make()
             return self._compiled[key]
+
+
+@contextmanager
+def _collector_off() -> Iterator[None]:
+    """Stop the garbage collector, which would go through all that is compiled again and again: it has no cycles."""
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if on:
+            gc.enable()
 
 
 def _check(outputs: Sequence[Any], inputs: Sequence[Any]) -> None:
