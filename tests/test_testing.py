@@ -245,6 +245,7 @@ def test_what_a_coarse_step_passes_over_is_no_mistake(f, x):
         (lambda x: (1.0 + x) - 1.0, 1e-5),
         (lambda x: mc.log(mc.cos(mc.erfc(mc.exp(x)))), 0.984375),
         (lambda x: mc.log(mc.cos(x)), 0.008245481427641366),
+        (lambda x: mc.dot([1.0], [x], 1.0) + mc.dot([-0.99999], [x], -1.0), -1.0),  # two products of about 1
     ],
 )
 def test_a_change_that_rounding_hides_is_not_taken_for_none(f, x):

@@ -201,10 +201,20 @@ def gradcheck(f: Callable[..., Any], *args: Any, order: int = 1, rtol: float = 1
 
 
 def rounding_error(y: Value) -> float:
-    """Return how far rounding may carry `y`: what a last bit of every node of its graph does to it."""
+    """Return how far rounding may carry `y`: what the last bits of every node of its graph do to it."""
     nodes = topological_order(y)
-    effects = [math.fabs(slope) * math.ulp(node.data) for slope, node in zip(gradients(y, nodes), nodes, strict=True)]
+    effects = [math.fabs(slope) * _last_bits(node) for slope, node in zip(gradients(y, nodes), nodes, strict=True)]
     return math.fsum(effect for effect in effects if math.isfinite(effect))
+
+
+def _last_bits(node: Value) -> float:
+    """Return the rounding error of one operation: the result's last bit, or what its row says of it."""
+    assert node.op is not None
+    last_bit = math.ulp(node.data)
+    if node.op.rounding is None:
+        return last_bit
+    stated = 1e-15 * node.op.rounding(node.data, *[parent.data for parent in node.parents])[0] * math.fabs(node.data)
+    return max(last_bit, stated) if math.isfinite(stated) else last_bit
 
 
 def _compare(
