@@ -361,6 +361,14 @@ def test_a_users_operation_must_return_a_partial_for_each_operand():
         symbolic_partials(uneven(a, b), {a, b})
 
 
+@pytest.mark.parametrize(("captured", "recorded"), [(math.nan, 3.0), (3.0, math.nan)])
+def test_a_partial_that_is_nan_in_one_form_alone_is_no_changed_data(captured, recorded):
+    odd = mc.Op("odd", lambda x: x, (lambda y, x: captured if isinstance(x, float) else x * recorded,))
+    x = Value(1.0)
+    [slope] = gradients(odd(x), [x], create_graph=True)
+    assert slope.data == pytest.approx(recorded, nan_ok=True)
+
+
 def test_simple_derivative_graphs_hold_no_zero_or_one_factors():
     x = Value(2)
     [g] = gradients(x + x * 3, [x], create_graph=True)

@@ -260,6 +260,7 @@ CONVENTIONS = {
         (-3.0, 2.0): (-6.0, nan),
         (nan, 0.0): (0.0, nan),
         (5e-324, 0.0): (0.0, math.log(5e-324)),
+        (0.75 * 2.0**-1024, 0.0): (0.0, math.log(0.75 * 2.0**-1024)),
     },
     "relu": {(0.0,): (0.0,)},
     "sqrt": {(0.0,): (inf,)},
@@ -287,6 +288,13 @@ def test_conventions_hold_captured_and_recorded(name):
         recorded = [g.data for g in gradients(node, inputs, create_graph=True)]
         assert list(node.partials) == pytest.approx(chosen, abs=0, nan_ok=True), operands
         assert recorded == pytest.approx(chosen, abs=0, nan_ok=True), operands
+
+
+@pytest.mark.parametrize("x", [0.5, 2.0, 1e-100, 1e100])
+def test_the_mixed_derivative_of_a_power_is_right_at_exponent_0(x):
+    base, exponent = Value(x), Value(0.0)
+    [slope] = gradients(base**exponent, [base], create_graph=True)
+    assert gradients(slope, [exponent]) == [pytest.approx(1.0 / x, rel=1e-12)]
 
 
 @pytest.mark.parametrize(("x", "exponent", "gradient"), [(-3.0, 2, -6.0), (0.0, 0, 0.0), (-3.0, 0, 0.0), (0.0, 1, 1.0)])
