@@ -98,7 +98,7 @@ def trace(function: Callable[..., Any], *operands: Term | float, of: Op) -> Any:
         return function(*operands)
     except FormulaError as error:
         raise FormulaError(f"the operation {of.name!r}: {error}") from None
-    except TypeError as error:  # math.sin(term)
+    except (TypeError, AttributeError) as error:  # math.sin(term), term.is_integer()
         raise FormulaError(
             f"the operation {of.name!r} is not written in the table's operations, as other languages need it: {error}"
         ) from error

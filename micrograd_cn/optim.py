@@ -176,7 +176,7 @@ class SGD(Optimizer):
 
     def step(self) -> None:
         """Change every parameter by its gradient."""
-        if self.momentum or self.weight_decay:
+        if self.momentum or self.weight_decay or type(self).update is not SGD.update:
             super().step()
             return
         self.steps += 1

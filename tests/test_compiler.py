@@ -14,6 +14,7 @@ import weakref
 from array import array
 from itertools import product
 from math import inf, nan
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from hypothesis import strategies as st
 import micrograd_cn as mc
 from micrograd_cn import OPS, Op, Value, gradients
 from micrograd_cn.compiler import Mismatch, compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.lowering import ordered
 from micrograd_cn.compiler.machine import Machine
 from micrograd_cn.engine import constant, record
 from micrograd_cn.nn import MLP
@@ -165,6 +167,34 @@ def test_sums_of_products_of_every_length_and_order(n, order):
     assert_like_eager(f, xs, ws, rows, rel=1e-12)
 
 
+@pytest.mark.parametrize("place", [0, 9, 20])
+def test_a_long_sum_of_samples_may_have_one_other_term(place):
+    xs, w = [Value(0.5 + i) for i in range(20)], Value(100.0)
+    rows = [[i - 0.5 * k for i in range(20)] for k in range(3)]
+    for other in (w, 3.0):
+        assert_like_eager(lambda *xs, other=other: w * mc.sum([*xs[:place], other, *xs[place:]]), xs, [w], rows)
+
+
+def test_sums_have_no_negative_zero():
+    x, w = Value(1.0), Value(-0.0)
+    for n in (1, 2, 3, 9, 17):
+        for f in (
+            lambda x, n=n: mc.sum([x] * n),
+            lambda x, n=n: mc.sum([w, *[x] * n]),
+            lambda x, n=n: mc.dot([x] * n, [1.0] * n),
+            lambda x, n=n: mc.dot([x * x * w] * n, [1.0] * n, w),
+        ):
+            assert compile(mc.div(1.0, f(x)), [x]).forward([[-0.0]]) == [mc.div(1.0, f(Value(-0.0))).data] == [inf]
+
+
+def test_a_partial_may_depend_on_a_row_where_the_value_does_not():
+    scaled = Op("scaled", lambda x, scale: x + 0.0, (lambda y, x, scale: scale, lambda y, x, scale: 0.0))
+    w, v = Value(0.5), Value(2.0)
+    rows = [[1.0], [2.0], [6.0]]
+    assert_like_eager(lambda x: mc.tanh(scaled(w * v, x)) * v, [Value(1.0)], [w, v], rows)
+    assert_like_eager(lambda x: mc.sin(scaled(w, x)) * x, [Value(1.0)], [w], rows)
+
+
 def test_a_large_graph_and_one_of_many_functions():
     rng = random.Random(0)
     ws = [Value(rng.uniform(-1, 1)) for _ in range(30)]
@@ -211,6 +241,30 @@ def test_code_grows_with_the_graph_and_no_function_with_it():
     assert longest(large) <= longest(small) + 10
 
 
+def test_no_function_grows_with_the_number_of_outputs():
+    def body(n):
+        x, w = Value(0.5), Value(0.9)
+        outputs = [w * float(i) + (x if i % 2 else 1.0) for i in range(n)]
+        text = compile(outputs, [x]).source()
+        assert (
+            compile(outputs, [x]).forward([[0.25]] * 17)
+            == [[0.9 * i + (0.25 if i % 2 else 1.0) for i in range(n)]] * 17
+        )
+        return len(re.search(r"define void @forward.*?\n}", text, re.DOTALL).group())
+
+    assert body(200) < body(20) + 2000  # two or three calls
+
+
+def test_outputs_share_one_walk_through_the_graph():
+    x, w = Value(0.5), Value(0.9)
+    outputs = [x]
+    for _ in range(300):
+        outputs.append(mc.tanh(outputs[-1] * w))
+    order = ordered(outputs)
+    assert len(order) == 600 + 301
+    assert [node for node in order if node.op is mc.tanh][:300] == outputs[1:]
+
+
 @pytest.mark.parametrize(("features", "native"), [("", 2), ("+avx,+avx2,+fma", 4)])
 def test_processors_with_narrower_vectors(monkeypatch, features, native):
     def narrow(self):
@@ -228,6 +282,8 @@ def test_processors_with_narrower_vectors(monkeypatch, features, native):
     losses = program.fit(rows, SGD(model.parameters(), lr=0.1), 3, batch_size=10)
     assert losses[2] < losses[0]
     assert f"<{native} x double>" in program.source()
+    aligned = set(re.findall(rf"(?:load|store) <{native} x double>.* align (\d+)", program.source()))
+    assert max(map(int, aligned)) == 8 * native  # the totals lie side by side
 
 
 def test_a_hessian_compiles():
@@ -369,7 +425,8 @@ def test_rows_may_be_anything_with_numbers():
         w.grad = 0.0
         assert program.backward(rows) == 46.5
         assert w.grad == 15.0
-    assert compile(w * 2, []).forward([[], [], []]) == [6.0, 6.0, 6.0]
+    for rows in ([[], [], []], np.empty((3, 0))):
+        assert compile(w * 2, []).forward(rows) == [6.0, 6.0, 6.0]
 
 
 def test_numpy_is_not_imported():
@@ -425,7 +482,7 @@ def test_wrong_inputs_and_outputs_are_refused():
         (y, [x, x], ValueError, r"inputs\[1\].*twice"),
         (y, [constant(1.0)], ValueError, "constant"),
         (y, [1.0], TypeError, "not a Value"),
-        (1.0, [x], TypeError, "not"),
+        (1.0, [x], TypeError, "takes a Value or a list"),
         ([y, 1.0], [x], TypeError, r"output\[1\]"),
         ([], [x], ValueError, "needs an output"),
     ):
@@ -462,6 +519,14 @@ def test_an_own_row_that_cannot_be_compiled_is_named(row):
     x, w = Value(2.0), Value(3.0)
     with pytest.raises(TypeError, match="odd_one"):
         compile(record(row, (w * x,)), [x]).backward([[1.0]])
+
+
+@pytest.mark.parametrize("form", ["nosuch", "frem"])
+def test_an_own_row_with_an_unknown_machine_form_is_refused(form):
+    row = Op("odd_one", lambda x: x, (lambda y, x: 1.0,), machine=form)
+    x = Value(2.0)
+    with pytest.raises(TypeError, match=form):
+        compile(record(row, (x,)), [x]).forward([[1.0]])
 
 
 def test_a_missing_llvmlite_is_named():
@@ -632,8 +697,38 @@ def test_an_own_optimiser_compiles_if_it_is_written_in_rows():
         def update(self, p, state):
             p.data = math.floor(p.data)
 
-    with pytest.raises(TypeError, match="Rounding"):
-        program.fit(rows, Rounding(ours, lr=0.1), 1)
+    class Averaging(Optimizer):
+        def update(self, p, state):
+            p.data -= self.lr * p.grad / len(self.parameters)  # the compiled update serves any number of them
+
+    class Clipping(SGD):
+        def step(self):
+            mc.optim.clip_grad_norm(self.parameters, 1.0)
+            super().step()
+
+    for refused in (Rounding, Averaging, Clipping):
+        with pytest.raises(TypeError, match=refused.__name__):
+            program.fit(rows, refused(ours, lr=0.1), 1)
+
+
+def test_an_optimiser_of_which_the_options_do_not_tell_the_update_is_compiled_anew():
+    class Scaled(Optimizer):
+        def __init__(self, parameters, lr):
+            super().__init__(parameters, lr)
+            self.factors = [1.0]
+
+        def update(self, p, state):
+            p.data -= self.lr * self.factors[0] * p.grad
+
+    x, w = Value(1.0), Value(0.0)
+    program = compile(w * x, [x])
+    optimizer = Scaled([w], lr=1.0)
+    program.fit([[1.0]], optimizer, 1)
+    kept = len(program._compiled)
+    optimizer.factors[0] = 10.0
+    program.fit([[1.0]], optimizer, 1)
+    assert w.data == -11.0
+    assert len(program._compiled) == kept
 
 
 def test_fit_refuses_what_it_cannot_do():
@@ -653,6 +748,9 @@ def test_fit_refuses_what_it_cannot_do():
     with pytest.raises(ValueError, match="is an input"):
         compile(w * x, [x]).fit([[1.0]], SGD([w, x]), 1)
     before = [p.data for p in parameters]
+    for change in (list.pop, lambda order: order.append(0), lambda order: operator.setitem(order, 0, 37)):
+        with pytest.raises(ValueError, match="shuffle"):
+            program.fit(rows, optimizer, 1, shuffle=SimpleNamespace(shuffle=change))
     assert program.fit(rows, optimizer, 0) == []
     assert [p.data for p in parameters] == before
 
@@ -704,6 +802,8 @@ def test_check_finds_a_branch_that_the_graph_does_not_have():
     compile(choosing(x), [x]).check(rows, choosing)
     with pytest.raises(Mismatch, match=r"row 2, \[-3.0\]: the function gives 3.0, the graph -6.0"):
         compile(branching(x), [x]).check(rows, branching)
+    with pytest.raises(Mismatch, match="row 2"):
+        compile(branching(x), [x]).check(iter(rows), branching)
     compile([x * 2, w * x], [x]).check(rows, lambda x: [x * 2, w * x])
     with pytest.raises(Mismatch, match="row 0"):
         compile([x * 2, w * x], [x]).check(rows, lambda x: [x * 2])

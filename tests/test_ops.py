@@ -620,7 +620,14 @@ def test_a_formula_is_traced_without_numbers():
 
 
 @pytest.mark.parametrize(
-    "forward", [math.sin, lambda x: x if x > 0.0 else 0.0, lambda x: 1.0 if x == 0.0 else x, lambda x: x and 1.0]
+    "forward",
+    [
+        math.sin,
+        lambda x: float(x.is_integer()),
+        lambda x: x if x > 0.0 else 0.0,
+        lambda x: 1.0 if x == 0.0 else x,
+        lambda x: x and 1.0,
+    ],
 )
 def test_what_is_no_formula_is_refused_with_the_rows_name(forward):
     with pytest.raises(FormulaError, match="odd_one"):

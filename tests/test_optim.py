@@ -253,3 +253,14 @@ def test_clipping_refuses_what_it_cannot_do():
         clip_grad_norm([a], 1.0)
     with pytest.raises(ValueError, match="max_norm must be 0 or more, got -1"):
         clip_grad_norm([a], -1)
+
+
+def test_a_subclass_of_sgd_steps_by_its_own_update():
+    class Half(SGD):
+        def update(self, p, state):
+            p.data -= 0.5 * self.lr * p.grad
+
+    p = Value(1.0)
+    p.grad = 2.0
+    Half([p], lr=0.5).step()
+    assert p.data == 0.5

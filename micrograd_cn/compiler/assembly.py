@@ -60,6 +60,7 @@ class Assembly:
         self.totals = totals
         self.width = width
         self.native = native
+        self.align = 8 * native  # of vectors in %w and %a, which begin at multiples of 64
         self.free = first
         self.slots = slots
         self.fuse = " contract" if fuse else ""

@@ -58,14 +58,22 @@ def forward(assembly: Assembly, outputs: list[int]) -> Function:
         )
         for line in assembly.calls[SAMPLE]:
             f.do(line)
-        for k, i in enumerate(outputs):
+        for places in (assembly.slot, assembly.scalar):
+            columns = [k for k, i in enumerate(outputs) if i in places]
+            if not columns:
+                continue
+            scale = width if places is assembly.slot else 1
+            place = assembly.index([places[outputs[k]] for k in columns], scale)
+            column = assembly.index(columns)
             with f.loop(valid) as lane:
-                if assembly.code.phase[i] == SAMPLE:
-                    x = f.load("double", f.at("%w", f.op(f"add i64 {lane.index}, {assembly.slot[i] * width}")))
-                else:
-                    x = f.load("double", f.at("%s", assembly.scalar[i]))
                 row = f.op(f"mul i64 {f.op(f'add i64 {start}, {lane.index}')}, {len(outputs)}")
-                f.store("double", x, f.at("%out", f.op(f"add i64 {row}, {k}")))
+                with f.loop(len(columns)) as output:
+                    source = place(f, output.index)
+                    if places is assembly.slot:
+                        x = f.load("double", f.at("%w", f.op(f"add i64 {source}, {lane.index}")))
+                    else:
+                        x = f.load("double", f.at("%s", source))
+                    f.store("double", x, f.at("%out", f.op(f"add i64 {row}, {column(f, output.index)}")))
     f.do("ret void")
     return f
 
@@ -103,7 +111,7 @@ def reduction(assembly: Assembly) -> Function:
     with f.loop(-(-count // native), [(kind, "zeroinitializer")]) as loop:
         first = f.op(f"mul i64 {loop.index}, {native}")
         sums = [
-            f.load(kind, f.at("%a", f.op(f"mul i64 {f.op(f'add i64 {first}, {k}')}, {native}")), 64)
+            f.load(kind, f.at("%a", f.op(f"mul i64 {f.op(f'add i64 {first}, {k}')}, {native}")), assembly.align)
             for k in range(native)
         ]
         while len(sums) > 1:  # neighbours of two vectors: half as many vectors of sums, in order
@@ -198,7 +206,7 @@ def fit(update: Assembly, outputs: list[int], gradient_at: int) -> Function:
     parameters, `width` a block: their data, their gradients, what the optimiser keeps of them. Step t takes batch
     t modulo the number of batches in an epoch, and adds its share to the loss of its epoch.
     """
-    width, size = update.width, update.slots * update.width
+    width, size, align = update.width, update.slots * update.width, update.align
     kind = vector(width)
     f = Function(
         "void @fit(ptr %gradient, ptr %rows, ptr %index, i64 %n, i64 %batch, i64 %first, i64 %steps, "
@@ -226,18 +234,18 @@ def fit(update: Assembly, outputs: list[int], gradient_at: int) -> Function:
             own = f.op(f"icmp ult i64 {block.index}, %own")
             with f.when(own):
                 x = f.load(kind, f.at("%s", f.op(f"add i64 {place}, {gradient_at}")))
-                f.store(kind, x, f.at(w, width), 64)
+                f.store(kind, x, f.at(w, width), align)
             for line in update.calls[SAMPLE]:
                 f.do(line.replace("ptr %s", "ptr %us").replace("ptr %w", f"ptr {w}"))
             new = [
-                f.load(kind, f.at(w, update.slot[i] * width), 64)
+                f.load(kind, f.at(w, update.slot[i] * width), align)
                 if update.code.phase[i] == SAMPLE
                 else splat(f, f.load("double", f.at("%us", update.scalar[i])), width)
                 for i in outputs
             ]
             for column, x in zip([0, *range(2, len(new) + 1)], new, strict=True):  # the gradient, column 1, stays
-                f.store(kind, x, f.at(w, column * width), 64)
+                f.store(kind, x, f.at(w, column * width), align)
             with f.when(own):
-                f.store(kind, f.load(kind, w, 64), f.at("%s", place))
+                f.store(kind, f.load(kind, w, align), f.at("%s", place))
     f.do("ret void")
     return f

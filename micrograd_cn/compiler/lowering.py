@@ -79,9 +79,9 @@ class Lowering:
             return self.constant(op.forward(*known))
         if op is ops.dot:
             n = len(slots) // 2
-            return self.dot(list(zip(slots[:n], slots[n : 2 * n], strict=True)), slots[2 * n :])
+            return self.dot(list(zip(slots[:n], slots[n : 2 * n], strict=True)), [*slots[2 * n :], self.constant(0.0)])
         if op is ops.sum:
-            return self.dot([], slots)
+            return self.dot([], [*slots, self.constant(0.0)])  # from 0.0, so that a sum of -0.0 is 0.0
         if op.machine:
             if op is ops.mul and 1.0 in known:
                 return slots[1 - known.index(1.0)]
@@ -108,7 +108,9 @@ class Lowering:
             terms = [*(t for t in terms if self.phase[t] == SAMPLE), self.dot(early, rest)]
         if len(terms) > MANY:
             one = self.constant(1.0)
-            pairs, terms = [*pairs, *((one, t) for t in terms)], []
+            samples = [t for t in terms if self.phase[t] == SAMPLE]  # a loop reads these or scalars, not both
+            scalars = [t for t in terms if self.phase[t] != SAMPLE]
+            pairs, terms = [*pairs, *((one, t) for t in samples or scalars)], scalars if samples else []
         if not pairs and len(terms) < 3:
             return terms[0] if len(terms) == 1 else self.apply(ops.add, terms) if terms else self.constant(0.0)
         if len(pairs) == 1 and not terms:
@@ -177,6 +179,19 @@ def steps_of(terms: Sequence[Term | float], results: Sequence[Any]) -> Template:
     return steps, [number[id(t)] if isinstance(t, Term) else float(t) for t in results]
 
 
+def ordered(outputs: Sequence[Value]) -> list[Value]:
+    """Return the interior nodes below all outputs, operands first, each once; then the outputs, which may be leaves.
+
+    >>> x = Value(1)
+    >>> a = x.exp(); b = a * a
+    >>> ordered([a, b]) == [a, b, a, b]
+    True
+    """
+    root = Value(0.0)
+    root.op, root.parents = ops.sum, tuple(reversed(outputs))
+    return [*reversed(topological_order(root)[1:]), *outputs]
+
+
 class Lowered(Lowering):
     """The instructions of a recorded graph.
 
@@ -192,10 +207,10 @@ class Lowered(Lowering):
         self.parameters: list[Value] = []
         self.of: dict[Value, int] = {x: self.add(("input", i), SAMPLE) for i, x in enumerate(inputs)}
         self.order: list[Value] = []  # interior nodes, operands first
-        for output in outputs:
-            for node in [*reversed(topological_order(output)), output]:
-                if node not in self.of:
-                    self._visit(node)
+        self.sampled = set(inputs)  # and what depends on them, be it by a partial alone; filled by `differentiate`
+        for node in ordered(outputs):
+            if node not in self.of:
+                self._visit(node)
         self.root = outputs[0]
         self.outputs = [self.of[output] for output in outputs]
         self.totals: list[tuple[int, ...]] = []
@@ -222,6 +237,8 @@ class Lowered(Lowering):
         for node in self.order:
             if not wanted.isdisjoint(node.parents):
                 wanted.add(node)
+            if not self.sampled.isdisjoint(node.parents):
+                self.sampled.add(node)
         pairs: dict[Value, list[Pair]] = {node: [] for node in wanted}
         terms: dict[Value, list[int]] = {node: [] for node in wanted}
         if self.root in wanted:
@@ -250,7 +267,7 @@ class Lowered(Lowering):
 
     def _gradient(self, node: Value, pairs: dict[Value, list[Pair]], terms: dict[Value, list[int]]) -> int:
         """Return the number of the sum of what a node received."""
-        if self.phase[self.of[node]] == SAMPLE:
+        if node in self.sampled:
             return self.dot(pairs[node], terms[node])
         products = [p for p in pairs[node] if self.phase[p[0]] == SAMPLE]
         others = [t for t in terms[node] if self.phase[t] == SAMPLE]

@@ -12,7 +12,7 @@ from .assembly import Assembly
 from .library import on_vectors
 from .lowering import Lowering
 from .text import Function
-from .writer import declaration, splat, symbol, vector
+from .writer import INSTRUCTIONS, declaration, splat, symbol, vector
 
 try:
     import llvmlite.binding as llvm
@@ -85,6 +85,7 @@ class Compiled:
 
     Raises:
         RuntimeError: LLVM refuses the text.
+        TypeError: it calls a function that the process does not have, at which LLVM would crash.
     """
 
     def __init__(self, text: str, machine: Machine, instructions: int) -> None:
@@ -98,7 +99,14 @@ class Compiled:
                 codemodel="jitdefault",
                 jit=True,
             )
+            declared = [f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")]
             self.engine: Any = llvm.create_mcjit_compiler(module, target)
+            for name in declared:
+                if llvm.address_of_symbol(name) is None:
+                    raise TypeError(
+                        f"an operation has the machine form {name!r}, which is no function of C's library; other forms "
+                        f"are {', '.join(INSTRUCTIONS)}, fneg, fcmp, select and llvm.*"
+                    )
             self.engine.finalize_object()
 
     def function(self, name: str, result: Any, *arguments: Any) -> Any:

@@ -84,6 +84,8 @@ class Program:
 
     def __init__(self, output: Value | Sequence[Value], inputs: Iterable[Value]) -> None:
         self._single = isinstance(output, Value)
+        if not isinstance(output, (Value, Iterable)):
+            raise TypeError(f"compile() takes a Value or a list of them, got {type(output).__name__} {output!r}")
         self._outputs: list[Value] = [output] if isinstance(output, Value) else list(output)
         self._inputs = list(inputs) if not isinstance(inputs, Value) else [inputs]
         _check(self._outputs, self._inputs)
@@ -156,7 +158,8 @@ class Program:
 
         It does what a loop of `optimizer.zero_grad()`, `backward(batch)` and `optimizer.step()` over the batches of
         every epoch does, without coming back to Python: the same parameters, gradients and state of the optimiser
-        afterwards, also when it is interrupted by Ctrl-C.
+        afterwards, also when it is interrupted by Ctrl-C. Gradients of parameters that the optimiser does not have are
+        left alone.
 
         Args:
             rows: as for `forward`.
@@ -171,7 +174,7 @@ class Program:
         Raises:
             TypeError: as for `forward`; or the optimiser cannot be compiled.
             ValueError: as for `backward`; or `epochs` or `batch_size` is out of range, or the optimiser changes an
-                input.
+                input, or `shuffle` the numbers of the rows.
         """
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"fit() takes an optimizer of micrograd_cn.optim, got {type(optimizer).__name__}")
@@ -198,13 +201,15 @@ class Program:
                     left = a_epoch - taken % a_epoch
                     if left == a_epoch:
                         shuffle.shuffle(order)
+                        if len(order) != n or min(order) < 0 or max(order) >= n:  # other rows' memory would be read
+                            raise ValueError("fit(): shuffle must put the numbers of the rows in another order alone")
                         index = array("q", order)
                 steps = min(turn, left)
                 start = time.perf_counter()
                 training.run(data, index, n, batch, taken, steps, losses)
                 seconds = time.perf_counter() - start
                 taken += steps
-                turn = max(1, min(turn * 2, int(turn * TURN / seconds))) if seconds else 2 * turn
+                turn = max(1, min(turn * 2, int(steps * TURN / seconds))) if seconds else 2 * turn
                 if bar:
                     bar.set_postfix(loss=f"{losses.data[(taken - 1) // a_epoch]:.4g}", refresh=False)
                     bar.update(steps)
@@ -238,8 +243,8 @@ class Program:
         if not n:
             raise ValueError("check() was given no rows, so that nothing would be compared")
         width = len(self._inputs)
-        for i, compiled in enumerate(self.forward(rows)):
-            row = list(data[i * width : (i + 1) * width])
+        taken = [list(data[i * width : (i + 1) * width]) for i in range(n)]  # `rows` may be an iterator, now at its end
+        for i, (row, compiled) in enumerate(zip(taken, self.forward(taken), strict=True)):
             given = f(*map(Value, row))
             eager = [x.data if isinstance(x, Value) else number(x) for x in ([given] if self._single else given)]
             graph = [compiled] if self._single else compiled
@@ -297,7 +302,9 @@ class Program:
         return module
 
     def _once(self, key: Any, make: Callable[[], Any]) -> Any:
-        """Return what `make` compiles, once for each key."""
+        """Return what `make` compiles, once for each key; anew for None."""
+        if key is None:
+            return make()
         with self._lock:
             if key not in self._compiled:
                 with _collector_off():

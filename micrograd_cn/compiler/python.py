@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from .. import ops
-from ..engine import Value, topological_order
+from ..engine import Value
 from ..operation import Op
-from .lowering import Lowering
+from .lowering import Lowering, ordered
 
 COMPARISONS = {ops.less: "<", ops.less_equal: "<="}
 CHOICE = 'where = getattr(xp, "where", lambda condition, a, b: a if condition else b)  # math has none'
@@ -128,11 +128,10 @@ def source(outputs: Sequence[Value], inputs: Sequence[Value], parameters: Sequen
     written_so_far = Source()
     names: dict[Value, Name] = {p: f"w{i}" for i, p in enumerate(parameters)}
     names |= {x: f"x{i}" for i, x in enumerate(inputs)}
-    for output in outputs:
-        for node in [*reversed(topological_order(output)), output]:
-            if node.op and node not in names:
-                operands = [names.get(parent, parent.data) for parent in node.parents]
-                names[node] = written_so_far.apply(node.op, operands)
+    for node in ordered(outputs):
+        if node.op and node not in names:
+            operands = [names.get(parent, parent.data) for parent in node.parents]
+            names[node] = written_so_far.apply(node.op, operands)
     results = [written_so_far.text(names.get(output, output.data)) for output in outputs]
     body = [
         f"[{', '.join(f'w{i}' for i in range(len(parameters)))}] = parameters",

@@ -36,7 +36,7 @@ def read_rows(rows: Any, width: int) -> tuple[Numbers, int]:
     n, columns = view.shape
     if columns != width:
         raise ValueError(f"rows have {columns} numbers, the program {width} inputs")
-    if not view.c_contiguous or view.readonly or not n:
+    if not view.c_contiguous or view.readonly or not n * width:
         copied = array("d")
         copied.frombytes(view.tobytes())
         return copied, n

@@ -97,10 +97,9 @@ class Training:
         changed = {i for p, i in zip(optimizer.parameters, self.places, strict=True) if p.requires_grad}
         masked = not changed.issuperset(place.values())
         columns = 2 + len(optimizer.slots) + masked
-        compiled: Update = program._once(
-            update_key(optimizer, masked), lambda: Update(program, optimizer, masked, columns)
-        )
-        self.update, self.fit = compiled.assembly, compiled.run
+        key = update_key(optimizer, masked)
+        self.compiled: Update = program._once(key, lambda: Update(program, optimizer, masked, columns))
+        self.update, self.fit = self.compiled.assembly, self.compiled.run
 
         self.memory = self.module.memory(program.parameters)
         self.scalars = Memory(self.update.free)
@@ -159,11 +158,14 @@ class Training:
 
 
 def update_key(optimizer: Optimizer, masked: bool) -> Any:
-    """Return what is equal for optimisers with the same update: that differ in learning rate and state alone."""
+    """Return what is equal for optimisers with the same update: that differ in learning rate and state alone.
+
+    It is None where that cannot be told from the options.
+    """
     varying = {"parameters", "lr", "steps", "state"}
     options = {name: x for name, x in vars(optimizer).items() if name not in varying}
     plain = all(isinstance(x, (float, int, str)) for value in options.values() for x in _listed_or_one(value))
-    return (type(optimizer), masked, repr(options)) if plain else object()
+    return (type(optimizer), masked, repr(options)) if plain else None
 
 
 def _listed_or_one(x: Any) -> Iterable[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import ops
 from ..formula import FormulaError, Term
-from ..optim import Optimizer
+from ..optim import SGD, Optimizer
 from .lowering import BATCH, SAMPLE, Lowering, steps_of
 
 
@@ -19,12 +19,18 @@ def lower_update(optimizer: Optimizer, masked: bool) -> tuple[Lowering, list[int
     learning rate and the number of steps, this one included.
 
     Raises:
-        TypeError: the update is not written in the table's operations.
+        TypeError: the update is not written in the table's operations, or it is not all that a step does.
     """
+    if type(optimizer).step not in (Optimizer.step, SGD.step):
+        raise TypeError(
+            f"fit() runs the update() of {type(optimizer).__name__} and would pass over its own step(); use "
+            "backward(rows) and its step()"
+        )
     lr, steps, data, gradient = (Term(name) for name in ("lr", "steps", "data", "grad"))
     kept = {slot: Term(slot) for slot in optimizer.slots}
     traced: Any = copy.copy(optimizer)
     traced.lr, traced.steps = lr, steps
+    traced.parameters = traced.state = None  # the code is used again for others
     p: Any = SimpleNamespace(data=data, grad=gradient, requires_grad=True)
     state: dict[str, Any] = dict(kept)
     try:

@@ -41,7 +41,7 @@ class Writer:
             elif self.code.phase[i] == CONSTANT:
                 self.known[i] = self.splat(literal(self.code.code[i][1]))
             elif self.code.phase[i] == SAMPLE:
-                self.known[i] = self.f.load(self.kind, self.vector_at(self.assembly.slot[i]), 64)
+                self.known[i] = self.f.load(self.kind, self.vector_at(self.assembly.slot[i]), self.assembly.align)
             else:
                 self.known[i] = self.splat(self.f.load("double", self.f.at("%s", self.assembly.scalar[i])))
         return self.known[i]
@@ -62,7 +62,7 @@ class Writer:
         """Take note of an instruction's value, and store it if it has a place."""
         self.known[i] = name
         if i in self.assembly.slot:
-            self.f.store(self.kind, name, self.vector_at(self.assembly.slot[i]), 64)
+            self.f.store(self.kind, name, self.vector_at(self.assembly.slot[i]), self.assembly.align)
         elif i in self.assembly.scalar:
             self.f.store("double", name, self.f.at("%s", self.assembly.scalar[i]))
 
@@ -119,7 +119,9 @@ class Writer:
         """Return the k-th member of a list inside a loop."""
         is_vector, index = place
         pointer = self.f.at("%w" if is_vector else "%s", index(self.f, k))
-        return self.f.load(self.kind, pointer, 64) if is_vector else self.splat(self.f.load("double", pointer))
+        if is_vector:
+            return self.f.load(self.kind, pointer, self.assembly.align)
+        return self.splat(self.f.load("double", pointer))
 
     def dots(self, task: Task) -> None:
         """Write a loop that computes one or several sums of products with the same right factors."""
@@ -170,11 +172,11 @@ class Writer:
     def accumulate(self, pointer: str, products: Sequence[Sequence[str]]) -> None:
         """Add native vectors, or products of two, to a total."""
         kind = vector(self.assembly.native)
-        sum_ = self.f.load(kind, pointer, 64)
+        sum_ = self.f.load(kind, pointer, self.assembly.align)
         for factors in products:
             term = self.f.op(f"fmul contract {kind} {', '.join(factors)}") if len(factors) == 2 else factors[0]
             sum_ = self.f.op(f"fadd contract {kind} {sum_}, {term}")
-        self.f.store(kind, sum_, pointer, 64)
+        self.f.store(kind, sum_, pointer, self.assembly.align)
 
     def outer(self, task: Task) -> None:
         """Write a loop that adds the products of each factor with a list of others to their totals."""
