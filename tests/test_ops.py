@@ -586,6 +586,7 @@ def test_formulas_take_any_number_of_operands_that_their_row_does():
     assert OPS["dot"].formula(5.0) == 5.0
     assert OPS["dot"].formula(2.0, 3.0) == 6.0
     assert OPS["dot"].formula(2.0, 3.0, 1.0) == 7.0
+    assert OPS["dot"].formula(1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 0.5) == 32.5
     assert OPS["logsumexp"].formula(7.0) == 7.0
 
 
