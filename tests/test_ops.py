@@ -297,6 +297,14 @@ def test_the_mixed_derivative_of_a_power_is_right_at_exponent_0(x):
     assert gradients(slope, [exponent]) == [pytest.approx(1.0 / x, rel=1e-12)]
 
 
+@pytest.mark.parametrize("x", [1e-300, 1.5 * 2.0**-1024])
+def test_where_its_square_underflows_the_mixed_derivative_is_unknown_not_wrong(x):
+    base, exponent = Value(x), Value(0.0)
+    [slope] = gradients(base**exponent, [base], create_graph=True)
+    [mixed] = gradients(slope, [exponent])
+    assert math.isnan(mixed)
+
+
 @pytest.mark.parametrize(("x", "exponent", "gradient"), [(-3.0, 2, -6.0), (0.0, 0, 0.0), (-3.0, 0, 0.0), (0.0, 1, 1.0)])
 def test_a_power_with_a_constant_exponent_has_no_nan_on_its_node(x, exponent, gradient):
     base = Value(x)
