@@ -52,6 +52,8 @@ def _turns(contenders: Sequence[Contender], points: Any, targets: Any, turns: in
             prepared[contender] = steps
             losses[contender] = steps(5)
     seconds: dict[Contender, list[float]] = {contender: [] for contender in prepared}
+    gc.collect()
+    gc.freeze()  # nobody pays for collections that go through the modules of others
     for _ in range(turns):
         for contender, steps in prepared.items():
             gc.collect()  # nobody pays for another contender's garbage
@@ -59,6 +61,7 @@ def _turns(contenders: Sequence[Contender], points: Any, targets: Any, turns: in
             start = time.perf_counter()
             steps(contender.steps_a_turn)
             seconds[contender].append((time.perf_counter() - start) / contender.steps_a_turn)
+    gc.unfreeze()
     return [
         {"contender": contender.name, "us": 1e6 * median(times), "loss of step 5": losses[contender]}
         for contender, times in seconds.items()

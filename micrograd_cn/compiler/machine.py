@@ -19,7 +19,7 @@ try:
 except ImportError as error:
     raise ImportError("micrograd_cn.compiler needs llvmlite: pip install 'micrograd-cn[native]'") from error
 
-SMALL = 3000  # instructions up to which code is optimised well, in time that grows faster than their number
+SMALL = 2000  # instructions up to which code is optimised well, in time that grows faster than their number
 _lock = threading.Lock()  # LLVM's context, into which text is parsed, is one for all threads
 
 
