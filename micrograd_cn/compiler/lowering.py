@@ -60,9 +60,13 @@ class Lowering:
         return number
 
     def size(self) -> int:
-        """Return about how many machine instructions there are; a loop counts as a few."""
-        sums = (len(pairs) + len(terms) for kind, pairs, terms in (i for i in self.code if i[0] == "dot"))
-        return sum(i[0] not in LEAVES for i in self.code) + sum(min(count, 10) for count in sums)
+        """Return about how much there is to compile: a loop counts as ten instructions, one on scalars as a third."""
+        thirds = 0
+        for instruction, phase in zip(self.code, self.phase, strict=True):
+            if instruction[0] not in LEAVES:
+                count = min(10, sum(map(len, instruction[1:]))) if instruction[0] == "dot" else 1
+                thirds += count * (3 if phase == SAMPLE else 1)
+        return thirds // 3
 
     def constant(self, x: float) -> int:
         """Return a constant's number; -0.0 and every nan are constants of their own."""
