@@ -1,9 +1,11 @@
 """Compiled graphs against the eager engine: the same numbers, the same training, and what is refused."""
 
+import copy
 import gc
 import math
 import operator
 import os
+import pickle
 import random
 import re
 import signal
@@ -384,6 +386,13 @@ def test_a_long_dot_stays_a_loop():
         return len(compile(mc.dot(ws, xs), xs).source())
 
     assert size(1000) < size(100) + 100
+
+
+def test_a_program_is_not_copied():
+    x, w = Value(2.0), Value(3.0)
+    for copied in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match="compile the graph again"):
+            copied(compile(w * x, [x]))
 
 
 def test_code_is_freed_with_the_program():

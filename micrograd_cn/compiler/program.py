@@ -281,6 +281,9 @@ class Program:
             return source(self._outputs, self._inputs, self.parameters, self._single)
         raise ValueError(f'source() is in "llvm" or "python", got {language!r}')
 
+    def __reduce__(self) -> Any:
+        raise TypeError("cannot copy or pickle a compiled program; compile the graph again where it is needed")
+
     def _rows(self, rows: Any) -> tuple[Numbers, int]:
         """Return the rows' numbers in a line, and how many rows there are."""
         return read_rows(rows, len(self._inputs))
