@@ -116,6 +116,8 @@ def test_the_battery_accepts_ones_own_rows():
 
 # Numerical derivatives.
 
+WRONG_ZERO = Op("wrong_zero", lambda w: 0.0 * w, (lambda y, w: 1.0,))
+
 
 @pytest.mark.parametrize(
     ("g", "x", "exact"),
@@ -267,6 +269,12 @@ def test_a_change_that_rounding_hides_is_not_taken_for_none(f, x):
 )
 def test_a_function_that_does_not_change_has_the_derivative_0(f, x):
     gradcheck(f, x)
+
+
+def test_noise_does_not_hide_that_nothing_depends_on_an_argument():
+    gradcheck(lambda x, w: w.tan().tan(), 0.0, 0.98828125, order=2)
+    with pytest.raises(GradientMismatch, match="d2f/dx1/dx0"):
+        gradcheck(lambda x, w: w.tan().tan() + 1e-3 * x * WRONG_ZERO(w), 0.0, 0.98828125, order=2)
 
 
 @pytest.mark.parametrize("offset", [1e12, 1e15])
