@@ -530,12 +530,18 @@ def test_an_own_row_that_cannot_be_compiled_is_named(row):
         compile(record(row, (w * x,)), [x]).backward([[1.0]])
 
 
-@pytest.mark.parametrize("form", ["nosuch", "frem"])
+@pytest.mark.parametrize("form", ["nosuch", "frem", "llvm.flor"])
 def test_an_own_row_with_an_unknown_machine_form_is_refused(form):
     row = Op("odd_one", lambda x: x, (lambda y, x: 1.0,), machine=form)
     x = Value(2.0)
     with pytest.raises(TypeError, match=form):
         compile(record(row, (x,)), [x]).forward([[1.0]])
+
+
+def test_an_own_row_may_have_any_intrinsic():
+    row = Op("whole", lambda x: float(math.floor(x)), (lambda y, x: 0.0,), machine="llvm.floor")
+    x = Value(2.0)
+    assert compile(record(row, (x,)), [x]).forward([[2.5], [-0.5]]) == [2.0, -1.0]
 
 
 def test_a_missing_llvmlite_is_named():

@@ -99,14 +99,15 @@ class Compiled:
                 codemodel="jitdefault",
                 jit=True,
             )
-            declared = [f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")]
+            declared = [f for f in module.functions if f.is_declaration]
+            unknown = [f.name for f in declared if f.name.startswith("llvm.") and not list(f.attributes)]
+            libraries = [f.name for f in declared if not f.name.startswith("llvm.")]
             self.engine: Any = llvm.create_mcjit_compiler(module, target)
-            for name in declared:
-                if llvm.address_of_symbol(name) is None:
-                    raise TypeError(
-                        f"an operation has the machine form {name!r}, which is no function of C's library; other forms "
-                        f"are {', '.join(INSTRUCTIONS)}, fneg, fcmp, select and llvm.*"
-                    )
+            for name in unknown + [name for name in libraries if llvm.address_of_symbol(name) is None]:
+                raise TypeError(
+                    f"an operation has the machine form {name!r}, which is neither a function of C's library nor one of "
+                    f"LLVM's intrinsics; other forms are {', '.join(INSTRUCTIONS)}, fneg, fcmp and select"
+                )
             self.engine.finalize_object()
 
     def function(self, name: str, result: Any, *arguments: Any) -> Any:
