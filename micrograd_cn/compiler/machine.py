@@ -105,8 +105,8 @@ class Compiled:
             self.engine: Any = llvm.create_mcjit_compiler(module, target)
             for name in unknown + [name for name in libraries if llvm.address_of_symbol(name) is None]:
                 raise TypeError(
-                    f"an operation has the machine form {name!r}, which is neither a function of C's library nor one of "
-                    f"LLVM's intrinsics; other forms are {', '.join(INSTRUCTIONS)}, fneg, fcmp and select"
+                    f"an operation has the machine form {name!r}, which is no function of C's library and no intrinsic "
+                    f"of LLVM; other forms are {', '.join(INSTRUCTIONS)}, fneg, fcmp and select"
                 )
             self.engine.finalize_object()
 
