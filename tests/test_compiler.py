@@ -683,11 +683,15 @@ def test_ctrl_c_ends_training_between_two_steps(monkeypatch):
         running.wait()
         os.kill(os.getpid(), signal.SIGINT)
 
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job does not have
     thread = threading.Thread(target=interrupt)
     thread.start()
-    with pytest.raises(KeyboardInterrupt):
-        program.fit(rows, mine, 10**7, progress=True)
-    thread.join()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            program.fit(rows, mine, 10**7, progress=True)
+    finally:
+        thread.join()
+        signal.signal(signal.SIGINT, handler)
     assert 1 < mine.steps < 10**7
     other.fit(rows, yours, mine.steps)
     assert everything(ours, mine) == everything(theirs, yours)
