@@ -18,6 +18,7 @@ from itertools import product
 from math import inf, nan
 from types import SimpleNamespace
 
+import llvmlite.binding as llvm
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -267,8 +268,12 @@ def test_outputs_share_one_walk_through_the_graph():
     assert [node for node in order if node.op is mc.tanh][:300] == outputs[1:]
 
 
-@pytest.mark.parametrize(("features", "native"), [("", 2), ("+avx,+avx2,+fma", 4)])
-def test_processors_with_narrower_vectors(monkeypatch, features, native):
+@pytest.mark.parametrize(("features", "native"), [("", 2), ("+avx,+avx2,+fma", 4), ("+avx,+avx2,+fma,+avx512f", 8)])
+def test_processors_with_other_vectors(monkeypatch, features, native):
+    here = llvm.get_host_cpu_features()
+    if not all(here.get(name[1:]) for name in features.split(",") if name):
+        pytest.skip(f"this processor does not have {features}")
+
     def narrow(self):
         made(self)
         self.name, self.features, self.native = "", features, native
@@ -286,6 +291,23 @@ def test_processors_with_narrower_vectors(monkeypatch, features, native):
     assert f"<{native} x double>" in program.source()
     aligned = set(re.findall(rf"(?:load|store) <{native} x double>.* align (\d+)", program.source()))
     assert max(map(int, aligned)) == 8 * native  # the totals lie side by side
+    assert f"<{2 * native} x double>" in program.source()
+
+
+@pytest.mark.parametrize(
+    ("name", "features", "native"),
+    [
+        ("znver5", {"avx": True, "avx512f": True}, 8),
+        ("znver4", {"avx": True, "avx512f": True}, 4),  # it computes 512 bits in two halves
+        ("haswell", {"avx": True, "avx512f": False}, 4),
+        ("nehalem", {"avx": False}, 2),
+        ("apple-m1", {"neon": True}, 2),
+    ],
+)
+def test_vectors_are_as_wide_as_the_processor_computes(monkeypatch, name, features, native):
+    monkeypatch.setattr(llvm, "get_host_cpu_name", lambda: name)
+    monkeypatch.setattr(llvm, "get_host_cpu_features", lambda: llvm.FeatureMap(features))
+    assert Machine().native == native
 
 
 def test_a_hessian_compiles():
@@ -378,6 +400,15 @@ def test_gradients_that_nobody_asked_for_are_not_computed():
     x, w = Value(2.0), Value(3.0)
     assert "cos" not in compile(w * mc.sin(x), [x]).source()
     assert "cos" in compile(w * mc.sin(w * x), [x]).source()
+
+
+def test_products_and_their_sum_are_one_loop():
+    parameters = [Value(0.1 * k) for k in range(100)]
+    x = Value(2.0)
+    penalty = mc.sum([p * p for p in parameters])
+    program = compile([penalty * x], inputs=[x])
+    assert program.forward([[2.0]])[0] == pytest.approx([2.0 * penalty.data], rel=1e-14)
+    assert program.source("llvm").count("fmul") < 20  # not one for each
 
 
 def test_a_long_dot_stays_a_loop():

@@ -15,7 +15,7 @@ from .text import Function
 from .writer import INSTRUCTIONS, Writer
 
 LONG = 8  # products from which a sum of them is a loop
-TOGETHER = 4  # sums of products that share a loop if they share one factor
+TOGETHER = 6  # sums of products that share a loop if they share one factor
 CHUNK = 300  # instructions in a function: the time to compile one grows faster than its length
 ARGUMENTS = "ptr noalias %s, ptr noalias %w, ptr noalias %a"
 

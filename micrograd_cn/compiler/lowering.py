@@ -100,11 +100,17 @@ class Lowering:
         return self.instantiate(self.template((op, "partials"), [None, *map(self.value, slots)], op), [y, *slots])
 
     def dot(self, pairs: Iterable[Pair], terms: Iterable[int]) -> int:
-        """Return the number of a sum of products and terms; what needs no sample is summed by itself."""
-        pairs, terms = list(pairs), list(terms)
+        """Return the number of a sum of products and terms; what needs no sample is summed by itself.
+
+        A term that is a product becomes a pair: to multiply and add is one instruction, as to add is.
+        """
+        terms = list(terms)
+        products = [t for t in terms if self.code[t][0] == "fmul"]
+        pairs = [*pairs, *(self.code[t][1:] for t in products)]
+        terms = [t for t in terms if self.code[t][0] != "fmul"]
         if all(self.phase[i] == CONSTANT for i in chain(*pairs, terms)):
-            products = [self.code[i][1] * self.code[j][1] for i, j in pairs]
-            return self.constant(ops.sum.forward(*products, *[self.code[t][1] for t in terms]))
+            known = [self.code[i][1] * self.code[j][1] for i, j in pairs]
+            return self.constant(ops.sum.forward(*known, *[self.code[t][1] for t in terms]))
         early = [p for p in pairs if self.phase[p[0]] != SAMPLE != self.phase[p[1]]]
         rest = [t for t in terms if self.phase[t] != SAMPLE]
         if (early or len(rest) > 1) and len(early) + len(rest) < len(pairs) + len(terms):

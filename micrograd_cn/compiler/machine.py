@@ -20,6 +20,7 @@ except ImportError as error:
     raise ImportError("micrograd_cn.compiler needs llvmlite: pip install 'micrograd-cn[native]'") from error
 
 SMALL = 2000  # instructions up to which code is optimised well, in time that grows faster than their number
+HALVES = ("znver4",)  # processors that compute 512 bits as two halves: 256 are as fast there, and their stores faster
 _lock = threading.Lock()  # LLVM's context, into which text is parsed, is one for all threads
 
 
@@ -27,7 +28,7 @@ class Machine:
     """The processor that runs the code.
 
     Attributes:
-        native: how many doubles are in its vectors.
+        native: how many doubles are in the vectors that it computes fastest with.
     """
 
     def __init__(self) -> None:
@@ -36,15 +37,17 @@ class Machine:
         self.name = llvm.get_host_cpu_name()
         features = llvm.get_host_cpu_features()
         self.features = features.flatten()
-        self.native = 8 if features.get("avx512f") else 4 if features.get("avx") else 2
+        wide = features.get("avx512f") and self.name not in HALVES
+        self.native = 8 if wide else 4 if features.get("avx") else 2
         self.triple = llvm.get_process_triple()
 
     def width(self, instructions: int) -> int:
         """Return how many samples code of so many instructions computes at once.
 
-        Of small code several vectors, since a sum must wait for its last addition; large code compiles faster with one.
+        Of small code two vectors, since a sum must wait for its last addition, and the sums of a loop share the
+        registers; large code compiles faster with one.
         """
-        return 16 if instructions <= SMALL else self.native
+        return 2 * self.native if instructions <= SMALL else self.native
 
     def assemble(self, code: Lowering, roots: Sequence[int], first: int, slots: int, **options: Any) -> Assembly:
         """Return the functions of some instructions, with lanes for this machine."""
