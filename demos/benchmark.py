@@ -259,6 +259,15 @@ def _installed(name: str) -> str:
         return "not installed"
 
 
+def _compiled_for() -> str:
+    if not find_spec("llvmlite"):
+        return "nothing, without llvmlite"
+    from micrograd_cn.compiler.machine import Machine
+
+    machine = Machine()
+    return f"{machine.name or platform.machine()}, vectors of {machine.native} doubles"
+
+
 def heading() -> dict[str, str]:
     cpu = Path("/proc/cpuinfo")  # where Linux says it; platform.processor() is empty there
     models = re.findall(r"model name\s*: (.*)", cpu.read_text() if cpu.exists() else "")
@@ -266,6 +275,7 @@ def heading() -> dict[str, str]:
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "platform": platform.platform(),
         "processor": f"{os.cpu_count()} x {models[0] if models else platform.processor() or platform.machine()}",
+        "compiled for": _compiled_for(),
         "micrograd_cn": mg.__version__,
         **{name: _installed(name) for name in ("llvmlite", "micrograd", "torch", "jax")},
     }
