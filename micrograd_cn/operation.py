@@ -179,7 +179,7 @@ class Op:
             raise TypeError(
                 f"cannot copy or pickle the operation {self.name!r}, which is not in the table; define() it"
             )
-        return OPS.__getitem__, (self.name,)
+        return _row, (self.name,)
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(repr(self))  # short in hypothesis and IPython, which would list the fields
@@ -200,6 +200,11 @@ def _together(partials: tuple[Partial, ...]) -> Callable[..., tuple[Any, ...]]:
 
 
 OPS: dict[str, Op] = {}
+
+
+def _row(name: str) -> Op:
+    """Return a row of the table, for what was pickled."""
+    return OPS[name]
 
 
 def define(op: Op) -> Op:

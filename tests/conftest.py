@@ -1,11 +1,23 @@
-"""Hypothesis profiles; choose one with `--hypothesis-profile`."""
+"""Hypothesis profiles, to be chosen with `--hypothesis-profile`, and what several files of tests use."""
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from micrograd_cn import OPS
 
 quiet = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
 settings.register_profile("dev", max_examples=50, **quiet)
 settings.register_profile("ci", max_examples=100, derandomize=True, database=None, **quiet)
 settings.register_profile("nightly", max_examples=82_000, print_blob=True, **quiet)  # a million in test_properties.py
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+@pytest.fixture
+def table():
+    """Return the table of operations, which is afterwards as it was."""
+    saved = dict(OPS)
+    yield OPS
+    OPS.clear()
+    OPS.update(saved)

@@ -2,7 +2,10 @@
 
 import copy
 import math
+import pickle
 import random
+import subprocess
+import sys
 from decimal import Decimal
 from fractions import Fraction
 from itertools import product
@@ -344,14 +347,6 @@ def test_a_recorded_partial_is_made_of_rows_and_equals_the_float_partial(op):
 # A user's own rows.
 
 
-@pytest.fixture
-def table():
-    saved = dict(OPS)
-    yield OPS
-    OPS.clear()
-    OPS.update(saved)
-
-
 def cube():
     return Op("cube", lambda x: x * x * x, (lambda y, x: 3.0 * x * x,), doc="x cubed.")
 
@@ -413,6 +408,11 @@ def test_a_row_is_copied_as_itself_and_nothing_else_is(table):
         for stranger in (cube(), Op("tanh", math.tanh, (lambda y, x: 1.0 - y * y,))):
             with pytest.raises(TypeError, match=f"cannot copy or pickle the operation '{stranger.name}'"):
                 duplicate(stranger)
+
+
+def test_a_row_is_unpickled_where_nothing_is_imported_yet():
+    code = f"import pickle; print(pickle.loads({pickle.dumps(mc.tanh)!r})(0.0))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "0.0\n"
 
 
 @pytest.mark.parametrize(

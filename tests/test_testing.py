@@ -45,6 +45,12 @@ PLANTED = {
     "swapped operands": Op("bad", lambda a, b: a * b, (lambda y, a, b: a, lambda y, a, b: b)),
     "off by 1 %": Op("bad", lambda x: x * x, (lambda y, x: 2.02 * x,)),
     "wrong below 0": Op("bad", lambda x: x * x, (lambda y, x: 2.0 * x if x > 0.0 else 2.1 * x,)),
+    **{
+        f"{wrong} below -0.5": Op(
+            "bad", lambda x: x * x, (lambda y, x, wrong=wrong: mc.where(mc.less(x, -0.5), wrong, 2 * x),)
+        )
+        for wrong in (math.nan, math.inf, 1e9)
+    },
     "wrong at second order": Op(
         "bad", lambda x: x * x * x, (lambda y, x: 3.0 * x * (x.detach() if isinstance(x, Value) else x),)
     ),
@@ -60,7 +66,7 @@ def test_the_battery_finds_a_planted_mistake(op):
 
 @pytest.mark.parametrize("op", PLANTED.values(), ids=list(PLANTED))
 def test_a_property_test_finds_a_planted_mistake_and_shrinks_it(op):
-    @settings(settings.get_profile("ci"), phases=[Phase.generate, Phase.shrink])
+    @settings(settings.get_profile("ci"), phases=[Phase.generate, Phase.shrink], report_multiple_bugs=False)
     @given(expressions([op, mc.add, mc.mul, mc.tanh]))
     def every_gradient_is_right(f):
         gradcheck(f, *f.point, order=2)
@@ -88,11 +94,45 @@ def test_a_property_test_finds_a_planted_mistake_and_shrinks_it(op):
             Op("bad", lambda x: mc.sin(x), (lambda y, x: mc.cos(x) if isinstance(x, float) else mc.cos(x) + 1e-3,)),
             "on Values",
         ),
+        (
+            Op("bad", lambda x: mc.sin(x), (lambda y, x: math.cos(x) if abs(x) < 1e9 else math.nan,)),
+            "table's operations",
+        ),
+        (Op("bad", lambda x: mc.sin(x), (lambda y, x: None,)), "partial 0 is None, not a number"),
+        (Op("bad", lambda x: x * x * x, (lambda y, x: mc.div(3.0 * y, x),)), "partial 0 is nan, inside its domain"),
+        (Op("bad", mc.log, (lambda y, x: mc.div(1.0, x),)), "is nan, inside its domain"),
+        (Op("bad", lambda x: 1e9 + x, (lambda y, x: 1.0,)), "nowhere in its domain"),
+        (Op("bad", lambda *xs: mc.sum(xs), lambda y, *xs: tuple([1.0, 1.0, 1.0, 1.0, 7.0][: len(xs)])), "bad"),
+        (Op("bad", lambda x: 1e-23 * x, (lambda y, x: -4e-12,)), "bad"),
+        (Op("bad", lambda x: x * x, (lambda y, x: 2.1 * x,), domain=((1e-9, 2e-9),)), "bad"),
     ],
 )
 def test_the_battery_finds_other_mistakes(op, message):
     with pytest.raises(AssertionError, match=message):
         check_op(op)
+
+
+@pytest.mark.parametrize("factor", [-2.0, 2.02])
+@pytest.mark.parametrize("low", [-2.0, -1.0, 0.0, 1.0, 2.0, 50.0])
+def test_the_battery_leaves_out_no_part_of_the_domain(low, factor):
+    high = low + (1.0 if low < 9.0 else 20.0)
+    between = lambda x: mc.less(low, x) * mc.less(x, high)  # noqa: E731
+    op = Op("bad", lambda x: x * x, (lambda y, x: mc.where(between(x), factor * x, 2.0 * x),))
+    with pytest.raises(GradientMismatch):
+        check_op(op)
+
+
+@pytest.mark.parametrize("place", [2.0, 0.3, -1.7])
+def test_the_battery_finds_kinks_where_they_are(place):
+    def row(at_kink):
+        def partial(y, x):
+            return mc.where(x - place, mc.step(x - place) - mc.step(place - x), at_kink)
+
+        return Op("bad", lambda x: mc.abs(x - place), (partial,), kink=lambda x: x - place)
+
+    check_op(row(0.0))
+    with pytest.raises(GradientMismatch, match="kink: -1 on the left, 1 on the right"):
+        check_op(row(5.0))
 
 
 @pytest.mark.parametrize(
@@ -105,13 +145,28 @@ def test_the_battery_compares_machine_code(formula):
 
 
 def test_the_battery_compares_with_the_reference():
-    with pytest.raises(AssertionError, match="the reference gives"):
-        check_op(mc.tanh, reference=lambda x: math.tanh(x) * (1 + 1e-9))
+    for op, reference in (
+        (mc.tanh, lambda x: math.tanh(x) * (1 + 1e-9)),
+        (Op("tiny", lambda x: 1e-18 * x, (lambda y, x: 1e-18,)), lambda x: 7e-18 * x),
+        (Op("square", lambda x: mc.where(mc.less(x, 0.0), 1e9, x * x), (lambda y, x: 2.0 * x,)), lambda x: x * x),
+        (Op("cancelled", lambda x: 1.0 - mc.erf(x), (lambda y, x: -1.1283791670955126 * mc.exp(-x * x),)), math.erfc),
+    ):
+        with pytest.raises(AssertionError, match="the reference gives"):
+            check_op(op, reference)
 
 
 def test_the_battery_accepts_ones_own_rows():
     check_op(Op("bump", lambda x: mc.exp(-x * x), (lambda y, x: -2.0 * x * y,)), reference=lambda x: math.exp(-x * x))
     check_op(Op("squares", lambda *xs: mc.sum([x * x for x in xs]), lambda y, *xs: tuple([2.0 * x for x in xs])))
+    check_op(Op("of_math", lambda x: math.atan(x), (lambda y, x: mc.div(1.0, 1.0 + x * x),)))  # is not compiled
+    check_op(
+        Op(
+            "branching",
+            lambda x: x * x if x >= 0 else -x,
+            (lambda y, x: mc.where(mc.less(x, 0.0), -1.0, 2.0 * x),),
+            kink=lambda x: x,
+        )
+    )
 
 
 # Numerical derivatives.
@@ -277,6 +332,51 @@ def test_noise_does_not_hide_that_nothing_depends_on_an_argument():
         gradcheck(lambda x, w: w.tan().tan() + 1e-3 * x * WRONG_ZERO(w), 0.0, 0.98828125, order=2)
 
 
+@pytest.mark.parametrize("partial", [math.inf, -math.inf, math.nan])
+def test_an_infinite_gradient_agrees_with_no_finite_one(partial):
+    with pytest.raises(GradientMismatch):
+        gradcheck(Op("bad", lambda x: x * x, (lambda y, x: partial,)), 3.0)
+    with pytest.raises(GradientMismatch):
+        gradcheck(lambda x, w: x * w + Op("bad", lambda x: x * x, (lambda y, x: partial,))(w), 3.0, 2.0)
+    at_kink = Op("bad", lambda x: mc.abs(x), (lambda y, x: mc.where(x, 2.0 * mc.step(x) - 1.0, partial),))
+    with pytest.raises(NothingCompared if math.isnan(partial) else GradientMismatch, match="kink: -1"):
+        gradcheck(at_kink, 0.0)
+
+
+@pytest.mark.parametrize("scale", [1e-10, 1e-30, 1e-200])
+def test_small_functions_are_compared_by_their_own_size(scale):
+    gradcheck(lambda x: x * scale, 3.0)
+    gradcheck(lambda x: (x * x - 9.0) * scale, 3.0, order=2)
+    with pytest.raises(GradientMismatch):
+        gradcheck(Op("bad", lambda x: x * scale, (lambda y, x: -scale,)), 3.0)
+
+
+@pytest.mark.parametrize("x", [1e15, 1e17, 1e20, 1e300])
+def test_nothing_is_compared_where_no_step_is_small(x):
+    for op in (mc.sin, Op("bad", lambda x: mc.sin(x), (lambda y, x: 0.0,))):
+        with pytest.raises(NothingCompared):
+            gradcheck(op, x)
+
+
+@pytest.mark.parametrize(
+    ("f", "point"),
+    [
+        (mc.step, (0.0,)),
+        (mc.less, (1.0, 1.0)),
+        (lambda x: x * x + 5.0 * mc.step(x - 1.0), (1.0,)),
+        (lambda x: x * x + 5.0 * mc.step(1.0 - x), (1.0,)),
+        (mc.hypot, (0.0, 0.0)),  # nan, by convention
+    ],
+)
+def test_nothing_is_compared_at_a_jump_or_where_nan_is_the_convention(f, point):
+    with pytest.raises(NothingCompared):
+        gradcheck(f, *point)
+
+
+def test_a_leaf_may_be_given_for_a_number():
+    gradcheck(lambda x, w: x * w["w"], Value(2.0), {"w": Value(3.0)})
+
+
 @pytest.mark.parametrize("offset", [1e12, 1e15])
 def test_noise_excuses_no_wrong_derivative(offset):
     op = Op("bad", lambda x: offset + x, (lambda y, x: 3.0,))
@@ -357,6 +457,25 @@ def test_an_own_operation_is_drawn_and_said_to_be_ones_own():
     assert repr(f) == "# bump is an operation of your own\ndef f(x0):\n    return bump(x0)\n\nf(0.0)"
 
 
+@pytest.mark.parametrize("name", ["f", "x0", "v1", "tanh", "squared", "f_"])
+def test_the_names_of_ones_own_operations_are_not_taken_in_printed_code(name, table):
+    own = Op(
+        name,
+        lambda x: x * x,
+        (lambda y, x: 2.0 * x,),
+        notation=(lambda x: f"squared({x})") if name == "squared" else None,
+    )
+    if name not in OPS:
+        mc.define(own)
+    f = find(expressions([own, mc.tanh]), lambda f: {op for op, _ in f.steps} == {own, mc.tanh} and len(f.steps) > 2)
+    called = f"own_{name}" if name == "tanh" else name
+    assert f"# {called} is an operation of your own\n" in repr(f)
+    code, _, call = repr(f).rpartition("\n")
+    namespace = {called: own}
+    exec(code, namespace)
+    assert eval(call, namespace) == f(*f.point)
+
+
 def test_a_failing_expression_shrinks_to_the_smallest_with_simple_numbers():
     f = find(expressions(), lambda f: any(op is mc.tanh for op, _ in f.steps))
     assert (f.point, f.steps) == ((0.0,), ((mc.tanh, (0,)),))
@@ -371,6 +490,11 @@ def test_an_expression_refuses_a_wrong_number_of_inputs():
 def test_values_are_leaves_in_the_interval(v):
     assert v.op is None
     assert -1 <= v.data <= 1
+
+
+@given(values(-math.inf, math.inf))
+def test_values_are_finite(v):
+    assert math.isfinite(v.data)
 
 
 @given(networks(max_width=2))

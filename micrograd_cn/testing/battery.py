@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from math import inf, nan
 from typing import Any
 
@@ -15,8 +15,11 @@ from ..operation import Op
 from .gradcheck import NothingCompared, PartlyCompared, gradcheck
 from .strategies import MARGIN, _floats, _is_smooth, _st, inside
 
+FEW, MORE = (1, 2, 3), (1, 2, 3, 5)  # operands of an n-ary row
 SPECIAL = (0.0, -0.0, 1.0, -1.0, 2.5, 5e-324, -5e-324, 1e300, -1e300, inf, -inf, nan)
 AT_KINKS = (0.0, 1.0, -1.0, 0.5)
+REACH, FAR = 4.0, 100.0  # how far from 0, or from the domain's near end, points lie
+IRRATIONAL = (2, 3, 5, 7, 11)  # of each operand, its square root
 TOO_LARGE = 1e6  # a value or partial beyond which a numerical derivative is mostly noise
 
 
@@ -26,20 +29,22 @@ def check_op(op: Op, reference: Callable[..., float] | None = None, examples: in
     In turn: no float, special ones included, makes it raise; on `Value`s it gives the numbers that it gives on floats,
     and so do its partials, to the bit; partials left out for constants change no other; at kinks the derivative is nan,
     or between those of the two sides; the picture has an edge an operand; over the domain, up to 100 from 0 or from its
-    near end, derivatives agree with numerical ones to second order, also where one value is all the operands. With
-    llvmlite, machine code gives the same values and derivatives, if the row is written in the table's operations.
+    near end, no value is nan and derivatives agree with numerical ones to second order, also where one value is all the
+    operands. With llvmlite, machine code gives the same values and derivatives, if the row is written in the table's
+    operations.
 
     Args:
         op: the row.
-        reference: the same function from an independent source, on floats; compared to 1e-12 relative.
-        examples: how many points of the domain to draw.
+        reference: the same function from an independent source, on floats; compared to 1e-12 relative, or to what the
+            last bits of the operands and the row's own `rounding` make of it.
+        examples: how many points of the domain to try: two thirds are spread over it, the others drawn.
 
     Raises:
         AssertionError: it says which check failed, and where.
         ImportError: hypothesis is missing.
 
     >>> from micrograd_cn import tanh
-    >>> check_op(tanh, reference=lambda x: (math.exp(2 * x) - 1) / (math.exp(2 * x) + 1))
+    >>> check_op(tanh, reference=lambda x: math.expm1(2 * x) / (math.expm1(2 * x) + 2))
     """
     _check_special_values(op)
     _check_kinks(op)
@@ -51,8 +56,8 @@ def check_op(op: Op, reference: Callable[..., float] | None = None, examples: in
     _over_the_domain(op, reference, examples, compiled)
 
 
-def _counts(op: Op) -> tuple[int, ...]:
-    return (op.arity,) if op.arity else (1, 2, 3)
+def _counts(op: Op, counts: tuple[int, ...] = FEW) -> tuple[int, ...]:
+    return (op.arity,) if op.arity else counts
 
 
 def _named(op: Op) -> Callable[..., Value]:
@@ -80,6 +85,8 @@ def _check_special_values(op: Op) -> None:
                 raise AssertionError(f"{op.name}{xs} raises {type(error).__name__}: {error}") from error
             assert isinstance(y, float), f"{op.name}{xs} gave {type(y).__name__}, not a float"
             assert len(partials) == count, f"{op.name}{xs} has {count} operands but {len(partials)} partials"
+            for slot, p in enumerate(partials):
+                assert isinstance(p, (float, int)), f"{op.name}{xs}: partial {slot} is {p!r}, not a number"
             _check_recording(op, xs, y, partials)
 
 
@@ -88,7 +95,13 @@ def _check_recording(op: Op, xs: tuple[float, ...], y: float, partials: tuple[fl
     inputs = tuple([Value(x) for x in xs])
     node = record(op, inputs)
     assert _same(node.data, y), f"{op.name}{xs} is {y} on floats but {node.data} on Values"
-    symbolic = op.local(node, *inputs)
+    try:
+        symbolic = op.local(node, *inputs)
+    except Exception as error:
+        raise AssertionError(
+            f"{op.name}: its partials of Values raise {type(error).__name__}: {error}; they must be written with the "
+            "table's operations"
+        ) from error
     for slot, (p, q, r) in enumerate(zip(partials, node.partials, symbolic, strict=True)):
         r = r.data if isinstance(r, Value) else r
         agree = _same(p, q) and (_same(p, r) or math.isnan(p) or math.isnan(r))
@@ -101,7 +114,7 @@ def _check_kinks(op: Op) -> None:
     if op.kink is None:
         return
     for count in _counts(op):
-        for xs in itertools.product(AT_KINKS, repeat=count):
+        for xs in [*itertools.product(AT_KINKS, repeat=count), *_found_kinks(op, count)]:
             if op.kink(*xs) == 0.0 and not any(map(math.isnan, op.local(op.forward(*xs), *xs))):
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", PartlyCompared)
@@ -109,6 +122,26 @@ def _check_kinks(op: Op) -> None:
                         gradcheck(_named(op), *xs)
                     except NothingCompared:
                         continue  # a jump or a pole: any derivative is a convention
+
+
+def _found_kinks(op: Op, count: int) -> Iterator[tuple[float, ...]]:
+    """Give points at which the row's kink is 0, found by bisection along each operand, the others being 0.5."""
+    kink = op.kink
+    assert kink is not None
+    for slot in range(count):
+
+        def at(x: float, slot: int = slot) -> tuple[float, ...]:
+            return tuple([x if i == slot else 0.5 for i in range(count)])
+
+        low, high = inside(op.domain[slot % len(op.domain)], REACH)
+        grid = [low + (high - low) * k / 64 for k in range(65)]
+        yield from (at(x) for x in grid if kink(*at(x)) == 0.0)
+        for left, right in itertools.pairwise(grid):
+            if kink(*at(left)) * kink(*at(right)) < 0.0:
+                while left < (middle := 0.5 * (left + right)) < right and kink(*at(middle)) != 0.0:
+                    same = (kink(*at(middle)) < 0.0) == (kink(*at(left)) < 0.0)
+                    left, right = (middle, right) if same else (left, middle)
+                yield at(middle)
 
 
 def _check_picture(op: Op) -> None:
@@ -128,8 +161,8 @@ def _compiled(op: Op) -> dict[int, Any]:
         return {}
     programs = {}
     for count in _counts(op):
-        program = compile(record(op, tuple([Value(0.5) for _ in range(count)])), [])
         try:
+            program = compile(record(op, tuple([Value(0.5) for _ in range(count)])), [])
             program.source()
         except FormulaError:  # it may be a function of `math`, which only the eager engine can call
             return {}
@@ -159,17 +192,22 @@ def _near(a: float, b: float, size: float) -> bool:
 
 
 def _over_the_domain(op: Op, reference: Callable[..., float] | None, examples: int, compiled: dict[int, Any]) -> None:
+    """Check points spread evenly, so that no part is left out, and points drawn, which are simple where they fail."""
     st = _st()
     from hypothesis import HealthCheck, Phase, assume, given, settings
+    from hypothesis.errors import Unsatisfiable
+
+    spread = [*_spread(op, examples // 2, REACH), *_spread(op, examples // 6, FAR)]
+    compared = [_check_point(op, xs, reference, compiled) for xs in spread]
 
     def operand(i: int) -> Any:
         domain = op.domain[i % len(op.domain)]
-        return _floats(*inside(domain, 4.0)) | _floats(*inside(domain, 100.0))
+        return _floats(*inside(domain, REACH)) | _floats(*inside(domain, FAR))
 
-    points = st.one_of([st.tuples(*map(operand, range(count))) for count in _counts(op)])
+    points = st.one_of([st.tuples(*map(operand, range(count))) for count in _counts(op, MORE)])
 
     @settings(
-        max_examples=examples,
+        max_examples=max(examples - len(spread), 1),
         derandomize=True,
         database=None,
         deadline=None,
@@ -178,23 +216,63 @@ def _over_the_domain(op: Op, reference: Callable[..., float] | None, examples: i
     )
     @given(points)
     def at(xs: tuple[float, ...]) -> None:
-        y = op.forward(*xs)
-        partials = op.local(y, *xs)
-        assume(_is_smooth(op, list(xs), [False] * len(xs)))
-        assume(all(math.fabs(z) <= TOO_LARGE for z in (y, *partials)))
-        _check_recording(op, xs, y, partials)
-        _check_machine_code(op, xs, compiled)
-        if reference is not None:
-            expected = reference(*xs)
-            close = math.isclose(y, expected, rel_tol=1e-12, abs_tol=1e-15)
-            assert close, f"{op.name}{xs} is {y}, the reference gives {expected}"
-        gradcheck(_named(op), *xs, order=2)
-        for slot, partial in enumerate(gradients(record(op, inputs := tuple([Value(x) for x in xs])), inputs)):
-            assert _same(partial, partials[slot]), f"{op.name}{xs}: gradient {slot} is {partial}, not {partials[slot]}"
-        if len(xs) > 1:
-            _check_shared(op, xs[0])
+        assume(_check_point(op, xs, reference, compiled))
 
-    at()
+    try:
+        at()
+    except Unsatisfiable:
+        assert any(compared), f"{op.name}: nowhere in its domain is it smooth and not above {TOO_LARGE:g}"
+
+
+def _spread(op: Op, count: int, reach: float) -> Iterator[tuple[float, ...]]:
+    """Give points that fill the domain evenly: multiples of irrational numbers, modulo 1 (Weyl 1916)."""
+    counts = _counts(op, MORE)
+    for k in range(1, count + 1):
+        point = []
+        for i in range(counts[k % len(counts)]):
+            low, high = inside(op.domain[i % len(op.domain)], reach)
+            x = low + (high - low) * (k * math.sqrt(IRRATIONAL[i]) % 1.0)
+            point.append(round(x, 3) if low <= round(x, 3) <= high else x)
+        yield tuple(point)
+
+
+def _check_point(
+    op: Op, xs: tuple[float, ...], reference: Callable[..., float] | None, compiled: dict[int, Any]
+) -> bool:
+    """Check one point of the domain; return whether derivatives could be compared there."""
+    if not _is_smooth(op, list(xs), [False] * len(xs)):
+        return False
+    y = op.forward(*xs)
+    partials = op.local(y, *xs)
+    assert not math.isnan(y), f"{op.name}{xs} is nan, inside its domain"
+    if reference is not None:
+        _check_reference(op, xs, y, partials, reference(*xs))
+    _check_recording(op, xs, y, partials)
+    _check_machine_code(op, xs, compiled)
+    if math.fabs(y) > TOO_LARGE:
+        return False
+    for slot, p in enumerate(partials):
+        assert math.isfinite(p), f"{op.name}{xs}: partial {slot} is {p}, inside its domain"
+    steep = any(math.fabs(p) > TOO_LARGE for p in partials)
+    try:
+        gradcheck(_named(op), *xs, order=1 if steep else 2)
+    except NothingCompared:
+        if steep:
+            return False
+        raise
+    for slot, partial in enumerate(gradients(record(op, inputs := tuple([Value(x) for x in xs])), inputs)):
+        assert _same(partial, partials[slot]), f"{op.name}{xs}: gradient {slot} is {partial}, not {partials[slot]}"
+    if len(xs) > 1:
+        _check_shared(op, xs[0])
+    return True
+
+
+def _check_reference(op: Op, xs: tuple[float, ...], y: float, partials: tuple[float, ...], expected: float) -> None:
+    moved = [math.fabs(x * p) for x, p in zip(xs, partials, strict=True)]
+    stated = op.rounding(y, *xs)[0] if op.rounding else 0.0
+    allowed = (1e-12 + 1e-15 * stated) * math.fabs(expected) + 1e-15 * math.fsum(filter(math.isfinite, moved))
+    close = _same(y, expected) or math.fabs(y - expected) <= allowed + 1e-300
+    assert close, f"{op.name}{xs} is {y}, the reference gives {expected}"
 
 
 def _check_shared(op: Op, x: float) -> None:

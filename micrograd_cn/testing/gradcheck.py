@@ -16,6 +16,7 @@ from ..operation import number
 from ..tree import flatten
 
 LEVELS = 14  # halvings of the step in one extrapolation
+COARSEST = 2.0**-8  # distance of neighbouring floats beyond which no step is small
 
 
 class GradientMismatch(AssertionError):
@@ -73,6 +74,8 @@ def derivative(g: Callable[[float], float], x: float, side: int = 0, rounding: f
     True
     """
     scale = max(math.fabs(x), 1.0)
+    if math.ulp(x) > COARSEST:
+        return Estimate(nan, inf)
     sizes = dict.fromkeys([scale, 1.0, math.fabs(x)])
     first_steps = sorted({size * 2.0**-k for size in sizes for k in (3, 9, 16, 24) if size}, reverse=True)
     here = g(x)
@@ -133,19 +136,19 @@ class Row:
     note: str
 
 
-def gradcheck(f: Callable[..., Any], *args: Any, order: int = 1, rtol: float = 1e-6, atol: float = 1e-9) -> None:
+def gradcheck(f: Callable[..., Any], *args: Any, order: int = 1, rtol: float = 1e-6, atol: float | None = None) -> None:
     """Compare the derivatives of `f` at `args`, up to `order`, with numerical ones; return None if they agree.
 
     A derivative agrees if it differs from the numerical one by no more than atol, rtol times the larger of the two, or
     five times the numerical one's estimated error. At a kink it agrees if it lies between the derivatives of the two
-    sides, at the edge of the domain if it is that of the one side.
+    sides, at the edge of the domain if it is that of the one side; nan at a kink is a convention, and not compared.
 
     Args:
         f: takes `Value`s in place of the numbers of `args`, returns a `Value`.
-        args: numbers, or nested lists, tuples and dicts of them.
+        args: numbers or `Value`s, of which the data count, or nested lists, tuples and dicts of them.
         order: how many times to differentiate.
         rtol: relative tolerance.
-        atol: absolute tolerance.
+        atol: absolute tolerance; by default 1e-9, less where what is differentiated is below 1 all around the point.
 
     Raises:
         GradientMismatch: an AssertionError with a table of every derivative.
@@ -162,7 +165,7 @@ def gradcheck(f: Callable[..., Any], *args: Any, order: int = 1, rtol: float = 1
         raise ValueError(f"order must be at least 1, got {order}")
     leaves, rebuild = flatten(args, "args")
     names = [re.sub(r"^args\[(\d+)\]", r"x\1", path) for path, _ in leaves]
-    point = [number(x) for _, x in leaves]
+    point = [x.data if isinstance(x, Value) else number(x) for _, x in leaves]
 
     def at(xs: list[float], slots: tuple[int, ...]) -> tuple[Value, list[Value]]:
         """Return the partial derivative of `f` in `slots` at `xs` as a `Value`, and the leaves it depends on."""
@@ -229,19 +232,25 @@ def _compare(
     y: float,
     rounding: float,
     rtol: float,
-    atol: float,
+    atol: float | None,
 ) -> Row:
     """Compare one derivative; `y` is g(x), known up to `rounding`."""
     if not math.isfinite(y):
         return Row(title, analytic, Estimate(nan, inf), None, f"what is differentiated is {y} there")
-    size = math.fabs(y) / max(math.fabs(x), 1.0)
+    scale = max(math.fabs(x), 1.0)
+    size = math.fabs(y) / scale
+    coarsest = 1e-9 if atol is None else atol  # error of a numerical derivative that is compared at all
+    if atol is None:
+        around = [math.fabs(z) for z in (y, g(x + scale / 8.0), g(x - scale / 8.0)) if math.isfinite(z)]
+        atol = min(1e-9, max(1e-9 * max(around), 1e3 * rounding, 1e-300))
 
     def known(e: Estimate) -> bool:
         telling = max(atol, min(1e-12 * size, 1e-3), 0.1 * math.fabs(e.slope))  # a larger error would excuse anything
-        return e.error <= max(atol, rtol * max(math.fabs(e.slope), size)) and 5.0 * e.error <= telling
+        return e.error <= max(coarsest, rtol * max(math.fabs(e.slope), size)) and 5.0 * e.error <= telling
 
     def allowed(*estimates: Estimate) -> float:
-        return max(atol, *(max(rtol * max(math.fabs(e.slope), math.fabs(analytic)), 5.0 * e.error) for e in estimates))
+        larger = math.fabs(analytic) if math.isfinite(analytic) else 0.0
+        return max(atol, *(max(rtol * max(math.fabs(e.slope), larger), 5.0 * e.error) for e in estimates))
 
     central = derivative(g, x, 0, rounding)
     if known(central) and math.fabs(analytic - central.slope) <= allowed(central):
@@ -253,14 +262,14 @@ def _compare(
             return Row(title, analytic, central if known(central) and not agrees else right, agrees, "")
         lower, upper = sorted((left.slope, right.slope))
         inside = lower - allowed(left) <= analytic <= upper + allowed(right)
-        return Row(
-            title, analytic, central, inside, f"kink: {left.slope:.6g} on the left, {right.slope:.6g} on the right"
-        )
+        note = f"kink: {left.slope:.6g} on the left, {right.slope:.6g} on the right"
+        return Row(title, analytic, central, None if math.isnan(analytic) else inside, note)
     if known(left) or known(right):
         side, where = (left, "left") if known(left) else (right, "right")
         agrees = math.fabs(analytic - side.slope) <= allowed(side)
-        beyond = math.nextafter(x, inf if where == "left" else -inf)
-        if not agrees and math.isfinite(g(beyond)):
+        beyond = g(math.nextafter(x, inf if where == "left" else -inf))
+        jump = math.fabs(beyond - y) > max(1e-6 * max(math.fabs(beyond), math.fabs(y)), 1e3 * rounding)
+        if math.isfinite(beyond) and (jump or not agrees):
             return Row(title, analytic, side, None, f"a jump or a pole near: smooth on the {where} alone")
         return Row(title, analytic, side, agrees, f"edge of the domain: compared on the {where}")
     return Row(title, analytic, central, None, "no numerical derivative: a jump, a pole, or too much noise")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -31,9 +32,9 @@ def _st() -> Any:
 def _floats(low: float, high: float) -> SearchStrategy[float]:
     """Draw floats of a closed interval, whole numbers among them, which are what a failure shrinks to."""
     st = _st()
-    whole = (
-        st.integers(math.ceil(low), math.floor(high)).map(float) if math.ceil(low) <= math.floor(high) else st.nothing()
-    )
+    low, high = max(low, -sys.float_info.max), min(high, sys.float_info.max)
+    first, last = math.ceil(low), math.floor(high)
+    whole = st.integers(first, last).map(float) if first <= last else st.nothing()
     return st.one_of(whole, st.floats(low, high, allow_subnormal=False))  # type: ignore[no-any-return]
 
 
@@ -99,20 +100,47 @@ class Expression:
         printer.text(repr(self))
 
     def __repr__(self) -> str:
-        names = [f"x{i}" for i in range(len(self.point))]
-        lines = [f"def f({', '.join(names)}):"]
+        called = {op: _call_name(op) for op, _ in self.steps}
+        taken = {*called.values()}
+        f, names = _free("f", taken), [_free(f"x{i}", taken) for i in range(len(self.point))]
+        lines = [f"def {f}({', '.join(names)}):"]
+        imports: set[Op] = set()
+        own: set[Op] = set()
         for op, operands in self.steps:
             texts = [names[i] if isinstance(i, int) else f"({i!r})" if i < 0 else repr(i) for i in operands]
-            names.append(f"v{len(names)}")
-            lines.append(f"    {names[-1]} = {op.text(*texts)}")
+            text = op.text(*texts)
+            if text.startswith(f"{op.name}("):
+                text = called[op] + text.removeprefix(op.name)
+                (imports if _is_public(op) else own).add(op)
+            names.append(_free(f"v{len(names)}", taken))
+            lines.append(f"    {names[-1]} = {text}")
         last = lines.pop().partition(" = ")[2] if self.steps else names[-1]
         lines.append(f"    return {last}")
-        used = {op.name: op for op, _ in self.steps}
-        known = sorted(name for name, op in used.items() if OPS.get(name) is op and op.text("a", "b").startswith(name))
-        own = [f"# {name} is an operation of your own" for name, op in used.items() if OPS.get(name) is not op]
-        imports = [f"from micrograd_cn import {', '.join(known)}", ""] if known else []
-        call = f"f({', '.join(map(repr, self.point))})"
-        return "\n".join([*own, *imports, *lines, "", call])
+        known = sorted(called[op] for op in imports)
+        told = sorted(f"# {called[op]} is an operation of your own" for op in own)
+        heading = [f"from micrograd_cn import {', '.join(known)}", ""] if known else []
+        return "\n".join([*told, *heading, *lines, "", f"{f}({', '.join(map(repr, self.point))})"])
+
+
+def _is_public(op: Op) -> bool:
+    """Return whether it is the package's operation of this name."""
+    import micrograd_cn  # which imports this module
+
+    return getattr(micrograd_cn, op.name, None) is op
+
+
+def _call_name(op: Op) -> str:
+    """Return the name that printed code calls it by: one's own may not take that of another."""
+    import micrograd_cn
+
+    return op.name if _is_public(op) or not hasattr(micrograd_cn, op.name) else f"own_{op.name}"
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """Return the name, with underscores if an operation has it."""
+    while name in taken:
+        name += "_"
+    return name
 
 
 def expressions(ops: Iterable[Op] | None = None, max_inputs: int = 3, max_steps: int = 8) -> SearchStrategy[Expression]:
@@ -166,7 +194,7 @@ def _draw_expression(draw: DrawFn, table: list[Op], max_inputs: int, max_steps: 
         xs = [data[i] if isinstance(i, int) else i for i in operands]
         fixed = [flat[i] if isinstance(i, int) else True for i in operands]
         y = op.forward(*xs)
-        if _is_smooth(op, xs, fixed) and all(math.fabs(z) <= LARGEST for z in (y, *op.local(y, *xs))):
+        if _is_smooth(op, xs, fixed) and math.fabs(y) <= LARGEST and not _is_steep(op, xs, y, fixed):
             steps.append((op, tuple(operands)))
             data.append(y)
             flat.append(all(not any(op.local(op.forward(*near), *near)) for near in _moved(xs, fixed)))
@@ -182,6 +210,18 @@ def _is_smooth(op: Op, xs: list[float], fixed: list[bool]) -> bool:
         return here != 0.0
     unmoved = all(there == here for there in around)
     return unmoved or (math.fabs(here) >= MARGIN and all(there * here > 0.0 for there in around))
+
+
+def _is_steep(op: Op, xs: list[float], y: float, fixed: list[bool]) -> bool:
+    """Return whether the result changes fast near `xs`.
+
+    A partial that says so, or is nan, is not believed where the result itself hardly changes: it may be wrong, which is
+    what a check of gradients is to find.
+    """
+    if all(math.fabs(p) <= LARGEST for p in op.local(y, *xs)):
+        return False
+    changes = [math.fabs(op.forward(*near) - y) / MARGIN for near in _moved(xs, fixed)]
+    return not all(change <= LARGEST / 100.0 for change in changes)
 
 
 def _moved(xs: list[float], fixed: list[bool]) -> list[list[float]]:
