@@ -21,7 +21,7 @@ from types import SimpleNamespace
 import llvmlite.binding as llvm
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import micrograd_cn as mc
@@ -73,9 +73,18 @@ def assert_like_eager(f, inputs, parameters, rows, rel=1e-12):
 # Numbers
 
 
+@pytest.fixture(params=["small", "large"])
+def size(request, monkeypatch):
+    """Let formulas be instructions of their own, or, as in a large graph, functions."""
+    monkeypatch.setattr("micrograd_cn.compiler.lowering.LARGE", {"small": 1000, "large": 0}[request.param])
+    return request.param
+
+
 @given(expressions(), st.integers(0, 3))
-@settings(max_examples=max(20, settings().max_examples // 2))
-def test_expressions_give_the_eager_numbers(f, count):
+@settings(
+    max_examples=max(20, settings().max_examples // 2), suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_expressions_give_the_eager_numbers(size, f, count):
     count = min(count, len(f.point))
     inputs, parameters = [[Value(x) for x in part] for part in (f.point[:count], f.point[count:])]
     y = f(*inputs, *parameters)
@@ -91,7 +100,7 @@ def test_expressions_give_the_eager_numbers(f, count):
 
 
 @pytest.mark.parametrize("op", OPS.values(), ids=lambda op: op.name)
-def test_every_row_is_compiled_with_its_special_values(op):
+def test_every_row_is_compiled_with_its_special_values(size, op):
     n = {"dot": 5}.get(op.name, op.arity or 3)
     ws, xs = [Value(0.5) for _ in range(n)], [Value(1.0) for _ in range(n)]
     by_sample = compile(record(op, tuple([w * x for w, x in zip(ws, xs, strict=True)])), xs)
@@ -105,14 +114,14 @@ def test_every_row_is_compiled_with_its_special_values(op):
             w.data = x
         y = record(op, tuple(ws))
         expected = [0.0 + g for g in gradients(y, ws)]
-        size = math.fsum(map(abs, point)) if op.name == "sum" else 0.0
+        magnitude = math.fsum(map(abs, point)) if op.name == "sum" else 0.0
         if op.name == "dot":
             products = [a * b for a, b in zip(point[:2], point[2:4], strict=True)]
             if inf in map(abs, products) and not all(map(math.isfinite, [*products, y.data])):
                 continue  # a product that overflows is not rounded before it is added
-            size = math.fsum(map(abs, products))
+            magnitude = math.fsum(map(abs, products))
         for program, row in ((by_sample, [1.0] * n), (by_batch, [])):
-            assert close(program.forward([row])[0], y.data, size), point
+            assert close(program.forward([row])[0], y.data, magnitude), point
             for w in ws:
                 w.grad = 0.0
             program.backward([row] * 3)
@@ -411,6 +420,45 @@ def test_products_and_their_sum_are_one_loop():
     assert program.source("llvm").count("fmul") < 20  # not one for each
 
 
+def test_products_are_rounded_as_in_the_graph():
+    a, b, c, w = Value(0.1), Value(0.1), Value(-0.1), Value(1.0)
+    tenths = [k / 10 for k in range(1, 10)]
+    for f in (lambda a, b, c: mc.sqrt(a * a - b * b), lambda a, b, c: mc.sqrt(mc.sum([a * a, b * c]))):
+        program = compile(w * f(a, b, c), [a, b, c])
+        assert program.forward([[x, x, -x] for x in tenths]) == [0.0] * 9
+        w.grad = 0.0
+        program.backward([[0.1, 0.1, -0.1], [0.5, 0.3, -0.3]])
+        assert w.grad == 0.5 * f(0.5, 0.3, -0.3)
+    for f, row in (
+        (lambda a, b, c: mc.sum([a * a, b, c]), [1e200, -inf, 0.0]),
+        (lambda a, b, c: mc.sum([a * a, b, c]), [1.35e154, -1e308, 0.0]),
+        (lambda a, b, c: a * a - b, [1e200, inf, 0.0]),
+        (lambda a, b, c: a * a - b, [1.35e154, 1e308, 0.0]),
+    ):
+        [found] = compile(f(a, b, c), [a, b, c]).forward([row])
+        assert found == f(*row) or math.isnan(found) == math.isnan(f(*row)) is True
+
+
+def test_long_sums_of_products_with_and_without_parameters_are_two_loops():
+    def size(n):
+        xs, ws = [Value(0.1) for _ in range(n)], [Value(0.5) for _ in range(10)]
+        return len(compile(mc.dot([*ws, *xs], [*xs[:10], *xs]), xs).source())
+
+    assert size(1000) < size(100) + 200
+
+
+def test_formulas_are_functions_in_a_large_graph(size):
+    x, w = Value(0.5), Value(0.9)
+    y = x
+    for _ in range(100):
+        y = mc.silu(y * w)
+    text = compile(y, [x]).source()
+    assert len(re.findall(r"call <\d+ x double> @vector_formula\d+\(", text)) == (200 if size == "large" else 0)
+    assert len(re.findall(r"define internal <\d+ x double> @vector_formula\d+\(", text)) == (
+        2 if size == "large" else 0
+    )
+
+
 def test_a_long_dot_stays_a_loop():
     def size(n):
         xs, ws = [Value(1.0) for _ in range(n)], [Value(1.0) for _ in range(n)]
@@ -559,6 +607,30 @@ def test_an_own_row_that_cannot_be_compiled_is_named(row):
     x, w = Value(2.0), Value(3.0)
     with pytest.raises(TypeError, match="odd_one"):
         compile(record(row, (w * x,)), [x]).backward([[1.0]])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"formula": lambda x: None}, "odd.*TypeError in its formula"),
+        ({"formula": lambda x: {1.0: 2.0}[x]}, "odd.*KeyError in its formula"),
+        ({"formula": lambda x: 1 / 0}, "odd.*ZeroDivisionError in its formula"),
+        ({"machine": "fadd"}, "odd.*has 1 operands, its machine form 'fadd' 2"),
+        ({"machine": "fcmp xyz"}, "odd.*fcmp xyz.*comparisons are"),
+        ({"machine": "fcmp"}, "odd.*comparisons are"),
+    ],
+)
+def test_a_mistake_in_an_own_row_names_it(options, message):
+    row = Op("odd", lambda x: 1.0, (lambda y, x: 0.0,), **options)
+    with pytest.raises(TypeError, match=message):
+        compile(record(row, (Value(2.0),)), [])
+
+
+def test_partials_that_cannot_be_compiled_name_the_row():
+    for partial in (lambda y, x: None, lambda y, x: (1.0, 2.0)):
+        program = compile(record(Op("odd", lambda x: x, (partial,), formula=lambda x: x), (Value(2.0),)), [])
+        with pytest.raises(TypeError, match=r"odd.* in its partials"):
+            program.backward([[]])
 
 
 @pytest.mark.parametrize("form", ["nosuch", "frem", "llvm.flor"])

@@ -7,14 +7,14 @@ computed once a batch. `%w` holds samples, `width` lanes a slot: the inputs, and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 
-from .lowering import AFTER, BATCH, CONSTANT, LEAVES, SAMPLE, Lowering, Pair, operands
+from .lowering import AFTER, BATCH, CONSTANT, LEAVES, LONG, SAMPLE, SUMS, Lowering, Pair, below
 from .text import Function
-from .writer import INSTRUCTIONS, Writer
+from .writer import INSTRUCTIONS, Writer, symbol, vector
 
-LONG = 8  # products from which a sum of them is a loop
 TOGETHER = 6  # sums of products that share a loop if they share one factor
 CHUNK = 300  # instructions in a function: the time to compile one grows faster than its length
 ARGUMENTS = "ptr noalias %s, ptr noalias %w, ptr noalias %a"
@@ -42,7 +42,7 @@ class Assembly:
         first: the first free place in `%s`; parameters have the first places.
         slots: how many slots of `%w` the inputs have.
         totals: what is added up over the samples: instructions, or pairs of which the product is.
-        fuse: whether a product and a sum may be rounded once, together.
+        fuse: whether a product and a sum may be rounded once, together, where the instruction is a "dot".
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Assembly:
         self.align = 8 * native  # of vectors in %w and %a, which begin at multiples of 64
         self.free = first
         self.slots = slots
-        self.fuse = " contract" if fuse else ""
+        self.fuse = fuse
         self.scalar: dict[int, int] = {}  # an instruction's place in %s
         self.slot: dict[int, int] = {}  # an instruction's slot of %w
         self.constants: dict[int, float] = {}  # what %s holds from the start
@@ -75,7 +75,7 @@ class Assembly:
         self.seed: int | None = None  # the slot of what the gradient starts from
 
         ends = [*roots, *(i for factors in totals for i in factors)]
-        needed = sorted(_below(code, ends))
+        needed = sorted(below(code, ends))
         for i in needed:
             kind, *rest = code.code[i]
             if kind == "parameter":
@@ -92,6 +92,10 @@ class Assembly:
         }
         self._place(chunks, roots)
         self.calls = {phase: self._write(phase, chunks[phase]) for phase in chunks}
+        for called, sample in ((self.called_on_vectors, True), (self.called, False)):
+            for name in [name for name in called if name in code.formulas]:
+                del called[name]
+                self.functions.append(str(self._formula(name, sample)))
 
     def _take(self, count: int) -> int:
         self.free += count
@@ -106,12 +110,12 @@ class Assembly:
     def _tasks(self, instructions: list[int]) -> list[Task]:
         """Return the tasks of a phase, one level after the other, so that like things come together."""
         code, tasks = self.code, []
-        shared: dict[tuple[int, tuple[int, ...]], Task] = {}
+        shared: dict[tuple[str, int, tuple[int, ...]], Task] = {}
         for i in sorted(instructions, key=code.level.__getitem__):
             kind, *rest = code.code[i]
             if kind in LEAVES:
                 continue
-            if kind != "dot":
+            if kind not in SUMS:
                 tasks.append(Task("plain", [i], list(rest), [], 1 if kind in INSTRUCTIONS else 4))
                 continue
             long, short = self._split(i)
@@ -120,7 +124,7 @@ class Assembly:
                 tasks.append(Task("plain", [i], uses, [], len(uses)))
                 continue
             left, right = (tuple(side) for side in zip(*long, strict=True))
-            together = shared.get((code.level[i], right))
+            together = shared.get((kind, code.level[i], right))
             if together and len(together.items) < TOGETHER:
                 together.items.append(i)
                 together.uses += uses
@@ -128,7 +132,7 @@ class Assembly:
                 together.weight += 10
             else:
                 task = Task("dots", [i], uses, [right, left], 20)
-                shared[code.level[i], right] = task
+                shared[kind, code.level[i], right] = task
                 tasks.append(task)
         return tasks
 
@@ -220,6 +224,23 @@ class Assembly:
             self.functions.append(str(writer.f))
         return [f"call void @{name}{number}({ARGUMENTS})".replace("noalias ", "") for number in range(len(chunks))]
 
+    def _formula(self, name: str, sample: bool) -> Function:
+        """Return the function of a formula, of vectors or of scalars, all of whose values are in registers."""
+        formula = self.code.formulas[name]
+        within = copy(self)
+        within.code, within.slot, within.scalar = formula.code, {}, {}
+        kind = vector(self.width) if sample else "double"
+        parameters = [f"%x{i}" for i in formula.used]
+        listed = ", ".join([f"{kind} {x}" for x in parameters])
+        f = Function(f"internal {kind} @{symbol(name, self.width if sample else 0)}({listed}) noinline")
+        writer = Writer(within, f, sample)
+        writer.known.update(zip(formula.used, parameters, strict=True))
+        for i in sorted(below(formula.code, [formula.result])):
+            if formula.code.code[i][0] not in LEAVES:
+                writer.plain(Task("plain", [i], [], [], 0))
+        f.do(f"ret {kind} {writer.value(formula.result)}")
+        return f
+
     def index(self, places: Sequence[int], scale: int = 1) -> Callable[[Function, str], str]:
         """Return how a loop computes the k-th of some places: evenly spaced ones by arithmetic, others by a table."""
         step = places[1] - places[0] if len(places) > 1 else 0
@@ -234,18 +255,6 @@ class Assembly:
         entries = ", ".join([f"i64 {place * scale}" for place in places])
         self.tables.append(f"{table} = private constant [{len(places)} x i64] [{entries}]\n")
         return lambda f, k: f.load("i64", f.op(f"getelementptr i64, ptr {table}, i64 {k}"))
-
-
-def _below(code: Lowering, roots: Iterable[int]) -> set[int]:
-    """Return the roots and all that they need."""
-    found: set[int] = set()
-    stack = list(roots)
-    while stack:
-        i = stack.pop()
-        if i not in found:
-            found.add(i)
-            stack += operands(code.code[i])
-    return found
 
 
 def _chunks(tasks: list[Task]) -> list[list[Task]]:

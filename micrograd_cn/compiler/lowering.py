@@ -1,8 +1,8 @@
 """A recorded graph, and its gradient, as a list of instructions without duplicates: what machine code is made of.
 
 An instruction is a tuple, and its number in the list is its name:
-`("constant", x)`, `("parameter", i)`, `("input", i)`, `("seed",)`, `("total", k)`, `(machine form, *operands)`, and
-`("dot", pairs, terms)`, the sum of products and terms.
+`("constant", x)`, `("parameter", i)`, `("input", i)`, `("seed",)`, `("total", k)`, `(machine form, *operands)`,
+`("sum", pairs, terms)`, the sum of products and terms, and `("dot", pairs, terms)`, in which products are not rounded.
 
 An instruction belongs to a phase: CONSTANT; BATCH, what depends on parameters alone and is computed once a batch;
 SAMPLE, once a row; AFTER, what depends on sums over the batch.
@@ -14,11 +14,11 @@ import struct
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from math import copysign
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from .. import ops
 from ..engine import Value, topological_order
-from ..formula import Term, expand, trace
+from ..formula import FormulaError, Term, expand, trace
 from ..operation import Op
 
 Instruction: TypeAlias = tuple[Any, ...]
@@ -27,19 +27,38 @@ Template: TypeAlias = tuple[list[tuple[Op, list[int | float]]], list[int | float
 
 CONSTANT, BATCH, SAMPLE, AFTER = range(4)
 LEAVES = ("constant", "parameter", "input", "seed", "total")
+SUMS = ("sum", "dot")
+OPERANDS = {"fadd": 2, "fsub": 2, "fmul": 2, "fdiv": 2, "fneg": 1, "select": 3}
+COMPARISONS = ("oeq", "ogt", "oge", "olt", "ole", "one", "ord", "ueq", "ugt", "uge", "ult", "ule", "une", "uno")
+OPERANDS |= {f"fcmp {comparison}": 2 for comparison in COMPARISONS}
+LONG = 8  # products from which a sum of them is a loop
+LARGE = 1000  # nodes of a graph from which formulas are functions, so that it compiles faster
 MANY = 16  # terms from which a sum is written as products with 1, and so may become a loop
+
+
+class Formula(NamedTuple):
+    """A result of a formula as a function: its instructions, the result's number, and which slots it reads."""
+
+    code: Lowering
+    result: int
+    used: list[int]
 
 
 class Lowering:
     """Collect instructions; the same one is never there twice.
 
     Attributes:
+        outline: whether formulas are instructions that call a function, not instructions of their own.
+        formulas: these functions by the name of the instruction, which is not there for a short formula.
         code: the instructions, each after its operands.
         phase: the phase of each.
         level: the length of the longest chain of instructions below each.
     """
 
     def __init__(self) -> None:
+        self.outline = False
+        self.formulas: dict[str, Formula] = {}
+        self._called: dict[tuple[int, int], str] = {}  # of a template and a result
         self.code: list[Instruction] = []
         self.phase: list[int] = []
         self.level: list[int] = []
@@ -64,7 +83,7 @@ class Lowering:
         thirds = 0
         for instruction, phase in zip(self.code, self.phase, strict=True):
             if instruction[0] not in LEAVES:
-                count = min(10, sum(map(len, instruction[1:]))) if instruction[0] == "dot" else 1
+                count = min(10, sum(map(len, instruction[1:]))) if instruction[0] in SUMS else 1
                 thirds += count * (3 if phase == SAMPLE else 1)
         return thirds // 3
 
@@ -85,8 +104,9 @@ class Lowering:
             n = len(slots) // 2
             return self.dot(list(zip(slots[:n], slots[n : 2 * n], strict=True)), [*slots[2 * n :], self.constant(0.0)])
         if op is ops.sum:
-            return self.dot([], [*slots, self.constant(0.0)])  # from 0.0, so that a sum of -0.0 is 0.0
+            return self.dot([], [*slots, self.constant(0.0)], "sum")  # from 0.0, so that a sum of -0.0 is 0.0
         if op.machine:
+            _check_form(op, len(slots))
             if op is ops.mul and 1.0 in known:
                 return slots[1 - known.index(1.0)]
             if op in (ops.add, ops.mul):
@@ -99,10 +119,10 @@ class Lowering:
         """Return the numbers of the local derivatives."""
         return self.instantiate(self.template((op, "partials"), [None, *map(self.value, slots)], op), [y, *slots])
 
-    def dot(self, pairs: Iterable[Pair], terms: Iterable[int]) -> int:
+    def dot(self, pairs: Iterable[Pair], terms: Iterable[int], form: str = "dot") -> int:
         """Return the number of a sum of products and terms; what needs no sample is summed by itself.
 
-        A term that is a product becomes a pair: to multiply and add is one instruction, as to add is.
+        A term that is a product becomes a pair, which may be part of a loop.
         """
         terms = list(terms)
         products = [t for t in terms if self.code[t][0] == "fmul"]
@@ -115,7 +135,7 @@ class Lowering:
         rest = [t for t in terms if self.phase[t] != SAMPLE]
         if (early or len(rest) > 1) and len(early) + len(rest) < len(pairs) + len(terms):
             pairs = [p for p in pairs if SAMPLE in (self.phase[p[0]], self.phase[p[1]])]
-            terms = [*(t for t in terms if self.phase[t] == SAMPLE), self.dot(early, rest)]
+            terms = [*(t for t in terms if self.phase[t] == SAMPLE), self.dot(early, rest, form)]
         if len(terms) > MANY:
             one = self.constant(1.0)
             samples = [t for t in terms if self.phase[t] == SAMPLE]  # a loop reads these or scalars, not both
@@ -125,26 +145,34 @@ class Lowering:
             return terms[0] if len(terms) == 1 else self.apply(ops.add, terms) if terms else self.constant(0.0)
         if len(pairs) == 1 and not terms:
             return self.apply(ops.mul, pairs[0])
-        return self.add(("dot", tuple(pairs), tuple(terms)))
+        mixed = [p for p in pairs if SAMPLE in (self.phase[p[0]], self.phase[p[1]]) and not self._of_samples(p)]
+        if LONG <= len(mixed) <= len(pairs) - LONG:  # a loop reads vectors and scalars, or vectors alone
+            terms = [*terms, self.dot([p for p in pairs if self._of_samples(p)], [], form)]
+            pairs = mixed
+        return self.add((form, tuple(pairs), tuple(terms)))
+
+    def _of_samples(self, pair: Pair) -> bool:
+        return self.phase[pair[0]] == self.phase[pair[1]] == SAMPLE
 
     def template(self, key: Any, known: Sequence[float | None], op: Op) -> Template:
         """Return the steps of a formula for operands of which some are constants, traced once."""
         signs = tuple([None if x is None else (x, copysign(1.0, x)) for x in known])
         found = self.templates.get((key, signs))
         if found is None:
-            terms = [Term() if x is None else x for x in known]
-            if key[1] == "formula":
-                results: Any = (expand(op, *terms),)
-            else:
-                results = trace(op.local, *terms, of=op)
-                if len(results) != len(known) - 1:
-                    raise ValueError(f"{op.name}: {len(results)} partials for {len(known) - 1} operands")
-            found = self.templates[key, signs] = steps_of(terms, results)
+            try:
+                found = self.templates[key, signs] = _template(key[1], known, op)
+            except FormulaError:
+                raise
+            except Exception as error:  # what is wrong is in a row of one's own
+                what = f"{type(error).__name__} in its {key[1]}: {error}"
+                raise TypeError(f"the operation {op.name!r} cannot be compiled: {what}") from error
         return found
 
     def instantiate(self, template: Template, slots: Sequence[int]) -> list[int]:
         """Return the numbers of a formula's results for these operands."""
         steps, results = template
+        if self.outline and steps:
+            return [self._call(template, k, slots) for k in range(len(results))]
         numbers = list(slots)
 
         def resolve(x: int | float) -> int:
@@ -154,6 +182,62 @@ class Lowering:
             numbers.append(self.apply(op, [resolve(x) for x in used]))
         return [resolve(x) for x in results]
 
+    def _call(self, template: Template, k: int, slots: Sequence[int]) -> int:
+        """Return the number of one result of a formula: a call, unless it is short."""
+        steps, results = template
+        result = results[k]
+        if isinstance(result, float) or result < len(slots):
+            return self.constant(result) if isinstance(result, float) else slots[result]
+        name = self._called.get((id(template), k))
+        if name is None:
+            code = Lowering()
+            inputs = [code.add(("input", i), SAMPLE) for i in range(len(slots))]
+            [number] = code.instantiate((steps, [result]), inputs)
+            needed = below(code, [number])
+            long = sum(code.code[i][0] not in LEAVES for i in needed) > 2
+            name = self._called[id(template), k] = f"formula{len(self.formulas)}" if long else ""
+            if long:
+                self.formulas[name] = Formula(code, number, [i for i in inputs if i in needed])
+        if name:
+            return self.add((name, *[slots[i] for i in self.formulas[name].used]))
+        self.outline = False
+        [number] = self.instantiate((steps, [result]), slots)
+        self.outline = True
+        return number
+
+
+def _check_form(op: Op, count: int) -> None:
+    form = op.machine
+    if form.startswith("fcmp") and form not in OPERANDS:
+        raise TypeError(
+            f"the operation {op.name!r} has the machine form {form!r}; comparisons are fcmp " + ", ".join(COMPARISONS)
+        )
+    if OPERANDS.get(form, count) != count:
+        raise TypeError(f"the operation {op.name!r} has {count} operands, its machine form {form!r} {OPERANDS[form]}")
+
+
+def _template(kind: str, known: Sequence[float | None], op: Op) -> Template:
+    """Return the steps of an operation's "formula", or of its "partials", whose first operand is its result."""
+    terms = [Term() if x is None else x for x in known]
+    if kind == "formula":
+        return steps_of(terms, (expand(op, *terms),))
+    results = trace(op.local, *terms, of=op)
+    if len(results) != len(known) - 1:
+        raise ValueError(f"{len(results)} partials for {len(known) - 1} operands")
+    return steps_of(terms, results)
+
+
+def below(code: Lowering, roots: Iterable[int]) -> set[int]:
+    """Return the roots and all that they need."""
+    found: set[int] = set()
+    stack = list(roots)
+    while stack:
+        i = stack.pop()
+        if i not in found:
+            found.add(i)
+            stack += operands(code.code[i])
+    return found
+
 
 def operands(instruction: Instruction) -> Iterable[int]:
     """Return the numbers of an instruction's operands.
@@ -161,7 +245,7 @@ def operands(instruction: Instruction) -> Iterable[int]:
     >>> list(operands(("dot", ((1, 2),), (3,)))), list(operands(("fadd", 4, 5))), list(operands(("input", 6)))
     ([1, 2, 3], [4, 5], [])
     """
-    if instruction[0] == "dot":
+    if instruction[0] in SUMS:
         return [i for pair in instruction[1] for i in pair] + list(instruction[2])
     if instruction[0] in LEAVES:
         return ()
@@ -218,7 +302,9 @@ class Lowered(Lowering):
         self.of: dict[Value, int] = {x: self.add(("input", i), SAMPLE) for i, x in enumerate(inputs)}
         self.order: list[Value] = []  # interior nodes, operands first
         self.sampled = set(inputs)  # and what depends on them, be it by a partial alone; filled by `differentiate`
-        for node in ordered(outputs):
+        nodes = ordered(outputs)
+        self.outline = len(nodes) > LARGE
+        for node in nodes:
             if node not in self.of:
                 self._visit(node)
         self.root = outputs[0]

@@ -18,7 +18,7 @@ from ..optim import Optimizer
 from .lowering import Lowered
 from .machine import Machine, Memory
 from .python import source
-from .rows import Numbers, address, in_order, read_rows
+from .rows import Numbers, address, in_order, read_rows, shuffled
 from .training import ALIGNED, Module, Training
 
 TURN = 0.05  # seconds of training between two looks at Ctrl-C
@@ -48,6 +48,9 @@ def compile(output: Value | Sequence[Value], inputs: Iterable[Value]) -> Program
 
     A branch of Python code taken on a value while recording is invisible: the graph has the one that was taken. Write
     `where(less(0, x), a, b)` instead of `a if x > 0 else b`, and let `Program.check` compare with the function.
+
+    Numbers are the eager engine's, but for the rounding of sums: a sum is added up term by term, not rounded once, and
+    may overflow on the way; in `dot` and in sums of gradients, products are not rounded before they are added.
 
     Args:
         output: what is computed, or a list of it.
@@ -105,8 +108,9 @@ class Program:
                 two dimensions, such as a numpy array.
 
         Raises:
-            TypeError: `rows` holds something else than real numbers.
+            TypeError: `rows` holds something else than rows of real numbers.
             ValueError: a row has another length than there are inputs.
+            OverflowError: a number is too large for a float.
         """
         data, n = self._rows(rows)
         if not n:
@@ -201,9 +205,7 @@ class Program:
                     left = a_epoch - taken % a_epoch
                     if left == a_epoch:
                         shuffle.shuffle(order)
-                        if len(order) != n or min(order) < 0 or max(order) >= n:  # other rows' memory would be read
-                            raise ValueError("fit(): shuffle must put the numbers of the rows in another order alone")
-                        index = array("q", order)
+                        index = shuffled(order, n)
                 steps = min(turn, left)
                 start = time.perf_counter()
                 training.run(data, index, n, batch, taken, steps, losses)
@@ -260,7 +262,10 @@ class Program:
 
         "llvm" is the module that `backward` runs (`forward`, of several outputs). "python" is a function
         `f(xp, parameters, inputs)` without branches, in which `xp` is `math`, numpy, jax.numpy or torch, `parameters`
-        has a number for each of `.parameters`, and `inputs` a number or an array for each input.
+        has a number or an array for each of `.parameters`, and `inputs` one for each input. With torch, all
+        parameters or all inputs are tensors. With `math`, points outside Python's own domain raise as Python does
+        (log(0), sqrt(-1), 1/0, exp(1000)) or give a complex number ((-8)**(1/3)); numpy and the others give nan and
+        inf there.
 
         Raises:
             ValueError: it is written in neither language.

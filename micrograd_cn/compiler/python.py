@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -14,7 +14,9 @@ from .lowering import Lowering, ordered
 
 COMPARISONS = {ops.less: "<", ops.less_equal: "<="}
 CHOICE = 'where = getattr(xp, "where", lambda condition, a, b: a if condition else b)  # math has none'
-NUMBER = "number = (lambda x: xp.asarray(x, dtype=xp.float64)) if hasattr(xp, 'asarray') else float"
+ARRAY = """\
+def array(x):  # torch's functions take no plain numbers
+    return xp.tensor(x, dtype=xp.float64) if hasattr(xp, "is_tensor") and not xp.is_tensor(x) else x"""
 SPECIAL = """\
 if hasattr(xp, "{name}"):  # math, torch
     {name} = xp.{name}
@@ -30,24 +32,38 @@ class Condition:
     """A comparison, which becomes a number only where it is used as one."""
 
     text: str
+    sorts: frozenset[str]
 
 
 Name: TypeAlias = str | float | Condition
 
 
 class Source:
-    """Collect the lines of the function; an expression gets a name once."""
+    """Collect the lines of the function; an expression gets a name once.
 
-    def __init__(self) -> None:
+    Leaves are of two sorts, parameters "w" and inputs "x", and those of one sort may be plain numbers where the others
+    are arrays. What depends on both sorts is an array in any case.
+
+    Attributes:
+        sorts: which sorts of leaves a name depends on.
+        every: the sorts that the function has.
+        made: the sorts that it makes arrays, since they reach by themselves what torch computes of arrays alone.
+    """
+
+    def __init__(self, leaves: Iterable[str]) -> None:
+        self.sorts = {name: frozenset(name[0]) for name in leaves}
+        self.every = frozenset[str]().union(*self.sorts.values())
+        self.made: set[str] = set()
         self.lines: list[str] = []
         self.helpers: dict[str, str] = {}
         self.known: dict[str, str] = {}
         self.lowering = Lowering()
 
-    def line(self, expression: str) -> str:
-        """Return the name of an expression's value."""
+    def line(self, expression: str, names: Iterable[Name]) -> str:
+        """Return the name of the value of an expression, in which there are these names."""
         if expression not in self.known:
             name = self.known[expression] = f"v{len(self.known)}"
+            self.sorts[name] = self.sorts_of(names)
             text = f"{name} = {expression}"
             if len(text) > 100:
                 inside = textwrap.fill(expression, 92, initial_indent="    ", subsequent_indent="    ")
@@ -68,33 +84,61 @@ class Source:
                 known_so_far.append(self.apply(row, [known_so_far[x] if isinstance(x, int) else x for x in used]))
             return known_so_far[result] if isinstance(result, int) else result
         if op is ops.where:
-            return self.choice(*names)
+            condition, a, b = names
+            if isinstance(condition, float):
+                return a if condition else b
+            return self.choice(condition, a, b)
         texts = [self.text(name) for name in names]
         if op in COMPARISONS:
-            return Condition(f"{texts[0]} {COMPARISONS[op]} {texts[1]}")
+            return Condition(f"{texts[0]} {COMPARISONS[op]} {texts[1]}", self.sorts_of(names))
         if op is ops.sum:
-            return self.line(" + ".join(texts))
+            return self.line(" + ".join(texts), names)
         if op is ops.dot:
             n = len(texts) // 2
             products = [f"{a} * {b}" for a, b in zip(texts[:n], texts[n : 2 * n], strict=True)]
-            return self.line(" + ".join(products + texts[2 * n :]))
+            return self.line(" + ".join(products + texts[2 * n :]), names)
         if op.notation:
-            return self.line(op.text(*texts))
-        return self.line(f"{self.function(op.name)}({', '.join(texts)})")
+            return self.line(op.text(*texts), names)
+        if op is not ops.abs:
+            texts = [self.array(name) for name in names]
+        return self.line(f"{self.function(op.name)}({', '.join(texts)})", names)
 
     def text(self, name: Name) -> str:
         """Return how a value is written where a number is wanted."""
         return self.choice(name, 1.0, 0.0) if isinstance(name, Condition) else written(name)
 
-    def choice(self, condition: Name, a: Name, b: Name) -> str:
+    def choice(self, condition: str | Condition, a: Name, b: Name) -> str:
         """Return the name of `a` or `b`."""
         self.helpers["where"] = CHOICE
-        test = condition.text if isinstance(condition, Condition) else f"{written(condition)} != 0"
-        texts = [self.text(a), self.text(b)]
+        self.have_array(condition)
+        test = condition.text if isinstance(condition, Condition) else f"{condition} != 0"
         if isinstance(a, float) and isinstance(b, float):  # torch would make single precision of two numbers
-            self.helpers["number"] = NUMBER
-            texts = [f"number({text})" for text in texts]
-        return self.line(f"where({test}, {', '.join(texts)})")
+            texts = [self.array(a), self.array(b)]
+        else:
+            self.have_array(a, b)
+            texts = [self.text(a), self.text(b)]
+        return self.line(f"where({test}, {', '.join(texts)})", (condition, a, b))
+
+    def array(self, name: Name) -> str:
+        """Return how a value is written where an array is wanted."""
+        if isinstance(name, float):
+            self.helpers["array"] = ARRAY
+            return f"array({written(name)})"
+        self.have_array(name)
+        return self.text(name)
+
+    def have_array(self, *names: Name) -> None:
+        """Let at least one of the names be an array, be the parameters plain numbers or the inputs."""
+        sorts = self.sorts_of(names)
+        if sorts != self.every:
+            self.made |= sorts
+            self.helpers["array"] = ARRAY
+
+    def sorts_of(self, names: Iterable[Name]) -> frozenset[str]:
+        """Return which sorts of leaves the names depend on."""
+        used = [name for name in names if not isinstance(name, float)]
+        known = [name.sorts if isinstance(name, Condition) else self.sorts[name] for name in used]
+        return frozenset[str]().union(*known)
 
     def function(self, name: str) -> str:
         """Return how a function is called; where engines differ, its name is defined first."""
@@ -125,20 +169,20 @@ def written(x: str | float) -> str:
 
 def source(outputs: Sequence[Value], inputs: Sequence[Value], parameters: Sequence[Value], single: bool) -> str:
     """Return the text of `f(xp, parameters, inputs)`."""
-    written_so_far = Source()
-    names: dict[Value, Name] = {p: f"w{i}" for i, p in enumerate(parameters)}
-    names |= {x: f"x{i}" for i, x in enumerate(inputs)}
+    ws, xs = [f"w{i}" for i in range(len(parameters))], [f"x{i}" for i in range(len(inputs))]
+    written_so_far = Source([*ws, *xs])
+    names: dict[Value, Name] = dict(zip([*parameters, *inputs], [*ws, *xs], strict=True))
     for node in ordered(outputs):
         if node.op and node not in names:
             operands = [names.get(parent, parent.data) for parent in node.parents]
             names[node] = written_so_far.apply(node.op, operands)
     results = [written_so_far.text(names.get(output, output.data)) for output in outputs]
-    body = [
-        f"[{', '.join(f'w{i}' for i in range(len(parameters)))}] = parameters",
-        f"[{', '.join(f'x{i}' for i in range(len(inputs)))}] = inputs",
-    ]
-    body = [text if len(text) < 100 else _long_list(text) for text in body]
-    body += [*written_so_far.helpers.values(), *written_so_far.lines]
+    made, helpers = written_so_far.made, written_so_far.helpers
+    body = [helpers.pop("array")] if made else []
+    for sort, leaves, given in (("w", ws, "parameters"), ("x", xs, "inputs")):
+        text = f"[{', '.join(leaves)}] = {f'map(array, {given})' if sort in made else given}"
+        body.append(text if len(text) < 100 else _long_list(text))
+    body += [*helpers.values(), *written_so_far.lines]
     body.append(f"return {results[0]}" if single else f"return [{', '.join(results)}]")
     return "def f(xp, parameters, inputs):\n" + textwrap.indent("\n".join(body), "    ") + "\n"
 

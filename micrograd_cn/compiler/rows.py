@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ctypes
 from array import array
+from contextlib import suppress
 from functools import lru_cache
-from itertools import chain
+from numbers import Real
 from typing import Any, TypeAlias
 
 from ..operation import number
@@ -19,6 +20,7 @@ def read_rows(rows: Any, width: int) -> tuple[Numbers, int]:
     Raises:
         TypeError: they are not real numbers in rows.
         ValueError: a row has not `width` numbers.
+        OverflowError: a number is too large for a float.
 
     >>> read_rows([[1, 2], [3, 4]], 2)
     (array('d', [1.0, 2.0, 3.0, 4.0]), 2)
@@ -46,22 +48,53 @@ def read_rows(rows: Any, width: int) -> tuple[Numbers, int]:
 
 def _listed(rows: Any, width: int) -> tuple[array[float], int]:
     """Return nested sequences as one array."""
-    rows = list(rows)
-    for i, row in enumerate(rows):
+    try:
+        numbered = enumerate(rows)
+    except TypeError as error:
+        raise TypeError(f"expected rows, each a sequence of {width} numbers, got {type(rows).__name__}") from error
+    flat: list[Any] = []
+    n = 0
+    for i, row in numbered:
         if not hasattr(row, "__len__") or isinstance(row, (str, bytes)):
             raise TypeError(f"rows[{i}] must be a sequence of numbers, got {type(row).__name__} {row!r}")
-        if len(row) != width:
-            raise ValueError(f"rows[{i}] has {len(row)} numbers, the program {width} inputs")
+        flat.extend(row)  # which may be more or less than its len() says
+        n = i + 1
+        if len(flat) != n * width:
+            raise ValueError(f"rows[{i}] has {len(flat) - i * width} numbers, the program {width} inputs")
+    if all(issubclass(kind, Real) for kind in set(map(type, flat))):
+        with suppress(OverflowError):  # whose row is named below
+            return array("d", flat), n
+    return array("d", [_number(x, i // width) for i, x in enumerate(flat)]), n
+
+
+def _number(x: Any, i: int) -> float:
+    """Return a number of row i as a float."""
     try:
-        return array("d", chain.from_iterable(rows)), len(rows)
-    except TypeError:
-        return array("d", map(number, chain.from_iterable(rows))), len(rows)
+        return number(x)
+    except (TypeError, OverflowError) as error:
+        kind = OverflowError if isinstance(error, OverflowError) else TypeError
+        raise kind(f"rows[{i}]: {error}") from error
 
 
 @lru_cache(8)
 def in_order(n: int) -> array[int]:
     """Return the numbers of n rows in order."""
     return array("q", range(n))
+
+
+def shuffled(order: list[int], n: int) -> array[int]:
+    """Return the numbers of n rows in the order that `shuffle` gave them: each once, or other memory would be read."""
+    try:
+        index = array("q", order)
+    except (TypeError, OverflowError):
+        index = array("q")
+    seen = bytearray(n)
+    if len(index) == n and min(index) >= 0 and max(index) < n:
+        for i in index:
+            seen[i] = 1
+    if 0 in seen:
+        raise ValueError("fit(): shuffle must put the numbers of the rows in another order alone")
+    return index
 
 
 def address(data: Any) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..engine import Value
-from ..optim import Optimizer
+from ..optim import SGD, Adam, AdamW, Optimizer
 from . import drivers
 from .machine import Compiled, Memory
 from .rows import address
@@ -160,8 +160,11 @@ class Training:
 def update_key(optimizer: Optimizer, masked: bool) -> Any:
     """Return what is equal for optimisers with the same update: that differ in learning rate and state alone.
 
-    It is None where that cannot be told from the options.
+    It is None where that cannot be told from the options: the update of a class that is not the library's may depend on
+    anything.
     """
+    if type(optimizer) not in (SGD, Adam, AdamW):
+        return None
     varying = {"parameters", "lr", "steps", "state"}
     options = {name: x for name, x in vars(optimizer).items() if name not in varying}
     plain = all(isinstance(x, (float, int, str)) for value in options.values() for x in _listed_or_one(value))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from .lowering import CONSTANT, SAMPLE, Pair
+from .lowering import CONSTANT, SAMPLE, SUMS, Pair
 from .text import Function, literal
 
 if TYPE_CHECKING:
@@ -70,8 +70,8 @@ class Writer:
         """Write one instruction."""
         [i] = task.items
         form, *rest = self.code.code[i]
-        if form == "dot":
-            self.define(i, self.sum(rest[0], rest[1]))
+        if form in SUMS:
+            self.define(i, self.sum(self.flag(i), rest[0], rest[1]))
             return
         if form.startswith("fcmp"):
             a, b = map(self.value, rest)
@@ -90,7 +90,7 @@ class Writer:
             name = self.f.op(f"fneg {self.kind} {self.value(rest[0])}")
         elif form in INSTRUCTIONS:
             a, b = map(self.value, rest)
-            name = self.f.op(f"{form}{self.assembly.fuse} {self.kind} {a}, {b}")
+            name = self.f.op(f"{form} {self.kind} {a}, {b}")
         else:
             arguments = ", ".join([f"{self.kind} {self.value(j)}" for j in rest])
             called = self.assembly.called_on_vectors if self.sample else self.assembly.called
@@ -98,13 +98,17 @@ class Writer:
             name = self.f.op(f"call {self.kind} @{symbol(form, self.lanes if self.sample else 0)}({arguments})")
         self.define(i, name)
 
-    def sum(self, pairs: Iterable[Pair], terms: Iterable[int], total: str | None = None) -> str:
+    def flag(self, i: int) -> str:
+        """Return the flag of a sum's products and additions: whether both may be rounded once, together."""
+        return " contract" if self.assembly.fuse and self.code.code[i][0] == "dot" else ""
+
+    def sum(self, flag: str, pairs: Iterable[Pair], terms: Iterable[int], total: str | None = None) -> str:
         """Return the sum of single products and terms, and of `total` if it is given."""
         for t in terms:
             total = self.value(t) if total is None else self.f.op(f"fadd {self.kind} {total}, {self.value(t)}")
         for a, b in pairs:
-            product = self.f.op(f"fmul{self.assembly.fuse} {self.kind} {self.value(a)}, {self.value(b)}")
-            total = product if total is None else self.f.op(f"fadd{self.assembly.fuse} {self.kind} {total}, {product}")
+            product = self.f.op(f"fmul{flag} {self.kind} {self.value(a)}, {self.value(b)}")
+            total = product if total is None else self.f.op(f"fadd{flag} {self.kind} {total}, {product}")
         assert total is not None
         return total
 
@@ -130,37 +134,38 @@ class Writer:
             self.in_parts(task)
             return
         places = [self.at(left) for left in lefts]
-        shared = self.at(right)
+        shared, flag = self.at(right), self.flag(task.items[0])
         firsts = []
         for i in task.items:
             _, short = self.assembly._split(i)
             terms = self.code.code[i][2]
             zero = self.splat(literal(0.0))
-            firsts.append((self.kind, self.sum(short, terms) if short or terms else zero))
+            firsts.append((self.kind, self.sum(flag, short, terms) if short or terms else zero))
         with self.f.loop(len(right), firsts) as loop:
             x = self.read(shared, loop.index)
             for total, place in zip(loop.carried, places, strict=True):
-                product = self.f.op(f"fmul contract {self.kind} {self.read(place, loop.index)}, {x}")
-                loop.next.append(self.f.op(f"fadd contract {self.kind} {total}, {product}"))
+                product = self.f.op(f"fmul{flag} {self.kind} {self.read(place, loop.index)}, {x}")
+                loop.next.append(self.f.op(f"fadd{flag} {self.kind} {total}, {product}"))
         for i, name in zip(task.items, loop.next, strict=True):
             self.define(i, name)
 
     def in_parts(self, task: Task) -> None:
         """Write a loop that computes a sum of products of scalars as several, which need not wait for each other."""
         [i], [right, left] = task.items, task.lists
+        flag = self.flag(i)
         steps = len(right) // PARTS
         places = [
             (self.at(left[k : PARTS * steps : PARTS]), self.at(right[k : PARTS * steps : PARTS])) for k in range(PARTS)
         ]
         with self.f.loop(steps, [("double", literal(0.0))] * PARTS) as loop:
             for sum_, (a, b) in zip(loop.carried, places, strict=True):
-                product = self.f.op(f"fmul contract double {self.read(a, loop.index)}, {self.read(b, loop.index)}")
-                loop.next.append(self.f.op(f"fadd contract double {sum_}, {product}"))
+                product = self.f.op(f"fmul{flag} double {self.read(a, loop.index)}, {self.read(b, loop.index)}")
+                loop.next.append(self.f.op(f"fadd{flag} double {sum_}, {product}"))
         total = loop.next[0]
         for part in loop.next[1:]:
             total = self.f.op(f"fadd double {total}, {part}")
         short = self.assembly._split(i)[1] + list(zip(left[PARTS * steps :], right[PARTS * steps :], strict=True))
-        self.define(i, self.sum(short, self.code.code[i][2], total))
+        self.define(i, self.sum(flag, short, self.code.code[i][2], total))
 
     def total(self, task: Task) -> None:
         """Add to one total."""
