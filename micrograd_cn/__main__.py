@@ -8,7 +8,7 @@ import re
 import sys
 from argparse import ArgumentParser, Namespace
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,14 +19,17 @@ from .render import RenderError
 from .words import WORDS, language
 
 PICTURES = (".svg", ".png", ".pdf", ".dot")
+# All else that begins with a minus is an expression: "-o*2" is one, "-oz.html" is not.
+OPTION = re.compile(rf"--|-[ho]$|-o.*(?i:{'|'.join(map(re.escape, ('.html', *PICTURES)))})$")
 
 
 class Failure(Exception):
-    """What was asked for cannot be done: a message to show, and the exit status."""
+    """What was asked for cannot be done: a message to show, the exit status, and the lines to print all the same."""
 
-    def __init__(self, message: str, status: int) -> None:
+    def __init__(self, message: str, status: int, lines: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.status = status
+        self.lines = lines
 
 
 class _Parser(ArgumentParser):
@@ -57,18 +60,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     parser = _Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("texts", nargs="*")
-    parser.add_argument("-o", "--output", action="append", default=[], type=Path)
-    parser.add_argument("--lang", choices=list(WORDS))
+    parser.add_argument("-o", "--output", nargs="?", action="append", default=[], type=Path)  # None if it is missing
+    parser.add_argument("--lang", nargs="?", const="")
     parser.add_argument("-h", "--help", action="store_true")
     options = Namespace(lang=None)  # known to errors too, as far as it has been read
     arguments = sys.argv[1:] if argv is None else argv
-    guarded = [f" {a}" if re.match("-(?!-|[ho]$)", a) else a for a in arguments]  # "-x**2" is an expression
+    guarded = [f" {a}" if a.startswith("-") and not OPTION.match(a) else a for a in arguments]  # "-x**2"
     try:
-        parser.parse_intermixed_args(guarded, options)
+        _, unknown = parser.parse_known_intermixed_args(guarded, options)
+        _check(options, unknown)
     except Failure as error:
-        print(WORDS[language(options.lang)]["cli_misuse"].format(message=error), file=sys.stderr)
+        print(_words(options)["cli_misuse"].format(message=error), file=sys.stderr)
         return error.status
-    words = WORDS[language(options.lang)]
+    words = _words(options)
     if options.help or not options.texts:
         print(_help(words), end="", file=sys.stdout if options.help else sys.stderr)
         return 0 if options.help else 2
@@ -76,10 +80,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         lines = _run(texts[0], texts[1:], options.output, language(options.lang))
     except Failure as error:
+        for line in error.lines:
+            print(line, flush=True)
         print(error, file=sys.stderr)
         return error.status
     print("\n".join(lines), flush=True)
     return 0
+
+
+def _words(options: Namespace) -> dict[str, str]:
+    return WORDS[options.lang if options.lang in WORDS else language(None)]
+
+
+def _check(options: Namespace, unknown: Sequence[str]) -> None:
+    """Refuse what is no option, and an option without what it needs.
+
+    Raises:
+        Failure: there is such a mistake.
+    """
+    words = _words(options)
+    if options.lang is not None and options.lang not in WORDS:
+        raise Failure(words["cli_lang"], 2)
+    if unknown:
+        raise Failure(words["cli_unknown"].format(options=" ".join(unknown)), 2)
+    if None in options.output:
+        raise Failure(words["cli_no_file"], 2)
 
 
 def _help(words: dict[str, str]) -> str:
@@ -121,8 +146,13 @@ def _run(text: str, assignments: Sequence[str], outputs: Sequence[Path], lang: s
         if variable not in used:
             raise _located(ParseError(words["cli_unused"].format(name=name), 0), assignment, words)
 
+    _name_steps(root, variables)
+    value = f"{_one_line(text)} = {root.data!r}"
     if root.requires_grad:
         root.backward()
+    for path in outputs:
+        if not root.requires_grad and path.suffix.lower() == ".html":
+            raise Failure(words["cli_constant"].format(path=path), 1, [value])
     for path in outputs:
         try:
             _write(root, path, lang)
@@ -130,9 +160,9 @@ def _run(text: str, assignments: Sequence[str], outputs: Sequence[Path], lang: s
             message = error.strerror or str(error) if isinstance(error, OSError) else str(error)
             raise Failure(words["cli_unwritable"].format(path=path, message=message), 1) from error
 
-    lines = [f"{_one_line(text)} = {root.data!r}"]
+    lines = [value]
     if order:
-        lines += ["", *_tables(root, variables, words)]
+        lines += ["", *_tables(root, words)]
     if variables:
         gradients = [f"{name}.grad = {variable.grad!r}" for name, variable in variables.items()]
         lines += ["", words["cli_gradients"], *gradients]
@@ -144,8 +174,9 @@ def _run(text: str, assignments: Sequence[str], outputs: Sequence[Path], lang: s
 def _assignment(text: str, lang: str) -> tuple[str, float]:
     """Return the name and the number of a text such as "w=-3"."""
     left, equals, right = text.partition("=")
-    name = normal(left.strip())
-    if not (is_name(name) and equals and right.strip()):
+    typed = left.strip()
+    name = normal(typed)
+    if not (typed.isidentifier() and is_name(name) and equals and right.strip()):  # "x₁" is none, though its form is
         raise ParseError(WORDS[lang]["cli_assignment"], 0)
     return name, parse(" " * len(left + equals) + right, {}, lang).data
 
@@ -173,17 +204,21 @@ def _write(root: Value, path: Path, lang: str) -> None:
     path.write_bytes(picture.source.encode() if ending == ".dot" else picture.pipe(ending[1:]))
 
 
-def _tables(root: Value, variables: dict[str, Value], words: dict[str, str]) -> Iterator[str]:
-    """Give the forward pass, a line a node, and the backward pass, a line an edge that carries a gradient."""
-    steps = _as_written(root)
+def _name_steps(root: Value, variables: Collection[str]) -> None:
+    """Label the interior nodes v1, v2 ... as they are computed, so that tables, pages and pictures name them alike."""
     free = filter(lambda name: name not in variables, map("v{}".format, itertools.count(1)))
-    names = dict(zip(steps, free, strict=False))
+    for node, name in zip(_as_written(root), free, strict=False):
+        node.label = node.label or name
+
+
+def _tables(root: Value, words: dict[str, str]) -> Iterator[str]:
+    """Give the forward pass, a line a node, and the backward pass, a line an edge that carries a gradient."""
 
     def name(node: Value) -> str:
-        return node.label or names.get(node) or _number(node.data)
+        return node.label or _number(node.data)
 
     forward = []
-    for i, node in enumerate(steps, 1):
+    for i, node in enumerate(_as_written(root), 1):
         numbers = _text(node, [_number(parent.data) for parent in node.parents])
         forward.append([str(i), f"{name(node)} = {_text(node, map(name, node.parents))}", numbers, _number(node.data)])
     yield words["cli_forward"]

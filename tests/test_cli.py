@@ -1,6 +1,7 @@
 """The command line: what it computes, what it tells, what it refuses."""
 
 import ast
+import json
 import math
 import re
 import struct
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 import micrograd_cn
 from micrograd_cn import OPS, Value, render
-from micrograd_cn.__main__ import _tables, main
+from micrograd_cn.__main__ import _name_steps, _tables, main
 from micrograd_cn.draw import columns
 from micrograd_cn.engine import topological_order
 from micrograd_cn.expression import ParseError, functions, parse
@@ -168,7 +169,8 @@ def test_the_table_is_what_backward_does(f):
     root = f(*leaves)
     assume(root.op is not None)
     root.backward()
-    lines = list(_tables(root, {leaf.label: leaf for leaf in leaves}, WORDS["en"]))
+    _name_steps(root, {leaf.label for leaf in leaves})
+    lines = list(_tables(root, WORDS["en"]))
     rows = backward_rows("value\n\n" + "\n".join(lines))
     edges = [
         (partial, node.grad, node.grad * partial)
@@ -421,6 +423,7 @@ def test_the_caret_stands_under_the_character(run):
         (["x", "=3"], 1, "name=number"),
         (["x", "2x=3"], 1, "name=number"),
         (["x", "None=3"], 1, "name=number"),
+        (["x₁*2", "x₁=1"], 1, "name=number"),
         (["x", "x=1j"], 4, "product"),
         (["x", "x = 1 +"], 8, "ends"),
         (["x*y", "x=2", "y=x"], 3, "'x'"),
@@ -480,11 +483,33 @@ def test_the_command_refuses_without_a_traceback():
     assert done.stderr.decode().splitlines()[1:] == ["  x.__class__", "   ^"]
 
 
-@pytest.mark.parametrize("argv", [["--foo"], ["x", "-o"], ["x", "x=1", "--lang", "fr"]])
-def test_a_wrong_option_is_refused(run, argv):
+@pytest.mark.parametrize(
+    ("argv", "english", "chinese"),
+    [
+        (["--foo"], "there is no option --foo", "没有选项 --foo"),
+        (["x", "x=1", "-o"], "-o needs the name of a file", "-o 后面要写文件名"),
+        (["-o", "-h"], "-o needs the name of a file", "-o 后面要写文件名"),
+        (["x", "x=1", "--output"], "-o needs the name of a file", "-o 后面要写文件名"),
+    ],
+)
+def test_a_wrong_option_is_refused_in_the_language(run, argv, english, chinese):
     status, out, err = run(*argv)
     assert (status, out) == (2, "")
+    assert err.startswith(english)
     assert err.endswith("Try: python -m micrograd_cn --help\n")
+    for arguments in (["--lang=zh", *argv], [*argv, "--lang", "zh"]):
+        status, out, err = run(*arguments)
+        assert (status, out) == (2, "")
+        assert err.startswith(chinese)
+        assert err.endswith("用法见：python -m micrograd_cn --help\n")
+
+
+@pytest.mark.parametrize("argv", [["--lang"], ["--lang", "fr"], ["--lang="]])
+def test_a_language_that_there_is_not_is_refused_in_the_locale_s(run, argv, monkeypatch):
+    status, out, err = run("x", "x=1", *argv)
+    assert (status, out, err.splitlines()[0]) == (2, "", "--lang needs one of the languages en and zh")
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    assert run("x", "x=1", *argv)[2].startswith("--lang 后面要写语言：en 或 zh\n")
 
 
 def test_help_is_in_both_languages_and_names_every_function(run):
@@ -527,6 +552,47 @@ def test_the_page_is_drawn_after_backward_in_the_language(run, tmp_path, monkeyp
 def test_the_real_page_is_written(run, tmp_path):
     assert run("x * x", "x=3", "-o", str(tmp_path / "flow.html"))[0] == 0
     assert "<html" in (tmp_path / "flow.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("ending", ["html", "DOT"])
+def test_a_file_s_name_may_follow_its_option_at_once(run, tmp_path, monkeypatch, ending):
+    monkeypatch.chdir(tmp_path)
+    assert run("o * 2", "o=3", f"-oz.{ending}")[0] == 0
+    assert [path.name for path in tmp_path.iterdir()] == [f"z.{ending}"]
+    assert run("-o*2.", "o=3", "--lang=en")[1].startswith("-o*2. = -6.0\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [("tanh(w*x + b) * x - 2 ** w", 6), ("2*x + 3*w - x/4 + 5*b", 7), ("v1 * x + w * b", 3), ("x", 0)],
+)
+def test_tables_page_and_picture_name_the_nodes_alike(run, tmp_path, text, count):
+    page, picture = tmp_path / "flow.html", tmp_path / "graph.dot"
+    numbers = [f"{name}={i + 2}" for i, name in enumerate(["v1", "w", "x", "b"]) if re.search(rf"\b{name}\b", text)]
+    status, out, _ = run(text, *numbers, "-o", str(page), "-o", str(picture))
+    assert status == 0
+    tables = dict(re.findall(r"^\d+ +(v\d+) = .*?  .*?(\S+)$", out.partition("Backward")[0], re.MULTILINE))
+    assert len(tables) == count
+    [data] = re.findall('id="data">(.*?)</script>', page.read_text(encoding="utf-8"))
+    page = json.loads(data)
+    named = {node["name"]: i for i, node in enumerate(page["graphs"][0]["nodes"])}
+    assert not any("#" in name for name in named)
+    interior = {name for name, i in named.items() if "parents" in page["graphs"][0]["nodes"][i]}
+    assert interior == tables.keys()
+    for name, shown in tables.items():
+        assert f"{page['snapshots'][0]['data'][named[name]]:.6g}" == shown
+        assert re.search(rf'label="{name}  .*data {float(shown):.4g}\\n', picture.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_a_constant_has_a_value_and_a_picture_but_no_page(run, tmp_path, lang):
+    page, picture = tmp_path / "flow.html", tmp_path / "graph.dot"
+    status, out, err = run("3+4", "-o", str(picture), "-o", str(page), "--lang", lang)
+    assert (status, out) == (1, "3+4 = 7.0\n")
+    said = {"en": "cannot write {}: the expression has no variable", "zh": "无法写入 {}：表达式里没有变量"}[lang]
+    assert err.startswith(said.format(page))
+    assert err.count("\n") == 1
+    assert run("3+4", "-o", str(picture))[0] == 0
 
 
 @pytest.mark.parametrize(

@@ -220,6 +220,13 @@ def test_backward_is_edge_by_edge_and_says_the_chain_rule(opened):
     assert page.narration.startswith("x.grad：1 + (局部导数 0.5 × 上游梯度 1) = 1.5\nx：已到 2 项，共 2 项，完成。")
 
 
+def test_forward_puts_a_negative_constant_in_parentheses(opened):
+    x = Value(3, "x")
+    page = opened(draw_flow((-2) ** x, "en"))
+    page.press("ArrowRight")
+    assert page.narration == "Forward: v2 = (-2) ** x = (-2) ** 3 = -8"
+
+
 def test_no_node_sends_before_it_is_complete(opened):
     y, _ = example()
     page = opened(draw_flow(y))
@@ -270,6 +277,27 @@ def test_backward_again_doubles_the_leaves_and_zero_grad_shows_why(opened):
     page.click("again")
     page.press("End", "Home", "End")  # the start again, with a single backward()
     assert_gradients(page.nodes(), labelled(y))
+
+
+def test_a_leaf_used_once_has_room_for_both_of_its_terms(opened):
+    page = opened(draw_flow(Value(2, "x") * -1.503, "en"))
+    page.click("again")
+    page.press("End")
+    box = page.page.locator(".node[data-name=x]")
+    assert "= (-1.503) + (-1.503)" in box.locator("text").all_text_contents()
+    assert box.locator("[textLength]").count() == 0
+
+
+def test_a_single_backward_can_be_had_again_at_the_start(opened):
+    page = opened(draw_flow(Value(2, "x") * 3, "en"))
+    start = page.page.locator("#start")
+    assert start.is_disabled()
+    page.click("again")
+    while position(page):
+        page.click("back")
+    page.click("start")
+    assert start.is_disabled()
+    assert page.page.locator("#progress").inner_text() == "step 0 of 3"
 
 
 def test_nothing_is_sent_to_a_constant(opened):
@@ -403,7 +431,8 @@ def test_tab_reaches_every_control_and_the_focus_is_visible(opened):
             break
         assert found[1:] == ["solid", "3px"], found
         reached.append(found[0])
-    expected = "language help graph start node_back back play step node_step end again zero predict leaf value nudge"
+    expected = "language help graph start node_back back play step node_step end again zero predict leaf value nudge "
+    expected += "nodes_frame edges_frame"
     assert reached == expected.split()
 
 
@@ -466,6 +495,64 @@ def test_the_tables_say_what_the_picture_says(opened):
         assert float(local) * float(upstream) == float(contribution), slot
     [terms] = [row[4] for row in page.cells("nodes") if row[0] == "x"]
     assert math.fsum(map(float, terms.replace("(", "").replace(")", "").split(" + "))) == pytest.approx(named["x"].grad)
+
+
+def test_the_labels_of_edges_are_above_all_lines_and_look_like_them(opened):
+    a = Value(2, "a")
+    y = (a * a - 3 * a + (a * -1).relu()) * a
+    page = opened(draw_flow(y, "en"))
+    page.press("End")
+    above = "found => found.every(([a, b]) => a.compareDocumentPosition(b) & Node.DOCUMENT_POSITION_FOLLOWING)"
+    found = "[...document.querySelectorAll('.{}')]".format
+    pairs = f"{found('line')}.flatMap(a => {found('label')}.map(b => [a, b]))"
+    assert page.page.evaluate(f"({above})({pairs})")
+    looks = page.page.evaluate(
+        """[...document.querySelectorAll(".edge")].map((edge, i) => {
+            const label = document.querySelectorAll(".label")[i], text = label.querySelector("text");
+            const [line, words] = [edge.querySelector(".line"), text ?? label].map(e => getComputedStyle(e));
+            return {
+                same: !text || line.stroke === words.fill || edge.matches(".zero"),
+                bold: text ? words.fontWeight === "700" : null, active: edge.matches(".active"),
+                halo: text ? [words.stroke, words.strokeWidth, words.paintOrder.split(" ")[0]].join(" ") : null,
+                titles: [edge, label].map(e => e.querySelector("title").textContent),
+                texts: edge.querySelectorAll("text").length, data: Object.keys(label.dataset).length,
+            };
+        })"""
+    )
+    assert len(looks) == len(page.edges()) > 6
+    assert [look["active"] for look in looks].count(True) == 1
+    for look in looks:
+        assert look["same"], look
+        assert look["bold"] in (look["active"], None)
+        assert look["halo"] in ("rgb(255, 255, 255) 3px stroke", None)
+        assert look["titles"][0] == look["titles"][1]
+        assert (look["texts"], look["data"]) == (0, 0)
+
+
+def test_arrows_scroll_a_table_and_do_not_step(opened):
+    y, _ = example()
+    page = opened(draw_flow(y, "en"), viewport={"width": 360, "height": 740})
+    for table in ("nodes", "edges"):
+        frame = page.page.get_by_role("region", name=PAGE["en"][f"{table[:-1]}_table"], exact=True)
+        frame.focus()
+        page.press("ArrowRight")
+        for _ in range(100):
+            if moved := page.page.evaluate(f"document.getElementById('{table}_frame').scrollLeft"):
+                break
+            page.page.wait_for_timeout(20)
+        assert moved > 0
+    page.press("ArrowLeft", "Shift+ArrowRight")
+    assert position(page) == 0
+    page.press("End")
+    assert position(page) == 18
+
+
+def test_every_negative_term_of_a_sum_stands_in_parentheses(opened):
+    x = Value(0, "x")
+    page = opened(draw_flow(x * -1.5 + x * x * -1, "en"))
+    page.press("End")
+    [terms] = [row[4] for row in page.cells("nodes") if row[0] == "x"]
+    assert sorted(terms.split(" + ")) == ["(-0)", "(-0)", "(-1.5)"]
 
 
 def test_the_narration_is_announced_and_the_page_respects_reduced_motion(opened):
@@ -624,6 +711,37 @@ def test_what_is_no_number_is_refused_and_changes_nothing(text, opened):
         assert same(float(page.nodes()["x"]["value"]), float(valid))
 
 
+def message(page):
+    return page.page.locator("#message").inner_text()
+
+
+def test_a_message_goes_with_what_it_was_about(opened):
+    page = opened(draw_flow(Value(2, "a") * Value(4, "b"), "en"))
+    page.click("nudge")
+    page.page.locator(".node[data-name=a]").click()
+    assert "Nudge a" in message(page)  # the same leaf
+    page.page.locator(".node[data-name=b]").click()
+    assert message(page) == ""
+    page.click("nudge")
+    page.page.get_by_label("Value").fill("5")
+    assert message(page) == ""
+    page.click("nudge")
+    page.click("undo")
+    assert message(page) == ""
+    page.page.get_by_label("Value").fill("1..")
+    assert "Not a number" in message(page)
+    page.click("step")
+    assert page.page.get_by_label("Value").input_value() == "4"
+    assert message(page) == ""
+
+
+@pytest.mark.parametrize("minus", "-−–－")
+def test_any_minus_is_read_everywhere(minus, opened):
+    page = opened(draw_flow(Value(2, "a") * 3, "en"))
+    page.page.get_by_label("Value").fill(f"{minus}2e{minus}3")
+    assert page.nodes()["a"]["value"] == "-0.002"
+
+
 def test_a_click_on_a_leaf_edits_it_and_a_constant_cannot_be_edited(opened):
     y = Value(2, "a") * 3 + Value(4, "b")
     page = opened(draw_flow(y, "en"))
@@ -643,7 +761,47 @@ def test_nudge_checks_the_gradient_by_finite_differences(opened):
     kink = opened(draw_flow(Value(0, "x").relu(), "en"))
     kink.click("nudge")
     assert "slope of 0.5" in kink.page.locator("#message").inner_text()
-    assert "they differ" in kink.page.locator("#message").inner_text()
+    assert kink.page.locator("#message").inner_text().endswith("they differ, as at a kink.")
+
+
+NUDGES = [
+    (lambda x: x.log(), 0.001, "agree"),
+    (lambda x: 1 / x, 0.001, "agree"),
+    (lambda x: 1 / x, -1e-9, "agree"),
+    (lambda x: x.sqrt(), 1e-5, "agree"),
+    (lambda x: (1000 * x).sin(), 3.0, "agree"),
+    (lambda x: x.exp(), -30.0, "agree"),
+    (lambda x: x.sin() + 1, 1e-9, "agree"),  # which its own scale is too small for
+    (lambda x: x * 1e-9, 0.0, "agree"),
+    (lambda x: x * 0, 2.0, "agree"),
+    (lambda x: x.relu() * 1e-6, 0.0, "differ"),
+    (lambda x: (x - 3).relu(), 3.0, "differ"),
+    (lambda x: Op("wrong", lambda x: x * x, (lambda y, x: 2.00001 * x,))(x) * 1e-9, 2.0, "differ"),
+    (lambda x: x * 2, nan, "unclear"),
+    (lambda x: x * 2, inf, "unclear"),
+    (lambda x: x.log(), 0.0, "unclear"),
+    (lambda x: x + 1e20, 1.0, "unclear"),
+]
+
+
+@pytest.mark.parametrize(("f", "x", "verdict"), NUDGES)
+def test_nudge_knows_what_differences_can_tell(f, x, verdict, opened):
+    page = opened(draw_flow(f(Value(x, "x")), "en"))
+    for lang in ("en", "zh"):
+        page.click("nudge", lang)
+        told = page.page.locator("#message").inner_text()
+        assert told.endswith(f"{PAGE[lang][verdict]}{'.' if lang == 'en' else '。'}"), told
+        assert "NaN" not in told
+        assert "Infinity" not in told
+        page.click("other_language", lang)
+
+
+def test_nudge_writes_nan_and_inf_as_the_rest_does(opened):
+    page = opened(draw_flow(Value(0, "x").log(), "en"))
+    page.click("nudge")
+    told = page.page.locator("#message").inner_text()
+    assert "becomes nan and " in told
+    assert "a slope of nan. The gradient by backward() is inf:" in told
 
 
 def test_predict_hides_the_next_number_until_it_is_typed(opened):
@@ -664,6 +822,154 @@ def test_predict_hides_the_next_number_until_it_is_typed(opened):
     assert page.narration == "w.grad: 0 + (local -1.25 × upstream 1) = ?"
     page.click("reveal")
     assert page.nodes()["w"]["grad"] == "-1.25"
+
+
+def ask(page, presses):
+    """Begin to predict, after `presses` of the arrow."""
+    page.press(*["ArrowRight"] * presses)
+    page.click("predict")
+    page.click("step")
+    assert "?" in page.narration
+    return page
+
+
+def right(page, *answers):
+    """Return for each answer whether it is taken for the number asked for, asking again after each."""
+    taken = []
+    for answer in answers:
+        before = position(page)
+        page.page.locator("#answer").fill(answer)
+        page.click("check")
+        taken.append(position(page) == before + 1)
+        if taken[-1]:
+            page.click("back")
+            page.click("step")
+    return taken
+
+
+@pytest.mark.parametrize(
+    ("f", "step", "accepted", "refused"),
+    [
+        (lambda: (Value(0.88, "x")).tanh(), 0, ["0.71", "0.706", "0.7064", "7.1e-1"], ["0.8", "0.7", "0.72", "-0.71"]),
+        (lambda: Value(0.1) + Value(0.2) - Value(0.3), 1, ["0", "-0", "5.6e-17"], ["1e-15", "0.3", "inf", "nan"]),
+        (lambda: Value(1.00049) - 1, 0, ["0", "4.9e-4", "0.00049"], ["0.01", "-0.001"]),
+        (lambda: Value(0.145) * 1, 0, ["0.14", "0.15", "0.145"], ["0.16", "0.13"]),
+        (lambda: Value(99.6) * 1, 0, ["99.6", "100", "1e2", "99.2"], ["99", "101", "110"]),
+        (lambda: Value(123449.0) - 123400, 0, ["0", "49"], ["200", "1e5"]),
+        (lambda: Value(1.0) * 0, 0, ["0", "-0"], ["1e-300", "0.1"]),
+        (lambda: Value(-1.0).log(), 0, ["nan"], ["0", "inf"]),
+        (lambda: Value(0.0).log(), 0, ["-inf"], ["inf", "nan", "-1e308"]),
+        (lambda: Value(1.00049) * Value(1.0) - 1, 2, ["1", "1.0"], ["1.1", "0.9", "nan"]),  # the seed
+        (lambda: Value(5e-324) * 1, 0, ["5e-324", "4.941e-324"], ["1e-300"]),
+        (lambda: (Value(3.0) - 2) * Value(1.00049) + Value(1.0, "c") * 0, 6, ["1"], ["1.1", "0.94"]),
+    ],
+)
+def test_a_number_is_right_to_two_digits_or_as_far_as_the_shown_ones_tell(f, step, accepted, refused, opened):
+    page = ask(opened(draw_flow(f(), "en")), step)
+    assert right(page, *accepted) == [True] * len(accepted)
+    assert right(page, *refused) == [False] * len(refused)
+    assert "Two digits are enough" in page.page.locator("#ask label").inner_text()
+
+
+@pytest.mark.parametrize(
+    ("f", "steps", "told"),
+    [
+        (lambda x: x * 1000.04 + x * -1000, 7, "1000 + (local -1000 × upstream 1)"),
+        (lambda x: x * -1000 + x * 1000.04, 7, "-1000 + (local 1000 × upstream 1)"),
+        (lambda x: x * -1000 + (x + 1) * 1000.04, 9, "-1000 + (local 1 × upstream 1000)"),
+    ],
+)
+def test_an_accumulated_gradient_may_be_worked_out_from_what_is_shown(f, steps, told, opened):
+    page = ask(opened(draw_flow(f(Value(2, "x")), "en")), steps)
+    assert page.narration == f"x.grad: {told} = ?"
+    assert right(page, "0", "0.04", "0.040") == [True] * 3
+    assert right(page, "1", "-1", "0.2") == [False] * 3
+
+
+@given(expressions(max_steps=5))
+@settings(max_examples=max(1, settings.default.max_examples // 5))
+def test_the_number_that_the_page_shows_is_right_and_so_are_its_two_digits(browser, tmp_path_factory, f):
+    y = f(*map(Value, f.point))
+    if not y.requires_grad:
+        return
+    path = tmp_path_factory.mktemp("flow") / "any.html"
+    draw_flow(y).save(path)
+    page = Opened(browser, path)
+    wrong = page.page.evaluate(
+        """() => steps.flatMap((step, i) => {
+            const view = makeView(graph, numbers, steps, i + 1), x = stepNumber(view, step);
+            const answers = [x, parsed(shown(x)), Number.isFinite(x) ? Number(x.toPrecision(2)) : x];
+            return answers.filter(answer => !isRight(answer, view, step)).map(answer => [exact(x), exact(answer)]);
+        })"""
+    )
+    assert wrong == []
+    assert page.errors == []
+    page.context.close()
+
+
+def test_predict_asks_for_each_number_of_a_node(opened):
+    w, x = Value(0.5, "w"), Value(-1.25, "x")
+    page = ask(opened(draw_flow(w * x, "en")), 2)
+    assert position(page) == 2
+    page.click("reveal")
+    page.click("node_step")
+    assert page.narration.endswith("= ?")
+    assert position(page) == 3
+    page.click("reveal")
+    assert page.page.evaluate("document.activeElement.id") == "back"  # there is no further step
+
+
+def test_the_question_stays_when_the_language_changes(opened):
+    page = ask(opened(draw_flow(Value(2, "x") * 3, "en")), 0)
+    page.page.locator("#answer").fill("5")
+    page.click("check")
+    page.click("other_language")
+    assert page.narration == "前向传播：v2 = x * 3 = 2 * 3 = ?"
+    assert page.page.locator("#answer").input_value() == "5"
+    assert page.page.locator("#verdict").inner_text() == ""
+    page.page.locator("#answer").fill("6")
+    page.click("check", "zh")
+    assert page.narration == "前向传播：v2 = x * 3 = 2 * 3 = 6"
+
+
+@pytest.mark.parametrize("word", ["back", "node_back"])
+@pytest.mark.parametrize("before", [0, 1])
+def test_to_go_back_from_a_question_is_to_leave_it(word, before, opened):
+    page = ask(opened(draw_flow(Value(2, "x") * 3, "en")), before)
+    page.click(word)
+    assert not page.page.locator("#ask").is_visible()
+    assert position(page) == before
+    assert page.page.locator("#back").is_disabled() == (before == 0)
+
+
+def test_a_question_and_help_pause_the_page(opened):
+    y, _ = example()
+    page = opened(draw_flow(y, "en"))
+    page.page.clock.install()
+    play = page.page.locator("#play")
+    page.click("play")
+    page.press("?")
+    page.press("Escape")
+    assert play.inner_text() == "Play"
+    page.page.clock.run_for(10_000)
+    assert position(page) == 1
+    page.click("play")
+    page.click("predict")
+    page.page.clock.run_for(1100)
+    assert page.page.locator("#ask").is_visible()
+    assert play.inner_text() == "Play"
+    page.click("reveal")
+    assert page.page.evaluate("document.activeElement.id") == "step"
+    page.page.clock.run_for(10_000)
+    assert position(page) == 3
+    page.click("step")
+    page.click("play")  # the question is open
+    page.page.clock.run_for(10_000)
+    assert (position(page), play.inner_text()) == (3, "Play")
+    assert page.page.locator("#ask").is_visible()
+    page.click("reveal")
+    page.page.clock.run_for(10_000)
+    assert not page.page.locator("#ask").is_visible()
 
 
 # What cannot be computed anew.
@@ -877,6 +1183,22 @@ def test_a_notebook_shows_it_in_a_frame(browser):
     page.close()
 
 
+def test_in_a_frame_a_prediction_is_answered_and_help_closes(browser):
+    page = browser.new_page()
+    page.set_content(draw_flow(Value(2, "x") * 3, "en")._repr_html_())
+    inside = page.frame_locator("iframe")
+    inside.locator("#predict").click()
+    inside.locator("#step").click()
+    inside.locator("#answer").fill("6")
+    inside.locator("#answer").press("Enter")
+    assert inside.locator("#progress").inner_text() == "step 1 of 3"
+    inside.locator("#help").click()
+    assert inside.locator("dialog").is_visible()
+    inside.get_by_role("button", name="Close").click()
+    assert not inside.locator("dialog").is_visible()
+    page.close()
+
+
 def test_saving_gives_the_path_and_the_same_graph_the_same_bytes(tmp_path):
     path = draw_flow(example()[0]).save(tmp_path / "flow.html")
     assert path.read_bytes().decode() == draw_flow(example()[0]).html
@@ -937,6 +1259,36 @@ def test_a_network_is_folded_and_a_folded_part_is_one_step(opened):
     x = Value(0.5)
     model([x, Value(-1)]).backward()
     assert same(float(page.nodes()["x1"]["grad"]), x.grad, 1e-12)
+
+
+@pytest.mark.parametrize(
+    ("lang", "complete", "sends", "goes_on"),
+    [
+        (
+            "en",
+            " is complete",
+            "Inside {}, nodes that are complete send",
+            "{} goes on: nodes in it that are complete send",
+        ),
+        ("zh", " 已完成", "{} 内部各项已到齐的节点送出", "{} 继续：内部各项已到齐的节点又送出"),
+    ],
+)
+def test_no_folded_part_is_called_complete_before_it_is(lang, complete, sends, goes_on, opened):
+    model = MLP(2, [16, 16, 1], seed=0)
+    a, b = model([Value(0.5, "x1"), Value(-1, "x2")]), model([Value(1, "x1"), Value(2, "x2")])
+    page = opened(draw_flow((a * b - 1) ** 2 + model.layers[1].neurons[0].b, lang))
+    seen = set()
+    for step in page.page.evaluate("steps.map(step => [step.kind, graph.boxes[step.box]])"):
+        page.press("ArrowRight")
+        kind, box = step[0], step[1]["name"]
+        if kind == "send" and step[1]["folded"]:
+            told = page.narration
+            form = sends if told.startswith(sends.format(box)) else goes_on
+            assert told.startswith(form.format(box)), told
+            state = page.nodes()[box]["state"]
+            assert state == "complete" or box + complete not in told
+            seen |= {form, state}
+    assert seen >= {sends, goes_on, "partial"}
 
 
 def trained(steps=5):

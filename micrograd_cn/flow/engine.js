@@ -116,14 +116,33 @@ function hasGradient(graph, state, i) {
   return graph.nodes[i].gets && (state.terms[i].length > 0 || state.before[i] !== 0 || state.zeroed);
 }
 
-// The derivative of the root with respect to a leaf by backpropagation, and by central differences.
+// The slope of `f` at `x` by the difference of its values on both sides of it, for two steps in proportion to `scale`;
+// the smaller step's. `doubt` is how far off it may be, as far as the two slopes and the rounding of the values tell.
+function difference(f, x, scale) {
+  const at = step => {
+    const low = x - step, high = x + step, below = f(low), above = f(high), width = high - low;
+    return { step, below, above, width, slope: (above - below) / width };
+  };
+  const step = Math.cbrt(Number.EPSILON) * scale, wide = at(step), near = at(step / 2);
+  const rounding = (4 * Number.EPSILON * (Math.abs(near.above) + Math.abs(near.below))) / near.width;
+  const doubt = Math.abs(wide.slope - near.slope) + rounding;
+  return { ...near, doubt: Number.isNaN(doubt) ? Infinity : doubt };
+}
+
+// The derivative of the root with respect to a leaf by backpropagation, and by differences on whichever scale they are
+// surer: the leaf's own, which suits log at 0.001, or at least 1, which suits it near 0.
 function nudged(graph, leaves, i) {
-  const step = Math.cbrt(Number.EPSILON) * Math.max(1, Math.abs(leaves[i]));
-  const [below, above] = [-step, step].map(move => evaluated(graph, leaves.with(i, leaves[i] + move)).data[graph.root]);
-  const width = leaves[i] + step - (leaves[i] - step);
+  const f = x => evaluated(graph, leaves.with(i, x)).data[graph.root], x = leaves[i], size = Math.abs(x);
+  const scales = Number.isFinite(size) && size > 0 ? [size, Math.max(1, size)] : [Math.max(1, size)];
+  const found = scales.map(scale => difference(f, x, scale)).reduce((a, b) => (b.doubt < a.doubt ? b : a));
   const steps = plan(graph, ["backward"]);
   const grad = gradient(replayed(graph, evaluated(graph, leaves), steps, steps.length), i);
-  const slope = (above - below) / width;
-  const near = Math.abs(slope - grad) <= 1e-5 * Math.max(1, Math.abs(slope), Math.abs(grad));
-  return { step, below, above, slope, grad, agree: near || Object.is(slope, grad) };
+  return { ...found, grad, verdict: verdict(found, grad) };
+}
+
+function verdict({ slope, doubt }, grad) {
+  if (!Number.isFinite(slope) || !Number.isFinite(grad)) return "unclear";
+  const gap = Math.abs(slope - grad), size = Math.max(Math.abs(slope), Math.abs(grad));
+  if (size !== 0 && doubt > 0.01 * size && gap <= doubt) return "unclear";
+  return gap <= 1e-6 * size + doubt ? "agree" : "differ";
 }

@@ -117,7 +117,7 @@ class Tape:
     def _repr_html_(self) -> str:
         """Return the page in a frame, for notebooks."""
         title = html.escape(PAGE[self.lang]["title"])
-        frame = 'width="100%" height="760" frameborder="0" sandbox="allow-scripts"'
+        frame = 'width="100%" height="760" frameborder="0" sandbox="allow-scripts allow-forms"'
         return f'<iframe title="{title}" {frame} srcdoc="{html.escape(self.html)}"></iframe>'
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 from typing import Any
@@ -63,6 +64,7 @@ def _box(box: Box, flow: Flow, index: dict[Value, int], names: list[str], users:
     name = str(box.group) if box.group else names[index[node]]
     title = clean(name) + (f"  {node.op.symbol}" if node.op and not box.group else "")
     met = not box.group and node.requires_grad and users[node] > 1  # contributions, whose sum is shown
+    summed = met or (not box.group and node.op is None and node.requires_grad)  # as a leaf's passes are
     lines = 5 if met else 4 if box.group or node.requires_grad else 2
     return {
         "name": name,
@@ -70,7 +72,7 @@ def _box(box: Box, flow: Flow, index: dict[Value, int], names: list[str], users:
         "folded": bool(box.group),
         "nodes": [index[node] for node in box.nodes],
         "roles": " ".join(filter(None, roles)),
-        "width": max(columns(title) + 3, NARROWEST_SUM if met else NARROWEST) * COLUMN + 2 * PADDING,
+        "width": max(columns(title) + 3, NARROWEST_SUM if summed else NARROWEST) * COLUMN + 2 * PADDING,
         "height": lines * LINE + PADDING,
     }
 
@@ -80,9 +82,10 @@ def _names(nodes: list[Value]) -> list[str]:
     shared = Counter(node.label for node in nodes)
     taken: set[str] = set()
     counts: Counter[str] = Counter()
+    free = filter(lambda name: name not in shared, map("v{}".format, itertools.count(len(nodes))))
     names = []
     for i, node in enumerate(nodes):
-        first = node.label or f"v{i}"
+        first = node.label or (f"v{i}" if f"v{i}" not in shared else next(free))
         if shared[first] > 1 and node.group:
             first = f"{node.group}.{first}"
         name = first

@@ -6,7 +6,7 @@ const receiver = (graph, { node, slot }) => graph.nodes[node].parents[slot];
 function expression(template, operands) {
   return template.replace(/\{(\d+)\}/g, (_, slot, at) => {
     const text = operands[slot], before = template.slice(0, at).trimEnd().at(-1);
-    return text.startsWith("-") && !(before && "([,".includes(before)) ? `(${text})` : text;
+    return before && "([,".includes(before) ? text : bracketed(text);
   });
 }
 
@@ -15,6 +15,28 @@ function stepNumber({ graph, numbers, state }, { kind, node, box, moves }) {
   if (graph.boxes[box].folded || kind === "zero") return null;
   if (kind === "forward") return numbers.data[node];
   return gradient(state, kind === "seed" ? node : receiver(graph, moves[0]));
+}
+
+// Whether a learner's number is right: to two digits, or as near as the question's numbers allow, which are shown with
+// four. 1.00049 - 1 is shown as 1 - 1, so 0 is as right as 0.00049.
+function isRight(given, view, step) {
+  const expected = stepNumber(view, step);
+  if (!Number.isFinite(given) || !Number.isFinite(expected)) return Object.is(given, expected);
+  const secondDigit = expected === 0 ? 0 : 10 ** (Number(expected.toExponential().split("e")[1]) - 1);
+  const tolerance = 0.5001 * secondDigit + 1.5 * leftOpen(view, step); // more than half for ties, more than 1st order
+  return Math.abs(given - expected) <= tolerance;
+}
+
+// How far, to first order, the step's number is moved by all that the numbers in the question are rounded by.
+function leftOpen({ graph, numbers, state, previous }, { kind, node, moves: [move] }) {
+  let factors = []; // pairs of a number and the derivative of the result with respect to it
+  if (kind === "forward") factors = graph.nodes[node].parents.map((i, k) => [numbers.data[i], numbers.partials[node][k]]);
+  else if (kind === "send") {
+    const local = numbers.partials[node][move.slot], upstream = gradient(state, node);
+    factors = [[gradient(previous, receiver(graph, move)), 1], [local, upstream], [upstream, local]];
+  }
+  const errors = factors.map(([x, derivative]) => Math.abs(derivative) * Math.abs(x - Number(shown(x))));
+  return errors.filter(Number.isFinite).reduce((total, error) => total + error, 0);
 }
 
 // The sentences about the last step taken. Where its number is `asked` for, that is a "?", and no more is said.
@@ -39,7 +61,7 @@ function forwardSentence({ graph, numbers }, words, step, asked) {
   if (box.folded) return filled(words.at_forward_folded, { box: box.name, count: step.moves.length });
   const names = node.parents.map(i => (graph.nodes[i].gets ? graph.nodes[i].name : shown(numbers.data[i])));
   const inNumbers = expression(node.text, node.parents.map(i => shown(numbers.data[i])));
-  const formula = `${node.name} = ${filled(node.text, names)} = ${inNumbers}`;
+  const formula = `${node.name} = ${expression(node.text, names)} = ${inNumbers}`;
   return filled(words.at_forward, { formula, value: asked ? "?" : shown(numbers.data[step.node]) });
 }
 

@@ -27,6 +27,7 @@ const curve = makeCurve(rootValues);
 // Everything follows from `chosen`.
 
 function choose(changes) {
+  if ("snapshot" in changes || "edits" in changes) say(""); // what it told was of other numbers
   const { snapshot, edits, actions } = Object.assign(chosen, { asking: false }, changes);
   words = page.words[chosen.lang];
   const recorded = snapshots[snapshot];
@@ -36,6 +37,7 @@ function choose(changes) {
   if (graph !== recorded.graph) {
     graph = recorded.graph;
     picture = new Picture(graph, i => {
+      if (part("leaf").value !== String(i)) say("");
       part("leaf").value = i;
       showLeaf();
       part("value").select();
@@ -64,7 +66,8 @@ function show() {
   const told = narration(asking ? makeView(graph, numbers, steps, position + 1) : view, words, asking);
   if (part("narration").textContent !== told) part("narration").textContent = told; // said aloud once
   part("progress").textContent = filled(words.progress, { position, count: steps.length });
-  for (const id of ["start", "node_back", "back"]) part(id).disabled = position === 0;
+  part("start").disabled = position === 0 && !asking && chosen.actions.length === 1;
+  for (const id of ["node_back", "back"]) part(id).disabled = position === 0 && !asking;
   for (const id of ["step", "node_step", "end"]) part(id).disabled = position === steps.length;
   part("predict").setAttribute("aria-pressed", chosen.predict);
   part("ask").hidden = !asking;
@@ -93,6 +96,7 @@ function showLeaf() {
   for (const id of ["leaf", "value", "nudge"]) part(id).disabled = Boolean(graph.fixed) || !part("leaf").options.length;
   if (graph.fixed) say(filled(words.not_editable, { op: graph.fixed }));
   else if (document.activeElement !== part("value") && part("leaf").value) {
+    if (part("value").getAttribute("aria-invalid") === "true") say("");
     part("value").value = exact(numbers.data[part("leaf").value]);
     part("value").setAttribute("aria-invalid", false);
   }
@@ -123,6 +127,7 @@ function stepOn() {
   if (chosen.asking || chosen.position === steps.length) return;
   const next = makeView(graph, numbers, steps, chosen.position + 1);
   if (chosen.predict && stepNumber(next, steps[chosen.position]) !== null) {
+    pause();
     choose({ asking: true });
     part("verdict").textContent = part("answer").value = "";
     part("answer").focus();
@@ -130,12 +135,23 @@ function stepOn() {
 }
 
 function nodeOn() {
+  if (chosen.predict) return stepOn(); // each of its numbers is asked for
   let position = chosen.position + 1;
   while (sameNode(steps[position], steps[chosen.position])) position++;
   choose({ position: Math.min(position, steps.length) });
 }
 
+function answered() {
+  choose({ position: chosen.position + 1 });
+  part(part("step").disabled ? "back" : "step").focus();
+}
+
+function back() { // from a question to where it was asked
+  choose({ position: chosen.asking ? chosen.position : Math.max(chosen.position - 1, 0) });
+}
+
 function nodeBack() {
+  if (chosen.asking) return back();
   let position = Math.max(chosen.position - 1, 0);
   while (position && sameNode(steps[position - 1], steps[chosen.position - 1])) position--;
   choose({ position });
@@ -146,18 +162,23 @@ function act(action) { // what was not finished is, first
   choose({ actions, position: steps.length + 1 });
 }
 
-function play(on) {
+function play() {
+  if (chosen.asking) return;
+  chosen.timer = setInterval(() => (chosen.position === steps.length ? pause() : stepOn()), PAUSE);
+  chosen.position === steps.length ? choose({ position: 0 }) : stepOn();
+}
+
+function pause() {
   clearInterval(chosen.timer);
-  chosen.timer = on ? setInterval(() => (chosen.position === steps.length ? play(false) : stepOn()), PAUSE) : null;
-  if (on) chosen.position === steps.length ? choose({ position: 0 }) : stepOn();
+  chosen.timer = null;
   show();
 }
 
 const commands = {
   start: () => choose({ position: 0, actions: ["backward"] }),
   node_back: nodeBack,
-  back: () => choose({ position: Math.max(chosen.position - 1, 0) }),
-  play: () => play(!chosen.timer),
+  back,
+  play: () => (chosen.timer ? pause() : play()),
   step: stepOn,
   node_step: nodeOn,
   end: () => choose({ position: steps.length }),
@@ -166,17 +187,20 @@ const commands = {
   predict: () => choose({ predict: !chosen.predict }),
   language: () => {
     say("");
-    choose({ lang: chosen.lang === "zh" ? "en" : "zh" });
+    part("verdict").textContent = "";
+    choose({ lang: chosen.lang === "zh" ? "en" : "zh", asking: chosen.asking });
   },
-  help: () => part("helping").showModal(),
+  help: () => {
+    pause();
+    part("helping").showModal();
+  },
   undo: () => choose({ edits: new Map() }),
-  reveal: () => choose({ position: chosen.position + 1 }),
+  reveal: answered,
   nudge: () => {
     const i = Number(part("leaf").value), told = nudged(graph, leavesNow(), i);
     const { name } = graph.nodes[i], root = graph.nodes[graph.root].name;
-    const verdict = words[told.agree ? "agree" : "differ"];
-    const digits = Object.fromEntries(["below", "above", "slope", "grad"].map(key => [key, told[key].toPrecision(9)]));
-    say(filled(words.nudged, { ...digits, step: shown(told.step), name, root, verdict }));
+    const digits = Object.fromEntries(["below", "above", "slope", "grad"].map(key => [key, precise(told[key])]));
+    say(filled(words.nudged, { ...digits, step: shown(told.step), name, root, verdict: words[told.verdict] }));
   },
 };
 for (const [id, command] of Object.entries(commands)) part(id).addEventListener("click", command);
@@ -184,12 +208,9 @@ for (const [id, command] of Object.entries(commands)) part(id).addEventListener(
 part("ask").addEventListener("submit", event => {
   event.preventDefault();
   const next = makeView(graph, numbers, steps, chosen.position + 1);
-  const expected = stepNumber(next, steps[chosen.position]), given = parsed(part("answer").value);
-  const near = Object.is(given, expected) || Math.abs(given - expected) <= 0.005 * Math.abs(expected); // two digits
-  if (given !== null && near) {
-    choose({ position: chosen.position + 1 });
-    part("step").focus();
-  } else part("verdict").textContent = words.wrong;
+  const given = parsed(part("answer").value);
+  if (given !== null && isRight(given, next, steps[chosen.position])) answered();
+  else part("verdict").textContent = words.wrong;
 });
 
 part("leaf").addEventListener("change", () => {
@@ -203,7 +224,6 @@ part("value").addEventListener("input", () => {
   if (x !== null) choose({ edits: new Map(chosen.edits).set(Number(part("leaf").value), x) });
 });
 part("tape").addEventListener("input", () => {
-  say("");
   choose({ snapshot: Number(part("tape").value), edits: new Map() });
 });
 
@@ -219,7 +239,9 @@ const keys = {
 };
 document.addEventListener("keydown", event => {
   const at = event.target, command = keys[event.key];
-  const taken = at.matches("input, select") || part("helping").open || (event.key === " " && at.matches("button"));
+  const scrolls = event.key.startsWith("Arrow") && at.closest(".table");
+  const pressed = event.key === " " && at.matches("button");
+  const taken = at.matches("input, select") || scrolls || pressed || part("helping").open;
   if (!command || taken || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();
   const whole = event.shiftKey && { step: "node_step", back: "node_back" }[command];

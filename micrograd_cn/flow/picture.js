@@ -20,19 +20,21 @@ class Picture {
     this.root.style.width = `clamp(${Math.round(0.9 * width)}px, 100%, ${Math.round(1.3 * width)}px)`;
     this.edges = graph.edges.map(edge => this.makeEdge(edge));
     this.boxes = graph.boxes.map(box => this.makeBox(box, edit));
-    this.root.append(...[...this.edges, ...this.boxes].map(part => part.group));
+    const labels = this.edges.map(edge => edge.label); // above all lines
+    this.root.append(...this.edges.map(edge => edge.group), ...labels, ...this.boxes.map(box => box.group));
   }
 
-  makeEdge({ source, target, slots, curve, place, constant }) {
+  makeEdge({ source, target, slots, curve, place }) {
     const line = svg("path", { class: "line" }), head = svg("path", { class: "head" });
-    const title = svg("title");
+    const titles = [svg("title"), svg("title")];
     const texts = place ? [-7, 7].map(down => svg("text", { x: place[0], y: place[1] + down })) : [];
     const group = svg("g", {
       "data-src": this.graph.boxes[source].name,
       "data-dst": this.graph.boxes[target].name,
       "data-slot": slots.length === 1 ? slots[0][1] : "",
-    }, title, line, head, ...texts);
-    return { group, title, line, head, texts, curve, role: constant ? "edge constant" : "edge" };
+    }, titles[0], line, head);
+    const label = svg("g", {}, titles[1], ...texts);
+    return { group, label, titles, line, head, texts, curve };
   }
 
   makeBox(box, edit) {
@@ -66,14 +68,16 @@ class Picture {
   }
 }
 
-function updateEdge({ group, title, line, head, curve, texts: [local, sent], role }, facts, words, largest, active) {
+function updateEdge({ group, label, titles, line, head, curve, texts: [local, sent] }, facts, words, largest, active) {
   const { size, sign, partial, count, constant } = facts;
-  group.setAttribute("class", `${role} ${sign}${active ? " active" : ""}`);
+  const look = [constant && "constant", sign, active && "active"].filter(Boolean).join(" ");
+  group.setAttribute("class", `edge ${look}`);
+  label.setAttribute("class", `label ${look}`);
   group.setAttribute("data-contribution", size === null ? "" : exact(size));
   const share = largest && Number.isFinite(size) ? Math.abs(size) / largest : 1;
   drawArrow(line, head, curve, EDGE_WIDTHS[0] + (EDGE_WIDTHS[1] - EDGE_WIDTHS[0]) * (size === null ? 0 : share));
   const told = [["local", partial], ["upstream", facts.upstream], ["contribution", size]].filter(([, x]) => x !== null);
-  title.textContent = tip(`${facts.source} → ${facts.target}`, told, words);
+  for (const title of titles) title.textContent = tip(`${facts.source} → ${facts.target}`, told, words);
   if (!local || constant) return;
   fit(local, count > 1 ? `${count}×` : partial === null ? "" : `×${shown(partial)}`, 84);
   fit(sent, size === null ? "" : count > 1 ? `|${shown(size)}|` : `→ ${size > 0 ? "+" : ""}${shown(size)}`, 84);
@@ -106,7 +110,7 @@ function tip(name, told, words) {
 
 // The terms as a sum, the first ones left out where there is no room for all.
 function sumText(terms, room) {
-  const texts = terms.map(term);
+  const texts = terms.map(x => bracketed(shown(x)));
   let shownTerms = texts.length;
   const text = () => `= ${shownTerms < texts.length ? "… + " : ""}${texts.slice(-shownTerms).join(" + ")}`;
   while (shownTerms > 1 && text().length > room) shownTerms--;

@@ -39,7 +39,7 @@ function fillTables(view, words) {
       facts.symbol,
       facts.value,
       facts.grad,
-      facts.terms.map(x => (x < 0 ? `(${exact(x)})` : exact(x))).join(" + "),
+      facts.terms.map(x => bracketed(exact(x))).join(" + "),
       facts.constant ? words.constant : standing(facts, words),
     ]),
   );

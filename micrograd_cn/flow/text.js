@@ -23,15 +23,20 @@ function exact(x) {
 
 // The number that a text is, in Python's spelling or JavaScript's; null if it is none.
 function parsed(text) {
-  const clean = text.trim().toLowerCase().replace("−", "-");
+  const clean = text.trim().toLowerCase().replace(/[−–－]/g, "-");
   const special = /^([+-]?)(inf(?:inity)?|nan)$/.exec(clean);
   if (special) return special[2] === "nan" ? NaN : special[1] === "-" ? -Infinity : Infinity;
   return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/.test(clean) ? Number(clean) : null;
 }
 
-// A term of a sum.
-function term(x) {
-  return x < 0 ? `(${shown(x)})` : shown(x);
+// Nine digits, in which one sees how close two numbers are.
+function precise(x) {
+  return Number.isFinite(x) ? x.toPrecision(9) : exact(x);
+}
+
+// A number's text as part of a sum or beside another operator.
+function bracketed(text) {
+  return text.startsWith("-") ? `(${text})` : text;
 }
 
 // The template with its {names} replaced, all at once, so that what is filled in may hold anything.
