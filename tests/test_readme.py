@@ -272,7 +272,10 @@ def test_the_two_languages_link_to_each_other_and_to_the_same_things():
     assert "(README.zh-CN.md)" in EN.partition("## ")[0]
     assert "(README.md)" in ZH.partition("## ")[0]
     links = [
-        [link.replace(".zh.svg", ".en.svg") for link in re.findall(r"\]\(([^)#][^)]*)\)", prose(text))[1:]]
+        [
+            link.replace(".zh.svg", ".en.svg").replace(".zh.png", ".en.png")
+            for link in re.findall(r"\]\(([^)#][^)]*)\)", prose(text))[1:]
+        ]
         for text in (EN, ZH)
     ]
     assert sorted(links[0]) == sorted(links[1])

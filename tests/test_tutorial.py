@@ -84,17 +84,22 @@ def execute(notebook: Any, directory: Path) -> Any:
 
 
 def answered(notebook: Any) -> Any:
-    """Return the notebook with each exercise answered wrongly, checked, answered rightly, and checked."""
+    """Return the notebook with each exercise answered wrongly, checked, answered rightly, and checked.
+
+    At its end all are answered rightly and checked once more, as by a reader who first runs everything.
+    """
     filled = copy.deepcopy(notebook)
-    filled.cells = []
+    filled.cells, again = [], []
     for cell in notebook.cells:
         number = tag(cell, "check")
         if number:
             right, wrong = ANSWERS[number]
             for answer in (wrong, right):
                 filled.cells += [nbformat.v4.new_code_cell(answer), copy.deepcopy(cell)]
+            again += copy.deepcopy(filled.cells[-2:])
         elif not tag(cell, "answer"):
             filled.cells.append(copy.deepcopy(cell))
+    filled.cells += again
     for i, cell in enumerate(filled.cells):
         cell.id = f"cell-{i}"
     return filled
@@ -192,10 +197,12 @@ def test_what_is_stored_is_what_a_run_from_top_to_bottom_shows(lang: str, runs: 
 
 def test_right_answers_are_told_from_wrong_ones(runs: dict[str, Future[Any]]) -> None:
     shown = [texts(cell)["stdout"] for cell in runs["answered"].result().cells if tag(cell, "check")]
-    assert len(shown) == 2 * len(ANSWERS)
-    for number, wrong, right in zip(ANSWERS, shown[::2], shown[1::2], strict=True):
+    assert len(shown) == 3 * len(ANSWERS)
+    twice = 2 * len(ANSWERS)
+    for number, wrong, right, at_the_end in zip(ANSWERS, shown[:twice:2], shown[1:twice:2], shown[twice:], strict=True):
         assert re.match(r"✗ \S", wrong), number
         assert right == "✓\n", number
+        assert at_the_end == "✓\n", number
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)
