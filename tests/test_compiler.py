@@ -459,6 +459,41 @@ def test_formulas_are_functions_in_a_large_graph(size):
     )
 
 
+def test_a_result_that_is_a_constant_may_have_partials_that_are_formulas(size):
+    straight = Op("straight", lambda q, x: q, (lambda y, q, x: 0.0, lambda y, q, x: mc.sech(y) * mc.sech(y)))
+    w, x = Value(0.3), Value(2.0)
+    compile(straight(0.25, w) * x, [x]).backward([[2.0]])
+    assert w.grad == pytest.approx(2.0 * mc.sech(0.25) ** 2, rel=1e-14)
+
+
+def test_what_depends_on_parameters_alone_in_a_formula_is_computed_once_a_batch(size):
+    tempered = Op(
+        "tempered",
+        lambda x, w: x * mc.div(1.0, mc.sinh(mc.softplus(w))),
+        (lambda y, x, w: mc.div(1.0, mc.sinh(mc.softplus(w))), lambda y, x, w: 0.0 * x),
+    )
+    x = Value(0.5)
+    text = compile(mc.sum([tempered(x, Value(0.1 * k)) for k in range(20)]), [x]).source()
+    assert "sinh" in functions(text, "batch")
+    assert "sinh" not in functions(text, "sample")
+    assert "@vector_formula" not in functions(text, "sample")
+
+
+def test_formulas_of_many_operands_or_constants_do_not_make_code_grow_faster(size):
+    def of_operands(n):
+        xs, ws = [Value(0.1) for _ in range(n)], [Value(0.5) for _ in range(n)]
+        return len(compile(mc.logsumexp([w * x for w, x in zip(ws, xs, strict=True)]), xs).source())
+
+    def of_constants(n):
+        x, y = Value(0.5), Value(0.9)
+        for k in range(n):
+            y = mc.elu(y * x, 0.5 + 0.001 * k)
+        return len(compile(y, [x]).source())
+
+    assert of_operands(200) < 2.5 * of_operands(100)
+    assert of_constants(400) < 2.5 * of_constants(200)
+
+
 def test_a_long_dot_stays_a_loop():
     def size(n):
         xs, ws = [Value(1.0) for _ in range(n)], [Value(1.0) for _ in range(n)]
@@ -618,6 +653,8 @@ def test_an_own_row_that_cannot_be_compiled_is_named(row):
         ({"machine": "fadd"}, "odd.*has 1 operands, its machine form 'fadd' 2"),
         ({"machine": "fcmp xyz"}, "odd.*fcmp xyz.*comparisons are"),
         ({"machine": "fcmp"}, "odd.*comparisons are"),
+        ({"machine": "sum"}, "odd.*'sum', which is no name of a function"),
+        ({"machine": "no such"}, "odd.*'no such', which is no name of a function"),
     ],
 )
 def test_a_mistake_in_an_own_row_names_it(options, message):

@@ -10,6 +10,7 @@ SAMPLE, once a row; AFTER, what depends on sums over the batch.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterable, Sequence
 from itertools import chain
@@ -32,7 +33,9 @@ OPERANDS = {"fadd": 2, "fsub": 2, "fmul": 2, "fdiv": 2, "fneg": 1, "select": 3}
 COMPARISONS = ("oeq", "ogt", "oge", "olt", "ole", "one", "ord", "ueq", "ugt", "uge", "ult", "ule", "une", "uno")
 OPERANDS |= {f"fcmp {comparison}": 2 for comparison in COMPARISONS}
 LONG = 8  # products from which a sum of them is a loop
-LARGE = 1000  # nodes of a graph from which formulas are functions, so that it compiles faster
+LARGE = 300  # nodes of a graph from which formulas are functions, so that it compiles faster
+MOST_FORMULAS = 100  # functions, of which there is one for each choice of constants in a formula
+MOST_OPERANDS = 3  # of a formula that is a function: one of many operands would be compiled as a whole
 MANY = 16  # terms from which a sum is written as products with 1, and so may become a loop
 
 
@@ -79,11 +82,15 @@ class Lowering:
         return number
 
     def size(self) -> int:
-        """Return about how much there is to compile: a loop counts as ten instructions, one on scalars as a third."""
+        """Return about how much there is to compile, in instructions.
+
+        A loop counts as ten, a call as four, one on scalars as a third.
+        """
         thirds = 0
         for instruction, phase in zip(self.code, self.phase, strict=True):
             if instruction[0] not in LEAVES:
-                count = min(10, sum(map(len, instruction[1:]))) if instruction[0] in SUMS else 1
+                form, *rest = instruction
+                count = min(10, sum(map(len, rest))) if form in SUMS else 1 if form in OPERANDS else 4
                 thirds += count * (3 if phase == SAMPLE else 1)
         return thirds // 3
 
@@ -171,7 +178,7 @@ class Lowering:
     def instantiate(self, template: Template, slots: Sequence[int]) -> list[int]:
         """Return the numbers of a formula's results for these operands."""
         steps, results = template
-        if self.outline and steps:
+        if self.outline and steps and len(slots) <= MOST_OPERANDS + 1:  # the partials' first operand is the result
             return [self._call(template, k, slots) for k in range(len(results))]
         numbers = list(slots)
 
@@ -183,12 +190,12 @@ class Lowering:
         return [resolve(x) for x in results]
 
     def _call(self, template: Template, k: int, slots: Sequence[int]) -> int:
-        """Return the number of one result of a formula: a call, unless it is short."""
+        """Return the number of one result of a formula: a call, unless it is short or has parts of different phases."""
         steps, results = template
         result = results[k]
         if isinstance(result, float) or result < len(slots):
             return self.constant(result) if isinstance(result, float) else slots[result]
-        name = self._called.get((id(template), k))
+        name = self._called.get((id(template), k), "" if len(self.formulas) == MOST_FORMULAS else None)
         if name is None:
             code = Lowering()
             inputs = [code.add(("input", i), SAMPLE) for i in range(len(slots))]
@@ -198,8 +205,10 @@ class Lowering:
             name = self._called[id(template), k] = f"formula{len(self.formulas)}" if long else ""
             if long:
                 self.formulas[name] = Formula(code, number, [i for i in inputs if i in needed])
-        if name:
-            return self.add((name, *[slots[i] for i in self.formulas[name].used]))
+        used = [slots[i] for i in self.formulas[name].used] if name else []
+        phases = {self.phase[i] for i in used}
+        if len(phases) == 1 and CONSTANT not in phases:
+            return self.add((name, *used))
         self.outline = False
         [number] = self.instantiate((steps, [result]), slots)
         self.outline = True
@@ -208,6 +217,8 @@ class Lowering:
 
 def _check_form(op: Op, count: int) -> None:
     form = op.machine
+    if form in (*SUMS, *LEAVES) or not re.fullmatch(r"fcmp.*|(?!formula)[A-Za-z_][\w.]*", form):
+        raise TypeError(f"the operation {op.name!r} has the machine form {form!r}, which is no name of a function")
     if form.startswith("fcmp") and form not in OPERANDS:
         raise TypeError(
             f"the operation {op.name!r} has the machine form {form!r}; comparisons are fcmp " + ", ".join(COMPARISONS)

@@ -264,8 +264,8 @@ class Program:
         `f(xp, parameters, inputs)` without branches, in which `xp` is `math`, numpy, jax.numpy or torch, `parameters`
         has a number or an array for each of `.parameters`, and `inputs` one for each input. With torch, all
         parameters or all inputs are tensors. With `math`, points outside Python's own domain raise as Python does
-        (log(0), sqrt(-1), 1/0, exp(1000)) or give a complex number ((-8)**(1/3)); numpy and the others give nan and
-        inf there.
+        (log(0), sqrt(-1), 1/0, exp(1000)) or give a complex number ((-8)**(1/3)), and so do plain numbers among the
+        parameters of the others; their arrays give nan and inf there.
 
         Raises:
             ValueError: it is written in neither language.
