@@ -177,7 +177,10 @@ def _draw_expression(draw: DrawFn, table: list[Op], max_inputs: int, max_steps: 
     data = list(point)
     flat = [False] * len(point)  # which nodes do not change near the point
     steps: list[tuple[Op, tuple[int | float, ...]]] = []
-    for _ in range(draw(st.integers(1, max_steps))):
+    wanted = draw(st.integers(1, max_steps))
+    for _ in range(2 * wanted):  # a step whose operands do not suit it is left out
+        if len(steps) == wanted:
+            break
         op = draw(st.sampled_from(table))
         count = op.arity or draw(st.integers(1, 5))
         operands: list[int | float] = []
@@ -208,7 +211,7 @@ def _is_smooth(op: Op, xs: list[float], fixed: list[bool]) -> bool:
     here, around = op.kink(*xs), [op.kink(*near) for near in _moved(xs, fixed)]
     if not around:
         return here != 0.0
-    unmoved = all(there == here for there in around)
+    unmoved = here != 0.0 and all(there == here for there in around)
     return unmoved or (math.fabs(here) >= MARGIN and all(there * here > 0.0 for there in around))
 
 
