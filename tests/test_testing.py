@@ -191,6 +191,14 @@ NOISY = {  # right, though they lose digits on the way, or are large, small, or 
 }
 
 
+@pytest.mark.parametrize("x", [0.0, 6e-140, -2e-229, 1e-9, 1e-5])
+def test_what_cancels_near_0_is_no_mistake(x):
+    gradcheck(lambda x: mc.sin(x) - x, x)
+    gradcheck(lambda x: mc.sin(-x) + x, x, order=2)
+    with pytest.raises(GradientMismatch):
+        gradcheck(lambda x: mc.sin(x) - Op("bad", lambda x: x, (lambda y, x: 1.01,))(x), x)
+
+
 @pytest.mark.parametrize("op", NOISY.values(), ids=list(NOISY))
 def test_the_battery_accepts_what_is_right_but_noisy(op):
     check_op(op)

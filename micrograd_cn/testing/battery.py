@@ -30,14 +30,14 @@ def check_op(op: Op, reference: Callable[..., float] | None = None, examples: in
     and so do its partials, to the bit; partials left out for constants change no other; at kinks the derivative is nan,
     or between those of the two sides; the picture has an edge an operand; over the domain, up to 100 from 0 or from its
     near end, and close to its ends, no value is nan and derivatives agree with numerical ones, near 0 to second order,
-    also where one value is all the operands. With llvmlite, machine code gives the same values and derivatives, if the row is written in the table's
-    operations.
+    also where one value is all the operands. With llvmlite, machine code gives the same values and derivatives, if the
+    row is written in the table's operations.
 
     Args:
         op: the row.
         reference: the same function from an independent source, on floats; compared to 1e-12 relative, or to what the
             last bits of the operands and the row's own `rounding` make of it.
-        examples: how many points of the domain to try: two thirds are spread over it, the others drawn.
+        examples: how many points to try to second order: two thirds are spread over the domain, the others drawn.
 
     Raises:
         AssertionError: it says which check failed, and where.
