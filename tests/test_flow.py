@@ -887,7 +887,7 @@ def test_an_accumulated_gradient_may_be_worked_out_from_what_is_shown(f, steps, 
 
 
 @given(expressions(max_steps=5))
-@settings(max_examples=max(1, settings.default.max_examples // 5))
+@settings(max_examples=max(1, settings.default.max_examples // 10))
 def test_the_number_that_the_page_shows_is_right_and_so_are_its_two_digits(browser, tmp_path_factory, f):
     y = f(*map(Value, f.point))
     if not y.requires_grad:
@@ -1133,7 +1133,7 @@ def test_labels_are_text_and_names_are_unique(opened):
 
 
 @given(st.lists(st.text(max_size=10), min_size=3, max_size=3))
-@settings(max_examples=max(1, settings.default.max_examples // 5))
+@settings(max_examples=max(1, settings.default.max_examples // 10))
 def test_any_label_reaches_the_page(browser, tmp_path_factory, labels):
     a, b, c = (Value(2, label) for label in labels)
     path = tmp_path_factory.mktemp("flow") / "any.html"
