@@ -76,7 +76,7 @@ def assert_like_eager(f, inputs, parameters, rows, rel=1e-12):
 @pytest.fixture(params=["small", "large"])
 def size(request, monkeypatch):
     """Let formulas be instructions of their own, or, as in a large graph, functions."""
-    monkeypatch.setattr("micrograd_cn.compiler.lowering.LARGE", {"small": 1000, "large": 0}[request.param])
+    monkeypatch.setattr("micrograd_cn.compiler.lowering.LARGE", {"small": 10**9, "large": 0}[request.param])
     return request.param
 
 

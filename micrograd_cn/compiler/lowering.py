@@ -33,7 +33,7 @@ OPERANDS = {"fadd": 2, "fsub": 2, "fmul": 2, "fdiv": 2, "fneg": 1, "select": 3}
 COMPARISONS = ("oeq", "ogt", "oge", "olt", "ole", "one", "ord", "ueq", "ugt", "uge", "ult", "ule", "une", "uno")
 OPERANDS |= {f"fcmp {comparison}": 2 for comparison in COMPARISONS}
 LONG = 8  # products from which a sum of them is a loop
-LARGE = 300  # nodes of a graph from which formulas are functions, so that it compiles faster
+LARGE = 500  # nodes of a graph from which formulas are functions, so that it compiles faster
 MOST_FORMULAS = 100  # functions, of which there is one for each choice of constants in a formula
 MOST_OPERANDS = 3  # of a formula that is a function: one of many operands would be compiled as a whole
 MANY = 16  # terms from which a sum is written as products with 1, and so may become a loop
@@ -201,7 +201,7 @@ class Lowering:
             inputs = [code.add(("input", i), SAMPLE) for i in range(len(slots))]
             [number] = code.instantiate((steps, [result]), inputs)
             needed = below(code, [number])
-            long = sum(code.code[i][0] not in LEAVES for i in needed) > 2
+            long = sum(code.code[i][0] not in LEAVES for i in needed) > 1
             name = self._called[id(template), k] = f"formula{len(self.formulas)}" if long else ""
             if long:
                 self.formulas[name] = Formula(code, number, [i for i in inputs if i in needed])
