@@ -42,7 +42,7 @@ class Assembly:
         first: the first free place in `%s`; parameters have the first places.
         slots: how many slots of `%w` the inputs have.
         totals: what is added up over the samples: instructions, or pairs of which the product is.
-        fuse: whether a product and a sum may be rounded once, together, where the instruction is a "dot".
+        fused: whether a product and a sum are rounded once, together, where the instruction allows it.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Assembly:
         first: int,
         slots: int,
         totals: Sequence[tuple[int, ...]] = (),
-        fuse: bool = True,
+        fused: bool = False,
     ) -> None:
         self.code = code
         self.totals = totals
@@ -63,7 +63,7 @@ class Assembly:
         self.align = 8 * native  # of vectors in %w and %a, which begin at multiples of 64
         self.free = first
         self.slots = slots
-        self.fuse = fuse
+        self.fused = fused
         self.scalar: dict[int, int] = {}  # an instruction's place in %s
         self.slot: dict[int, int] = {}  # an instruction's slot of %w
         self.constants: dict[int, float] = {}  # what %s holds from the start
@@ -119,12 +119,18 @@ class Assembly:
                 tasks.append(Task("plain", [i], list(rest), [], 1 if kind in INSTRUCTIONS else 4))
                 continue
             long, short = self._split(i)
-            uses = [j for pair in short for j in pair] + list(rest[1])
-            if not long:
-                tasks.append(Task("plain", [i], uses, [], len(uses)))
-                continue
-            left, right = (tuple(side) for side in zip(*long, strict=True))
+            uses = [j for pair in short for j in pair] + [*rest[1], *rest[2:]]
+            left, right = (tuple(side) for side in zip(*long, strict=True)) if long else ((), ())
             together = shared.get((kind, code.level[i], right))
+            if not long:
+                if together and len(together.items) < TOGETHER:
+                    together.items.append(i)
+                    together.uses += uses
+                    together.weight += len(uses)
+                else:
+                    shared[kind, code.level[i], right] = task = Task("sums", [i], uses, [], len(uses))
+                    tasks.append(task)
+                continue
             if together and len(together.items) < TOGETHER:
                 together.items.append(i)
                 together.uses += uses
@@ -192,7 +198,12 @@ class Assembly:
         for of_phase, listed in chunks.items():
             for number, chunk in enumerate(listed):
                 made.update(
-                    {i: (of_phase, number) for task in chunk if task.kind in ("plain", "dots") for i in task.items}
+                    {
+                        i: (of_phase, number)
+                        for task in chunk
+                        if task.kind in ("plain", "sums", "dots")
+                        for i in task.items
+                    }
                 )
         for of_phase, listed in chunks.items():
             for number, chunk in enumerate(listed):
@@ -236,8 +247,10 @@ class Assembly:
         writer = Writer(within, f, sample)
         writer.known.update(zip(formula.used, parameters, strict=True))
         for i in sorted(below(formula.code, [formula.result])):
-            if formula.code.code[i][0] not in LEAVES:
-                writer.plain(Task("plain", [i], [], [], 0))
+            form = formula.code.code[i][0]
+            if form not in LEAVES:
+                task = Task("sums" if form in SUMS else "plain", [i], [], [], 0)
+                getattr(writer, task.kind)(task)
         f.do(f"ret {kind} {writer.value(formula.result)}")
         return f
 

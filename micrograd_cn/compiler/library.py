@@ -6,7 +6,7 @@ import math
 import struct
 
 from .text import Function, literal
-from .writer import splat, vector
+from .writer import fma, splat, vector
 
 ROUNDING = 1.5 * 2.0**52  # a small number added to it is rounded to a whole one, which the last bits hold
 LN2_HIGH = float.fromhex("0x1.62e42fee00000p-1")  # its product with a whole number below 2**20 is exact
@@ -14,10 +14,10 @@ LN2_LOW = float.fromhex("0x1.a39ef35793c76p-33")
 TERMS = 14  # of exp's series; the next one is below 2**-57 where |r| <= log(2) / 2
 
 
-def on_vectors(name: str, lanes: int, operands: int) -> Function:
+def on_vectors(name: str, lanes: int, operands: int, fused: bool) -> Function:
     """Return the function that calls one of C's for every lane."""
     if name == "exp":
-        return exponential(lanes)
+        return exponential(lanes, fused)
     kind = vector(lanes)
     f = Function(f"internal {kind} @vector_{name}({', '.join(f'{kind} %x{k}' for k in range(operands))}) noinline")
     memory = [f.op(f"alloca {kind}, align 64") for _ in range(operands)]
@@ -30,7 +30,7 @@ def on_vectors(name: str, lanes: int, operands: int) -> Function:
     return f
 
 
-def exponential(lanes: int) -> Function:
+def exponential(lanes: int, fused: bool) -> Function:
     """Return exp of a vector: 2**k * exp(r), where k is whole and |r| <= log(2) / 2, and exp(r) is a polynomial.
 
     Arguments beyond its range are moved to where the result is 0 or inf; 2**k is multiplied in two halves, since it may
@@ -46,20 +46,17 @@ def exponential(lanes: int) -> Function:
         one = f.op(f"insertelement {whole} poison, i64 {n}, i32 0")
         return f.op(f"shufflevector {whole} {one}, {whole} poison, <{lanes} x i32> zeroinitializer")
 
-    def product(a: str, b: str) -> str:
-        return f.op(f"fmul contract {kind} {a}, {b}")
-
     x = "%x0"
     for comparison, end in (("olt", -746.0), ("ogt", 710.0)):  # nan stays
         beyond = f.op(f"fcmp {comparison} {kind} {x}, {constant(end)}")
         x = f.op(f"select <{lanes} x i1> {beyond}, {kind} {constant(end)}, {kind} {x}")
     shifted = f.op(f"fadd {kind} {f.op(f'fmul {kind} {x}, {constant(1.0 / math.log(2.0))}')}, {constant(ROUNDING)}")
     k = f.op(f"fsub {kind} {shifted}, {constant(ROUNDING)}")
-    r = f.op(f"fsub contract {kind} {x}, {product(k, constant(LN2_HIGH))}")
-    r = f.op(f"fsub contract {kind} {r}, {product(k, constant(LN2_LOW))}")
+    r = fma(f, lanes, k, constant(-LN2_HIGH), x, fused)
+    r = fma(f, lanes, k, constant(-LN2_LOW), r, fused)
     result = constant(1.0 / math.factorial(TERMS - 1))
     for n in reversed(range(TERMS - 1)):
-        result = f.op(f"fadd contract {kind} {product(result, r)}, {constant(1.0 / math.factorial(n))}")
+        result = fma(f, lanes, result, r, constant(1.0 / math.factorial(n)), fused)
     bits = f.op(f"bitcast {kind} {shifted} to {whole}")
     bits = f.op(f"sub {whole} {bits}, {integer(int.from_bytes(struct.pack('<d', ROUNDING), 'little'))}")
     first = f.op(f"ashr {whole} {bits}, {integer(1)}")

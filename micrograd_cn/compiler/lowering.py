@@ -2,7 +2,7 @@
 
 An instruction is a tuple, and its number in the list is its name:
 `("constant", x)`, `("parameter", i)`, `("input", i)`, `("seed",)`, `("total", k)`, `(machine form, *operands)`,
-`("sum", pairs, terms)`, the sum of products and terms, and `("dot", pairs, terms)`, in which products are not rounded.
+and sums of products and terms, `(form, pairs, terms, *twins)`, of which SUMS has the forms.
 
 An instruction belongs to a phase: CONSTANT; BATCH, what depends on parameters alone and is computed once a batch;
 SAMPLE, once a row; AFTER, what depends on sums over the batch.
@@ -28,7 +28,10 @@ Template: TypeAlias = tuple[list[tuple[Op, list[int | float]]], list[int | float
 
 CONSTANT, BATCH, SAMPLE, AFTER = range(4)
 LEAVES = ("constant", "parameter", "input", "seed", "total")
-SUMS = ("sum", "dot")
+# A "sum" rounds its products, a "dot" and an "adjoint" need not. A "sum" or a "dot" does not overflow on the way to a
+# finite result; where its last terms are such sums themselves, `twins` are these in units of 1 / SCALE: "scaled".
+SUMS = ("sum", "dot", "adjoint", "scaled")
+SCALE = 2.0**-64
 OPERANDS = {"fadd": 2, "fsub": 2, "fmul": 2, "fdiv": 2, "fneg": 1, "select": 3}
 COMPARISONS = ("oeq", "ogt", "oge", "olt", "ole", "one", "ord", "ueq", "ugt", "uge", "ult", "ule", "une", "uno")
 OPERANDS |= {f"fcmp {comparison}": 2 for comparison in COMPARISONS}
@@ -90,7 +93,7 @@ class Lowering:
         for instruction, phase in zip(self.code, self.phase, strict=True):
             if instruction[0] not in LEAVES:
                 form, *rest = instruction
-                count = min(10, sum(map(len, rest))) if form in SUMS else 1 if form in OPERANDS else 4
+                count = min(10, sum(map(len, rest[:2]))) if form in SUMS else 1 if form in OPERANDS else 4
                 thirds += count * (3 if phase == SAMPLE else 1)
         return thirds // 3
 
@@ -138,25 +141,38 @@ class Lowering:
         if all(self.phase[i] == CONSTANT for i in chain(*pairs, terms)):
             known = [self.code[i][1] * self.code[j][1] for i, j in pairs]
             return self.constant(ops.sum.forward(*known, *[self.code[t][1] for t in terms]))
+        twins: list[int] = []
         early = [p for p in pairs if self.phase[p[0]] != SAMPLE != self.phase[p[1]]]
         rest = [t for t in terms if self.phase[t] != SAMPLE]
         if (early or len(rest) > 1) and len(early) + len(rest) < len(pairs) + len(terms):
             pairs = [p for p in pairs if SAMPLE in (self.phase[p[0]], self.phase[p[1]])]
-            terms = [*(t for t in terms if self.phase[t] == SAMPLE), self.dot(early, rest, form)]
+            terms = [t for t in terms if self.phase[t] == SAMPLE]
+            terms.append(self._part(early, rest, form, twins))
         if len(terms) > MANY:
             one = self.constant(1.0)
             samples = [t for t in terms if self.phase[t] == SAMPLE]  # a loop reads these or scalars, not both
             scalars = [t for t in terms if self.phase[t] != SAMPLE]
             pairs, terms = [*pairs, *((one, t) for t in samples or scalars)], scalars if samples else []
-        if not pairs and len(terms) < 3:
+        if not pairs and len(terms) < 3 and not twins:
             return terms[0] if len(terms) == 1 else self.apply(ops.add, terms) if terms else self.constant(0.0)
         if len(pairs) == 1 and not terms:
             return self.apply(ops.mul, pairs[0])
         mixed = [p for p in pairs if SAMPLE in (self.phase[p[0]], self.phase[p[1]]) and not self._of_samples(p)]
         if LONG <= len(mixed) <= len(pairs) - LONG:  # a loop reads vectors and scalars, or vectors alone
-            terms = [*terms, self.dot([p for p in pairs if self._of_samples(p)], [], form)]
+            terms.append(self._part([p for p in pairs if self._of_samples(p)], [], form, twins))
             pairs = mixed
-        return self.add((form, tuple(pairs), tuple(terms)))
+        return self.add((form, tuple(pairs), tuple(terms), *twins))
+
+    def _part(self, pairs: list[Pair], terms: list[int], form: str, twins: list[int]) -> int:
+        """Return the number of a part of a sum, and put its twin into the list if it has one."""
+        added = [t for t in terms if self.value(t) != 0.0]
+        if form in ("sum", "dot") and len(pairs) + len(added) > 1:
+            if all(self.phase[i] == CONSTANT for i in chain(*pairs, added)):
+                scaled = [self.code[i][1] * self.code[j][1] * SCALE for i, j in pairs]
+                twins.append(self.constant(ops.sum.forward(*scaled, *[self.code[t][1] * SCALE for t in added])))
+            else:
+                twins.append(self.add(("scaled", tuple(pairs), tuple(added))))
+        return self.dot(pairs, terms, form)
 
     def _of_samples(self, pair: Pair) -> bool:
         return self.phase[pair[0]] == self.phase[pair[1]] == SAMPLE
@@ -257,7 +273,7 @@ def operands(instruction: Instruction) -> Iterable[int]:
     ([1, 2, 3], [4, 5], [])
     """
     if instruction[0] in SUMS:
-        return [i for pair in instruction[1] for i in pair] + list(instruction[2])
+        return [i for pair in instruction[1] for i in pair] + [*instruction[2], *instruction[3:]]
     if instruction[0] in LEAVES:
         return ()
     return instruction[1:]
@@ -375,12 +391,12 @@ class Lowered(Lowering):
     def _gradient(self, node: Value, pairs: dict[Value, list[Pair]], terms: dict[Value, list[int]]) -> int:
         """Return the number of the sum of what a node received."""
         if node in self.sampled:
-            return self.dot(pairs[node], terms[node])
+            return self.dot(pairs[node], terms[node], "adjoint")
         products = [p for p in pairs[node] if self.phase[p[0]] == SAMPLE]
         others = [t for t in terms[node] if self.phase[t] == SAMPLE]
         rest = [t for t in terms[node] if self.phase[t] != SAMPLE]
         if products or others:
             rest.append(self.add(("total", len(self.totals)), AFTER))
             single = len(products) == 1 and not others
-            self.totals.append(products[0] if single else (self.dot(products, others),))
-        return self.dot([p for p in pairs[node] if self.phase[p[0]] != SAMPLE], rest)
+            self.totals.append(products[0] if single else (self.dot(products, others, "adjoint"),))
+        return self.dot([p for p in pairs[node] if self.phase[p[0]] != SAMPLE], rest, "adjoint")

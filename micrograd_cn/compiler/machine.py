@@ -12,7 +12,7 @@ from .assembly import Assembly
 from .library import on_vectors
 from .lowering import Lowering
 from .text import Function
-from .writer import INSTRUCTIONS, declaration, splat, symbol, vector
+from .writer import INSTRUCTIONS, declaration, fma, splat, symbol, vector
 
 try:
     import llvmlite.binding as llvm
@@ -29,6 +29,7 @@ class Machine:
 
     Attributes:
         native: how many doubles are in the vectors that it computes fastest with.
+        fused: whether it multiplies and adds with one rounding.
     """
 
     def __init__(self) -> None:
@@ -40,6 +41,7 @@ class Machine:
         wide = features.get("avx512f") and self.name not in HALVES
         self.native = 8 if wide else 4 if features.get("avx") else 2
         self.triple = llvm.get_process_triple()
+        self.fused = features.get("fma") or not self.triple.startswith(("x86", "i"))
 
     def width(self, instructions: int) -> int:
         """Return how many samples code of so many instructions computes at once.
@@ -51,6 +53,7 @@ class Machine:
 
     def assemble(self, code: Lowering, roots: Sequence[int], first: int, slots: int, **options: Any) -> Assembly:
         """Return the functions of some instructions, with lanes for this machine."""
+        options = {"fused": self.fused, **options}
         return Assembly(code, roots, self.width(code.size()), self.native, first, slots, **options)
 
     def text(self, assembly: Assembly, functions: Sequence[Function]) -> str:
@@ -60,6 +63,9 @@ class Machine:
             "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)",
             "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)",
         }
+        declared |= {
+            declaration(symbol("llvm.fma", n), vector(n) if n else "double", 3) for n in (0, self.native, lanes)
+        }
         wrappers = []
         for form, count in assembly.called.items():
             declared.add(declaration(symbol(form, 0), "double", count))
@@ -68,7 +74,7 @@ class Machine:
                 declared.add(declaration(symbol(form, lanes), vector(lanes), count))
             else:
                 declared.add(declaration(form, "double", count))
-                wrappers.append(on_vectors(form, lanes, count))
+                wrappers.append(on_vectors(form, lanes, count, self.fused))
         return "\n".join(
             [
                 f'target triple = "{self.triple}"\n',
@@ -79,6 +85,7 @@ class Machine:
                 *assembly.functions,
                 *map(str, functions),
                 f'attributes #0 = {{ nounwind "min-legal-vector-width"="{bits}" "prefer-vector-width"="{bits}" }}\n',
+                '!0 = !{!"branch_weights", i32 1, i32 2000}',
             ]
         )
 
@@ -144,9 +151,7 @@ def peak(steps: int = 200_000) -> float:
     f = Function("double @peak(i64 %n, double %x)")
     x = splat(f, "%x", machine.native)
     with f.loop("%n", [(kind, "zeroinitializer")] * chains) as loop:
-        loop.next = [
-            f.op(f"fadd contract {kind} {f.op(f'fmul contract {kind} {sum_}, {x}')}, {x}") for sum_ in loop.carried
-        ]
+        loop.next = [fma(f, machine.native, sum_, x, x, machine.fused) for sum_ in loop.carried]
     total = loop.next[0]
     for sum_ in loop.next[1:]:
         total = f.op(f"fadd {kind} {total}, {sum_}")

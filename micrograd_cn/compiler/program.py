@@ -49,8 +49,9 @@ def compile(output: Value | Sequence[Value], inputs: Iterable[Value]) -> Program
     A branch of Python code taken on a value while recording is invisible: the graph has the one that was taken. Write
     `where(less(0, x), a, b)` instead of `a if x > 0 else b`, and let `Program.check` compare with the function.
 
-    Numbers are the eager engine's, but for the rounding of sums: a sum is added up term by term, not rounded once, and
-    may overflow on the way; in `dot` and in sums of gradients, products are not rounded before they are added.
+    Numbers are the eager engine's, but for the rounding of sums: a sum is added up term by term, not rounded once; in
+    `dot` and in sums of gradients, products are not rounded before they are added. Gradients are summed in another
+    order than `backward()` has, which shows where a sum of them overflows on the way.
 
     Args:
         output: what is computed, or a list of it.

@@ -108,5 +108,19 @@ class Function:
         self.do(f"br label %{end}")
         self.open(end)
 
+    @contextmanager
+    def rarely(self, condition: str, kind: str, names: Sequence[str]) -> Iterator[Loop]:
+        """Run the body, which must set `next`, if `condition` holds; `carried` are then its values or `names`."""
+        before, then, end = self.label, self.name("then"), self.name("end")
+        self.do(f"br i1 {condition}, label %{then}, label %{end}, !prof !0")
+        self.open(then)
+        branch = Loop("", [])
+        yield branch
+        after = self.label
+        self.do(f"br label %{end}")
+        self.open(end)
+        for name, other in zip(names, branch.next, strict=True):
+            branch.carried.append(self.op(f"phi {kind} [ {name}, %{before} ], [ {other}, %{after} ]"))
+
     def __str__(self) -> str:
         return "\n".join([f"define {self.signature} #0 {{", "start:", *self.lines, "}", ""])

@@ -75,7 +75,7 @@ class Update:
     def __init__(self, program: Program, optimizer: Optimizer, masked: bool, columns: int) -> None:
         machine = program._machine
         code, outputs = lower_update(optimizer, masked)
-        self.assembly = machine.assemble(code, outputs, 2, columns, fuse=False)
+        self.assembly = machine.assemble(code, outputs, 2, columns, fused=False)
         text = machine.text(self.assembly, [drivers.fit(self.assembly, outputs, program._pitch)])
         self.compiled = Compiled(text, machine, code.size())
         arguments = [POINTER, POINTER, POINTER, COUNT, COUNT, COUNT, COUNT] + [POINTER] * 6 + [COUNT] * 2

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from math import inf
 from typing import TYPE_CHECKING
 
-from .lowering import CONSTANT, SAMPLE, SUMS, Pair
+from .lowering import CONSTANT, SAMPLE, SCALE, Pair
 from .text import Function, literal
 
 if TYPE_CHECKING:
@@ -70,9 +71,6 @@ class Writer:
         """Write one instruction."""
         [i] = task.items
         form, *rest = self.code.code[i]
-        if form in SUMS:
-            self.define(i, self.sum(self.flag(i), rest[0], rest[1]))
-            return
         if form.startswith("fcmp"):
             a, b = map(self.value, rest)
             self.conditions[i] = self.f.op(f"{form} {self.kind} {a}, {b}")
@@ -98,19 +96,87 @@ class Writer:
             name = self.f.op(f"call {self.kind} @{symbol(form, self.lanes if self.sample else 0)}({arguments})")
         self.define(i, name)
 
-    def flag(self, i: int) -> str:
-        """Return the flag of a sum's products and additions: whether both may be rounded once, together."""
-        return " contract" if self.assembly.fuse and self.code.code[i][0] == "dot" else ""
+    def fused(self, i: int) -> bool:
+        """Return whether a sum's products and additions are rounded once, together."""
+        return self.assembly.fused and self.code.code[i][0] in ("dot", "adjoint")
 
-    def sum(self, flag: str, pairs: Iterable[Pair], terms: Iterable[int], total: str | None = None) -> str:
+    def fma(self, a: str, b: str, total: str, fused: bool) -> str:
+        """Return a product added to a total."""
+        return fma(self.f, self.lanes if self.sample else 0, a, b, total, fused)
+
+    def sum(self, fused: bool, pairs: Iterable[Pair], terms: Iterable[int], total: str | None = None) -> str:
         """Return the sum of single products and terms, and of `total` if it is given."""
         for t in terms:
             total = self.value(t) if total is None else self.f.op(f"fadd {self.kind} {total}, {self.value(t)}")
         for a, b in pairs:
-            product = self.f.op(f"fmul{flag} {self.kind} {self.value(a)}, {self.value(b)}")
-            total = product if total is None else self.f.op(f"fadd{flag} {self.kind} {total}, {product}")
+            if total is None:
+                total = self.f.op(f"fmul {self.kind} {self.value(a)}, {self.value(b)}")
+            else:
+                total = self.fma(self.value(a), self.value(b), total, fused)
         assert total is not None
         return total
+
+    def scaled(self, pairs: Sequence[Pair], terms: Sequence[int], *twins: int, total: str | None = None) -> str:
+        """Return the sum times SCALE, which does not overflow unless one of its products does."""
+        scale = self.splat(literal(SCALE))
+        split = len(terms) - len(twins)
+        parts = [f"fmul {self.kind} {self.value(t)}, {scale}" for t in terms[:split]]
+        parts += [
+            f"fmul {self.kind} {self.f.op(f'fmul {self.kind} {self.value(a)}, {self.value(b)}')}, {scale}"
+            for a, b in pairs
+        ]
+        for part in [*map(self.f.op, parts), *map(self.value, twins)]:
+            total = part if total is None else self.f.op(f"fadd {self.kind} {total}, {part}")
+        return self.splat(literal(0.0)) if total is None else total
+
+    def sums(self, task: Task) -> None:
+        """Write sums of which none needs another."""
+        parts = [self.code.code[i][1:] for i in task.items]
+        self.add_up(
+            task.items,
+            lambda: [self.sum(self.fused(i), *part[:2]) for i, part in zip(task.items, parts, strict=True)],
+            lambda: [self.scaled(*part) for part in parts],
+        )
+
+    def add_up(self, items: Sequence[int], fast: Callable[[], list[str]], scaled: Callable[[], list[str]]) -> None:
+        """Define sums: the fast ones, or where these overflow on the way, or a product in them may have, the others."""
+        if self.code.code[items[0]][0] == "scaled":
+            names = scaled()
+        else:
+            for i in items:
+                for twin in self.code.code[i][3:]:
+                    self.value(twin)  # loaded where both branches see it
+            names = fast()
+            if any(map(self.may_overflow, items)):
+                names = self.checked(names, scaled)
+        for i, name in zip(items, names, strict=True):
+            self.define(i, name)
+
+    def may_overflow(self, i: int) -> bool:
+        """Return whether a sum that must not overflow on the way might, or a product that is part of an operation."""
+        form, pairs, terms, *twins = self.code.code[i]
+        least = 2 if twins or (self.fused(i) and pairs) else 3
+        return form in ("sum", "dot") and len(pairs) + len(terms) >= least
+
+    def checked(self, names: list[str], scaled: Callable[[], list[str]]) -> list[str]:
+        """Return sums with those lanes replaced of which the square is not finite."""
+        infinite = self.splat(literal(inf))
+        total = self.f.op(f"fmul {self.kind} {names[0]}, {names[0]}")
+        for name in names[1:]:
+            total = self.fma(name, name, total, self.assembly.fused)
+        wrong = self.f.op(f"fcmp ueq {self.kind} {total}, {infinite}")
+        if self.sample:
+            wrong = self.f.op(
+                f"icmp ne i{self.lanes} {self.f.op(f'bitcast {self.mask()} {wrong} to i{self.lanes}')}, 0"
+            )
+        with self.f.rarely(wrong, self.kind, names) as rare:
+            unit = self.splat(literal(1.0 / SCALE))
+            for name, other in zip(names, scaled(), strict=True):
+                square = self.f.op(f"fmul {self.kind} {name}, {name}")
+                lanes = self.f.op(f"fcmp ueq {self.kind} {square}, {self.splat(literal(inf))}")
+                full = self.f.op(f"fmul {self.kind} {other}, {unit}")
+                rare.next.append(self.f.op(f"select {self.mask()} {lanes}, {self.kind} {full}, {self.kind} {name}"))
+        return rare.carried
 
     def at(self, members: Sequence[int]) -> tuple[bool, Callable[[Function, str], str]]:
         """Return whether a loop reads vectors, and how it computes where they are."""
@@ -134,38 +200,55 @@ class Writer:
             self.in_parts(task)
             return
         places = [self.at(left) for left in lefts]
-        shared, flag = self.at(right), self.flag(task.items[0])
-        firsts = []
-        for i in task.items:
-            _, short = self.assembly._split(i)
-            terms = self.code.code[i][2]
+        shared, fused = self.at(right), self.fused(task.items[0])
+        rest = [(self.assembly._split(i)[1], *self.code.code[i][2:]) for i in task.items]
+
+        def loop(firsts: list[str], add: Callable[[str, str, str], str]) -> list[str]:
+            with self.f.loop(len(right), [(self.kind, first) for first in firsts]) as loop:
+                x = self.read(shared, loop.index)
+                for total, place in zip(loop.carried, places, strict=True):
+                    loop.next.append(add(self.read(place, loop.index), x, total))
+            return loop.next
+
+        def fast() -> list[str]:
             zero = self.splat(literal(0.0))
-            firsts.append((self.kind, self.sum(flag, short, terms) if short or terms else zero))
-        with self.f.loop(len(right), firsts) as loop:
-            x = self.read(shared, loop.index)
-            for total, place in zip(loop.carried, places, strict=True):
-                product = self.f.op(f"fmul{flag} {self.kind} {self.read(place, loop.index)}, {x}")
-                loop.next.append(self.f.op(f"fadd{flag} {self.kind} {total}, {product}"))
-        for i, name in zip(task.items, loop.next, strict=True):
-            self.define(i, name)
+            firsts = [self.sum(fused, short, terms) if short or terms else zero for short, terms, *_ in rest]
+            return loop(firsts, lambda a, b, total: self.fma(a, b, total, fused))
+
+        self.add_up(task.items, fast, lambda: loop([self.scaled(*part) for part in rest], self.scaled_product))
+
+    def scaled_product(self, a: str, b: str, total: str) -> str:
+        """Return a product times SCALE added to a total."""
+        product = self.f.op(f"fmul {self.kind} {a}, {b}")
+        return self.f.op(
+            f"fadd {self.kind} {total}, {self.f.op(f'fmul {self.kind} {product}, {self.splat(literal(SCALE))}')}"
+        )
 
     def in_parts(self, task: Task) -> None:
         """Write a loop that computes a sum of products of scalars as several, which need not wait for each other."""
         [i], [right, left] = task.items, task.lists
-        flag = self.flag(i)
+        fused = self.fused(i)
         steps = len(right) // PARTS
         places = [
             (self.at(left[k : PARTS * steps : PARTS]), self.at(right[k : PARTS * steps : PARTS])) for k in range(PARTS)
         ]
-        with self.f.loop(steps, [("double", literal(0.0))] * PARTS) as loop:
-            for sum_, (a, b) in zip(loop.carried, places, strict=True):
-                product = self.f.op(f"fmul{flag} double {self.read(a, loop.index)}, {self.read(b, loop.index)}")
-                loop.next.append(self.f.op(f"fadd{flag} double {sum_}, {product}"))
-        total = loop.next[0]
-        for part in loop.next[1:]:
-            total = self.f.op(f"fadd double {total}, {part}")
         short = self.assembly._split(i)[1] + list(zip(left[PARTS * steps :], right[PARTS * steps :], strict=True))
-        self.define(i, self.sum(flag, short, self.code.code[i][2], total))
+        terms, *twins = self.code.code[i][2:]
+
+        def parts(add: Callable[[str, str, str], str]) -> str:
+            with self.f.loop(steps, [("double", literal(0.0))] * PARTS) as loop:
+                for sum_, (a, b) in zip(loop.carried, places, strict=True):
+                    loop.next.append(add(self.read(a, loop.index), self.read(b, loop.index), sum_))
+            total = loop.next[0]
+            for part in loop.next[1:]:
+                total = self.f.op(f"fadd double {total}, {part}")
+            return total
+
+        self.add_up(
+            [i],
+            lambda: [self.sum(fused, short, terms, parts(lambda a, b, total: self.fma(a, b, total, fused)))],
+            lambda: [self.scaled(short, terms, *twins, total=parts(self.scaled_product))],
+        )
 
     def total(self, task: Task) -> None:
         """Add to one total."""
@@ -179,8 +262,10 @@ class Writer:
         kind = vector(self.assembly.native)
         sum_ = self.f.load(kind, pointer, self.assembly.align)
         for factors in products:
-            term = self.f.op(f"fmul contract {kind} {', '.join(factors)}") if len(factors) == 2 else factors[0]
-            sum_ = self.f.op(f"fadd contract {kind} {sum_}, {term}")
+            if len(factors) == 2:
+                sum_ = fma(self.f, self.assembly.native, factors[0], factors[1], sum_, self.assembly.fused)
+            else:
+                sum_ = self.f.op(f"fadd {kind} {sum_}, {factors[0]}")
         self.f.store(kind, sum_, pointer, self.assembly.align)
 
     def outer(self, task: Task) -> None:
@@ -217,6 +302,14 @@ def symbol(form: str, lanes: int) -> str:
     if form.startswith("llvm."):
         return f"{form}.v{lanes}f64" if lanes else f"{form}.f64"
     return f"vector_{form}" if lanes else form
+
+
+def fma(f: Function, lanes: int, a: str, b: str, c: str, fused: bool) -> str:
+    """Return a * b + c, rounded once if `fused`; of scalars if `lanes` is 0."""
+    kind = vector(lanes) if lanes else "double"
+    if fused:
+        return f.op(f"call {kind} @{symbol('llvm.fma', lanes)}({kind} {a}, {kind} {b}, {kind} {c})")
+    return f.op(f"fadd {kind} {c}, {f.op(f'fmul {kind} {a}, {b}')}")
 
 
 def declaration(name: str, kind: str, count: int) -> str:
