@@ -9,6 +9,7 @@ import pickle
 import random
 import re
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -27,8 +28,10 @@ from hypothesis import strategies as st
 import micrograd_cn as mc
 from micrograd_cn import OPS, Op, Value, gradients
 from micrograd_cn.compiler import Mismatch, compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.assembly import Assembly
 from micrograd_cn.compiler.lowering import ordered
 from micrograd_cn.compiler.machine import Machine
+from micrograd_cn.compiler.threaded import Threaded
 from micrograd_cn.engine import constant, record
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD, Adam, AdamW, Optimizer
@@ -73,10 +76,10 @@ def assert_like_eager(f, inputs, parameters, rows, rel=1e-12):
 # Numbers
 
 
-@pytest.fixture(params=["small", "large"])
-def size(request, monkeypatch):
-    """Let formulas be instructions of their own, or, as in a large graph, functions."""
-    monkeypatch.setattr("micrograd_cn.compiler.lowering.LARGE", {"small": 10**9, "large": 0}[request.param])
+@pytest.fixture(params=["threaded", "native"])
+def code(request, monkeypatch):
+    """Run threaded code, however long it runs, or code of its own from the first run on."""
+    monkeypatch.setattr("micrograd_cn.compiler.modules.PATIENCE", {"threaded": inf, "native": 0.0}[request.param])
     return request.param
 
 
@@ -84,7 +87,7 @@ def size(request, monkeypatch):
 @settings(
     max_examples=max(20, settings().max_examples // 2), suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_expressions_give_the_eager_numbers(size, f, count):
+def test_expressions_give_the_eager_numbers(code, f, count):
     count = min(count, len(f.point))
     inputs, parameters = [[Value(x) for x in part] for part in (f.point[:count], f.point[count:])]
     y = f(*inputs, *parameters)
@@ -100,7 +103,7 @@ def test_expressions_give_the_eager_numbers(size, f, count):
 
 
 @pytest.mark.parametrize("op", OPS.values(), ids=lambda op: op.name)
-def test_every_row_is_compiled_with_its_special_values(size, op):
+def test_every_row_is_compiled_with_its_special_values(code, op):
     n = {"dot": 5}.get(op.name, op.arity or 3)
     ws, xs = [Value(0.5) for _ in range(n)], [Value(1.0) for _ in range(n)]
     by_sample = compile(record(op, tuple([w * x for w, x in zip(ws, xs, strict=True)])), xs)
@@ -126,7 +129,7 @@ def test_every_row_is_compiled_with_its_special_values(size, op):
 
 
 @pytest.mark.parametrize("rows", [1, 2, 15, 16, 17, 40])
-def test_every_number_of_rows(rows):
+def test_every_number_of_rows(code, rows):
     model = MLP(3, [4, 1], activation="tanh", seed=0)
     rng = random.Random(rows)
     data = [[rng.uniform(-1, 1) for _ in range(4)] for _ in range(rows)]
@@ -135,8 +138,11 @@ def test_every_number_of_rows(rows):
     )
 
 
-@pytest.mark.parametrize("activation", ["relu", "sigmoid", "gelu", "silu", "softplus", "elu", "leaky_relu"])
-def test_networks_of_every_activation(activation):
+ACTIVATIONS = ["relu", "sigmoid", "gelu", "silu", "softplus", "elu", "leaky_relu"]
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_networks_of_every_activation(code, activation):
     model = MLP(9, [12, 10, 3], activation=activation, seed=1)
     rng = random.Random(0)
     rows = [[rng.gauss(0, 1) for _ in range(9)] + [float(k == i % 3) for k in range(3)] for i in range(21)]
@@ -148,9 +154,54 @@ def test_networks_of_every_activation(activation):
     assert_like_eager(loss, [Value(0.3) for _ in range(12)], model.parameters(), rows)
 
 
+def run(output, inputs, rows, code, monkeypatch, parameters):
+    """Return the bits of what one kind of code computes."""
+    monkeypatch.setattr("micrograd_cn.compiler.modules.PATIENCE", {"threaded": inf, "native": 0.0}[code])
+    program = compile(output, inputs)
+    for p in parameters:
+        p.grad = 0.0
+    numbers = [*program.forward(rows), program.backward(rows), *(p.grad for p in parameters)]
+    return [struct.pack("d", x) if x == x else b"nan" for x in numbers]
+
+
+@given(expressions(), st.integers(0, 3))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_both_kinds_of_code_give_the_same_bits(monkeypatch, f, count):
+    count = min(count, len(f.point))
+    inputs, parameters = [[Value(x) for x in part] for part in (f.point[:count], f.point[count:])]
+    y = f(*inputs, *parameters)
+    if not isinstance(y, Value) or y.op is None:
+        return
+    rows = [f.point[:count], [x + 0.25 for x in f.point[:count]], [-x for x in f.point[:count]]] * 6
+    threaded, native = [run(y, inputs, rows, code, monkeypatch, parameters) for code in ("threaded", "native")]
+    assert threaded == native
+
+
+@pytest.mark.parametrize("activation", [*ACTIVATIONS, "logsumexp", "long"])
+def test_both_kinds_of_code_give_the_same_bits_of_networks(monkeypatch, activation):
+    rng = random.Random(0)
+    xs = [Value(0.1) for _ in range(40)]
+    if activation in ACTIVATIONS:
+        model = MLP(40, [9, 9, 1], activation=activation, seed=0)
+        parameters, y = model.parameters(), model(xs)
+    else:
+        parameters = [Value(rng.gauss(0, 1)) for _ in range(80)]
+        if activation == "logsumexp":
+            y = mc.sum([mc.logsumexp([w * x, w, 0.5]) * mc.atan2(w, x) for w, x in zip(parameters, xs, strict=False)])
+        else:
+            y = mc.dot([*parameters, *xs, *parameters], [*xs, *xs, *xs, *parameters], parameters[3])
+            y = y * mc.sum([1.5, *xs, *parameters, parameters[0] * parameters[1]]) * mc.dot(parameters, parameters)
+        for k in range(9):
+            y = mc.hypot(mc.elu(y, 0.5 + k) * mc.maximum(y, 0.1 * k), parameters[k] ** (0.5 * k))
+        y = mc.log1p(mc.abs(y))
+    rows = [[rng.gauss(0, 1) for _ in xs] for _ in range(19)]
+    threaded, native = [run(y, xs, rows, code, monkeypatch, parameters) for code in ("threaded", "native")]
+    assert threaded == native
+
+
 @pytest.mark.parametrize("n", [1, 7, 8, 9, 33, 200])
 @pytest.mark.parametrize("order", ["straight", "backwards", "shuffled", "repeated"])
-def test_sums_of_products_of_every_length_and_order(n, order):
+def test_sums_of_products_of_every_length_and_order(code, n, order):
     rng = random.Random(n)
     ws, xs = [Value(rng.gauss(0, 1)) for _ in range(n)], [Value(0.1) for _ in range(n)]
     places = list(range(n))
@@ -177,7 +228,7 @@ def test_sums_of_products_of_every_length_and_order(n, order):
 
 
 @pytest.mark.parametrize("place", [0, 9, 20])
-def test_a_long_sum_of_samples_may_have_one_other_term(place):
+def test_a_long_sum_of_samples_may_have_one_other_term(code, place):
     xs, w = [Value(0.5 + i) for i in range(20)], Value(100.0)
     rows = [[i - 0.5 * k for i in range(20)] for k in range(3)]
     for other in (w, 3.0):
@@ -189,13 +240,16 @@ LARGEST = [1e308, 1.7e308, -1e308, -1.7e308, 1e300, 1.0, -2.5, 1e-300, 0.0, inf,
 
 @pytest.mark.parametrize("n", [2, 3, 5, 9, 40])
 @pytest.mark.parametrize("kinds", ["samples", "both", "parameters"])
-def test_sums_do_not_overflow_on_the_way_to_a_finite_result(n, kinds):
+def test_sums_do_not_overflow_on_the_way_to_a_finite_result(code, n, kinds):
     rng = random.Random(n)
     xs, ws = [Value(1.0) for _ in range(n)], [Value(1.0) for _ in range(n)]
     one, w = Value(1.0), Value(1.0)
 
     def operands(xs):
-        return [{"samples": x, "parameters": p, "both": (x, p)[i % 2]}[kinds] for i, (x, p) in enumerate(zip(xs, ws))]
+        return [
+            {"samples": x, "parameters": p, "both": (x, p)[i % 2]}[kinds]
+            for i, (x, p) in enumerate(zip(xs, ws, strict=True))
+        ]
 
     for f in (
         lambda *xs: mc.sum(operands(xs)) * one,
@@ -222,15 +276,11 @@ def test_sums_do_not_overflow_on_the_way_to_a_finite_result(n, kinds):
                     k = len(terms) // 2
                     terms = [a * b for a, b in zip(terms[:k], terms[k : 2 * k], strict=True)] + terms[2 * k :]
                 magnitude = max(map(abs, terms)) if all(map(math.isfinite, terms)) else 0.0
-                assert (
-                    found == right
-                    or found != found
-                    and right != right
-                    or (math.isfinite(right) and abs(found / 2 - right / 2) <= 1e-13 * n * magnitude)
-                ), (terms, found, right)
+                near = math.isfinite(right) and abs(found / 2 - right / 2) <= 1e-13 * n * magnitude
+                assert near or found == right or math.isnan(found) == math.isnan(right) is True, (terms, found, right)
 
 
-def test_a_product_that_overflows_is_infinite_in_a_sum():
+def test_a_product_that_overflows_is_infinite_in_a_sum(code):
     xs = [Value(1.0) for _ in range(3)]
     program = compile(mc.dot([xs[0]], [xs[1]], xs[2]), xs)
     assert program.forward([[1.35e154, 1.35e154, -1e308], [1.3e154, 1.3e154, -1e308]]) == [
@@ -239,7 +289,7 @@ def test_a_product_that_overflows_is_infinite_in_a_sum():
     ]
 
 
-def test_sums_have_no_negative_zero():
+def test_sums_have_no_negative_zero(code):
     x, w = Value(1.0), Value(-0.0)
     for n in (1, 2, 3, 9, 17):
         for f in (
@@ -251,7 +301,7 @@ def test_sums_have_no_negative_zero():
             assert compile(mc.div(1.0, f(x)), [x]).forward([[-0.0]]) == [mc.div(1.0, f(Value(-0.0))).data] == [inf]
 
 
-def test_a_partial_may_depend_on_a_row_where_the_value_does_not():
+def test_a_partial_may_depend_on_a_row_where_the_value_does_not(code):
     scaled = Op("scaled", lambda x, scale: x + 0.0, (lambda y, x, scale: scale, lambda y, x, scale: 0.0))
     w, v = Value(0.5), Value(2.0)
     rows = [[1.0], [2.0], [6.0]]
@@ -259,7 +309,7 @@ def test_a_partial_may_depend_on_a_row_where_the_value_does_not():
     assert_like_eager(lambda x: mc.sin(scaled(w, x)) * x, [Value(1.0)], [w], rows)
 
 
-def test_a_large_graph_and_one_of_many_functions():
+def test_a_large_graph_and_one_of_many_functions(code):
     rng = random.Random(0)
     ws = [Value(rng.uniform(-1, 1)) for _ in range(30)]
     choices = [(rng.randrange(5), rng.randrange(30), rng.randrange(30)) for _ in range(3000)]
@@ -290,19 +340,23 @@ def test_a_hundred_thousand_nodes_compile():
 
 
 def test_code_grows_with_the_graph_and_no_function_with_it():
-    def text(n):
+    def program(n):
         x, w = Value(0.5), Value(0.9)
         y = x
         for _ in range(n):
             y = mc.sin(y * w)
-        return compile(y, [x]).source()
+        return compile(y, [x])
 
     def longest(text):
         return max(len(body.split("\n")) for body in text.split("\ndefine "))
 
-    small, large = text(1000), text(4000)
+    programs = [program(1000), program(4000)]
+    small, large = [program.source() for program in programs]
     assert len(large) < 4.3 * len(small)
     assert longest(large) <= longest(small) + 10
+    assert len(kernels(programs[1])) < len(kernels(programs[0])) + 100
+    words = [len(program._modules.get("gradient", Threaded).layout.table) for program in programs]
+    assert words[1] < 4.1 * words[0]
 
 
 def test_no_function_grows_with_the_number_of_outputs():
@@ -330,14 +384,14 @@ def test_outputs_share_one_walk_through_the_graph():
 
 
 @pytest.mark.parametrize(("features", "native"), [("", 2), ("+avx,+avx2,+fma", 4), ("+avx,+avx2,+fma,+avx512f", 8)])
-def test_processors_with_other_vectors(monkeypatch, features, native):
+def test_processors_with_other_vectors(monkeypatch, code, features, native):
     here = llvm.get_host_cpu_features()
     if not all(here.get(name[1:]) for name in features.split(",") if name):
         pytest.skip(f"this processor does not have {features}")
 
     def narrow(self):
         made(self)
-        self.name, self.features, self.native = "", features, native
+        self.name, self.features, self.native, self.fused = "", features, native, "fma" in features
 
     made = Machine.__init__
     monkeypatch.setattr(Machine, "__init__", narrow)
@@ -371,7 +425,7 @@ def test_vectors_are_as_wide_as_the_processor_computes(monkeypatch, name, featur
     assert Machine().native == native
 
 
-def test_a_hessian_compiles():
+def test_a_hessian_compiles(code):
     a, b, x = Value(0.3), Value(-0.7), Value(1.5)
 
     def f(x):
@@ -391,13 +445,13 @@ def test_a_hessian_compiles():
     assert compiled == pytest.approx((a.grad, b.grad), rel=1e-12)
 
 
-def test_lanes_left_over_add_no_nan_to_an_infinite_gradient():
+def test_lanes_left_over_add_no_nan_to_an_infinite_gradient(code):
     w = Value(0.0)
     assert_like_eager(lambda x: mc.log(w * x), [Value(1.0)], [w], [[1.0], [1.0], [2.0]])
     assert_like_eager(lambda x: mc.sqrt(w * x), [Value(1.0)], [w], [[k + 1.0] for k in range(19)])
 
 
-def test_several_outputs_the_same_one_twice_leaves_and_constants():
+def test_several_outputs_the_same_one_twice_leaves_and_constants(code):
     x, w = Value(2.0), Value(3.0)
     y = w * x
     program = compile([y, y, x, w, constant(7.0), mc.exp(w)], [x])
@@ -411,7 +465,7 @@ def test_several_outputs_the_same_one_twice_leaves_and_constants():
     assert compile(x, [x]).backward([[4.0], [6.0]]) == 5.0
 
 
-def test_what_does_not_depend_on_an_input_or_a_parameter():
+def test_what_does_not_depend_on_an_input_or_a_parameter(code):
     x, unused, w = Value(2.0), Value(1.0), Value(3.0)
     program = compile(w * x, [x, unused])
     assert program.forward([[5.0, nan]]) == [15.0]
@@ -472,7 +526,7 @@ def test_products_and_their_sum_are_one_loop():
     assert program.source("llvm").count("fmul") < 50  # not one for each
 
 
-def test_products_are_rounded_as_in_the_graph():
+def test_products_are_rounded_as_in_the_graph(code):
     a, b, c, w = Value(0.1), Value(0.1), Value(-0.1), Value(1.0)
     tenths = [k / 10 for k in range(1, 10)]
     for f in (lambda a, b, c: mc.sqrt(a * a - b * b), lambda a, b, c: mc.sqrt(mc.sum([a * a, b * c]))):
@@ -499,51 +553,62 @@ def test_long_sums_of_products_with_and_without_parameters_are_two_loops():
     assert size(1000) < size(100) + 200
 
 
-def test_formulas_are_functions_in_a_large_graph(size):
-    x, w = Value(0.5), Value(0.9)
-    y = x
-    for _ in range(100):
-        y = mc.silu(y * w)
-    text = compile(y, [x]).source()
-    assert len(re.findall(r"call <\d+ x double> @vector_formula\d+\(", text)) == (200 if size == "large" else 0)
-    assert len(re.findall(r"define internal <\d+ x double> @vector_formula\d+\(", text)) == (
-        2 if size == "large" else 0
-    )
+def kernels(program):
+    """Return the text of the functions of a program's threaded code."""
+    return program._modules.get("gradient", Threaded).text
 
 
-def test_a_result_that_is_a_constant_may_have_partials_that_are_formulas(size):
+def test_threaded_code_has_a_function_for_each_form_and_formula():
+    def program(n):
+        x, w = Value(0.5), Value(0.9)
+        y = x
+        for _ in range(n):
+            y = mc.silu(y * w)
+        return compile(y, [x])
+
+    few, many = kernels(program(10)), kernels(program(300))
+    assert few.count("define void @kernel") == many.count("define void @kernel") < 15
+    assert many.count("call <") == few.count("call <") < 30  # of exp, and in it
+
+
+def test_a_result_that_is_a_constant_may_have_partials_that_are_formulas(code):
     straight = Op("straight", lambda q, x: q, (lambda y, q, x: 0.0, lambda y, q, x: mc.sech(y) * mc.sech(y)))
     w, x = Value(0.3), Value(2.0)
     compile(straight(0.25, w) * x, [x]).backward([[2.0]])
     assert w.grad == pytest.approx(2.0 * mc.sech(0.25) ** 2, rel=1e-14)
 
 
-def test_what_depends_on_parameters_alone_in_a_formula_is_computed_once_a_batch(size):
+def test_what_depends_on_parameters_alone_in_a_formula_is_computed_once_a_batch():
     tempered = Op(
         "tempered",
-        lambda x, w: x * mc.div(1.0, mc.sinh(mc.softplus(w))),
-        (lambda y, x, w: mc.div(1.0, mc.sinh(mc.softplus(w))), lambda y, x, w: 0.0 * x),
+        lambda x, w: x * mc.tanh(x) * mc.div(1.0, mc.sinh(mc.softplus(w))),
+        (lambda y, x, w: x * x * mc.div(1.0, mc.sinh(mc.softplus(w))), lambda y, x, w: 0.0 * x),
     )
     x = Value(0.5)
-    text = compile(mc.sum([tempered(x, Value(0.1 * k)) for k in range(20)]), [x]).source()
+    program = compile(mc.sum([tempered(x, Value(0.1 * k)) for k in range(20)]), [x])
+    text = program.source()
     assert "sinh" in functions(text, "batch")
     assert "sinh" not in functions(text, "sample")
-    assert "@vector_formula" not in functions(text, "sample")
+    assert "@sinh(" in kernels(program)
+    assert "@vector_sinh(" not in kernels(program)
+    assert "@vector_tanh(" in kernels(program)
 
 
-def test_formulas_of_many_operands_or_constants_do_not_make_code_grow_faster(size):
+def test_formulas_of_many_operands_or_constants_do_not_make_code_grow_faster():
     def of_operands(n):
         xs, ws = [Value(0.1) for _ in range(n)], [Value(0.5) for _ in range(n)]
-        return len(compile(mc.logsumexp([w * x for w, x in zip(ws, xs, strict=True)]), xs).source())
+        return compile(mc.logsumexp([w * x for w, x in zip(ws, xs, strict=True)]), xs)
 
     def of_constants(n):
         x, y = Value(0.5), Value(0.9)
         for k in range(n):
             y = mc.elu(y * x, 0.5 + 0.001 * k)
-        return len(compile(y, [x]).source())
+        return compile(y, [x])
 
-    assert of_operands(200) < 2.5 * of_operands(100)
-    assert of_constants(400) < 2.5 * of_constants(200)
+    assert len(of_operands(200).source()) < 2.5 * len(of_operands(100).source())
+    assert len(of_constants(400).source()) < 2.5 * len(of_constants(200).source())
+    assert len(kernels(of_operands(200))) < 100 + len(kernels(of_operands(100)))
+    assert len(kernels(of_constants(200))) < 100 + len(kernels(of_constants(100)))
 
 
 def test_a_long_dot_stays_a_loop():
@@ -561,17 +626,48 @@ def test_a_program_is_not_copied():
             copied(compile(w * x, [x]))
 
 
-def test_code_is_freed_with_the_program():
+def test_code_is_freed_with_the_program(code):
     x, w = Value(2.0), Value(3.0)
     program = compile(w * x, [x])
     program.backward([[1.0]])
     program.fit([[1.0]], SGD([w], lr=0.1), 1)
-    engine = program._module("gradient").compiled.engine
-    freed = weakref.ref(engine)
+    module = program._modules.best("gradient")
+    assert isinstance(module.layout, Threaded) == (code == "threaded")
+    freed = weakref.ref(module.compiled.engine)
     assert freed() is not None
-    del program, engine
+    del program, module
     gc.collect()
     assert freed() is None
+
+
+def test_what_has_run_for_long_gets_code_of_its_own(monkeypatch):
+    x, w = Value(2.0), Value(3.0)
+    y = mc.tanh(w * x)
+    program = compile(y, [x])
+    assert isinstance(program._modules.best("forward").layout, Threaded)
+    program.forward([[0.5]])
+    module = program._modules.best("forward")
+    assert isinstance(module.layout, Threaded)
+    assert 0.0 < module.seconds < 1.0
+    module.seconds = 1.0
+    assert isinstance(program._modules.best("forward").layout, Assembly)
+    assert isinstance(program._modules.best("gradient").layout, Threaded)
+    monkeypatch.setattr("micrograd_cn.compiler.modules.LARGEST", 1)
+    program = compile(y, [x])
+    program._modules.best("forward").seconds = 1.0
+    assert isinstance(program._modules.best("forward").layout, Threaded)
+
+
+def test_code_of_its_own_has_the_constants_and_parameters_of_the_threaded_code():
+    x, w, v, c = Value(2.0), Value(3.0), Value(5.0), Value(4.0).detach()
+    program = compile(w * x + v * c, [x])
+    assert program.forward([[1.0]]) == [23.0]
+    c.data, w.data, v.requires_grad = 100.0, 10.0, False
+    program._modules.best("forward").seconds = program._modules.best("gradient").seconds = 1.0
+    assert program.forward([[1.0]]) == [30.0]
+    program.backward([[1.0]])
+    assert (w.grad, v.grad, c.grad) == (1.0, 4.0, 0.0)
+    assert isinstance(program._modules.best("gradient").layout, Assembly)
 
 
 # Rows
@@ -669,7 +765,7 @@ def test_wrong_inputs_and_outputs_are_refused():
         compile(constant(1.0), [x]).backward([[1.0]])
 
 
-def test_an_own_row_compiles_if_it_is_written_in_rows():
+def test_an_own_row_compiles_if_it_is_written_in_rows(code):
     cube = Op("cube", lambda x: x * x * x, (lambda y, x: 3.0 * x * x,))
     w = Value(3.0)
     assert_like_eager(lambda x: cube(w * x) + mc.tanh(w), [Value(1.0)], [w], [[1.0], [-2.0]])
@@ -723,14 +819,14 @@ def test_partials_that_cannot_be_compiled_name_the_row():
 
 
 @pytest.mark.parametrize("form", ["nosuch", "frem", "llvm.flor"])
-def test_an_own_row_with_an_unknown_machine_form_is_refused(form):
+def test_an_own_row_with_an_unknown_machine_form_is_refused(code, form):
     row = Op("odd_one", lambda x: x, (lambda y, x: 1.0,), machine=form)
     x = Value(2.0)
     with pytest.raises(TypeError, match=form):
         compile(record(row, (x,)), [x]).forward([[1.0]])
 
 
-def test_an_own_row_may_have_any_intrinsic():
+def test_an_own_row_may_have_any_intrinsic(code):
     row = Op("whole", lambda x: float(math.floor(x)), (lambda y, x: 0.0,), machine="llvm.floor")
     x = Value(2.0)
     assert compile(record(row, (x,)), [x]).forward([[2.5], [-0.5]]) == [2.0, -1.0]
@@ -786,7 +882,8 @@ def everything(parameters, optimizer):
 
 @pytest.mark.parametrize("make", OPTIMISERS.values(), ids=OPTIMISERS)
 @pytest.mark.parametrize("batch", [None, 16, 10, 1, 100])
-def test_fit_is_the_loop_of_steps_to_the_bit(make, batch):
+def test_fit_is_the_loop_of_steps_to_the_bit(make, batch, monkeypatch):
+    monkeypatch.setattr("micrograd_cn.compiler.modules.PATIENCE", 1e-7)  # so that it goes over to other code at once
     (ours, program, rows, _), (theirs, other, _, _) = problem(), problem()
     mine, yours = make(ours), make(theirs)
     losses = program.fit(rows, mine, 5, batch_size=batch, shuffle=random.Random(1))
@@ -814,7 +911,7 @@ def test_fit_is_the_eager_training_and_eager_training_goes_on_from_it():
     assert [p.data for p in ours] == pytest.approx([p.data for p in theirs], rel=1e-10)
 
 
-def test_the_optimiser_may_have_more_parameters_or_fewer():
+def test_the_optimiser_may_have_more_parameters_or_fewer(code):
     (ours, program, rows, _), (theirs, other, _, _) = problem(extra=20), problem(extra=20)
     for p in (ours[3], theirs[3]):
         p.requires_grad = False  # for the optimiser; the programs have compiled it as a parameter
@@ -842,7 +939,7 @@ class Interrupting:
         self.left -= 1
 
 
-def test_what_was_trained_is_kept_when_interrupted():
+def test_what_was_trained_is_kept_when_interrupted(code):
     (ours, program, rows, _), (theirs, other, _, _) = problem(), problem()
     mine, yours = OPTIMISERS["adamw"](ours), OPTIMISERS["adamw"](theirs)
     with pytest.raises(KeyboardInterrupt):
@@ -853,7 +950,7 @@ def test_what_was_trained_is_kept_when_interrupted():
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals to oneself")
-def test_ctrl_c_ends_training_between_two_steps(monkeypatch):
+def test_ctrl_c_ends_training_between_two_steps(code, monkeypatch):
     (ours, program, rows, _), (theirs, other, _, _) = problem(), problem()
     mine, yours = OPTIMISERS["momentum"](ours), OPTIMISERS["momentum"](theirs)
     running = threading.Event()
@@ -935,11 +1032,11 @@ def test_an_optimiser_of_which_the_options_do_not_tell_the_update_is_compiled_an
     program = compile(w * x, [x])
     optimizer = Scaled([w], lr=1.0)
     program.fit([[1.0]], optimizer, 1)
-    kept = len(program._compiled)
+    kept = len(program._modules.made)
     optimizer.factors[0] = 10.0
     program.fit([[1.0]], optimizer, 1)
     assert w.data == -11.0
-    assert len(program._compiled) == kept
+    assert len(program._modules.made) == kept
 
 
 def test_fit_refuses_what_it_cannot_do():

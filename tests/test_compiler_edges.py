@@ -168,11 +168,11 @@ def test_an_optimiser_of_the_library_is_compiled_once(kind):
     x, w = Value(1.0), Value(0.0)
     program = compile(w * x, [x])
     program.fit([[1.0]], kind([w], lr=0.1), 1)
-    kept = len(program._compiled)
+    kept = len(program._modules.made)
     program.fit([[1.0]], kind([w], lr=0.2), 1)
-    assert len(program._compiled) == kept
+    assert len(program._modules.made) == kept
     program.fit([[1.0]], kind([w], lr=0.2, weight_decay=0.5), 1)
-    assert len(program._compiled) == kept + 1
+    assert len(program._modules.made) == kept + 1
 
 
 # Orders

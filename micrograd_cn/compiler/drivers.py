@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .assembly import ARGUMENTS, Assembly
-from .lowering import AFTER, BATCH, SAMPLE
+from .instructions import AFTER, BATCH, SAMPLE
+from .layout import ARGUMENTS, Layout
 from .text import Function, literal
 from .writer import splat, vector
 
@@ -13,7 +13,7 @@ PASSED = "ptr %s, ptr %w, ptr %a"
 FEW = 16  # columns up to which a row is copied without a loop
 
 
-def loader(assembly: Assembly, columns: int) -> Function:
+def loader(assembly: Layout, columns: int) -> Function:
     """Return the function that puts up to `width` rows into lanes; those left over repeat the last row.
 
     Rows are those of which the numbers are at `%index`. The seed of the gradient is `%each` in the lanes of a row, 0 in
@@ -42,7 +42,7 @@ def loader(assembly: Assembly, columns: int) -> Function:
     return f
 
 
-def forward(assembly: Assembly, outputs: list[int]) -> Function:
+def forward(assembly: Layout, outputs: list[int]) -> Function:
     """Return the function that computes the outputs of every row."""
     width = assembly.width
     f = Function(f"void @forward(ptr %rows, ptr %index, i64 %n, ptr %out, {ARGUMENTS})")
@@ -83,7 +83,7 @@ def minimum(f: Function, a: str, b: str) -> str:
     return f.op(f"select i1 {f.op(f'icmp ult i64 {a}, {b}')}, i64 {a}, i64 {b}")
 
 
-def block(assembly: Assembly, output: int) -> Function:
+def block(assembly: Layout, output: int) -> Function:
     """Return the function that adds the gradients of up to `width` rows to the totals and returns their losses' sum."""
     width = assembly.width
     f = Function(f"internal double @block(ptr %rows, ptr %index, i64 %valid, double %each, double %other, {ARGUMENTS})")
@@ -100,7 +100,7 @@ def block(assembly: Assembly, output: int) -> Function:
     return f
 
 
-def reduction(assembly: Assembly) -> Function:
+def reduction(assembly: Layout) -> Function:
     """Return the function that makes means of the totals' lanes; it returns 0, or nan if one of them is not finite."""
     native, count = assembly.native, len(assembly.totals)
     kind = vector(native)
@@ -141,7 +141,7 @@ def _neighbours(f: Function, a: str, b: str, native: int) -> str:
     return f.op(f"fadd {kind} {halves[0]}, {halves[1]}")
 
 
-def gradient(assembly: Assembly, output: int, gradients: list[int], gradient_at: int) -> list[Function]:
+def gradient(assembly: Layout, output: int, gradients: list[int], gradient_at: int) -> list[Function]:
     """Return the functions that compute the mean output and its gradient over a batch.
 
     Where a total is not finite and the last block was not full, every row is done by itself, in all lanes: a lane
@@ -181,7 +181,7 @@ def gradient(assembly: Assembly, output: int, gradients: list[int], gradient_at:
     return [block(assembly, output), reduction(assembly), gather(assembly, gradients, gradient_at), f]
 
 
-def gather(assembly: Assembly, gradients: list[int], gradient_at: int) -> Function:
+def gather(assembly: Layout, gradients: list[int], gradient_at: int) -> Function:
     """Return the function that puts the parameters' gradients in order."""
     f = Function(f"internal void @gather({ARGUMENTS})")
     if gradients:
@@ -199,7 +199,7 @@ def gather(assembly: Assembly, gradients: list[int], gradient_at: int) -> Functi
     return f
 
 
-def fit(update: Assembly, outputs: list[int], gradient_at: int) -> Function:
+def fit(update: Layout, outputs: list[int], gradient_at: int) -> Function:
     """Return the function that takes steps of training: gradient, then the optimiser's update of every parameter.
 
     `%us` holds the update's scalars, first the learning rate and the number of steps; `%uw` its samples, which are

@@ -1,303 +1,12 @@
-"""A recorded graph, and its gradient, as a list of instructions without duplicates: what machine code is made of.
-
-An instruction is a tuple, and its number in the list is its name:
-`("constant", x)`, `("parameter", i)`, `("input", i)`, `("seed",)`, `("total", k)`, `(machine form, *operands)`,
-and sums of products and terms, `(form, pairs, terms, *twins)`, of which SUMS has the forms.
-
-An instruction belongs to a phase: CONSTANT; BATCH, what depends on parameters alone and is computed once a batch;
-SAMPLE, once a row; AFTER, what depends on sums over the batch.
-"""
+"""A recorded graph, and its gradient, as instructions."""
 
 from __future__ import annotations
 
-import re
-import struct
-from collections.abc import Iterable, Sequence
-from itertools import chain
-from math import copysign
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Sequence
 
 from .. import ops
 from ..engine import Value, topological_order
-from ..formula import FormulaError, Term, expand, trace
-from ..operation import Op
-
-Instruction: TypeAlias = tuple[Any, ...]
-Pair: TypeAlias = tuple[int, int]
-Template: TypeAlias = tuple[list[tuple[Op, list[int | float]]], list[int | float]]
-
-CONSTANT, BATCH, SAMPLE, AFTER = range(4)
-LEAVES = ("constant", "parameter", "input", "seed", "total")
-# A "sum" rounds its products, a "dot" and an "adjoint" need not. A "sum" or a "dot" does not overflow on the way to a
-# finite result; where its last terms are such sums themselves, `twins` are these in units of 1 / SCALE: "scaled".
-SUMS = ("sum", "dot", "adjoint", "scaled")
-SCALE = 2.0**-64
-OPERANDS = {"fadd": 2, "fsub": 2, "fmul": 2, "fdiv": 2, "fneg": 1, "select": 3}
-COMPARISONS = ("oeq", "ogt", "oge", "olt", "ole", "one", "ord", "ueq", "ugt", "uge", "ult", "ule", "une", "uno")
-OPERANDS |= {f"fcmp {comparison}": 2 for comparison in COMPARISONS}
-LONG = 8  # products from which a sum of them is a loop
-LARGE = 500  # nodes of a graph from which formulas are functions, so that it compiles faster
-MOST_FORMULAS = 100  # functions, of which there is one for each choice of constants in a formula
-MOST_OPERANDS = 3  # of a formula that is a function: one of many operands would be compiled as a whole
-MANY = 16  # terms from which a sum is written as products with 1, and so may become a loop
-
-
-class Formula(NamedTuple):
-    """A result of a formula as a function: its instructions, the result's number, and which slots it reads."""
-
-    code: Lowering
-    result: int
-    used: list[int]
-
-
-class Lowering:
-    """Collect instructions; the same one is never there twice.
-
-    Attributes:
-        outline: whether formulas are instructions that call a function, not instructions of their own.
-        formulas: these functions by the name of the instruction, which is not there for a short formula.
-        code: the instructions, each after its operands.
-        phase: the phase of each.
-        level: the length of the longest chain of instructions below each.
-    """
-
-    def __init__(self) -> None:
-        self.outline = False
-        self.formulas: dict[str, Formula] = {}
-        self._called: dict[tuple[int, int], str] = {}  # of a template and a result
-        self.code: list[Instruction] = []
-        self.phase: list[int] = []
-        self.level: list[int] = []
-        self.number: dict[Any, int] = {}
-        self.templates: dict[Any, Template] = {}
-
-    def add(self, instruction: Instruction, phase: int | None = None, key: Any = None) -> int:
-        """Return the instruction's number; without `phase`, it has the latest one among its operands'."""
-        key = key or instruction
-        known = self.number.get(key)
-        if known is not None:
-            return known
-        used = list(operands(instruction))
-        self.code.append(instruction)
-        self.phase.append(max([self.phase[i] for i in used]) if phase is None else phase)
-        self.level.append(max([self.level[i] for i in used], default=-1) + 1)
-        self.number[key] = number = len(self.code) - 1
-        return number
-
-    def size(self) -> int:
-        """Return about how much there is to compile, in instructions.
-
-        A loop counts as ten, a call as four, one on scalars as a third.
-        """
-        thirds = 0
-        for instruction, phase in zip(self.code, self.phase, strict=True):
-            if instruction[0] not in LEAVES:
-                form, *rest = instruction
-                count = min(10, sum(map(len, rest[:2]))) if form in SUMS else 1 if form in OPERANDS else 4
-                thirds += count * (3 if phase == SAMPLE else 1)
-        return thirds // 3
-
-    def constant(self, x: float) -> int:
-        """Return a constant's number; -0.0 and every nan are constants of their own."""
-        return self.add(("constant", x), CONSTANT, ("constant", struct.pack("d", x)))
-
-    def value(self, i: int) -> float | None:
-        """Return what a constant is, None for what is none."""
-        return self.code[i][1] if self.code[i][0] == "constant" else None
-
-    def apply(self, op: Op, slots: Sequence[int]) -> int:
-        """Return the number of an operation's result: one instruction, or as many as its formula has."""
-        known = [self.value(i) for i in slots]
-        if None not in known:
-            return self.constant(op.forward(*known))
-        if op is ops.dot:
-            n = len(slots) // 2
-            return self.dot(list(zip(slots[:n], slots[n : 2 * n], strict=True)), [*slots[2 * n :], self.constant(0.0)])
-        if op is ops.sum:
-            return self.dot([], [*slots, self.constant(0.0)], "sum")  # from 0.0, so that a sum of -0.0 is 0.0
-        if op.machine:
-            _check_form(op, len(slots))
-            if op is ops.mul and 1.0 in known:
-                return slots[1 - known.index(1.0)]
-            if op in (ops.add, ops.mul):
-                slots = sorted(slots)
-            return self.add((op.machine, *slots))
-        [result] = self.instantiate(self.template((op, "formula"), known, op), slots)
-        return result
-
-    def partials(self, op: Op, y: int, slots: Sequence[int]) -> list[int]:
-        """Return the numbers of the local derivatives."""
-        return self.instantiate(self.template((op, "partials"), [None, *map(self.value, slots)], op), [y, *slots])
-
-    def dot(self, pairs: Iterable[Pair], terms: Iterable[int], form: str = "dot") -> int:
-        """Return the number of a sum of products and terms; what needs no sample is summed by itself.
-
-        A term that is a product becomes a pair, which may be part of a loop.
-        """
-        terms = list(terms)
-        products = [t for t in terms if self.code[t][0] == "fmul"]
-        pairs = [*pairs, *(self.code[t][1:] for t in products)]
-        terms = [t for t in terms if self.code[t][0] != "fmul"]
-        if all(self.phase[i] == CONSTANT for i in chain(*pairs, terms)):
-            known = [self.code[i][1] * self.code[j][1] for i, j in pairs]
-            return self.constant(ops.sum.forward(*known, *[self.code[t][1] for t in terms]))
-        twins: list[int] = []
-        early = [p for p in pairs if self.phase[p[0]] != SAMPLE != self.phase[p[1]]]
-        rest = [t for t in terms if self.phase[t] != SAMPLE]
-        if (early or len(rest) > 1) and len(early) + len(rest) < len(pairs) + len(terms):
-            pairs = [p for p in pairs if SAMPLE in (self.phase[p[0]], self.phase[p[1]])]
-            terms = [t for t in terms if self.phase[t] == SAMPLE]
-            terms.append(self._part(early, rest, form, twins))
-        if len(terms) > MANY:
-            one = self.constant(1.0)
-            samples = [t for t in terms if self.phase[t] == SAMPLE]  # a loop reads these or scalars, not both
-            scalars = [t for t in terms if self.phase[t] != SAMPLE]
-            pairs, terms = [*pairs, *((one, t) for t in samples or scalars)], scalars if samples else []
-        if not pairs and len(terms) < 3 and not twins:
-            return terms[0] if len(terms) == 1 else self.apply(ops.add, terms) if terms else self.constant(0.0)
-        if len(pairs) == 1 and not terms:
-            return self.apply(ops.mul, pairs[0])
-        mixed = [p for p in pairs if SAMPLE in (self.phase[p[0]], self.phase[p[1]]) and not self._of_samples(p)]
-        if LONG <= len(mixed) <= len(pairs) - LONG:  # a loop reads vectors and scalars, or vectors alone
-            terms.append(self._part([p for p in pairs if self._of_samples(p)], [], form, twins))
-            pairs = mixed
-        return self.add((form, tuple(pairs), tuple(terms), *twins))
-
-    def _part(self, pairs: list[Pair], terms: list[int], form: str, twins: list[int]) -> int:
-        """Return the number of a part of a sum, and put its twin into the list if it has one."""
-        added = [t for t in terms if self.value(t) != 0.0]
-        if form in ("sum", "dot") and len(pairs) + len(added) > 1:
-            if all(self.phase[i] == CONSTANT for i in chain(*pairs, added)):
-                scaled = [self.code[i][1] * self.code[j][1] * SCALE for i, j in pairs]
-                twins.append(self.constant(ops.sum.forward(*scaled, *[self.code[t][1] * SCALE for t in added])))
-            else:
-                twins.append(self.add(("scaled", tuple(pairs), tuple(added))))
-        return self.dot(pairs, terms, form)
-
-    def _of_samples(self, pair: Pair) -> bool:
-        return self.phase[pair[0]] == self.phase[pair[1]] == SAMPLE
-
-    def template(self, key: Any, known: Sequence[float | None], op: Op) -> Template:
-        """Return the steps of a formula for operands of which some are constants, traced once."""
-        signs = tuple([None if x is None else (x, copysign(1.0, x)) for x in known])
-        found = self.templates.get((key, signs))
-        if found is None:
-            try:
-                found = self.templates[key, signs] = _template(key[1], known, op)
-            except FormulaError:
-                raise
-            except Exception as error:  # what is wrong is in a row of one's own
-                what = f"{type(error).__name__} in its {key[1]}: {error}"
-                raise TypeError(f"the operation {op.name!r} cannot be compiled: {what}") from error
-        return found
-
-    def instantiate(self, template: Template, slots: Sequence[int]) -> list[int]:
-        """Return the numbers of a formula's results for these operands."""
-        steps, results = template
-        if self.outline and steps and len(slots) <= MOST_OPERANDS + 1:  # the partials' first operand is the result
-            return [self._call(template, k, slots) for k in range(len(results))]
-        numbers = list(slots)
-
-        def resolve(x: int | float) -> int:
-            return numbers[x] if isinstance(x, int) else self.constant(x)
-
-        for op, used in steps:
-            numbers.append(self.apply(op, [resolve(x) for x in used]))
-        return [resolve(x) for x in results]
-
-    def _call(self, template: Template, k: int, slots: Sequence[int]) -> int:
-        """Return the number of one result of a formula: a call, unless it is short or has parts of different phases."""
-        steps, results = template
-        result = results[k]
-        if isinstance(result, float) or result < len(slots):
-            return self.constant(result) if isinstance(result, float) else slots[result]
-        name = self._called.get((id(template), k), "" if len(self.formulas) == MOST_FORMULAS else None)
-        if name is None:
-            code = Lowering()
-            inputs = [code.add(("input", i), SAMPLE) for i in range(len(slots))]
-            [number] = code.instantiate((steps, [result]), inputs)
-            needed = below(code, [number])
-            long = sum(code.code[i][0] not in LEAVES for i in needed) > 1
-            name = self._called[id(template), k] = f"formula{len(self.formulas)}" if long else ""
-            if long:
-                self.formulas[name] = Formula(code, number, [i for i in inputs if i in needed])
-        used = [slots[i] for i in self.formulas[name].used] if name else []
-        phases = {self.phase[i] for i in used}
-        if len(phases) == 1 and CONSTANT not in phases:
-            return self.add((name, *used))
-        self.outline = False
-        [number] = self.instantiate((steps, [result]), slots)
-        self.outline = True
-        return number
-
-
-def _check_form(op: Op, count: int) -> None:
-    form = op.machine
-    if form in (*SUMS, *LEAVES) or not re.fullmatch(r"fcmp.*|(?!formula)[A-Za-z_][\w.]*", form):
-        raise TypeError(f"the operation {op.name!r} has the machine form {form!r}, which is no name of a function")
-    if form.startswith("fcmp") and form not in OPERANDS:
-        raise TypeError(
-            f"the operation {op.name!r} has the machine form {form!r}; comparisons are fcmp " + ", ".join(COMPARISONS)
-        )
-    if OPERANDS.get(form, count) != count:
-        raise TypeError(f"the operation {op.name!r} has {count} operands, its machine form {form!r} {OPERANDS[form]}")
-
-
-def _template(kind: str, known: Sequence[float | None], op: Op) -> Template:
-    """Return the steps of an operation's "formula", or of its "partials", whose first operand is its result."""
-    terms = [Term() if x is None else x for x in known]
-    if kind == "formula":
-        return steps_of(terms, (expand(op, *terms),))
-    results = trace(op.local, *terms, of=op)
-    if len(results) != len(known) - 1:
-        raise ValueError(f"{len(results)} partials for {len(known) - 1} operands")
-    return steps_of(terms, results)
-
-
-def below(code: Lowering, roots: Iterable[int]) -> set[int]:
-    """Return the roots and all that they need."""
-    found: set[int] = set()
-    stack = list(roots)
-    while stack:
-        i = stack.pop()
-        if i not in found:
-            found.add(i)
-            stack += operands(code.code[i])
-    return found
-
-
-def operands(instruction: Instruction) -> Iterable[int]:
-    """Return the numbers of an instruction's operands.
-
-    >>> list(operands(("dot", ((1, 2),), (3,)))), list(operands(("fadd", 4, 5))), list(operands(("input", 6)))
-    ([1, 2, 3], [4, 5], [])
-    """
-    if instruction[0] in SUMS:
-        return [i for pair in instruction[1] for i in pair] + [*instruction[2], *instruction[3:]]
-    if instruction[0] in LEAVES:
-        return ()
-    return instruction[1:]
-
-
-def steps_of(terms: Sequence[Term | float], results: Sequence[Any]) -> Template:
-    """Return formulas as steps in order; an integer counts operands, then earlier steps; a float is itself."""
-    number: dict[int, int] = {id(t): i for i, t in enumerate(terms) if isinstance(t, Term)}
-    steps: list[tuple[Op, list[int | float]]] = []
-    stack = [t for t in results if isinstance(t, Term)]
-    while stack:
-        term = stack[-1]
-        if id(term) in number:
-            stack.pop()
-            continue
-        waiting = [t for t in term.operands if isinstance(t, Term) and id(t) not in number]
-        if waiting:
-            stack += waiting
-            continue
-        assert term.op is not None
-        number[id(term)] = len(terms) + len(steps)
-        steps.append((term.op, [number[id(t)] if isinstance(t, Term) else t for t in term.operands]))
-        stack.pop()
-    return steps, [number[id(t)] if isinstance(t, Term) else float(t) for t in results]
+from .instructions import AFTER, BATCH, SAMPLE, Lowering, Pair
 
 
 def ordered(outputs: Sequence[Value]) -> list[Value]:
@@ -321,17 +30,26 @@ class Lowered(Lowering):
         outputs: the numbers of the outputs.
         totals: what is summed over the samples of a batch, each a number or the product of two.
         gradients: for each parameter, the number of its gradient, in phase AFTER; filled by `differentiate`.
+        constants: the leaves that are constants, and what they are.
+
+    Args:
+        outputs: what is computed.
+        inputs: the leaves that are inputs.
+        outline: see `Lowering`.
+        like: another lowering of the same graph, of which this one has the constants, whatever the leaves are now.
     """
 
-    def __init__(self, outputs: Sequence[Value], inputs: Sequence[Value]) -> None:
-        super().__init__()
+    def __init__(
+        self, outputs: Sequence[Value], inputs: Sequence[Value], outline: bool = False, like: Lowered | None = None
+    ) -> None:
+        super().__init__(outline)
+        self.constants: dict[Value, float] = {}
+        self._like = like
         self.parameters: list[Value] = []
         self.of: dict[Value, int] = {x: self.add(("input", i), SAMPLE) for i, x in enumerate(inputs)}
         self.order: list[Value] = []  # interior nodes, operands first
         self.sampled = set(inputs)  # and what depends on them, be it by a partial alone; filled by `differentiate`
-        nodes = ordered(outputs)
-        self.outline = len(nodes) > LARGE
-        for node in nodes:
+        for node in ordered(outputs):
             if node not in self.of:
                 self._visit(node)
         self.root = outputs[0]
@@ -342,11 +60,12 @@ class Lowered(Lowering):
     def _visit(self, node: Value) -> None:
         for leaf in node.parents if node.op else (node,):
             if leaf.op is None and leaf not in self.of:
-                if leaf.requires_grad:
+                if leaf.requires_grad if self._like is None else leaf not in self._like.constants:
                     self.of[leaf] = self.add(("parameter", len(self.parameters)), BATCH)
                     self.parameters.append(leaf)
                 else:
-                    self.of[leaf] = self.constant(leaf.data)
+                    self.constants[leaf] = leaf.data if self._like is None else self._like.constants[leaf]
+                    self.of[leaf] = self.constant(self.constants[leaf])
         if node.op:
             self.of[node] = self.apply(node.op, [self.of[parent] for parent in node.parents])
             self.order.append(node)
@@ -399,4 +118,5 @@ class Lowered(Lowering):
             rest.append(self.add(("total", len(self.totals)), AFTER))
             single = len(products) == 1 and not others
             self.totals.append(products[0] if single else (self.dot(products, others, "adjoint"),))
-        return self.dot([p for p in pairs[node] if self.phase[p[0]] != SAMPLE], rest, "adjoint")
+        products = [p for p in pairs[node] if self.phase[p[0]] != SAMPLE]
+        return self.dot(products, rest, "adjoint") if products or len(rest) != 1 else rest[0]

@@ -6,11 +6,11 @@ import ctypes
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
-from .assembly import Assembly
+from .instructions import Lowering
+from .layout import Layout
 from .library import on_vectors
-from .lowering import Lowering
 from .text import Function
 from .writer import INSTRUCTIONS, declaration, fma, splat, symbol, vector
 
@@ -19,8 +19,8 @@ try:
 except ImportError as error:
     raise ImportError("micrograd_cn.compiler needs llvmlite: pip install 'micrograd-cn[native]'") from error
 
-SMALL = 2000  # instructions up to which code is optimised well, in time that grows faster than their number
 HALVES = ("znver4",)  # processors that compute 512 bits as two halves: 256 are as fast there, and their stores faster
+L = TypeVar("L", bound=Layout)
 _lock = threading.Lock()  # LLVM's context, into which text is parsed, is one for all threads
 
 
@@ -43,20 +43,14 @@ class Machine:
         self.triple = llvm.get_process_triple()
         self.fused = features.get("fma") or not self.triple.startswith(("x86", "i"))
 
-    def width(self, instructions: int) -> int:
-        """Return how many samples code of so many instructions computes at once.
+    def arrange(self, kind: type[L], code: Lowering, roots: Sequence[int], first: int, slots: int, **how: Any) -> L:
+        """Return the text of some instructions, with lanes for this machine.
 
-        Of small code two vectors, since a sum must wait for its last addition, and the sums of a loop share the
-        registers; large code compiles faster with one.
+        These are two vectors, since a sum must wait for its last addition, and the sums of a loop share the registers.
         """
-        return 2 * self.native if instructions <= SMALL else self.native
+        return kind(code, roots, 2 * self.native, self.native, first, slots, **{"fused": self.fused, **how})
 
-    def assemble(self, code: Lowering, roots: Sequence[int], first: int, slots: int, **options: Any) -> Assembly:
-        """Return the functions of some instructions, with lanes for this machine."""
-        options = {"fused": self.fused, **options}
-        return Assembly(code, roots, self.width(code.size()), self.native, first, slots, **options)
-
-    def text(self, assembly: Assembly, functions: Sequence[Function]) -> str:
+    def text(self, assembly: Layout, functions: Sequence[Function]) -> str:
         """Return a module: an assembly's functions, the functions that call them, and what both need."""
         lanes, bits = assembly.width, 64 * self.native
         declared = {
@@ -98,13 +92,13 @@ class Compiled:
         TypeError: it calls a function that the process does not have, at which LLVM would crash.
     """
 
-    def __init__(self, text: str, machine: Machine, instructions: int) -> None:
+    def __init__(self, text: str, machine: Machine, opt: int = 2) -> None:
         with _lock:
             module = llvm.parse_assembly(text)
             target = llvm.Target.from_triple(machine.triple).create_target_machine(
                 cpu=machine.name,
                 features=machine.features,
-                opt=2 if instructions <= SMALL else 0,
+                opt=opt,
                 reloc="default",
                 codemodel="jitdefault",
                 jit=True,
@@ -156,8 +150,8 @@ def peak(steps: int = 200_000) -> float:
     for sum_ in loop.next[1:]:
         total = f.op(f"fadd {kind} {total}, {sum_}")
     f.do(f"ret double {f.op(f'extractelement {kind} {total}, i32 0')}")
-    assembly = machine.assemble(Lowering(), [], 0, 0)
-    compiled = Compiled(machine.text(assembly, [f]), machine, 1)
+    layout = machine.arrange(Layout, Lowering(), [], 0, 0)
+    compiled = Compiled(machine.text(layout, [f]), machine)
     run = compiled.function("peak", ctypes.c_double, ctypes.c_int64, ctypes.c_double)
     run(steps, 0.5)
     start = time.perf_counter()

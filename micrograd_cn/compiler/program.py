@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import gc
 import math
 import sys
-import threading
 import time
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from ..engine import Value
 from ..operation import number
 from ..optim import Optimizer
-from .lowering import Lowered
-from .machine import Machine, Memory
+from .assembly import Assembly
+from .machine import Memory
+from .modules import Modules
 from .python import source
 from .rows import Numbers, address, in_order, read_rows, shuffled
-from .training import ALIGNED, Module, Training
+from .training import Training
 
 TURN = 0.05  # seconds of training between two looks at Ctrl-C
 
@@ -52,6 +50,11 @@ def compile(output: Value | Sequence[Value], inputs: Iterable[Value]) -> Program
     Numbers are the eager engine's, but for the rounding of sums: a sum is added up term by term, not rounded once; in
     `dot` and in sums of gradients, products are not rounded before they are added. Gradients are summed in another
     order than `backward()` has, which shows where a sum of them overflows on the way.
+
+    The program begins as threaded code, which is made in little time (20 to 60 us a node on a core of 2022, and 15 ms).
+    When that has run, or in `fit` is going to run, for about as long as it takes, the graph is compiled to code of its
+    own, several times as fast, unless it is so large that this takes more than a few seconds. Numbers are the same to
+    the last bit.
 
     Args:
         output: what is computed, or a list of it.
@@ -91,15 +94,10 @@ class Program:
         if not isinstance(output, (Value, Iterable)):
             raise TypeError(f"compile() takes a Value or a list of them, got {type(output).__name__} {output!r}")
         self._outputs: list[Value] = [output] if isinstance(output, Value) else list(output)
-        self._inputs = list(inputs) if not isinstance(inputs, Value) else [inputs]
+        self._inputs: list[Value] = [inputs] if isinstance(inputs, Value) else list(inputs)
         _check(self._outputs, self._inputs)
-        self._machine = Machine()
-        with _collector_off():
-            self._code = Lowered(self._outputs, self._inputs)
-        self.parameters = self._code.parameters
-        self._pitch = -(-max(len(self.parameters), 1) // ALIGNED) * ALIGNED
-        self._compiled: dict[Any, Any] = {}
-        self._lock = threading.Lock()
+        self._modules = Modules(self._outputs, self._inputs)
+        self.parameters = self._modules.code.parameters
 
     def forward(self, rows: Any) -> Any:
         """Return the output of every row, a float or a list of floats.
@@ -116,11 +114,11 @@ class Program:
         data, n = self._rows(rows)
         if not n:
             return []
-        module = self._module("forward")
-        memory = module.memory(self.parameters)
+        module = self._modules.best("forward")
+        memory = module.memory([p.data for p in self.parameters])
         out = Memory(n * len(self._outputs))
         index = in_order(n)
-        module.run(address(data), address(index), n, out.address, *memory.addresses)
+        module.timed(address(data), address(index), n, out.address, *memory.addresses)
         module.done(memory)
         flat = out.data[:]
         if self._single:
@@ -140,11 +138,11 @@ class Program:
             RuntimeError: the output is a constant.
         """
         data, n = self._batch("backward", rows)
-        module = self._module("gradient")
-        memory = module.memory(self.parameters)
+        module = self._modules.best("gradient")
+        memory = module.memory([p.data for p in self.parameters])
         index = in_order(n)
-        loss = module.run(address(data), address(index), n, *memory.addresses)
-        gradients = memory.s.data[self._pitch : self._pitch + len(self.parameters)]
+        loss = module.timed(address(data), address(index), n, *memory.addresses)
+        gradients = memory.s.data[self._modules.pitch : self._modules.pitch + len(self.parameters)]
         module.done(memory)
         for p, gradient in zip(self.parameters, gradients, strict=True):
             p.grad += gradient
@@ -191,7 +189,7 @@ class Program:
             if p in inputs:
                 raise ValueError(f"fit(): parameters[{i}] of the optimizer, {p!r}, is an input of the program")
         data, n = self._batch("fit", rows)
-        training = Training(self, optimizer)
+        training = Training(self._modules, optimizer)
         losses = Memory(max(epochs, 1))
         order = list(range(n))
         batch = min(batch_size or n, n)
@@ -212,6 +210,7 @@ class Program:
                 training.run(data, index, n, batch, taken, steps, losses)
                 seconds = time.perf_counter() - start
                 taken += steps
+                training.expect(seconds, seconds / steps * (total - taken))
                 turn = max(1, min(turn * 2, int(steps * TURN / seconds))) if seconds else 2 * turn
                 if bar:
                     bar.set_postfix(loss=f"{losses.data[(taken - 1) // a_epoch]:.4g}", refresh=False)
@@ -261,10 +260,10 @@ class Program:
     def source(self, language: str = "llvm") -> str:
         """Return the program's text.
 
-        "llvm" is the module that `backward` runs (`forward`, of several outputs). "python" is a function
-        `f(xp, parameters, inputs)` without branches, in which `xp` is `math`, numpy, jax.numpy or torch, `parameters`
-        has a number or an array for each of `.parameters`, and `inputs` one for each input. With torch, all
-        parameters or all inputs are tensors. With `math`, points outside Python's own domain raise as Python does
+        "llvm" is the module that `backward`, or of several outputs `forward`, has when it has run for long. "python"
+        is a function `f(xp, parameters, inputs)` without branches, in which `xp` is `math`, numpy, jax.numpy or torch,
+        `parameters` has a number or an array for each of `.parameters`, and `inputs` one for each input. With torch,
+        all parameters or all inputs are tensors. With `math`, points outside Python's own domain raise as Python does
         (log(0), sqrt(-1), 1/0, exp(1000)) or give a complex number ((-8)**(1/3)), and so do plain numbers among the
         parameters of the others; their arrays give nan and inf there.
 
@@ -282,7 +281,8 @@ class Program:
         <BLANKLINE>
         """
         if language == "llvm":
-            return self._module("gradient" if self._single and self._outputs[0].requires_grad else "forward").text
+            kind = "gradient" if self._single and self._outputs[0].requires_grad else "forward"
+            return self._modules.get(kind, Assembly).text
         if language == "python":
             return source(self._outputs, self._inputs, self.parameters, self._single)
         raise ValueError(f'source() is in "llvm" or "python", got {language!r}')
@@ -304,33 +304,6 @@ class Program:
         if not n:
             raise ValueError(f"{name}() was given no rows, of which there is no mean")
         return data, n
-
-    def _module(self, kind: str) -> Module:
-        """Return the compiled functions of "forward" or "gradient"."""
-        module: Module = self._once(kind, lambda: Module(self, kind))
-        return module
-
-    def _once(self, key: Any, make: Callable[[], Any]) -> Any:
-        """Return what `make` compiles, once for each key; anew for None."""
-        if key is None:
-            return make()
-        with self._lock:
-            if key not in self._compiled:
-                with _collector_off():
-                    self._compiled[key] = make()
-            return self._compiled[key]
-
-
-@contextmanager
-def _collector_off() -> Iterator[None]:
-    """Stop the garbage collector, which would go through all that is compiled again and again: it has no cycles."""
-    on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if on:
-            gc.enable()
 
 
 def _check(outputs: Sequence[Any], inputs: Sequence[Any]) -> None:

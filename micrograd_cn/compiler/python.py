@@ -10,7 +10,8 @@ from typing import TypeAlias
 from .. import ops
 from ..engine import Value
 from ..operation import Op
-from .lowering import Lowering, ordered
+from .instructions import Lowering
+from .lowering import ordered
 
 COMPARISONS = {ops.less: "<", ops.less_equal: "<="}
 CHOICE = 'where = getattr(xp, "where", lambda condition, a, b: a if condition else b)  # math has none'

@@ -1,83 +1,28 @@
-"""The compiled functions of a program, and the training loop: what they work on, and how it goes in and comes out."""
+"""The compiled training loop: what it works on, and how it goes in and comes out."""
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
-from ..engine import Value
 from ..optim import SGD, Adam, AdamW, Optimizer
 from . import drivers
+from .assembly import Assembly
 from .machine import Compiled, Memory
+from .modules import ALIGNED, COUNT, POINTER, Modules
 from .rows import address
 from .update import lower_update
-
-if TYPE_CHECKING:
-    from .program import Program
-
-ALIGNED = 16  # parameters are copied in blocks of the widest width
-POINTER, COUNT, DOUBLE = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
-
-
-class Module:
-    """The compiled functions of `forward` or `backward`."""
-
-    def __init__(self, program: Program, kind: str) -> None:
-        code, machine = program._code, program._machine
-        first, slots = 2 * program._pitch, len(program._inputs)
-        if kind == "forward":
-            self.assembly = machine.assemble(code, code.outputs, first, slots)
-            functions = [drivers.forward(self.assembly, code.outputs)]
-            signature: list[Any] = [None, POINTER, POINTER, COUNT, POINTER, POINTER, POINTER, POINTER]
-        else:
-            code.differentiate()
-            roots = [code.outputs[0], *code.gradients]
-            self.assembly = machine.assemble(code, roots, first, slots, totals=code.totals)
-            functions = drivers.gradient(self.assembly, code.outputs[0], code.gradients, program._pitch)
-            signature = [DOUBLE, POINTER, POINTER, COUNT, POINTER, POINTER, POINTER]
-        self.text = machine.text(self.assembly, [drivers.loader(self.assembly, slots), *functions])
-        self.compiled = Compiled(self.text, machine, code.size())
-        self.run = self.compiled.function(kind, *signature)
-        self.address = ctypes.cast(self.run, POINTER).value
-        self._unused: list[Buffers] = []
-
-    def memory(self, parameters: Sequence[Value]) -> Buffers:
-        """Return memory that no other thread uses, with the parameters' data in it."""
-        try:
-            memory = self._unused.pop()
-        except IndexError:
-            memory = Buffers(self)
-        memory.s.data[: len(parameters)] = [p.data for p in parameters]
-        return memory
-
-    def done(self, memory: Buffers) -> None:
-        """Take memory back."""
-        self._unused.append(memory)
-
-
-class Buffers:
-    """What one run writes to."""
-
-    def __init__(self, module: Module) -> None:
-        assembly = module.assembly
-        self.s = Memory(assembly.free)
-        self.w = Memory(max(assembly.slots, 1) * assembly.width)
-        self.a = Memory((len(assembly.totals) + assembly.native) * assembly.native)
-        for place, x in assembly.constants.items():
-            self.s.data[place] = x
-        self.addresses = (self.s.address, self.w.address, self.a.address)
 
 
 class Update:
     """The compiled loop of `fit` for a kind of optimiser."""
 
-    def __init__(self, program: Program, optimizer: Optimizer, masked: bool, columns: int) -> None:
-        machine = program._machine
+    def __init__(self, modules: Modules, optimizer: Optimizer, masked: bool, columns: int) -> None:
+        machine = modules.machine
         code, outputs = lower_update(optimizer, masked)
-        self.assembly = machine.assemble(code, outputs, 2, columns, fused=False)
-        text = machine.text(self.assembly, [drivers.fit(self.assembly, outputs, program._pitch)])
-        self.compiled = Compiled(text, machine, code.size())
+        self.layout = machine.arrange(Assembly, code, outputs, 2, columns, fused=False)
+        text = machine.text(self.layout, [drivers.fit(self.layout, outputs, modules.pitch)])
+        self.compiled = Compiled(text, machine)
         arguments = [POINTER, POINTER, POINTER, COUNT, COUNT, COUNT, COUNT] + [POINTER] * 6 + [COUNT] * 2
         self.run = self.compiled.function("fit", None, *arguments)
 
@@ -85,10 +30,11 @@ class Update:
 class Training:
     """The compiled loop of `fit` for one optimiser, and what it works on."""
 
-    def __init__(self, program: Program, optimizer: Optimizer) -> None:
-        self.program, self.optimizer = program, optimizer
-        self.module: Module = program._module("gradient")
-        place = {p: i for i, p in enumerate(program.parameters)}
+    def __init__(self, modules: Modules, optimizer: Optimizer) -> None:
+        self.modules, self.optimizer = modules, optimizer
+        self.module = modules.best("gradient")
+        parameters = modules.code.parameters
+        place = {p: i for i, p in enumerate(parameters)}
         start = -(-len(place) // ALIGNED) * ALIGNED  # where parameters that the program does not have begin
         self.places: list[int] = []
         for p in optimizer.parameters:
@@ -98,10 +44,10 @@ class Training:
         masked = not changed.issuperset(place.values())
         columns = 2 + len(optimizer.slots) + masked
         key = update_key(optimizer, masked)
-        self.compiled: Update = program._once(key, lambda: Update(program, optimizer, masked, columns))
-        self.update, self.fit = self.compiled.assembly, self.compiled.run
+        self.compiled: Update = modules.once(key, lambda: Update(modules, optimizer, masked, columns))
+        self.update, self.fit = self.compiled.layout, self.compiled.run
 
-        self.memory = self.module.memory(program.parameters)
+        self.memory = self.module.memory([p.data for p in parameters])
         self.scalars = Memory(self.update.free)
         for at, x in self.update.constants.items():
             self.scalars.data[at] = x
@@ -139,6 +85,15 @@ class Training:
             self.module.address, address(data), address(index), n, batch, first, steps,
             losses.address, *self.memory.addresses, self.scalars.address, self.samples.address, self.own, self.blocks,
         )  # fmt: skip
+
+    def expect(self, taken: float, left: float) -> None:
+        """Go on with better code if the seconds that the training has taken, or those that are left, are worth it."""
+        self.module.seconds += taken
+        if self.modules.worth(self.module, max(self.module.seconds, left)):
+            module = self.modules.better(self.module)
+            memory = module.memory(self.memory.s.data[: len(self.modules.code.parameters)])
+            self.module.done(self.memory)
+            self.module, self.memory = module, memory
 
     def write_back(self) -> None:
         """Give parameters, gradients and the optimiser what they have become."""

@@ -9,7 +9,7 @@ from typing import Any
 from .. import ops
 from ..formula import FormulaError, Term
 from ..optim import SGD, Optimizer
-from .lowering import BATCH, SAMPLE, Lowering, steps_of
+from .instructions import BATCH, SAMPLE, Lowering, steps_of
 
 
 def lower_update(optimizer: Optimizer, masked: bool) -> tuple[Lowering, list[int]]:

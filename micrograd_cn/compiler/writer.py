@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from math import inf
 from typing import TYPE_CHECKING
 
-from .lowering import CONSTANT, SAMPLE, SCALE, Pair
+from .instructions import CONSTANT, SAMPLE, SCALE, Pair
 from .text import Function, literal
 
 if TYPE_CHECKING:
-    from .assembly import Assembly, Task
+    from .assembly import Task
+    from .layout import Layout
 
 PARTS = 8  # sums into which a long sum of products of scalars is divided
 INSTRUCTIONS = ("fadd", "fsub", "fmul", "fdiv")
@@ -19,7 +20,7 @@ INSTRUCTIONS = ("fadd", "fsub", "fmul", "fdiv")
 class Writer:
     """Write the tasks of one function, of vectors or of scalars."""
 
-    def __init__(self, assembly: Assembly, f: Function, sample: bool) -> None:
+    def __init__(self, assembly: Layout, f: Function, sample: bool) -> None:
         self.assembly = assembly
         self.code = assembly.code
         self.f = f
@@ -119,15 +120,14 @@ class Writer:
     def scaled(self, pairs: Sequence[Pair], terms: Sequence[int], *twins: int, total: str | None = None) -> str:
         """Return the sum times SCALE, which does not overflow unless one of its products does."""
         scale = self.splat(literal(SCALE))
-        split = len(terms) - len(twins)
-        parts = [f"fmul {self.kind} {self.value(t)}, {scale}" for t in terms[:split]]
-        parts += [
-            f"fmul {self.kind} {self.f.op(f'fmul {self.kind} {self.value(a)}, {self.value(b)}')}, {scale}"
-            for a, b in pairs
-        ]
-        for part in [*map(self.f.op, parts), *map(self.value, twins)]:
-            total = part if total is None else self.f.op(f"fadd {self.kind} {total}, {part}")
-        return self.splat(literal(0.0)) if total is None else total
+        for twin in map(self.value, twins):
+            total = twin if total is None else self.f.op(f"fadd {self.kind} {total}, {twin}")
+        parts = [self.value(t) for t in terms[len(twins) :]]
+        parts += [self.f.op(f"fmul {self.kind} {self.value(a)}, {self.value(b)}") for a, b in pairs]
+        for part in parts:
+            small = self.f.op(f"fmul {self.kind} {part}, {scale}")
+            total = small if total is None else self.f.op(f"fadd {self.kind} {total}, {small}")
+        return self.splat(literal(-0.0)) if total is None else total
 
     def sums(self, task: Task) -> None:
         """Write sums of which none needs another."""
@@ -201,7 +201,7 @@ class Writer:
             return
         places = [self.at(left) for left in lefts]
         shared, fused = self.at(right), self.fused(task.items[0])
-        rest = [(self.assembly._split(i)[1], *self.code.code[i][2:]) for i in task.items]
+        rest = [(self.assembly.split(i)[1], *self.code.code[i][2:]) for i in task.items]
 
         def loop(firsts: list[str], add: Callable[[str, str, str], str]) -> list[str]:
             with self.f.loop(len(right), [(self.kind, first) for first in firsts]) as loop:
@@ -211,7 +211,7 @@ class Writer:
             return loop.next
 
         def fast() -> list[str]:
-            zero = self.splat(literal(0.0))
+            zero = self.splat(literal(-0.0))  # which added to a number is this number
             firsts = [self.sum(fused, short, terms) if short or terms else zero for short, terms, *_ in rest]
             return loop(firsts, lambda a, b, total: self.fma(a, b, total, fused))
 
@@ -232,11 +232,11 @@ class Writer:
         places = [
             (self.at(left[k : PARTS * steps : PARTS]), self.at(right[k : PARTS * steps : PARTS])) for k in range(PARTS)
         ]
-        short = self.assembly._split(i)[1] + list(zip(left[PARTS * steps :], right[PARTS * steps :], strict=True))
+        short = self.assembly.split(i)[1] + list(zip(left[PARTS * steps :], right[PARTS * steps :], strict=True))
         terms, *twins = self.code.code[i][2:]
 
         def parts(add: Callable[[str, str, str], str]) -> str:
-            with self.f.loop(steps, [("double", literal(0.0))] * PARTS) as loop:
+            with self.f.loop(steps, [("double", literal(-0.0))] * PARTS) as loop:
                 for sum_, (a, b) in zip(loop.carried, places, strict=True):
                     loop.next.append(add(self.read(a, loop.index), self.read(b, loop.index), sum_))
             total = loop.next[0]
@@ -271,7 +271,7 @@ class Writer:
     def outer(self, task: Task) -> None:
         """Write a loop that adds the products of each factor with a list of others to their totals."""
         factors = [self.parts(self.value(i)) for i in task.items]
-        indices = [self.assembly.index(self.assembly.rows[i], self.assembly.native) for i in task.items]
+        indices = [self.assembly.index(ks, self.assembly.native) for ks in task.totals]
         others = self.at(task.lists[0])
         with self.f.loop(len(task.lists[0])) as loop:
             xs = self.parts(self.read(others, loop.index))
