@@ -32,6 +32,7 @@ from micrograd_cn.compiler.assembly import Assembly
 from micrograd_cn.compiler.lowering import ordered
 from micrograd_cn.compiler.machine import Machine
 from micrograd_cn.compiler.threaded import Threaded
+from micrograd_cn.compiler.training import Training
 from micrograd_cn.engine import constant, record
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD, Adam, AdamW, Optimizer
@@ -584,8 +585,8 @@ def test_what_depends_on_parameters_alone_in_a_formula_is_computed_once_a_batch(
         lambda x, w: x * mc.tanh(x) * mc.div(1.0, mc.sinh(mc.softplus(w))),
         (lambda y, x, w: x * x * mc.div(1.0, mc.sinh(mc.softplus(w))), lambda y, x, w: 0.0 * x),
     )
-    x = Value(0.5)
-    program = compile(mc.sum([tempered(x, Value(0.1 * k)) for k in range(20)]), [x])
+    x, ws = Value(0.5), [Value(0.1 * k) for k in range(20)]
+    program = assert_like_eager(lambda x: mc.sum([tempered(x, w) for w in ws]), [x], ws, [[0.5], [-2.0], [3.0]])
     text = program.source()
     assert "sinh" in functions(text, "batch")
     assert "sinh" not in functions(text, "sample")
@@ -641,6 +642,7 @@ def test_code_is_freed_with_the_program(code):
 
 
 def test_what_has_run_for_long_gets_code_of_its_own(monkeypatch):
+    monkeypatch.setattr("micrograd_cn.compiler.modules.PATIENCE", 1e9)
     x, w = Value(2.0), Value(3.0)
     y = mc.tanh(w * x)
     program = compile(y, [x])
@@ -648,14 +650,33 @@ def test_what_has_run_for_long_gets_code_of_its_own(monkeypatch):
     program.forward([[0.5]])
     module = program._modules.best("forward")
     assert isinstance(module.layout, Threaded)
-    assert 0.0 < module.seconds < 1.0
-    module.seconds = 1.0
+    assert module.seconds > 0.0
+    module.seconds = 1e9 * module.size
     assert isinstance(program._modules.best("forward").layout, Assembly)
     assert isinstance(program._modules.best("gradient").layout, Threaded)
     monkeypatch.setattr("micrograd_cn.compiler.modules.LARGEST", 1)
     program = compile(y, [x])
-    program._modules.best("forward").seconds = 1.0
+    program._modules.best("forward").seconds = inf
     assert isinstance(program._modules.best("forward").layout, Threaded)
+
+
+def test_training_that_has_run_or_is_going_to_run_for_long_gets_code_of_its_own(monkeypatch):
+    monkeypatch.setattr("micrograd_cn.compiler.modules.PATIENCE", 1e9)
+    parameters, program, rows, _ = problem()
+    optimizer = SGD(parameters, lr=0.01)
+    program.fit(rows, optimizer, 2)
+    module = program._modules.best("gradient")
+    assert isinstance(module.layout, Threaded)
+    seconds = module.seconds
+    program.fit(rows, optimizer, 2)
+    assert module.seconds > seconds > 0.0
+    training = Training(program._modules, optimizer)
+    training.expect(1.0, 1e9)
+    assert training.module is module
+    training.expect(1.0, 1e9 * module.size)
+    assert isinstance(training.module.layout, Assembly)
+    assert program._modules.best("gradient") is training.module
+    training.write_back()
 
 
 def test_code_of_its_own_has_the_constants_and_parameters_of_the_threaded_code():
@@ -663,7 +684,7 @@ def test_code_of_its_own_has_the_constants_and_parameters_of_the_threaded_code()
     program = compile(w * x + v * c, [x])
     assert program.forward([[1.0]]) == [23.0]
     c.data, w.data, v.requires_grad = 100.0, 10.0, False
-    program._modules.best("forward").seconds = program._modules.best("gradient").seconds = 1.0
+    program._modules.best("forward").seconds = program._modules.best("gradient").seconds = inf
     assert program.forward([[1.0]]) == [30.0]
     program.backward([[1.0]])
     assert (w.grad, v.grad, c.grad) == (1.0, 4.0, 0.0)
