@@ -81,6 +81,7 @@ class Lowering:
         self.number: dict[Any, int] = {}
         self.templates: dict[Any, Template] = {}
         self._choices: dict[Any, int] = {}
+        self._checked: set[tuple[Op, int]] = set()
 
     def add(self, instruction: Instruction, phase: int | None = None, key: Any = None) -> int:
         """Return the instruction's number; without `phase`, it has the latest one among its operands'."""
@@ -127,7 +128,9 @@ class Lowering:
         if op is ops.sum:
             return self.dot([], [*slots, self.constant(0.0)], "sum")  # from 0.0, so that a sum of -0.0 is 0.0
         if op.machine:
-            _check_form(op, len(slots))
+            if (op, len(slots)) not in self._checked:
+                _check_form(op, len(slots))
+                self._checked.add((op, len(slots)))
             if op is ops.mul and 1.0 in known:
                 return slots[1 - known.index(1.0)]
             if op in (ops.add, ops.mul):
@@ -145,7 +148,9 @@ class Lowering:
 
         A term that is a product becomes a pair, which may be part of a loop.
         """
-        terms = list(terms)
+        pairs, terms = list(pairs), list(terms)
+        if len(pairs) + len(terms) == 1:
+            return terms[0] if terms else self.apply(ops.mul, pairs[0])
         products = [t for t in terms if self.code[t][0] == "fmul"]
         pairs = [*pairs, *(self.code[t][1:] for t in products)]
         terms = [t for t in terms if self.code[t][0] != "fmul"]
@@ -165,8 +170,6 @@ class Lowering:
             pairs, terms = [*pairs, *((one, t) for t in samples or scalars)], scalars if samples else []
         if not pairs and len(terms) < 3 and not twins:
             return terms[0] if len(terms) == 1 else self.apply(ops.add, terms) if terms else self.constant(0.0)
-        if len(pairs) == 1 and not terms:
-            return self.apply(ops.mul, pairs[0])
         mixed = [p for p in pairs if SAMPLE in (self.phase[p[0]], self.phase[p[1]]) and not self._of_samples(p)]
         if LONG <= len(mixed) <= len(pairs) - LONG:  # a loop reads vectors and scalars, or vectors alone
             terms = [self._part([p for p in pairs if self._of_samples(p)], [], form, twins), *terms]
