@@ -684,6 +684,7 @@ def test_code_of_its_own_has_the_constants_and_parameters_of_the_threaded_code()
     program = compile(w * x + v * c, [x])
     assert program.forward([[1.0]]) == [23.0]
     c.data, w.data, v.requires_grad = 100.0, 10.0, False
+    assert "4.0" in program.source("python")
     program._modules.best("forward").seconds = program._modules.best("gradient").seconds = inf
     assert program.forward([[1.0]]) == [30.0]
     program.backward([[1.0]])
@@ -839,12 +840,26 @@ def test_partials_that_cannot_be_compiled_name_the_row():
             program.backward([[]])
 
 
-@pytest.mark.parametrize("form", ["nosuch", "frem", "llvm.flor"])
-def test_an_own_row_with_an_unknown_machine_form_is_refused(code, form):
-    row = Op("odd_one", lambda x: x, (lambda y, x: 1.0,), machine=form)
-    x = Value(2.0)
-    with pytest.raises(TypeError, match=form):
-        compile(record(row, (x,)), [x]).forward([[1.0]])
+@pytest.mark.parametrize(("form", "count"), [("nosuch", 1), ("frem", 2), ("llvm.flor", 1), ("llvm.sqrt", 2)])
+def test_an_own_row_with_an_unknown_machine_form_is_refused(code, form, count):
+    row = Op("odd_one", lambda *xs: xs[0], (lambda *_: 1.0,) * count, machine=form)
+    within = Op("outer", lambda *xs: row(*xs) * 2.0, (lambda *_: 2.0,) * count)
+    x, w = Value(2.0), Value(3.0)
+    for odd in (row, within):
+        for xs in ((x,) * count, (w,) * count):
+            with pytest.raises(TypeError, match=f"'odd_one' has the machine form '{form}'"):
+                compile(record(odd, xs), [x]).forward([[1.0]])
+
+
+def test_an_own_row_is_written_in_python_by_its_formula():
+    w, x = Value(2.0), Value(3.0)
+    cosine = Op("cosine", math.cos, (lambda y, x: -mc.sin(x),), machine="cos", formula=mc.cos.forward)
+    with pytest.raises(TypeError, match=r"'cosine' is not written in the table"):
+        compile(record(cosine, (w * x,)), [x]).source("python")
+    cosine = Op("cosine", math.cos, (lambda y, x: -mc.sin(x),), machine="cos", formula=lambda x: mc.cos(x))
+    text = compile(record(cosine, (w * x,)), [x]).source("python")
+    assert "xp.cos(" in text
+    assert "cosine" not in text
 
 
 def test_an_own_row_may_have_any_intrinsic(code):

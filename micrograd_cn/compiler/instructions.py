@@ -69,6 +69,7 @@ class Lowering:
         code: the instructions, each after its operands.
         phase: the phase of each.
         level: the length of the longest chain of instructions below each.
+        rows: the name of an operation that has a machine form.
     """
 
     def __init__(self, outline: bool = False) -> None:
@@ -81,6 +82,7 @@ class Lowering:
         self.number: dict[Any, int] = {}
         self.templates: dict[Any, Template] = {}
         self._choices: dict[Any, int] = {}
+        self.rows: dict[str, str] = {}
         self._checked: set[tuple[Op, int]] = set()
 
     def add(self, instruction: Instruction, phase: int | None = None, key: Any = None) -> int:
@@ -131,6 +133,7 @@ class Lowering:
             if (op, len(slots)) not in self._checked:
                 _check_form(op, len(slots))
                 self._checked.add((op, len(slots)))
+                self.rows[op.machine] = op.name
             if op is ops.mul and 1.0 in known:
                 return slots[1 - known.index(1.0)]
             if op in (ops.add, ops.mul):
@@ -253,6 +256,7 @@ class Lowering:
     ) -> Formula | None:
         """Return one result of a formula as a function, None if it would be a short one."""
         code = Lowering()
+        code.rows = self.rows
         for i, sample in enumerate(samples):
             code.add(("input", i), SAMPLE if sample or not any(samples) else BATCH)
         [number] = code.instantiate((steps, [result]), range(len(samples)))

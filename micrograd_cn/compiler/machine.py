@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import re
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from .instructions import Lowering
@@ -87,12 +88,18 @@ class Machine:
 class Compiled:
     """The functions of a module; their code is freed with the object.
 
+    Args:
+        text: the module.
+        machine: what it is for.
+        opt: how well it is optimised, 0 to 3.
+        rows: the names of the operations that have machine forms, for messages.
+
     Raises:
         RuntimeError: LLVM refuses the text.
         TypeError: it calls a function that the process does not have, at which LLVM would crash.
     """
 
-    def __init__(self, text: str, machine: Machine, opt: int = 2) -> None:
+    def __init__(self, text: str, machine: Machine, opt: int = 2, rows: Mapping[str, str] | None = None) -> None:
         with _lock:
             module = llvm.parse_assembly(text)
             target = llvm.Target.from_triple(machine.triple).create_target_machine(
@@ -108,9 +115,12 @@ class Compiled:
             libraries = [f.name for f in declared if not f.name.startswith("llvm.")]
             self.engine: Any = llvm.create_mcjit_compiler(module, target)
             for name in unknown + [name for name in libraries if llvm.address_of_symbol(name) is None]:
+                form = re.sub(r"(\.v\d+)?\.?f64$", "", name) if name.startswith("llvm.") else name
+                row = (rows or {}).get(form, "")
                 raise TypeError(
-                    f"an operation has the machine form {name!r}, which is no function of C's library and no intrinsic "
-                    f"of LLVM; other forms are {', '.join(INSTRUCTIONS)}, fneg, fcmp and select"
+                    f"the operation {row!r} has the machine form {form!r}, which is no function of C's library and no "
+                    "intrinsic of LLVM with so many operands; other forms are "
+                    f"{', '.join(INSTRUCTIONS)}, fneg, fcmp and select"
                 )
             self.engine.finalize_object()
 

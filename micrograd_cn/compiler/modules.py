@@ -57,7 +57,7 @@ class Module:
     def load(self) -> None:
         """Compile the text."""
         quick = isinstance(self.layout, Threaded) and self.size <= SMALL
-        self.compiled = Compiled(self.text, self._machine, opt=0 if quick else 2)
+        self.compiled = Compiled(self.text, self._machine, 0 if quick else 2, self.layout.code.rows)
         if isinstance(self.layout, Threaded):
             self.layout.link(self.compiled.engine.get_function_address)
         out = [POINTER] if self.kind == "forward" else []

@@ -268,6 +268,7 @@ class Program:
         parameters of the others; their arrays give nan and inf there.
 
         Raises:
+            TypeError: an operation of one's own has a machine form, but is not written in the table's operations.
             ValueError: it is written in neither language.
 
         >>> x, w = Value(2), Value(3)
@@ -284,7 +285,8 @@ class Program:
             kind = "gradient" if self._single and self._outputs[0].requires_grad else "forward"
             return self._modules.get(kind, Assembly).text
         if language == "python":
-            return source(self._outputs, self._inputs, self.parameters, self._single)
+            constants = self._modules.code.constants
+            return source(self._outputs, self._inputs, self.parameters, constants, self._single)
         raise ValueError(f'source() is in "llvm" or "python", got {language!r}')
 
     def __reduce__(self) -> Any:

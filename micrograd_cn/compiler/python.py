@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -77,7 +77,7 @@ class Source:
         numbers = [name for name in names if isinstance(name, float)]
         if len(numbers) == len(names):
             return op.forward(*numbers)
-        if not op.machine and op not in (ops.sum, ops.dot):
+        if getattr(ops, op.name, None) is not op or (not op.machine and op not in (ops.sum, ops.dot)):
             known = [name if isinstance(name, float) else None for name in names]
             steps, [result] = self.lowering.template((op, "formula"), known, op)
             known_so_far = list(names)
@@ -168,16 +168,21 @@ def written(x: str | float) -> str:
     return f"({text})" if text.startswith("-") else text
 
 
-def source(outputs: Sequence[Value], inputs: Sequence[Value], parameters: Sequence[Value], single: bool) -> str:
+def source(
+    outputs: Sequence[Value],
+    inputs: Sequence[Value],
+    parameters: Sequence[Value],
+    constants: Mapping[Value, float],
+    single: bool,
+) -> str:
     """Return the text of `f(xp, parameters, inputs)`."""
     ws, xs = [f"w{i}" for i in range(len(parameters))], [f"x{i}" for i in range(len(inputs))]
     written_so_far = Source([*ws, *xs])
-    names: dict[Value, Name] = dict(zip([*parameters, *inputs], [*ws, *xs], strict=True))
+    names: dict[Value, Name] = {**constants, **dict(zip([*parameters, *inputs], [*ws, *xs], strict=True))}
     for node in ordered(outputs):
         if node.op and node not in names:
-            operands = [names.get(parent, parent.data) for parent in node.parents]
-            names[node] = written_so_far.apply(node.op, operands)
-    results = [written_so_far.text(names.get(output, output.data)) for output in outputs]
+            names[node] = written_so_far.apply(node.op, [names[parent] for parent in node.parents])
+    results = [written_so_far.text(names[output]) for output in outputs]
     made, helpers = written_so_far.made, written_so_far.helpers
     body = [helpers.pop("array")] if made else []
     for sort, leaves, given in (("w", ws, "parameters"), ("x", xs, "inputs")):

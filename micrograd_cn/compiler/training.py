@@ -22,7 +22,7 @@ class Update:
         code, outputs = lower_update(optimizer, masked)
         self.layout = machine.arrange(Assembly, code, outputs, 2, columns, fused=False)
         text = machine.text(self.layout, [drivers.fit(self.layout, outputs, modules.pitch)])
-        self.compiled = Compiled(text, machine)
+        self.compiled = Compiled(text, machine, rows=code.rows)
         arguments = [POINTER, POINTER, POINTER, COUNT, COUNT, COUNT, COUNT] + [POINTER] * 6 + [COUNT] * 2
         self.run = self.compiled.function("fit", None, *arguments)
 
