@@ -13,13 +13,13 @@ PASSED = "ptr %s, ptr %w, ptr %a"
 FEW = 16  # columns up to which a row is copied without a loop
 
 
-def loader(assembly: Layout, columns: int) -> Function:
+def loader(layout: Layout, columns: int) -> Function:
     """Return the function that puts up to `width` rows into lanes; those left over repeat the last row.
 
     Rows are those of which the numbers are at `%index`. The seed of the gradient is `%each` in the lanes of a row, 0 in
     the others.
     """
-    width, seed = assembly.width, assembly.seed
+    width, seed = layout.width, layout.seed
     f = Function("internal void @load(ptr %rows, ptr %index, i64 %valid, double %each, double %other, ptr %w)")
     last = f.op("sub i64 %valid, 1")
     with f.loop(width) as lane:
@@ -42,11 +42,11 @@ def loader(assembly: Layout, columns: int) -> Function:
     return f
 
 
-def forward(assembly: Layout, outputs: list[int]) -> Function:
+def forward(layout: Layout, outputs: list[int]) -> Function:
     """Return the function that computes the outputs of every row."""
-    width = assembly.width
+    width = layout.width
     f = Function(f"void @forward(ptr %rows, ptr %index, i64 %n, ptr %out, {ARGUMENTS})")
-    for line in assembly.calls[BATCH]:
+    for line in layout.calls[BATCH]:
         f.do(line)
     blocks = f.op(f"udiv i64 {f.op(f'add i64 %n, {width - 1}')}, {width}")
     with f.loop(blocks) as block:
@@ -56,20 +56,20 @@ def forward(assembly: Layout, outputs: list[int]) -> Function:
             f"call void @load(ptr %rows, ptr {f.at('%index', start, 'i64')}, i64 {valid}, "
             "double 0.0, double 0.0, ptr %w)"
         )
-        for line in assembly.calls[SAMPLE]:
+        for line in layout.calls[SAMPLE]:
             f.do(line)
-        for places in (assembly.slot, assembly.scalar):
+        for places in (layout.slot, layout.scalar):
             columns = [k for k, i in enumerate(outputs) if i in places]
             if not columns:
                 continue
-            scale = width if places is assembly.slot else 1
-            place = assembly.index([places[outputs[k]] for k in columns], scale)
-            column = assembly.index(columns)
+            scale = width if places is layout.slot else 1
+            place = layout.index([places[outputs[k]] for k in columns], scale)
+            column = layout.index(columns)
             with f.loop(valid) as lane:
                 row = f.op(f"mul i64 {f.op(f'add i64 {start}, {lane.index}')}, {len(outputs)}")
                 with f.loop(len(columns)) as output:
                     source = place(f, output.index)
-                    if places is assembly.slot:
+                    if places is layout.slot:
                         x = f.load("double", f.at("%w", f.op(f"add i64 {source}, {lane.index}")))
                     else:
                         x = f.load("double", f.at("%s", source))
@@ -83,26 +83,26 @@ def minimum(f: Function, a: str, b: str) -> str:
     return f.op(f"select i1 {f.op(f'icmp ult i64 {a}, {b}')}, i64 {a}, i64 {b}")
 
 
-def block(assembly: Layout, output: int) -> Function:
+def block(layout: Layout, output: int) -> Function:
     """Return the function that adds the gradients of up to `width` rows to the totals and returns their losses' sum."""
-    width = assembly.width
+    width = layout.width
     f = Function(f"internal double @block(ptr %rows, ptr %index, i64 %valid, double %each, double %other, {ARGUMENTS})")
     f.do("call void @load(ptr %rows, ptr %index, i64 %valid, double %each, double %other, ptr %w)")
-    for line in assembly.calls[SAMPLE]:
+    for line in layout.calls[SAMPLE]:
         f.do(line)
     with f.loop("%valid", [("double", literal(0.0))]) as lane:
-        if assembly.code.phase[output] == SAMPLE:
-            x = f.load("double", f.at("%w", f.op(f"add i64 {lane.index}, {assembly.slot[output] * width}")))
+        if layout.code.phase[output] == SAMPLE:
+            x = f.load("double", f.at("%w", f.op(f"add i64 {lane.index}, {layout.slot[output] * width}")))
         else:
-            x = f.load("double", f.at("%s", assembly.scalar[output]))
+            x = f.load("double", f.at("%s", layout.scalar[output]))
         lane.next = [f.op(f"fadd double {lane.carried[0]}, {x}")]
     f.do(f"ret double {lane.next[0]}")
     return f
 
 
-def reduction(assembly: Layout) -> Function:
+def reduction(layout: Layout) -> Function:
     """Return the function that makes means of the totals' lanes; it returns 0, or nan if one of them is not finite."""
-    native, count = assembly.native, len(assembly.totals)
+    native, count = layout.native, len(layout.totals)
     kind = vector(native)
     f = Function(f"internal double @reduce(double %scale, {ARGUMENTS})")
     if not count:
@@ -111,13 +111,13 @@ def reduction(assembly: Layout) -> Function:
     with f.loop(-(-count // native), [(kind, "zeroinitializer")]) as loop:
         first = f.op(f"mul i64 {loop.index}, {native}")
         sums = [
-            f.load(kind, f.at("%a", f.op(f"mul i64 {f.op(f'add i64 {first}, {k}')}, {native}")), assembly.align)
+            f.load(kind, f.at("%a", f.op(f"mul i64 {f.op(f'add i64 {first}, {k}')}, {native}")), layout.align)
             for k in range(native)
         ]
         while len(sums) > 1:  # neighbours of two vectors: half as many vectors of sums, in order
             sums = [_neighbours(f, a, b, native) for a, b in zip(sums[::2], sums[1::2], strict=True)]
         means = f.op(f"fmul {kind} {sums[0]}, {splat(f, '%scale', native)}")
-        f.store(kind, means, f.at("%s", f.op(f"add i64 {first}, {assembly.total_at}")))
+        f.store(kind, means, f.at("%s", f.op(f"add i64 {first}, {layout.total_at}")))
         zeros = f.op(f"fmul {kind} {means}, zeroinitializer")
         loop.next = [f.op(f"fadd {kind} {loop.carried[0]}, {zeros}")]
     lanes = [f.op(f"extractelement {kind} {loop.next[0]}, i32 {k}") for k in range(native)]
@@ -141,17 +141,17 @@ def _neighbours(f: Function, a: str, b: str, native: int) -> str:
     return f.op(f"fadd {kind} {halves[0]}, {halves[1]}")
 
 
-def gradient(assembly: Layout, output: int, gradients: list[int], gradient_at: int) -> list[Function]:
+def gradient(layout: Layout, output: int, gradients: list[int], gradient_at: int) -> list[Function]:
     """Return the functions that compute the mean output and its gradient over a batch.
 
     Where a total is not finite and the last block was not full, every row is done by itself, in all lanes: a lane
     left over has gradient 0, but 0 times infinity is not.
     """
-    width = assembly.width
+    width = layout.width
     f = Function(f"double @gradient(ptr %rows, ptr %index, i64 %n, {ARGUMENTS})")
-    for line in assembly.calls[BATCH]:
+    for line in layout.calls[BATCH]:
         f.do(line)
-    size = 8 * assembly.native * len(assembly.totals)
+    size = 8 * layout.native * len(layout.totals)
     clear = f"call void @llvm.memset.p0.i64(ptr align 64 %a, i8 0, i64 {size}, i1 false)"
     scale = f.op(f"fdiv double 1.0, {f.op('uitofp i64 %n to double')}")
     f.do(clear)
@@ -174,24 +174,24 @@ def gradient(assembly: Layout, output: int, gradients: list[int], gradient_at: i
             each = literal(1.0 / width)
             f.op(f"call double @block(ptr %rows, ptr {pointer}, i64 1, double {each}, double {each}, {PASSED})")
         f.op(f"call double @reduce(double {scale}, {PASSED})")
-    for line in assembly.calls[AFTER]:
+    for line in layout.calls[AFTER]:
         f.do(line)
     f.do(f"call void @gather({PASSED})")
     f.do(f"ret double {loss}")
-    return [block(assembly, output), reduction(assembly), gather(assembly, gradients, gradient_at), f]
+    return [block(layout, output), reduction(layout), gather(layout, gradients, gradient_at), f]
 
 
-def gather(assembly: Layout, gradients: list[int], gradient_at: int) -> Function:
+def gather(layout: Layout, gradients: list[int], gradient_at: int) -> Function:
     """Return the function that puts the parameters' gradients in order."""
     f = Function(f"internal void @gather({ARGUMENTS})")
     if gradients:
-        places = [assembly.scalar[i] for i in gradients]
+        places = [layout.scalar[i] for i in gradients]
         if places == list(range(places[0], places[0] + len(places))):
             source, to = f.at("%s", places[0]), f.at("%s", gradient_at)
             size = 8 * len(places)
             f.do(f"call void @llvm.memcpy.p0.p0.i64(ptr align 8 {to}, ptr align 8 {source}, i64 {size}, i1 false)")
         else:
-            index = assembly.index(places)
+            index = layout.index(places)
             with f.loop(len(gradients)) as loop:
                 x = f.load("double", f.at("%s", index(f, loop.index)))
                 f.store("double", x, f.at("%s", f.op(f"add i64 {loop.index}, {gradient_at}")))

@@ -51,9 +51,9 @@ class Machine:
         """
         return kind(code, roots, 2 * self.native, self.native, first, slots, **{"fused": self.fused, **how})
 
-    def text(self, assembly: Layout, functions: Sequence[Function]) -> str:
-        """Return a module: an assembly's functions, the functions that call them, and what both need."""
-        lanes, bits = assembly.width, 64 * self.native
+    def text(self, layout: Layout, functions: Sequence[Function]) -> str:
+        """Return a module: a layout's functions, the functions that call them, and what both need."""
+        lanes, bits = layout.width, 64 * self.native
         declared = {
             "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)",
             "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)",
@@ -62,9 +62,9 @@ class Machine:
             declaration(symbol("llvm.fma", n), vector(n) if n else "double", 3) for n in (0, self.native, lanes)
         }
         wrappers = []
-        for form, count in assembly.called.items():
+        for form, count in layout.called.items():
             declared.add(declaration(symbol(form, 0), "double", count))
-        for form, count in assembly.called_on_vectors.items():
+        for form, count in layout.called_on_vectors.items():
             if form.startswith("llvm."):
                 declared.add(declaration(symbol(form, lanes), vector(lanes), count))
             else:
@@ -75,9 +75,9 @@ class Machine:
                 f'target triple = "{self.triple}"\n',
                 *sorted(declared),
                 "",
-                *assembly.tables,
+                *layout.tables,
                 *map(str, wrappers),
-                *assembly.functions,
+                *layout.functions,
                 *map(str, functions),
                 f'attributes #0 = {{ nounwind "min-legal-vector-width"="{bits}" "prefer-vector-width"="{bits}" }}\n',
                 '!0 = !{!"branch_weights", i32 1, i32 2000}',

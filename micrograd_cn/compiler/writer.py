@@ -1,4 +1,4 @@
-"""Write one function of an assembly: instructions on vectors or on scalars, and the loops of sums."""
+"""Write one function of a layout: instructions on vectors or on scalars, and the loops of sums."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ INSTRUCTIONS = ("fadd", "fsub", "fmul", "fdiv")
 class Writer:
     """Write the tasks of one function, of vectors or of scalars."""
 
-    def __init__(self, assembly: Layout, f: Function, sample: bool) -> None:
-        self.assembly = assembly
-        self.code = assembly.code
+    def __init__(self, layout: Layout, f: Function, sample: bool) -> None:
+        self.layout = layout
+        self.code = layout.code
         self.f = f
         self.sample = sample
-        self.lanes = assembly.width if sample else 1
+        self.lanes = layout.width if sample else 1
         self.kind = vector(self.lanes) if sample else "double"
         self.known: dict[int, str] = {}
         self.conditions: dict[int, str] = {}
@@ -43,9 +43,9 @@ class Writer:
             elif self.code.phase[i] == CONSTANT:
                 self.known[i] = self.splat(literal(self.code.code[i][1]))
             elif self.code.phase[i] == SAMPLE:
-                self.known[i] = self.f.load(self.kind, self.vector_at(self.assembly.slot[i]), self.assembly.align)
+                self.known[i] = self.f.load(self.kind, self.vector_at(self.layout.slot[i]), self.layout.align)
             else:
-                self.known[i] = self.splat(self.f.load("double", self.f.at("%s", self.assembly.scalar[i])))
+                self.known[i] = self.splat(self.f.load("double", self.f.at("%s", self.layout.scalar[i])))
         return self.known[i]
 
     def splat(self, x: str) -> str:
@@ -63,10 +63,10 @@ class Writer:
     def define(self, i: int, name: str) -> None:
         """Take note of an instruction's value, and store it if it has a place."""
         self.known[i] = name
-        if i in self.assembly.slot:
-            self.f.store(self.kind, name, self.vector_at(self.assembly.slot[i]), self.assembly.align)
-        elif i in self.assembly.scalar:
-            self.f.store("double", name, self.f.at("%s", self.assembly.scalar[i]))
+        if i in self.layout.slot:
+            self.f.store(self.kind, name, self.vector_at(self.layout.slot[i]), self.layout.align)
+        elif i in self.layout.scalar:
+            self.f.store("double", name, self.f.at("%s", self.layout.scalar[i]))
 
     def plain(self, task: Task) -> None:
         """Write one instruction."""
@@ -75,7 +75,7 @@ class Writer:
         if form.startswith("fcmp"):
             a, b = map(self.value, rest)
             self.conditions[i] = self.f.op(f"{form} {self.kind} {a}, {b}")
-            if i in self.assembly.slot or i in self.assembly.scalar:
+            if i in self.layout.slot or i in self.layout.scalar:
                 self.define(i, self.value(i))
             return
         if form == "select":
@@ -92,14 +92,14 @@ class Writer:
             name = self.f.op(f"{form} {self.kind} {a}, {b}")
         else:
             arguments = ", ".join([f"{self.kind} {self.value(j)}" for j in rest])
-            called = self.assembly.called_on_vectors if self.sample else self.assembly.called
+            called = self.layout.called_on_vectors if self.sample else self.layout.called
             called[form] = len(rest)
             name = self.f.op(f"call {self.kind} @{symbol(form, self.lanes if self.sample else 0)}({arguments})")
         self.define(i, name)
 
     def fused(self, i: int) -> bool:
         """Return whether a sum's products and additions are rounded once, together."""
-        return self.assembly.fused and self.code.code[i][0] in ("dot", "adjoint")
+        return self.layout.fused and self.code.code[i][0] in ("dot", "adjoint")
 
     def fma(self, a: str, b: str, total: str, fused: bool) -> str:
         """Return a product added to a total."""
@@ -163,7 +163,7 @@ class Writer:
         infinite = self.splat(literal(inf))
         total = self.f.op(f"fmul {self.kind} {names[0]}, {names[0]}")
         for name in names[1:]:
-            total = self.fma(name, name, total, self.assembly.fused)
+            total = self.fma(name, name, total, self.layout.fused)
         wrong = self.f.op(f"fcmp ueq {self.kind} {total}, {infinite}")
         if self.sample:
             wrong = self.f.op(
@@ -180,17 +180,17 @@ class Writer:
 
     def at(self, members: Sequence[int]) -> tuple[bool, Callable[[Function, str], str]]:
         """Return whether a loop reads vectors, and how it computes where they are."""
-        assembly = self.assembly
+        layout = self.layout
         if self.code.phase[members[0]] == SAMPLE:
-            return True, assembly.index([assembly.slot[i] for i in members], self.lanes)
-        return False, assembly.index([assembly.scalar[i] for i in members])
+            return True, layout.index([layout.slot[i] for i in members], self.lanes)
+        return False, layout.index([layout.scalar[i] for i in members])
 
     def read(self, place: tuple[bool, Callable[[Function, str], str]], k: str) -> str:
         """Return the k-th member of a list inside a loop."""
         is_vector, index = place
         pointer = self.f.at("%w" if is_vector else "%s", index(self.f, k))
         if is_vector:
-            return self.f.load(self.kind, pointer, self.assembly.align)
+            return self.f.load(self.kind, pointer, self.layout.align)
         return self.splat(self.f.load("double", pointer))
 
     def dots(self, task: Task) -> None:
@@ -201,7 +201,7 @@ class Writer:
             return
         places = [self.at(left) for left in lefts]
         shared, fused = self.at(right), self.fused(task.items[0])
-        rest = [(self.assembly.split(i)[1], *self.code.code[i][2:]) for i in task.items]
+        rest = [(self.layout.split(i)[1], *self.code.code[i][2:]) for i in task.items]
 
         def loop(firsts: list[str], add: Callable[[str, str, str], str]) -> list[str]:
             with self.f.loop(len(right), [(self.kind, first) for first in firsts]) as loop:
@@ -232,7 +232,7 @@ class Writer:
         places = [
             (self.at(left[k : PARTS * steps : PARTS]), self.at(right[k : PARTS * steps : PARTS])) for k in range(PARTS)
         ]
-        short = self.assembly.split(i)[1] + list(zip(left[PARTS * steps :], right[PARTS * steps :], strict=True))
+        short = self.layout.split(i)[1] + list(zip(left[PARTS * steps :], right[PARTS * steps :], strict=True))
         terms, *twins = self.code.code[i][2:]
 
         def parts(add: Callable[[str, str, str], str]) -> str:
@@ -253,25 +253,25 @@ class Writer:
     def total(self, task: Task) -> None:
         """Add to one total."""
         [k] = task.items
-        factors = [self.parts(self.value(i)) for i in self.assembly.totals[k]]
-        pointer = self.f.at("%a", k * self.assembly.native)
+        factors = [self.parts(self.value(i)) for i in self.layout.totals[k]]
+        pointer = self.f.at("%a", k * self.layout.native)
         self.accumulate(pointer, list(zip(*factors, strict=True)))
 
     def accumulate(self, pointer: str, products: Sequence[Sequence[str]]) -> None:
         """Add native vectors, or products of two, to a total."""
-        kind = vector(self.assembly.native)
-        sum_ = self.f.load(kind, pointer, self.assembly.align)
+        kind = vector(self.layout.native)
+        sum_ = self.f.load(kind, pointer, self.layout.align)
         for factors in products:
             if len(factors) == 2:
-                sum_ = fma(self.f, self.assembly.native, factors[0], factors[1], sum_, self.assembly.fused)
+                sum_ = fma(self.f, self.layout.native, factors[0], factors[1], sum_, self.layout.fused)
             else:
                 sum_ = self.f.op(f"fadd {kind} {sum_}, {factors[0]}")
-        self.f.store(kind, sum_, pointer, self.assembly.align)
+        self.f.store(kind, sum_, pointer, self.layout.align)
 
     def outer(self, task: Task) -> None:
         """Write a loop that adds the products of each factor with a list of others to their totals."""
         factors = [self.parts(self.value(i)) for i in task.items]
-        indices = [self.assembly.index(ks, self.assembly.native) for ks in task.totals]
+        indices = [self.layout.index(ks, self.layout.native) for ks in task.totals]
         others = self.at(task.lists[0])
         with self.f.loop(len(task.lists[0])) as loop:
             xs = self.parts(self.read(others, loop.index))
@@ -281,7 +281,7 @@ class Writer:
 
     def parts(self, name: str) -> list[str]:
         """Return a value's native vectors."""
-        native = self.assembly.native
+        native = self.layout.native
         if self.lanes == native:
             return [name]
         return [
