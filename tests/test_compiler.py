@@ -840,7 +840,10 @@ def test_partials_that_cannot_be_compiled_name_the_row():
             program.backward([[]])
 
 
-@pytest.mark.parametrize(("form", "count"), [("nosuch", 1), ("frem", 2), ("llvm.flor", 1), ("llvm.sqrt", 2)])
+@pytest.mark.parametrize(
+    ("form", "count"),
+    [("nosuch", 1), ("kernel0", 1), ("totals", 2), ("gradient", 1), ("frem", 2), ("llvm.flor", 1), ("llvm.sqrt", 2)],
+)
 def test_an_own_row_with_an_unknown_machine_form_is_refused(code, form, count):
     row = Op("odd_one", lambda *xs: xs[0], (lambda *_: 1.0,) * count, machine=form)
     within = Op("outer", lambda *xs: row(*xs) * 2.0, (lambda *_: 2.0,) * count)

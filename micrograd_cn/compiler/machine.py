@@ -42,7 +42,16 @@ class Machine:
         wide = features.get("avx512f") and self.name not in HALVES
         self.native = 8 if wide else 4 if features.get("avx") else 2
         self.triple = llvm.get_process_triple()
+        with _lock:
+            self.engine(llvm.parse_assembly(""), 0)  # after the first one, functions of the process are found
         self.fused = features.get("fma") or not self.triple.startswith(("x86", "i"))
+
+    def engine(self, module: Any, opt: int) -> Any:
+        """Return LLVM's compiler of a module."""
+        target = llvm.Target.from_triple(self.triple).create_target_machine(
+            cpu=self.name, features=self.features, opt=opt, reloc="default", codemodel="jitdefault", jit=True
+        )
+        return llvm.create_mcjit_compiler(module, target)
 
     def arrange(self, kind: type[L], code: Lowering, roots: Sequence[int], first: int, slots: int, **how: Any) -> L:
         """Return the text of some instructions, with lanes for this machine.
@@ -52,7 +61,11 @@ class Machine:
         return kind(code, roots, 2 * self.native, self.native, first, slots, **{"fused": self.fused, **how})
 
     def text(self, layout: Layout, functions: Sequence[Function]) -> str:
-        """Return a module: a layout's functions, the functions that call them, and what both need."""
+        """Return a module: a layout's functions, the functions that call them, and what both need.
+
+        Raises:
+            TypeError: it calls a function that the process does not have.
+        """
         lanes, bits = layout.width, 64 * self.native
         declared = {
             "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)",
@@ -61,6 +74,9 @@ class Machine:
         declared |= {
             declaration(symbol("llvm.fma", n), vector(n) if n else "double", 3) for n in (0, self.native, lanes)
         }
+        for form in {**layout.called, **layout.called_on_vectors}:
+            if not form.startswith("llvm.") and llvm.address_of_symbol(form) is None:
+                raise _unknown(form, layout.code.rows)
         wrappers = []
         for form, count in layout.called.items():
             declared.add(declaration(symbol(form, 0), "double", count))
@@ -96,37 +112,29 @@ class Compiled:
 
     Raises:
         RuntimeError: LLVM refuses the text.
-        TypeError: it calls a function that the process does not have, at which LLVM would crash.
+        TypeError: it calls an intrinsic that there is not, at which LLVM would crash.
     """
 
     def __init__(self, text: str, machine: Machine, opt: int = 2, rows: Mapping[str, str] | None = None) -> None:
         with _lock:
             module = llvm.parse_assembly(text)
-            target = llvm.Target.from_triple(machine.triple).create_target_machine(
-                cpu=machine.name,
-                features=machine.features,
-                opt=opt,
-                reloc="default",
-                codemodel="jitdefault",
-                jit=True,
-            )
             declared = [f for f in module.functions if f.is_declaration]
             unknown = [f.name for f in declared if f.name.startswith("llvm.") and not list(f.attributes)]
-            libraries = [f.name for f in declared if not f.name.startswith("llvm.")]
-            self.engine: Any = llvm.create_mcjit_compiler(module, target)
-            for name in unknown + [name for name in libraries if llvm.address_of_symbol(name) is None]:
-                form = re.sub(r"(\.v\d+)?\.?f64$", "", name) if name.startswith("llvm.") else name
-                row = (rows or {}).get(form, "")
-                raise TypeError(
-                    f"the operation {row!r} has the machine form {form!r}, which is no function of C's library and no "
-                    "intrinsic of LLVM with so many operands; other forms are "
-                    f"{', '.join(INSTRUCTIONS)}, fneg, fcmp and select"
-                )
+            self.engine: Any = machine.engine(module, opt)
+            for name in unknown:
+                raise _unknown(re.sub(r"(\.v\d+)?\.?f64$", "", name), rows or {})
             self.engine.finalize_object()
 
     def function(self, name: str, result: Any, *arguments: Any) -> Any:
         """Return a function that ctypes can call; it holds no lock of Python while it runs."""
         return ctypes.CFUNCTYPE(result, *arguments)(self.engine.get_function_address(name))
+
+
+def _unknown(form: str, rows: Mapping[str, str]) -> TypeError:
+    return TypeError(
+        f"the operation {rows.get(form, '')!r} has the machine form {form!r}, which is no function of C's library and "
+        f"no intrinsic of LLVM with so many operands; other forms are {', '.join(INSTRUCTIONS)}, fneg, fcmp and select"
+    )
 
 
 class Memory:

@@ -23,6 +23,7 @@ from .writer import PARTS, Writer, splat, vector
 
 ENTRY = "(ptr %pc, ptr %s, ptr %w, ptr %a)"
 WORD = 8  # bytes
+SPLAT, TOTALS, END = "into all lanes", "to totals", "the end"  # which no operation has as a form
 
 
 class Threaded(Layout):
@@ -82,10 +83,10 @@ class Threaded(Layout):
             for k, factors in enumerate(self.totals):
                 first, second = factors if len(factors) == 2 else (factors[0], self.one)
                 listed += [k * self.native * WORD, place(first), place(second)]
-            self._add(("totals", True), len(self.totals), *listed)
+            self._add((TOTALS, True), len(self.totals), *listed)
         if phase == BATCH and self.splats:
-            self._add(("splat", True), len(self.splats) // 2, *self.splats)
-        self._add(("end", True))
+            self._add((SPLAT, True), len(self.splats) // 2, *self.splats)
+        self._add((END, True))
 
     def _sample(self, i: int) -> int:
         """Return where samples are, or a scalar in all lanes."""
@@ -131,13 +132,13 @@ class Threaded(Layout):
         """Return the function of a form."""
         form, sample, *shape = kernel
         f = Function(f"void @kernel{number}{ENTRY}")
-        if form == "splat":
+        if form == SPLAT:
             self._splat(f)
-        elif form == "totals":
+        elif form == TOTALS:
             self._totals(f)
         elif form in SUMS:
             self._sum_kernel(f, form, sample, *shape)
-        elif form != "end":
+        elif form != END:
             self._plain(f, form, sample, *shape)
         f.do("ret void")
         return f
