@@ -117,7 +117,14 @@ class Compiled:
 
     def __init__(self, text: str, machine: Machine, opt: int = 2, rows: Mapping[str, str] | None = None) -> None:
         with _lock:
-            module = llvm.parse_assembly(text)
+            try:
+                module = llvm.parse_assembly(text)
+                module.verify()
+            except RuntimeError as error:  # some versions of LLVM say here that an intrinsic has other operands
+                for form in rows or {}:
+                    if form.startswith("llvm.") and f"@{form}." in str(error):
+                        raise _unknown(form, rows or {}) from error
+                raise
             declared = [f for f in module.functions if f.is_declaration]
             unknown = [f.name for f in declared if f.name.startswith("llvm.") and not list(f.attributes)]
             self.engine: Any = machine.engine(module, opt)
