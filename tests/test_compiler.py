@@ -178,6 +178,23 @@ def test_both_kinds_of_code_give_the_same_bits(monkeypatch, f, count):
     assert threaded == native
 
 
+@pytest.mark.parametrize("op", [op for op in OPS.values() if op.arity and not op.machine], ids=lambda op: op.name)
+def test_both_kinds_of_code_give_the_same_bits_of_sums_of_formulas(monkeypatch, op):
+    added = Op(
+        "added", lambda a, b, c: mc.sum([a, b, c]) * a, (lambda y, a, b, c: b, lambda y, *_: 1.0, lambda y, *_: 2.0)
+    )
+    rng = random.Random(0)
+    xs, ws = [Value(0.5) for _ in range(3)], [Value(rng.gauss(0, 1)) for _ in range(3)]
+    a, b, c = [record(op, tuple([w * x, x, w][: op.arity])) for x, w in zip(xs, ws, strict=True)]
+    one = constant(1.0)
+    y = mc.sum(
+        [mc.sum([a, b, xs[0] * ws[1], c, one * a]), mc.dot([a, b], [b, xs[2]], c), added(a * b, b, c), added(a, b, c)]
+    )
+    rows = [[rng.gauss(0, 1) for _ in xs] for _ in range(60)]
+    threaded, native = [run(y, xs, rows, code, monkeypatch, ws) for code in ("threaded", "native")]
+    assert threaded == native
+
+
 @pytest.mark.parametrize("activation", [*ACTIVATIONS, "logsumexp", "long"])
 def test_both_kinds_of_code_give_the_same_bits_of_networks(monkeypatch, activation):
     rng = random.Random(0)

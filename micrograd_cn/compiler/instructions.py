@@ -128,7 +128,7 @@ class Lowering:
             n = len(slots) // 2
             return self.dot(list(zip(slots[:n], slots[n : 2 * n], strict=True)), [*slots[2 * n :], self.constant(0.0)])
         if op is ops.sum:
-            return self.dot([], [*slots, self.constant(0.0)], "sum")  # from 0.0, so that a sum of -0.0 is 0.0
+            return self.dot([], [*slots, self.constant(0.0)], "sum")  # with 0.0, so that a sum of -0.0 is 0.0
         if op.machine:
             if (op, len(slots)) not in self._checked:
                 _check_form(op, len(slots))
@@ -147,16 +147,10 @@ class Lowering:
         return self.instantiate(self.template((op, "partials"), [None, *map(self.value, slots)], op), [y, *slots])
 
     def dot(self, pairs: Iterable[Pair], terms: Iterable[int], form: str = "dot") -> int:
-        """Return the number of a sum of products and terms; what needs no sample is summed by itself.
-
-        A term that is a product becomes a pair, which may be part of a loop.
-        """
+        """Return the number of a sum of products and terms; what needs no sample is summed by itself."""
         pairs, terms = list(pairs), list(terms)
         if len(pairs) + len(terms) == 1:
             return terms[0] if terms else self.apply(ops.mul, pairs[0])
-        products = [t for t in terms if self.code[t][0] == "fmul"]
-        pairs = [*pairs, *(self.code[t][1:] for t in products)]
-        terms = [t for t in terms if self.code[t][0] != "fmul"]
         if all(self.phase[i] == CONSTANT for i in chain(*pairs, terms)):
             known = [self.code[i][1] * self.code[j][1] for i, j in pairs]
             return self.constant(ops.sum.forward(*known, *[self.code[t][1] for t in terms]))

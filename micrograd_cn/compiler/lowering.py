@@ -66,9 +66,20 @@ class Lowered(Lowering):
                 else:
                     self.constants[leaf] = leaf.data if self._like is None else self._like.constants[leaf]
                     self.of[leaf] = self.constant(self.constants[leaf])
-        if node.op:
+        if node.op is ops.sum:
+            pairs = [pair for p in node.parents for pair in self._factors(p)]
+            terms = [self.of[p] for p in node.parents if not self._factors(p)]
+            self.of[node] = self.dot(pairs, [*terms, self.constant(0.0)], "sum")
+        elif node.op:
             self.of[node] = self.apply(node.op, [self.of[parent] for parent in node.parents])
+        if node.op:
             self.order.append(node)
+
+    def _factors(self, node: Value) -> list[Pair]:
+        """Return the pair of which a node is the product; a sum of these may be a loop."""
+        factors = tuple(sorted([self.of[p] for p in node.parents]))
+        is_product = node.op is ops.mul and self.code[self.of[node]] == ("fmul", *factors)
+        return [factors] if is_product else []  # type: ignore[list-item]
 
     def differentiate(self) -> None:
         """Add the gradient of the one output with respect to every parameter: the chain rule, as backward() has it.
