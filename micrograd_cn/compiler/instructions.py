@@ -15,7 +15,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from math import copysign
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 from .. import ops
 from ..formula import FormulaError, Term, expand, trace
@@ -35,47 +35,21 @@ OPERANDS = {"fadd": 2, "fsub": 2, "fmul": 2, "fdiv": 2, "fneg": 1, "select": 3}
 COMPARISONS = ("oeq", "ogt", "oge", "olt", "ole", "one", "ord", "ueq", "ugt", "uge", "ult", "ule", "une", "uno")
 OPERANDS |= {f"fcmp {comparison}": 2 for comparison in COMPARISONS}
 LONG = 8  # products from which a sum of them is a loop
-MOST_FORMULAS = 100  # that are functions
 MOST_CHOICES = 4  # of constants for which a formula is traced anew, since it may be simpler for them
-MOST_OPERANDS = 3  # of a formula that is a function: one of many operands would be compiled as a whole
 MANY = 16  # terms from which a sum is written as products with 1, and so may become a loop
-
-
-class Formula(NamedTuple):
-    """A result of a formula, of which the samples' part is a function.
-
-    Attributes:
-        name: of the instruction that calls the function.
-        code: the formula's own instructions.
-        early: those of them that need no sample.
-        used: those that are the function's operands.
-        body: those that it computes; the last one is its result.
-    """
-
-    name: str
-    code: Lowering
-    early: list[int]
-    used: list[int]
-    body: list[int]
 
 
 class Lowering:
     """Collect instructions; the same one is never there twice.
 
     Attributes:
-        outline: whether a formula is an instruction that calls a function, not instructions of its own: there is less
-            to compile, but the formulas share no parts.
-        formulas: these functions by the name of the instruction.
         code: the instructions, each after its operands.
         phase: the phase of each.
         level: the length of the longest chain of instructions below each.
         rows: the name of an operation that has a machine form.
     """
 
-    def __init__(self, outline: bool = False) -> None:
-        self.outline = outline
-        self.formulas: dict[str, Formula] = {}
-        self._called: dict[Any, Formula | None] = {}  # of a template, a result, and which operands are samples
+    def __init__(self) -> None:
         self.code: list[Instruction] = []
         self.phase: list[int] = []
         self.level: list[int] = []
@@ -208,8 +182,6 @@ class Lowering:
     def instantiate(self, template: Template, slots: Sequence[int]) -> list[int]:
         """Return the numbers of a formula's results for these operands."""
         steps, results = template
-        if self.outline and steps and len(slots) <= MOST_OPERANDS + 1:  # the partials' first operand is the result
-            return [self._call(template, k, slots) for k in range(len(results))]
         numbers = list(slots)
 
         def resolve(x: int | float) -> int:
@@ -218,66 +190,6 @@ class Lowering:
         for op, used in steps:
             numbers.append(self.apply(op, [resolve(x) for x in used]))
         return [resolve(x) for x in results]
-
-    def _call(self, template: Template, k: int, slots: Sequence[int]) -> int:
-        """Return the number of one result of a formula: of a call, unless little of it needs samples."""
-        steps, results = template
-        result = results[k]
-        if isinstance(result, float) or result < len(slots):
-            return self.constant(result) if isinstance(result, float) else slots[result]
-        samples = tuple([self.phase[i] == SAMPLE for i in slots])
-        key = id(template), k, samples
-        if key not in self._called:
-            self._called[key] = self._formula(steps, result, samples)
-        formula = self._called[key]
-        number = dict(enumerate(slots))  # of the formula's instructions; its inputs come first
-        if formula is None or all(self.phase[number[i]] == CONSTANT for i in formula.used if i in number):
-            self.outline = False
-            [found] = self.instantiate((steps, [result]), slots)
-            self.outline = True
-            return found
-        for i in formula.early:
-            instruction = formula.code.code[i]
-            if instruction[0] == "constant":
-                number[i] = self.constant(instruction[1])
-            else:
-                renamed = _renamed(instruction, number)
-                number[i] = self.add(renamed, max(BATCH, *[self.phase[j] for j in operands(renamed)]))
-        return self.add((formula.name, *[number[i] for i in formula.used]))
-
-    def _formula(
-        self, steps: list[tuple[Op, list[int | float]]], result: int, samples: Sequence[bool]
-    ) -> Formula | None:
-        """Return one result of a formula as a function, None if it would be a short one."""
-        code = Lowering()
-        code.rows = self.rows
-        for i, sample in enumerate(samples):
-            code.add(("input", i), SAMPLE if sample or not any(samples) else BATCH)
-        [number] = code.instantiate((steps, [result]), range(len(samples)))
-        needed = sorted(below(code, [number]))
-        body = [i for i in needed if code.phase[i] == SAMPLE and code.code[i][0] not in LEAVES]
-        if len(body) < 2 or body[-1] != number or len(self.formulas) == MOST_FORMULAS:
-            return None
-        inner = set(body)
-        read = {j for i in body for j in operands(code.code[i])} - inner
-        used = sorted(j for j in read if code.phase[j] != CONSTANT)
-        early = sorted(i for i in below(code, used) if code.code[i][0] != "input")
-        name = f"formula{len(self.formulas)}"
-        self.formulas[name] = formula = Formula(name, code, early, used, body)
-        return formula
-
-
-def _renamed(instruction: Instruction, number: dict[int, int]) -> Instruction:
-    form, *rest = instruction
-    if form not in SUMS:
-        return (form, *[number[i] for i in rest])
-    pairs, terms, *twins = rest
-    return (
-        form,
-        tuple([(number[a], number[b]) for a, b in pairs]),
-        tuple([number[t] for t in terms]),
-        *[number[t] for t in twins],
-    )
 
 
 def _check_form(op: Op, count: int) -> None:

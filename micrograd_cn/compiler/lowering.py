@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from .. import ops
 from ..engine import Value, topological_order
-from .instructions import AFTER, BATCH, SAMPLE, Lowering, Pair
+from .instructions import AFTER, BATCH, SAMPLE, Pair
+from .outlining import Outlined
 
 
 def ordered(outputs: Sequence[Value]) -> list[Value]:
@@ -22,7 +23,7 @@ def ordered(outputs: Sequence[Value]) -> list[Value]:
     return [*reversed(topological_order(root)[1:]), *outputs]
 
 
-class Lowered(Lowering):
+class Lowered(Outlined):
     """The instructions of a recorded graph.
 
     Attributes:
@@ -35,7 +36,7 @@ class Lowered(Lowering):
     Args:
         outputs: what is computed.
         inputs: the leaves that are inputs.
-        outline: see `Lowering`.
+        outline: see `Outlined`.
         like: another lowering of the same graph, of which this one has the constants, whatever the leaves are now.
     """
 

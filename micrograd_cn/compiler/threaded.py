@@ -18,6 +18,7 @@ from typing import Any
 from .assembly import Task
 from .instructions import AFTER, BATCH, LEAVES, SAMPLE, SUMS, Lowering
 from .layout import Layout
+from .outlining import Outlined
 from .text import Function, literal
 from .writer import PARTS, Writer, splat, vector
 
@@ -29,8 +30,9 @@ SPLAT, TOTALS, END = "into all lanes", "to totals", "the end"  # which no operat
 class Threaded(Layout):
     """The table of some instructions and of all that they need, and the functions that go through it."""
 
-    def __init__(self, code: Lowering, roots: Sequence[int], *lanes: int, **how: Any) -> None:
+    def __init__(self, code: Outlined, roots: Sequence[int], *lanes: int, **how: Any) -> None:
         super().__init__(code, roots, *lanes, **how)
+        self.formulas = code.formulas
         self.slot_bytes = WORD * self.width
         self.table = array("q")
         self.heads = array("q")  # where a function's number is, to become its address
@@ -150,7 +152,7 @@ class Threaded(Layout):
 
     def _plain(self, f: Function, form: str, sample: bool, count: int) -> None:
         """Write an instruction with `count` operands, or a formula's."""
-        formula = self.code.formulas.get(form)
+        formula = self.formulas.get(form)
         if formula:
             code, used, body = formula.code, formula.used, formula.body
         else:
