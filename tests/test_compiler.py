@@ -195,6 +195,37 @@ def test_both_kinds_of_code_give_the_same_bits_of_sums_of_formulas(monkeypatch, 
     assert threaded == native
 
 
+def powers(x, n):
+    """Return x, x * x + 0.7, and so on."""
+    found = [x]
+    for _ in range(n - 1):
+        found.append(found[-1] * x + 0.7)
+    return found
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        lambda a, b, x: mc.sum([a, b, 0.1, 0.7]) * x + x * x,
+        lambda a, b, x: mc.sum([a - 1.0, b - 2.0, a * b, 0.3, x]) * x,
+        lambda a, b, x: mc.logsumexp([a, b, 0.5]) * x * x,
+        lambda a, b, x: mc.dot([0.1 * k + 0.3 for k in range(9)] + powers(x, 3), powers(x, 9) + powers(x, 6)[3:]),
+        lambda a, b, x: mc.dot(powers(0.9 * a, 40), powers(0.9 * b, 40)[::-1]) * x,
+        lambda a, b, x: mc.sum(powers(0.9 * a, 40)) * x,
+        lambda a, b, x: mc.sum([mc.gelu(p) * b for p in powers(0.9 * x, 30)]),
+    ],
+)
+def test_both_kinds_of_code_give_the_same_bits_of_ones_own_formulas(monkeypatch, forward):
+    own = Op("own", forward, tuple([lambda y, a, b, x: forward(b, x, a)] * 3))
+    x, ws = Value(0.3), [Value(0.1 * i) for i in range(8)]
+    rows = [[0.1 * i - 1.0] for i in range(19)]
+    constants = [own(constant(0.1 * i), constant(0.7 * i), x) for i in range(8)]
+    mixed = [own(w, constant(0.07 * i), x) * own(x, w, w) for i, w in enumerate(ws)]
+    y = mc.sum([*constants, *mixed, *(own(w, w * w, 0.1 * w) * x for w in ws)])
+    threaded, native = [run(y, [x], rows, code, monkeypatch, ws) for code in ("threaded", "native")]
+    assert threaded == native
+
+
 @pytest.mark.parametrize("activation", [*ACTIVATIONS, "logsumexp", "long"])
 def test_both_kinds_of_code_give_the_same_bits_of_networks(monkeypatch, activation):
     rng = random.Random(0)
@@ -696,10 +727,92 @@ def test_training_that_has_run_or_is_going_to_run_for_long_gets_code_of_its_own(
     training = Training(program._modules, optimizer)
     training.expect(1.0, 1e9)
     assert training.module is module
+    training.expect(1e9 * module.size, 0.0)
+    assert training.module is module
     training.expect(1.0, 1e9 * module.size)
     assert isinstance(training.module.layout, Assembly)
     assert program._modules.best("gradient") is training.module
     training.write_back()
+
+
+def test_memory_is_never_there_twice(monkeypatch):
+    parameters, program, *_ = problem()
+    optimizer = SGD(parameters, lr=0.01)
+    training = Training(program._modules, optimizer)
+    module, memory = training.module, training.memory
+
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "done", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        training.expect(1.0, inf)
+    monkeypatch.undo()
+    training.write_back()
+    assert memory not in module._unused
+    assert memory not in training.module._unused
+
+
+def test_other_threads_go_on_while_code_is_made(monkeypatch):
+    x, w = Value(2.0), Value(3.0)
+    program = compile(mc.tanh(w * x), [x])
+    modules = program._modules
+    modules.best("forward").seconds = inf
+    found = []
+
+    def better(module):
+        thread = threading.Thread(target=lambda: found.append(program.forward([[0.5]])))
+        thread.start()
+        thread.join(60)
+        found.append(isinstance(modules.get("forward", Assembly).layout, Assembly))
+        return module
+
+    monkeypatch.setattr(modules, "better", better)
+    assert program.forward([[0.5]]) == [math.tanh(1.5)]
+    assert found == [[math.tanh(1.5)], True]
+
+
+def test_the_size_of_a_formula_is_that_of_its_instructions():
+    def long(x):
+        for _ in range(30):
+            x = mc.sin(x) * 0.9
+        return x
+
+    x, w = Value(2.0), Value(3.0)
+    program = compile(mc.sum([Op("long", long, (lambda y, x: 1.0,))(w * x + i) for i in range(10)]), [x])
+    sizes = [program._modules.get("forward", layout).size for layout in (Threaded, Assembly)]
+    assert sizes[0] == pytest.approx(sizes[1], rel=0.1)
+    assert sizes[1] > 1000
+
+
+def test_no_function_grows_with_a_formula():
+    def longest(n, count):
+        def many(*xs):
+            y = xs[0]
+            for i in range(n):
+                y = mc.sin(y) * xs[i % len(xs)] + 0.1
+            return y
+
+        w = Value(0.2)
+        program = compile(Op("many", many, (lambda *_: 1.0,) * count)(*[w] * count) * w, [])
+        return max(map(len, kernels(program).split("\ndefine "))), program
+
+    for count in (1, 3, 5):
+        (short, _), (long, program) = longest(100, count), longest(1000, count)
+        assert long == pytest.approx(short, abs=500)
+        assert program.forward([[]])[0] == pytest.approx(program._outputs[0].data, rel=1e-12)
+
+
+def test_code_of_its_own_has_the_formulas_of_the_threaded_code():
+    factor = [0.5]
+    scaled = Op("scaled", lambda x: x * factor[0], (lambda y, x: factor[0],))
+    x = Value(1.0)
+    program = compile(scaled(x), [x])
+    factor[0] = 2.0
+    assert program.forward([[1.0]]) == [0.5]
+    program._modules.best("forward").seconds = inf
+    assert program.forward([[1.0]]) == [0.5]
+    assert isinstance(program._modules.best("forward").layout, Assembly)
 
 
 def test_code_of_its_own_has_the_constants_and_parameters_of_the_threaded_code():

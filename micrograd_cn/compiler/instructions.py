@@ -36,6 +36,7 @@ COMPARISONS = ("oeq", "ogt", "oge", "olt", "ole", "one", "ord", "ueq", "ugt", "u
 OPERANDS |= {f"fcmp {comparison}": 2 for comparison in COMPARISONS}
 LONG = 8  # products from which a sum of them is a loop
 MOST_CHOICES = 4  # of constants for which a formula is traced anew, since it may be simpler for them
+MOST_OPERANDS = 4  # of a formula for which it is, and of a function
 MANY = 16  # terms from which a sum is written as products with 1, and so may become a loop
 
 
@@ -47,6 +48,8 @@ class Lowering:
         phase: the phase of each.
         level: the length of the longest chain of instructions below each.
         rows: the name of an operation that has a machine form.
+        templates: formulas, by operation and constants.
+        choices: for how many constants each of them has been traced.
     """
 
     def __init__(self) -> None:
@@ -55,7 +58,7 @@ class Lowering:
         self.level: list[int] = []
         self.number: dict[Any, int] = {}
         self.templates: dict[Any, Template] = {}
-        self._choices: dict[Any, int] = {}
+        self.choices: dict[Any, int] = {}
         self.rows: dict[str, str] = {}
         self._checked: set[tuple[Op, int]] = set()
 
@@ -72,18 +75,21 @@ class Lowering:
         self.number[key] = number = len(self.code) - 1
         return number
 
-    def size(self) -> int:
+    def size(self, numbers: Iterable[int]) -> int:
         """Return about how much there is to compile, in instructions.
 
-        A loop counts as ten, a call as four, one on scalars as a third.
+        A loop counts as ten, a call as four, a formula as what it consists of, all of it as a third on scalars.
         """
         thirds = 0
-        for instruction, phase in zip(self.code, self.phase, strict=True):
-            if instruction[0] not in LEAVES:
-                form, *rest = instruction
-                count = min(10, sum(map(len, rest[:2]))) if form in SUMS else 1 if form in OPERANDS else 4
-                thirds += count * (3 if phase == SAMPLE else 1)
+        for i in numbers:
+            if self.code[i][0] not in LEAVES:
+                thirds += self.weight(i) * (3 if self.phase[i] == SAMPLE else 1)
         return thirds // 3
+
+    def weight(self, i: int) -> int:
+        """Return about how many instructions of the machine an instruction is."""
+        form, *rest = self.code[i]
+        return min(10, sum(map(len, rest[:2]))) if form in SUMS else 1 if form in OPERANDS else 4
 
     def constant(self, x: float) -> int:
         """Return a constant's number; -0.0 and every nan are constants of their own."""
@@ -163,11 +169,13 @@ class Lowering:
 
     def template(self, key: Any, known: Sequence[float | None], op: Op) -> Template:
         """Return the steps of a formula for operands of which some are constants, traced once."""
+        if len(known) > MOST_OPERANDS:
+            known = [None] * len(known)
         signs = tuple([None if x is None else (x, copysign(1.0, x)) for x in known])
         found = self.templates.get((key, signs))
         if found is None and any(signs):
-            self._choices[key] = self._choices.get(key, 0) + 1
-            if self._choices[key] > MOST_CHOICES:
+            self.choices[key] = self.choices.get(key, 0) + 1
+            if self.choices[key] > MOST_CHOICES:
                 return self.template(key, [None] * len(known), op)
         if found is None:
             try:

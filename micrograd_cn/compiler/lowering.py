@@ -37,7 +37,7 @@ class Lowered(Outlined):
         outputs: what is computed.
         inputs: the leaves that are inputs.
         outline: see `Outlined`.
-        like: another lowering of the same graph, of which this one has the constants, whatever the leaves are now.
+        like: another lowering of the graph, of which this one has the constants and formulas, whatever they are now.
     """
 
     def __init__(
@@ -46,6 +46,8 @@ class Lowered(Outlined):
         super().__init__(outline)
         self.constants: dict[Value, float] = {}
         self._like = like
+        if like is not None:
+            self.templates, self.choices = like.templates, like.choices
         self.parameters: list[Value] = []
         self.of: dict[Value, int] = {x: self.add(("input", i), SAMPLE) for i, x in enumerate(inputs)}
         self.order: list[Value] = []  # interior nodes, operands first

@@ -48,7 +48,7 @@ class Module:
             functions = drivers.gradient(self.layout, code.outputs[0], code.gradients, pitch)
         self.text = machine.text(self.layout, [drivers.loader(self.layout, inputs), *functions])
         self.kind = kind
-        self.size = code.size()
+        self.size = code.size(self.layout.needed)
         self.seconds = 0.0
         self.run: Any = None
         self._machine = machine
@@ -114,6 +114,7 @@ class Modules:
         self.made: dict[Any, Any] = {}
         self._graph = outputs, inputs
         self._lock = threading.RLock()
+        self._making = threading.Lock()
         with _collector_off():
             self.code = Lowered(outputs, inputs, outline=True)
         self.pitch = -(-max(len(self.code.parameters), 1) // ALIGNED) * ALIGNED
@@ -124,7 +125,12 @@ class Modules:
         if own and own.run:
             return own  # type: ignore[no-any-return]
         module = self._loaded(kind, Threaded)
-        return self.better(module) if self.worth(module, module.seconds) else module
+        if self.worth(module, module.seconds) and self._making.acquire(blocking=False):
+            try:  # other threads go on with the module that there is
+                return self.better(module)
+            finally:
+                self._making.release()
+        return module
 
     def worth(self, module: Module, seconds: float) -> bool:
         """Return whether what runs so long is worth code of its own."""
@@ -144,10 +150,12 @@ class Modules:
         return self.once((kind, layout), make)  # type: ignore[no-any-return]
 
     def _loaded(self, kind: str, layout: type[Layout]) -> Module:
-        module = self.get(kind, layout)
-        with self._lock:
-            if module.run is None:
-                module.load()
+        module: Module | None = self.made.get((kind, layout))
+        if module is None or module.run is None:
+            with self._lock:
+                module = self.get(kind, layout)
+                if module.run is None:
+                    module.load()
         return module
 
     def once(self, key: Any, make: Callable[[], Any]) -> Any:

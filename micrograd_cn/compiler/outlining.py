@@ -6,10 +6,23 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from ..operation import Op
-from .instructions import BATCH, CONSTANT, LEAVES, SAMPLE, SUMS, Instruction, Lowering, Template, below, operands
+from .instructions import (
+    BATCH,
+    CONSTANT,
+    LEAVES,
+    LONG,
+    MOST_OPERANDS,
+    SAMPLE,
+    SUMS,
+    Instruction,
+    Lowering,
+    Template,
+    below,
+    operands,
+)
 
 MOST_FORMULAS = 100  # that are functions
-MOST_OPERANDS = 4  # of one
+LONGEST = 50  # steps of one: the time to compile a function grows faster than its length
 
 # A part of a formula of many operands, as a formula, with the numbers in the whole one of its operands and result.
 Part: TypeAlias = tuple[Template, list[int], int]
@@ -41,7 +54,7 @@ class Outlined(Lowering):
         formulas: the functions by the name of the instruction.
     """
 
-    def __init__(self, outline: bool = True) -> None:
+    def __init__(self, outline: bool) -> None:
         super().__init__()
         self.outline = outline
         self.formulas: dict[str, Formula] = {}
@@ -54,7 +67,7 @@ class Outlined(Lowering):
         steps, results = template
         if not (self.outline and steps):
             return super().instantiate(template, slots)
-        if len(slots) <= MOST_OPERANDS:
+        if len(slots) <= MOST_OPERANDS and len(steps) <= LONGEST:
             return [self._call(template, k, slots) for k in range(len(results))]
         if id(template) not in self._parts:
             self._parts[id(template)] = [self._part_of(steps, part, len(slots)) for part in cones(template, len(slots))]
@@ -76,6 +89,11 @@ class Outlined(Lowering):
         key = len(used), repr([(id(op), xs) for op, xs in part])
         return self._same.setdefault(key, (part, [len(place) - 1])), used, count + chosen[-1]
 
+    def weight(self, i: int) -> int:
+        """Return about how many instructions of the machine an instruction is."""
+        formula = self.formulas.get(self.code[i][0])
+        return sum(map(formula.code.weight, formula.body)) if formula else super().weight(i)
+
     def _call(self, template: Template, k: int, slots: Sequence[int]) -> int:
         """Return the number of one result of a formula: of a call, unless little of it needs samples."""
         steps, results = template
@@ -87,33 +105,45 @@ class Outlined(Lowering):
         if key not in self._called:
             self._called[key] = self._formula(steps, result, samples)
         formula = self._called[key]
+        number = formula and self._early(formula, slots)
+        if not formula or not number:
+            return super().instantiate((steps, [result]), slots)[0]
+        return self.add((formula.name, *[number[i] for i in formula.used]))
+
+    def _early(self, formula: Formula, slots: Sequence[int]) -> dict[int, int] | None:
+        """Add what a formula computes without samples, and return the numbers of its operands.
+
+        It is None where constants alone are added up or are all that it reads: such sums are rounded once.
+        """
         number = dict(enumerate(slots))  # of the formula's instructions; its inputs come first
-        if formula is None or all(self.phase[number[i]] == CONSTANT for i in formula.used if i in number):
-            self.outline = False
-            [found] = self.instantiate((steps, [result]), slots)
-            self.outline = True
-            return found
+        fixed = {i for i, slot in number.items() if self.phase[slot] == CONSTANT}
         for i in formula.early:
             instruction = formula.code.code[i]
             if instruction[0] == "constant":
                 number[i] = self.constant(instruction[1])
-            else:
-                renamed = _renamed(instruction, number)
-                number[i] = self.add(renamed, max(BATCH, *[self.phase[j] for j in operands(renamed)]))
-        return self.add((formula.name, *[number[i] for i in formula.used]))
+                fixed.add(i)
+                continue
+            if fixed.issuperset(operands(instruction)):
+                if instruction[0] in SUMS:
+                    return None
+                fixed.add(i)
+            renamed = _renamed(instruction, number)
+            number[i] = self.add(renamed, max(BATCH, *[self.phase[j] for j in operands(renamed)]))
+        return None if fixed.issuperset(formula.used) else number
 
     def _formula(
         self, steps: list[tuple[Op, list[int | float]]], result: int, samples: Sequence[bool]
     ) -> Formula | None:
         """Return one result of a formula as a function, None if it would be a short one."""
         code = Lowering()
-        code.rows = self.rows
+        code.rows, code.templates, code.choices = self.rows, self.templates, self.choices
         for i, sample in enumerate(samples):
             code.add(("input", i), SAMPLE if sample or not any(samples) else BATCH)
         [number] = code.instantiate((steps, [result]), range(len(samples)))
         needed = sorted(below(code, [number]))
         body = [i for i in needed if code.phase[i] == SAMPLE and code.code[i][0] not in LEAVES]
-        if len(body) < 2 or body[-1] != number or len(self.formulas) == MOST_FORMULAS:
+        loops = any(code.code[i][0] in SUMS and sum(map(len, code.code[i][1:3])) >= LONG for i in body)
+        if len(body) < 2 or len(body) > 4 * LONGEST or loops or len(self.formulas) == MOST_FORMULAS:
             return None
         inner = set(body)
         read = {j for i in body for j in operands(code.code[i])} - inner
@@ -127,7 +157,8 @@ class Outlined(Lowering):
 def cones(template: Template, count: int) -> list[list[int]]:
     """Return the steps of a formula of `count` operands in groups: a step with those that only its group needs.
 
-    A group has one result and, unless it is a single step, at most MOST_OPERANDS operands: a fanout-free cone.
+    A group has one result and, unless it is a single step, at most MOST_OPERANDS operands: a fanout-free cone. It has
+    at most LONGEST steps.
 
     >>> from micrograd_cn import add, exp, sub
     >>> cones(([(sub, [0, 1]), (exp, [5]), (sub, [2, 1]), (exp, [7]), (add, [6, 8])], [6, 9]), 5)
@@ -149,7 +180,7 @@ def cones(template: Template, count: int) -> list[list[int]]:
             continue
         group = best = frozenset([root])
         outside = {x for x in steps[root][1] if isinstance(x, int)}
-        while len(outside) <= 2 * MOST_OPERANDS:  # more on the way than in the end
+        while len(group) < LONGEST and len(outside) <= 2 * MOST_OPERANDS:  # more on the way than in the end
             inner = [x for x in outside if x >= count and len(readers[x]) <= len(group) and readers[x] <= group]
             if not inner:
                 break

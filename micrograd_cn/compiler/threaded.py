@@ -2,7 +2,8 @@
 
 There is one function for each form that occurs, so that hardly anything is left to compile. It runs slower than code of
 its own, and gives the same numbers to the last bit. (Threaded code: Bell, Communications of the ACM 16, 1973.) All
-samples' values are kept in `%w`, and so is, in every lane, each scalar that samples are computed with.
+samples' values are kept in `%w`, and so are, in every lane, the scalars that they are computed with, but for those of
+long sums.
 
 An entry of the table is the address of a function, the place of its result, and those of its operands, in bytes from
 the beginning of `%w`, or of `%s` where scalars are computed.

@@ -89,11 +89,10 @@ class Training:
     def expect(self, taken: float, left: float) -> None:
         """Go on with better code if the seconds that the training has taken, or those that are left, are worth it."""
         self.module.seconds += taken
-        if self.modules.worth(self.module, max(self.module.seconds, left)):
-            module = self.modules.better(self.module)
-            memory = module.memory(self.memory.s.data[: len(self.modules.code.parameters)])
-            self.module.done(self.memory)
-            self.module, self.memory = module, memory
+        if left and self.modules.worth(self.module, max(self.module.seconds, left)):
+            better, worse, memory = self.modules.better(self.module), self.module, self.memory
+            self.module, self.memory = better, better.memory(memory.s.data[: len(self.modules.code.parameters)])
+            worse.done(memory)  # after that, since Ctrl-C may come between two lines
 
     def write_back(self) -> None:
         """Give parameters, gradients and the optimiser what they have become."""

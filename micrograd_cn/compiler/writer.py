@@ -139,7 +139,7 @@ class Writer:
         )
 
     def add_up(self, items: Sequence[int], fast: Callable[[], list[str]], scaled: Callable[[], list[str]]) -> None:
-        """Define sums: the fast ones, or where these overflow on the way, or a product in them may have, the others."""
+        """Define sums: the fast ones, or where these have overflowed on the way, or are as large, the others."""
         if self.code.code[items[0]][0] == "scaled":
             names = scaled()
         else:
