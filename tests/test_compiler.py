@@ -166,7 +166,9 @@ def run(output, inputs, rows, code, monkeypatch, parameters):
 
 
 @given(expressions(), st.integers(0, 3))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=max(20, settings().max_examples // 2), suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_both_kinds_of_code_give_the_same_bits(monkeypatch, f, count):
     count = min(count, len(f.point))
     inputs, parameters = [[Value(x) for x in part] for part in (f.point[:count], f.point[count:])]
@@ -254,7 +256,7 @@ def test_both_kinds_of_code_give_the_same_bits_of_networks(monkeypatch, activati
     assert threaded == native
 
 
-@pytest.mark.parametrize("n", [1, 7, 8, 9, 33, 200])
+@pytest.mark.parametrize("n", [1, 7, 8, 9, 33, 70])
 @pytest.mark.parametrize("order", ["straight", "backwards", "shuffled", "repeated"])
 def test_sums_of_products_of_every_length_and_order(code, n, order):
     rng = random.Random(n)
@@ -293,7 +295,7 @@ def test_a_long_sum_of_samples_may_have_one_other_term(code, place):
 LARGEST = [1e308, 1.7e308, -1e308, -1.7e308, 1e300, 1.0, -2.5, 1e-300, 0.0, inf, -inf, nan]
 
 
-@pytest.mark.parametrize("n", [2, 3, 5, 9, 40])
+@pytest.mark.parametrize("n", [2, 9, 40])
 @pytest.mark.parametrize("kinds", ["samples", "both", "parameters"])
 def test_sums_do_not_overflow_on_the_way_to_a_finite_result(code, n, kinds):
     rng = random.Random(n)
@@ -314,7 +316,7 @@ def test_sums_do_not_overflow_on_the_way_to_a_finite_result(code, n, kinds):
         lambda *xs: mc.dot([*operands(xs), *ws], [*operands(xs[::-1]), *xs]) * one,
     ):
         program = compile(f(*xs), xs)
-        for few in range(60):
+        for few in range(30):
             row = [rng.choice(LARGEST[: 9 if few % 4 else None]) for _ in range(n)]
             for p in ws:
                 p.data = rng.choice(LARGEST[:9])
@@ -367,7 +369,7 @@ def test_a_partial_may_depend_on_a_row_where_the_value_does_not(code):
 def test_a_large_graph_and_one_of_many_functions(code):
     rng = random.Random(0)
     ws = [Value(rng.uniform(-1, 1)) for _ in range(30)]
-    choices = [(rng.randrange(5), rng.randrange(30), rng.randrange(30)) for _ in range(3000)]
+    choices = [(rng.randrange(5), rng.randrange(30), rng.randrange(30)) for _ in range(1500)]
 
     kinds = [operator.mul, operator.add, lambda x, y: mc.tanh(x), lambda x, y: mc.relu(y), lambda x, y: 0.5 * x - y]
 
