@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -57,13 +58,18 @@ def blank(browser):
 class Opened:
     """A page in the browser, with all that it must not do on record."""
 
-    def __init__(self, browser, path, **options):
+    def __init__(self, browser, **options):
         self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
         self.page = self.context.new_page()
         self.errors, self.requests = [], []
         self.page.on("console", lambda message: self.errors.append(message.text))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("request", lambda request: self.requests.append(request.url))
+
+    def show(self, path):
+        self.page.mouse.move(0, 0)
+        self.errors.clear()
+        self.requests.clear()
         self.url = path.as_uri()
         self.page.goto(self.url)
 
@@ -90,22 +96,44 @@ class Opened:
         return self.page.evaluate(f"{rows}.map(row => [...row.cells].map(cell => cell.textContent))")
 
 
+@pytest.fixture(scope="module")
+def tab(browser):
+    """Give a context that opens a file; at its end, no error was seen and no request was made.
+
+    Tabs without options are used again, since to open one takes longer than most of the tests.
+    """
+    free = []
+
+    @contextmanager
+    def tab(path, **options):
+        opened = free.pop() if free and not options else Opened(browser, **options)
+        try:
+            opened.show(path)
+            yield opened
+            assert opened.errors == []
+            assert opened.requests == [opened.url]
+        except BaseException:
+            opened.context.close()
+            raise
+        if options:
+            opened.context.close()
+        else:
+            free.append(opened)
+
+    return tab
+
+
 @pytest.fixture
-def opened(browser, tmp_path):
-    """Give a function that saves a page and opens it; at the end, no error was seen and no request was made."""
-    pages = []
+def opened(tab, tmp_path):
+    """Give a function that saves a page and opens it in a tab until the test ends."""
+    paths = (tmp_path / f"flow{i}.html" for i in itertools.count())
+    with ExitStack() as tabs:
 
-    def open_page(page, **options):
-        path = tmp_path / f"flow{len(pages)}.html"
-        page.save(path)
-        pages.append(Opened(browser, path, **options))
-        return pages[-1]
+        def open_page(page, **options):
+            page.save(path := next(paths))
+            return tabs.enter_context(tab(path, **options))
 
-    yield open_page
-    for page in pages:
-        assert page.errors == []
-        assert page.requests == [page.url]
-        page.context.close()
+        yield open_page
 
 
 def example():
@@ -322,7 +350,7 @@ def test_nan_and_inf_survive(opened):
 
 @given(expressions(max_steps=6))
 @settings(max_examples=max(1, settings.default.max_examples // 5))
-def test_any_graph_ends_as_in_python_and_the_page_computes_it_alike(browser, tmp_path_factory, f):
+def test_any_graph_ends_as_in_python_and_the_page_computes_it_alike(tab, tmp_path_factory, f):
     y = f(*map(Value, f.point))
     if not y.requires_grad:
         return
@@ -332,22 +360,20 @@ def test_any_graph_ends_as_in_python_and_the_page_computes_it_alike(browser, tmp
     path = tmp_path_factory.mktemp("flow") / "any.html"
     tape = draw_flow(y)
     tape.save(path)
-    page = Opened(browser, path)
-    page.press("End")
-    y.backward()
-    assert_gradients(page.nodes(), {node.label: node for node in nodes})
-    for node, (data, partials) in page.page.evaluate(
-        """() => Object.fromEntries(graph.nodes.filter(node => node.row).map(node => {
-            const operands = node.parents.map(i => numbers.data[i]), y = forward[node.row](...operands);
-            return [node.name, [y, partials[node.row](y, ...operands)]];
-        }))"""
-    ).items():
-        [true] = [n for n in nodes if n.label == node]
-        assert same(data, true.data, 1e-12), true
-        for parent, got, partial in zip(true.parents, partials, true.partials, strict=True):
-            assert same(got, partial, 1e-12) or not parent.requires_grad, (true, true.op)
-    assert page.errors == []
-    page.context.close()
+    with tab(path) as page:
+        page.press("End")
+        y.backward()
+        assert_gradients(page.nodes(), {node.label: node for node in nodes})
+        for node, (data, partials) in page.page.evaluate(
+            """() => Object.fromEntries(graph.nodes.filter(node => node.row).map(node => {
+                const operands = node.parents.map(i => numbers.data[i]), y = forward[node.row](...operands);
+                return [node.name, [y, partials[node.row](y, ...operands)]];
+            }))"""
+        ).items():
+            [true] = [n for n in nodes if n.label == node]
+            assert same(data, true.data, 1e-12), true
+            for parent, got, partial in zip(true.parents, partials, true.partials, strict=True):
+                assert same(got, partial, 1e-12) or not parent.requires_grad, (true, true.op)
 
 
 # The keys and the controls.
@@ -888,23 +914,21 @@ def test_an_accumulated_gradient_may_be_worked_out_from_what_is_shown(f, steps, 
 
 @given(expressions(max_steps=5))
 @settings(max_examples=max(1, settings.default.max_examples // 10))
-def test_the_number_that_the_page_shows_is_right_and_so_are_its_two_digits(browser, tmp_path_factory, f):
+def test_the_number_that_the_page_shows_is_right_and_so_are_its_two_digits(tab, tmp_path_factory, f):
     y = f(*map(Value, f.point))
     if not y.requires_grad:
         return
     path = tmp_path_factory.mktemp("flow") / "any.html"
     draw_flow(y).save(path)
-    page = Opened(browser, path)
-    wrong = page.page.evaluate(
-        """() => steps.flatMap((step, i) => {
-            const view = makeView(graph, numbers, steps, i + 1), x = stepNumber(view, step);
-            const answers = [x, parsed(shown(x)), Number.isFinite(x) ? Number(x.toPrecision(2)) : x];
-            return answers.filter(answer => !isRight(answer, view, step)).map(answer => [exact(x), exact(answer)]);
-        })"""
-    )
-    assert wrong == []
-    assert page.errors == []
-    page.context.close()
+    with tab(path) as page:
+        wrong = page.page.evaluate(
+            """() => steps.flatMap((step, i) => {
+                const view = makeView(graph, numbers, steps, i + 1), x = stepNumber(view, step);
+                const answers = [x, parsed(shown(x)), Number.isFinite(x) ? Number(x.toPrecision(2)) : x];
+                return answers.filter(answer => !isRight(answer, view, step)).map(answer => [exact(x), exact(answer)]);
+            })"""
+        )
+        assert wrong == []
 
 
 def test_predict_asks_for_each_number_of_a_node(opened):
@@ -1134,16 +1158,14 @@ def test_labels_are_text_and_names_are_unique(opened):
 
 @given(st.lists(st.text(max_size=10), min_size=3, max_size=3))
 @settings(max_examples=max(1, settings.default.max_examples // 10))
-def test_any_label_reaches_the_page(browser, tmp_path_factory, labels):
+def test_any_label_reaches_the_page(tab, tmp_path_factory, labels):
     a, b, c = (Value(2, label) for label in labels)
     path = tmp_path_factory.mktemp("flow") / "any.html"
     draw_flow(a * b + c).save(path)
-    page = Opened(browser, path)
-    assert page.errors == []
-    names = [node["name"] for node in page.page.evaluate("graph.nodes")]
-    for label in labels:
-        assert not label or label in names or not label.isprintable()
-    page.context.close()
+    with tab(path) as page:
+        names = [node["name"] for node in page.page.evaluate("graph.nodes")]
+        for label in labels:
+            assert not label or label in names or not label.isprintable()
 
 
 # Offline, small, in a notebook.
