@@ -225,25 +225,38 @@ CHAINS: dict[str, Callable[[Any, Any, int], Any]] = {
     "dot([y, w], [w, y], w)": lambda y, w, i: mg.dot([y, w], [w, y], w),
     "logsumexp([y, w, 1])": lambda y, w, i: mg.logsumexp([y, w, 1]),
 }
+# One operation of many leaves.
+WIDE: dict[str, Callable[[list[Any]], Any]] = {
+    "sum(ws)": mg.sum,
+    "dot(ws, ws)": lambda ws: mg.dot(ws, ws),
+    "logsumexp(ws)": mg.logsumexp,
+}
 
 
 def compile_time() -> list[Row]:
-    """Measure chains of operations, from the recorded graph to the first gradient."""
+    """Measure graphs of many nodes, from the recorded graph to the first gradient."""
     if not find_spec("llvmlite"):
         return []
     from micrograd_cn.compiler import compile  # noqa: A004
 
     rows: list[Row] = []
+
+    def measure(name: str, n: int, x: mg.Value, y: mg.Value) -> None:
+        start = time.perf_counter()
+        compile(y, [x]).backward([[0.5]])
+        seconds = time.perf_counter() - start
+        rows.append({"graph": name, "nodes": n, "ms": 1e3 * seconds, "us a node": 1e6 * seconds / n})
+
     for name, operation in CHAINS.items():
         for n in (100, 1_000, 10_000, 100_000) if name == next(iter(CHAINS)) else (10_000,):
             x, w = mg.Value(0.5), mg.Value(0.9)
             y = x * w
             for i in range(1, n):
                 y = operation(y, w, i)
-            start = time.perf_counter()
-            compile(y, [x]).backward([[0.5]])
-            seconds = time.perf_counter() - start
-            rows.append({"chain": name, "nodes": n, "ms": 1e3 * seconds, "us a node": 1e6 * seconds / n})
+            measure(name, n, x, y)
+    for name, of in WIDE.items():
+        x = mg.Value(0.5)
+        measure(name, 10_000, x, of([mg.Value(1e-4 * i) for i in range(10_000)]) * x)
     return rows
 
 
@@ -267,7 +280,7 @@ TABLES: dict[str, Callable[[], list[Row]]] = {
     "A chain of products, for each node": cost_per_node,
     "Derivatives of Rosenbrock's function of n inputs": derivatives_of_many_inputs,
     "Higher derivatives at a point": sixth_derivatives,
-    "Compiling a chain of operations": compile_time,
+    "Compiling a graph": compile_time,
     "Import, beyond starting the interpreter": import_time,
 }
 

@@ -76,11 +76,23 @@ def _dot_formula(*operands: Any) -> Any:
 def _logsumexp_formula(*xs: Any) -> Any:
     peak, others = xs[0], 0.0  # log(exp(peak) * (1 + others)), one operand after the other
     for x in xs[1:]:
-        larger, smaller = maximum(peak, x), minimum(peak, x)
-        ratio = exp(where(less(smaller, larger), smaller - larger, 0.0))
-        others = where(less(peak, x), (1.0 + others) * ratio, others + ratio)
-        peak = larger
+        peak, others = maximum(peak, x), _joined(peak, others, x)
     return peak + log1p(others)
+
+
+def _join(peak: Any, others: Any, x: Any) -> Any:
+    larger, smaller = maximum(peak, x), minimum(peak, x)
+    ratio = exp(where(less(smaller, larger), smaller - larger, 0.0))
+    return where(less(peak, x), (1.0 + others) * ratio, others + ratio)
+
+
+def _join_partials(y: Any, peak: Any, others: Any, x: Any) -> tuple[Any, ...]:
+    grows, ratio = less(peak, x), exp(-abs(peak - x))
+    return where(grows, y, -ratio), where(grows, ratio, 1.0), where(grows, -y, ratio)
+
+
+# What `others` becomes with another x. It is an operation of its own, so that the formula of many operands is short.
+_joined = Op("joined", _join, _join_partials)
 
 
 # How far rounding carries, in units of 1e-15, where it does beyond a row's last bits; inf where an intermediate result

@@ -589,6 +589,15 @@ def test_a_formula_computes_what_forward_does(op):
         assert got == pytest.approx(true, rel=1e-14, abs=slack, nan_ok=True), operands
 
 
+def test_a_step_of_logsumexp_has_its_partials():
+    rng = random.Random(0)
+    for n in (1, 2, 3, 9):
+        for _ in range(50):
+            xs = [Value(rng.gauss(0.0, rng.choice([1.0, 10.0]))) for _ in range(n)]
+            weights = gradients(OPS["logsumexp"].formula(*xs), xs)
+            assert weights == pytest.approx(mc.softmax([x.data for x in xs]), rel=1e-12), xs
+
+
 def test_formulas_take_any_number_of_operands_that_their_row_does():
     assert OPS["sum"].formula() == OPS["dot"].formula() == 0.0
     assert OPS["dot"].formula(5.0) == 5.0
