@@ -8,8 +8,6 @@ from .text import Function, literal
 from .writer import splat, vector
 
 PASSED = "ptr %s, ptr %w, ptr %a"
-
-
 FEW = 16  # columns up to which a row is copied without a loop
 
 
