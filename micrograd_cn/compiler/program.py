@@ -51,10 +51,10 @@ def compile(output: Value | Sequence[Value], inputs: Iterable[Value]) -> Program
     `dot` and in sums of gradients, products are not rounded before they are added. Gradients are summed in another
     order than `backward()` has, which shows where a sum of them overflows on the way.
 
-    The program begins as threaded code, which is made in little time: 20 to 60 us a node on a core of 2022, 90 in a
-    long logsumexp, and 15 ms or more. Once that has run, or in `fit` is going to run, about as long as code of its own
-    takes to make, the graph gets that, several times as fast, unless it is so large that it would take more than a few
-    seconds. Numbers are the same to the last bit.
+    The program begins as threaded code, which is made in little time: about 60 us a node or less on a core of 2022, 90
+    in a long logsumexp, and 15 ms or more. Once that has run, or in `fit` is going to run, about as long as code of its
+    own takes to make, the graph gets that, several times as fast, unless it is so large that it would take more than a
+    few seconds. Numbers are the same to the last bit.
 
     Args:
         output: what is computed, or a list of it.
