@@ -63,7 +63,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> object:
     """Import what needs a third-party package only when it is asked for."""
     if name == "draw_dot":
-        from .draw import draw_dot
+        from .picture import draw_dot
 
         return draw_dot
     if name in ("Tape", "draw_flow"):

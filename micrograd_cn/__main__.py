@@ -12,10 +12,10 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from .draw import columns, draw_dot
 from .engine import Value, topological_order
 from .expression import CONSTANTS, PRECEDENCE, ParseError, functions, is_name, normal, parse
-from .render import RenderError
+from .picture import RenderError, draw_dot
+from .picture.text import columns
 from .words import WORDS, language
 
 PICTURES = (".svg", ".png", ".pdf", ".dot")
@@ -156,7 +156,7 @@ def _run(text: str, assignments: Sequence[str], outputs: Sequence[Path], lang: s
     for path in outputs:
         try:
             _write(root, path, lang)
-        except (OSError, RenderError, ValueError) as error:  # ValueError: the graph is too large for a picture
+        except (ImportError, OSError, RenderError, ValueError) as error:  # ValueError: too large for a picture
             message = error.strerror or str(error) if isinstance(error, OSError) else str(error)
             raise Failure(words["cli_unwritable"].format(path=path, message=message), 1) from error
 

@@ -36,7 +36,7 @@ CHINESE = re.compile(r"[\u4e00-\u9fff]")
 TOUR = 60  # lines of Python
 FIRST_SCREEN = 40
 MODULES = [f"micrograd_cn.{name}" for name in (
-    "functional", "nn", "init", "losses", "optim", "module", "testing", "compiler", "flow", "draw"
+    "functional", "nn", "init", "losses", "optim", "module", "testing", "compiler", "flow", "picture"
 )]  # fmt: skip
 EVERY_MODULE = ["micrograd_cn", *MODULES]
 

@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ..draw import MOST_BOXES, readable_flow
 from ..engine import Value
+from ..picture.boxes import MOST_BOXES, readable_flow
 from ..words import PAGE, WORDS, language
 from .graph import graph_facts, layout
 from .javascript import Rows

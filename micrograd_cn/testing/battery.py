@@ -145,7 +145,7 @@ def _found_kinks(op: Op, count: int) -> Iterator[tuple[float, ...]]:
 
 
 def _check_picture(op: Op) -> None:
-    from ..draw import draw_dot
+    from ..picture import draw_dot
 
     for count in _counts(op):
         x = Value(0.5, "x")
