@@ -609,6 +609,14 @@ def test_a_file_that_cannot_be_written_is_named(run, tmp_path, output, status, s
     assert err.count("\n") == 1
 
 
+def test_contributions_that_cancel_at_infinity_are_drawn(run, tmp_path):
+    picture = tmp_path / "graph.dot"
+    status, out, _ = run("sqrt(x) - sqrt(x)", "x=0", "-o", str(picture))
+    assert status == 0
+    assert out.startswith("sqrt(x) - sqrt(x) = 0.0\n")
+    assert "grad nan = " in picture.read_text("utf-8")
+
+
 def test_a_missing_renderer_says_what_to_install(run, tmp_path, monkeypatch):
     monkeypatch.setattr(render, "find_renderer", lambda: None)
     status, out, err = run("x * x", "x=3", "-o", str(tmp_path / "graph.svg"), "--lang", "zh")

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from .. import ieee
 from ..engine import Value
 from ..module import Module
 from ..words import WORDS, language
@@ -101,12 +102,14 @@ def _lines(node: Value, flow: Flow, words: dict[str, str]) -> list[str]:
     lines.append(f"{words['data']} {number(node.data)}")
     if node.requires_grad:
         received = flow.received.get(node, [])
-        known = flow.ran and not (node.op is None and node.grad == 0.0 and math.fsum(received))  # not set to 0 since
-        total = f"{words['grad']} {number(node.grad) if known else '-'}"
-        met = 2 <= len(received) <= 3 and math.isclose(math.fsum(received), node.grad, rel_tol=1e-9, abs_tol=1e-12)
-        if known and met:
-            total += " = " + " + ".join(f"({number(c)})" if c < 0 else number(c) for c in received)
-        lines.append(total)
+        total = ieee.sum(*received)
+        known = flow.ran and not (node.op is None and node.grad == 0.0 and total)  # not set to 0 since
+        line = f"{words['grad']} {number(node.grad) if known else '-'}"
+        cancel = math.isnan(node.grad) and {-math.inf, math.inf} <= set(received)
+        met = cancel or math.isclose(total, node.grad, rel_tol=1e-9, abs_tol=1e-12)
+        if known and met and 2 <= len(received) <= 3:
+            line += " = " + " + ".join(f"({number(c)})" if c < 0 else number(c) for c in received)
+        lines.append(line)
     return lines
 
 

@@ -171,6 +171,23 @@ def test_nan_and_inf_are_drawn():
     assert len(edges) == 3
 
 
+@pytest.mark.parametrize(
+    ("f", "point", "lines"),
+    [
+        (lambda x: x.sqrt() - x.sqrt(), 0.0, {"grad nan = inf + (-inf)", "grad nan = (-inf) + inf"}),
+        (lambda x: x * 1e308 + x * 1e308, 0.5, {"grad inf = 1e+308 + 1e+308"}),
+    ],
+)
+def test_contributions_without_a_finite_sum_are_shown(f, point, lines):
+    x = Value(point, "x")
+    y = f(x)
+    y.backward()
+    assert texts(box(draw_dot(y), "x"))[-1] in lines
+    for grad, line in ((5.0, "grad 5"), (0.0, "grad -")):
+        x.grad = grad
+        assert texts(box(draw_dot(y), "x"))[-1] == line
+
+
 def test_a_legend_explains_and_gives_the_largest_contribution():
     _, y = neuron()
     y.backward()
