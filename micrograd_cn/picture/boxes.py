@@ -37,7 +37,7 @@ class Edge:
     @property
     def size(self) -> float:
         """Return the contribution's magnitude; of several, their Euclidean norm."""
-        return math.hypot(*self.contributions) if len(self.contributions) > 1 else math.fabs(self.contributions[0])
+        return math.hypot(*self.contributions)
 
 
 class Flow:

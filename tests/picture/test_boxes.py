@@ -5,8 +5,10 @@ import re
 
 import pytest
 
-from micrograd_cn import Value, draw_dot
-from micrograd_cn.nn import MLP
+from micrograd_cn import Op, Value, draw_dot
+from micrograd_cn.engine import Group
+from micrograd_cn.nn import MLP, Neuron
+from micrograd_cn.picture.boxes import readable_flow
 
 from .svg import parsed
 
@@ -113,3 +115,31 @@ def test_beyond_the_limit_the_error_says_what_to_do(lang, message):
     assert len(parsed(draw_dot(y, max_nodes=501))[0]) == 501
     with pytest.raises(ValueError, match='use fold="layer"'):
         draw_dot(MLP(20, [20, 20], seed=0)([1.0] * 20)[0] * 1, fold=None, lang="en", max_nodes=50)
+
+
+def test_the_size_of_an_edge_of_several_slots_is_the_norm_of_their_contributions():
+    n = Neuron(2, nonlin=False)
+    n.w[0].data, n.w[1].data = 3.0, -4.0
+    x = Value(1, "x")
+    y = n([x, x])
+    y.backward()
+    [edge] = readable_flow(y, "neuron").edges
+    assert (edge.contributions, edge.size) == ([3.0, -4.0], 5.0)
+    assert "largest 5 " in draw_dot(y, fold="neuron").source.replace("\u00a0", " ").replace("\\l", " ")
+
+
+def test_a_constant_that_enters_any_sum_of_products_is_no_part_of_the_neuron():
+    """A neuron's inputs are boxes of their own; the constants of its activation function are not."""
+    own = Op("own", lambda w, x, b: w * x + b, (lambda y, w, x, b: x, lambda y, w, x, b: w, lambda y, w, x, b: 1.0))
+    shown = {}
+    for summands in (None, lambda w, x, b: ([(w, x)], [b])):
+        own.summands = summands
+        group = Group("neuron")
+        w, b = Value(2, "w"), Value(1, "b")
+        y = own(w, 3.0, b) * 0.5
+        for node in (w, b, y, y.parents[0]):
+            node.group = group
+        y.backward()
+        boxes, _ = parsed(draw_dot(y, fold="neuron"))
+        shown[bool(summands)] = sorted(lines[0] for lines in boxes)
+    assert shown == {False: ["neuron"], True: ["data 3", "neuron"]}
