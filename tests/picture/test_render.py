@@ -1,9 +1,14 @@
 """Drawing: renderers, and what they cannot draw."""
 
 import re
+import shutil
+import subprocess
+import sys
 import unicodedata
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
+import matplotlib
 import pytest
 
 from micrograd_cn import Value, draw_dot
@@ -61,6 +66,64 @@ def test_a_png_never_shows_empty_squares_for_chinese(monkeypatch):
     with pytest.raises(RenderError, match=r"graphviz-pure has no glyphs for सं"):
         draw_dot(Value(1, "संख्या") * 2).pipe("png")
     assert draw_dot(Value(1, "naïve Ω Ж →") * 2).source
+
+
+ONE_FONT = "NotoSansCJK-Regular.ttc: Noto Sans CJK SC:style=Regular"
+
+
+@pytest.mark.parametrize(
+    ("fonts", "drawn"),
+    [
+        (f'test "$*" = :lang=zh && echo "{ONE_FONT}"', True),
+        (f'test "$*" = :lang=zh || echo "{ONE_FONT}"', False),
+        ("echo", False),
+        (None, True),
+    ],
+    ids=["Chinese", "others", "an empty line", "not to be asked"],
+)
+def test_fontconfig_is_asked_for_a_chinese_font(fonts, drawn, monkeypatch, tmp_path):
+    for name, commands in (("dot", "echo drawn"), ("fc-list", fonts)):
+        if commands:
+            (tmp_path / name).write_text(f"#!/bin/sh\n{commands}\n")
+            (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    picture = draw_dot(Value(1, "权重"), format="png")
+    if drawn:
+        assert picture.pipe() == b"drawn\n"
+    else:
+        with pytest.raises(RenderError, match="no Chinese font is installed"):
+            picture.pipe()
+
+
+@pytest.mark.skipif(shutil.which("fc-list") is None, reason="there is no fontconfig")
+def test_fontconfig_itself_answers_that_a_latin_font_is_not_chinese(monkeypatch, tmp_path):
+    fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    (tmp_path / "fonts.conf").write_text(
+        f'<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd">'
+        f"<fontconfig><dir>{fonts}</dir><cachedir>{tmp_path}</cachedir></fontconfig>"
+    )
+    monkeypatch.setenv("FONTCONFIG_FILE", str(tmp_path / "fonts.conf"))
+    assert "DejaVu" in subprocess.run(["fc-list", ":lang=en"], capture_output=True, text=True).stdout
+    monkeypatch.setattr(render, "find_renderer", lambda: "/usr/bin/dot")
+    with pytest.raises(RenderError, match="no Chinese font is installed"):
+        draw_dot(Value(1, "权重"), format="png").pipe()
+
+
+def test_without_graphviz_drawing_says_what_to_install(tmp_path):
+    """Everything else works without it: importing, and the command line's text."""
+    start = "import sys; sys.modules['graphviz'] = None\n"
+    drawing = "from micrograd_cn import Value, draw_dot; draw_dot(Value(1))"
+    command = "from micrograd_cn.__main__ import main; sys.exit(main(['x*x', 'x=3', '--lang=en', *sys.argv[1:]]))"
+    message = "drawing needs the Python package graphviz: pip install graphviz"
+
+    def run(code, *argv):
+        return subprocess.run([sys.executable, "-c", start + code, *argv], capture_output=True, text=True)
+
+    assert run(drawing).stderr.splitlines()[-1] == f"ImportError: {message}"
+    assert run(command).stdout.startswith("x*x = 9.0")
+    for name in ("graph.svg", "graph.dot", "page.html"):
+        done = run(command, "-o", str(tmp_path / name))
+        assert (done.returncode, done.stderr) == (1, f"cannot write {tmp_path / name}: {message}\n")
 
 
 def test_without_a_renderer_the_source_works_and_drawing_says_what_to_install(monkeypatch):
