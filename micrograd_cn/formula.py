@@ -11,9 +11,18 @@ from typing import Any, NoReturn
 
 from .operation import OPS, Op, number
 
+__all__ = ["FormulaError", "Term", "expand", "trace"]
+
 
 class FormulaError(TypeError):
-    """A function cannot be turned into a formula: it is not written in the table's operations alone."""
+    """A function cannot be turned into a formula: it is not written in the table's operations alone.
+
+    >>> import math
+    >>> from micrograd_cn import Op
+    >>> expand(Op("own_sine", math.sin, (lambda y, x: math.cos(x),)), Term("x"))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    micrograd_cn.formula.FormulaError: the operation 'own_sine' is not written in the table's operations, ...
+    """
 
 
 class Term:

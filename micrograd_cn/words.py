@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+__all__ = ["PAGE", "WORDS", "language"]
+
 WORDS = {
     "en": {
         "data": "data",
