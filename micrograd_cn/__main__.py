@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from .engine import Value, topological_order
-from .expression import CONSTANTS, PRECEDENCE, ParseError, functions, is_name, normal, parse
+from .expression import CONSTANTS, ParseError, functions, is_name, normal, operators, parse
 from .picture import RenderError, draw_dot
 from .picture.text import columns
 from .words import WORDS, language
@@ -110,7 +110,7 @@ def _check(options: Namespace, unknown: Sequence[str]) -> None:
 def _help(words: dict[str, str]) -> str:
     return words["cli_help"].format(
         endings=" ".join(PICTURES),
-        operators=" ".join(PRECEDENCE),
+        operators=" ".join(operators(2)),
         constants=" ".join(CONSTANTS),
         functions=" ".join(sorted(functions())),
     )
@@ -263,7 +263,7 @@ def _text(node: Value, operands: Iterable[str]) -> str:
     """Return the node's operation applied to texts; a negative number beside an operator is put in parentheses."""
     assert node.op is not None
     texts = list(operands)
-    if not node.op.text(*texts).startswith(f"{node.op.name}("):
+    if node.op.precedence:
         texts = [f"({text})" if text.startswith("-") else text for text in texts]
     return node.op.text(*texts)
 

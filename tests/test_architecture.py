@@ -30,19 +30,21 @@ PACKAGES = {module_name(path) for path in ROOT.rglob("__init__.py")}
 
 # A room imports rooms that stand before it. A room is a module, or a package with its modules.
 ROOMS = (
-    *("operation", "ieee", "rounding", "ops"),
-    *("engine", "modes", "gradients"),
+    *("operation", "ieee", "rounding", "ops", "operators"),
+    *("modes", "node", "engine", "gradients"),
     *("tree", "module", "init", "nn", "losses", "optim", "functional"),
     *("formula", "words", "expression"),
-    *("render", "draw", "picture", "flow"),
+    *("picture", "flow"),
     "",  # the package itself, which offers the pictures too
     *("testing", "compiler", "__main__"),
 )
-# Imports inside functions that point the other way, and why.
+# Imports inside functions, or for types alone, that point the other way, and why.
 LAZY = {
+    ("node", "module"): "for the type of a node's group alone",
     ("testing.battery", "compiler"): "check_op compares machine code with the row, where llvmlite is installed",
 }
 CYCLIC = {
+    ("node", "module"): "for the type of a node's group alone",
     ("compiler.writer", "compiler.assembly"): "for the type of a Task alone",
 }
 
@@ -58,9 +60,15 @@ def absolute(module: str, node: ast.ImportFrom) -> str | None:
     return ".".join([*parts, *([name] if name else [])])
 
 
+def is_lazy(block: ast.AST) -> bool:
+    return isinstance(block, ast.FunctionDef) or (
+        isinstance(block, ast.If) and "TYPE_CHECKING" in ast.unparse(block.test)
+    )
+
+
 def imported(module: str, tree: ast.AST) -> Iterator[tuple[str, bool]]:
-    """Yield the modules of the package that this one imports, and whether inside a function."""
-    inside = {node for f in ast.walk(tree) if isinstance(f, ast.FunctionDef) for node in ast.walk(f)}
+    """Yield the modules of the package that this one imports, and whether inside a function or for types alone."""
+    inside = {node for block in ast.walk(tree) if is_lazy(block) for node in ast.walk(block)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -121,7 +129,8 @@ def test_no_module_imports_itself_by_way_of_others():
 # Modules without `__all__`, and why. A package's modules need none: its `__init__` says what is public.
 INTERNAL = {
     "__main__": "a command, not to be imported",
-    "render": "how the pictures are rendered; the package alone uses it",
+    "ieee": "the float functions of the rows",
+    "rounding": "the errors of the rows",
 }
 PUBLIC = [module for module in TREES if room(module) == module and module not in INTERNAL]
 NO_EXAMPLE: dict[str, str] = {}  # public names without an example, and why

@@ -6,8 +6,8 @@ import math
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from .. import ops
-from ..engine import Group, Value, topological_order
+from ..engine import Value, topological_order
+from ..module import Group
 
 FULL_LABELS = 60  # boxes up to which an edge shows its derivative and contribution, and nothing need be folded further
 READABLE_EDGES = 90  # edges up to which nothing need be folded further
@@ -62,8 +62,10 @@ class Flow:
         self.edges: list[Edge] = []
         for node in reversed(interior):
             target = self.box_of[node]
+            assert node.op is not None
             for slot, (parent, partial) in enumerate(zip(node.parents, node.partials, strict=True)):
-                contribution = node.grad * partial if parent.requires_grad else 0.0
+                flows = parent.requires_grad and node.op.flows(slot)
+                contribution = node.grad * partial if flows else 0.0
                 if parent.requires_grad:
                     self.received[parent].append(contribution)
                 source = self.box_of[parent]
@@ -106,7 +108,8 @@ def _groups(interior: list[Value]) -> dict[Value, Group]:
 
 def _sums_products(node: Value) -> bool:
     """Return whether the row of the node's operation says that it is a sum of products."""
-    return getattr(node.op, "summands", () if node.op is ops.dot else None) is not None
+    assert node.op is not None
+    return node.op.summands is not None and bool(node.op.summands(*node.parents)[0])
 
 
 def _folded(group: Group | None, fold: str | None) -> Group | None:
