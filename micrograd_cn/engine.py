@@ -599,3 +599,22 @@ def _check_gradients(node: Value) -> None:
                 f"backward through{name} {_in_words(node.op, node.parents)}: the gradient of operand {slot} became "  # type: ignore[arg-type]
                 f"{parent.grad}; upstream gradient {node.grad}, local derivative {partial}"
             )
+
+
+def check_tangent(node: Value, tangent: Any) -> None:
+    """Check the derivative of an interior node in the direction of a `jvp`, inside `detect_anomaly()`.
+
+    Raises:
+        FloatingPointError: there it is not finite; the node's operation and operands are named.
+
+    >>> with detect_anomaly():
+    ...     check_tangent(Value(0, "x").sqrt(), math.inf)
+    Traceback (most recent call last):
+    FloatingPointError: jvp through sqrt(x=0.0): the tangent became inf; local derivatives (inf,)
+    """
+    if _get_mode() & _ANOMALY and not math.isfinite(tangent.data if isinstance(tangent, Value) else tangent):
+        name = f" {node.label!r}" if node.label else ""
+        raise FloatingPointError(
+            f"jvp through{name} {_in_words(node.op, node.parents)}: the tangent became {tangent}; "  # type: ignore[arg-type]
+            f"local derivatives {node.partials}"
+        )
