@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -102,8 +103,13 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
 
     def term(x: Any, t: Any) -> Any:
         d = x - t
+        if delta == math.inf:
+            return 0.5 * d * d
         size = ops.abs(d)
-        return ops.where(ops.less_equal(size, delta), 0.5 * d * d, delta * (size - 0.5 * delta))
+        near = ops.less_equal(size, delta)
+        # either branch sees 0 where the other is chosen: its slope is multiplied by 0, and may not be inf
+        inner, outer = ops.where(near, d, 0.0), ops.where(near, 0.0, size)
+        return ops.where(near, 0.5 * inner * inner, delta * (outer - 0.5 * delta))
 
     return _elementwise("huber_loss", term, input, target, reduction)
 

@@ -142,6 +142,27 @@ def test_huber_is_smooth_at_zero_and_kinked_nowhere():
         assert gradients(huber_loss(v, 0.0), [v]) == [d]
 
 
+@pytest.mark.parametrize(
+    ("x", "delta", "expected", "slope"),
+    [  # PyTorch's slopes
+        (3.0, math.inf, 4.5, 3.0),
+        (-math.inf, math.inf, math.inf, -math.inf),
+        (math.inf, 1.0, math.inf, 1.0),
+        (-math.inf, 0.5, math.inf, -0.5),
+        (1e200, 2.0, 2e200, 2.0),
+        (3.0, 1e200, 4.5, 3.0),
+    ],
+)
+def test_huber_has_a_slope_at_infinity(x, delta, expected, slope):
+    v = Value(x)
+    loss = huber_loss(v, 0.0, delta=delta)
+    assert (loss.data, huber_loss(x, 0.0, delta=delta)) == (expected, expected)
+    assert gradients(loss, [v]) == [slope]
+    assert gradients(loss, [v], create_graph=True)[0].data == slope
+    loss.backward()
+    assert v.grad == slope
+
+
 # Refusals.
 
 
