@@ -173,11 +173,18 @@ class Op:
                 return x._record(self, operands)
         return self.forward(*map(number, operands))
 
+    def __copy__(self) -> Op:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Op:  # copies of a network share its activation, as they do functions
+        return self
+
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copy and pickle a row of the table by its name."""
+        """Pickle a row of the table by its name."""
         if OPS.get(self.name) is not self:
             raise TypeError(
-                f"cannot copy or pickle the operation {self.name!r}, which is not in the table; define() it"
+                f"cannot pickle the operation {self.name!r}, which is not in the table; "
+                "define() it, here and where it is unpickled"
             )
         return _row, (self.name,)
 
@@ -204,6 +211,8 @@ OPS: dict[str, Op] = {}
 
 def _row(name: str) -> Op:
     """Return a row of the table, for what was pickled."""
+    if name not in OPS:
+        raise LookupError(f"the operation {name!r} was pickled but is not in the table here; define() it first")
     return OPS[name]
 
 

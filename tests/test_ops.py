@@ -402,12 +402,21 @@ def test_define_refuses_a_taken_name_and_what_is_no_operation(table):
         define(lambda x: x)
 
 
-def test_a_row_is_copied_as_itself_and_nothing_else_is(table):
-    for duplicate in (copy.copy, copy.deepcopy):
-        assert duplicate(mc.tanh) is mc.tanh
-        for stranger in (cube(), Op("tanh", math.tanh, (lambda y, x: 1.0 - y * y,))):
-            with pytest.raises(TypeError, match=f"cannot copy or pickle the operation '{stranger.name}'"):
-                duplicate(stranger)
+def test_an_operation_is_copied_as_itself_and_pickled_as_a_row(table):
+    for stranger in (cube(), Op("tanh", math.tanh, (lambda y, x: 1.0 - y * y,))):
+        for duplicate in (copy.copy, copy.deepcopy):
+            assert duplicate(stranger) is stranger
+            assert duplicate(mc.tanh) is mc.tanh
+        with pytest.raises(TypeError, match=rf"cannot pickle the operation '{stranger.name}', .* define\(\) it"):
+            pickle.dumps(stranger)
+    assert pickle.loads(pickle.dumps(mc.tanh)) is mc.tanh
+
+
+def test_a_row_that_is_not_defined_where_it_is_unpickled_is_named(table):
+    pickled = pickle.dumps(define(cube()))
+    del table["cube"]
+    with pytest.raises(LookupError, match=r"the operation 'cube' was pickled but is not in the table.*define\(\) it"):
+        pickle.loads(pickled)
 
 
 def test_a_row_is_unpickled_where_nothing_is_imported_yet():
