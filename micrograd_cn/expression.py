@@ -21,6 +21,8 @@ from .operation import OPS, Op
 from .ops import mean
 from .words import WORDS
 
+__all__ = ["CONSTANTS", "PRECEDENCE", "ParseError", "functions", "is_name", "normal", "parse"]
+
 CONSTANTS = {"pi": math.pi, "e": math.e, "inf": math.inf, "nan": math.nan}
 PRECEDENCE = {"+": 1, "-": 1, "*": 2, "/": 2, "**": 4}  # of binary operators, as in Python
 SIGN_PRECEDENCE = 3  # -x ** 2 is -(x ** 2), and -x * y is (-x) * y
@@ -33,6 +35,12 @@ class ParseError(ValueError):
 
     Attributes:
         column: where, counted in characters from 0; the text's length if it ends too early.
+
+    >>> try:
+    ...     parse("2 + * 3", {})
+    ... except ParseError as error:
+    ...     error.column
+    4
     """
 
     def __init__(self, message: str, column: int) -> None:

@@ -11,9 +11,16 @@ from typing import Any, NoReturn
 
 from .operation import OPS, Op, number
 
+__all__ = ["FormulaError", "Term", "expand", "trace"]
+
 
 class FormulaError(TypeError):
-    """A function cannot be turned into a formula: it is not written in the table's operations alone."""
+    """A function cannot be turned into a formula: it is not written in the table's operations alone.
+
+    >>> Term("x") < 1  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    micrograd_cn.formula.FormulaError: a formula may not branch on an operand's number; use where(), ...
+    """
 
 
 class Term:

@@ -47,9 +47,8 @@ class _Call:
     ):
         self.name = name
         depth, self.quiet = level
-        if any(not -len(args) <= i < len(args) for i in argnums) or len({i % len(args) for i in argnums}) < len(
-            argnums
-        ):
+        places = {i % len(args) for i in argnums if -len(args) <= i < len(args)}
+        if len(places) < len(argnums):
             raise ValueError(f"{name}: argnums {list(argnums)} must name each of {len(args)} arguments at most once")
         fresh = list(args)
         self.inputs: list[Value] = []

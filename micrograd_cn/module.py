@@ -178,6 +178,13 @@ class Module:
         Raises:
             OSError: the file cannot be written.
             ValueError: as for `entries`.
+
+        >>> import tempfile
+        >>> from micrograd_cn.nn import Neuron
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Neuron(1, init="zeros").save(f"{folder}/model.json")
+        ...     json.loads(Path(f"{folder}/model.json").read_text())
+        {'weight': [0.0], 'bias': 0.0}
         """
         target = Path(os.path.realpath(path))
         temporary = target.with_name(f".{target.name}.{os.urandom(8).hex()}")  # one name for each call, on any machine
@@ -198,6 +205,15 @@ class Module:
             OSError: the file cannot be read.
             ValueError: the file is not JSON (it may be truncated), or as for `load_state_dict`.
             TypeError: an entry holds what is no number.
+
+        >>> import tempfile
+        >>> from micrograd_cn.nn import Neuron
+        >>> trained, model = Neuron(1, seed=0), Neuron(1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     trained.save(f"{folder}/model.json")
+        ...     model.load(f"{folder}/model.json")
+        >>> model.state_dict() == trained.state_dict()
+        True
         """
         try:
             state = json.loads(Path(path).read_text(encoding="utf-8"))

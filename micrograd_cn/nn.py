@@ -131,7 +131,11 @@ class Neuron(Module):
         return self.activation if isinstance(self.activation, str) else getattr(self.activation, "__name__", "own")
 
     def summary(self) -> str:
-        """Return the neuron in a line."""
+        """Return the neuron in a line.
+
+        >>> Neuron(2, activation="tanh").summary()
+        'Neuron(2, tanh)'
+        """
         return f"Neuron({len(self.w)}, {self.activation_name()})"
 
 
@@ -185,7 +189,11 @@ class Layer(Module):
         return {"weight": [neuron.w for neuron in self.neurons], "bias": [neuron.b for neuron in self.neurons]}
 
     def summary(self) -> str:
-        """Return the layer in a line."""
+        """Return the layer in a line.
+
+        >>> Layer(2, 3, nonlin=False).summary()
+        'Layer(2, 3, linear)'
+        """
         first = self.neurons[0]
         return f"Layer({len(first.w)}, {len(self.neurons)}, {first.activation_name()})"
 
@@ -242,5 +250,9 @@ class MLP(Module):
         return outputs[0] if len(outputs) == 1 else outputs
 
     def summary(self) -> str:
-        """Return the network in a line."""
+        """Return the network in a line.
+
+        >>> MLP(2, [16, 1]).summary()
+        'MLP(2, [16, 1])'
+        """
         return f"MLP({len(self.layers[0].neurons[0].w)}, {[len(layer.neurons) for layer in self.layers]})"

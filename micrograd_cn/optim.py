@@ -66,18 +66,30 @@ class Optimizer:
         return float(x)
 
     def update(self, p: Value, state: dict[str, float]) -> None:
-        """Change one parameter by its gradient and state."""
+        """Change one parameter by its gradient and state; subclasses say how."""
         raise NotImplementedError
 
     def step(self) -> None:
-        """Change every parameter by its gradient."""
+        """Change every parameter by its gradient.
+
+        >>> p = Value(1.0)
+        >>> optimizer = Adam([p])
+        >>> optimizer.step(); optimizer.steps
+        1
+        """
         self.steps += 1
         for p, state in zip(self.parameters, self.state, strict=True):
             if p.requires_grad:
                 self.update(p, state)
 
     def zero_grad(self) -> None:
-        """Set the gradient of every parameter to 0."""
+        """Set the gradient of every parameter to 0.
+
+        >>> p = Value(1.0)
+        >>> p.grad = 2.0
+        >>> SGD([p]).zero_grad(); p.grad
+        0.0
+        """
         for p in self.parameters:
             p.grad = 0.0
 
@@ -96,6 +108,10 @@ class Optimizer:
         Raises:
             ValueError: an entry is missing or surplus, or there are not as many parameters; it is named.
             TypeError: an entry is no number; it is named.
+
+        >>> optimizer = Adam([Value(1)])
+        >>> optimizer.load_state_dict(Adam([Value(2)], lr=0.5).state_dict()); optimizer.lr
+        0.5
         """
         name = type(self).__name__
         _same_keys(name, "state_dict", state, {"options", "steps", "state"})

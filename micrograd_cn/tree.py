@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+__all__ = ["flatten", "leaves_like"]
+
 
 def flatten(tree: object, path: str = "") -> tuple[list[tuple[str, Any]], Callable[[list[Any]], Any]]:
     """Return the leaves, each with the path to it, and a function that puts as many others in their place.

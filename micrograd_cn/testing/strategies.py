@@ -302,5 +302,12 @@ def _draw_network(draw: DrawFn, max_width: int, activations: list[str]) -> tuple
 
 
 def register() -> None:
-    """Let `hypothesis.strategies.from_type(Value)` draw leaves; hypothesis calls this when it is imported."""
+    """Let `hypothesis.strategies.from_type(Value)` draw leaves; hypothesis calls this when it is imported.
+
+    >>> from hypothesis import find
+    >>> from hypothesis.strategies import from_type
+    >>> register()
+    >>> find(from_type(Value), lambda v: v.data > 1)
+    Value(data=2.0, grad=0.0)
+    """
     _st().register_type_strategy(Value, values())
