@@ -10,7 +10,7 @@ from . import init, ops
 from .engine import Group, Number, Value, method, record, values
 from .init import Generator, Initialiser, generator, initialiser
 from .module import Module
-from .operation import OPS
+from .operation import OPS, Op
 
 __all__ = ["MLP", "Activation", "Layer", "Module", "Neuron", "init"]
 
@@ -128,6 +128,8 @@ class Neuron(Module):
         """
         if not self.nonlin:
             return "linear"
+        if isinstance(self.activation, Op):
+            return self.activation.name
         return self.activation if isinstance(self.activation, str) else getattr(self.activation, "__name__", "own")
 
     def summary(self) -> str:
