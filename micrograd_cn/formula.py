@@ -78,6 +78,9 @@ class Term:
     def __neg__(self) -> Any:
         return OPS["neg"](self)
 
+    def __pos__(self) -> Term:
+        return self
+
     def __abs__(self) -> Any:
         return OPS["abs"](self)
 
