@@ -55,7 +55,7 @@ class _Call:
         self.rebuilds: list[tuple[int, Callable[[list[Any]], Any]]] = []
         for i in argnums:
             leaves, rebuild = flatten(args[i], f"argument {i}")
-            variables = [_variable(name, path, x, self.quiet) for path, x in leaves]
+            variables = [_variable(name, path, x) for path, x in leaves]
             fresh[i] = rebuild(variables)
             self.inputs += variables
             self.rebuilds.append((len(leaves), rebuild))
@@ -99,8 +99,8 @@ def _holds_values(tree: Any) -> bool:
     return any(isinstance(x, Value) for _, x in flatten(tree)[0])
 
 
-def _variable(name: str, path: str, x: Any, quiet: bool) -> Value:
-    if isinstance(x, Value) and x.requires_grad and not quiet:
+def _variable(name: str, path: str, x: Any) -> Value:
+    if isinstance(x, Value) and x.requires_grad:
         variable: Value = ops.mul(x, 1.0)  # a node of its own: the same Value may also reach the function as another's
         return variable
     try:
@@ -243,14 +243,12 @@ def jvp(f: Function, x: Any, v: Any) -> tuple[Any, Any]:
         deeper = call.nested and not call.quiet
         outputs, rebuild = call.outputs()
         tangents: dict[Value, Any] = dict(zip(call.inputs, direction, strict=True))
-        variables = set(call.inputs)
         for node in reversed(topological_order(ops.sum(outputs))):
-            if node not in variables:
-                moving = [(i, tangents[p]) for i, p in enumerate(node.parents) if p in tangents]
-                if moving:
-                    partials = symbolic_partials(node, tangents.keys()) if deeper else node.partials
-                    tangents[node] = ops.dot([partials[i] for i, _ in moving], [t for _, t in moving])
-                    check_tangent(node, tangents[node])
+            moving = [(i, tangents[p]) for i, p in enumerate(node.parents) if p in tangents]
+            if moving:  # no variable is, for its operand lies outside
+                partials = symbolic_partials(node, tangents.keys()) if deeper else node.partials
+                tangents[node] = ops.dot([partials[i] for i, _ in moving], [t for _, t in moving])
+                check_tangent(node, tangents[node])
         flat = [call.plain(tangents.get(y, 0.0)) for y in outputs]
         return rebuild([call.plain(y) for y in outputs]), rebuild(flat)
 

@@ -185,7 +185,7 @@ def _classes(name: str, term: Callable[[Sequence[Any], int], Any], inputs: Any, 
     terms = []
     for i, (row, target) in enumerate(zip(rows, targets, strict=True)):
         where = f"target[{i}]" if batch else "target"
-        if isinstance(target, (bool, Value)) or not hasattr(target, "__index__"):
+        if isinstance(target, bool) or not hasattr(target, "__index__"):
             raise TypeError(f"{name}: {where} must be the index of a class, got {type(target).__name__} {target!r}")
         index = operator.index(target)
         if not 0 <= index < len(row):

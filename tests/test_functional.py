@@ -248,6 +248,42 @@ def test_the_weights_of_a_pulled_gradient_are_differentiated_too():
     assert isinstance(jvp(lambda x: x**3, 2.0, Value(1.0))[1], Value)
 
 
+def test_what_does_not_move_is_a_value_too_beside_values():
+    value, tangent = jvp(lambda x: [x, 3.0], Value(2.0), 1.0)
+    assert all(isinstance(x, Value) for x in (*value, *tangent))
+    assert [x.data for x in tangent] == [1.0, 0.0]
+
+
+def test_a_pull_knows_what_is_around_it():
+    cube = lambda x: x**3  # noqa: E731
+    x = Value(2.0)
+    _, pull = vjp(cube, x)
+    pull(1.0).backward()
+    assert x.grad == 6 * 2.0
+    with no_grad():
+        assert not pull(1.0).requires_grad
+    _, pull = vjp(cube, 2.0)
+    assert (pull(1.0), type(pull(1))) == (12.0, float)
+    assert grad(lambda x: x * pull(1.0).tanh())(5.0) == math.tanh(12.0)
+
+
+def test_constants_among_the_arguments_are_differentiated_by():
+    x = Value(3.0)
+    slope = grad(lambda a, b: a * a * b)(x.detach(), x)
+    assert slope.data == 2 * 3.0 * 3.0
+    slope.backward()
+    assert x.grad == 2 * 3.0, "by way of b alone"
+
+
+def test_directions_are_numbers():
+    value, tangent = jvp(lambda x: x, 1, 2)
+    assert (type(value), type(tangent)) == (float, float)
+    assert hvp(lambda x: x * x, 1, Fraction(1, 2)) == 1.0
+    for call in (lambda: jvp(mc.sin, 1.0, "a"), lambda: vjp(mc.sin, 1.0)[1]("a")):
+        with pytest.raises(TypeError, match="str 'a'"):
+            call()
+
+
 def test_values_among_other_arguments_give_values():
     s = Value(2.0)
     for slope in (grad(lambda x, s: x * s * x)(3.0, s), grad(lambda x, s: x * s * x)(3.0, s=s)):
@@ -345,6 +381,7 @@ def test_an_overflowing_tangent_is_an_anomaly():
         (lambda: grad(mc.sin, 1)(1.0), ValueError, r"argnums \[1\] must name each of 1 arguments at most once"),
         (lambda: grad(mc.mul, (0, -2))(1.0, 2.0), ValueError, r"argnums \[0, -2\] must name .* at most once"),
         (lambda: jvp(lambda v: v[0], [1.0, 2.0], [1.0]), ValueError, r"jvp: v must have the structure of \[1.0, 2.0\]"),
+        (lambda: jvp(mc.sin, 1.0, [1.0]), ValueError, r"jvp: v must have the structure of 1.0, got \[1.0\]"),
         (lambda: hvp(lambda v: v[0], [1.0, 2.0], 1.0), ValueError, "hvp: v must have the structure"),
         (lambda: vjp(lambda v: v, [1.0, 2.0])[1]([1.0]), ValueError, "vjp: the weights must have the structure"),
     ],

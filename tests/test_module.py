@@ -80,6 +80,9 @@ MISTAKES = [
     ),
     (lambda s: s["layers.0.weight"][1].pop(), ValueError, "'layers.0.weight' must be .*, got a list of 3 x ragged"),
     (lambda s: s.update({"layers.1.bias": 0.5}), ValueError, "'layers.1.bias' must be a list of 1, got a number"),
+    (lambda s: s.update({"layers.1.bias": []}), ValueError, "'layers.1.bias' must be a list of 1, got a list of 0"),
+    (lambda s: s.update({"layers.1.bias": {}}), ValueError, "'layers.1.bias' must be a list of 1, got a dict"),
+    (lambda s: [s.pop(n) for n in sorted(s)], ValueError, "'layers.0.bias', 'layers.0.weight', .*, .* is missing"),
     (lambda s: s.update({"layers.1.bias": None}), ValueError, "'layers.1.bias' must be a list of 1, got a number"),
     (
         lambda s: s["layers.1.bias"].__setitem__(0, "0.5"),
@@ -161,6 +164,20 @@ def test_saving_while_another_thread_saves_there_leaves_the_last_file_whole(tmp_
     found.load(path)
     assert data(found) == data(first)
     assert [p.name for p in tmp_path.iterdir()] == ["model.json"]
+
+
+def test_all_is_on_the_disk_before_the_old_file_is_replaced(tmp_path, monkeypatch):
+    model = Neuron(2, seed=0)
+    written = []
+
+    def look(descriptor):
+        [temporary] = tmp_path.iterdir()
+        assert os.fstat(descriptor).st_ino == temporary.stat().st_ino
+        written.append(json.loads(temporary.read_text()))
+
+    monkeypatch.setattr(os, "fsync", look)
+    model.save(tmp_path / "model.json")
+    assert written == [model.state_dict()]
 
 
 @pytest.mark.parametrize("there", [True, False])
@@ -305,6 +322,14 @@ def test_a_model_is_pickled_and_copied_whole():
     for twin in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
         assert twin([1.0, 2.0]).data == model([1.0, 2.0]).data
         assert not set(twin.parameters()) & set(model.parameters())
+
+
+def test_what_holds_no_parameter_has_no_entry():
+    assert Holder([]).state_dict() == Holder({"a": [], "b": Value(1) * 2, "c": [[]]}).state_dict() == {}
+
+
+def test_one_parameter_is_no_plural():
+    assert (repr(Holder(Value(1))), repr(Holder([]))) == ("Holder(), 1 parameter", "Holder(), 0 parameters")
 
 
 def test_a_module_in_a_module_is_indented():

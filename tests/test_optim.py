@@ -2,6 +2,7 @@
 
 import json
 import math
+from fractions import Fraction
 
 import pytest
 
@@ -82,6 +83,7 @@ def run(optimizer, first, last):
             p.grad = g
         optimizer.step()
         path.append([p.data for p in optimizer.parameters])
+        assert optimizer.steps == k + 1
     return path
 
 
@@ -136,6 +138,33 @@ def test_a_wrong_state_is_refused_and_changes_nothing(change, exception, message
     assert optimizer.state_dict() == before
 
 
+def test_a_state_is_of_its_moment_and_of_floats():
+    p = Value(1)
+    optimizer = SGD([p], lr=1, momentum=Fraction(1, 2))
+    before = optimizer.state_dict()
+    p.grad = 2.0
+    optimizer.step()
+    assert before["state"] == [{"momentum_buffer": 0.0}]
+    before["state"][0]["momentum_buffer"] = 3
+    optimizer.load_state_dict(before)
+    p.grad = 0.0
+    optimizer.step()
+    assert before["state"] == [{"momentum_buffer": 3}], "what was loaded belongs to its owner"
+    numbers = [optimizer.lr, optimizer.momentum, optimizer.state[0]["momentum_buffer"]]
+    assert (numbers, set(map(type, numbers))) == ([1, 0.5, 1.5], {float})
+
+
+def test_loaded_whole_numbers_are_floats():
+    optimizer = Adam([Value(1)])
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": [{"exp_avg": 1, "exp_avg_sq": 2}]})
+    assert repr(optimizer.state) == "[{'exp_avg': 1.0, 'exp_avg_sq': 2.0}]"
+
+
+def test_all_missing_entries_are_named_in_order():
+    with pytest.raises(ValueError, match="Adam: 'options', 'state', 'steps' is missing in state_dict"):
+        Adam([Value(1)]).load_state_dict({})
+
+
 def test_the_learning_rate_may_be_set_between_steps():
     p = Value(1)
     optimizer = SGD([p], lr=0.1)
@@ -146,10 +175,11 @@ def test_the_learning_rate_may_be_set_between_steps():
     assert p.data == pytest.approx(0.4)
 
 
-def test_zero_grad_and_frozen_parameters():
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_zero_grad_and_frozen_parameters(name):
     p, frozen = Value(1), Value(2)
     frozen.requires_grad = False
-    optimizer = AdamW([p, frozen], lr=0.1)
+    optimizer = OPTIMISERS[name]([p, frozen])
     p.grad = frozen.grad = 1.0
     optimizer.step()
     assert p.data < 1
@@ -178,6 +208,10 @@ def test_refused_parameters(make):
     [
         (lambda p: SGD(p, lr=-0.1), "SGD: lr must be 0 or more, got -0.1"),
         (lambda p: SGD(p, lr=math.nan), "SGD: lr must be 0 or more, got nan"),
+        (lambda p: SGD(p, lr=math.inf), "SGD: lr must be 0 or more, got inf"),
+        (lambda p: SGD(p, lr=True), "SGD: lr must be 0 or more, got True"),
+        (lambda p: Adam(p, betas=("0.9", 0.9)), r"Adam: betas\[0\] must be .*, got '0.9'"),
+        (lambda p: Adam(p, betas=(0.9, False)), r"Adam: betas\[1\] must be .*, got False"),
         (lambda p: SGD(p, momentum=-1), "SGD: momentum must be 0 or more, got -1"),
         (lambda p: SGD(p, nesterov=True), "nesterov needs a momentum"),
         (lambda p: SGD(p, weight_decay=-1), "weight_decay must be 0 or more"),
@@ -257,6 +291,7 @@ def test_cosine_goes_from_the_first_rate_to_the_last():
 
 def test_steps_multiply_by_gamma():
     assert [step_lr(k, 2, 1.0, 0.5) for k in range(6)] == [1, 1, 0.5, 0.5, 0.25, 0.25]
+    assert type(step_lr(0, 2, 1, 2)) is float
 
 
 def test_schedules_refuse_lengths_below_one():
@@ -269,9 +304,10 @@ def test_schedules_refuse_lengths_below_one():
 def test_clipping_scales_all_gradients_alike_and_returns_the_norm():
     a, b = Value(0), Value(0)
     a.grad, b.grad = 3.0, -4.0
-    assert clip_grad_norm([a, b], 10.0) == 5.0
-    assert (a.grad, b.grad) == (3, -4)
-    assert clip_grad_norm([a, b], 0.5) == 5.0
+    for enough in (5.001, 10.0):
+        assert clip_grad_norm([a, b], enough) == 5.0
+        assert (a.grad, b.grad) == (3, -4)
+    assert clip_grad_norm(iter([a, b]), 0.5) == 5.0
     factor = 0.5 / (5.0 + 1e-6)
     assert [a.grad, b.grad] == pytest.approx([3 * factor, -4 * factor], rel=1e-15)
 
