@@ -107,9 +107,10 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
             return 0.5 * d * d
         size = ops.abs(d)
         near = ops.less_equal(size, delta)
-        # either branch sees 0 where the other is chosen: its slope is multiplied by 0, and may not be inf
-        inner, outer = ops.where(near, d, 0.0), ops.where(near, 0.0, size)
-        return ops.where(near, 0.5 * inner * inner, delta * (outer - 0.5 * delta))
+        inner = ops.where(
+            near, d, 0.0
+        )  # the slope of the branch that is not chosen is multiplied by 0: it may not be inf
+        return ops.where(near, 0.5 * inner * inner, delta * (size - 0.5 * delta))
 
     return _elementwise("huber_loss", term, input, target, reduction)
 
