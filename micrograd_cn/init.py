@@ -8,11 +8,7 @@ from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
 __all__ = [
-    "Generator",
-    "Initialiser",
     "constant",
-    "generator",
-    "initialiser",
     "kaiming_normal",
     "kaiming_uniform",
     "uniform",
