@@ -1,7 +1,8 @@
-"""Measure the engine beside its peers, every ratio within one run: `python demos/benchmark.py [--json]`.
+"""Measure the engine beside its peers, every ratio within one run: `python demos/benchmark.py [table ...] [--json]`.
 
-The tables: a training step of two demos, the share of the processor's peak, memory for an operation, time for a node
-against the size of the graph, derivatives of many inputs and of high order, compile time, and import time.
+The tables, which `--list` names: a training step of two demos, and of an attention model written without a library;
+what the garbage collector costs; one operation; the share of the processor's peak, memory for an operation, time for a
+node against the size of the graph, derivatives of many inputs and of high order, compile time, and import time.
 Contenders take turns, so that a machine which slows down slows all of them; a number is the median of its turns. All
 run on one core. The garbage collector stays on, as in anyone's training loop, but in columns that say so. A peer not
 installed has no row.
@@ -10,6 +11,7 @@ installed has no row.
 import argparse
 import gc
 import json
+import math
 import operator
 import os
 import platform
@@ -26,66 +28,167 @@ from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
+from timeit import Timer
 from typing import Any
 
 import micrograd_cn as mg
-from contenders import DIGITS, MOONS, Contender, Steps, moons_program
+from contenders import (
+    ATTENTION,
+    DIGITS,
+    MOONS,
+    POSITIONS,
+    TOKENS,
+    Contender,
+    Steps,
+    micrograd_over_our_value,
+    moons_program,
+    ours,
+)
 from micrograd_cn.functional import grad, hessian
 
 WARM = 0.5  # seconds that each contender runs before it is timed: until then, what is compiled as it runs may not be
+UNITS = {"us": 1e6, "ms": 1e3}  # a second in them
 
 Row = dict[str, str | int | float | None]
 
 
-def training_step(turns: int = 5) -> list[Row]:
-    generator = random.Random(0)
-    points = [[generator.uniform(-1, 1), generator.uniform(-1, 1)] for _ in range(100)]
-    targets = [generator.choice([-1, 1]) for _ in points]
-    return _compared(_turns(MOONS, points, targets, turns), "micrograd", "PyTorch eager", "jax.jit")
-
-
-def _turns(contenders: Sequence[Contender], points: Any, targets: Any, turns: int) -> list[Row]:
-    """Time the contenders in turns."""
-    prepared: dict[Contender, Steps] = {}
-    losses: dict[Contender, float] = {}
-    for contender in contenders:
-        random.seed(0)  # the same initial weights, so that the losses agree
-        if steps := contender.prepare(points, targets):
-            prepared[contender] = steps
-            losses[contender] = steps(5)
-            start = time.perf_counter()
-            while time.perf_counter() - start < WARM:
-                steps(contender.steps_a_turn)
-    seconds: dict[Contender, list[float]] = {contender: [] for contender in prepared}
-    gc.collect()
-    gc.freeze()  # nobody pays for collections that go through the modules of others
-    for _ in range(turns):
-        for contender, steps in prepared.items():
-            gc.collect()  # nobody pays for another contender's garbage
-            steps(1)
-            start = time.perf_counter()
-            steps(contender.steps_a_turn)
-            seconds[contender].append((time.perf_counter() - start) / contender.steps_a_turn)
-    gc.unfreeze()
-    return [
-        {"contender": contender.name, "us": 1e6 * median(times), "loss of step 5": losses[contender]}
-        for contender, times in seconds.items()
-    ]
+def moons_step(turns: int = 5) -> list[Row]:
+    rows = _turns(MOONS, _points(), turns, {"us": "frozen"})
+    return _compared(rows, "us", "micrograd", "PyTorch eager", "jax.jit")
 
 
 def digits_step(turns: int = 5) -> list[Row]:
     generator = random.Random(0)
     images = [[generator.random() for _ in range(64)] for _ in range(128)]
     targets = [generator.randrange(10) for _ in images]
-    return _compared(_turns(DIGITS, images, targets, turns), "PyTorch eager", "jax.jit")
+    rows = _turns(DIGITS, (images, targets), turns, {"us": "frozen"})
+    return _compared(rows, "us", "PyTorch eager", "jax.jit")
 
 
-def _compared(rows: list[Row], *peers: str) -> list[Row]:
+def attention_step(turns: int = 5) -> list[Row]:
+    rows = _turns(ATTENTION, _text(), turns, {"ms": "frozen", "ms, no gc": "off"})
+    for column in ("ms", "ms, no gc"):
+        _compared(rows, column, "tuple Value")
+    return rows
+
+
+def collector_cost(turns: int = 5) -> list[Row]:
+    """Measure our steps with the collector as it is, after gc.freeze(), which exempts what was there, and off."""
+    columns = {"ms": "on", "ms, gc.freeze()": "frozen", "ms, no gc": "off"}
+    moons = [contender for contender in MOONS if contender.prepare in (micrograd_over_our_value, ours)]
+    rows: list[Row] = []
+    for step, contenders, data in ("moons", moons, _points()), ("attention", ATTENTION[-1:], _text()):
+        for row in _turns(contenders, data, turns, columns):
+            named: Row = {"step": f"{step}, {row['contender']}"}
+            rows.append(named | {column: row[column] for column in columns})
+    return rows
+
+
+def _points() -> tuple[list[list[float]], list[int]]:
+    """Return a hundred points in a square, as many as the moons have, and their classes."""
+    generator = random.Random(0)
+    points = [[generator.uniform(-1, 1), generator.uniform(-1, 1)] for _ in range(100)]
+    return points, [generator.choice([-1, 1]) for _ in points]
+
+
+def _text() -> tuple[list[int], list[int]]:
+    """Return tokens, and the token that follows each."""
+    generator = random.Random(0)
+    text = [generator.randrange(TOKENS) for _ in range(POSITIONS + 1)]
+    return text[:-1], text[1:]
+
+
+def _turns(
+    contenders: Sequence[Contender], data: tuple[Any, Sequence[int]], turns: int, columns: dict[str, str]
+) -> list[Row]:
+    """Time the contenders in turns; a column is a unit of time, and how the garbage collector is set meanwhile."""
+    prepared: dict[Contender, Steps] = {}
+    losses: dict[Contender, float] = {}
+    for contender in contenders:
+        random.seed(0)  # the same initial weights, so that the losses agree
+        if steps := contender.prepare(*data):
+            prepared[contender] = steps
+            losses[contender] = steps(5)
+            start = time.perf_counter()
+            while time.perf_counter() - start < WARM:
+                steps(contender.steps_a_turn)
+    _check_agreement(losses)
+    times: dict[Contender, dict[str, list[float]]] = {c: {column: [] for column in columns} for c in prepared}
+    for _ in range(turns):
+        for contender, steps in prepared.items():
+            for column, collector in columns.items():
+                _set_collector(collector)
+                steps(1)
+                start = time.perf_counter()
+                steps(contender.steps_a_turn)
+                seconds = (time.perf_counter() - start) / contender.steps_a_turn
+                times[contender][column].append(seconds * UNITS[column[:2]])
+    _set_collector("on")
+    rows: list[Row] = []
+    for contender in prepared:
+        row: Row = {"contender": contender.name}
+        row |= {column: median(times[contender][column]) for column in columns}
+        rows.append(row | {"loss of step 5": losses[contender]})
+    return rows
+
+
+def _check_agreement(losses: dict[Contender, float]) -> None:
+    """Refuse to compare contenders that compute different things."""
+    first = next(iter(losses.values()), 0.0)
+    if not all(math.isclose(loss, first, rel_tol=1e-6) for loss in losses.values()):
+        shown = ", ".join(f"{contender.name}: {loss}" for contender, loss in losses.items())
+        raise RuntimeError(f"the contenders' losses of step 5 must agree, got {shown}")
+
+
+def _set_collector(setting: str) -> None:
+    """Set the garbage collector "on", "off", or "frozen": on, but for what there is now, the modules of others too."""
+    gc.enable()
+    gc.unfreeze()
+    gc.collect()  # nobody pays for another contender's garbage
+    if setting == "frozen":
+        gc.freeze()
+        gc.collect()  # how often it passes through everything depends on how much the last time left
+    elif setting == "off":
+        gc.disable()
+
+
+def _compared(rows: list[Row], column: str, *peers: str) -> list[Row]:
     """Add how many times as long each peer takes."""
-    times = {str(row["contender"]): float(row["us"]) for row in rows}  # type: ignore[arg-type]
+    times = {str(row["contender"]): float(row[column]) for row in rows}  # type: ignore[arg-type]
     for row in rows:
         for peer in peers:
-            row[f"{peer} / this"] = times[peer] / times[str(row["contender"])] if peer in times else None
+            ratio = times[peer] / times[str(row["contender"])] if peer in times else None
+            row[f"{peer} / this{column[2:]}"] = ratio
+    return rows
+
+
+# What one operation costs, recorded and let go at once: no graph grows, and the collector has nothing to do.
+
+BINARY = ("+", "-", "*", "/", "**")
+OPERANDS = {"Value, Value": "x {} w", "Value, float": "x {} c", "float, Value": "c {} x", "Value, int": "x {} 2"}
+UNARY = ("-x", "x.relu()", "x.exp()", "x.log()", "x.tanh()", "x.sigmoid()")
+
+
+def one_operation(turns: int = 15, loops: int = 100, inlined: int = 100) -> list[Row]:
+    """Measure expressions written many times in the body of a loop, so that the loop itself takes no part."""
+    texts = [form.format(symbol) for symbol in BINARY for form in OPERANDS.values()] + list(UNARY)
+    body = {text: "\n".join([text] * inlined) for text in texts}
+    names = {"value": mg.Value}
+    timers = {text: Timer(body[text], "x, w, c = value(1.5), value(0.5), 0.75", globals=names) for text in texts}
+    times: dict[str, list[float]] = {text: [] for text in texts}
+    for _ in range(turns):
+        for text, timer in timers.items():
+            times[text].append(1e9 * timer.timeit(loops) / loops / inlined)
+    rows: list[Row] = []
+    for symbol in BINARY:
+        row: Row = {"operation": symbol}
+        row |= {f"{kind} ns": median(times[form.format(symbol)]) for kind, form in OPERANDS.items()}
+        both, mixed = (median(times[form.format(symbol)]) for form in list(OPERANDS.values())[:2])
+        rows.append(row | {"float / Value": mixed / both})
+    columns = list(rows[0])[1:]
+    for text in UNARY:
+        row = {"operation": text, columns[0]: median(times[text])}
+        rows.append(row | dict.fromkeys(columns[1:]))
     return rows
 
 
@@ -100,10 +203,9 @@ def share_of_peak(turns: int = 9) -> list[Row]:
         return []
     from micrograd_cn.compiler.machine import peak
 
-    generator = random.Random(0)
-    points = [[generator.uniform(-1, 1), generator.uniform(-1, 1)] for _ in range(100)]
+    points, targets = _points()
     random.seed(0)
-    program, rows, optimizer = moons_program(points, [generator.choice([-1, 1]) for _ in points])
+    program, rows, optimizer = moons_program(points, targets)
     program.fit(rows, optimizer, 20_000)
     peaks, rates = [], []
     for _ in range(turns):
@@ -272,16 +374,19 @@ def import_time(turns: int = 15) -> list[Row]:
     return [{"module": "micrograd_cn", "interpreter ms": bare, "with import ms": ours, "import ms": ours - bare}]
 
 
-TABLES: dict[str, Callable[[], list[Row]]] = {
-    "One training step of the moons demo": training_step,
-    "One training step of the digits demo": digits_step,
-    "Share of the processor's peak, one thread": share_of_peak,
-    "Bytes for one operation, in a graph of 100,000": bytes_per_operation,
-    "A chain of products, for each node": cost_per_node,
-    "Derivatives of Rosenbrock's function of n inputs": derivatives_of_many_inputs,
-    "Higher derivatives at a point": sixth_derivatives,
-    "Compiling a graph": compile_time,
-    "Import, beyond starting the interpreter": import_time,
+TABLES: dict[str, tuple[str, Callable[[], list[Row]]]] = {
+    "moons": ("One training step of the moons demo", moons_step),
+    "digits": ("One training step of the digits demo", digits_step),
+    "attention": ("An attention model in plain operators, one training step", attention_step),
+    "collector": ("What the garbage collector costs a training step", collector_cost),
+    "operation": ("One operation", one_operation),
+    "peak": ("Share of the processor's peak, one thread", share_of_peak),
+    "bytes": ("Bytes for one operation, in a graph of 100,000", bytes_per_operation),
+    "chain": ("A chain of products, for each node", cost_per_node),
+    "inputs": ("Derivatives of Rosenbrock's function of n inputs", derivatives_of_many_inputs),
+    "orders": ("Higher derivatives at a point", sixth_derivatives),
+    "compile": ("Compiling a graph", compile_time),
+    "import": ("Import, beyond starting the interpreter", import_time),
 }
 
 
@@ -331,16 +436,25 @@ def _cell(x: str | int | float | None) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
+    parser.add_argument("tables", nargs="*", metavar="table", help="the name of one to measure, instead of all")
+    parser.add_argument("--list", action="store_true", help="print the names of the tables")
+    parser.add_argument("--json", action="store_true", help="print the same as JSON")
+    options = parser.parse_args()
+    if options.list:
+        print(*(f"{name:10}  {title}" for name, (title, _) in TABLES.items()), sep="\n")
+        return
+    if unknown := [name for name in options.tables if name not in TABLES]:
+        parser.error(f"there is no table {unknown[0]!r}; the tables are {', '.join(TABLES)}")
     if hasattr(os, "sched_setaffinity"):  # one thread each, also for those that would start more
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    parser.add_argument("--json", action="store_true", help="print the same as JSON")
-    if parser.parse_args().json:
-        print(json.dumps({"heading": heading()} | {name: measure() for name, measure in TABLES.items()}, indent=2))
+    chosen = [TABLES[name] for name in options.tables or TABLES]
+    if options.json:
+        print(json.dumps({"heading": heading()} | {title: measure() for title, measure in chosen}, indent=2))
         return
     for name, text in heading().items():
         print(f"{name:12}  {text}")
-    for name, measure in TABLES.items():
-        print(f"\n{name}", *layout(measure()), sep="\n", flush=True)
+    for title, measure in chosen:
+        print(f"\n{title}", *layout(measure()), sep="\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 It is imported by `python demos/benchmark.py`. A peer that is not installed is left out.
 """
 
+import math
+import random
 from array import array
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -24,7 +26,7 @@ class Contender(NamedTuple):
     """One way to train; `prepare` returns None where it is not installed."""
 
     name: str
-    prepare: Callable[[Sequence[Point], Sequence[int]], Steps | None]
+    prepare: Callable[[Any, Sequence[int]], Steps | None]
     steps_a_turn: int
 
 
@@ -296,4 +298,161 @@ DIGITS = [
     Contender("PyTorch eager", digits_pytorch, 200),
     Contender("jax.jit", digits_jax, 500),
     Contender("micrograd_cn compiled, fit()", digits_compiled, 1_000),
+]
+
+
+# A language model in plain operators, as one writes it without a library: token and position embeddings, causal
+# attention, a layer of relus, cross entropy. It needs of a `Value` no more than + - * / **, exp, log, relu.
+
+WIDTH, HEADS, POSITIONS, TOKENS = 16, 4, 8, 27
+
+Matrix = list[list[Any]]
+
+
+class TupleValue:
+    """Hold a number, its operands and the local derivatives as tuples: what one writes in thirty lines."""
+
+    __slots__ = ("data", "grad", "parents", "partials")
+
+    def __init__(self, data: float, parents: tuple[Any, ...] = (), partials: tuple[float, ...] = ()) -> None:
+        self.data, self.grad, self.parents, self.partials = data, 0.0, parents, partials
+
+    def __add__(self, other: Any) -> Any:
+        other = other if isinstance(other, TupleValue) else TupleValue(other)
+        return TupleValue(self.data + other.data, (self, other), (1.0, 1.0))
+
+    def __sub__(self, other: Any) -> Any:
+        other = other if isinstance(other, TupleValue) else TupleValue(other)
+        return TupleValue(self.data - other.data, (self, other), (1.0, -1.0))
+
+    def __mul__(self, other: Any) -> Any:
+        other = other if isinstance(other, TupleValue) else TupleValue(other)
+        return TupleValue(self.data * other.data, (self, other), (other.data, self.data))
+
+    def __truediv__(self, other: Any) -> Any:
+        other = other if isinstance(other, TupleValue) else TupleValue(other)
+        quotient = self.data / other.data
+        return TupleValue(quotient, (self, other), (1.0 / other.data, -quotient / other.data))
+
+    def __pow__(self, exponent: float) -> Any:
+        return TupleValue(self.data**exponent, (self,), (exponent * self.data ** (exponent - 1),))
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def __neg__(self) -> Any:
+        return TupleValue(-self.data, (self,), (-1.0,))
+
+    def exp(self) -> Any:
+        """Return e to its power."""
+        result = math.exp(self.data)
+        return TupleValue(result, (self,), (result,))
+
+    def log(self) -> Any:
+        """Return its natural logarithm."""
+        return TupleValue(math.log(self.data), (self,), (1.0 / self.data,))
+
+    def relu(self) -> Any:
+        """Return its positive part."""
+        return TupleValue(max(self.data, 0.0), (self,), (float(self.data > 0.0),))
+
+    def backward(self) -> None:
+        """Add the gradient of this value to every node's `grad`."""
+        order, entered, stack = [], set(), [(self, False)]
+        while stack:  # a recursive function would refer to itself, and only the collector would free the graph
+            node, finished = stack.pop()
+            if finished:
+                order.append(node)
+            elif node not in entered:
+                entered.add(node)
+                stack.append((node, True))
+                stack += [(parent, False) for parent in node.parents]
+        self.grad = 1.0
+        for node in reversed(order):
+            for parent, partial in zip(node.parents, node.partials, strict=True):
+                parent.grad += partial * node.grad
+
+
+def attention_parameters(value: Callable[[float], Any]) -> dict[str, Matrix]:
+    """Return the 4,064 initial weights, a row an output."""
+    shapes = dict.fromkeys(("queries", "keys", "values", "heads"), (WIDTH, WIDTH))
+    shapes |= {"tokens": (TOKENS, WIDTH), "positions": (POSITIONS, WIDTH), "logits": (TOKENS, WIDTH)}
+    shapes |= {"hidden": (4 * WIDTH, WIDTH), "output": (WIDTH, 4 * WIDTH)}
+    return {
+        name: [[value(random.gauss(0, 0.1)) for _ in range(inputs)] for _ in range(outputs)]
+        for name, (outputs, inputs) in shapes.items()
+    }
+
+
+def _product(xs: Sequence[Any], ys: Sequence[Any]) -> Any:
+    return sum(x * y for x, y in zip(xs, ys, strict=True))
+
+
+def _linear(weights: Matrix, xs: Sequence[Any]) -> list[Any]:
+    return [_product(row, xs) for row in weights]
+
+
+def _added(xs: Sequence[Any], ys: Sequence[Any]) -> list[Any]:
+    return [x + y for x, y in zip(xs, ys, strict=True)]
+
+
+def _normal(xs: Sequence[Any]) -> list[Any]:
+    scale = (sum(x * x for x in xs) / len(xs) + 1e-5) ** -0.5
+    return [x * scale for x in xs]
+
+
+def _shares(scores: Sequence[Any]) -> list[Any]:
+    highest = max(score.data for score in scores)
+    exponentials = [(score - highest).exp() for score in scores]
+    total = sum(exponentials)
+    return [e / total for e in exponentials]
+
+
+def _split(xs: list[Any]) -> list[list[Any]]:
+    size = WIDTH // HEADS
+    return [xs[i : i + size] for i in range(0, WIDTH, size)]
+
+
+def attention_loss(weights: dict[str, Matrix], tokens: Sequence[int], following: Sequence[int]) -> Any:
+    """Return the mean cross entropy of each token's successor."""
+    seen: list[tuple[Matrix, Matrix]] = [([], []) for _ in range(HEADS)]  # each head's keys and values up to here
+    losses = []
+    for token, position, target in zip(tokens, weights["positions"], following, strict=True):
+        x = _added(weights["tokens"][token], position)
+        normal = _normal(x)
+        queries, keys, values = (_split(_linear(weights[name], normal)) for name in ("queries", "keys", "values"))
+        read = []
+        for query, key, value, (earlier_keys, earlier_values) in zip(queries, keys, values, seen, strict=True):
+            earlier_keys.append(key)
+            earlier_values.append(value)
+            shares = _shares([_product(query, k) / len(query) ** 0.5 for k in earlier_keys])
+            read += [_product(shares, column) for column in zip(*earlier_values, strict=True)]
+        x = _added(x, _linear(weights["heads"], read))
+        hidden = [h.relu() for h in _linear(weights["hidden"], _normal(x))]
+        x = _added(x, _linear(weights["output"], hidden))
+        losses.append(-_shares(_linear(weights["logits"], _normal(x)))[target].log())
+    return sum(losses) / len(losses)
+
+
+def _attention(value: Callable[[float], Any]) -> Callable[[Sequence[int], Sequence[int]], Steps]:
+    def prepare(tokens: Sequence[int], following: Sequence[int]) -> Steps:
+        weights = attention_parameters(value)
+        parameters = [w for matrix in weights.values() for row in matrix for w in row]
+
+        def steps(n: int) -> float:
+            for _ in range(n):  # as in a script, where `loss` keeps the last graph while the next one is recorded
+                loss = attention_loss(weights, tokens, following)
+                loss.backward()
+                for p in parameters:
+                    p.data -= LEARNING_RATE * p.grad
+                    p.grad = 0.0
+            return float(loss.data)
+
+        return steps
+
+    return prepare
+
+
+ATTENTION = [
+    Contender("tuple Value", _attention(TupleValue), 5),
+    Contender("micrograd_cn.Value", _attention(mg.Value), 5),
 ]

@@ -17,10 +17,10 @@ from tqdm import trange
 
 from common import BLUE, GREEN, GREY, ORANGE, batches, largest, options, recent, running, save, side_by_side
 from micrograd_cn import Value, dot, logsumexp, no_grad, softmax
-from micrograd_cn.draw import draw_dot
 from micrograd_cn.losses import cross_entropy
 from micrograd_cn.nn import MLP, Neuron
 from micrograd_cn.optim import SGD
+from micrograd_cn.picture import draw_dot
 
 STEPS = 360  # of 32 images: eight times through the training set
 BATCH = 32

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from common import options
 from micrograd_cn import Value
-from micrograd_cn.draw import draw_dot
 from micrograd_cn.flow import draw_flow
 from micrograd_cn.nn import MLP, Neuron
+from micrograd_cn.picture import draw_dot
 
 
 def neuron() -> tuple[Value, list[Value]]:

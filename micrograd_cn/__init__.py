@@ -8,7 +8,12 @@
 '0.7616 0.8399'
 """
 
-from .engine import Value, detect_anomaly, gradients, no_grad
+from importlib import import_module
+from importlib.util import find_spec
+
+from .engine import Value
+from .gradients import gradients
+from .modes import detect_anomaly, no_grad
 from .operation import OPS, Op, define
 from .ops import (
     abs,
@@ -61,15 +66,17 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> object:
-    """Import what needs a third-party package only when it is asked for."""
+    """Import a module of the package, or what draws, only when it is asked for."""
     if name == "draw_dot":
-        from .draw import draw_dot
+        from .picture import draw_dot
 
         return draw_dot
     if name in ("Tape", "draw_flow"):
         from . import flow
 
         return getattr(flow, name)
+    if not name.startswith("_") and find_spec(f"{__name__}.{name}"):
+        return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -12,10 +12,10 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from .draw import columns, draw_dot
 from .engine import Value, topological_order
-from .expression import CONSTANTS, PRECEDENCE, ParseError, functions, is_name, normal, parse
-from .render import RenderError
+from .expression import CONSTANTS, ParseError, functions, is_name, normal, operators, parse
+from .picture import RenderError, draw_dot
+from .picture.text import columns
 from .words import WORDS, language
 
 PICTURES = (".svg", ".png", ".pdf", ".dot")
@@ -110,7 +110,7 @@ def _check(options: Namespace, unknown: Sequence[str]) -> None:
 def _help(words: dict[str, str]) -> str:
     return words["cli_help"].format(
         endings=" ".join(PICTURES),
-        operators=" ".join(PRECEDENCE),
+        operators=" ".join(operators(2)),
         constants=" ".join(CONSTANTS),
         functions=" ".join(sorted(functions())),
     )
@@ -156,7 +156,7 @@ def _run(text: str, assignments: Sequence[str], outputs: Sequence[Path], lang: s
     for path in outputs:
         try:
             _write(root, path, lang)
-        except (OSError, RenderError, ValueError) as error:  # ValueError: the graph is too large for a picture
+        except (ImportError, OSError, RenderError, ValueError) as error:  # ValueError: too large for a picture
             message = error.strerror or str(error) if isinstance(error, OSError) else str(error)
             raise Failure(words["cli_unwritable"].format(path=path, message=message), 1) from error
 
@@ -263,7 +263,7 @@ def _text(node: Value, operands: Iterable[str]) -> str:
     """Return the node's operation applied to texts; a negative number beside an operator is put in parentheses."""
     assert node.op is not None
     texts = list(operands)
-    if not node.op.text(*texts).startswith(f"{node.op.name}("):
+    if node.op.precedence:
         texts = [f"({text})" if text.startswith("-") else text for text in texts]
     return node.op.text(*texts)
 

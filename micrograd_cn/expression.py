@@ -21,11 +21,9 @@ from .operation import OPS, Op
 from .ops import mean
 from .words import WORDS
 
-__all__ = ["CONSTANTS", "PRECEDENCE", "ParseError", "functions", "is_name", "normal", "parse"]
+__all__ = ["CONSTANTS", "ParseError", "functions", "is_name", "normal", "operators", "parse"]
 
 CONSTANTS = {"pi": math.pi, "e": math.e, "inf": math.inf, "nan": math.nan}
-PRECEDENCE = {"+": 1, "-": 1, "*": 2, "/": 2, "**": 4}  # of binary operators, as in Python
-SIGN_PRECEDENCE = 3  # -x ** 2 is -(x ** 2), and -x * y is (-x) * y
 MEANT = {"^": "**", "×": "*", "·": "*", "÷": "/", "−": "-", "–": "-"}  # what people write for an operator
 _NUMBER = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
@@ -37,10 +35,10 @@ class ParseError(ValueError):
         column: where, counted in characters from 0; the text's length if it ends too early.
 
     >>> try:
-    ...     parse("2 + * 3", {})
+    ...     parse("2 *", {})
     ... except ParseError as error:
     ...     error.column
-    4
+    3
     """
 
     def __init__(self, message: str, column: int) -> None:
@@ -94,13 +92,22 @@ def functions() -> dict[str, Callable[..., Any]]:
     return {**OPS, "mean": mean}
 
 
+def operators(arity: int) -> dict[str, Op]:
+    """Return the operators between two operands or before one, by their signs.
+
+    >>> list(operators(1)), list(operators(2))
+    (['-'], ['+', '-', '*', '/', '**'])
+    """
+    return {op.symbol: op for op in OPS.values() if op.precedence and op.arity == arity}
+
+
 class _Token(NamedTuple):
     kind: str  # "number", "name", "sign" or "end"
     text: str
     column: int
 
 
-def _tokens(text: str) -> Iterator[_Token]:
+def _tokens(text: str, signs: Iterable[str]) -> Iterator[_Token]:
     at = 0
     while at < len(text):
         end = at + 1
@@ -112,7 +119,7 @@ def _tokens(text: str) -> Iterator[_Token]:
                 end += 1
             yield _Token("name", normal(text[at:end]), at)
         elif not text[at].isspace():
-            end += text.startswith("**", at)
+            end = max([end, *(at + len(sign) for sign in signs if text.startswith(sign, at))])  # ** is not * *
             yield _Token("sign", text[at:end], at)
         at = end
     yield _Token("end", "", len(text))
@@ -159,14 +166,13 @@ class _Bracket:
 
 class _Reader:
     def __init__(self, text: str, variables: Mapping[str, Value], words: dict[str, str]) -> None:
-        self.tokens = list(_tokens(text))
         self.next = 0
         self.variables = variables
         self.words = words
         self.functions = functions()
-        infix = {op.symbol: op for op in OPS.values() if op.arity == 2 and op.text("a", "b") == f"a {op.symbol} b"}
-        self.infix = {symbol: op for symbol, op in infix.items() if symbol in PRECEDENCE}
-        self.prefix = {op.symbol: op for op in OPS.values() if op.arity == 1 and op.text("a") == f"{op.symbol}a"}
+        self.infix = operators(2)
+        self.prefix = operators(1)
+        self.tokens = list(_tokens(text, (*self.infix, *self.prefix)))
         self.open = [_Bracket(_Token("sign", "", 0))]
 
     def read(self) -> Value:
@@ -200,7 +206,7 @@ class _Reader:
         elif token.text == "+":
             return True
         elif token.text in self.prefix:
-            bracket.operators.append((SIGN_PRECEDENCE, self.prefix[token.text]))
+            bracket.operators.append((self.prefix[token.text].precedence, self.prefix[token.text]))
             return True
         elif token.text == "(":
             self.open.append(_Bracket(token))
@@ -252,9 +258,9 @@ class _Reader:
         if token.text in self.infix:
             if isinstance(bracket.operands[-1], list):
                 self.fail("parse_list", token)
-            precedence = PRECEDENCE[token.text]
-            bracket.reduce(precedence + (token.text == "**"))  # a ** b ** c is a ** (b ** c)
-            bracket.operators.append((precedence, self.infix[token.text]))
+            op = self.infix[token.text]
+            bracket.reduce(op.precedence + op.right_associative)
+            bracket.operators.append((op.precedence, op))
             return True
         if token.text == ",":
             if not bracket.several:
@@ -316,9 +322,11 @@ def _signature(function: Callable[..., Any]) -> Signature:
     """Return how a function is called; a row without a signature of its own has its partials' operands."""
     if not isinstance(function, Op) or function.signature:
         return signature(function.signature or function if isinstance(function, Op) else function)
-    partial = function.partials[0] if isinstance(function.partials, tuple) else function.partials
-    _, *operands = signature(partial).parameters.values()
-    return Signature(operands)
+    for partial in function.partials if isinstance(function.partials, tuple) else (function.partials,):
+        if partial:
+            _, *operands = signature(partial).parameters.values()
+            return Signature(operands)
+    return signature(function.forward)
 
 
 def _is_list(function: Callable[..., Any], parameter: Parameter) -> bool:

@@ -7,9 +7,12 @@ returns the formula itself, which the page writes as JavaScript and the compiler
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
+from operator import add
 from typing import Any, NoReturn
 
-from .operation import OPS, Op, number
+from .operation import Op, number
+from .operators import Operators
 
 __all__ = ["FormulaError", "Term", "expand", "trace"]
 
@@ -17,13 +20,15 @@ __all__ = ["FormulaError", "Term", "expand", "trace"]
 class FormulaError(TypeError):
     """A function cannot be turned into a formula: it is not written in the table's operations alone.
 
-    >>> Term("x") < 1  # doctest: +ELLIPSIS
+    >>> import math
+    >>> from micrograd_cn import Op
+    >>> expand(Op("own_sine", math.sin, (lambda y, x: math.cos(x),)), Term("x"))  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    micrograd_cn.formula.FormulaError: a formula may not branch on an operand's number; use where(), ...
+    micrograd_cn.formula.FormulaError: the operation 'own_sine' is not written in the table's operations, ...
     """
 
 
-class Term:
+class Term(Operators):
     """An operand without a number, or an operation applied to such.
 
     Raises:
@@ -44,45 +49,6 @@ class Term:
     @staticmethod
     def _record(op: Op, operands: tuple[Any, ...]) -> Term:
         return Term("", op, tuple([x if isinstance(x, Term) else number(x) for x in operands]))
-
-    def __add__(self, other: Any) -> Any:
-        return OPS["add"](self, other)
-
-    def __radd__(self, other: Any) -> Any:
-        return OPS["add"](other, self)
-
-    def __sub__(self, other: Any) -> Any:
-        return OPS["sub"](self, other)
-
-    def __rsub__(self, other: Any) -> Any:
-        return OPS["sub"](other, self)
-
-    def __mul__(self, other: Any) -> Any:
-        return OPS["mul"](self, other)
-
-    def __rmul__(self, other: Any) -> Any:
-        return OPS["mul"](other, self)
-
-    def __truediv__(self, other: Any) -> Any:
-        return OPS["div"](self, other)
-
-    def __rtruediv__(self, other: Any) -> Any:
-        return OPS["div"](other, self)
-
-    def __pow__(self, other: Any) -> Any:
-        return OPS["pow"](self, other)
-
-    def __rpow__(self, other: Any) -> Any:
-        return OPS["pow"](other, self)
-
-    def __neg__(self) -> Any:
-        return OPS["neg"](self)
-
-    def __pos__(self) -> Term:
-        return self
-
-    def __abs__(self) -> Any:
-        return OPS["abs"](self)
 
     def _branch(self, *_: object) -> NoReturn:
         raise FormulaError("a formula may not branch on an operand's number; use where(), less() or less_equal()")
@@ -115,7 +81,7 @@ def trace(function: Callable[..., Any], *operands: Term | float, of: Op) -> Any:
 
 
 def expand(op: Op, *operands: Term | float) -> Any:
-    """Return the row's value in terms of simpler rows: its `formula`, or else its `forward` if that has one.
+    """Return the row's value in terms of simpler rows: its `formula`, its `summands` added up, or its `forward`.
 
     Raises:
         FormulaError: it has none.
@@ -124,4 +90,7 @@ def expand(op: Op, *operands: Term | float) -> Any:
     >>> str(expand(relu, Term("x")))
     'where(less(x, 0.0), 0.0, x)'
     """
+    if op.summands and not op.formula:
+        pairs, terms = op.summands(*operands)
+        return reduce(add, [*terms, *(a * b for a, b in pairs)], 0.0)
     return trace(op.formula or op.forward, *operands, of=op)

@@ -18,7 +18,9 @@ from numbers import Real
 from typing import Any
 
 from . import ops
-from .engine import Value, check_tangent, constant, gradients, recording, symbolic_partials, topological_order
+from .engine import Value, constant, topological_order
+from .gradients import gradients, symbolic_edges
+from .modes import check_tangent, recording
 from .tree import flatten, leaves_like
 
 __all__ = ["grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp"]
@@ -101,7 +103,7 @@ def _holds_values(tree: Any) -> bool:
 
 def _variable(name: str, path: str, x: Any) -> Value:
     if isinstance(x, Value) and x.requires_grad:
-        variable: Value = ops.mul(x, 1.0)  # a node of its own: the same Value may also reach the function as another's
+        variable: Value = x * 1.0  # a node of its own: the same Value may also reach the function as another's
         return variable
     try:
         return Value(x.data if isinstance(x, Value) else x)
@@ -243,11 +245,11 @@ def jvp(f: Function, x: Any, v: Any) -> tuple[Any, Any]:
         deeper = call.nested and not call.quiet
         outputs, rebuild = call.outputs()
         tangents: dict[Value, Any] = dict(zip(call.inputs, direction, strict=True))
-        for node in reversed(topological_order(ops.sum(outputs))):
-            moving = [(i, tangents[p]) for i, p in enumerate(node.parents) if p in tangents]
+        for node in reversed(topological_order(*outputs)):
+            edges = symbolic_edges(node, tangents.keys()) if deeper else node._edges()
+            moving = [(partial, tangents[p]) for p, partial in edges if p in tangents]
             if moving:  # no variable is, for its operand lies outside
-                partials = symbolic_partials(node, tangents.keys()) if deeper else node.partials
-                tangents[node] = ops.dot([partials[i] for i, _ in moving], [t for _, t in moving])
+                tangents[node] = ops.dot([partial for partial, _ in moving], [t for _, t in moving])
                 check_tangent(node, tangents[node])
         flat = [call.plain(tangents.get(y, 0.0)) for y in outputs]
         return rebuild([call.plain(y) for y in outputs]), rebuild(flat)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -12,7 +13,24 @@ from .engine import Value
 from .operation import number
 from .tree import flatten, leaves_like
 
-__all__ = ["Module"]
+__all__ = ["Group", "Module"]
+
+
+class Group:
+    """A part of a network: a name, and the larger part that it is in.
+
+    >>> str(Group("neurons.0", Group("layers.1")))
+    'layers.1.neurons.0'
+    """
+
+    __slots__ = ("name", "outer")
+
+    def __init__(self, name: str, outer: Group | None = None) -> None:
+        self.name = name
+        self.outer = outer
+
+    def __str__(self) -> str:
+        return f"{self.outer}.{self.name}" if self.outer else self.name
 
 
 class Module:
@@ -162,10 +180,10 @@ class Module:
                         raise TypeError(f"load_state_dict: {path} must be a number, got {type(x).__name__} {x!r}")
                     try:
                         updates.append((leaf, number(x)))
-                    except OverflowError as error:
-                        raise ValueError(f"load_state_dict: {path} is too large for a float: {error}") from error
                     except TypeError as error:
                         raise TypeError(f"load_state_dict: {path}: {error}") from error
+                    if math.isinf(updates[-1][1]) and x != updates[-1][1]:
+                        raise ValueError(f"load_state_dict: {path} is too large for a float")
         for leaf, x in updates:
             leaf.data = x
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from . import init, ops
-from .engine import Group, Number, Value, method, record, values
+from .engine import Number, Value, record, values
 from .init import Generator, Initialiser, generator, initialiser
-from .module import Module
+from .module import Group, Module
 from .operation import OPS, Op
+from .operators import method
 
 __all__ = ["MLP", "Activation", "Layer", "Module", "Neuron", "init"]
 
@@ -32,7 +33,7 @@ def _activation(activation: Activation) -> Callable[[Value], Value]:
     if op is None or not op.unary:
         known = ", ".join(sorted(name for name, row in OPS.items() if row.unary))
         raise ValueError(f"unknown activation {activation!r}; known: {known}")
-    return method(op)
+    return cast(Callable[[Value], Value], method(op))
 
 
 def _size(name: str, size: int) -> int:

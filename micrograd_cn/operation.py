@@ -6,35 +6,41 @@ import numbers
 from collections.abc import Callable, Sequence
 from keyword import iskeyword
 from math import inf
-from typing import Any
+from typing import Any, TypeAlias
 
-Partial = Callable[..., Any]
-Interval = tuple[float, float]
+__all__ = ["OPS", "POSITIVE", "REAL", "Op", "define", "number"]
+
+Partial: TypeAlias = Callable[..., Any]
+Interval: TypeAlias = tuple[float, float]
 
 REAL: Interval = (-inf, inf)
 POSITIVE: Interval = (0.0, inf)
 
 
 def number(x: object) -> float:
-    """Return the real number `x` as a float.
+    """Return the real number `x` as a float; an integer or fraction beyond the largest float is an infinity.
 
     Raises:
         TypeError: `x` is text, complex, a sequence, None, or anything else that is not one real number.
 
-    >>> number(3)
-    3.0
+    >>> number(3), number(-(10**400))
+    (3.0, -inf)
     """
-    if type(x) is float or type(x) is int:
+    if type(x) is float:
+        return x
+    if type(x) is not int:
+        if isinstance(x, (str, bytes, bytearray)):
+            raise TypeError(f"expected a real number, got the {type(x).__name__} {x!r}; convert it with float() first")
+        if isinstance(x, numbers.Complex) and not isinstance(x, numbers.Real):
+            raise TypeError(f"expected a real number, got the complex {x!r}; use its .real or .imag")
+        if not hasattr(x, "__float__"):
+            raise TypeError(f"expected a real number, got {type(x).__name__}")
+        if getattr(x, "shape", ()) or (hasattr(x, "__len__") and not hasattr(x, "shape")):
+            raise TypeError(f"expected one real number, got the sequence {type(x).__name__}; use one element at a time")
+    try:
         return float(x)
-    if isinstance(x, (str, bytes, bytearray)):
-        raise TypeError(f"expected a real number, got the {type(x).__name__} {x!r}; convert it with float() first")
-    if isinstance(x, numbers.Complex) and not isinstance(x, numbers.Real):
-        raise TypeError(f"expected a real number, got the complex {x!r}; use its .real or .imag")
-    if not hasattr(x, "__float__"):
-        raise TypeError(f"expected a real number, got {type(x).__name__}")
-    if getattr(x, "shape", ()) or (hasattr(x, "__len__") and not hasattr(x, "shape")):
-        raise TypeError(f"expected one real number, got the sequence {type(x).__name__}; use one element at a time")
-    return float(x)
+    except OverflowError:
+        return inf if x > 0 else -inf  # type: ignore[operator]
 
 
 class Op:
@@ -43,21 +49,30 @@ class Op:
     Args:
         name: an identifier, unique in the table.
         forward: floats to float; must not raise on any float.
-        partials: one function a operand, `(y, *operands) -> dy/doperand`, where `y` is the result; written with the
-            table's operations. An n-ary operation has one function instead, which returns all of them as a tuple.
+        partials: one function an operand, `(y, *operands) -> dy/doperand`, where `y` is the result; written with the
+            table's operations. None for an operand in which the result is piecewise constant: its derivative is 0
+            whatever the numbers, and no gradient flows to it. An n-ary operation has one function instead, which
+            returns all of them as a tuple.
         doc: what it computes, for help().
         symbol: how a drawing names it; the name where it is empty.
-        notation: the operands' texts to the text of a Python call.
+        precedence: of the operator that `symbol` is, between two operands or before one, as in Python: 1 for a + b,
+            2 for a * b, 3 for -a, 4 for a ** b. 0 for what is written as a call.
+        right_associative: whether a ** b ** c is a ** (b ** c).
+        notation: the operands' texts to the text of a Python call, where it is not `name(a, b)`.
         signature: call arguments to the flat tuple of operands, where these differ (defaults, sequences).
         domain: the open interval of each operand on which the operation is smooth (one for all if n-ary).
         kink: a function of the operands, zero exactly at kinks, poles and jumps inside the domain.
         convention: the derivative chosen at a kink, in words.
-        rounding: `(y, *operands) -> (value, *slots)`: how much the formula may add to a relative error of 1e-15, in
-            units of it, for the value and for each partial; absent where it adds nothing.
+        rounding: `(y, *operands) -> (value, *partials)`: the relative error of the value and of each partial, in units
+            of 1e-15, beyond that of their last operation; absent where there is none.
+        summands: operands to `(pairs, terms)` if the operation is the sum of the products of the pairs and of the
+            terms, of which a compiler makes loops.
         formula: what `forward` computes, written with the table's simpler operations, for other languages; not needed
-            if `forward` is written so itself.
+            if `forward` is written so itself, or `summands` says it.
         javascript: what `forward` computes, as a JavaScript function; the formula's where it is empty.
         machine: the LLVM instruction or intrinsic, or C's function, that computes it; the formula's where it is empty.
+        array: the function or the comparison sign that numpy, torch and jax.numpy have for it; the formula's where it
+            is empty.
 
     Raises:
         TypeError: the name, `forward` or `partials` has the wrong type.
@@ -72,19 +87,23 @@ class Op:
         self,
         name: str,
         forward: Callable[..., float],
-        partials: tuple[Partial, ...] | Partial,
+        partials: tuple[Partial | None, ...] | Partial,
         doc: str = "",
         *,
         symbol: str = "",
+        precedence: int = 0,
+        right_associative: bool = False,
         notation: Callable[..., str] | None = None,
         signature: Callable[..., tuple[Any, ...]] | None = None,
         domain: tuple[Interval, ...] = (),
         kink: Callable[..., float] | None = None,
         convention: str = "",
         rounding: Callable[..., tuple[float, ...]] | None = None,
+        summands: Callable[..., tuple[Sequence[tuple[Any, Any]], Sequence[Any]]] | None = None,
         formula: Callable[..., Any] | None = None,
         javascript: str = "",
         machine: str = "",
+        array: str = "",
     ) -> None:
         if not isinstance(name, str):
             raise TypeError(f"an operation's name must be a str, got {name!r}")
@@ -93,7 +112,7 @@ class Op:
         if not callable(forward):
             raise TypeError(f"{name}: forward must be a function, got {forward!r}")
         functions = partials if isinstance(partials, tuple) else (partials,)
-        if not functions or not all(map(callable, functions)):
+        if not functions or not all(p is None or callable(p) for p in functions) or partials is None:
             raise TypeError(f"{name}: partials must be a tuple of functions or one function, got {partials!r}")
         if domain and len(domain) != len(functions):
             raise ValueError(f"{name}: {len(functions)} partials but {len(domain)} domain intervals")
@@ -101,18 +120,21 @@ class Op:
         self.forward = forward
         self.partials = partials
         self.arity = len(partials) if isinstance(partials, tuple) else None
-        self.local = _together(partials) if isinstance(partials, tuple) else partials
         self.doc = doc
         self.symbol = symbol or name
+        self.precedence = precedence
+        self.right_associative = right_associative
         self.notation = notation
         self.signature = signature
         self.domain = domain or (REAL,) * len(functions)
         self.kink = kink
         self.convention = convention
         self.rounding = rounding
+        self.summands = summands
         self.formula = formula
         self.javascript = javascript
         self.machine = machine
+        self.array = array
         self.__doc__ = doc or type(self).__doc__
 
     @property
@@ -133,22 +155,48 @@ class Op:
     def text(self, *operands: str) -> str:
         """Return the operation applied to the operands' texts, as Python writes it.
 
-        >>> from micrograd_cn import div, tanh
-        >>> div.text("a", "b"), tanh.text("x")
-        ('a / b', 'tanh(x)')
+        >>> from micrograd_cn import div, neg, tanh
+        >>> div.text("a", "b"), neg.text("a"), tanh.text("x")
+        ('a / b', '-a', 'tanh(x)')
         """
-        return self.notation(*operands) if self.notation else f"{self.name}({', '.join(operands)})"
+        if self.notation:
+            return self.notation(*operands)
+        if self.precedence:
+            return f" {self.symbol} ".join(operands) if len(operands) > 1 else f"{self.symbol}{operands[0]}"
+        return f"{self.name}({', '.join(operands)})"
 
-    def some(self, y: Any, operands: Sequence[Any], needed: Sequence[bool]) -> tuple[Any, ...]:
-        """Return the local derivatives, leaving 0.0 in slots where `needed` is false if that saves work.
+    def flows(self, slot: int) -> bool:
+        """Return whether a gradient flows to the operand: not where its derivative is 0 whatever the numbers.
 
-        >>> from micrograd_cn import mul
-        >>> mul.some(6.0, (2.0, 3.0), [True, False])
-        (3.0, 0.0)
+        >>> from micrograd_cn import where
+        >>> [where.flows(slot) for slot in range(3)]
+        [False, True, True]
+        """
+        return not isinstance(self.partials, tuple) or self.partials[slot] is not None
+
+    def local(self, y: Any, *operands: Any) -> tuple[Any, ...]:
+        """Return the local derivatives, one an operand.
+
+        >>> from micrograd_cn import less, mul
+        >>> mul.local(6.0, 2.0, 3.0), less.local(1.0, 2.0, 3.0)
+        ((3.0, 2.0), (0.0, 0.0))
         """
         if not isinstance(self.partials, tuple):
-            return self.local(y, *operands)
-        return tuple([p(y, *operands) if need else 0.0 for p, need in zip(self.partials, needed, strict=False)])
+            return self.partials(y, *operands)  # type: ignore[no-any-return]
+        return tuple([p(y, *operands) if p else 0.0 for p in self.partials])
+
+    def needed(self, y: Any, operands: Sequence[Any], wanted: Sequence[bool]) -> tuple[Any, ...]:
+        """Return the local derivatives that are wanted; None where one is not, and where no gradient flows.
+
+        An n-ary operation gives all of them, since it computes them together.
+
+        >>> from micrograd_cn import mul
+        >>> mul.needed(6.0, (2.0, 3.0), [True, False])
+        (3.0, None)
+        """
+        if not isinstance(self.partials, tuple):
+            return self.partials(y, *operands)  # type: ignore[no-any-return]
+        return tuple([p(y, *operands) if p and w else None for p, w in zip(self.partials, wanted, strict=True)])
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Return the result: a float of numbers, a recorded `Value` if there is one among the arguments."""
@@ -176,16 +224,13 @@ class Op:
     def __copy__(self) -> Op:
         return self
 
-    def __deepcopy__(self, memo: object) -> Op:  # copies of a network share its activation, as they do functions
-        return self
+    def __deepcopy__(self, memo: dict[int, Any]) -> Op:
+        return self  # a row never changes, so a copy of a model may share it
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle a row of the table by its name."""
         if OPS.get(self.name) is not self:
-            raise TypeError(
-                f"cannot pickle the operation {self.name!r}, which is not in the table; "
-                "define() it, here and where it is unpickled"
-            )
+            raise TypeError(f"cannot pickle the operation {self.name!r}, which is not in the table; define() it")
         return _row, (self.name,)
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
@@ -193,17 +238,6 @@ class Op:
 
     def __repr__(self) -> str:
         return f"<operation {self.name}>"
-
-
-def _together(partials: tuple[Partial, ...]) -> Callable[..., tuple[Any, ...]]:
-    """Return one function for all partials, so that the engine's hot path makes one call."""
-    if len(partials) == 1:
-        (only,) = partials
-        return lambda y, x: (only(y, x),)
-    if len(partials) == 2:
-        first, second = partials
-        return lambda y, a, b: (first(y, a, b), second(y, a, b))
-    return lambda y, *operands: tuple([partial(y, *operands) for partial in partials])
 
 
 OPS: dict[str, Op] = {}

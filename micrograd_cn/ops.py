@@ -3,280 +3,119 @@
 A row holds all that is known about an operation. Its partial derivatives are written with the table's own operations:
 given floats they return floats, given `Value`s they return `Value`s, so one definition serves evaluation, backward and
 derivatives of any order. No operation raises on a number: results are those of IEEE 754, as in PyTorch's float64.
+Formulas that need more than a line stand below the table.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from functools import reduce
-from math import fabs, inf
+from collections.abc import Iterable, Sequence
+from math import inf
 from typing import Any
 
-from . import ieee
+from . import ieee, rounding
 from .ieee import INV_SQRT_2PI, SQRT_HALF, TWO_INV_SQRT_PI
 from .operation import OPS, POSITIVE, REAL, Op, define, number
 
-# Formulas that need more than a line. Where a convention needs a choice, it is made with `where`, so that a recorded
-# derivative makes it again for other data; an operand that is a float is a constant, for which it is made once.
-
-
-def _pow_da(y: Any, a: Any, b: Any) -> Any:
-    if isinstance(b, float):
-        return 0.0 if b == 0.0 else 1.0 if b == 1.0 else b * pow(a, b - 1.0)
-    finite = less(2.0**-1024, abs(a))  # whether 1/a is
-    return b * pow(where(where(b, 1.0, finite), a, 1.0), b - 1.0)  # where b is 0, so that 0 * 0**-1 is 0
-
-
-def _pow_db(y: Any, a: Any, b: Any) -> Any:
-    return y * log(where(where(a, 1.0, less(b, 0.0)), a, 1.0))  # log(1) where a = 0 <= b, so that 0**b * log(0) is 0
-
-
-def _radius(y: Any, x: Any) -> Any:
-    r = hypot(y, x)
-    return where(r, r, 1.0)
-
-
-def _below_zero(x: Any) -> Any:
-    return where(less_equal(x, 0.0), x, 0.0)
-
-
-def _dot_partials(y: Any, *operands: Any) -> tuple[Any, ...]:
-    n = len(operands) // 2
-    return operands[n : 2 * n] + operands[:n] + (1.0,) * (len(operands) % 2)
-
-
-def _softmax(y: Any, *xs: Any) -> tuple[Any, ...]:
-    exps = [exp(x - y) for x in xs]
-    total = sum(exps)  # 1, but for the rounding of y
-    return tuple([div(e, total) for e in exps])
-
-
-# Forward formulas that need more than a line, for other languages.
-
-
-def _sech(e: Any) -> Any:
-    return div(2.0 * e, 1.0 + e * e)
-
-
-def _sigmoid(x: Any, e: Any) -> Any:
-    return div(where(less(x, 0.0), e, 1.0), 1.0 + e)
-
-
-def _silu(x: Any, half: Any) -> Any:
-    return div(where(less(x, 0.0), x * half * half, x), 1.0 + half * half)
-
-
-def _dot_formula(*operands: Any) -> Any:
-    n = len(operands) // 2
-    products = map(mul, operands[:n], operands[n : 2 * n])
-    return reduce(add, products, operands[2 * n] if len(operands) % 2 else 0.0)
-
-
-def _logsumexp_formula(*xs: Any) -> Any:
-    peak, others = xs[0], 0.0  # log(exp(peak) * (1 + others)), one operand after the other
-    for x in xs[1:]:
-        peak, others = maximum(peak, x), _joined(peak, others, x)
-    return peak + log1p(others)
-
-
-def _join(peak: Any, others: Any, x: Any) -> Any:
-    larger, smaller = maximum(peak, x), minimum(peak, x)
-    ratio = exp(where(less(smaller, larger), smaller - larger, 0.0))
-    return where(less(peak, x), (1.0 + others) * ratio, others + ratio)
-
-
-def _join_partials(y: Any, peak: Any, others: Any, x: Any) -> tuple[Any, ...]:
-    grows, ratio = less(peak, x), exp(-abs(peak - x))
-    return where(grows, y, -ratio), where(grows, ratio, 1.0), where(grows, -y, ratio)
-
-
-# What `others` becomes with another x. It is an operation of its own, so that the formula of many operands is short.
-_joined = Op("joined", _join, _join_partials)
-
-
-# How far rounding carries, in units of 1e-15, where it does beyond a row's last bits; inf where an intermediate result
-# overflows or underflows though the derivative itself would not.
-
-
-def _ratio(a: float, b: float) -> float:
-    return ieee.div(fabs(a), fabs(b)) if a else 0.0
-
-
-def _subnormal(x: float) -> float:
-    """Return the relative rounding error of an intermediate result `x` that may be subnormal."""
-    return min(_ratio(2.0**-1022, x), 1e15)
-
-
-def _pow_rounding(y: float, a: float, b: float) -> tuple[float, float, float]:
-    z = ieee.pow(a, b - 1.0)
-    return (
-        0.0,
-        inf if math.isinf(z) else fabs((b - 1.0) * ieee.log(a)) + _subnormal(z),
-        inf if math.isinf(y) else _subnormal(y),
-    )
-
-
-def _atan2_rounding(angle: float, y: float, x: float) -> tuple[float, float, float]:
-    r = math.hypot(y, x)
-    return 0.0, 2.0 * _subnormal(r) + _subnormal(_ratio(x, r)), 2.0 * _subnormal(r) + _subnormal(_ratio(y, r))
-
-
-def _gelu_rounding(y: float, x: float) -> tuple[float, float]:
-    cdf, slope = 0.5 * math.erfc(-SQRT_HALF * x), x * INV_SQRT_2PI * ieee.exp(-0.5 * x * x)
-    lost = fabs(x) * _subnormal(y)
-    return x * x + lost, (1.0 + x * x) * _ratio(cdf + fabs(slope), cdf + slope) + lost
-
-
-def _silu_rounding(y: float, x: float) -> tuple[float, float]:
-    return 0.0, _ratio(ieee.sigmoid(x) + fabs(y), ieee.sigmoid(x) + y * ieee.sigmoid(-x))
-
-
-def _dot_rounding(y: float, *operands: float) -> tuple[float, ...]:
-    n = len(operands) // 2
-    products = [fabs(x * z) for x, z in zip(operands[:n], operands[n : 2 * n], strict=True)]
-    size = inf if inf in products else ieee.sum(*products)
-    return (_ratio(size, y) if math.isfinite(size) else inf, *[0.0] * len(operands))
-
-
-def _logsumexp_rounding(y: float, *xs: float) -> tuple[float, ...]:
-    peak = max(xs)
-    shift = math.fsum(ieee.exp(x - y) * fabs(x - peak) for x in xs)
-    return (_ratio(fabs(peak) + shift, y), *[fabs(x - y) + shift + 1.0 for x in xs])
-
-
-# Notations and call signatures other than f(a, b).
-
-
-def _infix(symbol: str) -> Callable[[str, str], str]:
-    return lambda a, b: f"{a} {symbol} {b}"
-
-
-def _listed(name: str) -> Callable[..., str]:
-    return lambda *xs: f"{name}([{', '.join(xs)}])"
-
-
-def _dot_text(*operands: str) -> str:
-    n = len(operands) // 2
-    bias = "".join(f", {b}" for b in operands[2 * n :])
-    return f"dot([{', '.join(operands[:n])}], [{', '.join(operands[n : 2 * n])}]{bias})"
-
-
-def _dot_operands(xs: Iterable[Any], ys: Iterable[Any], bias: Any = None) -> tuple[Any, ...]:
-    xs, ys = tuple(xs), tuple(ys)
-    if len(xs) != len(ys):
-        raise ValueError(f"dot() needs two sequences of one length, got {len(xs)} and {len(ys)}")
-    return xs + ys if bias is None else (*xs, *ys, bias)
-
-
-def _some(name: str) -> Callable[[Iterable[Any]], tuple[Any, ...]]:
-    def operands(xs: Iterable[Any]) -> tuple[Any, ...]:
-        xs = tuple(xs)
-        if not xs:
-            raise ValueError(f"{name}() needs at least one operand, got none")
-        return xs
-
-    return operands
-
-
-# The table. `y` is the result; operands have the names of the docstrings.
+# `y` is the result; operands have the names of the docstrings.
 # fmt: off
 
 neg: Op = define(Op(
     "neg", lambda x: -x, (lambda y, x: -1.0,),
-    "Negation -x.\n\n>>> neg(2)\n-2.0", symbol="-", notation="-{}".format,
+    "Negation -x.\n\n>>> neg(2)\n-2.0", symbol="-", precedence=3,
     javascript="x => -x", machine="fneg",
 ))
 add: Op = define(Op(
     "add", lambda a, b: a + b, (lambda y, a, b: 1.0, lambda y, a, b: 1.0),
-    "Sum a + b.\n\n>>> add(1, 2)\n3.0", symbol="+", notation=_infix("+"),
+    "Sum a + b.\n\n>>> add(1, 2)\n3.0", symbol="+", precedence=1,
     javascript="(a, b) => a + b", machine="fadd",
 ))
 sub: Op = define(Op(
     "sub", lambda a, b: a - b, (lambda y, a, b: 1.0, lambda y, a, b: -1.0),
-    "Difference a - b.\n\n>>> sub(1, 2)\n-1.0", symbol="-", notation=_infix("-"),
+    "Difference a - b.\n\n>>> sub(1, 2)\n-1.0", symbol="-", precedence=1,
     javascript="(a, b) => a - b", machine="fsub",
 ))
 mul: Op = define(Op(
     "mul", lambda a, b: a * b, (lambda y, a, b: b, lambda y, a, b: a),
-    "Product a * b.\n\n>>> mul(3, 2)\n6.0", symbol="*", notation=_infix("*"),
+    "Product a * b.\n\n>>> mul(3, 2)\n6.0", symbol="*", precedence=2,
     javascript="(a, b) => a * b", machine="fmul",
 ))
 div: Op = define(Op(
     "div", ieee.div, (lambda y, a, b: div(1.0, b), lambda y, a, b: -div(y, b)),
-    "Quotient a / b; 1/0 is inf, 0/0 is nan.\n\n>>> div(1, 0)\ninf", symbol="/", notation=_infix("/"),
-    kink=lambda a, b: b, rounding=lambda y, a, b: (0.0, 0.0, _subnormal(y)),
+    "Quotient a / b; 1/0 is inf, 0/0 is nan.\n\n>>> div(1, 0)\ninf", symbol="/", precedence=2,
+    kink=lambda a, b: b, rounding=lambda y, a, b: (0.0, 0.0, rounding.subnormal(y)),
     javascript="(a, b) => a / b", machine="fdiv",
 ))
 pow: Op = define(Op(  # noqa: A001 -- the field's name
-    "pow", ieee.pow, (_pow_da, _pow_db),
-    "Power a ** b, never complex.\n\n>>> pow(2, 10), pow(-8, 1 / 3)\n(1024.0, nan)", symbol="**", notation=_infix("**"),
-    domain=(POSITIVE, REAL), rounding=_pow_rounding,
+    "pow", ieee.pow, (lambda y, a, b: _pow_da(a, b), lambda y, a, b: _pow_db(y, a, b)),
+    "Power a ** b, never complex.\n\n>>> pow(2, 10), pow(-8, 1 / 3)\n(1024.0, nan)", symbol="**", precedence=4,
+    right_associative=True,
+    domain=(POSITIVE, REAL), rounding=rounding.pow,
     convention="d/dx x^0 = 0 at every x; d/dy 0^y = 0 for y >= 0",
-    javascript="(a, b) => power(a, b)", machine="pow",
+    javascript="power", machine="pow",
 ))
 abs: Op = define(Op(  # noqa: A001 -- the field's name
     "abs", math.fabs, (lambda y, x: step(x) - step(-x),),
     "Absolute value |x|.\n\n>>> abs(-2)\n2.0", kink=lambda x: x, convention="abs'(0) = 0",
-    javascript="x => Math.abs(x)", machine="llvm.fabs",
+    javascript="Math.abs", machine="llvm.fabs", array="abs",
 ))
 
 # Exponentials, logarithms and roots.
 
 exp: Op = define(Op(
     "exp", ieee.exp, (lambda y, x: y,), "e**x.\n\n>>> exp(0), exp(1000)\n(1.0, inf)",
-    javascript="x => Math.exp(x)", machine="exp",
+    javascript="Math.exp", machine="exp", array="exp",
 ))
 expm1: Op = define(Op(
     "expm1", ieee.expm1, (lambda y, x: exp(x),),
     "e**x - 1, exact near 0.\n\n>>> expm1(1e-20)\n1e-20",
-    javascript="x => Math.expm1(x)", machine="expm1",
+    javascript="Math.expm1", machine="expm1", array="expm1",
 ))
 log: Op = define(Op(
     "log", ieee.log, (lambda y, x: div(1.0, x),),
     "Natural logarithm.\n\n>>> log(1), log(0), log(-1)\n(0.0, -inf, nan)", domain=(POSITIVE,),
-    javascript="x => Math.log(x)", machine="log",
+    javascript="Math.log", machine="log", array="log",
 ))
 log1p: Op = define(Op(
     "log1p", ieee.log1p, (lambda y, x: div(1.0, 1.0 + x),),
     "log(1 + x), exact near 0.\n\n>>> log1p(1e-20)\n1e-20", domain=((-1.0, inf),),
-    javascript="x => Math.log1p(x)", machine="log1p",
+    javascript="Math.log1p", machine="log1p", array="log1p",
 ))
 sqrt: Op = define(Op(
     "sqrt", ieee.sqrt, (lambda y, x: div(0.5, y),),
     "Square root.\n\n>>> sqrt(9), sqrt(-1)\n(3.0, nan)", domain=(POSITIVE,), convention="sqrt'(0) = inf",
-    javascript="x => Math.sqrt(x)", machine="llvm.sqrt",
+    javascript="Math.sqrt", machine="llvm.sqrt", array="sqrt",
 ))
 
 # Trigonometry. Angles are in radians.
 
 sin: Op = define(Op(
     "sin", ieee.sin, (lambda y, x: cos(x),), "Sine of x radians.\n\n>>> sin(0)\n0.0",
-    javascript="x => Math.sin(x)", machine="sin",
+    javascript="Math.sin", machine="sin", array="sin",
 ))
 cos: Op = define(Op(
     "cos", ieee.cos, (lambda y, x: -sin(x),), "Cosine of x radians.\n\n>>> cos(0)\n1.0",
-    javascript="x => Math.cos(x)", machine="cos",
+    javascript="Math.cos", machine="cos", array="cos",
 ))
 tan: Op = define(Op(
     "tan", ieee.tan, (lambda y, x: 1.0 + y * y,),
     "Tangent of x radians.\n\n>>> tan(0)\n0.0", kink=ieee.cos,
-    javascript="x => Math.tan(x)", machine="tan",
+    javascript="Math.tan", machine="tan", array="tan",
 ))
 asin: Op = define(Op(
     "asin", ieee.asin, (lambda y, x: div(1.0, sqrt((1.0 - x) * (1.0 + x))),),
     "Arc sine, in radians.\n\n>>> asin(0), asin(2)\n(0.0, nan)", domain=((-1.0, 1.0),),
-    javascript="x => Math.asin(x)", machine="asin",
+    javascript="Math.asin", machine="asin", array="asin",
 ))
 acos: Op = define(Op(
     "acos", ieee.acos, (lambda y, x: div(-1.0, sqrt((1.0 - x) * (1.0 + x))),),
     "Arc cosine, in radians.\n\n>>> acos(1), acos(2)\n(0.0, nan)", domain=((-1.0, 1.0),),
-    javascript="x => Math.acos(x)", machine="acos",
+    javascript="Math.acos", machine="acos", array="acos",
 ))
 atan: Op = define(Op(
     "atan", math.atan, (lambda y, x: div(div(1.0, hypot(1.0, x)), hypot(1.0, x)),),  # x * x would overflow
     "Arc tangent, in radians.\n\n>>> atan(0)\n0.0",
-    javascript="x => Math.atan(x)", machine="atan",
+    javascript="Math.atan", machine="atan", array="atan",
 ))
 atan2: Op = define(Op(
     "atan2", math.atan2,
@@ -284,23 +123,23 @@ atan2: Op = define(Op(
      lambda angle, y, x: -div(div(y, _radius(y, x)), _radius(y, x))),
     "Angle of the point (x, y), in radians; y comes first.\n\n>>> atan2(0, 1)\n0.0",
     kink=lambda y, x: y if x <= 0.0 else math.hypot(y, x), convention="both derivatives are 0 at the origin",
-    rounding=_atan2_rounding,
-    javascript="(y, x) => Math.atan2(y, x)", machine="atan2",
+    rounding=rounding.atan2,
+    javascript="Math.atan2", machine="atan2", array="atan2",
 ))
 hypot: Op = define(Op(
     "hypot", math.hypot, (lambda r, x, y: div(x, r), lambda r, x, y: div(y, r)),
     "Length of the vector (x, y), without overflow.\n\n>>> hypot(3, 4)\n5.0",
     kink=math.hypot, convention="no derivative at the origin: nan",
-    rounding=lambda r, x, y: (0.0, *[inf if r == inf else _subnormal(r)] * 2),
-    javascript="(x, y) => Math.hypot(x, y)", machine="hypot",
+    rounding=lambda r, x, y: (0.0, *[inf if r == inf else rounding.subnormal(r)] * 2),
+    javascript="Math.hypot", machine="hypot", array="hypot",
 ))
 sinh: Op = define(Op(
     "sinh", ieee.sinh, (lambda y, x: cosh(x),), "Hyperbolic sine.\n\n>>> sinh(0)\n0.0",
-    javascript="x => Math.sinh(x)", machine="sinh",
+    javascript="Math.sinh", machine="sinh", array="sinh",
 ))
 cosh: Op = define(Op(
     "cosh", ieee.cosh, (lambda y, x: sinh(x),), "Hyperbolic cosine.\n\n>>> cosh(0)\n1.0",
-    javascript="x => Math.cosh(x)", machine="cosh",
+    javascript="Math.cosh", machine="cosh", array="cosh",
 ))
 sech: Op = define(Op(
     "sech", ieee.sech, (lambda y, x: -tanh(x) * y,),
@@ -310,7 +149,7 @@ sech: Op = define(Op(
 tanh: Op = define(Op(
     "tanh", math.tanh, (lambda y, x: sech(x) * sech(x),),  # 1 - y*y would be 0 long before it should
     "Hyperbolic tangent.\n\n>>> tanh(0), tanh(1000)\n(0.0, 1.0)",
-    javascript="x => Math.tanh(x)", machine="tanh",
+    javascript="Math.tanh", machine="tanh", array="tanh",
 ))
 
 # Activation functions.
@@ -341,7 +180,7 @@ elu: Op = define(Op(
     "x above 0, alpha * (e**x - 1) elsewhere.\n\n>>> elu(2), elu(-1000)\n(2.0, -1.0)",
     signature=lambda x, alpha=1.0: (x, alpha),
     kink=lambda x, alpha: x, convention="elu'(0) = alpha",
-    rounding=lambda y, x, alpha: (0.0, _subnormal(ieee.exp(x)), 0.0),
+    rounding=lambda y, x, alpha: (0.0, rounding.subnormal(ieee.exp(x)), 0.0),
     formula=lambda x, alpha: where(less(0.0, x), x, alpha * expm1(x)),
 ))
 softplus: Op = define(Op(
@@ -352,51 +191,51 @@ softplus: Op = define(Op(
 gelu: Op = define(Op(
     "gelu", ieee.gelu, (lambda y, x: 0.5 * erfc(-SQRT_HALF * x) + x * (INV_SQRT_2PI * exp(-0.5 * x * x)),),
     "x * Phi(x) with the normal distribution Phi, exact (Hendrycks & Gimpel 2016).\n\n>>> gelu(40)\n40.0",
-    rounding=_gelu_rounding,
+    rounding=rounding.gelu,
     formula=lambda x: 0.5 * x * erfc(-SQRT_HALF * x),
 ))
 silu: Op = define(Op(
     "silu", ieee.silu, (lambda y, x: sigmoid(x) + y * sigmoid(-x),),
-    "x * sigmoid(x), also called swish.\n\n>>> silu(0), silu(1000)\n(0.0, 1000.0)", rounding=_silu_rounding,
+    "x * sigmoid(x), also called swish.\n\n>>> silu(0), silu(1000)\n(0.0, 1000.0)", rounding=rounding.silu,
     formula=lambda x: _silu(x, exp(-0.5 * abs(x))),
 ))
 erf: Op = define(Op(
     "erf", math.erf, (lambda y, x: TWO_INV_SQRT_PI * exp(-x * x),),
     "Error function.\n\n>>> erf(0), erf(10)\n(0.0, 1.0)", rounding=lambda y, x: (0.0, x * x),
-    javascript="x => erf(x)", machine="erf",
+    javascript="erf", machine="erf", array="erf",
 ))
 erfc: Op = define(Op(
     "erfc", math.erfc, (lambda y, x: -TWO_INV_SQRT_PI * exp(-x * x),),
     "1 - erf(x), without cancellation.\n\n>>> erfc(0), erfc(30)\n(1.0, 0.0)", rounding=lambda y, x: (0.0, x * x),
-    javascript="x => erfc(x)", machine="erfc",
+    javascript="erfc", machine="erfc", array="erfc",
 ))
 
 # Comparisons and choices. A condition holds where it is not 0.
 
 less: Op = define(Op(
-    "less", lambda a, b: 1.0 if a < b else 0.0, (lambda y, a, b: 0.0, lambda y, a, b: 0.0),
+    "less", lambda a, b: 1.0 if a < b else 0.0, (None, None),
     "1 where a < b, else 0.\n\n>>> less(1, 2), less(2, 2)\n(1.0, 0.0)",
     kink=lambda a, b: a - b, convention="derivative 0 everywhere",
-    javascript="(a, b) => (a < b ? 1 : 0)", machine="fcmp olt",
+    javascript="(a, b) => (a < b ? 1 : 0)", machine="fcmp olt", array="<",
 ))
 less_equal: Op = define(Op(
-    "less_equal", lambda a, b: 1.0 if a <= b else 0.0, (lambda y, a, b: 0.0, lambda y, a, b: 0.0),
+    "less_equal", lambda a, b: 1.0 if a <= b else 0.0, (None, None),
     "1 where a <= b, else 0.\n\n>>> less_equal(2, 2), less_equal(3, 2)\n(1.0, 0.0)",
     kink=lambda a, b: a - b, convention="derivative 0 everywhere",
-    javascript="(a, b) => (a <= b ? 1 : 0)", machine="fcmp ole",
+    javascript="(a, b) => (a <= b ? 1 : 0)", machine="fcmp ole", array="<=",
 ))
 step: Op = define(Op(
-    "step", lambda x: 1.0 if x > 0.0 else 0.0, (lambda y, x: 0.0,),
+    "step", lambda x: 1.0 if x > 0.0 else 0.0, (None,),
     "Heaviside step: 1 where x > 0, else 0.\n\n>>> step(2), step(0)\n(1.0, 0.0)",
     kink=lambda x: x, convention="derivative 0 everywhere",
     formula=lambda x: less(0.0, x),
 ))
 where: Op = define(Op(
     "where", lambda condition, a, b: a if condition else b,
-    (lambda y, c, a, b: 0.0, lambda y, c, a, b: where(c, 1.0, 0.0), lambda y, c, a, b: where(c, 0.0, 1.0)),
+    (None, lambda y, c, a, b: where(c, 1.0, 0.0), lambda y, c, a, b: where(c, 0.0, 1.0)),
     "a where the condition is not 0, else b.\n\n>>> where(True, 1, 2), where(0.0, 1, 2)\n(1.0, 2.0)",
     kink=lambda condition, a, b: condition, convention="derivative 0 in the condition",
-    javascript="(c, a, b) => (c !== 0 ? a : b)", machine="select",
+    javascript="(c, a, b) => (c !== 0 ? a : b)", machine="select", array="where",
 ))
 maximum: Op = define(Op(
     "maximum", ieee.maximum,
@@ -420,22 +259,128 @@ minimum: Op = define(Op(
 sum: Op = define(Op(  # noqa: A001 -- the field's name
     "sum", ieee.sum, lambda y, *xs: (1.0,) * len(xs),
     "Sum of a sequence, correctly rounded.\n\n>>> sum([0.1] * 10)\n1.0",
-    notation=_listed("sum"), signature=lambda xs, start=None: tuple(xs) if start is None else (start, *xs),
-    formula=lambda *xs: reduce(add, xs, 0.0), javascript="(...xs) => sum(xs)",
+    notation=lambda *xs: _listed("sum", xs),
+    signature=lambda xs, start=None: tuple(xs) if start is None else (start, *xs),
+    summands=lambda *xs: ((), xs), javascript="sum",
 ))
 dot: Op = define(Op(
-    "dot", ieee.dot, _dot_partials,
+    "dot", ieee.dot, lambda y, *operands: _dot_partials(operands),
     "Sum of xs[i] * ys[i], plus a bias if there is one: a neuron.\n\n>>> dot([1, 2], [3, 4], 5)\n16.0",
-    notation=_dot_text, signature=_dot_operands, rounding=_dot_rounding,
-    formula=_dot_formula, javascript="(...operands) => dot(operands)",
+    notation=lambda *operands: _dot_text(operands), signature=lambda xs, ys, bias=None: _dot_operands(xs, ys, bias),
+    rounding=rounding.dot,
+    summands=lambda *operands: _dot_summands(operands), javascript="dot",
 ))
 logsumexp: Op = define(Op(
-    "logsumexp", ieee.logsumexp, _softmax,
+    "logsumexp", ieee.logsumexp, lambda y, *xs: _softmax(y, xs),
     "log of the sum of e**x over a sequence, without overflow.\n\n>>> logsumexp([1000, 0])\n1000.0",
-    notation=_listed("logsumexp"), signature=_some("logsumexp"), rounding=_logsumexp_rounding,
-    formula=_logsumexp_formula, javascript="(...xs) => logsumexp(xs)",
+    notation=lambda *xs: _listed("logsumexp", xs), signature=lambda xs: _some("logsumexp", xs),
+    rounding=rounding.logsumexp,
+    formula=lambda *xs: _logsumexp_formula(xs),
 ))
 # fmt: on
+
+# Partials that need more than a line. Where a convention needs a choice, it is made with `where`, so that a recorded
+# derivative makes it again for other data; an operand that is a float is a constant, for which it is made once.
+
+
+def _pow_da(a: Any, b: Any) -> Any:
+    if isinstance(b, float):
+        return 0.0 if b == 0.0 else 1.0 if b == 1.0 else b * pow(a, b - 1.0)
+    finite = less(2.0**-1024, abs(a))  # whether 1/a is
+    return b * pow(where(where(b, 1.0, finite), a, 1.0), b - 1.0)  # where b is 0, so that 0 * 0**-1 is 0
+
+
+def _pow_db(y: Any, a: Any, b: Any) -> Any:
+    return y * log(where(where(a, 1.0, less(b, 0.0)), a, 1.0))  # log(1) where a = 0 <= b, so that 0**b * log(0) is 0
+
+
+def _radius(y: Any, x: Any) -> Any:
+    r = hypot(y, x)
+    return where(r, r, 1.0)
+
+
+def _below_zero(x: Any) -> Any:
+    return where(less_equal(x, 0.0), x, 0.0)
+
+
+def _dot_partials(operands: tuple[Any, ...]) -> tuple[Any, ...]:
+    n = len(operands) // 2
+    return operands[n : 2 * n] + operands[:n] + (1.0,) * (len(operands) % 2)
+
+
+def _softmax(y: Any, xs: Iterable[Any]) -> tuple[Any, ...]:
+    exps = [exp(x - y) for x in xs]
+    total = sum(exps)  # 1, but for the rounding of y
+    return tuple([div(e, total) for e in exps])
+
+
+# Values, for other languages.
+
+
+def _sech(e: Any) -> Any:
+    return div(2.0 * e, 1.0 + e * e)
+
+
+def _sigmoid(x: Any, e: Any) -> Any:
+    return div(where(less(x, 0.0), e, 1.0), 1.0 + e)
+
+
+def _silu(x: Any, half: Any) -> Any:
+    return div(where(less(x, 0.0), x * half * half, x), 1.0 + half * half)
+
+
+def _logsumexp_formula(xs: Sequence[Any]) -> Any:
+    peak, others = xs[0], 0.0  # log(exp(peak) * (1 + others)), one operand after the other
+    for x in xs[1:]:
+        peak, others = maximum(peak, x), _joined(peak, others, x)
+    return peak + log1p(others)
+
+
+def _join(peak: Any, others: Any, x: Any) -> Any:
+    larger, smaller = maximum(peak, x), minimum(peak, x)
+    ratio = exp(where(less(smaller, larger), smaller - larger, 0.0))
+    return where(less(peak, x), (1.0 + others) * ratio, others + ratio)
+
+
+def _join_partials(y: Any, peak: Any, others: Any, x: Any) -> tuple[Any, ...]:
+    grows, ratio = less(peak, x), exp(-abs(peak - x))
+    return where(grows, y, -ratio), where(grows, ratio, 1.0), where(grows, -y, ratio)
+
+
+# What `others` becomes with another x. It is an operation of its own, so that the formula of many operands is short.
+_joined = Op("joined", _join, _join_partials)
+
+
+# Calls of n-ary operations.
+
+
+def _listed(name: str, xs: Sequence[str]) -> str:
+    return f"{name}([{', '.join(xs)}])"
+
+
+def _dot_text(operands: Sequence[str]) -> str:
+    n = len(operands) // 2
+    bias = "".join(f", {b}" for b in operands[2 * n :])
+    return f"dot([{', '.join(operands[:n])}], [{', '.join(operands[n : 2 * n])}]{bias})"
+
+
+def _dot_operands(xs: Iterable[Any], ys: Iterable[Any], bias: Any) -> tuple[Any, ...]:
+    xs, ys = tuple(xs), tuple(ys)
+    if len(xs) != len(ys):
+        raise ValueError(f"dot() needs two sequences of one length, got {len(xs)} and {len(ys)}")
+    return xs + ys if bias is None else (*xs, *ys, bias)
+
+
+def _dot_summands(operands: Sequence[Any]) -> tuple[Sequence[tuple[Any, Any]], Sequence[Any]]:
+    n = len(operands) // 2
+    return list(zip(operands[:n], operands[n : 2 * n], strict=True)), operands[2 * n :]
+
+
+def _some(name: str, xs: Iterable[Any]) -> tuple[Any, ...]:
+    xs = tuple(xs)
+    if not xs:
+        raise ValueError(f"{name}() needs at least one operand, got none")
+    return xs
 
 
 def mean(xs: Iterable[Any]) -> Any:
@@ -447,7 +392,7 @@ def mean(xs: Iterable[Any]) -> Any:
     >>> mean([1, 2, 6])
     3.0
     """
-    xs = _some("mean")(xs)
+    xs = _some("mean", xs)
     return div(sum(xs), float(len(xs)))
 
 
@@ -460,8 +405,9 @@ def softmax(xs: Iterable[Any]) -> list[Any]:
     >>> softmax([1000, 1000])
     [0.5, 0.5]
     """
-    xs = [x if hasattr(x, "_record") else number(x) for x in _some("softmax")(xs)]
-    return list(_softmax(logsumexp(xs), *xs))
+    xs = [x if hasattr(x, "_record") else number(x) for x in _some("softmax", xs)]
+    return list(_softmax(logsumexp(xs), xs))
 
 
+__all__ = [*OPS, "mean", "softmax"]
 __test__ = {op.name: op.doc for op in OPS.values()}  # the rows' own examples, for doctest

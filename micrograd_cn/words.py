@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+__all__ = ["PAGE", "WORDS", "language"]
+
 WORDS = {
     "en": {
         "data": "data",
@@ -21,6 +23,7 @@ WORDS = {
         "too_large": "the picture would have {boxes} boxes, more than max_nodes={limit}; {hint}",
         "hint_fold": 'use fold="layer", draw a smaller part of the graph, or raise max_nodes',
         "hint_part": "draw a smaller part of the graph (any Value in it can be the root), or raise max_nodes",
+        "no_graphviz": "drawing needs the Python package graphviz: pip install graphviz",
         "no_renderer": "no renderer found to draw {format}: install Graphviz (its program `dot`) or "
         "`pip install 'micrograd-cn[viz]'`",
         "no_format": "graphviz-pure cannot draw {format}: install Graphviz (its program `dot`)",
@@ -102,6 +105,7 @@ functions: {functions}
         "fold": 'fold 必须是 "auto"、"neuron"、"layer" 或 None，得到的是 {given!r}',
         "too_large": "这张图会有 {boxes} 个框，超过了 max_nodes={limit}；{hint}",
         "hint_fold": '可以用 fold="layer" 折叠、只画计算图的一部分，或者调大 max_nodes',
+        "no_graphviz": "画图需要 Python 包 graphviz：pip install graphviz",
         "no_renderer": "没有找到可以画 {format} 的渲染器：请安装 Graphviz（程序 `dot`），或者 "
         "`pip install 'micrograd-cn[viz]'`",
         "no_format": "graphviz-pure 画不了 {format}：请安装 Graphviz（程序 `dot`）",

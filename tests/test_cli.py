@@ -14,11 +14,12 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 import micrograd_cn
-from micrograd_cn import OPS, Value, render
+from micrograd_cn import OPS, Value
 from micrograd_cn.__main__ import _name_steps, _tables, main
-from micrograd_cn.draw import columns
 from micrograd_cn.engine import topological_order
 from micrograd_cn.expression import ParseError, functions, parse
+from micrograd_cn.picture import render
+from micrograd_cn.picture.text import columns
 from micrograd_cn.testing import expressions
 from micrograd_cn.words import WORDS
 
@@ -612,6 +613,14 @@ def test_a_file_that_cannot_be_written_is_named(run, tmp_path, output, status, s
     assert err.startswith(f"cannot write {path}: ")
     assert said in err
     assert err.count("\n") == 1
+
+
+def test_contributions_that_cancel_at_infinity_are_drawn(run, tmp_path):
+    picture = tmp_path / "graph.dot"
+    status, out, _ = run("sqrt(x) - sqrt(x)", "x=0", "-o", str(picture))
+    assert status == 0
+    assert out.startswith("sqrt(x) - sqrt(x) = 0.0\n")
+    assert "grad nan = " in picture.read_text("utf-8")
 
 
 def test_a_missing_renderer_says_what_to_install(run, tmp_path, monkeypatch):

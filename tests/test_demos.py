@@ -1,7 +1,9 @@
 """The demos run as a person runs them, write pictures that open, and learn."""
 
 import io
+import json
 import os
+import random
 import re
 import runpy
 import subprocess
@@ -10,7 +12,9 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import matplotlib.image
 import pytest
@@ -164,3 +168,46 @@ def test_compiled_training_ends_where_eager_training_does(name: str, tmp_path: P
     found = re.search(r"^\d+ times as fast.* differ by at most (\S+)$", output, re.MULTILINE)
     assert found, output
     assert float(found[1]) < 1e-12
+
+
+def benchmark(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "demos/benchmark.py", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+
+
+def test_the_benchmark_measures_the_tables_that_are_named() -> None:
+    names = [line.split()[0] for line in benchmark("--list").stdout.splitlines()]
+    assert {"moons", "attention", "operation", "import"} <= set(names)
+    heading, *tables = json.loads(benchmark("import", "--json").stdout)
+    assert heading == "heading"
+    assert tables == ["Import, beyond starting the interpreter"]
+    wrong = benchmark("import", "atention")
+    assert wrong.returncode == 2
+    assert f"no table 'atention'; the tables are {', '.join(names)}" in wrong.stderr
+
+
+@pytest.fixture
+def measuring(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.syspath_prepend(ROOT / "demos")
+    return runpy.run_path(str(ROOT / "demos/benchmark.py"), run_name="benchmark")
+
+
+def test_the_attention_models_take_the_same_steps_and_learn(measuring: dict[str, Any]) -> None:
+    runs = []
+    for contender in measuring["ATTENTION"]:
+        random.seed(0)
+        steps = contender.prepare(*measuring["_text"]())
+        runs.append([steps(1) for _ in range(4)])
+    first, *others = runs
+    assert others
+    assert all(run == pytest.approx(first, rel=1e-12) for run in others)
+    assert all(later < 0.95 * earlier for earlier, later in pairwise(first))
+
+
+def test_contenders_that_compute_different_things_are_not_compared(measuring: dict[str, Any]) -> None:
+    same, other = measuring["ATTENTION"]
+    other = other._replace(prepare=lambda tokens, following: lambda n: same.prepare(tokens, following)(n) + 1e-3)
+    measuring["_turns"].__globals__["WARM"] = 0.0
+    with pytest.raises(RuntimeError, match=r"losses of step 5 must agree, got tuple Value: .*, micrograd_cn.Value: "):
+        measuring["_turns"]([same, other], measuring["_text"](), 1, {"ms": "off"})

@@ -4,6 +4,7 @@ import asyncio
 import copy
 import gc
 import math
+import operator
 import pickle
 import random
 import threading
@@ -17,8 +18,12 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Value, detect_anomaly, gradients, no_grad
-from micrograd_cn.engine import Group, constant, method, recording, symbolic_partials, topological_order
+from micrograd_cn.engine import constant, topological_order
+from micrograd_cn.gradients import symbolic_edges
+from micrograd_cn.modes import recording
+from micrograd_cn.module import Group
 from micrograd_cn.nn import MLP
+from micrograd_cn.operators import method
 
 
 def leaves(*data):
@@ -337,7 +342,7 @@ def test_create_graph_notices_that_data_was_changed(changed):
     y = a * b
     b.data = changed
     with pytest.raises(
-        RuntimeError, match=rf"changed after mul\(a=2.0, b={changed}\) .* operand 0 had .* 3.0, now {changed}"
+        RuntimeError, match=rf"changed after mul\(a=2.0, b={changed}.0\) .* operand 0 had .* 3.0, now {changed}.0"
     ):
         gradients(y, [a], create_graph=True)
 
@@ -358,7 +363,7 @@ def test_a_users_operation_must_return_a_partial_for_each_operand():
             gradients(y, [a], create_graph=create_graph)
     uneven = mc.Op("uneven", lambda *xs: 0.0, lambda y, *xs: (1.0,) * (len(xs) if isinstance(y, float) else 1))
     with pytest.raises(ValueError, match="longer"):
-        symbolic_partials(uneven(a, b), {a, b})
+        symbolic_edges(uneven(a, b), {a, b})
 
 
 @pytest.mark.parametrize(("captured", "recorded"), [(math.nan, 3.0), (3.0, math.nan)])
@@ -618,20 +623,24 @@ def test_real_numbers_are_taken_and_stored_as_float(number):
         ([1], "list"),
         ((1,), "tuple"),
         ({}, "dict"),
-        (np.array([1.0]), "ndarray"),
         (object(), "object"),
     ],
 )
 def test_refused_data_is_a_type_error_that_names_it(refused, message):
     with pytest.raises(TypeError, match=f"real number.*{message}"):
         Value(refused)
-    name = f"ufuncs|{type(refused).__name__}"  # an array answers before Python does
+    name = type(refused).__name__.removesuffix("128")
     for operation in (lambda v: v + refused, lambda v: v / refused, lambda v: v**refused, lambda v: v < refused):
         with pytest.raises(TypeError, match=name):
             operation(Value(1))
     for operation in (lambda v: refused + v, lambda v: refused * v, lambda v: refused**v, lambda v: refused >= v):
         with pytest.raises(TypeError):
             operation(Value(1))
+
+
+def test_an_array_is_no_data():
+    with pytest.raises(TypeError, match=r"one real number, got the sequence ndarray"):
+        Value(np.array([1.0]))
 
 
 def test_a_value_of_a_value_and_a_label_that_is_no_text_are_refused():
@@ -673,11 +682,17 @@ def test_a_numpy_scalar_on_the_left_gives_a_value():
     assert np.float64(2) < Value(3)
 
 
-def test_numpy_arrays_are_refused_rather_than_filled_with_values():
-    with pytest.raises(TypeError):
-        np.array([1.0, 2.0]) * Value(3)
-    with pytest.raises(TypeError):
-        Value(3) * np.array([1.0, 2.0])
+@pytest.mark.parametrize("operation", [operator.add, operator.sub, operator.mul, operator.truediv, operator.pow])
+def test_a_numpy_array_and_a_value_make_an_array_of_values(operation):
+    v = Value(3)
+    for other in (np.array([1.0, 2.0]), np.array([Value(1), Value(2)])):
+        for result, expected in (
+            (operation(other, v), [operation(x, 3.0) for x in (1.0, 2.0)]),
+            (operation(v, other), [operation(3.0, x) for x in (1.0, 2.0)]),
+        ):
+            assert isinstance(result, np.ndarray)
+            assert [type(y) for y in result] == [Value, Value]
+            assert [y.data for y in result] == pytest.approx(expected, rel=1e-15)
 
 
 @pytest.mark.parametrize("f", [math.exp, float, int, complex, math.sqrt, round])

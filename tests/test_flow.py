@@ -1344,6 +1344,16 @@ def test_the_tape_has_a_slider_over_the_steps(opened):
     assert json.dumps(record._graphs).count('"loss"') == 2  # the graph is stored once: its node's and its box's name
 
 
+def test_a_tape_is_shown_in_another_language_and_stays_in_its_own():
+    record, _ = trained()
+    page = draw_flow(record, "zh")
+    assert '<html lang="zh-CN">' in page.html
+    assert len(page) == len(record) == 5
+    assert record.lang == "en"
+    assert '<html lang="en">' in record.html
+    assert '<html lang="zh-CN">' in draw_flow(page).html
+
+
 def test_a_tape_of_graphs_that_differ(opened):
     record, x = Tape("en"), Value(2, "x")
     record.snapshot(x.exp())

@@ -74,7 +74,7 @@ def mistakes(op, points):
         got = [y]
         if not kink:
             true += partials[0](*exact) if op.arity is None else [partial(*exact) for partial in partials]
-            got += op.partials(y, *operands) if op.arity is None else [partial(y, *operands) for partial in op.partials]
+            got += op.local(y, *operands)
         slack = op.rounding(y, *operands) if op.rounding else (0.0,) * (1 + len(operands))
         assert len(slack) == 1 + len(operands), f"{op.name}: rounding is for the value and each slot"
         for slot, (g, t, s) in enumerate(zip(got, true, slack, strict=False), -1):  # no partials at a kink
@@ -293,16 +293,15 @@ def test_conventions_hold_captured_and_recorded(name):
         assert recorded == pytest.approx(chosen, abs=0, nan_ok=True), operands
 
 
-@pytest.mark.parametrize("x", [0.5, 2.0, 1e-100, 1e100])
+@pytest.mark.parametrize("x", [0.5, 2.0, 1e-100, 1e100, 1e-300])
 def test_the_mixed_derivative_of_a_power_is_right_at_exponent_0(x):
     base, exponent = Value(x), Value(0.0)
     [slope] = gradients(base**exponent, [base], create_graph=True)
     assert gradients(slope, [exponent]) == [pytest.approx(1.0 / x, rel=1e-12)]
 
 
-@pytest.mark.parametrize("x", [1e-300, 1.5 * 2.0**-1024])
-def test_where_its_square_underflows_the_mixed_derivative_is_unknown_not_wrong(x):
-    base, exponent = Value(x), Value(0.0)
+def test_where_its_square_is_0_the_mixed_derivative_is_unknown_not_wrong():
+    base, exponent = Value(1.5 * 2.0**-1024), Value(0.0)
     [slope] = gradients(base**exponent, [base], create_graph=True)
     [mixed] = gradients(slope, [exponent])
     assert math.isnan(mixed)
@@ -402,14 +401,12 @@ def test_define_refuses_a_taken_name_and_what_is_no_operation(table):
         define(lambda x: x)
 
 
-def test_an_operation_is_copied_as_itself_and_pickled_as_a_row(table):
-    for stranger in (cube(), Op("tanh", math.tanh, (lambda y, x: 1.0 - y * y,))):
-        for duplicate in (copy.copy, copy.deepcopy):
-            assert duplicate(stranger) is stranger
-            assert duplicate(mc.tanh) is mc.tanh
-        with pytest.raises(TypeError, match=rf"cannot pickle the operation '{stranger.name}', .* define\(\) it"):
-            pickle.dumps(stranger)
-    assert pickle.loads(pickle.dumps(mc.tanh)) is mc.tanh
+def test_a_row_is_copied_as_itself_and_pickled_if_it_is_in_the_table():
+    for op in (mc.tanh, cube(), Op("tanh", math.tanh, (lambda y, x: 1.0 - y * y,))):
+        assert copy.copy(op) is copy.deepcopy([op])[0] is op
+        if op is not mc.tanh:
+            with pytest.raises(TypeError, match=rf"cannot pickle the operation '{op.name}'.*define\(\) it"):
+                pickle.dumps(op)
 
 
 def test_a_row_that_is_not_defined_where_it_is_unpickled_is_named(table):
@@ -608,12 +605,12 @@ def test_a_step_of_logsumexp_has_its_partials():
 
 
 def test_formulas_take_any_number_of_operands_that_their_row_does():
-    assert OPS["sum"].formula() == OPS["dot"].formula() == 0.0
-    assert OPS["dot"].formula(5.0) == 5.0
-    assert OPS["dot"].formula(2.0, 3.0) == 6.0
-    assert OPS["dot"].formula(2.0, 3.0, 1.0) == 7.0
-    assert OPS["dot"].formula(1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 0.5) == 32.5
-    assert OPS["logsumexp"].formula(7.0) == 7.0
+    assert expand(mc.sum) == expand(mc.dot) == 0.0
+    assert expand(mc.dot, 5.0) == 5.0
+    assert expand(mc.dot, 2.0, 3.0) == 6.0
+    assert expand(mc.dot, 2.0, 3.0, 1.0) == 7.0
+    assert expand(mc.dot, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 0.5) == 32.5
+    assert expand(mc.logsumexp, 7.0) == 7.0
 
 
 def elementary(term):
@@ -633,8 +630,8 @@ def test_every_row_and_its_partials_come_down_to_rows_with_a_machine_form(op):
         for row in elementary(partial):
             assert row.machine
             assert row.javascript
-    assert op.formula or op.machine
-    assert op.formula or op.javascript
+    assert op.formula or op.summands or op.machine
+    assert op.formula or op.summands or op.javascript
 
 
 def test_a_formula_is_traced_without_numbers():

@@ -3,7 +3,10 @@
 import subprocess
 import sys
 
+import pytest
+
 import micrograd_cn
+import micrograd_cn.picture
 
 
 def fresh(code):
@@ -11,12 +14,23 @@ def fresh(code):
     return done.stdout.strip()
 
 
-def test_importing_takes_the_standard_library_alone():
-    third_party = fresh(
-        "import sys; before = set(sys.modules); import micrograd_cn, micrograd_cn.nn\n"
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import micrograd_cn, micrograd_cn.nn",
+        "from micrograd_cn import *",
+        "from micrograd_cn import draw_dot",
+        "import micrograd_cn.picture",
+        "import micrograd_cn.flow",
+        "from micrograd_cn.__main__ import main; main(['x*x', 'x=3', '--lang=en'])",
+    ],
+)
+def test_importing_and_text_take_the_standard_library_alone(code):
+    *_, third_party = fresh(
+        f"import sys; before = set(sys.modules); {code}\n"
         "new = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
         "print(sorted(new - set(sys.stdlib_module_names) - {'micrograd_cn'}))"
-    )
+    ).splitlines()
     assert third_party == "[]"
 
 
@@ -29,6 +43,7 @@ def test_every_public_name_exists_and_every_operation_is_public():
 
 def test_an_unknown_name_is_an_attribute_error():
     assert not hasattr(micrograd_cn, "tanhh")
+    assert not hasattr(micrograd_cn.picture, "Pictures")
 
 
 def test_star_import_keeps_the_builtins_meaning():

@@ -3,7 +3,6 @@
 import ast
 import doctest
 import importlib
-import inspect
 import io
 import itertools
 import re
@@ -21,7 +20,7 @@ import micrograd.nn
 import pytest
 
 import micrograd_cn
-from micrograd_cn import OPS, Op, Value, functional, losses, nn, optim, testing
+from micrograd_cn import OPS, Value, functional, losses, nn, optim, testing
 from micrograd_cn.__main__ import main
 
 from .test_demos import PICTURES
@@ -36,7 +35,7 @@ CHINESE = re.compile(r"[\u4e00-\u9fff]")
 TOUR = 60  # lines of Python
 FIRST_SCREEN = 40
 MODULES = [f"micrograd_cn.{name}" for name in (
-    "functional", "nn", "init", "losses", "optim", "module", "testing", "compiler", "flow", "draw"
+    "functional", "nn", "init", "losses", "optim", "module", "testing", "compiler", "flow", "picture"
 )]  # fmt: skip
 EVERY_MODULE = ["micrograd_cn", *MODULES]
 
@@ -225,31 +224,6 @@ def test_the_table_of_names_is_the_package(lang):
     rows = table(TEXTS[lang], *{"en": ("module", "names"), "zh": ("模块", "名字")}[lang])
     stated = {code(module): spans(names) for module, names in rows}
     assert stated == {name: list(importlib.import_module(name).__all__) for name in EVERY_MODULE}
-
-
-def documented(name: str) -> list[tuple[str, object]]:
-    """Return the functions, classes and operations among a module's public names."""
-    module = importlib.import_module(name)
-    public = [(public, getattr(module, public)) for public in module.__all__]
-    return [(n, x) for n, x in public if isinstance(x, Op) or inspect.isclass(x) or inspect.isroutine(x)]
-
-
-@pytest.mark.parametrize("module", EVERY_MODULE)
-def test_every_public_name_has_a_docstring_with_an_example(module):
-    for name, thing in documented(module):
-        text = thing.doc if isinstance(thing, Op) else inspect.getdoc(thing)
-        assert text, name
-        assert re.match(r"\S.*\S", text), name
-        assert ">>> " in text, name
-
-
-@pytest.mark.parametrize("module", EVERY_MODULE)
-def test_every_method_and_property_of_a_public_class_has_a_docstring(module):
-    for name, thing in documented(module):
-        for attribute in vars(thing) if inspect.isclass(thing) else ():
-            member = getattr(thing, attribute)
-            if not attribute.startswith("_") and (inspect.isroutine(member) or isinstance(member, property)):
-                assert inspect.getdoc(member), f"{name}.{attribute}"
 
 
 # Links, commands and demos

@@ -10,14 +10,15 @@ SAMPLE, once a row; AFTER, what depends on sums over the batch.
 
 from __future__ import annotations
 
+import operator
 import re
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from math import copysign
 from typing import Any, TypeAlias
 
-from .. import ops
+from .. import ieee
 from ..formula import FormulaError, Term, expand, trace
 from ..operation import Op
 
@@ -31,6 +32,7 @@ LEAVES = ("constant", "parameter", "input", "seed", "total")
 # finite result; where its first terms are such sums themselves, `twins` are these in units of 1 / SCALE: "scaled".
 SUMS = ("sum", "dot", "adjoint", "scaled")
 SCALE = 2.0**-64
+COMMUTATIVE: dict[str, Callable[..., float]] = {"fadd": operator.add, "fmul": operator.mul}
 OPERANDS = {"fadd": 2, "fsub": 2, "fmul": 2, "fdiv": 2, "fneg": 1, "select": 3}
 COMPARISONS = ("oeq", "ogt", "oge", "olt", "ole", "one", "ord", "ueq", "ugt", "uge", "ult", "ule", "une", "uno")
 OPERANDS |= {f"fcmp {comparison}": 2 for comparison in COMPARISONS}
@@ -104,23 +106,29 @@ class Lowering:
         known = [self.value(i) for i in slots]
         if None not in known:
             return self.constant(op.forward(*known))
-        if op is ops.dot:
-            n = len(slots) // 2
-            return self.dot(list(zip(slots[:n], slots[n : 2 * n], strict=True)), [*slots[2 * n :], self.constant(0.0)])
-        if op is ops.sum:
-            return self.dot([], [*slots, self.constant(0.0)], "sum")  # with 0.0, so that a sum of -0.0 is 0.0
+        if op.summands:
+            pairs, terms = op.summands(*slots)
+            form = "dot" if pairs else "sum"
+            return self.dot(pairs, [*terms, self.constant(0.0)], form)  # with 0.0, so that a sum of -0.0 is 0.0
         if op.machine:
             if (op, len(slots)) not in self._checked:
                 _check_form(op, len(slots))
                 self._checked.add((op, len(slots)))
                 self.rows[op.machine] = op.name
-            if op is ops.mul and 1.0 in known:
-                return slots[1 - known.index(1.0)]
-            if op in (ops.add, ops.mul):
-                slots = sorted(slots)
-            return self.add((op.machine, *slots))
+            return self.machine(op.machine, *slots)
         [result] = self.instantiate(self.template((op, "formula"), known, op), slots)
         return result
+
+    def machine(self, form: str, *slots: int) -> int:
+        """Return the number of a machine form's result; of a sum or product of constants it is a constant."""
+        known = [self.value(i) for i in slots]
+        if form in COMMUTATIVE:
+            if None not in known:
+                return self.constant(COMMUTATIVE[form](*known))
+            if form == "fmul" and 1.0 in known:
+                return slots[1 - known.index(1.0)]
+            slots = tuple(sorted(slots))
+        return self.add((form, *slots))
 
     def partials(self, op: Op, y: int, slots: Sequence[int]) -> list[int]:
         """Return the numbers of the local derivatives."""
@@ -130,10 +138,10 @@ class Lowering:
         """Return the number of a sum of products and terms; what needs no sample is summed by itself."""
         pairs, terms = list(pairs), list(terms)
         if len(pairs) + len(terms) == 1:
-            return terms[0] if terms else self.apply(ops.mul, pairs[0])
+            return terms[0] if terms else self.machine("fmul", *pairs[0])
         if all(self.phase[i] == CONSTANT for i in chain(*pairs, terms)):
             known = [self.code[i][1] * self.code[j][1] for i, j in pairs]
-            return self.constant(ops.sum.forward(*known, *[self.code[t][1] for t in terms]))
+            return self.constant(ieee.sum(*known, *[self.code[t][1] for t in terms]))
         twins: list[int] = []
         early = [p for p in pairs if self.phase[p[0]] != SAMPLE != self.phase[p[1]]]
         rest = [t for t in terms if self.phase[t] != SAMPLE]
@@ -146,7 +154,7 @@ class Lowering:
             scalars = [t for t in terms if self.phase[t] != SAMPLE]
             pairs, terms = [*pairs, *((one, t) for t in samples or scalars)], scalars if samples else []
         if not pairs and len(terms) < 3 and not twins:
-            return terms[0] if len(terms) == 1 else self.apply(ops.add, terms) if terms else self.constant(0.0)
+            return terms[0] if len(terms) == 1 else self.machine("fadd", *terms) if terms else self.constant(0.0)
         mixed = [p for p in pairs if SAMPLE in (self.phase[p[0]], self.phase[p[1]]) and not self._of_samples(p)]
         if LONG <= len(mixed) <= len(pairs) - LONG:  # a loop reads vectors and scalars, or vectors alone
             terms = [self._part([p for p in pairs if self._of_samples(p)], [], form, twins), *terms]
@@ -159,7 +167,7 @@ class Lowering:
         if form in ("sum", "dot") and len(pairs) + len(added) > 1:
             if all(self.phase[i] == CONSTANT for i in chain(*pairs, added)):
                 scaled = [self.code[i][1] * self.code[j][1] * SCALE for i, j in pairs]
-                twins.insert(0, self.constant(ops.sum.forward(*scaled, *[self.code[t][1] * SCALE for t in added])))
+                twins.insert(0, self.constant(ieee.sum(*scaled, *[self.code[t][1] * SCALE for t in added])))
             else:
                 twins.insert(0, self.add(("scaled", tuple(pairs), tuple(added))))
         return self.dot(pairs, terms, form)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .. import ops
 from ..engine import Value, topological_order
 from .instructions import AFTER, BATCH, SAMPLE, Pair
 from .outlining import Outlined
@@ -18,9 +17,7 @@ def ordered(outputs: Sequence[Value]) -> list[Value]:
     >>> ordered([a, b]) == [a, b, a, b]
     True
     """
-    root = Value(0.0)
-    root.op, root.parents = ops.sum, tuple(reversed(outputs))
-    return [*reversed(topological_order(root)[1:]), *outputs]
+    return [*reversed(topological_order(*reversed(outputs))), *outputs]
 
 
 class Lowered(Outlined):
@@ -69,9 +66,10 @@ class Lowered(Outlined):
                 else:
                     self.constants[leaf] = leaf.data if self._like is None else self._like.constants[leaf]
                     self.of[leaf] = self.constant(self.constants[leaf])
-        if node.op is ops.sum:
-            pairs = [pair for p in node.parents for pair in self._factors(p)]
-            terms = [self.of[p] for p in node.parents if not self._factors(p)]
+        if node.op and node.op.summands and not node.op.summands(*node.parents)[0]:
+            _, addends = node.op.summands(*node.parents)
+            pairs = [pair for p in addends for pair in self._factors(p)]
+            terms = [self.of[p] for p in addends if not self._factors(p)]
             self.of[node] = self.dot(pairs, [*terms, self.constant(0.0)], "sum")
         elif node.op:
             self.of[node] = self.apply(node.op, [self.of[parent] for parent in node.parents])
@@ -81,8 +79,7 @@ class Lowered(Outlined):
     def _factors(self, node: Value) -> list[Pair]:
         """Return the pair of which a node is the product; a sum of these may be a loop."""
         factors = tuple(sorted([self.of[p] for p in node.parents]))
-        is_product = node.op is ops.mul and self.code[self.of[node]] == ("fmul", *factors)
-        return [factors] if is_product else []  # type: ignore[list-item]
+        return [factors] if self.code[self.of[node]] == ("fmul", *factors) else []  # type: ignore[list-item]
 
     def differentiate(self) -> None:
         """Add the gradient of the one output with respect to every parameter: the chain rule, as backward() has it.
@@ -91,7 +88,8 @@ class Lowered(Outlined):
         """
         wanted = set(self.parameters)
         for node in self.order:
-            if not wanted.isdisjoint(node.parents):
+            assert node.op is not None
+            if any(x in wanted and node.op.flows(slot) for slot, x in enumerate(node.parents)):
                 wanted.add(node)
             if not self.sampled.isdisjoint(node.parents):
                 self.sampled.add(node)
@@ -104,8 +102,8 @@ class Lowered(Outlined):
                 assert node.op is not None
                 upstream = self._gradient(node, pairs, terms)
                 slots = [self.of[parent] for parent in node.parents]
-                for parent, partial in zip(node.parents, self._partials(node, slots), strict=True):
-                    if parent in wanted:
+                for slot, (parent, partial) in enumerate(zip(node.parents, self._partials(node, slots), strict=True)):
+                    if parent in wanted and node.op.flows(slot):
                         if self.value(partial) == 1.0:
                             terms[parent].append(upstream)
                         else:
@@ -113,12 +111,13 @@ class Lowered(Outlined):
         self.gradients = [self._gradient(leaf, pairs, terms) for leaf in self.parameters]
 
     def _partials(self, node: Value, slots: list[int]) -> list[int]:
-        if node.op is ops.dot:  # however long, its own operands
-            n = len(slots) // 2
-            return [*slots[n : 2 * n], *slots[:n], *[self.constant(1.0)] * (len(slots) % 2)]
-        if node.op is ops.sum:
-            return [self.constant(1.0)] * len(slots)
         assert node.op is not None
+        if node.op.summands:  # however many, its own operands
+            pairs, terms = node.op.summands(*range(len(slots)))
+            partials = dict.fromkeys(terms, self.constant(1.0))
+            for a, b in pairs:
+                partials |= {a: slots[b], b: slots[a]}
+            return [partials[i] for i in range(len(slots))]
         return self.partials(node.op, self.of[node], slots)
 
     def _gradient(self, node: Value, pairs: dict[Value, list[Pair]], terms: dict[Value, list[int]]) -> int:

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from .. import ops
 from ..engine import Value
 from ..operation import Op
 from .instructions import Lowering
 from .lowering import ordered
 
-COMPARISONS = {ops.less: "<", ops.less_equal: "<="}
+COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
+BUILTIN = ("abs",)  # Python's own, of numbers and arrays
 CHOICE = 'where = getattr(xp, "where", lambda condition, a, b: a if condition else b)  # math has none'
 ARRAY = """\
 def array(x):  # torch's functions take no plain numbers
@@ -77,32 +77,29 @@ class Source:
         numbers = [name for name in names if isinstance(name, float)]
         if len(numbers) == len(names):
             return op.forward(*numbers)
-        if getattr(ops, op.name, None) is not op or (not op.machine and op not in (ops.sum, ops.dot)):
+        if op.summands:
+            pairs, terms = op.summands(*[self.text(name) for name in names])
+            return self.line(" + ".join([*(f"{a} * {b}" for a, b in pairs), *terms]), names)
+        if not op.precedence and not op.array:
             known = [name if isinstance(name, float) else None for name in names]
             steps, [result] = self.lowering.template((op, "formula"), known, op)
             known_so_far = list(names)
             for row, used in steps:
                 known_so_far.append(self.apply(row, [known_so_far[x] if isinstance(x, int) else x for x in used]))
             return known_so_far[result] if isinstance(result, int) else result
-        if op is ops.where:
+        if op.array == "where":
             condition, a, b = names
             if isinstance(condition, float):
                 return a if condition else b
             return self.choice(condition, a, b)
         texts = [self.text(name) for name in names]
-        if op in COMPARISONS:
-            return Condition(f"{texts[0]} {COMPARISONS[op]} {texts[1]}", self.sorts_of(names))
-        if op is ops.sum:
-            return self.line(" + ".join(texts), names)
-        if op is ops.dot:
-            n = len(texts) // 2
-            products = [f"{a} * {b}" for a, b in zip(texts[:n], texts[n : 2 * n], strict=True)]
-            return self.line(" + ".join(products + texts[2 * n :]), names)
-        if op.notation:
+        if op.array in COMPARISONS:
+            return Condition(f"{texts[0]} {op.array} {texts[1]}", self.sorts_of(names))
+        if op.precedence:
             return self.line(op.text(*texts), names)
-        if op is not ops.abs:
+        if op.array not in BUILTIN:
             texts = [self.array(name) for name in names]
-        return self.line(f"{self.function(op.name)}({', '.join(texts)})", names)
+        return self.line(f"{self.function(op.array)}({', '.join(texts)})", names)
 
     def text(self, name: Name) -> str:
         """Return how a value is written where a number is wanted."""
@@ -143,7 +140,7 @@ class Source:
 
     def function(self, name: str) -> str:
         """Return how a function is called; where engines differ, its name is defined first."""
-        if name == "abs":
+        if name in BUILTIN:
             return name
         if name in ("erf", "erfc"):
             self.helpers[name] = SPECIAL.format(name=name)

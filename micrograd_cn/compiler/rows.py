@@ -62,7 +62,7 @@ def _listed(rows: Any, width: int) -> tuple[array[float], int]:
         if len(flat) != n * width:
             raise ValueError(f"rows[{i}] has {len(flat) - i * width} numbers, the program {width} inputs")
     if all(issubclass(kind, Real) for kind in set(map(type, flat))):
-        with suppress(OverflowError):  # whose row is named below
+        with suppress(OverflowError):  # of integers that are infinities
             return array("d", flat), n
     return array("d", [_number(x, i // width) for i, x in enumerate(flat)]), n
 
@@ -71,9 +71,8 @@ def _number(x: Any, i: int) -> float:
     """Return a number of row i as a float."""
     try:
         return number(x)
-    except (TypeError, OverflowError) as error:
-        kind = OverflowError if isinstance(error, OverflowError) else TypeError
-        raise kind(f"rows[{i}]: {error}") from error
+    except TypeError as error:
+        raise TypeError(f"rows[{i}]: {error}") from error
 
 
 @lru_cache(8)

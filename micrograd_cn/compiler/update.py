@@ -6,7 +6,6 @@ import copy
 from types import SimpleNamespace
 from typing import Any
 
-from .. import ops
 from ..formula import FormulaError, Term
 from ..optim import SGD, Optimizer
 from .instructions import BATCH, SAMPLE, Lowering, steps_of
@@ -51,7 +50,7 @@ def lower_update(optimizer: Optimizer, masked: bool) -> tuple[Lowering, list[int
     if masked:
         changed = code.add(("input", 2 + len(kept)), SAMPLE)
         results = [
-            code.apply(ops.where, [changed, result, old])
+            code.machine("select", changed, result, old)
             for result, old in zip(results, [numbers[2], *numbers[4:]], strict=True)
         ]
     return code, results

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import hashlib
 import html
 import json
@@ -13,8 +14,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ..draw import MOST_BOXES, readable_flow
 from ..engine import Value
+from ..picture.boxes import MOST_BOXES, readable_flow
 from ..words import PAGE, WORDS, language
 from .graph import graph_facts, layout
 from .javascript import Rows
@@ -138,8 +139,8 @@ def draw_flow(root: Value | Tape, lang: str | None = None) -> Tape:
     - `#narration` is the text of the step.
 
     Args:
-        root: the value to differentiate, or a `Tape` of a training run.
-        lang: the language that the page starts in, "en" or "zh"; the locale's for None.
+        root: the value to differentiate, or a `Tape` of a training run, which stays in its own language.
+        lang: the language that the page starts in, "en" or "zh"; the tape's, else the locale's, for None.
 
     Raises:
         TypeError: `root` is not a `Value`.
@@ -150,8 +151,9 @@ def draw_flow(root: Value | Tape, lang: str | None = None) -> Tape:
     True
     """
     if isinstance(root, Tape):
-        root.lang = language(lang) if lang else root.lang
-        return root
+        translated = copy.copy(root)  # of the same recording
+        translated.lang = language(lang or root.lang)
+        return translated
     page = Tape(lang)
     page.snapshot(root)
     return page

@@ -7,12 +7,11 @@ import json
 from collections import Counter
 from typing import Any
 
-import graphviz
-
-from ..draw import FULL_LABELS, Box, Flow, clean, columns, style
 from ..engine import Value
 from ..formula import FormulaError
-from ..render import render
+from ..picture.boxes import FULL_LABELS, Box, Flow
+from ..picture.dot import style
+from ..picture.text import clean, columns
 from .javascript import Rows
 
 LINE, COLUMN, PADDING = 18.0, 6.8, 10.0  # of a box, in pixels, of which one is a point in DOT
@@ -108,7 +107,9 @@ def _expression(node: Value) -> str:
 
 def layout(graph: dict[str, Any], lang: str) -> dict[str, Any]:
     """Return where DOT puts the boxes (their centres), the edges (Bézier curves) and the edges' texts."""
-    picture = graphviz.Digraph(graph_attr={"rankdir": "LR", "ranksep": "0.35", "nodesep": "0.25", "pad": "0"})
+    from ..picture.digraph import Picture
+
+    picture = Picture(graph_attr={"rankdir": "LR", "ranksep": "0.35", "nodesep": "0.25", "pad": "0"})
     picture.attr("node", shape="box", fixedsize="true", label="")
     picture.attr("edge", dir="none")
     for i, box in enumerate(graph["boxes"]):
@@ -116,7 +117,8 @@ def layout(graph: dict[str, Any], lang: str) -> dict[str, Any]:
     label = EDGE_LABEL if len(graph["boxes"]) <= FULL_LABELS else ""
     for i, edge in enumerate(graph["edges"]):
         picture.edge(f"v{edge['source']}", f"v{edge['target']}", id=str(i), label="" if edge["constant"] else label)
-    laid_out = json.loads(render(picture.source, "json", lang))
+    picture.lang = lang
+    laid_out = json.loads(picture.pipe("json"))
     *_, width, height = map(float, laid_out["bb"].split(","))
 
     def point(text: str) -> list[float]:

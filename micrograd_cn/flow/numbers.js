@@ -6,7 +6,7 @@ function power(a, b) {
 }
 
 // The sum of the numbers, correctly rounded.
-function sum(xs) {
+function sum(...xs) {
   if (!xs.every(Number.isFinite)) return xs.reduce((total, x) => total + (Number.isFinite(x) ? 0 : x), 0);
   const total = sumExactly(xs);
   return Number.isNaN(total) ? sumExactly(xs.map(x => x * 2 ** -64)) * 2 ** 64 : total;
@@ -41,16 +41,9 @@ function sumExactly(xs) {
 }
 
 // The operands are x_1..x_n, y_1..y_n and perhaps a bias.
-function dot(operands) {
+function dot(...operands) {
   const n = operands.length >> 1;
-  return sum([...operands.slice(0, n).map((x, i) => x * operands[n + i]), ...operands.slice(2 * n)]);
-}
-
-function logsumexp(xs) {
-  const peak = Math.max(...xs);
-  if (!Number.isFinite(peak)) return peak;
-  const others = xs.toSpliced(xs.indexOf(peak), 1);
-  return peak + Math.log1p(sum(others.map(x => Math.exp(x - peak))));
+  return sum(...operands.slice(0, n).map((x, i) => x * operands[n + i]), ...operands.slice(2 * n));
 }
 
 // The series with positive terms alone, 2/sqrt(pi) exp(-x*x) sum 2**n x**(2n+1) / (2n+1)!! (Abramowitz & Stegun 7.1.6).

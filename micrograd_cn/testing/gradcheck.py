@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from math import inf, nan
 from typing import Any
 
-from ..engine import Value, gradients, topological_order
+from ..engine import Value, topological_order
+from ..gradients import gradients
 from ..operation import number
 from ..tree import flatten
 

@@ -127,7 +127,7 @@ class Expression:
         for op, operands in self.steps:
             texts = [names[i] if isinstance(i, int) else f"({i!r})" if i < 0 else repr(i) for i in operands]
             text = op.text(*texts)
-            if text.startswith(f"{op.name}("):
+            if not op.precedence:
                 text = called[op] + text.removeprefix(op.name)
                 (imports if _is_public(op) else own).add(op)
             names.append(_free(f"v{len(names)}", taken))

@@ -8,7 +8,7 @@ import sysconfig
 import unicodedata
 from pathlib import Path
 
-from .words import WORDS
+from ..words import WORDS
 
 TIMEOUT = 60.0  # seconds
 PURE_FORMATS = ("svg", "png", "json", "dot", "plain", "xdot")
@@ -16,7 +16,14 @@ VIEWERS_FONTS = ("svg", "json", "dot", "plain", "xdot")  # formats whose texts a
 
 
 class RenderError(RuntimeError):
-    """No renderer is installed, or the one there is cannot draw this as it should look, or it failed."""
+    """No renderer is installed, or the one there is cannot draw this as it should look, or it failed.
+
+    >>> try:
+    ...     render("this is not DOT", "svg")
+    ... except RenderError:
+    ...     print("not drawn")
+    not drawn
+    """
 
 
 def find_renderer() -> str | None:

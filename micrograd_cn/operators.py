@@ -1,0 +1,127 @@
+"""Python's operators and the functions of one operand, as methods: `a + b` is `add(a, b)`, `a.tanh()` is `tanh(a)`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol, Self, TypeVar, cast
+
+from . import ops
+from .operation import Op
+
+__all__ = ["Operators", "method"]
+
+T = TypeVar("T", bound="Operators")
+
+
+class Method(Protocol):
+    """A method that returns what its object is: the type of `method`'s results."""
+
+    def __get__(self, instance: T, owner: type[T]) -> Callable[..., T]:
+        """Return the bound method."""
+
+
+def method(op: Op) -> Method:
+    """Return the operation as a method of its first operand.
+
+    >>> from micrograd_cn import Value, elu
+    >>> method(elu)(Value(0), alpha=0.5)
+    Value(data=0.0, grad=0.0)
+    """
+
+    def unary(self: Any) -> Any:
+        return self._unary(op)
+
+    def general(self: Any, *rest: Any, **options: Any) -> Any:
+        return op(self, *rest, **options)
+
+    chosen = unary if op.arity == 1 else general
+    chosen.__name__, chosen.__doc__ = op.name, op.doc.partition("\n")[0]
+    return cast(Method, chosen)
+
+
+class Operators:
+    """What has a row applied to it by operators and methods; a subclass gives `_record(op, operands)`, the result.
+
+    >>> from micrograd_cn import Value
+    >>> (2 - Value(3).relu()) ** 2
+    Value(data=1.0, grad=0.0)
+    """
+
+    __slots__ = ()
+
+    def _unary(self, op: Op) -> Self:
+        return op(self)  # type: ignore[no-any-return]  # an operation gives what its operands are
+
+    def _binary(self, op: Op, other: Any) -> Self:
+        return op(self, other)  # type: ignore[no-any-return]
+
+    def _reflected(self, op: Op, other: Any) -> Self:
+        return op(other, self)  # type: ignore[no-any-return]
+
+    def __add__(self, other: Any) -> Self:
+        return self._binary(ops.add, other)
+
+    def __radd__(self, other: Any) -> Self:
+        return self._reflected(ops.add, other)
+
+    def __sub__(self, other: Any) -> Self:
+        return self._binary(ops.sub, other)
+
+    def __rsub__(self, other: Any) -> Self:
+        return self._reflected(ops.sub, other)
+
+    def __mul__(self, other: Any) -> Self:
+        return self._binary(ops.mul, other)
+
+    def __rmul__(self, other: Any) -> Self:
+        return self._reflected(ops.mul, other)
+
+    def __truediv__(self, other: Any) -> Self:
+        return self._binary(ops.div, other)
+
+    def __rtruediv__(self, other: Any) -> Self:
+        return self._reflected(ops.div, other)
+
+    def __pow__(self, other: Any, modulus: None = None) -> Self:
+        if modulus is not None:
+            raise TypeError(f"pow() of a {type(self).__name__} takes a base and an exponent, and no modulus")
+        return self._binary(ops.pow, other)
+
+    def __rpow__(self, other: Any, modulus: None = None) -> Self:
+        return self._reflected(ops.pow, other)
+
+    def __neg__(self) -> Self:
+        return self._unary(ops.neg)
+
+    def __abs__(self) -> Self:
+        return self._unary(ops.abs)
+
+    def __pos__(self) -> Self:
+        return self
+
+    abs = method(ops.abs)
+    exp = method(ops.exp)
+    expm1 = method(ops.expm1)
+    log = method(ops.log)
+    log1p = method(ops.log1p)
+    sqrt = method(ops.sqrt)
+    sin = method(ops.sin)
+    cos = method(ops.cos)
+    tan = method(ops.tan)
+    asin = method(ops.asin)
+    acos = method(ops.acos)
+    atan = method(ops.atan)
+    sinh = method(ops.sinh)
+    cosh = method(ops.cosh)
+    sech = method(ops.sech)
+    tanh = method(ops.tanh)
+    sigmoid = method(ops.sigmoid)
+    relu = method(ops.relu)
+    leaky_relu = method(ops.leaky_relu)
+    elu = method(ops.elu)
+    softplus = method(ops.softplus)
+    gelu = method(ops.gelu)
+    silu = method(ops.silu)
+    erf = method(ops.erf)
+    erfc = method(ops.erfc)
+    step = method(ops.step)

@@ -1,0 +1,130 @@
+"""What a picture or page shows of a graph: boxes of nodes and edges of operand slots, folded until they can be read."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from ..engine import Value, topological_order
+from ..module import Group
+
+FULL_LABELS = 60  # boxes up to which an edge shows its derivative and contribution, and nothing need be folded further
+READABLE_EDGES = 90  # edges up to which nothing need be folded further
+MOST_BOXES = 400  # boxes beyond which there is no picture
+
+
+@dataclass
+class Box:
+    """What one box of the picture stands for: a node, or those of a neuron or layer."""
+
+    name: str
+    nodes: list[Value] = field(default_factory=list)
+    group: Group | None = None
+
+
+@dataclass
+class Edge:
+    """What one edge stands for: an operand slot, or all those between two boxes of which one is folded."""
+
+    source: Box
+    target: Box
+    partial: float
+    slots: list[tuple[Value, int]]
+    contributions: list[float]
+    constant: bool
+
+    @property
+    def size(self) -> float:
+        """Return the contribution's magnitude; of several, their Euclidean norm."""
+        return math.hypot(*self.contributions)
+
+
+class Flow:
+    """The boxes and edges of the graph below a root, folded as asked: what a picture or page shows of it."""
+
+    def __init__(self, root: Value, fold: str | None):
+        self.root = root
+        self.ran = root.grad != 0.0  # backward() gives its root the gradient 1, and nodes of 0 pass nothing on
+        interior = topological_order(root)
+        self.nodes = list(dict.fromkeys(n for node in reversed(interior) for n in (*node.parents, node))) or [root]
+        groups = _groups(interior)
+        boxes: dict[Value | Group, Box] = {}
+        self.box_of: dict[Value, Box] = {}
+        for node in self.nodes:
+            group = _folded(groups.get(node, node.group), fold)
+            box = boxes.setdefault(group or node, Box(f"v{len(boxes)}", group=group))
+            box.nodes.append(node)
+            self.box_of[node] = box
+        self.boxes = list(boxes.values())
+        self.received: dict[Value, list[float]] = defaultdict(list)
+        merged: dict[tuple[str, str], Edge] = {}
+        self.edges: list[Edge] = []
+        for node in reversed(interior):
+            target = self.box_of[node]
+            assert node.op is not None
+            for slot, (parent, partial) in enumerate(zip(node.parents, node.partials, strict=True)):
+                flows = parent.requires_grad and node.op.flows(slot)
+                contribution = node.grad * partial if flows else 0.0
+                if parent.requires_grad:
+                    self.received[parent].append(contribution)
+                source = self.box_of[parent]
+                if source is target:
+                    continue
+                edge = Edge(source, target, partial, [(node, slot)], [contribution], not parent.requires_grad)
+                if source.group or target.group:
+                    known = merged.setdefault((source.name, target.name), edge)
+                    if known is not edge:
+                        known.slots.append((node, slot))
+                        known.contributions.append(contribution)
+                        continue
+                self.edges.append(edge)
+        self.largest = max((e.size for e in self.edges if math.isfinite(e.size)), default=0.0) if self.ran else 0.0
+
+
+def _groups(interior: list[Value]) -> dict[Value, Group]:
+    """Return the groups of the nodes and constants that an activation function of several operations made.
+
+    Such a node is used in one group alone, and has that group alone below it; such a constant is no input of a sum of
+    products, which a neuron begins with.
+    """
+    below: dict[Value, set[Group]] = {}
+    users: dict[Value, list[Value]] = defaultdict(list)
+    for node in reversed(interior):  # operands first
+        around = set().union(*(below[parent] for parent in node.parents if parent.op))
+        below[node] = {node.group} if node.group else around if len(around) == 1 else set()
+        for parent in node.parents:
+            users[parent].append(node)
+    found: dict[Value, Group] = {}
+    for node in [*interior, *(leaf for leaf in users if leaf.op is None)]:  # users first
+        using = {user.group or found.get(user) for user in users[node]}
+        [group] = using if len(using) == 1 else [None]
+        if node.group is None and group:
+            constant = not node.requires_grad and not any(_sums_products(user) for user in users[node])
+            if constant or below.get(node) == {group}:
+                found[node] = group
+    return found
+
+
+def _sums_products(node: Value) -> bool:
+    """Return whether the row of the node's operation says that it is a sum of products."""
+    assert node.op is not None
+    return node.op.summands is not None and bool(node.op.summands(*node.parents)[0])
+
+
+def _folded(group: Group | None, fold: str | None) -> Group | None:
+    """Return the group whose box a node of the neuron `group` goes into; None for a box of its own."""
+    return None if fold is None else group if fold == "neuron" or group is None else group.outer or group
+
+
+def readable_flow(root: Value, fold: str | None = "auto") -> Flow:
+    """Return the boxes and edges, folded until they can be read if `fold` is "auto"."""
+    flow = Flow(root, None if fold == "auto" else fold)
+    if fold == "auto":
+        for finer in ("neuron", "layer"):
+            if len(flow.boxes) <= FULL_LABELS and len(flow.edges) <= READABLE_EDGES:
+                break
+            folded = Flow(root, finer)
+            if len(folded.boxes) < len(flow.boxes):
+                flow = folded
+    return flow

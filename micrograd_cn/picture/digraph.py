@@ -1,0 +1,76 @@
+"""A `graphviz.Digraph` that draws itself: the one module that needs the package graphviz, read only to draw."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from ..words import WORDS, language
+from .render import find_renderer, render
+
+try:
+    import graphviz
+except ModuleNotFoundError as error:
+    raise ImportError(WORDS[language(None)]["no_graphviz"]) from error
+
+__all__ = ["Picture"]
+
+
+class Picture(graphviz.Digraph):  # type: ignore[misc]  # graphviz has no type hints
+    """A `graphviz.Digraph` that draws itself with whichever renderer is installed.
+
+    Raises:
+        RenderError: on drawing, if no renderer can draw it as it should look. `.source` and `.save()` need none.
+
+    >>> from micrograd_cn import Value, draw_dot
+    >>> picture = draw_dot(Value(1, "x") * 2)
+    >>> type(picture), picture.source.count("->")
+    (<class 'micrograd_cn.picture.digraph.Picture'>, 2)
+    """
+
+    lang = "en"  # of its errors
+
+    @property
+    def drawn_by(self) -> str | None:
+        """Return the name of the program that draws it, None if none is installed."""
+        program = find_renderer()
+        return Path(program).stem if program else None
+
+    def pipe(self, format: str | None = None, *_: Any, encoding: str | None = None, **__: Any) -> Any:  # noqa: A002
+        """Return the picture as bytes, or as text in `encoding`."""
+        picture = render(self.source, format or self.format, self.lang)
+        return picture.decode(encoding) if encoding else picture
+
+    def render(
+        self,
+        filename: str | os.PathLike[str] | None = None,
+        directory: str | os.PathLike[str] | None = None,
+        view: bool = False,
+        cleanup: bool = False,
+        format: str | None = None,  # noqa: A002 -- graphviz's name
+        *_: Any,
+        outfile: str | os.PathLike[str] | None = None,
+        **__: Any,
+    ) -> str:
+        """Write the DOT text and the picture, and return the picture's path.
+
+        The picture goes to `outfile`, whose ending is the format unless one is given, else to `filename` with the
+        format's ending added; `cleanup` removes the DOT text again.
+        """
+        if outfile is None:
+            source = Path(self.save(filename, directory=directory))
+            format = format or self.format  # noqa: A001
+            target = source.with_name(f"{source.name}.{format}")
+        else:
+            target = Path(directory or "", outfile)
+            format = format or target.suffix[1:] or self.format  # noqa: A001
+            source = Path(self.save(filename or target.with_suffix(".gv"), directory=directory if filename else None))
+        try:
+            target.write_bytes(render(self.source, format, self.lang))
+        finally:
+            if cleanup:
+                source.unlink()
+        if view:
+            graphviz.view(str(target))
+        return str(target)

@@ -1,0 +1,159 @@
+"""Write a graph in the DOT language: the texts and looks of its boxes and edges, and the legend."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from .. import ieee
+from ..engine import Value
+from ..module import Module
+from ..words import WORDS, language
+from .boxes import FULL_LABELS, MOST_BOXES, Box, Edge, Flow, readable_flow
+from .text import FONT_SIZE, clean, escaped, inches, number, padded, signed
+
+if TYPE_CHECKING:
+    from .digraph import Picture
+
+POSITIVE, NEGATIVE, ZERO = "#0072B2", "#C44E00", "#8A8A8A"  # blue and orange as colour-blind people tell them apart
+SOME_LABELS = 150  # boxes up to which an edge shows its contribution
+
+
+def draw_dot(
+    root: Value,
+    format: str = "svg",  # noqa: A002 -- micrograd's name
+    rankdir: str = "LR",
+    *,
+    lang: str | None = None,
+    fold: str | None = "auto",
+    max_nodes: int = MOST_BOXES,
+    parameters: Module | Iterable[Value] = (),
+    fontname: str = "sans-serif",
+    legend: bool = True,
+) -> Picture:
+    """Return the graph below `root` as a picture that shows how the gradient flows.
+
+    A box has the value's name or operation, its data and its gradient; where two or three contributions met, their sum.
+    "grad -" says that `backward()` has not run. An edge, one an operand slot, is labelled with the local derivative and
+    the contribution (that times the result's gradient) which it carries to the operand. Width grows with the
+    contribution's size, colour is its sign, and a dashed grey edge carries 0.
+
+    Args:
+        root: the value to draw, usually the one `backward()` was called on.
+        format: "svg", "png", or, with the system's Graphviz, "pdf" and others.
+        rankdir: "LR" from left to right, "TB" from top to bottom.
+        lang: the language of the words, "en" or "zh"; the locale's for None.
+        fold: how a network's nodes are folded into boxes: by "neuron", by "layer", not at all (None), or as little as
+            keeps the picture readable ("auto").
+        max_nodes: how many boxes there may be.
+        parameters: values, or a module whose parameters, to be marked as such; those of `nn` are anyway.
+        fontname: the font of all texts.
+        legend: whether to explain direction, colour and width.
+
+    Raises:
+        TypeError: `root` is not a `Value`.
+        ValueError: an option has no such value, or there are more boxes than `max_nodes`.
+
+    >>> a = Value(2, "a")
+    >>> draw_dot(a + a).source.count("->")
+    2
+    """
+    from .digraph import Picture
+
+    words = WORDS[language(lang)]
+    if not isinstance(root, Value):
+        raise TypeError(words["not_a_value"].format(kind=type(root).__name__))
+    if rankdir not in ("LR", "TB"):
+        raise ValueError(words["rankdir"].format(given=rankdir))
+    if fold not in ("auto", "neuron", "layer", None):
+        raise ValueError(words["fold"].format(given=fold))
+    flow = readable_flow(root, fold)
+    if len(flow.boxes) > max_nodes:
+        can_fold = fold in (None, "neuron") and any(node.group for node in flow.nodes)
+        hint = words["hint_fold" if can_fold else "hint_part"]
+        raise ValueError(words["too_large"].format(boxes=len(flow.boxes), limit=max_nodes, hint=hint))
+    marked = set(parameters.parameters() if isinstance(parameters, Module) else parameters)
+
+    picture = Picture(format=format, graph_attr={"rankdir": rankdir, "ranksep": "0.6", "nodesep": "0.3"})
+    picture.lang = language(lang)
+    picture.attr("graph", fontname=fontname, fontsize="9", fontcolor="#444444")
+    picture.attr("node", shape="box", fontname=fontname, fontsize=f"{FONT_SIZE:g}", margin="0.12,0.07")
+    picture.attr("edge", fontname=fontname, fontsize="10", arrowsize="0.7")
+    for box in flow.boxes:
+        lines = _folded_lines(box, flow, words) if box.group else _lines(box.nodes[0], flow, words)
+        picture.node(box.name, escaped(lines, r"\n"), width=inches(lines), **style(box, root, marked))
+    for edge in flow.edges:
+        picture.edge(edge.source.name, edge.target.name, **_edge_look(edge, flow))
+    if legend and flow.edges:
+        lines = [words[key] for key in ("legend_flow", "legend_box", "legend_edge")]
+        if flow.ran:
+            lines += [words["legend_width"].format(largest=number(flow.largest)), words["legend_colour"]]
+        if any(box.group for box in flow.boxes):
+            lines.append(words["legend_fold"])
+        left = r"\l"
+        picture.attr(label=escaped(map(padded, lines), left) + left, labelloc="b", labeljust="l")
+    return picture
+
+
+def _lines(node: Value, flow: Flow, words: dict[str, str]) -> list[str]:
+    title = "  ".join(filter(None, [clean(node.label), node.op.symbol if node.op else ""]))
+    lines = [title] if title else []
+    lines.append(f"{words['data']} {number(node.data)}")
+    if node.requires_grad:
+        received = flow.received.get(node, [])
+        total = ieee.sum(*received)
+        known = flow.ran and not (node.op is None and node.grad == 0.0 and total)  # not set to 0 since
+        line = f"{words['grad']} {number(node.grad) if known else '-'}"
+        cancel = math.isnan(node.grad) and {-math.inf, math.inf} <= set(received)
+        met = cancel or math.isclose(total, node.grad, rel_tol=1e-9, abs_tol=1e-12)
+        if known and met and 2 <= len(received) <= 3:
+            line += " = " + " + ".join(f"({number(c)})" if c < 0 else number(c) for c in received)
+        lines.append(line)
+    return lines
+
+
+def _folded_lines(box: Box, flow: Flow, words: dict[str, str]) -> list[str]:
+    lines = [str(box.group), f"{len(box.nodes)} {words['nodes']}"]
+    gradients = [node.grad for node in box.nodes if node.op is None]
+    norm = number(math.hypot(*gradients)) if flow.ran else "-"
+    return [*lines, f"|{words['grad']}| {norm}"]
+
+
+def style(box: Box, root: Value, marked: set[Value]) -> dict[str, str]:
+    """Return the DOT attributes by which a box shows its role."""
+    if box.group:
+        return {"style": "filled", "fillcolor": "#E8E8E8", "peripheries": "2" if root in box.nodes else "1"}
+    [node] = box.nodes
+    look = {}
+    if node is root and node.op is not None:
+        look["peripheries"] = "2"
+    if not node.requires_grad:
+        look["style"] = "dashed"
+    elif node.op is None:
+        if node.group or node in marked:
+            look["penwidth"] = "2.5"
+        else:
+            look["style"] = "rounded"
+    return look
+
+
+def _edge_look(edge: Edge, flow: Flow) -> dict[str, str]:
+    if edge.constant:
+        return {"style": "dashed", "color": ZERO}
+    several = len(edge.contributions) > 1
+    if not flow.ran:
+        return {} if several or len(flow.boxes) > FULL_LABELS else {"label": f"×{number(edge.partial)}"}
+    look = {}
+    contribution = edge.size if several else edge.contributions[0]
+    if several:
+        look["label"] = f"{len(edge.contributions)}×" if len(flow.boxes) <= SOME_LABELS else ""
+    elif len(flow.boxes) <= FULL_LABELS:
+        look["label"] = f"×{number(edge.partial)} → {signed(contribution)}"
+    elif len(flow.boxes) <= SOME_LABELS:
+        look["label"] = signed(contribution)
+    if contribution == 0.0:
+        return look | {"style": "dashed", "color": ZERO, "fontcolor": "#5E5E5E"}
+    colour = "#555555" if several or contribution != contribution else POSITIVE if contribution > 0 else NEGATIVE
+    share = min(edge.size / flow.largest, 1.0) if flow.largest and edge.size == edge.size else 1.0
+    return look | {"color": colour, "fontcolor": colour, "penwidth": f"{1.0 + 4.0 * share:.2f}"}

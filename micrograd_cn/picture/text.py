@@ -1,0 +1,78 @@
+"""Fit texts into a picture: labels in one line, numbers in four digits, how wide they are, and escaped for DOT."""
+
+from __future__ import annotations
+
+import html
+import unicodedata
+from collections.abc import Iterable
+
+LONGEST_LABEL = 40  # columns
+FONT_SIZE = 12.0  # points
+
+
+def number(x: float) -> str:
+    """Return a number in four digits.
+
+    >>> number(-0.0), number(2 / 3)
+    ('0', '0.6667')
+    """
+    return f"{x + 0.0:.4g}"  # + 0.0 makes -0 a plain 0
+
+
+def signed(x: float) -> str:
+    """Return a number in four digits with its sign, which 0 has not.
+
+    >>> signed(2), signed(-0.0)
+    ('+2', '0')
+    """
+    return f"{x:+.4g}" if x else "0"
+
+
+def clean(label: str) -> str:
+    r"""Return the label in one line, cut where it is very long, without what XML may not hold (section 2.2).
+
+    >>> clean("two\nlines")
+    'two lines'
+    """
+    shown = "".join(" " if c in "\t\n\r" else "�" if _forbidden(c) else c for c in str(label)[: 2 * LONGEST_LABEL])
+    while columns(shown) > LONGEST_LABEL:
+        shown = shown[:-2] + "…"
+    return shown
+
+
+def _forbidden(c: str) -> bool:
+    return unicodedata.category(c) in ("Cc", "Cs") or c in "\ufffe\uffff"
+
+
+def columns(text: str) -> int:
+    """Return the text's width in columns of a monospaced font, where a Chinese character takes two.
+
+    >>> columns("权重 w")
+    6
+    """
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def padded(line: str) -> str:
+    """Return a line of the legend with spaces for what renderers count too narrow: Chinese, and unknown fonts."""
+    return line + "\u00a0" * (columns(line) - len(line) + len(line) // 5)
+
+
+def inches(lines: list[str]) -> str:
+    """Return the width that the lines need: renderers without Chinese fonts count them far too narrow."""
+    if all(line.isascii() for line in lines):
+        return "0.3"
+    return f"{max(map(columns, lines)) * 0.53 * FONT_SIZE / 72.0 + 0.3:.2f}"
+
+
+def escaped(lines: Iterable[str], end: str) -> str:
+    r"""Return the lines as a DOT label, in which backslashes and entities stand for themselves.
+
+    Args:
+        lines: what the label shows.
+        end: what stands between lines: DOT's escape for a line that is centred, or set to the left.
+
+    >>> print(escaped(["a < b", "\\"], r"\n"))
+    a &lt; b\n\\
+    """
+    return end.join(html.escape(line, quote=False).replace("\\", "\\\\") for line in lines)

@@ -1,0 +1,54 @@
+"""Read a picture back from its SVG, and a neuron to draw."""
+
+import xml.etree.ElementTree as ET
+
+from micrograd_cn import Value
+from micrograd_cn.nn import Neuron
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def elements(picture, kind):
+    """Return the rendered picture's groups of a kind, "node" or "edge"."""
+    return [g for g in ET.fromstring(picture.pipe("svg")).iter(f"{SVG}g") if g.get("class") == kind]
+
+
+def texts(element):
+    """Return the lines of text in an element, spaces as plain ones."""
+    return [" ".join(t.text.split()) for t in element.iter(f"{SVG}text")]
+
+
+def parsed(picture):
+    """Return the texts of each box and each edge of the rendered picture."""
+    return [[texts(g) for g in elements(picture, kind)] for kind in ("node", "edge")]
+
+
+def arrows(picture):
+    """Return every edge as the lines with the data of the box that it leaves and of the one that it points to."""
+    root = ET.fromstring(picture.pipe("svg"))
+    line = {}
+    found = []
+    for g in root.iter(f"{SVG}g"):
+        title = g.find(f"{SVG}title")
+        if g.get("class") == "node":
+            line[title.text] = next(t for t in texts(g) if t.startswith("data "))
+        elif g.get("class") == "edge":
+            found.append(title.text.split("->"))
+    return sorted((line[a], line[b]) for a, b in found)
+
+
+def box(picture, title):
+    """Return the box whose first line is `title`."""
+    [found] = [g for g in elements(picture, "node") if texts(g)[0] == title]
+    return found
+
+
+def shapes(element):
+    return [*element.iter(f"{SVG}polygon"), *element.iter(f"{SVG}path")]
+
+
+def neuron(x1=1.0, x2=-2.0):
+    """Return a neuron of the weights 0.5 and -0.25 with tanh, and its inputs."""
+    n = Neuron(2, activation="tanh")
+    n.w[0].data, n.w[1].data, n.b.data = 0.5, -0.25, 0.1
+    return n, n([Value(x1, "x1"), Value(x2, "x2")])

@@ -1,0 +1,145 @@
+"""What is shown of a graph: a box a value, an edge an operand slot, networks folded."""
+
+import math
+import re
+
+import pytest
+
+from micrograd_cn import Op, Value, draw_dot
+from micrograd_cn.module import Group
+from micrograd_cn.nn import MLP, Neuron
+from micrograd_cn.picture.boxes import readable_flow
+
+from .svg import parsed
+
+
+@pytest.mark.parametrize("f", [lambda a: a + a, lambda a: a * a, lambda a: a - a, lambda a: a / a])
+def test_an_operand_used_twice_has_two_edges(f):
+    boxes, edges = parsed(draw_dot(f(Value(3))))
+    assert (len(boxes), len(edges)) == (2, 2)
+
+
+def test_sixty_doublings_draw_61_boxes():
+    y = Value(1)
+    for _ in range(60):
+        y = y + y
+    source = draw_dot(y).source
+    assert len(re.findall(r"\[label=.*data", source)) == 61
+    assert source.count("->") == 120
+
+
+def test_a_deep_graph_is_drawn_without_recursion():
+    y = Value(1)
+    for _ in range(20_000):
+        y = y + 1
+    assert draw_dot(y, max_nodes=50_000).source.count("->") == 40_000
+
+
+def test_a_network_folds_to_a_picture_that_one_can_read():
+    model = MLP(2, [16, 16, 1], seed=0)
+    y = model([Value(1, "x1"), Value(2, "x2")])
+    y.backward()
+    boxes, edges = parsed(draw_dot(y))
+    assert len(boxes) == 5
+    assert len(edges) == 4
+    for i, layer in enumerate(model.layers):
+        [lines] = [lines for lines in boxes if lines[0] == f"layers.{i}"]
+        parameters = layer.parameters()
+        count = len(parameters) + len(layer.neurons) * (1 if i == 2 else 2)
+        assert lines[1:] == [f"{count} nodes", f"|grad| {math.hypot(*[p.grad for p in parameters]):.4g}"]
+
+
+def test_folding_by_neuron_by_layer_and_not_at_all():
+    y = MLP(2, [3, 2, 1], seed=0)([Value(1), Value(2)])
+    y.backward()
+    assert len(parsed(draw_dot(y, fold="neuron"))[0]) == 2 + 6
+    assert len(parsed(draw_dot(y, fold="layer"))[0]) == 2 + 3
+    everything = 2 + (3 * 3 + 2 * 4 + 3) + (6 + 5)
+    assert len(parsed(draw_dot(y, fold=None))[0]) == everything
+    assert [lines for lines in parsed(draw_dot(y, fold="layer"))[1] if lines == ["6×"]] == [["6×"]]
+
+
+def test_an_activation_of_several_operations_is_folded_with_its_neuron():
+    y = MLP(1, [2, 1], activation=lambda v: v * v.sigmoid() + 1, seed=0)([Value(1, "x")])
+    boxes, _ = parsed(draw_dot(y, fold="neuron"))
+    assert sorted(lines[0] for lines in boxes) == [
+        "layers.0.neurons.0",
+        "layers.0.neurons.1",
+        "layers.1.neurons.0",
+        "x",
+    ]
+
+
+def test_two_networks_in_one_graph_are_not_mixed_up():
+    x = Value(1, "x")
+    y = MLP(1, [2, 1], seed=0)([MLP(1, [2, 1], seed=1)([x])])
+    boxes, edges = parsed(draw_dot(y, fold="layer"))
+    assert [lines[0] for lines in boxes].count("layers.0") == 2
+    assert (len(boxes), len(edges)) == (5, 4)
+
+
+def test_the_same_network_on_many_samples_folds_into_the_same_boxes():
+    model = MLP(1, [4, 1], seed=0)
+    total = sum([model([Value(i)]) for i in range(30)], 0.0)
+    boxes, _ = parsed(draw_dot(total, fold="layer"))
+    assert [lines[0] for lines in boxes].count("layers.0") == 1
+
+
+def test_larger_pictures_have_fewer_edge_labels():
+    def chain(n):
+        y = Value(0.5, "x")
+        for _ in range(n):
+            y = y.sin()
+        y.backward()
+        return [label for lines in parsed(draw_dot(y))[1] for label in lines]
+
+    assert all("→" in label for label in chain(50))
+    assert all("→" not in label for label in chain(100))
+    assert len(chain(100)) == 100
+    assert chain(200) == []
+
+
+@pytest.mark.parametrize(
+    ("lang", "message"),
+    [
+        ("en", "would have 501 boxes, more than max_nodes=400; draw a smaller part"),
+        ("zh", "会有 501 个框，超过了 max_nodes=400"),
+    ],
+)
+def test_beyond_the_limit_the_error_says_what_to_do(lang, message):
+    y = Value(1)
+    for _ in range(500):
+        y = y.sin()
+    with pytest.raises(ValueError, match=message):
+        draw_dot(y, lang=lang)
+    assert len(parsed(draw_dot(y, max_nodes=501))[0]) == 501
+    with pytest.raises(ValueError, match='use fold="layer"'):
+        draw_dot(MLP(20, [20, 20], seed=0)([1.0] * 20)[0] * 1, fold=None, lang="en", max_nodes=50)
+
+
+def test_the_size_of_an_edge_of_several_slots_is_the_norm_of_their_contributions():
+    n = Neuron(2, nonlin=False)
+    n.w[0].data, n.w[1].data = 3.0, -4.0
+    x = Value(1, "x")
+    y = n([x, x])
+    y.backward()
+    [edge] = readable_flow(y, "neuron").edges
+    assert (edge.contributions, edge.size) == ([3.0, -4.0], 5.0)
+    assert "largest 5 " in draw_dot(y, fold="neuron").source.replace("\u00a0", " ").replace("\\l", " ")
+
+
+def test_a_constant_that_enters_any_sum_of_products_is_no_part_of_the_neuron():
+    """A neuron's inputs are boxes of their own; the constants of its activation function are not."""
+    own = Op("own", lambda w, x, b: w * x + b, (lambda y, w, x, b: x, lambda y, w, x, b: w, lambda y, w, x, b: 1.0))
+    shown = {}
+    for summands in (None, lambda w, x, b: ([(w, x)], [b])):
+        own.summands = summands
+        group = Group("neuron")
+        w, b = Value(2, "w"), Value(1, "b")
+        y = own(w, 3.0, b) * 0.5
+        for node in (w, b, y, y.parents[0]):
+            node.group = group
+        y.backward()
+        boxes, _ = parsed(draw_dot(y, fold="neuron"))
+        shown[bool(summands)] = sorted(lines[0] for lines in boxes)
+    assert shown == {False: ["neuron"], True: ["data 3", "neuron"]}

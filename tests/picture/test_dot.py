@@ -1,0 +1,226 @@
+"""What the picture says: texts, roles, colours, widths, the legend, languages."""
+
+import random
+import re
+
+import pytest
+
+from micrograd_cn import Value, draw_dot
+from micrograd_cn.nn import MLP, Module
+from micrograd_cn.picture.dot import NEGATIVE, POSITIVE, ZERO
+
+from .svg import SVG, box, elements, neuron, parsed, shapes, texts
+
+
+def test_a_box_a_value_and_an_edge_an_operand():
+    w, x, b = Value(-3, "w"), Value(2, "x"), Value(7, "b")
+    y = w * x + b
+    y.label = "y"
+    y.backward()
+    boxes, edges = parsed(draw_dot(y))
+    assert sorted(boxes) == [
+        ["*", "data -6", "grad 1"],
+        ["b", "data 7", "grad 1"],
+        ["w", "data -3", "grad 2"],
+        ["x", "data 2", "grad -3"],
+        ["y +", "data 1", "grad 1"],
+    ]
+    assert sorted(edges) == sorted([["×2 → +2"], ["×-3 → -3"], ["×1 → +1"], ["×1 → +1"]])
+
+
+def test_a_constant_has_no_gradient():
+    y = Value(3) * 2
+    y.backward()
+    boxes, _ = parsed(draw_dot(y))
+    assert ["data 2"] in boxes
+
+
+def test_the_same_graph_gives_the_same_bytes():
+    def picture():
+        random.seed(0)
+        y = MLP(2, [3, 1])([1.0, 2.0])
+        y.backward()
+        return draw_dot(y)
+
+    assert picture().source == picture().source
+    assert picture().pipe() == picture().pipe()
+
+
+def test_refused_arguments():
+    with pytest.raises(TypeError, match="takes a Value, got float"):
+        draw_dot(1.0)
+    with pytest.raises(ValueError, match=r'rankdir must be "LR" or "TB", got \'up\''):
+        draw_dot(Value(1), rankdir="up")
+    with pytest.raises(ValueError, match="format"):
+        draw_dot(Value(1), format="sgv")
+
+
+def test_no_gradient_is_shown_before_backward_has_run():
+    _, y = neuron()
+    boxes, edges = parsed(draw_dot(y))
+    assert {line for lines in boxes for line in lines if line.startswith("grad")} == {"grad -"}
+    assert ["×0.5"] in edges
+    y.backward()
+    boxes, _ = parsed(draw_dot(y))
+    assert "grad -" not in {line for lines in boxes for line in lines}
+
+
+@pytest.mark.parametrize(("times", "line"), [(2, "grad 2 = 1 + 1"), (3, "grad 3 = 1 + 1 + 1"), (4, "grad 4")])
+def test_up_to_three_contributions_are_shown_as_their_sum(times, line):
+    a = Value(3, "a")
+    y = a
+    for _ in range(times - 1):
+        y = y + a
+    y.backward()
+    assert texts(box(draw_dot(y), "a"))[-1] == line
+
+
+def test_negative_terms_are_in_parentheses_and_an_accumulated_gradient_is_no_sum_of_these():
+    a = Value(3, "a")
+    y = a * 2 - a
+    y.backward()
+    assert (
+        texts(box(draw_dot(y), "a"))[-1] == "grad 1 = (-1) + 2"
+        or texts(box(draw_dot(y), "a"))[-1] == "grad 1 = 2 + (-1)"
+    )
+    y.backward()
+    assert texts(box(draw_dot(y), "a"))[-1] == "grad 2"
+
+
+def test_roles_are_visible_without_colour():
+    _, y = neuron()
+    loss = (y - 1) ** 2
+    loss.label = "loss"
+    loss.backward()
+    picture = draw_dot(loss)
+    [parameter] = shapes(box(picture, "w0"))
+    assert float(parameter.get("stroke-width")) == 2.5
+    [rounded] = shapes(box(picture, "x1"))
+    assert rounded.tag == f"{SVG}path"
+    constants = [g for g in elements(picture, "node") if len(texts(g)) == 1]
+    assert [texts(g) for g in constants] == [["data 1"], ["data 2"]]
+    assert all(shape.get("stroke-dasharray") for g in constants for shape in shapes(g))
+    assert len(shapes(box(picture, "loss **"))) == 2
+
+
+def test_parameters_can_be_named_as_values_or_a_module():
+    w, x = Value(2, "w"), Value(3, "x")
+
+    class Line(Module):
+        def __init__(self):
+            self.w = w
+
+    for parameters in ([w], Line()):
+        picture = draw_dot(w * x, parameters=parameters)
+        assert shapes(box(picture, "w"))[0].get("stroke-width") == "2.5"
+        assert shapes(box(picture, "x"))[0].get("stroke-width") is None
+
+
+def test_labels_widths_and_colours_follow_the_contributions():
+    a, b, c = Value(2, "a"), Value(-3, "b"), Value(5, "c")
+    y = a * b + c * 0.5
+    y.backward()
+    sizes = {}
+    for g in elements(draw_dot(y), "edge"):
+        if not texts(g):
+            continue
+        _, contribution = re.fullmatch(r"×(\S+) → (\S+)", texts(g)[0]).groups()
+        [line] = g.iter(f"{SVG}path")
+        sizes[float(contribution)] = float(line.get("stroke-width") or 1), line.get("stroke").upper()
+        assert contribution[0] == ("+" if float(contribution) > 0 else "-"), "the sign is always printed"
+    assert sizes.keys() == {-3.0, 2.0, 1.0, 0.5}
+    assert sizes[-3.0] == (5.0, NEGATIVE.upper())
+    assert sizes[2.0] == (pytest.approx(1 + 4 * 2 / 3, abs=0.01), POSITIVE.upper())
+    assert sizes[0.5] == (pytest.approx(1 + 4 * 0.5 / 3, abs=0.01), POSITIVE.upper())
+
+
+def test_a_gradient_that_was_set_to_zero_since_is_not_shown_as_a_result():
+    n, y = neuron()
+    y.backward()
+    n.zero_grad()
+    assert texts(box(draw_dot(y), "w0"))[-1] == "grad -"
+
+
+def test_the_direction_is_left_to_right_or_top_to_bottom():
+    y = Value(1, "x").sin()
+    for rankdir, axis in (("LR", 0), ("TB", 1)):
+        tops = {}
+        for g in elements(draw_dot(y, rankdir=rankdir, legend=False), "node"):
+            text = next(g.iter(f"{SVG}text"))
+            tops[texts(g)[0]] = (float(text.get("x")), float(text.get("y")))
+        assert tops["sin"][axis] > tops["x"][axis] + 20
+
+
+def test_a_dead_relu_is_dashed_and_grey():
+    x = Value(-2, "x")
+    y = x.relu() * 3
+    y.backward()
+    lines = {texts(g)[0]: next(g.iter(f"{SVG}path")) for g in elements(draw_dot(y), "edge") if texts(g)}
+    assert lines["×0 → 0"].get("stroke-dasharray")
+    assert lines["×0 → 0"].get("stroke").upper() == ZERO.upper()
+    assert not lines["×3 → +3"].get("stroke-dasharray")
+
+
+def test_nan_and_inf_are_drawn():
+    x = Value(0, "x")
+    y = x.log() * x
+    y.backward()
+    boxes, edges = parsed(draw_dot(y))
+    assert ["log", "data -inf", "grad 0"] in boxes
+    assert any("nan" in line for lines in boxes for line in lines)
+    assert len(edges) == 3
+
+
+@pytest.mark.parametrize(
+    ("f", "point", "lines"),
+    [
+        (lambda x: x.sqrt() - x.sqrt(), 0.0, {"grad nan = inf + (-inf)", "grad nan = (-inf) + inf"}),
+        (lambda x: x * 1e308 + x * 1e308, 0.5, {"grad inf = 1e+308 + 1e+308"}),
+    ],
+)
+def test_contributions_without_a_finite_sum_are_shown(f, point, lines):
+    x = Value(point, "x")
+    y = f(x)
+    y.backward()
+    assert texts(box(draw_dot(y), "x"))[-1] in lines
+    for grad, line in ((5.0, "grad 5"), (0.0, "grad -")):
+        x.grad = grad
+        assert texts(box(draw_dot(y), "x"))[-1] == line
+
+
+def test_a_legend_explains_and_gives_the_largest_contribution():
+    _, y = neuron()
+    y.backward()
+    largest = max(abs(y.grad * p) for p in y.partials)
+    source = draw_dot(y).source
+    for part in (
+        "arrows:",
+        "thick: parameter",
+        "local derivative → contribution",
+        f"largest {2 * largest:.4g}",
+        "blue: +",
+    ):
+        assert part in source
+    assert "arrows:" not in draw_dot(y, legend=False).source
+
+
+def test_the_words_are_chinese_where_asked_or_the_locale_is(monkeypatch):
+    _, y = neuron()
+    y.backward()
+    boxes, _ = parsed(draw_dot(y, lang="zh"))
+    words = {line.split()[0] for lines in boxes for line in lines[1:]}
+    assert words == {"数值", "梯度"}
+    assert "粗边框：参数" in draw_dot(y, lang="zh").source
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    assert "数值" in draw_dot(y).source
+    monkeypatch.setenv("LC_ALL", "en_GB.UTF-8")
+    assert "数值" not in draw_dot(y).source
+    assert 'fontname="Noto Serif"' in draw_dot(y, fontname="Noto Serif").source
+
+
+@pytest.mark.parametrize(
+    ("options", "message"), [({"fold": "all"}, "fold must be"), ({"lang": "fr"}, "lang must be one of 'en', 'zh'")]
+)
+def test_refused_options(options, message):
+    with pytest.raises(ValueError, match=message):
+        draw_dot(Value(1), **options)

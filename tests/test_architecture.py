@@ -1,0 +1,340 @@
+"""The package's rooms: imports run one way, what is public is documented, and only the table knows one operation."""
+
+import ast
+import importlib
+import inspect
+import re
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatch
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import micrograd_cn
+from micrograd_cn import OPS, Op
+
+ROOT = Path(micrograd_cn.__file__).parent
+
+
+def module_name(path: Path) -> str:
+    """Return the module's name inside the package, "" for the package itself."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix("__init__").removesuffix(".")
+
+
+TREES = {module_name(path): ast.parse(path.read_text("utf-8")) for path in sorted(ROOT.rglob("*.py"))}
+PACKAGES = {module_name(path) for path in ROOT.rglob("__init__.py")}
+
+# Imports
+
+# A room imports rooms that stand before it. A room is a module, or a package with its modules.
+ROOMS = (
+    *("operation", "ieee", "rounding", "ops", "operators"),
+    *("modes", "node", "engine", "gradients"),
+    *("tree", "module", "init", "nn", "losses", "optim", "functional"),
+    *("formula", "words", "expression"),
+    *("picture", "flow"),
+    "",  # the package itself, which offers the pictures too
+    *("testing", "compiler", "__main__"),
+)
+# Imports inside functions, or for types alone, that point the other way, and why.
+LAZY = {
+    ("node", "module"): "for the type of a node's group alone",
+    ("testing.battery", "compiler"): "check_op compares machine code with the row, where llvmlite is installed",
+}
+CYCLIC = {
+    ("node", "module"): "for the type of a node's group alone",
+    ("compiler.writer", "compiler.assembly"): "for the type of a Task alone",
+}
+
+
+def absolute(module: str, node: ast.ImportFrom) -> str | None:
+    """Return what `from ... import` imports from, inside the package; None for other packages."""
+    name = node.module or ""
+    if not node.level:
+        first, _, rest = name.partition(".")
+        return rest if first == "micrograd_cn" else None
+    parts = module.split(".") if module else []
+    parts = parts[: len(parts) - node.level + (module in PACKAGES)]
+    return ".".join([*parts, *([name] if name else [])])
+
+
+def is_lazy(block: ast.AST) -> bool:
+    return isinstance(block, ast.FunctionDef) or (
+        isinstance(block, ast.If) and "TYPE_CHECKING" in ast.unparse(block.test)
+    )
+
+
+def imported(module: str, tree: ast.AST) -> Iterator[tuple[str, bool]]:
+    """Yield the modules of the package that this one imports, and whether inside a function or for types alone."""
+    inside = {node for block in ast.walk(tree) if is_lazy(block) for node in ast.walk(block)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                first, _, rest = alias.name.partition(".")
+                if first == "micrograd_cn":
+                    yield rest, node in inside
+        elif isinstance(node, ast.ImportFrom) and (source := absolute(module, node)) is not None:
+            for alias in node.names:
+                name = f"{source}.{alias.name}".removeprefix(".")
+                yield (name if name in TREES else source), node in inside
+
+
+EDGES = {(module, target): lazy for module, tree in TREES.items() for target, lazy in imported(module, tree)}
+
+
+def room(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def test_every_module_is_in_a_room_of_the_order():
+    assert {room(module) for module in TREES} <= set(ROOMS)
+    assert {target for _, target in EDGES} <= set(TREES)
+    assert len(EDGES) > len(TREES)
+
+
+def test_a_room_imports_only_rooms_before_it():
+    def backward(module: str, target: str) -> bool:
+        return ROOMS.index(room(target)) > ROOMS.index(room(module))
+
+    found = {edge: lazy for edge, lazy in EDGES.items() if backward(*edge)}
+    assert {edge for edge, lazy in found.items() if not lazy} == set()
+    assert found.keys() - LAZY.keys() == set()
+    assert LAZY.keys() <= found.keys(), "an exception that is none any more: delete it"
+
+
+def circle(edges: Iterable[tuple[str, str]]) -> str:
+    """Return modules that import each other in a circle, "" if there are none."""
+    sorter: TopologicalSorter[str] = TopologicalSorter()
+    for module, target in edges:
+        sorter.add(module, target)
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        return " <- ".join(error.args[1])
+    return ""
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    others = EDGES.keys() - CYCLIC.keys()
+    assert circle(others) == ""
+    for edge in CYCLIC:
+        assert edge in EDGES, f"{edge} is imported no more: delete the exception"
+        assert circle({*others, edge}), f"{edge} closes no circle any more: delete the exception"
+
+
+# What is public
+
+# Modules without `__all__`, and why. A package's modules need none: its `__init__` says what is public.
+INTERNAL = {
+    "__main__": "a command, not to be imported",
+    "ieee": "the float functions of the rows",
+    "rounding": "the errors of the rows",
+}
+PUBLIC = [module for module in TREES if room(module) == module and module not in INTERNAL]
+NO_EXAMPLE: dict[str, str] = {}  # public names without an example, and why
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_a_module_says_what_of_it_is_public(module):
+    loaded = importlib.import_module(f"micrograd_cn.{module}".removesuffix("."))
+    assert hasattr(loaded, "__all__"), f"{loaded.__name__} has no __all__"
+    assert all(hasattr(loaded, name) for name in loaded.__all__)
+
+
+def documented(module: str) -> Iterator[tuple[str, str | None, str]]:
+    """Yield the public functions, classes, methods, properties and operations: name, docstring, that of its class."""
+    loaded = importlib.import_module(f"micrograd_cn.{module}".removesuffix("."))
+    for name in getattr(loaded, "__all__", ()):
+        thing = getattr(loaded, name)
+        if isinstance(thing, Op):
+            yield name, thing.doc, ""
+        elif inspect.isclass(thing):
+            yield name, thing.__doc__, ""
+            for base in thing.__mro__:
+                if base.__module__.startswith("micrograd_cn"):
+                    for attribute, member in vars(base).items():
+                        if not attribute.startswith("_") and is_documentable(member):
+                            yield f"{name}.{attribute}", member.__doc__, thing.__doc__ or ""
+        elif inspect.isroutine(thing):
+            yield name, inspect.getdoc(thing), ""
+
+
+def is_documentable(member: object) -> bool:
+    return isinstance(member, (property, staticmethod, classmethod)) or inspect.isroutine(member)
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_what_is_public_has_a_docstring_with_an_example(module):
+    for name, text, class_text in documented(module):
+        assert re.match(r"\S.*\S", text or ""), f"{name} has no docstring"
+        assert (">>> " in text or ">>> " in class_text) != (name in NO_EXAMPLE), f"{name} has no example"
+
+
+# One operation is nobody's business but its row's
+
+# Where a module may single out a row nevertheless (a pattern of module and function), and why.
+ALLOWED = {
+    "engine.Value.__*__": "the operators that most of a graph is made of write their nodes out, for speed",
+}
+WORDS = {*OPS, *(op.symbol for op in OPS.values())}  # the rows' names and symbols
+
+
+class Hit(NamedTuple):
+    place: str
+    line: int
+    text: str
+
+
+class Scan:
+    """Find where a module asks for one row of the table, instead of asking the row.
+
+    That is a comparison with a row or with its name or symbol, a collection of rows, a `match` of one, a row looked up
+    by a name, and a node whose `op` is set by hand. To call or to record a row is none of these.
+    """
+
+    def __init__(self, tree: ast.AST) -> None:
+        nodes = list(ast.walk(tree))
+        self.tables = {"ops"}  # the names by which the module knows the table's module, and rows
+        self.rows: set[str] = set()
+        for node in nodes:
+            if isinstance(node, ast.ImportFrom):
+                from_table = (node.module or "").rpartition(".")[2] in ("ops", "micrograd_cn")
+                self.tables |= {alias.asname or "ops" for alias in node.names if alias.name == "ops"}
+                self.rows |= {alias.asname or alias.name for alias in node.names if from_table and alias.name in OPS}
+        plain = [n for n in nodes if isinstance(n, ast.Assign)]
+        pairs = [(left, right) for n in plain for left, right in assignments(n) if self.is_row(right)]
+        self.rows |= {left.id for left, _ in pairs if isinstance(left, ast.Name)}
+        self.by_hand = {left for left, _ in pairs if is_attribute(left, "op")}
+        # The tuples of `a, b = c, d` are no collections.
+        self.unpacked = {side for n in plain if isinstance(n.targets[0], ast.Tuple) for side in (n.targets[0], n.value)}
+
+    def is_row(self, node: ast.AST | None) -> bool:
+        match node:
+            case ast.Attribute(value=ast.Name(id=name), attr=row):
+                return name in self.tables and row in OPS
+            case ast.Name(id=name):
+                return name in self.rows
+        return self.is_lookup(node)
+
+    def is_lookup(self, node: ast.AST | None) -> bool:
+        match node:
+            case ast.Subscript(value=ast.Name(id="OPS"), slice=ast.Constant()):
+                return True
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="OPS"), attr="get"), args=[ast.Constant(), *_]):
+                return True
+            case ast.Call(func=ast.Name(id="getattr"), args=[ast.Name(id=name), ast.Constant(), *_]):
+                return name in self.tables
+        return False
+
+    def singles_out(self, node: ast.AST) -> bool:
+        match node:
+            case ast.Compare(left=left, comparators=others):
+                named = any(is_attribute(side, "name", "symbol", "_op") for side in (left, *others))
+                return any(self.is_row(x) or (named and is_word(x)) for x in (left, *others))
+            case ast.Match(subject=subject, cases=cases):
+                patterns = [x.value for c in cases for x in ast.walk(c.pattern) if isinstance(x, ast.MatchValue)]
+                named = is_attribute(subject, "name", "symbol", "_op")
+                return any(self.is_row(x) or (named and is_word(x)) for x in patterns)
+            case ast.List(elts=elements) | ast.Set(elts=elements) | ast.Tuple(elts=elements) | ast.Dict(keys=elements):
+                return any(map(self.is_row, elements)) and node not in self.unpacked
+        return node in self.by_hand or self.is_lookup(node)
+
+
+def assignments(node: ast.Assign) -> Iterator[tuple[ast.expr, ast.expr]]:
+    for target in node.targets:
+        if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
+            yield from zip(target.elts, node.value.elts, strict=False)
+        else:
+            yield target, node.value
+
+
+def is_attribute(node: ast.AST, *names: str) -> bool:
+    return isinstance(node, ast.Attribute) and node.attr in names
+
+
+def is_word(node: ast.expr) -> bool:
+    constants = node.elts if isinstance(node, (ast.Tuple, ast.List, ast.Set)) else [node]
+    return any(isinstance(x, ast.Constant) and x.value in WORDS for x in constants)
+
+
+def placed(node: ast.AST, place: str) -> Iterator[tuple[ast.AST, str]]:
+    """Yield all nodes below, and the function that each is in."""
+    for child in ast.iter_child_nodes(node):
+        yield child, place
+        named = isinstance(child, (ast.FunctionDef, ast.ClassDef))
+        yield from placed(child, f"{place}.{child.name}" if named else place)
+
+
+def scan(module: str, tree: ast.AST) -> list[Hit]:
+    scanner = Scan(tree)
+    found = [(place, node) for node, place in placed(tree, module or "micrograd_cn") if scanner.singles_out(node)]
+    return [Hit(place, node.lineno, ast.unparse(node).partition("\n")[0]) for place, node in found]
+
+
+SINGLED_OUT = [hit for module, tree in TREES.items() if module != "ops" for hit in scan(module, tree)]
+
+
+def test_no_module_but_the_table_singles_out_an_operation():
+    found = [hit for hit in SINGLED_OUT if not any(fnmatch(hit.place, pattern) for pattern in ALLOWED)]
+    assert not found, "a fact about an operation belongs in its row:\n" + "\n".join(
+        f"{place}, line {line}: {text}" for place, line, text in found
+    )
+
+
+@pytest.mark.parametrize("pattern", ALLOWED)
+def test_every_exception_is_one(pattern):
+    assert any(fnmatch(hit.place, pattern) for hit in SINGLED_OUT), "nothing is singled out there: delete it"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "op is ops.add",
+        "ops.add == op",
+        "node.op is not ops.dot",
+        "op in (ops.add, ops.mul)",
+        "op in {ops.add}",
+        "KINDS = (ops.add, ops.mul)",
+        "KINDS = {ops.add: 1}",
+        "ADD = ops.add\nop is ADD",
+        "from .ops import add\nop is add",
+        "from ..ops import add as plus\nx = [plus]",
+        "from . import ops as table\nop is table.add",
+        "op.name == 'add'",
+        "node.op.name in ('add', 'mul')",
+        "op.symbol == '+'",
+        "OPS['add']",
+        "OPS.get('add')",
+        "getattr(ops, 'add')",
+        "node.op = ops.add",
+        "node.op, node.parents = ops.add, xs",
+        "match op:\n    case ops.add: pass",
+        "match op.name:\n    case 'add' | 'mul': pass",
+    ],
+)
+def test_the_scan_finds(source):
+    assert scan("m", ast.parse(source))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "ops.add(x, y)",
+        "record(ops.dot, operands)",
+        "OPS[name]",
+        "OPS.get(name)",
+        "op.arity == 1",
+        "op is other",
+        "op in OPS.values()",
+        "from .ops import div\ndiv(x, y) < 1",
+        "path.name == 'a.svg'",
+        "'add' in names",
+        "kind, op = 'row', ops.add",
+        "ops.where(x, y, z).data == 1",
+        "total, count = ops.sum, 1",
+    ],
+)
+def test_the_scan_passes_over(source):
+    assert not scan("m", ast.parse(source))
