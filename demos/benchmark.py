@@ -66,10 +66,37 @@ def digits_step(turns: int = 5) -> list[Row]:
 
 
 def attention_step(turns: int = 5) -> list[Row]:
-    rows = _turns(ATTENTION, _text(), turns, {"ms": "frozen", "ms, no gc": "off"})
-    for column in ("ms", "ms, no gc"):
+    """Measure each contender in processes of its own, as scripts are: the collector passes through all that lives."""
+    columns = {"ms": "enable", "ms, no gc": "disable"}
+    rows: list[Row] = [{"contender": contender.name} for contender in ATTENTION]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, [Path(__file__).parent, *sys.path]))}
+    for column, collector in columns.items():
+        found: dict[str, list[tuple[float, float]]] = {contender.name: [] for contender in ATTENTION}
+        for _ in range(turns):
+            for name, measured in found.items():
+                code = f"import benchmark; benchmark.attention_alone({name!r}, {collector!r})"
+                run = subprocess.run([sys.executable, "-c", code], check=True, env=environment, stdout=subprocess.PIPE)
+                milliseconds, loss = map(float, run.stdout.split())
+                measured.append((milliseconds, loss))
+        _check_agreement({contender: found[contender.name][-1][1] for contender in ATTENTION}, "the last step")
+        for row, measured in zip(rows, found.values(), strict=True):
+            row[column] = median(milliseconds for milliseconds, _ in measured)
+    for column in columns:
         _compared(rows, column, "tuple Value")
     return rows
+
+
+def attention_alone(name: str, collector: str, steps: int = 6) -> None:
+    """Print the milliseconds of a step of one contender, and its last loss."""
+    getattr(gc, collector)()
+    [contender] = [contender for contender in ATTENTION if contender.name == name]
+    random.seed(0)
+    train = contender.prepare(*_text())
+    assert train
+    train(2)
+    start = time.perf_counter()
+    loss = train(steps)
+    print(1e3 * (time.perf_counter() - start) / steps, loss)
 
 
 def collector_cost(turns: int = 5) -> list[Row]:
@@ -132,12 +159,12 @@ def _turns(
     return rows
 
 
-def _check_agreement(losses: dict[Contender, float]) -> None:
+def _check_agreement(losses: dict[Contender, float], step: str = "step 5") -> None:
     """Refuse to compare contenders that compute different things."""
     first = next(iter(losses.values()), 0.0)
     if not all(math.isclose(loss, first, rel_tol=1e-6) for loss in losses.values()):
         shown = ", ".join(f"{contender.name}: {loss}" for contender, loss in losses.items())
-        raise RuntimeError(f"the contenders' losses of step 5 must agree, got {shown}")
+        raise RuntimeError(f"the contenders' losses of {step} must agree, got {shown}")
 
 
 def _set_collector(setting: str) -> None:

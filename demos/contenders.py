@@ -304,7 +304,7 @@ DIGITS = [
 # A language model in plain operators, as one writes it without a library: token and position embeddings, causal
 # attention, a layer of relus, cross entropy. It needs of a `Value` no more than + - * / **, exp, log, relu.
 
-WIDTH, HEADS, POSITIONS, TOKENS = 16, 4, 8, 27
+WIDTH, HEADS, POSITIONS, TOKENS = 16, 4, 12, 27
 
 Matrix = list[list[Any]]
 
@@ -377,7 +377,7 @@ class TupleValue:
 
 
 def attention_parameters(value: Callable[[float], Any]) -> dict[str, Matrix]:
-    """Return the 4,064 initial weights, a row an output."""
+    """Return the 4,128 initial weights, a row an output."""
     shapes = dict.fromkeys(("queries", "keys", "values", "heads"), (WIDTH, WIDTH))
     shapes |= {"tokens": (TOKENS, WIDTH), "positions": (POSITIONS, WIDTH), "logits": (TOKENS, WIDTH)}
     shapes |= {"hidden": (4 * WIDTH, WIDTH), "output": (WIDTH, 4 * WIDTH)}
