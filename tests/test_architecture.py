@@ -32,7 +32,7 @@ PACKAGES = {module_name(path) for path in ROOT.rglob("__init__.py")}
 ROOMS = (
     *("operation", "ieee", "rounding", "ops", "operators"),
     *("modes", "node", "engine", "gradients"),
-    *("tree", "module", "init", "nn", "losses", "optim", "functional"),
+    *("tree", "module", "init", "nn", "losses", "optimizer", "optim", "functional"),
     *("formula", "words", "expression"),
     *("picture", "flow"),
     "",  # the package itself, which offers the pictures too
@@ -102,6 +102,15 @@ def test_a_room_imports_only_rooms_before_it():
     assert {edge for edge, lazy in found.items() if not lazy} == set()
     assert found.keys() - LAZY.keys() == set()
     assert LAZY.keys() <= found.keys(), "an exception that is none any more: delete it"
+
+
+CORE = ROOMS[: ROOMS.index("formula")]
+
+
+@pytest.mark.parametrize("module", CORE)
+def test_a_file_of_the_core_is_read_in_a_sitting(module):
+    lines = len((ROOT / f"{module}.py").read_text("utf-8").splitlines())
+    assert lines <= 300 or module == "ops", "it holds two ideas"  # the table is looked things up in
 
 
 def circle(edges: Iterable[tuple[str, str]]) -> str:

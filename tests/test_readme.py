@@ -220,6 +220,19 @@ def test_speed_is_stated_for_every_contender_alike_in_both_languages():
 
 
 @both
+def test_the_engine_is_read_in_the_order_of_its_rooms_and_has_so_many_lines(lang):
+    rows = table(TEXTS[lang], *{"en": ("file", "lines", "what it shows"), "zh": ("文件", "行数", "讲什么")}[lang])
+    read = []
+    for files, count, _ in rows:
+        names = re.findall(r"\[(\w+\.py)\]\(micrograd_cn/\1\)", files)
+        read += names
+        lines = sum(len((ROOT / "micrograd_cn" / name).read_text("utf-8").splitlines()) for name in names)
+        assert int(count) == round(lines, -1), names
+    core = ["operation.py", "ops.py", "ieee.py", "rounding.py", "operators.py", "modes.py", "node.py", "engine.py"]
+    assert read == [*core, "gradients.py", "nn.py", "module.py"]
+
+
+@both
 def test_the_table_of_names_is_the_package(lang):
     rows = table(TEXTS[lang], *{"en": ("module", "names"), "zh": ("模块", "名字")}[lang])
     stated = {code(module): spans(names) for module, names in rows}

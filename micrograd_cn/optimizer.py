@@ -1,0 +1,147 @@
+"""`Optimizer`: parameters, what is kept of each from step to step, and how both are saved and loaded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .engine import Value
+
+__all__ = ["Optimizer"]
+
+
+class Optimizer:
+    """Hold parameters and their state; subclasses say how a step changes one of them.
+
+    Attributes:
+        parameters: what `step` changes; those that require no gradient are passed over.
+        lr: the learning rate, which may be set between steps.
+        state: for each parameter, the numbers that a step carries to the next.
+        steps: how many steps were taken.
+
+    >>> class Signs(Optimizer):
+    ...     def update(self, p, state):
+    ...         p.data -= math.copysign(self.lr, p.grad)
+    >>> p = Value(1.0)
+    >>> p.grad = 2.0
+    >>> Signs([p], lr=0.25).step(); p.data
+    0.75
+    """
+
+    slots: tuple[str, ...] = ()  # the names of a parameter's state
+    nonnegative: tuple[str, ...] = ()  # those of them that are 0 or more
+    options: tuple[str, ...] = ("lr",)  # the attributes that `state_dict` saves
+
+    def __init__(self, parameters: Iterable[Value], lr: float) -> None:
+        if isinstance(parameters, Value):
+            raise TypeError(f"{type(self).__name__} takes a sequence of parameters; write [p] for one")
+        self.parameters = list(parameters)
+        if not self.parameters:
+            raise ValueError(f"{type(self).__name__} was given no parameters")
+        seen: set[Value] = set()
+        for i, p in enumerate(self.parameters):
+            if not isinstance(p, Value):
+                raise TypeError(f"{type(self).__name__}: parameters[{i}] is {type(p).__name__} {p!r}, not a Value")
+            if p.op is not None:
+                raise ValueError(
+                    f"{type(self).__name__}: parameters[{i}], {p!r}, is computed ({p.op.name}), not a leaf"
+                )
+            if p in seen:
+                raise ValueError(f"{type(self).__name__}: parameters[{i}], {p!r}, is there twice")
+            seen.add(p)
+        self.lr = self._at_least_0("lr", lr)
+        self.steps = 0
+        self.state = [dict.fromkeys(self.slots, 0.0) for _ in self.parameters]
+
+    def _at_least_0(self, name: str, x: float) -> float:
+        if isinstance(x, (str, bool)) or not 0.0 <= x < math.inf:
+            raise ValueError(f"{type(self).__name__}: {name} must be 0 or more, got {x!r}")
+        return float(x)
+
+    def _below_1(self, name: str, x: float) -> float:
+        if isinstance(x, (str, bool)) or not 0.0 <= x < 1.0:
+            raise ValueError(f"{type(self).__name__}: {name} must be at least 0 and less than 1, got {x!r}")
+        return float(x)
+
+    def update(self, p: Value, state: dict[str, float]) -> None:
+        """Change one parameter by its gradient and state; subclasses say how."""
+        raise NotImplementedError
+
+    def step(self) -> None:
+        """Change every parameter by its gradient.
+
+        >>> p = Value(1.0)
+        >>> optimizer = Adam([p])
+        >>> optimizer.step(); optimizer.steps
+        1
+        """
+        self.steps += 1
+        for p, state in zip(self.parameters, self.state, strict=True):
+            if p.requires_grad:
+                self.update(p, state)
+
+    def zero_grad(self) -> None:
+        """Set the gradient of every parameter to 0.
+
+        >>> p = Value(1.0)
+        >>> p.grad = 2.0
+        >>> SGD([p]).zero_grad(); p.grad
+        0.0
+        """
+        for p in self.parameters:
+            p.grad = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the options, the number of steps and every parameter's state, as numbers in lists and dicts.
+
+        >>> SGD([Value(1)], lr=0.1, momentum=0.9).state_dict()["state"]
+        [{'momentum_buffer': 0.0}]
+        """
+        options = {name: getattr(self, name) for name in self.options}
+        return {"options": options, "steps": self.steps, "state": [dict(state) for state in self.state]}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue as the optimiser that gave `state` would; if anything is wrong with it, nothing is changed.
+
+        Raises:
+            ValueError: an entry is missing or surplus, or there are not as many parameters; it is named.
+            TypeError: an entry is no number; it is named.
+
+        >>> optimizer = Adam([Value(1)])
+        >>> optimizer.load_state_dict(Adam([Value(2)], lr=0.5).state_dict()); optimizer.lr
+        0.5
+        """
+        name = type(self).__name__
+        _same_keys(name, "state_dict", state, {"options", "steps", "state"})
+        _same_keys(name, "options", state["options"], set(self.options))
+        if not isinstance(state["state"], list):
+            raise TypeError(f"{name}: state must be a list, got {type(state['state']).__name__}")
+        if len(state["state"]) != len(self.parameters):
+            raise ValueError(f"{name}: state of {len(state['state'])} parameters for {len(self.parameters)}")
+        for i, slots in enumerate(state["state"]):
+            _same_keys(name, f"state[{i}]", slots, set(self.slots))
+            for slot, x in slots.items():
+                if isinstance(x, bool) or not isinstance(x, (int, float)):
+                    raise TypeError(f"{name}: state[{i}][{slot!r}] must be a number, got {type(x).__name__} {x!r}")
+                if slot in self.nonnegative and x < 0.0:
+                    raise ValueError(f"{name}: state[{i}][{slot!r}] must be 0 or more, got {x}")
+        if isinstance(state["steps"], bool) or not isinstance(state["steps"], int):
+            raise TypeError(f"{name}: steps must be an int, got {state['steps']!r}")
+        if state["steps"] < 0:
+            raise ValueError(f"{name}: steps must be 0 or more, got {state['steps']}")
+        try:
+            checked = type(self)(self.parameters, **state["options"])
+        except TypeError as error:
+            raise TypeError(f"{name}: wrong options {state['options']!r}: {error}") from error
+        checked.steps = state["steps"]
+        checked.state = [{slot: float(x) for slot, x in slots.items()} for slots in state["state"]]
+        vars(self).update(vars(checked))
+
+
+def _same_keys(name: str, what: str, given: Any, expected: set[str]) -> None:
+    if not isinstance(given, Mapping):
+        raise TypeError(f"{name}: {what} must be a dict, got {type(given).__name__}")
+    for kind, keys in (("missing", expected - given.keys()), ("surplus", given.keys() - expected)):
+        if keys:
+            raise ValueError(f"{name}: {', '.join(map(repr, sorted(keys)))} is {kind} in {what}")
