@@ -315,7 +315,10 @@ class TupleValue:
     __slots__ = ("data", "grad", "parents", "partials")
 
     def __init__(self, data: float, parents: tuple[Any, ...] = (), partials: tuple[float, ...] = ()) -> None:
-        self.data, self.grad, self.parents, self.partials = data, 0.0, parents, partials
+        self.data = data
+        self.grad = 0.0
+        self.parents = parents
+        self.partials = partials
 
     def __add__(self, other: Any) -> Any:
         other = other if isinstance(other, TupleValue) else TupleValue(other)
@@ -357,15 +360,16 @@ class TupleValue:
 
     def backward(self) -> None:
         """Add the gradient of this value to every node's `grad`."""
-        order, entered, stack = [], set(), [(self, False)]
-        while stack:  # a recursive function would refer to itself, and only the collector would free the graph
-            node, finished = stack.pop()
-            if finished:
-                order.append(node)
-            elif node not in entered:
+        order, entered = [], set()
+
+        def visit(node: Any) -> None:  # it refers to itself, so the collector alone frees what it saw
+            if node not in entered:
                 entered.add(node)
-                stack.append((node, True))
-                stack += [(parent, False) for parent in node.parents]
+                for parent in node.parents:
+                    visit(parent)
+                order.append(node)
+
+        visit(self)
         self.grad = 1.0
         for node in reversed(order):
             for parent, partial in zip(node.parents, node.partials, strict=True):

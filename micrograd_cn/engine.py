@@ -67,7 +67,7 @@ class Value(Node):
         leaves: list[Value] = []
         entered: set[Value] = set()
         stack: list[Any] = [root for root in roots if root.op]
-        pop, push = stack.pop, stack.append
+        pop, push, leaf = stack.pop, stack.append, leaves.append
         while stack:
             node = pop()
             if node is None:  # all below the next one is finished, and so is it
@@ -77,12 +77,23 @@ class Value(Node):
                 push(node)
                 push(None)
                 a, b = node._a, node._b
-                for x in a if type(a) is tuple else (a, b):
-                    if x is not None and type(x) is not float:
+                if type(a) is tuple:
+                    for x in a:
                         if x.op is None:
-                            leaves.append(x)
+                            leaf(x)
                         elif x not in entered:
                             push(x)
+                    continue
+                if type(a) is not float:
+                    if a.op is None:
+                        leaf(a)
+                    elif a not in entered:
+                        push(a)
+                if b is not None and type(b) is not float:
+                    if b.op is None:
+                        leaf(b)
+                    elif b not in entered:
+                        push(b)
         finished.reverse()
         return finished, leaves
 
@@ -121,6 +132,7 @@ class Value(Node):
         for node in order:
             node.grad = 0.0
         self.grad = seed
+        check = modes.active
         try:
             for node in order:
                 upstream = node.grad
@@ -136,7 +148,7 @@ class Value(Node):
                     b = node._b
                     if b.requires_grad:
                         b.grad += upstream * partial
-                if modes.active:
+                if check:
                     modes.check_gradients(node)
         finally:
             for leaf, grad in before:
@@ -175,35 +187,32 @@ class Value(Node):
     # multiplication of two values, most of a graph, with the new node in line.
 
     def __add__(self, other: Any) -> Value:
-        if type(other) is Value and self.requires_grad and other.requires_grad and not modes.active:
-            node: Value = _new(Value)
-            node._data = self._data + other._data
-            node.grad = 0.0
-            node.op = ops.add
-            node._a = self
-            node._b = other
-            node._da = node._db = 1.0
-            node.label = ""
-            node.group = None
-            node.requires_grad = True
-            return node
+        if self.requires_grad and not modes.active:
+            if type(other) is Value and other.requires_grad:
+                return _node(ops.add, self._data + other._data, self, other, 1.0, 1.0)
+            if type(other) is float:
+                return _node(ops.add, self._data + other, self, other, 1.0, None)
         return self._binary(ops.add, other)
 
+    def __radd__(self, other: Any) -> Value:
+        if type(other) is float and self.requires_grad and not modes.active:
+            return _node(ops.add, other + self._data, other, self, None, 1.0)
+        return self._reflected(ops.add, other)
+
     def __mul__(self, other: Any) -> Value:
-        if type(other) is Value and self.requires_grad and other.requires_grad and not modes.active:
-            node: Value = _new(Value)
-            node._db = a = self._data
-            node._da = b = other._data
-            node._data = a * b
-            node.grad = 0.0
-            node.op = ops.mul
-            node._a = self
-            node._b = other
-            node.label = ""
-            node.group = None
-            node.requires_grad = True
-            return node
+        if self.requires_grad and not modes.active:
+            a = self._data
+            if type(other) is Value and other.requires_grad:
+                b = other._data
+                return _node(ops.mul, a * b, self, other, b, a)
+            if type(other) is float:
+                return _node(ops.mul, a * other, self, other, other, None)
         return self._binary(ops.mul, other)
+
+    def __rmul__(self, other: Any) -> Value:
+        if type(other) is float and self.requires_grad and not modes.active:
+            return _node(ops.mul, other * self._data, other, self, None, other)
+        return self._reflected(ops.mul, other)
 
     def _unary(self, op: Op) -> Value:
         partials: Any = op.partials

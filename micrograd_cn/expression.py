@@ -148,8 +148,8 @@ class _Bracket:
 
     @property
     def untouched(self) -> bool:
-        """Return whether nothing of the next argument has been read."""
-        return not (self.keyword or self.operands or self.operators)
+        """Return whether nothing of the next argument has been read; asked where an operand is due."""
+        return not (self.keyword or self.operators)
 
     def reduce(self, precedence: int) -> None:
         """Apply the operators that bind their operands at least as tightly as `precedence`."""
@@ -212,7 +212,7 @@ class _Reader:
             self.open.append(_Bracket(token))
             return True
         elif token.text == "[":
-            if not bracket.function or bracket.operands or bracket.operators:
+            if not bracket.function or bracket.operators:
                 self.fail("parse_list", token)
             self.open.append(_Bracket(token))
             return True

@@ -3,19 +3,24 @@
 Arguments that are differentiated are numbers, or nested lists, tuples and dicts of numbers; results are floats in the
 same structure. Every function here may be used inside a function that is differentiated by another: each call makes
 variables of its own, so that one level's never count as another's.
+
+A function that returns a plain number is constant, with derivative 0. So is one that loses its graph on the way, as
+`math.exp(x.data)` does: no number tells how it was computed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import operator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from numbers import Real
 from typing import Any
 
 from . import ops
 from .engine import Value, constant, topological_order
 from .gradients import gradients, symbolic_edges
-from .modes import recording
+from .modes import check_tangent, recording
 from .tree import flatten, leaves_like
 
 __all__ = ["grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp"]
@@ -44,16 +49,15 @@ class _Call:
     ):
         self.name = name
         depth, self.quiet = level
-        if any(not -len(args) <= i < len(args) for i in argnums) or len({i % len(args) for i in argnums}) < len(
-            argnums
-        ):
+        places = {i % len(args) for i in argnums if -len(args) <= i < len(args)}
+        if len(places) < len(argnums):
             raise ValueError(f"{name}: argnums {list(argnums)} must name each of {len(args)} arguments at most once")
         fresh = list(args)
         self.inputs: list[Value] = []
         self.rebuilds: list[tuple[int, Callable[[list[Any]], Any]]] = []
         for i in argnums:
             leaves, rebuild = flatten(args[i], f"argument {i}")
-            variables = [_variable(name, path, x, self.quiet) for path, x in leaves]
+            variables = [_variable(name, path, x) for path, x in leaves]
             fresh[i] = rebuild(variables)
             self.inputs += variables
             self.rebuilds.append((len(leaves), rebuild))
@@ -62,11 +66,11 @@ class _Call:
         self.output = f(*fresh, **kwargs)
 
     def scalar(self) -> Value:
-        """Return the output, which must be one `Value`."""
+        """Return the output, which must be one `Value` or number."""
         return _checked(self.name, "the function returned", self.output)
 
     def outputs(self) -> tuple[list[Value], Callable[[list[Any]], Any]]:
-        """Return the output's leaves, which must be `Value`s, and how they are put together."""
+        """Return the output's leaves, which must be `Value`s or numbers, and how they are put together."""
         leaves, rebuild = flatten(self.output, "output")
         return [_checked(self.name, f"{path} of the function is", y) for path, y in leaves], rebuild
 
@@ -97,8 +101,8 @@ def _holds_values(tree: Any) -> bool:
     return any(isinstance(x, Value) for _, x in flatten(tree)[0])
 
 
-def _variable(name: str, path: str, x: Any, quiet: bool) -> Value:
-    if isinstance(x, Value) and x.requires_grad and not quiet:
+def _variable(name: str, path: str, x: Any) -> Value:
+    if isinstance(x, Value) and x.requires_grad:
         variable: Value = x * 1.0  # a node of its own: the same Value may also reach the function as another's
         return variable
     try:
@@ -110,33 +114,42 @@ def _variable(name: str, path: str, x: Any, quiet: bool) -> Value:
 def _checked(name: str, what: str, y: Any) -> Value:
     if isinstance(y, Value):
         return y
+    if isinstance(y, Real) and not isinstance(y, bool):  # a comparison's answer is returned by mistake
+        return constant(y)
     hint = (
         "use jacobian, or return one of its elements"
         if isinstance(y, (list, tuple, dict))
-        else ("a number has no graph: compute with micrograd_cn's functions, not math's, and without .data")
+        else "return what micrograd_cn's operations give, or a number, which is a constant"
     )
     raise TypeError(f"{name}: {what} {type(y).__name__} {y!r}, not a Value; {hint}")
 
 
-def _argnums(argnums: int | Sequence[int]) -> tuple[Sequence[int], bool]:
-    return ([argnums], False) if isinstance(argnums, int) else (list(argnums), True)
+def _argnums(name: str, argnums: int | Sequence[int]) -> tuple[Sequence[int], bool]:
+    """Return the places of the arguments, and whether they were given as a sequence."""
+    many = isinstance(argnums, Iterable)
+    places: Any = argnums if many else [argnums]
+    try:
+        return [operator.index(i) for i in places], many
+    except TypeError:
+        raise TypeError(f"{name}: argnums must be an int or a sequence of ints, got {argnums!r}") from None
 
 
 def value_and_grad(f: Function, argnums: int | Sequence[int] = 0) -> Function:
     """Return a function that gives f's value and its gradient.
 
     Args:
-        f: takes numbers or structures of them, returns one `Value`.
+        f: takes numbers or structures of them, returns one `Value`; a plain number that it returns is a constant.
         argnums: which arguments to differentiate; a sequence gives a tuple of gradients.
 
     Raises:
-        TypeError: when called, if an argument holds what is no number, or f returns something that is not a `Value`.
+        TypeError: `argnums` is no int or sequence of ints; when called, if an argument holds what is no number, or f
+            returns something that is neither a `Value` nor a number.
         ValueError: when called, if there is no such argument.
 
     >>> value_and_grad(lambda p: p["x"] * p["y"])({"x": 2, "y": 5})
     (10.0, {'x': 5.0, 'y': 2.0})
     """
-    numbers, many = _argnums(argnums)
+    numbers, many = _argnums("grad", argnums)
 
     def derived(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
         with _level() as level:
@@ -167,7 +180,7 @@ def jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
     >>> jacobian(lambda v: [v[0] * v[1], v[0] + v[1]])([2, 3])
     [[3.0, 2.0], [1.0, 1.0]]
     """
-    numbers, many = _argnums(argnums)
+    numbers, many = _argnums("jacobian", argnums)
 
     def derived(*args: Any, **kwargs: Any) -> Any:
         with _level() as level:
@@ -220,6 +233,7 @@ def jvp(f: Function, x: Any, v: Any) -> tuple[Any, Any]:
     Raises:
         TypeError: as for `jacobian`.
         ValueError: `v` has another structure than `x`.
+        FloatingPointError: inside `detect_anomaly()`, a node's derivative is not finite.
 
     >>> jvp(lambda v: [v[0] * v[1], v[0] + v[1]], [2, 3], [1, 0])
     ([6.0, 5.0], [3.0, 1.0])
@@ -231,13 +245,12 @@ def jvp(f: Function, x: Any, v: Any) -> tuple[Any, Any]:
         deeper = call.nested and not call.quiet
         outputs, rebuild = call.outputs()
         tangents: dict[Value, Any] = dict(zip(call.inputs, direction, strict=True))
-        variables = set(call.inputs)
         for node in reversed(topological_order(*outputs)):
-            if node not in variables:
-                edges = symbolic_edges(node, tangents.keys()) if deeper else node._edges()
-                moving = [(partial, tangents[p]) for p, partial in edges if p in tangents]
-                if moving:
-                    tangents[node] = ops.dot([partial for partial, _ in moving], [t for _, t in moving])
+            edges = symbolic_edges(node, tangents.keys()) if deeper else node._edges()
+            moving = [(partial, tangents[p]) for p, partial in edges if p in tangents]
+            if moving:  # no variable is, for its operand lies outside
+                tangents[node] = ops.dot([partial for partial, _ in moving], [t for _, t in moving])
+                check_tangent(node, tangents[node])
         flat = [call.plain(tangents.get(y, 0.0)) for y in outputs]
         return rebuild([call.plain(y) for y in outputs]), rebuild(flat)
 

@@ -19,7 +19,16 @@ __all__ = [
 
 
 class Generator(Protocol):
-    """What is needed of a random generator: the module `random`, or a `random.Random`."""
+    """What is needed of a random generator: the module `random`, or a `random.Random`.
+
+    >>> class Middle:
+    ...     def uniform(self, a, b):
+    ...         return (a + b) / 2
+    ...     def gauss(self, mu, sigma):
+    ...         return mu
+    >>> xavier_uniform(Middle(), 3, 2)
+    0.0
+    """
 
     def uniform(self, a: float, b: float) -> float:
         """Return a number between a and b."""

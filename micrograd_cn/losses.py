@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -102,8 +103,14 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
 
     def term(x: Any, t: Any) -> Any:
         d = x - t
+        if delta == math.inf:
+            return 0.5 * d * d
         size = ops.abs(d)
-        return ops.where(ops.less_equal(size, delta), 0.5 * d * d, delta * (size - 0.5 * delta))
+        near = ops.less_equal(size, delta)
+        inner = ops.where(
+            near, d, 0.0
+        )  # the slope of the branch that is not chosen is multiplied by 0: it may not be inf
+        return ops.where(near, 0.5 * inner * inner, delta * (size - 0.5 * delta))
 
     return _elementwise("huber_loss", term, input, target, reduction)
 
@@ -179,7 +186,7 @@ def _classes(name: str, term: Callable[[Sequence[Any], int], Any], inputs: Any, 
     terms = []
     for i, (row, target) in enumerate(zip(rows, targets, strict=True)):
         where = f"target[{i}]" if batch else "target"
-        if isinstance(target, (bool, Value)) or not hasattr(target, "__index__"):
+        if isinstance(target, bool) or not hasattr(target, "__index__"):
             raise TypeError(f"{name}: {where} must be the index of a class, got {type(target).__name__} {target!r}")
         index = operator.index(target)
         if not 0 <= index < len(row):

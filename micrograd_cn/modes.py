@@ -22,6 +22,7 @@ __all__ = [
     "NO_GRAD",
     "Mode",
     "check_gradients",
+    "check_tangent",
     "check_value",
     "current",
     "detect_anomaly",
@@ -267,3 +268,20 @@ def check_gradients(node: Any) -> None:
                 f"backward through{name} {in_words(node.op, node.parents)}: the gradient of operand {slot} became "
                 f"{parent.grad}; upstream gradient {node.grad}, local derivative {partial}"
             )
+
+
+def check_tangent(node: Any, tangent: Any) -> None:
+    """Raise inside `detect_anomaly()` if a node's derivative in the direction of a `jvp` is not finite.
+
+    Raises:
+        FloatingPointError: it is not.
+
+    >>> from micrograd_cn import Value
+    >>> check_tangent(Value(0).sqrt(), math.inf)  # silent outside
+    """
+    if current() & ANOMALY and not math.isfinite(getattr(tangent, "data", tangent)):
+        name = f" {node.label!r}" if node.label else ""
+        raise FloatingPointError(
+            f"jvp through{name} {in_words(node.op, node.parents)}: the tangent became {tangent}; "
+            f"local derivatives {node.partials}"
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -93,6 +94,9 @@ class Module:
         A module inside, also in a list or dict, has its entries under its path; a module may give its own. Lists of
         parameters alone are one entry.
 
+        Raises:
+            ValueError: two entries would have one name, as the keys 1 and "1" of a dict give them; it is named.
+
         >>> from micrograd_cn.nn import MLP
         >>> list(MLP(2, [3, 1]).entries())
         ['layers.0.weight', 'layers.0.bias', 'layers.1.weight', 'layers.1.bias']
@@ -104,19 +108,29 @@ class Module:
             prefix = f"{path}." if path else ""
             if id(held) in around:
                 continue
+            entries: dict[str, Any] = {}
             if isinstance(held, Module) and type(held).entries is not Module.entries:
-                found |= {prefix + name: entry for name, entry in held.entries().items()}
+                entries = {prefix + name: entry for name, entry in held.entries().items()}
             elif _is_entry(held):
-                found[path] = held
+                entries = {path: held}
             else:
                 inside = [(prefix + str(name), item, around | {id(held)}) for name, item in _inside(held) or ()]
                 waiting += inside[::-1]
+            if twice := sorted(entries.keys() & found.keys()):
+                raise ValueError(
+                    f"{type(self).__name__}: two entries of the state have the name {', '.join(map(repr, twice))}; "
+                    "rename one of the attributes or keys on the way to them"
+                )
+            found |= entries
         return found
 
     def state_dict(self) -> dict[str, Any]:
         """Return the parameters' data as floats in nested lists, by name; a `Layer`'s are those of a PyTorch Linear.
 
         There, `linear.load_state_dict({name: torch.tensor(x) for name, x in layer.state_dict().items()})` loads them.
+
+        Raises:
+            ValueError: as for `entries`.
 
         >>> from micrograd_cn.nn import Layer
         >>> Layer(2, 3, init="zeros").state_dict()
@@ -136,7 +150,8 @@ class Module:
             strict: whether missing and surplus entries are errors.
 
         Raises:
-            ValueError: an entry is missing, surplus or of another shape; it is named.
+            ValueError: an entry is missing, surplus, of another shape, or holds a number that is too large for a float;
+                it is named. Or as for `entries`.
             TypeError: `state` is no mapping, or an entry holds what is no number; it is named.
 
         >>> from micrograd_cn.nn import Layer
@@ -165,21 +180,34 @@ class Module:
                         raise TypeError(f"load_state_dict: {path} must be a number, got {type(x).__name__} {x!r}")
                     try:
                         updates.append((leaf, number(x)))
-                    except (OverflowError, TypeError) as error:
-                        raise type(error)(f"load_state_dict: {path}: {error}") from error
+                    except TypeError as error:
+                        raise TypeError(f"load_state_dict: {path}: {error}") from error
+                    if math.isinf(updates[-1][1]) and x != updates[-1][1]:
+                        raise ValueError(f"load_state_dict: {path} is too large for a float")
         for leaf, x in updates:
             leaf.data = x
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the state to `path` as JSON, exact to the last bit; a crash at any point leaves the old file whole.
 
+        Several threads or processes may save to one path: a reader finds what one of them wrote, whole. A symbolic link
+        stays one, and the file that it leads to is replaced.
+
         Raises:
             OSError: the file cannot be written.
+            ValueError: as for `entries`.
+
+        >>> import tempfile
+        >>> from micrograd_cn.nn import Neuron
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Neuron(1, init="zeros").save(f"{folder}/model.json")
+        ...     json.loads(Path(f"{folder}/model.json").read_text())
+        {'weight': [0.0], 'bias': 0.0}
         """
-        target = Path(path)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}")
+        target = Path(os.path.realpath(path))
+        temporary = target.with_name(f".{target.name}.{os.urandom(8).hex()}")  # one name for each call, on any machine
         try:
-            with open(temporary, "w", encoding="utf-8") as file:
+            with open(temporary, "x", encoding="utf-8") as file:
                 json.dump(self.state_dict(), file, indent=1)
                 file.flush()
                 os.fsync(file.fileno())
@@ -193,12 +221,21 @@ class Module:
 
         Raises:
             OSError: the file cannot be read.
-            ValueError: the file is not JSON (it may be truncated), or an entry is missing, surplus or of another shape.
+            ValueError: the file is not JSON (it may be truncated), or as for `load_state_dict`.
             TypeError: an entry holds what is no number.
+
+        >>> import tempfile
+        >>> from micrograd_cn.nn import Neuron
+        >>> trained, model = Neuron(1, seed=0), Neuron(1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     trained.save(f"{folder}/model.json")
+        ...     model.load(f"{folder}/model.json")
+        >>> model.state_dict() == trained.state_dict()
+        True
         """
         try:
             state = json.loads(Path(path).read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # brackets nested too deep
             raise ValueError(f"{path} is not a saved model, or was truncated: {error}") from error
         self.load_state_dict(state)
 

@@ -10,7 +10,7 @@ from . import init, ops
 from .engine import Number, Value, record, values
 from .init import Generator, Initialiser, generator, initialiser
 from .module import Group, Module
-from .operation import OPS
+from .operation import OPS, Op
 from .operators import method
 
 __all__ = ["MLP", "Activation", "Layer", "Module", "Neuron", "init"]
@@ -130,10 +130,16 @@ class Neuron(Module):
         """
         if not self.nonlin:
             return "linear"
+        if isinstance(self.activation, Op):
+            return self.activation.name
         return self.activation if isinstance(self.activation, str) else getattr(self.activation, "__name__", "own")
 
     def summary(self) -> str:
-        """Return the neuron in a line."""
+        """Return the neuron in a line.
+
+        >>> Neuron(2, activation="tanh").summary()
+        'Neuron(2, tanh)'
+        """
         return f"Neuron({len(self.w)}, {self.activation_name()})"
 
 
@@ -188,7 +194,11 @@ class Layer(Module):
         return {"weight": [neuron.w for neuron in self.neurons], "bias": [neuron.b for neuron in self.neurons]}
 
     def summary(self) -> str:
-        """Return the layer in a line."""
+        """Return the layer in a line.
+
+        >>> Layer(2, 3, nonlin=False).summary()
+        'Layer(2, 3, linear)'
+        """
         first = self.neurons[0]
         return f"Layer({len(first.w)}, {len(self.neurons)}, {first.activation_name()})"
 
@@ -244,5 +254,9 @@ class MLP(Module):
         return outputs
 
     def summary(self) -> str:
-        """Return the network in a line."""
+        """Return the network in a line.
+
+        >>> MLP(2, [16, 1]).summary()
+        'MLP(2, [16, 1])'
+        """
         return f"MLP({len(self.layers[0].neurons[0].w)}, {[len(layer.neurons) for layer in self.layers]})"

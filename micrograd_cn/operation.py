@@ -245,6 +245,8 @@ OPS: dict[str, Op] = {}
 
 def _row(name: str) -> Op:
     """Return a row of the table, for what was pickled."""
+    if name not in OPS:
+        raise LookupError(f"the operation {name!r} was pickled but is not in the table here; define() it first")
     return OPS[name]
 
 

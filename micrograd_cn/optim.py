@@ -31,6 +31,7 @@ class Optimizer:
     """
 
     slots: tuple[str, ...] = ()  # the names of a parameter's state
+    nonnegative: tuple[str, ...] = ()  # those of them that are 0 or more
     options: tuple[str, ...] = ("lr",)  # the attributes that `state_dict` saves
 
     def __init__(self, parameters: Iterable[Value], lr: float) -> None:
@@ -65,18 +66,30 @@ class Optimizer:
         return float(x)
 
     def update(self, p: Value, state: dict[str, float]) -> None:
-        """Change one parameter by its gradient and state."""
+        """Change one parameter by its gradient and state; subclasses say how."""
         raise NotImplementedError
 
     def step(self) -> None:
-        """Change every parameter by its gradient."""
+        """Change every parameter by its gradient.
+
+        >>> p = Value(1.0)
+        >>> optimizer = Adam([p])
+        >>> optimizer.step(); optimizer.steps
+        1
+        """
         self.steps += 1
         for p, state in zip(self.parameters, self.state, strict=True):
             if p.requires_grad:
                 self.update(p, state)
 
     def zero_grad(self) -> None:
-        """Set the gradient of every parameter to 0."""
+        """Set the gradient of every parameter to 0.
+
+        >>> p = Value(1.0)
+        >>> p.grad = 2.0
+        >>> SGD([p]).zero_grad(); p.grad
+        0.0
+        """
         for p in self.parameters:
             p.grad = 0.0
 
@@ -95,6 +108,10 @@ class Optimizer:
         Raises:
             ValueError: an entry is missing or surplus, or there are not as many parameters; it is named.
             TypeError: an entry is no number; it is named.
+
+        >>> optimizer = Adam([Value(1)])
+        >>> optimizer.load_state_dict(Adam([Value(2)], lr=0.5).state_dict()); optimizer.lr
+        0.5
         """
         name = type(self).__name__
         _same_keys(name, "state_dict", state, {"options", "steps", "state"})
@@ -108,13 +125,12 @@ class Optimizer:
             for slot, x in slots.items():
                 if isinstance(x, bool) or not isinstance(x, (int, float)):
                     raise TypeError(f"{name}: state[{i}][{slot!r}] must be a number, got {type(x).__name__} {x!r}")
+                if slot in self.nonnegative and x < 0.0:
+                    raise ValueError(f"{name}: state[{i}][{slot!r}] must be 0 or more, got {x}")
         if isinstance(state["steps"], bool) or not isinstance(state["steps"], int):
             raise TypeError(f"{name}: steps must be an int, got {state['steps']!r}")
         if state["steps"] < 0:
             raise ValueError(f"{name}: steps must be 0 or more, got {state['steps']}")
-        for i, slots in enumerate(state["state"]):
-            if slots.get("exp_avg_sq", 0.0) < 0.0:
-                raise ValueError(f"{name}: state[{i}]['exp_avg_sq'] must be 0 or more, got {slots['exp_avg_sq']}")
         try:
             checked = type(self)(self.parameters, **state["options"])
         except TypeError as error:
@@ -218,6 +234,7 @@ class Adam(Optimizer):
 
     options = ("lr", "betas", "eps", "weight_decay")
     slots = ("exp_avg", "exp_avg_sq")
+    nonnegative = ("exp_avg_sq",)
 
     def __init__(
         self,
@@ -228,7 +245,10 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(parameters, lr)
-        first, second = betas
+        try:
+            first, second = betas
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{type(self).__name__}: betas must be two numbers, got {betas!r}") from None
         self.betas = (self._below_1("betas[0]", first), self._below_1("betas[1]", second))
         self.eps = self._at_least_0("eps", eps)
         self.weight_decay = self._at_least_0("weight_decay", weight_decay)

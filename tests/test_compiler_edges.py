@@ -244,7 +244,7 @@ def test_every_kind_of_real_number_is_read():
 
 @pytest.mark.parametrize("huge", [10**400, Fraction(10**400)])
 def test_a_number_beyond_the_largest_float_is_an_infinity_as_in_a_value(huge):
-    assert read_rows([[huge, -huge]], 2) == (array("d", [float("inf"), -float("inf")]), 2)
+    assert list(read_rows([[huge, -huge]], 2)[0]) == [float("inf"), -float("inf")]
     assert Value(-huge).data == -float("inf")
 
 

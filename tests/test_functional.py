@@ -2,8 +2,10 @@
 
 import math
 import random
+from fractions import Fraction
 from itertools import combinations_with_replacement
 
+import numpy as np
 import pytest
 from mpmath import mp, mpf
 
@@ -246,6 +248,42 @@ def test_the_weights_of_a_pulled_gradient_are_differentiated_too():
     assert isinstance(jvp(lambda x: x**3, 2.0, Value(1.0))[1], Value)
 
 
+def test_what_does_not_move_is_a_value_too_beside_values():
+    value, tangent = jvp(lambda x: [x, 3.0], Value(2.0), 1.0)
+    assert all(isinstance(x, Value) for x in (*value, *tangent))
+    assert [x.data for x in tangent] == [1.0, 0.0]
+
+
+def test_a_pull_knows_what_is_around_it():
+    cube = lambda x: x**3  # noqa: E731
+    x = Value(2.0)
+    _, pull = vjp(cube, x)
+    pull(1.0).backward()
+    assert x.grad == 6 * 2.0
+    with no_grad():
+        assert not pull(1.0).requires_grad
+    _, pull = vjp(cube, 2.0)
+    assert (pull(1.0), type(pull(1))) == (12.0, float)
+    assert grad(lambda x: x * pull(1.0).tanh())(5.0) == math.tanh(12.0)
+
+
+def test_constants_among_the_arguments_are_differentiated_by():
+    x = Value(3.0)
+    slope = grad(lambda a, b: a * a * b)(x.detach(), x)
+    assert slope.data == 2 * 3.0 * 3.0
+    slope.backward()
+    assert x.grad == 2 * 3.0, "by way of b alone"
+
+
+def test_directions_are_numbers():
+    value, tangent = jvp(lambda x: x, 1, 2)
+    assert (type(value), type(tangent)) == (float, float)
+    assert hvp(lambda x: x * x, 1, Fraction(1, 2)) == 1.0
+    for call in (lambda: jvp(mc.sin, 1.0, "a"), lambda: vjp(mc.sin, 1.0)[1]("a")):
+        with pytest.raises(TypeError, match="str 'a'"):
+            call()
+
+
 def test_values_among_other_arguments_give_values():
     s = Value(2.0)
     for slope in (grad(lambda x, s: x * s * x)(3.0, s), grad(lambda x, s: x * s * x)(3.0, s=s)):
@@ -269,22 +307,81 @@ def test_a_dicts_order_does_not_matter():
     assert jvp(f, {"a": 2.0, "b": 3.0}, {"b": 0.0, "a": 1.0}) == (6.0, 3.0)
 
 
+@pytest.mark.parametrize("zero", [-0.0, 0.0])
+def test_a_variable_keeps_the_sign_of_zero(zero):
+    angle, infinite = lambda x: mc.atan2(0.0, x), lambda x: mc.div(1.0, x)
+    for x in (zero, Value(zero)):
+        [value, _] = value_and_grad(angle)(x)
+        assert getattr(value, "data", value) == mc.atan2(0.0, zero)
+        [value, tangent] = jvp(infinite, x, 1.0)
+        assert (getattr(value, "data", value), getattr(tangent, "data", tangent)) == (mc.div(1.0, zero), -math.inf)
+
+
+def test_a_plain_number_is_a_constant():
+    """It is what a function gives that ignores its argument."""
+    assert value_and_grad(lambda x: 1)(2.0) == (1.0, 0.0)
+    assert grad(lambda x, y: mc.sin(y))(1.0, 2.0) == 0.0
+    assert grad(lambda x: Fraction(1, 2))([1.0, 2.0]) == [0.0, 0.0]
+    assert grad(lambda x: x * grad(lambda y: 3.0)(x) + x)(2.0) == 1.0
+    assert hessian(lambda x: np.float64(3))(2.0) == 0.0
+    assert hvp(lambda x: 3.0, [1.0, 2.0], [1.0, 0.0]) == [0.0, 0.0]
+    assert jacobian(lambda x: [x, 2.0])(1.0) == [1.0, 0.0]
+    assert jvp(lambda x: [x, 2.0], 1.0, 3.0) == ([1.0, 2.0], [3.0, 0.0])
+    value, pull = vjp(lambda x: [2 * x, 2.0], 1.0)
+    assert (value, pull([3.0, 5.0])) == ([2.0, 2.0], 6.0)
+    assert all(type(x) is float for x in value)
+
+
+def test_places_of_arguments_may_be_numpys_integers():
+    assert grad(mc.mul, np.int64(1))(2.0, 3.0) == 2.0
+    assert grad(mc.mul, np.array([1, 0]))(2.0, 3.0) == (2.0, 3.0)
+
+
+# Anomalies.
+
+
+def test_an_infinite_tangent_is_an_anomaly():
+    assert jvp(mc.sqrt, 0.0, 1.0) == (0.0, math.inf)
+    with mc.detect_anomaly(), pytest.raises(FloatingPointError, match=r"jvp through sqrt\(0.0\): the tangent .* inf"):
+        jvp(mc.sqrt, 0.0, 1.0)
+    with mc.detect_anomaly(), pytest.raises(FloatingPointError, match=r"div\(0.5, 0.0\) gave inf"):
+        jvp(mc.sqrt, Value(0.0), 1.0)
+    with mc.detect_anomaly():
+        assert jvp(mc.exp, 0.0, 2.0) == (1.0, 2.0)
+
+
+def test_an_overflowing_tangent_is_an_anomaly():
+    def f(x):
+        y = 1e200 * x
+        y.label = "y"
+        z = 1e200 * y * 0.0
+        return z
+
+    with mc.detect_anomaly(), pytest.raises(FloatingPointError, match=r"jvp through mul\(1e\+200, y=0.0\): .* inf"):
+        jvp(f, 0.0, 1.0)
+
+
 # Refusals.
 
 
 @pytest.mark.parametrize(
     ("call", "exception", "message"),
     [
-        (lambda: grad(lambda x: math.sin(x.data))(1.0), TypeError, "grad: the function returned float .* no graph"),
+        (lambda: grad(lambda x: x > 0)(1.0), TypeError, "grad: the function returned bool True, .* or a number"),
+        (lambda: grad(lambda x: f"{x}")(1.0), TypeError, "grad: the function returned str 'Value.*, or a number"),
         (lambda: grad(lambda x: [x])([1.0]), TypeError, r"grad: the function returned list .*; use jacobian"),
         (lambda: grad(lambda x: None)(1.0), TypeError, "grad: the function returned NoneType None"),
         (lambda: grad(math.sin)(1.0), TypeError, "must be real number, not Value"),
-        (lambda: jacobian(lambda x: [x, 2.0])(1.0), TypeError, r"jacobian: output\[1\] of the function is float 2.0"),
+        (lambda: jacobian(lambda x: [x, "2"])(1.0), TypeError, r"jacobian: output\[1\] of the function is str '2'"),
+        (lambda: grad(mc.sin, "0"), TypeError, "grad: argnums must be an int or a sequence of ints, got '0'"),
+        (lambda: hessian(mc.sin, 0.5), TypeError, "grad: argnums must be an int or a sequence of ints, got 0.5"),
+        (lambda: jacobian(mc.sin, [0, None]), TypeError, r"jacobian: argnums must be .* of ints, got \[0, None\]"),
         (lambda: grad(mc.sin)("a"), TypeError, "grad: argument 0: .*str 'a'"),
         (lambda: grad(lambda v: v[0])([1.0, None]), TypeError, r"grad: argument 0\[1\]: .*NoneType"),
         (lambda: grad(mc.sin, 1)(1.0), ValueError, r"argnums \[1\] must name each of 1 arguments at most once"),
         (lambda: grad(mc.mul, (0, -2))(1.0, 2.0), ValueError, r"argnums \[0, -2\] must name .* at most once"),
         (lambda: jvp(lambda v: v[0], [1.0, 2.0], [1.0]), ValueError, r"jvp: v must have the structure of \[1.0, 2.0\]"),
+        (lambda: jvp(mc.sin, 1.0, [1.0]), ValueError, r"jvp: v must have the structure of 1.0, got \[1.0\]"),
         (lambda: hvp(lambda v: v[0], [1.0, 2.0], 1.0), ValueError, "hvp: v must have the structure"),
         (lambda: vjp(lambda v: v, [1.0, 2.0])[1]([1.0]), ValueError, "vjp: the weights must have the structure"),
     ],

@@ -52,6 +52,7 @@ def test_one_seed_gives_one_network_and_leaves_the_module_random_alone():
 
     state = random.getstate()
     assert weights(1) == weights(1) == weights(random.Random(1))
+    assert weights(0) == weights(0)
     assert weights(1) != weights(2)
     assert random.getstate() == state
     assert len(set(weights(1))) == 3 * 4 + 4 * 2 + 1, "no two weights are alike but the biases"

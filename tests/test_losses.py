@@ -1,6 +1,7 @@
 """Losses: PyTorch's numbers, stable far out, right gradients, and targets that are refused by name."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -65,6 +66,8 @@ def test_hinge_is_micrograds_max_margin():
 
 def test_one_sample_needs_no_batch():
     x = Value(3)
+    assert mse_loss([x], [1]).op is mc.mul, "a mean of one is no node"
+    assert type(nll_loss([-1, -2], 0)) is float
     assert mse_loss(x, 1).data == 4
     assert cross_entropy([Value(0), Value(0)], 1).data == pytest.approx(math.log(2))
     assert nll_loss([-0.5, -1.0], 0) == 0.5
@@ -75,6 +78,14 @@ def test_the_target_may_be_a_value_with_its_own_gradient():
     x, t = Value(3), Value(1)
     mse_loss(x, t).backward()
     assert (x.grad, t.grad) == (4, -4)
+
+
+def test_targets_of_every_kind_of_number():
+    assert hinge_loss([0.5], [Value(-1)]).data == 1.5
+    assert binary_cross_entropy_with_logits(Value(0), Value(1)).data == math.log(2)
+    assert mse_loss(0.5, Fraction(1, 2)) == 0.0
+    rows = [np.array([0.0, 0.0]), np.array([0.0, 0.0])]
+    assert cross_entropy(rows, [np.int64(1), 0]) == math.log(2)
 
 
 # Far out.
@@ -111,6 +122,14 @@ def test_binary_cross_entropy_with_logits_is_exact_at_any_logit(x):
         assert gradients(loss, [v]) == [slope]
 
 
+def test_infinite_logits_have_a_loss():
+    for logit, target, expected, slope in [(1, 1, 0, 0), (1, 0, 1, 1), (-1, 1, 1, -1), (-1, 0, 0, 0)]:
+        v = Value(logit * math.inf)
+        loss = binary_cross_entropy_with_logits(v, target)
+        assert loss.data == (math.inf if expected else 0)
+        assert gradients(loss, [v]) == [slope]
+
+
 def test_small_losses_keep_their_digits():
     assert binary_cross_entropy_with_logits(40.0, 1) == pytest.approx(math.exp(-40), rel=1e-12)
     assert binary_cross_entropy(1e-20, 0) == pytest.approx(1e-20, rel=1e-12)
@@ -142,6 +161,27 @@ def test_huber_is_smooth_at_zero_and_kinked_nowhere():
         assert gradients(huber_loss(v, 0.0), [v]) == [d]
 
 
+@pytest.mark.parametrize(
+    ("x", "delta", "expected", "slope"),
+    [  # PyTorch's slopes
+        (3.0, math.inf, 4.5, 3.0),
+        (-math.inf, math.inf, math.inf, -math.inf),
+        (math.inf, 1.0, math.inf, 1.0),
+        (-math.inf, 0.5, math.inf, -0.5),
+        (1e200, 2.0, 2e200, 2.0),
+        (3.0, 1e200, 4.5, 3.0),
+    ],
+)
+def test_huber_has_a_slope_at_infinity(x, delta, expected, slope):
+    v = Value(x)
+    loss = huber_loss(v, 0.0, delta=delta)
+    assert (loss.data, huber_loss(x, 0.0, delta=delta)) == (expected, expected)
+    assert gradients(loss, [v]) == [slope]
+    assert gradients(loss, [v], create_graph=True)[0].data == slope
+    loss.backward()
+    assert v.grad == slope
+
+
 # Refusals.
 
 
@@ -171,6 +211,10 @@ def test_huber_is_smooth_at_zero_and_kinked_nowhere():
         (lambda: mse_loss([1], [1], reduction="none"), ValueError, 'reduction must be "mean" or "sum", got \'none\''),
         (lambda: cross_entropy([1, 2], 0, "avg"), ValueError, "cross_entropy: reduction"),
         (lambda: huber_loss(1, 2, delta=0), ValueError, "huber_loss: delta must be positive, got 0"),
+        (lambda: huber_loss(1, 2, delta=math.nan), ValueError, "huber_loss: delta must be positive, got nan"),
+        (lambda: cross_entropy([1, 2], Value(1)), TypeError, "target must be the index of a class, got Value"),
+        (lambda: mse_loss([1], ["a"]), TypeError, "str 'a'"),
+        (lambda: hinge_loss([1], ["1"]), TypeError, "str '1'"),
         (lambda: mse_loss(["a"], [1]), TypeError, "str 'a'"),
     ],
 )

@@ -6,12 +6,14 @@ import math
 import os
 import pickle
 import random
+import re
 import stat
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from micrograd_cn import Value
+from micrograd_cn import Op, Value, define
 from micrograd_cn.nn import MLP, Layer, Module, Neuron
 
 
@@ -78,6 +80,9 @@ MISTAKES = [
     ),
     (lambda s: s["layers.0.weight"][1].pop(), ValueError, "'layers.0.weight' must be .*, got a list of 3 x ragged"),
     (lambda s: s.update({"layers.1.bias": 0.5}), ValueError, "'layers.1.bias' must be a list of 1, got a number"),
+    (lambda s: s.update({"layers.1.bias": []}), ValueError, "'layers.1.bias' must be a list of 1, got a list of 0"),
+    (lambda s: s.update({"layers.1.bias": {}}), ValueError, "'layers.1.bias' must be a list of 1, got a dict"),
+    (lambda s: [s.pop(n) for n in sorted(s)], ValueError, "'layers.0.bias', 'layers.0.weight', .*, .* is missing"),
     (lambda s: s.update({"layers.1.bias": None}), ValueError, "'layers.1.bias' must be a list of 1, got a number"),
     (
         lambda s: s["layers.1.bias"].__setitem__(0, "0.5"),
@@ -89,7 +94,7 @@ MISTAKES = [
         TypeError,
         r"layers.1.bias\[0\] must be a number, got NoneType",
     ),
-    (lambda s: s["layers.0.bias"].__setitem__(2, 10**400), OverflowError, r"layers.0.bias\[2\]: int too large"),
+    (lambda s: s["layers.0.bias"].__setitem__(2, 10**400), ValueError, r"layers.0.bias\[2\] is too large for a float"),
     (lambda s: s["layers.0.bias"].__setitem__(2, True), TypeError, r"layers.0.bias\[2\] must be a number, got bool"),
 ]
 
@@ -130,6 +135,65 @@ def test_a_truncated_file_is_refused_by_name_and_changes_no_parameter(length, tm
     with pytest.raises(ValueError, match=r"model.json is not a saved model, or was truncated"):
         model.load(path)
     assert data(model) == before
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, b"\xff\xfe"], ids=["lists", "dicts", "bytes"])
+def test_a_file_of_anything_else_is_refused_by_name(text, tmp_path):
+    path = tmp_path / "model.json"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ValueError, match=r"model.json is not a saved model, or was truncated"):
+        Neuron(1).load(path)
+
+
+def test_saving_while_another_thread_saves_there_leaves_the_last_file_whole(tmp_path, monkeypatch):
+    path = tmp_path / "model.json"
+    first, second, found = Neuron(1, seed=0), Neuron(2, seed=1), Neuron(2)
+    fsync = os.fsync
+
+    def interrupted(descriptor):
+        monkeypatch.setattr(os, "fsync", fsync)
+        with ThreadPoolExecutor(1) as other:
+            other.submit(second.save, path).result()
+        found.load(path)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+    first.save(path)
+    assert data(found) == data(second)
+    found = Neuron(1)
+    found.load(path)
+    assert data(found) == data(first)
+    assert [p.name for p in tmp_path.iterdir()] == ["model.json"]
+
+
+def test_all_is_on_the_disk_before_the_old_file_is_replaced(tmp_path, monkeypatch):
+    model = Neuron(2, seed=0)
+    written = []
+
+    def look(descriptor):
+        [temporary] = tmp_path.iterdir()
+        assert os.fstat(descriptor).st_ino == temporary.stat().st_ino
+        written.append(json.loads(temporary.read_text()))
+
+    monkeypatch.setattr(os, "fsync", look)
+    model.save(tmp_path / "model.json")
+    assert written == [model.state_dict()]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_saving_through_a_symbolic_link_replaces_what_it_leads_to(there, tmp_path):
+    link, target = tmp_path / "latest.json", tmp_path / "elsewhere" / "model.json"
+    target.parent.mkdir()
+    link.symlink_to(target)
+    if there:
+        Neuron(2).save(target)
+    model, other = Neuron(1, seed=0), Neuron(1)
+    model.save(link)
+    assert link.is_symlink()
+    assert not target.is_symlink()
+    other.load(target)
+    assert data(other) == data(model)
+    assert [p.name for p in target.parent.iterdir()] == ["model.json"]
 
 
 @pytest.mark.parametrize("name", ["open", "write", "fsync", "replace"])
@@ -202,11 +266,70 @@ def test_parameters_beside_other_things_and_in_dicts_of_any_keys_are_saved(tmp_p
     assert data(other) == [1, 2, 3, 4]
 
 
+class Holder(Module):
+    def __init__(self, held):
+        self.held = held
+
+
+class Twice(Module):
+    def __init__(self):
+        self.w = Value(1)
+
+    def entries(self):
+        return {"a.b": self.w}
+
+
+@pytest.mark.parametrize(
+    ("held", "name"),
+    [
+        ({1: Value(1), "1": Value(2)}, "held.1"),
+        ({"b.c": Value(1), "b": {"c": Value(2)}}, "held.b.c"),
+        ({"b": [None, Value(2)], "b.1": Value(1)}, "held.b.1"),
+        ({"p": Twice(), "p.a": {"b": Value(1)}}, "held.p.a.b"),
+        ({"p.a": {"b": Value(1)}, "p": Twice()}, "held.p.a.b"),
+        ({0: Layer(1, 1), "0": Value(1), "0.bias": Value(2)}, "held.0.bias"),
+    ],
+)
+def test_parameters_whose_paths_collide_are_not_lost(held, name, tmp_path):
+    model = Holder(held)
+    message = f"Holder: two entries of the state have the name {name!r}; rename one of the attributes or keys"
+    for call in (
+        model.entries,
+        model.state_dict,
+        lambda: model.load_state_dict({}, strict=False),
+        lambda: model.save(tmp_path / "model.json"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            call()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_of_an_undefined_operation_is_copied_and_not_pickled(table):
+    own = Op("own", lambda x: x * x, (lambda y, x: 2 * x,))
+    model = MLP(2, [2, 1], activation=own, seed=0)
+    twin = copy.deepcopy(model)
+    assert twin.layers[0].neurons[0].activation is own
+    assert twin([1.0, 2.0]).data == model([1.0, 2.0]).data
+    assert not set(twin.parameters()) & set(model.parameters())
+    with pytest.raises(TypeError, match=r"cannot pickle the operation 'own', which is not in the table; define\(\) it"):
+        pickle.dumps(model)
+    define(own)
+    assert pickle.loads(pickle.dumps(model))([1.0, 2.0]).data == model([1.0, 2.0]).data
+
+
 def test_a_model_is_pickled_and_copied_whole():
     model = MLP(2, [3, 1], activation="gelu", seed=0)
     for twin in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
         assert twin([1.0, 2.0]).data == model([1.0, 2.0]).data
         assert not set(twin.parameters()) & set(model.parameters())
+
+
+def test_what_holds_no_parameter_has_no_entry():
+    assert Holder([]).state_dict() == Holder({"a": [], "b": Value(1) * 2, "c": [[]]}).state_dict() == {}
+
+
+def test_one_parameter_is_no_plural():
+    assert (repr(Holder(Value(1))), repr(Holder([]))) == ("Holder(), 1 parameter", "Holder(), 0 parameters")
 
 
 def test_a_module_in_a_module_is_indented():

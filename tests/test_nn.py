@@ -1,6 +1,7 @@
 """Neurons, layers, MLPs: numbers, structure, and what they refuse."""
 
 import random
+from functools import partial
 
 import numpy as np
 import pytest
@@ -77,6 +78,24 @@ def test_a_bare_value_is_one_input_so_that_layers_chain_through_one_neuron():
         assert one(x).data == one([x]).data
     with pytest.raises(ValueError, match="Neuron of 2 inputs was given 1"):
         Neuron(2)(x)
+
+
+def test_every_node_and_parameter_knows_where_it_is_in_the_network():
+    model = MLP(2, [2, 1], activation="tanh")
+    nodes = topological_order(model([1.0, 2.0]))
+    where = {node.op.name + " " + str(node.group) for node in nodes}
+    hidden = {f"{op} layers.0.neurons.{j}" for op in ("dot", "tanh") for j in (0, 1)}
+    assert (where, len(nodes)) == (hidden | {"dot layers.1.neurons.0"}, 5)
+    neuron = model.layers[0].neurons[1]
+    assert {p.group for p in neuron.parameters()} == {neuron.group}
+    assert [p.label for p in neuron.parameters()] == ["w0", "w1", "b"]
+    assert str(Neuron(1).b.group) == "neuron"
+    assert str(Layer(1, 2)([1])[1].group) == "layer.neurons.1"
+
+
+def test_an_activation_without_a_name_is_ones_own():
+    assert Neuron(1, activation=partial(mc.elu, alpha=2.0)).summary() == "Neuron(1, own)"
+    assert Neuron(1, activation=mc.tanh).summary() == "Neuron(1, tanh)"
 
 
 def test_inputs_are_nodes_shared_by_all_neurons():

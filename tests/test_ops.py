@@ -409,6 +409,13 @@ def test_a_row_is_copied_as_itself_and_pickled_if_it_is_in_the_table():
                 pickle.dumps(op)
 
 
+def test_a_row_that_is_not_defined_where_it_is_unpickled_is_named(table):
+    pickled = pickle.dumps(define(cube()))
+    del table["cube"]
+    with pytest.raises(LookupError, match=r"the operation 'cube' was pickled but is not in the table.*define\(\) it"):
+        pickle.loads(pickled)
+
+
 def test_a_row_is_unpickled_where_nothing_is_imported_yet():
     code = f"import pickle; print(pickle.loads({pickle.dumps(mc.tanh)!r})(0.0))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "0.0\n"

@@ -581,6 +581,22 @@ def test_an_expression_refuses_a_wrong_number_of_inputs():
         Expression((1.0, 2.0), ((mc.add, (0, 1)),))(1.0)
 
 
+@pytest.mark.parametrize(
+    ("bounds", "exception", "message"),
+    [
+        ((math.nan, 1), ValueError, "values: min_value must be a number, or an infinity for no bound, got nan"),
+        ((1, math.nan), ValueError, "values: max_value must be a number, or an infinity for no bound, got nan"),
+        ((2, 1), ValueError, "values: min_value must be at most max_value, .*, got 2 and 1"),
+        ((math.inf, math.inf), ValueError, "values: .* with a finite number between, got inf and inf"),
+        ((-math.inf, -math.inf), ValueError, "values: .* with a finite number between, got -inf and -inf"),
+        (("a", 1), TypeError, "str 'a'"),
+    ],
+)
+def test_refused_bounds_of_leaves(bounds, exception, message):
+    with pytest.raises(exception, match=message):
+        values(*bounds)
+
+
 @given(values(-1, 1))
 def test_values_are_leaves_in_the_interval(v):
     assert v.op is None

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from ..engine import Number, Value, record
 from ..engine import values as as_values
 from ..nn import MLP
-from ..operation import OPS, Op
+from ..operation import OPS, Op, number
+
+__all__ = ["MARGIN", "Expression", "expressions", "inside", "networks", "register", "values"]
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DrawFn, SearchStrategy
@@ -41,11 +43,27 @@ def _floats(low: float, high: float) -> SearchStrategy[float]:
 def values(min_value: float = -3.0, max_value: float = 3.0) -> SearchStrategy[Value]:
     """Return a strategy for leaves, some of them labelled.
 
+    Args:
+        min_value: the least of their finite data; -inf for no bound.
+        max_value: the greatest; inf for no bound.
+
+    Raises:
+        ValueError: a bound is nan, or no finite number lies between them.
+        TypeError: a bound is not a real number.
+
     >>> from hypothesis import find
     >>> find(values(), lambda v: v.data >= 2)
     Value(data=2.0, grad=0.0)
     """
     st = _st()
+    for name, bound in (("min_value", min_value), ("max_value", max_value)):
+        if math.isnan(number(bound)):
+            raise ValueError(f"values: {name} must be a number, or an infinity for no bound, got nan")
+    if not (min_value <= max_value and min_value < math.inf and max_value > -math.inf):
+        raise ValueError(
+            "values: min_value must be at most max_value, with a finite number between, "
+            f"got {min_value} and {max_value}"
+        )
     return st.builds(Value, _floats(min_value, max_value), st.just("") | st.text(max_size=8))  # type: ignore[no-any-return]
 
 
@@ -284,5 +302,12 @@ def _draw_network(draw: DrawFn, max_width: int, activations: list[str]) -> tuple
 
 
 def register() -> None:
-    """Let `hypothesis.strategies.from_type(Value)` draw leaves; hypothesis calls this when it is imported."""
+    """Let `hypothesis.strategies.from_type(Value)` draw leaves; hypothesis calls this when it is imported.
+
+    >>> from hypothesis import find
+    >>> from hypothesis.strategies import from_type
+    >>> register()
+    >>> find(from_type(Value), lambda v: v.data > 1)
+    Value(data=2.0, grad=0.0)
+    """
     _st().register_type_strategy(Value, values())

@@ -1,0 +1,49 @@
+"""Formulas are what was computed, in the order of the operands, and cannot depend on a number."""
+
+import operator
+
+import pytest
+
+import micrograd_cn as mc
+from micrograd_cn.formula import FormulaError, Term, expand, trace
+
+X = Term("x")
+BRANCHES = [operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne]
+
+
+@pytest.mark.parametrize("compare", BRANCHES)
+def test_a_comparison_is_refused(compare):
+    for a, b in ((X, 1.0), (1.0, X), (X, Term("y"))):
+        with pytest.raises(FormulaError, match="may not branch on an operand's number"):
+            compare(a, b)
+
+
+def test_a_condition_is_refused_by_the_name_of_its_row():
+    with pytest.raises(FormulaError, match=r"^the operation 'tanh': a formula may not branch"):
+        trace(lambda x: 1.0 if x else 0.0, X, of=mc.tanh)
+
+
+@pytest.mark.parametrize(
+    ("apply", "name"),
+    [(operator.add, "add"), (operator.sub, "sub"), (operator.mul, "mul"), (operator.truediv, "div"), (pow, "pow")],
+)
+def test_operators_keep_the_order_of_their_operands(apply, name):
+    assert str(apply(X, 2)) == f"{name}(x, 2.0)"
+    assert str(apply(2, X)) == f"{name}(2.0, x)"
+    assert str(apply(X, Term("y"))) == f"{name}(x, y)"
+
+
+def test_signs_and_sizes():
+    assert (str(-X), str(abs(X)), str(+mc.exp(-X))) == ("neg(x)", "abs(x)", "exp(neg(x))")
+
+
+def test_a_formula_stands_before_a_forward():
+    own = mc.Op("own", lambda x: 2.0 * x, (lambda y, x: 2.0,), formula=lambda x: x + x)
+    assert str(expand(own, X)) == "add(x, x)"
+    own.formula = None
+    assert str(expand(own, X)) == "mul(2.0, x)"
+
+
+def test_what_is_no_number_is_no_operand():
+    with pytest.raises(TypeError, match="str 'a'"):
+        mc.add(X, "a")
