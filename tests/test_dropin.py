@@ -392,11 +392,26 @@ def test_a_value_used_twice_gets_both_gradients():
     assert (a.grad, b.grad) == (-3.0, -8.0)
 
 
-def test_numbers_on_either_side_become_values():
-    a = Value(2.0)
-    assert [(a + 1).data, (1 + a).data, (2 * a).data, (a - 4).data, (4 - a).data] == [3, 3, 4, -2, 2]
-    assert [(a / 4).data, (4 / a).data, (a**3).data, (-a).data] == [0.5, 2, 8, -2]
-    assert a.exp().data == math.exp(2.0)
+@pytest.mark.parametrize("kind", [int, float])
+def test_numbers_on_either_side_become_values(kind):
+    four, two = kind(4), kind(2)
+    for f, data, slope in (
+        (lambda a: a + four, 6, 1),
+        (lambda a: four + a, 6, 1),
+        (lambda a: a * four, 8, 4),
+        (lambda a: four * a, 8, 4),
+        (lambda a: a - four, -2, 1),
+        (lambda a: four - a, 2, -1),
+        (lambda a: a / four, 0.5, 0.25),
+        (lambda a: four / a, 2, -1),
+        (lambda a: a**two, 4, 4),
+        (lambda a: -a, -2, -1),
+        (lambda a: a.exp(), math.exp(2), math.exp(2)),
+    ):
+        a = Value(2.0)
+        y = f(a)
+        y.backward()
+        assert (y.data, a.grad) == (data, slope)
 
 
 # The lecture's network.
