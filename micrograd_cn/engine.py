@@ -157,7 +157,7 @@ class Value(Node):
     def _backward(self) -> None:
         """Send this node's gradient on to its operands, as micrograd's notebooks do by hand."""
         for x, partial in self._edges():
-            x.grad += self.grad * partial
+            x.grad = (x.grad or 0.0) + self.grad * partial  # PyTorch's habit is `x.grad = None`
 
     def zero_grad(self) -> None:
         """Set `grad` to 0 on every node of the graph, leaves included.

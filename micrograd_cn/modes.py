@@ -6,6 +6,7 @@ A mode holds in this thread and this async task alone.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -122,7 +123,12 @@ class Mode:
             @wraps(function)
             async def decorated(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
                 steps = function(*args, **kwargs)
-                step = steps.asend(None)
+                hooks = sys.get_asyncgen_hooks()
+                sys.set_asyncgen_hooks(None, None)  # an event loop is to close this one, not both at once
+                try:
+                    step = steps.asend(None)
+                finally:
+                    sys.set_asyncgen_hooks(*hooks)
                 while True:
                     try:
                         result = await self._awaited(step)

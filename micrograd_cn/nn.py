@@ -16,6 +16,7 @@ from .operators import method
 __all__ = ["MLP", "Activation", "Layer", "Module", "Neuron", "init"]
 
 Activation: TypeAlias = str | Callable[[Value], Value]
+Inputs: TypeAlias = Value | Iterable[Number]
 
 
 def _activation(activation: Activation) -> Callable[[Value], Value]:
@@ -44,9 +45,9 @@ def _size(name: str, size: int) -> int:
     return operator.index(size)
 
 
-def _inputs(owner: Module, nin: int, x: Iterable[Number]) -> tuple[Value, ...]:
-    """Return the inputs as `Value`s: one node an input, however many neurons share it."""
-    inputs = values(x)
+def _inputs(owner: Module, nin: int, x: Inputs) -> tuple[Value, ...]:
+    """Return the inputs as `Value`s, one node an input, however many neurons share it; a bare `Value` is one input."""
+    inputs = (x,) if isinstance(x, Value) else values(x)
     if len(inputs) != nin:
         raise ValueError(f"{type(owner).__name__} of {nin} inputs was given {len(inputs)}")
     return inputs
@@ -98,7 +99,7 @@ class Neuron(Module):
         self.activation = activation
         self._apply = _activation(activation)
 
-    def __call__(self, x: Iterable[Number]) -> Value:
+    def __call__(self, x: Inputs) -> Value:
         """Return the neuron's output for the inputs `x`."""
         linear = record(ops.dot, (*self.w, *_inputs(self, len(self.w), x), self.b))
         linear.group = self.group
@@ -157,8 +158,8 @@ class Layer(Module):
         TypeError: as for `Neuron`.
         ValueError: as for `Neuron`, or `nout` is less than 1.
 
-    >>> len(Layer(2, 3)([1, 2])), len(Layer(2, 1)([1, 2]))
-    (3, 1)
+    >>> len(Layer(2, 3)([1, 2])), Layer(2, 1, init="zeros")([1, 2])
+    (3, Value(data=0.0, grad=0.0))
     """
 
     opens = False
@@ -178,10 +179,11 @@ class Layer(Module):
         for j, neuron in enumerate(self.neurons):
             neuron.group.name, neuron.group.outer = f"neurons.{j}", self.group
 
-    def __call__(self, x: Iterable[Number]) -> list[Value]:
-        """Return the outputs of all neurons, a list even of one."""
+    def __call__(self, x: Inputs) -> Any:
+        """Return the outputs of all neurons as a list; of one neuron, the bare `Value`."""
         inputs = _inputs(self, len(self.neurons[0].w), x)
-        return [neuron(inputs) for neuron in self.neurons]
+        outputs = [neuron(inputs) for neuron in self.neurons]
+        return outputs[0] if len(outputs) == 1 else outputs
 
     def entries(self) -> dict[str, Any]:
         """Return the parameters by the names and in the shapes of a PyTorch Linear: weight [nout][nin], bias [nout].
@@ -244,13 +246,12 @@ class MLP(Module):
         for i, layer in enumerate(self.layers):
             layer.group.name = f"layers.{i}"
 
-    def __call__(self, x: Iterable[Number]) -> Any:
+    def __call__(self, x: Inputs) -> Any:
         """Return the last layer's outputs as a list; of a last layer of one neuron, the bare `Value`."""
-        first, *rest = self.layers
-        outputs = first(x)
-        for layer in rest:
+        outputs: Any = x
+        for layer in self.layers:
             outputs = layer(outputs)
-        return outputs[0] if len(outputs) == 1 else outputs
+        return outputs
 
     def summary(self) -> str:
         """Return the network in a line.

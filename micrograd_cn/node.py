@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 __all__ = ["Node"]
 
 A_ROW_INSTEAD = """\
-a node gets its operands from an operation, which is a row; Value() takes a number and a label. Write
-    from micrograd_cn import Op, tanh
-    own = Op("own", lambda x: tanh(x), (lambda y, x: 1.0 - y * y,))  # the value, and the derivative of each operand
-    out = own(x)"""
+Value() takes a number and a label: a node gets its operands and its _op from an operation, which is a row. Write
+from micrograd_cn import Op, tanh
+own = Op("own", lambda x: tanh(x), (lambda y, x: 1.0 - y * y,))  # the value, and the derivative of each operand
+out = own(x)"""
 
 
 def _comparison(holds: Callable[[float, float], bool]) -> Callable[[Node, Any], bool]:
@@ -78,10 +78,12 @@ class Node(Operators):
     group: Group | None
     requires_grad: bool
 
-    def __init__(self, data: SupportsFloat, label: str = "", *made_by: object) -> None:
+    def __init__(
+        self, data: SupportsFloat, label: str = "", *made_by: object, _children: object = None, _op: object = None
+    ) -> None:
         if isinstance(data, Node):
             raise TypeError("Value() takes a number, got a Value; use it as it is, or .detach() it for a constant")
-        if made_by or isinstance(label, (tuple, list, set)):
+        if made_by or _children is not None or _op is not None or isinstance(label, (tuple, list, set)):
             raise TypeError(A_ROW_INSTEAD)
         if not isinstance(label, str):
             raise TypeError(f"a label must be a str, got {type(label).__name__} {label!r}")

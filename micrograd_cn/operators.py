@@ -88,7 +88,7 @@ class Operators:
         return self._binary(ops.pow, other)
 
     def __rpow__(self, other: Any, modulus: None = None) -> Self:
-        return self._reflected(ops.pow, other)
+        return NotImplemented if modulus is not None else self._reflected(ops.pow, other)
 
     def __neg__(self) -> Self:
         return self._unary(ops.neg)
@@ -99,6 +99,7 @@ class Operators:
     def __pos__(self) -> Self:
         return self
 
+    neg = method(ops.neg)
     abs = method(ops.abs)
     exp = method(ops.exp)
     expm1 = method(ops.expm1)

@@ -36,8 +36,8 @@ def test_an_activation_is_a_name_or_any_function_of_a_value(activation):
     x = [0.3, 0.8]
     [hidden] = [linear.layers[0].neurons[0]]
     z = mc.dot(hidden.w, x, hidden.b)
-    assert model.layers[0](x)[0].data == f(z).data
-    assert model.layers[1]([1.0])[0].op is mc.dot, "the last layer has no activation"
+    assert model.layers[0](x).data == f(z).data
+    assert model.layers[1]([1.0]).op is mc.dot, "the last layer has no activation"
 
 
 def test_a_users_own_row_is_an_activation_by_name():
@@ -58,11 +58,26 @@ def test_weights_are_uniform_draws_in_order_and_biases_zero():
     assert [p.data for p in MLP(3, [4, 2]).parameters()] == expected
 
 
-def test_a_layer_of_width_one_is_a_list_inside_and_a_bare_value_at_the_end():
-    assert isinstance(Layer(3, 1)([1, 2, 3]), list)
+def test_one_neurons_output_is_a_bare_value_and_several_are_a_list():
+    assert isinstance(Layer(3, 1)([1, 2, 3]), Value)
+    assert isinstance(Layer(3, 2)([1, 2, 3]), list)
     assert isinstance(MLP(3, [4, 1])([1, 2, 3]), Value)
     assert isinstance(MLP(3, [1, 1, 2])([1, 2, 3]), list)
     assert isinstance(MLP(1, (1, 1))([1]), Value)
+
+
+def test_a_bare_value_is_one_input_so_that_layers_chain_through_one_neuron():
+    random.seed(2)
+    model = MLP(2, [1, 1, 2], activation="tanh")
+    h = [0.3, -0.8]
+    for layer in model.layers:
+        h = [neuron(h) for neuron in layer.neurons]
+    assert [y.data for y in model([0.3, -0.8])] == [y.data for y in h]
+    x = Value(0.5)
+    for one in (Neuron(1), Layer(1, 1), MLP(1, [1])):
+        assert one(x).data == one([x]).data
+    with pytest.raises(ValueError, match="Neuron of 2 inputs was given 1"):
+        Neuron(2)(x)
 
 
 def test_every_node_and_parameter_knows_where_it_is_in_the_network():

@@ -1,5 +1,6 @@
 """The package as it is imported: light and complete."""
 
+import pkgutil
 import subprocess
 import sys
 
@@ -39,6 +40,21 @@ def test_every_public_name_exists_and_every_operation_is_public():
         assert getattr(micrograd_cn, name) is not None
     assert set(micrograd_cn.OPS) <= set(micrograd_cn.__all__)
     assert micrograd_cn.__all__ == sorted(micrograd_cn.__all__)
+
+
+def test_every_module_is_an_attribute_after_importing_the_package_alone():
+    modules = [module.name for module in pkgutil.iter_modules(micrograd_cn.__path__)]
+    public = [name for name in modules if not name.startswith("_") and name not in micrograd_cn.__all__]
+    assert {"nn", "optim", "testing", "functional", "losses", "compiler", "flow", "picture"} <= set(public)
+    code = "import micrograd_cn\nfor name in {}: print(getattr(micrograd_cn, name).__name__)"
+    assert fresh(code.format(public)).split() == [f"micrograd_cn.{name}" for name in public]
+    for name in ("nn", "optim", "testing"):
+        assert fresh(code.format([name])) == f"micrograd_cn.{name}"
+
+
+def test_star_import_brings_what_draws_and_imports_graphviz_when_it_draws():
+    draws = "print('graphviz' in sys.modules, draw_dot(Value(1)).source[:7], 'graphviz' in sys.modules)"
+    assert fresh(f"import sys\nfrom micrograd_cn import *\n{draws}") == "False digraph True"
 
 
 def test_an_unknown_name_is_an_attribute_error():

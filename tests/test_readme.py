@@ -24,6 +24,7 @@ from micrograd_cn import OPS, Value, functional, losses, nn, optim, testing
 from micrograd_cn.__main__ import main
 
 from .test_demos import PICTURES
+from .test_dropin import trace
 
 Table: TypeAlias = list[list[str]]
 
@@ -162,9 +163,10 @@ def test_micrograd_and_this_package_give_what_the_table_says(lang):
     packages = ((micrograd.engine, micrograd.nn), (micrograd_cn.engine, micrograd_cn.nn))
     for source, *expected in rows:
         for (engine, network), result in zip(packages, expected, strict=True):
-            names = {"Value": engine.Value, "Neuron": network.Neuron, "a": engine.Value(2)}
+            names = {"Value": engine.Value, "Neuron": network.Neuron, "trace": trace}
+            names |= {"a": engine.Value(2), "b": engine.Value(3)}
             assert outcome(code(source), names) == code(result)
-    assert len(rows) >= 8
+    assert len(rows) >= 20
 
 
 @both

@@ -45,7 +45,7 @@ class Flow:
 
     def __init__(self, root: Value, fold: str | None):
         self.root = root
-        self.ran = root.grad != 0.0  # backward() gives its root the gradient 1, and nodes of 0 pass nothing on
+        self.ran = bool(root.grad)  # backward() gives its root the gradient 1, and nodes of 0 pass nothing on
         interior = topological_order(root)
         self.nodes = list(dict.fromkeys(n for node in reversed(interior) for n in (*node.parents, node))) or [root]
         groups = _groups(interior)
@@ -65,7 +65,7 @@ class Flow:
             assert node.op is not None
             for slot, (parent, partial) in enumerate(zip(node.parents, node.partials, strict=True)):
                 flows = parent.requires_grad and node.op.flows(slot)
-                contribution = node.grad * partial if flows else 0.0
+                contribution = (node.grad or 0.0) * partial if flows else 0.0
                 if parent.requires_grad:
                     self.received[parent].append(contribution)
                 source = self.box_of[parent]

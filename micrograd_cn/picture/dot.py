@@ -103,10 +103,11 @@ def _lines(node: Value, flow: Flow, words: dict[str, str]) -> list[str]:
     if node.requires_grad:
         received = flow.received.get(node, [])
         total = ieee.sum(*received)
-        known = flow.ran and not (node.op is None and node.grad == 0.0 and total)  # not set to 0 since
-        line = f"{words['grad']} {number(node.grad) if known else '-'}"
-        cancel = math.isnan(node.grad) and {-math.inf, math.inf} <= set(received)
-        met = cancel or math.isclose(total, node.grad, rel_tol=1e-9, abs_tol=1e-12)
+        grad = node.grad or 0.0  # None, as PyTorch resets it, is 0
+        known = flow.ran and not (node.op is None and grad == 0.0 and total)  # not set to 0 since
+        line = f"{words['grad']} {number(grad) if known else '-'}"
+        cancel = math.isnan(grad) and {-math.inf, math.inf} <= set(received)
+        met = cancel or math.isclose(total, grad, rel_tol=1e-9, abs_tol=1e-12)
         if known and met and 2 <= len(received) <= 3:
             line += " = " + " + ".join(f"({number(c)})" if c < 0 else number(c) for c in received)
         lines.append(line)
@@ -115,7 +116,7 @@ def _lines(node: Value, flow: Flow, words: dict[str, str]) -> list[str]:
 
 def _folded_lines(box: Box, flow: Flow, words: dict[str, str]) -> list[str]:
     lines = [str(box.group), f"{len(box.nodes)} {words['nodes']}"]
-    gradients = [node.grad for node in box.nodes if node.op is None]
+    gradients = [node.grad or 0.0 for node in box.nodes if node.op is None]
     norm = number(math.hypot(*gradients)) if flow.ran else "-"
     return [*lines, f"|{words['grad']}| {norm}"]
 

@@ -35,6 +35,25 @@ def test_a_constant_has_no_gradient():
     assert ["data 2"] in boxes
 
 
+@pytest.mark.parametrize("fold", [None, "layer"])
+def test_a_gradient_of_none_is_drawn_as_one_that_was_set_to_zero(fold):
+    x = Value(3, "x")
+    model = MLP(1, [2, 1], seed=0)
+    y = model([x])
+    y.backward()
+
+    def drawn(reset):
+        for leaf in (x, *model.parameters()):
+            leaf.grad = reset
+        return draw_dot(y, fold=fold).source
+
+    assert drawn(None) == drawn(0.0)
+    y.grad = None
+    none = drawn(None)
+    y.grad = 0.0
+    assert none == drawn(0.0)
+
+
 def test_the_same_graph_gives_the_same_bytes():
     def picture():
         random.seed(0)
