@@ -71,6 +71,7 @@ class Optimizer:
     def step(self) -> None:
         """Change every parameter by its gradient.
 
+        >>> from micrograd_cn.optim import Adam
         >>> p = Value(1.0)
         >>> optimizer = Adam([p])
         >>> optimizer.step(); optimizer.steps
@@ -84,6 +85,7 @@ class Optimizer:
     def zero_grad(self) -> None:
         """Set the gradient of every parameter to 0.
 
+        >>> from micrograd_cn.optim import SGD
         >>> p = Value(1.0)
         >>> p.grad = 2.0
         >>> SGD([p]).zero_grad(); p.grad
@@ -95,6 +97,7 @@ class Optimizer:
     def state_dict(self) -> dict[str, Any]:
         """Return the options, the number of steps and every parameter's state, as numbers in lists and dicts.
 
+        >>> from micrograd_cn.optim import SGD
         >>> SGD([Value(1)], lr=0.1, momentum=0.9).state_dict()["state"]
         [{'momentum_buffer': 0.0}]
         """
@@ -108,6 +111,7 @@ class Optimizer:
             ValueError: an entry is missing or surplus, or there are not as many parameters; it is named.
             TypeError: an entry is no number; it is named.
 
+        >>> from micrograd_cn.optim import Adam
         >>> optimizer = Adam([Value(1)])
         >>> optimizer.load_state_dict(Adam([Value(2)], lr=0.5).state_dict()); optimizer.lr
         0.5

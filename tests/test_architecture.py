@@ -5,7 +5,6 @@ import importlib
 import inspect
 import re
 from collections.abc import Iterable, Iterator
-from fnmatch import fnmatch
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import NamedTuple
@@ -183,10 +182,6 @@ def test_what_is_public_has_a_docstring_with_an_example(module):
 
 # One operation is nobody's business but its row's
 
-# Where a module may single out a row nevertheless (a pattern of module and function), and why.
-ALLOWED = {
-    "engine.Value.__*__": "the operators that most of a graph is made of write their nodes out, for speed",
-}
 WORDS = {*OPS, *(op.symbol for op in OPS.values())}  # the rows' names and symbols
 
 
@@ -286,15 +281,9 @@ SINGLED_OUT = [hit for module, tree in TREES.items() if module != "ops" for hit 
 
 
 def test_no_module_but_the_table_singles_out_an_operation():
-    found = [hit for hit in SINGLED_OUT if not any(fnmatch(hit.place, pattern) for pattern in ALLOWED)]
-    assert not found, "a fact about an operation belongs in its row:\n" + "\n".join(
-        f"{place}, line {line}: {text}" for place, line, text in found
+    assert not SINGLED_OUT, "a fact about an operation belongs in its row:\n" + "\n".join(
+        f"{place}, line {line}: {text}" for place, line, text in SINGLED_OUT
     )
-
-
-@pytest.mark.parametrize("pattern", ALLOWED)
-def test_every_exception_is_one(pattern):
-    assert any(fnmatch(hit.place, pattern) for hit in SINGLED_OUT), "nothing is singled out there: delete it"
 
 
 @pytest.mark.parametrize(
