@@ -9,8 +9,9 @@ Formulas that need more than a line stand below the table.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from math import inf
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, reduce
+from math import fabs, inf
 from typing import Any
 
 from . import ieee, rounding
@@ -103,31 +104,30 @@ tan: Op = define(Op(
     javascript="Math.tan", machine="tan", array="tan",
 ))
 asin: Op = define(Op(
-    "asin", ieee.asin, (lambda y, x: div(1.0, sqrt((1.0 - x) * (1.0 + x))),),
+    "asin", ieee.asin, (lambda y, x: div(1.0, sqrt(_one_minus_square(x))),),
     "Arc sine, in radians.\n\n>>> asin(0), asin(2)\n(0.0, nan)", domain=((-1.0, 1.0),),
     javascript="Math.asin", machine="asin", array="asin",
 ))
 acos: Op = define(Op(
-    "acos", ieee.acos, (lambda y, x: div(-1.0, sqrt((1.0 - x) * (1.0 + x))),),
+    "acos", ieee.acos, (lambda y, x: div(-1.0, sqrt(_one_minus_square(x))),),
     "Arc cosine, in radians.\n\n>>> acos(1), acos(2)\n(0.0, nan)", domain=((-1.0, 1.0),),
     javascript="Math.acos", machine="acos", array="acos",
 ))
 atan: Op = define(Op(
-    "atan", math.atan, (lambda y, x: div(div(1.0, hypot(1.0, x)), hypot(1.0, x)),),  # x * x would overflow
+    "atan", math.atan, (lambda y, x: _cauchy(x),),
     "Arc tangent, in radians.\n\n>>> atan(0)\n0.0",
     javascript="Math.atan", machine="atan", array="atan",
 ))
 atan2: Op = define(Op(
     "atan2", math.atan2,
-    (lambda angle, y, x: div(div(x, _radius(y, x)), _radius(y, x)),
-     lambda angle, y, x: -div(div(y, _radius(y, x)), _radius(y, x))),
+    (lambda angle, y, x: _angle_dy(x, y), lambda angle, y, x: _angle_dx(x, y)),
     "Angle of the point (x, y), in radians; y comes first.\n\n>>> atan2(0, 1)\n0.0",
     kink=lambda y, x: y if x <= 0.0 else math.hypot(y, x), convention="both derivatives are 0 at the origin",
     rounding=rounding.atan2,
     javascript="Math.atan2", machine="atan2", array="atan2",
 ))
 hypot: Op = define(Op(
-    "hypot", math.hypot, (lambda r, x, y: div(x, r), lambda r, x, y: div(y, r)),
+    "hypot", math.hypot, (lambda r, x, y: _cosine(x, y), lambda r, x, y: _sine(x, y)),
     "Length of the vector (x, y), without overflow.\n\n>>> hypot(3, 4)\n5.0",
     kink=math.hypot, convention="no derivative at the origin: nan",
     rounding=lambda r, x, y: (0.0, *[inf if r == inf else rounding.subnormal(r)] * 2),
@@ -155,7 +155,7 @@ tanh: Op = define(Op(
 # Activation functions.
 
 sigmoid: Op = define(Op(
-    "sigmoid", ieee.sigmoid, (lambda y, x: y * sigmoid(-x),),
+    "sigmoid", ieee.sigmoid, (lambda y, x: _sigmoid_slope(x),),
     "Logistic function 1 / (1 + e**-x).\n\n>>> sigmoid(0), sigmoid(-1000)\n(0.5, 0.0)",
     formula=lambda x: _sigmoid(x, exp(-abs(x))),
 ))
@@ -189,23 +189,23 @@ softplus: Op = define(Op(
     formula=lambda x: where(less(0.0, x), x, 0.0) + log1p(exp(-abs(x))),
 ))
 gelu: Op = define(Op(
-    "gelu", ieee.gelu, (lambda y, x: 0.5 * erfc(-SQRT_HALF * x) + x * (INV_SQRT_2PI * exp(-0.5 * x * x)),),
+    "gelu", ieee.gelu, (lambda y, x: 0.5 * erfc(-SQRT_HALF * x) + _normal_moment(x),),
     "x * Phi(x) with the normal distribution Phi, exact (Hendrycks & Gimpel 2016).\n\n>>> gelu(40)\n40.0",
     rounding=rounding.gelu,
     formula=lambda x: 0.5 * x * erfc(-SQRT_HALF * x),
 ))
 silu: Op = define(Op(
-    "silu", ieee.silu, (lambda y, x: sigmoid(x) + y * sigmoid(-x),),
+    "silu", ieee.silu, (lambda y, x: _silu_slope(x),),
     "x * sigmoid(x), also called swish.\n\n>>> silu(0), silu(1000)\n(0.0, 1000.0)", rounding=rounding.silu,
     formula=lambda x: _silu(x, exp(-0.5 * abs(x))),
 ))
 erf: Op = define(Op(
-    "erf", math.erf, (lambda y, x: TWO_INV_SQRT_PI * exp(-x * x),),
+    "erf", math.erf, (lambda y, x: TWO_INV_SQRT_PI * _bell(x),),
     "Error function.\n\n>>> erf(0), erf(10)\n(0.0, 1.0)", rounding=lambda y, x: (0.0, x * x),
     javascript="erf", machine="erf", array="erf",
 ))
 erfc: Op = define(Op(
-    "erfc", math.erfc, (lambda y, x: -TWO_INV_SQRT_PI * exp(-x * x),),
+    "erfc", math.erfc, (lambda y, x: -TWO_INV_SQRT_PI * _bell(x),),
     "1 - erf(x), without cancellation.\n\n>>> erfc(0), erfc(30)\n(1.0, 0.0)", rounding=lambda y, x: (0.0, x * x),
     javascript="erfc", machine="erfc", array="erfc",
 ))
@@ -271,7 +271,7 @@ dot: Op = define(Op(
     summands=lambda *operands: _dot_summands(operands), javascript="dot",
 ))
 logsumexp: Op = define(Op(
-    "logsumexp", ieee.logsumexp, lambda y, *xs: _softmax(y, xs),
+    "logsumexp", ieee.logsumexp, lambda y, *xs: _logsumexp_partials(y, xs),
     "log of the sum of e**x over a sequence, without overflow.\n\n>>> logsumexp([1000, 0])\n1000.0",
     notation=lambda *xs: _listed("logsumexp", xs), signature=lambda xs: _some("logsumexp", xs),
     rounding=rounding.logsumexp,
@@ -286,17 +286,17 @@ logsumexp: Op = define(Op(
 def _pow_da(a: Any, b: Any) -> Any:
     if isinstance(b, float):
         return 0.0 if b == 0.0 else 1.0 if b == 1.0 else b * pow(a, b - 1.0)
-    finite = less(2.0**-1024, abs(a))  # whether 1/a is
-    return b * pow(where(where(b, 1.0, finite), a, 1.0), b - 1.0)  # where b is 0, so that 0 * 0**-1 is 0
+    return _log_power(a, b - 1.0, b)
 
 
 def _pow_db(y: Any, a: Any, b: Any) -> Any:
-    return y * log(where(where(a, 1.0, less(b, 0.0)), a, 1.0))  # log(1) where a = 0 <= b, so that 0**b * log(0) is 0
+    if isinstance(a, float):
+        return y * _log_of_base(a, b)
+    return _log_power(a, b, 0.0, 1.0)
 
 
-def _radius(y: Any, x: Any) -> Any:
-    r = hypot(y, x)
-    return where(r, r, 1.0)
+def _log_of_base(a: Any, b: Any) -> Any:
+    return log(where(where(a, 1.0, less(b, 0.0)), a, 1.0))  # log(1) where a = 0 <= b, so that 0**b * log(0) is 0
 
 
 def _below_zero(x: Any) -> Any:
@@ -312,6 +312,14 @@ def _softmax(y: Any, xs: Iterable[Any]) -> tuple[Any, ...]:
     exps = [exp(x - y) for x in xs]
     total = sum(exps)  # 1, but for the rounding of y
     return tuple([div(e, total) for e in exps])
+
+
+def _logsumexp_partials(y: Any, xs: tuple[Any, ...]) -> tuple[Any, ...]:
+    weights = _softmax(y, xs)
+    if len(xs) != 2:
+        return weights
+    (v, w), (a, b) = weights, xs
+    return _weight_of_two(v, a - b), _weight_of_two(w, b - a)
 
 
 # Values, for other languages.
@@ -349,6 +357,168 @@ def _join_partials(y: Any, peak: Any, others: Any, x: Any) -> tuple[Any, ...]:
 
 # What `others` becomes with another x. It is an operation of its own, so that the formula of many operands is short.
 _joined = Op("joined", _join, _join_partials)
+
+
+# Rows outside the table, of which derivatives of the table's rows are made. Each gives a derivative that the product
+# rule would give as a difference of larger terms, or as 0 * inf.
+
+_one_minus_square: Op = Op("one_minus_square", lambda x: (1.0 - x) * (1.0 + x), (lambda y, x: -2.0 * x,))
+
+# 1 / (1 + x**2), where x * x would overflow; its derivative is 0 where it is 0, at inf too.
+_cauchy: Op = Op(
+    "cauchy",
+    lambda x: 1.0 / math.hypot(1.0, x) / math.hypot(1.0, x),
+    (lambda y, x: -2.0 * y * (where(y, x, 0.0) * y),),
+    formula=lambda x: div(div(1.0, hypot(1.0, x)), hypot(1.0, x)),
+)
+
+
+def _logistic_density(x: float) -> float:
+    e = math.exp(-fabs(x))
+    return 1.0 / (1.0 + e) * (e / (1.0 + e))
+
+
+def _logistic_formula(e: Any) -> Any:
+    return div(1.0, 1.0 + e) * div(e, 1.0 + e)
+
+
+_sigmoid_slope: Op = Op(
+    "sigmoid_slope",
+    _logistic_density,
+    (lambda y, x: -tanh(0.5 * x) * y,),
+    symbol="sigmoid'",
+    formula=lambda x: _logistic_formula(exp(-abs(x))),
+)
+
+
+def _silu_curvature(y: Any, x: Any) -> Any:
+    slope = _sigmoid_slope(x)
+    return slope * (2.0 - where(slope, x, 0.0) * tanh(0.5 * x))
+
+
+_silu_slope: Op = Op(
+    "silu_slope",
+    lambda x: ieee.sigmoid(x) + ieee.silu(x) * ieee.sigmoid(-x),
+    (_silu_curvature,),
+    symbol="silu'",
+    formula=lambda x: sigmoid(x) + silu(x) * sigmoid(-x),
+)
+
+_bell: Op = Op(
+    "bell",
+    lambda x: ieee.exp(-x * x),
+    (lambda y, x: -2.0 * where(y, x, 0.0) * y,),
+    formula=lambda x: exp(-x * x),
+)
+_normal: Op = Op(  # the normal distribution's density
+    "normal",
+    lambda x: INV_SQRT_2PI * ieee.exp(-0.5 * x * x),
+    (lambda y, x: -where(y, x, 0.0) * y,),
+    formula=lambda x: INV_SQRT_2PI * exp(-0.5 * x * x),
+)
+
+
+def _normal_moment_slope(y: Any, x: Any) -> Any:
+    density = _normal(x)
+    x = where(density, x, 0.0)
+    return (1.0 - x * x) * density
+
+
+_normal_moment: Op = Op(
+    "normal_moment",
+    lambda x: x * (INV_SQRT_2PI * ieee.exp(-0.5 * x * x)),
+    (_normal_moment_slope,),
+    formula=lambda x: x * (INV_SQRT_2PI * exp(-0.5 * x * x)),
+)
+
+# The first of two weights whose logits differ by `difference`: sigmoid(difference), to the bits of the softmax.
+_weight_of_two: Op = Op(
+    "weight",
+    lambda weight, difference: weight,
+    (None, lambda y, weight, difference: _sigmoid_slope(difference)),
+)
+
+
+def _log_power_formula(a: Any, e: Any, *coefficients: Any) -> Any:
+    """Return the polynomial in log(a) with these coefficients, times a**e; 0 * a**e is 0, but for e = nan."""
+    polynomial = coefficients[-1]
+    for c in coefficients[-2::-1]:
+        polynomial = polynomial * _log_of_base(a, e) + c
+    return where(where(less_equal(e, inf), polynomial, 1.0), polynomial * pow(a, e), 0.0)
+
+
+def _log_power_partials(y: Any, a: Any, e: Any, *coefficients: Any) -> tuple[Any, ...]:
+    lowered = [0.0 if isinstance(c, float) and c == 0.0 else e * c for c in coefficients]
+    for k, c in enumerate(coefficients[1:]):
+        lowered[k] += (k + 1.0) * c
+    powers = [_log_power(a, e, *[0.0] * k, 1.0) for k in range(len(coefficients))]
+    return (_log_power(a, e - 1.0, *lowered), _log_power(a, e, 0.0, *coefficients), *powers)
+
+
+_log_power: Op = Op("log_power", _log_power_formula, _log_power_partials)
+
+
+@cache
+def _radial(
+    terms: tuple[tuple[float, int, int], ...], k: int, whole: bool = False, forward: Callable[..., float] | None = None
+) -> Op:
+    """Return the row (x, y) -> P / r**k, where r = hypot(x, y) and P is a polynomial in cosine x/r and sine y/r.
+
+    Args:
+        terms: P's (coefficient, exponent of the cosine, exponent of the sine).
+        k: the power.
+        whole: whether it is 0 at the origin; else it is nan there, as its derivatives are.
+        forward: the same for floats alone, where it must be fast.
+    """
+    i0, j0 = min(i for _, i, _ in terms), min(j for _, _, j in terms)
+
+    def formula(x: Any, y: Any) -> Any:
+        r = hypot(x, y)
+        if whole:
+            r = where(r, r, 1.0)
+        cosine, sine = div(x, r), div(y, r)
+        bounded = [math.prod([cosine] * (i - i0) + [sine] * (j - j0), start=c) for c, i, j in terms]
+        total = reduce(add, bounded)
+        factors = [cosine] * i0 + [sine] * j0
+        if i0 and j0:  # the smaller ones first, each divided before the next: no power of them may underflow
+            flat = less(abs(sine), abs(cosine))
+            factors = [where(flat, s, c) for s, c in zip([sine] * j0 + [cosine] * i0, factors, strict=True)]
+        for n, factor in enumerate(factors):
+            total = total * (div(factor, r) if n < k else factor)
+        if i0 and j0:
+            total = where(factors[0], total, 0.0)  # 0, though 1 / r may be inf
+        for _ in range(k - len(factors)):
+            total = div(total, r)
+        return total
+
+    def partial(changes: Callable[[float, int, int], list[tuple[float, int, int]]]) -> Callable[..., Any]:
+        found: dict[tuple[int, int], float] = {}
+        for coefficient, i, j in terms:
+            for c, p, q in changes(coefficient, i, j):
+                found[p, q] = found.get((p, q), 0.0) + c
+        changed = tuple([(c, i, j) for (i, j), c in found.items() if c])
+        return lambda v, x, y: _radial(changed, k + 1)(x, y)
+
+    return Op(
+        "radial",
+        forward or formula,
+        (
+            partial(lambda c, i, j: [(c * i, i - 1, j + 2), (-c * (j + k), i + 1, j)]),
+            partial(lambda c, i, j: [(c * j, i + 2, j - 1), (-c * (i + k), i, j + 1)]),
+        ),
+        formula=formula,
+    )
+
+
+def _inverse(x: float, y: float) -> float:
+    r = math.hypot(x, y) or 1.0
+    return x / r / r
+
+
+_cosine: Op = _radial(((1.0, 1, 0),), 0, forward=lambda x, y: ieee.div(x, math.hypot(x, y)))
+_sine: Op = _radial(((1.0, 0, 1),), 0, forward=lambda x, y: ieee.div(y, math.hypot(x, y)))
+_angle_dy: Op = _radial(((1.0, 1, 0),), 1, whole=True, forward=_inverse)
+_angle_dx: Op = _radial(((-1.0, 0, 1),), 1, whole=True, forward=lambda x, y: -_inverse(y, x))
 
 
 # Calls of n-ary operations.

@@ -23,6 +23,8 @@ from micrograd_cn.optim import SGD
 from micrograd_cn.testing import expressions
 from micrograd_cn.words import PAGE, WORDS
 
+from .test_higher_orders import reached
+
 inf, nan = math.inf, math.nan
 HERE = Path(flow.__file__).parent
 
@@ -1085,6 +1087,18 @@ def test_every_operation_agrees_with_python(op, blank):
         assert close(y, true), (xs, y, true)
         for got, partial in zip(partials, op.local(true, *xs), strict=True):
             assert close(got, partial), (xs, partials, op.local(true, *xs))
+
+
+def test_rows_of_which_derivatives_are_made_agree_with_python(blank):
+    rows, cases, expected = Rows(), [], []
+    for op, count in reached():
+        for xs in itertools.product(SPECIAL[1::3], repeat=min(count, 2)):
+            xs = (*xs, 0.5, 2.0, -1.0, 3.0, 0.7)[:count]
+            cases.append([rows.add(op, count), xs])
+            expected.append((y := op.forward(*xs), op.local(y, *xs)))
+    for (y, partials), true, case in zip(computed(blank, rows, cases), expected, cases, strict=True):
+        assert close(y, true[0]), (case, y, true)
+        assert all(map(close, partials, true[1])), (case, partials, true)
 
 
 def close(a, b):
