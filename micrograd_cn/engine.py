@@ -12,7 +12,7 @@ from typing import Any, SupportsFloat, TypeAlias
 
 from . import modes, ops
 from .node import Node
-from .operation import Op, number
+from .operation import Op, number, number_or_none
 
 __all__ = ["Number", "Value", "constant", "record", "topological_order", "values"]
 
@@ -46,28 +46,34 @@ class Value(Node):
         nodes: Sequence[Any] = [x if isinstance(x, Value) else number(x) for x in operands] if few else values(operands)
         inputs = [x if type(x) is float else x._data for x in nodes]
         data = op.forward(*inputs)
-        wanted = [type(x) is not float and x.requires_grad for x in nodes]
         if modes.active:
             modes.check_value(op, nodes, data)
-        if True not in wanted or (modes.active and modes.current() & modes.NO_GRAD):
+            if modes.current() & modes.NO_GRAD:
+                return constant(data)
+        for x in nodes:
+            if type(x) is not float and x.requires_grad:
+                break
+        else:
             return constant(data)
-        partials = op.needed(data, inputs, wanted)
+        if op.arity is None:
+            return _node(op, data, nodes, op.partials(data, *inputs), None, None)  # type: ignore[operator]  # one function
+        partials = op.needed(data, inputs, [type(x) is not float and x.requires_grad for x in nodes])
         if not few:
             return _node(op, data, nodes, partials, None, None)
         a, b, da, db = (*nodes, *partials) if len(nodes) == 2 else (*nodes, None, *partials, None)
         return _node(op, data, a, b, da, db)
 
     @staticmethod
-    def _below(*roots: Value) -> tuple[list[Value], list[Value]]:
-        """Return the interior nodes below all `roots`, each before its operands; and the leaves, one entry a use.
+    def _below(*roots: Value) -> tuple[list[Value], set[Value]]:
+        """Return the interior nodes below all `roots`, each before its operands; and the leaves.
 
         It is a depth-first search's order of finishing, reversed (Tarjan 1976); the search's stack is a list.
         """
         finished: list[Value] = []
-        leaves: list[Value] = []
+        leaves: set[Value] = set()
         entered: set[Value] = set()
         stack: list[Any] = [root for root in roots if root.op]
-        pop, push, leaf = stack.pop, stack.append, leaves.append
+        pop, push, leaf = stack.pop, stack.append, leaves.add
         while stack:
             node = pop()
             if node is None:  # all below the next one is finished, and so is it
@@ -223,7 +229,7 @@ class Value(Node):
         return _node(op, y, self, None, partials[0](y, x), None)
 
     def _binary(self, op: Op, other: Any) -> Value:
-        b: Any = other if type(other) is float or isinstance(other, Value) else _number(other)
+        b: Any = other if type(other) is float or isinstance(other, Value) else number_or_none(other)
         if self.requires_grad and b is not None and not modes.active:
             partials: Any = op.partials
             x = self._data
@@ -237,7 +243,7 @@ class Value(Node):
         return NotImplemented if b is None else record(op, (self, b))
 
     def _reflected(self, op: Op, other: Any) -> Value:
-        a = other if type(other) is float else _number(other)
+        a = other if type(other) is float else number_or_none(other)
         if self.requires_grad and a is not None and not modes.active:
             partials: Any = op.partials
             x = self._data
@@ -274,14 +280,6 @@ def values(xs: Iterable[Number]) -> tuple[Value, ...]:
     if _ONLY_VALUES.issuperset(map(type, xs)):
         return xs  # type: ignore[return-value]
     return tuple([x if isinstance(x, Value) else constant(x) for x in xs])
-
-
-def _number(x: object) -> float | None:
-    """Return an operator's other operand as a float, None if it is not one real number."""
-    try:
-        return number(x)
-    except TypeError:
-        return None
 
 
 def _node(op: Op, data: float, a: Any, b: Any, da: float | None, db: float | None) -> Value:

@@ -45,9 +45,13 @@ def _size(name: str, size: int) -> int:
     return operator.index(size)
 
 
-def _inputs(owner: Module, nin: int, x: Inputs) -> tuple[Value, ...]:
+class _Inputs(tuple[Value, ...]):
+    """Inputs that a layer has looked at, so that its neurons need not."""
+
+
+def _inputs(owner: Module, nin: int, x: Inputs) -> _Inputs:
     """Return the inputs as `Value`s, one node an input, however many neurons share it; a bare `Value` is one input."""
-    inputs = (x,) if isinstance(x, Value) else values(x)
+    inputs = _Inputs((x,) if isinstance(x, Value) else values(x))
     if len(inputs) != nin:
         raise ValueError(f"{type(owner).__name__} of {nin} inputs was given {len(inputs)}")
     return inputs
@@ -101,7 +105,8 @@ class Neuron(Module):
 
     def __call__(self, x: Inputs) -> Value:
         """Return the neuron's output for the inputs `x`."""
-        linear = record(ops.dot, (*self.w, *_inputs(self, len(self.w), x), self.b))
+        inputs = x if type(x) is _Inputs else _inputs(self, len(self.w), x)
+        linear = record(ops.dot, (*self.w, *inputs, self.b))
         linear.group = self.group
         if self.nonlin:
             linear = self._apply(linear)

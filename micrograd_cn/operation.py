@@ -8,7 +8,7 @@ from keyword import iskeyword
 from math import inf
 from typing import Any, TypeAlias
 
-__all__ = ["OPS", "POSITIVE", "REAL", "Op", "define", "number"]
+__all__ = ["OPS", "POSITIVE", "REAL", "Op", "define", "number", "number_or_none"]
 
 Partial: TypeAlias = Callable[..., Any]
 Interval: TypeAlias = tuple[float, float]
@@ -41,6 +41,18 @@ def number(x: object) -> float:
         return float(x)
     except OverflowError:
         return inf if x > 0 else -inf  # type: ignore[operator]
+
+
+def number_or_none(x: object) -> float | None:
+    """Return `x` as a float, None if it is not one real number.
+
+    >>> number_or_none(3), number_or_none("3")
+    (3.0, None)
+    """
+    try:
+        return number(x)
+    except TypeError:
+        return None
 
 
 class Op:

@@ -264,7 +264,8 @@ sum: Op = define(Op(  # noqa: A001 -- the field's name
     summands=lambda *xs: ((), xs), javascript="sum",
 ))
 dot: Op = define(Op(
-    "dot", ieee.dot, lambda y, *operands: _dot_partials(operands),
+    "dot", ieee.dot,
+    lambda y, *xs: (*xs[len(xs) // 2 : len(xs) // 2 * 2], *xs[: len(xs) // 2], *(1.0,) * (len(xs) % 2)),
     "Sum of xs[i] * ys[i], plus a bias if there is one: a neuron.\n\n>>> dot([1, 2], [3, 4], 5)\n16.0",
     notation=lambda *operands: _dot_text(operands), signature=lambda xs, ys, bias=None: _dot_operands(xs, ys, bias),
     rounding=rounding.dot,
@@ -301,11 +302,6 @@ def _log_of_base(a: Any, b: Any) -> Any:
 
 def _below_zero(x: Any) -> Any:
     return where(less_equal(x, 0.0), x, 0.0)
-
-
-def _dot_partials(operands: tuple[Any, ...]) -> tuple[Any, ...]:
-    n = len(operands) // 2
-    return operands[n : 2 * n] + operands[:n] + (1.0,) * (len(operands) % 2)
 
 
 def _softmax(y: Any, xs: Iterable[Any]) -> tuple[Any, ...]:
