@@ -13,24 +13,7 @@ from .engine import Value
 from .operation import number
 from .tree import flatten, leaves_like
 
-__all__ = ["Group", "Module"]
-
-
-class Group:
-    """A part of a network: a name, and the larger part that it is in.
-
-    >>> str(Group("neurons.0", Group("layers.1")))
-    'layers.1.neurons.0'
-    """
-
-    __slots__ = ("name", "outer")
-
-    def __init__(self, name: str, outer: Group | None = None) -> None:
-        self.name = name
-        self.outer = outer
-
-    def __str__(self) -> str:
-        return f"{self.outer}.{self.name}" if self.outer else self.name
+__all__ = ["Module"]
 
 
 class Module:

@@ -9,7 +9,8 @@ from typing import Any, TypeAlias, cast
 from . import init, ops
 from .engine import Number, Value, record, values
 from .init import Generator, Initialiser, generator, initialiser
-from .module import Group, Module
+from .module import Module
+from .node import Group
 from .operation import OPS, Op
 from .operators import method
 

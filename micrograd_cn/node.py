@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Self, SupportsFloat, SupportsIndex
+from typing import Any, Self, SupportsFloat, SupportsIndex
 
 from .operation import Op, number
 from .operators import Operators
 
-if TYPE_CHECKING:
-    from .module import Group
-
-__all__ = ["Node"]
+__all__ = ["Group", "Node"]
 
 A_ROW_INSTEAD = """\
 Value() takes a number and a label: a node gets its operands and its _op from an operation, which is a row. Write
@@ -31,6 +28,23 @@ def _comparison(holds: Callable[[float, float], bool]) -> Callable[[Node, Any], 
             return NotImplemented
 
     return compare
+
+
+class Group:
+    """A part of a network: a name, and the larger part that it is in.
+
+    >>> str(Group("neurons.0", Group("layers.1")))
+    'layers.1.neurons.0'
+    """
+
+    __slots__ = ("name", "outer")
+
+    def __init__(self, name: str, outer: Group | None = None) -> None:
+        self.name = name
+        self.outer = outer
+
+    def __str__(self) -> str:
+        return f"{self.outer}.{self.name}" if self.outer else self.name
 
 
 class Node(Operators):

@@ -39,11 +39,9 @@ ROOMS = (
 )
 # Imports inside functions, or for types alone, that point the other way, and why.
 LAZY = {
-    ("node", "module"): "for the type of a node's group alone",
     ("testing.battery", "compiler"): "check_op compares machine code with the row, where llvmlite is installed",
 }
 CYCLIC = {
-    ("node", "module"): "for the type of a node's group alone",
     ("compiler.writer", "compiler.assembly"): "for the type of a Task alone",
 }
 

@@ -21,8 +21,8 @@ from micrograd_cn import Value, detect_anomaly, gradients, modes, no_grad
 from micrograd_cn.engine import constant, topological_order
 from micrograd_cn.gradients import symbolic_edges
 from micrograd_cn.modes import recording
-from micrograd_cn.module import Group
 from micrograd_cn.nn import MLP
+from micrograd_cn.node import Group
 from micrograd_cn.operators import method
 
 ARITHMETIC = [operator.add, operator.sub, operator.mul, operator.truediv, operator.pow]

@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from ..engine import Value, topological_order
-from ..module import Group
+from ..node import Group
 
 FULL_LABELS = 60  # boxes up to which an edge shows its derivative and contribution, and nothing need be folded further
 READABLE_EDGES = 90  # edges up to which nothing need be folded further

@@ -6,8 +6,8 @@ import re
 import pytest
 
 from micrograd_cn import Op, Value, draw_dot
-from micrograd_cn.module import Group
 from micrograd_cn.nn import MLP, Neuron
+from micrograd_cn.node import Group
 from micrograd_cn.picture.boxes import readable_flow
 
 from .svg import parsed
