@@ -1,85 +1,262 @@
-"""Mutate the operation table and the engine, and print what no test notices: `python tests/mutation.py [workers]`.
+"""Change one place of the package at a time, and print the changes that no test notices.
 
-Left out are mutants in code that never runs: annotations (the modules have `from __future__ import annotations`) and
-the stubs of `@overload`.
+    nice python tests/mutation.py --jobs 2                                       # the core
+    nice python tests/mutation.py micrograd_cn/tree.py micrograd_cn/optim.py     # these modules
+    nice python tests/mutation.py --sample 300 --seed 1 micrograd_cn/compiler/*.py
+
+It needs cosmic-ray, whose operators make the mutants. This process imports what the tests import, but nothing of the
+package; each mutant is a fork of it in a copy of the tree. There its tests run until one fails: first those that have
+killed mutants of the same statement, then those with its name, then the quick ones. A mutant is killed if it cannot be
+imported, if a test fails, or if one needs ten times its processor time. Unchanged, the tests pass in two orders.
+
+Left out are mutants of code that never runs (annotations, for the modules have `from __future__ import annotations`;
+the stubs of `@overload`; `if TYPE_CHECKING`) or that is for reading (`__all__`), and tests of over a second.
 """
 
+import argparse
 import ast
+import compileall
+import contextlib
+import gc
+import importlib
+import json
+import multiprocessing
 import os
-import shlex
+import random
+import resource
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
-from collections import Counter
+import time
+from collections import Counter, defaultdict, namedtuple
 from pathlib import Path
+from py_compile import PycInvalidationMode
+
+with contextlib.suppress(ImportError):  # as where pytest looks for examples in this file
+    from cosmic_ray.commands.init import _all_work_items
+    from cosmic_ray.mutating import mutate_code
+    from cosmic_ray.plugins import get_operator
 
 ROOT = Path(__file__).resolve().parent.parent
-CONFIG, SESSION = "tests/mutation.toml", "session.sqlite"
+TESTS = {  # modules, at last folders: the files tests/test_*.py that pin them
+    "ops operation rounding": "ops engine higher_orders properties testing",
+    "ieee": "ops",
+    "engine node operators modes gradients": "engine ops functional higher_orders properties dropin",
+    "functional tree": "functional tree higher_orders module properties",
+    "module nn init": "nn module init dropin engine",
+    "losses optim optimizer": "losses optim dropin",
+    "formula": "formula ops",
+    "expression": "cli",
+    "testing": "testing properties",
+    "compiler": "compiler compiler_edges",
+    "flow": "flow",
+}
+CORE = [f"micrograd_cn/{name}.py" for names in TESTS for name in names.split()][:-3]
+TABLE = ("ops", "operation", "ieee", "rounding")  # only these meet the tests of accuracy, the longest ones
+OPTIONS = "-x -q -p no:cacheprovider --assert=plain --doctest-modules --basetemp=tmp -o addopts=--import-mode=importlib"
+VARIABLES = ("CI", "HYPOTHESIS_NO_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "PYTHONDONTWRITEBYTECODE")
+MEMORY, WALL, SLOW = 4 << 30, 600, 1.0  # bytes, seconds, seconds
+Mutant = namedtuple("Mutant", "path operator occurrence line statement")
 
 
-def spans_that_never_run(path):
-    """Yield the first and last position, (line, column), of each annotation and stub."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def files_of(path):
+    """Return the files with a module's tests: its own, for the examples, then that of its name."""
+    parts = Path(path).with_suffix("").parts
+    names = next(files.split() for modules, files in TESTS.items() if parts[1] in modules.split())
+    return [path, *[f"tests/test_{name}.py" for name in sorted(names, key=lambda name: name != parts[-1])]]
+
+
+def span(node):
+    first = min([n.lineno for n in getattr(node, "decorator_list", ())], default=node.lineno)
+    return (first, 0 if first < node.lineno else node.col_offset), (node.end_lineno, node.end_col_offset)
+
+
+def idle(tree):
+    """Yield the first and last position, (line, column), of what never runs or is only read."""
+    for node in ast.walk(tree):
         for part in (getattr(node, "annotation", None), getattr(node, "returns", None)):
             if part:
-                yield (part.lineno, part.col_offset), (part.end_lineno, part.end_col_offset)
-        for decorator in getattr(node, "decorator_list", ()):
-            if isinstance(decorator, ast.Name) and decorator.id == "overload":
-                yield (decorator.lineno, 0), (node.end_lineno, node.end_col_offset)
+                yield span(part)
+        words = [*getattr(node, "decorator_list", ()), *getattr(node, "targets", ()), getattr(node, "test", None)]
+        if {"overload", "__all__", "TYPE_CHECKING"} & {word.id for word in words if isinstance(word, ast.Name)}:
+            yield span(node)
 
 
-def main(workers):
-    from cosmic_ray.config import load_config
-    from cosmic_ray.work_db import use_db
-    from cosmic_ray.work_item import TestOutcome, WorkerOutcome, WorkResult
+def mutants_of(path):
+    """Yield the mutants of a module, with the name of the statement that they are in."""
+    tree = ast.parse(Path(path).read_text(encoding="utf-8"))
+    left_out = list(idle(tree))
+    statements = [s for top in tree.body for s in (top.body if isinstance(top, ast.ClassDef) else [top])]
+    for mutation in (item.mutations[0] for item in _all_work_items([Path(path)], {})):
+        at = mutation.start_pos
+        if not any(a <= at < b for a, b in left_out):
+            inside = [s for s in statements if span(s)[0] <= at < span(s)[1]]
+            statement = next((getattr(s, "name", None) or ast.unparse(s).split(":")[0] for s in inside), "")
+            yield Mutant(path, mutation.operator_name, mutation.occurrence, at[0], statement)
 
-    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+
+def text_of(mutant, source):
+    return mutate_code(source, get_operator(mutant.operator)(), mutant.occurrence)
+
+
+class Session:
+    """A plugin of pytest: which tests in which order, how long each may take, and the end at the first failure."""
+
+    def __init__(self, order, limit):
+        self.order, self.limit, self.seconds = order, limit, {}
+
+    def pytest_collection_modifyitems(self, items):
+        items[:] = sorted((i for i in items if self.limit(i.nodeid)), key=lambda item: self.order(item.nodeid))
+
+    def pytest_runtest_logstart(self, nodeid):
+        signal.setitimer(signal.ITIMER_PROF, self.limit(nodeid))  # its signal ends the process
+        self.seconds[nodeid] = -time.process_time()
+
+    def pytest_runtest_logfinish(self, nodeid):
+        self.seconds[nodeid] += time.process_time()
+
+    def pytest_runtest_logreport(self, report):
+        if report.failed:
+            self.end(1, report.nodeid)
+
+    pytest_collectreport = pytest_runtest_logreport
+
+    def end(self, code, failed):
+        Path("result.json").write_text(json.dumps([code, failed, self.seconds, list(sys.modules)]), encoding="utf-8")
+        os._exit(0)
+
+    def run(self, path, files):
+        signal.setitimer(signal.ITIMER_PROF, 60)
+        try:
+            importlib.import_module(".".join(Path(path).with_suffix("").parts).removesuffix(".__init__"))
+        except BaseException as error:
+            self.end(1, repr(error))
+        import pytest
+
+        self.end(int(pytest.main([*OPTIONS.split(), "-m", "not slow", *files], plugins=[self])), "")
+
+
+def forked(session, path, files):
+    """Return pytest's exit code in a child, what failed, the tests' seconds and the modules; 1 if a signal ends it."""
+    result = Path("result.json")
+    result.unlink(missing_ok=True)
+    if not (pid := os.fork()):
+        try:
+            os.setpgid(0, 0)
+            for stream in (0, 1, 2):
+                os.dup2(os.open(os.devnull, os.O_RDWR), stream)
+            signal.alarm(WALL)
+            resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+            session.run(path, files)
+        finally:
+            os._exit(9)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)  # what its tests have started
+    if result.exists():
+        return json.loads(result.read_text(encoding="utf-8"))
+    tests_did_it = status in (-signal.SIGPROF, -signal.SIGSEGV, -signal.SIGABRT)  # not the time of day, nor somebody
+    return 1 if tests_did_it else status, f"exit code {status}", {}, ()
+
+
+def enter(folder, tree):
+    """Make a copy of the tree, from which the children import."""
+    copy = tempfile.mkdtemp(dir=folder)
+    shutil.copytree(tree, copy, ignore=shutil.ignore_patterns(".*", "__pycache__", "demos"), dirs_exist_ok=True)
+    compileall.compile_dir(copy, quiet=1, invalidation_mode=PycInvalidationMode.CHECKED_HASH)  # not by time and size
+    os.chdir(copy)
+    sys.path[0] = os.environ["PYTHONPATH"] = copy
+    importlib.invalidate_caches()
+
+
+def baseline(paths):
+    """Return the tests' seconds, unchanged; leave if one fails; import what they import, but nothing of the package."""
+    files = list(dict.fromkeys(file for path in paths for file in files_of(path)))
+    order = Counter()
+    for _ in range(2):  # in this order and in the reverse
+        code, failed, seconds, modules = forked(Session(order.__getitem__, lambda test: WALL), paths[0], files)
+        if code:
+            sys.exit(f"unchanged, pytest ends with {code}: {failed}")
+        order.update({test: -i for i, test in enumerate(seconds)})
+        for name in modules:
+            if name.partition(".")[0] not in ("micrograd_cn", "tests"):
+                with contextlib.suppress(ImportError):
+                    importlib.import_module(name)
+    gc.freeze()
+    return seconds
+
+
+seconds, kills = {}, defaultdict(Counter)
+
+
+def run(mutant):
+    """Return the mutant, the exit code of its tests, and which failed."""
+    path, known, files = Path(mutant.path), kills[mutant.path, mutant.statement], files_of(mutant.path)
+
+    def order(test):
+        return -known[test], seconds[test] / (50 if mutant.statement in test.rpartition("::")[2] else 1)
+
+    def limit(test):
+        wanted = seconds.get(test, SLOW) < SLOW and (path.stem in TABLE or "accurate_over" not in test)
+        return 2 + 10 * seconds[test] if wanted else 0
+
+    best = max(known, key=known.get, default=files[1]).partition("::")[0]
+    first = {files[0], best}  # to collect all takes longer than the test that kills
+    code = killer = 0
+    source = path.read_text(encoding="utf-8")
+    path.write_text(text_of(mutant, source), encoding="utf-8")
+    try:
+        for group in (first, [file for file in files if file not in first]):
+            if group and not code:
+                code, killer, *_ = forked(Session(order, limit), mutant.path, group)
+        known.update([killer] * (killer in seconds))
+    finally:
+        path.write_text(source, encoding="utf-8")
+    return mutant, code, killer
+
+
+def show(mutant, code, killer):
+    source = Path(mutant.path).read_text(encoding="utf-8")  # this process leaves its copy alone
+    pairs = zip(source.split("\n"), text_of(mutant, source).split("\n"), strict=False)
+    print(f"\n{mutant.path}:{mutant.line} {mutant.statement} {mutant.operator} {mutant.occurrence}: {killer or code}")
+    print(
+        *[f"{sign} {t.strip()}" for a, b in pairs if a != b for sign, t in zip("-+", (a, b), strict=True)],
+        sep="\n",
+        flush=True,
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("paths", nargs="*", default=CORE)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--sample", type=int, help="only so many mutants, at random")
+    parser.add_argument("--seed", type=int, default=0)
+    chosen = parser.parse_args()
+
+    os.environ |= dict.fromkeys(VARIABLES, "1")
+    sys.dont_write_bytecode = True
     with tempfile.TemporaryDirectory() as folder:
-        copies = [Path(folder, str(i)) for i in range(workers)]
-        shutil.copytree(ROOT, copies[0], ignore=shutil.ignore_patterns(".*", "__pycache__", "demos"))
-        print(f"the tests, unchanged, in {copies[0]}", flush=True)
-        subprocess.run(shlex.split(load_config(ROOT / CONFIG).test_command), cwd=copies[0], check=True)
-        subprocess.run(["cosmic-ray", "init", CONFIG, SESSION], cwd=copies[0], check=True)
-        for copy in copies[1:]:
-            shutil.copytree(copies[0], copy)
-
-        with use_db(copies[0] / SESSION) as session:
-            jobs = {item.job_id: item.mutations[0] for item in session.work_items}
-        spans = {path: list(spans_that_never_run(copies[0] / path)) for path in {m.module_path for m in jobs.values()}}
-        idle = {i for i, m in jobs.items() if any(a <= m.start_pos < b for a, b in spans[m.module_path])}
-        for k, copy in enumerate(copies):
-            with use_db(copy / SESSION) as session:
-                others = {job for i, job in enumerate(sorted(jobs)) if i % workers != k}
-                session.set_multiple_results(idle | others, WorkResult(WorkerOutcome.SKIPPED))
-
-        print(f"{len(jobs)} mutants, {len(idle)} of them in code that never runs", flush=True)
-        running = [subprocess.Popen(["cosmic-ray", "exec", CONFIG, SESSION], cwd=copy) for copy in copies]
-        codes = [process.wait() for process in running]
-        if any(codes):
-            sys.exit("cosmic-ray failed")
-        results = {}
-        for copy in copies:
-            with use_db(copy / SESSION) as session:
-                results |= {job: r for job, r in session.results if r.worker_outcome != WorkerOutcome.SKIPPED}
-
-    run, killed = Counter(), Counter()
-    for job, result in sorted(
-        results.items(), key=lambda pair: (str(jobs[pair[0]].module_path), jobs[pair[0]].start_pos)
-    ):
-        mutant = jobs[job]
-        run[mutant.module_path] += 1
-        if result.test_outcome == TestOutcome.KILLED:
-            killed[mutant.module_path] += 1
-        else:
-            lines = (result.diff or result.output).split("\n")
-            changed = [line for line in lines[3:] if line.startswith(("+", "-"))]
-            print(f"\n{mutant.module_path}:{mutant.start_pos[0]} {mutant.operator_name}", *changed, sep="\n")
-    print("\nfile: mutants, killed, survivors, score")
-    for path in [*run, None]:
-        n, k = (run[path], killed[path]) if path else (run.total(), killed.total())
-        print(f"{path or 'all'}: {n}, {k}, {n - k}, {k / n:.1%}")
+        enter(folder, ROOT)
+        seconds.update(baseline(chosen.paths))
+        mutants = [m for path in chosen.paths for m in mutants_of(path)]
+        slow = [test for test in seconds if seconds[test] >= SLOW]
+        print(f"{len(seconds)} tests, {len(mutants)} mutants; left out:", *slow, flush=True)
+        if chosen.sample:
+            mutants = random.Random(chosen.seed).sample(mutants, min(chosen.sample, len(mutants)))
+        start, total, killed = time.perf_counter(), Counter(), Counter()
+        with multiprocessing.get_context("fork").Pool(chosen.jobs, enter, [folder, Path.cwd()]) as pool:
+            for mutant, code, killer in pool.imap(run, mutants):
+                total[mutant.path] += 1
+                killed[mutant.path] += code == 1
+                if code != 1:
+                    show(mutant, code, killer)
+    print(f"\n{(time.perf_counter() - start) / len(mutants):.3f} seconds a mutant")
+    print("file: mutants, killed, survivors, score")
+    for path, n, k in [*[(path, n, killed[path]) for path, n in total.items()], ("all", total.total(), killed.total())]:
+        print(f"{path}: {n}, {k}, {n - k}, {k / n:.1%}")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else os.cpu_count())
+    main()

@@ -24,7 +24,7 @@ UNIFORM, NORMAL = 1.8, 3.0  # kurtosis
         ("kaiming_normal", lambda nin, nout: 2 / nin, NORMAL),
     ],
 )
-@pytest.mark.parametrize(("nin", "nout"), [(50, 10), (10, 200)])
+@pytest.mark.parametrize(("nin", "nout"), [(50, 10), (10, 200), (20, 20)])
 def test_mean_and_variance_are_as_promised(name, variance, kurtosis, nin, nout):
     rng = random.Random(f"{name} {nin} {nout}")
     layers = [Layer(nin, nout, init=name, seed=rng) for _ in range(N // (nin * nout))]

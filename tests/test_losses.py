@@ -42,6 +42,7 @@ PYTORCH = [
 def test_batches_have_pytorchs_mean_and_sum(loss, arguments, mean, total):
     assert loss(*arguments) == pytest.approx(mean, rel=1e-14)
     assert loss(*arguments, reduction="sum") == pytest.approx(total, rel=1e-14)
+    assert loss(*arguments, reduction="".join("mean")) == loss(*arguments), "a name that was read, not written"
     inputs = [[Value(x) for x in row] for row in arguments[0]]
     assert loss(inputs, arguments[1]).data == pytest.approx(mean, rel=1e-14)
 
@@ -86,6 +87,10 @@ def test_targets_of_every_kind_of_number():
     assert mse_loss(0.5, Fraction(1, 2)) == 0.0
     rows = [np.array([0.0, 0.0]), np.array([0.0, 0.0])]
     assert cross_entropy(rows, [np.int64(1), 0]) == math.log(2)
+
+
+def test_a_batch_may_have_hundreds_of_rows():
+    assert cross_entropy([[0.0, 0.0]] * 300, [1] * 300) == pytest.approx(math.log(2))
 
 
 # Far out.
@@ -164,7 +169,7 @@ def test_huber_is_smooth_at_zero_and_kinked_nowhere():
 @pytest.mark.parametrize(
     ("x", "delta", "expected", "slope"),
     [  # PyTorch's slopes
-        (3.0, math.inf, 4.5, 3.0),
+        (3.0, float("inf"), 4.5, 3.0),  # not the object math.inf
         (-math.inf, math.inf, math.inf, -math.inf),
         (math.inf, 1.0, math.inf, 1.0),
         (-math.inf, 0.5, math.inf, -0.5),
@@ -189,10 +194,12 @@ def test_huber_has_a_slope_at_infinity(x, delta, expected, slope):
     ("call", "exception", "message"),
     [
         (lambda: cross_entropy([1, 2, 3], 3), IndexError, "cross_entropy: target is 3, but there are 3 classes"),
+        (lambda: cross_entropy([1, 2, 3], 5), IndexError, "cross_entropy: target is 5, but there are 3 classes"),
         (lambda: cross_entropy([[1, 2], [1, 2]], [0, -1]), IndexError, r"target\[1\] is -1, but there are 2 classes"),
         (lambda: cross_entropy([1, 2], 1.0), TypeError, "target must be the index of a class, got float 1.0"),
         (lambda: cross_entropy([1, 2], True), TypeError, "got bool True"),
         (lambda: cross_entropy([[1, 2], [3, 4]], [0]), ValueError, "2 rows of inputs but 1 targets"),
+        (lambda: cross_entropy([[1, 2]], [0, 1]), ValueError, "1 rows of inputs but 2 targets"),
         (lambda: cross_entropy([[1, 2], [3, 4]], 0), ValueError, "2 rows of inputs but the one target 0"),
         (lambda: nll_loss([-1.0, -2.0], 2), IndexError, "nll_loss: target is 2"),
         (lambda: hinge_loss([1.0, 2.0], [1, 0]), ValueError, r"hinge_loss: target\[1\] must be -1 or 1, got 0"),
@@ -205,6 +212,7 @@ def test_huber_has_a_slope_at_infinity(x, delta, expected, slope):
         (lambda: binary_cross_entropy([math.nan], [1]), ValueError, r"input\[0\] must be a probability"),
         (lambda: binary_cross_entropy_with_logits(1.0, -1), ValueError, "target must be from 0 to 1, got -1"),
         (lambda: mse_loss([1, 2], [1]), ValueError, "mse_loss: 2 inputs but 1 targets"),
+        (lambda: mse_loss([1], [1, 2]), ValueError, "mse_loss: 1 inputs but 2 targets"),
         (lambda: mse_loss([[1, 2]], [1, 2]), ValueError, "nested otherwise"),
         (lambda: cross_entropy([], []), ValueError, "cross_entropy: the batch is empty"),
         (lambda: l1_loss([], []), ValueError, "l1_loss: the batch is empty"),

@@ -12,7 +12,9 @@ class Pair(NamedTuple):
     right: object
 
 
-@pytest.mark.parametrize("tree", [1, [], {}, (1,), [1, (2, {"b": [3], "a": 4})], Pair(1, [Pair(2, 3)]), {"z": 1, 0: 2}])
+@pytest.mark.parametrize(
+    "tree", [1, [], {}, (1,), [0] * 300, [1, (2, {"b": [3], "a": 4})], Pair(1, [Pair(2, 3)]), {"z": 1, 0: 2}]
+)
 def test_what_is_taken_apart_is_put_together_again(tree):
     leaves, rebuild = flatten(tree)
     again = rebuild([leaf for _, leaf in leaves])
@@ -34,6 +36,8 @@ def test_every_leaf_has_its_path():
         ([1, 2], [1], "the top"),
         ([1], [1, 2], "the top"),
         ({"a": 1}, {"b": 1}, "the top"),
+        ({"a": 1}, {"a": 1, "b": 2}, "the top"),
+        ({"a": 1, "b": 2}, {"a": 1}, "the top"),
         ({"a": [1, [2]]}, {"a": [1, 2]}, r"\['a'\]\[1\]"),
         ({"a": [1, 2]}, {"a": [1, [2]]}, r"\['a'\]\[1\]"),
     ],
