@@ -109,7 +109,6 @@ class Program:
         Raises:
             TypeError: `rows` holds something else than rows of real numbers.
             ValueError: a row has another length than there are inputs.
-            OverflowError: a number is too large for a float.
         """
         data, n = self._rows(rows)
         if not n:
@@ -145,7 +144,8 @@ class Program:
         gradients = memory.s.data[self._modules.pitch : self._modules.pitch + len(self.parameters)]
         module.done(memory)
         for p, gradient in zip(self.parameters, gradients, strict=True):
-            p.grad += gradient
+            if p.requires_grad:  # it may have been frozen since
+                p.grad += gradient
         return float(loss)
 
     def fit(
@@ -190,7 +190,7 @@ class Program:
                 raise ValueError(f"fit(): parameters[{i}] of the optimizer, {p!r}, is an input of the program")
         data, n = self._batch("fit", rows)
         training = Training(self._modules, optimizer)
-        losses = Memory(max(epochs, 1))
+        losses = array("d")
         order = list(range(n))
         batch = min(batch_size or n, n)
         a_epoch = -(-n // batch)
@@ -207,19 +207,24 @@ class Program:
                         index = shuffled(order, n)
                 steps = min(turn, left)
                 start = time.perf_counter()
-                training.run(data, index, n, batch, taken, steps, losses)
+                begun = taken % a_epoch
+                part = Memory(-(-(begun + steps) // a_epoch))  # of as many epochs as these steps are of
+                if begun:
+                    part.data[0] = losses.pop()
+                training.run(data, index, n, batch, begun, steps, part)
+                losses.extend(part.data)
                 seconds = time.perf_counter() - start
                 taken += steps
                 training.expect(seconds, seconds / steps * (total - taken))
                 turn = max(1, min(turn * 2, int(steps * TURN / seconds))) if seconds else 2 * turn
                 if bar:
-                    bar.set_postfix(loss=f"{losses.data[(taken - 1) // a_epoch]:.4g}", refresh=False)
+                    bar.set_postfix(loss=f"{losses[-1]:.4g}", refresh=False)
                     bar.update(steps)
         finally:
             training.write_back()
             if bar:
                 bar.close()
-        return list(losses.data[:epochs])
+        return list(losses)
 
     def check(self, rows: Any, f: Callable[..., Any], rtol: float = 1e-9, atol: float = 1e-12) -> None:
         """Compare the outputs with those of the Python function that was recorded.

@@ -80,7 +80,7 @@ class Training:
         return [x for start in self._starts(column) for x in self.samples.data[start : start + width]]
 
     def run(self, data: Any, index: Any, n: int, batch: int, first: int, steps: int, losses: Memory) -> None:
-        """Take steps `first` to `first + steps` of the training."""
+        """Take steps `first` to `first + steps`, counted in an epoch; `losses` are of that and the following ones."""
         self.fit(
             self.module.address, address(data), address(index), n, batch, first, steps,
             losses.address, *self.memory.addresses, self.scalars.address, self.samples.address, self.own, self.blocks,
