@@ -56,7 +56,7 @@ CORE = [f"micrograd_cn/{name}.py" for names in TESTS for name in names.split()][
 TABLE = ("ops", "operation", "ieee", "rounding")  # only these meet the tests of accuracy, the longest ones
 OPTIONS = "-x -q -p no:cacheprovider --assert=plain --doctest-modules --basetemp=tmp -o addopts=--import-mode=importlib"
 VARIABLES = ("CI", "HYPOTHESIS_NO_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "PYTHONDONTWRITEBYTECODE")
-MEMORY, WALL, SLOW = 4 << 30, 600, 1.0  # bytes, seconds, seconds
+MEMORY, WALL, SLOW = 4 << 30, 3600, 1.0  # bytes, seconds, seconds
 Mutant = namedtuple("Mutant", "path operator occurrence line statement")
 
 
