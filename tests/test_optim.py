@@ -209,6 +209,7 @@ def test_refused_parameters(make):
         (lambda p: SGD(p, lr=-0.1), "SGD: lr must be 0 or more, got -0.1"),
         (lambda p: SGD(p, lr=math.nan), "SGD: lr must be 0 or more, got nan"),
         (lambda p: SGD(p, lr=math.inf), "SGD: lr must be 0 or more, got inf"),
+        (lambda p: SGD(p, lr=float("inf")), "SGD: lr must be 0 or more, got inf"),  # not the object math.inf
         (lambda p: SGD(p, lr=True), "SGD: lr must be 0 or more, got True"),
         (lambda p: Adam(p, betas=("0.9", 0.9)), r"Adam: betas\[0\] must be .*, got '0.9'"),
         (lambda p: Adam(p, betas=(0.9, False)), r"Adam: betas\[1\] must be .*, got False"),
@@ -216,6 +217,7 @@ def test_refused_parameters(make):
         (lambda p: SGD(p, nesterov=True), "nesterov needs a momentum"),
         (lambda p: SGD(p, weight_decay=-1), "weight_decay must be 0 or more"),
         (lambda p: Adam(p, betas=(1.0, 0.9)), r"Adam: betas\[0\] must be at least 0 and less than 1, got 1.0"),
+        (lambda p: Adam(p, betas=(0.9, 1.5)), r"Adam: betas\[1\] must be at least 0 and less than 1, got 1.5"),
         (lambda p: AdamW(p, betas=(0.9, -0.1)), r"AdamW: betas\[1\]"),
         (lambda p: Adam(p, betas=(0.9,)), r"Adam: betas must be two numbers, got \(0.9,\)"),
         (lambda p: AdamW(p, betas=(0.9, 0.99, 0.999)), r"AdamW: betas must be two numbers, got \(0.9, 0.99, 0.999\)"),
@@ -243,6 +245,11 @@ def test_a_network_learns_with_it(name):
         loss().backward()
         optimizer.step()
     assert loss().data < start
+
+
+@pytest.mark.parametrize("make", [SGD, Adam, AdamW])
+def test_the_learning_rate_is_pytorchs_where_none_is_given(make):
+    assert make([Value(1)]).lr == 1e-3
 
 
 def test_no_eps_and_no_gradient_is_nan_as_in_pytorch():
@@ -291,6 +298,7 @@ def test_cosine_goes_from_the_first_rate_to_the_last():
 
 def test_steps_multiply_by_gamma():
     assert [step_lr(k, 2, 1.0, 0.5) for k in range(6)] == [1, 1, 0.5, 0.5, 0.25, 0.25]
+    assert [step_lr(k, 1, 1.0, 0.5) for k in range(3)] == [1, 0.5, 0.25]
     assert type(step_lr(0, 2, 1, 2)) is float
 
 
