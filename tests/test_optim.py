@@ -114,6 +114,7 @@ def test_a_saved_state_continues_to_the_same_bits(name):
         (lambda s: s["options"].update(lr=-1.0), ValueError, "lr must be 0 or more, got -1.0"),
         (lambda s: s["options"].update(lr="1"), ValueError, "lr must be 0 or more, got '1'"),
         (lambda s: s["state"].pop(), ValueError, "state of 1 parameters for 2"),
+        (lambda s: s["state"].append(s["state"][0]), ValueError, "state of 3 parameters for 2"),
         (lambda s: s["state"][1].pop("exp_avg"), ValueError, r"'exp_avg' is missing in state\[1\]"),
         (lambda s: s["state"][0].update(exp_avg="0"), TypeError, r"state\[0\]\['exp_avg'\] must be a number, got str"),
         (lambda s: s["state"][0].update(exp_avg=True), TypeError, r"\['exp_avg'\] must be a number, got bool True"),
@@ -152,6 +153,12 @@ def test_a_state_is_of_its_moment_and_of_floats():
     assert before["state"] == [{"momentum_buffer": 3}], "what was loaded belongs to its owner"
     numbers = [optimizer.lr, optimizer.momentum, optimizer.state[0]["momentum_buffer"]]
     assert (numbers, set(map(type, numbers))) == ([1, 0.5, 1.5], {float})
+
+
+def test_a_state_of_hundreds_of_parameters_is_loaded():
+    optimizer = Adam([Value(k) for k in range(300)])
+    optimizer.load_state_dict(optimizer.state_dict())
+    assert len(optimizer.state) == 300
 
 
 def test_loaded_whole_numbers_are_floats():
@@ -288,6 +295,7 @@ def test_a_subclass_says_which_of_its_state_is_0_or_more():
 
 
 def test_cosine_goes_from_the_first_rate_to_the_last():
+    assert [cosine_lr(k, 1, 0.5, 0.1) for k in range(3)] == [0.5, 0.1, 0.1]
     rates = [cosine_lr(k, 10, 0.5, 0.1) for k in range(12)]
     assert rates[0] == 0.5
     assert rates[5] == pytest.approx(0.3)
@@ -318,6 +326,8 @@ def test_clipping_scales_all_gradients_alike_and_returns_the_norm():
     assert clip_grad_norm(iter([a, b]), 0.5) == 5.0
     factor = 0.5 / (5.0 + 1e-6)
     assert [a.grad, b.grad] == pytest.approx([3 * factor, -4 * factor], rel=1e-15)
+    assert clip_grad_norm([a, b], 0) == pytest.approx(0.5)
+    assert (a.grad, b.grad) == (0, 0)
 
 
 def test_clipping_refuses_what_it_cannot_do():
