@@ -1,16 +1,14 @@
 """Change one place of the package at a time, and print the changes that no test notices.
 
-    nice python tests/mutation.py --jobs 2                                       # the core
-    nice python tests/mutation.py micrograd_cn/tree.py micrograd_cn/optim.py     # these modules
+    nice python tests/mutation.py --jobs 2  # the core; or the modules that are named:
     nice python tests/mutation.py --sample 300 --seed 1 micrograd_cn/compiler/*.py
 
 It needs cosmic-ray, whose operators make the mutants. This process imports what the tests import, but nothing of the
-package; each mutant is a fork of it in a copy of the tree. There its tests run until one fails: first those that have
-killed mutants of the same statement, then those with its name, then the quick ones. A mutant is killed if it cannot be
-imported, if a test fails, or if one needs ten times its processor time. Unchanged, the tests pass in two orders.
-
-Left out are mutants of code that never runs (annotations, for the modules have `from __future__ import annotations`;
-the stubs of `@overload`; `if TYPE_CHECKING`) or that is for reading (`__all__`), and tests of over a second.
+package; each mutant is a fork of it, in a copy of the tree, where its tests run until one fails: first those that have
+killed mutants of the same statement, then those with its name, then the quick ones. It is killed if it cannot be
+imported, if a test fails, or if one needs ten times its processor time. Unchanged, the tests pass in two orders. Left
+out are mutants of what never runs or is only read (annotations, which `from __future__ import annotations` makes text,
+stubs of `@overload`, `if TYPE_CHECKING`, `__all__`), and tests of over a second.
 """
 
 import argparse
@@ -38,7 +36,7 @@ with contextlib.suppress(ImportError):  # as where pytest looks for examples in 
     from cosmic_ray.mutating import mutate_code
     from cosmic_ray.plugins import get_operator
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT, RESULT = Path(__file__).resolve().parent.parent, Path("result.json")
 TESTS = {  # modules, at last folders: the files tests/test_*.py that pin them
     "ops operation rounding": "ops engine higher_orders properties testing",
     "ieee": "ops",
@@ -55,9 +53,10 @@ TESTS = {  # modules, at last folders: the files tests/test_*.py that pin them
 CORE = [f"micrograd_cn/{name}.py" for names in TESTS for name in names.split()][:-3]
 TABLE = ("ops", "operation", "ieee", "rounding")  # only these meet the tests of accuracy, the longest ones
 OPTIONS = "-x -q -p no:cacheprovider --assert=plain --doctest-modules --basetemp=tmp -o addopts=--import-mode=importlib"
-VARIABLES = ("CI", "HYPOTHESIS_NO_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "PYTHONDONTWRITEBYTECODE")
-MEMORY, WALL, SLOW = 4 << 30, 600, 1.0  # bytes, seconds, seconds
+VARIABLES = "CI HYPOTHESIS_NO_PLUGINS PYTEST_DISABLE_PLUGIN_AUTOLOAD PYTHONDONTWRITEBYTECODE"
+MEMORY, WALL, SLOW = 4 << 30, 3600, 1.0  # bytes, seconds, seconds
 Mutant = namedtuple("Mutant", "path operator occurrence line statement")
+seconds, kills = {}, defaultdict(Counter)  # of each test, unchanged; by statement: how many each test has killed
 
 
 def files_of(path):
@@ -75,9 +74,7 @@ def span(node):
 def idle(tree):
     """Yield the first and last position, (line, column), of what never runs or is only read."""
     for node in ast.walk(tree):
-        for part in (getattr(node, "annotation", None), getattr(node, "returns", None)):
-            if part:
-                yield span(part)
+        yield from [span(part) for name in ("annotation", "returns") if (part := getattr(node, name, None))]
         words = [*getattr(node, "decorator_list", ()), *getattr(node, "targets", ()), getattr(node, "test", None)]
         if {"overload", "__all__", "TYPE_CHECKING"} & {word.id for word in words if isinstance(word, ast.Name)}:
             yield span(node)
@@ -92,8 +89,8 @@ def mutants_of(path):
         at = mutation.start_pos
         if not any(a <= at < b for a, b in left_out):
             inside = [s for s in statements if span(s)[0] <= at < span(s)[1]]
-            statement = next((getattr(s, "name", None) or ast.unparse(s).split(":")[0] for s in inside), "")
-            yield Mutant(path, mutation.operator_name, mutation.occurrence, at[0], statement)
+            name = next((getattr(s, "name", None) or ast.unparse(s).split(":")[0] for s in inside), "")
+            yield Mutant(path, mutation.operator_name, mutation.occurrence, at[0], name)
 
 
 def text_of(mutant, source):
@@ -123,7 +120,7 @@ class Session:
     pytest_collectreport = pytest_runtest_logreport
 
     def end(self, code, failed):
-        Path("result.json").write_text(json.dumps([code, failed, self.seconds, list(sys.modules)]), encoding="utf-8")
+        RESULT.write_text(json.dumps([code, failed, self.seconds, list(sys.modules)]), encoding="utf-8")
         os._exit(0)
 
     def run(self, path, files):
@@ -132,15 +129,13 @@ class Session:
             importlib.import_module(".".join(Path(path).with_suffix("").parts).removesuffix(".__init__"))
         except BaseException as error:
             self.end(1, repr(error))
-        import pytest
-
-        self.end(int(pytest.main([*OPTIONS.split(), "-m", "not slow", *files], plugins=[self])), "")
+        main = importlib.import_module("pytest").main
+        self.end(int(main([*OPTIONS.split(), "-m", "not slow", *files], plugins=[self])), "")
 
 
 def forked(session, path, files):
     """Return pytest's exit code in a child, what failed, the tests' seconds and the modules; 1 if a signal ends it."""
-    result = Path("result.json")
-    result.unlink(missing_ok=True)
+    RESULT.unlink(missing_ok=True)
     if not (pid := os.fork()):
         try:
             os.setpgid(0, 0)
@@ -154,8 +149,8 @@ def forked(session, path, files):
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)  # what its tests have started
-    if result.exists():
-        return json.loads(result.read_text(encoding="utf-8"))
+    if RESULT.exists():
+        return json.loads(RESULT.read_text(encoding="utf-8"))
     tests_did_it = status in (-signal.SIGPROF, -signal.SIGSEGV, -signal.SIGABRT)  # not the time of day, nor somebody
     return 1 if tests_did_it else status, f"exit code {status}", {}, ()
 
@@ -171,23 +166,20 @@ def enter(folder, tree):
 
 
 def baseline(paths):
-    """Return the tests' seconds, unchanged; leave if one fails; import what they import, but nothing of the package."""
+    """Measure the tests' seconds, unchanged; leave if one fails; import what they import, but not the package."""
     files = list(dict.fromkeys(file for path in paths for file in files_of(path)))
     order = Counter()
     for _ in range(2):  # in this order and in the reverse
-        code, failed, seconds, modules = forked(Session(order.__getitem__, lambda test: WALL), paths[0], files)
+        code, failed, found, modules = forked(Session(order.__getitem__, lambda test: WALL), paths[0], files)
         if code:
             sys.exit(f"unchanged, pytest ends with {code}: {failed}")
-        order.update({test: -i for i, test in enumerate(seconds)})
+        order.update({test: -i for i, test in enumerate(found)})
         for name in modules:
             if name.partition(".")[0] not in ("micrograd_cn", "tests"):
                 with contextlib.suppress(ImportError):
                     importlib.import_module(name)
     gc.freeze()
-    return seconds
-
-
-seconds, kills = {}, defaultdict(Counter)
+    seconds.update(found)
 
 
 def run(mutant):
@@ -201,8 +193,7 @@ def run(mutant):
         wanted = seconds.get(test, SLOW) < SLOW and (path.stem in TABLE or "accurate_over" not in test)
         return 2 + 10 * seconds[test] if wanted else 0
 
-    best = max(known, key=known.get, default=files[1]).partition("::")[0]
-    first = {files[0], best}  # to collect all takes longer than the test that kills
+    first = {files[0], max(known, key=known.get, default=files[1]).partition("::")[0]}  # to collect all takes longer
     code = killer = 0
     source = path.read_text(encoding="utf-8")
     path.write_text(text_of(mutant, source), encoding="utf-8")
@@ -230,21 +221,19 @@ def show(mutant, code, killer):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("paths", nargs="*", default=CORE)
-    parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--sample", type=int, help="only so many mutants, at random")
-    parser.add_argument("--seed", type=int, default=0)
+    for name, default in (("jobs", 1), ("sample", 0), ("seed", 0)):
+        parser.add_argument(f"--{name}", type=int, default=default)
     chosen = parser.parse_args()
-
-    os.environ |= dict.fromkeys(VARIABLES, "1")
+    os.environ |= dict.fromkeys(VARIABLES.split(), "1")
     sys.dont_write_bytecode = True
     with tempfile.TemporaryDirectory() as folder:
         enter(folder, ROOT)
-        seconds.update(baseline(chosen.paths))
+        baseline(chosen.paths)
         mutants = [m for path in chosen.paths for m in mutants_of(path)]
         slow = [test for test in seconds if seconds[test] >= SLOW]
         print(f"{len(seconds)} tests, {len(mutants)} mutants; left out:", *slow, flush=True)
-        if chosen.sample:
-            mutants = random.Random(chosen.seed).sample(mutants, min(chosen.sample, len(mutants)))
+        if 0 < chosen.sample < len(mutants):
+            mutants = random.Random(chosen.seed).sample(mutants, chosen.sample)
         start, total, killed = time.perf_counter(), Counter(), Counter()
         with multiprocessing.get_context("fork").Pool(chosen.jobs, enter, [folder, Path.cwd()]) as pool:
             for mutant, code, killer in pool.imap(run, mutants):
@@ -252,8 +241,7 @@ def main():
                 killed[mutant.path] += code == 1
                 if code != 1:
                     show(mutant, code, killer)
-    print(f"\n{(time.perf_counter() - start) / len(mutants):.3f} seconds a mutant")
-    print("file: mutants, killed, survivors, score")
+    print(f"\n{(time.perf_counter() - start) / len(mutants):.3f} s a mutant\nfile: mutants, killed, survivors, score")
     for path, n, k in [*[(path, n, killed[path]) for path, n in total.items()], ("all", total.total(), killed.total())]:
         print(f"{path}: {n}, {k}, {n - k}, {k / n:.1%}")
 

@@ -1,6 +1,7 @@
 """The engine: recording, backward, gradients of gradients, modes, and what it refuses."""
 
 import asyncio
+import contextvars
 import copy
 import gc
 import math
@@ -800,6 +801,33 @@ def test_a_decorated_async_generator_runs_in_the_mode_and_its_caller_does_not(mo
     assert received == [None, None, "sent"]
     assert closed == [True] * 4
     assert errors == []
+
+
+def test_a_generator_that_is_closed_inside_another_mode_does_not_end_that():
+    def waiting():
+        with no_grad():
+            yield
+
+    def run():
+        abandoned = waiting()
+        next(abandoned)
+        with detect_anomaly():
+            abandoned.close()
+            with pytest.raises(FloatingPointError):
+                mc.log(Value(0))
+
+    contextvars.copy_context().run(run)
+
+
+def test_a_generator_that_is_closed_in_another_context_ends_nothing_there():
+    def waiting():
+        with no_grad():
+            yield
+
+    abandoned = waiting()
+    contextvars.copy_context().run(next, abandoned)
+    abandoned.close()
+    assert (modes.current(), modes.active) == (0, 0)
 
 
 @both_modes

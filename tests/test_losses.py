@@ -209,6 +209,11 @@ def test_huber_has_a_slope_at_infinity(x, delta, expected, slope):
             ValueError,
             r"input\[0\] must be a probability from 0 to 1, got 1.5",
         ),
+        (
+            lambda: binary_cross_entropy([-0.5], [1]),
+            ValueError,
+            r"input\[0\] must be a probability from 0 to 1, got -0.5",
+        ),
         (lambda: binary_cross_entropy([math.nan], [1]), ValueError, r"input\[0\] must be a probability"),
         (lambda: binary_cross_entropy_with_logits(1.0, -1), ValueError, "target must be from 0 to 1, got -1"),
         (lambda: mse_loss([1, 2], [1]), ValueError, "mse_loss: 2 inputs but 1 targets"),

@@ -114,6 +114,7 @@ def test_a_saved_state_continues_to_the_same_bits(name):
         (lambda s: s["options"].update(lr=-1.0), ValueError, "lr must be 0 or more, got -1.0"),
         (lambda s: s["options"].update(lr="1"), ValueError, "lr must be 0 or more, got '1'"),
         (lambda s: s["state"].pop(), ValueError, "state of 1 parameters for 2"),
+        (lambda s: s["state"].append(s["state"][0]), ValueError, "state of 3 parameters for 2"),
         (lambda s: s["state"][1].pop("exp_avg"), ValueError, r"'exp_avg' is missing in state\[1\]"),
         (lambda s: s["state"][0].update(exp_avg="0"), TypeError, r"state\[0\]\['exp_avg'\] must be a number, got str"),
         (lambda s: s["state"][0].update(exp_avg=True), TypeError, r"\['exp_avg'\] must be a number, got bool True"),
@@ -152,6 +153,12 @@ def test_a_state_is_of_its_moment_and_of_floats():
     assert before["state"] == [{"momentum_buffer": 3}], "what was loaded belongs to its owner"
     numbers = [optimizer.lr, optimizer.momentum, optimizer.state[0]["momentum_buffer"]]
     assert (numbers, set(map(type, numbers))) == ([1, 0.5, 1.5], {float})
+
+
+def test_a_state_of_hundreds_of_parameters_is_loaded():
+    optimizer = Adam([Value(k) for k in range(300)])
+    optimizer.load_state_dict(optimizer.state_dict())
+    assert len(optimizer.state) == 300
 
 
 def test_loaded_whole_numbers_are_floats():
@@ -209,6 +216,7 @@ def test_refused_parameters(make):
         (lambda p: SGD(p, lr=-0.1), "SGD: lr must be 0 or more, got -0.1"),
         (lambda p: SGD(p, lr=math.nan), "SGD: lr must be 0 or more, got nan"),
         (lambda p: SGD(p, lr=math.inf), "SGD: lr must be 0 or more, got inf"),
+        (lambda p: SGD(p, lr=float("inf")), "SGD: lr must be 0 or more, got inf"),  # not the object math.inf
         (lambda p: SGD(p, lr=True), "SGD: lr must be 0 or more, got True"),
         (lambda p: Adam(p, betas=("0.9", 0.9)), r"Adam: betas\[0\] must be .*, got '0.9'"),
         (lambda p: Adam(p, betas=(0.9, False)), r"Adam: betas\[1\] must be .*, got False"),
@@ -216,6 +224,7 @@ def test_refused_parameters(make):
         (lambda p: SGD(p, nesterov=True), "nesterov needs a momentum"),
         (lambda p: SGD(p, weight_decay=-1), "weight_decay must be 0 or more"),
         (lambda p: Adam(p, betas=(1.0, 0.9)), r"Adam: betas\[0\] must be at least 0 and less than 1, got 1.0"),
+        (lambda p: Adam(p, betas=(0.9, 1.5)), r"Adam: betas\[1\] must be at least 0 and less than 1, got 1.5"),
         (lambda p: AdamW(p, betas=(0.9, -0.1)), r"AdamW: betas\[1\]"),
         (lambda p: Adam(p, betas=(0.9,)), r"Adam: betas must be two numbers, got \(0.9,\)"),
         (lambda p: AdamW(p, betas=(0.9, 0.99, 0.999)), r"AdamW: betas must be two numbers, got \(0.9, 0.99, 0.999\)"),
@@ -243,6 +252,11 @@ def test_a_network_learns_with_it(name):
         loss().backward()
         optimizer.step()
     assert loss().data < start
+
+
+@pytest.mark.parametrize("make", [SGD, Adam, AdamW])
+def test_the_learning_rate_is_pytorchs_where_none_is_given(make):
+    assert make([Value(1)]).lr == 1e-3
 
 
 def test_no_eps_and_no_gradient_is_nan_as_in_pytorch():
@@ -281,6 +295,7 @@ def test_a_subclass_says_which_of_its_state_is_0_or_more():
 
 
 def test_cosine_goes_from_the_first_rate_to_the_last():
+    assert [cosine_lr(k, 1, 0.5, 0.1) for k in range(3)] == [0.5, 0.1, 0.1]
     rates = [cosine_lr(k, 10, 0.5, 0.1) for k in range(12)]
     assert rates[0] == 0.5
     assert rates[5] == pytest.approx(0.3)
@@ -291,6 +306,7 @@ def test_cosine_goes_from_the_first_rate_to_the_last():
 
 def test_steps_multiply_by_gamma():
     assert [step_lr(k, 2, 1.0, 0.5) for k in range(6)] == [1, 1, 0.5, 0.5, 0.25, 0.25]
+    assert [step_lr(k, 1, 1.0, 0.5) for k in range(3)] == [1, 0.5, 0.25]
     assert type(step_lr(0, 2, 1, 2)) is float
 
 
@@ -310,6 +326,8 @@ def test_clipping_scales_all_gradients_alike_and_returns_the_norm():
     assert clip_grad_norm(iter([a, b]), 0.5) == 5.0
     factor = 0.5 / (5.0 + 1e-6)
     assert [a.grad, b.grad] == pytest.approx([3 * factor, -4 * factor], rel=1e-15)
+    assert clip_grad_norm([a, b], 0) == pytest.approx(0.5)
+    assert (a.grad, b.grad) == (0, 0)
 
 
 def test_clipping_refuses_what_it_cannot_do():
