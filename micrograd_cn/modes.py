@@ -38,9 +38,11 @@ NO_GRAD, ANOMALY = 1, 2
 
 
 class _Entered(NamedTuple):
-    """What holds here: the flags, whose `with` block set them, and what holds outside of it."""
+    """The flags that hold inside a `with` block; which it switched on and off, whose block it is, what is around it."""
 
     flags: int
+    on: int
+    off: int
     owner: object
     outer: _Entered | None
 
@@ -61,18 +63,29 @@ def current() -> int:
     return entered.flags if entered else 0
 
 
-def _enter(flags: int, owner: object) -> None:
+def _inside(outer: _Entered | None, on: int, off: int, owner: object) -> _Entered:
+    return _Entered(((outer.flags if outer else 0) | on) & ~off, on, off, owner, outer)
+
+
+def _enter(owner: object, on: int = 0, off: int = 0) -> None:
     global active
-    _entered.set(_Entered(flags, owner, _entered.get()))
+    _entered.set(_inside(_entered.get(), on, off, owner))
     with _lock:
         active += 1
 
 
 def _leave(owner: object) -> None:
+    """End the block of `owner`, which need not be the innermost: a generator may be closed inside another's block."""
     global active
-    entered = _entered.get()
-    if entered and entered.owner is owner:  # else this is the end of a generator that was abandoned elsewhere
-        _entered.set(entered.outer)
+    entered, inner = _entered.get(), []
+    while entered and entered.owner is not owner:
+        inner.append(entered)
+        entered = entered.outer
+    if entered:  # else the generator that has the block is closed in another context than it was entered in
+        rest = entered.outer
+        for block in reversed(inner):
+            rest = _inside(rest, block.on, block.off, block.owner)
+        _entered.set(rest)
     with _lock:
         active -= 1
 
@@ -97,7 +110,7 @@ class Mode:
         self.flag = flag
 
     def __enter__(self) -> None:
-        _enter(current() | self.flag, self)
+        _enter(self, on=self.flag)
 
     def __exit__(self, *_: object) -> None:
         _leave(self)
@@ -214,7 +227,7 @@ def recording() -> Iterator[bool]:
     if not flags:  # nothing to switch off
         yield False
         return
-    _enter(flags & ~NO_GRAD, owner)
+    _enter(owner, off=NO_GRAD)
     try:
         yield bool(flags & NO_GRAD)
     finally:

@@ -395,6 +395,20 @@ def test_backward_through_a_gradient():
     assert w.grad == 18 * 3 * 16
 
 
+@pytest.mark.parametrize("closed_inside", [detect_anomaly, no_grad])
+def test_a_generator_that_is_closed_inside_another_block_ends_its_own_mode_alone(closed_inside):
+    def quiet():
+        with no_grad():
+            yield
+
+    generator = quiet()
+    next(generator)
+    with closed_inside():
+        generator.close()
+        assert modes.current() == closed_inside().flag
+    assert modes.current() == modes.active == 0
+
+
 @pytest.mark.parametrize("changed", [100, -100])
 def test_create_graph_notices_that_data_was_changed(changed):
     a, b = leaves(2, 3)
