@@ -4,8 +4,9 @@
 """
 
 from .battery import check_op
+from .expressions import Expression, expressions
 from .gradcheck import GradientMismatch, NothingCompared, PartlyCompared, gradcheck
-from .strategies import Expression, expressions, networks, values
+from .strategies import networks, values
 
 __all__ = [
     "Expression",

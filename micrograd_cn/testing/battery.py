@@ -14,7 +14,7 @@ from ..formula import FormulaError
 from ..gradients import gradients
 from ..operation import Op
 from .gradcheck import NothingCompared, PartlyCompared, gradcheck
-from .strategies import MARGIN, _floats, _is_smooth, _st, inside
+from .reals import MARGIN, _floats, _st, inside
 
 FEW, MORE = (1, 2, 3), (1, 2, 3, 4, 5)  # operands of an n-ary row
 SPECIAL = (0.0, -0.0, 1.0, -1.0, 2.5, 5e-324, -5e-324, 1e300, -1e300, inf, -inf, nan)
@@ -301,3 +301,19 @@ def _check_shared(op: Op, x: float) -> None:
         fits = all(low + MARGIN <= x <= high - MARGIN for low, high in op.domain)
         if count > 1 and fits and _is_smooth(op, [x] * count, [False] * count):
             gradcheck(lambda v, count=count: _named(op)(*(v,) * count), x, order=2)
+
+
+def _is_smooth(op: Op, xs: list[float], fixed: list[bool]) -> bool:
+    """Return whether no kink is reached by moving an operand that is not fixed by `MARGIN`."""
+    if op.kink is None:
+        return True
+    here, around = op.kink(*xs), [op.kink(*near) for near in _moved(xs, fixed)]
+    if not around:
+        return here != 0.0
+    unmoved = here != 0.0 and all(there == here for there in around)
+    return unmoved or (math.fabs(here) >= MARGIN and all(there * here > 0.0 for there in around))
+
+
+def _moved(xs: list[float], fixed: list[bool]) -> list[list[float]]:
+    """Return the operands with each that is not fixed moved by `MARGIN`, down and up."""
+    return [[*xs[:i], x + d, *xs[i + 1 :]] for i, x in enumerate(xs) if not fixed[i] for d in (-MARGIN, MARGIN)]
