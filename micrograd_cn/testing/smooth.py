@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from dataclasses import dataclass
 
 from ..operation import Interval, Op
@@ -24,6 +26,7 @@ class Node:
     here: float
     beside: list[float]  # those of later inputs, which it does not depend on, are left out
     noise: float  # how far rounding may carry it
+    inputs: int  # which inputs it is made of: bit j for the j-th
     step: tuple[Op, list[Node | float]] | None = None
 
     def at(self, k: int) -> float:
@@ -50,7 +53,7 @@ def input_node(x: float, place: int, domain: Interval, kinked: bool) -> Node:
     size = math.fabs(x)
     nudge = MARGIN * (size if size > FAR or (kinked and 0.0 < size < 1.0) else 1.0)
     nudge = min(nudge, *[0.5 * math.fabs(x - end) for end in domain])
-    return Node(x, [*[x] * 2 * place, x - nudge, x + nudge], 0.0)
+    return Node(x, [*[x] * 2 * place, x - nudge, x + nudge], 0.0, 1 << place)
 
 
 def smooth_step(op: Op, operands: list[Node | float], inputs: list[Node]) -> Node | None:
@@ -84,22 +87,22 @@ def smooth_step(op: Op, operands: list[Node | float], inputs: list[Node]) -> Nod
     noise = math.ulp(y) + (1e-15 * op.rounding(y, *xs)[0] * math.fabs(y) if op.rounding else 0.0)
     for i, error in errors.items():
         noise += max(math.fabs(_forward(op, xs, i, xs[i] + e) - y) for e in (-error, error))
+    above = functools.reduce(operator.or_, [x.inputs for x in moving.values()])
     quiet = math.inf
     for j in range(columns // 2):
-        if near[2 * j] == xs == near[2 * j + 1]:
-            continue
-        low, high = beside[2 * j : 2 * j + 2]
-        nudge = inputs[j].beside[-1] - inputs[j].here
-        quiet = min(quiet, QUIET * nudge, QUIET * MARGIN)
-        largest = max(math.fabs(low - y), math.fabs(high - y))
-        if largest > STEEPEST * nudge or not (noise <= quiet or TELLING * noise <= 0.5 * math.fabs(high - low)):
-            return None
+        if above >> j & 1:
+            low, high = beside[2 * j : 2 * j + 2]
+            nudge = inputs[j].beside[-1] - inputs[j].here
+            quiet = min(quiet, QUIET * nudge, QUIET * MARGIN)
+            largest = max(math.fabs(low - y), math.fabs(high - y))
+            if largest > STEEPEST * nudge or not (noise <= quiet or TELLING * noise <= 0.5 * math.fabs(high - low)):
+                return None
     if len(moving) > 1 and noise > quiet:  # an operand may be lost beside another
         for i, x in moving.items():
             furthest = max(x.beside, key=lambda z: math.fabs(z - xs[i]))
             if furthest != x.here and math.fabs(_forward(op, xs, i, furthest) - y) < TELLING * noise:
                 return None
-    return Node(y, beside, noise, (op, operands))
+    return Node(y, beside, noise, above, (op, operands))
 
 
 def _forward(op: Op, xs: list[float], i: int, x: float) -> float:
