@@ -1,8 +1,10 @@
 """Property-based gradient checking, for this engine and for rules of your own.
 
-`gradcheck` needs nothing but the library; the strategies and `check_op` need the extra `test` (hypothesis).
+`gradcheck` needs nothing but the library; the strategies and `check_op` need the extra `test` (hypothesis; `points`
+draws numpy arrays).
 """
 
+from .arrays import points
 from .battery import check_op
 from .expressions import Expression, expressions
 from .gradcheck import GradientMismatch, NothingCompared, PartlyCompared, gradcheck
@@ -17,5 +19,6 @@ __all__ = [
     "expressions",
     "gradcheck",
     "networks",
+    "points",
     "values",
 ]

@@ -12,7 +12,7 @@ from .reals import MARGIN
 
 __all__ = ["Node", "fits", "input_node", "smooth_step"]
 
-TELLING = 1e5  # so many times more than rounding does, each input changes a result
+TELLING = 3e7  # so many times more than rounding does, each input changes a result
 QUIET = 2e-12  # unless rounding does less than this to the slope
 STEEPEST = 1e5  # slope of a result in an input
 LEAST = 1e-100  # magnitude of a result that is not 0: derivatives of what is less may underflow

@@ -1,4 +1,4 @@
-"""Hypothesis strategies: leaves, arrays of arguments, and small networks with a point to evaluate them at."""
+"""Hypothesis strategies: leaves, and small networks with a point to evaluate them at."""
 
 from __future__ import annotations
 
@@ -34,46 +34,6 @@ def values(min_value: float = -math.inf, max_value: float = math.inf) -> SearchS
     st = _st()
     data = reals(*bounds("values", min_value, max_value), magnitudes=NORMAL)
     return st.builds(Value, data, st.just("") | st.text(max_size=8))  # type: ignore[no-any-return]
-
-
-def points(
-    shape: int | tuple[int, ...] = (),
-    dtype: Any = "float64",
-    min_value: float = -1e6,
-    max_value: float = 1e6,
-    apart: float = 0.0,
-) -> SearchStrategy[Any]:
-    """Return a strategy for numpy arrays to check the gradient of a function of arrays at.
-
-    Their elements are of every magnitude and of one alike: most of an array's are within a factor of 1000, so that
-    none is lost beside another.
-
-    Args:
-        shape: as numpy takes it.
-        dtype: float64, float32 or float16; every element is a number of it.
-        min_value: the least element; -inf for the least finite one.
-        max_value: the greatest.
-        apart: how far elements lie from 0 and from each other at least, so that relu, max and their like are smooth.
-
-    Raises:
-        ValueError: a bound is nan, or there is no room between the bounds.
-        TypeError: a bound is not a real number, or `dtype` is not a floating-point type.
-        ImportError: numpy is missing.
-
-    >>> from hypothesis import find
-    >>> find(points(3, "float32", apart=0.5), lambda x: x.sum() > 3)
-    """
-    try:
-        import numpy as np
-    except ImportError as error:
-        raise ImportError("points() draws arrays and needs numpy: pip install numpy") from error
-    kind = np.dtype(dtype)
-    if kind.kind != "f":
-        raise TypeError(f"points: dtype must be a floating-point type, such as float32, got {kind}")
-    limits = np.finfo(kind)
-    low, high = bounds("points", min_value, max_value, float(limits.max))
-    size = math.prod((shape,) if isinstance(shape, int) else shape)
-    ...
 
 
 def networks(max_width: int = 3, activations: Iterable[str] = ("tanh", "sigmoid", "softplus", "gelu")) -> Any:
