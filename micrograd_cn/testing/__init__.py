@@ -3,7 +3,7 @@
 `gradcheck` needs nothing but the library; the strategies and `check_op` need the extra `test` (hypothesis).
 """
 
-from .battery import check_op
+from .check_op import check_op
 from .gradcheck import GradientMismatch, NothingCompared, PartlyCompared, gradcheck
 from .strategies import Expression, expressions, networks, values
 
