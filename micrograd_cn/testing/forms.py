@@ -67,9 +67,9 @@ def compare(op: Op, points: Iterable[Point]) -> dict[str, str]:
             missing[form.name] = str(reason)
             continue
         except Refused as reason:
-            raise failed(op, reason.xs, f"{called} {reason}", CODE) from None
+            raise failed(op, reason.xs or chosen[0], f"{called} {reason}", CODE) from None
         except Exception as error:
-            raise failed(op, (), f"{called} raised {type(error).__name__}: {error}", CODE) from error
+            raise failed(op, chosen[0], f"{called} raised {type(error).__name__}: {error}", CODE) from error
         wrong = [
             (xs, slot, got[slot], true[slot])
             for xs, got, true in zip(chosen, results, expected, strict=True)
@@ -78,25 +78,27 @@ def compare(op: Op, points: Iterable[Point]) -> dict[str, str]:
             and not math.fabs(got[slot] - true[slot]) <= 8.0 * _lost(op, xs, slot)
         ]
         if wrong:
-            xs, slot, given, true = min(wrong, key=lambda found: (len(found[0]), len(repr(found[0]))))
+            xs, slot, given, true = min(wrong, key=lambda found: _complexity(found[0]))
             of = f" of partial {slot - 1}" if slot else ""
             raise failed(op, xs, f"{called}{of} gives {given!r}, not {true!r}", CODE)
     return missing
 
 
-def forms(op: Op, *xs: float) -> dict[str, tuple[float, ...]]:
-    """Return the value and the partials that the row and each of its other forms give; numpy gives the value alone.
+def forms(op: Op, *xs: float) -> dict[str, tuple[float, ...] | str]:
+    """Return the value and the partials that the row and each of its other forms give, or why one gives none.
+
+    The formula, the summands and numpy give the value alone.
 
     >>> from micrograd_cn import mul
     >>> forms(mul, 2.0, 3.0)["row"]
     (6.0, 3.0, 2.0)
     """
-    found = {"row": _row(op, xs)}
+    found: dict[str, tuple[float, ...] | str] = {"row": _row(op, xs)}
     for form in forms_of(op):
         try:
             [found[form.name]] = form.results(op, [xs])
-        except Missing:
-            continue
+        except Exception as reason:
+            found[form.name] = str(reason)
     return found
 
 
@@ -166,10 +168,13 @@ def _javascript(op: Op, points: Sequence[Point]) -> Results:
       const failure = guarded(() => {{ [forward, partials] = new Function({json.dumps(source)})(); }});
       return failure ?? [{calls}].map(([name, xs]) => guarded(() => {{
         const y = forward[name](...xs);
-        return [y, ...partials[name](y, ...xs)].join(" ");
+        return [y, ...partials[name](y, ...xs)].map(String).join(" ");
       }})).join("\\n");
     }})()"""
-    lines = run(text).split("\n")
+    try:
+        lines = run(text).split("\n")
+    except RuntimeError as error:
+        raise Missing(str(error)) from error
     if len(lines) < len(points):
         raise Refused((), lines[0])
     return [_parsed(xs, line) for xs, line in zip(points, lines, strict=True)]
@@ -233,6 +238,10 @@ def _scale(op: Op, xs: Point, true: tuple[float, ...], slot: int) -> tuple[float
     moved = [] if slot else [math.fabs(x * p) for x, p in zip(xs, true[1:], strict=True)]
     stated = op.rounding(true[0], *xs)[slot] if op.rounding else 0.0
     return math.fsum(filter(math.isfinite, moved)), stated
+
+
+def _complexity(xs: Point) -> tuple[int, bool, int]:
+    return len(xs), not all(map(math.isfinite, xs)), len(repr(xs))
 
 
 def _lost(op: Op, xs: Point, slot: int) -> float:

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable
 
 SECONDS = 60.0
+NEWER = "Array.prototype.at = function (i) { return this[i < 0 ? this.length + i : i]; };"  # than quickjs
 
 
 def engine() -> Callable[[str], str] | None:
@@ -22,7 +23,7 @@ def engine() -> Callable[[str], str] | None:
         import quickjs
     except ImportError:
         return None
-    return lambda text: str(quickjs.Context().eval(text))
+    return lambda text: str(quickjs.Context().eval(NEWER + text))
 
 
 def _node(program: str, text: str) -> str:

@@ -7,7 +7,7 @@ from hypothesis import find
 from mpmath import mp, mpf
 
 import micrograd_cn as mc
-from micrograd_cn import OPS, Op
+from micrograd_cn import OPS, Op, Value
 from micrograd_cn.testing import GradientMismatch, check_op, expressions
 
 from ..references import REFERENCES
@@ -170,3 +170,115 @@ def test_the_battery_looks_further_than_a_few_units():
     wrong = Op("bad", lambda x: mc.sin(x), (lambda y, x: mc.cos(x) * mc.where(mc.less(x, 4.5), 1.0, -1.0),))
     with pytest.raises(AssertionError, match="bad"):
         check_op(wrong)
+
+
+# Rows of many operands.
+
+
+def slots(partial):
+    """Return a sum of squares whose partial in each slot is what `partial` makes of the slot and the operands."""
+    return Op("bad", lambda *xs: mc.sum([x * x for x in xs]), lambda y, *xs: tuple(partial(xs)))
+
+
+@pytest.mark.parametrize(
+    "partial",
+    [
+        lambda xs: [2.0 * x if i < 5 else 2.02 * x for i, x in enumerate(xs)],
+        lambda xs: [2.0 * x if i != 5 else -2.0 * x for i, x in enumerate(xs)],
+        lambda xs: [2.0 * x if len(xs) < 7 else 2.02 * x for x in xs],
+        lambda xs: [2.0 * x if i < 32 else 0.0 for i, x in enumerate(xs)],
+        lambda xs: [2.0 * xs[i - 12 if i == 12 else i] for i in range(len(xs))],
+        lambda xs: [2.0 * x if x < 50.0 or i < 5 else 2.02 * x for i, x in enumerate(xs)],
+    ],
+    ids=["from the sixth", "the sixth", "of seven and more", "the last of 33", "twelve apart", "the sixth, far out"],
+)
+def test_the_battery_finds_what_is_wrong_with_many_operands_alone(partial):
+    with pytest.raises(GradientMismatch):
+        check_op(slots(partial))
+
+
+@pytest.mark.parametrize("slot", [5, 8, 16, 32])
+def test_the_battery_finds_what_is_wrong_at_second_order_in_one_of_many_operands(slot):
+    def partials(xs):
+        return [2.0 * (x.detach() if i == slot and isinstance(x, Value) else x) for i, x in enumerate(xs)]
+
+    with pytest.raises(GradientMismatch, match=r"d2f"):
+        check_op(slots(partials))
+
+
+def test_a_row_of_many_operands_is_recorded_on_values_and_with_special_ones():
+    with pytest.raises(AssertionError, match="on Values"):
+        check_op(slots(lambda xs: [2.0 * x + (1e-3 if len(xs) > 8 and isinstance(x, Value) else 0.0) for x in xs]))
+    with pytest.raises(AssertionError, match="raised OverflowError"):
+        check_op(Op("bad", lambda *xs: mc.sum([*xs[:5], *map(cubed, xs[5:])]), lambda y, *xs: (1.0,) * len(xs)))
+
+
+def cubed(x):
+    return x**3
+
+
+@pytest.mark.parametrize("arities", [(2,), (4, 8), range(3, 7), (50,), range(1, 1000)])
+def test_a_row_is_called_with_the_numbers_of_operands_that_it_takes_alone(arities):
+    called = set()
+
+    def forward(*xs):
+        called.add(len(xs))
+        assert len(xs) in arities
+        return mc.sum(xs)
+
+    check_op(Op("own", forward, lambda y, *xs: (1.0,) * len(xs), arities=arities))
+    assert called <= set(arities)
+    assert called >= {n for n in (1, 2, 3, 4, 5, 6, 9, 17, 33) if n in arities}
+    assert called
+
+
+# Operands that are one value.
+
+
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize(("i", "j"), [(0, 1), (0, 2), (1, 2)])
+def test_the_battery_finds_what_is_wrong_where_two_of_three_operands_are_one_value(i, j, order):
+    def first(y, *xs):
+        a, b, c = xs
+        shared = xs[i] is xs[j] and len({*map(id, xs)}) == 2 and isinstance(a, Value)
+        return b * c if not shared else 1.01 * b * c if order == 1 else (b * c).detach()
+
+    partials = (first, lambda y, a, b, c: a * c, lambda y, a, b, c: a * b)
+    with pytest.raises(AssertionError, match=f"where operands {i}, {j} are one value, ") as caught:
+        check_op(Op("bad", lambda a, b, c: a * b * c, partials))
+    assert isinstance(caught.value, GradientMismatch) == (order == 2)
+
+
+def test_the_battery_finds_what_is_wrong_at_second_order_where_all_operands_are_one_value():
+    def partials(y, *xs):
+        shared = len(xs) > 1 and all(x is xs[0] for x in xs) and isinstance(xs[0], Value)
+        return tuple([2.0 * (x.detach() if shared else x) for x in xs])
+
+    for row in (
+        Op("bad", lambda *xs: mc.sum([x * x for x in xs]), partials),
+        Op("bad", lambda a, b: a * a + b * b, tuple([lambda y, a, b, i=i: partials(y, a, b)[i] for i in range(2)])),
+    ):
+        with pytest.raises(GradientMismatch, match=r"d2f/dx0/dx0"):
+            check_op(row)
+
+
+# What is not the derivative's fault.
+
+
+def test_a_rows_own_rounding_is_no_reason_to_pass():
+    row = Op("bad", lambda x: x * x, (lambda y, x: 2.02 * x,), rounding=lambda y, x: (1.0, 1.0))
+    with pytest.raises(GradientMismatch):
+        check_op(row)
+
+
+def test_partly_compared_is_no_warning():
+    check_op(Op("own", lambda x: mc.sqrt(x), (lambda y, x: mc.div(0.5, y),), domain=((0.0, math.inf),)))
+
+
+def test_what_is_raised_by_ones_own_assertion_is_blamed_on_it():
+    def forward(x):
+        assert x < 1e9, "too large"
+        return x
+
+    with pytest.raises(AssertionError, match=r"own at 1e\+300: own.forward raised AssertionError: too large"):
+        check_op(Op("own", forward, (lambda y, x: 1.0,)))

@@ -63,7 +63,7 @@ TITLES = {  # after "check_op of own"
     "partial_is_nan": " at 0.0: partial 0 is nan, inside its domain",
     "wrong_sign": " at 1.0: 1 of 2 derivatives wrong",
     "wrong_from_the_sixth": " at (0.0, 0.0, 0.0, 0.0, 0.0, 0.0): 1 of 6 derivatives wrong",
-    "wrong_where_shared": " at 0.0: 1 of 2 derivatives wrong",
+    "wrong_where_shared": " at (0.0, 0.0): where operands 0, 1 are one value, 1 of 2 derivatives wrong",
     "wrong_at_its_kink": " at 0.0: 1 of 1 derivatives wrong",
     "all_of_many_wrong": " at (1.0, 1.0): 2 of 6 derivatives wrong",
     "too_fast": " at 1.0: no derivative could be compared: state its kink or domain",
