@@ -45,10 +45,13 @@ def _named(op: Op) -> Callable[..., Value]:
     return apply
 
 
-def compare_derivatives(op: Op, xs: Point, order: int) -> bool:
-    """Compare the derivatives at a point with numerical ones; return whether any could be compared."""
+def compare_derivatives(op: Op, xs: Point, order: int, partly: list[str] | None = None) -> bool:
+    """Compare the derivatives at a point with numerical ones; return whether any could be compared.
+
+    If some could not be, the table of all is put into `partly`.
+    """
     name = _named(op)
-    return _compared(op, xs, lambda: gradcheck(name, *xs, order=order), comparison(op, order))
+    return _compared(op, xs, lambda: gradcheck(name, *xs, order=order), comparison(op, order), partly=partly)
 
 
 def comparison(op: Op, order: int) -> str:
@@ -56,11 +59,15 @@ def comparison(op: Op, order: int) -> str:
     return (COMPARED_RECORDED if op.signature else COMPARED).replace("ORDER", str(order))
 
 
-def _compared(op: Op, xs: Point, check: Callable[[], None], code: str, where: str = "") -> bool:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", PartlyCompared)
+def _compared(
+    op: Op, xs: Point, check: Callable[[], None], code: str, where: str = "", partly: list[str] | None = None
+) -> bool:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", PartlyCompared)
         try:
             check()
+            if partly is not None:
+                partly += [str(warning.message) for warning in caught]
         except NothingCompared:
             return False
         except GradientMismatch as error:

@@ -1,6 +1,7 @@
 """`check_op` finds planted mistakes, wherever they are, and accuses nothing that is right."""
 
 import math
+import re
 
 import pytest
 from hypothesis import find
@@ -8,7 +9,7 @@ from mpmath import mp, mpf
 
 import micrograd_cn as mc
 from micrograd_cn import OPS, Op, Value
-from micrograd_cn.testing import GradientMismatch, check_op, expressions
+from micrograd_cn.testing import GradientMismatch, PartlyCompared, check_op, expressions
 
 from ..references import REFERENCES
 from .planted import NOISY, PLANTED
@@ -271,8 +272,22 @@ def test_a_rows_own_rounding_is_no_reason_to_pass():
         check_op(row)
 
 
-def test_partly_compared_is_no_warning():
-    check_op(Op("own", lambda x: mc.sqrt(x), (lambda y, x: mc.div(0.5, y),), domain=((0.0, math.inf),)))
+def test_a_derivative_that_could_not_be_compared_is_told_and_others_are_compared():
+    def row(slope):
+        partials = lambda y, a, b: slope, lambda y, a, b: 1e6 * mc.cos(1e17 * b)
+        return Op("own", lambda a, b: a + mc.sin(1e17 * b), partials)
+
+    with pytest.warns(PartlyCompared) as caught:
+        check_op(row(1.0))
+    [told] = caught
+    assert told.filename == __file__
+    assert re.match(
+        r"check_op of own: at \d+ points near 0 some derivatives could not be compared, first by gradcheck",
+        str(told.message),
+    )
+    assert re.search(r"^not compared +df/dx1 .* no numerical derivative", str(told.message), flags=re.MULTILINE)
+    with pytest.raises(GradientMismatch, match=r"WRONG +df/dx0"):
+        check_op(row(1.1))
 
 
 def test_what_is_raised_by_ones_own_assertion_is_blamed_on_it():
