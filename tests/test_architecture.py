@@ -40,7 +40,7 @@ ROOMS = (
 # Imports inside functions, or for types alone, that point the other way, and why.
 LAZY = {
     ("node", "module"): "for the type of a node's group alone",
-    ("testing.battery", "compiler"): "check_op compares machine code with the row, where llvmlite is installed",
+    ("testing.forms", "compiler"): "check_op compares what the compiler makes of a row, where llvmlite is installed",
 }
 CYCLIC = {
     ("node", "module"): "for the type of a node's group alone",

@@ -5,7 +5,7 @@ draws numpy arrays).
 """
 
 from .arrays import points
-from .battery import check_op
+from .check_op import check_op
 from .expressions import Expression, expressions
 from .gradcheck import GradientMismatch, NothingCompared, PartlyCompared, gradcheck
 from .strategies import networks, values

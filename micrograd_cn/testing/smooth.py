@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import math
 import operator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..operation import Interval, Op
 from .reals import MARGIN
 
-__all__ = ["Node", "fits", "input_node", "smooth_step"]
+__all__ = ["Node", "fits", "input_node", "is_smooth", "smooth_step"]
 
 TELLING = 3e7  # so many times more than rounding does, each input changes a result
 QUIET = 2e-12  # unless rounding does less than this to the slope
@@ -54,6 +55,21 @@ def input_node(x: float, place: int, domain: Interval, kinked: bool) -> Node:
     nudge = MARGIN * (size if size > FAR or (kinked and 0.0 < size < 1.0) else 1.0)
     nudge = min(nudge, *[0.5 * math.fabs(x - end) for end in domain])
     return Node(x, [*[x] * 2 * place, x - nudge, x + nudge], 0.0, 1 << place)
+
+
+def is_smooth(op: Op, xs: Sequence[float]) -> bool:
+    """Return whether moving any operand by `MARGIN` reaches no kink.
+
+    >>> from micrograd_cn import relu
+    >>> is_smooth(relu, [0.04]), is_smooth(relu, [0.06])
+    (False, True)
+    """
+    if op.kink is None:
+        return True
+    here = op.kink(*xs)
+    around = [op.kink(*xs[:i], x + d, *xs[i + 1 :]) for i, x in enumerate(xs) for d in (-MARGIN, MARGIN)]
+    unmoved = here != 0.0 and all(there == here for there in around)
+    return unmoved or (math.fabs(here) >= MARGIN and all(there * here > 0.0 for there in around))
 
 
 def smooth_step(op: Op, operands: list[Node | float], inputs: list[Node]) -> Node | None:

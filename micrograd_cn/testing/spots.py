@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ..operation import Interval, Op
 from .reals import inside
@@ -20,7 +20,7 @@ MOST = 8  # spots of one operand
 Sample = tuple[float, float, float]  # x, the value there, and the partial
 
 
-def few(op: Op, counts: tuple[int, ...]) -> tuple[int, ...]:
+def few(op: Op, counts: Sequence[int]) -> tuple[int, ...]:
     """Return those of the numbers of operands that the operation takes, or the least that it takes.
 
     >>> from micrograd_cn import mul, sum
