@@ -23,7 +23,7 @@ from micrograd_cn.testing import (
     networks,
     values,
 )
-from micrograd_cn.testing.gradcheck import derivative
+from micrograd_cn.testing.numerical import derivative
 
 from .references import REFERENCES
 

@@ -15,10 +15,7 @@ from ..engine import Value, topological_order
 from ..gradients import gradients
 from ..operation import number
 from ..tree import flatten
-
-LEVELS = 14  # halvings of the step in one extrapolation
-COARSEST = 2.0**-8  # distance of neighbouring floats beyond which few steps are small
-SIXTH = (1, -6, 15, -20, 15, -6, 1)  # difference, in which what is smooth vanishes and noise stays
+from .numerical import Estimate, derivative, noise, rounding_error
 
 
 class GradientMismatch(AssertionError):
@@ -52,101 +49,6 @@ class PartlyCompared(UserWarning):
     >>> [warning.category.__name__ for warning in caught]
     ['PartlyCompared']
     """
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A numerical derivative and an estimate of its absolute error; both are nan or inf where there is none."""
-
-    slope: float
-    error: float
-
-
-def derivative(g: Callable[[float], float], x: float, side: int = 0, rounding: float = 0.0) -> Estimate:
-    """Return the derivative of `g` at `x`: central for side 0, from the right for 1, from the left for -1.
-
-    `rounding` is how far rounding in what `g` computes on the way may carry its value.
-
-    Difference quotients with steps h, h/2, h/4, ... are extrapolated to h = 0 until the differences within the tableau,
-    which estimate the error, grow again (Ridders 1982, Advances in Engineering Software 4, 75). Several first steps are
-    tried, since only a step smaller than the distance to the next kink, pole or edge of the domain can be right.
-
-    >>> estimate = derivative(lambda x: x**3, 2.0)
-    >>> abs(estimate.slope - 12) <= estimate.error < 1e-8
-    True
-    """
-    scale = max(math.fabs(x), 1.0)
-    sizes = dict.fromkeys([scale, 1.0, math.fabs(x)])
-    first_steps = sorted({size * 2.0**-k for size in sizes for k in (3, 9, 16, 24) if size}, reverse=True)
-    here = g(x)
-    sides = [sign for sign in (1, -1) if sign != -side]
-    if all(g(x + sign * h) == here for h in first_steps for sign in sides):  # to the last bit: it does not depend on x
-        return Estimate(0.0, 4.0 * math.ulp(here) / first_steps[0])
-    found: list[Estimate] = []
-    for i, h in enumerate(first_steps):
-        estimate = _extrapolate(g, x, h, side, rounding)
-        found.append(estimate)
-        if estimate.error <= 1e-11 * math.fabs(estimate.slope):
-            finer = [_extrapolate(g, x, h, side, rounding, levels=3) for h in first_steps[i + 1 :][-2:]]
-            if all(_agree(estimate, other) for other in finer):
-                return estimate
-    # what a coarse step says is believed only as far as finer ones agree: it may have stepped over something
-    kept = [e for i, e in enumerate(found) if all(_agree(e, finer) for finer in found[i + 1 :])]
-    best = min(kept, key=lambda e: e.error, default=Estimate(nan, inf))
-    if math.ulp(x) > COARSEST and not _foretells(best, g, x, rounding):
-        return Estimate(nan, inf)
-    return best
-
-
-def _foretells(e: Estimate, g: Callable[[float], float], x: float, rounding: float) -> bool:
-    """Return whether the slope is that of neighbouring floats too, between which the function might oscillate."""
-    here, gap = g(x), math.ulp(x)
-    for step in (-2.0 * gap, -gap, gap, 2.0 * gap):
-        there = g(x + step)
-        noise = 4.0 * max(math.ulp(here), math.ulp(there), rounding)
-        if not math.fabs(there - here - e.slope * step) <= noise + 0.1 * math.fabs(e.slope * step):
-            return False
-    return True
-
-
-def _noise(g: Callable[[float], float], x: float, size: float) -> float:
-    """Return how far `g` is rounded near `x`, measured by sixth differences (Hamming 1962; Moré and Wild 2011)."""
-    found = 0.0
-    for k in (40, 25, 10):
-        step = size * 2.0**-k
-        values = [g(x + (i + 0.3) * step) for i in range(-3, 4)]  # not symmetric, or that of odd functions would vanish
-        found = max(found, math.fabs(sum(c * value for c, value in zip(SIXTH, values, strict=True))) / 30.0)
-    return found if math.isfinite(found) else inf
-
-
-def _agree(a: Estimate, b: Estimate) -> bool:
-    return not math.fabs(a.slope - b.slope) > 10.0 * (a.error + b.error)
-
-
-def _extrapolate(
-    g: Callable[[float], float], x: float, h: float, side: int, rounding: float, levels: int = LEVELS
-) -> Estimate:
-    order = 1 if side else 2  # the quotient's error is a series in h, the central one's in h * h
-    best = Estimate(nan, inf)
-    previous: list[float] = []
-    for _ in range(levels):
-        right, left = (x + h if side >= 0 else x), (x - h if side <= 0 else x)
-        if right == left:
-            break
-        high, low = g(right), g(left)
-        row = [(high - low) / (right - left)]
-        noise = 4.0 * max(math.ulp(max(math.fabs(high), math.fabs(low))), rounding) / (right - left)
-        for j, before in enumerate(previous, 1):
-            factor = 2.0 ** (order * j)
-            row.append((factor * row[j - 1] - before) / (factor - 1.0))
-            error = max(math.fabs(row[j] - row[j - 1]), math.fabs(row[j] - before)) + noise
-            if error < best.error:
-                best = Estimate(row[j], error)
-        if previous and math.isfinite(row[-1]) and math.fabs(row[-1] - previous[-1]) > 4.0 * best.error + noise:
-            break
-        previous = row if math.isfinite(row[0]) else []
-        h /= 2.0
-    return best
 
 
 @dataclass(frozen=True)
@@ -232,23 +134,6 @@ def gradcheck(f: Callable[..., Any], *args: Any, order: int = 1, rtol: float = 1
         warnings.warn(PartlyCompared(_table(f"gradcheck of {name} at {_shown(args)}", rows)), stacklevel=2)
 
 
-def rounding_error(y: Value) -> float:
-    """Return how far rounding may carry `y`: what the last bits of every node of its graph do to it."""
-    nodes = topological_order(y)
-    effects = [math.fabs(slope) * _last_bits(node) for slope, node in zip(gradients(y, nodes), nodes, strict=True)]
-    return math.fsum(effect for effect in effects if math.isfinite(effect))
-
-
-def _last_bits(node: Value) -> float:
-    """Return the rounding error of one operation: the result's last bit, or what its row says of it."""
-    assert node.op is not None
-    last_bit = math.ulp(node.data)
-    if node.op.rounding is None:
-        return last_bit
-    stated = 1e-15 * node.op.rounding(node.data, *[parent.data for parent in node.parents])[0] * math.fabs(node.data)
-    return max(last_bit, stated) if math.isfinite(stated) else last_bit
-
-
 def _compare(
     title: str,
     analytic: float,
@@ -263,28 +148,21 @@ def _compare(
 
     Where the verdict depends on how exact the numerical derivative is, the noise of `g` is measured, since a row of
     one's own may round more than its last bit. A mistake must stand out from it; and what the default absolute
-    tolerance excuses is none if the derivative is known to four digits. Near x = 0 the smallest steps may be below the
-    resolution of `g`, which is seen at steps of about 1.
+    tolerance excuses is none if the derivative is known to four digits.
     """
-    row = _compare_within(title, analytic, g, x, y, rounding, rtol, 1e-9 if atol is None else atol)
+    absolute = 1e-9 if atol is None else atol
+    row = _compare_within(title, analytic, g, x, y, rounding, rtol, absolute)
     if row.note or row.agrees is None:
         return row
-    sizes = [math.fabs(x), 1.0] if 0.0 < math.fabs(x) < 1e-6 else [math.fabs(x) or 1.0]
-    if row.agrees:
-        excused = atol is None and math.fabs(analytic - row.numeric.slope) > 1e-3 * math.fabs(row.numeric.slope)
-        again = _with_noise(g, x, rounding, sizes) if excused else row.numeric
-        mistaken = excused and _is_known(again) and math.fabs(analytic - again.slope) > 1e-3 * math.fabs(again.slope)
-        return Row(title, analytic, again, False, "") if mistaken else row
-    for size in sizes:
-        again = _with_noise(g, x, rounding, [size])
-        tolerance = max(rtol * math.fabs(again.slope), 5.0 * again.error)
-        if _is_known(again) and math.fabs(analytic - again.slope) <= tolerance:
-            return Row(title, analytic, again, True, "")
-    return row
-
-
-def _with_noise(g: Callable[[float], float], x: float, rounding: float, sizes: Sequence[float]) -> Estimate:
-    return derivative(g, x, 0, max(rounding, *(5.0 * _noise(g, x, size) for size in sizes)))
+    excused = atol is None and math.fabs(analytic - row.numeric.slope) > 1e-3 * math.fabs(row.numeric.slope)
+    if row.agrees and not excused:
+        return row
+    measured = max(rounding, noise(g, x))
+    if not row.agrees:
+        return _compare_within(title, analytic, g, x, y, measured, rtol, absolute) if measured > rounding else row
+    again = derivative(g, x, 0, measured)
+    mistaken = _is_known(again) and math.fabs(analytic - again.slope) > 1e-3 * math.fabs(again.slope)
+    return Row(title, analytic, again, False, "") if mistaken else row
 
 
 def _is_known(e: Estimate) -> bool:
