@@ -13,7 +13,8 @@ from ..engine import Value, record
 from ..formula import FormulaError
 from ..gradients import gradients
 from ..operation import Op
-from .gradcheck import NothingCompared, PartlyCompared, gradcheck
+from .gradcheck import gradcheck
+from .report import NothingCompared, PartlyCompared
 from .strategies import MARGIN, _floats, _is_smooth, _st, inside
 
 FEW, MORE = (1, 2, 3), (1, 2, 3, 4, 5)  # operands of an n-ary row
