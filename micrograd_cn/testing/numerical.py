@@ -38,13 +38,19 @@ class Steps(NamedTuple):
         first: of each extrapolation.
         finest: the smallest.
         enough: the error, relative to the slope, at which no further first step is tried.
+        small: such an error that is absolute.
         stops: whether an extrapolation stops there too.
     """
 
     first: Sequence[float]
     finest: float
     enough: float
+    small: float = 0.0
     stops: bool = False
+
+    def suffice(self, e: Estimate) -> bool:
+        """Return whether the estimate is exact enough."""
+        return e.error <= max(self.enough * math.fabs(e.slope), self.small)
 
 
 def derivative(
@@ -76,7 +82,7 @@ def derivative(
     for i, h in enumerate(steps.first):
         estimate = _extrapolate(g, x, h, side, rounding, steps)
         found.append(estimate)
-        if estimate.error <= steps.enough * math.fabs(estimate.slope):
+        if steps.suffice(estimate):
             finer = [_extrapolate(g, x, h, side, rounding, steps, levels=3) for h in steps.first[i + 1 :][-2:]]
             if all(_agree(estimate, other) for other in finer):
                 return estimate
@@ -101,7 +107,7 @@ def taylor_order(g: Callable[[float], float], x: float, slope: float, rounding: 
     remainders = [math.fabs(g(x + h) - here - slope * h) for h in steps]
     noise = 16.0 * max(rounding, math.ulp(here))
     orders = [math.log2(a / b) for a, b in itertools.pairwise(remainders) if noise < a < inf and noise < b < inf]
-    return statistics.median(orders[-5:]) if orders else nan
+    return statistics.median(orders[-3:]) if orders else nan
 
 
 def _foretells(e: Estimate, g: Callable[[float], float], x: float, rounding: float) -> bool:
@@ -196,7 +202,7 @@ def _extrapolate(
                 best = Estimate(row[j], error, noise)
         if previous and math.isfinite(row[-1]) and math.fabs(row[-1] - previous[-1]) > 4.0 * best.error + noise:
             break
-        if steps.stops and best.error <= steps.enough * math.fabs(best.slope):
+        if steps.stops and steps.suffice(best):
             break
         previous = row if math.isfinite(row[0]) else []
         h /= 2.0

@@ -20,6 +20,7 @@ from .vectors import Packed, Vector
 __tracebackhide__ = True
 
 TELLING = 0.01  # the relative error of a derivative that must be seen
+TINY = 1e-300  # an error that is none
 FEW_BITS = 12  # a type of so few is compared over an interval first
 POINTS = 17  # of an interval
 FAR = 8.0  # a step by which an output changes, if it depends on what is moved
@@ -40,13 +41,13 @@ class ForArrays:
     def known(self, e: Estimate) -> bool:
         """Return whether it is exact enough to be compared with."""
         telling = TELLING * max(math.fabs(e.slope), self.typical)
-        return 5.0 * e.error + self.error <= max(self.atol, telling)
+        return 5.0 * e.error + self.error <= max(self.atol, telling, TINY)
 
     def allowed(self, analytic: float, *estimates: Estimate) -> float:
         """Return how far `analytic` may be from the estimates."""
         larger = max(self.typical, math.fabs(analytic) if math.isfinite(analytic) else 0.0)
         each = [max(self.rtol * max(math.fabs(e.slope), larger), 5.0 * e.error) for e in estimates]
-        return max(self.atol, *each) + self.error
+        return max(self.atol, TINY, *each) + self.error
 
 
 class Problem:
@@ -137,18 +138,19 @@ class Problem:
         Those suit numbers near the edge of a domain, or near 0.
         """
         row, line = self._compare(title, u, v, typical, x)
-        smaller = np.where(v != 0.0, np.sign(v) * np.abs(self.x), 0.0)
+        smaller = np.sign(v) * _power_of_2(np.abs(self.x))
+        smaller[v == 0.0] = 0.0
         if row.agrees is None and smaller.any() and (np.abs(smaller) < 0.1 * np.abs(v)).any():
-            again, other = self._compare(
-                title, u, smaller, typical * float(np.max(np.abs(smaller)) / np.max(np.abs(v))), x
-            )
+            part = float(np.max(np.abs(smaller)) / np.max(np.abs(v)))
+            again, other = self._compare(title, u, smaller, typical * part, x)
             if again.agrees is not None:
-                row, line = again, other
-        count = np.count_nonzero(v)
-        factor = float(line.v[np.argmax(line.v != 0.0)]) if count == 1 else 1.0
-        return _divided(row, factor), line
+                return again, other
+        return row, line
 
     def _compare(self, title: str, u: Vector, v: Vector, typical: float, x: Vector | None) -> tuple[Row, Line]:
+        if np.count_nonzero(v) == 1:  # the derivative by an element, not by a multiple of it
+            factor = float(v[np.argmax(v != 0.0)])
+            u, typical = u / factor, typical / math.fabs(factor)
         line = Line(self, u, v, self.x if x is None else x)
         first = self.steps.first[0]
         change = max(math.fabs(line(first)), math.fabs(line(-first)))
@@ -160,11 +162,13 @@ class Problem:
         if over is not None and (over.agrees is not None or over.numeric.noise > 0.5 * over.numeric.error):
             return over, line
 
+        steps = self.steps._replace(small=1e-2 * self.rtol * tolerance.typical)
+
         def at_the_point(rounding: float, tolerance: ForArrays) -> Row:
-            return compare(title, line.slope, line, 0.0, 0.0, rounding, tolerance, self.steps)
+            return compare(title, line.slope, line, 0.0, 0.0, rounding, tolerance, steps)
 
         row = at_the_point(line.rounding, tolerance)
-        if row.agrees or row.note.startswith("kink"):
+        if row.agrees and not row.note:
             return row, line
         rounding = max(line.rounding, noise(line, 0.0, self.noise_steps))
         if rounding > line.rounding:
@@ -294,13 +298,6 @@ def _varying(args: tuple[Any, ...], named: dict[str, Any]) -> Callable[[Any], bo
     return lambda leaf: library(leaf) == "jax"
 
 
-def _divided(row: Row, factor: float) -> Row:
-    """Return the derivative by an element instead of one along a multiple of it."""
-    e = row.numeric
-    estimate = Estimate(e.slope / factor, e.error / math.fabs(factor), e.noise / math.fabs(factor))
-    return replace(row, analytic=row.analytic / factor, numeric=estimate)
-
-
 def rms(x: Vector) -> float:
     """Return the root of the mean square, 1.0 where there is nothing but 0.
 
@@ -311,8 +308,18 @@ def rms(x: Vector) -> float:
 
 
 def sizes(x: Vector) -> Vector:
-    """Return by how much each number may be moved: its own size, at least that of its array."""
-    return np.maximum(np.abs(x), rms(x))
+    """Return by how much each number may be moved: about its own size, at least that of its array; powers of 2.
+
+    >>> sizes(np.array([8.0, 0.0]))
+    array([8., 4.])
+    """
+    return _power_of_2(np.maximum(np.abs(x), rms(x)))
+
+
+def _power_of_2(x: Vector) -> Vector:
+    with np.errstate(divide="ignore"):
+        powers: Vector = np.where(x > 0.0, 2.0 ** np.floor(np.log2(x)), 0.0)
+    return powers
 
 
 def unit(n: int, i: int) -> Vector:
