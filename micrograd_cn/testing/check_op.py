@@ -13,10 +13,10 @@ from ..operation import Op
 from . import forms
 from .derivatives import LONG, check_along, check_shared, compare_derivatives, comparison
 from .failures import Point, blamed, failed
-from .gradcheck import PartlyCompared
 from .places import FAR, FEW, MANY, MORE, REACH, at_simplest, domain, kinks, near_ends, special, spread
 from .reals import _floats, _st, inside
 from .recording import LOCAL, RECORDED, check_recording, evaluated, same
+from .report import PartlyCompared
 from .smooth import is_smooth
 from .spots import few
 

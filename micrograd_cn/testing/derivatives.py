@@ -10,10 +10,11 @@ from itertools import combinations, cycle
 from ..engine import Value, record
 from ..operation import Op
 from .failures import Point, failed
-from .gradcheck import GradientMismatch, NothingCompared, PartlyCompared, gradcheck
+from .gradcheck import gradcheck
 from .places import FEW, PRIMES
 from .reals import MARGIN
 from .recording import RECORDED_SHARED, compare_recorded, evaluated
+from .report import GradientMismatch, NothingCompared, PartlyCompared
 from .smooth import is_smooth
 from .spots import few
 

@@ -16,8 +16,8 @@ from ..flow.javascript import Rows
 from ..formula import FormulaError, expand
 from ..operation import Op, number
 from .failures import Point, failed
-from .gradcheck import rounding_error
 from .javascript import engine
+from .numerical import rounding_error
 
 Results = list[tuple[float, ...]]  # of each point the value and, where the form has them, the partials
 CODE = "from micrograd_cn.testing.forms import forms\nprint(forms(OP, XS))"

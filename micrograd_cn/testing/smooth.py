@@ -15,6 +15,7 @@ __all__ = ["Node", "fits", "input_node", "is_smooth", "smooth_step"]
 
 TELLING = 3e7  # so many times more than rounding does, each input changes a result
 QUIET = 2e-12  # unless rounding does less than this to the slope
+CLOSEST = 1e-6  # to a kink, or rounding hides second derivatives
 STEEPEST = 1e5  # slope of a result in an input
 LEAST = 1e-100  # magnitude of a result that is not 0: derivatives of what is less may underflow
 FAR = 2.0**40  # beyond, neighbouring floats are too far apart for small steps
@@ -36,13 +37,14 @@ class Node:
 
 
 def fits(node: Node, domain: Interval) -> bool:
-    """Return whether it lies in the open interval, even where an input is nudged.
+    """Return whether it lies in the open interval, even where an input is nudged twice as far.
 
-    >>> fits(input_node(1.0, 0, (0.0, math.inf), False), (0.0, 1.02))
+    >>> fits(input_node(1.0, 0, (0.0, math.inf), False), (0.0, 1.09))
     False
     """
+    moved = 2.0 * max([math.fabs(x - node.here) for x in node.beside])  # or it might cross an end between
     low, high = domain
-    return low < node.here < high and all(low < x < high for x in node.beside)
+    return low < node.here < high and low + moved < node.here < high - moved
 
 
 def input_node(x: float, place: int, domain: Interval, kinked: bool) -> Node:
@@ -53,7 +55,7 @@ def input_node(x: float, place: int, domain: Interval, kinked: bool) -> Node:
     """
     size = math.fabs(x)
     nudge = MARGIN * (size if size > FAR or (kinked and 0.0 < size < 1.0) else 1.0)
-    nudge = min(nudge, *[0.5 * math.fabs(x - end) for end in domain])
+    nudge = min(nudge, *[0.25 * math.fabs(x - end) for end in domain])
     return Node(x, [*[x] * 2 * place, x - nudge, x + nudge], 0.0, 1 << place)
 
 
@@ -92,7 +94,7 @@ def smooth_step(op: Op, operands: list[Node | float], inputs: list[Node]) -> Nod
     if op.kink:
         here = op.kink(*xs)
         away = 0.5 * math.fabs(here)  # at half the way, it is seen that no kink is reached
-        if not away > 1e3 * max(errors.values()) or not all(
+        if not away > max(CLOSEST, 1e3 * max(errors.values())) or not all(
             math.fabs(op.kink(*there) - here) <= away for there in near
         ):
             return None
