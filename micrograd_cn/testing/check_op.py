@@ -22,6 +22,11 @@ from .spots import few
 
 LARGE = 1e6  # a value or partial beyond which the second derivative is not compared
 
+DRAWN = """\
+from micrograd_cn import Value, draw_dot
+from micrograd_cn.engine import record
+print(draw_dot(record(OP, [Value(0.5)]"""
+
 Reference = Callable[..., float] | None
 
 
@@ -91,8 +96,8 @@ def _check_kinks(op: Op, kink: Callable[..., float]) -> None:
             return kink(*xs)
 
     for xs in kinks(op, blaming):
-        if not any(map(math.isnan, evaluated(op, xs)[1])):
-            compare_derivatives(op, xs, 1)  # nothing is compared at a jump or a pole: any derivative is a convention
+        evaluated(op, xs)
+        compare_derivatives(op, xs, 1)  # nothing is compared at a jump or a pole, or with nan: they are conventions
 
 
 def _check_picture(op: Op) -> None:
@@ -101,8 +106,9 @@ def _check_picture(op: Op) -> None:
     for count in few(op, FEW):
         edges = draw_dot(record(op, (Value(0.5, "x"),) * count)).source.count("->")
         if edges != count:
-            code = f"from micrograd_cn import Value, draw_dot\ndraw_dot(OP(*[Value(0.5)] * {count}))"
-            raise failed(op, (), f"with {count} operands it is drawn with {edges} edges", code)
+            raise failed(
+                op, (), f"with {count} operands it is drawn with {edges} edges", f"{DRAWN} * {count})).source)"
+            )
 
 
 def _over_the_domain(op: Op, reference: Reference, examples: int, partly: list[str]) -> list[Point]:

@@ -2,6 +2,7 @@
 
 import math
 import re
+import types
 
 import pytest
 from hypothesis import find
@@ -264,6 +265,19 @@ def test_the_battery_finds_what_is_wrong_at_second_order_where_all_operands_are_
 
 
 # What is not the derivative's fault.
+
+
+@pytest.mark.parametrize("edges", [1, 3])
+def test_the_battery_counts_the_edges_of_the_picture(edges, monkeypatch):
+    drawing = types.SimpleNamespace(source="a -> b\n" * edges)
+    monkeypatch.setattr("micrograd_cn.picture.draw_dot", lambda root: drawing)
+    with pytest.raises(
+        AssertionError, match=f"^check_op of mul: with 2 operands it is drawn with {edges} edges"
+    ) as caught:
+        check_op(mc.mul)
+    code = str(caught.value).rpartition("\n\n")[2]
+    assert "micrograd_cn import Value, draw_dot\nfrom micrograd_cn import mul" in code
+    exec(code, {})
 
 
 def test_a_rows_own_rounding_is_no_reason_to_pass():
