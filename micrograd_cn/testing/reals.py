@@ -108,8 +108,8 @@ def reals(
         (5, _floats(*near).map(tidy)),
         (5, _magnitudes(first, last, *MODERATE)),
         (2, st.one_of([_near_end(end, first, last) for end in domain if end and math.isfinite(end)])),
-        (4, st.one_of([_floats(*spot) for spot in seen]).map(tidy)),
-        (3, st.sampled_from((0.0, -0.0)) if first <= 0.0 <= last else st.nothing()),
+        (12, st.one_of([_floats(*spot) for spot in seen]).map(tidy)),
+        (4, st.sampled_from((0.0, -0.0, -0.0)) if first <= 0.0 <= last else st.nothing()),
         (2, _magnitudes(first, last, *magnitudes)),
     ]
     chosen = [kind for weight, kind in kinds if not kind.is_empty for _ in range(weight)]
