@@ -37,7 +37,6 @@ def special(op: Op) -> Iterator[Point]:
         if count <= 3:
             yield from itertools.product(SPECIAL if count < 3 else SOME, repeat=count)
         else:
-            yield (1.0,) * count
             for slot, x in itertools.product(sorted({0, 5 % count, count - 1}), SOME):
                 yield tuple([x if i == slot else 1.0 for i in range(count)])
 

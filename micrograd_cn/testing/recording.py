@@ -55,13 +55,9 @@ def _partial(op: Op, slot: int, y: float, xs: Point) -> Any:
         return function(y, *xs)
 
 
-def check_recording(op: Op, xs: Point, y: float, partials: Sequence[float]) -> None:
-    """Compare what is recorded with `Value`s, constants among them, with what floats gave."""
+def check_recording(op: Op, xs: Point, partials: Sequence[float]) -> None:
+    """Compare what is recorded with `Value`s with what floats gave."""
     compare_recorded(op, xs, [Value(x) for x in xs], partials, RECORDED)
-    for slot, p in enumerate(partials):
-        alone = op.needed(y, xs, [i == slot for i in range(len(xs))])[slot] if op.flows(slot) else 0.0
-        if not same(alone, p):
-            raise failed(op, xs, f"partial {slot} is {p}, but {alone} when it alone is needed", RECORDED)
 
 
 def compare_recorded(

@@ -174,6 +174,35 @@ def test_the_battery_looks_further_than_a_few_units():
         check_op(wrong)
 
 
+def test_the_battery_finds_what_is_wrong_at_a_kink_of_two_operands_alone():
+    def partial(i):
+        return lambda y, *xs: mc.where(y, mc.div(xs[i], y), 5.0)
+
+    def row(partials):
+        return Op("bad", lambda a, b: mc.hypot(a, b), partials, kink=math.hypot)
+
+    check_op(row((lambda y, a, b: mc.div(a, y), lambda y, a, b: mc.div(b, y))))
+    with pytest.raises(GradientMismatch, match=r"bad at \(0\.0, 0\.0\): 2 of 2 derivatives wrong"):
+        check_op(row((partial(0), partial(1))))
+
+
+@pytest.mark.parametrize("low", [-4.0, -3.0, 2.0, 3.0])
+def test_the_battery_finds_what_is_wrong_at_second_order_some_way_from_0(low):
+    def partial(y, x):
+        return 3.0 * x * (x.detach() if isinstance(x, Value) and low < x.data < low + 1.0 else x)
+
+    with pytest.raises(GradientMismatch, match="d2f/dx0/dx0"):
+        check_op(Op("bad", lambda x: x * x * x, (partial,)))
+
+
+def test_the_battery_finds_a_partial_that_differs_on_values_in_a_part_of_the_domain():
+    def partial(y, x):
+        return mc.cos(x) + (1e-13 if isinstance(x, Value) and 60.0 < x.data < 70.0 else 0.0)
+
+    with pytest.raises(AssertionError, match="on Values"):
+        check_op(Op("bad", lambda x: mc.sin(x), (partial,)))
+
+
 # Rows of many operands.
 
 
@@ -190,9 +219,18 @@ def slots(partial):
         lambda xs: [2.0 * x if len(xs) < 7 else 2.02 * x for x in xs],
         lambda xs: [2.0 * x if i < 32 else 0.0 for i, x in enumerate(xs)],
         lambda xs: [2.0 * xs[i - 12 if i == 12 else i] for i in range(len(xs))],
+        lambda xs: [2.0 * x + (0.1 if i == 6 else -0.1 if i == 7 else 0.0) for i, x in enumerate(xs)],
         lambda xs: [2.0 * x if x < 50.0 or i < 5 else 2.02 * x for i, x in enumerate(xs)],
     ],
-    ids=["from the sixth", "the sixth", "of seven and more", "the last of 33", "twelve apart", "the sixth, far out"],
+    ids=[
+        "from the sixth",
+        "the sixth",
+        "of seven and more",
+        "the last of 33",
+        "twelve apart",
+        "two that cancel",
+        "the sixth, far out",
+    ],
 )
 def test_the_battery_finds_what_is_wrong_with_many_operands_alone(partial):
     with pytest.raises(GradientMismatch):
@@ -212,7 +250,9 @@ def test_a_row_of_many_operands_is_recorded_on_values_and_with_special_ones():
     with pytest.raises(AssertionError, match="on Values"):
         check_op(slots(lambda xs: [2.0 * x + (1e-3 if len(xs) > 8 and isinstance(x, Value) else 0.0) for x in xs]))
     with pytest.raises(AssertionError, match="raised OverflowError"):
-        check_op(Op("bad", lambda *xs: mc.sum([*xs[:5], *map(cubed, xs[5:])]), lambda y, *xs: (1.0,) * len(xs)))
+        check_op(
+            Op("bad", lambda *xs: mc.sum([*xs[:5], *map(cubed, xs[5:6]), *xs[6:]]), lambda y, *xs: (1.0,) * len(xs))
+        )
 
 
 def cubed(x):

@@ -45,7 +45,10 @@ SINE = math.sin(0.0), math.cos(0.0)
             cosine(formula=lambda x: "1"),
             "the formula raised TypeError: expected a real number, got the str",
         ),
-        (sums(summands=lambda *xs: ((), xs[:5])), "the sum of its summands gives 5.0, not 6.0"),
+        (
+            sums(summands=lambda *xs: ((), xs[:5])),
+            "1.0): the sum of its summands gives 4.0, not 5.0",
+        ),
         (sums(summands=lambda *xs: ((), [*xs, 1.0])), "own at 0.0: the sum of its summands gives 1.0, not 0.0"),
         (sums(summands=lambda *xs: [(x, x) for x in xs]), "own at 0.0: the sum of its summands raised ValueError"),
         (
@@ -56,6 +59,24 @@ SINE = math.sin(0.0), math.cos(0.0)
                 summands=lambda a, b: ([(a, a)], ()),
             ),
             "the sum of its summands gives",
+        ),
+        (
+            Op(
+                "own",
+                lambda a, b: a + b,
+                (lambda y, a, b: 1.0, lambda y, a, b: 1.0),
+                formula=lambda a, b: mc.where(mc.less(-1.5, a + b) * mc.less(a + b, 1e301), a + b, 0.0),
+            ),
+            "own at (-1.0, -1.0): the formula gives 0.0, not -2.0",
+        ),
+        (
+            Op(
+                "own",
+                lambda x: 1e-20 * mc.sin(x),
+                (lambda y, x: 1e-20 * mc.cos(x),),
+                formula=lambda x: 1.01e-20 * mc.sin(x),
+            ),
+            "the formula gives",
         ),
         (cosine(machine="sin"), "own at 0.0: the machine code (machine='sin') gives 0.0, not 1.0"),
         (
@@ -106,6 +127,11 @@ SINE = math.sin(0.0), math.cos(0.0)
         ),
         pytest.param(
             cosine(javascript="x => { if (x < 50) return Math.cos(x); }"), "gives undefined ", marks=needs_node
+        ),
+        pytest.param(
+            Op("own", lambda x: mc.neg(x), (lambda y, x: -1.0,), javascript="x => Object.is(x, -0) ? 1 : -x"),
+            "own at -0.0: the JavaScript form (javascript='x => Object.is(x, -0) ? 1 : -x') gives 1.0, not 0.0",
+            marks=needs_node,
         ),
         pytest.param(
             sums(javascript="(...xs) => xs.slice(0, 8).reduce((a, b) => a + b, 0)"), "JavaScript form", marks=needs_node
