@@ -118,7 +118,20 @@ def compare(
     At a kink it agrees between the derivatives of the two sides, at the edge of the domain with that of the one side.
     """
     row = _judged(title, analytic, g, x, y, rounding, tolerance, steps)
-    return row if row.agrees is not False else replace(row, order=taylor_order(g, x, analytic, rounding))
+    if row.agrees is not False:
+        return row
+    if steps and _is_too_fine(row, g, x, rounding, steps.finest):
+        return replace(row, agrees=None, note="no numerical derivative: a feature as small as the finest steps")
+    return replace(row, order=taylor_order(g, x, analytic, rounding))
+
+
+def _is_too_fine(row: Row, g: Callable[[float], float], x: float, rounding: float, finest: float) -> bool:
+    """Return whether the finest steps show a jump, or something nearer to the derivative that is checked."""
+    change, wider = g(x + finest) - g(x - finest), g(x + 8.0 * finest) - g(x - 8.0 * finest)
+    off = math.fabs(row.analytic - row.numeric.slope)
+    nearer = math.fabs(change / (2.0 * finest) - row.analytic) < 0.7 * off
+    jumps = math.fabs(change) > max(0.5 * math.fabs(wider), 16.0 * rounding)
+    return (nearer or jumps) and 4.0 * rounding / finest < 0.1 * off
 
 
 def _judged(

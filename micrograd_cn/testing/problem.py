@@ -133,19 +133,22 @@ class Problem:
         return float(np.sqrt(np.mean(steps * steps))) if steps.size else 0.0
 
     def compare(self, title: str, u: Vector, v: Vector, typical: float, x: Vector | None = None) -> tuple[Row, Line]:
-        """Compare the derivative of the outputs weighted by `u` along `v`; where that tells nothing, at smaller steps.
+        """Compare the derivative of the outputs weighted by `u` along `v`.
 
-        Those suit numbers near the edge of a domain, or near 0.
+        Where that tells nothing, it is tried again with smaller steps, which suit numbers near the edge of a domain;
+        and with steps of about 1 unless it agrees, since there may be nothing of a small number left in the outputs.
         """
-        row, line = self._compare(title, u, v, typical, x)
-        smaller = np.sign(v) * _power_of_2(np.abs(self.x))
-        smaller[v == 0.0] = 0.0
-        if row.agrees is None and smaller.any() and (np.abs(smaller) < 0.1 * np.abs(v)).any():
-            part = float(np.max(np.abs(smaller)) / np.max(np.abs(v)))
-            again, other = self._compare(title, u, smaller, typical * part, x)
-            if again.agrees is not None:
-                return again, other
-        return row, line
+        first, line = self._compare(title, u, v, typical, x)
+        size = np.abs(v)
+        larger, smaller = np.maximum(size, 1.0), _power_of_2(np.abs(self.x))
+        for other, needed in ((larger, first.agrees is not True), (smaller, first.agrees is None)):
+            change = other[size > 0.0] / size[size > 0.0]
+            if needed and np.max(np.maximum(change, 1.0 / np.maximum(change, TINY))) > 4.0:
+                part = float(np.max(other[size > 0.0]) / np.max(size))
+                again, along = self._compare(title, u, np.where(size > 0.0, np.sign(v) * other, 0.0), typical * part, x)
+                if again.agrees or (first.agrees is None and again.agrees is False):
+                    first, line = again, along
+        return first, line
 
     def _compare(self, title: str, u: Vector, v: Vector, typical: float, x: Vector | None) -> tuple[Row, Line]:
         if np.count_nonzero(v) == 1:  # the derivative by an element, not by a multiple of it
@@ -171,6 +174,8 @@ class Problem:
         if row.agrees and not row.note:
             return row, line
         rounding = max(line.rounding, noise(line, 0.0, self.noise_steps))
+        if change == 0.0 and line.moves_far_away():  # then rounding hides how it moves near the point
+            rounding = max(rounding, first * math.fabs(line.slope))
         if rounding > line.rounding:
             row = at_the_point(rounding, tolerance)
         if row.agrees is not True and math.isfinite(line.slope):
@@ -200,14 +205,19 @@ class Line:
         self._moved = np.zeros(self._y.size, bool)
         self._memo: dict[float, float] = {0.0: 0.0}
         if problem.bits <= FEW_BITS:
-            for t in (FAR, -FAR):
-                self._change(problem.value(problem.arguments.stored(x + t * v)))
+            self.moves_far_away()
 
     @property
     def rounding(self) -> float:
         """How far the outputs' last bits may carry it: of those that change, or of all if none does."""
         weights = np.where(self._moved, self.u, 0.0) if self._moved.any() else self.u
         return 0.5 * self._problem.outputs.eps * float(np.linalg.norm(weights * self._y))
+
+    def moves_far_away(self) -> bool:
+        """Return whether the outputs change at large steps, at least."""
+        for t in (FAR, -FAR, FAR * FAR):
+            self._change(self._problem.value(self._problem.arguments.stored(self._x + t * self.v)))
+        return bool((self._moved & (self.u != 0.0)).any())
 
     def __call__(self, t: float) -> float:
         """Return how far the outputs have changed at `t`.
@@ -227,7 +237,7 @@ class Line:
         with np.errstate(all="ignore"):
             changes = y - self._y
         moved = changes != 0.0
-        self._moved |= moved
+        self._moved |= moved & np.isfinite(changes)
         return dot(changes, np.where(moved, self.u, 0.0))  # what stays the same has no noise
 
     def slope_at(self, t: float) -> float:
@@ -241,28 +251,28 @@ class Line:
         The outputs' change, less the integral of the derivative that is checked, is a constant and noise. A line
         through that has the slope by which the derivative is off, known as exactly as the noise around the line says.
         """
-        tolerance = replace(tolerance, error=2.0 * tolerance.error / math.sqrt(POINTS))
+        tolerance = replace(tolerance, error=0.5 * tolerance.error)  # of a mean, and its noise is seen
         best: Row | None = None
         for h in (1.0, 0.5, 0.25):
             ts = np.linspace(-h, h, POINTS)
-            changes, fine, coarse = self._integrated(ts)
-            mean, bias = float(fine[-1]) / (2.0 * h), math.fabs(float(fine[-1]) - coarse) / (4.0 * h)
-            rest = changes - fine
+            changes, integral, error = self._integrated(ts)
+            if not changes.any() or not np.isfinite(integral).all():
+                continue
+            mean, bias = float(integral[-1]) / (2.0 * h), error / (2.0 * h)
+            rest = changes - integral
             off = float(ts @ rest / (ts @ ts))
             rest = rest - np.mean(rest) - off * ts
             spread = max(math.sqrt(float(rest @ rest) / (POINTS - 2)), 0.6 * self.rounding)
             noise = 4.0 * spread / math.sqrt(float(ts @ ts))
             e = Estimate(mean + off, (noise + bias) / 5.0, noise / 5.0)
-            if not math.isfinite(e.slope) or not math.isfinite(e.error):
+            if not math.isfinite(e.slope):
                 continue
             allowed = tolerance.allowed(mean, e)
-            note = f"means over steps of {h:g} to both sides"
-            if tolerance.known(e) or (
-                math.fabs(off) > 2.0 * allowed and allowed < 0.25 * max(math.fabs(mean + off), math.fabs(mean))
-            ):
+            sure = math.fabs(off) > 2.0 * allowed and allowed < 0.25 * max(math.fabs(e.slope), math.fabs(mean))
+            if tolerance.known(e) or sure:
                 agrees = math.fabs(off) <= allowed
                 order = math.nan if agrees else taylor_order(self, 0.0, self.slope, spread)
-                return Row(title, mean, e, agrees, note, order=order)
+                return Row(title, mean, e, agrees, f"means over steps of {h:g} to both sides", order=order)
             if best is None or e.error < best.numeric.error:
                 best = Row(title, mean, e, None, f"too noisy to tell: values are rounded by {spread:.1g}", noisy=True)
             if noise > bias:  # and is larger on smaller intervals
@@ -270,21 +280,28 @@ class Line:
         return best
 
     def _integrated(self, ts: Vector) -> tuple[Vector, Vector, float]:
-        """Return the outputs' changes at `ts`, integrals of the derivative up to there, and that from half the points.
+        """Return the outputs' changes at `ts`, integrals of the derivative up to there, and the last one's error.
 
-        It is the trapezoidal rule, between the points as the arguments' types hold them.
+        It is the trapezoidal rule, between the points as the arguments' types hold them. Second differences of the
+        derivative show its curvature, for which half of the points tell the error, its noise, and its jumps.
         """
         problem = self._problem
         points = [problem.arguments.stored(self._x + t * self.v) for t in ts]
         changes = np.array([self._change(problem.value(x)) for x in points])
-        fine, coarse = np.zeros(len(ts)), 0.0
+        fine, slopes, coarse = np.zeros(len(ts)), np.zeros(len(ts)), 0.0
         for k, x in enumerate(points):
+            slopes[k] = problem.derivative.slope(x, self.u, (ts[1] - ts[0]) * self.v)
             for side in (-1, 1):
                 if 0 <= k + side < len(ts):
                     fine[max(k, k + side)] += 0.5 * problem.derivative.slope(x, self.u, side * (points[k + side] - x))
                 if k % 2 == 0 and 0 <= k + 2 * side < len(ts):
                     coarse += 0.5 * problem.derivative.slope(x, self.u, side * (points[k + 2 * side] - x))
-        return changes, np.cumsum(fine), coarse
+        bends = np.abs(np.diff(slopes, 2))
+        usual = float(np.median(bends))
+        jumps = 0.25 * float(np.sum(np.maximum(bends - 4.0 * usual, 0.0)))
+        noise = 2.5 * usual * math.sqrt(len(ts))  # of independent errors: usual is 1.6 times theirs
+        integral = np.cumsum(fine)
+        return changes, integral, 0.5 * math.fabs(float(integral[-1]) - coarse) + jumps + noise
 
 
 def _varying(args: tuple[Any, ...], named: dict[str, Any]) -> Callable[[Any], bool]:
