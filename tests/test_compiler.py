@@ -37,7 +37,7 @@ from micrograd_cn.engine import constant, record
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD, Adam, AdamW, Optimizer
 from micrograd_cn.testing import expressions
-from micrograd_cn.testing.gradcheck import rounding_error
+from micrograd_cn.testing.numerical import rounding_error
 
 EDGES = [0.0, -0.0, 1.0, -1.0, 0.5, 2.0, -3.0, 1e-20, -700.5, 36.5, 1e300, -1e300, inf, -inf, nan]
 
