@@ -66,7 +66,8 @@ def dot(values: Vector, weights: Vector) -> float:
     """
     some = weights != 0.0
     with np.errstate(all="ignore"):
-        return float(values @ weights if some.all() else values[some] @ weights[some])
+        products = values * weights if some.all() else values[some] * weights[some]
+        return float(np.sum(products))  # in pairs, which is more exact than a product of vectors
 
 
 def derivative_of(

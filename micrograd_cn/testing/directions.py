@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from .analytic import dot
 from .compare import Row
-from .problem import Line, Problem, rms, unit
+from .lines import Line, compare_along
+from .problem import Problem, rms, unit
 from .vectors import Indices, Vector
 
 __tracebackhide__ = True
@@ -49,7 +50,7 @@ def singly(problem: Problem) -> list[Row]:
         u = unit(problem.y.size, j)
         typical = problem.typical(u)
         some = np.flatnonzero(problem.scale).tolist()
-        rows += [problem.compare(problem.title(j, i), u, problem.along(i), typical)[0] for i in some]
+        rows += [compare_along(problem, problem.title(j, i), u, problem.along(i), typical)[0] for i in some]
     return rows
 
 
@@ -66,24 +67,27 @@ class Sampled:
         failed: list[Line] = []
         rows: list[Row] = []
         for k in range(DIRECTIONS):
-            row, line = self._along(k, 1.0 if k == 0 else 0.0)
-            if row.agrees is None:  # another may be steeper, and cross no kink
-                row, line = self._along(k, 0.5)
+            for part in (1.0 if k == 0 else 0.0, 0.5, 1.0):
+                row, line = self._along(k, part)
+                if row.agrees is not None:
+                    break  # else another may be steeper, and cross no kink
             if row.agrees is False:
                 failed.append(line)
             rows.append(row)
-        told = any(row.agrees is not None for row in rows)
+        told = 2 * sum(row.agrees is not None for row in rows) >= DIRECTIONS
+        if told:  # what noise hides is left to the others
+            rows = [row for row in rows if not row.noisy]
         u = self._weights()
         typical = problem.typical(u)
         worst = [self._worst(line) for line in failed[:WORST]]
         wrong = 0
         for i in dict.fromkeys([*worst, *self._elements(problem.derivative.gradient(problem.x, u))]):
-            row, line = problem.compare(self._title(i), u, problem.along(i), typical)
+            row, line = compare_along(problem, self._title(i), u, problem.along(i), typical)
             if row.agrees is False and problem.y.size > 1:
                 j = self._worst_output(line)
-                named, _ = problem.compare(problem.title(j, i), unit(problem.y.size, j), problem.along(i), 0.0)
+                named, _ = compare_along(problem, problem.title(j, i), unit(problem.y.size, j), problem.along(i), 0.0)
                 row = named if named.agrees is False else row
-            if not (row.noisy and told):  # what noise hides of one element is left to the directions
+            if not (row.noisy and told):
                 rows.append(row)
             wrong += row.agrees is False
             if wrong == ENOUGH:
@@ -106,10 +110,10 @@ class Sampled:
         with np.errstate(all="ignore"):
             squares = np.zeros(0) if g is None else (g * v) ** 2
         typical = float(np.sqrt(np.sum(squares[np.isfinite(squares)])))
-        row, line = problem.compare(title, u, v, typical)
+        row, line = compare_along(problem, title, u, v, typical)
         if row.agrees is not True and row.note.startswith("kink"):
             beside = problem.arguments.stored(problem.x + 2.0**-6 * self._direction())
-            return problem.compare(f"{title}, next to the point", u, v, typical, beside)
+            return compare_along(problem, f"{title}, next to the point", u, v, typical, beside)
         return row, line
 
     def _weights(self) -> Vector:

@@ -16,6 +16,7 @@ from ..operation import OPS, Op
 
 LEVELS = 14  # halvings of the step in one extrapolation
 FEW_DIGITS = 1e-10  # an error of a value, relative to it, that its derivative may show
+STILL = 2.0**-13  # a step, relative to the operand
 COARSEST = 2.0**-8  # distance of neighbouring floats beyond which few steps are small
 
 
@@ -224,7 +225,18 @@ def lost_digits(y: Value) -> bool:
     (True, False)
     """
     own = [node for node in topological_order(y) if not _is_of_table(node)]
-    return any(_last_bits(node) > FEW_DIGITS * math.fabs(node.data) or node.data == 0.0 for node in own)
+    return any(_last_bits(node) > FEW_DIGITS * math.fabs(node.data) or _stands_still(node) for node in own)
+
+
+def _stands_still(node: Value) -> bool:
+    """Return whether a value does not change at all where a partial says that it does."""
+    assert node.op is not None
+    xs = [parent.data for parent in node.parents]
+    for i, (x, slope) in enumerate(zip(xs, node.partials, strict=True)):
+        g, step = _along(node.op, xs, i), STILL * (math.fabs(x) or 1.0)
+        if math.fabs(slope * step) > 4.0 * math.ulp(node.data) and g(x - step) == g(x + step) == node.data:
+            return True
+    return False
 
 
 def _is_of_table(node: Value) -> bool:
