@@ -121,7 +121,7 @@ def _foretells(e: Estimate, g: Callable[[float], float], x: float, rounding: flo
     return True
 
 
-def noise(g: Callable[[float], float], x: float, steps: Iterable[int] = (40, 28, 16)) -> float:
+def noise(g: Callable[[float], float], x: float, steps: Iterable[int] = (40, 28, 22, 16)) -> float:
     """Return how far `g` is rounded near `x`: 0.0 where that cannot be seen.
 
     It is the largest that is seen at steps of 2**-k of `x`, near 0 of 1 too, for k of `steps`: those smaller than the
@@ -148,7 +148,7 @@ def noise(g: Callable[[float], float], x: float, steps: Iterable[int] = (40, 28,
 
 
 def _noise_of(values: list[float]) -> float:
-    """Return how far values in equal steps are rounded, 0.0 where the steps are too small or too large to see it.
+    """Return how far values in equal steps are rounded, 0.0 where the steps are too large to see it.
 
     What is smooth vanishes from differences of high order; noise does not, it changes sign, and three orders
     show the same of it (Moré and Wild 2011, SIAM Journal on Scientific Computing 33, 1292).
@@ -160,8 +160,8 @@ def _noise_of(values: list[float]) -> float:
     differences, factor = values, 1.0
     for order in range(1, 7):
         differences = [b - a for a, b in itertools.pairwise(differences)]
-        if order == 1 and differences.count(0.0) >= 4:
-            return 0.0
+        if order == 1 and differences.count(0.0) >= 4:  # a staircase
+            return 0.5 * max(map(math.fabs, differences))
         factor *= order / (4.0 * order - 2.0)  # (order!)^2 / (2 order)!, the inverse of independent errors' variance
         levels.append(2.0 * math.sqrt(factor * math.fsum(d * d for d in differences) / len(differences)))
         turns.append(any(a * b < 0.0 for a, b in itertools.pairwise(differences)))

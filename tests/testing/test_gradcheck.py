@@ -1,6 +1,7 @@
 """`gradcheck` of functions of `Value`s: it finds what is wrong, knows kinks and edges, and accuses nothing right."""
 
 import math
+import re
 import subprocess
 import sys
 import warnings
@@ -9,8 +10,17 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Op, Value
-from micrograd_cn.testing import GradientMismatch, NothingCompared, PartlyCompared, gradcheck
-from micrograd_cn.testing.numerical import derivative
+from micrograd_cn.testing import (
+    GradientMismatch,
+    NotDeterministic,
+    NothingCompared,
+    PartlyCompared,
+    TooNoisy,
+    gradcheck,
+)
+from micrograd_cn.testing.numerical import derivative, noise, taylor_order
+
+SQUARE_OFF = Op("bad", lambda x: x * x, (lambda y, x: 2.02 * x,))
 
 from .planted import PLANTED
 
@@ -53,6 +63,29 @@ def test_one_sided_derivatives_at_a_kink():
 # gradcheck.
 
 
+@pytest.fixture
+def pytester_run(tmp_path):
+    """Return a function that runs a file of tests, and returns what pytest prints."""
+
+    def run(source):
+        path = tmp_path / "test_it.py"
+        path.write_text(source, "utf-8")
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:hypothesispytest",
+            str(path),
+        ]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout
+
+    return run
+
+
 @pytest.mark.parametrize("order", [1, 2, 3])
 def test_gradcheck_passes_silently(order, capsys):
     with warnings.catch_warnings():
@@ -66,15 +99,15 @@ def test_gradcheck_takes_nested_arguments():
 
 
 def test_a_mismatch_shows_a_table_with_argument_analytic_numeric_error_and_ratio():
-    op = PLANTED["off by 1 %"]
     with pytest.raises(GradientMismatch) as caught:
-        gradcheck(lambda x, w: op(x) + w, 3.0, 2.0)
-    title, header, wrong, right = str(caught.value).splitlines()
-    assert title.endswith("at (3.0, 2.0): 1 of 2 derivatives wrong")
-    assert header.split() == ["derivative", "analytic", "numeric", "estimated", "error", "ratio"]
+        gradcheck(lambda x, w: SQUARE_OFF(x) + w, 3.0, 2.0)
+    title, header, wrong, right, footer = str(caught.value).splitlines()
+    assert title == "gradcheck of <lambda> at (3.0, 2.0): 1 of 2 derivatives wrong"
+    assert header.split() == ["derivative", "analytic", "numeric", "estimated", "error", "ratio", "order"]
     assert wrong.split()[:4] == ["WRONG", "df/dx0", "6.06", "6"]
-    assert wrong.split()[-1] == "1.01"
-    assert float(wrong.split()[-2]) < 1e-9
+    assert wrong.split()[-2:] == ["1.01", "1.00"]
+    assert float(wrong.split()[-3]) < 1e-9
+    assert footer.startswith("order: of f(x + h) - f(x) - h * derivative in h, 2 or more if")
     assert right.split()[:4] == ["ok", "df/dx1", "1", "1"]
     assert isinstance(caught.value, AssertionError)
 
@@ -260,6 +293,159 @@ def test_what_cancels_near_0_is_no_mistake(x):
     gradcheck(lambda x: mc.sin(-x) + x, x, order=2)
     with pytest.raises(GradientMismatch):
         gradcheck(lambda x: mc.sin(x) - Op("bad", lambda x: x, (lambda y, x: 1.01,))(x), x)
+
+
+# Right derivatives of what loses digits.
+
+LOG_COSH = Op("log_cosh", lambda x: mc.log(mc.cosh(x)), (lambda y, x: mc.tanh(x),))
+ONE_LESS_COS = Op("one_less_cos", lambda x: 1 - mc.cos(x), (lambda y, x: mc.sin(x),))
+EXP_LOG1P = Op("exp_log1p", lambda x: mc.exp(mc.log1p(x * x)) - 1, (lambda y, x: 2 * x,))
+FAR_AWAY = Op("far_away", lambda x: (x + 1e6) - 1e6, (lambda y, x: 1.0,))
+CUBE = Op("cube", lambda x: (x + 10) ** 3 - 1000 - 300 * x - 30 * x * x, (lambda y, x: 3 * x * x,))
+
+
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("times", range(1, 9))
+def test_a_row_that_loses_digits_is_right_however_often_it_is_applied(times, order):
+    def f(x):
+        for _ in range(times):
+            x = LOG_COSH(x)
+        return x
+
+    gradcheck(f, 1.0, order=order)
+
+
+@pytest.mark.parametrize(
+    ("f", "x", "order"),
+    [
+        (lambda x: CUBE(x), 1.5842181727218213e-11, 2),
+        (lambda x: mc.exp(ONE_LESS_COS(FAR_AWAY(mc.exp(x)))) - LOG_COSH(mc.exp(x)), 2.444103120672702, 1),
+        (lambda x: (x + ONE_LESS_COS(x)) * ONE_LESS_COS(x), 3.488073689713456e-08, 1),
+        (lambda x: EXP_LOG1P(EXP_LOG1P(x)), 1.2672965901875795e-07, 2),
+    ],
+)
+def test_no_right_derivative_is_accused_where_digits_are_lost(f, x, order):
+    gradcheck(f, x, order=order)
+
+
+def test_lost_digits_excuse_no_wrong_derivative():
+    bad = Op("bad", LOG_COSH.forward, (lambda y, x: 1.01 * mc.tanh(x),))
+    for x in (1.0, 0.3, 0.01):
+        with pytest.raises(GradientMismatch):
+            gradcheck(bad, x)
+
+
+@pytest.mark.parametrize(
+    ("g", "x", "rounded"),
+    [
+        (math.sin, 1.0, 1e-16),
+        (lambda x: math.log(math.cosh(x)), 1e-9, 1e-16),
+        (lambda x: (x + 1e6) - 1e6, 0.5, 1e-10),
+        (lambda x: 1e7 * (2 + math.sin(x)), 1.0, 3e-9),
+        (lambda x: math.sin(50.0 * x), 0.3, 3e-15),
+    ],
+)
+def test_noise_is_measured(g, x, rounded):
+    assert rounded / 5 < noise(g, x) < 5 * rounded
+
+
+def test_a_kink_is_no_noise():
+    assert noise(abs, 0.0) < 1e-18
+
+
+def test_the_order_of_the_remainder_tells_right_from_wrong():
+    for f, x, slope in ((math.exp, 1.0, math.e), (math.sin, 1e3, math.cos(1e3))):
+        assert taylor_order(f, x, slope) == pytest.approx(2.0, abs=0.05)
+        assert taylor_order(f, x, 1.01 * slope) == pytest.approx(1.0, abs=0.05)
+
+
+# What it says.
+
+
+def test_several_outputs_are_compared_each():
+    gradcheck(lambda x, w: {"y": [x * w, mc.sin(x)]}, 0.5, 2.0, order=2)
+    with pytest.raises(GradientMismatch, match=r"WRONG  df\['y'\]\[1\]/dx0 "):
+        gradcheck(lambda x, w: {"y": [x * w, SQUARE_OFF(x)]}, 0.5, 2.0)
+
+
+def test_noise_that_hides_the_derivative_is_a_verdict_of_its_own():
+    with pytest.raises(TooNoisy, match=r"at 0.5: too noisy to tell\n.*\nnot compared .* values are rounded by"):
+        gradcheck(lambda x: (x + 1e16) - 1e16, 0.5)
+    with pytest.raises(NothingCompared) as caught:
+        gradcheck(lambda x: mc.step(x), 0.0)
+    assert not isinstance(caught.value, TooNoisy)
+
+
+def test_a_function_of_chance_is_not_deterministic():
+    calls = iter(range(10))
+    message = "gradcheck of <lambda> at 2.0: not deterministic, two calls of it gave 0.0 and 2.0"
+    with pytest.raises(NotDeterministic, match=message):
+        gradcheck(lambda x: next(calls) * x, 2.0)
+
+
+def wrong_in(*slots):
+    bad = [Op("bad", lambda x: x, (lambda y, x, k=k: 2.0 if k in slots else 1.0,)) for k in range(60)]
+    return lambda xs: mc.sum([op(x) for op, x in zip(bad, xs, strict=True)])
+
+
+@pytest.mark.parametrize("slots", [(57,), (3, 57), tuple(range(60))])
+def test_a_failure_is_short_and_shows_what_is_wrong(slots):
+    with pytest.raises(GradientMismatch) as caught:
+        gradcheck(wrong_in(*slots), [0.5] * 60)
+    title, *lines = str(caught.value).splitlines()
+    assert len(lines) <= 24
+    assert title.endswith(f": {len(slots)} of 60 derivatives wrong")
+    for slot in slots[:15]:
+        assert sum(line.startswith(f"WRONG  df/dx0[{slot}] ") for line in lines) == 1
+    shown = sum(line.startswith(("WRONG", "ok")) for line in lines)
+    assert any(re.fullmatch(rf"and .*\b{60 - shown} more (ok|WRONG)", line) for line in lines)
+
+
+def test_the_title_is_one_line_and_code_comes_after_it():
+    class Shown:
+        def __call__(self, x):
+            return SQUARE_OFF(x)
+
+        def __str__(self):
+            return "def f(x):\n    return bad(x)"
+
+    with pytest.raises(GradientMismatch) as caught:
+        gradcheck(Shown(), 3.0)
+    title, first, second, *_ = str(caught.value).splitlines()
+    assert title == "gradcheck of f at 3.0: 1 of 1 derivatives wrong"
+    assert [first, second] == ["def f(x):", "    return bad(x)"]
+
+
+def test_pytest_shows_none_of_our_frames(pytester_run):
+    shown = pytester_run(
+        "from micrograd_cn import Op\n"
+        "from micrograd_cn.testing import gradcheck\n"
+        "bad = Op('bad', lambda x: x * x, (lambda y, x: x,))\n"
+        "def test_bad():\n"
+        "    gradcheck(bad, 3.0)\n"
+        "def test_bad_array():\n"
+        "    import numpy\n"
+        "    gradcheck(lambda x: (x * x).sum(), numpy.ones(3), gradient=lambda x: x)\n"
+        "def test_raises():\n"
+        "    gradcheck(lambda x: {}['a'], 1.0)\n"
+    )
+    assert "3 failed" in shown
+    assert "WRONG  df/dx0 " in shown
+    assert "gradcheck.py" not in shown
+    assert "report.py" not in shown
+    assert len(shown.splitlines()) < 80
+
+
+def test_a_function_that_is_none_of_values_is_told_what_to_do():
+    for f in (math.sin, lambda x: math.exp(x) * x):
+        with pytest.raises(TypeError, match=r"does not take a Value \(must be real number, not Value\); give "):
+            gradcheck(f, 1.0)
+    with pytest.raises(TypeError, match=r"its graph was lost; give .*gradcheck\(f, x, gradient=df\)"):
+        gradcheck(lambda x: 2.0, 1.0)
+    with pytest.raises(TypeError, match="no number"):
+        gradcheck(lambda x: [], 1.0)
+    with pytest.raises(KeyError):
+        gradcheck(lambda x: {}["a"], 1.0)
 
 
 def test_gradcheck_needs_no_hypothesis():
