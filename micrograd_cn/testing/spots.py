@@ -85,10 +85,9 @@ def _has_kink(op: Op, slot: int, others: list[float]) -> Callable[[Interval], bo
         if op.kink is None:
             return False
         low, high = interval
-        xs = [low + (high - low) * k / 16 for k in range(17)]
-        signs = {
-            math.copysign(1.0, z) if z else 0.0 for z in [op.kink(*others[:slot], x, *others[slot + 1 :]) for x in xs]
-        }
+        xs = [low, high, *[low + (high - low) * (0.618 * k % 1.0) for k in range(1, 16)]]  # of no period
+        kinks = [op.kink(*others[:slot], x, *others[slot + 1 :]) for x in xs]
+        signs = {math.copysign(1.0, kink) if kink else 0.0 for kink in kinks}
         return signs not in ({1.0}, {-1.0})
 
     return has_kink

@@ -22,7 +22,6 @@ from micrograd_cn.testing.numerical import derivative, noise, taylor_order
 
 SQUARE_OFF = Op("bad", lambda x: x * x, (lambda y, x: 2.02 * x,))
 
-from .planted import PLANTED
 
 # Numerical derivatives.
 
