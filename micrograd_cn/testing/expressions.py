@@ -214,14 +214,17 @@ def _nodes(recipes: list[Recipe], max_inputs: int) -> list[Node]:
         operands: list[Node | float] = []
         new: list[Node] = []
         for (choice, x), domain in zip(choices, itertools.cycle(op.domain)):
-            # a constant, what there is, the latest result often, so that graphs grow deep, and a new input
-            fitting: list[Node | float] = [node for node in [*nodes, *new] if fits(node, domain)]
-            options = [*([x, x] if operands and x is not None else fitting[-1:] * 2), *fitting]
-            if x is not None and len(inputs) + len(new) < max_inputs:
-                options += [input_node(x, len(inputs) + len(new), domain, op.kink is not None)] * 2
-            if not options:
+            fitting = [node for node in [*nodes, *new] if fits(node, domain)]
+            room = x is not None and len(inputs) + len(new) < max_inputs
+            chosen: Node | float | None = None
+            if operands and choice < 4:
+                chosen = x
+            elif room and (choice > 7 or not fitting):
+                chosen = input_node(x, len(inputs) + len(new), domain, op.kink is not None)  # type: ignore[arg-type]
+            elif fitting:  # the latest result often, so that graphs grow deep
+                chosen = fitting[-1 - max(0, choice - 4) % len(fitting)]
+            if chosen is None:
                 break
-            chosen = options[choice * len(options) // CHOICES]
             if isinstance(chosen, Node) and chosen not in fitting:
                 new.append(chosen)
             operands.append(chosen)

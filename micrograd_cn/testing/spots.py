@@ -47,7 +47,8 @@ def spots(op: Op) -> tuple[tuple[Interval, ...], ...]:
     others = [low + (high - low) * (0.62 + 0.13 * i % 0.3) for i, (low, high) in enumerate(_insides(op, count))]
     for slot in range(count):
         domain = op.domain[slot % len(op.domain)]
-        found[slot % len(op.domain)].update(_found(_sampler(op, slot, others), _grid(domain)))
+        suspicious = _found(_sampler(op, slot, others), _grid(domain), _has_kink(op, slot, others))
+        found[slot % len(op.domain)].update(suspicious)
     return tuple([tuple(sorted(sorted(each, key=each.__getitem__)[-MOST:])) for each in found])
 
 
@@ -77,23 +78,42 @@ def _grid(domain: Interval) -> list[float]:
     return sorted({x for x in [*even, *powers, *[-p for p in powers], *fractions, *ends] if low <= x <= high})
 
 
-def _found(at: Callable[[float], Sample], grid: list[float]) -> dict[Interval, float]:
-    """Return intervals of neighbouring suspicious cells of the grid, with how suspicious each is."""
+def _has_kink(op: Op, slot: int, others: list[float]) -> Callable[[Interval], bool]:
+    """Return whether an interval has a kink, a jump or a pole in it: no point is drawn there."""
+
+    def has_kink(interval: Interval) -> bool:
+        if op.kink is None:
+            return False
+        low, high = interval
+        xs = [low, high, *[low + (high - low) * (0.618 * k % 1.0) for k in range(1, 16)]]  # of no period
+        kinks = [op.kink(*others[:slot], x, *others[slot + 1 :]) for x in xs]
+        signs = {math.copysign(1.0, kink) if kink else 0.0 for kink in kinks}
+        return signs not in ({1.0}, {-1.0})
+
+    return has_kink
+
+
+def _found(
+    at: Callable[[float], Sample], grid: list[float], has_kink: Callable[[Interval], bool]
+) -> dict[Interval, float]:
+    """Return suspicious intervals, neighbouring cells of the grid joined, with how suspicious each is."""
     samples = [at(x) for x in grid]
     cells = list(itertools.pairwise(samples))
     scores = [_unexplained(a, b) for a, b in cells]
-    fast = _fast(cells)
-    suspicious: dict[int, float] = dict.fromkeys(fast, 2.0 * PART)
+    suspicious = {(cells[k][0][0], cells[k][1][0]): 2.0 * PART for k in _fast(cells)}
+    most = len(suspicious) + 8 * MOST
     for k in sorted(range(len(cells)), key=lambda k: -scores[k]):
-        if scores[k] <= PART or len(suspicious) > 8 * MOST + len(fast):
+        if scores[k] <= PART or len(suspicious) > most:
             break
-        if _persists(at, *cells[k]):
-            suspicious[k] = max(scores[k], suspicious.get(k, 0.0))
-    found: dict[Interval, float] = {}
-    for _, run in itertools.groupby(enumerate(sorted(suspicious)), lambda pair: pair[1] - pair[0]):
-        ks = [k for _, k in run]
-        found[grid[ks[0]], grid[ks[-1] + 1]] = max(suspicious[k] for k in ks)
-    return found
+        if spot := _persistent(at, *cells[k]):
+            suspicious[spot] = max(scores[k], suspicious.get(spot, 0.0))
+    joined: dict[Interval, float] = {}
+    for low, high in sorted(spot for spot in suspicious if not has_kink(spot)):
+        score = suspicious[low, high]
+        for before in [before for before in joined if before[1] == low]:
+            low, score = before[0], max(score, joined.pop(before))
+        joined[low, high] = score
+    return joined
 
 
 def _unexplained(a: Sample, b: Sample) -> float:
@@ -108,15 +128,19 @@ def _unexplained(a: Sample, b: Sample) -> float:
     return max(math.fabs(change - 0.5 * (a[2] + b[2]) * dx) - noise, 0.0) / size if 0.0 < size < math.inf else 0.0
 
 
-def _persists(at: Callable[[float], Sample], a: Sample, b: Sample) -> bool:
-    """Return whether a part stays unexplained as the cell is halved: of a smooth function, it falls to a quarter."""
-    for _ in range(24):
+def _persistent(at: Callable[[float], Sample], a: Sample, b: Sample) -> Interval | None:
+    """Return the part of a cell in which the change stays unexplained as it is halved: in a smooth one, it vanishes."""
+    spot, narrowing = (a[0], b[0]), True
+    for k in range(24):
         middle = at(0.5 * (a[0] + b[0]))
-        halves = ((a, middle), (middle, b))
-        a, b = max(halves, key=lambda half: _unexplained(*half))
-        if _unexplained(a, b) <= PART:
-            return False
-    return True
+        halves = sorted(((a, middle), (middle, b)), key=lambda half: _unexplained(*half))
+        if _unexplained(*halves[1]) <= PART:
+            return None
+        a, b = halves[1]
+        narrowing = narrowing and k < 5 and _unexplained(*halves[0]) <= PART
+        if narrowing:
+            spot = a[0], b[0]
+    return spot
 
 
 def _fast(cells: list[tuple[Sample, Sample]]) -> list[int]:
