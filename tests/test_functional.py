@@ -389,3 +389,26 @@ def test_an_overflowing_tangent_is_an_anomaly():
 def test_what_cannot_be_differentiated_is_explained(call, exception, message):
     with pytest.raises(exception, match=message):
         call()
+
+
+def test_by_default_the_first_argument_is_differentiated_and_no_other():
+    def f(x, y):
+        return x * x * y
+
+    assert grad(f)(2, 3) == 12.0
+    assert value_and_grad(f)(2, 3) == (12.0, 12.0)
+    assert jacobian(lambda x, y: [f(x, y)])(2, 3) == [12.0]
+    assert hessian(f)(2, 3) == 6.0
+
+
+@pytest.mark.parametrize("i", [2, 3, 7, -3, -4, -7])
+def test_there_is_no_argument_beyond_the_last_one_nor_before_the_first(i):
+    with pytest.raises(ValueError, match="argnums"):
+        grad(lambda x, y: x * y, argnums=i)(2, 3)
+    with pytest.raises(ValueError, match="argnums"):
+        grad(lambda x, y: x * y, argnums=[0, i])(2, 3)
+
+
+@pytest.mark.parametrize(("i", "expected"), [(0, 3.0), (1, 2.0), (-1, 2.0), (-2, 3.0)])
+def test_arguments_are_counted_from_either_end(i, expected):
+    assert grad(lambda x, y: x * y, argnums=i)(2, 3) == expected
