@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+import sys
 from collections.abc import Callable, Sequence
 from keyword import iskeyword
 from math import inf
@@ -66,6 +67,7 @@ class Op:
             whatever the numbers, and no gradient flows to it. An n-ary operation has one function instead, which
             returns all of them as a tuple.
         doc: what it computes, for help().
+        arities: how many operands an n-ary operation takes: a range, or a tuple of the numbers; any by default.
         symbol: how a drawing names it; the name where it is empty.
         precedence: of the operator that `symbol` is, between two operands or before one, as in Python: 1 for a + b,
             2 for a * b, 3 for -a, 4 for a ** b. 0 for what is written as a call.
@@ -88,7 +90,8 @@ class Op:
 
     Raises:
         TypeError: the name, `forward` or `partials` has the wrong type.
-        ValueError: the name is not an identifier, or `domain` does not match `partials`.
+        ValueError: the name is not an identifier, `domain` does not match `partials`, or `arities` says again, or
+            otherwise, how many operands there are.
 
     >>> cube = Op("cube", lambda x: x * x * x, (lambda y, x: 3.0 * x * x,))
     >>> cube(2)
@@ -102,6 +105,7 @@ class Op:
         partials: tuple[Partial | None, ...] | Partial,
         doc: str = "",
         *,
+        arities: Sequence[int] = (),
         symbol: str = "",
         precedence: int = 0,
         right_associative: bool = False,
@@ -128,10 +132,16 @@ class Op:
             raise TypeError(f"{name}: partials must be a tuple of functions or one function, got {partials!r}")
         if domain and len(domain) != len(functions):
             raise ValueError(f"{name}: {len(functions)} partials but {len(domain)} domain intervals")
+        if len(arities) and (isinstance(partials, tuple) or arities[0] < 0):
+            raise ValueError(
+                f"{name}: arities is for an n-ary operation, whose partials are one function, and counts operands; "
+                f"got {arities!r} with {len(functions)} partials"
+            )
         self.name = name
         self.forward = forward
         self.partials = partials
         self.arity = len(partials) if isinstance(partials, tuple) else None
+        self.arities = arities if len(arities) else range(sys.maxsize) if self.arity is None else (self.arity,)
         self.doc = doc
         self.symbol = symbol or name
         self.precedence = precedence
@@ -221,8 +231,8 @@ class Op:
                 operands = self.signature(*args, **options)
             except TypeError as error:
                 raise TypeError(f"{self.name}(): {error}") from error
-        if self.arity is not None and len(operands) != self.arity:
-            raise TypeError(f"{self.name}() takes {self.arity} operands, got {len(operands)}")
+        if len(operands) not in self.arities:
+            raise TypeError(f"{self.name}() takes {_counted(self.arities)} operands, got {len(operands)}")
         for x in operands:
             if type(x) is not float:
                 break
@@ -250,6 +260,17 @@ class Op:
 
     def __repr__(self) -> str:
         return f"<operation {self.name}>"
+
+
+def _counted(arities: Sequence[int]) -> str:
+    """Return numbers of operands in words.
+
+    >>> _counted((3,)), _counted((2, 4)), _counted(range(2, 9)), _counted(range(1, sys.maxsize))
+    ('3', '2 or 4', '2 to 8', 'at least 1')
+    """
+    if len(arities) < 3:
+        return " or ".join(map(str, arities))
+    return f"at least {arities[0]}" if arities[-1] == sys.maxsize - 1 else f"{arities[0]} to {arities[-1]}"
 
 
 OPS: dict[str, Op] = {}

@@ -39,7 +39,7 @@ ROOMS = (
 )
 # Imports inside functions, or for types alone, that point the other way, and why.
 LAZY = {
-    ("testing.battery", "compiler"): "check_op compares machine code with the row, where llvmlite is installed",
+    ("testing.forms", "compiler"): "check_op compares what the compiler makes of a row, where llvmlite is installed",
 }
 CYCLIC = {
     ("compiler.writer", "compiler.assembly"): "for the type of a Task alone",

@@ -477,6 +477,35 @@ def test_a_wrong_number_of_operands_is_refused(op):
             op(*[wrap(1)] * n)
 
 
+@pytest.mark.parametrize(
+    ("arities", "taken", "words"),
+    [
+        ((), (0, 1, 2, 9), None),
+        ((3,), (3,), "3"),
+        ((2, 4), (2, 4), "2 or 4"),
+        (range(2, 5), (2, 3, 4), "2 to 4"),
+        (range(2, sys.maxsize), (2, 3, 4, 5, 9), "at least 2"),
+    ],
+)
+def test_an_n_ary_row_says_how_many_operands_it_takes(arities, taken, words):
+    op = Op("own", lambda *xs: math.fsum(xs), lambda y, *xs: (1.0,) * len(xs), arities=arities)
+    for wrap, n in product((int, float, Value), {0, 1, 2, 3, 4, 5, 9}):
+        if n in taken:
+            result = op(*[wrap(1)] * n)
+            assert getattr(result, "data", result) == n
+        elif words:
+            with pytest.raises(TypeError, match=rf"^own\(\) takes {words} operands, got {n}$"):
+                op(*[wrap(1)] * n)
+    assert mc.mul.arities == (2,)
+
+
+def test_a_row_does_not_say_twice_how_many_operands_it_takes():
+    with pytest.raises(ValueError, match=r"^bad: arities is for an n-ary operation, .* got \(2,\) with 1 partials"):
+        Op("bad", abs, (abs,), arities=(2,))
+    with pytest.raises(ValueError, match=r"^bad: arities .* counts operands; got \(-1, 2\)"):
+        Op("bad", abs, abs, arities=(-1, 2))
+
+
 def test_an_unknown_keyword_is_refused():
     with pytest.raises(TypeError, match=r"tanh\(\) takes no keyword arguments, got base"):
         mc.tanh(1.0, base=2)

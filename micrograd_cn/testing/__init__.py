@@ -1,20 +1,27 @@
-"""Property-based gradient checking, for this engine and for rules of your own.
+"""Property-based gradient checking, for this engine, for rules of your own, and for anybody's functions.
 
-`gradcheck` needs nothing but the library; the strategies and `check_op` need the extra `test` (hypothesis).
+`gradcheck` needs nothing but the library for functions of `Value`s, numpy for others; the strategies and `check_op`
+need the extra `test` (hypothesis; for `points`, numpy).
 """
 
-from .battery import check_op
-from .gradcheck import GradientMismatch, NothingCompared, PartlyCompared, gradcheck
-from .strategies import Expression, expressions, networks, values
+from .arrays import points
+from .check_op import check_op
+from .expressions import Expression, expressions
+from .gradcheck import gradcheck
+from .report import GradientMismatch, NotDeterministic, NothingCompared, PartlyCompared, TooNoisy
+from .strategies import networks, values
 
 __all__ = [
     "Expression",
     "GradientMismatch",
+    "NotDeterministic",
     "NothingCompared",
     "PartlyCompared",
+    "TooNoisy",
     "check_op",
     "expressions",
     "gradcheck",
     "networks",
+    "points",
     "values",
 ]

@@ -1,0 +1,178 @@
+"""Compare one derivative with a numerical one: right, wrong, at a kink, or not to be told."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import inf, nan
+from typing import Protocol
+
+from .numerical import Estimate, Steps, derivative, noise, taylor_order
+
+__tracebackhide__ = True  # pytest leaves out the frames of this file
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the comparison.
+
+    Attributes:
+        title: which derivative.
+        analytic: the one that is checked.
+        numeric: the numerical one.
+        agrees: None if it could not be compared.
+        note: why not, or what is special there.
+        noisy: whether it is noise that hides the derivative.
+        order: of the Taylor remainder, where they disagree.
+    """
+
+    title: str
+    analytic: float
+    numeric: Estimate
+    agrees: bool | None
+    note: str = ""
+    noisy: bool = False
+    order: float = nan
+
+
+class Tolerance(Protocol):
+    """Say how exact a numerical derivative must be to tell anything, and how far one may be from it."""
+
+    def known(self, e: Estimate) -> bool:
+        """Return whether it is exact enough to be compared with."""
+        ...
+
+    def allowed(self, analytic: float, *estimates: Estimate) -> float:
+        """Return how far `analytic` may be from the estimates."""
+        ...
+
+
+@dataclass(frozen=True)
+class ForValues:
+    """The tolerance for functions of `Value`s, whose rounding is known from their graphs."""
+
+    rtol: float
+    atol: float
+    size: float
+
+    def known(self, e: Estimate) -> bool:
+        """Return whether it is exact enough to be compared with."""
+        telling = max(self.atol, min(1e-12 * self.size, 1e-3), 0.1 * math.fabs(e.slope))  # more would excuse anything
+        return e.error <= max(self.atol, self.rtol * max(math.fabs(e.slope), self.size)) and 5.0 * e.error <= telling
+
+    def allowed(self, analytic: float, *estimates: Estimate) -> float:
+        """Return how far `analytic` may be from the estimates."""
+        larger = math.fabs(analytic) if math.isfinite(analytic) else 0.0
+        return max(self.atol, *(max(self.rtol * max(math.fabs(e.slope), larger), 5.0 * e.error) for e in estimates))
+
+
+def compare_value(
+    title: str,
+    analytic: float,
+    g: Callable[[float], float],
+    x: float,
+    y: float,
+    rounding: float,
+    rtol: float,
+    atol: float | None,
+    lost_digits: Callable[[], bool],
+) -> Row:
+    """Compare a derivative of a function of `Value`s; `y` is g(x), known up to `rounding`.
+
+    A mistake must stand out from the noise of `g`, too, which is measured. What the default absolute tolerance excuses
+    is a mistake if the derivative is known to four digits and no value on the way has lost digits.
+    """
+    if not math.isfinite(y):
+        return Row(title, analytic, Estimate(nan, inf), None, f"what is differentiated is {y} there")
+    tolerance = ForValues(rtol, 1e-9 if atol is None else atol, math.fabs(y) / max(math.fabs(x), 1.0))
+    row = compare(title, analytic, g, x, y, rounding, tolerance)
+    if row.agrees is None:
+        return row
+    if row.agrees is False or row.note:
+        measured = max(rounding, noise(g, x))
+        unseen = row.agrees is False and row.numeric.slope == 0.0
+        if unseen and math.fabs(analytic) * max(math.fabs(x), 1.0) <= 32.0 * measured:
+            return replace(row, agrees=None, note=_hidden(measured), noisy=True)
+        return compare(title, analytic, g, x, y, measured, tolerance) if measured > rounding else row
+    excused = atol is None and math.fabs(analytic - row.numeric.slope) > 1e-3 * math.fabs(row.numeric.slope)
+    if not excused or lost_digits():
+        return row
+    measured = max(rounding, noise(g, x))
+    again = derivative(g, x, 0, measured)
+    known = again.slope != 0.0 and again.error <= 1e-4 * math.fabs(again.slope)
+    if known and math.fabs(analytic - again.slope) > 1e-3 * math.fabs(again.slope):
+        return Row(title, analytic, again, False, order=taylor_order(g, x, analytic, measured))
+    return row
+
+
+def compare(
+    title: str,
+    analytic: float,
+    g: Callable[[float], float],
+    x: float,
+    y: float,
+    rounding: float,
+    tolerance: Tolerance,
+    steps: Steps | None = None,
+) -> Row:
+    """Compare `analytic` with the derivative of `g` at `x`, where it is `y` up to `rounding`.
+
+    At a kink it agrees between the derivatives of the two sides, at the edge of the domain with that of the one side.
+    """
+    row = _judged(title, analytic, g, x, y, rounding, tolerance, steps)
+    if row.agrees is not False:
+        return row
+    if steps and _is_too_fine(row, g, x, rounding, steps.finest):
+        return replace(row, agrees=None, note="no numerical derivative: a feature as small as the finest steps")
+    return replace(row, order=taylor_order(g, x, analytic, rounding))
+
+
+def _is_too_fine(row: Row, g: Callable[[float], float], x: float, rounding: float, finest: float) -> bool:
+    """Return whether the finest steps show a jump, or something nearer to the derivative that is checked."""
+    change, wider = g(x + finest) - g(x - finest), g(x + 8.0 * finest) - g(x - 8.0 * finest)
+    off = math.fabs(row.analytic - row.numeric.slope)
+    nearer = math.fabs(change / (2.0 * finest) - row.analytic) < 0.7 * off
+    jumps = math.fabs(change) > max(0.5 * math.fabs(wider), 16.0 * rounding)
+    return (nearer or jumps) and 4.0 * rounding / finest < 0.1 * off
+
+
+def _judged(
+    title: str,
+    analytic: float,
+    g: Callable[[float], float],
+    x: float,
+    y: float,
+    rounding: float,
+    tolerance: Tolerance,
+    steps: Steps | None,
+) -> Row:
+    known, allowed = tolerance.known, tolerance.allowed
+    central = derivative(g, x, 0, rounding, steps)
+    if known(central) and math.fabs(analytic - central.slope) <= allowed(analytic, central):
+        return Row(title, analytic, central, True)
+    left, right = derivative(g, x, -1, rounding, steps), derivative(g, x, 1, rounding, steps)
+    if known(left) and known(right):
+        if math.fabs(left.slope - right.slope) <= 10.0 * allowed(analytic, left, right):
+            sides = (left, right)
+            agrees = all(math.fabs(analytic - side.slope) <= allowed(analytic, side) for side in sides)  # not by chance
+            return Row(title, analytic, central if known(central) and not agrees else right, agrees)
+        lower, upper = sorted((left.slope, right.slope))
+        inside = lower - allowed(analytic, left) <= analytic <= upper + allowed(analytic, right)
+        note = f"kink: {left.slope:.6g} on the left, {right.slope:.6g} on the right"
+        return Row(title, analytic, central, None if math.isnan(analytic) else inside, note)
+    if known(left) or known(right):
+        side, where = (left, "left") if known(left) else (right, "right")
+        agrees = math.fabs(analytic - side.slope) <= allowed(analytic, side)
+        beyond = g(math.nextafter(x, inf if where == "left" else -inf))
+        jump = math.fabs(beyond - y) > max(1e-6 * max(math.fabs(beyond), math.fabs(y)), 1e3 * rounding)
+        if math.isfinite(beyond) and (jump or not agrees):
+            return Row(title, analytic, side, None, f"a jump or a pole near: smooth on the {where} alone")
+        return Row(title, analytic, side, agrees, f"edge of the domain: compared on the {where}")
+    if central.noise > 0.1 * central.error:
+        return Row(title, analytic, central, None, _hidden(rounding), noisy=True)
+    return Row(title, analytic, central, None, "no numerical derivative: a jump, a pole, or too much noise")
+
+
+def _hidden(rounding: float) -> str:
+    return f"too noisy to tell: values are rounded by {rounding:.1g}"

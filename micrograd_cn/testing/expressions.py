@@ -1,0 +1,250 @@
+"""Random expression graphs, each with a point at which every step is smooth and a numerical derivative can be known."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ..engine import Number, Value, record
+from ..engine import values as as_values
+from ..operation import OPS, Interval, Op
+from .reals import NEAR, _st, bounds, inside, reals
+from .smooth import Node, fits, input_node, smooth_step
+from .spots import few, spots
+
+__all__ = ["Expression", "expressions"]
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A graph to be computed: call it with numbers for a float, with `Value`s for the root of a recorded graph.
+
+    Attributes:
+        point: numbers, one an input, at which every step is smooth.
+        steps: an operation and its operands each: an int is an input or, counting on, an earlier step; a float is a
+            constant. The last step is the result.
+
+    >>> from micrograd_cn import mul, tanh
+    >>> f = Expression((0.5, 2.0), ((tanh, (0,)), (mul, (2, 2)), (mul, (3, 1))))
+    >>> print(f)
+    from micrograd_cn import tanh
+    <BLANKLINE>
+    def f(x0, x1):
+        v2 = tanh(x0)
+        v3 = v2 * v2
+        return v3 * x1
+    <BLANKLINE>
+    f(0.5, 2.0)
+    >>> f(0.5, 2.0) == f(*map(Value, f.point)).data
+    True
+    """
+
+    point: tuple[float, ...]
+    steps: tuple[tuple[Op, tuple[int | float, ...]], ...]
+
+    def __call__(self, *inputs: Number) -> Any:
+        """Return the result for `inputs`."""
+        return self.nodes(*inputs)[-1]
+
+    def nodes(self, *inputs: Number) -> list[Any]:
+        """Return the inputs and the result of every step.
+
+        >>> from micrograd_cn import mul
+        >>> Expression((3.0,), ((mul, (0, 0)),)).nodes(3.0)
+        [3.0, 9.0]
+        """
+        if len(inputs) != len(self.point):
+            raise TypeError(f"the expression takes {len(self.point)} inputs, got {len(inputs)}")
+        nodes: list[Any] = list(inputs)
+        for op, operands in self.steps:
+            xs = [nodes[i] if isinstance(i, int) else i for i in operands]
+            graph = any(isinstance(x, Value) for x in xs)
+            nodes.append(record(op, as_values(xs)) if graph else op.forward(*map(float, xs)))
+        return nodes
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(repr(self))
+
+    def __repr__(self) -> str:
+        called = {op: _call_name(op) for op, _ in self.steps}
+        taken = {*called.values()}
+        f, names = _free("f", taken), [_free(f"x{i}", taken) for i in range(len(self.point))]
+        lines = [f"def {f}({', '.join(names)}):"]
+        imports: set[Op] = set()
+        own: set[Op] = set()
+        for op, operands in self.steps:
+            texts = [
+                names[i] if isinstance(i, int) else f"({i!r})" if math.copysign(1.0, i) < 0.0 else repr(i)
+                for i in operands
+            ]
+            text = op.text(*texts)
+            if not op.precedence:
+                text = called[op] + text.removeprefix(op.name)
+                (imports if _is_public(op) else own).add(op)
+            names.append(_free(f"v{len(names)}", taken))
+            lines.append(f"    {names[-1]} = {text}")
+        last = lines.pop().partition(" = ")[2] if self.steps else names[-1]
+        lines.append(f"    return {last}")
+        known = sorted(called[op] for op in imports)
+        told = sorted(f"# {called[op]} is an operation of your own" for op in own)
+        heading = [f"from micrograd_cn import {', '.join(known)}", ""] if known else []
+        return "\n".join([*told, *heading, *lines, "", f"{f}({', '.join(map(repr, self.point))})"])
+
+
+def _is_public(op: Op) -> bool:
+    """Return whether it is the package's operation of this name."""
+    import micrograd_cn  # which imports this module
+
+    return getattr(micrograd_cn, op.name, None) is op
+
+
+def _call_name(op: Op) -> str:
+    """Return the name that printed code calls it by: one's own may not take that of another."""
+    import micrograd_cn
+
+    return op.name if _is_public(op) or not hasattr(micrograd_cn, op.name) else f"own_{op.name}"
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """Return the name, with underscores if an operation has it."""
+    while name in taken:
+        name += "_"
+    return name
+
+
+Recipe: TypeAlias = tuple[Op, tuple[tuple[int, float | None], ...]]
+
+CHOICES = 12  # numbers to choose an operand by
+COUNTS = (1, 2, 3, 4, 5, 8)  # operands of an n-ary row
+OWN = 4  # so many times as often as a row of the table, one of one's own is drawn
+
+
+def expressions(
+    ops: Iterable[Op] | None = None,
+    max_inputs: int = 3,
+    max_steps: int = 8,
+    min_value: float = -math.inf,
+    max_value: float = math.inf,
+) -> SearchStrategy[Expression]:
+    """Return a strategy for random expression graphs with shared subexpressions.
+
+    Each comes with a point at which all its steps are smooth. Operands are results so far, new inputs, and constants:
+    inputs and constants are of every magnitude, from the operand's domain, and are drawn densely near its ends and
+    where the row's partial changes fast or is not the slope of its values. A step is left out if a small nudge of an
+    input, relative to its size, takes it to a kink or out of a domain, or if its result is so large or so cancelled
+    that rounding hides what an input does to it. So no draw is rejected, a right derivative is not accused, and a
+    failing expression shrinks to few steps with simple numbers.
+
+    What it cannot see: a mistake in an interval far narrower than 1/40 is drawn by luck alone.
+
+    Args:
+        ops: the operations to use, one's own among them; the whole table by default.
+        max_inputs: at most so many inputs.
+        max_steps: at most so many operations.
+        min_value: the least input and constant; -inf for no bound but the operands' domains.
+        max_value: the greatest; inf for no bound.
+
+    Raises:
+        ValueError: `ops` is empty, a maximum is less than 1, a bound is nan, or no number between the bounds is in the
+            domain of any operation.
+
+    >>> from hypothesis import find
+    >>> from micrograd_cn import add, mul
+    >>> smallest = find(expressions([add, mul]), lambda f: len(f.steps) > 0)
+    >>> smallest.steps
+    ((<operation add>, (0, 0.0)),)
+    >>> find(expressions([mul], max_inputs=1), lambda f: f.steps and f.point[0] > 200).point
+    (201.0,)
+    """
+    table = list(OPS.values() if ops is None else ops)
+    if not table or max_inputs < 1 or max_steps < 1:
+        raise ValueError(f"expressions() of {len(table)} operations, {max_inputs} inputs and {max_steps} steps")
+    low, high = bounds("expressions", min_value, max_value)
+    usable = [op for op in table if any(a < high and low < b for a, b in op.domain)]
+    if not usable:
+        names = ", ".join(op.name for op in table)
+        raise ValueError(f"expressions: no number from {min_value} to {max_value} is in the domain of {names}")
+    st = _st()
+    each = [_recipe(op, (low, high)) for op in usable for _ in range(1 if OPS.get(op.name) is op else OWN)]
+    step = st.composite(
+        lambda draw: draw(st.one_of(each))
+    )()  # its repr is short, which Hypothesis makes again and again
+    # unique, since in what is not, Hypothesis copies parts over others in five of six examples: few numbers were tried
+    recipes = st.lists(step, min_size=1, max_size=max_steps, unique=True)
+
+    def expression(steps: list[Recipe]) -> Expression:
+        nodes = _nodes(steps, max_inputs) or _nodes([_tame(*step, low, high) for step in steps], max_inputs)
+        return _pruned(nodes) if nodes else Expression((min(max(low, 0.0), high),), ())
+
+    return recipes.map(expression)  # type: ignore[no-any-return]
+
+
+def _recipe(op: Op, interval: Interval) -> SearchStrategy[Recipe]:
+    """Return a strategy for a step whose operands are yet to be chosen, with a number for each that may become one."""
+    st = _st()
+    operands = []
+    for domain, dense in zip(op.domain, spots(op), strict=True):
+        number = reals(*interval, domain, dense)
+        operands.append(st.tuples(st.integers(0, CHOICES - 1), st.none() if number.is_empty else number))
+    tuples = [st.tuples(*itertools.islice(itertools.cycle(operands), n)) for n in few(op, COUNTS)]
+    return st.tuples(st.just(op), st.sampled_from(range(len(tuples))).flatmap(tuples.__getitem__))  # type: ignore[no-any-return]
+
+
+def _tame(op: Op, choices: tuple[tuple[int, float | None], ...], low: float, high: float) -> Recipe:
+    """Return the recipe with small numbers, for operations that the numbers drawn did not suit."""
+    tame = []
+    for i, (choice, x) in enumerate(choices):
+        a, b = inside(op.domain[i % len(op.domain)], NEAR)
+        small = min(max((2.0, 1.0, 3.0)[i % 3], a, low), b, high)
+        tame.append((choice, x if x is None else small))
+    return op, tuple(tame)
+
+
+def _nodes(recipes: list[Recipe], max_inputs: int) -> list[Node]:
+    """Return inputs and the steps that the recipes make of them, without those whose operands do not suit them."""
+    nodes: list[Node] = []
+    inputs: list[Node] = []
+    for op, choices in recipes:
+        operands: list[Node | float] = []
+        new: list[Node] = []
+        for (choice, x), domain in zip(choices, itertools.cycle(op.domain)):
+            fitting = [node for node in [*nodes, *new] if fits(node, domain)]
+            room = x is not None and len(inputs) + len(new) < max_inputs
+            chosen: Node | float | None = None
+            if operands and choice < 4:
+                chosen = x
+            elif room and (choice > 7 or not fitting):
+                chosen = input_node(x, len(inputs) + len(new), domain, op.kink is not None)  # type: ignore[arg-type]
+            elif fitting:  # the latest result often, so that graphs grow deep
+                chosen = fitting[-1 - max(0, choice - 4) % len(fitting)]
+            if chosen is None:
+                break
+            if isinstance(chosen, Node) and chosen not in fitting:
+                new.append(chosen)
+            operands.append(chosen)
+        else:
+            step = smooth_step(op, operands, [*inputs, *new])
+            if step is not None:
+                inputs += new
+                nodes += [*new, step]
+    return nodes
+
+
+def _pruned(nodes: list[Node]) -> Expression:
+    """Return the expression of the last node, without what it does not need."""
+    needed = {nodes[-1]}
+    for node in reversed(nodes):
+        if node in needed and node.step:
+            needed.update(x for x in node.step[1] if isinstance(x, Node))
+    inputs = [node for node in nodes if node in needed and not node.step]
+    kept = [node for node in nodes if node in needed and node.step]
+    place = {node: i for i, node in enumerate([*inputs, *kept])}
+    steps = [node.step for node in kept if node.step]
+    renumbered = [(op, tuple([place[x] if isinstance(x, Node) else x for x in operands])) for op, operands in steps]
+    return Expression(tuple([node.here for node in inputs]), tuple(renumbered))

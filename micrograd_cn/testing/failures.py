@@ -1,0 +1,98 @@
+"""Say which operation failed, where, and how: a title of one line, a table if there is one, and code that shows it."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..operation import Op
+from .expressions import _call_name, _is_public
+
+WIDEST = 100  # columns of a title's point and of the code
+TABLE = 9  # lines of a table
+
+Point = tuple[float, ...]
+
+
+def failed(
+    op: Op, xs: Point, what: str, code: str, table: Sequence[str] = (), kind: type[AssertionError] = AssertionError
+) -> AssertionError:
+    """Return the exception that says `what` is wrong with the row at `xs`, and the code that shows it when pasted.
+
+    In the code, `OP` stands for the row and `XS` for the operands.
+
+    >>> from micrograd_cn import Op
+    >>> own = Op("own", lambda x: 2 * x, (lambda y, x: 2.0,))
+    >>> print(failed(own, (float("inf"),), "it is wrong", "OP(XS)"))
+    check_op of own at inf: it is wrong
+    <BLANKLINE>
+    from math import inf
+    # own is an operation of your own
+    own(inf)
+    """
+    at = f" at {_shown(xs)}" if xs else ""
+    return kind("\n".join([f"check_op of {op.name}{at}: {_one_line(what)}", *_cut(table), "", *pasted(op, xs, code)]))
+
+
+def pasted(op: Op, xs: Point, code: str) -> list[str]:
+    """Return the lines of the code, after what it imports."""
+    names = [name for name, found in (("inf", any(map(math.isinf, xs))), ("nan", any(map(math.isnan, xs)))) if found]
+    name = _call_name(op)
+    known = [f"from micrograd_cn import {name}"] if _is_public(op) else []
+    own = [] if known else [f"# {name} is an operation of your own"]
+    lines = code.splitlines()
+    imports = sorted([*known, *(line for line in lines if line.startswith("from "))])
+    if names:
+        imports.insert(0, f"from math import {', '.join(names)}")
+    body = [line for line in lines if not line.startswith("from ")]
+    filled = [line.replace("OP", name).replace("XS", ", ".join(map(repr, xs))) for line in body]
+    wrapped = [
+        part
+        for line in filled
+        for part in textwrap.wrap(line, WIDEST, subsequent_indent="    ", break_long_words=False)
+    ]
+    return [*imports, *own, *wrapped]
+
+
+@contextmanager
+def blamed(op: Op, xs: Point, what: str, code: str) -> Iterator[None]:
+    """Say that `what`, which was written for the row, raised what is raised inside, and where."""
+    __tracebackhide__ = True
+    try:
+        yield
+    except Exception as error:
+        failure = failed(op, xs, f"{what} raised {type(error).__name__}: {error}", code, _place(error))
+    else:
+        return
+    raise failure
+
+
+def _place(error: Exception) -> list[str]:
+    """Return where in the user's code it was raised, if there is any: a function of C has no line."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    ours = Path(frame.filename).parent == Path(__file__).parent
+    return [] if ours else [f"at {Path(frame.filename).name}, line {frame.lineno}: {frame.line}"[:WIDEST]]
+
+
+def _shown(xs: Point) -> str:
+    text = repr(xs[0] if len(xs) == 1 else xs)
+    return text if len(text) <= WIDEST else f"{len(xs)} operands {text[: WIDEST - 20]}..."
+
+
+def _one_line(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= 2 * WIDEST else f"{text[: 2 * WIDEST]}..."
+
+
+def _cut(table: Sequence[str]) -> list[str]:
+    """Return a table's lines; of a long one, its head and the first lines that say what is wrong."""
+    lines = [line if len(line) <= 2 * WIDEST else f"{line[: 2 * WIDEST]}..." for line in table]
+    if len(lines) <= TABLE:
+        return lines
+    wrong = [line for line in lines[1:] if line.startswith("WRONG")] or lines[1:]
+    kept = [lines[0], *wrong[: TABLE - 2]]
+    return [*kept, f"... {len(lines) - len(kept)} lines more"]

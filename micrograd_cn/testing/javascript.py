@@ -1,0 +1,40 @@
+"""An engine for JavaScript, if there is one: Node.js, or the package quickjs."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+
+SECONDS = 60.0
+NEWER = "Array.prototype.at = function (i) { return this[i < 0 ? this.length + i : i]; };"  # than quickjs
+
+
+def engine() -> Callable[[str], str] | None:
+    """Return a function that evaluates a JavaScript expression to a text; None if there is no engine here.
+
+    >>> run = engine()
+    >>> run("String(1 / 0)") if run else "Infinity"
+    'Infinity'
+    """
+    if program := shutil.which("node"):
+        return lambda text: _node(program, text)
+    try:
+        import quickjs
+    except ImportError:
+        return None
+    return lambda text: str(quickjs.Context().eval(NEWER + text))
+
+
+def _node(program: str, text: str) -> str:
+    done = subprocess.run(
+        [program, "-"],
+        input=f"process.stdout.write({text})",
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{program} failed: {done.stderr.strip()[-500:]}")
+    return done.stdout

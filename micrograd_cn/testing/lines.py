@@ -1,0 +1,230 @@
+"""A derivative of a problem along a line through a point, compared at the point, or over an interval around it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .analytic import dot
+from .compare import Row, compare
+from .numerical import Estimate, noise, taylor_order
+from .problem import TELLING, Problem, power_of_2
+from .vectors import Vector
+
+__tracebackhide__ = True
+
+TINY = 1e-300  # an error that is none
+FEW_BITS = 12  # a type of so few is compared over an interval first
+POINTS = 17  # of an interval
+FAR = 8.0  # a step by which an output changes, if it depends on what is moved
+
+
+@dataclass(frozen=True)
+class ForArrays:
+    """The tolerance for functions whose rounding is measured: one mistake in a hundred must be seen.
+
+    `typical` is the size of a derivative of the same kind, `error` how far the analytic one is rounded.
+    """
+
+    rtol: float
+    atol: float
+    typical: float
+    error: float
+
+    def known(self, e: Estimate) -> bool:
+        """Return whether it is exact enough to be compared with."""
+        telling = TELLING * max(math.fabs(e.slope), self.typical)
+        return 5.0 * e.error + self.error <= max(self.atol, telling, TINY)
+
+    def allowed(self, analytic: float, *estimates: Estimate) -> float:
+        """Return how far `analytic` may be from the estimates."""
+        larger = max(self.typical, math.fabs(analytic) if math.isfinite(analytic) else 0.0)
+        each = [max(self.rtol * max(math.fabs(e.slope), larger), 5.0 * e.error) for e in estimates]
+        return max(self.atol, TINY, *each) + self.error
+
+
+def compare_along(
+    problem: Problem, title: str, u: Vector, v: Vector, typical: float, x: Vector | None = None
+) -> tuple[Row, Line]:
+    """Compare the derivative of the outputs weighted by `u` along `v`.
+
+    Where that tells nothing, it is tried again with smaller steps, which suit numbers near the edge of a domain;
+    and with steps of about 1 unless it agrees, since there may be nothing of a small number left in the outputs.
+    """
+    first, line = _compare(problem, title, u, v, typical, x)
+    size = np.abs(v)
+    larger, smaller = np.maximum(size, 1.0), power_of_2(np.abs(problem.x))
+    for other, needed in ((larger, first.agrees is not True), (smaller, first.agrees is None)):
+        change = other[size > 0.0] / size[size > 0.0]
+        if needed and change.any() and np.max(np.maximum(change, 1.0 / np.maximum(change, TINY))) > 4.0:
+            part = float(np.max(other[size > 0.0]) / np.max(size))
+            again, along = _compare(problem, title, u, np.where(size > 0.0, np.sign(v) * other, 0.0), typical * part, x)
+            unseen = not line.moved.any() and along.moved.any()
+            if again.agrees or unseen or (first.agrees is None and again.agrees is False):
+                first, line = again, along
+    return first, line
+
+
+def _compare(problem: Problem, title: str, u: Vector, v: Vector, typical: float, x: Vector | None) -> tuple[Row, Line]:
+    if np.count_nonzero(v) == 1:  # the derivative by an element, not by a multiple of it
+        factor = float(v[np.argmax(v != 0.0)])
+        u, typical = u / factor, typical / math.fabs(factor)
+    line = Line(problem, u, v, problem.x if x is None else x)
+    first = problem.steps.first[0]
+    change = max(math.fabs(line(first)), math.fabs(line(-first)))
+    moved = change / first if math.isfinite(change) else 0.0
+    if moved:  # a wrong gradient says nothing of what is typical; at a stationary point, no gradient does
+        typical = max(min(typical, 1e4 * moved), math.sqrt(problem.eps) * moved)
+    rounded = 0.5 * problem.eps * math.fabs(line.slope) if math.isfinite(line.slope) else 0.0
+    tolerance = ForArrays(problem.rtol, problem.atol, typical, rounded)
+    few = problem.bits <= FEW_BITS
+    over = line.over_an_interval(title, tolerance) if few else None
+    if over is not None and (over.agrees is not None or over.numeric.noise > 0.5 * over.numeric.error):
+        return over, line
+
+    steps = problem.steps._replace(small=1e-2 * problem.rtol * tolerance.typical)
+
+    def at_the_point(rounding: float, tolerance: ForArrays) -> Row:
+        return compare(title, line.slope, line, 0.0, 0.0, rounding, tolerance, steps)
+
+    row = at_the_point(line.rounding, tolerance)
+    if row.agrees and not row.note:
+        return row, line
+    rounding = max(line.rounding, noise(line, 0.0, problem.noise_steps))
+    if change == 0.0 and line.moves_far_away():  # then rounding hides how it moves near the point
+        rounding = max(rounding, first * math.fabs(line.slope))
+    if rounding > line.rounding:
+        row = at_the_point(rounding, tolerance)
+    if row.agrees is not True and math.isfinite(line.slope):
+        rounded = max(rounded, noise(line.slope_at, 0.0, problem.noise_steps))
+        tolerance = replace(tolerance, error=rounded)
+        row = at_the_point(rounding, tolerance)
+    if row.noisy and not few:
+        over = line.over_an_interval(title, tolerance)
+        row = row if over is None or over.agrees is None else over
+    return row, line
+
+
+class Line:
+    """The outputs, weighted, along a line, as a function of a number: 0.0 at the point, known up to `rounding`.
+
+    Args:
+        problem: the function.
+        u: the weights.
+        v: the direction.
+        x: the point.
+
+    Attributes:
+        slope: the derivative that is checked.
+        moved: which outputs have been seen to change.
+    """
+
+    def __init__(self, problem: Problem, u: Vector, v: Vector, x: Vector) -> None:
+        self._problem, self.u, self.v, self._x = problem, u, v, x
+        self._y = problem.y if x is problem.x else problem.value(x)
+        self.slope = problem.derivative.slope(x, u, v)
+        self.moved = np.zeros(self._y.size, bool)
+        self._memo: dict[float, float] = {0.0: 0.0}
+        if problem.bits <= FEW_BITS:
+            self.moves_far_away()
+
+    @property
+    def rounding(self) -> float:
+        """How far the outputs' last bits may carry it: of those that change, or of all if none does."""
+        weights = np.where(self.moved, self.u, 0.0) if self.moved.any() else self.u
+        return 0.5 * self._problem.outputs.eps * float(np.linalg.norm(weights * self._y))
+
+    def moves_far_away(self) -> bool:
+        """Return whether the outputs change at large steps, at least."""
+        for t in (FAR, -FAR, FAR * FAR):
+            self._change(self._problem.value(self._problem.arguments.stored(self._x + t * self.v)))
+        return bool((self.moved & (self.u != 0.0)).any())
+
+    def __call__(self, t: float) -> float:
+        """Return how far the outputs have changed at `t`.
+
+        The arguments' types may not hold x + t v: for what they are off it, the derivative that is checked makes up.
+        """
+        if t not in self._memo:
+            problem = self._problem
+            exact = self._x + t * self.v
+            x = problem.arguments.stored(exact)
+            change = self._change(problem.value(x))
+            off = 0.0 if problem.arguments.exact else problem.derivative.slope(self._x, self.u, x - exact)
+            self._memo[t] = change - (off if math.fabs(off) <= math.fabs(change) else 0.0)  # a wrong one spoils nothing
+        return self._memo[t]
+
+    def _change(self, y: Vector) -> float:
+        with np.errstate(all="ignore"):
+            changes = y - self._y
+        moved = changes != 0.0
+        self.moved |= moved & np.isfinite(changes)
+        return dot(changes, np.where(moved, self.u, 0.0))  # what stays the same has no noise
+
+    def slope_at(self, t: float) -> float:
+        """Return the derivative that is checked, elsewhere on the line."""
+        x = self._problem.arguments.stored(self._x + t * self.v)
+        return self._problem.derivative.slope(x, self.u, self.v)
+
+    def over_an_interval(self, title: str, tolerance: ForArrays) -> Row | None:
+        """Compare mean derivatives over an interval, which rounding hides less than those at a point.
+
+        The outputs' change, less the integral of the derivative that is checked, is a constant and noise. A line
+        through that has the slope by which the derivative is off, known as exactly as the noise around the line says.
+        """
+        tolerance = replace(tolerance, error=0.5 * tolerance.error)  # of a mean, and its noise is seen
+        best: Row | None = None
+        wanted = [1.0]
+        while wanted:
+            h = wanted.pop()
+            ts = np.linspace(-h, h, POINTS)
+            changes, integral, error = self._integrated(ts)
+            if not changes.any() or not np.isfinite(integral).all() or not np.isfinite(changes).all():
+                wanted += [0.5 * h] if 0.25 < h <= 1.0 else []
+                continue
+            mean, bias = float(integral[-1]) / (2.0 * h), error / (2.0 * h)
+            rest = changes - integral
+            off = float(ts @ rest / (ts @ ts))
+            rest = rest - np.mean(rest) - off * ts
+            spread = max(math.sqrt(float(rest @ rest) / (POINTS - 2)), 0.6 * self.rounding)
+            noise = 4.0 * spread / math.sqrt(float(ts @ ts))
+            e = Estimate(mean + off, (noise + bias) / 5.0, noise / 5.0)
+            allowed = tolerance.allowed(mean, e)
+            sure = math.fabs(off) > 2.0 * allowed and allowed < 0.25 * max(math.fabs(e.slope), math.fabs(mean))
+            if tolerance.known(e) or sure:
+                agrees = math.fabs(off) <= allowed
+                order = math.nan if agrees else taylor_order(self, 0.0, self.slope, spread)
+                return Row(title, mean, e, agrees, f"means over steps of {h:g} to both sides", order=order)
+            if best is None or e.error < best.numeric.error:
+                best = Row(title, mean, e, None, f"too noisy to tell: values are rounded by {spread:.1g}", noisy=True)
+            if noise < bias:
+                wanted += [0.5 * h] if 0.25 < h <= 1.0 else []
+            elif h == 1.0:
+                wanted = [2.0]  # where it is smaller
+        return best
+
+    def _integrated(self, ts: Vector) -> tuple[Vector, Vector, float]:
+        """Return the outputs' changes at `ts`, integrals of the derivative up to there, and the last one's error.
+
+        It is the trapezoidal rule, between the points as the arguments' types hold them. Second differences of the
+        derivative show its curvature, for which half of the points tell the error, its noise, and its jumps.
+        """
+        problem = self._problem
+        points = [problem.arguments.stored(self._x + t * self.v) for t in ts]
+        changes = np.array([self._change(problem.value(x)) for x in points])
+        fine, slopes, coarse = np.zeros(len(ts)), np.zeros(len(ts)), 0.0
+        for k, x in enumerate(points):
+            slopes[k] = problem.derivative.slope(x, self.u, (ts[1] - ts[0]) * self.v)
+            for side in (-1, 1):
+                if 0 <= k + side < len(ts):
+                    fine[max(k, k + side)] += 0.5 * problem.derivative.slope(x, self.u, side * (points[k + side] - x))
+                if k % 2 == 0 and 0 <= k + 2 * side < len(ts):
+                    coarse += 0.5 * problem.derivative.slope(x, self.u, side * (points[k + 2 * side] - x))
+        bends = np.abs(np.diff(slopes, 2))
+        usual = float(np.median(bends))
+        jumps = 0.25 * float(np.sum(np.maximum(bends - 4.0 * usual, 0.0)))
+        noise = 2.5 * usual * math.sqrt(len(ts))  # of independent errors: usual is 1.6 times theirs
+        integral = np.cumsum(fine)
+        return changes, integral, 0.5 * math.fabs(float(integral[-1]) - coarse) + jumps + noise

@@ -1,0 +1,161 @@
+"""Which numbers are drawn: of every magnitude, near the ends of domains, and simple where a failure shrinks."""
+
+from __future__ import annotations
+
+import bisect
+import functools
+import itertools
+import math
+import sys
+from typing import TYPE_CHECKING, Any
+
+from ..operation import REAL, Interval, number
+
+__all__ = ["MARGIN", "bounds", "inside", "reals"]
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+MARGIN = 0.05  # how far from kinks, poles and edges of domains a point stays
+NEAR = 3.0  # so far from 0, or from the near end of a domain, numbers have all their digits
+MODERATE = (1e-6, 1e6)  # the magnitudes that are drawn often
+USEFUL = (1e-100, 1e100)  # those whose squares and cubes are floats
+NORMAL = (sys.float_info.min, sys.float_info.max)
+
+
+def _st() -> Any:
+    try:
+        from hypothesis import strategies
+    except ImportError as error:
+        raise ImportError("strategies need hypothesis: pip install 'micrograd-cn[test]'") from error
+    return strategies
+
+
+def bounds(caller: str, min_value: float, max_value: float, largest: float = NORMAL[1]) -> Interval:
+    """Return the closed interval between the bounds, within the finite floats; infinities are no bounds.
+
+    Raises:
+        ValueError: a bound is nan, or no finite number lies between them.
+        TypeError: a bound is not a real number.
+
+    >>> bounds("values", 0, math.inf)
+    (0.0, 1.7976931348623157e+308)
+    """
+    low, high = number(min_value), number(max_value)
+    for name, bound in (("min_value", low), ("max_value", high)):
+        if math.isnan(bound):
+            raise ValueError(f"{caller}: {name} must be a number, or an infinity for no bound, got nan")
+    if not (low <= high and low <= largest and high >= -largest):
+        raise ValueError(
+            f"{caller}: min_value must be at most max_value, with a finite number between, "
+            f"got {min_value} and {max_value}"
+        )
+    return max(low, -largest), min(high, largest)
+
+
+def inside(domain: Interval, reach: float, margin: float = MARGIN) -> Interval:
+    """Return the part of an open interval within `reach` of 0, or of its near end, and away from its ends.
+
+    >>> inside((0.0, math.inf), 3.0), inside((10.0, math.inf), 3.0), inside((0.0, 0.1), 3.0)
+    ((0.05, 3.0), (10.05, 16.05), (0.025, 0.07500000000000001))
+    """
+    margin = min(margin, (domain[1] - domain[0]) / 4.0)
+    low, high = domain[0] + margin, domain[1] - margin
+    if low > reach:
+        return low, min(high, low + 2.0 * reach)
+    if high < -reach:
+        return max(low, high - 2.0 * reach), high
+    return max(low, -reach), min(high, reach)
+
+
+@functools.lru_cache(maxsize=1024)
+def reals(
+    low: float,
+    high: float,
+    domain: Interval = REAL,
+    spots: tuple[Interval, ...] = (),
+    magnitudes: Interval = USEFUL,
+) -> SearchStrategy[float]:
+    """Draw numbers between the bounds and in the open domain: of every magnitude, near the domain's ends, and -0.0.
+
+    Whole numbers and simple ones come first, which are what a failure shrinks to. `spots` are intervals to look at
+    densely; `magnitudes` are the least, except 0, and the largest.
+
+    >>> from hypothesis import find
+    >>> find(reals(-1e9, 1e9), lambda x: x > 200.5)
+    201.0
+    """
+    st = _st()
+    first = max(low, math.nextafter(domain[0], math.inf))
+    last = min(high, math.nextafter(domain[1], -math.inf))
+    if first > last:
+        return st.nothing()  # type: ignore[no-any-return]
+    near = inside(domain, NEAR)
+    near = (max(near[0], first), min(near[1], last))
+    if near[0] > near[1]:
+        near = inside((first, last), NEAR, 0.0)
+
+    def tidy(x: float) -> float:
+        if not 0.0 < math.fabs(x) < MODERATE[0]:
+            return x
+        if math.fabs(x) >= magnitudes[0]:
+            return min(max(float(f"{x:.2e}"), first), last)
+        return 0.0 if first <= 0.0 <= last else near[1]
+
+    seen = [(max(first, a), min(last, b)) for a, b in spots if a <= last and first <= b]
+    kinds = [
+        (4, _whole(max(first, -4.0), min(last, 4.0))),
+        (5, _floats(*near).map(tidy)),
+        (5, _magnitudes(first, last, *MODERATE)),
+        (2, st.one_of([_near_end(end, first, last) for end in domain if end and math.isfinite(end)])),
+        (12, st.one_of([_floats(*spot) for spot in seen]).map(tidy)),
+        (4, st.sampled_from((0.0, -0.0, -0.0)) if first <= 0.0 <= last else st.nothing()),
+        (2, _magnitudes(first, last, *magnitudes)),
+    ]
+    chosen = [kind for weight, kind in kinds if not kind.is_empty for _ in range(weight)]
+    return st.sampled_from(range(len(chosen))).flatmap(chosen.__getitem__)  # type: ignore[no-any-return]
+
+
+def _whole(low: float, high: float) -> SearchStrategy[float]:
+    st = _st()
+    first, last = math.ceil(low), math.floor(high)
+    return st.integers(first, last).map(float) if first <= last else st.nothing()  # type: ignore[no-any-return]
+
+
+def _floats(low: float, high: float) -> SearchStrategy[float]:
+    """Draw floats of a closed interval, whole numbers among them, which are what a failure shrinks to."""
+    st = _st()
+    low, high = max(low, -NORMAL[1]), min(high, NORMAL[1])
+    return st.one_of(_whole(low, high), st.floats(low, high, allow_subnormal=False))  # type: ignore[no-any-return]
+
+
+def _magnitudes(low: float, high: float, least: float, most: float) -> SearchStrategy[float]:
+    """Draw numbers of three digits between the bounds, of all powers of ten from `least` to `most` alike.
+
+    They are numbered, whole ones first, so that one integer is drawn, which shrinks well.
+    """
+    st = _st()
+    decades: list[tuple[int, int, int, int, int]] = []
+    for sign, near, far in ((1, low, high), (-1, -high, -low)):
+        a, b = max(near, least), min(far, most)
+        for exponent in range(math.floor(math.log10(a)) - 2, math.floor(math.log10(b)) + 1) if a <= b else ():
+            first, last = max(1, math.ceil(a / 10.0**exponent)), math.floor(min(999.0, b / 10.0**exponent))
+            if first <= last:
+                decades.append((abs(exponent), exponent, -sign, first, last))
+    decades.sort()
+    ends = list(itertools.accumulate(last - first + 1 for *_, first, last in decades))
+
+    def numbered(k: int) -> float:
+        i = bisect.bisect_right(ends, k)
+        _, exponent, below, _, last = decades[i]
+        return min(max(-below * float(f"{last + 1 + k - ends[i]}e{exponent}"), low), high)
+
+    return st.integers(0, ends[-1] - 1).map(numbered) if ends else st.nothing()  # type: ignore[no-any-return]
+
+
+def _near_end(end: float, low: float, high: float) -> SearchStrategy[float]:
+    """Draw numbers of the closed interval whose distance to one of its ends is of every magnitude down to 1e-6."""
+    far = min(MARGIN, 0.25 * (high - low))
+    distances = _magnitudes(1e-6 * far, far, 1e-9, 1.0)
+    sign = 1.0 if end <= low else -1.0
+    return distances.map(lambda d: min(max(end + sign * d, low), high))

@@ -1,0 +1,365 @@
+"""`gradcheck` of anybody's functions: a derivative that is written out, of numbers, arrays and structures of them."""
+
+import array
+import math
+import re
+import warnings
+
+import numpy as np
+import pytest
+
+from micrograd_cn.testing import (
+    GradientMismatch,
+    NotDeterministic,
+    NothingCompared,
+    PartlyCompared,
+    TooNoisy,
+    gradcheck,
+)
+from micrograd_cn.testing.problem import rms
+
+
+class Counted:
+    """Count calls of a function."""
+
+    def __init__(self, f):
+        self.f, self.calls = f, 0
+
+    def __call__(self, *args):
+        self.calls += 1
+        return self.f(*args)
+
+
+def draw(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def mismatch(f, *args, **how):
+    with pytest.raises(GradientMismatch) as caught:
+        gradcheck(f, *args, **how)
+    text = str(caught.value)
+    assert len(text.splitlines()) <= 25
+    return text
+
+
+def wrong_rows(text):
+    rows = [re.split(" {2,}", line)[1] for line in text.splitlines() if line.startswith("WRONG")]
+    return {title for title in rows if not title.startswith("direction")}
+
+
+# Layer normalisation, by hand.
+
+
+def layer_norm(x, w, b):
+    centred = x - x.mean(-1, keepdims=True)
+    return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5) * w + b
+
+
+def layer_norm_vjp(x, w, b, upstream, dropped=False):
+    centred = x - x.mean(-1, keepdims=True)
+    scale = 1 / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5)
+    h, g = centred * scale, upstream * w
+    along = 0 if dropped else h * (g * h).mean(-1, keepdims=True)
+    return scale * (g - g.mean(-1, keepdims=True) - along), (upstream * h).sum(0), upstream.sum(0)
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.float16])
+@pytest.mark.parametrize("shape", [(2, 3), (8, 16)])
+def test_layer_norm(shape, kind):
+    x, w, b = (a.astype(kind) for a in (draw(*shape), draw(shape[1], seed=1), draw(shape[1], seed=2)))
+    gradcheck(layer_norm, x, w, b, vjp=layer_norm_vjp)
+    text = mismatch(layer_norm, x, w, b, vjp=lambda *args: layer_norm_vjp(*args, dropped=True))
+    wrong = wrong_rows(text)
+    assert wrong
+    assert all("/dx0[" in row for row in wrong), "weights and biases are right"
+
+
+# The forms of a derivative.
+
+
+def test_a_gradient_of_numbers_and_of_structures():
+    gradcheck(lambda x: math.exp(-x * x), 0.5, gradient=lambda x: -2 * x * math.exp(-x * x))
+    gradcheck(lambda x, y: x * y, 2, 3.0, gradient=lambda x, y: (y, x))
+    gradcheck(
+        lambda p: p["w"] * sum(p["x"]), {"w": 2.0, "x": [1.0, 3.0]}, gradient=lambda p: {"w": 4.0, "x": [2.0, 2.0]}
+    )
+    text = mismatch(
+        lambda p: p["w"] * sum(p["x"]), {"w": 2.0, "x": [1.0, 3.0]}, gradient=lambda p: {"w": 4, "x": [2, 1]}
+    )
+    assert wrong_rows(text) == {"df/dx0['x'][1]"}
+    gradcheck(lambda x: sum(v * v for v in x), array.array("d", [1.0, 2.0]), gradient=lambda x: [2 * v for v in x])
+    gradcheck(lambda x: np.exp(x), np.float32(0.5), gradient=lambda x: np.exp(x))
+
+
+def test_a_jacobian():
+    f, df = lambda x: [x[0] * x[1], x[0] + x[1]], lambda x: [[x[1], x[0]], [1.0, 1.0]]
+    gradcheck(f, [2.0, 3.0], jacobian=df)
+    assert wrong_rows(mismatch(f, [2.0, 3.0], jacobian=lambda x: [[x[1], x[0]], [1.0, 2.0]])) == {"df[1]/dx0[1]"}
+    gradcheck(lambda x: np.array(f(x)), draw(2), jacobian=lambda x: np.array(df(x)))
+    w, x = draw(3, 4), draw(4)
+    by_w = np.einsum("ij,k->ijk", np.eye(3), x)
+    gradcheck(lambda w, x: w @ x, w, x, jacobian=lambda w, x: (by_w, w))
+    assert wrong_rows(mismatch(lambda w, x: w @ x, w, x, jacobian=lambda w, x: (by_w, 2 * w)))
+
+
+def test_a_vjp_and_a_jvp():
+    w, x = draw(2, 3), draw(3)
+    gradcheck(lambda w, x: w @ x, w, x, vjp=lambda w, x, g: (np.outer(g, x), w.T @ g))
+    gradcheck(lambda w, x: w @ x, w, x, jvp=lambda w, x, t: t[0] @ x + w @ t[1])
+    gradcheck(np.tanh, x, jvp=lambda x, t: t * (1 - np.tanh(x) ** 2))
+    wrong = wrong_rows(mismatch(lambda w, x: w @ x, w, x, vjp=lambda w, x, g: (np.outer(g, x), 1.01 * w.T @ g)))
+    assert wrong
+    assert all("/dx1[" in row for row in wrong)
+    assert wrong_rows(mismatch(np.tanh, x, jvp=lambda x, t: t * (1 - np.tanh(x))))
+
+
+def test_what_gets_no_derivative_is_left_out():
+    rows, table = np.array([1, 1, 4]), draw(5, 2)
+
+    def vjp(table, rows, g):
+        total = np.zeros_like(table)
+        np.add.at(total, rows, g)
+        return total, None
+
+    gradcheck(lambda table, rows: table[rows], table, rows, vjp=vjp)
+    gradcheck(lambda w, x: w @ x, draw(2, 3), draw(3), vjp=lambda w, x, g: (np.outer(g, x), None))
+    with pytest.raises(GradientMismatch):
+        gradcheck(lambda table, rows: table[rows], table, rows, vjp=lambda table, rows, g: (np.ones((5, 2)), None))
+
+
+def test_outputs_are_structures_too():
+    x = draw(4)
+
+    def f(x):
+        return {"y": np.sin(x), "n": 3, "z": (x.sum(), np.arange(3))}
+
+    def vjp(x, upstream):
+        return upstream["y"] * np.cos(x) + upstream["z"][0]
+
+    gradcheck(f, x, vjp=vjp)
+    assert "df['z'][0]" in mismatch(f, x, vjp=lambda x, up: up["y"] * np.cos(x) + 2 * up["z"][0])
+
+
+# Large arrays.
+
+
+@pytest.mark.parametrize("n", [10, 1_000, 1_000_000])
+def test_a_check_takes_a_few_hundred_calls_whatever_the_size(n):
+    f = Counted(lambda x: 0.5 * (x * x).sum())
+    gradcheck(f, draw(n), gradient=lambda x: x)
+    assert f.calls <= 400
+    f = Counted(np.square)
+    gradcheck(f, draw(min(n, 100_000)), vjp=lambda x, g: 2 * x * g)
+    assert f.calls <= 400
+
+
+@pytest.mark.parametrize("n", [1_000, 30_000])
+def test_the_one_wrong_element_is_named(n):
+    place = n // 3
+
+    def gradient(x):
+        g = x.copy()
+        g[place] *= 1.5
+        return g
+
+    f = Counted(lambda x: 0.5 * (x * x).sum())
+    assert wrong_rows(mismatch(f, draw(n), gradient=gradient)) == {f"df/dx0[{place}]"}
+    assert f.calls <= 1000
+
+
+def test_the_wrong_output_of_a_wrong_element_is_named():
+    def vjp(w, x, g):
+        by_w = np.outer(g, x)
+        by_w[17, 3] *= -1
+        return by_w, w.T @ g
+
+    assert wrong_rows(mismatch(lambda w, x: w @ x, draw(40, 20), draw(20), vjp=vjp)) == {"df[17]/dx0[17, 3]"}
+
+
+def test_the_seed_chooses_the_directions():
+    def directions(seed):
+        text = mismatch(np.square, draw(50), vjp=lambda x, g: 2.1 * x * g, seed=seed)
+        return [line for line in text.splitlines() if "direction" in line]
+
+    assert directions(1) == directions(1) != directions(2)
+
+
+# Precision.
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float16])
+@pytest.mark.parametrize("f", [np.tanh, np.square, lambda x: np.sin(2 * x) * x], ids=["tanh", "square", "sine"])
+def test_few_digits_pass_and_one_percent_fails(f, kind):
+    slope = {np.tanh: lambda x: 1 - np.tanh(x) ** 2, np.square: lambda x: 2 * x}.get(
+        f, lambda x: np.sin(2 * x) + 2 * x * np.cos(2 * x)
+    )
+    for shape in ((3,), (40, 30)):
+        x = draw(*shape).astype(kind)
+        gradcheck(f, x, vjp=lambda x, g: g * slope(x))
+        mismatch(f, x, vjp=lambda x, g: g * slope(x) * x.dtype.type(1.01 if kind is np.float32 else 1.02))
+
+
+def test_what_computes_in_float32_inside_is_known_by_its_noise():
+    def f(x):
+        return float(np.tanh(np.float32(x)).sum())
+
+    def gradient(x):
+        return 1 - np.tanh(np.float32(x)) ** 2
+
+    gradcheck(f, draw(5), gradient=gradient)
+    assert len(wrong_rows(mismatch(f, draw(5), gradient=lambda x: 1.01 * gradient(x)))) == 5
+
+
+def test_a_mistake_that_only_float32_makes_is_found():
+    def vjp(x, g):
+        return g * 2 * x if x.dtype == np.float64 else g * x
+
+    gradcheck(np.square, draw(30), vjp=vjp)
+    mismatch(np.square, draw(30).astype(np.float32), vjp=vjp)
+
+
+def test_where_noise_hides_all_the_verdict_is_never_right():
+    x = draw(3).astype(np.float16)
+    for factor in (1.0, 1.01, 2.0):
+        with pytest.raises(TooNoisy, match="too noisy to tell"):
+            gradcheck(lambda x: x.sum() + np.float16(3e4), x, gradient=lambda x, c=factor: np.full(3, c))
+
+
+@pytest.mark.parametrize("x", [1e-3, 1e-5, 1e-8])
+def test_no_right_derivative_of_what_loses_digits_is_accused(x):
+    for f, df in (
+        (lambda x: np.log(np.cosh(x)).sum(), np.tanh),
+        (lambda x: (1 - np.cos(x)).sum(), np.sin),
+        (lambda x: np.sum((x + 1e6) - 1e6), np.ones_like),
+    ):
+        for kind in (np.float64, np.float32):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", PartlyCompared)
+                try:
+                    gradcheck(f, np.array([x, -2 * x], dtype=kind), gradient=df)
+                except NothingCompared:
+                    assert kind is np.float32 or x < 1e-3
+
+
+# Kinks, edges, chance.
+
+
+def relu_gradient(at_zero, factor=1.0):
+    return lambda x: factor * np.where(x == 0, at_zero, x > 0)
+
+
+def test_at_a_kink_any_slope_between_both_sides_is_right():
+    x = np.array([0.0, 1.0, -1.0])
+    for at_zero in (0.0, 0.5, 1.0):
+        gradcheck(lambda x: np.maximum(x, 0).sum(), x, gradient=relu_gradient(at_zero))
+    text = mismatch(lambda x: np.maximum(x, 0).sum(), x, gradient=relu_gradient(2.0))
+    assert wrong_rows(text) == {"df/dx0[0]"}
+    assert "kink: 0 on the left, 1 on the right" in text
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+def test_many_kinks_at_once_are_no_mistake(kind):
+    x = draw(50, 40).astype(kind)
+    x[x < 0.3] = 0
+    gradcheck(lambda x: np.maximum(x, 0), x, vjp=lambda x, g: g * (x > 0))
+    assert wrong_rows(mismatch(lambda x: np.maximum(x, 0), x, vjp=lambda x, g: 1.05 * g * (x > 0)))
+
+
+def test_small_numbers_near_the_edge_of_the_domain_are_compared():
+    x = np.array([1e-9, 1.0, 1e3])
+    gradcheck(lambda x: np.log(x).sum(), x, gradient=lambda x: 1 / x)
+    assert wrong_rows(mismatch(lambda x: np.log(x).sum(), x, gradient=lambda x: 1 / x + (x < 1e-6) * 1e7)) == {
+        "df/dx0[0]"
+    }
+    gradcheck(np.log, np.exp(6 * draw(100)), vjp=lambda x, g: g / x)
+
+
+def test_outside_the_domain_nothing_is_compared():
+    with pytest.raises(NothingCompared, match=r"outside the domain, f\[1\] is nan there"), np.errstate(all="ignore"):
+        gradcheck(np.log, np.array([1.0, -1.0]), vjp=lambda x, g: g / x)
+    with pytest.raises(NothingCompared, match="no argument holds floating-point numbers"):
+        gradcheck(lambda x: 1.0 * x.sum(), np.arange(3), gradient=lambda x: x)
+
+
+def test_chance_is_told_by_two_values():
+    random = np.random.default_rng(0)
+    with pytest.raises(NotDeterministic, match=r"not deterministic, two calls of it gave \S+ and \S+$"):
+        gradcheck(lambda x: (x * (random.random(5) > 0.5)).sum(), draw(5), gradient=np.ones_like)
+    total = np.zeros(3)
+
+    def stale(x):
+        total[:] += 2 * x
+        return total
+
+    with pytest.raises(NotDeterministic, match=r"two calls of the gradient, at x0\[0\], gave 2.0 and 4.0"):
+        gradcheck(lambda x: x @ x, np.ones(3), gradient=stale)
+
+
+def test_a_gradient_that_is_not_finite_is_wrong_and_named():
+    text = mismatch(lambda x: x @ x, np.ones(30), gradient=lambda x: np.where(np.arange(30) == 7, math.nan, 2 * x))
+    assert wrong_rows(text) == {"df/dx0[7]"}
+
+
+def test_what_never_moves_has_the_gradient_0():
+    gradcheck(lambda x: (0 * x).sum(), np.ones(30), gradient=np.zeros_like)
+    gradcheck(lambda x: ((x - 1) ** 2).sum(), np.ones(30), gradient=lambda x: 2 * (x - 1))
+    mismatch(lambda x: (0 * x).sum(), np.ones(30), gradient=np.ones_like)
+
+
+def test_neither_function_can_spoil_the_arguments():
+    x = draw(4)
+    before = x.copy()
+
+    def f(x):
+        x *= x
+        return x.sum()
+
+    def gradient(x):
+        x *= 2
+        return x
+
+    gradcheck(f, x, gradient=gradient)
+    assert (x == before).all()
+
+
+# Misuse.
+
+
+@pytest.mark.parametrize(
+    ("args", "how", "error", "message"),
+    [
+        ((np.ones(3),), {}, TypeError, "nothing says what the gradient of f is, given a ndarray; give the derivative"),
+        ((1.0,), {"gradient": 2.0}, TypeError, "gradient= must be a function .*, got float; write gradient=df"),
+        ((1.0,), {"gradient": abs, "vjp": abs}, TypeError, "give one derivative, not gradient= and vjp="),
+        ((np.ones(3),), {"gradient": np.ones_like}, ValueError, "gradient= is for one output, f has 3; give jacobian="),
+        ((np.ones(3) * 1j,), {"vjp": lambda x, g: g}, TypeError, "x0 is complex; take real and imaginary parts"),
+        (("a",), {"vjp": lambda x, g: g}, TypeError, "x0 is str 'a', not a number nor an array"),
+        (
+            (np.ones((2, 3)),),
+            {"vjp": lambda x, g: g[0]},
+            ValueError,
+            r"vjp= gave .* shape \(3,\) for x0, which has \(2, 3\)",
+        ),
+        ((np.ones(2),), {"jacobian": lambda x: np.ones(3)}, ValueError, r"array of shape \(3,\), not \(2, 2\)"),
+        (
+            ({"a": 1.0},),
+            {"vjp": lambda x, g: {"b": 1.0}},
+            ValueError,
+            r"vjp= must have the keys \['a'\], got a dict of 1",
+        ),
+        (
+            ([1.0, 2.0],),
+            {"jvp": lambda x, t: [1.0]},
+            ValueError,
+            "jvp= must have 2 parts, as a list of 2 has, got a list",
+        ),
+        ((1.0,), {"vjp": lambda x, g: g, "order": 2}, ValueError, "order is for functions of Values"),
+    ],
+)
+def test_misuse_is_told_what_to_write(args, how, error, message):
+    with pytest.raises(error, match=message):
+        gradcheck(lambda x: x, *args, **how)
+
+
+def test_the_root_mean_square_of_nothing_is_1():
+    assert rms(np.zeros(3)) == rms(np.zeros(0)) == 1.0
