@@ -59,7 +59,7 @@ def check_op(op: Op, reference: Reference = None, examples: int = 50) -> dict[st
         ImportError: hypothesis is missing.
 
     Warns:
-        PartlyCompared: at some points near 0 some, not all, derivatives could not be compared; it shows the first.
+        PartlyCompared: at some points some, not all, derivatives could not be compared; it shows the first.
 
     >>> from micrograd_cn import tanh
     >>> not_compared = check_op(tanh, reference=lambda x: math.expm1(2 * x) / (math.expm1(2 * x) + 2))
@@ -72,7 +72,7 @@ def check_op(op: Op, reference: Reference = None, examples: int = 50) -> dict[st
         failure = error
     else:
         if partly:
-            title = f"check_op of {op.name}: at {len(partly)} points near 0 some derivatives could not be compared"
+            title = f"check_op of {op.name}: at {len(partly)} points some derivatives could not be compared"
             warnings.warn(PartlyCompared(f"{title}, first by {partly[0]}"), stacklevel=2)
         return missing
     raise type(failure)(*failure.args)  # a new one, without the frames that led to it
@@ -173,12 +173,9 @@ def _check_point(op: Op, xs: Point, reference: Reference, order: int, partly: li
             raise failed(op, xs, f"partial {slot} is {p}, inside its domain", LOCAL)
     if any(math.fabs(z) > LARGE for z in (y, *partials)):
         order = 1
-    if len(xs) >= LONG:
-        compared = check_along(op, xs, order)
-    else:
-        compared = compare_derivatives(op, xs, order, partly if order > 1 else None)
-    if not compared:
-        if order > 1 and len(xs) < LONG:
+    many = len(xs) >= LONG
+    if not (check_along(op, xs, order) if many else compare_derivatives(op, xs, order, partly)):
+        if order > 1 and not many:
             raise failed(op, xs, "no derivative could be compared: state its kink or domain", comparison(op, order))
         return 0
     return order

@@ -11,8 +11,8 @@ from ..engine import Value, record
 from ..operation import Op
 from .failures import Point, failed
 from .gradcheck import gradcheck
-from .places import FEW, PRIMES
-from .reals import MARGIN
+from .places import FAR, FEW, PRIMES
+from .reals import inside
 from .recording import RECORDED_SHARED, compare_recorded, evaluated
 from .report import GradientMismatch, NothingCompared, PartlyCompared
 from .smooth import is_smooth
@@ -110,7 +110,8 @@ def check_shared(op: Op, xs: Point) -> None:
 
 
 def _check_shared_in(op: Op, xs: Point, slots: Sequence[int]) -> None:
-    fits = all(low + MARGIN <= x <= high - MARGIN for x, (low, high) in zip(xs, cycle(op.domain)))
+    inner = [inside(interval, FAR) for interval in op.domain]
+    fits = all(low <= x <= high for x, (low, high) in zip(xs, cycle(inner)))
     if not (fits and is_smooth(op, xs)):
         return
     where = f"where operands {', '.join(map(str, slots))} are one value, "

@@ -146,6 +146,17 @@ def test_the_battery_compares_with_the_reference():
             check_op(op, reference)
 
 
+def test_a_reference_is_compared_to_the_last_bits_of_the_operands_and_to_what_the_row_says_of_itself():
+    with pytest.raises(AssertionError, match="the reference gives"):
+        check_op(mc.tanh, lambda x: math.tanh(x) * (1 + 1e-11))
+    shifted = Op("own", lambda x: mc.sin(x + 100.0), (lambda y, x: mc.cos(x + 100.0),))
+    check_op(shifted, lambda x: math.sin(x) * math.cos(100.0) + math.cos(x) * math.sin(100.0))
+    stated = Op("own", lambda x: 2.0 * x, (lambda y, x: 2.0,), rounding=lambda y, x: (1e6, 0.0))
+    check_op(stated, lambda x: 2.0 * x * (1 + 5e-10))
+    with pytest.raises(AssertionError, match="the reference gives"):
+        check_op(stated, lambda x: 2.0 * x * (1 + 5e-9))
+
+
 def test_the_battery_accepts_ones_own_rows():
     check_op(Op("bump", lambda x: mc.exp(-x * x), (lambda y, x: -2.0 * x * y,)), reference=lambda x: math.exp(-x * x))
     check_op(Op("squares", lambda *xs: mc.sum([x * x for x in xs]), lambda y, *xs: tuple([2.0 * x for x in xs])))
@@ -289,6 +300,7 @@ def test_the_battery_finds_what_is_wrong_where_two_of_three_operands_are_one_val
     with pytest.raises(AssertionError, match=f"where operands {i}, {j} are one value, ") as caught:
         check_op(Op("bad", lambda a, b, c: a * b * c, partials))
     assert isinstance(caught.value, GradientMismatch) == (order == 2)
+    assert ("one value, partial 0 is " in str(caught.value)) == (order == 1)
 
 
 def test_the_battery_finds_what_is_wrong_at_second_order_where_all_operands_are_one_value():
@@ -302,6 +314,33 @@ def test_the_battery_finds_what_is_wrong_at_second_order_where_all_operands_are_
     ):
         with pytest.raises(GradientMismatch, match=r"d2f/dx0/dx0"):
             check_op(row)
+
+
+@pytest.mark.parametrize("interval", [(-math.inf, math.inf), (0.0, 0.08), (10.0, math.inf)])
+def test_operands_are_one_value_in_narrow_and_far_domains_too(interval):
+    def first(y, a, b):
+        return b.detach() if a is b and isinstance(b, Value) else b
+
+    row = Op("bad", lambda a, b: a * b, (first, lambda y, a, b: a), domain=(interval, interval))
+    with pytest.raises(GradientMismatch, match="where operands 0, 1 are one value, "):
+        check_op(row)
+
+
+def test_operands_are_not_one_value_outside_a_domain_or_at_a_kink():
+    outside = Op(  # right where it is said to be smooth
+        "own",
+        lambda a, b: a * mc.abs(b),
+        (lambda y, a, b: mc.abs(b), lambda y, a, b: a),
+        domain=((-math.inf, math.inf), (0.0, math.inf)),
+    )
+    check_op(outside)
+    at_a_tie = Op(  # each partial is that of one side
+        "own",
+        lambda a, b: mc.maximum(a, b),
+        (lambda y, a, b: mc.less_equal(b, a), lambda y, a, b: mc.less_equal(a, b)),
+        kink=lambda a, b: a - b,
+    )
+    check_op(at_a_tie)
 
 
 # What is not the derivative's fault.
@@ -336,7 +375,7 @@ def test_a_derivative_that_could_not_be_compared_is_told_and_others_are_compared
     [told] = caught
     assert told.filename == __file__
     assert re.match(
-        r"check_op of own: at \d+ points near 0 some derivatives could not be compared, first by gradcheck",
+        r"check_op of own: at \d+ points some derivatives could not be compared, first by gradcheck",
         str(told.message),
     )
     assert re.search(r"^not compared +df/dx1 .* no numerical derivative", str(told.message), flags=re.MULTILINE)
