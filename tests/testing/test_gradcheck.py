@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import warnings
+from collections import Counter
 
 import pytest
 
@@ -19,6 +20,8 @@ from micrograd_cn.testing import (
     gradcheck,
 )
 from micrograd_cn.testing.numerical import derivative, noise, taylor_order
+
+from .cancelling import accusations
 
 SQUARE_OFF = Op("bad", lambda x: x * x, (lambda y, x: 2.02 * x,))
 
@@ -325,6 +328,11 @@ def test_a_row_that_loses_digits_is_right_however_often_it_is_applied(times, ord
 )
 def test_no_right_derivative_is_accused_where_digits_are_lost(f, x, order):
     gradcheck(f, x, order=order)
+
+
+@pytest.mark.parametrize("count", [200, pytest.param(100_000, marks=pytest.mark.slow)])
+def test_no_right_derivative_is_accused_in_random_compositions_that_cancel(count):
+    assert list(accusations(count, count, Counter())) == []
 
 
 def test_lost_digits_excuse_no_wrong_derivative():
