@@ -1,8 +1,13 @@
 """Plant a wrong derivative and let a property test find it: `python demos/check_your_gradient.py`.
 
 The operation is a smooth bump, 1 / (1 + x*x). Its derivative is written twice: once as a tired author might, with the
-sign lost for negative x, and once right. The same ten lines check both.
+sign lost for negative x, and once right. The same ten lines check both. Then come gradients of other libraries, where
+these are installed: layer normalisation in numpy, with a term of its backward pass dropped, and a PyTorch
+`autograd.Function` that forgets a factor.
 """
+
+from importlib.util import find_spec
+from typing import Any
 
 from hypothesis import given, settings
 
@@ -24,6 +29,48 @@ def check(bump: Op) -> None:
     every_gradient_is_right()
 
 
+def layer_norm_in_numpy(dropped: bool) -> None:
+    """Check layer normalisation of float32 arrays and the backward pass that somebody wrote for it."""
+    import numpy as np
+
+    def layer_norm(x: Any) -> Any:
+        centred = x - x.mean(-1, keepdims=True)
+        return centred / np.sqrt((centred**2).mean(-1, keepdims=True))
+
+    def backward(x: Any, upstream: Any) -> Any:
+        centred = x - x.mean(-1, keepdims=True)
+        scale = 1 / np.sqrt((centred**2).mean(-1, keepdims=True))
+        y = centred * scale
+        along = 0 if dropped else y * (upstream * y).mean(-1, keepdims=True)
+        return scale * (upstream - upstream.mean(-1, keepdims=True) - along)
+
+    x = np.random.default_rng(0).normal(size=(32, 64)).astype(np.float32)
+    gradcheck(layer_norm, x, vjp=backward)
+
+
+def swish_in_torch(forgotten: bool) -> None:
+    """Check an `autograd.Function` on a tensor of bfloat16: its backward pass is found by itself."""
+    import torch
+
+    class Swish(torch.autograd.Function):  # type: ignore[misc]
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.save_for_backward(x)
+            return x * torch.sigmoid(x)
+
+        @staticmethod
+        def backward(ctx: Any, upstream: Any) -> Any:
+            (x,) = ctx.saved_tensors
+            s = torch.sigmoid(x)
+            return upstream * (s + x * s) if forgotten else upstream * (s + x * s * (1 - s))
+
+    torch.manual_seed(0)
+    gradcheck(Swish.apply, torch.randn(16, 8).bfloat16())
+
+
+OTHERS = {"numpy": layer_norm_in_numpy, "torch": swish_in_torch}
+
+
 def main() -> None:
     print("The wrong derivative. Hypothesis looks for a failing expression and makes it as small as it can:\n")
     try:
@@ -36,6 +83,20 @@ def main() -> None:
     check(right)
     check_op(right, reference=lambda x: 1 / (1 + x * x))
     print("\nThe right derivative: 200 random expressions and the battery for operations agree with it.")
+
+    for library, case in OTHERS.items():
+        if find_spec(library) is None:
+            print(f"\n{library} is not installed.")
+            continue
+        print(f"\nA mistake in {library}:\n")
+        try:
+            case(True)
+        except AssertionError as mismatch:
+            print(mismatch)
+        else:
+            raise SystemExit(f"the mistake in {library} was not found")
+        case(False)
+        print("\nWithout it, all derivatives agree.")
 
 
 if __name__ == "__main__":

@@ -157,9 +157,13 @@ def test_taylor_prints_exact_derivatives(tmp_path: Path) -> None:
 def test_check_your_gradient_prints_the_smallest_counterexample() -> None:
     command = [sys.executable, "demos/check_your_gradient.py"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert "def f(x0):\n    return bump(x0)\n\nf(-1.0) at -1.0" in done.stdout
+    assert "gradcheck of f at -1.0: 2 of 2 derivatives wrong\n# bump" in done.stdout
+    assert "def f(x0):\n    return bump(x0)\n\nf(-1.0)\n" in done.stdout
     assert "WRONG  df/dx0       -0.5      0.5" in done.stdout
     assert "agree with it" in done.stdout
+    _, _, numpy = done.stdout.partition("A mistake in numpy:\n\n")
+    assert re.search(r"^WRONG  df\[\d+, \d+\]/dx0\[\d+, \d+\] ", numpy, re.MULTILINE)
+    assert "Without it, all derivatives agree." in numpy
 
 
 @pytest.mark.parametrize("name", ["digits", "moons"])

@@ -108,6 +108,15 @@ def test_the_code_runs_and_gives_what_its_comments_say(lang, tmp_path, monkeypat
     names["test_bump"]()  # type: ignore[operator]
 
 
+@both
+def test_the_code_of_pytorch_runs_where_it_is_installed(lang):
+    pytest.importorskip("torch")
+    [block] = blocks(TEXTS[lang], "python no-run")
+    names: dict[str, object] = {}
+    exec(block, names)
+    names["test_swish"]()  # type: ignore[operator]
+
+
 @pytest.mark.parametrize("block", ["1 + 1  # 3\n", "print(2)  # 3\n", "1 + 1\n"])
 def test_a_result_that_is_wrong_or_missing_is_found(block):
     with pytest.raises(AssertionError, match="gives 2"):
@@ -115,7 +124,7 @@ def test_a_result_that_is_wrong_or_missing_is_found(block):
 
 
 def test_both_languages_have_the_same_code_but_for_remarks():
-    en, zh = (blocks(text, "python") for text in (EN, ZH))
+    en, zh = (blocks(text, "python(?: no-run)?") for text in (EN, ZH))
     assert [ast.dump(ast.parse(block)) for block in en] == [ast.dump(ast.parse(block)) for block in zh]
     commands = [[re.sub(r"  #.*", "", block) for block in blocks(text, "sh")] for text in (EN, ZH)]
     assert commands[0] == commands[1]
