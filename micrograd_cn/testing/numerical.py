@@ -16,6 +16,7 @@ from ..operation import OPS, Op
 
 LEVELS = 14  # halvings of the step in one extrapolation
 FEW_DIGITS = 1e-10  # an error of a value, relative to it, that its derivative may show
+WIDEST = 2.0**-13  # a step far from 0, between which functions of that number may oscillate
 STILL = 2.0**-13  # a step, relative to the operand
 COARSEST = 2.0**-8  # distance of neighbouring floats beyond which few steps are small
 
@@ -137,7 +138,9 @@ def noise(g: Callable[[float], float], x: float, steps: Iterable[int] = (40, 28,
     found = 0.0
     for scale in dict.fromkeys((size, max(size, 1.0))):
         for k in steps:
-            step = 0.7 * scale * 2.0**-k
+            step = 0.7 * (scale * 2.0**-k if size <= 1.0 else min(size * 2.0**-k, WIDEST))
+            if step < 4.0 * math.ulp(x):
+                continue
             if not math.isfinite(g(x + 9.0 * step)):
                 step = -step
             # on one side, since a kink at x would look like noise, and so that odd functions do not show none

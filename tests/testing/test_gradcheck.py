@@ -335,6 +335,13 @@ def test_no_right_derivative_is_accused_in_random_compositions_that_cancel(count
     assert list(accusations(count, count, Counter())) == []
 
 
+def test_what_oscillates_far_from_0_is_no_noise():
+    gradcheck(lambda x: ONE_LESS_COS(x * x), 285.0)
+    bad = Op("bad", ONE_LESS_COS.forward, (lambda y, x: 1.01 * mc.sin(x),))
+    with pytest.raises(GradientMismatch):
+        gradcheck(bad, 81225.0)
+
+
 def test_lost_digits_excuse_no_wrong_derivative():
     bad = Op("bad", LOG_COSH.forward, (lambda y, x: 1.01 * mc.tanh(x),))
     for x in (1.0, 0.3, 0.01):
@@ -350,6 +357,7 @@ def test_lost_digits_excuse_no_wrong_derivative():
         (lambda x: (x + 1e6) - 1e6, 0.5, 1e-10),
         (lambda x: 1e7 * (2 + math.sin(x)), 1.0, 3e-9),
         (lambda x: math.sin(50.0 * x), 0.3, 3e-15),
+        (math.sin, 81225.0, 7e-12),
     ],
 )
 def test_noise_is_measured(g, x, rounded):
