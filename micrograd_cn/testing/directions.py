@@ -85,7 +85,10 @@ class Sampled:
             row, line = compare_along(problem, self._title(i), u, problem.along(i), typical)
             if row.agrees is False and problem.y.size > 1:
                 j = self._worst_output(line)
-                named, _ = compare_along(problem, problem.title(j, i), unit(problem.y.size, j), problem.along(i), 0.0)
+                of_one = unit(problem.y.size, j)
+                named, _ = compare_along(
+                    problem, problem.title(j, i), of_one, problem.along(i), problem.typical(of_one)
+                )
                 row = named if named.agrees is False else row
             if not (row.noisy and told):
                 rows.append(row)
