@@ -133,10 +133,7 @@ class Op:
         if domain and len(domain) != len(functions):
             raise ValueError(f"{name}: {len(functions)} partials but {len(domain)} domain intervals")
         if len(arities) and (isinstance(partials, tuple) or arities[0] < 0):
-            raise ValueError(
-                f"{name}: arities is for an n-ary operation, whose partials are one function, and counts operands; "
-                f"got {arities!r} with {len(functions)} partials"
-            )
+            raise ValueError(f"{name}: arities are numbers of operands, of an n-ary operation alone; got {arities!r}")
         self.name = name
         self.forward = forward
         self.partials = partials

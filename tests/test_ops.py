@@ -500,9 +500,9 @@ def test_an_n_ary_row_says_how_many_operands_it_takes(arities, taken, words):
 
 
 def test_a_row_does_not_say_twice_how_many_operands_it_takes():
-    with pytest.raises(ValueError, match=r"^bad: arities is for an n-ary operation, .* got \(2,\) with 1 partials"):
+    with pytest.raises(ValueError, match=r"^bad: arities are .* of an n-ary operation alone; got \(2,\)"):
         Op("bad", abs, (abs,), arities=(2,))
-    with pytest.raises(ValueError, match=r"^bad: arities .* counts operands; got \(-1, 2\)"):
+    with pytest.raises(ValueError, match=r"^bad: arities are numbers of operands, .* got \(-1, 2\)"):
         Op("bad", abs, abs, arities=(-1, 2))
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..operation import Op
 from .expressions import _call_name, _is_public
+from .report import ORDER
 
 WIDEST = 100  # columns of a title's point and of the code
 TABLE = 9  # lines of a table
@@ -89,10 +90,11 @@ def _one_line(text: str) -> str:
 
 
 def _cut(table: Sequence[str]) -> list[str]:
-    """Return a table's lines; of a long one, its head and the first lines that say what is wrong."""
+    """Return a table's lines; of a long one, its head, the first lines that say what is wrong, and its footer."""
     lines = [line if len(line) <= 2 * WIDEST else f"{line[: 2 * WIDEST]}..." for line in table]
     if len(lines) <= TABLE:
         return lines
+    footer = [ORDER] if lines[-1] == ORDER else []
     wrong = [line for line in lines[1:] if line.startswith("WRONG")] or lines[1:]
     kept = [lines[0], *wrong[: TABLE - 2]]
-    return [*kept, f"... {len(lines) - len(kept)} lines more"]
+    return [*kept, f"... {len(lines) - len(kept) - len(footer)} lines more", *footer]

@@ -167,7 +167,7 @@ def _noise_of(values: list[float]) -> float:
         if order == 1 and differences.count(0.0) >= 4:  # a staircase
             return 0.5 * max(map(math.fabs, differences))
         factor *= order / (4.0 * order - 2.0)  # (order!)^2 / (2 order)!, the inverse of independent errors' variance
-        levels.append(2.0 * math.sqrt(factor * math.fsum(d * d for d in differences) / len(differences)))
+        levels.append(2.0 * math.sqrt(factor / len(differences)) * math.hypot(*differences))
         turns.append(any(a * b < 0.0 for a, b in itertools.pairwise(differences)))
     for i in range(4):
         if turns[i] and max(levels[i : i + 3]) <= 4.0 * min(levels[i : i + 3]):

@@ -135,6 +135,7 @@ def test_the_table_of_a_failure_is_cut_to_what_is_wrong():
     assert lines[0].startswith("check_op of own at 21 operands (0.0, 0.0, ")
     assert [line.split()[:2] for line in lines[2:9]] == [["WRONG", f"df/dx{i}"] for i in range(7)]
     assert lines[9] == "... 14 lines more"
+    assert lines[10].startswith("order: of f(x + h)")
 
 
 def test_the_smallest_example_has_few_operands_and_simple_numbers():

@@ -6,6 +6,7 @@ It is held both ways: a finder that stops finding one fails here, and so does on
 import contextlib
 import importlib.util
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
