@@ -121,12 +121,21 @@ class Neuron(Module):
         vars(self).update(state, _apply=_activation(state["activation"]))
 
     def entries(self) -> dict[str, Any]:
-        """Return the parameters by PyTorch's names.
+        """Return the parameters by PyTorch's names, those of an activation that is a module after them.
 
         >>> list(Neuron(2).entries())
         ['weight', 'bias']
         """
-        return {"weight": self.w, "bias": self.b}
+        return {"weight": self.w, "bias": self.b, **self.activation_entries()}
+
+    def activation_entries(self) -> dict[str, Any]:
+        """Return the parameters of the activation function, if it is a module.
+
+        >>> Neuron(2).activation_entries()
+        {}
+        """
+        inside = self.activation.entries() if isinstance(self.activation, Module) else {}
+        return {f"activation.{name}": entry for name, entry in inside.items()}
 
     def activation_name(self) -> str:
         """Return the activation function in words.
@@ -194,10 +203,13 @@ class Layer(Module):
     def entries(self) -> dict[str, Any]:
         """Return the parameters by the names and in the shapes of a PyTorch Linear: weight [nout][nin], bias [nout].
 
+        Those of an activation that is a module come after them.
+
         >>> [len(entry) for entry in Layer(2, 3).entries().values()]
         [3, 3]
         """
-        return {"weight": [neuron.w for neuron in self.neurons], "bias": [neuron.b for neuron in self.neurons]}
+        weight, bias = [neuron.w for neuron in self.neurons], [neuron.b for neuron in self.neurons]
+        return {"weight": weight, "bias": bias, **self.neurons[0].activation_entries()}
 
     def summary(self) -> str:
         """Return the layer in a line.

@@ -9,6 +9,7 @@ import random
 import re
 import stat
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
@@ -80,7 +81,9 @@ MISTAKES = [
     ),
     (lambda s: s["layers.0.weight"][1].pop(), ValueError, "'layers.0.weight' must be .*, got a list of 3 x ragged"),
     (lambda s: s.update({"layers.1.bias": 0.5}), ValueError, "'layers.1.bias' must be a list of 1, got a number"),
-    (lambda s: s.update({"layers.1.bias": []}), ValueError, "'layers.1.bias' must be a list of 1, got a list of 0"),
+    (lambda s: s.update({"layers.1.bias": []}), ValueError, "'layers.1.bias' must be a list of 1, got a list of 0$"),
+    (lambda s: s.update({"layers.1.bias": [[1.0], 2.0]}), ValueError, "must be a list of 1, got a list of 2 x ragged"),
+    (lambda s: s.update({"layers.1.bias": [[], 2.0]}), ValueError, "must be a list of 1, got a list of 2 x ragged"),
     (lambda s: s.update({"layers.1.bias": {}}), ValueError, "'layers.1.bias' must be a list of 1, got a dict"),
     (lambda s: [s.pop(n) for n in sorted(s)], ValueError, "'layers.0.bias', 'layers.0.weight', .*, .* is missing"),
     (lambda s: s.update({"layers.1.bias": None}), ValueError, "'layers.1.bias' must be a list of 1, got a number"),
@@ -95,6 +98,7 @@ MISTAKES = [
         r"layers.1.bias\[0\] must be a number, got NoneType",
     ),
     (lambda s: s["layers.0.bias"].__setitem__(2, 10**400), ValueError, r"layers.0.bias\[2\] is too large for a float"),
+    (lambda s: s["layers.0.bias"].__setitem__(2, -(10**400)), ValueError, r"layers.0.bias\[2\] is too large"),
     (lambda s: s["layers.0.bias"].__setitem__(2, True), TypeError, r"layers.0.bias\[2\] must be a number, got bool"),
 ]
 
@@ -338,6 +342,33 @@ def test_a_module_in_a_module_is_indented():
             self.block = Block()
 
     assert repr(Outer()).splitlines()[:3] == ["Outer()", "  block: Block()", "    parts.0: Layer(1, 2, relu)"]
+
+
+class Slope(Module):
+    """An activation function with a parameter."""
+
+    def __init__(self, a=2.0):
+        self.a = Value(a)
+
+    def __call__(self, x):
+        return self.a * x
+
+
+@pytest.mark.parametrize("kind", [partial(Neuron, 2), partial(Layer, 2, 3), partial(MLP, 2, [3, 1])])
+def test_the_parameters_of_an_activation_are_saved(kind, tmp_path):
+    model, again = kind(activation=Slope(3.0)), kind(activation=Slope())
+    model.save(tmp_path / "model.json")
+    again.load(tmp_path / "model.json")
+    assert data(again) == data(model)
+    assert 3.0 in data(again)
+
+
+def test_modules_are_shown_in_the_order_in_which_they_were_set_and_a_neuron_in_one_line():
+    class Two(Module):
+        def __init__(self):
+            self.first, self.second = Neuron(1), Neuron(2, activation=Slope())
+
+    assert repr(Two()) == "Two()\n  first: Neuron(1, relu)\n  second: Neuron(2, own), 6 parameters"
 
 
 def test_the_same_weights_are_used_and_trained_in_both_places():

@@ -1,5 +1,6 @@
 """Neurons, layers, MLPs: numbers, structure, and what they refuse."""
 
+import pickle
 import random
 from functools import partial
 
@@ -158,6 +159,25 @@ def test_a_module_may_name_its_parameters_itself_as_in_micrograd():
 def test_a_wrong_number_of_inputs_names_both_numbers(kind, x):
     with pytest.raises(ValueError, match=rf"of 2 inputs was given {len(x)}"):
         kind()(x)
+
+
+def test_a_neuron_of_many_inputs():
+    neuron = Neuron(300, nonlin=False, init="zeros")
+    assert neuron([1.0] * 300).data == 0.0
+    with pytest.raises(ValueError, match="Neuron of 300 inputs was given 301"):
+        neuron([1.0] * 301)
+
+
+def test_a_neuron_by_itself_is_initialised_as_a_layer_of_one():
+    alone, [in_a_layer] = Neuron(2, init="xavier_uniform", seed=0), Layer(2, 1, init="xavier_uniform", seed=0).neurons
+    assert [w.data for w in alone.w] == [w.data for w in in_a_layer.w]
+
+
+def test_what_is_hung_on_a_neuron_is_pickled_with_it():
+    neuron = Neuron(1)
+    neuron.Name, neuron._rate = "first", 0.5
+    again = pickle.loads(pickle.dumps(neuron))
+    assert (again.Name, again._rate, again([1.0]).data) == ("first", 0.5, neuron([1.0]).data)
 
 
 def test_refused_sizes():

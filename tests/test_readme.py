@@ -114,7 +114,7 @@ def test_the_code_of_pytorch_runs_where_it_is_installed(lang):
     [block] = blocks(TEXTS[lang], "python no-run")
     names: dict[str, object] = {}
     exec(block, names)
-    names["test_swish"]()  # type: ignore[operator]
+    names["test_cube"]()  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("block", ["1 + 1  # 3\n", "print(2)  # 3\n", "1 + 1\n"])

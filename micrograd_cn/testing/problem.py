@@ -54,9 +54,6 @@ class Problem:
         gradient, again = (self.derivative.gradient(self.x, w) for w in (weights, weights.copy()))
         if gradient is not None and again is not None:
             self._same("the gradient", gradient, again, self.arguments, heading)
-        self.left_out = np.zeros(self.x.size, bool)
-        if (gradient is not None and "gradient" in named) or "vjp" in named:
-            assert gradient is not None
         self.rtol = min(max(1e-6, 8192.0 * self.eps), 0.5 * TELLING) if rtol is None else rtol
         self.atol = 0.0 if atol is None else atol
         self.scale = np.concatenate([sizes(self.x[place]) for place in self.arguments.places()])

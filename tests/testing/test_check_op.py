@@ -379,7 +379,7 @@ def test_a_derivative_that_could_not_be_compared_is_told_and_others_are_compared
         r"check_op of own: at \d+ points some derivatives could not be compared, first by gradcheck",
         str(told.message),
     )
-    assert re.search(r"^not compared +df/dx1 .* no numerical derivative", str(told.message), flags=re.MULTILINE)
+    assert re.search(r"^not compared +df/dx1 .* too noisy to tell", str(told.message), flags=re.MULTILINE)
     with pytest.raises(GradientMismatch, match=r"WRONG +df/dx0"):
         check_op(row(1.1))
 
