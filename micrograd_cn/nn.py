@@ -134,7 +134,7 @@ class Neuron(Module):
         >>> Neuron(2).activation_entries()
         {}
         """
-        inside = self.activation.entries() if isinstance(self.activation, Module) else {}
+        inside: dict[str, Any] = self.activation.entries() if isinstance(self.activation, Module) else {}
         return {f"activation.{name}": entry for name, entry in inside.items()}
 
     def activation_name(self) -> str:
