@@ -8,11 +8,11 @@ tell it (`report`).
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import re
 from collections.abc import Callable
-from functools import partial
 from math import nan
 from typing import Any
 
@@ -177,22 +177,29 @@ def _value_rows(
             raise NotDeterministic(f"{heading}: not deterministic, two calls of {what} gave {y.data} and {again}")
         if not math.isfinite(y.data):
             raise NothingCompared(f"{heading}: outside the domain, the function is {y.data} there")
+
+    @functools.cache
+    def moved(k: int, slots: tuple[int, ...], i: int, t: float) -> list[float]:
+        """Return, where the i-th number is `t`, the partial derivative of an output in `slots`, and its gradient."""
+        y, inputs = at([*point[:i], t, *point[i + 1 :]], k, slots)
+        return [y.data, *(gradients(y, inputs) if len(slots) < order - 1 else ())]
+
     rows: list[Row] = []
     for k, level in itertools.product(range(len(outputs)), range(order)):
         for slots in itertools.product(range(len(point)), repeat=level):
             y, inputs = at(point, k, slots)
-            noise = rounding_error(y)
             for i, analytic in enumerate(gradients(y, inputs)):
 
                 def along(t: float, k: int = k, slots: tuple[int, ...] = slots, i: int = i) -> float:
                     try:
-                        return at([*point[:i], t, *point[i + 1 :]], k, slots)[0].data
+                        return moved(k, slots[:-1], i, t)[slots[-1] + 1 if slots else 0]
                     except (ArithmeticError, ValueError):  # f refuses what is outside its domain
                         return nan
 
                 over = "/".join(f"d{names[j]}" for j in (*slots, i))
                 title = f"d{level + 1 if level else ''}f{outputs[k][0]}/{over}"
-                lost = partial(lost_digits, y)
+                lost = functools.partial(lost_digits, y)
+                noise = rounding_error(y, inputs[i])
                 rows.append(compare_value(title, analytic, along, point[i], y.data, noise, rtol, atol, lost))
     return rows
 

@@ -213,10 +213,13 @@ def _extrapolate(
     return best
 
 
-def rounding_error(y: Value) -> float:
-    """Return how far rounding may carry `y`: what the last bits of every node of its graph do to it."""
+def rounding_error(y: Value, moved: Value | None = None) -> float:
+    """Return how far rounding may carry `y`: what the last bits of every node of its graph do to it.
+
+    Where a single leaf is `moved`, the others do not show how a row of one's own is rounded beside them.
+    """
     nodes = topological_order(y)
-    effects = [math.fabs(slope) * _last_bits(node) for slope, node in zip(gradients(y, nodes), nodes, strict=True)]
+    effects = [math.fabs(d) * _last_bits(node, moved) for d, node in zip(gradients(y, nodes), nodes, strict=True)]
     return math.fsum(effect for effect in effects if math.isfinite(effect))
 
 
@@ -247,7 +250,7 @@ def _is_of_table(node: Value) -> bool:
     return node.op.rounding is not None or OPS.get(node.op.name) is node.op
 
 
-def _last_bits(node: Value) -> float:
+def _last_bits(node: Value, moved: Value | None = None) -> float:
     """Return the rounding error of one operation: the last bit, what its row says of it, or what is measured."""
     op = node.op
     assert op is not None
@@ -258,7 +261,9 @@ def _last_bits(node: Value) -> float:
         return max(last_bit, stated) if math.isfinite(stated) else last_bit
     if _is_of_table(node):
         return last_bit
-    return max(last_bit, *[noise(_along(op, xs, i), x) for i, x in enumerate(xs)])  # one's own may lose digits
+    moving = [moved is None or parent.op is not None or parent is moved for parent in node.parents]
+    measured = [noise(_along(op, xs, i), x) for i, x in enumerate(xs) if moving[i]]  # one's own may lose digits
+    return max([last_bit, *measured])
 
 
 def _along(op: Op, xs: list[float], i: int) -> Callable[[float], float]:
