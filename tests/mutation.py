@@ -38,7 +38,7 @@ with contextlib.suppress(ImportError):  # as where pytest looks for examples in 
 
 ROOT, RESULT = Path(__file__).resolve().parent.parent, Path("result.json")
 TESTS = {  # modules or folders: the files test_*.py that pin them
-    "ops operation rounding": "ops engine higher_orders properties",
+    "ops operation rounding": "ops engine higher_orders properties cli",
     "ieee": "ops",
     "engine node operators modes gradients": "engine ops functional higher_orders properties dropin",
     "functional tree": "functional tree higher_orders module properties",

@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 from collections import Counter
+from itertools import product
 
 import pytest
 from hypothesis import assume, example, given
@@ -221,6 +222,14 @@ def value(text, **numbers):
 )
 def test_it_computes_as_python_reads(text, expected):
     assert value(text, x=3) == expected
+
+
+@pytest.mark.parametrize("operators", [*product(("+", "-", "*", "/", "**"), repeat=2)], ids=" ".join)
+def test_every_two_operators_bind_as_in_python(operators):
+    for signs in product(("", "-"), repeat=3):
+        a, b, c = (sign + x for sign, x in zip(signs, ("3.0", "2.0", "1.5"), strict=True))
+        text = f"{a} {operators[0]} {b} {operators[1]} {c}"
+        assert value(text) == eval(text), text
 
 
 def test_a_variable_may_have_any_name():
