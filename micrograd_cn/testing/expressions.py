@@ -217,12 +217,12 @@ def _nodes(recipes: list[Recipe], max_inputs: int) -> list[Node]:
             fitting = [node for node in [*nodes, *new] if fits(node, domain)]
             room = x is not None and len(inputs) + len(new) < max_inputs
             chosen: Node | float | None = None
-            if operands and choice < 4:
+            if operands and choice < 2:
                 chosen = x
-            elif room and (choice > 7 or not fitting):
+            elif room and (choice > (6 if operands else 9) or not fitting):
                 chosen = input_node(x, len(inputs) + len(new), domain, op.kink is not None)  # type: ignore[arg-type]
             elif fitting:  # the latest result often, so that graphs grow deep
-                chosen = fitting[-1 - max(0, choice - 4) % len(fitting)]
+                chosen = fitting[-1 - max(0, choice - (4 if operands else 6)) % len(fitting)]
             if chosen is None:
                 break
             if isinstance(chosen, Node) and chosen not in fitting:
