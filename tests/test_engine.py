@@ -673,7 +673,8 @@ both_modes = pytest.mark.parametrize(("mode", "holds"), MODES, ids=["no_grad", "
 def no_mode_is_left():
     assert modes.active == 0
     yield
-    gc.collect()
+    if modes.active:
+        gc.collect()  # what was left in the middle
     assert modes.active == 0
     assert modes.current() == 0
 

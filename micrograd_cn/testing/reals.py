@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import bisect
 import functools
-import itertools
 import math
 import sys
 from typing import TYPE_CHECKING, Any
@@ -132,7 +130,7 @@ def _floats(low: float, high: float) -> SearchStrategy[float]:
 def _magnitudes(low: float, high: float, least: float, most: float) -> SearchStrategy[float]:
     """Draw numbers of three digits between the bounds, of all powers of ten from `least` to `most` alike.
 
-    They are numbered, whole ones first, so that one integer is drawn, which shrinks well.
+    Those of ordinary size come first, positive ones before negative ones, which are what a failure shrinks to.
     """
     st = _st()
     decades: list[tuple[int, int, int, int, int]] = []
@@ -142,15 +140,13 @@ def _magnitudes(low: float, high: float, least: float, most: float) -> SearchStr
             first, last = max(1, math.ceil(a / 10.0**exponent)), math.floor(min(999.0, b / 10.0**exponent))
             if first <= last:
                 decades.append((abs(exponent), exponent, -sign, first, last))
-    decades.sort()
-    ends = list(itertools.accumulate(last - first + 1 for *_, first, last in decades))
 
-    def numbered(k: int) -> float:
-        i = bisect.bisect_right(ends, k)
-        _, exponent, below, _, last = decades[i]
-        return min(max(-below * float(f"{last + 1 + k - ends[i]}e{exponent}"), low), high)
+    def numbers(decade: tuple[int, int, int, int, int]) -> SearchStrategy[float]:
+        _, exponent, below, first, last = decade
+        return st.integers(first, last).map(lambda k: min(max(-below * float(f"{k}e{exponent}"), low), high))
 
-    return st.integers(0, ends[-1] - 1).map(numbered) if ends else st.nothing()  # type: ignore[no-any-return]
+    each = [numbers(decade) for decade in sorted(decades)]
+    return st.sampled_from(range(len(each))).flatmap(each.__getitem__) if each else st.nothing()  # type: ignore[no-any-return]
 
 
 def _near_end(end: float, low: float, high: float) -> SearchStrategy[float]:
