@@ -159,8 +159,8 @@ def expressions(
     >>> smallest = find(expressions([add, mul]), lambda f: len(f.steps) > 0)
     >>> smallest.steps
     ((<operation add>, (0, 0.0)),)
-    >>> find(expressions([mul], max_inputs=1), lambda f: f.steps and f.point[0] > 200).point
-    (201.0,)
+    >>> find(expressions([mul], max_inputs=1), lambda f: f.steps and f.point[0] > 999).point
+    (1000.0,)
     """
     table = list(OPS.values() if ops is None else ops)
     if not table or max_inputs < 1 or max_steps < 1:

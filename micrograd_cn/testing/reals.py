@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
 import functools
+import itertools
 import math
 import sys
 from typing import TYPE_CHECKING, Any
@@ -80,8 +82,8 @@ def reals(
     densely; `magnitudes` are the least, except 0, and the largest.
 
     >>> from hypothesis import find
-    >>> find(reals(-1e9, 1e9), lambda x: x > 200.5)
-    201.0
+    >>> find(reals(-1e9, 1e9), lambda x: x > 999)
+    1000.0
     """
     st = _st()
     first = max(low, math.nextafter(domain[0], math.inf))
@@ -92,6 +94,8 @@ def reals(
     near = (max(near[0], first), min(near[1], last))
     if near[0] > near[1]:
         near = inside((first, last), NEAR, 0.0)
+
+    moderate = max(MODERATE[0], magnitudes[0]), min(MODERATE[1], magnitudes[1])
 
     def tidy(x: float) -> float:
         if not 0.0 < math.fabs(x) < MODERATE[0]:
@@ -104,11 +108,12 @@ def reals(
     kinds = [
         (4, _whole(max(first, -4.0), min(last, 4.0))),
         (5, _floats(*near).map(tidy)),
-        (5, _magnitudes(first, last, *MODERATE)),
+        (3, _numbered(first, last, *moderate)),
+        (3, _magnitudes(first, last, *moderate)),
         (2, st.one_of([_near_end(end, first, last) for end in domain if end and math.isfinite(end)])),
         (12, st.one_of([_floats(*spot) for spot in seen]).map(tidy)),
         (4, st.sampled_from((0.0, -0.0, -0.0)) if first <= 0.0 <= last else st.nothing()),
-        (2, _magnitudes(first, last, *magnitudes)),
+        (3, _magnitudes(first, last, *magnitudes)),
     ]
     chosen = [kind for weight, kind in kinds if not kind.is_empty for _ in range(weight)]
     return st.sampled_from(range(len(chosen))).flatmap(chosen.__getitem__)  # type: ignore[no-any-return]
@@ -127,10 +132,10 @@ def _floats(low: float, high: float) -> SearchStrategy[float]:
     return st.one_of(_whole(low, high), st.floats(low, high, allow_subnormal=False))  # type: ignore[no-any-return]
 
 
-def _magnitudes(low: float, high: float, least: float, most: float) -> SearchStrategy[float]:
-    """Draw numbers of three digits between the bounds, of all powers of ten from `least` to `most` alike.
+def _numbered(low: float, high: float, least: float, most: float) -> SearchStrategy[float]:
+    """Draw numbers of three digits between the bounds, those near 1 more often than others.
 
-    Those of ordinary size come first, positive ones before negative ones, which are what a failure shrinks to.
+    They are numbered, whole ones first, so that one integer is drawn, which shrinks well.
     """
     st = _st()
     decades: list[tuple[int, int, int, int, int]] = []
@@ -140,13 +145,36 @@ def _magnitudes(low: float, high: float, least: float, most: float) -> SearchStr
             first, last = max(1, math.ceil(a / 10.0**exponent)), math.floor(min(999.0, b / 10.0**exponent))
             if first <= last:
                 decades.append((abs(exponent), exponent, -sign, first, last))
+    decades.sort()
+    ends = list(itertools.accumulate(last - first + 1 for *_, first, last in decades))
 
-    def numbers(decade: tuple[int, int, int, int, int]) -> SearchStrategy[float]:
-        _, exponent, below, first, last = decade
-        return st.integers(first, last).map(lambda k: min(max(-below * float(f"{k}e{exponent}"), low), high))
+    def numbered(k: int) -> float:
+        i = bisect.bisect_right(ends, k)
+        _, exponent, below, _, last = decades[i]
+        return min(max(-below * float(f"{last + 1 + k - ends[i]}e{exponent}"), low), high)
 
-    each = [numbers(decade) for decade in sorted(decades)]
-    return st.sampled_from(range(len(each))).flatmap(each.__getitem__) if each else st.nothing()  # type: ignore[no-any-return]
+    return st.integers(0, ends[-1] - 1).map(numbered) if ends else st.nothing()  # type: ignore[no-any-return]
+
+
+def _magnitudes(low: float, high: float, least: float, most: float) -> SearchStrategy[float]:
+    """Draw numbers of three digits between the bounds, of all magnitudes from `least` to `most` alike.
+
+    It is the exponent that is drawn, as a float, of which Hypothesis draws all parts of an interval alike, as it does
+    not of large integers; a failure shrinks to a whole one.
+    """
+    st = _st()
+    signs = []
+    for sign, near, far in ((1.0, low, high), (-1.0, -high, -low)):
+        a, b = max(near, least), min(far, most)
+        if a <= b:
+            exponents = st.floats(math.log10(a), math.log10(b))
+            signs.append(exponents.map(lambda e, s=sign: min(max(s * _power_of_10(e), low), high)))
+    return st.one_of(signs)  # type: ignore[no-any-return]
+
+
+def _power_of_10(exponent: float) -> float:
+    whole = math.floor(exponent)
+    return float(f"{10.0 ** (exponent - whole):.2f}e{whole}")
 
 
 def _near_end(end: float, low: float, high: float) -> SearchStrategy[float]:

