@@ -43,8 +43,8 @@ def points(
         ImportError: hypothesis or numpy is missing.
 
     >>> from hypothesis import find
-    >>> find(points(2, "float32", apart=0.25), lambda x: x.sum() > 4)
-    array([0.25, 4.  ], dtype=float32)
+    >>> find(points(2, "float32", apart=0.25), lambda x: x.sum() > 0.5)
+    array([0.25, 0.5 ], dtype=float32)
     """
     st = _st()
     try:

@@ -164,8 +164,9 @@ def _noise_of(values: list[float]) -> float:
     differences, factor = values, 1.0
     for order in range(1, 7):
         differences = [b - a for a, b in itertools.pairwise(differences)]
-        if order == 1 and differences.count(0.0) >= 4:  # a staircase
-            return 0.5 * max(map(math.fabs, differences))
+        still = differences.count(0.0)
+        if order == 1 and still >= 4:  # a staircase, of which one step may be a jump
+            return 0.5 * max(map(math.fabs, differences)) if still < len(differences) - 1 else 0.0
         factor *= order / (4.0 * order - 2.0)  # (order!)^2 / (2 order)!, the inverse of independent errors' variance
         levels.append(2.0 * math.sqrt(factor / len(differences)) * math.hypot(*differences))
         turns.append(any(a * b < 0.0 for a, b in itertools.pairwise(differences)))

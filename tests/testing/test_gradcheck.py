@@ -475,3 +475,8 @@ def test_gradcheck_needs_no_hypothesis():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "strategies need hypothesis: pip install 'micrograd-cn[test]'\n"
+
+
+@pytest.mark.parametrize("x", [-3.21e-6, 5e-6, 1e-4])
+def test_a_jump_on_the_way_is_no_noise(x):
+    gradcheck(lambda x: mc.exp(mc.hypot(x, 0.0)), x, order=2)  # whose derivative is -1 or 1
