@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import os
 import subprocess
 import sys
 
@@ -322,11 +323,16 @@ def test_networks_come_with_as_many_inputs_as_they_take(network):
     assert isinstance(y, Value) or len(y) == 2
 
 
+plugins = pytest.mark.skipif("HYPOTHESIS_NO_PLUGINS" in os.environ, reason="Hypothesis loads no plugins")
+
+
+@plugins
 @given(st.from_type(Value))
 def test_from_type_knows_value(v):
     assert isinstance(v, Value)
 
 
+@plugins
 def test_hypothesis_registers_value_by_itself_when_it_is_imported():
     code = (
         "import sys, hypothesis.strategies as st\n"
