@@ -1353,3 +1353,34 @@ def test_an_operation_of_any_arity_may_be_a_method():
     x, y = leaves(2, 3)
     assert method(squares)(x, y).data == 13
     assert method(mc.atan2)(x, y).data == math.atan2(2, 3)
+
+
+def test_what_is_decorated_keeps_its_name_and_documentation():
+    def plain():
+        """Do it."""
+
+    def generator():
+        """Do it."""
+        yield
+
+    async def coroutine():
+        """Do it."""
+
+    async def async_generator():
+        """Do it."""
+        yield
+
+    for function in (plain, generator, coroutine, async_generator):
+        decorated = no_grad()(function)
+        assert decorated is not function
+        assert (decorated.__name__, decorated.__doc__, decorated.__wrapped__) == (
+            function.__name__,
+            "Do it.",
+            function,
+        )
+
+
+@pytest.mark.parametrize("symbol", ["-", "/", "**"])
+def test_what_is_no_number_is_left_to_python_on_the_left_too(symbol):
+    with pytest.raises(TypeError, match="unsupported operand type"):
+        eval(f"'a' {symbol} value", {"value": Value(1.0)})

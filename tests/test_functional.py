@@ -412,3 +412,10 @@ def test_there_is_no_argument_beyond_the_last_one_nor_before_the_first(i):
 @pytest.mark.parametrize(("i", "expected"), [(0, 3.0), (1, 2.0), (-1, 2.0), (-2, 3.0)])
 def test_arguments_are_counted_from_either_end(i, expected):
     assert grad(lambda x, y: x * y, argnums=i)(2, 3) == expected
+
+
+def test_an_infinite_tangent_is_an_anomaly_where_they_are_looked_for_alone():
+    with no_grad():
+        assert jvp(mc.sqrt, 0.0, 1.0) == (0.0, math.inf)
+    with mc.detect_anomaly(), pytest.raises(FloatingPointError):
+        jvp(mc.sqrt, 0.0, 1.0)

@@ -313,3 +313,9 @@ def test_a_recorded_second_derivative_is_compiled(op):
     if total.requires_grad:
         program = compiled(total, inputs)
         assert program.forward([list(xs)])[0] == pytest.approx(total.data, rel=1e-13)
+
+
+def test_no_derivative_of_a_power_of_nan_is_a_number():
+    x, b = Value(2.0), Value(nan)
+    for first in gradients(x**b, [x, b], create_graph=True):
+        assert all(math.isnan(second) for second in gradients(first, [x, b]))
