@@ -1,6 +1,7 @@
 """`gradcheck` of functions of `Value`s: it finds what is wrong, knows kinks and edges, and accuses nothing right."""
 
 import math
+import os
 import re
 import subprocess
 import sys
@@ -72,17 +73,8 @@ def pytester_run(tmp_path):
     def run(source):
         path = tmp_path / "test_it.py"
         path.write_text(source, "utf-8")
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "-p",
-            "no:hypothesispytest",
-            str(path),
-        ]
+        options = ["-q", "-c", os.devnull, "-p", "no:cacheprovider", "-p", "no:hypothesispytest"]  # no file of options
+        command = [sys.executable, "-m", "pytest", *options, str(path)]
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout
 
     return run
