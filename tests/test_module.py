@@ -378,3 +378,11 @@ def test_the_same_weights_are_used_and_trained_in_both_places():
     assert len(model.parameters()) == 2 * 3 + 3
     model([0.5, -1.0]).backward()
     assert all(p.grad != 0 for p in model.parameters())
+
+
+def test_an_array_in_the_place_of_a_number_is_named():
+    model = Layer(1, 1)
+    with pytest.raises(
+        TypeError, match=r"load_state_dict: bias\[0\]: expected one real number, got the sequence ndarray"
+    ):
+        model.load_state_dict({"weight": [[1.0]], "bias": [np.ones(1)]})
