@@ -1384,3 +1384,24 @@ def test_what_is_decorated_keeps_its_name_and_documentation():
 def test_what_is_no_number_is_left_to_python_on_the_left_too(symbol):
     with pytest.raises(TypeError, match="unsupported operand type"):
         eval(f"'a' {symbol} value", {"value": Value(1.0)})
+
+
+def test_plain_operators_take_the_short_way(monkeypatch):
+    def long_way(*args):
+        raise AssertionError("recorded as an operation of any number of operands")
+
+    monkeypatch.setattr("micrograd_cn.engine.record", long_way)
+    x, y = Value(0.5), Value(2.0)
+    nodes = [x - y, x / y, x**y, x - 2.0, x / 2.0, x**2.0, 2.0 - x, 2.0 / x, 2.0**x, -x, x.tanh()]
+    monkeypatch.setattr(Value, "_binary", long_way)
+    monkeypatch.setattr(Value, "_reflected", long_way)
+    nodes += [x + y, x * y, x + 2.0, x * 2.0, 2.0 + x, 2.0 * x]
+    assert all(node.requires_grad for node in nodes)
+    assert Value.tanh.__code__ is not Value.elu.__code__
+
+
+@pytest.mark.parametrize("op", [mc.tanh, mc.mul])
+def test_a_node_of_one_or_two_operands_has_no_tuples(op):
+    operands = [Value(0.5), Value(2.0)][: op.arity]
+    node = mc.engine.record(op, operands)
+    assert not any(isinstance(getattr(node, slot), tuple) for slot in ("_a", "_b", "_da", "_db"))

@@ -319,3 +319,11 @@ def test_no_derivative_of_a_power_of_nan_is_a_number():
     x, b = Value(2.0), Value(nan)
     for first in gradients(x**b, [x, b], create_graph=True):
         assert all(math.isnan(second) for second in gradients(first, [x, b]))
+
+
+def test_rows_of_derivatives_are_made_once():
+    x, y = Value(0.5), Value(2.0)
+    first, again = (gradients(mc.atan2(y, x), [x], create_graph=True)[0].op for _ in range(2))
+    second = [gradients(mc.ops._radial(((1.0, 1, 0),), 1)(x, y), [x], create_graph=True)[0].op for _ in range(2)]
+    assert first is again
+    assert second[0] is second[1]

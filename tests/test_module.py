@@ -63,6 +63,7 @@ def test_a_saved_model_loads_to_the_bit(make, tmp_path):
     other.load(tmp_path / "model.json")
     assert [x.hex() for x in data(other)] == [x.hex() for x in data(model)]
     assert [p.name for p in tmp_path.iterdir()] == ["model.json"]
+    assert (tmp_path / "model.json").read_text() == json.dumps(model.state_dict(), indent=1)
 
 
 def test_arrays_load_directly():
