@@ -327,3 +327,15 @@ def test_rows_of_derivatives_are_made_once():
     second = [gradients(mc.ops._radial(((1.0, 1, 0),), 1)(x, y), [x], create_graph=True)[0].op for _ in range(2)]
     assert first is again
     assert second[0] is second[1]
+
+
+@pytest.mark.parametrize("across", range(7))
+def test_derivatives_of_the_angle_are_powers_of_the_inverse(across):
+    """The angle of z = x + iy is the imaginary part of log(z), whose n-th derivative is -(n - 1)! / (-z)^n."""
+    x, y = Value(0.75), Value(-1.25)
+    node = mc.atan2(y, x)
+    for order in range(1, 7):
+        [node] = gradients(node, [y if order <= across else x], create_graph=True)
+        z = complex(x.data, y.data)
+        expected = -(1j ** min(order, across)) * math.factorial(order - 1) / (-z) ** order
+        assert math.isclose(node.data, expected.imag, rel_tol=1e-12, abs_tol=1e-12)
