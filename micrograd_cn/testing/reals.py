@@ -94,7 +94,6 @@ def reals(
     near = (max(near[0], first), min(near[1], last))
     if near[0] > near[1]:
         near = inside((first, last), NEAR, 0.0)
-
     moderate = max(MODERATE[0], magnitudes[0]), min(MODERATE[1], magnitudes[1])
 
     def tidy(x: float) -> float:

@@ -226,6 +226,34 @@ def test_a_mistake_that_only_float32_makes_is_found():
     mismatch(np.square, draw(30).astype(np.float32), vjp=vjp)
 
 
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+@pytest.mark.parametrize(
+    "x",
+    [
+        [-61400.0, -30600.0, 0.0, 3.0, -0.0, -1e-5, 556.0],
+        [3220.0, 2.0, -0.0, -1.0, 0.0, -3.0, 93300.0],
+        [1e6, 4580.0, 0.0, 3.0, -1.0, 167.0, 7360.0],
+        [49200.0, -3.0, 2.0, -0.978943, -0.0, -0.4233, 1.14e-4],
+        [-0.0, 2.0, -3.25e-6, -2.0, -25.6, 2.0, -208000.0],
+    ],
+)
+@pytest.mark.parametrize("wrong", [False, True])
+def test_elements_of_other_sizes_than_the_rest_of_an_array(x, kind, wrong):
+    """Steps that suit the large ones pass over all that the function does near 0."""
+    x = np.array(x, kind)
+    factor = np.where(np.isin(np.abs(x), (2.0, 3.0)) & wrong, 1.5, 1.0)
+
+    def gradient(x):
+        return factor * (1.0 - np.tanh(x.astype(float)) ** 2)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PartlyCompared)
+        if wrong:
+            mismatch(lambda x: kind(np.tanh(x.astype(float)).sum()), x, gradient=gradient)
+        else:
+            gradcheck(lambda x: kind(np.tanh(x.astype(float)).sum()), x, gradient=gradient)
+
+
 def test_where_noise_hides_all_the_verdict_is_never_right():
     x = draw(3).astype(np.float16)
     for factor in (1.0, 1.01, 2.0):

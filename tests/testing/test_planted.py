@@ -121,6 +121,11 @@ FOUND = {
     "only in the machine form": {"check_op"},
 }
 
+LUCKY = {  # who may draw the numbers: Hypothesis draws those that stand in this file, too
+    "only for x > 200": {"check_op"},
+    "only for x in [1.3, 1.35]": {"check_op", "gradcheck"},
+}
+
 
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_planted_mistake_is_found_by_whom_the_table_says(name):
@@ -128,7 +133,7 @@ def test_a_planted_mistake_is_found_by_whom_the_table_says(name):
         pytest.skip("needs an engine for JavaScript: Node.js or quickjs")
     if "machine" in name and importlib.util.find_spec("llvmlite") is None:
         pytest.skip("needs llvmlite")
-    assert finders(MISTAKES[name], GIVEN.get(name)) >= FOUND[name]  # by luck, others may find it too
+    assert FOUND[name] <= finders(MISTAKES[name], GIVEN.get(name)) <= FOUND[name] | LUCKY.get(name, set())
 
 
 def test_every_mistake_is_found():
