@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import inf, nan
 from typing import TypeVar
 
@@ -24,6 +24,7 @@ REACH, FAR = 4.0, 100.0  # how far from 0, or from the domain's near end, points
 PRIMES = [n for n in range(2, 300) if all(n % k for k in range(2, n))]  # of each operand; the square root is irrational
 SIMPLE = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 3.0, -3.0)
 TRIALS = 80  # points tried in search of a simpler one
+CELLS = 200  # steps in which kinks are looked for along an operand
 
 
 def domain(op: Op, slot: int) -> tuple[float, float]:
@@ -42,28 +43,39 @@ def special(op: Op) -> Iterator[Point]:
 
 
 def spread(op: Op, count: int, reach: float, operands: Sequence[int] = MORE) -> Iterator[Point]:
-    """Give points that fill the domain evenly: multiples of irrational numbers, modulo 1 (Weyl 1916)."""
+    """Give points that fill the domain evenly: multiples of irrational numbers, modulo 1 (Weyl 1916).
+
+    >>> from micrograd_cn import log, mul
+    >>> list(spread(mul, 2, 4.0)), list(spread(log, 2, 100.0))
+    ([(-0.686, 1.856), (2.627, -0.287)], [(41.451,), (82.851,)])
+    """
     numbers = few(op, operands)
     for k in range(1, count + 1):
         point = []
         for i in range(numbers[k % len(numbers)]):
             low, high = inside(domain(op, i), reach)
             x = low + (high - low) * (k * math.sqrt(PRIMES[i % len(PRIMES)]) % 1.0)
-            point.append(round(x, 3) if low <= round(x, 3) <= high else x)
+            short = round(x, 3)
+            point.append(short if low <= short <= high else x)
         yield tuple(point)
 
 
 def near_ends(op: Op) -> Iterator[Point]:
-    """Give points near the ends of the domain, each operand in turn, the others well inside."""
+    """Give points near the ends of the domain, each operand in turn, the others well inside.
+
+    >>> from micrograd_cn import asin
+    >>> list(near_ends(asin))
+    [(-0.98,), (-0.996,), (-0.99995,), (0.98,), (0.996,), (0.99995,)]
+    """
     for count in few(op, FEW):
         domains = [domain(op, i) for i in range(count)]
         middle = [0.5 * (low + high) for low, high in [inside(interval, REACH) for interval in domains]]
         for i, (low, high) in enumerate(domains):
-            for end, inwards in ((low, 1.0), (high, -1.0)):
-                for part in (0.4, 0.08, 0.001):
-                    if math.isfinite(end):
-                        x = end + inwards * part * min(MARGIN, 0.25 * (high - low))
-                        yield (*middle[:i], x, *middle[i + 1 :])
+            near = min(MARGIN, 0.25 * (high - low))
+            for end, inwards in ((low, near), (high, -near)):
+                if math.isfinite(end):
+                    for part in (0.4, 0.08, 0.001):
+                        yield (*middle[:i], end + part * inwards, *middle[i + 1 :])
 
 
 def kinks(op: Op, kink: Callable[..., float]) -> Iterator[Point]:
@@ -72,26 +84,29 @@ def kinks(op: Op, kink: Callable[..., float]) -> Iterator[Point]:
         for xs in itertools.product(AT_KINKS, repeat=count):
             if kink(*xs) == 0.0:
                 yield xs
-        for slot, other, (reach, cells) in itertools.product(range(count), (0.5, 3.0), ((REACH, 64), (FAR, 200))):
-            low, high = inside(domain(op, slot), reach)
+        for slot, other, reach in itertools.product(range(count), (0.5, 3.0), (REACH, FAR)):
 
             def at(x: float, slot: int = slot, other: float = other, count: int = count) -> Point:
                 return tuple([x if i == slot else other for i in range(count)])
 
-            yield from _zeros(lambda x, at=at: kink(*at(x)), at, low, high, cells)  # type: ignore[misc]
+            found = _zeros(lambda x, at=at: kink(*at(x)), *inside(domain(op, slot), reach))  # type: ignore[misc]
+            yield from map(at, found)
 
 
-def _zeros(
-    f: Callable[[float], float], at: Callable[[float], Point], low: float, high: float, cells: int
-) -> Iterable[Point]:
-    grid = [low + (high - low) * k / cells for k in range(cells + 1)]
-    yield from (at(x) for x in grid if f(x) == 0.0)
-    for left, right in itertools.pairwise(grid):
-        if f(left) * f(right) < 0.0:
-            while left < (middle := 0.5 * (left + right)) < right and f(middle) != 0.0:
-                same = (f(middle) < 0.0) == (f(left) < 0.0)
-                left, right = (middle, right) if same else (left, middle)
-            yield at(middle)
+def _zeros(f: Callable[[float], float], low: float, high: float) -> Iterator[float]:
+    """Give the zeros of a function in an interval; where it jumps over 0, the end of the jump that is above.
+
+    >>> [list(_zeros(f, 0.0, 4.0)) for f in (lambda x: (x - 1.0) * (x - 2.7), lambda x: 1.0 if x > 0.7 else -1.0)]
+    [[1.0, 2.7], [0.7000000000000001]]
+    """
+    grid = [low + (high - low) * k / CELLS for k in range(CELLS + 1)]
+    yield from (x for x in grid if f(x) == 0.0)
+    for ends in itertools.pairwise(grid):
+        below, above = sorted(ends, key=f)
+        if f(below) < 0.0 < f(above):
+            while (middle := 0.5 * (below + above)) not in (below, above):
+                below, above = (middle, above) if f(middle) < 0.0 else (below, middle)
+            yield above
 
 
 def at_simplest(op: Op, xs: Point, check: Callable[[Point], T]) -> T:
@@ -111,14 +126,14 @@ def at_simplest(op: Op, xs: Point, check: Callable[[Point], T]) -> T:
         try:
             check(candidate)
         except AssertionError as error:
-            failure = error if _kind(error) == _kind(failure) else failure
-            return failure is error
+            if _kind(error) == _kind(failure):
+                failure = error
+                return True
         return False
 
     for count in few(op, range(1, len(xs))):
-        if count < len(xs) and left > 0 and fails(xs[:count]):
+        if count < len(xs) and fails(xs[:count]):
             xs = xs[:count]
-            break
     for slot in range(len(xs)):
         for x in _simpler(xs[slot], domain(op, slot)):
             if left > 0 and fails((*xs[:slot], x, *xs[slot + 1 :])):
@@ -133,7 +148,11 @@ def _kind(failure: AssertionError) -> str:
 
 
 def _simpler(x: float, interval: tuple[float, float]) -> Iterator[float]:
-    """Give simpler numbers of an interval: a few of all, then roundings of `x`."""
+    """Give simpler numbers of an interval: a few of all, then roundings of `x`.
+
+    >>> list(_simpler(-3.777, (-math.inf, math.inf))), list(_simpler(12.34, (0.0, math.inf)))
+    ([0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 3.0, -3.0, -4.0, -3.8, -3.78], [1.0, 2.0, 0.5, 3.0, 10.0, 12.0, 12.3])
+    """
     low, high = interval
     candidates = dict.fromkeys([*SIMPLE, *(round(x, digits) for digits in (-1, 0, 1, 2))])
     worse = len(repr(x))

@@ -12,7 +12,7 @@ from .reals import inside
 
 __all__ = ["few", "spots"]
 
-FINE, STEPS = 8.0, 40  # so far from 0 the grid is even, with so many steps a unit: narrower spots are not seen
+FINE, STEPS = 8, 40  # so far from 0 the grid is even, with so many steps a unit: narrower spots are not seen
 DECADES, PARTS = range(-6, 6), 8  # beyond, and close to 0, it has so many steps for each power of ten
 PART = 1e-3  # of the change of a value that may be unexplained by its slopes
 MOST = 8  # spots of one operand
@@ -30,7 +30,7 @@ def few(op: Op, counts: Sequence[int]) -> tuple[int, ...]:
     return tuple([n for n in counts if n in op.arities]) or (op.arities[0],)
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache
 def spots(op: Op) -> tuple[tuple[Interval, ...], ...]:
     """Return, for each interval of the row's domain, where to look densely at the operands that it is for.
 
@@ -44,16 +44,13 @@ def spots(op: Op) -> tuple[tuple[Interval, ...], ...]:
     """
     count = few(op, (1, 2, 3, 4))[-1]
     found: list[dict[Interval, float]] = [{} for _ in op.domain]
-    others = [low + (high - low) * (0.62 + 0.13 * i % 0.3) for i, (low, high) in enumerate(_insides(op, count))]
+    insides = [inside(op.domain[slot % len(op.domain)], 3.0) for slot in range(count)]
+    others = [low + (high - low) / (1.6 + slot) for slot, (low, high) in enumerate(insides)]  # no two alike
     for slot in range(count):
         domain = op.domain[slot % len(op.domain)]
         suspicious = _found(_sampler(op, slot, others), _grid(domain), _has_kink(op, slot, others))
         found[slot % len(op.domain)].update(suspicious)
     return tuple([tuple(sorted(sorted(each, key=each.__getitem__)[-MOST:])) for each in found])
-
-
-def _insides(op: Op, count: int) -> list[Interval]:
-    return [inside(op.domain[i % len(op.domain)], 3.0) for i in range(count)]
 
 
 def _sampler(op: Op, slot: int, others: list[float]) -> Callable[[float], Sample]:
@@ -68,14 +65,14 @@ def _sampler(op: Op, slot: int, others: list[float]) -> Callable[[float], Sample
     return at
 
 
-@functools.lru_cache(maxsize=32)
+@functools.lru_cache
 def _grid(domain: Interval) -> list[float]:
-    even = [k / STEPS for k in range(-int(FINE * STEPS), int(FINE * STEPS) + 1)]
+    even = [k / STEPS for k in range(-FINE * STEPS, FINE * STEPS + 1)]
     powers = [10.0 ** (e + k / PARTS) for e in DECADES for k in range(PARTS)]
-    low, high = inside(domain, 1e6, 1e-6)
-    fractions = [low + (high - low) * k / 100 for k in range(101)] if high - low < FINE else []
-    ends = [end + sign * p for end in domain if end and math.isfinite(end) for p in powers for sign in (1, -1)]
-    return sorted({x for x in [*even, *powers, *[-p for p in powers], *fractions, *ends] if low <= x <= high})
+    near = [end + sign * p for end in (0.0, *domain) if math.isfinite(end) for p in powers for sign in (1.0, -1.0)]
+    low, high = inside(domain, math.inf, powers[0])
+    fractions = [low + (high - low) * k / 100 for k in range(101)] if math.isfinite(high - low) else []
+    return sorted({x for x in [*even, *near, *fractions] if low <= x <= high})
 
 
 def _has_kink(op: Op, slot: int, others: list[float]) -> Callable[[Interval], bool]:
@@ -85,10 +82,9 @@ def _has_kink(op: Op, slot: int, others: list[float]) -> Callable[[Interval], bo
         if op.kink is None:
             return False
         low, high = interval
-        xs = [low, high, *[low + (high - low) * (0.618 * k % 1.0) for k in range(1, 16)]]  # of no period
+        xs = [low, high, *[low + (high - low) * (k * math.sqrt(2.0) % 1.0) for k in range(1, 16)]]  # of no period
         kinks = [op.kink(*others[:slot], x, *others[slot + 1 :]) for x in xs]
-        signs = {math.copysign(1.0, kink) if kink else 0.0 for kink in kinks}
-        return signs not in ({1.0}, {-1.0})
+        return not (all(kink > 0.0 for kink in kinks) or all(kink < 0.0 for kink in kinks))
 
     return has_kink
 
@@ -97,16 +93,14 @@ def _found(
     at: Callable[[float], Sample], grid: list[float], has_kink: Callable[[Interval], bool]
 ) -> dict[Interval, float]:
     """Return suspicious intervals, neighbouring cells of the grid joined, with how suspicious each is."""
-    samples = [at(x) for x in grid]
-    cells = list(itertools.pairwise(samples))
-    scores = [_unexplained(a, b) for a, b in cells]
-    suspicious = {(cells[k][0][0], cells[k][1][0]): 2.0 * PART for k in _fast(cells)}
-    most = len(suspicious) + 8 * MOST
-    for k in sorted(range(len(cells)), key=lambda k: -scores[k]):
-        if scores[k] <= PART or len(suspicious) > most:
-            break
-        if spot := _persistent(at, *cells[k]):
-            suspicious[spot] = max(scores[k], suspicious.get(spot, 0.0))
+    cells = list(itertools.pairwise([at(x) for x in grid]))
+    suspicious: dict[Interval, float] = {}
+    for cell in cells:
+        score = _unexplained(*cell)
+        if score > PART and (spot := _persistent(at, *cell)):
+            suspicious[spot] = score
+    for k in _fast(cells):
+        suspicious.setdefault((cells[k][0][0], cells[k][1][0]), PART)
     joined: dict[Interval, float] = {}
     for low, high in sorted(spot for spot in suspicious if not has_kink(spot)):
         score = suspicious[low, high]
@@ -146,12 +140,14 @@ def _persistent(at: Callable[[float], Sample], a: Sample, b: Sample) -> Interval
 def _fast(cells: list[tuple[Sample, Sample]]) -> list[int]:
     """Return the cells in which the partial changes four times as fast as some cells away on both sides."""
     rates = [math.fabs((b[2] - a[2]) / (b[0] - a[0])) for a, b in cells]
-    around = (-6, -5, -4, 4, 5, 6)
-    return [
-        k
-        for k in range(6, len(cells) - 6)
-        if all(math.isfinite(rate) for rate in rates[k - 6 : k + 7])
-        and math.fabs(cells[k][0][0]) < FINE - 1.0  # beyond, the cells have not one width
-        and rates[k] > 4.0 * max(rates[k + i] for i in around)
-        and rates[k] * (cells[k][1][0] - cells[k][0][0]) > PART * math.fabs(cells[k][0][2])
-    ]
+    found = []
+    for k in range(6, len(cells) - 6):
+        around, (a, b) = rates[k - 6 : k + 7], cells[k]
+        if (
+            math.isfinite(sum(around))
+            and math.fabs(a[0]) < FINE - 1  # beyond, the cells have not one width
+            and rates[k] > 4.0 * max(*around[:3], *around[-3:])
+            and math.fabs(b[2] - a[2]) > PART * math.fabs(a[2])
+        ):
+            found.append(k)
+    return found
