@@ -18,7 +18,7 @@ QUIET = 5e-12  # unless rounding does less than this to the slope
 CLOSEST = 1e-6  # to a kink, or rounding hides second derivatives
 STEEPEST = 1e5  # slope of a result in an input
 LEAST = 1e-100  # magnitude of a result that is not 0: derivatives of what is less may underflow
-FAR = 2.0**40  # beyond, neighbouring floats are too far apart for small steps
+FAR = 1e12  # beyond, neighbouring floats are too far apart for small steps
 
 
 @dataclass(eq=False, slots=True)
@@ -44,7 +44,7 @@ def fits(node: Node, domain: Interval) -> bool:
     """
     moved = 2.0 * max([math.fabs(x - node.here) for x in node.beside])  # or it might cross an end between
     low, high = domain
-    return low < node.here < high and low + moved < node.here < high - moved
+    return low + moved < node.here < high - moved
 
 
 def input_node(x: float, place: int, domain: Interval, kinked: bool) -> Node:
@@ -94,9 +94,7 @@ def smooth_step(op: Op, operands: list[Node | float], inputs: list[Node]) -> Nod
     if op.kink:
         here = op.kink(*xs)
         away = 0.5 * math.fabs(here)  # at half the way, it is seen that no kink is reached
-        if not away > max(CLOSEST, 1e3 * max(errors.values())) or not all(
-            math.fabs(op.kink(*there) - here) <= away for there in near
-        ):
+        if not (away > CLOSEST and all(math.fabs(op.kink(*there) - here) <= away for there in near)):
             return None
     y = op.forward(*xs)
     beside = [y if there == xs else op.forward(*there) for there in near]
