@@ -7,6 +7,7 @@ import functools
 import itertools
 import math
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..operation import REAL, Interval, number
@@ -68,7 +69,7 @@ def inside(domain: Interval, reach: float, margin: float = MARGIN) -> Interval:
     return max(low, -reach), min(high, reach)
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache
 def reals(
     low: float,
     high: float,
@@ -90,32 +91,45 @@ def reals(
     last = min(high, math.nextafter(domain[1], -math.inf))
     if first > last:
         return st.nothing()  # type: ignore[no-any-return]
-    near = inside(domain, NEAR)
-    near = (max(near[0], first), min(near[1], last))
-    if near[0] > near[1]:
-        near = inside((first, last), NEAR, 0.0)
+    near = _near(domain, first, last)
     moderate = max(MODERATE[0], magnitudes[0]), min(MODERATE[1], magnitudes[1])
 
     def tidy(x: float) -> float:
-        if not 0.0 < math.fabs(x) < MODERATE[0]:
-            return x
-        if math.fabs(x) >= magnitudes[0]:
-            return min(max(float(f"{x:.2e}"), first), last)
-        return 0.0 if first <= 0.0 <= last else near[1]
+        return _tidied(x, first, last, magnitudes[0])
 
-    seen = [(max(first, a), min(last, b)) for a, b in spots if a <= last and first <= b]
     kinds = [
-        (4, _whole(max(first, -4.0), min(last, 4.0))),
-        (5, _floats(*near).map(tidy)),
-        (3, _numbered(first, last, *moderate)),
-        (3, _magnitudes(first, last, *moderate)),
-        (2, st.one_of([_near_end(end, first, last) for end in domain if end and math.isfinite(end)])),
-        (12, st.one_of([_floats(*spot) for spot in seen]).map(tidy)),
-        (4, st.sampled_from((0.0, -0.0, -0.0)) if first <= 0.0 <= last else st.nothing()),
-        (3, _magnitudes(first, last, *magnitudes)),
+        _whole(*near),
+        _floats(*near).map(tidy),
+        _numbered(first, last, *moderate),
+        _magnitudes(first, last, *moderate),
+        _magnitudes(first, last, *magnitudes),
+        st.one_of([_near_end(end, first, last) for end in domain if end and math.isfinite(end)]),
+        st.just(-0.0) if first <= 0.0 <= last else st.nothing(),
     ]
-    chosen = [kind for weight, kind in kinds if not kind.is_empty for _ in range(weight)]
+    chosen = [kind for kind in kinds if not kind.is_empty]
+    dense = [_floats(max(first, a), min(last, b)).map(tidy) for a, b in spots if a <= last and first <= b]
+    chosen += [st.one_of(dense) for _ in chosen if dense]  # every second number
     return st.sampled_from(range(len(chosen))).flatmap(chosen.__getitem__)  # type: ignore[no-any-return]
+
+
+def _near(domain: Interval, first: float, last: float) -> Interval:
+    """Return where numbers have all their digits: near 0, or the near end of the domain, or else of the bounds."""
+    low, high = inside(domain, NEAR)
+    low, high = max(low, first), min(high, last)
+    return (low, high) if low <= high else inside((first, last), NEAR, 0.0)
+
+
+def _tidied(x: float, first: float, last: float, least: float) -> float:
+    """Return a number between the bounds, of three digits where it is tiny, and none below the least magnitude.
+
+    >>> _tidied(-1.23456e-9, -1.0, 1.0, 1e-100), _tidied(1e-200, -1.0, 1.0, 1e-100), _tidied(1e-200, 1e-300, 1.0, 1e-100)
+    (-1.23e-09, 0.0, 1.0)
+    """
+    if math.fabs(x) >= MODERATE[0]:
+        return x
+    if math.fabs(x) >= least:
+        return min(max(float(f"{x:.2e}"), first), last)
+    return 0.0 if first <= 0.0 <= last else max(first, last, key=math.fabs)
 
 
 def _whole(low: float, high: float) -> SearchStrategy[float]:
@@ -127,7 +141,6 @@ def _whole(low: float, high: float) -> SearchStrategy[float]:
 def _floats(low: float, high: float) -> SearchStrategy[float]:
     """Draw floats of a closed interval, whole numbers among them, which are what a failure shrinks to."""
     st = _st()
-    low, high = max(low, -NORMAL[1]), min(high, NORMAL[1])
     return st.one_of(_whole(low, high), st.floats(low, high, allow_subnormal=False))  # type: ignore[no-any-return]
 
 
@@ -137,6 +150,17 @@ def _numbered(low: float, high: float, least: float, most: float) -> SearchStrat
     They are numbered, whole ones first, so that one integer is drawn, which shrinks well.
     """
     st = _st()
+    count, numbered = _numbering(low, high, least, most)
+    return st.integers(0, count - 1).map(numbered) if count else st.nothing()  # type: ignore[no-any-return]
+
+
+def _numbering(low: float, high: float, least: float, most: float) -> tuple[int, Callable[[int], float]]:
+    """Return how many numbers of one to three digits there are, with repetitions, and what gives the k-th.
+
+    >>> count, numbered = _numbering(-2.0, 1.1, 0.9, 1e6)
+    >>> count, [numbered(k) for k in range(9)]
+    (350, [1.0, -1.0, -2.0, 0.9, 1.0, 1.1, -0.9, -1.0, -1.1])
+    """
     decades: list[tuple[int, int, int, int, int]] = []
     for sign, near, far in ((1, low, high), (-1, -high, -low)):
         a, b = max(near, least), min(far, most)
@@ -152,7 +176,7 @@ def _numbered(low: float, high: float, least: float, most: float) -> SearchStrat
         _, exponent, below, _, last = decades[i]
         return min(max(-below * float(f"{last + 1 + k - ends[i]}e{exponent}"), low), high)
 
-    return st.integers(0, ends[-1] - 1).map(numbered) if ends else st.nothing()  # type: ignore[no-any-return]
+    return ends[-1] if ends else 0, numbered
 
 
 def _magnitudes(low: float, high: float, least: float, most: float) -> SearchStrategy[float]:
@@ -172,6 +196,11 @@ def _magnitudes(low: float, high: float, least: float, most: float) -> SearchStr
 
 
 def _power_of_10(exponent: float) -> float:
+    """Return a power of ten to three digits.
+
+    >>> _power_of_10(2.5), _power_of_10(-3.5), _power_of_10(-3.0)
+    (316.0, 0.000316, 0.001)
+    """
     whole = math.floor(exponent)
     return float(f"{10.0 ** (exponent - whole):.2f}e{whole}")
 
@@ -179,6 +208,6 @@ def _power_of_10(exponent: float) -> float:
 def _near_end(end: float, low: float, high: float) -> SearchStrategy[float]:
     """Draw numbers of the closed interval whose distance to one of its ends is of every magnitude down to 1e-6."""
     far = min(MARGIN, 0.25 * (high - low))
-    distances = _magnitudes(1e-6 * far, far, 1e-9, 1.0)
+    distances = _magnitudes(0.0, far, 1e-6 * far, far)
     sign = 1.0 if end <= low else -1.0
     return distances.map(lambda d: min(max(end + sign * d, low), high))
