@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ __all__ = ["points"]
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
-EXPONENTS = (*(0, 1, 3, -1, -3, 6, -6) * 3, 12, -12, 30, -30, 100, -100)  # of ten: an array's largest elements
+EXPONENTS = (0, *[sign * 2**k for k in range(7) for sign in (1, -1)])  # of ten: an array's largest elements
 SPAN = 1e3  # most elements of an array are within this factor, so that none is lost beside another
 SINGLY = 32  # elements that are drawn one by one, so that each shrinks; those of a larger array come from a seed
 
@@ -73,7 +74,7 @@ def points(
         if size <= SINGLY:
             # all differ, so that Hypothesis copies no element over another, as it does in five of six examples
             return st.lists(number, min_size=size, max_size=size, unique_by=lambda x: object())
-        return st.integers(0, 2**32 - 1).map(lambda seed: _of_seed(np.random.default_rng(seed), size, window))
+        return st.integers(0, sys.maxsize).map(lambda seed: _of_seed(np.random.default_rng(seed), size, window))
 
     return st.sampled_from(windows).flatmap(drawn).map(array)  # type: ignore[no-any-return]
 

@@ -42,7 +42,7 @@ def spots(op: Op) -> tuple[tuple[Interval, ...], ...]:
     >>> spots(bad), spots(tanh)
     ((((1.3, 1.35),),), ((),))
     """
-    count = few(op, (1, 2, 3, 4))[-1]
+    count = few(op, range(1, 5))[-1]
     found: list[dict[Interval, float]] = [{} for _ in op.domain]
     insides = [inside(op.domain[slot % len(op.domain)], 3.0) for slot in range(count)]
     others = [low + (high - low) / (1.6 + slot) for slot, (low, high) in enumerate(insides)]  # no two alike
@@ -111,7 +111,10 @@ def _found(
 
 
 def _unexplained(a: Sample, b: Sample) -> float:
-    """Return which part of the value's change the partials at both ends do not explain (by the trapezoidal rule)."""
+    """Return which part of the value's change the partials at both ends do not explain (by the trapezoidal rule).
+
+    It is less than 0 where rounding may explain it.
+    """
     change, dx = b[1] - a[1], b[0] - a[0]
     if not math.isfinite(change):
         return 0.0
@@ -119,7 +122,7 @@ def _unexplained(a: Sample, b: Sample) -> float:
         return 1.0
     noise = 8.0 * (math.ulp(a[1]) + math.ulp(b[1]))
     size = math.fabs(change) + 0.5 * (math.fabs(a[2]) + math.fabs(b[2])) * dx
-    return max(math.fabs(change - 0.5 * (a[2] + b[2]) * dx) - noise, 0.0) / size if 0.0 < size < math.inf else 0.0
+    return (math.fabs(change - 0.5 * (a[2] + b[2]) * dx) - noise) / size if 0.0 < size < math.inf else 0.0
 
 
 def _persistent(at: Callable[[float], Sample], a: Sample, b: Sample) -> Interval | None:

@@ -5,8 +5,7 @@ import sys
 from math import inf
 
 import pytest
-from hypothesis import HealthCheck, Phase, find, given, settings
-from hypothesis import strategies as st
+from hypothesis import find
 
 from micrograd_cn.operation import POSITIVE, REAL
 from micrograd_cn.testing import reals as module
@@ -25,21 +24,9 @@ from micrograd_cn.testing.reals import (
     reals,
 )
 
-QUICK = settings(database=None, derandomize=True, deadline=None, phases=[Phase.generate], suppress_health_check=[*HealthCheck], max_examples=50)
+from .drawing import QUICK, drawn_from
+
 LEAST = 5e-324  # the least positive number
-
-
-def drawn_from(strategy, count=150):
-    """Return what the strategy draws, many at once, which takes less time."""
-    found = []
-
-    @settings(QUICK, max_examples=4)
-    @given(st.lists(strategy, min_size=count // 3, max_size=count // 3))
-    def draw(xs):
-        found.extend(xs)
-
-    draw()
-    return found
 
 
 # Bounds.

@@ -43,6 +43,7 @@ def test_the_grid_is_dense_at_the_ends_of_a_domain_and_within_a_narrow_one():
     narrow = np.array(_grid((0.0, 1e-5)))
     np.testing.assert_allclose([np.abs(narrow - x).min() for x in np.linspace(1e-6, 9e-6, 101)], 0.0, atol=1e-20)
     np.testing.assert_allclose((narrow.min(), narrow.max()), (1e-6, 9e-6))
+    np.testing.assert_allclose((_grid((0.0, 2e-6))[0], _grid((0.0, 2e-6))[-1]), (5e-7, 1.5e-6))
 
 
 def test_a_grid_is_made_once():
@@ -80,12 +81,13 @@ def test_the_other_operands_differ_and_are_inside_their_domains_near_0():
         asked.append(xs)
         return 0.0
 
-    domains = ((0.0, inf), (-inf, inf), (-1.0, 1.0))
+    domains = ((10.0, inf), (-inf, inf), (-1.0, 1.0))
     spots(Op("own", forward, (lambda y, *xs: 0.0,) * 3, domain=domains))
     assert all(low < x < high for xs in asked for x, (low, high) in zip(xs, domains, strict=True))
     constant = [max({*column}, key=column.count) for column in zip(*asked, strict=True)]
-    assert len({*constant}) == 3
-    assert all(abs(x) <= 3.0 for x in constant)
+    fractions = [(x - low) / (high - low) for x, low, high in zip(constant, (10, -3, -1), (16, 3, 1), strict=True)]
+    assert fractions == sorted({*fractions}, reverse=True)
+    assert all(0.2 < part < 0.7 for part in fractions), "well inside"
     assert all(len({*column}) > 100 for column in zip(*asked, strict=True)), "each is moved while others rest"
 
 
@@ -154,6 +156,7 @@ def test_the_worst_eight_of_many_spots_are_kept_in_order():
         ((0.0, 0.0, nan), (1.0, 0.0, 0.0), 1.0),
         ((0.0, 0.0, 0.0), (1.0, 0.0, -inf), 1.0),
         ((0.0, 0.0, 6e307), (4.0, 0.0, 6e307), 0.0),  # overflows
+        ((0.0, 0.0, 1e308), (1.0, 0.0, 1e308), 1.0),
     ],
 )
 def test_the_part_of_a_change_that_the_partials_do_not_explain(a, b, part):
@@ -163,6 +166,7 @@ def test_the_part_of_a_change_that_the_partials_do_not_explain(a, b, part):
 def test_a_change_of_a_few_last_bits_is_rounding():
     assert math.ulp(1e16) == 2.0
     assert _unexplained((0.0, 1e16, 0.0), (1.0, 1e16 + 32.0, 0.0)) == 0.0
+    assert _unexplained((0.0, 1e16, 0.0), (1.0, 1e16 + 2.0, 0.0)) < 0.0
     assert _unexplained((0.0, 1e16, 0.0), (1.0, 1e16 + 64.0, 0.0)) == 0.5
     assert _unexplained((0.0, 1e16 + 64.0, 0.0), (1.0, 1e16, 0.0)) == 0.5
     assert _unexplained((0.0, 0.0, 1.0), (1e-30, 0.0, 1.0)) == 1.0, "0 has no last bits but the least"
@@ -250,6 +254,13 @@ def rates(**others):
 )
 def test_cells_in_which_the_partial_changes_four_times_as_fast_as_on_both_sides(around, fast):
     assert _fast(cells_of(rates(**around))) == fast
+
+
+def test_it_is_the_rate_that_is_compared_not_the_change():
+    assert _fast(cells_of([0.1 * rate for rate in rates(at12=4.1)])) == [12]
+    assert _fast(cells_of([0.1 * rate for rate in rates(at12=3.9)])) == []
+    places = [0.1 * k + (0.8 if k > 12 else 0.0) for k in range(26)]  # one cell is nine times as wide
+    assert _fast(list(itertools.pairwise([(x, 0.0, x) for x in places]))) == []
 
 
 def test_a_fast_change_is_none_beside_a_large_partial_or_far_out():
