@@ -120,7 +120,7 @@ def _free(name: str, taken: set[str]) -> str:
 
 Recipe: TypeAlias = tuple[Op, tuple[tuple[int, float | None], ...]]
 
-CHOICES = 12  # numbers to choose an operand by
+CHOICES = 12  # numbers to choose an operand by: a constant, the latest result, one before, a new input
 COUNTS = (1, 2, 3, 4, 5, 8)  # operands of an n-ary row
 OWN = 4  # so many times as often as a row of the table, one of one's own is drawn
 
@@ -216,13 +216,15 @@ def _nodes(recipes: list[Recipe], max_inputs: int) -> list[Node]:
         for (choice, x), domain in zip(choices, itertools.cycle(op.domain)):
             fitting = [node for node in [*nodes, *new] if fits(node, domain)]
             room = x is not None and len(inputs) + len(new) < max_inputs
-            chosen: Node | float | None = None
+            chosen: Node | float | None
             if operands and choice < 2:
                 chosen = x
-            elif room and (choice > (6 if operands else 9) or not fitting):
+            elif room and (choice > 8 or not fitting):
                 chosen = input_node(x, len(inputs) + len(new), domain, op.kink is not None)  # type: ignore[arg-type]
             elif fitting:  # the latest result often, so that graphs grow deep
-                chosen = fitting[-1 - max(0, choice - (4 if operands else 6)) % len(fitting)]
+                chosen = fitting[-1 - max(0, choice - 5) % len(fitting)]
+            else:
+                chosen = None
             if chosen is None:
                 break
             if isinstance(chosen, Node) and chosen not in fitting:

@@ -104,7 +104,7 @@ def reals(
         _magnitudes(first, last, *moderate),
         _magnitudes(first, last, *magnitudes),
         st.one_of([_near_end(end, first, last) for end in domain if end and math.isfinite(end)]),
-        st.just(-0.0) if first <= 0.0 <= last else st.nothing(),
+        st.sampled_from((0.0, -0.0)) if first <= 0.0 <= last else st.nothing(),  # of one choice, as a whole number is
     ]
     chosen = [kind for kind in kinds if not kind.is_empty]
     dense = [_floats(max(first, a), min(last, b)).map(tidy) for a, b in spots if a <= last and first <= b]

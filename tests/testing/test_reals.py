@@ -237,6 +237,12 @@ def test_numbers_of_all_kinds_are_drawn():
     assert sum(1e-6 <= x < 0.01 for x in sizes) > 5
 
 
+def test_the_other_zero_is_drawn_where_0_is_between_the_bounds():
+    for low, high, drawn in ((0.0, 5.0, True), (-5.0, 0.0, True), (-0.5, 0.5, True), (0.5, 5.0, False)):
+        xs = drawn_from(reals(low, high))
+        assert any(x == 0.0 and math.copysign(1.0, x) < 0.0 for x in xs) == drawn
+
+
 def test_the_magnitudes_may_be_limited():
     xs = drawn_from(reals(-1e300, 1e300, magnitudes=(1e-3, 1e3)), 300)
     assert max(map(abs, xs)) <= 1e3
@@ -252,10 +258,11 @@ def test_every_second_number_is_of_a_spot():
     inside_of = [sum(low <= x <= high for x in xs) for low, high in spots]
     assert all(count > 20 for count in inside_of)
     assert 90 < sum(inside_of) < 230
-    assert sum(low <= x <= high for x in drawn_from(reals(-9.0, 1.325, REAL, spots)) for low, high in spots[1:]) == 0
-    assert sum(1.3 <= x <= 1.325 for x in drawn_from(reals(-9.0, 1.325, REAL, spots))) > 20
-    assert sum(1.32 <= x <= 1.35 for x in drawn_from(reals(1.32, 2.0, REAL, spots))) > 20
-    assert all(x > 3.0 for x in drawn_from(reals(3.1, 9.0, REAL, spots))), "those outside the bounds are none"
+    assert sum(1.3 <= x <= 1.325 for x in drawn_from(reals(-9.0, 1.325, REAL, spots), 60)) > 10
+    assert sum(1.32 <= x <= 1.35 for x in drawn_from(reals(1.32, 2.0, REAL, spots), 60)) > 10
+    assert all(3.1 <= x <= 9.0 for x in drawn_from(reals(3.1, 9.0, REAL, spots), 30)), "none is drawn outside"
+    assert drawn_from(reals(1.35, 9.0, REAL, spots), 60).count(1.35) > 4, "an end of a spot is of it"
+    assert drawn_from(reals(-9.0, 1.3, REAL, spots), 60).count(1.3) > 4
     tiny = drawn_from(reals(-1.0, 1.0, REAL, ((1e-9, 2e-9),)))
     assert any(1e-9 <= x <= 2e-9 for x in tiny)
     assert all(x == float(f"{x:.2e}") for x in tiny if 0.0 < abs(x) < 1e-6)
