@@ -21,7 +21,7 @@ LEAST = 1e-100  # magnitude of a result that is not 0: derivatives of what is le
 FAR = 1e12  # beyond, neighbouring floats are too far apart for small steps
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False)
 class Node:
     """An input or a step's result at the point, and at points beside it: two an input, which is nudged both ways."""
 
@@ -105,15 +105,15 @@ def smooth_step(op: Op, operands: list[Node | float], inputs: list[Node]) -> Nod
         noise += max(math.fabs(_forward(op, xs, i, xs[i] + e) - y) for e in (-error, error))
     above = functools.reduce(operator.or_, [x.inputs for x in moving.values()])
     quiet = math.inf
-    for j in range(columns // 2):
+    for j, source in enumerate(inputs):
         if above >> j & 1:
             low, high = beside[2 * j : 2 * j + 2]
-            nudge = inputs[j].beside[-1] - inputs[j].here
+            nudge = source.beside[-1] - source.here
             quiet = min(quiet, QUIET * nudge, QUIET * MARGIN)
             largest = max(math.fabs(low - y), math.fabs(high - y))
             if largest > STEEPEST * nudge or not (noise <= quiet or TELLING * noise <= 0.5 * math.fabs(high - low)):
                 return None
-    if len(moving) > 1 and noise > quiet:  # an operand may be lost beside another
+    if noise > quiet:  # an operand may be lost beside another
         for i, x in moving.items():
             furthest = max(x.beside, key=lambda z: math.fabs(z - xs[i]))
             if furthest != x.here and math.fabs(_forward(op, xs, i, furthest) - y) < TELLING * noise:

@@ -44,6 +44,8 @@ def is_kept(op, *xs, domain=REAL):
         (0.9, (-1.0, 1.0), False, 0.025),
         (-0.9, (-1.0, 1.0), False, 0.025),
         (0.1, POSITIVE, True, 0.005),
+        (0.6, (0.5, inf), False, 0.025),
+        (1.5, REAL, True, 0.05),
     ],
 )
 def test_an_input_is_nudged_by_a_step_that_suits_its_size(x, domain, kinked, nudge):
@@ -57,6 +59,11 @@ def test_a_later_input_stays_where_it_is_while_earlier_ones_are_nudged():
     assert node.beside == pytest.approx([3.0, 3.0, 3.0, 3.0, 2.95, 3.05])
     assert node.inputs == 0b100
     assert [at(3.0).at(k) for k in (0, 1, 2, 5)] == pytest.approx([2.95, 3.05, 3.0, 3.0])
+
+
+def test_inputs_are_told_apart_though_they_have_the_same_numbers():
+    assert at(1.0) != at(1.0)
+    assert len({at(1.0), at(1.0)}) == 2
 
 
 def test_a_node_fits_a_domain_where_twice_its_nudge_stays_inside():
@@ -81,6 +88,7 @@ def test_a_point_is_smooth_where_no_operand_reaches_a_kink():
 
 
 def test_a_kink_of_one_operand_alone_is_seen():
+    assert not is_smooth(row(math.fabs, kink=lambda x: 10.0 * x), [0.03])
     for i in range(3):
         op = row(lambda *xs: 1.0, 3, kink=lambda *xs, i=i: xs[i])
         assert not is_smooth(op, [0.04 if j == i else 5.0 for j in range(3)])
@@ -97,7 +105,9 @@ def test_a_kink_that_is_touched_is_kept_away_from():
 
 def test_a_kink_function_that_is_constant_nearby_is_away_from_0_be_it_small():
     assert is_smooth(row(math.fabs, kink=lambda x: 1e-3), [1.0])
+    assert is_smooth(row(math.fabs, kink=lambda x: -1e-3 * math.copysign(1.0, x)), [1.0])
     assert not is_smooth(row(math.fabs, kink=lambda x: 0.0), [1.0])
+    assert not is_smooth(row(math.fabs, kink=lambda x: 1e-3 if x <= 1.0 else 1e-4), [1.0])
     assert not is_smooth(row(math.fabs, kink=lambda x: 1e-3 if x <= 1.0 else 2e-3), [1.0])
 
 
@@ -140,7 +150,7 @@ def test_a_row_may_state_how_inexact_it_is():
     x = at(-2.0)
     exact = smooth_step(row(lambda x: x), [x], [x])
     stated = smooth_step(row(lambda x: x, rounding=lambda y, x: (5.0, 0.0)), [x], [x])
-    assert stated.noise - exact.noise == pytest.approx(5.0 * 1e-15 * 2.0, rel=0.1)
+    assert stated.noise - exact.noise == pytest.approx(5.0 * 1e-15 * 2.0, rel=0.1, abs=0.0)
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
@@ -169,6 +179,13 @@ def test_a_step_is_left_out_where_rounding_hides_what_an_input_does():
     assert is_kept(row(lambda x: x + 8.0e6), 1.0)
     assert not is_kept(row(lambda x: x + 9.0e6), 1.0)
     assert is_kept(row(lambda x: 9.0e6 - 4.0 * x), 1.0)
+    assert not is_kept(row(lambda x: 9.0e6 - x), 1.0)
+    inputs = [at(1.0, i) for i in range(3)]
+    for hidden in range(3):
+        factors = [1.0 if i == hidden else 1e4 for i in range(3)]
+        node = smooth_step(row(lambda *xs, f=factors: sum(map(math.prod, zip(f, xs, strict=True))), 3), inputs, inputs)
+        assert smooth_step(mc.add, [node, 1e5], inputs) is not None
+        assert smooth_step(mc.add, [node, 1e7], inputs) is None
     x, y = at(1.0), at(1.0, 1)
     large = row(lambda a, b: 1e4 * a + b + 1e6, 2)
     assert smooth_step(large, [x, y], [x, y]) is not None
@@ -201,8 +218,9 @@ def test_a_step_is_left_out_where_an_operand_is_lost_beside_another():
         return smooth_step(mc.add, [large, small], [x]), smooth_step(mc.add, [small, large], [x])
 
     assert added(lambda x: x) == (None, None)
+    assert added(lambda x: -x) == (None, None)
     assert None not in added(lambda x: 1e4 * x)
-    assert None not in added(lambda x: 0.0), "it does not move at all"
+    assert None not in added(lambda x: x - x), "it does not move at all"
     falling = row(lambda x: 80.0 - math.exp(100.0 - 100.0 * x))
     assert smooth_step(falling, [x], [x]).beside == pytest.approx([-68.4, 80.0], abs=0.1)
     assert None not in added(falling.forward), "to one side it moves far"
