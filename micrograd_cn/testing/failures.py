@@ -66,10 +66,7 @@ def blamed(op: Op, xs: Point, what: str, code: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        failure = failed(op, xs, f"{what} raised {type(error).__name__}: {error}", code, _place(error))
-    else:
-        return
-    raise failure
+        raise failed(op, xs, f"{what} raised {type(error).__name__}: {error}", code, _place(error)) from None
 
 
 def _place(error: Exception) -> list[str]:

@@ -18,6 +18,7 @@ from ..operation import Op, number
 from .failures import Point, failed
 from .javascript import engine
 from .numerical import rounding_error
+from .recording import same
 
 Results = list[tuple[float, ...]]  # of each point the value and, where the form has them, the partials
 CODE = "from micrograd_cn.testing.forms import forms\nprint(forms(OP, XS))"
@@ -255,7 +256,9 @@ def _lost(op: Op, xs: Point, slot: int) -> float:
 
 
 def _near(a: float, b: float, size: float, stated: float) -> bool:
-    if a == b or (a != a and b != b) or stated == math.inf:
+    if same(a, b) or stated == math.inf:
         return True
+    if not math.isfinite(a - b):
+        return False
     stated = stated if math.isfinite(stated) else 0.0
     return math.fabs(a - b) <= (1e-12 + 1e-15 * stated) * max(math.fabs(a), math.fabs(b), size) + 1e-300
