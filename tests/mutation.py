@@ -51,11 +51,14 @@ TESTS = {  # modules or folders: the files test_*.py that pin them
     "testing/gradcheck testing/numerical testing/compare testing/report": "testing/gradcheck testing/foreign",
     "testing/analytic testing/libraries testing/vectors testing/problem": "testing/foreign testing/libraries",
     "testing/lines testing/directions": "testing/foreign testing/libraries",
-    "testing/check_op testing/recording testing/derivatives": "testing/check_op testing/failures testing/planted",
-    "testing/places testing/failures": "testing/check_op testing/failures testing/planted",
-    "testing/forms testing/javascript": "testing/forms testing/planted",
-    "testing/expressions testing/spots": "testing/strategies testing/planted",
-    "testing/reals testing/smooth testing/strategies testing/arrays": "testing/strategies testing/planted",
+    "testing/check_op": "testing/battery testing/check_op testing/failures testing/planted",
+    "testing/recording testing/derivatives": "testing/derivatives testing/check_op testing/failures testing/planted",
+    "testing/places": "testing/places testing/check_op testing/failures testing/planted",
+    "testing/failures": "testing/messages testing/check_op testing/failures testing/planted",
+    "testing/forms testing/javascript": "testing/form_results testing/forms testing/planted",
+    "testing/expressions testing/spots": "testing/expressions testing/spots testing/strategies testing/planted",
+    "testing/reals testing/smooth": "testing/reals testing/smooth testing/strategies testing/planted",
+    "testing/strategies testing/arrays": "testing/leaves testing/arrays testing/strategies testing/planted",
 }
 CORE = [f"micrograd_cn/{name}.py" for names in list(TESTS)[:8] for name in names.split()]
 TABLE = ("ops", "operation", "ieee", "rounding")  # only these meet the tests of accuracy, the longest ones

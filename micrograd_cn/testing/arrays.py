@@ -81,8 +81,7 @@ def points(
 
 def _windows(low: float, high: float, tiny: float) -> list[tuple[Interval, Interval]]:
     """Return intervals and the magnitudes in them; the last has all moderate ones."""
-    least = 0.0 if low <= 0.0 <= high else min(math.fabs(low), math.fabs(high))
-    most = max(-low, high)
+    least, most = max(low, -high), max(-low, high)
     found: list[tuple[Interval, Interval]] = []
     for exponent in EXPONENTS:
         size = 10.0**exponent

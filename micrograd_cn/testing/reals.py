@@ -122,8 +122,8 @@ def _near(domain: Interval, first: float, last: float) -> Interval:
 def _tidied(x: float, first: float, last: float, least: float) -> float:
     """Return a number between the bounds, of three digits where it is tiny, and none below the least magnitude.
 
-    >>> _tidied(-1.23456e-9, -1.0, 1.0, 1e-100), _tidied(1e-200, -1.0, 1.0, 1e-100), _tidied(1e-200, 1e-300, 1.0, 1e-100)
-    (-1.23e-09, 0.0, 1.0)
+    >>> [_tidied(x, first, 1.0, 1e-100) for x, first in ((-1.23456e-9, -1.0), (1e-200, -1.0), (1e-200, 1e-300))]
+    [-1.23e-09, 0.0, 1.0]
     """
     if math.fabs(x) >= MODERATE[0]:
         return x

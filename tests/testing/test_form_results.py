@@ -54,7 +54,7 @@ def fields_of(op):
 
 
 def test_the_forms_of_a_row_are_named_by_the_fields_that_they_are_made_from():
-    of_forward = {name: " (of its forward)" for name in ("JavaScript form", "machine code", "numpy form")}
+    of_forward = dict.fromkeys(("JavaScript form", "machine code", "numpy form"), " (of its forward)")
     assert fields_of(line()) == of_forward
     of_formula = dict.fromkeys(of_forward, " (of its formula)")
     assert fields_of(line(formula=lambda x: x)) == {"formula": "", **of_formula}
@@ -82,9 +82,23 @@ def test_a_long_field_is_not_shown():
 
 
 def test_numbers_are_near_to_twelve_digits_of_the_largest_or_of_what_is_rounded():
-    for a, b in ((1000.0, 1000.0 + 0.9e-9), (-1000.0, -1000.0 - 0.9e-9), (1000.0 + 0.9e-9, 1000.0), (inf, inf), (nan, nan)):
+    for a, b in (
+        (1000.0, 1000.0 + 0.9e-9),
+        (-1000.0, -1000.0 - 0.9e-9),
+        (1000.0 + 0.9e-9, 1000.0),
+        (inf, inf),
+        (nan, nan),
+    ):
         assert _near(a, b, 0.0, 0.0)
-    for a, b in ((1000.0, 1000.0 + 1.1e-9), (1000.0 + 1.1e-9, 1000.0), (1.0, -1.0), (inf, -inf), (nan, 1.0), (1.0, inf), (inf, 1.0)):
+    for a, b in (
+        (1000.0, 1000.0 + 1.1e-9),
+        (1000.0 + 1.1e-9, 1000.0),
+        (1.0, -1.0),
+        (inf, -inf),
+        (nan, 1.0),
+        (1.0, inf),
+        (inf, 1.0),
+    ):
         assert not _near(a, b, 0.0, 0.0)
     assert _near(0.0, 0.9e-9, 1000.0, 0.0)
     assert not _near(0.0, 1.1e-9, 1000.0, 0.0)
@@ -202,10 +216,10 @@ def test_javascript_gives_the_value_and_the_partials_at_each_point():
 
 @needs_node
 def test_javascript_that_is_none_or_raises_is_refused():
-    with pytest.raises(Refused, match="^raised SyntaxError") as caught:
+    with pytest.raises(Refused, match=r"^raised SyntaxError") as caught:
         _javascript(line(javascript="x => ("), [(0.5,), (1.5,)])
     assert caught.value.xs == ()
-    with pytest.raises(Refused, match="^raised ReferenceError: nosuch is not defined") as caught:
+    with pytest.raises(Refused, match=r"^raised ReferenceError: nosuch is not defined") as caught:
         _javascript(line(javascript="x => x > 1 ? nosuch(x) : x"), [(0.5,), (1.5,)])
     assert caught.value.xs == (1.5,)
     with pytest.raises(AssertionError, match=r"^check_op of own at 0\.5: the JavaScript form .* raised SyntaxError"):
@@ -213,12 +227,19 @@ def test_javascript_that_is_none_or_raises_is_refused():
 
 
 def test_what_javascript_writes_is_read():
-    assert [*map(_literal, (0.5, -0.0, inf, -inf, nan, 1e-300))] == ["0.5", "-0.0", "Infinity", "-Infinity", "NaN", "1e-300"]
+    assert [*map(_literal, (0.5, -0.0, inf, -inf, nan, 1e-300))] == [
+        "0.5",
+        "-0.0",
+        "Infinity",
+        "-Infinity",
+        "NaN",
+        "1e-300",
+    ]
     assert _parsed((0.5,), "1.5 -2 Infinity") == (1.5, -2.0, inf)
-    with pytest.raises(Refused, match="^raised Error: no$") as caught:
+    with pytest.raises(Refused, match=r"^raised Error: no$") as caught:
         _parsed((0.5,), "raised Error: no")
     assert caught.value.xs == (0.5,)
-    with pytest.raises(Refused, match="^gives undefined 1, not numbers$") as caught:
+    with pytest.raises(Refused, match=r"^gives undefined 1, not numbers$") as caught:
         _parsed((0.5,), "undefined 1")
     assert caught.value.__suppress_context__
 

@@ -34,7 +34,7 @@ def test_one_operand_is_given_zeros_infinities_nan_and_what_over_and_underflows(
     assert any(map(math.isnan, xs))
     for sign in (1.0, -1.0):
         sizes = [sign * x for x in xs if math.isfinite(x)]
-        assert any(0.0 < x and x / 2.0 == 0.0 for x in sizes), "the least positive number"
+        assert any(x > 0.0 and x / 2.0 == 0.0 for x in sizes), "the least positive number"
         assert any(x > 0.0 and x * x == inf for x in sizes), "a number whose square overflows"
     assert any(x % 1.0 for x in xs if 1.0 < x < 10.0), "a number that is not whole"
     assert len(xs) == 12
@@ -235,7 +235,9 @@ def test_another_failure_is_not_shown_but_one_with_other_numbers_is():
     def check(xs):
         if xs[0] in (0.0, 1.0):
             raise AssertionError(f"check_op of own at 0.0: {'it is nan' if xs[0] else 'the formula differs'}")
-        raise AssertionError(f"check_op of own at {xs[0]}: its value is {xs[0] + 1e-7}, the reference gives -1e300, inf")
+        raise AssertionError(
+            f"check_op of own at {xs[0]}: its value is {xs[0] + 1e-7}, the reference gives -1e300, inf"
+        )
 
     with pytest.raises(AssertionError, match=r"at -1\.0: its value is -0\.9999999,"):
         at_simplest(mc.tanh, (7.7777,), check)

@@ -157,7 +157,10 @@ def test_a_row_may_state_how_inexact_it_is():
 def test_a_step_is_left_out_where_it_is_too_steep(sign):
     assert is_kept(row(lambda x: sign * 9.9e4 * x), 1.0)
     assert not is_kept(row(lambda x: sign * 1.01e5 * x), 1.0)
-    for bent in (lambda x: x if x <= 1.0 else 1.01e5 * (x - 1.0) + 1.0, lambda x: x if x >= 1.0 else 1.01e5 * (x - 1.0)):
+    for bent in (
+        lambda x: x if x <= 1.0 else 1.01e5 * (x - 1.0) + 1.0,
+        lambda x: x if x >= 1.0 else 1.01e5 * (x - 1.0) + 1.0,
+    ):
         assert not is_kept(row(bent), 1.0)
     assert is_kept(row(lambda x: sign * 9e4 * x), 1e15), "relative to the nudge"
     assert is_kept(row(lambda x: sign * 9.9e4 * x), 0.1, domain=POSITIVE)

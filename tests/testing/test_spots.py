@@ -127,7 +127,7 @@ def test_the_worst_eight_of_many_spots_are_kept_in_order():
 
     lows = [low for ((low, _),) in [(spot,) for spot in spots(Op("bad", lambda x: x, (partial,)))[0]]]
     assert [math.floor(low) for low in lows] == [0, 1, 2, 3, 4, 5, 6, 7]
-    assert module.MOST == len(lows)
+    assert len(lows) == module.MOST
 
     def of_ten(y, x):
         k = math.floor(x + 5.0)
