@@ -92,7 +92,7 @@ def _windows(low: float, high: float, tiny: float) -> list[tuple[Interval, Inter
 
 def _of_seed(random: Any, size: int, window: tuple[Interval, Interval]) -> list[float]:
     (low, high), (least, most) = window
-    signs = [sign for sign, end in ((1.0, high), (-1.0, -low)) if end > 0.0] or [1.0]
+    signs = [math.copysign(1.0, low), math.copysign(1.0, high)]
     logarithms = random.uniform(math.log(least), math.log(most), size)
     xs = [sign * math.exp(x) for sign, x in zip(random.choice(signs, size).tolist(), logarithms, strict=True)]
     return [x if low <= x <= high else low + (high - low) * random.random() for x in xs]
@@ -101,7 +101,7 @@ def _of_seed(random: Any, size: int, window: tuple[Interval, Interval]) -> list[
 def _rounded(x: float, kind: Callable[[float], Any], low: float, high: float) -> float:
     """Return the nearest number of the type, or one beside it that is between the bounds."""
     nearest = float(kind(x))
-    return _beside(x, kind, -1.0) if nearest > high else _beside(x, kind, 1.0) if nearest < low else nearest
+    return _beside(x, kind, -math.inf) if nearest > high else _beside(x, kind, math.inf) if nearest < low else nearest
 
 
 def _room(kind: Callable[[float], Any], low: float, high: float, apart: float) -> tuple[int, int]:
@@ -109,9 +109,9 @@ def _room(kind: Callable[[float], Any], low: float, high: float, apart: float) -
     import numpy as np
 
     def on(near: float, far: float) -> int:
-        ulp = 2.0 * float(np.spacing(kind(0.5 * far))) if far > 0.0 else 0.0  # halved, or it might overflow
+        ulp = 2.0 * float(np.spacing(kind(0.5 * far)))  # halved, or it might overflow
         free = far - ulp - max(near, apart)
-        return 1 + int(free // (apart + ulp)) if free >= 0.0 else 0
+        return max(0, 1 + int(free // (apart + ulp)))
 
     return on(-high, -low), on(low, high)
 
@@ -121,7 +121,7 @@ def _apart(xs: list[float], kind: Callable[[float], Any], low: float, high: floa
     negative, positive = _room(kind, low, high, apart)
     order = sorted(range(len(xs)), key=xs.__getitem__)
     below = min(max(sum(x < 0.0 for x in xs), len(xs) - positive), negative)
-    moved = [0.0] * len(xs)
+    moved = list(xs)
     for sign, part, near, far in ((-1.0, order[:below][::-1], -high, -low), (1.0, order[below:], low, high)):
         sizes = _spaced([sign * xs[i] for i in part], kind, max(near, apart), far, apart)
         for i, size in zip(part, sizes, strict=True):
@@ -134,20 +134,20 @@ def _spaced(xs: list[float], kind: Callable[[float], Any], low: float, high: flo
     found: list[float] = []
     least = low
     for x in xs:
-        found.append(_beside(max(x, least), kind, 1.0))
+        found.append(_beside(max(x, least), kind, math.inf))
         least = found[-1] + apart
     most = high
     for k in range(len(found) - 1, -1, -1):
         if found[k] <= most:
             break
-        found[k] = _beside(most, kind, -1.0)
+        found[k] = _beside(most, kind, -math.inf)
         most = found[k] - apart
     return found
 
 
-def _beside(x: float, kind: Callable[[float], Any], sign: float) -> float:
-    """Return the number of the type that is x, or the next one in the direction of the sign."""
+def _beside(x: float, kind: Callable[[float], Any], towards: float) -> float:
+    """Return the number of the type that is x, or the next one towards an infinity."""
     import numpy as np
 
     found = kind(x)
-    return float(np.nextafter(found, kind(sign * math.inf)) if sign * float(found) < sign * x else found)
+    return float(np.nextafter(found, kind(towards)) if (x - float(found)) * towards == math.inf else found)
