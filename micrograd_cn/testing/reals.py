@@ -98,8 +98,7 @@ def reals(
         return _tidied(x, first, last, magnitudes[0])
 
     kinds = [
-        _whole(*near),
-        _floats(*near).map(tidy),
+        *([_whole(*near), _floats(*near).map(tidy)] if magnitudes[0] < NEAR else []),
         _numbered(first, last, *moderate),
         _magnitudes(first, last, *moderate),
         _magnitudes(first, last, *magnitudes),
@@ -165,7 +164,7 @@ def _numbering(low: float, high: float, least: float, most: float) -> tuple[int,
     for sign, near, far in ((1, low, high), (-1, -high, -low)):
         a, b = max(near, least), min(far, most)
         for exponent in range(math.floor(math.log10(a)) - 2, math.floor(math.log10(b)) + 1) if a <= b else ():
-            first, last = max(1, math.ceil(a / 10.0**exponent)), math.floor(min(999.0, b / 10.0**exponent))
+            first, last = math.ceil(a / 10.0**exponent), math.floor(min(999.0, b / 10.0**exponent))
             if first <= last:
                 decades.append((abs(exponent), exponent, -sign, first, last))
     decades.sort()

@@ -82,7 +82,7 @@ def _has_kink(op: Op, slot: int, others: list[float]) -> Callable[[Interval], bo
         if op.kink is None:
             return False
         low, high = interval
-        xs = [low, high, *[low + (high - low) * (k * math.sqrt(2.0) % 1.0) for k in range(1, 16)]]  # of no period
+        xs = [high, *[low + (high - low) * (math.sqrt(k) % 1.0) for k in range(1, 20)]]  # of no period
         kinks = [op.kink(*others[:slot], x, *others[slot + 1 :]) for x in xs]
         return not (all(kink > 0.0 for kink in kinks) or all(kink < 0.0 for kink in kinks))
 

@@ -150,6 +150,7 @@ def test_numbers_of_three_digits_are_between_the_bounds(low, high, least, most, 
     assert numbers <= xs
     assert bool(xs) == bool(numbers)
     assert all(low <= x <= high and least <= abs(x) <= most for x in xs)
+    assert _numbering(-high, -low, least, most)[0] == count
     strategy = _numbered(low, high, least, most)
     assert strategy.is_empty == (not numbers)
     if numbers:
@@ -215,6 +216,8 @@ def test_numbers_are_inside_the_domain_and_between_the_bounds():
         (-inf, inf, POSITIVE),
         (-inf, inf, (-1.0, 1.0)),
         (-3.5, 0.25, (-1.0, 1.0)),
+        (-5.0, 5.0, (-inf, 0.0)),
+        (-5.0, 5.0, (-inf, -1.0)),
         (-1e-3, 1e-3, REAL),
         (1e-200, 1e-199, POSITIVE),
         (0.0, 5e-101, POSITIVE),
@@ -239,7 +242,7 @@ def test_numbers_of_all_kinds_are_drawn():
     assert max(sizes) <= 1e100
     assert min(x for x in sizes if x) >= 0.99e-100
     assert any(len(repr(x)) > 10 for x in sizes if x < 3.0), "with all digits"
-    assert sum(3.0 < x < 1e6 for x in sizes) > 20
+    assert sum(10.0 < x < 1e6 for x in sizes) > 10
     assert sum(1e-6 <= x < 0.01 for x in sizes) > 5
 
 
@@ -253,6 +256,10 @@ def test_the_magnitudes_may_be_limited():
     xs = drawn_from(reals(-1e300, 1e300, magnitudes=(1e-3, 1e3)), 300)
     assert max(map(abs, xs)) <= 1e3
     assert any(abs(x) > 100.0 for x in xs)
+    large = drawn_from(reals(-1e300, 1e300, magnitudes=(5.0, 1e9)), 120)
+    assert all(x == 0.0 or 4.99 <= abs(x) <= 1e9 for x in large)
+    assert 0.0 in large
+    assert any(x % 1.0 and abs(x) < 3.0 for x in drawn_from(reals(-1e300, 1e300, magnitudes=(2.0, 1e9)), 120))
     far = drawn_from(reals(-1e300, 1e300, magnitudes=(1e-200, 1e200)), 300)
     assert max(map(abs, far)) > 1e120
     assert min(abs(x) for x in far if x) < 1e-120
