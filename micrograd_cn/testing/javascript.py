@@ -6,7 +6,8 @@ import shutil
 import subprocess
 from collections.abc import Callable
 
-SECONDS = 60.0
+from ..picture.render import TIMEOUT
+
 NEWER = "Array.prototype.at = function (i) { return this[i < 0 ? this.length + i : i]; };"  # than quickjs
 
 
@@ -32,7 +33,7 @@ def _node(program: str, text: str) -> str:
         input=f"process.stdout.write({text})",
         capture_output=True,
         text=True,
-        timeout=SECONDS,
+        timeout=TIMEOUT,
         check=False,
     )
     if done.returncode:

@@ -96,7 +96,7 @@ def looked_at(monkeypatch):
 
 
 def test_two_thirds_of_the_points_of_second_order_are_spread_near_and_far_and_others_drawn(looked_at):
-    for examples in (60, 12):
+    for examples in (66, 12):
         points, shared = looked_at(mc.tanh, examples)
         near, far = list(spread(mc.tanh, examples // 2, 4.0)), list(spread(mc.tanh, examples // 6, 100.0))
         first_order = list(spread(mc.tanh, 2 * examples, 100.0))
@@ -338,3 +338,6 @@ def test_the_picture_of_few_operands_is_drawn(monkeypatch):
         _check_picture(mc.sum)
     assert drawn == [1, 2, 3]
     assert str(caught.value).endswith("print(draw_dot(record(sum, [Value(0.5)] * 3)).source)")
+    monkeypatch.setattr("micrograd_cn.picture.draw_dot", lambda root: types.SimpleNamespace(source="-> ->"))
+    with pytest.raises(AssertionError, match=r"^check_op of sum: with 1 operands it is drawn with 2 edges"):
+        _check_picture(mc.sum)

@@ -269,7 +269,7 @@ def test_a_program_that_does_not_end_is_stopped(monkeypatch, tmp_path):
     program = tmp_path / "node"
     program.write_text("#!/bin/sh\nexec /bin/sleep 60\n")
     program.chmod(0o755)
-    monkeypatch.setattr(javascript, "SECONDS", 0.05)
+    monkeypatch.setattr(javascript, "TIMEOUT", 0.05)
     with pytest.raises(javascript.subprocess.TimeoutExpired):
         javascript._node(str(program), "1")
 
