@@ -20,7 +20,9 @@ def test_leaves_are_between_the_bounds_and_some_are_labelled():
 
 
 def test_leaves_are_of_every_magnitude_that_floats_have():
-    sizes = [abs(v.data) for v in drawn_from(values(), 240)]
+    numbers = [v.data for v in drawn_from(values(), 240)]
+    assert min(numbers) < -1e10 < 1e10 < max(numbers)
+    sizes = [abs(x) for x in numbers]
     assert max(sizes) > 1e120
     assert min(size for size in sizes if size) < 1e-120
     assert max(sizes) < inf
