@@ -115,12 +115,12 @@ def _over_the_domain(op: Op, reference: Reference, examples: int, partly: list[s
     st = _st()
     from hypothesis import HealthCheck, Phase, given, settings
 
-    def check(xs: Point, order: int) -> bool:
+    def check(xs: Point, order: int) -> int:
         looked_at.append(xs)
         order = at_simplest(op, xs, lambda xs: _check_point(op, xs, reference, order, partly))
         if order > 1 and 1 < len(xs) < LONG:
             at_simplest(op, xs, lambda xs: check_shared(op, xs))
-        return order > 0
+        return order
 
     def operand(i: int) -> Any:
         return _floats(*inside(domain(op, i), REACH)) | _floats(*inside(domain(op, i), FAR))

@@ -146,6 +146,7 @@ def test_two_to_five_operands_are_also_one_value_where_second_order_was_compared
     assert shared == [xs for xs, order in points if order == 2 and 2 <= len(xs) <= 5]
     assert {*map(len, shared)} == {2, 3, 4, 5}
     assert looked_at(mc.sum, result=lambda xs, order: 1)[1] == []
+    assert looked_at(mc.sum, result=lambda xs, order: 2 if len(xs) < 2 else 0)[1] == []
     assert looked_at(mc.tanh)[1] == []
 
 
