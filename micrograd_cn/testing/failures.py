@@ -62,7 +62,6 @@ def pasted(op: Op, xs: Point, code: str) -> list[str]:
 @contextmanager
 def blamed(op: Op, xs: Point, what: str, code: str) -> Iterator[None]:
     """Say that `what`, which was written for the row, raised what is raised inside, and where."""
-    __tracebackhide__ = True
     try:
         yield
     except Exception as error:
