@@ -13,6 +13,7 @@ import micrograd_cn as mc
 from micrograd_cn import Op
 from micrograd_cn.testing import javascript
 from micrograd_cn.testing.forms import (
+    Form,
     Missing,
     Refused,
     _complexity,
@@ -75,6 +76,7 @@ def test_the_forms_of_a_row_are_named_by_the_fields_that_they_are_made_from():
 def test_a_long_field_is_not_shown():
     assert _field("javascript", "x" * 49, "formula") == f" (javascript={'x' * 49!r})"
     assert _field("javascript", "x" * 50, "formula") == " (javascript=...)"
+    assert _field("javascript", "x" * 90, "formula") == " (javascript=...)"
     assert _field("javascript", "", "formula") == " (of its formula)"
 
 
@@ -100,6 +102,7 @@ def test_numbers_are_near_to_twelve_digits_of_the_largest_or_of_what_is_rounded(
         (inf, 1.0),
     ):
         assert not _near(a, b, 0.0, 0.0)
+    assert _near(1e200, 1e200 * (1.0 + 1e-14), 0.0, 0.0)
     assert _near(0.0, 0.9e-9, 1000.0, 0.0)
     assert not _near(0.0, 1.1e-9, 1000.0, 0.0)
     assert _near(0.0, 0.9e-300, 0.0, 0.0)
@@ -169,6 +172,31 @@ def test_a_form_that_raises_or_gives_no_number_is_named(alone):
     assert caught.value.__suppress_context__
     with pytest.raises(AssertionError, match=r"own at 1\.0: the formula raised TypeError: expected a real number"):
         compare(line(formula=lambda x: "1"), [(1.0,)])
+
+
+def test_a_partial_that_differs_is_named_by_its_number(monkeypatch):
+    def other(*results):
+        monkeypatch.setitem(
+            compare.__globals__, "forms_of", lambda op: [Form("copy", "", lambda op, points: [results])]
+        )
+
+    other(6.0, 3.0, 2.0)
+    assert compare(mc.mul, [(2.0, 3.0)]) == {}
+    for slot, results in enumerate([(6.0, 9.0, 2.0), (6.0, 3.0, 9.0)]):
+        other(*results)
+        with pytest.raises(AssertionError, match=rf"^check_op of mul at .*: the copy of partial {slot} gives 9\.0"):
+            compare(mc.mul, [(2.0, 3.0)])
+
+
+def test_a_form_that_cannot_be_made_is_named():
+    pytest.importorskip("llvmlite")
+    pytest.importorskip("numpy")
+    for row, name in (
+        (line(machine="nosuch"), "machine code .machine='nosuch'."),
+        (line(array="nosuch"), "numpy form .*"),
+    ):
+        with pytest.raises(AssertionError, match=rf"^check_op of own at 0\.5: the {name} raised (Type|Attribute)Error"):
+            compare(row, [(0.5,), (1.5,)])
 
 
 def test_what_is_not_installed_is_returned(alone):
