@@ -201,7 +201,7 @@ def _tame(op: Op, choices: tuple[tuple[int, float | None], ...], low: float, hig
     tame = []
     for i, (choice, x) in enumerate(choices):
         a, b = inside(op.domain[i % len(op.domain)], NEAR)
-        small = min(max((2.0, 1.0, 3.0)[i % 3], a, low), b, high)
+        small = min(max((2.0, 1.0, NEAR)[i % 3], a, low), b, high)
         tame.append((choice, x if x is None else small))
     return op, tuple(tame)
 

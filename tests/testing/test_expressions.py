@@ -105,6 +105,8 @@ def test_an_input_is_nudged_for_the_kinks_of_the_operation_that_it_is_for():
     assert x.beside == pytest.approx([0.075, 0.125])
     [x, y, _] = _nodes([(mc.mul, ((0, 0.5), (11, 2.0)))], 3)
     assert (x.inputs, y.inputs) == (1, 2)
+    nodes = _nodes([(mc.tanh, ((0, 0.5),)), (mc.mul, ((11, 0.6), (11, 0.7)))], 3)
+    assert [node.inputs for node in nodes] == [1, 1, 2, 4, 6]
 
 
 def test_the_domain_of_each_operand_is_its_own():
@@ -176,7 +178,13 @@ def test_a_step_that_the_numbers_drawn_do_not_suit_is_tried_with_tame_ones():
 
 def test_at_most_three_inputs_and_eight_steps_are_drawn_unless_it_is_said_otherwise(monkeypatch):
     asked = []
-    monkeypatch.setitem(expressions.__globals__, "_nodes", lambda steps, most: asked.append((len(steps), most)) or [])
+
+    def nodes(steps, most):
+        asked.append((len(steps), most))
+        assert len({*steps}) == len(steps), "no step is drawn twice"
+        return []
+
+    monkeypatch.setitem(expressions.__globals__, "_nodes", nodes)
     drawn_from(expressions([mc.tanh]), 150)
     assert {most for _, most in asked} == {3}
     assert max(steps for steps, _ in asked) == 8
@@ -241,6 +249,7 @@ def test_printed_code_has_operators_and_calls_and_negative_constants_in_brackets
     ]
     assert printed((0.5,), (mc.mul, (0, 2.0))) == ["def f(x0):", "    return x0 * 2.0", "", "f(0.5)"]
     assert printed((0.5,)) == ["def f(x0):", "    return x0", "", "f(0.5)"]
+    assert printed((0.5, 1.0)) == ["def f(x0, x1):", "    return x1", "", "f(0.5, 1.0)"]
 
 
 def test_printed_code_says_which_operations_are_ones_own():
