@@ -144,6 +144,26 @@ def test_a_difference_of_what_is_lost_is_no_mistake(alone):
             compare(line(formula=lambda x, off=off: (x + 1e6) - 1e6 + off), [(0.1,)])
 
 
+def test_eight_times_what_is_lost_is_allowed(monkeypatch):
+    row = Op("own", lambda x: (x + 1e6) - 1e6, (lambda y, x: 1.0,))
+    lost = _lost(row, (0.5,), 0)
+    for times, is_near in ((7.5, True), (-7.5, True), (8.5, False), (-8.5, False)):
+        copy = Form("copy", "", lambda op, points, times=times: [(0.5 + times * lost,)])
+        monkeypatch.setitem(compare.__globals__, "forms_of", lambda op, copy=copy: [copy])
+        if is_near:
+            assert compare(row, [(0.5,)]) == {}
+        else:
+            with pytest.raises(AssertionError, match=r"^check_op of own at 0\.5: the copy gives "):
+                compare(row, [(0.5,)])
+
+
+def test_as_many_results_as_points_are_compared(monkeypatch):
+    copy = Form("copy", "", lambda op, points: [(0.5,)])
+    monkeypatch.setitem(compare.__globals__, "forms_of", lambda op: [copy])
+    with pytest.raises(ValueError, match="zip"):
+        compare(line(), [(0.5,), (1.5,)])
+
+
 def test_a_form_that_overflows_differs(alone):
     with pytest.raises(AssertionError, match=r"own at 1000\.0: the formula gives inf, not 1000\.0"):
         compare(line(formula=lambda x: mc.log(mc.exp(x))), [(1.0,), (1000.0,)])
