@@ -107,6 +107,8 @@ def test_an_input_is_nudged_for_the_kinks_of_the_operation_that_it_is_for():
     assert (x.inputs, y.inputs) == (1, 2)
     nodes = _nodes([(mc.tanh, ((0, 0.5),)), (mc.mul, ((11, 0.6), (11, 0.7)))], 3)
     assert [node.inputs for node in nodes] == [1, 1, 2, 4, 6]
+    nodes = _nodes([(mc.tanh, ((0, 0.5),)), (mc.mul, ((11, 0.6), (11, 0.7)))], 2)
+    assert sum(not node.step for node in nodes) == 2, "no more than are allowed"
 
 
 def test_the_domain_of_each_operand_is_its_own():
