@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
-from operator import add
+from operator import add, mul
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -178,7 +178,7 @@ def _javascript(op: Op, points: Sequence[Point]) -> Results:
         raise Missing(str(error)) from error
     if len(lines) < len(points):
         raise Refused((), lines[0])
-    return [_parsed(xs, line) for xs, line in zip(points, lines, strict=True)]
+    return [*map(_parsed, points, lines)]
 
 
 def _literal(x: float) -> str:
@@ -227,7 +227,7 @@ def _numpy(op: Op, points: Sequence[Point]) -> Results:
         places = [i for i, xs in enumerate(points) if len(xs) == count]
         namespace: dict[str, Any] = {}
         exec(program.source("python"), namespace)
-        columns = [numpy.array(column) for column in zip(*[points[i] for i in places], strict=True)]
+        columns = [*numpy.array([points[i] for i in places]).T]
         with numpy.errstate(all="ignore"):
             found = numpy.broadcast_to(namespace["f"](numpy, columns, []), len(places))
         values |= zip(places, found.tolist(), strict=True)
@@ -236,7 +236,7 @@ def _numpy(op: Op, points: Sequence[Point]) -> Results:
 
 def _scale(op: Op, xs: Point, true: tuple[float, ...], slot: int) -> tuple[float, float]:
     """Return the size of what is rounded, and how exact the row says that it is, in units of 1e-15."""
-    moved = [] if slot else [math.fabs(x * p) for x, p in zip(xs, true[1:], strict=True)]
+    moved = [] if slot else map(math.fabs, map(mul, xs, true[1:]))
     stated = op.rounding(true[0], *xs)[slot] if op.rounding else 0.0
     return math.fsum(filter(math.isfinite, moved)), stated
 
