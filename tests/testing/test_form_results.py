@@ -102,7 +102,8 @@ def test_numbers_are_near_to_twelve_digits_of_the_largest_or_of_what_is_rounded(
         (inf, 1.0),
     ):
         assert not _near(a, b, 0.0, 0.0)
-    assert _near(1e200, 1e200 * (1.0 + 1e-14), 0.0, 0.0)
+    for large in (1e200, 1.7e308):
+        assert _near(large, large * (1.0 + 1e-14), 0.0, 0.0)
     assert _near(0.0, 0.9e-9, 1000.0, 0.0)
     assert not _near(0.0, 1.1e-9, 1000.0, 0.0)
     assert _near(0.0, 0.9e-300, 0.0, 0.0)
@@ -267,6 +268,8 @@ def test_javascript_that_is_none_or_raises_is_refused():
     with pytest.raises(Refused, match=r"^raised SyntaxError") as caught:
         _javascript(line(javascript="x => ("), [(0.5,), (1.5,)])
     assert caught.value.xs == ()
+    with pytest.raises(Refused, match=r"^raised Error: first$"):
+        _javascript(line(javascript="(() => { throw new Error('first\\nsecond'); })()"), [(0.5,)] * 3)
     with pytest.raises(Refused, match=r"^raised ReferenceError: nosuch is not defined") as caught:
         _javascript(line(javascript="x => x > 1 ? nosuch(x) : x"), [(0.5,), (1.5,)])
     assert caught.value.xs == (1.5,)
