@@ -57,13 +57,15 @@ def gradcheck(
 
     Up to 16 derivatives are compared singly. Of more, four random directions, with random weights of the outputs, and
     eight elements, the steepest among them; a direction that disagrees is halved until its worst elements are known.
-    That takes a few hundred calls of `f`, however many elements there are.
+    That takes a few hundred calls of `f`, however many elements there are; in half precision a mistake takes some
+    thousands, since it must be as large at points next to `args`, where rounding is another.
 
     What it cannot see: a mistake elsewhere than near `args`; one smaller than the tolerance, or than the noise where
     that is larger; in large arrays, one that is lost in all directions, less than about rtol of the whole gradient; how
     the gradient is at a kink, but for its lying between both sides; and a mistake in `f` itself. In half precision it
-    cannot tell a mistake from rounding that always goes one way, as that of 1 - cos(x) near 0 does; nor, in any, from a
-    feature narrower than its finest steps, such as the clamp of x / max(|x|, 1e-12) at 0.
+    cannot tell a mistake from rounding that always goes one way, as that of 1 - cos(x) near 0 does, or that of what
+    does not depend on `args`; nor, in any, from a feature narrower than its finest steps, such as the clamp of
+    x / max(|x|, 1e-12) at 0.
 
     Args:
         f: takes and returns numbers, arrays (of numpy, PyTorch, jax, or with `__array__` or `tolist`), or nested lists,

@@ -1,6 +1,7 @@
 """`gradcheck` of anybody's functions: a derivative that is written out, of numbers, arrays and structures of them."""
 
 import array
+import contextlib
 import math
 import re
 import warnings
@@ -259,6 +260,73 @@ def test_where_noise_hides_all_the_verdict_is_never_right():
     for factor in (1.0, 1.01, 2.0):
         with pytest.raises(TooNoisy, match="too noisy to tell"):
             gradcheck(lambda x: x.sum() + np.float16(3e4), x, gradient=lambda x, c=factor: np.full(3, c))
+
+
+def test_what_is_far_steeper_elsewhere_excuses_no_noise():
+    def f(x):
+        x = x.astype(float)
+        return np.float16(32.0 + np.sum((x - 1.0) + 1e7 * (x - 1.0) ** 16))
+
+    x = np.ones(3, np.float16)
+    for factor in (1.0, 1.03):
+        with pytest.raises(TooNoisy, match="too noisy to tell"):
+            gradcheck(f, x, gradient=lambda x, c=factor: c * (1.0 + 1.6e8 * (x.astype(float) - 1.0) ** 15))
+
+
+def eight_bits(x):
+    """Round as bfloat16 does."""
+    mantissa, exponent = np.frexp(x)
+    return np.ldexp(np.round(mantissa * 2.0**8), exponent - 8)
+
+
+def mean_of_sums(x):
+    return np.float16(eight_bits(eight_bits(x.astype(float).sum(-1)).mean()))
+
+
+def centred(x, w):
+    return np.float16((x.astype(float) - x.astype(float).mean()) * float(w))
+
+
+def centred_vjp(x, w, g):
+    return None, g @ (x.astype(float) - np.float16(x.astype(float).mean()))
+
+
+@pytest.mark.parametrize(
+    ("f", "args", "vjp"),
+    [
+        (mean_of_sums, (eight_bits(draw(2, 3)),), lambda x, g: (np.full((2, 3), 0.5 * g),)),
+        (centred, ([1.1, 0.95, 1.03], 1.5), centred_vjp),
+    ],
+    ids=["in the function", "in the derivative"],
+)
+def test_rounding_that_is_the_same_all_along_a_line_is_no_mistake(f, args, vjp):
+    """A number on the way is rounded in one way on one side of the point and in another on the other, or everywhere."""
+    args = [np.array(x, np.float16) for x in args]
+    with warnings.catch_warnings(), contextlib.suppress(TooNoisy):
+        warnings.simplefilter("ignore", PartlyCompared)
+        gradcheck(f, *args, vjp=vjp)
+    for factor in (1.1, 1.5):
+        mismatch(f, *args, vjp=lambda *args, c=factor: tuple([d if d is None else c * d for d in vjp(*args)]))
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        lambda t: math.copysign(0.03, math.sin(1e4 * t)),
+        lambda t: 0.1 * math.sin(1e4 * t) ** 8 + 0.002,
+        lambda t: 0.004,
+    ],
+    ids=["of another sign", "of other sizes", "small"],
+)
+def test_what_is_otherwise_next_to_the_point_is_rounding(beside):
+    x = np.array([0.3, 0.7], np.float16)
+
+    def gradient(z, beside=beside):
+        return np.array([2.0 + 2.0 * (0.03 if z[1] == x[1] else beside(float(z[1]))), 0.0])
+
+    with pytest.raises(TooNoisy, match=r"df/dx0\[0\] .* not so next to the point"):
+        gradcheck(lambda x: 2 * x[0], x, gradient=gradient)
+    mismatch(lambda x: 2 * x[0], x, gradient=lambda z: gradient(z, lambda t: 0.03))
 
 
 @pytest.mark.parametrize("x", [1e-3, 1e-5, 1e-8])
