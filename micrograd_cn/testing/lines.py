@@ -218,8 +218,8 @@ class Line:
             along = functools.partial(self._problem.derivative.slope, x, self.u)
             slopes[k] = along((ts[1] - ts[0]) * self.v)
             before[k], after[k] = along(x - points[max(k - 1, 0)]), along(points[min(k + 1, len(ts) - 1)] - x)
-        integral = np.cumsum([0.0, *0.5 * (after[:-1] + before[1:])])
-        bends = np.diff(slopes, 2)
+        with np.errstate(all="ignore"):  # what is infinite has no curvature
+            integral, bends = np.cumsum([0.0, *0.5 * (after[:-1] + before[1:])]), np.diff(slopes, 2)
         curvature = 0.25 * math.fabs(float(np.sum(bends[::2])))  # half of what every second point would change
         usual = float(np.median(np.abs(bends)))
         jumps = 0.25 * float(np.sum(np.maximum(np.abs(bends) - 4.0 * usual, 0.0)))

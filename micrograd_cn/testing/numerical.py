@@ -16,7 +16,6 @@ from ..operation import OPS, Op
 
 LEVELS = 14  # halvings of the step in one extrapolation
 FEW_DIGITS = 1e-10  # an error of a value, relative to it, that its derivative may show
-FAR = 8.0  # a number beyond which steps do not grow, since functions may oscillate between them
 STILL = 2.0**-13  # a step, relative to the operand
 COARSEST = 2.0**-8  # distance of neighbouring floats beyond which few steps are small
 
@@ -88,7 +87,7 @@ def derivative(
             if all(_agree(estimate, other) for other in finer):
                 return estimate
     # what a coarse step says is believed only as far as finer ones agree: it may have stepped over something
-    kept = [e for i, e in enumerate(found) if all(_agree(e, finer) for finer in found[i + 1 :])]
+    kept = [e for i, e in enumerate(found) if all(_agree(e, finer) for finer in found[i:])]
     best = min(kept, key=lambda e: e.error, default=Estimate(nan, inf))
     if math.ulp(x) > COARSEST and not _foretells(best, g, x, rounding):
         return Estimate(nan, inf)
@@ -107,7 +106,7 @@ def taylor_order(g: Callable[[float], float], x: float, slope: float, rounding: 
     steps = [scale * 2.0**-k for k in range(3, 25)]
     remainders = [math.fabs(g(x + h) - here - slope * h) for h in steps]
     noise = 16.0 * max(rounding, math.ulp(here))
-    orders = [math.log2(a / b) for a, b in itertools.pairwise(remainders) if noise < a < inf and noise < b < inf]
+    orders = [math.log2(a / b) for a, b in itertools.pairwise(remainders) if all(noise < r < inf for r in (a, b))]
     return statistics.median(orders[-3:]) if orders else nan
 
 
@@ -125,15 +124,15 @@ def _foretells(e: Estimate, g: Callable[[float], float], x: float, rounding: flo
 def noise(g: Callable[[float], float], x: float, steps: Iterable[int] = (40, 28, 22, 16)) -> float:
     """Return how far `g` is rounded near `x`: 0.0 where that cannot be seen.
 
-    It is the largest that is seen at steps of 2**-k of `x`, near 0 of 1 too and far from it of 8, for k of `steps`:
-    those smaller than the resolution of a part of `g` show nothing of it.
+    It is the largest that is seen at steps of 2**-k, and near 0 of 2**-k of `x` too, for k of `steps`: those smaller
+    than the resolution of a part of `g` show nothing of it, and between larger ones functions may oscillate.
 
     >>> 1e-17 < noise(lambda x: math.log(math.cosh(x)), 1e-6) < 1e-15
     True
     """
-    size = min(math.fabs(x) or 1.0, FAR)
+    size = min(math.fabs(x) or 1.0, 1.0)
     found = 0.0
-    for scale in dict.fromkeys((size, max(size, 1.0))):
+    for scale in dict.fromkeys((size, 1.0)):
         for k in steps:
             step = 0.7 * scale * 2.0**-k
             if step < 4.0 * math.ulp(x):  # what changes between neighbouring floats is not all rounding
@@ -202,7 +201,7 @@ def _extrapolate(
             error = max(math.fabs(row[j] - row[j - 1]), math.fabs(row[j] - before)) + noise
             if error < best.error:
                 best = Estimate(row[j], error, noise)
-        if previous and math.isfinite(row[-1]) and math.fabs(row[-1] - previous[-1]) > 4.0 * best.error:
+        if previous and 4.0 * best.error < math.fabs(row[-1] - previous[-1]) < inf:
             break
         if steps.stops and steps.suffice(best):
             break

@@ -110,13 +110,14 @@ def test_an_estimate_is_enough_relative_to_the_slope_or_by_itself(enough, small)
     assert steps.suffice(Estimate(-6.0, exact))
     assert not steps.suffice(Estimate(-6.0, 1.01 * exact))
     assert not steps.suffice(Estimate(math.nan, math.inf))
+    assert Steps([1.0], 0.0, 0.0).suffice(Estimate(0.0, 0.0))
 
 
 def test_one_extrapolation_ends_where_it_is_exact_enough_if_it_shall():
     calls = []
-    for stops in (False, True):
+    for steps in (Steps([0.125], 2.0**-20, 1e-6), Steps([0.125], 2.0**-20, 1e-6, stops=True)):
         g = Recorded(math.exp)
-        estimate = derivative(g, 0.5, steps=Steps([0.125], 2.0**-20, 1e-6, stops=stops))
+        estimate = derivative(g, 0.5, steps=steps)
         assert estimate.slope == pytest.approx(math.exp(0.5), rel=1e-6)
         calls.append(len(g.points))
     assert calls[1] == 6 < calls[0]
@@ -137,8 +138,11 @@ def test_the_first_steps_are_an_eighth_of_the_number_and_of_1_and_a_million_time
 
 
 def test_a_function_that_stands_still_to_the_last_bit_has_the_slope_0_as_exactly_as_the_steps_show():
-    estimate = derivative(lambda x: 3.0, 5.0)
+    for side, slope in ((-1, 1.0), (0, 0.5), (1, 0.0)):
+        assert derivative(lambda x: min(x, 0.0), 0.0, side).slope == slope
+    estimate = derivative(lambda x: 3.0 + 0.0 * x, 5.0)
     assert estimate == Estimate(0.0, 2.0**-51 / (5.0 / 8.0))
+    assert estimate.noise == 0.0
     for side, slope in ((-1, 0.0), (1, 1.0)):
         assert derivative(lambda x: max(x, 0.0), 0.0, side).slope == pytest.approx(slope)
     assert derivative(lambda x: max(x, 0.0) ** 2, 0.0, -1).error < 1e-300
@@ -221,6 +225,14 @@ def test_what_is_smooth_has_no_noise():
 def test_the_rounding_of_a_larger_part_is_seen(x, part):
     resolution = max(math.ulp(part), math.ulp(part + x))
     assert 0.25 * resolution <= noise(lambda t: (t + part) - part, x) <= 1.2 * resolution
+
+
+def test_what_oscillates_in_seven_steps_and_a_half_is_no_noise():
+    assert _noise_of([float(i * i) for i in range(-4, 5)]) == 0.0
+    for phase in (0.0, 1.0, 2.0, 3.0, 4.0):
+        slow, fast = ([math.cos(2.0 * math.pi * i / period + phase) for i in range(9)] for period in (7.5, 6.5))
+        assert _noise_of(slow) == 0.0
+        assert _noise_of(fast) > 0.1
 
 
 def test_noise_is_looked_for_on_the_other_side_where_the_domain_ends():
@@ -334,7 +346,9 @@ def test_the_rounding_of_a_graph_is_that_of_each_node_times_what_it_does():
     assert rounding_error((x + w) * 0.0) == math.ulp(0.0)
     assert rounding_error((x + w) * -1.0) == 2.0 * math.ulp(8.0)
     infinite = Op("infinite", lambda x: x + 1.0, (lambda y, x: math.inf,))
-    assert rounding_error(infinite(x + w)) == pytest.approx(math.ulp(9.0), rel=0.5), "what is infinite is left out"
+    assert rounding_error(infinite(x + w)) == pytest.approx(math.ulp(9.0), rel=0.5, abs=0.0), (
+        "what is infinite is left out"
+    )
 
 
 def test_what_a_row_says_of_its_rounding_is_taken_if_it_is_more_than_the_last_bit():
@@ -342,7 +356,7 @@ def test_what_a_row_says_of_its_rounding_is_taken_if_it_is_more_than_the_last_bi
         return Op("rounded", lambda x: 4.0 + x, (lambda y, x: 1.0,), rounding=lambda y, x: (bits, 0.0))
 
     x = Value(1.0)
-    assert rounding_error(rounded(2.0)(x)) == pytest.approx(2e-15 * 5.0)
+    assert rounding_error(rounded(2.0)(x)) == pytest.approx(2e-15 * 5.0, rel=1e-9, abs=0.0)
     assert rounding_error(rounded(0.01)(x)) == rounding_error(rounded(math.inf)(x)) == math.ulp(5.0)
     assert rounding_error(rounded(math.nan)(x)) == math.ulp(5.0)
 
@@ -372,13 +386,16 @@ def test_lost_digits_are_those_of_ones_own_rows():
 
 def test_a_row_that_stands_still_where_its_partial_says_that_it_moves_has_lost_digits():
     def still(partial, x=1.0, width=2.0**-10):
-        flat = Op("flat", lambda t: x if math.fabs(t - x) < width else t, (lambda y, t: partial,))
+        flat = Op("flat", lambda t: x + 0.0 * t if math.fabs(t - x) < width else t, (lambda y, t: partial,))
         return lost_digits(flat(Value(x)))
 
     assert still(1.0)
     assert still(-1.0)
     assert not still(0.0)
     assert not still(2.0**-40), "a change of less than the last bit"
+    constant = Op("constant", lambda t: 1.0 + 0.0 * t, (lambda y, t: 1e-4,))
+    assert lost_digits(constant(Value(1.0)))
+    assert not lost_digits(constant(Value(1e-9))), "a change of less than the last bit"
     for x in (1.0, -1.0, 4.0):
         assert still(1.0, x, 1.3e-4 * abs(x))
         assert not still(1.0, x, 1.1e-4 * abs(x)), "seen by a step of 2**-13 of the number"
