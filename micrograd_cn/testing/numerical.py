@@ -138,9 +138,10 @@ def noise(g: Callable[[float], float], x: float, steps: Iterable[int] = (40, 28,
             if step < 4.0 * math.ulp(x):  # what changes between neighbouring floats is not all rounding
                 continue
             # on one side, since a kink at x would look like noise, and so that odd functions do not show none
-            values = [g(x + (i + 0.3) * step) for i in range(9)]
-            if not all(map(math.isfinite, values)):
-                values = [g(x - (i + 0.3) * step) for i in range(9)]
+            for h in (step, -step):
+                values = [g(x + (i + 0.3) * h) for i in range(9)]
+                if all(map(math.isfinite, values)):
+                    break
             level = _noise_of(values)
             if scale == size or level > 8.0 * math.ulp(max(map(math.fabs, values))):  # what is larger there has more
                 found = max(found, level)
