@@ -134,7 +134,7 @@ def _is_too_fine(row: Row, g: Callable[[float], float], x: float, rounding: floa
     off = math.fabs(row.analytic - row.numeric.slope)
     nearer = math.fabs(change / (2.0 * finest) - row.analytic) < 0.7 * off
     jumps = math.fabs(change) > max(0.5 * math.fabs(wider), 16.0 * rounding)
-    return (nearer or jumps) and 4.0 * rounding / finest < 0.1 * off
+    return (nearer or jumps) and 40.0 * rounding < off * finest
 
 
 def _judged(
@@ -157,8 +157,8 @@ def _judged(
             sides = (left, right)
             agrees = all(math.fabs(analytic - side.slope) <= allowed(analytic, side) for side in sides)  # not by chance
             return Row(title, analytic, central if known(central) and not agrees else right, agrees)
-        lower, upper = sorted((left.slope, right.slope))
-        inside = lower - allowed(analytic, left) <= analytic <= upper + allowed(analytic, right)
+        lower, upper = sorted((left, right), key=lambda side: side.slope)
+        inside = lower.slope - allowed(analytic, lower) <= analytic <= upper.slope + allowed(analytic, upper)
         note = f"kink: {left.slope:.6g} on the left, {right.slope:.6g} on the right"
         return Row(title, analytic, central, None if math.isnan(analytic) else inside, note)
     if known(left) or known(right):

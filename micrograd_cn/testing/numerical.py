@@ -199,7 +199,7 @@ def _extrapolate(
         for j, before in enumerate(previous, 1):
             factor = 2.0 ** (order * j)
             row.append((factor * row[j - 1] - before) / (factor - 1.0))
-            error = max(math.fabs(row[j] - row[j - 1]), math.fabs(row[j] - before)) + noise
+            error = math.fabs(row[j] - before) + noise
             if error < best.error:
                 best = Estimate(row[j], error, noise)
         if previous and 4.0 * best.error < math.fabs(row[-1] - previous[-1]) < inf:

@@ -11,6 +11,7 @@ from micrograd_cn import Op, Value
 from micrograd_cn.testing.numerical import (
     Estimate,
     Steps,
+    _agree,
     _foretells,
     _noise_of,
     derivative,
@@ -121,6 +122,13 @@ def test_one_extrapolation_ends_where_it_is_exact_enough_if_it_shall():
         assert estimate.slope == pytest.approx(math.exp(0.5), rel=1e-6)
         calls.append(len(g.points))
     assert calls[1] == 6 < calls[0]
+
+
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_estimates_agree_up_to_ten_of_their_errors_together(sign):
+    assert _agree(Estimate(sign, 0.1), Estimate(sign * 3.9, 0.2))
+    assert not _agree(Estimate(sign, 0.1), Estimate(sign * 4.1, 0.2))
+    assert _agree(Estimate(sign, 0.1), Estimate(math.nan, math.inf)), "what is not known does not disagree"
 
 
 # The whole.
@@ -396,6 +404,7 @@ def test_a_row_that_stands_still_where_its_partial_says_that_it_moves_has_lost_d
     assert not still(2.0**-40), "a change of less than the last bit"
     constant = Op("constant", lambda t: 1.0 + 0.0 * t, (lambda y, t: 1e-4,))
     assert lost_digits(constant(Value(1.0)))
+    assert lost_digits(constant(Value(0.0)))
     assert not lost_digits(constant(Value(1e-9))), "a change of less than the last bit"
     for x in (1.0, -1.0, 4.0):
         assert still(1.0, x, 1.3e-4 * abs(x))
