@@ -48,12 +48,12 @@ TESTS = {  # modules or folders: the files test_*.py that pin them
     "expression": "cli",
     "compiler": "compiler compiler_edges",
     "flow": "flow",
-    "testing/numerical": "testing/numerical testing/gradcheck testing/foreign",
-    "testing/compare": "testing/compare testing/gradcheck testing/foreign",
-    "testing/gradcheck testing/report": "testing/gradcheck testing/foreign",
-    "testing/analytic testing/libraries testing/vectors testing/problem": "testing/foreign testing/libraries",
-    "testing/lines": "testing/lines testing/foreign testing/libraries",
-    "testing/directions": "testing/foreign testing/libraries",
+    "testing/numerical testing/compare testing/report": "testing/numerical testing/compare testing/report "
+    "testing/gradcheck testing/foreign",
+    "testing/gradcheck": "testing/gradcheck testing/foreign",
+    "testing/lines testing/directions": "testing/lines testing/directions testing/foreign testing/libraries",
+    "testing/analytic testing/libraries testing/vectors testing/problem": "testing/problem testing/libraries "
+    "testing/foreign",
     "testing/check_op testing/recording testing/derivatives": "testing/check_op testing/failures testing/planted",
     "testing/places testing/failures": "testing/check_op testing/failures testing/planted",
     "testing/forms testing/javascript": "testing/forms testing/planted",

@@ -95,15 +95,18 @@ def compare_value(
         if unseen and math.fabs(analytic) * max(math.fabs(x), 1.0) <= 32.0 * measured:
             return replace(row, agrees=None, note=_hidden(measured), noisy=True)
         return compare(title, analytic, g, x, y, measured, tolerance) if measured > rounding else row
-    excused = atol is None and math.fabs(analytic - row.numeric.slope) > 1e-3 * math.fabs(row.numeric.slope)
-    if not excused or lost_digits():
+    if atol is not None or _is_close(analytic, row.numeric.slope) or lost_digits():
         return row
     measured = max(rounding, noise(g, x))
     again = derivative(g, x, 0, measured)
     known = again.slope != 0.0 and again.error <= 1e-4 * math.fabs(again.slope)
-    if known and math.fabs(analytic - again.slope) > 1e-3 * math.fabs(again.slope):
+    if known and not _is_close(analytic, again.slope):
         return Row(title, analytic, again, False, order=taylor_order(g, x, analytic, measured))
     return row
+
+
+def _is_close(analytic: float, slope: float) -> bool:
+    return math.fabs(analytic - slope) <= 1e-3 * math.fabs(slope)
 
 
 def compare(

@@ -1,11 +1,12 @@
 """The verdict on one derivative: right, wrong, at a kink, at an edge, or not to be told."""
 
+import itertools
 import math
 
 import pytest
 
 from micrograd_cn.testing.compare import ForValues, Row, _is_too_fine, compare, compare_value
-from micrograd_cn.testing.numerical import Estimate, Steps
+from micrograd_cn.testing.numerical import Estimate, Steps, derivative
 
 SIDES = pytest.mark.parametrize("sign", [-1.0, 1.0])
 
@@ -65,6 +66,7 @@ def test_a_smooth_derivative_is_right_within_the_tolerance_and_tells_the_order_i
         assert row.agrees is agrees
         assert (row.note, row.title, row.analytic) == ("", "it", sign * 2.0 * (1.0 + off))
         assert row.numeric.slope == pytest.approx(sign * 2.0)
+        assert row.numeric == derivative(lambda x: sign * 2.0 * math.sin(x), 0.0) or not agrees
         assert math.isnan(row.order) if agrees else row.order == pytest.approx(1.0, abs=0.1)
 
 
@@ -119,6 +121,13 @@ def test_at_the_edge_of_the_domain_the_derivative_is_that_of_the_one_side(sign):
 
 
 @SIDES
+def test_the_edge_may_be_where_the_function_is_0(sign):
+    row = judged(lambda x: math.sin(x) if sign * x <= 0.0 else math.nan, 1.0)
+    assert row.agrees
+    assert row.note.startswith("edge of the domain")
+
+
+@SIDES
 def test_beside_a_jump_nothing_is_told(sign):
     where = "left" if sign > 0.0 else "right"
     for size, told in ((2e-6, False), (0.5e-6, True)):  # of the value, one float further
@@ -151,6 +160,7 @@ def test_noise_that_hides_a_derivative_is_told_from_other_reasons():
     assert row.agrees is None
     assert row.noisy
     assert row.note == "too noisy to tell: values are rounded by 1"
+    assert judged(lambda x: 1.0 + x, 1.0, rounding=1e-8, rtol=1e-12, atol=1e-12).noisy
 
 
 # Features as small as the finest steps.
@@ -174,7 +184,7 @@ def test_finest_steps_that_jump_show_a_small_feature(sign):
     for wider, fine_too in ((1.9, True), (-1.9, True), (2.1, False), (-2.1, False)):
 
         def g(x, wider=wider):
-            return sign * math.copysign(1.0 if abs(x) < 7.0 * fine else wider, x)
+            return sign * math.copysign(wider if 7.5 < abs(x) / fine < 8.5 else 1.0, x)
 
         assert too_fine(g) is fine_too
         assert not too_fine(lambda x: 1.0 * abs(x) + 3.0)
@@ -219,8 +229,8 @@ def test_by_default_a_derivative_may_be_off_by_a_thousand_millionth():
         (1e-8, 0.5e-9, False),
         (1e-6, 0.9e-9, True),
     ):
-        for sign in (-1.0, 1.0):
-            row = of_values(lambda x, slope=slope: slope * x, slope + sign * off)
+        for s, sign in itertools.product((-1.0, 1.0), repeat=2):
+            row = of_values(lambda x, slope=s * slope: slope * x, s * slope + sign * off)
             assert row.agrees is agrees
             assert math.isnan(row.order) if agrees else row.order == pytest.approx(1.0, abs=0.1)
     assert of_values(lambda x: 1e-8 * x, 1.05e-8, lost=True).agrees, "where digits are lost"
@@ -258,6 +268,9 @@ def test_a_mistake_must_stand_out_from_the_noise_that_is_measured():
 
 
 def test_the_size_of_the_values_tells_how_exact_a_derivative_must_be():
-    for x, y in ((0.5, 1e8), (100.0, 1e10)):  # values by numbers of 1e8, of which 1e-12 is 1e-4
-        row = of_values(lambda t, x=x, y=y: y + 1e-5 * (t - x), 1e-5, x)
-        assert row.agrees is not None
+    for x, y in ((0.5, 1e8), (100.0, 1e10), (-100.0, -1e10)):  # values by numbers of 1e8, of which 1e-12 is 1e-4
+        for part, agrees in ((0.3, True), (3.0, None)):
+            step = max(abs(x), 1.0) / 8.0
+            rounding = part * 1e-4 / 20.0 * step  # five errors are twenty roundings by the step
+            row = of_values(lambda t, x=x, y=y: y + 1e-5 * (t - x), 1e-5, x, rounding)
+            assert row.agrees is agrees
