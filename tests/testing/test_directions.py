@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from micrograd_cn.testing import directions
 from micrograd_cn.testing.directions import Sampled, foreign_rows, singly
-from micrograd_cn.testing.lines import Line
+from micrograd_cn.testing.lines import Line, compare_along
 from micrograd_cn.testing.problem import Problem
 
 
@@ -91,10 +92,10 @@ def test_the_first_direction_goes_uphill_in_every_element():
         assert ((np.abs(v) >= 2.0) & (np.abs(v) <= 4.0)).all(), "from half of the numbers' size to all of it"
         assert np.ptp(np.abs(v)) > 1.0
         assert low <= np.mean(np.sign(v[2:]) == np.sign(g[2:])) <= high
-    v = sampled._direction()
+    v = sampled._direction(None, 0.0)
     assert 0.4 <= np.mean(v > 0.0) <= 0.6
     parts = []
-    sampled._direction = lambda g=None, uphill=0.0: parts.append(uphill) or np.ones(200)
+    sampled._direction = lambda g, uphill: parts.append(uphill) or np.ones(200)
     for row in sampled.rows()[:4]:
         assert row.agrees
     assert parts == [1.0, 0.0, 0.0, 0.0]
@@ -121,6 +122,33 @@ def test_where_kinks_hide_a_direction_it_is_compared_next_to_the_point():
     assert len(beside) == 4
     assert all(row.agrees for row in beside)
     assert any(row.agrees is False for row in rows[4:]), "at the point itself"
+
+
+def test_a_direction_that_agrees_at_the_kinks_or_is_wrong_elsewhere_stays_at_the_point():
+    x = np.where(np.arange(50) % 2 == 0, 0.0, 1.0)
+    rows = rows_of(lambda x: np.maximum(x, 0.0).sum(), x, lambda x, g: g * np.where(x == 0.0, 0.3, x > 0.0))
+    assert rows[0].agrees
+    assert rows[0].note.startswith("kink")
+    assert titles(rows)[:4] == [f"direction {k}" for k in (1, 2, 3, 4)]
+    wrong = rows_of(lambda x: x.sum(), np.ones(50), lambda x, g: 2.0 * g * np.ones(50))
+    assert titles(wrong)[:4] == [f"direction {k}" for k in (1, 2, 3, 4)]
+
+
+def test_what_is_typical_of_a_direction_are_the_finite_parts_of_its_elements(monkeypatch):
+    g = np.where(np.arange(40) < 3, np.inf, draw(40))
+    found = []
+
+    def compare(problem, title, u, v, typical, x=None):
+        found.append((typical, v))
+        return compare_along(problem, title, u, v, typical, x)
+
+    monkeypatch.setattr(directions, "compare_along", compare)
+    Sampled(problem_of(lambda x: x.sum(), np.ones(40), lambda x, u: u * g), 0)._along(0, 0.5)
+    [(typical, v)] = found
+    assert typical == pytest.approx(np.linalg.norm(g[3:] * v[3:]))
+    found.clear()
+    Sampled(problem_of(np.sin, np.ones(40), jvp=lambda x, t: t * np.cos(x)), 0)._along(0, 0.5)
+    assert found[0][0] == 0.0
 
 
 def test_what_noise_hides_is_left_to_others_if_half_of_the_directions_tell():
@@ -177,7 +205,7 @@ def wrong_at(*elements, factor=2.0, n=60):
 def test_the_worst_element_of_a_direction_is_found_by_halving(element, factor):
     problem = problem_of(lambda x: x.sum(), np.ones(60), wrong_at(element, factor=factor))
     sampled = Sampled(problem, 0)
-    v = sampled._direction()
+    v = sampled._direction(None, 0.0)
     line = Line(problem, np.ones(1), v, problem.x)
     assert sampled._worst(line) == element
     assert sampled._mismatch(line.u, v) == pytest.approx(v[element] * (1.0 - factor))

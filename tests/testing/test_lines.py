@@ -336,12 +336,12 @@ def test_half_of_a_step_times_its_height_is_the_error_of_an_integral_over_a_jump
         assert jump <= error <= 1.5 * jump
 
 
-def test_the_error_of_an_integral_of_what_is_rounded_is_about_twice_its_standard_deviation():
+def test_the_error_of_an_integral_of_what_is_rounded_is_about_five_times_its_standard_deviation():
     ratios = []
     for seed in range(60):
         _, _, error = integrated(lambda x, seed=seed: 1.0 + 0.01 * normal(seed, x))
         ratios.append(error / (0.01 * 0.25 * math.sqrt(16.0)))
-    assert 2.0 < np.median(ratios) < 5.5
+    assert 4.0 < np.median(ratios) < 5.5
 
 
 def over(f, df, x=0.0, h=None, **how):
