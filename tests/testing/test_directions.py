@@ -124,6 +124,24 @@ def test_where_kinks_hide_a_direction_it_is_compared_next_to_the_point():
     assert any(row.agrees is False for row in rows[4:]), "at the point itself"
 
 
+def test_next_to_the_point_is_a_sixty_fourth_of_the_numbers_size_away_or_half_of_that(monkeypatch):
+    found = []
+
+    def compare(problem, title, u, v, typical, x=None):
+        found.append(x)
+        return compare_along(problem, title, u, v, typical, x)
+
+    monkeypatch.setattr(directions, "compare_along", compare)
+    problem = problem_of(
+        lambda x: np.abs(x).sum(), 0.0 * np.ones(40), lambda x, g: g * np.where(x == 0.0, 9.0, np.sign(x))
+    )
+    Sampled(problem, 0)._along(0, 1.0)
+    assert found[0] is None
+    away = np.abs(found[1]) * 64.0
+    assert ((away >= 0.5) & (away <= 1.0)).all()
+    assert 0.4 <= np.mean(found[1] > 0.0) <= 0.6
+
+
 def test_a_direction_that_agrees_at_the_kinks_or_is_wrong_elsewhere_stays_at_the_point():
     x = np.where(np.arange(50) % 2 == 0, 0.0, 1.0)
     rows = rows_of(lambda x: np.maximum(x, 0.0).sum(), x, lambda x, g: g * np.where(x == 0.0, 0.3, x > 0.0))

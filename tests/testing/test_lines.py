@@ -420,15 +420,19 @@ def test_a_mean_is_right_within_one_percent_and_wrong_beyond():
 
 @pytest.mark.parametrize("sign", [-1.0, 1.0])
 def test_in_noise_a_mistake_is_sure_if_it_is_twice_what_is_allowed_and_that_a_quarter_of_the_slope(sign):
-    def agrees(size, analytic):
+    def of(size, analytic):
         row, _ = over(
             lambda x: sign * 3.0 * x.astype(float) + size * np.sign(normal(0, abs(x))),  # the same at x and -x
             lambda x: sign * analytic + 0.0 * x,
         )
-        return row.agrees
+        return row
+
+    def agrees(size, analytic):
+        return of(size, analytic).agrees
 
     assert agrees(0.001, 3.0) is True
     # over the larger interval the slope is known up to 0.83 times the noise
+    assert of(0.05, 3.0).numeric.error == pytest.approx(0.83 * 0.05 / 5.0, rel=0.01)
     assert agrees(0.05, 3.0) is agrees(0.05, 3.08) is agrees(0.05, 2.92) is None
     assert agrees(0.05, 3.09) is agrees(0.05, 2.91) is False
     assert agrees(0.85, -3.0) is False
