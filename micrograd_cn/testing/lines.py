@@ -99,8 +99,7 @@ def _compare(problem: Problem, title: str, u: Vector, v: Vector, typical: float,
     rounding = max(line.rounding, noise(line, 0.0, problem.noise_steps))
     if change == 0.0 and line.moves_far_away():  # then rounding hides how it moves near the point
         rounding = max(rounding, first * math.fabs(line.slope))
-    if rounding > line.rounding:
-        row = at_the_point(rounding, tolerance)
+    row = at_the_point(rounding, tolerance)
     if row.agrees is not True and math.isfinite(line.slope):
         rounded = max(rounded, noise(line.slope_at, 0.0, problem.noise_steps))
         tolerance = replace(tolerance, error=rounded)
@@ -170,7 +169,8 @@ class Line:
     def slope_at(self, t: float) -> float:
         """Return the derivative that is checked, elsewhere on the line."""
         x = self._problem.arguments.stored(self._x + t * self.v)
-        return self._problem.derivative.slope(x, self.u, self.v)
+        with np.errstate(all="ignore"):
+            return self._problem.derivative.slope(x, self.u, self.v)
 
     def over_an_interval(self, title: str, tolerance: ForArrays) -> Row | None:
         """Compare mean derivatives over an interval, which rounding hides less than those at a point.
@@ -214,11 +214,11 @@ class Line:
         points = [self._problem.arguments.stored(self._x + t * self.v) for t in ts]
         changes = np.array([self._change(self._problem.value(x)) for x in points])
         slopes, before, after = np.zeros((3, len(ts)))
-        for k, x in enumerate(points):
-            along = functools.partial(self._problem.derivative.slope, x, self.u)
-            slopes[k] = along((ts[1] - ts[0]) * self.v)
-            before[k], after[k] = along(x - points[max(k - 1, 0)]), along(points[min(k + 1, len(ts) - 1)] - x)
-        with np.errstate(all="ignore"):  # what is infinite has no curvature
+        with np.errstate(all="ignore"):
+            for k, x in enumerate(points):
+                along = functools.partial(self._problem.derivative.slope, x, self.u)
+                slopes[k] = along((ts[1] - ts[0]) * self.v)
+                before[k], after[k] = along(x - points[max(k - 1, 0)]), along(points[min(k + 1, len(ts) - 1)] - x)
             integral, bends = np.cumsum([0.0, *0.5 * (after[:-1] + before[1:])]), np.diff(slopes, 2)
         curvature = 0.25 * math.fabs(float(np.sum(bends[::2])))  # half of what every second point would change
         usual = float(np.median(np.abs(bends)))

@@ -32,7 +32,9 @@ def test_up_to_sixteen_derivatives_are_compared_singly():
     singles = rows_of(lambda x: x[:4], np.ones(4), lambda x, g: g)
     assert titles(singles) == [f"df[{j}]/dx0[{i}]" for j in range(4) for i in range(4)]
     assert all(row.agrees for row in singles)
+    assert len(rows_of(lambda x: 1.0 * x, np.ones(2), lambda x, g: g)) == 4
     assert titles(rows_of(lambda x: x.sum(), np.ones(17), lambda x, g: g * np.ones(17)))[0] == "direction 1"
+    assert titles(rows_of(lambda x: 1.0 * x, np.ones(5), lambda x, g: g))[0] == "direction 1"
 
 
 def test_what_gets_no_derivative_is_not_compared_singly():
@@ -246,6 +248,10 @@ def test_a_mismatch_is_that_of_a_curve_too():
     sampled = Sampled(problem, 0)
     for u, v in ((1.0, np.ones(20)), (-2.0, draw(20))):
         assert sampled._mismatch(np.array([u]), v) == pytest.approx(0.0, abs=1e-9)
+    near = problem_of(
+        lambda x: np.sum(np.where(np.abs(x - 0.5) < 0.1, x, np.nan)), 0.5 * np.ones(20), lambda x, g: 0.0 * x
+    )
+    assert Sampled(near, 0)._mismatch(np.ones(1), np.ones(20)) == pytest.approx(20.0), "in small steps"
     outside = problem_of(lambda x: np.sum(np.where(x > 0.49, x, np.nan)), 0.5 * np.ones(20), lambda x, g: g + 0.0 * x)
     assert Sampled(outside, 0)._mismatch(np.ones(1), np.ones(20)) == 0.0
 
@@ -259,6 +265,8 @@ def test_the_worst_output_of_an_element_is_found_by_halving(output):
     sampled = Sampled(problem, 0)
     for u in (np.ones(40), sampled._weights()):
         assert sampled._worst_output(Line(problem, u, problem.along(5), problem.x)) == output
+    near = problem_of(lambda x: np.where(np.abs(x - 1.0) < 0.1, x**4, np.nan), np.ones(40), vjp)
+    assert Sampled(near, 0)._worst_output(Line(near, np.ones(40), near.along(5), near.x)) == output, "in small steps"
     wrong = titles(row for row in sampled.rows() if row.agrees is False)
     assert f"df[{output}]/dx0[5]" in wrong
 

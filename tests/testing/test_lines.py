@@ -214,9 +214,10 @@ def test_the_rounding_of_a_function_that_loses_digits_is_measured():
 
 
 def test_what_moves_far_away_alone_is_hidden_by_rounding():
-    row = compared(lambda x: (x + 1e17) - 1e17, [0.3], lambda x, g: g)
+    row = compared(lambda x: (3.0 * x + 1e17) - 1e17, [0.3], lambda x, g: 3.0 * g)
     assert row.agrees is None
     assert row.noisy
+    assert row.note.endswith("values are rounded by 0.4"), "by as much as it should have moved in an eighth"
     still = compared(lambda x: 0.0 * x, [0.3], lambda x, g: g, typical=1.0)
     assert still.agrees is False
 
@@ -250,10 +251,19 @@ def test_a_wrong_derivative_is_tried_again_if_many_steps_are_far_too_large(far, 
     assert any(np.ptp(x) == 0.0 and x[0] != 1.0 for x in f.points) is (again or far == 0)
 
 
+def test_what_is_wrong_in_far_too_large_steps_alone_is_right():
+    x = np.float32([1.0, 0.5])
+    row = compared(lambda x: np.tanh(x).sum(), x, lambda x, g: g / np.cosh(x) ** 2, v=[2.0**20, 2.0**20])
+    assert row.agrees
+    assert row.numeric.slope == pytest.approx(1.0 / math.cosh(1.0) ** 2 + 1.0 / math.cosh(0.5) ** 2, rel=1e-3)
+
+
 def test_far_too_large_or_small_is_more_than_sixteen_times():
     def calls(factor):
         f = Counted(lambda x: np.sum(x))
-        compared(f, np.ones(2), lambda x, g: 1.5 * g * np.ones(2), v=[factor, factor])
+        row = compared(f, np.ones(2), lambda x, g: 1.5 * g * np.ones(2), v=[factor, factor])
+        assert row.agrees is False
+        assert row.analytic == pytest.approx(3.0 * factor), "along what was asked for, if it is wrong there too"
         return len(f.points)
 
     assert calls(17.0) > 1.5 * calls(16.0)
@@ -326,6 +336,7 @@ def test_the_error_of_an_integral_covers_its_curvature():
         for df, exact in ((np.exp, math.e**2 - math.e**-2), (np.cos, 2.0 * math.sin(2.0)), (lambda x: x**2, 16 / 3.0)):
             _, integral, error = integrated(df, ts=interval(n))
             assert math.fabs(integral[-1] - exact) < error < 30.0 * math.fabs(integral[-1] - exact)
+    assert error < 10.0 * math.fabs(integral[-1] - exact), "of a parabola"
 
 
 def test_half_of_a_step_times_its_height_is_the_error_of_an_integral_over_a_jump():
@@ -456,3 +467,15 @@ def test_in_few_digits_an_interval_decides_unless_the_curve_hides_it():
     assert straight.note.startswith("means over steps of 1")
     double = compared(lambda x: 3.0 * x, [0.5], lambda x, g: 3.0 * g)
     assert double.note == ""
+
+
+def test_the_error_of_a_mean_is_that_of_the_integral_by_the_length():
+    def f(x):
+        return np.where(np.abs(x) < 0.6, np.exp(0.1 * x.astype(float)), np.nan)
+
+    row, asked = over(f, lambda x: 0.1 * np.exp(0.1 * x))
+    assert asked[::17] == [1.0, 0.5]
+    line = line_of(f, np.float16([0.0]), lambda x, g: 0.1 * np.exp(0.1 * x.astype(float)) * g)
+    _, integral, error = line._integrated(interval(h=0.5))
+    assert row.analytic == pytest.approx(integral[-1])
+    assert 5.0 * (row.numeric.error - row.numeric.noise) == pytest.approx(error)
