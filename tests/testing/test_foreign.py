@@ -397,5 +397,47 @@ def test_misuse_is_told_what_to_write(args, how, error, message):
         gradcheck(lambda x: x, *args, **how)
 
 
+def test_the_title_shows_arrays_by_type_and_shape():
+    x = np.ones((2, 3), "float32")
+    for tree, shown in (
+        (x, "float32[2, 3]"),
+        ([x, 2.0], "[float32[2, 3], 2.0]"),
+        ((x, [3.0]), "(float32[2, 3], [3.0])"),
+        ({"a": x, "b": (1.0, 2.0)}, "{'a': float32[2, 3], 'b': (1.0, 2.0)}"),
+        (array.array("d", [1.0, 2.0]), "array('d', [1.0, 2.0])"),
+        (2.0, "2.0"),
+    ):
+        with pytest.raises(NothingCompared) as caught:
+            gradcheck(lambda tree: math.inf, tree, vjp=lambda tree, g: tree)
+        assert str(caught.value).startswith(f"gradcheck of <lambda> at {shown}: outside the domain")
+
+
+def test_a_jacobian_may_be_given_by_rows_of_outputs_that_have_other_shapes():
+    x, by_x = draw(3), draw(4, 3)
+    gradcheck(lambda x: (by_x @ x).reshape(2, 2), x, jacobian=lambda x: by_x.reshape(2, 2, 3))
+    gradcheck(lambda x: (by_x @ x).reshape(2, 2), x, jacobian=lambda x: by_x)
+    gradcheck(
+        lambda p: {"y": p[0] * p[1], "z": p[1]},
+        [x, 2.0],
+        jacobian=lambda p: {"y": [p[1] * np.eye(3), p[0]], "z": [np.zeros(3), 1.0]},
+    )
+    with pytest.raises(ValueError, match=r"jacobian= gave an array of shape \(3, 3\), not \(2, 2, 3\)"):
+        gradcheck(lambda x: (by_x @ x).reshape(2, 2), x, jacobian=lambda x: by_x[:3])
+
+
+def test_the_gradient_of_the_only_argument_may_stand_alone_or_in_a_tuple():
+    x = draw(3)
+    gradcheck(lambda x: x @ x, x, gradient=lambda x: (2.0 * x,))
+    gradcheck(lambda x: x[0] * x[1], (2.0, 3.0), gradient=lambda x: (x[1], x[0]))
+    gradcheck(lambda x: -3.0 * x[0] * x[1], (2.0, 3.0), gradient=lambda x: (-3.0 * x[1], -3.0 * x[0]))
+
+
+def test_the_default_seed_is_0():
+    def text(**how):
+        return mismatch(np.square, draw(50), vjp=lambda x, g: 2.1 * x * g, **how)
+
+    assert text() == text(seed=0) != text(seed=1)
+
+
 def test_the_root_mean_square_of_nothing_is_1():
     assert rms(np.zeros(3)) == rms(np.zeros(0)) == 1.0

@@ -9,7 +9,7 @@ import pytest
 
 from micrograd_cn import Value
 from micrograd_cn.testing import GradientMismatch, NothingCompared, gradcheck
-from micrograd_cn.testing.analytic import dot
+from micrograd_cn.testing.analytic import Reverse, dot
 from micrograd_cn.testing.libraries import is_array, kind, library, maker, read
 
 from . import stand_ins
@@ -134,6 +134,18 @@ def test_what_has_no_weight_counts_nothing():
     assert dot(np.array([1.0, np.inf, 3.0]), np.array([2.0, 0.0, -1.0])) == -1.0
     assert dot(np.array([1.0, 2.0]), np.array([2.0, 3.0])) == 8.0
     assert dot(np.array([np.inf, np.inf]), np.array([1.0, -1.0])) != 0.0
+
+
+def test_a_gradient_is_computed_once_for_a_point_and_weights():
+    calls = []
+    derivative = Reverse(lambda x, u: calls.append((x, u)) or 2.0 * x * u)
+    x, u, d = np.ones(2), np.array([3.0]), np.array([1.0, -2.0])
+    assert derivative.gradient(x, u).tolist() == derivative.gradient(x, u).tolist() == [6.0, 6.0]
+    assert derivative.slope(x, u, d) == -6.0
+    assert len(calls) == 1
+    assert derivative.gradient(x, u / 3.0).tolist() == [2.0, 2.0]
+    assert derivative.gradient(3.0 * x, u).tolist() == [18.0, 18.0]
+    assert len(calls) == 3
 
 
 # Stand-ins for PyTorch and jax.
