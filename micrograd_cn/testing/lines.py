@@ -74,7 +74,12 @@ def compare_along(
 def _compare(problem: Problem, title: str, u: Vector, v: Vector, typical: float, x: Vector | None) -> tuple[Row, Line]:
     if np.count_nonzero(v) == 1:  # the derivative by an element, not by a multiple of it
         factor = float(np.sum(v))
-        u, typical = u / factor, typical / math.fabs(factor)
+        with np.errstate(all="ignore"):
+            held = np.isfinite(problem.outputs.stored(u / factor)).all()
+        if held:
+            u, typical = u / factor, typical / math.fabs(factor)
+        else:  # few bits do not hold the weight of so small a step
+            title = f"{title} * {factor:g}"
     line = Line(problem, u, v, problem.x if x is None else x)
     first = problem.steps.first[0]
     change = max(math.fabs(line(first)), math.fabs(line(-first)))

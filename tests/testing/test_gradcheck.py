@@ -425,6 +425,13 @@ def test_a_function_of_chance_is_not_deterministic():
         gradcheck(lambda x: next(calls) * x, 2.0)
 
 
+@pytest.mark.parametrize(("first", "second"), [(math.nan, 2.0), (2.0, math.nan)])
+def test_a_function_that_is_nan_at_one_of_two_calls_is_not_deterministic(first, second):
+    factors = iter([first, *[second] * 9])
+    with pytest.raises(NotDeterministic, match=f"two calls of it gave {first} and {second}"):
+        gradcheck(lambda x: x * next(factors), 1.0)
+
+
 def wrong_in(*slots):
     bad = [Op("bad", lambda x: x, (lambda y, x, k=k: 2.0 if k in slots else 1.0,)) for k in range(60)]
     return lambda xs: mc.sum([op(x) for op, x in zip(bad, xs, strict=True)])

@@ -37,14 +37,14 @@ def problem_of(f, x, vjp, rtol=None, atol=None):
 def line_of(f, x, vjp, u=None, v=None):
     problem = problem_of(f, x, vjp)
     u = np.ones(problem.y.size) if u is None else np.array(u)
-    v = np.ones(problem.x.size) if v is None else np.array(v)
+    v = np.ones(problem.x.size) if v is None else np.array(v, float)
     return Line(problem, u, v, problem.x)
 
 
 def compared(f, x, vjp, v=None, typical=0.0, u=None, **how):
     problem = problem_of(f, x, vjp, **how)
     u = np.ones(problem.y.size) if u is None else np.array(u)
-    v = np.ones(problem.x.size) if v is None else np.array(v)
+    v = np.ones(problem.x.size) if v is None else np.array(v, float)
     return compare_along(problem, "it", u, v, typical)[0]
 
 
@@ -170,6 +170,20 @@ def test_the_derivative_by_one_element_is_no_multiple_of_it(size):
     assert row.agrees
     assert row.analytic == 6.0
     assert row.numeric.slope == pytest.approx(6.0)
+
+
+@pytest.mark.parametrize("x", [1e-6, -1e-6, -2e-7])
+def test_in_few_digits_a_small_number_is_compared_by_a_multiple_where_its_weight_would_be_infinite(x):
+    for f, df in ((lambda x: np.maximum(x, 0), lambda x: x > 0), (np.abs, np.sign), (lambda x: 3 * x, lambda x: 3.0)):
+        for size in (np.float16(abs(x)), 1.0):
+            row = compared(f, np.float16([x]), lambda x, g, df=df: np.float16(g * df(x)), v=[size])
+            assert row.agrees is not False
+            assert math.isfinite(row.analytic)
+    row = compared(lambda x: 3 * x, np.float16([x]), lambda x, g: 3 * g, v=[2.0**-20])
+    assert row.agrees
+    assert row.title == "it * 9.53674e-07"
+    assert row.analytic == 3.0 * 2.0**-20
+    assert compared(lambda x: 3 * x, np.float16([x]), lambda x, g: 4 * g, v=[2.0**-20]).agrees is False
 
 
 @pytest.mark.parametrize("size", [4.0, -0.25])
