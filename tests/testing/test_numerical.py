@@ -330,6 +330,15 @@ def test_the_order_is_that_of_the_smallest_steps_that_rounding_leaves():
     assert math.isnan(taylor_order(lambda x: math.inf if x else 0.0, 0.0, 1.0))
 
 
+@pytest.mark.parametrize(("x", "size"), [(0.0, 1.0), (-0.5, 1.0), (4.0, 4.0), (-4.0, 4.0)])
+def test_the_order_is_seen_from_an_eighth_of_the_number_to_a_ten_millionth(x, size):
+    g = Recorded(math.exp)
+    taylor_order(g, x, math.exp(x))
+    steps = [t - x for t in g.points if t != x]
+    assert (max(steps), min(steps)) == (size / 8.0, pytest.approx(size * 2.0**-24))
+    assert len(steps) == 22
+
+
 def test_one_disturbed_step_does_not_spoil_the_order():
     def g(x):
         return x * x * (1.0 + 9.0 * (x == 2.0**-23))
