@@ -14,6 +14,8 @@ from ..engine import Value, topological_order
 from ..gradients import gradients
 from ..operation import OPS, Op
 
+__tracebackhide__ = True  # pytest leaves out the frames of this file
+
 LEVELS = 14  # halvings of the step in one extrapolation
 FEW_DIGITS = 1e-10  # an error of a value, relative to it, that its derivative may show
 STILL = 2.0**-13  # a step, relative to the operand

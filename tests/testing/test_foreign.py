@@ -1,8 +1,10 @@
 """`gradcheck` of anybody's functions: a derivative that is written out, of numbers, arrays and structures of them."""
 
 import array
+import itertools
 import math
 import re
+import traceback
 import warnings
 
 import numpy as np
@@ -395,6 +397,42 @@ def test_neither_function_can_spoil_the_arguments():
 def test_misuse_is_told_what_to_write(args, how, error, message):
     with pytest.raises(error, match=message):
         gradcheck(lambda x: x, *args, **how)
+
+
+def raising_from(n):
+    """Return a function that raises from the n-th call on."""
+    calls = itertools.count()
+
+    def f(x, *weights):
+        if next(calls) >= n:
+            raise KeyError(n)
+        return 2.02 * weights[0] * x if weights else (x * x).sum()
+
+    return f
+
+
+class Unread:
+    """An array that can not be read."""
+
+    def tolist(self):
+        raise KeyError("unread")
+
+
+def test_pytest_is_told_to_leave_out_every_frame_between_the_test_and_the_function():
+    found = set()
+    checks = [(raising_from(n), lambda x, g: 2.02 * g * x) for n in (0, 1, 2, 8, 20, 40, 10_000)]
+    checks += [(lambda x: (x * x).sum(), raising_from(n)) for n in (0, 1, 2, 8, 20, 40, 99)]
+    checks += [(lambda x: x, lambda x, g: np.ones(7)), (lambda x: Unread(), lambda x, g: x)]
+    for f, vjp in checks:
+        for x in (np.ones(3), np.ones(30)):
+            with pytest.raises((KeyError, ValueError, GradientMismatch)) as caught:
+                gradcheck(f, x, vjp=vjp)
+            frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
+            ours = [f.f_globals for f in frames if f.f_globals.get("__name__", "").startswith("micrograd_cn.testing.")]
+            assert all(names["__tracebackhide__"] is True for names in ours)
+            found |= {names["__name__"].rpartition(".")[2] for names in ours}
+    ways = {"gradcheck", "directions", "problem", "analytic", "lines", "compare", "numerical"}
+    assert found == ways | {"vectors", "libraries", "report"}
 
 
 def test_the_title_shows_arrays_by_type_and_shape():
