@@ -217,6 +217,15 @@ def test_a_right_derivative_of_what_is_exact_costs_few_calls():
     assert len(f.points) <= 24
 
 
+def test_what_is_small_beside_typical_ones_costs_fewer_calls():
+    def calls(typical):
+        f = Counted(lambda x: np.exp(x[0]))
+        assert compared(f, [0.3], lambda x, g: np.exp(x) * g, typical=typical, rtol=1e-3).agrees
+        return len(f.points)
+
+    assert calls(1e3) < calls(1.0) == calls(0.0)
+
+
 def test_the_rounding_of_a_function_that_loses_digits_is_measured():
     def far(x):
         return (1.1 * x + 1e8) - 1e8
