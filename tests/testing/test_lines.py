@@ -146,6 +146,7 @@ def test_what_has_no_weight_does_not_count_as_moving():
     line = line_of(lambda x: np.array([x[0], 0.0]), [1.0], lambda x, g: g[:1], u=[0.0, 1.0])
     assert not line.moves_far_away()
     assert line.moved.tolist() == [True, False]
+    assert line_of(lambda x: x, [1.0], lambda x, g: g, u=[-1.0]).moves_far_away(), "a negative weight is one"
 
 
 def test_what_a_type_does_not_hold_the_derivative_makes_up():

@@ -113,6 +113,7 @@ Point = collections.namedtuple("Point", "x y")
     [
         ([1.0, 2.0], np.zeros(3), r"it gave an array of shape \(2,\) for x, which has \(3,\)"),
         (1.0, np.zeros(2), r"it gave an array of shape \(\) for x, which has \(2,\)"),
+        ([1.0], np.zeros(0), r"it gave an array of shape \(1,\) for x, which has \(0,\)"),
         ([1.0, 2.0], 1.0, r"it gave an array of shape \(2,\) for x, which has \(\)"),
         ([1.0], [1.0, 2.0], r"it must have 2 parts, as a list of 2 has, got a list of 1"),
         (np.ones(3), (1.0, 2.0), r"it must have 2 parts, as a tuple of 2 has, got a ndarray of shape \[3\]"),
