@@ -461,6 +461,8 @@ def test_a_jacobian_may_be_given_by_rows_of_outputs_that_have_other_shapes():
     )
     with pytest.raises(ValueError, match=r"jacobian= gave an array of shape \(3, 3\), not \(2, 2, 3\)"):
         gradcheck(lambda x: (by_x @ x).reshape(2, 2), x, jacobian=lambda x: by_x[:3])
+    with pytest.raises(ValueError, match=r"jacobian= gave an array of shape \(5, 3\), not \(2, 2, 3\)"):
+        gradcheck(lambda x: (by_x @ x).reshape(2, 2), x, jacobian=lambda x: np.ones((5, 3)))
 
 
 def test_the_gradient_of_the_only_argument_may_stand_alone_or_in_a_tuple():
