@@ -99,7 +99,7 @@ def compare_value(
         return row
     measured = max(rounding, noise(g, x))
     again = derivative(g, x, 0, measured)
-    known = again.error <= 1e-4 * math.fabs(again.slope)
+    known = again.slope != 0.0 and again.error <= 1e-4 * math.fabs(again.slope)
     if known and not _is_close(analytic, again.slope):
         return Row(title, analytic, again, False, order=taylor_order(g, x, analytic, measured))
     return row

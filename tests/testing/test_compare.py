@@ -243,6 +243,11 @@ def test_by_default_a_derivative_may_be_off_by_a_thousand_millionth():
     assert of_values(lambda x: 1e-8 * x, 1.0011e-8).agrees is False
 
 
+def test_where_nothing_changes_but_0_nothing_is_known_relative_to_it():
+    for x in (0.5, -20.0, 1e3):
+        assert of_values(lambda t: 0.0 * t, 2e-14, x).agrees
+
+
 def test_what_is_known_to_less_than_four_digits_excuses():
     for rounding, agrees in ((1e-15, False), (1e-12, True)):
         row = of_values(lambda x: 1e-8 * (x + 0.3 * math.sin(4.0 * x)), 1e-8 * 2.2 * 1.02, 0.0, rounding)
