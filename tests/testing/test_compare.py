@@ -53,7 +53,7 @@ def test_what_is_allowed_is_the_largest_of_the_tolerances():
     assert allowed(1.0, Estimate(-2.0, 0.0), rtol=0.25, atol=3.0) == 3.0
     assert allowed(1.0, Estimate(0.0, 0.0), Estimate(1.0, 1.0)) == 5.0
     assert allowed(math.inf, Estimate(-2.0, 0.0), rtol=0.25) == 0.5
-    assert allowed(0.0, Estimate(0.0, 0.0)) == 0.0
+    assert allowed(0.0, Estimate(0.0, 0.0)) == allowed(math.inf, Estimate(0.0, 0.0), rtol=0.25) == 0.0
 
 
 # Kinks, edges and jumps.

@@ -213,6 +213,15 @@ def test_noisy_directions_are_left_out_if_two_of_four_tell(verdicts, directions)
     assert found == [f"direction {k}" for k in directions]
 
 
+def test_a_direction_that_tells_nothing_is_drawn_again_twice_and_steeper():
+    sampled = Sampled(problem_of(lambda x: x.sum(), np.ones(40), lambda x, g: g * np.ones(40)), 0)
+    stub(sampled, [None] * 12)
+    along, parts = sampled._along, []
+    sampled._along = lambda k, part: parts.append((k, part)) or along(k, part)
+    sampled.rows()
+    assert parts == [(k, part) for k in range(4) for part in (float(k == 0), 0.5, 1.0)]
+
+
 # Where it is wrong.
 
 

@@ -84,6 +84,7 @@ def test_what_is_allowed_is_the_largest_of_the_tolerances_and_the_error_of_the_a
     assert allowed(1.0, e, Estimate(1.0, 1.0)) == 5.0
     assert allowed(math.inf, e, rtol=0.25) == allowed(math.nan, e, rtol=0.25) == 0.5
     assert 0.0 < allowed(1.0, e) < 1e-290
+    assert 0.0 < allowed(math.inf, Estimate(0.0, 0.0), rtol=0.25) < 1e-290
 
 
 # The line.

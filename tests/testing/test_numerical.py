@@ -128,6 +128,7 @@ def test_one_extrapolation_ends_where_it_is_exact_enough_if_it_shall():
 def test_estimates_agree_up_to_ten_of_their_errors_together(sign):
     assert _agree(Estimate(sign, 0.1), Estimate(sign * 3.9, 0.2))
     assert not _agree(Estimate(sign, 0.1), Estimate(sign * 4.1, 0.2))
+    assert _agree(Estimate(0.0, 0.5), Estimate(sign * 10.0, 0.5)), "the limit itself"
     assert _agree(Estimate(sign, 0.1), Estimate(math.nan, math.inf)), "what is not known does not disagree"
 
 
