@@ -48,9 +48,12 @@ TESTS = {  # modules or folders: the files test_*.py that pin them
     "expression": "cli",
     "compiler": "compiler compiler_edges",
     "flow": "flow",
-    "testing/gradcheck testing/numerical testing/compare testing/report": "testing/gradcheck testing/foreign",
-    "testing/analytic testing/libraries testing/vectors testing/problem": "testing/foreign testing/libraries",
-    "testing/lines testing/directions": "testing/foreign testing/libraries",
+    "testing/numerical testing/compare testing/report": "testing/numerical testing/compare testing/report "
+    "testing/gradcheck testing/foreign",
+    "testing/gradcheck": "testing/gradcheck testing/foreign",
+    "testing/lines testing/directions": "testing/lines testing/directions testing/foreign testing/libraries",
+    "testing/analytic testing/libraries testing/vectors testing/problem": "testing/problem testing/libraries "
+    "testing/foreign",
     "testing/check_op": "testing/battery testing/check_op testing/failures testing/planted",
     "testing/recording testing/derivatives": "testing/derivatives testing/check_op testing/failures testing/planted",
     "testing/places": "testing/places testing/check_op testing/failures testing/planted",

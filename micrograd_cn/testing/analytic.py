@@ -107,7 +107,7 @@ def derivative_of(
         for rows, shape, block in outputs.blocks(result, what):
             for columns, inner, part in arguments.blocks(block if several else (block,), what):
                 matrix = np.asarray([] if part is None else part, dtype=np.float64)
-                if matrix.shape != (*shape, *inner) and matrix.size != u[rows].size * total[columns].size:
+                if matrix.size != u[rows].size * total[columns].size:
                     expected = (*shape, *inner)
                     raise ValueError(f"gradcheck: jacobian= gave an array of shape {matrix.shape}, not {expected}")
                 matrix = matrix.reshape(u[rows].size, total[columns].size)

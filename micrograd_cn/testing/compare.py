@@ -95,15 +95,18 @@ def compare_value(
         if unseen and math.fabs(analytic) * max(math.fabs(x), 1.0) <= 32.0 * measured:
             return replace(row, agrees=None, note=_hidden(measured), noisy=True)
         return compare(title, analytic, g, x, y, measured, tolerance) if measured > rounding else row
-    excused = atol is None and math.fabs(analytic - row.numeric.slope) > 1e-3 * math.fabs(row.numeric.slope)
-    if not excused or lost_digits():
+    if atol is not None or _is_close(analytic, row.numeric.slope) or lost_digits():
         return row
     measured = max(rounding, noise(g, x))
     again = derivative(g, x, 0, measured)
     known = again.slope != 0.0 and again.error <= 1e-4 * math.fabs(again.slope)
-    if known and math.fabs(analytic - again.slope) > 1e-3 * math.fabs(again.slope):
+    if known and not _is_close(analytic, again.slope):
         return Row(title, analytic, again, False, order=taylor_order(g, x, analytic, measured))
     return row
+
+
+def _is_close(analytic: float, slope: float) -> bool:
+    return math.fabs(analytic - slope) <= 1e-3 * math.fabs(slope)
 
 
 def compare(
@@ -134,7 +137,7 @@ def _is_too_fine(row: Row, g: Callable[[float], float], x: float, rounding: floa
     off = math.fabs(row.analytic - row.numeric.slope)
     nearer = math.fabs(change / (2.0 * finest) - row.analytic) < 0.7 * off
     jumps = math.fabs(change) > max(0.5 * math.fabs(wider), 16.0 * rounding)
-    return (nearer or jumps) and 4.0 * rounding / finest < 0.1 * off
+    return (nearer or jumps) and 40.0 * rounding < off * finest
 
 
 def _judged(
@@ -157,8 +160,8 @@ def _judged(
             sides = (left, right)
             agrees = all(math.fabs(analytic - side.slope) <= allowed(analytic, side) for side in sides)  # not by chance
             return Row(title, analytic, central if known(central) and not agrees else right, agrees)
-        lower, upper = sorted((left.slope, right.slope))
-        inside = lower - allowed(analytic, left) <= analytic <= upper + allowed(analytic, right)
+        lower, upper = sorted((left, right), key=lambda side: side.slope)
+        inside = lower.slope - allowed(analytic, lower) <= analytic <= upper.slope + allowed(analytic, upper)
         note = f"kink: {left.slope:.6g} on the left, {right.slope:.6g} on the right"
         return Row(title, analytic, central, None if math.isnan(analytic) else inside, note)
     if known(left) or known(right):

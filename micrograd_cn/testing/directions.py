@@ -115,7 +115,7 @@ class Sampled:
         typical = float(np.sqrt(np.sum(squares[np.isfinite(squares)])))
         row, line = compare_along(problem, title, u, v, typical)
         if row.agrees is not True and row.note.startswith("kink"):
-            beside = problem.arguments.stored(problem.x + 2.0**-6 * self._direction())
+            beside = problem.arguments.stored(problem.x + 2.0**-6 * self._direction(None, 0.0))
             return compare_along(problem, f"{title}, next to the point", u, v, typical, beside)
         return row, line
 
@@ -131,7 +131,7 @@ class Sampled:
             parts.append(self._random.choice([-1.0, -0.75, -0.5, 0.5, 0.75, 1.0], y.size) / size)
         return np.concatenate(parts)
 
-    def _direction(self, g: Vector | None = None, uphill: float = 0.0) -> Vector:
+    def _direction(self, g: Vector | None, uphill: float) -> Vector:
         """Return a random direction that goes along the gradient in a part of the elements."""
         n = self._problem.x.size
         signs = self._random.choice([-1.0, 1.0], n)

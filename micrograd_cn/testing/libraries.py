@@ -81,18 +81,19 @@ def maker(x: Any) -> Callable[[NDArray[float64]], Any]:
     """
     import numpy as np
 
-    if library(x) == "torch":
-        torch = sys.modules["torch"]
-        like = {"dtype": x.dtype, "device": x.device}
-        return lambda values: torch.from_numpy(np.array(values)).to(**like).requires_grad_(x.requires_grad)
-    if library(x) == "jax":
-        jax = sys.modules["jax"]
-        return lambda values: jax.numpy.asarray(values.astype(x.dtype))
     if isinstance(x, np.generic):
         return lambda values: x.dtype.type(values)
-    if library(x) == "numpy":
-        return lambda values: values.astype(x.dtype)
-    if library(x) == "other":
-        make: Any = (lambda values: type(x)(x.typecode, values)) if hasattr(x, "typecode") else type(x)
-        return lambda values: make(values.tolist())
+    match library(x):
+        case "torch":
+            torch = sys.modules["torch"]
+            like = {"dtype": x.dtype, "device": x.device}
+            return lambda values: torch.from_numpy(np.array(values)).to(**like).requires_grad_(x.requires_grad)
+        case "jax":
+            jax = sys.modules["jax"]
+            return lambda values: jax.numpy.asarray(values.astype(x.dtype))
+        case "numpy":
+            return lambda values: values.astype(x.dtype)
+        case "other":
+            make: Any = (lambda values: type(x)(x.typecode, values)) if hasattr(x, "typecode") else type(x)
+            return lambda values: make(values.tolist())
     return float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import statistics
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ __tracebackhide__ = True
 TINY = 1e-300  # an error that is none
 FEW_BITS = 12  # a type of so few is compared over an interval first
 POINTS = 17  # of an interval
+SMALLER, LARGER = {1.0: 0.5, 0.5: 0.25}, {1.0: 2.0}  # intervals after one where the curve hides all, or the noise
 FAR = 8.0  # a step by which an output changes, if it depends on what is moved
 NEIGHBOURS, BESIDE = 8, 2.0**-4  # points by which a mistake is told from rounding, so far from the point, relatively
 
@@ -60,13 +62,12 @@ def compare_along(
     first, line = _compare(problem, title, u, v, typical, x)
     size = np.abs(v)
     own = np.where(problem.x == 0.0, np.minimum(size, 1.0), power_of_2(np.abs(problem.x)))
-    for other in (np.ones(size.size), own):
-        change = other[size > 0.0] / size[size > 0.0]
-        change = np.maximum(change, 1.0 / np.maximum(change, TINY))
-        wrong = first.agrees is False and np.mean(change > 16.0) > 0.1  # of the steps, maybe: many are far too large
-        if wrong or (first.agrees is None and np.max(change) > 4.0):
-            part = float(np.max(other[size > 0.0]) / np.max(size))
-            again, along = _compare(problem, title, u, np.where(size > 0.0, np.sign(v) * other, 0.0), typical * part, x)
+    for other in (np.sign(size), own * np.sign(size)):
+        factors = np.abs(np.log2(other[size > 0.0] / size[size > 0.0]))
+        wrong = first.agrees is False and np.mean(factors > 4.0) > 0.1  # of the steps, maybe: many are far too large
+        if wrong or (first.agrees is None and np.max(factors) > 2.0):
+            part = float(np.max(other) / np.max(size))
+            again, along = _compare(problem, title, u, np.sign(v) * other, typical * part, x)
             unseen = not line.moved.any() and along.moved.any()
             if again.agrees or unseen or (first.agrees is None and again.agrees is False):
                 first, line = again, along
@@ -94,8 +95,13 @@ def _stays(problem: Problem, title: str, u: Vector, v: Vector, typical: float, x
 
 def _compare(problem: Problem, title: str, u: Vector, v: Vector, typical: float, x: Vector | None) -> tuple[Row, Line]:
     if np.count_nonzero(v) == 1:  # the derivative by an element, not by a multiple of it
-        factor = float(v[np.argmax(v != 0.0)])
-        u, typical = u / factor, typical / math.fabs(factor)
+        factor = float(np.sum(v))
+        with np.errstate(all="ignore"):
+            held = np.isfinite(problem.outputs.stored(u / factor)).all()
+        if held:
+            u, typical = u / factor, typical / math.fabs(factor)
+        else:  # few bits do not hold the weight of so small a step
+            title = f"{title} * {factor:g}"
     line = Line(problem, u, v, problem.x if x is None else x)
     few = problem.bits <= FEW_BITS
     first, last = problem.steps.first[0], problem.steps.first[-1 if few else 0]
@@ -120,8 +126,7 @@ def _compare(problem: Problem, title: str, u: Vector, v: Vector, typical: float,
     rounding = max(line.rounding, noise(line, 0.0, problem.noise_steps))
     if change == 0.0 and line.moves_far_away():  # then rounding hides how it moves near the point
         rounding = max(rounding, first * math.fabs(line.slope))
-    if rounding > line.rounding:
-        row = at_the_point(rounding, tolerance)
+    row = at_the_point(rounding, tolerance)
     if row.agrees is not True and math.isfinite(line.slope):
         rounded = max(rounded, noise(line.slope_at, 0.0, problem.noise_steps))
         tolerance = replace(tolerance, error=rounded)
@@ -191,7 +196,8 @@ class Line:
     def slope_at(self, t: float) -> float:
         """Return the derivative that is checked, elsewhere on the line."""
         x = self._problem.arguments.stored(self._x + t * self.v)
-        return self._problem.derivative.slope(x, self.u, self.v)
+        with np.errstate(all="ignore"):
+            return self._problem.derivative.slope(x, self.u, self.v)
 
     def over_an_interval(self, title: str, tolerance: ForArrays) -> Row | None:
         """Compare mean derivatives over an interval, which rounding hides less than those at a point.
@@ -201,19 +207,18 @@ class Line:
         """
         tolerance = replace(tolerance, error=0.5 * tolerance.error)  # of a mean, and its noise is seen
         best: Row | None = None
-        wanted = [1.0]
-        while wanted:
-            h = wanted.pop()
+        following: float | None = 1.0
+        while following:
+            h = following
             ts = np.linspace(-h, h, POINTS)
             changes, integral, error = self._integrated(ts)
             if not changes.any() or not np.isfinite(integral).all() or not np.isfinite(changes).all():
-                wanted += [0.5 * h] if 0.25 < h <= 1.0 else []
+                following = SMALLER.get(h)
                 continue
             mean, bias = float(integral[-1]) / (2.0 * h), error / (2.0 * h)
             rest = changes - integral
             off = float(ts @ rest / (ts @ ts))
-            rest = rest - np.mean(rest) - off * ts
-            spread = max(math.sqrt(float(rest @ rest) / (POINTS - 2)), 0.6 * self.rounding)
+            spread = max(float(np.std(rest - off * ts, ddof=2)), 0.6 * self.rounding)
             noise = 4.0 * spread / math.sqrt(float(ts @ ts))
             e = Estimate(mean + off, (noise + bias) / 5.0, noise / 5.0)
             allowed = tolerance.allowed(mean, e)
@@ -224,10 +229,7 @@ class Line:
                 return Row(title, mean, e, agrees, f"means over steps of {h:g} to both sides", order=order)
             if best is None or e.error < best.numeric.error:
                 best = Row(title, mean, e, None, f"too noisy to tell: values are rounded by {spread:.1g}", noisy=True)
-            if noise < bias:
-                wanted += [0.5 * h] if 0.25 < h <= 1.0 else []
-            elif h == 1.0:
-                wanted = [2.0]  # where it is smaller
+            following = SMALLER.get(h) if noise < bias else LARGER.get(h)
         return best
 
     def _integrated(self, ts: Vector) -> tuple[Vector, Vector, float]:
@@ -236,20 +238,17 @@ class Line:
         It is the trapezoidal rule, between the points as the arguments' types hold them. Second differences of the
         derivative show its curvature, for which half of the points tell the error, its noise, and its jumps.
         """
-        problem = self._problem
-        points = [problem.arguments.stored(self._x + t * self.v) for t in ts]
-        changes = np.array([self._change(problem.value(x)) for x in points])
-        fine, slopes, coarse = np.zeros(len(ts)), np.zeros(len(ts)), 0.0
-        for k, x in enumerate(points):
-            slopes[k] = problem.derivative.slope(x, self.u, (ts[1] - ts[0]) * self.v)
-            for side in (-1, 1):
-                if 0 <= k + side < len(ts):
-                    fine[max(k, k + side)] += 0.5 * problem.derivative.slope(x, self.u, side * (points[k + side] - x))
-                if k % 2 == 0 and 0 <= k + 2 * side < len(ts):
-                    coarse += 0.5 * problem.derivative.slope(x, self.u, side * (points[k + 2 * side] - x))
-        bends = np.abs(np.diff(slopes, 2))
-        usual = float(np.median(bends))
-        jumps = 0.25 * float(np.sum(np.maximum(bends - 4.0 * usual, 0.0)))
+        points = [self._problem.arguments.stored(self._x + t * self.v) for t in ts]
+        changes = np.array([self._change(self._problem.value(x)) for x in points])
+        slopes, before, after = np.zeros((3, len(ts)))
+        with np.errstate(all="ignore"):
+            for k, x in enumerate(points):
+                along = functools.partial(self._problem.derivative.slope, x, self.u)
+                slopes[k] = along((ts[1] - ts[0]) * self.v)
+                before[k], after[k] = along(x - points[max(k - 1, 0)]), along(points[min(k + 1, len(ts) - 1)] - x)
+            integral, bends = np.cumsum([0.0, *0.5 * (after[:-1] + before[1:])]), np.diff(slopes, 2)
+        curvature = 0.25 * math.fabs(float(np.sum(bends[::2])))  # half of what every second point would change
+        usual = float(np.median(np.abs(bends)))
+        jumps = 0.25 * float(np.sum(np.maximum(np.abs(bends) - 4.0 * usual, 0.0)))
         noise = 2.5 * usual * math.sqrt(len(ts))  # of independent errors: usual is 1.6 times theirs
-        integral = np.cumsum(fine)
-        return changes, integral, 0.5 * math.fabs(float(integral[-1]) - coarse) + jumps + noise
+        return changes, integral, curvature + jumps + noise

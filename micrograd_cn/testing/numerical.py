@@ -14,9 +14,10 @@ from ..engine import Value, topological_order
 from ..gradients import gradients
 from ..operation import OPS, Op
 
+__tracebackhide__ = True  # pytest leaves out the frames of this file
+
 LEVELS = 14  # halvings of the step in one extrapolation
 FEW_DIGITS = 1e-10  # an error of a value, relative to it, that its derivative may show
-WIDEST = 2.0**-13  # a step far from 0, between which functions of that number may oscillate
 STILL = 2.0**-13  # a step, relative to the operand
 COARSEST = 2.0**-8  # distance of neighbouring floats beyond which few steps are small
 
@@ -72,13 +73,12 @@ def derivative(
     True
     """
     if steps is None:
-        scale = max(math.fabs(x), 1.0)
-        sizes = dict.fromkeys([scale, 1.0, math.fabs(x)])
-        first = sorted({size * 2.0**-k for size in sizes for k in (3, 9, 16, 24) if size}, reverse=True)
+        sizes = {1.0, math.fabs(x) or 1.0}
+        first = sorted({size * 2.0**-k for size in sizes for k in (3, 9, 16, 24)}, reverse=True)
         here = g(x)
-        sides = [sign for sign in (1, -1) if sign != -side]
+        sides = [side] if side else [1, -1]
         if all(g(x + sign * h) == here for h in first for sign in sides):  # to the last bit: it does not depend on x
-            return Estimate(0.0, 4.0 * math.ulp(here) / first[0])
+            return Estimate(0.0, math.ulp(here) / first[0])
         steps = Steps(first, 0.0, 1e-11)
     found: list[Estimate] = []
     for i, h in enumerate(steps.first):
@@ -89,7 +89,7 @@ def derivative(
             if all(_agree(estimate, other) for other in finer):
                 return estimate
     # what a coarse step says is believed only as far as finer ones agree: it may have stepped over something
-    kept = [e for i, e in enumerate(found) if all(_agree(e, finer) for finer in found[i + 1 :])]
+    kept = [e for i, e in enumerate(found) if all(_agree(e, finer) for finer in found[i:])]
     best = min(kept, key=lambda e: e.error, default=Estimate(nan, inf))
     if math.ulp(x) > COARSEST and not _foretells(best, g, x, rounding):
         return Estimate(nan, inf)
@@ -108,17 +108,17 @@ def taylor_order(g: Callable[[float], float], x: float, slope: float, rounding: 
     steps = [scale * 2.0**-k for k in range(3, 25)]
     remainders = [math.fabs(g(x + h) - here - slope * h) for h in steps]
     noise = 16.0 * max(rounding, math.ulp(here))
-    orders = [math.log2(a / b) for a, b in itertools.pairwise(remainders) if noise < a < inf and noise < b < inf]
+    orders = [math.log2(a / b) for a, b in itertools.pairwise(remainders) if all(noise < r < inf for r in (a, b))]
     return statistics.median(orders[-3:]) if orders else nan
 
 
 def _foretells(e: Estimate, g: Callable[[float], float], x: float, rounding: float) -> bool:
     """Return whether the slope is that of neighbouring floats too, between which the function might oscillate."""
-    here, gap = g(x), math.ulp(x)
-    for step in (-2.0 * gap, -gap, gap, 2.0 * gap):
-        there = g(x + step)
-        noise = 4.0 * max(math.ulp(here), math.ulp(there), rounding)
-        if not math.fabs(there - here - e.slope * step) <= noise + 0.1 * math.fabs(e.slope * step):
+    here = g(x)
+    for k in (-2, -1, 1, 2):
+        there, change = g(x + k * math.ulp(x)), e.slope * (k * math.ulp(x))
+        noise = 4.0 * max(math.ulp(here), rounding)
+        if not math.fabs(there - here - change) <= noise + 0.1 * math.fabs(change):
             return False
     return True
 
@@ -126,25 +126,24 @@ def _foretells(e: Estimate, g: Callable[[float], float], x: float, rounding: flo
 def noise(g: Callable[[float], float], x: float, steps: Iterable[int] = (40, 28, 22, 16)) -> float:
     """Return how far `g` is rounded near `x`: 0.0 where that cannot be seen.
 
-    It is the largest that is seen at steps of 2**-k of `x`, near 0 of 1 too, for k of `steps`: those smaller than the
-    resolution of a part of `g` show nothing of it.
+    It is the largest that is seen at steps of 2**-k, and near 0 of 2**-k of `x` too, for k of `steps`: those smaller
+    than the resolution of a part of `g` show nothing of it, and between larger ones functions may oscillate.
 
     >>> 1e-17 < noise(lambda x: math.log(math.cosh(x)), 1e-6) < 1e-15
     True
     """
-    if math.ulp(x) > COARSEST:  # what changes between neighbouring floats is not all rounding
-        return 0.0
-    size = math.fabs(x) or 1.0
+    size = min(math.fabs(x) or 1.0, 1.0)
     found = 0.0
-    for scale in dict.fromkeys((size, max(size, 1.0))):
+    for scale in dict.fromkeys((size, 1.0)):
         for k in steps:
-            step = 0.7 * (scale * 2.0**-k if size <= 1.0 else min(size * 2.0**-k, WIDEST))
-            if step < 4.0 * math.ulp(x):
+            step = 0.7 * scale * 2.0**-k
+            if step < 4.0 * math.ulp(x):  # what changes between neighbouring floats is not all rounding
                 continue
-            if not math.isfinite(g(x + 9.0 * step)):
-                step = -step
             # on one side, since a kink at x would look like noise, and so that odd functions do not show none
-            values = [g(x + (i + 0.3) * step) for i in range(9)]
+            for h in (step, -step):
+                values = [g(x + (i + 0.3) * h) for i in range(9)]
+                if all(map(math.isfinite, values)):
+                    break
             level = _noise_of(values)
             if scale == size or level > 8.0 * math.ulp(max(map(math.fabs, values))):  # what is larger there has more
                 found = max(found, level)
@@ -170,9 +169,9 @@ def _noise_of(values: list[float]) -> float:
         factor *= order / (4.0 * order - 2.0)  # (order!)^2 / (2 order)!, the inverse of independent errors' variance
         levels.append(2.0 * math.sqrt(factor / len(differences)) * math.hypot(*differences))
         turns.append(any(a * b < 0.0 for a, b in itertools.pairwise(differences)))
-    for i in range(4):
-        if turns[i] and max(levels[i : i + 3]) <= 4.0 * min(levels[i : i + 3]):
-            return levels[i]
+    for turn, *three in zip(turns, levels, levels[1:], levels[2:], strict=False):
+        if turn and max(three) <= 4.0 * min(three):
+            return three[0]
     return 0.0
 
 
@@ -202,10 +201,10 @@ def _extrapolate(
         for j, before in enumerate(previous, 1):
             factor = 2.0 ** (order * j)
             row.append((factor * row[j - 1] - before) / (factor - 1.0))
-            error = max(math.fabs(row[j] - row[j - 1]), math.fabs(row[j] - before)) + noise
+            error = math.fabs(row[j] - before) + noise
             if error < best.error:
                 best = Estimate(row[j], error, noise)
-        if previous and math.isfinite(row[-1]) and math.fabs(row[-1] - previous[-1]) > 4.0 * best.error + noise:
+        if previous and 4.0 * best.error < math.fabs(row[-1] - previous[-1]) < inf:
             break
         if steps.stops and steps.suffice(best):
             break
@@ -241,7 +240,7 @@ def _stands_still(node: Value) -> bool:
     xs = [parent.data for parent in node.parents]
     for i, (x, slope) in enumerate(zip(xs, node.partials, strict=True)):
         g, step = _along(node.op, xs, i), STILL * (math.fabs(x) or 1.0)
-        if math.fabs(slope * step) > 4.0 * math.ulp(node.data) and g(x - step) == g(x + step) == node.data:
+        if math.fabs(slope * step) > math.ulp(node.data) and g(x - step) == g(x + step) == node.data:
             return True
     return False
 

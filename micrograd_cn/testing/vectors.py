@@ -169,4 +169,4 @@ def _spacing(x: Any) -> float:
     if not is_array(x) and not isinstance(x, np.generic):
         return DOUBLE
     above = read(maker(x)(1.0 + 2.0 ** -np.arange(1.0, 53.0)))
-    return 2.0 ** -max(int(np.count_nonzero(above > 1.0)), 1)
+    return 2.0 ** -int(np.count_nonzero(above > 1.0))

@@ -2,8 +2,10 @@
 
 import array
 import contextlib
+import itertools
 import math
 import re
+import traceback
 import warnings
 
 import numpy as np
@@ -463,6 +465,86 @@ def test_neither_function_can_spoil_the_arguments():
 def test_misuse_is_told_what_to_write(args, how, error, message):
     with pytest.raises(error, match=message):
         gradcheck(lambda x: x, *args, **how)
+
+
+def raising_from(n):
+    """Return a function that raises from the n-th call on."""
+    calls = itertools.count()
+
+    def f(x, *weights):
+        if next(calls) >= n:
+            raise KeyError(n)
+        return 2.02 * weights[0] * x if weights else (x * x).sum()
+
+    return f
+
+
+class Unread:
+    """An array that can not be read."""
+
+    def tolist(self):
+        raise KeyError("unread")
+
+
+def test_pytest_is_told_to_leave_out_every_frame_between_the_test_and_the_function():
+    found = set()
+    checks = [(raising_from(n), lambda x, g: 2.02 * g * x) for n in (0, 1, 2, 8, 20, 40, 10_000)]
+    checks += [(lambda x: (x * x).sum(), raising_from(n)) for n in (0, 1, 2, 8, 20, 40, 99)]
+    checks += [(lambda x: x, lambda x, g: np.ones(7)), (lambda x: Unread(), lambda x, g: x)]
+    for f, vjp in checks:
+        for x in (np.ones(3), np.ones(30)):
+            with pytest.raises((KeyError, ValueError, GradientMismatch)) as caught:
+                gradcheck(f, x, vjp=vjp)
+            frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
+            ours = [f.f_globals for f in frames if f.f_globals.get("__name__", "").startswith("micrograd_cn.testing.")]
+            assert all(names["__tracebackhide__"] is True for names in ours)
+            found |= {names["__name__"].rpartition(".")[2] for names in ours}
+    ways = {"gradcheck", "directions", "problem", "analytic", "lines", "compare", "numerical"}
+    assert found == ways | {"vectors", "libraries", "report"}
+
+
+def test_the_title_shows_arrays_by_type_and_shape():
+    x = np.ones((2, 3), "float32")
+    for tree, shown in (
+        (x, "float32[2, 3]"),
+        ([x, 2.0], "[float32[2, 3], 2.0]"),
+        ((x, [3.0]), "(float32[2, 3], [3.0])"),
+        ({"a": x, "b": (1.0, 2.0)}, "{'a': float32[2, 3], 'b': (1.0, 2.0)}"),
+        (array.array("d", [1.0, 2.0]), "array('d', [1.0, 2.0])"),
+        (2.0, "2.0"),
+    ):
+        with pytest.raises(NothingCompared) as caught:
+            gradcheck(lambda tree: math.inf, tree, vjp=lambda tree, g: tree)
+        assert str(caught.value).startswith(f"gradcheck of <lambda> at {shown}: outside the domain")
+
+
+def test_a_jacobian_may_be_given_by_rows_of_outputs_that_have_other_shapes():
+    x, by_x = draw(3), draw(4, 3)
+    gradcheck(lambda x: (by_x @ x).reshape(2, 2), x, jacobian=lambda x: by_x.reshape(2, 2, 3))
+    gradcheck(lambda x: (by_x @ x).reshape(2, 2), x, jacobian=lambda x: by_x)
+    gradcheck(
+        lambda p: {"y": p[0] * p[1], "z": p[1]},
+        [x, 2.0],
+        jacobian=lambda p: {"y": [p[1] * np.eye(3), p[0]], "z": [np.zeros(3), 1.0]},
+    )
+    with pytest.raises(ValueError, match=r"jacobian= gave an array of shape \(3, 3\), not \(2, 2, 3\)"):
+        gradcheck(lambda x: (by_x @ x).reshape(2, 2), x, jacobian=lambda x: by_x[:3])
+    with pytest.raises(ValueError, match=r"jacobian= gave an array of shape \(5, 3\), not \(2, 2, 3\)"):
+        gradcheck(lambda x: (by_x @ x).reshape(2, 2), x, jacobian=lambda x: np.ones((5, 3)))
+
+
+def test_the_gradient_of_the_only_argument_may_stand_alone_or_in_a_tuple():
+    x = draw(3)
+    gradcheck(lambda x: x @ x, x, gradient=lambda x: (2.0 * x,))
+    gradcheck(lambda x: x[0] * x[1], (2.0, 3.0), gradient=lambda x: (x[1], x[0]))
+    gradcheck(lambda x: -3.0 * x[0] * x[1], (2.0, 3.0), gradient=lambda x: (-3.0 * x[1], -3.0 * x[0]))
+
+
+def test_the_default_seed_is_0():
+    def text(**how):
+        return mismatch(np.square, draw(50), vjp=lambda x, g: 2.1 * x * g, **how)
+
+    assert text() == text(seed=0) != text(seed=1)
 
 
 def test_the_root_mean_square_of_nothing_is_1():

@@ -267,9 +267,44 @@ def test_nothing_compared_is_refused():
         gradcheck(lambda: Value(1.0))
 
 
-def test_what_could_not_be_compared_is_said():
-    with pytest.warns(PartlyCompared, match="not compared"):
+def test_what_could_not_be_compared_is_said_where_it_was_asked():
+    with pytest.warns(PartlyCompared, match="not compared") as caught:
         gradcheck(lambda x, w: mc.sqrt(x) + w, 0.0, 1.0)
+    assert caught[0].filename == __file__
+
+
+def test_a_function_is_called_once_at_each_point_that_a_number_is_moved_to():
+    calls = Counter()
+
+    def f(x, w):
+        calls[x.data, w.data] += 1
+        return x * w.sin()
+
+    for order in (1, 2):
+        gradcheck(f, 0.5, 2.0, order=order)
+        del calls[0.5, 2.0]
+        assert set(calls.values()) == {1}
+        calls.clear()
+
+
+def test_every_derivative_has_a_name_that_tells_by_what_and_how_often():
+    bad = Op("bad", lambda x: x * x * x, (lambda y, x: 3.1 * x * x,))
+    with pytest.raises(GradientMismatch) as caught:
+        gradcheck(lambda x, p: bad(x) + bad(p["w"][1]) * p["w"][0], 2.0, {"w": (3.0, 5.0)}, order=2)
+    titles = [line.split()[1] for line in str(caught.value).splitlines() if line.startswith(("WRONG", "ok"))]
+    names = ["dx0", "dx1['w'][0]", "dx1['w'][1]"]
+    assert titles == [f"df/{a}" for a in names] + [f"d2f/{a}/{b}" for a in names for b in names]
+
+
+def test_a_long_point_is_shortened():
+    for first, dots in ((-12, ""), (-1.5, "..."), (-1000.5, "...")):
+        xs = [first] + [0.5] * 39
+        with pytest.raises(NothingCompared) as caught:
+            gradcheck(lambda xs: mc.log(xs[0]), xs)
+        assert len(str(xs)) > 200 if dots else len(str(xs)) == 200
+        assert str(caught.value).startswith(f"gradcheck of <lambda> at {str(xs)[:200]}{dots}: outside")
+    with pytest.raises(NothingCompared, match=r"at \(-1.0, 2.0\): outside"):
+        gradcheck(lambda x, w: mc.log(x), -1.0, 2.0)
 
 
 def test_refused_arguments():
@@ -388,6 +423,13 @@ def test_a_function_of_chance_is_not_deterministic():
     message = "gradcheck of <lambda> at 2.0: not deterministic, two calls of it gave 0.0 and 2.0"
     with pytest.raises(NotDeterministic, match=message):
         gradcheck(lambda x: next(calls) * x, 2.0)
+
+
+@pytest.mark.parametrize(("first", "second"), [(math.nan, 2.0), (2.0, math.nan)])
+def test_a_function_that_is_nan_at_one_of_two_calls_is_not_deterministic(first, second):
+    factors = iter([first, *[second] * 9])
+    with pytest.raises(NotDeterministic, match=f"two calls of it gave {first} and {second}"):
+        gradcheck(lambda x: x * next(factors), 1.0)
 
 
 def wrong_in(*slots):

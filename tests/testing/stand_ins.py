@@ -1,0 +1,112 @@
+"""Small stand-ins for PyTorch and jax, of arrays that numpy computes, with as much of their interface as is asked for.
+
+What differs between the libraries and numpy is kept: whose the types are, tensors that require a gradient, gradients
+that are None for what a result does not depend on, and a vjp that takes a tuple of outputs.
+"""
+
+import types
+
+import numpy as np
+
+
+class Tensor:
+    """A tensor: `partials` are the tensors that it was computed from by elements, with the derivatives."""
+
+    __module__ = "torch"
+
+    def __init__(self, data, requires_grad=False, partials=()):
+        self.data, self.requires_grad, self.partials = np.asarray(data), requires_grad, partials
+        self.dtype, self.device, self.shape = self.data.dtype, "cpu", self.data.shape
+
+    def detach(self):
+        return Tensor(self.data)
+
+    def cpu(self):
+        assert not self.requires_grad
+        return self
+
+    to_dense = cpu
+
+    def double(self):
+        return Tensor(self.data.astype(float), self.requires_grad)
+
+    def numpy(self):
+        assert not self.requires_grad
+        return self.data
+
+    def to(self, dtype, device):
+        assert device == "cpu"
+        return Tensor(self.data.astype(dtype))
+
+    def requires_grad_(self, requires_grad=True):
+        self.requires_grad = requires_grad
+        return self
+
+    def is_floating_point(self):
+        return self.dtype.kind == "f"
+
+    def is_complex(self):
+        return self.dtype.kind == "c"
+
+
+def elementwise(value, *partials):
+    """Return a function of tensors that is computed by elements, with its derivatives by each of them."""
+
+    def f(*xs):
+        data = [x.data for x in xs]
+        pairs = [(x, p(*data)) for x, p in zip(xs, partials, strict=True) if x.requires_grad]
+        return Tensor(value(*data), bool(pairs), pairs)
+
+    return f
+
+
+def _grad(results, inputs, weights, allow_unused):
+    assert allow_unused
+    assert all(result.requires_grad for result in results)
+    found = [None] * len(inputs)
+    for result, weight in zip(results, weights, strict=True):
+        for x, partial in result.partials:
+            for i, leaf in enumerate(inputs):
+                if x is leaf:
+                    found[i] = (0.0 if found[i] is None else found[i]) + weight.data * partial
+    return [None if g is None else Tensor(g) for g in found]
+
+
+torch = types.ModuleType("torch")
+torch.from_numpy = Tensor
+torch.zeros_like = lambda x: Tensor(np.zeros_like(x.data))
+torch.autograd = types.SimpleNamespace(grad=_grad)
+
+
+class Array(np.ndarray):
+    """An array of jax."""
+
+    __module__ = "jax"
+
+
+def _vjp(f, *xs):
+    """Return the outputs, and a function that takes their weights to the gradients, by difference quotients."""
+    ys = f(*xs)
+    assert isinstance(ys, tuple)
+
+    def back(weights):
+        assert [(w.shape, w.dtype) for w in weights] == [(y.shape, y.dtype) for y in ys]
+        gradients = []
+        for i, x in enumerate(xs):
+            g = np.zeros(x.shape)
+            for place in np.ndindex(x.shape):
+                moved = [x.astype(float) for x in xs]
+                sides = []
+                for h in (1e-6, -1e-6):
+                    moved[i][place] = x[place] + h
+                    sides.append([np.asarray(y, float) for y in f(*moved)])
+                g[place] = sum(np.sum(w * (a - b)) / 2e-6 for w, a, b in zip(weights, *sides, strict=True))
+            gradients.append(g)
+        return tuple(gradients)
+
+    return ys, back
+
+
+jax = types.ModuleType("jax")
+jax.vjp = _vjp
+jax.numpy = types.SimpleNamespace(asarray=lambda x: np.asarray(x).view(Array))

@@ -1,0 +1,284 @@
+"""The verdict on one derivative: right, wrong, at a kink, at an edge, or not to be told."""
+
+import itertools
+import math
+
+import pytest
+
+from micrograd_cn.testing.compare import ForValues, Row, _is_too_fine, compare, compare_value
+from micrograd_cn.testing.numerical import Estimate, Steps, derivative
+
+SIDES = pytest.mark.parametrize("sign", [-1.0, 1.0])
+
+
+def judged(g, analytic, x=0.0, rounding=0.0, rtol=1e-6, atol=1e-9, size=0.0, steps=None):
+    return compare("it", analytic, g, x, g(x), rounding, ForValues(rtol, atol, size), steps)
+
+
+def of_values(g, analytic, x=0.5, rounding=0.0, rtol=1e-6, atol=None, lost=False):
+    return compare_value("it", analytic, g, x, g(x), rounding, rtol, atol, lambda: lost)
+
+
+# The tolerance.
+
+
+@SIDES
+def test_a_numerical_derivative_is_known_if_its_error_is_within_the_tolerance_and_a_tenth_of_it(sign):
+    def known(error, slope=1.0, rtol=0.0, atol=0.0, size=0.0):
+        return ForValues(rtol, atol, size).known(Estimate(sign * slope, error))
+
+    for limit, how in (
+        (0.01, {"rtol": 0.01}),  # of the slope
+        (0.015, {"rtol": 0.01, "size": 1.5}),  # of the values
+        (0.02, {"rtol": 0.5}),  # five errors are a tenth of the slope
+        (0.02, {"atol": 0.02, "rtol": 0.001}),
+        (0.2, {"atol": 1.0, "rtol": 0.001}),  # five errors are the absolute tolerance
+        (2e-5, {"slope": 0.0, "rtol": 1.0, "size": 1e8}),  # five errors are 1e-12 of the values
+        (2e-4, {"slope": 0.0, "rtol": 1.0, "size": 1e30}),  # at most 1e-3
+    ):
+        assert known(0.99 * limit, **how)
+        assert not known(1.01 * limit, **how)
+    assert known(0.0, slope=0.0)
+    assert known(0.25, slope=1.0, rtol=0.25, atol=1.25), "the limits themselves"
+    assert not known(math.inf, slope=math.nan, rtol=1.0)
+
+
+def test_what_is_allowed_is_the_largest_of_the_tolerances():
+    def allowed(analytic, *estimates, rtol=0.0, atol=0.0):
+        return ForValues(rtol, atol, 0.0).allowed(analytic, *estimates)
+
+    assert allowed(1.0, Estimate(-2.0, 0.0), rtol=0.25) == 0.5
+    assert allowed(-4.0, Estimate(-2.0, 0.0), rtol=0.25) == 1.0
+    assert allowed(-4.0, Estimate(-2.0, 0.25), rtol=0.25) == 1.25
+    assert allowed(1.0, Estimate(-2.0, 0.0), rtol=0.25, atol=3.0) == 3.0
+    assert allowed(1.0, Estimate(0.0, 0.0), Estimate(1.0, 1.0)) == 5.0
+    assert allowed(math.inf, Estimate(-2.0, 0.0), rtol=0.25) == 0.5
+    assert allowed(0.0, Estimate(0.0, 0.0)) == allowed(math.inf, Estimate(0.0, 0.0), rtol=0.25) == 0.0
+
+
+# Kinks, edges and jumps.
+
+
+@SIDES
+def test_a_smooth_derivative_is_right_within_the_tolerance_and_tells_the_order_if_not(sign):
+    for off, agrees in ((0.9e-3, True), (-0.9e-3, True), (1.1e-3, False), (-1.1e-3, False)):
+        row = judged(lambda x: sign * 2.0 * math.sin(x), sign * 2.0 * (1.0 + off), rtol=1e-3)
+        assert row.agrees is agrees
+        assert (row.note, row.title, row.analytic) == ("", "it", sign * 2.0 * (1.0 + off))
+        assert row.numeric.slope == pytest.approx(sign * 2.0)
+        assert row.numeric == derivative(lambda x: sign * 2.0 * math.sin(x), 0.0) or not agrees
+        assert math.isnan(row.order) if agrees else row.order == pytest.approx(1.0, abs=0.1)
+
+
+@SIDES
+def test_at_a_kink_what_lies_between_both_sides_is_right(sign):
+    def g(x):
+        return sign * (2.0 * x if x < 0.0 else 5.0 * x)
+
+    for slope, agrees in ((2.0, True), (3.0, True), (5.0, True), (1.99, False), (5.01, False), (-3.0, False)):
+        row = judged(g, sign * slope)
+        assert row.agrees is agrees
+        assert row.note == f"kink: {sign * 2.0:g} on the left, {sign * 5.0:g} on the right"
+    for slope, agrees in ((1.97, True), (5.09, True), (1.95, False), (5.11, False)):
+        assert judged(g, sign * slope, rtol=0.02).agrees is agrees
+    for slope in (1.75, 5.25):
+        assert judged(g, sign * slope, rtol=0.0, atol=0.25).agrees, "at the limit itself"
+    assert judged(g, math.nan).agrees is None
+    assert judged(g, math.inf).agrees is judged(g, -math.inf).agrees is False
+
+
+@SIDES
+def test_slopes_of_both_sides_within_ten_tolerances_are_one(sign):
+    for apart, note in ((0.0099, ""), (0.0103, "kink")):
+
+        def g(x, apart=apart):
+            return sign * x * (1.0 if x < 0.0 else 1.0 + apart)
+
+        row = judged(g, sign * 0.9, rtol=1e-3, atol=0.0)
+        assert row.agrees is False
+        assert row.note.startswith(note)
+        assert bool(row.note) is bool(note)
+        assert row.numeric.slope == pytest.approx(sign * (1.0 + 0.5 * apart))
+    near = judged(lambda x: sign * x * (1.0 if x < 0.0 else 1.0015), sign * 1.0007, rtol=1e-3, atol=0.0)
+    assert near.agrees
+
+
+def test_what_only_one_side_allows_is_not_right_by_chance():
+    for slope in (0.9985, 1.0045):
+        row = judged(lambda x: x * (1.0 if x < 0.0 else 1.003), slope, rtol=1e-3, atol=0.0)
+        assert row.agrees is False
+        assert row.note == ""
+
+
+@SIDES
+def test_at_the_edge_of_the_domain_the_derivative_is_that_of_the_one_side(sign):
+    def g(x):
+        return math.exp(x) if sign * x <= 0.0 else math.nan
+
+    where = "left" if sign > 0.0 else "right"
+    for slope, agrees in ((1.0, True), (1.01, False), (0.99, False)):
+        row = judged(g, slope)
+        assert row.agrees is agrees
+        assert row.note == f"edge of the domain: compared on the {where}"
+        assert row.numeric.slope == pytest.approx(1.0)
+
+
+@SIDES
+def test_the_edge_may_be_where_the_function_is_0(sign):
+    row = judged(lambda x: x if sign * x <= 0.0 else math.nan, 1.25, rtol=0.0, atol=0.25)
+    assert row.agrees, "at the limit itself"
+    assert row.note.startswith("edge of the domain")
+
+
+@SIDES
+def test_beside_a_jump_nothing_is_told(sign):
+    where = "left" if sign > 0.0 else "right"
+    for size, told in ((2e-6, False), (0.5e-6, True)):  # of the value, one float further
+
+        def g(x, size=size):
+            return 9.0 * (1.0 + x + (size + math.sqrt(abs(x)) if sign * x > 0.0 else 0.0))
+
+        row = judged(g, 9.0)
+        assert row.agrees is (True if told else None)
+        assert row.note.startswith("edge of the domain" if told else f"a jump or a pole near: smooth on the {where} ")
+        assert judged(g, 9.1).agrees is None, "beyond it is finite"
+
+
+@SIDES
+def test_a_jump_must_stand_out_from_rounding(sign):
+    for rounding, told in ((0.9e-7, False), (1.1e-7, True)):
+        row = judged(lambda x: 1.0 + x + (1e-4 + abs(x) ** 0.5 if sign * x > 0 else 0.0), 1.0, 0.0, rounding, 0.01)
+        assert row.agrees is (True if told else None)
+
+
+def test_where_neither_side_is_smooth_nothing_is_told():
+    row = judged(lambda x: math.copysign(1.0, x) * abs(x) ** 0.3, 1.0)
+    assert row.agrees is None
+    assert row.note == "no numerical derivative: a jump, a pole, or too much noise"
+    assert not row.noisy
+
+
+def test_noise_that_hides_a_derivative_is_told_from_other_reasons():
+    row = judged(lambda x: 1.0 + x, 1.0, rounding=1.0)
+    assert row.agrees is None
+    assert row.noisy
+    assert row.note == "too noisy to tell: values are rounded by 1"
+    assert judged(lambda x: 1.0 + x, 1.0, rounding=1e-8, rtol=1e-12, atol=1e-12).noisy
+
+
+# Features as small as the finest steps.
+
+
+def too_fine(g, analytic=5.0, slope=1.0, rounding=0.0):
+    row = Row("it", analytic, Estimate(slope, 0.0), False)
+    return _is_too_fine(row, g, 0.0, rounding, 2.0**-10)
+
+
+@SIDES
+def test_finest_steps_that_are_nearer_to_the_derivative_show_a_small_feature(sign):
+    assert not too_fine(lambda x: sign * x, sign * 5.0, sign)
+    for slope, fine_too in ((2.1, False), (2.3, True), (7.7, True), (7.9, False)):
+        assert too_fine(lambda x, c=slope: sign * c * x, sign * 5.0, sign) is fine_too
+
+
+@SIDES
+def test_finest_steps_that_jump_show_a_small_feature(sign):
+    fine = 2.0**-10
+    for wider, fine_too in ((1.9, True), (-1.9, True), (2.1, False), (-2.1, False)):
+
+        def g(x, wider=wider):
+            return sign * math.copysign(wider if 7.5 < abs(x) / fine < 8.5 else 1.0, x)
+
+        assert too_fine(g) is fine_too
+        assert not too_fine(lambda x: 1.0 * abs(x) + 3.0)
+    for rounding, fine_too in ((0.98 / 8.0, True), (1.02 / 8.0, False)):  # a sixteenth of the jump
+        assert too_fine(lambda x: sign * math.copysign(1.0, x), 1e6, 1.0, rounding) is fine_too
+
+
+def test_where_rounding_is_as_large_as_the_mistake_finest_steps_show_nothing():
+    off = 40.0 * 2.0**10 * 2.0**-20  # forty times the rounding, by the step
+    for part, fine_too in ((0.99, True), (1.01, False)):
+        assert too_fine(lambda x: (1.0 + off) * x, 1.0 + off, 1.0, part * 2.0**-20) is fine_too
+
+
+def test_a_small_feature_excuses_a_derivative_only_where_steps_are_given():
+    def g(x):
+        return x / max(abs(x), 2.0**-13)
+
+    steps = Steps([0.125], 2.0**-12, 1e-8)
+    row = judged(lambda x: 3.0 * x + g(x), 3.0 + 2.0**13, steps=steps)
+    assert row.agrees is None or row.note
+    smooth = judged(math.sin, 1.5, steps=steps)
+    assert smooth.agrees is False
+    assert smooth.order == pytest.approx(1.0, abs=0.1)
+    step = judged(lambda x: x + (0.0 if abs(x) < 2.0**-11 else 1e-3 * x), 1.5, steps=Steps([0.125], 2.0**-9, 1e-8))
+    assert step.agrees is False
+
+
+# Functions of `Value`s.
+
+
+def test_the_value_must_be_finite():
+    for y in (math.inf, math.nan):
+        row = of_values(lambda x, y=y: y, 1.0)
+        assert row.agrees is None
+        assert row.note == f"what is differentiated is {y} there"
+
+
+def test_by_default_a_derivative_may_be_off_by_a_thousand_millionth():
+    for slope, off, agrees in (
+        (1e-5, 0.9e-9, True),
+        (1e-5, 1.1e-9, False),
+        (1e-8, 0.5e-9, False),
+        (1e-6, 0.9e-9, True),
+    ):
+        for s, sign in itertools.product((-1.0, 1.0), repeat=2):
+            row = of_values(lambda x, slope=s * slope: slope * x, s * slope + sign * off)
+            assert row.agrees is agrees
+            assert math.isnan(row.order) if agrees else row.order == pytest.approx(1.0, abs=0.1)
+    assert of_values(lambda x: 1e-8 * x, 1.05e-8, lost=True).agrees, "where digits are lost"
+    assert of_values(lambda x: 1e-8 * x, 1.05e-8, atol=1e-9).agrees, "where that is given"
+    assert of_values(lambda x: 0.0, 1e-10).agrees, "where nothing is known relative to it"
+    assert of_values(lambda x: 1e-8 * x, 1.0009e-8).agrees, "up to a thousandth"
+    assert of_values(lambda x: 1e-8 * x, 1.0011e-8).agrees is False
+
+
+def test_where_nothing_changes_but_0_nothing_is_known_relative_to_it():
+    for x in (0.5, -20.0, 1e3):
+        assert of_values(lambda t: 0.0 * t, 2e-14, x).agrees
+
+
+def test_what_is_known_to_less_than_four_digits_excuses():
+    for rounding, agrees in ((1e-15, False), (1e-12, True)):
+        row = of_values(lambda x: 1e-8 * (x + 0.3 * math.sin(4.0 * x)), 1e-8 * 2.2 * 1.02, 0.0, rounding)
+        assert row.agrees is agrees
+
+
+@SIDES
+def test_a_derivative_that_rounding_may_hide_is_not_wrong_where_the_function_stands_still(sign):
+    for x, part in ((0.5, 1.0), (-4.0, 4.0)):
+        for factor, agrees in ((31.0, None), (33.0, False)):
+            row = of_values(lambda t: 1.0 + 0.0 * t, sign * factor * 1e-6 / part, x, rounding=1e-6)
+            assert row.agrees is agrees
+            assert row.noisy is (agrees is None)
+            assert agrees is False or row.note == "too noisy to tell: values are rounded by 1e-06"
+    moving = of_values(lambda t: 1e-3 * t, sign * 1.1e-3, 0.5, rounding=1e-12)
+    assert moving.agrees is False
+
+
+def test_a_mistake_must_stand_out_from_the_noise_that_is_measured():
+    def far(x):
+        return (1.1 * x + 1e8) - 1e8
+
+    assert of_values(far, 1.1 * (1.0 + 2e-6)).agrees is not False
+    assert of_values(far, 1.1 * 1.01).agrees is False
+    assert of_values(lambda x: 1.1 * x, 1.1 * (1.0 + 2e-6)).agrees is False
+
+
+def test_the_size_of_the_values_tells_how_exact_a_derivative_must_be():
+    for x, y in ((0.5, 1e8), (100.0, 1e10), (-100.0, -1e10)):  # values by numbers of 1e8, of which 1e-12 is 1e-4
+        for part, agrees in ((0.3, True), (3.0, None)):
+            step = max(abs(x), 1.0) / 8.0
+            rounding = part * 1e-4 / 20.0 * step  # five errors are twenty roundings by the step
+            row = of_values(lambda t, x=x, y=y: y + 1e-5 * (t - x), 1e-5, x, rounding)
+            assert row.agrees is agrees

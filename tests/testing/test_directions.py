@@ -1,0 +1,314 @@
+"""Functions of many numbers: which directions and elements are compared, and how the wrong ones are found."""
+
+import numpy as np
+import pytest
+
+from micrograd_cn.testing import directions
+from micrograd_cn.testing.directions import Sampled, foreign_rows, singly
+from micrograd_cn.testing.lines import Line, compare_along
+from micrograd_cn.testing.problem import Problem
+
+
+def draw(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def problem_of(f, x, vjp=None, **named):
+    return Problem("check", f, x if isinstance(x, tuple) else (x,), {"vjp": vjp} if vjp else named, None, None)
+
+
+def rows_of(f, x, vjp, seed=0):
+    return foreign_rows("check", f, (x,), {"vjp": vjp}, None, None, seed)
+
+
+def titles(rows):
+    return [row.title for row in rows]
+
+
+# Few.
+
+
+def test_up_to_sixteen_derivatives_are_compared_singly():
+    singles = rows_of(lambda x: x[:4], np.ones(4), lambda x, g: g)
+    assert titles(singles) == [f"df[{j}]/dx0[{i}]" for j in range(4) for i in range(4)]
+    assert all(row.agrees for row in singles)
+    assert len(rows_of(lambda x: 1.0 * x, np.ones(2), lambda x, g: g)) == 4
+    assert titles(rows_of(lambda x: x.sum(), np.ones(17), lambda x, g: g * np.ones(17)))[0] == "direction 1"
+    assert titles(rows_of(lambda x: 1.0 * x, np.ones(5), lambda x, g: g))[0] == "direction 1"
+
+
+def test_what_gets_no_derivative_is_not_compared_singly():
+    problem = problem_of(lambda x, w: x * w, (2.0, 3.0), lambda x, w, g: (None, g * x))
+    assert titles(singly(problem)) == ["df/dx1"]
+
+
+# Many.
+
+
+def test_four_directions_and_eight_elements_are_compared():
+    x = draw(100)
+    rows = rows_of(lambda x: np.sin(x).sum(), x, lambda x, g: g * np.cos(x))
+    assert all(row.agrees for row in rows)
+    assert titles(rows)[:4] == [f"direction {k}" for k in (1, 2, 3, 4)]
+    assert len(set(titles(rows)[4:])) == 8
+    steepest = int(np.argmax(np.abs(np.cos(x)) * problem_of(np.sin, x, lambda x, g: g).scale))
+    assert titles(rows)[4] == f"df/dx0[{steepest}]"
+    several = rows_of(np.sin, x, lambda x, g: g * np.cos(x))
+    assert all(title.startswith("d(w*f)/dx0[") for title in titles(several)[4:])
+    assert len(several) == 12
+
+
+def test_elements_of_every_array_are_compared():
+    x = (draw(100), np.zeros(0), draw(3), 1.0)
+    problem = problem_of(
+        lambda x, e, w, b: x.sum() + w.sum() + b, x, lambda *args: [np.ones_like(v) for v in args[:-1]]
+    )
+    found = {title.split("[")[0] for title in titles(Sampled(problem, 0).rows())[4:]}
+    assert found == {"df/dx0", "df/dx2", "df/dx3"}
+
+
+def test_no_more_elements_are_looked_for_than_there_are():
+    rows = rows_of(lambda x: np.outer(x, x), np.ones(5), lambda x, g: (g + g.T) @ x)
+    assert sorted(set(titles(rows)[4:])) == [f"d(w*f)/dx0[{i}]" for i in range(5)]
+
+
+def test_elements_that_are_not_finite_come_first_and_two_of_them_are_enough():
+    def vjp(x, g):
+        return g * np.where(np.isin(np.arange(100), (20, 40, 60)), np.nan, np.where(np.arange(100) == 70, 9.0, 1.0))
+
+    sampled = Sampled(problem_of(lambda x: x.sum(), np.ones(100), vjp), 0)
+    g = vjp(np.ones(100), 1.0)
+    elements = sampled._elements(g)
+    assert elements[:3] == [20, 40, 70]
+    assert len(elements) == 8
+    assert sampled._elements(None) != elements
+    assert len(sampled._elements(None)) == 8
+
+
+def test_the_first_direction_goes_uphill_in_every_element():
+    g = draw(200)
+    g[:2] = np.nan, 0.0
+    sampled = Sampled(problem_of(lambda x: x.sum(), 4.0 * np.ones(200), lambda x, u: u * np.ones(200)), 0)
+    for part, low, high in ((1.0, 1.0, 1.0), (0.5, 0.65, 0.85), (0.0, 0.4, 0.6)):
+        v = sampled._direction(g, part)
+        assert ((np.abs(v) >= 2.0) & (np.abs(v) <= 4.0)).all(), "from half of the numbers' size to all of it"
+        assert np.ptp(np.abs(v)) > 1.0
+        assert low <= np.mean(np.sign(v[2:]) == np.sign(g[2:])) <= high
+    v = sampled._direction(None, 0.0)
+    assert 0.4 <= np.mean(v > 0.0) <= 0.6
+    parts = []
+    sampled._direction = lambda g, uphill: parts.append(uphill) or np.ones(200)
+    for row in sampled.rows()[:4]:
+        assert row.agrees
+    assert parts == [1.0, 0.0, 0.0, 0.0]
+
+
+def test_outputs_are_weighted_by_their_size():
+    problem = problem_of(lambda x: [1000.0 * x, 0.01 * x[:2], 1e-9 * x, 0.0 * x], np.ones(40), lambda x, g: 0.0 * x)
+    u = Sampled(problem, 0)._weights()
+    for part, size in ((u[:40], 1024.0), (u[40:42], 2.0**-7), (u[42:82], 2.0**-8), (u[82:], 1.0)):
+        size = min(size, 256.0)
+        assert set(np.abs(part) * size) <= {0.5, 0.75, 1.0}
+    assert set(u[:40] * 256.0) == {-1.0, -0.75, -0.5, 0.5, 0.75, 1.0}
+    assert Sampled(problem_of(np.sum, np.ones(3), lambda x, g: g + x), 0)._weights().tolist() == [1.0]
+
+
+# Kinks and noise.
+
+
+def test_where_kinks_hide_a_direction_it_is_compared_next_to_the_point():
+    x = np.where(np.arange(50) % 2 == 0, 0.0, 1.0)
+    rows = rows_of(lambda x: np.maximum(x, 0.0).sum(), x, lambda x, g: g * np.where(x == 0.0, 7.0, x > 0.0))
+    beside = [row for row in rows if row.title.startswith("direction")]
+    assert beside[0].title == "direction 1, next to the point"
+    assert len(beside) == 4
+    assert all(row.agrees for row in beside)
+    assert any(row.agrees is False for row in rows[4:]), "at the point itself"
+
+
+def test_next_to_the_point_is_a_sixty_fourth_of_the_numbers_size_away_or_half_of_that(monkeypatch):
+    found = []
+
+    def compare(problem, title, u, v, typical, x=None):
+        found.append(x)
+        return compare_along(problem, title, u, v, typical, x)
+
+    monkeypatch.setattr(directions, "compare_along", compare)
+    problem = problem_of(
+        lambda x: np.abs(x).sum(), 0.0 * np.ones(40), lambda x, g: g * np.where(x == 0.0, 9.0, np.sign(x))
+    )
+    Sampled(problem, 0)._along(0, 1.0)
+    assert found[0] is None
+    away = np.abs(found[1]) * 64.0
+    assert ((away >= 0.5) & (away <= 1.0)).all()
+    assert 0.4 <= np.mean(found[1] > 0.0) <= 0.6
+
+
+def test_a_direction_that_agrees_at_the_kinks_or_is_wrong_elsewhere_stays_at_the_point():
+    x = np.where(np.arange(50) % 2 == 0, 0.0, 1.0)
+    rows = rows_of(lambda x: np.maximum(x, 0.0).sum(), x, lambda x, g: g * np.where(x == 0.0, 0.3, x > 0.0))
+    assert rows[0].agrees
+    assert rows[0].note.startswith("kink")
+    assert titles(rows)[:4] == [f"direction {k}" for k in (1, 2, 3, 4)]
+    wrong = rows_of(lambda x: x.sum(), np.ones(50), lambda x, g: 2.0 * g * np.ones(50))
+    assert titles(wrong)[:4] == [f"direction {k}" for k in (1, 2, 3, 4)]
+
+
+def test_what_is_typical_of_a_direction_are_the_finite_parts_of_its_elements(monkeypatch):
+    g = np.where(np.arange(40) < 3, np.inf, draw(40))
+    found = []
+
+    def compare(problem, title, u, v, typical, x=None):
+        found.append((typical, v))
+        return compare_along(problem, title, u, v, typical, x)
+
+    monkeypatch.setattr(directions, "compare_along", compare)
+    Sampled(problem_of(lambda x: x.sum(), np.ones(40), lambda x, u: u * g), 0)._along(0, 0.5)
+    [(typical, v)] = found
+    assert typical == pytest.approx(np.linalg.norm(g[3:] * v[3:]))
+    found.clear()
+    Sampled(problem_of(np.sin, np.ones(40), jvp=lambda x, t: t * np.cos(x)), 0)._along(0, 0.5)
+    assert found[0][0] == 0.0
+
+
+def test_what_noise_hides_is_left_to_others_if_half_of_the_directions_tell():
+    def f(x):
+        return x.sum() + 1e12 * (x[0] != 1.0) * (np.sin(1e9 * x[0]))
+
+    def vjp(x, g):
+        return g * np.ones_like(x)
+
+    sampled = Sampled(problem_of(f, np.ones(40), vjp), 0)
+    assert all(row.agrees is None for row in sampled.rows()[:4])
+
+
+def stub(sampled, verdicts):
+    """Let the directions have the verdicts: True, False, None, or "noisy"."""
+    along = sampled._along
+    left = iter(verdicts)
+
+    def stubbed(k, part):
+        row, line = along(k, part)
+        verdict = next(left)
+        noisy = verdict == "noisy"
+        row = type(row)(row.title, row.analytic, row.numeric, None if noisy else verdict, noisy=noisy)
+        return row, line
+
+    sampled._along = stubbed
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "directions"),
+    [
+        ([True, True, *["noisy"] * 6], [1, 2]),
+        ([True, *["noisy"] * 9], [1, 2, 3, 4]),
+        ([None, "noisy", True, True, True, True], [1, 2, 3, 4]),
+        ([None, None, None, None, None, True, True, True], [1, 2, 3, 4]),
+    ],
+)
+def test_noisy_directions_are_left_out_if_two_of_four_tell(verdicts, directions):
+    sampled = Sampled(problem_of(lambda x: x.sum(), np.ones(40), lambda x, g: g * np.ones(40)), 0)
+    stub(sampled, verdicts)
+    found = [title for title in titles(sampled.rows()) if title.startswith("direction")]
+    assert found == [f"direction {k}" for k in directions]
+
+
+def test_a_direction_that_tells_nothing_is_drawn_again_twice_and_steeper():
+    sampled = Sampled(problem_of(lambda x: x.sum(), np.ones(40), lambda x, g: g * np.ones(40)), 0)
+    stub(sampled, [None] * 12)
+    along, parts = sampled._along, []
+    sampled._along = lambda k, part: parts.append((k, part)) or along(k, part)
+    sampled.rows()
+    assert parts == [(k, part) for k in range(4) for part in (float(k == 0), 0.5, 1.0)]
+
+
+# Where it is wrong.
+
+
+def wrong_at(*elements, factor=2.0, n=60):
+    return lambda x, g: g * np.where(np.isin(np.arange(n), elements), factor, 1.0)
+
+
+@pytest.mark.parametrize("element", [0, 1, 29, 30, 58, 59])
+@pytest.mark.parametrize("factor", [2.0, -1.0, 1.5])
+def test_the_worst_element_of_a_direction_is_found_by_halving(element, factor):
+    problem = problem_of(lambda x: x.sum(), np.ones(60), wrong_at(element, factor=factor))
+    sampled = Sampled(problem, 0)
+    v = sampled._direction(None, 0.0)
+    line = Line(problem, np.ones(1), v, problem.x)
+    assert sampled._worst(line) == element
+    assert sampled._mismatch(line.u, v) == pytest.approx(v[element] * (1.0 - factor))
+    assert sampled._mismatch(line.u, np.where(np.arange(60) == element, 0.0, v)) == pytest.approx(0.0, abs=1e-10)
+    assert f"df/dx0[{element}]" in titles(row for row in sampled.rows() if row.agrees is False)
+
+
+def test_of_two_wrong_elements_the_worse_is_found():
+    problem = problem_of(lambda x: x.sum(), np.ones(60), lambda x, g: g * np.where(np.arange(60) == 7, 9.0, 2.0))
+    line = Line(problem, np.ones(1), np.ones(60), problem.x)
+    only = Line(problem, np.ones(1), np.where(np.arange(60) == 7, 0.0, 1.0), problem.x)
+    assert Sampled(problem, 0)._worst(line) in range(60)
+    assert Sampled(problem, 0)._worst(only) != 7
+    two = problem_of(lambda x: x.sum(), np.ones(60), lambda x, g: g * (1.0 + 8.0 * (np.arange(60) == 7)))
+    assert Sampled(two, 0)._worst(Line(two, np.ones(1), np.ones(60), two.x)) == 7
+
+
+def test_a_mismatch_is_that_of_a_curve_too():
+    problem = problem_of(lambda x: np.sum(x**4), 0.5 * np.ones(20), lambda x, g: g * 4.0 * x**3)
+    sampled = Sampled(problem, 0)
+    for u, v in ((1.0, np.ones(20)), (-2.0, draw(20))):
+        assert sampled._mismatch(np.array([u]), v) == pytest.approx(0.0, abs=1e-9)
+    near = problem_of(
+        lambda x: np.sum(np.where(np.abs(x - 0.5) < 0.1, x, np.nan)), 0.5 * np.ones(20), lambda x, g: 0.0 * x
+    )
+    assert Sampled(near, 0)._mismatch(np.ones(1), np.ones(20)) == pytest.approx(20.0), "in small steps"
+    outside = problem_of(lambda x: np.sum(np.where(x > 0.49, x, np.nan)), 0.5 * np.ones(20), lambda x, g: g + 0.0 * x)
+    assert Sampled(outside, 0)._mismatch(np.ones(1), np.ones(20)) == 0.0
+
+
+@pytest.mark.parametrize("output", [0, 1, 20, 39])
+def test_the_worst_output_of_an_element_is_found_by_halving(output):
+    def vjp(x, g):
+        return g * 4.0 * x**3 + 0.3 * g[output] * (np.arange(40) == 5)
+
+    problem = problem_of(lambda x: x**4, np.ones(40), vjp)
+    sampled = Sampled(problem, 0)
+    for u in (np.ones(40), sampled._weights()):
+        assert sampled._worst_output(Line(problem, u, problem.along(5), problem.x)) == output
+    near = problem_of(lambda x: np.where(np.abs(x - 1.0) < 0.1, x**4, np.nan), np.ones(40), vjp)
+    assert Sampled(near, 0)._worst_output(Line(near, np.ones(40), near.along(5), near.x)) == output, "in small steps"
+    wrong = titles(row for row in sampled.rows() if row.agrees is False)
+    assert f"df[{output}]/dx0[5]" in wrong
+
+
+def test_three_wrong_elements_are_enough():
+    rows = rows_of(lambda x: x.sum(), np.ones(60), lambda x, g: 2.0 * g * np.ones(60))
+    wrong = [row for row in rows if row.agrees is False and not row.title.startswith("direction")]
+    assert len(wrong) == 3
+    rows = rows_of(lambda x: x.sum(), np.ones(60), wrong_at(3, 4))
+    assert {"df/dx0[3]", "df/dx0[4]"} & {row.title for row in rows if row.agrees is False}
+    assert sum(row.agrees is True and not row.title.startswith("direction") for row in rows) >= 7
+
+
+def test_the_worst_elements_of_two_directions_are_looked_for():
+    problem = problem_of(lambda x: x.sum(), np.ones(60), wrong_at(*range(60)))
+    sampled = Sampled(problem, 0)
+    found = []
+    worst = sampled._worst
+    sampled._worst = lambda line: found.append(worst(line)) or found[-1]
+    sampled.rows()
+    assert len(found) == 2
+
+
+def test_a_derivative_along_directions_alone_is_compared_too():
+    problem = problem_of(np.sin, draw(30), jvp=lambda x, t: t * np.cos(x))
+    rows = Sampled(problem, 0).rows()
+    assert all(row.agrees for row in rows)
+    assert len(rows) == 12
+    wrong = problem_of(np.sin, draw(30), jvp=lambda x, t: 1.1 * t * np.cos(x))
+    assert any(row.agrees is False for row in Sampled(wrong, 0).rows())
+
+
+def test_the_seed_decides_what_is_drawn():
+    f, vjp = (lambda x: np.sin(x).sum()), (lambda x, g: g * np.cos(x))
+    assert titles(rows_of(f, draw(100), vjp, 1)) == titles(rows_of(f, draw(100), vjp, 1))
+    assert titles(rows_of(f, draw(100), vjp, 1)) != titles(rows_of(f, draw(100), vjp, 2))

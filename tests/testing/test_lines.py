@@ -1,0 +1,506 @@
+"""The derivative along a line through arrays: at a point, and as a mean over an interval."""
+
+import math
+import random
+
+import numpy as np
+import pytest
+
+from micrograd_cn.testing.lines import ForArrays, Line, compare_along
+from micrograd_cn.testing.numerical import Estimate
+from micrograd_cn.testing.problem import Problem
+
+
+class Counted:
+    """A function of an array that knows where it was called."""
+
+    def __init__(self, f):
+        self.f, self.points = f, []
+
+    def __call__(self, x):
+        self.points.append(np.array(x))
+        return self.f(x)
+
+
+def normal(seed, x):
+    """Return what is normally distributed, at each point the same."""
+    return random.Random(f"{seed} {x}").gauss()
+
+
+def problem_of(f, x, vjp, rtol=None, atol=None):
+    problem = Problem("check", f, (np.asarray(x),), {"vjp": vjp}, rtol, atol)
+    if isinstance(f, Counted):
+        f.points.clear()
+    return problem
+
+
+def line_of(f, x, vjp, u=None, v=None):
+    problem = problem_of(f, x, vjp)
+    u = np.ones(problem.y.size) if u is None else np.array(u)
+    v = np.ones(problem.x.size) if v is None else np.array(v, float)
+    return Line(problem, u, v, problem.x)
+
+
+def compared(f, x, vjp, v=None, typical=0.0, u=None, **how):
+    problem = problem_of(f, x, vjp, **how)
+    u = np.ones(problem.y.size) if u is None else np.array(u)
+    v = np.ones(problem.x.size) if v is None else np.array(v, float)
+    return compare_along(problem, "it", u, v, typical)[0]
+
+
+# The tolerance.
+
+
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_a_numerical_derivative_is_known_if_five_of_its_errors_are_one_percent(sign):
+    def known(error, slope=1.0, atol=0.0, typical=0.0, analytic=0.0):
+        return ForArrays(1e-6, atol, typical, analytic).known(Estimate(sign * slope, error))
+
+    assert known(0.00199)
+    assert known(2.0**-10, slope=0.1 * 2.0**-10 * 5000.0)
+    assert not known(0.00201)
+    assert known(0.00399, typical=2.0)
+    assert not known(0.00401, typical=2.0)
+    assert known(0.019, atol=0.1)
+    assert not known(0.021, atol=0.1)
+    assert known(0.00099, analytic=0.005)
+    assert not known(0.00101, analytic=0.005)
+    assert known(0.0, slope=0.0)
+    assert not known(0.1, slope=0.0)
+    assert not ForArrays(1e-6, 0.0, 0.0, 0.0).known(Estimate(math.nan, math.inf))
+
+
+def test_what_is_allowed_is_the_largest_of_the_tolerances_and_the_error_of_the_analytic_derivative():
+    def allowed(analytic, *estimates, rtol=0.0, atol=0.0, typical=0.0, error=0.0):
+        return ForArrays(rtol, atol, typical, error).allowed(analytic, *estimates)
+
+    e = Estimate(-2.0, 0.0)
+    assert allowed(1.0, e, rtol=0.25) == 0.5
+    assert allowed(-4.0, e, rtol=0.25) == 1.0
+    assert allowed(1.0, e, rtol=0.25, typical=8.0) == 2.0
+    assert allowed(1.0, e, rtol=0.25, atol=3.0) == 3.0
+    assert allowed(1.0, e, rtol=0.25, error=3.0) == 3.5
+    assert allowed(1.0, Estimate(-2.0, 0.25)) == 1.25
+    assert allowed(1.0, e, Estimate(1.0, 1.0)) == 5.0
+    assert allowed(math.inf, e, rtol=0.25) == allowed(math.nan, e, rtol=0.25) == 0.5
+    assert 0.0 < allowed(1.0, e) < 1e-290
+    assert 0.0 < allowed(math.inf, Estimate(0.0, 0.0), rtol=0.25) < 1e-290
+
+
+# The line.
+
+
+def test_a_line_is_the_weighted_change_of_the_outputs_and_asks_for_each_once():
+    f = Counted(lambda x: np.array([x[0] * x[1], x[0], 7.0]))
+    line = line_of(f, [2.0, 3.0], lambda x, g: np.array([g[0] * x[1] + g[1], g[0] * x[0]]), [1.0, 10.0, 5.0], [1, 2.0])
+    assert line.slope == 3.0 + 10.0 + 2.0 * 2.0
+    assert line(0.0) == 0.0
+    assert f.points == []
+    assert line(0.5) == line(0.5) == (2.5 * 4.0 - 6.0) + 10.0 * 0.5
+    assert line(-0.5) == (1.5 * 2.0 - 6.0) - 10.0 * 0.5
+    assert len(f.points) == 2
+    assert line.moved.tolist() == [True, True, False]
+    assert line.slope_at(0.5) == 4.0 + 10.0 + 2.0 * 2.5
+    assert line_of(f.f, [2.0, 3.0], lambda x, g: 0.0 * x)(0.5) == line_of(f.f, [2.0, 3.0], lambda x, g: x)(0.5)
+
+
+def test_a_line_through_another_point_begins_there():
+    problem = problem_of(np.square, [1.0], lambda x, g: 2.0 * x * g)
+    line = Line(problem, np.ones(1), np.ones(1), np.array([3.0]))
+    assert line.slope == line.slope_at(0.0) == 6.0
+    assert line(1.0) == 7.0
+
+
+def test_the_rounding_of_a_line_is_half_a_last_bit_of_what_changes_or_of_all_if_nothing_does():
+    x = np.array([3.0, 5.0, 4.0])
+    line = line_of(lambda x: x * np.array([0.0, 1.0, 1.0]) + np.array([6.0, 0.0, 0.0]), x, lambda x, g: x, [2.0, 1, 1])
+    assert line.rounding == 2.0**-53 * math.sqrt(144.0 + 25.0 + 16.0)
+    line(1.0)
+    assert line.moved.tolist() == [False, True, True]
+    assert line.rounding == 2.0**-53 * math.sqrt(25.0 + 16.0)
+
+
+def test_what_is_not_finite_has_not_moved():
+    line = line_of(lambda x: np.where(x > 1.5, np.inf, x), [1.0, 1.0], lambda x, g: g, v=[1.0, 0.5])
+    assert line(1.0) == math.inf
+    assert line.moved.tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("f", "moves"),
+    [
+        (lambda x: np.abs(x - 8.25) < 0.5, True),
+        (lambda x: np.abs(x + 7.75) < 0.5, True),
+        (lambda x: np.abs(x - 64.25) < 0.5, True),
+        (lambda x: (np.abs(x) > 0.5) & (np.abs(x) < 7.5) | (x > 8.5) & (x < 63.5) | (x > 65.0) | (x < -8.5), False),
+        (lambda x: x > 1e3, False),
+    ],
+)
+def test_far_away_is_eight_and_sixty_four_steps(f, moves):
+    for size in (1.0, -1.0, 0.5):
+        assert (
+            line_of(lambda x, s=size: 1.0 * f(x / s), [0.25 * size], lambda x, g: g, v=[size]).moves_far_away() is moves
+        )
+
+
+def test_what_has_no_weight_does_not_count_as_moving():
+    line = line_of(lambda x: np.array([x[0], 0.0]), [1.0], lambda x, g: g[:1], u=[0.0, 1.0])
+    assert not line.moves_far_away()
+    assert line.moved.tolist() == [True, False]
+    assert line_of(lambda x: x, [1.0], lambda x, g: g, u=[-1.0]).moves_far_away(), "a negative weight is one"
+
+
+def test_what_a_type_does_not_hold_the_derivative_makes_up():
+    x = np.float32([1.0 / 3.0])
+    for t in (1e-5, -3e-6, 0.1):
+        right = line_of(lambda x: x.astype(float) * 3.0, x, lambda x, g: 3.0 * g)
+        assert right(t) == pytest.approx(3.0 * t, rel=1e-9)
+        stored = 3.0 * (float(np.float32(float(x[0]) + t)) - float(x[0]))
+        assert stored != pytest.approx(3.0 * t, rel=1e-9)
+        wrong = line_of(lambda x: x.astype(float) * 3.0, x, lambda x, g: 1e12 * g)
+        assert wrong(t) == pytest.approx(stored, rel=1e-12), "a wrong one spoils nothing"
+        double = line_of(lambda x: x * 3.0, x.astype(float), lambda x, g: 1e12 * g)
+        assert double(t) == pytest.approx(3.0 * t, rel=1e-9)
+
+
+# At the point.
+
+
+@pytest.mark.parametrize("size", [4.0, -0.25])
+def test_the_derivative_by_one_element_is_no_multiple_of_it(size):
+    row = compared(lambda x: np.sum(x * x), [3.0, 1.0], lambda x, g: 2.0 * x * g, v=[size, 0.0])
+    assert row.agrees
+    assert row.analytic == 6.0
+    assert row.numeric.slope == pytest.approx(6.0)
+
+
+@pytest.mark.parametrize("x", [1e-6, -1e-6, -2e-7])
+def test_in_few_digits_a_small_number_is_compared_by_a_multiple_where_its_weight_would_be_infinite(x):
+    for f, df in ((lambda x: np.maximum(x, 0), lambda x: x > 0), (np.abs, np.sign), (lambda x: 3 * x, lambda x: 3.0)):
+        for size in (np.float16(abs(x)), 1.0):
+            row = compared(f, np.float16([x]), lambda x, g, df=df: np.float16(g * df(x)), v=[size])
+            assert row.agrees is not False
+            assert math.isfinite(row.analytic)
+    row = compared(lambda x: 3 * x, np.float16([x]), lambda x, g: 3 * g, v=[2.0**-20])
+    assert row.agrees
+    assert row.title == "it * 9.53674e-07"
+    assert row.analytic == 3.0 * 2.0**-20
+    assert compared(lambda x: 3 * x, np.float16([x]), lambda x, g: 4 * g, v=[2.0**-20]).agrees is False
+
+
+@pytest.mark.parametrize("size", [4.0, -0.25])
+@pytest.mark.parametrize(("typical", "rtol", "allowed"), [(800.0, 1e-3, 0.8), (1e9, 1e-6, 8e-2), (0.0, 1e-3, 8e-3)])
+def test_an_element_may_be_off_by_what_is_small_beside_typical_ones(size, typical, rtol, allowed):
+    for off in (0.97, 1.03):
+        row = compared(
+            lambda x: 8.0 * x[0] + 5.0 * x[1],
+            [0.5, 1.0],
+            lambda x, g, off=off: np.array([8.0 + off * allowed, 5.0]) * g,
+            v=[size, 0.0],
+            typical=typical * abs(size),
+            rtol=rtol,
+        )
+        assert row.agrees is (off < 1.0)
+
+
+def test_at_a_stationary_point_0_is_right():
+    for scale in (1.0, 1e-12, 1e12):
+        row = compared(lambda x, s=scale: s * x * x + 0.0, [0.0], lambda x, g, s=scale: 2.0 * s * x * g)
+        assert row.agrees
+        row = compared(lambda x, s=scale: s + s * x * x, [0.0], lambda x, g, s=scale: 2.0 * s * x * g)
+        assert row.agrees, "beside a larger part, too"
+        row = compared(lambda x, s=scale: s * x * x + 0.0, [0.0], lambda x, g, s=scale: s * (2.0 * x + 1e-3) * g)
+        assert row.agrees is False
+
+
+def test_a_right_derivative_of_what_is_exact_costs_few_calls():
+    f = Counted(lambda x: np.sum(np.sin(x)))
+    assert compared(f, [0.5, 1.0], lambda x, g: np.cos(x) * g).agrees
+    assert len(f.points) <= 24
+
+
+def test_what_is_small_beside_typical_ones_costs_fewer_calls():
+    def calls(typical):
+        f = Counted(lambda x: np.exp(x[0]))
+        assert compared(f, [0.3], lambda x, g: np.exp(x) * g, typical=typical, rtol=1e-3).agrees
+        return len(f.points)
+
+    assert calls(1e3) < calls(1.0) == calls(0.0)
+
+
+def test_the_rounding_of_a_function_that_loses_digits_is_measured():
+    def far(x):
+        return (1.1 * x + 1e8) - 1e8
+
+    for off, agrees in ((1.0, True), (1.02, False)):
+        row = compared(far, [0.3], lambda x, g, off=off: 1.1 * off * g)
+        assert row.agrees is agrees
+        assert 1e-9 < row.numeric.error < 2e-3
+
+
+def test_what_moves_far_away_alone_is_hidden_by_rounding():
+    row = compared(lambda x: (3.0 * x + 1e17) - 1e17, [0.3], lambda x, g: 3.0 * g)
+    assert row.agrees is None
+    assert row.noisy
+    assert row.note.endswith("values are rounded by 0.4"), "by as much as it should have moved in an eighth"
+    still = compared(lambda x: 0.0 * x, [0.3], lambda x, g: g, typical=1.0)
+    assert still.agrees is False
+
+
+def test_a_derivative_that_is_rounded_itself_is_not_wrong():
+    def noisy_cosine(x, g):
+        return g * np.float32(np.cos(x)).astype(float)
+
+    assert compared(np.sin, [0.3], noisy_cosine, rtol=1e-9).agrees
+    assert compared(np.sin, [0.3], lambda x, g: 1.001 * noisy_cosine(x, g), rtol=1e-9).agrees is False
+
+
+def test_a_derivative_that_is_not_finite_is_wrong():
+    for bad in (math.inf, -math.inf, math.nan):
+        assert compared(np.sin, [0.3], lambda x, g, bad=bad: bad * g).agrees is False
+        assert compared(np.sin, np.float16([0.3]), lambda x, g, bad=bad: bad * g).agrees is not True
+
+
+# Other steps.
+
+
+def far_steps(far, of=20):
+    """Return steps of which some are much larger than the numbers, whose own size is 1."""
+    return np.where(np.arange(of) < far, 64.0, 1.0)
+
+
+@pytest.mark.parametrize(("far", "again"), [(0, False), (1, False), (2, False), (3, True), (20, True)])
+def test_a_wrong_derivative_is_tried_again_if_many_steps_are_far_too_large(far, again):
+    f = Counted(lambda x: np.sum(x))
+    assert compared(f, np.ones(20), lambda x, g: 1.5 * g * np.ones(20), v=far_steps(far)).agrees is False
+    assert any(np.ptp(x) == 0.0 and x[0] != 1.0 for x in f.points) is (again or far == 0)
+
+
+def test_what_is_wrong_in_far_too_large_steps_alone_is_right():
+    x = np.float32([1.0, 0.5])
+    row = compared(lambda x: np.tanh(x).sum(), x, lambda x, g: g / np.cosh(x) ** 2, v=[2.0**20, 2.0**20])
+    assert row.agrees
+    assert row.numeric.slope == pytest.approx(1.0 / math.cosh(1.0) ** 2 + 1.0 / math.cosh(0.5) ** 2, rel=1e-3)
+
+
+def test_far_too_large_or_small_is_more_than_sixteen_times():
+    def calls(factor):
+        f = Counted(lambda x: np.sum(x))
+        row = compared(f, np.ones(2), lambda x, g: 1.5 * g * np.ones(2), v=[factor, factor])
+        assert row.agrees is False
+        assert row.analytic == pytest.approx(3.0 * factor), "along what was asked for, if it is wrong there too"
+        return len(f.points)
+
+    assert calls(17.0) > 1.5 * calls(16.0)
+    assert calls(1.0 / 17.0) > 1.5 * calls(1.0 / 16.0)
+
+
+@pytest.mark.parametrize("x", [3.0, -3.0, 0.0])
+@pytest.mark.parametrize("size", [1.0, 2.0**12, 2.0**-12])
+def test_an_element_that_is_lost_in_large_or_small_steps_is_seen_in_its_own(x, size):
+    right = compared(lambda t: np.tanh(t) + 0.0 * t, [x], lambda t, g: g / np.cosh(t) ** 2, v=[size])
+    assert right.agrees
+    assert right.numeric.slope == pytest.approx(1.0 / math.cosh(x) ** 2, rel=1e-3)
+    wrong = compared(lambda t: np.tanh(t) + 0.0 * t, [x], lambda t, g: 1.5 * g / np.cosh(t) ** 2, v=[size])
+    assert wrong.agrees is False
+
+
+def test_typical_is_scaled_with_the_steps():
+    def row(off):
+        return compared(
+            lambda x: np.diff(np.where(np.abs(x - 1.0) < 0.5, x, np.nan)),
+            np.ones(2),
+            lambda x, g: (1.0 + off) * g * np.array([-1.0, 1.0]),
+            v=[-(2.0**50), 2.0**50],
+            typical=50.0 * 2.0**50,
+            rtol=1e-3,
+        )
+
+    assert row(0.02).agrees
+    assert row(0.02).analytic == 2.04, "along steps of 1"
+    assert row(0.03).agrees is False
+
+
+def test_near_the_edge_of_the_domain_each_number_moves_by_its_own_size():
+    x = 2.0 ** np.array([-60, -50])
+    row = compared(lambda x: np.diff(np.log(x)), x, lambda x, g: g * np.array([-1.0, 1.0]) / x, v=[-1.0, 1.0])
+    assert row.agrees
+    assert row.analytic == 2.0
+
+
+# Over an interval.
+
+
+def interval(n=17, h=1.0):
+    return np.linspace(-h, h, n)
+
+
+def integrated(df, f=lambda x: 0.0 * x, v=2.0, ts=interval()):  # noqa: B008
+    """Return the integral of a derivative along a line through 0, in steps of 2, and its error."""
+    line = line_of(f, [0.0], lambda x, g: df(x) * g, v=[v])
+    return line._integrated(np.array(ts))
+
+
+def test_the_integral_of_a_straight_derivative_is_exact():
+    ts = interval()
+    changes, integral, error = integrated(lambda x: 3.0 + x, lambda x: 3.0 * x + 0.5 * x * x)
+    assert changes == pytest.approx(3.0 * 2.0 * ts + 2.0 * ts * ts, abs=1e-14)
+    assert integral == pytest.approx(changes - changes[0], abs=1e-14)
+    assert error < 1e-13
+
+
+def test_the_integral_goes_between_the_points_that_the_type_holds():
+    x = np.float16([0.1])
+    line = line_of(lambda x: x.astype(float) ** 2, x, lambda x, g: 2.0 * x.astype(float) * g)
+    changes, integral, _ = line._integrated(interval(h=0.01))
+    assert integral == pytest.approx(changes - changes[0], abs=1e-14)
+
+
+def test_the_error_of_an_integral_covers_its_curvature():
+    for n in (9, 17):
+        for df, exact in ((np.exp, math.e**2 - math.e**-2), (np.cos, 2.0 * math.sin(2.0)), (lambda x: x**2, 16 / 3.0)):
+            _, integral, error = integrated(df, ts=interval(n))
+            assert math.fabs(integral[-1] - exact) < error < 30.0 * math.fabs(integral[-1] - exact)
+    assert error < 10.0 * math.fabs(integral[-1] - exact), "of a parabola"
+
+
+def test_half_of_a_step_times_its_height_is_the_error_of_an_integral_over_a_jump():
+    for place in (0.3, -0.6):
+        _, integral, error = integrated(lambda x, c=place: 5.0 * (x > c))
+        assert math.fabs(integral[-1] - 5.0 * (2.0 - place)) <= 0.5 * 5.0 * 0.25
+        jump = 0.5 * 5.0 * 0.25
+        assert jump <= error <= 1.5 * jump
+
+
+def test_the_error_of_an_integral_of_what_is_rounded_is_about_five_times_its_standard_deviation():
+    ratios = []
+    for seed in range(60):
+        _, _, error = integrated(lambda x, seed=seed: 1.0 + 0.01 * normal(seed, x))
+        ratios.append(error / (0.01 * 0.25 * math.sqrt(16.0)))
+    assert 4.0 < np.median(ratios) < 5.5
+
+
+def over(f, df, x=0.0, h=None, **how):
+    """Return the row of an interval around a float16, and how far the function was asked."""
+    f = Counted(f)
+    line = line_of(f, np.float16([x]), lambda x, g: df(x.astype(float)) * g, **how)
+    f.points.clear()
+    row = line.over_an_interval("it", ForArrays(5e-3, 0.0, 0.0, 0.0))
+    return row, [float(np.max(np.abs(p - np.float16(x)))) for p in f.points]
+
+
+def test_a_mean_over_an_interval_is_the_secant():
+    row, asked = over(lambda x: np.float16(3.0 * x), lambda x: 3.0 + 0.0 * x)
+    assert row.agrees
+    assert row.note == "means over steps of 1 to both sides"
+    assert row.analytic == pytest.approx(3.0)
+    assert row.numeric.slope == pytest.approx(3.0, abs=2e-3)
+    assert len(asked) == 17
+    row, _ = over(lambda x: np.float16(3.0 * x), lambda x: 3.1 + 0.0 * x)
+    assert row.agrees is False
+    assert row.numeric.slope == pytest.approx(3.0, abs=2e-3)
+    assert row.analytic == pytest.approx(3.1)
+    assert row.order == pytest.approx(1.0, abs=0.1)
+
+
+def test_an_interval_is_halved_twice_where_the_curve_hides_all():
+    row, asked = over(lambda x: np.float16(np.sin(40.0 * x)), lambda x: 40.0 * np.cos(40.0 * x))
+    assert row.agrees is None
+    assert row.noisy
+    assert asked[::17] == [1.0, 0.5, 0.25]
+
+
+def test_an_interval_is_halved_twice_where_the_domain_ends():
+    for width, sizes in ((0.3, [1.0, 0.5, 0.25]), (0.6, [1.0, 0.5]), (0.1, [1.0, 0.5, 0.25])):
+        row, asked = over(lambda x, w=width: np.where(np.abs(x) < w, 3 * x, np.nan).astype(np.float16), lambda x: 3.0)
+        assert asked[::17] == sizes
+        assert row.analytic == pytest.approx(3.0) if width > 0.25 else row is None
+        assert row is None or row.agrees
+        row, asked = over(lambda x: np.float16(3 * x), lambda x, w=width: np.where(np.abs(x) < w, 3.0, np.inf))
+        assert asked[::17] == sizes
+        assert row.agrees if width > 0.25 else row is None
+
+
+def test_an_interval_is_doubled_once_where_noise_hides_all():
+    def noisy(x):
+        return np.float16(x + 0.5 * np.sin(1e4 * x.astype(float)))
+
+    row, asked = over(noisy, lambda x: 1.0 + 0.0 * x)
+    assert row.agrees is None
+    assert row.note.startswith("too noisy to tell: values are rounded by 0.")
+    assert sorted(set(asked[::17])) == [1.0, 2.0]
+    assert row.numeric.noise == pytest.approx(row.numeric.error)
+
+
+def test_what_does_not_change_has_no_mean():
+    row, asked = over(lambda x: np.float16(0.0 * x), lambda x: 0.0 * x)
+    assert row is None
+    assert asked[::17] == [1.0, 0.5, 0.25]
+
+
+def test_the_noise_around_a_line_tells_how_exact_its_slope_is():
+    errors, noises = [], []
+    for seed in range(60):
+        row, _ = over(lambda x, seed=seed: 3.0 * x.astype(float) + 0.01 * normal(seed, x), lambda x: 3.0 + 0.0 * x)
+        errors.append(row.numeric.slope - 3.0)
+        noises.append(5.0 * row.numeric.noise)
+    assert np.median(noises) == pytest.approx(4.0 * np.std(errors), rel=0.25)
+    assert np.median(noises) == pytest.approx(4.0 * 0.01 / math.sqrt(np.sum(interval() ** 2)), rel=0.15)
+
+
+def test_a_mean_is_right_within_one_percent_and_wrong_beyond():
+    for off in (0.004, 0.006):
+        row, _ = over(lambda x: 3.0 * x.astype(float), lambda x, off=off: 3.0 * (1.0 + off) + 0.0 * x)
+        assert row.agrees is (off < 0.005)
+
+
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_in_noise_a_mistake_is_sure_if_it_is_twice_what_is_allowed_and_that_a_quarter_of_the_slope(sign):
+    def of(size, analytic):
+        row, _ = over(
+            lambda x: sign * 3.0 * x.astype(float) + size * np.sign(normal(0, abs(x))),  # the same at x and -x
+            lambda x: sign * analytic + 0.0 * x,
+        )
+        return row
+
+    def agrees(size, analytic):
+        return of(size, analytic).agrees
+
+    assert agrees(0.001, 3.0) is True
+    # over the larger interval the slope is known up to 0.83 times the noise
+    assert of(0.05, 3.0).numeric.error == pytest.approx(0.83 * 0.05 / 5.0, rel=0.01)
+    assert agrees(0.05, 3.0) is agrees(0.05, 3.08) is agrees(0.05, 2.92) is None
+    assert agrees(0.05, 3.09) is agrees(0.05, 2.91) is False
+    assert agrees(0.85, -3.0) is False
+    assert agrees(0.95, -3.0) is None
+    assert agrees(0.95, 7.0) is False, "of the larger of both"
+
+
+def test_in_few_digits_an_interval_decides_unless_the_curve_hides_it():
+    def right(x, g):
+        return g * 40.0 * np.cos(40.0 * x.astype(float))
+
+    curved = compared(lambda x: np.sin(40.0 * x.astype(float)), np.float16([0.0]), right)
+    assert curved.agrees
+    assert curved.note == ""
+    f = Counted(lambda x: np.float16(x + 300.0))
+    noisy = compared(f, np.float16([0.0]), lambda x, g: g)
+    assert noisy.agrees is None
+    assert noisy.noisy
+    assert min(float(abs(x[0])) for x in f.points if x[0]) >= 0.125, "no smaller steps are tried"
+    straight = compared(lambda x: 3.0 * x, np.float16([0.5]), lambda x, g: 3.0 * g)
+    assert straight.note.startswith("means over steps of 1")
+    double = compared(lambda x: 3.0 * x, [0.5], lambda x, g: 3.0 * g)
+    assert double.note == ""
+
+
+def test_the_error_of_a_mean_is_that_of_the_integral_by_the_length():
+    def f(x):
+        return np.where(np.abs(x) < 0.6, np.exp(0.1 * x.astype(float)), np.nan)
+
+    row, asked = over(f, lambda x: 0.1 * np.exp(0.1 * x))
+    assert asked[::17] == [1.0, 0.5]
+    line = line_of(f, np.float16([0.0]), lambda x, g: 0.1 * np.exp(0.1 * x.astype(float)) * g)
+    _, integral, error = line._integrated(interval(h=0.5))
+    assert row.analytic == pytest.approx(integral[-1])
+    assert 5.0 * (row.numeric.error - row.numeric.noise) == pytest.approx(error)
