@@ -92,7 +92,7 @@ class Converted:
         (Listed([1]), "other", True, "int"),
         (Converted([1.0]), "other", True, "float"),
     ],
-    ids=lambda x: type(x).__name__ if hasattr(x, "__len__") and not isinstance(x, str) else repr(x),
+    ids=lambda x: repr(x) if isinstance(x, (str, bool)) else type(x).__name__,
 )
 def test_an_array_has_a_library_and_a_kind_of_numbers(x, whose, is_one, of):
     assert library(x) == whose
