@@ -201,6 +201,7 @@ def stub(sampled, verdicts):
     ("verdicts", "directions"),
     [
         ([True, True, *["noisy"] * 6], [1, 2]),
+        ([True, True, True, *["noisy"] * 3], [1, 2, 3]),
         ([True, *["noisy"] * 9], [1, 2, 3, 4]),
         ([None, "noisy", True, True, True, True], [1, 2, 3, 4]),
         ([None, None, None, None, None, True, True, True], [1, 2, 3, 4]),

@@ -483,13 +483,25 @@ def test_in_few_digits_an_interval_decides_unless_the_curve_hides_it():
     curved = compared(lambda x: np.sin(40.0 * x.astype(float)), np.float16([0.0]), right)
     assert curved.agrees
     assert curved.note == ""
-    noisy = compared(lambda x: np.float16(x + 300.0), np.float16([0.0]), lambda x, g: g)
+    f = Counted(lambda x: np.float16(x + 300.0))
+    noisy = compared(f, np.float16([0.0]), lambda x, g: g)
     assert noisy.agrees is None
     assert noisy.noisy
+    assert len(f.points) < 60, "after the interval nothing else is tried"
     straight = compared(lambda x: 3.0 * x, np.float16([0.5]), lambda x, g: 3.0 * g)
     assert straight.note.startswith("means over steps of 1")
     double = compared(lambda x: 3.0 * x, [0.5], lambda x, g: 3.0 * g)
     assert double.note == ""
+
+
+@pytest.mark.parametrize("off", [0.0, 0.06])
+def test_a_mistake_in_few_digits_is_one_next_to_the_point(off):
+    def gradient(x, g):
+        near = abs(float(x[1]) - 0.7) < 0.1
+        return g * np.array([2.0 + (off if near else 0.0), 0.0])
+
+    row = compared(lambda x: np.float16(2 * x[0]), np.float16([0.3, 0.7]), gradient, v=[1.0, 0.0])
+    assert row.agrees is (off == 0.0)
 
 
 def test_the_error_of_a_mean_is_that_of_the_integral_by_the_length():
