@@ -6,15 +6,15 @@ returns the formula itself, which the page writes as JavaScript and the compiler
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import reduce
 from operator import add
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 from .operation import Op, number
 from .operators import Operators
 
-__all__ = ["FormulaError", "Term", "expand", "trace"]
+__all__ = ["FormulaError", "StraightLine", "Term", "expand", "straight_line", "trace"]
 
 
 class FormulaError(TypeError):
@@ -94,3 +94,51 @@ def expand(op: Op, *operands: Term | float) -> Any:
         pairs, terms = op.summands(*operands)
         return reduce(add, [*terms, *(a * b for a, b in pairs)], 0.0)
     return trace(op.formula or op.forward, *operands, of=op)
+
+
+Operand: TypeAlias = int | float
+
+
+class StraightLine(NamedTuple):
+    """Formulas as operations one after the other.
+
+    An operand or result is a number if it is a float. If it is an integer it counts the inputs, then the steps before.
+
+    Attributes:
+        steps: an operation and its operands each.
+        results: of the formulas.
+
+    >>> from micrograd_cn import add
+    >>> StraightLine([(add, [0, 1])], [2])  # x0 + x1
+    StraightLine(steps=[(<operation add>, [0, 1])], results=[2])
+    """
+
+    steps: list[tuple[Op, list[Operand]]]
+    results: list[Operand]
+
+
+def straight_line(inputs: Sequence[Term | float], results: Sequence[Any]) -> StraightLine:
+    """Return formulas of some inputs as operations in order, each once.
+
+    >>> from micrograd_cn import exp
+    >>> x = Term("x")
+    >>> straight_line([x], [exp(x) * exp(x), 2.0])
+    StraightLine(steps=[(<operation exp>, [0]), (<operation exp>, [0]), (<operation mul>, [1, 2])], results=[3, 2.0])
+    """
+    number_of: dict[int, int] = {id(t): i for i, t in enumerate(inputs) if isinstance(t, Term)}
+    steps: list[tuple[Op, list[Operand]]] = []
+    stack = [t for t in reversed(results) if isinstance(t, Term)]
+    while stack:
+        term = stack[-1]
+        if id(term) in number_of:
+            stack.pop()
+            continue
+        waiting = [t for t in reversed(term.operands) if isinstance(t, Term) and id(t) not in number_of]
+        if waiting:
+            stack += waiting
+            continue
+        assert term.op is not None
+        number_of[id(term)] = len(inputs) + len(steps)
+        steps.append((term.op, [number_of[id(t)] if isinstance(t, Term) else t for t in term.operands]))
+        stack.pop()
+    return StraightLine(steps, [number_of[id(t)] if isinstance(t, Term) else float(t) for t in results])

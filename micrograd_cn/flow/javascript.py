@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..formula import FormulaError, Term, expand, trace
+from ..formula import FormulaError, Term, expand, straight_line, trace
 from ..operation import Op, number
 
 
@@ -49,7 +49,7 @@ class Rows:
             results = _formula(lambda: trace(op.local, y, *operands, of=op), op)
             if not isinstance(results, tuple) or len(results) != count:
                 raise FormulaError(f"the operation {op.name!r} must give {count} partials, got {results!r}")
-            self._partials[name] = self._function(("y", *_names(count)), results, "[{}]")
+            self._partials[name] = self._function((y, *operands), results, "[{}]")
         return name
 
     def source(self) -> str:
@@ -67,41 +67,38 @@ class Rows:
         self._forward[name] = op.javascript  # its place is before those of the rows that it uses
         if not op.javascript:
             try:
-                result = _formula(lambda: expand(op, *_operands(count)), op)
-                self._forward[name] = self._function(_names(count), (result,), "{}")
+                operands = _operands(count)
+                result = _formula(lambda: expand(op, *operands), op)
+                self._forward[name] = self._function(operands, (result,), "{}")
             except FormulaError:
                 del self._names[key], self._forward[name]
                 raise
         return name
 
-    def _function(self, parameters: tuple[str, ...], results: tuple[Any, ...], form: str) -> str:
+    def _function(self, inputs: Sequence[Term], results: tuple[Any, ...], form: str) -> str:
         """Return a function that computes the terms `results`; a term that occurs twice is computed once."""
-        uses, order = _uses(results)
-        texts: dict[int, str] = {}
+        steps, values = straight_line(inputs, results)
+        used = [x for _, operands in steps for x in operands] + values
+        uses = Counter([x for x in used if isinstance(x, int)])
+        texts = [term.name for term in inputs]
         lines: list[str] = []
 
-        def text(x: Any) -> str:
-            return (texts[id(x)] if x.op else x.name) if isinstance(x, Term) else _literal(number(x))
+        def text(x: int | float) -> str:
+            return texts[x] if isinstance(x, int) else _literal(x)
 
-        for term in order:
-            assert term.op
-            name = self._add_forward(term.op, len(term.operands))
-            call = f"forward[{json.dumps(name)}]({', '.join(map(text, term.operands))})"
-            if uses[id(term)] > 1:
-                texts[id(term)] = f"t{len(lines)}"
+        for op, operands in steps:
+            name = self._add_forward(op, len(operands))
+            call = f"forward[{json.dumps(name)}]({', '.join(map(text, operands))})"
+            if uses[len(texts)] > 1:
                 lines.append(f"const t{len(lines)} = {call}; ")
-            else:
-                texts[id(term)] = call
-        value = form.format(", ".join(map(text, results)))
-        return f"({', '.join(parameters)}) => {{ {''.join(lines)}return {value}; }}"
-
-
-def _names(count: int) -> tuple[str, ...]:
-    return tuple([f"x{i}" for i in range(count)])
+                call = f"t{len(lines) - 1}"
+            texts.append(call)
+        value = form.format(", ".join(map(text, values)))
+        return f"({', '.join(texts[: len(inputs)])}) => {{ {''.join(lines)}return {value}; }}"
 
 
 def _operands(count: int) -> list[Term]:
-    return [Term(name) for name in _names(count)]
+    return [Term(f"x{i}") for i in range(count)]
 
 
 def _formula(traced: Callable[[], Any], op: Op) -> Any:
@@ -116,22 +113,6 @@ def _formula(traced: Callable[[], Any], op: Op) -> Any:
     except Exception as error:
         raise FormulaError(f"the operation {op.name!r} is not written in the table's operations: {error}") from error
     return formula
-
-
-def _uses(results: tuple[Any, ...]) -> tuple[Counter[int], list[Term]]:
-    """Return how often each term occurs, and the terms that are operations, each after its operands."""
-    uses: Counter[int] = Counter()
-    order: list[Term] = []
-    stack: list[Any] = [*reversed(results)]
-    while stack:
-        x = stack.pop()
-        if isinstance(x, list):  # all that the term in it needs is in order
-            order += x
-        elif isinstance(x, Term) and x.op:
-            uses[id(x)] += 1
-            if uses[id(x)] == 1:
-                stack += ([x], *reversed(x.operands))
-    return uses, order
 
 
 def _literal(x: float) -> str:
