@@ -41,9 +41,7 @@ ROOMS = (
 LAZY = {
     ("testing.forms", "compiler"): "check_op compares what the compiler makes of a row, where llvmlite is installed",
 }
-CYCLIC = {
-    ("compiler.writer", "compiler.assembly"): "for the type of a Task alone",
-}
+CYCLIC = {}
 
 
 def absolute(module: str, node: ast.ImportFrom) -> str | None:

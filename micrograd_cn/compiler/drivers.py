@@ -1,249 +1,381 @@
-"""The loops around a graph's functions: over the rows of a batch, over batches and epochs, over parameters."""
+"""The loops around a program's stages, which all programs share: over rows, batches and epochs.
+
+A program is a record of whole numbers: where its lists of stages are, and where its memory holds what. A stage is a
+function and its table (see `products`), and what to call if a sum in it overflowed on the way. Memory is three arrays
+of doubles: `%s`, scalars; `%w`, a panel of blocks, each with `lanes` rows of the batch side by side, a place for each
+number of a sample; `%a`, totals over the rows. Of a program for single rows, samples are scalars, and `%w` is `%s`.
+"""
 
 from __future__ import annotations
 
-from .instructions import AFTER, BATCH, SAMPLE
-from .layout import ARGUMENTS, Layout
-from .text import Function, literal
-from .writer import splat, vector
+from collections.abc import Callable, Sequence
 
-PASSED = "ptr %s, ptr %w, ptr %a"
-FEW = 16  # columns up to which a row is copied without a loop
+from .lanes import Lanes
+from .machine import Machine
+from .text import BYTE, OURS, Function, Makers, literal
+
+# A program's record. Offsets and sizes are in bytes.
+FIELDS = (
+    "batch", "fill", "sample", "totals", "after",  # lists of stages
+    "columns", "columns_at", "seed_at",  # numbers of a row, where they go, where the gradient starts from
+    "block", "panel",  # bytes of a block, blocks of a panel
+    "outputs", "output_table",  # how many; for each whether it is a sample, and where it is
+    "count", "totals_at",  # how many totals, and where their means are in %s
+    "gradients", "gradient_table", "gradients_at",  # how many, where each is in %s, and where they become neighbours
+)  # fmt: skip
+ENTRY = 4  # words of a stage: function, table, function where a sum overflowed, its table
+RUN, UPDATE = OURS + "run", OURS + "update"
+GROUP = 64  # blocks of parameters that are updated together, so that they stay in the cache
+MEMORY = "ptr %s, ptr %w, ptr %a"
+USED = ("ptr %s", "ptr %w", "ptr %a")
 
 
-def loader(layout: Layout, columns: int) -> Function:
-    """Return the function that puts up to `width` rows into lanes; those left over repeat the last row.
+def names(lanes: int) -> dict[str, str]:
+    """Return the names of the functions for so many lanes."""
+    return {
+        name: f"{OURS}{name}_{lanes}"
+        for name in ("load", "forward", "begin", "panels", "add", "finish", "gradient", "fit")
+    }
 
-    Rows are those of which the numbers are at `%index`. The seed of the gradient is `%each` in the lanes of a row, 0 in
-    the others.
-    """
-    width, seed = layout.width, layout.seed
-    f = Function("internal void @load(ptr %rows, ptr %index, i64 %valid, double %each, double %other, ptr %w)")
-    last = f.op("sub i64 %valid, 1")
-    with f.loop(width) as lane:
-        inside = f.op(f"icmp ult i64 {lane.index}, %valid")
-        if seed is not None:
-            chosen = f.op(f"select i1 {inside}, double %each, double %other")
-            f.store("double", chosen, f.at("%w", f.op(f"add i64 {lane.index}, {seed * width}")))
-        source = f.op(f"select i1 {inside}, i64 {lane.index}, i64 {last}")
-        number = f.load("i64", f.at("%index", source, "i64"))
-        row = f.at("%rows", f.op(f"mul i64 {number}, {columns}"))
-        to = f.at("%w", lane.index)
-        if columns <= FEW:
-            for k in range(columns):
-                f.store("double", f.load("double", f.at(row, k)), f.at(to, k * width))
-        else:
-            with f.loop(columns) as column:
-                x = f.load("double", f.at(row, column.index))
-                f.store("double", x, f.at(to, f.op(f"mul i64 {column.index}, {width}")))
+
+def _field(f: Function, name: str) -> str:
+    return f.word("%p", FIELDS.index(name))
+
+
+def _pointer(f: Function, name: str) -> str:
+    return f.pointer("%p", FIELDS.index(name))
+
+
+def run(machine: Machine) -> Function:
+    """Write the function that runs a list of stages."""
+    f = Function(RUN, f"ptr %stages, {MEMORY}, i64 %blocks, i64 %stride")
+    f.do("br label %next")
+    f.open("next")
+    f.lines.append("  %stage = phi ptr [ %stages, %start ], [ %following, %done ]")
+    function = f.pointer("%stage")
+    f.do(f"br i1 {f.op(f'icmp eq ptr {function}, null')}, label %out, label %one")
+    f.open("one")
+    rest = "ptr %s, ptr %w, ptr %a, i64 %blocks, i64 %stride"
+    flag = f.op(f"call i64 {function}(ptr {f.pointer('%stage', 1)}, {rest})")
+    again = f.pointer("%stage", 2)
+    wrong = f.op(f"and i1 {f.op(f'icmp ne i64 {flag}, 0')}, {f.op(f'icmp ne ptr {again}, null')}")
+    f.do(f"br i1 {wrong}, label %again, label %done, !prof !0")
+    f.open("again")
+    f.op(f"call i64 {again}(ptr {f.pointer('%stage', 3)}, {rest})")
+    f.do("br label %done")
+    f.open("done")
+    f.do(f"%following = getelementptr i64, ptr %stage, i64 {ENTRY}")
+    f.do("br label %next")
+    f.open("out")
     f.do("ret void")
     return f
 
 
-def forward(layout: Layout, outputs: list[int]) -> Function:
-    """Return the function that computes the outputs of every row."""
-    width = layout.width
-    f = Function(f"void @forward(ptr %rows, ptr %index, i64 %n, ptr %out, {ARGUMENTS})")
-    for line in layout.calls[BATCH]:
-        f.do(line)
-    blocks = f.op(f"udiv i64 {f.op(f'add i64 %n, {width - 1}')}, {width}")
-    with f.loop(blocks) as block:
-        start = f.op(f"mul i64 {block.index}, {width}")
-        valid = minimum(f, f.op(f"sub i64 %n, {start}"), str(width))
-        f.do(
-            f"call void @load(ptr %rows, ptr {f.at('%index', start, 'i64')}, i64 {valid}, "
-            "double 0.0, double 0.0, ptr %w)"
+class Drivers:
+    """Write the loops for blocks of so many lanes."""
+
+    def __init__(self, machine: Machine, lanes: int) -> None:
+        self.machine, self.count = machine, lanes
+        self.name = names(lanes)
+
+    def makers(self) -> Makers:
+        """Return what writes each of them, by name."""
+        return {called: getattr(self, name) for name, called in self.name.items()}
+
+    def _call(self, f: Function, kind: str, name: str, *operands: str) -> str:
+        called = self.name[name]
+        f.shared[called] = self.makers()[called]
+        return f.call(kind, called, *operands)
+
+    def _run(self, f: Function, stages: str, blocks: str, stride: str) -> None:
+        f.call("void", RUN, f"ptr {_pointer(f, stages)}", *USED, f"i64 {blocks}", f"i64 {stride}")
+        f.shared[RUN] = lambda: run(self.machine)
+
+    def load(self) -> Function:
+        """Write the function that puts up to `lanes` rows into a block; those left over repeat the last row.
+
+        Rows are those of which the numbers are at `%index`. The seed of the gradient is `%each` in the lanes of a row,
+        `%other` in the others.
+        """
+        f = Function(
+            self.name["load"], "ptr %p, ptr %rows, ptr %index, i64 %valid, double %each, double %other, ptr %w"
         )
-        for line in layout.calls[SAMPLE]:
-            f.do(line)
-        for places in (layout.slot, layout.scalar):
-            columns = [k for k, i in enumerate(outputs) if i in places]
-            if not columns:
-                continue
-            scale = width if places is layout.slot else 1
-            place = layout.index([places[outputs[k]] for k in columns], scale)
-            column = layout.index(columns)
-            with f.loop(valid) as lane:
-                row = f.op(f"mul i64 {f.op(f'add i64 {start}, {lane.index}')}, {len(outputs)}")
-                with f.loop(len(columns)) as output:
-                    source = place(f, output.index)
-                    if places is layout.slot:
-                        x = f.load("double", f.at("%w", f.op(f"add i64 {source}, {lane.index}")))
-                    else:
-                        x = f.load("double", f.at("%s", source))
-                    f.store("double", x, f.at("%out", f.op(f"add i64 {row}, {column(f, output.index)}")))
-    f.do("ret void")
-    return f
-
-
-def minimum(f: Function, a: str, b: str) -> str:
-    """Return the smaller of two counts."""
-    return f.op(f"select i1 {f.op(f'icmp ult i64 {a}, {b}')}, i64 {a}, i64 {b}")
-
-
-def block(layout: Layout, output: int) -> Function:
-    """Return the function that adds the gradients of up to `width` rows to the totals and returns their losses' sum."""
-    width = layout.width
-    f = Function(f"internal double @block(ptr %rows, ptr %index, i64 %valid, double %each, double %other, {ARGUMENTS})")
-    f.do("call void @load(ptr %rows, ptr %index, i64 %valid, double %each, double %other, ptr %w)")
-    for line in layout.calls[SAMPLE]:
-        f.do(line)
-    with f.loop("%valid", [("double", literal(0.0))]) as lane:
-        if layout.code.phase[output] == SAMPLE:
-            x = f.load("double", f.at("%w", f.op(f"add i64 {lane.index}, {layout.slot[output] * width}")))
-        else:
-            x = f.load("double", f.at("%s", layout.scalar[output]))
-        lane.next = [f.op(f"fadd double {lane.carried[0]}, {x}")]
-    f.do(f"ret double {lane.next[0]}")
-    return f
-
-
-def reduction(layout: Layout) -> Function:
-    """Return the function that makes means of the totals' lanes; it returns 0, or nan if one of them is not finite."""
-    native, count = layout.native, len(layout.totals)
-    kind = vector(native)
-    f = Function(f"internal double @reduce(double %scale, {ARGUMENTS})")
-    if not count:
-        f.do("ret double 0.0")
+        lanes = Lanes(f, self.count, self.machine.fused)
+        columns, seed = _field(f, "columns"), _field(f, "seed_at")
+        last = f.subtract("%valid", 1)
+        rows = []
+        for lane in range(self.count):
+            number = f.word("%index", f.smaller(lane, last))
+            rows.append(f.at("%rows", f.times(number, columns)))
+        with f.when(f.op(f"icmp sge i64 {seed}, 0")):
+            seeds = lanes.constant(0.0)
+            for lane in range(self.count):
+                inside = f.op(f"icmp ugt i64 %valid, {lane}")
+                seeds = self._with(f, lanes, seeds, f.op(f"select i1 {inside}, double %each, double %other"), lane)
+            f.store(lanes.kind, seeds, f.at("%w", seed, BYTE), 8)
+        to = f.at("%w", _field(f, "columns_at"), BYTE)
+        whole = "0"
+        if self.count > 1:  # as many columns of as many rows as a native vector has lanes are turned at once
+            native = Lanes(f, self.machine.native, self.machine.fused)
+            whole = f.op(f"and i64 {columns}, {-native.count}")
+            with f.repeat(f.quotient(whole, native.count)) as part:
+                first = f.times(part.index, native.count)
+                for half in range(0, self.count, native.count):
+                    chosen = [f.load(native.kind, f.at(row, first)) for row in rows[half : half + native.count]]
+                    for k, x in enumerate(native.transposed(chosen)):
+                        place = f.add(f.times(f.add(first, k), self.count), half)
+                        f.store(native.kind, x, f.at(to, place))
+        with f.repeat(f.subtract(columns, whole)) as rest:
+            number = f.add(rest.index, whole)
+            x = "poison"
+            for lane, row in enumerate(rows):
+                x = self._with(f, lanes, x, f.load("double", f.at(row, number)), lane)
+            f.store(lanes.kind, x, f.at(to, f.times(number, self.count)), 8)
+        f.do("ret void")
         return f
-    with f.loop(-(-count // native), [(kind, "zeroinitializer")]) as loop:
-        first = f.op(f"mul i64 {loop.index}, {native}")
-        sums = [
-            f.load(kind, f.at("%a", f.op(f"mul i64 {f.op(f'add i64 {first}, {k}')}, {native}")), layout.align)
-            for k in range(native)
-        ]
-        while len(sums) > 1:  # neighbours of two vectors: half as many vectors of sums, in order
-            sums = [_neighbours(f, a, b, native) for a, b in zip(sums[::2], sums[1::2], strict=True)]
-        means = f.op(f"fmul {kind} {sums[0]}, {splat(f, '%scale', native)}")
-        f.store(kind, means, f.at("%s", f.op(f"add i64 {first}, {layout.total_at}")))
-        zeros = f.op(f"fmul {kind} {means}, zeroinitializer")
-        loop.next = [f.op(f"fadd {kind} {loop.carried[0]}, {zeros}")]
-    lanes = [f.op(f"extractelement {kind} {loop.next[0]}, i32 {k}") for k in range(native)]
-    total = lanes[0]
-    for lane in lanes[1:]:
-        total = f.op(f"fadd double {total}, {lane}")
-    f.do(f"ret double {total}")
-    return f
 
+    def _with(self, f: Function, lanes: Lanes, x: str, number: str, lane: int) -> str:
+        """Return a vector with a number in one lane."""
+        if self.count == 1:
+            return number
+        return f.op(f"insertelement {lanes.kind} {x}, double {number}, i32 {lane}")
 
-def _neighbours(f: Function, a: str, b: str, native: int) -> str:
-    """Return the sums of neighbouring lanes, first of `a`, then of `b`."""
-    kind = vector(native)
-    halves = [
-        f.op(
-            f"shufflevector {kind} {a}, {kind} {b}, "
-            f"<{native} x i32> <{', '.join(f'i32 {k}' for k in range(odd, 2 * native, 2))}>"
+    def _panel(self, f: Function, start: str, n: str, each: str, other: str, blocks: str) -> None:
+        """Load some blocks of rows from `start` on, and run the stages of the samples."""
+        stride = _field(f, "block")
+        with f.loop(blocks) as block:
+            first = f.add(start, f.times(block.index, self.count))
+            valid = f.smaller(f.subtract(n, first), self.count)
+            to = f.at("%w", f.times(block.index, stride), BYTE)
+            self._call(
+                f, "void", "load", "ptr %p", "ptr %rows", f"ptr {f.at('%index', first, 'i64')}",
+                f"i64 {valid}", f"double {each}", f"double {other}", f"ptr {to}",
+            )  # fmt: skip
+        self._run(f, "sample", blocks, stride)
+
+    def _blocks(self, f: Function, n: str) -> str:
+        return f.quotient(f.add(n, self.count - 1), self.count)
+
+    def forward(self) -> Function:
+        """Write the function that computes the outputs of every row."""
+        f = Function(self.name["forward"], f"ptr %p, ptr %rows, ptr %index, i64 %n, ptr %out, {MEMORY}")
+        stride, size, outputs = _field(f, "block"), _field(f, "panel"), _field(f, "outputs")
+        self._run(f, "batch", "1", stride)
+        self._run(f, "fill", size, stride)
+        count = self._blocks(f, "%n")
+        with f.loop(count, step=size) as panel:
+            blocks = f.smaller(f.subtract(count, panel.index), size)
+            start = f.times(panel.index, self.count)
+            self._panel(f, start, "%n", literal(0.0), literal(0.0), blocks)
+            rows = f.smaller(f.subtract("%n", start), f.times(blocks, self.count))
+            with f.loop(outputs) as output:
+                at = self._output(f, output.index)
+                with f.loop(rows) as row:
+                    x = f.load("double", at(row.index))
+                    number = f.add(f.times(f.add(start, row.index), outputs), output.index)
+                    f.store("double", x, f.at("%out", number))
+        f.do("ret void")
+        return f
+
+    def _output(self, f: Function, index: str) -> Callable[[str], str]:
+        """Return what computes the address of an output of the k-th row of a panel."""
+        entry = f.at(_pointer(f, "output_table"), f.times(index, 2), "i64")
+        sampled, offset = f.word(entry), f.word(entry, 1)
+        base = f.op(f"select i1 {f.op(f'icmp ne i64 {sampled}, 0')}, ptr %w, ptr %s")
+        stride = _field(f, "block")
+
+        def at(row: str) -> str:
+            inside = f.op(f"urem i64 {row}, {self.count}")
+            place = f.add(f.times(f.quotient(row, self.count), stride), f.times(inside, 8))
+            return f.at(f.at(base, offset, BYTE), f.times(sampled, place), BYTE)
+
+        return at
+
+    def begin(self) -> Function:
+        """Write the function that computes what a batch needs once."""
+        f = Function(self.name["begin"], f"ptr %p, {MEMORY}")
+        self._run(f, "batch", "1", _field(f, "block"))
+        f.do("ret void")
+        return f
+
+    def panels(self) -> Function:
+        """Write the function that makes the totals of the rows' gradients and returns the sum of their losses."""
+        f = Function(
+            self.name["panels"],
+            f"ptr %p, ptr %rows, ptr %index, i64 %n, double %each, double %other, {MEMORY}",
+            "double",
         )
-        for odd in (0, 1)
-    ]
-    return f.op(f"fadd {kind} {halves[0]}, {halves[1]}")
+        stride, size = _field(f, "block"), _field(f, "panel")
+        self._clear(f)
+        self._run(f, "fill", size, stride)
+        at = self._output(f, "0")
+        count = self._blocks(f, "%n")
+        with f.loop(count, [("double", literal(0.0))], step=size) as panel:
+            blocks = f.smaller(f.subtract(count, panel.index), size)
+            start = f.times(panel.index, self.count)
+            self._panel(f, start, "%n", "%each", "%other", blocks)
+            self._run(f, "totals", blocks, stride)
+            rows = f.smaller(f.subtract("%n", start), f.times(blocks, self.count))
+            with f.loop(rows, [("double", panel.carried[0])]) as row:
+                row.next = [f.op(f"fadd double {row.carried[0]}, {f.load('double', at(row.index))}")]
+            panel.next = row.next
+        f.do(f"ret double {panel.next[0]}")
+        return f
 
+    def _clear(self, f: Function) -> None:
+        size = f.times(_field(f, "count"), 8)
+        f.call("void", "llvm.memset.p0.i64", "ptr %a", "i8 0", f"i64 {size}", "i1 false")
 
-def gradient(layout: Layout, output: int, gradients: list[int], gradient_at: int) -> list[Function]:
-    """Return the functions that compute the mean output and its gradient over a batch.
+    def add(self) -> Function:
+        """Write the function that adds the totals of other rows."""
+        f = Function(self.name["add"], "ptr %p, ptr %a, ptr %others")
+        lanes = Lanes(f, self.machine.native, self.machine.fused)
+        with f.repeat(f.quotient(_field(f, "count"), lanes.count)) as loop:
+            place = f.times(loop.index, lanes.count)
+            x, y = (f.load(lanes.kind, f.at(base, place)) for base in ("%a", "%others"))
+            f.store(lanes.kind, lanes.add(x, y), f.at("%a", place))
+        f.do("ret void")
+        return f
 
-    Where a total is not finite and the last block was not full, every row is done by itself, in all lanes: a lane
-    left over has gradient 0, but 0 times infinity is not.
-    """
-    width = layout.width
-    f = Function(f"double @gradient(ptr %rows, ptr %index, i64 %n, {ARGUMENTS})")
-    for line in layout.calls[BATCH]:
-        f.do(line)
-    size = 8 * layout.native * len(layout.totals)
-    clear = f"call void @llvm.memset.p0.i64(ptr align 64 %a, i8 0, i64 {size}, i1 false)"
-    scale = f.op(f"fdiv double 1.0, {f.op('uitofp i64 %n to double')}")
-    f.do(clear)
-    blocks = f.op(f"udiv i64 {f.op(f'add i64 %n, {width - 1}')}, {width}")
-    with f.loop(blocks, [("double", literal(0.0))]) as loop:
-        start = f.op(f"mul i64 {loop.index}, {width}")
-        valid = minimum(f, f.op(f"sub i64 %n, {start}"), str(width))
-        losses = f.op(
-            f"call double @block(ptr %rows, ptr {f.at('%index', start, 'i64')}, i64 {valid}, "
-            f"double 1.0, double 0.0, {PASSED})"
+    def finish(self) -> Function:
+        """Write the function that makes means of the totals, and of these the gradients.
+
+        Where a total is not finite and the last block was not full, every row is done by itself, in all lanes: a lane
+        left over has gradient 0, but 0 times infinity is not.
+        """
+        f = Function(self.name["finish"], f"ptr %p, ptr %rows, ptr %index, i64 %n, {MEMORY}")
+        n = f.op("uitofp i64 %n to double")
+        bad = self._means(f, f.op(f"fdiv double 1.0, {n}"))
+        if self.count > 1:
+            ragged = f.op(f"icmp ne i64 {f.op(f'urem i64 %n, {self.count}')}, 0")
+            with f.when(f.op(f"and i1 {ragged}, {f.op(f'fcmp uno double {bad}, 0.0')}")):
+                self._clear(f)
+                each = literal(1.0 / self.count)
+                with f.loop("%n") as row:
+                    self._panel(f, row.index, f.add(row.index, 1), each, each, "1")
+                    self._run(f, "totals", "1", _field(f, "block"))
+                self._means(f, f.op(f"fdiv double 1.0, {n}"))
+        self._run(f, "after", "1", _field(f, "block"))
+        table, to = _pointer(f, "gradient_table"), f.at("%s", _field(f, "gradients_at"), BYTE)
+        with f.repeat(_field(f, "gradients")) as one:
+            f.store("double", f.load("double", f.at("%s", f.word(table, one.index), BYTE)), f.at(to, one.index))
+        f.do("ret void")
+        return f
+
+    def _means(self, f: Function, scale: str) -> str:
+        """Multiply the totals, and return 0, or nan if one of them is not finite."""
+        lanes = Lanes(f, self.machine.native, self.machine.fused)
+        factor, to = lanes.splat(scale), f.at("%s", _field(f, "totals_at"), BYTE)
+        with f.repeat(f.quotient(_field(f, "count"), lanes.count), [(lanes.kind, lanes.constant(0.0))]) as loop:
+            place = f.times(loop.index, lanes.count)
+            mean = lanes.multiply(f.load(lanes.kind, f.at("%a", place)), factor)
+            f.store(lanes.kind, mean, f.at(to, place))
+            loop.next = [lanes.add(loop.carried[0], lanes.multiply(mean, lanes.constant(0.0)))]
+        return lanes.sum_of_lanes(loop.next[0])
+
+    def gradient(self) -> Function:
+        """Write the function that computes the mean output and its gradient over a batch."""
+        f = Function(self.name["gradient"], f"ptr %p, ptr %rows, ptr %index, i64 %n, {MEMORY}", "double")
+        given = ("ptr %p", "ptr %rows", "ptr %index", "i64 %n")
+        self._call(f, "void", "begin", "ptr %p", *USED)
+        seeds = (f"double {literal(1.0)}", f"double {literal(0.0)}")
+        total = self._call(f, "double", "panels", *given, *seeds, *USED)
+        self._call(f, "void", "finish", *given, *USED)
+        n = f.op("uitofp i64 %n to double")
+        f.do(f"ret double {f.op(f'fdiv double {total}, {n}')}")
+        return f
+
+    def fit(self) -> Function:
+        """Write the function that takes steps of training: gradient, then the optimiser's update of every parameter.
+
+        Step t takes batch t modulo the number of batches in an epoch, and adds its share to the loss of its epoch. The
+        update is a function of `%s` and what it works on (see `update`).
+        """
+        f = Function(
+            self.name["fit"],
+            "ptr %p, ptr %rows, ptr %index, i64 %n, i64 %batch, i64 %first, i64 %steps, ptr %losses, ptr %update, "
+            f"ptr %us, ptr %uw, i64 %own, i64 %all, {MEMORY}",
         )
-        loop.next = [f.op(f"fadd double {loop.carried[0]}, {losses}")]
-    loss = f.op(f"fmul double {loop.next[0]}, {scale}")
-    wrong = f.op(f"fcmp uno double {f.op(f'call double @reduce(double {scale}, {PASSED})')}, 0.0")
-    ragged = f.op(f"icmp ne i64 {f.op(f'urem i64 %n, {width}')}, 0")
-    with f.when(f.op(f"and i1 {wrong}, {ragged}")):
-        f.do(clear)
-        with f.loop("%n") as row:
-            pointer = f.at("%index", row.index, "i64")
-            each = literal(1.0 / width)
-            f.op(f"call double @block(ptr %rows, ptr {pointer}, i64 1, double {each}, double {each}, {PASSED})")
-        f.op(f"call double @reduce(double {scale}, {PASSED})")
-    for line in layout.calls[AFTER]:
-        f.do(line)
-    f.do(f"call void @gather({PASSED})")
-    f.do(f"ret double {loss}")
-    return [block(layout, output), reduction(layout), gather(layout, gradients, gradient_at), f]
+        batches = f.quotient(f.subtract(f.add("%n", "%batch"), 1), "%batch")
+        rows, at = f.op("uitofp i64 %n to double"), _field(f, "gradients_at")
+        with f.loop("%steps") as step:
+            t = f.add("%first", step.index)
+            start = f.times(f.op(f"urem i64 {t}, {batches}"), "%batch")
+            count = f.smaller(f.subtract("%n", start), "%batch")
+            index = f.at("%index", start, "i64")
+            loss = self._call(f, "double", "gradient", "ptr %p", "ptr %rows", f"ptr {index}", f"i64 {count}", *USED)
+            share = f.op(f"fdiv double {f.op(f'uitofp i64 {count} to double')}, {rows}")
+            epoch = f.at("%losses", f.quotient(t, batches))
+            weighted = f.op(f"fmul double {loss}, {share}")
+            f.store("double", f.op(f"fadd double {f.load('double', epoch)}, {weighted}"), epoch)
+            gradients = f"ptr {f.at('%s', at, BYTE)}"
+            f.call("void", UPDATE, "ptr %update", "ptr %s", gradients, "ptr %us", "ptr %uw", "i64 %own", "i64 %all")
+        f.shared[UPDATE] = lambda: update(self.machine)
+        f.do("ret void")
+        return f
 
 
-def gather(layout: Layout, gradients: list[int], gradient_at: int) -> Function:
-    """Return the function that puts the parameters' gradients in order."""
-    f = Function(f"internal void @gather({ARGUMENTS})")
-    if gradients:
-        places = [layout.scalar[i] for i in gradients]
-        if places == list(range(places[0], places[0] + len(places))):
-            source, to = f.at("%s", places[0]), f.at("%s", gradient_at)
-            size = 8 * len(places)
-            f.do(f"call void @llvm.memcpy.p0.p0.i64(ptr align 8 {to}, ptr align 8 {source}, i64 {size}, i1 false)")
-        else:
-            index = layout.index(places)
-            with f.loop(len(gradients)) as loop:
-                x = f.load("double", f.at("%s", index(f, loop.index)))
-                f.store("double", x, f.at("%s", f.op(f"add i64 {loop.index}, {gradient_at}")))
-    f.do("ret void")
-    return f
-
-
-def fit(update: Layout, outputs: list[int], gradient_at: int) -> Function:
-    """Return the function that takes steps of training: gradient, then the optimiser's update of every parameter.
+def update(machine: Machine) -> Function:
+    """Write the function that takes an optimiser's step for every parameter.
 
     `%us` holds the update's scalars, first the learning rate and the number of steps; `%uw` its samples, which are
-    parameters, `width` a block: their data, their gradients, what the optimiser keeps of them. Step t takes batch
-    t modulo the number of batches in an epoch, and adds its share to the loss of its epoch.
+    parameters: `%all` blocks, of which the first `%own` are the program's.
     """
-    width, size, align = update.width, update.slots * update.width, update.align
-    kind = vector(width)
-    f = Function(
-        "void @fit(ptr %gradient, ptr %rows, ptr %index, i64 %n, i64 %batch, i64 %first, i64 %steps, "
-        f"ptr %losses, {ARGUMENTS}, ptr %us, ptr %uw, i64 %own, i64 %blocks)"
-    )
-    above = f.op(f"sub i64 {f.op('add i64 %n, %batch')}, 1")
-    batches = f.op(f"udiv i64 {above}, %batch")
-    rows = f.op("uitofp i64 %n to double")
-    with f.loop("%steps") as step:
-        t = f.op(f"add i64 %first, {step.index}")
-        start = f.op(f"mul i64 {f.op(f'urem i64 {t}, {batches}')}, %batch")
-        count = minimum(f, f.op(f"sub i64 %n, {start}"), "%batch")
-        loss = f.op(f"call double %gradient(ptr %rows, ptr {f.at('%index', start, 'i64')}, i64 {count}, {PASSED})")
-        share = f.op(f"fdiv double {f.op(f'uitofp i64 {count} to double')}, {rows}")
-        epoch = f.at("%losses", f.op(f"udiv i64 {t}, {batches}"))
-        sum_ = f.op(f"fadd double {f.load('double', epoch)}, {f.op(f'fmul double {loss}, {share}')}")
-        f.store("double", sum_, epoch)
-        steps = f.at("%us", 1)
-        f.store("double", f.op(f"fadd double {f.load('double', steps)}, 1.0"), steps)
-        for line in update.calls[BATCH]:
-            f.do(line.replace("ptr %s", "ptr %us").replace("ptr %w", "ptr %uw"))
-        with f.loop("%blocks") as block:
-            w = f.at("%uw", f.op(f"mul i64 {block.index}, {size}"))
-            place = f.op(f"mul i64 {block.index}, {width}")
-            own = f.op(f"icmp ult i64 {block.index}, %own")
-            with f.when(own):
-                x = f.load(kind, f.at("%s", f.op(f"add i64 {place}, {gradient_at}")))
-                f.store(kind, x, f.at(w, width), align)
-            for line in update.calls[SAMPLE]:
-                f.do(line.replace("ptr %s", "ptr %us").replace("ptr %w", f"ptr {w}"))
-            new = [
-                f.load(kind, f.at(w, update.slot[i] * width), align)
-                if update.code.phase[i] == SAMPLE
-                else splat(f, f.load("double", f.at("%us", update.scalar[i])), width)
-                for i in outputs
-            ]
-            for column, x in zip([0, *range(2, len(new) + 1)], new, strict=True):  # the gradient, column 1, stays
-                f.store(kind, x, f.at(w, column * width), align)
-            with f.when(own):
-                f.store(kind, f.load(kind, w, align), f.at("%s", place))
+    f = Function(UPDATE, "ptr %p, ptr %s, ptr %gradients, ptr %us, ptr %uw, i64 %own, i64 %all")
+    f.shared[RUN] = lambda: run(machine)
+    lanes, align = Lanes(f, machine.width, machine.fused), 8 * machine.native
+    stride, outputs, table = _field(f, "block"), _field(f, "outputs"), _pointer(f, "output_table")
+    end = f.at("%uw", f.times("%all", stride), BYTE)  # where new values wait until all of a block are known
+    steps = f.at("%us", 1)
+    f.store("double", f.op(f"fadd double {f.load('double', steps)}, 1.0"), steps)
+
+    def stages(name: str, w: str, count: str) -> None:
+        memory = ("ptr %us", f"ptr {w}", "ptr null")
+        f.call("void", RUN, f"ptr {_pointer(f, name)}", *memory, f"i64 {count}", f"i64 {stride}")
+
+    stages("batch", "%uw", "1")
+    with f.loop("%all", step=GROUP) as group:
+        first = group.index
+        count = f.smaller(f.subtract("%all", first), GROUP)
+        own = f.smaller(f.subtract(f.larger("%own", first), first), count)
+        w = f.at("%uw", f.times(first, stride), BYTE)
+        width = machine.width
+        with f.repeat(own) as block:
+            to = f.at(w, f.times(block.index, stride), BYTE)
+            place = f.times(f.add(first, block.index), width)
+            f.store(lanes.kind, f.load(lanes.kind, f.at("%gradients", place)), f.at(to, width), align)
+        stages("fill", w, count)
+        stages("sample", w, count)
+        with f.loop(count) as block:
+            to = f.at(w, f.times(block.index, stride), BYTE)
+            for again in (False, True):
+                with f.loop(outputs) as output:
+                    entry = f.at(table, f.times(output.index, 3), "i64")
+                    waiting = f.at(end, f.times(output.index, width))
+                    if again:
+                        x = f.load(lanes.kind, waiting, align)
+                        f.store(lanes.kind, x, f.at(to, f.word(entry, 2), BYTE), align)
+                        continue
+                    in_lanes = f.op(f"icmp ne i64 {f.word(entry)}, 0")
+                    base = f.op(f"select i1 {in_lanes}, ptr {to}, ptr %us")
+                    source = f.at(base, f.word(entry, 1), BYTE)
+                    one = lanes.splat(f.load("double", source))
+                    with f.when(in_lanes):
+                        f.store(lanes.kind, f.load(lanes.kind, source, align), waiting, align)
+                    with f.when(f.op(f"xor i1 {in_lanes}, true")):
+                        f.store(lanes.kind, one, waiting, align)
+        with f.repeat(own) as block:
+            from_ = f.at(w, f.times(block.index, stride), BYTE)
+            place = f.times(f.add(first, block.index), width)
+            f.store(lanes.kind, f.load(lanes.kind, from_, align), f.at("%s", place))
     f.do("ret void")
     return f
+
+
+def record(**fields: int) -> Sequence[int]:
+    """Return a program's record; what is not given is 0.
+
+    >>> record(fill=7)[:3]
+    [0, 7, 0]
+    """
+    return [fields.get(name, 0) for name in FIELDS]

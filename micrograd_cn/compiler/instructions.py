@@ -13,25 +13,25 @@ from __future__ import annotations
 import operator
 import re
 import struct
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from math import copysign
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from .. import ieee
-from ..formula import FormulaError, Term, expand, trace
+from ..formula import FormulaError, StraightLine, Term, expand, straight_line, trace
 from ..operation import Op
+from .lanes import SCALE
 
 Instruction: TypeAlias = tuple[Any, ...]
 Pair: TypeAlias = tuple[int, int]
-Template: TypeAlias = tuple[list[tuple[Op, list[int | float]]], list[int | float]]
 
 CONSTANT, BATCH, SAMPLE, AFTER = range(4)
 LEAVES = ("constant", "parameter", "input", "seed", "total")
 # A "sum" rounds its products, a "dot" and an "adjoint" need not. A "sum" or a "dot" does not overflow on the way to a
 # finite result; where its first terms are such sums themselves, `twins` are these in units of 1 / SCALE: "scaled".
 SUMS = ("sum", "dot", "adjoint", "scaled")
-SCALE = 2.0**-64
 COMMUTATIVE: dict[str, Callable[..., float]] = {"fadd": operator.add, "fmul": operator.mul}
 OPERANDS = {"fadd": 2, "fsub": 2, "fmul": 2, "fdiv": 2, "fneg": 1, "select": 3}
 COMPARISONS = ("oeq", "ogt", "oge", "olt", "ole", "one", "ord", "ueq", "ugt", "uge", "ult", "ule", "une", "uno")
@@ -39,29 +39,57 @@ OPERANDS |= {f"fcmp {comparison}": 2 for comparison in COMPARISONS}
 LONG = 8  # products from which a sum of them is a loop
 MOST_CHOICES = 4  # of constants for which a formula is traced anew, since it may be simpler for them
 MOST_OPERANDS = 4  # of a formula for which it is, and of a function
+FOLDED = {"0.0", "-0.0", "1.0", "-1.0"}  # constants that may be all that is left of others
+LONGEST = 50  # steps of a formula that is one instruction
 MANY = 16  # terms from which a sum is written as products with 1, and so may become a loop
 
 
-class Lowering:
-    """Collect instructions; the same one is never there twice.
+# Formulas that are instructions, by form: their own instructions, of which the inputs come first, and the result's
+# number. They are those of the whole process, since the functions for them are.
+FORMULAS: dict[str, tuple[Code, int]] = {}
+_forms: dict[str, str] = {}
+_naming = threading.Lock()
+
+
+class Called(NamedTuple):
+    """A result of a formula as an instruction.
 
     Attributes:
-        code: the instructions, each after its operands.
+        form: of the instruction.
+        used: the numbers of its operands, among `whole`.
+        early: the numbers of what needs no sample, and is computed before.
+        whole: the formula's instructions.
+    """
+
+    form: str
+    used: list[int]
+    early: list[int]
+    whole: Code
+
+
+class Code:
+    """Instructions in order; the same one is never there twice.
+
+    Attributes:
+        instructions: each after its operands.
         phase: the phase of each.
-        level: the length of the longest chain of instructions below each.
+        operands: the numbers of those that each needs; none of a leaf.
         rows: the name of an operation that has a machine form.
-        templates: formulas, by operation and constants.
+        formulas: those of operations and of their partials, for some constants.
         choices: for how many constants each of them has been traced.
     """
 
     def __init__(self) -> None:
-        self.code: list[Instruction] = []
+        self.instructions: list[Instruction] = []
         self.phase: list[int] = []
-        self.level: list[int] = []
+        self.operands: list[tuple[int, ...]] = []
         self.number: dict[Any, int] = {}
-        self.templates: dict[Any, Template] = {}
+        self.formulas: dict[Any, StraightLine] = {}
         self.choices: dict[Any, int] = {}
         self.rows: dict[str, str] = {}
+        self.total = 0  # about how many instructions of the machine, of a formula
+        self._called: dict[tuple[int, int, tuple[bool, ...]], Called | None] = {}
+        self._own: dict[int, set[str]] = {}
         self._checked: set[tuple[Op, int]] = set()
 
     def add(self, instruction: Instruction, phase: int | None = None, key: Any = None) -> int:
@@ -70,12 +98,19 @@ class Lowering:
         known = self.number.get(key)
         if known is not None:
             return known
-        used = list(operands(instruction))
-        self.code.append(instruction)
+        used = operands(instruction)
+        self.instructions.append(instruction)
+        self.operands.append(used)
         self.phase.append(max([self.phase[i] for i in used]) if phase is None else phase)
-        self.level.append(max([self.level[i] for i in used], default=-1) + 1)
-        self.number[key] = number = len(self.code) - 1
+        self.number[key] = number = len(self.instructions) - 1
         return number
+
+    def leaf(self, instruction: Instruction, phase: int) -> int:
+        """Return the number of a new instruction without operands."""
+        self.instructions.append(instruction)
+        self.operands.append(())
+        self.phase.append(phase)
+        return len(self.instructions) - 1
 
     def size(self, numbers: Iterable[int]) -> int:
         """Return about how much there is to compile, in instructions.
@@ -84,13 +119,15 @@ class Lowering:
         """
         thirds = 0
         for i in numbers:
-            if self.code[i][0] not in LEAVES:
+            if self.instructions[i][0] not in LEAVES:
                 thirds += self.weight(i) * (3 if self.phase[i] == SAMPLE else 1)
         return thirds // 3
 
     def weight(self, i: int) -> int:
         """Return about how many instructions of the machine an instruction is."""
-        form, *rest = self.code[i]
+        form, *rest = self.instructions[i]
+        if form in FORMULAS:
+            return FORMULAS[form][0].total
         return min(10, sum(map(len, rest[:2]))) if form in SUMS else 1 if form in OPERANDS else 4
 
     def constant(self, x: float) -> int:
@@ -99,9 +136,9 @@ class Lowering:
 
     def value(self, i: int) -> float | None:
         """Return what a constant is, None for what is none."""
-        return self.code[i][1] if self.code[i][0] == "constant" else None
+        return self.instructions[i][1] if self.instructions[i][0] == "constant" else None
 
-    def apply(self, op: Op, slots: Sequence[int]) -> int:
+    def apply(self, op: Op, slots: Sequence[int], expand: bool = False) -> int:
         """Return the number of an operation's result: one instruction, or as many as its formula has."""
         known = [self.value(i) for i in slots]
         if None not in known:
@@ -116,7 +153,8 @@ class Lowering:
                 self._checked.add((op, len(slots)))
                 self.rows[op.machine] = op.name
             return self.machine(op.machine, *slots)
-        [result] = self.instantiate(self.template((op, "formula"), known, op), slots)
+        formula = self.formula((op, "formula"), known, op)
+        [result] = self._expanded(formula, slots) if expand else self.instantiate(formula, slots)
         return result
 
     def machine(self, form: str, *slots: int) -> int:
@@ -132,7 +170,7 @@ class Lowering:
 
     def partials(self, op: Op, y: int, slots: Sequence[int]) -> list[int]:
         """Return the numbers of the local derivatives."""
-        return self.instantiate(self.template((op, "partials"), [None, *map(self.value, slots)], op), [y, *slots])
+        return self.instantiate(self.formula((op, "partials"), [None, *map(self.value, slots)], op), [y, *slots])
 
     def dot(self, pairs: Iterable[Pair], terms: Iterable[int], form: str = "dot") -> int:
         """Return the number of a sum of products and terms; what needs no sample is summed by itself."""
@@ -140,8 +178,8 @@ class Lowering:
         if len(pairs) + len(terms) == 1:
             return terms[0] if terms else self.machine("fmul", *pairs[0])
         if all(self.phase[i] == CONSTANT for i in chain(*pairs, terms)):
-            known = [self.code[i][1] * self.code[j][1] for i, j in pairs]
-            return self.constant(ieee.sum(*known, *[self.code[t][1] for t in terms]))
+            known = [self.instructions[i][1] * self.instructions[j][1] for i, j in pairs]
+            return self.constant(ieee.sum(*known, *[self.instructions[t][1] for t in terms]))
         twins: list[int] = []
         early = [p for p in pairs if self.phase[p[0]] != SAMPLE != self.phase[p[1]]]
         rest = [t for t in terms if self.phase[t] != SAMPLE]
@@ -166,8 +204,8 @@ class Lowering:
         added = [t for t in terms if self.value(t) != 0.0]
         if form in ("sum", "dot") and len(pairs) + len(added) > 1:
             if all(self.phase[i] == CONSTANT for i in chain(*pairs, added)):
-                scaled = [self.code[i][1] * self.code[j][1] * SCALE for i, j in pairs]
-                twins.insert(0, self.constant(ieee.sum(*scaled, *[self.code[t][1] * SCALE for t in added])))
+                scaled = [self.instructions[i][1] * self.instructions[j][1] * SCALE for i, j in pairs]
+                twins.insert(0, self.constant(ieee.sum(*scaled, *[self.instructions[t][1] * SCALE for t in added])))
             else:
                 twins.insert(0, self.add(("scaled", tuple(pairs), tuple(added))))
         return self.dot(pairs, terms, form)
@@ -175,19 +213,22 @@ class Lowering:
     def _of_samples(self, pair: Pair) -> bool:
         return self.phase[pair[0]] == self.phase[pair[1]] == SAMPLE
 
-    def template(self, key: Any, known: Sequence[float | None], op: Op) -> Template:
+    def formula(self, key: Any, known: Sequence[float | None], op: Op) -> StraightLine:
         """Return the steps of a formula for operands of which some are constants, traced once."""
         if len(known) > MOST_OPERANDS:
             known = [None] * len(known)
         signs = tuple([None if x is None else (x, copysign(1.0, x)) for x in known])
-        found = self.templates.get((key, signs))
+        found = self.formulas.get((key, signs))
         if found is None and any(signs):
             self.choices[key] = self.choices.get(key, 0) + 1
             if self.choices[key] > MOST_CHOICES:
-                return self.template(key, [None] * len(known), op)
+                return self.formula(key, [None] * len(known), op)
         if found is None:
             try:
-                found = self.templates[key, signs] = _template(key[1], known, op)
+                found = self.formulas[key, signs] = _formula(key[1], known, op)
+                general = self.formula(key, [None] * len(known), op) if any(signs) else found
+                self._own[id(found)] = {repr(x) for _, xs in general.steps for x in xs if isinstance(x, float)}
+                self._own[id(found)] |= FOLDED
             except FormulaError:
                 raise
             except Exception as error:  # what is wrong is in a row of one's own
@@ -195,17 +236,99 @@ class Lowering:
                 raise TypeError(f"the operation {op.name!r} cannot be compiled: {what}") from error
         return found
 
-    def instantiate(self, template: Template, slots: Sequence[int]) -> list[int]:
-        """Return the numbers of a formula's results for these operands."""
-        steps, results = template
+    def instantiate(self, formula: StraightLine, slots: Sequence[int]) -> list[int]:
+        """Return the numbers of a formula's results for these operands: each one instruction, if it is a short one."""
+        steps, results = formula
+        if 2 <= len(steps) <= LONGEST and len(slots) <= MOST_OPERANDS:
+            return [self._call(formula, k, slots) for k in range(len(results))]
+        return self._expanded(formula, slots, expand=False)
+
+    def _call(self, formula: StraightLine, k: int, slots: Sequence[int]) -> int:
+        """Return the number of one result."""
+        result = formula.results[k]
+        if isinstance(result, float):
+            return self.constant(result)
+        if result < len(slots):
+            return slots[result]
+        samples = tuple([self.phase[i] == SAMPLE for i in slots])
+        if (key := (id(formula), k, samples)) not in self._called:
+            self._called[key] = self._form(formula.steps, result, samples, self._own.get(id(formula), FOLDED))
+        called = self._called[key]
+        number = called and self._early(called, slots)
+        if not called or not number or all(self.phase[number[i]] == CONSTANT for i in called.used):
+            return self._expanded(StraightLine(formula.steps, [result]), slots)[0]
+        return self.add((called.form, *[number[i] for i in called.used]))
+
+    def _early(self, called: Called, slots: Sequence[int]) -> dict[int, int] | None:
+        """Add what a formula computes without samples; return the numbers of it, None if that reads constants alone."""
+        number = dict(enumerate(slots))
+        for i in (*called.early, *called.used):
+            if i in number:
+                continue
+            value = called.whole.value(i)
+            if value is not None:
+                number[i] = self.constant(value)
+                continue
+            instruction = _renumbered(called.whole.instructions[i], number)
+            phase = max([self.phase[j] for j in operands(instruction)])
+            if phase == CONSTANT:
+                return None
+            number[i] = self.add(instruction, phase)
+        return number
+
+    def _form(
+        self, steps: list[tuple[Op, list[int | float]]], result: int, samples: tuple[bool, ...], own: set[str]
+    ) -> Called | None:
+        """Return one result of a formula as an instruction; None if it has a single one, or a loop.
+
+        Constants that are not the operation's `own` are operands, so that there is one form for all of them.
+        """
+        whole = Code()
+        whole.rows, whole.formulas, whole.choices, whole._own = self.rows, self.formulas, self.choices, self._own
+        inputs = [whole.leaf(("input", i), SAMPLE if s or not any(samples) else BATCH) for i, s in enumerate(samples)]
+        [number] = whole._expanded(StraightLine(steps, [result]), inputs)
+        needed = sorted(below(whole, [number]))
+        body = [i for i in needed if whole.operands[i] and whole.phase[i] == SAMPLE]
+        early = [i for i in needed if i >= len(samples) and whole.phase[i] != SAMPLE]
+        read = {j for i in body for j in whole.operands[i]}
+        given = {i for i in read if (x := whole.value(i)) is not None and repr(x) not in own}
+        used = [i for i in needed if i in given or (i in read and i not in body and whole.value(i) is None)]
+        loops = any(whole.instructions[i][0] in SUMS and len(whole.instructions[i][1]) >= LONG for i in body)
+        if len(body) < 2 or loops:
+            return None
+        code = Code()
+        place = {i: code.leaf(("input", k), SAMPLE) for k, i in enumerate(used)}
+        for i in needed:
+            if i in read and i not in given and (value := whole.value(i)) is not None:
+                place[i] = code.constant(value)
+            elif i in body:
+                place[i] = code.add(_renumbered(whole.instructions[i], place))
+        code.total = code.size(range(len(code.instructions)))
+        with _naming:
+            form = _forms.setdefault(repr(code.instructions), f"formula{len(_forms)}")
+            FORMULAS.setdefault(form, (code, place[number]))
+        return Called(form, used, early, whole)
+
+    def _expanded(self, formula: StraightLine, slots: Sequence[int], expand: bool = True) -> list[int]:
+        """Return the numbers of a formula's results; its steps are instructions, or what their formulas expand to."""
+        steps, results = formula
         numbers = list(slots)
 
         def resolve(x: int | float) -> int:
             return numbers[x] if isinstance(x, int) else self.constant(x)
 
         for op, used in steps:
-            numbers.append(self.apply(op, [resolve(x) for x in used]))
+            numbers.append(self.apply(op, [resolve(x) for x in used], expand))
         return [resolve(x) for x in results]
+
+
+def _renumbered(instruction: Instruction, number: dict[int, int]) -> Instruction:
+    form, *rest = instruction
+    if form not in SUMS:
+        return (form, *[number[i] for i in rest])
+    pairs, terms, *twins = rest
+    products = tuple([(number[a], number[b]) for a, b in pairs])
+    return (form, products, tuple([number[t] for t in terms]), *[number[t] for t in twins])
 
 
 def _check_form(op: Op, count: int) -> None:
@@ -220,18 +343,18 @@ def _check_form(op: Op, count: int) -> None:
         raise TypeError(f"the operation {op.name!r} has {count} operands, its machine form {form!r} {OPERANDS[form]}")
 
 
-def _template(kind: str, known: Sequence[float | None], op: Op) -> Template:
+def _formula(kind: str, known: Sequence[float | None], op: Op) -> StraightLine:
     """Return the steps of an operation's "formula", or of its "partials", whose first operand is its result."""
     terms = [Term() if x is None else x for x in known]
     if kind == "formula":
-        return steps_of(terms, (expand(op, *terms),))
+        return straight_line(terms, (expand(op, *terms),))
     results = trace(op.local, *terms, of=op)
     if len(results) != len(known) - 1:
         raise ValueError(f"{len(results)} partials for {len(known) - 1} operands")
-    return steps_of(terms, results)
+    return straight_line(terms, results)
 
 
-def below(code: Lowering, roots: Iterable[int]) -> set[int]:
+def below(code: Code, roots: Iterable[int]) -> set[int]:
     """Return the roots and all that they need."""
     found: set[int] = set()
     stack = list(roots)
@@ -239,39 +362,30 @@ def below(code: Lowering, roots: Iterable[int]) -> set[int]:
         i = stack.pop()
         if i not in found:
             found.add(i)
-            stack += operands(code.code[i])
+            stack += code.operands[i]
     return found
 
 
-def operands(instruction: Instruction) -> Iterable[int]:
+def checked(instruction: Instruction) -> bool:
+    """Return whether a sum might overflow on the way to a finite result, and must not.
+
+    >>> checked(("dot", ((0, 1),), (2,))), checked(("sum", (), (0, 1))), checked(("adjoint", ((0, 1), (2, 3)), ()))
+    (True, False, False)
+    """
+    form, pairs, terms, *twins = instruction
+    return form in ("sum", "dot") and (
+        len(pairs) + len(terms) > 2 or (len(pairs) + len(terms) > 1 and bool(twins or form == "dot"))
+    )
+
+
+def operands(instruction: Instruction) -> tuple[int, ...]:
     """Return the numbers of an instruction's operands.
 
-    >>> list(operands(("dot", ((1, 2),), (3,)))), list(operands(("fadd", 4, 5))), list(operands(("input", 6)))
-    ([1, 2, 3], [4, 5], [])
+    >>> operands(("dot", ((1, 2),), (3,))), operands(("fadd", 4, 5)), operands(("input", 6))
+    ((1, 2, 3), (4, 5), ())
     """
     if instruction[0] in SUMS:
-        return [i for pair in instruction[1] for i in pair] + [*instruction[2], *instruction[3:]]
+        return (*chain.from_iterable(instruction[1]), *instruction[2], *instruction[3:])
     if instruction[0] in LEAVES:
         return ()
     return instruction[1:]
-
-
-def steps_of(terms: Sequence[Term | float], results: Sequence[Any]) -> Template:
-    """Return formulas as steps in order; an integer counts operands, then earlier steps; a float is itself."""
-    number: dict[int, int] = {id(t): i for i, t in enumerate(terms) if isinstance(t, Term)}
-    steps: list[tuple[Op, list[int | float]]] = []
-    stack = [t for t in results if isinstance(t, Term)]
-    while stack:
-        term = stack[-1]
-        if id(term) in number:
-            stack.pop()
-            continue
-        waiting = [t for t in term.operands if isinstance(t, Term) and id(t) not in number]
-        if waiting:
-            stack += waiting
-            continue
-        assert term.op is not None
-        number[id(term)] = len(terms) + len(steps)
-        steps.append((term.op, [number[id(t)] if isinstance(t, Term) else t for t in term.operands]))
-        stack.pop()
-    return steps, [number[id(t)] if isinstance(t, Term) else float(t) for t in results]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..engine import Value, topological_order
-from .instructions import AFTER, BATCH, SAMPLE, Pair
-from .outlining import Outlined
+from .instructions import AFTER, BATCH, SAMPLE, Code, Pair
 
 
 def ordered(outputs: Sequence[Value]) -> list[Value]:
@@ -20,33 +19,29 @@ def ordered(outputs: Sequence[Value]) -> list[Value]:
     return [*reversed(topological_order(*reversed(outputs))), *outputs]
 
 
-class Lowered(Outlined):
-    """The instructions of a recorded graph.
+class Lowering:
+    """A recorded graph as instructions.
 
     Attributes:
+        code: the instructions.
+        columns: how many inputs there are.
         parameters: the leaves that are neither inputs nor constants, in the order in which they are met.
-        outputs: the numbers of the outputs.
-        totals: what is summed over the samples of a batch, each a number or the product of two.
-        gradients: for each parameter, the number of its gradient, in phase AFTER; filled by `differentiate`.
         constants: the leaves that are constants, and what they are.
+        outputs: the numbers of the outputs.
+        totals: what is summed over the samples of a batch, each a sum of products; filled by `differentiate`.
+        gradients: for each parameter, the number of its gradient, in phase AFTER; filled by `differentiate`.
 
     Args:
         outputs: what is computed.
         inputs: the leaves that are inputs.
-        outline: see `Outlined`.
-        like: another lowering of the graph, of which this one has the constants and formulas, whatever they are now.
     """
 
-    def __init__(
-        self, outputs: Sequence[Value], inputs: Sequence[Value], outline: bool = False, like: Lowered | None = None
-    ) -> None:
-        super().__init__(outline)
+    def __init__(self, outputs: Sequence[Value], inputs: Sequence[Value]) -> None:
+        self.code = Code()
+        self.columns = len(inputs)
         self.constants: dict[Value, float] = {}
-        self._like = like
-        if like is not None:
-            self.templates, self.choices = like.templates, like.choices
         self.parameters: list[Value] = []
-        self.of: dict[Value, int] = {x: self.add(("input", i), SAMPLE) for i, x in enumerate(inputs)}
+        self.of: dict[Value, int] = {x: self.code.leaf(("input", i), SAMPLE) for i, x in enumerate(inputs)}
         self.order: list[Value] = []  # interior nodes, operands first
         self.sampled = set(inputs)  # and what depends on them, be it by a partial alone; filled by `differentiate`
         for node in ordered(outputs):
@@ -54,37 +49,38 @@ class Lowered(Outlined):
                 self._visit(node)
         self.root = outputs[0]
         self.outputs = [self.of[output] for output in outputs]
-        self.totals: list[tuple[int, ...]] = []
+        self.totals: list[tuple[Pair, ...]] = []
         self.gradients: list[int] = []
 
     def _visit(self, node: Value) -> None:
         for leaf in node.parents if node.op else (node,):
             if leaf.op is None and leaf not in self.of:
-                if leaf.requires_grad if self._like is None else leaf not in self._like.constants:
-                    self.of[leaf] = self.add(("parameter", len(self.parameters)), BATCH)
+                if leaf.requires_grad:
+                    self.of[leaf] = self.code.leaf(("parameter", len(self.parameters)), BATCH)
                     self.parameters.append(leaf)
                 else:
-                    self.constants[leaf] = leaf.data if self._like is None else self._like.constants[leaf]
-                    self.of[leaf] = self.constant(self.constants[leaf])
+                    self.constants[leaf] = leaf.data
+                    self.of[leaf] = self.code.constant(leaf.data)
         if node.op and node.op.summands and not node.op.summands(*node.parents)[0]:
             _, addends = node.op.summands(*node.parents)
             pairs = [pair for p in addends for pair in self._factors(p)]
             terms = [self.of[p] for p in addends if not self._factors(p)]
-            self.of[node] = self.dot(pairs, [*terms, self.constant(0.0)], "sum")
+            self.of[node] = self.code.dot(pairs, [*terms, self.code.constant(0.0)], "sum")
         elif node.op:
-            self.of[node] = self.apply(node.op, [self.of[parent] for parent in node.parents])
+            self.of[node] = self.code.apply(node.op, [self.of[parent] for parent in node.parents])
         if node.op:
             self.order.append(node)
 
     def _factors(self, node: Value) -> list[Pair]:
         """Return the pair of which a node is the product; a sum of these may be a loop."""
         factors = tuple(sorted([self.of[p] for p in node.parents]))
-        return [factors] if self.code[self.of[node]] == ("fmul", *factors) else []  # type: ignore[list-item]
+        return [factors] if self.code.instructions[self.of[node]] == ("fmul", *factors) else []  # type: ignore[list-item]
 
     def differentiate(self) -> None:
         """Add the gradient of the one output with respect to every parameter: the chain rule, as backward() has it.
 
-        What a sample contributes to a node of an earlier phase becomes a total, from which backward goes on.
+        What a sample contributes to a node of an earlier phase is added to a total, of which the mean over the batch
+        goes on to the operands of that node.
         """
         wanted = set(self.parameters)
         for node in self.order:
@@ -96,7 +92,7 @@ class Lowered(Outlined):
         pairs: dict[Value, list[Pair]] = {node: [] for node in wanted}
         terms: dict[Value, list[int]] = {node: [] for node in wanted}
         if self.root in wanted:
-            terms[self.root].append(self.add(("seed",), SAMPLE))
+            terms[self.root].append(self.code.leaf(("seed",), SAMPLE))
         for node in reversed(self.order):
             if node in wanted and (pairs[node] or terms[node]):
                 assert node.op is not None
@@ -104,7 +100,7 @@ class Lowered(Outlined):
                 slots = [self.of[parent] for parent in node.parents]
                 for slot, (parent, partial) in enumerate(zip(node.parents, self._partials(node, slots), strict=True)):
                     if parent in wanted and node.op.flows(slot):
-                        if self.value(partial) == 1.0:
+                        if self.code.value(partial) == 1.0:
                             terms[parent].append(upstream)
                         else:
                             pairs[parent].append((upstream, partial))
@@ -114,22 +110,26 @@ class Lowered(Outlined):
         assert node.op is not None
         if node.op.summands:  # however many, its own operands
             pairs, terms = node.op.summands(*range(len(slots)))
-            partials = dict.fromkeys(terms, self.constant(1.0))
+            partials = dict.fromkeys(terms, self.code.constant(1.0))
             for a, b in pairs:
-                partials |= {a: slots[b], b: slots[a]}
+                partials[a], partials[b] = slots[b], slots[a]
             return [partials[i] for i in range(len(slots))]
-        return self.partials(node.op, self.of[node], slots)
+        return self.code.partials(node.op, self.of[node], slots)
 
     def _gradient(self, node: Value, pairs: dict[Value, list[Pair]], terms: dict[Value, list[int]]) -> int:
         """Return the number of the sum of what a node received."""
+        code, phase = self.code, self.code.phase
         if node in self.sampled:
-            return self.dot(pairs[node], terms[node], "adjoint")
-        products = [p for p in pairs[node] if self.phase[p[0]] == SAMPLE]
-        others = [t for t in terms[node] if self.phase[t] == SAMPLE]
-        rest = [t for t in terms[node] if self.phase[t] != SAMPLE]
-        if products or others:
-            rest.append(self.add(("total", len(self.totals)), AFTER))
-            single = len(products) == 1 and not others
-            self.totals.append(products[0] if single else (self.dot(products, others, "adjoint"),))
-        products = [p for p in pairs[node] if self.phase[p[0]] != SAMPLE]
-        return self.dot(products, rest, "adjoint") if products or len(rest) != 1 else rest[0]
+            return code.dot(pairs[node], terms[node], "adjoint")
+        products = [pair for pair in pairs[node] if phase[pair[0]] == SAMPLE]
+        others = [pair for pair in pairs[node] if phase[pair[0]] != SAMPLE]
+        rest = []
+        for t in terms[node]:
+            if phase[t] == SAMPLE:
+                products.append((t, code.constant(1.0)))
+            else:
+                rest.append(t)
+        if products:
+            rest.append(code.leaf(("total", len(self.totals)), AFTER))
+            self.totals.append(tuple(products))
+        return code.dot(others, rest, "adjoint") if others or len(rest) != 1 else rest[0]

@@ -5,15 +5,14 @@ from __future__ import annotations
 import ctypes
 import re
 import threading
-import time
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import cache, partial
+from typing import Any
 
-from .instructions import Lowering
-from .layout import Layout
-from .library import on_vectors
-from .text import Function
-from .writer import INSTRUCTIONS, declaration, fma, splat, symbol, vector
+from .functions import LIBRARY, Library, called
+from .lanes import ARITHMETIC
+from .text import FAST, OURS, Function, Makers
 
 try:
     import llvmlite.binding as llvm
@@ -21,126 +20,187 @@ except ImportError as error:
     raise ImportError("micrograd_cn.compiler needs llvmlite: pip install 'micrograd-cn[native]'") from error
 
 HALVES = ("znver4",)  # processors that compute 512 bits as two halves: 256 are as fast there, and their stores faster
-L = TypeVar("L", bound=Layout)
-_lock = threading.Lock()  # LLVM's context, into which text is parsed, is one for all threads
+_lock = threading.RLock()  # LLVM's context, into which text is parsed, is one for all threads
 
 
 class Machine:
-    """The processor that runs the code.
+    """The processor that runs the code, and the functions that all programs of this process share.
 
     Attributes:
         native: how many doubles are in the vectors that it computes fastest with.
+        registers: how many of them there are.
+        width: lanes of a block: two vectors, since a sum must wait for its last addition, and the sums of a loop share
+            the registers.
         fused: whether it multiplies and adds with one rounding.
+        shared: the functions of our own that are compiled once, for all programs.
+        addresses: of these, quickly compiled, and fast.
     """
 
     def __init__(self) -> None:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         self.name = llvm.get_host_cpu_name()
+        self.triple = llvm.get_process_triple()
         features = llvm.get_host_cpu_features()
         self.features = features.flatten()
         wide = features.get("avx512f") and self.name not in HALVES
         self.native = 8 if wide else 4 if features.get("avx") else 2
-        self.triple = llvm.get_process_triple()
+        self.width = 2 * self.native
+        self.registers = 32 if features.get("avx512vl") or not self.triple.startswith(("x86", "i")) else 16
         with _lock:
             self.engine(llvm.parse_assembly(""), 0)  # after the first one, functions of the process are found
-        self.fused = features.get("fma") or not self.triple.startswith(("x86", "i"))
+            with suppress(RuntimeError):  # not every system has it
+                llvm.load_library_permanently(LIBRARY)
+        self.fused: bool = bool(features.get("fma")) or not self.triple.startswith(("x86", "i"))
+        self.library = Library(self.triple, self.native, self.fused, _found)
+        self.shared: dict[str, Function] = {}
+        self.addresses: tuple[dict[str, int], dict[str, int]] = ({}, {})
+        self._compiled: list[Compiled] = []
 
-    def engine(self, module: Any, opt: int) -> Any:
+    def engine(self, module: Any, level: int) -> Any:
         """Return LLVM's compiler of a module."""
         target = llvm.Target.from_triple(self.triple).create_target_machine(
-            cpu=self.name, features=self.features, opt=opt, reloc="default", codemodel="jitdefault", jit=True
+            cpu=self.name, features=self.features, opt=level, reloc="default", codemodel="jitdefault", jit=True
         )
         return llvm.create_mcjit_compiler(module, target)
 
-    def arrange(self, kind: type[L], code: Lowering, roots: Sequence[int], first: int, slots: int, **how: Any) -> L:
-        """Return the text of some instructions, with lanes for this machine.
-
-        These are two vectors, since a sum must wait for its last addition, and the sums of a loop share the registers.
-        """
-        return kind(code, roots, 2 * self.native, self.native, first, slots, **{"fused": self.fused, **how})
-
-    def text(self, layout: Layout, functions: Sequence[Function]) -> str:
-        """Return a module: a layout's functions, the functions that call them, and what both need.
-
-        Raises:
-            TypeError: it calls a function that the process does not have.
-        """
-        lanes, bits = layout.width, 64 * self.native
-        declared = {
-            "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)",
-            "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)",
-        }
-        declared |= {
-            declaration(symbol("llvm.fma", n), vector(n) if n else "double", 3) for n in (0, self.native, lanes)
-        }
-        for form in {**layout.called, **layout.called_on_vectors}:
-            if not form.startswith("llvm.") and llvm.address_of_symbol(form) is None:
-                raise _unknown(form, layout.code.rows)
-        wrappers = []
-        for form, count in layout.called.items():
-            declared.add(declaration(symbol(form, 0), "double", count))
-        for form, count in layout.called_on_vectors.items():
-            if form.startswith("llvm."):
-                declared.add(declaration(symbol(form, lanes), vector(lanes), count))
-            else:
-                declared.add(declaration(form, "double", count))
-                wrappers.append(on_vectors(form, lanes, count, self.fused))
+    def text(self, functions: Sequence[Function]) -> str:
+        """Return the module of some functions, with declarations of what they call."""
+        declared: dict[str, str] = {}
+        for f in functions:
+            for name, (kind, operands) in f.called.items():
+                declared[name] = f"declare {kind} @{name}({', '.join(operands)})"
+        for f in functions:
+            declared.pop(f.name, None)
+        widths = f'"min-legal-vector-width"="{64 * self.native}" "prefer-vector-width"="{64 * self.native}"'
         return "\n".join(
             [
                 f'target triple = "{self.triple}"\n',
-                *sorted(declared),
+                *sorted(declared.values()),
                 "",
-                *layout.tables,
-                *map(str, wrappers),
-                *layout.functions,
                 *map(str, functions),
-                f'attributes #0 = {{ nounwind "min-legal-vector-width"="{bits}" "prefer-vector-width"="{bits}" }}\n',
+                f"attributes #0 = {{ nounwind {widths} }}\n",
                 '!0 = !{!"branch_weights", i32 1, i32 2000}',
             ]
         )
 
+    def compile(self, functions: Sequence[Function], rows: Mapping[str, str] | None = None) -> Compiled:
+        """Compile functions, and first those shared by all programs that they call.
+
+        Args:
+            functions: what is compiled.
+            rows: the names of the operations that have machine forms, for messages.
+
+        Raises:
+            TypeError: they call a function that the process does not have.
+        """
+        for f in functions:
+            self.check(f, rows or {})
+            self.share(f.shared | self._elementary(f), fast=True)
+        return Compiled(self, self.text(functions).replace(OURS, FAST), 1, rows or {})
+
+    def check(self, f: Function, rows: Mapping[str, str]) -> None:
+        """Raise TypeError if a function calls one of C's that the process does not have."""
+        for name in (*f.called, *(name for name, _ in f.elementary)):
+            if not name.startswith(("llvm.", OURS)) and not _found(name):
+                raise _unknown(name, rows)
+
+    def _elementary(self, f: Function) -> Makers:
+        """Return what writes the functions of vectors that a function calls."""
+        return {
+            called(name, count): partial(self.library.on_vectors, name, count, operands)
+            for (name, count), operands in f.elementary.items()
+        }
+
+    def share(self, makers: Makers, fast: bool, rows: Mapping[str, str] | None = None) -> None:
+        """Compile functions that all programs share, once in a process; or once more, so that they are `fast`."""
+        with _lock:
+            made: dict[str, Function] = {}
+            wanted = dict(makers)
+            while wanted:
+                name, make = wanted.popitem()
+                if name not in self.addresses[fast] and name not in made:
+                    f = made[name] = self.shared.get(name) or make()
+                    self.check(f, rows or {})
+                    wanted |= f.shared | self._elementary(f)
+            if made:
+                text, prefix = self.text(list(made.values())), FAST if fast else OURS
+                compiled = Compiled(self, text.replace(OURS, prefix), int(fast), rows or {})
+                self._compiled.append(compiled)
+                for name in made:
+                    shared = name.replace(OURS, prefix)
+                    self.addresses[fast][name] = compiled.address(shared)
+                    llvm.add_symbol(shared, self.addresses[fast][name])
+                self.shared |= made
+
+    def with_shared(self, functions: Sequence[Function], names: Iterable[str]) -> list[Function]:
+        """Return functions with all the shared ones that they and some others call."""
+        found = {f.name: f for f in functions}
+        wanted = [*names, *(name for f in functions for name in f.called)]
+        while wanted:
+            name = wanted.pop()
+            if name in self.shared and name not in found:
+                found[name] = self.shared[name]
+                wanted += self.shared[name].called
+        return list(found.values())
+
+    def address(self, name: str, make: Callable[[], Function], fast: bool) -> int:
+        """Return the address of a function that all programs share."""
+        if name not in self.addresses[fast]:
+            self.share({name: make}, fast)
+        return self.addresses[fast][name]
+
+
+@cache
+def _machine() -> Machine:
+    return Machine()
+
+
+def machine() -> Machine:
+    """Return the machine, one for all programs and threads of the process."""
+    with _lock:
+        return _machine()
+
 
 class Compiled:
     """The functions of a module; their code is freed with the object.
-
-    Args:
-        text: the module.
-        machine: what it is for.
-        opt: how well it is optimised, 0 to 3.
-        rows: the names of the operations that have machine forms, for messages.
 
     Raises:
         RuntimeError: LLVM refuses the text.
         TypeError: it calls an intrinsic that there is not, at which LLVM would crash.
     """
 
-    def __init__(self, text: str, machine: Machine, opt: int = 2, rows: Mapping[str, str] | None = None) -> None:
+    def __init__(self, on: Machine, text: str, level: int, rows: Mapping[str, str]) -> None:
         with _lock:
             try:
                 module = llvm.parse_assembly(text)
                 module.verify()
             except RuntimeError as error:  # some versions of LLVM say here that an intrinsic has other operands
-                for form in rows or {}:
+                for form in rows:
                     if form.startswith("llvm.") and f"@{form}." in str(error):
-                        raise _unknown(form, rows or {}) from error
+                        raise _unknown(form, rows) from error
                 raise
             declared = [f for f in module.functions if f.is_declaration]
             unknown = [f.name for f in declared if f.name.startswith("llvm.") and not list(f.attributes)]
-            self.engine: Any = machine.engine(module, opt)
+            self.engine: Any = on.engine(module, level)
             for name in unknown:
-                raise _unknown(re.sub(r"(\.v\d+)?\.?f64$", "", name), rows or {})
+                raise _unknown(re.sub(r"(\.v\d+)?\.?f64$", "", name), rows)
             self.engine.finalize_object()
 
-    def function(self, name: str, result: Any, *arguments: Any) -> Any:
-        """Return a function that ctypes can call; it holds no lock of Python while it runs."""
-        return ctypes.CFUNCTYPE(result, *arguments)(self.engine.get_function_address(name))
+    def address(self, name: str) -> int:
+        """Return a function's address."""
+        return int(self.engine.get_function_address(name))
+
+
+def _found(name: str) -> bool:
+    """Return whether the process has a function of C."""
+    return llvm.address_of_symbol(name) is not None
 
 
 def _unknown(form: str, rows: Mapping[str, str]) -> TypeError:
     return TypeError(
         f"the operation {rows.get(form, '')!r} has the machine form {form!r}, which is no function of C's library and "
-        f"no intrinsic of LLVM with so many operands; other forms are {', '.join(INSTRUCTIONS)}, fneg, fcmp and select"
+        f"no intrinsic of LLVM with so many operands; other forms are {', '.join(ARITHMETIC)}, fneg, fcmp and select"
     )
 
 
@@ -157,28 +217,3 @@ class Memory:
         offset = -ctypes.addressof(self._raw) % 64
         self.data: Any = (ctypes.c_double * count).from_buffer(self._raw, offset)
         self.address = ctypes.addressof(self._raw) + offset
-
-
-def peak(steps: int = 200_000) -> float:
-    """Return the floating-point operations a second of one core: multiplications with additions, all in registers.
-
-    >>> peak(10) > 0
-    True
-    """
-    machine = Machine()
-    kind, chains = vector(machine.native), 16  # enough not to wait for any
-    f = Function("double @peak(i64 %n, double %x)")
-    x = splat(f, "%x", machine.native)
-    with f.loop("%n", [(kind, "zeroinitializer")] * chains) as loop:
-        loop.next = [fma(f, machine.native, sum_, x, x, machine.fused) for sum_ in loop.carried]
-    total = loop.next[0]
-    for sum_ in loop.next[1:]:
-        total = f.op(f"fadd {kind} {total}, {sum_}")
-    f.do(f"ret double {f.op(f'extractelement {kind} {total}, i32 0')}")
-    layout = machine.arrange(Layout, Lowering(), [], 0, 0)
-    compiled = Compiled(machine.text(layout, [f]), machine)
-    run = compiled.function("peak", ctypes.c_double, ctypes.c_int64, ctypes.c_double)
-    run(steps, 0.5)
-    start = time.perf_counter()
-    run(steps, 0.5)
-    return 2.0 * chains * machine.native * steps / (time.perf_counter() - start)

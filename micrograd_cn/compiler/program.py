@@ -9,14 +9,16 @@ from array import array
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
-from ..engine import Value
+from ..engine import Value, record
+from ..modes import ANOMALY, current, recording
 from ..operation import number
 from ..optim import Optimizer
-from .assembly import Assembly
+from .executable import Executables
+from .lowering import ordered
 from .machine import Memory
-from .modules import Modules
 from .python import source
 from .rows import Numbers, address, in_order, read_rows, shuffled
+from .threads import check_threads
 from .training import Training
 
 TURN = 0.05  # seconds of training between two looks at Ctrl-C
@@ -47,14 +49,23 @@ def compile(output: Value | Sequence[Value], inputs: Iterable[Value]) -> Program
     A branch of Python code taken on a value while recording is invisible: the graph has the one that was taken. Write
     `where(less(0, x), a, b)` instead of `a if x > 0 else b`, and let `Program.check` compare with the function.
 
-    Numbers are the eager engine's, but for the rounding of sums: a sum is added up term by term, not rounded once; in
-    `dot` and in sums of gradients, products are not rounded before they are added. Gradients are summed in another
-    order than `backward()` has, which shows where a sum of them overflows on the way.
+    Numbers are the eager engine's but for rounding:
 
-    The program begins as threaded code, which is made in little time: about 60 us a node or less on a core of 2022, 90
-    in a long logsumexp, and 15 ms or more. Once that has run, or in `fit` is going to run, about as long as code of its
-    own takes to make, the graph gets that, several times as fast, unless it is so large that it would take more than a
-    few seconds. Numbers are the same to the last bit.
+    - A sum is added up term by term, not rounded once; in `dot` and in sums of gradients, products are not rounded
+      before they are added. Gradients are summed in another order than `backward()` has, which shows where a sum of
+      them overflows on the way; `sum` and `dot` do not overflow on the way to a finite result.
+    - Functions of many rows at once are within the units in the last place that `compiler.functions.ULPS` names, at
+      most 4, of the exact result. Single rows have C's functions, or where many like ones lie side by side the former.
+    - Up to 2 rows are computed one at a time, with vectors along the operands of sums, and more rows side by side. So
+      sums of at least 8 products differ between these by their rounding: n products by at most n units in the last
+      place of the sum of their sizes.
+
+    The program begins as threaded code, which is made in little time: about 75 us a node or less on a core of 2022, and
+    for the first program of a process, or the first with an operation, some milliseconds more (about 15, and 1 or less
+    for each kind of operation). Once that has run, or in `fit` is going to run, about as long as native code takes to
+    make, the graph gets that, several times as fast, unless it is so large that it would take more than a few seconds.
+    Numbers are the same to the last bit. A program holds about 5 numbers a parameter, `fit` twice as many and the
+    optimiser's state, and besides a panel of rows, about a megabyte.
 
     Args:
         output: what is computed, or a list of it.
@@ -96,53 +107,60 @@ class Program:
         self._outputs: list[Value] = [output] if isinstance(output, Value) else list(output)
         self._inputs: list[Value] = [inputs] if isinstance(inputs, Value) else list(inputs)
         _check(self._outputs, self._inputs)
-        self._modules = Modules(self._outputs, self._inputs)
-        self.parameters = self._modules.code.parameters
+        self._executables = Executables(self._outputs, self._inputs)
+        self.parameters = self._executables.lowering.parameters
 
-    def forward(self, rows: Any) -> Any:
+    def forward(self, rows: Any, threads: int = 1) -> Any:
         """Return the output of every row, a float or a list of floats.
 
         Args:
             rows: a sequence of rows, one number an input; or anything with the buffer protocol that holds doubles in
                 two dimensions, such as a numpy array.
+            threads: how many compute at the same time; the numbers are the same for any number of them.
 
         Raises:
             TypeError: `rows` holds something else than rows of real numbers.
-            ValueError: a row has another length than there are inputs.
+            ValueError: a row has another length than there are inputs, or `threads` is less than 1.
+            FloatingPointError: inside `detect_anomaly()`, a value is not finite.
         """
+        check_threads("forward", threads)
         data, n = self._rows(rows)
         if not n:
             return []
-        module = self._modules.best("forward")
-        memory = module.memory([p.data for p in self.parameters])
+        self._detect_anomaly(data, n, backward=False)
+        executable = self._executables.best("forward", n)
         out = Memory(n * len(self._outputs))
         index = in_order(n)
-        module.timed(address(data), address(index), n, out.address, *memory.addresses)
-        module.done(memory)
-        flat = out.data[:]
+        with executable.memories([p.data for p in self.parameters], threads) as memories:
+            executable.forward(memories, address(data), address(index), n, out.address)
+        flat = memoryview(out.data).cast("B").cast("d").tolist()
         if self._single:
             return flat
         width = len(self._outputs)
         return [flat[i : i + width] for i in range(0, len(flat), width)]
 
-    def backward(self, rows: Any) -> float:
+    def backward(self, rows: Any, threads: int = 1) -> float:
         """Return the mean output, and add its gradient to the `grad` of every parameter.
 
         Args:
             rows: as for `forward`.
+            threads: how many compute at the same time; each number of them adds up in an order of its own.
 
         Raises:
             TypeError: as for `forward`.
             ValueError: as for `forward`; or there are no rows, or several outputs.
             RuntimeError: the output is a constant.
+            FloatingPointError: inside `detect_anomaly()`, a value or a gradient is not finite.
         """
+        check_threads("backward", threads)
         data, n = self._batch("backward", rows)
-        module = self._modules.best("gradient")
-        memory = module.memory([p.data for p in self.parameters])
+        self._detect_anomaly(data, n, backward=True)
+        executable = self._executables.best("gradient", n)
         index = in_order(n)
-        loss = module.timed(address(data), address(index), n, *memory.addresses)
-        gradients = memory.s.data[self._modules.pitch : self._modules.pitch + len(self.parameters)]
-        module.done(memory)
+        first = self._executables.pitch
+        with executable.memories([p.data for p in self.parameters], threads) as memories:
+            loss = executable.gradient(memories, address(data), address(index), n)
+            gradients = memories[0].s.data[first : first + len(self.parameters)]
         for p, gradient in zip(self.parameters, gradients, strict=True):
             if p.requires_grad:  # it may have been frozen since
                 p.grad += gradient
@@ -156,6 +174,7 @@ class Program:
         batch_size: int | None = None,
         shuffle: Shuffler | None = None,
         progress: bool = False,
+        threads: int = 1,
     ) -> list[float]:
         """Train, and return the mean loss of each epoch.
 
@@ -173,6 +192,7 @@ class Program:
             shuffle: puts the rows in another order before each epoch: a `random.Random`, whose `shuffle` is called with
                 the list of their numbers.
             progress: show a progress bar (needs tqdm).
+            threads: as for `backward`; worth it where a step takes some hundred microseconds.
 
         Raises:
             TypeError: as for `forward`; or the optimiser cannot be compiled.
@@ -184,12 +204,13 @@ class Program:
         for name, count, least in (("epochs", epochs, 0), ("batch_size", batch_size, 1)):
             if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < least):
                 raise ValueError(f"fit(): {name} must be an int of at least {least}, got {count!r}")
+        check_threads("fit", threads)
         inputs = set(self._inputs)
         for i, p in enumerate(optimizer.parameters):
             if p in inputs:
                 raise ValueError(f"fit(): parameters[{i}] of the optimizer, {p!r}, is an input of the program")
         data, n = self._batch("fit", rows)
-        training = Training(self._modules, optimizer)
+        training = Training(self._executables, optimizer, min(batch_size or n, n), threads)
         losses = array("d")
         order = list(range(n))
         batch = min(batch_size or n, n)
@@ -288,11 +309,35 @@ class Program:
         """
         if language == "llvm":
             kind = "gradient" if self._single and self._outputs[0].requires_grad else "forward"
-            return self._modules.get(kind, Assembly).text
+            return self._executables.text(kind)
         if language == "python":
-            constants = self._modules.code.constants
+            constants = self._executables.lowering.constants
             return source(self._outputs, self._inputs, self.parameters, constants, self._single)
         raise ValueError(f'source() is in "llvm" or "python", got {language!r}')
+
+    def _detect_anomaly(self, data: Numbers, n: int, backward: bool) -> None:
+        """Inside `detect_anomaly()`, compute every row by the engine, which looks at every node.
+
+        Raises:
+            FloatingPointError: a value or a gradient is not finite.
+        """
+        if not current() & ANOMALY:
+            return
+        width = len(self._inputs)
+        nodes = ordered(self._outputs)
+        with recording():
+            for row in range(n):
+                numbers = data[row * width : (row + 1) * width]
+                copies = {p: Value(p.data, p.label) for p in self.parameters}
+                copies |= {x: Value(number, x.label) for x, number in zip(self._inputs, numbers, strict=True)}
+                try:
+                    for node in nodes:
+                        if node.op and node not in copies:
+                            copies[node] = record(node.op, tuple([copies.get(p, p) for p in node.parents]))
+                    if backward:
+                        copies[self._outputs[0]].backward()
+                except FloatingPointError as error:
+                    raise FloatingPointError(f"row {row}: {error}") from None
 
     def __reduce__(self) -> Any:
         raise TypeError("cannot copy or pickle a compiled program; compile the graph again where it is needed")

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from ..engine import Value
 from ..operation import Op
-from .instructions import Lowering
+from .instructions import Code
 from .lowering import ordered
 
 COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
@@ -58,7 +58,7 @@ class Source:
         self.lines: list[str] = []
         self.helpers: dict[str, str] = {}
         self.known: dict[str, str] = {}
-        self.lowering = Lowering()
+        self.code = Code()
 
     def line(self, expression: str, names: Iterable[Name]) -> str:
         """Return the name of the value of an expression, in which there are these names."""
@@ -82,7 +82,7 @@ class Source:
             return self.line(" + ".join([*(f"{a} * {b}" for a, b in pairs), *terms]), names)
         if not op.precedence and not op.array:
             known = [name if isinstance(name, float) else None for name in names]
-            steps, [result] = self.lowering.template((op, "formula"), known, op)
+            steps, [result] = self.code.formula((op, "formula"), known, op)
             known_so_far = list(names)
             for row, used in steps:
                 known_so_far.append(self.apply(row, [known_so_far[x] if isinstance(x, int) else x for x in used]))

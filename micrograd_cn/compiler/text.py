@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeAlias
+
+BYTE = "i8"  # of which `at` counts offsets that are bytes
+OURS = "micrograd_cn."  # before the names of functions that programs share, which no function of C has
+FAST = "micrograd_cn.fast."  # before those that are compiled with more effort
+
+
+Makers: TypeAlias = "dict[str, Callable[[], Function]]"
 
 
 def literal(x: float) -> str:
@@ -28,7 +36,13 @@ class Loop:
 class Function:
     """One function's lines: `do` writes one, `op` writes one with a result and returns the result's name.
 
-    >>> f = Function("double @twice(double %x)")
+    Attributes:
+        name: the function's.
+        called: the functions that it calls, by name, with the types of their results and operands.
+        shared: of these, the functions of our own that all programs share, and what writes them.
+        elementary: of these, functions of vectors: C's name and how many lanes, and how many operands.
+
+    >>> f = Function("twice", "double %x", "double")
     >>> f.do(f"ret double {f.op('fadd double %x, %x')}")
     >>> print(f)
     define double @twice(double %x) #0 {
@@ -39,13 +53,17 @@ class Function:
     <BLANKLINE>
     """
 
-    def __init__(self, signature: str) -> None:
-        self.signature = signature
+    def __init__(self, name: str, arguments: str, result: str = "void") -> None:
+        self.name = name
+        self.signature = f"{result} @{name}({arguments})"
+        self.called: dict[str, tuple[str, tuple[str, ...]]] = {}
+        self.shared: Makers = {}
+        self.elementary: dict[tuple[str, int], int] = {}
         self.lines: list[str] = []
         self.label = "start"
         self.count = 0
 
-    def name(self, kind: str = "%v") -> str:
+    def fresh(self, kind: str = "%v") -> str:
         """Return a new name."""
         self.count += 1
         return f"{kind}{self.count - 1}"
@@ -61,9 +79,50 @@ class Function:
         self.lines.append(f"  {name} = {expression}")
         return name
 
+    def call(self, kind: str, name: str, *operands: str) -> str:
+        """Call a function; an operand is a type and a name, as in "double %x"."""
+        self.called[name] = kind, tuple([_type_of(operand) for operand in operands])
+        text = f"call {kind} @{name}({', '.join(operands)})"
+        if kind != "void":
+            return self.op(text)
+        self.do(text)
+        return ""
+
     def at(self, pointer: str, index: int | str, of: str = "double") -> str:
         """Return the address of an element."""
         return pointer if index == 0 else self.op(f"getelementptr {of}, ptr {pointer}, i64 {index}")
+
+    def word(self, pointer: str, index: int | str = 0) -> str:
+        """Return the whole number at a place of a table."""
+        return self.op(f"load i64, ptr {self.at(pointer, index, 'i64')}")
+
+    def pointer(self, pointer: str, index: int | str = 0) -> str:
+        """Return the address at a place of a table."""
+        return self.op(f"load ptr, ptr {self.at(pointer, index, 'i64')}")
+
+    def add(self, a: int | str, b: int | str) -> str:
+        """Return the sum of whole numbers."""
+        return str(a) if b == 0 else str(b) if a == 0 else self.op(f"add i64 {a}, {b}")
+
+    def subtract(self, a: int | str, b: int | str) -> str:
+        """Return the difference of whole numbers."""
+        return self.op(f"sub i64 {a}, {b}")
+
+    def times(self, a: int | str, b: int | str) -> str:
+        """Return the product of whole numbers."""
+        return str(a) if b == 1 else self.op(f"mul i64 {a}, {b}")
+
+    def quotient(self, a: int | str, b: int | str) -> str:
+        """Return the quotient of whole numbers, rounded down."""
+        return self.op(f"udiv i64 {a}, {b}")
+
+    def smaller(self, a: int | str, b: int | str) -> str:
+        """Return the smaller one of whole numbers."""
+        return self.op(f"select i1 {self.op(f'icmp ult i64 {a}, {b}')}, i64 {a}, i64 {b}")
+
+    def larger(self, a: int | str, b: int | str) -> str:
+        """Return the larger one of whole numbers."""
+        return self.op(f"select i1 {self.op(f'icmp ugt i64 {a}, {b}')}, i64 {a}, i64 {b}")
 
     def load(self, kind: str, pointer: str, align: int = 8) -> str:
         """Load and return."""
@@ -79,29 +138,47 @@ class Function:
         self.label = label
 
     @contextmanager
-    def loop(self, count: int | str, carried: Sequence[tuple[str, str]] = ()) -> Iterator[Loop]:
-        """Repeat the body `count` times, at least once; `carried` are types and first values.
+    def loop(
+        self, count: int | str, carried: Sequence[tuple[str, str]] = (), *, first: int | str = 0, step: int | str = 1
+    ) -> Iterator[Loop]:
+        """Repeat the body for indices from `first` below `count`, at least once; `carried` are types and first values.
 
         The body must set `next`, which afterwards are the last values.
         """
-        before, head, end = self.label, self.name("loop"), self.name("end")
+        before, head, end = self.label, self.fresh("loop"), self.fresh("end")
         self.do(f"br label %{head}")
         self.open(head)
         place = len(self.lines)
-        loop = Loop(self.name(), [self.name() for _ in carried])
+        loop = Loop(self.fresh(), [self.fresh() for _ in carried])
         self.lines += [""] * (1 + len(carried))
         yield loop
-        after = self.op(f"add nuw nsw i64 {loop.index}, 1")
-        phis = zip([loop.index, *loop.carried], [("i64", "0"), *carried], [after, *loop.next], strict=True)
-        for i, (name, (kind, first), last) in enumerate(phis):
-            self.lines[place + i] = f"  {name} = phi {kind} [ {first}, %{before} ], [ {last}, %{self.label} ]"
+        after = self.op(f"add nuw nsw i64 {loop.index}, {step}")
+        phis = zip([loop.index, *loop.carried], [("i64", str(first)), *carried], [after, *loop.next], strict=True)
+        for i, (name, (kind, start), last) in enumerate(phis):
+            self.lines[place + i] = f"  {name} = phi {kind} [ {start}, %{before} ], [ {last}, %{self.label} ]"
         self.do(f"br i1 {self.op(f'icmp ult i64 {after}, {count}')}, label %{head}, label %{end}")
         self.open(end)
 
     @contextmanager
+    def repeat(self, count: str, carried: Sequence[tuple[str, str]] = ()) -> Iterator[Loop]:
+        """Repeat the body `count` times, which may be none; `carried` are then their first values."""
+        some, before, body, end = self.op(f"icmp ne i64 {count}, 0"), self.label, self.fresh("some"), self.fresh("end")
+        self.do(f"br i1 {some}, label %{body}, label %{end}")
+        self.open(body)
+        with self.loop(count, carried) as loop:
+            yield loop
+        after = self.label
+        self.do(f"br label %{end}")
+        self.open(end)
+        loop.next = [
+            self.op(f"phi {kind} [ {first}, %{before} ], [ {last}, %{after} ]")
+            for (kind, first), last in zip(carried, loop.next, strict=True)
+        ]
+
+    @contextmanager
     def when(self, condition: str) -> Iterator[None]:
         """Run the body if the i1 `condition` holds."""
-        then, end = self.name("then"), self.name("end")
+        then, end = self.fresh("then"), self.fresh("end")
         self.do(f"br i1 {condition}, label %{then}, label %{end}")
         self.open(then)
         yield
@@ -111,7 +188,7 @@ class Function:
     @contextmanager
     def rarely(self, condition: str, kind: str, names: Sequence[str]) -> Iterator[Loop]:
         """Run the body, which must set `next`, if `condition` holds; `carried` are then its values or `names`."""
-        before, then, end = self.label, self.name("then"), self.name("end")
+        before, then, end = self.label, self.fresh("then"), self.fresh("end")
         self.do(f"br i1 {condition}, label %{then}, label %{end}, !prof !0")
         self.open(then)
         branch = Loop("", [])
@@ -124,3 +201,12 @@ class Function:
 
     def __str__(self) -> str:
         return "\n".join([f"define {self.signature} #0 {{", "start:", *self.lines, "}", ""])
+
+
+def _type_of(operand: str) -> str:
+    """Return the type of a type and a name or constant.
+
+    >>> _type_of("double %x"), _type_of("<2 x double> <double 1.0, double 2.0>")
+    ('double', '<2 x double>')
+    """
+    return operand[: operand.index(">") + 1] if operand.startswith("<") else operand.partition(" ")[0]

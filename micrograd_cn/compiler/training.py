@@ -1,63 +1,45 @@
-"""The compiled training loop: what it works on, and how it goes in and comes out."""
+"""Training in compiled loops: what they work on, and how it goes in and comes out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import ctypes
 from typing import Any
 
-from ..optim import SGD, Adam, AdamW, Optimizer
-from . import drivers
-from .assembly import Assembly
-from .machine import Compiled, Memory
-from .modules import ALIGNED, COUNT, POINTER, Modules
+from ..optim import Optimizer
+from .executable import Executables, driver, update_driver
+from .machine import Memory
+from .plan import WORD
 from .rows import address
-from .update import lower_update
-
-
-class Update:
-    """The compiled loop of `fit` for a kind of optimiser."""
-
-    def __init__(self, modules: Modules, optimizer: Optimizer, masked: bool, columns: int) -> None:
-        machine = modules.machine
-        code, outputs = lower_update(optimizer, masked)
-        self.layout = machine.arrange(Assembly, code, outputs, 2, columns, fused=False)
-        text = machine.text(self.layout, [drivers.fit(self.layout, outputs, modules.pitch)])
-        self.compiled = Compiled(text, machine, rows=code.rows)
-        arguments = [POINTER, POINTER, POINTER, COUNT, COUNT, COUNT, COUNT] + [POINTER] * 6 + [COUNT] * 2
-        self.run = self.compiled.function("fit", None, *arguments)
+from .update import compiled
 
 
 class Training:
     """The compiled loop of `fit` for one optimiser, and what it works on."""
 
-    def __init__(self, modules: Modules, optimizer: Optimizer) -> None:
-        self.modules, self.optimizer = modules, optimizer
-        self.module = modules.best("gradient")
-        parameters = modules.code.parameters
+    def __init__(self, executables: Executables, optimizer: Optimizer, rows: int, threads: int = 1) -> None:
+        self.executables, self.optimizer = executables, optimizer
+        self.executable = executables.best("gradient", rows)
+        parameters = executables.lowering.parameters
         place = {p: i for i, p in enumerate(parameters)}
-        start = -(-len(place) // ALIGNED) * ALIGNED  # where parameters that the program does not have begin
+        start = executables.pitch if place else 0  # where parameters that the program does not have begin
         self.places: list[int] = []
         for p in optimizer.parameters:
             self.places.append(place.get(p, start))
             start += p not in place
         changed = {i for p, i in zip(optimizer.parameters, self.places, strict=True) if p.requires_grad}
         masked = not changed.issuperset(place.values())
-        columns = 2 + len(optimizer.slots) + masked
-        key = update_key(optimizer, masked)
-        self.compiled: Update = modules.once(key, lambda: Update(modules, optimizer, masked, columns))
-        self.update, self.fit = self.compiled.layout, self.compiled.run
-
-        self.memory = self.module.memory([p.data for p in parameters])
-        self.scalars = Memory(self.update.free)
-        for at, x in self.update.constants.items():
+        self.update = update = compiled(optimizer, masked)
+        self.threads = threads
+        driver("fit", self.executable.lanes, self.executable.plan.fast)  # compiled before any time is taken
+        self.memories = [self.executable.memory([p.data for p in parameters]) for _ in range(threads)]
+        self.scalars = Memory(update.scalars)
+        for at, x in update.constants.items():
             self.scalars.data[at] = x
         self.scalars.data[0], self.scalars.data[1] = optimizer.lr, float(optimizer.steps)
-        width = self.update.width
-        self.own = -(-len(place) // width)
-        self.blocks = max(-(-start // width), 1)
-        self.samples = Memory(self.blocks * self.update.slots * width)
-        size = self.blocks * width
-        contents = [[0.0] * size for _ in range(columns)]
+        self.own = -(-len(place) // update.width)
+        self.blocks = max(-(-start // update.width), 1)
+        self.samples = Memory(self.blocks * update.block + update.outputs * update.width)
+        contents = [[0.0] * (self.blocks * update.width) for _ in range(update.columns)]
         for p, i in place.items():
             contents[0][i] = p.data
         for p, i, state in zip(optimizer.parameters, self.places, optimizer.state, strict=True):
@@ -68,12 +50,13 @@ class Training:
                 contents[-1][i] = float(p.requires_grad)
         for k, column in enumerate(contents):
             for block, start in enumerate(self._starts(k)):
-                self.samples.data[start : start + width] = column[block * width : (block + 1) * width]
+                first = block * update.width
+                self.samples.data[start : start + update.width] = column[first : first + update.width]
 
     def _starts(self, column: int) -> range:
         """Return where each block of a column starts."""
-        step = self.update.slots * self.update.width
-        return range(column * self.update.width, self.blocks * step, step)
+        width, step = self.update.width, self.update.block
+        return range(column * width, self.blocks * step, step)
 
     def _column(self, column: int) -> list[float]:
         width = self.update.width
@@ -81,18 +64,46 @@ class Training:
 
     def run(self, data: Any, index: Any, n: int, batch: int, first: int, steps: int, losses: Memory) -> None:
         """Take steps `first` to `first + steps`, counted in an epoch; `losses` are of that and the following ones."""
-        self.fit(
-            self.module.address, address(data), address(index), n, batch, first, steps,
-            losses.address, *self.memory.addresses, self.scalars.address, self.samples.address, self.own, self.blocks,
+        if self.threads > 1:
+            self._run_in_threads(data, index, n, batch, first, steps, losses)
+            return
+        driver("fit", self.executable.lanes, self.executable.plan.fast)(
+            self.executable.record, address(data), address(index), n, batch, first, steps, losses.address,
+            self.update.record, self.scalars.address, self.samples.address, self.own, self.blocks,
+            *self.memories[0].addresses,
         )  # fmt: skip
 
+    def _run_in_threads(
+        self, data: Any, index: Any, n: int, batch: int, first: int, steps: int, losses: Memory
+    ) -> None:
+        batches, begin = -(-n // batch), self.executables.pitch * WORD
+        memory, *others = self.memories
+        size = WORD * len(self.executables.lowering.parameters)
+        for t in range(first, first + steps):
+            start = t % batches * batch
+            count = min(batch, n - start)
+            rows = address(index) + WORD * start
+            loss = self.executable.gradient(self.memories, address(data), rows, count)
+            losses.data[t // batches] += loss * (count / n)
+            update_driver()(
+                self.update.record, memory.s.address, memory.s.address + begin, self.scalars.address,
+                self.samples.address, self.own, self.blocks,
+            )  # fmt: skip
+            for other in others:
+                ctypes.memmove(other.s.address, memory.s.address, size)
+
     def expect(self, taken: float, left: float) -> None:
-        """Go on with better code if the seconds that the training has taken, or those that are left, are worth it."""
-        self.module.seconds += taken
-        if left and self.modules.worth(self.module, max(self.module.seconds, left)):
-            better, worse, memory = self.modules.better(self.module), self.module, self.memory
-            self.module, self.memory = better, better.memory(memory.s.data[: len(self.modules.code.parameters)])
-            worse.done(memory)  # after that, since Ctrl-C may come between two lines
+        """Go on with native code if the seconds that the training has taken, or those that are left, are worth it."""
+        self.executable.seconds += taken
+        if left:
+            self.executables.hasten(self.executable, max(self.executable.seconds, left))
+        if left and self.executables.worth(self.executable, max(self.executable.seconds, left)):
+            worse, memories = self.executable, self.memories
+            better = self.executables.native(worse, "gradient")
+            parameters = memories[0].s.data[: len(self.executables.lowering.parameters)]
+            self.executable, self.memories = better, [better.memory(parameters) for _ in memories]
+            for memory in memories:
+                worse.done(memory)  # after that, since Ctrl-C may come between two lines
 
     def write_back(self) -> None:
         """Give parameters, gradients and the optimiser what they have become."""
@@ -108,22 +119,5 @@ class Training:
                 else:
                     p.grad = 0.0
             optimizer.steps = steps
-        self.module.done(self.memory)
-
-
-def update_key(optimizer: Optimizer, masked: bool) -> Any:
-    """Return what is equal for optimisers with the same update: that differ in learning rate and state alone.
-
-    It is None where that cannot be told from the options: the update of a class that is not the library's may depend on
-    anything.
-    """
-    if type(optimizer) not in (SGD, Adam, AdamW):
-        return None
-    varying = {"parameters", "lr", "steps", "state"}
-    options = {name: x for name, x in vars(optimizer).items() if name not in varying}
-    plain = all(isinstance(x, (float, int, str)) for value in options.values() for x in _listed_or_one(value))
-    return (type(optimizer), masked, repr(options)) if plain else None
-
-
-def _listed_or_one(x: Any) -> Iterable[Any]:
-    return x if isinstance(x, tuple) else (x,)
+        for memory in self.memories:
+            self.executable.done(memory)

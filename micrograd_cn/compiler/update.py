@@ -1,17 +1,80 @@
-"""An optimiser's update as instructions: it is traced, so that what `step()` does is written in one place."""
+"""An optimiser's update, compiled: it is traced, so that what `step()` does is written in one place."""
 
 from __future__ import annotations
 
 import copy
-from types import SimpleNamespace
 from typing import Any
 
-from ..formula import FormulaError, Term
-from ..optim import SGD, Optimizer
-from .instructions import BATCH, SAMPLE, Lowering, steps_of
+from ..formula import FormulaError, Term, straight_line
+from ..optim import SGD, Adam, AdamW, Optimizer
+from . import drivers
+from .executable import Stages
+from .instructions import BATCH, SAMPLE, Code
+from .machine import machine
+from .plan import WORD, Plan
+from .schedule import Schedule
+
+OPTIONS = ("parameters", "lr", "steps", "state")  # attributes in which optimisers with the same update may differ
+_made: dict[Any, Update] = {}
 
 
-def lower_update(optimizer: Optimizer, masked: bool) -> tuple[Lowering, list[int]]:
+class Update:
+    """The compiled update of a kind of optimiser, for any number of parameters.
+
+    Of each parameter there are, in blocks with one parameter in each lane: its data, its gradient, what the optimiser
+    keeps of it, and, if `masked`, whether it is changed at all. Scalars are the learning rate and the number of steps.
+
+    Attributes:
+        record: the address of its record, see `drivers`.
+        columns: numbers of a parameter.
+        width: parameters of a block.
+        block: doubles of a block.
+        scalars: how many there are.
+        constants: what scalars hold from the start.
+    """
+
+    def __init__(self, optimizer: Optimizer, masked: bool) -> None:
+        code, outputs = lower_update(optimizer, masked)
+        self.columns = 2 + len(optimizer.slots) + masked
+        self.plan = plan = Plan(Schedule(code, outputs, [], lanes=True), machine(), self.columns, 2)
+        self._stages = stages = Stages(plan, native=True)
+        self.width, self.block, self.constants = plan.lanes, stages.slots * plan.lanes, stages.constants
+        self.scalars, self.outputs = stages.scalars, len(outputs)
+        table = []
+        for column, i in zip([0, *range(2, len(outputs) + 1)], outputs, strict=True):  # the gradient, column 1, stays
+            table += [int(plan.schedule.in_lanes(i)), plan.at(i), WORD * self.width * column]
+        fields = {
+            "batch": stages.address(BATCH, plan.packed),
+            "fill": stages.address_of_filled(),
+            "sample": stages.address(SAMPLE),
+            "block": WORD * self.block,
+            "outputs": len(outputs),
+            "output_table": plan.table(table),
+        }
+        self.record = plan.table(drivers.record(**fields))
+        plan.link(fast=True)
+
+
+def compiled(optimizer: Optimizer, masked: bool) -> Update:
+    """Return the update of an optimiser, made once for all that differ in learning rate and state alone."""
+    key = update_key(optimizer, masked)
+    if key is None:
+        return Update(optimizer, masked)
+    if key not in _made:
+        _made[key] = Update(optimizer, masked)
+    return _made[key]
+
+
+class Parameter:
+    """What stands for every parameter while an update is traced."""
+
+    def __init__(self, data: Term, grad: Term) -> None:
+        self.data: Any = data
+        self.grad: Any = grad
+        self.requires_grad = True
+
+
+def lower_update(optimizer: Optimizer, masked: bool) -> tuple[Code, list[int]]:
     """Return the instructions for one parameter, and the numbers of its new data and of what is kept of it.
 
     Inputs are data, gradient and what is kept, then, if `masked`, whether it is changed at all; parameters are the
@@ -20,37 +83,70 @@ def lower_update(optimizer: Optimizer, masked: bool) -> tuple[Lowering, list[int
     Raises:
         TypeError: the update is not written in the table's operations, or it is not all that a step does.
     """
-    if type(optimizer).step not in (Optimizer.step, SGD.step):
-        raise TypeError(
-            f"fit() runs the update() of {type(optimizer).__name__} and would pass over its own step(); use "
-            "backward(rows) and its step()"
-        )
+    name = type(optimizer).__name__
+    instead = "use backward(rows) and its step()"
+    own = [method for method in ("step", "zero_grad") if _overridden(type(optimizer), method)]
+    if own:
+        raise TypeError(f"fit() runs the update() of {name} and would pass over its own {own[0]}(); {instead}")
     lr, steps, data, gradient = (Term(name) for name in ("lr", "steps", "data", "grad"))
     kept = {slot: Term(slot) for slot in optimizer.slots}
-    traced: Any = copy.copy(optimizer)
-    traced.lr, traced.steps = lr, steps
-    traced.parameters = traced.state = None  # the code is used again for others
-    p: Any = SimpleNamespace(data=data, grad=gradient, requires_grad=True)
-    state: dict[str, Any] = dict(kept)
-    try:
-        traced.update(p, state)
-    except FormulaError as error:
-        raise TypeError(f"fit() cannot compile the update of {type(optimizer).__name__}: {error}") from error
-    except TypeError as error:  # math.sqrt(term)
-        raise TypeError(
-            f"fit() cannot compile the update of {type(optimizer).__name__}, which is not written in the table's "
-            f"operations: {error}; use backward(rows) and its step()"
-        ) from error
-    new = [p.data, *(state[slot] for slot in optimizer.slots)]
-    code = Lowering()
     terms = [lr, steps, data, gradient, *kept.values()]
-    numbers = [code.add(("parameter", i), BATCH) for i in range(2)]
-    numbers += [code.add(("input", i), SAMPLE) for i in range(2 + len(kept))]
-    results = code.instantiate(steps_of(terms, new), numbers)
+    found = []
+    for _ in range(2):
+        traced: Any = copy.copy(optimizer)
+        traced.lr, traced.steps = lr, steps
+        traced.parameters = traced.state = None  # the code is used again for others
+        before = {option: repr(x) for option, x in vars(traced).items()}
+        p: Any = Parameter(data, gradient)
+        state: dict[str, Any] = dict(kept)
+        try:
+            traced.update(p, state)
+        except FormulaError as error:
+            raise TypeError(f"fit() cannot compile the update of {name}: {error}") from error
+        except (TypeError, AttributeError) as error:  # math.sqrt(term), p.label
+            raise TypeError(
+                f"fit() cannot compile the update of {name}, which is not written in the table's operations on p.data, "
+                f"p.grad and the state: {error}; {instead}"
+            ) from error
+        after = {option: repr(x) for option, x in vars(traced).items()}
+        changed = [f"self.{option}" for option in {**before, **after} if before.get(option) != after.get(option)]
+        changed += [f"p.{attribute}" for attribute in vars(p) if attribute not in ("data", "grad", "requires_grad")]
+        changed += ["p.requires_grad"] * (p.requires_grad is not True)
+        changed += ["p.grad"] * (p.grad is not gradient)
+        if changed:
+            raise TypeError(f"fit() cannot compile the update of {name}, which changes {changed[0]}; {instead}")
+        found.append(straight_line(terms, [p.data, *(state[slot] for slot in optimizer.slots)]))
+    if repr(found[0]) != repr(found[1]):
+        raise TypeError(f"fit() cannot compile the update of {name}, which is not the same each time; {instead}")
+    code = Code()
+    numbers = [code.leaf(("parameter", i), BATCH) for i in range(2)]
+    numbers += [code.leaf(("input", i), SAMPLE) for i in range(2 + len(kept))]
+    results = code.instantiate(found[0], numbers)
     if masked:
-        changed = code.add(("input", 2 + len(kept)), SAMPLE)
+        changed_at_all = code.leaf(("input", 2 + len(kept)), SAMPLE)
         results = [
-            code.machine("select", changed, result, old)
+            code.machine("select", changed_at_all, result, old)
             for result, old in zip(results, [numbers[2], *numbers[4:]], strict=True)
         ]
     return code, results
+
+
+def _overridden(kind: type[Optimizer], method: str) -> bool:
+    return getattr(kind, method) not in [getattr(ours, method) for ours in (Optimizer, SGD, Adam, AdamW)]
+
+
+def update_key(optimizer: Optimizer, masked: bool) -> Any:
+    """Return what is equal for optimisers with the same update: that differ in learning rate and state alone.
+
+    It is None where that cannot be told from the options: the update of a class that is not the library's may depend on
+    anything.
+    """
+    if type(optimizer) not in (SGD, Adam, AdamW):
+        return None
+    options = {name: x for name, x in vars(optimizer).items() if name not in OPTIONS}
+    plain = all(
+        isinstance(x, (float, int, str))
+        for value in options.values()
+        for x in (value if isinstance(value, tuple) else [value])
+    )
+    return (type(optimizer), masked, repr(options)) if plain else None

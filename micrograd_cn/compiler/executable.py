@@ -1,0 +1,331 @@
+"""What runs: a plan whose stretches are threaded code at first, native code when they have run for long."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from ..engine import Value
+from . import drivers
+from .instructions import AFTER, BATCH, SAMPLE
+from .lowering import Lowering
+from .machine import Machine, Memory, machine
+from .native import function, parts_of
+from .plan import SLACK, WORD, Entry, Plan
+from .schedule import Schedule, Stretch
+from .text import Function
+from .threaded import Threaded
+from .threads import run, shares
+
+PATIENCE = 1.5e-4  # seconds an instruction that threaded code runs until native code is worth the time to make it
+SOON = 0.03  # seconds that a program runs until it is worth to make the shared functions fast
+LARGEST = 10_000  # instructions for which it is made at all: it takes seconds
+FEW = 2  # rows up to which each is done by itself, with scalars
+ALIGNED = 16  # parameters are copied in blocks of the widest width
+POINTER, COUNT, DOUBLE = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
+MEMORY = [POINTER] * 3
+SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
+    "forward": (None, [POINTER, POINTER, POINTER, COUNT, POINTER, *MEMORY]),
+    "begin": (None, [POINTER, *MEMORY]),
+    "panels": (DOUBLE, [POINTER, POINTER, POINTER, COUNT, DOUBLE, DOUBLE, *MEMORY]),
+    "add": (None, [POINTER] * 3),
+    "finish": (None, [POINTER, POINTER, POINTER, COUNT, *MEMORY]),
+    "gradient": (DOUBLE, [POINTER, POINTER, POINTER, COUNT, *MEMORY]),
+    "fit": (None, [POINTER] * 3 + [COUNT] * 4 + [POINTER] * 4 + [COUNT] * 2 + MEMORY),
+}
+
+
+def driver(name: str, lanes: int, fast: bool) -> Any:
+    """Return one of the functions that all programs share, for blocks of so many lanes."""
+    on = machine()
+    writer = drivers.Drivers(on, lanes)
+    result, arguments = SIGNATURES[name]
+    called = writer.name[name]
+    address = on.address(called, writer.makers()[called], fast)
+    return ctypes.CFUNCTYPE(result, *arguments)(address)  # it holds no lock of Python while it runs
+
+
+def update_driver() -> Any:
+    """Return the function that takes an optimiser's step."""
+    on = machine()
+    address = on.address(drivers.UPDATE, partial(drivers.update, on), fast=True)
+    return ctypes.CFUNCTYPE(None, *[POINTER] * 5, COUNT, COUNT)(address)
+
+
+class Stages:
+    """The lists of a plan's stages, the stretches among them as native or threaded code.
+
+    Attributes:
+        slots, scalars, constants: those of the plan, and what threaded code has beyond.
+    """
+
+    def __init__(self, plan: Plan, native: bool) -> None:
+        self.plan = plan
+        self.slots, self.scalars = plan.slots, plan.scalars
+        self._filled, self.constants, self._at = plan.filled, plan.constants, plan.at
+        self._entries: dict[int, Entry] = {}
+        self._skipped: set[int] = set()
+        self.functions: list[Function] = []
+        lanes_in = {phase: phase == SAMPLE and plan.schedule.lanes for phase in (BATCH, SAMPLE, AFTER)}
+        if native:
+            made: dict[int, Function] = {}
+            for part in [part for parts in parts_of(plan).values() for part in parts]:
+                if not part.alone:
+                    f = function(plan, part, f"part{len(self.functions)}")
+                    self.functions.append(f)
+                    made[id(part.stages[0])] = f
+                    self._skipped.update(id(stage) for stage in part.stages[1:])
+            if made:
+                self._compiled = plan.machine.compile(self.functions, rows=plan.code.rows)
+            for stage_id, f in made.items():
+                self._entries[stage_id] = self._compiled.address(f.name), 0, 0, 0
+        else:
+            threaded = Threaded(plan)
+            for phase, lanes in lanes_in.items():
+                for stage in plan.stages[phase]:
+                    if isinstance(stage, Stretch):
+                        self._entries[id(stage)] = threaded.entry(stage, lanes)
+            self.slots, self.scalars, self._at = threaded.slots, threaded.scalars, threaded.place
+            self._filled, self.constants = threaded.filled, plan.constants | threaded.constants
+
+    def address(self, phase: int, more: Sequence[Entry] = ()) -> int:
+        """Return the address of a phase's list, and of more stages after it."""
+        stages = self.plan.stages[phase]
+        entries = [self._entries.get(id(s)) or self.plan.sums[id(s)] for s in stages if id(s) not in self._skipped]
+        return _list(self.plan, [*entries, *more])
+
+    def address_of_filled(self) -> int:
+        """Return the address of the list that writes scalars into lanes."""
+        return _list(self.plan, self.plan.fill_entry(self._filled, self._at))
+
+
+def _list(plan: Plan, entries: Sequence[Entry]) -> int:
+    """Return the address of a list of stages, which ends with zeros."""
+    return plan.table([word for entry in (*entries, (0,) * drivers.ENTRY) for word in entry])
+
+
+class Executable:
+    """A plan with code for its stretches.
+
+    Attributes:
+        native: whether the code is native.
+        lanes: rows of a block.
+        seconds: that it has run.
+        record: the address of the program's record.
+        outputs: numbers of an output.
+        sizes: of its memory.
+    """
+
+    def __init__(self, plan: Plan, lowering: Lowering, gradients: list[int], pitch: int, native: bool) -> None:
+        self.plan, self.native = plan, native
+        self.lanes, self.seconds = plan.lanes, 0.0
+        schedule, code = plan.schedule, plan.code
+        self.stages = stages = Stages(plan, native)
+        self.constants = stages.constants
+        block = (stages.slots | 1) * WORD * self.lanes if schedule.lanes else 0
+        outputs = [x for i in lowering.outputs for x in (int(schedule.in_lanes(i)), plan.at(i))]
+        self.record = plan.table(
+            drivers.record(
+                batch=stages.address(BATCH, plan.packed),
+                fill=stages.address_of_filled(),
+                sample=stages.address(SAMPLE),
+                totals=_list(plan, plan.totals),
+                after=stages.address(AFTER),
+                columns=lowering.columns,
+                columns_at=WORD * self.lanes * plan.columns_at,
+                seed_at=next((plan.at(i) for i in schedule.needed if code.instructions[i] == ("seed",)), -1),
+                block=block,
+                panel=plan.blocks,
+                outputs=len(lowering.outputs),
+                output_table=plan.table(outputs),
+                count=plan.count,
+                totals_at=WORD * plan.totals_at,
+                gradients=len(gradients),
+                gradient_table=plan.table([plan.at(i) for i in gradients]),
+                gradients_at=WORD * pitch,
+            )
+        )
+        self.outputs = len(lowering.outputs)
+        self.sizes = stages.scalars + SLACK, plan.blocks * block // WORD, plan.count + SLACK
+        self._unused: list[Buffers] = []
+        plan.link(fast=native)
+
+    def _driver(self, name: str) -> Any:
+        return driver(name, self.lanes, self.plan.fast)
+
+    def forward(self, memories: Sequence[Buffers], data: int, index: int, n: int, out: int) -> None:
+        """Compute the outputs of all rows."""
+        call, width = self._driver("forward"), self.outputs
+        start = time.perf_counter()
+        tasks = [
+            partial(call, self.record, data, index + WORD * first, count, out + WORD * width * first, *memory.addresses)
+            for (first, count), memory in zip(shares(n, self.lanes, len(memories)), memories, strict=False)
+        ]
+        run(tasks)
+        self.seconds += time.perf_counter() - start
+
+    def gradient(self, memories: Sequence[Buffers], data: int, index: int, n: int) -> float:
+        """Compute the mean output and its gradient, which is then in the first memory."""
+        gradient = self._driver("gradient")  # compiled, if need be, before the clock runs
+        start = time.perf_counter()
+        first = memories[0]
+        if len(memories) == 1:
+            loss = float(gradient(self.record, data, index, n, *first.addresses))
+        else:
+            begin, panels = self._driver("begin"), self._driver("panels")
+
+            def part(at: int, count: int, memory: Buffers) -> float:
+                begin(self.record, *memory.addresses)
+                rows = index + WORD * at
+                return float(panels(self.record, data, rows, count, 1.0, 0.0, *memory.addresses))
+
+            divided = shares(n, self.lanes, len(memories))
+            tasks = [partial(part, *share, memory) for share, memory in zip(divided, memories, strict=False)]
+            losses = run(tasks)
+            for memory in memories[1 : len(divided)]:
+                self._driver("add")(self.record, first.a.address, memory.a.address)
+            self._driver("finish")(self.record, data, index, n, *first.addresses)
+            loss = sum(losses) / n
+        self.seconds += time.perf_counter() - start
+        return loss
+
+    def memory(self, parameters: Sequence[float]) -> Buffers:
+        """Return memory that no other thread uses, with the parameters' data in it."""
+        try:
+            memory = self._unused.pop()
+        except IndexError:
+            memory = Buffers(self)
+        memory.s.data[: len(parameters)] = parameters
+        return memory
+
+    @contextmanager
+    def memories(self, parameters: Sequence[float], count: int) -> Iterator[list[Buffers]]:
+        """Give memory for some threads inside the block."""
+        taken = [self.memory(parameters) for _ in range(count)]
+        yield taken
+        for memory in taken:
+            self.done(memory)
+
+    def done(self, memory: Buffers) -> None:
+        """Take memory back."""
+        self._unused.append(memory)
+
+
+class Buffers:
+    """What one run writes to: scalars, a panel, totals; where samples are scalars, the panel is these."""
+
+    def __init__(self, executable: Executable) -> None:
+        scalars, panel, totals = executable.sizes
+        self.s, self.w, self.a = Memory(scalars), Memory(max(panel, 1)), Memory(totals)
+        for place, x in executable.constants.items():
+            self.s.data[place] = x
+        panel_at = self.w.address if executable.lanes > 1 else self.s.address
+        self.addresses = (self.s.address, panel_at, self.a.address)
+
+
+class Executables:
+    """The executables of a program, each made when it is needed.
+
+    Attributes:
+        lowering: the graph's instructions.
+        pitch: how many places parameters have among the scalars, and after them their gradients.
+    """
+
+    def __init__(self, outputs: list[Value], inputs: list[Value]) -> None:
+        self.machine: Machine = machine()
+        self._made: dict[Any, Any] = {}
+        self._lock = threading.RLock()
+        self._making = threading.Lock()
+        with _collector_off():
+            self.lowering = Lowering(outputs, inputs)
+        self.pitch = -(-max(len(self.lowering.parameters), 1) // ALIGNED) * ALIGNED
+
+    def plan(self, kind: str, lanes: bool) -> Plan:
+        """Return the plan of "forward" or "gradient", with a row in each lane, or for single rows."""
+
+        def make() -> Plan:
+            lowering = self.lowering
+            roots, totals = lowering.outputs, []
+            if kind == "gradient":
+                if not lowering.gradients:
+                    lowering.differentiate()
+                roots, totals = [lowering.outputs[0], *lowering.gradients], lowering.totals
+            schedule = Schedule(lowering.code, roots, totals, lanes)
+            return Plan(schedule, self.machine, lowering.columns, 2 * self.pitch)
+
+        return self._once((kind, lanes), make)  # type: ignore[no-any-return]
+
+    def get(self, kind: str, lanes: bool, native: bool) -> Executable:
+        """Return an executable."""
+
+        def make() -> Executable:
+            plan = self.plan(kind, lanes)
+            gradients = self.lowering.gradients if kind == "gradient" else []
+            return Executable(plan, self.lowering, gradients, self.pitch, native)
+
+        return self._once((kind, lanes, native), make)  # type: ignore[no-any-return]
+
+    def best(self, kind: str, rows: int) -> Executable:
+        """Return what runs "forward" or "gradient" of so many rows: threaded code until it has run for long."""
+        lanes = rows > FEW
+        found: Executable | None = self._made.get((kind, lanes, True))
+        if found:
+            return found
+        found = self.get(kind, lanes, native=False)
+        self.hasten(found, found.seconds)
+        if self.worth(found, found.seconds) and self._making.acquire(blocking=False):
+            try:  # other threads go on with the code that there is
+                return self.get(kind, lanes, native=True)
+            finally:
+                self._making.release()
+        return found
+
+    def hasten(self, executable: Executable, seconds: float) -> None:
+        """Go over to fast shared functions, if what runs so long is worth them."""
+        if seconds > SOON and not executable.plan.fast:
+            with self._lock:
+                executable.plan.link(fast=True)
+
+    def worth(self, executable: Executable, seconds: float) -> bool:
+        """Return whether what runs so long is worth native code."""
+        size = executable.plan.schedule.size
+        return not executable.native and size <= LARGEST and seconds >= size * PATIENCE
+
+    def text(self, kind: str) -> str:
+        """Return the native code's text, and that of the shared functions that it needs."""
+        stages = self.get(kind, lanes=True, native=True).stages
+        driver(kind, self.machine.width, fast=True)
+        shared = {drivers.names(self.machine.width)[kind], *stages.plan.makers}
+        return self.machine.text(self.machine.with_shared(stages.functions, shared))
+
+    def native(self, executable: Executable, kind: str) -> Executable:
+        """Return the same as native code."""
+        return self.get(kind, executable.lanes > 1, native=True)
+
+    def _once(self, key: Any, make: Callable[[], Any]) -> Any:
+        found = self._made.get(key)
+        if found is None:
+            with self._lock:
+                if key not in self._made:
+                    with _collector_off():
+                        self._made[key] = make()
+                found = self._made[key]
+        return found
+
+
+@contextmanager
+def _collector_off() -> Iterator[None]:
+    """Stop the garbage collector, which would go through all that is compiled again and again: it has no cycles."""
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if on:
+            gc.enable()

@@ -1,0 +1,159 @@
+"""Operations on vectors or scalars as LLVM's text: what every function of the compiler is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import inf
+
+from .text import OURS, Function, literal
+
+SCALE = 2.0**-64  # of products whose sum must not overflow on the way to a finite result
+ARITHMETIC = ("fadd", "fsub", "fmul", "fdiv")
+
+
+class Lanes:
+    """Write operations on `count` doubles at once; on a scalar if it is 1.
+
+    Attributes:
+        kind: LLVM's type.
+        fused: whether this machine multiplies and adds with one rounding.
+
+    >>> f = Function("twice", "<4 x double> %x", "<4 x double>")
+    >>> Lanes(f, 4, fused=False).apply("fadd", ["%x", "%x"])
+    '%v0'
+    """
+
+    def __init__(self, f: Function, count: int, fused: bool) -> None:
+        self.f = f
+        self.count = count
+        self.fused = fused
+        self.kind = vector(count)
+        self.mask = f"<{count} x i1>" if count > 1 else "i1"
+
+    def splat(self, x: str) -> str:
+        """Return a scalar in every lane."""
+        if self.count == 1:
+            return x
+        one = self.f.op(f"insertelement {self.kind} poison, double {x}, i32 0")
+        lanes = f"<{self.count} x i32> zeroinitializer"
+        return self.f.op(f"shufflevector {self.kind} {one}, {self.kind} poison, {lanes}")
+
+    def constant(self, x: float) -> str:
+        """Return a number in every lane."""
+        if self.count == 1:
+            return literal(x)
+        return f"<{', '.join([f'double {literal(x)}'] * self.count)}>"
+
+    def apply(self, form: str, xs: Sequence[str]) -> str:
+        """Return what a machine form gives: an instruction, an intrinsic of LLVM, or a function of C's library."""
+        if form in ARITHMETIC:
+            return self.f.op(f"{form} {self.kind} {xs[0]}, {xs[1]}")
+        if form == "fneg":
+            return self.f.op(f"fneg {self.kind} {xs[0]}")
+        if form == "select":
+            return self.choose(self.condition("fcmp une", [xs[0], self.constant(0.0)]), xs[1], xs[2])
+        if form.startswith("fcmp"):
+            return self.number(self.condition(form, xs))
+        operands = [f"{self.kind} {x}" for x in xs]
+        if form.startswith("llvm."):
+            return self.f.call(self.kind, f"{form}.{'' if self.count == 1 else f'v{self.count}'}f64", *operands)
+        if self.count == 1:
+            return self.f.call(self.kind, form, *operands)
+        self.f.elementary[form, self.count] = len(xs)
+        return self.f.call(self.kind, f"{OURS}vector_{form}_{self.count}", *operands)
+
+    def condition(self, form: str, xs: Sequence[str]) -> str:
+        """Return what a comparison gives, one bit a lane."""
+        return self.f.op(f"{form} {self.kind} {xs[0]}, {xs[1]}")
+
+    def choose(self, condition: str, a: str, b: str) -> str:
+        """Return `a` where the condition holds, else `b`."""
+        return self.f.op(f"select {self.mask} {condition}, {self.kind} {a}, {self.kind} {b}")
+
+    def number(self, condition: str) -> str:
+        """Return 1.0 where the condition holds, else 0.0."""
+        return self.choose(condition, self.constant(1.0), self.constant(0.0))
+
+    def any(self, condition: str) -> str:
+        """Return whether the condition holds in a lane."""
+        if self.count == 1:
+            return condition
+        bits = self.f.op(f"bitcast {self.mask} {condition} to i{self.count}")
+        return self.f.op(f"icmp ne i{self.count} {bits}, 0")
+
+    def add(self, a: str, b: str) -> str:
+        """Return the sum."""
+        return self.f.op(f"fadd {self.kind} {a}, {b}")
+
+    def multiply(self, a: str, b: str) -> str:
+        """Return the product."""
+        return self.f.op(f"fmul {self.kind} {a}, {b}")
+
+    def product_added(self, a: str, b: str, total: str, form: str = "dot") -> str:
+        """Return a * b + total: of a "sum" with the product rounded; of a "scaled" one with a * b * SCALE."""
+        if form == "scaled":  # which does not overflow unless a * b does
+            return self.add(total, self.multiply(self.multiply(a, b), self.constant(SCALE)))
+        if form != "sum" and self.fused:
+            return self.apply("llvm.fma", [a, b, total])
+        return self.add(total, self.multiply(a, b))
+
+    def overflowed(self, xs: Sequence[str]) -> str:
+        """Return the lanes in which the square of one of some sums, or of several together, is not finite."""
+        total = self.multiply(xs[0], xs[0])
+        for x in xs[1:]:
+            total = self.product_added(x, x, total)
+        return self.condition("fcmp ueq", [total, self.constant(inf)])
+
+    def rescaled(self, x: str, scaled: str) -> str:
+        """Return a sum, but where its square is not finite the one that was added up in units of 1 / SCALE."""
+        return self.choose(self.overflowed([x]), self.multiply(scaled, self.constant(1.0 / SCALE)), x)
+
+    def transposed(self, xs: Sequence[str]) -> list[str]:
+        """Return `count` vectors of which the first has the first lanes of as many others, and so on."""
+        rows, half = list(xs), self.count // 2
+        for _ in range(half.bit_length()):
+            pairs = zip(rows[:half], rows[half:], strict=True)
+            rows = [self._interleaved(a, b, start) for a, b in pairs for start in (0, half)]
+        return rows
+
+    def _interleaved(self, a: str, b: str, start: int) -> str:
+        """Return lanes of `a` and of `b` by turns, from one on."""
+        chosen = ", ".join([f"i32 {start + k + side}" for k in range(self.count // 2) for side in (0, self.count)])
+        return self.f.op(f"shufflevector {self.kind} {a}, {self.kind} {b}, <{self.count} x i32> <{chosen}>")
+
+    def sum_of_lanes(self, x: str) -> str:
+        """Return the sum of all lanes as a scalar: of halves, of their halves, and so on."""
+        count, kind = self.count, self.kind
+        while count > 1:
+            count //= 2
+            halves = []
+            for start in (0, count):
+                chosen = ", ".join([f"i32 {start + k}" for k in range(count)])
+                halves.append(self.f.op(f"shufflevector {kind} {x}, {kind} poison, <{count} x i32> <{chosen}>"))
+            kind = f"<{count} x double>"
+            x = self.f.op(f"fadd {kind} {halves[0]}, {halves[1]}")
+        return x if self.count == 1 else self.f.op(f"extractelement {kind} {x}, i32 0")
+
+    def sums_of_lanes(self, xs: Sequence[str]) -> str:
+        """Return a vector of the sums of the lanes of `count` vectors: of neighbours, of theirs, and so on."""
+        while len(xs) > 1:
+            xs = [self._neighbours(a, b) for a, b in zip(xs[::2], xs[1::2], strict=True)]
+        return xs[0]
+
+    def _neighbours(self, a: str, b: str) -> str:
+        """Return the sums of neighbouring lanes, first of `a`, then of `b`."""
+        halves = []
+        for odd in (0, 1):
+            chosen = ", ".join([f"i32 {k}" for k in range(odd, 2 * self.count, 2)])
+            lanes = f"<{self.count} x i32> <{chosen}>"
+            halves.append(self.f.op(f"shufflevector {self.kind} {a}, {self.kind} {b}, {lanes}"))
+        return self.add(*halves)
+
+
+def vector(count: int) -> str:
+    """Return the type of a vector, or of a scalar.
+
+    >>> vector(4), vector(1)
+    ('<4 x double>', 'double')
+    """
+    return f"<{count} x double>" if count > 1 else "double"

@@ -1,0 +1,487 @@
+"""A schedule with a place in memory for every value that is read later, and the tables of its sums.
+
+Threaded and native code have this in common; they differ in how they do the stretches.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeAlias
+
+from . import products
+from .instructions import AFTER, BATCH, CONSTANT, SAMPLE, SUMS, Pair, checked
+from .machine import Machine
+from .schedule import CHUNK, Outer, Run, Schedule, Stage, Step, Stretch, Sums
+from .text import Makers
+
+WORD = 8  # bytes
+SLACK = 16  # doubles after the last scalar, which a vector may read, and none uses
+SHORTEST = 3  # instructions that are a run
+CACHE = 1 << 20  # bytes of a panel, which the sums of products go through several times
+MOST_BLOCKS = 16  # of a panel
+
+Entry: TypeAlias = tuple[str | int, int, str | int, int]  # of a stage: see `drivers`
+
+
+class Plan:
+    """Places for a schedule's values, and the tables of its sums.
+
+    Args:
+        schedule: what is done.
+        machine: what for.
+        columns: numbers of a row.
+        scalars: the first free place among the scalars; parameters have the first ones.
+
+    Attributes:
+        scalar: an instruction's place among the scalars.
+        slot: an instruction's slot in a block.
+        columns_at: where a row's numbers go.
+        constants: what scalars hold from the start.
+        scalars, slots: how many of both there are.
+        blocks: of a panel.
+        totals_at: where the totals' means are among the scalars.
+        count: how many totals, in whole vectors.
+        filled: the slots that hold a scalar in all lanes.
+        sums: the entries of each `Sums`.
+        totals: the entries of the totals.
+        makers: the shared functions that it needs.
+        fast: whether these are the fast ones.
+        packed: the entries of what is copied before the samples, so that it lies side by side.
+    """
+
+    def __init__(self, schedule: Schedule, machine: Machine, columns: int, scalars: int) -> None:
+        self.schedule, self.machine = schedule, machine
+        self.code, self.lanes = schedule.code, machine.width if schedule.lanes else 1
+        self.scalar: dict[int, int] = {}
+        self.slot: dict[int, int] = {}
+        self.constants: dict[int, float] = {}
+        self.filled: dict[int, int] = {}
+        self.scalars, self.slots = scalars, 0
+        self.columns_at = self._slots(columns) if schedule.lanes else self.take(columns)
+        self.tables: list[array[int]] = []
+        self._links: list[tuple[array[int], int, str]] = []
+        self.makers: Makers = {}
+        self.fast = False
+        self.packed: list[Entry] = []
+        self._packs: dict[tuple[int, ...], int] = {}
+        self._total_place: dict[int, int] = {}
+        self.count = 0
+        self.outer = [self._turned(group) for group in schedule.outer]
+        self._place_totals()
+        self.totals_at = self.take(self.count)
+        for i in schedule.needed:
+            kind, *rest = self.code.instructions[i]
+            if kind == "parameter":
+                self.scalar[i] = rest[0]
+            elif kind == "input":
+                (self.slot if schedule.lanes else self.scalar)[i] = self.columns_at + rest[0]
+            elif kind == "total":
+                self.scalar[i] = self.totals_at + self._total_place[rest[0]]
+        self._wished = self._wishes()
+        self.stages = {phase: list(self._stages(phase)) for phase in schedule.stages}
+        self._place()
+        self.blocks = self._blocks()
+        self.sums: dict[int, Entry] = {}
+        for stages in self.stages.values():
+            for stage in stages:
+                if isinstance(stage, Sums):
+                    self.sums[id(stage)] = self._sums(stage)
+                elif isinstance(stage, Run):
+                    self.sums[id(stage)] = self._run(stage)
+        self.totals = [*map(self._outer, self.outer), *self._single()]
+
+    # Places.
+
+    def take(self, count: int) -> int:
+        """Return the first of some new places among the scalars."""
+        self.scalars += count
+        return self.scalars - count
+
+    def _slots(self, count: int) -> int:
+        self.slots += count
+        return self.slots - count
+
+    def whole(self, count: int) -> int:
+        """Return a count, rounded up to whole native vectors."""
+        return -(-count // self.machine.native) * self.machine.native
+
+    def keep(self, i: int) -> None:
+        """Give an instruction's value a place."""
+        if self.schedule.in_lanes(i):
+            if i not in self.slot:
+                self.slot[i] = self._slots(1)
+        elif i not in self.scalar:
+            self.scalar[i] = self.take(1)
+            if self.code.phase[i] == CONSTANT:
+                self.constants[self.scalar[i]] = self.code.instructions[i][1]
+
+    def _side_by_side(self, numbers: Iterable[int], whole: bool = False) -> None:
+        """Give those that have no place yet places side by side."""
+        for in_lanes in (True, False):
+            places = self.slot if in_lanes else self.scalar
+            fresh = [i for i in dict.fromkeys(numbers) if i not in places and self.schedule.in_lanes(i) == in_lanes]
+            for i in fresh:
+                self.keep(i)
+            if whole and fresh and not in_lanes:
+                self.take(self.whole(len(fresh)) - len(fresh))
+
+    def _turned(self, group: Outer) -> Outer:
+        """Return a table of totals with those as its columns that fill whole vectors better."""
+        rows, columns = len(group.lefts), len(group.rights)
+        turn = self.schedule.lanes and self.whole(rows) * columns < rows * self.whole(columns)
+        return group.transposed() if turn else group
+
+    def _wishes(self) -> dict[int, tuple[int, int]]:
+        """Return for values that a loop reads its number and in which order they should lie there."""
+        lists = [
+            side
+            for phase in (BATCH, SAMPLE, AFTER)
+            for stage in self.schedule.stages[phase]
+            if isinstance(stage, Sums) and not (self.schedule.lanes and phase == SAMPLE)
+            for side in stage.rights[:1]
+        ]
+        if not self.schedule.lanes:
+            lists += [side for group in self.outer for side in zip(*group.rights, strict=True)]
+        wished: dict[int, tuple[int, int]] = {}
+        for number, side in enumerate(lists):
+            for k, i in enumerate(side):
+                wished.setdefault(i, (number, k))
+        return wished
+
+    def _order(self, i: int) -> tuple[Any, ...]:
+        """Return what instructions are sorted by, so that they lie as loops read them, or as their operands do."""
+        if i in self._wished:
+            return 0, self._wished[i]
+        form, *operands = self.code.instructions[i]
+        return (2, i) if form in SUMS else (1, tuple([self.scalar.get(j, -1) for j in operands]))
+
+    def _stages(self, phase: int) -> Iterator[Stage]:
+        """Yield the stages of a phase, and place their results; without lanes, like instructions become runs."""
+        stages = self.schedule.stages[phase]
+        for stage in stages:
+            if isinstance(stage, Sums):
+                self._side_by_side(stage.numbers, whole=True)
+        if self.schedule.lanes and phase == SAMPLE:
+            yield from stages
+            return
+        steps: list[Step] = []
+        weight = 0
+        for stage in stages:
+            runs: Sequence[Stage] = [stage]
+            rest: list[Step] = []
+            if isinstance(stage, Stretch):
+                runs, rest = self._runs(stage.steps)
+            if steps and runs:
+                yield Stretch(steps)
+                steps, weight = [], 0
+            yield from runs
+            for step in rest:
+                steps.append(step)
+                weight += self.schedule.weight(step)
+                if weight >= CHUNK:
+                    yield Stretch(steps)
+                    steps, weight = [], 0
+        if steps:
+            yield Stretch(steps)
+
+    def _runs(self, steps: Sequence[Step]) -> tuple[list[Run], list[Step]]:
+        """Return the runs among steps of which none needs another, and the other steps."""
+        if len(steps) < SHORTEST:
+            for step in steps:
+                self.keep(step.number)
+            return [], list(steps)
+        alike: dict[str, list[int]] = {}
+        for step in steps:
+            form = self.code.instructions[step.number][0]
+            if form not in SUMS:
+                alike.setdefault(form, []).append(step.number)
+        runs = []
+        for form, found in alike.items():
+            numbers = sorted(found, key=self._order)
+            start = 0
+            while start < len(numbers):
+                run = self._run_from(form, numbers, start)
+                start += len(run.numbers)
+                if len(run.numbers) >= SHORTEST:
+                    runs.append(run)
+                    self._side_by_side(run.numbers, whole=True)
+        inside = {i for run in runs for i in run.numbers}
+        rest = [step for step in steps if step.number not in inside]
+        for step in sorted(rest, key=lambda step: self._order(step.number)):
+            self.keep(step.number)
+        return runs, rest
+
+    def _run_from(self, form: str, numbers: Sequence[int], start: int) -> Run:
+        """Return the longest run that begins with one of some instructions."""
+        firsts = self.code.instructions[numbers[start]][1:]
+        steps: tuple[bool, ...] = ()
+        end = start + 1
+        while end < len(numbers):
+            operands = self.code.instructions[numbers[end]][1:]
+            found = []
+            for first, operand in zip(firsts, operands, strict=True):
+                beside = (
+                    self.scalar.get(first, -1) >= 0 and self.scalar.get(operand) == self.scalar[first] + end - start
+                )
+                if not beside and operand != first:
+                    break
+                found.append(beside)
+            if len(found) < len(firsts) or (steps and steps != tuple(found)):
+                break
+            steps = tuple(found)
+            end += 1
+        return Run(form, list(numbers[start:end]), firsts, steps)
+
+    def _run(self, run: Run) -> Entry:
+        make = products.run(run.form, run.steps)
+        count = self.whole(len(run.numbers)) // self.machine.native
+        return self.function(make), self.table([count, self.at(run.numbers[0]), *map(self.at, run.firsts)]), 0, 0
+
+    def _place_totals(self) -> None:
+        for group in self.outer:
+            width = self.whole(len(group.rights))
+            for row in group.totals:
+                self._total_place.update(zip(row, range(self.count, self.count + width), strict=False))
+                self.count += width
+        for k, _ in self.schedule.single:
+            self._total_place[k] = self.count
+            self.count += 1
+        self.count = self.whole(self.count)
+
+    def _place(self) -> None:
+        """Give a place to what is read in another stage than it is made, by a loop, or by the caller."""
+        schedule = self.schedule
+        stages = [stage for phase in (BATCH, SAMPLE, AFTER) for stage in self.stages[phase]]
+        groups = [stage for stage in stages if isinstance(stage, Sums)]
+        for group in groups:
+            for side in (*(group.rights[:1] if group.kind != "inner" else group.rights), *group.lefts):
+                self._side_by_side(side)
+        for outer in self.outer:
+            for side in (*zip(*outer.rights, strict=True), *zip(*outer.lefts, strict=True)):
+                self._side_by_side(side)
+        self._side_by_side([i for _, pair in schedule.single for i in pair])
+        for group in groups:
+            for i in group.numbers:
+                if checked(self.code.instructions[i]):  # what it starts from is read again if it overflows
+                    for j in schedule.reads(Step(i, starts=True)):
+                        self.keep(j)
+        made: dict[int, int] = {}
+        for number, stage in enumerate(stages):
+            if isinstance(stage, Stretch):
+                made.update({step.number: number for step in stage.steps if not step.starts})
+        for number, stage in enumerate(stages):
+            if isinstance(stage, Stretch):
+                for i in {i for step in stage.steps for i in schedule.reads(step)}:
+                    if made.get(i, number) != number:
+                        self.keep(i)
+        for i in schedule.roots:
+            self.keep(i)
+        for i in schedule.needed:
+            if self.code.instructions[i][0] == "seed":
+                self.keep(i)
+
+    def read_by(self, group: Sums) -> Iterator[int]:
+        """Yield what long sums read from memory."""
+        for side in (*group.lefts, *group.rights):
+            yield from side
+        for i in group.numbers:
+            if checked(self.code.instructions[i]):
+                yield from self.schedule.reads(Step(i, starts=True))
+
+    def read_by_totals(self) -> Iterator[int]:
+        """Yield what totals read from memory."""
+        for group in self.outer:
+            for side in (*group.lefts, *group.rights):
+                yield from side
+        for _, pair in self.schedule.single:
+            yield from pair
+
+    def fill(self, i: int) -> int:
+        """Return the slot of a value, or of a scalar in all lanes."""
+        if self.schedule.in_lanes(i):
+            return self.slot[i]
+        if i not in self.filled:
+            self.keep(i)
+            self.filled[i] = self._slots(1)
+        return self.filled[i]
+
+    def _blocks(self) -> int:
+        """Return how many blocks a panel has, so that it stays in a cache."""
+        if not self.schedule.lanes:
+            return 1
+        size = WORD * self.lanes * max(self.slots, 1)
+        return max(1, min(MOST_BLOCKS, CACHE // size))
+
+    # Tables.
+
+    def table(self, words: Sequence[str | int]) -> int:
+        """Return the address of a table, which lives as long as the plan; a name is a function's, see `link`."""
+        table = array("q", [0 if isinstance(word, str) else word for word in words])
+        self._links += [(table, k, word) for k, word in enumerate(words) if isinstance(word, str)]
+        self.tables.append(table)
+        return table.buffer_info()[0]
+
+    def link(self, fast: bool = False) -> None:
+        """Put the functions' addresses into the tables; those that no program has needed yet are compiled."""
+        self.fast = self.fast or fast
+        self.machine.share(self.makers, self.fast, self.code.rows)
+        addresses = self.machine.addresses[self.fast]
+        for table, k, name in self._links:
+            table[k] = addresses[name]
+
+    def function(self, make: products.Maker, form: str = "dot") -> str:
+        """Return the name of a function that all programs share."""
+        f = make(self.machine, products.way(form))
+        self.makers[f.name] = lambda: f
+        return f.name
+
+    def at(self, i: int) -> int:
+        """Return the bytes from the beginning of the scalars to a value, or from that of a block."""
+        if self.schedule.in_lanes(i):
+            return WORD * self.lanes * self.slot[i]
+        if i not in self.scalar:
+            self.keep(i)
+        return WORD * self.scalar[i]
+
+    def in_block(self, i: int) -> int:
+        """Return the bytes from the beginning of a block to a value, or to a scalar in all lanes."""
+        return WORD * self.lanes * self.fill(i) if self.schedule.lanes else self.at(i)
+
+    def _sums(self, group: Sums) -> Entry:
+        kind, form = group.kind, group.form
+        words: list[str | int] = [len(group.numbers)]
+        if kind == "scalars":
+            make, words = self._of_scalars(group)
+        elif kind == "inner":
+            make = products.inner
+            for i, left, right in zip(group.numbers, group.lefts, group.rights, strict=True):
+                words += [self.at(i), len(left)]
+                for a, b in zip(left, right, strict=True):
+                    words += [self.at(a), self.at(b)]
+        else:
+            make = products.matrix
+            firsts, step = self.even(group.lefts)
+            count = -(-len(firsts) // products.TILE)
+            words = [len(group.rights[0]), step, count, *map(self.at, group.rights[0])]
+            done = 0
+            for number in range(count):  # tiles of the same size, or of one less
+                m = len(firsts) // count + (number < len(firsts) % count)
+                words += [self.function(products.tile(m), form), m]
+                for k in range(done, done + m):
+                    words += [self.at(group.numbers[k]), firsts[k]]
+                done += m
+        function = self.function(make, form)
+        again, rescued = self._rescue(group) if checked(self.code.instructions[group.numbers[0]]) else (0, 0)
+        return function, self.table(words), again, rescued
+
+    def even(self, lefts: Sequence[tuple[int, ...]]) -> tuple[list[int], int]:
+        """Return where each list begins, and the distance between its members; they are copied if it is not one."""
+        places = [[self.at(i) for i in left] for left in lefts]
+        step = places[0][1] - places[0][0]
+        if all(
+            row == list(range(row[0], row[0] + step * len(row), step)) if step else len(set(row)) == 1 for row in places
+        ):
+            return [row[0] for row in places], step
+        return [self._pack(tuple(row)) for row in places], WORD
+
+    def _pack(self, places: tuple[int, ...]) -> int:
+        """Return where copies of some scalars lie side by side."""
+        if places not in self._packs:
+            to = self._packs[places] = WORD * self.take(len(places))
+            self.packed.append((self.function(products.copy), self.table([len(places), to, *places]), 0, 0))
+        return self._packs[places]
+
+    def _of_scalars(self, group: Sums) -> tuple[products.Maker, list[str | int]]:
+        """Return the function and the table of sums without lanes, of which neighbours are done as vectors."""
+        results, right = [self.at(i) for i in group.numbers], [self.at(i) for i in group.rights[0]]
+        lefts = [[self.at(i) for i in left] for left in group.lefts]
+        count = self.whole(len(results))
+        if len(results) * 2 >= self.machine.native and _adjacent(results) and group.form != "scaled":
+            if _adjacent(right) and all(map(_adjacent, lefts)):
+                firsts = [left[0] for left in lefts]
+                padded = [*firsts, *firsts[-1:] * (count - len(firsts))]
+                return products.row_sums, [count, len(right), right[0], results[0], *padded]
+            if all(map(_adjacent, zip(*lefts, strict=True))):
+                factors = [x for pair in zip(lefts[0], right, strict=True) for x in pair]
+                return products.column_sums, [count, len(right), results[0], *factors]
+        words: list[str | int] = [len(results)]
+        for result, left in zip(results, lefts, strict=True):
+            words += [result, len(left), *(x for pair in zip(left, right, strict=True) for x in pair)]
+        return products.list_sums, words
+
+    def _rescue(self, group: Sums) -> tuple[str, int]:
+        """Return the function and the table that make sums again that have overflowed."""
+        one, in_lanes = self.code.constant(1.0), self.schedule.in_lanes
+        scalars = group.kind == "scalars"
+        make, place = (products.rescue_scalars, self.at) if scalars else (products.rescue, self.in_block)
+        words = [len(group.numbers)]
+        firsts, step, samples = [0] * len(group.numbers), 0, 0
+        if group.kind == "matrix":
+            firsts, step = self.even(group.lefts)
+            samples = self.table([self.at(i) for i in group.rights[0]])
+        for number, i in enumerate(group.numbers):
+            _, _, terms, *twins = self.code.instructions[i]
+            lists = [[(one, t) if in_lanes(t) else (t, one) for t in few] for few in (twins, terms[len(twins) :], ())]
+            pairs = list(self.schedule.long[i].others)
+            if group.kind != "matrix":
+                pairs += zip(group.lefts[number], group.rights[number], strict=True)
+            for a, b in pairs:
+                lists[2 if in_lanes(a) else 1].append((a, b))
+            even = len(group.rights[0]) if group.kind == "matrix" else 0
+            words += [self.at(i), *map(len, lists), even, firsts[number], step, samples]
+            words += [x for a, b in (pair for pairs in lists for pair in pairs) for x in (self.at(a), place(b))]
+        return self.function(make), self.table(words)
+
+    def _outer(self, group: Outer) -> Entry:
+        pairs, rows, columns = len(group.lefts[0]), len(group.totals), len(group.rights)
+        place = WORD * self._total_place[group.totals[0][0]]
+        lefts = [self.in_block(left[pair]) for pair in range(pairs) for left in group.lefts]
+        rights = [[self.in_block(right[pair]) for right in group.rights] for pair in range(pairs)]
+        words: list[str | int]
+        if self.schedule.lanes:
+            size = products.rows_of(self.machine)
+            whole, rest = products.totals(min(size, rows)), products.totals(rows % size or size)
+            words = [pairs, rows, self.whole(columns), place, self.function(whole), self.function(rest), *lefts]
+            for row in rights:
+                words += [*row, *row[-1:] * (self.whole(columns) - columns)]
+            return self.function(products.outer), self.table(words), 0, 0
+        if all(map(_adjacent, rights)):
+            words = [pairs, rows, self.whole(columns), place, *lefts, *(row[0] for row in rights)]
+            return self.function(products.outer_scalars), self.table(words), 0, 0
+        found = [
+            (k, [(a, right[pair]) for pair, a in enumerate(left)])
+            for row, left in zip(group.totals, group.lefts, strict=True)
+            for k, right in zip(row, group.rights, strict=True)
+        ]
+        return self._list_totals(found)
+
+    def _list_totals(self, found: Sequence[tuple[int, Sequence[Pair]]]) -> Entry:
+        words = [len(found)]
+        for k, pairs in found:
+            words += [WORD * self._total_place[k], len(pairs), *(self.in_block(i) for pair in pairs for i in pair)]
+        return self.function(products.list_totals), self.table(words), 0, 0
+
+    def _single(self) -> list[Entry]:
+        single = self.schedule.single
+        if not single:
+            return []
+        if not self.schedule.lanes:
+            return [self._list_totals([(k, [pair]) for k, pair in single])]
+        factors = [self.in_block(i) for _, pair in single for i in pair]
+        count = self.whole(len(single))
+        words = [count, WORD * self._total_place[single[0][0]], *factors, *factors[-2:] * (count - len(single))]
+        return [(self.function(products.single_totals), self.table(words), 0, 0)]
+
+    def fill_entry(self, filled: dict[int, int], at: Callable[[int], int]) -> list[Entry]:
+        """Return the entry that writes scalars into slots; `at` says where they are."""
+        if not filled:
+            return []
+        words = [len(filled)]
+        for i, slot in filled.items():
+            words += [WORD * self.lanes * slot, at(i)]
+        return [(self.function(products.fill), self.table(words), 0, 0)]
+
+
+def _adjacent(places: Sequence[int]) -> bool:
+    return list(places) == list(range(places[0], places[0] + WORD * len(places), WORD))

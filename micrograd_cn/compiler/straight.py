@@ -1,0 +1,127 @@
+"""Instructions as straight-line code, of a function's own values: what native and threaded code are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .instructions import CONSTANT, FORMULAS, SUMS, Code, Pair, checked
+from .lanes import Lanes
+
+
+class Straight:
+    """Write instructions one after the other; a subclass says where the values of others are.
+
+    Attributes:
+        known: the names of values.
+        made: the names of what was computed, by form and operands, so that formulas share their common parts.
+    """
+
+    def __init__(self, lanes: Lanes, code: Code, made: dict[tuple[str, ...], str] | None = None) -> None:
+        self.lanes, self.code, self.f = lanes, code, lanes.f
+        self.known: dict[int, str] = {}
+        self.conditions: dict[int, str] = {}  # comparisons, which become numbers only where they are used as such
+        self.made: dict[tuple[str, ...], str] = {} if made is None else made
+
+    def value(self, i: int) -> str:
+        """Return the name of a value."""
+        if i not in self.known:
+            if i in self.conditions:
+                self.known[i] = self.lanes.number(self.conditions[i])
+            elif self.code.phase[i] == CONSTANT:
+                self.known[i] = self.lanes.constant(self.code.instructions[i][1])
+            else:
+                self.known[i] = self.load(i)
+        return self.known[i]
+
+    def load(self, i: int) -> str:
+        """Return the name of a value that was not computed here."""
+        raise KeyError(i)
+
+    def define(self, i: int, name: str) -> None:
+        """Take note of a value."""
+        self.known[i] = name
+
+    def write(self, i: int) -> None:
+        """Write one instruction."""
+        form, *rest = self.code.instructions[i]
+        if form in SUMS:
+            if checked(self.code.instructions[i]):
+                self.checked([i])
+            else:
+                self.define(i, self.sum(i))
+        elif form.startswith("fcmp"):
+            names = [self.value(j) for j in rest]
+            key = (form, *names)
+            if key not in self.made:
+                self.made[key] = self.lanes.condition(form, names)
+            self.conditions[i] = self.made[key]
+        elif form == "select" and rest[0] in self.conditions:
+            self.define(i, self.lanes.choose(self.conditions[rest[0]], self.value(rest[1]), self.value(rest[2])))
+        else:
+            names = [self.value(j) for j in rest]
+            key = (form, *names)
+            if key not in self.made:
+                self.made[key] = compute(self.lanes, form, names, self.made)
+            self.define(i, self.made[key])
+
+    # Sums.
+
+    def products(self, i: int, pairs: Sequence[Pair], terms: Sequence[int]) -> str:
+        """Return the sum of some terms and products of a sum."""
+        form, total = self.code.instructions[i][0], ""
+        for t in terms:
+            total = self.lanes.add(total, self.value(t)) if total else self.value(t)
+        for a, b in pairs:
+            if total:
+                total = self.lanes.product_added(self.value(a), self.value(b), total, form)
+            else:
+                total = self.lanes.multiply(self.value(a), self.value(b))
+        return total or self.lanes.constant(-0.0)
+
+    def sum(self, i: int) -> str:
+        """Return a sum, as it is where none of its parts overflows."""
+        form, pairs, terms, *_ = self.code.instructions[i]
+        return self.scaled(i) if form == "scaled" else self.products(i, pairs, terms)
+
+    def scaled(self, i: int) -> str:
+        """Return a sum in units of 1 / SCALE."""
+        _, pairs, terms, *twins = self.code.instructions[i]
+        return self.in_units(pairs, terms[len(twins) :], twins)
+
+    def in_units(self, pairs: Sequence[Pair], terms: Sequence[int], twins: Sequence[int]) -> str:
+        """Return a sum in units of 1 / SCALE, of which the twins are in these units already."""
+        total = ""
+        for twin in map(self.value, twins):
+            total = self.lanes.add(total, twin) if total else twin
+        total = total or self.lanes.constant(-0.0)
+        one = self.lanes.constant(1.0)
+        for a, b in (*((one, self.value(t)) for t in terms), *((self.value(a), self.value(b)) for a, b in pairs)):
+            total = self.lanes.product_added(a, b, total, "scaled")
+        return total
+
+    def checked(self, numbers: Sequence[int]) -> None:
+        """Write sums of which none needs another, and again those that have overflowed on the way."""
+        for i in numbers:
+            for twin in self.code.instructions[i][3:]:
+                self.value(twin)  # loaded where both branches see it
+        names = [self.sum(i) for i in numbers]
+        known = dict(self.known)
+        with self.f.rarely(self.lanes.any(self.lanes.overflowed(names)), self.lanes.kind, names) as rare:
+            for i, name in zip(numbers, names, strict=True):
+                rare.next.append(self.lanes.rescaled(name, self.scaled(i)))
+        self.known = known  # what was loaded in there is not known after it
+        for i, name in zip(numbers, rare.carried, strict=True):
+            self.define(i, name)
+
+
+def compute(lanes: Lanes, form: str, names: Sequence[str], made: dict[tuple[str, ...], str] | None = None) -> str:
+    """Return what a machine form or a formula gives."""
+    if form not in FORMULAS:
+        return lanes.apply(form, names)
+    code, result = FORMULAS[form]
+    straight = Straight(lanes, code, made)
+    straight.known.update(enumerate(names))
+    for i in range(len(names), len(code.instructions)):
+        if code.phase[i] != CONSTANT:
+            straight.write(i)
+    return straight.value(result)

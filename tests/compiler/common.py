@@ -1,0 +1,165 @@
+"""What several files of tests use: the eager engine to compare with, a problem to train, a look at what is done."""
+
+import math
+import random
+from collections import Counter
+
+import micrograd_cn as mc
+from micrograd_cn import Value
+from micrograd_cn.compiler import (
+    compile,  # noqa: A004 -- the field's name
+    native,
+)
+from micrograd_cn.compiler.executable import FEW
+from micrograd_cn.compiler.instructions import AFTER, BATCH, FORMULAS, SAMPLE, Code
+from micrograd_cn.compiler.machine import machine
+from micrograd_cn.compiler.plan import Plan
+from micrograd_cn.compiler.schedule import Schedule, Stretch
+from micrograd_cn.nn import MLP
+from micrograd_cn.optim import SGD, Adam, AdamW
+
+
+def eager(f, rows, parameters):
+    """Return by the engine, for every row, the output and the gradient."""
+    outputs, gradients = [], []
+    for row in rows:
+        for p in parameters:
+            p.grad = 0.0
+        y = f(*map(Value, row))
+        outputs.append(y.data)
+        y.backward()
+        gradients.append([p.grad for p in parameters])
+    for p in parameters:
+        p.grad = 0.0
+    return outputs, gradients
+
+
+def close(a, b, size=0.0, rel=1e-12):
+    """Return whether two numbers are the same but for their roundings, which are relative to a size."""
+    if not (math.isfinite(a) and math.isfinite(b)):
+        return a == b or (a != a and b != b)
+    return abs(a - b) <= rel * max(abs(a), abs(b), size) + 1e-300
+
+
+def assert_like_eager(f, inputs, parameters, rows, rel=1e-12):
+    """Compare a program with the engine: with all rows, and with few, which are done one by one."""
+    program = compile(f(*inputs), inputs)
+    every_output, every_gradient = eager(f, rows, parameters)
+    for part in (slice(None), slice(-1, None), slice(FEW)):
+        chosen, outputs, gradients = rows[part], every_output[part], every_gradient[part]
+        n = len(chosen)
+        assert all(close(a, b, rel=rel) for a, b in zip(program.forward(chosen), outputs, strict=True)), chosen
+        mean = program.backward(chosen)
+        assert close(mean, math.fsum(outputs) / n, sum(map(abs, outputs)) / n, rel), (mean, outputs)
+        for p, terms in zip(parameters, zip(*gradients, strict=True), strict=True):
+            total, size = sum(g / n for g in terms), sum(abs(g) / n for g in terms)
+            assert close(p.grad, total, size, rel), (p.grad, total)
+            p.grad = 0.0
+    return program
+
+
+def problem(seed=0, extra=0):
+    """Return parameters, a program of their loss, and rows."""
+    model = MLP(3, [5, 1], activation="tanh", seed=seed)
+    inputs = [Value(0.1) for _ in range(4)]
+    loss = (model(inputs[:3]) - inputs[3]) ** 2 + 1e-3 * mc.sum([p * p for p in model.parameters()])
+    rng = random.Random(seed)
+    rows = [[rng.uniform(-1, 1) for _ in range(4)] for _ in range(37)]
+    return [*model.parameters(), *(Value(0.5 + i) for i in range(extra))], compile(loss, inputs), rows, model
+
+
+OPTIMISERS = {
+    "sgd": lambda ps: SGD(ps, lr=0.1),
+    "momentum": lambda ps: SGD(ps, lr=0.05, momentum=0.9),
+    "nesterov": lambda ps: SGD(ps, lr=0.05, momentum=0.9, nesterov=True, weight_decay=0.01),
+    "adam": lambda ps: Adam(ps, lr=0.01, weight_decay=0.01),
+    "adamw": lambda ps: AdamW(ps, lr=0.01, betas=(0.8, 0.99)),
+}
+
+
+def loop(program, rows, optimizer, epochs, batch, shuffle=None):
+    """Do in Python what `fit` says it does."""
+    losses, order = [], list(range(len(rows)))
+    for _ in range(epochs):
+        if shuffle:
+            shuffle.shuffle(order)
+        total = 0.0
+        for start in range(0, len(rows), batch):
+            chosen = [rows[i] for i in order[start : start + batch]]
+            optimizer.zero_grad()
+            total += program.backward(chosen) * len(chosen)
+            optimizer.step()
+        losses.append(total / len(rows))
+    return losses
+
+
+def everything(parameters, optimizer):
+    return [p.data for p in parameters], [p.grad for p in parameters], optimizer.state_dict()
+
+
+ACTIVATIONS = ["relu", "sigmoid", "gelu", "silu", "softplus", "elu", "leaky_relu"]
+
+
+def python(program):
+    names = {}
+    exec(program.source("python"), names)
+    return names["f"]
+
+
+# What is done
+
+
+def plan_of(program, lanes=True, kind="gradient"):
+    """Return a program's plan."""
+    return program._executables.plan(kind, lanes)
+
+
+def executable_of(program, native, lanes=True, kind="gradient"):
+    """Return a program's executable, with native or threaded code."""
+    return program._executables.get(kind, lanes, native)
+
+
+def forms(plan, phase):
+    """Return how many times the stages of a phase do each form; of a formula, what it consists of."""
+    found = Counter()
+    for stage in plan.stages[phase]:
+        if isinstance(stage, Stretch):
+            numbers = [step.number for step in stage.steps if not step.starts]
+        else:
+            numbers = stage.numbers
+        for form in (plan.code.instructions[i][0] for i in numbers):
+            instructions = FORMULAS[form][0].instructions if form in FORMULAS else [(form,)]
+            found.update(inner for inner, *_ in instructions if inner not in ("input", "constant"))
+    return found
+
+
+def native_texts(plan, phases=(BATCH, SAMPLE, AFTER)):
+    """Return the text of each native function of a plan."""
+    parts = [part for phase, parts in native.parts_of(plan).items() for part in parts if phase in phases]
+    return [str(native.function(plan, part, f"part{k}")) for k, part in enumerate(parts) if not part.alone]
+
+
+def calls_of_samples(plan, function):
+    """Return how often native code calls a function of vectors for the samples."""
+    return sum(text.count(f"@micrograd_cn.vector_{function}_") for text in native_texts(plan, [SAMPLE]))
+
+
+class Instructions:
+    """A list of instructions that is being written: leaves by letters, and what is made of them."""
+
+    def __init__(self, parameters=0, inputs=0):
+        self.code = Code()
+        self.w = [self.code.leaf(("parameter", i), BATCH) for i in range(parameters)]
+        self.x = [self.code.leaf(("input", i), SAMPLE) for i in range(inputs)]
+
+    def after(self, count):
+        """Return totals."""
+        return [self.code.leaf(("total", k), AFTER) for k in range(count)]
+
+    def schedule(self, *roots, totals=(), lanes=True):
+        """Return the schedule of some of them."""
+        return Schedule(self.code, list(roots), list(totals), lanes)
+
+    def plan(self, *roots, totals=(), lanes=True, scalars=32):
+        """Return the plan of some of them."""
+        return Plan(self.schedule(*roots, totals=totals, lanes=lanes), machine(), len(self.x), scalars)

@@ -1,0 +1,210 @@
+"""The compiler's functions of vectors: errors, special values, what of them this process has, and what without it.
+
+`python -m tests.compiler.vector_functions` looks at millions of points, and at the time that they take.
+"""
+
+import ctypes
+import itertools
+import math
+import re
+from functools import cache
+
+import numpy as np
+import pytest
+
+import micrograd_cn as mc
+from micrograd_cn import OPS, Op, Value
+from micrograd_cn.compiler import compile, executable  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.elementary import FORMULAS
+from micrograd_cn.compiler.functions import LIBRARY, ULPS, Library
+from micrograd_cn.compiler.machine import Machine, _found, llvm, machine
+from micrograd_cn.compiler.text import FAST, OURS
+
+from .vector_functions import (
+    BINARY,
+    LONG,
+    SPECIAL,
+    Functions,
+    errors,
+    exact,
+    is_independent,
+    limit,
+    machine_of,
+    operands,
+    widths,
+)
+
+WIDTHS, WAYS = widths()
+WAY = WAYS[-1]
+
+
+def lane_by_lane(symbol):
+    """Return whether a process without libmvec has a function."""
+    return not symbol.startswith("_ZGV") and _found(symbol)
+
+
+def bits(x):
+    """Return bits, those of one nan for all of them."""
+    return np.where(np.isnan(x), math.nan, x).view(np.uint64)
+
+
+@pytest.fixture(scope="module", params=ULPS)
+def case(request):
+    """Return a function's name and some thousand operands."""
+    return request.param, operands(request.param, 3000, np.random.default_rng(0))
+
+
+@cache
+def of_width(name, native, fused=WAY, found=None):
+    """Return a function of vectors."""
+    return Functions(name, machine_of(native, fused, found), 2 * native)
+
+
+def all_of(name):
+    """Return the function for every width, of the other way to multiply and add if it is a formula, and by C's."""
+    other = [of_width(name, WIDTHS[0], fused) for fused in WAYS[:-1] if name in FORMULAS]
+    return [*[of_width(name, native) for native in WIDTHS], *other, of_width(name, WIDTHS[-1], WAY, lane_by_lane)]
+
+
+@pytest.mark.skipif(LONG is None, reason="C's long double is double here")
+def test_no_error_is_over_the_limit(case):
+    name, xs = case
+    right = exact(name, *xs)
+    for run in all_of(name):
+        if f"call double @{name}(" not in run.text:  # C's own errors are C's
+            assert errors(run(*xs), right).max() <= limit(name), run.text
+
+
+def test_special_values_are_those_of_the_table():
+    for name in ULPS:
+        xs = np.array(list(itertools.product(SPECIAL, repeat=1 + (name in BINARY)))).T
+        xs = [np.resize(x, -(-len(x) // 16) * 16) for x in xs]
+        right = np.array([OPS[name].forward(*map(float, x)) for x in zip(*xs, strict=True)])
+        special = ~np.isfinite(right) | (right == 0.0) | np.isin(right, [1.0, -1.0])
+        for run in all_of(name):
+            found = run(*xs)
+            assert (bits(found) == bits(right))[special].all(), (name, run.text)
+            assert np.isfinite(found[~special]).all()
+
+
+def test_subnormal_operands_and_results_keep_their_bits():
+    tiny = np.array([5e-324, -5e-324, 1e-320, -1e-320, 2e-308, -2e-308, 3e-308, 1e-300] * 2)
+    for name in ("expm1", "log1p", "tanh", "sin", "tan", "asin", "atan", "sinh"):
+        for run in all_of(name):
+            assert (run(tiny) == tiny).all(), name
+    for run in all_of("exp"):
+        assert run(np.full(16, -744.0))[0] == math.exp(-744.0)
+        assert run(np.full(16, -745.13321910194))[0] == 5e-324
+        assert run(np.full(16, -745.1332191019413))[0] == 0.0
+    for run in all_of("log"):
+        assert run(np.full(16, 5e-324))[0] == math.log(5e-324)
+
+
+def test_a_lane_has_the_same_bits_beside_other_numbers(case):
+    name, xs = case
+    for run in all_of(name):
+        assert is_independent(run, xs, np.random.default_rng(1))
+
+
+def test_a_formula_has_the_same_bits_in_vectors_of_every_width(case):
+    name, xs = case
+    found = [bits(of_width(name, native)(*xs)) for native in WIDTHS]
+    if name in FORMULAS:
+        assert all((other == found[0]).all() for other in found)
+
+
+def test_vectors_may_be_as_wide_as_the_processor_or_any_power_of_two_wider():
+    xs = [np.linspace(0.1, 3.2, 32)]
+    for name, wide in itertools.product(("sin", "exp"), (1, 2, 4)):
+        found = Functions(name, machine_of(WIDTHS[0], WAY), wide * WIDTHS[0])(*xs)
+        assert found == pytest.approx([OPS[name].forward(x) for x in xs[0]], rel=1e-15)
+
+
+# What a process has
+
+
+def test_a_symbol_is_named_as_the_processor_names_its_vectors():
+    def symbol(triple, native, name="sin", operands=1):
+        return Library(triple, native, True, lambda symbol: True).symbol(name, operands)
+
+    assert symbol("x86_64-unknown-linux-gnu", 2) == "_ZGVbN2v_sin"
+    assert symbol("x86_64-unknown-linux-gnu", 4) == "_ZGVdN4v_sin"
+    assert symbol("x86_64-unknown-linux-gnu", 8, "atan2", 2) == "_ZGVeN8vv_atan2"
+    assert symbol("aarch64-unknown-linux-gnu", 2) == "_ZGVnN2v_sin"
+    assert symbol("x86_64-unknown-linux-gnu", 4, "lgamma") == "", "nobody has measured it"
+
+
+def test_without_the_library_each_lane_is_what_c_computes(case):
+    name, xs = case
+    run = of_width(name, WIDTHS[-1], WAY, lane_by_lane)
+    assert "_ZGV" not in run.text
+    assert (f"call double @{name}(" in run.text) == (name not in FORMULAS)
+    if name not in FORMULAS:
+        of_c = np.hypot if name == "hypot" else OPS[name].forward  # Python's own hypot is not C's
+        with np.errstate(all="ignore"):
+            right = [of_c(*map(float, x)) for x in zip(*xs, strict=True)]
+        assert (bits(run(*xs)) == bits(np.array(right))).all()
+
+
+@pytest.fixture
+def this(monkeypatch):
+    """Return this machine anew, for which nothing is compiled yet; programs are compiled for it."""
+    this = Machine()
+    monkeypatch.setattr(executable, "machine", lambda: this)
+    yield this
+    for prefix, addresses in zip((OURS, FAST), machine().addresses, strict=True):
+        for name, address in addresses.items():  # those that LLVM knows are this machine's, and freed with it
+            llvm.add_symbol(name.replace(OURS, prefix), address)
+
+
+def source(f):
+    """Return the text of a program that computes a function, and run it."""
+    x, w = Value(0.3), Value(0.5)
+    program = compile(f(w * x), [x])
+    text = program.source()
+    rows = [[k / 10.0] for k in range(-20, 20)]
+    assert program.forward(rows) == pytest.approx([f(0.5 * x) for [x] in rows], rel=1e-15)
+    return text
+
+
+def test_a_program_calls_what_the_process_has(this):
+    text = source(mc.sin)
+    assert f"vector_sin_{this.width}(" in text
+    assert bool(this.library.symbol("sin", 1)) == (re.search(r"_ZGV\w+_sin", text) is not None)
+
+
+def test_a_program_calls_c_where_the_process_has_no_library(this):
+    this.library.found = lane_by_lane
+    assert "call double @sin(" in source(mc.sin)
+    assert "@tanh(" not in source(mc.tanh)
+    assert "_ZGV" not in source(mc.tanh)
+
+
+def test_programs_call_the_same_code(this):
+    source(mc.sin)
+    before = [dict(addresses) for addresses in this.addresses]
+    assert all(f"micrograd_cn.vector_sin_{this.width}" in addresses for addresses in before), "quickly made, and fast"
+    text = source(lambda x: mc.sin(mc.sin(x)))
+    assert len(re.findall(rf"define .*vector_sin_{this.width}\(", text)) == 1
+    assert all(old.items() <= now.items() for old, now in zip(before, this.addresses, strict=True))
+
+
+def test_the_library_is_loaded_where_there_is_one():
+    try:
+        of_c = ctypes.CDLL(LIBRARY)
+    except OSError:
+        pytest.skip(f"this system has no {LIBRARY}")
+    this = machine()
+    symbol = Library(this.triple, this.native, this.fused, lambda symbol: True).symbol("sin", 1)
+    assert this.library.symbol("sin", 1) == symbol * hasattr(of_c, symbol)
+
+
+def test_a_system_without_the_library_is_no_error(monkeypatch):
+    monkeypatch.setattr("micrograd_cn.compiler.machine.LIBRARY", "libnobodyhas.so.1")
+    this = Machine()
+    assert Functions("cos", this, this.width)(np.zeros(16))[0] == 1.0
+
+
+def test_functions_that_nobody_has_measured_are_called_lane_by_lane(this):
+    cbrt = Op("cbrt", math.cbrt, (lambda y, x: 1.0 / (3.0 * y * y),), machine="cbrt")
+    assert "call double @cbrt(" in source(cbrt)

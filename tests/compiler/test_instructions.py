@@ -1,0 +1,411 @@
+"""Instructions: none twice, constants folded, phases, sums that are split, formulas that are one instruction."""
+
+import math
+import random
+import struct
+from itertools import pairwise
+from math import nan
+
+import pytest
+
+import micrograd_cn as mc
+from micrograd_cn import Op
+from micrograd_cn.compiler.instructions import (
+    AFTER,
+    BATCH,
+    CONSTANT,
+    FORMULAS,
+    LONG,
+    LONGEST,
+    MANY,
+    MOST_CHOICES,
+    MOST_OPERANDS,
+    SAMPLE,
+    SUMS,
+    Code,
+    below,
+    checked,
+)
+
+from .common import Instructions
+
+SCALE = 2.0**-64
+PLAIN = {"fadd": lambda a, b: a + b, "fsub": lambda a, b: a - b, "fmul": lambda a, b: a * b}
+
+
+def values(made, parameters=(), inputs=(), totals=()):
+    """Return what every instruction is, in plain Python; of a sum, what it is without its twins."""
+    known = []
+    for form, *rest in made.code.instructions:
+        if form == "constant":
+            known.append(rest[0])
+        elif form in ("parameter", "input", "total"):
+            known.append({"parameter": parameters, "input": inputs, "total": totals}[form][rest[0]])
+        elif form in SUMS:
+            pairs, terms, *twins = rest
+            unit = SCALE if form == "scaled" else 1.0
+            own = terms[len(twins) :] if form == "scaled" else terms
+            parts = [known[i] for i in twins] if form == "scaled" else []
+            addends = [known[a] * known[b] for a, b in pairs] + [known[t] for t in own]
+            known.append(math.fsum([*parts, *(unit * x for x in addends)]))
+        elif form in FORMULAS:
+            inner, result = FORMULAS[form]
+            made_inside = Instructions()
+            made_inside.code = inner
+            known.append(values(made_inside, inputs=[known[i] for i in rest])[result])
+        else:
+            known.append(PLAIN[form](*[known[i] for i in rest]))
+    return known
+
+
+# Without duplicates
+
+
+def test_the_same_instruction_is_never_there_twice():
+    made = Instructions(2, 1)
+    a, b = made.w
+    for form in ("fsub", "fdiv", "pow", "fadd", "fmul"):
+        first = made.code.machine(form, a, b)
+        assert made.code.machine(form, a, b) == first
+        assert (made.code.machine(form, b, a) == first) == (form in ("fadd", "fmul"))
+    assert len(set(made.code.instructions)) == len(made.code.instructions)
+
+
+def test_negative_zero_and_nans_are_constants_of_their_own():
+    code = Code()
+    other = struct.unpack("d", struct.pack("Q", 0x7FF8000000000001))[0]
+    numbers = [code.constant(x) for x in (0.0, -0.0, nan, other, 1.0)]
+    assert len(set(numbers)) == 5
+    assert [code.constant(x) for x in (0.0, -0.0, nan, other, 1.0)] == numbers
+    assert [math.copysign(1.0, code.value(i)) for i in numbers[:2]] == [1.0, -1.0]
+
+
+def test_an_instruction_stands_after_its_operands():
+    made = Instructions(3, 3)
+    code = made.code
+    total = code.dot(zip(made.w, made.x, strict=True), made.w)
+    code.apply(mc.gelu, [total])
+    for i, operands in enumerate(code.operands):
+        assert all(j < i for j in operands)
+
+
+# Folding
+
+
+def test_sums_and_products_of_constants_are_constants():
+    code = Code()
+    two, three = code.constant(2.0), code.constant(3.0)
+    assert code.value(code.machine("fadd", two, three)) == 5.0
+    assert code.value(code.machine("fmul", two, three)) == 6.0
+    assert code.value(code.dot([(two, three)], [two, two])) == 10.0
+    assert code.value(code.apply(mc.tanh, [two])) == math.tanh(2.0)
+    assert code.value(code.dot([], [])) == 0.0
+    big = code.constant(1e308)
+    assert code.value(code.dot([(big, two)], [code.constant(-1.5e308)] * 2)) == math.inf  # a product overflows
+    assert code.value(code.dot([], [big, big, code.constant(-1.5e308)])) == pytest.approx(5e307)  # no sum on the way
+
+
+def test_a_product_with_one_is_the_other_factor_and_nothing_else_is_left_out():
+    made = Instructions(1, 1)
+    [w], [x] = made.w, made.x
+    code = made.code
+    one, zero = code.constant(1.0), code.constant(0.0)
+    assert code.machine("fmul", one, w) == w
+    assert code.machine("fmul", x, one) == x
+    assert code.dot([(one, x)], []) == x
+    for form, i in (("fmul", zero), ("fadd", zero), ("fdiv", one)):
+        assert code.machine(form, x, i) not in (x, i)  # 0 times infinity is none, -0.0 + 0.0 is 0.0
+
+
+def test_short_sums_are_single_instructions():
+    made = Instructions(2, 2)
+    (a, b), (x, y) = made.w, made.x
+    code = made.code
+    assert code.dot([], [x]) == x
+    assert code.instructions[code.dot([], [x, y])] == ("fadd", x, y)
+    assert code.instructions[code.dot([(a, x)], [])] == ("fmul", a, x)
+    assert code.instructions[code.dot([(a, x)], [y])] == ("dot", ((a, x),), (y,))
+    assert code.instructions[code.dot([(a, x), (b, y)], [], "adjoint")] == ("adjoint", ((a, x), (b, y)), ())
+
+
+# Phases
+
+
+def test_a_result_has_the_latest_phase_of_its_operands():
+    made = Instructions(1, 1)
+    [w], [x], [total] = made.w, made.x, made.after(1)
+    code = made.code
+    c = code.constant(2.0)
+    for operands, phase in (
+        ((c, c), CONSTANT),
+        ((c, w), BATCH),
+        ((w, w), BATCH),
+        ((w, x), SAMPLE),
+        ((x, c), SAMPLE),
+        ((total, w), AFTER),
+        ((total, c), AFTER),
+    ):
+        assert code.phase[code.machine("fadd", *operands)] == phase
+        assert code.phase[code.apply(mc.hypot, list(operands))] == phase
+        assert code.phase[code.dot([operands, operands], [])] == phase
+
+
+# Sums
+
+
+def test_what_needs_no_sample_is_summed_by_itself():
+    made = Instructions(3, 2)
+    (a, b, c), (x, y) = made.w, made.x
+    code = made.code
+    number = code.dot([(a, x), (a, b), (y, x), (c, c)], [y, c])
+    form, pairs, terms, twin = code.instructions[number]
+    part = terms[0]
+    assert (form, pairs, terms[1:]) == ("dot", ((a, x), (y, x)), (y,))
+    assert code.instructions[part] == ("dot", ((a, b), (c, c)), (c,))
+    assert code.instructions[twin] == ("scaled", ((a, b), (c, c)), (c,))
+    assert code.phase[part] == code.phase[twin] == BATCH
+    assert code.phase[number] == SAMPLE
+
+
+def test_a_single_term_of_the_batch_stays_and_so_do_sums_without_samples():
+    made = Instructions(2, 2)
+    (a, b), (x, y) = made.w, made.x
+    assert made.code.instructions[made.code.dot([(a, x)], [a, y])] == ("dot", ((a, x),), (a, y))
+    assert made.code.instructions[made.code.dot([(a, b)], [a, b])] == ("dot", ((a, b),), (a, b))
+
+
+def test_constants_in_a_sum_are_one_constant_and_its_twin():
+    made = Instructions(0, 2)
+    x, y = made.x
+    code = made.code
+    big = [code.constant(x) for x in (1e308, 1.5e308)]
+    _, pairs, [part, _], twin = code.instructions[code.dot([(x, y)], [*big, x])]
+    assert pairs == ((x, y),)
+    assert code.value(part) == math.inf  # on the way
+    assert code.value(twin) == pytest.approx(1e308 * SCALE + 1.5e308 * SCALE)
+
+
+def test_products_of_constants_in_a_sum_are_one_constant_and_its_twin():
+    made = Instructions(0, 2)
+    x, y = made.x
+    code = made.code
+    two, large = code.constant(2.0), code.constant(1e308)
+    _, pairs, [part], twin = code.instructions[code.dot([(x, y), (two, large), (two, two)], [])]
+    assert pairs == ((x, y),)
+    assert code.value(part) == math.inf
+    assert code.value(twin) == math.inf  # a product that overflows stays
+    _, _, [part], twin = code.instructions[code.dot([(x, y), (two, two), (two, code.constant(-3.0))], [])]
+    assert code.value(part) == -2.0
+    assert code.value(twin) == -2.0 * SCALE
+
+
+def test_sums_of_gradients_have_no_twins():
+    made = Instructions(3, 2)
+    (a, b, c), (x, y) = made.w, made.x
+    number = made.code.dot([(a, x), (a, b), (c, c)], [y], "adjoint")
+    assert len(made.code.instructions[number]) == 3
+    assert "scaled" not in [form for form, *_ in made.code.instructions]
+
+
+@pytest.mark.parametrize("batch", [True, False])
+def test_many_terms_are_products_with_one(batch):
+    made = Instructions(MANY + 1, MANY + 1)
+    terms = made.w if batch else made.x
+    one = made.code.constant(1.0)
+    assert made.code.instructions[made.code.dot([], terms, "sum")] == ("sum", tuple((one, t) for t in terms), ())
+    few = made.code.dot([], terms[:MANY], "sum")
+    assert made.code.instructions[few] == ("sum", (), tuple(terms[:MANY]))
+
+
+def test_a_loop_reads_scalars_and_samples_or_samples_alone():
+    made = Instructions(2 * LONG, 2 * LONG)
+    ws, xs = made.w, made.x
+    mixed, alike = list(zip(ws, xs, strict=True))[:LONG], list(pairwise(xs))[:LONG]
+    code = made.code
+    _, pairs, [part] = code.instructions[code.dot([*mixed, *alike], [], "adjoint")]
+    assert pairs == tuple(mixed)
+    assert code.instructions[part] == ("adjoint", tuple(alike), ())
+    _, pairs, terms = code.instructions[code.dot([*mixed, *alike[:-1]], [], "adjoint")]
+    assert (pairs, terms) == ((*mixed, *alike[:-1]), ())  # too few for two loops
+
+
+@pytest.mark.parametrize("form", ["sum", "dot", "adjoint"])
+@pytest.mark.parametrize("seed", range(40))
+def test_a_sum_has_all_its_products_and_terms_however_it_is_split(form, seed):
+    rng = random.Random(seed)
+    made = Instructions(20, 20)
+    code = made.code
+    leaves = [*made.w, *made.x, *[code.constant(rng.gauss(0, 1)) for _ in range(5)]]
+    leaves = rng.choice([leaves, leaves, made.w, made.x, leaves[-5:]])
+    pairs = [(rng.choice(leaves), rng.choice(leaves)) for _ in range(rng.choice([0, 1, 2, 9, 40]))]
+    terms = [rng.choice(leaves) for _ in range(rng.choice([0, 1, 2, 9, 40]))]
+    ws, xs = [[rng.gauss(0, 1) for _ in range(20)] for _ in range(2)]
+    number = code.dot(pairs, terms, form)
+    known = values(made, ws, xs)
+    expected = math.fsum([*(known[a] * known[b] for a, b in pairs), *(known[t] for t in terms)])
+    assert known[number] == pytest.approx(expected, rel=1e-13, abs=1e-13)
+    instruction = code.instructions[number]
+    if instruction[0] in ("sum", "dot"):
+        for part, twin in zip(instruction[2], instruction[3:], strict=False):  # the first terms have twins
+            assert known[twin] / SCALE == pytest.approx(known[part], rel=1e-13, abs=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("instruction", "may"),
+    [
+        (("sum", (), (0, 1)), False),  # two terms: the sum overflows if the result does
+        (("sum", (), (0, 1, 2)), True),
+        (("sum", ((0, 1),), (2,)), False),
+        (("dot", ((0, 1),), (2,)), True),  # the product may be beyond the largest number, the sum not
+        (("sum", ((0, 1), (0, 2)), ()), False),
+        (("sum", ((0, 1),), (2,), 3), True),
+        (("adjoint", ((0, 1), (2, 3), (4, 5)), ()), False),
+        (("scaled", ((0, 1), (2, 3), (4, 5)), ()), False),
+    ],
+)
+def test_which_sums_may_overflow_on_the_way(instruction, may):
+    assert checked(instruction) == may
+
+
+# Formulas
+
+
+def twice(form="own"):
+    return Op(form, lambda x: mc.sin(x) * mc.cos(x), (lambda y, x: 1.0,))
+
+
+def test_a_short_formula_is_one_instruction_for_whatever_operand():
+    made = Instructions(1, 2)
+    [w], [x, y] = made.w, made.x
+    code = made.code
+    numbers = [code.apply(twice(), [i]) for i in (x, y, w)]
+    assert [code.instructions[i][1:] for i in numbers] == [(x,), (y,), (w,)]
+    [form] = {code.instructions[i][0] for i in numbers}  # also of another operation with the same formula
+    inner, result = FORMULAS[form]
+    assert [f for f, *_ in inner.instructions] == ["input", "sin", "cos", "fmul"]
+    assert result == 3
+    assert code.weight(numbers[0]) == 4 + 4 + 1
+
+
+def test_formulas_of_one_step_of_too_many_or_of_too_many_operands_are_their_instructions():
+    made = Instructions(0, MOST_OPERANDS + 1)
+    code = made.code
+
+    def chain(n):
+        def f(x):
+            for _ in range(n):
+                x = mc.sin(x)
+            return x
+
+        return Op("chain", f, (lambda y, x: 1.0,))
+
+    def all_of(*xs):
+        y = xs[0]
+        for x in xs[1:]:
+            y = mc.sin(y * x)
+        return y
+
+    for op, operands, one in (
+        (chain(1), made.x[:1], False),
+        (chain(2), made.x[:1], True),
+        (chain(LONGEST), made.x[:1], True),
+        (chain(LONGEST + 1), made.x[:1], False),
+        (Op("all_of", all_of, (lambda *_: 1.0,) * MOST_OPERANDS), made.x[:MOST_OPERANDS], True),
+        (Op("all_of", all_of, (lambda *_: 1.0,) * len(made.x)), made.x, False),
+    ):
+        number = code.apply(op, operands)
+        assert (code.instructions[number][0] in FORMULAS) == one, op
+
+
+def test_what_a_formula_computes_without_samples_is_an_instruction_of_the_batch():
+    tempered = Op("tempered", lambda x, w: mc.sin(x) * mc.tanh(mc.exp(w)), (lambda *_: 1.0,) * 2)
+    made = Instructions(1, 1)
+    [w], [x] = made.w, made.x
+    code = made.code
+    number = code.apply(tempered, [x, w])
+    form, *operands = code.instructions[number]
+    early = code.instructions.index(("tanh", code.instructions.index(("exp", w))))
+    assert operands == [x, early]
+    assert code.phase[early] == BATCH
+    assert [f for f, *_ in FORMULAS[form][0].instructions] == ["input", "input", "sin", "fmul"]
+
+
+def test_of_a_formula_with_constants_nothing_is_computed_that_is_known():
+    tempered = Op("tempered", lambda x, c: mc.sin(x) * mc.tanh(mc.exp(c)), (lambda *_: 1.0,) * 2)
+    made = Instructions(0, 1)
+    [x], c = made.x, made.code.constant(0.3)
+    number = made.code.apply(tempered, [x, c])
+    form, *operands = made.code.instructions[number]
+    assert operands == [x, made.code.constant(math.tanh(math.exp(0.3)))]
+    inner = FORMULAS[form][0]
+    assert [f for f, *_ in inner.instructions] == ["input", "input", "sin", "fmul"]
+
+
+def test_formulas_with_other_constants_are_one_form():
+    made = Instructions(0, 1)
+    [x] = made.x
+    numbers = [made.code.apply(mc.elu, [x, made.code.constant(alpha)]) for alpha in (0.1, 0.2, 0.3)]
+    assert len({made.code.instructions[number][0] for number in numbers}) == 1
+    known = len(FORMULAS)
+    made.code.apply(mc.elu, [x, made.code.constant(0.4)])
+    assert len(FORMULAS) == known
+
+
+def test_a_formula_is_traced_anew_for_a_few_constants_alone():
+    traced = []
+
+    def f(x, c):
+        traced.append(c)
+        return mc.sin(x) * c
+
+    op = Op("own", f, (lambda *_: 1.0,) * 2)
+    made = Instructions(0, 1)
+    for k in range(3 * MOST_CHOICES):
+        made.code.apply(op, [made.x[0], made.code.constant(0.5 + k)])
+    numbers = [c for c in traced if isinstance(c, float)]
+    assert numbers == [0.5 + k for k in range(MOST_CHOICES)]
+    assert len(traced) == MOST_CHOICES + 1
+
+
+def test_signs_of_zero_choose_formulas():
+    op = Op("own", lambda x, c: mc.sin(x) * mc.div(1.0, c) if isinstance(c, float) else x, (lambda *_: 1.0,) * 2)
+    made = Instructions(0, 1)
+    forms = [made.code.instructions[made.code.apply(op, [made.x[0], made.code.constant(c)])] for c in (0.0, -0.0)]
+    assert forms[0] != forms[1]
+
+
+def test_a_result_may_be_an_operand_or_a_number():
+    made = Instructions(1, 1)
+    [w], [x] = made.w, made.x
+    op = Op("own", lambda a, b: mc.sin(a) * b, (lambda y, a, b: b, lambda y, a, b: 2.5))
+    y = made.code.apply(op, [x, w])
+    [first, second] = made.code.partials(op, y, [x, w])
+    assert first == w
+    assert made.code.value(second) == 2.5
+
+
+def test_partials_may_read_the_result():
+    made = Instructions(0, 1)
+    [x] = made.x
+    y = made.code.apply(mc.exp, [x])
+    assert made.code.partials(mc.exp, y, [x]) == [y]
+
+
+def test_what_is_needed():
+    made = Instructions(2, 1)
+    (a, b), [x] = made.w, made.x
+    product = made.code.machine("fmul", a, x)
+    made.code.machine("fmul", b, x)
+    total = made.code.dot([(a, product)], [x])
+    assert below(made.code, [total]) == {a, x, product, total}
+
+
+def test_the_size_of_code_counts_loops_calls_and_formulas():
+    made = Instructions(LONG, LONG)
+    code = made.code
+    product, call = code.machine("fmul", made.w[0], made.x[0]), code.machine("sin", made.x[0])
+    loop = code.dot(zip(made.w, made.x, strict=True), [])
+    early = code.machine("sin", made.w[0])
+    assert [code.size([i]) for i in (product, call, loop, made.x[0])] == [1, 4, LONG, 0]
+    assert code.size([early] * 3) == 4  # as a third
+    assert code.size([product, call, loop, early]) == (3 * (1 + 4 + LONG) + 4) // 3

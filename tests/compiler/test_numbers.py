@@ -1,0 +1,307 @@
+"""Compiled graphs have the eager numbers: special values, overflow on the way, every count of rows."""
+
+import math
+import operator
+import random
+from itertools import product
+from math import inf, nan
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import micrograd_cn as mc
+from micrograd_cn import OPS, Op, Value, gradients
+from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.engine import constant, record
+from micrograd_cn.nn import MLP
+from micrograd_cn.testing import expressions
+from micrograd_cn.testing.numerical import rounding_error
+
+from .common import ACTIVATIONS, assert_like_eager, close
+
+EDGES = [0.0, -0.0, 1.0, -1.0, 0.5, 2.0, -3.0, 1e-20, -700.5, 36.5, 1e300, -1e300, inf, -inf, nan]
+
+
+@given(expressions(), st.integers(0, 3))
+@settings(
+    max_examples=max(20, settings().max_examples // 2), suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_expressions_give_the_eager_numbers(code, f, count):
+    count = min(count, len(f.point))
+    inputs, parameters = [[Value(x) for x in part] for part in (f.point[:count], f.point[count:])]
+    y = f(*inputs, *parameters)
+    if not isinstance(y, Value) or y.op is None:
+        return
+    row = f.point[:count]
+    program = compile(y, inputs)
+    expected = gradients(y, parameters, create_graph=True)
+    for rows in ([row], [row] * 3):
+        for found in program.forward(rows):
+            assert abs(found - y.data) <= 1e-12 * abs(y.data) + 16 * rounding_error(y)
+        for p in parameters:
+            p.grad = 0.0
+        program.backward(rows)
+        for p, g in zip(parameters, expected, strict=True):
+            assert abs(p.grad - g.data) <= 1e-12 * abs(g.data) + 16 * rounding_error(g)
+
+
+@pytest.mark.parametrize("op", OPS.values(), ids=lambda op: op.name)
+def test_every_row_is_compiled_with_its_special_values(code, op):
+    n = {"dot": 5}.get(op.name, op.arity or 3)
+    ws, xs = [Value(0.5) for _ in range(n)], [Value(1.0) for _ in range(n)]
+    by_sample = compile(record(op, tuple([w * x for w, x in zip(ws, xs, strict=True)])), xs)
+    by_batch = compile(record(op, tuple(ws)), [])
+    points = list(product(EDGES, repeat=n)) if n < 3 else []
+    rng = random.Random(0)
+    points += [[rng.choice(EDGES) for _ in range(n)] for _ in range(200 if n > 2 else 0)]
+    points += [[rng.gauss(0.0, 2.0) for _ in range(n)] for _ in range(20)]
+    for point in points:
+        for w, x in zip(ws, point, strict=True):
+            w.data = x
+        y = record(op, tuple(ws))
+        expected = [0.0 + g for g in gradients(y, ws)]
+        magnitude = math.fsum(map(abs, point)) if op.name == "sum" else 0.0
+        if op.name == "dot":
+            magnitude = mc.sum([abs(a * b) for a, b in zip(point[:2], point[2:4], strict=True)])
+        for program, row in ((by_sample, [1.0] * n), (by_batch, [])):
+            for rows in ([row], [row] * 3):
+                assert all(close(found, y.data, magnitude) for found in program.forward(rows)), point
+                for w in ws:
+                    w.grad = 0.0
+                program.backward(rows)
+                assert all(close(w.grad, g) for w, g in zip(ws, expected, strict=True)), (point, [w.grad for w in ws])
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 7, 8, 9, 16, 17, 40, 128, 300])
+def test_every_number_of_rows(code, rows):
+    model = MLP(3, [4, 1], activation="tanh", seed=0)
+    rng = random.Random(rows)
+    data = [[rng.uniform(-1, 1) for _ in range(4)] for _ in range(rows)]
+    assert_like_eager(
+        lambda a, b, c, t: (model([a, b, c]) - t) ** 2, [Value(0.1) for _ in range(4)], model.parameters(), data
+    )
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_networks_of_every_activation(code, activation):
+    model = MLP(9, [12, 10, 3], activation=activation, seed=1)
+    rng = random.Random(0)
+    rows = [[rng.gauss(0, 1) for _ in range(9)] + [float(k == i % 3) for k in range(3)] for i in range(21)]
+
+    def loss(*row):
+        logits = model(row[:9])
+        return mc.logsumexp(logits) - mc.dot(row[9:], logits)
+
+    assert_like_eager(loss, [Value(0.3) for _ in range(12)], model.parameters(), rows)
+
+
+@pytest.mark.parametrize("n", [1, 7, 8, 9, 33, 70])
+@pytest.mark.parametrize("order", ["straight", "backwards", "shuffled", "repeated"])
+def test_sums_of_products_of_every_length_and_order(code, n, order):
+    rng = random.Random(n)
+    ws, xs = [Value(rng.gauss(0, 1)) for _ in range(n)], [Value(0.1) for _ in range(n)]
+    places = list(range(n))
+    if order == "backwards":
+        places.reverse()
+    elif order == "shuffled":
+        rng.shuffle(places)
+    elif order == "repeated":
+        places = [rng.randrange(n) for _ in range(n)]
+
+    def f(*xs):
+        hidden = [x * x for x in xs]
+        return (
+            mc.dot([ws[i] for i in places], xs, ws[0])  # parameters by inputs
+            + mc.dot(hidden, [xs[i] for i in places])  # samples by samples
+            + mc.dot(ws, [ws[i] for i in places])  # parameters by parameters
+            + mc.dot([hidden[i] for i in places], ws)
+            + mc.sum([w * w for w in ws])
+            + mc.sum([hidden[i] for i in places])
+        )
+
+    rows = [[rng.gauss(0, 1) for _ in range(n)] for _ in range(5)]
+    assert_like_eager(f, xs, ws, rows, rel=1e-12)
+
+
+@pytest.mark.parametrize("place", [0, 9, 20])
+def test_a_long_sum_of_samples_may_have_one_other_term(code, place):
+    xs, w = [Value(0.5 + i) for i in range(20)], Value(100.0)
+    rows = [[i - 0.5 * k for i in range(20)] for k in range(3)]
+    for other in (w, 3.0):
+        assert_like_eager(lambda *xs, other=other: w * mc.sum([*xs[:place], other, *xs[place:]]), xs, [w], rows)
+
+
+LARGEST = [1e308, 1.7e308, -1e308, -1.7e308, 1e300, 1.0, -2.5, 1e-300, 0.0, inf, -inf, nan]
+
+
+@pytest.mark.parametrize("n", [2, 9, 40])
+@pytest.mark.parametrize("kinds", ["samples", "both", "parameters"])
+def test_sums_do_not_overflow_on_the_way_to_a_finite_result(code, n, kinds):
+    rng = random.Random(n)
+    xs, ws = [Value(1.0) for _ in range(n)], [Value(1.0) for _ in range(n)]
+    one, w = Value(1.0), Value(1.0)
+
+    def operands(xs):
+        return [
+            {"samples": x, "parameters": p, "both": (x, p)[i % 2]}[kinds]
+            for i, (x, p) in enumerate(zip(xs, ws, strict=True))
+        ]
+
+    for f in (
+        lambda *xs: mc.sum(operands(xs)) * one,
+        lambda *xs: mc.sum([*operands(xs), 1e308, -1.5e308, 1e308]) * one,
+        lambda *xs: mc.dot(operands(xs), [one] * n) * one,
+        lambda *xs: mc.dot(operands(xs), operands(xs[::-1]), w) * one,
+        lambda *xs: mc.dot([*operands(xs), *ws], [*operands(xs[::-1]), *xs]) * one,
+    ):
+        program = compile(f(*xs), xs)
+        for few in range(30):
+            row = [rng.choice(LARGEST[: 9 if few % 4 else None]) for _ in range(n)]
+            for p in ws:
+                p.data = rng.choice(LARGEST[:9])
+            if few % 2:
+                row = [math.copysign(abs(x) ** 0.5, x) for x in row]
+                for p in ws:
+                    p.data = math.copysign(abs(p.data) ** 0.5, p.data)
+            rows = [row, [1.0] * n, row[::-1]]
+            expected = [f(*map(Value, row)).data for row in rows]
+            alone = [y for row in rows for y in program.forward([row])]
+            cases = zip([*program.forward(rows), *alone], expected * 2, rows * 2, strict=True)
+            for found, right, row in cases:
+                y = f(*map(Value, row)).parents[0]
+                terms = [p.data for p in y.parents]
+                if y.op is mc.dot:
+                    k = len(terms) // 2
+                    terms = [a * b for a, b in zip(terms[:k], terms[k : 2 * k], strict=True)] + terms[2 * k :]
+                magnitude = max(map(abs, terms)) if all(map(math.isfinite, terms)) else 0.0
+                near = math.isfinite(right) and abs(found / 2 - right / 2) <= 1e-13 * n * magnitude
+                assert near or found == right or math.isnan(found) == math.isnan(right) is True, (terms, found, right)
+
+
+def test_a_product_that_overflows_is_infinite_in_a_sum(code):
+    xs = [Value(1.0) for _ in range(3)]
+    program = compile(mc.dot([xs[0]], [xs[1]], xs[2]), xs)
+    assert program.forward([[1.35e154, 1.35e154, -1e308], [1.3e154, 1.3e154, -1e308]]) == [
+        inf,
+        1.3e154 * 1.3e154 - 1e308,
+    ]
+
+
+def test_sums_have_no_negative_zero(code):
+    x, w = Value(1.0), Value(-0.0)
+    for n in (1, 2, 3, 9, 17):
+        for f in (
+            lambda x, n=n: mc.sum([x] * n),
+            lambda x, n=n: mc.sum([w, *[x] * n]),
+            lambda x, n=n: mc.dot([x] * n, [1.0] * n),
+            lambda x, n=n: mc.dot([x * x * w] * n, [1.0] * n, w),
+        ):
+            assert compile(mc.div(1.0, f(x)), [x]).forward([[-0.0]]) == [mc.div(1.0, f(Value(-0.0))).data] == [inf]
+
+
+def test_products_are_rounded_as_in_the_graph(code):
+    a, b, c, w = Value(0.1), Value(0.1), Value(-0.1), Value(1.0)
+    tenths = [k / 10 for k in range(1, 10)]
+    for f in (lambda a, b, c: mc.sqrt(a * a - b * b), lambda a, b, c: mc.sqrt(mc.sum([a * a, b * c]))):
+        program = compile(w * f(a, b, c), [a, b, c])
+        assert program.forward([[x, x, -x] for x in tenths]) == [0.0] * 9
+        w.grad = 0.0
+        program.backward([[0.1, 0.1, -0.1], [0.5, 0.3, -0.3]])
+        assert w.grad == 0.5 * f(0.5, 0.3, -0.3)
+    for f, row in (
+        (lambda a, b, c: mc.sum([a * a, b, c]), [1e200, -inf, 0.0]),
+        (lambda a, b, c: mc.sum([a * a, b, c]), [1.35e154, -1e308, 0.0]),
+        (lambda a, b, c: a * a - b, [1e200, inf, 0.0]),
+        (lambda a, b, c: a * a - b, [1.35e154, 1e308, 0.0]),
+    ):
+        [found] = compile(f(a, b, c), [a, b, c]).forward([row])
+        assert found == f(*row) or math.isnan(found) == math.isnan(f(*row)) is True
+
+
+def test_a_partial_may_depend_on_a_row_where_the_value_does_not(code):
+    scaled = Op("scaled", lambda x, scale: x + 0.0, (lambda y, x, scale: scale, lambda y, x, scale: 0.0))
+    w, v = Value(0.5), Value(2.0)
+    rows = [[1.0], [2.0], [6.0]]
+    assert_like_eager(lambda x: mc.tanh(scaled(w * v, x)) * v, [Value(1.0)], [w, v], rows)
+    assert_like_eager(lambda x: mc.sin(scaled(w, x)) * x, [Value(1.0)], [w], rows)
+
+
+def test_a_large_graph_and_one_of_many_functions(code):
+    rng = random.Random(0)
+    ws = [Value(rng.uniform(-1, 1)) for _ in range(30)]
+    choices = [(rng.randrange(5), rng.randrange(30), rng.randrange(30)) for _ in range(1500)]
+
+    kinds = [operator.mul, operator.add, lambda x, y: mc.tanh(x), lambda x, y: mc.relu(y), lambda x, y: 0.5 * x - y]
+
+    def f(*xs):
+        pool = [*xs, *ws]
+        for kind, a, b in choices:
+            made = kinds[kind](pool[-1 - a], pool[-1 - b])
+            pool.append(mc.tanh(made) if len(pool) % 7 == 0 else made * 0.7)
+        return mc.sum(pool[-30:])
+
+    rows = [[rng.uniform(-1, 1) for _ in range(3)] for _ in range(18)]
+    assert_like_eager(f, [Value(0.5) for _ in range(3)], ws, rows, rel=1e-9)
+
+
+def test_a_hessian_compiles(code):
+    a, b, x = Value(0.3), Value(-0.7), Value(1.5)
+
+    def f(x):
+        return mc.tanh(a * x) * mc.exp(b * x * a)
+
+    def entries(x):
+        first = gradients(f(x), [a, b], create_graph=True)
+        return [second for g in first for second in gradients(g, [a, b], create_graph=True)]
+
+    program = compile(entries(x), [x])
+    for row, compiled in zip(rows := [[1.5], [-0.4], [0.0]], program.forward(rows), strict=True):
+        assert compiled == pytest.approx([y.data for y in entries(Value(row[0]))], rel=1e-12)
+    penalty = mc.sum([g * g for g in gradients(f(x), [a, b], create_graph=True)])
+    compile(penalty, [x]).backward([[1.5]])
+    compiled, a.grad, b.grad = (a.grad, b.grad), 0.0, 0.0
+    mc.sum([g * g for g in gradients(f(x), [a, b], create_graph=True)]).backward()
+    assert compiled == pytest.approx((a.grad, b.grad), rel=1e-12)
+
+
+def test_lanes_left_over_add_no_nan_to_an_infinite_gradient(code):
+    w = Value(0.0)
+    assert_like_eager(lambda x: mc.log(w * x), [Value(1.0)], [w], [[1.0], [1.0], [2.0]])
+    assert_like_eager(lambda x: mc.sqrt(w * x), [Value(1.0)], [w], [[k + 1.0] for k in range(19)])
+
+
+def test_several_outputs_the_same_one_twice_leaves_and_constants(code):
+    x, w = Value(2.0), Value(3.0)
+    y = w * x
+    program = compile([y, y, x, w, constant(7.0), mc.exp(w)], [x])
+    assert program.forward([[5.0], [1.0]]) == [
+        [15.0, 15.0, 5.0, 3.0, 7.0, math.exp(3.0)],
+        [3.0, 3.0, 1.0, 3.0, 7.0, math.exp(3.0)],
+    ]
+    assert compile(w, [x]).backward([[1.0]] * 3) == 3.0
+    assert w.grad == 1.0
+    assert compile(x, [x]).forward([[4.0]]) == [4.0]
+    assert compile(x, [x]).backward([[4.0], [6.0]]) == 5.0
+
+
+def test_what_does_not_depend_on_an_input_or_a_parameter(code):
+    x, unused, w = Value(2.0), Value(1.0), Value(3.0)
+    program = compile(w * x, [x, unused])
+    assert program.forward([[5.0, nan]]) == [15.0]
+    program.backward([[5.0, nan]])
+    assert w.grad == 5.0
+    program = compile(mc.exp(w), [x])
+    w.grad = 0.0
+    assert program.backward([[1.0]] * 20) == pytest.approx(math.exp(3.0))
+    assert w.grad == pytest.approx(math.exp(3.0))
+    assert compile(x * 2, [x]).parameters == []
+    assert compile(x * 2, [x]).backward([[1.0], [2.0]]) == 3.0
+
+
+def test_parameters_are_read_at_each_call_and_constants_when_compiled():
+    x, w, c = Value(2.0), Value(3.0), Value(4.0).detach()
+    program = compile(w * x + c, [x])
+    w.data, c.data = 10.0, 100.0
+    assert program.forward([[1.0]]) == [14.0]
+    assert program.parameters == [w]

@@ -1,0 +1,96 @@
+"""User-defined operations: those that compile, and how those that do not are refused."""
+
+import math
+
+import pytest
+
+import micrograd_cn as mc
+from micrograd_cn import Op, Value
+from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.engine import record
+
+from .common import assert_like_eager
+
+
+def test_an_own_row_compiles_if_it_is_written_in_rows(code):
+    cube = Op("cube", lambda x: x * x * x, (lambda y, x: 3.0 * x * x,))
+    w = Value(3.0)
+    assert_like_eager(lambda x: cube(w * x) + mc.tanh(w), [Value(1.0)], [w], [[1.0], [-2.0]])
+    bent = Op(
+        "bent",
+        lambda x: x if x > 0.0 else 0.0,
+        (lambda y, x: mc.step(x),),
+        formula=lambda x: mc.where(mc.step(x), x, 0.0),
+    )
+    assert_like_eager(lambda x: bent(w * x), [Value(1.0)], [w], [[1.0], [-2.0]])
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        Op("odd_one", lambda x: math.sin(x), (lambda y, x: mc.cos(x),)),
+        Op("odd_one", lambda x: x if x > 0.0 else 0.0, (lambda y, x: mc.step(x),)),
+        Op("odd_one", lambda x: x * x, (lambda y, x: 2.0 if x > 0.0 else 3.0,)),
+    ],
+)
+def test_an_own_row_that_cannot_be_compiled_is_named(row):
+    x, w = Value(2.0), Value(3.0)
+    with pytest.raises(TypeError, match="odd_one"):
+        compile(record(row, (w * x,)), [x]).backward([[1.0]])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"formula": lambda x: None}, "odd.*TypeError in its formula"),
+        ({"formula": lambda x: {1.0: 2.0}[x]}, "odd.*KeyError in its formula"),
+        ({"formula": lambda x: 1 / 0}, "odd.*ZeroDivisionError in its formula"),
+        ({"machine": "fadd"}, "odd.*has 1 operands, its machine form 'fadd' 2"),
+        ({"machine": "fcmp xyz"}, "odd.*fcmp xyz.*comparisons are"),
+        ({"machine": "fcmp"}, "odd.*comparisons are"),
+        ({"machine": "sum"}, "odd.*'sum', which is no name of a function"),
+        ({"machine": "no such"}, "odd.*'no such', which is no name of a function"),
+    ],
+)
+def test_a_mistake_in_an_own_row_names_it(options, message):
+    row = Op("odd", lambda x: 1.0, (lambda y, x: 0.0,), **options)
+    with pytest.raises(TypeError, match=message):
+        compile(record(row, (Value(2.0),)), [])
+
+
+def test_partials_that_cannot_be_compiled_name_the_row():
+    for partial in (lambda y, x: None, lambda y, x: (1.0, 2.0)):
+        program = compile(record(Op("odd", lambda x: x, (partial,), formula=lambda x: x), (Value(2.0),)), [])
+        with pytest.raises(TypeError, match=r"odd.* in its partials"):
+            program.backward([[]])
+
+
+@pytest.mark.parametrize(
+    ("form", "count"),
+    [("nosuch", 1), ("kernel0", 1), ("totals", 2), ("gradient", 1), ("frem", 2), ("llvm.flor", 1), ("llvm.sqrt", 2)],
+)
+def test_an_own_row_with_an_unknown_machine_form_is_refused(code, form, count):
+    row = Op("odd_one", lambda *xs: xs[0], (lambda *_: 1.0,) * count, machine=form)
+    within = Op("outer", lambda *xs: row(*xs) * 2.0, (lambda *_: 2.0,) * count)
+    x, w = Value(2.0), Value(3.0)
+    for odd in (row, within):
+        for xs in ((x,) * count, (w,) * count):
+            with pytest.raises(TypeError, match=f"'odd_one' has the machine form '{form}'"):
+                compile(record(odd, xs), [x]).forward([[1.0]])
+
+
+def test_an_own_row_is_written_in_python_by_its_formula():
+    w, x = Value(2.0), Value(3.0)
+    cosine = Op("cosine", math.cos, (lambda y, x: -mc.sin(x),), machine="cos", formula=mc.cos.forward)
+    with pytest.raises(TypeError, match=r"'cosine' is not written in the table"):
+        compile(record(cosine, (w * x,)), [x]).source("python")
+    cosine = Op("cosine", math.cos, (lambda y, x: -mc.sin(x),), machine="cos", formula=lambda x: mc.cos(x))
+    text = compile(record(cosine, (w * x,)), [x]).source("python")
+    assert "xp.cos(" in text
+    assert "cosine" not in text
+
+
+def test_an_own_row_may_have_any_intrinsic(code):
+    row = Op("whole", lambda x: float(math.floor(x)), (lambda y, x: 0.0,), machine="llvm.floor")
+    x = Value(2.0)
+    assert compile(record(row, (x,)), [x]).forward([[2.5], [-0.5]]) == [2.0, -1.0]

@@ -1,0 +1,478 @@
+"""A plan: places in memory, what lies side by side, runs of like instructions, tables of sums and of totals."""
+
+import random
+
+import pytest
+
+import micrograd_cn as mc
+from micrograd_cn.compiler import products
+from micrograd_cn.compiler.instructions import AFTER, BATCH, LONG, SAMPLE
+from micrograd_cn.compiler.machine import machine
+from micrograd_cn.compiler.plan import CACHE, MOST_BLOCKS, SHORTEST, WORD
+from micrograd_cn.compiler.schedule import ALONE, Run, Step, Stretch, Sums
+
+from .common import Instructions
+from .test_schedule import random_graph
+
+FREE = 512  # the first place among the scalars that parameters do not have
+
+
+def table_at(plan, address):
+    """Return the words of a table."""
+    return next(list(table) for table in plan.tables if table.buffer_info()[0] == address)
+
+
+def entries(plan, kind):
+    """Return the stages of a class, each with the name of its function, and its table."""
+    found = [stage for phase in (BATCH, SAMPLE, AFTER) for stage in plan.stages[phase] if isinstance(stage, kind)]
+    return [(stage, plan.sums[id(stage)][0], table_at(plan, plan.sums[id(stage)][1])) for stage in found]
+
+
+def scalars(plan, numbers):
+    return [plan.scalar[i] for i in numbers]
+
+
+def beside(places):
+    return places == list(range(places[0], places[0] + len(places)))
+
+
+def layer(made, sums, products, form="dot", shift=1):
+    """Return the numbers of sums with the same samples."""
+    code = made.code
+    return [
+        code.dot(list(zip(made.w[shift * k : shift * k + products], made.x[:products], strict=True)), [], form)
+        for k in range(sums)
+    ]
+
+
+# Places
+
+
+@pytest.mark.parametrize("lanes", [True, False])
+@pytest.mark.parametrize("seed", range(20))
+def test_no_two_values_have_the_same_place(seed, lanes):
+    made, roots, totals = random_graph(seed)
+    plan = made.plan(*roots, totals=totals, lanes=lanes, scalars=FREE)
+    for places, count in ((plan.scalar, plan.scalars), (plan.slot, plan.slots)):
+        assert len(set(places.values())) == len(places)
+        assert all(0 <= place < count for place in places.values())
+    for i, w in enumerate(made.w):
+        assert plan.scalar.get(w, i) == i
+    for i, x in enumerate(made.x):
+        assert (plan.slot if lanes else plan.scalar).get(x, plan.columns_at + i) == plan.columns_at + i
+    others = [place for i, place in plan.scalar.items() if i not in made.w]
+    assert all(place >= FREE for place in others)
+    assert not set(plan.filled.values()) & set(plan.slot.values())
+    assert all(plan.scalar[i] == place for place, i in ((plan.scalar[i], i) for i in plan.filled))
+
+
+@pytest.mark.parametrize("lanes", [True, False])
+@pytest.mark.parametrize("seed", range(20))
+def test_what_another_stage_or_the_caller_reads_has_a_place(seed, lanes):
+    made, roots, totals = random_graph(seed)
+    plan = made.plan(*roots, totals=totals, lanes=lanes, scalars=FREE)
+    code = made.code
+    made_in = {}
+    stages = [stage for phase in (BATCH, SAMPLE, AFTER) for stage in plan.stages[phase]]
+    for stage in stages:
+        for i in [s.number for s in stage.steps if not s.starts] if isinstance(stage, Stretch) else stage.numbers:
+            made_in[i] = stage
+    placed = plan.scalar.keys() | plan.slot.keys()
+    for stage in stages:
+        if isinstance(stage, Stretch):
+            read = {j for step in stage.steps for j in plan.schedule.reads(step)}
+        elif isinstance(stage, Run):
+            read = {j for i in stage.numbers for j in code.instructions[i][1:]}
+        else:
+            read = set(plan.read_by(stage))
+        assert {j for j in read if j in made_in and made_in[j] is not stage} <= placed
+    assert {i for i in roots if code.operands[i]} <= placed
+    assert {i for i in plan.read_by_totals() if code.operands[i]} <= placed
+
+
+def test_constants_that_are_read_from_memory_are_there_from_the_start():
+    made = Instructions(0, LONG)
+    c = made.code.constant(2.5)
+    a, b = [made.code.dot([(c, x) for x in part], [], "adjoint") for part in (made.x, made.x)]
+    assert a == b
+    other = made.code.dot([(made.code.constant(0.5), x) for x in made.x], [], "adjoint")
+    plan = made.plan(a, other, scalars=FREE)
+    assert {plan.constants[plan.scalar[i]] for i in (c, made.code.constant(0.5))} == {2.5, 0.5}
+
+
+def test_sums_of_a_group_lie_side_by_side():
+    made = Instructions(40, LONG)
+    sums = layer(made, 11, LONG)
+    for lanes in (True, False):
+        plan = made.plan(*[made.code.apply(mc.tanh, [i]) for i in sums], lanes=lanes, scalars=FREE)
+        assert beside([(plan.slot if lanes else plan.scalar)[i] for i in sums])
+    native = machine().native
+    taken = set(plan.scalar.values())
+    last = plan.scalar[sums[-1]]
+    assert taken.isdisjoint(range(last + 1, plan.scalar[sums[0]] + -(-11 // native) * native))  # a vector writes there
+
+
+# Runs of like instructions
+
+
+def runs(plan, phase=SAMPLE):
+    return [stage for stage in plan.stages[phase] if isinstance(stage, Run)]
+
+
+def test_like_instructions_on_neighbours_are_a_run():
+    made = Instructions(9, 9)
+    code = made.code
+    products_ = [code.machine("fmul", w, x) for w, x in zip(made.w, made.x, strict=True)]
+    results = [code.apply(mc.tanh, [i]) for i in products_]
+    scaled = [code.machine("fsub", made.w[0], i) for i in results]
+    plan = made.plan(*scaled, lanes=False, scalars=FREE)
+    assert [(run.form, run.numbers, run.steps) for run in runs(plan)] == [
+        ("fmul", products_, (True, True)),
+        ("tanh", results, (True,)),
+        ("fsub", scaled, (False, True)),
+    ]
+    assert all(beside(scalars(plan, numbers)) for numbers in (products_, results, scaled))
+    assert not any(isinstance(stage, Stretch) for stage in plan.stages[SAMPLE])
+    for run, name, words in entries(plan, Run):
+        count = -(-9 // machine().native)
+        assert words == [count, plan.at(run.numbers[0]), *map(plan.at, run.firsts)]
+        assert name == products.run(run.form, run.steps)(machine(), "dot").name
+    assert runs(made.plan(*scaled, lanes=True, scalars=FREE)) == []  # with lanes they are vectors already
+
+
+def test_what_depends_on_parameters_alone_is_in_runs_with_lanes_too():
+    made = Instructions(9, 1)
+    code = made.code
+    early = [code.apply(mc.exp, [w]) for w in made.w]
+    roots = [code.machine("fmul", i, made.x[0]) for i in early]
+    for lanes in (True, False):
+        assert [run.numbers for run in runs(made.plan(*roots, lanes=lanes, scalars=FREE), BATCH)] == [early]
+
+
+def test_a_run_ends_where_operands_are_no_neighbours_and_a_short_one_is_none():
+    made = Instructions(0, 20)
+    code = made.code
+    places = [0, 1, 2, 3, 5, 6, 7, 10, 11]
+    roots = [code.apply(mc.exp, [made.x[i]]) for i in places]
+    plan = made.plan(*roots, lanes=False, scalars=FREE)
+    assert [run.numbers for run in runs(plan)] == [roots[:4], roots[4:7]]
+    [rest] = [stage for stage in plan.stages[SAMPLE] if isinstance(stage, Stretch)]
+    assert [step.number for step in rest.steps] == roots[7:]
+    assert SHORTEST == 3
+    assert len(set(plan.scalar.values())) == len(plan.scalar)
+
+
+def test_operands_in_the_other_order_are_no_run():
+    made = Instructions(0, 12)
+    code = made.code
+    backwards = [code.machine("fsub", a, b) for a, b in zip(made.x[:6], made.x[:5:-1], strict=True)]
+    assert runs(made.plan(*backwards, lanes=False, scalars=FREE)) == []
+
+
+def test_results_lie_in_the_order_in_which_a_loop_reads_them():
+    made = Instructions(2 * ALONE, ALONE)
+    code = made.code
+    squares = [code.machine("fmul", x, x) for x in made.x]
+    order = squares[:]
+    random.Random(0).shuffle(order)
+    sums = [code.dot(list(zip(made.w[k : k + ALONE], order, strict=True)), []) for k in (0, ALONE)]
+    plan = made.plan(*sums, lanes=False, scalars=FREE)
+    [(_, name, words)] = entries(plan, Sums)
+    assert beside(scalars(plan, order))
+    assert name.endswith("list_sums" if machine().native > 4 else "row_sums")
+    assert words[1] == ALONE
+
+
+# Sums of samples
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 6, 7, 8, 9, 13, 20])
+def test_a_matrix_is_tiles_of_about_the_same_size(count):
+    made = Instructions(count * ALONE, ALONE)
+    sums = layer(made, count, ALONE, shift=ALONE)
+    plan = made.plan(*sums, scalars=FREE)
+    [(group, name, words)] = entries(plan, Sums)
+    assert (group.kind, name) == ("matrix", "micrograd_cn.matrix")
+    depth, step, tiles = words[:3]
+    assert (depth, step) == (ALONE, WORD)
+    assert words[3 : 3 + depth] == [plan.at(x) for x in made.x]
+    rest = words[3 + depth :]
+    found, sizes = [], []
+    for _ in range(tiles):
+        size = rest[1]
+        found += zip(rest[2 : 2 + 2 * size : 2], rest[3 : 3 + 2 * size : 2], strict=True)
+        sizes.append(size)
+        rest = rest[2 + 2 * size :]
+    assert rest == []
+    assert found == [(plan.at(i), WORD * ALONE * k) for k, i in enumerate(sums)]
+    assert max(sizes) <= products.TILE
+    assert max(sizes) - min(sizes) <= 1
+    assert tiles == -(-count // products.TILE)
+
+
+def test_samples_by_samples_are_a_list():
+    made = Instructions(0, ALONE)
+    xs, reverse = made.x, made.x[::-1]
+    sums = [made.code.dot(list(zip(xs, other, strict=True)), [], "adjoint") for other in (xs, reverse)]
+    plan = made.plan(*sums, scalars=FREE)
+    [(_, name, words)] = entries(plan, Sums)
+    assert name == "micrograd_cn.inner"
+    expected = [2]
+    for i, other in zip(sums, (xs, reverse), strict=True):
+        expected += [plan.at(i), ALONE, *(plan.at(x) for pair in zip(xs, other, strict=True) for x in pair)]
+    assert words == expected
+
+
+# Factors at even distances
+
+
+def even(plan, lefts):
+    return plan.even([tuple(left) for left in lefts])
+
+
+def test_factors_at_even_distances_stay_where_they_are():
+    made = Instructions(40, 1)
+    plan = made.plan(*made.w, scalars=FREE)
+    w = made.w
+    for lefts, expected in (
+        ([w[0:5], w[5:10]], ([0, 40], 8)),
+        ([w[0:20:4], w[1:21:4]], ([0, 8], 32)),
+        ([w[4::-1], w[9:4:-1]], ([32, 72], -8)),
+        ([w[3:4] * 5, w[7:8] * 5], ([24, 56], 0)),
+    ):
+        assert even(plan, lefts) == expected
+    assert plan.packed == []
+
+
+def test_irregular_factors_are_copied_side_by_side_once():
+    made = Instructions(40, 1)
+    plan = made.plan(*made.w, scalars=FREE)
+    w = made.w
+    regular, irregular = [w[k] for k in (0, 1, 2, 3)], [w[k] for k in (5, 9, 1, 1)]
+    before = plan.scalars
+    places, step = even(plan, [regular, irregular])
+    assert step == WORD
+    assert plan.scalars == before + 8
+    assert even(plan, [irregular, regular]) == (places[::-1], WORD)  # the same copies
+    tables = [table_at(plan, table) for _, table, *_ in plan.packed]
+    assert sorted(tables, key=lambda t: t[1]) == [[4, places[0], 0, 8, 16, 24], [4, places[1], 40, 72, 8, 8]]
+    assert all(function.endswith("copy") for function, *_ in plan.packed)
+    assert even(plan, [w[0:4], w[4:12:2]])[1] == WORD  # each even, but with other distances
+
+
+# Sums of scalars
+
+
+def scalar_sums(plan):
+    return [(name.removeprefix("micrograd_cn."), words) for _, name, words in entries(plan, Sums)]
+
+
+def test_sums_of_neighbours_are_rows():
+    made = Instructions(8 * ALONE, ALONE)
+    sums = layer(made, 7, ALONE, shift=ALONE)
+    plan = made.plan(*sums, lanes=False, scalars=FREE)
+    [(name, words)] = scalar_sums(plan)
+    whole = plan.whole(7)
+    first = [WORD * ALONE * k for k in range(7)]
+    assert name == "row_sums"
+    assert words == [whole, ALONE, plan.at(made.x[0]), plan.at(sums[0]), *first, *first[-1:] * (whole - 7)]
+
+
+def test_sums_whose_factors_are_neighbours_are_columns():
+    made = Instructions(8 * ALONE, ALONE)
+    sums = [made.code.dot(list(zip(made.w[k::8], made.x, strict=True)), []) for k in range(8)]
+    plan = made.plan(*sums, lanes=False, scalars=FREE)
+    [(name, words)] = scalar_sums(plan)
+    factors = [x for k in range(ALONE) for x in (WORD * 8 * k, plan.at(made.x[k]))]
+    assert (name, words) == ("column_sums", [plan.whole(8), ALONE, plan.at(sums[0]), *factors])
+
+
+def test_other_sums_of_scalars_are_lists():
+    made = Instructions(8 * ALONE, ALONE)
+    rng = random.Random(0)
+    lefts = [rng.sample(made.w, ALONE) for _ in range(8)]
+    sums = [made.code.dot(list(zip(left, made.x, strict=True)), []) for left in lefts]
+    plan = made.plan(*sums, lanes=False, scalars=FREE)
+    [(name, words)] = scalar_sums(plan)
+    expected = [8]
+    for i, left in zip(sums, lefts, strict=True):
+        expected += [plan.at(i), ALONE, *(plan.at(a) for pair in zip(left, made.x, strict=True) for a in pair)]
+    assert (name, words) == ("list_sums", expected)
+
+
+def test_sums_that_may_overflow_have_what_makes_them_again():
+    made = Instructions(ALONE, ALONE)
+    for form, lanes, function in (("dot", True, "rescue"), ("dot", False, "rescue_scalars"), ("adjoint", True, 0)):
+        plan = made.plan(*layer(made, 1, ALONE, form), lanes=lanes, scalars=FREE)
+        [(stage, *_)] = entries(plan, Sums)
+        again = plan.sums[id(stage)][2]
+        assert again == (function and f"micrograd_cn.{function}")
+
+
+def read_again(plan, group):
+    """Return what the table of sums that are made again says: each result, what is in units already, the rest."""
+    *_, function, address = plan.sums[id(group)]
+    name = {WORD * place: i for i, place in plan.scalar.items()}
+    for _, table, *_ in plan.packed:
+        _, to, *places = table_at(plan, table)
+        name |= {to + WORD * k: name[place] for k, place in enumerate(places)}
+    if plan.schedule.lanes:
+        slot = {place: i for i, place in (*plan.slot.items(), *plan.filled.items())}
+        name_of_sample = {WORD * plan.lanes * place: i for place, i in slot.items()}
+    else:
+        name_of_sample = name
+    in_lanes = function.endswith("rescue")
+    sample = name_of_sample if in_lanes else name
+    count, *words = table_at(plan, address)
+    found = []
+    for _ in range(count):
+        result, *counts, even, first, step, samples = words[:8]
+        words = words[8:]
+        sums = []
+        for number, kind in zip(counts, (name, name, sample), strict=True):
+            pairs = [(kind[words[2 * k]], sample[words[2 * k + 1]]) for k in range(number)]
+            words = words[2 * number :]
+            sums.append(pairs)
+        if even:
+            right = [sample[x] for x in table_at(plan, samples)]
+            assert len(right) == even
+            sums[1] += [(name[first + step * k], x) for k, x in enumerate(right)]
+        found.append((sample[result], sums[0], sums[1] + sums[2]))
+    assert words == []
+    return found
+
+
+def assert_made_again(plan, numbers):
+    """Compare the tables with the instructions: each product, term and twin is there once."""
+    groups = [s for phase in plan.stages.values() for s in phase if isinstance(s, Sums) and s.numbers[0] in numbers]
+    one = plan.code.constant(1.0)
+    found = {result: rest for group in groups for result, *rest in read_again(plan, group)}
+    assert set(found) == set(numbers)
+    for i, (scaled, others) in found.items():
+        _, pairs, terms, *twins = plan.code.instructions[i]
+        assert sorted(map(sorted, scaled)) == sorted(sorted((one, twin)) for twin in twins)
+        expected = [*pairs, *((one, t) for t in terms[len(twins) :])]
+        assert sorted(map(sorted, others)) == sorted(map(sorted, expected))
+
+
+@pytest.mark.parametrize("lanes", [True, False])
+def test_a_matrix_that_overflowed_is_made_again_of_all_its_products_and_terms(lanes):
+    made = Instructions(4 * ALONE, ALONE)
+    code, w, x = made.code, made.w, made.x
+    sums = []
+    for k in range(3):
+        pairs = list(zip(w[k * ALONE : (k + 1) * ALONE], x, strict=True))
+        sums.append(code.dot([*pairs, (x[k], x[3]), (w[-1], w[-2 - k])], [x[5], w[-3], w[-4]][: k + 1]))
+    assert_made_again(made.plan(*sums, lanes=lanes, scalars=FREE), sums)
+
+
+@pytest.mark.parametrize("lanes", [True, False])
+def test_other_sums_that_overflowed_are_made_again_of_all_their_products_and_terms(lanes):
+    made = Instructions(2 * ALONE, ALONE)
+    code, w, x = made.code, made.w, made.x
+    inner = code.dot([*zip(x, x[::-1], strict=True), (w[0], x[0]), (w[1], w[2])], [x[4], w[4], w[5]])
+    early = code.dot(list(zip(w[:ALONE], w[ALONE:], strict=True)), [w[3]])
+    irregular = [w[k * k % 50] for k in range(ALONE)]
+    sums = [inner, early, code.dot(list(zip(irregular, x, strict=True)), [x[1]])]
+    assert_made_again(made.plan(*sums, lanes=lanes, scalars=FREE), sums)
+
+
+# Totals
+
+
+def totals_of(rows, columns):
+    return [((a, b),) for a in rows for b in columns]
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(3, 16), (16, 3), (5, 5), (9, 8), (7, 16)])
+def test_a_table_of_totals_has_those_as_columns_that_fill_vectors_better(rows, columns):
+    made = Instructions(0, rows + columns)
+    plan = made.plan(totals=totals_of(made.x[:rows], made.x[rows:]), scalars=FREE)
+    [table] = plan.outer
+    m, n = len(table.lefts), len(table.rights)
+    assert {(m, n)} <= {(rows, columns), (columns, rows)}
+    assert m * plan.whole(n) == min(rows * plan.whole(columns), columns * plan.whole(rows))
+    [(name, address, *_)] = plan.totals
+    words = table_at(plan, address)
+    assert name == "micrograd_cn.outer"
+    assert words[:4] == [1, m, plan.whole(n), WORD * plan._total_place[table.totals[0][0]]]
+    assert words[6 : 6 + m] == [plan.at(a) for [a] in table.lefts]
+    right = words[6 + m :]
+    assert right[:n] == [plan.at(b) for [b] in table.rights]
+    assert set(right[n:]) <= {right[n - 1]}
+    assert len(right) == plan.whole(n)
+    for row, numbers in enumerate(table.totals):
+        start = plan._total_place[table.totals[0][0]] + row * plan.whole(n)
+        assert [plan._total_place[k] for k in numbers] == list(range(start, start + n))
+
+
+def test_single_totals_fill_whole_vectors():
+    made = Instructions(0, 10)
+    pairs = [(made.x[0], made.x[1]), (made.x[2], made.x[3]), (made.x[4], made.x[5])]
+    plan = made.plan(totals=[(pair,) for pair in pairs], scalars=FREE)
+    [(name, address, *_)] = plan.totals
+    whole = plan.whole(3)
+    factors = [plan.at(i) for pair in pairs for i in pair]
+    assert name == "micrograd_cn.single_totals"
+    assert table_at(plan, address) == [whole, 0, *factors, *factors[-2:] * (whole - 3)]
+    assert plan.count == whole
+
+
+def test_totals_of_single_rows_are_products_of_scalars():
+    made = Instructions(0, 20)
+    neighbours = made.plan(totals=totals_of(made.x[:3], made.x[3:12]), lanes=False, scalars=FREE)
+    assert [name for name, *_ in neighbours.totals] == ["micrograd_cn.outer_scalars"]
+    others = made.plan(totals=totals_of(made.x[:3], made.x[3:19:2]), lanes=False, scalars=FREE)
+    assert [name for name, *_ in others.totals] == ["micrograd_cn.list_totals"]
+    [address] = [address for _, address, *_ in others.totals]
+    expected = [24]
+    [table] = others.outer
+    for row, [a] in zip(table.totals, table.lefts, strict=True):
+        for k, [b] in zip(row, table.rights, strict=True):
+            expected += [WORD * others._total_place[k], 1, others.at(a), others.at(b)]
+    assert table_at(others, address) == expected
+
+
+def test_means_of_totals_are_among_the_scalars():
+    made = Instructions(1, 4)
+    [total] = made.after(1)
+    root = made.code.machine("fmul", total, made.w[0])
+    plan = made.plan(root, totals=[((made.x[0], made.x[1]),)], scalars=FREE)
+    assert plan.scalar[total] == plan.totals_at + plan._total_place[0]
+    assert [step for stage in plan.stages[AFTER] for step in stage.steps] == [Step(root)]
+
+
+def test_scalars_that_samples_of_totals_are_multiplied_with_are_in_all_lanes():
+    made = Instructions(2, 2)
+    plan = made.plan(totals=[((made.x[0], made.w[1]),)], scalars=FREE)
+    assert list(plan.filled) == [made.w[1]]
+    [(name, address, *_)] = plan.fill_entry(plan.filled, plan.at)
+    assert name == "micrograd_cn.fill"
+    assert table_at(plan, address) == [1, WORD * plan.lanes * plan.filled[made.w[1]], plan.at(made.w[1])]
+    assert plan.fill_entry({}, plan.at) == []
+
+
+# Panels
+
+
+@pytest.mark.parametrize("inputs", [1, 100, 5000, 40_000])
+def test_a_panel_stays_in_the_cache(inputs):
+    made = Instructions(1, inputs)
+    plan = made.plan(made.code.machine("fmul", made.w[0], made.x[-1]), scalars=FREE)
+    size = WORD * plan.lanes * plan.slots
+    assert plan.blocks == max(1, min(MOST_BLOCKS, CACHE // size))
+    assert made.plan(made.x[0], lanes=False, scalars=FREE).blocks == 1
+
+
+def test_addresses_are_put_into_tables_when_they_are_linked():
+    made = Instructions(ALONE, ALONE)
+    plan = made.plan(*layer(made, 2, LONG), scalars=FREE)
+    [(stage, *_)] = entries(plan, Sums)
+    place = 3 + LONG  # of the function of the first tile
+    address = plan.sums[id(stage)][1]
+    assert table_at(plan, address)[place] == 0
+    plan.link(fast=False)
+    slow = table_at(plan, address)[place]
+    plan.link(fast=True)
+    fast = table_at(plan, address)[place]
+    assert 0 != slow != fast != 0

@@ -1,0 +1,326 @@
+"""A fault is planted in each stage of the compiler, and the comparison with the eager engine must notice it."""
+
+import random
+from dataclasses import replace
+from math import inf
+
+import llvmlite.binding as llvm
+import pytest
+
+import micrograd_cn as mc
+from micrograd_cn import Value
+from micrograd_cn.compiler import elementary, native, straight, update
+from micrograd_cn.compiler import machine as machines
+from micrograd_cn.compiler.drivers import Drivers
+from micrograd_cn.compiler.executable import Executable
+from micrograd_cn.compiler.instructions import SAMPLE, Code
+from micrograd_cn.compiler.lanes import Lanes
+from micrograd_cn.compiler.lowering import Lowering
+from micrograd_cn.compiler.machine import Machine, machine
+from micrograd_cn.compiler.plan import WORD, Plan
+from micrograd_cn.compiler.schedule import Outer, Schedule
+from micrograd_cn.compiler.text import FAST, OURS
+from micrograd_cn.compiler.threaded import Threaded
+from micrograd_cn.compiler.training import Training
+from micrograd_cn.nn import MLP
+
+from .common import OPTIMISERS, assert_like_eager, everything, problem
+
+COMPILER = "micrograd_cn.compiler"
+
+
+# The comparisons, which the other tests make too
+
+
+def of_a_network():
+    model = MLP(10, [8, 2], activation="silu", seed=1)
+    rng = random.Random(0)
+    rows = [[rng.gauss(0, 1) for _ in range(11)] for _ in range(21)]
+
+    def loss(*row):
+        return (mc.logsumexp(model(row[:10])) - row[10]) ** 2
+
+    assert_like_eager(loss, [Value(0.3) for _ in range(11)], model.parameters(), rows)
+
+
+def of_sums():
+    rng = random.Random(1)
+    ws = [Value(rng.gauss(0, 1)) for _ in range(12)]
+
+    def f(*xs):
+        shuffled = [ws[k] for k in (5, 3, 9, 0, 1, 1, 8, 2, 4)]
+        inner = mc.dot([x - 0.5 for x in xs], [mc.tanh(x) for x in xs], ws[3] * xs[1])
+        mixed = mc.dot([*shuffled, xs[0]], [*xs, xs[1]], 0.25) - mc.dot(ws[:9], xs, ws[10])
+        early = mc.sum([mc.exp(w) - 0.1 for w in ws]) * mc.dot(ws, ws[::-1])
+        bent = mc.elu(ws[0] * xs[0], 0.5) + mc.elu(ws[0] * xs[1], 2.0)
+        return (
+            bent + inner * mixed + early / (2.0 + xs[2] * xs[2]) + mc.where(mc.less(xs[0], ws[0]), xs[3], ws[1] - xs[4])
+        )
+
+    rows = [[rng.gauss(0, 1) for _ in range(9)] for _ in range(19)]
+    assert_like_eager(f, [Value(0.5) for _ in range(9)], ws, rows)
+
+
+def of_large_numbers():
+    w = Value(1.0)
+
+    def f(*xs):
+        return w * (mc.sum(xs) + mc.dot(xs[:2], [1.0, 1.0], xs[2]))
+
+    rows = [[1e308, 1.2e308, -1.5e308, *[0.5] * 9], *[[0.25 * k for k in range(12)]] * 4]
+    assert_like_eager(f, [Value(0.5) for _ in range(12)], [w], rows)
+
+
+def of_training():
+    (ours, program, rows, _), (theirs, _, _, model) = problem(), problem()
+    mine, yours = OPTIMISERS["adam"](ours), OPTIMISERS["adam"](theirs)
+    program.fit(rows, mine, 2, batch_size=20)
+    other, others, _, _ = problem()
+    again = OPTIMISERS["adam"](other)
+    for _ in range(2):
+        for start in (0, 20):
+            batch = rows[start : start + 20]
+            again.zero_grad()
+            others.backward(batch)
+            again.step()
+            yours.zero_grad()
+            fits = [(model([Value(x) for x in row[:3]]) - row[3]) ** 2 for row in batch]
+            (mc.mean(fits) + 1e-3 * mc.sum([p * p for p in theirs])).backward()
+            yours.step()
+    assert everything(ours, mine) == everything(other, again)
+    assert [p.data for p in ours] == pytest.approx([p.data for p in theirs], rel=1e-10)
+
+
+def compare():
+    """Compare with the engine; an AssertionError says that there is a difference."""
+    for comparison in (of_a_network, of_sums, of_large_numbers, of_training):
+        comparison()
+
+
+# The faults
+
+
+def change_result(patch, kind, name, change):
+    """Let a method return what `change` makes of its result and its operands."""
+    method = getattr(kind, name)
+    patch.setattr(kind, name, lambda *operands, **more: change(method(*operands, **more), *operands))
+
+
+def other_partial(patch):
+    change_result(
+        patch, Lowering, "_partials", lambda found, _, node, *rest: found[::-1] if node.op is mc.mul else found
+    )
+
+
+def lost_contribution(patch):
+    gradient = Lowering._gradient
+
+    def of_one_less(self, node, pairs, terms):
+        pairs[node] = pairs[node][: max(len(pairs[node]) - 1, 1)]
+        return gradient(self, node, pairs, terms)
+
+    patch.setattr(Lowering, "_gradient", of_one_less)
+
+
+def lost_product(patch):
+    dot = Code.dot
+
+    def of_one_less(self, pairs, terms, form="dot"):
+        pairs = list(pairs)
+        return dot(self, pairs[len(pairs) > 3 :], terms, form)
+
+    patch.setattr(Code, "dot", of_one_less)
+
+
+def stale_constant(patch):
+    formula, first = Code.formula, {}
+
+    def of_the_first_constants(self, key, known, op):
+        kinds = tuple([x is None for x in known])
+        return first.setdefault((key, kinds), formula(self, key, known, op))
+
+    patch.setattr(Code, "formula", of_the_first_constants)
+
+
+def exchanged_operands(patch):
+    change_result(patch, Code, "_form", lambda called, *_: called and called._replace(used=called.used[::-1]))
+
+
+def lost_last_product(patch):
+    def without(groups, *_):
+        for group in groups:
+            lefts, rights = ([side[:-1] for side in sides] for sides in (group.lefts, group.rights))
+            yield replace(group, lefts=lefts, rights=rights)
+
+    change_result(patch, Schedule, "_sums", without)
+
+
+def lost_other_products(patch):
+    change_result(patch, Schedule, "_long", lambda found, *_: found._replace(others=[]) if found.kind else found)
+
+
+def no_order_of_layers(patch):
+    change_result(patch, Schedule, "_depths", lambda depth, *_: dict.fromkeys(depth, 0))
+
+
+def wrong_distance(patch):
+    change_result(patch, Plan, "even", lambda found, *_: (found[0], found[1] + WORD))
+
+
+def wrong_copies(patch):
+    change_result(patch, Plan, "_pack", lambda place, *_: place - WORD)
+
+
+def one_place_for_two(patch):
+    take, count = Plan.take, [0]
+
+    def sometimes_the_last(self, n):
+        count[0] += n == 1
+        return self.scalars - 1 if n == 1 and count[0] % 7 == 0 else take(self, n)
+
+    patch.setattr(Plan, "take", sometimes_the_last)
+
+
+def half_turned(patch):
+    transposed = Outer.transposed
+    change_result(patch, Outer, "transposed", lambda found, *_: replace(found, rights=found.rights[::-1]))
+    assert transposed is not Outer.transposed
+
+
+def no_scalars_in_lanes(patch):
+    change_result(patch, Plan, "fill_entry", lambda *_: [])
+
+
+def totals_of_one_lane(patch):
+    change_result(patch, Lanes, "sums_of_lanes", lambda found, lanes, xs: xs[0])
+
+
+def unseen_overflow(patch):
+    never = "false", "zeroinitializer"
+    change_result(patch, Lanes, "overflowed", lambda found, lanes, xs: never[lanes.count > 1])
+
+
+def other_units(patch):
+    rescaled = Lanes.rescaled
+    patch.setattr(Lanes, "rescaled", lambda self, x, y: rescaled(self, x, self.multiply(y, self.constant(2.0))))
+
+
+def exchanged_in_a_difference(patch):
+    compute = straight.compute
+
+    def wrong(lanes, form, names, made=None):
+        return compute(lanes, form, names[::-1] if form == "fsub" else names, made)
+
+    for module in ("straight", "native", "threaded", "products"):  # which have it by name
+        patch.setattr(f"{COMPILER}.{module}.compute", wrong)
+
+
+def lost_term(patch):
+    products = straight.Straight.products
+    patch.setattr(straight.Straight, "products", lambda self, i, pairs, terms: products(self, i, pairs, terms[1:]))
+
+
+def lost_value(patch):
+    parts_of = native.parts_of
+
+    def without_one(plan):
+        found = parts_of(plan)
+        for part in found[SAMPLE]:
+            part.kept.discard(max(part.kept & plan.slot.keys(), default=None))
+        return found
+
+    patch.setattr(f"{COMPILER}.executable.parts_of", without_one)
+
+
+def other_slot(patch):
+    change_result(patch, Threaded, "_fill", lambda slot, *_: slot - 1)
+
+
+def wrong_coefficient(patch):
+    first, *rest = elementary.EXP
+    patch.setattr(elementary, "EXP", (first + 1e-9, *rest))
+
+
+def lost_lane(patch):
+    def without_last(found, drivers, f, lanes, x, number, lane):
+        return x if lane == drivers.count - 1 > 0 else found
+
+    change_result(patch, Drivers, "_with", without_last)
+
+
+def lost_tail(patch):
+    patch.setattr(Drivers, "_blocks", lambda self, f, n: f.larger(f.quotient(n, self.count), 1))
+
+
+def gradients_of_no_rows(patch):
+    panel = Drivers._panel
+    patch.setattr(
+        Drivers, "_panel", lambda self, f, start, n, each, _, blocks: panel(self, f, start, n, each, each, blocks)
+    )
+
+
+def one_block_of_a_panel(patch):
+    panel = Drivers._panel
+    patch.setattr(Drivers, "_panel", lambda self, f, *rest: panel(self, f, *rest[:-1], "1"))
+
+
+def unscaled_means(patch):
+    means = Drivers._means
+    patch.setattr(Drivers, "_means", lambda self, f, scale: means(self, f, f.op(f"fmul double {scale}, 2.0")))
+
+
+def stale_parameters(patch):
+    memory, first = Executable.memory, {}
+    patch.setattr(Executable, "memory", lambda self, xs: memory(self, first.setdefault(id(self), list(xs))))
+
+
+def no_constants(patch):
+    change_result(patch, Executable, "__init__", lambda found, self, *_: setattr(self, "constants", {}))
+
+
+def state_as_data(patch):
+    change_result(patch, update, "lower_update", lambda found, *_: (found[0], [found[1][1], *found[1][1:]]))
+
+
+def other_learning_rate(patch):
+    change_result(patch, Training, "__init__", lambda found, self, *_: self.scalars.data.__setitem__(0, 0.5))
+
+
+BOTH = [exchanged_in_a_difference, lost_product, no_constants]
+OF_NATIVE_CODE = [lost_term, lost_value]
+OF_THREADED_CODE = [
+    *(other_partial, lost_contribution, stale_constant, exchanged_operands),
+    *(lost_last_product, lost_other_products, no_order_of_layers),
+    *(wrong_distance, wrong_copies, one_place_for_two, half_turned, no_scalars_in_lanes),
+    *(totals_of_one_lane, unseen_overflow, other_units, other_slot, wrong_coefficient),
+    *(lost_lane, lost_tail, gradients_of_no_rows, one_block_of_a_panel, unscaled_means),
+    *(stale_parameters, state_as_data, other_learning_rate),
+]
+FAULTS = [
+    *((fault, "native") for fault in (*BOTH, *OF_NATIVE_CODE)),
+    *((fault, "threaded") for fault in (*BOTH, *OF_THREADED_CODE)),
+]
+
+
+@pytest.fixture(autouse=True)
+def apart(monkeypatch):
+    """Compile shared functions anew, with whatever fault, and afterwards have those of other tests again."""
+    real, fresh = machine(), Machine()
+    monkeypatch.setattr(machines, "_machine", lambda: fresh)
+    monkeypatch.setattr(update, "_made", {})
+    yield
+    for prefix, addresses in zip((OURS, FAST), real.addresses, strict=True):
+        for name, address in addresses.items():
+            llvm.add_symbol(name.replace(OURS, prefix), address)
+
+
+def test_without_a_fault_there_is_no_difference(code):
+    compare()
+
+
+@pytest.mark.parametrize(("fault", "kind"), FAULTS, ids=[f"{fault.__name__}-{kind}" for fault, kind in FAULTS])
+def test_a_planted_fault_is_noticed(fault, kind, monkeypatch):
+    monkeypatch.setattr(f"{COMPILER}.executable.PATIENCE", {"threaded": inf, "native": 0.0}[kind])
+    fault(monkeypatch)
+    with pytest.raises(AssertionError):
+        compare()

@@ -1,0 +1,119 @@
+"""A program: what it refuses, `check`, its text, and that it is not copied."""
+
+import copy
+import math
+import pickle
+import re
+import subprocess
+import sys
+
+import llvmlite.binding as llvm
+import pytest
+
+import micrograd_cn as mc
+from micrograd_cn import Value
+from micrograd_cn.compiler import (
+    Mismatch,
+    compile,  # noqa: A004 -- the field's name
+)
+from micrograd_cn.compiler.machine import machine
+from micrograd_cn.engine import constant
+
+
+def test_wrong_inputs_and_outputs_are_refused():
+    x, w = Value(2.0, "x"), Value(3.0)
+    y = w * x
+    for output, inputs, exception, message in (
+        (y, [y], ValueError, r"inputs\[0\].*is computed \(mul\), not a leaf"),
+        (y, [x, x], ValueError, r"inputs\[1\].*twice"),
+        (y, [constant(1.0)], ValueError, "constant"),
+        (y, [1.0], TypeError, "not a Value"),
+        (1.0, [x], TypeError, "takes a Value or a list"),
+        ([y, 1.0], [x], TypeError, r"output\[1\]"),
+        ([], [x], ValueError, "needs an output"),
+    ):
+        with pytest.raises(exception, match=message):
+            compile(output, inputs)
+    with pytest.raises(ValueError, match="one output"):
+        compile([y, y], [x]).backward([[1.0]])
+    with pytest.raises(RuntimeError, match="constant"):
+        compile(constant(1.0), [x]).backward([[1.0]])
+
+
+def test_a_missing_llvmlite_is_named():
+    code = "import sys; sys.modules['llvmlite'] = None; import micrograd_cn.compiler"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "pip install 'micrograd-cn[native]'" in done.stderr
+
+
+def test_a_program_is_not_copied():
+    x, w = Value(2.0), Value(3.0)
+    for copied in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match="compile the graph again"):
+            copied(compile(w * x, [x]))
+
+
+def test_check_finds_a_branch_that_the_graph_does_not_have():
+    w = Value(2.0)
+
+    def branching(x):
+        return w * x if x > 0 else -x
+
+    def choosing(x):
+        return mc.where(mc.less(0.0, x), w * x, -x)
+
+    rows = [[1.0], [2.0], [-3.0]]
+    x = Value(1.0)
+    compile(choosing(x), [x]).check(rows, choosing)
+    with pytest.raises(Mismatch, match=r"row 2, \[-3.0\]: the function gives 3.0, the graph -6.0"):
+        compile(branching(x), [x]).check(rows, branching)
+    with pytest.raises(Mismatch, match="row 2"):
+        compile(branching(x), [x]).check(iter(rows), branching)
+    compile([x * 2, w * x], [x]).check(rows, lambda x: [x * 2, w * x])
+    with pytest.raises(Mismatch, match="row 0"):
+        compile([x * 2, w * x], [x]).check(rows, lambda x: [x * 2])
+    compile(mc.log(x), [x]).check([[-1.0], [0.0]], mc.log)
+
+
+def test_inside_detect_anomaly_the_row_is_named_in_which_a_number_is_not_finite():
+    x, w = Value(2.0, "x"), Value(1.0, "w")
+    program = compile(mc.log(w * x), [x])
+    rows = [[1.0], [2.0], [-1.0]]
+    assert math.isnan(program.forward(rows)[2])
+    with mc.detect_anomaly():
+        assert program.forward(rows[:2]) == [0.0, math.log(2.0)]
+        assert program.backward(rows[:2]) == math.log(2.0) / 2.0
+        assert w.grad == 1.0
+        for run in (program.forward, program.backward):
+            with pytest.raises(FloatingPointError, match=r"row 2: .*log"):
+                run(rows)
+        with pytest.raises(FloatingPointError, match="row 1: "):
+            compile(mc.sqrt(w * x), [x]).backward([[1.0], [0.0]])  # whose value is finite
+        assert compile(mc.sqrt(w * x), [x]).forward([[1.0], [0.0]]) == [1.0, 0.0]
+    assert (w.grad, x.grad, w.data) == (1.0, 0.0, 1.0)
+
+
+def test_the_llvm_source_has_what_runs_and_all_that_it_calls():
+    x, w = Value(2.0), Value(3.0)
+    y = mc.tanh(w * x) * mc.sin(w)
+    for outputs, driver in ((y, "gradient"), ([y], "forward"), ([y, w * x], "forward")):
+        text = compile(outputs, [x]).source("llvm")
+        assert f"@micrograd_cn.{driver}_{machine().width}(" in text
+        defined = set(re.findall(r"define [^@]*@([\w.]+)\(", text))
+        called = set(re.findall(r"@([\w.]+)\(", text))
+        assert {name for name in called if name.startswith("micrograd_cn.")} <= defined
+        assert any(name.startswith("part") for name in defined)
+        llvm.parse_assembly(text).verify()
+    assert compile(y, [x]).source() == compile(y, [x]).source("llvm")
+    with pytest.raises(ValueError, match='"llvm" or "python"'):
+        compile(y, [x]).source("c")
+
+
+def test_the_source_of_a_program_does_not_change_what_it_computes():
+    x, w = Value(2.0), Value(3.0)
+    program = compile(mc.tanh(w * x), [x])
+    program.source()
+    for rows in ([[0.5]], [[0.5]] * 5):
+        w.grad = 0.0
+        assert program.backward(rows) == pytest.approx(math.tanh(1.5), rel=1e-15)
+        assert w.grad == pytest.approx(0.5 / math.cosh(1.5) ** 2, rel=1e-14)

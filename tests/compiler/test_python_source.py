@@ -1,0 +1,176 @@
+"""The Python source runs on math, numpy, torch and jax, and gives the same numbers."""
+
+import math
+import random
+
+import numpy as np
+import pytest
+
+import micrograd_cn as mc
+from micrograd_cn import OPS, Value, gradients
+from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.engine import constant, record
+
+from .common import python
+
+GRAPHS = {
+    "derivative of atan": lambda x, w: gradients(mc.atan(x), [x], create_graph=True)[0],
+    "hypot with a number": lambda x, w: mc.hypot(x, 2.0),
+    "atan2 of a number": lambda x, w: mc.atan2(2.0, x) + mc.atan2(w, -2.0),
+    "hypot of both": lambda x, w: mc.hypot(x, w),
+    "a constant condition": lambda x, w: mc.where(constant(1.0), x, w) + mc.where(constant(0.0), x, w * x),
+    "a condition from a constant": lambda x, w: mc.leaky_relu(0.5, w) * x + mc.leaky_relu(-0.5, w),
+    "functions of one leaf": lambda x, w: mc.tanh(x) * mc.exp(w) + mc.erf(w) - mc.asin(0.1 * x),
+    "choices of one leaf": lambda x, w: mc.relu(x) + mc.relu(w) + mc.step(w) * 0.1 + mc.step(x),
+    "a leaf as a condition": lambda x, w: mc.where(x, w, 2.0) + mc.where(w, 0.1, x) + mc.where(x * w, 0.1, w),
+    "a comparison as a number": lambda x, w: mc.less(x, 0.1) + mc.less(w, x) * 0.1,
+    "numbers of single precision": lambda x, w: mc.where(mc.less(x, w), w, 0.1) + mc.where(mc.less(x, w), 0.1, 0.7),
+    "derivative of pow": lambda x, w: mc.sum(gradients(mc.pow(x * x + 0.1, w), [x, w], create_graph=True)),
+    "derivative of maximum": lambda x, w: mc.sum(gradients(mc.maximum(x, w), [x, w], create_graph=True)),
+}
+
+
+def engine(name):
+    """Return the module, and a function that makes an array of it in double precision."""
+    if name == "numpy":
+        return np, np.asarray
+    if name == "torch":
+        torch = pytest.importorskip("torch")
+        return torch, lambda x: torch.tensor(x, dtype=torch.float64)
+    jax = pytest.importorskip("jax")
+    jax.config.update("jax_enable_x64", True)
+    return jax.numpy, jax.numpy.asarray
+
+
+@pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
+@pytest.mark.parametrize("plain", ["nothing", "parameters", "inputs"])
+@pytest.mark.parametrize("name", ["numpy", "torch", "jax"])
+def test_numbers_may_stand_beside_arrays(name, plain, graph):
+    xp, array_of = engine(name)
+    x, w = Value(0.3), Value(0.7)
+    program = compile(graph(x, w), [x])
+    f = python(program)
+    column = [-1.5, 0.0, 0.3, 2.0]
+    if plain == "inputs" and program.parameters:
+        outputs = [f(xp, [array_of(p.data) for p in program.parameters], [number]) for number in column]
+    else:
+        parameters = [p.data if plain == "parameters" else array_of(p.data) for p in program.parameters]
+        outputs = np.broadcast_to(np.asarray(f(xp, parameters, [array_of(column)])), 4)
+    expected = program.forward([[number] for number in column])
+    assert [float(y) for y in outputs] == pytest.approx(expected, rel=1e-13)
+
+
+@pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
+def test_the_same_text_runs_on_math(graph):
+    x, w = Value(0.3), Value(0.7)
+    program = compile(graph(x, w), [x])
+    for number in (-1.5, 0.3, 2.0):
+        found = python(program)(math, [p.data for p in program.parameters], [number])
+        assert found == pytest.approx(program.forward([[number]])[0], rel=1e-13)
+
+
+def test_gradients_of_torch_go_through_the_text():
+    torch = pytest.importorskip("torch")
+    x, w = Value(0.3), Value(0.7)
+    program = compile(mc.hypot(mc.tanh(w) * x, mc.sin(w)) + mc.relu(w), [x])
+    weight = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
+    python(program)(torch, [weight], [0.3]).backward()
+    program.backward([[0.3]])
+    assert weight.grad.item() == pytest.approx(w.grad, rel=1e-13)
+
+
+def test_single_precision_of_torch_stays_beside_numbers():
+    torch = pytest.importorskip("torch")
+    x, w = Value(0.3), Value(0.7)
+    program = compile(mc.hypot(x, 2.0) * mc.tanh(w) + mc.relu(x * w), [x])
+    assert python(program)(torch, [0.7], [torch.tensor([0.3, -1.0])]).dtype == torch.float32
+
+
+def test_arrays_are_made_only_where_numbers_may_be_alone():
+    x, w = Value(0.3), Value(0.7)
+    assert "array" not in compile(mc.tanh(w * x + 1.0) + mc.hypot(x * w, x + w) + mc.relu(w - x), [x]).source("python")
+    assert "array" not in compile(mc.tanh(x) + mc.relu(x), [x]).source("python")
+    assert compile(mc.sin(w) * mc.where(constant(1.0), x, 2.0), [x]).source("python") == (
+        "def f(xp, parameters, inputs):\n"
+        "    def array(x):  # torch's functions take no plain numbers\n"
+        '        return xp.tensor(x, dtype=xp.float64) if hasattr(xp, "is_tensor") and not xp.is_tensor(x) else x\n'
+        "    [w0] = map(array, parameters)\n"
+        "    [x0] = inputs\n"
+        "    v0 = xp.sin(w0)\n"
+        "    v1 = v0 * x0\n"
+        "    return v1\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("graph", "point"),
+    [(mc.log, 0.0), (mc.sqrt, -1.0), (lambda x: mc.div(1.0, x), 0.0), (mc.exp, 1000.0), (lambda x: x ** (1 / 3), -8.0)],
+)
+def test_outside_pythons_domain_math_does_as_python_and_arrays_as_the_table(graph, point):
+    x = Value(1.0)
+    program = compile(graph(x), [x])
+    f = python(program)
+    with np.errstate(all="ignore"):
+        [found] = f(np, [], [np.array([point])])
+    assert found == pytest.approx(program.forward([[point]])[0], nan_ok=True)
+    try:
+        found = f(math, [], [point])
+    except (ValueError, ArithmeticError):
+        return
+    assert isinstance(found, complex)
+
+
+def every_row_once(xs, ws):
+    """Return a list of outputs that meets every row of the table."""
+    outputs = []
+    for op in OPS.values():
+        n = {"dot": 5}.get(op.name, op.arity or 3)
+        operands = [(xs[i % len(xs)] if i % 2 else ws[i % len(ws)]) for i in range(n)]
+        first = mc.sigmoid(operands[0] * xs[0]) * 0.8 + 0.1  # inside every domain
+        outputs.append(record(op, (first, *operands[1:])))
+    return outputs
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch", "jax"])
+def test_the_python_source_runs_on_array_engines(name):
+    if name == "numpy":
+        xp, array_, back = np, np.asarray, np.asarray
+    elif name == "torch":
+        xp = pytest.importorskip("torch")
+        array_, back = (lambda x: xp.tensor(x, dtype=xp.float64)), (lambda x: np.asarray(x))
+    else:
+        jax = pytest.importorskip("jax")
+        jax.config.update("jax_enable_x64", True)
+        xp, array_, back = jax.numpy, jax.numpy.asarray, np.asarray
+    xs, ws = [Value(0.3), Value(-0.8)], [Value(0.7), Value(1.2)]
+    program = compile(every_row_once(xs, ws), xs)
+    rng = random.Random(0)
+    rows = [[rng.uniform(-2, 2), rng.uniform(-2, 2)] for _ in range(20)]
+    columns = [array_([row[k] for row in rows]) for k in range(2)]
+    found = python(program)(xp, [array_(p.data) for p in program.parameters], columns)
+    expected = program.forward(rows)
+    for k, (row, column) in enumerate(zip(OPS, found, strict=True)):
+        numbers = np.broadcast_to(back(column), 20)
+        assert numbers == pytest.approx([outputs[k] for outputs in expected], rel=1e-12), row
+
+
+def test_the_python_source_runs_on_math():
+    xs, ws = [Value(0.3), Value(-0.8)], [Value(0.7), Value(1.2)]
+    program = compile(every_row_once(xs, ws), xs)
+    [expected] = program.forward([[0.3, -0.8]])
+    assert python(program)(math, [p.data for p in program.parameters], [0.3, -0.8]) == pytest.approx(
+        expected, rel=1e-12
+    )
+
+
+def test_the_python_source_is_readable():
+    x, w, b = Value(2.0), Value(3.0), Value(1.0)
+    assert compile(mc.relu(mc.dot([w], [x], b)), [x]).source("python") == (
+        "def f(xp, parameters, inputs):\n"
+        "    [w0, w1] = parameters\n"
+        "    [x0] = inputs\n"
+        '    where = getattr(xp, "where", lambda condition, a, b: a if condition else b)  # math has none\n'
+        "    v0 = w0 * x0 + w1\n"
+        "    v1 = where(v0 < 0.0, 0.0, v0)\n"
+        "    return v1\n"
+    )

@@ -1,0 +1,142 @@
+"""Rows may be anything with numbers, and what is no row is refused."""
+
+import subprocess
+import sys
+from array import array
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from micrograd_cn import Value
+from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.rows import read_rows
+from micrograd_cn.optim import SGD
+
+
+def test_rows_may_be_anything_with_numbers():
+    x, w, t = Value(2.0), Value(3.0), Value(1.0)
+    program = compile(w * x + t, [x, t])
+    expected = [31.0, 62.0]
+    flat = array("d", [10.0, 1.0, 20.0, 2.0])
+    matrix = np.array([[10.0, 1.0], [20.0, 2.0]])
+    frozen = matrix.copy()
+    frozen.flags.writeable = False
+    for rows in (
+        [[10, 1], [20, 2]],
+        ((10.0, True), (20, 2)),
+        [np.array([10, 1]), np.array([20, 2])],
+        [[np.float32(10), np.int64(1)], [20, 2]],
+        matrix,
+        frozen,
+        np.asfortranarray(matrix),
+        np.repeat(matrix, 2, axis=0)[::2],
+        memoryview(flat).cast("B").cast("d", (2, 2)),
+    ):
+        assert program.forward(rows) == expected
+        w.grad = 0.0
+        assert program.backward(rows) == 46.5
+        assert w.grad == 15.0
+    for rows in ([[], [], []], np.empty((3, 0))):
+        assert compile(w * 2, []).forward(rows) == [6.0, 6.0, 6.0]
+
+
+def test_numpy_is_not_imported():
+    code = "import sys; from micrograd_cn.compiler import compile; assert 'numpy' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_zero_rows():
+    x, w = Value(2.0), Value(3.0)
+    program = compile(w * x, [x])
+    assert program.forward([]) == program.forward(np.empty((0, 1))) == []
+    assert compile([w * x], [x]).forward([]) == []
+    for refused in (lambda: program.backward([]), lambda: program.fit([], SGD([w]), 1), lambda: program.check([], abs)):
+        with pytest.raises(ValueError, match="no rows"):
+            refused()
+
+
+@pytest.mark.parametrize(
+    ("rows", "exception", "message"),
+    [
+        ([[1.0, 2.0], [1.0]], ValueError, r"rows\[1\] has 1 numbers, the program 2 inputs"),
+        ([[1.0, 2.0, 3.0]], ValueError, r"rows\[0\] has 3 numbers"),
+        (np.zeros((3, 1)), ValueError, "rows have 1 numbers, the program 2 inputs"),
+        (np.zeros((3, 2), dtype=np.float32), TypeError, "doubles"),
+        (np.zeros((3, 2), dtype=np.int64), TypeError, "doubles"),
+        (np.zeros(2), TypeError, "two dimensions"),
+        (array("d", [1.0, 2.0]), TypeError, "cast"),
+        ([1.0, 2.0], TypeError, r"rows\[0\] must be a sequence"),
+        (["ab"], TypeError, r"rows\[0\] must be a sequence"),
+        ([[1.0, "2"]], TypeError, "real number"),
+        ([[1.0, None]], TypeError, "real number"),
+        ([[1.0, Value(2.0)]], TypeError, "real number"),
+        ([[1.0, 2j]], TypeError, "real number"),
+    ],
+)
+def test_wrong_rows_are_refused(rows, exception, message):
+    x, t, w = Value(2.0), Value(1.0), Value(3.0)
+    program = compile(w * x + t, [x, t])
+    for run in (program.forward, program.backward, lambda rows: program.fit(rows, SGD([w]), 1)):
+        with pytest.raises(exception, match=message):
+            run(rows)
+    assert w.grad == 0.0
+
+
+class Longer(list):
+    def __len__(self):
+        return 2
+
+
+@pytest.mark.parametrize(
+    ("rows", "exception", "message"),
+    [
+        ([[1.0, 2.0], [np.complex128(2j), 1.0]], TypeError, r"rows\[1\]: expected a real number, got the complex"),
+        ([np.array([2j, 1.0])], TypeError, r"rows\[0\]: .* the complex"),
+        ([[1.0, 2.0], [1.0, "2"]], TypeError, r"rows\[1\]: expected a real number"),
+        (None, TypeError, "expected rows, each a sequence of 2 numbers, got NoneType"),
+        (5, TypeError, "expected rows, each a sequence of 2 numbers, got int"),
+        ([Longer([1.0])], ValueError, r"rows\[0\] has 1 numbers, the program 2 inputs"),
+        ([Longer([1.0]), Longer([1.0, 2.0, 3.0])], ValueError, r"rows\[0\] has 1 numbers"),
+        ([Longer([1.0, 2.0, 3.0])], ValueError, r"rows\[0\] has 3 numbers"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::numpy.exceptions.ComplexWarning")
+def test_what_is_no_row_is_refused(rows, exception, message):
+    x, t, w = Value(2.0), Value(1.0), Value(3.0)
+    program = compile(w * x + t, [x, t])
+    for run in (program.forward, program.backward, lambda rows: program.fit(rows, SGD([w]), 1)):
+        with pytest.raises(exception, match=message):
+            run(rows)
+    assert (w.data, w.grad) == (3.0, 0.0)
+
+
+def test_every_kind_of_real_number_is_read():
+    kinds = (float, int, Fraction, np.float64, np.float32, np.int64, np.array, lambda x: bool(x - 1))
+    for kind in kinds:
+        assert read_rows([[kind(2), 1.0], (0.5, kind(1))], 2) == (array("d", [kind(2), 1.0, 0.5, kind(1)]), 2)
+
+
+@pytest.mark.parametrize("huge", [10**400, Fraction(10**400)])
+def test_a_number_beyond_the_largest_float_is_an_infinity_as_in_a_value(huge):
+    assert list(read_rows([[huge, -huge]], 2)[0]) == [float("inf"), -float("inf")]
+    assert Value(-huge).data == -float("inf")
+
+
+def test_rows_may_be_what_can_only_be_numbered():
+    class Numbered:
+        def __getitem__(self, i):
+            return [[1.0, 2.0], [3.0, 4.0]][i]
+
+    assert read_rows(Numbered(), 2) == (array("d", [1.0, 2.0, 3.0, 4.0]), 2)
+
+
+def test_a_row_that_changes_after_it_was_read_is_as_it_was():
+    def rows():
+        row = [1.0, 2.0]
+        yield row
+        row[0] = 3.0
+        yield row
+        row.pop()
+
+    assert read_rows(rows(), 2) == (array("d", [1.0, 2.0, 3.0, 2.0]), 2)

@@ -1,0 +1,298 @@
+"""A schedule: what is done before what, which sums are loops, which go together, and totals that are tables."""
+
+import random
+from itertools import chain
+
+import pytest
+
+import micrograd_cn as mc
+from micrograd_cn.compiler.instructions import AFTER, BATCH, LONG, SAMPLE, SUMS, checked
+from micrograd_cn.compiler.schedule import ALONE, CHUNK, COLUMNS, TOGETHER, Step, Stretch, Sums
+
+from .common import Instructions
+
+
+def long_dot(made, n, first=0, form="dot"):
+    """Return the number of a sum of `n` products of parameters, from the given one on, and inputs."""
+    return made.code.dot(list(zip(made.w[first : first + n], made.x[:n], strict=True)), [], form)
+
+
+def kinds(schedule, phase=SAMPLE):
+    """Return what the stages of a phase are."""
+    return [stage.kind if isinstance(stage, Sums) else "stretch" for stage in schedule.stages[phase]]
+
+
+def of_kind(schedule, kind):
+    return [s for phase in schedule.stages.values() for s in phase if isinstance(s, Sums) and s.kind == kind]
+
+
+def random_graph(seed):
+    """Return instructions of every kind and phase, roots, and totals."""
+    rng = random.Random(seed)
+    made = Instructions(20, 20)
+    code = made.code
+    pool = [*made.w, *made.x, code.constant(0.5), code.constant(2.0)]
+
+    def some(n):
+        return [rng.choice(pool[-40:]) for _ in range(n)]
+
+    layer = None
+    for k in range(60):
+        kind = rng.randrange(6)
+        if kind == 0:
+            pool.append(
+                code.machine(rng.choice(["fadd", "fsub", "fmul", "fcmp olt"]), rng.choice(made.w + made.x), *some(1))
+            )
+        elif kind == 1:
+            pool.append(code.apply(rng.choice([mc.tanh, mc.silu, mc.gelu, mc.exp]), some(1)))
+        elif kind == 2:
+            n = rng.choice([2, 3, LONG, ALONE + 5])
+            pool.append(code.dot(zip(some(n), some(n), strict=True), some(rng.randrange(3)), rng.choice(SUMS[:3])))
+        elif kind == 3 and k % 3 == 0:
+            layer = some(LONG + 2)
+        elif layer:  # sums that share their factors
+            pool.append(code.dot(list(zip(rng.sample(made.w, len(layer)), layer, strict=True)), some(1)))
+    samples = [i for i in pool if code.phase[i] == SAMPLE]
+    totals = [tuple((rng.choice(samples), rng.choice(samples)) for _ in range(rng.choice([1, 1, 2]))) for _ in range(9)]
+    after = [code.machine("fmul", t, rng.choice(made.w)) for t in made.after(9)]
+    return made, [*pool[-5:], *after], totals
+
+
+@pytest.mark.parametrize("lanes", [True, False])
+@pytest.mark.parametrize("seed", range(25))
+def test_everything_that_is_needed_is_done_once_and_after_what_it_needs(seed, lanes):
+    made, roots, totals = random_graph(seed)
+    schedule = made.schedule(*roots, totals=totals, lanes=lanes)
+    code = made.code
+    done, started, summed = set(), set(), []
+    for phase in (BATCH, SAMPLE, AFTER):
+        for stage in schedule.stages[phase]:
+            if isinstance(stage, Sums):
+                for i, left, right in zip(stage.numbers, stage.lefts, stage.rights, strict=True):
+                    assert i in started
+                    for j in (*left, *right):
+                        assert not code.operands[j] or j in done
+                    pairs = {tuple(sorted(pair)) for pair in zip(left, right, strict=True)}
+                    assert pairs <= {tuple(sorted(pair)) for pair in code.instructions[i][1]}
+                    assert code.phase[i] == phase
+                done.update(stage.numbers)
+                summed += stage.numbers
+                continue
+            for step in stage.steps:
+                assert code.phase[step.number] == phase
+                for j in schedule.reads(step):
+                    assert not code.operands[j] or j in done, (step, j)
+                assert step.number not in started | done
+                (started if step.starts else done).add(step.number)
+    assert started == set(summed) == set(schedule.long)
+    assert len(summed) == len(set(summed))
+    assert done == {i for i in schedule.needed if code.operands[i]}
+
+
+# Long sums
+
+
+def test_which_sums_are_loops():
+    made = Instructions(ALONE, ALONE)
+    short, shared, other = long_dot(made, LONG - 1), long_dot(made, LONG), long_dot(made, LONG, 3)
+    alone = made.code.dot(list(zip(made.w[:LONG], made.x[5 : 5 + LONG], strict=True)), [])
+    large = long_dot(made, ALONE)
+    schedule = made.schedule(short, shared, other, alone, large)
+    assert set(schedule.long) == {shared, other, large}
+    assert set(made.schedule(shared).long) == set()  # nothing shares its factors
+    groups = {tuple(s.numbers): s for s in of_kind(schedule, "matrix")}
+    assert set(groups) == {(shared, other), (large,)}
+    group = groups[shared, other]
+    assert group.rights == [tuple(made.x[:LONG])] * 2
+    assert group.lefts == [tuple(made.w[:LONG]), tuple(made.w[3 : 3 + LONG])]
+
+
+def test_the_samples_are_on_the_right_whatever_the_order_of_a_product():
+    made = Instructions(ALONE, ALONE)
+    turned = [(x, w) if k % 2 else (w, x) for k, (w, x) in enumerate(zip(made.w, made.x, strict=True))]
+    [group] = of_kind(made.schedule(made.code.dot(turned, [])), "matrix")
+    assert group.lefts == [tuple(made.w)]
+    assert group.rights == [tuple(made.x)]
+
+
+def test_sums_of_other_forms_are_other_groups():
+    made = Instructions(LONG + 1, LONG)
+    numbers = [long_dot(made, LONG, first, form) for first in (0, 1) for form in ("dot", "sum", "adjoint")]
+    groups = of_kind(made.schedule(*numbers), "matrix")
+    assert sorted((s.form, len(s.numbers)) for s in groups) == [("adjoint", 2), ("dot", 2), ("sum", 2)]
+
+
+def test_sums_without_lanes_or_without_samples_are_loops_over_scalars():
+    made = Instructions(ALONE, ALONE)
+    code = made.code
+    of_both, of_parameters = long_dot(made, ALONE), code.dot(list(zip(made.w, made.w[::-1], strict=True)), [])
+    assert [s.numbers for s in of_kind(made.schedule(of_both, of_parameters), "scalars")] == [[of_parameters]]
+    numbers = [s.numbers for s in of_kind(made.schedule(of_both, of_parameters, lanes=False), "scalars")]
+    assert sorted(numbers) == [[of_both], [of_parameters]]
+
+
+def test_sums_of_samples_by_samples_are_together_and_the_few_other_products_are_done_before():
+    made = Instructions(2, ALONE)
+    code = made.code
+    squares = [code.dot([*((x, x) for x in made.x), (w, made.x[0])], []) for w in made.w]
+    schedule = made.schedule(*squares)
+    [group] = of_kind(schedule, "inner")
+    assert group.numbers == squares
+    assert group.lefts == group.rights == [tuple(made.x)] * 2
+    assert schedule.long[squares[1]].others == [(made.w[1], made.x[0])]
+    assert set(schedule.reads(Step(squares[1], starts=True))) == {made.w[1], made.x[0]}
+
+
+# Depth
+
+
+def test_long_sums_on_each_other_are_layers():
+    made = Instructions(LONG * LONG, LONG)
+    layer = made.x
+    for _ in range(3):
+        sums = [made.code.dot(list(zip(made.w[k * LONG :], layer, strict=False)), []) for k in range(LONG)]
+        layer = [made.code.apply(mc.tanh, [i]) for i in sums]
+    schedule = made.schedule(*layer)
+    assert kinds(schedule) == ["stretch", "matrix"] * 3 + ["stretch"]
+    assert all(len(s.numbers) == LONG for s in of_kind(schedule, "matrix"))
+
+
+def test_stages_of_another_phase_are_not_counted_as_deeper():
+    made = Instructions(ALONE, ALONE)
+    code = made.code
+    early = code.dot(list(zip(made.w, made.w[::-1], strict=True)), [])
+    sums = [code.dot(list(zip([early, *made.w[k : k + LONG]], made.x, strict=False)), []) for k in (0, 1)]
+    schedule = made.schedule(*sums)
+    assert kinds(schedule) == ["stretch", "matrix"]
+    assert [len(s.numbers) for s in of_kind(schedule, "matrix")] == [2]
+
+
+def test_steps_without_lanes_are_levels_of_which_none_needs_another():
+    made, roots, totals = random_graph(3)
+    schedule = made.schedule(*roots, totals=totals, lanes=False)
+    for stage in chain(*schedule.stages.values()):
+        if isinstance(stage, Stretch):
+            here = {step.number for step in stage.steps if not step.starts}
+            for step in stage.steps:
+                assert here.isdisjoint(schedule.reads(step))
+    made = Instructions(0, 4)
+    sums = [made.code.machine("fadd", a, b) for a in made.x for b in made.x]
+    squares = [made.code.machine("fmul", i, i) for i in sums]
+    levels = made.schedule(*sums, *squares, lanes=False).stages[SAMPLE]
+    assert [{step.number for step in level.steps} for level in levels] == [set(sums), set(squares)]
+
+
+def test_a_stretch_is_not_long():
+    made = Instructions(1, 1)
+    y = made.x[0]
+    for _ in range(4 * CHUNK):
+        y = made.code.machine("fadd", made.code.machine("fmul", y, made.w[0]), made.x[0])
+    schedule = made.schedule(y)
+    sizes = [sum(map(schedule.weight, stage.steps)) for stage in schedule.stages[SAMPLE]]
+    assert sum(sizes) == 8 * CHUNK
+    assert max(sizes) <= CHUNK + 1
+
+
+def test_what_a_long_sum_starts_from_counts_as_long_as_it_is():
+    made = Instructions(0, ALONE + 9)
+    few = list(zip(made.x[:5], made.x[1:6], strict=True))
+    one = made.code.constant(1.0)
+    number = made.code.dot([*((x, x) for x in made.x), *((one, x) for x in made.x[:4])], made.x[:2])
+    schedule = made.schedule(number)
+    assert schedule.weight(Step(number, starts=True)) == 1 + 4 + 2
+    assert schedule.weight(Step(made.code.dot(few, []))) == 5
+
+
+# What is checked together
+
+
+def test_sums_that_may_overflow_are_checked_together():
+    made = Instructions(1, 30)
+    code, [w] = made.code, made.w
+    sums = [code.dot([(w, a), (w, b)], [c], "dot") for a, b, c in zip(*[iter(made.x)] * 3, strict=True)]
+    roots = [code.machine("fmul", i, i) for i in sums]
+    [stage] = made.schedule(*roots).stages[SAMPLE]
+    batches = {}
+    for place, step in enumerate(stage.steps):
+        if step.together:
+            batches.setdefault(step.together, []).append((place, step.number))
+    assert sorted(len(batch) for batch in batches.values()) == [len(sums) - TOGETHER, TOGETHER]
+    for batch in batches.values():
+        places = [place for place, _ in batch]
+        assert places == list(range(places[0], places[0] + len(places)))  # one after the other
+    assert sorted(i for batch in batches.values() for _, i in batch) == sorted(sums)
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_none_that_is_checked_together_needs_another_one(seed):
+    made, roots, totals = random_graph(seed)
+    schedule = made.schedule(*roots, totals=totals)
+    for stage in schedule.stages[SAMPLE]:
+        for step in stage.steps if isinstance(stage, Stretch) else ():
+            alike = {s.number for s in stage.steps if step.together and s.together == step.together}
+            assert len(alike) <= TOGETHER
+            assert alike.isdisjoint(made.code.operands[step.number])
+            if step.together:
+                assert checked(made.code.instructions[step.number])
+                assert len({made.code.instructions[i][0] for i in alike}) == 1
+
+
+# Totals
+
+
+def test_totals_with_the_same_columns_are_a_table():
+    made = Instructions(0, 12)
+    rows, columns = made.x[:4], made.x[4:9]
+    totals = [((a, b),) for b in columns for a in rows]
+    totals.insert(7, ((made.x[10], made.x[11]),))
+    schedule = made.schedule(totals=totals)
+    [table] = schedule.outer
+    assert (len(table.lefts), len(table.rights)) == (4, 5)
+    for row, left in zip(table.totals, table.lefts, strict=True):
+        for k, right in zip(row, table.rights, strict=True):
+            assert totals[k] == tuple(zip(left, right, strict=True))
+    assert schedule.single == [(7, (made.x[10], made.x[11]))]
+
+
+def test_totals_of_several_products_are_tables_of_several_pairs():
+    made = Instructions(0, 20)
+    lefts, others = made.x[:3], made.x[3:6]
+    columns, more = made.x[6:10], made.x[10:14]
+    totals = [((a, b), (c, d)) for a, c in zip(lefts, others, strict=True) for b, d in zip(columns, more, strict=True)]
+    [table] = made.schedule(totals=totals).outer
+    assert table.totals == [[4 * row + column for column in range(4)] for row in range(3)]
+    assert table.lefts == list(zip(lefts, others, strict=True))
+    assert table.rights == list(zip(columns, more, strict=True))
+    turned = table.transposed()
+    assert turned.totals == [[4 * row + column for row in range(3)] for column in range(4)]
+    assert (turned.lefts, turned.rights) == (table.rights, table.lefts)
+
+
+def test_few_columns_are_no_table():
+    made = Instructions(0, 10)
+    totals = [((made.x[0], x),) for x in made.x[1:COLUMNS]]
+    schedule = made.schedule(totals=totals)
+    assert (schedule.outer, [pair for _, pair in schedule.single]) == ([], [pair for [pair] in totals])
+    schedule = made.schedule(totals=[((made.x[0], x),) for x in made.x[1 : COLUMNS + 1]])
+    assert (len(schedule.outer), schedule.single) == (1, [])
+
+
+def test_a_single_total_of_several_products_is_a_sum_of_the_sample():
+    made = Instructions(0, 4)
+    a, b, c, d = made.x
+    schedule = made.schedule(totals=[((a, b), (c, d))])
+    [(k, (sum_, one))] = schedule.single
+    assert k == 0
+    assert made.code.instructions[sum_] == ("adjoint", ((a, b), (c, d)), ())
+    assert made.code.value(one) == 1.0
+    assert sum_ in schedule.needed
+
+
+def test_what_nobody_needs_is_not_done():
+    made = Instructions(1, 2)
+    used = made.code.machine("fmul", made.w[0], made.x[0])
+    made.code.apply(mc.tanh, [made.x[1]])
+    schedule = made.schedule(used)
+    assert schedule.needed == [made.w[0], made.x[0], used]
+    assert [step.number for stage in schedule.stages[SAMPLE] for step in stage.steps] == [used]
+    assert schedule.size == 1

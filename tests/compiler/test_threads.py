@@ -1,0 +1,97 @@
+"""Rows divided among threads: the same numbers, whatever number of threads there is."""
+
+import math
+import random
+import threading
+
+import pytest
+
+from micrograd_cn import Value
+from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.threads import run, shares
+
+from .common import OPTIMISERS, everything, loop, problem
+
+
+@pytest.mark.parametrize("lanes", [1, 4, 8])
+@pytest.mark.parametrize("threads", [1, 2, 3, 7])
+def test_every_row_is_one_threads_and_no_block_is_divided(lanes, threads):
+    for rows in range(1, 70):
+        found = shares(rows, lanes, threads)
+        assert [row for first, count in found for row in range(first, first + count)] == list(range(rows))
+        assert len(found) <= threads
+        assert all(first % lanes == 0 and count > 0 for first, count in found)
+
+
+@pytest.mark.parametrize("threads", [2, 3, 5])
+@pytest.mark.parametrize("rows", [1, 2, 3, 8, 9, 37])
+def test_numbers_are_those_of_one_thread(code, threads, rows):
+    parameters, program, data, _ = problem()
+    data = data[:rows]
+    assert program.forward(data, threads=threads) == program.forward(data)
+    found = []
+    for count in (1, threads):
+        for p in parameters:
+            p.grad = 0.0
+        found.append((program.backward(data, threads=count), [p.grad for p in parameters]))
+    assert found[1][0] == pytest.approx(found[0][0], rel=1e-13)
+    assert found[1][1] == pytest.approx(found[0][1], rel=1e-11, abs=1e-15)
+
+
+def test_each_number_of_threads_gives_the_same_bits_each_time():
+    parameters, program, data, _ = problem()
+    found = set()
+    for _ in range(20):
+        for p in parameters:
+            p.grad = 0.0
+        program.backward(data, threads=3)
+        found.add(tuple(p.grad for p in parameters))
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("batch", [1, 10, None])
+def test_training_in_threads_is_the_loop_of_steps(code, batch):
+    (ours, program, rows, _), (theirs, other, _, _) = problem(extra=5), problem(extra=5)
+    mine, yours = OPTIMISERS["adam"](ours), OPTIMISERS["adam"](theirs)
+    backward = other.backward
+    other.backward = lambda chosen: backward(chosen, threads=2)
+    losses = program.fit(rows, mine, 3, batch_size=batch, shuffle=random.Random(1), threads=2)
+    expected = loop(other, rows, yours, 3, batch or len(rows), random.Random(1))
+    assert losses == pytest.approx(expected, rel=1e-12)
+    assert everything(ours, mine) == everything(theirs, yours)
+
+
+def test_tasks_run_at_the_same_time_and_results_are_in_order():
+    meeting = threading.Barrier(3, timeout=60)
+
+    def meet(k):
+        meeting.wait()
+        return k
+
+    assert run([lambda k=k: meet(k) for k in range(3)]) == [0, 1, 2]
+    assert run([lambda: "alone"]) == ["alone"]
+
+
+@pytest.mark.parametrize("bad", [0, 2])
+def test_an_exception_comes_when_all_have_ended(bad):
+    ended = []
+
+    def task(k):
+        if k == bad:
+            raise KeyboardInterrupt
+        ended.append(k)
+
+    with pytest.raises(KeyboardInterrupt):
+        run([lambda k=k: task(k) for k in range(3)])
+    assert sorted(ended) == [k for k in range(3) if k != bad]
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.0, True, "2", None])
+def test_other_numbers_of_threads_are_refused(threads):
+    x, w = Value(1.0), Value(math.pi)
+    program = compile(w * x, [x])
+    optimizer = OPTIMISERS["sgd"]([w])
+    for call in (program.forward, program.backward, lambda rows, **more: program.fit(rows, optimizer, 1, **more)):
+        with pytest.raises(ValueError, match="threads must be an int of at least 1"):
+            call([[1.0]], threads=threads)
+    assert (w.data, w.grad) == (math.pi, 0.0)

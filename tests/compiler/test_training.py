@@ -1,0 +1,314 @@
+"""`fit` does what a loop of steps does, to the bit, and keeps what it has done when interrupted."""
+
+import math
+import operator
+import os
+import random
+import signal
+import threading
+from array import array
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import micrograd_cn as mc
+from micrograd_cn import Value
+from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.rows import shuffled
+from micrograd_cn.compiler.update import compiled
+from micrograd_cn.optim import SGD, Adam, AdamW, Optimizer
+
+from .common import OPTIMISERS, everything, loop, problem
+
+
+@pytest.mark.parametrize("make", OPTIMISERS.values(), ids=OPTIMISERS)
+@pytest.mark.parametrize("batch", [None, 16, 10, 1, 100])
+def test_fit_is_the_loop_of_steps_to_the_bit(make, batch, monkeypatch):
+    monkeypatch.setattr("micrograd_cn.compiler.executable.PATIENCE", 1e-7)  # so that it goes over to other code at once
+    (ours, program, rows, _), (theirs, other, _, _) = problem(), problem()
+    mine, yours = make(ours), make(theirs)
+    losses = program.fit(rows, mine, 5, batch_size=batch, shuffle=random.Random(1))
+    losses += program.fit(rows, mine, 3, batch_size=batch)
+    expected = loop(other, rows, yours, 5, batch or 37, random.Random(1))
+    expected += loop(other, rows, yours, 3, batch or 37)
+    assert losses == pytest.approx(expected, rel=1e-12)
+    assert everything(ours, mine) == everything(theirs, yours)
+
+
+def test_fit_is_the_eager_training_and_eager_training_goes_on_from_it():
+    (ours, program, rows, model), (theirs, _, _, other) = problem(), problem()
+    mine, yours = OPTIMISERS["adam"](ours), OPTIMISERS["adam"](theirs)
+    program.fit(rows, mine, 3, batch_size=10)
+    for net, optimizer, epochs in ((other, yours, 5), (model, mine, 2)):
+        parameters = net.parameters()
+        for _ in range(epochs):
+            for start in range(0, 37, 10):
+                batch = rows[start : start + 10]
+                fits = [(net([Value(x) for x in row[:3]]) - row[3]) ** 2 for row in batch]
+                loss = mc.mean(fits) + 1e-3 * mc.sum([p * p for p in parameters])
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+    assert [p.data for p in ours] == pytest.approx([p.data for p in theirs], rel=1e-10)
+
+
+def test_the_optimiser_may_have_more_parameters_or_fewer(code):
+    (ours, program, rows, _), (theirs, other, _, _) = problem(extra=20), problem(extra=20)
+    for p in (ours[3], theirs[3]):
+        p.requires_grad = False  # for the optimiser; the programs have compiled it as a parameter
+    for chosen in (slice(2, None), slice(None, None, -1), slice(0, 1), slice(30, None)):
+        mine, yours = OPTIMISERS["nesterov"](ours[chosen]), OPTIMISERS["nesterov"](theirs[chosen])
+        program.fit(rows, mine, 2, batch_size=16)
+        loop(other, rows, yours, 2, 16)
+        held = [p.data for p in ours]
+        assert held == [p.data for p in theirs]
+        assert mine.state_dict() == yours.state_dict()
+        assert [p.grad for p in mine.parameters if p.requires_grad] == [
+            p.grad for p in yours.parameters if p.requires_grad
+        ]
+
+
+class Interrupting:
+    """Shuffle twice, then behave as Ctrl-C does."""
+
+    def __init__(self):
+        self.left = 2
+
+    def shuffle(self, order):
+        if not self.left:
+            raise KeyboardInterrupt
+        self.left -= 1
+
+
+def test_what_was_trained_is_kept_when_interrupted(code):
+    (ours, program, rows, _), (theirs, other, _, _) = problem(), problem()
+    mine, yours = OPTIMISERS["adamw"](ours), OPTIMISERS["adamw"](theirs)
+    with pytest.raises(KeyboardInterrupt):
+        program.fit(rows, mine, 10, batch_size=16, shuffle=Interrupting())
+    loop(other, rows, yours, 2, 16)
+    assert everything(ours, mine) == everything(theirs, yours)
+    assert mine.steps == 6
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals to oneself")
+def test_ctrl_c_ends_training_between_two_steps(code, monkeypatch):
+    (ours, program, rows, _), (theirs, other, _, _) = problem(), problem()
+    mine, yours = OPTIMISERS["momentum"](ours), OPTIMISERS["momentum"](theirs)
+    running = threading.Event()
+
+    class Bar:
+        def set_postfix(self, **_):
+            pass
+
+        def update(self, steps):
+            if steps > 1:
+                running.set()
+
+        def close(self):
+            pass
+
+    monkeypatch.setitem(type(program).fit.__globals__, "_bar", lambda steps: Bar())  # of the module that is tested
+
+    def interrupt():
+        running.wait(timeout=60)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job does not have
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            program.fit(rows, mine, 10**12, progress=True)
+    finally:
+        thread.join()
+        signal.signal(signal.SIGINT, handler)
+    assert 1 < mine.steps < 10**12
+    other.fit(rows, yours, mine.steps)
+    assert everything(ours, mine) == everything(theirs, yours)
+
+
+def test_a_parameter_that_was_frozen_after_compiling_gets_no_gradient():
+    x, v, w = Value(1), Value(2), Value(3)
+    program = compile(v * w * x, [x])
+    v.requires_grad = False
+    program.backward([[1.0], [2.0]])
+    assert (v.grad, w.grad) == (0.0, 3.0)
+
+
+def test_an_own_optimiser_compiles_if_it_is_written_in_rows():
+    class Signs(Optimizer):
+        slots = ("largest", "rate")
+
+        def update(self, p, state):
+            state["largest"] = mc.maximum(state["largest"], mc.abs(p.grad))
+            state["rate"] = self.lr / self.steps
+            p.data -= state["rate"] * mc.where(mc.less(0.0, p.grad), 1.0, -1.0)
+
+    (ours, program, rows, _), (theirs, other, _, _) = problem(), problem()
+    mine, yours = Signs(ours, lr=0.1), Signs(theirs, lr=0.1)
+    program.fit(rows, mine, 4, batch_size=16)
+    loop(other, rows, yours, 4, 16)
+    assert everything(ours, mine) == everything(theirs, yours)
+
+    class Rounding(Optimizer):
+        def update(self, p, state):
+            p.data = math.floor(p.data)
+
+    class Averaging(Optimizer):
+        def update(self, p, state):
+            p.data -= self.lr * p.grad / len(self.parameters)  # the compiled update serves any number of them
+
+    class Clipping(SGD):
+        def step(self):
+            mc.optim.clip_grad_norm(self.parameters, 1.0)
+            super().step()
+
+    for refused in (Rounding, Averaging, Clipping):
+        with pytest.raises(TypeError, match=refused.__name__):
+            program.fit(rows, refused(ours, lr=0.1), 1)
+
+
+def test_an_optimiser_of_which_the_options_do_not_tell_the_update_is_compiled_anew():
+    class Scaled(Optimizer):
+        def __init__(self, parameters, lr):
+            super().__init__(parameters, lr)
+            self.factors = [1.0]
+
+        def update(self, p, state):
+            p.data -= self.lr * self.factors[0] * p.grad
+
+    x, w = Value(1.0), Value(0.0)
+    program = compile(w * x, [x])
+    optimizer = Scaled([w], lr=1.0)
+    program.fit([[1.0]], optimizer, 1)
+    optimizer.factors[0] = 10.0
+    program.fit([[1.0]], optimizer, 1)
+    assert w.data == -11.0
+
+
+factor = 1.0
+
+
+def test_an_optimiser_of_another_class_is_compiled_anew_for_each_fit():
+    class Scaled(Optimizer):
+        scale = 1.0
+
+        def update(self, p, state):
+            p.data -= self.lr * self.scale * factor * p.grad
+
+    class Inherited(SGD):
+        sign = 1.0
+
+        def update(self, p, state):
+            p.data -= self.lr * self.sign * factor * p.grad
+
+    global factor
+    x, w = Value(1.0), Value(0.0)
+    program = compile(w * x, [x])
+    for kind, name in ((Scaled, "scale"), (Inherited, "sign")):
+        w.data, factor = 0.0, 1.0
+        optimizer = kind([w], lr=1.0)
+        program.fit([[1.0]], optimizer, 1)
+        setattr(kind, name, 10.0)
+        program.fit([[1.0]], optimizer, 1)
+        factor = 100.0
+        program.fit([[1.0]], optimizer, 1)
+        assert w.data == -1011.0
+
+
+@pytest.mark.parametrize("kind", [SGD, Adam, AdamW])
+def test_an_optimiser_of_the_library_is_compiled_once_for_all_programs(kind):
+    w = [Value(0.0), Value(1.0)]
+    first = compiled(kind(w, lr=0.1), False)
+    assert compiled(kind(w[:1], lr=0.2), False) is first
+    assert compiled(kind(w[:1], lr=0.2), True) is not first
+    other = compiled(kind(w, lr=0.2, weight_decay=0.543), False)
+    assert other is not first
+    assert compiled(kind(w, lr=0.2, weight_decay=0.543), False) is other
+
+
+@pytest.mark.parametrize("make", OPTIMISERS.values(), ids=OPTIMISERS)
+@pytest.mark.parametrize("count", [1, 7, 8, 9, 16, 17, 600])
+def test_every_number_of_parameters_is_updated(make, count):
+    def trained(train):
+        ws = [Value(0.01 * k - 0.3) for k in range(count)]
+        frozen = ws[count // 2 :: 5]
+        x = Value(0.5)
+        program = compile(mc.sum([w * w * (x + k % 3) for k, w in enumerate(ws)]), [x])
+        for w in frozen:
+            w.requires_grad = False
+        optimizer = make(ws)
+        train(program, [[0.1], [0.2], [0.7], [1.0], [-0.2]], optimizer, 3, 4)
+        return everything(ws, optimizer)
+
+    assert trained(lambda program, *rest: program.fit(*rest)) == trained(loop)
+
+
+def test_losses_are_the_means_of_their_epochs():
+    x, w = Value(1.0), Value(3.0)
+    program = compile(w * 0.0 + x, [x])
+    rows = [[float(k)] for k in range(11)]
+    for batch in (None, 1, 4, 10, 11):
+        assert program.fit(rows, SGD([w], lr=0.1), 3, batch_size=batch) == pytest.approx([5.0] * 3, rel=1e-15)
+
+
+def test_fit_refuses_what_it_cannot_do():
+    parameters, program, rows, _ = problem()
+    optimizer = SGD(parameters)
+    for arguments, exception, message in (
+        ({"epochs": -1}, ValueError, "epochs"),
+        ({"epochs": 1.5}, ValueError, "epochs"),
+        ({"epochs": 1, "batch_size": 0}, ValueError, "batch_size"),
+        ({"epochs": 1, "batch_size": True}, ValueError, "batch_size"),
+    ):
+        with pytest.raises(exception, match=message):
+            program.fit(rows, optimizer, **arguments)
+    with pytest.raises(TypeError, match="optimizer"):
+        program.fit(rows, parameters, 1)
+    x, w = Value(1.0), Value(1.0)
+    with pytest.raises(ValueError, match="is an input"):
+        compile(w * x, [x]).fit([[1.0]], SGD([w, x]), 1)
+    before = [p.data for p in parameters]
+    for change in (list.pop, lambda order: order.append(0), lambda order: operator.setitem(order, 0, 37)):
+        with pytest.raises(ValueError, match="shuffle"):
+            program.fit(rows, optimizer, 1, shuffle=SimpleNamespace(shuffle=change))
+    assert program.fit(rows, optimizer, 0) == []
+    assert [p.data for p in parameters] == before
+
+
+WRONG = {
+    "twice": lambda order: order.__setitem__(0, order[1]),
+    "below": lambda order: order.__setitem__(order.index(3), -1),
+    "above": lambda order: order.__setitem__(order.index(3), 10),
+    "no int64": lambda order: order.__setitem__(order.index(3), 2**70),
+    "a fraction": lambda order: order.__setitem__(order.index(3), 3.0),
+    "no number": lambda order: order.__setitem__(order.index(3), None),
+    "fewer": lambda order: order.remove(3),
+    "more": lambda order: order.append(3),
+}
+
+
+@pytest.mark.parametrize("change", WRONG.values(), ids=WRONG)
+def test_an_order_of_other_numbers_is_refused(change):
+    x, w = Value(1.0), Value(0.0)
+    program = compile(w * x, [x])
+    with pytest.raises(ValueError, match="shuffle must put the numbers of the rows in another order alone"):
+        program.fit([[1.0]] * 10, SGD([w]), 2, shuffle=SimpleNamespace(shuffle=change))
+    assert w.data == 0.0
+
+
+def test_every_order_of_the_numbers_is_taken():
+    order = list(range(1000))
+    random.Random(0).shuffle(order)
+    assert shuffled(order, 1000) == array("q", order)
+    assert shuffled([np.int64(1), False], 2) == array("q", [1, 0])
+
+
+def test_progress_is_shown_on_stderr(capsys):
+    parameters, program, rows, _ = problem()
+    program.fit(rows, SGD(parameters, lr=0.01), 4, batch_size=10, progress=True)
+    shown = capsys.readouterr()
+    assert "16/16" in shown.err
+    assert "loss=" in shown.err
+    assert shown.out == ""

@@ -1,0 +1,271 @@
+"""Compare the compiler's functions of vectors with exact results, and in speed with those of jax.
+
+    python -m tests.compiler.vector_functions  # two million points a function: minutes
+    python -m tests.compiler.vector_functions --points 20000 tanh exp
+
+For each function and width it prints the worst error in units in the last place and where it is, and for this machine's
+width the nanoseconds an element on one core. It fails if an error is over `functions.ULPS`, if a lane's bits depend on
+other lanes, or if a function takes over twice jax's time where jax is installed; `taskset -c 0` keeps to one core.
+
+C's functions of long double say where the worst errors are, and mpmath how large they are.
+"""
+
+import argparse
+import contextlib
+import ctypes
+import itertools
+import math
+import os
+import sys
+import time
+from functools import cache, partial
+
+import numpy as np
+from mpmath import mp, mpf
+
+with contextlib.suppress(ImportError):  # as where pytest looks for examples in this file
+    from micrograd_cn.compiler.elementary import FORMULAS
+    from micrograd_cn.compiler.functions import ULPS, Library
+    from micrograd_cn.compiler.lanes import vector
+    from micrograd_cn.compiler.machine import Machine, _found, machine
+    from micrograd_cn.compiler.text import Function
+
+BINARY = ("pow", "atan2", "hypot")
+LONG = {63: "x86_fp80", 112: "fp128"}.get(np.finfo(np.longdouble).nmant)  # None: C's long double is double
+SPECIAL = [0.0, 1.0, 2.0, 3.0, 0.5, math.inf, math.nan, 5e-324, sys.float_info.min, sys.float_info.max, 1e300, 1e22]
+SPECIAL += [0.0, 1.0 - 2.0**-53, 1.0 + 2.0**-52, 709.78, 709.79, 745.13, 745.14, 710.47, 710.48, 6.0, 20.0, 27.2, 53.0]
+SPECIAL += [-x for x in SPECIAL]
+
+
+def widths():
+    """Return how many doubles this machine's vectors may have, and whether it may round a product and a sum once."""
+    wide = [n for n, feature in ((4, "+avx,"), (8, "+avx512f,")) if feature in f"{machine().features},"]
+    return [2, *wide], [False, True][: 1 + machine().fused]
+
+
+@cache
+def machine_of(native, fused, found=None):
+    """Return this machine as one with vectors of another width, or with another library."""
+    on = Machine()
+    on.native, on.width, on.fused = native, 2 * native, fused
+    on.library = Library(on.triple, native, fused, found or _found)
+    return on
+
+
+class Functions:
+    """One of C's functions of vectors, for arrays whose length is a multiple of its lanes.
+
+    It is compiled with what calls it, so that programs of this process do not call it too.
+    """
+
+    def __init__(self, name, on, lanes):
+        self.lanes = lanes
+        kind, operands = vector(lanes), 1 + (name in BINARY)
+        function = on.library.on_vectors(name, lanes, operands)
+        f = Function("run", "ptr %x0, ptr %x1, ptr %y, i64 %n, i64 %times")
+        with f.loop("%times"), f.loop("%n") as loop:
+            start = f.times(loop.index, lanes)
+            xs = [f"{kind} {f.load(kind, f.at(f'%x{k}', start))}" for k in range(operands)]
+            f.store(kind, f.call(kind, function.name, *xs), f.at("%y", start))
+        f.do("ret void")
+        self.text = str(function)
+        self.run, self.compiled = compiled(on, f, function)
+
+    def __call__(self, *xs, times=1):
+        y = np.empty_like(xs[0])
+        assert len(y)
+        assert len(y) % self.lanes == 0
+        self.run(xs[0].ctypes.data, xs[-1].ctypes.data, y.ctypes.data, len(y) // self.lanes, times)
+        return y
+
+
+def compiled(on, f, *others):
+    """Return a function of three addresses and of counts, and what holds its code."""
+    code = on.compile([*others, f])
+    counts = [ctypes.c_int64] * f.signature.count("i64 %")
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 3, *counts)(code.address(f.name)), code
+
+
+def limit(name):
+    """Return the largest error that a function may have."""
+    return ULPS[name] if name in FORMULAS or machine().triple.startswith("x86_64") else 4.0
+
+
+def exact(name, *xs):
+    """Return the results of C's function of long double."""
+    f = Function("run", "ptr %x0, ptr %x1, ptr %y, i64 %n")
+    with f.loop("%n") as loop:
+        numbers = [f.load("double", f.at(f"%x{k}", loop.index)) for k in range(len(xs))]
+        wide = [f"{LONG} {f.op(f'fpext double {x} to {LONG}')}" for x in numbers]
+        f.store(LONG, f.call(LONG, f"{name}l", *wide), f.at("%y", loop.index, LONG), 16)
+    f.do("ret void")
+    run, _code = compiled(machine(), f)
+    y = np.empty(len(xs[0]), np.longdouble)
+    run(xs[0].ctypes.data, xs[-1].ctypes.data, y.ctypes.data, len(y))
+    return y
+
+
+def errors(found, right):
+    """Return errors in units in the last place of double; inf where one is nan, or where zeros have unlike signs."""
+    most = np.longdouble(2.0) ** 1024  # what inf counts as: one unit above the largest
+    with np.errstate(all="ignore"):
+        size = np.clip(np.abs(right.astype(float)), sys.float_info.min, sys.float_info.max)
+        error = np.abs(np.clip(found.astype(np.longdouble), -most, most) - np.clip(right, -most, most))
+        error = (error / np.spacing(size)).astype(float)
+    error[np.isnan(found) & np.isnan(right)] = 0.0
+    error[np.isnan(found) != np.isnan(right)] = math.inf
+    error[(found == 0.0) & (np.signbit(found) != np.signbit(right))] = math.inf
+    return error
+
+
+def confirmed(name, found, *xs):
+    """Return one error, by mpmath."""
+    if not all(map(math.isfinite, (found, *xs))):
+        return None
+    with mp.workprec(300):
+        y = getattr(mp, {"pow": "power"}.get(name, name))(*map(mpf, xs))
+        ulp = math.ulp(min(max(abs(float(y)), sys.float_info.min), sys.float_info.max))
+        return float(abs(mpf(found) - y) / ulp)
+
+
+def points(count, rng):
+    """Return doubles of all kinds, about as many of each, and the special ones."""
+    n = count // 10
+    sign = rng.choice([-1.0, 1.0], n)
+    kinds = [
+        rng.integers(0, 2**64, n, dtype=np.uint64).view(float),  # any bits
+        rng.integers(0, 2**54, n, dtype=np.uint64).view(float) * sign,  # subnormal, and the next ones
+        np.exp2(rng.uniform(-60.0, 12.0, n)) * sign,
+        np.exp2(rng.uniform(10.0, 1024.0, n)) * sign,
+        (1.0 + np.exp2(rng.uniform(-53.0, 0.0, n)) * sign) * rng.choice([-1.0, 1.0], n),
+        *[rng.uniform(-end, end, n) for end in (1.0, 4.0, 40.0, 800.0)],
+        rng.integers(-(10**6), 10**6, n) * (np.pi / 2) * (1.0 + np.exp2(rng.uniform(-60.0, -20.0, n))),  # poles
+    ]
+    return np.concatenate([*kinds, SPECIAL])
+
+
+def operands(name, count, rng, multiple=16):
+    """Return operands, some of which are all special ones and their pairs; shuffled, so that a vector has all kinds."""
+    if name not in BINARY:
+        xs = [points(count, rng)]
+    else:
+        a, b = (rng.permutation(points(count, rng)) for _ in range(2))
+        near, n = np.exp2(rng.uniform(-40.0, 40.0, len(a))), len(a) // 2
+        with np.errstate(all="ignore"):
+            if name == "pow":  # with results of all sizes, whole exponents and negative bases
+                b[:n] = rng.uniform(-760.0, 760.0, n) / np.log(np.abs(a[:n]))
+                b[: n // 2] = np.round(b[: n // 2])
+                a[n // 4 : n] = np.abs(a[n // 4 : n])
+            else:
+                b[:n] = a[:n] * near[:n]
+        pairs = np.array(list(itertools.product(SPECIAL, SPECIAL))).T
+        xs = [np.concatenate(both) for both in zip((a, b), pairs, strict=True)]
+    order = rng.permutation(len(xs[0]))
+    return [np.resize(x[order], -(-len(order) // multiple) * multiple) for x in xs]
+
+
+def near(xs, error, count, rng):
+    """Return points near those of the largest errors."""
+    order = np.argsort(error)[-32:]
+    return [
+        np.resize(x[order], count) * (1.0 + np.exp2(-rng.uniform(3.0, 50.0, count)) * rng.choice([-1.0, 1.0], count))
+        for x in xs
+    ]
+
+
+def worst(name, run, xs, right, rng, rounds, candidates=50):
+    """Return the largest error and where it is; from the second round on, near the largest ones of the one before."""
+    best, few = (0.0, []), max(1, len(right) // 64) * run.lanes
+    for _ in range(rounds):
+        found = run(*xs)
+        error = errors(found, right)
+        for i in np.argsort(error)[-candidates:]:
+            where = [float(x[i]) for x in xs]
+            by_mpmath = None if math.isinf(error[i]) else confirmed(name, found[i], *where)
+            best = max(best, (float(error[i]) if by_mpmath is None else by_mpmath, where))
+        xs = near(xs, error, few, rng)
+        right = exact(name, *xs)
+    return best
+
+
+def is_independent(run, xs, rng):
+    """Return whether each result has the same bits beside other numbers."""
+    found, order = run(*xs), rng.permutation(len(xs[0]))
+    again = run(*[x[order] for x in xs])
+    same = again.view(np.uint64) == found[order].view(np.uint64)
+    return bool(np.all(same | (np.isnan(again) & np.isnan(found[order]))))
+
+
+# Speed
+
+RANGES = {"exp": 10, "expm1": 5, "tanh": 5, "asin": 1, "acos": 1, "erf": 3, "erfc": 3, "log": (0.01, 100)}
+RANGES |= {"log1p": (-0.9, 10), "pow": (0.1, 10)}
+ELEMENTS, TIMES = 4096, 20  # as many as the first cache holds, and how often they are computed at once
+
+
+def timed_operands(name, rng):
+    ends = RANGES.get(name, 10)
+    low, high = ends if isinstance(ends, tuple) else (-ends, ends)
+    return [rng.uniform(low, high, ELEMENTS), rng.uniform(-5.0, 5.0, ELEMENTS)][: 1 + (name in BINARY)]
+
+
+def of_jax(name, xs):
+    """Return a function that lets jax compute as many elements, or None."""
+    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
+    try:
+        import jax
+    except ImportError:
+        return None
+    jax.config.update("jax_enable_x64", True)
+    other = {"pow": "power", "asin": "arcsin", "acos": "arccos", "atan": "arctan", "atan2": "arctan2"}
+    f = getattr(jax.scipy.special if name.startswith("erf") else jax.numpy, other.get(name, name))
+    x, *rest = map(jax.numpy.asarray, xs)
+    step = jax.jit(lambda x: jax.lax.fori_loop(0, TIMES, lambda _, x: x + 1e-30 * f(x, *rest), x))
+    return lambda: step(x).block_until_ready()
+
+
+def nanoseconds(*runs, repeats=100):
+    """Return the least time an element of each, which are measured by turns."""
+    best = [math.inf] * len(runs)
+    for _ in range(repeats):
+        for k, run in enumerate(runs):
+            start = time.perf_counter()
+            run()
+            best[k] = min(best[k], time.perf_counter() - start)
+    return [1e9 * t / ELEMENTS / TIMES for t in best]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", default=list(ULPS))
+    parser.add_argument("--points", type=int, default=2_000_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--no-times", action="store_true")
+    chosen = parser.parse_args()
+    rng = np.random.default_rng(chosen.seed)
+    failed = False
+    for name in chosen.names:
+        xs = operands(name, chosen.points, rng)
+        right = exact(name, *xs)
+        native_widths, ways = widths()
+        for native, fused in itertools.product(native_widths, ways if name in FORMULAS else ways[-1:]):
+            run = Functions(name, machine_of(native, fused), 2 * native)
+            error, where = worst(name, run, xs, right, rng, chosen.rounds)
+            wrong = error > limit(name)
+            mixed = not is_independent(run, xs, rng)
+            failed |= wrong | mixed
+            text = f"{name:6} {native} {'fused' if fused else '     '} {len(right)} points: {error:.3f} ulp at {where}"
+            print(text, "OVER THE LIMIT" * wrong, "DEPENDS ON OTHER LANES" * mixed, flush=True)
+        if not chosen.no_times:
+            ours, xs = Functions(name, machine(), machine().width), timed_operands(name, rng)
+            jax = of_jax(name, xs)
+            times = nanoseconds(partial(ours, *xs, times=TIMES), *[jax] * bool(jax))
+            slow = times[0] > 2.0 * times[-1]
+            failed |= slow
+            print(f"{name:6} {times[0]:.2f} ns" + f", jax {times[1]:.2f} ns" * bool(jax), "TOO SLOW" * slow, flush=True)
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()
