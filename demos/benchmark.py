@@ -1,8 +1,9 @@
 """Measure the engine beside its peers, every ratio within one run: `python demos/benchmark.py [table ...] [--json]`.
 
 The tables, which `--list` names: a training step of two demos, and of an attention model written without a library;
-what the garbage collector costs; one operation; the share of the processor's peak, memory for an operation, time for a
-node against the size of the graph, derivatives of many inputs and of high order, compile time, and import time.
+what the garbage collector costs; one operation; the share of the processor's peak; compiled networks of many shapes, a
+transformer, a recurrent network, functions, threads; memory for an operation, time for a node against the size of the
+graph, derivatives of many inputs and of high order, compile time, and import time.
 Contenders take turns, so that a machine which slows down slows all of them; a number is the median of its turns. All
 run on one core. The garbage collector stays on, as in anyone's training loop, but in columns that say so. A peer not
 installed has no row.
@@ -45,6 +46,7 @@ from contenders import (
     ours,
 )
 from micrograd_cn.functional import grad, hessian
+from workloads import first_step, functions, networks, recurrent, threads, transformer
 
 WARM = 0.5  # seconds that each contender runs before it is timed: until then, what is compiled as it runs may not be
 UNITS = {"us": 1e6, "ms": 1e3}  # a second in them
@@ -228,7 +230,7 @@ def share_of_peak(turns: int = 9) -> list[Row]:
     """Measure the step beside a loop of nothing but multiplications and additions in registers."""
     if not find_spec("llvmlite"):
         return []
-    from micrograd_cn.compiler.machine import peak
+    from peak import peak
 
     points, targets = _points()
     random.seed(0)
@@ -412,6 +414,12 @@ TABLES: dict[str, tuple[str, Callable[[], list[Row]]]] = {
     "chain": ("A chain of products, for each node", cost_per_node),
     "inputs": ("Derivatives of Rosenbrock's function of n inputs", derivatives_of_many_inputs),
     "orders": ("Higher derivatives at a point", sixth_derivatives),
+    "networks": ("A step of gradient descent, hinge loss", networks),
+    "transformer": ("A transformer of one layer, one name a step, Adam", transformer),
+    "recurrent": ("A recurrent network, the gradient", recurrent),
+    "functions": ("Functions on vectors, compiled", functions),
+    "threads": ("MLP(8, [32, 32, 1]), 100,000 rows", threads),
+    "first": ("Before the second step", first_step),
     "compile": ("Compiling a graph", compile_time),
     "import": ("Import, beyond starting the interpreter", import_time),
 }
@@ -427,10 +435,10 @@ def _installed(name: str) -> str:
 def _compiled_for() -> str:
     if not find_spec("llvmlite"):
         return "nothing, without llvmlite"
-    from micrograd_cn.compiler.machine import Machine
+    from micrograd_cn.compiler.machine import machine
 
-    machine = Machine()
-    return f"{machine.name or platform.machine()}, vectors of {machine.native} doubles"
+    on = machine()
+    return f"{on.name or platform.machine()}, vectors of {on.native} doubles"
 
 
 def heading() -> dict[str, str]:

@@ -1,0 +1,525 @@
+"""Work for compiled programs of all shapes, ours and the peers': `python demos/benchmark.py networks functions ...`.
+
+Each pair computes the same numbers, which is checked. jax runs on one thread, in double precision, everything jitted.
+"""
+
+import math
+import os
+import random
+import time
+from array import array
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
+from itertools import pairwise
+from statistics import median
+from typing import Any
+
+import micrograd_cn as mg
+from micrograd_cn import nn
+from micrograd_cn.optim import SGD, Adam
+
+Work = Callable[[int], None]  # do it so many times
+
+
+class Whole:
+    """Work that is timed by whole runs, since steps run while the next ones are being asked for."""
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+
+    def __call__(self, times: int) -> None:
+        self.work(times)
+
+
+Row = dict[str, str | int | float | None]
+
+ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+NETWORKS = (
+    (2, [16, 16, 1], 100),
+    (2, [16, 16, 1], 10_000),
+    (64, [32, 1], 128),
+    (64, [32, 1], 4_096),
+    (64, [64, 64, 1], 1_024),
+    (256, [128, 1], 1_024),
+    (784, [128, 1], 1_024),
+)
+LEARNING_RATE = 1e-3
+
+
+def in_turns(works: Sequence[Work | None], seconds: float = 0.8, turns: int = 7) -> list[float | None]:
+    """Return the median time of each, taken in turns; None for what is not installed."""
+    counts, times = [], [list[float]() for _ in works]
+    for work in works:
+        count = 1
+        while work and _seconds(work, count) < seconds / 8:
+            count *= 2
+        counts.append(count)
+    for _ in range(turns):
+        for work, count, found in zip(works, counts, times, strict=True):
+            if work:
+                found.append(_slope(work, count))
+    return [median(found) if found else None for found in times]
+
+
+def _seconds(work: Work, count: int) -> float:
+    start = time.perf_counter()
+    work(count)
+    return time.perf_counter() - start
+
+
+def _slope(work: Work, count: int) -> float:
+    """Return the seconds of one more, without those of what comes before and after all."""
+    once, more = _seconds(work, count), _seconds(work, 3 * count)
+    return more / (3 * count) if isinstance(work, Whole) else (more - once) / (2 * count)
+
+
+def _jax() -> Any:
+    if not find_spec("jax"):
+        return None
+    os.environ.setdefault("XLA_FLAGS", ONE_THREAD)
+    jax = import_module("jax")
+    jax.config.update("jax_enable_x64", True)
+    return jax
+
+
+def _random_rows(columns: int, count: int) -> Any:
+    """Return rows of random numbers with a last one of -1 or 1, as one buffer and as lists."""
+    generator = random.Random(0)
+    flat = array("d")
+    for _ in range(count):
+        flat.extend([generator.gauss(0, 1) for _ in range(columns)])
+        flat.append(generator.choice([-1.0, 1.0]))
+    return memoryview(flat).cast("B").cast("d", (count, columns + 1)), flat
+
+
+def _compile() -> Any:
+    from micrograd_cn.compiler import compile  # noqa: A004
+
+    return compile
+
+
+def _ratio(ours: float | None, peer: float | None) -> float | None:
+    return peer / ours if ours and peer else None
+
+
+# Networks: a step of gradient descent, hinge loss.
+
+
+def networks(turns: int = 7) -> list[Row]:
+    """Measure networks of several widths beside jax.jit, and the share of the peak that ours reach."""
+    if not find_spec("llvmlite"):
+        return []
+    from peak import peak
+
+    rows: list[Row] = []
+    for columns, sizes, count in NETWORKS:
+        products = sum(a * b for a, b in pairwise([columns, *sizes]))
+        operations = 2 * count * (3 * products - columns * sizes[0])
+        ours, peer = in_turns([_our_network(columns, sizes, count), _jax_network(columns, sizes, count)], turns=turns)
+        assert ours
+        rows.append(
+            {
+                "network, rows": f"MLP({columns}, {sizes}), {count:,}",
+                "ours us": 1e6 * ours,
+                "jax.jit us": peer and 1e6 * peer,
+                "jax / ours": _ratio(ours, peer),
+                "GFLOP/s": 1e-9 * operations / ours,
+                "of the peak": operations / ours / peak(),
+            }
+        )
+    return rows
+
+
+def _our_network(columns: int, sizes: list[int], count: int) -> Work:
+    model = nn.MLP(columns, sizes, seed=0)
+    *xs, target = inputs = [mg.Value(0.1) for _ in range(columns + 1)]
+    program = _compile()(mg.relu(1 - target * model(xs)), inputs)
+    optimizer = SGD(model.parameters(), lr=LEARNING_RATE)
+    rows, _ = _random_rows(columns, count)
+    program.fit(rows, optimizer, 50)
+    return lambda epochs: program.fit(rows, optimizer, epochs) and None
+
+
+def _jax_network(columns: int, sizes: list[int], count: int) -> Work | None:
+    if not (jax := _jax()):
+        return None
+    np = jax.numpy
+    _, flat = _random_rows(columns, count)
+    data = np.asarray(flat).reshape(count, columns + 1)
+    x, target = data[:, :columns], data[:, columns]
+    key = jax.random.PRNGKey(0)
+    state = [(jax.random.normal(key, (a, b)) / a**0.5, np.zeros(b)) for a, b in pairwise([columns, *sizes])]
+
+    def loss(state: Any) -> Any:
+        y = x
+        for weight, bias in state[:-1]:
+            y = np.maximum(y @ weight + bias, 0)
+        weight, bias = state[-1]
+        return np.maximum(1 - target * (y @ weight + bias)[:, 0], 0).mean()
+
+    def update(state: Any) -> Any:
+        return jax.tree.map(lambda p, g: p - LEARNING_RATE * g, state, jax.grad(loss)(state))
+
+    step = jax.jit(update)
+
+    def steps(epochs: int) -> None:
+        nonlocal state
+        for _ in range(epochs):
+            state = step(state)
+        jax.block_until_ready(state)
+
+    return Whole(steps)
+
+
+# Functions on vectors: sixteen values of a function are added up, so that reading a row counts for little.
+
+FUNCTIONS: dict[str, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] = {
+    "exp": (mg.exp, lambda jax, x: jax.numpy.exp(x)),
+    "expm1": (mg.expm1, lambda jax, x: jax.numpy.expm1(x)),
+    "log": (mg.log, lambda jax, x: jax.numpy.log(x)),
+    "log1p": (mg.log1p, lambda jax, x: jax.numpy.log1p(x)),
+    "tanh": (mg.tanh, lambda jax, x: jax.numpy.tanh(x)),
+    "sigmoid": (mg.sigmoid, lambda jax, x: jax.nn.sigmoid(x)),
+    "softplus": (mg.softplus, lambda jax, x: jax.nn.softplus(x)),
+    "gelu": (mg.gelu, lambda jax, x: jax.nn.gelu(x, approximate=False)),
+    "silu": (mg.silu, lambda jax, x: jax.nn.silu(x)),
+    "erf": (mg.erf, lambda jax, x: jax.scipy.special.erf(x)),
+    "sin": (mg.sin, lambda jax, x: jax.numpy.sin(x)),
+    "tan": (mg.tan, lambda jax, x: jax.numpy.tan(x)),
+    "atan": (mg.atan, lambda jax, x: jax.numpy.arctan(x)),
+    "sinh": (mg.sinh, lambda jax, x: jax.numpy.sinh(x)),
+    "pow": (lambda x: mg.pow(x, 1.7), lambda jax, x: jax.numpy.power(x, 1.7)),
+}
+SHIFTS = [k / 40 for k in range(16)]  # of arguments within (0, 1)
+
+
+def functions(turns: int = 7, count: int = 4_096) -> list[Row]:
+    """Measure a forward pass of sums of one function, in nanoseconds for each time that it is computed."""
+    if not find_spec("llvmlite"):
+        return []
+    generator = random.Random(0)
+    numbers = [generator.uniform(0.1, 0.6) for _ in range(count)]
+    rows: list[Row] = []
+    for name, (ours, peer) in FUNCTIONS.items():
+        found = in_turns([_our_function(ours, numbers), _jax_function(peer, numbers)], 0.1, turns)
+        mine, theirs = [x and 1e9 * x / count / len(SHIFTS) for x in found]
+        rows.append({"function": name, "ours ns": mine, "jax.jit ns": theirs, "ours / jax": _ratio(theirs, mine)})
+    return rows
+
+
+def _our_function(f: Callable[[Any], Any], numbers: Sequence[float]) -> Work:
+    x = mg.Value(0.5)
+    program = _compile()(mg.sum([f(x + shift) for shift in SHIFTS]), [x])
+    rows = memoryview(array("d", numbers)).cast("B").cast("d", (len(numbers), 1))
+    start = time.perf_counter()
+    while time.perf_counter() - start < 0.3:  # until the code is native
+        program.forward(rows)
+
+    def work(times: int) -> None:
+        for _ in range(times):
+            program.forward(rows)
+
+    return work
+
+
+def _jax_function(f: Callable[[Any, Any], Any], numbers: Sequence[float]) -> Work | None:
+    if not (jax := _jax()):
+        return None
+    x = jax.numpy.asarray(numbers)
+    run = jax.jit(lambda x: sum(f(jax, x + shift) for shift in SHIFTS))
+    jax.block_until_ready(run(x))
+
+    def work(times: int) -> None:
+        for _ in range(times):
+            result = run(x)
+        jax.block_until_ready(result)
+
+    return work
+
+
+# A recurrent network: 16 units over 200 steps, 64 rows; the gradient.
+
+UNITS, STEPS, SEQUENCES = 16, 200, 64
+
+
+def recurrent(turns: int = 7) -> list[Row]:
+    """Measure the gradient of a recurrent network beside jax's scan."""
+    if not find_spec("llvmlite"):
+        return []
+    generator = random.Random(0)
+    weights = [[generator.gauss(0, 0.2) for _ in range(UNITS)] for _ in range(UNITS + 2)]
+    rows, flat = _random_rows(STEPS, SEQUENCES)
+    ours, peer = in_turns([_our_recurrent(weights, rows), _jax_recurrent(weights, flat)], turns=turns)
+    row: Row = {"network": f"{UNITS} tanh units, {STEPS} steps, {SEQUENCES} rows", "ours us": ours and 1e6 * ours}
+    return [row | {"jax.lax.scan us": peer and 1e6 * peer, "jax / ours": _ratio(ours, peer)}]
+
+
+def _our_recurrent(weights: Sequence[Sequence[float]], rows: Any) -> Work:
+    *square, first, last = [[mg.Value(w) for w in row] for row in weights]
+    *xs, target = inputs = [mg.Value(0.1) for _ in range(STEPS + 1)]
+    hidden: list[Any] = [0.0] * UNITS
+    for x in xs:
+        hidden = [mg.tanh(mg.dot([*row, w], [*hidden, x])) for row, w in zip(square, first, strict=True)]
+    program = _compile()((mg.dot(last, hidden) - target) ** 2, inputs)
+    program.backward(rows)
+
+    def work(times: int) -> None:
+        for _ in range(times):
+            program.backward(rows)
+
+    return work
+
+
+def _jax_recurrent(weights: Sequence[Sequence[float]], flat: Any) -> Work | None:
+    if not (jax := _jax()):
+        return None
+    np = jax.numpy
+    data = np.asarray(flat).reshape(SEQUENCES, STEPS + 1)
+    state = [np.asarray(weights[:UNITS]), np.asarray(weights[UNITS]), np.asarray(weights[UNITS + 1])]
+
+    def loss(state: Any) -> Any:
+        square, first, last = state
+
+        def step(hidden: Any, x: Any) -> Any:
+            return np.tanh(hidden @ square.T + x[:, None] * first), None
+
+        hidden, _ = jax.lax.scan(step, np.zeros((SEQUENCES, UNITS)), data[:, :STEPS].T)
+        return ((hidden @ last - data[:, STEPS]) ** 2).mean()
+
+    gradient = jax.jit(jax.value_and_grad(loss))
+    jax.block_until_ready(gradient(state))
+
+    def work(times: int) -> None:
+        for _ in range(times):
+            result = gradient(state)
+        jax.block_until_ready(result)
+
+    return work
+
+
+# A transformer of one layer that learns names, one a step: 27 letters, 16 numbers a position, 4 heads; Adam.
+
+LETTERS, WIDTH, HEADS, LONGEST = 27, 16, 4, 16
+SHAPES = {
+    "letters": (LETTERS, WIDTH),
+    "positions": (LONGEST, WIDTH),
+    **dict.fromkeys(("queries", "keys", "values", "heads"), (WIDTH, WIDTH)),
+    "up": (4 * WIDTH, WIDTH),
+    "down": (WIDTH, 4 * WIDTH),
+    "logits": (LETTERS, WIDTH),
+}
+
+
+def transformer(turns: int = 7) -> list[Row]:
+    """Measure a step of one name beside numpy written by hand, both as long as the name."""
+    if not find_spec("llvmlite"):
+        return []
+    rows: list[Row] = []
+    for length in (7, LONGEST):
+        generator = random.Random(0)
+        weights = {
+            name: [[generator.gauss(0, 0.08) for _ in range(columns)] for _ in range(count)]
+            for name, (count, columns) in SHAPES.items()
+        }
+        names = [[generator.randrange(LETTERS) for _ in range(length + 1)] for _ in range(50)]
+        found = in_turns([_our_transformer(weights, names), _numpy_transformer(weights, names)], turns=turns)
+        ours, peer = [x and 1e6 * x / len(names) for x in found]
+        parameters = sum(a * b for a, b in SHAPES.values())
+        row: Row = {"transformer": f"{parameters:,} parameters, {length} positions", "ours us": ours}
+        rows.append(row | {"numpy us": peer, "numpy / ours": _ratio(ours, peer)})
+    return rows
+
+
+def _linear(weights: Any, x: Sequence[Any]) -> list[Any]:
+    return [mg.dot(row, x) for row in weights]
+
+
+def _normalised(x: Sequence[Any]) -> list[Any]:
+    scale = (mg.dot(x, x) / len(x) + 1e-5) ** -0.5
+    return [a * scale for a in x]
+
+
+def transformer_loss(w: dict[str, Any], letters: Sequence[Sequence[Any]], following: Sequence[Sequence[Any]]) -> Any:
+    """Return the cross entropy of the letters that follow; letters are one-hot."""
+    keys: list[list[Any]] = []
+    values: list[list[Any]] = []
+    losses = []
+    size = WIDTH // HEADS
+    for t, letter in enumerate(letters):
+        embedded = _linear(zip(*w["letters"], strict=True), letter)
+        x = _normalised([a + b for a, b in zip(embedded, w["positions"][t], strict=True)])
+        y = _normalised(x)
+        query = _linear(w["queries"], y)
+        keys.append(_linear(w["keys"], y))
+        values.append(_linear(w["values"], y))
+        heads = []
+        for start in range(0, WIDTH, size):
+            own = slice(start, start + size)
+            scores = [mg.dot(query[own], key[own]) * size**-0.5 for key in keys]
+            total = mg.logsumexp(scores)
+            shares = [mg.exp(score - total) for score in scores]
+            heads += [mg.dot(shares, [value[k] for value in values]) for k in range(start, start + size)]
+        x = [a + b for a, b in zip(_linear(w["heads"], heads), x, strict=True)]
+        inner = [mg.relu(a) for a in _linear(w["up"], _normalised(x))]
+        x = [a + b for a, b in zip(_linear(w["down"], inner), x, strict=True)]
+        logits = _linear(w["logits"], x)
+        losses.append(mg.logsumexp(logits) - mg.dot(logits, following[t]))
+    return mg.mean(losses)
+
+
+def _our_transformer(weights: dict[str, Any], names: Sequence[Sequence[int]]) -> Work:
+    w = {name: [[mg.Value(x) for x in row] for row in matrix] for name, matrix in weights.items()}
+    length = len(names[0]) - 1
+    letters, following = [[[mg.Value(0) for _ in range(LETTERS)] for _ in range(length)] for _ in range(2)]
+    inputs = [x for text in (letters, following) for hot in text for x in hot]
+    program = _compile()(transformer_loss(w, letters, following), inputs)
+    rows = [
+        [float(k == letter) for text in (name[:-1], name[1:]) for letter in text for k in range(LETTERS)]
+        for name in names
+    ]
+    flat = memoryview(array("d", [x for row in rows for x in row])).cast("B").cast("d", (len(rows), len(inputs)))
+    optimizer = Adam([p for matrix in w.values() for row in matrix for p in row], lr=LEARNING_RATE)
+    program.fit(flat, optimizer, 10, batch_size=1)
+    return lambda epochs: program.fit(flat, optimizer, epochs, batch_size=1) and None
+
+
+def _numpy_transformer(weights: dict[str, Any], names: Sequence[Sequence[int]]) -> Work | None:
+    if not find_spec("numpy"):
+        return None
+    np = import_module("numpy")
+    w = {name: np.array(matrix) for name, matrix in weights.items()}
+    first, second = ({name: np.zeros_like(x) for name, x in w.items()} for _ in range(2))
+    size, steps = WIDTH // HEADS, 0
+    later = np.triu(np.full((LONGEST, LONGEST), -np.inf), 1)
+
+    def normalised(x: Any) -> Any:
+        scale = 1 / np.sqrt((x * x).mean(1, keepdims=True) + 1e-5)
+        return x * scale, scale
+
+    def through(upstream: Any, x: Any, scale: Any) -> Any:
+        return scale * upstream - x * scale**3 * (upstream * x).mean(1, keepdims=True)
+
+    def split(x: Any) -> Any:
+        return x.reshape(len(x), HEADS, size).transpose(1, 0, 2)
+
+    def joined(x: Any) -> Any:
+        return x.transpose(1, 0, 2).reshape(x.shape[1], WIDTH)
+
+    def step(name: Any) -> Any:
+        nonlocal steps
+        steps += 1
+        letters, following = name[:-1], name[1:]
+        count = len(letters)
+        each = np.arange(count)
+        x0 = w["letters"][letters] + w["positions"][:count]
+        x1, scale1 = normalised(x0)
+        x2, scale2 = normalised(x1)
+        q, k, v = (split(x2 @ w[part].T) for part in ("queries", "keys", "values"))
+        shares = q @ k.transpose(0, 2, 1) * size**-0.5 + later[:count, :count]
+        shares = np.exp(shares - shares.max(2, keepdims=True))
+        shares /= shares.sum(2, keepdims=True)
+        heads = joined(shares @ v)
+        x3 = heads @ w["heads"].T + x1
+        x4, scale4 = normalised(x3)
+        up = x4 @ w["up"].T
+        inner = np.maximum(up, 0)
+        x5 = inner @ w["down"].T + x3
+        d = x5 @ w["logits"].T
+        d = np.exp(d - d.max(1, keepdims=True))
+        d /= d.sum(1, keepdims=True)
+        d[each, following] -= 1
+        d /= count
+        g = {"logits": d.T @ x5}
+        d5 = d @ w["logits"]
+        g["down"] = d5.T @ inner
+        d_up = (d5 @ w["down"]) * (up > 0)
+        g["up"] = d_up.T @ x4
+        d3 = d5 + through(d_up @ w["up"], x3, scale4)
+        g["heads"] = d3.T @ heads
+        d_heads = split(d3 @ w["heads"])
+        d_shares = d_heads @ v.transpose(0, 2, 1)
+        d_scores = shares * (d_shares - (d_shares * shares).sum(2, keepdims=True)) * size**-0.5
+        parts = {
+            "queries": joined(d_scores @ k),
+            "keys": joined(d_scores.transpose(0, 2, 1) @ q),
+            "values": joined(shares.transpose(0, 2, 1) @ d_heads),
+        }
+        d2 = sum(part @ w[name] for name, part in parts.items())
+        g |= {name: part.T @ x2 for name, part in parts.items()}
+        d0 = through(through(d2, x1, scale2) + d3, x0, scale1)
+        g["letters"], g["positions"] = np.zeros_like(w["letters"]), np.zeros_like(w["positions"])
+        np.add.at(g["letters"], letters, d0)
+        g["positions"][:count] = d0
+        for part in w:
+            first[part] = 0.9 * first[part] + 0.1 * g[part]
+            second[part] = 0.999 * second[part] + 0.001 * g[part] * g[part]
+            size_ = np.sqrt(second[part] / (1 - 0.999**steps)) + 1e-8
+            w[part] -= LEARNING_RATE * first[part] / (1 - 0.9**steps) / size_
+
+    arrays = [np.array(name) for name in names]
+
+    def work(epochs: int) -> None:
+        for _ in range(epochs):
+            for name in arrays:
+                step(name)
+
+    return work
+
+
+# Threads: 100,000 rows of a network.
+
+
+def threads(turns: int = 7, count: int = 100_000) -> list[Row]:
+    """Measure one and two threads; the benchmark holds all others to one core, this part to two."""
+    if not find_spec("llvmlite"):
+        return []
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+    if cores:
+        os.sched_setaffinity(0, range(os.cpu_count() or 1))
+    model = nn.MLP(8, [32, 32, 1], seed=0)
+    *xs, target = inputs = [mg.Value(0.1) for _ in range(9)]
+    program = _compile()(mg.relu(1 - target * model(xs)), inputs)
+    rows, _ = _random_rows(8, count)
+    optimizer = SGD(model.parameters(), lr=LEARNING_RATE)
+    works: dict[str, Callable[[int, int], object]] = {
+        "forward": lambda times, n: [program.forward(rows, threads=n) for _ in range(times)],
+        "backward": lambda times, n: [program.backward(rows, threads=n) for _ in range(times)],
+        "fit": lambda times, n: program.fit(rows, optimizer, times, threads=n),
+    }
+    found: list[Row] = []
+    for name, work in works.items():
+        work(30, 1)
+        one, two = in_turns([partial(_in_threads, work, n) for n in (1, 2)], turns=turns)
+        assert one
+        assert two
+        found.append({"work": name, "one thread ms": 1e3 * one, "two threads ms": 1e3 * two, "times": one / two})
+    if cores:
+        os.sched_setaffinity(0, cores)
+    return found
+
+
+def _in_threads(work: Callable[[int, int], object], count: int, times: int) -> None:
+    work(times, count)
+
+
+def first_step() -> list[Row]:
+    """Measure what comes before the second step of a wide network: recording, compiling, the first step."""
+    if not find_spec("llvmlite"):
+        return []
+    model = nn.MLP(784, [128, 10], seed=0)
+    generator = random.Random(0)
+    rows = [[generator.random() for _ in range(794)] for _ in range(128)]
+    optimizer = SGD(model.parameters(), lr=LEARNING_RATE)
+    start = time.perf_counter()
+    xs, hot = [[mg.Value(0.1) for _ in range(n)] for n in (784, 10)]
+    logits = model(xs)
+    loss = mg.logsumexp(logits) - mg.dot(logits, hot)
+    recorded = time.perf_counter()
+    program = _compile()(loss, [*xs, *hot])
+    losses = program.fit(rows, optimizer, 1)
+    end = time.perf_counter()
+    assert math.isfinite(losses[0])
+    row: Row = {"network": "MLP(784, [128, 10]), cross entropy", "record s": recorded - start}
+    return [row | {"compile, first step s": end - recorded, "together s": end - start}]
