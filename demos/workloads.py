@@ -30,6 +30,7 @@ class Whole:
         self.work = work
 
     def __call__(self, times: int) -> None:
+        """Do it so many times."""
         self.work(times)
 
 
