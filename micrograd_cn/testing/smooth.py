@@ -15,7 +15,7 @@ __all__ = ["Node", "fits", "input_node", "is_smooth", "smooth_step"]
 
 TELLING = 3e7  # so many times more than rounding does, each input changes a result
 QUIET = 5e-12  # unless rounding does less than this to the slope
-CLOSEST = 1e-6  # to a kink, or rounding hides second derivatives
+CLOSEST = 1e-4  # to a kink, or a jump beside it is taken for noise in second derivatives
 STEEPEST = 1e5  # slope of a result in an input
 LEAST = 1e-100  # magnitude of a result that is not 0: derivatives of what is less may underflow
 FAR = 1e12  # beyond, neighbouring floats are too far apart for small steps
