@@ -107,7 +107,7 @@ def test_other_processors(processor):
     if not llvm.get_process_triple().startswith("x86_64") or not all(here.get(name) for name in features.split()):
         pytest.skip(f"this processor is no {processor}")
     files = [HERE, *(HERE.with_name(f"test_{room}.py") for room in ("products", "drivers"))]
-    options = "-q -x -n0 -p no:cacheprovider --import-mode=importlib -o addopts="
+    options = "-q -x -p no:cacheprovider --import-mode=importlib -o addopts="
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options.split(), *files],
         env=os.environ | {FEATURES: features},
