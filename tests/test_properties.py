@@ -3,7 +3,9 @@
 `--hypothesis-profile=nightly` runs a million examples in all.
 """
 
+import contextlib
 import math
+import warnings
 from functools import partial
 from itertools import combinations
 
@@ -15,7 +17,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 import micrograd_cn as mc
 from micrograd_cn import OPS, Value, gradients, no_grad
 from micrograd_cn.engine import record, topological_order, values
-from micrograd_cn.testing import Expression, expressions, gradcheck, networks
+from micrograd_cn.testing import Expression, PartlyCompared, TooNoisy, expressions, gradcheck, networks
 
 from . import naive
 
@@ -170,26 +172,51 @@ TestGraphMachine = GraphMachine.TestCase
 TestGraphMachine.settings = settings(examples(0.2), stateful_step_count=25)
 
 
-# Against numerical derivatives.
+# Against numerical derivatives. Rounding may hide one, in an expression of some ten thousand, but none is called wrong.
+
+
+def assert_not_accused(f, *point, order=1):
+    with warnings.catch_warnings(), contextlib.suppress(TooNoisy):
+        warnings.simplefilter("ignore", PartlyCompared)
+        gradcheck(f, *point, order=order)
 
 
 @given(expressions())
 @examples(0.5)
-def test_every_expression_passes_gradcheck(f):
-    gradcheck(f, *f.point)
+def test_no_expression_is_accused(f):
+    assert_not_accused(f, *f.point)
 
 
 @given(expressions(SMOOTH, max_inputs=2, max_steps=4))
 @examples(0.2)
-def test_every_smooth_expression_passes_gradcheck_to_second_order(f):
-    gradcheck(f, *f.point, order=2)
+def test_no_smooth_expression_is_accused_at_second_order(f):
+    assert_not_accused(f, *f.point, order=2)
 
 
 @given(networks())
 @examples(0.1)
-def test_every_network_passes_gradcheck_in_its_inputs(network):
+def test_no_network_is_accused_in_its_inputs(network):
     model, x = network
-    gradcheck(lambda x: mc.sum(values([model(x)] if isinstance(model(x), Value) else model(x))), x)
+    assert_not_accused(lambda x: mc.sum(values([model(x)] if isinstance(model(x), Value) else model(x))), x)
+
+
+@pytest.mark.parametrize(
+    ("drawn", "count", "order"),
+    [(expressions(), 400, 1), (expressions(SMOOTH, max_inputs=2, max_steps=4), 100, 2)],
+)
+def test_hardly_an_expression_has_a_derivative_that_is_not_compared(drawn, count, order):
+    hidden = []
+
+    @settings(max_examples=count, database=None, derandomize=True)
+    @given(drawn)
+    def compare(f):
+        try:
+            gradcheck(f, *f.point, order=order)
+        except (PartlyCompared, TooNoisy):
+            hidden.append(f)
+
+    compare()
+    assert len(hidden) <= 1
 
 
 # Three ways to the same gradient.
