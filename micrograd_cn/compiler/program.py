@@ -60,7 +60,7 @@ def compile(output: Value | Sequence[Value], inputs: Iterable[Value]) -> Program
       sums of at least 8 products differ between these by their rounding: n products by at most n units in the last
       place of the sum of their sizes.
 
-    The program begins as threaded code, which is made in little time: about 75 us a node or less on a core of 2022, and
+    The program begins as threaded code, which is made in little time: about 85 us a node or less on a core of 2022, and
     for the first program of a process, or the first with an operation, some milliseconds more (about 15, and 1 or less
     for each kind of operation). Once that has run, or in `fit` is going to run, about as long as native code takes to
     make, the graph gets that, several times as fast, unless it is so large that it would take more than a few seconds.
