@@ -249,7 +249,7 @@ def test_the_battery_finds_what_is_wrong_with_many_operands_alone(partial):
         check_op(slots(partial))
 
 
-@pytest.mark.parametrize("slot", [5, 16, pytest.param(32, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("slot", [5, *(pytest.param(slot, marks=pytest.mark.slow) for slot in (16, 32))])
 def test_the_battery_finds_what_is_wrong_at_second_order_in_one_of_many_operands(slot):
     def partials(xs):
         return [2.0 * (x.detach() if i == slot and isinstance(x, Value) else x) for i, x in enumerate(xs)]
