@@ -5,13 +5,17 @@ import random
 import pytest
 
 import micrograd_cn as mc
-from micrograd_cn.compiler import products
+from micrograd_cn import Value
+from micrograd_cn.compiler import (
+    compile,  # noqa: A004 -- the field's name
+    products,
+)
 from micrograd_cn.compiler.instructions import AFTER, BATCH, LONG, SAMPLE
 from micrograd_cn.compiler.machine import machine
 from micrograd_cn.compiler.plan import CACHE, MOST_BLOCKS, SHORTEST, WORD
 from micrograd_cn.compiler.schedule import ALONE, Run, Step, Stretch, Sums
 
-from .common import Instructions
+from .common import Instructions, plan_of
 from .test_schedule import random_graph
 
 FREE = 512  # the first place among the scalars that parameters do not have
@@ -476,3 +480,16 @@ def test_addresses_are_put_into_tables_when_they_are_linked():
     plan.link(fast=True)
     fast = table_at(plan, address)[place]
     assert 0 != slow != fast != 0
+
+
+@pytest.mark.parametrize("count", range(3, 18))
+def test_what_is_computed_as_whole_vectors_overwrites_nobody(count):
+    xs, w = [Value(0.1 * i) for i in range(count)], Value(0.5)
+    plan = plan_of(compile(mc.sum([mc.sin(x) * w for x in xs]), xs), lanes=False)
+    runs = [stage for stages in plan.stages.values() for stage in stages if isinstance(stage, Run)]
+    assert runs
+    for run in runs:
+        first = plan.scalar[run.numbers[0]]
+        written = range(first, first + plan.whole(len(run.numbers)))
+        assert {i for i, place in plan.scalar.items() if place in written} == set(run.numbers)
+        assert written.stop <= plan.scalars
