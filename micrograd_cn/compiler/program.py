@@ -61,7 +61,7 @@ def compile(output: Value | Sequence[Value], inputs: Iterable[Value]) -> Program
       place of the sum of their sizes.
 
     The program begins as threaded code, which is made in little time: about 85 us a node or less on a core of 2022, and
-    for the first program of a process, or the first with an operation, some milliseconds more (about 15, and 1 or less
+    for the first program of a process, or the first with an operation, some milliseconds more (about 20, and 1 or less
     for each kind of operation). Once that has run, or in `fit` is going to run, about as long as native code takes to
     make, the graph gets that, several times as fast, unless it is so large that it would take more than a few seconds.
     Numbers are the same to the last bit. A program holds about 5 numbers a parameter, `fit` twice as many and the
