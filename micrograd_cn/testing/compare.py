@@ -93,7 +93,7 @@ def compare_value(
         measured = max(rounding, noise(g, x))
         unseen = row.agrees is False and row.numeric.slope == 0.0
         if unseen and math.fabs(analytic) * max(math.fabs(x), 1.0) <= 32.0 * measured:
-            return replace(row, agrees=None, note=_hidden(measured), noisy=True)
+            return replace(row, agrees=None, note=hidden(measured), noisy=True)
         return compare(title, analytic, g, x, y, measured, tolerance) if measured > rounding else row
     if atol is not None or _is_close(analytic, row.numeric.slope) or lost_digits():
         return row
@@ -173,9 +173,10 @@ def _judged(
             return Row(title, analytic, side, None, f"a jump or a pole near: smooth on the {where} alone")
         return Row(title, analytic, side, agrees, f"edge of the domain: compared on the {where}")
     if central.noise > 0.1 * central.error:
-        return Row(title, analytic, central, None, _hidden(rounding), noisy=True)
+        return Row(title, analytic, central, None, hidden(rounding), noisy=True)
     return Row(title, analytic, central, None, "no numerical derivative: a jump, a pole, or too much noise")
 
 
-def _hidden(rounding: float) -> str:
+def hidden(rounding: float) -> str:
+    """Return the note of what noise hides."""
     return f"too noisy to tell: values are rounded by {rounding:.1g}"

@@ -1,5 +1,7 @@
 """Functions of many numbers: which directions and elements are compared, and how the wrong ones are found."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -221,6 +223,18 @@ def test_a_direction_that_tells_nothing_is_drawn_again_twice_and_steeper():
     sampled._along = lambda k, part: parts.append((k, part)) or along(k, part)
     sampled.rows()
     assert parts == [(k, part) for k in range(4) for part in (float(k == 0), 0.5, 1.0)]
+
+
+def test_a_direction_that_hides_one_percent_of_itself_tells_nothing():
+    def f(x, amount):
+        noise = np.random.default_rng(abs(int(1e4 * float(x.astype(float).sum())))).normal()
+        return np.float16(x.astype(float).sum() + amount * noise)
+
+    for amount, seed in ((0.01, 0), (0.01, 5), (0.03, 2)):
+        problem = problem_of(
+            functools.partial(f, amount=amount), np.float16(draw(40)), lambda x, g: 1.01 * g * np.ones(40)
+        )
+        assert not any(row.agrees for row in Sampled(problem, seed).rows()[:4])
 
 
 # Where it is wrong.

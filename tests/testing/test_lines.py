@@ -70,6 +70,13 @@ def test_a_numerical_derivative_is_known_if_five_of_its_errors_are_one_percent(s
     assert not ForArrays(1e-6, 0.0, 0.0, 0.0).known(Estimate(math.nan, math.inf))
 
 
+def test_what_looks_right_by_noise_is_not_known():
+    tolerance = ForArrays(1e-6, 0.0, 2.0, 0.001)
+    assert tolerance.known(Estimate(1.0, 0.001), off=0.0139)
+    assert not tolerance.known(Estimate(1.0, 0.001), off=0.0141)
+    assert not tolerance.known(Estimate(1.0, 0.001), off=-0.0141)
+
+
 def test_what_is_allowed_is_the_largest_of_the_tolerances_and_the_error_of_the_analytic_derivative():
     def allowed(analytic, *estimates, rtol=0.0, atol=0.0, typical=0.0, error=0.0):
         return ForArrays(rtol, atol, typical, error).allowed(analytic, *estimates)
@@ -430,6 +437,19 @@ def test_an_interval_is_doubled_once_where_noise_hides_all():
     assert row.note.startswith("too noisy to tell: values are rounded by 0.")
     assert sorted(set(asked[::17])) == [1.0, 2.0]
     assert row.numeric.noise == pytest.approx(row.numeric.error)
+
+
+@pytest.mark.parametrize("part", [0.002, 0.006])
+def test_of_one_percent_wrong_noise_makes_nothing_right(part):
+    verdicts = []
+    for seed in range(8):
+
+        def noisy(x, seed=seed):
+            return np.float16([float(t) + part * normal(seed, float(t)) for t in x])
+
+        verdicts.append([compared(noisy, np.float16([0.0]), lambda x, g, s=s: s * g).agrees for s in (0.99, 1.01, 1.0)])
+    assert not any(low or high for low, high, _ in verdicts)
+    assert part > 0.002 or all(right for _, _, right in verdicts)
 
 
 def test_what_does_not_change_has_no_mean():
