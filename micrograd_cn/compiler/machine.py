@@ -26,6 +26,11 @@ _lock = threading.RLock()  # LLVM's context, into which text is parsed, is one f
 class Machine:
     """The processor that runs the code, and the functions that all programs of this process share.
 
+    Args:
+        name: what LLVM calls the processor; by default it is this one. Of another one the code can be looked at.
+        triple: what LLVM calls its machine and system.
+        features: what LLVM calls the processor's abilities, and whether it has them.
+
     Attributes:
         native: how many doubles are in the vectors that it computes fastest with.
         registers: how many of them there are.
@@ -36,33 +41,37 @@ class Machine:
         addresses: of these, quickly compiled, and fast.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "", triple: str = "", features: Mapping[str, bool] | None = None) -> None:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
-        self.name = llvm.get_host_cpu_name()
-        self.triple = llvm.get_process_triple()
-        features = llvm.get_host_cpu_features()
-        self.features = features.flatten()
-        wide = features.get("avx512f") and self.name not in HALVES
-        self.native = 8 if wide else 4 if features.get("avx") else 2
+        self.name = name or llvm.get_host_cpu_name()
+        self.triple = triple or llvm.get_process_triple()
+        found: Any = llvm.get_host_cpu_features() if features is None else llvm.FeatureMap(features)
+        self.features: str = found.flatten()
+        wide = found.get("avx512f") and self.name not in HALVES
+        self.native = 8 if wide else 4 if found.get("avx") else 2
         self.width = 2 * self.native
-        self.registers = 32 if features.get("avx512vl") or not self.triple.startswith(("x86", "i")) else 16
-        with _lock:
-            self.engine(llvm.parse_assembly(""), 0)  # after the first one, functions of the process are found
-            with suppress(RuntimeError):  # not every system has it
-                llvm.load_library_permanently(LIBRARY)
-        self.fused: bool = bool(features.get("fma")) or not self.triple.startswith(("x86", "i"))
+        self.registers = 32 if found.get("avx512vl") or not self.triple.startswith(("x86", "i")) else 16
+        if self.triple == llvm.get_process_triple():
+            with _lock:
+                self.engine(llvm.parse_assembly(""), 0)  # after the first one, functions of the process are found
+                with suppress(RuntimeError):  # not every system has it
+                    llvm.load_library_permanently(LIBRARY)
+        self.fused: bool = bool(found.get("fma")) or not self.triple.startswith(("x86", "i"))
         self.library = Library(self.triple, self.native, self.fused, _found)
         self.shared: dict[str, Function] = {}
         self.addresses: tuple[dict[str, int], dict[str, int]] = ({}, {})
         self._compiled: list[Compiled] = []
 
-    def engine(self, module: Any, level: int) -> Any:
-        """Return LLVM's compiler of a module."""
-        target = llvm.Target.from_triple(self.triple).create_target_machine(
+    def target(self, level: int) -> Any:
+        """Return what makes the processor's instructions of a module, with more effort at a higher level."""
+        return llvm.Target.from_triple(self.triple).create_target_machine(
             cpu=self.name, features=self.features, opt=level, reloc="default", codemodel="jitdefault", jit=True
         )
-        return llvm.create_mcjit_compiler(module, target)
+
+    def engine(self, module: Any, level: int) -> Any:
+        """Return LLVM's compiler of a module."""
+        return llvm.create_mcjit_compiler(module, self.target(level))
 
     def text(self, functions: Sequence[Function]) -> str:
         """Return the module of some functions, with declarations of what they call."""

@@ -1,5 +1,6 @@
 """Other processors: their vectors are as wide as they compute, and the numbers are right on them."""
 
+import itertools
 import os
 import random
 import re
@@ -12,7 +13,9 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import OPS, Value
-from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler import compile, executable, update  # noqa: A004 -- the field's name
+from micrograd_cn.compiler import machine as machines
+from micrograd_cn.compiler.executable import Executables, driver, update_driver
 from micrograd_cn.compiler.machine import Machine, Memory, machine
 from micrograd_cn.engine import record
 from micrograd_cn.nn import MLP
@@ -88,6 +91,68 @@ def test_vectors_are_as_wide_as_the_processor_computes(monkeypatch, name, featur
     monkeypatch.setattr(llvm, "get_host_cpu_features", lambda: llvm.FeatureMap(features))
     made = Machine()
     assert (made.native, made.width) == (native, 2 * native)
+
+
+ELSEWHERE = {  # processors by what LLVM calls them, with doubles in a vector, and a few of the instructions they need
+    "x86-64": ("x86_64-unknown-linux-gnu", "", 2, "mulpd addpd"),
+    "sandybridge": ("x86_64-pc-windows-msvc", "avx", 4, "vmulpd vaddpd ymm"),
+    "haswell": ("x86_64-apple-darwin", "avx avx2 fma", 4, "vfmadd231pd ymm"),
+    "znver4": ("x86_64-unknown-linux-gnu", "avx avx2 fma avx512f avx512vl avx512dq avx512bw", 4, "vfmadd231pd ymm"),
+    "znver5": ("x86_64-unknown-linux-gnu", "avx avx2 fma avx512f avx512vl avx512dq avx512bw", 8, "vfmadd231pd zmm"),
+    "sapphirerapids": ("x86_64-unknown-linux-gnu", "avx avx2 fma avx512f avx512vl avx512dq", 8, "vfmadd231pd zmm"),
+    "neoverse-n1": ("aarch64-unknown-linux-gnu", "neon", 2, "fmla .2d"),
+    "apple-m1": ("arm64-apple-darwin", "neon", 2, "fmla.2d"),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "has_libmvec"),
+    [
+        pytest.param(
+            name, has, marks=[pytest.mark.slow] * ((name, has) not in (("neoverse-n1", True), ("znver5", False)))
+        )
+        for name, has in itertools.product(ELSEWHERE, (False, True))
+    ],
+)
+def test_code_for_other_processors_is_such_as_llvm_takes(monkeypatch, name, has_libmvec):
+    triple, features, native, words = ELSEWHERE[name]
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    on = Machine(name, triple, dict.fromkeys(features.split(), True))
+    assert (on.native, on.fused) == (native, "fma" in features or "neon" in features)
+    on.library.found = lambda symbol: has_libmvec or not symbol.startswith("_ZGV")
+    target, assembly = on.target(1), []
+
+    class Written(machines.Compiled):
+        """A module that is no more than written in the processor's instructions."""
+
+        def __init__(self, on, text, level, rows):
+            module = llvm.parse_assembly(text)
+            module.verify()
+            assembly.append(target.emit_assembly(module))
+
+        def address(self, name):
+            return 0
+
+    monkeypatch.setattr(machines, "Compiled", Written)
+    monkeypatch.setattr(machines, "_found", lambda name: True)
+    monkeypatch.setattr(llvm, "add_symbol", lambda name, address: None)  # no program is to call it
+    for room in (executable, update):
+        monkeypatch.setattr(room, "machine", lambda: on)
+
+    x = [Value(0.5) for _ in range(40)]
+    every = [record(op, tuple(x[: {"dot": 4}.get(op.name, op.arity or 3)])) for op in OPS.values()]
+    loss = mc.logsumexp(MLP(40, [12, 12, 3])(x)) + mc.sum(every)
+    executables = Executables([loss], x)
+    for kind, lanes, code in itertools.product(("forward", "gradient"), (False, True), (False, True)):
+        executables.get(kind, lanes, native=code)
+        driver(kind, on.width if lanes else 1, fast=code)
+    executables.text("gradient")
+    driver("fit", on.width, fast=True)
+    update_driver()
+    text = "\n".join(assembly)
+    assert [word for word in words.split() if word not in text] == []
+    assert ("_ZGV" in text) == has_libmvec
 
 
 @pytest.mark.skipif(FEATURES not in os.environ, reason="started by the next test")
