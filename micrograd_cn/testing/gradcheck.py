@@ -63,9 +63,9 @@ def gradcheck(
     What it cannot see: a mistake elsewhere than near `args`; one smaller than the tolerance, or than the noise where
     that is larger; in large arrays, one that is lost in all directions, less than about rtol of the whole gradient; how
     the gradient is at a kink, but for its lying between both sides; and a mistake in `f` itself. In half precision it
-    cannot tell a mistake from rounding that always goes one way, as that of 1 - cos(x) near 0 does, or that of what
-    does not depend on `args`; nor, in any, from a feature narrower than its finest steps, such as the clamp of
-    x / max(|x|, 1e-12) at 0.
+    cannot tell a mistake from rounding that goes one way even over steps of eight times the numbers' size, or that of
+    what does not depend on `args`, nor one that is far less over such steps; nor, in any, from a feature narrower than
+    its finest steps, such as the clamp of x / max(|x|, 1e-12) at 0.
 
     Args:
         f: takes and returns numbers, arrays (of numpy, PyTorch, jax, or with `__array__` or `tolist`), or nested lists,

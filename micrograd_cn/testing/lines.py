@@ -6,6 +6,7 @@ import functools
 import math
 import statistics
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,8 +22,27 @@ TINY = 1e-300  # an error that is none
 FEW_BITS = 12  # a type of so few is compared over an interval first
 POINTS = 17  # of an interval
 SMALLER, LARGER = {1.0: 0.5, 0.5: 0.25}, {1.0: 2.0}  # intervals after one where the curve hides all, or the noise
+FARTHER = 8.0  # an interval over which rounding that goes one way is less
 FAR = 8.0  # a step by which an output changes, if it depends on what is moved
 NEIGHBOURS, BESIDE = 8, 2.0**-4  # points by which a mistake is told from rounding, so far from the point, relatively
+
+
+class Mean(NamedTuple):
+    """The mean of a derivative over an interval.
+
+    Attributes:
+        slope: of the derivative that is checked.
+        off: what is to be added to that.
+        spread: how far values are rounded.
+        noise: what that does to `off`.
+        bias: what the curvature does.
+    """
+
+    slope: float
+    off: float
+    spread: float
+    noise: float
+    bias: float
 
 
 @dataclass(frozen=True)
@@ -60,7 +80,7 @@ def compare_along(
     Unless it agrees, it is tried again with steps of about 1, since there may be nothing of a small number left in the
     outputs, nor of what is special near 0 among large ones; and with steps of each number's own size, which suit it
     among larger ones and near the edge of a domain. In a type of few bits, rounding that looks like a mistake is
-    another one at points next to it.
+    another one at points next to it, or far less over larger steps.
     """
     first, line = _compare(problem, title, u, v, typical, x)
     size = np.abs(v)
@@ -78,6 +98,8 @@ def compare_along(
         part = float(np.max(np.abs(line.v)) / np.max(size))
         if not _stays(problem, title, u, line.v, typical * part, problem.x if x is None else x):
             first = replace(first, agrees=None, note="too noisy to tell: not so next to the point", noisy=True)
+        elif line.vanishes_over(first, FARTHER):
+            first = replace(first, agrees=None, note="too noisy to tell: not so over larger steps", noisy=True)
     return first, line
 
 
@@ -216,36 +238,54 @@ class Line:
         with np.errstate(all="ignore"):
             return self._problem.derivative.slope(x, self.u, self.v)
 
-    def over_an_interval(self, title: str, tolerance: ForArrays) -> Row | None:
-        """Compare mean derivatives over an interval, which rounding hides less than those at a point.
+    def vanishes_over(self, row: Row, steps: float) -> bool:
+        """Return whether what is wrong is less than half as large, beside the slope, with steps that are so large.
+
+        Then it is rounding that always goes one way, as that of 1 + x * x where x is small.
+        """
+        over = self._mean(steps)
+        if over is None:
+            return False
+        half = 0.5 * math.fabs((row.analytic - row.numeric.slope) * (over.slope + over.off))
+        return (math.fabs(over.off) + over.noise + over.bias) * math.fabs(row.numeric.slope) < half
+
+    def _mean(self, h: float) -> Mean | None:
+        """Return the mean of the derivative that is checked over an interval, and by how much it is off.
 
         The outputs' change, less the integral of the derivative that is checked, is a constant and noise. A line
         through that has the slope by which the derivative is off, known as exactly as the noise around the line says.
         """
+        ts = np.linspace(-h, h, POINTS)
+        changes, integral, error = self._integrated(ts)
+        if not changes.any() or not np.isfinite(integral).all() or not np.isfinite(changes).all():
+            return None
+        rest = changes - integral
+        off = float(ts @ rest / (ts @ ts))
+        spread = max(float(np.std(rest - off * ts, ddof=2)), 0.6 * self.rounding)
+        noise = 4.0 * spread / math.sqrt(float(ts @ ts))
+        return Mean(float(integral[-1]) / (2.0 * h), off, spread, noise, error / (2.0 * h))
+
+    def over_an_interval(self, title: str, tolerance: ForArrays) -> Row | None:
+        """Compare mean derivatives over an interval, which rounding hides less than those at a point."""
         tolerance = replace(tolerance, error=0.5 * tolerance.error)  # of a mean, and its noise is seen
         best: Row | None = None
         following: float | None = 1.0
         while following:
             h = following
-            ts = np.linspace(-h, h, POINTS)
-            changes, integral, error = self._integrated(ts)
-            if not changes.any() or not np.isfinite(integral).all() or not np.isfinite(changes).all():
+            over = self._mean(h)
+            if over is None:
                 following = SMALLER.get(h)
                 continue
-            mean, bias = float(integral[-1]) / (2.0 * h), error / (2.0 * h)
-            rest = changes - integral
-            off = float(ts @ rest / (ts @ ts))
-            spread = max(float(np.std(rest - off * ts, ddof=2)), 0.6 * self.rounding)
-            noise = 4.0 * spread / math.sqrt(float(ts @ ts))
+            mean, off, noise, bias = over.slope, over.off, over.noise, over.bias
             e = Estimate(mean + off, (noise + bias) / 5.0, noise / 5.0)
             allowed = tolerance.allowed(mean, e)
             sure = math.fabs(off) > 2.0 * allowed and allowed < 0.25 * max(math.fabs(e.slope), math.fabs(mean))
             agrees = math.fabs(off) <= allowed
             if tolerance.known(e, off if agrees else 0.0) or sure:
-                order = math.nan if agrees else taylor_order(self, 0.0, self.slope, spread)
+                order = math.nan if agrees else taylor_order(self, 0.0, self.slope, over.spread)
                 return Row(title, mean, e, agrees, f"means over steps of {h:g} to both sides", order=order)
             if best is None or e.error < best.numeric.error:
-                best = Row(title, mean, e, None, hidden(spread), noisy=True)
+                best = Row(title, mean, e, None, hidden(over.spread), noisy=True)
             following = SMALLER.get(h) if noise < bias else LARGER.get(h)
         return best
 

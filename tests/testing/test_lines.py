@@ -452,6 +452,36 @@ def test_of_one_percent_wrong_noise_makes_nothing_right(part):
     assert part > 0.002 or all(right for _, _, right in verdicts)
 
 
+@pytest.mark.parametrize("size", [0.02, 0.03])
+def test_rounding_that_goes_one_way_is_no_mistake_as_larger_steps_show(size):
+    def near_one(x):
+        return np.sqrt(np.float16(1) + x * x)  # 1 at first, whatever x is
+
+    def derivative(x, g):
+        x = x.astype(float)
+        return g * x / np.sqrt(1.0 + x * x)
+
+    x = np.float16(size * np.random.default_rng(0).normal(size=100))
+    for sign in (1.0, -1.0):
+        row = compared(near_one, x, derivative, u=np.full(100, sign), v=np.copysign(2.0**-6, x))
+        assert row.agrees is None
+        assert row.noisy
+        assert row.note == "too noisy to tell: not so over larger steps"
+
+
+@pytest.mark.parametrize("factor", [0.9, 1.1, 2.0, -1.0, 0.0])
+def test_a_mistake_is_as_large_over_larger_steps(factor):
+    row = compared(
+        lambda x: np.float16(np.sin(x)), np.float16([0.1]), lambda x, g: factor * g * np.cos(x.astype(float))
+    )
+    assert row.agrees is False
+    line = line_of(
+        lambda x: np.float16(np.sin(x)), np.float16([0.1]), lambda x, g: factor * g * np.cos(x.astype(float))
+    )
+    assert not line.vanishes_over(row, 2.0)
+    assert not line_of(lambda x: np.float16(0.0 * x), np.float16([0.1]), lambda x, g: g).vanishes_over(row, 2.0)
+
+
 def test_what_does_not_change_has_no_mean():
     row, asked = over(lambda x: np.float16(0.0 * x), lambda x: 0.0 * x)
     assert row is None
