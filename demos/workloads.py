@@ -484,8 +484,10 @@ def threads(turns: int = 7, count: int = 100_000) -> list[Row]:
     program = _compile()(mg.relu(1 - target * model(xs)), inputs)
     rows, _ = _random_rows(8, count)
     optimizer = SGD(model.parameters(), lr=LEARNING_RATE)
+    outputs = array("d", [0.0] * count)
     works: dict[str, Callable[[int, int], object]] = {
-        "forward": lambda times, n: [program.forward(rows, threads=n) for _ in range(times)],
+        "forward": lambda times, n: [program.forward(rows, n) for _ in range(times)],
+        "forward, out=": lambda times, n: [program.forward(rows, n, outputs) for _ in range(times)],
         "backward": lambda times, n: [program.backward(rows, threads=n) for _ in range(times)],
         "fit": lambda times, n: program.fit(rows, optimizer, times, threads=n),
     }

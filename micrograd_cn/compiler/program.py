@@ -17,7 +17,7 @@ from .executable import Executables
 from .lowering import ordered
 from .machine import Memory
 from .python import source
-from .rows import Numbers, address, in_order, read_rows, shuffled
+from .rows import Numbers, address, in_order, read_rows, shuffled, writable
 from .threads import check_threads
 from .training import Training
 
@@ -110,30 +110,41 @@ class Program:
         self._executables = Executables(self._outputs, self._inputs)
         self.parameters = self._executables.lowering.parameters
 
-    def forward(self, rows: Any, threads: int = 1) -> Any:
+    def forward(self, rows: Any, threads: int = 1, out: Any = None) -> Any:
         """Return the output of every row, a float or a list of floats.
 
         Args:
             rows: a sequence of rows, one number an input; or anything with the buffer protocol that holds doubles in
                 two dimensions, such as a numpy array.
             threads: how many compute at the same time; the numbers are the same for any number of them.
+            out: a buffer of doubles to write the outputs of all rows to, one row after the other, and to be returned:
+                a list of floats takes longer to make than many a network to compute.
 
         Raises:
-            TypeError: `rows` holds something else than rows of real numbers.
-            ValueError: a row has another length than there are inputs, or `threads` is less than 1.
+            TypeError: `rows` holds something else than rows of real numbers, or `out` than doubles to be written.
+            ValueError: a row has another length than there are inputs, `threads` is less than 1, or `out` has not as
+                many numbers as there are outputs.
             FloatingPointError: inside `detect_anomaly()`, a value is not finite.
+
+        >>> from array import array
+        >>> x = Value(1)
+        >>> compile([x * x, -x], inputs=[x]).forward([[2], [3]], out=array("d", [0, 0, 0, 0]))
+        array('d', [4.0, -2.0, 9.0, -3.0])
         """
         check_threads("forward", threads)
         data, n = self._rows(rows)
+        memory = Memory(n * len(self._outputs)) if out is None else None
+        to = memory.address if memory else writable(out, n * len(self._outputs))
         if not n:
-            return []
+            return [] if out is None else out
         self._detect_anomaly(data, n, backward=False)
         executable = self._executables.best("forward", n)
-        out = Memory(n * len(self._outputs))
         index = in_order(n)
         with executable.memories([p.data for p in self.parameters], threads) as memories:
-            executable.forward(memories, address(data), address(index), n, out.address)
-        flat = memoryview(out.data).cast("B").cast("d").tolist()
+            executable.forward(memories, address(data), address(index), n, to)
+        if not memory:
+            return out
+        flat = memoryview(memory.data).cast("B").cast("d").tolist()
         if self._single:
             return flat
         width = len(self._outputs)

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 from ..operation import number
 
+DOUBLES = ("d", "@d", "=d", "<d")  # of a buffer's formats
 Numbers: TypeAlias = "array[float] | memoryview[Any]"
 
 
@@ -29,7 +30,7 @@ def read_rows(rows: Any, width: int) -> tuple[Numbers, int]:
         view = memoryview(rows)
     except TypeError:
         return _listed(rows, width)
-    if view.ndim != 2 or view.format not in ("d", "@d", "=d", "<d"):
+    if view.ndim != 2 or view.format not in DOUBLES:
         raise TypeError(
             f"rows must be in two dimensions and hold doubles, got {view.ndim} of format {view.format!r}; "
             "of an array in one dimension use memoryview(a).cast('B').cast('d', shape)"
@@ -44,6 +45,25 @@ def read_rows(rows: Any, width: int) -> tuple[Numbers, int]:
         return copied, n
     flat: memoryview[Any] = view.cast("B").cast("d")
     return flat, n
+
+
+def writable(out: Any, count: int) -> int:
+    """Return the address of a buffer of so many doubles that can be written.
+
+    Raises:
+        TypeError: it is none.
+        ValueError: it has another number of doubles.
+    """
+    try:
+        view = memoryview(out)
+    except TypeError as error:
+        raise TypeError(f"out must be a buffer of doubles, got {type(out).__name__}") from error
+    if view.format not in DOUBLES or view.readonly or not view.c_contiguous:
+        kind = "readonly" if view.readonly else f"of format {view.format!r}" if view.c_contiguous else "not contiguous"
+        raise TypeError(f"out must be a buffer of doubles, to be written one after the other; it is {kind}")
+    if view.nbytes != 8 * count:
+        raise ValueError(f"out has room for {view.nbytes // 8} numbers, not for {count}")
+    return address(view.cast("B")) if count else 0
 
 
 def _listed(rows: Any, width: int) -> tuple[array[float], int]:

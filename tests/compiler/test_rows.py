@@ -56,6 +56,42 @@ def test_zero_rows():
             refused()
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_outputs_may_be_written_to_a_buffer(threads, outputs):
+    x = Value(2.0)
+    program = compile([x * x, 3 * x][:outputs], [x])
+    rows = [[0.5 * k] for k in range(50)]
+    expected = np.array([[(0.5 * k) ** 2, 1.5 * k][:outputs] for k in range(50)])
+    for buffer in (np.zeros((50, outputs)), np.zeros(50 * outputs), array("d", [0.0] * 50 * outputs)):
+        assert program.forward(rows, threads=threads, out=buffer) is buffer
+        assert np.array(buffer).reshape(50, outputs).tolist() == expected.tolist()
+    part = np.full((52, outputs), 7.0)
+    program.forward(rows, threads=threads, out=part[1:51])
+    assert part.tolist() == [[7.0] * outputs, *expected.tolist(), [7.0] * outputs]
+    nothing = np.zeros((0, outputs))
+    assert program.forward([], out=nothing) is nothing
+
+
+@pytest.mark.parametrize(
+    ("out", "exception", "message"),
+    [
+        ([0.0, 0.0], TypeError, "out must be a buffer of doubles, got list"),
+        (np.zeros(2, "f"), TypeError, "out must be a buffer of doubles, .*; it is of format 'f'"),
+        (np.zeros(4)[::2], TypeError, "out must be a buffer of doubles, .*; it is not contiguous"),
+        (memoryview(bytes(16)).cast("d"), TypeError, "out must be a buffer of doubles, .*; it is readonly"),
+        (np.zeros(3), ValueError, "out has room for 3 numbers, not for 2"),
+        (np.zeros(1), ValueError, "out has room for 1 numbers, not for 2"),
+    ],
+)
+def test_what_cannot_take_the_outputs_is_refused(out, exception, message):
+    x = Value(2.0)
+    program = compile(x * x, [x])
+    for rows in ([[1.0], [2.0]], np.ones((2, 1))):
+        with pytest.raises(exception, match=message):
+            program.forward(rows, out=out)
+
+
 @pytest.mark.parametrize(
     ("rows", "exception", "message"),
     [
