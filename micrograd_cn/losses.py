@@ -54,7 +54,7 @@ def _elementwise(
     terms = []
     for path, x, t in _pairs(name, inputs, targets):
         if allowed:
-            label = t.data if isinstance(t, Value) else number(t)
+            label = t._data if isinstance(t, Value) else number(t)
             if not (label in (-1.0, 1.0) if allowed == "-1 or 1" else 0.0 <= label <= 1.0):
                 raise ValueError(f"{name}: target{path} must be {allowed}, got {label}")
         terms.append(term(x, t if isinstance(t, Value) else number(t)))
@@ -142,7 +142,7 @@ def binary_cross_entropy(input: Any, target: Any, reduction: str = "mean") -> An
     0.3466
     """
     for path, p, _ in _pairs("binary_cross_entropy", input, target):
-        if not 0.0 <= (p.data if isinstance(p, Value) else p) <= 1.0:
+        if not 0.0 <= (p._data if isinstance(p, Value) else p) <= 1.0:
             raise ValueError(f"binary_cross_entropy: input{path} must be a probability from 0 to 1, got {p}")
 
     def term(p: Any, t: Any) -> Any:

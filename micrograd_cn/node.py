@@ -6,6 +6,7 @@ import operator
 from collections.abc import Callable
 from typing import Any, Self, SupportsFloat, SupportsIndex
 
+from . import branches
 from .operation import Op, number
 from .operators import Operators
 
@@ -18,14 +19,17 @@ own = Op("own", lambda x: tanh(x), (lambda y, x: 1.0 - y * y,))  # the value, an
 out = own(x)"""
 
 
-def _comparison(holds: Callable[[float, float], bool]) -> Callable[[Node, Any], bool]:
+def _comparison(holds: Callable[[float, float], bool], symbol: str) -> Callable[[Node, Any], bool]:
     """Return a comparison of data."""
 
     def compare(self: Node, other: Any) -> Any:
         try:
-            return holds(self._data, other._data if isinstance(other, Node) else number(other))
+            held = holds(self._data, other._data if isinstance(other, Node) else number(other))
         except TypeError:
             return NotImplemented
+        if branches.listening:
+            branches.tell(self, symbol, other, held)
+        return held
 
     return compare
 
@@ -156,10 +160,15 @@ class Node(Operators):
         leaf.requires_grad = False
         return leaf
 
-    __lt__ = _comparison(float.__lt__)
-    __le__ = _comparison(float.__le__)
-    __gt__ = _comparison(float.__gt__)
-    __ge__ = _comparison(float.__ge__)
+    __lt__ = _comparison(float.__lt__, "<")
+    __le__ = _comparison(float.__le__, "<=")
+    __gt__ = _comparison(float.__gt__, ">")
+    __ge__ = _comparison(float.__ge__, ">=")
+
+    def __index__(self) -> int:
+        raise TypeError(
+            f"{self!r} is no index; write take(xs, index), or int(index.data) for a number that never varies"
+        )
 
     def item(self) -> float:
         """Return the data, as PyTorch spells it.

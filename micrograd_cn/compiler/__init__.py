@@ -1,7 +1,8 @@
-"""Run a recorded graph at the machine's speed: record one sample, compile it, run all samples (needs llvmlite).
+"""Run a function, or a recorded graph, at the machine's speed: one sample is recorded, all samples run (llvmlite).
 
-The way of a graph through the rooms:
+The way through the rooms:
 
+    a function       `jit` records it for each form of `samples`, and `guards` its branches; else `mixture` trains on
     a graph of Values
       lowering       its operations, and those of its gradient, as `instructions`, each once
       schedule       what is done in which order: stretches of instructions, long sums together
@@ -15,6 +16,8 @@ The way of a graph through the rooms:
 A multiplication becomes an instruction in `instructions.Code.machine`, and LLVM's in `lanes.Lanes.apply`.
 """
 
-from .program import Mismatch, Program, compile
+from .guards import GuardError
+from .jit import CompiledFunction, compile
+from .program import Mismatch, Program
 
-__all__ = ["Mismatch", "Program", "compile"]
+__all__ = ["CompiledFunction", "GuardError", "Mismatch", "Program", "compile"]

@@ -24,7 +24,7 @@ FIELDS = (
     "gradients", "gradient_table", "gradients_at",  # how many, where each is in %s, and where they become neighbours
 )  # fmt: skip
 ENTRY = 4  # words of a stage: function, table, function where a sum overflowed, its table
-RUN, UPDATE = OURS + "run", OURS + "update"
+RUN, UPDATE, ACCUMULATE = OURS + "run", OURS + "update", OURS + "accumulate"
 GROUP = 64  # blocks of parameters that are updated together, so that they stay in the cache
 MEMORY = "ptr %s, ptr %w, ptr %a"
 USED = ("ptr %s", "ptr %w", "ptr %a")
@@ -368,6 +368,17 @@ def update(machine: Machine) -> Function:
             from_ = f.at(w, f.times(block.index, stride), BYTE)
             place = f.times(f.add(first, block.index), width)
             f.store(lanes.kind, f.load(lanes.kind, from_, align), f.at("%s", place))
+    f.do("ret void")
+    return f
+
+
+def accumulate(machine: Machine) -> Function:
+    """Write the function that adds `%n` numbers, multiplied by `%share`, to as many others."""
+    f = Function(ACCUMULATE, "ptr %to, ptr %from, double %share, i64 %n")
+    with f.repeat("%n") as loop:
+        to = f.at("%to", loop.index)
+        product = f.op(f"fmul double {f.load('double', f.at('%from', loop.index))}, %share")
+        f.store("double", f.op(f"fadd double {f.load('double', to)}, {product}"), to)
     f.do("ret void")
     return f
 

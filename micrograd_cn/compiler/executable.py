@@ -58,6 +58,13 @@ def update_driver() -> Any:
     return ctypes.CFUNCTYPE(None, *[POINTER] * 5, COUNT, COUNT)(address)
 
 
+def accumulate_driver() -> Any:
+    """Return the function that adds numbers, weighted, to others."""
+    on = machine()
+    address = on.address(drivers.ACCUMULATE, partial(drivers.accumulate, on), fast=True)
+    return ctypes.CFUNCTYPE(None, POINTER, POINTER, DOUBLE, COUNT)(address)
+
+
 class Stages:
     """The lists of a plan's stages, the stretches among them as native or threaded code.
 
@@ -237,13 +244,13 @@ class Executables:
         pitch: how many places parameters have among the scalars, and after them their gradients.
     """
 
-    def __init__(self, outputs: list[Value], inputs: list[Value]) -> None:
+    def __init__(self, outputs: list[Value], inputs: list[Value], parameters: Sequence[Value] = ()) -> None:
         self.machine: Machine = machine()
         self._made: dict[Any, Any] = {}
         self._lock = threading.RLock()
         self._making = threading.Lock()
         with _collector_off():
-            self.lowering = Lowering(outputs, inputs)
+            self.lowering = Lowering(outputs, inputs, parameters)
         self.pitch = -(-max(len(self.lowering.parameters), 1) // ALIGNED) * ALIGNED
 
     def plan(self, kind: str, lanes: bool) -> Plan:
@@ -296,6 +303,15 @@ class Executables:
         """Return whether what runs so long is worth native code."""
         size = executable.plan.schedule.size
         return not executable.native and size <= LARGEST and seconds >= size * PATIENCE
+
+    def described(self) -> str:
+        """Return what the program is, in a line."""
+        made = [x for x in self._made.values() if isinstance(x, Executable)]
+        tier = "not run yet" if not made else "native code" if any(x.native for x in made) else "threaded code"
+        counted = {"operation": len(self.lowering.order), "parameter": len(self.lowering.parameters)}
+        parts = [f"{n:,} {name}{'s' * (n != 1)}" for name, n in counted.items()]
+        size = sum(WORD * sum(x.sizes) for x in made) + sum(8 * len(t) for x in made for t in x.plan.tables)
+        return ", ".join([*parts, tier, f"{round(size / 1000):,} kB"])
 
     def text(self, kind: str) -> str:
         """Return the native code's text, and that of the shared functions that it needs."""

@@ -34,14 +34,17 @@ class Lowering:
     Args:
         outputs: what is computed.
         inputs: the leaves that are inputs.
+        parameters: leaves that are the first parameters, whether they are met or not.
     """
 
-    def __init__(self, outputs: Sequence[Value], inputs: Sequence[Value]) -> None:
+    def __init__(self, outputs: Sequence[Value], inputs: Sequence[Value], parameters: Sequence[Value] = ()) -> None:
         self.code = Code()
         self.columns = len(inputs)
         self.constants: dict[Value, float] = {}
         self.parameters: list[Value] = []
         self.of: dict[Value, int] = {x: self.code.leaf(("input", i), SAMPLE) for i, x in enumerate(inputs)}
+        for leaf in parameters:
+            self._parameter(leaf)
         self.order: list[Value] = []  # interior nodes, operands first
         self.sampled = set(inputs)  # and what depends on them, be it by a partial alone; filled by `differentiate`
         for node in ordered(outputs):
@@ -52,12 +55,15 @@ class Lowering:
         self.totals: list[tuple[Pair, ...]] = []
         self.gradients: list[int] = []
 
+    def _parameter(self, leaf: Value) -> None:
+        self.of[leaf] = self.code.leaf(("parameter", len(self.parameters)), BATCH)
+        self.parameters.append(leaf)
+
     def _visit(self, node: Value) -> None:
         for leaf in node.parents if node.op else (node,):
             if leaf.op is None and leaf not in self.of:
                 if leaf.requires_grad:
-                    self.of[leaf] = self.code.leaf(("parameter", len(self.parameters)), BATCH)
-                    self.parameters.append(leaf)
+                    self._parameter(leaf)
                 else:
                     self.constants[leaf] = leaf.data
                     self.of[leaf] = self.code.constant(leaf.data)

@@ -1,7 +1,8 @@
-"""`compile`: a recorded graph to a program that runs it, and trains it, at the machine's speed."""
+"""`Program`: a recorded graph that runs, and is trained, at the machine's speed."""
 
 from __future__ import annotations
 
+import ctypes
 import math
 import sys
 import time
@@ -16,6 +17,7 @@ from ..optim import Optimizer
 from .executable import Executables
 from .lowering import ordered
 from .machine import Memory
+from .plan import WORD
 from .python import source
 from .rows import Numbers, address, in_order, read_rows, shuffled, writable
 from .threads import check_threads
@@ -37,53 +39,11 @@ class Mismatch(AssertionError):
     A function that chooses with `where` agrees with its graph everywhere:
 
     >>> from micrograd_cn import less, where
+    >>> from micrograd_cn.compiler import compile
     >>> x = Value(2)
     >>> f = lambda x: where(less(0, x), x * x, -x)
     >>> compile(f(x), inputs=[x]).check([[3], [-1]], f)
     """
-
-
-def compile(output: Value | Sequence[Value], inputs: Iterable[Value]) -> Program:  # noqa: A001 -- the field's name
-    """Return the program of a recorded graph.
-
-    A branch of Python code taken on a value while recording is invisible: the graph has the one that was taken. Write
-    `where(less(0, x), a, b)` instead of `a if x > 0 else b`, and let `Program.check` compare with the function.
-
-    Numbers are the eager engine's but for rounding:
-
-    - A sum is added up term by term, not rounded once; in `dot` and in sums of gradients, products are not rounded
-      before they are added. Gradients are summed in another order than `backward()` has, which shows where a sum of
-      them overflows on the way; `sum` and `dot` do not overflow on the way to a finite result.
-    - Functions of many rows at once are within the units in the last place that `compiler.functions.ULPS` names, at
-      most 4, of the exact result. Single rows have C's functions, or where many like ones lie side by side the former.
-    - Up to 2 rows are computed one at a time, with vectors along the operands of sums, and more rows side by side. So
-      sums of at least 8 products differ between these by their rounding: n products by at most n units in the last
-      place of the sum of their sizes.
-
-    The program begins as threaded code, which is made in little time: about 85 us a node or less on a core of 2022, and
-    for the first program of a process, or the first with an operation, some milliseconds more (about 20, and 1 or less
-    for each kind of operation). Once that has run, or in `fit` is going to run, about as long as native code takes to
-    make, the graph gets that, several times as fast, unless it is so large that it would take more than a few seconds.
-    Numbers are the same to the last bit. A program holds about 5 numbers a parameter, `fit` twice as many and the
-    optimiser's state, and besides a panel of rows, about a megabyte.
-
-    Args:
-        output: what is computed, or a list of it.
-        inputs: the leaves that change from sample to sample, in the order of a row. All other leaves that require a
-            gradient are parameters, read from `.data` at each call; constants stay what they are now.
-
-    Raises:
-        TypeError: `output` or one of `inputs` is not a `Value`, or an operation cannot be compiled; it is named.
-        ValueError: one of `inputs` is no leaf, a constant, or there twice; or there is no output.
-
-    >>> x, w = Value(2, "x"), Value(3, "w")
-    >>> program = compile(w * x, inputs=[x])
-    >>> program.forward([[1], [10]])
-    [3.0, 30.0]
-    >>> program.backward([[1], [10]]), w.grad
-    (16.5, 5.5)
-    """
-    return Program(output, inputs)
 
 
 class Program:
@@ -92,6 +52,7 @@ class Program:
     Attributes:
         parameters: the leaves that are neither inputs nor constants.
 
+    >>> from micrograd_cn.compiler import compile
     >>> from micrograd_cn.optim import SGD
     >>> x, target, w = Value(1), Value(1), Value(0, "w")
     >>> program = compile((w * x - target) ** 2, inputs=[x, target])
@@ -100,15 +61,17 @@ class Program:
     3.0
     """
 
-    def __init__(self, output: Value | Sequence[Value], inputs: Iterable[Value]) -> None:
+    def __init__(
+        self, output: Value | Sequence[Value], inputs: Iterable[Value], parameters: Iterable[Value] = ()
+    ) -> None:
         self._single = isinstance(output, Value)
         if not isinstance(output, (Value, Iterable)):
             raise TypeError(f"compile() takes a Value or a list of them, got {type(output).__name__} {output!r}")
         self._outputs: list[Value] = [output] if isinstance(output, Value) else list(output)
         self._inputs: list[Value] = [inputs] if isinstance(inputs, Value) else list(inputs)
         _check(self._outputs, self._inputs)
-        self._executables = Executables(self._outputs, self._inputs)
-        self.parameters = self._executables.lowering.parameters
+        self.executables = Executables(self._outputs, self._inputs, list(parameters))
+        self.parameters = self.executables.lowering.parameters
 
     def forward(self, rows: Any, threads: int = 1, out: Any = None) -> Any:
         """Return the output of every row, a float or a list of floats.
@@ -127,28 +90,32 @@ class Program:
             FloatingPointError: inside `detect_anomaly()`, a value is not finite.
 
         >>> from array import array
+        >>> from micrograd_cn.compiler import compile
         >>> x = Value(1)
         >>> compile([x * x, -x], inputs=[x]).forward([[2], [3]], out=array("d", [0, 0, 0, 0]))
         array('d', [4.0, -2.0, 9.0, -3.0])
         """
         check_threads("forward", threads)
         data, n = self._rows(rows)
-        memory = Memory(n * len(self._outputs)) if out is None else None
-        to = memory.address if memory else writable(out, n * len(self._outputs))
-        if not n:
-            return [] if out is None else out
-        self._detect_anomaly(data, n, backward=False)
-        executable = self._executables.best("forward", n)
-        index = in_order(n)
-        with executable.memories([p.data for p in self.parameters], threads) as memories:
-            executable.forward(memories, address(data), address(index), n, to)
-        if not memory:
-            return out
-        flat = memoryview(memory.data).cast("B").cast("d").tolist()
-        if self._single:
-            return flat
         width = len(self._outputs)
-        return [flat[i : i + width] for i in range(0, len(flat), width)]
+        to = Memory(n * width).data if out is None else out
+        self.outputs_of(data, in_order(n), threads, to)
+        if out is not None:
+            return out
+        flat = memoryview(to).cast("B").cast("d").tolist() if n else []
+        return flat if self._single else [flat[i : i + width] for i in range(0, len(flat), width)]
+
+    def outputs_of(self, data: Numbers, index: array[int], threads: int, out: Any, parameters: int = 0) -> None:
+        """Write the outputs of some rows, by number, to a buffer; `parameters` may be where these are meanwhile."""
+        to = writable(out, len(index) * len(self._outputs))
+        if index:
+            self._detect_anomaly(data, index, backward=False)
+            executable = self.executables.best("forward", len(index))
+            now = [] if parameters else [p.data for p in self.parameters]
+            with executable.memories(now, threads) as memories:
+                for memory in memories if parameters else ():
+                    ctypes.memmove(memory.s.address, parameters, WORD * len(self.parameters))
+                executable.forward(memories, address(data), address(index), len(index), to)
 
     def backward(self, rows: Any, threads: int = 1) -> float:
         """Return the mean output, and add its gradient to the `grad` of every parameter.
@@ -165,17 +132,22 @@ class Program:
         """
         check_threads("backward", threads)
         data, n = self._batch("backward", rows)
-        self._detect_anomaly(data, n, backward=True)
-        executable = self._executables.best("gradient", n)
-        index = in_order(n)
-        first = self._executables.pitch
-        with executable.memories([p.data for p in self.parameters], threads) as memories:
-            loss = executable.gradient(memories, address(data), address(index), n)
-            gradients = memories[0].s.data[first : first + len(self.parameters)]
+        loss, gradients = self.gradient_of(data, in_order(n), threads)
         for p, gradient in zip(self.parameters, gradients, strict=True):
             if p.requires_grad:  # it may have been frozen since
                 p.grad += gradient
-        return float(loss)
+        return loss
+
+    def gradient_of(self, data: Numbers, index: array[int], threads: int) -> tuple[float, list[float]]:
+        """Return the mean output of some rows, by number, and its derivative with respect to every parameter."""
+        self._check_gradient("backward")
+        self._detect_anomaly(data, index, backward=True)
+        executable = self.executables.best("gradient", len(index))
+        first = self.executables.pitch
+        with executable.memories([p.data for p in self.parameters], threads) as memories:
+            loss = executable.gradient(memories, address(data), address(index), len(index))
+            gradients = memories[0].s.data[first : first + len(self.parameters)]
+        return float(loss), gradients
 
     def fit(
         self,
@@ -210,24 +182,19 @@ class Program:
             ValueError: as for `backward`; or `epochs` or `batch_size` is out of range, or the optimiser changes an
                 input, or `shuffle` the numbers of the rows.
         """
-        if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"fit() takes an optimizer of micrograd_cn.optim, got {type(optimizer).__name__}")
-        for name, count, least in (("epochs", epochs, 0), ("batch_size", batch_size, 1)):
-            if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < least):
-                raise ValueError(f"fit(): {name} must be an int of at least {least}, got {count!r}")
-        check_threads("fit", threads)
+        check_fit(optimizer, epochs, batch_size, threads)
         inputs = set(self._inputs)
         for i, p in enumerate(optimizer.parameters):
             if p in inputs:
                 raise ValueError(f"fit(): parameters[{i}] of the optimizer, {p!r}, is an input of the program")
         data, n = self._batch("fit", rows)
-        training = Training(self._executables, optimizer, min(batch_size or n, n), threads)
+        training = Training(self.executables, optimizer, min(batch_size or n, n), threads)
         losses = array("d")
         order = list(range(n))
         batch = min(batch_size or n, n)
         a_epoch = -(-n // batch)
         total, taken, turn = epochs * a_epoch, 0, 1
-        bar = _bar(total) if progress else None
+        bar = progress_bar(total) if progress else None
         index = array("q", order)
         try:
             while taken < total:
@@ -272,6 +239,7 @@ class Program:
                 the graph has the branch that was taken while recording.
             ValueError: as for `forward`; or there are no rows.
 
+        >>> from micrograd_cn.compiler import compile
         >>> x = Value(2)
         >>> f = lambda x: x * x if x > 0 else -x
         >>> compile(f(x), inputs=[x]).check([[3], [-2]], f)  # doctest: +ELLIPSIS
@@ -308,6 +276,7 @@ class Program:
             TypeError: an operation of one's own has a machine form, but is not written in the table's operations.
             ValueError: it is written in neither language.
 
+        >>> from micrograd_cn.compiler import compile
         >>> x, w = Value(2), Value(3)
         >>> print(compile((w * x).tanh(), inputs=[x]).source("python"))
         def f(xp, parameters, inputs):
@@ -320,13 +289,13 @@ class Program:
         """
         if language == "llvm":
             kind = "gradient" if self._single and self._outputs[0].requires_grad else "forward"
-            return self._executables.text(kind)
+            return self.executables.text(kind)
         if language == "python":
-            constants = self._executables.lowering.constants
+            constants = self.executables.lowering.constants
             return source(self._outputs, self._inputs, self.parameters, constants, self._single)
         raise ValueError(f'source() is in "llvm" or "python", got {language!r}')
 
-    def _detect_anomaly(self, data: Numbers, n: int, backward: bool) -> None:
+    def _detect_anomaly(self, data: Numbers, index: array[int], backward: bool) -> None:
         """Inside `detect_anomaly()`, compute every row by the engine, which looks at every node.
 
         Raises:
@@ -337,7 +306,7 @@ class Program:
         width = len(self._inputs)
         nodes = ordered(self._outputs)
         with recording():
-            for row in range(n):
+            for row in index:
                 numbers = data[row * width : (row + 1) * width]
                 copies = {p: Value(p.data, p.label) for p in self.parameters}
                 copies |= {x: Value(number, x.label) for x, number in zip(self._inputs, numbers, strict=True)}
@@ -350,6 +319,9 @@ class Program:
                 except FloatingPointError as error:
                     raise FloatingPointError(f"row {row}: {error}") from None
 
+    def __repr__(self) -> str:
+        return self.executables.described()
+
     def __reduce__(self) -> Any:
         raise TypeError("cannot copy or pickle a compiled program; compile the graph again where it is needed")
 
@@ -357,16 +329,29 @@ class Program:
         """Return the rows' numbers in a line, and how many rows there are."""
         return read_rows(rows, len(self._inputs))
 
-    def _batch(self, name: str, rows: Any) -> tuple[Numbers, int]:
-        """Return the rows of what needs a gradient."""
+    def _check_gradient(self, name: str) -> None:
         if not self._single:
             raise ValueError(f"{name}() needs one output, the program has a list of {len(self._outputs)}")
         if not self._outputs[0].requires_grad:
             raise RuntimeError(f"{name}() of the constant {self._outputs[0]!r}: it has no gradient")
+
+    def _batch(self, name: str, rows: Any) -> tuple[Numbers, int]:
+        """Return the rows of what needs a gradient."""
+        self._check_gradient(name)
         data, n = self._rows(rows)
         if not n:
             raise ValueError(f"{name}() was given no rows, of which there is no mean")
         return data, n
+
+
+def check_fit(optimizer: Any, epochs: Any, batch_size: Any, threads: Any) -> None:
+    """Raise TypeError or ValueError if an argument of `fit` is out of range."""
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"fit() takes an optimizer of micrograd_cn.optim, got {type(optimizer).__name__}")
+    for name, count, least in (("epochs", epochs, 0), ("batch_size", batch_size, 1)):
+        if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < least):
+            raise ValueError(f"fit(): {name} must be an int of at least {least}, got {count!r}")
+    check_threads("fit", threads)
 
 
 def _check(outputs: Sequence[Any], inputs: Sequence[Any]) -> None:
@@ -394,7 +379,8 @@ def _close(rtol: float, atol: float) -> Callable[[float, float], bool]:
     return close
 
 
-def _bar(steps: int) -> Any:
+def progress_bar(steps: int) -> Any:
+    """Return a bar that counts steps."""
     try:
         from tqdm import tqdm
     except ImportError as error:

@@ -111,12 +111,12 @@ def python(program):
 
 def plan_of(program, lanes=True, kind="gradient"):
     """Return a program's plan."""
-    return program._executables.plan(kind, lanes)
+    return program.executables.plan(kind, lanes)
 
 
 def executable_of(program, native, lanes=True, kind="gradient"):
     """Return a program's executable, with native or threaded code."""
-    return program._executables.get(kind, lanes, native)
+    return program.executables.get(kind, lanes, native)
 
 
 def forms(plan, phase):

@@ -137,9 +137,9 @@ def test_code_is_freed_with_the_program_and_shared_functions_stay(code):
     program = compile(mc.tanh(w * x), [x])
     program.backward([[1.0]] * 3)
     program.fit([[1.0]] * 3, SGD([w], lr=0.1), 1)
-    executable = program._executables.best("gradient", 3)
+    executable = program.executables.best("gradient", 3)
     assert executable.native == (code == "native")
-    freed = [weakref.ref(executable), weakref.ref(executable.plan), weakref.ref(program._executables.lowering)]
+    freed = [weakref.ref(executable), weakref.ref(executable.plan), weakref.ref(program.executables.lowering)]
     if code == "native":
         freed.append(weakref.ref(executable.stages._compiled.engine))
     shared = copy.deepcopy(machine().addresses)
@@ -157,7 +157,7 @@ def test_what_has_run_for_long_gets_native_code(monkeypatch):
     x, w = Value(2.0), Value(3.0)
     y = mc.tanh(w * x)
     program = compile(y, [x])
-    best = program._executables.best
+    best = program.executables.best
     assert not best("forward", 1).native
     program.forward([[0.5]])
     executable = best("forward", 1)
@@ -170,7 +170,7 @@ def test_what_has_run_for_long_gets_native_code(monkeypatch):
     assert not best("forward", FEW + 1).native  # a row in each lane is code of its own
     assert not best("gradient", 1).native
     monkeypatch.setattr("micrograd_cn.compiler.executable.LARGEST", 1)
-    best = compile(y, [x])._executables.best
+    best = compile(y, [x]).executables.best
     best("forward", 1).seconds = inf
     assert not best("forward", 1).native
 
@@ -183,7 +183,7 @@ def test_what_has_run_for_a_while_gets_fast_shared_functions_and_the_same_bits(m
         for _ in range(2):
             for p in parameters:
                 p.grad = 0.0
-            executable = program._executables.best("gradient", rows)
+            executable = program.executables.best("gradient", rows)
             found.append((program.backward(data[:rows]), [p.grad for p in parameters], executable.plan.fast))
             executable.seconds = 10.0
         assert [fast for *_, fast in found] == [False, True]
@@ -192,7 +192,7 @@ def test_what_has_run_for_a_while_gets_fast_shared_functions_and_the_same_bits(m
 
 def test_few_rows_are_done_one_by_one_and_more_in_lanes():
     x, w = Value(2.0), Value(3.0)
-    best = compile(w * x, [x])._executables.best
+    best = compile(w * x, [x]).executables.best
     assert best("forward", 1).lanes == best("forward", FEW).lanes == 1
     assert best("forward", FEW + 1).lanes == best("forward", 1000).lanes == machine().width
 
@@ -202,13 +202,13 @@ def test_training_that_has_run_or_is_going_to_run_for_long_gets_native_code(monk
     parameters, program, rows, _ = problem()
     optimizer = SGD(parameters, lr=0.01)
     program.fit(rows, optimizer, 2)
-    executable = program._executables.best("gradient", len(rows))
+    executable = program.executables.best("gradient", len(rows))
     assert not executable.native
     seconds = executable.seconds
     program.fit(rows, optimizer, 2)
     assert executable.seconds > seconds > 0.0
     size = executable.plan.schedule.size
-    training = Training(program._executables, optimizer, len(rows))
+    training = Training(program.executables, optimizer, len(rows))
     training.expect(1.0, 1e9)
     assert training.executable is executable
     training.expect(1e9 * size, 0.0)  # nothing is left to do
@@ -216,7 +216,7 @@ def test_training_that_has_run_or_is_going_to_run_for_long_gets_native_code(monk
     executable.seconds = 0.0
     training.expect(1.0, 1e9 * size)
     assert training.executable.native
-    assert program._executables.best("gradient", len(rows)) is training.executable
+    assert program.executables.best("gradient", len(rows)) is training.executable
     training.write_back()
 
 
@@ -245,7 +245,7 @@ def test_training_goes_on_from_where_it_was_with_native_code(monkeypatch, rows):
 def test_memory_is_never_there_twice(monkeypatch):
     monkeypatch.setattr("micrograd_cn.compiler.executable.PATIENCE", 1.0)
     parameters, program, rows, _ = problem()
-    training = Training(program._executables, SGD(parameters, lr=0.01), len(rows))
+    training = Training(program.executables, SGD(parameters, lr=0.01), len(rows))
     executable, [memory] = training.executable, training.memories
 
     def interrupted(_):
@@ -266,7 +266,7 @@ def test_memory_is_never_there_twice(monkeypatch):
 def test_other_threads_go_on_while_code_is_made(monkeypatch):
     x, w = Value(2.0), Value(3.0)
     program = compile(mc.tanh(w * x), [x])
-    executables = program._executables
+    executables = program.executables
     executables.best("forward", 1).seconds = inf
     get, found = executables.get, []
 
@@ -290,9 +290,9 @@ def test_native_code_has_the_formulas_of_the_threaded_code():
     program = compile(scaled(x), [x])
     factor[0] = 2.0
     assert program.forward([[1.0]]) == [0.5]
-    program._executables.best("forward", 1).seconds = inf
+    program.executables.best("forward", 1).seconds = inf
     assert program.forward([[1.0]]) == [0.5]
-    assert program._executables.best("forward", 1).native
+    assert program.executables.best("forward", 1).native
 
 
 @pytest.mark.parametrize("rows", [1, 5])
@@ -304,11 +304,11 @@ def test_native_code_has_the_constants_and_parameters_of_the_threaded_code(rows)
     c.data, w.data, v.requires_grad = 100.0, 10.0, False
     assert "4.0" in program.source("python")
     for kind in ("forward", "gradient"):
-        program._executables.best(kind, rows).seconds = inf
+        program.executables.best(kind, rows).seconds = inf
     assert program.forward(data) == [30.0] * rows
     program.backward(data)
     assert (w.grad, v.grad, c.grad) == (1.0, 0.0, 0.0)  # v is frozen
-    assert program._executables.best("gradient", rows).native
+    assert program.executables.best("gradient", rows).native
 
 
 def test_threads_run_one_program_at_the_same_time():
@@ -344,7 +344,7 @@ def test_threads_compile_at_the_same_time(code):
             values = [*program.forward([[0.5]]), *program.forward([[0.5]] * 3), program.backward([[0.5]] * 3), w.grad]
             y, slope = math.sin(0.75) * c + 0.75, 0.5 * (math.cos(0.75) * c + 1.0)
             found[c] = values == pytest.approx([y] * 5 + [slope], rel=1e-14)
-            names[c] = frozenset(form for form, *_ in program._executables.lowering.code.instructions)
+            names[c] = frozenset(form for form, *_ in program.executables.lowering.code.instructions)
 
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)

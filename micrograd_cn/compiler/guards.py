@@ -1,0 +1,155 @@
+"""Guards: while a function is recorded, each comparison of values that may come out otherwise for another sample."""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+from ..branches import comparisons
+from ..engine import Value, record
+from ..modes import recording
+from ..operation import OPS
+from .program import Program
+
+PACKAGE = str(Path(__file__).parents[1])
+TURNED = {">": "<", ">=": "<="}  # what holds with the operands the other way around
+
+
+class GuardError(ValueError):
+    """A row for which a comparison of values comes out otherwise than while the function was recorded.
+
+    >>> from micrograd_cn.compiler import compile
+    >>> @compile
+    ... def size(x):
+    ...     return x if x > 0 else -x
+    >>> size(2)
+    2.0
+    >>> size(-3)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    micrograd_cn.compiler.guards.GuardError: size, sample 0: <doctest ...>, line 3: x > 0 does not hold, but held ...
+    """
+
+
+class Guard(NamedTuple):
+    """A comparison, and how it came out.
+
+    Attributes:
+        node: 1.0 where it holds.
+        held: whether it did.
+        where: the file and the line.
+        text: the comparison.
+    """
+
+    node: Value
+    held: bool
+    where: str
+    text: str
+
+
+class Input(Value):
+    """A number of an argument while a function is recorded: what is read of it would be the same for all samples."""
+
+    __slots__ = ()
+
+    @property
+    def data(self) -> float:
+        """Refuse to be read."""
+        self._refuse(".data")
+
+    @data.setter
+    def data(self, x: Any) -> None:
+        self._refuse(".data =")
+
+    def item(self) -> float:
+        """Refuse to be read."""
+        self._refuse(".item()")
+
+    def detach(self) -> Value:
+        """Refuse to be a constant."""
+        self._refuse(".detach()")
+
+    def __index__(self) -> int:
+        self._refuse("an index", "take(xs, index)")
+
+    def __format__(self, spec: str) -> str:
+        return f"{self.label}: {format(self._data, spec)}"
+
+    def _refuse(self, what: str, instead: str = "the table's operations, such as where() and floor()") -> NoReturn:
+        raise TypeError(
+            f"{where()}: {self.label} as {what} would be the same number for every sample; write {instead}, "
+            f'or compile(f, static=["{self.label.partition("[")[0]}"]) for a program for each of its values'
+        )
+
+
+def where() -> str:
+    """Return the file and the line outside this package that are running."""
+    frame = sys._getframe(1)
+    while frame.f_back and frame.f_code.co_filename.startswith(PACKAGE):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}, line {frame.f_lineno}"
+
+
+@contextmanager
+def guards() -> Iterator[list[Guard]]:
+    """Record inside the `with` block; afterwards the list has the comparisons that may come out otherwise."""
+    told: dict[tuple[str, int, int], tuple[Any, str, Any, bool, str]] = {}
+    found: list[Guard] = []
+
+    def listener(a: Any, symbol: str, b: Any, held: bool) -> None:
+        told.setdefault((symbol, id(a), id(b)), (a, symbol, b, held, where()))
+
+    with recording(), comparisons(listener):
+        yield found
+    for a, symbol, b, held, place in told.values():
+        [op] = [op for op in OPS.values() if op.array == TURNED.get(symbol, symbol)]
+        node = record(op, (b, a) if symbol in TURNED else (a, b))
+        if node.requires_grad:
+            found.append(Guard(node, held, place, f"{_shown(a)} {symbol} {_shown(b)}"))
+
+
+def _shown(x: Any) -> str:
+    if not isinstance(x, Value):
+        return repr(x)
+    return x.label or (f"{x.op.name}(...)" if x.op else "a parameter")
+
+
+class Guards:
+    """The guards of a recorded function, compiled.
+
+    Attributes:
+        fixed: whether no parameter has a part in them, so that they hold for a row once and for all.
+    """
+
+    def __init__(self, found: Sequence[Guard], inputs: Sequence[Value], make: Callable[..., Program]) -> None:
+        self._guards = found
+        self._program = make([guard.node for guard in found], inputs) if found else None
+        leaves = Value._below(*[guard.node for guard in found])[1]
+        self.fixed = all(leaf in set(inputs) or not leaf.requires_grad for leaf in leaves)
+        self._expected = array("d", [float(guard.held) for guard in found])
+
+    def broken(self, data: Any, index: array[int], threads: int = 1, parameters: int = 0) -> dict[int, Guard]:
+        """Return, of some rows, those that break a guard, each with the first that it breaks.
+
+        While they are trained, `parameters` is where they are.
+        """
+        if self._program is None or not index:
+            return {}
+        width = len(self._guards)
+        out = array("d", bytes(8 * width * len(index)))
+        self._program.outputs_of(data, index, threads, out, parameters)
+        if out == self._expected * len(index):
+            return {}
+        found = {}
+        for k, row in enumerate(index):
+            for guard, x in zip(self._guards, out[k * width : (k + 1) * width], strict=True):
+                if x != float(guard.held):
+                    found[row] = guard
+                    break
+        return found
+
+    def __len__(self) -> int:
+        return len(self._guards)

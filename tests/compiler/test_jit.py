@@ -1,0 +1,494 @@
+"""Functions that are compiled: arguments of every form, samples, training, and branches that are not silent."""
+
+import inspect
+import random
+from array import array
+from collections import namedtuple
+from functools import reduce
+from itertools import pairwise
+from operator import mul
+
+import numpy as np
+import pytest
+
+import micrograd_cn as mc
+from micrograd_cn import Value
+from micrograd_cn.compiler import CompiledFunction, GuardError, Mismatch, compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.samples import doubles
+from micrograd_cn.nn import MLP
+from micrograd_cn.optim import SGD, Adam
+
+Point = namedtuple("Point", "x y")
+
+
+def line():
+    """Return the number of the caller's line."""
+    return inspect.currentframe().f_back.f_lineno
+
+
+def plain(x):
+    return x.data if isinstance(x, Value) else float(x)
+
+
+def eager(f, samples, optimizer, epochs, batch_size=None, shuffle=None):
+    """Train as anyone would."""
+    n, losses = len(samples), []
+    order = list(range(n))
+    for _ in range(epochs):
+        if shuffle:
+            shuffle.shuffle(order)
+        total = 0.0
+        for start in range(0, n, batch_size or n):
+            batch = order[start : start + (batch_size or n)]
+            optimizer.zero_grad()
+            loss = mc.mean([f(*samples[i]) for i in batch])
+            loss.backward()
+            optimizer.step()
+            total += loss.data * len(batch) / n
+        losses.append(total)
+    return losses
+
+
+# Arguments
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (2.0, 3),
+        ([1.0, 2.0], [[3], [4.0, 5]]),
+        ((1, (2.0, [3])), {"a": 1.0, "b": [2, 3]}),
+        (Point(1.0, 2), [Point(1.0, [2.0])]),
+        (np.array([1.0, 2.0]), np.array([[1, 2], [3, 4]])),
+        (np.float32(0.5), np.int64(3)),
+        ([np.float32(0.5), True], array("d", [1.0, 2.0])),
+        ([], [np.array([1.5], "f")]),
+    ],
+)
+def test_arguments_are_numbers_in_any_nesting(arguments):
+    def total(x):
+        if isinstance(x, dict):
+            return total(list(x.values()))
+        if isinstance(x, (list, tuple, np.ndarray, array)):
+            return mc.sum([k * total(item) for k, item in enumerate(x, 1)])
+        return x
+
+    def f(a, b):
+        return {"total": [total(a) + 2 * total(b)], "one": (1.0, total(a))}
+
+    expected, compiled = f(*arguments), compile(f)
+    for _ in range(2):
+        found = compiled(*arguments)
+        assert found["total"] == [pytest.approx(plain(expected["total"][0]))]
+        assert found["one"] == (1.0, pytest.approx(plain(expected["one"][1])))
+
+
+def test_what_a_function_is_given_has_the_form_of_its_argument():
+    seen = []
+
+    @compile
+    def f(*xs, **named):
+        seen.append((xs, named))
+        return mc.sum([])
+
+    f([1, 2], Point(1, 2), np.ones((2, 3)), {"k": [1]}, named=3)
+    [((xs, point, matrix, mapping), named)] = seen
+    assert [x.label for x in xs] == ["xs[0][0]", "xs[0][1]"]
+    assert isinstance(point, Point)
+    assert matrix.shape == (2, 3)
+    assert matrix[1, 2].label == "xs[2][1, 2]"
+    assert mapping["k"][0].label == "xs[3]['k'][0]"
+    assert isinstance(named["named"], Value)
+
+
+def test_nothing_is_recorded_before_the_first_call_and_each_form_once():
+    calls = []
+
+    @compile
+    def f(x, scale=2):
+        calls.append(x)
+        return mc.sum(x) * scale
+
+    assert repr(f) == "compiled f(x, scale=2): not called yet"
+    assert not calls
+    assert [f([1, 2]), f([3.0, 4.5]), f(x=[5, 6])] == [6.0, 15.0, 22.0]
+    assert len(calls) == 1
+    assert f([1, 2, 3]) == f([1, 2, 3]) == 12.0
+    assert len(calls) == 2
+    assert f([1, 2], 5) == f([1, 2], scale=5) == 15.0
+    assert f((1, 2)) == 6.0
+    assert len(calls) == 4
+    assert f.__name__ == "f"
+
+
+def test_values_that_a_function_uses_are_parameters_as_they_are_now():
+    w, b = Value(3.0), Value(1.0)
+
+    @compile
+    def f(x):
+        return w * x + b
+
+    assert f(2) == 7.0
+    w.data, b.data = 5.0, -1.0
+    assert f(2) == 9.0
+    assert f.parameters == [w, b]
+    assert f.backward([(2,), (4,)]) == 14.0
+    assert (w.grad, b.grad) == (3.0, 1.0)
+    b.requires_grad = False
+    f.backward([(2,), (4,)])
+    assert (w.grad, b.grad) == (6.0, 1.0)
+
+
+def test_static_arguments_stay_what_they_are():
+    seen = []
+
+    @compile(static=("n", "name"))
+    def power(x, n, name="p"):
+        seen.append((n, name))
+        return reduce(mul, [x] * n) if n else x * 0 + 1
+
+    assert [power(2, 3), power(3, 3), power(2, n=0), power(2, 3, "q")] == [8.0, 27.0, 1.0, 8.0]
+    assert seen == [(3, "p"), (0, "p"), (3, "q")]
+    w = Value(2.0)
+    chosen = compile(lambda x, k: w * x if k == "w" else x * x, static="k")
+    assert chosen.backward([(3, "w"), (4, "w"), (2, "x")]) == pytest.approx(6.0)
+    assert "(x, k='w'): 1 operation, 1 parameter" in repr(chosen)
+    assert w.grad == pytest.approx(7 / 3)
+    with pytest.raises(ValueError, match=r"static='m' is no argument of power\(x, n"):
+        compile(power.__wrapped__, static=("m",))
+
+
+# Samples
+
+
+def pairs():
+    rng = random.Random(0)
+    return [([rng.gauss(0, 1) for _ in range(3)], rng.choice([-1.0, 1.0])) for _ in range(23)]
+
+
+def network(activation="tanh"):
+    model = MLP(3, [4, 1], activation=activation, seed=1)
+    return model, lambda x, t: (model(x) - t) ** 2
+
+
+def as_arrays(samples, kind="d"):
+    xs, ts = zip(*samples, strict=True)
+    return np.array(xs, kind), np.array(ts).astype("i4" if kind == "f" else kind)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_gradient_is_the_mean_of_those_of_the_samples(threads):
+    model, f = network()
+    samples = pairs()
+    mc.mean([f(*sample) for sample in samples]).backward()
+    expected = [p.grad for p in model.parameters()]
+    loss = mc.mean([f(*sample) for sample in samples]).data
+    for given in (samples, tuple(samples), iter(samples), [list(s) for s in samples], as_arrays(samples)):
+        model.zero_grad()
+        assert compile(f).backward(given, threads) == pytest.approx(loss, rel=1e-12)
+        assert [p.grad for p in model.parameters()] == pytest.approx(expected, rel=1e-9)
+    model.zero_grad()
+    compile(f).backward(as_arrays(samples, "f"))
+    assert [p.grad for p in model.parameters()] == pytest.approx(expected, rel=1e-5)
+
+
+def test_arrays_are_copied_only_where_they_must_be():
+    x = np.ones((3, 2))
+    assert np.shares_memory(np.asarray(doubles(x)), x)
+    for other in (x.T, x.astype("f"), x[:, ::2], np.ones((3, 2), int)):
+        assert list(doubles(other)) == [1.0] * other.size
+    w = Value(2.0)
+    assert compile(lambda x: w * x).backward(np.array([1.0, 3.0])) == 4.0
+    assert compile(lambda x: w * x).backward((np.array([1, 3]),)) == 4.0
+    assert compile(lambda x, y: w * x[1] + y).backward((np.array([[1, 2], [3, 4]]), np.zeros(2, "f"))) == 6.0
+
+
+def mixed(f=lambda w, xs: mc.tanh(mc.sum([w[k] * x for k, x in enumerate(xs)]))):
+    """Return parameters, a function of lists of different lengths, and samples of it."""
+    w = [Value(0.3 * (-1) ** k + 0.1 * k) for k in range(5)]
+    rng = random.Random(2)
+    samples = [([rng.gauss(0, 1) for _ in range(rng.randint(1, 5))], rng.gauss(0, 1)) for _ in range(29)]
+    return w, (lambda xs, t: (f(w, xs) - t) ** 2), samples
+
+
+def branching(w, xs):
+    """Return a number by a way that depends on arguments alone, and on parameters."""
+    total = mc.sum([w[k] * x for k, x in enumerate(xs)])
+    if xs[0] > 0:
+        total = total * w[1]
+    return total if total > 0.2 else 0.1 * total + (w[2] if total < -0.5 else 0)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, None])
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("kind", ["one form", "forms", "branches"])
+def test_training_is_that_of_an_eager_loop(kind, batch_size, threads):
+    def made():
+        if kind == "one form":
+            model, f = network()
+            return model.parameters(), f, pairs()
+        return mixed(branching) if kind == "branches" else mixed()
+
+    for shuffled in (False, True):
+        (ours, f, samples), (theirs, g, _) = made(), made()
+        a, b = Adam(ours, lr=0.02), Adam(theirs, lr=0.02)
+        compiled = compile(f, branches=kind == "branches")
+        one, two = (random.Random(4) if shuffled else None for _ in range(2))
+        found = compiled.fit(samples, a, 3, batch_size, one, threads=threads)
+        assert found == pytest.approx(eager(g, samples, b, 3, batch_size, two), rel=1e-9)
+        assert [p.data for p in ours] == pytest.approx([p.data for p in theirs], rel=1e-9)
+        assert [p.grad for p in ours] == pytest.approx([p.grad for p in theirs], rel=1e-7, abs=1e-12)
+        assert a.steps == b.steps
+        assert [s["exp_avg_sq"] for s in a.state] == pytest.approx([s["exp_avg_sq"] for s in b.state], rel=1e-7)
+
+
+def test_a_gradient_of_samples_of_several_forms_and_branches_is_their_mean():
+    for f in (None, branching):
+        (ours, g, samples), (theirs, h, _) = (mixed(*[f] * bool(f)) for _ in range(2))
+        loss = mc.mean([h(*sample) for sample in samples])
+        loss.backward()
+        assert compile(g, branches=True).backward(samples) == pytest.approx(loss.data, rel=1e-12)
+        assert [p.grad for p in ours] == pytest.approx([p.grad for p in theirs], rel=1e-9)
+
+
+def test_a_branch_may_have_parameters_that_no_other_has():
+    def made():
+        w = [Value(0.5), Value(-1.0), Value(2.0)]
+        return w, lambda x: (w[0] * x if x > 0 else w[1] * x + (w[2] if w[1] * x < 0.7 else w[0])) ** 2
+
+    samples = [(x,) for x in (1.0, 2.0, -0.5, -0.1, 3.0, -2.0)]
+    for batch_size in (1, 2, 6):
+        (ours, f), (theirs, g) = made(), made()
+        found = compile(f, branches=True).fit(samples, SGD(ours, lr=0.05, momentum=0.9), 6, batch_size)
+        assert found == pytest.approx(eager(g, samples, SGD(theirs, lr=0.05, momentum=0.9), 6, batch_size))
+        assert [p.data for p in ours] == pytest.approx([p.data for p in theirs])
+
+
+# Branches
+
+
+def test_a_row_that_branches_otherwise_is_an_error_that_says_where():
+    w = Value(2.0)
+
+    @compile
+    def f(x, y):
+        at.append(line() + 1)
+        if x < y:
+            return w * x
+        return w * y
+
+    at = []
+    assert f(1, 2) == 2.0
+    where = rf"f, sample %d: {__file__}, line {at[0]}: x < y does not hold, but held in the sample that was recorded"
+    with pytest.raises(GuardError, match=where % 0):
+        f(3, 2)
+    for use in (f.backward, f.check, lambda s: f.fit(s, SGD([w]), 2), lambda s: f.fit(as_arrays(s), SGD([w]), 2)):
+        with pytest.raises(GuardError, match=where % 2):
+            use([(1, 2), (3, 4), (5, 4), (6, 5)])
+    assert (w.data, w.grad) == (2.0, 0.0)
+    with pytest.raises(GuardError, match=r"x < y holds, but did not in .* write where"):
+        compile(f.__wrapped__).backward([(3, 2), (1, 2)])
+
+
+@pytest.mark.parametrize(
+    ("f", "same", "other"),
+    [
+        (lambda xs: max(xs), [1.0, 5.0, 2.0], [6.0, 5.0, 2.0]),
+        (lambda xs: min(xs), [1.0, 5.0, 2.0], [6.0, 5.0, 2.0]),
+        (lambda xs: sorted(xs)[1], [1.0, 5.0, 2.0], [5.0, 1.0, 2.0]),
+        (lambda xs: mc.sum(x for x in xs if x >= 2), [1.0, 5.0, 2.0], [3.0, 5.0, 2.0]),
+        (lambda xs: sum(x * (x <= y) for x, y in pairwise(xs)), [1.0, 5.0, 2.0], [6.0, 5.0, 2.0]),
+        (lambda xs: xs[0] if xs[0] * xs[2] - 7 < 1 else xs[1], [1.0, 5.0, 2.0], [6.0, 5.0, 2.0]),
+    ],
+)
+def test_every_comparison_is_looked_at(f, same, other):
+    g = compile(f)
+    g(same)
+    larger = [2 * x if k == 1 else x for k, x in enumerate(same)]
+    assert g(larger) == plain(f(larger))
+    with pytest.raises(GuardError):
+        g(other)
+    branching = compile(f, branches=True)
+    for xs in (same, other, [0.5 * x for x in other], same):
+        assert branching(xs) == plain(f(xs))
+
+
+def test_a_comparison_of_parameters_is_looked_at_as_they_change():
+    w = Value(0.5, "w")
+
+    @compile
+    def f(x):
+        return w * x if w > 0 else -w * x
+
+    with pytest.raises(GuardError, match=r"sample 0: .* w > 0 does not hold"):
+        f.fit([(1.0,)], SGD([w], lr=0.4), epochs=5)
+    assert w.data == pytest.approx(-0.3)
+    assert f.__wrapped__(2.0).data == pytest.approx(0.6)
+    with pytest.raises(GuardError):
+        f(2.0)
+    constant = mc.no_grad()(lambda: Value(1.0) * 2)()
+    assert compile(lambda x: x if constant > 1 else -x)(3.0) == 3.0
+
+
+def test_guards_are_those_of_the_recording_alone():
+    w = Value(1.0)
+
+    @compile
+    def f(x):
+        return w * x if x > 0 else -x
+
+    f(1)
+    assert not Value(1) > Value(2)
+    assert f(2) == 2.0
+
+
+def test_a_function_that_changes_how_it_branches_is_refused():
+    w = Value(1.0)
+
+    @compile
+    def f(x):
+        y = w * x if w > 0 else x
+        w.data = -1.0
+        return y
+
+    with pytest.raises(RuntimeError, match="f branches otherwise for the sample with which it was just recorded"):
+        f(2)
+
+
+@pytest.mark.parametrize(
+    ("f", "message"),
+    [
+        (lambda x: Value(x.data), "x as .data would be the same number for every sample; write the table's operations"),
+        (lambda x: x * x.item(), "x as .item() would be"),
+        (lambda x: x * x.detach(), "x as .detach() would be"),
+        (lambda x: [1.0, 2.0][x] * x, "x as an index would be the same number for every sample; write take(xs, index)"),
+        (lambda x: x * int(x), "x as an index would be"),
+        (lambda x: mc.sum([x] * x), "x as an index would be"),
+        (lambda x: mc.sum(x for _ in range(x)), "x as an index would be"),
+    ],
+)
+def test_what_cannot_vary_is_refused_where_it_is_read(f, message):
+    with pytest.raises(TypeError) as caught:
+        compile(f)(1)
+    assert str(caught.value).startswith(f"{__file__}, line {f.__code__.co_firstlineno}: {message}")
+    assert 'static=["x"]' in str(caught.value)
+    with pytest.raises(TypeError, match=r"Value\(data=1.0, grad=0.0\) is no index; write take"):
+        [1.0, 2.0][Value(1)]
+
+
+def test_check_tells_what_no_guard_sees():
+    f = compile(lambda x: x * (2 * x).data)
+    f(1)
+    f.check([(1.0,)])
+    with pytest.raises(Mismatch, match=r"row 1, \[3.0\]: the function gives 18.0, the graph 6.0"):
+        f.check([(1.0,), (3.0,)])
+
+
+# What else one may ask
+
+
+def test_a_program_and_its_text_can_be_had():
+    w = Value(2.0)
+    f = compile(lambda x: mc.tanh(w * mc.sum(x)))
+    for nothing in ("llvm", "python"):
+        with pytest.raises(ValueError, match=r"<lambda> has no programs; write <lambda>.program"):
+            f.source(nothing)
+    program = f.program([1.0, 2.0])
+    assert f.source("python") == program.source("python")
+    assert program.forward([[1.0, 2.0]]) == [f([1.0, 2.0])]
+    f([1.0])
+    with pytest.raises(ValueError, match="<lambda> has 2 programs"):
+        f.source()
+    assert repr(f).splitlines() == [
+        "compiled <lambda>(x): 2 programs",
+        "  (x[2]): 3 operations, 1 parameter, threaded code, 1 kB",
+        "  (x[1]): 3 operations, 1 parameter, threaded code, 1 kB",
+    ]
+    assert repr(f.program([1.0, 2.0, 3.0])) == "3 operations, 1 parameter, not run yet, 0 kB"
+
+
+@pytest.mark.parametrize(
+    ("use", "exception", "message"),
+    [
+        (lambda f: f("3"), TypeError, "f: x: expected a real number, got the str '3'"),
+        (lambda f: f([1, [None]]), TypeError, r"f: x\[1\]\[0\]: expected a real number, got NoneType"),
+        (lambda f: f({"a": Value(1)}), TypeError, r"f: x\['a'\]: a Value; give its number, x.data, or use it in"),
+        (lambda f: f(), TypeError, "missing a required argument: 'x'"),
+        (lambda f: f.backward([1.0]), TypeError, r"sample 0 is float 1.0, not a tuple of arguments of f\(x\); write"),
+        (lambda f: f.backward([(1,), (1, 2)]), TypeError, r"sample 1 has not the arguments of f\(x\): too many"),
+        (lambda f: f.backward([(1,), ("1",)]), TypeError, "sample 1: x: expected a real number"),
+        (lambda f: f.backward("abc"), TypeError, "expected samples, each a tuple of arguments, got str"),
+        (lambda f: f.backward(3), TypeError, "expected samples, each a tuple of arguments, got int"),
+        (lambda f: f.backward([]), ValueError, r"backward\(\) was given no samples"),
+        (lambda f: f.fit([], SGD([Value(1)]), 1), ValueError, r"fit\(\) was given no samples"),
+        (lambda f: f.check(np.zeros((0, 2))), ValueError, r"check\(\) was given no samples"),
+        (lambda f: f.backward([(1,)], threads=0), ValueError, r"backward\(\): threads must be"),
+        (lambda f: f.fit([(1,)], None, 1), TypeError, r"fit\(\) takes an optimizer"),
+        (lambda f: f.fit([(1,), ([1],)], SGD([Value(1)]), -1), ValueError, r"fit\(\): epochs must be"),
+        (lambda f: f.fit([(1,), ([1],)], SGD([Value(1)]), 1, 0), ValueError, r"fit\(\): batch_size must be"),
+        (
+            lambda f: compile(lambda x: [x, x]).backward([(1,)]),
+            ValueError,
+            r"backward\(\) needs a function that returns",
+        ),
+        (lambda f: compile(lambda x: [x, x]).fit([(1,)], SGD([Value(1)]), 1), ValueError, r"fit\(\) needs a function"),
+        (lambda f: compile(lambda x: Value(1).detach()).backward([(1,)]), RuntimeError, "it has no gradient"),
+        (lambda f: compile(lambda x: [])(1), TypeError, r"<lambda> returned \[\], in which there is no number"),
+        (lambda f: compile(lambda x: {"y": "z"})(1), TypeError, r"<lambda> returned something .* at \['y'\]: expected"),
+        (lambda f: compile(3), TypeError, r"compile\(\) takes a function, .* it was given int 3"),
+        (lambda f: compile(Value(3)), TypeError, "it was given a recorded graph, and not its inputs"),
+        (lambda f: compile([Value(3)]), TypeError, "it was given a recorded graph, and not its inputs"),
+    ],
+)
+def test_what_is_wrong_is_named(use, exception, message):
+    @compile
+    def f(x):
+        return mc.sum(x) if isinstance(x, list) else x * 1.0
+
+    with pytest.raises(exception, match=message):
+        use(f)
+
+
+def test_arrays_of_different_lengths_are_refused():
+    f = compile(lambda x, y: x + y)
+    with pytest.raises(ValueError, match="arrays of 3 and 2 samples"):
+        f.backward((np.zeros(3), np.zeros(2)))
+    assert isinstance(f, CompiledFunction)
+
+
+class Reversed:
+    def shuffle(self, x):
+        x.reverse()
+
+
+def test_shuffle_may_do_nothing_but_change_the_order():
+    class Wrong:
+        def shuffle(self, x):
+            x[0] = x[1]
+
+    for make in (network, mixed):
+        model, f, *rest = make()
+        parameters = model if rest else model.parameters()
+        samples = rest[0] if rest else pairs()
+        with pytest.raises(ValueError, match="shuffle must put"):
+            compile(f).fit(samples, SGD(parameters), 1, shuffle=Wrong())
+        compile(f).fit(samples, SGD(parameters), 1, shuffle=Reversed())
+
+
+def test_ctrl_c_leaves_the_steps_that_were_taken():
+    class Interrupt:
+        def __init__(self):
+            self.epochs = 0
+
+        def shuffle(self, x):
+            self.epochs += 1
+            if self.epochs == 3:
+                raise KeyboardInterrupt
+
+    (ours, f, samples), (theirs, g, _) = mixed(), mixed()
+    a, b = SGD(ours, lr=0.1, momentum=0.5), SGD(theirs, lr=0.1, momentum=0.5)
+    with pytest.raises(KeyboardInterrupt):
+        compile(f).fit(samples, a, 5, batch_size=8, shuffle=Interrupt())
+    eager(g, samples, b, 2, 8)
+    assert [p.data for p in ours] == pytest.approx([p.data for p in theirs])
+    assert (a.steps, a.state) == (b.steps, [pytest.approx(s) for s in b.state])
