@@ -68,13 +68,14 @@ def inputs(point: Point) -> list[float]:
 def train(model: MLP, points: Sequence[Point], targets: Sequence[int], steps: int, seed: int) -> list[float]:
     """Minimise the cross entropy with AdamW; return the loss of every mini-batch."""
     optimizer = AdamW(model.parameters())
+    schedule = cosine_lr(LEARNING_RATE, steps)
     losses: list[float] = []
     progress = trange(steps, desc="training", unit="batch")
-    for step, batch in zip(progress, batches(len(points), BATCH, seed), strict=False):
+    for _, batch in zip(progress, batches(len(points), BATCH, seed), strict=False):
         loss = cross_entropy([model(inputs(points[i])) for i in batch], [targets[i] for i in batch])
         optimizer.zero_grad()
         loss.backward()
-        optimizer.lr = cosine_lr(step, steps, LEARNING_RATE)
+        optimizer.lr = schedule(optimizer.steps)
         optimizer.step()
         losses.append(loss.data)
         progress.set_postfix(loss=f"{recent(losses):.3f}", refresh=False)

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from .engine import Value
 from .ops import div, sqrt
 from .optimizer import Optimizer
+from .schedules import cosine_lr, linear_lr, step_lr, warmup
 
-__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "clip_grad_norm", "cosine_lr", "step_lr"]
+__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "clip_grad_norm", "cosine_lr", "linear_lr", "step_lr", "warmup"]
 
 
 class SGD(Optimizer):
@@ -153,34 +154,6 @@ class AdamW(Adam):
         """Change one parameter by its gradient and state."""
         p.data *= 1.0 - self.lr * self.weight_decay
         self._descend(p, state, p.grad)
-
-
-def cosine_lr(step: int, steps: int, lr: float, lr_min: float = 0.0) -> float:
-    """Return the learning rate at a step: half a cosine from `lr` at 0 down to `lr_min` at `steps` (Loshchilov 2017).
-
-    Raises:
-        ValueError: `steps` is not positive.
-
-    >>> cosine_lr(0, 100, 0.1), round(cosine_lr(50, 100, 0.1), 6), cosine_lr(100, 100, 0.1)
-    (0.1, 0.05, 0.0)
-    """
-    if steps < 1:
-        raise ValueError(f"cosine_lr: steps must be positive, got {steps}")
-    return lr_min + 0.5 * (lr - lr_min) * (1.0 + math.cos(math.pi * min(step, steps) / steps))
-
-
-def step_lr(step: int, step_size: int, lr: float, gamma: float = 0.1) -> float:
-    """Return the learning rate at a step: `lr`, multiplied by `gamma` after every `step_size` steps.
-
-    Raises:
-        ValueError: `step_size` is not positive.
-
-    >>> step_lr(9, 10, 1.0), step_lr(10, 10, 1.0)
-    (1.0, 0.1)
-    """
-    if step_size < 1:
-        raise ValueError(f"step_lr: step_size must be positive, got {step_size}")
-    return float(lr * gamma ** (step // step_size))
 
 
 def clip_grad_norm(parameters: Iterable[Value], max_norm: float) -> float:

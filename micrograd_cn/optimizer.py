@@ -55,9 +55,7 @@ class Optimizer:
         self.state = [dict.fromkeys(self.slots, 0.0) for _ in self.parameters]
 
     def _at_least_0(self, name: str, x: float) -> float:
-        if isinstance(x, (str, bool)) or not 0.0 <= x < math.inf:
-            raise ValueError(f"{type(self).__name__}: {name} must be 0 or more, got {x!r}")
-        return float(x)
+        return at_least_0(f"{type(self).__name__}: {name}", x)
 
     def _below_1(self, name: str, x: float) -> float:
         if isinstance(x, (str, bool)) or not 0.0 <= x < 1.0:
@@ -141,6 +139,21 @@ class Optimizer:
         checked.steps = state["steps"]
         checked.state = [{slot: float(x) for slot, x in slots.items()} for slots in state["state"]]
         vars(self).update(vars(checked))
+
+
+def at_least_0(name: str, x: float) -> float:
+    """Return a number of 0 or more as a float.
+
+    Raises:
+        ValueError: it is negative, inf or nan, a bool or a text.
+        TypeError: it is nothing that can be compared with a number.
+    """
+    try:
+        if not isinstance(x, (str, bool)) and 0.0 <= x < math.inf:
+            return float(x)
+    except TypeError:
+        raise TypeError(f"{name} must be 0 or more, got {x!r}") from None
+    raise ValueError(f"{name} must be 0 or more, got {x!r}")
 
 
 def _same_keys(name: str, what: str, given: Any, expected: set[str]) -> None:

@@ -43,7 +43,7 @@ TESTS = {  # modules or folders: the files test_*.py that pin them
     "engine node operators modes gradients": "engine ops functional higher_orders properties dropin",
     "functional tree": "functional tree higher_orders module properties",
     "module nn init": "nn module init dropin engine",
-    "losses optim optimizer": "losses optim dropin",
+    "losses optim optimizer schedules": "losses optim dropin",
     "formula": "formula ops",
     "expression": "cli",
     "compiler/instructions compiler/lowering": "compiler/instructions compiler/formulas compiler/numbers",

@@ -239,7 +239,17 @@ def test_the_engine_is_read_in_the_order_of_its_rooms_and_has_so_many_lines(lang
         read += names
         lines = sum(len((ROOT / "micrograd_cn" / name).read_text("utf-8").splitlines()) for name in names)
         assert int(count) == round(lines, -1), names
-    core = ["operation.py", "ops.py", "ieee.py", "rounding.py", "operators.py", "modes.py", "branches.py", "node.py", "engine.py"]
+    core = [
+        "operation.py",
+        "ops.py",
+        "ieee.py",
+        "rounding.py",
+        "operators.py",
+        "modes.py",
+        "branches.py",
+        "node.py",
+        "engine.py",
+    ]
     assert read == [*core, "gradients.py", "nn.py", "module.py"]
 
 

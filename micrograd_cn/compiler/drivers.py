@@ -289,15 +289,17 @@ class Drivers:
         """Write the function that takes steps of training: gradient, then the optimiser's update of every parameter.
 
         Step t takes batch t modulo the number of batches in an epoch, and adds its share to the loss of its epoch. The
-        update is a function of `%s` and what it works on (see `update`).
+        update is a function of `%s` and what it works on (see `update`). `%rates` has the learning rate of each of
+        these steps; where it is null, the rate stays what it is.
         """
         f = Function(
             self.name["fit"],
-            "ptr %p, ptr %rows, ptr %index, i64 %n, i64 %batch, i64 %first, i64 %steps, ptr %losses, ptr %update, "
-            f"ptr %us, ptr %uw, i64 %own, i64 %all, {MEMORY}",
+            "ptr %p, ptr %rows, ptr %index, i64 %n, i64 %batch, i64 %first, i64 %steps, ptr %losses, ptr %rates, "
+            f"ptr %update, ptr %us, ptr %uw, i64 %own, i64 %all, {MEMORY}",
         )
         batches = f.quotient(f.subtract(f.add("%n", "%batch"), 1), "%batch")
         rows, at = f.op("uitofp i64 %n to double"), _field(f, "gradients_at")
+        stays = f.op("icmp eq ptr %rates, null")
         with f.loop("%steps") as step:
             t = f.add("%first", step.index)
             start = f.times(f.op(f"urem i64 {t}, {batches}"), "%batch")
@@ -309,7 +311,10 @@ class Drivers:
             weighted = f.op(f"fmul double {loss}, {share}")
             f.store("double", f.op(f"fadd double {f.load('double', epoch)}, {weighted}"), epoch)
             gradients = f"ptr {f.at('%s', at, BYTE)}"
-            f.call("void", UPDATE, "ptr %update", "ptr %s", gradients, "ptr %us", "ptr %uw", "i64 %own", "i64 %all")
+            given = f.at("%rates", step.index)
+            rate = f"ptr {f.op(f'select i1 {stays}, ptr %us, ptr {given}')}"
+            work = ("ptr %us", "ptr %uw", "i64 %own", "i64 %all")
+            f.call("void", UPDATE, "ptr %update", "ptr %s", gradients, rate, *work)
         f.shared[UPDATE] = lambda: update(self.machine)
         f.do("ret void")
         return f
@@ -319,14 +324,16 @@ def update(machine: Machine) -> Function:
     """Write the function that takes an optimiser's step for every parameter.
 
     `%us` holds the update's scalars, first the learning rate and the number of steps; `%uw` its samples, which are
-    parameters: `%all` blocks, of which the first `%own` are the program's.
+    parameters: `%all` blocks, of which the first `%own` are the program's. `%rate` is where the learning rate of this
+    step is: `%us` itself where it stays.
     """
-    f = Function(UPDATE, "ptr %p, ptr %s, ptr %gradients, ptr %us, ptr %uw, i64 %own, i64 %all")
+    f = Function(UPDATE, "ptr %p, ptr %s, ptr %gradients, ptr %rate, ptr %us, ptr %uw, i64 %own, i64 %all")
     f.shared[RUN] = lambda: run(machine)
     lanes, align = Lanes(f, machine.width, machine.fused), 8 * machine.native
     stride, outputs, table = _field(f, "block"), _field(f, "outputs"), _pointer(f, "output_table")
     end = f.at("%uw", f.times("%all", stride), BYTE)  # where new values wait until all of a block are known
     steps = f.at("%us", 1)
+    f.store("double", f.load("double", "%rate"), "%us")
     f.store("double", f.op(f"fadd double {f.load('double', steps)}, 1.0"), steps)
 
     def stages(name: str, w: str, count: str) -> None:

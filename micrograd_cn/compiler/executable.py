@@ -37,7 +37,7 @@ SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "add": (None, [POINTER] * 3),
     "finish": (None, [POINTER, POINTER, POINTER, COUNT, *MEMORY]),
     "gradient": (DOUBLE, [POINTER, POINTER, POINTER, COUNT, *MEMORY]),
-    "fit": (None, [POINTER] * 3 + [COUNT] * 4 + [POINTER] * 4 + [COUNT] * 2 + MEMORY),
+    "fit": (None, [POINTER] * 3 + [COUNT] * 4 + [POINTER] * 5 + [COUNT] * 2 + MEMORY),
 }
 
 
@@ -55,7 +55,7 @@ def update_driver() -> Any:
     """Return the function that takes an optimiser's step."""
     on = machine()
     address = on.address(drivers.UPDATE, partial(drivers.update, on), fast=True)
-    return ctypes.CFUNCTYPE(None, *[POINTER] * 5, COUNT, COUNT)(address)
+    return ctypes.CFUNCTYPE(None, *[POINTER] * 6, COUNT, COUNT)(address)
 
 
 def accumulate_driver() -> Any:

@@ -241,9 +241,7 @@ class CompiledFunction:
             if len(groups) == 1 and recording.guards.fixed:
                 self._check_single("fit", recording)
                 rows = memoryview(table.numbers).cast("B").cast("d", (len(table.samples), table.width))
-                return recording.program.fit(
-                    rows, optimizer, epochs, batch_size, shuffle, progress, threads, *([schedule] if schedule else [])
-                )
+                return recording.program.fit(rows, optimizer, epochs, batch_size, shuffle, progress, threads, schedule)
         mixture = Mixture(found, functools.partial(self._divided_single, threads=threads))
         return mixture.fit(optimizer, epochs, batch_size, shuffle, schedule, threads, progress)
 

@@ -54,7 +54,7 @@ class Mixture:
         progress: bool,
     ) -> list[float]:
         """Train as `Program.fit` does; every step comes back to Python."""
-        check_fit(optimizer, epochs, batch_size, threads)
+        check_fit(optimizer, epochs, batch_size, threads, schedule)
         n = len(self._place)
         batch = min(batch_size or n, n)
         order, losses = list(range(n)), []
@@ -72,8 +72,8 @@ class Mixture:
                     largest = max((program for program, *_ in groups), key=lambda program: len(program.parameters))
                     if self._training is None or self._lacks(largest):
                         self.settle()
-                        self._training = Training(largest.executables, optimizer, 1)
-                    loss = self._step(self._training, groups, len(chosen), schedule, threads)
+                        self._training = Training(largest.executables, optimizer, 1, 1, schedule)
+                    loss = self._step(self._training, groups, len(chosen), threads)
                     losses[-1] += loss * len(chosen) / n
                     if bar:
                         bar.set_postfix(loss=f"{losses[-1]:.4g}", refresh=False)
@@ -112,7 +112,6 @@ class Mixture:
         training: Training,
         groups: Sequence[tuple[Program, Any, array[int]]],
         count: int,
-        schedule: Callable[[int], float] | None,
         threads: int,
     ) -> float:
         """Take a step, and return the mean loss of its batch before it."""
@@ -130,10 +129,9 @@ class Mixture:
             mean += share * executable.gradient(memories, address(data), address(rows), len(rows))
             found = memories[0].s.address + WORD * program.executables.pitch
             accumulate_driver()(gradient, found, share, own)
-        if schedule is not None:
-            training.set_rate(schedule)
+        rate = training.rate()
         update_driver()(
-            training.update.record, parameters.address, gradient, training.scalars.address,
+            training.update.record, parameters.address, gradient, address(rate), training.scalars.address,
             training.samples.address, training.own, training.blocks,
         )  # fmt: skip
         return mean

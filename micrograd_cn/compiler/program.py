@@ -158,6 +158,7 @@ class Program:
         shuffle: Shuffler | None = None,
         progress: bool = False,
         threads: int = 1,
+        schedule: Callable[[int], float] | None = None,
     ) -> list[float]:
         """Train, and return the mean loss of each epoch.
 
@@ -168,27 +169,40 @@ class Program:
 
         Args:
             rows: as for `forward`.
-            optimizer: an `SGD`, `Adam`, `AdamW`, or another whose `update` is written in the table's operations; its
-                learning rate stays what it is.
+            optimizer: an `SGD`, `Adam`, `AdamW`, or another whose `update` is written in the table's operations.
             epochs: how many times all rows are used.
             batch_size: rows a step; all for None. The last batch of an epoch may be smaller.
             shuffle: puts the rows in another order before each epoch: a `random.Random`, whose `shuffle` is called with
                 the list of their numbers.
             progress: show a progress bar (needs tqdm).
             threads: as for `backward`; worth it where a step takes some hundred microseconds.
+            schedule: returns the learning rate of a step when called with its number, `optimizer.steps` before it: one
+                of `optim`, such as `cosine_lr(0.1, steps)`, or any function. It is called once for each step, in their
+                order, some steps ahead. The optimiser's learning rate becomes that of the last step. Without a schedule
+                it stays what it is.
 
         Raises:
-            TypeError: as for `forward`; or the optimiser cannot be compiled.
+            TypeError: as for `forward`; or the optimiser cannot be compiled; or the schedule is no function, or returns
+                no number.
             ValueError: as for `backward`; or `epochs` or `batch_size` is out of range, or the optimiser changes an
-                input, or `shuffle` the numbers of the rows.
+                input, or `shuffle` the numbers of the rows; or the schedule returns a number that is not 0 or more: the
+                step is named, and those before it are taken.
+
+        >>> from micrograd_cn.compiler import compile
+        >>> from micrograd_cn.optim import SGD, linear_lr
+        >>> x, w = Value(1), Value(0)
+        >>> program, optimizer = compile(w * x, inputs=[x]), SGD([w])
+        >>> losses = program.fit([[1]], optimizer, epochs=2, schedule=linear_lr(1.0, steps=4))
+        >>> w.data, optimizer.lr
+        (-1.75, 0.75)
         """
-        check_fit(optimizer, epochs, batch_size, threads)
+        check_fit(optimizer, epochs, batch_size, threads, schedule)
         inputs = set(self._inputs)
         for i, p in enumerate(optimizer.parameters):
             if p in inputs:
                 raise ValueError(f"fit(): parameters[{i}] of the optimizer, {p!r}, is an input of the program")
         data, n = self._batch("fit", rows)
-        training = Training(self.executables, optimizer, min(batch_size or n, n), threads)
+        training = Training(self.executables, optimizer, min(batch_size or n, n), threads, schedule)
         losses = array("d")
         order = list(range(n))
         batch = min(batch_size or n, n)
@@ -344,7 +358,7 @@ class Program:
         return data, n
 
 
-def check_fit(optimizer: Any, epochs: Any, batch_size: Any, threads: Any) -> None:
+def check_fit(optimizer: Any, epochs: Any, batch_size: Any, threads: Any, schedule: Any) -> None:
     """Raise TypeError or ValueError if an argument of `fit` is out of range."""
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"fit() takes an optimizer of micrograd_cn.optim, got {type(optimizer).__name__}")
@@ -352,6 +366,8 @@ def check_fit(optimizer: Any, epochs: Any, batch_size: Any, threads: Any) -> Non
         if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < least):
             raise ValueError(f"fit(): {name} must be an int of at least {least}, got {count!r}")
     check_threads("fit", threads)
+    if schedule is not None and not callable(schedule):
+        raise TypeError(f"fit(): schedule must be a function of the number of the step, got {schedule!r}")
 
 
 def _check(outputs: Sequence[Any], inputs: Sequence[Any]) -> None:

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any
+from array import array
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 from ..optim import Optimizer
+from ..optimizer import at_least_0
 from .executable import Executables, driver, update_driver
 from .machine import Memory
 from .plan import WORD
 from .rows import address
 from .update import compiled
 
+Rates: TypeAlias = "array[float] | None"  # the learning rate of each step, or of all what it is
+
 
 class Training:
     """The compiled loop of `fit` for one optimiser, and what it works on."""
 
-    def __init__(self, executables: Executables, optimizer: Optimizer, rows: int, threads: int = 1) -> None:
-        self.executables, self.optimizer = executables, optimizer
+    def __init__(
+        self,
+        executables: Executables,
+        optimizer: Optimizer,
+        rows: int,
+        threads: int = 1,
+        schedule: Callable[[int], float] | None = None,
+    ) -> None:
+        self.executables, self.optimizer, self.schedule = executables, optimizer, schedule
         self.executable = executables.best("gradient", rows)
         parameters = executables.lowering.parameters
         place = {p: i for i, p in enumerate(parameters)}
@@ -63,30 +75,61 @@ class Training:
         return [x for start in self._starts(column) for x in self.samples.data[start : start + width]]
 
     def run(self, data: Any, index: Any, n: int, batch: int, first: int, steps: int, losses: Memory) -> None:
-        """Take steps `first` to `first + steps`, counted in an epoch; `losses` are of that and the following ones."""
+        """Take steps `first` to `first + steps`, counted in an epoch; `losses` are of that and the following ones.
+
+        Raises:
+            ValueError: the schedule gives a number that is no learning rate; the steps before are taken.
+            TypeError: it gives no number; likewise.
+        """
+        if self.schedule is None:
+            self._take(data, index, n, batch, first, steps, losses, None)
+            return
+        rates, taken = array("d"), int(self.scalars.data[1])
+        try:
+            for step in range(taken, taken + steps):
+                rates.append(_rate(self.schedule, step))
+        finally:  # where the schedule fails, a loop of steps has taken those before
+            if rates:
+                self._take(data, index, n, batch, first, len(rates), losses, rates)
+
+    def rate(self) -> array[float]:
+        """Return the learning rate of the next step.
+
+        Raises:
+            ValueError, TypeError: as for `run`.
+        """
+        if self.schedule is None:
+            return array("d", self.scalars.data[:1])
+        return array("d", [_rate(self.schedule, int(self.scalars.data[1]))])
+
+    def _take(
+        self, data: Any, index: Any, n: int, batch: int, first: int, steps: int, losses: Memory, rates: Rates
+    ) -> None:
         if self.threads > 1:
-            self._run_in_threads(data, index, n, batch, first, steps, losses)
+            self._take_in_threads(data, index, n, batch, first, steps, losses, rates)
             return
         driver("fit", self.executable.lanes, self.executable.plan.fast)(
             self.executable.record, address(data), address(index), n, batch, first, steps, losses.address,
-            self.update.record, self.scalars.address, self.samples.address, self.own, self.blocks,
-            *self.memories[0].addresses,
+            None if rates is None else address(rates), self.update.record, self.scalars.address, self.samples.address,
+            self.own, self.blocks, *self.memories[0].addresses,
         )  # fmt: skip
 
-    def _run_in_threads(
-        self, data: Any, index: Any, n: int, batch: int, first: int, steps: int, losses: Memory
+    def _take_in_threads(
+        self, data: Any, index: Any, n: int, batch: int, first: int, steps: int, losses: Memory, rates: Rates
     ) -> None:
         batches, begin = -(-n // batch), self.executables.pitch * WORD
         memory, *others = self.memories
         size = WORD * len(self.executables.lowering.parameters)
-        for t in range(first, first + steps):
+        for step in range(steps):
+            t = first + step
             start = t % batches * batch
             count = min(batch, n - start)
             rows = address(index) + WORD * start
             loss = self.executable.gradient(self.memories, address(data), rows, count)
             losses.data[t // batches] += loss * (count / n)
+            rate = self.scalars.address if rates is None else address(rates) + WORD * step
             update_driver()(
-                self.update.record, memory.s.address, memory.s.address + begin, self.scalars.address,
+                self.update.record, memory.s.address, memory.s.address + begin, rate, self.scalars.address,
                 self.samples.address, self.own, self.blocks,
             )  # fmt: skip
             for other in others:
@@ -119,5 +162,16 @@ class Training:
                 else:
                     p.grad = 0.0
             optimizer.steps = steps
+            if self.schedule is not None:
+                optimizer.lr = self.scalars.data[0]
         for memory in self.memories:
             self.executable.done(memory)
+
+
+def _rate(schedule: Callable[[int], float], step: int) -> float:
+    """Return the learning rate of a step."""
+    rate = schedule(step)
+    try:
+        return at_least_0("the learning rate", rate)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"fit(): step {step} of the schedule {schedule!r}: {error}") from None

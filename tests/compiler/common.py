@@ -77,7 +77,7 @@ OPTIMISERS = {
 }
 
 
-def loop(program, rows, optimizer, epochs, batch, shuffle=None):
+def loop(program, rows, optimizer, epochs, batch, shuffle=None, schedule=None):
     """Do in Python what `fit` says it does."""
     losses, order = [], list(range(len(rows)))
     for _ in range(epochs):
@@ -88,6 +88,8 @@ def loop(program, rows, optimizer, epochs, batch, shuffle=None):
             chosen = [rows[i] for i in order[start : start + batch]]
             optimizer.zero_grad()
             total += program.backward(chosen) * len(chosen)
+            if schedule:
+                optimizer.lr = schedule(optimizer.steps)
             optimizer.step()
         losses.append(total / len(rows))
     return losses

@@ -206,7 +206,8 @@ def test_an_update_has_the_optimisers_columns(make):
     assert update.width == machine().width
 
 
-def test_an_update_changes_the_programs_parameters_and_all_others_of_the_optimiser():
+@pytest.mark.parametrize("rate", [None, 0.25])
+def test_an_update_changes_the_programs_parameters_and_all_others_of_the_optimiser(rate):
     width, blocks, own = machine().width, 5, 2
     update = compiled(SGD([Value(1.0)], lr=0.1), masked=False)
     size = own * width
@@ -221,16 +222,18 @@ def test_an_update_changes_the_programs_parameters_and_all_others_of_the_optimis
         start = block * update.block
         uw.data[start : start + width] = [float(block * width + k) for k in range(width)]
         uw.data[start + width : start + 2 * width] = [0.0] * width
-    call = ctypes.CFUNCTYPE(None, *[POINTER] * 5, COUNT, COUNT)(
+    call = ctypes.CFUNCTYPE(None, *[POINTER] * 6, COUNT, COUNT)(
         machine().address(drivers.UPDATE, lambda: drivers.update(machine()), True)
     )
-    call(update.record, s.address, gradients.address, us.address, uw.address, own, blocks)
-    expected = [k - 0.1 * g for k, g in enumerate(gradients.data)]
+    rates = array("d", [rate or 0.0])
+    at = us.address if rate is None else rates.buffer_info()[0]
+    call(update.record, s.address, gradients.address, at, us.address, uw.address, own, blocks)
+    expected = [k - (rate or 0.1) * g for k, g in enumerate(gradients.data)]
     assert s.data[:] == pytest.approx(expected, rel=1e-15)
     starts = [block * update.block for block in range(blocks)]
     data = list(chain(*(uw.data[start : start + width] for start in starts)))
     assert data == [*s.data[:], *(float(k) for k in range(size, blocks * width))]  # of the others, the gradient is 0
-    assert us.data[1] == 7.0
+    assert us.data[0:2] == [rate or 0.1, 7.0]
 
 
 def test_a_record_has_a_place_for_each_field():

@@ -16,7 +16,7 @@ from micrograd_cn import Value
 from micrograd_cn.compiler import CompiledFunction, GuardError, Mismatch, compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.samples import doubles
 from micrograd_cn.nn import MLP
-from micrograd_cn.optim import SGD, Adam
+from micrograd_cn.optim import SGD, Adam, linear_lr
 
 Point = namedtuple("Point", "x y")
 
@@ -30,7 +30,7 @@ def plain(x):
     return x.data if isinstance(x, Value) else float(x)
 
 
-def eager(f, samples, optimizer, epochs, batch_size=None, shuffle=None):
+def eager(f, samples, optimizer, epochs, batch_size=None, shuffle=None, schedule=None):
     """Train as anyone would."""
     n, losses = len(samples), []
     order = list(range(n))
@@ -43,6 +43,8 @@ def eager(f, samples, optimizer, epochs, batch_size=None, shuffle=None):
             optimizer.zero_grad()
             loss = mc.mean([f(*samples[i]) for i in batch])
             loss.backward()
+            if schedule:
+                optimizer.lr = schedule(optimizer.steps)
             optimizer.step()
             total += loss.data * len(batch) / n
         losses.append(total)
@@ -234,8 +236,10 @@ def test_training_is_that_of_an_eager_loop(kind, batch_size, threads):
         a, b = Adam(ours, lr=0.02), Adam(theirs, lr=0.02)
         compiled = compile(f, branches=kind == "branches")
         one, two = (random.Random(4) if shuffled else None for _ in range(2))
-        found = compiled.fit(samples, a, 3, batch_size, one, threads=threads)
-        assert found == pytest.approx(eager(g, samples, b, 3, batch_size, two), rel=1e-9)
+        schedule = linear_lr(0.03, 60) if shuffled else None
+        found = compiled.fit(samples, a, 3, batch_size, one, schedule, threads)
+        assert found == pytest.approx(eager(g, samples, b, 3, batch_size, two, schedule), rel=1e-9)
+        assert a.lr == b.lr
         assert [p.data for p in ours] == pytest.approx([p.data for p in theirs], rel=1e-9)
         assert [p.grad for p in ours] == pytest.approx([p.grad for p in theirs], rel=1e-7, abs=1e-12)
         assert a.steps == b.steps
@@ -425,6 +429,8 @@ def test_a_program_and_its_text_can_be_had():
         (lambda f: f.backward([(1,)], threads=0), ValueError, r"backward\(\): threads must be"),
         (lambda f: f.fit([(1,)], None, 1), TypeError, r"fit\(\) takes an optimizer"),
         (lambda f: f.fit([(1,), ([1],)], SGD([Value(1)]), -1), ValueError, r"fit\(\): epochs must be"),
+        (lambda f: f.fit([(1,), ([1],)], SGD([Value(1)]), 1, schedule=1), TypeError, r"fit\(\): schedule must be"),
+        (lambda f: f.fit([(1,), ([1],)], SGD([Value(1)]), 1, schedule=lambda t: -1), ValueError, "step 0"),
         (lambda f: f.fit([(1,), ([1],)], SGD([Value(1)]), 1, 0), ValueError, r"fit\(\): batch_size must be"),
         (
             lambda f: compile(lambda x: [x, x]).backward([(1,)]),

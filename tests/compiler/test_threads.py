@@ -9,6 +9,7 @@ import pytest
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.threads import run, shares
+from micrograd_cn.optim import cosine_lr, warmup
 
 from .common import OPTIMISERS, everything, loop, problem
 
@@ -49,14 +50,15 @@ def test_each_number_of_threads_gives_the_same_bits_each_time():
     assert len(found) == 1
 
 
+@pytest.mark.parametrize("schedule", [None, warmup(cosine_lr(0.1, 10), 4)], ids=["one rate", "warm-up"])
 @pytest.mark.parametrize("batch", [1, 10, None])
-def test_training_in_threads_is_the_loop_of_steps(code, batch):
+def test_training_in_threads_is_the_loop_of_steps(code, batch, schedule):
     (ours, program, rows, _), (theirs, other, _, _) = problem(extra=5), problem(extra=5)
     mine, yours = OPTIMISERS["adam"](ours), OPTIMISERS["adam"](theirs)
     backward = other.backward
     other.backward = lambda chosen: backward(chosen, threads=2)
-    losses = program.fit(rows, mine, 3, batch_size=batch, shuffle=random.Random(1), threads=2)
-    expected = loop(other, rows, yours, 3, batch or len(rows), random.Random(1))
+    losses = program.fit(rows, mine, 3, batch_size=batch, shuffle=random.Random(1), threads=2, schedule=schedule)
+    expected = loop(other, rows, yours, 3, batch or len(rows), random.Random(1), schedule)
     assert losses == pytest.approx(expected, rel=1e-12)
     assert everything(ours, mine) == everything(theirs, yours)
 

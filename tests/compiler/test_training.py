@@ -7,6 +7,7 @@ import random
 import signal
 import threading
 from array import array
+from itertools import cycle, islice
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,7 +18,7 @@ from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.rows import shuffled
 from micrograd_cn.compiler.update import compiled
-from micrograd_cn.optim import SGD, Adam, AdamW, Optimizer
+from micrograd_cn.optim import SGD, Adam, AdamW, Optimizer, cosine_lr, linear_lr, step_lr, warmup
 
 from .common import OPTIMISERS, everything, loop, problem
 
@@ -81,18 +82,21 @@ class Interrupting:
         self.left -= 1
 
 
-def test_what_was_trained_is_kept_when_interrupted(code):
+@pytest.mark.parametrize("schedule", [None, cosine_lr(0.1, 100)], ids=["one rate", "cosine"])
+def test_what_was_trained_is_kept_when_interrupted(code, schedule):
     (ours, program, rows, _), (theirs, other, _, _) = problem(), problem()
     mine, yours = OPTIMISERS["adamw"](ours), OPTIMISERS["adamw"](theirs)
     with pytest.raises(KeyboardInterrupt):
-        program.fit(rows, mine, 10, batch_size=16, shuffle=Interrupting())
-    loop(other, rows, yours, 2, 16)
+        program.fit(rows, mine, 10, batch_size=16, shuffle=Interrupting(), schedule=schedule)
+    loop(other, rows, yours, 2, 16, schedule=schedule)
     assert everything(ours, mine) == everything(theirs, yours)
     assert mine.steps == 6
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals to oneself")
-def test_ctrl_c_ends_training_between_two_steps(code, monkeypatch):
+@pytest.mark.parametrize("schedule", [None, warmup(linear_lr(0.05, 10**6), 100)], ids=["one rate", "warm-up"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_ctrl_c_ends_training_between_two_steps(code, threads, schedule, monkeypatch):
     (ours, program, rows, _), (theirs, other, _, _) = problem(), problem()
     mine, yours = OPTIMISERS["momentum"](ours), OPTIMISERS["momentum"](theirs)
     running = threading.Event()
@@ -119,12 +123,13 @@ def test_ctrl_c_ends_training_between_two_steps(code, monkeypatch):
     thread.start()
     try:
         with pytest.raises(KeyboardInterrupt):
-            program.fit(rows, mine, 10**12, progress=True)
+            program.fit(rows, mine, 10**12, progress=True, threads=threads, schedule=schedule)
     finally:
         thread.join()
         signal.signal(signal.SIGINT, handler)
     assert 1 < mine.steps < 10**12
-    other.fit(rows, yours, mine.steps)
+    other.fit(rows, yours, mine.steps, threads=threads, schedule=schedule)
+    assert schedule is None or mine.lr == schedule(mine.steps - 1)
     assert everything(ours, mine) == everything(theirs, yours)
 
 
@@ -303,6 +308,120 @@ def test_every_order_of_the_numbers_is_taken():
     random.Random(0).shuffle(order)
     assert shuffled(order, 1000) == array("q", order)
     assert shuffled([np.int64(1), False], 2) == array("q", [1, 0])
+
+
+# Schedules
+
+SCHEDULES = {
+    "cosine": cosine_lr(0.1, 20, 0.001),
+    "step": step_lr(0.1, 3),
+    "linear": warmup(linear_lr(0.1, 12), 5, 0.0),
+    "own": lambda step: 0.1 / (1 + step % 5),
+    "none, then all at once": lambda step: [0.0, 0.0, 0.3][step % 3],
+}
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
+@pytest.mark.parametrize("make", OPTIMISERS.values(), ids=OPTIMISERS)
+@pytest.mark.parametrize("batch", [None, 10, 1])
+def test_fit_with_a_schedule_is_the_loop_of_steps_to_the_bit(make, batch, schedule, monkeypatch):
+    monkeypatch.setattr("micrograd_cn.compiler.executable.PATIENCE", 1e-7)  # so that it goes over to other code at once
+    (ours, program, rows, _), (theirs, other, _, _) = problem(extra=3), problem(extra=3)
+    mine, yours = make(ours), make(theirs)
+    losses = program.fit(rows, mine, 5, batch_size=batch, shuffle=random.Random(1), schedule=schedule)
+    losses += program.fit(rows, mine, 3, batch_size=batch, schedule=schedule)  # from the step that it has come to
+    losses += program.fit(rows, mine, 2, batch_size=batch)
+    expected = loop(other, rows, yours, 5, batch or 37, random.Random(1), schedule)
+    expected += loop(other, rows, yours, 3, batch or 37, schedule=schedule)
+    expected += loop(other, rows, yours, 2, batch or 37)
+    assert losses == pytest.approx(expected, rel=1e-12)
+    assert everything(ours, mine) == everything(theirs, yours)
+
+
+def test_an_own_optimiser_has_the_learning_rate_of_the_schedule():
+    class Remembering(Optimizer):
+        slots = ("rates",)
+
+        def update(self, p, state):
+            state["rates"] = 10.0 * state["rates"] + self.lr
+            p.data -= self.lr * p.grad
+
+    x, w = Value(1.0), Value(0.0)
+    program, optimizer = compile(w * x, [x]), Remembering([w], lr=9.0)
+    program.fit([[1.0], [3.0]], optimizer, 3, batch_size=1, schedule=float)
+    assert optimizer.state == [{"rates": 12345.0}]
+    assert w.data == -(1 * 3 + 2 * 1 + 3 * 3 + 4 * 1 + 5 * 3)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("shuffle", [None, random.Random(3)])
+def test_a_schedule_is_called_once_for_each_step_and_the_last_rate_stays(code, shuffle, threads):
+    parameters, program, rows, _ = problem()
+    optimizer, asked = SGD(parameters, lr=0.5), []
+
+    def schedule(step):
+        asked.append(step)
+        return 1e-3 * step
+
+    program.fit(rows, optimizer, 0, schedule=schedule, threads=threads)
+    assert (asked, optimizer.lr) == ([], 0.5)
+    program.fit(rows, optimizer, 4, 10, shuffle, schedule=schedule, threads=threads)
+    assert asked == list(range(16))
+    assert (optimizer.lr, optimizer.steps) == (1e-3 * 15, 16)
+    program.fit(rows, optimizer, 2, 10, shuffle, schedule=schedule, threads=threads)
+    assert asked == list(range(24))
+    program.fit(rows, optimizer, 1, threads=threads)
+    assert optimizer.lr == 1e-3 * 23
+
+
+WRONG_RATES = {
+    "negative": (-0.5, ValueError, "must be 0 or more, got -0.5"),
+    "nan": (math.nan, ValueError, "must be 0 or more, got nan"),
+    "inf": (math.inf, ValueError, "must be 0 or more, got inf"),
+    "a bool": (True, ValueError, "must be 0 or more, got True"),
+    "a text": ("0.1", ValueError, "must be 0 or more, got '0.1'"),
+    "nothing": (None, TypeError, "must be 0 or more, got None"),
+}
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("bad", [0, 1, 5, 11])
+@pytest.mark.parametrize(("rate", "exception", "message"), WRONG_RATES.values(), ids=WRONG_RATES)
+def test_a_rate_that_is_none_ends_training_before_its_step(bad, rate, exception, message, threads):
+    (ours, program, rows, _), (theirs, other, _, _) = problem(), problem()
+    mine, yours = OPTIMISERS["adam"](ours), OPTIMISERS["adam"](theirs)
+
+    def schedule(step):
+        return rate if step == bad else 0.01 + 0.001 * step
+
+    with pytest.raises(exception) as caught:
+        program.fit(rows, mine, 3, 10, schedule=schedule, threads=threads)
+    assert str(caught.value) == f"fit(): step {bad} of the schedule {schedule!r}: the learning rate {message}"
+    backward = other.backward
+    other.backward = lambda chosen: backward(chosen, threads=threads)
+    batches = cycle([rows[k : k + 10] for k in range(0, len(rows), 10)])
+    for chosen in islice(batches, bad):
+        loop(other, chosen, yours, 1, 10, schedule=schedule)
+    assert everything(ours, mine) == everything(theirs, yours)
+    assert mine.steps == bad
+
+
+def test_an_error_of_the_schedule_ends_training_before_its_step(code):
+    parameters, program, rows, _ = problem()
+    optimizer = SGD(parameters)
+    with pytest.raises(KeyError, match="5"):
+        program.fit(rows, optimizer, 10, schedule=dict.fromkeys(range(5), 0.25).__getitem__)
+    assert (optimizer.steps, optimizer.lr) == (5, 0.25)
+    with pytest.raises(KeyError, match="5"):
+        program.fit(rows, optimizer, 10, schedule={}.__getitem__)
+    assert (optimizer.steps, optimizer.lr) == (5, 0.25)
+
+
+@pytest.mark.parametrize("schedule", [0.1, "cosine", [0.1, 0.2]])
+def test_a_schedule_is_a_function(schedule):
+    parameters, program, rows, _ = problem()
+    with pytest.raises(TypeError, match="schedule must be a function of the number of the step, got"):
+        program.fit(rows, SGD(parameters), 0, schedule=schedule)
 
 
 def test_progress_is_shown_on_stderr(capsys):

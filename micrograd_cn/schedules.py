@@ -1,0 +1,171 @@
+"""Learning-rate schedules: functions of the number of the step, PyTorch's where it has the same one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .optimizer import at_least_0
+
+__all__ = ["cosine_lr", "linear_lr", "step_lr", "warmup"]
+
+
+@dataclass(frozen=True)
+class cosine_lr:  # noqa: N801 -- it is called as the others of the field are
+    """Half a cosine from `lr` at step 0 down to `lr_min` at step `steps`, and `lr_min` from there on.
+
+    rate(t) = lr_min + (lr - lr_min) * (1 + cos(pi * t / steps)) / 2 (Loshchilov & Hutter 2017). Up to `steps` that is
+    PyTorch's CosineAnnealingLR, which then rises again.
+
+    A schedule is called with the number of the step, from 0: `optimizer.lr = schedule(optimizer.steps)` before
+    `optimizer.step()`, or `program.fit(..., schedule=schedule)`. Any other function of it is a schedule too.
+
+    Args:
+        lr: learning rate of step 0.
+        steps: how many there are until `lr_min`.
+        lr_min: learning rate at the end.
+
+    Raises:
+        ValueError: `lr` or `lr_min` is not 0 or more, or `steps` is no int of at least 1.
+        TypeError: `lr` or `lr_min` is no number.
+
+    >>> schedule = cosine_lr(0.1, steps=100)
+    >>> schedule(0), round(schedule(50), 6), schedule(100), schedule(1000)
+    (0.1, 0.05, 0.0, 0.0)
+    >>> schedule
+    cosine_lr(lr=0.1, steps=100, lr_min=0.0)
+    """
+
+    lr: float
+    steps: int
+    lr_min: float = 0.0
+
+    def __post_init__(self) -> None:
+        at_least_0("cosine_lr: lr", self.lr)
+        at_least_0("cosine_lr: lr_min", self.lr_min)
+        _at_least_1("cosine_lr: steps", self.steps)
+
+    def __call__(self, step: int) -> float:
+        """Return the learning rate of a step."""
+        part = min(step, self.steps) / self.steps
+        return _between(self.lr_min, self.lr, 0.5 * (1.0 + math.cos(math.pi * part)))
+
+
+@dataclass(frozen=True)
+class step_lr:  # noqa: N801
+    """`lr`, multiplied by `gamma` after every `step_size` steps: rate(t) = lr * gamma ** (t // step_size).
+
+    It is PyTorch's StepLR.
+
+    Args:
+        lr: learning rate of the first `step_size` steps.
+        step_size: how many have the same rate.
+        gamma: what it is then multiplied by.
+
+    Raises:
+        ValueError: `lr` or `gamma` is not 0 or more, or `step_size` is no int of at least 1.
+        TypeError: `lr` or `gamma` is no number.
+
+    >>> schedule = step_lr(1.0, step_size=10)
+    >>> schedule(9), schedule(10)
+    (1.0, 0.1)
+    """
+
+    lr: float
+    step_size: int
+    gamma: float = 0.1
+
+    def __post_init__(self) -> None:
+        at_least_0("step_lr: lr", self.lr)
+        at_least_0("step_lr: gamma", self.gamma)
+        _at_least_1("step_lr: step_size", self.step_size)
+
+    def __call__(self, step: int) -> float:
+        """Return the learning rate of a step."""
+        return float(self.lr * self.gamma ** (step // self.step_size))
+
+
+@dataclass(frozen=True)
+class linear_lr:  # noqa: N801
+    """A straight line from `lr` at step 0 to `lr_end` at step `steps`, and `lr_end` from there on.
+
+    rate(t) = lr + (lr_end - lr) * t / steps, which is PyTorch's LinearLR with start_factor 1, end_factor lr_end / lr
+    and total_iters `steps`.
+
+    Args:
+        lr: learning rate of step 0.
+        steps: how many there are until `lr_end`.
+        lr_end: learning rate at the end; it may be the larger one.
+
+    Raises:
+        ValueError: `lr` or `lr_end` is not 0 or more, or `steps` is no int of at least 1.
+        TypeError: `lr` or `lr_end` is no number.
+
+    >>> schedule = linear_lr(0.5, steps=4)
+    >>> [schedule(step) for step in range(6)]
+    [0.5, 0.375, 0.25, 0.125, 0.0, 0.0]
+    """
+
+    lr: float
+    steps: int
+    lr_end: float = 0.0
+
+    def __post_init__(self) -> None:
+        at_least_0("linear_lr: lr", self.lr)
+        at_least_0("linear_lr: lr_end", self.lr_end)
+        _at_least_1("linear_lr: steps", self.steps)
+
+    def __call__(self, step: int) -> float:
+        """Return the learning rate of a step."""
+        return _between(self.lr, self.lr_end, min(step, self.steps) / self.steps)
+
+
+@dataclass(frozen=True)
+class warmup:  # noqa: N801
+    """A rise along a straight line, during `steps` steps, to where another schedule starts; then that from its step 0.
+
+    rate(t) = schedule(0) * (start_factor + (1 - start_factor) * t / steps) before step `steps`, which is PyTorch's
+    LinearLR with total_iters `steps`, and schedule(t - steps) from there on, as its SequentialLR has it with a
+    milestone at `steps`.
+
+    Args:
+        schedule: what follows: one of these, or any function of the number of the step.
+        steps: how many the rise takes.
+        start_factor: by what the first rate of `schedule` is multiplied at step 0, from 0 to 1; PyTorch's default.
+
+    Raises:
+        ValueError: `start_factor` is not 0 or more, or more than 1, or `steps` is no int of at least 1.
+        TypeError: `schedule` is no function, or `start_factor` no number.
+
+    >>> schedule = warmup(step_lr(1.0, step_size=2), steps=4, start_factor=0.0)
+    >>> [schedule(step) for step in range(8)]
+    [0.0, 0.25, 0.5, 0.75, 1.0, 1.0, 0.1, 0.1]
+    """
+
+    schedule: Callable[[int], float]
+    steps: int
+    start_factor: float = 1.0 / 3.0
+
+    def __post_init__(self) -> None:
+        if not callable(self.schedule):
+            raise TypeError(f"warmup: schedule must be a function of the number of the step, got {self.schedule!r}")
+        if at_least_0("warmup: start_factor", self.start_factor) > 1.0:
+            raise ValueError(f"warmup: start_factor must be 1 or less, got {self.start_factor!r}")
+        _at_least_1("warmup: steps", self.steps)
+
+    def __call__(self, step: int) -> float:
+        """Return the learning rate of a step."""
+        if step >= self.steps:
+            return self.schedule(step - self.steps)
+        return self.schedule(0) * _between(self.start_factor, 1.0, step / self.steps)
+
+
+def _between(a: float, b: float, part: float) -> float:
+    """Return the number at a part of the way from a to b, at both ends exactly."""
+    return a * (1.0 - part) + b * part
+
+
+def _at_least_1(name: str, x: int) -> None:
+    if isinstance(x, bool) or not isinstance(x, int) or x < 1:
+        raise ValueError(f"{name} must be an int of at least 1, got {x!r}")
