@@ -34,7 +34,8 @@ class Part:
     kept: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.alone = len(self.stages) == 1 and not isinstance(self.stages[0], Stretch)  # a function that programs share
+        first, *others = self.stages
+        self.alone = not others and not isinstance(first, Stretch)  # a function that programs share
 
 
 def parts_of(plan: Plan) -> dict[int, list[Part]]:
@@ -45,25 +46,28 @@ def parts_of(plan: Plan) -> dict[int, list[Part]]:
         for phase in plan.stages
     }
     listed = [part for parts in found.values() for part in parts]
-    readers: dict[int, set[int]] = {}
+    readers: dict[int, set[int | None]] = {}
     for number, part in enumerate(listed):
         for stage in part.stages:
-            if isinstance(stage, Stretch):
-                for step in stage.steps:
-                    for i in schedule.reads(step):
-                        readers.setdefault(i, set()).add(number)
-                continue
-            if isinstance(stage, Run):
-                for i in stage.numbers:
-                    for j in plan.code.instructions[i][1:]:
-                        readers.setdefault(j, set()).add(-1)
-                continue
-            for i in plan.read_by(stage):
-                readers.setdefault(i, set()).add(-1)
-    always = {*schedule.roots, *plan.filled, *plan.read_by_totals(), *(i for i, who in readers.items() if -1 in who)}
+            who = number if isinstance(stage, Stretch) else None  # loops read memory
+            for i in _read(plan, stage):
+                readers.setdefault(i, set()).add(who)
+    always = {*schedule.roots, *plan.filled, *plan.read_by_totals()}
     for number, part in enumerate(listed):
         part.kept = always | {i for i, who in readers.items() if who != {number}}
     return found
+
+
+def _read(plan: Plan, stage: Stage) -> Iterator[int]:
+    """Yield what a stage reads."""
+    if isinstance(stage, Stretch):
+        for step in stage.steps:
+            yield from plan.schedule.reads(step)
+    elif isinstance(stage, Run):
+        for i in stage.numbers:
+            yield from plan.code.operands[i]
+    else:
+        yield from plan.read_by(stage)
 
 
 def _joined(plan: Plan, phase: int) -> Iterator[list[Stage]]:
