@@ -169,7 +169,8 @@ def mixed(n):
     active = [mc.relu(s) * w for s, w in zip(sums, ws, strict=False)]
     again = [mc.dot(ws[k : k + n], active) for k in range(7)]
     where = [mc.where(a > b, a - b, b) for a, b in zip(again, active, strict=False)]
-    return compile([*again, *where, mc.dot(active, active), mc.sum(ws) * xs[0], mc.less(ws[0], xs[1])], xs)
+    sums = [mc.dot(active, active), mc.sum(ws) * xs[0], mc.sum([*ws[:3], *xs, *(x * x for x in xs)])]
+    return compile([*again, *where, *sums, mc.less(ws[0], xs[1])], xs)
 
 
 def bits(rows):
@@ -189,3 +190,12 @@ def test_native_code_of_any_parts_gives_the_bits_of_threaded_code(n, rows, chunk
         found.append(bits([program.forward(data[k : k + rows])[0] for k in range(0, len(data), rows)]))
     assert program._executables.best("forward", rows).native
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+def test_long_sums_of_parameters_that_overflow_start_from_their_terms_in_units(rows, code):
+    ws, xs, one, far = [Value(1e154)] * 9, [Value(0.5) for _ in range(9)], [Value(1.0)] * 9, Value(1e308)
+    sums = [mc.dot([*ws, *one], [*ws, *xs], far), mc.sum([far, far, *xs, *(-x for x in xs[1:])])]
+    program = compile(sums, xs)
+    for found in program.forward([[-1.1e308] * 9] * rows):
+        assert found == pytest.approx([1e307, 9e307], rel=1e-12)
