@@ -115,7 +115,7 @@ class Drivers:
             f.store(lanes.kind, seeds, f.at("%w", seed, BYTE), 8)
         to = f.at("%w", _field(f, "columns_at"), BYTE)
         whole = "0"
-        if self.count > 1:  # as many columns of as many rows as a native vector has lanes are turned at once
+        if not lanes.scalar:  # as many columns of as many rows as a native vector has lanes are turned at once
             native = Lanes(f, self.machine.native, self.machine.fused)
             whole = f.op(f"and i64 {columns}, {-native.count}")
             with f.repeat(f.quotient(whole, native.count)) as part:
@@ -136,7 +136,7 @@ class Drivers:
 
     def _with(self, f: Function, lanes: Lanes, x: str, number: str, lane: int) -> str:
         """Return a vector with a number in one lane."""
-        if self.count == 1:
+        if lanes.scalar:
             return number
         return f.op(f"insertelement {lanes.kind} {x}, double {number}, i32 {lane}")
 

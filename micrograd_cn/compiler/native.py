@@ -77,7 +77,7 @@ def _joined(plan: Plan, phase: int) -> Iterator[list[Stage]]:
     for stage in plan.stages[phase]:
         if isinstance(stage, Stretch):
             added = sum(map(plan.schedule.weight, stage.steps))
-        elif isinstance(stage, Sums) and stage.kind == "matrix" and len(stage.numbers) * len(stage.rights[0]) <= SMALL:
+        elif isinstance(stage, Sums) and stage.kind == "matrix" and sum(map(len, stage.rights)) <= SMALL:
             added = LOOP * -(-len(stage.numbers) // TOGETHER)
         elif isinstance(stage, Run) and len(stage.numbers) <= UNROLLED * plan.machine.native:
             added = len(stage.numbers)
@@ -122,7 +122,7 @@ class StraightLine(Straight):
     def __init__(self, plan: Plan, f: Function, count: int, block: str, kept: set[int]) -> None:
         super().__init__(Lanes(f, count, plan.machine.fused), plan.code)
         self.plan, self.block, self.kept = plan, block, kept
-        self.align = 8 * plan.machine.native if count > 1 else 8
+        self.align = 8 if self.lanes.scalar else 8 * plan.machine.native
 
     def steps(self, steps: Sequence[Step]) -> None:
         """Write all steps; some sums are checked together."""
@@ -173,7 +173,8 @@ class StraightLine(Straight):
     def matrix(self, group: Sums, starts: set[int]) -> None:
         """Write loops for sums with the same right factors."""
         firsts, step = self.plan.even(group.lefts)
-        samples = f"inttoptr (i64 {self.plan.table([self.plan.at(i) for i in group.rights[0]])} to ptr)"
+        right, *_ = group.rights
+        samples = f"inttoptr (i64 {self.plan.table([self.plan.at(i) for i in right])} to ptr)"
         for k in range(0, len(group.numbers), TOGETHER):
             chosen = group.numbers[k : k + TOGETHER]
             begun = [
@@ -185,7 +186,7 @@ class StraightLine(Straight):
                 )
                 for i in chosen
             ]
-            with self.f.loop(len(group.rights[0]), [*begun, ("i64", "0")]) as loop:
+            with self.f.loop(len(right), [*begun, ("i64", "0")]) as loop:
                 *totals, offset = loop.carried
                 place = self.f.at(self.block, self.f.word(samples, loop.index), BYTE)
                 x = self.f.load(self.lanes.kind, place, self.align)

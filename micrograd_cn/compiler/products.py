@@ -192,7 +192,7 @@ def totals(r: int) -> Maker:
                 block.next = sums
             pair.next = block.next
         for k in range(r):
-            to = f.at("%to", f.times("%columns", k)) if k else "%to"
+            to = f.at("%to", f.times("%columns", k))
             sums_of_lanes = lanes.sums_of_lanes(pair.next[k * native : (k + 1) * native])
             f.store(lanes.kind, lanes.add(f.load(lanes.kind, to), sums_of_lanes), to)
         f.do("ret void")
@@ -437,8 +437,7 @@ def _rescue(machine: Machine, called: str, count: int) -> Function:
     """
     f = Function(OURS + called, STAGE, "i64")
     lanes = Lanes(f, count, machine.fused)
-    vectors = "%w" if count > 1 else "%s"
-    align = 8 * machine.native if count > 1 else 8
+    align = 8 if lanes.scalar else 8 * machine.native
 
     def scalar(pointer: str) -> str:
         return lanes.splat(f.load("double", pointer))
@@ -479,12 +478,12 @@ def _rescue(machine: Machine, called: str, count: int) -> Function:
             f.store(lanes.kind, lanes.rescaled(f.load(lanes.kind, place, align), loop.next[1]), place, align)
             return pair
 
-        if count > 1:
+        if lanes.scalar:
+            item.next = [one_block("%s")]
+        else:
             with blocks(f, [("ptr", at)]) as (block, _, after):
                 after.append(one_block(block))
             item.next = after
-        else:
-            item.next = [one_block(vectors)]
     f.do("ret i64 0")
     return f
 

@@ -145,7 +145,7 @@ class _Entry:
     def __init__(self, machine: Machine, name: str, count: int) -> None:
         self.f = Function(name, ENTRY)
         self.lanes = Lanes(self.f, count, machine.fused)
-        self.base, self.align = ("%w", 8 * machine.native) if count > 1 else ("%s", 8)
+        self.base, self.align = ("%s", 8) if self.lanes.scalar else ("%w", 8 * machine.native)
 
     def load(self, pc: str, place: int) -> str:
         """Load what a word of the table means."""
