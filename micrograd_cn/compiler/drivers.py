@@ -117,8 +117,9 @@ class Drivers:
         whole = "0"
         if not lanes.scalar:  # as many columns of as many rows as a native vector has lanes are turned at once
             native = Lanes(f, self.machine.native, self.machine.fused)
-            whole = f.op(f"and i64 {columns}, {-native.count}")
-            with f.repeat(f.quotient(whole, native.count)) as part:
+            parts = f.quotient(columns, native.count)
+            whole = f.times(parts, native.count)
+            with f.repeat(parts) as part:
                 first = f.times(part.index, native.count)
                 for half in range(0, self.count, native.count):
                     chosen = [f.load(native.kind, f.at(row, first)) for row in rows[half : half + native.count]]

@@ -250,10 +250,11 @@ def row_sums(machine: Machine, form: str) -> Function:
     lanes = Lanes(f, native, machine.fused)
     count, products = f.word("%t"), f.word("%t", 1)
     right, results, lefts = _at(f, "%s", "%t", 2), _at(f, "%s", "%t", 3), f.at("%t", 4, "i64")
-    whole = f.op(f"and i64 {products}, {-native}")
+    vectors = f.quotient(products, native)
+    whole = f.times(vectors, native)
     with f.loop(count, [("i64", "0")], step=native) as sums:
         chosen = [_at(f, "%s", f.at(lefts, sums.index, "i64"), k) for k in range(native)]
-        with f.repeat(f.quotient(whole, native), [(lanes.kind, lanes.constant(0.0))] * native) as loop:
+        with f.repeat(vectors, [(lanes.kind, lanes.constant(0.0))] * native) as loop:
             k = f.times(loop.index, native)
             x = f.load(lanes.kind, f.at(right, k))
             for left, total in zip(chosen, loop.carried, strict=True):
@@ -283,12 +284,12 @@ def column_sums(machine: Machine, form: str) -> Function:
     native = machine.native
     lanes = Lanes(f, native, machine.fused)
     count, products, results, factors = f.word("%t"), f.word("%t", 1), _at(f, "%s", "%t", 2), f.at("%t", 3, "i64")
-    many = f.op(f"and i64 {count}, {-native * VECTORS}")
-    flag = "0"
-    for vectors, first, end in ((VECTORS, "0", many), (1, many, count)):
-        chosen = f.quotient(f.subtract(end, first), native * vectors)
+    first = flag = "0"
+    for vectors in (VECTORS, 1):
+        step = native * vectors
+        chosen = f.quotient(f.subtract(count, first), step)
         with f.repeat(chosen, [("i64", flag)]) as sums:
-            start = f.add(f.times(sums.index, native * vectors), first)
+            start = f.add(f.times(sums.index, step), first)
             places = [f.at(results, f.add(start, native * v)) for v in range(vectors)]
             begun = [(lanes.kind, f.load(lanes.kind, place)) for place in places]
             with f.loop(products, [*begun, ("ptr", factors)]) as loop:
@@ -301,7 +302,7 @@ def column_sums(machine: Machine, form: str) -> Function:
             for total, place in zip(loop.next, places, strict=False):
                 f.store(lanes.kind, total, place)
             sums.next = [_flag(lanes, loop.next[:-1], sums.carried[0])]
-        flag = sums.next[0]
+        first, [flag] = f.times(chosen, step), sums.next
     f.do(f"ret i64 {flag}")
     return f
 
@@ -347,12 +348,14 @@ def outer_scalars(machine: Machine, form: str) -> Function:
     pairs, rows, columns = (f.word("%t", k) for k in range(3))
     place, lefts = _at(f, "%a", "%t", 3), f.at("%t", 4, "i64")
     rights = f.at(lefts, f.times(pairs, rows), "i64")
-    many = f.op(f"and i64 {columns}, {-native * VECTORS}")
     with f.loop(rows) as row:
         to, left = f.at(place, f.times(row.index, columns)), f.at(lefts, row.index, "i64")
-        for vectors, first, end in ((VECTORS, "0", many), (1, many, columns)):
-            with f.repeat(f.quotient(f.subtract(end, first), native * vectors)) as part:
-                start = f.add(f.times(part.index, native * vectors), first)
+        first = "0"
+        for vectors in (VECTORS, 1):
+            step = native * vectors
+            chosen = f.quotient(f.subtract(columns, first), step)
+            with f.repeat(chosen) as part:
+                start = f.add(f.times(part.index, step), first)
                 places = [f.at(to, f.add(start, native * v)) for v in range(vectors)]
                 with f.loop(pairs, [(lanes.kind, f.load(lanes.kind, place_)) for place_ in places]) as pair:
                     y = lanes.splat(f.load("double", _at(f, "%s", left, f.times(pair.index, rows))))
@@ -362,6 +365,7 @@ def outer_scalars(machine: Machine, form: str) -> Function:
                         pair.next.append(lanes.product_added(y, x, total))
                 for total, place_ in zip(pair.next, places, strict=True):
                     f.store(lanes.kind, total, place_)
+            first = f.times(chosen, step)
     f.do("ret i64 0")
     return f
 

@@ -7,6 +7,7 @@ import re
 from array import array
 from fractions import Fraction
 from math import inf, nan
+from types import SimpleNamespace
 
 import pytest
 
@@ -188,6 +189,16 @@ def test_outer(rows, columns, pairs):
             place = 8 + row * whole + column
             assert near(ground.a.data[place], [ground.a_before[place], *terms])
     assert ground.unchanged(ground.a, ground.a_before, range(8, 8 + rows * whole))
+
+
+@pytest.mark.parametrize(("native", "registers", "rows"), [(2, 16, 3), (4, 16, 3), (2, 32, 6), (4, 32, 6), (8, 32, 3)])
+def test_a_tile_of_totals_has_a_register_for_each_sum_and_each_factor(native, registers, rows):
+    assert products.rows_of(SimpleNamespace(native=native, registers=registers)) == rows
+    assert rows * native + rows + 1 <= registers  # the columns' factors are read one by one
+
+
+def test_a_tile_of_sums_is_as_large_as_sixteen_registers_hold_beside_a_sample_and_a_scalar():
+    assert 2 * products.TILE + 2 + 1 <= 16 < 2 * (products.TILE + 1) + 2 + 1
 
 
 @pytest.mark.parametrize("count", [1, 4, 7, 8, 9, 21])
