@@ -89,8 +89,8 @@ def tile(m: int) -> Maker:
             "i64",
         )
         lanes, align = Lanes(f, machine.width, machine.fused), 8 * machine.native
-        results = [f.word("%sums", 2 * k) for k in range(m)]
-        scalars = [_at(f, "%s", "%sums", 2 * k + 1) for k in range(m)]
+        results = [f.word("%sums", k) for k in range(0, 2 * m, 2)]
+        scalars = [_at(f, "%s", "%sums", k) for k in range(1, 2 * m, 2)]
         with blocks(f, [("i64", "0")]) as (block, [flag], after):
             places = [f.at(block, result, BYTE) for result in results]
             starts = [(lanes.kind, f.load(lanes.kind, place, align)) for place in places]
@@ -316,7 +316,7 @@ def list_sums(machine: Machine, form: str) -> Function:
         place, count, pairs = _at(f, "%s", at), f.word(at, 1), f.at(at, 2, "i64")
 
         def product(pair: str, k: int, total: str) -> str:
-            a, b = (f.load("double", _at(f, "%s", pair, 2 * k + side)) for side in range(2))
+            a, b = (f.load("double", _at(f, "%s", pair, place)) for place in range(2 * k, 2 * k + 2))
             return one.product_added(a, b, total, form)
 
         zero = ("double", one.constant(0.0))

@@ -165,7 +165,7 @@ class _Entry:
 
 def _plain(machine: Machine, name: str, form: str, count: int, operands: int) -> Function:
     entry = _Entry(machine, name, count)
-    result = compute(entry.lanes, form, [entry.load("%pc", 2 + k) for k in range(operands)])
+    result = compute(entry.lanes, form, [entry.load("%pc", k) for k in range(2, 2 + operands)])
     return entry.end(result, entry.f.at("%pc", 2 + operands, "i64"))
 
 
@@ -173,13 +173,14 @@ def _sum(machine: Machine, name: str, form: str, count: int, twins: int, check: 
     """Write a sum: its parts, each with its twin, then the number of products, and their factors."""
     entry = _Entry(machine, name, count)
     f, lanes = entry.f, entry.lanes
-    products = f.word("%pc", 2 + 2 * twins)
-    first = f.at("%pc", 3 + 2 * twins, "i64")
+    parts = range(2, 2 + 2 * twins)
+    number = f.at("%pc", parts.stop, "i64")
+    products, first = f.word(number), f.at(number, 1, "i64")
 
     def total(form: str, twin: int) -> str:
         sum_ = lanes.constant(-0.0)
-        for k in range(twins):
-            sum_ = lanes.add(sum_, entry.load("%pc", 2 + 2 * k + twin))
+        for k in parts[twin::2]:
+            sum_ = lanes.add(sum_, entry.load("%pc", k))
         with f.loop(products, [(lanes.kind, sum_), ("ptr", first)]) as loop:
             [sum_, pair] = loop.carried
             added = lanes.product_added(entry.load(pair, 0), entry.load(pair, 1), sum_, form)
