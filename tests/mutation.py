@@ -51,7 +51,7 @@ TESTS = {  # modules or folders: the files test_*.py that pin them
     "compiler/products compiler/drivers": "compiler/products compiler/drivers compiler/training compiler/numbers",
     "compiler/straight compiler/threaded": "compiler/formulas compiler/growth compiler/tiers compiler/numbers",
     "compiler/native": "compiler/native compiler/growth compiler/tiers compiler/numbers",
-    "compiler/lanes": "compiler/products compiler/growth compiler/tiers compiler/numbers",
+    "compiler/lanes": "compiler/products compiler/drivers compiler/growth compiler/tiers compiler/numbers",
     "compiler/vectors compiler/elementary compiler/functions": "compiler/functions",
     "compiler/machine compiler/text": "compiler/products compiler/machine compiler/program compiler/own_rows",
     "compiler/executable": "compiler/executable compiler/tiers compiler/threads compiler/program compiler/numbers",

@@ -75,6 +75,14 @@ def test_no_error_is_over_the_limit(case):
             assert errors(run(*xs), right).max() <= limit(name), run.text
 
 
+@pytest.mark.skipif(LONG is None, reason="C's long double is double here")
+def test_the_limit_of_a_formula_is_less_than_a_unit_above_what_is_found(case):
+    name, xs = case
+    if name in FORMULAS:
+        right = exact(name, *xs)
+        assert max(errors(run(*xs), right).max() for run in all_of(name)) > limit(name) - 1.0
+
+
 def test_special_values_are_those_of_the_table():
     for name in ULPS:
         xs = np.array(list(itertools.product(SPECIAL, repeat=1 + (name in BINARY)))).T
