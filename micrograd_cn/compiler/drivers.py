@@ -108,7 +108,7 @@ class Drivers:
             number = f.word("%index", f.smaller(lane, last))
             rows.append(f.at("%rows", f.times(number, columns)))
         with f.when(f.op(f"icmp sge i64 {seed}, 0")):
-            seeds = lanes.constant(0.0)
+            seeds = "poison"
             for lane in range(self.count):
                 inside = f.op(f"icmp ugt i64 %valid, {lane}")
                 seeds = self._with(f, lanes, seeds, f.op(f"select i1 {inside}, double %each, double %other"), lane)
@@ -167,7 +167,7 @@ class Drivers:
         with f.loop(count, step=size) as panel:
             blocks = f.smaller(f.subtract(count, panel.index), size)
             start = f.times(panel.index, self.count)
-            self._panel(f, start, "%n", literal(0.0), literal(0.0), blocks)
+            self._panel(f, start, "%n", "poison", "poison", blocks)  # there is no gradient
             rows = f.smaller(f.subtract("%n", start), f.times(blocks, self.count))
             with f.loop(outputs) as output:
                 at = self._output(f, output.index)
@@ -211,7 +211,7 @@ class Drivers:
         self._run(f, "fill", size, stride)
         at = self._output(f, "0")
         count = self._blocks(f, "%n")
-        with f.loop(count, [("double", literal(0.0))], step=size) as panel:
+        with f.loop(count, [("double", "0.0")], step=size) as panel:
             blocks = f.smaller(f.subtract(count, panel.index), size)
             start = f.times(panel.index, self.count)
             self._panel(f, start, "%n", "%each", "%other", blocks)
@@ -279,7 +279,7 @@ class Drivers:
         f = Function(self.name["gradient"], f"ptr %p, ptr %rows, ptr %index, i64 %n, {MEMORY}", "double")
         given = ("ptr %p", "ptr %rows", "ptr %index", "i64 %n")
         self._call(f, "void", "begin", "ptr %p", *USED)
-        seeds = (f"double {literal(1.0)}", f"double {literal(0.0)}")
+        seeds = ("double 1.0", "double 0.0")
         total = self._call(f, "double", "panels", *given, *seeds, *USED)
         self._call(f, "void", "finish", *given, *USED)
         n = f.op("uitofp i64 %n to double")

@@ -3,6 +3,7 @@
 import ctypes
 import math
 import random
+import re
 from array import array
 from itertools import chain
 
@@ -98,6 +99,16 @@ def test_stages_run_in_order_and_those_that_overflowed_are_done_again():
     empty = array("q", [0] * 4)
     run(empty.buffer_info()[0], 1, 2, 3, 4, 5)
     assert calls == []
+
+
+def test_blocks_are_aligned_as_native_vectors_are_and_gradients_as_numbers_are():
+    on = machine()
+    for text, expected in (
+        (str(drivers.update(on)), {8, 8 * on.native}),
+        (str(drivers.Drivers(on, on.width).load()), {8}),
+        (str(drivers.Drivers(on, on.width).finish()), {8}),
+    ):
+        assert set(map(int, re.findall(r"(?:load|store) <.*align (\d+)", text))) == expected
 
 
 def test_totals_of_other_rows_are_added():
