@@ -503,4 +503,4 @@ def way(form: str) -> str:
     >>> way("adjoint"), way("sum")
     ('dot', 'sum')
     """
-    return "dot" if form == "adjoint" else form
+    return {"adjoint": "dot"}.get(form, form)

@@ -17,7 +17,7 @@ from .instructions import SUMS, checked
 from .lanes import Lanes
 from .machine import Machine
 from .plan import Entry, Plan
-from .products import STAGE, blocks
+from .products import STAGE, blocks, way
 from .schedule import Step, Stretch
 from .straight import compute
 from .text import BYTE, OURS, Function
@@ -106,9 +106,9 @@ class Threaded:
             check = checked(self.code.instructions[i])
         parts = [x for pair in zip(terms, twins, strict=False) for x in pair]
         products = products or [(one, nothing)]
-        way = "dot" if form == "adjoint" else form
-        name = f"{OURS}threaded_{way}_{count}_{len(twins)}{'_checked' if check else ''}"
-        self.plan.makers[name] = partial(_sum, self.machine, name, way, count, len(twins), check)
+        added = way(form)
+        name = f"{OURS}threaded_{added}_{count}_{len(twins)}{'_checked' if check else ''}"
+        self.plan.makers[name] = partial(_sum, self.machine, name, added, count, len(twins), check)
         listed = [x for pair in products for x in pair]
         return [
             name,
