@@ -1,5 +1,7 @@
 """An optimiser's update: what of it is compiled, when it is compiled anew, and how others are refused."""
 
+from itertools import cycle
+
 import pytest
 
 import micrograd_cn as mc
@@ -25,19 +27,23 @@ def changed(change):
         p.data -= self.lr * p.grad
         change(self, p, state)
 
-    return optimiser(update=update)
+    made = optimiser(update=update)
+    made.option = 2.0
+    return made
 
 
 def count(self, p, state):
     self.times = getattr(self, "times", 0) + 1
 
 
-def alternate(self, p, state):
-    alternate.sign = -alternate.sign
-    p.data *= alternate.sign
+def alternate(sign):
+    signs = cycle([sign, -sign])
+    return lambda self, p, state: setattr(p, "data", p.data * next(signs))
 
 
-alternate.sign = 1.0
+def to(x):
+    return lambda self, p, state: setattr(self, "option", x)
+
 
 REFUSED = {
     "step": (
@@ -50,7 +56,10 @@ REFUSED = {
     "a label": (changed(lambda self, p, state: setattr(p, "label", "w")), "which changes p.label;"),
     "a gradient": (changed(lambda self, p, state: setattr(p, "grad", 0.0)), "which changes p.grad;"),
     "whether": (changed(lambda self, p, state: setattr(p, "requires_grad", False)), "changes p.requires_grad;"),
-    "not the same": (changed(alternate), "Own, which is not the same each time; use backward"),
+    "not the same": (changed(alternate(1.0)), "Own, which is not the same each time; use backward"),
+    "nor the same": (changed(alternate(-1.0)), "Own, which is not the same each time; use backward"),
+    "greater": (changed(to(3.0)), "which changes self.option;"),
+    "smaller": (changed(to(1.0)), "which changes self.option;"),
     "a branch": (changed(lambda self, p, state: p.grad > 0.0 or None), "cannot compile the update of Own: "),
     "its state": (
         changed(lambda self, p, state: self.state[0]),
