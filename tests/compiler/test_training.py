@@ -303,6 +303,8 @@ WRONG = {
     "twice": lambda order: order.__setitem__(0, order[1]),
     "below": lambda order: order.__setitem__(order.index(3), -1),
     "above": lambda order: order.__setitem__(order.index(3), 10),
+    "far below": lambda order: order.__setitem__(order.index(3), -20),
+    "far above": lambda order: order.__setitem__(order.index(3), 20),
     "no int64": lambda order: order.__setitem__(order.index(3), 2**70),
     "a fraction": lambda order: order.__setitem__(order.index(3), 3.0),
     "no number": lambda order: order.__setitem__(order.index(3), None),
