@@ -125,15 +125,15 @@ class Lanes:
 
     def sum_of_lanes(self, x: str) -> str:
         """Return the sum of all lanes as a scalar: of halves, of their halves, and so on."""
-        count, kind = self.count, self.kind
-        while count > 1:
-            count //= 2
+        half, kind = self.count // 2, self.kind
+        while half:
             halves = []
-            for start in (0, count):
-                chosen = ", ".join([f"i32 {start + k}" for k in range(count)])
-                halves.append(self.f.op(f"shufflevector {kind} {x}, {kind} poison, <{count} x i32> <{chosen}>"))
-            kind = f"<{count} x double>"
-            x = self.f.op(f"fadd {kind} {halves[0]}, {halves[1]}")
+            for start in (0, half):
+                chosen = ", ".join([f"i32 {start + k}" for k in range(half)])
+                halves.append(self.f.op(f"shufflevector {kind} {x}, {kind} poison, <{half} x i32> <{chosen}>"))
+            kind = f"<{half} x double>"
+            x = self.f.op(f"fadd {kind} {', '.join(halves)}")
+            half //= 2
         return x if self.scalar else self.f.op(f"extractelement {kind} {x}, i32 0")
 
     def sums_of_lanes(self, xs: Sequence[str]) -> str:
