@@ -266,7 +266,7 @@ class Executables:
 
         def make() -> Executable:
             plan = self.plan(kind, lanes)
-            gradients = self.lowering.gradients if kind == "gradient" else []
+            gradients = {"forward": [], "gradient": self.lowering.gradients}[kind]
             return Executable(plan, self.lowering, gradients, self.pitch, native)
 
         return self._once((kind, lanes, native), make)  # type: ignore[no-any-return]
