@@ -324,7 +324,8 @@ def update(machine: Machine) -> Function:
     """
     f = Function(UPDATE, "ptr %p, ptr %s, ptr %gradients, ptr %us, ptr %uw, i64 %own, i64 %all")
     f.shared[RUN] = lambda: run(machine)
-    lanes, align = Lanes(f, machine.width, machine.fused), 8 * machine.native
+    width = machine.width
+    lanes, align = Lanes(f, width, machine.fused), 8 * machine.native
     stride, outputs, table = _field(f, "block"), _field(f, "outputs"), _pointer(f, "output_table")
     end = f.at("%uw", f.times("%all", stride), BYTE)  # where new values wait until all of a block are known
     steps = f.at("%us", 1)
@@ -334,13 +335,15 @@ def update(machine: Machine) -> Function:
         memory = ("ptr %us", f"ptr {w}", "ptr null")
         f.call("void", RUN, f"ptr {_pointer(f, name)}", *memory, f"i64 {count}", f"i64 {stride}")
 
+    def places(output: str) -> tuple[str, str]:
+        return f.at(table, f.times(output, 3), "i64"), f.at(end, f.times(output, width))
+
     stages("batch", "%uw", "1")
     with f.loop("%all", step=GROUP) as group:
         first = group.index
         count = f.smaller(f.subtract("%all", first), GROUP)
         own = f.smaller(f.subtract(f.larger("%own", first), first), count)
         w = f.at("%uw", f.times(first, stride), BYTE)
-        width = machine.width
         with f.repeat(own) as block:
             to = f.at(w, f.times(block.index, stride), BYTE)
             place = f.times(f.add(first, block.index), width)
@@ -349,22 +352,20 @@ def update(machine: Machine) -> Function:
         stages("sample", w, count)
         with f.loop(count) as block:
             to = f.at(w, f.times(block.index, stride), BYTE)
-            for again in (False, True):
-                with f.loop(outputs) as output:
-                    entry = f.at(table, f.times(output.index, 3), "i64")
-                    waiting = f.at(end, f.times(output.index, width))
-                    if again:
-                        x = f.load(lanes.kind, waiting, align)
-                        f.store(lanes.kind, x, f.at(to, f.word(entry, 2), BYTE), align)
-                        continue
-                    in_lanes = f.op(f"icmp ne i64 {f.word(entry)}, 0")
-                    base = f.op(f"select i1 {in_lanes}, ptr {to}, ptr %us")
-                    source = f.at(base, f.word(entry, 1), BYTE)
-                    one = lanes.splat(f.load("double", source))
-                    with f.when(in_lanes):
-                        f.store(lanes.kind, f.load(lanes.kind, source, align), waiting, align)
-                    with f.when(f.op(f"xor i1 {in_lanes}, true")):
-                        f.store(lanes.kind, one, waiting, align)
+            with f.loop(outputs) as output:
+                entry, waiting = places(output.index)
+                in_lanes = f.op(f"icmp ne i64 {f.word(entry)}, 0")
+                base = f.op(f"select i1 {in_lanes}, ptr {to}, ptr %us")
+                source = f.at(base, f.word(entry, 1), BYTE)
+                one = lanes.splat(f.load("double", source))
+                with f.when(in_lanes):
+                    f.store(lanes.kind, f.load(lanes.kind, source, align), waiting, align)
+                with f.when(f.op(f"xor i1 {in_lanes}, true")):
+                    f.store(lanes.kind, one, waiting, align)
+            with f.loop(outputs) as output:
+                entry, waiting = places(output.index)
+                x = f.load(lanes.kind, waiting, align)
+                f.store(lanes.kind, x, f.at(to, f.word(entry, 2), BYTE), align)
         with f.repeat(own) as block:
             from_ = f.at(w, f.times(block.index, stride), BYTE)
             place = f.times(f.add(first, block.index), width)

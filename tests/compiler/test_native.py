@@ -2,6 +2,7 @@
 
 import re
 import struct
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,7 +15,7 @@ from micrograd_cn.compiler import (
 from micrograd_cn.compiler.instructions import BATCH, LONG, SAMPLE
 from micrograd_cn.compiler.machine import machine
 from micrograd_cn.compiler.native import LOOP, SMALL, UNROLLED
-from micrograd_cn.compiler.schedule import CHUNK, TOGETHER, Run, Stretch, Sums
+from micrograd_cn.compiler.schedule import CHUNK, TOGETHER, Run, Step, Stretch, Sums
 
 from .common import Instructions, native_texts
 from .test_plan import layer
@@ -71,6 +72,22 @@ def test_parts_are_all_stages_in_order_and_those_of_samples_compute_vectors(seed
         assert {part.lanes for part in found} <= {phase == SAMPLE and lanes}
         for part in found:
             assert part.alone == (len(part.stages) == 1 and not isinstance(part.stages[0], Stretch))
+
+
+@pytest.mark.parametrize(
+    ("weights", "parts"),
+    [
+        ([CHUNK - 1, 1], [2]),
+        ([CHUNK - 1, 2], [1, 1]),
+        ([CHUNK, 1, CHUNK - 2, 1, 1], [1, 3, 1]),
+        ([CHUNK + 1, CHUNK + 1], [1, 1]),
+        ([1, CHUNK + 1, 1], [1, 1, 1]),
+    ],
+)
+def test_stretches_are_one_function_while_they_are_no_more_than_a_chunk(weights, parts):
+    stages = [Stretch([Step(weight - 1), Step(1)]) for weight in weights]
+    plan = SimpleNamespace(stages={SAMPLE: stages}, schedule=SimpleNamespace(weight=lambda step: step.number))
+    assert [len(part) for part in native._joined(plan, SAMPLE)] == parts
 
 
 def part_with(plan, phase, kind):
