@@ -1,7 +1,10 @@
 """Native code: what is one function, what it stores for others, and that it computes what threaded code does."""
 
+import random
 import re
 import struct
+from array import array
+from itertools import chain
 from types import SimpleNamespace
 
 import pytest
@@ -12,9 +15,11 @@ from micrograd_cn.compiler import (
     compile,  # noqa: A004 -- the field's name
     native,
 )
+from micrograd_cn.compiler.executable import Executable
 from micrograd_cn.compiler.instructions import BATCH, LONG, SAMPLE
 from micrograd_cn.compiler.machine import machine
 from micrograd_cn.compiler.native import LOOP, SMALL, UNROLLED
+from micrograd_cn.compiler.rows import address
 from micrograd_cn.compiler.schedule import CHUNK, TOGETHER, Run, Step, Stretch, Sums
 
 from .common import Instructions, native_texts
@@ -207,6 +212,53 @@ def test_native_code_of_any_parts_gives_the_bits_of_threaded_code(n, rows, chunk
         found.append(bits([program.forward(data[k : k + rows])[0] for k in range(0, len(data), rows)]))
     assert program._executables.best("forward", rows).native
     assert found[0] == found[1]
+
+
+def computed(plan, outputs, rows, parameters, is_native):
+    """Return the outputs of a plan for all rows."""
+    lowering = SimpleNamespace(outputs=outputs, columns=len(rows[0]))
+    made = Executable(plan, lowering, [], len(parameters), is_native)
+    data, index, out = (
+        array("d", chain(*rows)),
+        array("q", range(len(rows))),
+        array("d", [0.0] * len(rows) * len(outputs)),
+    )
+    made.forward([made.memory(parameters)], address(data), address(index), len(rows), address(out))
+    return [out[k : k + len(outputs)].tolist() for k in range(0, len(out), len(outputs))]
+
+
+@pytest.mark.parametrize("lanes", [True, False])
+@pytest.mark.parametrize("seed", range(6))
+def test_native_code_of_any_graph_gives_the_bits_of_threaded_code(seed, lanes):
+    rng = random.Random(seed)
+    sizes = (0.0, -0.0, 1.0, 1e-200, 1e200)
+    rows = [[rng.choice(sizes) * rng.uniform(-1.0, 1.0) for _ in range(20)] for _ in range(8)]
+    rows += [[size] * 20 for size in sizes]
+    parameters = [rng.choice((0.5, -0.0, -1.25, 3.0)) for _ in range(32)]
+    found = []
+    for is_native in (False, True):
+        made, roots, _ = random_graph(seed)
+        outputs = [i for i in roots if made.code.phase[i] == SAMPLE]
+        plan = made.plan(*outputs, lanes=lanes)
+        found.append(bits(computed(plan, outputs, rows, parameters, is_native)))
+    assert found[0] == found[1]
+    assert len(outputs) > 0
+
+
+@pytest.mark.parametrize("lanes", [True, False])
+@pytest.mark.parametrize("is_native", [True, False])
+def test_sums_of_negative_zeros_are_negative_zeros(is_native, lanes):
+    made = Instructions(LONG, LONG)
+    w, x = made.w, made.x
+    pairs = list(zip(w, x, strict=True))[: None if lanes else -1]  # a long sum of scalars is several, from 0.0 on
+    sums = [
+        made.code.dot(chosen, terms, form)
+        for form in ("sum", "dot", "adjoint")
+        for chosen, terms in ((pairs, []), (pairs, x[:1]), (pairs[:2], []), (pairs[:3], x[:2]), ([], x[:3]))
+    ]
+    sums = list(dict.fromkeys(i for i in sums if made.code.phase[i] == SAMPLE))
+    found = computed(made.plan(*sums, lanes=lanes), sums, [[-0.0] * LONG] * 3, [1.0] * 32, is_native)
+    assert bits(found) == bits([[-0.0] * len(sums)] * 3)
 
 
 @pytest.mark.parametrize("rows", [1, 5])
