@@ -217,10 +217,13 @@ class Drivers:
             self._panel(f, start, "%n", "%each", "%other", blocks)
             self._run(f, "totals", blocks, stride)
             rows = f.smaller(f.subtract("%n", start), f.times(blocks, self.count))
-            with f.loop(rows, [("double", panel.carried[0])]) as row:
-                row.next = [f.op(f"fadd double {row.carried[0]}, {f.load('double', at(row.index))}")]
+            [total] = panel.carried
+            with f.loop(rows, [("double", total)]) as row:
+                [total] = row.carried
+                row.next = [f.op(f"fadd double {total}, {f.load('double', at(row.index))}")]
             panel.next = row.next
-        f.do(f"ret double {panel.next[0]}")
+        [total] = panel.next
+        f.do(f"ret double {total}")
         return f
 
     def _clear(self, f: Function) -> None:
@@ -271,8 +274,9 @@ class Drivers:
             place = f.times(loop.index, lanes.count)
             mean = lanes.multiply(f.load(lanes.kind, f.at("%a", place)), factor)
             f.store(lanes.kind, mean, f.at(to, place))
-            loop.next = [lanes.add(loop.carried[0], lanes.multiply(mean, lanes.constant(0.0)))]
-        return lanes.sum_of_lanes(loop.next[0])
+            [total] = loop.carried
+            loop.next = [lanes.add(total, lanes.multiply(mean, lanes.constant(0.0)))]
+        return lanes.sum_of_lanes(*loop.next)
 
     def gradient(self) -> Function:
         """Write the function that computes the mean output and its gradient over a batch."""

@@ -68,14 +68,16 @@ def matrix(machine: Machine, form: str) -> Function:
         products = f.smaller(f.subtract(depth, part.index), DEPTH)
         chosen = f.at(samples, part.index, "i64")
         scalars = f.at("%s", f.times(part.index, step), BYTE)
-        with f.loop(count, [("ptr", first), ("i64", part.carried[0])]) as tile:
+        [flag] = part.carried
+        with f.loop(count, [("ptr", first), ("i64", flag)]) as tile:
             [at, before] = tile.carried
             sums = f.at(at, 2, "i64")
             operands = f"ptr {sums}, ptr {chosen}, i64 {products}, i64 {step}, ptr {scalars}, ptr %w"
             flag = f.op(f"call i64 {f.pointer(at)}({operands}, i64 %blocks, i64 %stride)")
             tile.next = [f.at(sums, f.times(f.word(at, 1), 2), "i64"), f.op(f"or i64 {before}, {flag}")]
         part.next = [tile.next[1]]
-    f.do(f"ret i64 {part.next[0]}")
+    [flag] = part.next
+    f.do(f"ret i64 {flag}")
     return f
 
 
@@ -105,7 +107,8 @@ def tile(m: int) -> Maker:
             for total, place in zip(sums, places, strict=True):
                 f.store(lanes.kind, total, place, align)
             after.append(_flag(lanes, sums, flag))
-        f.do(f"ret i64 {after[0]}")
+        [flag] = after
+        f.do(f"ret i64 {flag}")
         return f
 
     return make
@@ -126,7 +129,7 @@ def inner(machine: Machine, form: str) -> Function:
                 loop.next = [lanes.product_added(a, b, total, form), f.at(pair, 2, "i64")]
             f.store(lanes.kind, loop.next[0], place, align)
             after.append(_flag(lanes, loop.next[:1], flag))
-        item.next = [loop.next[1], after[0]]
+        item.next = [loop.next[1], *after]
     f.do(f"ret i64 {item.next[1]}")
     return f
 
@@ -267,10 +270,13 @@ def row_sums(machine: Machine, form: str) -> Function:
             for lane, left in enumerate(chosen):
                 one = f.load("double", f.at(left, k))
                 column = f.op(f"insertelement {lanes.kind} {column}, double {one}, i32 {lane}")
-            rest.next = [lanes.product_added(column, x, rest.carried[0], form)]
-        f.store(lanes.kind, rest.next[0], place)
-        sums.next = [_flag(lanes, rest.next, sums.carried[0])]
-    f.do(f"ret i64 {sums.next[0]}")
+            [total] = rest.carried
+            rest.next = [lanes.product_added(column, x, total, form)]
+        [total] = rest.next
+        f.store(lanes.kind, total, place)
+        sums.next = [_flag(lanes, rest.next, *sums.carried)]
+    [flag] = sums.next
+    f.do(f"ret i64 {flag}")
     return f
 
 
@@ -301,7 +307,7 @@ def column_sums(machine: Machine, form: str) -> Function:
                 loop.next.append(f.at(pair, 2, "i64"))
             for total, place in zip(loop.next, places, strict=False):
                 f.store(lanes.kind, total, place)
-            sums.next = [_flag(lanes, loop.next[:-1], sums.carried[0])]
+            sums.next = [_flag(lanes, loop.next[:-1], *sums.carried)]
         first, [flag] = f.times(chosen, step), sums.next
     f.do(f"ret i64 {flag}")
     return f

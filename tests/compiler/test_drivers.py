@@ -111,6 +111,11 @@ def test_blocks_are_aligned_as_native_vectors_are_and_gradients_as_numbers_are()
         assert set(map(int, re.findall(r"(?:load|store) <.*align (\d+)", text))) == expected
 
 
+def test_single_rows_leave_no_lane_over_and_are_not_done_again():
+    again = {lanes: "load_" in str(drivers.Drivers(machine(), lanes).finish()) for lanes in (1, 2, 8)}
+    assert again == {1: False, 2: True, 8: True}
+
+
 def test_totals_of_other_rows_are_added():
     add = function("add", machine().width, None, POINTER, POINTER, POINTER)
     count = 3 * machine().native

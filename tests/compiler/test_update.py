@@ -56,6 +56,7 @@ REFUSED = {
     "a label": (changed(lambda self, p, state: setattr(p, "label", "w")), "which changes p.label;"),
     "a gradient": (changed(lambda self, p, state: setattr(p, "grad", 0.0)), "which changes p.grad;"),
     "whether": (changed(lambda self, p, state: setattr(p, "requires_grad", False)), "changes p.requires_grad;"),
+    "a number for it": (changed(lambda self, p, state: setattr(p, "requires_grad", 1)), "changes p.requires_grad;"),
     "not the same": (changed(alternate(1.0)), "Own, which is not the same each time; use backward"),
     "nor the same": (changed(alternate(-1.0)), "Own, which is not the same each time; use backward"),
     "greater": (changed(to(3.0)), "which changes self.option;"),
