@@ -264,7 +264,9 @@ def test_sums_of_negative_zeros_are_negative_zeros(is_native, lanes):
 @pytest.mark.parametrize("rows", [1, 5])
 def test_long_sums_of_parameters_that_overflow_start_from_their_terms_in_units(rows, code):
     ws, xs, one, far = [Value(1e154)] * 9, [Value(0.5) for _ in range(9)], [Value(1.0)] * 9, Value(1e308)
+    y = Value(0.5)
     sums = [mc.dot([*ws, *one], [*ws, *xs], far), mc.sum([far, far, *xs, *(-x for x in xs[1:])])]
-    program = compile(sums, xs)
-    for found in program.forward([[-1.1e308] * 9] * rows):
-        assert found == pytest.approx([1e307, 9e307], rel=1e-12)
+    sums.append(mc.dot([*ws, *one, *xs], [*ws, *xs[::-1], *[y] * 9], far))  # two parts, and no loop with others
+    program = compile(sums, [*xs, y])
+    for found in program.forward([[*[-1.1e308] * 9, -0.01]] * rows):
+        assert found == pytest.approx([1e307, 9e307, 1.99e307], rel=1e-12)
