@@ -243,7 +243,7 @@ class Executables:
         self._making = threading.Lock()
         with _collector_off():
             self.lowering = Lowering(outputs, inputs)
-        self.pitch = -(-max(len(self.lowering.parameters), 1) // ALIGNED) * ALIGNED
+        self.pitch = -(-len(self.lowering.parameters) // ALIGNED) * ALIGNED or ALIGNED
 
     def plan(self, kind: str, lanes: bool) -> Plan:
         """Return the plan of "forward" or "gradient", with a row in each lane, or for single rows."""
