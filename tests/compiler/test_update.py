@@ -92,6 +92,13 @@ def test_a_record_has_the_blocks_columns_and_where_new_values_go(make, masked):
     assert {fields[name] for name in ("panel", "count", "gradients", "columns", "totals", "after")} == {0}
 
 
+def test_scalars_are_the_learning_rate_the_steps_and_then_all_others():
+    update = Update(Adam([Value(1.0)]), masked=False)
+    places = {update.plan.code.instructions[i]: place for i, place in update.plan.scalar.items()}
+    assert [places.pop(("parameter", k)) for k in range(2)] == [0, 1]
+    assert min(places.values()) == 2
+
+
 def test_a_key_is_the_class_the_mask_and_the_options():
     ws = [Value(1.0), Value(2.0)]
     same = [update_key(Adam(ws[:n], lr=lr), False) for n, lr in ((1, 0.1), (2, 0.1), (2, 0.5))]
