@@ -1,8 +1,11 @@
 """Rows divided among threads: the same numbers, whatever number of threads there is."""
 
 import math
+import os
 import random
+import signal
 import threading
+import warnings
 
 import pytest
 
@@ -21,6 +24,7 @@ def test_every_row_is_one_threads_and_no_block_is_divided(lanes, threads):
         assert [row for first, count in found for row in range(first, first + count)] == list(range(rows))
         assert len(found) <= threads
         assert all(first % lanes == 0 and count > 0 for first, count in found)
+        assert max(count for _, count in found) <= math.ceil(math.ceil(rows / lanes) / threads) * lanes
 
 
 @pytest.mark.parametrize("threads", [2, 3, 5])
@@ -70,6 +74,25 @@ def test_tasks_run_at_the_same_time_and_results_are_in_order():
 
     assert run([lambda k=k: meet(k) for k in range(3)]) == [0, 1, 2]
     assert run([lambda: "alone"]) == ["alone"]
+
+
+def test_threads_are_made_once():
+    found = {thread for _ in range(3) for thread in run([threading.current_thread] * 3)[1:]}
+    assert len(found) <= 2
+    assert all(thread.name.startswith("micrograd_cn") for thread in found)
+    assert run([threading.current_thread] * 2)[0] is threading.current_thread()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_process_makes_threads_of_its_own():
+    assert run([lambda: 1, lambda: 2]) == [1, 2]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forks with threads, which this is about
+        child = os.fork()
+    if not child:
+        signal.alarm(10)
+        os._exit(run([lambda: 1, lambda: 2]) != [1, 2])
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 @pytest.mark.parametrize("bad", [0, 2])
