@@ -49,12 +49,15 @@ TESTS = {  # modules or folders: the files test_*.py that pin them
     "compiler/instructions compiler/lowering": "compiler/instructions compiler/formulas compiler/numbers",
     "compiler/schedule compiler/plan": "compiler/schedule compiler/plan compiler/drivers compiler/numbers",
     "compiler/products compiler/drivers": "compiler/products compiler/drivers compiler/training compiler/numbers",
-    "compiler/straight compiler/threaded": "compiler/formulas compiler/growth compiler/tiers compiler/numbers",
-    "compiler/native compiler/lanes": "compiler/products compiler/growth compiler/tiers compiler/numbers",
+    "compiler/threaded": "compiler/threaded compiler/native compiler/growth compiler/tiers compiler/numbers",
+    "compiler/straight": "compiler/formulas compiler/growth compiler/tiers compiler/numbers",
+    "compiler/native": "compiler/native compiler/growth compiler/tiers compiler/numbers",
+    "compiler/lanes": "compiler/products compiler/drivers compiler/growth compiler/tiers compiler/numbers",
     "compiler/vectors compiler/elementary compiler/functions": "compiler/functions",
     "compiler/machine compiler/text": "compiler/products compiler/machine compiler/program compiler/own_rows",
-    "compiler/executable": "compiler/tiers compiler/threads compiler/program compiler/numbers",
-    "compiler/training compiler/update": "compiler/training compiler/drivers compiler/tiers compiler/threads",
+    "compiler/executable": "compiler/executable compiler/tiers compiler/threads compiler/program compiler/numbers",
+    "compiler/update": "compiler/update compiler/training compiler/drivers compiler/tiers compiler/threads",
+    "compiler/training": "compiler/training compiler/drivers compiler/tiers compiler/threads",
     "compiler/threads": "compiler/threads",
     "compiler/rows": "compiler/rows compiler/training",
     "compiler/python": "compiler/python_source compiler/own_rows compiler/program",
@@ -79,6 +82,7 @@ CORE = [f"micrograd_cn/{name}.py" for names in list(TESTS)[:8] for name in names
 TABLE = ("ops", "operation", "ieee", "rounding")  # only these meet the tests of accuracy, the longest ones
 OPTIONS = "-x -q -p no:cacheprovider --assert=plain --doctest-modules --basetemp=tmp -o addopts=--import-mode=importlib"
 VARIABLES = "CI HYPOTHESIS_NO_PLUGINS PYTEST_DISABLE_PLUGIN_AUTOLOAD PYTHONDONTWRITEBYTECODE"
+ENDS = (signal.SIGPROF, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT)
 MEMORY, WALL, SLOW = 4 << 30, 3600, 1.0  # bytes, seconds, seconds
 Mutant = namedtuple("Mutant", "path operator occurrence line statement")
 seconds, kills = {}, defaultdict(Counter)  # of each test, unchanged; by statement: how many each test has killed
@@ -179,7 +183,7 @@ def forked(session, path, files):
         os.killpg(pid, signal.SIGKILL)  # what its tests have started
     if RESULT.exists():
         return json.loads(RESULT.read_text(encoding="utf-8"))
-    tests_did_it = status in (-signal.SIGPROF, -signal.SIGSEGV, -signal.SIGABRT)  # not the time of day, nor somebody
+    tests_did_it = -status in ENDS  # not the time of day, nor somebody
     return 1 if tests_did_it else status, f"exit code {status}", {}, ()
 
 

@@ -108,17 +108,18 @@ class Drivers:
             number = f.word("%index", f.smaller(lane, last))
             rows.append(f.at("%rows", f.times(number, columns)))
         with f.when(f.op(f"icmp sge i64 {seed}, 0")):
-            seeds = lanes.constant(0.0)
+            seeds = "poison"
             for lane in range(self.count):
                 inside = f.op(f"icmp ugt i64 %valid, {lane}")
                 seeds = self._with(f, lanes, seeds, f.op(f"select i1 {inside}, double %each, double %other"), lane)
             f.store(lanes.kind, seeds, f.at("%w", seed, BYTE), 8)
         to = f.at("%w", _field(f, "columns_at"), BYTE)
         whole = "0"
-        if self.count > 1:  # as many columns of as many rows as a native vector has lanes are turned at once
+        if not lanes.scalar:  # as many columns of as many rows as a native vector has lanes are turned at once
             native = Lanes(f, self.machine.native, self.machine.fused)
-            whole = f.op(f"and i64 {columns}, {-native.count}")
-            with f.repeat(f.quotient(whole, native.count)) as part:
+            parts = f.quotient(columns, native.count)
+            whole = f.times(parts, native.count)
+            with f.repeat(parts) as part:
                 first = f.times(part.index, native.count)
                 for half in range(0, self.count, native.count):
                     chosen = [f.load(native.kind, f.at(row, first)) for row in rows[half : half + native.count]]
@@ -136,7 +137,7 @@ class Drivers:
 
     def _with(self, f: Function, lanes: Lanes, x: str, number: str, lane: int) -> str:
         """Return a vector with a number in one lane."""
-        if self.count == 1:
+        if lanes.scalar:
             return number
         return f.op(f"insertelement {lanes.kind} {x}, double {number}, i32 {lane}")
 
@@ -166,7 +167,7 @@ class Drivers:
         with f.loop(count, step=size) as panel:
             blocks = f.smaller(f.subtract(count, panel.index), size)
             start = f.times(panel.index, self.count)
-            self._panel(f, start, "%n", literal(0.0), literal(0.0), blocks)
+            self._panel(f, start, "%n", "poison", "poison", blocks)  # there is no gradient
             rows = f.smaller(f.subtract("%n", start), f.times(blocks, self.count))
             with f.loop(outputs) as output:
                 at = self._output(f, output.index)
@@ -210,16 +211,19 @@ class Drivers:
         self._run(f, "fill", size, stride)
         at = self._output(f, "0")
         count = self._blocks(f, "%n")
-        with f.loop(count, [("double", literal(0.0))], step=size) as panel:
+        with f.loop(count, [("double", "0.0")], step=size) as panel:
             blocks = f.smaller(f.subtract(count, panel.index), size)
             start = f.times(panel.index, self.count)
             self._panel(f, start, "%n", "%each", "%other", blocks)
             self._run(f, "totals", blocks, stride)
             rows = f.smaller(f.subtract("%n", start), f.times(blocks, self.count))
-            with f.loop(rows, [("double", panel.carried[0])]) as row:
-                row.next = [f.op(f"fadd double {row.carried[0]}, {f.load('double', at(row.index))}")]
+            [total] = panel.carried
+            with f.loop(rows, [("double", total)]) as row:
+                [total] = row.carried
+                row.next = [f.op(f"fadd double {total}, {f.load('double', at(row.index))}")]
             panel.next = row.next
-        f.do(f"ret double {panel.next[0]}")
+        [total] = panel.next
+        f.do(f"ret double {total}")
         return f
 
     def _clear(self, f: Function) -> None:
@@ -270,15 +274,16 @@ class Drivers:
             place = f.times(loop.index, lanes.count)
             mean = lanes.multiply(f.load(lanes.kind, f.at("%a", place)), factor)
             f.store(lanes.kind, mean, f.at(to, place))
-            loop.next = [lanes.add(loop.carried[0], lanes.multiply(mean, lanes.constant(0.0)))]
-        return lanes.sum_of_lanes(loop.next[0])
+            [total] = loop.carried
+            loop.next = [lanes.add(total, lanes.multiply(mean, lanes.constant(0.0)))]
+        return lanes.sum_of_lanes(*loop.next)
 
     def gradient(self) -> Function:
         """Write the function that computes the mean output and its gradient over a batch."""
         f = Function(self.name["gradient"], f"ptr %p, ptr %rows, ptr %index, i64 %n, {MEMORY}", "double")
         given = ("ptr %p", "ptr %rows", "ptr %index", "i64 %n")
         self._call(f, "void", "begin", "ptr %p", *USED)
-        seeds = (f"double {literal(1.0)}", f"double {literal(0.0)}")
+        seeds = ("double 1.0", "double 0.0")
         total = self._call(f, "double", "panels", *given, *seeds, *USED)
         self._call(f, "void", "finish", *given, *USED)
         n = f.op("uitofp i64 %n to double")
@@ -329,7 +334,8 @@ def update(machine: Machine) -> Function:
     """
     f = Function(UPDATE, "ptr %p, ptr %s, ptr %gradients, ptr %rate, ptr %us, ptr %uw, i64 %own, i64 %all")
     f.shared[RUN] = lambda: run(machine)
-    lanes, align = Lanes(f, machine.width, machine.fused), 8 * machine.native
+    width = machine.width
+    lanes, align = Lanes(f, width, machine.fused), 8 * machine.native
     stride, outputs, table = _field(f, "block"), _field(f, "outputs"), _pointer(f, "output_table")
     end = f.at("%uw", f.times("%all", stride), BYTE)  # where new values wait until all of a block are known
     steps = f.at("%us", 1)
@@ -340,13 +346,15 @@ def update(machine: Machine) -> Function:
         memory = ("ptr %us", f"ptr {w}", "ptr null")
         f.call("void", RUN, f"ptr {_pointer(f, name)}", *memory, f"i64 {count}", f"i64 {stride}")
 
+    def places(output: str) -> tuple[str, str]:
+        return f.at(table, f.times(output, 3), "i64"), f.at(end, f.times(output, width))
+
     stages("batch", "%uw", "1")
     with f.loop("%all", step=GROUP) as group:
         first = group.index
         count = f.smaller(f.subtract("%all", first), GROUP)
         own = f.smaller(f.subtract(f.larger("%own", first), first), count)
         w = f.at("%uw", f.times(first, stride), BYTE)
-        width = machine.width
         with f.repeat(own) as block:
             to = f.at(w, f.times(block.index, stride), BYTE)
             place = f.times(f.add(first, block.index), width)
@@ -355,22 +363,20 @@ def update(machine: Machine) -> Function:
         stages("sample", w, count)
         with f.loop(count) as block:
             to = f.at(w, f.times(block.index, stride), BYTE)
-            for again in (False, True):
-                with f.loop(outputs) as output:
-                    entry = f.at(table, f.times(output.index, 3), "i64")
-                    waiting = f.at(end, f.times(output.index, width))
-                    if again:
-                        x = f.load(lanes.kind, waiting, align)
-                        f.store(lanes.kind, x, f.at(to, f.word(entry, 2), BYTE), align)
-                        continue
-                    in_lanes = f.op(f"icmp ne i64 {f.word(entry)}, 0")
-                    base = f.op(f"select i1 {in_lanes}, ptr {to}, ptr %us")
-                    source = f.at(base, f.word(entry, 1), BYTE)
-                    one = lanes.splat(f.load("double", source))
-                    with f.when(in_lanes):
-                        f.store(lanes.kind, f.load(lanes.kind, source, align), waiting, align)
-                    with f.when(f.op(f"xor i1 {in_lanes}, true")):
-                        f.store(lanes.kind, one, waiting, align)
+            with f.loop(outputs) as output:
+                entry, waiting = places(output.index)
+                in_lanes = f.op(f"icmp ne i64 {f.word(entry)}, 0")
+                base = f.op(f"select i1 {in_lanes}, ptr {to}, ptr %us")
+                source = f.at(base, f.word(entry, 1), BYTE)
+                one = lanes.splat(f.load("double", source))
+                with f.when(in_lanes):
+                    f.store(lanes.kind, f.load(lanes.kind, source, align), waiting, align)
+                with f.when(f.op(f"xor i1 {in_lanes}, true")):
+                    f.store(lanes.kind, one, waiting, align)
+            with f.loop(outputs) as output:
+                entry, waiting = places(output.index)
+                x = f.load(lanes.kind, waiting, align)
+                f.store(lanes.kind, x, f.at(to, f.word(entry, 2), BYTE), align)
         with f.repeat(own) as block:
             from_ = f.at(w, f.times(block.index, stride), BYTE)
             place = f.times(f.add(first, block.index), width)

@@ -79,7 +79,6 @@ class Stages:
         self._entries: dict[int, Entry] = {}
         self._skipped: set[int] = set()
         self.functions: list[Function] = []
-        lanes_in = {phase: phase == SAMPLE and plan.schedule.lanes for phase in (BATCH, SAMPLE, AFTER)}
         if native:
             made: dict[int, Function] = {}
             for part in [part for parts in parts_of(plan).values() for part in parts]:
@@ -94,10 +93,10 @@ class Stages:
                 self._entries[stage_id] = self._compiled.address(f.name), 0, 0, 0
         else:
             threaded = Threaded(plan)
-            for phase, lanes in lanes_in.items():
-                for stage in plan.stages[phase]:
+            for phase, found in plan.stages.items():
+                for stage in found:
                     if isinstance(stage, Stretch):
-                        self._entries[id(stage)] = threaded.entry(stage, lanes)
+                        self._entries[id(stage)] = threaded.entry(stage, phase == SAMPLE and plan.schedule.lanes)
             self.slots, self.scalars, self._at = threaded.slots, threaded.scalars, threaded.place
             self._filled, self.constants = threaded.filled, plan.constants | threaded.constants
 
@@ -251,7 +250,7 @@ class Executables:
         self._making = threading.Lock()
         with _collector_off():
             self.lowering = Lowering(outputs, inputs, parameters)
-        self.pitch = -(-max(len(self.lowering.parameters), 1) // ALIGNED) * ALIGNED
+        self.pitch = -(-len(self.lowering.parameters) // ALIGNED) * ALIGNED or ALIGNED
 
     def plan(self, kind: str, lanes: bool) -> Plan:
         """Return the plan of "forward" or "gradient", with a row in each lane, or for single rows."""
@@ -273,7 +272,7 @@ class Executables:
 
         def make() -> Executable:
             plan = self.plan(kind, lanes)
-            gradients = self.lowering.gradients if kind == "gradient" else []
+            gradients = {"forward": [], "gradient": self.lowering.gradients}[kind]
             return Executable(plan, self.lowering, gradients, self.pitch, native)
 
         return self._once((kind, lanes, native), make)  # type: ignore[no-any-return]

@@ -16,6 +16,7 @@ class Lanes:
 
     Attributes:
         kind: LLVM's type.
+        scalar: whether `count` is 1.
         fused: whether this machine multiplies and adds with one rounding.
 
     >>> f = Function("twice", "<4 x double> %x", "<4 x double>")
@@ -28,11 +29,12 @@ class Lanes:
         self.count = count
         self.fused = fused
         self.kind = vector(count)
-        self.mask = f"<{count} x i1>" if count > 1 else "i1"
+        self.scalar = count == 1
+        self.mask = "i1" if self.scalar else f"<{count} x i1>"
 
     def splat(self, x: str) -> str:
         """Return a scalar in every lane."""
-        if self.count == 1:
+        if self.scalar:
             return x
         one = self.f.op(f"insertelement {self.kind} poison, double {x}, i32 0")
         lanes = f"<{self.count} x i32> zeroinitializer"
@@ -40,7 +42,7 @@ class Lanes:
 
     def constant(self, x: float) -> str:
         """Return a number in every lane."""
-        if self.count == 1:
+        if self.scalar:
             return literal(x)
         return f"<{', '.join([f'double {literal(x)}'] * self.count)}>"
 
@@ -56,8 +58,8 @@ class Lanes:
             return self.number(self.condition(form, xs))
         operands = [f"{self.kind} {x}" for x in xs]
         if form.startswith("llvm."):
-            return self.f.call(self.kind, f"{form}.{'' if self.count == 1 else f'v{self.count}'}f64", *operands)
-        if self.count == 1:
+            return self.f.call(self.kind, f"{form}.{'' if self.scalar else f'v{self.count}'}f64", *operands)
+        if self.scalar:
             return self.f.call(self.kind, form, *operands)
         self.f.elementary[form, self.count] = len(xs)
         return self.f.call(self.kind, f"{OURS}vector_{form}_{self.count}", *operands)
@@ -76,7 +78,7 @@ class Lanes:
 
     def any(self, condition: str) -> str:
         """Return whether the condition holds in a lane."""
-        if self.count == 1:
+        if self.scalar:
             return condition
         bits = self.f.op(f"bitcast {self.mask} {condition} to i{self.count}")
         return self.f.op(f"icmp ne i{self.count} {bits}, 0")
@@ -123,16 +125,16 @@ class Lanes:
 
     def sum_of_lanes(self, x: str) -> str:
         """Return the sum of all lanes as a scalar: of halves, of their halves, and so on."""
-        count, kind = self.count, self.kind
-        while count > 1:
-            count //= 2
+        half, kind = self.count // 2, self.kind
+        while half:
             halves = []
-            for start in (0, count):
-                chosen = ", ".join([f"i32 {start + k}" for k in range(count)])
-                halves.append(self.f.op(f"shufflevector {kind} {x}, {kind} poison, <{count} x i32> <{chosen}>"))
-            kind = f"<{count} x double>"
-            x = self.f.op(f"fadd {kind} {halves[0]}, {halves[1]}")
-        return x if self.count == 1 else self.f.op(f"extractelement {kind} {x}, i32 0")
+            for start in (0, half):
+                chosen = ", ".join([f"i32 {start + k}" for k in range(half)])
+                halves.append(self.f.op(f"shufflevector {kind} {x}, {kind} poison, <{half} x i32> <{chosen}>"))
+            kind = f"<{half} x double>"
+            x = self.f.op(f"fadd {kind} {', '.join(halves)}")
+            half //= 2
+        return x if self.scalar else self.f.op(f"extractelement {kind} {x}, i32 0")
 
     def sums_of_lanes(self, xs: Sequence[str]) -> str:
         """Return a vector of the sums of the lanes of `count` vectors: of neighbours, of theirs, and so on."""

@@ -34,7 +34,8 @@ class Part:
     kept: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.alone = len(self.stages) == 1 and not isinstance(self.stages[0], Stretch)  # a function that programs share
+        first, *others = self.stages
+        self.alone = not others and not isinstance(first, Stretch)  # a function that programs share
 
 
 def parts_of(plan: Plan) -> dict[int, list[Part]]:
@@ -45,25 +46,28 @@ def parts_of(plan: Plan) -> dict[int, list[Part]]:
         for phase in plan.stages
     }
     listed = [part for parts in found.values() for part in parts]
-    readers: dict[int, set[int]] = {}
+    readers: dict[int, set[int | None]] = {}
     for number, part in enumerate(listed):
         for stage in part.stages:
-            if isinstance(stage, Stretch):
-                for step in stage.steps:
-                    for i in schedule.reads(step):
-                        readers.setdefault(i, set()).add(number)
-                continue
-            if isinstance(stage, Run):
-                for i in stage.numbers:
-                    for j in plan.code.instructions[i][1:]:
-                        readers.setdefault(j, set()).add(-1)
-                continue
-            for i in plan.read_by(stage):
-                readers.setdefault(i, set()).add(-1)
-    always = {*schedule.roots, *plan.filled, *plan.read_by_totals(), *(i for i, who in readers.items() if -1 in who)}
+            who = number if isinstance(stage, Stretch) else None  # loops read memory
+            for i in _read(plan, stage):
+                readers.setdefault(i, set()).add(who)
+    always = {*schedule.roots, *plan.filled, *plan.read_by_totals()}
     for number, part in enumerate(listed):
         part.kept = always | {i for i, who in readers.items() if who != {number}}
     return found
+
+
+def _read(plan: Plan, stage: Stage) -> Iterator[int]:
+    """Yield what a stage reads."""
+    if isinstance(stage, Stretch):
+        for step in stage.steps:
+            yield from plan.schedule.reads(step)
+    elif isinstance(stage, Run):
+        for i in stage.numbers:
+            yield from plan.code.operands[i]
+    else:
+        yield from plan.read_by(stage)
 
 
 def _joined(plan: Plan, phase: int) -> Iterator[list[Stage]]:
@@ -73,7 +77,7 @@ def _joined(plan: Plan, phase: int) -> Iterator[list[Stage]]:
     for stage in plan.stages[phase]:
         if isinstance(stage, Stretch):
             added = sum(map(plan.schedule.weight, stage.steps))
-        elif isinstance(stage, Sums) and stage.kind == "matrix" and len(stage.numbers) * len(stage.rights[0]) <= SMALL:
+        elif isinstance(stage, Sums) and stage.kind == "matrix" and sum(map(len, stage.rights)) <= SMALL:
             added = LOOP * -(-len(stage.numbers) // TOGETHER)
         elif isinstance(stage, Run) and len(stage.numbers) <= UNROLLED * plan.machine.native:
             added = len(stage.numbers)
@@ -118,7 +122,7 @@ class StraightLine(Straight):
     def __init__(self, plan: Plan, f: Function, count: int, block: str, kept: set[int]) -> None:
         super().__init__(Lanes(f, count, plan.machine.fused), plan.code)
         self.plan, self.block, self.kept = plan, block, kept
-        self.align = 8 * plan.machine.native if count > 1 else 8
+        self.align = 8 if self.lanes.scalar else 8 * plan.machine.native
 
     def steps(self, steps: Sequence[Step]) -> None:
         """Write all steps; some sums are checked together."""
@@ -169,7 +173,8 @@ class StraightLine(Straight):
     def matrix(self, group: Sums, starts: set[int]) -> None:
         """Write loops for sums with the same right factors."""
         firsts, step = self.plan.even(group.lefts)
-        samples = f"inttoptr (i64 {self.plan.table([self.plan.at(i) for i in group.rights[0]])} to ptr)"
+        right, *_ = group.rights
+        samples = f"inttoptr (i64 {self.plan.table([self.plan.at(i) for i in right])} to ptr)"
         for k in range(0, len(group.numbers), TOGETHER):
             chosen = group.numbers[k : k + TOGETHER]
             begun = [
@@ -181,7 +186,7 @@ class StraightLine(Straight):
                 )
                 for i in chosen
             ]
-            with self.f.loop(len(group.rights[0]), [*begun, ("i64", "0")]) as loop:
+            with self.f.loop(len(right), [*begun, ("i64", "0")]) as loop:
                 *totals, offset = loop.carried
                 place = self.f.at(self.block, self.f.word(samples, loop.index), BYTE)
                 x = self.f.load(self.lanes.kind, place, self.align)

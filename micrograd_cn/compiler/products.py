@@ -68,14 +68,16 @@ def matrix(machine: Machine, form: str) -> Function:
         products = f.smaller(f.subtract(depth, part.index), DEPTH)
         chosen = f.at(samples, part.index, "i64")
         scalars = f.at("%s", f.times(part.index, step), BYTE)
-        with f.loop(count, [("ptr", first), ("i64", part.carried[0])]) as tile:
+        [flag] = part.carried
+        with f.loop(count, [("ptr", first), ("i64", flag)]) as tile:
             [at, before] = tile.carried
             sums = f.at(at, 2, "i64")
             operands = f"ptr {sums}, ptr {chosen}, i64 {products}, i64 {step}, ptr {scalars}, ptr %w"
             flag = f.op(f"call i64 {f.pointer(at)}({operands}, i64 %blocks, i64 %stride)")
             tile.next = [f.at(sums, f.times(f.word(at, 1), 2), "i64"), f.op(f"or i64 {before}, {flag}")]
         part.next = [tile.next[1]]
-    f.do(f"ret i64 {part.next[0]}")
+    [flag] = part.next
+    f.do(f"ret i64 {flag}")
     return f
 
 
@@ -89,8 +91,8 @@ def tile(m: int) -> Maker:
             "i64",
         )
         lanes, align = Lanes(f, machine.width, machine.fused), 8 * machine.native
-        results = [f.word("%sums", 2 * k) for k in range(m)]
-        scalars = [_at(f, "%s", "%sums", 2 * k + 1) for k in range(m)]
+        results = [f.word("%sums", k) for k in range(0, 2 * m, 2)]
+        scalars = [_at(f, "%s", "%sums", k) for k in range(1, 2 * m, 2)]
         with blocks(f, [("i64", "0")]) as (block, [flag], after):
             places = [f.at(block, result, BYTE) for result in results]
             starts = [(lanes.kind, f.load(lanes.kind, place, align)) for place in places]
@@ -105,7 +107,8 @@ def tile(m: int) -> Maker:
             for total, place in zip(sums, places, strict=True):
                 f.store(lanes.kind, total, place, align)
             after.append(_flag(lanes, sums, flag))
-        f.do(f"ret i64 {after[0]}")
+        [flag] = after
+        f.do(f"ret i64 {flag}")
         return f
 
     return make
@@ -126,7 +129,7 @@ def inner(machine: Machine, form: str) -> Function:
                 loop.next = [lanes.product_added(a, b, total, form), f.at(pair, 2, "i64")]
             f.store(lanes.kind, loop.next[0], place, align)
             after.append(_flag(lanes, loop.next[:1], flag))
-        item.next = [loop.next[1], after[0]]
+        item.next = [loop.next[1], *after]
     f.do(f"ret i64 {item.next[1]}")
     return f
 
@@ -192,7 +195,7 @@ def totals(r: int) -> Maker:
                 block.next = sums
             pair.next = block.next
         for k in range(r):
-            to = f.at("%to", f.times("%columns", k)) if k else "%to"
+            to = f.at("%to", f.times("%columns", k))
             sums_of_lanes = lanes.sums_of_lanes(pair.next[k * native : (k + 1) * native])
             f.store(lanes.kind, lanes.add(f.load(lanes.kind, to), sums_of_lanes), to)
         f.do("ret void")
@@ -250,10 +253,11 @@ def row_sums(machine: Machine, form: str) -> Function:
     lanes = Lanes(f, native, machine.fused)
     count, products = f.word("%t"), f.word("%t", 1)
     right, results, lefts = _at(f, "%s", "%t", 2), _at(f, "%s", "%t", 3), f.at("%t", 4, "i64")
-    whole = f.op(f"and i64 {products}, {-native}")
+    vectors = f.quotient(products, native)
+    whole = f.times(vectors, native)
     with f.loop(count, [("i64", "0")], step=native) as sums:
         chosen = [_at(f, "%s", f.at(lefts, sums.index, "i64"), k) for k in range(native)]
-        with f.repeat(f.quotient(whole, native), [(lanes.kind, lanes.constant(0.0))] * native) as loop:
+        with f.repeat(vectors, [(lanes.kind, lanes.constant(0.0))] * native) as loop:
             k = f.times(loop.index, native)
             x = f.load(lanes.kind, f.at(right, k))
             for left, total in zip(chosen, loop.carried, strict=True):
@@ -266,10 +270,13 @@ def row_sums(machine: Machine, form: str) -> Function:
             for lane, left in enumerate(chosen):
                 one = f.load("double", f.at(left, k))
                 column = f.op(f"insertelement {lanes.kind} {column}, double {one}, i32 {lane}")
-            rest.next = [lanes.product_added(column, x, rest.carried[0], form)]
-        f.store(lanes.kind, rest.next[0], place)
-        sums.next = [_flag(lanes, rest.next, sums.carried[0])]
-    f.do(f"ret i64 {sums.next[0]}")
+            [total] = rest.carried
+            rest.next = [lanes.product_added(column, x, total, form)]
+        [total] = rest.next
+        f.store(lanes.kind, total, place)
+        sums.next = [_flag(lanes, rest.next, *sums.carried)]
+    [flag] = sums.next
+    f.do(f"ret i64 {flag}")
     return f
 
 
@@ -283,12 +290,12 @@ def column_sums(machine: Machine, form: str) -> Function:
     native = machine.native
     lanes = Lanes(f, native, machine.fused)
     count, products, results, factors = f.word("%t"), f.word("%t", 1), _at(f, "%s", "%t", 2), f.at("%t", 3, "i64")
-    many = f.op(f"and i64 {count}, {-native * VECTORS}")
-    flag = "0"
-    for vectors, first, end in ((VECTORS, "0", many), (1, many, count)):
-        chosen = f.quotient(f.subtract(end, first), native * vectors)
+    first = flag = "0"
+    for vectors in (VECTORS, 1):
+        step = native * vectors
+        chosen = f.quotient(f.subtract(count, first), step)
         with f.repeat(chosen, [("i64", flag)]) as sums:
-            start = f.add(f.times(sums.index, native * vectors), first)
+            start = f.add(f.times(sums.index, step), first)
             places = [f.at(results, f.add(start, native * v)) for v in range(vectors)]
             begun = [(lanes.kind, f.load(lanes.kind, place)) for place in places]
             with f.loop(products, [*begun, ("ptr", factors)]) as loop:
@@ -300,8 +307,8 @@ def column_sums(machine: Machine, form: str) -> Function:
                 loop.next.append(f.at(pair, 2, "i64"))
             for total, place in zip(loop.next, places, strict=False):
                 f.store(lanes.kind, total, place)
-            sums.next = [_flag(lanes, loop.next[:-1], sums.carried[0])]
-        flag = sums.next[0]
+            sums.next = [_flag(lanes, loop.next[:-1], *sums.carried)]
+        first, [flag] = f.times(chosen, step), sums.next
     f.do(f"ret i64 {flag}")
     return f
 
@@ -315,7 +322,7 @@ def list_sums(machine: Machine, form: str) -> Function:
         place, count, pairs = _at(f, "%s", at), f.word(at, 1), f.at(at, 2, "i64")
 
         def product(pair: str, k: int, total: str) -> str:
-            a, b = (f.load("double", _at(f, "%s", pair, 2 * k + side)) for side in range(2))
+            a, b = (f.load("double", _at(f, "%s", pair, place)) for place in range(2 * k, 2 * k + 2))
             return one.product_added(a, b, total, form)
 
         zero = ("double", one.constant(0.0))
@@ -347,12 +354,14 @@ def outer_scalars(machine: Machine, form: str) -> Function:
     pairs, rows, columns = (f.word("%t", k) for k in range(3))
     place, lefts = _at(f, "%a", "%t", 3), f.at("%t", 4, "i64")
     rights = f.at(lefts, f.times(pairs, rows), "i64")
-    many = f.op(f"and i64 {columns}, {-native * VECTORS}")
     with f.loop(rows) as row:
         to, left = f.at(place, f.times(row.index, columns)), f.at(lefts, row.index, "i64")
-        for vectors, first, end in ((VECTORS, "0", many), (1, many, columns)):
-            with f.repeat(f.quotient(f.subtract(end, first), native * vectors)) as part:
-                start = f.add(f.times(part.index, native * vectors), first)
+        first = "0"
+        for vectors in (VECTORS, 1):
+            step = native * vectors
+            chosen = f.quotient(f.subtract(columns, first), step)
+            with f.repeat(chosen) as part:
+                start = f.add(f.times(part.index, step), first)
                 places = [f.at(to, f.add(start, native * v)) for v in range(vectors)]
                 with f.loop(pairs, [(lanes.kind, f.load(lanes.kind, place_)) for place_ in places]) as pair:
                     y = lanes.splat(f.load("double", _at(f, "%s", left, f.times(pair.index, rows))))
@@ -362,6 +371,7 @@ def outer_scalars(machine: Machine, form: str) -> Function:
                         pair.next.append(lanes.product_added(y, x, total))
                 for total, place_ in zip(pair.next, places, strict=True):
                     f.store(lanes.kind, total, place_)
+            first = f.times(chosen, step)
     f.do("ret i64 0")
     return f
 
@@ -437,8 +447,7 @@ def _rescue(machine: Machine, called: str, count: int) -> Function:
     """
     f = Function(OURS + called, STAGE, "i64")
     lanes = Lanes(f, count, machine.fused)
-    vectors = "%w" if count > 1 else "%s"
-    align = 8 * machine.native if count > 1 else 8
+    align = 8 if lanes.scalar else 8 * machine.native
 
     def scalar(pointer: str) -> str:
         return lanes.splat(f.load("double", pointer))
@@ -479,12 +488,12 @@ def _rescue(machine: Machine, called: str, count: int) -> Function:
             f.store(lanes.kind, lanes.rescaled(f.load(lanes.kind, place, align), loop.next[1]), place, align)
             return pair
 
-        if count > 1:
+        if lanes.scalar:
+            item.next = [one_block("%s")]
+        else:
             with blocks(f, [("ptr", at)]) as (block, _, after):
                 after.append(one_block(block))
             item.next = after
-        else:
-            item.next = [one_block(vectors)]
     f.do("ret i64 0")
     return f
 
@@ -500,4 +509,4 @@ def way(form: str) -> str:
     >>> way("adjoint"), way("sum")
     ('dot', 'sum')
     """
-    return "dot" if form == "adjoint" else form
+    return {"adjoint": "dot"}.get(form, form)

@@ -179,14 +179,14 @@ def source(
     for node in ordered(outputs):
         if node.op and node not in names:
             names[node] = written_so_far.apply(node.op, [names[parent] for parent in node.parents])
-    results = [written_so_far.text(names[output]) for output in outputs]
+    results = ", ".join([written_so_far.text(names[output]) for output in outputs])
     made, helpers = written_so_far.made, written_so_far.helpers
     body = [helpers.pop("array")] if made else []
     for sort, leaves, given in (("w", ws, "parameters"), ("x", xs, "inputs")):
         text = f"[{', '.join(leaves)}] = {f'map(array, {given})' if sort in made else given}"
         body.append(text if len(text) < 100 else _long_list(text))
     body += [*helpers.values(), *written_so_far.lines]
-    body.append(f"return {results[0]}" if single else f"return [{', '.join(results)}]")
+    body.append(f"return {results}" if single else f"return [{results}]")
     return "def f(xp, parameters, inputs):\n" + textwrap.indent("\n".join(body), "    ") + "\n"
 
 

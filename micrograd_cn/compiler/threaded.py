@@ -17,7 +17,7 @@ from .instructions import SUMS, checked
 from .lanes import Lanes
 from .machine import Machine
 from .plan import Entry, Plan
-from .products import STAGE, blocks
+from .products import STAGE, blocks, way
 from .schedule import Step, Stretch
 from .straight import compute
 from .text import BYTE, OURS, Function
@@ -106,9 +106,9 @@ class Threaded:
             check = checked(self.code.instructions[i])
         parts = [x for pair in zip(terms, twins, strict=False) for x in pair]
         products = products or [(one, nothing)]
-        way = "dot" if form == "adjoint" else form
-        name = f"{OURS}threaded_{way}_{count}_{len(twins)}{'_checked' if check else ''}"
-        self.plan.makers[name] = partial(_sum, self.machine, name, way, count, len(twins), check)
+        added = way(form)
+        name = f"{OURS}threaded_{added}_{count}_{len(twins)}{'_checked' if check else ''}"
+        self.plan.makers[name] = partial(_sum, self.machine, name, added, count, len(twins), check)
         listed = [x for pair in products for x in pair]
         return [
             name,
@@ -145,7 +145,7 @@ class _Entry:
     def __init__(self, machine: Machine, name: str, count: int) -> None:
         self.f = Function(name, ENTRY)
         self.lanes = Lanes(self.f, count, machine.fused)
-        self.base, self.align = ("%w", 8 * machine.native) if count > 1 else ("%s", 8)
+        self.base, self.align = ("%s", 8) if self.lanes.scalar else ("%w", 8 * machine.native)
 
     def load(self, pc: str, place: int) -> str:
         """Load what a word of the table means."""
@@ -165,7 +165,7 @@ class _Entry:
 
 def _plain(machine: Machine, name: str, form: str, count: int, operands: int) -> Function:
     entry = _Entry(machine, name, count)
-    result = compute(entry.lanes, form, [entry.load("%pc", 2 + k) for k in range(operands)])
+    result = compute(entry.lanes, form, [entry.load("%pc", k) for k in range(2, 2 + operands)])
     return entry.end(result, entry.f.at("%pc", 2 + operands, "i64"))
 
 
@@ -173,13 +173,14 @@ def _sum(machine: Machine, name: str, form: str, count: int, twins: int, check: 
     """Write a sum: its parts, each with its twin, then the number of products, and their factors."""
     entry = _Entry(machine, name, count)
     f, lanes = entry.f, entry.lanes
-    products = f.word("%pc", 2 + 2 * twins)
-    first = f.at("%pc", 3 + 2 * twins, "i64")
+    parts = range(2, 2 + 2 * twins)
+    number = f.at("%pc", parts.stop, "i64")
+    products, first = f.word(number), f.at(number, 1, "i64")
 
     def total(form: str, twin: int) -> str:
         sum_ = lanes.constant(-0.0)
-        for k in range(twins):
-            sum_ = lanes.add(sum_, entry.load("%pc", 2 + 2 * k + twin))
+        for k in parts[twin::2]:
+            sum_ = lanes.add(sum_, entry.load("%pc", k))
         with f.loop(products, [(lanes.kind, sum_), ("ptr", first)]) as loop:
             [sum_, pair] = loop.carried
             added = lanes.product_added(entry.load(pair, 0), entry.load(pair, 1), sum_, form)

@@ -33,46 +33,39 @@ class Training:
         self.executable = executables.best("gradient", rows)
         parameters = executables.lowering.parameters
         place = {p: i for i, p in enumerate(parameters)}
-        start = executables.pitch if place else 0  # where parameters that the program does not have begin
-        self.places: list[int] = []
+        numbers = []
+        others = executables.pitch  # where parameters that the program does not have begin
         for p in optimizer.parameters:
-            self.places.append(place.get(p, start))
-            start += p not in place
-        changed = {i for p, i in zip(optimizer.parameters, self.places, strict=True) if p.requires_grad}
+            numbers.append(place.get(p, others))
+            others += p not in place
+        changed = {i for p, i in zip(optimizer.parameters, numbers, strict=True) if p.requires_grad}
         masked = not changed.issuperset(place.values())
         self.update = update = compiled(optimizer, masked)
+        width = update.width
         self.threads = threads
         driver("fit", self.executable.lanes, self.executable.plan.fast)  # compiled before any time is taken
         self.memories = [self.executable.memory([p.data for p in parameters]) for _ in range(threads)]
         self.scalars = Memory(update.scalars)
-        for at, x in update.constants.items():
-            self.scalars.data[at] = x
+        for number, x in update.constants.items():
+            self.scalars.data[number] = x
         self.scalars.data[0], self.scalars.data[1] = optimizer.lr, float(optimizer.steps)
-        self.own = -(-len(place) // update.width)
-        self.blocks = max(-(-start // update.width), 1)
-        self.samples = Memory(self.blocks * update.block + update.outputs * update.width)
-        contents = [[0.0] * (self.blocks * update.width) for _ in range(update.columns)]
+        self.own = -(-len(place) // width)
+        self.blocks = -(-others // width)
+        self.samples = Memory(self.blocks * update.block + update.outputs * width)
+
+        def at(i: int) -> int:
+            return i // width * update.block + i % width
+
+        self.places = [at(i) for i in numbers]  # where the optimiser's parameters have their data
+        samples = self.samples.data
         for p, i in place.items():
-            contents[0][i] = p.data
-        for p, i, state in zip(optimizer.parameters, self.places, optimizer.state, strict=True):
-            contents[0][i] = p.data
-            for column, slot in zip(contents[2:], optimizer.slots, strict=False):
-                column[i] = state[slot]
+            samples[at(i)] = p.data
+        for p, start, state in zip(optimizer.parameters, self.places, optimizer.state, strict=True):
+            samples[start] = p.data
+            for k, slot in enumerate(optimizer.slots, 2):
+                samples[start + k * width] = state[slot]
             if masked:
-                contents[-1][i] = float(p.requires_grad)
-        for k, column in enumerate(contents):
-            for block, start in enumerate(self._starts(k)):
-                first = block * update.width
-                self.samples.data[start : start + update.width] = column[first : first + update.width]
-
-    def _starts(self, column: int) -> range:
-        """Return where each block of a column starts."""
-        width, step = self.update.width, self.update.block
-        return range(column * width, self.blocks * step, step)
-
-    def _column(self, column: int) -> list[float]:
-        width = self.update.width
-        return [x for start in self._starts(column) for x in self.samples.data[start : start + width]]
+                samples[start + (update.columns - 1) * width] = float(p.requires_grad)
 
     def run(self, data: Any, index: Any, n: int, batch: int, first: int, steps: int, losses: Memory) -> None:
         """Take steps `first` to `first + steps`, counted in an epoch; `losses` are of that and the following ones.
@@ -138,9 +131,10 @@ class Training:
     def expect(self, taken: float, left: float) -> None:
         """Go on with native code if the seconds that the training has taken, or those that are left, are worth it."""
         self.executable.seconds += taken
+        seconds = max(self.executable.seconds, left)
         if left:
-            self.executables.hasten(self.executable, max(self.executable.seconds, left))
-        if left and self.executables.worth(self.executable, max(self.executable.seconds, left)):
+            self.executables.hasten(self.executable, seconds)
+        if left and self.executables.worth(self.executable, seconds):
             worse, memories = self.executable, self.memories
             better = self.executables.native(worse, "gradient")
             parameters = memories[0].s.data[: len(self.executables.lowering.parameters)]
@@ -153,12 +147,12 @@ class Training:
         optimizer = self.optimizer
         steps = int(self.scalars.data[1])  # counted there, since Ctrl-C may come just before a line of Python
         if steps != optimizer.steps:
-            data, gradients, *kept = (self._column(k) for k in range(2 + len(optimizer.slots)))
-            for p, i, state in zip(optimizer.parameters, self.places, optimizer.state, strict=True):
+            data, width = self.samples.data, self.update.width
+            for p, start, state in zip(optimizer.parameters, self.places, optimizer.state, strict=True):
                 if p.requires_grad:
-                    p.data, p.grad = data[i], gradients[i]
-                    for column, slot in zip(kept, optimizer.slots, strict=True):
-                        state[slot] = column[i]
+                    p.data, p.grad = data[start], data[start + width]
+                    for k, slot in enumerate(optimizer.slots, 2):
+                        state[slot] = data[start + k * width]
                 else:
                     p.grad = 0.0
             optimizer.steps = steps

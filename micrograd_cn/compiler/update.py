@@ -116,12 +116,13 @@ def lower_update(optimizer: Optimizer, masked: bool) -> tuple[Code, list[int]]:
         if changed:
             raise TypeError(f"fit() cannot compile the update of {name}, which changes {changed[0]}; {instead}")
         found.append(straight_line(terms, [p.data, *(state[slot] for slot in optimizer.slots)]))
-    if repr(found[0]) != repr(found[1]):
+    line, again = found
+    if repr(line) != repr(again):
         raise TypeError(f"fit() cannot compile the update of {name}, which is not the same each time; {instead}")
     code = Code()
     numbers = [code.leaf(("parameter", i), BATCH) for i in range(2)]
     numbers += [code.leaf(("input", i), SAMPLE) for i in range(2 + len(kept))]
-    results = code.instantiate(found[0], numbers)
+    results = code.instantiate(line, numbers)
     if masked:
         changed_at_all = code.leaf(("input", 2 + len(kept)), SAMPLE)
         results = [

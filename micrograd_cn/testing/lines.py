@@ -22,7 +22,7 @@ TINY = 1e-300  # an error that is none
 FEW_BITS = 12  # a type of so few is compared over an interval first
 POINTS = 17  # of an interval
 SMALLER, LARGER = {1.0: 0.5, 0.5: 0.25}, {1.0: 2.0}  # intervals after one where the curve hides all, or the noise
-FARTHER = 8.0  # an interval over which rounding that goes one way is less
+FARTHER = 8.0, 16.0  # intervals over which rounding that goes one way is less
 FAR = 8.0  # a step by which an output changes, if it depends on what is moved
 NEIGHBOURS, BESIDE = 8, 2.0**-4  # points by which a mistake is told from rounding, so far from the point, relatively
 
@@ -98,7 +98,7 @@ def compare_along(
         part = float(np.max(np.abs(line.v)) / np.max(size))
         if not _stays(problem, title, u, line.v, typical * part, problem.x if x is None else x):
             first = replace(first, agrees=None, note="too noisy to tell: not so next to the point", noisy=True)
-        elif line.vanishes_over(first, FARTHER):
+        elif any(line.vanishes_over(first, steps) for steps in FARTHER):
             first = replace(first, agrees=None, note="too noisy to tell: not so over larger steps", noisy=True)
     return first, line
 
@@ -239,15 +239,16 @@ class Line:
             return self._problem.derivative.slope(x, self.u, self.v)
 
     def vanishes_over(self, row: Row, steps: float) -> bool:
-        """Return whether what is wrong is less than half as large, beside the slope, with steps that are so large.
+        """Return whether what is wrong is less than half as large, beside one of the slopes, with steps so large.
 
         Then it is rounding that always goes one way, as that of 1 + x * x where x is small.
         """
         over = self._mean(steps)
         if over is None:
             return False
-        half = 0.5 * math.fabs((row.analytic - row.numeric.slope) * (over.slope + over.off))
-        return (math.fabs(over.off) + over.noise + over.bias) * math.fabs(row.numeric.slope) < half
+        least, off = math.fabs(over.off) + over.noise + over.bias, math.fabs(row.analytic - row.numeric.slope)
+        slopes = ((row.analytic, over.slope), (row.numeric.slope, over.slope + over.off))
+        return any(least * math.fabs(near) < 0.5 * off * math.fabs(far) for near, far in slopes)
 
     def _mean(self, h: float) -> Mean | None:
         """Return the mean of the derivative that is checked over an interval, and by how much it is off.

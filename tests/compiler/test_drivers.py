@@ -3,6 +3,7 @@
 import ctypes
 import math
 import random
+import re
 from array import array
 from itertools import chain
 
@@ -98,6 +99,21 @@ def test_stages_run_in_order_and_those_that_overflowed_are_done_again():
     empty = array("q", [0] * 4)
     run(empty.buffer_info()[0], 1, 2, 3, 4, 5)
     assert calls == []
+
+
+def test_blocks_are_aligned_as_native_vectors_are_and_gradients_as_numbers_are():
+    on = machine()
+    for text, expected in (
+        (str(drivers.update(on)), {8, 8 * on.native}),
+        (str(drivers.Drivers(on, on.width).load()), {8}),
+        (str(drivers.Drivers(on, on.width).finish()), {8}),
+    ):
+        assert set(map(int, re.findall(r"(?:load|store) <.*align (\d+)", text))) == expected
+
+
+def test_single_rows_leave_no_lane_over_and_are_not_done_again():
+    again = {lanes: "load_" in str(drivers.Drivers(machine(), lanes).finish()) for lanes in (1, 2, 8)}
+    assert again == {1: False, 2: True, 8: True}
 
 
 def test_totals_of_other_rows_are_added():
@@ -207,32 +223,36 @@ def test_an_update_has_the_optimisers_columns(make):
 
 
 @pytest.mark.parametrize("rate", [None, 0.25])
-def test_an_update_changes_the_programs_parameters_and_all_others_of_the_optimiser(rate):
-    width, blocks, own = machine().width, 5, 2
+@pytest.mark.parametrize(("own", "blocks"), [(2, 5), (0, 1), (64, 64), (65, 130), (128, 129), (3, 65)])
+def test_an_update_changes_the_programs_parameters_and_all_others_of_the_optimiser(own, blocks, rate):
+    width = machine().width
     update = compiled(SGD([Value(1.0)], lr=0.1), masked=False)
     size = own * width
-    s, gradients = Memory(size), Memory(size)
+    s, gradients = Memory(size + 1), Memory(size + 1)
     us, uw = Memory(update.scalars + 16), Memory(blocks * update.block + update.outputs * width)
     for place, x in update.constants.items():
         us.data[place] = x
     us.data[0:2] = [0.1, 6.0]
-    s.data[:] = [float(k) for k in range(size)]
-    gradients.data[:] = [1.0 + k % 3 for k in range(size)]
+    s.data[:] = [float(k) for k in range(size + 1)]
+    gradients.data[:] = [1.0 + k % 3 for k in range(size + 1)]
     for block in range(blocks):
         start = block * update.block
         uw.data[start : start + width] = [float(block * width + k) for k in range(width)]
-        uw.data[start + width : start + 2 * width] = [0.0] * width
+        uw.data[start + width : start + 2 * width] = [0.5] * width
     call = ctypes.CFUNCTYPE(None, *[POINTER] * 6, COUNT, COUNT)(
         machine().address(drivers.UPDATE, lambda: drivers.update(machine()), True)
     )
     rates = array("d", [rate or 0.0])
     at = us.address if rate is None else rates.buffer_info()[0]
     call(update.record, s.address, gradients.address, at, us.address, uw.address, own, blocks)
-    expected = [k - (rate or 0.1) * g for k, g in enumerate(gradients.data)]
-    assert s.data[:] == pytest.approx(expected, rel=1e-15)
+    expected = [k - (rate or 0.1) * g for k, g in enumerate(gradients.data[:size])]
+    assert s.data[:] == pytest.approx([*expected, float(size)], rel=1e-15)
     starts = [block * update.block for block in range(blocks)]
-    data = list(chain(*(uw.data[start : start + width] for start in starts)))
-    assert data == [*s.data[:], *(float(k) for k in range(size, blocks * width))]  # of the others, the gradient is 0
+    data, column = (list(chain(*(uw.data[k + at : k + at + width] for k in starts))) for at in (0, width))
+    assert data[:size] == s.data[:size]
+    # Of others, the gradient is in a column.
+    assert data[size:] == [k - (rate or 0.1) * 0.5 for k in range(size, blocks * width)]
+    assert column == [*gradients.data[:size], *[0.5] * (blocks * width - size)]
     assert us.data[0:2] == [rate or 0.1, 7.0]
 
 

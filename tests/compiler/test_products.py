@@ -3,9 +3,11 @@
 import ctypes
 import math
 import random
+import re
 from array import array
 from fractions import Fraction
 from math import inf, nan
+from types import SimpleNamespace
 
 import pytest
 
@@ -187,6 +189,16 @@ def test_outer(rows, columns, pairs):
             place = 8 + row * whole + column
             assert near(ground.a.data[place], [ground.a_before[place], *terms])
     assert ground.unchanged(ground.a, ground.a_before, range(8, 8 + rows * whole))
+
+
+@pytest.mark.parametrize(("native", "registers", "rows"), [(2, 16, 3), (4, 16, 3), (2, 32, 6), (4, 32, 6), (8, 32, 3)])
+def test_a_tile_of_totals_has_a_register_for_each_sum_and_each_factor(native, registers, rows):
+    assert products.rows_of(SimpleNamespace(native=native, registers=registers)) == rows
+    assert rows * native + rows + 1 <= registers  # the columns' factors are read one by one
+
+
+def test_a_tile_of_sums_is_as_large_as_sixteen_registers_hold_beside_a_sample_and_a_scalar():
+    assert 2 * products.TILE + 2 + 1 <= 16 < 2 * (products.TILE + 1) + 2 + 1
 
 
 @pytest.mark.parametrize("count", [1, 4, 7, 8, 9, 21])
@@ -456,3 +468,27 @@ def test_gradients_are_added_up_as_a_dot_is():
     assert [products.way(form) for form in ("sum", "dot", "adjoint", "scaled")] == ["sum", "dot", "dot", "scaled"]
     names = [products.name("matrix", form) for form in ("sum", "dot", "scaled")]
     assert names == ["micrograd_cn.matrix_sum", "micrograd_cn.matrix", "micrograd_cn.matrix_scaled"]
+
+
+# Memory
+
+SAMPLES = [products.inner, products.fill, products.rescue, products.tile(1), products.tile(3)]
+TOTALS = [products.single_totals, products.totals(1), products.totals(3)]
+SCALARS = [products.row_sums, products.column_sums, products.list_sums, products.outer_scalars, products.list_totals]
+SCALARS += [products.copy, products.rescue_scalars, products.run("fsub", (True, False))]
+
+
+def alignments(text):
+    """Return how vectors are aligned, and how single numbers are."""
+    found = re.findall(r"(?:load|store) (<\d+ x double>|double),? .*align (\d+)", text)
+    return [{int(align) for kind, align in found if (kind == "double") == single} for single in (False, True)]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_samples_are_aligned_as_native_vectors_are_and_all_else_as_numbers_are(form):
+    native = machine().native
+    for makers, expected in ((SAMPLES, {8 * native}), (TOTALS, {8, 8 * native}), (SCALARS, {8})):
+        for make in makers:
+            vectors, single = alignments(str(make(machine(), form)))
+            assert vectors in (expected, set()) if makers is SCALARS else vectors == expected, make
+            assert single <= {8}, make

@@ -2,6 +2,7 @@
 
 import math
 import random
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import OPS, Value, gradients
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.python import Source
 from micrograd_cn.engine import constant, record
 
 from .common import python
@@ -174,3 +176,29 @@ def test_the_python_source_is_readable():
         "    v1 = where(v0 < 0.0, 0.0, v0)\n"
         "    return v1\n"
     )
+
+
+def test_a_long_expression_is_broken_and_a_shorter_one_is_a_line():
+    for expression, broken in (("x" + 47 * " x", False), ("xx" + 47 * " x", True)):  # 100 and 101 with a name
+        made = Source(["x0"])
+        made.line(expression, ["x0"])
+        assert (made.lines != [f"v0 = {expression}"]) == broken
+    x, ws = Value(0.5), [Value(0.1 * k) for k in range(60)]
+    lines = compile(mc.dot(ws, [x] * 60), [x]).source("python").splitlines()
+    assert max(map(len, lines)) <= 96
+    for line, following in pairwise(lines):
+        if line.startswith(8 * " ") and following.startswith(8 * " "):
+            assert len(line) + 1 + len(following.split()[0]) > 96  # no word of the next line would have had room
+
+
+@pytest.mark.parametrize("count", range(1, 40))
+def test_a_long_list_of_leaves_is_broken_and_a_shorter_one_is_a_line(count):
+    ws, xs = [Value(0.1) for _ in range(count)], [Value(0.5) for _ in range(count)]
+    for graph, inputs in ((mc.dot(ws, xs), "inputs"), (mc.hypot(mc.sum(xs), 2.0) * mc.sum(ws), "map(array, inputs)")):
+        program = compile(graph, xs)
+        text = program.source("python")
+        for letter, given in (("w", "parameters"), ("x", inputs)):
+            line = f"[{', '.join([f'{letter}{k}' for k in range(count)])}] = {given}\n"
+            assert (line in text) == (len(line) <= 100)
+        assert max(map(len, text.splitlines())) <= 104
+        assert python(program)(math, [0.1] * count, [0.5] * count) == pytest.approx(graph.data, rel=1e-12)

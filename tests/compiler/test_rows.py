@@ -10,7 +10,7 @@ import pytest
 
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
-from micrograd_cn.compiler.rows import read_rows
+from micrograd_cn.compiler.rows import address, in_order, read_rows
 from micrograd_cn.optim import SGD
 
 
@@ -176,3 +176,49 @@ def test_a_row_that_changes_after_it_was_read_is_as_it_was():
         row.pop()
 
     assert read_rows(rows(), 2) == (array("d", [1.0, 2.0, 3.0, 2.0]), 2)
+
+
+@pytest.mark.parametrize(("rows", "width"), [([[1.0], [2.0]], 1), ([[]] * 3, 0), (np.empty((3, 0)), 0), ([], 2)])
+def test_numbers_are_as_many_as_the_rows_have(rows, width):
+    numbers, n = read_rows(rows, width)
+    assert (len(numbers), n) == (n * width, len(rows))
+    assert list(numbers) == [x for row in rows for x in row]
+
+
+def test_a_buffer_of_doubles_is_read_where_it_is_and_others_are_copied():
+    matrix = np.array([[1.0, 2.0], [3.0, 4.0]])
+    numbers, n = read_rows(matrix, 2)
+    assert (address(numbers), n) == (matrix.ctypes.data, 2)
+    for other in (matrix.T, matrix[:, ::-1], matrix[::2]):
+        copied, n = read_rows(other, 2)
+        assert n == len(other)
+        assert list(copied) == list(other.ravel())
+    matrix.flags.writeable = False
+    assert isinstance(read_rows(matrix, 2)[0], array)
+
+
+@pytest.mark.parametrize("shape", [(4,), (2, 2, 1), (1, 2, 2)])
+def test_buffers_of_other_dimensions_are_refused(shape):
+    with pytest.raises(TypeError, match=f"in two dimensions and hold doubles, got {len(shape)} of format 'd'"):
+        read_rows(np.zeros(shape), 2)
+
+
+@pytest.mark.parametrize("row", [0, 1, 4])
+def test_the_row_of_what_is_no_number_is_named(row):
+    rows = [[1.0, 2.0, 3.0] for _ in range(6)]
+    for column in range(3):
+        rows[row][column] = "2"
+        with pytest.raises(TypeError, match=rf"rows\[{row}\]: "):
+            read_rows(rows, 3)
+
+
+def test_the_numbers_of_rows_in_order_are_made_once():
+    assert in_order(5) == array("q", range(5))
+    assert in_order(5) is in_order(5)
+    assert in_order(0) == array("q")
+
+
+def test_an_address_is_that_of_the_first_number_and_nothing_has_none():
+    numbers = array("d", [1.0, 2.0])
+    assert address(numbers) == address(memoryview(numbers)) == numbers.buffer_info()[0]
+    assert address(memoryview(b"")) == 0

@@ -1,8 +1,12 @@
 """Rows divided among threads: the same numbers, whatever number of threads there is."""
 
 import math
+import os
 import random
+import signal
 import threading
+import time
+import warnings
 
 import pytest
 
@@ -22,6 +26,7 @@ def test_every_row_is_one_threads_and_no_block_is_divided(lanes, threads):
         assert [row for first, count in found for row in range(first, first + count)] == list(range(rows))
         assert len(found) <= threads
         assert all(first % lanes == 0 and count > 0 for first, count in found)
+        assert max(count for _, count in found) <= math.ceil(math.ceil(rows / lanes) / threads) * lanes
 
 
 @pytest.mark.parametrize("threads", [2, 3, 5])
@@ -74,13 +79,35 @@ def test_tasks_run_at_the_same_time_and_results_are_in_order():
     assert run([lambda: "alone"]) == ["alone"]
 
 
+def test_threads_are_made_once():
+    found = {thread for _ in range(3) for thread in run([threading.current_thread] * 3)[1:]}
+    assert len(found) <= 2
+    assert all(thread.name.startswith("micrograd_cn") for thread in found)
+    assert run([threading.current_thread] * 2)[0] is threading.current_thread()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_process_makes_threads_of_its_own():
+    assert run([lambda: 1, lambda: 2]) == [1, 2]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forks with threads, which this is about
+        child = os.fork()
+    if not child:
+        signal.alarm(10)
+        os._exit(run([lambda: 1, lambda: 2]) != [1, 2])
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
 @pytest.mark.parametrize("bad", [0, 2])
-def test_an_exception_comes_when_all_have_ended(bad):
-    ended = []
+def test_an_exception_comes_when_all_have_ended_that_have_begun(bad):
+    begun, ended, all_begun = [], [], threading.Barrier(3)
 
     def task(k):
+        begun.append(k)
+        all_begun.wait(timeout=60)
         if k == bad:
             raise KeyboardInterrupt
+        time.sleep(0.01)
         ended.append(k)
 
     with pytest.raises(KeyboardInterrupt):
@@ -97,3 +124,38 @@ def test_other_numbers_of_threads_are_refused(threads):
         with pytest.raises(ValueError, match="threads must be an int of at least 1"):
             call([[1.0]], threads=threads)
     assert (w.data, w.grad) == (math.pi, 0.0)
+
+
+def test_no_task_runs_any_more_after_ctrl_c_whenever_it_comes():
+    running, lock, random_ = [0], threading.Lock(), random.Random(0)
+
+    def task():
+        with lock:
+            running[0] += 1
+        time.sleep(0.002)
+        with lock:
+            running[0] -= 1
+
+    def interrupt(*_):
+        nonlocal shots
+        shots -= 1
+        if shots >= 0:
+            raise KeyboardInterrupt
+
+    handler, interrupted, shots = signal.signal(signal.SIGALRM, interrupt), 0, 0
+    try:
+        for _ in range(150):
+            shots = 2  # of which the second comes while the tasks are waited for
+            try:
+                signal.setitimer(signal.ITIMER_REAL, random_.uniform(1e-5, 3e-3), random_.choice([0.0, 4e-4]))
+                run([lambda: time.sleep(1e-4), task, task])
+                shots = 0
+            except KeyboardInterrupt:
+                shots = 0
+                interrupted += 1
+                assert running == [0]
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, handler)
+    assert interrupted > 50
+    assert run([lambda: 1, lambda: 2, lambda: 3]) == [1, 2, 3]

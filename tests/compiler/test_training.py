@@ -7,7 +7,7 @@ import random
 import signal
 import threading
 from array import array
-from itertools import cycle, islice
+from itertools import cycle, islice, product
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,6 +17,7 @@ import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.rows import shuffled
+from micrograd_cn.compiler.training import Training
 from micrograd_cn.compiler.update import compiled
 from micrograd_cn.optim import SGD, Adam, AdamW, Optimizer, cosine_lr, linear_lr, step_lr, warmup
 
@@ -112,7 +113,9 @@ def test_ctrl_c_ends_training_between_two_steps(code, threads, schedule, monkeyp
         def close(self):
             pass
 
-    monkeypatch.setitem(type(program).fit.__globals__, "_bar", lambda steps: Bar())  # of the module that is tested
+    monkeypatch.setitem(
+        type(program).fit.__globals__, "progress_bar", lambda steps: Bar()
+    )  # of the module that is tested
 
     def interrupt():
         running.wait(timeout=60)
@@ -250,6 +253,26 @@ def test_every_number_of_parameters_is_updated(make, count):
     assert trained(lambda program, *rest: program.fit(*rest)) == trained(loop)
 
 
+@pytest.mark.parametrize(("own", "extra"), [pair for pair in product((0, 1, 16, 17), repeat=2) if any(pair)])
+def test_training_has_as_many_blocks_as_hold_all_parameters_and_room_for_new_values(own, extra):
+    x, ws, others = Value(0.5), [Value(1.0) for _ in range(own)], [Value(2.0) for _ in range(extra)]
+    executables = compile(mc.sum([x, *(w * x for w in ws)]), [x]).executables
+    training = Training(executables, Adam([*others, *ws]), 1)
+    width = training.update.width
+    assert training.own == math.ceil(own / width)
+    assert training.blocks == math.ceil((executables.pitch + extra) / width)
+    assert len(training.samples.data) == training.blocks * training.update.block + training.update.outputs * width
+    assert len(training.scalars.data) == training.update.scalars
+    assert len(set(training.places)) == own + extra
+    training.write_back()
+
+
+def test_one_thread_takes_its_steps_in_one_call(monkeypatch):
+    monkeypatch.setattr(Training, "_take_in_threads", None)
+    parameters, program, rows, _ = problem()
+    assert len(program.fit(rows, SGD(parameters), 2, threads=1)) == 2
+
+
 def test_losses_are_the_means_of_their_epochs():
     x, w = Value(1.0), Value(3.0)
     program = compile(w * 0.0 + x, [x])
@@ -286,6 +309,8 @@ WRONG = {
     "twice": lambda order: order.__setitem__(0, order[1]),
     "below": lambda order: order.__setitem__(order.index(3), -1),
     "above": lambda order: order.__setitem__(order.index(3), 10),
+    "far below": lambda order: order.__setitem__(order.index(3), -20),
+    "far above": lambda order: order.__setitem__(order.index(3), 20),
     "no int64": lambda order: order.__setitem__(order.index(3), 2**70),
     "a fraction": lambda order: order.__setitem__(order.index(3), 3.0),
     "no number": lambda order: order.__setitem__(order.index(3), None),

@@ -1,0 +1,218 @@
+"""Executables: how large their memory is, how long they run, and what is worth native code or fast functions."""
+
+import gc
+from itertools import count
+from math import inf
+
+import pytest
+
+import micrograd_cn as mc
+from micrograd_cn import Value
+from micrograd_cn.compiler import (
+    compile,  # noqa: A004 -- the field's name
+    drivers,
+    executable,
+)
+from micrograd_cn.compiler.executable import ALIGNED, LARGEST, PATIENCE, SOON
+from micrograd_cn.compiler.instructions import AFTER, BATCH, SAMPLE
+from micrograd_cn.compiler.machine import Memory, machine
+from micrograd_cn.compiler.plan import SLACK, WORD
+from micrograd_cn.compiler.schedule import Sums
+
+from .common import executable_of, problem
+
+
+def small(parameters=1):
+    """Return a program, and its parameters."""
+    x, ws = Value(0.5), [Value(0.25 * k) for k in range(parameters)]
+    return compile(mc.sum([mc.sin(w * x) for w in ws]) + x, [x]), ws
+
+
+def record(made):
+    """Return the fields of an executable's record."""
+    words = next(table for table in made.plan.tables if table.buffer_info()[0] == made.record)
+    return dict(zip(drivers.FIELDS, words, strict=True))
+
+
+# Memory
+
+
+@pytest.mark.parametrize("native", [True, False])
+@pytest.mark.parametrize("lanes", [True, False])
+def test_memory_is_what_the_values_need_and_an_odd_number_of_slots(native, lanes):
+    """An odd number, since blocks at multiples of a power of two would share the same few places of a cache."""
+    for outputs in range(1, 4):
+        x, w = Value(0.5), Value(0.25)
+        made = executable_of(compile([mc.exp(w * x) for _ in range(outputs)], [x]), native, lanes, "forward")
+        scalars, panel, totals = made.sizes
+        slots = made.stages.slots
+        assert scalars == made.stages.scalars + SLACK
+        assert totals == made.plan.count + SLACK
+        block = record(made)["block"]
+        assert panel == made.plan.blocks * block // WORD
+        if lanes:
+            assert block // (WORD * made.lanes) in (slots, slots + 1)
+            assert block // (WORD * made.lanes) % 2 == 1
+            assert block % (WORD * made.lanes) == 0
+        else:
+            assert block == 0
+        assert record(made)["panel"] == made.plan.blocks
+
+
+@pytest.mark.parametrize(("parameters", "pitch"), [(0, 16), (1, 16), (16, 16), (17, 32), (32, 32), (33, 48)])
+def test_parameters_and_then_their_gradients_have_whole_blocks_of_the_widest_width(parameters, pitch):
+    program, _ = small(parameters)
+    assert ALIGNED == 16
+    assert program.executables.pitch == pitch
+    made = executable_of(program, native=False, lanes=False)
+    assert record(made)["gradients_at"] == WORD * pitch
+    others = [place for i, place in made.plan.scalar.items() if made.plan.code.instructions[i][0] != "parameter"]
+    assert min([made.plan.columns_at, *others]) == 2 * pitch
+
+
+def test_a_record_says_where_everything_is():
+    program, ws = small(5)
+    for lanes in (True, False):
+        made = executable_of(program, native=False, lanes=lanes)
+        plan, fields = made.plan, record(made)
+        assert fields["columns"] == fields["outputs"] == made.outputs == 1
+        assert fields["columns_at"] == WORD * plan.columns_at * made.lanes
+        assert fields["totals_at"] == WORD * plan.totals_at
+        assert fields["count"] == plan.count
+        assert fields["gradients"] == len(ws)
+        seed = next(i for i in plan.schedule.needed if plan.code.instructions[i] == ("seed",))
+        assert fields["seed_at"] == plan.at(seed)
+        forward = record(executable_of(program, native=False, lanes=lanes, kind="forward"))
+        assert forward["seed_at"] == -1
+        assert forward["gradients"] == 0
+
+
+def test_buffers_hold_the_constants_and_samples_of_single_rows_are_scalars():
+    program, _ = small()
+    for lanes in (True, False):
+        made = executable_of(program, native=False, lanes=lanes)
+        memory = made.memory([7.0])
+        assert memory.s.data[0] == 7.0
+        assert all(memory.s.data[place] == x for place, x in made.constants.items())
+        assert [len(part.data) for part in (memory.s, memory.w, memory.a)] == [
+            made.sizes[0],
+            max(made.sizes[1], 1),
+            made.sizes[2],
+        ]
+        assert memory.addresses == (memory.s.address, (memory.w if lanes else memory.s).address, memory.a.address)
+
+
+def test_memory_is_used_again_and_is_no_other_threads():
+    program, _ = small()
+    made = executable_of(program, native=False)
+    with made.memories([1.0], 3) as taken:
+        assert len(set(map(id, taken))) == 3
+    with made.memories([2.0], 2) as again:
+        assert all(memory in taken for memory in again)
+        assert [memory.s.data[0] for memory in again] == [2.0, 2.0]
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_a_list_of_stages_has_four_words_for_each_and_ends_with_zeros(native):
+    """Only sums that may overflow on the way have a function that makes them again."""
+    xs, ws = [Value(0.5) for _ in range(9)], [Value(0.25 * k) for k in range(9)]
+    made = executable_of(compile(mc.exp(mc.dot(ws, xs)) + mc.dot(xs, xs), xs), native)
+    plan, fields = made.plan, record(made)
+    tables = {table.buffer_info()[0]: list(table) for table in plan.tables}
+    for phase, name in ((BATCH, "batch"), (SAMPLE, "sample"), (AFTER, "after")):
+        words = tables[fields[name]]
+        entries = [words[k : k + 4] for k in range(0, len(words), 4)]
+        assert entries[-1] == [0] * 4
+        assert all(function for function, *_ in entries[:-1])
+        kept = [stage for stage in plan.stages[phase] if id(stage) not in made.stages._skipped]
+        assert len(entries) - 1 == len(kept) + len(plan.packed) * (phase == BATCH)
+        for stage, (_, table, again, rescued) in zip(kept, entries, strict=False):
+            if isinstance(stage, Sums) and id(stage) not in made.stages._entries:
+                assert all((table, again, rescued))
+            else:
+                assert (again, rescued) == (0, 0)
+                assert (table in tables) == (not native)
+
+
+# Time
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_seconds_are_those_of_all_runs(threads, monkeypatch):
+    monkeypatch.setattr(executable, "PATIENCE", inf)
+    _, program, rows, _ = problem()
+    for kind, run in (("forward", program.forward), ("gradient", program.backward)):
+        made = program.executables.best(kind, len(rows))
+        before = made.seconds
+        monkeypatch.setattr(executable.time, "perf_counter", map(float, count()).__next__)
+        for k in range(1, 4):
+            run(rows, threads=threads)
+            assert made.seconds - before == pytest.approx(k)
+
+
+def test_what_is_large_or_has_not_run_long_is_not_worth_native_code():
+    program, _ = small()
+    executables = program.executables
+    made = executables.get("forward", False, False)
+    schedule = made.plan.schedule
+    for size in (1, LARGEST):
+        schedule.size = size
+        assert executables.worth(made, size * PATIENCE)
+        assert not executables.worth(made, size * PATIENCE * 0.999)
+    schedule.size = LARGEST + 1
+    assert not executables.worth(made, 1e9)
+    assert not executables.worth(executables.get("forward", False, True), 1e9)
+
+
+def test_what_runs_for_two_seconds_gets_native_code_whatever_its_size_and_fast_functions_soon_before():
+    assert 1.0 < LARGEST * PATIENCE < 2.0
+    assert 0.01 < SOON < 0.1
+
+
+def test_up_to_two_rows_are_done_one_by_one():
+    best = small()[0].executables.best
+    assert [best("forward", rows).lanes for rows in (1, 2, 3)] == [1, 1, machine().width]
+
+
+def test_shared_functions_are_made_fast_once_for_what_has_run_for_a_while():
+    program, _ = small()
+    executables = program.executables
+    made = executables.get("forward", False, False)
+    executables.hasten(made, SOON)
+    assert not made.plan.fast
+    executables.hasten(made, SOON * 1.001)
+    assert made.plan.fast
+    linked = []
+    made.plan.link = lambda fast: linked.append(fast)
+    executables.hasten(made, 1.0)
+    assert linked == []
+
+
+def test_native_code_of_an_executable_is_for_as_many_rows():
+    program, _ = small()
+    executables = program.executables
+    for lanes in (True, False):
+        made = executables.get("forward", lanes, native=False)
+        assert made.lanes == (machine().width if lanes else 1)
+        assert executables.native(made, "forward") is executables.get("forward", lanes, native=True)
+        assert executables.native(made, "forward").lanes == made.lanes
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_the_garbage_collector_is_off_while_a_program_is_made_and_then_as_it_was(on):
+    seen = []
+    (gc.enable if on else gc.disable)()
+    try:
+        with executable._collector_off():
+            seen.append(gc.isenabled())
+        seen.append(gc.isenabled())
+    finally:
+        gc.enable()
+    assert seen == [False, on]
+
+
+def test_memory_is_aligned_to_the_widest_vector():
+    for size in (1, 3, 100):
+        memory = Memory(size)
+        assert memory.address % (WORD * 8) == 0
+        assert len(memory.data) == size
