@@ -138,6 +138,10 @@ class Code:
         """Return what a constant is, None for what is none."""
         return self.instructions[i][1] if self.instructions[i][0] == "constant" else None
 
+    def sampled(self, i: int) -> bool:
+        """Return whether a value is computed once a row."""
+        return self.phase[i] == SAMPLE
+
     def apply(self, op: Op, slots: Sequence[int], expand: bool = False) -> int:
         """Return the number of an operation's result: one instruction, or as many as its formula has."""
         known = [self.value(i) for i in slots]
@@ -372,10 +376,11 @@ def checked(instruction: Instruction) -> bool:
     >>> checked(("dot", ((0, 1),), (2,))), checked(("sum", (), (0, 1))), checked(("adjoint", ((0, 1), (2, 3)), ()))
     (True, False, False)
     """
-    form, pairs, terms, *twins = instruction
-    return form in ("sum", "dot") and (
-        len(pairs) + len(terms) > 2 or (len(pairs) + len(terms) > 1 and bool(twins or form == "dot"))
-    )
+    form, *rest = instruction
+    if form not in ("sum", "dot"):
+        return False
+    pairs, terms, *twins = rest
+    return len(pairs) + len(terms) >= {"dot": 2, "sum": 2 if twins else 3}[form]
 
 
 def operands(instruction: Instruction) -> tuple[int, ...]:

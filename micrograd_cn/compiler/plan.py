@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from . import products
 from .instructions import AFTER, BATCH, CONSTANT, SAMPLE, SUMS, Pair, checked
 from .machine import Machine
-from .schedule import CHUNK, Outer, Run, Schedule, Stage, Step, Stretch, Sums
+from .schedule import Outer, Run, Schedule, Stage, Step, Stretch, Sums
 from .text import Makers
 
 WORD = 8  # bytes
@@ -138,7 +138,7 @@ class Plan:
             side
             for phase in (BATCH, SAMPLE, AFTER)
             for stage in self.schedule.stages[phase]
-            if isinstance(stage, Sums) and not (self.schedule.lanes and phase == SAMPLE)
+            if isinstance(stage, Sums) and not self.schedule.are_in_lanes(phase)
             for side in stage.rights[:1]
         ]
         if not self.schedule.lanes:
@@ -162,30 +162,20 @@ class Plan:
         for stage in stages:
             if isinstance(stage, Sums):
                 self._side_by_side(stage.numbers, whole=True)
-        if self.schedule.lanes and phase == SAMPLE:
+        if self.schedule.are_in_lanes(phase):
             yield from stages
             return
         steps: list[Step] = []
-        weight = 0
         for stage in stages:
-            runs: Sequence[Stage] = [stage]
-            rest: list[Step] = []
-            if isinstance(stage, Stretch):
-                runs, rest = self._runs(stage.steps)
-            if steps and runs:
-                yield Stretch(steps)
-                steps, weight = [], 0
+            runs, rest = self._runs(stage.steps) if isinstance(stage, Stretch) else ([stage], [])
+            if runs:
+                yield from self.schedule.stretches(steps)
+                steps = []
             yield from runs
-            for step in rest:
-                steps.append(step)
-                weight += self.schedule.weight(step)
-                if weight >= CHUNK:
-                    yield Stretch(steps)
-                    steps, weight = [], 0
-        if steps:
-            yield Stretch(steps)
+            steps += rest
+        yield from self.schedule.stretches(steps)
 
-    def _runs(self, steps: Sequence[Step]) -> tuple[list[Run], list[Step]]:
+    def _runs(self, steps: Sequence[Step]) -> tuple[Sequence[Stage], list[Step]]:
         """Return the runs among steps of which none needs another, and the other steps."""
         if len(steps) < SHORTEST:
             for step in steps:
