@@ -122,6 +122,6 @@ def compute(lanes: Lanes, form: str, names: Sequence[str], made: dict[tuple[str,
     straight = Straight(lanes, code, made)
     straight.known.update(enumerate(names))
     for i in range(len(names), len(code.instructions)):
-        if code.phase[i] != CONSTANT:
+        if code.operands[i]:
             straight.write(i)
     return straight.value(result)
