@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..engine import Value, topological_order
-from .instructions import AFTER, BATCH, SAMPLE, Code, Pair
+from .instructions import AFTER, BATCH, SAMPLE, Code, Pair, parted
 
 
 def ordered(outputs: Sequence[Value]) -> list[Value]:
@@ -118,18 +118,13 @@ class Lowering:
 
     def _gradient(self, node: Value, pairs: dict[Value, list[Pair]], terms: dict[Value, list[int]]) -> int:
         """Return the number of the sum of what a node received."""
-        code, phase = self.code, self.code.phase
+        code = self.code
         if node in self.sampled:
             return code.dot(pairs[node], terms[node], "adjoint")
-        products = [pair for pair in pairs[node] if phase[pair[0]] == SAMPLE]
-        others = [pair for pair in pairs[node] if phase[pair[0]] != SAMPLE]
-        rest = []
-        for t in terms[node]:
-            if phase[t] == SAMPLE:
-                products.append((t, code.constant(1.0)))
-            else:
-                rest.append(t)
+        products, others = parted(pairs[node], lambda pair: code.sampled(pair[0]))
+        samples, rest = parted(terms[node], code.sampled)
+        products += [(t, code.constant(1.0)) for t in samples]
         if products:
             rest.append(code.leaf(("total", len(self.totals)), AFTER))
             self.totals.append(tuple(products))
-        return code.dot(others, rest, "adjoint") if others or len(rest) != 1 else rest[0]
+        return code.dot(others, rest, "adjoint")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple, TypeAlias
 
-from .instructions import AFTER, BATCH, LONG, SAMPLE, SUMS, Code, Pair, below, checked
+from .instructions import AFTER, BATCH, LONG, SAMPLE, SUMS, Code, Pair, below, checked, parted
 
 ALONE = 32  # products from which a sum is a loop that shares its factors with no other one
 COLUMNS = 3  # from which totals are a table
@@ -154,7 +154,7 @@ class Schedule:
         """Return a sum's products that are computed in a loop, the samples' factors on the right, and the others."""
         sampled = self.code.sampled
         pairs = [(b, a) if sampled(a) and not sampled(b) else (a, b) for a, b in self.code.instructions[i][1]]
-        mixed, alike = [p for p in pairs if not sampled(p[0])], [p for p in pairs if sampled(p[0])]
+        alike, mixed = parted(pairs, lambda pair: sampled(pair[0]))
         in_lanes = [Long("matrix", mixed, alike), Long("inner", alike, mixed)]
         for found in in_lanes if self.in_lanes(i) else [Long("scalars", pairs, [])]:
             if len(found.pairs) >= LONG:
