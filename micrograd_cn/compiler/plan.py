@@ -142,7 +142,7 @@ class Plan:
             for phase in (BATCH, SAMPLE, AFTER)
             for stage in self.schedule.stages[phase]
             if isinstance(stage, Sums) and not self.schedule.are_in_lanes(phase)
-            for side in stage.rights[:1]
+            for side in dict.fromkeys(stage.rights)
         ]
         if not self.schedule.lanes:
             lists += [side for group in self.outer for side in zip(*group.rights, strict=True)]
@@ -238,7 +238,7 @@ class Plan:
         stages = [stage for phase in (BATCH, SAMPLE, AFTER) for stage in self.stages[phase]]
         groups = [stage for stage in stages if isinstance(stage, Sums)]
         for group in groups:
-            for side in (*(group.rights[:1] if group.kind != "inner" else group.rights), *group.lefts):
+            for side in (*dict.fromkeys(group.rights), *group.lefts):
                 self._side_by_side(side)
         for outer in self.outer:
             for side in (*zip(*outer.rights, strict=True), *zip(*outer.lefts, strict=True)):
