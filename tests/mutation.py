@@ -52,7 +52,8 @@ TESTS = {  # modules or folders: the files test_*.py that pin them
     "compiler/straight compiler/threaded": "compiler/formulas compiler/growth compiler/tiers compiler/numbers",
     "compiler/native compiler/lanes": "compiler/products compiler/growth compiler/tiers compiler/numbers",
     "compiler/vectors compiler/elementary compiler/functions": "compiler/functions",
-    "compiler/machine compiler/text": "compiler/products compiler/machine compiler/program compiler/own_rows",
+    "compiler/machine compiler/text": "compiler/text compiler/machine compiler/products compiler/program "
+    "compiler/own_rows",
     "compiler/executable": "compiler/tiers compiler/threads compiler/program compiler/numbers",
     "compiler/training compiler/update": "compiler/training compiler/drivers compiler/tiers compiler/threads",
     "compiler/threads": "compiler/threads",

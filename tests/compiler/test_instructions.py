@@ -498,7 +498,7 @@ def test_the_size_of_code_counts_loops_calls_and_formulas():
     assert [code.weight(longer), code.size([longer])] == [10, 10]
     few = code.dot([(made.w[0], made.x[0])], [made.w[0], made.w[1], made.x[0]])
     assert (code.weight(few), len(code.instructions[few])) == (3, 4)  # a twin does not count
-    assert code.size([early] * 3) == 4  # as a third
+    assert [code.size([early] * k) for k in (2, 3)] == [2, 4]  # as a third
     assert code.size([product, call, loop, early]) == (3 * (1 + 4 + LONG) + 4) // 3
 
 

@@ -241,6 +241,9 @@ def test_a_stretch_is_not_long():
     made = Instructions(0, 200)
     schedule = made.schedule(*[made.code.apply(mc.sin, [x]) for x in made.x])  # each as much as 4
     assert [len(stage.steps) for stage in schedule.stages[SAMPLE]] == [75, 75, 50]
+    made = Instructions(0, 200)
+    sums = [made.code.dot([(x, made.x[0]), (x, x), (x, made.x[9])], made.x[:4], "adjoint") for x in made.x]  # as 7
+    assert [len(stage.steps) for stage in made.schedule(*sums).stages[SAMPLE]] == [43, 43, 43, 43, 28]
     assert CHUNK == 300
 
 
