@@ -34,8 +34,11 @@ def test_wrong_inputs_and_outputs_are_refused():
     ):
         with pytest.raises(exception, match=message):
             compile(output, inputs)
-    with pytest.raises(ValueError, match="one output"):
+    with pytest.raises(ValueError, match=r"backward\(\) needs one output, the program has a list of 2"):
         compile([y, y], [x]).backward([[1.0]])
+    with pytest.raises(ValueError, match="no rows"):
+        compile(y, [x]).backward([])
+    assert compile(y, [x]).forward([]) == compile([y, y], [x]).forward([]) == []
     with pytest.raises(RuntimeError, match="constant"):
         compile(constant(1.0), [x]).backward([[1.0]])
 
@@ -73,6 +76,38 @@ def test_check_finds_a_branch_that_the_graph_does_not_have():
     with pytest.raises(Mismatch, match="row 0"):
         compile([x * 2, w * x], [x]).check(rows, lambda x: [x * 2])
     compile(mc.log(x), [x]).check([[-1.0], [0.0]], mc.log)
+
+
+def test_check_compares_numbers_of_any_kind_nearly():
+    x = Value(1.0)
+    program = compile([x, x * 0.0], [x])
+    for first, second, same in (
+        (1.0, 0, True),
+        (1.0 + 1e-10, 1e-13, True),
+        (Value(1.0 - 1e-10), Value(-1e-13), True),
+        (1.0 + 1e-8, 0.0, False),
+        (1.0 - 1e-8, 0.0, False),
+        (1.0, 1e-11, False),
+        (math.nan, 0.0, False),
+    ):
+        if same:
+            program.check([[1.0]], lambda x, found=(first, second): found)
+        else:
+            with pytest.raises(
+                Mismatch, match=r"row 0, \[1.0\]: the function gives \[.*, .*\], the graph \[1.0, 0.0\]"
+            ):
+                program.check([[1.0]], lambda x, found=(first, second): found)
+    program.check([[1.0]], lambda x: [1.5, 0.0], rtol=0.5)
+    program.check([[1.0]], lambda x: [1.0, 0.5], atol=0.5)
+    for found in ([1.0], [1.0, 0.0, 0.0], []):
+        with pytest.raises(Mismatch, match="row 0"):
+            program.check([[1.0]], lambda x, found=found: found)
+    nan = compile(x * math.nan, [x])
+    nan.check([[1.0], [2.0]], lambda x: math.nan)
+    with pytest.raises(Mismatch, match=r"row 1, \[2.0\]: the function gives 2.0, the graph nan"):
+        nan.check([[1.0], [2.0]], lambda x: x if x > 1.0 else math.nan)
+    with pytest.raises(ValueError, match="no rows"):
+        program.check([], lambda x: [x, x])
 
 
 def test_inside_detect_anomaly_the_row_is_named_in_which_a_number_is_not_finite():

@@ -16,6 +16,7 @@ import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.rows import shuffled
+from micrograd_cn.compiler.training import Training
 from micrograd_cn.compiler.update import compiled
 from micrograd_cn.optim import SGD, Adam, AdamW, Optimizer
 
@@ -251,6 +252,35 @@ def test_losses_are_the_means_of_their_epochs():
     rows = [[float(k)] for k in range(11)]
     for batch in (None, 1, 4, 10, 11):
         assert program.fit(rows, SGD([w], lr=0.1), 3, batch_size=batch) == pytest.approx([5.0] * 3, rel=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shuffle", "turns"),
+    [
+        (2.0**-10, None, [1, 2, 4, 8, 16, 32, 51, 51, 51, 51, 33]),  # a look at Ctrl-C every 50 ms
+        (2.0**-10, random.Random(0), [1, 2, 2, 5, 5, 5, *[5] * 56]),
+        (0.0, None, [1, 2, 4, 8, 16, 32, 64, 128, 45]),
+        (1.0, None, [1] * 300),
+    ],
+)
+def test_steps_between_two_looks_at_ctrl_c_take_a_twentieth_of_a_second(monkeypatch, seconds, shuffle, turns):
+    _, program, rows, _ = problem()
+    now, found, expected = 0.0, [], []
+
+    def run(self, data, index, n, batch, first, steps, losses):
+        nonlocal now
+        now += steps * seconds
+        found.append(steps)
+        assert (n, batch, first) == (33, 7, sum(found[:-1]) % 5)
+        assert len(losses.data) == -(-(first + steps) // 5)
+
+    monkeypatch.setattr("micrograd_cn.compiler.program.time", SimpleNamespace(perf_counter=lambda: now))
+    monkeypatch.setattr(Training, "run", run)
+    monkeypatch.setattr(Training, "expect", lambda self, taken, left: expected.append((taken, left)))
+    losses = program.fit(rows[:33], SGD(program.parameters), 60, batch_size=7, shuffle=shuffle)
+    assert found == turns
+    assert expected == [(s * seconds, (300 - sum(turns[: k + 1])) * seconds) for k, s in enumerate(turns)]
+    assert losses == [0.0] * 60
 
 
 def test_fit_refuses_what_it_cannot_do():
