@@ -336,7 +336,8 @@ class Plan:
         tables = {"scalars": self._of_scalars, "inner": self._inner, "matrix": self._matrix}
         make, words = tables[group.kind](group)
         function = self.function(make, group.form)
-        again, rescued = self._rescue(group) if checked(self.code.instructions[group.numbers[0]]) else (0, 0)
+        may_overflow = any(checked(self.code.instructions[i]) for i in group.numbers)
+        again, rescued = self._rescue(group) if may_overflow else (0, 0)
         return function, self.table(words), again, rescued
 
     def _inner(self, group: Sums) -> tuple[products.Maker, list[str | int]]:
@@ -348,9 +349,10 @@ class Plan:
         return products.inner, words
 
     def _matrix(self, group: Sums) -> tuple[products.Maker, list[str | int]]:
+        right, *_ = group.rights  # all alike
         firsts, step = self.even(group.lefts)
         count = -(-len(firsts) // products.TILE)
-        words: list[str | int] = [len(group.rights[0]), step, count, *map(self.at, group.rights[0])]
+        words: list[str | int] = [len(right), step, count, *map(self.at, right)]
         done = 0
         for number in range(count):  # tiles of the same size, or of one less
             m = len(firsts) // count + (number < len(firsts) % count)
@@ -377,7 +379,8 @@ class Plan:
 
     def _of_scalars(self, group: Sums) -> tuple[products.Maker, list[str | int]]:
         """Return the function and the table of sums without lanes, of which neighbours are done as vectors."""
-        results, right = [self.at(i) for i in group.numbers], [self.at(i) for i in group.rights[0]]
+        side, *_ = group.rights
+        results, right = [*map(self.at, group.numbers)], [*map(self.at, side)]
         lefts = [[self.at(i) for i in left] for left in group.lefts]
         count = self.whole(len(results))
         if len(results) * 2 >= self.machine.native and _adjacent(results) and group.form != "scaled":
@@ -401,8 +404,9 @@ class Plan:
         factors = [list(zip(*sides, strict=True)) for sides in zip(group.lefts, group.rights, strict=True)]
         firsts, even = [0] * len(factors), [0, 0, 0]
         if group.kind == "matrix":
+            right, *_ = group.rights
             firsts, step = self.even(group.lefts)
-            even = [len(group.rights[0]), step, self.table([self.at(i) for i in group.rights[0]])]
+            even = [len(right), step, self.table([*map(self.at, right)])]
             factors = [[] for _ in factors]
         for number, i in enumerate(group.numbers):
             _, _, terms, *twins = self.code.instructions[i]
