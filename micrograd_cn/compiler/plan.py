@@ -341,12 +341,13 @@ class Plan:
         return function, self.table(words), again, rescued
 
     def _inner(self, group: Sums) -> tuple[products.Maker, list[str | int]]:
+        return products.inner, self._listed(group)
+
+    def _listed(self, group: Sums) -> list[str | int]:
         words: list[str | int] = [len(group.numbers)]
-        for i, left, right in zip(group.numbers, group.lefts, group.rights, strict=True):
-            words += [self.at(i), len(left)]
-            for a, b in zip(left, right, strict=True):
-                words += [self.at(a), self.at(b)]
-        return products.inner, words
+        for i, pairs in zip(group.numbers, group.pairs(), strict=True):
+            words += [self.at(i), len(pairs), *(self.at(x) for pair in pairs for x in pair)]
+        return words
 
     def _matrix(self, group: Sums) -> tuple[products.Maker, list[str | int]]:
         right, *_ = group.rights  # all alike
@@ -391,17 +392,14 @@ class Plan:
             if all(map(_adjacent, zip(*lefts, strict=True))):
                 factors = [x for pair in zip(lefts[0], right, strict=True) for x in pair]
                 return products.column_sums, [count, len(right), results[0], *factors]
-        words: list[str | int] = [len(results)]
-        for result, left in zip(results, lefts, strict=True):
-            words += [result, len(left), *(x for pair in zip(left, right, strict=True) for x in pair)]
-        return products.list_sums, words
+        return products.list_sums, self._listed(group)
 
     def _rescue(self, group: Sums) -> tuple[str, int]:
         """Return the function and the table that make sums again that have overflowed."""
         one, in_lanes = self.code.constant(1.0), self.schedule.in_lanes
         make, place = {"scalars": (products.rescue_scalars, self.at)}.get(group.kind, (products.rescue, self.in_block))
         words = [len(group.numbers)]
-        factors = [list(zip(*sides, strict=True)) for sides in zip(group.lefts, group.rights, strict=True)]
+        factors = group.pairs()
         firsts, even = [0] * len(factors), [0, 0, 0]
         if group.kind == "matrix":
             right, *_ = group.rights

@@ -61,6 +61,10 @@ class Sums:
     lefts: list[tuple[int, ...]]
     rights: list[tuple[int, ...]]
 
+    def pairs(self) -> list[list[Pair]]:
+        """Return the products of each."""
+        return [list(zip(*sides, strict=True)) for sides in zip(self.lefts, self.rights, strict=True)]
+
 
 @dataclass
 class Run:

@@ -143,3 +143,10 @@ def test_branches():
     with f.rarely("%c", "i64", []):
         pass
     assert f.lines[0].endswith("!prof !0")
+
+
+def test_a_body_must_set_what_is_carried():
+    f = Function("f", "i1 %c")
+    for block in (f.loop(3, [("i64", "0")]), f.repeat("3", [("i64", "0")]), f.rarely("%c", "i64", ["0"])):
+        with pytest.raises(ValueError, match="shorter"), block:
+            pass
