@@ -96,7 +96,7 @@ def test_what_was_trained_is_kept_when_interrupted(code):
 def test_ctrl_c_ends_training_between_two_steps(code, monkeypatch):
     (ours, program, rows, _), (theirs, other, _, _) = problem(), problem()
     mine, yours = OPTIMISERS["momentum"](ours), OPTIMISERS["momentum"](theirs)
-    running = threading.Event()
+    running, ended = threading.Event(), threading.Event()
 
     class Bar:
         def set_postfix(self, **_):
@@ -113,7 +113,8 @@ def test_ctrl_c_ends_training_between_two_steps(code, monkeypatch):
 
     def interrupt():
         running.wait(timeout=60)
-        os.kill(os.getpid(), signal.SIGINT)
+        if not ended.is_set():
+            os.kill(os.getpid(), signal.SIGINT)
 
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job does not have
     thread = threading.Thread(target=interrupt)
@@ -122,6 +123,8 @@ def test_ctrl_c_ends_training_between_two_steps(code, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             program.fit(rows, mine, 10**12, progress=True)
     finally:
+        ended.set()
+        running.set()
         thread.join()
         signal.signal(signal.SIGINT, handler)
     assert 1 < mine.steps < 10**12
