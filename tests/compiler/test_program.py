@@ -78,6 +78,24 @@ def test_check_finds_a_branch_that_the_graph_does_not_have():
     compile(mc.log(x), [x]).check([[-1.0], [0.0]], mc.log)
 
 
+def test_rows_have_a_number_for_each_input_and_results_one_for_each_output():
+    x, z, w = Value(2.0), Value(3.0), Value(10.0)
+    rows = [[1.0, 4.0], [2.0, 0.5], [5.0, 6.0], [7.0, 9.0], [8.0, -1.0]]
+    program = compile([w * x, x - z, z], [x, z])
+    for n in range(1, 6):
+        assert program.forward(rows[:n]) == [[10.0 * a, a - b, b] for a, b in rows[:n]]
+        program.check(rows[:n], lambda x, z: [w * x, x - z, z])
+    assert compile(w * x, x).forward([[3.0]]) == [30.0]  # a single input is a list of it
+    with pytest.raises(Mismatch, match=r"row 3, \[7.0, 9.0\]: the function gives 0.0, the graph -2.0"):
+        compile(x - z, [x, z]).check(rows, lambda x, z: x - z if x.data < 6.0 else 0.0)
+    program = compile(w * mc.log(x) - z, [x, z])
+    with mc.detect_anomaly():
+        assert program.backward(rows) == pytest.approx(sum(10.0 * math.log(a) - b for a, b in rows) / 5)
+        assert w.grad == pytest.approx(sum(math.log(a) for a, _ in rows) / 5)
+        with pytest.raises(FloatingPointError, match=r"row 5: .*log"):
+            program.forward([*rows, [0.0, 1.0]])
+
+
 def test_check_compares_numbers_of_any_kind_nearly():
     x = Value(1.0)
     program = compile([x, x * 0.0], [x])
