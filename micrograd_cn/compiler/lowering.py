@@ -100,9 +100,8 @@ class Lowering:
             if node in wanted and (pairs[node] or terms[node]):
                 upstream = self._gradient(node, pairs, terms)
                 slots = [self.of[parent] for parent in node.parents]
-                for slot, (parent, partial) in enumerate(
-                    zip(node.parents, self._partials(node, op, slots), strict=True)
-                ):
+                for slot, partial in enumerate(self._partials(node, op, slots)):
+                    parent = node.parents[slot]
                     if parent in wanted and op.flows(slot):
                         if self.code.value(partial) == 1.0:
                             terms[parent].append(upstream)
