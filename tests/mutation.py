@@ -49,7 +49,8 @@ TESTS = {  # modules or folders: the files test_*.py that pin them
     "compiler/instructions compiler/lowering": "compiler/instructions compiler/formulas compiler/numbers",
     "compiler/schedule compiler/plan": "compiler/schedule compiler/plan compiler/drivers compiler/numbers",
     "compiler/products compiler/drivers": "compiler/products compiler/drivers compiler/training compiler/numbers",
-    "compiler/straight compiler/threaded": "compiler/formulas compiler/growth compiler/tiers compiler/numbers",
+    "compiler/straight compiler/threaded": "compiler/straight compiler/formulas compiler/growth compiler/tiers "
+    "compiler/numbers",
     "compiler/native compiler/lanes": "compiler/products compiler/growth compiler/tiers compiler/numbers",
     "compiler/vectors compiler/elementary compiler/functions": "compiler/functions",
     "compiler/machine compiler/text": "compiler/text compiler/machine compiler/products compiler/program "
