@@ -46,7 +46,8 @@ TESTS = {  # modules or folders: the files test_*.py that pin them
     "losses optim optimizer": "losses optim dropin",
     "formula": "formula ops",
     "expression": "cli",
-    "compiler/instructions compiler/lowering": "compiler/instructions compiler/formulas compiler/numbers",
+    "compiler/instructions compiler/lowering": "compiler/instructions compiler/lowering compiler/formulas "
+    "compiler/numbers",
     "compiler/schedule compiler/plan": "compiler/schedule compiler/plan compiler/drivers compiler/numbers",
     "compiler/products compiler/drivers": "compiler/products compiler/drivers compiler/training compiler/numbers",
     "compiler/straight compiler/threaded": "compiler/straight compiler/formulas compiler/growth compiler/tiers "
