@@ -75,6 +75,7 @@ class Code:
         instructions: each after its operands.
         phase: the phase of each.
         operands: the numbers of those that each needs; none of a leaf.
+        sampled: the numbers of those that are computed once a row.
         rows: the name of an operation that has a machine form.
         formulas: those of operations and of their partials, for some constants.
         choices: for how many constants each of them has been traced.
@@ -84,6 +85,7 @@ class Code:
         self.instructions: list[Instruction] = []
         self.phase: list[int] = []
         self.operands: list[tuple[int, ...]] = []
+        self.sampled: set[int] = set()
         self.number: dict[Any, int] = {}
         self.formulas: dict[Any, StraightLine] = {}
         self.choices: Counter[tuple[Op, str]] = Counter()
@@ -100,18 +102,21 @@ class Code:
         if known is not None:
             return known
         used = operands(instruction)
-        self.instructions.append(instruction)
-        self.operands.append(used)
-        self.phase.append(max([self.phase[i] for i in used]) if phase is None else phase)
+        self._append(instruction, used, max([self.phase[i] for i in used]) if phase is None else phase)
         self.number[key] = number = len(self.instructions) - 1
         return number
 
     def leaf(self, instruction: Instruction, phase: int) -> int:
         """Return the number of a new instruction without operands."""
-        self.instructions.append(instruction)
-        self.operands.append(())
-        self.phase.append(phase)
+        self._append(instruction, (), phase)
         return len(self.instructions) - 1
+
+    def _append(self, instruction: Instruction, used: tuple[int, ...], phase: int) -> None:
+        if phase == SAMPLE:
+            self.sampled.add(len(self.instructions))
+        self.instructions.append(instruction)
+        self.operands.append(used)
+        self.phase.append(phase)
 
     def size(self, numbers: Iterable[int]) -> int:
         """Return about how much there is to compile, in instructions.
@@ -121,7 +126,7 @@ class Code:
         thirds = 0
         for i in numbers:
             if self.instructions[i][0] not in LEAVES:
-                thirds += self.weight(i) * (3 if self.sampled(i) else 1)
+                thirds += self.weight(i) * (3 if i in self.sampled else 1)
         return thirds // 3
 
     def weight(self, i: int) -> int:
@@ -138,10 +143,6 @@ class Code:
     def value(self, i: int) -> float | None:
         """Return what a constant is, None for what is none."""
         return self.instructions[i][1] if self.instructions[i][0] == "constant" else None
-
-    def sampled(self, i: int) -> bool:
-        """Return whether a value is computed once a row."""
-        return self.phase[i] == SAMPLE
 
     def apply(self, op: Op, slots: Sequence[int], expand: bool = False) -> int:
         """Return the number of an operation's result: one instruction, or as many as its formula has."""
@@ -185,18 +186,18 @@ class Code:
         known = self._constant_sum(pairs, terms)
         if known is not None:
             return known
-        products, early = parted(pairs, lambda pair: any(map(self.sampled, pair)))
-        samples, scalars = parted(terms, self.sampled)
+        products, early = parted(pairs, lambda pair: not self.sampled.isdisjoint(pair))
+        samples, scalars = parted(terms, self.sampled.__contains__)
         if (products or samples) and (early or len(scalars) > 1):
             part, twins = self._part(early, scalars, form)
             pairs, terms = products, [part, *samples]
         if len(terms) > MANY:
             one = self.constant(1.0)
-            samples, scalars = parted(terms, self.sampled)  # a loop reads these or those, not both
+            samples, scalars = parted(terms, self.sampled.__contains__)  # a loop reads these or those, not both
             pairs, terms = [*pairs, *((one, t) for t in samples or scalars)], scalars if samples else []
         if not pairs and not twins and len(terms) < 3:
             return self.machine("fadd", *terms)
-        alike, mixed = parted(pairs, lambda pair: all(map(self.sampled, pair)))
+        alike, mixed = parted(pairs, self.sampled.issuperset)
         if min(len(alike), len(mixed)) >= LONG:  # a loop reads vectors and scalars, or vectors alone
             part, more = self._part(alike, [], form)
             pairs, terms, twins = mixed, [part, *terms], [*more, *twins]
@@ -255,7 +256,7 @@ class Code:
             return self.constant(result)
         if result < len(slots):
             return slots[result]
-        samples = tuple(map(self.sampled, slots))
+        samples = tuple([i in self.sampled for i in slots])
         if (key := (id(formula), k, samples)) not in self._called:
             self._called[key] = self._form(formula.steps, result, samples, self._own.get(id(formula), FOLDED))
         called = self._called[key]
@@ -292,8 +293,8 @@ class Code:
         inputs = [whole.leaf(("input", i), SAMPLE if s or not any(samples) else BATCH) for i, s in enumerate(samples)]
         [number] = whole._expanded(StraightLine(steps, [result]), inputs)
         needed = sorted(below(whole, [number]))
-        early = [i for i in needed if not whole.sampled(i)]
-        body = [i for i in needed if whole.sampled(i) and whole.operands[i]]
+        early = [i for i in needed if i not in whole.sampled]
+        body = [i for i in needed if i in whole.sampled and whole.operands[i]]
         loops = any(whole.instructions[i][0] in SUMS and len(whole.instructions[i][1]) >= LONG for i in body)
         if len(body) < 2 or loops:
             return None
@@ -330,8 +331,10 @@ def parted(xs: Iterable[T], belongs: Callable[[T], bool]) -> tuple[list[T], list
     >>> parted([1, 2, 3, 4], lambda x: x > 2)
     ([3, 4], [1, 2])
     """
-    xs = list(xs)
-    return [x for x in xs if belongs(x)], [x for x in xs if not belongs(x)]
+    parts: tuple[list[T], list[T]] = [], []
+    for x in xs:
+        parts[not belongs(x)].append(x)
+    return parts
 
 
 def _bits(x: float) -> bytes:

@@ -123,8 +123,8 @@ class Lowering:
         code = self.code
         if node in self.sampled:
             return code.dot(pairs[node], terms[node], "adjoint")
-        products, others = parted(pairs[node], lambda pair: code.sampled(pair[0]))
-        samples, rest = parted(terms[node], code.sampled)
+        products, others = parted(pairs[node], lambda pair: pair[0] in code.sampled)
+        samples, rest = parted(terms[node], code.sampled.__contains__)
         products += [(t, code.constant(1.0)) for t in samples]
         if products:
             rest.append(code.leaf(("total", len(self.totals)), AFTER))

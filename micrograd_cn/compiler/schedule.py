@@ -157,8 +157,8 @@ class Schedule:
     def _long(self, i: int) -> Long | None:
         """Return a sum's products that are computed in a loop, the samples' factors on the right, and the others."""
         sampled = self.code.sampled
-        pairs = [(b, a) if sampled(a) and not sampled(b) else (a, b) for a, b in self.code.instructions[i][1]]
-        alike, mixed = parted(pairs, lambda pair: sampled(pair[0]))
+        pairs = [(b, a) if a in sampled and b not in sampled else (a, b) for a, b in self.code.instructions[i][1]]
+        alike, mixed = parted(pairs, lambda pair: pair[0] in sampled)
         in_lanes = [Long("matrix", mixed, alike), Long("inner", alike, mixed)]
         for found in in_lanes if self.in_lanes(i) else [Long("scalars", pairs, [])]:
             if len(found.pairs) >= LONG:
