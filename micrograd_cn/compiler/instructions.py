@@ -90,7 +90,7 @@ class Code:
         self.formulas: dict[Any, StraightLine] = {}
         self.choices: Counter[tuple[Op, str]] = Counter()
         self.rows: dict[str, str] = {}
-        self.total = 0  # about how many instructions of the machine, of a formula
+        self.total: int  # of a formula: about how many instructions of the machine
         self._called: dict[tuple[int, int, tuple[bool, ...]], Called | None] = {}
         self._own: dict[int, set[str]] = {}
         self._checked: set[tuple[Op, int]] = set()

@@ -127,7 +127,7 @@ class Plan:
             for i in fresh:
                 self.keep(i)
             if whole and fresh and not in_lanes:
-                self.take(self.whole(len(fresh)) - len(fresh))
+                self.take(-len(fresh) % self.machine.native)
 
     def _turned(self, group: Outer) -> Outer:
         """Return a table of totals with those as its columns that fill whole vectors better."""

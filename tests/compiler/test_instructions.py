@@ -454,6 +454,19 @@ def test_a_formula_is_traced_anew_for_a_few_constants_alone():
     assert len(traced) == 5
 
 
+@pytest.mark.parametrize(("count", "known"), [(4, 0.5), (5, None), (6, None)])
+def test_a_formula_of_more_than_4_operands_is_not_traced_for_constants(count, known):
+    traced = []
+
+    def f(*xs):
+        traced.append(xs[-1] if isinstance(xs[-1], float) else None)
+        return mc.sin(xs[0]) * xs[-1]
+
+    made = Instructions(0, count - 1)
+    made.code.apply(Op("own", f, (lambda *_: 1.0,) * count), [*made.x, made.code.constant(0.5)])
+    assert traced[0] == known
+
+
 def test_signs_of_zero_choose_formulas():
     op = Op("own", lambda x, c: mc.sin(x) * mc.div(1.0, c) if isinstance(c, float) else x, (lambda *_: 1.0,) * 2)
     made = Instructions(0, 1)

@@ -231,6 +231,15 @@ def test_sums_are_placed_after_others_and_those_that_a_loop_reads_before_them():
     assert plan.scalar[sums[2]] < plan.scalar[others[1]]
 
 
+@pytest.mark.parametrize("count", [3, 4, 7, 8, 9, 15, 17])
+def test_a_run_has_places_for_whole_vectors_and_no_more(count):
+    made = Instructions(0, count)
+    roots = [made.code.apply(mc.exp, [x]) for x in made.x]
+    plan = made.plan(*roots, lanes=False, scalars=FREE)
+    assert [run.numbers for run in runs(plan)] == [roots]
+    assert plan.scalars == FREE + count + plan.whole(count)
+
+
 def test_operands_in_the_other_order_are_no_run():
     made = Instructions(0, 12)
     code = made.code

@@ -158,8 +158,9 @@ def test_the_llvm_source_has_what_runs_and_all_that_it_calls():
         assert any(name.startswith("part") for name in defined)
         llvm.parse_assembly(text).verify()
     assert compile(y, [x]).source() == compile(y, [x]).source("llvm")
-    with pytest.raises(ValueError, match='"llvm" or "python"'):
-        compile(y, [x]).source("c")
+    for other in ("c", "Python", "rust"):
+        with pytest.raises(ValueError, match='"llvm" or "python"'):
+            compile(y, [x]).source(other)
 
 
 def test_the_source_of_a_program_does_not_change_what_it_computes():
