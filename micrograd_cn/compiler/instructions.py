@@ -14,10 +14,10 @@ import operator
 import re
 import struct
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
-from math import copysign
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from .. import ieee
 from ..formula import FormulaError, StraightLine, Term, expand, straight_line, trace
@@ -26,6 +26,7 @@ from .lanes import SCALE
 
 Instruction: TypeAlias = tuple[Any, ...]
 Pair: TypeAlias = tuple[int, int]
+T = TypeVar("T")
 
 CONSTANT, BATCH, SAMPLE, AFTER = range(4)
 LEAVES = ("constant", "parameter", "input", "seed", "total")
@@ -74,6 +75,7 @@ class Code:
         instructions: each after its operands.
         phase: the phase of each.
         operands: the numbers of those that each needs; none of a leaf.
+        sampled: the numbers of those that are computed once a row.
         rows: the name of an operation that has a machine form.
         formulas: those of operations and of their partials, for some constants.
         choices: for how many constants each of them has been traced.
@@ -83,11 +85,12 @@ class Code:
         self.instructions: list[Instruction] = []
         self.phase: list[int] = []
         self.operands: list[tuple[int, ...]] = []
+        self.sampled: set[int] = set()
         self.number: dict[Any, int] = {}
         self.formulas: dict[Any, StraightLine] = {}
-        self.choices: dict[Any, int] = {}
+        self.choices: Counter[tuple[Op, str]] = Counter()
         self.rows: dict[str, str] = {}
-        self.total = 0  # about how many instructions of the machine, of a formula
+        self.total: int  # of a formula: about how many instructions of the machine
         self._called: dict[tuple[int, int, tuple[bool, ...]], Called | None] = {}
         self._own: dict[int, set[str]] = {}
         self._checked: set[tuple[Op, int]] = set()
@@ -99,18 +102,21 @@ class Code:
         if known is not None:
             return known
         used = operands(instruction)
-        self.instructions.append(instruction)
-        self.operands.append(used)
-        self.phase.append(max([self.phase[i] for i in used]) if phase is None else phase)
+        self._append(instruction, used, max([self.phase[i] for i in used]) if phase is None else phase)
         self.number[key] = number = len(self.instructions) - 1
         return number
 
     def leaf(self, instruction: Instruction, phase: int) -> int:
         """Return the number of a new instruction without operands."""
-        self.instructions.append(instruction)
-        self.operands.append(())
-        self.phase.append(phase)
+        self._append(instruction, (), phase)
         return len(self.instructions) - 1
+
+    def _append(self, instruction: Instruction, used: tuple[int, ...], phase: int) -> None:
+        if phase == SAMPLE:
+            self.sampled.add(len(self.instructions))
+        self.instructions.append(instruction)
+        self.operands.append(used)
+        self.phase.append(phase)
 
     def size(self, numbers: Iterable[int]) -> int:
         """Return about how much there is to compile, in instructions.
@@ -120,7 +126,7 @@ class Code:
         thirds = 0
         for i in numbers:
             if self.instructions[i][0] not in LEAVES:
-                thirds += self.weight(i) * (3 if self.phase[i] == SAMPLE else 1)
+                thirds += self.weight(i) * (3 if i in self.sampled else 1)
         return thirds // 3
 
     def weight(self, i: int) -> int:
@@ -132,7 +138,7 @@ class Code:
 
     def constant(self, x: float) -> int:
         """Return a constant's number; -0.0 and every nan are constants of their own."""
-        return self.add(("constant", x), CONSTANT, ("constant", struct.pack("d", x)))
+        return self.add(("constant", x), CONSTANT, ("constant", _bits(x)))
 
     def value(self, i: int) -> float | None:
         """Return what a constant is, None for what is none."""
@@ -164,7 +170,7 @@ class Code:
             if None not in known:
                 return self.constant(COMMUTATIVE[form](*known))
             if form == "fmul" and 1.0 in known:
-                return slots[1 - known.index(1.0)]
+                return slots[known.index(None)]
             slots = tuple(sorted(slots))
         return self.add((form, *slots))
 
@@ -174,66 +180,66 @@ class Code:
 
     def dot(self, pairs: Iterable[Pair], terms: Iterable[int], form: str = "dot") -> int:
         """Return the number of a sum of products and terms; what needs no sample is summed by itself."""
-        pairs, terms = list(pairs), list(terms)
-        if len(pairs) + len(terms) == 1:
+        pairs, terms, twins = list(pairs), list(terms), list[int]()
+        if len([*pairs, *terms]) == 1:
             return terms[0] if terms else self.machine("fmul", *pairs[0])
-        if all(self.phase[i] == CONSTANT for i in chain(*pairs, terms)):
-            known = [self.instructions[i][1] * self.instructions[j][1] for i, j in pairs]
-            return self.constant(ieee.sum(*known, *[self.instructions[t][1] for t in terms]))
-        twins: list[int] = []
-        early = [p for p in pairs if self.phase[p[0]] != SAMPLE != self.phase[p[1]]]
-        rest = [t for t in terms if self.phase[t] != SAMPLE]
-        if (early or len(rest) > 1) and len(early) + len(rest) < len(pairs) + len(terms):
-            pairs = [p for p in pairs if SAMPLE in (self.phase[p[0]], self.phase[p[1]])]
-            terms = [self._part(early, rest, form, twins), *(t for t in terms if self.phase[t] == SAMPLE)]
+        known = self._constant_sum(pairs, terms)
+        if known is not None:
+            return known
+        products, early = parted(pairs, lambda pair: not self.sampled.isdisjoint(pair))
+        samples, scalars = parted(terms, self.sampled.__contains__)
+        if (products or samples) and (early or len(scalars) > 1):
+            part, twins = self._part(early, scalars, form)
+            pairs, terms = products, [part, *samples]
         if len(terms) > MANY:
             one = self.constant(1.0)
-            samples = [t for t in terms if self.phase[t] == SAMPLE]  # a loop reads these or scalars, not both
-            scalars = [t for t in terms if self.phase[t] != SAMPLE]
+            samples, scalars = parted(terms, self.sampled.__contains__)  # a loop reads these or those, not both
             pairs, terms = [*pairs, *((one, t) for t in samples or scalars)], scalars if samples else []
-        if not pairs and len(terms) < 3 and not twins:
-            return terms[0] if len(terms) == 1 else self.machine("fadd", *terms) if terms else self.constant(0.0)
-        mixed = [p for p in pairs if SAMPLE in (self.phase[p[0]], self.phase[p[1]]) and not self._of_samples(p)]
-        if LONG <= len(mixed) <= len(pairs) - LONG:  # a loop reads vectors and scalars, or vectors alone
-            terms = [self._part([p for p in pairs if self._of_samples(p)], [], form, twins), *terms]
-            pairs = mixed
+        if not pairs and not twins and len(terms) < 3:
+            return self.machine("fadd", *terms)
+        alike, mixed = parted(pairs, self.sampled.issuperset)
+        if min(len(alike), len(mixed)) >= LONG:  # a loop reads vectors and scalars, or vectors alone
+            part, more = self._part(alike, [], form)
+            pairs, terms, twins = mixed, [part, *terms], [*more, *twins]
         return self.add((form, tuple(pairs), tuple(terms), *twins))
 
-    def _part(self, pairs: list[Pair], terms: list[int], form: str, twins: list[int]) -> int:
-        """Return the number of a part of a sum, and put its twin into the list if it has one."""
+    def _part(self, pairs: list[Pair], terms: list[int], form: str) -> tuple[int, list[int]]:
+        """Return the number of a part of a sum, and that of its twin if it has one."""
+        twins = []
         added = [t for t in terms if self.value(t) != 0.0]
-        if form in ("sum", "dot") and len(pairs) + len(added) > 1:
-            if all(self.phase[i] == CONSTANT for i in chain(*pairs, added)):
-                scaled = [self.instructions[i][1] * self.instructions[j][1] * SCALE for i, j in pairs]
-                twins.insert(0, self.constant(ieee.sum(*scaled, *[self.instructions[t][1] * SCALE for t in added])))
-            else:
-                twins.insert(0, self.add(("scaled", tuple(pairs), tuple(added))))
-        return self.dot(pairs, terms, form)
+        if form in ("sum", "dot") and len([*pairs, *added]) > 1:
+            known = self._constant_sum(pairs, added, SCALE)
+            twins.append(self.add(("scaled", tuple(pairs), tuple(added))) if known is None else known)
+        return self.dot(pairs, terms, form), twins
 
-    def _of_samples(self, pair: Pair) -> bool:
-        return self.phase[pair[0]] == self.phase[pair[1]] == SAMPLE
+    def _constant_sum(self, pairs: list[Pair], terms: list[int], unit: float = 1.0) -> int | None:
+        """Return the number of a sum of constants, times `unit`; None if not all are constants."""
+        if None in map(self.value, chain(*pairs, terms)):
+            return None
+        products = [self.instructions[i][1] * self.instructions[j][1] for i, j in pairs]
+        return self.constant(ieee.sum(*[x * unit for x in (*products, *(self.instructions[t][1] for t in terms))]))
 
-    def formula(self, key: Any, known: Sequence[float | None], op: Op) -> StraightLine:
+    def formula(self, kind: tuple[Op, str], known: Sequence[float | None], op: Op) -> StraightLine:
         """Return the steps of a formula for operands of which some are constants, traced once."""
+        general = [None] * len(known)
         if len(known) > MOST_OPERANDS:
-            known = [None] * len(known)
-        signs = tuple([None if x is None else (x, copysign(1.0, x)) for x in known])
-        found = self.formulas.get((key, signs))
-        if found is None and any(signs):
-            self.choices[key] = self.choices.get(key, 0) + 1
-            if self.choices[key] > MOST_CHOICES:
-                return self.formula(key, [None] * len(known), op)
-        if found is None:
-            try:
-                found = self.formulas[key, signs] = _formula(key[1], known, op)
-                general = self.formula(key, [None] * len(known), op) if any(signs) else found
-                self._own[id(found)] = {repr(x) for _, xs in general.steps for x in xs if isinstance(x, float)}
-                self._own[id(found)] |= FOLDED
-            except FormulaError:
-                raise
-            except Exception as error:  # what is wrong is in a row of one's own
-                what = f"{type(error).__name__} in its {key[1]}: {error}"
-                raise TypeError(f"the operation {op.name!r} cannot be compiled: {what}") from error
+            known = general
+        key = kind, tuple([x if x is None else _bits(x) for x in known])
+        if key in self.formulas:
+            return self.formulas[key]
+        if any(key[1]):
+            self.choices[kind] += 1
+            if self.choices[kind] > MOST_CHOICES:
+                return self.formula(kind, general, op)
+        try:
+            found = self.formulas[key] = _formula(kind[1], known, op)
+            steps = self.formula(kind, general, op).steps
+        except FormulaError:
+            raise
+        except Exception as error:  # what is wrong is in a row of one's own
+            what = f"{type(error).__name__} in its {kind[1]}: {error}"
+            raise TypeError(f"the operation {op.name!r} cannot be compiled: {what}") from error
+        self._own[id(found)] = {repr(x) for _, xs in steps for x in xs if isinstance(x, float)} | FOLDED
         return found
 
     def instantiate(self, formula: StraightLine, slots: Sequence[int]) -> list[int]:
@@ -250,12 +256,12 @@ class Code:
             return self.constant(result)
         if result < len(slots):
             return slots[result]
-        samples = tuple([self.phase[i] == SAMPLE for i in slots])
+        samples = tuple([i in self.sampled for i in slots])
         if (key := (id(formula), k, samples)) not in self._called:
             self._called[key] = self._form(formula.steps, result, samples, self._own.get(id(formula), FOLDED))
         called = self._called[key]
         number = called and self._early(called, slots)
-        if not called or not number or all(self.phase[number[i]] == CONSTANT for i in called.used):
+        if not called or not number or None not in [self.value(number[i]) for i in called.used]:
             return self._expanded(StraightLine(formula.steps, [result]), slots)[0]
         return self.add((called.form, *[number[i] for i in called.used]))
 
@@ -270,10 +276,9 @@ class Code:
                 number[i] = self.constant(value)
                 continue
             instruction = _renumbered(called.whole.instructions[i], number)
-            phase = max([self.phase[j] for j in operands(instruction)])
-            if phase == CONSTANT:
+            if None not in map(self.value, operands(instruction)):
                 return None
-            number[i] = self.add(instruction, phase)
+            number[i] = self.add(instruction)
         return number
 
     def _form(
@@ -288,21 +293,19 @@ class Code:
         inputs = [whole.leaf(("input", i), SAMPLE if s or not any(samples) else BATCH) for i, s in enumerate(samples)]
         [number] = whole._expanded(StraightLine(steps, [result]), inputs)
         needed = sorted(below(whole, [number]))
-        body = [i for i in needed if whole.operands[i] and whole.phase[i] == SAMPLE]
-        early = [i for i in needed if i >= len(samples) and whole.phase[i] != SAMPLE]
-        read = {j for i in body for j in whole.operands[i]}
-        given = {i for i in read if (x := whole.value(i)) is not None and repr(x) not in own}
-        used = [i for i in needed if i in given or (i in read and i not in body and whole.value(i) is None)]
+        early = [i for i in needed if i not in whole.sampled]
+        body = [i for i in needed if i in whole.sampled and whole.operands[i]]
         loops = any(whole.instructions[i][0] in SUMS and len(whole.instructions[i][1]) >= LONG for i in body)
         if len(body) < 2 or loops:
             return None
+        read = {j for i in body for j in whole.operands[i]}
+        fixed = {i for i in read if repr(whole.value(i)) in own}
+        used = sorted(read - fixed - set(body))
         code = Code()
         place = {i: code.leaf(("input", k), SAMPLE) for k, i in enumerate(used)}
-        for i in needed:
-            if i in read and i not in given and (value := whole.value(i)) is not None:
-                place[i] = code.constant(value)
-            elif i in body:
-                place[i] = code.add(_renumbered(whole.instructions[i], place))
+        for i in sorted(fixed.union(body)):
+            instruction = whole.instructions[i]
+            place[i] = code.constant(instruction[1]) if i in fixed else code.add(_renumbered(instruction, place))
         code.total = code.size(range(len(code.instructions)))
         with _naming:
             form = _forms.setdefault(repr(code.instructions), f"formula{len(_forms)}")
@@ -320,6 +323,22 @@ class Code:
         for op, used in steps:
             numbers.append(self.apply(op, [resolve(x) for x in used], expand))
         return [resolve(x) for x in results]
+
+
+def parted(xs: Iterable[T], belongs: Callable[[T], bool]) -> tuple[list[T], list[T]]:
+    """Return those that belong, and the others.
+
+    >>> parted([1, 2, 3, 4], lambda x: x > 2)
+    ([3, 4], [1, 2])
+    """
+    parts: tuple[list[T], list[T]] = [], []
+    for x in xs:
+        parts[not belongs(x)].append(x)
+    return parts
+
+
+def _bits(x: float) -> bytes:
+    return struct.pack("d", x)
 
 
 def _renumbered(instruction: Instruction, number: dict[int, int]) -> Instruction:
@@ -372,10 +391,11 @@ def checked(instruction: Instruction) -> bool:
     >>> checked(("dot", ((0, 1),), (2,))), checked(("sum", (), (0, 1))), checked(("adjoint", ((0, 1), (2, 3)), ()))
     (True, False, False)
     """
-    form, pairs, terms, *twins = instruction
-    return form in ("sum", "dot") and (
-        len(pairs) + len(terms) > 2 or (len(pairs) + len(terms) > 1 and bool(twins or form == "dot"))
-    )
+    form, *rest = instruction
+    if form not in ("sum", "dot"):
+        return False
+    pairs, terms, *twins = rest
+    return len(pairs) + len(terms) >= {"dot": 2, "sum": 2 if twins else 3}[form]
 
 
 def operands(instruction: Instruction) -> tuple[int, ...]:

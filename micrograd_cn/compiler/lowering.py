@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..engine import Value, topological_order
-from .instructions import AFTER, BATCH, SAMPLE, Code, Pair
+from ..operation import Op
+from .instructions import AFTER, BATCH, SAMPLE, Code, Pair, parted
 
 
 def ordered(outputs: Sequence[Value]) -> list[Value]:
@@ -45,12 +46,12 @@ class Lowering:
         self.of: dict[Value, int] = {x: self.code.leaf(("input", i), SAMPLE) for i, x in enumerate(inputs)}
         for leaf in parameters:
             self._parameter(leaf)
-        self.order: list[Value] = []  # interior nodes, operands first
+        self.order: list[tuple[Value, Op]] = []  # interior nodes, operands first
         self.sampled = set(inputs)  # and what depends on them, be it by a partial alone; filled by `differentiate`
         for node in ordered(outputs):
             if node not in self.of:
                 self._visit(node)
-        self.root = outputs[0]
+        self._outputs = outputs
         self.outputs = [self.of[output] for output in outputs]
         self.totals: list[tuple[Pair, ...]] = []
         self.gradients: list[int] = []
@@ -60,22 +61,24 @@ class Lowering:
         self.parameters.append(leaf)
 
     def _visit(self, node: Value) -> None:
-        for leaf in node.parents if node.op else (node,):
+        op = node.op
+        for leaf in node.parents if op else (node,):
             if leaf.op is None and leaf not in self.of:
                 if leaf.requires_grad:
                     self._parameter(leaf)
                 else:
                     self.constants[leaf] = leaf.data
                     self.of[leaf] = self.code.constant(leaf.data)
-        if node.op and node.op.summands and not node.op.summands(*node.parents)[0]:
-            _, addends = node.op.summands(*node.parents)
+        if not op:
+            return
+        self.order.append((node, op))
+        if op.summands and not op.summands(*node.parents)[0]:
+            _, addends = op.summands(*node.parents)
             pairs = [pair for p in addends for pair in self._factors(p)]
             terms = [self.of[p] for p in addends if not self._factors(p)]
             self.of[node] = self.code.dot(pairs, [*terms, self.code.constant(0.0)], "sum")
-        elif node.op:
-            self.of[node] = self.code.apply(node.op, [self.of[parent] for parent in node.parents])
-        if node.op:
-            self.order.append(node)
+        else:
+            self.of[node] = self.code.apply(op, [self.of[parent] for parent in node.parents])
 
     def _factors(self, node: Value) -> list[Pair]:
         """Return the pair of which a node is the product; a sum of these may be a loop."""
@@ -88,54 +91,48 @@ class Lowering:
         What a sample contributes to a node of an earlier phase is added to a total, of which the mean over the batch
         goes on to the operands of that node.
         """
+        [root] = self._outputs
         wanted = set(self.parameters)
-        for node in self.order:
-            assert node.op is not None
-            if any(x in wanted and node.op.flows(slot) for slot, x in enumerate(node.parents)):
+        for node, op in self.order:
+            if any(x in wanted and op.flows(slot) for slot, x in enumerate(node.parents)):
                 wanted.add(node)
             if not self.sampled.isdisjoint(node.parents):
                 self.sampled.add(node)
         pairs: dict[Value, list[Pair]] = {node: [] for node in wanted}
         terms: dict[Value, list[int]] = {node: [] for node in wanted}
-        if self.root in wanted:
-            terms[self.root].append(self.code.leaf(("seed",), SAMPLE))
-        for node in reversed(self.order):
+        if root in wanted:
+            terms[root].append(self.code.leaf(("seed",), SAMPLE))
+        for node, op in reversed(self.order):
             if node in wanted and (pairs[node] or terms[node]):
-                assert node.op is not None
                 upstream = self._gradient(node, pairs, terms)
                 slots = [self.of[parent] for parent in node.parents]
-                for slot, (parent, partial) in enumerate(zip(node.parents, self._partials(node, slots), strict=True)):
-                    if parent in wanted and node.op.flows(slot):
+                for slot, partial in enumerate(self._partials(node, op, slots)):
+                    parent = node.parents[slot]
+                    if parent in wanted and op.flows(slot):
                         if self.code.value(partial) == 1.0:
                             terms[parent].append(upstream)
                         else:
                             pairs[parent].append((upstream, partial))
         self.gradients = [self._gradient(leaf, pairs, terms) for leaf in self.parameters]
 
-    def _partials(self, node: Value, slots: list[int]) -> list[int]:
-        assert node.op is not None
-        if node.op.summands:  # however many, its own operands
-            pairs, terms = node.op.summands(*range(len(slots)))
+    def _partials(self, node: Value, op: Op, slots: list[int]) -> list[int]:
+        if op.summands:  # however many, its own operands
+            pairs, terms = op.summands(*range(len(slots)))
             partials = dict.fromkeys(terms, self.code.constant(1.0))
             for a, b in pairs:
                 partials[a], partials[b] = slots[b], slots[a]
             return [partials[i] for i in range(len(slots))]
-        return self.code.partials(node.op, self.of[node], slots)
+        return self.code.partials(op, self.of[node], slots)
 
     def _gradient(self, node: Value, pairs: dict[Value, list[Pair]], terms: dict[Value, list[int]]) -> int:
         """Return the number of the sum of what a node received."""
-        code, phase = self.code, self.code.phase
+        code = self.code
         if node in self.sampled:
             return code.dot(pairs[node], terms[node], "adjoint")
-        products = [pair for pair in pairs[node] if phase[pair[0]] == SAMPLE]
-        others = [pair for pair in pairs[node] if phase[pair[0]] != SAMPLE]
-        rest = []
-        for t in terms[node]:
-            if phase[t] == SAMPLE:
-                products.append((t, code.constant(1.0)))
-            else:
-                rest.append(t)
+        products, others = parted(pairs[node], lambda pair: pair[0] in code.sampled)
+        samples, rest = parted(terms[node], code.sampled.__contains__)
+        products += [(t, code.constant(1.0)) for t in samples]
         if products:
             rest.append(code.leaf(("total", len(self.totals)), AFTER))
             self.totals.append(tuple(products))
-        return code.dot(others, rest, "adjoint") if others or len(rest) != 1 else rest[0]
+        return code.dot(others, rest, "adjoint")

@@ -5,14 +5,16 @@ Threaded and native code have this in common; they differ in how they do the str
 
 from __future__ import annotations
 
+import operator
 from array import array
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 from . import products
-from .instructions import AFTER, BATCH, CONSTANT, SAMPLE, SUMS, Pair, checked
+from .instructions import AFTER, BATCH, SAMPLE, SUMS, Pair, checked
 from .machine import Machine
-from .schedule import CHUNK, Outer, Run, Schedule, Stage, Step, Stretch, Sums
+from .schedule import Outer, Run, Schedule, Stage, Step, Stretch, Sums
 from .text import Makers
 
 WORD = 8  # bytes
@@ -70,14 +72,15 @@ class Plan:
         self.outer = [self._turned(group) for group in schedule.outer]
         self._place_totals()
         self.totals_at = self.take(self.count)
+        place: dict[str, Callable[[int], int]] = {
+            "parameter": lambda k: k,
+            "input": lambda k: self.columns_at + k,
+            "total": lambda k: self.totals_at + self._total_place[k],
+        }
         for i in schedule.needed:
             kind, *rest = self.code.instructions[i]
-            if kind == "parameter":
-                self.scalar[i] = rest[0]
-            elif kind == "input":
-                (self.slot if schedule.lanes else self.scalar)[i] = self.columns_at + rest[0]
-            elif kind == "total":
-                self.scalar[i] = self.totals_at + self._total_place[rest[0]]
+            if kind in place:
+                (self.slot if schedule.in_lanes(i) else self.scalar)[i] = place[kind](rest[0])
         self._wished = self._wishes()
         self.stages = {phase: list(self._stages(phase)) for phase in schedule.stages}
         self._place()
@@ -113,8 +116,8 @@ class Plan:
                 self.slot[i] = self._slots(1)
         elif i not in self.scalar:
             self.scalar[i] = self.take(1)
-            if self.code.phase[i] == CONSTANT:
-                self.constants[self.scalar[i]] = self.code.instructions[i][1]
+            if (x := self.code.value(i)) is not None:
+                self.constants[self.scalar[i]] = x
 
     def _side_by_side(self, numbers: Iterable[int], whole: bool = False) -> None:
         """Give those that have no place yet places side by side."""
@@ -124,7 +127,7 @@ class Plan:
             for i in fresh:
                 self.keep(i)
             if whole and fresh and not in_lanes:
-                self.take(self.whole(len(fresh)) - len(fresh))
+                self.take(-len(fresh) % self.machine.native)
 
     def _turned(self, group: Outer) -> Outer:
         """Return a table of totals with those as its columns that fill whole vectors better."""
@@ -138,8 +141,8 @@ class Plan:
             side
             for phase in (BATCH, SAMPLE, AFTER)
             for stage in self.schedule.stages[phase]
-            if isinstance(stage, Sums) and not (self.schedule.lanes and phase == SAMPLE)
-            for side in stage.rights[:1]
+            if isinstance(stage, Sums) and not self.schedule.are_in_lanes(phase)
+            for side in dict.fromkeys(stage.rights)
         ]
         if not self.schedule.lanes:
             lists += [side for group in self.outer for side in zip(*group.rights, strict=True)]
@@ -151,10 +154,9 @@ class Plan:
 
     def _order(self, i: int) -> tuple[Any, ...]:
         """Return what instructions are sorted by, so that they lie as loops read them, or as their operands do."""
-        if i in self._wished:
-            return 0, self._wished[i]
         form, *operands = self.code.instructions[i]
-        return (2, i) if form in SUMS else (1, tuple([self.scalar.get(j, -1) for j in operands]))
+        places = (i,) if form in SUMS else tuple([self.scalar.get(j, -1) for j in operands])
+        return i not in self._wished, self._wished.get(i, (form in SUMS, places))
 
     def _stages(self, phase: int) -> Iterator[Stage]:
         """Yield the stages of a phase, and place their results; without lanes, like instructions become runs."""
@@ -162,30 +164,20 @@ class Plan:
         for stage in stages:
             if isinstance(stage, Sums):
                 self._side_by_side(stage.numbers, whole=True)
-        if self.schedule.lanes and phase == SAMPLE:
+        if self.schedule.are_in_lanes(phase):
             yield from stages
             return
         steps: list[Step] = []
-        weight = 0
         for stage in stages:
-            runs: Sequence[Stage] = [stage]
-            rest: list[Step] = []
-            if isinstance(stage, Stretch):
-                runs, rest = self._runs(stage.steps)
-            if steps and runs:
-                yield Stretch(steps)
-                steps, weight = [], 0
+            runs, rest = self._runs(stage.steps) if isinstance(stage, Stretch) else ([stage], [])
+            if runs:
+                yield from self.schedule.stretches(steps)
+                steps = []
             yield from runs
-            for step in rest:
-                steps.append(step)
-                weight += self.schedule.weight(step)
-                if weight >= CHUNK:
-                    yield Stretch(steps)
-                    steps, weight = [], 0
-        if steps:
-            yield Stretch(steps)
+            steps += rest
+        yield from self.schedule.stretches(steps)
 
-    def _runs(self, steps: Sequence[Step]) -> tuple[list[Run], list[Step]]:
+    def _runs(self, steps: Sequence[Step]) -> tuple[Sequence[Stage], list[Step]]:
         """Return the runs among steps of which none needs another, and the other steps."""
         if len(steps) < SHORTEST:
             for step in steps:
@@ -198,11 +190,9 @@ class Plan:
                 alike.setdefault(form, []).append(step.number)
         runs = []
         for form, found in alike.items():
-            numbers = sorted(found, key=self._order)
-            start = 0
-            while start < len(numbers):
-                run = self._run_from(form, numbers, start)
-                start += len(run.numbers)
+            numbers = deque(sorted(found, key=self._order))
+            while numbers:
+                run = self._run_from(form, numbers)
                 if len(run.numbers) >= SHORTEST:
                     runs.append(run)
                     self._side_by_side(run.numbers, whole=True)
@@ -212,37 +202,30 @@ class Plan:
             self.keep(step.number)
         return runs, rest
 
-    def _run_from(self, form: str, numbers: Sequence[int], start: int) -> Run:
-        """Return the longest run that begins with one of some instructions."""
-        firsts = self.code.instructions[numbers[start]][1:]
-        steps: tuple[bool, ...] = ()
-        end = start + 1
-        while end < len(numbers):
-            operands = self.code.instructions[numbers[end]][1:]
-            found = []
-            for first, operand in zip(firsts, operands, strict=True):
-                beside = (
-                    self.scalar.get(first, -1) >= 0 and self.scalar.get(operand) == self.scalar[first] + end - start
-                )
-                if not beside and operand != first:
-                    break
-                found.append(beside)
-            if len(found) < len(firsts) or (steps and steps != tuple(found)):
+    def _run_from(self, form: str, numbers: deque[int]) -> Run:
+        """Take the longest run from the beginning of some instructions."""
+        run = [numbers.popleft()]
+        firsts, steps = self.code.instructions[run[0]][1:], tuple[bool, ...]()
+        while numbers:
+            pairs = list(zip(firsts, self.code.instructions[numbers[0]][1:], strict=True))
+            beside = [a in self.scalar and self.scalar.get(b) == self.scalar[a] + len(run) for a, b in pairs]
+            alike = [a == b for a, b in pairs]
+            if steps not in ((), tuple(beside)) or not all(map(operator.or_, beside, alike)):
                 break
-            steps = tuple(found)
-            end += 1
-        return Run(form, list(numbers[start:end]), firsts, steps)
+            steps = tuple(beside)
+            run.append(numbers.popleft())
+        return Run(form, run, firsts, steps)
 
     def _run(self, run: Run) -> Entry:
         make = products.run(run.form, run.steps)
         count = self.whole(len(run.numbers)) // self.machine.native
-        return self.function(make), self.table([count, self.at(run.numbers[0]), *map(self.at, run.firsts)]), 0, 0
+        return self._entry(make, [count, self.at(run.numbers[0]), *map(self.at, run.firsts)])
 
     def _place_totals(self) -> None:
         for group in self.outer:
             width = self.whole(len(group.rights))
             for row in group.totals:
-                self._total_place.update(zip(row, range(self.count, self.count + width), strict=False))
+                self._total_place.update({k: place for place, k in enumerate(row, self.count)})
                 self.count += width
         for k, _ in self.schedule.single:
             self._total_place[k] = self.count
@@ -255,7 +238,7 @@ class Plan:
         stages = [stage for phase in (BATCH, SAMPLE, AFTER) for stage in self.stages[phase]]
         groups = [stage for stage in stages if isinstance(stage, Sums)]
         for group in groups:
-            for side in (*(group.rights[:1] if group.kind != "inner" else group.rights), *group.lefts):
+            for side in (*dict.fromkeys(group.rights), *group.lefts):
                 self._side_by_side(side)
         for outer in self.outer:
             for side in (*zip(*outer.rights, strict=True), *zip(*outer.lefts, strict=True)):
@@ -266,15 +249,13 @@ class Plan:
                 if checked(self.code.instructions[i]):  # what it starts from is read again if it overflows
                     for j in schedule.reads(Step(i, starts=True)):
                         self.keep(j)
-        made: dict[int, int] = {}
-        for number, stage in enumerate(stages):
-            if isinstance(stage, Stretch):
-                made.update({step.number: number for step in stage.steps if not step.starts})
-        for number, stage in enumerate(stages):
+        made: set[int] = set()  # in stretches before
+        for stage in stages:
             if isinstance(stage, Stretch):
                 for i in {i for step in stage.steps for i in schedule.reads(step)}:
-                    if made.get(i, number) != number:
+                    if i in made:
                         self.keep(i)
+                made.update([step.number for step in stage.steps if not step.starts])
         for i in schedule.roots:
             self.keep(i)
         for i in schedule.needed:
@@ -336,6 +317,9 @@ class Plan:
         self.makers[f.name] = lambda: f
         return f.name
 
+    def _entry(self, make: products.Maker, words: Sequence[str | int]) -> Entry:
+        return self.function(make), self.table(words), 0, 0
+
     def at(self, i: int) -> int:
         """Return the bytes from the beginning of the scalars to a value, or from that of a block."""
         if self.schedule.in_lanes(i):
@@ -349,39 +333,41 @@ class Plan:
         return WORD * self.lanes * self.fill(i) if self.schedule.lanes else self.at(i)
 
     def _sums(self, group: Sums) -> Entry:
-        kind, form = group.kind, group.form
-        words: list[str | int] = [len(group.numbers)]
-        if kind == "scalars":
-            make, words = self._of_scalars(group)
-        elif kind == "inner":
-            make = products.inner
-            for i, left, right in zip(group.numbers, group.lefts, group.rights, strict=True):
-                words += [self.at(i), len(left)]
-                for a, b in zip(left, right, strict=True):
-                    words += [self.at(a), self.at(b)]
-        else:
-            make = products.matrix
-            firsts, step = self.even(group.lefts)
-            count = -(-len(firsts) // products.TILE)
-            words = [len(group.rights[0]), step, count, *map(self.at, group.rights[0])]
-            done = 0
-            for number in range(count):  # tiles of the same size, or of one less
-                m = len(firsts) // count + (number < len(firsts) % count)
-                words += [self.function(products.tile(m), form), m]
-                for k in range(done, done + m):
-                    words += [self.at(group.numbers[k]), firsts[k]]
-                done += m
-        function = self.function(make, form)
-        again, rescued = self._rescue(group) if checked(self.code.instructions[group.numbers[0]]) else (0, 0)
+        tables = {"scalars": self._of_scalars, "inner": self._inner, "matrix": self._matrix}
+        make, words = tables[group.kind](group)
+        function = self.function(make, group.form)
+        may_overflow = any(checked(self.code.instructions[i]) for i in group.numbers)
+        again, rescued = self._rescue(group) if may_overflow else (0, 0)
         return function, self.table(words), again, rescued
+
+    def _inner(self, group: Sums) -> tuple[products.Maker, list[str | int]]:
+        return products.inner, self._listed(group)
+
+    def _listed(self, group: Sums) -> list[str | int]:
+        words: list[str | int] = [len(group.numbers)]
+        for i, pairs in zip(group.numbers, group.pairs(), strict=True):
+            words += [self.at(i), len(pairs), *(self.at(x) for pair in pairs for x in pair)]
+        return words
+
+    def _matrix(self, group: Sums) -> tuple[products.Maker, list[str | int]]:
+        right, *_ = group.rights  # all alike
+        firsts, step = self.even(group.lefts)
+        count = -(-len(firsts) // products.TILE)
+        words: list[str | int] = [len(right), step, count, *map(self.at, right)]
+        done = 0
+        for number in range(count):  # tiles of the same size, or of one less
+            m = len(firsts) // count + (number < len(firsts) % count)
+            words += [self.function(products.tile(m), group.form), m]
+            for k in range(done, done + m):
+                words += [self.at(group.numbers[k]), firsts[k]]
+            done += m
+        return products.matrix, words
 
     def even(self, lefts: Sequence[tuple[int, ...]]) -> tuple[list[int], int]:
         """Return where each list begins, and the distance between its members; they are copied if it is not one."""
         places = [[self.at(i) for i in left] for left in lefts]
         step = places[0][1] - places[0][0]
-        if all(
-            row == list(range(row[0], row[0] + step * len(row), step)) if step else len(set(row)) == 1 for row in places
-        ):
+        if all(_even(row, step) for row in places):
             return [row[0] for row in places], step
         return [self._pack(tuple(row)) for row in places], WORD
 
@@ -389,12 +375,13 @@ class Plan:
         """Return where copies of some scalars lie side by side."""
         if places not in self._packs:
             to = self._packs[places] = WORD * self.take(len(places))
-            self.packed.append((self.function(products.copy), self.table([len(places), to, *places]), 0, 0))
+            self.packed.append(self._entry(products.copy, [len(places), to, *places]))
         return self._packs[places]
 
     def _of_scalars(self, group: Sums) -> tuple[products.Maker, list[str | int]]:
         """Return the function and the table of sums without lanes, of which neighbours are done as vectors."""
-        results, right = [self.at(i) for i in group.numbers], [self.at(i) for i in group.rights[0]]
+        side, *_ = group.rights
+        results, right = [*map(self.at, group.numbers)], [*map(self.at, side)]
         lefts = [[self.at(i) for i in left] for left in group.lefts]
         count = self.whole(len(results))
         if len(results) * 2 >= self.machine.native and _adjacent(results) and group.form != "scaled":
@@ -405,31 +392,26 @@ class Plan:
             if all(map(_adjacent, zip(*lefts, strict=True))):
                 factors = [x for pair in zip(lefts[0], right, strict=True) for x in pair]
                 return products.column_sums, [count, len(right), results[0], *factors]
-        words: list[str | int] = [len(results)]
-        for result, left in zip(results, lefts, strict=True):
-            words += [result, len(left), *(x for pair in zip(left, right, strict=True) for x in pair)]
-        return products.list_sums, words
+        return products.list_sums, self._listed(group)
 
     def _rescue(self, group: Sums) -> tuple[str, int]:
         """Return the function and the table that make sums again that have overflowed."""
         one, in_lanes = self.code.constant(1.0), self.schedule.in_lanes
-        scalars = group.kind == "scalars"
-        make, place = (products.rescue_scalars, self.at) if scalars else (products.rescue, self.in_block)
+        make, place = {"scalars": (products.rescue_scalars, self.at)}.get(group.kind, (products.rescue, self.in_block))
         words = [len(group.numbers)]
-        firsts, step, samples = [0] * len(group.numbers), 0, 0
+        factors = group.pairs()
+        firsts, even = [0] * len(factors), [0, 0, 0]
         if group.kind == "matrix":
+            right, *_ = group.rights
             firsts, step = self.even(group.lefts)
-            samples = self.table([self.at(i) for i in group.rights[0]])
+            even = [len(right), step, self.table([*map(self.at, right)])]
+            factors = [[] for _ in factors]
         for number, i in enumerate(group.numbers):
             _, _, terms, *twins = self.code.instructions[i]
             lists = [[(one, t) if in_lanes(t) else (t, one) for t in few] for few in (twins, terms[len(twins) :], ())]
-            pairs = list(self.schedule.long[i].others)
-            if group.kind != "matrix":
-                pairs += zip(group.lefts[number], group.rights[number], strict=True)
-            for a, b in pairs:
+            for a, b in (*self.schedule.long[i].others, *factors[number]):
                 lists[2 if in_lanes(a) else 1].append((a, b))
-            even = len(group.rights[0]) if group.kind == "matrix" else 0
-            words += [self.at(i), *map(len, lists), even, firsts[number], step, samples]
+            words += [self.at(i), *map(len, lists), even[0], firsts[number], *even[1:]]
             words += [x for a, b in (pair for pairs in lists for pair in pairs) for x in (self.at(a), place(b))]
         return self.function(make), self.table(words)
 
@@ -445,10 +427,10 @@ class Plan:
             words = [pairs, rows, self.whole(columns), place, self.function(whole), self.function(rest), *lefts]
             for row in rights:
                 words += [*row, *row[-1:] * (self.whole(columns) - columns)]
-            return self.function(products.outer), self.table(words), 0, 0
+            return self._entry(products.outer, words)
         if all(map(_adjacent, rights)):
             words = [pairs, rows, self.whole(columns), place, *lefts, *(row[0] for row in rights)]
-            return self.function(products.outer_scalars), self.table(words), 0, 0
+            return self._entry(products.outer_scalars, words)
         found = [
             (k, [(a, right[pair]) for pair, a in enumerate(left)])
             for row, left in zip(group.totals, group.lefts, strict=True)
@@ -460,7 +442,7 @@ class Plan:
         words = [len(found)]
         for k, pairs in found:
             words += [WORD * self._total_place[k], len(pairs), *(self.in_block(i) for pair in pairs for i in pair)]
-        return self.function(products.list_totals), self.table(words), 0, 0
+        return self._entry(products.list_totals, words)
 
     def _single(self) -> list[Entry]:
         single = self.schedule.single
@@ -471,7 +453,7 @@ class Plan:
         factors = [self.in_block(i) for _, pair in single for i in pair]
         count = self.whole(len(single))
         words = [count, WORD * self._total_place[single[0][0]], *factors, *factors[-2:] * (count - len(single))]
-        return [(self.function(products.single_totals), self.table(words), 0, 0)]
+        return [self._entry(products.single_totals, words)]
 
     def fill_entry(self, filled: dict[int, int], at: Callable[[int], int]) -> list[Entry]:
         """Return the entry that writes scalars into slots; `at` says where they are."""
@@ -480,8 +462,12 @@ class Plan:
         words = [len(filled)]
         for i, slot in filled.items():
             words += [WORD * self.lanes * slot, at(i)]
-        return [(self.function(products.fill), self.table(words), 0, 0)]
+        return [self._entry(products.fill, words)]
 
 
 def _adjacent(places: Sequence[int]) -> bool:
-    return list(places) == list(range(places[0], places[0] + WORD * len(places), WORD))
+    return _even(places, WORD)
+
+
+def _even(places: Sequence[int], step: int) -> bool:
+    return list(places) == [places[0] + step * k for k in range(len(places))]

@@ -202,25 +202,24 @@ class Program:
             if p in inputs:
                 raise ValueError(f"fit(): parameters[{i}] of the optimizer, {p!r}, is an input of the program")
         data, n = self._batch("fit", rows)
-        training = Training(self.executables, optimizer, min(batch_size or n, n), threads, schedule)
+        batch = min(batch_size or n, n)
+        training = Training(self.executables, optimizer, batch, threads, schedule)
         losses = array("d")
         order = list(range(n))
-        batch = min(batch_size or n, n)
         a_epoch = -(-n // batch)
         total, taken, turn = epochs * a_epoch, 0, 1
         bar = progress_bar(total) if progress else None
         index = array("q", order)
         try:
-            while taken < total:
-                left = total - taken
+            while left := total - taken:
+                begun = taken % a_epoch
                 if shuffle is not None:
-                    left = a_epoch - taken % a_epoch
-                    if left == a_epoch:
+                    left = a_epoch - begun
+                    if not begun:
                         shuffle.shuffle(order)
                         index = shuffled(order, n)
                 steps = min(turn, left)
                 start = time.perf_counter()
-                begun = taken % a_epoch
                 part = Memory(-(-(begun + steps) // a_epoch))  # of as many epochs as these steps are of
                 if begun:
                     part.data[0] = losses.pop()

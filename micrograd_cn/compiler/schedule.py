@@ -6,17 +6,18 @@ how many long sums lie one after the other below it; all that is equally deep is
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple, TypeAlias
 
-from .instructions import AFTER, BATCH, LONG, SAMPLE, SUMS, Code, Pair, below, checked
+from .instructions import AFTER, BATCH, LONG, SAMPLE, SUMS, Code, Pair, below, checked, parted
 
 ALONE = 32  # products from which a sum is a loop that shares its factors with no other one
 COLUMNS = 3  # from which totals are a table
 TOGETHER = 6  # sums that are checked together
+AHEAD = 24  # checked sums, of the next ones, among which those are found
 CHUNK = 300  # instructions of a stretch: the time to compile one grows faster than its length
 
 
@@ -26,7 +27,7 @@ class Step(NamedTuple):
     Attributes:
         number: the instruction's.
         starts: of a long sum only what it starts from is done, the terms and the few other products.
-        together: what sums have in common that are checked together for whether one has overflowed; 0 for others.
+        together: the first one of the sums with which it is checked for whether one has overflowed; 0 for others.
     """
 
     number: int
@@ -59,6 +60,10 @@ class Sums:
     numbers: list[int]
     lefts: list[tuple[int, ...]]
     rights: list[tuple[int, ...]]
+
+    def pairs(self) -> list[list[Pair]]:
+        """Return the products of each."""
+        return [list(zip(*sides, strict=True)) for sides in zip(self.lefts, self.rights, strict=True)]
 
 
 @dataclass
@@ -134,119 +139,82 @@ class Schedule:
         factors += [i for _, pair in self.single for i in pair]
         self.needed = sorted(below(code, [*roots, *factors]))
         found = {i: self._long(i) for i in self.needed if code.operands[i] and code.instructions[i][0] in SUMS}
-        long = {i: sum_ for i, sum_ in found.items() if sum_.kind}
-        rights = {i: tuple([b for _, b in sum_.pairs]) for i, sum_ in long.items() if len(sum_.pairs) < ALONE}
+        long = {i: sum_ for i, sum_ in found.items() if sum_}
+        rights = {i: tuple([b for _, b in sum_.pairs]) for i, sum_ in long.items()}
         shared = Counter(rights.values())
-        self.long = {i: sum_ for i, sum_ in long.items() if i not in rights or shared[rights[i]] > 1}
-        self._depth = self._depths()
+        self.long = {i: sum_ for i, sum_ in long.items() if len(sum_.pairs) >= ALONE or shared[rights[i]] > 1}
         self.stages: dict[int, list[Stage]] = {phase: list(self._stages(phase)) for phase in (BATCH, SAMPLE, AFTER)}
         self.size = code.size(i for i in self.needed if i not in self.long)
 
+    def are_in_lanes(self, phase: int) -> bool:
+        """Return whether the values of a phase are vectors."""
+        return self.lanes and phase == SAMPLE
+
     def in_lanes(self, i: int) -> bool:
         """Return whether a value is a vector."""
-        return self.lanes and self.code.phase[i] == SAMPLE
+        return self.are_in_lanes(self.code.phase[i])
 
-    def _long(self, i: int) -> Long:
+    def _long(self, i: int) -> Long | None:
         """Return a sum's products that are computed in a loop, the samples' factors on the right, and the others."""
-        phase = self.code.phase
-        pairs = [(b, a) if phase[a] == SAMPLE != phase[b] else (a, b) for a, b in self.code.instructions[i][1]]
-        if not self.in_lanes(i):
-            return Long("scalars", pairs, []) if len(pairs) >= LONG else Long("", [], pairs)
-        mixed = [p for p in pairs if phase[p[0]] != SAMPLE]
-        alike = [p for p in pairs if phase[p[0]] == SAMPLE]
-        if len(mixed) >= LONG:
-            return Long("matrix", mixed, alike)
-        return Long("inner", alike, mixed) if len(alike) >= LONG else Long("", [], pairs)
-
-    def _depths(self) -> dict[int, int]:
-        code, depth = self.code, dict[int, int]()
-        for i in self.needed:
-            if code.operands[i]:
-                phase = code.phase[i]
-                found = [depth[j] + (j in self.long) for j in code.operands[i] if j in depth and code.phase[j] == phase]
-                depth[i] = max(found, default=0)
-        return depth
+        sampled = self.code.sampled
+        pairs = [(b, a) if a in sampled and b not in sampled else (a, b) for a, b in self.code.instructions[i][1]]
+        alike, mixed = parted(pairs, lambda pair: pair[0] in sampled)
+        in_lanes = [Long("matrix", mixed, alike), Long("inner", alike, mixed)]
+        for found in in_lanes if self.in_lanes(i) else [Long("scalars", pairs, [])]:
+            if len(found.pairs) >= LONG:
+                return found
+        return None
 
     def _stages(self, phase: int) -> Iterator[Stage]:
         code = self.code
-        at: dict[int, list[int]] = {}
-        for i in self.needed:
-            if code.operands[i] and code.phase[i] == phase:
-                at.setdefault(self._depth[i], []).append(i)
-        for depth in sorted(at):
-            if self.lanes and phase == SAMPLE:
-                yield from self._stretches(self._in_order(at[depth]))
+        numbers = [i for i in self.needed if code.operands[i] and code.phase[i] == phase]
+        for layer in _layers(numbers, code.operands.__getitem__, self.long):
+            if self.are_in_lanes(phase):
+                yield from self.stretches(self._in_order(layer))
             else:
-                yield from map(Stretch, self._levels(at[depth]))
-            yield from self._sums([i for i in at[depth] if i in self.long])
+                for level in _layers(layer, lambda i: self.reads(self._step(i)), set(layer)):
+                    yield Stretch([*map(self._step, level)])
+            yield from self._sums([i for i in layer if i in self.long])
 
-    def _levels(self, numbers: Sequence[int]) -> Iterator[list[Step]]:
-        """Yield steps of which none needs another, level by level."""
-        level: dict[int, int] = {}
-        levels: list[list[Step]] = []
-        for i in numbers:
-            step = Step(i, i in self.long)
-            below_it = [level[j] + 1 for j in self.reads(step) if j in level and j not in self.long]
-            level[i] = max(below_it, default=0)
-            if level[i] == len(levels):
-                levels.append([])
-            levels[level[i]].append(step)
-        yield from levels
+    def _step(self, i: int) -> Step:
+        return Step(i, starts=i in self.long)
 
     def _in_order(self, numbers: Sequence[int]) -> list[Step]:
         """Return steps in such an order that a value is used soon; sums that are checked come TOGETHER."""
         code = self.code
         inside = set(numbers)
-        needs = {
-            i: {j for j in self.reads(Step(i, i in self.long)) if j in inside and j not in self.long} for i in numbers
-        }
-        users: dict[int, list[int]] = {}
+        needs = {i: inside.intersection(self.reads(self._step(i))) for i in numbers}
+        users: dict[int, list[int]] = defaultdict(list)
         for i in numbers:
             for j in needs[i]:
-                users.setdefault(j, []).append(i)
-        batched = [
-            i
-            for i in numbers
-            if i not in self.long and code.instructions[i][0] in SUMS and checked(code.instructions[i])
-        ]
-        waiting = set(batched)
-        first = 0  # of those that may still be waiting
+                users[j].append(i)
+        sums = [i for i in numbers if i not in self.long and checked(code.instructions[i])]
+        place = {i: k for k, i in enumerate(sums)}
         steps: list[Step] = []
         done: set[int] = set()
 
-        def do(number: int, together: int = 0) -> None:
-            stack = [number]
+        def follow(numbers: Iterable[int]) -> None:
+            """Do what can be done of these, each with all that then can be; checked sums wait."""
+            stack = [*numbers][::-1]
             while stack:
                 i = stack.pop()
-                if i in done or not needs[i] <= done:
-                    continue
-                done.add(i)
-                waiting.discard(i)
-                steps.append(Step(i, i in self.long, together))
-                if together:
-                    return
-                stack += [j for j in reversed(users.get(i, ())) if j not in waiting]
+                if i not in done and i not in place and needs[i] <= done:
+                    done.add(i)
+                    steps.append(self._step(i))
+                    stack += reversed(users[i])
 
         for i in numbers:
-            if i in waiting:
-                form = code.instructions[i][0]
-                batch = [i]
-                while batched[first] in done:
-                    first += 1
-                for j in batched[first : first + 4 * TOGETHER]:
-                    alike = j in waiting and j != i and code.instructions[j][0] == form
-                    if alike and len(batch) < TOGETHER and needs[j] <= done:
-                        batch.append(j)
-                for j in batch:
-                    do(j, together=i + 1)
-                for j in batch:
-                    for user in users.get(j, ()):
-                        if user not in waiting:
-                            do(user)
-            do(i)
+            if i in place and i not in done:
+                ahead = [j for j in sums[place[i] : place[i] + AHEAD] if j not in done and needs[j] <= done]
+                batch = [j for j in ahead if code.instructions[j][0] == code.instructions[i][0]][:TOGETHER]
+                steps += [Step(j, together=i) for j in batch]
+                done.update(batch)
+                follow(user for j in batch for user in users[j])
+            follow([i])
         return steps
 
-    def _stretches(self, steps: Iterable[Step]) -> Iterator[Stretch]:
+    def stretches(self, steps: Iterable[Step]) -> Iterator[Stretch]:
+        """Yield steps as stretches that are not long."""
         chunk: list[Step] = []
         weight = 0
         for step in steps:
@@ -270,7 +238,7 @@ class Schedule:
             kind, pairs, _ = self.long[i]
             left, right = (tuple(side) for side in zip(*pairs, strict=True))
             form = self.code.instructions[i][0]
-            group = groups.setdefault((kind, form, right if kind != "inner" else ()), Sums(kind, form, [], [], []))
+            group = groups.setdefault((kind, form, {"inner": ()}.get(kind, right)), Sums(kind, form, [], [], []))
             group.numbers.append(i)
             group.lefts.append(left)
             group.rights.append(right)
@@ -282,6 +250,16 @@ class Schedule:
             return self.code.operands[step.number]
         _, _, terms, *twins = self.code.instructions[step.number]
         return (*chain.from_iterable(self.long[step.number].others), *terms, *twins)
+
+
+def _layers(numbers: Iterable[int], needs: Callable[[int], Iterable[int]], long: Container[int]) -> Iterable[list[int]]:
+    """Return instructions in layers: each in the one of the highest that it needs, or if that is long in the next."""
+    layer: dict[int, int] = {}
+    layers: dict[int, list[int]] = defaultdict(list)
+    for i in numbers:
+        layer[i] = max([layer[j] + (j in long) for j in needs(i) if j in layer], default=0)
+        layers[layer[i]].append(i)
+    return layers.values()
 
 
 def _grouped(code: Code, totals: Sequence[tuple[Pair, ...]]) -> tuple[list[Outer], list[tuple[int, Pair]]]:
@@ -301,6 +279,6 @@ def _grouped(code: Code, totals: Sequence[tuple[Pair, ...]]) -> tuple[list[Outer
             table.lefts.append(left)
             continue
         for k, _ in found:
-            pairs = totals[k]
-            single.append((k, pairs[0] if len(pairs) == 1 else (code.dot(pairs, [], "adjoint"), one)))
+            pair, *more = totals[k]
+            single.append((k, (code.dot([pair, *more], [], "adjoint"), one) if more else pair))
     return list(tables.values()), sorted(single)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .instructions import CONSTANT, FORMULAS, SUMS, Code, Pair, checked
+from .instructions import FORMULAS, SUMS, Code, Pair, checked
 from .lanes import Lanes
 
 
@@ -27,8 +27,8 @@ class Straight:
         if i not in self.known:
             if i in self.conditions:
                 self.known[i] = self.lanes.number(self.conditions[i])
-            elif self.code.phase[i] == CONSTANT:
-                self.known[i] = self.lanes.constant(self.code.instructions[i][1])
+            elif (x := self.code.value(i)) is not None:
+                self.known[i] = self.lanes.constant(x)
             else:
                 self.known[i] = self.load(i)
         return self.known[i]
@@ -122,6 +122,6 @@ def compute(lanes: Lanes, form: str, names: Sequence[str], made: dict[tuple[str,
     straight = Straight(lanes, code, made)
     straight.known.update(enumerate(names))
     for i in range(len(names), len(code.instructions)):
-        if code.phase[i] != CONSTANT:
+        if code.operands[i]:
             straight.write(i)
     return straight.value(result)

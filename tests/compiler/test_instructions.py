@@ -16,10 +16,6 @@ from micrograd_cn.compiler.instructions import (
     CONSTANT,
     FORMULAS,
     LONG,
-    LONGEST,
-    MANY,
-    MOST_CHOICES,
-    MOST_OPERANDS,
     SAMPLE,
     SUMS,
     Code,
@@ -123,6 +119,8 @@ def test_short_sums_are_single_instructions():
     code = made.code
     assert code.dot([], [x]) == x
     assert code.instructions[code.dot([], [x, y])] == ("fadd", x, y)
+    assert code.instructions[code.dot([], [x, y, a], "sum")] == ("sum", (), (x, y, a))
+    assert code.instructions[code.dot([], [a, b, x], "sum")][:3] == ("sum", (), (code.machine("fadd", a, b), x))
     assert code.instructions[code.dot([(a, x)], [])] == ("fmul", a, x)
     assert code.instructions[code.dot([(a, x)], [y])] == ("dot", ((a, x),), (y,))
     assert code.instructions[code.dot([(a, x), (b, y)], [], "adjoint")] == ("adjoint", ((a, x), (b, y)), ())
@@ -167,6 +165,16 @@ def test_what_needs_no_sample_is_summed_by_itself():
     assert code.phase[number] == SAMPLE
 
 
+def test_zeros_in_a_sum_have_no_twins():
+    made = Instructions(1, 2)
+    [w], (x, y) = made.w, made.x
+    zero = made.code.constant(0.0)
+    assert made.code.instructions[made.code.dot([(x, y)], [zero, zero])] == ("dot", ((x, y),), (zero,))
+    number = made.code.dot([(x, y)], [w, zero])
+    part = made.code.machine("fadd", w, zero)
+    assert made.code.instructions[number] == ("dot", ((x, y),), (part,))
+
+
 def test_a_single_term_of_the_batch_stays_and_so_do_sums_without_samples():
     made = Instructions(2, 2)
     (a, b), (x, y) = made.w, made.x
@@ -209,24 +217,50 @@ def test_sums_of_gradients_have_no_twins():
 
 @pytest.mark.parametrize("batch", [True, False])
 def test_many_terms_are_products_with_one(batch):
-    made = Instructions(MANY + 1, MANY + 1)
+    made = Instructions(17, 17)
     terms = made.w if batch else made.x
     one = made.code.constant(1.0)
     assert made.code.instructions[made.code.dot([], terms, "sum")] == ("sum", tuple((one, t) for t in terms), ())
-    few = made.code.dot([], terms[:MANY], "sum")
-    assert made.code.instructions[few] == ("sum", (), tuple(terms[:MANY]))
+    few = made.code.dot([], terms[:16], "sum")
+    assert made.code.instructions[few] == ("sum", (), tuple(terms[:16]))
+
+
+def test_many_samples_are_products_with_one_and_what_needs_none_is_a_term():
+    made = Instructions(2, 20)
+    code, (a, b) = made.code, made.w
+    one = code.constant(1.0)
+    form, pairs, terms, twin = code.instructions[code.dot([(a, made.x[0])], [a, *made.x, b], "sum")]
+    assert (form, pairs) == ("sum", ((a, made.x[0]), *((one, x) for x in made.x)))
+    assert terms == (code.machine("fadd", a, b),)
+    assert code.instructions[twin] == ("scaled", (), (a, b))
 
 
 def test_a_loop_reads_scalars_and_samples_or_samples_alone():
-    made = Instructions(2 * LONG, 2 * LONG)
+    made = Instructions(16, 16)
     ws, xs = made.w, made.x
-    mixed, alike = list(zip(ws, xs, strict=True))[:LONG], list(pairwise(xs))[:LONG]
+    mixed, alike = list(zip(ws, xs, strict=True))[:8], list(pairwise(xs))[:8]
     code = made.code
     _, pairs, [part] = code.instructions[code.dot([*mixed, *alike], [], "adjoint")]
     assert pairs == tuple(mixed)
     assert code.instructions[part] == ("adjoint", tuple(alike), ())
     _, pairs, terms = code.instructions[code.dot([*mixed, *alike[:-1]], [], "adjoint")]
     assert (pairs, terms) == ((*mixed, *alike[:-1]), ())  # too few for two loops
+    _, pairs, terms = code.instructions[code.dot([*mixed[1:], *alike], [], "adjoint")]
+    assert (pairs, terms) == ((*mixed[1:], *alike), ())
+
+
+def test_parts_of_a_sum_come_first_with_their_twins_in_the_same_order():
+    made = Instructions(10, 10)
+    code, ws, xs = made.code, made.w, made.x
+    alike, mixed = list(zip(xs, xs, strict=True)), list(zip(ws, xs, strict=True))
+    form, pairs, terms, *twins = code.instructions[code.dot([*alike, (ws[0], ws[1]), *mixed], [ws[2], xs[3]])]
+    assert (form, pairs, len(terms)) == ("dot", tuple(mixed), 3)
+    assert [code.instructions[i] for i in terms[:2]] == [
+        ("dot", tuple(alike), ()),
+        ("dot", ((ws[0], ws[1]),), (ws[2],)),
+    ]
+    assert [code.instructions[i] for i in twins] == [("scaled", *code.instructions[i][1:]) for i in terms[:2]]
+    assert terms[2] == xs[3]
 
 
 @pytest.mark.parametrize("form", ["sum", "dot", "adjoint"])
@@ -288,7 +322,7 @@ def test_a_short_formula_is_one_instruction_for_whatever_operand():
 
 
 def test_formulas_of_one_step_of_too_many_or_of_too_many_operands_are_their_instructions():
-    made = Instructions(0, MOST_OPERANDS + 1)
+    made = Instructions(0, 5)
     code = made.code
 
     def chain(n):
@@ -308,13 +342,66 @@ def test_formulas_of_one_step_of_too_many_or_of_too_many_operands_are_their_inst
     for op, operands, one in (
         (chain(1), made.x[:1], False),
         (chain(2), made.x[:1], True),
-        (chain(LONGEST), made.x[:1], True),
-        (chain(LONGEST + 1), made.x[:1], False),
-        (Op("all_of", all_of, (lambda *_: 1.0,) * MOST_OPERANDS), made.x[:MOST_OPERANDS], True),
+        (chain(50), made.x[:1], True),
+        (chain(51), made.x[:1], False),
+        (Op("all_of", all_of, (lambda *_: 1.0,) * 4), made.x[:4], True),
         (Op("all_of", all_of, (lambda *_: 1.0,) * len(made.x)), made.x, False),
     ):
         number = code.apply(op, operands)
         assert (code.instructions[number][0] in FORMULAS) == one, op
+
+
+def test_formulas_in_a_short_formula_are_part_of_it_and_in_a_long_one_instructions():
+    outer = Op("outer", lambda x: twice()(x) * mc.gelu(x), (lambda y, x: 1.0,))
+
+    def often(x):
+        for _ in range(51):
+            x = twice()(x)
+        return x
+
+    made = Instructions(0, 1)
+    code, [x] = made.code, made.x
+    inner, _ = FORMULAS[code.instructions[code.apply(outer, [x])][0]]
+    assert not {form for form, *_ in inner.instructions} & set(FORMULAS)
+    number = code.apply(twice(), [x])
+    single = Op("single", lambda x: twice()(x), (lambda y, x: 1.0,))
+    assert code.apply(single, [x]) == number  # of one step: what that is
+    for _ in range(50):
+        number = code.apply(twice(), [number])
+    assert code.apply(Op("often", often, (lambda y, x: 1.0,)), [x]) == number
+
+
+def test_a_formula_with_a_loop_is_its_instructions():
+    for n, one in ((7, True), (8, False)):
+        op = Op(
+            "loop", lambda x, n=n: mc.sin(mc.dot([mc.add(x, k + 0.5) for k in range(n)], [x] * n)), (lambda y, x: 1.0,)
+        )
+        made = Instructions(0, 1)
+        number = made.code.apply(op, made.x)
+        assert (made.code.instructions[number][0] in FORMULAS) == one
+
+
+def test_constants_of_the_operation_are_in_its_form_and_others_are_operands():
+    made = Instructions(0, 1)
+    [x] = made.x
+    op = Op("own", lambda x, c: mc.sin(x * 1.25) * c + 2.5 * c, (lambda *_: 1.0,) * 2)
+    for c, given in ((0.3, [0.3, 0.75]), (1.0, []), (-1.0, [-2.5]), (1.25, [3.125])):
+        form, *operands = made.code.instructions[made.code.apply(op, [x, made.code.constant(c)])]
+        assert [made.code.value(i) for i in operands] in ([None, *given], [None, *given[::-1]]), c
+        assert {i[1] for i in FORMULAS[form][0].instructions if i[0] == "constant"} <= {1.25, 2.5, c}
+
+
+def test_of_constants_nothing_is_computed_however_many_there_are():
+    tempered = Op("tempered", lambda x, c: mc.sin(x) * mc.tanh(mc.exp(c)), (lambda y, x, c: mc.sin(c) * mc.cos(c),) * 2)
+    made = Instructions(0, 1)
+    code, [x] = made.code, made.x
+    for k in range(8):
+        c = code.constant(0.1 * k)
+        y = code.apply(tempered, [x, c])
+        [partial, _] = code.partials(tempered, y, [x, c])
+        assert code.value(partial) == pytest.approx(math.sin(0.1 * k) * math.cos(0.1 * k), rel=1e-15)
+        assert code.constant(math.tanh(math.exp(0.1 * k))) in code.operands[y]
+    assert not any(used for used, phase in zip(code.operands, code.phase, strict=True) if phase == CONSTANT)
 
 
 def test_what_a_formula_computes_without_samples_is_an_instruction_of_the_batch():
@@ -360,11 +447,24 @@ def test_a_formula_is_traced_anew_for_a_few_constants_alone():
 
     op = Op("own", f, (lambda *_: 1.0,) * 2)
     made = Instructions(0, 1)
-    for k in range(3 * MOST_CHOICES):
+    for k in range(12):
         made.code.apply(op, [made.x[0], made.code.constant(0.5 + k)])
     numbers = [c for c in traced if isinstance(c, float)]
-    assert numbers == [0.5 + k for k in range(MOST_CHOICES)]
-    assert len(traced) == MOST_CHOICES + 1
+    assert numbers == [0.5, 1.5, 2.5, 3.5]
+    assert len(traced) == 5
+
+
+@pytest.mark.parametrize(("count", "known"), [(4, 0.5), (5, None), (6, None)])
+def test_a_formula_of_more_than_4_operands_is_not_traced_for_constants(count, known):
+    traced = []
+
+    def f(*xs):
+        traced.append(xs[-1] if isinstance(xs[-1], float) else None)
+        return mc.sin(xs[0]) * xs[-1]
+
+    made = Instructions(0, count - 1)
+    made.code.apply(Op("own", f, (lambda *_: 1.0,) * count), [*made.x, made.code.constant(0.5)])
+    assert traced[0] == known
 
 
 def test_signs_of_zero_choose_formulas():
@@ -407,5 +507,50 @@ def test_the_size_of_code_counts_loops_calls_and_formulas():
     loop = code.dot(zip(made.w, made.x, strict=True), [])
     early = code.machine("sin", made.w[0])
     assert [code.size([i]) for i in (product, call, loop, made.x[0])] == [1, 4, LONG, 0]
-    assert code.size([early] * 3) == 4  # as a third
+    longer = code.dot([*zip(made.w, made.x, strict=True)] * 2, [made.w[0], made.w[1], made.x[0]])
+    assert [code.weight(longer), code.size([longer])] == [10, 10]
+    few = code.dot([(made.w[0], made.x[0])], [made.w[0], made.w[1], made.x[0]])
+    assert (code.weight(few), len(code.instructions[few])) == (3, 4)  # a twin does not count
+    assert [code.size([early] * k) for k in (2, 3)] == [2, 4]  # as a third
     assert code.size([product, call, loop, early]) == (3 * (1 + 4 + LONG) + 4) // 3
+
+
+# Machine forms
+
+
+@pytest.mark.parametrize(
+    ("form", "count", "message"),
+    [
+        ("fadd", 1, "has 1 operands, its machine form 'fadd' 2"),
+        ("fneg", 2, "has 2 operands, its machine form 'fneg' 1"),
+        ("fcmp xyz", 2, "'fcmp xyz'; comparisons are fcmp oeq, ogt, oge, "),
+        ("fcmp", 2, "'fcmp'; comparisons are"),
+        *((form, 1, "which is no name of a function") for form in ("sum", "input", "no such", "formula3", "1x", "a-b")),
+    ],
+)
+def test_a_machine_form_that_there_is_not_is_refused(form, count, message):
+    made = Instructions(0, count)
+    op = Op("odd", lambda *xs: xs[0], (lambda *_: 1.0,) * count, machine=form)
+    for _ in range(2):
+        with pytest.raises(TypeError, match=f"the operation 'odd' .*{message}"):
+            made.code.apply(op, made.x)
+
+
+def test_machine_forms_have_the_names_of_their_operations():
+    made = Instructions(0, 2)
+    for op in (mc.sin, mc.pow, mc.less):
+        made.code.apply(op, made.x[: op.arity])
+    assert made.code.rows == {"sin": "sin", mc.pow.machine: "pow", mc.less.machine: "less"}
+    assert made.code.instructions[-1] == (mc.less.machine, *made.x)
+
+
+def test_what_is_wrong_in_a_formula_is_said_with_the_operation():
+    made = Instructions(0, 1)
+    wrong = Op("odd", lambda x: {1.0: x}[x], (lambda y, x: 1.0,))
+    with pytest.raises(TypeError, match="the operation 'odd' cannot be compiled: KeyError in its formula: "):
+        made.code.apply(wrong, made.x)
+    wrong = Op("odd", mc.sin.forward, lambda y, x: (y, x), formula=lambda x: mc.sin(x))
+    with pytest.raises(
+        TypeError, match="'odd' cannot be compiled: ValueError in its partials: 2 partials for 1 operands"
+    ):
+        made.code.partials(wrong, made.code.apply(wrong, made.x), made.x)

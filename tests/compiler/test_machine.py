@@ -1,5 +1,6 @@
 """Other processors: their vectors are as wide as they compute, and the numbers are right on them."""
 
+import ctypes
 import itertools
 import os
 import random
@@ -17,6 +18,7 @@ from micrograd_cn.compiler import compile, executable, update  # noqa: A004 -- t
 from micrograd_cn.compiler import machine as machines
 from micrograd_cn.compiler.executable import Executables, driver, update_driver
 from micrograd_cn.compiler.machine import Machine, Memory, machine
+from micrograd_cn.compiler.text import OURS, Function, literal
 from micrograd_cn.engine import record
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import Adam
@@ -70,7 +72,120 @@ def test_text_and_memory_are_for_vectors_of_this_processor():
     assert f"<{on.native} x double>" in text
     aligned = set(re.findall(rf"(?:load|store) <{on.native} x double>.* align (\d+)", text))
     assert max(map(int, aligned)) == 8 * on.native  # the totals lie side by side
-    assert Memory(3).address % 64 == 0
+
+
+@pytest.mark.parametrize("count", range(1, 20))
+def test_memory_begins_where_vectors_like_it_and_is_hardly_larger_than_it_must_be(count):
+    memory = Memory(count)
+    assert memory.address % 64 == 0
+    assert ctypes.addressof(memory.data) == memory.address
+    assert ctypes.sizeof(memory.data) == 8 * count
+    assert ctypes.sizeof(memory._raw) <= 8 * count + 64
+    assert list(memory.data) == [0.0] * count
+
+
+def test_the_text_of_functions_declares_what_they_call_and_says_how_wide_they_are():
+    f, g = Function("f", "double %x", "double"), Function("g", "double %x", "double")
+    f.do(f"ret double {f.call('double', 'sin', 'double %x')}")
+    g.do(f"ret double {g.call('double', 'pow', f.call('double', 'f', 'double %x') and 'double %x', 'double %x')}")
+    bits = 64 * machine().native
+    text = machine().text([f, g])
+    assert re.findall("^declare .*", text, re.M) == [
+        "declare double @pow(double, double)",
+        "declare double @sin(double)",
+    ]
+    assert text.endswith(
+        f'attributes #0 = {{ nounwind "min-legal-vector-width"="{bits}" "prefer-vector-width"="{bits}" }}\n\n'
+        '!0 = !{!"branch_weights", i32 1, i32 2000}'
+    )
+
+
+# What all programs share
+
+
+def shared(name, value, calls=()):
+    """Return what writes a function that returns a number, and how often it was asked to."""
+    asked = []
+
+    def make():
+        asked.append(name)
+        f = Function(name, "", "double")
+        for other, inner in calls:
+            f.shared[other] = inner
+            f.call("double", other)
+        f.do(f"ret double {literal(value)}")
+        return f
+
+    return make, asked
+
+
+def returned(address):
+    return ctypes.CFUNCTYPE(ctypes.c_double)(address)()
+
+
+def test_a_shared_function_is_compiled_once_quickly_and_once_well_with_all_that_it_calls():
+    on = Machine()
+    levels = []
+    on.engine = lambda module, level: levels.append(level) or Machine.engine(on, module, level)
+    inner, asked_inner = shared(f"{OURS}test_inner", 2.5)
+    outer, asked_outer = shared(f"{OURS}test_outer", 1.5, [(f"{OURS}test_inner", inner)])
+    addresses = {}
+    for fast in (False, False, True, True):
+        addresses.setdefault(fast, set()).add(on.address(f"{OURS}test_outer", outer, fast))
+        assert on.addresses[fast].keys() == {f"{OURS}test_outer", f"{OURS}test_inner"}
+        assert [returned(on.addresses[fast][f"{OURS}test_{name}"]) for name in ("outer", "inner")] == [1.5, 2.5]
+    assert [len(found) for found in addresses.values()] == [1, 1]
+    assert addresses[False] != addresses[True]
+    assert levels == [0, 1]
+    assert (len(asked_outer), len(asked_inner)) == (1, 1)
+
+
+def test_a_functions_text_is_shown_with_all_that_it_calls():
+    on = Machine()
+    inner, _ = shared(f"{OURS}test_low", 2.5)
+    outer, _ = shared(f"{OURS}test_high", 1.5, [(f"{OURS}test_low", inner)])
+    on.share({f"{OURS}test_high": outer}, fast=False)
+    f = Function("f", "", "double")
+    f.do(f"ret double {f.call('double', f'{OURS}test_high')}")
+    names = {f"{OURS}test_high", f"{OURS}test_low"}
+    for functions, wanted, expected in (
+        ([f], [], {"f", *names}),
+        ([], [f"{OURS}test_low"], {f"{OURS}test_low"}),
+        ([], [f"{OURS}test_high"], names),
+        ([], ["sin"], set()),
+    ):
+        assert {g.name for g in on.with_shared(functions, wanted)} == expected
+
+
+def test_a_function_that_there_is_not_is_refused_with_the_operation():
+    f = Function("f", "double %x", "double")
+    f.do(f"ret double {f.call('double', 'nosuch', 'double %x')}")
+    for refuse in (
+        lambda: machine().compile([f], {"nosuch": "odd"}),
+        lambda: machine().share({"micrograd_cn.test_odd": lambda: f}, False, {"nosuch": "odd"}),
+    ):
+        with pytest.raises(TypeError, match=r"'odd' has the machine form 'nosuch', which is no .*forms are fadd.*fneg"):
+            refuse()
+    with pytest.raises(TypeError, match="the operation '' has the machine form 'nosuch'"):
+        machine().compile([f])
+    assert "micrograd_cn.test_odd" not in machine().shared
+
+
+@pytest.mark.parametrize("form", ["llvm.flor", "llvm.sqrt"])
+@pytest.mark.parametrize("lanes", [1, 4])
+def test_an_intrinsic_that_there_is_not_is_refused_with_the_operation(form, lanes):
+    kind, suffix = ("double", ".f64") if lanes == 1 else (f"<{lanes} x double>", f".v{lanes}f64")
+    f = Function("f", f"{kind} %x", kind)
+    f.do(f"ret {kind} {f.call(kind, form + suffix, f'{kind} %x', f'{kind} %x')}")
+    with pytest.raises(TypeError, match=f"'odd' has the machine form '{form}'"):
+        machine().compile([f], {"sin": "sine", form: "odd", "llvm.cos": "other"})
+
+
+def test_a_text_that_is_none_is_refused():
+    f = Function("f", "")
+    f.do("ret double")
+    with pytest.raises(RuntimeError, match="expected"):
+        machine().compile([f], {"llvm.sqrt": "square root"})
 
 
 # Which processor it is
@@ -81,7 +196,8 @@ def test_text_and_memory_are_for_vectors_of_this_processor():
     [
         ("znver5", {"avx": True, "avx512f": True}, 8),
         ("znver4", {"avx": True, "avx512f": True}, 4),  # it computes 512 bits in two halves
-        ("haswell", {"avx": True, "avx512f": False}, 4),
+        ("skylake-avx512", {"avx": True, "avx512f": True, "avx512vl": True, "fma": True}, 8),
+        ("haswell", {"avx": True, "avx512f": False, "fma": True}, 4),
         ("nehalem", {"avx": False}, 2),
         ("apple-m1", {"neon": True}, 2),
     ],
@@ -89,8 +205,12 @@ def test_text_and_memory_are_for_vectors_of_this_processor():
 def test_vectors_are_as_wide_as_the_processor_computes(monkeypatch, name, features, native):
     monkeypatch.setattr(llvm, "get_host_cpu_name", lambda: name)
     monkeypatch.setattr(llvm, "get_host_cpu_features", lambda: llvm.FeatureMap(features))
+    monkeypatch.setattr(Machine, "engine", lambda *_: None)
+    monkeypatch.setattr(llvm, "get_process_triple", lambda: "arm64-apple-darwin" if "neon" in features else "x86_64")
     made = Machine()
     assert (made.native, made.width) == (native, 2 * native)
+    assert made.registers == (32 if "neon" in features or features.get("avx512vl") else 16)
+    assert made.fused is bool("neon" in features or features.get("fma"))
 
 
 ELSEWHERE = {  # processors by what LLVM calls them, with doubles in a vector, and a few of the instructions they need

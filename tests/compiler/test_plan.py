@@ -12,7 +12,7 @@ from micrograd_cn.compiler import (
 )
 from micrograd_cn.compiler.instructions import AFTER, BATCH, LONG, SAMPLE
 from micrograd_cn.compiler.machine import machine
-from micrograd_cn.compiler.plan import CACHE, MOST_BLOCKS, SHORTEST, WORD
+from micrograd_cn.compiler.plan import SHORTEST, WORD
 from micrograd_cn.compiler.schedule import ALONE, Run, Step, Stretch, Sums
 
 from .common import Instructions, plan_of
@@ -94,6 +94,46 @@ def test_what_another_stage_or_the_caller_reads_has_a_place(seed, lanes):
     assert {i for i in plan.read_by_totals() if code.operands[i]} <= placed
 
 
+@pytest.mark.parametrize("lanes", [True, False])
+@pytest.mark.parametrize("seed", range(20))
+def test_everything_is_done_once_and_after_what_it_needs(seed, lanes):
+    made, roots, totals = random_graph(seed)
+    plan = made.plan(*roots, totals=totals, lanes=lanes, scalars=FREE)
+    code, done = made.code, []
+    for stage in (stage for phase in (BATCH, SAMPLE, AFTER) for stage in plan.stages[phase]):
+        here = [s.number for s in stage.steps if not s.starts] if isinstance(stage, Stretch) else stage.numbers
+        if isinstance(stage, Stretch):
+            assert sum(map(plan.schedule.weight, stage.steps[:-1])) < 300
+            read = {j for step in stage.steps for j in plan.schedule.reads(step)} - set(here)
+        else:
+            read = {j for i in here for j in code.operands[i]}
+        assert {j for j in read if code.operands[j]} <= set(done)
+        done += here
+    assert sorted(done) == [i for i in plan.schedule.needed if code.operands[i]]
+    for entry in (*plan.totals, *plan.packed, *[entry for _, entry in runs_of(plan)]):
+        assert entry[2:] == (0, 0)  # nothing of these is done again
+
+
+def runs_of(plan):
+    runs = [stage for phase in (BATCH, SAMPLE, AFTER) for stage in plan.stages[phase] if isinstance(stage, Run)]
+    return [(run, plan.sums[id(run)]) for run in runs]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_with_lanes_what_its_own_stretch_alone_reads_has_no_place(seed):
+    made, roots, totals = random_graph(seed)
+    plan = made.plan(*roots, totals=totals, scalars=FREE)
+    schedule = plan.schedule
+    read = {*roots, *plan.read_by_totals()}
+    for stage in plan.stages[SAMPLE]:
+        if isinstance(stage, Sums):
+            read.update(stage.numbers, plan.read_by(stage))
+        else:
+            here = {step.number for step in stage.steps if not step.starts}
+            read |= {j for step in stage.steps for j in schedule.reads(step)} - here
+    assert {i for i in plan.slot if made.code.operands[i]} <= read
+
+
 def test_constants_that_are_read_from_memory_are_there_from_the_start():
     made = Instructions(0, LONG)
     c = made.code.constant(2.5)
@@ -164,6 +204,40 @@ def test_a_run_ends_where_operands_are_no_neighbours_and_a_short_one_is_none():
     assert [step.number for step in rest.steps] == roots[7:]
     assert SHORTEST == 3
     assert len(set(plan.scalar.values())) == len(plan.scalar)
+
+
+def test_without_lanes_what_runs_do_not_have_is_together():
+    made = Instructions(4, 4)
+    code, w, x = made.code, made.w, made.x
+    products_ = [code.machine("fmul", a, b) for a, b in zip(w, x, strict=True)]
+    odd = [code.machine("fsub", w[0], x[3]), code.apply(mc.exp, [x[1]])]
+    later = [code.machine("fadd", odd[0], products_[2]), code.machine("fdiv", odd[1], x[0])]
+    last = code.dot([(later[0], later[1]), (odd[0], odd[0])], [], "adjoint")
+    plan = made.plan(*products_, last, lanes=False, scalars=FREE)
+    run, stretch = plan.stages[SAMPLE]
+    assert (run.numbers, [step.number for step in stretch.steps]) == (products_, [*odd, *later, last])
+
+
+def test_sums_are_placed_after_others_and_those_that_a_loop_reads_before_them():
+    made = Instructions(2, 2 * ALONE)
+    code, w, x = made.code, made.w, made.x
+    sums = [code.dot([(x[k], x[k]), (x[k + 1], w[0])], [], "adjoint") for k in range(3)]
+    others = [code.machine("fsub", x[9], x[8]), code.machine("fdiv", x[2], x[3])]
+    read = [code.machine("fmul", a, a) for a in x[ALONE:]]
+    pairs = list(zip(x[:ALONE], [*read[:-1], sums[2]], strict=True))
+    plan = made.plan(*sums, *others, code.dot(pairs, []), lanes=False, scalars=FREE)
+    order = sorted([*sums[:2], *others], key=plan.scalar.get)
+    assert order == [others[1], others[0], *sums[:2]]  # by their operands; sums by their numbers
+    assert plan.scalar[sums[2]] < plan.scalar[others[1]]
+
+
+@pytest.mark.parametrize("count", [3, 4, 7, 8, 9, 15, 17])
+def test_a_run_has_places_for_whole_vectors_and_no_more(count):
+    made = Instructions(0, count)
+    roots = [made.code.apply(mc.exp, [x]) for x in made.x]
+    plan = made.plan(*roots, lanes=False, scalars=FREE)
+    assert [run.numbers for run in runs(plan)] == [roots]
+    assert plan.scalars == FREE + count + plan.whole(count)
 
 
 def test_operands_in_the_other_order_are_no_run():
@@ -304,6 +378,19 @@ def test_other_sums_of_scalars_are_lists():
     assert (name, words) == ("list_sums", expected)
 
 
+@pytest.mark.parametrize("form", ["sum", "dot", "adjoint", "scaled"])
+def test_sums_that_fill_half_a_vector_are_rows_and_fewer_are_lists(form):
+    half = machine().native // 2
+    for count in (max(1, half - 1), half, half + 1):
+        made = Instructions(8 * ALONE, ALONE)
+        w, x = made.w, made.x
+        products_ = [tuple(zip(w[k * ALONE : (k + 1) * ALONE], x, strict=True)) for k in range(count)]
+        sums = [made.code.add((form, pairs, ())) for pairs in products_]
+        [(name, _)] = scalar_sums(made.plan(*sums, lanes=False, scalars=FREE))
+        lists = 2 * count < machine().native or form == "scaled"  # which a vector does not add in units
+        assert name.startswith("list_sums" if lists else "row_sums")
+
+
 def test_sums_that_may_overflow_have_what_makes_them_again():
     made = Instructions(ALONE, ALONE)
     for form, lanes, function in (("dot", True, "rescue"), ("dot", False, "rescue_scalars"), ("adjoint", True, 0)):
@@ -341,6 +428,8 @@ def read_again(plan, group):
             right = [sample[x] for x in table_at(plan, samples)]
             assert len(right) == even
             sums[1] += [(name[first + step * k], x) for k, x in enumerate(right)]
+        else:
+            assert (first, step, samples) == (0, 0, 0)
         found.append((sample[result], sums[0], sums[1] + sums[2]))
     assert words == []
     return found
@@ -388,18 +477,24 @@ def totals_of(rows, columns):
     return [((a, b),) for a in rows for b in columns]
 
 
-@pytest.mark.parametrize(("rows", "columns"), [(3, 16), (16, 3), (5, 5), (9, 8), (7, 16)])
+@pytest.mark.parametrize(("rows", "columns"), [(3, 16), (16, 3), (5, 5), (9, 8), (7, 16), (8, 16)])
 def test_a_table_of_totals_has_those_as_columns_that_fill_vectors_better(rows, columns):
     made = Instructions(0, rows + columns)
     plan = made.plan(totals=totals_of(made.x[:rows], made.x[rows:]), scalars=FREE)
     [table] = plan.outer
     m, n = len(table.lefts), len(table.rights)
     assert {(m, n)} <= {(rows, columns), (columns, rows)}
+    if rows * plan.whole(columns) <= columns * plan.whole(rows):
+        assert (m, n) == (rows, columns)
     assert m * plan.whole(n) == min(rows * plan.whole(columns), columns * plan.whole(rows))
     [(name, address, *_)] = plan.totals
     words = table_at(plan, address)
     assert name == "micrograd_cn.outer"
     assert words[:4] == [1, m, plan.whole(n), WORD * plan._total_place[table.totals[0][0]]]
+    size = products.rows_of(machine())
+    sizes = [min(size, m), m % size or size]
+    names = {k: name for table, k, name in plan._links if table.buffer_info()[0] == address}
+    assert names == {4 + k: products.totals(sizes[k])(machine(), "dot").name for k in range(2)}
     assert words[6 : 6 + m] == [plan.at(a) for [a] in table.lefts]
     right = words[6 + m :]
     assert right[:n] == [plan.at(b) for [b] in table.rights]
@@ -437,6 +532,19 @@ def test_totals_of_single_rows_are_products_of_scalars():
     assert table_at(others, address) == expected
 
 
+def test_factors_of_totals_of_single_rows_lie_as_a_vector_reads_them():
+    made = Instructions(0, 20)
+    lefts = [made.code.machine("fmul", x, x) for x in made.x[:5]]
+    rights = [made.code.machine("fadd", x, x) for x in made.x[5:]]
+    random.Random(0).shuffle(rights)
+    plan = made.plan(totals=totals_of(lefts, rights), lanes=False, scalars=FREE)
+    [(name, address, *_)] = plan.totals
+    assert name == "micrograd_cn.outer_scalars"
+    assert beside(scalars(plan, rights))
+    place = WORD * plan._total_place[0]
+    assert table_at(plan, address) == [1, 5, plan.whole(15), place, *map(plan.at, lefts), plan.at(rights[0])]
+
+
 def test_means_of_totals_are_among_the_scalars():
     made = Instructions(1, 4)
     [total] = made.after(1)
@@ -459,13 +567,16 @@ def test_scalars_that_samples_of_totals_are_multiplied_with_are_in_all_lanes():
 # Panels
 
 
-@pytest.mark.parametrize("inputs", [1, 100, 5000, 40_000])
-def test_a_panel_stays_in_the_cache(inputs):
+@pytest.mark.parametrize("inputs", [0, 1, 100, 700, 5000, 40_000])
+def test_a_panel_is_at_most_16_blocks_and_a_megabyte(inputs):
     made = Instructions(1, inputs)
-    plan = made.plan(made.code.machine("fmul", made.w[0], made.x[-1]), scalars=FREE)
-    size = WORD * plan.lanes * plan.slots
-    assert plan.blocks == max(1, min(MOST_BLOCKS, CACHE // size))
-    assert made.plan(made.x[0], lanes=False, scalars=FREE).blocks == 1
+    plan = made.plan(made.code.machine("fmul", made.w[0], made.x[-1]) if inputs else made.w[0], scalars=FREE)
+    megabyte, size = 1024 * 1024, 8 * plan.lanes * plan.slots
+    assert 1 <= plan.blocks <= 16
+    assert plan.blocks == 1 or plan.blocks * size <= megabyte
+    assert plan.blocks == 16 or (plan.blocks + 1) * size > megabyte
+    if inputs:
+        assert made.plan(made.x[0], lanes=False, scalars=FREE).blocks == 1
 
 
 def test_addresses_are_put_into_tables_when_they_are_linked():
@@ -475,11 +586,15 @@ def test_addresses_are_put_into_tables_when_they_are_linked():
     place = 3 + LONG  # of the function of the first tile
     address = plan.sums[id(stage)][1]
     assert table_at(plan, address)[place] == 0
-    plan.link(fast=False)
+    plan.link()
     slow = table_at(plan, address)[place]
     plan.link(fast=True)
     fast = table_at(plan, address)[place]
     assert 0 != slow != fast != 0
+    plan.link()
+    assert (table_at(plan, address)[place], plan.fast) == (fast, True)
+    name = products.tile(2)(machine(), "dot").name
+    assert [slow, fast] == [addresses[name] for addresses in machine().addresses]
 
 
 @pytest.mark.parametrize("count", range(3, 18))

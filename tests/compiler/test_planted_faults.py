@@ -156,11 +156,11 @@ def lost_last_product(patch):
 
 
 def lost_other_products(patch):
-    change_result(patch, Schedule, "_long", lambda found, *_: found._replace(others=[]) if found.kind else found)
+    change_result(patch, Schedule, "_long", lambda found, *_: found and found._replace(others=[]))
 
 
 def no_order_of_layers(patch):
-    change_result(patch, Schedule, "_depths", lambda depth, *_: dict.fromkeys(depth, 0))
+    patch.setattr(f"{COMPILER}.schedule._layers", lambda numbers, *_: [list(numbers)])
 
 
 def wrong_distance(patch):

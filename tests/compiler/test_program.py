@@ -34,8 +34,11 @@ def test_wrong_inputs_and_outputs_are_refused():
     ):
         with pytest.raises(exception, match=message):
             compile(output, inputs)
-    with pytest.raises(ValueError, match="one output"):
+    with pytest.raises(ValueError, match=r"backward\(\) needs one output, the program has a list of 2"):
         compile([y, y], [x]).backward([[1.0]])
+    with pytest.raises(ValueError, match="no rows"):
+        compile(y, [x]).backward([])
+    assert compile(y, [x]).forward([]) == compile([y, y], [x]).forward([]) == []
     with pytest.raises(RuntimeError, match="constant"):
         compile(constant(1.0), [x]).backward([[1.0]])
 
@@ -75,6 +78,56 @@ def test_check_finds_a_branch_that_the_graph_does_not_have():
     compile(mc.log(x), [x]).check([[-1.0], [0.0]], mc.log)
 
 
+def test_rows_have_a_number_for_each_input_and_results_one_for_each_output():
+    x, z, w = Value(2.0), Value(3.0), Value(10.0)
+    rows = [[1.0, 4.0], [2.0, 0.5], [5.0, 6.0], [7.0, 9.0], [8.0, -1.0]]
+    program = compile([w * x, x - z, z], [x, z])
+    for n in range(1, 6):
+        assert program.forward(rows[:n]) == [[10.0 * a, a - b, b] for a, b in rows[:n]]
+        program.check(rows[:n], lambda x, z: [w * x, x - z, z])
+    assert compile(w * x, x).forward([[3.0]]) == [30.0]  # a single input is a list of it
+    with pytest.raises(Mismatch, match=r"row 3, \[7.0, 9.0\]: the function gives 0.0, the graph -2.0"):
+        compile(x - z, [x, z]).check(rows, lambda x, z: x - z if x.data < 6.0 else 0.0)
+    program = compile(w * mc.log(x) - z, [x, z])
+    with mc.detect_anomaly():
+        assert program.backward(rows) == pytest.approx(sum(10.0 * math.log(a) - b for a, b in rows) / 5)
+        assert w.grad == pytest.approx(sum(math.log(a) for a, _ in rows) / 5)
+        with pytest.raises(FloatingPointError, match=r"row 5: .*log"):
+            program.forward([*rows, [0.0, 1.0]])
+
+
+def test_check_compares_numbers_of_any_kind_nearly():
+    x = Value(1.0)
+    program = compile([x, x * 0.0], [x])
+    for first, second, same in (
+        (1.0, 0, True),
+        (1.0 + 1e-10, 1e-13, True),
+        (Value(1.0 - 1e-10), Value(-1e-13), True),
+        (1.0 + 1e-8, 0.0, False),
+        (1.0 - 1e-8, 0.0, False),
+        (1.0, 1e-11, False),
+        (math.nan, 0.0, False),
+    ):
+        if same:
+            program.check([[1.0]], lambda x, found=(first, second): found)
+        else:
+            with pytest.raises(
+                Mismatch, match=r"row 0, \[1.0\]: the function gives \[.*, .*\], the graph \[1.0, 0.0\]"
+            ):
+                program.check([[1.0]], lambda x, found=(first, second): found)
+    program.check([[1.0]], lambda x: [1.5, 0.0], rtol=0.5)
+    program.check([[1.0]], lambda x: [1.0, 0.5], atol=0.5)
+    for found in ([1.0], [1.0, 0.0, 0.0], []):
+        with pytest.raises(Mismatch, match="row 0"):
+            program.check([[1.0]], lambda x, found=found: found)
+    nan = compile(x * math.nan, [x])
+    nan.check([[1.0], [2.0]], lambda x: math.nan)
+    with pytest.raises(Mismatch, match=r"row 1, \[2.0\]: the function gives 2.0, the graph nan"):
+        nan.check([[1.0], [2.0]], lambda x: x if x > 1.0 else math.nan)
+    with pytest.raises(ValueError, match="no rows"):
+        program.check([], lambda x: [x, x])
+
+
 def test_inside_detect_anomaly_the_row_is_named_in_which_a_number_is_not_finite():
     x, w = Value(2.0, "x"), Value(1.0, "w")
     program = compile(mc.log(w * x), [x])
@@ -105,8 +158,9 @@ def test_the_llvm_source_has_what_runs_and_all_that_it_calls():
         assert any(name.startswith("part") for name in defined)
         llvm.parse_assembly(text).verify()
     assert compile(y, [x]).source() == compile(y, [x]).source("llvm")
-    with pytest.raises(ValueError, match='"llvm" or "python"'):
-        compile(y, [x]).source("c")
+    for other in ("c", "Python", "rust"):
+        with pytest.raises(ValueError, match='"llvm" or "python"'):
+            compile(y, [x]).source(other)
 
 
 def test_the_source_of_a_program_does_not_change_what_it_computes():

@@ -107,6 +107,17 @@ def test_which_sums_are_loops():
     assert group.lefts == [tuple(made.w[:LONG]), tuple(made.w[3 : 3 + LONG])]
 
 
+@pytest.mark.parametrize("kind", ["matrix", "inner", "scalars"])
+def test_a_sum_is_a_loop_from_8_products_if_another_shares_its_factors_and_else_from_32(kind):
+    made = Instructions(40, 40)
+    lefts, rights = {"matrix": (made.w, made.x), "inner": (made.x, made.x), "scalars": (made.w, made.w)}[kind]
+    for n, sums, loops in ((7, 2, 0), (8, 1, 0), (8, 2, 2), (8, 3, 3), (31, 1, 0), (31, 2, 2), (32, 1, 1)):
+        products = [zip(lefts[k : k + n], rights[:n], strict=True) for k in range(sums)]
+        schedule = made.schedule(*[made.code.dot(pairs, []) for pairs in products])
+        assert sum(len(group.numbers) for group in of_kind(schedule, kind)) == loops, (n, sums)
+        assert len(schedule.long) == loops
+
+
 def test_the_samples_are_on_the_right_whatever_the_order_of_a_product():
     made = Instructions(ALONE, ALONE)
     turned = [(x, w) if k % 2 else (w, x) for k, (w, x) in enumerate(zip(made.w, made.x, strict=True))]
@@ -182,24 +193,68 @@ def test_steps_without_lanes_are_levels_of_which_none_needs_another():
     assert [{step.number for step in level.steps} for level in levels] == [set(sums), set(squares)]
 
 
+def test_without_lanes_a_step_is_in_the_level_after_the_last_one_that_it_needs():
+    made = Instructions(2, 1)
+    code, [w, v], [x] = made.code, made.w, made.x
+    chain = [code.machine("fmul", x, w)]
+    for _ in range(4):
+        chain.append(code.machine("fmul", chain[-1], w))
+    after = [code.machine("fadd", chain[0], chain[3]), code.machine("fadd", x, chain[1]), code.machine("fadd", x, v)]
+    levels = made.schedule(chain[-1], *after, lanes=False).stages[SAMPLE]
+    found = [[step.number for step in level.steps] for level in levels]
+    assert found == [[chain[0], after[2]], [chain[1]], [chain[2], after[1]], [chain[3]], [chain[4], after[0]]]
+
+
+def test_what_is_after_the_samples_is_in_levels_with_lanes_too():
+    made = Instructions(4, 0)
+    products = [made.code.machine("fmul", t, w) for t, w in zip(made.after(4), made.w, strict=True)]
+    roots = [made.code.machine("fsub", i, w) for i, w in zip(products, made.w, strict=True)]
+    levels = made.schedule(*roots).stages[AFTER]
+    assert [[step.number for step in level.steps] for level in levels] == [products, roots]
+
+
+def numbers_of(schedule):
+    """Return the steps' numbers in the one stretch of the samples."""
+    [stretch] = schedule.stages[SAMPLE]
+    return [step.number for step in stretch.steps]
+
+
+def test_with_lanes_a_value_is_used_soon():
+    made = Instructions(1, 4)
+    code, [w] = made.code, made.w
+    sines = [code.apply(mc.sin, [x]) for x in made.x]
+    scaled = [code.machine("fmul", i, w) for i in sines]
+    both = code.machine("fadd", scaled[0], scaled[2])
+    root = code.machine("fsub", both, scaled[3])
+    schedule = made.schedule(root, scaled[1])
+    (s0, s1, s2, s3), (t0, t1, t2, t3) = sines, scaled
+    assert numbers_of(schedule) == [s0, t0, s1, t1, s2, t2, both, s3, t3, root]
+
+
 def test_a_stretch_is_not_long():
     made = Instructions(1, 1)
     y = made.x[0]
-    for _ in range(4 * CHUNK):
+    for _ in range(310):
         y = made.code.machine("fadd", made.code.machine("fmul", y, made.w[0]), made.x[0])
     schedule = made.schedule(y)
-    sizes = [sum(map(schedule.weight, stage.steps)) for stage in schedule.stages[SAMPLE]]
-    assert sum(sizes) == 8 * CHUNK
-    assert max(sizes) <= CHUNK + 1
+    assert [sum(map(schedule.weight, stage.steps)) for stage in schedule.stages[SAMPLE]] == [300, 300, 20]
+    made = Instructions(0, 200)
+    schedule = made.schedule(*[made.code.apply(mc.sin, [x]) for x in made.x])  # each as much as 4
+    assert [len(stage.steps) for stage in schedule.stages[SAMPLE]] == [75, 75, 50]
+    made = Instructions(0, 200)
+    sums = [made.code.dot([(x, made.x[0]), (x, x), (x, made.x[9])], made.x[:4], "adjoint") for x in made.x]  # as 7
+    assert [len(stage.steps) for stage in made.schedule(*sums).stages[SAMPLE]] == [43, 43, 43, 43, 28]
+    assert CHUNK == 300
 
 
-def test_what_a_long_sum_starts_from_counts_as_long_as_it_is():
-    made = Instructions(0, ALONE + 9)
+@pytest.mark.parametrize("others", [3, 4])
+def test_what_a_long_sum_starts_from_counts_as_long_as_it_is(others):
+    made = Instructions(0, ALONE)
     few = list(zip(made.x[:5], made.x[1:6], strict=True))
     one = made.code.constant(1.0)
-    number = made.code.dot([*((x, x) for x in made.x), *((one, x) for x in made.x[:4])], made.x[:2])
+    number = made.code.dot([*((x, x) for x in made.x), *((one, x) for x in made.x[:others])], made.x[:2])
     schedule = made.schedule(number)
-    assert schedule.weight(Step(number, starts=True)) == 1 + 4 + 2
+    assert schedule.weight(Step(number, starts=True)) == 1 + others + 2
     assert schedule.weight(Step(made.code.dot(few, []))) == 5
 
 
@@ -221,6 +276,29 @@ def test_sums_that_may_overflow_are_checked_together():
         places = [place for place, _ in batch]
         assert places == list(range(places[0], places[0] + len(places)))  # one after the other
     assert sorted(i for batch in batches.values() for _, i in batch) == sorted(sums)
+
+
+def test_what_needs_sums_that_are_checked_together_is_done_after_them():
+    made = Instructions(1, 24)
+    code, [w] = made.code, made.w
+    sums = [code.dot([(w, a), (w, b)], [c]) for a, b, c in zip(*[iter(made.x)] * 3, strict=True)]
+    squares = [code.machine("fmul", i, i) for i in sums]
+    last = code.dot([(w, squares[0]), (w, squares[1])], [w])
+    roots = [code.machine("fsub", i, w) for i in squares]
+    found = numbers_of(made.schedule(*roots, last))
+    users = [i for pair in zip(squares, roots, strict=True) for i in pair]
+    assert found == [*sums[:6], *users[:12], *sums[6:], last, *users[12:]]
+
+
+def test_sums_are_checked_with_like_ones_among_the_next_24():
+    for between, together in ((0, True), (22, True), (23, False)):
+        made = Instructions(1, 30)
+        code, [w], x = made.code, made.w, made.x
+        forms = ["sum", *["dot"] * between, "sum"]
+        first, *others, last = (code.dot([(w, x[k]), (w, x[k + 1])], [x[k + 2]], form) for k, form in enumerate(forms))
+        [stage] = made.schedule(first, *others, last).stages[SAMPLE]
+        batch = {step.number: step.together for step in stage.steps}
+        assert (batch[first] == batch[last]) == together, between
 
 
 @pytest.mark.parametrize("seed", range(25))

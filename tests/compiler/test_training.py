@@ -100,7 +100,7 @@ def test_what_was_trained_is_kept_when_interrupted(code, schedule):
 def test_ctrl_c_ends_training_between_two_steps(code, threads, schedule, monkeypatch):
     (ours, program, rows, _), (theirs, other, _, _) = problem(), problem()
     mine, yours = OPTIMISERS["momentum"](ours), OPTIMISERS["momentum"](theirs)
-    running = threading.Event()
+    running, ended = threading.Event(), threading.Event()
 
     class Bar:
         def set_postfix(self, **_):
@@ -119,7 +119,8 @@ def test_ctrl_c_ends_training_between_two_steps(code, threads, schedule, monkeyp
 
     def interrupt():
         running.wait(timeout=60)
-        os.kill(os.getpid(), signal.SIGINT)
+        if not ended.is_set():
+            os.kill(os.getpid(), signal.SIGINT)
 
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job does not have
     thread = threading.Thread(target=interrupt)
@@ -128,6 +129,8 @@ def test_ctrl_c_ends_training_between_two_steps(code, threads, schedule, monkeyp
         with pytest.raises(KeyboardInterrupt):
             program.fit(rows, mine, 10**12, progress=True, threads=threads, schedule=schedule)
     finally:
+        ended.set()
+        running.set()
         thread.join()
         signal.signal(signal.SIGINT, handler)
     assert 1 < mine.steps < 10**12
@@ -279,6 +282,35 @@ def test_losses_are_the_means_of_their_epochs():
     rows = [[float(k)] for k in range(11)]
     for batch in (None, 1, 4, 10, 11):
         assert program.fit(rows, SGD([w], lr=0.1), 3, batch_size=batch) == pytest.approx([5.0] * 3, rel=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shuffle", "turns"),
+    [
+        (2.0**-10, None, [1, 2, 4, 8, 16, 32, 51, 51, 51, 51, 33]),  # a look at Ctrl-C every 50 ms
+        (2.0**-10, random.Random(0), [1, 2, 2, 5, 5, 5, *[5] * 56]),
+        (0.0, None, [1, 2, 4, 8, 16, 32, 64, 128, 45]),
+        (1.0, None, [1] * 300),
+    ],
+)
+def test_steps_between_two_looks_at_ctrl_c_take_a_twentieth_of_a_second(monkeypatch, seconds, shuffle, turns):
+    _, program, rows, _ = problem()
+    now, found, expected = 0.0, [], []
+
+    def run(self, data, index, n, batch, first, steps, losses):
+        nonlocal now
+        now += steps * seconds
+        found.append(steps)
+        assert (n, batch, first) == (33, 7, sum(found[:-1]) % 5)
+        assert len(losses.data) == -(-(first + steps) // 5)
+
+    monkeypatch.setattr("micrograd_cn.compiler.program.time", SimpleNamespace(perf_counter=lambda: now))
+    monkeypatch.setattr(Training, "run", run)
+    monkeypatch.setattr(Training, "expect", lambda self, taken, left: expected.append((taken, left)))
+    losses = program.fit(rows[:33], SGD(program.parameters), 60, batch_size=7, shuffle=shuffle)
+    assert found == turns
+    assert expected == [(s * seconds, (300 - sum(turns[: k + 1])) * seconds) for k, s in enumerate(turns)]
+    assert losses == [0.0] * 60
 
 
 def test_fit_refuses_what_it_cannot_do():
