@@ -1,7 +1,7 @@
-"""What a program does, in order: stretches of single instructions, and between them sums of many products.
+"""What a program does, in order: stretches of single instructions, between them sums of many products, and loads.
 
 Long sums with the same right factors are done together: they are a matrix by a vector. How deep an instruction is says
-how many long sums lie one after the other below it; all that is equally deep is done at once.
+how many long sums and loads lie one after the other below it; all that is equally deep is done at once.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple, TypeAlias
 
-from .instructions import AFTER, BATCH, LONG, SAMPLE, SUMS, Code, Pair, below, checked
+from .instructions import AFTER, BATCH, LONG, SAMPLE, SUMS, TAKE, Code, Pair, below, checked
 
 ALONE = 32  # products from which a sum is a loop that shares its factors with no other one
 COLUMNS = 3  # from which totals are a table
@@ -79,6 +79,17 @@ class Run:
 
 
 @dataclass
+class Takes:
+    """Operands that are loaded by their number.
+
+    Attributes:
+        numbers: of the instructions, each with the index first among its operands.
+    """
+
+    numbers: list[int]
+
+
+@dataclass
 class Outer:
     """Totals of all products of some factors with others, or of several pairs of these, added up.
 
@@ -97,7 +108,7 @@ class Outer:
         return Outer([list(column) for column in zip(*self.totals, strict=True)], self.rights, self.lefts)
 
 
-Stage: TypeAlias = Stretch | Run | Sums
+Stage: TypeAlias = Stretch | Run | Sums | Takes
 
 
 class Long(NamedTuple):
@@ -120,6 +131,7 @@ class Schedule:
     Attributes:
         needed: the instructions that are done, in order.
         long: the long sums among them.
+        taken: those among them that are loaded by a number.
         stages: those of each phase.
         outer: totals that are tables of products.
         single: the other totals, each with its product.
@@ -138,9 +150,10 @@ class Schedule:
         rights = {i: tuple([b for _, b in sum_.pairs]) for i, sum_ in long.items() if len(sum_.pairs) < ALONE}
         shared = Counter(rights.values())
         self.long = {i: sum_ for i, sum_ in long.items() if i not in rights or shared[rights[i]] > 1}
+        self.taken = {i for i in self.needed if code.instructions[i][0] == TAKE}
         self._depth = self._depths()
         self.stages: dict[int, list[Stage]] = {phase: list(self._stages(phase)) for phase in (BATCH, SAMPLE, AFTER)}
-        self.size = code.size(i for i in self.needed if i not in self.long)
+        self.size = code.size(i for i in self.needed if i not in self.long and i not in self.taken)
 
     def in_lanes(self, i: int) -> bool:
         """Return whether a value is a vector."""
@@ -160,25 +173,30 @@ class Schedule:
 
     def _depths(self) -> dict[int, int]:
         code, depth = self.code, dict[int, int]()
+        apart = self.taken | self.long.keys()
         for i in self.needed:
             if code.operands[i]:
                 phase = code.phase[i]
-                found = [depth[j] + (j in self.long) for j in code.operands[i] if j in depth and code.phase[j] == phase]
+                found = [depth[j] + (j in apart) for j in code.operands[i] if j in depth and code.phase[j] == phase]
                 depth[i] = max(found, default=0)
         return depth
 
     def _stages(self, phase: int) -> Iterator[Stage]:
         code = self.code
         at: dict[int, list[int]] = {}
+        taken: dict[int, list[int]] = {}
         for i in self.needed:
             if code.operands[i] and code.phase[i] == phase:
-                at.setdefault(self._depth[i], []).append(i)
-        for depth in sorted(at):
+                (taken if i in self.taken else at).setdefault(self._depth[i], []).append(i)
+        for depth in sorted(at.keys() | taken.keys()):
+            found = at.get(depth, [])
             if self.lanes and phase == SAMPLE:
-                yield from self._stretches(self._in_order(at[depth]))
+                yield from self._stretches(self._in_order(found))
             else:
-                yield from map(Stretch, self._levels(at[depth]))
-            yield from self._sums([i for i in at[depth] if i in self.long])
+                yield from map(Stretch, self._levels(found))
+            yield from self._sums([i for i in found if i in self.long])
+            if depth in taken:
+                yield Takes(taken[depth])
 
     def _levels(self, numbers: Sequence[int]) -> Iterator[list[Step]]:
         """Yield steps of which none needs another, level by level."""
