@@ -148,6 +148,11 @@ def dot(*operands: float) -> float:
         return sum(*terms)
 
 
+def take(index: float, *xs: float) -> float:
+    """Return the number of `xs` with this index, counted from 0; nan if the index is none of theirs."""
+    return xs[int(index)] if 0.0 <= index < len(xs) and index.is_integer() else nan
+
+
 def logsumexp(*xs: float) -> float:
     """Return log(sum of exp(x_i)); the largest is taken out, the others are small beside it."""
     if any(map(math.isnan, xs)):

@@ -174,8 +174,8 @@ def binary_cross_entropy_with_logits(input: Any, target: Any, reduction: str = "
     return _elementwise("binary_cross_entropy_with_logits", term, input, target, reduction, "from 0 to 1")
 
 
-def _classes(name: str, term: Callable[[Sequence[Any], int], Any], inputs: Any, targets: Any, reduction: str) -> Any:
-    """Return the reduced `term(row, target)` of one row of class scores, or of a batch of rows and targets."""
+def _classes(name: str, term: Callable[[Sequence[Any], Any], Any], inputs: Any, targets: Any, reduction: str) -> Any:
+    """Return the reduced `term(row, chosen)` of one row of class scores, or of a batch of rows and targets."""
     rows, targets = _listed(inputs), _listed(targets)
     batch = not rows or isinstance(_listed(rows[0]), (list, tuple))
     if not batch:
@@ -186,12 +186,17 @@ def _classes(name: str, term: Callable[[Sequence[Any], int], Any], inputs: Any, 
     terms = []
     for i, (row, target) in enumerate(zip(rows, targets, strict=True)):
         where = f"target[{i}]" if batch else "target"
+        if isinstance(target, Value):
+            if not (0.0 <= target.data < len(row) and target.data.is_integer()):
+                raise IndexError(f"{name}: {where} is {target.data}, but the classes are 0 to {len(row) - 1}")
+            terms.append(term(row, ops.take(row, target)))
+            continue
         if isinstance(target, bool) or not hasattr(target, "__index__"):
             raise TypeError(f"{name}: {where} must be the index of a class, got {type(target).__name__} {target!r}")
         index = operator.index(target)
         if not 0 <= index < len(row):
             raise IndexError(f"{name}: {where} is {index}, but there are {len(row)} classes")
-        terms.append(term(row, index))
+        terms.append(term(row, row[index]))
     return _reduce(terms, reduction, name)
 
 
@@ -200,18 +205,19 @@ def cross_entropy(input: Any, target: Any, reduction: str = "mean") -> Any:  # n
 
     Args:
         input: one sample's logits, a number or `Value` for each class; or a batch of such rows.
-        target: the index of the right class; or one for each row.
+        target: the index of the right class, an integer, or a `Value` if it is an input of a compiled program; or one
+            for each row.
         reduction: "mean" over the batch, or "sum".
 
     Raises:
-        IndexError: a target is not the index of a class.
-        TypeError: a target is no integer.
+        IndexError: a target is not the index of a class. A compiled loss is nan then, see `Program.check`.
+        TypeError: a target is neither an integer nor a `Value`.
         ValueError: there are not as many targets as rows, the batch is empty, or the reduction is unknown.
 
     >>> cross_entropy([1000, 0, 0], 1)
     1000.0
     """
-    return _classes("cross_entropy", lambda row, i: ops.logsumexp(row) - row[i], input, target, reduction)
+    return _classes("cross_entropy", lambda row, chosen: ops.logsumexp(row) - chosen, input, target, reduction)
 
 
 def nll_loss(input: Any, target: Any, reduction: str = "mean") -> Any:  # noqa: A002
@@ -220,4 +226,4 @@ def nll_loss(input: Any, target: Any, reduction: str = "mean") -> Any:  # noqa: 
     >>> nll_loss([[-0.1, -2.3], [-0.7, -0.7]], [1, 0])
     1.5
     """
-    return _classes("nll_loss", lambda row, i: ops.neg(row[i]), input, target, reduction)
+    return _classes("nll_loss", lambda row, chosen: ops.neg(chosen), input, target, reduction)

@@ -81,6 +81,8 @@ class Op:
             of 1e-15, beyond that of their last operation; absent where there is none.
         summands: operands to `(pairs, terms)` if the operation is the sum of the products of the pairs and of the
             terms, of which a compiler makes loops.
+        chooses: whether the first operand numbers the others, from 0, and the result is the one with this number: nan
+            if there is none, as at 1.5. No gradient flows to the first operand.
         formula: what `forward` computes, written with the table's simpler operations, for other languages; not needed
             if `forward` is written so itself, or `summands` says it.
         javascript: what `forward` computes, as a JavaScript function; the formula's where it is empty.
@@ -116,6 +118,7 @@ class Op:
         convention: str = "",
         rounding: Callable[..., tuple[float, ...]] | None = None,
         summands: Callable[..., tuple[Sequence[tuple[Any, Any]], Sequence[Any]]] | None = None,
+        chooses: bool = False,
         formula: Callable[..., Any] | None = None,
         javascript: str = "",
         machine: str = "",
@@ -141,19 +144,15 @@ class Op:
         self.arities = arities if len(arities) else range(sys.maxsize) if self.arity is None else (self.arity,)
         self.doc = doc
         self.symbol = symbol or name
-        self.precedence = precedence
-        self.right_associative = right_associative
+        self.precedence, self.right_associative = precedence, right_associative
         self.notation = notation
         self.signature = signature
         self.domain = domain or (REAL,) * len(functions)
         self.kink = kink
         self.convention = convention
-        self.rounding = rounding
-        self.summands = summands
+        self.rounding, self.summands, self.chooses = rounding, summands, chooses
         self.formula = formula
-        self.javascript = javascript
-        self.machine = machine
-        self.array = array
+        self.javascript, self.machine, self.array = javascript, machine, array
         self.__doc__ = doc or type(self).__doc__
 
     @property
@@ -191,7 +190,7 @@ class Op:
         >>> [where.flows(slot) for slot in range(3)]
         [False, True, True]
         """
-        return not isinstance(self.partials, tuple) or self.partials[slot] is not None
+        return self.partials[slot] is not None if isinstance(self.partials, tuple) else slot > 0 or not self.chooses
 
     def local(self, y: Any, *operands: Any) -> tuple[Any, ...]:
         """Return the local derivatives, one an operand.
@@ -201,7 +200,8 @@ class Op:
         ((3.0, 2.0), (0.0, 0.0))
         """
         if not isinstance(self.partials, tuple):
-            return self.partials(y, *operands)  # type: ignore[no-any-return]
+            found = self.partials(y, *operands)
+            return (0.0, *found[1:]) if self.chooses else found
         return tuple([p(y, *operands) if p else 0.0 for p in self.partials])
 
     def needed(self, y: Any, operands: Sequence[Any], wanted: Sequence[bool]) -> tuple[Any, ...]:

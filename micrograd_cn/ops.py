@@ -9,14 +9,51 @@ Formulas that need more than a line stand below the table.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache, reduce
-from math import fabs, inf
+from functools import cache, lru_cache, reduce
+from math import fabs, inf, nan
 from typing import Any
 
 from . import ieee, rounding
 from .ieee import INV_SQRT_2PI, SQRT_HALF, TWO_INV_SQRT_PI
 from .operation import OPS, POSITIVE, REAL, Op, define, number
+
+TAKE = """The operand with a number, counted from 0: xs[index].
+
+Of a sequence of rows it is the row, element by element. The index is an operand too, with derivative 0; the chosen
+operand has derivative 1, the others 0. An index that is not a whole number of an operand, such as -1 or 1.5, gives nan,
+and derivatives 0. Raises ValueError if `xs` is empty, or its rows have not one length.
+
+>>> take([3, 5], 1), take([3, 5], 2), take([[1, 2], [3, 4]], 0)
+(5.0, nan, [1.0, 2.0])
+"""
+
+
+class _Take(Op):
+    """The one operation that has a list of results for a list of rows."""
+
+    def __call__(self, xs: Iterable[Any], index: Any) -> Any:
+        xs = tuple(xs)
+        if not (xs and (isinstance(xs[0], (list, tuple)) or getattr(xs[0], "shape", None))):
+            if xs and hasattr(index, "_record"):  # at once, since it is often called
+                return index._record(self, (index, *xs))
+            return super().__call__(xs, index)
+        if others := [n for n in map(len, xs) if n != len(xs[0])]:
+            raise ValueError(f"take() needs rows of one length, got {len(xs[0])} and {others[0]}")
+        return [self(column, index) for column in zip(*xs, strict=True)]
+
+
+def _take_partials(y: Any, index: Any, *xs: Any) -> tuple[Any, ...]:
+    if type(index) is float:
+        return _unit(len(xs), index)
+    return (None, *[equal(index, float(k)) for k in range(len(xs))])
+
+
+@lru_cache(1 << 10)  # so that nodes share them
+def _unit(count: int, index: float) -> tuple[Any, ...]:
+    return (None, *[1.0 if index == k else 0.0 for k in range(count)])
+
 
 # `y` is the result; operands have the names of the docstrings.
 # fmt: off
@@ -224,6 +261,12 @@ less_equal: Op = define(Op(
     kink=lambda a, b: a - b, convention="derivative 0 everywhere",
     javascript="(a, b) => (a <= b ? 1 : 0)", machine="fcmp ole", array="<=",
 ))
+equal: Op = define(Op(
+    "equal", lambda a, b: 1.0 if a == b else 0.0, (None, None),
+    "1 where a == b, else 0.\n\n>>> equal(2, 2), equal(3, 2)\n(1.0, 0.0)",
+    kink=lambda a, b: a - b, convention="derivative 0 everywhere",
+    javascript="(a, b) => (a === b ? 1 : 0)", machine="fcmp oeq", array="==",
+))
 step: Op = define(Op(
     "step", lambda x: 1.0 if x > 0.0 else 0.0, (None,),
     "Heaviside step: 1 where x > 0, else 0.\n\n>>> step(2), step(0)\n(1.0, 0.0)",
@@ -278,6 +321,14 @@ logsumexp: Op = define(Op(
     rounding=rounding.logsumexp,
     formula=lambda *xs: _logsumexp_formula(xs),
 ))
+take: Op = define(_Take(
+    "take", ieee.take, _take_partials, TAKE,
+    arities=range(2, sys.maxsize), convention="derivative 0 in the index",
+    notation=lambda index, *xs: f"take([{', '.join(xs)}], {index})",
+    signature=lambda xs, index: (index, *_some("take", xs)),
+    chooses=True, formula=lambda index, *xs: _take_formula(index, xs),
+    javascript="(index, ...xs) => xs[index] ?? NaN",
+))
 # fmt: on
 
 # Partials that need more than a line. Where a convention needs a choice, it is made with `where`, so that a recorded
@@ -319,6 +370,13 @@ def _logsumexp_partials(y: Any, xs: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 # Values, for other languages.
+
+
+def _take_formula(index: Any, xs: Sequence[Any]) -> Any:
+    y: Any = nan
+    for k in reversed(range(len(xs))):
+        y = where(equal(index, float(k)), xs[k], y)
+    return y
 
 
 def _sech(e: Any) -> Any:

@@ -203,6 +203,7 @@ FUNCTIONS = {
     "erfc": erfc,
     "less": _constant,
     "less_equal": _constant,
+    "equal": _constant,
     "step": _constant,
     "where": lambda c, a, b: (a if c.value else b) + _constant(a, b, c),
     "maximum": lambda a, b: max(a, b, key=lambda x: x.value),
@@ -210,4 +211,5 @@ FUNCTIONS = {
     "sum": lambda *xs: sum(xs),
     "dot": _dot,
     "logsumexp": _logsumexp,
+    "take": lambda index, *xs: xs[int(index.value)] + _constant(index),
 }

@@ -22,7 +22,7 @@ class Naive:
         if name is not None:
             _, *partials = REFERENCES[name]
             xs = [parent.data for parent in parents]
-            several = name in ("sum", "dot", "logsumexp")
+            several = name in ("sum", "dot", "logsumexp", "take")
             self.partials = partials[0](*xs) if several else [partial(*xs) for partial in partials]
 
 

@@ -58,6 +58,16 @@ def _softmax(*xs):
     return [1 / sum(_exp(other - x) for other in xs) for x in xs]
 
 
+def _take(index, *xs):
+    """Return the operand whose number is nearest, which beside a whole number does not change; nan outside."""
+    number = int(mp.nint(index)) if mp.isfinite(index) else -1
+    return xs[number] if 0 <= number < len(xs) else mp.nan
+
+
+def _taken(index, *xs):
+    return [0, *(int(index == k) for k in range(len(xs)))]
+
+
 REFERENCES = {
     "neg": (lambda x: -x, lambda x: -1),
     "add": (lambda a, b: a + b, lambda a, b: 1, lambda a, b: 1),
@@ -102,6 +112,7 @@ REFERENCES = {
     "erfc": (lambda x: mp.erfc(_clip(x, 60)), lambda x: -2 * _exp(-x * x) / mp.sqrt(mp.pi)),
     "less": (lambda a, b: int(a < b), lambda a, b: 0, lambda a, b: 0),
     "less_equal": (lambda a, b: int(a <= b), lambda a, b: 0, lambda a, b: 0),
+    "equal": (lambda a, b: int(a == b), lambda a, b: 0, lambda a, b: 0),
     "step": (lambda x: int(x > 0), lambda x: 0),
     "where": (
         lambda c, a, b: a if c else b,
@@ -114,6 +125,7 @@ REFERENCES = {
     "sum": (lambda *xs: sum(xs), lambda *xs: [1] * len(xs)),
     "dot": (_dot, _dot_gradient),
     "logsumexp": (_logsumexp, _softmax),
+    "take": (_take, _taken),
 }
 
 # The bits that a reference needs, where it is more than 250: sums of products cancel, from 2**2048 down to 2**-2148.
@@ -179,6 +191,15 @@ def lists(rng):
             yield tuple(rng.uniform(-5, 5) for _ in range(n))
             nearly_equal = magnitude(rng)
             yield tuple(nearly_equal * rng.uniform(0.999, 1) for _ in range(n))
+
+
+def numbered(op, points):
+    """Give points; the first operand of a row that chooses is made the number of another one, if there is one."""
+    for xs in points:
+        if not op.chooses:
+            yield xs
+        elif len(xs) > 1:
+            yield (float(len(repr(xs[0])) % (len(xs) - 1)), *xs[1:])
 
 
 POINTS = {None: lists, 1: unary_points, 2: binary_points, 3: ternary_points}
@@ -347,6 +368,16 @@ PYTORCH_BINARY = {  # "value d/da d/db": a line for each a, a column for each b 
     """,
 }
 
+PYTORCH_BINARY["equal"] = """
+    0, 0, 0, 0, 0, 0, 0
+    0, 1, 0, 0, 0, 0, 0
+    0, 0, 1, 0, 0, 0, 0
+    0, 0, 0, 1, 1, 0, 0
+    0, 0, 0, 1, 1, 0, 0
+    0, 0, 0, 0, 0, 1, 0
+    0, 0, 0, 0, 0, 0, 1
+"""  # torch.eq, of each two elements
+
 PYTORCH_LISTS = {  # operands: value and gradients
     "where": {
         "nan 1 2": "1 0 1 0",
@@ -371,6 +402,12 @@ PYTORCH_LISTS = {  # operands: value and gradients
         "1e308 1e308": "inf 1e308 1e308",
         "1e308 1e308 1e308 -1e308": "nan 1e308 -1e308 1e308 1e308",
         "nan 0": "nan 0 nan",
+    },
+    "take": {  # of a tensor and a tensor with the index
+        "0 3 nan": "3 0 1 0",
+        "1 inf 5": "5 0 0 1",
+        "-0.0 -0.0 1": "-0.0 0 1 0",
+        "2 1 2 inf 3": "inf 0 0 0 1 0",
     },
     "logsumexp": {  # its gradients are torch.softmax: logsumexp's own are 1 and 1 at 1e308 1e308, nan and 0 at inf 1
         "-inf": "-inf nan",

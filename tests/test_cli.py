@@ -241,7 +241,7 @@ def test_a_variable_may_have_any_name():
 
 def test_every_row_of_the_table_can_be_called():
     for name, op in OPS.items():
-        lists = {"sum": "[x]", "logsumexp": "[x]", "dot": "[x], [0.5]"}
+        lists = {"sum": "[x]", "logsumexp": "[x]", "dot": "[x], [0.5]", "take": "[0.5, x], x"}
         count = (op.arity or 0) - (name in ("leaky_relu", "elu"))
         text = lists.get(name) or ", ".join(["x"] * count)
         assert parse(f"{name}({text})", {"x": Value(0.5)}).op is op

@@ -19,6 +19,7 @@ from .references import REFERENCES
 # Every operation to order 5.
 
 POINTS = {"log1p": [(-0.5,), (2.0,)], "asin": [(0.3,), (-0.6,)], "acos": [(0.3,), (-0.6,)], "where": [(1.0, 0.3, 0.7)]}
+POINTS["take"] = [(0.0, -0.8, 0.5), (2.0, 1.1, -0.4, 0.6)]
 ANYWHERE = {
     1: [(0.7,), (1.9,)],
     2: [(0.7, 1.3), (2.1, 0.4)],

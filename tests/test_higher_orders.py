@@ -20,7 +20,7 @@ from micrograd_cn.formula import Term, trace
 from micrograd_cn.functional import grad
 
 from .jets import FUNCTIONS, Jet
-from .references import LARGEST, REFERENCES, TINY, magnitude
+from .references import LARGEST, REFERENCES, TINY, magnitude, numbered
 from .test_ops import OVERFLOW, elementary, every_row, inside
 
 # What is looked at.
@@ -86,7 +86,7 @@ POINTS = {
 
 
 def points(op):
-    for xs in POINTS[op.arity](random.Random(op.name)):
+    for xs in numbered(op, POINTS[op.arity](random.Random(op.name))):
         if inside(op, xs) and not (op.kink and op.kink(*xs) == 0):
             yield xs
 
@@ -179,7 +179,7 @@ def test_every_row_has_a_reference():
 def test_references_have_the_first_derivatives_of_those_of_the_rows_themselves(op):
     _, *partials = REFERENCES[op.name]
     with mp.workprec(250):
-        for xs in [(0.3, 0.7, 0.45), (0.9, 0.2, 0.6), (-0.6, -0.35, -0.8)]:
+        for xs in numbered(op, [(0.3, 0.7, 0.45), (0.9, 0.2, 0.6), (-0.6, -0.35, -0.8)]):
             xs = xs[: op.arity or 3]
             if inside(op, xs):
                 exact = [mpf(x) for x in xs]

@@ -93,6 +93,26 @@ def test_a_batch_may_have_hundreds_of_rows():
     assert cross_entropy([[0.0, 0.0]] * 300, [1] * 300) == pytest.approx(math.log(2))
 
 
+@pytest.mark.parametrize("loss", [cross_entropy, nll_loss])
+def test_a_target_that_is_a_value_gives_what_its_integer_does(loss):
+    for reduction in ("mean", "sum"):
+        for targets in ([0, 2], [1, 1]):
+            found = []
+            for given in (targets, [Value(t) for t in targets], [targets[0], Value(targets[1])]):
+                rows = [[Value(x) for x in row] for row in X]
+                y = loss(rows, given, reduction=reduction)
+                y.backward()
+                found.append((y.data, [[x.grad for x in row] for row in rows]))
+                assert [t.grad for t in given if isinstance(t, Value)] == [0.0] * sum(
+                    isinstance(t, Value) for t in given
+                )
+            assert found[0] == found[1] == found[2]
+    target, x = Value(2), [Value(0.5), Value(-1), Value(0.25)]
+    assert loss(x, target).data == loss(x, 2).data
+    assert loss([0.5, -1.0, 0.25], target).data == loss([0.5, -1.0, 0.25], 2)
+    gradcheck(lambda *x: loss(list(x), target), 0.5, -1.0, 0.25, order=2)
+
+
 # Far out.
 
 
@@ -225,7 +245,20 @@ def test_huber_has_a_slope_at_infinity(x, delta, expected, slope):
         (lambda: cross_entropy([1, 2], 0, "avg"), ValueError, "cross_entropy: reduction"),
         (lambda: huber_loss(1, 2, delta=0), ValueError, "huber_loss: delta must be positive, got 0"),
         (lambda: huber_loss(1, 2, delta=math.nan), ValueError, "huber_loss: delta must be positive, got nan"),
-        (lambda: cross_entropy([1, 2], Value(1)), TypeError, "target must be the index of a class, got Value"),
+        (
+            lambda: cross_entropy([1, 2], Value(2)),
+            IndexError,
+            "cross_entropy: target is 2.0, but the classes are 0 to 1",
+        ),
+        (
+            lambda: nll_loss([[1, 2]] * 2, [0, Value(0.5)]),
+            IndexError,
+            r"nll_loss: target\[1\] is 0.5, but the classes are",
+        ),
+        (lambda: nll_loss([1, 2], Value(-1)), IndexError, "target is -1.0, but the classes are 0 to 1"),
+        (lambda: nll_loss([1, 2], Value(math.nan)), IndexError, "target is nan, but the classes are 0 to 1"),
+        (lambda: cross_entropy([1, 2], Value(math.inf)), IndexError, "target is inf"),
+        (lambda: cross_entropy([1, 2], "1"), TypeError, "target must be the index of a class, got str '1'"),
         (lambda: mse_loss([1], ["a"]), TypeError, "str 'a'"),
         (lambda: hinge_loss([1], ["1"]), TypeError, "str '1'"),
         (lambda: mse_loss(["a"], [1]), TypeError, "str 'a'"),

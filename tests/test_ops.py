@@ -17,10 +17,22 @@ from mpmath import mp, mpf
 
 import micrograd_cn as mc
 from micrograd_cn import OPS, Op, Value, define, gradients
+from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.engine import record, topological_order
 from micrograd_cn.formula import FormulaError, Term, expand, trace
 
-from .references import BITS, LARGEST, POINTS, PYTORCH_BINARY, PYTORCH_LISTS, PYTORCH_UNARY, REFERENCES, TINY, pytorch
+from .references import (
+    BITS,
+    LARGEST,
+    POINTS,
+    PYTORCH_BINARY,
+    PYTORCH_LISTS,
+    PYTORCH_UNARY,
+    REFERENCES,
+    TINY,
+    numbered,
+    pytorch,
+)
 
 every_row = pytest.mark.parametrize("op", list(OPS.values()), ids=list(OPS))
 
@@ -95,7 +107,7 @@ def test_every_row_has_a_reference_for_its_value_and_each_partial():
 def test_reference_partials_are_the_derivatives_of_reference_values(op):
     value, *partials = REFERENCES[op.name]
     n = op.arity or 3
-    for point in ((0.3, 0.7, 0.45), (0.9, 0.2, 0.6), (-0.6, -0.35, -0.8)):
+    for point in numbered(op, ((0.3, 0.7, 0.45), (0.9, 0.2, 0.6), (-0.6, -0.35, -0.8))):
         if inside(op, point[:n]):
             exact = [mpf(x) for x in point[:n]]
             claimed = partials[0](*exact) if op.arity is None else [partial(*exact) for partial in partials]
@@ -107,7 +119,7 @@ def test_reference_partials_are_the_derivatives_of_reference_values(op):
 
 @every_row
 def test_value_and_partials_are_accurate_over_the_whole_domain(op):
-    points = [operands for operands in POINTS[op.arity](random.Random(op.name)) if inside(op, operands)]
+    points = [xs for xs in numbered(op, POINTS[op.arity](random.Random(op.name))) if inside(op, xs)]
     with mp.workprec(BITS.get(op.name, 250)):
         wrong = mistakes(op, points)
     assert not wrong, f"{len(wrong)} of {len(points)} points: " + "; ".join(wrong[:5])
@@ -173,6 +185,7 @@ def test_stated_errors_are_the_condition_numbers():
 
 
 KINKS = {
+    "equal": lambda a, b: a == b,
     "abs": lambda x: x == 0,
     "atan2": lambda y, x: y == 0 and x <= 0,
     "div": lambda a, b: b == 0,
@@ -244,6 +257,7 @@ def test_special_values_are_those_of_pytorch(name):
 # Conventions: operands, and the partials chosen there.
 
 CONVENTIONS = {
+    "equal": {(1.0, 1.0): (0.0, 0.0), (1.0, 2.0): (0.0, 0.0)},
     "abs": {(0.0,): (0.0,)},
     "atan2": {(0.0, 0.0): (0.0, 0.0)},
     "elu": {(0.0, 0.7): (0.7, 0.0)},
@@ -268,6 +282,7 @@ CONVENTIONS = {
     "relu": {(0.0,): (0.0,)},
     "sqrt": {(0.0,): (inf,)},
     "step": {(0.0,): (0.0,), (1.0,): (0.0,)},
+    "take": {(1.0, 5.0, 7.0): (0.0, 0.0, 1.0), (2.0, 5.0, 7.0): (0.0, 0.0, 0.0), (nan, 5.0, 7.0): (0.0, 0.0, 0.0)},
     "where": {(0.0, 5.0, 7.0): (0.0, 0.0, 1.0), (-2.0, 5.0, 7.0): (0.0, 1.0, 0.0), (nan, 5.0, 7.0): (0.0, 1.0, 0.0)},
 }
 
@@ -326,7 +341,7 @@ def test_a_recorded_partial_is_made_of_rows_and_equals_the_float_partial(op):
     n = op.arity or 3
     points = [tuple(rng.uniform(-3, 3) for _ in range(n)) for _ in range(40)]
     points += [tuple(rng.uniform(0.05, 0.95) for _ in range(n)) for _ in range(40)]
-    for operands in points:
+    for operands in numbered(op, points):
         if inside(op, operands):
             inputs = tuple([Value(x) for x in operands])
             node = record(op, inputs)
@@ -449,6 +464,8 @@ def interior_call(op, wrap):
     operands = [wrap(x) for x in (0.25, 0.5, 0.75)[: op.arity]]
     if op.name == "dot":
         return op(operands, operands)
+    if op.chooses:
+        return op(operands, 1)
     return op(*operands) if op.arity else op(operands)
 
 
@@ -557,10 +574,10 @@ def test_dot_refuses_sequences_of_different_lengths():
         mc.dot([1, 2, 3], [1, 2])
 
 
-@pytest.mark.parametrize("name", ["mean", "softmax", "logsumexp"])
+@pytest.mark.parametrize("name", ["mean", "softmax", "logsumexp", "take"])
 def test_an_empty_sequence_is_refused_where_it_has_no_meaning(name):
     with pytest.raises(ValueError, match=rf"{name}\(\) needs at least one operand"):
-        getattr(mc, name)([])
+        getattr(mc, name)([], *[0] * (name == "take"))
 
 
 def test_an_infinite_term_beside_an_overflow_is_no_error():
@@ -586,13 +603,85 @@ def test_sums_may_be_empty_and_have_a_start():
     assert gradients(mc.sum([1, 2], start), [start]) == [1.0]
 
 
+# An operand by its number.
+
+NO_NUMBERS = [-1.0, 3.0, 1.5, 0.5, 2.0000000000000004, -TINY, 2.0**31, 2.0**32, 2.0**53, 1e300, -1e300, inf, -inf, nan]
+
+
+def test_take_is_the_operand_with_the_number_and_never_a_neighbour():
+    xs = [3.0, -inf, nan]
+    for k in (0, 1, 2, -0.0, np.int64(2), True, Fraction(4, 2)):
+        assert written(mc.take(xs, k)) == written(xs[int(k)])
+    for bad in NO_NUMBERS:
+        operands = [Value(x) for x in (3.0, 4.0, 5.0)]
+        index = Value(bad)
+        y = mc.take(operands, index)
+        y.backward()
+        assert math.isnan(y.data)
+        assert math.isnan(mc.take([3.0, 4.0, 5.0], bad))
+        assert [x.grad for x in (index, *operands)] == [0.0] * 4
+        assert math.isnan(mc.take.formula(bad, 3.0, 4.0, 5.0))
+
+
+def test_take_passes_its_gradient_to_the_chosen_operand_alone():
+    index, xs = Value(1.0), [Value(nan), Value(2.0), Value(inf), Value(1.0)]
+    y = mc.take(xs, index) * 3.0
+    y.backward()
+    assert (y.data, [x.grad for x in xs], index.grad) == (6.0, [0.0, 3.0, 0.0, 0.0], 0.0)
+    assert gradients(y, xs) == [0.0, 3.0, 0.0, 0.0]
+    assert [g.data for g in gradients(y, xs, create_graph=True)] == [0.0, 3.0, 0.0, 0.0]
+    (mc.take(xs, index) * inf).backward()
+    assert (index.grad, xs[1].grad) == (0.0, inf)  # no 0 * inf goes to the index
+    assert not mc.take.flows(0)
+    assert mc.take.flows(1)
+
+
+def test_take_has_second_derivatives():
+    xs, index = [Value(0.5), Value(2.0)], Value(0.0)
+    y = mc.take([x * x * x for x in xs], index + 1.0) * xs[0]
+    first = gradients(y, xs, create_graph=True)
+    assert [g.data for g in first] == [8.0, 6.0]
+    assert [gradients(g, xs) for g in first] == [[0.0, 12.0], [12.0, 6.0]]
+    assert gradients(first[1], [index]) == [0.0]
+
+
+def test_the_recorded_derivative_of_take_follows_another_index():
+    x, index = Value(2.0), Value(1.0)
+    [slope] = gradients(mc.take([x, x * x, 5.0], index), [x], create_graph=True)
+    assert slope.data == 4.0
+    program = compile(slope, [x, index])
+    assert program.forward([[2.0, 0.0], [2.0, 1.0], [3.0, 1.0], [2.0, 2.0], [2.0, 3.0]]) == [1.0, 4.0, 6.0, 0.0, 0.0]
+
+
+def test_take_of_rows_is_the_row():
+    table = [[Value(3.0 * i + j) for j in range(3)] for i in range(4)]
+    for rows in (table, tuple(map(tuple, table))):
+        row = mc.take(rows, Value(2.0))
+        assert [y.data for y in row] == [6.0, 7.0, 8.0]
+        mc.sum(row).backward()
+        assert [x.grad for x in table[2]] == [1.0, 1.0, 1.0]
+        assert [x.grad for row in (table[0], table[1], table[3]) for x in row] == [0.0] * 9
+        mc.sum(row).zero_grad()
+    assert mc.take(np.arange(6.0).reshape(3, 2), 1) == [2.0, 3.0]
+    assert mc.take([[[1, 2], [3, 4]], [[5, 6], [7, 8]]], 1) == [[5.0, 6.0], [7.0, 8.0]]
+    assert mc.take(np.arange(3.0), 1) == mc.take((x for x in range(3)), 1) == mc.take(xs=[0, 1], index=1) == 1.0
+
+
+def test_what_take_refuses_is_named():
+    with pytest.raises(ValueError, match=r"take\(\) needs rows of one length, got 2 and 3"):
+        mc.take([[1, 2], [3, 4, 5]], 0)
+    for call in (lambda: mc.take([1, [2]], 0), lambda: mc.take([1, 2], "0"), lambda: mc.take([1, 2])):
+        with pytest.raises(TypeError):
+            call()
+
+
 # Notation.
 
 
 @every_row
 def test_text_is_python_for_the_call(op):
-    for n in [op.arity] if op.arity else [1, 2, 3]:
-        operands = {name: Value(x) for name, x in zip("abc", (0.4, 0.3, 0.7), strict=True)}
+    for n in [op.arity] if op.arity else [n for n in (1, 2, 3) if n in op.arities]:
+        operands = {name: Value(x) for name, x in zip("abc", (0.0 if op.chooses else 0.4, 0.3, 0.7), strict=True)}
         names = list(operands)[:n]
         node = eval(op.text(*names), {**OPS}, operands)
         assert node.op is op

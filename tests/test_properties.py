@@ -21,7 +21,15 @@ from micrograd_cn.testing import Expression, PartlyCompared, TooNoisy, expressio
 
 from . import naive
 
-TIES = {"maximum", "minimum", "less", "less_equal", "step", "where"}  # piecewise: no second derivative to speak of
+TIES = {
+    "maximum",
+    "minimum",
+    "less",
+    "less_equal",
+    "equal",
+    "step",
+    "where",
+}  # piecewise: no second derivative to speak of
 SMOOTH = [op for op in OPS.values() if op.name not in TIES]
 PATHS = 400  # more would make the naive engine too slow
 moderate = partial(expressions, min_value=-10, max_value=10)  # where numbers are compared up to their size

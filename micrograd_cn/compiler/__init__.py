@@ -5,8 +5,8 @@ The way through the rooms:
     a function       `jit` records it for each form of `samples`, and `guards` its branches; else `mixture` trains on
     a graph of Values
       lowering       its operations, and those of its gradient, as `instructions`, each once
-      schedule       what is done in which order: stretches of instructions, long sums together
-      plan           where every value lies in memory, and the tables by which `products` find theirs
+      schedule       what is done in which order: stretches of instructions, long sums together, loads by an index
+      plan           where every value lies in memory, and the tables by which `products` and `takes` find theirs
       threaded       a stretch as a table of small functions, at once; or
       native         as LLVM's text, when the program has run for long; both by `straight` and `lanes`
       machine        text to functions (LLVM); those that all programs share are compiled once a process

@@ -2,7 +2,8 @@
 
 An instruction is a tuple, and its number in the list is its name:
 `("constant", x)`, `("parameter", i)`, `("input", i)`, `("seed",)`, `("total", k)`, `(machine form, *operands)`,
-and sums of products and terms, `(form, pairs, terms, *twins)`, of which SUMS has the forms.
+`("take", index, *operands)`, which is the operand with this number, and sums of products and terms,
+`(form, pairs, terms, *twins)`, of which SUMS has the forms.
 
 An instruction belongs to a phase: CONSTANT; BATCH, what depends on parameters alone and is computed once a batch;
 SAMPLE, once a row; AFTER, what depends on sums over the batch.
@@ -17,6 +18,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
+from math import nan
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from .. import ieee
@@ -33,10 +35,12 @@ LEAVES = ("constant", "parameter", "input", "seed", "total")
 # A "sum" rounds its products, a "dot" and an "adjoint" need not. A "sum" or a "dot" does not overflow on the way to a
 # finite result; where its first terms are such sums themselves, `twins` are these in units of 1 / SCALE: "scaled".
 SUMS = ("sum", "dot", "adjoint", "scaled")
+TAKE = "take"
 COMMUTATIVE: dict[str, Callable[..., float]] = {"fadd": operator.add, "fmul": operator.mul}
 OPERANDS = {"fadd": 2, "fsub": 2, "fmul": 2, "fdiv": 2, "fneg": 1, "select": 3}
 COMPARISONS = ("oeq", "ogt", "oge", "olt", "ole", "one", "ord", "ueq", "ugt", "uge", "ult", "ule", "une", "uno")
 OPERANDS |= {f"fcmp {comparison}": 2 for comparison in COMPARISONS}
+SELECTS = 4  # operands, the index among them, up to which one is chosen by instructions, not loaded
 LONG = 8  # products from which a sum of them is a loop
 MOST_CHOICES = 4  # of constants for which a formula is traced anew, since it may be simpler for them
 MOST_OPERANDS = 4  # of a formula for which it is, and of a function
@@ -149,6 +153,11 @@ class Code:
         known = [self.value(i) for i in slots]
         if None not in known:
             return self.constant(op.forward(*known))
+        if op.chooses and known[0] is not None:
+            number = op.forward(known[0], *map(float, range(1, len(slots))))
+            return slots[int(number)] if number == number else self.constant(nan)
+        if op.chooses and len(slots) > SELECTS:
+            return self.add((TAKE, *slots))
         if op.summands:
             pairs, terms = op.summands(*slots)
             form = "dot" if pairs else "sum"
@@ -284,7 +293,7 @@ class Code:
     def _form(
         self, steps: list[tuple[Op, list[int | float]]], result: int, samples: tuple[bool, ...], own: set[str]
     ) -> Called | None:
-        """Return one result of a formula as an instruction; None if it has a single one, or a loop.
+        """Return one result of a formula as an instruction; None if it has a single one, a loop, or a load.
 
         Constants that are not the operation's `own` are operands, so that there is one form for all of them.
         """
@@ -296,7 +305,7 @@ class Code:
         early = [i for i in needed if i not in whole.sampled]
         body = [i for i in needed if i in whole.sampled and whole.operands[i]]
         loops = any(whole.instructions[i][0] in SUMS and len(whole.instructions[i][1]) >= LONG for i in body)
-        if len(body) < 2 or loops:
+        if len(body) < 2 or loops or any(whole.instructions[i][0] == TAKE for i in needed):
             return None
         read = {j for i in body for j in whole.operands[i]}
         fixed = {i for i in read if repr(whole.value(i)) in own}
@@ -352,7 +361,7 @@ def _renumbered(instruction: Instruction, number: dict[int, int]) -> Instruction
 
 def _check_form(op: Op, count: int) -> None:
     form = op.machine
-    if form in (*SUMS, *LEAVES) or not re.fullmatch(r"fcmp.*|(?!formula)[A-Za-z_][\w.]*", form):
+    if form in (TAKE, *SUMS, *LEAVES) or not re.fullmatch(r"fcmp.*|(?!formula)[A-Za-z_][\w.]*", form):
         raise TypeError(f"the operation {op.name!r} has the machine form {form!r}, which is no name of a function")
     if form.startswith("fcmp") and form not in OPERANDS:
         raise TypeError(

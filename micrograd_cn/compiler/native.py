@@ -112,7 +112,7 @@ def _write(line: StraightLine, part: Part) -> None:
             line.matrix(stage, starts)
         elif isinstance(stage, Run):
             line.run(stage)
-        else:
+        elif isinstance(stage, Stretch):
             line.steps([step for step in stage.steps if not (step.starts and step.number in here)])
 
 

@@ -9,12 +9,14 @@ import operator
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from math import nan
 from typing import Any, TypeAlias
 
 from . import products
-from .instructions import AFTER, BATCH, SAMPLE, SUMS, Pair, checked
+from . import takes as loads
+from .instructions import AFTER, BATCH, CONSTANT, SAMPLE, SUMS, Pair, checked
 from .machine import Machine
-from .schedule import Outer, Run, Schedule, Stage, Step, Stretch, Sums
+from .schedule import Outer, Run, Schedule, Stage, Step, Stretch, Sums, Takes
 from .text import Makers
 
 WORD = 8  # bytes
@@ -45,7 +47,7 @@ class Plan:
         totals_at: where the totals' means are among the scalars.
         count: how many totals, in whole vectors.
         filled: the slots that hold a scalar in all lanes.
-        sums: the entries of each `Sums`.
+        sums: the entries of each `Sums`, `Run` and `Takes`.
         totals: the entries of the totals.
         makers: the shared functions that it needs.
         fast: whether these are the fast ones.
@@ -67,6 +69,7 @@ class Plan:
         self.fast = False
         self.packed: list[Entry] = []
         self._packs: dict[tuple[int, ...], int] = {}
+        self._operands_at: dict[tuple[tuple[int, ...], bool], int] = {}
         self._total_place: dict[int, int] = {}
         self.count = 0
         self.outer = [self._turned(group) for group in schedule.outer]
@@ -92,6 +95,8 @@ class Plan:
                     self.sums[id(stage)] = self._sums(stage)
                 elif isinstance(stage, Run):
                     self.sums[id(stage)] = self._run(stage)
+                elif isinstance(stage, Takes):
+                    self.sums[id(stage)] = self._takes(stage)
         self.totals = [*map(self._outer, self.outer), *self._single()]
 
     # Places.
@@ -164,6 +169,8 @@ class Plan:
         for stage in stages:
             if isinstance(stage, Sums):
                 self._side_by_side(stage.numbers, whole=True)
+            elif isinstance(stage, Takes):
+                self._side_by_side(sorted(stage.numbers, key=self._order))
         if self.schedule.are_in_lanes(phase):
             yield from stages
             return
@@ -190,6 +197,7 @@ class Plan:
                 alike.setdefault(form, []).append(step.number)
         runs = []
         for form, found in alike.items():
+            self._place_constants(found)
             numbers = deque(sorted(found, key=self._order))
             while numbers:
                 run = self._run_from(form, numbers)
@@ -201,6 +209,19 @@ class Plan:
         for step in sorted(rest, key=lambda step: self._order(step.number)):
             self.keep(step.number)
         return runs, rest
+
+    def _place_constants(self, numbers: Sequence[int]) -> None:
+        """Let constants that like instructions have beside the same other operands lie side by side, for a run."""
+        beside: dict[tuple[int | None, ...], list[int]] = {}
+        for i in numbers:
+            operands = self.code.operands[i]
+            constant = [self.code.phase[j] == CONSTANT for j in operands]
+            if constant.count(True) == 1 < len(operands):
+                others = tuple([None if c else j for j, c in zip(operands, constant, strict=True)])
+                beside.setdefault(others, []).append(operands[constant.index(True)])
+        for constants in beside.values():
+            if len(constants) >= SHORTEST:
+                self._side_by_side(constants)
 
     def _run_from(self, form: str, numbers: deque[int]) -> Run:
         """Take the longest run from the beginning of some instructions."""
@@ -249,6 +270,10 @@ class Plan:
                 if checked(self.code.instructions[i]):  # what it starts from is read again if it overflows
                     for j in schedule.reads(Step(i, starts=True)):
                         self.keep(j)
+        for stage in stages:
+            if isinstance(stage, Takes):
+                for i in self.read_by(stage):
+                    self.keep(i)
         made: set[int] = set()  # in stretches before
         for stage in stages:
             if isinstance(stage, Stretch):
@@ -262,8 +287,12 @@ class Plan:
             if self.code.instructions[i][0] == "seed":
                 self.keep(i)
 
-    def read_by(self, group: Sums) -> Iterator[int]:
-        """Yield what long sums read from memory."""
+    def read_by(self, group: Sums | Takes) -> Iterator[int]:
+        """Yield what long sums or loads read from memory."""
+        if isinstance(group, Takes):
+            for i in group.numbers:
+                yield from self.code.operands[i]
+            return
         for side in (*group.lefts, *group.rights):
             yield from side
         for i in group.numbers:
@@ -414,6 +443,28 @@ class Plan:
             words += [self.at(i), *map(len, lists), even[0], firsts[number], *even[1:]]
             words += [x for a, b in (pair for pairs in lists for pair in pairs) for x in (self.at(a), place(b))]
         return self.function(make), self.table(words)
+
+    def _takes(self, stage: Takes) -> Entry:
+        in_lanes = self.schedule.in_lanes(stage.numbers[0])
+        groups: dict[tuple[int, int], list[int]] = {}
+        for i in stage.numbers:
+            index, *xs = self.code.operands[i]
+            groups.setdefault((index, len(xs)), []).append(i)
+        words: list[str | int] = [len(groups)]
+        for (index, count), numbers in groups.items():
+            words += [self.in_block(index) if in_lanes else self.at(index), count, len(numbers)]
+            for i in numbers:
+                operands = self.code.operands[i][1:]
+                samples = any(map(self.schedule.in_lanes, operands))
+                words += [self.at(i), WORD * samples, self._places_of(operands, samples)]
+        return self.function(loads.takes if in_lanes else loads.takes_of_scalars), self.table(words), 0, 0
+
+    def _places_of(self, xs: tuple[int, ...], samples: bool) -> int:
+        """Return the table of where some operands are, and after them a nan; one for all that have the same ones."""
+        if (xs, samples) not in self._operands_at:
+            place = self.in_block if samples else self.at
+            self._operands_at[xs, samples] = self.table([place(i) for i in (*xs, self.code.constant(nan))])
+        return self._operands_at[xs, samples]
 
     def _outer(self, group: Outer) -> Entry:
         pairs, rows, columns = len(group.lefts[0]), len(group.totals), len(group.rights)

@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
-from ..engine import Value, record
+from ..engine import Value, record, topological_order
 from ..modes import ANOMALY, current, recording
 from ..operation import number
 from ..optim import Optimizer
@@ -250,6 +250,7 @@ class Program:
         Raises:
             Mismatch: an AssertionError; they differ in a row, which is named. The function branches on a value, where
                 the graph has the branch that was taken while recording.
+            IndexError: in a row, which is named, the index of a `take` is that of no operand; so the graph gives nan.
             ValueError: as for `forward`; or there are no rows.
 
         >>> from micrograd_cn.compiler import compile
@@ -265,7 +266,11 @@ class Program:
         width = len(self._inputs)
         taken = [list(data[i * width : (i + 1) * width]) for i in range(n)]  # `rows` may be an iterator, now at its end
         for i, (row, compiled) in enumerate(zip(taken, self.forward(taken), strict=True)):
-            given = f(*map(Value, row))
+            try:
+                given = f(*map(Value, row))
+                _check_indices([given] if self._single else given)
+            except IndexError as error:
+                raise IndexError(f"row {i}, {row}: {error}") from error
             eager = [x.data if isinstance(x, Value) else number(x) for x in ([given] if self._single else given)]
             graph = [compiled] if self._single else compiled
             if len(eager) != len(graph) or not all(map(_close(rtol, atol), eager, graph)):
@@ -385,6 +390,15 @@ def _check(outputs: Sequence[Any], inputs: Sequence[Any]) -> None:
         if x in seen:
             raise ValueError(f"compile(): inputs[{i}], {x!r}, is there twice")
         seen.add(x)
+
+
+def _check_indices(outputs: Sequence[Any]) -> None:
+    for node in topological_order(*[y for y in outputs if isinstance(y, Value)]):
+        if node.op and node.op.chooses:
+            index, *xs = node.parents
+            if math.isnan(node.op.forward(index.data, *map(float, range(len(xs))))):
+                numbers = f"its operands have the numbers 0 to {len(xs) - 1}"
+                raise IndexError(f"{node.op.name}() has the index {index.data}, but {numbers}")
 
 
 def _close(rtol: float, atol: float) -> Callable[[float, float], bool]:

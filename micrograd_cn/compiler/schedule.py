@@ -1,7 +1,7 @@
-"""What a program does, in order: stretches of single instructions, and between them sums of many products.
+"""What a program does, in order: stretches of single instructions, between them sums of many products, and loads.
 
 Long sums with the same right factors are done together: they are a matrix by a vector. How deep an instruction is says
-how many long sums lie one after the other below it; all that is equally deep is done at once.
+how many long sums and loads lie one after the other below it; all that is equally deep is done at once.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple, TypeAlias
 
-from .instructions import AFTER, BATCH, LONG, SAMPLE, SUMS, Code, Pair, below, checked, parted
+from .instructions import AFTER, BATCH, LONG, SAMPLE, SUMS, TAKE, Code, Pair, below, checked, parted
 
 ALONE = 32  # products from which a sum is a loop that shares its factors with no other one
 COLUMNS = 3  # from which totals are a table
@@ -84,6 +84,17 @@ class Run:
 
 
 @dataclass
+class Takes:
+    """Operands that are loaded by their number.
+
+    Attributes:
+        numbers: of the instructions, each with the index first among its operands.
+    """
+
+    numbers: list[int]
+
+
+@dataclass
 class Outer:
     """Totals of all products of some factors with others, or of several pairs of these, added up.
 
@@ -102,7 +113,7 @@ class Outer:
         return Outer([list(column) for column in zip(*self.totals, strict=True)], self.rights, self.lefts)
 
 
-Stage: TypeAlias = Stretch | Run | Sums
+Stage: TypeAlias = Stretch | Run | Sums | Takes
 
 
 class Long(NamedTuple):
@@ -125,6 +136,7 @@ class Schedule:
     Attributes:
         needed: the instructions that are done, in order.
         long: the long sums among them.
+        taken: those among them that are loaded by a number.
         stages: those of each phase.
         outer: totals that are tables of products.
         single: the other totals, each with its product.
@@ -143,8 +155,9 @@ class Schedule:
         rights = {i: tuple([b for _, b in sum_.pairs]) for i, sum_ in long.items()}
         shared = Counter(rights.values())
         self.long = {i: sum_ for i, sum_ in long.items() if len(sum_.pairs) >= ALONE or shared[rights[i]] > 1}
+        self.taken = {i for i in self.needed if code.instructions[i][0] == TAKE}
         self.stages: dict[int, list[Stage]] = {phase: list(self._stages(phase)) for phase in (BATCH, SAMPLE, AFTER)}
-        self.size = code.size(i for i in self.needed if i not in self.long)
+        self.size = code.size(i for i in self.needed if i not in self.long and i not in self.taken)
 
     def are_in_lanes(self, phase: int) -> bool:
         """Return whether the values of a phase are vectors."""
@@ -168,13 +181,16 @@ class Schedule:
     def _stages(self, phase: int) -> Iterator[Stage]:
         code = self.code
         numbers = [i for i in self.needed if code.operands[i] and code.phase[i] == phase]
-        for layer in _layers(numbers, code.operands.__getitem__, self.long):
+        for layer in _layers(numbers, code.operands.__getitem__, self.taken | self.long.keys()):
+            taken, found = parted(layer, self.taken.__contains__)
             if self.are_in_lanes(phase):
-                yield from self.stretches(self._in_order(layer))
+                yield from self.stretches(self._in_order(found))
             else:
-                for level in _layers(layer, lambda i: self.reads(self._step(i)), set(layer)):
+                for level in _layers(found, lambda i: self.reads(self._step(i)), set(found)):
                     yield Stretch([*map(self._step, level)])
-            yield from self._sums([i for i in layer if i in self.long])
+            yield from self._sums([i for i in found if i in self.long])
+            if taken:
+                yield Takes(taken)
 
     def _step(self, i: int) -> Step:
         return Step(i, starts=i in self.long)

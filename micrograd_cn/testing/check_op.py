@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from ..engine import Value, record
@@ -19,6 +20,7 @@ from .report import PartlyCompared
 from .smooth import is_smooth
 from .spots import few
 
+INDICES = (0.0, 2.0)
 LARGE = 1e6  # a value or partial beyond which the second derivative is not compared
 
 DRAWN = """\
@@ -38,7 +40,8 @@ def check_op(op: Op, reference: Reference = None, examples: int = 50) -> dict[st
     near end, and close to its ends, no value is nan and derivatives agree with numerical ones, near 0 to second order,
     also where one value is several operands. An n-ary row is given up to 33 operands. At all these points the row's
     formula, its summands, its JavaScript (run by Node.js or the package quickjs), its machine code (by llvmlite) and
-    its numpy form give the row's values, the second and third of these languages also its partials.
+    its numpy form give the row's values, the second and third of these languages also its partials. Of a row that
+    chooses, derivatives are those with respect to what it chooses from.
 
     What it cannot see: a mistake between the points, of which there are some hundreds; one beyond 100; a mistake of the
     third order; and where a value is lost in rounding, a derivative.
@@ -85,8 +88,23 @@ def _check(op: Op, reference: Reference, examples: int, partly: list[str]) -> di
     if op.kink is not None:
         _check_kinks(op, op.kink)
     _check_picture(op)
-    looked_at += _over_the_domain(op, reference, examples, partly)
+    for index, row in _with_index(op) if op.chooses else [((), op)]:
+        known = reference and partial(reference, *index)
+        looked_at += [(*index, *xs) for xs in _over_the_domain(row, known, examples, partly)]
     return forms.compare(op, looked_at)
+
+
+def _with_index(op: Op) -> Iterator[tuple[Point, Op]]:
+    """Give what a row that chooses is of its other operands, for some indices: beside a whole number it is nan."""
+    for index in INDICES:
+        arities = [n - 1 for n in (*MORE, *MANY) if n in op.arities and n - 1 > index]
+        if arities:
+            forward, partials = partial(op.forward, index), partial(_partials_after, op, index)
+            yield (index,), Op(op.name, forward, partials, arities=arities)
+
+
+def _partials_after(op: Op, index: float, y: Any, *xs: Any) -> tuple[Any, ...]:
+    return op.local(y, index, *xs)[1:]
 
 
 def _check_kinks(op: Op, kink: Callable[..., float]) -> None:

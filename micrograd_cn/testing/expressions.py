@@ -147,7 +147,7 @@ def expressions(
         ops: the operations to use, one's own among them; the whole table by default.
         max_inputs: at most so many inputs.
         max_steps: at most so many operations.
-        min_value: the least input and constant; -inf for no bound but the operands' domains.
+        min_value: the least input and constant, but for indices; -inf for no bound but the operands' domains.
         max_value: the greatest; inf for no bound.
 
     Raises:
@@ -192,7 +192,12 @@ def _recipe(op: Op, interval: Interval) -> SearchStrategy[Recipe]:
     for domain, dense in zip(op.domain, spots(op), strict=True):
         number = reals(*interval, domain, dense)
         operands.append(st.tuples(st.integers(0, CHOICES - 1), st.none() if number.is_empty else number))
-    tuples = [st.tuples(*itertools.islice(itertools.cycle(operands), n)) for n in few(op, COUNTS)]
+    tuples = []
+    for n in few(op, COUNTS):
+        chosen = [*itertools.islice(itertools.cycle(operands), n)]
+        if op.chooses:
+            chosen[0] = st.tuples(st.just(0), st.integers(0, n - 2).map(float))
+        tuples.append(st.tuples(*chosen))
     return st.tuples(st.just(op), st.sampled_from(range(len(tuples))).flatmap(tuples.__getitem__))  # type: ignore[no-any-return]
 
 
@@ -202,7 +207,7 @@ def _tame(op: Op, choices: tuple[tuple[int, float | None], ...], low: float, hig
     for i, (choice, x) in enumerate(choices):
         a, b = inside(op.domain[i % len(op.domain)], NEAR)
         small = min(max((2.0, 1.0, NEAR)[i % 3], a, low), b, high)
-        tame.append((choice, x if x is None else small))
+        tame.append((choice, x if x is None or (op.chooses and i == 0) else small))
     return op, tuple(tame)
 
 
@@ -217,7 +222,7 @@ def _nodes(recipes: list[Recipe], max_inputs: int) -> list[Node]:
             fitting = [node for node in [*nodes, *new] if fits(node, domain)]
             room = x is not None and len(inputs) + len(new) < max_inputs
             chosen: Node | float | None
-            if operands and choice < 2:
+            if (operands or op.chooses) and choice < 2:
                 chosen = x
             elif room and (choice > 8 or not fitting):
                 chosen = input_node(x, len(inputs) + len(new), domain, op.kink is not None)  # type: ignore[arg-type]

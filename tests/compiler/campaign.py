@@ -36,7 +36,7 @@ MOST = 1.7e308  # a size that is larger is taken for this
 TIERS = {"threaded": inf, "native": 0.0}
 EDGES = [0.0, -0.0, 1.0, -1.0, 2.0, 1e-20, -700.5, 36.5, 1e300, -1e300, 5e-324, inf, -inf, nan]
 LARGE = [1e308, 1.7e308, -1e308, -1.7e308, 1e300, 1.0, -2.5, 1e-300, 0.0]
-EXACT = {"neg", "abs", "less", "less_equal", "step", "where", "maximum", "minimum", "relu"}
+EXACT = {"neg", "abs", "less", "less_equal", "equal", "step", "where", "take", "maximum", "minimum", "relu"}
 ACTIVATIONS = ["tanh", "relu", "sigmoid", "gelu", "silu", "softplus", "elu", "leaky_relu", "sin", "erf"]
 
 # Operations of one's own, written in rows.
@@ -182,6 +182,9 @@ def expression(pen: Pen) -> Value:
             if rng.random() < 0.7 else rng.choice(pool)
             for _ in range(n)
         ]  # fmt: skip
+        if op.chooses and n > 1:  # by numbers of the operands, most of them
+            numbers = [float(rng.randrange(n - (rng.random() < 0.9))) for _ in range(2)]
+            operands[0] = mc.where(mc.less(rng.choice(pool), rng.choice(pool)), *numbers)
         found = record(op, operands)
         if found.op is not None and pen.kept(found):
             node, made = found, made + 1

@@ -53,8 +53,9 @@ def test_numbers_are_right_on_this_processor(code):
 def test_every_row_of_the_table_is_right_on_this_processor(code):
     xs, ws, outputs = [Value(0.5) for _ in range(5)], [Value(0.9) for _ in range(5)], []
     for op in OPS.values():
-        n = {"dot": 5}.get(op.name, op.arity or 3)
-        outputs.append(record(op, tuple([w * x for w, x in zip(ws[:n], xs[:n], strict=True)])))
+        n = {"dot": 5, "take": 5}.get(op.name, op.arity or 3)
+        operands = [w * x for w, x in zip(ws[:n], xs[:n], strict=True)]
+        outputs.append(record(op, (2.0 + mc.less(xs[0], ws[0]), *operands[1:]) if op.chooses else tuple(operands)))
     expected = [y.data for y in outputs]
     program = compile(outputs, xs)
     for n in (1, 3):
@@ -261,7 +262,7 @@ def test_code_for_other_processors_is_such_as_llvm_takes(monkeypatch, name, has_
         monkeypatch.setattr(room, "machine", lambda: on)
 
     x = [Value(0.5) for _ in range(40)]
-    every = [record(op, tuple(x[: {"dot": 4}.get(op.name, op.arity or 3)])) for op in OPS.values()]
+    every = [record(op, tuple(x[: {"dot": 4, "take": 9}.get(op.name, op.arity or 3)])) for op in OPS.values()]
     loss = mc.logsumexp(MLP(40, [12, 12, 3])(x)) + mc.sum(every)
     executables = Executables([loss], x)
     for kind, lanes, code in itertools.product(("forward", "gradient"), (False, True), (False, True)):

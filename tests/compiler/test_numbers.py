@@ -48,7 +48,7 @@ def test_expressions_give_the_eager_numbers(code, f, count):
 
 @pytest.mark.parametrize("op", OPS.values(), ids=lambda op: op.name)
 def test_every_row_is_compiled_with_its_special_values(code, op):
-    n = {"dot": 5}.get(op.name, op.arity or 3)
+    n = {"dot": 5, "take": 5}.get(op.name, op.arity or 3)
     ws, xs = [Value(0.5) for _ in range(n)], [Value(1.0) for _ in range(n)]
     by_sample = compile(record(op, tuple([w * x for w, x in zip(ws, xs, strict=True)])), xs)
     by_batch = compile(record(op, tuple(ws)), [])

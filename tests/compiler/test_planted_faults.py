@@ -9,7 +9,7 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Value
-from micrograd_cn.compiler import elementary, native, straight, update
+from micrograd_cn.compiler import elementary, native, straight, takes, update
 from micrograd_cn.compiler import machine as machines
 from micrograd_cn.compiler.drivers import Drivers
 from micrograd_cn.compiler.executable import Executable
@@ -71,6 +71,21 @@ def of_large_numbers():
     assert_like_eager(f, [Value(0.5) for _ in range(12)], [w], rows)
 
 
+def of_takes():
+    rng = random.Random(2)
+    ws = [Value(rng.gauss(0, 1)) for _ in range(7)]
+
+    def f(i, a):
+        return mc.take(ws, i) * a + mc.take([a * k for k in range(7)], i) * mc.take(
+            [*ws[3:], a, 2.0], i - 1.0 + 0.0 * a
+        )
+
+    rows = [[float(1 + k % 5), rng.gauss(0, 1)] for k in range(19)]
+    assert_like_eager(f, [Value(0.5) for _ in range(2)], ws, rows)
+    rows[3][0], rows[7][0], rows[11][0], rows[0][0] = 1.5, 7.0, -1.0, -0.5
+    assert_like_eager(f, [Value(0.5) for _ in range(2)], ws, rows)
+
+
 def of_training():
     (ours, program, rows, _), (theirs, _, _, model) = problem(), problem()
     mine, yours = OPTIMISERS["adam"](ours), OPTIMISERS["adam"](theirs)
@@ -93,7 +108,7 @@ def of_training():
 
 def compare():
     """Compare with the engine; an AssertionError says that there is a difference."""
-    for comparison in (of_a_network, of_sums, of_large_numbers, of_training):
+    for comparison in (of_a_network, of_sums, of_large_numbers, of_takes, of_training):
         comparison()
 
 
@@ -191,6 +206,29 @@ def no_scalars_in_lanes(patch):
     change_result(patch, Plan, "fill_entry", lambda *_: [])
 
 
+def wrong_neighbour(patch):
+    change_result(
+        patch,
+        takes,
+        "_numbers",
+        lambda found, lanes, x, count: [lanes.f.smaller(lanes.f.add(k, 1), count) for k in found],
+    )
+
+
+def rounded_index(patch):
+    numbers = takes._numbers
+    patch.setattr(takes, "_numbers", lambda lanes, x, count: numbers(lanes, lanes.apply("llvm.floor", [x]), count))
+
+
+def index_of_another_lane(patch):
+    change_result(patch, takes, "_numbers", lambda found, *_: found[::-1] if len(found) > 1 else found)
+
+
+def no_nan_after_the_operands(patch):
+    places = Plan._places_of
+    patch.setattr(Plan, "_places_of", lambda self, xs, samples: places(self, (*xs, xs[-1]), samples))
+
+
 def totals_of_one_lane(patch):
     change_result(patch, Lanes, "sums_of_lanes", lambda found, lanes, xs: xs[0])
 
@@ -286,12 +324,13 @@ def other_learning_rate(patch):
     change_result(patch, Training, "__init__", lambda found, self, *_: self.scalars.data.__setitem__(0, 0.5))
 
 
-BOTH = [exchanged_in_a_difference, lost_product, no_constants]
+BOTH = [exchanged_in_a_difference, lost_product, no_constants, wrong_neighbour]
 OF_NATIVE_CODE = [lost_term, lost_value]
 OF_THREADED_CODE = [
     *(other_partial, lost_contribution, stale_constant, exchanged_operands),
     *(lost_last_product, lost_other_products, no_order_of_layers),
     *(wrong_distance, wrong_copies, one_place_for_two, half_turned, no_scalars_in_lanes),
+    *(rounded_index, index_of_another_lane, no_nan_after_the_operands),
     *(totals_of_one_lane, unseen_overflow, other_units, other_slot, wrong_coefficient),
     *(lost_lane, lost_tail, gradients_of_no_rows, one_block_of_a_panel, unscaled_means),
     *(stale_parameters, state_as_data, other_learning_rate),
