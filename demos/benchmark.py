@@ -45,8 +45,9 @@ from contenders import (
     moons_program,
     ours,
 )
+from microgpt_contenders import table as microgpt
 from micrograd_cn.functional import grad, hessian
-from workloads import first_step, functions, networks, recurrent, threads, transformer
+from workloads import first_step, functions, networks, recurrent, threads
 
 WARM = 0.5  # seconds that each contender runs before it is timed: until then, what is compiled as it runs may not be
 UNITS = {"us": 1e6, "ms": 1e3}  # a second in them
@@ -415,7 +416,7 @@ TABLES: dict[str, tuple[str, Callable[[], list[Row]]]] = {
     "inputs": ("Derivatives of Rosenbrock's function of n inputs", derivatives_of_many_inputs),
     "orders": ("Higher derivatives at a point", sixth_derivatives),
     "networks": ("A step of gradient descent, hinge loss", networks),
-    "transformer": ("A transformer of one layer, one name a step, Adam", transformer),
+    "microgpt": ("microgpt's training step, and a thousand of them as a command", microgpt),
     "recurrent": ("A recurrent network, the gradient", recurrent),
     "functions": ("Functions on vectors, compiled", functions),
     "threads": ("MLP(8, [32, 32, 1]), 100,000 rows", threads),

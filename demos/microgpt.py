@@ -26,8 +26,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from tqdm import trange
-
 from micrograd_cn import Value, dot, logsumexp, relu, softmax
 from micrograd_cn.losses import cross_entropy
 from micrograd_cn.optim import Adam
@@ -153,6 +151,8 @@ Backward = Callable[[Sequence[str]], float]  # adds the gradient of some names' 
 
 def train(names: Sequence[str], weights: Weights, backward: Backward, steps: int, batch: int) -> list[float]:
     """Take steps of Adam with a learning rate that falls to 0; return the loss of each."""
+    from tqdm import trange
+
     optimizer = Adam(flat(weights), LEARNING_RATE, BETAS)
     order = cycle(names)
     losses: list[float] = []
@@ -181,18 +181,36 @@ def eager(weights: Weights, stage: Stage) -> Backward:
 
 
 def train_compiled(names: Sequence[str], weights: Weights, steps: int, batch: int) -> list[float]:
-    """Do the same with the loss of the longest name, compiled: others are filled up with tokens that count nothing."""
+    """Do the same by the compiled loss."""
+    program = compiled(weights)
+
+    def backward(names: Sequence[str]) -> float:
+        return float(program.backward([as_row(name) for name in names]))
+
+    return train(names, weights, backward, steps, batch)
+
+
+def compiled(weights: Weights) -> Any:
+    """Return the program of the longest name's loss; others are filled up with tokens that count nothing."""
     from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name; needs llvmlite
 
     tokens, targets = ([[Value(0.0) for _ in range(TOKENS)] for _ in range(BLOCK)] for _ in range(2))
     shares = [Value(0.0) for _ in range(BLOCK)]
     inputs = [*(x for one_hot in [*tokens, *targets] for x in one_hot), *shares]
-    program = compile(loss(tokens, targets, shares, weights, COMPILED), inputs)
+    return compile(loss(tokens, targets, shares, weights, COMPILED), inputs)
 
-    def backward(names: Sequence[str]) -> float:
-        return float(program.backward([as_row(*lesson(name)) for name in names]))
 
-    return train(names, weights, backward, steps, batch)
+def as_row(name: str) -> list[float]:
+    """Return the inputs of the compiled loss for a name."""
+    tokens, targets, shares = padded(name)
+    return [*(float(token == kind) for token in [*tokens, *targets] for kind in range(TOKENS)), *shares]
+
+
+def padded(name: str) -> tuple[list[int], list[int], list[float]]:
+    """Return the lesson of a name, filled up with tokens that count nothing."""
+    tokens, targets, shares = lesson(name)
+    padding = [0] * (BLOCK - len(tokens))
+    return tokens + padding, targets + padding, shares + [0.0] * len(padding)
 
 
 def one_hot_cross_entropy(logits: Sequence[Any], target: Sequence[Any]) -> Any:
@@ -200,13 +218,6 @@ def one_hot_cross_entropy(logits: Sequence[Any], target: Sequence[Any]) -> Any:
 
 
 COMPILED = Stage(dot, softmax, one_hot_cross_entropy, dot)  # a token is 27 numbers, all 0 but its own, which is 1
-
-
-def as_row(tokens: list[int], targets: list[int], shares: list[float]) -> list[float]:
-    """Return the numbers that the compiled loss takes for a name."""
-    padding = [0] * (BLOCK - len(tokens))
-    filled = [*tokens, *padding, *targets, *padding]
-    return [*(float(token == kind) for token in filled for kind in range(TOKENS)), *shares, *padding]
 
 
 def recent(losses: Sequence[float]) -> float:

@@ -268,6 +268,22 @@ def test_the_attention_models_take_the_same_steps_and_learn(measuring: dict[str,
     assert all(later < 0.95 * earlier for earlier, later in pairwise(first))
 
 
+@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize(("contender", "needs"), [("numpy", "numpy"), ("pytorch", "torch"), ("jax_jit", "jax")])
+def test_microgpts_contenders_take_the_same_steps(contender: str, needs: str, batch: int, measuring: Any) -> None:
+    pytest.importorskip(needs)
+    import microgpt_contenders as contenders  # type: ignore[import-not-found]
+
+    mine, theirs = (
+        f(*contenders.start(20 * batch), batch)(2) for f in (contenders.ours, getattr(contenders, contender))
+    )
+    assert theirs == pytest.approx(mine, rel=1e-9)
+    assert mine[1] < mine[0] < 3.4
+    contenders.check_agreement([*mine[:1], *theirs[:1], None, None, None], batch)
+    with pytest.raises(RuntimeError, match=f"losses at batch {batch} must agree, got {{.*}}"):
+        contenders.check_agreement([mine[0], mine[0] + 1e-4, None, None, None], batch)
+
+
 def test_contenders_that_compute_different_things_are_not_compared(measuring: dict[str, Any]) -> None:
     same, other = measuring["ATTENTION"]
     other = other._replace(prepare=lambda tokens, following: lambda n: same.prepare(tokens, following)(n) + 1e-3)
