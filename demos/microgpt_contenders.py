@@ -4,6 +4,7 @@ All start from the weights that microgpt.py starts from, learn the same names in
 and their losses are checked to agree. A peer that is not installed is left out.
 """
 
+import itertools
 import math
 import os
 import random
@@ -15,7 +16,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
 import microgpt
@@ -62,6 +63,20 @@ def ours(weights: Weights, names: Sequence[str], batch: int) -> Epochs | None:
     return lambda epochs: list(program.fit(rows, optimizer, epochs, batch))
 
 
+def _epochs(step: Callable[..., Any], batches: Sequence[Any]) -> Epochs:
+    """Return the epochs of steps that take a batch and the step's number; losses are waited for at an epoch's end."""
+    numbers = itertools.count()
+
+    def epochs(n: int) -> list[float]:
+        means = []
+        for _ in range(n):
+            losses = [step(*batch, next(numbers)) for batch in batches]
+            means.append(fmean(map(float, losses)))
+        return means
+
+    return epochs
+
+
 def numpy(weights: Weights, names: Sequence[str], batch: int) -> Epochs | None:
     """Return the step with its backward pass written by hand; all weights lie in one array, which Adam goes through."""
     if not find_spec("numpy"):
@@ -98,8 +113,8 @@ def numpy(weights: Weights, names: Sequence[str], batch: int) -> Epochs | None:
         first += (1 - beta1) * gradient
         second *= beta2
         second += (1 - beta2) * gradient * gradient
-        scale = np.sqrt(second / (1 - beta2**number)) + EPSILON
-        state -= rate(number - 1) / (1 - beta1**number) * first / scale
+        scale = np.sqrt(second / (1 - beta2 ** (number + 1))) + EPSILON
+        state -= rate(number) / (1 - beta1 ** (number + 1)) * first / scale
 
     def step(tokens: Any, targets: Any, shares: Any, number: int) -> float:
         count, length = tokens.shape
@@ -151,20 +166,7 @@ def numpy(weights: Weights, names: Sequence[str], batch: int) -> Epochs | None:
         (np.array(tokens), np.array(targets), np.array(shares) / batch)
         for tokens, targets, shares in lessons(names, batch, shortest=True)
     ]
-    taken = 0
-
-    def epochs(n: int) -> list[float]:
-        nonlocal taken
-        means = []
-        for _ in range(n):
-            losses = []
-            for lesson in batches:
-                taken += 1
-                losses.append(step(*lesson, taken))
-            means.append(sum(losses) / len(losses))
-        return means
-
-    return epochs
+    return _epochs(step, batches)
 
 
 def pytorch(weights: Weights, names: Sequence[str], batch: int) -> Epochs | None:
@@ -196,7 +198,7 @@ def pytorch(weights: Weights, names: Sequence[str], batch: int) -> Epochs | None
         loss = shares.view(-1) @ f.cross_entropy(logits, targets.view(-1), reduction="none")
         optimizer.zero_grad()
         loss.backward()
-        optimizer.param_groups[0]["lr"] = rate(number - 1)
+        optimizer.param_groups[0]["lr"] = rate(number)
         optimizer.step()
         return loss.detach()
 
@@ -204,20 +206,7 @@ def pytorch(weights: Weights, names: Sequence[str], batch: int) -> Epochs | None
         (torch.tensor(tokens), torch.tensor(targets), torch.tensor(shares, dtype=torch.float64) / batch)
         for tokens, targets, shares in lessons(names, batch, shortest=True)
     ]
-    taken = 0
-
-    def epochs(n: int) -> list[float]:
-        nonlocal taken
-        means = []
-        for _ in range(n):
-            losses = []
-            for lesson in batches:
-                taken += 1
-                losses.append(step(*lesson, taken))
-            means.append(float(sum(losses)) / len(losses))
-        return means
-
-    return epochs
+    return _epochs(step, batches)
 
 
 def _jax_epochs(weights: Weights, names: Sequence[str], batch: int, scan: bool) -> Epochs | None:
@@ -254,27 +243,22 @@ def _jax_epochs(weights: Weights, names: Sequence[str], batch: int, scan: bool) 
         w = jax.tree.map(lambda p, m, v: p - lr * m / (np.sqrt(v / scale) + EPSILON), w, first, second)
         return (w, first, second, number + 1), value
 
+    def whole_epoch(state: Any, lessons: Any) -> Any:
+        state, losses = jax.lax.scan(update, state, lessons)
+        return state, losses.mean()
+
     zeros = jax.tree.map(np.zeros_like, w)
     state = (w, zeros, zeros, np.asarray(0.0))
     batches = [tuple(map(np.asarray, lesson)) for lesson in lessons(names, batch, shortest=False)]
     stacked = tuple(np.stack(parts) for parts in zip(*batches, strict=True))
-    step, epoch = jax.jit(update), jax.jit(lambda state, all_: jax.lax.scan(update, state, all_))
+    compiled = jax.jit(whole_epoch if scan else update)
 
-    def epochs(n: int) -> list[float]:
+    def step(tokens: Any, targets: Any, shares: Any, number: int) -> Any:  # the state has the number itself
         nonlocal state
-        means = []
-        for _ in range(n):
-            if scan:
-                state, losses = epoch(state, stacked)
-            else:
-                losses = []
-                for lesson in batches:
-                    state, value = step(state, lesson)
-                    losses.append(value)
-            means.append(losses)
-        return [float(sum(map(float, losses)) / len(losses)) for losses in means]
+        state, losses = compiled(state, (tokens, targets, shares))
+        return losses
 
-    return epochs
+    return _epochs(step, [stacked] if scan else batches)
 
 
 def jax_jit(weights: Weights, names: Sequence[str], batch: int) -> Epochs | None:
