@@ -1,8 +1,8 @@
 """Measure the engine beside its peers, every ratio within one run: `python demos/benchmark.py [table ...] [--json]`.
 
 The tables, which `--list` names: a training step of two demos, and of an attention model written without a library;
-what the garbage collector costs; one operation; the share of the processor's peak; compiled networks of many shapes, a
-transformer, a recurrent network, functions, threads; memory for an operation, time for a node against the size of the
+what the garbage collector costs; one operation; the share of the processor's peak; compiled networks of many shapes,
+microgpt, a recurrent network, functions, threads; memory for an operation, time for a node against the size of the
 graph, derivatives of many inputs and of high order, compile time, and import time.
 Contenders take turns, so that a machine which slows down slows all of them; a number is the median of its turns. All
 run on one core. The garbage collector stays on, as in anyone's training loop, but in columns that say so. A peer not
