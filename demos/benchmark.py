@@ -1,8 +1,8 @@
 """Measure the engine beside its peers, every ratio within one run: `python demos/benchmark.py [table ...] [--json]`.
 
 The tables, which `--list` names: a training step of two demos, and of an attention model written without a library;
-what the garbage collector costs; one operation; the share of the processor's peak; compiled networks of many shapes, a
-transformer, a recurrent network, functions, threads; memory for an operation, time for a node against the size of the
+what the garbage collector costs; one operation; the share of the processor's peak; compiled networks of many shapes,
+microgpt, a recurrent network, functions, threads; memory for an operation, time for a node against the size of the
 graph, derivatives of many inputs and of high order, compile time, and import time.
 Contenders take turns, so that a machine which slows down slows all of them; a number is the median of its turns. All
 run on one core. The garbage collector stays on, as in anyone's training loop, but in columns that say so. A peer not
@@ -45,8 +45,9 @@ from contenders import (
     moons_program,
     ours,
 )
+from microgpt_contenders import table as microgpt
 from micrograd_cn.functional import grad, hessian
-from workloads import first_step, functions, networks, recurrent, threads, transformer
+from workloads import first_step, functions, networks, recurrent, threads
 
 WARM = 0.5  # seconds that each contender runs before it is timed: until then, what is compiled as it runs may not be
 UNITS = {"us": 1e6, "ms": 1e3}  # a second in them
@@ -415,7 +416,7 @@ TABLES: dict[str, tuple[str, Callable[[], list[Row]]]] = {
     "inputs": ("Derivatives of Rosenbrock's function of n inputs", derivatives_of_many_inputs),
     "orders": ("Higher derivatives at a point", sixth_derivatives),
     "networks": ("A step of gradient descent, hinge loss", networks),
-    "transformer": ("A transformer of one layer, one name a step, Adam", transformer),
+    "microgpt": ("microgpt's training step, and a thousand of them as a command", microgpt),
     "recurrent": ("A recurrent network, the gradient", recurrent),
     "functions": ("Functions on vectors, compiled", functions),
     "threads": ("MLP(8, [32, 32, 1]), 100,000 rows", threads),

@@ -27,6 +27,7 @@ PICTURES = {
         f"{name}.{lang}.svg" for name in ("neuron", "a_plus_a", "dead_relu", "network") for lang in ("en", "zh")
     }
     | {"flow.html"},
+    "microgpt": {"microgpt.png"},
     "moons": {"moons.png"},
     "newton": {"newton.png"},
     "optimizers": {"optimizers.png"},
@@ -65,7 +66,8 @@ def accuracies(output: str) -> list[float]:
 
 
 def results(output: str) -> list[str]:
-    return [line for line in output.splitlines() if not line.startswith(("wrote ", "time: "))]
+    timed = re.compile(r"wrote |time: |[\d,]+ steps in ")
+    return [line for line in output.splitlines() if not timed.match(line)]
 
 
 @pytest.fixture(scope="module")
@@ -174,6 +176,63 @@ def test_compiled_training_ends_where_eager_training_does(name: str, tmp_path: P
     assert float(found[1]) < 1e-12
 
 
+def microgpt(out: Path, steps: int, stage: int, *more: str) -> tuple[str, dict[str, list[list[float]]]]:
+    """Return what a stage prints, and its weights."""
+    file = out / f"{stage}.json"
+    output = run_here("microgpt", out, steps, 42, "--stage", str(stage), "--weights", str(file), *more)
+    return output, json.loads(file.read_text("utf-8"))
+
+
+def invented(output: str) -> list[str]:
+    return re.split(r"\d+ new names:\n", output)[1].partition("\nwrote")[0].split("\n")
+
+
+def test_the_stages_of_microgpt_take_the_steps_of_the_original(tmp_path: Path) -> None:
+    runs = [microgpt(tmp_path, 20, stage) for stage in (1, 2, 3)]
+    # The original's after 20 steps, seed 42: its loss at the last step, some weights and the first names.
+    for output, weights in runs:
+        assert list(weights) == ["wte", "wpe", "lm_head", "wq", "wk", "wv", "wo", "fc1", "fc2"]
+        assert [(len(rows), len(rows[0])) for rows in weights.values()] == [
+            (27, 16), (16, 16), (27, 16), (16, 16), (16, 16), (16, 16), (16, 16), (64, 16), (16, 64)
+        ]  # fmt: skip
+        assert weights["wte"][0][0] == pytest.approx(-0.05329611715041706, abs=1e-12)
+        assert weights["fc2"][-1][-1] == pytest.approx(-0.019628743164260953, abs=1e-12)
+        assert loss("first", output) == 3.365967
+        assert len(invented(output)) == 20
+        assert invented(output)[:8] == ["orhx", "pdi", "zoqnadn", "kdri", "zueiia", "oas", "hry", "qdi"]
+    for (_, some), (_, others) in pairwise(runs):
+        for name, rows in some.items():
+            assert others[name] == [pytest.approx(row, abs=1e-12) for row in rows]
+
+
+def test_microgpt_compares_the_stages_that_are_asked_for_and_averages_batches(tmp_path: Path) -> None:
+    arguments = ["--batch", "3", "--samples", "2", "--stage", "2", "3"]
+    output = run_here("microgpt", tmp_path, 4, 42, *arguments)
+    assert re.findall(r"^stage: (\d)$", output, re.MULTILINE) == ["2", "3"]
+    found = re.search(r"^weights of stages 2 and 3 differ by at most (\S+)$", output, re.MULTILINE)
+    assert found, output
+    assert float(found[1]) < 1e-12
+    assert len(invented(output)) == 2
+    assert re.findall(r"^4 steps in \d+\.\d+ s(.*)$", output, re.MULTILINE) == [
+        "",
+        ", recording and compiling included",
+    ]
+    assert loss("first", output) == 3.324833  # the mean of three names, not the first one's
+
+
+@pytest.mark.parametrize("wrong", [["--batch", "0"], ["--samples", "-1"], ["--stage", "4"]])
+def test_microgpt_refuses_what_it_cannot_do(wrong: list[str], tmp_path: Path) -> None:
+    with pytest.raises(SystemExit):
+        run_here("microgpt", tmp_path, 1, 42, *wrong)
+
+
+@pytest.mark.slow
+def test_microgpt_invents_the_names_of_the_original(tmp_path: Path) -> None:
+    output, _ = microgpt(tmp_path, 1000, 3)
+    names = ["kamon", "ann", "karai", "jaire", "vialan", "karia", "yeran", "anna", "areli", "kaina"]
+    assert invented(output)[:10] == names
+
+
 def benchmark(*arguments: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "demos/benchmark.py", *arguments]
@@ -207,6 +266,22 @@ def test_the_attention_models_take_the_same_steps_and_learn(measuring: dict[str,
     assert others
     assert all(run == pytest.approx(first, rel=1e-12) for run in others)
     assert all(later < 0.95 * earlier for earlier, later in pairwise(first))
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize(("contender", "needs"), [("numpy", "numpy"), ("pytorch", "torch"), ("jax_jit", "jax")])
+def test_microgpts_contenders_take_the_same_steps(contender: str, needs: str, batch: int, measuring: Any) -> None:
+    pytest.importorskip(needs)
+    import microgpt_contenders as contenders  # type: ignore[import-not-found]
+
+    mine, theirs = (
+        f(*contenders.start(20 * batch), batch)(2) for f in (contenders.ours, getattr(contenders, contender))
+    )
+    assert theirs == pytest.approx(mine, rel=1e-9)
+    assert mine[1] < mine[0] < 3.4
+    contenders.check_agreement([*mine[:1], *theirs[:1], None, None, None], batch)
+    with pytest.raises(RuntimeError, match=f"losses at batch {batch} must agree, got {{.*}}"):
+        contenders.check_agreement([mine[0], mine[0] + 1e-4, None, None, None], batch)
 
 
 def test_contenders_that_compute_different_things_are_not_compared(measuring: dict[str, Any]) -> None:

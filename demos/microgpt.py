@@ -1,0 +1,341 @@
+"""Train a GPT that invents names, in three stages of the same mathematics: `python demos/microgpt.py [--stage 1 2 3]`.
+
+Model, data, hyper-parameters and the order of random numbers are those of Andrej Karpathy's microgpt (2026,
+https://gist.github.com/karpathy/8627fe009c40f57531cb18360106ce95), so that the weights are too. The way of a name:
+
+    emma      becomes 27 kinds of tokens: its letters, and one that begins and ends it
+    gpt       gives 27 logits for each token: of the token that follows, from what it and those before it say
+    loss      is the mean cross entropy of the tokens that do follow
+    Adam      takes the 4,192 weights down its gradient, a name or a batch of names a step
+    invent    draws new names, token by token, from the probabilities
+
+The stages differ in what computes. In stage 1 it is operators alone, + * ** exp log relu; in stage 2 a sum of products,
+a softmax and a cross entropy are one operation each; stage 3 records that once, for the longest name, and compiles it.
+Several stages are trained one after another and compared. The names are demos/names.txt: 32,033 first names of the US
+Social Security Administration's lists, as https://github.com/karpathy/makemore has them (MIT licence).
+"""
+
+import argparse
+import json
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import cycle, islice, pairwise
+from operator import getitem
+from pathlib import Path
+from statistics import fmean
+from typing import Any, NamedTuple
+
+from micrograd_cn import Value, dot, logsumexp, relu, softmax
+from micrograd_cn.losses import cross_entropy
+from micrograd_cn.optim import Adam
+
+NAMES = Path(__file__).parent / "names.txt"
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+END = len(LETTERS)  # the token that begins and ends a name
+TOKENS = END + 1
+
+WIDTH = 16  # numbers that stand for a token
+BLOCK = 16  # tokens that the model sees at most
+HEADS = [slice(start, start + 4) for start in range(0, WIDTH, 4)]  # four, each with its own four numbers
+
+LEARNING_RATE, BETAS = 0.01, (0.85, 0.99)
+RECENT = 50  # steps of which losses are averaged, since one name is harder than another
+TEMPERATURE = 0.5  # below 1 the likely becomes likelier
+
+Weights = dict[str, list[list[Any]]]  # name to rows, of Values or of plain numbers
+
+
+class Stage(NamedTuple):
+    """What a stage computes with; the model is made of it."""
+
+    dot: Any  # the sum of products of two sequences
+    softmax: Any  # positive numbers that sum to 1, of any numbers
+    cross_entropy: Any  # -log(softmax(logits)[target])
+    take: Any  # the element of a sequence for a token
+
+
+def plain_dot(xs: Sequence[Any], ys: Sequence[Any]) -> Any:
+    return sum(x * y for x, y in zip(xs, ys, strict=True))
+
+
+def plain_softmax(xs: Sequence[Value]) -> list[Any]:
+    highest = max(x.data for x in xs)  # subtracted, it keeps exp from overflowing, and changes nothing
+    exponentials = [(x - highest).exp() for x in xs]
+    total = sum(exponentials)
+    return [e / total for e in exponentials]
+
+
+def plain_cross_entropy(logits: Sequence[Value], target: int) -> Any:
+    return -plain_softmax(logits)[target].log()
+
+
+PLAIN = Stage(plain_dot, plain_softmax, plain_cross_entropy, getitem)
+FUSED = Stage(dot, softmax, cross_entropy, getitem)
+
+
+# The model.
+
+
+def initial_weights(rng: random.Random) -> Weights:
+    """Return small random numbers, a row for each output of a matrix."""
+    shapes = {"wte": (TOKENS, WIDTH), "wpe": (BLOCK, WIDTH), "lm_head": (TOKENS, WIDTH)}
+    shapes |= dict.fromkeys(("wq", "wk", "wv", "wo"), (WIDTH, WIDTH))
+    shapes |= {"fc1": (4 * WIDTH, WIDTH), "fc2": (WIDTH, 4 * WIDTH)}
+    return {
+        name: [[Value(rng.gauss(0, 0.08)) for _ in range(inputs)] for _ in range(outputs)]
+        for name, (outputs, inputs) in shapes.items()
+    }
+
+
+def flat(weights: Weights) -> list[Any]:
+    return [p for rows in weights.values() for row in rows for p in row]
+
+
+def gpt(tokens: Iterable[Any], weights: Weights, stage: Stage) -> Iterator[list[Any]]:
+    """Yield for each token the logits of the one that follows; no token sees what comes after it."""
+
+    def linear(name: str, x: Sequence[Any]) -> list[Any]:
+        return [stage.dot(row, x) for row in weights[name]]
+
+    def normal(x: Sequence[Any]) -> list[Any]:
+        """Scale to a mean square of 1."""
+        scale = (stage.dot(x, x) / len(x) + 1e-5) ** -0.5
+        return [scale * a for a in x]
+
+    keys: list[list[Any]] = []
+    values: list[list[Any]] = []
+    for token, position in zip(tokens, weights["wpe"], strict=False):
+        embedding = [stage.take(column, token) for column in zip(*weights["wte"], strict=True)]
+        x = normal(add(embedding, position))
+
+        # Attention: the token asks, each token up to it has a key, and those whose keys fit give of their values.
+        y = normal(x)
+        query = linear("wq", y)
+        keys.append(linear("wk", y))
+        values.append(linear("wv", y))
+        read: list[Any] = []
+        for head in HEADS:
+            scores = [stage.dot(query[head], key[head]) / 2.0 for key in keys]  # 2 is the root of a head's width
+            shares = stage.softmax(scores)
+            read += [stage.dot(shares, column) for column in zip(*(value[head] for value in values), strict=True)]
+        x = add(x, linear("wo", read))
+
+        # Then each token thinks about what it has read.
+        hidden = [relu(a) for a in linear("fc1", normal(x))]
+        x = add(x, linear("fc2", hidden))
+        yield linear("lm_head", x)
+
+
+def add(xs: Sequence[Any], ys: Sequence[Any]) -> list[Any]:
+    return [x + y for x, y in zip(xs, ys, strict=True)]
+
+
+def lesson(name: str) -> tuple[list[int], list[int], list[float]]:
+    """Return a name's tokens, the token that follows each, and how much each counts: together 1."""
+    text = [END, *map(LETTERS.index, name), END][: BLOCK + 1]
+    count = len(text) - 1
+    return text[:-1], text[1:], [1 / count] * count
+
+
+def loss(tokens: Sequence[Any], targets: Sequence[Any], shares: Sequence[Any], weights: Weights, stage: Stage) -> Any:
+    """Return the mean cross entropy of the tokens that follow."""
+    logits = gpt(tokens, weights, stage)
+    return stage.dot(shares, [stage.cross_entropy(*pair) for pair in zip(logits, targets, strict=True)])
+
+
+# Training.
+
+Backward = Callable[[Sequence[str]], float]  # adds the gradient of some names' mean loss to the weights; returns it
+
+
+def train(names: Sequence[str], weights: Weights, backward: Backward, steps: int, batch: int) -> list[float]:
+    """Take steps of Adam with a learning rate that falls to 0; return the loss of each."""
+    from tqdm import trange
+
+    optimizer = Adam(flat(weights), LEARNING_RATE, BETAS)
+    order = cycle(names)
+    losses: list[float] = []
+    progress = trange(steps, desc="training", unit="step")
+    for step in progress:
+        optimizer.zero_grad()
+        losses.append(backward(list(islice(order, batch))))
+        optimizer.lr = LEARNING_RATE * (1 - step / steps)
+        optimizer.step()
+        progress.set_postfix(loss=f"{recent(losses):.3f}", refresh=False)
+    return losses
+
+
+def eager(weights: Weights, stage: Stage) -> Backward:
+    """Return what records every name anew, as long as it is."""
+
+    def backward(names: Sequence[str]) -> float:
+        losses = []
+        for name in names:
+            of_name = loss(*lesson(name), weights, stage)
+            of_name.backward(1 / len(names))
+            losses.append(of_name.data)
+        return fmean(losses)
+
+    return backward
+
+
+def train_compiled(names: Sequence[str], weights: Weights, steps: int, batch: int) -> list[float]:
+    """Do the same by the compiled loss."""
+    program = compiled(weights)
+
+    def backward(names: Sequence[str]) -> float:
+        return float(program.backward([as_row(name) for name in names]))
+
+    return train(names, weights, backward, steps, batch)
+
+
+def compiled(weights: Weights) -> Any:
+    """Return the program of the longest name's loss; others are filled up with tokens that count nothing."""
+    from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name; needs llvmlite
+
+    tokens, targets = ([[Value(0.0) for _ in range(TOKENS)] for _ in range(BLOCK)] for _ in range(2))
+    shares = [Value(0.0) for _ in range(BLOCK)]
+    inputs = [*(x for one_hot in [*tokens, *targets] for x in one_hot), *shares]
+    return compile(loss(tokens, targets, shares, weights, COMPILED), inputs)
+
+
+def as_row(name: str) -> list[float]:
+    """Return the inputs of the compiled loss for a name."""
+    tokens, targets, shares = padded(name)
+    return [*(float(token == kind) for token in [*tokens, *targets] for kind in range(TOKENS)), *shares]
+
+
+def padded(name: str) -> tuple[list[int], list[int], list[float]]:
+    """Return the lesson of a name, filled up with tokens that count nothing."""
+    tokens, targets, shares = lesson(name)
+    padding = [0] * (BLOCK - len(tokens))
+    return tokens + padding, targets + padding, shares + [0.0] * len(padding)
+
+
+def one_hot_cross_entropy(logits: Sequence[Any], target: Sequence[Any]) -> Any:
+    return logsumexp(logits) - dot(target, logits)
+
+
+COMPILED = Stage(dot, softmax, one_hot_cross_entropy, dot)  # a token is 27 numbers, all 0 but its own, which is 1
+
+
+def recent(losses: Sequence[float]) -> float:
+    return fmean(losses[-RECENT:])
+
+
+# What it has learned.
+
+
+def plain_numbers(weights: Weights) -> Weights:
+    return {name: [[p.data for p in row] for row in rows] for name, rows in weights.items()}
+
+
+def invent(weights: Weights, rng: random.Random) -> str:
+    """Return a new name; the weights are plain numbers, which the functions of stage 2 take as well."""
+    text = [END]
+    for logits in gpt(text, weights, FUSED):  # which reads the text while it grows
+        [token] = rng.choices(range(TOKENS), softmax([logit / TEMPERATURE for logit in logits]))
+        if token == END:
+            break
+        text.append(token)
+    return "".join(LETTERS[token] for token in text[1:])
+
+
+def attention(name: str, weights: Weights) -> list[list[list[float]]]:
+    """Return for each head, for each token of a name, the shares of the tokens up to it."""
+    seen: list[list[float]] = []
+
+    def watched(scores: Sequence[float]) -> list[float]:
+        seen.append(softmax(scores))
+        return seen[-1]
+
+    for _ in gpt(lesson(name)[0], weights, FUSED._replace(softmax=watched)):
+        pass
+    return [seen[head :: len(HEADS)] for head in range(len(HEADS))]
+
+
+def draw(losses: Sequence[float], name: str, head: Sequence[Sequence[float]], out: Path) -> None:
+    """Draw the loss, and how one head shares its attention in a name."""
+    from matplotlib.figure import Figure  # here, since to import it takes as long as to train
+
+    from common import BLUE, GREY, save
+
+    figure = Figure(figsize=(10, 4.6), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
+    steps = range(1, len(losses) + 1)
+    left.plot(steps, losses, color=GREY, alpha=0.5, linewidth=0.8, label="one step")
+    left.plot(steps, [recent(losses[:n]) for n in steps], color=BLUE, linewidth=2, label=f"mean of the last {RECENT}")
+    left.set(title="Learning to spell names", xlabel="step", ylabel="cross entropy")
+    left.legend(loc="upper right")
+
+    places = range(len(head))
+    letters = "•" + name  # the name begins with a token of its own
+    right.imshow([[*row, *[float("nan")] * (len(head) - len(row))] for row in head], cmap="Blues", vmin=0, vmax=1)
+    for at, row in enumerate(head):
+        for seen, share in enumerate(row):
+            colour = "white" if share > 0.5 else "black"
+            right.text(seen, at, f"{100 * share:.0f}", ha="center", va="center", color=colour, fontsize=9)
+    right.grid(False)
+    right.spines[:].set_visible(False)
+    right.tick_params(length=0, labelsize=13)
+    right.set(xticks=places, xticklabels=letters[: len(head)], yticks=places, yticklabels=letters[: len(head)])
+    right.set(title="What one head reads, in %", xlabel="of this token", ylabel="at this token")
+    out.mkdir(parents=True, exist_ok=True)
+    save(figure, out / "microgpt.png")
+
+
+def options() -> argparse.Namespace:
+    """Return the command line's options, as those of the other demos, which import matplotlib for them."""
+    parser = argparse.ArgumentParser(
+        description=str(__doc__).partition("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    add = parser.add_argument
+    add("--stage", type=int, nargs="+", choices=(1, 2, 3), default=[3], help="what computes; several are compared")
+    add("--steps", type=int, default=1000, help="training steps")
+    add("--batch", type=int, default=1, help="names a step")
+    add("--samples", type=int, default=20, help="names to invent")
+    add("--weights", type=Path, metavar="FILE", help="write the last stage's weights there, as JSON")
+    add("--seed", type=int, default=42, help="decides the order of the names, the initial weights and the samples")
+    add("--out", type=Path, default=Path(__file__).parent / "out", help="directory for the picture")
+    chosen = parser.parse_args()
+    if chosen.steps < 1 or chosen.batch < 1 or chosen.samples < 0:
+        parser.error("--steps and --batch must be at least 1, --samples at least 0")
+    return chosen
+
+
+def main() -> None:
+    chosen = options()
+    learned: dict[int, Weights] = {}
+    for stage in chosen.stage:
+        rng = random.Random(chosen.seed)
+        names = NAMES.read_text("utf-8").split()
+        rng.shuffle(names)
+        weights = initial_weights(rng)
+        start = time.perf_counter()
+        if stage == 3:
+            losses = train_compiled(names, weights, chosen.steps, chosen.batch)
+        else:
+            backward = eager(weights, PLAIN if stage == 1 else FUSED)
+            losses = train(names, weights, backward, chosen.steps, chosen.batch)
+        seconds = time.perf_counter() - start
+        print(f"stage: {stage}")
+        print(f"first loss: {losses[0]:.6f}")
+        print(f"final loss: {recent(losses):.6f}, mean of the last {min(RECENT, len(losses))} steps")
+        print(f"{chosen.steps:,} steps in {seconds:.2f} s{', recording and compiling included' * (stage == 3)}")
+        learned[stage] = plain_numbers(weights)
+    for one, other in pairwise(learned):
+        apart = max(abs(a - b) for a, b in zip(flat(learned[one]), flat(learned[other]), strict=True))
+        print(f"weights of stages {one} and {other} differ by at most {apart:.1e}")
+
+    samples = [invent(learned[stage], rng) for _ in range(chosen.samples)]
+    print(f"\n{chosen.samples} new names:", *samples, sep="\n", flush=True)
+    if chosen.weights:
+        chosen.weights.write_text(json.dumps(learned[stage]), "utf-8")
+        print(f"wrote {chosen.weights}")
+    name = max([*samples, ""], key=len) or names[0]
+    draw(losses, name, attention(name, learned[stage])[-1], chosen.out)
+
+
+if __name__ == "__main__":
+    main()
