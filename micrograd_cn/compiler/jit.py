@@ -16,6 +16,7 @@ from ..tree import flatten
 from .guards import Guard, GuardError, Guards, Input, guards
 from .mixture import Mixture
 from .program import Program, Shuffler
+from .python import Named
 from .rows import in_order
 from .samples import Form, Table, columns, form_of, paths, rebuilt, tables, where_wrong
 from .threads import check_threads
@@ -259,7 +260,7 @@ class CompiledFunction:
                 chosen = [list(table.numbers[i * width : (i + 1) * width]) for i in rows]
                 recording.program.check(chosen, self._flat(table), rtol, atol)
 
-    def source(self, language: str = "llvm") -> str:
+    def source(self, language: str = "llvm", parameters: Named | None = None) -> str:
         """Return the text of the program, see `Program.source`.
 
         Raises:
@@ -271,7 +272,7 @@ class CompiledFunction:
                 f"{self._name} has {len(known) or 'no'} programs; write {self._name}.program(...).source({language!r}) "
                 "with the arguments of a sample"
             )
-        return known[0].program.source(language)
+        return known[0].program.source(language, parameters)
 
     def program(self, *args: Any, **kwargs: Any) -> Program:
         """Return the program for the arguments of a sample, recorded if there is none yet."""

@@ -18,7 +18,7 @@ from .executable import Executables
 from .lowering import ordered
 from .machine import Memory
 from .plan import WORD
-from .python import source
+from .python import Named, source
 from .rows import Numbers, address, in_order, read_rows, shuffled, writable
 from .threads import check_threads
 from .training import Training
@@ -280,19 +280,22 @@ class Program:
                     "value, where it should use where()?"
                 )
 
-    def source(self, language: str = "llvm") -> str:
+    def source(self, language: str = "llvm", parameters: Named | None = None) -> str:
         """Return the program's text.
 
         "llvm" is the module that `backward`, or of several outputs `forward`, has when it has run for long. "python"
         is a function `f(xp, parameters, inputs)` without branches, in which `xp` is `math`, numpy, jax.numpy or torch,
-        `parameters` has a number or an array for each of `.parameters`, and `inputs` one for each input. With torch,
+        and `inputs` has a number or an array for each input. Its `parameters` are a dict by the names given here, as
+        `array_function` says; without names a list in the order of `.parameters`, which is not a model's. With torch,
         all parameters or all inputs are tensors. With `math`, points outside Python's own domain raise as Python does
         (log(0), sqrt(-1), 1/0, exp(1000)) or give a complex number ((-8)**(1/3)), and so do plain numbers among the
         parameters of the others; their arrays give nan and inf there.
 
         Raises:
-            TypeError: an operation of one's own has a machine form, but is not written in the table's operations.
-            ValueError: it is written in neither language.
+            TypeError: an operation of one's own has a machine form, but is not written in the table's operations; or
+                what is named is no `Value`.
+            ValueError: it is written in neither language; or parameters are named for "llvm", or one of the program's
+                has no name, or two.
 
         >>> from micrograd_cn.compiler import compile
         >>> x, w = Value(2), Value(3)
@@ -306,12 +309,49 @@ class Program:
         <BLANKLINE>
         """
         if language == "llvm":
+            if parameters is not None:
+                raise ValueError('source(): parameters have names in "python" alone, not in "llvm"')
             kind = "gradient" if self._single and self._outputs[0].requires_grad else "forward"
             return self.executables.text(kind)
         if language == "python":
             constants = self.executables.lowering.constants
-            return source(self._outputs, self._inputs, self.parameters, constants, self._single)
+            return source(self._outputs, self._inputs, self.parameters, constants, self._single, parameters)
         raise ValueError(f'source() is in "llvm" or "python", got {language!r}')
+
+    def array_function(self, parameters: Named) -> Callable[[Any, Any, Any], Any]:
+        """Return the function that `source("python", parameters)` is the text of, for jax.jit, vmap, grad and the like.
+
+        It takes a dict in the form of the model's `state_dict()`, of numbers or arrays, in any order: what jax.grad
+        returns and an optimiser makes of it has the same form, and `load_state_dict` takes it back. What was a constant
+        while recording (`requires_grad` is False) stays what it was then; names that the graph does not have are not
+        read, and an entry of another shape is an error when it is unpacked.
+
+        Args:
+            parameters: a module, or a dict that gives a name to each of `.parameters`, or to nested lists of them.
+
+        Raises:
+            TypeError: as for `source`.
+            ValueError: as for `source`.
+
+        >>> from micrograd_cn.compiler import compile
+        >>> from micrograd_cn.nn import Neuron
+        >>> x, model = Value(2), Neuron(1, nonlin=False)
+        >>> program = compile(model([x]), inputs=[x])
+        >>> print(program.source("python", model))
+        def f(xp, parameters, inputs):
+            [w0] = parameters["weight"]
+            w1 = parameters["bias"]
+            [x0] = inputs
+            v0 = w0 * x0 + w1
+            return v0
+        <BLANKLINE>
+        >>> program.array_function(model)(math, {"bias": 1.0, "weight": [3.0]}, [2.0])
+        7.0
+        """
+        names: dict[str, Any] = {}
+        exec(self.source("python", parameters), names)
+        f: Callable[[Any, Any, Any], Any] = names["f"]
+        return f
 
     def _detect_anomaly(self, data: Numbers, index: array[int], backward: bool) -> None:
         """Inside `detect_anomaly()`, compute every row by the engine, which looks at every node.

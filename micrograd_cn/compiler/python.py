@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from ..engine import Value
+from ..module import Module
 from ..operation import Op
+from ..tree import flatten
 from .instructions import Code
 from .lowering import ordered
 
@@ -37,6 +40,7 @@ class Condition:
 
 
 Name: TypeAlias = str | float | Condition
+Named: TypeAlias = Module | Mapping[str, Any]  # leaves in nested lists, by name
 
 
 class Source:
@@ -171,26 +175,95 @@ def source(
     parameters: Sequence[Value],
     constants: Mapping[Value, float],
     single: bool,
+    named: Named | None = None,
 ) -> str:
-    """Return the text of `f(xp, parameters, inputs)`."""
+    """Return the text of `f(xp, parameters, inputs)`; its parameters are a dict if they are named, else a list."""
+    entries = None if named is None else _entries(named)
+    if entries is not None:
+        parameters = _in_order_of_names(entries, parameters)
     ws, xs = [f"w{i}" for i in range(len(parameters))], [f"x{i}" for i in range(len(inputs))]
     written_so_far = Source([*ws, *xs])
-    names: dict[Value, Name] = {**constants, **dict(zip([*parameters, *inputs], [*ws, *xs], strict=True))}
+    leaves = dict(zip([*parameters, *inputs], [*ws, *xs], strict=True))
+    names: dict[Value, Name] = {**constants, **leaves}
     for node in ordered(outputs):
         if node.op and node not in names:
             names[node] = written_so_far.apply(node.op, [names[parent] for parent in node.parents])
     results = ", ".join([written_so_far.text(names[output]) for output in outputs])
     made, helpers = written_so_far.made, written_so_far.helpers
     body = [helpers.pop("array")] if made else []
-    for sort, leaves, given in (("w", ws, "parameters"), ("x", xs, "inputs")):
-        text = f"[{', '.join(leaves)}] = {f'map(array, {given})' if sort in made else given}"
-        body.append(text if len(text) < 100 else _long_list(text))
+    every_w, every_x = _wrapped(", ".join(ws)), _wrapped(", ".join(xs))
+    if entries is None:
+        body.append(f"{every_w} = {'map(array, parameters)' if 'w' in made else 'parameters'}")
+    else:
+        body += _unpacked(entries, "parameters", {leaf: leaves[leaf] for leaf in parameters})
+        body += [f"{every_w} = map(array, {every_w})"] if "w" in made else []
+    body.append(f"{every_x} = {'map(array, inputs)' if 'x' in made else 'inputs'}")
     body += [*helpers.values(), *written_so_far.lines]
     body.append(f"return {results}" if single else f"return [{results}]")
     return "def f(xp, parameters, inputs):\n" + textwrap.indent("\n".join(body), "    ") + "\n"
 
 
-def _long_list(text: str) -> str:
-    names, _, source_ = text[1:].rpartition("] = ")
-    inside = textwrap.fill(names, 92, initial_indent="    ", subsequent_indent="    ")
-    return f"[\n{inside}\n] = {source_}"
+def _entries(named: Named) -> dict[str, Any]:
+    """Return the leaves in nested lists, by name."""
+    if isinstance(named, Module):
+        return named.entries()
+    if isinstance(named, Mapping):
+        return dict(named)
+    raise TypeError(
+        f'source("python"): parameters must be a module, or a dict that names them, got {type(named).__name__}'
+    )
+
+
+def _in_order_of_names(entries: dict[str, Any], parameters: Sequence[Value]) -> list[Value]:
+    """Return the program's parameters in the order in which they are named.
+
+    Raises:
+        TypeError: what is named is no `Value`.
+        ValueError: a parameter has no name, or two, of which a dict would hold two numbers.
+    """
+    wanted, places = set(parameters), dict[Value, str]()
+    for path, leaf in flatten(entries, "parameters")[0]:
+        if not isinstance(leaf, Value):
+            raise TypeError(f'source("python"): {path} must be a Value, got {type(leaf).__name__} {leaf!r}')
+        if leaf in places:
+            raise ValueError(
+                f'source("python"): {places[leaf]} and {path} are one parameter, of which a dict would hold two '
+                "numbers; give a dict that names it once"
+            )
+        if leaf in wanted:
+            places[leaf] = path
+    for i, leaf in enumerate(parameters):
+        if leaf not in places:
+            label = f", labelled {leaf.label!r}" if leaf.label else ""
+            raise ValueError(
+                f'source("python"): parameters[{i}] of the program, {leaf!r}{label}, is not among those that are named'
+            )
+    return list(places)
+
+
+def _unpacked(entry: Any, given: str, words: Mapping[Value, str]) -> Iterator[str]:
+    """Yield the lines that take a number for each word from what is given; "_" stands for what the graph has not."""
+    if isinstance(entry, dict):
+        for key, item in entry.items():
+            text = json.dumps(key, ensure_ascii=False) if isinstance(key, str) else repr(key)
+            yield from _unpacked(item, f"{given}[{text}]", words)
+    elif (pattern := _pattern(entry, words)) is None:
+        for i, item in enumerate(entry):
+            yield from _unpacked(item, f"{given}[{i}]", words)
+    elif pattern.strip("[_, ]"):
+        yield f"{_wrapped(pattern[1:-1]) if pattern.startswith('[') else pattern} = {given}"
+
+
+def _pattern(entry: Any, words: Mapping[Value, str]) -> str | None:
+    """Return the words in the entry's own nesting; None if there are dicts in it."""
+    if isinstance(entry, (list, tuple)):
+        inside = [_pattern(item, words) for item in entry]
+        return None if None in inside else f"[{', '.join(map(str, inside))}]"
+    return None if isinstance(entry, dict) else words.get(entry, "_")
+
+
+def _wrapped(names: str) -> str:
+    """Return the list of the names, over several lines if it is long."""
+    if len(names) < 80:
+        return f"[{names}]"
+    return f"[\n{textwrap.fill(names, 92, initial_indent='    ', subsequent_indent='    ')}\n]"

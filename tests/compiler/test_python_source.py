@@ -12,6 +12,9 @@ from micrograd_cn import OPS, Value, gradients
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.python import Source
 from micrograd_cn.engine import constant, record
+from micrograd_cn.module import Module
+from micrograd_cn.nn import MLP, Layer
+from micrograd_cn.tree import flatten
 
 from .common import python
 
@@ -198,7 +201,187 @@ def test_a_long_list_of_leaves_is_broken_and_a_shorter_one_is_a_line(count):
         program = compile(graph, xs)
         text = program.source("python")
         for letter, given in (("w", "parameters"), ("x", inputs)):
-            line = f"[{', '.join([f'{letter}{k}' for k in range(count)])}] = {given}\n"
-            assert (line in text) == (len(line) <= 100)
+            words = f"[{', '.join([f'{letter}{k}' for k in range(count)])}]"
+            assert (f"{words} = {given}\n" in text) == (len(words) < 82)
         assert max(map(len, text.splitlines())) <= 104
         assert python(program)(math, [0.1] * count, [0.5] * count) == pytest.approx(graph.data, rel=1e-12)
+
+
+# Parameters by name
+
+
+class Slope(Module):
+    """An activation with a parameter."""
+
+    def __init__(self, slope):
+        self.slope = Value(slope, "slope")
+
+    def __call__(self, x):
+        return mc.where(mc.less(0.0, x), x, self.slope * x)
+
+
+class Many(Module):
+    """All forms of entries: a number, lists, a dict of them, and a layer; `unused` is in no graph."""
+
+    def __init__(self):
+        self.scale = Value(0.7, "scale")
+        self.unused = [Value(9.0), Value(8.0)]
+        self.layers = {"first": Layer(2, 3, activation=Slope(0.2), seed=0), "second": Layer(3, 1, seed=1)}
+        self.ragged = [[Value(0.1)], [Value(0.2), Value(0.3)]]
+
+    def __call__(self, x):
+        hidden = self.layers["first"](x)
+        return self.scale * self.layers["second"](hidden) + mc.tanh(self.ragged[1][0]) - self.ragged[0][0] * x[0]
+
+
+class Dicts(Module):
+    """A module whose entries have dicts in lists."""
+
+    def __init__(self):
+        self.held = [{'of "one"': Value(2.0), 1: Value(3.0)}, Value(4.0)]
+
+    def entries(self):
+        return {"held": self.held}
+
+    def __call__(self, x):
+        first, last = self.held
+        return first['of "one"'] * x[0] + first[1] * x[1] + last
+
+
+def compiled(model):
+    x = [Value(0.3), Value(-0.2)]
+    return compile(model(x), x)
+
+
+def gradients_of(model):
+    return [leaf.grad for _, leaf in flatten(model.entries())[0]]
+
+
+MODELS = {
+    "an MLP": lambda: MLP(2, [5, 4, 1], activation="tanh", seed=0),
+    "one whose last layer is wide": lambda: Layer(2, 3, seed=0),
+    "all forms of entries": Many,
+    "dicts in lists": Dicts,
+}
+ROWS = [[0.5, -1.0], [2.0, 0.25], [-0.75, 3.0]]
+
+
+@pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
+@pytest.mark.parametrize("order", [list, reversed])
+def test_parameters_are_found_by_the_modules_names_in_any_order(make, order):
+    model = make()
+    program = compiled(model)
+    f, state = program.array_function(model), model.state_dict()
+    state = {name: state[name] for name in order(list(state))}
+    expected = np.array(program.forward(ROWS)).T
+    for row, numbers in zip(ROWS, expected.T, strict=True):
+        assert f(math, state, row) == pytest.approx(numbers.tolist() if numbers.shape else numbers, rel=1e-13)
+    assert np.asarray(f(np, state, np.array(ROWS).T)) == pytest.approx(expected, rel=1e-13)
+    if make is not Dicts:
+        arrays = {
+            name: np.asarray(entry) if name != "ragged" else [*map(np.asarray, entry)] for name, entry in state.items()
+        }
+        assert np.asarray(f(np, arrays, np.array(ROWS).T)) == pytest.approx(expected, rel=1e-13)
+
+
+def test_the_models_order_is_not_the_graphs_so_that_a_list_needs_the_latter():
+    model = MLP(2, [5, 4, 1], activation="tanh", seed=0)
+    program = compiled(model)
+    assert program.parameters != model.parameters()
+    [expected] = program.forward(ROWS[:1])
+    assert python(program)(math, [p.data for p in program.parameters], ROWS[0]) == pytest.approx(expected)
+    assert python(program)(math, [p.data for p in model.parameters()], ROWS[0]) != pytest.approx(expected)
+    with pytest.raises(ValueError, match="unpack"):
+        python(program)(math, [p.data for p in program.parameters][:-1], ROWS[0])
+
+
+def test_a_dict_names_parameters_of_no_module():
+    x, w, b = Value(2.0), Value(3.0), Value(1.0)
+    program = compile(w * x + b, [x])
+    assert program.array_function({"b": b, "w": w})(math, {"w": 10.0, "b": 0.5}, [2.0]) == 20.5
+    assert program.array_function({"both": (b, w)})(math, {"both": (0.5, 10.0)}, [2.0]) == 20.5
+
+
+def test_torch_takes_numbers_by_name_beside_arrays():
+    torch = pytest.importorskip("torch")
+    x, w, v = Value(0.3), Value(0.7), Value(0.2)
+    program = compile(mc.hypot(mc.tanh(w), v) * x, [x])
+    found = program.array_function({"both": [w, v]})(torch, {"both": [0.7, 0.2]}, [torch.tensor([0.3, 2.0])])
+    assert found.tolist() == pytest.approx(program.forward([[0.3], [2.0]]), rel=1e-6)
+
+
+def test_a_state_of_another_form_is_refused():
+    model = MLP(2, [5, 1], seed=0)
+    f, state = compiled(model).array_function(model), model.state_dict()
+    for name in state:
+        with pytest.raises(KeyError, match=name):
+            f(math, {other: entry for other, entry in state.items() if other != name}, ROWS[0])
+        for wrong in (state[name][1:], [*state[name], state[name][0]]):
+            with pytest.raises(ValueError, match="unpack"):
+                f(math, state | {name: wrong}, ROWS[0])
+            with pytest.raises(ValueError, match="unpack"):
+                f(np, state | {name: np.array(wrong)}, ROWS[0])
+    with pytest.raises(ValueError, match="unpack"):
+        f(np, state | {"layers.0.weight": np.array(state["layers.0.weight"]).T}, ROWS[0])
+    with pytest.raises(TypeError):
+        f(math, [p.data for p in model.parameters()], ROWS[0])
+
+
+def test_names_that_do_not_name_each_parameter_once_are_refused():
+    x, w, b = Value(2.0), Value(3.0, "w"), Value(1.0, "b")
+    program = compile(w * x + b, [x])
+    for names, exception, message in (
+        ({"w": w}, ValueError, r"parameters\[1\] of the program, .*labelled 'b', is not among those that are named"),
+        ({"w": w, "b": b, "c": [w]}, ValueError, r"parameters\['w'\] and parameters\['c'\]\[0\] are one parameter"),
+        ({"w": w, "b": [b, 1.0]}, TypeError, r"parameters\['b'\]\[1\] must be a Value, got float 1.0"),
+        ([w, b], TypeError, "a module, or a dict that names them, got list"),
+    ):
+        with pytest.raises(exception, match=message):
+            program.source("python", names)
+        with pytest.raises(exception, match=message):
+            program.array_function(names)
+    with pytest.raises(ValueError, match='not in "llvm"'):
+        program.source("llvm", {"w": w, "b": b})
+    assert program.source("python", {"w": w, "b": b, "c": [x, x, Value(4.0)]}).count("parameters[") == 2
+
+
+def test_two_layers_that_share_weights_are_refused():
+    first = Layer(2, 2, seed=0)
+    model = MLP(2, [2, 2], seed=0)
+    model.layers = [first, first]
+    with pytest.raises(ValueError, match=r"layers\.0\.weight'\]\[0\]\[0\] and .*layers\.1\.weight'\]\[0\]\[0\]"):
+        compiled(model).source("python", model)
+
+
+def test_what_was_frozen_stays_what_it_was():
+    model = Layer(2, 1, nonlin=False, seed=0)
+    for p in model.neurons[0].w:
+        p.requires_grad = False
+    program = compiled(model)
+    assert "weight" not in program.source("python", model)
+    [expected] = program.forward(ROWS[:1])
+    assert program.array_function(model)(math, {"bias": [1.0]}, ROWS[0]) == pytest.approx(expected + 1.0)
+
+
+@pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
+def test_gradients_of_jax_and_torch_have_the_form_of_the_state(make):
+    model = make()
+    x = [Value(0.3), Value(-0.2)]
+    outputs = model(x)
+    program = compile(mc.sum(outputs) if isinstance(outputs, list) else outputs, x)
+    program.backward(ROWS)
+    f, state, expected = program.array_function(model), model.state_dict(), gradients_of(model)
+    torch = pytest.importorskip("torch")
+    leaves, rebuild = flatten(state)
+    tensors = [torch.tensor(leaf, dtype=torch.float64, requires_grad=True) for _, leaf in leaves]
+    f(torch, rebuild(tensors), torch.tensor(ROWS, dtype=torch.float64).T).mean().backward()
+    assert [0.0 if t.grad is None else t.grad.item() for t in tensors] == pytest.approx(expected, rel=1e-12)
+    jax = pytest.importorskip("jax")
+    jax.config.update("jax_enable_x64", True)
+    if make is Dicts:  # of whose keys jax makes no order
+        return
+    columns = jax.numpy.asarray(ROWS).T
+    found = jax.jit(jax.grad(lambda state: f(jax.numpy, state, columns).mean()))(state)
+    assert [float(g) for _, g in flatten({name: found[name] for name in state})[0]] == pytest.approx(
+        expected, rel=1e-12
+    )

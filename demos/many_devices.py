@@ -1,0 +1,137 @@
+"""Train data-parallel on many devices, each with a part of the rows: `python demos/many_devices.py`.
+
+The graph of one row's loss becomes a function of arrays, with the parameters in a dict by the model's names, and JAX
+does the rest: a mesh says which devices there are, the rows are divided among them, and the mean over all rows makes
+them exchange what they have of the gradient. Here XLA makes four devices of one processor: the table has the time of a
+step on 1, 2 and 4 of them, which goes down as far as there are cores, and the time of all cores together, which stays.
+All must end where `fit` does, to 1e-9, or the demo fails. It needs `'.[jax]'`.
+
+The same lines run on a cluster, a process a machine, all CPUs or GPUs of which are then devices (JAX for GPUs is
+another package: https://docs.jax.dev/en/latest/installation.html). Each process says where the first one listens, how
+many there are, and which it is:
+
+    python demos/many_devices.py --coordinator 10.0.0.1:1234 --processes 2 --process 0  # on 10.0.0.1
+    python demos/many_devices.py --coordinator 10.0.0.1:1234 --processes 2 --process 1  # on the second machine
+"""
+
+import argparse
+import os
+import time
+from contextlib import suppress
+from statistics import median
+from typing import Any
+
+from micrograd_cn import Value
+from micrograd_cn.losses import binary_cross_entropy_with_logits
+from micrograd_cn.nn import MLP
+from micrograd_cn.optim import SGD
+
+# XLA reads this when jax is imported.
+os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count=4 {os.environ.get('XLA_FLAGS', '')}"
+try:
+    import jax
+    import numpy as np
+    from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+    from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+except ImportError as error:
+    raise SystemExit(f"{error}\nmany_devices.py needs JAX: python -m pip install -e '.[jax]'") from None
+
+jax.config.update("jax_enable_x64", True)
+LEARNING_RATE, MOMENTUM = 0.5, 0.9
+TOLERANCE = 1e-9
+CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [*range(os.cpu_count() or 1)]
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=str(__doc__).partition("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--steps", type=int, default=60, help="training steps, each with all rows")
+    parser.add_argument("--rows", type=int, default=2**17, help="how many, a multiple of the number of devices")
+    parser.add_argument("--seed", type=int, default=0, help="decides the data and the initial weights")
+    parser.add_argument("--coordinator", help="address and port where the first process of a cluster listens")
+    parser.add_argument("--processes", type=int, default=1, help="how many the cluster has")
+    parser.add_argument("--process", type=int, default=0, help="which of them this is, from 0")
+    return parser.parse_args()
+
+
+def use_cores(count: int) -> None:
+    """Let all threads of this process run on so many cores at most: XLA would give all to a single device."""
+    if hasattr(os, "sched_setaffinity"):  # Linux
+        for thread in os.listdir("/proc/self/task"):
+            with suppress(ProcessLookupError):  # it has ended
+                os.sched_setaffinity(int(thread), CORES[:count])
+
+
+def main() -> None:
+    chosen = options()
+    if chosen.coordinator:
+        jax.distributed.initialize(chosen.coordinator, chosen.processes, chosen.process)
+
+    # Which points of a square are inside a circle? The graph is the loss of one point.
+    points = np.random.default_rng(chosen.seed).uniform(-1, 1, (chosen.rows, 2))
+    rows = np.column_stack([points, (points**2).sum(axis=1) < 0.5])
+    model, other = (MLP(2, [8, 1], activation="tanh", init="xavier_uniform", seed=chosen.seed) for _ in range(2))
+    x1, x2, inside = inputs = [Value(0.5) for _ in range(3)]
+    program = compile(binary_cross_entropy_with_logits(model([x1, x2]), inside), inputs)
+    f = program.array_function(model)
+
+    optimizer = SGD(model.parameters(), LEARNING_RATE, MOMENTUM)
+    half = chosen.steps // 2
+    losses = program.fit(rows, optimizer, half)
+    start = time.process_time()  # by now it is compiled
+    losses += program.fit(rows, optimizer, chosen.steps - half)
+    seconds = (time.process_time() - start) / (chosen.steps - half)
+    print(f"{chosen.rows:,} rows, {len(model.parameters())} parameters; {len(CORES)} cores here")
+    print(f"first loss: {losses[0]:.6f}")
+    print(f"final loss: {losses[-1]:.6f}")
+    print(f"time: {1e3 * seconds:.1f} ms of one core for a step of fit()")
+
+    def loss(parameters: Any, part: Any) -> Any:
+        return f(jax.numpy, parameters, part.T).mean()
+
+    def step(parameters: Any, buffers: Any, part: Any) -> Any:
+        """Do what SGD with momentum does."""
+        value, gradient = jax.value_and_grad(loss)(parameters, part)
+        buffers = jax.tree.map(lambda b, g: MOMENTUM * b + g, buffers, gradient)
+        return jax.tree.map(lambda p, b: p - LEARNING_RATE * b, parameters, buffers), buffers, value
+
+    begin = {name: np.array(numbers) for name, numbers in other.state_dict().items()}
+    baseline = 0.0
+    print(f"time: {'devices':>7}{'compiling':>12}{'fastest step':>15}{'of all cores':>16}{'times as fast':>16}")
+    for count in (1, 2, 4) if jax.process_count() == 1 else (jax.device_count(),):
+        if jax.process_count() == 1:
+            use_cores(count)
+        mesh = Mesh(np.array(jax.devices()[:count]), ["rows"])
+        divided, everywhere = NamedSharding(mesh, PartitionSpec("rows")), NamedSharding(mesh, PartitionSpec())
+        mine = np.split(rows, jax.process_count())[jax.process_index()]  # elsewhere, what this machine has read
+        part = jax.make_array_from_process_local_data(divided, mine)
+        parameters, buffers = begin, jax.tree.map(np.zeros_like, begin)
+
+        start = time.perf_counter()
+        jitted = jax.jit(step, in_shardings=(everywhere, everywhere, divided), out_shardings=everywhere)
+        compiled = jitted.lower(parameters, buffers, part).compile()
+        compiling = time.perf_counter() - start
+        times, works = [], []
+        for expected in losses:
+            start, start_of_work = time.perf_counter(), time.process_time()
+            parameters, buffers, value = compiled(parameters, buffers, part)
+            value.block_until_ready()
+            times.append(time.perf_counter() - start)
+            works.append(time.process_time() - start_of_work)
+            if abs(float(value) - expected) > TOLERANCE:
+                raise SystemExit(f"{count} devices have the loss {float(value)}, fit() {expected}")
+        other.load_state_dict(parameters)
+        apart = max(abs(p.data - q.data) for p, q in zip(model.parameters(), other.parameters(), strict=True))
+        if apart > TOLERANCE:
+            raise SystemExit(f"parameters of {count} devices differ from those of fit() by {apart:.1e}")
+        fastest, work = (f"{1e3 * seconds:.1f} ms" for seconds in (min(times), median(works)))
+        baseline = baseline or min(times)
+        ratio = f"{baseline / min(times):.2f}"
+        print(f"time: {count:>7}{compiling:>10.1f} s{fastest:>15}{work:>16}{ratio:>16}")
+    print(f"equal to fit(): losses and parameters differ by at most {TOLERANCE:g}")
+
+
+if __name__ == "__main__":
+    main()
