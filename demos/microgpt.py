@@ -24,11 +24,14 @@ from itertools import cycle, islice, pairwise
 from operator import getitem
 from pathlib import Path
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from micrograd_cn import Value, dot, logsumexp, relu, softmax
+from micrograd_cn import Value, dot, relu, softmax, take
 from micrograd_cn.losses import cross_entropy
-from micrograd_cn.optim import Adam
+from micrograd_cn.optim import Adam, linear_lr
+
+if TYPE_CHECKING:
+    from micrograd_cn.compiler import CompiledFunction
 
 NAMES = Path(__file__).parent / "names.txt"
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -182,28 +185,21 @@ def eager(weights: Weights, stage: Stage) -> Backward:
 
 def train_compiled(names: Sequence[str], weights: Weights, steps: int, batch: int) -> list[float]:
     """Do the same by the compiled loss."""
-    program = compiled(weights)
-
-    def backward(names: Sequence[str]) -> float:
-        return float(program.backward([as_row(name) for name in names]))
-
-    return train(names, weights, backward, steps, batch)
+    samples = [padded(name) for name in islice(cycle(names), steps * batch)]
+    optimizer = Adam(flat(weights), LEARNING_RATE, BETAS)
+    decay = linear_lr(LEARNING_RATE, steps)
+    return compiled(weights).fit(samples, optimizer, 1, batch, schedule=decay, progress=True, each_step=True)
 
 
-def compiled(weights: Weights) -> Any:
-    """Return the program of the longest name's loss; others are filled up with tokens that count nothing."""
+def compiled(weights: Weights) -> "CompiledFunction":
+    """Return the loss of a name as long as the longest; others are filled up with tokens that count nothing."""
     from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name; needs llvmlite
 
-    tokens, targets = ([[Value(0.0) for _ in range(TOKENS)] for _ in range(BLOCK)] for _ in range(2))
-    shares = [Value(0.0) for _ in range(BLOCK)]
-    inputs = [*(x for one_hot in [*tokens, *targets] for x in one_hot), *shares]
-    return compile(loss(tokens, targets, shares, weights, COMPILED), inputs)
+    @compile
+    def of_name(tokens: Sequence[Value], targets: Sequence[Value], shares: Sequence[Value]) -> Any:
+        return loss(tokens, targets, shares, weights, COMPILED)
 
-
-def as_row(name: str) -> list[float]:
-    """Return the inputs of the compiled loss for a name."""
-    tokens, targets, shares = padded(name)
-    return [*(float(token == kind) for token in [*tokens, *targets] for kind in range(TOKENS)), *shares]
+    return of_name
 
 
 def padded(name: str) -> tuple[list[int], list[int], list[float]]:
@@ -213,11 +209,7 @@ def padded(name: str) -> tuple[list[int], list[int], list[float]]:
     return tokens + padding, targets + padding, shares + [0.0] * len(padding)
 
 
-def one_hot_cross_entropy(logits: Sequence[Any], target: Sequence[Any]) -> Any:
-    return logsumexp(logits) - dot(target, logits)
-
-
-COMPILED = Stage(dot, softmax, one_hot_cross_entropy, dot)  # a token is 27 numbers, all 0 but its own, which is 1
+COMPILED = FUSED._replace(take=take)
 
 
 def recent(losses: Sequence[float]) -> float:

@@ -31,8 +31,8 @@ Epochs = Callable[[int], list[float]]  # go through the names so many times; ret
 
 
 def rate(step: int) -> float:
-    """Return the learning rate of a step: constant, as long as `fit` has no other."""
-    return LEARNING_RATE
+    """Return the learning rate of a step, which falls for ever, since turns may have any number of them."""
+    return LEARNING_RATE / (1 + step / 1000)
 
 
 def start(count: int) -> tuple[Weights, list[str]]:
@@ -56,11 +56,12 @@ def lessons(names: Sequence[str], batch: int, shortest: bool) -> list[list[Any]]
 def ours(weights: Weights, names: Sequence[str], batch: int) -> Epochs | None:
     if not find_spec("llvmlite"):
         return None
-    program = microgpt.compiled(weights)
-    flat = array("d", [x for name in names for x in microgpt.as_row(name)])
+    samples = [microgpt.padded(name) for name in names]
+    program = microgpt.compiled(weights).program(*samples[0])
+    flat = array("d", [x for sample in samples for part in sample for x in part])
     rows = memoryview(flat).cast("B").cast("d", (len(names), len(flat) // len(names)))
     optimizer = Adam(microgpt.flat(weights), LEARNING_RATE, BETAS)
-    return lambda epochs: list(program.fit(rows, optimizer, epochs, batch))
+    return lambda epochs: list(program.fit(rows, optimizer, epochs, batch, schedule=rate))
 
 
 def _epochs(step: Callable[..., Any], batches: Sequence[Any]) -> Epochs:

@@ -187,8 +187,8 @@ def _classes(name: str, term: Callable[[Sequence[Any], Any], Any], inputs: Any, 
     for i, (row, target) in enumerate(zip(rows, targets, strict=True)):
         where = f"target[{i}]" if batch else "target"
         if isinstance(target, Value):
-            if not (0.0 <= target.data < len(row) and target.data.is_integer()):
-                raise IndexError(f"{name}: {where} is {target.data}, but the classes are 0 to {len(row) - 1}")
+            if not (0.0 <= target._data < len(row) and target._data.is_integer()):
+                raise IndexError(f"{name}: {where} is {target._data}, but the classes are 0 to {len(row) - 1}")
             terms.append(term(row, ops.take(row, target)))
             continue
         if isinstance(target, bool) or not hasattr(target, "__index__"):

@@ -293,7 +293,7 @@ class Drivers:
     def fit(self) -> Function:
         """Write the function that takes steps of training: gradient, then the optimiser's update of every parameter.
 
-        Step t takes batch t modulo the number of batches in an epoch, and adds its share to the loss of its epoch. The
+        Step t takes batch t modulo the number of batches in an epoch; `%losses` are those of each step, before it. The
         update is a function of `%s` and what it works on (see `update`). `%rates` has the learning rate of each of
         these steps; where it is null, the rate stays what it is.
         """
@@ -303,7 +303,7 @@ class Drivers:
             f"ptr %update, ptr %us, ptr %uw, i64 %own, i64 %all, {MEMORY}",
         )
         batches = f.quotient(f.subtract(f.add("%n", "%batch"), 1), "%batch")
-        rows, at = f.op("uitofp i64 %n to double"), _field(f, "gradients_at")
+        at = _field(f, "gradients_at")
         stays = f.op("icmp eq ptr %rates, null")
         with f.loop("%steps") as step:
             t = f.add("%first", step.index)
@@ -311,10 +311,7 @@ class Drivers:
             count = f.smaller(f.subtract("%n", start), "%batch")
             index = f.at("%index", start, "i64")
             loss = self._call(f, "double", "gradient", "ptr %p", "ptr %rows", f"ptr {index}", f"i64 {count}", *USED)
-            share = f.op(f"fdiv double {f.op(f'uitofp i64 {count} to double')}, {rows}")
-            epoch = f.at("%losses", f.quotient(t, batches))
-            weighted = f.op(f"fmul double {loss}, {share}")
-            f.store("double", f.op(f"fadd double {f.load('double', epoch)}, {weighted}"), epoch)
+            f.store("double", loss, f.at("%losses", step.index))
             gradients = f"ptr {f.at('%s', at, BYTE)}"
             given = f.at("%rates", step.index)
             rate = f"ptr {f.op(f'select i1 {stays}, ptr %us, ptr {given}')}"

@@ -195,19 +195,22 @@ class Code:
         known = self._constant_sum(pairs, terms)
         if known is not None:
             return known
-        products, early = parted(pairs, lambda pair: not self.sampled.isdisjoint(pair))
-        samples, scalars = parted(terms, self.sampled.__contains__)
-        if (products or samples) and (early or len(scalars) > 1):
+        sampled = self.sampled
+        products = [(a, b) for a, b in pairs if a in sampled or b in sampled]
+        samples, scalars = parted(terms, sampled.__contains__)
+        if (products or samples) and (len(products) < len(pairs) or len(scalars) > 1):
+            early = [(a, b) for a, b in pairs if a not in sampled and b not in sampled]
             part, twins = self._part(early, scalars, form)
             pairs, terms = products, [part, *samples]
         if len(terms) > MANY:
             one = self.constant(1.0)
-            samples, scalars = parted(terms, self.sampled.__contains__)  # a loop reads these or those, not both
+            samples, scalars = parted(terms, sampled.__contains__)  # a loop reads these or those, not both
             pairs, terms = [*pairs, *((one, t) for t in samples or scalars)], scalars if samples else []
         if not pairs and not twins and len(terms) < 3:
             return self.machine("fadd", *terms)
-        alike, mixed = parted(pairs, self.sampled.issuperset)
-        if min(len(alike), len(mixed)) >= LONG:  # a loop reads vectors and scalars, or vectors alone
+        alike = [(a, b) for a, b in pairs if a in sampled and b in sampled]
+        if min(len(alike), len(pairs) - len(alike)) >= LONG:  # a loop reads vectors and scalars, or vectors alone
+            mixed = [(a, b) for a, b in pairs if a not in sampled or b not in sampled]
             part, more = self._part(alike, [], form)
             pairs, terms, twins = mixed, [part, *terms], [*more, *twins]
         return self.add((form, tuple(pairs), tuple(terms), *twins))

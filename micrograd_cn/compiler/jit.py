@@ -221,6 +221,7 @@ class CompiledFunction:
         schedule: Callable[[int], float] | None = None,
         threads: int = 1,
         progress: bool = False,
+        each_step: bool = False,
     ) -> list[float]:
         """Train, and return the mean loss of each epoch; as a loop over the batches would, but compiled.
 
@@ -229,7 +230,7 @@ class CompiledFunction:
 
         Args:
             samples: as for `backward`; samples of several forms may be mixed, and keep their order.
-            optimizer, epochs, batch_size, shuffle, schedule, threads, progress: as for `Program.fit`.
+            optimizer, epochs, batch_size, shuffle, schedule, threads, progress, each_step: as for `Program.fit`.
 
         Raises:
             TypeError, ValueError, GuardError: as for `backward` and `Program.fit`.
@@ -242,9 +243,11 @@ class CompiledFunction:
             if len(groups) == 1 and recording.guards.fixed:
                 self._check_single("fit", recording)
                 rows = memoryview(table.numbers).cast("B").cast("d", (len(table.samples), table.width))
-                return recording.program.fit(rows, optimizer, epochs, batch_size, shuffle, progress, threads, schedule)
+                return recording.program.fit(
+                    rows, optimizer, epochs, batch_size, shuffle, progress, threads, schedule, each_step
+                )
         mixture = Mixture(found, functools.partial(self._divided_single, threads=threads))
-        return mixture.fit(optimizer, epochs, batch_size, shuffle, schedule, threads, progress)
+        return mixture.fit(optimizer, epochs, batch_size, shuffle, schedule, threads, progress, each_step)
 
     def check(self, samples: Any, rtol: float = 1e-9, atol: float = 1e-12) -> None:
         """Compare the results for some samples with those of the function itself.

@@ -104,10 +104,9 @@ class Lowering:
             terms[root].append(self.code.leaf(("seed",), SAMPLE))
         for node, op in reversed(self.order):
             if node in wanted and (pairs[node] or terms[node]):
-                upstream = self._gradient(node, pairs, terms)
-                slots = [self.of[parent] for parent in node.parents]
-                for slot, partial in enumerate(self._partials(node, op, slots)):
-                    parent = node.parents[slot]
+                upstream, parents = self._gradient(node, pairs, terms), node.parents
+                slots = [self.of[parent] for parent in parents]
+                for slot, (parent, partial) in enumerate(zip(parents, self._partials(node, op, slots), strict=True)):
                     if parent in wanted and op.flows(slot):
                         if self.code.value(partial) == 1.0:
                             terms[parent].append(upstream)

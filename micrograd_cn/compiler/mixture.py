@@ -52,6 +52,7 @@ class Mixture:
         schedule: Callable[[int], float] | None,
         threads: int,
         progress: bool,
+        each_step: bool,
     ) -> list[float]:
         """Train as `Program.fit` does; every step comes back to Python."""
         check_fit(optimizer, epochs, batch_size, threads, schedule)
@@ -65,7 +66,7 @@ class Mixture:
                     shuffle.shuffle(order)
                     if sorted(order) != list(range(n)):
                         raise ValueError("fit(): shuffle must put the numbers of the samples in another order alone")
-                losses.append(0.0)
+                losses += [0.0] * (not each_step)
                 for start in range(0, n, batch):
                     chosen = order[start : start + batch]
                     groups = self._groups(chosen)
@@ -74,7 +75,10 @@ class Mixture:
                         self.settle()
                         self._training = Training(largest.executables, optimizer, 1, 1, schedule)
                     loss = self._step(self._training, groups, len(chosen), threads)
-                    losses[-1] += loss * len(chosen) / n
+                    if each_step:
+                        losses.append(loss)
+                    else:
+                        losses[-1] += loss * len(chosen) / n
                     if bar:
                         bar.set_postfix(loss=f"{losses[-1]:.4g}", refresh=False)
                         bar.update()

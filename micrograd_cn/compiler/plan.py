@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from . import products
 from . import takes as loads
-from .instructions import AFTER, BATCH, CONSTANT, SAMPLE, SUMS, Pair, checked
+from .instructions import AFTER, BATCH, CONSTANT, SAMPLE, SUMS, Pair, checked, parted
 from .machine import Machine
 from .schedule import Outer, Run, Schedule, Stage, Step, Stretch, Sums, Takes
 from .text import Makers
@@ -71,6 +71,7 @@ class Plan:
         self._packs: dict[tuple[int, ...], int] = {}
         self._operands_at: dict[tuple[tuple[int, ...], bool], int] = {}
         self._total_place: dict[int, int] = {}
+        self._bytes: dict[int, int] = {}
         self.count = 0
         self.outer = [self._turned(group) for group in schedule.outer]
         self._place_totals()
@@ -351,11 +352,15 @@ class Plan:
 
     def at(self, i: int) -> int:
         """Return the bytes from the beginning of the scalars to a value, or from that of a block."""
-        if self.schedule.in_lanes(i):
-            return WORD * self.lanes * self.slot[i]
-        if i not in self.scalar:
-            self.keep(i)
-        return WORD * self.scalar[i]
+        found = self._bytes.get(i)
+        if found is None:
+            if self.schedule.in_lanes(i):
+                found = WORD * self.lanes * self.slot[i]
+            else:
+                self.keep(i)
+                found = WORD * self.scalar[i]
+            self._bytes[i] = found
+        return found
 
     def in_block(self, i: int) -> int:
         """Return the bytes from the beginning of a block to a value, or to a scalar in all lanes."""
@@ -425,7 +430,7 @@ class Plan:
 
     def _rescue(self, group: Sums) -> tuple[str, int]:
         """Return the function and the table that make sums again that have overflowed."""
-        one, in_lanes = self.code.constant(1.0), self.schedule.in_lanes
+        one, lanes, in_lanes = self.code.constant(1.0), self.schedule.lanes, self.schedule.in_lanes
         make, place = {"scalars": (products.rescue_scalars, self.at)}.get(group.kind, (products.rescue, self.in_block))
         words = [len(group.numbers)]
         factors = group.pairs()
@@ -438,8 +443,10 @@ class Plan:
         for number, i in enumerate(group.numbers):
             _, _, terms, *twins = self.code.instructions[i]
             lists = [[(one, t) if in_lanes(t) else (t, one) for t in few] for few in (twins, terms[len(twins) :], ())]
-            for a, b in (*self.schedule.long[i].others, *factors[number]):
-                lists[2 if in_lanes(a) else 1].append((a, b))
+            pairs = [*self.schedule.long[i].others, *factors[number]]
+            samples, others = parted(pairs, lambda pair: in_lanes(pair[0])) if lanes else ([], pairs)
+            lists[1] += others
+            lists[2] += samples
             words += [self.at(i), *map(len, lists), even[0], firsts[number], *even[1:]]
             words += [x for a, b in (pair for pairs in lists for pair in pairs) for x in (self.at(a), place(b))]
         return self.function(make), self.table(words)

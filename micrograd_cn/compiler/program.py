@@ -8,6 +8,7 @@ import sys
 import time
 from array import array
 from collections.abc import Callable, Iterable, Sequence
+from operator import mul
 from typing import Any, Protocol
 
 from ..engine import Value, record, topological_order
@@ -159,6 +160,7 @@ class Program:
         progress: bool = False,
         threads: int = 1,
         schedule: Callable[[int], float] | None = None,
+        each_step: bool = False,
     ) -> list[float]:
         """Train, and return the mean loss of each epoch.
 
@@ -180,6 +182,7 @@ class Program:
                 of `optim`, such as `cosine_lr(0.1, steps)`, or any function. It is called once for each step, in their
                 order, some steps ahead. The optimiser's learning rate becomes that of the last step. Without a schedule
                 it stays what it is.
+            each_step: whether to return the loss of each step before it, not the mean of those of an epoch.
 
         Raises:
             TypeError: as for `forward`; or the optimiser cannot be compiled; or the schedule is no function, or returns
@@ -220,11 +223,12 @@ class Program:
                         index = shuffled(order, n)
                 steps = min(turn, left)
                 start = time.perf_counter()
-                part = Memory(-(-(begun + steps) // a_epoch))  # of as many epochs as these steps are of
-                if begun:
-                    part.data[0] = losses.pop()
+                part = Memory(steps)
                 training.run(data, index, n, batch, begun, steps, part)
-                losses.extend(part.data)
+                if each_step or a_epoch == 1:
+                    losses.extend(part.data)
+                else:
+                    _add_means(losses, part.data[:], begun, n, batch)
                 seconds = time.perf_counter() - start
                 taken += steps
                 training.expect(seconds, seconds / steps * (total - taken))
@@ -439,6 +443,25 @@ def _check_indices(outputs: Sequence[Any]) -> None:
             if math.isnan(node.op.forward(index.data, *map(float, range(len(xs))))):
                 numbers = f"its operands have the numbers 0 to {len(xs) - 1}"
                 raise IndexError(f"{node.op.name}() has the index {index.data}, but {numbers}")
+
+
+def _add_means(losses: array[float], of_steps: list[float], begun: int, n: int, batch: int) -> None:
+    """Add the losses of steps, from one of an epoch on, to the means of this epoch and the following ones.
+
+    >>> losses = array("d", [0.5])
+    >>> _add_means(losses, [1.0, 2.0, 4.0], begun=1, n=3, batch=2)  # an epoch has steps of two and of one of the rows
+    >>> [round(loss, 6) for loss in losses]
+    [0.833333, 2.666667]
+    """
+    steps = -(-n // batch)
+    for start in range(-begun, len(of_steps), steps):
+        part = of_steps[max(start, 0) : start + steps]
+        counts = [batch] * (len(part) - 1) + [min(batch, n - (max(start, 0) - start + len(part) - 1) * batch)]
+        mean = sum(map(mul, part, counts)) / n
+        if start < 0:
+            losses[-1] += mean
+        else:
+            losses.append(mean)
 
 
 def _close(rtol: float, atol: float) -> Callable[[float, float], bool]:

@@ -165,7 +165,7 @@ class Schedule:
 
     def in_lanes(self, i: int) -> bool:
         """Return whether a value is a vector."""
-        return self.are_in_lanes(self.code.phase[i])
+        return self.lanes and self.code.phase[i] == SAMPLE
 
     def _long(self, i: int) -> Long | None:
         """Return a sum's products that are computed in a loop, the samples' factors on the right, and the others."""

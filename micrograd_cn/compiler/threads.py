@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -30,46 +31,54 @@ def shares(rows: int, lanes: int, threads: int) -> list[tuple[int, int]]:
 
 
 @cache
-def _pool(count: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(count, "micrograd_cn")
+def _threads(count: int) -> SimpleQueue[Callable[[], object]]:
+    """Return the queue of so many threads that do what is put there."""
+    queue: SimpleQueue[Callable[[], object]] = SimpleQueue()
+
+    def work() -> None:
+        while True:
+            queue.get()()
+
+    for _ in range(count):
+        threading.Thread(target=work, name="micrograd_cn", daemon=True).start()
+    return queue
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pool.cache_clear)  # the threads are not there
+    os.register_at_fork(after_in_child=_threads.cache_clear)  # they are not there
 
 
 class _Tasks:
     """Tasks of other threads, of which none may run any more when their memory is given back.
 
-    `wait` of a future will not do: Ctrl-C ends it, and may come before the futures are known.
+    Ctrl-C may come between any two lines of the first thread, with a lock of Python's that is then never released; so
+    there is none, but queues, each a single call of C's, and lists.
     """
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._running = 0
+        self.done: SimpleQueue[tuple[int, Any, BaseException | None]] = SimpleQueue()
+        self._running: list[int] = []
         self._stopped = False
 
-    def do(self, task: Callable[[], T]) -> T | None:
-        """Return a task's result, None if it has not begun in time."""
-        with self._changed:
-            if self._stopped:
-                return None
-            self._running += 1
+    def do(self, k: int, task: Callable[[], object]) -> None:
+        """Do the k-th task, unless it has been stopped before."""
+        result = error = None
+        self._running.append(k)
         try:
-            return task()
-        finally:
-            with self._changed:
-                self._running -= 1
-                self._changed.notify()
+            if not self._stopped:
+                result = task()
+        except BaseException as found:
+            error = found
+        self._running.remove(k)
+        self.done.put((k, result, error))
 
     def stop(self) -> None:
         """Begin no more, and wait for those that run; another Ctrl-C meanwhile is the same as the first."""
         while True:
             try:
-                with self._changed:
-                    self._stopped = True
-                    while self._running:
-                        self._changed.wait()
+                self._stopped = True
+                while self._running:
+                    time.sleep(1e-4)
                 return
             except KeyboardInterrupt:
                 continue
@@ -86,10 +95,16 @@ def run(tasks: Sequence[Callable[[], T]]) -> list[T]:
     first, *others = tasks
     if not others:
         return [first()]
-    ours = _Tasks()
+    ours, results = _Tasks(), dict[int, Any]()
     try:
-        futures = [_pool(len(others)).submit(ours.do, task) for task in others]
-        return [first(), *(future.result() for future in futures)]  # type: ignore[list-item]  # they have begun
+        for k, task in enumerate(others, 1):
+            _threads(len(others)).put(partial(ours.do, k, task))
+        results[0] = first()
+        while len(results) <= len(others):
+            k, results[k], error = ours.done.get()
+            if error:
+                raise error
     except BaseException:
         ours.stop()
         raise
+    return [results[k] for k in range(len(tasks))]

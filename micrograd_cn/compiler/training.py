@@ -68,7 +68,7 @@ class Training:
                 samples[start + (update.columns - 1) * width] = float(p.requires_grad)
 
     def run(self, data: Any, index: Any, n: int, batch: int, first: int, steps: int, losses: Memory) -> None:
-        """Take steps `first` to `first + steps`, counted in an epoch; `losses` are of that and the following ones.
+        """Take steps `first` to `first + steps`, counted in an epoch; `losses` are of each, before it.
 
         Raises:
             ValueError: the schedule gives a number that is no learning rate; the steps before are taken.
@@ -119,7 +119,7 @@ class Training:
             count = min(batch, n - start)
             rows = address(index) + WORD * start
             loss = self.executable.gradient(self.memories, address(data), rows, count)
-            losses.data[t // batches] += loss * (count / n)
+            losses.data[step] = loss
             rate = self.scalars.address if rates is None else address(rates) + WORD * step
             update_driver()(
                 self.update.record, memory.s.address, memory.s.address + begin, rate, self.scalars.address,

@@ -227,8 +227,7 @@ def branching(w, xs):
 def test_training_is_that_of_an_eager_loop(kind, batch_size, threads):
     def made():
         if kind == "one form":
-            model, f = network()
-            return model.parameters(), f, pairs()
+            return alike()
         return mixed(branching) if kind == "branches" else mixed()
 
     for shuffled in (False, True):
@@ -244,6 +243,24 @@ def test_training_is_that_of_an_eager_loop(kind, batch_size, threads):
         assert [p.grad for p in ours] == pytest.approx([p.grad for p in theirs], rel=1e-7, abs=1e-12)
         assert a.steps == b.steps
         assert [s["exp_avg_sq"] for s in a.state] == pytest.approx([s["exp_avg_sq"] for s in b.state], rel=1e-7)
+
+
+def alike():
+    """Return parameters, a function, and samples of one form."""
+    model, f = network()
+    return model.parameters(), f, pairs()
+
+
+@pytest.mark.parametrize("make", [alike, mixed])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_losses_may_be_those_of_each_step(make, threads):
+    (ours, f, samples), (theirs, g, _) = make(), make()
+    found = compile(f).fit(samples, SGD(ours, lr=0.05), 3, 4, threads=threads, each_step=True)
+    b, expected = SGD(theirs, lr=0.05), []
+    for start in [*range(0, len(samples), 4)] * 3:
+        expected += eager(g, samples[start : start + 4], b, 1)
+    assert found == pytest.approx(expected, rel=1e-9)
+    assert len(found) == 3 * -(-len(samples) // 4)
 
 
 def test_a_gradient_of_samples_of_several_forms_and_branches_is_their_mean():

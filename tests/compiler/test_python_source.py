@@ -202,8 +202,8 @@ def test_a_long_list_of_leaves_is_broken_and_a_shorter_one_is_a_line(count):
         text = program.source("python")
         for letter, given in (("w", "parameters"), ("x", inputs)):
             words = f"[{', '.join([f'{letter}{k}' for k in range(count)])}]"
-            assert (f"{words} = {given}\n" in text) == (len(words) < 82)
-        assert max(map(len, text.splitlines())) <= 104
+            assert (f"{words} = {given}\n" in text) == (len(words) <= 81)
+        assert max(map(len, text.splitlines())) <= 105
         assert python(program)(math, [0.1] * count, [0.5] * count) == pytest.approx(graph.data, rel=1e-12)
 
 
