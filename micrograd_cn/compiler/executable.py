@@ -248,7 +248,7 @@ class Executables:
         self._made: dict[Any, Any] = {}
         self._lock = threading.RLock()
         self._making = threading.Lock()
-        with _collector_off():
+        with collector_off():
             self.lowering = Lowering(outputs, inputs, parameters)
         self.pitch = -(-len(self.lowering.parameters) // ALIGNED) * ALIGNED or ALIGNED
 
@@ -328,14 +328,14 @@ class Executables:
         if found is None:
             with self._lock:
                 if key not in self._made:
-                    with _collector_off():
+                    with collector_off():
                         self._made[key] = make()
                 found = self._made[key]
         return found
 
 
 @contextmanager
-def _collector_off() -> Iterator[None]:
+def collector_off() -> Iterator[None]:
     """Stop the garbage collector, which would go through all that is compiled again and again: it has no cycles."""
     on = gc.isenabled()
     gc.disable()

@@ -83,6 +83,8 @@ class Code:
         rows: the name of an operation that has a machine form.
         formulas: those of operations and of their partials, for some constants.
         choices: for how many constants each of them has been traced.
+        constants: what they are, by number.
+        value: from a number to what a constant is, None for what is none.
     """
 
     def __init__(self) -> None:
@@ -94,6 +96,8 @@ class Code:
         self.formulas: dict[Any, StraightLine] = {}
         self.choices: Counter[tuple[Op, str]] = Counter()
         self.rows: dict[str, str] = {}
+        self.constants: dict[int, float] = {}
+        self.value = self.constants.get
         self.total: int  # of a formula: about how many instructions of the machine
         self._called: dict[tuple[int, int, tuple[bool, ...]], Called | None] = {}
         self._own: dict[int, set[str]] = {}
@@ -142,15 +146,13 @@ class Code:
 
     def constant(self, x: float) -> int:
         """Return a constant's number; -0.0 and every nan are constants of their own."""
-        return self.add(("constant", x), CONSTANT, ("constant", _bits(x)))
-
-    def value(self, i: int) -> float | None:
-        """Return what a constant is, None for what is none."""
-        return self.instructions[i][1] if self.instructions[i][0] == "constant" else None
+        number = self.add(("constant", x), CONSTANT, ("constant", _bits(x)))
+        self.constants[number] = x
+        return number
 
     def apply(self, op: Op, slots: Sequence[int], expand: bool = False) -> int:
         """Return the number of an operation's result: one instruction, or as many as its formula has."""
-        known = [self.value(i) for i in slots]
+        known = [*map(self.value, slots)]
         if None not in known:
             return self.constant(op.forward(*known))
         if op.chooses and known[0] is not None:
@@ -174,7 +176,7 @@ class Code:
 
     def machine(self, form: str, *slots: int) -> int:
         """Return the number of a machine form's result; of a sum or product of constants it is a constant."""
-        known = [self.value(i) for i in slots]
+        known = [*map(self.value, slots)]
         if form in COMMUTATIVE:
             if None not in known:
                 return self.constant(COMMUTATIVE[form](*known))

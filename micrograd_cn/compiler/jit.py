@@ -13,6 +13,7 @@ from ..engine import Value, constant
 from ..operation import number
 from ..optim import Optimizer
 from ..tree import flatten
+from .executable import collector_off
 from .guards import Guard, GuardError, Guards, Input, guards
 from .mixture import Mixture
 from .program import Program, Shuffler
@@ -116,7 +117,7 @@ class Recording:
         labels = [label for argument, part in form for label in paths(part, argument)]
         inputs = [Input(x, label) for x, label in zip(numbers, labels, strict=True)]
         values = iter(inputs)
-        with guards() as found:
+        with collector_off(), guards() as found:
             result = call({argument: rebuilt(part, values) for argument, part in form})
         leaves, self.rebuild = flatten(result)
         if not leaves:

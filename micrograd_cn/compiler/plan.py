@@ -28,6 +28,20 @@ MOST_BLOCKS = 16  # of a panel
 Entry: TypeAlias = tuple[str | int, int, str | int, int]  # of a stage: see `drivers`
 
 
+class _Offsets(dict[int, int]):
+    """The bytes from the beginning of the scalars to a value, or from that of a block, by its number."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+
+    def __missing__(self, i: int) -> int:
+        plan = self._plan
+        if not plan.schedule.in_lanes(i):
+            plan.keep(i)
+        self[i] = WORD * (plan.lanes * plan.slot[i] if plan.schedule.in_lanes(i) else plan.scalar[i])
+        return self[i]
+
+
 class Plan:
     """Places for a schedule's values, and the tables of its sums.
 
@@ -52,6 +66,7 @@ class Plan:
         makers: the shared functions that it needs.
         fast: whether these are the fast ones.
         packed: the entries of what is copied before the samples, so that it lies side by side.
+        at: from a value's number to the bytes from the beginning of the scalars to it, or from that of a block.
     """
 
     def __init__(self, schedule: Schedule, machine: Machine, columns: int, scalars: int) -> None:
@@ -71,7 +86,7 @@ class Plan:
         self._packs: dict[tuple[int, ...], int] = {}
         self._operands_at: dict[tuple[tuple[int, ...], bool], int] = {}
         self._total_place: dict[int, int] = {}
-        self._bytes: dict[int, int] = {}
+        self.at = _Offsets(self).__getitem__  # a method in C, which is asked for every operand of every table
         self.count = 0
         self.outer = [self._turned(group) for group in schedule.outer]
         self._place_totals()
@@ -198,6 +213,8 @@ class Plan:
                 alike.setdefault(form, []).append(step.number)
         runs = []
         for form, found in alike.items():
+            if len(found) < SHORTEST:
+                continue
             self._place_constants(found)
             numbers = deque(sorted(found, key=self._order))
             while numbers:
@@ -349,18 +366,6 @@ class Plan:
 
     def _entry(self, make: products.Maker, words: Sequence[str | int]) -> Entry:
         return self.function(make), self.table(words), 0, 0
-
-    def at(self, i: int) -> int:
-        """Return the bytes from the beginning of the scalars to a value, or from that of a block."""
-        found = self._bytes.get(i)
-        if found is None:
-            if self.schedule.in_lanes(i):
-                found = WORD * self.lanes * self.slot[i]
-            else:
-                self.keep(i)
-                found = WORD * self.scalar[i]
-            self._bytes[i] = found
-        return found
 
     def in_block(self, i: int) -> int:
         """Return the bytes from the beginning of a block to a value, or to a scalar in all lanes."""

@@ -169,6 +169,8 @@ class Schedule:
 
     def _long(self, i: int) -> Long | None:
         """Return a sum's products that are computed in a loop, the samples' factors on the right, and the others."""
+        if len(self.code.instructions[i][1]) < LONG:
+            return None
         sampled = self.code.sampled
         pairs = [(b, a) if a in sampled and b not in sampled else (a, b) for a, b in self.code.instructions[i][1]]
         alike, mixed = parted(pairs, lambda pair: pair[0] in sampled)
@@ -186,8 +188,9 @@ class Schedule:
             if self.are_in_lanes(phase):
                 yield from self.stretches(self._in_order(found))
             else:
-                for level in _layers(found, lambda i: self.reads(self._step(i)), set(found)):
-                    yield Stretch([*map(self._step, level)])
+                steps = {i: self._step(i) for i in found}
+                for level in _layers(found, lambda i, steps=steps: self.reads(steps[i]), steps):  # type: ignore[misc]
+                    yield Stretch([steps[i] for i in level])
             yield from self._sums([i for i in found if i in self.long])
             if taken:
                 yield Takes(taken)

@@ -203,7 +203,7 @@ def test_the_garbage_collector_is_off_while_a_program_is_made_and_then_as_it_was
     seen = []
     (gc.enable if on else gc.disable)()
     try:
-        with executable._collector_off():
+        with executable.collector_off():
             seen.append(gc.isenabled())
         seen.append(gc.isenabled())
     finally:
