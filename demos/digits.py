@@ -9,6 +9,7 @@ With --compiled the same training is done once more by machine code.
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 from sklearn.datasets import load_digits
@@ -16,10 +17,10 @@ from sklearn.model_selection import train_test_split
 from tqdm import trange
 
 from common import BLUE, GREEN, GREY, ORANGE, batches, largest, options, recent, running, save, side_by_side
-from micrograd_cn import Value, dot, logsumexp, no_grad, softmax
+from micrograd_cn import Value, no_grad, softmax
 from micrograd_cn.losses import cross_entropy
 from micrograd_cn.nn import MLP, Neuron
-from micrograd_cn.optim import SGD
+from micrograd_cn.optim import SGD, linear_lr
 from micrograd_cn.picture import draw_dot
 
 STEPS = 360  # of 32 images: eight times through the training set
@@ -43,6 +44,7 @@ def train(
 ) -> tuple[list[float], list[float]]:
     """Run mini-batch gradient descent with momentum; return the loss and the accuracy of every mini-batch."""
     optimizer = SGD(model.parameters(), LEARNING_RATE, momentum=MOMENTUM)
+    decay = linear_lr(LEARNING_RATE, steps)
     losses: list[float] = []
     accuracies: list[float] = []
     progress = trange(steps, desc="training", unit="batch")
@@ -52,7 +54,7 @@ def train(
         loss = cross_entropy(logits, expected)
         optimizer.zero_grad()
         loss.backward()
-        optimizer.lr = LEARNING_RATE * (1 - step / steps)
+        optimizer.lr = decay(step)
         optimizer.step()
 
         losses.append(loss.data)
@@ -65,18 +67,15 @@ def train_compiled(model: MLP, images: Sequence[Image], targets: Sequence[int], 
     """Do the same with the loss of one image, compiled; return the loss of every mini-batch."""
     from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name; needs llvmlite
 
-    pixels, one_hot = [Value(0.5) for _ in range(64)], [Value(0.1) for _ in range(10)]
-    logits = model(pixels)
-    program = compile(logsumexp(logits) - dot(one_hot, logits), [*pixels, *one_hot])
-    rows = [[*image, *(float(k == target) for k in range(10))] for image, target in zip(images, targets, strict=True)]
+    @compile
+    def loss(image: Sequence[Value], target: Value) -> Any:
+        return cross_entropy(model(image), target)
+
+    chosen = [i for _, batch in zip(range(steps), batches(len(images), BATCH, seed), strict=False) for i in batch]
     optimizer = SGD(model.parameters(), LEARNING_RATE, momentum=MOMENTUM)
-    losses: list[float] = []
-    for step, batch in zip(range(steps), batches(len(images), BATCH, seed), strict=False):
-        optimizer.zero_grad()
-        losses.append(program.backward([rows[i] for i in batch]))
-        optimizer.lr = LEARNING_RATE * (1 - step / steps)
-        optimizer.step()
-    return losses
+    decay = linear_lr(LEARNING_RATE, steps)
+    samples = [(images[i], targets[i]) for i in chosen]
+    return loss.fit(samples, optimizer, 1, BATCH, schedule=decay, each_step=True)
 
 
 def draw_training(losses: Sequence[float], accuracies: Sequence[float], test_accuracy: float) -> Figure:

@@ -3,19 +3,21 @@
 First on the article's own data, the numbers 0 and 1, from which parity cannot be learned. Then one neuron reads
 numbers as bits: it trains on half of 0..1023 and is right about the others, and about larger numbers. At last a larger
 network gets each number as one scaled integer, and fails. The picture shows the losses, the bits' weights, and what
-the networks answer.
+the networks answer. With --compiled the neuron that reads bits is trained once more by machine code.
 """
 
 import random
+import time
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from tqdm import trange
 
-from common import BLUE, GREEN, GREY, ORANGE, batches, options, recent, running, save
-from micrograd_cn import no_grad, sigmoid
+from common import BLUE, GREEN, GREY, ORANGE, batches, options, recent, running, save, side_by_side
+from micrograd_cn import Value, no_grad, sigmoid
 from micrograd_cn.losses import binary_cross_entropy_with_logits
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD, Adam, Optimizer
@@ -73,6 +75,21 @@ def train(
     return losses, accuracies
 
 
+def train_compiled(
+    model: MLP, encode: Encoding, optimizer: Optimizer, numbers: Sequence[int], steps: int, seed: int
+) -> float:
+    """Do the same with the loss of one number, compiled; return the mean loss of the last 20 mini-batches."""
+    from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name; needs llvmlite
+
+    @compile
+    def loss(number: Sequence[Value], even: Value) -> Any:
+        return binary_cross_entropy_with_logits(model(number), even)
+
+    chosen = [i for _, batch in zip(range(steps), batches(len(numbers), BATCH, seed), strict=False) for i in batch]
+    samples = [(encode(numbers[i]), is_even(numbers[i])) for i in chosen]
+    return recent(loss.fit(samples, optimizer, 1, BATCH, each_step=True))
+
+
 def logits(model: MLP, encode: Encoding, numbers: Sequence[float]) -> list[float]:
     with no_grad():
         return [model(encode(n)).data for n in numbers]
@@ -127,7 +144,7 @@ def draw_answers(ax: Axes, on_bits: MLP, on_scaled: MLP) -> None:
 
 
 def main() -> None:
-    chosen = options(str(__doc__), STEPS)
+    chosen = options(str(__doc__), STEPS, compiled=True)
     rng = random.Random(chosen.seed)
     shuffled = rng.sample(range(COUNT), COUNT)
     half, others = shuffled[: COUNT // 2], shuffled[COUNT // 2 :]
@@ -142,7 +159,9 @@ def main() -> None:
     # may start so; several in a layer would get the same gradients and stay alike.
     second = MLP(BITS, [1], init="zeros")
     optimizer = SGD(second.parameters(), lr=0.5)
+    start = time.perf_counter()
     losses_bits, _ = train(second, bits, optimizer, half, chosen.steps, chosen.seed)
+    seconds = time.perf_counter() - start
     third = MLP(1, [HIDDEN, HIDDEN, 1], init="kaiming_uniform", seed=chosen.seed)
     optimizer = Adam(third.parameters(), lr=0.01)
     losses_scaled, _ = train(third, scaled, optimizer, half, chosen.steps, chosen.seed)
@@ -157,6 +176,11 @@ def main() -> None:
     print(f"  test accuracy: {score(second, bits, large)}, of {COUNT} to {2**BITS - 1}")
     print(f"first loss: {losses_bits[0]:.6f}")
     print(f"final loss: {recent(losses_bits):.6f}, mean of the last 20 mini-batches")
+
+    if chosen.compiled:
+        other, start = MLP(BITS, [1], init="zeros"), time.perf_counter()
+        loss = train_compiled(other, bits, SGD(other.parameters(), lr=0.5), half, chosen.steps, chosen.seed)
+        side_by_side(seconds, time.perf_counter() - start, (recent(losses_bits), loss), (second, other))
 
     changes = sum((a > 0) != (b > 0) for a, b in pairwise(logits(third, scaled, range(COUNT))))
     pieces = (HIDDEN + 1) ** 2

@@ -8,6 +8,7 @@ same training is done once more by machine code.
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -18,7 +19,7 @@ from common import BLUE, ORANGE, options, save, side_by_side
 from micrograd_cn import Value, no_grad, relu
 from micrograd_cn.losses import hinge_loss
 from micrograd_cn.nn import MLP
-from micrograd_cn.optim import SGD
+from micrograd_cn.optim import SGD, linear_lr
 
 Point = list[float]
 
@@ -26,13 +27,14 @@ Point = list[float]
 def train(model: MLP, points: Sequence[Point], targets: Sequence[int], steps: int) -> float:
     """Run gradient descent on all points at once; return the loss before the last step."""
     optimizer = SGD(model.parameters(), weight_decay=2e-4)  # the gradient of 1e-4 * p**2 is 2e-4 * p
+    decay = linear_lr(1.0, steps, 0.1)
     progress = trange(steps, desc="training", unit="step")
     for step in progress:
         scores = [model(point) for point in points]
         loss = hinge_loss(scores, targets)
         optimizer.zero_grad()
         loss.backward()
-        optimizer.lr = 1.0 - 0.9 * step / steps
+        optimizer.lr = decay(step)
         optimizer.step()
         accuracy = sum((score > 0) == (y > 0) for y, score in zip(targets, scores, strict=True)) / len(points)
         progress.set_postfix(loss=f"{loss.data:.3f}", accuracy=f"{accuracy:.0%}", refresh=False)
@@ -43,16 +45,13 @@ def train_compiled(model: MLP, points: Sequence[Point], targets: Sequence[int], 
     """Do the same with the loss of one point, compiled."""
     from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name; needs llvmlite
 
-    x1, x2, y = inputs = [Value(0.5, name) for name in ("x1", "x2", "y")]
-    program = compile(relu(1 - y * model([x1, x2])), inputs)
-    rows = [[*point, y] for point, y in zip(points, targets, strict=True)]
+    @compile
+    def loss(point: Sequence[Value], y: Value) -> Any:
+        return relu(1 - y * model(point))
+
+    samples = list(zip(points, targets, strict=True))
     optimizer = SGD(model.parameters(), weight_decay=2e-4)
-    for step in range(steps):
-        optimizer.zero_grad()
-        loss = program.backward(rows)
-        optimizer.lr = 1.0 - 0.9 * step / steps
-        optimizer.step()
-    return loss
+    return loss.fit(samples, optimizer, epochs=steps, schedule=linear_lr(1.0, steps, 0.1))[-1]
 
 
 def draw(model: MLP, points: Sequence[Point], targets: Sequence[int]) -> Figure:

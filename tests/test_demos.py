@@ -168,7 +168,7 @@ def test_check_your_gradient_prints_the_smallest_counterexample() -> None:
     assert "Without it, all derivatives agree." in numpy
 
 
-@pytest.mark.parametrize("name", ["digits", "moons"])
+@pytest.mark.parametrize("name", ["digits", "even_odd", "moons"])
 def test_compiled_training_ends_where_eager_training_does(name: str, tmp_path: Path) -> None:
     output = run_here(name, tmp_path, 5, 0, "--compiled")
     found = re.search(r"^\d+ times as fast.* differ by at most (\S+)$", output, re.MULTILINE)
