@@ -558,6 +558,7 @@ def test_scalars_that_samples_of_totals_are_multiplied_with_are_in_all_lanes():
     made = Instructions(2, 2)
     plan = made.plan(totals=[((made.x[0], made.w[1]),)], scalars=FREE)
     assert list(plan.filled) == [made.w[1]]
+    assert plan.slots == 3  # the inputs' and this one
     [(name, address, *_)] = plan.fill_entry(plan.filled, plan.at)
     assert name == "micrograd_cn.fill"
     assert table_at(plan, address) == [1, WORD * plan.lanes * plan.filled[made.w[1]], plan.at(made.w[1])]
