@@ -165,11 +165,6 @@ class Node(Operators):
     __gt__ = _comparison(float.__gt__, ">")
     __ge__ = _comparison(float.__ge__, ">=")
 
-    def __index__(self) -> int:
-        raise TypeError(
-            f"{self!r} is no index; write take(xs, index), or int(index.data) for a number that never varies"
-        )
-
     def item(self) -> float:
         """Return the data, as PyTorch spells it.
 

@@ -73,12 +73,12 @@ class Input(Value):
         self._refuse(".detach()")
 
     def __index__(self) -> int:
-        self._refuse("an index", "take(xs, index)")
+        self._refuse("an index or a plain number", "take(xs, index), or the table's operations, such as exp()")
 
     def __format__(self, spec: str) -> str:
         return f"{self.label}: {format(self._data, spec)}"
 
-    def _refuse(self, what: str, instead: str = "the table's operations, such as where() and floor()") -> NoReturn:
+    def _refuse(self, what: str, instead: str = "the table's operations, such as where() and less()") -> NoReturn:
         raise TypeError(
             f"{where()}: {self.label} as {what} would be the same number for every sample; write {instead}, "
             f'or compile(f, static=["{self.label.partition("[")[0]}"]) for a program for each of its values'

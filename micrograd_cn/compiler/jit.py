@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,6 +23,7 @@ from .rows import in_order
 from .samples import Form, Table, columns, form_of, paths, rebuilt, tables, where_wrong
 from .threads import check_threads
 
+INSTEAD = "write take(xs, index) for xs[index], and the table's operations, such as exp(), for math's"
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -117,8 +119,14 @@ class Recording:
         labels = [label for argument, part in form for label in paths(part, argument)]
         inputs = [Input(x, label) for x, label in zip(numbers, labels, strict=True)]
         values = iter(inputs)
-        with collector_off(), guards() as found:
-            result = call({argument: rebuilt(part, values) for argument, part in form})
+        arguments = {argument: rebuilt(part, values) for argument, part in form}
+        try:
+            with collector_off(), guards() as found:
+                result = call(arguments)
+        except TypeError as error:
+            if re.search("not '?Value", str(error)):  # from Python itself: list indices, int(), range(), math.exp()
+                error.add_note(f"{name} is recorded with Values in its arguments' place; {INSTEAD}")
+            raise
         leaves, self.rebuild = flatten(result)
         if not leaves:
             raise TypeError(f"{name} returned {result!r}, in which there is no number")

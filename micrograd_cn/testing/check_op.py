@@ -89,7 +89,7 @@ def _check(op: Op, reference: Reference, examples: int, partly: list[str]) -> di
         _check_kinks(op, op.kink)
     _check_picture(op)
     for index, row in _with_index(op) if op.chooses else [((), op)]:
-        known = reference and partial(reference, *index)
+        known = partial(reference, *index) if reference and index else reference
         looked_at += [(*index, *xs) for xs in _over_the_domain(row, known, examples, partly)]
     return forms.compare(op, looked_at)
 

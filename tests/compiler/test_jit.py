@@ -1,6 +1,7 @@
 """Functions that are compiled: arguments of every form, samples, training, and branches that are not silent."""
 
 import inspect
+import math
 import random
 from array import array
 from collections import namedtuple
@@ -382,10 +383,13 @@ def test_a_function_that_changes_how_it_branches_is_refused():
         (lambda x: Value(x.data), "x as .data would be the same number for every sample; write the table's operations"),
         (lambda x: x * x.item(), "x as .item() would be"),
         (lambda x: x * x.detach(), "x as .detach() would be"),
-        (lambda x: [1.0, 2.0][x] * x, "x as an index would be the same number for every sample; write take(xs, index)"),
-        (lambda x: x * int(x), "x as an index would be"),
-        (lambda x: mc.sum([x] * x), "x as an index would be"),
-        (lambda x: mc.sum(x for _ in range(x)), "x as an index would be"),
+        (
+            lambda x: [1.0, 2.0][x] * x,
+            "x as an index or a plain number would be the same number for every sample; write take",
+        ),
+        (lambda x: x * int(x), "x as an index or a plain number would be"),
+        (lambda x: mc.sum([x] * x), "x as an index or a plain number would be"),
+        (lambda x: mc.sum(x for _ in range(x)), "x as an index or a plain number would be"),
     ],
 )
 def test_what_cannot_vary_is_refused_where_it_is_read(f, message):
@@ -393,8 +397,17 @@ def test_what_cannot_vary_is_refused_where_it_is_read(f, message):
         compile(f)(1)
     assert str(caught.value).startswith(f"{__file__}, line {f.__code__.co_firstlineno}: {message}")
     assert 'static=["x"]' in str(caught.value)
-    with pytest.raises(TypeError, match=r"Value\(data=1.0, grad=0.0\) is no index; write take"):
-        [1.0, 2.0][Value(1)]
+
+
+@pytest.mark.parametrize("f", [lambda x: [1.0, 2.0][2 * x], lambda x: int(2 * x), lambda x: math.exp(2 * x)])
+def test_a_computed_value_as_a_plain_number_is_refused_with_what_to_write_instead(f):
+    with pytest.raises(TypeError, match="not .?Value") as caught:
+        compile(f)(1)
+    [note] = caught.value.__notes__
+    assert "write take(xs, index) for xs[index]" in note
+    with pytest.raises(TypeError) as other:
+        compile(lambda x: x + "1")(1)
+    assert not hasattr(other.value, "__notes__")
 
 
 def test_check_tells_what_no_guard_sees():
