@@ -153,9 +153,9 @@ class CompiledFunction:
     >>> losses = loss.fit([(1, 3), (2, 6)], SGD([w], lr=0.1), epochs=50)
     >>> round(w.data, 6), round(loss(10, 0), 3)
     (3.0, 900.0)
-    >>> loss
+    >>> loss  # doctest: +ELLIPSIS
     compiled loss(x, target): 1 program
-      (x, target): 3 operations, 1 parameter, threaded code, 2 kB
+      (x, target): 3 operations, 1 parameter, ... code, ... kB
     """
 
     def __init__(self, f: Callable[..., Any], static: Iterable[str] = (), branches: bool = False) -> None:

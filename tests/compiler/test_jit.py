@@ -3,6 +3,7 @@
 import inspect
 import math
 import random
+import re
 from array import array
 from collections import namedtuple
 from functools import reduce
@@ -401,7 +402,7 @@ def test_what_cannot_vary_is_refused_where_it_is_read(f, message):
 
 @pytest.mark.parametrize("f", [lambda x: [1.0, 2.0][2 * x], lambda x: int(2 * x), lambda x: math.exp(2 * x)])
 def test_a_computed_value_as_a_plain_number_is_refused_with_what_to_write_instead(f):
-    with pytest.raises(TypeError, match="not .?Value") as caught:
+    with pytest.raises(TypeError, match=r"not .?Value") as caught:
         compile(f)(1)
     [note] = caught.value.__notes__
     assert "write take(xs, index) for xs[index]" in note
@@ -433,12 +434,17 @@ def test_a_program_and_its_text_can_be_had():
     f([1.0])
     with pytest.raises(ValueError, match="<lambda> has 2 programs"):
         f.source()
+    sizes = re.findall(r" code, (\d+) kB", repr(f))
     assert repr(f).splitlines() == [
         "compiled <lambda>(x): 2 programs",
-        "  (x[2]): 3 operations, 1 parameter, threaded code, 1 kB",
-        "  (x[1]): 3 operations, 1 parameter, threaded code, 1 kB",
+        f"  (x[2]): 3 operations, 1 parameter, threaded code, {sizes[0]} kB",
+        f"  (x[1]): 3 operations, 1 parameter, threaded code, {sizes[1]} kB",
     ]
     assert repr(f.program([1.0, 2.0, 3.0])) == "3 operations, 1 parameter, not run yet, 0 kB"
+    xs = np.ones((500, 2))
+    f.program([1.0, 2.0]).forward(xs)
+    [more] = re.findall(r"\(x\[2\]\): .* code, (\d+) kB", repr(f))
+    assert int(more) > int(sizes[0]), "a panel of rows in lanes"
 
 
 @pytest.mark.parametrize(
