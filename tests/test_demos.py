@@ -284,6 +284,7 @@ def test_microgpts_contenders_take_the_same_steps(contender: str, needs: str, ba
         contenders.check_agreement([mine[0], mine[0] + 1e-4, None, None, None], batch)
 
 
+@pytest.mark.slow
 def test_contenders_that_compute_different_things_are_not_compared(measuring: dict[str, Any]) -> None:
     same, other = measuring["ATTENTION"]
     other = other._replace(prepare=lambda tokens, following: lambda n: same.prepare(tokens, following)(n) + 1e-3)

@@ -74,12 +74,16 @@ class Program:
         self.executables = Executables(self._outputs, self._inputs, list(parameters))
         self.parameters = self.executables.lowering.parameters
 
+    def __call__(self, *row: Any) -> Any:
+        """Return the output of one row, whose numbers are the arguments; see `forward`."""
+        return self.forward([row])[0]
+
     def forward(self, rows: Any, threads: int = 1, out: Any = None) -> Any:
         """Return the output of every row, a float or a list of floats.
 
         Args:
-            rows: a sequence of rows, one number an input; or anything with the buffer protocol that holds doubles in
-                two dimensions, such as a numpy array.
+            rows: a sequence of rows, one number an input; or anything with the buffer protocol that holds numbers in
+                two dimensions, such as a numpy array: doubles are read where they are, others are copied.
             threads: how many compute at the same time; the numbers are the same for any number of them.
             out: a buffer of doubles to write the outputs of all rows to, one row after the other, and to be returned:
                 a list of floats takes longer to make than many a network to compute.

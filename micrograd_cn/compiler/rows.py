@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from ..operation import number
 
 DOUBLES = ("d", "@d", "=d", "<d")  # of a buffer's formats
+OTHERS = "efbBhHiIlLqQ?"  # other floating-point numbers, integers, and truth values, which are copied
 Numbers: TypeAlias = "array[float] | memoryview[Any]"
 
 
@@ -30,9 +31,11 @@ def read_rows(rows: Any, width: int) -> tuple[Numbers, int]:
         view = memoryview(rows)
     except TypeError:
         return _listed(rows, width)
+    if view.ndim == 2 and view.format and view.format in OTHERS:
+        return _listed(view.tolist(), width)
     if view.ndim != 2 or view.format not in DOUBLES:
         raise TypeError(
-            f"rows must be in two dimensions and hold doubles, got {view.ndim} of format {view.format!r}; "
+            f"rows must be in two dimensions and hold real numbers, got {view.ndim} of format {view.format!r}; "
             "of an array in one dimension use memoryview(a).cast('B').cast('d', shape)"
         )
     assert view.shape is not None  # it has two dimensions

@@ -293,7 +293,7 @@ def test_other_processors(processor):
     if not llvm.get_process_triple().startswith("x86_64") or not all(here.get(name) for name in features.split()):
         pytest.skip(f"this processor is no {processor}")
     files = [HERE, *(HERE.with_name(f"test_{room}.py") for room in ("products", "drivers"))]
-    options = "-q -x -p no:cacheprovider --import-mode=importlib -o addopts= -k".split()
+    options = ["-q", "-x", "-p", "no:cacheprovider", "--import-mode=importlib", "-o", "addopts=", "-k"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, "not llvm_takes", *files],
         env=os.environ | {FEATURES: features},

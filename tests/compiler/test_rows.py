@@ -31,12 +31,17 @@ def test_rows_may_be_anything_with_numbers():
         frozen,
         np.asfortranarray(matrix),
         np.repeat(matrix, 2, axis=0)[::2],
+        *(matrix.astype(kind) for kind in "efbBhHiIlLqQ"),
+        matrix.astype("f")[::1, ::-1][:, ::-1],
         memoryview(flat).cast("B").cast("d", (2, 2)),
     ):
         assert program.forward(rows) == expected
         w.grad = 0.0
         assert program.backward(rows) == 46.5
         assert w.grad == 15.0
+    assert program(10, 1) == 31.0
+    assert compile([w * x, t], [x, t])(10, 1) == [30.0, 1.0]
+    assert program.forward(np.array([[True, False]])) == [3.0]
     for rows in ([[], [], []], np.empty((3, 0))):
         assert compile(w * 2, []).forward(rows) == [6.0, 6.0, 6.0]
 
@@ -98,8 +103,9 @@ def test_what_cannot_take_the_outputs_is_refused(out, exception, message):
         ([[1.0, 2.0], [1.0]], ValueError, r"rows\[1\] has 1 numbers, the program 2 inputs"),
         ([[1.0, 2.0, 3.0]], ValueError, r"rows\[0\] has 3 numbers"),
         (np.zeros((3, 1)), ValueError, "rows have 1 numbers, the program 2 inputs"),
-        (np.zeros((3, 2), dtype=np.float32), TypeError, "doubles"),
-        (np.zeros((3, 2), dtype=np.int64), TypeError, "doubles"),
+        (np.zeros((3, 2), dtype=complex), TypeError, "hold real numbers, got 2 of format 'Zd'"),
+        (np.zeros((3, 2), dtype=">f8"), TypeError, "hold real numbers, got 2 of format '>d'"),
+        (np.zeros((3, 3), dtype="f"), ValueError, r"rows\[0\] has 3 numbers, the program 2 inputs"),
         (np.zeros(2), TypeError, "two dimensions"),
         (array("d", [1.0, 2.0]), TypeError, "cast"),
         ([1.0, 2.0], TypeError, r"rows\[0\] must be a sequence"),
@@ -199,7 +205,7 @@ def test_a_buffer_of_doubles_is_read_where_it_is_and_others_are_copied():
 
 @pytest.mark.parametrize("shape", [(4,), (2, 2, 1), (1, 2, 2)])
 def test_buffers_of_other_dimensions_are_refused(shape):
-    with pytest.raises(TypeError, match=f"in two dimensions and hold doubles, got {len(shape)} of format 'd'"):
+    with pytest.raises(TypeError, match=f"in two dimensions and hold real numbers, got {len(shape)} of format 'd'"):
         read_rows(np.zeros(shape), 2)
 
 
