@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from ..operation import number
 
 DOUBLES = ("d", "@d", "=d", "<d")  # of a buffer's formats
-OTHERS = "efbBhHiIlLqQ?"  # other floating-point numbers, integers, and truth values, which are copied
+OTHERS = "fbBhHiIlLqQ?"  # float32, integers, and truth values, which are copied
 Numbers: TypeAlias = "array[float] | memoryview[Any]"
 
 

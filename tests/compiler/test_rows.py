@@ -31,7 +31,7 @@ def test_rows_may_be_anything_with_numbers():
         frozen,
         np.asfortranarray(matrix),
         np.repeat(matrix, 2, axis=0)[::2],
-        *(matrix.astype(kind) for kind in "efbBhHiIlLqQ"),
+        *(matrix.astype(kind) for kind in "fbBhHiIlLqQ"),
         matrix.astype("f")[::1, ::-1][:, ::-1],
         memoryview(flat).cast("B").cast("d", (2, 2)),
     ):
