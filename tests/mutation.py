@@ -63,6 +63,7 @@ TESTS = {  # modules or folders: the files test_*.py that pin them
     "compiler/threads": "compiler/threads",
     "compiler/rows": "compiler/rows compiler/training",
     "compiler/jit compiler/samples compiler/guards compiler/mixture": "compiler/jit",
+    "compiler/takes": "compiler/takes",
     "compiler/python": "compiler/python_source compiler/own_rows compiler/program",
     "compiler": "compiler/program compiler/rows compiler/training compiler/threads compiler/tiers",
     "flow": "flow",

@@ -184,6 +184,18 @@ def test_like_instructions_on_neighbours_are_a_run():
     assert runs(made.plan(*scaled, lanes=True, scalars=FREE)) == []  # with lanes they are vectors already
 
 
+@pytest.mark.parametrize("count", [3, 4, 9])
+def test_constants_beside_the_same_operand_are_neighbours_so_that_there_is_a_run(count):
+    made = Instructions(0, 1)
+    code = made.code
+    constants = [code.constant(float(k)) for k in range(count)]
+    masks = [code.machine("fcmp oeq", made.x[0], i) for i in constants]
+    plan = made.plan(*masks, lanes=False, scalars=FREE)
+    [run] = runs(plan)
+    assert (run.numbers, run.steps) == (masks, (False, True))
+    assert beside(scalars(plan, constants))
+
+
 def test_what_depends_on_parameters_alone_is_in_runs_with_lanes_too():
     made = Instructions(9, 1)
     code = made.code
