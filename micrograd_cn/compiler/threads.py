@@ -73,15 +73,10 @@ class _Tasks:
         self.done.put((k, result, error))
 
     def stop(self) -> None:
-        """Begin no more, and wait for those that run; another Ctrl-C meanwhile is the same as the first."""
-        while True:
-            try:
-                self._stopped = True
-                while self._running:
-                    time.sleep(1e-4)
-                return
-            except KeyboardInterrupt:
-                continue
+        """Begin no more, and wait for those that run."""
+        self._stopped = True
+        while self._running:
+            time.sleep(1e-4)
 
 
 def run(tasks: Sequence[Callable[[], T]]) -> list[T]:
@@ -105,6 +100,11 @@ def run(tasks: Sequence[Callable[[], T]]) -> list[T]:
             if error:
                 raise error
     except BaseException:
-        ours.stop()
+        while True:
+            try:
+                ours.stop()
+                break
+            except KeyboardInterrupt:  # another one is the same as the first, even where `stop` has not begun
+                continue
         raise
     return [results[k] for k in range(len(tasks))]
