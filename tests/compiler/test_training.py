@@ -488,3 +488,21 @@ def test_progress_is_shown_on_stderr(capsys):
     assert "16/16" in shown.err
     assert "loss=" in shown.err
     assert shown.out == ""
+
+
+class Marks(Optimizer):
+    """Keep a number that is always the same."""
+
+    slots = ("mark",)
+
+    def update(self, p, state):
+        p.data -= self.lr * p.grad
+        state["mark"] = 2.5
+
+
+def test_what_an_update_keeps_may_be_a_constant(code):
+    w, x = Value(1.0), Value(0.5)
+    optimizer = Marks([w], lr=0.1)
+    compile(w * x, [x]).fit([[1.0]], optimizer, 3)
+    assert w.data == pytest.approx(0.7)
+    assert optimizer.state == [{"mark": 2.5}]
