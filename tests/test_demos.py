@@ -100,6 +100,7 @@ def test_every_picture_is_written_where_it_says_and_opens(demo: tuple[str, str])
             assert matplotlib.image.imread(path).std() > 0.05, f"{path.name} is blank"
 
 
+@pytest.mark.slow
 def test_the_seed_decides_the_result(demo: tuple[str, str], tmp_path: Path) -> None:
     name, output = demo
     first, again, other = results(output), *(results(run_here(name, tmp_path, 3, seed)) for seed in (0, 1))
@@ -256,6 +257,7 @@ def measuring(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return runpy.run_path(str(ROOT / "demos/benchmark.py"), run_name="benchmark")
 
 
+@pytest.mark.slow
 def test_the_attention_models_take_the_same_steps_and_learn(measuring: dict[str, Any]) -> None:
     runs = []
     for contender in measuring["ATTENTION"]:

@@ -285,7 +285,7 @@ def test_this_process_has_the_processor_that_was_asked_for():
 
 @pytest.mark.skipif(FEATURES in os.environ, reason="this is the process that it starts")
 @pytest.mark.parametrize(
-    "processor", [pytest.param(name, marks=[pytest.mark.slow] * (name in ("AVX", "AVX2"))) for name in PROCESSORS]
+    "processor", [pytest.param(name, marks=[pytest.mark.slow] * (name != "SSE2")) for name in PROCESSORS]
 )
 def test_other_processors(processor):
     features, *_ = PROCESSORS[processor]

@@ -28,6 +28,7 @@ def test_sixty_doublings_draw_61_boxes():
     assert source.count("->") == 120
 
 
+@pytest.mark.slow
 def test_a_deep_graph_is_drawn_without_recursion():
     y = Value(1)
     for _ in range(20_000):
