@@ -473,6 +473,7 @@ def test_an_expression_may_begin_with_a_minus(run):
 LONG = 100_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -172,6 +172,7 @@ def test_doubling_60_times_takes_no_exponential_time():
     assert again.data == 2**60
 
 
+@pytest.mark.slow
 def test_a_chain_of_a_million_nodes_is_built_differentiated_and_freed():
     x = y = Value(1)
     for _ in range(1_000_000):

@@ -172,6 +172,7 @@ def test_the_battery_accepts_ones_own_rows():
     )
 
 
+@pytest.mark.slow
 def test_domains_far_from_zero_and_narrow_ones_are_drawn_from():
     for low, high in ((10.0, math.inf), (-math.inf, -20.0), (0.0, 0.08)):
         op = Op("far", lambda x: mc.sin(x), (lambda y, x: mc.cos(x),), domain=((low, high),))
@@ -223,6 +224,7 @@ def slots(partial):
     return Op("bad", lambda *xs: mc.sum([x * x for x in xs]), lambda y, *xs: tuple(partial(xs)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "partial",
     [
@@ -271,6 +273,7 @@ def cubed(x):
     return x**3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arities", [(2,), (4, 8), range(3, 7), (50,), range(1, 1000)])
 def test_a_row_is_called_with_the_numbers_of_operands_that_it_takes_alone(arities):
     called = set()

@@ -108,6 +108,7 @@ def reaches(xs):
     assert sum(x.is_integer() and abs(x) < 10 for x in sizes) > len(xs) / 10
 
 
+@pytest.mark.slow
 def test_numbers_are_of_every_magnitude():
     reaches([x for f in drawn_from(expressions([mc.neg, mc.relu, mc.mul]), 1000) for x in numbers(f)])
     reaches([v.data for v in drawn_from(values(), 1000)])
@@ -146,6 +147,7 @@ def test_numbers_are_drawn_near_the_ends_of_the_domain(row):
         assert math.isinf(end) or (len(near) > 3 and min(near) < 1e-3)
 
 
+@pytest.mark.slow
 def test_a_row_is_drawn_with_the_numbers_of_operands_that_it_takes():
     for arities in ((3,), (2, 4), range(5, 7), (11,)):
         op = Op("own", lambda *xs: mc.sum(xs), lambda y, *xs: (1.0,) * len(xs), arities=arities)
