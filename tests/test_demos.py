@@ -206,6 +206,7 @@ def test_the_stages_of_microgpt_take_the_steps_of_the_original(tmp_path: Path) -
             assert others[name] == [pytest.approx(row, abs=1e-12) for row in rows]
 
 
+@pytest.mark.slow
 def test_microgpt_compares_the_stages_that_are_asked_for_and_averages_batches(tmp_path: Path) -> None:
     arguments = ["--batch", "3", "--samples", "2", "--stage", "2", "3"]
     output = run_here("microgpt", tmp_path, 4, 42, *arguments)

@@ -610,6 +610,7 @@ LUMINANCE = """element => {
 }"""
 
 
+@pytest.mark.slow
 def test_every_text_has_a_contrast_of_at_least_4_5(opened):
     a = Value(2, "a")
     y = (a * a - 3 * a + (a * -1).relu() + MLP(1, [2, 1])([a])) ** 2

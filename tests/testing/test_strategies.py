@@ -60,6 +60,7 @@ def test_refused_arguments():
             expressions(**refused)
 
 
+@pytest.mark.slow
 def test_few_draws_are_wasted():
     drawn, empty, calls = [], 0, 0
 
@@ -114,6 +115,7 @@ def test_numbers_are_of_every_magnitude():
     reaches([v.data for v in drawn_from(values(), 1000)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("low", "high"), [(200.0, 250.0), (-1e-3, 1e-3), (0.5, 0.75), (-math.inf, -7.0), (1.5, 1e300)])
 def test_numbers_are_of_the_range_and_of_the_domains_of_their_operands(low, high):
     for f in drawn_from(expressions([mc.log, mc.mul, mc.asin, mc.tanh, mc.sum], min_value=low, max_value=high)):
@@ -155,6 +157,7 @@ def test_a_row_is_drawn_with_the_numbers_of_operands_that_it_takes():
         assert counts == {*arities} & {*range(12)} - {6}
 
 
+@pytest.mark.slow
 def test_numbers_are_drawn_densely_where_a_partial_is_not_the_slope():
     def wrong_between(low, high, factor):
         between = lambda x: mc.less(low, x) * mc.less(x, high)  # noqa: E731
@@ -262,6 +265,7 @@ def test_an_own_operation_is_drawn_and_said_to_be_ones_own():
     assert repr(f) == "# bump is an operation of your own\ndef f(x0):\n    return bump(x0)\n\nf(0.0)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["f", "x0", "v1", "tanh", "squared", "f_"])
 def test_the_names_of_ones_own_operations_are_not_taken_in_printed_code(name, table):
     own = Op(
