@@ -179,14 +179,7 @@ class CompiledFunction:
             TypeError: an argument holds something else than numbers; or the function's own error.
             GuardError: a comparison comes out otherwise than while it was recorded.
         """
-        static, arguments = self._split(args, kwargs)
-        numbers = array("d")
-        try:
-            form = tuple([(name, form_of(x, numbers)) for name, x in arguments.items()])
-        except TypeError:
-            raise TypeError(f"{self._name}: {where_wrong(arguments)}") from None
-        table = Table(form, static)
-        table.numbers, table.width, table.samples = numbers, len(numbers), [0]
+        table = self._table(args, kwargs)
         [(recording, rows)] = self._divided(table, in_order(1))
         out = array("d", bytes(8 * recording.count))
         recording.program.outputs_of(table.numbers, rows, 1, out)
@@ -288,12 +281,7 @@ class CompiledFunction:
 
     def program(self, *args: Any, **kwargs: Any) -> Program:
         """Return the program for the arguments of a sample, recorded if there is none yet."""
-        static, arguments = self._split(args, kwargs)
-        numbers = array("d")
-        form = tuple([(name, form_of(x, numbers)) for name, x in arguments.items()])
-        table = Table(form, static)
-        table.numbers, table.width, table.samples = numbers, len(numbers), [0]
-        return self._divided(table, in_order(1))[0][0].program
+        return self._divided(self._table(args, kwargs), in_order(1))[0][0].program
 
     def __repr__(self) -> str:
         known = [(key, recording) for key, recordings in self._recordings.items() for recording in recordings]
@@ -311,6 +299,18 @@ class CompiledFunction:
         bound = self._signature.bind(*args, **kwargs).arguments
         static = tuple([(name, bound.pop(name)) for name in self._static if name in bound])
         return static, bound
+
+    def _table(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Table:
+        """Return the table of one sample."""
+        static, arguments = self._split(args, kwargs)
+        numbers = array("d")
+        try:
+            form = tuple([(name, form_of(x, numbers)) for name, x in arguments.items()])
+        except TypeError:
+            raise TypeError(f"{self._name}: {where_wrong(arguments)}") from None
+        table = Table(form, static)
+        table.numbers, table.width, table.samples = numbers, len(numbers), [0]
+        return table
 
     def _tables(self, name: str, samples: Any) -> list[Table]:
         wanted = [p for p in self._signature.parameters if p not in self._static]

@@ -454,6 +454,7 @@ def test_a_program_and_its_text_can_be_had():
     ("use", "exception", "message"),
     [
         (lambda f: f("3"), TypeError, "f: x: expected a real number, got the str '3'"),
+        (lambda f: f.program("3"), TypeError, "f: x: expected a real number, got the str '3'"),
         (lambda f: f([1, [None]]), TypeError, r"f: x\[1\]\[0\]: expected a real number, got NoneType"),
         (lambda f: f({"a": Value(1)}), TypeError, r"f: x\['a'\]: a Value; give its number, x.data, or use it in"),
         (lambda f: f(), TypeError, "missing a required argument: 'x'"),
