@@ -263,7 +263,8 @@ class Executables:
                     lowering.differentiate()
                 roots, totals = [lowering.outputs[0], *lowering.gradients], lowering.totals
             schedule = Schedule(lowering.code, roots, totals, lanes)
-            return Plan(schedule, self.machine, lowering.columns, 2 * self.pitch)
+            gather = schedule.size > LARGEST  # what is never native code
+            return Plan(schedule, self.machine, lowering.columns, 2 * self.pitch, gather)
 
         return self._once((kind, lanes), make)  # type: ignore[no-any-return]
 

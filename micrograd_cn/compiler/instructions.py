@@ -36,6 +36,7 @@ LEAVES = ("constant", "parameter", "input", "seed", "total")
 # finite result; where its first terms are such sums themselves, `twins` are these in units of 1 / SCALE: "scaled".
 SUMS = ("sum", "dot", "adjoint", "scaled")
 TAKE = "take"
+START = "start"  # what a long sum starts from, as it is
 COMMUTATIVE: dict[str, Callable[..., float]] = {"fadd": operator.add, "fmul": operator.mul}
 OPERANDS = {"fadd": 2, "fsub": 2, "fmul": 2, "fdiv": 2, "fneg": 1, "select": 3}
 COMPARISONS = ("oeq", "ogt", "oge", "olt", "ole", "one", "ord", "ueq", "ugt", "uge", "ult", "ule", "une", "uno")
@@ -64,12 +65,14 @@ class Called(NamedTuple):
         used: the numbers of its operands, among `whole`.
         early: the numbers of what needs no sample, and is computed before.
         whole: the formula's instructions.
+        direct: whether its operands are the formula's, and nothing else.
     """
 
     form: str
     used: list[int]
     early: list[int]
     whole: Code
+    direct: bool
 
 
 class Code:
@@ -109,9 +112,9 @@ class Code:
         known = self.number.get(key)
         if known is not None:
             return known
-        used = operands(instruction)
-        self._append(instruction, used, max([self.phase[i] for i in used]) if phase is None else phase)
-        self.number[key] = number = len(self.instructions) - 1
+        used = operands(instruction) if instruction[0] in SUMS or instruction[0] in LEAVES else instruction[1:]
+        self.number[key] = number = len(self.instructions)
+        self._append(instruction, used, max(map(self.phase.__getitem__, used)) if phase is None else phase)
         return number
 
     def leaf(self, instruction: Instruction, phase: int) -> int:
@@ -274,10 +277,12 @@ class Code:
         if (key := (id(formula), k, samples)) not in self._called:
             self._called[key] = self._form(formula.steps, result, samples, self._own.get(id(formula), FOLDED))
         called = self._called[key]
-        number = called and self._early(called, slots)
-        if not called or not number or None not in [self.value(number[i]) for i in called.used]:
-            return self._expanded(StraightLine(formula.steps, [result]), slots)[0]
-        return self.add((called.form, *[number[i] for i in called.used]))
+        if called:
+            number = slots if called.direct else self._early(called, slots)
+            used = [number[i] for i in called.used] if number else []
+            if None in map(self.value, used):
+                return self.add((called.form, *used))
+        return self._expanded(StraightLine(formula.steps, [result]), slots)[0]
 
     def _early(self, called: Called, slots: Sequence[int]) -> dict[int, int] | None:
         """Add what a formula computes without samples; return the numbers of it, None if that reads constants alone."""
@@ -324,7 +329,8 @@ class Code:
         with _naming:
             form = _forms.setdefault(repr(code.instructions), f"formula{len(_forms)}")
             FORMULAS.setdefault(form, (code, place[number]))
-        return Called(form, used, early, whole)
+        direct = {*used} <= {*inputs} and not any(whole.operands[i] for i in early)
+        return Called(form, used, early, whole, direct)
 
     def _expanded(self, formula: StraightLine, slots: Sequence[int], expand: bool = True) -> list[int]:
         """Return the numbers of a formula's results; its steps are instructions, or what their formulas expand to."""
@@ -366,7 +372,7 @@ def _renumbered(instruction: Instruction, number: dict[int, int]) -> Instruction
 
 def _check_form(op: Op, count: int) -> None:
     form = op.machine
-    if form in (TAKE, *SUMS, *LEAVES) or not re.fullmatch(r"fcmp.*|(?!formula)[A-Za-z_][\w.]*", form):
+    if form in (TAKE, START, *SUMS, *LEAVES) or not re.fullmatch(r"fcmp.*|(?!formula)[A-Za-z_][\w.]*", form):
         raise TypeError(f"the operation {op.name!r} has the machine form {form!r}, which is no name of a function")
     if form.startswith("fcmp") and form not in OPERANDS:
         raise TypeError(

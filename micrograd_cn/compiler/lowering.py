@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+from typing import NamedTuple
 
 from ..engine import Value, topological_order
 from ..operation import Op
@@ -18,6 +19,18 @@ def ordered(outputs: Sequence[Value]) -> list[Value]:
     True
     """
     return [*reversed(topological_order(*reversed(outputs))), *outputs]
+
+
+class _Received(NamedTuple):
+    """What nodes receive on the way back, of which the sum is their gradient.
+
+    Attributes:
+        pairs: products.
+        terms: what is added as it is.
+    """
+
+    pairs: dict[Value, list[Pair]]
+    terms: dict[Value, list[int]]
 
 
 class Lowering:
@@ -94,44 +107,66 @@ class Lowering:
         [root] = self._outputs
         wanted = set(self.parameters)
         for node, op in self.order:
-            if any(x in wanted and op.flows(slot) for slot, x in enumerate(node.parents)):
-                wanted.add(node)
-            if not self.sampled.isdisjoint(node.parents):
+            parents = node.parents
+            if not self.sampled.isdisjoint(parents):
                 self.sampled.add(node)
-        pairs: dict[Value, list[Pair]] = {node: [] for node in wanted}
-        terms: dict[Value, list[int]] = {node: [] for node in wanted}
+            if not wanted.isdisjoint(parents) and (op.summands or _flows(op, parents, wanted)):
+                wanted.add(node)
+        received = _Received({node: [] for node in wanted}, {node: [] for node in wanted})
         if root in wanted:
-            terms[root].append(self.code.leaf(("seed",), SAMPLE))
+            received.terms[root].append(self.code.leaf(("seed",), SAMPLE))
         for node, op in reversed(self.order):
-            if node in wanted and (pairs[node] or terms[node]):
-                upstream, parents = self._gradient(node, pairs, terms), node.parents
-                slots = [self.of[parent] for parent in parents]
-                for slot, (parent, partial) in enumerate(zip(parents, self._partials(node, op, slots), strict=True)):
-                    if parent in wanted and op.flows(slot):
-                        if self.code.value(partial) == 1.0:
-                            terms[parent].append(upstream)
-                        else:
-                            pairs[parent].append((upstream, partial))
-        self.gradients = [self._gradient(leaf, pairs, terms) for leaf in self.parameters]
+            if node in wanted and (received.pairs[node] or received.terms[node]):
+                upstream = self._gradient(node, received)
+                if op.summands:
+                    self._pass_on_sum(op, node.parents, upstream, received)
+                else:
+                    self._pass_on(op, node, upstream, received)
+        self.gradients = [self._gradient(leaf, received) for leaf in self.parameters]
 
-    def _partials(self, node: Value, op: Op, slots: list[int]) -> list[int]:
-        if op.summands:  # however many, its own operands
-            pairs, terms = op.summands(*range(len(slots)))
-            partials = dict.fromkeys(terms, self.code.constant(1.0))
-            for a, b in pairs:
-                partials[a], partials[b] = slots[b], slots[a]
-            return [partials[i] for i in range(len(slots))]
-        return self.code.partials(op, self.of[node], slots)
+    def _pass_on(self, op: Op, node: Value, upstream: int, received: _Received) -> None:
+        """Give the operands their part of a gradient."""
+        pairs, terms = received
+        parents = node.parents
+        partials = self.code.partials(op, self.of[node], [self.of[parent] for parent in parents])
+        for slot, (parent, partial) in enumerate(zip(parents, partials, strict=True)):
+            if parent in pairs and op.flows(slot):
+                if self.code.value(partial) == 1.0:
+                    terms[parent].append(upstream)
+                else:
+                    pairs[parent].append((upstream, partial))
 
-    def _gradient(self, node: Value, pairs: dict[Value, list[Pair]], terms: dict[Value, list[int]]) -> int:
+    def _pass_on_sum(self, op: Op, parents: Sequence[Value], upstream: int, received: _Received) -> None:
+        """Do the same for a sum of products and terms; the derivative of a product is its other factor."""
+        assert op.summands
+        pairs, terms = received
+        products, added = op.summands(*parents)
+        one, of = self.code.constant(1.0), self.of
+        for sides in (products, [(b, a) for a, b in products]):
+            for a, b in sides:
+                if a in pairs:
+                    if (factor := of[b]) == one:
+                        terms[a].append(upstream)
+                    else:
+                        pairs[a].append((upstream, factor))
+        for x in added:
+            if x in terms:
+                terms[x].append(upstream)
+
+    def _gradient(self, node: Value, received: _Received) -> int:
         """Return the number of the sum of what a node received."""
-        code = self.code
+        code, pairs, terms = self.code, received.pairs[node], received.terms[node]
         if node in self.sampled:
-            return code.dot(pairs[node], terms[node], "adjoint")
-        products, others = parted(pairs[node], lambda pair: pair[0] in code.sampled)
-        samples, rest = parted(terms[node], code.sampled.__contains__)
+            return code.dot(pairs, terms, "adjoint")
+        products, others = parted(pairs, lambda pair: pair[0] in code.sampled)
+        samples, rest = parted(terms, code.sampled.__contains__)
         products += [(t, code.constant(1.0)) for t in samples]
         if products:
             rest.append(code.leaf(("total", len(self.totals)), AFTER))
             self.totals.append(tuple(products))
         return code.dot(others, rest, "adjoint")
+
+
+def _flows(op: Op, parents: Sequence[Value], wanted: Container[Value]) -> bool:
+    """Return whether a gradient flows to one of the wanted operands."""
+    return any(x in wanted and op.flows(slot) for slot, x in enumerate(parents))

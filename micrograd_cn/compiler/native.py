@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from .instructions import SAMPLE
+from .instructions import SAMPLE, START
 from .lanes import Lanes
 from .plan import Plan
 from .products import STAGE, blocks
-from .schedule import CHUNK, TOGETHER, Run, Stage, Step, Stretch, Sums
+from .schedule import CHUNK, TOGETHER, Gathered, Run, Stage, Step, Stretch, Sums
 from .straight import Straight, compute
 from .text import BYTE, Function
 
@@ -63,9 +63,9 @@ def _read(plan: Plan, stage: Stage) -> Iterator[int]:
     if isinstance(stage, Stretch):
         for step in stage.steps:
             yield from plan.schedule.reads(step)
-    elif isinstance(stage, Run):
+    elif isinstance(stage, (Run, Gathered)):
         for i in stage.numbers:
-            yield from plan.code.operands[i]
+            yield from plan.schedule.reads(Step(i, starts=stage.form == START))
     else:
         yield from plan.read_by(stage)
 

@@ -5,23 +5,22 @@ Threaded and native code have this in common; they differ in how they do the str
 
 from __future__ import annotations
 
-import operator
 from array import array
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from math import nan
 from typing import Any, TypeAlias
 
-from . import products
+from . import gathers, products
 from . import takes as loads
-from .instructions import AFTER, BATCH, CONSTANT, SAMPLE, SUMS, Pair, checked, parted
+from .instructions import AFTER, BATCH, SAMPLE, SUMS, Pair, checked, parted
 from .machine import Machine
-from .schedule import Outer, Run, Schedule, Stage, Step, Stretch, Sums, Takes
+from .runs import Runs
+from .schedule import Gathered, Outer, Run, Schedule, Stage, Step, Stretch, Sums, Takes
 from .text import Makers
 
 WORD = 8  # bytes
 SLACK = 16  # doubles after the last scalar, which a vector may read, and none uses
-SHORTEST = 3  # instructions that are a run
 CACHE = 1 << 20  # bytes of a panel, which the sums of products go through several times
 MOST_BLOCKS = 16  # of a panel
 
@@ -50,6 +49,7 @@ class Plan:
         machine: what for.
         columns: numbers of a row.
         scalars: the first free place among the scalars; parameters have the first ones.
+        gather: whether like instructions on scalars are computed as vectors wherever their operands lie.
 
     Attributes:
         scalar: an instruction's place among the scalars.
@@ -61,7 +61,7 @@ class Plan:
         totals_at: where the totals' means are among the scalars.
         count: how many totals, in whole vectors.
         filled: the slots that hold a scalar in all lanes.
-        sums: the entries of each `Sums`, `Run` and `Takes`.
+        sums: the entries of each `Sums`, `Run`, `Gathered` and `Takes`.
         totals: the entries of the totals.
         makers: the shared functions that it needs.
         fast: whether these are the fast ones.
@@ -69,7 +69,9 @@ class Plan:
         at: from a value's number to the bytes from the beginning of the scalars to it, or from that of a block.
     """
 
-    def __init__(self, schedule: Schedule, machine: Machine, columns: int, scalars: int) -> None:
+    def __init__(
+        self, schedule: Schedule, machine: Machine, columns: int, scalars: int, gather: bool = False
+    ) -> None:
         self.schedule, self.machine = schedule, machine
         self.code, self.lanes = schedule.code, machine.width if schedule.lanes else 1
         self.scalar: dict[int, int] = {}
@@ -100,7 +102,7 @@ class Plan:
             kind, *rest = self.code.instructions[i]
             if kind in place:
                 (self.slot if schedule.in_lanes(i) else self.scalar)[i] = place[kind](rest[0])
-        self._wished = self._wishes()
+        self._runs = Runs(self, self._wishes(), gather)
         self.stages = {phase: list(self._stages(phase)) for phase in schedule.stages}
         self._place()
         self.blocks = self._blocks()
@@ -111,6 +113,8 @@ class Plan:
                     self.sums[id(stage)] = self._sums(stage)
                 elif isinstance(stage, Run):
                     self.sums[id(stage)] = self._run(stage)
+                elif isinstance(stage, Gathered):
+                    self.sums[id(stage)] = self._gathered(stage)
                 elif isinstance(stage, Takes):
                     self.sums[id(stage)] = self._takes(stage)
         self.totals = [*map(self._outer, self.outer), *self._single()]
@@ -140,7 +144,7 @@ class Plan:
             if (x := self.code.value(i)) is not None:
                 self.constants[self.scalar[i]] = x
 
-    def _side_by_side(self, numbers: Iterable[int], whole: bool = False) -> None:
+    def side_by_side(self, numbers: Iterable[int], whole: bool = False) -> None:
         """Give those that have no place yet places side by side."""
         for in_lanes in (True, False):
             places = self.slot if in_lanes else self.scalar
@@ -173,92 +177,26 @@ class Plan:
                 wished.setdefault(i, (number, k))
         return wished
 
-    def _order(self, i: int) -> tuple[Any, ...]:
-        """Return what instructions are sorted by, so that they lie as loops read them, or as their operands do."""
-        form, *operands = self.code.instructions[i]
-        places = (i,) if form in SUMS else tuple([self.scalar.get(j, -1) for j in operands])
-        return i not in self._wished, self._wished.get(i, (form in SUMS, places))
-
     def _stages(self, phase: int) -> Iterator[Stage]:
         """Yield the stages of a phase, and place their results; without lanes, like instructions become runs."""
-        stages = self.schedule.stages[phase]
+        stages, runs = self.schedule.stages[phase], self._runs
         for stage in stages:
             if isinstance(stage, Sums):
-                self._side_by_side(stage.numbers, whole=True)
+                self.side_by_side(stage.numbers, whole=True)
             elif isinstance(stage, Takes):
-                self._side_by_side(sorted(stage.numbers, key=self._order))
+                self.side_by_side(sorted(stage.numbers, key=runs.order))
         if self.schedule.are_in_lanes(phase):
             yield from stages
             return
         steps: list[Step] = []
         for stage in stages:
-            runs, rest = self._runs(stage.steps) if isinstance(stage, Stretch) else ([stage], [])
-            if runs:
+            found, rest = runs.of(stage.steps) if isinstance(stage, Stretch) else ([stage], [])
+            if found:
                 yield from self.schedule.stretches(steps)
+                yield from found
                 steps = []
-            yield from runs
             steps += rest
         yield from self.schedule.stretches(steps)
-
-    def _runs(self, steps: Sequence[Step]) -> tuple[Sequence[Stage], list[Step]]:
-        """Return the runs among steps of which none needs another, and the other steps."""
-        if len(steps) < SHORTEST:
-            for step in steps:
-                self.keep(step.number)
-            return [], list(steps)
-        alike: dict[str, list[int]] = {}
-        for step in steps:
-            form = self.code.instructions[step.number][0]
-            if form not in SUMS:
-                alike.setdefault(form, []).append(step.number)
-        runs = []
-        for form, found in alike.items():
-            if len(found) < SHORTEST:
-                continue
-            self._place_constants(found)
-            numbers = deque(sorted(found, key=self._order))
-            while numbers:
-                run = self._run_from(form, numbers)
-                if len(run.numbers) >= SHORTEST:
-                    runs.append(run)
-                    self._side_by_side(run.numbers, whole=True)
-        inside = {i for run in runs for i in run.numbers}
-        rest = [step for step in steps if step.number not in inside]
-        for step in sorted(rest, key=lambda step: self._order(step.number)):
-            self.keep(step.number)
-        return runs, rest
-
-    def _place_constants(self, numbers: Sequence[int]) -> None:
-        """Let constants that like instructions have beside the same other operands lie side by side, for a run."""
-        beside: dict[tuple[int | None, ...], list[int]] = {}
-        for i in numbers:
-            operands = self.code.operands[i]
-            constant = [self.code.phase[j] == CONSTANT for j in operands]
-            if constant.count(True) == 1 < len(operands):
-                others = tuple([None if c else j for j, c in zip(operands, constant, strict=True)])
-                beside.setdefault(others, []).append(operands[constant.index(True)])
-        for constants in beside.values():
-            if len(constants) >= SHORTEST:
-                self._side_by_side(constants)
-
-    def _run_from(self, form: str, numbers: deque[int]) -> Run:
-        """Take the longest run from the beginning of some instructions."""
-        run = [numbers.popleft()]
-        firsts, steps = self.code.instructions[run[0]][1:], tuple[bool, ...]()
-        while numbers:
-            pairs = list(zip(firsts, self.code.instructions[numbers[0]][1:], strict=True))
-            beside = [a in self.scalar and self.scalar.get(b) == self.scalar[a] + len(run) for a, b in pairs]
-            alike = [a == b for a, b in pairs]
-            if steps not in ((), tuple(beside)) or not all(map(operator.or_, beside, alike)):
-                break
-            steps = tuple(beside)
-            run.append(numbers.popleft())
-        return Run(form, run, firsts, steps)
-
-    def _run(self, run: Run) -> Entry:
-        make = products.run(run.form, run.steps)
-        count = self.whole(len(run.numbers)) // self.machine.native
-        return self._entry(make, [count, self.at(run.numbers[0]), *map(self.at, run.firsts)])
 
     def _place_totals(self) -> None:
         for group in self.outer:
@@ -278,11 +216,11 @@ class Plan:
         groups = [stage for stage in stages if isinstance(stage, Sums)]
         for group in groups:
             for side in (*dict.fromkeys(group.rights), *group.lefts):
-                self._side_by_side(side)
+                self.side_by_side(side)
         for outer in self.outer:
             for side in (*zip(*outer.rights, strict=True), *zip(*outer.lefts, strict=True)):
-                self._side_by_side(side)
-        self._side_by_side([i for _, pair in schedule.single for i in pair])
+                self.side_by_side(side)
+        self.side_by_side([i for _, pair in schedule.single for i in pair])
         for group in groups:
             for i in group.numbers:
                 if checked(self.code.instructions[i]):  # what it starts from is read again if it overflows
@@ -385,7 +323,7 @@ class Plan:
     def _listed(self, group: Sums) -> list[str | int]:
         words: list[str | int] = [len(group.numbers)]
         for i, pairs in zip(group.numbers, group.pairs(), strict=True):
-            words += [self.at(i), len(pairs), *(self.at(x) for pair in pairs for x in pair)]
+            words += [self.at(i), len(pairs), *map(self.at, chain(*pairs))]
         return words
 
     def _matrix(self, group: Sums) -> tuple[products.Maker, list[str | int]]:
@@ -404,7 +342,7 @@ class Plan:
 
     def even(self, lefts: Sequence[tuple[int, ...]]) -> tuple[list[int], int]:
         """Return where each list begins, and the distance between its members; they are copied if it is not one."""
-        places = [[self.at(i) for i in left] for left in lefts]
+        places = [[*map(self.at, left)] for left in lefts]
         step = places[0][1] - places[0][0]
         if all(_even(row, step) for row in places):
             return [row[0] for row in places], step
@@ -421,7 +359,7 @@ class Plan:
         """Return the function and the table of sums without lanes, of which neighbours are done as vectors."""
         side, *_ = group.rights
         results, right = [*map(self.at, group.numbers)], [*map(self.at, side)]
-        lefts = [[self.at(i) for i in left] for left in group.lefts]
+        lefts = [[*map(self.at, left)] for left in group.lefts]
         count = self.whole(len(results))
         if len(results) * 2 >= self.machine.native and _adjacent(results) and group.form != "scaled":
             if _adjacent(right) and all(map(_adjacent, lefts)):
@@ -455,6 +393,47 @@ class Plan:
             words += [self.at(i), *map(len, lists), even[0], firsts[number], *even[1:]]
             words += [x for a, b in (pair for pairs in lists for pair in pairs) for x in (self.at(a), place(b))]
         return self.function(make), self.table(words)
+
+    def _run(self, run: Run) -> Entry:
+        make = products.run(run.form, run.steps)
+        return self._entry(make, [self._vectors(run), self.at(run.numbers[0]), *map(self.at, run.firsts)])
+
+    def _vectors(self, stage: Run | Gathered) -> int:
+        return self.whole(len(stage.numbers)) // self.machine.native
+
+    def _gathered(self, stage: Gathered) -> Entry:
+        words: list[str | int] = [self._vectors(stage), self.at(stage.numbers[0])]
+        if stage.form in SUMS:
+            return self._gathered_sums(stage, words)
+        pattern = ""
+        for column in zip(*map(self.code.operands.__getitem__, stage.numbers), strict=True):
+            places = [*map(self.at, column)]
+            if len(set(places)) == 1 or _adjacent(places):
+                pattern += "v" if places[0] != places[-1] else "s"
+                words.append(places[0])
+            else:
+                pattern += "g"
+                words.append(self.table(self._padded(places)))
+        return self._entry(gathers.run(stage.form, pattern), words)
+
+    def _gathered_sums(self, stage: Gathered, words: list[str | int]) -> Entry:
+        one = self.code.constant(1.0)
+        sums = []
+        for i in stage.numbers:
+            _, pairs, terms, *_ = self.code.instructions[i]
+            sums.append([*map(self.at, chain(*((one, t) for t in terms), *pairs))])
+        columns = [*map(self._padded, zip(*sums, strict=True))]
+        words.append(len(columns) // 2)
+        native = self.machine.native
+        for first in range(0, len(columns[0]), native):
+            for column in columns:
+                words += column[first : first + native]
+        check = checked(self.code.instructions[stage.numbers[0]])
+        return self.function(gathers.sums(check), stage.form), self.table(words), 0, 0
+
+    def _padded(self, places: Sequence[int]) -> list[int]:
+        """Return as many places as whole vectors have, the last one again and again."""
+        return [*places, *[places[-1]] * (self.whole(len(places)) - len(places))]
 
     def _takes(self, stage: Takes) -> Entry:
         in_lanes = self.schedule.in_lanes(stage.numbers[0])
@@ -533,4 +512,5 @@ def _adjacent(places: Sequence[int]) -> bool:
 
 
 def _even(places: Sequence[int], step: int) -> bool:
-    return list(places) == [places[0] + step * k for k in range(len(places))]
+    first, count = places[0], len(places)
+    return list(places) == (list(range(first, first + step * count, step)) if step else [first] * count)

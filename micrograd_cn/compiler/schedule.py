@@ -7,7 +7,7 @@ how many long sums and loads lie one after the other below it; all that is equal
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple, TypeAlias
@@ -18,6 +18,7 @@ ALONE = 32  # products from which a sum is a loop that shares its factors with n
 COLUMNS = 3  # from which totals are a table
 TOGETHER = 6  # sums that are checked together
 AHEAD = 24  # checked sums, of the next ones, among which those are found
+LEVELS = 1 << 32  # of a layer, at most
 CHUNK = 300  # instructions of a stretch: the time to compile one grows faster than its length
 
 
@@ -84,6 +85,19 @@ class Run:
 
 
 @dataclass
+class Gathered:
+    """Instructions of one form, or sums of as many products and terms, whose operands lie anywhere.
+
+    Attributes:
+        form: of the instructions.
+        numbers: of the instructions.
+    """
+
+    form: str
+    numbers: list[int]
+
+
+@dataclass
 class Takes:
     """Operands that are loaded by their number.
 
@@ -113,7 +127,7 @@ class Outer:
         return Outer([list(column) for column in zip(*self.totals, strict=True)], self.rights, self.lefts)
 
 
-Stage: TypeAlias = Stretch | Run | Sums | Takes
+Stage: TypeAlias = Stretch | Run | Gathered | Sums | Takes
 
 
 class Long(NamedTuple):
@@ -122,6 +136,20 @@ class Long(NamedTuple):
     kind: str
     pairs: list[Pair]
     others: list[Pair]
+
+
+class _Layer(NamedTuple):
+    """Instructions that need no long sum and no load of each other.
+
+    Attributes:
+        numbers: those that are no loads, in order.
+        levels: the same by level, of which none needs another.
+        taken: those that are loaded by a number.
+    """
+
+    numbers: list[int]
+    levels: dict[int, list[int]]
+    taken: list[int]
 
 
 class Schedule:
@@ -181,19 +209,45 @@ class Schedule:
         return None
 
     def _stages(self, phase: int) -> Iterator[Stage]:
-        code = self.code
-        numbers = [i for i in self.needed if code.operands[i] and code.phase[i] == phase]
-        for layer in _layers(numbers, code.operands.__getitem__, self.taken | self.long.keys()):
-            taken, found = parted(layer, self.taken.__contains__)
+        for layer in self._layers(phase):
+            found = layer.numbers
             if self.are_in_lanes(phase):
                 yield from self.stretches(self._in_order(found))
             else:
-                steps = {i: self._step(i) for i in found}
-                for level in _layers(found, lambda i, steps=steps: self.reads(steps[i]), steps):  # type: ignore[misc]
-                    yield Stretch([steps[i] for i in level])
+                for level in layer.levels.values():
+                    yield Stretch([Step(i, i in self.long) for i in level])
             yield from self._sums([i for i in found if i in self.long])
-            if taken:
-                yield Takes(taken)
+            if layer.taken:
+                yield Takes(layer.taken)
+
+    def _layers(self, phase: int) -> Iterable[_Layer]:
+        """Return a phase's instructions in layers, each in the one of the highest that it needs, or above a long one.
+
+        In a layer, each is a level above the highest that it needs of this layer.
+        """
+        code, long, taken = self.code, self.long, self.taken
+        layers: dict[int, _Layer] = {}
+        above = [0] * len(code.instructions)  # the lowest level at which something may use it, the layer in high digits
+        for i in self.needed:
+            used = code.operands[i]
+            if not used or code.phase[i] != phase:
+                continue
+            level = max([above[j] for j in used])
+            number = level // LEVELS
+            if i in long:
+                level = max([above[j] for j in self.reads(Step(i, starts=True))], default=0)
+                level = max(level, number * LEVELS)
+                above[i] = (number + 1) * LEVELS
+            else:
+                above[i] = (number + 1) * LEVELS if i in taken else level + 1
+            if number not in layers:
+                layers[number] = _Layer([], defaultdict(list), [])
+            if i in taken:
+                layers[number].taken.append(i)
+            else:
+                layers[number].numbers.append(i)
+                layers[number].levels[level].append(i)
+        return layers.values()
 
     def _step(self, i: int) -> Step:
         return Step(i, starts=i in self.long)
@@ -269,16 +323,6 @@ class Schedule:
             return self.code.operands[step.number]
         _, _, terms, *twins = self.code.instructions[step.number]
         return (*chain.from_iterable(self.long[step.number].others), *terms, *twins)
-
-
-def _layers(numbers: Iterable[int], needs: Callable[[int], Iterable[int]], long: Container[int]) -> Iterable[list[int]]:
-    """Return instructions in layers: each in the one of the highest that it needs, or if that is long in the next."""
-    layer: dict[int, int] = {}
-    layers: dict[int, list[int]] = defaultdict(list)
-    for i in numbers:
-        layer[i] = max([layer[j] + (j in long) for j in needs(i) if j in layer], default=0)
-        layers[layer[i]].append(i)
-    return layers.values()
 
 
 def _grouped(code: Code, totals: Sequence[tuple[Pair, ...]]) -> tuple[list[Outer], list[tuple[int, Pair]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .instructions import FORMULAS, SUMS, Code, Pair, checked
+from .instructions import FORMULAS, START, SUMS, Code, Pair, checked
 from .lanes import Lanes
 
 
@@ -115,7 +115,9 @@ class Straight:
 
 
 def compute(lanes: Lanes, form: str, names: Sequence[str], made: dict[tuple[str, ...], str] | None = None) -> str:
-    """Return what a machine form or a formula gives."""
+    """Return what a machine form, a formula or START gives."""
+    if form == START:
+        return names[0]
     if form not in FORMULAS:
         return lanes.apply(form, names)
     code, result = FORMULAS[form]

@@ -42,6 +42,7 @@ class Threaded:
         self.scalar: dict[int, int] = {}
         self.scalars = plan.scalars
         self.constants: dict[int, float] = {}
+        self._names: dict[tuple[str, int, int], str] = {}
 
     def entry(self, stage: Stretch, lanes: bool) -> Entry:
         """Return the entry of a stretch."""
@@ -84,6 +85,14 @@ class Threaded:
 
     # The table.
 
+    def _name(self, form: str, count: int, operands: int) -> str:
+        """Return the name of the function for a form that is no sum."""
+        key = form, count, operands
+        if key not in self._names:
+            name = self._names[key] = f"{OURS}threaded_{re.sub(r'[^A-Za-z0-9_.]', '_', form)}_{count}_{operands}"
+            self.plan.makers[name] = partial(_plain, self.machine, name, form, count, operands)
+        return self._names[key]
+
     def _entry(self, step: Step, lanes: bool) -> list[str | int]:
         i, count = step.number, self.plan.lanes if lanes else 1
         form, *rest = self.code.instructions[i]
@@ -92,9 +101,7 @@ class Threaded:
             self.slots += 1
         result = self._at(i, lanes)
         if form not in SUMS:
-            name = f"{OURS}threaded_{re.sub(r'[^A-Za-z0-9_.]', '_', form)}_{count}_{len(rest)}"
-            self.plan.makers[name] = partial(_plain, self.machine, name, form, count, len(rest))
-            return [name, result, *(self._at(j, lanes) for j in rest)]
+            return [self._name(form, count, len(rest)), result, *[self._at(j, lanes) for j in rest]]
         pairs, terms, *twins = rest
         one, nothing = self.code.constant(1.0), self.code.constant(-0.0)
         if step.starts:

@@ -12,7 +12,8 @@ from micrograd_cn.compiler import (
 )
 from micrograd_cn.compiler.instructions import AFTER, BATCH, LONG, SAMPLE
 from micrograd_cn.compiler.machine import machine
-from micrograd_cn.compiler.plan import SHORTEST, WORD
+from micrograd_cn.compiler.plan import WORD
+from micrograd_cn.compiler.runs import SHORTEST
 from micrograd_cn.compiler.schedule import ALONE, Run, Step, Stretch, Sums
 
 from .common import Instructions, plan_of

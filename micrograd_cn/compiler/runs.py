@@ -1,0 +1,167 @@
+"""Like instructions on scalars, which are computed as vectors: side by side in memory, or gathered from anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from operator import sub
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from .instructions import CONSTANT, START, SUMS
+from .schedule import Gathered, Run, Stage, Step
+
+if TYPE_CHECKING:
+    from .plan import Plan
+
+SHORTEST = 3  # instructions that are a run
+VECTORS = 2  # of a run, from which it is one of its own where the others are gathered
+FAR = 1 << 32  # places between any two values that have none yet
+
+Places: TypeAlias = tuple[int, ...]
+
+
+class _Placed(NamedTuple):
+    """An instruction, and where its operands are."""
+
+    order: tuple[Any, ...]
+    number: int
+    places: Places
+
+
+class Runs:
+    """What finds the runs of a plan, and places their results.
+
+    Args:
+        plan: what they are for.
+        wished: for values that a loop reads its number, and in which order they should lie there.
+        gather: whether instructions are vectors too whose operands do not lie side by side.
+    """
+
+    def __init__(self, plan: Plan, wished: dict[int, tuple[int, int]], gather: bool) -> None:
+        self._plan, self._code, self._schedule = plan, plan.code, plan.schedule
+        self._wished, self._gather = wished, gather
+        self._native = plan.machine.native
+
+    def order(self, i: int) -> tuple[Any, ...]:
+        """Return what instructions are sorted by, so that they lie as loops read them, or as their operands do."""
+        return self._placed(i, self._code.operands[i]).order
+
+    def _placed(self, i: int, operands: Sequence[int]) -> _Placed:
+        places = self._places(operands)
+        if i in self._wished:
+            return _Placed((False, self._wished[i]), i, places)
+        sum_ = self._code.instructions[i][0] in SUMS
+        return _Placed((True, (sum_, (i,) if sum_ else places)), i, places)
+
+    def _places(self, operands: Sequence[int]) -> Places:
+        place = self._plan.scalar
+        return tuple([place[j] if j in place else -j * FAR - FAR for j in operands])
+
+    def of(self, steps: Sequence[Step]) -> tuple[Sequence[Stage], Sequence[Step]]:
+        """Return the runs among steps of which none needs another, and the other steps."""
+        alike: dict[Any, list[int]] = {}
+        if len(steps) >= SHORTEST:
+            for step in steps:
+                if kind := self._kind(step):
+                    alike.setdefault(kind, []).append(step.number)
+        if not alike or len(alike) == len(steps):
+            for step in steps:
+                self._plan.keep(step.number)
+            return [], steps
+        stages: list[Stage] = [*self._started(alike.pop(START, []))]
+        for kind, found in alike.items():
+            if len(found) >= SHORTEST:
+                stages += self._of_kind(kind, found)
+        inside = {i for stage in stages for i in stage.numbers}  # type: ignore[union-attr]
+        rest = [step for step in steps if step.number not in inside]
+        for step in sorted(rest, key=lambda step: self.order(step.number)):
+            self._plan.keep(step.number)
+        return stages, rest
+
+    def _kind(self, step: Step) -> Any:
+        """Return what is the same for instructions that may be a run, None if it is none."""
+        form, *rest = self._code.instructions[step.number]
+        if step.starts:
+            return None if self._start(step.number) is None else START
+        if form not in SUMS:
+            return form
+        pairs, terms, *twins = rest
+        return (form, len(pairs), len(terms)) if self._gather and not twins else None
+
+    def _of_kind(self, kind: Any, numbers: Sequence[int]) -> Iterator[Stage]:
+        """Yield the runs of like instructions, with their results placed."""
+        operands = self._code.operands
+        if isinstance(kind, tuple):  # sums
+            yield self._gathered(kind[0], [i for _, i, _ in sorted(self._placed(i, operands[i]) for i in numbers)])
+            return
+        self._place_constants(numbers)
+        least = VECTORS * self._native if self._gather else SHORTEST
+        apart: list[int] = []
+        for run in _beside(sorted(self._placed(i, operands[i]) for i in numbers)):
+            chosen = [i for _, i, _ in run]
+            if len(run) >= least:
+                self._plan.side_by_side(chosen, whole=True)
+                yield Run(kind, chosen, operands[chosen[0]], _steps(run))
+            elif self._gather:
+                apart += chosen
+        if len(apart) >= SHORTEST:
+            yield self._gathered(kind, apart)
+
+    def _gathered(self, form: str, numbers: list[int]) -> Gathered:
+        self._plan.side_by_side(numbers, whole=True)
+        return Gathered(form, numbers)
+
+    def _start(self, i: int) -> int | None:
+        """Return the number of the one value from which a long sum starts; None if it has several."""
+        others, terms = self._schedule.long[i].others, self._code.instructions[i][2]
+        if others or len(terms) > 1:
+            return None
+        return terms[0] if terms else self._code.constant(-0.0)
+
+    def _started(self, numbers: Iterable[int]) -> Iterator[Run]:
+        """Yield runs of what long sums start from, in whole vectors alone, since other sums may lie behind."""
+        place = self._plan.scalar
+        starts = {i: (start,) for i in numbers if (start := self._start(i)) is not None}
+        placed = sorted(_Placed((place[i],), i, (place[i], *self._places(start))) for i, start in starts.items())
+        for run in _beside(placed):
+            whole = len(run) // self._native * self._native
+            beside, *steps = _steps(run)
+            if whole and beside:
+                yield Run(START, [i for _, i, _ in run[:whole]], starts[run[0].number], tuple(steps))
+
+    def _place_constants(self, numbers: Sequence[int]) -> None:
+        """Let constants that like instructions have beside the same other operands lie side by side, for a run."""
+        code, beside = self._code, dict[tuple[int | None, ...], list[int]]()
+        for i in numbers:
+            operands = code.operands[i]
+            constant = [code.phase[j] == CONSTANT for j in operands]
+            if constant.count(True) == 1 < len(operands):
+                others = tuple([None if c else j for j, c in zip(operands, constant, strict=True)])
+                beside.setdefault(others, []).append(operands[constant.index(True)])
+        for constants in beside.values():
+            if len(constants) >= SHORTEST:
+                self._plan.side_by_side(constants)
+
+
+def _beside(placed: Sequence[_Placed]) -> Iterator[Sequence[_Placed]]:
+    """Yield the longest parts in which each operand lies beside that of the instruction before, or is the same one.
+
+    >>> [len(part) for part in _beside([_Placed((), k, (place, 7)) for k, place in enumerate([0, 1, 2, 4, 5])])]
+    [3, 2]
+    """
+    start = 0
+    while start < len(placed):
+        end, steps = start + 1, None
+        while end < len(placed):
+            step = tuple(map(sub, placed[end].places, placed[end - 1].places))
+            if steps is None and {0, 1}.issuperset(step):
+                steps = step
+            if step != steps:
+                break
+            end += 1
+        yield placed[start:end]
+        start = end
+
+
+def _steps(run: Sequence[_Placed]) -> tuple[bool, ...]:
+    """Return for each operand whether those of the next instructions lie beside it."""
+    return tuple([place != first for first, place in zip(run[0].places, run[-1].places, strict=True)])
