@@ -17,14 +17,15 @@ from .instructions import AFTER, BATCH, SAMPLE
 from .lowering import Lowering
 from .machine import Machine, Memory, machine
 from .native import function, parts_of
-from .plan import SLACK, WORD, Entry, Plan
+from .places import WORD
+from .plan import SLACK, Entry, Plan
 from .schedule import Schedule, Stretch
 from .text import Function
 from .threaded import Threaded
 from .threads import run, shares
 
 PATIENCE = 1.5e-4  # seconds an instruction that threaded code runs until native code is worth the time to make it
-SOON = 0.03  # seconds that a program runs until it is worth to make the shared functions fast
+SOON = 4e-3  # seconds a function that a program runs until the shared ones are made fast: twice what that takes
 LARGEST = 10_000  # instructions for which it is made at all: it takes seconds
 FEW = 2  # rows up to which each is done by itself, with scalars
 ALIGNED = 16  # parameters are copied in blocks of the widest width
@@ -74,8 +75,8 @@ class Stages:
 
     def __init__(self, plan: Plan, native: bool) -> None:
         self.plan = plan
-        self.slots, self.scalars = plan.slots, plan.scalars
-        self._filled, self.constants, self._at = plan.filled, plan.constants, plan.at
+        self.slots, self.scalars = plan.places.slots, plan.places.scalars
+        self._filled, self.constants, self._at = plan.places.filled, plan.places.constants, plan.at
         self._entries: dict[int, Entry] = {}
         self._skipped: set[int] = set()
         self.functions: list[Function] = []
@@ -98,7 +99,7 @@ class Stages:
                     if isinstance(stage, Stretch):
                         self._entries[id(stage)] = threaded.entry(stage, phase == SAMPLE and plan.schedule.lanes)
             self.slots, self.scalars, self._at = threaded.slots, threaded.scalars, threaded.place
-            self._filled, self.constants = threaded.filled, plan.constants | threaded.constants
+            self._filled, self.constants = threaded.filled, plan.places.constants | threaded.constants
 
     def address(self, phase: int, more: Sequence[Entry] = ()) -> int:
         """Return the address of a phase's list, and of more stages after it."""
@@ -295,9 +296,10 @@ class Executables:
 
     def hasten(self, executable: Executable, seconds: float) -> None:
         """Go over to fast shared functions, if what runs so long is worth them."""
-        if seconds > SOON and not executable.plan.fast:
+        plan = executable.plan
+        if not plan.fast and seconds > SOON * self.machine.missing(plan.makers):
             with self._lock:
-                executable.plan.link(fast=True)
+                plan.link(fast=True)
 
     def worth(self, executable: Executable, seconds: float) -> bool:
         """Return whether what runs so long is worth native code."""

@@ -26,7 +26,9 @@ def run(form: str, pattern: str) -> Maker:
         f = Function(f"{OURS}gathered_{re.sub('[^A-Za-z0-9_.]', '_', form)}_{pattern}", STAGE, "i64")
         lanes = Lanes(f, machine.native, machine.fused)
         places = [f.pointer("%t", k) if letter == "g" else _at(f, "%t", k) for k, letter in enumerate(pattern, 2)]
-        fixed = [lanes.splat(f.load("double", x)) if letter == "s" else "" for x, letter in zip(places, pattern, strict=True)]
+        fixed = [
+            lanes.splat(f.load("double", x)) if letter == "s" else "" for x, letter in zip(places, pattern, strict=True)
+        ]
         result = _at(f, "%t", 1)
         with f.loop(f.word("%t")) as loop:
             first = f.times(loop.index, machine.native)

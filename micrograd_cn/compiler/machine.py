@@ -142,6 +142,10 @@ class Machine:
                     llvm.add_symbol(shared, self.addresses[fast][name])
                 self.shared |= made
 
+    def missing(self, names: Iterable[str]) -> int:
+        """Return how many shared functions have not been made fast yet."""
+        return sum(name not in self.addresses[True] for name in names)
+
     def with_shared(self, functions: Sequence[Function], names: Iterable[str]) -> list[Function]:
         """Return functions with all the shared ones that they and some others call."""
         found = {f.name: f for f in functions}

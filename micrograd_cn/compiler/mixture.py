@@ -9,7 +9,7 @@ from typing import Any
 
 from ..optim import Optimizer
 from .executable import Buffers, Executable, accumulate_driver, update_driver
-from .plan import WORD
+from .places import WORD
 from .program import Program, Shuffler, check_fit, progress_bar
 from .rows import address
 from .samples import Table

@@ -52,7 +52,7 @@ def parts_of(plan: Plan) -> dict[int, list[Part]]:
             who = number if isinstance(stage, Stretch) else None  # loops read memory
             for i in _read(plan, stage):
                 readers.setdefault(i, set()).add(who)
-    always = {*schedule.roots, *plan.filled, *plan.read_by_totals()}
+    always = {*schedule.roots, *plan.places.filled, *plan.read_by_totals()}
     for number, part in enumerate(listed):
         part.kept = always | {i for i, who in readers.items() if who != {number}}
     return found

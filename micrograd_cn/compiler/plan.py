@@ -6,20 +6,20 @@ Threaded and native code have this in common; they differ in how they do the str
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from math import nan
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from . import gathers, products
 from . import takes as loads
 from .instructions import AFTER, BATCH, SAMPLE, SUMS, Pair, checked, parted
 from .machine import Machine
+from .places import WORD, Places
 from .runs import Runs
 from .schedule import Gathered, Outer, Run, Schedule, Stage, Step, Stretch, Sums, Takes
 from .text import Makers
 
-WORD = 8  # bytes
 SLACK = 16  # doubles after the last scalar, which a vector may read, and none uses
 CACHE = 1 << 20  # bytes of a panel, which the sums of products go through several times
 MOST_BLOCKS = 16  # of a panel
@@ -27,22 +27,8 @@ MOST_BLOCKS = 16  # of a panel
 Entry: TypeAlias = tuple[str | int, int, str | int, int]  # of a stage: see `drivers`
 
 
-class _Offsets(dict[int, int]):
-    """The bytes from the beginning of the scalars to a value, or from that of a block, by its number."""
-
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-
-    def __missing__(self, i: int) -> int:
-        plan = self._plan
-        if not plan.schedule.in_lanes(i):
-            plan.keep(i)
-        self[i] = WORD * (plan.lanes * plan.slot[i] if plan.schedule.in_lanes(i) else plan.scalar[i])
-        return self[i]
-
-
 class Plan:
-    """Places for a schedule's values, and the tables of its sums.
+    """The places of a schedule's values, and the tables of its sums.
 
     Args:
         schedule: what is done.
@@ -52,34 +38,24 @@ class Plan:
         gather: whether like instructions on scalars are computed as vectors wherever their operands lie.
 
     Attributes:
-        scalar: an instruction's place among the scalars.
-        slot: an instruction's slot in a block.
+        places: where values lie; `scalar`, `slot` and `at` are its own.
         columns_at: where a row's numbers go.
-        constants: what scalars hold from the start.
-        scalars, slots: how many of both there are.
         blocks: of a panel.
         totals_at: where the totals' means are among the scalars.
         count: how many totals, in whole vectors.
-        filled: the slots that hold a scalar in all lanes.
         sums: the entries of each `Sums`, `Run`, `Gathered` and `Takes`.
         totals: the entries of the totals.
         makers: the shared functions that it needs.
         fast: whether these are the fast ones.
         packed: the entries of what is copied before the samples, so that it lies side by side.
-        at: from a value's number to the bytes from the beginning of the scalars to it, or from that of a block.
     """
 
-    def __init__(
-        self, schedule: Schedule, machine: Machine, columns: int, scalars: int, gather: bool = False
-    ) -> None:
+    def __init__(self, schedule: Schedule, machine: Machine, columns: int, scalars: int, gather: bool = False) -> None:
         self.schedule, self.machine = schedule, machine
-        self.code, self.lanes = schedule.code, machine.width if schedule.lanes else 1
-        self.scalar: dict[int, int] = {}
-        self.slot: dict[int, int] = {}
-        self.constants: dict[int, float] = {}
-        self.filled: dict[int, int] = {}
-        self.scalars, self.slots = scalars, 0
-        self.columns_at = self._slots(columns) if schedule.lanes else self.take(columns)
+        self.places = places = Places(schedule, machine, scalars)
+        self.code, self.lanes = schedule.code, places.lanes
+        self.scalar, self.slot, self.at = places.scalar, places.slot, places.at
+        self.columns_at = places.take_slots(columns) if schedule.lanes else places.take(columns)
         self.tables: list[array[int]] = []
         self._links: list[tuple[array[int], int, str]] = []
         self.makers: Makers = {}
@@ -88,11 +64,10 @@ class Plan:
         self._packs: dict[tuple[int, ...], int] = {}
         self._operands_at: dict[tuple[tuple[int, ...], bool], int] = {}
         self._total_place: dict[int, int] = {}
-        self.at = _Offsets(self).__getitem__  # a method in C, which is asked for every operand of every table
         self.count = 0
         self.outer = [self._turned(group) for group in schedule.outer]
         self._place_totals()
-        self.totals_at = self.take(self.count)
+        self.totals_at = self.places.take(self.count)
         place: dict[str, Callable[[int], int]] = {
             "parameter": lambda k: k,
             "input": lambda k: self.columns_at + k,
@@ -102,7 +77,7 @@ class Plan:
             kind, *rest = self.code.instructions[i]
             if kind in place:
                 (self.slot if schedule.in_lanes(i) else self.scalar)[i] = place[kind](rest[0])
-        self._runs = Runs(self, self._wishes(), gather)
+        self._runs = Runs(places, self._wishes(), gather)
         self.stages = {phase: list(self._stages(phase)) for phase in schedule.stages}
         self._place()
         self.blocks = self._blocks()
@@ -119,45 +94,10 @@ class Plan:
                     self.sums[id(stage)] = self._takes(stage)
         self.totals = [*map(self._outer, self.outer), *self._single()]
 
-    # Places.
-
-    def take(self, count: int) -> int:
-        """Return the first of some new places among the scalars."""
-        self.scalars += count
-        return self.scalars - count
-
-    def _slots(self, count: int) -> int:
-        self.slots += count
-        return self.slots - count
-
-    def whole(self, count: int) -> int:
-        """Return a count, rounded up to whole native vectors."""
-        return -(-count // self.machine.native) * self.machine.native
-
-    def keep(self, i: int) -> None:
-        """Give an instruction's value a place."""
-        if self.schedule.in_lanes(i):
-            if i not in self.slot:
-                self.slot[i] = self._slots(1)
-        elif i not in self.scalar:
-            self.scalar[i] = self.take(1)
-            if (x := self.code.value(i)) is not None:
-                self.constants[self.scalar[i]] = x
-
-    def side_by_side(self, numbers: Iterable[int], whole: bool = False) -> None:
-        """Give those that have no place yet places side by side."""
-        for in_lanes in (True, False):
-            places = self.slot if in_lanes else self.scalar
-            fresh = [i for i in dict.fromkeys(numbers) if i not in places and self.schedule.in_lanes(i) == in_lanes]
-            for i in fresh:
-                self.keep(i)
-            if whole and fresh and not in_lanes:
-                self.take(-len(fresh) % self.machine.native)
-
     def _turned(self, group: Outer) -> Outer:
         """Return a table of totals with those as its columns that fill whole vectors better."""
         rows, columns = len(group.lefts), len(group.rights)
-        turn = self.schedule.lanes and self.whole(rows) * columns < rows * self.whole(columns)
+        turn = self.schedule.lanes and self.places.whole(rows) * columns < rows * self.places.whole(columns)
         return group.transposed() if turn else group
 
     def _wishes(self) -> dict[int, tuple[int, int]]:
@@ -182,9 +122,9 @@ class Plan:
         stages, runs = self.schedule.stages[phase], self._runs
         for stage in stages:
             if isinstance(stage, Sums):
-                self.side_by_side(stage.numbers, whole=True)
+                self.places.side_by_side(stage.numbers, whole=True)
             elif isinstance(stage, Takes):
-                self.side_by_side(sorted(stage.numbers, key=runs.order))
+                self.places.side_by_side(sorted(stage.numbers, key=runs.order))
         if self.schedule.are_in_lanes(phase):
             yield from stages
             return
@@ -200,14 +140,14 @@ class Plan:
 
     def _place_totals(self) -> None:
         for group in self.outer:
-            width = self.whole(len(group.rights))
+            width = self.places.whole(len(group.rights))
             for row in group.totals:
                 self._total_place.update({k: place for place, k in enumerate(row, self.count)})
                 self.count += width
         for k, _ in self.schedule.single:
             self._total_place[k] = self.count
             self.count += 1
-        self.count = self.whole(self.count)
+        self.count = self.places.whole(self.count)
 
     def _place(self) -> None:
         """Give a place to what is read in another stage than it is made, by a loop, or by the caller."""
@@ -216,32 +156,32 @@ class Plan:
         groups = [stage for stage in stages if isinstance(stage, Sums)]
         for group in groups:
             for side in (*dict.fromkeys(group.rights), *group.lefts):
-                self.side_by_side(side)
+                self.places.side_by_side(side)
         for outer in self.outer:
             for side in (*zip(*outer.rights, strict=True), *zip(*outer.lefts, strict=True)):
-                self.side_by_side(side)
-        self.side_by_side([i for _, pair in schedule.single for i in pair])
+                self.places.side_by_side(side)
+        self.places.side_by_side([i for _, pair in schedule.single for i in pair])
         for group in groups:
             for i in group.numbers:
                 if checked(self.code.instructions[i]):  # what it starts from is read again if it overflows
                     for j in schedule.reads(Step(i, starts=True)):
-                        self.keep(j)
+                        self.places.keep(j)
         for stage in stages:
             if isinstance(stage, Takes):
                 for i in self.read_by(stage):
-                    self.keep(i)
+                    self.places.keep(i)
         made: set[int] = set()  # in stretches before
         for stage in stages:
             if isinstance(stage, Stretch):
                 for i in {i for step in stage.steps for i in schedule.reads(step)}:
                     if i in made:
-                        self.keep(i)
+                        self.places.keep(i)
                 made.update([step.number for step in stage.steps if not step.starts])
         for i in schedule.roots:
-            self.keep(i)
+            self.places.keep(i)
         for i in schedule.needed:
             if self.code.instructions[i][0] == "seed":
-                self.keep(i)
+                self.places.keep(i)
 
     def read_by(self, group: Sums | Takes) -> Iterator[int]:
         """Yield what long sums or loads read from memory."""
@@ -263,20 +203,11 @@ class Plan:
         for _, pair in self.schedule.single:
             yield from pair
 
-    def fill(self, i: int) -> int:
-        """Return the slot of a value, or of a scalar in all lanes."""
-        if self.schedule.in_lanes(i):
-            return self.slot[i]
-        if i not in self.filled:
-            self.keep(i)
-            self.filled[i] = self._slots(1)
-        return self.filled[i]
-
     def _blocks(self) -> int:
         """Return how many blocks a panel has, so that it stays in a cache."""
         if not self.schedule.lanes:
             return 1
-        size = WORD * self.lanes * max(self.slots, 1)
+        size = WORD * self.lanes * max(self.places.slots, 1)
         return max(1, min(MOST_BLOCKS, CACHE // size))
 
     # Tables.
@@ -304,10 +235,6 @@ class Plan:
 
     def _entry(self, make: products.Maker, words: Sequence[str | int]) -> Entry:
         return self.function(make), self.table(words), 0, 0
-
-    def in_block(self, i: int) -> int:
-        """Return the bytes from the beginning of a block to a value, or to a scalar in all lanes."""
-        return WORD * self.lanes * self.fill(i) if self.schedule.lanes else self.at(i)
 
     def _sums(self, group: Sums) -> Entry:
         tables = {"scalars": self._of_scalars, "inner": self._inner, "matrix": self._matrix}
@@ -351,7 +278,7 @@ class Plan:
     def _pack(self, places: tuple[int, ...]) -> int:
         """Return where copies of some scalars lie side by side."""
         if places not in self._packs:
-            to = self._packs[places] = WORD * self.take(len(places))
+            to = self._packs[places] = WORD * self.places.take(len(places))
             self.packed.append(self._entry(products.copy, [len(places), to, *places]))
         return self._packs[places]
 
@@ -360,7 +287,7 @@ class Plan:
         side, *_ = group.rights
         results, right = [*map(self.at, group.numbers)], [*map(self.at, side)]
         lefts = [[*map(self.at, left)] for left in group.lefts]
-        count = self.whole(len(results))
+        count = self.places.whole(len(results))
         if len(results) * 2 >= self.machine.native and _adjacent(results) and group.form != "scaled":
             if _adjacent(right) and all(map(_adjacent, lefts)):
                 firsts = [left[0] for left in lefts]
@@ -374,7 +301,9 @@ class Plan:
     def _rescue(self, group: Sums) -> tuple[str, int]:
         """Return the function and the table that make sums again that have overflowed."""
         one, lanes, in_lanes = self.code.constant(1.0), self.schedule.lanes, self.schedule.in_lanes
-        make, place = {"scalars": (products.rescue_scalars, self.at)}.get(group.kind, (products.rescue, self.in_block))
+        make, place = {"scalars": (products.rescue_scalars, self.at)}.get(
+            group.kind, (products.rescue, self.places.in_block)
+        )
         words = [len(group.numbers)]
         factors = group.pairs()
         firsts, even = [0] * len(factors), [0, 0, 0]
@@ -399,7 +328,7 @@ class Plan:
         return self._entry(make, [self._vectors(run), self.at(run.numbers[0]), *map(self.at, run.firsts)])
 
     def _vectors(self, stage: Run | Gathered) -> int:
-        return self.whole(len(stage.numbers)) // self.machine.native
+        return self.places.whole(len(stage.numbers)) // self.machine.native
 
     def _gathered(self, stage: Gathered) -> Entry:
         words: list[str | int] = [self._vectors(stage), self.at(stage.numbers[0])]
@@ -433,7 +362,7 @@ class Plan:
 
     def _padded(self, places: Sequence[int]) -> list[int]:
         """Return as many places as whole vectors have, the last one again and again."""
-        return [*places, *[places[-1]] * (self.whole(len(places)) - len(places))]
+        return [*places, *[places[-1]] * (self.places.whole(len(places)) - len(places))]
 
     def _takes(self, stage: Takes) -> Entry:
         in_lanes = self.schedule.in_lanes(stage.numbers[0])
@@ -443,7 +372,7 @@ class Plan:
             groups.setdefault((index, len(xs)), []).append(i)
         words: list[str | int] = [len(groups)]
         for (index, count), numbers in groups.items():
-            words += [self.in_block(index) if in_lanes else self.at(index), count, len(numbers)]
+            words += [self.places.in_block(index) if in_lanes else self.at(index), count, len(numbers)]
             for i in numbers:
                 operands = self.code.operands[i][1:]
                 samples = any(map(self.schedule.in_lanes, operands))
@@ -453,25 +382,25 @@ class Plan:
     def _places_of(self, xs: tuple[int, ...], samples: bool) -> int:
         """Return the table of where some operands are, and after them a nan; one for all that have the same ones."""
         if (xs, samples) not in self._operands_at:
-            place = self.in_block if samples else self.at
+            place = self.places.in_block if samples else self.at
             self._operands_at[xs, samples] = self.table([place(i) for i in (*xs, self.code.constant(nan))])
         return self._operands_at[xs, samples]
 
     def _outer(self, group: Outer) -> Entry:
         pairs, rows, columns = len(group.lefts[0]), len(group.totals), len(group.rights)
         place = WORD * self._total_place[group.totals[0][0]]
-        lefts = [self.in_block(left[pair]) for pair in range(pairs) for left in group.lefts]
-        rights = [[self.in_block(right[pair]) for right in group.rights] for pair in range(pairs)]
+        lefts = [self.places.in_block(left[pair]) for pair in range(pairs) for left in group.lefts]
+        rights = [[self.places.in_block(right[pair]) for right in group.rights] for pair in range(pairs)]
         words: list[str | int]
         if self.schedule.lanes:
             size = products.rows_of(self.machine)
             whole, rest = products.totals(min(size, rows)), products.totals(rows % size or size)
-            words = [pairs, rows, self.whole(columns), place, self.function(whole), self.function(rest), *lefts]
+            words = [pairs, rows, self.places.whole(columns), place, self.function(whole), self.function(rest), *lefts]
             for row in rights:
-                words += [*row, *row[-1:] * (self.whole(columns) - columns)]
+                words += [*row, *row[-1:] * (self.places.whole(columns) - columns)]
             return self._entry(products.outer, words)
         if all(map(_adjacent, rights)):
-            words = [pairs, rows, self.whole(columns), place, *lefts, *(row[0] for row in rights)]
+            words = [pairs, rows, self.places.whole(columns), place, *lefts, *(row[0] for row in rights)]
             return self._entry(products.outer_scalars, words)
         found = [
             (k, [(a, right[pair]) for pair, a in enumerate(left)])
@@ -483,7 +412,11 @@ class Plan:
     def _list_totals(self, found: Sequence[tuple[int, Sequence[Pair]]]) -> Entry:
         words = [len(found)]
         for k, pairs in found:
-            words += [WORD * self._total_place[k], len(pairs), *(self.in_block(i) for pair in pairs for i in pair)]
+            words += [
+                WORD * self._total_place[k],
+                len(pairs),
+                *(self.places.in_block(i) for pair in pairs for i in pair),
+            ]
         return self._entry(products.list_totals, words)
 
     def _single(self) -> list[Entry]:
@@ -492,8 +425,8 @@ class Plan:
             return []
         if not self.schedule.lanes:
             return [self._list_totals([(k, [pair]) for k, pair in single])]
-        factors = [self.in_block(i) for _, pair in single for i in pair]
-        count = self.whole(len(single))
+        factors = [self.places.in_block(i) for _, pair in single for i in pair]
+        count = self.places.whole(len(single))
         words = [count, WORD * self._total_place[single[0][0]], *factors, *factors[-2:] * (count - len(single))]
         return [self._entry(products.single_totals, words)]
 

@@ -18,7 +18,7 @@ from ..optim import Optimizer
 from .executable import Executables
 from .lowering import ordered
 from .machine import Memory
-from .plan import WORD
+from .places import WORD
 from .python import Named, source
 from .rows import Numbers, address, in_order, read_rows, shuffled, writable
 from .threads import check_threads

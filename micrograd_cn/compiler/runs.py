@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from operator import sub
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from .instructions import CONSTANT, START, SUMS
+from .places import Places
 from .schedule import Gathered, Run, Stage, Step
-
-if TYPE_CHECKING:
-    from .plan import Plan
 
 SHORTEST = 3  # instructions that are a run
 VECTORS = 2  # of a run, from which it is one of its own where the others are gathered
 FAR = 1 << 32  # places between any two values that have none yet
 
-Places: TypeAlias = tuple[int, ...]
+Offsets: TypeAlias = tuple[int, ...]
 
 
 class _Placed(NamedTuple):
@@ -24,22 +22,21 @@ class _Placed(NamedTuple):
 
     order: tuple[Any, ...]
     number: int
-    places: Places
+    places: Offsets
 
 
 class Runs:
     """What finds the runs of a plan, and places their results.
 
     Args:
-        plan: what they are for.
+        places: where values lie, and the results will.
         wished: for values that a loop reads its number, and in which order they should lie there.
         gather: whether instructions are vectors too whose operands do not lie side by side.
     """
 
-    def __init__(self, plan: Plan, wished: dict[int, tuple[int, int]], gather: bool) -> None:
-        self._plan, self._code, self._schedule = plan, plan.code, plan.schedule
+    def __init__(self, places: Places, wished: dict[int, tuple[int, int]], gather: bool) -> None:
+        self._given, self._code, self._schedule = places, places.code, places.schedule
         self._wished, self._gather = wished, gather
-        self._native = plan.machine.native
 
     def order(self, i: int) -> tuple[Any, ...]:
         """Return what instructions are sorted by, so that they lie as loops read them, or as their operands do."""
@@ -52,8 +49,8 @@ class Runs:
         sum_ = self._code.instructions[i][0] in SUMS
         return _Placed((True, (sum_, (i,) if sum_ else places)), i, places)
 
-    def _places(self, operands: Sequence[int]) -> Places:
-        place = self._plan.scalar
+    def _places(self, operands: Sequence[int]) -> Offsets:
+        place = self._given.scalar
         return tuple([place[j] if j in place else -j * FAR - FAR for j in operands])
 
     def of(self, steps: Sequence[Step]) -> tuple[Sequence[Stage], Sequence[Step]]:
@@ -65,7 +62,7 @@ class Runs:
                     alike.setdefault(kind, []).append(step.number)
         if not alike or len(alike) == len(steps):
             for step in steps:
-                self._plan.keep(step.number)
+                self._given.keep(step.number)
             return [], steps
         stages: list[Stage] = [*self._started(alike.pop(START, []))]
         for kind, found in alike.items():
@@ -74,7 +71,7 @@ class Runs:
         inside = {i for stage in stages for i in stage.numbers}  # type: ignore[union-attr]
         rest = [step for step in steps if step.number not in inside]
         for step in sorted(rest, key=lambda step: self.order(step.number)):
-            self._plan.keep(step.number)
+            self._given.keep(step.number)
         return stages, rest
 
     def _kind(self, step: Step) -> Any:
@@ -94,12 +91,12 @@ class Runs:
             yield self._gathered(kind[0], [i for _, i, _ in sorted(self._placed(i, operands[i]) for i in numbers)])
             return
         self._place_constants(numbers)
-        least = VECTORS * self._native if self._gather else SHORTEST
+        least = VECTORS * self._given.native if self._gather else SHORTEST
         apart: list[int] = []
         for run in _beside(sorted(self._placed(i, operands[i]) for i in numbers)):
             chosen = [i for _, i, _ in run]
             if len(run) >= least:
-                self._plan.side_by_side(chosen, whole=True)
+                self._given.side_by_side(chosen, whole=True)
                 yield Run(kind, chosen, operands[chosen[0]], _steps(run))
             elif self._gather:
                 apart += chosen
@@ -107,7 +104,7 @@ class Runs:
             yield self._gathered(kind, apart)
 
     def _gathered(self, form: str, numbers: list[int]) -> Gathered:
-        self._plan.side_by_side(numbers, whole=True)
+        self._given.side_by_side(numbers, whole=True)
         return Gathered(form, numbers)
 
     def _start(self, i: int) -> int | None:
@@ -119,11 +116,11 @@ class Runs:
 
     def _started(self, numbers: Iterable[int]) -> Iterator[Run]:
         """Yield runs of what long sums start from, in whole vectors alone, since other sums may lie behind."""
-        place = self._plan.scalar
+        place = self._given.scalar
         starts = {i: (start,) for i in numbers if (start := self._start(i)) is not None}
         placed = sorted(_Placed((place[i],), i, (place[i], *self._places(start))) for i, start in starts.items())
         for run in _beside(placed):
-            whole = len(run) // self._native * self._native
+            whole = len(run) // self._given.native * self._given.native
             beside, *steps = _steps(run)
             if whole and beside:
                 yield Run(START, [i for _, i, _ in run[:whole]], starts[run[0].number], tuple(steps))
@@ -139,7 +136,7 @@ class Runs:
                 beside.setdefault(others, []).append(operands[constant.index(True)])
         for constants in beside.values():
             if len(constants) >= SHORTEST:
-                self._plan.side_by_side(constants)
+                self._given.side_by_side(constants)
 
 
 def _beside(placed: Sequence[_Placed]) -> Iterator[Sequence[_Placed]]:

@@ -36,11 +36,11 @@ class Threaded:
 
     def __init__(self, plan: Plan) -> None:
         self.plan, self.code, self.machine = plan, plan.code, plan.machine
-        self.slots = plan.slots
+        self.slots = plan.places.slots
         self.slot: dict[int, int] = {}
-        self.filled = dict(plan.filled)
+        self.filled = dict(plan.places.filled)
         self.scalar: dict[int, int] = {}
-        self.scalars = plan.scalars
+        self.scalars = plan.places.scalars
         self.constants: dict[int, float] = {}
         self._names: dict[tuple[str, int, int], str] = {}
 

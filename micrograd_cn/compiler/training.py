@@ -11,7 +11,7 @@ from ..optim import Optimizer
 from ..optimizer import at_least_0
 from .executable import Executables, driver, update_driver
 from .machine import Memory
-from .plan import WORD
+from .places import WORD
 from .rows import address
 from .update import compiled
 

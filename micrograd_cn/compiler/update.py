@@ -11,7 +11,8 @@ from . import drivers
 from .executable import Stages
 from .instructions import BATCH, SAMPLE, Code
 from .machine import machine
-from .plan import WORD, Plan
+from .places import WORD
+from .plan import Plan
 from .schedule import Schedule
 
 OPTIONS = ("parameters", "lr", "steps", "state")  # attributes in which optimisers with the same update may differ

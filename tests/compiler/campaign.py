@@ -581,6 +581,12 @@ def check(case: Case) -> None:
         found[tier] = numbers(program, ws, rows, single, train)
     _same_bits(found["threaded"], found["native"])
     _like_eager(graph, rows, found["threaded"], train)
+    program, ws = fresh(graph)
+    executable.PATIENCE, limit, executable.LARGEST = inf, executable.LARGEST, 0  # as for a large program
+    try:
+        _like_eager(graph, rows, numbers(program, ws, rows, single, train), train)
+    finally:
+        executable.LARGEST = limit
     if case.fit and train and graph.parameters:
         _fit_like_loop(case)
 
@@ -676,17 +682,20 @@ def _fit_like_loop(case: Case) -> None:
         if way == "fit":
             losses = program.fit(case.rows, optimizer, epochs, batch, turns)
         else:
-            losses = []
+            losses, sizes = [], []
             for _ in range(epochs):
-                loss = 0.0
+                loss = size = 0.0
                 if turns:
                     turns.shuffle(order)
                 for start in range(0, n, batch):
                     part = [case.rows[i] for i in order[start : start + batch]]
                     optimizer.zero_grad()
-                    loss += program.backward(part) * (len(part) / n)
+                    mean = program.backward(part)
+                    loss += mean * len(part)
+                    size += abs(mean) * len(part)
                     optimizer.step()
-                losses.append(loss)
+                losses.append(loss / n)
+                sizes.append(size / n)
         state = [x for state in optimizer.state for x in state.values()]
         found.append([
             ("loss", losses),
@@ -695,9 +704,12 @@ def _fit_like_loop(case: Case) -> None:
             ("state", state),
             ("steps", [float(optimizer.steps)]),
         ])  # fmt: skip
+    for k, (x, y, size) in enumerate(zip(found[0][0][1], found[1][0][1], sizes, strict=True)):
+        if exact and not (abs(x - y) <= 1e-14 * size or bits(x) == bits(y)):  # means of steps, added up in other parts
+            raise Different("fit", f"loss {k}: {x!r}, of a loop {y!r}, with {case.fit}")
     for (what, xs), (_, ys) in zip(*found, strict=True):
         for k, (x, y) in enumerate(zip(xs, ys, strict=True)):
-            if exact and bits(x) != bits(y) and not x == y == 0.0:
+            if exact and what != "loss" and bits(x) != bits(y) and not x == y == 0.0:
                 raise Different("fit", f"{what} {k}: {x!r}, of a loop {y!r}, with {case.fit}")
             if not exact and not _near(x, y, kind):
                 raise Different("fit, ragged", f"{what} {k}: {x!r}, of a loop {y!r}, with {case.fit}")

@@ -3,6 +3,7 @@
 import math
 import random
 from collections import Counter
+from math import inf
 
 import micrograd_cn as mc
 from micrograd_cn import Value
@@ -17,6 +18,14 @@ from micrograd_cn.compiler.plan import Plan
 from micrograd_cn.compiler.schedule import Schedule, Stretch
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD, Adam, AdamW
+
+KINDS = {"threaded": (inf, 10_000), "gathered": (inf, 0), "native": (0.0, 10_000)}
+
+
+def choose(monkeypatch, kind):
+    """Run threaded code, however long it runs; or as for large programs; or native code from the first run on."""
+    for name, number in zip(("PATIENCE", "LARGEST"), KINDS[kind], strict=True):
+        monkeypatch.setattr(f"micrograd_cn.compiler.executable.{name}", number)
 
 
 def eager(f, rows, parameters):
@@ -162,6 +171,6 @@ class Instructions:
         """Return the schedule of some of them."""
         return Schedule(self.code, list(roots), list(totals), lanes)
 
-    def plan(self, *roots, totals=(), lanes=True, scalars=32):
+    def plan(self, *roots, totals=(), lanes=True, scalars=32, gather=False):
         """Return the plan of some of them."""
-        return Plan(self.schedule(*roots, totals=totals, lanes=lanes), machine(), len(self.x), scalars)
+        return Plan(self.schedule(*roots, totals=totals, lanes=lanes), machine(), len(self.x), scalars, gather)

@@ -1,18 +1,19 @@
-"""Both kinds of code, for tests that hold for either; and other processors, where pytest was started for one."""
+"""All kinds of code, for tests that hold for each; and other processors, where pytest was started for one."""
 
 import os
-from math import inf
 
 import llvmlite.binding as llvm
 import pytest
 
+from .common import KINDS, choose
+
 FEATURES = "MICROGRAD_CN_TEST_FEATURES"  # what the processor has, as test_machine.py says; this one has more
 
 
-@pytest.fixture(params=["threaded", "native"])
+@pytest.fixture(params=KINDS)
 def code(request, monkeypatch):
-    """Run threaded code, however long it runs, or native code from the first run on."""
-    monkeypatch.setattr("micrograd_cn.compiler.executable.PATIENCE", {"threaded": inf, "native": 0.0}[request.param])
+    """Run every kind of code, from the first run on."""
+    choose(monkeypatch, request.param)
     return request.param
 
 

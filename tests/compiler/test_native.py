@@ -58,7 +58,7 @@ def test_a_part_keeps_what_others_read_and_nothing_else(seed, lanes, chunk, monk
     plan = made.plan(*roots, totals=totals, lanes=lanes)
     found = parts(plan)
     for part in found:
-        wanted = {*roots, *plan.filled, *plan.read_by_totals()}
+        wanted = {*roots, *plan.places.filled, *plan.read_by_totals()}
         for other in found:
             for stage in other.stages:
                 names, memory = read_by(plan, stage)

@@ -12,7 +12,7 @@ from micrograd_cn.compiler import (
 )
 from micrograd_cn.compiler.instructions import AFTER, BATCH, LONG, SAMPLE
 from micrograd_cn.compiler.machine import machine
-from micrograd_cn.compiler.plan import WORD
+from micrograd_cn.compiler.places import WORD
 from micrograd_cn.compiler.runs import SHORTEST
 from micrograd_cn.compiler.schedule import ALONE, Run, Step, Stretch, Sums
 
@@ -58,7 +58,7 @@ def layer(made, sums, products, form="dot", shift=1):
 def test_no_two_values_have_the_same_place(seed, lanes):
     made, roots, totals = random_graph(seed)
     plan = made.plan(*roots, totals=totals, lanes=lanes, scalars=FREE)
-    for places, count in ((plan.scalar, plan.scalars), (plan.slot, plan.slots)):
+    for places, count in ((plan.scalar, plan.places.scalars), (plan.slot, plan.places.slots)):
         assert len(set(places.values())) == len(places)
         assert all(0 <= place < count for place in places.values())
     for i, w in enumerate(made.w):
@@ -67,8 +67,8 @@ def test_no_two_values_have_the_same_place(seed, lanes):
         assert (plan.slot if lanes else plan.scalar).get(x, plan.columns_at + i) == plan.columns_at + i
     others = [place for i, place in plan.scalar.items() if i not in made.w]
     assert all(place >= FREE for place in others)
-    assert not set(plan.filled.values()) & set(plan.slot.values())
-    assert all(plan.scalar[i] == place for place, i in ((plan.scalar[i], i) for i in plan.filled))
+    assert not set(plan.places.filled.values()) & set(plan.slot.values())
+    assert all(plan.scalar[i] == place for place, i in ((plan.scalar[i], i) for i in plan.places.filled))
 
 
 @pytest.mark.parametrize("lanes", [True, False])
@@ -142,7 +142,7 @@ def test_constants_that_are_read_from_memory_are_there_from_the_start():
     assert a == b
     other = made.code.dot([(made.code.constant(0.5), x) for x in made.x], [], "adjoint")
     plan = made.plan(a, other, scalars=FREE)
-    assert {plan.constants[plan.scalar[i]] for i in (c, made.code.constant(0.5))} == {2.5, 0.5}
+    assert {plan.places.constants[plan.scalar[i]] for i in (c, made.code.constant(0.5))} == {2.5, 0.5}
 
 
 def test_sums_of_a_group_lie_side_by_side():
@@ -250,7 +250,7 @@ def test_a_run_has_places_for_whole_vectors_and_no_more(count):
     roots = [made.code.apply(mc.exp, [x]) for x in made.x]
     plan = made.plan(*roots, lanes=False, scalars=FREE)
     assert [run.numbers for run in runs(plan)] == [roots]
-    assert plan.scalars == FREE + count + plan.whole(count)
+    assert plan.places.scalars == FREE + count + plan.places.whole(count)
 
 
 def test_operands_in_the_other_order_are_no_run():
@@ -340,10 +340,10 @@ def test_irregular_factors_are_copied_side_by_side_once():
     plan = made.plan(*made.w, scalars=FREE)
     w = made.w
     regular, irregular = [w[k] for k in (0, 1, 2, 3)], [w[k] for k in (5, 9, 1, 1)]
-    before = plan.scalars
+    before = plan.places.scalars
     places, step = even(plan, [regular, irregular])
     assert step == WORD
-    assert plan.scalars == before + 8
+    assert plan.places.scalars == before + 8
     assert even(plan, [irregular, regular]) == (places[::-1], WORD)  # the same copies
     tables = [table_at(plan, table) for _, table, *_ in plan.packed]
     assert sorted(tables, key=lambda t: t[1]) == [[4, places[0], 0, 8, 16, 24], [4, places[1], 40, 72, 8, 8]]
@@ -363,7 +363,7 @@ def test_sums_of_neighbours_are_rows():
     sums = layer(made, 7, ALONE, shift=ALONE)
     plan = made.plan(*sums, lanes=False, scalars=FREE)
     [(name, words)] = scalar_sums(plan)
-    whole = plan.whole(7)
+    whole = plan.places.whole(7)
     first = [WORD * ALONE * k for k in range(7)]
     assert name == "row_sums"
     assert words == [whole, ALONE, plan.at(made.x[0]), plan.at(sums[0]), *first, *first[-1:] * (whole - 7)]
@@ -375,7 +375,7 @@ def test_sums_whose_factors_are_neighbours_are_columns():
     plan = made.plan(*sums, lanes=False, scalars=FREE)
     [(name, words)] = scalar_sums(plan)
     factors = [x for k in range(ALONE) for x in (WORD * 8 * k, plan.at(made.x[k]))]
-    assert (name, words) == ("column_sums", [plan.whole(8), ALONE, plan.at(sums[0]), *factors])
+    assert (name, words) == ("column_sums", [plan.places.whole(8), ALONE, plan.at(sums[0]), *factors])
 
 
 def test_other_sums_of_scalars_are_lists():
@@ -421,7 +421,7 @@ def read_again(plan, group):
         _, to, *places = table_at(plan, table)
         name |= {to + WORD * k: name[place] for k, place in enumerate(places)}
     if plan.schedule.lanes:
-        slot = {place: i for i, place in (*plan.slot.items(), *plan.filled.items())}
+        slot = {place: i for i, place in (*plan.slot.items(), *plan.places.filled.items())}
         name_of_sample = {WORD * plan.lanes * place: i for place, i in slot.items()}
     else:
         name_of_sample = name
@@ -497,13 +497,13 @@ def test_a_table_of_totals_has_those_as_columns_that_fill_vectors_better(rows, c
     [table] = plan.outer
     m, n = len(table.lefts), len(table.rights)
     assert {(m, n)} <= {(rows, columns), (columns, rows)}
-    if rows * plan.whole(columns) <= columns * plan.whole(rows):
+    if rows * plan.places.whole(columns) <= columns * plan.places.whole(rows):
         assert (m, n) == (rows, columns)
-    assert m * plan.whole(n) == min(rows * plan.whole(columns), columns * plan.whole(rows))
+    assert m * plan.places.whole(n) == min(rows * plan.places.whole(columns), columns * plan.places.whole(rows))
     [(name, address, *_)] = plan.totals
     words = table_at(plan, address)
     assert name == "micrograd_cn.outer"
-    assert words[:4] == [1, m, plan.whole(n), WORD * plan._total_place[table.totals[0][0]]]
+    assert words[:4] == [1, m, plan.places.whole(n), WORD * plan._total_place[table.totals[0][0]]]
     size = products.rows_of(machine())
     sizes = [min(size, m), m % size or size]
     names = {k: name for table, k, name in plan._links if table.buffer_info()[0] == address}
@@ -512,9 +512,9 @@ def test_a_table_of_totals_has_those_as_columns_that_fill_vectors_better(rows, c
     right = words[6 + m :]
     assert right[:n] == [plan.at(b) for [b] in table.rights]
     assert set(right[n:]) <= {right[n - 1]}
-    assert len(right) == plan.whole(n)
+    assert len(right) == plan.places.whole(n)
     for row, numbers in enumerate(table.totals):
-        start = plan._total_place[table.totals[0][0]] + row * plan.whole(n)
+        start = plan._total_place[table.totals[0][0]] + row * plan.places.whole(n)
         assert [plan._total_place[k] for k in numbers] == list(range(start, start + n))
 
 
@@ -523,7 +523,7 @@ def test_single_totals_fill_whole_vectors():
     pairs = [(made.x[0], made.x[1]), (made.x[2], made.x[3]), (made.x[4], made.x[5])]
     plan = made.plan(totals=[(pair,) for pair in pairs], scalars=FREE)
     [(name, address, *_)] = plan.totals
-    whole = plan.whole(3)
+    whole = plan.places.whole(3)
     factors = [plan.at(i) for pair in pairs for i in pair]
     assert name == "micrograd_cn.single_totals"
     assert table_at(plan, address) == [whole, 0, *factors, *factors[-2:] * (whole - 3)]
@@ -555,7 +555,7 @@ def test_factors_of_totals_of_single_rows_lie_as_a_vector_reads_them():
     assert name == "micrograd_cn.outer_scalars"
     assert beside(scalars(plan, rights))
     place = WORD * plan._total_place[0]
-    assert table_at(plan, address) == [1, 5, plan.whole(15), place, *map(plan.at, lefts), plan.at(rights[0])]
+    assert table_at(plan, address) == [1, 5, plan.places.whole(15), place, *map(plan.at, lefts), plan.at(rights[0])]
 
 
 def test_means_of_totals_are_among_the_scalars():
@@ -570,11 +570,11 @@ def test_means_of_totals_are_among_the_scalars():
 def test_scalars_that_samples_of_totals_are_multiplied_with_are_in_all_lanes():
     made = Instructions(2, 2)
     plan = made.plan(totals=[((made.x[0], made.w[1]),)], scalars=FREE)
-    assert list(plan.filled) == [made.w[1]]
-    assert plan.slots == 3  # the inputs' and this one
-    [(name, address, *_)] = plan.fill_entry(plan.filled, plan.at)
+    assert list(plan.places.filled) == [made.w[1]]
+    assert plan.places.slots == 3  # the inputs' and this one
+    [(name, address, *_)] = plan.fill_entry(plan.places.filled, plan.at)
     assert name == "micrograd_cn.fill"
-    assert table_at(plan, address) == [1, WORD * plan.lanes * plan.filled[made.w[1]], plan.at(made.w[1])]
+    assert table_at(plan, address) == [1, WORD * plan.lanes * plan.places.filled[made.w[1]], plan.at(made.w[1])]
     assert plan.fill_entry({}, plan.at) == []
 
 
@@ -585,7 +585,7 @@ def test_scalars_that_samples_of_totals_are_multiplied_with_are_in_all_lanes():
 def test_a_panel_is_at_most_16_blocks_and_a_megabyte(inputs):
     made = Instructions(1, inputs)
     plan = made.plan(made.code.machine("fmul", made.w[0], made.x[-1]) if inputs else made.w[0], scalars=FREE)
-    megabyte, size = 1024 * 1024, 8 * plan.lanes * plan.slots
+    megabyte, size = 1024 * 1024, 8 * plan.lanes * plan.places.slots
     assert 1 <= plan.blocks <= 16
     assert plan.blocks == 1 or plan.blocks * size <= megabyte
     assert plan.blocks == 16 or (plan.blocks + 1) * size > megabyte
@@ -619,6 +619,6 @@ def test_what_is_computed_as_whole_vectors_overwrites_nobody(count):
     assert runs
     for run in runs:
         first = plan.scalar[run.numbers[0]]
-        written = range(first, first + plan.whole(len(run.numbers)))
+        written = range(first, first + plan.places.whole(len(run.numbers)))
         assert {i for i, place in plan.scalar.items() if place in written} == set(run.numbers)
-        assert written.stop <= plan.scalars
+        assert written.stop <= plan.places.scalars

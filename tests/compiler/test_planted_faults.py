@@ -2,7 +2,6 @@
 
 import random
 from dataclasses import replace
-from math import inf
 
 import llvmlite.binding as llvm
 import pytest
@@ -17,14 +16,16 @@ from micrograd_cn.compiler.instructions import SAMPLE, Code
 from micrograd_cn.compiler.lanes import Lanes
 from micrograd_cn.compiler.lowering import Lowering
 from micrograd_cn.compiler.machine import Machine, machine
-from micrograd_cn.compiler.plan import WORD, Plan
-from micrograd_cn.compiler.schedule import Outer, Schedule
+from micrograd_cn.compiler.places import WORD, Places
+from micrograd_cn.compiler.plan import Plan
+from micrograd_cn.compiler.runs import Runs
+from micrograd_cn.compiler.schedule import Gathered, Outer, Schedule
 from micrograd_cn.compiler.text import FAST, OURS
 from micrograd_cn.compiler.threaded import Threaded
 from micrograd_cn.compiler.training import Training
 from micrograd_cn.nn import MLP
 
-from .common import OPTIMISERS, assert_like_eager, everything, problem
+from .common import OPTIMISERS, assert_like_eager, choose, everything, problem
 
 COMPILER = "micrograd_cn.compiler"
 
@@ -122,17 +123,16 @@ def change_result(patch, kind, name, change):
 
 
 def other_partial(patch):
-    change_result(
-        patch, Lowering, "_partials", lambda found, _, node, *rest: found[::-1] if node.op is mc.mul else found
-    )
+    change_result(patch, Code, "partials", lambda found, _, op, *rest: found[::-1] if op is mc.mul else found)
 
 
 def lost_contribution(patch):
     gradient = Lowering._gradient
 
-    def of_one_less(self, node, pairs, terms):
+    def of_one_less(self, node, received):
+        pairs = received.pairs
         pairs[node] = pairs[node][: max(len(pairs[node]) - 1, 1)]
-        return gradient(self, node, pairs, terms)
+        return gradient(self, node, received)
 
     patch.setattr(Lowering, "_gradient", of_one_less)
 
@@ -175,7 +175,22 @@ def lost_other_products(patch):
 
 
 def no_order_of_layers(patch):
-    patch.setattr(f"{COMPILER}.schedule._layers", lambda numbers, *_: [list(numbers)])
+    layers = Schedule._layers
+
+    def one_layer(self, phase):
+        found = [*layers(self, phase)]
+        numbers = sorted(i for layer in found for i in layer.numbers)
+        return [found[0]._replace(numbers=numbers, levels={0: numbers})] if found else []
+
+    patch.setattr(Schedule, "_layers", one_layer)
+
+
+def gathered_from_the_next_place(patch):
+    change_result(patch, Plan, "_padded", lambda found, *_: [*found[1:], found[0]])
+
+
+def gathered_without_order(patch):
+    change_result(patch, Runs, "_gathered", lambda found, *_: Gathered(found.form, found.numbers[::-1]))
 
 
 def wrong_distance(patch):
@@ -187,13 +202,13 @@ def wrong_copies(patch):
 
 
 def one_place_for_two(patch):
-    take, count = Plan.take, [0]
+    take, count = Places.take, [0]
 
     def sometimes_the_last(self, n):
         count[0] += n == 1
         return self.scalars - 1 if n == 1 and count[0] % 7 == 0 else take(self, n)
 
-    patch.setattr(Plan, "take", sometimes_the_last)
+    patch.setattr(Places, "take", sometimes_the_last)
 
 
 def half_turned(patch):
@@ -335,9 +350,11 @@ OF_THREADED_CODE = [
     *(lost_lane, lost_tail, gradients_of_no_rows, one_block_of_a_panel, unscaled_means),
     *(stale_parameters, state_as_data, other_learning_rate),
 ]
+OF_GATHERED_CODE = [gathered_from_the_next_place, gathered_without_order]
 FAULTS = [
     *((fault, "native") for fault in (*BOTH, *OF_NATIVE_CODE)),
     *((fault, "threaded") for fault in (*BOTH, *OF_THREADED_CODE)),
+    *((fault, "gathered") for fault in OF_GATHERED_CODE),
 ]
 
 
@@ -359,7 +376,7 @@ def test_without_a_fault_there_is_no_difference(code):
 
 @pytest.mark.parametrize(("fault", "kind"), FAULTS, ids=[f"{fault.__name__}-{kind}" for fault, kind in FAULTS])
 def test_a_planted_fault_is_noticed(fault, kind, monkeypatch):
-    monkeypatch.setattr(f"{COMPILER}.executable.PATIENCE", {"threaded": inf, "native": 0.0}[kind])
+    choose(monkeypatch, kind)
     fault(monkeypatch)
     with pytest.raises(AssertionError):
         compare()

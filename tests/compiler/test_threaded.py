@@ -5,7 +5,7 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn.compiler.instructions import SAMPLE, SUMS, checked
 from micrograd_cn.compiler.machine import machine
-from micrograd_cn.compiler.plan import WORD
+from micrograd_cn.compiler.places import WORD
 from micrograd_cn.compiler.schedule import Stretch
 from micrograd_cn.compiler.threaded import END, Threaded
 
@@ -37,7 +37,7 @@ def named(plan, table):
 def test_values_without_a_place_in_the_plan_get_the_next_ones_one_each(seed, lanes):
     made, roots, totals = random_graph(seed)
     plan = made.plan(*roots, totals=totals, lanes=lanes)
-    slots, scalars, filled = plan.slots, plan.scalars, dict(plan.filled)
+    slots, scalars, filled = plan.places.slots, plan.places.scalars, dict(plan.places.filled)
     code, _ = threaded(plan)
     new = [*code.slot.values(), *(slot for i, slot in code.filled.items() if i not in filled)]
     assert sorted(new) == list(range(slots, code.slots))

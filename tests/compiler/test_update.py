@@ -8,7 +8,7 @@ import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import drivers
 from micrograd_cn.compiler.machine import machine
-from micrograd_cn.compiler.plan import WORD
+from micrograd_cn.compiler.places import WORD
 from micrograd_cn.compiler.update import Update, compiled, lower_update, update_key
 from micrograd_cn.optim import SGD, Adam, AdamW, Optimizer
 

@@ -1,0 +1,112 @@
+"""Where values lie in memory: scalars, one after the other, and slots of a block, each of as many lanes as it has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .machine import Machine
+from .schedule import Schedule
+
+WORD = 8  # bytes
+
+
+class Places:
+    """Places for a schedule's values, given one after the other.
+
+    Args:
+        schedule: what is done.
+        machine: what for.
+        scalars: the first free place among the scalars.
+
+    Attributes:
+        scalar: an instruction's place among the scalars.
+        slot: an instruction's slot in a block.
+        constants: what scalars hold from the start.
+        filled: the slots that hold a scalar in all lanes.
+        lanes: of a block.
+        native: of a vector; what is computed as vectors fills whole ones.
+        at: from a value's number to the bytes from the beginning of the scalars to it, or from that of a block.
+    """
+
+    def __init__(self, schedule: Schedule, machine: Machine, scalars: int) -> None:
+        self.schedule, self.code = schedule, schedule.code
+        self.native, self.lanes = machine.native, machine.width if schedule.lanes else 1
+        self.scalar: dict[int, int] = {}
+        self.slot: dict[int, int] = {}
+        self.constants: dict[int, float] = {}
+        self.filled: dict[int, int] = {}
+        self._scalars, self._slots = scalars, 0
+        self.at = _Offsets(self).__getitem__  # a method in C, which is asked for every operand of every table
+
+    @property
+    def scalars(self) -> int:
+        """How many scalars there are."""
+        return self._scalars
+
+    @property
+    def slots(self) -> int:
+        """How many slots there are."""
+        return self._slots
+
+    def take(self, count: int) -> int:
+        """Return the first of some new places among the scalars."""
+        self._scalars += count
+        return self._scalars - count
+
+    def take_slots(self, count: int) -> int:
+        """Return the first of some new slots."""
+        self._slots += count
+        return self._slots - count
+
+    def whole(self, count: int) -> int:
+        """Return a count, rounded up to whole native vectors."""
+        return -(-count // self.native) * self.native
+
+    def keep(self, i: int) -> None:
+        """Give an instruction's value a place."""
+        if self.schedule.in_lanes(i):
+            if i not in self.slot:
+                self.slot[i] = self.take_slots(1)
+        elif i not in self.scalar:
+            self.scalar[i] = self.take(1)
+            if (x := self.code.value(i)) is not None:
+                self.constants[self.scalar[i]] = x
+
+    def side_by_side(self, numbers: Iterable[int], whole: bool = False) -> None:
+        """Give those that have no place yet places side by side."""
+        for in_lanes in (True, False):
+            places = self.slot if in_lanes else self.scalar
+            fresh = [i for i in dict.fromkeys(numbers) if i not in places and self.schedule.in_lanes(i) == in_lanes]
+            for i in fresh:
+                self.keep(i)
+            if whole and fresh and not in_lanes:
+                self.take(-len(fresh) % self.native)
+
+    def fill(self, i: int) -> int:
+        """Return the slot of a value, or of a scalar in all lanes."""
+        if self.schedule.in_lanes(i):
+            return self.slot[i]
+        if i not in self.filled:
+            self.keep(i)
+            self.filled[i] = self.take_slots(1)
+        return self.filled[i]
+
+    def in_block(self, i: int) -> int:
+        """Return the bytes from the beginning of a block to a value, or to a scalar in all lanes."""
+        return WORD * self.lanes * self.fill(i) if self.schedule.lanes else self.at(i)
+
+
+class _Offsets(dict[int, int]):
+    """The bytes from the beginning of the scalars to a value, or from that of a block, by its number."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+
+    def __missing__(self, i: int) -> int:
+        places = self._places
+        if places.schedule.in_lanes(i):
+            self[i] = WORD * places.lanes * places.slot[i]
+        else:
+            places.keep(i)
+            self[i] = WORD * places.scalar[i]
+        return self[i]

@@ -1,0 +1,110 @@
+"""Which instructions of single rows are computed as vectors, and where their results lie."""
+
+import pytest
+
+import micrograd_cn as mc
+from micrograd_cn.compiler.instructions import SAMPLE, START
+from micrograd_cn.compiler.machine import machine
+from micrograd_cn.compiler.runs import VECTORS
+from micrograd_cn.compiler.schedule import ALONE, Gathered, Run, Stretch, Sums
+
+from .common import Instructions
+
+FREE = 64
+NATIVE = machine().native
+
+
+def stages(plan, kind):
+    return [stage for stage in plan.stages[SAMPLE] if isinstance(stage, kind)]
+
+
+def beside(plan, numbers):
+    """Return whether values lie side by side, in order."""
+    first = plan.scalar[numbers[0]]
+    return [plan.scalar[i] for i in numbers] == [*range(first, first + len(numbers))]
+
+
+def test_operands_from_anywhere_are_gathered_by_form():
+    made = Instructions(0, 30)
+    code, x = made.code, made.x
+    differences = [code.machine("fsub", x[(7 * k) % 30], x[(11 * k) % 30]) for k in range(1, 9)]
+    quotients = [code.machine("fdiv", x[k], x[29 - 2 * k]) for k in range(3)]
+    alone = code.machine("fadd", x[0], x[5])
+    roots = [*differences, *quotients, alone]
+    plan = made.plan(*roots, lanes=False, scalars=FREE, gather=True)
+    found = {stage.form: stage.numbers for stage in stages(plan, Gathered)}
+    assert {form: sorted(numbers) for form, numbers in found.items()} == {"fsub": differences, "fdiv": quotients}
+    assert all(beside(plan, numbers) for numbers in found.values())
+    assert [step.number for stretch in stages(plan, Stretch) for step in stretch.steps] == [alone]
+    assert not stages(made.plan(*roots, lanes=False, scalars=FREE), Gathered)
+    assert not stages(made.plan(*roots, lanes=True, scalars=FREE, gather=True), Gathered)  # vectors already
+
+
+@pytest.mark.parametrize("count", [VECTORS * NATIVE - 1, VECTORS * NATIVE])
+def test_neighbours_are_a_run_of_their_own_from_some_vectors_on(count):
+    made = Instructions(0, 50)
+    roots = [made.code.apply(mc.exp, [i]) for i in [*made.x[:count], *made.x[40:50:3]]]
+    plan = made.plan(*roots, lanes=False, scalars=FREE, gather=True)
+    if count < VECTORS * NATIVE:
+        [everything] = stages(plan, Gathered)
+        assert (everything.numbers, stages(plan, Run)) == (roots, [])
+    else:
+        [run], [others] = stages(plan, Run), stages(plan, Gathered)
+        assert (run.numbers, others.numbers) == (roots[:count], roots[count:])
+
+
+def test_short_sums_are_gathered_by_how_many_products_and_terms_they_have():
+    made = Instructions(0, 30)
+    code, x = made.code, made.x
+    twos = [code.dot([(x[k], x[k + 3]), (x[9 - k], x[k + 2])], [], "adjoint") for k in range(4)]
+    mixed = [code.dot([(x[k], x[k + 4])], [x[20 - k]], "adjoint") for k in range(3)]
+    others = [code.dot([(x[k], x[k + 5])], [x[19 - k]], "dot") for k in range(2)]
+    plan = made.plan(*twos, *mixed, *others, lanes=False, scalars=FREE, gather=True)
+    assert sorted(stage.numbers for stage in stages(plan, Gathered)) == [twos, mixed]
+    assert {step.number for stretch in stages(plan, Stretch) for step in stretch.steps} == {*others}
+
+
+def test_a_sum_with_a_twin_is_not_gathered():
+    made = Instructions(9, 30)
+    code, w, x = made.code, made.w, made.x
+    sums = [code.dot([(w[k], w[k + 1]), (w[k + 2], w[k]), (x[k], x[k + 1])], []) for k in range(4)]
+    assert all(len(code.instructions[i]) == 4 for i in sums)
+    plan = made.plan(*sums, lanes=False, scalars=FREE, gather=True)
+    assert {step.number for stretch in stages(plan, Stretch) for step in stretch.steps} == {*sums}
+
+
+def starting(count, starts):
+    """Return the plan of some long sums, which start as `starts` says, and their numbers."""
+    made = Instructions(2 * ALONE, ALONE + 20)
+    code, w, x = made.code, made.w, made.x
+    sums = [
+        code.dot([(w[(k + j) % len(w)], x[j]) for j in range(ALONE)], starts(code, x, k), "adjoint")
+        for k in range(count)
+    ]
+    return made.plan(*sums, lanes=False, scalars=200), sums
+
+
+@pytest.mark.parametrize("count", [NATIVE - 1, NATIVE, 2 * NATIVE + 1])
+def test_what_long_sums_start_from_is_copied_in_whole_vectors(count):
+    whole = count // NATIVE * NATIVE
+    for starts, steps in (
+        (lambda code, x, k: [], (False,)),
+        (lambda code, x, k: [x[ALONE + 2]], (False,)),
+        (lambda code, x, k: [x[ALONE + k]], (True,)),
+    ):
+        plan, sums = starting(count, starts)
+        [group] = stages(plan, Sums)
+        assert group.numbers == sums
+        runs = stages(plan, Run)
+        assert [(run.form, run.numbers) for run in runs] == ([(START, sums[:whole])] if whole else [])
+        assert all(run.steps == steps or len(run.numbers) == 1 for run in runs)
+        rest = [step for stretch in stages(plan, Stretch) for step in stretch.steps]
+        assert [(step.number, step.starts) for step in rest] == [(i, True) for i in sums[whole:]]
+        assert plan.stages[SAMPLE].index(group) == len(plan.stages[SAMPLE]) - 1  # it reads what they start from
+
+
+def test_sums_that_start_from_several_values_or_lie_elsewhere_are_no_run():
+    plan, _ = starting(2 * NATIVE, lambda code, x, k: [x[ALONE], x[ALONE + 1]])
+    assert not stages(plan, Run)
+    plan, _ = starting(2 * NATIVE, lambda code, x, k: [x[ALONE], x[ALONE + 1]] if k % 2 else [])
+    assert not stages(plan, Run)
