@@ -6,7 +6,8 @@ The way through the rooms:
     a graph of Values
       lowering       its operations, and those of its gradient, as `instructions`, each once
       schedule       what is done in which order: stretches of instructions, long sums together, loads by an index
-      plan           where every value lies in memory, and the tables by which `products` and `takes` find theirs
+      plan           where each value lies (`places`), and the tables of `products` and `takes`; of single rows, like
+                     instructions are found by `runs`, for vectors of neighbours or of operands that `gathers` collects
       threaded       a stretch as a table of small functions, at once; or
       native         as LLVM's text, when the program has run for long; both by `straight` and `lanes`
       machine        text to functions (LLVM); those that all programs share are compiled once a process

@@ -45,35 +45,44 @@ def run(form: str, pattern: str) -> Maker:
     return make
 
 
-def sums(check: bool) -> Maker:
+def sums(check: bool, twins: int = 0) -> Maker:
     """Return what writes sums of as many products; those that might overflow on the way are checked.
 
-    Table: how many vectors; the first result; how many products; for each vector and product where its left factors
-    are, then the right ones.
+    The left factors of the first products are sums themselves, as many as there are `twins`: these in units of
+    1 / SCALE, which are read where a sum has overflowed.
+
+    Table: how many vectors; the first result; how many products; for each vector where the left factors of each product
+    are, then the right ones; after all its products, where the twins are.
     """
 
     def make(machine: Machine, form: str) -> Function:
-        f = Function(name(f"gathered_sums{'_checked' * check}", form), STAGE, "i64")
-        lanes = Lanes(f, machine.native, machine.fused)
+        native = machine.native
+        f = Function(name(f"gathered_sums{f'_checked{twins}' * check}", form), STAGE, "i64")
+        lanes = Lanes(f, native, machine.fused)
         result, products = _at(f, "%t", 1), f.word("%t", 2)
 
-        def total(form: str, pairs: str) -> tuple[str, str]:
-            with f.loop(products, [(lanes.kind, lanes.constant(-0.0)), ("ptr", pairs)]) as loop:
+        def total(form: str, first: str, pairs: str, count: str) -> str:
+            with f.loop(count, [(lanes.kind, first), ("ptr", pairs)]) as loop:
                 [sum_, pair] = loop.carried
-                a, b = (_gather(lanes, f.at(pair, k * machine.native, "i64")) for k in range(2))
-                loop.next = [lanes.product_added(a, b, sum_, form), f.at(pair, 2 * machine.native, "i64")]
-            return loop.next[0], loop.next[1]
+                a, b = (_gather(lanes, f.at(pair, k * native, "i64")) for k in range(2))
+                loop.next = [lanes.product_added(a, b, sum_, form), f.at(pair, 2 * native, "i64")]
+            return loop.next[0]
 
         with f.loop(f.word("%t"), [("ptr", f.at("%t", 3, "i64"))]) as loop:
             [pairs] = loop.carried
-            found, after = total(form, pairs)
+            zero, after = lanes.constant(-0.0), f.at(pairs, f.times(products, 2 * native), "i64")
+            found = total(form, zero, pairs, products)
             if check:
-                wrong = lanes.any(lanes.overflowed([found]))
-                with f.rarely(wrong, lanes.kind, [found]) as rare:
-                    rare.next = [lanes.rescaled(found, total("scaled", pairs)[0])]
+                with f.rarely(lanes.any(lanes.overflowed([found])), lanes.kind, [found]) as rare:
+                    scaled = zero
+                    for k in range(twins):
+                        scaled = lanes.add(scaled, _gather(lanes, f.at(after, k * native, "i64")))
+                    others = f.at(pairs, twins * 2 * native, "i64")
+                    scaled = total("scaled", scaled, others, f.subtract(products, twins))
+                    rare.next = [lanes.rescaled(found, scaled)]
                 [found] = rare.carried
-            f.store(lanes.kind, found, f.at(result, f.times(loop.index, machine.native)))
-            loop.next = [after]
+            f.store(lanes.kind, found, f.at(result, f.times(loop.index, native)))
+            loop.next = [f.at(after, twins * native, "i64")]
         f.do("ret i64 0")
         return f
 

@@ -178,7 +178,7 @@ class Code:
         return result
 
     def machine(self, form: str, *slots: int) -> int:
-        """Return the number of a machine form's result; of a sum or product of constants it is a constant."""
+        """Return the number of a machine form's result: of a sum or product of constants a constant, of x**2 x * x."""
         known = [*map(self.value, slots)]
         if form in COMMUTATIVE:
             if None not in known:
@@ -186,6 +186,8 @@ class Code:
             if form == "fmul" and 1.0 in known:
                 return slots[known.index(None)]
             slots = tuple(sorted(slots))
+        if form == "pow" and known[1] in (1.0, 2.0):
+            return slots[0] if known[1] == 1.0 else self.machine("fmul", slots[0], slots[0])
         return self.add((form, *slots))
 
     def partials(self, op: Op, y: int, slots: Sequence[int]) -> list[int]:

@@ -51,7 +51,8 @@ def compile(  # noqa: A001 -- the field's name
       before they are added. Gradients are summed in another order than `backward()` has, which shows where a sum of
       them overflows on the way; `sum` and `dot` do not overflow on the way to a finite result.
     - Functions of many rows at once are within the units in the last place that `compiler.functions.ULPS` names, at
-      most 4, of the exact result. Single rows have C's functions, or where many like ones lie side by side the former.
+      most 4, of the exact result. Single rows have C's functions, but where several like ones are computed together the
+      former; x**2 is x * x.
     - Up to 2 rows are computed one at a time, with vectors along the operands of sums, and more rows side by side. So
       sums of at least 8 products differ between these by their rounding: n products by at most n units in the last
       place of the sum of their sizes.

@@ -347,18 +347,18 @@ class Plan:
 
     def _gathered_sums(self, stage: Gathered, words: list[str | int]) -> Entry:
         one = self.code.constant(1.0)
-        sums = []
+        rows = []
         for i in stage.numbers:
-            _, pairs, terms, *_ = self.code.instructions[i]
-            sums.append([*map(self.at, chain(*((one, t) for t in terms), *pairs))])
-        columns = [*map(self._padded, zip(*sums, strict=True))]
-        words.append(len(columns) // 2)
+            _, pairs, terms, *twins = self.code.instructions[i]
+            rows.append([*map(self.at, chain(*((one, t) for t in terms), *pairs, twins))])
+        columns = [*map(self._padded, zip(*rows, strict=True))]
+        words.append((len(columns) - len(twins)) // 2)
         native = self.machine.native
         for first in range(0, len(columns[0]), native):
             for column in columns:
                 words += column[first : first + native]
         check = checked(self.code.instructions[stage.numbers[0]])
-        return self.function(gathers.sums(check), stage.form), self.table(words), 0, 0
+        return self.function(gathers.sums(check, len(twins)), stage.form), self.table(words), 0, 0
 
     def _padded(self, places: Sequence[int]) -> list[int]:
         """Return as many places as whole vectors have, the last one again and again."""

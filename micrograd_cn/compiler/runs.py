@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from operator import sub
+from itertools import product
+from operator import add, sub
 from typing import Any, NamedTuple, TypeAlias
 
-from .instructions import CONSTANT, START, SUMS
+from .instructions import CONSTANT, START, SUMS, parted
 from .places import Places
 from .schedule import Gathered, Run, Stage, Step
 
@@ -82,7 +83,7 @@ class Runs:
         if form not in SUMS:
             return form
         pairs, terms, *twins = rest
-        return (form, len(pairs), len(terms)) if self._gather and not twins else None
+        return (form, len(pairs), len(terms), len(twins)) if self._gather and form != "scaled" else None
 
     def _of_kind(self, kind: Any, numbers: Sequence[int]) -> Iterator[Stage]:
         """Yield the runs of like instructions, with their results placed."""
@@ -91,17 +92,28 @@ class Runs:
             yield self._gathered(kind[0], [i for _, i, _ in sorted(self._placed(i, operands[i]) for i in numbers)])
             return
         self._place_constants(numbers)
-        least = VECTORS * self._given.native if self._gather else SHORTEST
-        apart: list[int] = []
-        for run in _beside(sorted(self._placed(i, operands[i]) for i in numbers)):
+        placed = sorted(self._placed(i, operands[i]) for i in numbers)
+        if not self._gather:
+            yield from self._long_enough(kind, _beside(placed), SHORTEST, [])
+            return
+        least, apart, rest = VECTORS * self._given.native, list[_Placed](), list[_Placed]()
+        yield from self._long_enough(kind, _beside(placed), least, apart)
+        wished, others = parted(apart, lambda one: one.number in self._wished)
+        yield from self._long_enough(kind, _chains(others, least), least, rest)
+        if len(wished) + len(rest) >= SHORTEST:
+            yield self._gathered(kind, [i for _, i, _ in (*wished, *rest)])
+
+    def _long_enough(
+        self, form: str, found: Iterable[Sequence[_Placed]], least: int, others: list[_Placed]
+    ) -> Iterator[Run]:
+        """Yield those runs that are, with their results placed, and add the others' instructions to a list."""
+        for run in found:
+            if len(run) < least:
+                others += run
+                continue
             chosen = [i for _, i, _ in run]
-            if len(run) >= least:
-                self._given.side_by_side(chosen, whole=True)
-                yield Run(kind, chosen, operands[chosen[0]], _steps(run))
-            elif self._gather:
-                apart += chosen
-        if len(apart) >= SHORTEST:
-            yield self._gathered(kind, apart)
+            self._given.side_by_side(chosen, whole=True)
+            yield Run(form, chosen, self._code.operands[chosen[0]], _steps(run))
 
     def _gathered(self, form: str, numbers: list[int]) -> Gathered:
         self._given.side_by_side(numbers, whole=True)
@@ -157,6 +169,31 @@ def _beside(placed: Sequence[_Placed]) -> Iterator[Sequence[_Placed]]:
             end += 1
         yield placed[start:end]
         start = end
+
+
+def _chains(placed: Sequence[_Placed], least: int) -> Iterator[Sequence[_Placed]]:
+    """Yield the same of instructions between which there are others, in order; alone those that are fewer than `least`.
+
+    >>> places = [(1, 1), (1, 7), (2, 2), (2, 7), (3, 3), (3, 9)]
+    >>> [[k for _, k, _ in chain] for chain in _chains([_Placed((), k, place) for k, place in enumerate(places)], 3)]
+    [[0, 2, 4], [1], [3], [5]]
+    """
+    waiting = {one.places: one for one in placed}
+    patterns = [step for step in product((0, 1), repeat=len(placed[0].places) if placed else 0) if any(step)]
+    for one in placed:
+        if one.places not in waiting:
+            continue
+        longest = [one]
+        for step in patterns:
+            chain, following = [one], tuple(map(add, one.places, step))
+            while following in waiting:
+                chain.append(waiting[following])
+                following = tuple(map(add, following, step))
+            longest = max(longest, chain, key=len)
+        chosen = longest if len(longest) >= least else [one]
+        for link in chosen:
+            del waiting[link.places]
+        yield chosen
 
 
 def _steps(run: Sequence[_Placed]) -> tuple[bool, ...]:

@@ -96,3 +96,27 @@ def test_a_checked_sum_does_not_overflow_on_the_way_and_others_stay_what_they_ar
     ground.run(gathers.sums(False), words, form)
     assert ground.s.data[3 + lane] == math.inf
     assert [x for k, x in enumerate(ground.s.data[3:9]) if k != lane] == [x for k, x in enumerate(found) if k != lane]
+
+
+@pytest.mark.parametrize("twins", [1, 2])
+def test_twins_stand_for_the_first_terms_where_a_sum_overflows(twins):
+    ground = Ground()
+    one, parts, units = 50, [70, 71][:twins], [72, 73][:twins]
+    ground.s.data[one] = 1.0
+    for place, unit in zip(parts, units, strict=True):
+        ground.s.data[place], ground.s.data[unit] = math.inf, 1.5e308 * 2.0**-63  # twice 1.5e308, which is too large
+    for k in range(6):
+        ground.s.data[80 + k] = -1.5e308 * (2 * twins - 1) if twins == 1 else -1.5e308
+    ground.s.data[90] = -1.5e308
+    sums = [[*((one, part) for part in parts), (one, 80 + k), (one, 90), (one, 90)][: 3 + twins] for k in range(6)]
+    words, native = table_of_sums(ground, sums), ground.native
+    rows = [words[3 + 2 * k * native : 3 + 2 * (k + 1) * native] for k in range(2 * (3 + twins))]
+    table = words[:3]
+    for vector in range(words[0]):
+        for row in rows[vector * (3 + twins) : (vector + 1) * (3 + twins)]:
+            table += row
+        for unit in units:
+            table += [WORD * unit] * native
+    assert ground.run(gathers.sums(True, twins), table, "dot") == 0
+    expected = (twins * 2 - 3) * 1.5e308
+    assert list(ground.s.data[3:9]) == [pytest.approx(expected, rel=1e-15)] * 6

@@ -64,13 +64,32 @@ def test_short_sums_are_gathered_by_how_many_products_and_terms_they_have():
     assert {step.number for stretch in stages(plan, Stretch) for step in stretch.steps} == {*others}
 
 
-def test_a_sum_with_a_twin_is_not_gathered():
+def test_neighbours_with_others_between_them_are_runs_too():
+    made = Instructions(0, 40)
+    code, x = made.code, made.x
+    count = VECTORS * NATIVE + 1
+    squares, products, turned = [], [], []
+    for k in range(count):
+        squares.append(code.machine("fmul", x[k], x[k]))
+        products.append(code.machine("fmul", x[k], x[39]))
+        turned.append(code.machine("fmul", x[k], x[38 - k]))
+    plan = made.plan(*squares, *products, *turned, lanes=False, scalars=FREE, gather=True)
+    assert sorted((run.numbers, run.steps) for run in stages(plan, Run)) == [
+        (squares, (True, True)),
+        (products, (True, False)),
+    ]
+    [others] = stages(plan, Gathered)
+    assert sorted(others.numbers) == turned
+    assert all(beside(plan, stage.numbers) for stage in (*stages(plan, Run), others))
+
+
+def test_sums_with_twins_are_gathered_with_them():
     made = Instructions(9, 30)
     code, w, x = made.code, made.w, made.x
     sums = [code.dot([(w[k], w[k + 1]), (w[k + 2], w[k]), (x[k], x[k + 1])], []) for k in range(4)]
     assert all(len(code.instructions[i]) == 4 for i in sums)
     plan = made.plan(*sums, lanes=False, scalars=FREE, gather=True)
-    assert {step.number for stretch in stages(plan, Stretch) for step in stretch.steps} == {*sums}
+    assert [stage.numbers for stage in stages(plan, Gathered)] == [sums]
 
 
 def starting(count, starts):
