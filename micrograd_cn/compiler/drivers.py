@@ -168,15 +168,26 @@ class Drivers:
             blocks = f.smaller(f.subtract(count, panel.index), size)
             start = f.times(panel.index, self.count)
             self._panel(f, start, "%n", "poison", "poison", blocks)  # there is no gradient
-            rows = f.smaller(f.subtract("%n", start), f.times(blocks, self.count))
-            with f.loop(outputs) as output:
-                at = self._output(f, output.index)
-                with f.loop(rows) as row:
-                    x = f.load("double", at(row.index))
-                    number = f.add(f.times(f.add(start, row.index), outputs), output.index)
-                    f.store("double", x, f.at("%out", number))
+            if self.count == 1:  # a panel is a row
+                with f.loop(outputs) as output:
+                    place = f.word(_pointer(f, "output_table"), f.add(f.times(output.index, 2), 1))
+                    number = f.add(f.times(panel.index, outputs), output.index)
+                    f.store("double", f.load("double", f.at("%s", place, BYTE)), f.at("%out", number))
+            else:
+                self._store_outputs(f, start, blocks)
         f.do("ret void")
         return f
+
+    def _store_outputs(self, f: Function, start: str, blocks: str) -> None:
+        """Store the outputs of some blocks of rows from `start` on."""
+        outputs = _field(f, "outputs")
+        rows = f.smaller(f.subtract("%n", start), f.times(blocks, self.count))
+        with f.loop(outputs) as output:
+            at = self._output(f, output.index)
+            with f.loop(rows) as row:
+                x = f.load("double", at(row.index))
+                number = f.add(f.times(f.add(start, row.index), outputs), output.index)
+                f.store("double", x, f.at("%out", number))
 
     def _output(self, f: Function, index: str) -> Callable[[str], str]:
         """Return what computes the address of an output of the k-th row of a panel."""

@@ -161,15 +161,23 @@ class Executable:
         self.outputs = len(lowering.outputs)
         self.sizes = stages.scalars + SLACK, plan.blocks * block // WORD, plan.count + SLACK
         self._unused: list[Buffers] = []
+        self._drivers: dict[tuple[str, bool], Any] = {}
         plan.link(fast=native)
 
     def _driver(self, name: str) -> Any:
-        return driver(name, self.lanes, self.plan.fast)
+        key = name, self.plan.fast
+        if key not in self._drivers:
+            self._drivers[key] = driver(name, self.lanes, self.plan.fast)
+        return self._drivers[key]
 
     def forward(self, memories: Sequence[Buffers], data: int, index: int, n: int, out: int) -> None:
         """Compute the outputs of all rows."""
         call, width = self._driver("forward"), self.outputs
         start = time.perf_counter()
+        if len(memories) == 1:
+            call(self.record, data, index, n, out, *memories[0].addresses)
+            self.seconds += time.perf_counter() - start
+            return
         tasks = [
             partial(call, self.record, data, index + WORD * first, count, out + WORD * width * first, *memory.addresses)
             for (first, count), memory in zip(shares(n, self.lanes, len(memories)), memories, strict=False)

@@ -14,31 +14,80 @@ from .products import STAGE, Maker, name
 from .straight import compute
 from .text import BYTE, OURS, Function
 
+MOST = 10  # operands of sums that are written one by one
+
+
+class _Operands:
+    """Write what loads the operands of a table as the letters of a pattern say.
+
+    s: where one is, for all; v: the first one, of neighbours; g: the table of where they are, in whole vectors.
+    """
+
+    def __init__(self, lanes: Lanes, pattern: str) -> None:
+        self.lanes, f = lanes, lanes.f
+        places = [f.pointer("%t", k) if letter == "g" else _at(f, "%t", k) for k, letter in enumerate(pattern, 2)]
+        self.all = list(zip(places, pattern, strict=True))
+        self.fixed = [lanes.splat(f.load("double", x)) if letter == "s" else "" for x, letter in self.all]
+
+    def load(self, k: int, first: str) -> str:
+        """Load one operand of the instructions from `first` on."""
+        x, letter = self.all[k]
+        if letter == "s":
+            return self.fixed[k]
+        if letter == "v":
+            return self.lanes.f.load(self.lanes.kind, self.lanes.f.at(x, first))
+        return _gather(self.lanes, self.lanes.f.at(x, first, "i64"))
+
 
 def run(form: str, pattern: str) -> Maker:
     """Return what writes one instruction for many scalars.
 
-    Table: how many vectors; the first result; for each operand, as its letter in `pattern` says, s: where it is, for
-    all; v: the first one, of neighbours; g: the table of where they are, in whole vectors.
+    Table: how many vectors; the first result; the operands, as `pattern` says.
     """
 
     def make(machine: Machine, way: str) -> Function:
         f = Function(f"{OURS}gathered_{re.sub('[^A-Za-z0-9_.]', '_', form)}_{pattern}", STAGE, "i64")
         lanes = Lanes(f, machine.native, machine.fused)
-        places = [f.pointer("%t", k) if letter == "g" else _at(f, "%t", k) for k, letter in enumerate(pattern, 2)]
-        fixed = [
-            lanes.splat(f.load("double", x)) if letter == "s" else "" for x, letter in zip(places, pattern, strict=True)
-        ]
-        result = _at(f, "%t", 1)
+        operands, result = _Operands(lanes, pattern), _at(f, "%t", 1)
         with f.loop(f.word("%t")) as loop:
             first = f.times(loop.index, machine.native)
-            xs = list(fixed)
-            for k, letter in enumerate(pattern):
-                if letter == "v":
-                    xs[k] = f.load(lanes.kind, f.at(places[k], first))
-                elif letter == "g":
-                    xs[k] = _gather(lanes, f.at(places[k], first, "i64"))
+            xs = [operands.load(k, first) for k in range(len(pattern))]
             f.store(lanes.kind, compute(lanes, form, xs), f.at(result, first))
+        f.do("ret i64 0")
+        return f
+
+    return make
+
+
+def short_sums(pattern: str, check: bool, twins: int = 0) -> Maker:
+    """Return what writes sums of a few products, as `sums` does.
+
+    Table: how many vectors; the first result; as `pattern` says the left and the right factor of each product, and the
+    twins.
+    """
+
+    def make(machine: Machine, form: str) -> Function:
+        f = Function(name(f"short_sums_{pattern}{f'_checked{twins}' * check}", form), STAGE, "i64")
+        lanes = Lanes(f, machine.native, machine.fused)
+        operands, result = _Operands(lanes, pattern), _at(f, "%t", 1)
+        count = len(pattern) - twins
+        with f.loop(f.word("%t")) as loop:
+            first = f.times(loop.index, machine.native)
+            xs = [operands.load(k, first) for k in range(count)]
+            pairs = list(zip(xs[::2], xs[1::2], strict=True))
+            found = lanes.constant(-0.0)
+            for a, b in pairs:
+                found = lanes.product_added(a, b, found, form)
+            if check:
+                with f.rarely(lanes.any(lanes.overflowed([found])), lanes.kind, [found]) as rare:
+                    scaled = lanes.constant(-0.0)
+                    for k in range(count, len(pattern)):
+                        scaled = lanes.add(scaled, operands.load(k, first))
+                    for a, b in pairs[twins:]:
+                        scaled = lanes.product_added(a, b, scaled, "scaled")
+                    rare.next = [lanes.rescaled(found, scaled)]
+                [found] = rare.carried
+            f.store(lanes.kind, found, f.at(result, first))
         f.do("ret i64 0")
         return f
 

@@ -6,7 +6,7 @@ Threaded and native code have this in common; they differ in how they do the str
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from math import nan
 from typing import TypeAlias
@@ -334,30 +334,38 @@ class Plan:
         words: list[str | int] = [self._vectors(stage), self.at(stage.numbers[0])]
         if stage.form in SUMS:
             return self._gathered_sums(stage, words)
+        columns = zip(*map(self.code.operands.__getitem__, stage.numbers), strict=True)
+        pattern = self._patterned([[*map(self.at, column)] for column in columns], words)
+        return self._entry(gathers.run(stage.form, pattern), words)
+
+    def _patterned(self, columns: Iterable[Sequence[int]], words: list[str | int]) -> str:
+        """Add to a table where operands are, and return a letter for each: the same, neighbours, or anywhere."""
         pattern = ""
-        for column in zip(*map(self.code.operands.__getitem__, stage.numbers), strict=True):
-            places = [*map(self.at, column)]
+        for places in columns:
             if len(set(places)) == 1 or _adjacent(places):
                 pattern += "v" if places[0] != places[-1] else "s"
                 words.append(places[0])
             else:
                 pattern += "g"
                 words.append(self.table(self._padded(places)))
-        return self._entry(gathers.run(stage.form, pattern), words)
+        return pattern
 
     def _gathered_sums(self, stage: Gathered, words: list[str | int]) -> Entry:
-        one = self.code.constant(1.0)
+        one, native = self.code.constant(1.0), self.machine.native
         rows = []
         for i in stage.numbers:
             _, pairs, terms, *twins = self.code.instructions[i]
             rows.append([*map(self.at, chain(*((one, t) for t in terms), *pairs, twins))])
-        columns = [*map(self._padded, zip(*rows, strict=True))]
-        words.append((len(columns) - len(twins)) // 2)
-        native = self.machine.native
-        for first in range(0, len(columns[0]), native):
-            for column in columns:
-                words += column[first : first + native]
+        columns = [*zip(*rows, strict=True)]
         check = checked(self.code.instructions[stage.numbers[0]])
+        if len(columns) <= gathers.MOST and all(len(set(places)) == 1 or _adjacent(places) for places in columns):
+            pattern = self._patterned(columns, words)
+            return self.function(gathers.short_sums(pattern, check, len(twins)), stage.form), self.table(words), 0, 0
+        words.append((len(columns) - len(twins)) // 2)
+        padded = [*map(self._padded, columns)]
+        for first in range(0, len(padded[0]), native):
+            for column in padded:
+                words += column[first : first + native]
         return self.function(gathers.sums(check, len(twins)), stage.form), self.table(words), 0, 0
 
     def _padded(self, places: Sequence[int]) -> list[int]:

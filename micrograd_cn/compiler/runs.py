@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import product
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import add, sub
 from typing import Any, NamedTuple, TypeAlias
 
@@ -13,6 +13,7 @@ from .schedule import Gathered, Run, Stage, Step
 
 SHORTEST = 3  # instructions that are a run
 VECTORS = 2  # of a run, from which it is one of its own where the others are gathered
+NEAR = 4  # instructions in order, among which the next one of a run is looked for
 FAR = 1 << 32  # places between any two values that have none yet
 
 Offsets: TypeAlias = tuple[int, ...]
@@ -48,7 +49,7 @@ class Runs:
         if i in self._wished:
             return _Placed((False, self._wished[i]), i, places)
         sum_ = self._code.instructions[i][0] in SUMS
-        return _Placed((True, (sum_, (i,) if sum_ else places)), i, places)
+        return _Placed((True, (sum_, (i,) if sum_ and not self._gather else places)), i, places)
 
     def _places(self, operands: Sequence[int]) -> Offsets:
         place = self._given.scalar
@@ -88,34 +89,41 @@ class Runs:
     def _of_kind(self, kind: Any, numbers: Sequence[int]) -> Iterator[Stage]:
         """Yield the runs of like instructions, with their results placed."""
         operands = self._code.operands
-        if isinstance(kind, tuple):  # sums
-            yield self._gathered(kind[0], [i for _, i, _ in sorted(self._placed(i, operands[i]) for i in numbers)])
-            return
+        form, stage = (kind[0], self._gathered) if isinstance(kind, tuple) else (kind, self._run)
         self._place_constants(numbers)
         placed = sorted(self._placed(i, operands[i]) for i in numbers)
         if not self._gather:
-            yield from self._long_enough(kind, _beside(placed), SHORTEST, [])
+            yield from self._long_enough(form, stage, _beside(placed), SHORTEST, [])
             return
         least, apart, rest = VECTORS * self._given.native, list[_Placed](), list[_Placed]()
-        yield from self._long_enough(kind, _beside(placed), least, apart)
+        yield from self._long_enough(form, stage, _beside(placed), least, apart)
         wished, others = parted(apart, lambda one: one.number in self._wished)
-        yield from self._long_enough(kind, _chains(others, least), least, rest)
+        yield from self._long_enough(form, stage, _chains(others, least), least, rest)
         if len(wished) + len(rest) >= SHORTEST:
-            yield self._gathered(kind, [i for _, i, _ in (*wished, *rest)])
+            yield self._gathered(form, [*wished, *rest])
 
     def _long_enough(
-        self, form: str, found: Iterable[Sequence[_Placed]], least: int, others: list[_Placed]
-    ) -> Iterator[Run]:
-        """Yield those runs that are, with their results placed, and add the others' instructions to a list."""
+        self,
+        form: str,
+        stage: Callable[[str, Sequence[_Placed]], Stage],
+        found: Iterable[Sequence[_Placed]],
+        least: int,
+        others: list[_Placed],
+    ) -> Iterator[Stage]:
+        """Yield the stages of those runs that are, and add the others' instructions to a list."""
         for run in found:
             if len(run) < least:
                 others += run
-                continue
-            chosen = [i for _, i, _ in run]
-            self._given.side_by_side(chosen, whole=True)
-            yield Run(form, chosen, self._code.operands[chosen[0]], _steps(run))
+            else:
+                yield stage(form, run)
 
-    def _gathered(self, form: str, numbers: list[int]) -> Gathered:
+    def _run(self, form: str, placed: Sequence[_Placed]) -> Run:
+        numbers = [i for _, i, _ in placed]
+        self._given.side_by_side(numbers, whole=True)
+        return Run(form, numbers, self._code.operands[numbers[0]], _steps(placed))
+
+    def _gathered(self, form: str, placed: Sequence[_Placed]) -> Gathered:
+        numbers = [i for _, i, _ in placed]
         self._given.side_by_side(numbers, whole=True)
         return Gathered(form, numbers)
 
@@ -172,24 +180,27 @@ def _beside(placed: Sequence[_Placed]) -> Iterator[Sequence[_Placed]]:
 
 
 def _chains(placed: Sequence[_Placed], least: int) -> Iterator[Sequence[_Placed]]:
-    """Yield the same of instructions between which there are others, in order; alone those that are fewer than `least`.
+    """Yield the same of instructions between which there are others, sorted; alone those that are fewer than `least`.
 
     >>> places = [(1, 1), (1, 7), (2, 2), (2, 7), (3, 3), (3, 9)]
     >>> [[k for _, k, _ in chain] for chain in _chains([_Placed((), k, place) for k, place in enumerate(places)], 3)]
     [[0, 2, 4], [1], [3], [5]]
     """
     waiting = {one.places: one for one in placed}
-    patterns = [step for step in product((0, 1), repeat=len(placed[0].places) if placed else 0) if any(step)]
-    for one in placed:
+    places = [*waiting]
+    for k, one in enumerate(placed):
         if one.places not in waiting:
             continue
         longest = [one]
-        for step in patterns:
-            chain, following = [one], tuple(map(add, one.places, step))
-            while following in waiting:
-                chain.append(waiting[following])
-                following = tuple(map(add, following, step))
-            longest = max(longest, chain, key=len)
+        first, *others = one.places
+        beside = bisect_left(places, (first + 1, *others))  # the next one has this first operand, or the same one
+        for step in {tuple(map(sub, x, one.places)) for j in (k + 1, beside) for x in places[j : j + NEAR]}:
+            if {0, 1}.issuperset(step) and any(step):
+                chain, following = [one], tuple(map(add, one.places, step))
+                while following in waiting:
+                    chain.append(waiting[following])
+                    following = tuple(map(add, following, step))
+                longest = max(longest, chain, key=len)
         chosen = longest if len(longest) >= least else [one]
         for link in chosen:
             del waiting[link.places]
