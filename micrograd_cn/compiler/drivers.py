@@ -8,7 +8,7 @@ number of a sample; `%a`, totals over the rows. Of a program for single rows, sa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from .lanes import Lanes
 from .machine import Machine
@@ -19,7 +19,7 @@ FIELDS = (
     "batch", "fill", "sample", "totals", "after",  # lists of stages
     "columns", "columns_at", "seed_at",  # numbers of a row, where they go, where the gradient starts from
     "block", "panel",  # bytes of a block, blocks of a panel
-    "outputs", "output_table",  # how many; for each whether it is a sample, and where it is
+    "outputs", "output_table",  # how many; where each is in a block
     "count", "totals_at",  # how many totals, and where their means are in %s
     "gradients", "gradient_table", "gradients_at",  # how many, where each is in %s, and where they become neighbours
 )  # fmt: skip
@@ -170,38 +170,48 @@ class Drivers:
             self._panel(f, start, "%n", "poison", "poison", blocks)  # there is no gradient
             if self.count == 1:  # a panel is a row
                 with f.loop(outputs) as output:
-                    place = f.word(_pointer(f, "output_table"), f.add(f.times(output.index, 2), 1))
-                    number = f.add(f.times(panel.index, outputs), output.index)
-                    f.store("double", f.load("double", f.at("%s", place, BYTE)), f.at("%out", number))
+                    to = f.add(f.times(panel.index, outputs), output.index)
+                    x = f.load("double", self._output(f, "%s", output.index))
+                    f.store("double", x, f.at("%out", to))
             else:
-                self._store_outputs(f, start, blocks)
+                with f.loop(blocks) as block:
+                    self._store_outputs(f, f.add(start, f.times(block.index, self.count)), self._block(f, block.index))
         f.do("ret void")
         return f
 
-    def _store_outputs(self, f: Function, start: str, blocks: str) -> None:
-        """Store the outputs of some blocks of rows from `start` on."""
-        outputs = _field(f, "outputs")
-        rows = f.smaller(f.subtract("%n", start), f.times(blocks, self.count))
-        with f.loop(outputs) as output:
-            at = self._output(f, output.index)
-            with f.loop(rows) as row:
-                x = f.load("double", at(row.index))
-                number = f.add(f.times(f.add(start, row.index), outputs), output.index)
-                f.store("double", x, f.at("%out", number))
+    def _block(self, f: Function, index: str) -> str:
+        return f.at("%w", f.times(index, _field(f, "block")), BYTE)
 
-    def _output(self, f: Function, index: str) -> Callable[[str], str]:
-        """Return what computes the address of an output of the k-th row of a panel."""
-        entry = f.at(_pointer(f, "output_table"), f.times(index, 2), "i64")
-        sampled, offset = f.word(entry), f.word(entry, 1)
-        base = f.op(f"select i1 {f.op(f'icmp ne i64 {sampled}, 0')}, ptr %w, ptr %s")
-        stride = _field(f, "block")
+    def _output(self, f: Function, block: str, index: str) -> str:
+        """Return the address of an output in a block, of its first lane."""
+        return f.at(block, f.word(_pointer(f, "output_table"), index), BYTE)
 
-        def at(row: str) -> str:
-            inside = f.op(f"urem i64 {row}, {self.count}")
-            place = f.add(f.times(f.quotient(row, self.count), stride), f.times(inside, 8))
-            return f.at(f.at(base, offset, BYTE), f.times(sampled, place), BYTE)
-
-        return at
+    def _store_outputs(self, f: Function, first: str, block: str) -> None:
+        """Store the outputs of the rows from the `first` on, which are in a block."""
+        outputs, valid = _field(f, "outputs"), f.subtract("%n", first)
+        to = f.at("%out", f.times(first, outputs))
+        full = f.op(f"icmp uge i64 {valid}, {self.count}")
+        native = Lanes(f, self.machine.native, self.machine.fused)
+        with f.when(full):
+            whole = f.times(f.quotient(outputs, native.count), native.count)
+            with f.repeat(f.quotient(outputs, native.count)) as part:  # turned as in `load`
+                number = f.times(part.index, native.count)
+                places = [self._output(f, block, f.add(number, k)) for k in range(native.count)]
+                for half in range(0, self.count, native.count):
+                    xs = [f.load(native.kind, f.at(place, half)) for place in places]
+                    for k, x in enumerate(native.transposed(xs)):
+                        f.store(native.kind, x, f.at(to, f.add(number, f.times(half + k, outputs))))
+            with f.repeat(f.subtract(outputs, whole)) as rest:
+                number = f.add(whole, rest.index)
+                place = self._output(f, block, number)
+                for lane in range(self.count):
+                    x = f.load("double", f.at(place, lane))
+                    f.store("double", x, f.at(to, f.add(number, f.times(lane, outputs))))
+        with f.when(f.op(f"xor i1 {full}, true")), f.loop(outputs) as output:
+            place = self._output(f, block, output.index)
+            with f.loop(valid) as row:
+                x = f.load("double", f.at(place, row.index))
+                f.store("double", x, f.at(to, f.add(output.index, f.times(row.index, outputs))))
 
     def begin(self) -> Function:
         """Write the function that computes what a batch needs once."""
@@ -220,7 +230,6 @@ class Drivers:
         stride, size = _field(f, "block"), _field(f, "panel")
         self._clear(f)
         self._run(f, "fill", size, stride)
-        at = self._output(f, "0")
         count = self._blocks(f, "%n")
         with f.loop(count, [("double", "0.0")], step=size) as panel:
             blocks = f.smaller(f.subtract(count, panel.index), size)
@@ -231,7 +240,9 @@ class Drivers:
             [total] = panel.carried
             with f.loop(rows, [("double", total)]) as row:
                 [total] = row.carried
-                row.next = [f.op(f"fadd double {total}, {f.load('double', at(row.index))}")]
+                block, lane = f.quotient(row.index, self.count), f.op(f"urem i64 {row.index}, {self.count}")
+                x = f.load("double", f.at(self._output(f, self._block(f, block), "0"), lane))
+                row.next = [f.op(f"fadd double {total}, {x}")]
             panel.next = row.next
         [total] = panel.next
         f.do(f"ret double {total}")

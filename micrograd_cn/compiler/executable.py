@@ -136,7 +136,7 @@ class Executable:
         self.stages = stages = Stages(plan, native)
         self.constants = stages.constants
         block = (stages.slots | 1) * WORD * self.lanes if schedule.lanes else 0
-        outputs = [x for i in lowering.outputs for x in (int(schedule.in_lanes(i)), plan.at(i))]
+        outputs = [*map(plan.places.in_block, lowering.outputs)]
         self.record = plan.table(
             drivers.record(
                 batch=stages.address(BATCH, plan.packed),
@@ -273,7 +273,7 @@ class Executables:
                 roots, totals = [lowering.outputs[0], *lowering.gradients], lowering.totals
             schedule = Schedule(lowering.code, roots, totals, lanes)
             gather = schedule.size > LARGEST  # what is never native code
-            return Plan(schedule, self.machine, lowering.columns, 2 * self.pitch, gather)
+            return Plan(schedule, self.machine, lowering.columns, 2 * self.pitch, gather, lowering.outputs)
 
         return self._once((kind, lanes), make)  # type: ignore[no-any-return]
 

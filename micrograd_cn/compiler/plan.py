@@ -36,6 +36,7 @@ class Plan:
         columns: numbers of a row.
         scalars: the first free place among the scalars; parameters have the first ones.
         gather: whether like instructions on scalars are computed as vectors wherever their operands lie.
+        outputs: what has a place in a block, whether it depends on samples or not.
 
     Attributes:
         places: where values lie; `scalar`, `slot` and `at` are its own.
@@ -50,7 +51,15 @@ class Plan:
         packed: the entries of what is copied before the samples, so that it lies side by side.
     """
 
-    def __init__(self, schedule: Schedule, machine: Machine, columns: int, scalars: int, gather: bool = False) -> None:
+    def __init__(
+        self,
+        schedule: Schedule,
+        machine: Machine,
+        columns: int,
+        scalars: int,
+        gather: bool = False,
+        outputs: Iterable[int] = (),
+    ) -> None:
         self.schedule, self.machine = schedule, machine
         self.places = places = Places(schedule, machine, scalars)
         self.code, self.lanes = schedule.code, places.lanes
@@ -80,6 +89,8 @@ class Plan:
         self._runs = Runs(places, self._wishes(), gather)
         self.stages = {phase: list(self._stages(phase)) for phase in schedule.stages}
         self._place()
+        for i in outputs:
+            self.places.in_block(i)
         self.blocks = self._blocks()
         self.sums: dict[int, Entry] = {}
         for stages in self.stages.values():
