@@ -34,7 +34,7 @@ def names(lanes: int) -> dict[str, str]:
     """Return the names of the functions for so many lanes."""
     return {
         name: f"{OURS}{name}_{lanes}"
-        for name in ("load", "forward", "begin", "panels", "add", "finish", "gradient", "fit")
+        for name in ("load", "forward", "prepared", "begin", "panels", "add", "finish", "gradient", "fit")
     }
 
 
@@ -114,18 +114,22 @@ class Drivers:
                 seeds = self._with(f, lanes, seeds, f.op(f"select i1 {inside}, double %each, double %other"), lane)
             f.store(lanes.kind, seeds, f.at("%w", seed, BYTE), 8)
         to = f.at("%w", _field(f, "columns_at"), BYTE)
-        whole = "0"
-        if not lanes.scalar:  # as many columns of as many rows as a native vector has lanes are turned at once
-            native = Lanes(f, self.machine.native, self.machine.fused)
-            parts = f.quotient(columns, native.count)
-            whole = f.times(parts, native.count)
-            with f.repeat(parts) as part:
-                first = f.times(part.index, native.count)
-                for half in range(0, self.count, native.count):
-                    chosen = [f.load(native.kind, f.at(row, first)) for row in rows[half : half + native.count]]
-                    for k, x in enumerate(native.transposed(chosen)):
-                        place = f.add(f.times(f.add(first, k), self.count), half)
-                        f.store(native.kind, x, f.at(to, place))
+        if lanes.scalar:
+            f.copy(to, rows[0], columns)
+            f.do("ret void")
+            return f
+        native = Lanes(f, self.machine.native, self.machine.fused)
+        parts = f.quotient(
+            columns, native.count
+        )  # as many columns as rows are turned at once
+        whole = f.times(parts, native.count)
+        with f.repeat(parts) as part:
+            first = f.times(part.index, native.count)
+            for half in range(0, self.count, native.count):
+                chosen = [f.load(native.kind, f.at(row, first)) for row in rows[half : half + native.count]]
+                for k, x in enumerate(native.transposed(chosen)):
+                    place = f.add(f.times(f.add(first, k), self.count), half)
+                    f.store(native.kind, x, f.at(to, place))
         with f.repeat(f.subtract(columns, whole)) as rest:
             number = f.add(rest.index, whole)
             x = "poison"
@@ -161,6 +165,7 @@ class Drivers:
         """Write the function that computes the outputs of every row."""
         f = Function(self.name["forward"], f"ptr %p, ptr %rows, ptr %index, i64 %n, ptr %out, {MEMORY}")
         stride, size, outputs = _field(f, "block"), _field(f, "panel"), _field(f, "outputs")
+        table = _pointer(f, "output_table")
         self._run(f, "batch", "1", stride)
         self._run(f, "fill", size, stride)
         count = self._blocks(f, "%n")
@@ -171,22 +176,34 @@ class Drivers:
             if self.count == 1:  # a panel is a row
                 with f.loop(outputs) as output:
                     to = f.add(f.times(panel.index, outputs), output.index)
-                    x = f.load("double", self._output(f, "%s", output.index))
+                    x = f.load("double", self._output(f, table, "%s", output.index))
                     f.store("double", x, f.at("%out", to))
             else:
                 with f.loop(blocks) as block:
-                    self._store_outputs(f, f.add(start, f.times(block.index, self.count)), self._block(f, block.index))
+                    first = f.add(start, f.times(block.index, self.count))
+                    self._store_outputs(f, table, first, self._block(f, block.index))
+        f.do("ret void")
+        return f
+
+    def prepared(self) -> Function:
+        """Write the function that does the same, of operands that lie one after the other in memory."""
+        f = Function(self.name["prepared"], "ptr %operands")
+        kinds = ("ptr", "ptr", "ptr", "i64", "ptr", *["ptr"] * len(USED))
+        operands = [
+            f"{kind} {(f.pointer if kind == 'ptr' else f.word)('%operands', k)}" for k, kind in enumerate(kinds)
+        ]
+        self._call(f, "void", "forward", *operands)
         f.do("ret void")
         return f
 
     def _block(self, f: Function, index: str) -> str:
         return f.at("%w", f.times(index, _field(f, "block")), BYTE)
 
-    def _output(self, f: Function, block: str, index: str) -> str:
+    def _output(self, f: Function, table: str, block: str, index: str) -> str:
         """Return the address of an output in a block, of its first lane."""
-        return f.at(block, f.word(_pointer(f, "output_table"), index), BYTE)
+        return f.at(block, f.word(table, index), BYTE)
 
-    def _store_outputs(self, f: Function, first: str, block: str) -> None:
+    def _store_outputs(self, f: Function, table: str, first: str, block: str) -> None:
         """Store the outputs of the rows from the `first` on, which are in a block."""
         outputs, valid = _field(f, "outputs"), f.subtract("%n", first)
         to = f.at("%out", f.times(first, outputs))
@@ -196,19 +213,19 @@ class Drivers:
             whole = f.times(f.quotient(outputs, native.count), native.count)
             with f.repeat(f.quotient(outputs, native.count)) as part:  # turned as in `load`
                 number = f.times(part.index, native.count)
-                places = [self._output(f, block, f.add(number, k)) for k in range(native.count)]
+                places = [self._output(f, table, block, f.add(number, k)) for k in range(native.count)]
                 for half in range(0, self.count, native.count):
                     xs = [f.load(native.kind, f.at(place, half)) for place in places]
                     for k, x in enumerate(native.transposed(xs)):
                         f.store(native.kind, x, f.at(to, f.add(number, f.times(half + k, outputs))))
             with f.repeat(f.subtract(outputs, whole)) as rest:
                 number = f.add(whole, rest.index)
-                place = self._output(f, block, number)
+                place = self._output(f, table, block, number)
                 for lane in range(self.count):
                     x = f.load("double", f.at(place, lane))
                     f.store("double", x, f.at(to, f.add(number, f.times(lane, outputs))))
         with f.when(f.op(f"xor i1 {full}, true")), f.loop(outputs) as output:
-            place = self._output(f, block, output.index)
+            place = self._output(f, table, block, output.index)
             with f.loop(valid) as row:
                 x = f.load("double", f.at(place, row.index))
                 f.store("double", x, f.at(to, f.add(output.index, f.times(row.index, outputs))))
@@ -227,7 +244,7 @@ class Drivers:
             f"ptr %p, ptr %rows, ptr %index, i64 %n, double %each, double %other, {MEMORY}",
             "double",
         )
-        stride, size = _field(f, "block"), _field(f, "panel")
+        stride, size, table = _field(f, "block"), _field(f, "panel"), _pointer(f, "output_table")
         self._clear(f)
         self._run(f, "fill", size, stride)
         count = self._blocks(f, "%n")
@@ -241,7 +258,7 @@ class Drivers:
             with f.loop(rows, [("double", total)]) as row:
                 [total] = row.carried
                 block, lane = f.quotient(row.index, self.count), f.op(f"urem i64 {row.index}, {self.count}")
-                x = f.load("double", f.at(self._output(f, self._block(f, block), "0"), lane))
+                x = f.load("double", f.at(self._output(f, table, self._block(f, block), "0"), lane))
                 row.next = [f.op(f"fadd double {total}, {x}")]
             panel.next = row.next
         [total] = panel.next

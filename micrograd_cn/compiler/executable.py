@@ -6,9 +6,11 @@ import ctypes
 import gc
 import threading
 import time
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from math import inf
 from typing import Any
 
 from ..engine import Value
@@ -33,6 +35,7 @@ POINTER, COUNT, DOUBLE = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
 MEMORY = [POINTER] * 3
 SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "forward": (None, [POINTER, POINTER, POINTER, COUNT, POINTER, *MEMORY]),
+    "prepared": (None, [POINTER]),
     "begin": (None, [POINTER, *MEMORY]),
     "panels": (DOUBLE, [POINTER, POINTER, POINTER, COUNT, DOUBLE, DOUBLE, *MEMORY]),
     "add": (None, [POINTER] * 3),
@@ -185,6 +188,13 @@ class Executable:
         run(tasks)
         self.seconds += time.perf_counter() - start
 
+    def prepared(
+        self, memory: Buffers, data: int, index: int, n: int, out: int
+    ) -> tuple[array[int], Callable[[], None]]:
+        """Return a function that computes the outputs of all rows, and what must live as long."""
+        operands = array("q", [self.record, data, index, n, out, *memory.addresses])
+        return operands, partial(self._driver("prepared"), operands.buffer_info()[0])
+
     def gradient(self, memories: Sequence[Buffers], data: int, index: int, n: int) -> float:
         """Compute the mean output and its gradient, which is then in the first memory."""
         gradient = self._driver("gradient")  # compiled, if need be, before the clock runs
@@ -300,6 +310,14 @@ class Executables:
                 return self.get(kind, lanes, native=True)
             finally:
                 self._making.release()
+        return found
+
+    def quickest(self, kind: str, rows: int) -> Executable:
+        """Return what runs longest until it is worth the time to make it."""
+        found = self.get(kind, rows > FEW, native=False)
+        if self.worth(found, inf):
+            return self.get(kind, rows > FEW, native=True)
+        self.hasten(found, inf)
         return found
 
     def hasten(self, executable: Executable, seconds: float) -> None:

@@ -110,6 +110,41 @@ class Program:
         flat = memoryview(to).cast("B").cast("d").tolist() if n else []
         return flat if self._single else [flat[i : i + width] for i in range(0, len(flat), width)]
 
+    def prepare(self, rows: Any, out: Any) -> Prepared:
+        """Return a function without arguments that does the same, again and again, at hardly any cost of its own.
+
+        It is for loops that need a value at a time, such as an optimiser's or a controller's: each call reads the
+        numbers that `rows` has then, and the parameters' data, and writes to `out`. It compiles at once what `forward`
+        compiles after a while. One thread at a time may call it, and it does not look for anomalies.
+
+        Args:
+            rows: a buffer of doubles in two dimensions, such as a numpy array.
+            out: as for `forward`.
+
+        Raises:
+            TypeError: as for `forward`; or `rows` is no buffer of doubles that lie one after the other.
+            ValueError: as for `forward`; or there are no rows.
+
+        >>> from array import array
+        >>> from micrograd_cn.compiler import compile
+        >>> x, y = Value(1), Value(1)
+        >>> numbers, out = array("d", [2, 3]), array("d", [0])
+        >>> product = compile(x * y, [x, y]).prepare(memoryview(numbers).cast("B").cast("d", (1, 2)), out)
+        >>> product()
+        array('d', [6.0])
+        >>> numbers[0] = 5
+        >>> product()
+        array('d', [15.0])
+        """
+        data, n = self._rows(rows)
+        if isinstance(data, array) or not n:
+            raise (TypeError if n else ValueError)(
+                "prepare() needs rows in a writable buffer of doubles in two dimensions, which are read where they are"
+                if n
+                else "prepare() was given no rows"
+            )
+        return Prepared(self, data, n, out)
+
     def outputs_of(self, data: Numbers, index: array[int], threads: int, out: Any, parameters: int = 0) -> None:
         """Write the outputs of some rows, by number, to a buffer; `parameters` may be where these are meanwhile."""
         to = writable(out, len(index) * len(self._outputs))
@@ -408,6 +443,25 @@ class Program:
         if not n:
             raise ValueError(f"{name}() was given no rows, of which there is no mean")
         return data, n
+
+
+class Prepared:
+    """Computes the outputs of the same rows at every call; see `Program.prepare`."""
+
+    def __init__(self, program: Program, data: Numbers, n: int, out: Any) -> None:
+        index, to = in_order(n), writable(out, n * len(program._outputs))
+        executable = program.executables.quickest("forward", n)
+        self._parameters, self._out = program.parameters, out
+        self._memory = executable.memory([])
+        operands, self._run = executable.prepared(self._memory, address(data), address(index), n, to)
+        self._held = program, data, index, operands
+
+    def __call__(self) -> Any:
+        """Compute them, and return the buffer in which they are."""
+        if self._parameters:
+            self._memory.s.data[: len(self._parameters)] = [p.data for p in self._parameters]
+        self._run()
+        return self._out
 
 
 def check_fit(optimizer: Any, epochs: Any, batch_size: Any, threads: Any, schedule: Any) -> None:

@@ -132,6 +132,11 @@ class Function:
         """Store."""
         self.do(f"store {kind} {value}, ptr {pointer}, align {align}")
 
+    def copy(self, to: str, pointer: str, count: str) -> None:
+        """Copy some doubles."""
+        size = self.times(count, 8)
+        self.call("void", "llvm.memcpy.p0.p0.i64", f"ptr {to}", f"ptr {pointer}", f"i64 {size}", "i1 false")
+
     def open(self, label: str) -> None:
         """Begin a block."""
         self.lines.append(f"{label}:")
