@@ -63,6 +63,8 @@ def render(source: str, format: str, lang: str = "en") -> bytes:  # noqa: A002 -
     if done.returncode or not done.stdout:
         message = done.stderr.decode(errors="replace").strip()
         raise RenderError(words["failed"].format(name=name, format=format, message=message))
+    if format == "svg" and lang == "zh":  # without it, viewers may centre the Chinese colon and semicolon
+        return done.stdout.replace(b"<svg ", b'<svg xml:lang="zh-CN" ', 1)
     return done.stdout
 
 
