@@ -7,7 +7,7 @@ but the network's weights, which --seed decides; --steps has no effect.
 
 from pathlib import Path
 
-from common import options
+from common import options, text
 from micrograd_cn import Value
 from micrograd_cn.flow import draw_flow
 from micrograd_cn.nn import MLP, Neuron
@@ -56,15 +56,15 @@ def gate() -> Value:
 
 
 def main() -> None:
-    chosen = options(str(__doc__), 1)
+    chosen = options(str(__doc__), "画出梯度怎样流动，中英文各一份", 1)
     graphs = {"neuron": neuron(), "a_plus_a": a_plus_a(), "dead_relu": dead_relu(), "network": network(chosen.seed)}
     for name, (root, parameters) in graphs.items():
         root.backward()
         for lang in ("en", "zh"):
             path: Path = chosen.out / f"{name}.{lang}.svg"
             draw_dot(root, lang=lang, parameters=parameters).render(outfile=path, cleanup=True)
-            print(f"wrote {path}")
-    print(f"wrote {draw_flow(gate(), lang='en').save(chosen.out / 'flow.html')}")
+            print(text("wrote", "已写入"), path)
+    print(text("wrote", "已写入"), draw_flow(gate(), lang="en").save(chosen.out / "flow.html"))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The demos run as a person runs them, write pictures that open, and learn."""
 
+import importlib
 import io
 import json
 import os
@@ -35,11 +36,13 @@ PICTURES = {
     "yinyang": {"yinyang.png"},
 }
 NOT_RANDOM = {"gradient_flow", "newton", "optimizers", "taylor"}
+SPEAK_CHINESE = sorted(PICTURES.keys() - {"microgpt"})
+CHINESE = re.compile(r"[\u4e00-\u9fff]")
 
 
 def run(name: str, out: Path, steps: int, seed: int = 0) -> str:
     command = [sys.executable, f"demos/{name}.py", "--steps", str(steps), "--seed", str(seed), "--out", str(out)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "random"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "random", "LC_ALL": "C.UTF-8"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -50,6 +53,7 @@ def run_here(name: str, out: Path, steps: int, seed: int = 0, *more: str) -> str
     printed = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed), redirect_stderr(io.StringIO()):
         patch.syspath_prepend(ROOT / "demos")
+        patch.setenv("LC_ALL", "C.UTF-8")
         patch.setattr(sys, "argv", [name, "--steps", str(steps), "--seed", str(seed), "--out", str(out), *more])
         runpy.run_path(str(ROOT / f"demos/{name}.py"), run_name="__main__")
     return printed.getvalue()
@@ -107,6 +111,45 @@ def test_the_seed_decides_the_result(demo: tuple[str, str], tmp_path: Path) -> N
     assert first or name == "gradient_flow"
     assert again == first
     assert (other == first) == (name in NOT_RANDOM)
+
+
+@pytest.mark.parametrize("name", SPEAK_CHINESE)
+def test_a_demo_speaks_the_readers_language(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with matplotlib.rc_context():
+        english, chinese = (run_here(name, tmp_path, 3, 0, "--lang", lang) for lang in ("en", "zh"))
+    assert not CHINESE.search(english)
+    numbers = [re.findall(r"\d+\.\d{3,}|\d+\.\d%", output) for output in (english, chinese)]
+    assert numbers[0] == numbers[1]
+    for line in chinese.splitlines():
+        assert CHINESE.search(line) or len(re.findall(r" \S*\d\b", line)) >= 3 or not line, line  # a row of a table
+    assert len(english.splitlines()) == len(chinese.splitlines())
+
+
+def test_help_is_in_the_readers_language() -> None:
+    for locale, lang, words in (
+        ("zh_CN.UTF-8", [], "语言"),
+        ("zh_CN.UTF-8", ["--lang", "en"], "language"),
+        ("C", [], "language"),
+    ):
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "LC_ALL": locale, "PYTHONIOENCODING": "utf-8"}
+        command = [sys.executable, "demos/even_odd.py", *lang, "--help"]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, encoding="utf-8", check=True)
+        assert words in done.stdout
+        assert bool(CHINESE.search(done.stdout)) == (words == "语言")
+
+
+def test_pictures_are_in_chinese_where_there_is_a_font(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "demos")
+    common = importlib.import_module("common")
+    with matplotlib.rc_context():
+        for fonts, written in ((["A font that nobody has"], "en"), (["DejaVu Sans"], "zh")):
+            monkeypatch.setattr(common, "FONTS", fonts)
+            common.speak("zh")
+            assert common.text("en", "zh") == "zh"
+            assert common.drawn("en", "zh") == written
+        common.speak("en")
+        assert common.text("en", "zh") == common.drawn("en", "zh") == "en"
+    assert [common.right("误差", 6), common.right("ab", 3)] == ["  误差", " ab"]
 
 
 def test_digits_learns(tmp_path: Path) -> None:
