@@ -9,13 +9,14 @@ import argparse
 import random
 import unicodedata
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
-from matplotlib.font_manager import fontManager
+from matplotlib.font_manager import findSystemFonts, fontManager
 
 from micrograd_cn.module import Module
 from micrograd_cn.words import language
@@ -50,11 +51,18 @@ def speak(lang: str | None) -> None:
     """Speak the language `lang`, the locale's for None; in pictures too, where a font has its characters."""
     global spoken, written
     spoken = language(lang)
+    font = _chinese_font() if spoken == "zh" else None
+    written = "zh" if font else "en"
+    matplotlib.rcParams["font.family"] = ["DejaVu Sans", font] if font else ["DejaVu Sans"]
+
+
+def _chinese_font() -> str | None:
+    """Return the first of `FONTS` that is installed, also since matplotlib made its list of fonts, or None."""
+    for path in set(findSystemFonts()) - {font.fname for font in fontManager.ttflist}:
+        with suppress(OSError, RuntimeError):  # what matplotlib cannot read
+            fontManager.addfont(path)
     known = {font.name for font in fontManager.ttflist}
-    font = next((name for name in FONTS if name in known), None)
-    written = spoken if font else "en"
-    if written == "zh":
-        matplotlib.rcParams["font.family"] = ["DejaVu Sans", font]
+    return next((name for name in FONTS if name in known), None)
 
 
 def text(english: str, chinese: str) -> str:
