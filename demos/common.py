@@ -1,15 +1,15 @@
 """Hold what the demos share: options, the reader's language, mini-batches, the look of figures, and saving them.
 
 It is imported by the scripts beside it, `python demos/digits.py` and `python demos/moons.py`. `options` finds the
-language, by `--lang` or the locale; from then on `text(english, chinese)` is what to print, `drawn(english, chinese)`
-what to write into a picture.
+language, by `--lang` or the locale; from then on `text(english, chinese)` of `speech` is what to print, and
+`drawn(english, chinese)` what to write into a picture.
 """
 
 import argparse
 import random
-import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import findSystemFonts, fontManager
 
 from micrograd_cn.module import Module
-from micrograd_cn.words import language
+from speech import LANGUAGES, right, speak, text
 
 # Three colours of Okabe & Ito (2008), which colour-blind people tell apart, and a grey for what stays behind.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#8A8A8A"
@@ -43,19 +43,19 @@ matplotlib.rcParams.update(
 FONTS = ["Noto Sans CJK SC", "Noto Sans SC", "Noto Sans CJK JP", "Source Han Sans SC", "WenQuanYi Micro Hei"]
 FONTS += ["PingFang SC", "Hiragino Sans GB", "Heiti TC", "Microsoft YaHei", "SimHei"]
 
-spoken = "en"  # what is printed
-written = "en"  # what pictures say, which needs a font
+
+def use_font() -> None:
+    """Let the figures that are made from now on use a font with Chinese characters, for a reader of Chinese."""
+    if text("en", "zh") == "zh" and (font := _chinese_font()):
+        matplotlib.rcParams["font.family"] = ["DejaVu Sans", font]
 
 
-def speak(lang: str | None) -> None:
-    """Speak the language `lang`, the locale's for None; in pictures too, where a font has its characters."""
-    global spoken, written
-    spoken = language(lang)
-    font = _chinese_font() if spoken == "zh" else None
-    written = "zh" if font else "en"
-    matplotlib.rcParams["font.family"] = ["DejaVu Sans", font] if font else ["DejaVu Sans"]
+def drawn(english: str, chinese: str) -> str:
+    """Return what to write into a picture: Chinese for a reader of it, if there is a font with its characters."""
+    return text(english, chinese if text("en", "zh") == "zh" and _chinese_font() else english)
 
 
+@cache
 def _chinese_font() -> str | None:
     """Return the first of `FONTS` that is installed, also since matplotlib made its list of fonts, or None."""
     for path in set(findSystemFonts()) - {font.fname for font in fontManager.ttflist}:
@@ -63,21 +63,6 @@ def _chinese_font() -> str | None:
             fontManager.addfont(path)
     known = {font.name for font in fontManager.ttflist}
     return next((name for name in FONTS if name in known), None)
-
-
-def text(english: str, chinese: str) -> str:
-    """Return the one that is in the reader's language."""
-    return chinese if spoken == "zh" else english
-
-
-def drawn(english: str, chinese: str) -> str:
-    """Return the one that can be written into a picture."""
-    return chinese if written == "zh" else english
-
-
-def right(cell: str, width: int) -> str:
-    """Return the text filled up with spaces at its left; a Chinese character is as wide as two."""
-    return " " * (width - len(cell) - sum(unicodedata.east_asian_width(c) in "WF" for c in cell)) + cell
 
 
 def options(description: str, chinese: str, steps: int, compiled: bool = False) -> argparse.Namespace:
@@ -90,8 +75,9 @@ def options(description: str, chinese: str, steps: int, compiled: bool = False) 
         compiled: whether there is a --compiled too.
     """
     first = argparse.ArgumentParser(add_help=False)
-    first.add_argument("--lang", choices=("en", "zh"))
+    first.add_argument("--lang", choices=LANGUAGES)
     speak(first.parse_known_args()[0].lang)
+    use_font()
     parser = argparse.ArgumentParser(
         description=text(description.partition("\n\n")[0], chinese),
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -101,7 +87,7 @@ def options(description: str, chinese: str, steps: int, compiled: bool = False) 
     add("--steps", type=_positive, default=steps, help=text("training steps (mini-batches)", "训练步数（小批量数）"))
     add("--seed", type=int, default=0, help=meaning)
     add("--out", type=Path, default=out, help=text("directory for the pictures", "存放图片的目录"))
-    add("--lang", choices=("en", "zh"), default=spoken, help=text("language", "语言"))
+    add("--lang", choices=LANGUAGES, default=text("en", "zh"), help=text("language", "语言"))
     if compiled:
         meaning = text("train once more, compiled, and compare", "编译后再训练一次，并作比较")
         add("--compiled", action="store_true", help=meaning)

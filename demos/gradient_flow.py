@@ -7,11 +7,12 @@ but the network's weights, which --seed decides; --steps has no effect.
 
 from pathlib import Path
 
-from common import options, text
+from common import options
 from micrograd_cn import Value
 from micrograd_cn.flow import draw_flow
 from micrograd_cn.nn import MLP, Neuron
 from micrograd_cn.picture import draw_dot
+from speech import text
 
 
 def neuron() -> tuple[Value, list[Value]]:

@@ -12,9 +12,10 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from tqdm import trange
 
-from common import BLUE, GREY, ORANGE, drawn, options, right, save, text
+from common import BLUE, GREY, ORANGE, drawn, options, save
 from micrograd_cn.functional import grad, hessian
 from optimizers import MINIMUM, START, Path, rosenbrock
+from speech import right, text
 
 STEPS = 8
 

@@ -13,9 +13,10 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from tqdm import trange
 
-from common import BLUE, GREEN, GREY, ORANGE, drawn, options, right, save, text
+from common import BLUE, GREEN, GREY, ORANGE, drawn, options, save
 from micrograd_cn import Value
 from micrograd_cn.optim import SGD, Adam, Optimizer
+from speech import right, text
 
 START, MINIMUM = (-1.2, 1.0), (1.0, 1.0)
 STEPS = 2000
@@ -75,10 +76,8 @@ def draw(optimizers: dict[str, Optimizer], paths: dict[str, Path]) -> Figure:
     left.annotate(
         drawn("minimum", "最小值"), MINIMUM, (-9, 4), textcoords="offset points", ha="right", fontweight="bold"
     )
-    function, factor = r"$(1 - x)^2 + 100\,(y - x^2)^2$", r"$\sqrt{10}$"
-    title = drawn(
-        f"Paths over {function}; contours a factor {factor} apart", f"{function} 上的路径，等高线依次差 {factor} 倍"
-    )
+    title = "Paths over $(1 - x)^2 + 100\\,(y - x^2)^2$; contours a factor $\\sqrt{10}$ apart"
+    title = drawn(title, "(1 − x)² + 100 (y − x²)² 上的路径，等高线依次差 √10 倍")  # formulas' fonts have no Chinese
     left.set(xlabel="$x$", ylabel="$y$", title=title)
     left.grid(False)
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3)

@@ -13,9 +13,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from tqdm import trange
 
-from common import BLUE, GREEN, GREY, ORANGE, drawn, options, right, save, text
+from common import BLUE, GREEN, GREY, ORANGE, drawn, options, save
 from micrograd_cn import sin
 from micrograd_cn.functional import grad
+from speech import right, text
 
 DEGREE = 12
 FUNCTIONS: dict[str, tuple[Callable[[Any], Any], float, float]] = {
@@ -54,7 +55,7 @@ def draw(found: dict[str, list[float]], degree: int) -> Figure:
         ax.plot(xs, exact, color="black", linewidth=4, alpha=0.35, label=drawn("the function", "原函数"))
         low, high = min(exact), max(exact)
         ax.set(
-            title=drawn(f"${name}$ around {centre:g}", f"${name}$，在 {centre:g} 附近").replace("sin", r"\sin"),
+            title=drawn(f"${name}$ around {centre:g}".replace("sin", r"\sin"), f"{name}，在 {centre:g} 附近"),
             xlabel="$x$",
             ylim=(low - 0.7 * (high - low), high + 0.7 * (high - low)),
         )

@@ -15,11 +15,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Arc, Circle
 from tqdm import trange
 
-from common import BLUE, GREEN, ORANGE, batches, drawn, largest, options, recent, save, text
+from common import BLUE, GREEN, ORANGE, batches, drawn, largest, options, recent, save
 from micrograd_cn import no_grad
 from micrograd_cn.losses import cross_entropy
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import AdamW, cosine_lr
+from speech import text
 
 STEPS = 2000
 BATCH = 20
@@ -28,7 +29,7 @@ POINTS = 1000  # for training, and as many for the test
 
 R_BIG, R_SMALL = 0.5, 0.1  # of the symbol, whose middle is (0.5, 0.5), and of a dot
 LEFT, RIGHT = (0.25, 0.5), (0.75, 0.5)  # the dots' middles, and those of the half circles between yin and yang
-CLASSES = ("yin", "yang", "dot")
+CLASSES = 3  # yin, yang and the dots
 YIN, YANG, DOT = range(3)
 
 Point = tuple[float, float]
@@ -46,7 +47,7 @@ def region(point: Point) -> int:
 def sample(count: int, rng: random.Random) -> tuple[list[Point], list[int]]:
     """Return points, evenly spread over the region of their class, and their classes, which take turns."""
     points: list[Point] = []
-    targets = [i % len(CLASSES) for i in range(count)]
+    targets = [i % CLASSES for i in range(count)]
     for target in targets:
         point = (rng.random(), rng.random())
         while math.dist(point, (0.5, 0.5)) > R_BIG or region(point) != target:
@@ -90,7 +91,8 @@ def draw(model: MLP, points: Sequence[Point], targets: Sequence[int], chosen: Se
 
     figure = Figure(figsize=(7.6, 7), layout="constrained")
     ax = figure.subplots()
-    for k, (name, colour, marker) in enumerate(zip(CLASSES, (BLUE, ORANGE, GREEN), "o^s", strict=True)):
+    names = drawn("yin", "阴"), drawn("yang", "阳"), drawn("dot", "圆点")
+    for k, (name, colour, marker) in enumerate(zip(names, (BLUE, ORANGE, GREEN), "o^s", strict=True)):
         # Contours of the class's index would draw a strip of yang between yin and dot, whose indices are 0 and 2.
         lead = logits[:, :, k] - np.delete(logits, k, axis=2).max(axis=2)
         ax.contourf(axis, axis, lead, levels=[0, np.inf], colors=[colour], alpha=0.18)
@@ -121,7 +123,7 @@ def main() -> None:
     rng = random.Random(chosen.seed)
     points, targets = sample(POINTS, rng)
     test_points, test_targets = sample(POINTS, rng)
-    model = MLP(2, [24, len(CLASSES)], init="kaiming_uniform", seed=chosen.seed)
+    model = MLP(2, [24, CLASSES], init="kaiming_uniform", seed=chosen.seed)
     losses = train(model, points, targets, chosen.steps, chosen.seed)
     with no_grad():
         choices = [largest(model(inputs(point))) for point in test_points]

@@ -23,7 +23,7 @@ from nbclient import NotebookClient
 DEMOS = Path(__file__).parents[1] / "demos"
 LANGUAGES = ("zh", "en")
 SECTIONS = 17
-LARGEST = 900_000  # bytes of a notebook: two pages of 80 kB, and pictures of what networks learn
+LARGEST = 1_000_000  # bytes of a notebook: two pages of 80 kB or more, and pictures of what networks learn
 LARGEST_OUTPUT = 150_000  # characters
 HANGING = 300  # seconds that no cell takes
 PLAYGROUND = False  # whether demos/pictures/playground.html is there: then set it, and run this file
