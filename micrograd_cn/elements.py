@@ -128,6 +128,7 @@ class Derivatives:
 
     Args:
         variables: what is a leaf, though it may have been computed.
+        graph: the nodes that are differentiated; of those alone that are made for it, constant factors are taken off.
 
     Attributes:
         elements: those of the nodes.
@@ -141,8 +142,9 @@ class Derivatives:
     5.0
     """
 
-    def __init__(self, variables: Iterable[Value]) -> None:
+    def __init__(self, variables: Sequence[Value], graph: Iterable[Value] = ()) -> None:
         self.elements = Elements(variables)
+        self._graph = {*variables, *graph}
 
     def of(self, x: Value) -> Derivative | None:
         """Return a node as a derivative, None if it is zero; constant factors of a product become its coefficient."""
@@ -151,7 +153,7 @@ class Derivatives:
             return None
         coefficient = 1.0
         node: Any = x if x.requires_grad else x.data
-        while type(node) is not float and node.op:
+        while type(node) is not float and node.op and node not in self._graph:
             if node.op.machine == NEGATED:
                 coefficient, [node] = -coefficient, operands(node)
             elif node.op.machine == MULTIPLIED and float in map(type, xs := operands(node)):

@@ -63,13 +63,14 @@ class _Linearised:
     """
 
     def __init__(self, outputs: Sequence[Value], variables: Sequence[Value]) -> None:
-        self.derivatives = Derivatives(variables)
+        order = topological_order(*outputs)
+        self.derivatives = Derivatives(variables, order)
         self.number = {x: i for i, x in enumerate(variables)}
         self.variables = len(variables)
         self.into: list[Edges] = [{} for _ in variables]
         self.partials: list[list[tuple[int, Derivative]]] = [[] for _ in variables]
         self.nodes = list(variables)
-        for node in reversed(topological_order(*outputs)):
+        for node in reversed(order):
             if node not in self.number:
                 self._visit(node)
 
