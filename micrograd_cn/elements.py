@@ -23,6 +23,7 @@ PRIME = 2**61 - 1
 SAFE = 1e-100, 1e100  # sizes of a product of coefficients that is made beforehand: it neither overflows nor vanishes
 Element: TypeAlias = int | None
 Derivative: TypeAlias = tuple[float, Value | None, Element]  # a coefficient times a node (None: 1), and their element
+ONE: Derivative = (1.0, None, 1)
 
 
 @lru_cache(1 << 12)
@@ -132,6 +133,7 @@ class Derivatives:
 
     Attributes:
         elements: those of the nodes.
+        products: how many of what is no constant there have been.
 
     >>> x = Value(3)
     >>> derivatives = Derivatives([x])
@@ -145,6 +147,7 @@ class Derivatives:
     def __init__(self, variables: Sequence[Value], graph: Iterable[Value] = ()) -> None:
         self.elements = Elements(variables)
         self._graph = {*variables, *graph}
+        self.products = 0
 
     def of(self, x: Value) -> Derivative | None:
         """Return a node as a derivative, None if it is zero; constant factors of a product become its coefficient."""
@@ -167,11 +170,14 @@ class Derivatives:
         """Return the product."""
         (c, x, e), (d, y, f) = a, b
         element = None if e is None or f is None else e * f % PRIME
+        safe = c == 1.0 or d == 1.0 or SAFE[0] < abs(c * d) < SAFE[1]
         if x is None or y is None:
-            if x is y or c == 1.0 or d == 1.0 or SAFE[0] < abs(c * d) < SAFE[1]:
+            if safe or x is y:
                 return c * d, y if x is None else x, element
-        elif SAFE[0] < abs(c * d) < SAFE[1]:
-            return c * d, x * y, element
+        else:
+            self.products += 1
+            if safe:
+                return c * d, x * y, element
         return 1.0, _product(c, x) * _product(d, y), element
 
     def total(self, terms: Sequence[Derivative]) -> Derivative | None:

@@ -1,11 +1,7 @@
 """Sparse Jacobians and Hessians of graphs: which entries there are, and each of them as a graph or a number.
 
-A graph is linearised: an edge from a node to each operand, with the local derivative. Then the interior nodes are
-eliminated one after the other: the derivative of an edge from a user, times that of an edge to an operand, is added to
-the edge between the two. At the end there are edges from the outputs to the variables alone: the Jacobian.
-Eliminating users first is reverse accumulation, operands first is forward accumulation; a node with the fewest products
-first (Markowitz' rule) is a mixture, as good as either or better for most graphs. See Griewank & Walther, Evaluating
-Derivatives (2008), chapters 9 and 10.
+A graph is linearised: an edge from a node to each operand, with the local derivative. Eliminating the interior nodes
+leaves edges from the outputs to the variables alone, which are the Jacobian.
 
 A Hessian is the sum, over the pairs of operands (j, k) of each node v, of adjoint(v) * d2v/djdk * grad(j) grad(k)'. The
 elimination of a node puts its operands in its place in all pairs (edge pushing, Gower & Mello 2012, but in any order).
@@ -16,16 +12,13 @@ What is zero is found by computing with numbers modulo the prime 2**61 - 1 (Schw
 from __future__ import annotations
 
 from collections.abc import Sequence
-from heapq import heapify, heappop, heappush
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
-from .elements import Derivative, Derivatives, operands
+from .elements import ONE, Derivative, Derivatives, operands
+from .elimination import Edges, add_pair, eliminate
 from .engine import Value, topological_order
 
 __all__ = ["Sparse", "sparse_gradient", "sparse_hessian", "sparse_jacobian"]
-
-Edges: TypeAlias = dict[int, list[Derivative]]
-ONE: Derivative = (1.0, None, 1)
 
 
 class Sparse(NamedTuple):
@@ -144,84 +137,6 @@ def _slopes(derivatives: Derivatives, partial: Value, slopes: dict[Value, Edges]
     return slopes[partial]
 
 
-def _add_pair(pairs: list[Edges], j: int, k: int, derivative: Derivative) -> None:
-    """Add to the second derivative with respect to two nodes."""
-    terms = pairs[j].get(k)
-    if terms is None:
-        terms = pairs[j][k] = pairs[k][j] = []
-    terms.append(derivative)
-
-
-class _Elimination:
-    """A linearised graph of which interior nodes are eliminated, those with the fewest products first.
-
-    Attributes:
-        into: for each node the edges to its operands; what several ways contribute is added when it is needed.
-        users: for each node those that have an edge to it.
-        pairs: for each node, and another one or itself, their second derivative, which both have.
-    """
-
-    def __init__(self, derivatives: Derivatives, into: list[Edges], pairs: list[Edges], interior: range) -> None:
-        self.derivatives, self.into, self.pairs, self.interior = derivatives, into, pairs, interior
-        self.users: list[set[int]] = [set() for _ in into]
-        for v in reversed(range(interior.start, len(into))):
-            if self.users[v] or pairs[v] or v >= interior.stop:
-                for j in into[v]:
-                    self.users[j].add(v)
-
-    def run(self) -> None:
-        """Eliminate all interior nodes."""
-        into, users, pairs = self.into, self.users, self.pairs
-        degree = [len(into[v]) * (len(users[v]) + len(pairs[v])) for v in range(self.interior.stop)]
-        heap = [(degree[v], -v) for v in self.interior if degree[v]]  # users first where it is the same
-        heapify(heap)
-        while heap:
-            d, v = heappop(heap)
-            if d != degree[v := -v]:
-                continue
-            degree[v] = -1
-            touched = [*into[v], *users[v], *pairs[v]]
-            self.eliminate(v)
-            for u in touched:
-                if u in self.interior and degree[u] >= 0:
-                    now = len(into[u]) * (len(users[u]) + len(pairs[u]))
-                    if now != degree[u]:
-                        degree[u] = now
-                        heappush(heap, (now, -u))
-
-    def eliminate(self, v: int) -> None:
-        """Put a node's operands in its place."""
-        into, users, pairs, times, total = (
-            self.into,
-            self.users,
-            self.pairs,
-            self.derivatives.times,
-            self.derivatives.total,
-        )
-        used = users[v] or pairs[v]
-        edges = [(j, below) for j, terms in into[v].items() if (below := total(terms))] if used else []
-        for j in into[v]:
-            users[j].discard(v)
-        for k in users[v]:
-            if above := total(into[k].pop(v)):
-                for j, below in edges:
-                    users[j].add(k)
-                    into[k].setdefault(j, []).append(times(above, below))
-        itself = pairs[v].pop(v, None)
-        for k, terms in pairs[v].items():
-            del pairs[k][v]
-            if above := total(terms):
-                for j, below in edges:
-                    both = times(above, below)
-                    _add_pair(pairs, j, k, times((2.0, None, 2), both) if j == k else both)
-        if itself and (above := total(itself)):
-            for n, (j, below) in enumerate(edges):
-                both = times(above, below)
-                for k, other in edges[: n + 1]:
-                    _add_pair(pairs, j, k, times(both, other))
-        into[v], pairs[v] = {}, {}
-
-
 def sparse_jacobian(outputs: Sequence[Value], variables: Sequence[Value]) -> Sparse:
     """Return the derivative of each output (row) with respect to each variable (column): `Value`s, constants as floats.
 
@@ -234,9 +149,8 @@ def sparse_jacobian(outputs: Sequence[Value], variables: Sequence[Value]) -> Spa
     nodes = len(graph.into)
     seeds: list[Edges] = [{graph.number[y]: [ONE]} if y in graph.number else {} for y in outputs]
     into = [*graph.into, *seeds]
-    work = _Elimination(graph.derivatives, into, [{} for _ in into], range(len(variables), nodes))
-    work.run()
-    found = {(i, j): terms for i, edges in enumerate(work.into[nodes:]) for j, terms in edges.items()}
+    eliminate(graph.derivatives, into, [{} for _ in into], range(len(variables), nodes))
+    found = {(i, j): terms for i, edges in enumerate(into[nodes:]) for j, terms in edges.items()}
     return _gathered(graph.derivatives, found, (len(outputs), len(variables)))
 
 
@@ -260,8 +174,8 @@ def sparse_hessian(output: Value, variables: Sequence[Value], lower: bool = Fals
     for v, adjoint in enumerate(adjoints):
         if adjoint and graph.partials[v]:
             for (j, k), curvature in graph.curvatures(v).items():
-                _add_pair(pairs, j, k, graph.derivatives.times(adjoint, curvature))
-    _Elimination(graph.derivatives, graph.into, pairs, range(n, len(pairs))).run()
+                add_pair(pairs, j, k, graph.derivatives.times(adjoint, curvature))
+    eliminate(graph.derivatives, graph.into, pairs, range(n, len(pairs)))
     found = {(j, k): terms for j in range(n) for k, terms in pairs[j].items() if k <= j}
     entries = _gathered(graph.derivatives, found, (n, n))
     return entries if lower else _mirrored(entries)

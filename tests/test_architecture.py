@@ -32,7 +32,7 @@ ROOMS = (
     *("operation", "ieee", "rounding", "ops", "operators"),
     *("modes", "branches", "node", "engine", "gradients"),
     *("tree", "module", "init", "nn", "losses", "optimizer", "schedules", "optim"),
-    *("elements", "sparse", "calls", "functional"),
+    *("elements", "elimination", "sparse", "calls", "functional"),
     *("formula", "words", "expression"),
     *("picture", "flow"),
     "",  # the package itself, which offers the pictures too

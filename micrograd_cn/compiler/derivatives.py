@@ -258,7 +258,7 @@ class Differentiable(ABC):
             return [v2]
         <BLANKLINE>
         """
-        key = kind, wrt if isinstance(wrt, str) else tuple(wrt), lower
+        key = kind, wrt if isinstance(wrt, str) else tuple(self._variables(kind, wrt)), lower
         found = self._derivatives.get(key)
         if found is None:
             if kind not in ("gradient", "jacobian", "hessian"):
@@ -276,6 +276,8 @@ class Differentiable(ABC):
             if wrt not in ("inputs", "parameters"):
                 raise ValueError(f'{kind}(): wrt must be "inputs", "parameters", or some of their Values, got {wrt!r}')
             return list(self._inputs if wrt == "inputs" else self.parameters)
+        if isinstance(wrt, Value):
+            raise TypeError(f"{kind}(): wrt is a sequence of Values; write [x] for one")
         known = {*self._inputs, *self.parameters}
         found: set[Value] = set()
         for i, x in enumerate(wrt):
