@@ -115,6 +115,7 @@ def test_the_numbers_are_those_of_central_differences():
 
 # What is zero, and what is not
 
+FLAT = Op("flat", lambda x: x - x + 1.0, (lambda y, x: x - x,))
 ZEROS = {
     "x - x": (lambda x, y: x - x + y * y, {(1, 1)}),
     "x*y - y*x": (lambda x, y: x * y - y * x, set()),
@@ -139,6 +140,7 @@ ZEROS = {
     "infinite": (lambda x, y: math.inf * x * y - math.inf * x * y, {(0, 1), (1, 0)}),
     "divided by zero": (lambda x, y: x * x / (y - y), {(0, 0)}),
     "unused": (lambda x, y: 1.0, set()),
+    "derivative": (lambda x, y: FLAT(x) * y, set()),
 }
 
 
@@ -156,11 +158,13 @@ def test_constants_are_known():
         "found": hessian_entries(5 * x * x + x * y - y * y * w + (x + 2 - x) * y**2, [x, y]).values,
         "linear": jacobian_entries([3 * x - y, x / y + (x + y) ** 2 - x * x - y * y - 2 * x * y], [x, y]).values,
         "gradient": sparse_gradient(5 * x + mc.less(x, y) * w, [x, y]),
+        "of a leaf": jacobian_entries([(w + 2 - w) * x, (w + 2 - w * w) * x], [x]).values,
     }
     assert {name: [isinstance(v, float) for v in every] for name, every in values.items()} == {
         "found": [True, True, True, False],  # 10, 1, 1, 4 - 2 * w
         "linear": [True, True, False, False],
         "gradient": [True, True],
+        "of a leaf": [True, False],
     }
     assert [getattr(v, "data", v) for v in values["found"]] == [10.0, 1.0, 1.0, -2.0]
     assert values["gradient"] == [5.0, 0.0]
@@ -170,6 +174,11 @@ def test_a_constant_that_is_rounded_where_it_was_recorded_is_not_taken_from_ther
     x = Value(1e20)
     [[found]] = [hessian_entries((x + 2 - x) * x * x, [x]).values]
     assert isinstance(found, Value)  # 4, but here it is 0
+
+
+def test_constant_factors_do_not_vanish_together():
+    found = sparse_hessian(lambda v: (1e-200 * v[0]) * (1e-200 * v[1] * v[2]), lower=True)([1.0, 2.0, 1e300])
+    assert found.dense()[1][0] == pytest.approx(1e-100, abs=0.0)
 
 
 KNOWN = 1271756144727766648  # in every process
