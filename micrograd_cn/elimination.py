@@ -92,14 +92,14 @@ def eliminate(arithmetic: Arithmetic, into: list[Edges], pairs: list[Edges], int
     {0: [(6.0, None, 6)]}
     """
     work = _Elimination(arithmetic, into, pairs, interior)
-    kept = _copied(work.useful(into)), _copied(work.useful(pairs))
+    kept = _copied(work.useful(into)), _shared(work.useful(pairs))
     before = arithmetic.products
     work.cheapest_first()
     least, better = arithmetic.products - before, None
     if least > sum(map(len, kept[0])):  # one product an edge is little enough
         for order in (interior, interior[::-1]):
             counting = _Counting()
-            trial = _Elimination(counting, _copied(kept[0]), _copied(kept[1]), interior)
+            trial = _Elimination(counting, _copied(kept[0]), _shared(kept[1]), interior)
             for v in order:
                 trial.eliminate(v)
                 if counting.products >= least:
@@ -115,6 +115,16 @@ def eliminate(arithmetic: Arithmetic, into: list[Edges], pairs: list[Edges], int
 
 def _copied(edges: list[Edges]) -> list[Edges]:
     return [{j: [*terms] for j, terms in x.items()} if x else {} for x in edges]
+
+
+def _shared(pairs: list[Edges]) -> list[Edges]:
+    """Return a copy in which both nodes of a pair have the same list again."""
+    found: list[Edges] = [{} for _ in pairs]
+    for j, others in enumerate(pairs):
+        for k, terms in others.items():
+            if k <= j:
+                found[j][k] = found[k][j] = [*terms]
+    return found
 
 
 class _Elimination:

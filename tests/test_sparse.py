@@ -36,7 +36,7 @@ def assert_same(sparse, dense):
     for ours, theirs in zip(sparse.dense(), dense, strict=True):
         for a, b in zip(ours, theirs, strict=True):
             # what is zero whatever the numbers is not made of them: it is 0.0 where 0 * inf is nan
-            assert a == pytest.approx(b, rel=1e-9, abs=1e-11 * size, nan_ok=True) or (a == 0.0 and b != b)
+            assert a == pytest.approx(b, rel=1e-9, abs=1e-11 * size + 1e-13, nan_ok=True) or (a == 0.0 and b != b)
 
 
 SMOOTH = [
@@ -77,7 +77,7 @@ def test_an_entry_is_in_the_structure_if_and_only_if_some_point_makes_it_nonzero
     assert places(found) == nonzero(map(hessian(lambda xs: f(xs)[0]), at))
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", [*range(40), 187, 291, 452])
 def test_no_entry_is_lost_where_a_graph_chooses(seed):
     f, at = random_graph(seed, SMOOTH + KINKED * 2), points(seed)
     for xs in at[:3]:  # the structure is the same wherever it is recorded

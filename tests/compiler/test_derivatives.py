@@ -147,7 +147,7 @@ def test_what_has_no_numbers_to_compute_is_not_compiled(count, dense):
     assert none.hessian(iter([[]] * count), dense=dense) == none.jacobian([[]] * count, dense=False) == [[]] * count
     assert none.hessian([[]] * count, wrt="parameters", dense=dense) == [[[2.0]] if dense else [2.0]] * count
     assert compile_graph(w**3, []).hessian([[]] * count, wrt="parameters") == [[18.0]] * count
-    out = array("d", bytes(8 * count * (8 if dense else 4)))
+    out = array("d", [math.nan]) * (count * (8 if dense else 4))
     linear.jacobian([[5.0, 6.0]] * count, dense=dense, out=out)
     assert out.tolist() == np.array([every] * count).ravel().tolist()
 
@@ -195,6 +195,7 @@ def test_mistakes_are_named():
         (lambda: program.gradient([[1.0]], wrt=x), TypeError, r"write \[x\] for one"),
         (lambda: program.derivative("curl"), ValueError, "curl"),
         (lambda: compile_graph(w * x, [x]).hessian([["1"]]), TypeError, "rows"),
+        (lambda: compile_graph(w * x, [x]).hessian([[1.0]], threads=0), ValueError, "threads"),
     ):
         with pytest.raises(exception, match=message):
             call()
