@@ -144,6 +144,9 @@ def test_constants_are_filled_in_and_known():
     assert (structure, structure.shape, structure.constant) == (((0, 1, 1), (0, 0, 1)), (2, 2), (True, True, False))
     for rows in ([[1.0, 2.0]], [[3.0, 4.0]] * 5):
         assert program.hessian(rows, lower=True) == [[10.0, 1.0, 6.0 * y] for _, y in rows]
+    out = array("d", [math.nan]) * 8
+    program.hessian([[1.0, 2.0], [3.0, 4.0]], lower=True, dense=True, out=out)
+    assert out.tolist() == [10.0, 0.0, 1.0, 12.0, 10.0, 0.0, 1.0, 24.0]
     copied = pickle.loads(pickle.dumps(structure))
     assert (copied, copied.shape, copied.constant) == (structure, structure.shape, structure.constant)
 
