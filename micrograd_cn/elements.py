@@ -20,7 +20,10 @@ from .operation import Op
 __all__ = ["Derivatives", "Elements", "operands"]
 
 PRIME = 2**61 - 1
-SAFE = 1e-100, 1e100  # sizes of a product of coefficients that is made beforehand: it neither overflows nor vanishes
+SMALL, LARGE = (
+    1e-100,
+    1e100,
+)  # sizes of a product of coefficients that is made beforehand: it neither overflows nor vanishes
 Element: TypeAlias = int | None
 Derivative: TypeAlias = tuple[float, Value | None, Element]  # a coefficient times a node (None: 1), and their element
 ONE: Derivative = (1.0, None, 1)
@@ -160,8 +163,10 @@ class Derivatives:
             if node.op.machine == NEGATED:
                 coefficient, [node] = -coefficient, operands(node)
             elif node.op.machine == MULTIPLIED and float in map(type, xs := operands(node)):
-                number, node = xs if type(xs[0]) is float else xs[::-1]
-                coefficient *= number
+                number, other = xs if type(xs[0]) is float else xs[::-1]
+                if not _safe(coefficient, number):
+                    break
+                coefficient, node = coefficient * number, other
             else:
                 break
         return (coefficient * node, None, element) if type(node) is float else (coefficient, node, element)
@@ -170,7 +175,7 @@ class Derivatives:
         """Return the product."""
         (c, x, e), (d, y, f) = a, b
         element = None if e is None or f is None else e * f % PRIME
-        safe = c == 1.0 or d == 1.0 or SAFE[0] < abs(c * d) < SAFE[1]
+        safe = _safe(c, d)
         if x is None or y is None:
             if safe or x is y:
                 return c * d, y if x is None else x, element
@@ -229,6 +234,11 @@ class Derivatives:
                 elif partial != 0.0:
                     found.append((x, (partial, None, _element(partial))))
         return found
+
+
+def _safe(c: float, d: float) -> bool:
+    """Return whether coefficients may be multiplied before anything else is."""
+    return c == 1.0 or d == 1.0 or SMALL < abs(c * d) < LARGE
 
 
 def _product(coefficient: float, node: Value | None) -> Any:

@@ -179,6 +179,8 @@ def test_a_constant_that_is_rounded_where_it_was_recorded_is_not_taken_from_ther
 def test_constant_factors_do_not_vanish_together():
     found = sparse_hessian(lambda v: (1e-200 * v[0]) * (1e-200 * v[1] * v[2]), lower=True)([1.0, 2.0, 1e300])
     assert found.dense()[1][0] == pytest.approx(1e-100, abs=0.0)
+    tiny = Op("tiny", lambda x: 1e-200 * (1e-200 * x * x), (lambda y, x: 1e-200 * (2e-200 * x),))
+    assert sparse_jacobian(lambda x: tiny(x) * 1e200)(1e300).values == [pytest.approx(2e100)]
 
 
 KNOWN = 1271756144727766648  # in every process

@@ -12,7 +12,7 @@ The way through the rooms:
       machine        text to functions (LLVM); those that all programs share are compiled once a process
       drivers        the loops around: rows in lanes, panels of blocks, batches, epochs
       executable     all of that for one graph; `program` is its face, `training` and `update` are `fit`
-      derivatives    gradient, Jacobian and Hessian of a program, each a graph that takes the same way; `minimize` for scipy
+      derivatives    gradient, Jacobian and Hessian of a program, each a program; `minimize` for scipy
 
 A multiplication becomes an instruction in `instructions.Code.machine`, and LLVM's in `lanes.Lanes.apply`.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable, Iterable, Sequence
@@ -16,6 +17,7 @@ from .threads import check_threads
 
 Kind = Literal["gradient", "jacobian", "hessian"]
 Variables = Literal["inputs", "parameters"] | Sequence[Value]
+_deriving = threading.Lock()
 
 
 class Structure(tuple[tuple[int, ...], tuple[int, ...]]):
@@ -266,9 +268,10 @@ class Differentiable(ABC):
             if kind != "jacobian":
                 self._check_gradient(kind)
             variables = self._variables(kind, wrt)
-            # in no mode, and without regard to what has been frozen since: parameters are read at each call
-            found = Context().run(_derived, self, kind, variables, lower)
-            found = self._derivatives.setdefault(key, found)
+            with _deriving:
+                found = self._derivatives.get(key)
+                if found is None:  # made in no mode: whoever asks first may be inside `no_grad()`
+                    found = self._derivatives[key] = Context().run(_derived, self, kind, variables, lower)
         return found
 
     def _variables(self, kind: str, wrt: Any) -> list[Value]:
@@ -307,6 +310,7 @@ class Differentiable(ABC):
 
 
 def _derived(program: Differentiable, kind: Kind, variables: list[Value], lower: bool) -> CompiledDerivative:
+    # Parameters are read at each call, so none is a constant, though it may have been frozen since it was recorded.
     frozen = [p for p in (*program.parameters, *program._inputs) if not p.requires_grad]
     for p in frozen:
         p.requires_grad = True

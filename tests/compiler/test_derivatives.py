@@ -20,6 +20,7 @@ from micrograd_cn.optim import SGD
 from micrograd_cn.testing.expressions import expressions
 
 from ..test_sparse import KINKED, SMOOTH, points, random_graph
+from .common import python
 
 
 def first(x, y, z):
@@ -42,7 +43,7 @@ def close(ours, theirs):
 
 
 @pytest.mark.parametrize("count", [1, 2, 37])
-def test_every_row_has_the_numbers_of_the_functions_derivatives(count):
+def test_every_row_has_the_numbers_of_the_functions_derivatives(count, code):
     inputs, rows = problem()
     rows = rows[:count]
     program = compile_graph(first(*inputs), inputs)
@@ -144,6 +145,8 @@ def test_constants_are_filled_in_and_known():
     assert (structure, structure.shape, structure.constant) == (((0, 1, 1), (0, 0, 1)), (2, 2), (True, True, False))
     for rows in ([[1.0, 2.0]], [[3.0, 4.0]] * 5):
         assert program.hessian(rows, lower=True) == [[10.0, 1.0, 6.0 * y] for _, y in rows]
+    f = python(program.derivative("hessian", lower=True).program)
+    assert f(math, [], [1.0, 2.0]) == [10.0, 1.0, 12.0]
     out = array("d", [math.nan]) * 8
     program.hessian([[1.0, 2.0], [3.0, 4.0]], lower=True, dense=True, out=out)
     assert out.tolist() == [10.0, 0.0, 1.0, 12.0, 10.0, 0.0, 1.0, 24.0]
@@ -218,6 +221,12 @@ def test_mistakes_are_named():
     ):
         with pytest.raises(exception, match=message):
             call()
+
+
+def test_an_output_that_is_an_input_has_a_derivative():
+    x, y = Value(1.0), Value(2.0)
+    assert compile_graph(x, [x, y]).gradient([[5.0, 6.0]]) == [[1.0, 0.0]]
+    assert compile_graph(x, [x, y]).hessian_structure() == ((), ())
 
 
 def rosenbrock(n):
