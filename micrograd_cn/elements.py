@@ -222,13 +222,15 @@ class Derivatives:
         """Return the operands in `relevant` on which a node depends, each with the local derivative."""
         assert node.op is not None
         xs = operands(node)
-        wanted = [type(x) is not float and x in relevant for x in xs]
+        wanted = [x in relevant for x in xs]
         if True not in wanted:
             return []
         found: list[tuple[Value, Derivative]] = []
         for x, want, partial in zip(xs, wanted, node.op.needed(node, xs, wanted), strict=True):
             if want and partial is not None:
-                if type(partial) is not float:
+                if partial == 1.0:
+                    found.append((x, ONE))
+                elif type(partial) is not float:
                     if derivative := self.of(partial):
                         found.append((x, derivative))
                 elif partial != 0.0:

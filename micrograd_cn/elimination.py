@@ -121,9 +121,8 @@ def _shared(pairs: list[Edges]) -> list[Edges]:
     """Return a copy in which both nodes of a pair have the same list again."""
     found: list[Edges] = [{} for _ in pairs]
     for j, others in enumerate(pairs):
-        for k, terms in others.items():
-            if k <= j:
-                found[j][k] = found[k][j] = [*terms]
+        if others:
+            found[j].update({k: found[k].get(j) or [*terms] for k, terms in others.items()})
     return found
 
 

@@ -69,11 +69,17 @@ class _Linearised:
 
     def _visit(self, node: Value) -> None:
         number, edges, partials = self.number, Edges(), []
-        for x, derivative in self.derivatives.edges(node, number):
-            edges.setdefault(number[x], []).append(derivative)
+        found = self.derivatives.edges(node, number)
+        for x, derivative in found:
+            j = number[x]
+            if j in edges:
+                edges[j].append(derivative)
+            else:
+                edges[j] = [derivative]
             if derivative[1] is not None:
-                partials.append((number[x], derivative))
-        edges = _summed(self.derivatives, edges)
+                partials.append((j, derivative))
+        if len(edges) < len(found):
+            edges = _summed(self.derivatives, edges)
         if edges:
             number[node] = len(self.into)
             self.into.append(edges)
