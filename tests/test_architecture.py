@@ -31,7 +31,8 @@ PACKAGES = {module_name(path) for path in ROOT.rglob("__init__.py")}
 ROOMS = (
     *("operation", "ieee", "rounding", "ops", "operators"),
     *("modes", "branches", "node", "engine", "gradients"),
-    *("tree", "module", "init", "nn", "losses", "optimizer", "schedules", "optim", "functional"),
+    *("tree", "module", "init", "nn", "losses", "optimizer", "schedules", "optim"),
+    *("elements", "elimination", "sparse", "calls", "functional"),
     *("formula", "words", "expression"),
     *("picture", "flow"),
     "",  # the package itself, which offers the pictures too

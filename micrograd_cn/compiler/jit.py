@@ -281,7 +281,7 @@ class CompiledFunction:
         return known[0].program.source(language, parameters)
 
     def program(self, *args: Any, **kwargs: Any) -> Program:
-        """Return the program for the arguments of a sample, recorded if there is none yet."""
+        """Return the program for the arguments of a sample, recorded if there is none yet; it has derivatives too."""
         return self._divided(self._table(args, kwargs), in_order(1))[0][0].program
 
     def __repr__(self) -> str:

@@ -15,6 +15,7 @@ from ..engine import Value, record, topological_order
 from ..modes import ANOMALY, current, recording
 from ..operation import number
 from ..optim import Optimizer
+from .derivatives import Differentiable
 from .executable import Executables
 from .lowering import ordered
 from .machine import Memory
@@ -47,7 +48,7 @@ class Mismatch(AssertionError):
     """
 
 
-class Program:
+class Program(Differentiable):
     """A compiled graph; several threads may run it at the same time.
 
     Attributes:
@@ -73,6 +74,7 @@ class Program:
         _check(self._outputs, self._inputs)
         self.executables = Executables(self._outputs, self._inputs, list(parameters))
         self.parameters = self.executables.lowering.parameters
+        self._derivatives = {}
 
     def __call__(self, *row: Any) -> Any:
         """Return the output of one row, whose numbers are the arguments; see `forward`."""
@@ -425,6 +427,9 @@ class Program:
 
     def __reduce__(self) -> Any:
         raise TypeError("cannot copy or pickle a compiled program; compile the graph again where it is needed")
+
+    def _alike(self, outputs: list[Value]) -> Program:
+        return Program(outputs, self._inputs, self.parameters)
 
     def _rows(self, rows: Any) -> tuple[Numbers, int]:
         """Return the rows' numbers in a line, and how many rows there are."""
