@@ -20,10 +20,7 @@ from .operation import Op
 __all__ = ["Derivatives", "Elements", "operands"]
 
 PRIME = 2**61 - 1
-SMALL, LARGE = (
-    1e-100,
-    1e100,
-)  # sizes of a product of coefficients that is made beforehand: it neither overflows nor vanishes
+SMALL, LARGE = 1e-100, 1e100  # between them a product of coefficients is made beforehand, without overflow
 Element: TypeAlias = int | None
 Derivative: TypeAlias = tuple[float, Value | None, Element]  # a coefficient times a node (None: 1), and their element
 ONE: Derivative = (1.0, None, 1)

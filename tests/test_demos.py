@@ -30,11 +30,12 @@ PICTURES = {
     "microgpt": {"microgpt.png"},
     "moons": {"moons.png"},
     "newton": {"newton.png"},
+    "optimal_control": {"optimal_control.gif", "optimal_control.png"},
     "optimizers": {"optimizers.png"},
     "taylor": {"taylor.png"},
     "yinyang": {"yinyang.png"},
 }
-NOT_RANDOM = {"gradient_flow", "newton", "optimizers", "taylor"}
+NOT_RANDOM = {"gradient_flow", "newton", "optimal_control", "optimizers", "taylor"}
 
 
 def run(name: str, out: Path, steps: int, seed: int = 0) -> str:
@@ -155,6 +156,20 @@ def test_taylor_prints_exact_derivatives(tmp_path: Path) -> None:
     rows = [line.split() for line in results(run_here("taylor", tmp_path, steps=6))[1:]]
     assert [float(row[1]) for row in rows] == [0, 1, 0, -1, 0, 1, 0]
     assert [float(row[2]) for row in rows] == [1, 0, -2, 0, 24, 0, -720]
+
+
+def test_the_pole_stands_with_the_same_effort_whatever_derivatives_are_used(tmp_path: Path) -> None:
+    _, exact, differences, *_ = run_here("optimal_control", tmp_path, 12).split("\n\n")
+    found = []
+    for text in (exact, differences):
+        [(effort, kept, gradient)] = re.findall(r"effort: (\S+), constraints kept to (\S+), gradient (\S+)", text)
+        [evaluations] = re.findall(r"evaluations of the constraints: (\S+)", text)
+        assert float(kept) < 1e-8
+        assert float(gradient) < 1e-5
+        found.append((float(effort), int(evaluations.replace(",", ""))))
+    (mine, few), (theirs, many) = found
+    assert mine == pytest.approx(theirs, rel=1e-5)
+    assert few < many / 50
 
 
 def test_check_your_gradient_prints_the_smallest_counterexample() -> None:

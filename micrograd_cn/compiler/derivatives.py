@@ -109,6 +109,10 @@ class Differentiable(ABC):
         """Return the output of every row."""
 
     @abstractmethod
+    def prepare(self, rows: Any, out: Any) -> Callable[[], Any]:
+        """Return a function without arguments that computes the outputs of the rows as they are then."""
+
+    @abstractmethod
     def source(self, language: str = "llvm", parameters: Any = None) -> str:
         """Return the text."""
 
