@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from .c_elements import Elements, Place, linear, repeated, split
-from .c_text import block, product
-from .instructions import COMMUTATIVE, LONG, SUMS, TAKE, Pair
+from .c_text import Text, block, product
+from .instructions import COMMUTATIVE, LONG, SUMS, TAKE, Code, Pair
 from .lanes import SCALE
 from .schedule import Outer
 
@@ -18,6 +18,10 @@ FIRST = 4  # operands by which instructions are sorted
 
 class Loops(Elements):
     """The lines of one function that compute instructions and totals."""
+
+    def __init__(self, text: Text, code: Code, place: dict[int, Place]) -> None:
+        super().__init__(text, code, place)
+        self._oriented_pairs: dict[int, list[Pair]] = {}
 
     # Instructions.
 
@@ -45,7 +49,7 @@ class Loops(Elements):
         if form not in SUMS:
             return form, self.arrays(self._operands(i))
         _, terms, *twins = rest
-        pairs = self._oriented(self.code.instructions[i][1])
+        pairs = self._pairs(i)
         sides = [self.arrays(side) for side in zip(*pairs, strict=True)]
         if len(pairs) >= LONG:
             sides = [tuple(sorted({*side})) for side in sides]
@@ -55,6 +59,11 @@ class Loops(Elements):
         """Return pairs of factors, or of what is added, with those of the same array on the same side."""
         return [(b, a) if RANK.get(self.array(b), 0) < RANK.get(self.array(a), 0) else (a, b) for a, b in pairs]
 
+    def _pairs(self, i: int) -> list[Pair]:
+        if i not in self._oriented_pairs:
+            self._oriented_pairs[i] = self._oriented(self.code.instructions[i][1])
+        return self._oriented_pairs[i]
+
     def _operands(self, i: int) -> Sequence[int]:
         form, *operands = self.code.instructions[i]
         return self._oriented([(operands[0], operands[1])])[0] if form in COMMUTATIVE else operands
@@ -63,7 +72,7 @@ class Loops(Elements):
         """Return where the first operands are: so instructions are sorted, and what is even in it is one loop."""
         form, *rest = self.code.instructions[i]
         if form in SUMS:
-            pairs = self._oriented(rest[0])[:FIRST]
+            pairs = self._oriented(rest[0][:FIRST])
             return [*map(self.index_of, (j for pair in pairs for j in pair)), *map(self.index_of, rest[1][:FIRST])]
         return [*map(self.index_of, self._operands(i)[:FIRST])]
 
@@ -94,7 +103,7 @@ class Loops(Elements):
 
     def _sums(self, members: Sequence[int], target: str) -> list[str]:
         """Return what computes sums of one form, as long as each other."""
-        pairs = [self._oriented(self.code.instructions[i][1]) for i in members]
+        pairs = [self._pairs(i) for i in members]
         long = len(pairs[0]) >= LONG
         parts = [self.code.instructions[i][2:] for i in members]
         terms = self.columns([terms for terms, *_ in parts])
