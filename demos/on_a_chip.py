@@ -49,14 +49,21 @@ def source(model: MLP) -> str:
     return compile(model(pixels), pixels).source("c", name="digits", precision="float", weights="embedded")
 
 
-def sizes(file: Path, directory: Path) -> Sizes:
-    """Return what the file takes if it is compiled to be small; the stack is that of all its functions together."""
+def sizes(file: Path, directory: Path) -> Sizes | None:
+    """Return what the file takes if it is compiled to be small, None where the tools here do not say it.
+
+    The stack is that of all functions of the file together.
+    """
     compiled = directory / "small.o"
-    subprocess.run([*COMPILER, "-Os", "-fstack-usage", "-c", str(file), "-o", str(compiled)], check=True)
-    sections = subprocess.run(["size", "-A", str(compiled)], check=True, capture_output=True, text=True).stdout
+    small = [*COMPILER, "-Os", "-fstack-usage", "-c", str(file), "-o", str(compiled)]
+    if not shutil.which("size") or subprocess.run(small, capture_output=True).returncode:
+        return None
+    sections = subprocess.run(["size", "-A", str(compiled)], capture_output=True, text=True).stdout
     found = re.findall(r"^\.(text|rodata)\S*\s+(\d+)", sections, re.MULTILINE)
-    code, constants = (sum(int(n) for name, n in found if name == kind) for kind in ("text", "rodata"))
     frames = re.findall(r"\t(\d+)\t", compiled.with_suffix(".su").read_text("utf-8"))
+    if not found or not frames:
+        return None
+    code, constants = (sum(int(n) for name, n in found if name == kind) for kind in ("text", "rodata"))
     return Sizes(code, constants, sum(map(int, frames)))
 
 
@@ -96,7 +103,7 @@ def main() -> None:
         expected = [[z.data for z in model(image)] for image in test_images]
     with TemporaryDirectory() as directory:
         logits, seconds = read_all(text, test_images, Path(directory))
-        taken = sizes(file, Path(directory)) if shutil.which("size") else None
+        taken = sizes(file, Path(directory))
     apart = max(
         abs(a - b) for row, others in zip(logits, expected, strict=True) for a, b in zip(row, others, strict=True)
     )

@@ -195,7 +195,7 @@ def test_a_chip_reads_what_the_engine_reads(tmp_path: Path) -> None:
     assert 200 < found["code"] < 4000
     assert 4 * 2410 <= found["constants"] < 4 * 2410 + 100
     assert 16 <= found["stack"] < 1000
-    assert found["memory"] == 4 * (116 + 64 + 10)
+    assert found["memory"] == 4 * (64 + 32 + 10 + 32 + 10)  # pixels, biases, hidden neurons, logits
 
 
 def microgpt(out: Path, steps: int, stage: int, *more: str) -> tuple[str, dict[str, list[list[float]]]]:

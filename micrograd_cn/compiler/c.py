@@ -110,7 +110,7 @@ class File:
     def forward(self) -> str:
         """Return the function that computes the outputs of one row."""
         roots, loops = self.lowering.outputs, self.loops()
-        loops.write(Schedule(self.lowering.code, roots, [], lanes=False).needed)
+        loops.write(Schedule(self.lowering.code, roots, [], lanes=False).needed, {*roots})
         loops.copy([("outputs", k) for k in range(len(roots))], roots)
         self.work = max(self.work, loops.work)
         arguments = [*self.arguments("inputs"), f"{self.kind} *outputs", f"{self.kind} *work"]
@@ -130,13 +130,16 @@ class File:
         for i in schedule.needed:
             by_phase[max(BATCH, code.phase[i])].append(i)
 
-        loops.write(by_phase[BATCH])
+        kept = {*schedule.roots, *schedule.factors()}  # and what is needed in another phase
+        kept.update(j for i in schedule.needed for j in code.operands[i] if code.phase[j] != code.phase[i])
+
+        loops.write(by_phase[BATCH], kept)
         lines = [*loops.taken(), *_all(self.size, "gradient[i] = 0;")]
         in_work = sorted([at for array, at in totals_at.values() if array == "work"])
         many = f"for (long i = {in_work[0]}; i < {in_work[-1] + 1}; i++)" if in_work else ""
         lines += [many, "    work[i] = 0;"] if many else []
 
-        loops.write(by_phase[SAMPLE])
+        loops.write(by_phase[SAMPLE], kept)
         for group in schedule.outer:
             loops.add_table(group, totals_at)
         loops.add_each(schedule.single, totals_at)
@@ -147,7 +150,7 @@ class File:
 
         lines += _all(self.size, f"gradient[i] /= ({self.kind})n;")
         lines += [many, f"    work[i] /= ({self.kind})n;"] if many else []
-        loops.write(by_phase[AFTER])
+        loops.write(by_phase[AFTER], kept)
         found = dict(zip(lowering.parameters, lowering.gradients, strict=True))
         gradients = [found[p] for p in self.parameters]
         moved = [i for i, j in enumerate(gradients) if loops.place.get(j) != ("gradient", i)]

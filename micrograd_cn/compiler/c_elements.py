@@ -35,6 +35,7 @@ class Elements:
         self.constants = code.constants | dict.fromkeys(seeds, 1.0)
         self.work = 0
         self.lines: list[str] = []
+        self._free: list[tuple[int, int]] = []  # the first place and the one after the last, in order
         self._gathered: dict[tuple[int, ...], int] = {}
 
     def taken(self) -> list[str]:
@@ -43,9 +44,29 @@ class Elements:
         return lines
 
     def take(self, count: int) -> int:
-        """Return the first of some new places in the array `work`."""
+        """Return the first of some places side by side in the array `work`, of which none is in use.
+
+        >>> places = Elements(Text("f", "double", {}), Code(), {})
+        >>> places.take(5), places.give([2, 1, 4]), places.take(2), places.take(2), places.work
+        (0, None, 1, 4, 6)
+        """
+        for k, (first, after) in enumerate(self._free):
+            if after - first >= count or after == self.work:
+                self.work = max(self.work, first + count)
+                self._free[k : k + 1] = [(first + count, after)] if first + count < after else []
+                return first
         self.work += count
         return self.work - count
+
+    def give(self, places: Iterable[int]) -> None:
+        """Take note that places are no longer in use."""
+        free: list[tuple[int, int]] = []
+        for first, after in sorted([*self._free, *((at, at + 1) for at in places)]):
+            if free and free[-1][1] == first:
+                free[-1] = free[-1][0], after
+            else:
+                free.append((first, after))
+        self._free = free
 
     def array(self, i: int) -> str:
         """Return the name of the array where a value is; a constant is in none."""

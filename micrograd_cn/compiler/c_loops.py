@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Any
 
 from .c_elements import Elements, Place, linear, repeated, split
@@ -25,21 +25,33 @@ class Loops(Elements):
 
     # Instructions.
 
-    def write(self, numbers: Iterable[int]) -> None:
-        """Write instructions, of which all others are known that they need: level by level, like ones together."""
+    def write(self, numbers: Iterable[int], kept: Container[int]) -> None:
+        """Write instructions, of which all others are known that they need: level by level, like ones together.
+
+        The places of those that are not `kept` are free when the last one that needs them is done.
+        """
         level: dict[int, int] = {}
+        last: dict[int, int] = {}  # level at which a value is needed
         levels: dict[int, list[int]] = defaultdict(list)
         for i in numbers:
             if self.code.operands[i]:
                 level[i] = 1 + max([level.get(j, 0) for j in self.code.operands[i]])
                 levels[level[i]].append(i)
-        for _, alike in sorted(levels.items()):
+        unused: dict[int, list[int]] = defaultdict(list)  # after each level
+        for depth in sorted(levels):
+            for i in levels[depth]:
+                last.update(dict.fromkeys(self.code.operands[i], depth))
+        for i, depth in last.items():
+            if i in level and i not in kept:
+                unused[depth].append(i)
+        for depth in sorted(levels):
             groups: dict[Any, list[int]] = defaultdict(list)
-            for i in alike:
+            for i in levels[depth]:
                 groups[self._key(i)].append(i)
             for group in groups.values():
                 for part in split(sorted(group, key=self._order), self._order):
                     self._group(part)
+            self.give([self.place[i][1] for i in unused[depth]])
 
     def _key(self, i: int) -> Any:
         """Return what is equal for instructions that are done in one loop."""

@@ -8,6 +8,7 @@ import sys
 import time
 from array import array
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from operator import mul
 from typing import Any, Protocol
 
@@ -17,7 +18,7 @@ from ..operation import number
 from ..optim import Optimizer
 from . import c
 from .c import Options
-from .executable import Executables, collector_off
+from .executable import Executables
 from .lowering import ordered
 from .machine import Memory
 from .plan import WORD
@@ -367,9 +368,8 @@ class Program:
         """
         options = Options(name, precision, weights, optimizer)
         if language == "c":
-            lowering = self.executables.lowering
-            with collector_off():
-                return c.source(lowering, self._inputs, self._outputs, parameters, options)
+            write = partial(c.source, inputs=self._inputs, outputs=self._outputs, named=parameters, options=options)
+            return self.executables.written(write)
         for option, given, default in zip(Options._fields, options, Options(), strict=True):
             if given != default:
                 raise ValueError(f'source(): {option} is an option of "c" alone, not of {language!r}')

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import micrograd_cn as mc
 from micrograd_cn import OPS, Op, Value, gradients
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.c_text import Text
 from micrograd_cn.engine import constant, record
 from micrograd_cn.losses import cross_entropy
 from micrograd_cn.nn import MLP
@@ -271,6 +272,26 @@ def test_sums_do_not_overflow_on_the_way(tmp_path, n):
                 p.data = x
             [found] = file.forward(numbers, row)
             assert close(found, program.forward([row])[0]), (row, found)
+
+
+def test_sums_of_parameters_and_inputs_do_not_overflow_on_the_way(tmp_path):
+    ws, vs, xs = ([Value(1.0) for _ in range(3)] for _ in range(3))
+    ones = [Value(1.0) for _ in range(12)]
+    graphs = [
+        mc.dot([*ws[:2], xs[0]], vs),  # the products of parameters are summed before
+        mc.sum([*ws[:2], xs[0]]),
+        mc.dot([*ws, *xs, *ones], [*vs, *vs, *ones]),
+        mc.dot([*ws, xs[0], *xs, *ones], [*vs, vs[0], *vs, *ones], xs[1]),
+    ]
+    file = compiled(compile(graphs, xs), tmp_path, {"w": ws, "v": vs, "ones": ones})
+    for first, second in ((1.5e308, -1.5e308), (-1.5e308, 1.5e308), (1.5e308, 1e300), (2.0, 3.0)):
+        for p, x in zip([*ws, *xs], [first, first, 0.5, second, second, 1.0], strict=True):
+            p.data = x
+        expected = [mc.dot([*ws[:2], xs[0]], vs), mc.sum([*ws[:2], xs[0]])]
+        expected += [mc.dot([*ws, *xs, *ones], [*vs, *vs, *ones])]
+        expected += [mc.dot([*ws, xs[0], *xs, *ones], [*vs, vs[0], *vs, *ones], xs[1])]
+        found = file.forward(data([*ws, *vs, *ones]), data(xs))
+        assert all(close(a, b.data, 1e300) for a, b in zip(found, expected, strict=True)), (found, expected)
 
 
 # What a program may be
@@ -563,6 +584,25 @@ def test_a_large_network_is_a_few_hundred_lines():
     text = program.source("c", model, optimizer=Adam(model.parameters()))
     assert text.count("\n") < 400
     assert len(text) < 20_000
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [([0, 65535], "unsigned short"), ([0, 65536], "long"), ([-1, 5], "long"), ([0.0, 1.0], "float")],
+)
+def test_tables_are_as_narrow_as_can_be(values, kind):
+    text = Text("f", "float", {})
+    assert text.table(values) == text.table([*values]) == "f_table0"
+    [(_, definition)] = text.tables.values()
+    assert definition.startswith(f"static const {kind} f_table0[2] = {{")
+
+
+def test_places_are_used_again():
+    model, xs = MLP(8, [16] * 12 + [1], activation="tanh", seed=0), [Value(0.1) for _ in range(8)]
+    y = model(xs)
+    work = int(re.search(r"#define F_WORK (\d+)", compile([y], xs).source("c", weights="embedded"))[1])
+    biases = 12 * 16 + 1
+    assert work < biases + 3 * 16 + 3, "more than the biases and three layers"
 
 
 @pytest.mark.parametrize(
