@@ -344,6 +344,14 @@ def test_what_is_taken_by_a_number_may_lie_anywhere(tmp_path, kind):
         assert math.isnan(file.forward(data(program.parameters), [*(x.data for x in xs), k])[0]), k
 
 
+def test_totals_of_parameters_and_of_what_is_computed_of_them_are_one_table(tmp_path):
+    ws, vs, xs = ([Value(0.1 * k + 0.1 * n) for k in range(6)] for n in range(3))
+    weights = [*ws, *map(mc.tanh, vs)]
+    loss = mc.exp(mc.dot(weights, [*xs, *xs[::-1]])) + mc.tanh(mc.dot(weights, [*xs, *xs[::-1]], ws[0])) * xs[0]
+    rows = [[0.1 * k - 0.3 for k in range(6)], [0.3, 0.1, -0.5, 0.2, 0.0, 0.7]]
+    assert_like_program(compile(loss, xs), rows, tmp_path)
+
+
 def test_what_depends_on_parameters_alone_is_computed_once_a_batch(tmp_path):
     ws, x = [Value(0.1 * k + 0.3) for k in range(9)], Value(1.0)
     norm = mc.sqrt(mc.sum([w * w for w in ws]))
@@ -584,6 +592,16 @@ def test_a_large_network_is_a_few_hundred_lines():
     text = program.source("c", model, optimizer=Adam(model.parameters()))
     assert text.count("\n") < 400
     assert len(text) < 20_000
+    assert re.findall("static const .*", text) == ["static const double f_table0[10] = {"]  # the numbers of the classes
+
+
+def test_what_lies_anywhere_is_a_loop_over_a_table():
+    ws, xs = [Value(0.1) for _ in range(200)], [Value(0.2) for _ in range(200)]
+    order = random.Random(0).sample(range(200), 200)
+    hidden = [mc.tanh(ws[i] * x) for i, x in zip(order, xs, strict=True)]
+    text = compile(mc.dot(hidden, [hidden[i] for i in order]), xs).source("c", {"w": ws})
+    assert text.count("\n") < 200
+    assert "table" in text
 
 
 @pytest.mark.parametrize(
