@@ -392,12 +392,13 @@ def test_steps_are_those_of_the_optimiser(tmp_path, name, batch):
 class Lion(Optimizer):
     """An optimiser of one's own, whose update is written in the table's operations."""
 
-    slots = ("momentum",)
+    slots = ("before_last", "unused", "last", "momentum")
 
     def update(self, p, state):
         mixed = 0.9 * state["momentum"] + 0.1 * p.grad
         p.data -= self.lr * (mc.step(mixed) - mc.step(-mixed))
         state["momentum"] = 0.99 * state["momentum"] + 0.01 * p.grad
+        state["before_last"], state["last"] = state["last"], p.grad
 
 
 def test_an_optimiser_of_ones_own(tmp_path):
@@ -412,6 +413,8 @@ def test_an_optimiser_of_ones_own(tmp_path):
         optimizer.step()
         file.step(numbers, rows, 0.01)
     assert all(close(a, p.data, 1.0) for a, p in zip(numbers, parameters, strict=True))
+    kept = [state[slot] for slot in ("before_last", "last", "momentum") for state in optimizer.state]
+    assert all(close(a, b, 1.0) for a, b in zip(file.state, [4.0, *kept], strict=True))
 
 
 @pytest.mark.parametrize("frozen", [[0], [0, 1, 2, 5, 9], list(range(1, 26)), "not given"])
