@@ -146,7 +146,8 @@ class File:
         loss = loops.element([lowering.outputs])
         row = f"const {self.kind} *inputs = rows + {len(self.inputs)} * row;"
         each = [*loops.taken(), f"loss += {loss};"]
-        lines += block("for (long row = 0; row < n; row++)", [row] * any("inputs" in line for line in each) + each)
+        reads = re.search(r"\binputs\b", "\n".join(each))
+        lines += block("for (long row = 0; row < n; row++)", [row] * bool(reads) + each)
 
         lines += _all(self.size, f"gradient[i] /= ({self.kind})n;")
         lines += [many, f"    work[i] /= ({self.kind})n;"] if many else []

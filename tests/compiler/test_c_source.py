@@ -542,7 +542,7 @@ def _texts():
     yield program.source("c", precision="float", optimizer=SGD(parameters[2:], momentum=0.9))
     yield program.source("c", weights="embedded")
     yield compile([mc.take([x, w, 3.0, 2.0, x * w, 1.0], x), mc.sum([x] * 20), constant(math.nan)], [x]).source("c")
-    yield compile(mc.exp(w) * w, []).source("c", optimizer=SGD([w]))
+    yield compile(mc.exp(w) * w, []).source("c", optimizer=SGD([w]), name="inputs")
     yield compile(constant(-math.inf), [x]).source("c", precision="float")
     yield compile(constant(1.0), []).source("c", weights="embedded")
     yield compile([op(*[x] * (op.arity or 1)) if op.arity else x for op in OPS.values()], [x]).source("c")
@@ -554,9 +554,9 @@ def test_no_compiler_warns_and_the_example_runs(tmp_path, number):
     text = texts()[number]
     example = text.partition("An example, which may stand at the end of this file:\n")[2].partition("*/")[0]
     assert "int main(void)" in example
-    program = run_compiler([*C, "-O2"], text + example, tmp_path, "-lm")
+    strict = ["-Wshadow", "-Wconversion", "-Wvla", "-Wstrict-prototypes"]
+    program = run_compiler([*C, *strict, "-O2"], text + example, tmp_path, "-lm")
     assert subprocess.run([str(program)], capture_output=True, check=True).stdout
-    run_compiler([*C, "-O2", "-Wshadow", "-Wconversion", "-Wvla", "-Wstrict-prototypes", "-c"], text, tmp_path)
     if shutil.which("c++"):
         run_compiler([*CPP, "-O2"], text + example, tmp_path, "-lm")
 
