@@ -346,7 +346,7 @@ def test_what_is_taken_by_a_number_may_lie_anywhere(tmp_path, kind):
 
 def test_totals_of_parameters_and_of_what_is_computed_of_them_are_one_table(tmp_path):
     ws, vs, xs = ([Value(0.1 * k + 0.1 * n) for k in range(6)] for n in range(3))
-    weights = [*ws, *map(mc.tanh, vs)]
+    weights = [x for w, v in zip(ws, vs, strict=True) for x in (w, mc.tanh(v))]
     loss = mc.exp(mc.dot(weights, [*xs, *xs[::-1]])) + mc.tanh(mc.dot(weights, [*xs, *xs[::-1]], ws[0])) * xs[0]
     rows = [[0.1 * k - 0.3 for k in range(6)], [0.3, 0.1, -0.5, 0.2, 0.0, 0.7]]
     assert_like_program(compile(loss, xs), rows, tmp_path)
@@ -392,13 +392,14 @@ def test_steps_are_those_of_the_optimiser(tmp_path, name, batch):
 class Lion(Optimizer):
     """An optimiser of one's own, whose update is written in the table's operations."""
 
-    slots = ("before_last", "unused", "last", "momentum")
+    slots = ("before_last", "unused", "last", "momentum", "given", "taken")
 
     def update(self, p, state):
         mixed = 0.9 * state["momentum"] + 0.1 * p.grad
         p.data -= self.lr * (mc.step(mixed) - mc.step(-mixed))
         state["momentum"] = 0.99 * state["momentum"] + 0.01 * p.grad
         state["before_last"], state["last"] = state["last"], p.grad
+        state["taken"] = state["given"]
 
 
 def test_an_optimiser_of_ones_own(tmp_path):
@@ -413,7 +414,7 @@ def test_an_optimiser_of_ones_own(tmp_path):
         optimizer.step()
         file.step(numbers, rows, 0.01)
     assert all(close(a, p.data, 1.0) for a, p in zip(numbers, parameters, strict=True))
-    kept = [state[slot] for slot in ("before_last", "last", "momentum") for state in optimizer.state]
+    kept = [state[slot] for slot in optimizer.slots if slot != "unused" for state in optimizer.state]
     assert all(close(a, b, 1.0) for a, b in zip(file.state, [4.0, *kept], strict=True))
 
 
