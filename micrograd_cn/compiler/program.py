@@ -313,11 +313,10 @@ class Program:
 
         "c" is a file of C99, which is C++ too: functions for the outputs of one row, and of one output for the mean of
         some rows and its gradient. It needs `math.h` alone, allocates nothing and keeps nothing; the comment at its top
-        shows how it is called. Special values are those of the table. In double precision the value and the partial
-        derivatives of an operation are within 4 ulps of the engine's; where terms cancel, as in `dot` and `logsumexp`,
-        in the slope of `silu`, and in what a network adds up, ulps are those of the largest term. With float they are
-        within 8 ulps of a float, 32 where an exponential of a rounded square is a factor, as in the derivatives of
-        `erf` and `gelu`.
+        shows how it is called. Special values are those of the table. At ordinary points the value and the partial
+        derivatives of an operation are within 4 ulps of the engine's; with float within 8 ulps of a float, of `erf`,
+        `erfc` and `gelu` 32, since an exponential of a rounded square is a factor. Where terms cancel, as in `sum`,
+        `dot`, `logsumexp` and in the slopes of `silu` and `gelu`, ulps are those of the largest term.
 
         Args:
             language: "llvm", "python" or "c".

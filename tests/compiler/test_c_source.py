@@ -149,6 +149,51 @@ def test_every_row_has_its_special_values(rows_of_the_table, op):
             assert all(close(a, b) for a, b in zip(partials, expected, strict=True)), (point, partials, expected)
 
 
+INSIDE = {  # where a row is a number
+    **dict.fromkeys(("log", "sqrt", "pow"), lambda x: abs(x) + 1e-3),
+    **dict.fromkeys(("asin", "acos"), lambda x: math.tanh(x) * 0.99),
+    "log1p": lambda x: abs(x) - 0.5,
+    "take": lambda x: float(int(abs(x)) % 4),
+}
+TERMS = {  # the largest of those that cancel: of the value, and of the derivatives
+    "sum": lambda *xs: (max(map(abs, xs)), 0.0),
+    "dot": lambda a, b, c, d, bias: (max(abs(a * c), abs(b * d), abs(bias)), 0.0),
+    "logsumexp": lambda *xs: (max(1.0, *map(abs, xs)), 0.0),
+    "silu": lambda x: (0.0, 1.0),
+    "gelu": lambda x: (0.0, 1.0),
+}
+
+
+@pytest.mark.parametrize(("precision", "unit"), [("double", 2.0**-52), ("float", 2.0**-23)])
+def test_numbers_are_within_the_ulps_that_the_docstring_names(tmp_path, precision, unit):
+    operands = {
+        op: [Value(0.5) for _ in range({"dot": 5, "take": 5}.get(op.name, op.arity or 3))] for op in OPS.values()
+    }
+    texts = {
+        op: compile(record(op, tuple(ws)), []).source("c", {"w": ws}, name=op.name, precision=precision)
+        for op, ws in operands.items()
+    }
+    made, rng = library("\n".join(texts.values()), tmp_path, "-O2"), random.Random(0)
+    for op, ws in operands.items():
+        file = File(texts[op], made, op.name, precision)
+        most = 4 if precision == "double" else 32 if op.name in ("erf", "erfc", "gelu") else 8
+        for _ in range(100):
+            point = [rng.gauss(0.0, 2.0) for _ in ws]
+            point[0] = INSIDE.get(op.name, float)(point[0])
+            point = [ctypes.c_float(x).value for x in point]
+            for w, x in zip(ws, point, strict=True):
+                w.data = x
+            y = record(op, tuple(ws))
+            of_value, of_slopes = TERMS.get(op.name, lambda *_: (0.0, 0.0))(*point)
+            [found], (_, partials) = file.forward(point, []), file.gradient(point, [[]])
+            assert abs(found - y.data) <= most * unit * max(abs(y.data), of_value), (op, point)
+            for a, g in zip(partials, gradients(y, ws), strict=True):
+                assert abs(a - g) <= most * unit * max(abs(g), of_slopes, 2.0**-126 * (precision == "float")), (
+                    op,
+                    point,
+                )
+
+
 @given(expressions(), st.integers(0, 3))
 @settings(
     max_examples=max(15, settings().max_examples // 8),
