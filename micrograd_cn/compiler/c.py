@@ -66,7 +66,7 @@ class File:
         )
         self.interface = Interface(
             options.name, options.precision, [repr(x.label) if x.label else "" for x in inputs], len(outputs), names,
-            passed, trains, optimizer, 0 if optimizer is None else len(_kept(*self.update)),
+            passed, trains, optimizer, [] if optimizer is None else [optimizer.slots[k] for k in _kept(*self.update)],
         )  # fmt: skip
         self.text = Text(options.name, options.precision, lowering.code.rows)
         self.weights = "parameters" if passed else f"{options.name}_weights"

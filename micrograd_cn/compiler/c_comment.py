@@ -21,8 +21,7 @@ GRADIENT = """\
 least 1, and sets the derivative of this mean with respect to every parameter."""
 STEP = """\
 {name}_step(parameters, state, rows, n, rate, gradient, work) returns the mean output of n rows, sets its gradient, and
-takes one step of {optimizer}, whose learning rate was {rate}. The state is all 0 before the first step; its first
-number is how many steps were taken."""
+takes one step of {optimizer}, whose learning rate was {rate}. The state is all 0 before the first step."""
 
 
 class Interface(NamedTuple):
@@ -36,7 +35,7 @@ class Interface(NamedTuple):
         passed: whether the parameters are passed to the functions.
         trains: whether there is a gradient.
         optimizer: whose step there is.
-        kept: how many numbers it keeps of each parameter.
+        kept: the names of what it keeps of each parameter.
     """
 
     name: str
@@ -47,14 +46,18 @@ class Interface(NamedTuple):
     passed: bool
     trains: bool
     optimizer: Optimizer | None
-    kept: int = 0
+    kept: Sequence[str] = ()
 
     def sizes(self) -> dict[str, int]:
         """Return the macros' names and the sizes, but for that of the array `work`."""
         sizes = {"INPUTS": len(self.inputs), "OUTPUTS": self.outputs, "PARAMETERS": len(self.parameters)}
         if self.optimizer is not None:
-            sizes["STATE"] = 1 + self.kept * len(self.parameters)
+            sizes["STATE"] = len(self.state())
         return sizes
+
+    def state(self) -> list[str]:
+        """Return the names of the numbers of the optimiser's state."""
+        return ["steps taken", *(name for name in self.kept for _ in self.parameters)]
 
     def comment(self) -> str:
         """Return the comment.
@@ -97,6 +100,7 @@ class Interface(NamedTuple):
             "",
             *_described("inputs", self.inputs),
             *_described("parameters" if self.passed else f"{self.name}_weights", self.parameters),
+            *(_described("state", self.state()) if self.optimizer is not None else ()),
             "",
             "An example, which may stand at the end of this file:",
             "",

@@ -630,6 +630,9 @@ def test_the_comment_says_what_is_where(tmp_path):
         "    [12] to [15] 'layers.0.bias'",
         "    [20] 'layers.1.bias'",
         "#define NET_STATE 43",
+        "    [0] steps taken",
+        "    [1] to [21] exp_avg",
+        "    [22] to [42] exp_avg_sq",
     ):
         assert line in text.splitlines(), line
     assert "Adam, whose learning rate was 0.25" in text
