@@ -320,8 +320,8 @@ class Program:
 
         Args:
             language: "llvm", "python" or "c".
-            parameters: their names in "python", and their order in "c": of a module that of its `state_dict()`, which is
-                not that of its `parameters()`; without, that of the program's `.parameters`.
+            parameters: their names in "python", and their order in "c": of a module that of its `state_dict()`, not
+                of its `parameters()`; without one that of the program's `.parameters`.
             name: of a C file's functions and macros, before their own.
             precision: of its numbers, "double" or "float".
             weights: "passed" to its functions, or "embedded" as constants, what they are now; then it has the outputs
