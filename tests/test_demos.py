@@ -6,6 +6,7 @@ import os
 import random
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -190,6 +191,26 @@ def test_compiled_training_ends_where_eager_training_does(name: str, tmp_path: P
     found = re.search(r"^\d+ times as fast.* differ by at most (\S+)$", output, re.MULTILINE)
     assert found, output
     assert float(found[1]) < 1e-12
+
+
+def test_a_chip_reads_what_the_engine_reads(tmp_path: Path) -> None:
+    output = run_here("on_a_chip", tmp_path, steps=30)
+    assert loss("final", output) < 0.7 * loss("first", output)
+    text = (tmp_path / "digits.c").read_text("utf-8")
+    assert text.count("digits_weights[2410]") == 1
+    if not shutil.which("cc"):
+        assert "there is no C compiler" in output
+        return
+    (accuracy,) = accuracies(output)
+    assert accuracy > 60
+    assert re.search(
+        r"^answers like the engine's: 360 of 360; logits differ by at most \d\.\de-0[67]$", output, re.MULTILINE
+    )
+    found = {name: int(n.replace(",", "")) for name, n in re.findall(r"^(\w+): ([\d,]+) bytes", output, re.MULTILINE)}
+    assert 200 < found["code"] < 4000
+    assert 4 * 2410 <= found["constants"] < 4 * 2410 + 100
+    assert 16 <= found["stack"] < 1000
+    assert found["memory"] == 4 * (64 + 32 + 10 + 32 + 10)  # pixels, biases, hidden neurons, logits
 
 
 def microgpt(out: Path, steps: int, stage: int, *more: str) -> tuple[str, dict[str, list[list[float]]]]:

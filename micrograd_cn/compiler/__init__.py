@@ -15,6 +15,9 @@ The way through the rooms:
       executable     all of that for one graph; `program` is its face, `training` and `update` are `fit`
       derivatives    gradient, Jacobian and Hessian of a program, each a program; `minimize` for scipy
 
+`source` writes a graph as text for others: `python` by its operations; `c` by its instructions, which `c_loops` makes
+loops over the arrays of `c_elements`, of expressions by `c_text`, under a comment by `c_comment`.
+
 A multiplication becomes an instruction in `instructions.Code.machine`, and LLVM's in `lanes.Lanes.apply`.
 """
 

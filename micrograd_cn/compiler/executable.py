@@ -348,6 +348,11 @@ class Executables:
         shared = {drivers.names(self.machine.width)[kind], *stages.plan.makers}
         return self.machine.text(self.machine.with_shared(stages.functions, shared))
 
+    def written(self, write: Callable[[Lowering], str]) -> str:
+        """Return what is written of the instructions, to which meanwhile no other thread adds any."""
+        with self._lock, collector_off():
+            return write(self.lowering)
+
     def native(self, executable: Executable, kind: str) -> Executable:
         """Return the same as native code."""
         return self.get(kind, executable.lanes > 1, native=True)
