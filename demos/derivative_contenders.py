@@ -177,7 +177,7 @@ def ours(work: Work) -> Prepared:
     else:
         derivative = compile(outputs, xs).derivative("jacobian", wrt)
     assert derivative.program  # not all entries are constants
-    out = np.empty((len(rows), len(derivative.structure[0])))
+    out = np.empty((len(rows), derivative.structure.entries))
     return derivative.program.prepare(rows, out), *derivative.structure
 
 

@@ -130,8 +130,8 @@ def ours(steps: int) -> Problem:
         return lambda *numbers: f(np.hstack(numbers)[None], out=np.empty(count), **how)
 
     value = of_row(objective.forward, 1)
-    slopes = of_row(constraints.jacobian, len(jacobian[0]))
-    bends = of_row(whole.hessian, len(hessian[0]), wrt=xs)
+    slopes = of_row(constraints.jacobian, jacobian.entries)
+    bends = of_row(whole.hessian, hessian.entries, wrt=xs)
     return Problem(
         lambda x: value(x)[0],
         of_row(objective.gradient, len(xs)),
@@ -143,7 +143,7 @@ def ours(steps: int) -> Problem:
             jac=lambda x: matrix(slopes(x), jacobian),
             hess=lambda x, v: matrix(bends(x, v), hessian),
         ),
-        f"{len(jacobian[0]):,} + {len(hessian[0]):,}",
+        f"{jacobian.entries:,} + {hessian.entries:,}",
     )
 
 

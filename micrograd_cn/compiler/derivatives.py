@@ -26,6 +26,7 @@ class Structure(tuple[tuple[int, ...], tuple[int, ...]]):
     Attributes:
         shape: numbers of rows and columns.
         constant: for each entry, whether it is the same whatever the numbers.
+        entries: how many there are.
 
     >>> rows, columns = Structure((0, 1), (1, 0), (2, 2), (True, False))
     >>> rows, columns
@@ -34,6 +35,7 @@ class Structure(tuple[tuple[int, ...], tuple[int, ...]]):
 
     shape: tuple[int, int]
     constant: tuple[bool, ...]
+    entries: int
 
     def __new__(
         cls, rows: Iterable[int], columns: Iterable[int], shape: tuple[int, int], constant: Iterable[bool]
@@ -41,6 +43,7 @@ class Structure(tuple[tuple[int, ...], tuple[int, ...]]):
         """Return the pair."""
         self = super().__new__(cls, (tuple(rows), tuple(columns)))
         self.shape, self.constant = shape, tuple(constant)
+        self.entries = len(self.constant)
         return self
 
     def __reduce__(self) -> Any:
@@ -75,13 +78,13 @@ class CompiledDerivative:
         if not self.program or not n:
             return self._constants * n
         rows = memoryview(data).cast("B").cast("d", (n, len(data) // n)) if len(data) else [[]] * n
-        out: array[float] = self.program.forward(rows, threads, array("d", bytes(8 * n * len(self.structure[0]))))
+        out: array[float] = self.program.forward(rows, threads, array("d", bytes(8 * n * self.structure.entries)))
         return out
 
     def dense(self, flat: array[float], n: int, out: Any = None) -> Any:
         """Return the whole matrix of every row, as lists, or in `out`."""
         (rows, columns), (height, width) = self.structure, self.structure.shape
-        count, size = len(rows), height * width
+        count, size = self.structure.entries, height * width
         if out is None:
             each = [flat[k * count : (k + 1) * count].tolist() for k in range(n)]
             return [Sparse(values, list(rows), list(columns), (height, width)).dense() for values in each]
@@ -150,7 +153,7 @@ class Differentiable(ABC):
         >>> program.gradient([[1, 2], [5, 7]]), program.gradient([[5, 7]], wrt="parameters")
         ([[6.0, 3.0], [21.0, 15.0]], [[35.0]])
         """
-        return self._values("gradient", rows, wrt, False, False, threads, out)
+        return self._values("gradient", rows, wrt, threads, out)
 
     def jacobian(
         self, rows: Any, wrt: Variables = "inputs", dense: bool = False, threads: int = 1, out: Any = None
@@ -177,7 +180,7 @@ class Differentiable(ABC):
         >>> program.jacobian([[5, 7]]), program.jacobian([[5, 7]], dense=True)
         ([[7.0, 5.0, 3.0]], [[[7.0, 5.0], [0.0, 3.0]]])
         """
-        return self._values("jacobian", rows, wrt, False, dense, threads, out)
+        return self._values("jacobian", rows, wrt, threads, out, dense=dense)
 
     def hessian(
         self,
@@ -212,7 +215,7 @@ class Differentiable(ABC):
         >>> lagrangian.hessian_structure(lower=True, wrt=[x, y]), lagrangian.hessian([[5, 6, 7]], True, wrt=[x, y])
         (((0, 1), (0, 0)), [[14.0, 1.0]])
         """
-        return self._values("hessian", rows, wrt, lower, dense, threads, out)
+        return self._values("hessian", rows, wrt, threads, out, dense=dense, lower=lower)
 
     def jacobian_structure(self, wrt: Variables = "inputs") -> Structure:
         """Return where the Jacobian has entries that are not zero whatever the numbers: row and column numbers.
@@ -296,13 +299,15 @@ class Differentiable(ABC):
             found.add(x)
         return list(wrt)
 
-    def _values(self, kind: Kind, rows: Any, wrt: Variables, lower: bool, dense: bool, threads: int, out: Any) -> Any:
+    def _values(
+        self, kind: Kind, rows: Any, wrt: Variables, threads: int, out: Any, dense: bool = False, lower: bool = False
+    ) -> Any:
         check_threads(kind, threads)
         derivative = self.derivative(kind, wrt, lower)
         if derivative.program and out is not None and not dense:
             return derivative.program.forward(rows, threads, out)
         data, n = self._rows(rows)
-        flat, count = derivative.flat(data, n, threads), len(derivative.structure[0])
+        flat, count = derivative.flat(data, n, threads), derivative.structure.entries
         if dense:
             return derivative.dense(flat, n, out)
         if out is not None:

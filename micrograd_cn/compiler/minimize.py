@@ -46,7 +46,7 @@ def scipy_functions(program: Program) -> dict[str, Callable[[Any], Any]]:
         return program.gradient(row(x), out=np.empty(structure.shape[1]))
 
     def hess(x: Any) -> Any:
-        values = program.hessian(row(x), out=np.empty(len(structure[0])))
+        values = program.hessian(row(x), out=np.empty(structure.entries))
         return coo_array((values, structure), shape=structure.shape).tocsr()
 
     return {"fun": fun, "jac": jac, "hess": hess}

@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 from functools import cache
-from itertools import product
+from itertools import pairwise, product
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -361,6 +361,21 @@ def test_linear_functions(tmp_path):
     assert file.gradient([0.5] * 12, [[1.0] * 12, [3.0] * 12]) == (12.0, [2.0] * 12)
 
 
+@pytest.mark.parametrize("kind", ["gradient", "jacobian", "hessian"])
+def test_derivatives_are_c_too(tmp_path, kind):
+    xs, w = [Value(0.3 * k - 0.5) for k in range(5)], Value(1.5)
+    y = mc.sum([w * mc.sin(a * b) + a**3 for a, b in pairwise(xs)]) + mc.exp(xs[0] - xs[4])
+    program = compile([y, mc.tanh(xs[1]) * xs[2]] if kind == "jacobian" else y, xs)
+    derivative = program.derivative(kind)
+    file = compiled(derivative.program, tmp_path)
+    rng = random.Random(3)
+    for _ in range(5):
+        row = [rng.gauss(0, 1) for _ in xs]
+        [expected] = getattr(program, kind)([row])
+        assert file.forward([1.5], row) == pytest.approx(expected, rel=1e-13, abs=1e-14)
+    assert kind != "hessian" or len(expected) == 15  # a band, and two corners
+
+
 def test_several_outputs(tmp_path):
     model, xs = MLP(3, [9, 11], activation="tanh", seed=0), [Value(0.1) for _ in range(3)]
     outputs = model(xs)
@@ -395,6 +410,24 @@ def test_totals_of_parameters_and_of_what_is_computed_of_them_are_one_table(tmp_
     loss = mc.exp(mc.dot(weights, [*xs, *xs[::-1]])) + mc.tanh(mc.dot(weights, [*xs, *xs[::-1]], ws[0])) * xs[0]
     rows = [[0.1 * k - 0.3 for k in range(6)], [0.3, 0.1, -0.5, 0.2, 0.0, 0.7]]
     assert_like_program(compile(loss, xs), rows, tmp_path)
+
+
+def test_what_depends_on_parameters_alone_is_there_for_every_row(tmp_path):
+    ws, xs = [Value(0.1 * k + 0.3) for k in range(6)], [Value(0.2 * k) for k in range(6)]
+    early = [mc.exp(w) * w for w in ws]
+    y = xs[0]
+    for k in range(60):  # more values than there are places of their own
+        y = mc.tanh(y * early[k % 6] + xs[k % 5]) + 0.1 * xs[(k + 1) % 6]
+    rng = random.Random(1)
+    assert_like_program(compile(y * y, xs), [[rng.gauss(0, 1) for _ in xs] for _ in range(4)], tmp_path)
+
+
+def test_factors_are_on_the_same_side_whatever_their_order():
+    ws, xs = ([Value(0.1 * k + n) for k in range(40)] for n in range(2))
+    turned = mc.dot([w if k % 3 else x for k, (w, x) in enumerate(zip(ws, xs, strict=True))],
+                    [x if k % 3 else w for k, (w, x) in enumerate(zip(ws, xs, strict=True))])  # fmt: skip
+    text = compile(mc.exp(turned), xs).source("c", weights="passed")
+    assert "static const" not in text.partition("_gradient(")[0].partition("*/")[2]  # no tables: two even strides
 
 
 def test_what_depends_on_parameters_alone_is_computed_once_a_batch(tmp_path):
