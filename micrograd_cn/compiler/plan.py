@@ -40,6 +40,7 @@ class Plan:
 
     Attributes:
         places: where values lie; `scalar`, `slot` and `at` are its own.
+        gather: whether like instructions on scalars are vectors, wherever their operands lie.
         columns_at: where a row's numbers go.
         blocks: of a panel.
         totals_at: where the totals' means are among the scalars.
@@ -62,7 +63,7 @@ class Plan:
     ) -> None:
         self.schedule, self.machine = schedule, machine
         self.places = places = Places(schedule, machine, scalars)
-        self.code, self.lanes = schedule.code, places.lanes
+        self.code, self.lanes, self.gather = schedule.code, places.lanes, gather
         self.scalar, self.slot, self.at = places.scalar, places.slot, places.at
         self.columns_at = places.take_slots(columns) if schedule.lanes else places.take(columns)
         self.tables: list[array[int]] = []

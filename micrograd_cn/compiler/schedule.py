@@ -190,6 +190,15 @@ class Schedule:
         factors = [i for group in self.outer for side in (*group.lefts, *group.rights) for i in side]
         return [*factors, *(i for _, pair in self.single for i in pair)]
 
+    def alike(self) -> float:
+        """Return how many instructions of one form a level has on average; 0 if samples are in lanes."""
+        steps = groups = 0
+        for stage in chain(*self.stages.values()):
+            if isinstance(stage, Stretch) and not self.lanes:
+                steps += len(stage.steps)
+                groups += len({self.code.instructions[step.number][0] for step in stage.steps})
+        return steps / max(groups, 1)
+
     def are_in_lanes(self, phase: int) -> bool:
         """Return whether the values of a phase are vectors."""
         return self.lanes and phase == SAMPLE

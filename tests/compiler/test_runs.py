@@ -1,8 +1,11 @@
 """Which instructions of single rows are computed as vectors, and where their results lie."""
 
+import math
+
 import pytest
 
 import micrograd_cn as mc
+from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.instructions import SAMPLE, START
 from micrograd_cn.compiler.machine import machine
 from micrograd_cn.compiler.runs import VECTORS
@@ -127,3 +130,27 @@ def test_sums_that_start_from_several_values_or_lie_elsewhere_are_no_run():
     assert not stages(plan, Run)
     plan, _ = starting(2 * NATIVE, lambda code, x, k: [x[ALONE], x[ALONE + 1]] if k % 2 else [])
     assert not stages(plan, Run)
+
+
+@pytest.mark.parametrize(("count", "vectors"), [(7, False), (8, True)])
+def test_single_rows_of_many_like_instructions_are_vectors_and_never_native(count, vectors, monkeypatch):
+    monkeypatch.setattr("micrograd_cn.compiler.executable.PATIENCE", 0.0)
+    xs = [mc.Value(0.1 * k) for k in range(count)]
+    program = compile([mc.exp(x) * 0.5 for x in xs], xs)
+    assert program.executables.plan("forward", lanes=False).schedule.alike() == count
+    assert program.forward([[0.2 * k for k in range(count)]])[0] == pytest.approx(
+        [0.5 * math.exp(0.2 * k) for k in range(count)], rel=1e-15
+    )
+    executable = program.executables.best("forward", 1)
+    assert (executable.plan.gather, executable.native) == (vectors, not vectors)
+    assert not program.executables.plan("forward", lanes=True).gather
+    assert program.executables.best("forward", 9).native
+
+
+def test_levels_of_other_forms_are_not_alike():
+    made = Instructions(0, 6)
+    roots = [made.code.apply(op, [x]) for op, x in zip((mc.exp, mc.sin, mc.cos), made.x, strict=False)]
+    last = made.code.machine("fadd", made.code.machine("fmul", *roots[:2]), roots[2])
+    schedule = made.schedule(last, lanes=False)
+    assert schedule.alike() == 1.0
+    assert made.schedule(last, lanes=True).alike() == 0.0
