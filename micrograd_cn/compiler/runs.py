@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import add, sub
 from typing import Any, NamedTuple, TypeAlias
 
-from .instructions import CONSTANT, START, SUMS, parted
+from .instructions import CONSTANT, START, SUMS, Code, parted
 from .places import Places
 from .schedule import Gathered, Run, Stage, Step
 
@@ -160,6 +160,28 @@ class Runs:
         for constants in beside.values():
             if len(constants) >= SHORTEST:
                 self._given.side_by_side(constants)
+
+
+def families(code: Code, numbers: Iterable[int], least: int) -> Iterator[list[int]]:
+    """Yield inputs that `least` like instructions or more read, on like operands, at even distances but not beside.
+
+    >>> code, sample = Code(), 2
+    >>> x = [code.leaf(("input", k), sample) for k in range(6)]
+    >>> sines = [code.machine("sin", i) for i in x[::2]]
+    >>> list(families(code, range(9), 3))
+    [[0, 2, 4]]
+    """
+    column = {i: code.instructions[i][1] for i in numbers if code.instructions[i][0] == "input"}
+    read: dict[tuple[str, ...], dict[int, int]] = {}
+    for i in numbers:
+        form, operands = code.instructions[i][0], code.operands[i]
+        if not column.keys().isdisjoint(operands) and form not in SUMS:
+            kinds = sorted([code.instructions[j][0] for j in operands])
+            read.setdefault((form, *kinds), {}).update({column[j]: j for j in operands if j in column})
+    for found in read.values():
+        for chain in _chains([_Placed((), found[k], (k,)) for k in sorted(found)], least):
+            if len(chain) >= least and _steps(chain) is None:
+                yield [one.number for one in chain]
 
 
 def _beside(placed: Sequence[_Placed]) -> Iterator[Sequence[_Placed]]:

@@ -161,9 +161,6 @@ def test_what_is_large_or_has_not_run_long_is_not_worth_native_code():
         schedule.size = size
         assert executables.worth(made, size * PATIENCE)
         assert not executables.worth(made, size * PATIENCE * 0.999)
-    made.plan.gather = True  # vectors of like instructions are as fast
-    assert not executables.worth(made, 1e9)
-    made.plan.gather = False
     schedule.size = LARGEST + 1
     assert not executables.worth(made, 1e9)
     assert not executables.worth(executables.get("forward", False, True), 1e9)

@@ -133,7 +133,7 @@ def test_sums_that_start_from_several_values_or_lie_elsewhere_are_no_run():
 
 
 @pytest.mark.parametrize(("count", "vectors"), [(7, False), (8, True)])
-def test_single_rows_of_many_like_instructions_are_vectors_and_never_native(count, vectors, monkeypatch):
+def test_single_rows_of_many_like_instructions_are_vectors(count, vectors, monkeypatch):
     monkeypatch.setattr("micrograd_cn.compiler.executable.PATIENCE", 0.0)
     xs = [mc.Value(0.1 * k) for k in range(count)]
     program = compile([mc.exp(x) * 0.5 for x in xs], xs)
@@ -142,7 +142,8 @@ def test_single_rows_of_many_like_instructions_are_vectors_and_never_native(coun
         [0.5 * math.exp(0.2 * k) for k in range(count)], rel=1e-15
     )
     executable = program.executables.best("forward", 1)
-    assert (executable.plan.gather, executable.native) == (vectors, not vectors)
+    assert executable.native
+    assert executable.plan.gather == vectors
     assert not program.executables.plan("forward", lanes=True).gather
     assert program.executables.best("forward", 9).native
 
@@ -154,3 +155,24 @@ def test_levels_of_other_forms_are_not_alike():
     schedule = made.schedule(last, lanes=False)
     assert schedule.alike() == 1.0
     assert made.schedule(last, lanes=True).alike() == 0.0
+
+
+def test_inputs_that_like_instructions_read_at_even_distances_are_copied_side_by_side(code):
+    xs = [mc.Value(0.1 * k) for k in range(60)]
+    count = 20
+    rows = [[0.01 * k * k - 0.3 * row for k in range(60)] for row in range(2)]
+
+    def f(x):
+        return mc.sum([mc.sin(x[3 * k + 1]) * x[3 * k] - mc.exp(x[3 * k]) for k in range(count)])
+
+    program = compile(f(xs), xs)
+    plan = program.executables.plan("forward", lanes=False)
+    moved = [i for i in plan.schedule.needed if plan.code.instructions[i][0] == "input"]
+    if code == "gathered":
+        for start in (0, 1):
+            assert beside(plan, [i for i in moved if plan.code.instructions[i][1] % 3 == start])
+        forms = {stage.form: stage.steps for stage in stages(plan, Run)}
+        assert forms == {"sin": (True,), "exp": (True,), "fmul": (True, True), "fsub": (True, True)}
+        assert not stages(plan, Gathered)
+    for _ in range(2):
+        assert program.forward(rows) == pytest.approx([f(row) for row in rows], rel=1e-12)
