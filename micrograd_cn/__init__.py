@@ -63,6 +63,7 @@ from .ops import (
     tanh,
     where,
 )
+from .scopes import scope
 
 __version__ = "0.1.0"
 
@@ -124,6 +125,7 @@ __all__ = [
     "no_grad",
     "pow",
     "relu",
+    "scope",
     "sech",
     "sigmoid",
     "silu",

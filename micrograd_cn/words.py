@@ -19,9 +19,9 @@ WORDS = {
         "legend_fold": "grey box: a folded part (number of nodes, norm of its parameters' gradient)",
         "not_a_value": "draw_dot() takes a Value, got {kind}",
         "rankdir": 'rankdir must be "LR" or "TB", got {given!r}',
-        "fold": 'fold must be "auto", "neuron", "layer" or None, got {given!r}',
+        "fold": 'fold must be "auto", "neuron", "layer", "scope" or None, got {given!r}',
         "too_large": "the picture would have {boxes} boxes, more than max_nodes={limit}; {hint}",
-        "hint_fold": 'use fold="layer", draw a smaller part of the graph, or raise max_nodes',
+        "hint_fold": 'use fold="layer" or "scope", draw a smaller part of the graph, or raise max_nodes',
         "hint_part": "draw a smaller part of the graph (any Value in it can be the root), or raise max_nodes",
         "no_graphviz": "drawing needs the Python package graphviz: pip install graphviz",
         "no_renderer": "no renderer found to draw {format}: install Graphviz (its program `dot`) or "
@@ -102,9 +102,9 @@ functions: {functions}
         "legend_fold": "灰框：折叠的部分（节点数、参数梯度的范数）",
         "not_a_value": "draw_dot() 需要一个 Value，得到的是 {kind}",
         "rankdir": 'rankdir 必须是 "LR" 或 "TB"，得到的是 {given!r}',
-        "fold": 'fold 必须是 "auto"、"neuron"、"layer" 或 None，得到的是 {given!r}',
+        "fold": 'fold 必须是 "auto"、"neuron"、"layer"、"scope" 或 None，得到的是 {given!r}',
         "too_large": "这张图会有 {boxes} 个框，超过了 max_nodes={limit}；{hint}",
-        "hint_fold": '可以用 fold="layer" 折叠、只画计算图的一部分，或者调大 max_nodes',
+        "hint_fold": '可以用 fold="layer" 或 "scope" 折叠、只画计算图的一部分，或者调大 max_nodes',
         "no_graphviz": "画图需要 Python 包 graphviz：pip install graphviz",
         "no_renderer": "没有找到可以画 {format} 的渲染器：请安装 Graphviz（程序 `dot`），或者 "
         "`pip install 'micrograd-cn[viz]'`",
