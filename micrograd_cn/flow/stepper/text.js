@@ -43,3 +43,19 @@ function bracketed(text) {
 function filled(template, values) {
   return template.replace(/\{(\w+)\}/g, (hole, name) => values[name] ?? hole);
 }
+
+const LONGEST_LABEL = 40; // columns
+
+// The text's width in columns of a monospaced font, where a Chinese character takes two.
+function columns(text) {
+  let count = 0;
+  for (const c of text) count += /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1faff}\u{20000}-\u{3fffd}]/u.test(c) ? 2 : 1;
+  return count;
+}
+
+// A label in one line, cut where it is very long, without control characters.
+function cleaned(label) {
+  let text = [...label.slice(0, 2 * LONGEST_LABEL)].map(c => (/\s/.test(c) ? " " : /[\p{Cc}\p{Cs}]/u.test(c) ? "\ufffd" : c)).join("");
+  while (columns(text) > LONGEST_LABEL) text = `${[...text].slice(0, -2).join("")}…`;
+  return text;
+}
