@@ -74,7 +74,7 @@ def __getattr__(name: str) -> object:
         from .picture import draw_dot
 
         return draw_dot
-    if name in ("Tape", "draw_flow"):
+    if name in ("Tape", "draw_flow", "playground"):
         from . import flow
 
         return getattr(flow, name)
@@ -123,6 +123,7 @@ __all__ = [
     "mul",
     "neg",
     "no_grad",
+    "playground",
     "pow",
     "relu",
     "scope",

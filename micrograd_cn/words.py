@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["PAGE", "WORDS", "language"]
+__all__ = ["PAGE", "PLAYGROUND", "WORDS", "language"]
 
 WORDS = {
     "en": {
@@ -65,6 +65,7 @@ WORDS = {
         "cli_unknown": "there is no option {options}",
         "cli_no_file": "-o needs the name of a file, as in -o flow.html",
         "cli_lang": "--lang needs one of the languages en and zh",
+        "cli_playground": "--playground needs a page's name and nothing else, as in --playground -o playground.html",
         "cli_wrote": "wrote {path}",
         "cli_forward": "Forward pass",
         "cli_forward_columns": "step|node|numbers put in|data",
@@ -74,12 +75,14 @@ WORDS = {
         "cli_misuse": "{message}\nTry: python -m micrograd_cn --help",
         "cli_help": """\
 usage: python -m micrograd_cn EXPRESSION [NAME=NUMBER ...] [-o FILE ...] [--lang en|zh]
+       python -m micrograd_cn --playground -o FILE.html [--lang en|zh]
 
 Compute an expression and explain its gradient step by step.
 
   EXPRESSION        such as "tanh(w*x + b)"; quote it for the shell
   NAME=NUMBER       the number of a variable, such as w=-3 or x=pi/2
   -o, --output FILE write the step-by-step page (.html) or the picture ({endings}); may be repeated
+  --playground      write a page in which one types expressions and trains networks
   --lang en|zh      the language; the locale's by default
   -h, --help        show this text
 
@@ -146,6 +149,7 @@ functions: {functions}
         "cli_unknown": "没有选项 {options}",
         "cli_no_file": "-o 后面要写文件名，例如 -o flow.html",
         "cli_lang": "--lang 后面要写语言：en 或 zh",
+        "cli_playground": "--playground 后面只需写网页的文件名，例如 --playground -o playground.html",
         "cli_wrote": "已写入 {path}",
         "cli_forward": "前向传播",
         "cli_forward_columns": "步骤|节点|代入数值|数值",
@@ -155,12 +159,14 @@ functions: {functions}
         "cli_misuse": "{message}\n用法见：python -m micrograd_cn --help",
         "cli_help": """\
 用法：python -m micrograd_cn 表达式 [名字=数 ...] [-o 文件 ...] [--lang en|zh]
+      python -m micrograd_cn --playground -o 文件.html [--lang en|zh]
 
 计算一个表达式，并逐步解释它的梯度。
 
   表达式            例如 "tanh(w*x + b)"；在命令行里要加引号
   名字=数           变量的值，例如 w=-3 或 x=pi/2
   -o, --output 文件 写出逐步演示的网页（.html）或图片（{endings}）；可以重复使用
+  --playground      写出演练场网页：输入表达式、训练神经网络
   --lang en|zh      语言；默认由系统区域设置决定
   -h, --help        显示本帮助
 
@@ -409,6 +415,151 @@ PAGE = {
         "key_play": "播放或暂停",
         "key_language": "English 或中文；深色或浅色",
         "key_help": "显示帮助",
+    },
+}
+
+
+# Of the playground, beside those of the page.
+PLAYGROUND = {
+    "en": {
+        "title": "Backpropagation playground",
+        "noscript": PAGE["en"]["noscript"],
+        "tab_typing": "Expression",
+        "tab_board": "Network",
+        "expression": "Expression",
+        "example": "Example",
+        "choose": "choose …",
+        "return_board": "← Back to training",
+        "only_number": "= {value}. There is no variable, so there is no gradient.",
+        "too_many_operands": "{found} may have at most {most} operands here",
+        "example_neuron": "a neuron",
+        "example_twice": "a + a",
+        "example_paths": "two paths meet",
+        "example_dead": "a dead ReLU",
+        "example_softmax": "softmax with cross entropy",
+        "example_newton": "square root by Newton's method",
+        "example_vanishing": "vanishing: ten tanh",
+        "example_exploding": "exploding: eight factors",
+        "example_squares": "least squares",
+        "example_logistic": "logistic loss",
+        "example_maximum": "a tie of maximum",
+        "example_attention": "attention to two keys",
+        "one_step": "Step",
+        "one_sample": "One sample",
+        "reset": "Start anew",
+        "b_data": "Data",
+        "b_layers": "Hidden layers",
+        "b_activation": "Activation",
+        "b_initialiser": "Initial weights",
+        "b_loss": "Loss",
+        "b_optimizer": "Optimiser",
+        "b_rate": "Learning rate",
+        "b_batch": "Batch",
+        "b_seed": "Seed",
+        "data_moons": "two moons",
+        "data_circles": "circles",
+        "data_xor": "exclusive or",
+        "data_spiral": "spiral",
+        "data_bits": "even or odd bits",
+        "data_own": "draw your own",
+        "loss_binary_cross_entropy_with_logits": "cross entropy",
+        "loss_mse_loss": "squared error",
+        "loss_hinge_loss": "hinge",
+        "loss_huber_loss": "Huber",
+        "loss_l1_loss": "absolute error",
+        "batch_1": "1",
+        "batch_4": "4",
+        "batch_8": "8",
+        "batch_16": "16",
+        "batch_32": "32",
+        "batch_0": "all",
+        "net_hint": "Each neuron shows what it gives over the plane. Click one to step through it.",
+        "plane_hint": "What the network says of each point. Click a sample to step through its loss.",
+        "show_grads": "Gradients",
+        "class0": "orange",
+        "class1": "blue",
+        "open_loss": "Step through a batch",
+        "open_sample": "… a sample",
+        "board_state": "step {steps} · epoch {epochs} · loss {loss} · {accuracy}% right",
+        "weights_rms": "weights, rms {rms}",
+        "gradients_rms": "gradients, rms {rms}",
+        "dead": "dead: its gradient is 0 at every sample",
+        "dead_count": "{count} dead neurons: no gradient flows through them",
+        "diverged": "The loss is no number any more: the learning rate is too large.",
+        "grows": "The loss grows: the learning rate is too large.",
+        "draw_points": "Click into the plane to draw points of both classes.",
+        "origin_sample": "Sample {number} after {step} training steps",
+        "origin_batch": "A batch of {count} samples after {step} training steps",
+    },
+    "zh": {
+        "title": "反向传播演练场",
+        "noscript": PAGE["zh"]["noscript"],
+        "tab_typing": "表达式",
+        "tab_board": "神经网络",
+        "expression": "表达式",
+        "example": "例子",
+        "choose": "请选择…",
+        "return_board": "← 回到训练",
+        "only_number": "= {value}。没有变量，也就没有梯度。",
+        "too_many_operands": "{found} 在这里最多有 {most} 个操作数",
+        "example_neuron": "一个神经元",
+        "example_twice": "a + a",
+        "example_paths": "两条路径汇合",
+        "example_dead": "“死掉”的 ReLU",
+        "example_softmax": "softmax 与交叉熵",
+        "example_newton": "牛顿法求平方根",
+        "example_vanishing": "梯度消失：十层 tanh",
+        "example_exploding": "梯度爆炸：八个因子",
+        "example_squares": "最小二乘",
+        "example_logistic": "逻辑损失",
+        "example_maximum": "maximum 的两数相等",
+        "example_attention": "对两个键的注意力",
+        "one_step": "一步",
+        "one_sample": "一个样本",
+        "reset": "重新开始",
+        "b_data": "数据",
+        "b_layers": "隐藏层",
+        "b_activation": "激活函数",
+        "b_initialiser": "初始化",
+        "b_loss": "损失函数",
+        "b_optimizer": "优化器",
+        "b_rate": "学习率",
+        "b_batch": "批量大小",
+        "b_seed": "随机种子",
+        "data_moons": "双月",
+        "data_circles": "同心圆",
+        "data_xor": "异或",
+        "data_spiral": "螺旋",
+        "data_bits": "奇偶校验位",
+        "data_own": "自己画点",
+        "loss_binary_cross_entropy_with_logits": "交叉熵",
+        "loss_mse_loss": "均方误差",
+        "loss_hinge_loss": "合页损失",
+        "loss_huber_loss": "Huber 损失",
+        "loss_l1_loss": "绝对误差",
+        "batch_1": "1",
+        "batch_4": "4",
+        "batch_8": "8",
+        "batch_16": "16",
+        "batch_32": "32",
+        "batch_0": "全部",
+        "net_hint": "每个神经元显示它在平面各处的输出。点击一个，逐步查看它的计算。",
+        "plane_hint": "网络对平面上每一点的判断。点击一个样本，逐步查看它的损失。",
+        "show_grads": "显示梯度",
+        "class0": "橙色",
+        "class1": "蓝色",
+        "open_loss": "逐步查看一批",
+        "open_sample": "……一个样本",
+        "board_state": "第 {steps} 步 · 第 {epochs} 轮 · 损失 {loss} · 正确率 {accuracy}%",
+        "weights_rms": "权重，均方根 {rms}",
+        "gradients_rms": "梯度，均方根 {rms}",
+        "dead": "“死掉”了：在每个样本上梯度都是 0",
+        "dead_count": "{count} 个神经元“死掉”了：没有梯度流过它们",
+        "diverged": "损失已经不是数了：学习率太大。",
+        "grows": "损失在增大：学习率太大。",
+        "draw_points": "在平面上点击，画出两类点。",
+        "origin_sample": "第 {step} 个训练步之后的样本 {number}",
+        "origin_batch": "第 {step} 个训练步之后的一批 {count} 个样本",
     },
 }
 

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -32,6 +32,11 @@ def words_of(*pages: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
     }
 
 
+def fragment(name: str) -> str:
+    """Return a part of a page that stands in a file of its own."""
+    return _file(f"{name}.html")
+
+
 def sheet(
     lang: str,
     data: dict[str, Any],
@@ -52,8 +57,8 @@ def sheet(
         parts: what stands in the holes of the page that the stepper leaves empty.
         styles: style sheets.
     """
-    script = "\n".join([_file("stepper/numbers.js"), rows, *[_file(f"{name}.js") for name in scripts]])
-    css = "\n".join([_file(f"{name}.css") for name in styles])
+    script = _packed([_file("stepper/numbers.js"), rows, *[_file(f"{name}.js") for name in scripts]])
+    css = _packed([_file(f"{name}.css") for name in styles])
     filled = {
         "tabs": "",
         "rooms": "",
@@ -69,6 +74,11 @@ def sheet(
         "script": script,
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda match: filled[match[1]], _file("stepper/page.html"))
+
+
+def _packed(texts: Iterable[str]) -> str:
+    """Return the texts as one, without indentation and lines of comments, a sixth of a page."""
+    return re.sub(r"(?m)^ *//.*\n|^ +", "", "\n".join(texts))
 
 
 def _file(name: str) -> str:
