@@ -299,7 +299,7 @@ def test_sixty_frames_a_second_while_a_network_trains(board):
     times = sorted(board.page.evaluate(FRAMES))
     assert board.page.evaluate("[trainer.points.length, trainer.network.sizes.join('-')]") == [200, "2-8-8-1"]
     assert times[len(times) // 2] < 17.5
-    assert sum(times) / len(times) < 20
+    assert times[len(times) * 8 // 10] < 25
 
 
 def test_a_frame_s_work_fits_into_a_sixtieth_of_a_second(board):

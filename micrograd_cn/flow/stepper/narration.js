@@ -87,7 +87,7 @@ function seenSentence({ shape, graph, numbers }, words, b) {
   const texts = [...inputs.values()].map(each => (each.folded ? partName(graph, each.group, words) : value(each.nodes[0])));
   const [least, most] = [Math.min(...outputs), Math.max(...outputs)].map(shown);
   const told = { part: partName(graph, box.group, words), inputs: listed(texts, words), value: shown(outputs[0]), count: outputs.length, least, most };
-  return filled(texts.length ? (outputs.length === 1 ? words.at_part : words.at_part_several) : words.at_part_alone, told);
+  return filledApart(texts.length ? (outputs.length === 1 ? words.at_part : words.at_part_several) : words.at_part_alone, told);
 }
 
 function listed(texts, words, most = 6) {
@@ -104,7 +104,7 @@ function partName(graph, group, words) {
   if (kind === "layers") return filled(words.part_layer, { number });
   if (!kind) return path;
   const alone = filled(words.part_neuron, { number });
-  return outer < 0 ? alone : filled(words.part_of, { inner: alone, outer: partName(graph, outer, words) });
+  return outer < 0 ? alone : filledApart(words.part_of, { inner: alone, outer: partName(graph, outer, words) });
 }
 
 function seedSentence({ graph, state }, words, step, asked) {
@@ -127,7 +127,7 @@ function foldedSentence({ shape, graph, state }, words, step) {
     sent += state.sent[graph.nodes[i].slots + slot] !== undefined;
   });
   const told = { part: partName(graph, group, words), to: listed(names, words), count: step.moves.length, sent, all };
-  return filled(words.at_send_part, told);
+  return filledApart(words.at_send_part, told);
 }
 
 function sendSentences({ graph, numbers, state }, words, { moves: [move] }, asked) {

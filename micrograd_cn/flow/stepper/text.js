@@ -44,6 +44,16 @@ function filled(template, values) {
   return template.replace(/\{(\w+)\}/g, (hole, name) => values[name] ?? hole);
 }
 
+// The same, with a space where Chinese meets letters or digits, as between a part's number and a verb.
+function filledApart(template, values) {
+  const chinese = /[\u4e00-\u9fff]/, latin = /[A-Za-z0-9]/;
+  const meet = (a, b) => (chinese.test(a) && latin.test(b)) || (latin.test(a) && chinese.test(b));
+  return template.replace(/\{(\w+)\}/g, (hole, name, at) => {
+    const text = String(values[name] ?? hole), before = template[at - 1] ?? "", after = template[at + hole.length] ?? "";
+    return (meet(before, text[0] ?? "") ? " " : "") + text + (meet(text.at(-1) ?? "", after) ? " " : "");
+  });
+}
+
 const LONGEST_LABEL = 40; // columns
 
 // The text's width in columns of a monospaced font, where a Chinese character takes two.
