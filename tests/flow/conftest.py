@@ -7,10 +7,12 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
+from micrograd_cn import playground
+
 from .pages import Opened
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser():
     """Give Debian's chromium; without it these tests are skipped, unless MICROGRAD_CN_BROWSER=required."""
     missing = []
@@ -32,13 +34,13 @@ def browser():
         browser.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def blank(browser):
     """Give an empty page, for JavaScript alone."""
     return browser.new_page()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def tab(browser):
     """Give a context that opens a file; at its end, no error was seen and no request was made.
 
@@ -76,3 +78,15 @@ def opened(tab, tmp_path):
             return tabs.enter_context(tab(path, **options))
 
         yield open_page
+
+
+@pytest.fixture(scope="session")
+def room(browser, tmp_path_factory):
+    """Give the playground in a tab, for what computes without touching it."""
+    page = browser.new_page()
+    errors = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text))
+    page.goto(playground("en").save(tmp_path_factory.mktemp("play") / "playground.html").as_uri())
+    yield page
+    assert errors == []

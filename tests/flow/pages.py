@@ -38,6 +38,12 @@ class Opened:
     def narration(self):
         return self.page.locator("#narration").inner_text()
 
+    @property
+    def link(self):
+        """The address, when it has followed what was chosen."""
+        self.page.wait_for_timeout(300)
+        return self.page.evaluate("location.href")
+
     def nodes(self):
         found = self.page.evaluate("[...document.querySelectorAll('.node')].map(node => ({...node.dataset}))")
         return {facts["name"]: {key: x for key, x in facts.items() if key != "key"} for facts in found}

@@ -13,17 +13,6 @@ from micrograd_cn.words import PAGE, PLAYGROUND
 
 from .pages import same
 
-
-@pytest.fixture(scope="module")
-def room(browser, tmp_path_factory):
-    """Give the playground in a tab, for what computes without touching it."""
-    path = playground("en").save(tmp_path_factory.mktemp("play") / "playground.html")
-    page = browser.new_page()
-    page.goto(path.as_uri())
-    yield page
-    page.close()
-
-
 GIVEN = {"layers": [4, 3], "activation": "tanh", "initialiser": "xavier_uniform", "batch": 8, "seed": 3}
 TRAIN = """([given, steps]) => {
     const points = DATA[given.data](new Random(given.seed), 24), trainer = new Trainer(given, points), batches = [];
@@ -220,7 +209,7 @@ def test_a_link_keeps_the_settings(board):
     board.page.locator("#b_data").select_option("spiral")
     board.page.locator("#b_layers").fill("6-5-4")
     board.page.locator("#b_rate").fill("0.125")
-    url = board.page.url
+    url = board.link
     board.page.goto("about:blank")
     board.page.goto(url)
     assert board.page.locator("#board").is_visible()
@@ -252,7 +241,7 @@ def test_one_draws_points_of_both_classes(board):
     assert board.page.evaluate("trainer.points.map(p => p.label)") == [0, 0, 1, 1]
     button(board, "one_step")
     assert math.isfinite(board.page.evaluate("trainer.history[0]"))
-    url = board.page.url
+    url = board.link
     board.page.goto("about:blank")
     board.page.goto(url)
     assert board.page.evaluate("trainer.points.length") == 4

@@ -31,20 +31,6 @@ READ = """([texts, values]) => texts.map(text => {
 })"""
 
 
-@pytest.fixture(scope="module")
-def room(browser, tmp_path_factory):
-    """Give the playground in a tab, for what reads texts without touching it."""
-    path = playground("en").save(tmp_path_factory.mktemp("play") / "playground.html")
-    page = browser.new_page()
-    errors = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda message: errors.append(message.text))
-    page.goto(path.as_uri())
-    yield page
-    assert errors == []
-    page.close()
-
-
 def in_python(text, values):
     """Return what the page's reader should: the same facts, from the library."""
     variables = {name: Value(x, name) for name, x in values.items()}
@@ -303,7 +289,7 @@ def test_a_number_changes_by_dragging_and_all_downstream_moves(selector, typing)
 def test_a_link_opens_what_was_typed_with_its_numbers(typing, opened, tmp_path):
     write(typing, "sin(θ*t) + 1")
     typing.page.locator("#numbers input").first.fill("-0.125")
-    url = typing.page.url
+    url = typing.link
     typing.page.goto("about:blank")
     typing.page.goto(url)
     assert typing.page.locator("#text").input_value() == "sin(θ*t) + 1"

@@ -32,7 +32,15 @@ function leave(made) {
   if (graph !== made.graph) open([made]);
 }
 
+const REST = 200; // milliseconds in which nothing changes, before the address does: browsers refuse many changes at once
+let resting = null;
+
 function remember() {
+  clearTimeout(resting);
+  resting = setTimeout(rememberNow, REST);
+}
+
+function rememberNow() {
   const facts = room === "board" || !part("origin").hidden ? { room: "board", ...settings } : { text: typed.text };
   if (facts.room && settings.data === "own") facts.own = own.map(({ at, label }) => [...at.map(x => x.toFixed(2)), label].join(",")).join(";");
   if (!facts.room) for (const [name] of typed.made?.values ?? []) facts[`=${name}`] = exact(typed.values.get(name));
