@@ -68,7 +68,7 @@ def render(source: str, format: str, lang: str = "en") -> bytes:  # noqa: A002 -
 
 
 def _dressed(svg: bytes, lang: str) -> bytes:
-    """Return the picture with its language, by which fonts place punctuation, and edges' texts clear of thick arrows."""
+    """Return the picture with its language, by which fonts place punctuation, edges' texts clear of thick arrows."""
     opening, gap, rest = svg.partition(b"<svg ")
     tag, end, inside = rest.partition(b">")
     if not end:

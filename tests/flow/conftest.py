@@ -12,7 +12,7 @@ from micrograd_cn import playground
 from .pages import Opened
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
     """Give Debian's chromium; without it these tests are skipped, unless MICROGRAD_CN_BROWSER=required."""
     missing = []
@@ -34,13 +34,13 @@ def browser():
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def blank(browser):
     """Give an empty page, for JavaScript alone."""
     return browser.new_page()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def tab(browser):
     """Give a context that opens a file; at its end, no error was seen and no request was made.
 
@@ -80,7 +80,7 @@ def opened(tab, tmp_path):
         yield open_page
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def room(browser, tmp_path_factory):
     """Give the playground in a tab, for what computes without touching it."""
     page = browser.new_page()
