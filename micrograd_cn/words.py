@@ -208,7 +208,7 @@ PAGE = {
         "itself": "itself",
         "edges_count": "{count} edges",
         "tangent": "{formula}, as {name} varies. At {name} = {x} its slope is {slope}: the local derivative.",
-        "sign_arrow": "forward pass; the gradient flows against it",
+        "sign_arrow": "forward pass; gradients flow back",
         "sign_plus": "positive contribution",
         "sign_minus": "negative contribution",
         "sign_zero": "0, or an edge from a constant",

@@ -154,6 +154,8 @@ def test_nothing_is_said_to_have_arrived_before_backward_begins(opened):
     page.press("ArrowRight")
     assert "contributions 0/3" in page.page.evaluate(body)
     assert "the seed" in page.page.locator(".node[data-name=y]").text_content()
+    page.click("zero")
+    assert "contributions" not in page.page.evaluate(body)
 
 
 def test_inputs_of_a_network_have_the_names_of_inputs_and_constants_are_their_numbers(opened):

@@ -7,7 +7,7 @@ from urllib.parse import urlparse
 
 import pytest
 
-from micrograd_cn import Value, draw_flow, mean, scope
+from micrograd_cn import Value, draw_flow, mean, scope, take, where
 from micrograd_cn.nn import MLP
 from micrograd_cn.words import PAGE
 
@@ -202,8 +202,6 @@ def test_a_page_of_a_large_graph_is_made_quickly():
 
 
 def test_no_gradient_goes_where_none_flows(opened):
-    from micrograd_cn import take, where
-
     c, a, b = Value(0.0, "c"), Value(2, "a"), Value(3, "b")
     y = where(c, a, b) * take([a, b], Value(1, "i"))
     y.label = "y"
@@ -219,8 +217,6 @@ def test_no_gradient_goes_where_none_flows(opened):
 
 def test_an_infinite_factor_is_not_multiplied_where_none_flows(opened):
     c, x = Value(1.0, "c"), Value(0.0, "x")
-    from micrograd_cn import where
-
     y = where(c, x, x.log()) * x.log()
     nodes = labelled(y)
     page = opened(draw_flow(y, "en"))
@@ -256,3 +252,27 @@ def test_a_closed_part_says_what_it_sees_and_gives(lang, opened):
     expected = expected.replace("0.1963", f"{min(numbers):.4g}").replace("0.8381", f"{max(numbers):.4g}")
     assert page.narration == expected
     assert PAGE[lang]["open_all"] in page.page.locator("#zooming").inner_text()
+
+
+def test_an_edge_that_stands_for_several_is_a_constant_s_only_if_all_of_them_are(opened):
+    c, x = Value(1.0, "c"), Value(2, "x")
+    with scope("part"):
+        y = where(x, x, 3.0) * where(c, 2.0, x) + where(c, x, 4.0)
+    page = opened(draw_flow(y, "en"))
+    page.click("close_all")
+    page.press("End")
+    look = (
+        "Object.fromEntries([...document.querySelectorAll('.edge')].map(e => [e.dataset.src, e.matches('.constant')]))"
+    )
+    assert page.page.evaluate(look) == {"c": True, "x": False}
+    y.backward()
+    assert float(page.nodes()["x"]["grad"]) == x.grad
+
+
+def test_neurons_stand_in_the_order_of_their_numbers(opened):
+    page = opened(draw_flow(network(), "en"))
+    names = page.page.evaluate("[...shape.boxes].sort((a, b) => a.y - b.y).map(box => box.name)")
+    for layer in (0, 1):
+        assert [name for name in names if name.startswith(f"layers.{layer}.")] == sorted(
+            name for name in names if name.startswith(f"layers.{layer}.")
+        )

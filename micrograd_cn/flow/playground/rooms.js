@@ -16,7 +16,7 @@ function show_room(name) {
 
 // From a training run into its computation.
 function enter(made, told) {
-  part("typing").hidden = part("fault").hidden = part("numbers").hidden = true;
+  part("typing").hidden = part("numbers").hidden = true;
   part("origin").hidden = false;
   part("origin_text").textContent = told;
   show_room("stepping");
@@ -27,7 +27,7 @@ function enter(made, told) {
 
 // Back to the typed expression's graph.
 function leave(made) {
-  part("typing").hidden = part("fault").hidden = part("numbers").hidden = false;
+  part("typing").hidden = part("numbers").hidden = false;
   part("origin").hidden = true;
   if (graph !== made.graph) open([made]);
 }

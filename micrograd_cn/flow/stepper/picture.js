@@ -38,7 +38,8 @@ class Picture {
     this.acts = acts;
     for (const box of shape.boxes) measure(shape, box);
     for (const frame of shape.frames) frame.least = (columns(cleaned(titleOf(shape.graph, frame, words))) + 8) * BOX.column;
-    this.labelled = shape.boxes.length <= FULL_LABELS && shape.edges.length <= READABLE_EDGES;
+    const several = shape.edges.some(edge => edge.slots.length > 1); // drawn as one, of which a label says little
+    this.labelled = shape.boxes.length <= FULL_LABELS && shape.edges.length <= (several ? READABLE_EDGES / 2 : READABLE_EDGES);
     layOut(shape, this.labelled);
     this.root = svg("g");
     this.frames = shape.frames.map(frame => this.makeFrame(frame, words));
