@@ -276,3 +276,18 @@ def test_neurons_stand_in_the_order_of_their_numbers(opened):
         assert [name for name in names if name.startswith(f"layers.{layer}.")] == sorted(
             name for name in names if name.startswith(f"layers.{layer}.")
         )
+
+
+def test_a_part_that_closes_beside_a_wider_one_stays_where_its_title_was(opened):
+    page = opened(draw_flow(network(), "en"), reduced_motion="reduce")
+    page.page.evaluate("viewport.touched = true")
+    place = """name => {
+        const found = [...shape.frames, ...shape.boxes].find(each => each.name === name);
+        return [found.x * viewport.zoom + viewport.x, found.y * viewport.zoom + viewport.y];
+    }"""
+    toggle = "name => toggle(graph.groups.findIndex(each => each.path === name))"
+    first, second = "layers.1.neurons.0", "layers.1.neurons.1"
+    for name in (first, second, first, second, first):
+        before = page.page.evaluate(place, name)
+        page.page.evaluate(toggle, name)
+        assert page.page.evaluate(place, name) == pytest.approx(before, abs=1e-6)
