@@ -27,7 +27,7 @@ PICTURES = {
     "gradient_flow": {
         f"{name}.{lang}.svg" for name in ("neuron", "a_plus_a", "dead_relu", "network") for lang in ("en", "zh")
     }
-    | {"flow.html"},
+    | {f"{name}.{lang}.html" for name in ("flow", "playground") for lang in ("en", "zh")},
     "microgpt": {"microgpt.png"},
     "moons": {"moons.png"},
     "newton": {"newton.png"},

@@ -19,7 +19,7 @@ from nbclient import NotebookClient
 DEMOS = Path(__file__).parents[1] / "demos"
 LANGUAGES = ("zh", "en")
 SECTIONS = 12
-LARGEST = 400_000  # bytes of a notebook
+LARGEST = 480_000  # bytes of a notebook
 LARGEST_OUTPUT = 150_000  # characters
 HANGING = 300  # seconds that no cell takes
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
