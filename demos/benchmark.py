@@ -3,7 +3,7 @@
 The tables, which `--list` names: a training step of two demos, and of an attention model written without a library;
 what the garbage collector costs; one operation; the share of the processor's peak; compiled networks of many shapes,
 microgpt, a recurrent network, functions, threads; memory for an operation, time for a node against the size of the
-graph, derivatives of many inputs and of high order, compile time, and import time.
+graph, derivatives of many inputs and of high order, sparse ones, compile time, and import time.
 Contenders take turns, so that a machine which slows down slows all of them; a number is the median of its turns. All
 run on one core. The garbage collector stays on, as in anyone's training loop, but in columns that say so. A peer not
 installed has no row.
@@ -45,6 +45,7 @@ from contenders import (
     moons_program,
     ours,
 )
+from derivative_contenders import table as sparse_derivatives
 from microgpt_contenders import table as microgpt
 from micrograd_cn.functional import grad, hessian
 from workloads import first_step, functions, networks, recurrent, threads
@@ -415,6 +416,7 @@ TABLES: dict[str, tuple[str, Callable[[], list[Row]]]] = {
     "chain": ("A chain of products, for each node", cost_per_node),
     "inputs": ("Derivatives of Rosenbrock's function of n inputs", derivatives_of_many_inputs),
     "orders": ("Higher derivatives at a point", sixth_derivatives),
+    "sparse": ("Sparse Jacobians and Hessians", sparse_derivatives),
     "networks": ("A step of gradient descent, hinge loss", networks),
     "microgpt": ("microgpt's training step, and a thousand of them as a command", microgpt),
     "recurrent": ("A recurrent network, the gradient", recurrent),

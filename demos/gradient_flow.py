@@ -1,15 +1,16 @@
 """Draw how the gradient flows, in English and Chinese: `python demos/gradient_flow.py`.
 
 Four pictures: a neuron; a + a, where two contributions meet; a dead ReLU, which lets nothing through; and a network
-of 337 parameters, folded by layer. And a page to step through: a neuron gated by its own input. Nothing here is random
-but the network's weights, which --seed decides; --steps has no effect.
+of 337 parameters, folded by layer. A page to step through: a neuron gated by its own input. And the playground, in
+which one types an expression or trains a network. Nothing here is random but the network's weights, which --seed
+decides; --steps has no effect.
 """
 
 from pathlib import Path
 
 from common import options
 from micrograd_cn import Value
-from micrograd_cn.flow import draw_flow
+from micrograd_cn.flow import draw_flow, playground
 from micrograd_cn.nn import MLP, Neuron
 from micrograd_cn.picture import draw_dot
 from speech import text
@@ -57,15 +58,17 @@ def gate() -> Value:
 
 
 def main() -> None:
-    chosen = options(str(__doc__), "画出梯度怎样流动，中英文各一份", 1)
+    chosen = options(str(__doc__), "画出梯度怎样流动，中英文各一份；还有网页和演练场", 1)
     graphs = {"neuron": neuron(), "a_plus_a": a_plus_a(), "dead_relu": dead_relu(), "network": network(chosen.seed)}
     for name, (root, parameters) in graphs.items():
         root.backward()
         for lang in ("en", "zh"):
             path: Path = chosen.out / f"{name}.{lang}.svg"
             draw_dot(root, lang=lang, parameters=parameters).render(outfile=path, cleanup=True)
-            print(text("wrote", "已写入"), path)
-    print(text("wrote", "已写入"), draw_flow(gate(), lang="en").save(chosen.out / "flow.html"))
+            print(text("wrote", "已写入"), f"{path}")
+    for lang in ("en", "zh"):
+        print(text("wrote", "已写入"), f"{draw_flow(gate(), lang=lang).save(chosen.out / f'flow.{lang}.html')}")
+        print(text("wrote", "已写入"), f"{playground(lang).save(chosen.out / f'playground.{lang}.html')}")
 
 
 if __name__ == "__main__":

@@ -63,6 +63,7 @@ from .ops import (
     tanh,
     where,
 )
+from .scopes import scope
 
 __version__ = "0.1.0"
 
@@ -73,7 +74,7 @@ def __getattr__(name: str) -> object:
         from .picture import draw_dot
 
         return draw_dot
-    if name in ("Tape", "draw_flow"):
+    if name in ("Tape", "draw_flow", "playground"):
         from . import flow
 
         return getattr(flow, name)
@@ -122,8 +123,10 @@ __all__ = [
     "mul",
     "neg",
     "no_grad",
+    "playground",
     "pow",
     "relu",
+    "scope",
     "sech",
     "sigmoid",
     "silu",

@@ -62,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("texts", nargs="*")
     parser.add_argument("-o", "--output", nargs="?", action="append", default=[], type=Path)  # None if it is missing
     parser.add_argument("--lang", nargs="?", const="")
+    parser.add_argument("--playground", action="store_true")
     parser.add_argument("-h", "--help", action="store_true")
     options = Namespace(lang=None)  # known to errors too, as far as it has been read
     arguments = sys.argv[1:] if argv is None else argv
@@ -73,12 +74,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(_words(options)["cli_misuse"].format(message=error), file=sys.stderr)
         return error.status
     words = _words(options)
-    if options.help or not options.texts:
+    if options.help or not (options.texts or options.playground):
         print(_help(words), end="", file=sys.stdout if options.help else sys.stderr)
         return 0 if options.help else 2
     texts = [text[1:] if text.startswith(" -") else text for text in options.texts]
     try:
-        lines = _run(texts[0], texts[1:], options.output, language(options.lang))
+        if options.playground:
+            lines = _playground(texts, options.output, options.lang)
+        else:
+            lines = _run(texts[0], texts[1:], options.output, language(options.lang))
     except Failure as error:
         for line in error.lines:
             print(line, flush=True)
@@ -169,6 +173,25 @@ def _run(text: str, assignments: Sequence[str], outputs: Sequence[Path], lang: s
     if outputs:
         lines += ["", *(words["cli_wrote"].format(path=path) for path in outputs)]
     return lines
+
+
+def _playground(texts: Sequence[str], outputs: Sequence[Path], lang: str | None) -> list[str]:
+    """Return the lines to print, the playground being written.
+
+    Raises:
+        Failure: there is an expression too, no file is given, or one that is no page or cannot be written.
+    """
+    from . import playground
+
+    words = WORDS[language(lang)]
+    if texts or not outputs or any(path.suffix.lower() != ".html" for path in outputs):
+        raise Failure(words["cli_playground"], 2)
+    for path in outputs:
+        try:
+            playground(lang).save(path)  # type: ignore[operator]  # the package's lazy names are objects
+        except OSError as error:
+            raise Failure(words["cli_unwritable"].format(path=path, message=error.strerror or str(error)), 1) from error
+    return [words["cli_wrote"].format(path=path) for path in outputs]
 
 
 def _assignment(text: str, lang: str) -> tuple[str, float]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, SupportsFloat, TypeAlias
 
-from . import modes, ops
+from . import modes, ops, scopes
 from .node import Node
 from .operation import Op, number, number_or_none
 
@@ -55,13 +55,16 @@ class Value(Node):
                 break
         else:
             return constant(data)
-        if op.arity is None:
-            return _node(op, data, nodes, op.partials(data, *inputs), None, None)  # type: ignore[operator]  # one function
-        partials = op.needed(data, inputs, [type(x) is not float and x.requires_grad for x in nodes])
-        if not few:
-            return _node(op, data, nodes, partials, None, None)
-        a, b, da, db = (*nodes, *partials) if len(nodes) == 2 else (*nodes, None, *partials, None)
-        return _node(op, data, a, b, da, db)
+        if few:
+            partials = op.needed(data, inputs, [type(x) is not float and x.requires_grad for x in nodes])
+            node = _node(op, data, *((*nodes, *partials) if len(nodes) == 2 else (*nodes, None, *partials, None)))
+        elif op.arity is None:
+            node = _node(op, data, nodes, op.partials(data, *inputs), None, None)  # type: ignore[operator]  # one function
+        else:
+            node = _node(op, data, nodes, op.needed(data, inputs, [x.requires_grad for x in nodes]), None, None)
+        if modes.active:
+            node.group = scopes.current()
+        return node
 
     @staticmethod
     def _below(*roots: Value) -> tuple[list[Value], set[Value]]:

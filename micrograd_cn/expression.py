@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from inspect import Parameter, Signature, signature
+from inspect import Signature, signature
 from keyword import iskeyword
 from typing import Any, NamedTuple, NoReturn
 
@@ -21,7 +21,19 @@ from .operation import OPS, Op
 from .ops import mean
 from .words import WORDS
 
-__all__ = ["CONSTANTS", "ParseError", "functions", "is_name", "normal", "operators", "parse"]
+__all__ = [
+    "CONSTANTS",
+    "MEANT",
+    "ParseError",
+    "call_signature",
+    "functions",
+    "is_name",
+    "lists",
+    "normal",
+    "operators",
+    "parse",
+    "usage",
+]
 
 CONSTANTS = {"pi": math.pi, "e": math.e, "inf": math.inf, "nan": math.nan}
 MEANT = {"^": "**", "×": "*", "·": "*", "÷": "/", "−": "-", "–": "-"}  # what people write for an operator
@@ -297,9 +309,9 @@ class _Reader:
                 raise TypeError("a positional argument follows one with a name, or a name is given twice")
             return function(*positional, **by_name)
         except TypeError:  # too many arguments or too few, a list for a number or a number for a list
-            self.fail("parse_call", token, usage=_usage(token.text, function))
+            self.fail("parse_call", token, usage=usage(token.text, function))
         except ValueError:  # the row refuses its lists
-            self.fail("parse_lists", token, usage=_usage(token.text, function))
+            self.fail("parse_lists", token, usage=usage(token.text, function))
 
     def check_sign(self, token: _Token) -> None:
         """Refuse a sign that has no meaning anywhere, and say what may have been meant."""
@@ -318,8 +330,13 @@ class _Reader:
         raise ParseError(self.words[key].format(found=repr(token.text), **details) + more, token.column)
 
 
-def _signature(function: Callable[..., Any]) -> Signature:
-    """Return how a function is called; a row without a signature of its own has its partials' operands."""
+def call_signature(function: Callable[..., Any]) -> Signature:
+    """Return how a function is called; a row without a signature of its own has its partials' operands.
+
+    >>> from micrograd_cn import elu, where
+    >>> list(call_signature(elu).parameters), list(call_signature(where).parameters)
+    (['x', 'alpha'], ['c', 'a', 'b'])
+    """
     if not isinstance(function, Op) or function.signature:
         return signature(function.signature or function if isinstance(function, Op) else function)
     for partial in function.partials if isinstance(function.partials, tuple) else (function.partials,):
@@ -329,21 +346,32 @@ def _signature(function: Callable[..., Any]) -> Signature:
     return signature(function.forward)
 
 
-def _is_list(function: Callable[..., Any], parameter: Parameter) -> bool:
-    """Return whether an argument is a list: those that a function of many operands cannot do without."""
-    many = not isinstance(function, Op) or function.arity is None
-    return many and parameter.kind is not parameter.VAR_POSITIONAL and parameter.default is parameter.empty
+def lists(function: Callable[..., Any]) -> list[str]:
+    """Return the names of a function's arguments that are lists: those whose elements are operands.
+
+    >>> from micrograd_cn import dot, take
+    >>> lists(dot), lists(take), lists(mean)
+    (['xs', 'ys'], ['xs'], ['xs'])
+    """
+    names = [p.name for p in call_signature(function).parameters.values() if p.kind is not p.VAR_POSITIONAL]
+    if not isinstance(function, Op):
+        return names
+    if function.arity is not None or not function.signature:
+        return []
+    operands = function.signature(**{name: [name] for name in names})  # of a list its element, else what was given
+    return [name for name in names if name in operands]
 
 
-def _usage(name: str, function: Callable[..., Any]) -> str:
+def usage(name: str, function: Callable[..., Any]) -> str:
     """Return the text of a call.
 
-    >>> from micrograd_cn import dot, elu
-    >>> _usage("elu", elu), _usage("dot", dot)
-    ('elu(x, alpha=1.0)', 'dot([...], [...], bias)')
+    >>> from micrograd_cn import dot, elu, take
+    >>> usage("elu", elu), usage("dot", dot), usage("take", take)
+    ('elu(x, alpha=1.0)', 'dot([...], [...], bias)', 'take([...], index)')
     """
+    listed = lists(function)
     texts = [
-        "[...]" if _is_list(function, p) else p.name if p.default is None else str(p.replace(annotation=p.empty))
-        for p in _signature(function).parameters.values()
+        "[...]" if p.name in listed else p.name if p.default is None else str(p.replace(annotation=p.empty))
+        for p in call_signature(function).parameters.values()
     ]
     return f"{name}({', '.join(texts)})"

@@ -10,128 +10,33 @@ A function that returns a plain number is constant, with derivative 0. So is one
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
-from numbers import Real
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from . import ops
-from .engine import Value, constant, topological_order
-from .gradients import gradients, symbolic_edges
-from .modes import check_tangent, recording
+from .calls import Call, holds_values, level, places
+from .engine import Value, topological_order
+from .gradients import symbolic_edges
+from .modes import check_tangent
+from .sparse import Sparse
+from .sparse import sparse_hessian as hessian_entries
+from .sparse import sparse_jacobian as jacobian_entries
 from .tree import flatten, leaves_like
 
-__all__ = ["grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp"]
+__all__ = [
+    "Sparse",
+    "grad",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "jvp",
+    "sparse_hessian",
+    "sparse_jacobian",
+    "value_and_grad",
+    "vjp",
+]
 
 Function = Callable[..., Any]
-_depth: ContextVar[int] = ContextVar("micrograd_cn_depth", default=0)
-
-
-@contextmanager
-def _level() -> Iterator[tuple[int, bool]]:
-    """Record what happens inside; give the number of levels around this one, and whether `no_grad()` is around it."""
-    depth = _depth.get()
-    token = _depth.set(depth + 1)
-    try:
-        with recording() as quiet:
-            yield depth, quiet
-    finally:
-        _depth.reset(token)
-
-
-class _Call:
-    """A function applied to fresh variables in the place of some of its arguments."""
-
-    def __init__(
-        self, name: str, f: Function, argnums: Sequence[int], args: Sequence[Any], kwargs: Any, level: tuple[int, bool]
-    ):
-        self.name = name
-        depth, self.quiet = level
-        places = {i % len(args) for i in argnums if -len(args) <= i < len(args)}
-        if len(places) < len(argnums):
-            raise ValueError(f"{name}: argnums {list(argnums)} must name each of {len(args)} arguments at most once")
-        fresh = list(args)
-        self.inputs: list[Value] = []
-        self.rebuilds: list[tuple[int, Callable[[list[Any]], Any]]] = []
-        for i in argnums:
-            leaves, rebuild = flatten(args[i], f"argument {i}")
-            variables = [_variable(name, path, x) for path, x in leaves]
-            fresh[i] = rebuild(variables)
-            self.inputs += variables
-            self.rebuilds.append((len(leaves), rebuild))
-        # inside another level the results must go on depending on its variables, so they are Values there
-        self.nested = depth > 0 or _holds_values([*args, *kwargs.values()])
-        self.output = f(*fresh, **kwargs)
-
-    def scalar(self) -> Value:
-        """Return the output, which must be one `Value` or number."""
-        return _checked(self.name, "the function returned", self.output)
-
-    def outputs(self) -> tuple[list[Value], Callable[[list[Any]], Any]]:
-        """Return the output's leaves, which must be `Value`s or numbers, and how they are put together."""
-        leaves, rebuild = flatten(self.output, "output")
-        return [_checked(self.name, f"{path} of the function is", y) for path, y in leaves], rebuild
-
-    def plain(self, x: Any) -> Any:
-        """Return a result as it is given out."""
-        if self.nested and self.quiet:
-            return constant(x.data if isinstance(x, Value) else x)
-        if self.nested:
-            return x if isinstance(x, Value) else constant(x)
-        return x.data if isinstance(x, Value) else x
-
-    def gradient(self, y: Value, many: bool) -> Any:
-        """Return the gradient of `y` in the arguments' structure; a tuple of them if there are `many` arguments."""
-        deeper = self.nested and not self.quiet
-        flat = gradients(y, self.inputs, create_graph=True) if deeper else gradients(y, self.inputs)
-        return self.structured([self.plain(g) for g in flat], many)
-
-    def structured(self, flat: list[Any], many: bool) -> Any:
-        """Return the numbers in the arguments' structure."""
-        parts, start = [], 0
-        for n, rebuild in self.rebuilds:
-            parts.append(rebuild(flat[start : start + n]))
-            start += n
-        return tuple(parts) if many else parts[0]
-
-
-def _holds_values(tree: Any) -> bool:
-    return any(isinstance(x, Value) for _, x in flatten(tree)[0])
-
-
-def _variable(name: str, path: str, x: Any) -> Value:
-    if isinstance(x, Value) and x.requires_grad:
-        variable: Value = x * 1.0  # a node of its own: the same Value may also reach the function as another's
-        return variable
-    try:
-        return Value(x.data if isinstance(x, Value) else x)
-    except TypeError as error:
-        raise TypeError(f"{name}: {path}: {error}") from error
-
-
-def _checked(name: str, what: str, y: Any) -> Value:
-    if isinstance(y, Value):
-        return y
-    if isinstance(y, Real) and not isinstance(y, bool):  # a comparison's answer is returned by mistake
-        return constant(y)
-    hint = (
-        "use jacobian, or return one of its elements"
-        if isinstance(y, (list, tuple, dict))
-        else "return what micrograd_cn's operations give, or a number, which is a constant"
-    )
-    raise TypeError(f"{name}: {what} {type(y).__name__} {y!r}, not a Value; {hint}")
-
-
-def _argnums(name: str, argnums: int | Sequence[int]) -> tuple[Sequence[int], bool]:
-    """Return the places of the arguments, and whether they were given as a sequence."""
-    many = isinstance(argnums, Iterable)
-    places: Any = argnums if many else [argnums]
-    try:
-        return [operator.index(i) for i in places], many
-    except TypeError:
-        raise TypeError(f"{name}: argnums must be an int or a sequence of ints, got {argnums!r}") from None
 
 
 def value_and_grad(f: Function, argnums: int | Sequence[int] = 0) -> Function:
@@ -149,11 +54,11 @@ def value_and_grad(f: Function, argnums: int | Sequence[int] = 0) -> Function:
     >>> value_and_grad(lambda p: p["x"] * p["y"])({"x": 2, "y": 5})
     (10.0, {'x': 5.0, 'y': 2.0})
     """
-    numbers, many = _argnums("grad", argnums)
+    numbers, many = places("grad", argnums)
 
     def derived(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        with _level() as level:
-            call = _Call("grad", f, numbers, args, kwargs, level)
+        with level() as around:
+            call = Call("grad", f, numbers, args, kwargs, around)
             y = call.scalar()
             return call.plain(y), call.gradient(y, many)
 
@@ -180,11 +85,11 @@ def jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
     >>> jacobian(lambda v: [v[0] * v[1], v[0] + v[1]])([2, 3])
     [[3.0, 2.0], [1.0, 1.0]]
     """
-    numbers, many = _argnums("jacobian", argnums)
+    numbers, many = places("jacobian", argnums)
 
     def derived(*args: Any, **kwargs: Any) -> Any:
-        with _level() as level:
-            call = _Call("jacobian", f, numbers, args, kwargs, level)
+        with level() as around:
+            call = Call("jacobian", f, numbers, args, kwargs, around)
             outputs, rebuild = call.outputs()
             return rebuild([call.gradient(y, many) for y in outputs])
 
@@ -201,6 +106,56 @@ def hessian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
     [[6.0, 4.0], [4.0, 0.0]]
     """
     return jacobian(grad(f, argnums), argnums)
+
+
+def sparse_jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
+    """Return the entries of the Jacobian that are not zero whatever the numbers, as a `Sparse`.
+
+    A row is an output, a column a variable: the numbers in the output's and the arguments' structures in their order.
+    What is exactly zero, and how the entries are found, is said in `elements` and `sparse`. Arguments and errors are
+    those of `jacobian`.
+
+    >>> found = sparse_jacobian(lambda v: [v[0] * v[1], v[0] + v[1] - v[0]])([2, 3])
+    >>> found
+    Sparse(values=[3.0, 2.0, 1.0], rows=[0, 0, 1], columns=[0, 1, 1], shape=(2, 2))
+    >>> found.dense()
+    [[3.0, 2.0], [0.0, 1.0]]
+    """
+    numbers, _ = places("sparse_jacobian", argnums)
+
+    def derived(*args: Any, **kwargs: Any) -> Sparse:
+        with level() as around:
+            call = Call("sparse_jacobian", f, numbers, args, kwargs, around)
+            found = jacobian_entries(call.outputs()[0], call.inputs)
+            return found._replace(values=[call.plain(x) for x in found.values])
+
+    return derived
+
+
+def sparse_hessian(f: Function, argnums: int | Sequence[int] = 0, lower: bool = False) -> Function:
+    """Return the second derivatives of a scalar function that are not zero whatever the numbers, as a `Sparse`.
+
+    Args:
+        f: as for `hessian`.
+        argnums: as for `hessian`.
+        lower: whether to return the lower triangle alone, diagonal included, of which the upper one is the mirror.
+
+    Raises:
+        TypeError: as for `hessian`.
+        ValueError: as for `hessian`.
+
+    >>> sparse_hessian(lambda v: v[0] ** 2 * v[1] + v[2], lower=True)([2, 3, 5])
+    Sparse(values=[6.0, 4.0], rows=[0, 1], columns=[0, 0], shape=(3, 3))
+    """
+    numbers, _ = places("sparse_hessian", argnums)
+
+    def derived(*args: Any, **kwargs: Any) -> Sparse:
+        with level() as around:
+            call = Call("sparse_hessian", f, numbers, args, kwargs, around)
+            found = hessian_entries(call.scalar(), call.inputs, lower)
+            return found._replace(values=[call.plain(x) for x in found.values])
+
+    return derived
 
 
 def hvp(f: Function, x: Any, v: Any) -> Any:
@@ -239,9 +194,9 @@ def jvp(f: Function, x: Any, v: Any) -> tuple[Any, Any]:
     ([6.0, 5.0], [3.0, 1.0])
     """
     direction = _like("jvp", "v", v, x)
-    with _level() as level:
-        call = _Call("jvp", f, [0], [x], {}, level)
-        call.nested = call.nested or _holds_values(direction)
+    with level() as around:
+        call = Call("jvp", f, [0], [x], {}, around)
+        call.nested = call.nested or holds_values(direction)
         deeper = call.nested and not call.quiet
         outputs, rebuild = call.outputs()
         tangents: dict[Value, Any] = dict(zip(call.inputs, direction, strict=True))
@@ -270,16 +225,16 @@ def vjp(f: Function, x: Any) -> tuple[Any, Function]:
     >>> value, pull([1, 0]), pull([0, 1])
     ([6.0, 5.0], [3.0, 2.0], [1.0, 1.0])
     """
-    with _level() as level:
-        call = _Call("vjp", f, [0], [x], {}, level)
+    with level() as around:
+        call = Call("vjp", f, [0], [x], {}, around)
         outputs, rebuild = call.outputs()
         value = rebuild([call.plain(y) for y in outputs])
         nested = call.nested
 
     def pull(weights: Any) -> Any:
         flat = _like("vjp", "the weights", weights, call.output)
-        with _level() as (depth, quiet):
-            call.nested = nested or depth > 0 or _holds_values(flat)
+        with level() as (depth, quiet):
+            call.nested = nested or depth > 0 or holds_values(flat)
             call.quiet = quiet
             return call.gradient(ops.dot(outputs, flat), many=False)
 

@@ -6,13 +6,14 @@ import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias, cast
 
-from . import init, ops
+from . import init, modes, ops
 from .engine import Number, Value, record, values
 from .init import Generator, Initialiser, generator, initialiser
 from .module import Module
 from .node import Group
 from .operation import OPS, Op
 from .operators import method
+from .scopes import inside
 
 __all__ = ["MLP", "Activation", "Layer", "Module", "Neuron", "init"]
 
@@ -107,11 +108,12 @@ class Neuron(Module):
     def __call__(self, x: Inputs) -> Value:
         """Return the neuron's output for the inputs `x`."""
         inputs = x if type(x) is _Inputs else _inputs(self, len(self.w), x)
+        group = inside(self.group) if modes.active else self.group
         linear = record(ops.dot, (*self.w, *inputs, self.b))
-        linear.group = self.group
+        linear.group = group
         if self.nonlin:
             linear = self._apply(linear)
-            linear.group = self.group
+            linear.group = group
         return linear
 
     def __getstate__(self) -> dict[str, Any]:

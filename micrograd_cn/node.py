@@ -35,17 +35,20 @@ def _comparison(holds: Callable[[float, float], bool], symbol: str) -> Callable[
 
 
 class Group:
-    """A part of a network: a name, and the larger part that it is in.
+    """A part of a computation, of a network or one that a user named: a name, and the larger part that it is in.
 
     >>> str(Group("neurons.0", Group("layers.1")))
     'layers.1.neurons.0'
     """
 
-    __slots__ = ("name", "outer")
+    __slots__ = ("name", "of", "outer", "parts", "scope")
 
-    def __init__(self, name: str, outer: Group | None = None) -> None:
+    def __init__(self, name: str, outer: Group | None = None, scope: bool = False, of: Group | None = None) -> None:
         self.name = name
         self.outer = outer
+        self.scope = scope  # whether a user named it
+        self.of = of or self  # the network's part that this is inside a scope
+        self.parts: dict[Group, Group] = {}  # of networks, as they are inside this scope
 
     def __str__(self) -> str:
         return f"{self.outer}.{self.name}" if self.outer else self.name
@@ -68,7 +71,7 @@ class Node(Operators):
         label: the name.
         requires_grad: False for a constant (a number that an operator wrapped, a detached value): it gets no gradient,
             and no work is spent on one.
-        group: the neuron that it belongs to, by which pictures fold; None for none.
+        group: the neuron or the `scope` that it belongs to, by which pictures fold; None for none.
 
     Raises:
         TypeError: `data` is not a real number, or `label` is not a str.

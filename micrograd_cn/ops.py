@@ -337,7 +337,7 @@ take: Op = define(_Take(
 
 def _pow_da(a: Any, b: Any) -> Any:
     if isinstance(b, float):
-        return 0.0 if b == 0.0 else 1.0 if b == 1.0 else b * pow(a, b - 1.0)
+        return 0.0 if b == 0.0 else 1.0 if b == 1.0 else 2.0 * a if b == 2.0 else b * pow(a, b - 1.0)
     return _log_power(a, b - 1.0, b)
 
 

@@ -30,8 +30,9 @@ PACKAGES = {module_name(path) for path in ROOT.rglob("__init__.py")}
 # A room imports rooms that stand before it. A room is a module, or a package with its modules.
 ROOMS = (
     *("operation", "ieee", "rounding", "ops", "operators"),
-    *("modes", "branches", "node", "engine", "gradients"),
-    *("tree", "module", "init", "nn", "losses", "optimizer", "schedules", "optim", "functional"),
+    *("modes", "branches", "node", "scopes", "engine", "gradients"),
+    *("tree", "module", "init", "nn", "losses", "optimizer", "schedules", "optim"),
+    *("elements", "elimination", "sparse", "calls", "functional"),
     *("formula", "words", "expression"),
     *("picture", "flow"),
     "",  # the package itself, which offers the pictures too

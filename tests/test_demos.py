@@ -7,6 +7,7 @@ import os
 import random
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -27,15 +28,16 @@ PICTURES = {
     "gradient_flow": {
         f"{name}.{lang}.svg" for name in ("neuron", "a_plus_a", "dead_relu", "network") for lang in ("en", "zh")
     }
-    | {"flow.html"},
+    | {f"{name}.{lang}.html" for name in ("flow", "playground") for lang in ("en", "zh")},
     "microgpt": {"microgpt.png"},
     "moons": {"moons.png"},
     "newton": {"newton.png"},
+    "optimal_control": {"optimal_control.gif", "optimal_control.png"},
     "optimizers": {"optimizers.png"},
     "taylor": {"taylor.png"},
     "yinyang": {"yinyang.png"},
 }
-NOT_RANDOM = {"gradient_flow", "newton", "optimizers", "taylor"}
+NOT_RANDOM = {"gradient_flow", "newton", "optimal_control", "optimizers", "taylor"}
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 
 
@@ -112,7 +114,7 @@ def test_the_seed_decides_the_result(demo: tuple[str, str], tmp_path: Path) -> N
     assert (other == first) == (name in NOT_RANDOM)
 
 
-@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("name", sorted(PICTURES.keys() - {"optimal_control"}))  # which speaks English alone
 def test_a_demo_speaks_the_readers_language(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with matplotlib.rc_context():
         english, chinese = (run_here(name, tmp_path, 3, 0, "--lang", lang) for lang in ("en", "zh"))
@@ -202,6 +204,20 @@ def test_taylor_prints_exact_derivatives(tmp_path: Path) -> None:
     assert [float(row[2]) for row in rows] == [1, 0, -2, 0, 24, 0, -720]
 
 
+def test_the_pole_stands_with_the_same_effort_whatever_derivatives_are_used(tmp_path: Path) -> None:
+    _, exact, differences, *_ = run_here("optimal_control", tmp_path, 12).split("\n\n")
+    found = []
+    for text in (exact, differences):
+        [(effort, kept, gradient)] = re.findall(r"effort: (\S+), constraints kept to (\S+), gradient (\S+)", text)
+        [evaluations] = re.findall(r"evaluations of the constraints: (\S+)", text)
+        assert float(kept) < 1e-8
+        assert float(gradient) < 1e-5
+        found.append((float(effort), int(evaluations.replace(",", ""))))
+    (mine, few), (theirs, many) = found
+    assert mine == pytest.approx(theirs, rel=1e-5)
+    assert few < many / 50
+
+
 def test_check_your_gradient_prints_the_smallest_counterexample() -> None:
     command = [sys.executable, "demos/check_your_gradient.py"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
@@ -220,6 +236,26 @@ def test_compiled_training_ends_where_eager_training_does(name: str, tmp_path: P
     found = re.search(r"^\d+ times as fast.* differ by at most (\S+)$", output, re.MULTILINE)
     assert found, output
     assert float(found[1]) < 1e-12
+
+
+def test_a_chip_reads_what_the_engine_reads(tmp_path: Path) -> None:
+    output = run_here("on_a_chip", tmp_path, steps=30)
+    assert loss("final", output) < 0.7 * loss("first", output)
+    text = (tmp_path / "digits.c").read_text("utf-8")
+    assert text.count("digits_weights[2410]") == 1
+    if not shutil.which("cc"):
+        assert "there is no C compiler" in output
+        return
+    (accuracy,) = accuracies(output)
+    assert accuracy > 60
+    assert re.search(
+        r"^answers like the engine's: 360 of 360; logits differ by at most \d\.\de-0[67]$", output, re.MULTILINE
+    )
+    found = {name: int(n.replace(",", "")) for name, n in re.findall(r"^(\w+): ([\d,]+) bytes", output, re.MULTILINE)}
+    assert 200 < found["code"] < 4000
+    assert 4 * 2410 <= found["constants"] < 4 * 2410 + 100
+    assert 16 <= found["stack"] < 1000
+    assert found["memory"] == 4 * (64 + 32 + 10 + 32 + 10)  # pixels, biases, hidden neurons, logits
 
 
 def microgpt(out: Path, steps: int, stage: int, *more: str) -> tuple[str, dict[str, list[list[float]]]]:

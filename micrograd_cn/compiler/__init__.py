@@ -13,12 +13,27 @@ The way through the rooms:
       machine        text to functions (LLVM); those that all programs share are compiled once a process
       drivers        the loops around: rows in lanes, panels of blocks, batches, epochs
       executable     all of that for one graph; `program` is its face, `training` and `update` are `fit`
+      derivatives    gradient, Jacobian and Hessian of a program, each a program; `minimize` for scipy
+
+`source` writes a graph as text for others: `python` by its operations; `c` by its instructions, which `c_loops` makes
+loops over the arrays of `c_elements`, of expressions by `c_text`, under a comment by `c_comment`.
 
 A multiplication becomes an instruction in `instructions.Code.machine`, and LLVM's in `lanes.Lanes.apply`.
 """
 
+from .derivatives import CompiledDerivative, Structure
 from .guards import GuardError
 from .jit import CompiledFunction, compile
+from .minimize import scipy_functions
 from .program import Mismatch, Program
 
-__all__ = ["CompiledFunction", "GuardError", "Mismatch", "Program", "compile"]
+__all__ = [
+    "CompiledDerivative",
+    "CompiledFunction",
+    "GuardError",
+    "Mismatch",
+    "Program",
+    "Structure",
+    "compile",
+    "scipy_functions",
+]

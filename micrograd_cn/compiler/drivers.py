@@ -119,9 +119,7 @@ class Drivers:
             f.do("ret void")
             return f
         native = Lanes(f, self.machine.native, self.machine.fused)
-        parts = f.quotient(
-            columns, native.count
-        )  # as many columns as rows are turned at once
+        parts = f.quotient(columns, native.count)  # as many columns as rows are turned at once
         whole = f.times(parts, native.count)
         with f.repeat(parts) as part:
             first = f.times(part.index, native.count)

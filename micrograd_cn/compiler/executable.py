@@ -29,6 +29,7 @@ from .threads import run, shares
 PATIENCE = 1.5e-4  # seconds an instruction that threaded code runs until native code is worth the time to make it
 SOON = 4e-3  # seconds a function that a program runs until the shared ones are made fast: twice what that takes
 LARGEST = 10_000  # instructions for which it is made at all: it takes seconds
+ALIKE = 8.0  # like instructions of a level, on average, from which single rows are computed in vectors of these
 FEW = 2  # rows up to which each is done by itself, with scalars
 ALIGNED = 16  # parameters are copied in blocks of the widest width
 POINTER, COUNT, DOUBLE = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
@@ -104,11 +105,11 @@ class Stages:
             self.slots, self.scalars, self._at = threaded.slots, threaded.scalars, threaded.place
             self._filled, self.constants = threaded.filled, plan.places.constants | threaded.constants
 
-    def address(self, phase: int, more: Sequence[Entry] = ()) -> int:
-        """Return the address of a phase's list, and of more stages after it."""
+    def address(self, phase: int, more: Sequence[Entry] = (), before: Sequence[Entry] = ()) -> int:
+        """Return the address of a phase's list, with more stages after it, and before it."""
         stages = self.plan.stages[phase]
         entries = [self._entries.get(id(s)) or self.plan.sums[id(s)] for s in stages if id(s) not in self._skipped]
-        return _list(self.plan, [*entries, *more])
+        return _list(self.plan, [*before, *entries, *more])
 
     def address_of_filled(self) -> int:
         """Return the address of the list that writes scalars into lanes."""
@@ -144,7 +145,7 @@ class Executable:
             drivers.record(
                 batch=stages.address(BATCH, plan.packed),
                 fill=stages.address_of_filled(),
-                sample=stages.address(SAMPLE),
+                sample=stages.address(SAMPLE, before=plan.moved()),
                 totals=_list(plan, plan.totals),
                 after=stages.address(AFTER),
                 columns=lowering.columns,
@@ -282,7 +283,7 @@ class Executables:
                     lowering.differentiate()
                 roots, totals = [lowering.outputs[0], *lowering.gradients], lowering.totals
             schedule = Schedule(lowering.code, roots, totals, lanes)
-            gather = schedule.size > LARGEST  # what is never native code
+            gather = schedule.size > LARGEST or schedule.alike() >= ALIKE
             return Plan(schedule, self.machine, lowering.columns, 2 * self.pitch, gather, lowering.outputs)
 
         return self._once((kind, lanes), make)  # type: ignore[no-any-return]
@@ -347,6 +348,11 @@ class Executables:
         driver(kind, self.machine.width, fast=True)
         shared = {drivers.names(self.machine.width)[kind], *stages.plan.makers}
         return self.machine.text(self.machine.with_shared(stages.functions, shared))
+
+    def written(self, write: Callable[[Lowering], str]) -> str:
+        """Return what is written of the instructions, to which meanwhile no other thread adds any."""
+        with self._lock, collector_off():
+            return write(self.lowering)
 
     def native(self, executable: Executable, kind: str) -> Executable:
         """Return the same as native code."""

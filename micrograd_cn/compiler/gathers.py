@@ -14,7 +14,7 @@ from .products import STAGE, Maker, name
 from .straight import compute
 from .text import BYTE, OURS, Function
 
-MOST = 10  # operands of sums that are written one by one
+MOST = 24  # operands of sums that are written one by one
 
 
 class _Operands:

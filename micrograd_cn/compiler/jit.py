@@ -266,7 +266,16 @@ class CompiledFunction:
                 chosen = [list(table.numbers[i * width : (i + 1) * width]) for i in rows]
                 recording.program.check(chosen, self._flat(table), rtol, atol)
 
-    def source(self, language: str = "llvm", parameters: Named | None = None) -> str:
+    def source(
+        self,
+        language: str = "llvm",
+        parameters: Named | None = None,
+        *,
+        name: str = "f",
+        precision: str = "double",
+        weights: str = "passed",
+        optimizer: Optimizer | None = None,
+    ) -> str:
         """Return the text of the program, see `Program.source`.
 
         Raises:
@@ -278,10 +287,12 @@ class CompiledFunction:
                 f"{self._name} has {len(known) or 'no'} programs; write {self._name}.program(...).source({language!r}) "
                 "with the arguments of a sample"
             )
-        return known[0].program.source(language, parameters)
+        return known[0].program.source(
+            language, parameters, name=name, precision=precision, weights=weights, optimizer=optimizer
+        )
 
     def program(self, *args: Any, **kwargs: Any) -> Program:
-        """Return the program for the arguments of a sample, recorded if there is none yet."""
+        """Return the program for the arguments of a sample, recorded if there is none yet; it has derivatives too."""
         return self._divided(self._table(args, kwargs), in_order(1))[0][0].program
 
     def __repr__(self) -> str:

@@ -15,7 +15,7 @@ from .straight import Straight, compute
 from .text import BYTE, Function
 
 SMALL = 1024  # scalars of a matrix that is multiplied here, so that its sums need not wait in memory
-UNROLLED = 8  # vectors of a run that are written here
+UNROLLED = 16  # vectors of a run that are written here
 LOOP = 20  # instructions that a loop counts for
 
 
@@ -80,7 +80,7 @@ def _joined(plan: Plan, phase: int) -> Iterator[list[Stage]]:
         elif isinstance(stage, Sums) and stage.kind == "matrix" and sum(map(len, stage.rights)) <= SMALL:
             added = LOOP * -(-len(stage.numbers) // TOGETHER)
         elif isinstance(stage, Run) and len(stage.numbers) <= UNROLLED * plan.machine.native:
-            added = len(stage.numbers)
+            added = -(-len(stage.numbers) // plan.machine.native)
         else:
             added = CHUNK
         if part and weight + added > CHUNK:

@@ -16,7 +16,7 @@ from . import takes as loads
 from .instructions import AFTER, BATCH, SAMPLE, SUMS, Pair, checked, parted
 from .machine import Machine
 from .places import WORD, Places
-from .runs import Runs
+from .runs import VECTORS, Runs, families
 from .schedule import Gathered, Outer, Run, Schedule, Stage, Step, Stretch, Sums, Takes
 from .text import Makers
 
@@ -40,6 +40,7 @@ class Plan:
 
     Attributes:
         places: where values lie; `scalar`, `slot` and `at` are its own.
+        gather: whether like instructions on scalars are vectors, wherever their operands lie.
         columns_at: where a row's numbers go.
         blocks: of a panel.
         totals_at: where the totals' means are among the scalars.
@@ -62,7 +63,7 @@ class Plan:
     ) -> None:
         self.schedule, self.machine = schedule, machine
         self.places = places = Places(schedule, machine, scalars)
-        self.code, self.lanes = schedule.code, places.lanes
+        self.code, self.lanes, self.gather = schedule.code, places.lanes, gather
         self.scalar, self.slot, self.at = places.scalar, places.slot, places.at
         self.columns_at = places.take_slots(columns) if schedule.lanes else places.take(columns)
         self.tables: list[array[int]] = []
@@ -82,9 +83,12 @@ class Plan:
             "input": lambda k: self.columns_at + k,
             "total": lambda k: self.totals_at + self._total_place[k],
         }
+        self._moved: list[tuple[int, int]] = []
+        if gather and not schedule.lanes:
+            self._move_inputs()
         for i in schedule.needed:
             kind, *rest = self.code.instructions[i]
-            if kind in place:
+            if kind in place and i not in self.scalar:
                 (self.slot if schedule.in_lanes(i) else self.scalar)[i] = place[kind](rest[0])
         self._runs = Runs(places, self._wishes(), gather)
         self.stages = {phase: list(self._stages(phase)) for phase in schedule.stages}
@@ -104,6 +108,22 @@ class Plan:
                 elif isinstance(stage, Takes):
                     self.sums[id(stage)] = self._takes(stage)
         self.totals = [*map(self._outer, self.outer), *self._single()]
+
+    def _move_inputs(self) -> None:
+        """Give those inputs places side by side that like instructions read at even distances."""
+        for family in families(self.code, self.schedule.needed, VECTORS * self.machine.native):
+            fresh = [
+                i for i in dict.fromkeys(family) if self.code.instructions[i][0] == "input" and i not in self.scalar
+            ]
+            for i in fresh:
+                self.scalar[i] = self.places.take(1)
+                self._moved.append((self.columns_at + self.code.instructions[i][1], self.scalar[i]))
+
+    def moved(self) -> list[Entry]:
+        """Return the entries that copy inputs side by side."""
+        first = [to for _, to in self._moved[:1]]
+        words = [len(self._moved), *(WORD * to for to in first), *(WORD * place for place, _ in self._moved)]
+        return [self._entry(products.copy, words)] if first else []
 
     def _turned(self, group: Outer) -> Outer:
         """Return a table of totals with those as its columns that fill whole vectors better."""

@@ -178,9 +178,9 @@ def source(
     named: Named | None = None,
 ) -> str:
     """Return the text of `f(xp, parameters, inputs)`; its parameters are a dict if they are named, else a list."""
-    entries = None if named is None else _entries(named)
+    entries = None if named is None else entries_of(named)
     if entries is not None:
-        parameters = _in_order_of_names(entries, parameters)
+        parameters = in_order_of_names(entries, parameters)
     ws, xs = [f"w{i}" for i in range(len(parameters))], [f"x{i}" for i in range(len(inputs))]
     written_so_far = Source([*ws, *xs])
     leaves = dict(zip([*parameters, *inputs], [*ws, *xs], strict=True))
@@ -203,18 +203,18 @@ def source(
     return "def f(xp, parameters, inputs):\n" + textwrap.indent("\n".join(body), "    ") + "\n"
 
 
-def _entries(named: Named) -> dict[str, Any]:
+def entries_of(named: Named, language: str = "python") -> dict[str, Any]:
     """Return the leaves in nested lists, by name."""
     if isinstance(named, Module):
         return named.entries()
     if isinstance(named, Mapping):
         return dict(named)
     raise TypeError(
-        f'source("python"): parameters must be a module, or a dict that names them, got {type(named).__name__}'
+        f'source("{language}"): parameters must be a module, or a dict that names them, got {type(named).__name__}'
     )
 
 
-def _in_order_of_names(entries: dict[str, Any], parameters: Sequence[Value]) -> list[Value]:
+def in_order_of_names(entries: dict[str, Any], parameters: Sequence[Value], language: str = "python") -> list[Value]:
     """Return the program's parameters in the order in which they are named.
 
     Raises:
@@ -224,10 +224,10 @@ def _in_order_of_names(entries: dict[str, Any], parameters: Sequence[Value]) -> 
     wanted, places = set(parameters), dict[Value, str]()
     for path, leaf in flatten(entries, "parameters")[0]:
         if not isinstance(leaf, Value):
-            raise TypeError(f'source("python"): {path} must be a Value, got {type(leaf).__name__} {leaf!r}')
+            raise TypeError(f'source("{language}"): {path} must be a Value, got {type(leaf).__name__} {leaf!r}')
         if leaf in places:
             raise ValueError(
-                f'source("python"): {places[leaf]} and {path} are one parameter, of which a dict would hold two '
+                f'source("{language}"): {places[leaf]} and {path} are one parameter, of which a dict would hold two '
                 "numbers; give a dict that names it once"
             )
         if leaf in wanted:
@@ -236,7 +236,8 @@ def _in_order_of_names(entries: dict[str, Any], parameters: Sequence[Value]) -> 
         if leaf not in places:
             label = f", labelled {leaf.label!r}" if leaf.label else ""
             raise ValueError(
-                f'source("python"): parameters[{i}] of the program, {leaf!r}{label}, is not among those that are named'
+                f'source("{language}"): parameters[{i}] of the program, {leaf!r}{label}, is not among those that are '
+                "named"
             )
     return list(places)
 

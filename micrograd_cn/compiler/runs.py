@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import add, sub
 from typing import Any, NamedTuple, TypeAlias
 
-from .instructions import CONSTANT, START, SUMS, parted
+from .instructions import CONSTANT, START, SUMS, Code, parted
 from .places import Places
 from .schedule import Gathered, Run, Stage, Step
 
 SHORTEST = 3  # instructions that are a run
 VECTORS = 2  # of a run, from which it is one of its own where the others are gathered
-NEAR = 4  # instructions in order, among which the next one of a run is looked for
+NEAR = 6  # instructions in order, among which the next one of a run is looked for
 FAR = 1 << 32  # places between any two values that have none yet
 
 Offsets: TypeAlias = tuple[int, ...]
@@ -117,10 +117,13 @@ class Runs:
             else:
                 yield stage(form, run)
 
-    def _run(self, form: str, placed: Sequence[_Placed]) -> Run:
+    def _run(self, form: str, placed: Sequence[_Placed]) -> Stage:
+        steps = _steps(placed)
+        if steps is None:
+            return self._gathered(form, placed)
         numbers = [i for _, i, _ in placed]
         self._given.side_by_side(numbers, whole=True)
-        return Run(form, numbers, self._code.operands[numbers[0]], _steps(placed))
+        return Run(form, numbers, self._code.operands[numbers[0]], steps)
 
     def _gathered(self, form: str, placed: Sequence[_Placed]) -> Gathered:
         numbers = [i for _, i, _ in placed]
@@ -141,8 +144,8 @@ class Runs:
         placed = sorted(_Placed((place[i],), i, (place[i], *self._places(start))) for i, start in starts.items())
         for run in _beside(placed):
             whole = len(run) // self._given.native * self._given.native
-            beside, *steps = _steps(run)
-            if whole and beside:
+            beside, *steps = _steps(run) or (False,)
+            if whole and (beside or len(run) == 1):
                 yield Run(START, [i for _, i, _ in run[:whole]], starts[run[0].number], tuple(steps))
 
     def _place_constants(self, numbers: Sequence[int]) -> None:
@@ -157,6 +160,28 @@ class Runs:
         for constants in beside.values():
             if len(constants) >= SHORTEST:
                 self._given.side_by_side(constants)
+
+
+def families(code: Code, numbers: Iterable[int], least: int) -> Iterator[list[int]]:
+    """Yield inputs that `least` like instructions or more read, on like operands, at even distances but not beside.
+
+    >>> code, sample = Code(), 2
+    >>> x = [code.leaf(("input", k), sample) for k in range(6)]
+    >>> sines = [code.machine("sin", i) for i in x[::2]]
+    >>> list(families(code, range(9), 3))
+    [[0, 2, 4]]
+    """
+    column = {i: code.instructions[i][1] for i in numbers if code.instructions[i][0] == "input"}
+    read: dict[tuple[str, ...], dict[int, int]] = {}
+    for i in numbers:
+        form, operands = code.instructions[i][0], code.operands[i]
+        if not column.keys().isdisjoint(operands) and form not in SUMS:
+            kinds = sorted([code.instructions[j][0] for j in operands])
+            read.setdefault((form, *kinds), {}).update({column[j]: j for j in operands if j in column})
+    for found in read.values():
+        for chain in _chains([_Placed((), found[k], (k,)) for k in sorted(found)], least):
+            if len(chain) >= least and _steps(chain) is None:
+                yield [one.number for one in chain]
 
 
 def _beside(placed: Sequence[_Placed]) -> Iterator[Sequence[_Placed]]:
@@ -180,9 +205,9 @@ def _beside(placed: Sequence[_Placed]) -> Iterator[Sequence[_Placed]]:
 
 
 def _chains(placed: Sequence[_Placed], least: int) -> Iterator[Sequence[_Placed]]:
-    """Yield the same of instructions between which there are others, sorted; alone those that are fewer than `least`.
+    """Yield sorted instructions at even distances, between which there may be others; alone if they are not `least`.
 
-    >>> places = [(1, 1), (1, 7), (2, 2), (2, 7), (3, 3), (3, 9)]
+    >>> places = [(1, 1), (1, 7), (2, 3), (2, 7), (3, 5), (3, 9)]
     >>> [[k for _, k, _ in chain] for chain in _chains([_Placed((), k, place) for k, place in enumerate(places)], 3)]
     [[0, 2, 4], [1], [3], [5]]
     """
@@ -195,18 +220,18 @@ def _chains(placed: Sequence[_Placed], least: int) -> Iterator[Sequence[_Placed]
         first, *others = one.places
         beside = bisect_left(places, (first + 1, *others))  # the next one has this first operand, or the same one
         for step in {tuple(map(sub, x, one.places)) for j in (k + 1, beside) for x in places[j : j + NEAR]}:
-            if {0, 1}.issuperset(step) and any(step):
-                chain, following = [one], tuple(map(add, one.places, step))
-                while following in waiting:
-                    chain.append(waiting[following])
-                    following = tuple(map(add, following, step))
-                longest = max(longest, chain, key=len)
+            chain, following = [one], tuple(map(add, one.places, step))
+            while following in waiting and any(step):
+                chain.append(waiting[following])
+                following = tuple(map(add, following, step))
+            longest = max(longest, chain, key=len)
         chosen = longest if len(longest) >= least else [one]
         for link in chosen:
             del waiting[link.places]
         yield chosen
 
 
-def _steps(run: Sequence[_Placed]) -> tuple[bool, ...]:
-    """Return for each operand whether those of the next instructions lie beside it."""
-    return tuple([place != first for first, place in zip(run[0].places, run[-1].places, strict=True)])
+def _steps(run: Sequence[_Placed]) -> tuple[bool, ...] | None:
+    """Return for each operand whether those of the next instructions lie beside it; None if they lie farther away."""
+    distances = [b - a for a, b in zip(run[0].places, run[1].places, strict=True)] if len(run) > 1 else []
+    return tuple([x != 0 for x in distances]) if {0, 1}.issuperset(distances) else None

@@ -175,9 +175,7 @@ class Schedule:
         self.code, self.lanes = code, lanes
         self.roots = roots
         self.outer, self.single = _grouped(code, totals)
-        factors = [i for group in self.outer for side in (*group.lefts, *group.rights) for i in side]
-        factors += [i for _, pair in self.single for i in pair]
-        self.needed = sorted(below(code, [*roots, *factors]))
+        self.needed = sorted(below(code, [*roots, *self.factors()]))
         found = {i: self._long(i) for i in self.needed if code.operands[i] and code.instructions[i][0] in SUMS}
         long = {i: sum_ for i, sum_ in found.items() if sum_}
         rights = {i: tuple([b for _, b in sum_.pairs]) for i, sum_ in long.items()}
@@ -186,6 +184,20 @@ class Schedule:
         self.taken = {i for i in self.needed if code.instructions[i][0] == TAKE}
         self.stages: dict[int, list[Stage]] = {phase: list(self._stages(phase)) for phase in (BATCH, SAMPLE, AFTER)}
         self.size = code.size(i for i in self.needed if i not in self.long and i not in self.taken)
+
+    def factors(self) -> list[int]:
+        """Return the factors of the totals."""
+        factors = [i for group in self.outer for side in (*group.lefts, *group.rights) for i in side]
+        return [*factors, *(i for _, pair in self.single for i in pair)]
+
+    def alike(self) -> float:
+        """Return how many instructions of one form a level has on average; 0 if samples are in lanes."""
+        steps = groups = 0
+        for stage in chain(*self.stages.values()):
+            if isinstance(stage, Stretch) and not self.lanes:
+                steps += len(stage.steps)
+                groups += len({self.code.instructions[step.number][0] for step in stage.steps})
+        return steps / max(groups, 1)
 
     def are_in_lanes(self, phase: int) -> bool:
         """Return whether the values of a phase are vectors."""

@@ -49,7 +49,7 @@ class Rows:
             results = _formula(lambda: trace(op.local, y, *operands, of=op), op)
             if not isinstance(results, tuple) or len(results) != count:
                 raise FormulaError(f"the operation {op.name!r} must give {count} partials, got {results!r}")
-            self._partials[name] = self._function((y, *operands), results, "[{}]")
+            self._partials[name] = self.function((y, *operands), results, "[{}]")
         return name
 
     def source(self) -> str:
@@ -69,13 +69,13 @@ class Rows:
             try:
                 operands = _operands(count)
                 result = _formula(lambda: expand(op, *operands), op)
-                self._forward[name] = self._function(operands, (result,), "{}")
+                self._forward[name] = self.function(operands, (result,), "{}")
             except FormulaError:
                 del self._names[key], self._forward[name]
                 raise
         return name
 
-    def _function(self, inputs: Sequence[Term], results: tuple[Any, ...], form: str) -> str:
+    def function(self, inputs: Sequence[Term], results: tuple[Any, ...], form: str) -> str:
         """Return a function that computes the terms `results`; a term that occurs twice is computed once."""
         steps, values = straight_line(inputs, results)
         used = [x for _, operands in steps for x in operands] + values

@@ -12,6 +12,7 @@ from ..node import Group
 FULL_LABELS = 60  # boxes up to which an edge shows its derivative and contribution, and nothing need be folded further
 READABLE_EDGES = 90  # edges up to which nothing need be folded further
 MOST_BOXES = 400  # boxes beyond which there is no picture
+FOLDS = ("neuron", "layer", "scope")  # each folds more than the one before
 
 
 @dataclass
@@ -48,11 +49,11 @@ class Flow:
         self.ran = bool(root.grad)  # backward() gives its root the gradient 1, and nodes of 0 pass nothing on
         interior = topological_order(root)
         self.nodes = list(dict.fromkeys(n for node in reversed(interior) for n in (*node.parents, node))) or [root]
-        groups = _groups(interior)
+        groups = groups_of(interior)
         boxes: dict[Value | Group, Box] = {}
         self.box_of: dict[Value, Box] = {}
         for node in self.nodes:
-            group = _folded(groups.get(node, node.group), fold)
+            group = _folded(groups.get(node), fold)
             box = boxes.setdefault(group or node, Box(f"v{len(boxes)}", group=group))
             box.nodes.append(node)
             self.box_of[node] = box
@@ -82,28 +83,46 @@ class Flow:
         self.largest = max((e.size for e in self.edges if math.isfinite(e.size)), default=0.0) if self.ran else 0.0
 
 
-def _groups(interior: list[Value]) -> dict[Value, Group]:
-    """Return the groups of the nodes and constants that an activation function of several operations made.
+def groups_of(interior: list[Value]) -> dict[Value, Group]:
+    """Return the neuron or scope that each node is drawn in, of those that are in one; `interior` has users first.
 
-    Such a node is used in one group alone, and has that group alone below it; such a constant is no input of a sum of
-    products, which a neuron begins with.
+    Nodes and constants that an activation function of several operations made belong to the neuron: such a node is used
+    in one group alone, and has that group alone below it; such a constant is no input of a sum of products, which a
+    neuron begins with. A scope's constants, and the parameters of a network that is used in one scope alone, are in it.
     """
     below: dict[Value, set[Group]] = {}
     users: dict[Value, list[Value]] = defaultdict(list)
+    placed: dict[Group, set[Group]] = defaultdict(set)  # where each part of a network is, in scopes or outside
     for node in reversed(interior):  # operands first
+        own = node.group if node.group and not node.group.scope else None
         around = set().union(*(below[parent] for parent in node.parents if parent.op))
-        below[node] = {node.group} if node.group else around if len(around) == 1 else set()
+        below[node] = {own} if own else around if len(around) == 1 else set()
+        if own:
+            placed[own.of].add(own)
         for parent in node.parents:
             users[parent].append(node)
     found: dict[Value, Group] = {}
     for node in [*interior, *(leaf for leaf in users if leaf.op is None)]:  # users first
-        using = {user.group or found.get(user) for user in users[node]}
+        if node.group and not node.group.scope:
+            places = placed[node.group]
+            found[node] = next(iter(places)) if node.op is None and len(places) == 1 else node.group
+            continue
+        if node.group:
+            found[node] = node.group
+        using = {found.get(user) for user in users[node]}
         [group] = using if len(using) == 1 else [None]
-        if node.group is None and group:
+        if group and (node.group is None or _is_in(group, node.group)):
             constant = not node.requires_grad and not any(_sums_products(user) for user in users[node])
             if constant or below.get(node) == {group}:
                 found[node] = group
     return found
+
+
+def _is_in(group: Group | None, outer: Group) -> bool:
+    """Return whether a group is `outer` or inside it."""
+    while group and group is not outer:
+        group = group.outer
+    return group is outer
 
 
 def _sums_products(node: Value) -> bool:
@@ -113,18 +132,24 @@ def _sums_products(node: Value) -> bool:
 
 
 def _folded(group: Group | None, fold: str | None) -> Group | None:
-    """Return the group whose box a node of the neuron `group` goes into; None for a box of its own."""
-    return None if fold is None else group if fold == "neuron" or group is None else group.outer or group
+    """Return the group whose box a node of `group` goes into; None for a box of its own."""
+    if fold is None or group is None:
+        return None
+    if fold == "layer" and not group.scope and group.outer and not group.outer.scope:
+        return group.outer
+    while fold == "scope" and group.outer:
+        group = group.outer
+    return group
 
 
 def readable_flow(root: Value, fold: str | None = "auto") -> Flow:
     """Return the boxes and edges, folded until they can be read if `fold` is "auto"."""
     flow = Flow(root, None if fold == "auto" else fold)
     if fold == "auto":
-        for finer in ("neuron", "layer"):
+        for coarser in FOLDS:
             if len(flow.boxes) <= FULL_LABELS and len(flow.edges) <= READABLE_EDGES:
                 break
-            folded = Flow(root, finer)
+            folded = Flow(root, coarser)
             if len(folded.boxes) < len(flow.boxes):
                 flow = folded
     return flow

@@ -10,7 +10,7 @@ from .. import ieee
 from ..engine import Value
 from ..module import Module
 from ..words import WORDS, language
-from .boxes import FULL_LABELS, MOST_BOXES, Box, Edge, Flow, readable_flow
+from .boxes import FOLDS, FULL_LABELS, MOST_BOXES, Box, Edge, Flow, readable_flow
 from .text import FONT_SIZE, clean, escaped, inches, number, padded, signed
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ def draw_dot(
         format: "svg", "png", or, with the system's Graphviz, "pdf" and others.
         rankdir: "LR" from left to right, "TB" from top to bottom.
         lang: the language of the words, "en" or "zh"; the locale's for None.
-        fold: how a network's nodes are folded into boxes: by "neuron", by "layer", not at all (None), or as little as
-            keeps the picture readable ("auto").
+        fold: what is folded into boxes: each "neuron" and innermost `scope`, each "layer" instead of its neurons, the
+            outermost parts ("scope"), nothing (None), or as little as keeps the picture readable ("auto").
         max_nodes: how many boxes there may be.
         parameters: values, or a module whose parameters, to be marked as such; those of `nn` are anyway.
         fontname: the font of all texts.
@@ -66,11 +66,11 @@ def draw_dot(
         raise TypeError(words["not_a_value"].format(kind=type(root).__name__))
     if rankdir not in ("LR", "TB"):
         raise ValueError(words["rankdir"].format(given=rankdir))
-    if fold not in ("auto", "neuron", "layer", None):
+    if fold not in ("auto", *FOLDS, None):
         raise ValueError(words["fold"].format(given=fold))
     flow = readable_flow(root, fold)
     if len(flow.boxes) > max_nodes:
-        can_fold = fold in (None, "neuron") and any(node.group for node in flow.nodes)
+        can_fold = fold in (None, "neuron", "layer") and any(node.group for node in flow.nodes)
         hint = words["hint_fold" if can_fold else "hint_part"]
         raise ValueError(words["too_large"].format(boxes=len(flow.boxes), limit=max_nodes, hint=hint))
     marked = set(parameters.parameters() if isinstance(parameters, Module) else parameters)

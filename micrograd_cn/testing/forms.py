@@ -161,7 +161,7 @@ def _javascript(op: Op, points: Sequence[Point]) -> Results:
     rows = Rows()
     names = {count: rows.add(op, count) for count in {*map(len, points)}}
     calls = ", ".join([f"[{json.dumps(names[len(xs)])}, [{', '.join(map(_literal, xs))}]]" for xs in points])
-    numbers = (Path(flow.__file__).parent / "numbers.js").read_text("utf-8")
+    numbers = (Path(flow.__file__).parent / "stepper/numbers.js").read_text("utf-8")
     source = f"{numbers}\n{rows.source()}\nreturn [forward, partials];"
     text = f"""(() => {{
       let forward, partials;

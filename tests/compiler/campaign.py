@@ -572,6 +572,7 @@ def check(case: Case) -> None:
     graph, rows = case.graph, case.rows
     single, train = len(graph.outputs) == 1, trainable(graph)
     found = {}
+    executable.ALIKE = inf
     tiers = sorted(TIERS, reverse=not case.native_first) if case.apart else list(TIERS)
     program, ws = fresh(graph)
     for tier in tiers:
@@ -582,11 +583,9 @@ def check(case: Case) -> None:
     _same_bits(found["threaded"], found["native"])
     _like_eager(graph, rows, found["threaded"], train)
     program, ws = fresh(graph)
-    executable.PATIENCE, limit, executable.LARGEST = inf, executable.LARGEST, 0  # as for a large program
-    try:
-        _like_eager(graph, rows, numbers(program, ws, rows, single, train), train)
-    finally:
-        executable.LARGEST = limit
+    executable.PATIENCE, executable.ALIKE = inf, 0.0  # single rows as if they had many like instructions
+    _like_eager(graph, rows, numbers(program, ws, rows, single, train), train)
+    executable.ALIKE = inf
     if case.fit and train and graph.parameters:
         _fit_like_loop(case)
 

@@ -1,6 +1,7 @@
 """Executables: how large their memory is, how long they run, and what is worth native code or fast functions."""
 
 import gc
+import re
 from itertools import count
 from math import inf
 
@@ -168,6 +169,16 @@ def test_what_is_large_or_has_not_run_long_is_not_worth_native_code():
 def test_what_runs_for_two_seconds_gets_native_code_whatever_its_size_and_fast_functions_soon_before():
     assert 1.0 < LARGEST * PATIENCE < 2.0
     assert 1e-3 < SOON < 1e-2
+
+
+def test_a_program_says_what_it_is():
+    x, w, v = Value(0.5), Value(1.5), Value(2.0)
+    one, two = compile(w * x, [x]), compile(mc.tanh(w * x) * v, [x])
+    assert repr(one) == "1 operation, 1 parameter, not run yet, 0 kB"
+    two.forward([[1.0]])
+    assert re.fullmatch(r"3 operations, 2 parameters, threaded code, \d+ kB", repr(two))
+    two.executables.get("forward", lanes=False, native=True)
+    assert ", native code, " in repr(two)
 
 
 def test_up_to_two_rows_are_done_one_by_one():

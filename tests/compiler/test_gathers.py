@@ -120,3 +120,31 @@ def test_twins_stand_for_the_first_terms_where_a_sum_overflows(twins):
     assert ground.run(gathers.sums(True, twins), table, "dot") == 0
     expected = (twins * 2 - 3) * 1.5e308
     assert list(ground.s.data[3:9]) == [pytest.approx(expected, rel=1e-15)] * 6
+
+
+@pytest.mark.parametrize("check", [False, True])
+@pytest.mark.parametrize(("pattern", "twins"), [("sv", 0), ("vvvs", 0), ("svvvsvs", 1), ("svsvvvgv", 2), ("vggv", 0)])
+def test_short_sums(pattern, twins, check):
+    ground, count = Ground(), 11
+    operands = [chosen(ground, letter, count) for letter in pattern]
+    tables = [array("q", padded(ground, places)) for places in operands]
+    words = [-(-count // ground.native), WORD * 3]
+    for letter, places, table in zip(pattern, operands, tables, strict=True):
+        words.append(table.buffer_info()[0] if letter == "g" else WORD * places[0])
+    for form in FORMS:
+        assert ground.run(gathers.short_sums(pattern, check, twins), words, form) == 0
+        for k, places in enumerate(zip(*operands, strict=True)):
+            xs = [ground.s_before[i] for i in places[: len(pattern) - twins]]
+            assert near(ground.s.data[3 + k], [a * b for a, b in zip(xs[::2], xs[1::2], strict=True)])
+        assert ground.unchanged(ground.s, ground.s_before, range(3, 3 + words[0] * ground.native))
+
+
+def test_a_short_sum_that_overflows_has_its_twins_for_its_first_terms():
+    ground, count = Ground(), 6
+    for k in range(count):  # parts that have overflowed, and what they are in units of 1 / SCALE
+        ground.s.data[70 + k], ground.s.data[80 + k] = math.inf, 1.5e308 * 2.0**-63
+        ground.s.data[90 + k] = -1.5e308
+    ground.s.data[50] = 1.0
+    words = [-(-count // ground.native), WORD * 3, *(WORD * k for k in (50, 70, 50, 90, 80))]
+    ground.run(gathers.short_sums("svsvv", True, 1), words)
+    assert list(ground.s.data[3 : 3 + count]) == [pytest.approx(1.5e308, rel=1e-15)] * count

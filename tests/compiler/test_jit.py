@@ -53,6 +53,39 @@ def eager(f, samples, optimizer, epochs, batch_size=None, shuffle=None, schedule
     return losses
 
 
+def test_every_sample_is_checked_by_itself():
+    f = compile(lambda x, y: x * y * (2 * y).data)
+    f.check([(1.0, 2.0)])
+    g = compile(lambda x, y: x * y - y)
+    g.check([(1.0, 2.0), (3.0, 4.0), (5.0, -6.0), (7.0, 0.5)])
+    with pytest.raises(Mismatch):
+        f.check([(1.0, 2.0), (3.0, 2.0), (5.0, 2.5)])
+
+
+def test_the_bar_of_samples_of_several_forms_counts_their_steps(monkeypatch):
+    bars = []
+
+    class Bar:
+        def __init__(self, steps):
+            bars.append([steps, 0])
+
+        def set_postfix(self, **_):
+            pass
+
+        def update(self):
+            bars[-1][1] += 1
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr("micrograd_cn.compiler.mixture.progress_bar", Bar)
+    w = Value(0.5)
+    f = compile(lambda xs: (mc.dot(xs, [w] * len(xs)) - 1.0) ** 2)
+    f.fit([([1.0],), ([1.0, 2.0],), ([0.5],), ([2.0, 1.0],), ([3.0],)], SGD([w], 0.01), 3, 2, progress=True)
+    assert bars == [[9, 9]]
+    assert isinstance(bars[0][0], int)
+
+
 # Arguments
 
 

@@ -158,8 +158,8 @@ def test_the_llvm_source_has_what_runs_and_all_that_it_calls():
         assert any(name.startswith("part") for name in defined)
         llvm.parse_assembly(text).verify()
     assert compile(y, [x]).source() == compile(y, [x]).source("llvm")
-    for other in ("c", "Python", "rust"):
-        with pytest.raises(ValueError, match='"llvm" or "python"'):
+    for other in ("C", "Python", "rust"):
+        with pytest.raises(ValueError, match='"llvm", "python" or "c", got'):
             compile(y, [x]).source(other)
 
 

@@ -1,8 +1,11 @@
 """Which instructions of single rows are computed as vectors, and where their results lie."""
 
+import math
+
 import pytest
 
 import micrograd_cn as mc
+from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.instructions import SAMPLE, START
 from micrograd_cn.compiler.machine import machine
 from micrograd_cn.compiler.runs import VECTORS
@@ -127,3 +130,49 @@ def test_sums_that_start_from_several_values_or_lie_elsewhere_are_no_run():
     assert not stages(plan, Run)
     plan, _ = starting(2 * NATIVE, lambda code, x, k: [x[ALONE], x[ALONE + 1]] if k % 2 else [])
     assert not stages(plan, Run)
+
+
+@pytest.mark.parametrize(("count", "vectors"), [(7, False), (8, True)])
+def test_single_rows_of_many_like_instructions_are_vectors(count, vectors, monkeypatch):
+    monkeypatch.setattr("micrograd_cn.compiler.executable.PATIENCE", 0.0)
+    xs = [mc.Value(0.1 * k) for k in range(count)]
+    program = compile([mc.exp(x) * 0.5 for x in xs], xs)
+    assert program.executables.plan("forward", lanes=False).schedule.alike() == count
+    assert program.forward([[0.2 * k for k in range(count)]])[0] == pytest.approx(
+        [0.5 * math.exp(0.2 * k) for k in range(count)], rel=1e-15
+    )
+    executable = program.executables.best("forward", 1)
+    assert executable.native
+    assert executable.plan.gather == vectors
+    assert not program.executables.plan("forward", lanes=True).gather
+    assert program.executables.best("forward", 9).native
+
+
+def test_levels_of_other_forms_are_not_alike():
+    made = Instructions(0, 6)
+    roots = [made.code.apply(op, [x]) for op, x in zip((mc.exp, mc.sin, mc.cos), made.x, strict=False)]
+    last = made.code.machine("fadd", made.code.machine("fmul", *roots[:2]), roots[2])
+    schedule = made.schedule(last, lanes=False)
+    assert schedule.alike() == 1.0
+    assert made.schedule(last, lanes=True).alike() == 0.0
+
+
+def test_inputs_that_like_instructions_read_at_even_distances_are_copied_side_by_side(code):
+    xs = [mc.Value(0.1 * k) for k in range(60)]
+    count = 20
+    rows = [[0.01 * k * k - 0.3 * row for k in range(60)] for row in range(2)]
+
+    def f(x):
+        return mc.sum([mc.sin(x[3 * k + 1]) * x[3 * k] - mc.exp(x[3 * k]) for k in range(count)])
+
+    program = compile(f(xs), xs)
+    plan = program.executables.plan("forward", lanes=False)
+    moved = [i for i in plan.schedule.needed if plan.code.instructions[i][0] == "input"]
+    if code == "gathered":
+        for start in (0, 1):
+            assert beside(plan, [i for i in moved if plan.code.instructions[i][1] % 3 == start])
+        forms = {stage.form: stage.steps for stage in stages(plan, Run)}
+        assert forms == {"sin": (True,), "exp": (True,), "fmul": (True, True), "fsub": (True, True)}
+        assert not stages(plan, Gathered)
+    for _ in range(2):
+        assert program.forward(rows) == pytest.approx([f(row) for row in rows], rel=1e-12)

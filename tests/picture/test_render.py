@@ -7,6 +7,7 @@ import sys
 import unicodedata
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from xml.etree import ElementTree
 
 import matplotlib
 import pytest
@@ -132,9 +133,21 @@ def test_without_graphviz_drawing_says_what_to_install(tmp_path):
 
     assert run(drawing).stderr.splitlines()[-1] == f"ImportError: {message}"
     assert run(command).stdout.startswith("x*x = 9.0")
-    for name in ("graph.svg", "graph.dot", "page.html"):
+    for name in ("graph.svg", "graph.dot"):
         done = run(command, "-o", str(tmp_path / name))
         assert (done.returncode, done.stderr) == (1, f"cannot write {tmp_path / name}: {message}\n")
+    assert run(command, "-o", str(tmp_path / "page.html")).returncode == 0  # a page lays itself out
+
+
+@pytest.mark.parametrize(("lang", "tagged"), [("en", False), ("zh", True)])
+def test_an_svg_says_its_language_and_keeps_thick_arrows_out_of_its_texts(lang, tagged):
+    x = Value(2, "x")
+    y = x * 3
+    y.backward()
+    text = draw_dot(y, lang=lang).pipe().decode()
+    root = ElementTree.fromstring(text)
+    assert (root.get("{http://www.w3.org/XML/1998/namespace}lang") == "zh-CN") == tagged
+    assert ".edge text { paint-order: stroke; stroke: white;" in text
 
 
 def test_without_a_renderer_the_source_works_and_drawing_says_what_to_install(monkeypatch):

@@ -43,3 +43,29 @@ function bracketed(text) {
 function filled(template, values) {
   return template.replace(/\{(\w+)\}/g, (hole, name) => values[name] ?? hole);
 }
+
+// The same, with a space where Chinese meets letters or digits, as between a part's number and a verb.
+function filledApart(template, values) {
+  const chinese = /[\u4e00-\u9fff]/, latin = /[A-Za-z0-9]/;
+  const meet = (a, b) => (chinese.test(a) && latin.test(b)) || (latin.test(a) && chinese.test(b));
+  return template.replace(/\{(\w+)\}/g, (hole, name, at) => {
+    const text = String(values[name] ?? hole), before = template[at - 1] ?? "", after = template[at + hole.length] ?? "";
+    return (meet(before, text[0] ?? "") ? " " : "") + text + (meet(text.at(-1) ?? "", after) ? " " : "");
+  });
+}
+
+const LONGEST_LABEL = 40; // columns
+
+// The text's width in columns of a monospaced font, where a Chinese character takes two.
+function columns(text) {
+  let count = 0;
+  for (const c of text) count += /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1faff}\u{20000}-\u{3fffd}]/u.test(c) ? 2 : 1;
+  return count;
+}
+
+// A label in one line, cut where it is very long, without control characters.
+function cleaned(label) {
+  let text = [...label.slice(0, 2 * LONGEST_LABEL)].map(c => (/\s/.test(c) ? " " : /[\p{Cc}\p{Cs}]/u.test(c) ? "\ufffd" : c)).join("");
+  while (columns(text) > LONGEST_LABEL) text = `${[...text].slice(0, -2).join("")}…`;
+  return text;
+}

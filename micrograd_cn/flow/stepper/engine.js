@@ -3,13 +3,6 @@
 const isLeaf = node => node.parents === undefined;
 const isEditable = node => isLeaf(node) && node.gets;
 
-// Where each node is sent to: how many terms its gradient has, the root's seed included.
-function expectations(graph) {
-  const expected = graph.nodes.map((_, i) => (i === graph.root ? 1 : 0));
-  for (const node of graph.nodes) for (const parent of node.parents ?? []) expected[parent]++;
-  return expected;
-}
-
 // The interior nodes, each before its operands: the depth-first search of micrograd_cn/engine.py.
 function topologicalOrder(graph) {
   const finished = [], entered = new Set(), stack = isLeaf(graph.nodes[graph.root]) ? [] : [graph.root];
@@ -30,7 +23,7 @@ function topologicalOrder(graph) {
 // Data and partials of every node, computed anew from the leaves' data.
 function evaluated(graph, leaves) {
   const data = [...leaves], computed = graph.nodes.map(() => []);
-  for (const i of topologicalOrder(graph).reverse()) {
+  for (const i of graph.order.toReversed()) {
     const { row, parents } = graph.nodes[i];
     const operands = parents.map(parent => data[parent]);
     data[i] = forward[row](...operands);
@@ -39,49 +32,55 @@ function evaluated(graph, leaves) {
   return { data, partials: computed };
 }
 
-// The steps of a forward pass and then of `actions`, each "backward" or "zero". A step has a kind, the node that is at
-// work, and its moves: one, or all those that follow each other inside a folded box.
-function plan(graph, actions) {
-  const order = topologicalOrder(graph);
-  const moves = order.toReversed().map(node => ({ kind: "forward", node }));
+// What happens one after the other in a forward pass and then in `actions`, each "backward" or "zero".
+function movesOf(graph, actions) {
+  const moves = graph.order.toReversed().map(node => ({ kind: "forward", node }));
   for (const action of actions) {
     if (action === "zero") moves.push({ kind: "zero", node: graph.root });
     else {
       moves.push({ kind: "seed", node: graph.root });
-      for (const node of order) {
-        graph.nodes[node].parents.forEach((parent, slot) => {
-          if (graph.nodes[parent].gets) moves.push({ kind: "send", node, slot });
+      for (const node of graph.order) {
+        graph.nodes[node].parents.forEach((_, slot) => {
+          if (flowsTo(graph, graph.nodes[node], slot)) moves.push({ kind: "send", node, slot });
         });
       }
     }
   }
+  return moves;
+}
+
+// The moves as steps: one each, but inside a closed part all that follow each other. A step ends after `end` moves.
+function plan(shape, moves) {
   const steps = [];
-  for (const move of moves) {
-    const box = graph.nodes[move.node].box, last = steps.at(-1);
-    const inside = graph.boxes[box].folded && (move.kind === "forward" || move.kind === "send");
-    if (inside && last?.kind === move.kind && last.box === box) last.moves.push(move);
-    else steps.push({ kind: move.kind, node: move.node, box, moves: [move] });
-  }
+  moves.forEach((move, i) => {
+    const box = shape.boxOf[move.node], last = steps.at(-1);
+    const inside = shape.boxes[box].folded && (move.kind === "forward" || move.kind === "send");
+    if (inside && last?.kind === move.kind && last.box === box) {
+      last.moves.push(move);
+      last.end = i + 1;
+    } else steps.push({ kind: move.kind, node: move.node, box, moves: [move], start: i, end: i + 1 });
+  });
   return steps;
 }
 
-const slotKey = (node, slot) => `${node}/${slot}`;
-
-// What is known after the first `position` steps. A leaf's gradient is what it had `before` this backward pass and,
-// added last as Value.backward() does, what has arrived in it.
-function replayed(graph, numbers, steps, position) {
+// What is known after `done` moves. A leaf's gradient is what it had `before` this backward pass and, added last as
+// Value.backward() does, what has arrived in it.
+function replayed(graph, numbers, moves, done) {
   const state = {
     known: graph.nodes.map(isLeaf),
-    before: graph.nodes.map(() => 0),
-    arrived: graph.nodes.map(() => 0),
-    terms: graph.nodes.map(() => []),
-    sent: new Map(),
+    before: new Float64Array(graph.nodes.length),
+    arrived: new Float64Array(graph.nodes.length),
+    terms: graph.nodes.map(() => NO_TERMS),
+    sent: new Array(graph.slotCount),
     passes: 0, // since the last zero_grad()
+    began: false,
     zeroed: false,
   };
-  for (const step of steps.slice(0, position)) for (const move of step.moves) apply(graph, numbers, state, move);
+  for (let i = 0; i < done; i++) apply(graph, numbers, state, moves[i]);
   return state;
 }
+
+const NO_TERMS = [];
 
 function apply(graph, numbers, state, { kind, node, slot }) {
   if (kind === "forward") state.known[node] = true;
@@ -89,22 +88,28 @@ function apply(graph, numbers, state, { kind, node, slot }) {
     const parent = graph.nodes[node].parents[slot];
     const contribution = gradient(state, node) * numbers.partials[node][slot];
     state.arrived[parent] += contribution;
-    state.terms[parent].push(contribution);
-    state.sent.set(slotKey(node, slot), contribution);
+    addTerm(state, parent, contribution);
+    state.sent[graph.nodes[node].slots + slot] = contribution;
   } else {
     graph.nodes.forEach((other, i) => {
       state.before[i] = kind === "seed" && isLeaf(other) ? gradient(state, i) : 0;
       state.arrived[i] = 0;
-      state.terms[i] = [];
+      state.terms[i] = NO_TERMS;
     });
-    state.sent.clear();
+    state.sent.fill(undefined);
     state.zeroed = kind === "zero";
+    state.began = kind === "seed";
     state.passes = kind === "zero" ? 0 : state.passes + 1;
     if (kind === "seed") {
       state.arrived[node] = 1;
-      state.terms[node] = [1];
+      addTerm(state, node, 1);
     }
   }
+}
+
+function addTerm(state, i, term) {
+  if (state.terms[i] === NO_TERMS) state.terms[i] = [term];
+  else state.terms[i].push(term);
 }
 
 function gradient(state, i) {
@@ -113,7 +118,8 @@ function gradient(state, i) {
 
 // Whether there is a gradient to show.
 function hasGradient(graph, state, i) {
-  return graph.nodes[i].gets && (state.terms[i].length > 0 || state.before[i] !== 0 || state.zeroed);
+  const arrived = state.terms[i].length > 0 || (state.began && graph.expected[i] === 0); // none will: it is 0
+  return graph.nodes[i].gets && (arrived || state.before[i] !== 0 || state.zeroed);
 }
 
 // The slope of `f` at `x` by the difference of its values on both sides of it, for two steps in proportion to `scale`;
@@ -135,8 +141,8 @@ function nudged(graph, leaves, i) {
   const f = x => evaluated(graph, leaves.with(i, x)).data[graph.root], x = leaves[i], size = Math.abs(x);
   const scales = Number.isFinite(size) && size > 0 ? [size, Math.max(1, size)] : [Math.max(1, size)];
   const found = scales.map(scale => difference(f, x, scale)).reduce((a, b) => (b.doubt < a.doubt ? b : a));
-  const steps = plan(graph, ["backward"]);
-  const grad = gradient(replayed(graph, evaluated(graph, leaves), steps, steps.length), i);
+  const moves = movesOf(graph, ["backward"]);
+  const grad = gradient(replayed(graph, evaluated(graph, leaves), moves, moves.length), i);
   return { ...found, grad, verdict: verdict(found, grad) };
 }
 

@@ -40,7 +40,7 @@ function fillTables(view, words) {
       facts.value,
       facts.grad,
       facts.terms.map(x => bracketed(exact(x))).join(" + "),
-      facts.constant ? words.constant : standing(facts, words),
+      facts.constant ? words.constant : facts.began ? standing(facts, words) : words.waiting,
     ]),
   );
   fillTable(
@@ -49,7 +49,7 @@ function fillTables(view, words) {
     view.edges.map(facts => [
       facts.source,
       facts.target,
-      facts.count > 1 ? `${facts.count}×` : String(facts.slot),
+      facts.count > 1 ? filled(words.edges_count, facts) : String(facts.slot),
       facts.partial,
       facts.upstream,
       facts.size,

@@ -1,24 +1,24 @@
 // What the picture and the tables show of a state: facts about each box and each edge.
 
-function makeView(graph, numbers, steps, position) {
-  const expected = expectations(graph);
-  const previous = replayed(graph, numbers, steps, Math.max(position - 1, 0));
-  const state = replayed(graph, numbers, steps, position);
-  const view = { graph, numbers, steps, position, expected, previous, state };
-  view.boxes = graph.boxes.map(box => boxFacts(view, box));
-  view.edges = graph.edges.map(edge => edgeFacts(view, edge));
+function makeView(shape, numbers, moves, done) {
+  const { graph } = shape, state = replayed(graph, numbers, moves, done);
+  const view = { shape, graph, numbers, moves, done, state };
+  view.boxes = shape.boxes.map(box => boxFacts(view, box));
+  view.edges = shape.edges.map(edge => edgeFacts(view, edge));
   return view;
 }
 
-// A folded part has no value of its own, and for its gradient the norm of its parameters'.
-function boxFacts({ graph, numbers, state, expected }, box) {
+// A closed part has no value of its own, and for its gradient the norm of its parameters'.
+function boxFacts({ graph, numbers, state }, box) {
   const nodes = box.nodes.filter(i => graph.nodes[i].gets);
   const count = nodes.reduce((all, i) => all + state.terms[i].length, 0);
-  const total = nodes.reduce((all, i) => all + expected[i], 0);
+  const total = nodes.reduce((all, i) => all + graph.expected[i], 0);
   const facts = {
     name: box.name,
     folded: box.folded,
-    constant: total === 0,
+    constant: nodes.length === 0,
+    still: total === 0,
+    began: state.began,
     count,
     total,
     state: count === total ? "complete" : count === 0 ? "waiting" : "partial",
@@ -40,14 +40,13 @@ function boxFacts({ graph, numbers, state, expected }, box) {
 }
 
 // `size` is the contribution, of several drawn as one their norm; null until it is known.
-function edgeFacts({ graph, numbers, state }, { source, target, slots, constant }) {
-  const [[node, slot]] = slots;
-  const sent = slots.map(at => state.sent.get(slotKey(...at))).filter(contribution => contribution !== undefined);
-  const several = slots.length > 1;
+function edgeFacts({ shape, graph, numbers, state }, { source, target, slots, constant }) {
+  const [[node, slot]] = slots, several = slots.length > 1;
+  const sent = slots.map(([i, k]) => state.sent[graph.nodes[i].slots + k]).filter(sent => sent !== undefined);
   const size = sent.length === 0 ? null : several ? Math.hypot(...sent) : sent[0];
   return {
-    source: graph.boxes[source].name,
-    target: graph.boxes[target].name,
+    source: shape.boxes[source].name,
+    target: shape.boxes[target].name,
     slot: several ? null : slot,
     count: slots.length,
     constant,
@@ -59,13 +58,14 @@ function edgeFacts({ graph, numbers, state }, { source, target, slots, constant 
 }
 
 // The boxes and edges that a step is about.
-function activeIn(graph, step) {
+function activeIn(shape, step) {
   const boxes = new Set(), edges = new Set();
   if (step) {
     if (step.kind !== "zero") boxes.add(step.box);
-    const keys = new Set(step.kind === "send" ? step.moves.map(move => slotKey(move.node, move.slot)) : []);
-    graph.edges.forEach((edge, i) => {
-      if (edge.slots.some(at => keys.has(slotKey(...at)))) {
+    const sends = step.kind === "send" ? step.moves : [];
+    const keys = new Set(sends.map(move => shape.graph.nodes[move.node].slots + move.slot));
+    if (keys.size) shape.edges.forEach((edge, i) => {
+      if (edge.slots.some(([node, slot]) => keys.has(shape.graph.nodes[node].slots + slot))) {
         edges.add(i);
         boxes.add(edge.source);
       }

@@ -1,0 +1,124 @@
+"""Put a network that reads digits on a chip: `python demos/on_a_chip.py`.
+
+The network of `digits.py` is trained by machine code. Then its forward pass is written as one C file with its weights
+in it, in single precision, which a microcontroller with 16 kB of flash has room for: it needs no operating system, no
+allocation and no library but `math.h`. Where there is a C compiler here, `cc`, the file is compiled and reads all test
+images, whose answers must be those of the Python engine, and what it takes is printed: bytes of code, of constants, of
+memory and of stack, and the time of an image, on this machine.
+"""
+
+import ctypes
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+from common import largest, options, recent
+from digits import BATCH, STEPS, Image, load, train_compiled
+from micrograd_cn import Value, no_grad
+from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.nn import MLP
+
+COMPILER = ["cc", "-std=c99", "-Wall", "-Wextra", "-pedantic"]
+REPEATED = 20  # times that all test images are read to measure the time
+MANY = """
+void digits_of_all(const float *rows, long n, float *outputs, float *work)
+{
+    for (long i = 0; i < n; i++)
+        digits_forward(rows + DIGITS_INPUTS * i, outputs + DIGITS_OUTPUTS * i, work);
+}
+"""
+
+
+class Sizes(NamedTuple):
+    """Bytes that the compiled file takes."""
+
+    code: int
+    constants: int
+    stack: int
+
+
+def source(model: MLP) -> str:
+    """Return the C file that computes the ten logits of an image."""
+    pixels = [Value(0.5) for _ in range(64)]
+    return compile(model(pixels), pixels).source("c", name="digits", precision="float", weights="embedded")
+
+
+def sizes(file: Path, directory: Path) -> Sizes | None:
+    """Return what the file takes if it is compiled to be small, None where the tools here do not say it.
+
+    The stack is that of all functions of the file together.
+    """
+    compiled = directory / "small.o"
+    small = [*COMPILER, "-Os", "-fstack-usage", "-c", str(file), "-o", str(compiled)]
+    if not shutil.which("size") or subprocess.run(small, capture_output=True).returncode:
+        return None
+    sections = subprocess.run(["size", "-A", str(compiled)], capture_output=True, text=True).stdout
+    found = re.findall(r"^\.(text|rodata)\S*\s+(\d+)", sections, re.MULTILINE)
+    frames = re.findall(r"\t(\d+)\t", compiled.with_suffix(".su").read_text("utf-8"))
+    if not found or not frames:
+        return None
+    code, constants = (sum(int(n) for name, n in found if name == kind) for kind in ("text", "rodata"))
+    return Sizes(code, constants, sum(map(int, frames)))
+
+
+def read_all(text: str, images: Sequence[Image], directory: Path) -> tuple[list[list[float]], float]:
+    """Return the logits that the compiled file computes of all images, and the seconds an image takes."""
+    file, compiled = directory / "many.c", directory / "many.so"
+    file.write_text(text + MANY, "utf-8")
+    subprocess.run([*COMPILER, "-O2", "-shared", "-fPIC", str(file), "-o", str(compiled), "-lm"], check=True)
+    f = ctypes.CDLL(str(compiled)).digits_of_all
+    size = dict(re.findall(r"#define DIGITS_(\w+) (\d+)", text))
+    rows = (ctypes.c_float * (64 * len(images)))(*[x for image in images for x in image])
+    outputs, work = (ctypes.c_float * (10 * len(images)))(), (ctypes.c_float * int(size["WORK"]))()
+    seconds = []
+    for _ in range(REPEATED):
+        start = time.perf_counter()
+        f(rows, ctypes.c_long(len(images)), outputs, work)
+        seconds.append((time.perf_counter() - start) / len(images))
+    return [list(outputs[10 * i : 10 * i + 10]) for i in range(len(images))], median(seconds)
+
+
+def main() -> None:
+    chosen = options(str(__doc__), "把识别手写数字的网络写成一个 C 文件", STEPS)
+    train_images, test_images, train_targets, test_targets = load(chosen.seed)
+    model = MLP(64, [32, 10], init="kaiming_uniform", seed=chosen.seed)
+    losses = train_compiled(model, train_images, train_targets, chosen.steps, chosen.seed)
+    print(f"first loss: {losses[0]:.6f}")
+    print(f"final loss: {recent(losses):.6f}, after {chosen.steps} mini-batches of {BATCH} images")
+
+    text, file = source(model), chosen.out / "digits.c"
+    file.write_text(text, "utf-8")
+    print(f"wrote {file}")
+    if not shutil.which("cc"):
+        print("there is no C compiler, cc, here: the file is not compiled")
+        return
+
+    with no_grad():
+        expected = [[z.data for z in model(image)] for image in test_images]
+    with TemporaryDirectory() as directory:
+        logits, seconds = read_all(text, test_images, Path(directory))
+        taken = sizes(file, Path(directory))
+    apart = max(
+        abs(a - b) for row, others in zip(logits, expected, strict=True) for a, b in zip(row, others, strict=True)
+    )
+    alike = sum(largest(a) == largest(b) for a, b in zip(logits, expected, strict=True))
+    correct = sum(largest(z) == target for z, target in zip(logits, test_targets, strict=True))
+    print(f"test accuracy: {correct / len(logits):.1%}, {correct} of {len(logits)} images")
+    print(f"answers like the engine's: {alike} of {len(logits)}; logits differ by at most {apart:.1e}")
+    work = 4 * sum(int(n) for n in re.findall(r"#define DIGITS_(?:WORK|INPUTS|OUTPUTS) (\d+)", text))
+    if taken:
+        print(f"code: {taken.code:,} bytes, compiled with -Os; without what it uses of math.h")
+        print(f"constants: {taken.constants:,} bytes, {len(model.parameters()):,} weights among them")
+        print(f"stack: {taken.stack:,} bytes at most")
+    print(f"memory: {work:,} bytes, the image and the logits among them")
+    print(f"time: {seconds * 1e6:.2f} us an image, compiled with -O2, on this machine")
+
+
+if __name__ == "__main__":
+    main()

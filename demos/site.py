@@ -1,0 +1,273 @@
+"""Write the site: a start page, the tutorials, pages to play with and the API reference: `python demos/site.py`.
+
+It is a folder of static files with relative links, in English and Chinese, which needs no network when it is viewed and
+opens from a disk as well: `demos/out/site/index.html`, or where --out says. The tutorials are the executed notebooks,
+their formulas as MathML; the reference is made by pdoc from the docstrings. Needs `'.[site]'`.
+"""
+
+import argparse
+import html
+import inspect
+import re
+import shutil
+import warnings
+from collections.abc import Iterable
+from importlib import import_module
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import micrograd_cn
+from gradient_flow import gate
+from micrograd_cn import OPS
+from micrograd_cn.flow import draw_flow
+
+HERE = Path(__file__).parent
+MODULES = (
+    *("micrograd_cn", "micrograd_cn.nn", "micrograd_cn.losses", "micrograd_cn.optim", "micrograd_cn.init"),
+    *("micrograd_cn.module", "micrograd_cn.functional", "micrograd_cn.testing", "micrograd_cn.compiler"),
+    *("micrograd_cn.picture", "micrograd_cn.flow"),
+)
+INSTALL = "python -m venv .venv && .venv/bin/python -m pip install -e '.[{}]' && .venv/bin/python {}"
+COMMANDS = {"train": INSTALL.format("demos", "demos/digits.py"), "test": INSTALL.format("test", "-m pytest")}
+TEXTS: dict[str, dict[str, str]] = {
+    "en": {
+        "lang": "en",
+        "other": "中文",
+        "other_page": "index.zh.html",
+        "title": "micrograd_cn: backpropagation to learn, to watch and to run",
+        "lead": "A scalar autograd engine in plain Python. Each number remembers how it was computed; the chain rule "
+        "leads from the result back to every one of them, and you can see it go.",
+        "play": "Step through the chain rule",
+        "play_text": "A page that explains every product of the way back, edge by edge. Change a number and watch.",
+        "playground": "Playground",
+        "playground_text": "Type a function, train a network, and open any computation of it.",
+        "tutorial": "Tutorial",
+        "tutorial_text": "From the derivative of one number to a network that is compiled, with exercises.",
+        "reference": "Reference",
+        "reference_text": "Every class and function, with an example that runs.",
+        "operations": "Operations",
+        "operations_text": "The table: each operation is defined once, and everything else follows from its row.",
+        "picture": "The graph of tanh(w·x + b): each box has its data and gradient, each edge its local derivative and "
+        "the contribution that it carries.",
+        "run": "Run it",
+        "train": "From a clone of the repository, train a network on real handwritten digits:",
+        "test": "Run the tests:",
+        "back": "Start page",
+    },
+    "zh": {
+        "lang": "zh-CN",
+        "other": "English",
+        "other_page": "index.html",
+        "title": "micrograd_cn：学会、看见并运行反向传播",
+        "lead": "用纯 Python 写成的标量自动求导引擎。每个数都记得自己是怎样算出来的；链式法则从结果出发，"
+        "一步步回到每一个数，全程看得见。",
+        "play": "逐步走过链式法则",
+        "play_text": "一个网页，逐条边讲解反向传播中的每一次相乘。改一个数，看结果怎样变。",
+        "playground": "游乐场",
+        "playground_text": "输入一个函数，训练一个网络，再打开其中任何一步计算。",
+        "tutorial": "教程",
+        "tutorial_text": "从一个数的导数，讲到编译成机器码的网络，附练习。",
+        "reference": "参考手册",
+        "reference_text": "每个类和函数，各带一个能运行的例子（英文）。",
+        "operations": "运算表",
+        "operations_text": "每种运算只定义一次，其余一切都由这一行推出（英文）。",
+        "picture": "tanh(w·x + b) 的计算图：方框里是数值和梯度，边上是局部导数和它带来的贡献。",
+        "run": "运行",
+        "train": "克隆仓库后，用真实的手写数字训练一个网络：",
+        "test": "运行测试：",
+        "back": "首页",
+    },
+}
+STYLE = """
+:root { color-scheme: light dark; --ink: #1b1f24; --soft: #57606a; --paper: #ffffff; --line: #d8dee4; --blue: #0072b2;
+  --orange: #d55e00; --card: #f6f8fa; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --soft: #9aa4af; --paper: #0f1419; --line: #30363d;
+  --blue: #56b4e9; --orange: #ff9e5e; --card: #171d24; } }
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--paper); color: var(--ink);
+  font: 18px/1.65 system-ui, "Segoe UI", "Noto Sans", "Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei",
+  sans-serif; }
+main { max-width: 60rem; margin: 0 auto; padding: 2rem 1.25rem 4rem; }
+header { display: flex; justify-content: space-between; align-items: baseline; gap: 1rem; }
+h1 { font-size: clamp(1.7rem, 5vw, 2.6rem); line-height: 1.2; margin: 1rem 0; letter-spacing: -0.01em; }
+h2 { margin: 2.5rem 0 0.75rem; font-size: 1.35rem; }
+a { color: var(--blue); }
+.lead { font-size: 1.2rem; color: var(--soft); max-width: 44rem; }
+.cards { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(15rem, 1fr)); margin: 2rem 0; }
+.card { display: block; padding: 1.1rem 1.25rem; border: 1px solid var(--line); border-radius: 12px; color: inherit;
+  background: var(--card); text-decoration: none; }
+.card:hover, .card:focus-visible { border-color: var(--blue); outline: none; }
+.card b { display: block; font-size: 1.15rem; color: var(--blue); }
+.card.first b { color: var(--orange); }
+figure { margin: 2rem 0; background: #ffffff; border: 1px solid var(--line); border-radius: 12px; padding: 1rem; }
+figure img { display: block; max-width: 100%; margin: 0 auto; }
+figcaption { color: #57606a; font-size: 0.95rem; text-align: center; margin-top: 0.75rem; }
+pre { overflow-x: auto; background: var(--card); border: 1px solid var(--line); border-radius: 8px;
+  padding: 0.9rem 1rem; font: 0.85rem/1.5 ui-monospace, "SFMono-Regular", Menlo, Consolas, monospace; }
+code { font-family: ui-monospace, "SFMono-Regular", Menlo, Consolas, monospace; }
+.row { border-top: 1px solid var(--line); padding: 0.5rem 0; }
+.row h2 { margin: 1rem 0 0; }
+"""
+NARROW = """
+body { max-width: 60rem; margin: 0 auto; overflow: visible !important; }
+#notebook-container.container { width: auto; box-shadow: none; padding: 1rem; }
+div.cell, div.output_wrapper, div.inner_cell { min-width: 0; }
+div.output_area { overflow-x: auto; }
+img, svg { max-width: 100%; height: auto; }
+pre { white-space: pre-wrap; }
+"""
+BACK = '<header><b>micrograd_cn</b><a href="index.html">Start page</a></header>'
+STARTS = {"en": "index.html", "zh": "index.zh.html"}
+PAGE = Template("""<!doctype html>
+<html lang="$lang">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,">
+<title>$title</title>
+<style>$style</style>
+<main>
+$body
+</main>
+</html>
+""")
+START = Template("""<header><b>micrograd_cn</b><a href="$other_page" hreflang="$other_lang">$other</a></header>
+<h1>$title</h1>
+<p class="lead">$lead</p>
+<nav class="cards">
+$cards
+</nav>
+<figure><img src="neuron.$short.svg" alt="$picture"><figcaption>$picture</figcaption></figure>
+<h2>$run</h2>
+<p>$train</p>
+<pre><code>$command_train</code></pre>
+<p>$test</p>
+<pre><code>$command_test</code></pre>""")
+
+
+def start_page(short: str, pages: Iterable[str]) -> str:
+    """Return the start page, with cards for those pages that there are."""
+    words = TEXTS[short]
+    links = {
+        "playground": f"playground.{short}.html",
+        "play": f"flow.{short}.html",
+        "tutorial": f"tutorial.{short}.html",
+        "reference": "reference.html",
+        "operations": "operations.html",
+    }
+    cards = [
+        f'<a class="card{" first" * (not n)}" href="{link}"><b>{words[name]}</b>{words[f"{name}_text"]}</a>'
+        for n, (name, link) in enumerate((name, link) for name, link in links.items() if link in pages)
+    ]
+    other_lang = {"en": "zh-CN", "zh": "en"}[short]
+    commands = {f"command_{name}": html.escape(command) for name, command in COMMANDS.items()}
+    body = START.substitute(words | commands, short=short, other_lang=other_lang, cards="\n".join(cards))
+    return PAGE.substitute(lang=words["lang"], title=words["title"], style=STYLE, body=body)
+
+
+def operations() -> str:
+    """Return a page with every row of the table: its notation and its docstring."""
+    rows = []
+    for op in OPS.values():
+        text = html.escape(inspect.cleandoc(op.doc))
+        rows.append(f'<section class="row" id="{op.name}"><h2><code>{op.name}</code></h2>\n<pre>{text}</pre></section>')
+    title = f"{len(OPS)} operations"
+    return PAGE.substitute(lang="en", title=title, style=STYLE, body="\n".join([BACK, f"<h1>{title}</h1>", *rows]))
+
+
+def modules() -> str:
+    """Return a page with the modules of the API reference."""
+    rows = []
+    for name in MODULES:
+        first = html.escape(str(import_module(name).__doc__).partition("\n")[0])
+        link = f'<a href="api/{name.replace(".", "/")}.html"><code>{name}</code></a>'
+        rows.append(f'<section class="row"><h2>{link}</h2>\n<p>{first}</p></section>')
+    return PAGE.substitute(
+        lang="en", title="Reference", style=STYLE, body="\n".join([BACK, "<h1>Reference</h1>", *rows])
+    )
+
+
+def reference(out: Path) -> None:
+    """Write the API reference."""
+    import pdoc
+
+    for name in micrograd_cn.__all__:  # what is imported where it is used first
+        setattr(micrograd_cn, name, getattr(micrograd_cn, name))
+    for module in MODULES[1:]:
+        import_module(module)
+    pdoc.render.configure(docformat="google", show_source=False, search=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # array[int] before Python 3.12, and what is imported for types alone
+        pdoc.pdoc(*MODULES, output_directory=out)
+
+
+def tutorial(notebook: Path, short: str) -> str:
+    """Return an executed notebook as a page that needs no network."""
+    import nbformat
+    from jinja2 import pass_context
+    from latex2mathml.converter import convert
+    from nbconvert import HTMLExporter
+    from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+
+    class Renderer(IPythonRenderer):
+        def block_math(self, body: str) -> str:
+            return str(convert(body, display="block"))
+
+        def inline_math(self, body: str) -> str:
+            return str(convert(body))
+
+    class Exporter(HTMLExporter):
+        @pass_context
+        def markdown2html(self, context: Any, source: str) -> str:
+            attachments = context.get("cell", {}).get("attachments", {})
+            renderer = Renderer(escape=False, attachments=attachments, anchor_link_text="¶")
+            return str(MarkdownWithMath(renderer=renderer).render(source))
+
+    make: Any = Exporter
+    exporter = make(template_name="classic", embed_images=True, exclude_input_prompt=True)
+    exporter.exclude_output_prompt = True
+    made, _ = exporter.from_notebook_node(nbformat.read(notebook, as_version=4))  # type: ignore[no-untyped-call]
+    made = re.sub(r"<script.*?</script>", "", made, flags=re.DOTALL)  # of formulas, widgets, diagrams
+    made = re.sub(r"<html[^>]*>", f'<html lang="{TEXTS[short]["lang"]}">', made, count=1)
+    made = made.replace("</head>", f'<link rel="icon" href="data:,"><style>{NARROW}</style></head>', 1)
+    back = f'<p style="padding: 1rem"><a href="{STARTS[short]}">{TEXTS[short]["back"]}</a></p>'
+    return re.sub(r"(<body[^>]*>)", rf"\1{back}", made, count=1)
+
+
+def write(out: Path) -> None:
+    """Write all pages."""
+    out.mkdir(parents=True, exist_ok=True)
+    for short in TEXTS:
+        shutil.copy(HERE / f"pictures/neuron.{short}.svg", out)
+        draw_flow(gate(), lang=short).save(out / f"flow.{short}.html")
+        playground = _playground(short)
+        if playground is not None:
+            playground.save(out / f"playground.{short}.html")
+        page = tutorial(HERE / f"tutorial.{short}.ipynb", short)
+        (out / f"tutorial.{short}.html").write_text(page, "utf-8")
+    reference(out / "api")
+    (out / "operations.html").write_text(operations(), "utf-8")
+    (out / "reference.html").write_text(modules(), "utf-8")
+    pages = {path.relative_to(out).as_posix() for path in out.rglob("*.html")}
+    for short, name in STARTS.items():
+        (out / name).write_text(start_page(short, pages), "utf-8")
+
+
+def _playground(short: str) -> Any:
+    from micrograd_cn import flow
+
+    return flow.playground(lang=short) if hasattr(flow, "playground") else None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=str(__doc__).partition("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=HERE / "out/site", help="directory for the site")
+    chosen = parser.parse_args()
+    write(chosen.out)
+    print(f"wrote {chosen.out / 'index.html'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,222 @@
+"""Where the values of a C function are: how elements of its arrays are written, one by one and in loops."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeAlias, TypeVar
+
+from .c_text import Text, block, product
+from .instructions import Code
+
+T = TypeVar("T")
+Place: TypeAlias = tuple[str, int]  # an array, and the index in it
+CONSTANT_ARRAY = ""
+LEAST = 3  # like instructions that are a loop
+MEAN = 3  # of those that lie at even distances, from which on such ones are loops of their own
+
+
+class Elements:
+    """The places of one function's values, and its lines.
+
+    Args:
+        text: of the file.
+        code: the instructions.
+        place: of the leaves; the others get theirs in the array `work`.
+
+    Attributes:
+        work: how many numbers that array has.
+        lines: what was written since they were last taken.
+    """
+
+    def __init__(self, text: Text, code: Code, place: dict[int, Place]) -> None:
+        self.text, self.code, self.place = text, code, place
+        seeds = [i for i, instruction in enumerate(code.instructions) if instruction == ("seed",)]
+        self.constants = code.constants | dict.fromkeys(seeds, 1.0)
+        self.work = 0
+        self.lines: list[str] = []
+        self._free: list[tuple[int, int]] = []  # the first place and the one after the last, in order
+        self._gathered: dict[tuple[int, ...], int] = {}
+
+    def taken(self) -> list[str]:
+        """Return the lines, of which there are none then."""
+        lines, self.lines = self.lines, []
+        return lines
+
+    def take(self, count: int) -> int:
+        """Return the first of some places side by side in the array `work`, of which none is in use.
+
+        >>> places = Elements(Text("f", "double", {}), Code(), {})
+        >>> places.take(5), places.give([2, 1, 4]), places.take(2), places.take(2), places.work
+        (0, None, 1, 4, 6)
+        """
+        for k, (first, after) in enumerate(self._free):
+            if after - first >= count or after == self.work:
+                self.work = max(self.work, first + count)
+                self._free[k : k + 1] = [(first + count, after)] if first + count < after else []
+                return first
+        self.work += count
+        return self.work - count
+
+    def give(self, places: Iterable[int]) -> None:
+        """Take note that places are no longer in use."""
+        free: list[tuple[int, int]] = []
+        for first, after in sorted([*self._free, *((at, at + 1) for at in places)]):
+            if free and free[-1][1] == first:
+                free[-1] = free[-1][0], after
+            else:
+                free.append((first, after))
+        self._free = free
+
+    def array(self, i: int) -> str:
+        """Return the name of the array where a value is; a constant is in none."""
+        return CONSTANT_ARRAY if i in self.constants else self.place[i][0]
+
+    def arrays(self, numbers: Iterable[int]) -> tuple[str, ...]:
+        """Return the names of the arrays where values are."""
+        return tuple(map(self.array, numbers))
+
+    def index_of(self, i: int) -> int:
+        """Return the index of a value in its array; it is 0 for every constant."""
+        return 0 if i in self.constants else self.place[i][1]
+
+    def loop(self, count: int, lines: list[str]) -> None:
+        """Write what is done for i from 0 on."""
+        if count > 1:
+            self.lines += repeated("i", count, lines)
+        else:
+            self.lines += block("", lines)[1:] if len(lines) > 1 else lines
+
+    def columns(self, rows: Sequence[Sequence[int]], i: str = "i") -> list[str]:
+        """Return how the value of each column is written in the row of number `i`."""
+        return [self.element([[j] for j in column], i) for column in zip(*rows, strict=True)]
+
+    def strided(self, rows: list[list[int]], i: str) -> tuple[str, int] | None:
+        """Return a pointer to the first of some numbers, and their distance, if it is the same everywhere."""
+        [array, *others] = {self.array(j) for row in rows for j in row}
+        if array == CONSTANT_ARRAY or others:
+            return None
+        places = [[self.place[j][1] for j in row] for row in rows]
+        step = places[0][1] - places[0][0]
+        if any(row != _even(row[0], step, len(row)) for row in places):
+            return None
+        index = self.fit([row[:1] for row in places], i, "k")
+        return (array if index == "0" else f"{array} + {index}"), step
+
+    def copy(self, to: Sequence[Place], numbers: Sequence[int]) -> None:
+        """Write values to other places."""
+        self._each([(place, (i,)) for place, i in zip(to, numbers, strict=True)], "=")
+
+    def _each(self, found: Iterable[tuple[Place, tuple[int, ...]]], sign: str) -> None:
+        """Write or add values, or products, to some places."""
+        groups: dict[Any, list[tuple[Place, tuple[int, ...]]]] = defaultdict(list)
+        for place, factors in found:
+            groups[place[0], self.arrays(factors)].append((place, factors))
+        for (array, _), group in groups.items():
+            for part in split(sorted(group), lambda one: [one[0][1], *map(self.index_of, one[1])]):
+                at = self.fit([[place[1]] for place, _ in part])
+                first, *others = self.columns([factors for _, factors in part])
+                value = product(first, others[0], self.text.literal(1.0)) if others else first
+                self.loop(len(part), [f"{array}[{at}] {sign} {value};"])
+
+    # Elements of arrays.
+
+    def element(self, rows: list[list[int]], i: str = "i", k: str = "k") -> str:
+        """Return how the value in a row, of number `i`, and a column, of number `k`, is written."""
+        if len(arrays := {self.array(j) for row in rows for j in row}) > 1:
+            return f"work[{self.fit(self._together(rows), i, k)}]"
+        [array] = arrays
+        if array != CONSTANT_ARRAY:
+            return f"{array}[{self.fit([[self.place[j][1] for j in row] for row in rows], i, k)}]"
+        values = [[self.constants[j] for j in row] for row in rows]
+        texts = {self.text.literal(x) for row in values for x in row}
+        if len(texts) == 1:
+            return texts.pop()
+        table, width = self.text.table([x for row in values for x in row]), len(rows[0])
+        return f"{table}[{linear(0, (width * (len(rows) > 1), i), (int(width > 1), k))}]"
+
+    def _together(self, rows: list[list[int]]) -> list[list[int]]:
+        """Return where copies of values of several arrays lie side by side."""
+        flat, count = tuple([j for row in rows for j in row]), len(rows[0])
+        if flat not in self._gathered:
+            first = self._gathered[flat] = self.take(len(flat))
+            self.copy([("work", first + n) for n in range(len(flat))], flat)
+        first = self._gathered[flat]
+        return [[first + count * n + k for k in range(count)] for n in range(len(rows))]
+
+    def fit(self, rows: list[list[int]], i: str = "i", k: str = "k") -> str:
+        """Return the index in row `i` and column `k`: at even distances, else by tables.
+
+        >>> places = Elements(Text("f", "double", {}), Code(), {})
+        >>> places.fit([[5], [7], [9]]), places.fit([[0, 1], [4, 5]]), places.fit([[3]])
+        ('5 + 2 * i', '4 * i + k', '3')
+        >>> places.fit([[5], [7], [8]])
+        'f_table0[i]'
+        """
+        firsts, row = [row[0] for row in rows], [x - rows[0][0] for x in rows[0]]
+        if any([x - first for x in other] != row for first, other in zip(firsts, rows, strict=True)):
+            table = self.text.table([x for row in rows for x in row])
+            return f"{table}[{linear(0, (len(row), i), (1, k))}]"
+        base, parts = 0, []
+        for values, name in ((firsts, i), (row, k)):
+            step = values[1] - values[0] if len(values) > 1 else 0
+            if values == _even(values[0], step, len(values)):
+                base += values[0]
+                parts.append((step, name))
+            else:
+                parts.append((1, f"{self.text.table(values)}[{name}]"))
+        return linear(base, *parts)
+
+
+def split(items: Sequence[T], places: Callable[[T], Sequence[int]]) -> list[list[T]]:
+    """Return lists of neighbours whose places are at even distances; all in one if these would be too short.
+
+    >>> split([1, 2, 3, 10, 12, 14, 16, 18], lambda x: [x])
+    [[1, 2, 3], [10, 12, 14, 16, 18]]
+    """
+    parts: list[list[T]] = []
+    at = [places(item) for item in items]
+    part, step = [0], None
+    for n in range(1, len(items)):
+        distance = [b - a for a, b in zip(at[n - 1], at[n], strict=True)]
+        if step is not None and distance != step:
+            done = part[:-1] if len(part) == 2 else part
+            parts.append([items[k] for k in done])
+            part = part[len(done) :]
+            step = distance if part else None
+        else:
+            step = distance
+        part.append(n)
+    if part and items:
+        parts.append([items[k] for k in part])
+    if len(items) >= LEAST and len(parts) * MEAN > len(items):
+        return [list(items)]
+    return [few for part in parts for few in ([part] if len(part) >= LEAST else [[one] for one in part])]
+
+
+def _even(first: int, step: int, count: int) -> list[int]:
+    return [first + step * k for k in range(count)]
+
+
+def linear(base: int, *parts: tuple[int, str]) -> str:
+    """Return a sum of multiples as C writes it.
+
+    >>> linear(0, (1, "i"), (0, "k")), linear(3, (-2, "k")), linear(0, (0, "i"))
+    ('i', '3 - 2 * k', '0')
+    """
+    text = str(base) if base else ""
+    for step, name in parts:
+        if step and name:
+            sign = (" - " if step < 0 else " + ") if text else "-" * (step < 0)
+            text += sign + (name if abs(step) == 1 else f"{abs(step)} * {name}")
+    return text or "0"
+
+
+def repeated(name: str, count: int, lines: list[str]) -> list[str]:
+    """Return a loop for a name from 0 on.
+
+    >>> repeated("i", 3, ["x += i;"])
+    ['for (long i = 0; i < 3; i++)', '    x += i;']
+    """
+    head = f"for (long {name} = 0; {name} < {count}; {name}++)"
+    return [head, f"    {lines[0]}"] if len(lines) == 1 else block(head, lines)

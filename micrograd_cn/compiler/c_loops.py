@@ -1,0 +1,194 @@
+"""Instructions as loops of C: like ones of one level together, their operands at even distances or by tables."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Container, Iterable, Iterator, Sequence
+from typing import Any
+
+from .c_elements import Elements, Place, linear, repeated, split
+from .c_text import Text, block, product
+from .instructions import COMMUTATIVE, LONG, SUMS, TAKE, Code, Pair
+from .lanes import SCALE
+from .schedule import Outer
+
+RANK = {"": -1, "inputs": 1, "work": 2}  # of arrays: which of two factors is the left one
+FIRST = 4  # operands by which instructions are sorted
+
+
+class Loops(Elements):
+    """The lines of one function that compute instructions and totals."""
+
+    def __init__(self, text: Text, code: Code, place: dict[int, Place]) -> None:
+        super().__init__(text, code, place)
+        self._oriented_pairs: dict[int, list[Pair]] = {}
+
+    # Instructions.
+
+    def write(self, numbers: Iterable[int], kept: Container[int]) -> None:
+        """Write instructions, of which all others are known that they need: level by level, like ones together.
+
+        The places of those that are not `kept` are free when the last one that needs them is done.
+        """
+        level: dict[int, int] = {}
+        last: dict[int, int] = {}  # level at which a value is needed
+        levels: dict[int, list[int]] = defaultdict(list)
+        for i in numbers:
+            if self.code.operands[i]:
+                level[i] = 1 + max([level.get(j, 0) for j in self.code.operands[i]])
+                levels[level[i]].append(i)
+        unused: dict[int, list[int]] = defaultdict(list)  # after each level
+        for depth in sorted(levels):
+            for i in levels[depth]:
+                last.update(dict.fromkeys(self.code.operands[i], depth))
+        for i, depth in last.items():
+            if i in level and i not in kept:
+                unused[depth].append(i)
+        for depth in sorted(levels):
+            groups: dict[Any, list[int]] = defaultdict(list)
+            for i in levels[depth]:
+                groups[self._key(i)].append(i)
+            for group in groups.values():
+                for part in split(sorted(group, key=self._order), self._order):
+                    self._group(part)
+            self.give([self.place[i][1] for i in unused[depth]])
+
+    def _key(self, i: int) -> Any:
+        """Return what is equal for instructions that are done in one loop."""
+        form, *rest = self.code.instructions[i]
+        if form == TAKE:
+            return form, len(rest), self.array(rest[0]), frozenset(self.arrays(rest[1:]))
+        if form not in SUMS:
+            return form, self.arrays(self._operands(i))
+        _, terms, *twins = rest
+        pairs = self._pairs(i)
+        sides = [self.arrays(side) for side in zip(*pairs, strict=True)]
+        if len(pairs) >= LONG:
+            sides = [tuple(sorted({*side})) for side in sides]
+        return form, len(pairs), *sides, self.arrays(terms), self.arrays(twins)
+
+    def _oriented(self, pairs: Iterable[Pair]) -> list[Pair]:
+        """Return pairs of factors, or of what is added, with those of the same array on the same side."""
+        return [(b, a) if RANK.get(self.array(b), 0) < RANK.get(self.array(a), 0) else (a, b) for a, b in pairs]
+
+    def _pairs(self, i: int) -> list[Pair]:
+        if i not in self._oriented_pairs:
+            self._oriented_pairs[i] = self._oriented(self.code.instructions[i][1])
+        return self._oriented_pairs[i]
+
+    def _operands(self, i: int) -> Sequence[int]:
+        form, *operands = self.code.instructions[i]
+        return self._oriented([(operands[0], operands[1])])[0] if form in COMMUTATIVE else operands
+
+    def _order(self, i: int) -> list[int]:
+        """Return where the first operands are: so instructions are sorted, and what is even in it is one loop."""
+        form, *rest = self.code.instructions[i]
+        if form in SUMS:
+            pairs = self._oriented(rest[0][:FIRST])
+            return [*map(self.index_of, (j for pair in pairs for j in pair)), *map(self.index_of, rest[1][:FIRST])]
+        return [*map(self.index_of, self._operands(i)[:FIRST])]
+
+    def _group(self, members: Sequence[int]) -> None:
+        """Write like instructions, which are one loop if there are several."""
+        form, *rest = self.code.instructions[members[0]]
+        first = self.take(len(members))
+        target = f"work[{linear(first, (1, 'i'))}]" if len(members) > 1 else f"work[{first}]"
+        if form in SUMS:
+            lines = self._sums(members, target)
+        elif form == TAKE:
+            count = len(rest) - 1
+            index = self.element([[self.code.operands[i][0]] for i in members])
+            found = self.element([[*self.code.operands[i][1:]] for i in members], "i", "k")
+            lines = [
+                f"const long k = {self.text.index()}({index}, {count});",
+                f"{target} = k < 0 ? {self.text.literal(float('nan'))} : {found};",
+            ]
+        else:
+            columns = zip(*map(self._operands, members), strict=True)
+            operands = [self.element([[j] for j in column]) for column in columns]
+            lines = [f"{target} = {self.text.expression(form, operands)};"]
+        self.loop(len(members), lines)
+        for k, i in enumerate(members):
+            self.place[i] = "work", first + k
+
+    # Sums.
+
+    def _sums(self, members: Sequence[int], target: str) -> list[str]:
+        """Return what computes sums of one form, as long as each other."""
+        pairs = [self._pairs(i) for i in members]
+        long = len(pairs[0]) >= LONG
+        parts = [self.code.instructions[i][2:] for i in members]
+        terms = self.columns([terms for terms, *_ in parts])
+        twins = self.columns([twins for _, *twins in parts])
+        lefts, rights = [[[a for a, _ in row] for row in pairs], [[b for _, b in row] for row in pairs]]
+        products = [] if long else list(zip(self.columns(lefts), self.columns(rights), strict=True))
+
+        def loop(name: str, scaled: bool) -> list[str]:
+            return self.products(name, lefts, rights, scaled)
+
+        instruction = self.code.instructions[members[0]]
+        lines = self.text.sum("y", instruction, terms, twins, products, loop if long else None)
+        if len(lines) == 1:
+            return [lines[0].replace(f"{self.text.kind} y =", f"{target} =")]
+        return [*lines, f"{target} = y;"]
+
+    def products(
+        self,
+        name: str,
+        lefts: list[list[int]],
+        rights: list[list[int]],
+        scaled: bool,
+        outer: tuple[str, str] = ("i", "i"),
+    ) -> list[str]:
+        """Return what adds long lists of products to a variable: a call if they lie at even distances, or a loop."""
+        count, sides = len(lefts[0]), list(zip((lefts, rights), outer, strict=True))
+        strides = [self.strided(rows, i) for rows, i in sides]
+        if None not in strides:
+            found = ", ".join([f"{pointer}, {step}" for pointer, step in filter(None, strides)])
+            return [f"{name} = {self.text.dot(scaled)}({name}, {found}, {count});"]
+        a, b = [self.element(rows, i, "k") for rows, i in sides]
+        unit = f" * {self.text.literal(SCALE)}" if scaled else ""
+        return [f"for (long k = 0; k < {count}; k++)", f"    {name} += {product(a, b, self.text.literal(1.0))}{unit};"]
+
+    # Totals of a batch.
+
+    def add_table(self, group: Outer, place: dict[int, Place]) -> None:
+        """Add products to totals that are a table, row by row."""
+        targets = [[place[k] for k in row] for row in group.totals]
+
+        def parts(sides: Sequence[tuple[int, ...]], ends: Sequence[Place]) -> Iterator[list[int]]:
+            groups: dict[Any, list[int]] = defaultdict(list)
+            for number, side in enumerate(sides):
+                groups[self.arrays(side)].append(number)
+            for numbers in groups.values():
+                yield from split(numbers, lambda n: [ends[n][1], *map(self.index_of, sides[n][:FIRST])])
+
+        columns = [*parts(group.rights, targets[0])]
+        for rows in parts(group.lefts, [row[0] for row in targets]):
+            for chosen in columns:
+                at = [[targets[i][j] for j in chosen] for i in rows]
+                self._part_of_table(at, [[*group.lefts[i]] for i in rows], [[*group.rights[j]] for j in chosen])
+
+    def _part_of_table(self, targets: list[list[Place]], lefts: list[list[int]], rights: list[list[int]]) -> None:
+        target = f"{targets[0][0][0]}[{self.fit([[at for _, at in row] for row in targets], 'i', 'j')}]"
+        if len(lefts[0]) < LONG:
+            a, b = self.columns(lefts), self.columns(rights, "j")
+            one = self.text.literal(1.0)
+            lines = [f"{target} += {' + '.join([product(x, y, one) for x, y in zip(a, b, strict=True)])};"]
+        else:
+            zero = self.text.literal(-0.0).strip("()")
+            lines = [f"{self.text.kind} y = {zero};", *self.products("y", lefts, rights, False, ("i", "j"))]
+            lines.append(f"{target} += y;")
+        for name, sides in (("j", rights), ("i", lefts)):
+            lines = repeated(name, len(sides), lines) if len(sides) > 1 else lines
+        self.lines += lines if lines[0].startswith("for") or len(lines) == 1 else block("", lines)[1:]
+
+    def add_each(self, totals: Sequence[tuple[int, Pair]], place: dict[int, Place]) -> None:
+        """Add one product to each of some totals."""
+        self._each(
+            [
+                (place[k], pair)
+                for k, pair in zip([k for k, _ in totals], self._oriented([p for _, p in totals]), strict=True)
+            ],
+            "+=",
+        )

@@ -1,0 +1,256 @@
+"""What the functions of a C file are made of: numbers, expressions, formulas as functions, tables of constants."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from ctypes import c_float
+from math import inf, isnan
+
+from .instructions import FORMULAS, SUMS, Code, Instruction, checked
+from .lanes import SCALE
+
+LINE = 110  # characters at most
+ARITHMETIC = {"fadd": "{0} + {1}", "fsub": "{0} - {1}", "fdiv": "{0} / {1}", "fneg": "-{0}"}
+CONDITIONS = {
+    **{"fcmp oeq": "{0} == {1}", "fcmp olt": "{0} < {1}", "fcmp ole": "{0} <= {1}", "fcmp une": "{0} != {1}"},
+    **{"fcmp ogt": "{0} > {1}", "fcmp oge": "{0} >= {1}", "fcmp ugt": "!({0} <= {1})", "fcmp uge": "!({0} < {1})"},
+    **{"fcmp ult": "!({0} >= {1})", "fcmp ule": "!({0} > {1})", "fcmp one": "({0} < {1} || {0} > {1})"},
+    **{"fcmp ueq": "!({0} < {1} || {0} > {1})", "fcmp ord": "({0} == {0} && {1} == {1})"},
+    "fcmp uno": "({0} != {0} || {1} != {1})",
+}
+# Of C99's math.h, from real numbers to one.
+# fmt: off
+MATH_H = frozenset([
+    "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cbrt", "ceil", "copysign", "cos", "cosh",
+    "erf", "erfc", "exp", "exp2", "expm1", "fabs", "fdim", "floor", "fma", "fmax", "fmin", "fmod", "hypot",
+    "lgamma", "log", "log10", "log1p", "log2", "logb", "nearbyint", "nextafter", "pow", "remainder", "rint",
+    "round", "sin", "sinh", "sqrt", "tan", "tanh", "tgamma", "trunc",
+])
+# fmt: on
+LLVM_NAMES = {"llvm.minnum": "fmin", "llvm.maxnum": "fmax"}  # of functions that have another name in C
+DOT = """\
+static {kind} {name}({kind} y, const {kind} *a, long da, const {kind} *b, long db, long n)
+{{
+    {kind} y1 = {zero}, y2 = {zero}, y3 = {zero};
+    long k = 0;
+    for (; k + 3 < n; k += 4) {{
+        y += {first};
+        y1 += {second};
+        y2 += {third};
+        y3 += {fourth};
+    }}
+    for (; k < n; k++)
+        y += {first};
+    return (y + y1) + (y2 + y3);
+}}"""
+INDEX = """\
+static long {name}({kind} x, long n)
+{{
+    return x >= 0 && x < ({kind})n && x == ({kind})(long)x ? (long)x : -1;
+}}"""
+
+
+class Text:
+    """The numbers, functions and tables of one file.
+
+    Args:
+        prefix: of every name.
+        kind: "double" or "float".
+        rows: the name of an operation that has a machine form, for messages.
+
+    Attributes:
+        tables: the definitions of tables, by their contents.
+        functions: those of functions, by what they do.
+    """
+
+    def __init__(self, prefix: str, kind: str, rows: Mapping[str, str]) -> None:
+        self.prefix, self.kind, self.rows = prefix, kind, rows
+        self.tables: dict[str, tuple[str, str]] = {}
+        self.functions: dict[str, tuple[str, str]] = {}
+
+    # Numbers and expressions.
+
+    def literal(self, x: float) -> str:
+        """Return a number as C writes it, the nearest one where it is a float.
+
+        >>> double, single = Text("f", "double", {}), Text("f", "float", {})
+        >>> double.literal(0.1), double.literal(-0.0), single.literal(0.1), single.literal(-1e300)
+        ('0.1', '(-0.0)', '0.1f', '(-HUGE_VALF)')
+        """
+        single = self.kind == "float"
+        if single:
+            x = c_float(x).value
+        if isnan(x):
+            return "NAN"
+        text = repr(x)
+        if x in (inf, -inf):
+            text = text.replace("inf", "HUGE_VALF" if single else "HUGE_VAL")
+        elif single:
+            text = next(t for t in (f"{x:.{n}g}" for n in range(1, 10)) if c_float(float(t)).value == x)
+            text += "f" if "." in text or "e" in text else ".0f"
+        return f"({text})" if text.startswith("-") else text
+
+    def expression(self, form: str, xs: Sequence[str]) -> str:
+        """Return what a machine form gives of some operands.
+
+        Raises:
+            ValueError: C has no such function.
+
+        >>> Text("f", "float", {}).expression("llvm.sqrt", ["x"])
+        'sqrtf(x)'
+        """
+        if form == "fmul":
+            return product(xs[0], xs[1], self.literal(1.0))
+        if form in ARITHMETIC:
+            return ARITHMETIC[form].format(*xs)
+        if form in CONDITIONS:
+            return f"{CONDITIONS[form].format(*xs)} ? {self.literal(1.0)} : {self.literal(0.0)}"
+        if form == "select":
+            return f"{xs[0]} != {self.literal(0.0)} ? {xs[1]} : {xs[2]}"
+        name = self.formula(form) if form in FORMULAS else self._of_math_h(form)
+        return f"{name}({', '.join(xs)})"
+
+    def _of_math_h(self, form: str) -> str:
+        name = LLVM_NAMES.get(form, form.removeprefix("llvm."))
+        if name not in MATH_H:
+            raise ValueError(
+                f'source("c"): the operation {self.rows.get(form, form)!r} has the machine form {form!r}, which is no '
+                "function of C99's math.h; write its formula instead"
+            )
+        return name + "f" * (self.kind == "float")
+
+    # Instructions in a row, whose values have names of their own.
+
+    def straight(self, code: Code, names: dict[int, str], numbers: Iterable[int]) -> list[str]:
+        """Return the definitions of some instructions' values, and add their names to those that there are."""
+        lines: list[str] = []
+        conditions: dict[int, str] = {}
+
+        def name_of(i: int) -> str:
+            if i not in names and (x := code.value(i)) is not None:
+                return self.literal(x)
+            return names[i]
+
+        for i in numbers:
+            form, *rest = code.instructions[i]
+            if not code.operands[i]:
+                continue
+            name = names[i] = f"v{i}"
+            if form in SUMS:
+                pairs, terms, *twins = rest
+                products = [(name_of(a), name_of(b)) for a, b in pairs]
+                lines += self.sum(name, code.instructions[i], [*map(name_of, terms)], [*map(name_of, twins)], products)
+            elif form in CONDITIONS:
+                conditions[i] = CONDITIONS[form].format(*map(name_of, rest))
+                names[i] = f"({self.expression(form, [*map(name_of, rest)])})"
+            elif form == "select" and rest[0] in conditions:
+                a, b = map(name_of, rest[1:])
+                lines.append(f"const {self.kind} {name} = {conditions[rest[0]]} ? {a} : {b};")
+            else:
+                lines.append(f"const {self.kind} {name} = {self.expression(form, [*map(name_of, rest)])};")
+        return lines
+
+    def sum(
+        self,
+        name: str,
+        instruction: Instruction,
+        terms: Sequence[str],
+        twins: Sequence[str],
+        products: Sequence[tuple[str, str]],
+        loop: Callable[[str, bool], list[str]] | None = None,
+    ) -> list[str]:
+        """Return the definition of a sum, and what adds it up again in units of 1 / SCALE if it has overflowed.
+
+        Args:
+            name: of the sum.
+            instruction: the sum.
+            terms: how its terms are written.
+            twins: how these are.
+            products: how the factors of its products are, but of those that are a loop.
+            loop: returns what adds products to the variable of this name, in units or not.
+        """
+        unit, one, zero = self.literal(SCALE), self.literal(1.0), self.literal(-0.0).strip("()")
+        loose = [term for term in terms[len(twins) :] if term != self.literal(0.0)]
+        in_units = [*twins, *(f"{term} * {unit}" for term in loose)]
+        in_units += [f"{product(a, b, one)} * {unit}" for a, b in products]
+        if instruction[0] == "scaled":
+            return [f"{self.kind} {name} = {' + '.join(in_units) or zero};", *(loop(name, True) if loop else ())]
+        plain = [*terms, *(product(a, b, one) for a, b in products)]
+        lines = [f"{self.kind} {name} = {' + '.join(plain) or zero};", *(loop(name, False) if loop else ())]
+        if checked(instruction):
+            again = [f"{self.kind} s = {' + '.join(in_units) or zero};", *(loop("s", True) if loop else ())]
+            again.append(f"{name} = s * {self.literal(1.0 / SCALE)};")
+            lines += block(f"if (!({name} * {name} < {self.literal(inf)}))", again)
+        return lines
+
+    # Functions and tables.
+
+    def formula(self, form: str) -> str:
+        """Return the name of a formula's function."""
+        if form not in self.functions:
+            code, result = FORMULAS[form]
+            operands = [i for i, instruction in enumerate(code.instructions) if instruction[0] == "input"]
+            names = {i: f"x{k}" for k, i in enumerate(operands)}
+            lines = self.straight(code, names, range(len(code.instructions)))
+            name = f"{self.prefix}_formula{sum(key in FORMULAS for key in self.functions)}"
+            arguments = ", ".join([f"{self.kind} {names[i]}" for i in operands])
+            head = f"static {self.kind} {name}({arguments})"
+            self.functions[form] = name, "\n".join([head, *block("", [*lines, f"return {names[result]};"])[1:]])
+        return self.functions[form][0]
+
+    def dot(self, scaled: bool) -> str:
+        """Return the name of the function that adds up products at even distances."""
+        name = f"{self.prefix}_{'scaled_' * scaled}dot"
+        unit = f" * {self.literal(SCALE)}" if scaled else ""
+        products = [f"a[{k} * da] * b[{k} * db]{unit}" for k in ("k", "(k + 1)", "(k + 2)", "(k + 3)")]
+        places = dict(zip(("first", "second", "third", "fourth"), products, strict=True))
+        text = DOT.format(kind=self.kind, name=name, zero=self.literal(-0.0).strip("()"), **places)
+        return self.functions.setdefault(name, (name, text))[0]
+
+    def index(self) -> str:
+        """Return the name of the function from an operand's number to its index, -1 if there is no such operand."""
+        name = f"{self.prefix}_index"
+        return self.functions.setdefault(name, (name, INDEX.format(kind=self.kind, name=name)))[0]
+
+    def table(self, values: Sequence[int] | Sequence[float], name: str = "") -> str:
+        """Return the name of a table of whole numbers, or of others."""
+        numbers = all(isinstance(x, int) for x in values)
+        small = numbers and min(values) >= 0 and max(values) < 1 << 16
+        kind = ("unsigned short" if small else "long") if numbers else self.kind
+        texts = [str(x) if numbers else re.sub(r"^\((.*)\)$", r"\1", self.literal(x)) for x in values]
+        listed = textwrap.fill(", ".join(texts), 100, initial_indent="    ", subsequent_indent="    ")
+        if listed not in self.tables or name:
+            name = name or f"{self.prefix}_table{len(self.tables)}"
+            self.tables[listed] = name, f"static const {kind} {name}[{len(values)}] = {{\n{listed}\n}};"
+        return self.tables[listed][0]
+
+
+def product(a: str, b: str, one: str) -> str:
+    """Return a product; with 1 it is the other factor.
+
+    >>> product("x", "y", "1.0"), product("1.0", "y", "1.0")
+    ('x * y', 'y')
+    """
+    return b if a == one else a if b == one else f"{a} * {b}"
+
+
+def wrapped(line: str) -> list[str]:
+    """Return a line of C as several if it is long."""
+    indent = " " * (len(line) - len(line.lstrip()))
+    more = indent + 8 * " "
+    wrapper = textwrap.TextWrapper(LINE, indent, more, break_long_words=False, break_on_hyphens=False)
+    return wrapper.wrap(line.strip())
+
+
+def block(head: str, lines: Iterable[str]) -> list[str]:
+    """Return a statement and what is in its braces; those of a function stand on lines of their own.
+
+    >>> block("for (;;)", ["x++;"])
+    ['for (;;) {', '    x++;', '}']
+    >>> block("", ["x++;"])
+    ['', '{', '    x++;', '}']
+    """
+    inside = [f"    {line}" if line else line for line in lines]
+    return [*([f"{head} {{"] if head else ["", "{"]), *inside, "}"]

@@ -1,0 +1,340 @@
+"""A program's gradient, Jacobian and Hessian: entries of a structure that never changes, computed by a program each."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from contextvars import Context
+from typing import Any, Literal, Self
+
+from ..engine import Value, constant
+from ..sparse import Sparse, sparse_gradient, sparse_hessian, sparse_jacobian
+from .executable import collector_off
+from .rows import Numbers, writable
+from .threads import check_threads
+
+Kind = Literal["gradient", "jacobian", "hessian"]
+Variables = Literal["inputs", "parameters"] | Sequence[Value]
+_deriving = threading.Lock()
+
+
+class Structure(tuple[tuple[int, ...], tuple[int, ...]]):
+    """The row numbers and the column numbers of a matrix's entries, as IPOPT's callbacks and scipy.sparse take them.
+
+    Attributes:
+        shape: numbers of rows and columns.
+        constant: for each entry, whether it is the same whatever the numbers.
+        entries: how many there are.
+
+    >>> rows, columns = Structure((0, 1), (1, 0), (2, 2), (True, False))
+    >>> rows, columns
+    ((0, 1), (1, 0))
+    """
+
+    shape: tuple[int, int]
+    constant: tuple[bool, ...]
+    entries: int
+
+    def __new__(
+        cls, rows: Iterable[int], columns: Iterable[int], shape: tuple[int, int], constant: Iterable[bool]
+    ) -> Self:
+        """Return the pair."""
+        self = super().__new__(cls, (tuple(rows), tuple(columns)))
+        self.shape, self.constant = shape, tuple(constant)
+        self.entries = len(self.constant)
+        return self
+
+    def __reduce__(self) -> Any:
+        return Structure, (*self, self.shape, self.constant)
+
+
+class CompiledDerivative:
+    """A derivative of a program: where its entries are, and how they are computed.
+
+    Attributes:
+        structure: where they are.
+        program: computes all of them, constants too, from the rows of the program it is a derivative of; None if all
+            are constants, or there are none.
+
+    >>> from micrograd_cn.compiler import compile
+    >>> x, y = Value(1), Value(2)
+    >>> hessian = compile(x**2 * y, [x, y]).derivative("hessian", lower=True)
+    >>> hessian.structure, hessian.program.forward([[3, 5]])
+    (((0, 1), (0, 0)), [[10.0, 6.0]])
+    """
+
+    def __init__(self, entries: Sparse, make: Callable[[list[Value]], Differentiable]) -> None:
+        values, rows, columns, shape = entries
+        constants = [isinstance(x, float) for x in values]
+        self.structure = Structure(rows, columns, shape, constants)
+        self._constants = array("d", values) if all(constants) else array("d")
+        outputs = [constant(x) if isinstance(x, float) else x for x in values]
+        self.program: Differentiable | None = None if all(constants) else make(outputs)
+
+    def flat(self, data: Numbers, n: int, threads: int) -> array[float]:
+        """Return the entries of n rows, whose numbers are in a line, one row after the other."""
+        if not self.program or not n:
+            return self._constants * n
+        rows = memoryview(data).cast("B").cast("d", (n, len(data) // n)) if len(data) else [[]] * n
+        out: array[float] = self.program.forward(rows, threads, array("d", bytes(8 * n * self.structure.entries)))
+        return out
+
+    def dense(self, flat: array[float], n: int, out: Any = None) -> Any:
+        """Return the whole matrix of every row, as lists, or in `out`."""
+        (rows, columns), (height, width) = self.structure, self.structure.shape
+        count, size = self.structure.entries, height * width
+        if out is None:
+            each = [flat[k * count : (k + 1) * count].tolist() for k in range(n)]
+            return [Sparse(values, list(rows), list(columns), (height, width)).dense() for values in each]
+        writable(out, n * size)
+        view = memoryview(out).cast("B")
+        view[:] = bytes(len(view))
+        if len(view):
+            numbers = view.cast("d")
+            places = [i * width + j for i, j in zip(rows, columns, strict=True)]
+            for k, x in enumerate(flat):
+                numbers[k // count * size + places[k % count]] = x
+        return out
+
+
+class Differentiable(ABC):
+    """What is a program, and has derivatives, each of which is found and compiled when it is first asked for."""
+
+    parameters: list[Value]
+    _outputs: list[Value]
+    _inputs: list[Value]
+    _derivatives: dict[Any, CompiledDerivative]
+
+    @abstractmethod
+    def forward(self, rows: Any, threads: int = 1, out: Any = None) -> Any:
+        """Return the output of every row."""
+
+    @abstractmethod
+    def prepare(self, rows: Any, out: Any) -> Callable[[], Any]:
+        """Return a function without arguments that computes the outputs of the rows as they are then."""
+
+    @abstractmethod
+    def source(self, language: str = "llvm", parameters: Any = None) -> str:
+        """Return the text."""
+
+    @abstractmethod
+    def _rows(self, rows: Any) -> tuple[Numbers, int]: ...
+
+    @abstractmethod
+    def _check_gradient(self, name: str) -> None: ...
+
+    @abstractmethod
+    def _alike(self, outputs: list[Value]) -> Differentiable:
+        """Return a program with the same inputs and parameters."""
+
+    def gradient(
+        self, rows: Any, wrt: Variables = "inputs", threads: int = 1, out: Any = None
+    ) -> list[list[float]] | Any:
+        """Return the gradient of the output in every row: a number for each variable, zeros too.
+
+        Args:
+            rows: as for `forward`.
+            wrt: with respect to what: "inputs", "parameters", or a sequence of some of either.
+            threads: as for `forward`.
+            out: as for `forward`, for the numbers of all rows.
+
+        Raises:
+            TypeError: as for `forward`; or `wrt` is no sequence of `Value`s.
+            ValueError: as for `forward`; or the program has several outputs, or `wrt` holds something that is neither
+                an input nor a parameter, or something twice.
+            RuntimeError: the output is a constant.
+            FloatingPointError: as for `forward`.
+
+        >>> from micrograd_cn.compiler import compile
+        >>> x, y, w = Value(1), Value(2), Value(3)
+        >>> program = compile(w * x * y, [x, y])
+        >>> program.gradient([[1, 2], [5, 7]]), program.gradient([[5, 7]], wrt="parameters")
+        ([[6.0, 3.0], [21.0, 15.0]], [[35.0]])
+        """
+        return self._values("gradient", rows, wrt, threads, out)
+
+    def jacobian(
+        self, rows: Any, wrt: Variables = "inputs", dense: bool = False, threads: int = 1, out: Any = None
+    ) -> list[list[float]] | Any:
+        """Return the entries of the Jacobian in every row: those of `jacobian_structure`, in its order.
+
+        A row of the matrix is an output, a column a variable.
+
+        Args:
+            rows: as for `forward`.
+            wrt: as for `gradient`.
+            dense: whether to return the whole matrix of every row, as a list of its rows.
+            threads: as for `forward`.
+            out: as for `forward`, for the numbers of all rows.
+
+        Raises:
+            TypeError: as for `gradient`.
+            ValueError: as for `gradient`, but for several outputs.
+            FloatingPointError: as for `forward`.
+
+        >>> from micrograd_cn.compiler import compile
+        >>> x, y = Value(1), Value(2)
+        >>> program = compile([x * y, 3 * y], [x, y])
+        >>> program.jacobian([[5, 7]]), program.jacobian([[5, 7]], dense=True)
+        ([[7.0, 5.0, 3.0]], [[[7.0, 5.0], [0.0, 3.0]]])
+        """
+        return self._values("jacobian", rows, wrt, threads, out, dense=dense)
+
+    def hessian(
+        self,
+        rows: Any,
+        lower: bool = False,
+        wrt: Variables = "inputs",
+        dense: bool = False,
+        threads: int = 1,
+        out: Any = None,
+    ) -> list[list[float]] | Any:
+        """Return the second derivatives of the output in every row: those of `hessian_structure`, in its order.
+
+        That of a Lagrangian f + l * g with respect to x alone has `wrt=[x]`, while the multiplier l is an input too.
+
+        Args:
+            rows: as for `forward`.
+            lower: whether to return the lower triangle alone, diagonal included.
+            wrt: as for `gradient`.
+            dense: whether to return the whole matrix of every row, as a list of its rows.
+            threads: as for `forward`.
+            out: as for `forward`, for the numbers of all rows.
+
+        Raises:
+            TypeError: as for `gradient`.
+            ValueError: as for `gradient`.
+            RuntimeError: as for `gradient`.
+            FloatingPointError: as for `forward`.
+
+        >>> from micrograd_cn.compiler import compile
+        >>> x, y, l = Value(1), Value(2), Value(3)
+        >>> lagrangian = compile(x * y + l * (x**2 - 1), [x, y, l])
+        >>> lagrangian.hessian_structure(lower=True, wrt=[x, y]), lagrangian.hessian([[5, 6, 7]], True, wrt=[x, y])
+        (((0, 1), (0, 0)), [[14.0, 1.0]])
+        """
+        return self._values("hessian", rows, wrt, threads, out, dense=dense, lower=lower)
+
+    def jacobian_structure(self, wrt: Variables = "inputs") -> Structure:
+        """Return where the Jacobian has entries that are not zero whatever the numbers: row and column numbers.
+
+        `elements.Elements` says what is seen to be zero. Arguments and errors are those of `derivative`.
+
+        >>> from micrograd_cn.compiler import compile
+        >>> x, y = Value(1), Value(2)
+        >>> found = compile([x * y, 3 * y], [x, y]).jacobian_structure()
+        >>> found, found.shape, found.constant
+        (((0, 0, 1), (0, 1, 1)), (2, 2), (False, False, True))
+        """
+        return self.derivative("jacobian", wrt).structure
+
+    def hessian_structure(self, lower: bool = False, wrt: Variables = "inputs") -> Structure:
+        """Return where there are second derivatives that are not zero whatever the numbers: row and column numbers.
+
+        Arguments and errors are those of `derivative`.
+
+        >>> from micrograd_cn.compiler import compile
+        >>> x, y = Value(1), Value(2)
+        >>> compile(x * y, [x, y]).hessian_structure()
+        ((0, 1), (1, 0))
+        """
+        return self.derivative("hessian", wrt, lower).structure
+
+    def derivative(self, kind: Kind, wrt: Variables = "inputs", lower: bool = False) -> CompiledDerivative:
+        """Return a derivative's structure and program, of which the text may be had.
+
+        Args:
+            kind: "gradient", "jacobian" or "hessian".
+            wrt: as for `gradient`.
+            lower: of a Hessian, whether it is the lower triangle alone.
+
+        Raises:
+            TypeError: as for `gradient`.
+            ValueError: as for `gradient`; or there is no such kind.
+            RuntimeError: as for `gradient`.
+
+        >>> from micrograd_cn.compiler import compile
+        >>> x, w = Value(1), Value(2)
+        >>> print(compile(w * x**3, [x]).derivative("gradient").program.source("python"))
+        def f(xp, parameters, inputs):
+            [w0] = parameters
+            [x0] = inputs
+            v0 = x0 ** 2.0
+            v1 = w0 * v0
+            v2 = 3.0 * v1
+            return [v2]
+        <BLANKLINE>
+        """
+        key = kind, wrt if isinstance(wrt, str) else tuple(self._variables(kind, wrt)), lower
+        found = self._derivatives.get(key)
+        if found is None:
+            if kind not in ("gradient", "jacobian", "hessian"):
+                raise ValueError(f'derivative() is a "gradient", "jacobian" or "hessian", got {kind!r}')
+            if kind != "jacobian":
+                self._check_gradient(kind)
+            variables = self._variables(kind, wrt)
+            with _deriving:
+                found = self._derivatives.get(key)
+                if found is None:  # made in no mode: whoever asks first may be inside `no_grad()`
+                    found = self._derivatives[key] = Context().run(_derived, self, kind, variables, lower)
+        return found
+
+    def _variables(self, kind: str, wrt: Any) -> list[Value]:
+        if isinstance(wrt, str):
+            if wrt not in ("inputs", "parameters"):
+                raise ValueError(f'{kind}(): wrt must be "inputs", "parameters", or some of their Values, got {wrt!r}')
+            return list(self._inputs if wrt == "inputs" else self.parameters)
+        if isinstance(wrt, Value):
+            raise TypeError(f"{kind}(): wrt is a sequence of Values; write [x] for one")
+        known = {*self._inputs, *self.parameters}
+        found: set[Value] = set()
+        for i, x in enumerate(wrt):
+            if not isinstance(x, Value):
+                raise TypeError(f"{kind}(): wrt[{i}] is {type(x).__name__} {x!r}, not a Value")
+            if x not in known or x in found:
+                what = "there twice" if x in found else "neither an input nor a parameter of the program"
+                raise ValueError(f"{kind}(): wrt[{i}], {x!r}, is {what}")
+            found.add(x)
+        return list(wrt)
+
+    def _values(
+        self, kind: Kind, rows: Any, wrt: Variables, threads: int, out: Any, dense: bool = False, lower: bool = False
+    ) -> Any:
+        check_threads(kind, threads)
+        derivative = self.derivative(kind, wrt, lower)
+        if derivative.program and out is not None and not dense:
+            return derivative.program.forward(rows, threads, out)
+        data, n = self._rows(rows)
+        flat, count = derivative.flat(data, n, threads), derivative.structure.entries
+        if dense:
+            return derivative.dense(flat, n, out)
+        if out is not None:
+            writable(out, n * count)
+            memoryview(out).cast("B")[:] = flat.tobytes()
+            return out
+        numbers = flat.tolist()
+        return [numbers[i * count : (i + 1) * count] for i in range(n)]
+
+
+def _derived(program: Differentiable, kind: Kind, variables: list[Value], lower: bool) -> CompiledDerivative:
+    # Parameters are read at each call, so none is a constant, though it may have been frozen since it was recorded.
+    frozen = [p for p in (*program.parameters, *program._inputs) if not p.requires_grad]
+    for p in frozen:
+        p.requires_grad = True
+    try:
+        with collector_off():
+            return CompiledDerivative(_entries(program._outputs, kind, variables, lower), program._alike)
+    finally:
+        for p in frozen:
+            p.requires_grad = False
+
+
+def _entries(outputs: list[Value], kind: Kind, variables: list[Value], lower: bool) -> Sparse:
+    if kind == "jacobian":
+        return sparse_jacobian(outputs, variables)
+    if kind == "hessian":
+        return sparse_hessian(outputs[0], variables, lower)
+    n = len(variables)
+    return Sparse(sparse_gradient(outputs[0], variables), [0] * n, list(range(n)), (1, n))

@@ -1,0 +1,52 @@
+"""A program as the functions that `scipy.optimize.minimize` takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .program import Program
+
+
+def scipy_functions(program: Program) -> dict[str, Callable[[Any], Any]]:
+    """Return what `scipy.optimize.minimize` takes, to minimise a program's output over its inputs.
+
+    Returns:
+        `fun`, `jac` and `hess`: they take a numpy vector of the inputs' numbers, and return a float, a vector, and a
+        `scipy.sparse.csr_array`. Methods that want a dense matrix take `lambda x: hess(x).toarray()`.
+
+    Raises:
+        ImportError: scipy is not installed.
+        ValueError: the program has several outputs.
+        RuntimeError: its output is a constant.
+
+    >>> from scipy.optimize import minimize
+    >>> from micrograd_cn import Value
+    >>> from micrograd_cn.compiler import compile
+    >>> x, y = Value(0), Value(0)
+    >>> program = compile(100 * (y - x**2) ** 2 + (1 - x) ** 2, [x, y])
+    >>> found = minimize(x0=[-1.2, 1.0], method="trust-constr", **scipy_functions(program))
+    >>> [round(float(x), 6) for x in found.x]
+    [1.0, 1.0]
+    """
+    try:
+        import numpy as np
+        from scipy.sparse import coo_array
+    except ImportError as error:
+        raise ImportError("scipy_functions() needs numpy and scipy: pip install scipy") from error
+    structure = program.derivative("hessian").structure
+
+    def row(x: Any) -> Any:
+        return np.ascontiguousarray(x, float).reshape(1, -1)
+
+    def fun(x: Any) -> float:
+        return float(program.forward(row(x))[0])
+
+    def jac(x: Any) -> Any:
+        return program.gradient(row(x), out=np.empty(structure.shape[1]))
+
+    def hess(x: Any) -> Any:
+        values = program.hessian(row(x), out=np.empty(structure.entries))
+        return coo_array((values, structure), shape=structure.shape).tocsr()
+
+    return {"fun": fun, "jac": jac, "hess": hess}

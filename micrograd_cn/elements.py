@@ -1,0 +1,244 @@
+"""What is zero whatever the numbers: elements of a prime field in the place of nodes' numbers; arithmetic with them.
+
+A derivative that has been computed is a coefficient times a node, with its element: constants are multiplied and added
+at once, and what is zero (Schwartz 1980, Zippel 1979: a polynomial that is not is rarely zero at a random point) is
+dropped where it arises.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Container, Iterable, Sequence
+from functools import lru_cache
+from random import Random
+from typing import Any, TypeAlias
+
+from . import ops
+from .engine import Value
+from .operation import Op
+
+__all__ = ["Derivatives", "Elements", "operands"]
+
+PRIME = 2**61 - 1
+SMALL, LARGE = 1e-100, 1e100  # between them a product of coefficients is made beforehand, without overflow
+Element: TypeAlias = int | None
+Derivative: TypeAlias = tuple[float, Value | None, Element]  # a coefficient times a node (None: 1), and their element
+ONE: Derivative = (1.0, None, 1)
+
+
+@lru_cache(1 << 12)
+def _element(x: float) -> Element:
+    """Return the rational number that a float is, modulo the prime; None for inf and nan."""
+    if not math.isfinite(x):
+        return None
+    numerator, denominator = x.as_integer_ratio()
+    return numerator * pow(denominator, -1, PRIME) % PRIME
+
+
+# What a row's machine form computes, modulo the prime. Sums of products are known by their row's `summands`.
+RATIONAL: dict[str, Callable[..., Element]] = {
+    "fadd": lambda a, b: a + b,
+    "fsub": lambda a, b: a - b,
+    "fmul": lambda a, b: a * b,
+    "fdiv": lambda a, b: a * pow(b, -1, PRIME) if b else None,
+    "fneg": lambda a: -a,
+}
+MULTIPLIED, NEGATED, POWER = "fmul", "fneg", "pow"
+
+
+class Elements:
+    """Elements of the field modulo 2**61 - 1 in the place of nodes' numbers, to see what is zero whatever these are.
+
+    A leaf is a pseudo-random element, always the same for the same graph; a constant is the rational number that its
+    float is; sums, differences, products, quotients and whole powers are those of the field; any other operation is a
+    pseudo-random element that depends on the operation and its operands. So a node that is zero as a rational function
+    of leaves and such operations has the element 0, and one that is not has it with a chance of about 1e-16. Identities
+    between other operations, such as sin(x)**2 + cos(x)**2 = 1 or sqrt(x)**2 = x, are not seen. The element is None,
+    for unknown, of what is made of inf, nan, or a quotient by zero.
+
+    >>> x, y = Value(2), Value(3)
+    >>> elements = Elements()
+    >>> elements.of(x * y - y * x), elements.of((x * x - y * y) / (x - y) - x - y), elements.of(x - y) == 0
+    (0, 0, False)
+    """
+
+    def __init__(self, variables: Iterable[Value] = ()) -> None:
+        self._draw = Random(0).randrange
+        self._known: dict[Value, Element] = {x: self._draw(1, PRIME) for x in variables}
+        self._tags: dict[Op, int] = {}
+
+    def of(self, x: Value | float) -> Element:
+        """Return the element of a node or number."""
+        if type(x) is float:
+            return _element(x)
+        known = self._known
+        stack: list[Any] = [x]
+        while stack:
+            node = stack[-1]
+            if node not in known:
+                waiting = [p for p in operands(node) if type(p) is not float and p not in known]
+                if waiting:
+                    stack += waiting
+                    continue
+                known[node] = self._apply(node)
+            stack.pop()
+        return known[x]  # type: ignore[index]
+
+    def _apply(self, node: Value) -> Element:
+        op = node.op
+        if op is None:
+            return self._draw(1, PRIME) if node.requires_grad else _element(node.data)
+        xs = operands(node)
+        elements: list[Any] = [_element(x) if type(x) is float else self._known[x] for x in xs]
+        if None in elements:
+            return None
+        if op.summands:
+            pairs, terms = op.summands(*elements)
+            return int(sum([a * b for a, b in pairs]) + sum(terms)) % PRIME
+        if op.machine in RATIONAL:
+            found = RATIONAL[op.machine](*elements)
+            return None if found is None else found % PRIME
+        if op.machine == POWER and type(xs[1]) is float and xs[1].is_integer():
+            return pow(elements[0], int(xs[1]), PRIME) if elements[0] or xs[1] >= 0.0 else None
+        return hash((self._tags.setdefault(op, len(self._tags)), *elements)) % PRIME
+
+
+def operands(node: Value) -> Sequence[Any]:
+    """Return a node's operands, constants as floats.
+
+    >>> x = Value(3)
+    >>> operands(2 * x) == (2.0, x)
+    True
+    """
+    a, b = node._a, node._b
+    if type(a) is tuple:
+        return [x if x.requires_grad else x._data for x in a]
+    if type(a) is not float:
+        if a is None:
+            return ()
+        a = a if a.requires_grad else a._data
+    if b is None:
+        return (a,)
+    return a, b if type(b) is float or b.requires_grad else b._data
+
+
+class Derivatives:
+    """Do arithmetic with derivatives: constants are multiplied and added at once, and what is zero is None.
+
+    Coefficients are multiplied beforehand only where the product is neither very large nor very small.
+
+    Args:
+        variables: what is a leaf, though it may have been computed.
+        graph: the nodes that are differentiated; of those alone that are made for it, constant factors are taken off.
+
+    Attributes:
+        elements: those of the nodes.
+        products: how many of what is no constant there have been.
+
+    >>> x = Value(3)
+    >>> derivatives = Derivatives([x])
+    >>> first, second = derivatives.of(2 * x), derivatives.of(-x)
+    >>> derivatives.times(first, first)[:2]
+    (4.0, Value(data=9.0, grad=0.0))
+    >>> derivatives.result([first, second, second, (5.0, None, 5)])
+    5.0
+    """
+
+    def __init__(self, variables: Sequence[Value], graph: Iterable[Value] = ()) -> None:
+        self.elements = Elements(variables)
+        self._graph = {*variables, *graph}
+        self.products = 0
+
+    def of(self, x: Value) -> Derivative | None:
+        """Return a node as a derivative, None if it is zero; constant factors of a product become its coefficient."""
+        element = self.elements.of(x)
+        if element == 0:
+            return None
+        coefficient = 1.0
+        node: Any = x if x.requires_grad else x.data
+        while type(node) is not float and node.op and node not in self._graph:
+            if node.op.machine == NEGATED:
+                coefficient, [node] = -coefficient, operands(node)
+            elif node.op.machine == MULTIPLIED and float in map(type, xs := operands(node)):
+                number, other = xs if type(xs[0]) is float else xs[::-1]
+                if not _safe(coefficient, number):
+                    break
+                coefficient, node = coefficient * number, other
+            else:
+                break
+        return (coefficient * node, None, element) if type(node) is float else (coefficient, node, element)
+
+    def times(self, a: Derivative, b: Derivative) -> Derivative:
+        """Return the product."""
+        (c, x, e), (d, y, f) = a, b
+        element = None if e is None or f is None else e * f % PRIME
+        safe = _safe(c, d)
+        if x is None or y is None:
+            if safe or x is y:
+                return c * d, y if x is None else x, element
+        else:
+            self.products += 1
+            if safe:
+                return c * d, x * y, element
+        return 1.0, _product(c, x) * _product(d, y), element
+
+    def total(self, terms: Sequence[Derivative]) -> Derivative | None:
+        """Return the sum, None if it is zero."""
+        if len(terms) == 1:
+            return terms[0]
+        elements = [e for _, _, e in terms]
+        element = None if None in elements else sum(elements) % PRIME  # type: ignore[arg-type]
+        if element == 0:
+            return None
+        coefficients: dict[Value | None, float] = {}
+        for c, x, _ in terms:
+            coefficients[x] = coefficients.get(x, 0.0) + c
+        bias = coefficients.pop(None, 0.0)
+        products = [_product(c, x) for x, c in coefficients.items() if c != 0.0]
+        if not products:
+            return bias, None, element
+        if len(products) == 1 and not bias:
+            [(x, c)] = [(x, c) for x, c in coefficients.items() if c != 0.0]
+            return c, x, element
+        added = [*products, bias] if bias else products
+        return 1.0, ops.sum(added) if len(added) > 3 else sum(added[1:], added[0]), element
+
+    def result(self, terms: Sequence[Derivative]) -> Value | float | None:
+        """Return the sum as a node, or as a float where it is the same whatever the leaves' numbers; None for zero."""
+        found = self.total(terms)
+        if found is None:
+            return None
+        coefficient, node, element = found
+        if node is None:
+            return coefficient
+        now = coefficient * node.data
+        constant = element is not None and element == _element(now)
+        return now if constant else node if coefficient == 1.0 else coefficient * node
+
+    def edges(self, node: Value, relevant: Container[Value]) -> list[tuple[Value, Derivative]]:
+        """Return the operands in `relevant` on which a node depends, each with the local derivative."""
+        assert node.op is not None
+        xs = operands(node)
+        wanted = [x in relevant for x in xs]
+        if True not in wanted:
+            return []
+        found: list[tuple[Value, Derivative]] = []
+        for x, want, partial in zip(xs, wanted, node.op.needed(node, xs, wanted), strict=True):
+            if want and partial is not None:
+                if partial == 1.0:
+                    found.append((x, ONE))
+                elif type(partial) is not float:
+                    if derivative := self.of(partial):
+                        found.append((x, derivative))
+                elif partial != 0.0:
+                    found.append((x, (partial, None, _element(partial))))
+        return found
+
+
+def _safe(c: float, d: float) -> bool:
+    """Return whether coefficients may be multiplied before anything else is."""
+    return c == 1.0 or d == 1.0 or SMALL < abs(c * d) < LARGE
+
+
+def _product(coefficient: float, node: Value | None) -> Any:
+    return coefficient if node is None else node if coefficient == 1.0 else coefficient * node

@@ -1,0 +1,55 @@
+"""The grammar of typed expressions as facts, for the page to read them as micrograd_cn/expression.py does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from inspect import Parameter
+from typing import Any
+
+from ..expression import CONSTANTS, MEANT, call_signature, functions, lists, operators, usage
+from ..operation import Op
+
+
+def grammar() -> dict[str, Any]:
+    """Return the operators, the numbers with names, and how each function is called.
+
+    >>> grammar()["infix"]["**"]
+    ['pow', 4, 1]
+    """
+    return {
+        "prefix": {sign: [op.name, op.precedence, 0] for sign, op in operators(1).items()},
+        "infix": {sign: [op.name, op.precedence, 1 * op.right_associative] for sign, op in operators(2).items()},
+        "constants": {name: x if x - x == 0 else str(x) for name, x in CONSTANTS.items()},
+        "meant": MEANT,
+        "functions": {name: _call(name, function) for name, function in functions().items()},
+    }
+
+
+def _call(name: str, function: Callable[..., Any]) -> dict[str, Any]:
+    """Return a function's parameters, the order in which its operation takes them, and what its lists must be."""
+    parameters, listed = list(call_signature(function).parameters.values()), lists(function)
+    signature = function.signature if isinstance(function, Op) else None
+    facts: dict[str, Any] = {
+        "usage": usage(name, function),
+        "parameters": [[p.name, p.name in listed, _default(p)] for p in parameters],
+        "named": signature is not None or not isinstance(function, Op),
+        "some": bool(listed) and _refuses(function, {name: [] for name in listed}, parameters),
+        "alike": len(listed) > 1 and _refuses(function, {n: [1.0] * i for i, n in enumerate(listed, 1)}, parameters),
+    }
+    if signature:
+        facts["order"] = list(signature(**{p.name: [p.name] if p.name in listed else p.name for p in parameters}))
+    return facts
+
+
+def _default(parameter: Parameter) -> Any:
+    """Return nothing in a list if the argument must be given, else a list of its default, None if it may be absent."""
+    return [] if parameter.default is parameter.empty else [parameter.default]
+
+
+def _refuses(function: Callable[..., Any], given: dict[str, Any], parameters: list[Parameter]) -> bool:
+    others = {p.name: 0.0 for p in parameters if p.default is p.empty and p.name not in given}
+    try:
+        function(**given, **others)
+    except ValueError:
+        return True
+    return False

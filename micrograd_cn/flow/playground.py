@@ -1,0 +1,144 @@
+"""The playground: one page in which one types an expression, or trains a network, without Python."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from .. import losses
+from ..engine import Value, topological_order
+from ..formula import Term
+from ..operation import OPS, Op
+from ..optim import SGD, Adam, AdamW, Optimizer
+from ..words import PAGE, PLAYGROUND, WORDS, language
+from .grammar import grammar
+from .graph import operation_facts
+from .javascript import Rows
+from .sheet import STEPPER, fragment, sheet, words_of
+
+MOST_OPERANDS = 17  # of an operation of any number of operands: what the page has rows for
+SCRIPTS = tuple(
+    f"playground/{name}"
+    for name in (
+        *("random", "data", "read", "expression", "examples", "network", "train", "computation", "link"),
+        *("plane", "wiring", "charts", "board", "typing", "rooms"),
+    )
+)
+ACTIVATIONS = ("tanh", "relu", "sigmoid", "leaky_relu", "elu", "gelu", "silu", "softplus", "sin")
+LOSSES: dict[str, tuple[Callable[..., Any], tuple[float, float]]] = {
+    "binary_cross_entropy_with_logits": (losses.binary_cross_entropy_with_logits, (0.0, 1.0)),
+    "mse_loss": (losses.mse_loss, (-1.0, 1.0)),
+    "hinge_loss": (losses.hinge_loss, (-1.0, 1.0)),
+    "huber_loss": (losses.huber_loss, (-1.0, 1.0)),
+    "l1_loss": (losses.l1_loss, (-1.0, 1.0)),
+}
+OPTIMIZERS: dict[str, tuple[type[Optimizer], dict[str, Any]]] = {
+    "SGD": (SGD, {}),
+    "momentum": (SGD, {"momentum": 0.9}),
+    "nesterov": (SGD, {"momentum": 0.9, "nesterov": True}),
+    "Adam": (Adam, {}),
+    "AdamW": (AdamW, {}),
+}
+
+
+class Playground:
+    """The page; `save` writes it, `html` is its text."""
+
+    def __init__(self, lang: str | None = None) -> None:
+        self.lang = language(lang)
+        self._chosen = lang
+
+    @property
+    def html(self) -> str:
+        """The page."""
+        rows = Rows()
+        operations = {name: _counts(op, rows) for name, op in OPS.items()}
+        data: dict[str, Any] = {
+            "lang": self._chosen,
+            "words": words_of(PAGE, PLAYGROUND, _errors()),
+            "graphs": [],
+            "snapshots": [],
+            "operations": operations,
+            "grammar": grammar(),
+            "activations": ACTIVATIONS,
+            "losses": {name: _loss(loss, targets, rows) for name, (loss, targets) in LOSSES.items()},
+        }
+        updates = "\n".join(f"  {name}: {_update(kind, given, rows)}," for name, (kind, given) in OPTIMIZERS.items())
+        source = f"{rows.source()}\nconst updates = {{\n{updates}\n}};"
+        parts = {name: fragment(f"playground/{name}") for name in ("tabs", "rooms", "entry")}
+        styles = ("stepper/page", "playground/playground")
+        return sheet(self.lang, data, (*STEPPER[:-1], *SCRIPTS), source, PLAYGROUND, parts, styles)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the page to `path` and return it."""
+        path = Path(path)
+        path.write_bytes(self.html.encode())
+        return path
+
+
+def playground(lang: str | None = None) -> Playground:
+    """Return a page in which one types an expression or trains a network, and steps through its chain rule.
+
+    It is one HTML file that needs neither Python nor a network: `.save("playground.html")` writes it. Its arithmetic is
+    that of the table's rows, of `losses` and of `optim`, written as JavaScript. Links to it keep what was chosen.
+
+    Args:
+        lang: the language that it starts in, "en" or "zh"; the browser's for None.
+
+    Raises:
+        ValueError: there are no words in this language.
+
+    >>> playground("en").html.startswith("<!doctype html>")
+    True
+    """
+    return Playground(lang)
+
+
+def _counts(op: Op, rows: Rows) -> dict[str, Any] | list[Any]:
+    """Return the facts about an operation; of one of any number of operands a list by their number."""
+    if op.arity is not None:
+        return operation_facts(op, op.arity, rows)
+    return [operation_facts(op, n, rows) if n in op.arities and n else None for n in range(MOST_OPERANDS + 1)]
+
+
+def _errors() -> dict[str, dict[str, str]]:
+    """Return what is said of an expression that cannot be read."""
+    wanted = ("did_you_mean", "cli_error")
+    return {
+        lang: {key: text for key, text in WORDS[lang].items() if key.startswith("parse_") or key in wanted}
+        for lang in WORDS
+    }
+
+
+def _loss(loss: Callable[..., Any], targets: tuple[float, float], rows: Rows) -> dict[str, Any]:
+    """Return the two targets, and for each the loss of one output: what is computed, step by step.
+
+    A step is an operation and its operands: a number in a list of its own, else 0 for the output or a step before.
+    """
+    written = []
+    for target in targets:
+        output = Value(0.5)
+        order = topological_order(loss(output, target))[::-1]
+        number = {node: i for i, node in enumerate([output, *order])}
+        written.append(
+            [[node.op.name, [number.get(x, [x.data]) for x in node.parents]] for node in order if node.op is not None]
+        )
+        for node in order:
+            assert node.op
+            rows.add(node.op, len(node.parents))
+    return {"targets": targets, "steps": written}
+
+
+def _update(kind: type[Optimizer], given: dict[str, Any], rows: Rows) -> str:
+    """Return a step of an optimiser for one parameter as JavaScript, from its own `update`."""
+    optimizer = kind([Value(0.0)], **given)
+    optimizer.lr, optimizer.steps = Term("lr"), Term("steps")  # type: ignore[assignment]
+    p = SimpleNamespace(data=Term("data"), grad=Term("grad"))
+    start = {name: Term(name) for name in kind.slots}
+    inputs = (optimizer.lr, optimizer.steps, p.data, p.grad, *start.values())
+    state = dict(start)
+    optimizer.update(p, state)  # type: ignore[arg-type]
+    return rows.function(inputs, (p.data, *state.values()), "[{}]")

@@ -1,0 +1,170 @@
+// The room in which a network is trained: settings, the loop, and what opens in the stepper.
+
+const DEFAULTS = {
+  data: "moons", count: 200, layers: "8-8", activation: "tanh", initialiser: "xavier_uniform",
+  loss: "binary_cross_entropy_with_logits", optimizer: "Adam", rate: "0.03", batch: "16", seed: "0",
+};
+const BATCHES = ["1", "4", "8", "16", "32", "0"]; // 0 for all
+const BUDGET = 5; // milliseconds of training a frame
+const LEAST_POINTS = 2;
+
+const settings = { ...DEFAULTS };
+const own = []; // points that were drawn
+let trainer, survey, output, running = null, chosenPoint = 0, frame = 0, dead = [];
+const wiring = new Wiring(part("wires"), (l, j) => openSample(`g:layers.${l}.neurons.${j}`));
+const charts = new Charts(part("charts"));
+
+const sizesOf = text => text.split(/[^\d]+/).filter(Boolean).map(Number);
+const isWritten = {
+  layers: text => sizesOf(text).length > 0 && sizesOf(text).length <= 6 && sizesOf(text).every(n => n >= 1 && n <= 8),
+  rate: text => parsed(text) > 0 && parsed(text) < Infinity,
+  seed: text => /^\d{1,9}$/.test(text),
+};
+
+// Begin anew with what is set.
+function renew() {
+  stop();
+  const { data, count, layers, activation, initialiser, loss, optimizer, rate, batch, seed } = settings;
+  const points = data === "own" ? own : DATA[data](new Random(Number(seed)), Number(count));
+  const given = { layers: sizesOf(layers), activation, initialiser, loss, optimizer, rate: parsed(rate), batch: Number(batch), seed: Number(seed) };
+  trainer = new Trainer(given, points);
+  chosenPoint = Math.min(chosenPoint, Math.max(0, points.length - 1));
+  wiring.show(trainer, Array.from({ length: trainer.network.sizes[0] }, (_, i) => `x${i + 1}`));
+  charts.show(trainer.network);
+  output = new Field();
+  survey = new Survey(trainer, data, wiring.fields, output);
+  refresh();
+}
+
+// Show everything as it is now.
+function refresh() {
+  if (!trainer) return;
+  if (trainer.points.length && !trainer.history.length) trainer.gradient([...trainer.points.keys()]);
+  survey.row = 0;
+  survey.rows(GRID);
+  dead = deadNeurons(trainer);
+  drawBoard(true);
+}
+
+function drawBoard(all) {
+  drawPlane(part("plane"), output, trainer.points, chosenPoint);
+  wiring.draw(part("show_grads").getAttribute("aria-pressed") === "true");
+  if (!all) return;
+  drawLosses(part("losses"), trainer.history);
+  charts.update(trainer.network, words);
+  wiring.mark(dead, words);
+  tellState();
+}
+
+function tellState() {
+  const { history, steps, seen, points } = trainer, loss = history.at(-1);
+  part("run").textContent = running ? words.pause : words.play;
+  for (const id of ["run", "one_step", "one_sample", "open_loss", "open_sample"]) part(id).disabled = points.length < LEAST_POINTS;
+  const told = { steps, epochs: points.length ? Math.floor(seen / points.length) : 0, loss: loss === undefined ? "–" : shown(loss) };
+  part("state").textContent = filled(words.board_state, { ...told, accuracy: points.length ? Math.round(100 * trainer.accuracy) : "–" });
+  part("painting").hidden = settings.data !== "own";
+  part("losses").setAttribute("aria-label", filled(words.curve, { root: "loss" }));
+  part("plane").setAttribute("aria-label", words.plane_hint);
+  const count = dead.flat().filter(Boolean).length, first = history[0];
+  const early = history.slice(0, 10).reduce((sum, x) => sum + x, 0) / Math.min(10, history.length || 1);
+  const late = history.slice(-10).reduce((sum, x) => sum + x, 0) / Math.min(10, history.length || 1);
+  part("warning").textContent = points.length < LEAST_POINTS ? words.draw_points
+    : first !== undefined && !Number.isFinite(loss) ? words.diverged
+    : history.length > 20 && late > 3 * early ? words.grows
+    : count ? filled(words.dead_count, { count }) : "";
+}
+
+// A frame: as many steps as fit into its budget, a part of the survey, and now and then the rest.
+function tick(now) {
+  running = requestAnimationFrame(tick);
+  const began = performance.now();
+  do trainer.step(); while (performance.now() - began < BUDGET && frame % 1 === 0 && trainer.rest-- > 0);
+  trainer.rest = 3;
+  survey.rows(GRID / 4);
+  frame++;
+  if (frame % 12 === 0) dead = deadNeurons(trainer);
+  drawBoard(frame % 6 === 0);
+}
+
+function run() {
+  if (trainer.points.length < LEAST_POINTS) return;
+  trainer.rest = 3;
+  running = requestAnimationFrame(tick);
+  tellState();
+}
+
+function stop() {
+  if (running) cancelAnimationFrame(running);
+  running = null;
+}
+
+function takeOne(samples) {
+  stop();
+  trainer.step(samples);
+  if (samples) [chosenPoint] = samples;
+  refresh();
+}
+
+// Into the stepper: the loss of one sample, with one part opened, or of the batch.
+function openSample(wanted) {
+  stop();
+  const made = computationOf(trainer, [chosenPoint]);
+  enter(made, filled(words.origin_sample, { number: chosenPoint + 1, step: trainer.steps }));
+  const path = wanted?.slice(2), group = made.graph.groups.findIndex(each => each.path === path);
+  if (group >= 0) choose({ open: new Set(around(made.graph, group)), anchor: null });
+  if (group >= 0) viewport.fit();
+}
+
+function openBatch() {
+  stop();
+  const samples = trainer.next(settings.batch === "0" ? trainer.points.length : Number(settings.batch));
+  enter(computationOf(trainer, samples), filled(words.origin_batch, { count: samples.length, step: trainer.steps }));
+}
+
+function set(name, value) {
+  settings[name] = value;
+  remember();
+  renew();
+}
+
+const boardCommands = {
+  run: () => {
+    if (!running) return run();
+    stop();
+    refresh();
+  },
+  one_step: () => takeOne(),
+  one_sample: () => takeOne(trainer.next(1)),
+  reset: renew,
+  open_loss: openBatch,
+  open_sample: () => openSample(),
+  show_grads: () => {
+    const pressed = part("show_grads").getAttribute("aria-pressed") === "true";
+    part("show_grads").setAttribute("aria-pressed", !pressed);
+    drawBoard(true);
+  },
+  class0: () => choosePaint(0),
+  class1: () => choosePaint(1),
+};
+for (const [id, command] of Object.entries(boardCommands)) part(id).addEventListener("click", command);
+
+let paint = 0;
+function choosePaint(label) {
+  paint = label;
+  for (const k of [0, 1]) part(`class${k}`).setAttribute("aria-pressed", k === label);
+}
+
+part("plane").addEventListener("click", event => {
+  const at = placeIn(part("plane"), event);
+  if (settings.data === "own") {
+    own.push(point(at, paint));
+    const history = trainer.history.length;
+    remember();
+    if (!history) renew();
+    else refresh();
+    return;
+  }
+  const distances = trainer.points.map(({ at: [x, y] }) => Math.hypot(x - at[0], y - at[1]));
+  chosenPoint = distances.indexOf(Math.min(...distances));
+  openSample();
+});

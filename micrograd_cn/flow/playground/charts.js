@@ -1,0 +1,83 @@
+// The loss as it learns, and for each layer how its weights and their gradients are distributed.
+
+const BINS = 24;
+
+function drawLosses(canvas, history) {
+  const { context, width, height } = fitted(canvas), rim = 10;
+  context.clearRect(0, 0, width, height);
+  const every = Math.max(1, Math.ceil(history.length / Math.max(60, width))), finite = [];
+  for (let i = 0; i < history.length; i += every) {
+    let total = 0, count = 0;
+    for (let k = i; k < Math.min(i + every, history.length); k++, count++) total += history[k];
+    if (Number.isFinite(total)) finite.push([i, total / count]);
+  }
+  if (!finite.length) return;
+  const values = finite.map(([, x]) => x), high = Math.max(...values) || 1, low = Math.min(0, ...values);
+  context.strokeStyle = colours.line;
+  context.strokeRect(rim, rim, width - 2 * rim, height - 2 * rim);
+  context.fillStyle = colours.quiet;
+  context.font = "12px sans-serif";
+  context.fillText(shown(high), rim + 4, rim + 13);
+  context.textAlign = "right";
+  context.fillText(shown(values.at(-1)), width - rim - 4, rim + 13);
+  context.textAlign = "left";
+  context.strokeStyle = colours.plus;
+  context.lineWidth = 2;
+  context.beginPath();
+  for (const [i, x] of finite) {
+    context.lineTo(rim + (i / Math.max(1, history.length - 1)) * (width - 2 * rim), height - rim - ((x - low) / (high - low || 1)) * (height - 2 * rim));
+  }
+  context.stroke();
+}
+
+class Charts {
+  constructor(frame) {
+    this.frame = frame;
+  }
+
+  show(network) {
+    this.layers = network.layers.map(layer => {
+      const parts = ["weights", "gradients"].map(() => ({ canvas: html("canvas"), text: html("p") }));
+      const title = html("h3"), element = html("div", { class: "layer" }, title, ...parts.flatMap(({ canvas, text }) => [canvas, text]));
+      return { layer, title, parts, element };
+    });
+    this.frame.replaceChildren(...this.layers.map(({ element }) => element));
+  }
+
+  // A gradient that is ten thousand times smaller than the largest layer's has as good as vanished.
+  update({ data, grad }, words) {
+    const sizes = this.layers.map(({ layer }) => rms(grad, layer)), largest = Math.max(...sizes);
+    this.layers.forEach(({ layer, title, parts }, l) => {
+      title.textContent = filled(words.part_layer, { number: l });
+      [data, grad].forEach((numbers, k) => {
+        histogram(parts[k].canvas, numbers.subarray(layer.first, layer.first + layer.nout * (layer.nin + 1)), k);
+        parts[k].text.textContent = filled(k ? words.gradients_rms : words.weights_rms, { rms: shown(rms(numbers, layer)) });
+      });
+      parts[1].text.classList.toggle("low", sizes[l] < 1e-4 * largest);
+    });
+  }
+}
+
+function rms(numbers, { first, nin, nout }) {
+  const count = nout * (nin + 1);
+  let total = 0;
+  for (let i = first; i < first + count; i++) total += numbers[i] ** 2;
+  return Math.sqrt(total / count);
+}
+
+function histogram(canvas, numbers, gradients) {
+  const { context, width, height } = fitted(canvas);
+  context.clearRect(0, 0, width, height);
+  let reach = gradients ? 1e-12 : 1;
+  for (const x of numbers) if (Number.isFinite(x)) reach = Math.max(reach, Math.abs(x));
+  const counts = new Int32Array(BINS);
+  for (const x of numbers) if (Number.isFinite(x)) counts[Math.min(BINS - 1, Math.floor(((x / reach + 1) / 2) * BINS))]++;
+  const most = Math.max(1, ...counts);
+  for (let i = 0; i < BINS; i++) {
+    context.fillStyle = i < BINS / 2 ? colours.minus : colours.plus;
+    const tall = (counts[i] / most) * (height - 4);
+    context.fillRect((i / BINS) * width + 0.5, height - 1 - tall, width / BINS - 1, tall);
+  }
+  context.fillStyle = colours.rim;
+  context.fillRect(0, height - 1, width, 1);
+}

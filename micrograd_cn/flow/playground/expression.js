@@ -1,0 +1,232 @@
+// Read a typed expression and record it as a graph: the shunting yard of micrograd_cn/expression.py, step for step.
+
+// An operand is a number, a list, or a node's index in `nodes`, wrapped so that it is not taken for a number.
+class Ref {
+  constructor(i) {
+    this.i = i;
+  }
+}
+
+class Recorder {
+  constructor() {
+    this.ops = [];
+    this.nodes = [];
+    this.data = [];
+    this.variables = new Map();
+    this.known = new Map();
+  }
+
+  variable(name, value) {
+    if (!this.variables.has(name)) this.variables.set(name, this.leaf(name, 1, value));
+    return this.variables.get(name);
+  }
+
+  leaf(name, flags, value, group = -1) {
+    this.data.push(value);
+    return new Ref(this.nodes.push([name, flags, group]) - 1);
+  }
+
+  // Apply a row; of numbers alone the result is a number.
+  apply(name, operands, group = -1) {
+    const listed = page.operations[name], facts = Array.isArray(listed) ? listed[operands.length] : listed;
+    if (!facts) {
+      if (operands.length === 0) return 0;
+      throw new RangeError(String(listed.length - 1));
+    }
+    if (!operands.some(x => x instanceof Ref)) return forward[facts.row](...operands);
+    const parents = operands.map(x => (x instanceof Ref ? x : this.leaf(`c${this.nodes.length}`, 0, x, group)).i);
+    if (!this.known.has(facts)) this.known.set(facts, this.ops.push(facts) - 1);
+    const gets = parents.some(i => this.nodes[i][1] & 1);
+    this.data.push(NaN);
+    return new Ref(this.nodes.push([`c${this.nodes.length}`, gets ? 1 : 0, group, this.known.get(facts), parents]) - 1);
+  }
+
+  // The graph below a node, the steps named v1, v2 ... in the order in which they are computed.
+  finish(root, groups = [], named = "") {
+    const taken = new Set(this.variables.keys());
+    let count = 0;
+    this.nodes.forEach((node, i) => {
+      if (!/^c\d+$/.test(node[0]) || this.variables.has(node[0])) return;
+      let name;
+      do name = `v${++count}`; while (taken.has(name));
+      node[0] = i === root.i && named ? named : name;
+    });
+    const graph = makeGraph({ ops: this.ops, nodes: this.nodes, groups, root: root.i, fixed: "" });
+    return { graph, ...evaluated(graph, this.data) };
+  }
+}
+
+// The graph of `text` with a number for each variable; those that `values` lacks are given one.
+function readExpression(text, values) {
+  const reader = new Reader(text, values), result = reader.read();
+  const { recorder } = reader;
+  if (!(result instanceof Ref)) return { value: result, values: new Map() };
+  const found = new Map([...recorder.variables].map(([name, { i }]) => [name, recorder.data[i]]));
+  return { ...recorder.finish(result), values: found };
+}
+
+const FIRST = [2, -3, 0.5, 1.5, -1, 0.25]; // numbers of variables that have none yet
+
+class Reader {
+  constructor(text, values) {
+    Object.assign(this, { next: 0, values, recorder: new Recorder(), tokens: tokensOf(text) });
+    this.open = [bracketOf({ kind: "sign", text: "", column: 0 })];
+  }
+
+  read() {
+    let wantsOperand = true;
+    for (;;) {
+      const token = this.take();
+      if (wantsOperand) wantsOperand = this.operand(token);
+      else if (token.kind !== "end") wantsOperand = this.operator(token);
+      else if (this.open.length > 1) this.fail("parse_unclosed", this.open.at(-1).opening);
+      else break;
+    }
+    this.endArgument(this.open[0]);
+    return this.open[0].given[0].value;
+  }
+
+  take() {
+    return this.tokens[this.next++];
+  }
+
+  operand(token) {
+    const bracket = this.open.at(-1), { prefix } = page.grammar;
+    if (token.kind === "number") bracket.operands.push(Number(token.text));
+    else if (token.kind === "name") return this.name(token);
+    else if (token.text === "+") return true;
+    else if (Object.hasOwn(prefix, token.text)) {
+      bracket.operators.push([prefix[token.text][1], prefix[token.text][0], 1]);
+      return true;
+    } else if (token.text === "(") {
+      this.open.push(bracketOf(token));
+      return true;
+    } else if (token.text === "[") {
+      if (!bracket.called || bracket.operators.length) this.fail("parse_list", token);
+      this.open.push(bracketOf(token));
+      return true;
+    } else if (")]".includes(token.text) && token.text && several(bracket) && untouched(bracket) && !bracket.given.length) this.close(token);
+    else if (token.kind === "end") this.fail("parse_end", token);
+    else {
+      this.checkSign(token);
+      this.fail("parse_operand", token);
+    }
+    return false;
+  }
+
+  name(token) {
+    const name = token.text, following = this.tokens[this.next], bracket = this.open.at(-1);
+    const { functions, constants } = page.grammar;
+    if (KEYWORDS.has(name)) this.fail("parse_reserved", token);
+    const known = Object.hasOwn(functions, name);
+    if (following.text === "(") {
+      if (!known && this.values.has(name)) this.fail("parse_called_variable", token);
+      if (!known) this.fail("parse_unknown_function", token, nearest(name, Object.keys(functions)));
+      this.open.push(bracketOf(this.take(), token));
+      return true;
+    }
+    if (following.text === "=" && bracket.called && untouched(bracket)) {
+      this.take();
+      bracket.keyword = name;
+      return true;
+    }
+    if (!this.values.has(name) && Object.hasOwn(constants, name)) bracket.operands.push(decoded(constants[name]));
+    else if (!this.values.has(name) && known) {
+      this.checkSign(following); // a full-width bracket, say
+      this.fail("parse_uncalled_function", token);
+    } else {
+      const { variables } = this.recorder;
+      bracket.operands.push(this.recorder.variable(name, this.values.get(name) ?? FIRST[variables.size % FIRST.length]));
+    }
+    return false;
+  }
+
+  operator(token) {
+    const bracket = this.open.at(-1), { infix } = page.grammar;
+    if (Object.hasOwn(infix, token.text)) {
+      if (Array.isArray(bracket.operands.at(-1))) this.fail("parse_list", token);
+      const [name, precedence, right] = infix[token.text];
+      this.reduce(bracket, precedence + right);
+      bracket.operators.push([precedence, name, 2]);
+      return true;
+    }
+    if (token.text === ",") {
+      if (!several(bracket)) this.fail("parse_comma", token);
+      this.endArgument(bracket);
+      return true;
+    }
+    if (token.text === ")" || token.text === "]") {
+      this.endArgument(bracket);
+      this.close(token);
+      return false;
+    }
+    this.checkSign(token);
+    this.fail("parse_operator", token);
+  }
+
+  reduce(bracket, precedence) {
+    while (bracket.operators.length && bracket.operators.at(-1)[0] >= precedence) {
+      const [, name, arity] = bracket.operators.pop(), operands = bracket.operands.splice(-arity);
+      bracket.operands.push(this.recorder.apply(name, operands));
+    }
+  }
+
+  endArgument(bracket) {
+    this.reduce(bracket, 0);
+    bracket.given.push({ keyword: bracket.keyword, value: bracket.operands.pop() });
+    bracket.keyword = "";
+  }
+
+  close(token) {
+    const bracket = this.open.pop();
+    if (!["()", "[]"].includes(bracket.opening.text + token.text)) this.fail("parse_closing", token);
+    const result = bracket.called ? this.call(bracket.called, bracket.given)
+      : several(bracket) ? bracket.given.map(({ value }) => value) : bracket.given[0].value;
+    this.open.at(-1).operands.push(result);
+  }
+
+  // Bind the arguments to the parameters as Python does, and these to the operation's operands.
+  call(token, given) {
+    const { parameters, named, order, some, alike, usage } = page.grammar.functions[token.text], bound = new Map();
+    const refuse = key => this.fail(key, token, "", { usage });
+    given.forEach(({ keyword, value }, i) => {
+      const late = !keyword && given.slice(0, i).some(each => each.keyword), name = keyword || parameters[i]?.[0];
+      const known = parameters.some(([each]) => each === name);
+      if (late || !known || bound.has(name) || (keyword && !named)) refuse("parse_call");
+      bound.set(name, value);
+    });
+    for (const [name, list, fallback] of parameters) {
+      if (bound.has(name) ? list && !Array.isArray(bound.get(name)) : !fallback.length) refuse("parse_call");
+      if (!bound.has(name) && fallback[0] !== null) bound.set(name, fallback[0]);
+    }
+    const lists = parameters.filter(([, list]) => list).map(([name]) => bound.get(name));
+    if (some && lists.some(list => !list.length)) refuse("parse_lists");
+    if (alike && lists.some(list => list.length !== lists[0].length)) refuse("parse_lists");
+    for (const [name, list] of parameters) if (!list && Array.isArray(bound.get(name))) refuse("parse_call");
+    if (lists.flat().some(Array.isArray)) refuse("parse_call");
+    const places = order ?? parameters.map(([name]) => name), operands = places.flatMap(name => bound.get(name) ?? []);
+    try {
+      if (token.text in page.operations) return this.recorder.apply(token.text, operands);
+      return this.recorder.apply("div", [this.recorder.apply("sum", operands), operands.length]); // the mean
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      this.fail("too_many_operands", token, "", { most: error.message });
+    }
+  }
+
+  checkSign(token) {
+    const { infix, meant: meanings } = page.grammar;
+    if (token.kind !== "sign" || Object.hasOwn(infix, token.text) || "()[],".includes(token.text)) return;
+    const meant = meanings[token.text] ?? token.text.normalize("NFKC");
+    if (meant !== token.text && (Object.hasOwn(infix, meant) || "()[],".includes(meant))) this.fail("parse_meant", token, "", { meant });
+    this.fail("parse_sign", token, "", { operators: Object.keys(infix).join(" ") });
+  }
+
+  fail(key, token, more = "", details = {}) {
+    throw new ReadError(filled(words[key], { found: `'${token.text}'`, ...details }) + more, token.column);
+  }
+}
+
+const bracketOf = (opening, called = null) => ({ opening, called, keyword: "", given: [], operands: [], operators: [] });
+const several = bracket => Boolean(bracket.called) || bracket.opening.text === "[";
+const untouched = bracket => !bracket.keyword && !bracket.operators.length;

@@ -1,0 +1,61 @@
+// A multi-layer perceptron and its gradients, in flat arrays: the parameters in the library's order.
+
+class Network {
+  constructor(sizes, activation, initialiser, seed) {
+    Object.assign(this, { sizes, activation });
+    const rng = new Random(seed), draw = INITIALISERS[initialiser];
+    const defaults = page.grammar.functions[activation].parameters.slice(1).map(([, , fallback]) => fallback[0]);
+    const value = forward[activation], slopes = partials[activation];
+    this.value = x => value(x, ...defaults);
+    this.slope = (y, x) => slopes(y, x, ...defaults)[0];
+    this.extra = defaults;
+    this.layers = sizes.slice(1).map((nout, i) => ({
+      nin: sizes[i], nout, last: i === sizes.length - 2,
+      sums: new Float64Array(nout), out: new Float64Array(nout), back: new Float64Array(nout),
+    }));
+    let count = 0;
+    for (const layer of this.layers) {
+      layer.first = count;
+      count += layer.nout * (layer.nin + 1);
+    }
+    this.data = new Float64Array(count);
+    this.grad = new Float64Array(count);
+    for (const { nin, nout, first } of this.layers) {
+      for (let j = 0; j < nout; j++) for (let i = 0; i < nin; i++) this.data[first + j * (nin + 1) + i] = draw(rng, nin, nout);
+    }
+  }
+
+  // The output for these inputs; the layers keep what backward needs.
+  forward(inputs) {
+    let before = inputs;
+    for (const { nin, nout, first, last, sums, out } of this.layers) {
+      for (let j = 0; j < nout; j++) {
+        const at = first + j * (nin + 1);
+        let total = this.data[at + nin];
+        for (let i = 0; i < nin; i++) total += this.data[at + i] * before[i];
+        sums[j] = total;
+        out[j] = last ? total : this.value(total);
+      }
+      before = out;
+    }
+    return before[0];
+  }
+
+  // Add to the gradients those of a loss whose derivative by the output is `upstream`, after forward(inputs).
+  backward(inputs, upstream) {
+    this.layers.at(-1).back[0] = upstream;
+    for (let l = this.layers.length - 1; l >= 0; l--) {
+      const { nin, nout, first, last, sums, out, back } = this.layers[l];
+      const below = l ? this.layers[l - 1] : null, before = below ? below.out : inputs;
+      below?.back.fill(0);
+      for (let j = 0; j < nout; j++) {
+        const at = first + j * (nin + 1), d = last ? back[j] : back[j] * this.slope(out[j], sums[j]);
+        for (let i = 0; i < nin; i++) {
+          this.grad[at + i] += d * before[i];
+          if (below) below.back[i] += d * this.data[at + i];
+        }
+        this.grad[at + nin] += d;
+      }
+    }
+  }
+}

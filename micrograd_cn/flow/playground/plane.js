@@ -1,0 +1,102 @@
+// The plane as the network sees it: what every neuron gives at each point of a grid, as pictures in blue and orange.
+
+const GRID = 40;
+
+const colours = {};
+themed.push(readColours);
+function readColours() {
+  const style = getComputedStyle(document.documentElement);
+  for (const name of ["plus", "minus", "paper", "ink", "quiet", "line", "rim", "panel", "glow"]) colours[name] = style.getPropertyValue(`--${name}`).trim();
+  const rgb = text => [1, 3, 5].map(i => parseInt((text.length === 4 ? text.replace(/[^#]/g, "$&$&") : text).slice(i, i + 2), 16));
+  colours.table = new Uint32Array(512);
+  const [plus, minus, paper] = [colours.plus, colours.minus, colours.paper].map(rgb);
+  for (let i = 0; i < 512; i++) {
+    const x = (i - 255.5) / 255.5, end = x > 0 ? plus : minus, share = 0.62 * Math.abs(x);
+    const [r, g, b] = paper.map((c, k) => Math.round(c + (end[k] - c) * share));
+    colours.table[i] = (255 << 24) | (b << 16) | (g << 8) | r;
+  }
+}
+
+// A picture of GRID x GRID numbers from -1 to 1.
+class Field {
+  constructor() {
+    this.canvas = document.createElement("canvas");
+    this.canvas.width = this.canvas.height = GRID;
+    this.context = this.canvas.getContext("2d");
+    this.image = this.context.createImageData(GRID, GRID);
+    this.pixels = new Uint32Array(this.image.data.buffer);
+  }
+
+  set(i, x) {
+    this.pixels[i] = colours.table[x > 1 ? 511 : x < -1 ? 0 : (x * 255.5 + 255.5) | 0];
+  }
+
+  show() {
+    this.context.putImageData(this.image, 0, 0);
+  }
+}
+
+// Fill the fields of all neurons and the last one's with the verdict, a few rows at a time.
+class Survey {
+  constructor(trainer, kind, fields, output) {
+    Object.assign(this, { trainer, fields, output, row: 0 });
+    const at = inputsAt(kind), step = (2 * REACH) / GRID;
+    this.inputs = Array.from({ length: GRID * GRID }, (_, i) => at(-REACH + ((i % GRID) + 0.5) * step, REACH - (Math.floor(i / GRID) + 0.5) * step));
+  }
+
+  rows(count) {
+    const { trainer, fields, output, inputs } = this, { layers } = trainer.network;
+    for (let n = 0; n < count; n++) {
+      for (let i = this.row * GRID; i < (this.row + 1) * GRID; i++) {
+        output.set(i, trainer.verdict(trainer.network.forward(inputs[i])));
+        for (let l = 0; l < fields.length; l++) {
+          const { out, sums } = layers[l];
+          for (let j = 0; j < out.length; j++) fields[l][j].set(i, out[j] === 0 ? 0.15 * Math.tanh(sums[j]) : Math.tanh(1.5 * out[j]));
+        }
+      }
+      this.row = (this.row + 1) % GRID;
+      if (this.row === 0) {
+        output.show();
+        for (const field of fields.flat()) field.show();
+      }
+    }
+  }
+}
+
+// Fit a canvas to where it stands; its context draws in CSS pixels.
+function fitted(canvas) {
+  const { clientWidth: width, clientHeight: height } = canvas, scale = Math.min(2, devicePixelRatio || 1);
+  if (canvas.width !== Math.round(width * scale) || canvas.height !== Math.round(height * scale)) {
+    canvas.width = Math.round(width * scale);
+    canvas.height = Math.round(height * scale);
+  }
+  const context = canvas.getContext("2d");
+  context.setTransform(scale, 0, 0, scale, 0, 0);
+  return { context, width, height };
+}
+
+function drawPlane(canvas, output, points, chosenPoint) {
+  const { context, width, height } = fitted(canvas), size = Math.min(width, height), left = (width - size) / 2;
+  context.clearRect(0, 0, width, height);
+  context.imageSmoothingEnabled = true;
+  context.imageSmoothingQuality = "high";
+  context.drawImage(output.canvas, left, (height - size) / 2, size, size);
+  const radius = Math.max(3, size / 110);
+  points.forEach(({ at: [x, y], label }, i) => {
+    const cx = left + ((x + REACH) / (2 * REACH)) * size, cy = (height - size) / 2 + ((REACH - y) / (2 * REACH)) * size;
+    context.beginPath();
+    if (label) context.arc(cx, cy, radius, 0, 7);
+    else context.rect(cx - 0.9 * radius, cy - 0.9 * radius, 1.8 * radius, 1.8 * radius); // told apart without colours
+    context.fillStyle = label ? colours.plus : colours.minus;
+    context.strokeStyle = i === chosenPoint ? colours.glow : colours.paper;
+    context.lineWidth = i === chosenPoint ? 4 : 1.3;
+    context.fill();
+    context.stroke();
+  });
+}
+
+function placeIn(canvas, event) {
+  const { left, top, width, height } = canvas.getBoundingClientRect(), size = Math.min(width, height);
+  const share = [(event.clientX - left - (width - size) / 2) / size, (event.clientY - top - (height - size) / 2) / size];
+  return [(2 * share[0] - 1) * REACH, (1 - 2 * share[1]) * REACH];
+}

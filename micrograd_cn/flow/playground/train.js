@@ -1,0 +1,78 @@
+// Training: the loss of a batch, its gradient, and a step of the optimiser, each from the library's own formulas.
+
+// A loss of one output for one of the two targets; see flow/playground.py for its steps. Gives [loss, slope].
+function lossOf(steps, output) {
+  const data = [output], local = [];
+  for (const [name, operands] of steps) {
+    const facts = page.operations[name], { row } = Array.isArray(facts) ? facts[operands.length] : facts;
+    const xs = operands.map(x => (Array.isArray(x) ? x[0] : data[x]));
+    const y = forward[row](...xs);
+    data.push(y);
+    local.push(partials[row](y, ...xs));
+  }
+  const back = new Float64Array(data.length);
+  back[data.length - 1] = 1;
+  for (let k = steps.length - 1; k >= 0; k--) {
+    steps[k][1].forEach((x, slot) => {
+      if (!Array.isArray(x)) back[x] += back[k + 1] * local[k][slot];
+    });
+  }
+  return [data.at(-1), back[0]];
+}
+
+class Trainer {
+  constructor({ layers, activation, initialiser, loss, optimizer, rate, batch, seed }, points) {
+    Object.assign(this, { points, rate, batch, optimizer, lossName: loss, loss: page.losses[loss], steps: 0, seen: 0 });
+    this.network = new Network([points[0]?.inputs.length ?? 2, ...layers, 1], activation, initialiser, seed);
+    this.rng = new Random(seed + 1);
+    this.waiting = [];
+    this.state = Array.from(this.network.data, () => null);
+    this.history = [];
+  }
+
+  // The next samples, in an order that is drawn anew each time through.
+  next(count) {
+    if (this.waiting.length < count) this.waiting = this.rng.shuffle([...this.points.keys()]);
+    return this.waiting.splice(-count).reverse();
+  }
+
+  // One step on the next batch, or on these samples.
+  step(samples = this.next(this.batch > 0 ? Math.min(this.batch, this.points.length) : this.points.length)) {
+    const loss = this.gradient(samples);
+    this.steps++;
+    this.seen += samples.length;
+    const { data, grad } = this.network, update = updates[this.optimizer];
+    for (let i = 0; i < data.length; i++) {
+      const [x, ...state] = update(this.rate, this.steps, data[i], grad[i], ...(this.state[i] ?? [0, 0]));
+      data[i] = x;
+      this.state[i] = state;
+    }
+    this.samples = samples;
+    this.history.push(loss);
+    return loss;
+  }
+
+  // The mean loss of samples, and its gradient in the network.
+  gradient(samples) {
+    const { network, points, loss } = this, share = 1 / samples.length;
+    network.grad.fill(0);
+    let total = 0;
+    for (const i of samples) {
+      const { inputs, label } = points[i], [each, slope] = lossOf(loss.steps[label], network.forward(inputs));
+      total += each;
+      network.backward(inputs, share * slope);
+    }
+    return total * share;
+  }
+
+  // What an output says: -1 and 1 are sure of class 0 and 1.
+  verdict(output) {
+    const [low, high] = this.loss.targets;
+    return low === 0 ? Math.tanh(output / 2) : Math.max(-1, Math.min(1, (2 * output - low - high) / (high - low)));
+  }
+
+  get accuracy() {
+    const right = this.points.filter(({ inputs, label }) => this.verdict(this.network.forward(inputs)) > 0 === (label === 1));
+    return right.length / this.points.length;
+  }
+}

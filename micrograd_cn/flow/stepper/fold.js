@@ -1,0 +1,88 @@
+// What is drawn of a graph: its boxes, the frames of the parts that are open, and the edges between boxes.
+
+const FULL_LABELS = 60; // boxes up to which edges have labels, and nothing need be closed at first
+const READABLE_EDGES = 90; // edges up to which nothing need be closed at first
+
+// The shape of the graph if the groups in `open` are open. Boxes and frames have a key that is theirs in every shape.
+function makeShape(graph, open) {
+  const shape = { graph, open, boxes: [], frames: [], boxOf: new Int32Array(graph.nodes.length) };
+  const place = (children, frame) => {
+    for (const child of children) {
+      if (child.node !== undefined) addBox(shape, graph.nodes[child.node].name, `n${child.node}`, frame, [child.node]);
+      else if (open.has(child.group)) {
+        const inner = { key: `g${child.group}`, group: child.group, outer: frame, name: graph.groups[child.group].path };
+        place(graph.groups[child.group].children, shape.frames.push(inner) - 1);
+      } else {
+        const nodes = nodesIn(graph, child.group);
+        addBox(shape, graph.groups[child.group].path, `g${child.group}`, frame, nodes, child.group);
+      }
+    }
+  };
+  place(graph.children, -1);
+  shape.edges = edgesOf(shape);
+  return shape;
+}
+
+function addBox(shape, name, key, frame, nodes, group = null) {
+  for (const i of nodes) shape.boxOf[i] = shape.boxes.length;
+  shape.boxes.push({ name, key, frame, nodes, group, folded: group !== null });
+}
+
+function nodesIn(graph, group) {
+  const found = [], waiting = [group];
+  while (waiting.length) {
+    for (const child of graph.groups[waiting.pop()].children) {
+      if (child.node === undefined) waiting.push(child.group);
+      else found.push(child.node);
+    }
+  }
+  return found.sort((a, b) => a - b);
+}
+
+// One edge an operand slot; of a closed part, one for all slots between the same two boxes.
+function edgesOf({ graph, boxes, boxOf }) {
+  const edges = [], merged = new Map();
+  for (const node of graph.order.toReversed()) {
+    graph.nodes[node].parents.forEach((parent, slot) => {
+      const source = boxOf[parent], target = boxOf[node];
+      if (source === target) return;
+      const constant = !flowsTo(graph, graph.nodes[node], slot), key = source * boxes.length + target;
+      const known = merged.get(key);
+      if (known) {
+        known.slots.push([node, slot]);
+        known.constant &&= constant;
+        return;
+      }
+      const edge = { source, target, slots: [[node, slot]], constant };
+      if (boxes[source].folded || boxes[target].folded) merged.set(key, edge);
+      edges.push(edge);
+    });
+  }
+  return edges;
+}
+
+// The groups that are open at first: all, if one can read that; else those to the greatest depth at which one can.
+function openedAtFirst(graph) {
+  const depth = group => (group < 0 ? 0 : 1 + depth(graph.groups[group].outer));
+  const depths = graph.groups.map((_, i) => depth(i)), deepest = Math.max(0, ...depths);
+  for (let level = deepest; level > 0; level--) {
+    const open = new Set(depths.flatMap((d, i) => (d <= level ? [i] : [])));
+    if (countBoxes(graph, open) > FULL_LABELS) continue;
+    const { boxes, edges } = makeShape(graph, open);
+    if (boxes.length <= (graph.groups.length ? MOST_CHILDREN : FULL_LABELS) && edges.length <= READABLE_EDGES) return open;
+  }
+  return new Set();
+}
+
+function countBoxes(graph, open, children = graph.children) {
+  return children.reduce((count, { group }) => {
+    return count + (open.has(group) ? countBoxes(graph, open, graph.groups[group].children) : 1);
+  }, 0);
+}
+
+// The groups around a node or a group, the outermost first.
+function around(graph, group) {
+  const found = [];
+  for (let g = group; g >= 0; g = graph.groups[g].outer) found.unshift(g);
+  return found;
+}

@@ -1,0 +1,106 @@
+// A graph as it comes with the page or from what was typed, and the parts of it that open and close.
+
+const MOST_CHILDREN = 24; // that an open part has; more are put into parts of their own
+
+// Nodes are [name, flags, group, operation, parents]; see flow/graph.py.
+function makeGraph({ ops, nodes, groups, root, fixed }) {
+  const graph = { root, fixed, nodes: nodes.map(([name, flags, group, op, parents]) => {
+    const node = { name, gets: Boolean(flags & 1), parameter: Boolean(flags & 2), group };
+    return op === undefined ? node : Object.assign(node, ops[op], { parents });
+  }) };
+  graph.groups = groups.map(([name, outer]) => ({ name, outer, part: false }));
+  nameGroups(graph.groups);
+  graph.order = topologicalOrder(graph);
+  makeSlots(graph);
+  makeTree(graph);
+  return graph;
+}
+
+// Full names, of which no two are the same.
+function nameGroups(groups) {
+  const taken = new Set();
+  for (const group of groups) {
+    const first = group.outer < 0 ? group.name : `${groups[group.outer].path}.${group.name}`;
+    let count = 1, path = first;
+    while (taken.has(path)) path = `${first}#${++count}`;
+    taken.add(path);
+    group.path = path;
+    group.depth = group.outer < 0 ? 0 : groups[group.outer].depth + 1;
+  }
+}
+
+// Every operand slot has a number; no gradient flows through a slot that is `still`, or to a constant.
+function makeSlots(graph) {
+  let count = 0;
+  for (const node of graph.nodes) {
+    node.slots = count;
+    count += node.parents?.length ?? 0;
+  }
+  graph.slotCount = count;
+  graph.expected = new Int32Array(graph.nodes.length);
+  graph.expected[graph.root] = 1; // the seed
+  for (const node of graph.nodes) node.parents?.forEach((parent, slot) => {
+    if (flowsTo(graph, node, slot)) graph.expected[parent]++;
+  });
+}
+
+const flowsTo = (graph, node, slot) => graph.nodes[node.parents[slot]].gets && !node.still.includes(slot);
+
+// Each group's children, groups and nodes by their numbers; too many are put into parts.
+function makeTree(graph) {
+  const top = { children: [] };
+  graph.groups.forEach(group => (group.children = []));
+  const childrenOf = i => (i < 0 ? top : graph.groups[i]).children;
+  const listed = new Set();
+  graph.nodes.forEach(({ group }, i) => {
+    for (let g = group; g >= 0 && !listed.has(g); g = graph.groups[g].outer) {
+      listed.add(g);
+      childrenOf(graph.groups[g].outer).push({ group: g });
+    }
+    childrenOf(group).push({ node: i });
+  });
+  for (let i = graph.groups.length - 1; i >= -1; i--) divide(graph, i, childrenOf(i));
+  graph.children = top.children;
+}
+
+// Put the nodes among too many children into parts, and these into larger ones, in the order of the forward pass.
+function divide(graph, outer, children) {
+  let members = children.filter(child => child.node !== undefined);
+  const groups = children.filter(child => child.node === undefined);
+  if (children.length <= MOST_CHILDREN || graph.nodes.length <= FULL_LABELS) return;
+  if (groups.length > MOST_CHILDREN / 2) members = children; // samples, say
+  const kept = members === children ? [] : groups, room = MOST_CHILDREN - 4 - kept.length;
+  const isPlainLeaf = ({ node }) => node !== undefined && isLeaf(graph.nodes[node]);
+  const leaves = members.filter(isPlainLeaf); // apart from what is computed
+  const rest = members.filter(child => !isPlainLeaf(child)), all = members.length;
+  const parts = [leaves, rest].flatMap(some => {
+    const share = Math.max(2, Math.round((room * some.length) / all));
+    return some.length <= 4 || all <= room ? some : divided(graph, outer, some, share);
+  });
+  children.splice(0, children.length, ...kept, ...parts);
+}
+
+function divided(graph, outer, members, room) {
+  const levels = Math.max(1, Math.ceil(Math.log(members.length) / Math.log(MOST_CHILDREN - 4)));
+  const count = Math.min(room, Math.max(2, Math.ceil(members.length ** (1 / levels))));
+  return Array.from({ length: count }, (_, i) => {
+    const first = Math.round((i * members.length) / count), end = Math.round(((i + 1) * members.length) / count);
+    const number = graph.groups.length, around = outer < 0 ? null : graph.groups[outer];
+    const path = `${around ? `${around.path}.` : ""}part ${graph.groups.length}`;
+    const group = { name: path, path, outer, part: i + 1, parts: count, depth: (around?.depth ?? -1) + 1, children: [] };
+    graph.groups.push(group);
+    group.children = members.slice(first, end);
+    for (const child of group.children) {
+      if (child.node !== undefined) graph.nodes[child.node].group = number;
+      else moveUnder(graph, child.group, number);
+    }
+    const named = group.children.every(({ node }) => node !== undefined && isNamed(graph.nodes[node]));
+    if (named) group.title = [0, -1].map(k => graph.nodes[group.children.at(k).node].name).join(" … ");
+    if (group.children.length > MOST_CHILDREN) group.children = divided(graph, number, group.children, MOST_CHILDREN - 4);
+    return { group: number };
+  });
+}
+
+function moveUnder(graph, i, outer) {
+  graph.groups[i].outer = outer;
+}

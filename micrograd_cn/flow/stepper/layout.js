@@ -1,0 +1,229 @@
+// Where boxes and edges are: layers from left to right, few crossings, long edges straight.
+//
+// An open part is laid out by itself and is then one large box of what is around it. Edges leave and enter it through
+// ports in its rim. So the layout around it depends on its size alone: nothing changes its order when a part opens.
+
+const GAP = { row: 18, column: 24, port: 18, label: [84, 40], wire: 10, rim: 14, title: 28 };
+
+// Give every box and frame {x, y, width, height}, and every edge its `points` and the `place` of its label.
+function layOut(shape, labelled) {
+  const containers = [...shape.frames, { key: "top", outer: null }].map((frame, i, all) => {
+    return { frame: i < all.length - 1 ? i : -1, items: [], wires: [], element: frame };
+  });
+  const container = frame => containers.at(frame); // -1 is the last
+  shape.boxes.forEach((box, i) => container(box.frame).items.push({ box: i, width: box.width, height: box.height }));
+  shape.frames.forEach((frame, i) => container(frame.outer).items.push({ inner: container(i), first: Infinity }));
+  for (const { items } of containers) items.forEach((item, i) => Object.assign(item, { at: i }));
+  for (const each of containers) each.items.sort((a, b) => numberOf(shape, a) - numberOf(shape, b) || firstNode(shape, a) - firstNode(shape, b));
+  for (const each of containers) each.items.forEach((item, i) => (item.at = i));
+  shape.edges.forEach((edge, i) => addWires(shape, container, edge, i, labelled && !edge.constant));
+  const top = container(-1), outermostFirst = [top, ...containers.slice(0, -1)];
+  for (const each of outermostFirst) rankItems(each);
+  for (const each of outermostFirst.toReversed()) arrange(each);
+  placeAll(shape, top, 0, 0);
+  shape.edges.forEach(edge => joinPoints(edge));
+  shape.size = [top.width, top.height];
+}
+
+function firstNode(shape, item) {
+  if (item.first === undefined) item.first = shape.boxes[item.box].nodes[0];
+  else if (item.first === Infinity) item.first = Math.min(...item.inner.items.map(each => firstNode(shape, each)));
+  return item.first;
+}
+
+// The number of a numbered part, such as neurons.3: parts of one kind stand in the order of their numbers.
+function numberOf(shape, item) {
+  const { group } = item.inner ? item.inner.element : shape.boxes[item.box];
+  return Number(/\.(\d+)$/.exec(shape.graph.groups[group]?.name ?? "")?.[1] ?? 0);
+}
+
+// An edge's way, from the box that it leaves: a wire in each part through whose rim it goes, and one between.
+function addWires(shape, container, edge, i, labelled) {
+  const frames = box => {
+    const found = [];
+    for (let frame = shape.boxes[box].frame; frame >= 0; frame = shape.frames[frame].outer) found.push(frame);
+    return [...found, -1];
+  };
+  const from = frames(edge.source), to = frames(edge.target), common = from.find(frame => to.includes(frame));
+  const itemIn = (frame, box, chain) => {
+    const inner = chain[chain.indexOf(frame) - 1];
+    const found = inner === undefined ? item => item.box === box : item => item.inner === container(inner);
+    return container(frame).items.find(found);
+  };
+  const wire = (frame, a, b, label) => {
+    const made = { edge: i, from: a, to: b, label, points: [] };
+    container(frame).wires.push(made);
+    return made;
+  };
+  const out = from.slice(0, from.indexOf(common)), into = to.slice(0, to.indexOf(common)).reverse();
+  edge.middle = wire(common, itemIn(common, edge.source, from), itemIn(common, edge.target, to), labelled);
+  edge.out = out.map(frame => wire(frame, itemIn(frame, edge.source, from), null, false));
+  edge.into = into.map(frame => wire(frame, null, itemIn(frame, edge.target, to), false));
+  edge.wires = [...edge.out, edge.middle, ...edge.into];
+  edge.wires.forEach((each, i) => Object.assign(each, { middle: edge.middle, before: edge.wires[i - 1], after: edge.wires[i + 1] }));
+}
+
+// Each item's rank: after all that it is computed from, and an item that is computed from nothing next to its user.
+// Of a circle, which parts may have though nodes have none, one wire goes backward.
+function rankItems({ items, wires }) {
+  const after = items.map(() => new Set()), state = items.map(() => 0), order = [];
+  const inside = wires.filter(wire => wire.from && wire.to);
+  for (const { from, to } of inside) after[from.at].add(to.at);
+  const back = new Set();
+  const visit = root => {
+    const stack = [[root, after[root].values()]];
+    state[root] = 1;
+    while (stack.length) {
+      const [at, rest] = stack.at(-1), { value, done } = rest.next();
+      if (done) {
+        state[at] = 2;
+        order.unshift(at);
+        stack.pop();
+      } else if (state[value] === 1) back.add(`${at},${value}`);
+      else if (state[value] === 0) {
+        state[value] = 1;
+        stack.push([value, after[value].values()]);
+      }
+    }
+  };
+  items.forEach((_, at) => state[at] || visit(at));
+  for (const wire of inside) wire.backward = back.has(`${wire.from.at},${wire.to.at}`);
+  const forward = order.map(at => [at, [...after[at]].filter(to => !back.has(`${at},${to}`))]);
+  for (const item of items) item.rank = 0;
+  const entered = new Set();
+  for (const [at, followers] of forward) {
+    for (const to of followers) {
+      items[to].rank = Math.max(items[to].rank, items[at].rank + 1);
+      entered.add(to);
+    }
+  }
+  for (const [at, followers] of forward.toReversed()) {
+    if (!entered.has(at) && followers.length) items[at].rank = Math.min(...followers.map(to => items[to].rank)) - 1;
+  }
+}
+
+// Lay a part out: its own size, and where in it its items are and its wires go.
+function arrange(part) {
+  for (const item of part.items) if (item.inner) Object.assign(item, { width: item.inner.width, height: item.inner.height });
+  const last = Math.max(0, ...part.items.map(item => item.rank)), layers = Array.from({ length: 2 * last + 3 }, () => []);
+  for (const item of part.items) {
+    item.layer = 2 * item.rank + 1;
+    item.links = [];
+    layers[item.layer].push(item);
+  }
+  const bundles = bundled(part, layers);
+  order(layers);
+  placeRows(layers);
+  straighten(layers, bundles);
+  placeColumns(part, layers);
+  attach(part, bundles);
+}
+
+// Wires with the same two ends, or from one item through one side of the rim, are led together: one dummy a layer.
+function bundled(part, layers) {
+  const found = new Map();
+  for (const wire of part.wires) {
+    let { from: a, to: b } = wire;
+    const turned = Boolean(wire.middle.backward);
+    if (turned) [a, b] = [b, a];
+    const key = `${a?.at ?? ""},${b?.at ?? ""}`;
+    if (!found.has(key)) found.set(key, { a, b, wires: [] });
+    const [left, right] = turned ? [wire.after, wire.before] : [wire.before, wire.after];
+    const height = (end, port) => (end?.inner ? port[1] : 0);
+    wire.goal = [height(b, right?.points[0]), height(a, left?.points.at(-1))];
+    found.get(key).wires.push(Object.assign(wire, { turned }));
+  }
+  const place = end => end?.at ?? -1;
+  const bundles = [...found.values()].sort((v, w) => place(v.a) - place(w.a) || place(v.b) - place(w.b));
+  for (const bundle of bundles) {
+    bundle.wires.sort((v, w) => v.goal[0] - w.goal[0] || v.goal[1] - w.goal[1]);
+    const first = bundle.a ? bundle.a.layer + 1 : 0, end = bundle.b ? bundle.b.layer : layers.length;
+    const labelAt = end - 1, labels = bundle.wires.some(wire => wire.label);
+    let before = bundle.a;
+    bundle.dummies = [];
+    for (let layer = first; layer < end; layer++) {
+      const labelled = labels && layer === labelAt, each = labelled ? GAP.label[1] : GAP.wire;
+      const dummy = { layer, each, width: labelled ? GAP.label[0] : 0, height: each * bundle.wires.length, links: [] };
+      layers[layer].push(dummy);
+      bundle.dummies.push(dummy);
+      if (before) link(before, dummy, bundle.dummies.length > 1 ? 8 : 1);
+      before = dummy;
+    }
+    if (bundle.b && before) link(before, bundle.b, 2);
+  }
+  return bundles;
+}
+
+function link(a, b, weight) {
+  a.links.push({ to: b, weight });
+  b.links.push({ to: a, weight });
+}
+
+function placeColumns(part, layers) {
+  const rim = part.frame < 0 ? 0 : GAP.rim;
+  let x = 0;
+  layers.forEach((layer, i) => {
+    const ports = i === 0 || i === layers.length - 1;
+    const wide = Math.max(0, ...layer.map(each => each.width));
+    const width = ports ? rim : Math.max(wide, i % 2 ? 0 : 4);
+    for (const each of layer) Object.assign(each, { left: x, right: x + width, x: x + (width - each.width) / 2 });
+    const outer = i === 0 || i >= layers.length - 2;
+    if (i < layers.length - 1 && !(outer && part.frame < 0)) x += outer ? GAP.port : GAP.column;
+    x += width;
+  });
+  const all = layers.flat(), title = part.frame < 0 ? 0 : GAP.title;
+  const top = Math.min(0, ...all.map(each => each.y - each.height / 2)) - rim - title;
+  const bottom = Math.max(...all.map(each => each.y + each.height / 2)) + rim;
+  for (const each of all) each.y -= top;
+  part.width = Math.max(x, part.element.least ?? 0);
+  part.height = bottom - top;
+}
+
+// Where wires meet their items: ordered by where they come from, so that they do not cross at the box.
+function attach(part, bundles) {
+  const ends = new Map(part.items.map(item => [item, { left: [], right: [] }]));
+  for (const { a, b, wires, dummies } of bundles) {
+    wires.forEach((wire, i) => {
+      wire.points = dummies.flatMap(({ left, right, y, each }) => {
+        const row = y + (i - (wires.length - 1) / 2) * each;
+        return [[left, row], [right, row]];
+      });
+      if (wire.label) wire.place = [(dummies.at(-1).left + dummies.at(-1).right) / 2, wire.points.at(-1)[1]];
+      if (a) ends.get(a).right.push(wire);
+      if (b) ends.get(b).left.push(wire);
+    });
+  }
+  for (const [item, { left, right }] of ends) {
+    for (const [side, wires] of [["left", left], ["right", right]]) {
+      const nearest = wire => (side === "left" ? wire.points.at(-1) : wire.points[0])[1];
+      wires.sort((v, w) => nearest(v) - nearest(w));
+      const room = Math.min(16, (item.height - 16) / wires.length);
+      wires.forEach((wire, i) => {
+        if (item.inner) return; // the port is where the wire inside ends
+        const y = item.y + (i - (wires.length - 1) / 2) * room;
+        if (side === "left") wire.points.push([item.x, y]);
+        else wire.points.unshift([item.x + item.width, y]);
+      });
+    }
+  }
+}
+
+function placeAll(shape, part, dx, dy) {
+  for (const item of part.items) {
+    const x = item.x + dx, y = item.y - item.height / 2 + dy;
+    if (item.inner) {
+      Object.assign(item.inner.element, { x, y, width: item.width, height: item.height });
+      placeAll(shape, item.inner, x, y);
+    } else Object.assign(shape.boxes[item.box], { x, y });
+  }
+  for (const wire of part.wires) {
+    wire.points = wire.points.map(([x, y]) => [x + dx, y + dy]);
+    if (wire.place) wire.place = [wire.place[0] + dx, wire.place[1] + dy];
+  }
+}
+
+// An edge's points from its operand to its result, where one wire ends the next begins.
+function joinPoints(edge) {
+  edge.points = edge.wires.flatMap(wire => (wire.turned ? wire.points.toReversed() : wire.points));
+  edge.place = edge.middle.place;
+}

@@ -1,0 +1,109 @@
+// In which order a layer's members stand, and how high each is: what layout.js has left open in a part.
+
+const SWEEPS = 10;
+
+// Order the layers so that few links cross: each member goes to the mean place of those that it is linked to in the
+// layer before, then after, and so on (Sugiyama, Tagawa & Toda 1981); the best order that was seen is kept.
+function order(layers) {
+  const number = () => layers.forEach(layer => layer.forEach((each, i) => (each.index = i)));
+  const neighbours = (each, direction) => each.links.filter(({ to }) => Math.sign(to.layer - each.layer) === direction);
+  number();
+  let best = layers.map(layer => [...layer]), fewest = crossings(layers);
+  for (let sweep = 0; sweep < SWEEPS && fewest; sweep++) {
+    const direction = sweep % 2 ? 1 : -1;
+    for (const layer of direction < 0 ? layers : layers.toReversed()) {
+      for (const each of layer) {
+        const near = neighbours(each, direction);
+        each.mean = near.length ? near.reduce((total, { to }) => total + to.index, 0) / near.length : each.index;
+      }
+      layer.sort((a, b) => a.mean - b.mean || a.index - b.index);
+      layer.forEach((each, i) => (each.index = i));
+    }
+    const found = crossings(layers);
+    if (found < fewest) [best, fewest] = [layers.map(layer => [...layer]), found];
+  }
+  best.forEach((layer, i) => layers[i].splice(0, layer.length, ...layer));
+  number();
+}
+
+// How many pairs of links cross, counted as inversions (Barth, Jünger & Mutzel 2002).
+function crossings(layers) {
+  let count = 0;
+  for (const layer of layers) {
+    const ends = [];
+    for (const each of layer) {
+      const next = each.links.filter(({ to }) => to.layer > each.layer).map(({ to }) => to.index);
+      ends.push(...next.sort((a, b) => a - b));
+    }
+    const seen = new Int32Array(Math.max(0, ...ends) + 2); // a Fenwick tree
+    ends.forEach((end, i) => {
+      count += i;
+      for (let k = end + 1; k > 0; k -= k & -k) count -= seen[k];
+      for (let k = end + 1; k < seen.length; k += k & -k) seen[k]++;
+    });
+  }
+  return count;
+}
+
+// Heights near those of the links' other ends, without overlaps and in order: sweeps of weighted least squares.
+function placeRows(layers) {
+  for (const layer of layers) {
+    let y = 0;
+    for (const each of layer) {
+      each.y = y + each.height / 2;
+      y += each.height + GAP.row;
+    }
+    for (const each of layer) each.y -= y / 2;
+  }
+  for (let sweep = 0; sweep < SWEEPS; sweep++) {
+    const settled = sweep === SWEEPS - 1 || sweep === SWEEPS - 2, direction = sweep % 2 ? 1 : -1;
+    for (const layer of direction < 0 ? layers : layers.toReversed()) settle(layer, settled ? 0 : direction);
+  }
+}
+
+// Move a layer's members to the mean of the other ends of their links on one side, or on both; those that would
+// overlap move as one block: the pool of adjacent violators (Best & Chakravarti 1990).
+function settle(layer, direction) {
+  const blocks = [];
+  let offset = 0;
+  layer.forEach((each, i) => {
+    const near = each.links.filter(({ to }) => direction === 0 || Math.sign(to.layer - each.layer) === direction);
+    const weight = near.reduce((total, link) => total + link.weight, 0);
+    const wanted = weight ? near.reduce((total, link) => total + link.weight * link.to.y, 0) / weight : each.y;
+    if (i) offset += (layer[i - 1].height + each.height) / 2 + gapBetween(layer[i - 1], each);
+    each.offset = offset;
+    const share = Math.max(weight, 0.1);
+    blocks.push({ sum: share * (wanted - offset), share, members: [each] });
+    while (blocks.length > 1 && at(blocks.at(-1)) <= at(blocks.at(-2))) {
+      const { sum, share: more, members } = blocks.pop(), block = blocks.at(-1);
+      block.sum += sum;
+      block.share += more;
+      block.members.push(...members);
+    }
+  });
+  for (const block of blocks) for (const each of block.members) each.y = at(block) + each.offset;
+
+  function at({ sum, share }) {
+    return sum / share;
+  }
+}
+
+// Give all dummies of a bundle one height where there is room for it.
+function straighten(layers, bundles) {
+  for (const { dummies, a, b } of bundles) {
+    if (dummies.length < 2) continue;
+    let low = -Infinity, high = Infinity;
+    for (const each of dummies) {
+      const layer = layers[each.layer], i = layer.indexOf(each), above = layer[i - 1], below = layer[i + 1];
+      if (above) low = Math.max(low, above.y + (above.height + each.height) / 2 + gapBetween(above, each));
+      if (below) high = Math.min(high, below.y - (below.height + each.height) / 2 - gapBetween(each, below));
+    }
+    if (low > high) continue;
+    const ends = [a, b].filter(Boolean).map(end => end.y);
+    const wanted = dummies.reduce((total, each) => total + each.y, 0) / dummies.length;
+    const y = Math.min(high, Math.max(low, ends.find(end => Math.abs(end - wanted) < 12) ?? wanted));
+    for (const each of dummies) each.y = y;
+  }
+}
+
+const gapBetween = (a, b) => (a.each && b.each ? 4 : GAP.row);

@@ -1,0 +1,10 @@
+// The beginning: the graphs that the page was made with.
+
+if (page.snapshots.length) {
+  const graphs = page.graphs.map(makeGraph);
+  open(page.snapshots.map(({ graph: i, data, partials: slots }) => ({
+    graph: graphs[i],
+    data: data.map(decoded),
+    partials: slots.map(of => of.map(decoded)),
+  })));
+}

@@ -1,0 +1,265 @@
+"""Compiled derivatives: their structure, the numbers of the dense ones of functions, every row, every choice."""
+
+import math
+import pickle
+import random
+from array import array
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+import micrograd_cn as mc
+from micrograd_cn import Value
+from micrograd_cn.compiler import Structure, scipy_functions
+from micrograd_cn.compiler import compile as compile_graph
+from micrograd_cn.engine import constant
+from micrograd_cn.functional import grad, hessian, jacobian, sparse_hessian
+from micrograd_cn.optim import SGD
+from micrograd_cn.testing.expressions import expressions
+
+from ..test_sparse import KINKED, SMOOTH, points, random_graph
+from .common import python
+
+
+def first(x, y, z):
+    return mc.exp(x * y) * z + mc.sum([x**2, y, z]) ** 2 + mc.where(mc.less(x, y), z**3, x * z)
+
+
+def second(x, y, z):
+    return mc.tanh(x) / (2.0 + z * z) + 3.0 * y
+
+
+def problem():
+    inputs = [Value(0.1), Value(0.2), Value(0.3)]
+    rng = random.Random(1)
+    return inputs, [[rng.uniform(-1.0, 1.0) for _ in range(3)] for _ in range(37)]
+
+
+def close(ours, theirs):
+    size = np.abs(np.asarray(theirs)).max(initial=0.0)
+    assert np.asarray(ours) == pytest.approx(np.asarray(theirs), rel=1e-10, abs=1e-11 * size + 1e-12)
+
+
+@pytest.mark.parametrize("count", [1, 2, 37])
+def test_every_row_has_the_numbers_of_the_functions_derivatives(count, code):
+    inputs, rows = problem()
+    rows = rows[:count]
+    program = compile_graph(first(*inputs), inputs)
+    both = compile_graph([first(*inputs), second(*inputs)], inputs)
+    close(program.gradient(rows), [grad(lambda v: first(*v))(row) for row in rows])
+    close(program.hessian(rows, dense=True), [hessian(lambda v: first(*v))(row) for row in rows])
+    close(both.jacobian(rows, dense=True), [jacobian(lambda v: [first(*v), second(*v)])(row) for row in rows])
+    close(program.jacobian(rows), program.gradient(rows))
+    for lower in (False, True):
+        expected = [sparse_hessian(lambda v: first(*v), lower=lower)(row) for row in rows]
+        close(program.hessian(rows, lower), [found.values for found in expected])
+        assert program.hessian_structure(lower) == (tuple(expected[0].rows), tuple(expected[0].columns))
+
+
+@settings(max_examples=40, deadline=None)
+@given(expressions(max_inputs=3, min_value=-20.0, max_value=20.0))
+def test_random_programs_have_the_numbers_of_functions(f):
+    inputs = [Value(x) for x in f.point]
+    program = compile_graph(f(*inputs) + 0.0 * inputs[0], inputs)
+    expected = sparse_hessian(lambda v: f(*v), lower=True)(list(f.point))
+    for count in (1, 3):
+        for ours in program.hessian([f.point] * count, lower=True):
+            assert ours == pytest.approx(expected.values, rel=1e-8, abs=1e-8, nan_ok=True)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_programs_that_choose_have_the_numbers_of_functions_in_rows_that_were_not_recorded(seed):
+    f, rows = random_graph(seed, SMOOTH + KINKED * 2), points(seed, 9)
+    inputs = [Value(0.5) for _ in range(4)]
+    program = compile_graph(f(inputs)[0] + 0.0 * inputs[0], inputs)
+    both = compile_graph(f(inputs), inputs)
+    for part in (rows, rows[:1]):
+        for ours, row in zip(program.hessian(part, lower=True, dense=True), part, strict=True):
+            theirs = hessian(lambda xs: f(xs)[0])(row)
+            close(ours, np.tril(theirs))
+        close(both.jacobian(part, dense=True), [jacobian(f)(row) for row in part])
+
+
+def test_they_are_written_to_buffers_by_several_threads():
+    inputs, rows = problem()
+    program = compile_graph(first(*inputs), inputs)
+    table = np.array(rows)
+    for method, size in ((program.gradient, 3), (program.hessian, 9), (program.jacobian, 3)):
+        expected = method(rows)
+        assert len(expected[0]) == size
+        out = np.full((len(rows), size), np.nan)
+        assert method(table, threads=2, out=out) is out
+        assert out.tolist() == expected == method(table, threads=2)
+        dense = np.full((len(rows), *program.derivative("hessian").structure.shape), np.nan)
+        if size == 9:
+            assert program.hessian(table, dense=True, out=dense) is dense
+            assert dense.tolist() == program.hessian(rows, dense=True)
+        with pytest.raises(ValueError, match="out has room for"):
+            method(rows, out=array("d", [0.0]))
+
+
+# With respect to what
+
+
+def test_a_lagrangian_is_differentiated_by_some_of_its_inputs():
+    x, y, multiplier, w = Value(1.0), Value(2.0), Value(3.0), Value(4.0)
+    program = compile_graph(x * x * y + multiplier * (x * y * w - 1.0), [x, y, multiplier])
+    row = [[5.0, 6.0, 7.0]]
+    assert program.hessian_structure(lower=True, wrt=[x, y]) == ((0, 1), (0, 0))
+    assert program.hessian(row, lower=True, wrt=[x, y]) == [[12.0, 38.0]]
+    assert program.hessian(row, wrt=[y, x], dense=True) == [[[0.0, 38.0], [38.0, 12.0]]]
+    assert program.gradient(row, wrt=[multiplier, w]) == [[119.0, 210.0]]
+    assert program.gradient(row, wrt="parameters") == [[210.0]]
+    assert program.hessian_structure(wrt="parameters") == ((), ())
+    assert program.hessian(row, wrt=[w, multiplier]) == [[30.0, 30.0]]
+    assert program.gradient(row, wrt=[]) == [[]]
+
+
+def test_parameters_are_read_at_each_call_whatever_became_of_them():
+    x, target, w, b = Value(1.0), Value(2.0), Value(0.5), Value(0.25)
+    program = compile_graph((w * x + b - target) ** 2, [x, target])
+    program.fit([[1.0, 3.0], [2.0, 5.0]], SGD([w, b], lr=0.05), epochs=3)  # before there is a derivative
+    w.requires_grad = False
+    row = [2.0, 3.0]
+
+    def expected():
+        return [2.0 * (w.data * 2.0 + b.data - 3.0) * w.data, -2.0 * (w.data * 2.0 + b.data - 3.0)]
+
+    assert program.gradient([row])[0] == pytest.approx(expected())
+    assert not w.requires_grad
+    w.data, b.data = -7.0, 0.125
+    assert program.gradient([row])[0] == pytest.approx(expected())
+    assert program.hessian([row])[0] == pytest.approx([98.0, 14.0, 14.0, 2.0])
+    assert program.derivative("hessian").program.parameters == program.parameters
+
+
+# Structures
+
+
+def test_constants_are_filled_in_and_known():
+    x, y = Value(1.0), Value(2.0)
+    program = compile_graph(5.0 * x * x + x * y + y**3, [x, y])
+    structure = program.hessian_structure(lower=True)
+    assert (structure, structure.shape, structure.constant) == (((0, 1, 1), (0, 0, 1)), (2, 2), (True, True, False))
+    for rows in ([[1.0, 2.0]], [[3.0, 4.0]] * 5):
+        assert program.hessian(rows, lower=True) == [[10.0, 1.0, 6.0 * y] for _, y in rows]
+    f = python(program.derivative("hessian", lower=True).program)
+    assert f(math, [], [1.0, 2.0]) == [10.0, 1.0, 12.0]
+    out = array("d", [math.nan]) * 8
+    program.hessian([[1.0, 2.0], [3.0, 4.0]], lower=True, dense=True, out=out)
+    assert out.tolist() == [10.0, 0.0, 1.0, 12.0, 10.0, 0.0, 1.0, 24.0]
+    copied = pickle.loads(pickle.dumps(structure))
+    assert (copied, copied.shape, copied.constant) == (structure, structure.shape, structure.constant)
+
+
+@pytest.mark.parametrize("dense", [False, True])
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_what_has_no_numbers_to_compute_is_not_compiled(count, dense):
+    x, y, w = Value(1.0), Value(2.0), Value(3.0)
+    linear = compile_graph([2.0 * x - y, constant(1.0), y, x], [x, y])
+    rows = iter([[5.0, 6.0]] * count)
+    every = [[2.0, -1.0], [0.0, 0.0], [0.0, 1.0], [1.0, 0.0]] if dense else [2.0, -1.0, 1.0, 1.0]
+    assert linear.jacobian(rows, dense=dense) == [every] * count
+    assert linear.derivative("jacobian").program is None
+    program = compile_graph(w * x + y, [x, y])
+    assert program.hessian(iter([[5.0, 6.0]] * count), dense=dense) == [[[0.0, 0.0]] * 2 if dense else []] * count
+    none = compile_graph(w * w, [])
+    assert none.hessian(iter([[]] * count), dense=dense) == none.jacobian([[]] * count, dense=False) == [[]] * count
+    assert none.hessian([[]] * count, wrt="parameters", dense=dense) == [[[2.0]] if dense else [2.0]] * count
+    assert compile_graph(w**3, []).hessian([[]] * count, wrt="parameters") == [[18.0]] * count
+    out = array("d", [math.nan]) * (count * (8 if dense else 4))
+    linear.jacobian([[5.0, 6.0]] * count, dense=dense, out=out)
+    assert out.tolist() == np.array([every] * count).ravel().tolist()
+
+
+def test_outputs_may_be_inputs_constants_and_each_other():
+    x, y, w = Value(1.0), Value(2.0), Value(3.0)
+    z = x * y
+    program = compile_graph([z, y, z, constant(2.0), mc.sin(z), w], [x, y])
+    assert program.jacobian_structure() == ((0, 0, 1, 2, 2, 4, 4), (0, 1, 1, 0, 1, 0, 1))
+    c = math.cos(0.5)
+    assert program.jacobian([[0.25, 2.0]])[0] == pytest.approx([2.0, 0.25, 1.0, 2.0, 0.25, 2.0 * c, 0.25 * c])
+    assert program.jacobian([[0.25, 2.0]], wrt="parameters") == [[1.0]]
+
+
+# When, and when not
+
+
+def test_a_derivative_is_made_once_whatever_mode_it_is_asked_for_in():
+    x, w = Value(0.0), Value(1.0)
+    program = compile_graph(w * mc.log(x) * x, [x])  # not finite where it was recorded
+    with mc.no_grad(), mc.detect_anomaly():
+        made = program.derivative("hessian")
+        assert program.hessian([[2.0]]) == [[0.5]]
+        with pytest.raises(FloatingPointError, match="row 1"):
+            program.hessian([[2.0], [0.0]])
+    assert program.derivative("hessian") is made is program.derivative("hessian", wrt="inputs", lower=False)
+    assert program.derivative("hessian", wrt=[x]) is program.derivative("hessian", wrt=(x,)) is not made
+    assert "0.5" in repr(program.hessian([[2.0]]))
+
+
+def test_mistakes_are_named():
+    x, w = Value(1.0), Value(2.0)
+    y = w * x * x
+    program = compile_graph(y, [x])
+    for call, exception, message in (
+        (lambda: compile_graph([y, y], [x]).gradient([[1.0]]), ValueError, r"gradient\(\) needs one output"),
+        (lambda: compile_graph([y, y], [x]).hessian_structure(), ValueError, r"hessian\(\) needs one output"),
+        (lambda: compile_graph(constant(1.0), [x]).gradient([[1.0]]), RuntimeError, r"gradient\(\) of the constant"),
+        (lambda: program.hessian([[1.0, 2.0]]), ValueError, "inputs"),
+        (lambda: program.hessian([[1.0]], threads=0), ValueError, "threads"),
+        (lambda: program.hessian([[1.0]], wrt="weights"), ValueError, 'wrt must be "inputs", "parameters"'),
+        (lambda: program.hessian([[1.0]], wrt=[y]), ValueError, r"wrt\[0\].* is neither an input nor a parameter"),
+        (lambda: program.jacobian([[1.0]], wrt=[x, x]), ValueError, r"jacobian\(\): wrt\[1\].* is there twice"),
+        (lambda: program.gradient([[1.0]], wrt=[1.0]), TypeError, r"wrt\[0\] is float"),
+        (lambda: program.gradient([[1.0]], wrt=x), TypeError, r"write \[x\] for one"),
+        (lambda: program.derivative("curl"), ValueError, "curl"),
+        (lambda: compile_graph(w * x, [x]).hessian([["1"]]), TypeError, "rows"),
+        (lambda: compile_graph(w * x, [x]).hessian([[1.0]], threads=0), ValueError, "threads"),
+    ):
+        with pytest.raises(exception, match=message):
+            call()
+
+
+def test_an_output_that_is_an_input_has_a_derivative():
+    x, y = Value(1.0), Value(2.0)
+    assert compile_graph(x, [x, y]).gradient([[5.0, 6.0]]) == [[1.0, 0.0]]
+    assert compile_graph(x, [x, y]).hessian_structure() == ((), ())
+
+
+def rosenbrock(n):
+    xs = [Value(0.1 * (i % 7)) for i in range(n)]
+    total = 0.0
+    for a, b in pairwise(xs):
+        total = total + 100.0 * (b - a**2) ** 2 + (1.0 - a) ** 2
+    return compile_graph(total, xs)
+
+
+def test_a_program_has_few_instructions_for_an_entry():
+    sizes = []
+    for n in (50, 100):
+        made = rosenbrock(n).derivative("hessian", lower=True)
+        assert len(made.structure[0]) == 2 * n - 1
+        sizes.append(len(made.program.executables.lowering.code.instructions))
+    assert sizes[1] - sizes[0] <= 50 * 9  # a variable: it, its square, that of the other side, 6 of two entries
+
+
+def test_scipy_minimizes():
+    optimize = pytest.importorskip("scipy.optimize")
+    functions = scipy_functions(rosenbrock(20))
+    for method in ("trust-constr", "Newton-CG"):
+        found = optimize.minimize(x0=[0.5] * 20, method=method, tol=1e-10, **functions)
+        assert found.x == pytest.approx([1.0] * 20, abs=1e-4)
+    x = np.linspace(0.0, 1.0, 20)
+    assert isinstance(functions["fun"](x), float)
+    assert functions["jac"](x).shape == (20,)
+    assert functions["hess"](x).nnz == 58
+    with pytest.raises(ValueError, match="one output"):
+        scipy_functions(compile_graph([Value(1.0), Value(2.0)], []))
+
+
+def test_a_structure_is_a_pair():
+    rows, columns = Structure([0, 1], [1, 0], (2, 3), [True, False])
+    assert (rows, columns) == ((0, 1), (1, 0))

@@ -1,0 +1,109 @@
+"""A page in a browser, the graphs that tests step through, and how numbers are compared."""
+
+from pathlib import Path
+
+from micrograd_cn import Value, flow
+from micrograd_cn.words import PAGE
+
+HERE = Path(flow.__file__).parent
+
+
+class Opened:
+    """A page in the browser, with all that it must not do on record."""
+
+    def __init__(self, browser, **options):
+        self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
+        self.context.set_default_timeout(10_000)
+        self.page = self.context.new_page()
+        self.errors, self.requests = [], []
+        self.page.on("console", lambda message: self.errors.append(message.text))
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+
+    def show(self, path):
+        self.page.mouse.move(0, 0)
+        self.errors.clear()
+        self.requests.clear()
+        self.url = path.as_uri()
+        self.page.goto(self.url)
+
+    def press(self, *keys):
+        for key in keys:
+            self.page.keyboard.press(key)
+
+    def click(self, word, lang="en"):
+        self.page.get_by_role("button", name=PAGE[lang][word], exact=True).click()
+
+    @property
+    def narration(self):
+        return self.page.locator("#narration").inner_text()
+
+    @property
+    def link(self):
+        """The address, when it has followed what was chosen."""
+        self.page.wait_for_timeout(300)
+        return self.page.evaluate("location.href")
+
+    def nodes(self):
+        found = self.page.evaluate("[...document.querySelectorAll('.node')].map(node => ({...node.dataset}))")
+        return {facts["name"]: {key: x for key, x in facts.items() if key != "key"} for facts in found}
+
+    def edges(self):
+        return self.page.evaluate("[...document.querySelectorAll('.edge')].map(edge => ({...edge.dataset}))")
+
+    def cells(self, table):
+        rows = f"[...document.querySelectorAll('#{table} tr')]"
+        return self.page.evaluate(f"{rows}.map(row => [...row.cells].map(cell => cell.textContent))")
+
+
+def example():
+    """Return y = tanh(h*v + x*x) of h = w*x + b, in which x is used three times."""
+    x, w, v, b = Value(0.5, "x"), Value(-3, "w"), Value(2, "v"), Value(1.25, "b")
+    h = w * x + b
+    h.label = "h"
+    y = (h * v + x * x).tanh()
+    y.label = "y"
+    return y, {"x": x, "w": w, "v": v, "b": b, "h": h, "y": y}
+
+
+def below(root):
+    """Return every node below `root`."""
+    found, waiting = {root: None}, [root]
+    while waiting:
+        for parent in waiting.pop().parents:
+            if parent not in found:
+                found[parent] = None
+                waiting.append(parent)
+    return list(found)
+
+
+def labelled(root):
+    """Give every node below `root` that has none a label, and return them by label."""
+    nodes = below(root)
+    for i, node in enumerate(nodes):
+        node.label = node.label or f"n{i}"
+    return {node.label: node for node in nodes}
+
+
+def same(a, b, tolerance=0.0):
+    return a == b or (a != a and b != b) or abs(a - b) <= tolerance * max(abs(a), abs(b))
+
+
+def assert_gradients(shown, nodes):
+    """Compare the page's nodes with Python's, to the last bit."""
+    assert shown.keys() == nodes.keys()
+    for name, node in nodes.items():
+        assert shown[name]["state"] == "complete"
+        assert same(float(shown[name]["value"]), node.data), name
+        if node.requires_grad:
+            assert same(float(shown[name]["grad"]), node.grad), name
+        else:
+            assert shown[name]["grad"] == ""
+
+
+def position(page):
+    return int(page.page.locator("#progress").inner_text().split()[1])
+
+
+def message(page):
+    return page.page.locator("#message").inner_text()

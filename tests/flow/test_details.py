@@ -1,0 +1,317 @@
+"""What is easily wrong without being noticed: coordinates, signs, texts of cells and tips, the tangent, what moves."""
+
+import math
+
+import pytest
+
+from micrograd_cn import Tape, Value, draw_flow, maximum
+from micrograd_cn.nn import Neuron
+
+from .pages import example, position
+
+nan, inf = math.nan, math.inf
+
+
+def tape_of(values):
+    record = Tape("en")
+    for x in values:
+        record.snapshot(Value(x, "x") * 1)
+    return record
+
+
+@pytest.mark.parametrize(
+    ("values", "points", "hidden"),
+    [
+        ([4, 2, 0], [(8, 8), (320, 60), (632, 112)], []),
+        ([0, 1], [(8, 112), (632, 8)], []),
+        ([3, 3, 3], [(8, 112), (320, 112), (632, 112)], []),
+        ([1, nan, 2, inf], [(8, 112), (424, 8)], [1, 3]),
+    ],
+)
+def test_the_curve_goes_through_the_losses_and_its_point_is_at_the_step(values, points, hidden, opened):
+    page = opened(tape_of(values))
+    drawn = page.page.locator("#curve polyline").get_attribute("points").split()
+    found = [tuple(float(x) for x in point.split(",")) for point in drawn]
+    assert [tuple(pytest.approx(x) for x in point) for point in points] == found
+    assert page.page.locator("#curve svg").get_attribute("viewBox") == "0 0 640 120"
+    known = iter(points)
+    for i in range(len(values)):
+        page.page.evaluate(f"choose({{ snapshot: {i} }})")
+        dot = page.page.locator("#curve circle")
+        assert dot.get_attribute("visibility") == ("hidden" if i in hidden else "visible")
+        if i not in hidden:
+            assert (float(dot.get_attribute("cx")), float(dot.get_attribute("cy"))) == pytest.approx(next(known))
+
+
+def test_play_goes_on_to_the_next_training_step(opened):
+    page = opened(tape_of([4, 2, 0]))
+    page.page.clock.install()
+    page.press(" ")
+    page.page.clock.run_for(5 * 1100)
+    assert page.page.locator("#tape").input_value() == "1"
+    page.page.clock.run_for(20 * 1100)
+    assert (page.page.locator("#tape").input_value(), position(page)) == ("2", 3)
+    assert page.page.locator("#play").inner_text() == "Play"
+
+
+def test_blue_is_plus_and_orange_is_minus_and_zero_is_dashed(opened):
+    x = Value(2, "x")
+    y = x * 3 + (x * -3).exp() * 0 - x
+    page = opened(draw_flow(y, "en"))
+    page.press("End")
+    looks = page.page.evaluate(
+        """[...document.querySelectorAll(".edge")].map(edge => {
+            const { stroke, strokeDasharray } = getComputedStyle(edge.querySelector(".line"));
+            return [edge.dataset.contribution, stroke, strokeDasharray !== "none", edge.matches(".active")];
+        })"""
+    )
+    assert {float(size) > 0 for size, *_ in looks if size and float(size)} == {True, False}
+    for size, stroke, dashed, active in looks:
+        if not size or float(size) == 0:
+            assert stroke == "rgb(138, 138, 138)"
+        else:
+            assert stroke == ("rgb(0, 114, 178)" if float(size) > 0 else "rgb(184, 73, 0)")
+        assert dashed == (active or not size or float(size) == 0)
+
+
+def test_an_arrow_is_as_wide_as_its_contribution_is_large(opened):
+    x = Value(2, "x")
+    page = opened(draw_flow(x * 4 + x * -2 + x * 0, "en"))
+    page.press("End")
+    widths = page.page.evaluate(
+        """Object.fromEntries([...document.querySelectorAll(".edge[data-src=x]")].map(edge =>
+            [edge.dataset.contribution, Number(edge.querySelector(".line").getAttribute("stroke-width"))]))"""
+    )
+    assert widths == {"4": pytest.approx(5), "-2": pytest.approx(1.3 + 3.7 / 2), "0": pytest.approx(1.3)}
+
+
+def test_the_state_column_and_the_cells_of_numbers(opened):
+    x = Value(2, "x")
+    page = opened(draw_flow(x * x + x * 3, "en"))
+    states = {row[0]: row[5] for row in page.cells("nodes")[1:]}
+    assert states == {"x": "waiting", "v1": "constant", "v2": "waiting", "v3": "waiting", "v4": "waiting"}
+    page.press(*["ArrowRight"] * 6, "ArrowRight")
+    states = {row[0]: row[5] for row in page.cells("nodes")[1:]}
+    assert states["x"] == "partial: contributions 1/3"
+    assert states["v4"] == "complete: contributions 1/1"
+    classes = "[...document.querySelectorAll('#nodes tbody tr:first-child td')].map(cell => cell.className)"
+    assert page.page.evaluate(classes) == ["", "", "number", "number", "", ""]
+
+
+def test_a_tip_has_the_numbers_in_full(opened):
+    y, named = example()
+    page = opened(draw_flow(y, "en"))
+    page.press("End")
+    y.backward()
+    tip = page.page.locator(".node[data-name=x] title").text_content()
+    assert tip == f"x\ndata 0.5\ngrad {named['x'].grad!r}"
+    [edge] = [e for e in page.edges() if e["dst"] == "y"]
+    told = page.page.locator(".edge[data-dst=y] title").text_content()
+    assert told == (
+        f"{edge['src']} → y\nlocal derivative {y.partials[0]!r}\nupstream gradient 1\ncontribution {y.partials[0]!r}"
+    )
+
+
+def test_predict_asks_nothing_of_zero_grad(opened):
+    page = opened(draw_flow(Value(2, "x") * 3, "en"))
+    page.press("End")
+    page.page.evaluate("choose({ actions: ['backward', 'zero', 'backward'] })")
+    page.click("predict")
+    page.click("step")
+    assert "zero_grad()" in page.narration
+    assert not page.page.locator("#ask").is_visible()
+    page.click("step")
+    assert page.page.locator("#ask").is_visible()
+
+
+def test_a_wrong_accumulated_gradient_is_refused(opened):
+    from .test_play import ask, right
+
+    x = Value(2, "x")
+    page = ask(opened(draw_flow(x * 3 + x * 4, "en")), 3 + 1 + 2 + 1)
+    assert page.narration.startswith("x.grad: 4 + (local 3 × upstream 1)") or page.narration.startswith("x.grad: 3 +")
+    assert right(page, "7", "7.0") == [True, True]
+    assert right(page, "4", "3", "12", "6.8", "7.2", "1") == [False] * 6
+
+
+def test_a_formula_is_not_told_twice(opened):
+    x = Value(0.4, "x")
+    y = -x
+    page = opened(draw_flow(-y, "en"))
+    page.press("ArrowRight", "ArrowRight")
+    assert page.narration == "Forward: v2 = -v1 = -(-0.4) = 0.4"
+    page = opened(draw_flow(-x, "en"))
+    page.press("ArrowRight")
+    assert page.narration == "Forward: v1 = -x = -0.4"
+
+
+def test_nothing_is_said_to_have_arrived_before_backward_begins(opened):
+    y, _ = example()
+    page = opened(draw_flow(y, "en"))
+    body = "document.getElementById('graph').textContent"
+    page.press(*["ArrowRight"] * 6)
+    assert "contributions" not in page.page.evaluate(body)
+    page.press("ArrowRight")
+    assert "contributions 0/3" in page.page.evaluate(body)
+    assert "the seed" in page.page.locator(".node[data-name=y]").text_content()
+    page.click("zero")
+    assert "contributions" not in page.page.evaluate(body)
+
+
+def test_inputs_of_a_network_have_the_names_of_inputs_and_constants_are_their_numbers(opened):
+    neuron = Neuron(2, activation="tanh", seed=0)
+    page = opened(draw_flow((neuron([0.5, -1.0]) - 1) ** 2 + neuron([2.0, 3.0]), "en"))
+    assert {"x1", "x2", "x1#2", "x2#2"} <= set(page.nodes())
+    bare = page.page.locator(".node.bare text").all_text_contents()
+    assert sorted(bare) == ["1", "2"]
+
+
+# The tangent, and what moves.
+
+
+def test_the_plot_has_the_local_function_and_its_tangent(opened):
+    x = Value(0.5, "x")
+    y = x.tanh()
+    page = opened(draw_flow(y, "en"))
+    assert not page.page.locator("figure").is_visible()
+    page.press("End")
+    assert page.page.locator("figcaption").inner_text() == (
+        f"tanh(x), as x varies. At x = 0.5 its slope is {y.partials[0]:.4g}: the local derivative."
+    )
+    read = """() => {
+        const numbers = (element, ...names) => names.map(name => Number(element.getAttribute(name)));
+        const line = document.querySelector("#plot .tangent"), [x1, y1, x2, y2] = numbers(line, "x1", "y1", "x2", "y2");
+        const texts = document.querySelector("#plot .curve").getAttribute("points").split(" ");
+        const points = texts.map(p => p.split(",").map(Number));
+        const at = numbers(document.querySelector("#plot circle"), "cx", "cy");
+        const i = points.findIndex(([x]) => x >= at[0]), [before, after] = [points[i - 1], points[i + 1]];
+        return {
+            tangent: (y2 - y1) / (x2 - x1), curve: (after[1] - before[1]) / (after[0] - before[0]),
+            middle: [(x1 + x2) / 2, (y1 + y2) / 2], at, on: points[i], sign: line.getAttribute("class"),
+        };
+    }"""
+    plot = page.page.evaluate(read)
+    assert plot["tangent"] == pytest.approx(plot["curve"], rel=0.02)
+    assert plot["middle"] == pytest.approx(plot["at"])
+    assert plot["on"] == pytest.approx(plot["at"], abs=0.5)
+    assert plot["sign"] == "tangent plus"
+
+
+@pytest.mark.parametrize(
+    ("f", "shown"),
+    [(lambda x: x.log(), True), (lambda x: x.sqrt(), True), (lambda x: maximum(x, 0.0), True), (lambda x: x / x, True)],
+)
+@pytest.mark.parametrize("x", [0.0, 1e-300, 3.0, -2.0, 1e12])
+def test_a_plot_of_any_numbers_is_drawn_or_left_out(f, shown, x, opened):
+    page = opened(draw_flow(f(Value(x, "x")), "en"))
+    page.press("ArrowRight")
+    visible = page.page.locator("figure").is_visible()
+    assert visible == math.isfinite(f(Value(x)).data)
+    assert "NaN" not in page.page.locator("#plot").inner_html()
+
+
+def test_a_contribution_moves_against_its_edge_and_not_where_motion_is_reduced(opened):
+    x = Value(2, "x")
+    y = x * 3
+    y.label = "y"
+    page = opened(draw_flow(y, "en"))
+    page.press("ArrowRight", "ArrowRight", "ArrowRight")
+    token = page.page.locator(".token")
+    assert token.text_content() == "3"
+    assert "plus" in token.get_attribute("class")
+    numbers = "document.querySelector('.token').getAttribute('transform').match(/[\\d.]+/g).map(Number)"
+    page.page.wait_for_timeout(1200)
+    ends = page.page.evaluate("[shape.edges[0].points[0], shape.edges[0].points.at(-1)]")
+    landed = page.page.evaluate(numbers)
+    assert landed[0] == pytest.approx(ends[0][0], abs=1)
+    assert ends[0][0] < ends[1][0]
+    assert "landed" in token.get_attribute("class")
+    page.page.emulate_media(reduced_motion="reduce")
+    page.press("Home", "ArrowRight", "ArrowRight", "ArrowRight")
+    assert page.page.locator(".token:not(.landed)").count() == 0
+    page.page.emulate_media(reduced_motion="no-preference")
+
+
+# The scrubber, speed, whole layers, the window on the graph.
+
+
+def test_the_scrubber_goes_to_any_step(opened):
+    y, _ = example()
+    page = opened(draw_flow(y, "en"))
+    scrub = page.page.locator("#scrub")
+    scrub.fill("9")
+    assert (position(page), scrub.get_attribute("aria-valuetext")) == (9, "step 9 of 18")
+    before = page.nodes()
+    page.press("End")
+    scrub.fill("9")
+    assert page.nodes() == before
+    scrub.focus()
+    page.press("ArrowRight")
+    assert position(page) == 10
+
+
+def test_speed_is_that_of_playing(opened):
+    y, _ = example()
+    page = opened(draw_flow(y, "en"))
+    page.page.clock.install()
+    page.page.locator("#speed").select_option("4")
+    page.page.locator("#graph").focus()
+    page.press(" ")
+    page.page.clock.run_for(1100)
+    assert position(page) == 5
+    page.page.locator("#speed").select_option("0.5")
+    page.page.clock.run_for(2200)
+    assert position(page) == 6
+
+
+def test_a_whole_layer_is_one_step(opened):
+    from .test_folding import network
+
+    page = opened(draw_flow(network(), "en"))
+    page.click("open_all")
+    groups = "steps.slice(0, position()).map(s => `${s.kind} ${layerOf(s)}`)"
+    seen = []
+    while page.page.locator("#layer_step").is_enabled():
+        before = position(page)
+        page.press("PageDown")
+        units = page.page.evaluate(f"[...new Set({groups}.slice({before}))]")
+        assert len(units) == 1
+        seen.append((before, position(page)))
+    assert len(seen) < position(page) / 2
+    for before, _ in reversed(seen):
+        page.press("PageUp")
+        assert position(page) == before
+
+
+def test_the_graph_is_dragged_and_zoomed(opened):
+    y, _ = example()
+    page = opened(draw_flow(y, "en"))
+    state = "[viewport.x, viewport.y, viewport.zoom]"
+    x, y0, zoom = page.page.evaluate(state)
+    page.page.mouse.move(300, 120)
+    page.page.mouse.down()
+    page.page.mouse.move(340, 150, steps=4)
+    page.page.mouse.up()
+    assert page.page.evaluate(state) == [x + 40, y0 + 30, zoom]
+    page.page.mouse.wheel(0, -120)
+    assert page.page.evaluate("viewport.zoom") > zoom
+    page.click("zoom_fit")
+    assert page.page.evaluate(state) == pytest.approx([x, y0, zoom])
+    page.press("+")
+    assert page.page.evaluate("viewport.zoom") == pytest.approx(zoom * 1.25)
+    page.press("0")
+    assert page.page.evaluate("viewport.zoom") == pytest.approx(zoom)
+
+
+def test_the_theme_follows_the_system_and_a_button(opened):
+    page = opened(draw_flow(Value(2, "x") * 3, "en"), color_scheme="dark")
+    paper = "getComputedStyle(document.documentElement).backgroundColor"
+    assert page.page.evaluate(paper) == "rgb(21, 24, 28)"
+    page.press("d")
+    assert page.page.evaluate(paper) == "rgb(255, 255, 255)"
+
+
+@pytest.mark.parametrize(("locale", "lang"), [("zh-CN", "zh-CN"), ("zh-TW", "zh-CN"), ("en-GB", "en"), ("fr", "en")])
+def test_without_a_language_the_browser_s_is_used(locale, lang, opened):
+    page = opened(draw_flow(Value(2, "x") * 3), locale=locale)
+    assert page.page.locator("html").get_attribute("lang") == lang

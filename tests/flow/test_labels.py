@@ -1,0 +1,45 @@
+"""Whatever the labels are, they are text."""
+
+import math
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from micrograd_cn import Value, draw_flow
+
+inf, nan = math.inf, math.nan
+
+
+HOSTILE = ["<img src=x onerror=alert(1)>", "</script><script>alert(1)</script>", "<!--<script>", "{{data}}", "{0}"]
+HOSTILE += ["\ud800", '"];}', "\x00\x07", "'\\", "v0", "v1", "v2", "v4", "a", "a", "a#2", "__proto__"]
+
+
+def test_labels_are_text_and_names_are_unique(opened):
+    y = Value(1, "a")
+    for label in HOSTILE:
+        y = y * Value(1, label)
+    page = opened(draw_flow(y, "en"))
+    page.press("End")
+    names = [facts["name"] for facts in page.page.evaluate("graph.nodes")]
+    assert len(set(names)) == len(names)
+    shown = page.nodes()
+    assert len(shown) == len(names)
+    leaves = page.page.evaluate("graph.nodes.filter(isLeaf).map(node => node.name)")
+    for label in filter(str.isprintable, HOSTILE):
+        assert label in leaves
+    for label in HOSTILE[:5]:
+        assert [label in row for row in page.cells("nodes")].count(True) == 1
+    assert page.page.locator("img").count() == 0
+    assert page.page.locator("script").count() == 2
+
+
+@given(st.lists(st.text(max_size=10), min_size=3, max_size=3))
+@settings(max_examples=max(1, settings.default.max_examples // 10))
+def test_any_label_reaches_the_page(tab, tmp_path_factory, labels):
+    a, b, c = (Value(2, label) for label in labels)
+    path = tmp_path_factory.mktemp("flow") / "any.html"
+    draw_flow(a * b + c).save(path)
+    with tab(path) as page:
+        names = [node["name"] for node in page.page.evaluate("graph.nodes")]
+        for label in labels:
+            assert not label or label in names or not label.isprintable()

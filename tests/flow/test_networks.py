@@ -1,0 +1,126 @@
+"""Networks are parts that open and close; training runs have a slider."""
+
+import json
+import math
+import re
+from collections import Counter
+
+import pytest
+
+from micrograd_cn import Tape, Value, draw_flow
+from micrograd_cn.nn import MLP, Neuron
+from micrograd_cn.optim import SGD
+
+from .pages import example, position, same
+
+inf, nan = math.inf, math.nan
+
+
+def test_a_network_is_folded_and_a_folded_part_is_one_step(opened):
+    model = MLP(2, [16, 16, 1], seed=0)
+    y = model([Value(0.5, "x1"), Value(-1, "x2")])
+    page = opened(draw_flow(y, "en"))
+    assert set(page.nodes()) == {"x1", "x2", "layers.0", "layers.1", "layers.2"}
+    page.press("ArrowRight", "ArrowRight", "ArrowRight")
+    assert page.narration == "Forward: layer 2 sees layer 1 and gives 0.3318."
+    page.press("End")
+    assert position(page) == 3 + 1 + 3
+    y.backward()
+    shown = page.nodes()
+    for i, layer in enumerate(model.layers):
+        norm = math.hypot(*[p.grad for p in layer.parameters()])
+        assert same(float(shown[f"layers.{i}"]["grad"]), norm, 1e-12)
+        assert shown[f"layers.{i}"]["state"] == "complete"
+    assert [edge["slot"] for edge in page.edges()] == [""] * 4
+    page.page.get_by_label("Leaf").select_option("layers.1.neurons.3.w2")
+    page.page.get_by_label("Value").fill("0.125")
+    model.layers[1].neurons[3].w[2].data = 0.125
+    model.zero_grad()
+    x = Value(0.5)
+    model([x, Value(-1)]).backward()
+    assert same(float(page.nodes()["x1"]["grad"]), x.grad, 1e-12)
+
+
+@pytest.mark.parametrize(
+    ("lang", "told"),
+    [
+        (
+            "en",
+            r"Backward: (?:neuron \d+ of )?layer \d sends (\d+) contributions to .*It has sent (\d+) of its (\d+)",
+        ),
+        ("zh", r"反向传播：第 \d 层(?:的神经元 \d+)?向.*送出 (\d+) 项贡献。它共有 (\d+) 项，已送出 (\d+) 项。"),
+    ],
+)
+def test_a_closed_part_says_how_much_of_it_is_done_and_is_complete_when_all_has_arrived(lang, told, opened):
+    model = MLP(2, [16, 16, 1], seed=0)
+    a, b = model([Value(0.5, "x1"), Value(-1, "x2")]), model([Value(1, "x1"), Value(2, "x2")])
+    page = opened(draw_flow((a * b - 1) ** 2 + model.layers[1].neurons[0].b, lang))
+    sent, seen = Counter(), set()
+    for kind, box in page.page.evaluate("steps.map(step => [step.kind, shape.boxes[step.box]])"):
+        page.press("ArrowRight")
+        if kind == "send" and box["folded"]:
+            count, *counts = map(int, re.match(told, page.narration).groups())
+            sent[box["name"]] += count
+            assert min(counts) == sent[box["name"]]
+            facts = page.nodes()[box["name"]]
+            seen.add(facts["state"])
+            assert facts["state"] == "complete" or sent[box["name"]] < max(counts)
+    assert seen == {"partial", "complete"}
+
+
+def trained(steps=5):
+    """Return the tape of a training run, and each step's loss and weight gradients in Python."""
+    neuron = Neuron(2, activation="tanh", seed=0)
+    optimizer, record, history = SGD(neuron.parameters(), lr=0.5), Tape("en"), []
+    for _ in range(steps):
+        loss = (neuron([Value(0.5, "x1"), Value(-1, "x2")]) - 1) ** 2
+        loss.label = "loss"
+        record.snapshot(loss)
+        optimizer.zero_grad()
+        loss.backward()
+        history.append((loss.data, [p.grad for p in neuron.parameters()], [p.data for p in neuron.parameters()]))
+        optimizer.step()
+    return record, history
+
+
+def test_the_tape_has_a_slider_over_the_steps(opened):
+    record, history = trained()
+    page = opened(draw_flow(record))
+    page.press("End")  # of each step, for moving the slider keeps the place
+    page.page.get_by_label("Training step").focus()
+    for i, (loss, grads, data) in enumerate(history):
+        assert f"step {i + 1} of 5, loss = {loss:.4g}" in page.page.locator("#tape_text").inner_text()
+        shown = page.nodes()
+        assert float(shown["loss"]["value"]) == loss
+        assert [float(shown[name]["grad"]) for name in ("w0", "w1", "b")] == grads
+        assert [float(shown[name]["value"]) for name in ("w0", "w1", "b")] == data
+        page.press("ArrowRight")
+    assert page.page.locator("#curve polyline").get_attribute("points").count(",") == 5
+    assert json.dumps(record._graphs).count('"loss"') == 1  # the graph is stored once
+
+
+def test_a_tape_is_shown_in_another_language_and_stays_in_its_own():
+    record, _ = trained()
+    page = draw_flow(record, "zh")
+    assert '<html lang="zh-CN">' in page.html
+    assert len(page) == len(record) == 5
+    assert record.lang == "en"
+    assert '<html lang="en">' in record.html
+    assert '<html lang="zh-CN">' in draw_flow(page).html
+
+
+def test_a_tape_of_graphs_that_differ(opened):
+    record, x = Tape("en"), Value(2, "x")
+    record.snapshot(x.exp())
+    record.snapshot(x * x * x)
+    page = opened(record)
+    assert page.page.locator("#training").is_visible()
+    page.page.get_by_label("Training step").focus()
+    page.press("ArrowRight")
+    page.click("end")
+    assert page.nodes()["x"]["grad"] == "12"
+
+
+def test_one_graph_has_no_slider(opened):
+    page = opened(draw_flow(example()[0]))
+    assert not page.page.locator("#training").is_visible()

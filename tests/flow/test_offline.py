@@ -1,0 +1,97 @@
+"""Offline, small, in a notebook; what is refused."""
+
+import json
+import math
+import re
+import subprocess
+import sys
+
+import pytest
+
+from micrograd_cn import Tape, Value, draw_flow
+
+from .pages import example
+
+inf, nan = math.inf, math.nan
+
+
+def test_the_policy_lets_nothing_in_or_out(opened):
+    y, _ = example()
+    page = opened(draw_flow(y))
+    policy = page.page.locator("meta[http-equiv]").get_attribute("content")
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe" not in policy
+    attempts = """["https://example.com/", "data:,x"].map(url => fetch(url).then(() => "out", () => "blocked"))"""
+    blocked = page.page.evaluate(f"() => Promise.all({attempts})")
+    assert blocked == ["blocked", "blocked"]
+    page.errors.clear()  # which say that it was blocked
+    page.requests[:] = page.requests[:1]
+
+
+def test_the_page_is_small_before_data():
+    page = draw_flow(Value(1, "x").exp(), "en").html
+    data = re.search(r'<script type="application/json" id="data">(.*?)</script>', page)[1]
+    assert len(page.encode()) - len(data.encode()) < 110_000
+    assert len(page.encode()) < 130_000
+    assert json.loads(data)["snapshots"]
+
+
+def test_a_notebook_shows_it_in_a_frame(browser):
+    y, _ = example()
+    frame = draw_flow(y, "en")._repr_html_()
+    assert frame.startswith("<iframe ")
+    page = browser.new_page()
+    page.set_content(frame)
+    inside = page.frame_locator("iframe")
+    inside.locator("#end").click()
+    y.backward()
+    assert inside.locator(".node[data-name=y]").get_attribute("data-grad") == "1"
+    page.close()
+
+
+def test_in_a_frame_a_prediction_is_answered_and_help_closes(browser):
+    page = browser.new_page()
+    page.set_content(draw_flow(Value(2, "x") * 3, "en")._repr_html_())
+    inside = page.frame_locator("iframe")
+    inside.locator("#predict").click()
+    inside.locator("#step").click()
+    inside.locator("#answer").fill("6")
+    inside.locator("#answer").press("Enter")
+    assert inside.locator("#progress").inner_text() == "step 1 of 3"
+    inside.locator("#help").click()
+    assert inside.locator("dialog").is_visible()
+    inside.get_by_role("button", name="Close").click()
+    assert not inside.locator("dialog").is_visible()
+    page.close()
+
+
+def test_saving_gives_the_path_and_the_same_graph_the_same_bytes(tmp_path):
+    path = draw_flow(example()[0]).save(tmp_path / "flow.html")
+    assert path.read_bytes().decode() == draw_flow(example()[0]).html
+
+
+def test_it_is_imported_only_when_asked_for():
+    script = "import sys, micrograd_cn; assert 'micrograd_cn.flow' not in sys.modules; micrograd_cn.Tape"
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: draw_flow(1.0, "en"), TypeError, "takes a Value or a Tape, got float"),
+        (lambda: draw_flow(1.0, "zh"), TypeError, "需要一个 Value 或 Tape"),
+        (lambda: draw_flow(Value(1).detach(), "en"), ValueError, "no gradient flows"),
+        (lambda: draw_flow(Value(1), "fr"), ValueError, "lang must be"),
+        (lambda: Tape("en").html, ValueError, r"call snapshot\(loss\)"),
+    ],
+)
+def test_refused_arguments(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+def chain(n):
+    y = Value(1)
+    for _ in range(n):
+        y = y.sin()
+    return y

@@ -1,0 +1,352 @@
+"""The playground's training: the library's weights, losses, optimisers and steps; and what its room shows of them."""
+
+import math
+import random
+
+import pytest
+
+from micrograd_cn import Value, losses, mean, playground
+from micrograd_cn.flow.playground import ACTIVATIONS, LOSSES, OPTIMIZERS
+from micrograd_cn.init import NAMED
+from micrograd_cn.nn import MLP
+from micrograd_cn.words import PAGE, PLAYGROUND
+
+from .pages import same
+
+GIVEN = {"layers": [4, 3], "activation": "tanh", "initialiser": "xavier_uniform", "batch": 8, "seed": 3}
+TRAIN = """([given, steps]) => {
+    const points = DATA[given.data](new Random(given.seed), 24), trainer = new Trainer(given, points), batches = [];
+    const first = [...trainer.network.data];
+    for (let i = 0; i < steps; i++) { trainer.step(); batches.push([...trainer.samples]); }
+    return { points, first, batches, last: [...trainer.network.data], losses: trainer.history };
+}"""
+
+
+def assert_trains_alike(room, given, steps, tolerance=1e-8):
+    run = room.evaluate(TRAIN, [given, steps])
+    kind, options = OPTIMIZERS[given["optimizer"]]
+    loss, targets = LOSSES[given["loss"]]
+    nin = len(run["points"][0]["inputs"])
+    model = MLP(nin, [*given["layers"], 1], given["activation"], given["initialiser"], seed=given["seed"])
+    parameters = model.parameters()
+    assert run["first"] == pytest.approx([p.data for p in parameters], rel=1e-15, abs=1e-15)
+    optimizer = kind(parameters, lr=given["rate"], **options)
+    for batch, shown in zip(run["batches"], run["losses"], strict=True):
+        outputs = [model(run["points"][i]["inputs"]) for i in batch]
+        y = loss(outputs, [targets[run["points"][i]["label"]] for i in batch])
+        assert y.data == pytest.approx(shown, rel=1e-6, abs=tolerance)
+        optimizer.zero_grad()
+        y.backward()
+        optimizer.step()
+    assert run["last"] == pytest.approx([p.data for p in parameters], rel=tolerance, abs=tolerance)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_two_hundred_steps_of_every_optimiser_are_the_library_s(room, optimizer):
+    rate = 0.01 if "Adam" in optimizer else 0.05
+    loss = "binary_cross_entropy_with_logits"
+    assert_trains_alike(room, GIVEN | {"data": "moons", "optimizer": optimizer, "loss": loss, "rate": rate}, 200)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("data", ["xor", "bits"])
+def test_every_loss_is_the_library_s(room, loss, data):
+    assert_trains_alike(room, GIVEN | {"data": data, "optimizer": "momentum", "loss": loss, "rate": 0.02}, 25)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_every_activation_is_the_library_s(room, activation):
+    given = {"data": "circles", "optimizer": "Adam", "loss": "mse_loss", "rate": 0.01, "activation": activation}
+    assert_trains_alike(room, GIVEN | given, 25)
+
+
+@pytest.mark.parametrize("initialiser", NAMED)
+@pytest.mark.parametrize("seed", [0, 1, 123456789])
+def test_the_same_seed_gives_the_library_s_weights(room, initialiser, seed):
+    script = "([init, seed]) => [...new Network([3, 5, 2], 'tanh', init, seed).data]"
+    model = MLP(3, [5, 2], init=initialiser, seed=seed)
+    expected = [p.data for p in model.parameters()]
+    assert room.evaluate(script, [initialiser, seed]) == pytest.approx(expected, rel=1e-15, abs=1e-15)
+
+
+def test_random_numbers_are_python_s(room):
+    script = """seed => {
+        const r = new Random(seed);
+        return [r.random(), r.uniform(-1, 3), r.below(7), r.shuffle([...Array(30).keys()]), r.random()];
+    }"""
+    for seed in (0, 1, 42, 2**31 + 5):
+        rng = random.Random(seed)
+        order = list(range(30))
+        expected = [rng.random(), rng.uniform(-1, 3), rng.randrange(7)]
+        rng.shuffle(order)
+        assert room.evaluate(script, seed) == [*expected, order, rng.random()]
+
+
+@pytest.mark.parametrize("data", ["moons", "circles", "xor", "spiral", "bits"])
+def test_data_have_two_classes_and_lie_in_the_plane(room, data):
+    points = room.evaluate(f"DATA.{data}(new Random(0), 200)")
+    assert {point["label"] for point in points} == {0, 1}
+    assert len(points) == (16 if data == "bits" else 200)
+    assert max(abs(x) for point in points for x in point["at"]) < room.evaluate("REACH")
+    inputs = room.evaluate("([kind, points]) => points.map(({ at }) => inputsAt(kind)(...at))", [data, points])
+    assert inputs == [point["inputs"] for point in points]
+
+
+def test_bits_are_even_or_odd(room):
+    points = room.evaluate("DATA.bits()")
+    assert len({tuple(point["inputs"]) for point in points}) == 16
+    assert all(point["inputs"].count(1) % 2 == point["label"] for point in points)
+
+
+@pytest.mark.parametrize("samples", [[0], [5], [0, 1, 2], list(range(20))])
+def test_what_opens_in_the_stepper_is_the_step_s_own_computation(room, samples):
+    script = """samples => {
+        const kinds = { activation: "elu", initialiser: "xavier_normal", loss: "huber_loss", optimizer: "SGD" };
+        const given = { layers: [4, 3], ...kinds, rate: 0.1, batch: 0, seed: 1 };
+        const trainer = new Trainer(given, DATA.xor(new Random(1), 24));
+        for (let i = 0; i < 3; i++) trainer.step();
+        const loss = trainer.gradient(samples), made = computationOf(trainer, samples), { graph } = made;
+        const moves = movesOf(graph, ["backward"]), state = replayed(graph, made, moves, moves.length);
+        const leaves = graph.nodes.flatMap((node, i) => (node.parameter ? [i] : []));
+        const grads = leaves.map(i => gradient(state, i));
+        return { loss, root: made.data[graph.root], grads, expected: [...trainer.network.grad] };
+    }"""
+    got = room.evaluate(script, samples)
+    assert got["root"] == pytest.approx(got["loss"], rel=1e-12)
+    assert got["grads"] == pytest.approx(got["expected"], rel=1e-10, abs=1e-14)
+
+
+# The room.
+
+
+@pytest.fixture
+def board(opened):
+    page = opened(playground("en"))
+    page.page.get_by_role("tab", name="Network").click()
+    return page
+
+
+def button(page, word):
+    page.page.locator("#board").get_by_role(
+        "button", name=PLAYGROUND["en"].get(word, PAGE["en"].get(word)), exact=True
+    ).click()
+
+
+def steps(page):
+    return page.page.evaluate("trainer.steps")
+
+
+def wait_for_steps(page, count):
+    for _ in range(200):
+        if steps(page) > count:
+            return
+        page.page.wait_for_timeout(20)
+    raise AssertionError("it does not train")
+
+
+def test_play_pause_one_step_and_one_sample(board):
+    button(board, "one_step")
+    assert steps(board) == 1
+    assert board.page.evaluate("trainer.samples.length") == 16
+    button(board, "one_sample")
+    assert (steps(board), board.page.evaluate("trainer.samples.length")) == (2, 1)
+    button(board, "play")
+    wait_for_steps(board, 20)
+    button(board, "pause")
+    count = steps(board)
+    board.page.wait_for_timeout(100)
+    assert steps(board) == count
+    assert f"step {count} ·" in board.page.locator("#state").inner_text()
+    button(board, "reset")
+    assert steps(board) == 0
+
+
+def test_keys_play_and_step(board):
+    board.page.locator("#wires").click(position={"x": 3, "y": 3})
+    board.press("ArrowRight", "ArrowRight")
+    assert steps(board) == 2
+    board.press(" ")
+    wait_for_steps(board, 5)
+    board.press(" ")
+    assert board.page.evaluate("running") is None
+
+
+def test_it_learns_the_moons(board):
+    board.page.evaluate("for (let i = 0; i < 600; i++) trainer.step()")
+    assert board.page.evaluate("trainer.accuracy") > 0.97
+
+
+def test_a_click_on_a_neuron_opens_it_in_the_stepper_and_one_comes_back(board):
+    button(board, "one_step")
+    board.page.locator(".unit[aria-label='neuron 2 of layer 1']").click()
+    assert board.page.locator("#stepping").is_visible()
+    assert "layers.1.neurons.2.w0" in board.nodes()
+    board.click("end")
+    grad = board.page.evaluate(
+        "trainer.gradient([chosenPoint]), trainer.network.grad[trainer.network.layers[1].first + 2 * 9]"
+    )
+    assert float(board.nodes()["layers.1.neurons.2.w0"]["grad"]) == pytest.approx(grad, rel=1e-10)
+    board.page.locator("#return").click()
+    assert board.page.locator("#board").is_visible()
+    assert steps(board) == 1
+
+
+def test_a_click_on_a_sample_and_on_the_loss_open_theirs(board):
+    box = board.page.locator("#plane").bounding_box()
+    x, y = board.page.evaluate("trainer.points[7].at")
+    reach = board.page.evaluate("REACH")
+    size = min(box["width"], box["height"])
+    left, top = box["x"] + (box["width"] - size) / 2, box["y"] + (box["height"] - size) / 2
+    board.page.mouse.click(left + (x / reach + 1) / 2 * size, top + (1 - y / reach) / 2 * size)
+    assert "Sample 8 after 0 training steps" in board.page.locator("#origin").inner_text()
+    board.page.locator("#return").click()
+    button(board, "open_loss")
+    assert "A batch of 16 samples" in board.page.locator("#origin").inner_text()
+    assert board.page.evaluate("shape.boxes.length") < 30
+
+
+def test_a_link_keeps_the_settings(board):
+    board.page.locator("#b_data").select_option("spiral")
+    board.page.locator("#b_layers").fill("6-5-4")
+    board.page.locator("#b_rate").fill("0.125")
+    url = board.link
+    board.page.goto("about:blank")
+    board.page.goto(url)
+    assert board.page.locator("#board").is_visible()
+    assert board.page.evaluate("[settings.data, trainer.network.sizes.join(), trainer.rate]") == [
+        "spiral",
+        "2,6,5,4,1",
+        0.125,
+    ]
+    board.requests[:] = [board.url]
+
+
+@pytest.mark.parametrize(
+    ("field", "wrong"), [("layers", "9"), ("layers", ""), ("rate", "-1"), ("rate", "x"), ("seed", "-3")]
+)
+def test_a_wrong_setting_is_marked_and_changes_nothing(field, wrong, board):
+    before = board.page.evaluate("trainer.network.data.length")
+    board.page.locator(f"#b_{field}").fill(wrong)
+    assert board.page.locator(f"#b_{field}").get_attribute("aria-invalid") == "true"
+    assert board.page.evaluate("trainer.network.data.length") == before
+
+
+def test_one_draws_points_of_both_classes(board):
+    board.page.locator("#b_data").select_option("own")
+    assert "draw points" in board.page.locator("#warning").inner_text()
+    for label, places in ((0, [(40, 40), (60, 90)]), (1, [(200, 200), (220, 160)])):
+        board.page.locator(f"#class{label}").click()
+        for x, y in places:
+            board.page.locator("#plane").click(position={"x": x, "y": y})
+    assert board.page.evaluate("trainer.points.map(p => p.label)") == [0, 0, 1, 1]
+    button(board, "one_step")
+    assert math.isfinite(board.page.evaluate("trainer.history[0]"))
+    url = board.link
+    board.page.goto("about:blank")
+    board.page.goto(url)
+    assert board.page.evaluate("trainer.points.length") == 4
+    board.requests[:] = [board.url]
+
+
+def test_dead_neurons_vanishing_gradients_and_too_large_a_rate_are_named(board):
+    board.page.locator("#b_activation").select_option("relu")
+    before = board.page.locator(".unit.dead").count()
+    board.page.evaluate("trainer.network.data[2] = -50, refresh()")  # the bias of layer 0's first neuron
+    count = board.page.locator(".unit.dead").count()
+    assert count == before + 1
+    assert f"dead neurons: {count}" in board.page.locator("#warning").inner_text()
+    board.page.locator("#b_activation").select_option("sigmoid")
+    board.page.locator("#b_layers").fill("8-8-8-8-8-8")
+    assert board.page.locator(".layer p.low").count() == 0
+    board.page.evaluate("trainer.network.data.forEach((x, i, all) => (all[i] = 0.2 * x)), refresh()")
+    assert board.page.locator(".layer p.low").count() >= 1
+    board.page.locator("#b_layers").fill("8")
+    board.page.locator("#b_activation").select_option("relu")
+    board.page.locator("#b_loss").select_option("mse_loss")
+    board.page.locator("#b_optimizer").select_option("SGD")
+    board.page.locator("#b_rate").fill("50")
+    board.page.evaluate("(() => { for (let i = 0; i < 60; i++) trainer.step(); refresh(); })()")
+    assert "learning rate is too large" in board.page.locator("#warning").inner_text()
+
+
+FRAMES = """() => new Promise(done => {
+    const times = [];
+    let last = performance.now(), count = 0;
+    const each = now => {
+        times.push(now - last);
+        last = now;
+        if (++count < 120) requestAnimationFrame(each);
+        else done(times.slice(10));
+    };
+    requestAnimationFrame(each);
+})"""
+
+
+@pytest.mark.slow
+def test_sixty_frames_a_second_while_a_network_trains(board):
+    button(board, "play")
+    times = sorted(board.page.evaluate(FRAMES))
+    assert board.page.evaluate("[trainer.points.length, trainer.network.sizes.join('-')]") == [200, "2-8-8-1"]
+    assert times[len(times) // 2] < 17.5
+    assert times[len(times) * 8 // 10] < 25
+
+
+def test_a_frame_s_work_fits_into_a_sixtieth_of_a_second(board):
+    spent = board.page.evaluate(
+        """() => Array.from({ length: 40 }, () => {
+            const began = performance.now();
+            tick(began);
+            return performance.now() - began;
+        })"""
+    )
+    board.page.evaluate("stop()")
+    assert sorted(spent)[20] < 16
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_the_playground_speaks_both_languages(lang, opened):
+    page = opened(playground(lang))
+    page.page.locator("#tab_board").click()
+    english = page.page.locator("#board").inner_text()
+    assert {word for word in ("b_rate", "reset") if PLAYGROUND[lang][word] in english} == {"b_rate", "reset"}
+    page.page.locator("#language").click()
+    other = {"en": "zh", "zh": "en"}[lang]
+    assert PLAYGROUND[other]["b_rate"] in page.page.locator("#board").inner_text()
+    assert page.page.title() == PLAYGROUND[other]["title"]
+
+
+def test_both_languages_have_the_same_words_of_the_playground():
+    import re
+
+    assert PLAYGROUND["en"].keys() == PLAYGROUND["zh"].keys()
+    for key, text in PLAYGROUND["en"].items():
+        assert set(re.findall(r"{[^}]+}", text)) == set(re.findall(r"{[^}]+}", PLAYGROUND["zh"][key])), key
+
+
+def test_the_playground_is_at_most_200_kb_before_data():
+    import re
+
+    page = playground("en").html
+    data = re.search(r'<script type="application/json" id="data">(.*?)</script>', page)[1]
+    assert len(page.encode()) - len(data.encode()) < 200_000
+
+
+@pytest.mark.parametrize("width", [390, *[pytest.param(width, marks=pytest.mark.slow) for width in (1280, 1920)]])
+@pytest.mark.parametrize("name", ["typing", "board"])
+def test_nothing_is_wider_than_the_window(width, name, opened):
+    page = opened(playground("en"), viewport={"width": width, "height": 844})
+    page.page.locator(f"#tab_{name}").click()
+    assert page.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_library_computes_a_single_step_alike(room):
+    given = GIVEN | {"data": "xor", "optimizer": "SGD", "loss": "hinge_loss", "rate": 0.5}
+    run = room.evaluate(TRAIN, [given, 1])
+    model = MLP(2, [4, 3, 1], "tanh", "xavier_uniform", seed=3)
+    terms = [
+        losses.hinge_loss(model(run["points"][i]["inputs"]), 2 * run["points"][i]["label"] - 1)
+        for i in run["batches"][0]
+    ]
+    y = mean(terms)
+    assert isinstance(y, Value)
+    assert same(y.data, run["losses"][0], 1e-12)

@@ -1,0 +1,324 @@
+"""The playground's typed expressions: the same graph, numbers, gradients and errors as the command line's."""
+
+import math
+
+import pytest
+
+from micrograd_cn import Value, playground
+from micrograd_cn.engine import topological_order
+from micrograd_cn.expression import CONSTANTS, ParseError, _tokens, functions, is_name, parse
+from micrograd_cn.words import PLAYGROUND
+
+from .pages import same
+from .typing_texts import NAMES, texts
+
+VALUES = dict(zip(NAMES, [0.75, -1.25, 2.0, 0.5, 0.1, 3.0], strict=True))
+READ = """([texts, values]) => texts.map(text => {
+    try {
+        const made = readExpression(text, new Map(Object.entries(values)));
+        if (!made.graph) return { value: exact(made.value), grads: {}, nodes: 0 };
+        const { graph } = made, moves = movesOf(graph, ["backward"]);
+        const state = replayed(graph, made, moves, moves.length);
+        const grads = graph.nodes.map((node, i) => [node.name, exact(gradient(state, i))]);
+        return {
+            value: exact(made.data[graph.root]), nodes: graph.order.length, gets: graph.nodes[graph.root].gets,
+            grads: Object.fromEntries(grads.filter(([name]) => made.values.has(name))),
+        };
+    } catch (error) {
+        if (!(error instanceof ReadError)) return { failed: String(error.stack) };
+        return { column: error.column, message: error.message };
+    }
+})"""
+
+
+def in_python(text, values):
+    """Return what the page's reader should: the same facts, from the library."""
+    variables = {name: Value(x, name) for name, x in values.items()}
+    try:
+        root = parse(text, variables)
+    except ParseError as error:
+        return {"column": error.column}
+    if root.requires_grad:
+        root.backward()
+    used = {leaf for node in (root, *topological_order(root)) for leaf in (node, *node.parents)}
+    grads = {name: leaf.grad for name, leaf in variables.items() if leaf in used and root.requires_grad}
+    return {"value": root.data, "grads": grads, "nodes": len(topological_order(root))}
+
+
+def near(a, b, scale=1.0):
+    return same(a, b, 1e-7) or abs(a - b) <= 1e-9 * scale or (max(abs(a), abs(b)) > 1e12)
+
+
+def names_in(text):
+    """Return the names that stand for variables, of which the page makes one when it meets them."""
+    names = {token.text for token in _tokens(text, ()) if token.kind == "name"}
+    return {name for name in names if is_name(name)} - functions().keys() - CONSTANTS.keys()
+
+
+def assert_alike(room, written, values=VALUES):
+    values = values | {name: 0.25 for text in written for name in names_in(text) - values.keys()}
+    for text, got in zip(written, room.evaluate(READ, [written, values]), strict=True):
+        expected = in_python(text, values)
+        if "column" in expected:
+            assert got.get("column") == expected["column"], (text, got, expected)
+            continue
+        assert "value" in got, (text, got, expected)
+        assert got["nodes"] == expected["nodes"], text
+        assert near(float(got["value"]), expected["value"]), (text, got, expected)
+        assert got["grads"].keys() == expected["grads"].keys() or not expected["grads"], (text, got, expected)
+        for name, grad in expected["grads"].items():
+            largest = max(map(abs, expected["grads"].values()))
+            assert near(float(got["grads"][name]), grad, largest), (text, name, got, expected)
+
+
+def test_a_hundred_random_texts_are_read_as_in_python(room):
+    assert_alike(room, texts(0, 120))
+
+
+@pytest.mark.slow
+def test_two_thousand_random_texts_are_read_as_in_python(room):
+    assert_alike(room, texts(1, 4000))  # of which half are mistaken
+
+
+MISTAKES = """
+2 *
+(a
+a)
+a b
+2a
+tanh
+tanh()
+tanh(a, b)
+foo(a)
+a ^ 2
+a × b
+[a]
+sum(a)
+sum([a], [b])
+dot([a], [b, a])
+logsumexp([])
+elu(a, alpha=2, alpha=1)
+elu(alpha=2, a)
+a, b
+elu(x=a, 2)
+tanh(x=a)
+lambda + 1
+a + (b * [a])
+（a）
+sum([a, [b]])
+a $ b
+take(a, 1)
+take([a], [1])
+take([], 1)
+mean([])
+where(1, [a], b)
++
+-
+a +
+*a
+sum([a,])
+sum(,)
+🙂 + a
+a + 🙂
+学习率(2)
+a((b))
+a(b)
+exp(a
+exp(a]
+(a, b)
+a == b
+a = b
+1 = 2
+e(a)
+""".strip().split("\n")
+READABLE = """
+sum([])
+dot([], [])
+--a
++a
+2**-a
+-a**2
+a**b**2
+a/b/x
+a-b-x
+elu(a, alpha=b)
+sum(xs=[a, b], start=x)
+sum([a, b], x)
+dot([a], [b], bias=x)
+take([a, b], 1)
+take(index=0, xs=[a])
+mean([a, b, x])
+mean(xs=[a])
+leaky_relu(a, negative_slope=0.5)
+pi*a
+inf*a
+2
+ｘ + 1
+less(a, b)
+where(less(a, b), a, b)
+maximum(a, a)
+a*a
+logsumexp([a, b, x, w1])
+a - a
+1e3*a
+.5*a
+5.*a
+""".strip().split("\n")
+
+
+@pytest.mark.parametrize("text", ["", *MISTAKES])
+def test_a_mistake_is_found_at_its_column(room, text):
+    assert "column" in in_python(text, VALUES)
+    assert_alike(room, [text])
+
+
+@pytest.mark.parametrize("text", READABLE)
+def test_what_can_be_read_is_read_alike(room, text):
+    assert "value" in in_python(text, VALUES)
+    assert_alike(room, [text])
+
+
+def test_every_example_is_a_dozen_and_gives_what_python_gives(room):
+    examples = room.evaluate("EXAMPLES")
+    assert len(examples) == 12
+    for name, text, values in examples:
+        assert_alike(room, [text], values)
+        assert {PLAYGROUND[lang][f"example_{name}"] for lang in PLAYGROUND} - {""}
+        [got] = room.evaluate(READ, [[text], values])
+        assert set(got["grads"]) == set(values), name
+
+
+def test_examples_show_what_they_are_called(room):
+    found = {name: in_python(text, values) for name, text, values in room.evaluate("EXAMPLES")}
+    assert found["twice"]["grads"] == {"a": 2.0}
+    assert set(found["dead"]["grads"].values()) == {0.0}
+    assert found["newton"]["value"] == pytest.approx(math.sqrt(2), rel=1e-5)
+    assert abs(found["vanishing"]["grads"]["x"]) < 0.05
+    assert found["exploding"]["grads"]["x"] > 1000
+    assert sum(found["softmax"]["grads"].values()) == pytest.approx(0, abs=1e-12)
+
+
+def test_the_page_s_functions_are_the_command_line_s(room):
+    assert set(room.evaluate("Object.keys(page.grammar.functions)")) == set(functions())
+
+
+def test_too_many_operands_are_refused_in_words(room):
+    text = f"sum([{', '.join(['a'] * 18)}])"
+    [got] = room.evaluate(
+        READ,
+        [
+            [
+                text,
+            ],
+            VALUES,
+        ],
+    )
+    assert (got["column"], got["message"]) == (0, "'sum' may have at most 17 operands here")
+
+
+# Typing.
+
+
+@pytest.fixture
+def typing(opened):
+    return opened(playground("en"))
+
+
+def write(page, text):
+    page.page.locator("#text").fill(text)
+
+
+def test_what_one_types_is_the_graph_at_once(typing):
+    write(typing, "a*b + a")
+    typing.page.keyboard.press("Escape")
+    names = typing.nodes()
+    assert set(names) == {"a", "b", "v1", "v2"}
+    typing.click("end")
+    values = {name: float(typing.nodes()[name]["value"]) for name in "ab"}
+    y = in_python("a*b + a", values)
+    assert {name: float(typing.nodes()[name]["grad"]) for name in "ab"} == y["grads"]
+
+
+def test_an_error_stands_below_its_column_and_the_last_graph_stays(typing):
+    write(typing, "tanh(w*x + ")
+    fault = typing.page.locator("#fault").inner_text()
+    assert fault.startswith(" " * 11 + "^\ncolumn 12: the expression ends")
+    assert typing.page.locator("#text").get_attribute("aria-invalid") == "true"
+    assert "w1" in typing.nodes()
+    typing.page.locator("#language").click()
+    assert "第 12 列：表达式不完整" in typing.page.locator("#fault").inner_text()
+    write(typing, "tanh(w*x)")
+    assert typing.page.locator("#fault").inner_text() == ""
+    assert set(typing.nodes()) == {"w", "x", "v1", "v2"}
+
+
+def test_a_variable_keeps_its_number_while_one_types(typing):
+    write(typing, "a*b")
+    typing.page.locator("[data-name=a] input").fill("7.5")
+    write(typing, "a*b + a")
+    assert typing.nodes()["a"]["value"] == "7.5"
+    assert typing.page.locator("#numbers input").first.input_value() == "7.5"
+
+
+def drag(page, selector, dx):
+    box = page.page.locator(selector).bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.page.mouse.move(x, y)
+    page.page.mouse.down()
+    page.page.mouse.move(x + dx / 2, y)
+    page.page.mouse.move(x + dx, y)
+    page.page.mouse.up()
+
+
+@pytest.mark.parametrize("selector", ["#numbers [data-name=a] label", ".node[data-name=a] .frame"])
+def test_a_number_changes_by_dragging_and_all_downstream_moves(selector, typing):
+    write(typing, "a*b")
+    typing.page.locator("[data-name=a] input").fill("2")
+    typing.page.keyboard.press("Tab")
+    typing.click("end")
+    drag(typing, selector, 50)
+    shown = typing.nodes()
+    assert float(shown["a"]["value"]) == pytest.approx(3, abs=0.05)
+    assert float(shown["v1"]["value"]) == float(shown["a"]["value"]) * float(shown["b"]["value"])
+    assert shown["b"]["grad"] == shown["a"]["value"]
+    assert typing.page.locator("#numbers [data-name=a] input").input_value() == shown["a"]["value"]
+    drag(typing, selector, -50)
+    assert float(typing.nodes()["a"]["value"]) == pytest.approx(2, abs=0.05)
+
+
+def test_a_link_opens_what_was_typed_with_its_numbers(typing, opened, tmp_path):
+    write(typing, "sin(θ*t) + 1")
+    typing.page.locator("#numbers input").first.fill("-0.125")
+    url = typing.link
+    typing.page.goto("about:blank")
+    typing.page.goto(url)
+    assert typing.page.locator("#text").input_value() == "sin(θ*t) + 1"
+    assert typing.nodes()["θ"]["value"] == "-0.125"
+    typing.requests[:] = [typing.url]
+
+
+HOSTILE = ["#text=%", "#text=<img src=x onerror=alert(1)>&=a=1", "#room=board&layers=99999&rate=-1&seed=x&data=no"]
+
+
+@pytest.mark.parametrize("link", HOSTILE)
+def test_a_hostile_link_does_no_harm(link, typing):
+    url = typing.url + link
+    typing.page.goto("about:blank")
+    typing.page.goto(url)
+    assert typing.page.locator("#text").count() == 1
+    assert typing.page.locator("img").count() == 0
+    assert typing.page.evaluate("trainer.network.sizes") == [2, 8, 8, 1]
+    typing.requests[:] = [typing.url]
+
+
+def test_a_number_alone_has_no_gradient_and_says_so(typing):
+    write(typing, "2*3")
+    assert typing.page.locator("#fault").inner_text() == "= 6. There is no variable, so there is no gradient."
+
+
+def test_the_examples_are_chosen_from_a_list(typing):
+    typing.page.locator("#example").select_option("newton")
+    assert typing.page.locator("#text").input_value().startswith("0.5*(")
+    typing.click("end")
+    y = in_python(typing.page.locator("#text").input_value(), {"a": 2.0})
+    assert float(typing.nodes()["a"]["grad"]) == pytest.approx(y["grads"]["a"], rel=1e-12)

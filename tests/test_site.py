@@ -1,0 +1,110 @@
+"""The site is complete, its links lead somewhere, and it needs no network; looked at in Chromium."""
+
+import os
+import runpy
+import shutil
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urldefrag, urljoin
+
+import pytest
+
+pytest.importorskip("pdoc")
+ROOT = Path(__file__).parents[1]
+PAGES = ("index.html", "index.zh.html", "tutorial.en.html", "tutorial.zh.html", "flow.en.html", "flow.zh.html")
+REQUIRED = os.environ.get("MICROGRAD_CN_BROWSER") == "required"
+
+
+@pytest.fixture(scope="module")
+def made() -> Any:
+    """Return what the script defines."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "demos")
+        yield runpy.run_path(str(ROOT / "demos/site.py"), run_name="site_of_the_project")
+
+
+@pytest.fixture(scope="module")
+def site(made: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("site")
+    made["write"](out)
+    return out
+
+
+def test_the_pages_are_there_in_both_languages(site: Path, made: Any) -> None:
+    assert {path.name for path in site.glob("*.html")} >= {*PAGES, "operations.html", "reference.html"}
+    for name in made["MODULES"]:
+        assert (site / "api" / f"{name.replace('.', '/')}.html").exists(), name
+    for short, lang in (("en", "en"), ("zh", "zh-CN")):
+        for page in (made["STARTS"][short], f"tutorial.{short}.html"):
+            assert f'<html lang="{lang}">' in (site / page).read_text("utf-8")
+
+
+def test_the_commands_are_those_of_the_readme(made: Any) -> None:
+    lines = (ROOT / "README.md").read_text("utf-8").splitlines()
+    assert all(command in lines for command in made["COMMANDS"].values())
+
+
+def test_formulas_are_mathml_and_the_reference_has_the_examples(site: Path) -> None:
+    for page in ("tutorial.en.html", "tutorial.zh.html"):
+        text = (site / page).read_text("utf-8")
+        assert text.count("<math") > 20
+        assert "$$" not in text
+        assert "<script" not in text
+    assert "&gt;&gt;&gt; " in (site / "operations.html").read_text("utf-8")
+    assert ">>>" in (site / "api/micrograd_cn/functional.html").read_text("utf-8").replace("&gt;", ">")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Any:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not chromium and not REQUIRED:
+        pytest.skip("there is no Chromium")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+def test_every_link_leads_to_a_page_that_says_nothing_to_the_console(site: Path, browser: Any) -> None:
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: said.append(request.url) if request.url.startswith("http") else None)
+    waiting, seen = [(site / name).as_uri() for name in ("index.html", "index.zh.html")], set[str]()
+    anchors: dict[str, set[str]] = {}
+    wanted: set[tuple[str, str]] = set()
+    while waiting:
+        url = waiting.pop()
+        if url in seen:
+            continue
+        seen.add(url)
+        page.goto(url)
+        page.wait_for_load_state()
+        anchors[url] = set(page.evaluate("[...document.querySelectorAll('[id],[name]')].map(e => e.id || e.name)"))
+        for link in page.evaluate("[...document.querySelectorAll('a[href]')].map(a => a.getAttribute('href'))"):
+            target, fragment = urldefrag(urljoin(url, link))
+            if target.startswith("file:"):
+                assert Path(unquote(target.removeprefix("file://"))).is_file(), f"{url} has a link to {link}"
+                if fragment and not ("/api/" in url and "/api/" in target):  # pdoc's own links to attributes
+                    wanted.add((target, fragment))
+                if target.endswith(".html"):
+                    waiting.append(target)
+        assert not said, f"{url}: {said[:3]}"
+    assert {Path(url).name for url in seen} >= set(PAGES)
+    missing = [place for place in wanted if anchors[place[0]].isdisjoint({place[1], unquote(place[1])})]
+    assert not missing, missing[:5]
+    context.close()
+
+
+@pytest.mark.parametrize("width", [390, 1280, 1920])
+def test_start_pages_and_tutorials_are_no_wider_than_the_screen(site: Path, browser: Any, width: int) -> None:
+    for scheme in ("light", "dark"):
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        page = context.new_page()
+        for name in ("index.html", "index.zh.html", "tutorial.zh.html", "reference.html", "operations.html"):
+            page.goto((site / name).as_uri())
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+        context.close()

@@ -1,0 +1,342 @@
+"""Sparse derivatives: no entry too few, none too many, the numbers of the dense ones, and no more work than needed."""
+
+import itertools
+import math
+import random
+
+import pytest
+from hypothesis import given, settings
+
+import micrograd_cn as mc
+from micrograd_cn import Op, Value
+from micrograd_cn.elements import PRIME, Derivatives, Elements
+from micrograd_cn.engine import constant, topological_order
+from micrograd_cn.functional import Sparse, grad, hessian, jacobian, sparse_hessian, sparse_jacobian
+from micrograd_cn.sparse import sparse_gradient
+from micrograd_cn.sparse import sparse_hessian as hessian_entries
+from micrograd_cn.sparse import sparse_jacobian as jacobian_entries
+from micrograd_cn.testing.expressions import expressions
+
+
+def places(found):
+    return set(zip(found.rows, found.columns, strict=True))
+
+
+def nonzero(matrices):
+    """Return where one of the matrices is not zero, but for rounding."""
+    found = set()
+    for matrix in matrices:
+        size = max([abs(x) for row in matrix for x in row if math.isfinite(x)], default=0.0)
+        found |= {(i, j) for i, row in enumerate(matrix) for j, x in enumerate(row) if abs(x) > 1e-11 * size}
+    return found
+
+
+def assert_same(sparse, dense):
+    size = max([abs(x) for row in dense for x in row if math.isfinite(x)], default=0.0)
+    for ours, theirs in zip(sparse.dense(), dense, strict=True):
+        for a, b in zip(ours, theirs, strict=True):
+            # what is zero whatever the numbers is not made of them: it is 0.0 where 0 * inf is nan
+            assert a == pytest.approx(b, rel=1e-9, abs=1e-11 * size + 1e-13, nan_ok=True) or (a == 0.0 and b != b)
+
+
+SMOOTH = [
+    *(lambda a, b: a + b, lambda a, b: a - b, lambda a, b: a * b, lambda a, b: a / (2.0 + b * b), lambda a, b: 3.0 * a),
+    *(lambda a, b: a**2, lambda a, b: a**3, lambda a, b: -a, lambda a, b: mc.sin(a), lambda a, b: mc.exp(mc.tanh(b))),
+    *(lambda a, b: mc.dot([a, b], [b, 2.0], a), lambda a, b: mc.sum([a, b, a, 1.0]), lambda a, b: mc.logsumexp([a, b])),
+]
+KINKED = [
+    *(lambda a, b: mc.relu(a), lambda a, b: mc.maximum(a, b), lambda a, b: mc.where(mc.less(a, b), a * b, b)),
+    *(lambda a, b: mc.abs(a - b), lambda a, b: mc.less(a, b), lambda a, b: mc.take([a, b, a * b], mc.step(a) + 1.0)),
+]
+
+
+def random_graph(seed, kinds):
+    """Return a function of a list of numbers that gives a list of results: a graph with shared parts."""
+
+    def f(xs):
+        rng = random.Random(seed)
+        nodes = list(xs)
+        for _ in range(rng.randint(2, 14)):
+            nodes.append(rng.choice(kinds)(rng.choice(nodes), rng.choice(nodes)))
+        return [mc.sum([nodes[-1], rng.choice(nodes)]), rng.choice(nodes), nodes[-1]]
+
+    return f
+
+
+def points(seed, count=24, n=4):
+    rng = random.Random(f"points {seed}")
+    return [[rng.uniform(-1.6, 1.6) for _ in range(n)] for _ in range(count)]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_an_entry_is_in_the_structure_if_and_only_if_some_point_makes_it_nonzero(seed):
+    f, at = random_graph(seed, SMOOTH), points(seed)
+    found = sparse_jacobian(f)(at[0])
+    assert places(found) == nonzero(map(jacobian(f), at))
+    found = sparse_hessian(lambda xs: f(xs)[0])(at[0])
+    assert places(found) == nonzero(map(hessian(lambda xs: f(xs)[0]), at))
+
+
+@pytest.mark.parametrize("seed", [*range(40), 187, 291, 452])
+def test_no_entry_is_lost_where_a_graph_chooses(seed):
+    f, at = random_graph(seed, SMOOTH + KINKED * 2), points(seed)
+    for xs in at[:3]:  # the structure is the same wherever it is recorded
+        found = sparse_jacobian(f)(xs)
+        assert places(found) >= nonzero(map(jacobian(f), at))
+        assert_same(found, jacobian(f)(xs))
+        found = sparse_hessian(lambda xs: f(xs)[0])(xs)
+        assert places(found) >= nonzero(map(hessian(lambda xs: f(xs)[0]), at))
+        assert_same(found, hessian(lambda xs: f(xs)[0])(xs))
+
+
+@settings(max_examples=60, deadline=None)
+@given(expressions(max_inputs=4, min_value=-50.0, max_value=50.0))
+def test_the_numbers_are_those_of_the_dense_derivatives(f):
+    def of(xs):
+        return f(*xs)
+
+    xs = list(f.point)
+    assert_same(sparse_hessian(of)(xs), hessian(of)(xs))
+    assert_same(sparse_jacobian(lambda v: [of(v), v[0]])(xs), jacobian(lambda v: [of(v), v[0]])(xs))
+
+
+def test_the_numbers_are_those_of_central_differences():
+    def f(v):
+        return mc.exp(v[0] * v[1]) / (1.0 + v[2] ** 2) + mc.log(v[3]) * mc.sin(v[0]) + mc.atan2(v[2], v[3]) * v[1]
+
+    xs, h = [0.3, -0.7, 1.1, 0.8], 1e-5
+    found = sparse_hessian(f)(xs).dense()
+    for j in range(4):
+        ahead, behind = (grad(f)([x + s * h * (i == j) for i, x in enumerate(xs)]) for s in (1, -1))
+        assert [row[j] for row in found] == pytest.approx(
+            [(a - b) / (2 * h) for a, b in zip(ahead, behind, strict=True)], abs=1e-8
+        )
+
+
+# What is zero, and what is not
+
+FLAT = Op("flat", lambda x: x - x + 1.0, (lambda y, x: x - x,))
+ZEROS = {
+    "x - x": (lambda x, y: x - x + y * y, {(1, 1)}),
+    "x*y - y*x": (lambda x, y: x * y - y * x, set()),
+    "expanded": (lambda x, y: (x + y) ** 2 - x**2 - 2 * x * y, {(1, 1)}),
+    "divided": (lambda x, y: (x**2 - y**2) / (x - y), set()),
+    "inverse": (lambda x, y: x**-1 * x**3 - x * x + y**0 + y**1, set()),
+    "inside": (lambda x, y: mc.sin(x * y - y * x + x), {(0, 0)}),
+    "of functions": (lambda x, y: mc.sin(x * y) - mc.sin(y * x), set()),
+    "linear": (lambda x, y: 3 * x - y / 7 + 2, set()),
+    "dot": (lambda x, y: mc.dot([x, y], [y, -x]), set()),
+    "sum": (lambda x, y: mc.sum([x * x, y, -(x**2)]), set()),
+    "comparison": (lambda x, y: mc.less(x, y) + mc.step(x) + mc.equal(x, y), set()),
+    "times comparison": (lambda x, y: mc.less(x, y) * x * x, {(0, 0)}),
+    "maximum": (lambda x, y: mc.maximum(x, y), set()),
+    "square of maximum": (lambda x, y: mc.maximum(x, y) ** 2, {(0, 0), (0, 1), (1, 0), (1, 1)}),
+    "relu": (lambda x, y: mc.relu(x - 1e300) ** 2, {(0, 0)}),  # nowhere near
+    "where": (lambda x, y: mc.where(mc.less(x, -1e300), x * y, 0), {(0, 1), (1, 0)}),
+    "where never": (lambda x, y: mc.where(0, x * y, y), set()),
+    "cancels in floats alone": (lambda x, y: (x * 0.1 * 3 - x * 0.3) * y, {(0, 1), (1, 0)}),
+    "tiny": (lambda x, y: 1e-200 * x * x * 1e-200, {(0, 0)}),
+    "power": (lambda x, y: x**2.5 + x**y, {(0, 0), (0, 1), (1, 0), (1, 1)}),
+    "infinite": (lambda x, y: math.inf * x * y - math.inf * x * y, {(0, 1), (1, 0)}),
+    "divided by zero": (lambda x, y: x * x / (y - y), {(0, 0)}),
+    "unused": (lambda x, y: 1.0, set()),
+    "derivative": (lambda x, y: FLAT(x) * y, set()),
+}
+
+
+@pytest.mark.parametrize("name", ZEROS)
+def test_exactly_the_entries_that_are_zero_whatever_the_numbers_are_left_out(name):
+    f, expected = ZEROS[name]
+    found = sparse_hessian(f, (0, 1))(0.3, 0.7)
+    assert (places(found), found.shape) == (expected, (2, 2))
+    assert places(sparse_hessian(f, (0, 1), lower=True)(0.3, 0.7)) == {(i, j) for i, j in expected if j <= i}
+
+
+def test_constants_are_known():
+    x, y, w = Value(1.5), Value(0.25), Value(3.0)
+    values = {
+        "found": hessian_entries(5 * x * x + x * y - y * y * w + (x + 2 - x) * y**2, [x, y]).values,
+        "linear": jacobian_entries([3 * x - y, x / y + (x + y) ** 2 - x * x - y * y - 2 * x * y], [x, y]).values,
+        "gradient": sparse_gradient(5 * x + mc.less(x, y) * w, [x, y]),
+        "of a leaf": jacobian_entries([(w + 2 - w) * x, (w + 2 - w * w) * x], [x]).values,
+    }
+    assert {name: [isinstance(v, float) for v in every] for name, every in values.items()} == {
+        "found": [True, True, True, False],  # 10, 1, 1, 4 - 2 * w
+        "linear": [True, True, False, False],
+        "gradient": [True, True],
+        "of a leaf": [True, False],
+    }
+    assert [getattr(v, "data", v) for v in values["found"]] == [10.0, 1.0, 1.0, -2.0]
+    assert values["gradient"] == [5.0, 0.0]
+
+
+def test_a_constant_that_is_rounded_where_it_was_recorded_is_not_taken_from_there():
+    x = Value(1e20)
+    [[found]] = [hessian_entries((x + 2 - x) * x * x, [x]).values]
+    assert isinstance(found, Value)  # 4, but here it is 0
+
+
+def test_constant_factors_do_not_vanish_together():
+    found = sparse_hessian(lambda v: (1e-200 * v[0]) * (1e-200 * v[1] * v[2]), lower=True)([1.0, 2.0, 1e300])
+    assert found.dense()[1][0] == pytest.approx(1e-100, abs=0.0)
+    tiny = Op("tiny", lambda x: 1e-200 * (1e-200 * x * x), (lambda y, x: 1e-200 * (2e-200 * x),))
+    assert sparse_jacobian(lambda x: tiny(x) * 1e200)(1e300).values == [pytest.approx(2e100)]
+
+
+KNOWN = 1271756144727766648  # in every process
+
+
+def test_elements_do_not_depend_on_the_process_and_differ_by_operation():
+    x, y = Value(1), Value(2)
+    first, second = Elements(), Elements()
+    f = mc.sin(x) * y + mc.cos(x)
+    assert first.of(f) == second.of(f) == KNOWN
+    own = [Op("own", forward, (lambda y, x: 1.0,)) for forward in (lambda x: x, lambda x: 2.0 * x)]  # of one name
+    elements = [first.of(op(x)) for op in own] + [first.of(mc.sin(x)), first.of(mc.cos(x)), first.of(x)]
+    assert len({*elements}) == 5
+    assert first.of(constant(0.25)) * 4 % PRIME == first.of(1.0) == 1
+    assert first.of(x**-2) * first.of(x * x) % PRIME == 1
+    assert first.of((x - x) ** -2) is first.of(x / (y - y)) is first.of(math.nan * x) is None
+
+
+# The functions
+
+
+def test_rows_and_columns_are_in_order_and_the_triangle_is_mirrored():
+    def f(v):
+        return v["a"] * v["b"][0] ** 2 * v["b"][1] + v["c"]
+
+    at = {"a": 2, "b": [3, 5], "c": 7}
+    found, lower = sparse_hessian(f)(at), sparse_hessian(f, lower=True)(at)
+    assert list(zip(found.rows, found.columns, strict=True)) == sorted(places(found))
+    assert found == Sparse(
+        [30.0, 9.0, 30.0, 20.0, 12.0, 9.0, 12.0], [0, 0, 1, 1, 1, 2, 2], [1, 2, 0, 1, 2, 0, 1], (4, 4)
+    )
+    assert lower == Sparse([30.0, 20.0, 9.0, 12.0], [1, 1, 2, 2], [0, 1, 0, 1], (4, 4))
+    found = sparse_jacobian(lambda x, y: {"u": [y[0] * x], "v": 3.0, "w": x}, argnums=(1, 0))(2, [5, 1])
+    assert found == Sparse([2.0, 5.0, 1.0], [0, 0, 2], [0, 2, 2], (3, 3))
+
+
+def test_sparse_derivatives_are_differentiated_by_other_levels():
+    def f(v, w):
+        return w * v[0] ** 3 * v[1] + w**2 * v[1] ** 2
+
+    def outer(w):
+        return mc.sum(sparse_hessian(f)([2.0, w], w).values)
+
+    def dense(w):
+        return mc.sum([x for row in hessian(f)([2.0, w], w) for x in row])
+
+    assert (grad(outer)(3.0), grad(grad(outer))(3.0)) == (grad(dense)(3.0), grad(grad(dense))(3.0))
+    w = Value(3.0)
+    outer(w).backward()
+    assert w.grad == grad(dense)(3.0)
+    with mc.no_grad():
+        assert sparse_hessian(lambda x: x**3)(2.0).values == [12.0]
+        assert not outer(w).requires_grad
+
+
+def test_mistakes_are_named():
+    for f, args, exception, message in (
+        (sparse_hessian(lambda v: v), ([1.0],), TypeError, "sparse_hessian: the function returned list"),
+        (sparse_hessian(lambda v: v, 1), (1.0,), ValueError, "sparse_hessian: argnums"),
+        (sparse_jacobian(lambda v: ["no"]), (1.0,), TypeError, r"sparse_jacobian: output\[0\]"),
+        (sparse_jacobian(lambda v: v), ("1",), TypeError, "sparse_jacobian: argument 0"),
+    ):
+        with pytest.raises(exception, match=message):
+            f(*args)
+    with pytest.raises(TypeError, match="argnums must be an int"):
+        sparse_hessian(lambda v: v, "0")
+
+
+def test_there_may_be_no_variables_and_no_outputs():
+    assert sparse_jacobian(lambda v: [])([1.0, 2.0]) == Sparse([], [], [], (0, 2))
+    assert sparse_hessian(lambda v: Value(1.0) ** 2)([]) == Sparse([], [], [], (0, 0))
+    assert Sparse([], [], [], (0, 2)).dense() == []
+
+
+# How much is done
+
+
+def chained(n):
+    xs = [Value(0.5 + i / n) for i in range(n)]
+    total = 0.0
+    for a, b in itertools.pairwise(xs):
+        total = total + 100 * (b - a**2) ** 2 + (1 - a) ** 2
+    return total, xs
+
+
+def summed(n):
+    xs = [Value(0.5 + i / n) for i in range(n)]
+    hub = mc.sin(xs[0])
+    return mc.sum([x * x * hub for x in xs] + [mc.exp(xs[1])]), xs
+
+
+def deep(n):
+    x = Value(0.5)
+    y = x
+    for _ in range(n):
+        y = mc.sin(y) + x
+    return y, [x]
+
+
+@pytest.mark.parametrize("problem", [chained, summed, deep])
+def test_the_work_grows_like_the_graph(problem, monkeypatch):
+    counted = []
+    for name in ("times", "total"):
+        real = getattr(Derivatives, name)
+
+        def spy(self, *args, real=real):
+            counted.append(sum(map(len, args)) if real.__name__ == "total" else 1)
+            return real(self, *args)
+
+        monkeypatch.setattr(Derivatives, name, spy)
+
+    def work(n):
+        counted.clear()
+        y, xs = problem(n)
+        hessian_entries(y, xs)
+        first = sum(counted)
+        jacobian_entries([y, *xs], xs)
+        return first, sum(counted) - first
+
+    (a, b), (c, d) = work(200), work(800)
+    assert 100 < a < 20_000
+    assert 100 < b < 20_000
+    assert c < 4.2 * a
+    assert d < 4.2 * b
+
+
+def layered(widths):
+    """Return the inputs and outputs of dense layers."""
+    inputs = values = [Value(0.1 * i) for i in range(widths[0])]
+    for width in widths[1:]:
+        values = [mc.tanh(mc.dot(values, [Value(0.1 + i + j) for i in range(len(values))])) for j in range(width)]
+    return inputs, values
+
+
+@pytest.mark.parametrize(
+    ("widths", "most"),
+    [
+        ([1, 9, 9, 9, 9], 9 + 3 * 90 + 9),  # forward: each product of a layer once
+        ([9, 9, 9, 9, 1], 9 + 3 * 90 + 9),  # reverse
+        ([9, 9, 1, 9, 9], 400),  # a mixture: 1,224 forward, 1,152 in reverse
+    ],
+)
+def test_the_cheaper_direction_is_taken(widths, most):
+    inputs, outputs = layered(widths)
+    found = jacobian_entries(outputs, inputs).values
+    made = {*topological_order(*found)} - {*topological_order(*outputs)}
+    assert len(found) == widths[0] * widths[-1]
+    products = sum(node.op is mc.mul and all(x.requires_grad for x in node.parents) for node in made)
+    assert products - sum(node.op is mc.sech for node in made) <= most  # beside the square in a tanh's derivative
+
+
+def test_deep_graphs_need_no_recursion():
+    x, y = Value(0.5), Value(0.25)
+    total = x
+    for _ in range(50_000):
+        total = total * 1.0 + y
+    found = hessian_entries(mc.sin(total), [x, y], lower=True)
+    assert found.rows == [0, 1, 1]
+    assert found.values[2].data == pytest.approx(-math.sin(total.data) * 50_000.0**2)
