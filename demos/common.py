@@ -1,19 +1,25 @@
-"""Hold what the demos share: options, mini-batches, running means, the look of figures, and saving them.
+"""Hold what the demos share: options, the reader's language, mini-batches, the look of figures, and saving them.
 
-It is imported by the scripts beside it, `python demos/digits.py` and `python demos/moons.py`.
+It is imported by the scripts beside it, `python demos/digits.py` and `python demos/moons.py`. `options` finds the
+language, by `--lang` or the locale; from then on `text(english, chinese)` of `speech` is what to print, and
+`drawn(english, chinese)` what to write into a picture.
 """
 
 import argparse
 import random
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findSystemFonts, fontManager
 
 from micrograd_cn.module import Module
+from speech import LANGUAGES, right, speak, text
 
 # Three colours of Okabe & Ito (2008), which colour-blind people tell apart, and a grey for what stays behind.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#8A8A8A"
@@ -33,29 +39,65 @@ matplotlib.rcParams.update(
 )
 
 
-def options(description: str, steps: int, compiled: bool = False) -> argparse.Namespace:
-    """Return the command line's `steps`, `seed` and `out`, a directory that exists.
+# Fonts with Chinese characters, those of Linux, macOS and Windows; of Noto's, matplotlib knows a collection's first.
+FONTS = ["Noto Sans CJK SC", "Noto Sans SC", "Noto Sans CJK JP", "Source Han Sans SC", "WenQuanYi Micro Hei"]
+FONTS += ["PingFang SC", "Hiragino Sans GB", "Heiti TC", "Microsoft YaHei", "SimHei"]
+
+
+def use_font() -> None:
+    """Let the figures that are made from now on use a font with Chinese characters, for a reader of Chinese."""
+    if text("en", "zh") == "zh" and (font := _chinese_font()):
+        matplotlib.rcParams["font.family"] = ["DejaVu Sans", font]
+
+
+def drawn(english: str, chinese: str) -> str:
+    """Return what to write into a picture: Chinese for a reader of it, if there is a font with its characters."""
+    return text(english, chinese if text("en", "zh") == "zh" and _chinese_font() else english)
+
+
+@cache
+def _chinese_font() -> str | None:
+    """Return the first of `FONTS` that is installed, also since matplotlib made its list of fonts, or None."""
+    for path in set(findSystemFonts()) - {font.fname for font in fontManager.ttflist}:
+        with suppress(OSError, RuntimeError):  # what matplotlib cannot read
+            fontManager.addfont(path)
+    known = {font.name for font in fontManager.ttflist}
+    return next((name for name in FONTS if name in known), None)
+
+
+def options(description: str, chinese: str, steps: int, compiled: bool = False) -> argparse.Namespace:
+    """Return the command line's `steps`, `seed` and `out`, a directory that exists, and speak its language.
 
     Args:
         description: the script's docstring; its first paragraph is the help text.
+        chinese: the help text in Chinese.
         steps: how many training steps are taken without --steps.
         compiled: whether there is a --compiled too.
     """
+    first = argparse.ArgumentParser(add_help=False)
+    first.add_argument("--lang", choices=LANGUAGES)
+    speak(first.parse_known_args()[0].lang)
+    use_font()
     parser = argparse.ArgumentParser(
-        description=description.partition("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        description=text(description.partition("\n\n")[0], chinese),
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--steps", type=_positive, default=steps, help="training steps (mini-batches)")
-    parser.add_argument("--seed", type=int, default=0, help="decides the data, their order and the initial weights")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "out", help="directory for the pictures")
+    add, out = parser.add_argument, Path(__file__).parent / "out"
+    meaning = text("decides the data, their order and the initial weights", "决定数据、数据的顺序和初始权重")
+    add("--steps", type=_positive, default=steps, help=text("training steps (mini-batches)", "训练步数（小批量数）"))
+    add("--seed", type=int, default=0, help=meaning)
+    add("--out", type=Path, default=out, help=text("directory for the pictures", "存放图片的目录"))
+    add("--lang", choices=LANGUAGES, default=text("en", "zh"), help=text("language", "语言"))
     if compiled:
-        parser.add_argument("--compiled", action="store_true", help="train once more, compiled, and compare")
+        meaning = text("train once more, compiled, and compare", "编译后再训练一次，并作比较")
+        add("--compiled", action="store_true", help=meaning)
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)
     return chosen
 
 
-def _positive(text: str) -> int:
-    number = int(text)
+def _positive(given: str) -> int:
+    number = int(given)
     if number < 1:
         raise argparse.ArgumentTypeError(f"expected at least 1, got {number}")
     return number
@@ -89,13 +131,19 @@ def running(xs: Sequence[float]) -> list[float]:
 def side_by_side(eager: float, compiled: float, losses: Sequence[float], models: Sequence[Module]) -> None:
     """Print how long the eager and the compiled training took, and how far apart they ended."""
     apart = max(abs(p.data - q.data) for p, q in zip(*(model.parameters() for model in models), strict=True))
-    print(f"{'':10}{'seconds':>10}{'last loss':>14}")
-    print(f"{'eager':10}{eager:10.3f}{losses[0]:14.9f}")
-    print(f"{'compiled':10}{compiled:10.3f}{losses[1]:14.9f}")
-    print(f"{eager / compiled:.0f} times as fast, compilation included; parameters differ by at most {apart:.1e}")
+    print(f"{'':10}{right(text('seconds', '秒'), 10)}{right(text('last loss', '最后的损失'), 14)}")
+    names = text("eager", "即时执行"), text("compiled", "编译后")
+    for name, seconds, loss in zip(names, (eager, compiled), losses, strict=True):
+        print(f"{right(name, 10)}{seconds:10.3f}{loss:14.9f}")
+    print(
+        text(
+            f"{eager / compiled:.0f} times as fast, compilation included; parameters differ by at most {apart:.1e}",
+            f"速度是 {eager / compiled:.0f} 倍，含编译时间；参数最多相差 {apart:.1e}",
+        )
+    )
 
 
 def save(figure: Figure, path: Path) -> None:
     """Write the figure to `path` and print the path."""
     figure.savefig(path)
-    print(f"wrote {path}")
+    print(f"{text('wrote', '已写入')} {path}")

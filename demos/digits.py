@@ -16,12 +16,13 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from tqdm import trange
 
-from common import BLUE, GREEN, GREY, ORANGE, batches, largest, options, recent, running, save, side_by_side
+from common import BLUE, GREEN, GREY, ORANGE, batches, drawn, largest, options, recent, running, save, side_by_side
 from micrograd_cn import Value, no_grad, softmax
 from micrograd_cn.losses import cross_entropy
 from micrograd_cn.nn import MLP, Neuron
 from micrograd_cn.optim import SGD, linear_lr
 from micrograd_cn.picture import draw_dot
+from speech import text
 
 STEPS = 360  # of 32 images: eight times through the training set
 BATCH = 32
@@ -47,7 +48,7 @@ def train(
     decay = linear_lr(LEARNING_RATE, steps)
     losses: list[float] = []
     accuracies: list[float] = []
-    progress = trange(steps, desc="training", unit="batch")
+    progress = trange(steps, desc=text("training", "训练"), unit=text("batch", "批"))
     for step, batch in zip(progress, batches(len(images), BATCH, seed), strict=False):
         logits = [model(images[i]) for i in batch]
         expected = [targets[i] for i in batch]
@@ -82,15 +83,17 @@ def draw_training(losses: Sequence[float], accuracies: Sequence[float], test_acc
     figure = Figure(figsize=(7.5, 6), layout="constrained")
     upper, lower = figure.subplots(2, sharex=True)
     steps = range(1, len(losses) + 1)
-    upper.plot(steps, losses, color=GREY, alpha=0.5, linewidth=0.8, label="one mini-batch")
-    upper.plot(steps, running(losses), color=BLUE, linewidth=2, label="mean of the last 20")
-    upper.set(title="Training on handwritten digits", ylabel="cross entropy", yscale="log")
+    upper.plot(steps, losses, color=GREY, alpha=0.5, linewidth=0.8, label=drawn("one mini-batch", "一个小批量"))
+    upper.plot(steps, running(losses), color=BLUE, linewidth=2, label=drawn("mean of the last 20", "最近 20 个的平均"))
+    title = drawn("Training on handwritten digits", "用手写数字训练")
+    upper.set(title=title, ylabel=drawn("cross entropy", "交叉熵"), yscale="log")
     upper.yaxis.set_major_formatter("{x:g}")
     upper.legend()
     lower.plot(steps, accuracies, color=GREY, alpha=0.5, linewidth=0.8)
     lower.plot(steps, running(accuracies), color=BLUE, linewidth=2)
-    lower.axhline(test_accuracy, color=ORANGE, linewidth=1.5, linestyle="--", label=f"test images: {test_accuracy:.1%}")
-    lower.set(xlabel="mini-batch", ylabel="accuracy", ylim=(0, 1.04))
+    tested = f"{drawn('test images', '测试图片')}: {test_accuracy:.1%}"
+    lower.axhline(test_accuracy, color=ORANGE, linewidth=1.5, linestyle="--", label=tested)
+    lower.set(xlabel=drawn("mini-batch", "小批量"), ylabel=drawn("accuracy", "正确率"), ylim=(0, 1.04))
     lower.yaxis.set_major_formatter("{x:.0%}")
     lower.legend(loc="lower right")
     figure.align_ylabels()
@@ -103,7 +106,8 @@ def draw_images(images: Sequence[Image], targets: Sequence[int], probabilities: 
     right = [i for i, target in enumerate(targets) if read[i] == target]
     wrong = [i for i, target in enumerate(targets) if read[i] != target]
     figure = Figure(figsize=(8, 5.4), layout="constrained")
-    figure.suptitle("Test images, the digit that was read, and its probability")
+    title = "Test images, the digit that was read, and its probability"
+    figure.suptitle(drawn(title, "测试图片、读出的数字及其概率"))
     axes = list(figure.subplots(3, 6).flat)
     for ax in axes:
         ax.set_axis_off()
@@ -117,7 +121,7 @@ def draw_images(images: Sequence[Image], targets: Sequence[int], probabilities: 
         ax.spines[:].set(visible=True, color=colour, linewidth=1 if correct else 3)
         ax.set_title(f"{read[i]} {'✓' if correct else '✗'} {probabilities[i][read[i]].data:.0%}", color=colour)
         if not correct:
-            ax.set_xlabel(f"is a {targets[i]}")
+            ax.set_xlabel(drawn(f"is a {targets[i]}", f"其实是 {targets[i]}"))
     return figure
 
 
@@ -133,12 +137,12 @@ def draw_neuron(path: Path) -> None:
     loss = (output - 1.0) ** 2
     loss.label = "loss"
     loss.backward()
-    draw_dot(loss, format="svg").render(outfile=path, cleanup=True)
-    print(f"wrote {path}")
+    draw_dot(loss, format="svg", lang=text("en", "zh")).render(outfile=path, cleanup=True)
+    print(f"{text('wrote', '已写入')} {path}")
 
 
 def main() -> None:
-    chosen = options(str(__doc__), STEPS, compiled=True)
+    chosen = options(str(__doc__), "训练一个网络识别手写数字", STEPS, compiled=True)
     train_images, test_images, train_targets, test_targets = load(chosen.seed)
     # With uniform(-1, 1) 64 inputs would add up to logits so large that training starts saturated.
     model, other = (MLP(64, [32, 10], init="kaiming_uniform", seed=chosen.seed) for _ in range(2))
@@ -151,10 +155,17 @@ def main() -> None:
     seconds = time.perf_counter() - start
 
     correct = sum(largest(p) == target for p, target in zip(probabilities, test_targets, strict=True))
-    print(f"first loss: {losses[0]:.6f}")
-    print(f"final loss: {recent(losses):.6f}, mean of the last 20 mini-batches")
-    print(f"test accuracy: {correct / len(test_targets):.1%}, {correct} of {len(test_targets)} images")
-    print(f"time: {seconds:.1f} s, training and test")
+    print(f"{text('first loss: ', '最初的损失：')}{losses[0]:.6f}")
+    recently = text(", mean of the last 20 mini-batches", "（最近 20 个小批量的平均）")
+    print(f"{text('final loss: ', '最后的损失：')}{recent(losses):.6f}{recently}")
+    share, total = f"{correct / len(test_targets):.1%}", len(test_targets)
+    print(
+        text(
+            f"test accuracy: {share}, {correct} of {total} images",
+            f"测试集正确率：{share}，{total} 张图片中对了 {correct} 张",
+        )
+    )
+    print(text(f"time: {seconds:.1f} s, training and test", f"用时：{seconds:.1f} 秒，含训练和测试"))
     if chosen.compiled:
         start = time.perf_counter()
         compiled_losses = train_compiled(other, train_images, train_targets, chosen.steps, chosen.seed)

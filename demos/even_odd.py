@@ -16,11 +16,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from tqdm import trange
 
-from common import BLUE, GREEN, GREY, ORANGE, batches, options, recent, running, save, side_by_side
+from common import BLUE, GREEN, GREY, ORANGE, batches, drawn, options, recent, running, save, side_by_side
 from micrograd_cn import Value, no_grad, sigmoid
 from micrograd_cn.losses import binary_cross_entropy_with_logits
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD, Adam, Optimizer
+from speech import text
 
 STEPS = 600
 BATCH = 32
@@ -61,7 +62,7 @@ def train(
     targets = [float(is_even(n)) for n in numbers]
     losses: list[float] = []
     accuracies: list[float] = []
-    progress = trange(steps, desc=encode.__name__, unit="batch")
+    progress = trange(steps, desc=encode.__name__, unit=text("batch", "批"))
     for _, batch in zip(progress, batches(len(numbers), min(BATCH, len(numbers)), seed), strict=False):
         logits = [model(inputs[i]) for i in batch]
         expected = [targets[i] for i in batch]
@@ -99,13 +100,15 @@ def score(model: MLP, encode: Encoding, numbers: Sequence[int]) -> str:
     """Return in words how many of the numbers are classified rightly."""
     found = logits(model, encode, numbers)
     right = sum((z > 0) == is_even(n) for z, n in zip(found, numbers, strict=True))
-    return f"{right / len(numbers):.1%}, {right} of {len(numbers)} numbers"
+    share = f"{right / len(numbers):.1%}"
+    return text(f"{share}, {right} of {len(numbers)} numbers", f"{share}，{len(numbers)} 个数中对了 {right} 个")
 
 
 def draw_losses(ax: Axes, losses: dict[str, list[float]]) -> None:
     for (name, curve), colour in zip(losses.items(), (GREEN, BLUE, ORANGE), strict=True):
         ax.plot(range(1, len(curve) + 1), running(curve), color=colour, linewidth=2, label=name)
-    ax.set(title="Loss, mean of the last 20 mini-batches", xlabel="mini-batch", ylabel="cross entropy", yscale="log")
+    title = drawn("Loss, mean of the last 20 mini-batches", "损失，最近 20 个小批量的平均")
+    ax.set(title=title, xlabel=drawn("mini-batch", "小批量"), ylabel=drawn("cross entropy", "交叉熵"), yscale="log")
     ax.yaxis.set_major_formatter("{x:g}")
     ax.legend(loc="lower left")
 
@@ -120,31 +123,34 @@ def draw_weights(ax: Axes, model: MLP) -> None:
     ax.text(
         (unseen + BITS - 1) / 2,
         0.5,
-        "0 in training:\nthe weights\nstay 0",
+        drawn("0 in training:\nthe weights\nstay 0", "训练时是 0，\n权重也\n始终是 0"),
         ha="center",
         va="center",
         transform=ax.get_xaxis_transform(),
     )
-    ax.set_xticks(range(-1, BITS), ["bias", *map(str, range(BITS))], fontsize=9)
+    ax.set_xticks(range(-1, BITS), [drawn("bias", "偏置"), *map(str, range(BITS))], fontsize=9)
     ax.tick_params(axis="x", length=0)
     ax.grid(axis="x", visible=False)
     ax.set_axisbelow(True)
-    ax.set(title="The neuron that reads bits", xlabel="bit", ylabel="weight")
+    title = drawn("The neuron that reads bits", "看二进制位的神经元")
+    ax.set(title=title, xlabel=drawn("bit", "第几位"), ylabel=drawn("weight", "权重"))
 
 
 def draw_answers(ax: Axes, on_bits: MLP, on_scaled: MLP) -> None:
     fine = [WINDOW[0] + i / 10 for i in range(10 * (len(WINDOW) - 1) + 1)]
-    ax.scatter(WINDOW, [is_even(n) for n in WINDOW], s=70, facecolors="none", edgecolors=GREY, label="right answer")
+    truth = drawn("right answer", "正确答案")
+    ax.scatter(WINDOW, [is_even(n) for n in WINDOW], s=70, facecolors="none", edgecolors=GREY, label=truth)
     answers = [sigmoid(z) for z in logits(on_bits, bits, WINDOW)]
-    ax.scatter(WINDOW, answers, s=18, color=BLUE, label="one neuron, bits")
+    ax.scatter(WINDOW, answers, s=18, color=BLUE, label=drawn("one neuron, bits", "一个神经元，二进制位"))
     answers = [sigmoid(z) for z in logits(on_scaled, scaled, fine)]
-    ax.plot(fine, answers, color=ORANGE, linewidth=2, label="MLP, scaled integer")
-    ax.set(title="Answers", xlabel="number", ylabel="probability of “even”", ylim=(-0.08, 1.08))
+    ax.plot(fine, answers, color=ORANGE, linewidth=2, label=drawn("MLP, scaled integer", "MLP，缩放后的整数"))
+    ax.set(title=drawn("Answers", "回答"), xlabel=drawn("number", "数"), ylim=(-0.08, 1.08))
+    ax.set_ylabel(drawn("probability of “even”", "“偶数”的概率"))
     ax.legend(loc="center", bbox_to_anchor=(0.5, 0.76), frameon=True, framealpha=1, edgecolor="none")
 
 
 def main() -> None:
-    chosen = options(str(__doc__), STEPS, compiled=True)
+    chosen = options(str(__doc__), "让网络判断一个数是不是偶数，用三种办法", STEPS, compiled=True)
     rng = random.Random(chosen.seed)
     shuffled = rng.sample(range(COUNT), COUNT)
     half, others = shuffled[: COUNT // 2], shuffled[COUNT // 2 :]
@@ -167,15 +173,35 @@ def main() -> None:
     losses_scaled, _ = train(third, scaled, optimizer, half, chosen.steps, chosen.seed)
 
     last_error = max((step for step, accuracy in enumerate(accuracies, 1) if accuracy < 1), default=0)
-    print(f"The article's data, 0 and 1: one neuron, wrong about 0 or 1 for the last time at step {last_error}.")
-    print(f"  asked about 0 to {COUNT - 1}: {score(first, itself, range(COUNT))}")
-    print("  It has learned to tell 0 from 1, not even from odd: a straight line changes its sign once.")
+    print(
+        text(
+            f"The article's data, 0 and 1: one neuron, wrong about 0 or 1 for the last time at step {last_error}.",
+            f"文章的数据，只有 0 和 1：一个神经元，最后一次答错 0 或 1 是在第 {last_error} 步。",
+        )
+    )
+    asked = text(f"  asked about 0 to {COUNT - 1}: ", f"  问它 0 到 {COUNT - 1}：")
+    print(asked + score(first, itself, range(COUNT)))
+    print(
+        text(
+            "  It has learned to tell 0 from 1, not even from odd: a straight line changes its sign once.",
+            "  它学会的是区分 0 和 1，不是区分偶数和奇数：一条直线只变号一次。",
+        )
+    )
 
-    print(f"Bits: one neuron, trained on half of the numbers 0 to {COUNT - 1}.")
-    print(f"  test accuracy: {score(second, bits, others)}, the other half")
-    print(f"  test accuracy: {score(second, bits, large)}, of {COUNT} to {2**BITS - 1}")
-    print(f"first loss: {losses_bits[0]:.6f}")
-    print(f"final loss: {recent(losses_bits):.6f}, mean of the last 20 mini-batches")
+    print(
+        text(
+            f"Bits: one neuron, trained on half of the numbers 0 to {COUNT - 1}.",
+            f"二进制位：一个神经元，用 0 到 {COUNT - 1} 中的一半来训练。",
+        )
+    )
+    accuracy = text("  test accuracy: ", "  测试集正确率：")
+    print(accuracy + score(second, bits, others) + text(", the other half", "（另一半）"))
+    print(
+        accuracy + score(second, bits, large) + text(f", of {COUNT} to {2**BITS - 1}", f"（{COUNT} 到 {2**BITS - 1}）")
+    )
+    print(f"{text('first loss: ', '最初的损失：')}{losses_bits[0]:.6f}")
+    recently = text(", mean of the last 20 mini-batches", "（最近 20 个小批量的平均）")
+    print(f"{text('final loss: ', '最后的损失：')}{recent(losses_bits):.6f}{recently}")
 
     if chosen.compiled:
         other, start = MLP(BITS, [1], init="zeros"), time.perf_counter()
@@ -185,23 +211,43 @@ def main() -> None:
     changes = sum((a > 0) != (b > 0) for a, b in pairwise(logits(third, scaled, range(COUNT))))
     pieces = (HIDDEN + 1) ** 2
     most = (COUNT + pieces + 1) // 2  # of a run of n answers that are all alike, at most (n + 1) / 2 are right
-    print(f"One scaled integer: {len(third.parameters())} parameters, trained on the same half.")
-    print(f"  train accuracy: {score(third, scaled, half)}")
-    print(f"  test accuracy: {score(third, scaled, others)}, the other half")
-    print("  It learns where the training half holds more even numbers, by chance; there the other half holds fewer.")
     print(
-        f"  From 0 to {COUNT - 1} parity changes at every integer, {COUNT - 1} times; its answer does {changes} times."
+        text(
+            f"One scaled integer: {len(third.parameters())} parameters, trained on the same half.",
+            f"一个缩放后的整数：{len(third.parameters())} 个参数，用同样的一半来训练。",
+        )
+    )
+    print(text("  train accuracy: ", "  训练集正确率：") + score(third, scaled, half))
+    print(accuracy + score(third, scaled, others) + text(", the other half", "（另一半）"))
+    last, ones = COUNT - 1, HIDDEN + 1
+    print(
+        text(
+            "  It learns where the training half holds more even numbers, by chance; there the other half holds fewer.",
+            "  它学到的是：训练的那一半里，哪一段碰巧偶数多些；而另一半在那里正好偶数少些。",
+        )
     )
     print(
-        f"  Its logit is piecewise linear in the number: {HIDDEN} relus cut the line into at most {HIDDEN + 1} pieces,"
+        text(
+            f"  From 0 to {last} parity changes at every integer, {last} times; its answer does {changes} times.",
+            f"  从 0 到 {last}，奇偶每一步都变，共变 {last} 次；它的回答只变了 {changes} 次。",
+        )
     )
-    print(f"  {HIDDEN} more cut each into {HIDDEN + 1}, and each of the {pieces} changes its sign at most once.")
-    print(f"  So with no weights can more than {most / COUNT:.1%} of the answers be right.")
+    print(
+        text(
+            f"  Its logit is piecewise linear in the number: {HIDDEN} relus cut the line into at most {ones} pieces,\n"
+            f"  {HIDDEN} more cut each into {ones}, and each of the {pieces} changes its sign at most once.\n"
+            f"  So with no weights can more than {most / COUNT:.1%} of the answers be right.",
+            f"  它的 logit 是这个数的分段线性函数：{HIDDEN} 个 relu 把直线最多切成 {ones} 段，\n"
+            f"  再来 {HIDDEN} 个，把每段最多切成 {ones} 段，一共 {pieces} 段，每段最多变号一次。\n"
+            f"  所以无论权重是多少，答对的最多 {most / COUNT:.1%}。",
+        )
+    )
 
     figure = Figure(figsize=(15, 4.8), layout="constrained")
-    figure.suptitle("Is the number even?", fontsize=15)
+    figure.suptitle(drawn("Is the number even?", "这个数是偶数吗？"), fontsize=15)
     left, middle, right = figure.subplots(1, 3)
-    draw_losses(left, {"0 and 1": losses_itself, "bits": losses_bits, "scaled integer": losses_scaled})
+    names = drawn("0 and 1", "0 和 1"), drawn("bits", "二进制位"), drawn("scaled integer", "缩放后的整数")
+    draw_losses(left, dict(zip(names, (losses_itself, losses_bits, losses_scaled), strict=True)))
     draw_weights(middle, second)
     draw_answers(right, second, third)
     save(figure, chosen.out / "even_odd.png")

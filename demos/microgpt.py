@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from micrograd_cn import Value, dot, relu, softmax, take
 from micrograd_cn.losses import cross_entropy
 from micrograd_cn.optim import Adam, linear_lr
+from speech import LANGUAGES, speak, text
 
 if TYPE_CHECKING:
     from micrograd_cn.compiler import CompiledFunction
@@ -159,7 +160,7 @@ def train(names: Sequence[str], weights: Weights, backward: Backward, steps: int
     optimizer = Adam(flat(weights), LEARNING_RATE, BETAS)
     order = cycle(names)
     losses: list[float] = []
-    progress = trange(steps, desc="training", unit="step")
+    progress = trange(steps, desc=text("training", "训练"), unit=text("step", "步"))
     for step in progress:
         optimizer.zero_grad()
         losses.append(backward(list(islice(order, batch))))
@@ -251,14 +252,17 @@ def draw(losses: Sequence[float], name: str, head: Sequence[Sequence[float]], ou
     """Draw the loss, and how one head shares its attention in a name."""
     from matplotlib.figure import Figure  # here, since to import it takes as long as to train
 
-    from common import BLUE, GREY, save
+    from common import BLUE, GREY, drawn, save, use_font
 
+    use_font()
     figure = Figure(figsize=(10, 4.6), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     steps = range(1, len(losses) + 1)
-    left.plot(steps, losses, color=GREY, alpha=0.5, linewidth=0.8, label="one step")
-    left.plot(steps, [recent(losses[:n]) for n in steps], color=BLUE, linewidth=2, label=f"mean of the last {RECENT}")
-    left.set(title="Learning to spell names", xlabel="step", ylabel="cross entropy")
+    left.plot(steps, losses, color=GREY, alpha=0.5, linewidth=0.8, label=drawn("one step", "一步"))
+    name_of_mean = drawn(f"mean of the last {RECENT}", f"最近 {RECENT} 步的平均")
+    left.plot(steps, [recent(losses[:n]) for n in steps], color=BLUE, linewidth=2, label=name_of_mean)
+    title = drawn("Learning to spell names", "学习拼写名字")
+    left.set(title=title, xlabel=drawn("step", "步"), ylabel=drawn("cross entropy", "交叉熵"))
     left.legend(loc="upper right")
 
     places = range(len(head))
@@ -272,24 +276,34 @@ def draw(losses: Sequence[float], name: str, head: Sequence[Sequence[float]], ou
     right.spines[:].set_visible(False)
     right.tick_params(length=0, labelsize=13)
     right.set(xticks=places, xticklabels=letters[: len(head)], yticks=places, yticklabels=letters[: len(head)])
-    right.set(title="What one head reads, in %", xlabel="of this token", ylabel="at this token")
+    right.set_title(drawn("What one head reads, in %", "一个注意力头在看什么（%）"))
+    right.set(xlabel=drawn("of this token", "看的字符"), ylabel=drawn("at this token", "所在的字符"))
     out.mkdir(parents=True, exist_ok=True)
     save(figure, out / "microgpt.png")
 
 
 def options() -> argparse.Namespace:
     """Return the command line's options, as those of the other demos, which import matplotlib for them."""
+    first = argparse.ArgumentParser(add_help=False)
+    first.add_argument("--lang", choices=LANGUAGES)
+    speak(first.parse_known_args()[0].lang)
     parser = argparse.ArgumentParser(
-        description=str(__doc__).partition("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        description=text(str(__doc__).partition("\n\n")[0], "训练一个会起名字的 GPT，分三个阶段，数学完全相同"),
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    add = parser.add_argument
-    add("--stage", type=int, nargs="+", choices=(1, 2, 3), default=[3], help="what computes; several are compared")
-    add("--steps", type=int, default=1000, help="training steps")
-    add("--batch", type=int, default=1, help="names a step")
-    add("--samples", type=int, default=20, help="names to invent")
-    add("--weights", type=Path, metavar="FILE", help="write the last stage's weights there, as JSON")
-    add("--seed", type=int, default=42, help="decides the order of the names, the initial weights and the samples")
-    add("--out", type=Path, default=Path(__file__).parent / "out", help="directory for the picture")
+
+    def add(name: str, english: str, chinese: str, **more: Any) -> None:
+        parser.add_argument(name, help=text(english, chinese), **more)
+
+    out, stages = Path(__file__).parent / "out", {"nargs": "+", "choices": (1, 2, 3), "default": [3]}
+    add("--stage", "what computes; several are compared", "用哪个阶段来算；几个就互相比较", type=int, **stages)
+    add("--steps", "training steps", "训练步数", type=int, default=1000)
+    add("--batch", "names a step", "每步几个名字", type=int, default=1)
+    add("--samples", "names to invent", "起几个名字", type=int, default=20)
+    add("--weights", "write the last stage's weights there", "把最后的权重写到这个文件", type=Path, metavar="FILE")
+    add("--seed", "decides names' order, weights and samples", "决定名字的顺序、初始权重和抽样", type=int, default=42)
+    add("--out", "directory for the picture", "存放图片的目录", type=Path, default=out)
+    add("--lang", "language", "语言", choices=LANGUAGES, default=text("en", "zh"))
     chosen = parser.parse_args()
     if chosen.steps < 1 or chosen.batch < 1 or chosen.samples < 0:
         parser.error("--steps and --batch must be at least 1, --samples at least 0")
@@ -311,20 +325,25 @@ def main() -> None:
             backward = eager(weights, PLAIN if stage == 1 else FUSED)
             losses = train(names, weights, backward, chosen.steps, chosen.batch)
         seconds = time.perf_counter() - start
-        print(f"stage: {stage}")
-        print(f"first loss: {losses[0]:.6f}")
-        print(f"final loss: {recent(losses):.6f}, mean of the last {min(RECENT, len(losses))} steps")
-        print(f"{chosen.steps:,} steps in {seconds:.2f} s{', recording and compiling included' * (stage == 3)}")
+        print(f"{text('stage: ', '阶段：')}{stage}")
+        print(f"{text('first loss: ', '最初的损失：')}{losses[0]:.6f}")
+        count = min(RECENT, len(losses))
+        recently = text(f", mean of the last {count} steps", f"（最近 {count} 步的平均）")
+        print(f"{text('final loss: ', '最后的损失：')}{recent(losses):.6f}{recently}")
+        included = text(", recording and compiling included", "，含记录和编译") * (stage == 3)
+        taken = text(f"{chosen.steps:,} steps in {seconds:.2f} s", f"{chosen.steps:,} 步用时 {seconds:.2f} 秒")
+        print(taken + included)
         learned[stage] = plain_numbers(weights)
     for one, other in pairwise(learned):
         apart = max(abs(a - b) for a, b in zip(flat(learned[one]), flat(learned[other]), strict=True))
-        print(f"weights of stages {one} and {other} differ by at most {apart:.1e}")
+        differ = f"weights of stages {one} and {other} differ by at most {apart:.1e}"
+        print(text(differ, f"阶段 {one} 与 {other} 的权重最多相差 {apart:.1e}"))
 
     samples = [invent(learned[stage], rng) for _ in range(chosen.samples)]
-    print(f"\n{chosen.samples} new names:", *samples, sep="\n", flush=True)
+    print("\n" + text(f"{chosen.samples} new names:", f"{chosen.samples} 个新名字："), *samples, sep="\n", flush=True)
     if chosen.weights:
         chosen.weights.write_text(json.dumps(learned[stage]), "utf-8")
-        print(f"wrote {chosen.weights}")
+        print(f"{text('wrote', '已写入')} {chosen.weights}")
     name = max([*samples, ""], key=len) or names[0]
     draw(losses, name, attention(name, learned[stage])[-1], chosen.out)
 

@@ -15,11 +15,12 @@ from matplotlib.figure import Figure
 from sklearn.datasets import make_moons
 from tqdm import trange
 
-from common import BLUE, ORANGE, options, save, side_by_side
+from common import BLUE, ORANGE, drawn, options, save, side_by_side
 from micrograd_cn import Value, no_grad, relu
 from micrograd_cn.losses import hinge_loss
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD, linear_lr
+from speech import text
 
 Point = list[float]
 
@@ -28,7 +29,7 @@ def train(model: MLP, points: Sequence[Point], targets: Sequence[int], steps: in
     """Run gradient descent on all points at once; return the loss before the last step."""
     optimizer = SGD(model.parameters(), weight_decay=2e-4)  # the gradient of 1e-4 * p**2 is 2e-4 * p
     decay = linear_lr(1.0, steps, 0.1)
-    progress = trange(steps, desc="training", unit="step")
+    progress = trange(steps, desc=text("training", "训练"), unit=text("step", "步"))
     for step in progress:
         scores = [model(point) for point in points]
         loss = hinge_loss(scores, targets)
@@ -68,18 +69,28 @@ def draw(model: MLP, points: Sequence[Point], targets: Sequence[int]) -> Figure:
         horizontal, vertical, scores, levels=[-1, 0, 1], colors="black", linestyles=["dashed", "solid", "dashed"]
     )
     ax.clabel(lines, fmt={-1: "−1", 0: "0", 1: "1"})
-    for target, colour, marker, label in ((-1, BLUE, "o", "target −1"), (1, ORANGE, "^", "target 1")):
+    for target, colour, marker, label in ((-1, BLUE, "o", "−1"), (1, ORANGE, "^", "1")):
         x1, x2 = zip(*(point for point, y in zip(points, targets, strict=True) if y == target), strict=True)
-        ax.scatter(x1, x2, s=45, color=colour, marker=marker, edgecolor="white", label=label, zorder=3)
+        ax.scatter(
+            x1,
+            x2,
+            s=45,
+            color=colour,
+            marker=marker,
+            edgecolor="white",
+            label=drawn("target ", "目标值 ") + label,
+            zorder=3,
+        )
     ax.set(xlabel="$x_1$", ylabel="$x_2$", aspect="equal")
-    ax.set_title("Two moons: decision boundary (score 0) and margins (score −1, 1)")
+    title = "Two moons: decision boundary (score 0) and margins (score −1, 1)"
+    ax.set_title(drawn(title, "双月形：决策边界（得分 0）和间隔（得分 −1、1）"))
     ax.grid(False)
     ax.legend(loc="upper right")
     return figure
 
 
 def main() -> None:
-    chosen = options(str(__doc__), steps=100, compiled=True)
+    chosen = options(str(__doc__), "用最大间隔分类器分开双月形数据", steps=100, compiled=True)
     data, classes = make_moons(n_samples=100, noise=0.1, random_state=chosen.seed)
     points, targets = data.tolist(), (2 * classes - 1).tolist()
     model, other = (MLP(2, [16, 16, 1], init="kaiming_uniform", seed=chosen.seed) for _ in range(2))
@@ -88,8 +99,8 @@ def main() -> None:
     seconds = time.perf_counter() - start
     with no_grad():
         correct = sum((model(point) > 0) == (y > 0) for point, y in zip(points, targets, strict=True))
-    print(f"final loss: {loss:.6f}")
-    print(f"accuracy: {correct / len(points):.0%}")
+    print(f"{text('final loss: ', '最后的损失：')}{loss:.6f}")
+    print(f"{text('accuracy: ', '正确率：')}{correct / len(points):.0%}")
     if chosen.compiled:
         start = time.perf_counter()
         compiled_loss = train_compiled(other, points, targets, chosen.steps)

@@ -12,9 +12,10 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from tqdm import trange
 
-from common import BLUE, GREY, ORANGE, options, save
+from common import BLUE, GREY, ORANGE, drawn, options, save
 from micrograd_cn.functional import grad, hessian
 from optimizers import MINIMUM, START, Path, rosenbrock
+from speech import right, text
 
 STEPS = 8
 
@@ -24,7 +25,7 @@ def newton(steps: int) -> Path:
     gradient, curvature = grad(lambda p: rosenbrock(*p)), hessian(lambda p: rosenbrock(*p))
     place = START
     path = [place]
-    for _ in trange(steps, desc="Newton", unit="step"):
+    for _ in trange(steps, desc=text("Newton", "牛顿法"), unit=text("step", "步")):
         (gx, gy), ((a, b), (_, c)) = gradient(place), curvature(place)
         determinant = a * c - b * b
         place = (place[0] - (c * gx - b * gy) / determinant, place[1] - (a * gy - b * gx) / determinant)
@@ -37,8 +38,9 @@ def draw(path: Path, errors: list[float]) -> Figure:
     horizontal, vertical = np.linspace(-1.6, 1.6, 200), np.linspace(-3.6, 1.8, 200)
     heights = [[rosenbrock(float(x), float(y)) for x in horizontal] for y in vertical]
     figure = Figure(figsize=(12, 5.4), layout="constrained")
-    figure.suptitle("Newton's method on Rosenbrock's function, with exact Hessians", fontsize=14)
-    left, right = figure.subplots(1, 2, width_ratios=[1.3, 1])
+    title = "Newton's method on Rosenbrock's function, with exact Hessians"
+    figure.suptitle(drawn(title, "用牛顿法求 Rosenbrock 函数的最小值，黑塞矩阵是精确的"), fontsize=14)
+    left, curve = figure.subplots(1, 2, width_ratios=[1.3, 1])
     levels = np.geomspace(0.1, 10_000, 11)
     left.contourf(horizontal, vertical, heights, levels=levels, norm=LogNorm(), cmap="Greys", alpha=0.3, extend="both")
     left.contour(horizontal, vertical, heights, levels=levels, colors=GREY, linewidths=0.6)
@@ -46,20 +48,24 @@ def draw(path: Path, errors: list[float]) -> Figure:
     for k, place in enumerate(path[:4]):
         left.annotate(str(k), place, (9, -4), textcoords="offset points", fontweight="bold")
     left.plot(*MINIMUM, "*", color=ORANGE, markersize=18, zorder=4)
-    left.annotate("minimum", MINIMUM, (-12, 4), textcoords="offset points", ha="right", fontweight="bold")
-    left.set(xlabel="$x$", ylabel="$y$", title="The path, its first steps numbered")
+    left.annotate(
+        drawn("minimum", "最小值"), MINIMUM, (-12, 4), textcoords="offset points", ha="right", fontweight="bold"
+    )
+    left.set(xlabel="$x$", ylabel="$y$", title=drawn("The path, its first steps numbered", "路径，前几步标了号"))
     left.grid(False)
     shown = [(k, e) for k, e in enumerate(errors) if e > 0]
-    right.plot(*zip(*shown, strict=True), "o-", color=BLUE, linewidth=2)
-    right.set(xlabel="step", ylabel="distance to (1, 1)", yscale="log", title="The error: in the end it is squared")
+    curve.plot(*zip(*shown, strict=True), "o-", color=BLUE, linewidth=2)
+    curve.set(xlabel=drawn("step", "步"), ylabel=drawn("distance to (1, 1)", "到 (1, 1) 的距离"), yscale="log")
+    curve.set_title(drawn("The error: in the end it is squared", "误差：最后每步变成平方"))
     return figure
 
 
 def main() -> None:
-    chosen = options(str(__doc__), STEPS)
+    chosen = options(str(__doc__), "用牛顿法求 Rosenbrock 函数的最小值", STEPS)
     path = newton(chosen.steps)
     errors = [math.dist(place, MINIMUM) for place in path]
-    print(f"{'step':>4} {'x':>20} {'y':>20} {'error':>10} {'error / previous^2':>20}")
+    name, ratio = text("error", "误差"), text("error / previous^2", "误差 / 上步误差^2")
+    print(f"{right(text('step', '步'), 4)} {'x':>20} {'y':>20} {right(name, 10)} {right(ratio, 20)}")
     for k, ((x, y), error) in enumerate(zip(path, errors, strict=True)):
         ratio = f"{error / errors[k - 1] ** 2:.3g}" if k and errors[k - 1] and error else "-"
         print(f"{k:>4} {x:>20.16f} {y:>20.16f} {error:>10.2e} {ratio:>20}")

@@ -13,9 +13,10 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from tqdm import trange
 
-from common import BLUE, GREEN, GREY, ORANGE, options, save
+from common import BLUE, GREEN, GREY, ORANGE, drawn, options, save
 from micrograd_cn import Value
 from micrograd_cn.optim import SGD, Adam, Optimizer
+from speech import right, text
 
 START, MINIMUM = (-1.2, 1.0), (1.0, 1.0)
 STEPS = 2000
@@ -33,7 +34,7 @@ def descend(name: str, optimizer: Optimizer, steps: int) -> Path:
     """Return the places of the optimizer's two parameters before the first step and after every step."""
     x, y = optimizer.parameters
     path = [(x.data, y.data)]
-    progress = trange(steps, desc=name, unit="step")
+    progress = trange(steps, desc=name, unit=text("step", "步"))
     for _ in progress:
         loss = rosenbrock(x, y)
         optimizer.zero_grad()
@@ -54,8 +55,9 @@ def draw(optimizers: dict[str, Optimizer], paths: dict[str, Path]) -> Figure:
     heights = [[rosenbrock(float(x), float(y)) for x in horizontal] for y in vertical]
 
     figure = Figure(figsize=(12.5, 5.8), layout="constrained")
-    figure.suptitle("Three ways down Rosenbrock's valley, from (−1.2, 1) to its lowest point, (1, 1)", fontsize=14)
-    left, right = figure.subplots(1, 2, width_ratios=[1.6, 1])
+    title = "Three ways down Rosenbrock's valley, from (−1.2, 1) to its lowest point, (1, 1)"
+    figure.suptitle(drawn(title, "走下 Rosenbrock 山谷的三种办法，从 (−1.2, 1) 到最低点 (1, 1)"), fontsize=14)
+    left, curves = figure.subplots(1, 2, width_ratios=[1.6, 1])
     levels = np.geomspace(0.1, 1000, 9)
     left.contourf(horizontal, vertical, heights, levels=levels, norm=LogNorm(), cmap="Greys", alpha=0.3, extend="both")
     lines = left.contour(horizontal, vertical, heights, levels=levels, colors=GREY, linewidths=0.6)
@@ -64,26 +66,28 @@ def draw(optimizers: dict[str, Optimizer], paths: dict[str, Path]) -> Figure:
     looks = zip((BLUE, ORANGE, GREEN), (6, 2.6, 1.4), (0.6, 1, 1), strict=True)
     for (name, path), (colour, width, alpha) in zip(paths.items(), looks, strict=True):
         distances = [math.dist(place, MINIMUM) for place in path]
-        label = f"{name}, lr {optimizers[name].lr:g}: ends {distances[-1]:.2g} from (1, 1)"
+        rate, end = f"{optimizers[name].lr:g}", f"{distances[-1]:.2g}"
+        label = drawn(f"{name}, lr {rate}: ends {end} from (1, 1)", f"{name}，学习率 {rate}：最后离 (1, 1) {end}")
         left.plot(*zip(*path, strict=True), color=colour, linewidth=width, alpha=alpha, label=label)
-        right.plot(distances, color=colour, linewidth=2, label=name)
+        curves.plot(distances, color=colour, linewidth=2, label=name)
     left.plot(*START, "ks", markersize=8, zorder=4)
-    left.annotate("start", START, (-9, -16), textcoords="offset points", ha="right", fontweight="bold")
+    left.annotate(drawn("start", "起点"), START, (-9, -16), textcoords="offset points", ha="right", fontweight="bold")
     left.plot(*MINIMUM, "k*", markersize=15, zorder=4)
-    left.annotate("minimum", MINIMUM, (-9, 4), textcoords="offset points", ha="right", fontweight="bold")
-    left.set(
-        xlabel="$x$",
-        ylabel="$y$",
-        title="Paths over $(1 - x)^2 + 100\\,(y - x^2)^2$; contours a factor $\\sqrt{10}$ apart",
+    left.annotate(
+        drawn("minimum", "最小值"), MINIMUM, (-9, 4), textcoords="offset points", ha="right", fontweight="bold"
     )
+    title = "Paths over $(1 - x)^2 + 100\\,(y - x^2)^2$; contours a factor $\\sqrt{10}$ apart"
+    title = drawn(title, "(1 − x)² + 100 (y − x²)² 上的路径，等高线依次差 √10 倍")  # formulas' fonts have no Chinese
+    left.set(xlabel="$x$", ylabel="$y$", title=title)
     left.grid(False)
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3)
-    right.set(xlabel="step", ylabel="distance", yscale="log", title="Distance to (1, 1)")
+    curves.set(xlabel=drawn("step", "步"), ylabel=drawn("distance", "距离"), yscale="log")
+    curves.set_title(drawn("Distance to (1, 1)", "到 (1, 1) 的距离"))
     return figure
 
 
 def main() -> None:
-    chosen = options(str(__doc__), STEPS)
+    chosen = options(str(__doc__), "SGD、动量法和 Adam 走过 Rosenbrock 山谷", STEPS)
     # Of 1, 2 and 5 times powers of ten, these learning rates are the largest with which the path stays steady.
     optimizers = {
         "SGD": SGD(start(), lr=0.002),
@@ -91,11 +95,12 @@ def main() -> None:
         "Adam": Adam(start(), lr=0.1),
     }
     paths = {name: descend(name, optimizer, chosen.steps) for name, optimizer in optimizers.items()}
-    print(f"{'optimizer':<18} {'lr':>6} {'x':>10} {'y':>10} {'f(x, y)':>10} {'distance to (1, 1)':>20}")
+    first, last = text("optimizer", "优化器"), text("distance to (1, 1)", "到 (1, 1) 的距离")
+    print(f"{right(first, 18)} {'lr':>6} {'x':>10} {'y':>10} {'f(x, y)':>10} {right(last, 20)}")
     for name, path in paths.items():
         x, y = path[-1]
         print(
-            f"{name:<18} {optimizers[name].lr:>6g} {x:>10.6f} {y:>10.6f} "
+            f"{name:>18} {optimizers[name].lr:>6g} {x:>10.6f} {y:>10.6f} "
             f"{rosenbrock(x, y):>10.1e} {math.dist(path[-1], MINIMUM):>20.1e}"
         )
     save(draw(optimizers, paths), chosen.out / "optimizers.png")

@@ -13,9 +13,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from tqdm import trange
 
-from common import BLUE, GREEN, GREY, ORANGE, options, save
+from common import BLUE, GREEN, GREY, ORANGE, drawn, options, save
 from micrograd_cn import sin
 from micrograd_cn.functional import grad
+from speech import right, text
 
 DEGREE = 12
 FUNCTIONS: dict[str, tuple[Callable[[Any], Any], float, float]] = {
@@ -27,7 +28,7 @@ FUNCTIONS: dict[str, tuple[Callable[[Any], Any], float, float]] = {
 def derivatives(f: Callable[[Any], Any], x: float, degree: int) -> list[float]:
     """Return f(x) and the derivatives up to `degree`."""
     found = [float(f(x))]
-    for _ in trange(degree, desc="derivatives", unit="order"):
+    for _ in trange(degree, desc=text("derivatives", "求导"), unit=text("order", "阶")):
         f = grad(f)
         found.append(f(x))
     return found
@@ -41,18 +42,20 @@ def polynomial(slopes: list[float], d: float) -> float:
 def draw(found: dict[str, list[float]], degree: int) -> Figure:
     """Draw each function with polynomials of a few degrees."""
     figure = Figure(figsize=(12.5, 5.2), layout="constrained")
-    figure.suptitle("Taylor polynomials from derivatives of any order", fontsize=14)
+    figure.suptitle(
+        drawn("Taylor polynomials from derivatives of any order", "由任意阶导数得到的泰勒多项式"), fontsize=14
+    )
     degrees = sorted({max(1, degree // 4), max(1, degree // 2), degree})
     for ax, (name, (f, centre, reach)) in zip(figure.subplots(1, 2), FUNCTIONS.items(), strict=True):
         xs = np.linspace(centre - reach, centre + reach, 401)
         exact = [float(f(float(x))) for x in xs]
         for n, colour, style in zip(degrees, (GREEN, ORANGE, BLUE), (":", "--", "-"), strict=False):
             ys = [polynomial(found[name][: n + 1], float(x) - centre) for x in xs]
-            ax.plot(xs, ys, color=colour, linestyle=style, linewidth=2, label=f"degree {n}")
-        ax.plot(xs, exact, color="black", linewidth=4, alpha=0.35, label="the function")
+            ax.plot(xs, ys, color=colour, linestyle=style, linewidth=2, label=drawn(f"degree {n}", f"{n} 次"))
+        ax.plot(xs, exact, color="black", linewidth=4, alpha=0.35, label=drawn("the function", "原函数"))
         low, high = min(exact), max(exact)
         ax.set(
-            title=f"${name}$ around {centre:g}".replace("sin", r"\sin"),
+            title=drawn(f"${name}$ around {centre:g}".replace("sin", r"\sin"), f"{name}，在 {centre:g} 附近"),
             xlabel="$x$",
             ylim=(low - 0.7 * (high - low), high + 0.7 * (high - low)),
         )
@@ -62,9 +65,9 @@ def draw(found: dict[str, list[float]], degree: int) -> Figure:
 
 
 def main() -> None:
-    chosen = options(str(__doc__), DEGREE)
+    chosen = options(str(__doc__), "由任意阶导数得到的泰勒多项式", DEGREE)
     found = {name: derivatives(f, x, chosen.steps) for name, (f, x, _) in FUNCTIONS.items()}
-    print(f"{'order':>5}" + "".join(f"{name:>22}" for name in found))
+    print(right(text("order", "阶数"), 5) + "".join(f"{name:>22}" for name in found))
     for n in range(chosen.steps + 1):
         print(f"{n:>5}" + "".join(f"{slopes[n] + 0.0:>22.10g}" for slopes in found.values()))
     save(draw(found, chosen.steps), chosen.out / "taylor.png")

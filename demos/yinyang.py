@@ -15,11 +15,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Arc, Circle
 from tqdm import trange
 
-from common import BLUE, GREEN, ORANGE, batches, largest, options, recent, save
+from common import BLUE, GREEN, ORANGE, batches, drawn, largest, options, recent, save
 from micrograd_cn import no_grad
 from micrograd_cn.losses import cross_entropy
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import AdamW, cosine_lr
+from speech import text
 
 STEPS = 2000
 BATCH = 20
@@ -28,7 +29,7 @@ POINTS = 1000  # for training, and as many for the test
 
 R_BIG, R_SMALL = 0.5, 0.1  # of the symbol, whose middle is (0.5, 0.5), and of a dot
 LEFT, RIGHT = (0.25, 0.5), (0.75, 0.5)  # the dots' middles, and those of the half circles between yin and yang
-CLASSES = ("yin", "yang", "dot")
+CLASSES = 3  # yin, yang and the dots
 YIN, YANG, DOT = range(3)
 
 Point = tuple[float, float]
@@ -46,7 +47,7 @@ def region(point: Point) -> int:
 def sample(count: int, rng: random.Random) -> tuple[list[Point], list[int]]:
     """Return points, evenly spread over the region of their class, and their classes, which take turns."""
     points: list[Point] = []
-    targets = [i % len(CLASSES) for i in range(count)]
+    targets = [i % CLASSES for i in range(count)]
     for target in targets:
         point = (rng.random(), rng.random())
         while math.dist(point, (0.5, 0.5)) > R_BIG or region(point) != target:
@@ -70,7 +71,7 @@ def train(model: MLP, points: Sequence[Point], targets: Sequence[int], steps: in
     optimizer = AdamW(model.parameters())
     schedule = cosine_lr(LEARNING_RATE, steps)
     losses: list[float] = []
-    progress = trange(steps, desc="training", unit="batch")
+    progress = trange(steps, desc=text("training", "训练"), unit=text("batch", "批"))
     for _, batch in zip(progress, batches(len(points), BATCH, seed), strict=False):
         loss = cross_entropy([model(inputs(points[i])) for i in batch], [targets[i] for i in batch])
         optimizer.zero_grad()
@@ -90,7 +91,8 @@ def draw(model: MLP, points: Sequence[Point], targets: Sequence[int], chosen: Se
 
     figure = Figure(figsize=(7.6, 7), layout="constrained")
     ax = figure.subplots()
-    for k, (name, colour, marker) in enumerate(zip(CLASSES, (BLUE, ORANGE, GREEN), "o^s", strict=True)):
+    names = drawn("yin", "阴"), drawn("yang", "阳"), drawn("dot", "圆点")
+    for k, (name, colour, marker) in enumerate(zip(names, (BLUE, ORANGE, GREEN), "o^s", strict=True)):
         # Contours of the class's index would draw a strip of yang between yin and dot, whose indices are 0 and 2.
         lead = logits[:, :, k] - np.delete(logits, k, axis=2).max(axis=2)
         ax.contourf(axis, axis, lead, levels=[0, np.inf], colors=[colour], alpha=0.18)
@@ -100,8 +102,8 @@ def draw(model: MLP, points: Sequence[Point], targets: Sequence[int], chosen: Se
     wrong = [point for point, target, choice in zip(points, targets, chosen, strict=True) if choice != target]
     if wrong:
         x, y = zip(*wrong, strict=True)
-        ax.scatter(x, y, s=75, facecolors="none", edgecolors="black", linewidths=1.3, label="wrong")
-    ax.plot([], [], "k:", linewidth=1, label="true border")
+        ax.scatter(x, y, s=75, facecolors="none", edgecolors="black", linewidths=1.3, label=drawn("wrong", "答错"))
+    ax.plot([], [], "k:", linewidth=1, label=drawn("true border", "真正的边界"))
     border = {"fill": False, "linestyle": ":", "linewidth": 1}
     ax.add_patch(Circle((0.5, 0.5), R_BIG, **border))
     for middle, above in ((LEFT, 180), (RIGHT, 0)):
@@ -111,23 +113,31 @@ def draw(model: MLP, points: Sequence[Point], targets: Sequence[int], chosen: Se
     ax.grid(False)
     figure.legend(loc="outside lower center", ncols=5, markerscale=1.4)
     accuracy = 1 - len(wrong) / len(points)
-    ax.set_title(f"Yin-yang: the class that is chosen, test accuracy {accuracy:.1%}")
+    title = drawn("Yin-yang: the class that is chosen, test accuracy", "阴阳图：网络选择的类别，测试集正确率")
+    ax.set_title(f"{title} {accuracy:.1%}")
     return figure
 
 
 def main() -> None:
-    chosen = options(str(__doc__), STEPS)
+    chosen = options(str(__doc__), "把平面上的点分成三类：阴、阳和圆点", STEPS)
     rng = random.Random(chosen.seed)
     points, targets = sample(POINTS, rng)
     test_points, test_targets = sample(POINTS, rng)
-    model = MLP(2, [24, len(CLASSES)], init="kaiming_uniform", seed=chosen.seed)
+    model = MLP(2, [24, CLASSES], init="kaiming_uniform", seed=chosen.seed)
     losses = train(model, points, targets, chosen.steps, chosen.seed)
     with no_grad():
         choices = [largest(model(inputs(point))) for point in test_points]
     correct = sum(choice == target for choice, target in zip(choices, test_targets, strict=True))
-    print(f"first loss: {losses[0]:.6f}")
-    print(f"final loss: {recent(losses):.6f}, mean of the last 20 mini-batches")
-    print(f"test accuracy: {correct / POINTS:.1%}, {correct} of {POINTS} points")
+    print(f"{text('first loss: ', '最初的损失：')}{losses[0]:.6f}")
+    recently = text(", mean of the last 20 mini-batches", "（最近 20 个小批量的平均）")
+    print(f"{text('final loss: ', '最后的损失：')}{recent(losses):.6f}{recently}")
+    share = f"{correct / POINTS:.1%}"
+    print(
+        text(
+            f"test accuracy: {share}, {correct} of {POINTS} points",
+            f"测试集正确率：{share}，{POINTS} 个点中对了 {correct} 个",
+        )
+    )
     save(draw(model, test_points, test_targets, choices), chosen.out / "yinyang.png")
 
 

@@ -1,5 +1,6 @@
 """The demos run as a person runs them, write pictures that open, and learn."""
 
+import importlib
 import io
 import json
 import os
@@ -37,11 +38,12 @@ PICTURES = {
     "yinyang": {"yinyang.png"},
 }
 NOT_RANDOM = {"gradient_flow", "newton", "optimal_control", "optimizers", "taylor"}
+CHINESE = re.compile(r"[\u4e00-\u9fff]")
 
 
 def run(name: str, out: Path, steps: int, seed: int = 0) -> str:
     command = [sys.executable, f"demos/{name}.py", "--steps", str(steps), "--seed", str(seed), "--out", str(out)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "random"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "random", "LC_ALL": "C.UTF-8"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -52,6 +54,7 @@ def run_here(name: str, out: Path, steps: int, seed: int = 0, *more: str) -> str
     printed = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed), redirect_stderr(io.StringIO()):
         patch.syspath_prepend(ROOT / "demos")
+        patch.setenv("LC_ALL", "C.UTF-8")
         patch.setattr(sys, "argv", [name, "--steps", str(steps), "--seed", str(seed), "--out", str(out), *more])
         runpy.run_path(str(ROOT / f"demos/{name}.py"), run_name="__main__")
     return printed.getvalue()
@@ -111,6 +114,48 @@ def test_the_seed_decides_the_result(demo: tuple[str, str], tmp_path: Path) -> N
     assert (other == first) == (name in NOT_RANDOM)
 
 
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_demo_speaks_the_readers_language(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with matplotlib.rc_context():
+        english, chinese = (run_here(name, tmp_path, 3, 0, "--lang", lang) for lang in ("en", "zh"))
+    assert not CHINESE.search(english)
+    numbers = [re.findall(r"\d+\.\d{3,}|\d+\.\d%", output) for output in (english, chinese)]
+    assert numbers[0] == numbers[1]
+    for line in chinese.splitlines():
+        row_or_name = len(re.findall(r" \S*\d\b", line)) >= 3 or " " not in line  # of a table; an invented one
+        assert CHINESE.search(line) or row_or_name, line
+    assert len(english.splitlines()) == len(chinese.splitlines())
+
+
+def test_help_is_in_the_readers_language() -> None:
+    for locale, lang, words in (
+        ("zh_CN.UTF-8", [], "语言"),
+        ("zh_CN.UTF-8", ["--lang", "en"], "language"),
+        ("C", [], "language"),
+    ):
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "LC_ALL": locale, "PYTHONIOENCODING": "utf-8"}
+        command = [sys.executable, "demos/even_odd.py", *lang, "--help"]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, encoding="utf-8", check=True)
+        assert words in done.stdout
+        assert bool(CHINESE.search(done.stdout)) == (words == "语言")
+
+
+def test_pictures_are_in_chinese_where_there_is_a_font(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "demos")
+    common, speech = importlib.import_module("common"), importlib.import_module("speech")
+    with matplotlib.rc_context():
+        for fonts, written in ((["A font that nobody has"], "en"), (["DejaVu Sans"], "zh")):
+            monkeypatch.setattr(common, "FONTS", fonts)
+            common._chinese_font.cache_clear()
+            speech.speak("zh")
+            assert speech.text("en", "zh") == "zh"
+            assert common.drawn("en", "zh") == written
+        speech.speak("en")
+        assert speech.text("en", "zh") == common.drawn("en", "zh") == "en"
+    common._chinese_font.cache_clear()
+    assert [speech.right("误差", 6), speech.right("ab", 3)] == ["  误差", " ab"]
+
+
 def test_digits_learns(tmp_path: Path) -> None:
     output = run_here("digits", tmp_path, steps=30)
     assert loss("final", output) < 0.7 * loss("first", output)
@@ -160,7 +205,7 @@ def test_taylor_prints_exact_derivatives(tmp_path: Path) -> None:
 
 
 def test_the_pole_stands_with_the_same_effort_whatever_derivatives_are_used(tmp_path: Path) -> None:
-    _, exact, differences, *_ = run_here("optimal_control", tmp_path, 12).split("\n\n")
+    _, exact, differences, *_ = run_here("optimal_control", tmp_path, 12, 0, "--lang", "en").split("\n\n")
     found = []
     for text in (exact, differences):
         [(effort, kept, gradient)] = re.findall(r"effort: (\S+), constraints kept to (\S+), gradient (\S+)", text)

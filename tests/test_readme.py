@@ -126,7 +126,7 @@ def test_a_result_that_is_wrong_or_missing_is_found(block):
 def test_both_languages_have_the_same_code_but_for_remarks():
     en, zh = (blocks(text, "python(?: no-run)?") for text in (EN, ZH))
     assert [ast.dump(ast.parse(block)) for block in en] == [ast.dump(ast.parse(block)) for block in zh]
-    commands = [[re.sub(r"  #.*", "", block) for block in blocks(text, "sh")] for text in (EN, ZH)]
+    commands = [[re.sub(r"  #.*| --lang zh", "", block) for block in blocks(text, "sh")] for text in (EN, ZH)]
     assert commands[0] == commands[1]
     for block in itertools.chain(en, blocks(EN, "sh")):
         assert not CHINESE.search(block)
@@ -146,8 +146,9 @@ def test_the_tour_and_the_first_screen_are_short(lang):
 def test_the_command_line_prints_what_is_shown(lang, capsys):
     [block] = blocks(TEXTS[lang], "console")
     command, _, output = block.partition("\n")
-    found = re.fullmatch(r'\$ python -m micrograd_cn "(.*)" (.*)', command)
+    found = re.fullmatch(r'\$ python -m micrograd_cn "(.*?)" (.*?)( --lang zh)?', command)
     assert found
+    assert bool(found[3]) == (lang == "zh")
     assert main([found[1], *found[2].split(), "--lang", lang]) == 0
     assert capsys.readouterr().out == output
 
@@ -293,7 +294,7 @@ def test_both_languages_name_the_same_things_in_the_same_shape():
     for pattern in (r"^#{1,2} ", r"^### ", r"^- ", r"TODO"):
         assert len(re.findall(pattern, EN, re.MULTILINE)) == len(re.findall(pattern, ZH, re.MULTILINE))
     assert [len(rows) for rows in tables(EN)] == [len(rows) for rows in tables(ZH)]
-    assert sorted(spans(prose(EN))) == sorted(spans(prose(ZH)))
+    assert sorted(spans(prose(EN))) == sorted(span.removesuffix(" --lang zh") for span in spans(prose(ZH)))
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -314,7 +315,7 @@ def test_every_extra_that_is_installed_exists(name):
 
 @both
 def test_both_commands_stand_alone_on_their_lines(lang):
-    for end in ("demos/digits.py", "pytest"):
+    for end in ("demos/digits.py" + " --lang zh" * (lang == "zh"), "pytest"):
         found = re.findall(rf"^python -m venv \.venv && .*{re.escape(end)}$", TEXTS[lang], re.MULTILINE)
         assert len(found) == 1
 

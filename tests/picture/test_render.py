@@ -50,6 +50,17 @@ def test_it_renders_with_either_renderer(program, monkeypatch, tmp_path):
             picture.pipe("pdf")
 
 
+def test_a_chinese_svg_says_that_it_is_chinese(tmp_path):
+    a = Value(1, "a")
+    for lang, attribute in (("zh", True), ("en", False)):
+        path = draw_dot(a + a, lang=lang).render(outfile=tmp_path / f"{lang}.svg", cleanup=True)
+        root = ET.parse(path).getroot()
+        assert (root.get("{http://www.w3.org/XML/1998/namespace}lang") == "zh-CN") == attribute
+    for path in (Path(__file__).parents[2] / "demos/pictures").glob("*.svg"):
+        lang = ET.parse(path).getroot().get("{http://www.w3.org/XML/1998/namespace}lang")
+        assert (lang == "zh-CN") == path.stem.endswith(".zh")
+
+
 def test_a_png_never_shows_empty_squares_for_chinese(monkeypatch):
     picture = draw_dot(Value(1, "权重") * 2, lang="en")
     monkeypatch.setattr(render, "find_renderer", lambda: "/usr/bin/graphviz-pure")
