@@ -58,17 +58,20 @@ def gate() -> Value:
 
 
 def main() -> None:
-    chosen = options(str(__doc__), "画出梯度怎样流动，中英文各一份；还有网页和演练场", 1)
+    chosen = options(str(__doc__), "画出梯度怎样流动，中英文各一份", 1)
     graphs = {"neuron": neuron(), "a_plus_a": a_plus_a(), "dead_relu": dead_relu(), "network": network(chosen.seed)}
     for name, (root, parameters) in graphs.items():
         root.backward()
         for lang in ("en", "zh"):
             path: Path = chosen.out / f"{name}.{lang}.svg"
             draw_dot(root, lang=lang, parameters=parameters).render(outfile=path, cleanup=True)
-            print(text("wrote", "已写入"), f"{path}")
+            print(text("wrote", "已写入"), path)
     for lang in ("en", "zh"):
-        print(text("wrote", "已写入"), f"{draw_flow(gate(), lang=lang).save(chosen.out / f'flow.{lang}.html')}")
-        print(text("wrote", "已写入"), f"{playground(lang).save(chosen.out / f'playground.{lang}.html')}")
+        for page in (
+            draw_flow(gate(), lang=lang).save(chosen.out / f"flow.{lang}.html"),
+            playground(lang).save(chosen.out / f"playground.{lang}.html"),
+        ):
+            print(text("wrote", "已写入"), page)
 
 
 if __name__ == "__main__":

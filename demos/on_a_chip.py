@@ -23,6 +23,7 @@ from digits import BATCH, STEPS, Image, load, train_compiled
 from micrograd_cn import Value, no_grad
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.nn import MLP
+from speech import text
 
 COMPILER = ["cc", "-std=c99", "-Wall", "-Wextra", "-pedantic"]
 REPEATED = 20  # times that all test images are read to measure the time
@@ -85,39 +86,66 @@ def read_all(text: str, images: Sequence[Image], directory: Path) -> tuple[list[
 
 
 def main() -> None:
-    chosen = options(str(__doc__), "把识别手写数字的网络写成一个 C 文件", STEPS)
+    chosen = options(str(__doc__), "把识别数字的网络写成一个 C 文件，放到芯片上", STEPS)
     train_images, test_images, train_targets, test_targets = load(chosen.seed)
     model = MLP(64, [32, 10], init="kaiming_uniform", seed=chosen.seed)
     losses = train_compiled(model, train_images, train_targets, chosen.steps, chosen.seed)
-    print(f"first loss: {losses[0]:.6f}")
-    print(f"final loss: {recent(losses):.6f}, after {chosen.steps} mini-batches of {BATCH} images")
+    print(text("first loss: ", "最初的损失：") + f"{losses[0]:.6f}")
+    print(
+        text("final loss: ", "最后的损失：")
+        + f"{recent(losses):.6f}"
+        + text(
+            f", after {chosen.steps} mini-batches of {BATCH} images",
+            f"，经过 {chosen.steps} 个小批量，每批 {BATCH} 张图片",
+        )
+    )
 
-    text, file = source(model), chosen.out / "digits.c"
-    file.write_text(text, "utf-8")
-    print(f"wrote {file}")
+    written, file = source(model), chosen.out / "digits.c"
+    file.write_text(written, "utf-8")
+    print(text("wrote", "已写入"), file)
     if not shutil.which("cc"):
-        print("there is no C compiler, cc, here: the file is not compiled")
+        print(text("there is no C compiler, cc, here: the file is not compiled", "这里没有 C 编译器 cc：文件没有编译"))
         return
 
     with no_grad():
         expected = [[z.data for z in model(image)] for image in test_images]
     with TemporaryDirectory() as directory:
-        logits, seconds = read_all(text, test_images, Path(directory))
+        logits, seconds = read_all(written, test_images, Path(directory))
         taken = sizes(file, Path(directory))
     apart = max(
         abs(a - b) for row, others in zip(logits, expected, strict=True) for a, b in zip(row, others, strict=True)
     )
     alike = sum(largest(a) == largest(b) for a, b in zip(logits, expected, strict=True))
     correct = sum(largest(z) == target for z, target in zip(logits, test_targets, strict=True))
-    print(f"test accuracy: {correct / len(logits):.1%}, {correct} of {len(logits)} images")
-    print(f"answers like the engine's: {alike} of {len(logits)}; logits differ by at most {apart:.1e}")
-    work = 4 * sum(int(n) for n in re.findall(r"#define DIGITS_(?:WORK|INPUTS|OUTPUTS) (\d+)", text))
+    n, weights, share = len(logits), len(model.parameters()), f"{correct / len(logits):.1%}"
+    work = 4 * sum(int(n) for n in re.findall(r"#define DIGITS_(?:WORK|INPUTS|OUTPUTS) (\d+)", written))
+    us = f"{seconds * 1e6:.2f} us"
+    lines = [
+        (f"test accuracy: {share}, {correct} of {n} images", f"测试集准确率：{share}，{n} 张图片中的 {correct} 张"),
+        (
+            f"answers like the engine's: {alike} of {n}; logits differ by at most {apart:.1e}",
+            f"与引擎的回答相同：{n} 张中的 {alike} 张；logits 相差不超过 {apart:.1e}",
+        ),
+        (
+            f"memory: {work:,} bytes, the image and the logits among them",
+            f"内存：{work:,} 字节，包括图片和 logits",
+        ),
+        (f"time: {us} an image, compiled with -O2, on this machine", f"时间：每张图片 {us}，用 -O2 编译，在本机上"),
+    ]
     if taken:
-        print(f"code: {taken.code:,} bytes, compiled with -Os; without what it uses of math.h")
-        print(f"constants: {taken.constants:,} bytes, {len(model.parameters()):,} weights among them")
-        print(f"stack: {taken.stack:,} bytes at most")
-    print(f"memory: {work:,} bytes, the image and the logits among them")
-    print(f"time: {seconds * 1e6:.2f} us an image, compiled with -O2, on this machine")
+        lines[2:2] = [
+            (
+                f"code: {taken.code:,} bytes, compiled with -Os; without what it uses of math.h",
+                f"代码：{taken.code:,} 字节，用 -Os 编译，不含 math.h 的函数",
+            ),
+            (
+                f"constants: {taken.constants:,} bytes, {weights:,} weights among them",
+                f"常量：{taken.constants:,} 字节，其中有 {weights:,} 个权重",
+            ),
+            (f"stack: {taken.stack:,} bytes at most", f"栈：至多 {taken.stack:,} 字节"),
+        ]
+    for english, chinese in lines:
+        print(text(english, chinese))
 
 
 if __name__ == "__main__":

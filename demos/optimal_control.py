@@ -26,12 +26,13 @@ from scipy.optimize import BFGS, NonlinearConstraint, minimize
 from scipy.sparse import coo_array
 
 import micrograd_cn as mg
-from common import BLUE, GREEN, GREY, ORANGE, options, save
+from common import BLUE, GREEN, GREY, ORANGE, drawn, options, save
 from micrograd_cn import Value
 from micrograd_cn.compiler import (
     Program,
     compile,  # noqa: A004 -- the field's name
 )
+from speech import text
 
 CART, POLE, LENGTH, GRAVITY = 1.0, 0.3, 0.5, 9.81  # kg, kg, m, m/s^2
 DISTANCE, SECONDS = 1.0, 2.0  # that the cart goes, m, and how long it may take
@@ -205,9 +206,9 @@ def dense(steps: int) -> Problem:
 
 
 PROBLEMS = {
-    "micrograd_cn, exact and sparse": ours,
-    "finite differences, BFGS": differences,
-    "jax, exact and dense": dense,
+    ("micrograd_cn, exact and sparse", "micrograd_cn，精确的稀疏导数"): ours,
+    ("finite differences, BFGS", "有限差分，BFGS"): differences,
+    ("jax, exact and dense", "jax，精确的稠密导数"): dense,
 }
 
 
@@ -235,11 +236,22 @@ def solve(make: Callable[[int], Problem], steps: int) -> tuple[Any, list[str]]:
         options={"maxiter": ITERATIONS, "gtol": SMALL, "xtol": 1e-12, "initial_tr_radius": 10.0},
     )
     ended = time.perf_counter()
+    kept, gradient = f"{found.constr_violation:.0e}", f"{found.optimality:.0e}"
     return found, [
-        f"derivatives: {problem.entries} numbers",
-        f"iterations: {found.niter}, evaluations of the constraints: {count:,}",
-        f"effort: {found.fun:.6f}, constraints kept to {found.constr_violation:.0e}, gradient {found.optimality:.0e}",
-        f"time: {ended - begun:.2f} s, {made - begun:.2f} s of it to prepare",
+        text(f"derivatives: {problem.entries} numbers", f"导数：{problem.entries} 个数"),
+        text(
+            f"iterations: {found.niter}, evaluations of the constraints: {count:,}",
+            f"迭代：{found.niter} 次，约束求值：{count:,} 次",
+        ),
+        text(
+            f"effort: {found.fun:.6f}, constraints kept to {kept}, gradient {gradient}",
+            f"代价：{found.fun:.6f}，约束误差：{kept}，梯度：{gradient}",
+        ),
+        text("time: ", "时间：")
+        + text(
+            f"{ended - begun:.2f} s, {made - begun:.2f} s of it to prepare",
+            f"{ended - begun:.2f} s，其中准备 {made - begun:.2f} s",
+        ),
     ]
 
 
@@ -257,7 +269,12 @@ def pole(axes: Axes, place: float, angle: float, **how: Any) -> list[Any]:
 
 def stage(axes: Axes, places: Any) -> None:
     axes.axhline(0, color=GREY, linewidth=1, zorder=0)
-    axes.set(xlim=(places.min() - 0.6, places.max() + 0.6), ylim=(-0.62, 0.62), aspect="equal", xlabel="place, m")
+    axes.set(
+        xlim=(places.min() - 0.6, places.max() + 0.6),
+        ylim=(-0.62, 0.62),
+        aspect="equal",
+        xlabel=drawn("place, m", "位置（m）"),
+    )
     axes.set_yticks([])
     axes.grid(False)
 
@@ -268,7 +285,8 @@ def draw(x: Any, steps: int) -> Figure:
     times = np.linspace(0, SECONDS, steps + 1)
     figure = Figure(figsize=(12, 6), layout="constrained")
     figure.suptitle(
-        "A pole swings up with the least effort: direct collocation with exact sparse derivatives", fontsize=14
+        drawn("A pole swings up with the least effort, found with exact sparse derivatives", "摆以最省力的方式摆起"),
+        fontsize=14,
     )
     parts: Any = figure.subfigures(2, 1, height_ratios=[1.25, 1])
     above, below = parts
@@ -278,15 +296,17 @@ def draw(x: Any, steps: int) -> Figure:
     stage(axes, knots[:, 0])
     force, angle, band = below.subplots(1, 3, width_ratios=[1.4, 1.4, 1])
     force.plot(times, knots[:, 4], color=ORANGE, linewidth=2)
-    force.set(xlabel="time, s", title="Force, N")
+    force.set(xlabel=drawn("time, s", "时间（s）"), title=drawn("Force, N", "力（N）"))
     angle.plot(times, np.degrees(knots[:, 1]), color=BLUE, linewidth=2)
-    angle.set(xlabel="time, s", title="Angle of the pole, degrees", yticks=range(-90, 271, 90))
+    angle.set(xlabel=drawn("time, s", "时间（s）"), title=drawn("Angle of the pole, degrees", "摆的角度（度）"))
+    angle.set(yticks=range(-90, 271, 90))
     recorded = record(steps)
     rows, columns = lagrangian(recorded)[0].hessian_structure(wrt=recorded.xs)
     band.plot(columns, rows, "s", color=GREEN, markersize=0.8)
     n = len(recorded.xs)
     share = len(rows) / n**2
-    band.set(xlim=(-1, n), ylim=(n, -1), aspect="equal", title=f"Hessian: {100 * share:.1f} % are entries")
+    title = drawn(f"Hessian: {100 * share:.1f} % are entries", f"黑塞矩阵：{100 * share:.1f} % 的元素非零")
+    band.set(xlim=(-1, n), ylim=(n, -1), aspect="equal", title=title)
     band.set(xticks=[], yticks=[])
     band.grid(False)
     return figure
@@ -313,12 +333,18 @@ def animate(x: Any, steps: int) -> FuncAnimation:
 
 
 def main() -> None:
-    chosen = options(str(__doc__), "小车上的摆以最省力的方式摆起并立住", STEPS)
+    chosen = options(str(__doc__), "用最少的力气让小车上的摆摆起并立住", STEPS)
     best = None
-    print(f"{KNOT * (chosen.steps + 1):,} variables, {STATE * (chosen.steps + 2):,} constraints\n")
-    for name, make in PROBLEMS.items():
+    variables, constraints = f"{KNOT * (chosen.steps + 1):,}", f"{STATE * (chosen.steps + 2):,}"
+    print(
+        text(f"{variables} variables, {constraints} constraints", f"{variables} 个变量，{constraints} 个约束"),
+        "",
+        sep="\n",
+    )
+    for names, make in PROBLEMS.items():
+        name = text(*names)
         if make is dense and not find_spec("jax"):
-            print(f"{name}: jax is not installed")
+            print(name + text(": jax is not installed", "：没有安装 jax"))
             continue
         found, lines = solve(make, chosen.steps)
         best = found if make is ours else best
@@ -327,7 +353,7 @@ def main() -> None:
     save(draw(best.x, chosen.steps), chosen.out / "optimal_control.png")
     film = chosen.out / "optimal_control.gif"
     animate(best.x, chosen.steps).save(film, writer=PillowWriter(fps=25))
-    print(f"wrote {film}")
+    print(text("wrote", "已写入"), film)
 
 
 if __name__ == "__main__":

@@ -228,6 +228,7 @@ def tutorial(notebook: Path, short: str) -> str:
     exporter.exclude_output_prompt = True
     made, _ = exporter.from_notebook_node(nbformat.read(notebook, as_version=4))  # type: ignore[no-untyped-call]
     made = re.sub(r"<script.*?</script>", "", made, flags=re.DOTALL)  # of formulas, widgets, diagrams
+    made = made.replace('href="pictures/', 'href="')  # the pages lie beside it
     made = re.sub(r"<html[^>]*>", f'<html lang="{TEXTS[short]["lang"]}">', made, count=1)
     made = made.replace("</head>", f'<link rel="icon" href="data:,"><style>{NARROW}</style></head>', 1)
     back = f'<p style="padding: 1rem"><a href="{STARTS[short]}">{TEXTS[short]["back"]}</a></p>'
