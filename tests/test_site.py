@@ -88,7 +88,8 @@ def test_every_link_leads_to_a_page_that_says_nothing_to_the_console(site: Path,
             target, fragment = urldefrag(urljoin(url, link))
             if target.startswith("file:"):
                 assert Path(unquote(target.removeprefix("file://"))).is_file(), f"{url} has a link to {link}"
-                if fragment and not ("/api/" in url and "/api/" in target):  # pdoc's own links to attributes
+                told = "=" in fragment  # what the playground is to show
+                if fragment and not told and not ("/api/" in url and "/api/" in target):  # pdoc's own, to attributes
                     wanted.add((target, fragment))
                 if target.endswith(".html"):
                     waiting.append(target)
