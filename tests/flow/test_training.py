@@ -221,14 +221,22 @@ def test_a_link_keeps_the_settings(board):
     board.requests[:] = [board.url]
 
 
-@pytest.mark.parametrize(
-    ("field", "wrong"), [("layers", "9"), ("layers", ""), ("rate", "-1"), ("rate", "x"), ("seed", "-3")]
-)
-def test_a_wrong_setting_is_marked_and_changes_nothing(field, wrong, board):
-    before = board.page.evaluate("trainer.network.data.length")
-    board.page.locator(f"#b_{field}").fill(wrong)
-    assert board.page.locator(f"#b_{field}").get_attribute("aria-invalid") == "true"
-    assert board.page.evaluate("trainer.network.data.length") == before
+def test_a_wrong_setting_is_marked_and_changes_nothing(board):
+    before = board.page.evaluate("[trainer.network.data.length, trainer.rate]")
+    for field, wrong in (("layers", "9"), ("layers", ""), ("rate", "-1"), ("rate", "x"), ("seed", "-3")):
+        board.page.locator(f"#b_{field}").fill(wrong)
+        assert board.page.locator(f"#b_{field}").get_attribute("aria-invalid") == "true"
+        assert board.page.evaluate("[trainer.network.data.length, trainer.rate]") == before
+
+
+def test_a_sample_is_chosen_and_opened_by_keys(board):
+    board.page.locator("#plane").focus()
+    board.press("ArrowRight", "ArrowRight", "ArrowLeft", "ArrowDown")
+    assert board.page.evaluate("chosenPoint") == 2
+    assert "sample 3 of 200" in board.page.locator("#plane").get_attribute("aria-label")
+    assert steps(board) == 0
+    board.press("Enter")
+    assert "Sample 3 after" in board.page.locator("#origin").inner_text()
 
 
 def test_one_draws_points_of_both_classes(board):

@@ -300,14 +300,13 @@ def test_a_link_opens_what_was_typed_with_its_numbers(typing, opened, tmp_path):
 HOSTILE = ["#text=%", "#text=<img src=x onerror=alert(1)>&=a=1", "#room=board&layers=99999&rate=-1&seed=x&data=no"]
 
 
-@pytest.mark.parametrize("link", HOSTILE)
-def test_a_hostile_link_does_no_harm(link, typing):
-    url = typing.url + link
-    typing.page.goto("about:blank")
-    typing.page.goto(url)
-    assert typing.page.locator("#text").count() == 1
-    assert typing.page.locator("img").count() == 0
-    assert typing.page.evaluate("trainer.network.sizes") == [2, 8, 8, 1]
+def test_a_hostile_link_does_no_harm(typing):
+    for link in HOSTILE:
+        typing.page.goto("about:blank")
+        typing.page.goto(typing.url + link)
+        assert typing.page.locator("#text").count() == 1
+        assert typing.page.locator("img").count() == 0
+        assert typing.page.evaluate("trainer.network.sizes") == [2, 8, 8, 1]
     typing.requests[:] = [typing.url]
 
 
