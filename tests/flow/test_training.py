@@ -252,7 +252,7 @@ def test_one_draws_points_of_both_classes(board):
     url = board.link
     board.page.goto("about:blank")
     board.page.goto(url)
-    assert board.page.evaluate("trainer.points.length") == 4
+    assert board.page.evaluate("trainer.points.map(p => p.label)") == [0, 0, 1, 1]
     board.requests[:] = [board.url]
 
 

@@ -46,7 +46,7 @@ def in_python(text, values):
 
 
 def near(a, b, scale=1.0):
-    return same(a, b, 1e-7) or abs(a - b) <= 1e-9 * scale or (max(abs(a), abs(b)) > 1e12)
+    return same(a, b, 1e-7) or abs(a - b) <= 1e-9 * scale
 
 
 def names_in(text):
