@@ -66,7 +66,9 @@ TESTS = {  # modules or folders: the files test_*.py that pin them
     "compiler/takes": "compiler/takes",
     "compiler/python": "compiler/python_source compiler/own_rows compiler/program",
     "compiler": "compiler/program compiler/rows compiler/training compiler/threads compiler/tiers",
-    "flow": "flow",
+    "scopes": "scopes",
+    "flow/grammar flow/playground": "flow/typing flow/training flow/offline",
+    "flow": "flow/steps flow/folding flow/networks flow/formulas flow/labels flow/offline flow/arithmetic flow/details",
     "testing/numerical testing/compare testing/report": "testing/numerical testing/compare testing/report "
     "testing/gradcheck testing/foreign",
     "testing/gradcheck": "testing/gradcheck testing/foreign",
