@@ -329,3 +329,19 @@ def test_the_theme_follows_the_system_and_a_button(opened):
 def test_without_a_language_the_browser_s_is_used(locale, lang, opened):
     page = opened(draw_flow(Value(2, "x") * 3), locale=locale)
     assert page.page.locator("html").get_attribute("lang") == lang
+
+
+def test_boxes_show_their_roles(opened):
+    neuron = Neuron(1, activation="tanh", seed=0)
+    y = neuron([Value(0.5, "x")]) * 3
+    y.label = "y"
+    page = opened(draw_flow(y, "en"))
+    roles = {
+        role: set(page.page.locator(f".node.{role}").evaluate_all("all => all.map(node => node.dataset.name)"))
+        for role in ("thick", "rounded", "dashed", "double", "filled")
+    }
+    assert roles["thick"] == {"w0", "b"}
+    assert (roles["rounded"], roles["double"], roles["filled"]) == ({"x"}, {"y"}, set())
+    assert len(roles["dashed"]) == 1
+    page.click("close_all")
+    assert page.page.locator(".node.filled").get_attribute("data-name") == "neuron"

@@ -13,8 +13,6 @@ from micrograd_cn.optim import SGD
 
 from .pages import example, position, same
 
-inf, nan = math.inf, math.nan
-
 
 def test_a_network_is_folded_and_a_folded_part_is_one_step(opened):
     model = MLP(2, [16, 16, 1], seed=0)

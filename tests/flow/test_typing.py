@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from micrograd_cn import Value, playground
+from micrograd_cn import Op, Value, playground
 from micrograd_cn.engine import topological_order
-from micrograd_cn.expression import CONSTANTS, ParseError, _tokens, functions, is_name, parse
+from micrograd_cn.expression import CONSTANTS, ParseError, _tokens, functions, is_name, lists, parse, usage
 from micrograd_cn.words import PLAYGROUND
 
 from .pages import same
@@ -196,6 +196,11 @@ def test_examples_show_what_they_are_called(room):
     assert abs(found["vanishing"]["grads"]["x"]) < 0.05
     assert found["exploding"]["grads"]["x"] > 1000
     assert sum(found["softmax"]["grads"].values()) == pytest.approx(0, abs=1e-12)
+
+
+def test_an_operation_of_one_s_own_of_any_number_of_operands_takes_no_list():
+    own = Op("own", lambda *xs: 0.0, lambda y, *xs: (0.0,) * len(xs))
+    assert (lists(own), usage("own", own)) == ([], "own(*xs)")
 
 
 def test_the_page_s_functions_are_the_command_line_s(room):
