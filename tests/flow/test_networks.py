@@ -101,6 +101,7 @@ def test_a_tape_is_shown_in_another_language_and_stays_in_its_own():
     record, _ = trained()
     page = draw_flow(record, "zh")
     assert '<html lang="zh-CN">' in page.html
+    assert '{"lang":"zh",' in page.html
     assert len(page) == len(record) == 5
     assert record.lang == "en"
     assert '<html lang="en">' in record.html
