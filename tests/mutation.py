@@ -72,7 +72,9 @@ TESTS = {  # modules or folders: the files test_*.py that pin them
     "compiler/c compiler/c_comment compiler/c_elements compiler/c_loops compiler/c_text": "compiler/c_source",
     "compiler/python": "compiler/python_source compiler/own_rows compiler/program",
     "compiler": "compiler/program compiler/prepared compiler/rows compiler/training compiler/threads compiler/tiers",
-    "flow": "flow",
+    "scopes": "scopes",
+    "flow/grammar flow/playground": "flow/typing flow/training flow/offline",
+    "flow": "flow/steps flow/folding flow/networks flow/formulas flow/labels flow/offline flow/arithmetic flow/details",
     "testing/numerical testing/compare testing/report": "testing/numerical testing/compare testing/report "
     "testing/gradcheck testing/foreign",
     "testing/gradcheck": "testing/gradcheck testing/foreign",

@@ -569,6 +569,31 @@ def test_the_page_is_drawn_after_backward_in_the_language(run, tmp_path, monkeyp
     assert (tmp_path / "flow.html").read_text() == "6.0 zh"
 
 
+def test_the_playground_is_written_in_the_language_or_the_browser_s(run, tmp_path):
+    for more, lang in (([], "null"), (["--lang", "zh"], '"zh"')):
+        path = tmp_path / "playground.html"
+        assert run("--playground", "-o", str(path), *more)[0] == 0
+        assert f'id="data">{{"lang":{lang},' in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("arguments", ["", "x*x -o p.html", "-o p.svg", "-o p.html -o p.png", "x=2 -o p.html"])
+def test_the_playground_needs_a_page_s_name_and_nothing_else(run, tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = run("--playground", *arguments.split(), "--lang", "en")
+    assert (status, out) == (2, "")
+    assert err == "--playground needs a page's name and nothing else, as in --playground -o playground.html\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_playground_that_cannot_be_written_says_why(run, tmp_path):
+    path = tmp_path / "none" / "p.html"
+    assert run("--playground", "-o", str(path), "--lang", "en") == (
+        1,
+        "",
+        f"cannot write {path}: No such file or directory\n",
+    )
+
+
 def test_the_real_page_is_written(run, tmp_path):
     assert run("x * x", "x=3", "-o", str(tmp_path / "flow.html"))[0] == 0
     assert "<html" in (tmp_path / "flow.html").read_text(encoding="utf-8")

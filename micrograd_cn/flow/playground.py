@@ -84,6 +84,7 @@ def playground(lang: str | None = None) -> Playground:
 
     It is one HTML file that needs neither Python nor a network: `.save("playground.html")` writes it. Its arithmetic is
     that of the table's rows, of `losses` and of `optim`, written as JavaScript. Links to it keep what was chosen.
+    It looks like demos/pictures/playground.en.png.
 
     Args:
         lang: the language that it starts in, "en" or "zh"; the browser's for None.

@@ -5,13 +5,11 @@ import re
 
 import pytest
 
-from micrograd_cn import OPS, Value, draw_flow
+from micrograd_cn import OPS, Value, draw_flow, playground
 from micrograd_cn.nn import MLP
 from micrograd_cn.words import PAGE, WORDS
 
 from .pages import example, position
-
-inf, nan = math.inf, math.nan
 
 
 def test_every_key(opened):
@@ -240,10 +238,11 @@ LUMINANCE = """element => {
 
 
 @pytest.mark.slow
-def test_every_text_has_a_contrast_of_at_least_4_5(opened):
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_has_a_contrast_of_at_least_4_5(scheme, opened):
     a = Value(2, "a")
     y = (a * a - 3 * a + (a * -1).relu() + MLP(1, [2, 1])([a])) ** 2
-    page = opened(draw_flow(y, "en"))
+    page = opened(draw_flow(y, "en"), color_scheme=scheme)
     page.press("End")
     page.page.locator("#value").fill("x")
     page.click("predict")
@@ -255,6 +254,18 @@ def test_every_text_has_a_contrast_of_at_least_4_5(opened):
             checked += 1
             assert element.evaluate(LUMINANCE) >= 4.5, element.evaluate("e => e.outerHTML")
     assert checked > 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["typing", "board"])
+def test_every_text_of_the_playground_has_a_contrast_of_at_least_4_5(scheme, name, opened):
+    page = opened(playground("en"), color_scheme=scheme)
+    page.page.locator(f"#tab_{name}").click()
+    own_text = "e => [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()) && e.checkVisibility()"
+    for element in page.page.query_selector_all("body *"):
+        if element.evaluate(own_text) and not element.evaluate("e => e.closest('script, title, noscript, option')"):
+            assert element.evaluate(LUMINANCE) >= 4.5, element.evaluate("e => e.outerHTML")
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])

@@ -197,17 +197,14 @@ def test_the_plot_has_the_local_function_and_its_tangent(opened):
     assert plot["sign"] == "tangent plus"
 
 
-@pytest.mark.parametrize(
-    ("f", "shown"),
-    [(lambda x: x.log(), True), (lambda x: x.sqrt(), True), (lambda x: maximum(x, 0.0), True), (lambda x: x / x, True)],
-)
-@pytest.mark.parametrize("x", [0.0, 1e-300, 3.0, -2.0, 1e12])
-def test_a_plot_of_any_numbers_is_drawn_or_left_out(f, shown, x, opened):
-    page = opened(draw_flow(f(Value(x, "x")), "en"))
+@pytest.mark.parametrize("f", [lambda x: x.log(), lambda x: x.sqrt(), lambda x: maximum(x, 0.0), lambda x: x / x])
+def test_a_plot_of_any_numbers_is_drawn_or_left_out(f, opened):
+    page = opened(draw_flow(f(Value(3.0, "x")), "en"))
     page.press("ArrowRight")
-    visible = page.page.locator("figure").is_visible()
-    assert visible == math.isfinite(f(Value(x)).data)
-    assert "NaN" not in page.page.locator("#plot").inner_html()
+    for x in (0.0, 1e-300, 3.0, -2.0, 1e12):
+        page.page.evaluate(f"edit(graph.nodes.findIndex(node => node.name === 'x'), {x!r})")
+        assert page.page.locator("figure").is_visible() == math.isfinite(f(Value(x)).data)
+        assert "NaN" not in page.page.locator("#plot").inner_html()
 
 
 def test_a_contribution_moves_against_its_edge_and_not_where_motion_is_reduced(opened):
@@ -269,14 +266,16 @@ def test_a_whole_layer_is_one_step(opened):
 
     page = opened(draw_flow(network(), "en"))
     page.click("open_all")
-    groups = "steps.slice(0, position()).map(s => `${s.kind} ${layerOf(s)}`)"
+    groups = "steps.map(s => `${s.kind} ${layerOf(s)}`)"
     seen = []
     while page.page.locator("#layer_step").is_enabled():
         before = position(page)
         page.press("PageDown")
-        units = page.page.evaluate(f"[...new Set({groups}.slice({before}))]")
-        assert len(units) == 1
-        seen.append((before, position(page)))
+        after = position(page)
+        units = page.page.evaluate(groups)
+        assert len(set(units[before:after])) == 1
+        assert after == len(units) or units[after] != units[after - 1]
+        seen.append((before, after))
     assert len(seen) < position(page) / 2
     for before, _ in reversed(seen):
         page.press("PageUp")
@@ -292,7 +291,7 @@ def test_the_graph_is_dragged_and_zoomed(opened):
     page.page.mouse.down()
     page.page.mouse.move(340, 150, steps=4)
     page.page.mouse.up()
-    assert page.page.evaluate(state) == [x + 40, y0 + 30, zoom]
+    assert page.page.evaluate(state) == pytest.approx([x + 40, y0 + 30, zoom])
     page.page.mouse.wheel(0, -120)
     assert page.page.evaluate("viewport.zoom") > zoom
     page.click("zoom_fit")
@@ -303,6 +302,21 @@ def test_the_graph_is_dragged_and_zoomed(opened):
     assert page.page.evaluate("viewport.zoom") == pytest.approx(zoom)
 
 
+def test_a_drag_that_begins_on_a_closed_part_moves_the_graph_and_opens_nothing(opened):
+    from .test_folding import network
+
+    page = opened(draw_flow(network(), "en"))
+    page.click("close_all")
+    x, names = page.page.evaluate("viewport.x"), set(page.nodes())
+    box = page.page.locator(".node[data-name='layers.1'] .frame").bounding_box()
+    page.page.mouse.move(box["x"] + 20, box["y"] + 20)
+    page.page.mouse.down()
+    page.page.mouse.move(box["x"] + 50, box["y"] + 20, steps=3)
+    page.page.mouse.up()
+    assert set(page.nodes()) == names
+    assert page.page.evaluate("viewport.x") == pytest.approx(x + 30)
+
+
 def test_the_theme_follows_the_system_and_a_button(opened):
     page = opened(draw_flow(Value(2, "x") * 3, "en"), color_scheme="dark")
     paper = "getComputedStyle(document.documentElement).backgroundColor"
@@ -311,7 +325,23 @@ def test_the_theme_follows_the_system_and_a_button(opened):
     assert page.page.evaluate(paper) == "rgb(255, 255, 255)"
 
 
-@pytest.mark.parametrize(("locale", "lang"), [("zh-CN", "zh-CN"), ("zh-TW", "zh-CN"), ("en-GB", "en"), ("fr", "en")])
+@pytest.mark.parametrize(("locale", "lang"), [("zh-TW", "zh-CN"), ("fr", "en")])
 def test_without_a_language_the_browser_s_is_used(locale, lang, opened):
     page = opened(draw_flow(Value(2, "x") * 3), locale=locale)
     assert page.page.locator("html").get_attribute("lang") == lang
+
+
+def test_boxes_show_their_roles(opened):
+    neuron = Neuron(1, activation="tanh", seed=0)
+    y = neuron([Value(0.5, "x")]) * 3
+    y.label = "y"
+    page = opened(draw_flow(y, "en"))
+    roles = {
+        role: set(page.page.locator(f".node.{role}").evaluate_all("all => all.map(node => node.dataset.name)"))
+        for role in ("thick", "rounded", "dashed", "double", "filled")
+    }
+    assert roles["thick"] == {"w0", "b"}
+    assert (roles["rounded"], roles["double"], roles["filled"]) == ({"x"}, {"y"}, set())
+    assert len(roles["dashed"]) == 1
+    page.click("close_all")
+    assert page.page.locator(".node.filled").get_attribute("data-name") == "neuron"

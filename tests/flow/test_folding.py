@@ -110,7 +110,7 @@ def test_opening_and_closing_at_random_changes_no_number(opened):
     root.backward()
     done = page.page.evaluate("chosen.done")
     known = {}
-    for _ in range(25):
+    for _ in range(15):
         groups = page.page.evaluate("[...shape.frames, ...shape.boxes.filter(b => b.folded)].map(b => b.group)")
         overlaps, now = page.page.evaluate(f"(toggle({rng.choice(groups)}), [{OVERLAPS}, chosen.done])")
         assert (overlaps, now) == ([], done)
@@ -194,6 +194,7 @@ def test_the_end_of_a_large_graph_is_what_backward_gives(opened):
     assert all(grads[name] == node.grad for name, node in nodes.items() if node.requires_grad)
 
 
+@pytest.mark.slow
 def test_a_page_of_a_large_graph_is_made_quickly():
     root = attention(12, 9)
     began = time.perf_counter()

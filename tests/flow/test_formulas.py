@@ -11,8 +11,6 @@ from micrograd_cn.formula import FormulaError
 
 from .pages import same
 
-inf, nan = math.inf, math.nan
-
 
 def test_an_operation_that_is_no_formula_still_steps_and_the_page_names_it(opened):
     odd = Op("odd", lambda x: float(round(x.real, 3)), (lambda y, x: 2.0,))

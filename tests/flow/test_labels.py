@@ -1,14 +1,13 @@
 """Whatever the labels are, they are text."""
 
-import math
-
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from micrograd_cn import Value, draw_flow
-
-inf, nan = math.inf, math.nan
-
+from micrograd_cn.flow.graph import Graph
+from micrograd_cn.flow.javascript import Rows
+from micrograd_cn.nn import Layer
 
 HOSTILE = ["<img src=x onerror=alert(1)>", "</script><script>alert(1)</script>", "<!--<script>", "{{data}}", "{0}"]
 HOSTILE += ["\ud800", '"];}', "\x00\x07", "'\\", "v0", "v1", "v2", "v4", "a", "a", "a#2", "__proto__"]
@@ -43,3 +42,18 @@ def test_any_label_reaches_the_page(tab, tmp_path_factory, labels):
         names = [node["name"] for node in page.page.evaluate("graph.nodes")]
         for label in labels:
             assert not label or label in names or not label.isprintable()
+
+
+@pytest.mark.parametrize("labels", [("a", "a", "a#2"), ("a#2", "a", "a"), ("a", "a#2", "a")])
+def test_a_label_is_never_taken_by_a_name_that_was_made(labels):
+    a, b, c = (Value(2, label) for label in labels)
+    names = [name for name, *_ in Graph(a * b * c).facts(Rows())["nodes"]]
+    assert {"a", "a#2", "a#3"} < set(names)
+    assert len(set(names)) == len(names)
+
+
+def test_parameters_of_one_label_are_told_apart_by_their_neurons():
+    layer = Layer(1, 2, seed=0)
+    a, b = layer([Value(1, "x")])
+    names = {name for name, *_ in Graph(a * b).facts(Rows())["nodes"]}
+    assert {f"layer.neurons.{i}.{p}" for i in range(2) for p in ("w0", "b")} < names

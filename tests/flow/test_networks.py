@@ -13,8 +13,6 @@ from micrograd_cn.optim import SGD
 
 from .pages import example, position, same
 
-inf, nan = math.inf, math.nan
-
 
 def test_a_network_is_folded_and_a_folded_part_is_one_step(opened):
     model = MLP(2, [16, 16, 1], seed=0)
@@ -103,6 +101,7 @@ def test_a_tape_is_shown_in_another_language_and_stays_in_its_own():
     record, _ = trained()
     page = draw_flow(record, "zh")
     assert '<html lang="zh-CN">' in page.html
+    assert '{"lang":"zh",' in page.html
     assert len(page) == len(record) == 5
     assert record.lang == "en"
     assert '<html lang="en">' in record.html

@@ -1,7 +1,6 @@
 """Offline, small, in a notebook; what is refused."""
 
 import json
-import math
 import re
 import subprocess
 import sys
@@ -11,8 +10,6 @@ import pytest
 from micrograd_cn import Tape, Value, draw_flow
 
 from .pages import example
-
-inf, nan = math.inf, math.nan
 
 
 def test_the_policy_lets_nothing_in_or_out(opened):

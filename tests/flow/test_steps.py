@@ -10,8 +10,6 @@ from micrograd_cn.testing import expressions
 
 from .pages import assert_gradients, below, example, labelled, position, same
 
-inf, nan = math.inf, math.nan
-
 
 def test_the_end_is_what_backward_gives_at_every_node(opened):
     y, _ = example()

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from micrograd_cn import Value, playground
+from micrograd_cn import Op, Value, playground
 from micrograd_cn.engine import topological_order
-from micrograd_cn.expression import CONSTANTS, ParseError, _tokens, functions, is_name, parse
+from micrograd_cn.expression import CONSTANTS, ParseError, _tokens, functions, is_name, lists, parse, usage
 from micrograd_cn.words import PLAYGROUND
 
 from .pages import same
@@ -46,7 +46,7 @@ def in_python(text, values):
 
 
 def near(a, b, scale=1.0):
-    return same(a, b, 1e-7) or abs(a - b) <= 1e-9 * scale or (max(abs(a), abs(b)) > 1e12)
+    return same(a, b, 1e-7) or abs(a - b) <= 1e-9 * scale
 
 
 def names_in(text):
@@ -198,6 +198,11 @@ def test_examples_show_what_they_are_called(room):
     assert sum(found["softmax"]["grads"].values()) == pytest.approx(0, abs=1e-12)
 
 
+def test_an_operation_of_one_s_own_of_any_number_of_operands_takes_no_list():
+    own = Op("own", lambda *xs: 0.0, lambda y, *xs: (0.0,) * len(xs))
+    assert (lists(own), usage("own", own)) == ([], "own(*xs)")
+
+
 def test_the_page_s_functions_are_the_command_line_s(room):
     assert set(room.evaluate("Object.keys(page.grammar.functions)")) == set(functions())
 
@@ -300,14 +305,13 @@ def test_a_link_opens_what_was_typed_with_its_numbers(typing, opened, tmp_path):
 HOSTILE = ["#text=%", "#text=<img src=x onerror=alert(1)>&=a=1", "#room=board&layers=99999&rate=-1&seed=x&data=no"]
 
 
-@pytest.mark.parametrize("link", HOSTILE)
-def test_a_hostile_link_does_no_harm(link, typing):
-    url = typing.url + link
-    typing.page.goto("about:blank")
-    typing.page.goto(url)
-    assert typing.page.locator("#text").count() == 1
-    assert typing.page.locator("img").count() == 0
-    assert typing.page.evaluate("trainer.network.sizes") == [2, 8, 8, 1]
+def test_a_hostile_link_does_no_harm(typing):
+    for link in HOSTILE:
+        typing.page.goto("about:blank")
+        typing.page.goto(typing.url + link)
+        assert typing.page.locator("#text").count() == 1
+        assert typing.page.locator("img").count() == 0
+        assert typing.page.evaluate("trainer.network.sizes") == [2, 8, 8, 1]
     typing.requests[:] = [typing.url]
 
 

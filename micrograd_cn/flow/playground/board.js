@@ -64,7 +64,8 @@ function tellState() {
   part("state").textContent = filled(words.board_state, { ...told, accuracy: points.length ? Math.round(100 * trainer.accuracy) : "–" });
   part("painting").hidden = settings.data !== "own";
   part("losses").setAttribute("aria-label", filled(words.curve, { root: "loss" }));
-  part("plane").setAttribute("aria-label", words.plane_hint);
+  const label = filled(words.plane_label, { number: chosenPoint + 1, count: points.length });
+  part("plane").setAttribute("aria-label", `${words.plane_hint} ${label}`);
   const count = dead.flat().filter(Boolean).length, first = history[0];
   const early = history.slice(0, 10).reduce((sum, x) => sum + x, 0) / Math.min(10, history.length || 1);
   const late = history.slice(-10).reduce((sum, x) => sum + x, 0) / Math.min(10, history.length || 1);
@@ -167,4 +168,15 @@ part("plane").addEventListener("click", event => {
   const distances = trainer.points.map(({ at: [x, y] }) => Math.hypot(x - at[0], y - at[1]));
   chosenPoint = distances.indexOf(Math.min(...distances));
   openSample();
+});
+
+// Samples by keys: the arrows choose, Enter opens.
+part("plane").addEventListener("keydown", event => {
+  const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key], count = trainer.points.length;
+  if ((!by && event.key !== "Enter") || count < LEAST_POINTS) return;
+  event.preventDefault();
+  event.stopPropagation();
+  if (!by) return openSample();
+  chosenPoint = (chosenPoint + by + count) % count;
+  drawBoard(true);
 });

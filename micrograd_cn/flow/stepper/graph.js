@@ -25,7 +25,6 @@ function nameGroups(groups) {
     while (taken.has(path)) path = `${first}#${++count}`;
     taken.add(path);
     group.path = path;
-    group.depth = group.outer < 0 ? 0 : groups[group.outer].depth + 1;
   }
 }
 
@@ -85,22 +84,31 @@ function divided(graph, outer, members, room) {
   const count = Math.min(room, Math.max(2, Math.ceil(members.length ** (1 / levels))));
   return Array.from({ length: count }, (_, i) => {
     const first = Math.round((i * members.length) / count), end = Math.round(((i + 1) * members.length) / count);
-    const number = graph.groups.length, around = outer < 0 ? null : graph.groups[outer];
-    const path = `${around ? `${around.path}.` : ""}part ${graph.groups.length}`;
-    const group = { name: path, path, outer, part: i + 1, parts: count, depth: (around?.depth ?? -1) + 1, children: [] };
+    const number = graph.groups.length, children = members.slice(first, end), title = titleOfSome(graph, children);
+    const path = freePath(graph, outer, title ?? `part ${i + 1}/${count}`);
+    const group = { name: path, path, outer, part: i + 1, parts: count, title, children };
     graph.groups.push(group);
-    group.children = members.slice(first, end);
-    for (const child of group.children) {
+    for (const child of children) {
       if (child.node !== undefined) graph.nodes[child.node].group = number;
-      else moveUnder(graph, child.group, number);
+      else graph.groups[child.group].outer = number;
     }
-    const named = group.children.every(({ node }) => node !== undefined && isNamed(graph.nodes[node]));
-    if (named) group.title = [0, -1].map(k => graph.nodes[group.children.at(k).node].name).join(" … ");
     if (group.children.length > MOST_CHILDREN) group.children = divided(graph, number, group.children, MOST_CHILDREN - 4);
     return { group: number };
   });
 }
 
-function moveUnder(graph, i, outer) {
-  graph.groups[i].outer = outer;
+// The first and the last name of nodes of which most have one; undefined for others.
+function titleOfSome(graph, children) {
+  const names = children.filter(({ node }) => node !== undefined && isNamed(graph.nodes[node])).map(({ node }) => graph.nodes[node].name);
+  return names.length > children.length / 2 ? `${names[0]} … ${names.at(-1)}` : undefined;
+}
+
+// A name inside `outer` that no group and no node has.
+function freePath(graph, outer, name) {
+  graph.paths ??= new Set([...graph.groups.map(({ path }) => path), ...graph.nodes.map(node => node.name)]);
+  const first = outer < 0 ? name : `${graph.groups[outer].path}.${name}`;
+  let path = first;
+  for (let count = 2; graph.paths.has(path); count++) path = `${first}#${count}`;
+  graph.paths.add(path);
+  return path;
 }
