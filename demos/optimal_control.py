@@ -41,6 +41,7 @@ STATE = 4  # place in m, angle in rad (0 hangs), and their rates
 KNOT = STATE + 1  # numbers of a time: the state, then the force in N
 BEGIN, END = (0.0, 0.0, 0.0, 0.0), (DISTANCE, np.pi, 0.0, 0.0)
 ITERATIONS = 300
+FRAMES = 15  # of the film, a second
 SMALL = 1e-6  # gradient of the Lagrangian at which the solver stops
 
 
@@ -313,23 +314,23 @@ def draw(x: Any, steps: int) -> Figure:
 
 
 def animate(x: Any, steps: int) -> FuncAnimation:
-    """Return the frames of a film, 25 a second."""
+    """Return the frames of a film."""
     knots = x.reshape(-1, KNOT)
     times = np.linspace(0, SECONDS, steps + 1)
-    figure = Figure(figsize=(6, 3), dpi=80, layout="constrained")
+    figure = Figure(figsize=(6, 3), dpi=60, layout="constrained")
     axes = figure.subplots()
     stage(axes, knots[:, 0])
     rod, bob, cart = pole(axes, *knots[0, :2], color=BLUE)
 
     def show(frame: int) -> list[Any]:
-        place, angle = (np.interp(min(frame / 25, SECONDS), times, knots[:, k]) for k in range(2))
+        place, angle = (np.interp(min(frame / FRAMES, SECONDS), times, knots[:, k]) for k in range(2))
         top = place + LENGTH * np.sin(angle), -LENGTH * np.cos(angle)
         rod.set_data([place, top[0]], [0, top[1]])
         bob.set_data([top[0]], [top[1]])
         cart.set_data([place], [0])
         return [rod, bob, cart]
 
-    return FuncAnimation(figure, show, frames=round(25 * (SECONDS + 1)), blit=True)
+    return FuncAnimation(figure, show, frames=round(FRAMES * (SECONDS + 0.5)), blit=True)
 
 
 def main() -> None:
@@ -352,7 +353,7 @@ def main() -> None:
     assert best is not None
     save(draw(best.x, chosen.steps), chosen.out / "optimal_control.png")
     film = chosen.out / "optimal_control.gif"
-    animate(best.x, chosen.steps).save(film, writer=PillowWriter(fps=25))
+    animate(best.x, chosen.steps).save(film, writer=PillowWriter(fps=FRAMES))
     print(text("wrote", "已写入"), film)
 
 

@@ -114,7 +114,10 @@ def test_the_seed_decides_the_result(demo: tuple[str, str], tmp_path: Path) -> N
     assert (other == first) == (name in NOT_RANDOM)
 
 
-@pytest.mark.parametrize("name", PICTURES)
+LONG = {"digits", "microgpt", "moons", "optimal_control", "yinyang"}
+
+
+@pytest.mark.parametrize("name", [pytest.param(x, marks=[pytest.mark.slow] * (x in LONG)) for x in PICTURES])
 def test_a_demo_speaks_the_readers_language(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with matplotlib.rc_context():
         english, chinese = (run_here(name, tmp_path, 3, 0, "--lang", lang) for lang in ("en", "zh"))

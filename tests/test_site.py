@@ -100,7 +100,7 @@ def test_every_link_leads_to_a_page_that_says_nothing_to_the_console(site: Path,
     context.close()
 
 
-@pytest.mark.parametrize("width", [390, 1280, 1920])
+@pytest.mark.parametrize("width", [390, *(pytest.param(width, marks=pytest.mark.slow) for width in (1280, 1920))])
 def test_start_pages_and_tutorials_are_no_wider_than_the_screen(site: Path, browser: Any, width: int) -> None:
     for scheme in ("light", "dark"):
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
