@@ -186,7 +186,7 @@ def test_up_to_two_rows_are_done_one_by_one():
     assert [best("forward", rows).lanes for rows in (1, 2, 3)] == [1, 1, machine().width]
 
 
-def test_shared_functions_are_made_fast_once_for_what_runs_twice_as_long_as_that_takes(monkeypatch):
+def test_shared_functions_are_made_fast_once_for_what_runs_longer_than_that_takes(monkeypatch):
     program, _ = small()
     executables = program.executables
     made = executables.get("forward", False, False)
