@@ -265,21 +265,20 @@ class Code:
         """Return the numbers of a formula's results for these operands: each one instruction, if it is a short one."""
         steps, results = formula
         if 2 <= len(steps) <= LONGEST and len(slots) <= MOST_OPERANDS:
-            return [self._call(formula, k, slots) for k in range(len(results))]
+            samples = tuple([i in self.sampled for i in slots])
+            return [self._call(formula, k, slots, samples) for k in range(len(results))]
         return self._expanded(formula, slots, expand=False)
 
-    def _call(self, formula: StraightLine, k: int, slots: Sequence[int]) -> int:
+    def _call(self, formula: StraightLine, k: int, slots: Sequence[int], samples: tuple[bool, ...]) -> int:
         """Return the number of one result."""
         result = formula.results[k]
         if isinstance(result, float):
             return self.constant(result)
         if result < len(slots):
             return slots[result]
-        samples = tuple([i in self.sampled for i in slots])
         if (key := (id(formula), k, samples)) not in self._called:
             self._called[key] = self._form(formula.steps, result, samples, self._own.get(id(formula), FOLDED))
-        called = self._called[key]
-        if called:
+        if called := self._called[key]:
             number = slots if called.direct else self._early(called, slots)
             used = [number[i] for i in called.used] if number else []
             if None in map(self.value, used):

@@ -68,6 +68,7 @@ class Lowering:
         self.outputs = [self.of[output] for output in outputs]
         self.totals: list[tuple[Pair, ...]] = []
         self.gradients: list[int] = []
+        self._flowing: dict[Op, list[bool]] = {}  # whether a gradient flows to each operand
 
     def _parameter(self, leaf: Value) -> None:
         self.of[leaf] = self.code.leaf(("parameter", len(self.parameters)), BATCH)
@@ -129,8 +130,10 @@ class Lowering:
         pairs, terms = received
         parents = node.parents
         partials = self.code.partials(op, self.of[node], [self.of[parent] for parent in parents])
-        for slot, (parent, partial) in enumerate(zip(parents, partials, strict=True)):
-            if parent in pairs and op.flows(slot):
+        if (flows := self._flowing.get(op)) is None or len(flows) != len(parents):
+            flows = self._flowing[op] = [op.flows(slot) for slot in range(len(parents))]
+        for parent, partial, flow in zip(parents, partials, flows, strict=True):
+            if flow and parent in pairs:
                 if self.code.value(partial) == 1.0:
                     terms[parent].append(upstream)
                 else:

@@ -64,10 +64,11 @@ class Places:
 
     def keep(self, i: int) -> None:
         """Give an instruction's value a place."""
+        if i in self.scalar or i in self.slot:
+            return
         if self.schedule.in_lanes(i):
-            if i not in self.slot:
-                self.slot[i] = self.take_slots(1)
-        elif i not in self.scalar:
+            self.slot[i] = self.take_slots(1)
+        else:
             self.scalar[i] = self.take(1)
             if (x := self.code.value(i)) is not None:
                 self.constants[self.scalar[i]] = x

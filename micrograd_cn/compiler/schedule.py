@@ -18,6 +18,7 @@ ALONE = 32  # products from which a sum is a loop that shares its factors with n
 COLUMNS = 3  # from which totals are a table
 TOGETHER = 6  # sums that are checked together
 AHEAD = 24  # checked sums, of the next ones, among which those are found
+FEW = 4  # instructions of a level, below which they do not count as alike
 LEVELS = 1 << 32  # of a layer, at most
 CHUNK = 300  # instructions of a stretch: the time to compile one grows faster than its length
 
@@ -191,12 +192,13 @@ class Schedule:
         return [*factors, *(i for _, pair in self.single for i in pair)]
 
     def alike(self) -> float:
-        """Return how many instructions of one form a level has on average; 0 if samples are in lanes."""
+        """Return how many like instructions a level has on average; 0 if samples are in lanes."""
         steps = groups = 0
         for stage in chain(*self.stages.values()):
             if isinstance(stage, Stretch) and not self.lanes:
-                steps += len(stage.steps)
-                groups += len({self.code.instructions[step.number][0] for step in stage.steps})
+                steps += (count := len(stage.steps))
+                forms = [self.code.instructions[step.number][0] for step in stage.steps] if count >= FEW else ()
+                groups += len({*forms}) or count
         return steps / max(groups, 1)
 
     def are_in_lanes(self, phase: int) -> bool:
