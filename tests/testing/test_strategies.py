@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import sys
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from micrograd_cn.operation import REAL
 from micrograd_cn.testing import (
     Expression,
     GradientMismatch,
+    TooNoisy,
     expressions,
     gradcheck,
     networks,
@@ -47,7 +49,8 @@ def test_a_property_test_finds_a_planted_mistake_and_shrinks_it(op):
 def test_property_tests_accept_what_is_right_but_noisy(name):
     @given(expressions([NOISY[name], mc.add, mc.mul, mc.tanh]))
     def every_gradient_is_right(f):
-        gradcheck(f, *f.point)
+        with suppress(TooNoisy):  # as where a rounded 0 is multiplied by a large number
+            gradcheck(f, *f.point)
 
     every_gradient_is_right()
     for x in (1e-30, 1e-7, 3e-232):
