@@ -114,7 +114,7 @@ def test_the_seed_decides_the_result(demo: tuple[str, str], tmp_path: Path) -> N
     assert (other == first) == (name in NOT_RANDOM)
 
 
-LONG = {"digits", "microgpt", "moons", "optimal_control", "yinyang"}
+LONG = {"digits", "microgpt", "moons", "newton", "optimal_control", "taylor", "yinyang"}
 
 
 @pytest.mark.parametrize("name", [pytest.param(x, marks=[pytest.mark.slow] * (x in LONG)) for x in PICTURES])

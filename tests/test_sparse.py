@@ -332,6 +332,7 @@ def test_the_cheaper_direction_is_taken(widths, most):
     assert products - sum(node.op is mc.sech for node in made) <= most  # beside the square in a tanh's derivative
 
 
+@pytest.mark.slow
 def test_deep_graphs_need_no_recursion():
     x, y = Value(0.5), Value(0.25)
     total = x

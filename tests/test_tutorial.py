@@ -368,6 +368,7 @@ def test_cells_are_numbered_as_by_a_run_from_top_to_bottom(lang: str) -> None:
     assert not any(output.output_type == "error" for cell in CODE[lang] for output in cell.outputs)
 
 
+@pytest.mark.slow
 def test_right_answers_are_told_from_wrong_ones_and_what_is_stored_is_what_a_run_shows(
     runs: Callable[[str], Any],
 ) -> None:

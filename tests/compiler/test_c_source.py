@@ -670,6 +670,7 @@ def test_the_comment_says_what_is_where(tmp_path):
     assert "Adam, whose learning rate was 0.25" in text
 
 
+@pytest.mark.slow
 def test_a_large_network_is_a_few_hundred_lines():
     model, xs = MLP(784, [128, 10], seed=0), [Value(0.1) for _ in range(784)] + [Value(3.0)]
     program = compile(cross_entropy(model(xs[:784]), xs[784]), xs)

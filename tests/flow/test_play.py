@@ -120,6 +120,7 @@ NUDGES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("f", "x", "verdict"), NUDGES)
 def test_nudge_knows_what_differences_can_tell(f, x, verdict, opened):
     page = opened(draw_flow(f(Value(x, "x")), "en"))
@@ -184,6 +185,7 @@ def right(page, *answers):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("f", "step", "accepted", "refused"),
     [
