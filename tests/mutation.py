@@ -6,9 +6,9 @@
 It needs cosmic-ray, whose operators make the mutants. This process imports what the tests import, but nothing of the
 package; each mutant is a fork of it, in a copy of the tree, where its tests run until one fails: first those that have
 killed mutants of the same statement, then those with its name, then the quick ones. It is killed if it cannot be
-imported, if a test fails, or if one needs ten times its processor time. Unchanged, the tests pass in two orders. Left
-out are mutants of what never runs or is only read (annotations, which `from __future__ import annotations` makes text,
-stubs of `@overload`, `if TYPE_CHECKING`, `__all__`), and tests of over a second.
+imported, if a test fails, or if one needs ten times its processor time, or waits for minutes. Unchanged, the tests pass
+in two orders. Left out are mutants of what never runs or is only read (annotations, which `from __future__ import
+annotations` makes text, stubs of `@overload`, `if TYPE_CHECKING`, `__all__`), and tests of over a second.
 """
 
 import argparse
@@ -94,8 +94,8 @@ CORE = [f"micrograd_cn/{name}.py" for names in list(TESTS)[:10] for name in name
 TABLE = ("ops", "operation", "ieee", "rounding")  # only these meet the tests of accuracy, the longest ones
 OPTIONS = "-x -q -p no:cacheprovider --assert=plain --doctest-modules --basetemp=tmp -o addopts=--import-mode=importlib"
 VARIABLES = "CI HYPOTHESIS_NO_PLUGINS PYTEST_DISABLE_PLUGIN_AUTOLOAD PYTHONDONTWRITEBYTECODE"
-ENDS = (signal.SIGPROF, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT)
-MEMORY, WALL, SLOW = 4 << 30, 3600, 1.0  # bytes, seconds, seconds
+ENDS = (signal.SIGPROF, signal.SIGALRM, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT)
+MEMORY, WAIT, SLOW = 4 << 30, 180, 1.0  # bytes, seconds
 Mutant = namedtuple("Mutant", "path operator occurrence line statement")
 seconds, kills = {}, defaultdict(Counter)  # of each test, unchanged; by statement: how many each test has killed
 
@@ -152,6 +152,7 @@ class Session:
 
     def pytest_runtest_logstart(self, nodeid):
         signal.setitimer(signal.ITIMER_PROF, self.limit(nodeid))  # its signal ends the process
+        signal.alarm(WAIT)  # and this one's, if it waits for what never comes
         self.seconds[nodeid] = -time.process_time()
 
     def pytest_runtest_logfinish(self, nodeid):
@@ -185,7 +186,6 @@ def forked(session, path, files):
             os.setpgid(0, 0)
             for stream in (0, 1, 2):
                 os.dup2(os.open(os.devnull, os.O_RDWR), stream)
-            signal.alarm(WALL)
             resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
             session.run(path, files)
         finally:
@@ -195,7 +195,7 @@ def forked(session, path, files):
         os.killpg(pid, signal.SIGKILL)  # what its tests have started
     if RESULT.exists():
         return json.loads(RESULT.read_text(encoding="utf-8"))
-    tests_did_it = -status in ENDS  # not the time of day, nor somebody
+    tests_did_it = -status in ENDS  # not somebody
     return 1 if tests_did_it else status, f"exit code {status}", {}, ()
 
 
@@ -214,7 +214,7 @@ def baseline(paths):
     files = list(dict.fromkeys(file for path in paths for file in files_of(path)))
     order = Counter()
     for _ in range(2):  # in this order and in the reverse
-        code, failed, found, modules = forked(Session(order.__getitem__, lambda test: WALL), paths[0], files)
+        code, failed, found, modules = forked(Session(order.__getitem__, lambda test: WAIT), paths[0], files)
         if code:
             sys.exit(f"unchanged, pytest ends with {code}: {failed}")
         order.update({test: -i for i, test in enumerate(found)})

@@ -27,7 +27,7 @@ from .threaded import Threaded
 from .threads import run, shares
 
 PATIENCE = 1.5e-4  # seconds an instruction that threaded code runs until native code is worth the time to make it
-SOON = 6e-3  # seconds a function that a program runs until the shared ones are made fast: three times what that takes
+SOON = 1e-2  # seconds a function that a program runs until the shared ones are made fast: twice what that takes
 LARGEST = 10_000  # instructions for which it is made at all: it takes seconds
 ALIKE = 8.0  # like instructions of a level, on average, from which single rows are computed in vectors of these
 FEW = 2  # rows up to which each is done by itself, with scalars
