@@ -8,7 +8,8 @@ package; each mutant is a fork of it, in a copy of the tree, where its tests run
 killed mutants of the same statement, then those with its name, then the quick ones. It is killed if it cannot be
 imported, if a test fails, or if one needs ten times its processor time, or waits for minutes. Unchanged, the tests pass
 in two orders. Left out are mutants of what never runs or is only read (annotations, which `from __future__ import
-annotations` makes text, stubs of `@overload`, `if TYPE_CHECKING`, `__all__`), and tests of over a second.
+annotations` makes text, stubs of `@overload`, `if TYPE_CHECKING`, `__all__`), `strict=` of zip, which asserts what
+holds, and tests of over a second.
 """
 
 import argparse
@@ -119,6 +120,7 @@ def idle(tree):
     """Yield the first and last position, (line, column), of what never runs or is only read."""
     for node in ast.walk(tree):
         yield from [span(part) for name in ("annotation", "returns") if (part := getattr(node, name, None))]
+        yield from [span(node.value)] if isinstance(node, ast.keyword) and node.arg == "strict" else []
         words = [*getattr(node, "decorator_list", ()), *getattr(node, "targets", ()), getattr(node, "test", None)]
         if {"overload", "__all__", "TYPE_CHECKING"} & {word.id for word in words if isinstance(word, ast.Name)}:
             yield span(node)

@@ -334,7 +334,8 @@ def _derived(program: Differentiable, kind: Kind, variables: list[Value], lower:
 def _entries(outputs: list[Value], kind: Kind, variables: list[Value], lower: bool) -> Sparse:
     if kind == "jacobian":
         return sparse_jacobian(outputs, variables)
+    [output] = outputs
     if kind == "hessian":
-        return sparse_hessian(outputs[0], variables, lower)
+        return sparse_hessian(output, variables, lower)
     n = len(variables)
-    return Sparse(sparse_gradient(outputs[0], variables), [0] * n, list(range(n)), (1, n))
+    return Sparse(sparse_gradient(output, variables), [0] * n, list(range(n)), (1, n))

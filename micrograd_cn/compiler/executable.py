@@ -340,7 +340,7 @@ class Executables:
         counted = {"operation": len(self.lowering.order), "parameter": len(self.lowering.parameters)}
         parts = [f"{n:,} {name}{'s' * (n != 1)}" for name, n in counted.items()]
         size = sum(WORD * sum(x.sizes) for x in made) + sum(8 * len(t) for x in made for t in x.plan.tables)
-        return ", ".join([*parts, tier, f"{round(size / 1000):,} kB"])
+        return ", ".join([*parts, tier, f"{size / 1000:,.0f} kB"])
 
     def text(self, kind: str) -> str:
         """Return the native code's text, and that of the shared functions that it needs."""

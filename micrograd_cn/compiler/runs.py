@@ -144,8 +144,8 @@ class Runs:
         placed = sorted(_Placed((place[i],), i, (place[i], *self._places(start))) for i, start in starts.items())
         for run in _beside(placed):
             whole = len(run) // self._given.native * self._given.native
-            beside, *steps = _steps(run) or (False,)
-            if whole and (beside or len(run) == 1):
+            if whole:
+                _, *steps = _steps(run) or (True,)
                 yield Run(START, [i for _, i, _ in run[:whole]], starts[run[0].number], tuple(steps))
 
     def _place_constants(self, numbers: Sequence[int]) -> None:

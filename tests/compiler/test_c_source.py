@@ -17,6 +17,7 @@ import micrograd_cn as mc
 from micrograd_cn import OPS, Op, Value, gradients
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.c_text import Text
+from micrograd_cn.compiler.c_text import product as product_of
 from micrograd_cn.engine import constant, record
 from micrograd_cn.losses import cross_entropy
 from micrograd_cn.nn import MLP
@@ -820,3 +821,9 @@ def test_rows_of_ones_own(tmp_path):
         ValueError, match=r"'strange' has the machine form 'bessel', which is no function of C99's math\.h"
     ):
         compile(strange(x), [x]).source("c")
+
+
+def test_a_product_with_one_is_the_other_factor():
+    one = repr(float("1"))  # another string of the same letters
+    assert product_of("x", one, "1.0") == product_of(one, "x", "1.0") == "x"
+    assert product_of("x", "y", "1.0") == "x * y"

@@ -240,6 +240,12 @@ def test_arrays_are_copied_only_where_they_must_be():
     assert compile(lambda x, y: w * x[1] + y).backward((np.array([[1, 2], [3, 4]]), np.zeros(2, "f"))) == 6.0
 
 
+def test_an_array_that_is_not_numpys_is_lists_of_lists_to_the_function():
+    x = memoryview(array("d", range(1, 13))).cast("B").cast("d", (2, 3, 2))
+    w = Value(2.0)
+    assert compile(lambda x: w * x[1][2][0] - len(x) - len(x[0]) - len(x[0][0]))(x) == 2 * 11 - 2 - 3 - 2
+
+
 def mixed(f=lambda w, xs: mc.tanh(mc.sum([w[k] * x for k, x in enumerate(xs)]))):
     """Return parameters, a function of lists of different lengths, and samples of it."""
     w = [Value(0.3 * (-1) ** k + 0.1 * k) for k in range(5)]

@@ -25,6 +25,17 @@ def test_an_own_row_compiles_if_it_is_written_in_rows(code):
     assert_like_eager(lambda x: bent(w * x), [Value(1.0)], [w], [[1.0], [-2.0]])
 
 
+def test_an_own_formula_may_take_one_of_many(code):
+    def value(x, i):
+        return mc.take([x * k for k in range(1, 9)], i)
+
+    row = Op("chosen", value, (lambda y, x, i: 1.0 + i, lambda y, x, i: 0.0 * x), formula=value)
+    w = Value(3.0)
+    assert_like_eager(
+        lambda x, i: record(row, (w * x, i)), [Value(1.0), Value(2.0)], [w], [[1.0, 0.0], [-2.0, 7.0], [0.5, 3.0]]
+    )
+
+
 @pytest.mark.parametrize(
     "row",
     [

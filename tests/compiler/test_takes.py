@@ -260,7 +260,7 @@ def test_check_names_the_row_and_the_index():
     program.check([[4.0, 1.0, 1.0], [0, 1, 1]], f)
     for bad in (5.0, -1.0, 1.5, nan):
         with pytest.raises(
-            IndexError, match=rf"^row 1, \[{bad}, 2.0, 3.0\]: take\(\) has the index {bad}, but .* 0 to 4"
+            IndexError, match=rf"^row 1, \[{bad}, 2.0, 3.0\]: take\(\) has the index {bad}, but .* 0 to 4$"
         ):
             program.check([[0, 1, 1], [bad, 2, 3]], f)
 
