@@ -62,7 +62,8 @@ TESTS = {  # modules or folders: the files test_*.py that pin them
     "compiler/vectors compiler/elementary compiler/functions": "compiler/functions",
     "compiler/machine compiler/text": "compiler/text compiler/machine compiler/products compiler/program "
     "compiler/own_rows",
-    "compiler/executable": "compiler/executable compiler/tiers compiler/threads compiler/program compiler/numbers",
+    "compiler/executable": "compiler/executable compiler/tiers compiler/threads compiler/program compiler/prepared "
+    "compiler/numbers",
     "compiler/update": "compiler/update compiler/training compiler/drivers compiler/tiers compiler/threads",
     "compiler/training": "compiler/training compiler/drivers compiler/tiers compiler/threads",
     "compiler/threads": "compiler/threads",
@@ -72,7 +73,8 @@ TESTS = {  # modules or folders: the files test_*.py that pin them
     "compiler/derivatives compiler/minimize": "compiler/derivatives",
     "compiler/c compiler/c_comment compiler/c_elements compiler/c_loops compiler/c_text": "compiler/c_source",
     "compiler/python": "compiler/python_source compiler/own_rows compiler/program",
-    "compiler": "compiler/program compiler/prepared compiler/rows compiler/training compiler/threads compiler/tiers",
+    "compiler": "compiler/program compiler/prepared compiler/rows compiler/training compiler/threads compiler/tiers "
+    "compiler/jit",
     "scopes": "scopes",
     "flow/grammar flow/playground": "flow/typing flow/training flow/offline",
     "flow": "flow/steps flow/folding flow/networks flow/formulas flow/labels flow/offline flow/arithmetic flow/details",

@@ -194,7 +194,7 @@ class Executable:
     ) -> tuple[array[int], Callable[[], None]]:
         """Return a function that computes the outputs of all rows, and what must live as long."""
         operands = array("q", [self.record, data, index, n, out, *memory.addresses])
-        return operands, partial(self._driver("prepared"), operands.buffer_info()[0])
+        return operands, partial(self._driver("prepared"), POINTER(operands.buffer_info()[0]))
 
     def gradient(self, memories: Sequence[Buffers], data: int, index: int, n: int) -> float:
         """Compute the mean output and its gradient, which is then in the first memory."""

@@ -133,8 +133,8 @@ class Recording:
             raise TypeError(f"{name} returned {result!r}, in which there is no number")
         outputs = [_output(name, path, x) for path, x in leaves]
         self.single, self.count = isinstance(result, Value), len(outputs)
-        self.program: Program = make(outputs[0] if self.single else outputs, inputs)
         self.guards = Guards(found, inputs, make)
+        self.program: Program = make(outputs[0] if self.single else outputs, inputs)  # it has the guards' parameters too
 
 
 class CompiledFunction:
@@ -355,10 +355,10 @@ class CompiledFunction:
         self, table: Table, rows: array[int], threads: int = 1, training: Mixture | None = None
     ) -> list[tuple[Recording, array[int]]]:
         """Return the rows by what they are recorded as; one recording for all, unless the function branches."""
-        parameters = training.parameters if training else 0
         known = self._recordings.setdefault((table.static, table.form), [])
         found: list[tuple[Recording, array[int]]] = []
         for recording in known:
+            parameters = training.parameters_of(recording.program) if training else 0
             broken = recording.guards.broken(table.numbers, rows, threads, parameters)
             if len(broken) < len(rows):
                 found.append((recording, array("q", [i for i in rows if i not in broken]) if broken else rows))
@@ -370,9 +370,8 @@ class CompiledFunction:
                 self._refuse(table, broken)
             if training:
                 training.settle()
-                parameters = 0
             known.append(self._record(table, rows[0]))
-            broken = known[-1].guards.broken(table.numbers, rows, threads, parameters)
+            broken = known[-1].guards.broken(table.numbers, rows, threads)
             if rows[0] in broken:
                 raise RuntimeError(
                     f"{self._name} branches otherwise for the sample with which it was just recorded: does it change "

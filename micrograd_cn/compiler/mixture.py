@@ -31,10 +31,15 @@ class Mixture:
         self._place = {sample: (table, row) for table in tables for row, sample in enumerate(table.samples)}
         self._memories: dict[int, tuple[Executable, list[Buffers]]] = {}
         self._training: Training | None = None
+        self._largest: Program | None = None  # that has the most parameters, of all that a row may belong to
 
-    @property
-    def parameters(self) -> int:
-        """Where the parameters are meanwhile; 0 if they are what they are outside."""
+    def parameters_of(self, program: Program) -> int:
+        """Return where a program's parameters are meanwhile; 0 if they are what they are outside."""
+        single = len(program.executables.lowering.outputs) == 1
+        if single and (not self._largest or len(program.parameters) > len(self._largest.parameters)):
+            self._largest = program
+        if self._training and self._lacks(program):
+            self.settle()
         return self._training.memories[0].s.address if self._training else 0
 
     def settle(self) -> None:
@@ -70,10 +75,11 @@ class Mixture:
                 for start in range(0, n, batch):
                     chosen = order[start : start + batch]
                     groups = self._groups(chosen)
-                    largest = max((program for program, *_ in groups), key=lambda program: len(program.parameters))
-                    if self._training is None or self._lacks(largest):
-                        self.settle()
-                        self._training = Training(largest.executables, optimizer, 1, 1, schedule)
+                    for program, *_ in groups:
+                        self.parameters_of(program)
+                    if self._training is None:
+                        assert self._largest
+                        self._training = Training(self._largest.executables, optimizer, 1, 1, schedule)
                     loss = self._step(self._training, groups, len(chosen), threads)
                     if each_step:
                         losses.append(loss)

@@ -823,6 +823,13 @@ def test_rows_of_ones_own(tmp_path):
         compile(strange(x), [x]).source("c")
 
 
+@pytest.mark.parametrize("term", [-1.5, 0.25, 0.0, -0.0])
+def test_a_sum_keeps_its_constant_term(term, tmp_path):
+    w, xs = [Value(0.5 + k) for k in range(3)], [Value(0.5), Value(-2.0)]
+    program = compile(mc.sum([w[0] * xs[0], w[1] * xs[1], w[2], term]), xs)
+    assert compiled(program, tmp_path, {"w": w}).forward(data(w), [3.0, -5.0]) == program.forward([[3.0, -5.0]])
+
+
 def test_a_product_with_one_is_the_other_factor():
     one = repr(float("1"))  # another string of the same letters
     assert product_of("x", one, "1.0") == product_of(one, "x", "1.0") == "x"

@@ -67,6 +67,14 @@ def test_the_same_instruction_is_never_there_twice():
     assert len(set(made.code.instructions)) == len(made.code.instructions)
 
 
+def test_powers_of_one_and_two_are_no_calls():
+    made = Instructions(2, 1)
+    a, one, two = made.w[0], made.code.constant(1.0), made.code.constant(2.0)
+    assert made.code.machine("pow", a, one) == a
+    assert made.code.machine("pow", a, two) == made.code.machine("fmul", a, a)
+    assert made.code.instructions[made.code.machine("pow", one, a)] == ("pow", one, a)
+
+
 def test_negative_zero_and_nans_are_constants_of_their_own():
     code = Code()
     other = struct.unpack("d", struct.pack("Q", 0x7FF8000000000001))[0]

@@ -392,6 +392,29 @@ def test_a_comparison_of_parameters_is_looked_at_as_they_change():
     assert compile(lambda x: x if constant > 1 else -x)(3.0) == 3.0
 
 
+@pytest.mark.parametrize("batch_size", [1, 3])
+@pytest.mark.parametrize("known", [(), (1.0, -1.0)])
+def test_guards_are_computed_with_what_parameters_have_become_that_no_branch_so_far_has(batch_size, known):
+    ours, theirs = ([Value(0.1 * k) for k in range(-6, 13)] for _ in range(2))
+
+    def of(w):
+        def f(x):
+            if x > 0:
+                return (w[0] - x) ** 2
+            return mc.tanh(w[1]) * x if mc.dot(w, [x] * len(w)) > -5 else (w[1] - x) ** 2
+
+        return f
+
+    samples = [(x,) for x in (1.0, 0.5, 2.0, -1.0, 0.25, -0.97, -0.9, -0.8)]
+    optimizers = [SGD(w, lr=0.01, momentum=0.5, weight_decay=0.1) for w in (ours, theirs)]
+    f = compile(of(ours), branches=True)
+    for x in known:
+        f(x)
+    found = f.fit(samples, optimizers[0], 12, batch_size)
+    assert found == pytest.approx(eager(of(theirs), samples, optimizers[1], 12, batch_size), rel=1e-12)
+    assert [p.data for p in ours] == pytest.approx([p.data for p in theirs])
+
+
 def test_guards_are_those_of_the_recording_alone():
     w = Value(1.0)
 
