@@ -134,7 +134,9 @@ class Recording:
         outputs = [_output(name, path, x) for path, x in leaves]
         self.single, self.count = isinstance(result, Value), len(outputs)
         self.guards = Guards(found, inputs, make)
-        self.program: Program = make(outputs[0] if self.single else outputs, inputs)  # it has the guards' parameters too
+        self.program: Program = make(
+            outputs[0] if self.single else outputs, inputs
+        )  # it has the guards' parameters too
 
 
 class CompiledFunction:
