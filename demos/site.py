@@ -21,6 +21,7 @@ import micrograd_cn
 from gradient_flow import gate
 from micrograd_cn import OPS
 from micrograd_cn.flow import draw_flow
+from speech import add_lang, speak_as_asked, text
 
 HERE = Path(__file__).parent
 MODULES = (
@@ -64,7 +65,7 @@ TEXTS: dict[str, dict[str, str]] = {
         "一步步回到每一个数，全程看得见。",
         "play": "逐步走过链式法则",
         "play_text": "一个网页，逐条边讲解反向传播中的每一次相乘。改一个数，看结果怎样变。",
-        "playground": "游乐场",
+        "playground": "演练场",
         "playground_text": "输入一个函数，训练一个网络，再打开其中任何一步计算。",
         "tutorial": "教程",
         "tutorial_text": "从一个数的导数，讲到编译成机器码的网络，附练习。",
@@ -169,8 +170,8 @@ def operations() -> str:
     """Return a page with every row of the table: its notation and its docstring."""
     rows = []
     for op in OPS.values():
-        text = html.escape(inspect.cleandoc(op.doc))
-        rows.append(f'<section class="row" id="{op.name}"><h2><code>{op.name}</code></h2>\n<pre>{text}</pre></section>')
+        doc = html.escape(inspect.cleandoc(op.doc))
+        rows.append(f'<section class="row" id="{op.name}"><h2><code>{op.name}</code></h2>\n<pre>{doc}</pre></section>')
     title = f"{len(OPS)} operations"
     return PAGE.substitute(lang="en", title=title, style=STYLE, body="\n".join([BACK, f"<h1>{title}</h1>", *rows]))
 
@@ -261,13 +262,19 @@ def _playground(short: str) -> Any:
 
 
 def main() -> None:
+    speak_as_asked()
     parser = argparse.ArgumentParser(
-        description=str(__doc__).partition("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        description=text(
+            str(__doc__).partition("\n\n")[0], "写出网站：首页、教程、可以动手的网页和 API 参考手册，中英文都有"
+        ),
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--out", type=Path, default=HERE / "out/site", help="directory for the site")
+    where = text("directory for the site", "存放网站的目录")
+    parser.add_argument("--out", type=Path, default=HERE / "out/site", help=where)
+    add_lang(parser)
     chosen = parser.parse_args()
     write(chosen.out)
-    print(f"wrote {chosen.out / 'index.html'}")
+    print(f"{text('wrote', '已写入')} {chosen.out / text('index.html', 'index.zh.html')}")
 
 
 if __name__ == "__main__":
