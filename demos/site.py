@@ -30,7 +30,10 @@ MODULES = (
     *("micrograd_cn.picture", "micrograd_cn.flow"),
 )
 INSTALL = "python -m venv .venv && .venv/bin/python -m pip install -e '.[{}]' && .venv/bin/python {}"
-COMMANDS = {"train": INSTALL.format("demos", "demos/digits.py"), "test": INSTALL.format("test", "-m pytest")}
+COMMANDS = {
+    short: {"train": INSTALL.format("demos", f"demos/digits.py{spoken}"), "test": INSTALL.format("test", "-m pytest")}
+    for short, spoken in (("en", ""), ("zh", " --lang zh"))
+}
 TEXTS: dict[str, dict[str, str]] = {
     "en": {
         "lang": "en",
@@ -55,6 +58,7 @@ TEXTS: dict[str, dict[str, str]] = {
         "train": "From a clone of the repository, train a network on real handwritten digits:",
         "test": "Run the tests:",
         "back": "Start page",
+        "code": "Code",
     },
     "zh": {
         "lang": "zh-CN",
@@ -78,6 +82,7 @@ TEXTS: dict[str, dict[str, str]] = {
         "train": "克隆仓库后，用真实的手写数字训练一个网络：",
         "test": "运行测试：",
         "back": "首页",
+        "code": "代码",
     },
 }
 STYLE = """
@@ -117,6 +122,9 @@ div.cell, div.output_wrapper, div.inner_cell { min-width: 0; }
 div.output_area { overflow-x: auto; }
 img, svg { max-width: 100%; height: auto; }
 pre { white-space: pre-wrap; }
+summary { display: list-item; cursor: pointer; color: #57606a; padding: 0.4rem 0; }
+.rendered_html table { margin-left: 0; }
+.rendered_html th, .rendered_html td { text-align: left; }
 """
 BACK = '<header><b>micrograd_cn</b><a href="index.html">Start page</a></header>'
 STARTS = {"en": "index.html", "zh": "index.zh.html"}
@@ -161,7 +169,7 @@ def start_page(short: str, pages: Iterable[str]) -> str:
         for n, (name, link) in enumerate((name, link) for name, link in links.items() if link in pages)
     ]
     other_lang = {"en": "zh-CN", "zh": "en"}[short]
-    commands = {f"command_{name}": html.escape(command) for name, command in COMMANDS.items()}
+    commands = {f"command_{name}": html.escape(command) for name, command in COMMANDS[short].items()}
     body = START.substitute(words | commands, short=short, other_lang=other_lang, cards="\n".join(cards))
     return PAGE.substitute(lang=words["lang"], title=words["title"], style=STYLE, body=body)
 
@@ -232,8 +240,20 @@ def tutorial(notebook: Path, short: str) -> str:
     made = made.replace('href="pictures/', 'href="')  # the pages lie beside it
     made = re.sub(r"<html[^>]*>", f'<html lang="{TEXTS[short]["lang"]}">', made, count=1)
     made = made.replace("</head>", f'<link rel="icon" href="data:,"><style>{NARROW}</style></head>', 1)
+    made = collapsed(made, TEXTS[short]["code"])
     back = f'<p style="padding: 1rem"><a href="{STARTS[short]}">{TEXTS[short]["back"]}</a></p>'
     return re.sub(r"(<body[^>]*>)", rf"\1{back}", made, count=1)
+
+
+def collapsed(page: str, summary: str) -> str:
+    """Let the code of those cells that a notebook hides open on a click."""
+    first, *cells = re.split(r'(?=<div class="cell )', page)
+    opened, closed = rf"<details><summary>{summary}</summary>\g<0>", r"</details>\g<0>"
+    for n, cell in enumerate(cells):
+        if "celltag_hide-input" in cell.partition(">")[0]:
+            cell = re.sub(r'<div class="input">', opened, cell, count=1)
+            cells[n] = re.sub(r'<div class="output_wrapper">|</div>\s*\Z', closed, cell, count=1)
+    return "".join([first, *cells])
 
 
 def write(out: Path) -> None:
