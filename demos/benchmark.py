@@ -6,7 +6,7 @@ microgpt, a recurrent network, functions, threads; memory for an operation, time
 graph, derivatives of many inputs and of high order, sparse ones, compile time, and import time.
 Contenders take turns, so that a machine which slows down slows all of them; a number is the median of its turns. All
 run on one core. The garbage collector stays on, as in anyone's training loop, but in columns that say so. A peer not
-installed has no row.
+installed has no row. Tables are in the reader's language (`--lang`), what `--json` gives in English.
 """
 
 import argparse
@@ -33,6 +33,7 @@ from timeit import Timer
 from typing import Any
 
 import micrograd_cn as mg
+from benchmark_words import TITLES, chinese
 from contenders import (
     ATTENTION,
     DIGITS,
@@ -48,6 +49,7 @@ from contenders import (
 from derivative_contenders import table as sparse_derivatives
 from microgpt_contenders import table as microgpt
 from micrograd_cn.functional import grad, hessian
+from speech import add_lang, right, speak_as_asked, text, width
 from workloads import first_step, functions, networks, recurrent, threads
 
 WARM = 0.5  # seconds that each contender runs before it is timed: until then, what is compiled as it runs may not be
@@ -208,8 +210,8 @@ def one_operation(turns: int = 15, loops: int = 100, inlined: int = 100) -> list
     timers = {text: Timer(body[text], "x, w, c = value(1.5), value(0.5), 0.75", globals=names) for text in texts}
     times: dict[str, list[float]] = {text: [] for text in texts}
     for _ in range(turns):
-        for text, timer in timers.items():
-            times[text].append(1e9 * timer.timeit(loops) / loops / inlined)
+        for expression, timer in timers.items():
+            times[expression].append(1e9 * timer.timeit(loops) / loops / inlined)
     rows: list[Row] = []
     for symbol in BINARY:
         row: Row = {"operation": symbol}
@@ -217,8 +219,8 @@ def one_operation(turns: int = 15, loops: int = 100, inlined: int = 100) -> list
         both, mixed = (median(times[form.format(symbol)]) for form in list(OPERANDS.values())[:2])
         rows.append(row | {"float / Value": mixed / both})
     columns = list(rows[0])[1:]
-    for text in UNARY:
-        row = {"operation": text, columns[0]: median(times[text])}
+    for expression in UNARY:
+        row = {"operation": expression, columns[0]: median(times[expression])}
         rows.append(row | dict.fromkeys(columns[1:]))
     return rows
 
@@ -459,11 +461,12 @@ def heading() -> dict[str, str]:
 
 def layout(rows: list[Row]) -> Iterator[str]:
     """Yield the lines of a table: text to the left, numbers to the right."""
-    cells = [list(rows[0]), *([_cell(x) for x in row.values()] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for line in cells:
-        first, *rest = (text.rjust(width) for text, width in zip(line, widths, strict=True))
-        yield "  ".join([first.strip().ljust(widths[0]), *rest])
+    english = [list(rows[0]), *([_cell(x) for x in row.values()] for row in rows)]
+    cells = [[text(cell, chinese(cell)) for cell in line] for line in english]
+    widths = [max(map(width, column)) for column in zip(*cells, strict=True)]
+    for first, *rest in cells:
+        beside = [right(cell, room) for cell, room in zip(rest, widths[1:], strict=True)]
+        yield "  ".join([first + " " * (widths[0] - width(first)), *beside])
 
 
 def _cell(x: str | int | float | None) -> str:
@@ -473,26 +476,40 @@ def _cell(x: str | int | float | None) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
-    parser.add_argument("tables", nargs="*", metavar="table", help="the name of one to measure, instead of all")
-    parser.add_argument("--list", action="store_true", help="print the names of the tables")
-    parser.add_argument("--json", action="store_true", help="print the same as JSON")
+    speak_as_asked()
+    about = text(str(__doc__).partition("\n")[0], "与同类库一起测量，各比值都出自同一次运行")
+    parser = argparse.ArgumentParser(description=about)
+    named = text("the name of one to measure, instead of all", "要测量的表的名称，不写则测量全部")
+    parser.add_argument("tables", nargs="*", metavar=text("table", "表"), help=named)
+    parser.add_argument("--list", action="store_true", help=text("print the names of the tables", "列出各表的名称"))
+    meaning = text("print the same as JSON", "以 JSON 格式输出（英文）")
+    parser.add_argument("--json", action="store_true", help=meaning)
+    add_lang(parser)
     options = parser.parse_args()
+    titles = {name: text(title, TITLES[name]) for name, (title, _) in TABLES.items()}
     if options.list:
-        print(*(f"{name:10}  {title}" for name, (title, _) in TABLES.items()), sep="\n")
+        print(*(f"{name:10}  {title}" for name, title in titles.items()), sep="\n")
         return
     if unknown := [name for name in options.tables if name not in TABLES]:
-        parser.error(f"there is no table {unknown[0]!r}; the tables are {', '.join(TABLES)}")
+        known = ", ".join(TABLES)
+        parser.error(
+            text(
+                f"there is no table {unknown[0]!r}; the tables are {known}",
+                f"没有名为 {unknown[0]!r} 的表；可选的有 {known}",
+            )
+        )
     if hasattr(os, "sched_setaffinity"):  # one thread each, also for those that would start more
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    chosen = [TABLES[name] for name in options.tables or TABLES]
+    chosen = {name: TABLES[name] for name in options.tables or TABLES}
     if options.json:
-        print(json.dumps({"heading": heading()} | {title: measure() for title, measure in chosen}, indent=2))
+        measured = {title: measure() for title, measure in chosen.values()}
+        print(json.dumps({"heading": heading()} | measured, indent=2))
         return
-    for name, text in heading().items():
-        print(f"{name:12}  {text}")
-    for title, measure in chosen:
-        print(f"\n{title}", *layout(measure()), sep="\n", flush=True)
+    for name, about in heading().items():
+        name, about = (text(words, chinese(words)) for words in (name, about))
+        print(f"{name}{' ' * (12 - width(name))}  {about}")
+    for name, (_, measure) in chosen.items():
+        print(f"\n{titles[name]}", *layout(measure()), sep="\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,10 @@
 The operation is a smooth bump, 1 / (1 + x*x). Its derivative is written twice: once as a tired author might, with the
 sign lost for negative x, and once right. The same ten lines check both. Then come gradients of other libraries, where
 these are installed: layer normalisation in numpy, with a term of its backward pass dropped, and a PyTorch
-`autograd.Function` that forgets a factor.
+`autograd.Function` that forgets a factor. With `--lang zh` it speaks Chinese; the reports themselves are in English.
 """
 
+import argparse
 from importlib.util import find_spec
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 
 from micrograd_cn import Op, add, div, mul, sin
 from micrograd_cn.testing import Expression, check_op, expressions, gradcheck
+from speech import add_lang, speak_as_asked, text
 
 wrong = Op("bump", lambda x: div(1.0, 1.0 + x * x), (lambda y, x: -2.0 * abs(x) * y * y,))
 right = Op("bump", lambda x: div(1.0, 1.0 + x * x), (lambda y, x: -2.0 * x * y * y,))
@@ -72,31 +74,47 @@ OTHERS = {"numpy": layer_norm_in_numpy, "torch": swish_in_torch}
 
 
 def main() -> None:
-    print("The wrong derivative. Hypothesis looks for a failing expression and makes it as small as it can:\n")
+    speak_as_asked()
+    about = text(str(__doc__).partition("\n\n")[0], "故意写错一个导数，让基于性质的测试把它找出来")
+    parser = argparse.ArgumentParser(description=about)
+    add_lang(parser)
+    parser.parse_args()
+
+    print(
+        text(
+            "The wrong derivative. Hypothesis looks for a failing expression and makes it as small as it can:\n",
+            "先看写错的导数。Hypothesis 寻找出错的表达式，并尽量把它缩小（报告是英文）：\n",
+        )
+    )
     try:
         check(wrong)
     except AssertionError as mismatch:
         print(mismatch)
     else:
-        raise SystemExit("the wrong derivative was not found")
+        raise SystemExit(text("the wrong derivative was not found", "写错的导数没有被找出来"))
 
     check(right)
     check_op(right, reference=lambda x: 1 / (1 + x * x))
-    print("\nThe right derivative: 200 random expressions and the battery for operations agree with it.")
+    print(
+        text(
+            "\nThe right derivative: 200 random expressions and the battery for operations agree with it.",
+            "\n再看正确的导数：200 个随机表达式和针对运算的全套检查都与它一致。",
+        )
+    )
 
     for library, case in OTHERS.items():
         if find_spec(library) is None:
-            print(f"\n{library} is not installed.")
+            print(text(f"\n{library} is not installed.", f"\n没有安装 {library}。"))
             continue
-        print(f"\nA mistake in {library}:\n")
+        print(text(f"\nA mistake in {library}:\n", f"\n{library} 里的一个错误：\n"))
         try:
             case(True)
         except AssertionError as mismatch:
             print(mismatch)
         else:
-            raise SystemExit(f"the mistake in {library} was not found")
+            raise SystemExit(text(f"the mistake in {library} was not found", f"{library} 里的错误没有被找出来"))
         case(False)
-        print("\nWithout it, all derivatives agree.")
+        print(text("\nWithout it, all derivatives agree.", "\n改正之后，所有导数都一致。"))
 
 
 if __name__ == "__main__":

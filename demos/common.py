@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import findSystemFonts, fontManager
 
 from micrograd_cn.module import Module
-from speech import LANGUAGES, right, speak, text
+from speech import add_lang, right, speak_as_asked, text
 
 # Three colours of Okabe & Ito (2008), which colour-blind people tell apart, and a grey for what stays behind.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#8A8A8A"
@@ -74,9 +74,7 @@ def options(description: str, chinese: str, steps: int, compiled: bool = False) 
         steps: how many training steps are taken without --steps.
         compiled: whether there is a --compiled too.
     """
-    first = argparse.ArgumentParser(add_help=False)
-    first.add_argument("--lang", choices=LANGUAGES)
-    speak(first.parse_known_args()[0].lang)
+    speak_as_asked()
     use_font()
     parser = argparse.ArgumentParser(
         description=text(description.partition("\n\n")[0], chinese),
@@ -87,7 +85,7 @@ def options(description: str, chinese: str, steps: int, compiled: bool = False) 
     add("--steps", type=_positive, default=steps, help=text("training steps (mini-batches)", "训练步数（小批量数）"))
     add("--seed", type=int, default=0, help=meaning)
     add("--out", type=Path, default=out, help=text("directory for the pictures", "存放图片的目录"))
-    add("--lang", choices=LANGUAGES, default=text("en", "zh"), help=text("language", "语言"))
+    add_lang(parser)
     if compiled:
         meaning = text("train once more, compiled, and compare", "编译后再训练一次，并作比较")
         add("--compiled", action="store_true", help=meaning)

@@ -25,6 +25,7 @@ from micrograd_cn import Value
 from micrograd_cn.losses import binary_cross_entropy_with_logits
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD
+from speech import add_lang, right, speak_as_asked, text
 
 # XLA reads this when jax is imported.
 os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count=4 {os.environ.get('XLA_FLAGS', '')}"
@@ -35,7 +36,10 @@ try:
 
     from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 except ImportError as error:
-    raise SystemExit(f"{error}\nmany_devices.py needs JAX: python -m pip install -e '.[jax]'") from None
+    speak_as_asked()
+    install = "python -m pip install -e '.[jax]'"
+    needed = text(f"many_devices.py needs JAX: {install}", f"many_devices.py 需要 JAX：{install}")
+    raise SystemExit(f"{error}\n{needed}") from None
 
 jax.config.update("jax_enable_x64", True)
 LEARNING_RATE, MOMENTUM = 0.5, 0.9
@@ -44,15 +48,21 @@ CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else
 
 
 def options() -> argparse.Namespace:
+    speak_as_asked()
     parser = argparse.ArgumentParser(
-        description=str(__doc__).partition("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        description=text(str(__doc__).partition("\n\n")[0], "在多个设备上做数据并行训练，每个设备分到一部分样本"),
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--steps", type=int, default=60, help="training steps, each with all rows")
-    parser.add_argument("--rows", type=int, default=2**17, help="how many, a multiple of the number of devices")
-    parser.add_argument("--seed", type=int, default=0, help="decides the data and the initial weights")
-    parser.add_argument("--coordinator", help="address and port where the first process of a cluster listens")
-    parser.add_argument("--processes", type=int, default=1, help="how many the cluster has")
-    parser.add_argument("--process", type=int, default=0, help="which of them this is, from 0")
+    add = parser.add_argument
+    add("--steps", type=int, default=60, help=text("training steps, each with all rows", "训练步数，每步用全部样本"))
+    rows = text("how many, a multiple of the number of devices", "样本数，应是设备数的整数倍")
+    add("--rows", type=int, default=2**17, help=rows)
+    add("--seed", type=int, default=0, help=text("decides the data and the initial weights", "决定数据和初始权重"))
+    listens = text("address and port where the first process of a cluster listens", "集群中第一个进程监听的地址和端口")
+    add("--coordinator", help=listens)
+    add("--processes", type=int, default=1, help=text("how many the cluster has", "集群的进程数"))
+    add("--process", type=int, default=0, help=text("which of them this is, from 0", "本进程的序号，从 0 开始"))
+    add_lang(parser)
     return parser.parse_args()
 
 
@@ -83,10 +93,22 @@ def main() -> None:
     start = time.process_time()  # by now it is compiled
     losses += program.fit(rows, optimizer, chosen.steps - half)
     seconds = (time.process_time() - start) / (chosen.steps - half)
-    print(f"{chosen.rows:,} rows, {len(model.parameters())} parameters; {len(CORES)} cores here")
-    print(f"first loss: {losses[0]:.6f}")
-    print(f"final loss: {losses[-1]:.6f}")
-    print(f"time: {1e3 * seconds:.1f} ms of one core for a step of fit()")
+    count, cores = len(model.parameters()), len(CORES)
+    print(
+        text(
+            f"{chosen.rows:,} rows, {count} parameters; {cores} cores here",
+            f"{chosen.rows:,} 个样本，{count} 个参数；本机有 {cores} 个核",
+        )
+    )
+    print(f"{text('first loss: ', '最初的损失：')}{losses[0]:.6f}")
+    print(f"{text('final loss: ', '最后的损失：')}{losses[-1]:.6f}")
+    milliseconds = f"{1e3 * seconds:.1f} ms"
+    print(
+        text(
+            f"time: {milliseconds} of one core for a step of fit()",
+            f"用时：fit() 的一个训练步占一个核 {milliseconds}",
+        )
+    )
 
     def loss(parameters: Any, part: Any) -> Any:
         return f(jax.numpy, parameters, part.T).mean()
@@ -99,7 +121,15 @@ def main() -> None:
 
     begin = {name: np.array(numbers) for name, numbers in other.state_dict().items()}
     baseline = 0.0
-    print(f"time: {'devices':>7}{'compiling':>12}{'fastest step':>15}{'of all cores':>16}{'times as fast':>16}")
+    time_of, widths = text("time: ", "用时："), (7, 12, 15, 16, 16)
+    columns = (
+        text("devices", "设备数"),
+        text("compiling", "编译"),
+        text("fastest step", "最快的一步"),
+        text("of all cores", "各核合计"),
+        text("times as fast", "速度倍数"),
+    )
+    print(time_of + "".join(map(right, columns, widths)))
     for count in (1, 2, 4) if jax.process_count() == 1 else (jax.device_count(),):
         if jax.process_count() == 1:
             use_cores(count)
@@ -121,16 +151,32 @@ def main() -> None:
             times.append(time.perf_counter() - start)
             works.append(time.process_time() - start_of_work)
             if abs(float(value) - expected) > TOLERANCE:
-                raise SystemExit(f"{count} devices have the loss {float(value)}, fit() {expected}")
+                raise SystemExit(
+                    text(
+                        f"{count} devices have the loss {float(value)}, fit() {expected}",
+                        f"{count} 个设备的损失是 {float(value)}，fit() 的是 {expected}",
+                    )
+                )
         other.load_state_dict(parameters)
         apart = max(abs(p.data - q.data) for p, q in zip(model.parameters(), other.parameters(), strict=True))
         if apart > TOLERANCE:
-            raise SystemExit(f"parameters of {count} devices differ from those of fit() by {apart:.1e}")
+            raise SystemExit(
+                text(
+                    f"parameters of {count} devices differ from those of fit() by {apart:.1e}",
+                    f"{count} 个设备的参数与 fit() 的相差 {apart:.1e}",
+                )
+            )
         fastest, work = (f"{1e3 * seconds:.1f} ms" for seconds in (min(times), median(works)))
         baseline = baseline or min(times)
         ratio = f"{baseline / min(times):.2f}"
-        print(f"time: {count:>7}{compiling:>10.1f} s{fastest:>15}{work:>16}{ratio:>16}")
-    print(f"equal to fit(): losses and parameters differ by at most {TOLERANCE:g}")
+        cells = (str(count), f"{compiling:.1f} s", fastest, work, ratio)
+        print(time_of + "".join(map(right, cells, widths)))
+    print(
+        text(
+            f"equal to fit(): losses and parameters differ by at most {TOLERANCE:g}",
+            f"与 fit() 相同：损失和参数最多相差 {TOLERANCE:g}",
+        )
+    )
 
 
 if __name__ == "__main__":

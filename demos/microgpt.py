@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from micrograd_cn import Value, dot, relu, softmax, take
 from micrograd_cn.losses import cross_entropy
 from micrograd_cn.optim import Adam, linear_lr
-from speech import LANGUAGES, speak, text
+from speech import add_lang, speak_as_asked, text
 
 if TYPE_CHECKING:
     from micrograd_cn.compiler import CompiledFunction
@@ -284,9 +284,7 @@ def draw(losses: Sequence[float], name: str, head: Sequence[Sequence[float]], ou
 
 def options() -> argparse.Namespace:
     """Return the command line's options, as those of the other demos, which import matplotlib for them."""
-    first = argparse.ArgumentParser(add_help=False)
-    first.add_argument("--lang", choices=LANGUAGES)
-    speak(first.parse_known_args()[0].lang)
+    speak_as_asked()
     parser = argparse.ArgumentParser(
         description=text(str(__doc__).partition("\n\n")[0], "训练一个会起名字的 GPT，分三个阶段，数学完全相同"),
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -303,7 +301,7 @@ def options() -> argparse.Namespace:
     add("--weights", "write the last stage's weights there", "把最后的权重写到这个文件", type=Path, metavar="FILE")
     add("--seed", "decides names' order, weights and samples", "决定名字的顺序、初始权重和抽样", type=int, default=42)
     add("--out", "directory for the picture", "存放图片的目录", type=Path, default=out)
-    add("--lang", "language", "语言", choices=LANGUAGES, default=text("en", "zh"))
+    add_lang(parser)
     chosen = parser.parse_args()
     if chosen.steps < 1 or chosen.batch < 1 or chosen.samples < 0:
         parser.error("--steps and --batch must be at least 1, --samples at least 0")

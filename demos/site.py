@@ -21,6 +21,7 @@ import micrograd_cn
 from gradient_flow import gate
 from micrograd_cn import OPS
 from micrograd_cn.flow import draw_flow
+from speech import add_lang, speak_as_asked, text
 
 HERE = Path(__file__).parent
 MODULES = (
@@ -29,7 +30,10 @@ MODULES = (
     *("micrograd_cn.picture", "micrograd_cn.flow"),
 )
 INSTALL = "python -m venv .venv && .venv/bin/python -m pip install -e '.[{}]' && .venv/bin/python {}"
-COMMANDS = {"train": INSTALL.format("demos", "demos/digits.py"), "test": INSTALL.format("test", "-m pytest")}
+COMMANDS = {
+    short: {"train": INSTALL.format("demos", f"demos/digits.py{spoken}"), "test": INSTALL.format("test", "-m pytest")}
+    for short, spoken in (("en", ""), ("zh", " --lang zh"))
+}
 TEXTS: dict[str, dict[str, str]] = {
     "en": {
         "lang": "en",
@@ -54,6 +58,7 @@ TEXTS: dict[str, dict[str, str]] = {
         "train": "From a clone of the repository, train a network on real handwritten digits:",
         "test": "Run the tests:",
         "back": "Start page",
+        "code": "Code",
     },
     "zh": {
         "lang": "zh-CN",
@@ -64,7 +69,7 @@ TEXTS: dict[str, dict[str, str]] = {
         "一步步回到每一个数，全程看得见。",
         "play": "逐步走过链式法则",
         "play_text": "一个网页，逐条边讲解反向传播中的每一次相乘。改一个数，看结果怎样变。",
-        "playground": "游乐场",
+        "playground": "演练场",
         "playground_text": "输入一个函数，训练一个网络，再打开其中任何一步计算。",
         "tutorial": "教程",
         "tutorial_text": "从一个数的导数，讲到编译成机器码的网络，附练习。",
@@ -77,6 +82,7 @@ TEXTS: dict[str, dict[str, str]] = {
         "train": "克隆仓库后，用真实的手写数字训练一个网络：",
         "test": "运行测试：",
         "back": "首页",
+        "code": "代码",
     },
 }
 STYLE = """
@@ -116,6 +122,9 @@ div.cell, div.output_wrapper, div.inner_cell { min-width: 0; }
 div.output_area { overflow-x: auto; }
 img, svg { max-width: 100%; height: auto; }
 pre { white-space: pre-wrap; }
+summary { display: list-item; cursor: pointer; color: #57606a; padding: 0.4rem 0; }
+.rendered_html table { margin-left: 0; }
+.rendered_html th, .rendered_html td { text-align: left; }
 """
 BACK = '<header><b>micrograd_cn</b><a href="index.html">Start page</a></header>'
 STARTS = {"en": "index.html", "zh": "index.zh.html"}
@@ -160,7 +169,7 @@ def start_page(short: str, pages: Iterable[str]) -> str:
         for n, (name, link) in enumerate((name, link) for name, link in links.items() if link in pages)
     ]
     other_lang = {"en": "zh-CN", "zh": "en"}[short]
-    commands = {f"command_{name}": html.escape(command) for name, command in COMMANDS.items()}
+    commands = {f"command_{name}": html.escape(command) for name, command in COMMANDS[short].items()}
     body = START.substitute(words | commands, short=short, other_lang=other_lang, cards="\n".join(cards))
     return PAGE.substitute(lang=words["lang"], title=words["title"], style=STYLE, body=body)
 
@@ -169,8 +178,8 @@ def operations() -> str:
     """Return a page with every row of the table: its notation and its docstring."""
     rows = []
     for op in OPS.values():
-        text = html.escape(inspect.cleandoc(op.doc))
-        rows.append(f'<section class="row" id="{op.name}"><h2><code>{op.name}</code></h2>\n<pre>{text}</pre></section>')
+        doc = html.escape(inspect.cleandoc(op.doc))
+        rows.append(f'<section class="row" id="{op.name}"><h2><code>{op.name}</code></h2>\n<pre>{doc}</pre></section>')
     title = f"{len(OPS)} operations"
     return PAGE.substitute(lang="en", title=title, style=STYLE, body="\n".join([BACK, f"<h1>{title}</h1>", *rows]))
 
@@ -231,8 +240,20 @@ def tutorial(notebook: Path, short: str) -> str:
     made = made.replace('href="pictures/', 'href="')  # the pages lie beside it
     made = re.sub(r"<html[^>]*>", f'<html lang="{TEXTS[short]["lang"]}">', made, count=1)
     made = made.replace("</head>", f'<link rel="icon" href="data:,"><style>{NARROW}</style></head>', 1)
+    made = collapsed(made, TEXTS[short]["code"])
     back = f'<p style="padding: 1rem"><a href="{STARTS[short]}">{TEXTS[short]["back"]}</a></p>'
     return re.sub(r"(<body[^>]*>)", rf"\1{back}", made, count=1)
+
+
+def collapsed(page: str, summary: str) -> str:
+    """Let the code of those cells that a notebook hides open on a click."""
+    first, *cells = re.split(r'(?=<div class="cell )', page)
+    opened, closed = rf"<details><summary>{summary}</summary>\g<0>", r"</details>\g<0>"
+    for n, cell in enumerate(cells):
+        if "celltag_hide-input" in cell.partition(">")[0]:
+            cell = re.sub(r'<div class="input">', opened, cell, count=1)
+            cells[n] = re.sub(r'<div class="output_wrapper">|</div>\s*\Z', closed, cell, count=1)
+    return "".join([first, *cells])
 
 
 def write(out: Path) -> None:
@@ -261,13 +282,19 @@ def _playground(short: str) -> Any:
 
 
 def main() -> None:
+    speak_as_asked()
     parser = argparse.ArgumentParser(
-        description=str(__doc__).partition("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        description=text(
+            str(__doc__).partition("\n\n")[0], "写出网站：首页、教程、可以动手的网页和 API 参考手册，中英文都有"
+        ),
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--out", type=Path, default=HERE / "out/site", help="directory for the site")
+    where = text("directory for the site", "存放网站的目录")
+    parser.add_argument("--out", type=Path, default=HERE / "out/site", help=where)
+    add_lang(parser)
     chosen = parser.parse_args()
     write(chosen.out)
-    print(f"wrote {chosen.out / 'index.html'}")
+    print(f"{text('wrote', '已写入')} {chosen.out / text('index.html', 'index.zh.html')}")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 It needs no matplotlib, so that demos which draw only at their end start at once.
 """
 
+import argparse
 import unicodedata
 
 from micrograd_cn.words import language
@@ -18,11 +19,28 @@ def speak(lang: str | None) -> None:
     spoken = language(lang)
 
 
+def speak_as_asked() -> None:
+    """Speak the language that the command line names with --lang, before the help texts are made in it."""
+    first = argparse.ArgumentParser(add_help=False)
+    first.add_argument("--lang", choices=LANGUAGES)
+    speak(first.parse_known_args()[0].lang)
+
+
+def add_lang(parser: argparse.ArgumentParser) -> None:
+    """Add the option --lang, whose default is the language that is spoken."""
+    parser.add_argument("--lang", choices=LANGUAGES, default=spoken, help=text("language", "语言"))
+
+
 def text(english: str, chinese: str) -> str:
     """Return the one that is in the reader's language."""
     return chinese if spoken == "zh" else english
 
 
-def right(cell: str, width: int) -> str:
+def right(cell: str, room: int) -> str:
     """Return the text filled up with spaces at its left; a Chinese character is as wide as two."""
-    return " " * (width - len(cell) - sum(unicodedata.east_asian_width(c) in "WF" for c in cell)) + cell
+    return " " * (room - width(cell)) + cell
+
+
+def width(cell: str) -> int:
+    """Return in how many columns of a terminal the text is."""
+    return len(cell) + sum(unicodedata.east_asian_width(c) in "WF" for c in cell)

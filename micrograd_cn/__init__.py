@@ -65,7 +65,7 @@ from .ops import (
 )
 from .scopes import scope
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def __getattr__(name: str) -> object:

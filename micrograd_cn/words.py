@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 __all__ = ["PAGE", "PLAYGROUND", "WORDS", "language"]
 
@@ -567,7 +568,9 @@ PLAYGROUND = {
 
 
 def language(lang: str | None) -> str:
-    """Return `lang`, or the locale's language for None: "zh" if it is Chinese, else "en".
+    """Return `lang`, or the reader's language for None: "zh" if it is Chinese, else "en".
+
+    It is that of the environment's locale, and on Windows, where there is usually none, that of the system's menus.
 
     Raises:
         ValueError: there are no words in this language.
@@ -576,8 +579,18 @@ def language(lang: str | None) -> str:
     'zh'
     """
     if lang is None:
-        chosen = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
-        return "zh" if chosen.lower().startswith("zh") else "en"
+        chosen = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), None)
+        chinese = chosen.lower().startswith("zh") if chosen is not None else _windows_is_chinese()
+        return "zh" if chinese else "en"
     if lang not in WORDS:
         raise ValueError(f"lang must be one of {', '.join(map(repr, WORDS))}, or None for the locale's, got {lang!r}")
     return lang
+
+
+def _windows_is_chinese() -> bool:
+    """Return whether this is Windows in Chinese, of any region: the lower 10 bits of a LANGID are the language."""
+    if sys.platform != "win32":
+        return False
+    import ctypes
+
+    return bool(ctypes.windll.kernel32.GetUserDefaultUILanguage() & 0x3FF == 0x04)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from itertools import product
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import assume, example, given
@@ -22,7 +23,7 @@ from micrograd_cn.expression import ParseError, functions, parse
 from micrograd_cn.picture import render
 from micrograd_cn.picture.text import columns
 from micrograd_cn.testing import expressions
-from micrograd_cn.words import WORDS
+from micrograd_cn.words import WORDS, language
 
 
 @pytest.fixture(autouse=True)
@@ -90,6 +91,21 @@ def test_the_command_prints_value_partials_and_gradients():
     shown, expected = done.stdout.decode(), NEURON
     full = r"(= -?\d\.\d{10})\d+"  # the last digits are the C library's
     assert re.sub(full, r"\1", shown) == re.sub(full, r"\1", expected)
+
+
+@pytest.mark.parametrize(("menus", "chosen"), [(0x0804, "zh"), (0x0404, "zh"), (0x1004, "zh"), (0x0409, "en")])
+def test_windows_chooses_the_language_where_no_locale_does(monkeypatch, menus, chosen):
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+    assert language(None) == "en"  # not Windows
+    kernel = SimpleNamespace(GetUserDefaultUILanguage=lambda: menus)
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr("ctypes.windll", SimpleNamespace(kernel32=kernel), raising=False)
+    assert language(None) == chosen
+    monkeypatch.setenv("LANG", "en_GB.UTF-8")  # as in a shell that came with one
+    assert language(None) == "en"
+    monkeypatch.setenv("LC_ALL", "zh_TW.UTF-8")
+    assert language(None) == "zh"
 
 
 def test_the_locale_chooses_the_language():

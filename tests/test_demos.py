@@ -231,6 +231,13 @@ def test_check_your_gradient_prints_the_smallest_counterexample() -> None:
     _, _, numpy = done.stdout.partition("A mistake in numpy:\n\n")
     assert re.search(r"^WRONG  df\[\d+, \d+\]/dx0\[\d+, \d+\] ", numpy, re.MULTILINE)
     assert "Without it, all derivatives agree." in numpy
+    chinese = subprocess.run([*command, "--lang", "zh"], cwd=ROOT, capture_output=True, encoding="utf-8", check=True)
+    assert not CHINESE.search(done.stdout)
+    pairs = list(zip(done.stdout.splitlines(), chinese.stdout.splitlines(), strict=True))
+    told = [other for one, other in pairs if other != one]  # the reports are the same
+    ours = r"^The (?:wrong|right) derivative|^A mistake in|^Without it|is not installed"
+    assert len(told) == len(re.findall(ours, done.stdout, re.MULTILINE)) >= 5
+    assert all(CHINESE.search(line) for line in told)
 
 
 @pytest.mark.parametrize("name", ["digits", "even_odd", "moons"])
@@ -319,8 +326,20 @@ def test_microgpt_invents_the_names_of_the_original(tmp_path: Path) -> None:
     assert invented(output)[:10] == names
 
 
+@pytest.mark.parametrize("name", ["benchmark", "check_your_gradient", "many_devices", "site"])
+def test_the_help_of_the_demos_without_steps_is_in_the_readers_language(name: str) -> None:
+    if name == "many_devices":
+        pytest.importorskip("jax")
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
+    for locale, lang in (("zh_CN.UTF-8", []), ("C", ["--lang", "zh"]), ("zh_CN.UTF-8", ["--lang", "en"])):
+        command = [sys.executable, f"demos/{name}.py", *lang, "--help"]
+        environment["LC_ALL"] = locale
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, encoding="utf-8", check=True)
+        assert bool(CHINESE.search(done.stdout)) == (lang != ["--lang", "en"])
+
+
 def benchmark(*arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8"}
     command = [sys.executable, "demos/benchmark.py", *arguments]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
 
@@ -334,6 +353,29 @@ def test_the_benchmark_measures_the_tables_that_are_named() -> None:
     wrong = benchmark("import", "atention")
     assert wrong.returncode == 2
     assert f"no table 'atention'; the tables are {', '.join(names)}" in wrong.stderr
+
+
+def test_the_benchmark_speaks_the_readers_language(measuring: dict[str, Any]) -> None:
+    assert measuring["TITLES"].keys() == measuring["TABLES"].keys()
+    names = {"micrograd", "micrograd_cn", "PyTorch", "Value", "numpy", "jax", "jit", "tanh", "MLP", "GFLOP"}
+    names |= {"backward", "SGD", "step", "fit"}  # code
+    for words in (
+        *(contender.name for contender in (*measuring["MOONS"], *measuring["DIGITS"], *measuring["ATTENTION"])),
+        *("contender", "loss of step 5", "PyTorch eager / this", "ms, no gc", "Hessian / (n gradients)", "order 6 ms"),
+        *("jax / ours", "GFLOP/s", "of the peak", "one thread ms", "compile, first step s", "batch 16, us a name"),
+        *("valleys, n = 1,000", "16 tanh units, 200 steps, 64 rows", "numpy / this, batch 1", "prepared, s"),
+        *("us an evaluation", "function ms", "us a node", "1,000 steps, s", "MLP(784, [128, 10]), cross entropy"),
+    ):
+        assert set(re.findall(r"[A-Za-z_]{3,}", measuring["chinese"](words))) <= names, words
+    table = ["--lang", "zh", "import"]
+    lines = benchmark(*table).stdout.splitlines()
+    assert "导入，启动解释器之外的时间" in lines
+    heading, row = lines[-2:]
+    assert heading.split() == ["模块", "解释器", "ms", "含导入", "ms", "导入", "ms"]
+    wide = [len(line) + len(re.findall("[\u4e00-\u9fff]", line)) for line in (heading, row)]
+    assert wide[0] == wide[1]
+    assert next(iter(json.loads(benchmark(*table, "--json").stdout))) == "heading"
+    assert "没有名为 'atention' 的表" in benchmark("atention", "--lang", "zh").stderr
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ with_jax = pytest.mark.skipif(not find_spec("jax"), reason="JAX is not installed
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8"}
     command = [sys.executable, *arguments]
     return subprocess.Popen(
         command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -36,7 +36,7 @@ def end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 
 def run_after(statements: str, *arguments: str) -> tuple[int, str, str]:
     """Run the demo after other statements in its process."""
-    code = f"{statements}\nimport runpy, sys\nsys.argv = {[DEMO, *arguments]!r}\n"
+    code = f"{statements}\nimport runpy, sys\nsys.path.insert(0, 'demos')\nsys.argv = {[DEMO, *arguments]!r}\n"
     return end(start("-c", code + f"runpy.run_path({DEMO!r}, run_name='__main__')"))
 
 
@@ -57,6 +57,8 @@ def test_without_jax_it_says_what_to_install(missing):
     assert output == ""
     assert missing in errors
     assert errors.endswith("many_devices.py needs JAX: python -m pip install -e '.[jax]'\n")
+    _, _, chinese = run_after(f"import sys; sys.modules[{missing!r}] = None", "--lang", "zh")
+    assert chinese.endswith("many_devices.py 需要 JAX：python -m pip install -e '.[jax]'\n")
 
 
 @with_jax
@@ -67,6 +69,20 @@ def test_one_two_and_four_devices_train_as_fit_does():
     assert output.endswith(DONE)
     first, final = (float(re.search(rf"^{name} loss: (.*)$", output, re.MULTILINE)[1]) for name in ("first", "final"))
     assert final < first
+
+
+@with_jax
+def test_it_speaks_the_readers_language():
+    runs = [end(start(DEMO, *FEW, "--lang", lang)) for lang in ("en", "zh")]
+    assert [code for code, *_ in runs] == [0, 0]
+    english, chinese = (output.splitlines() for _, output, _ in runs)
+    assert len(english) == len(chinese)
+    for one, other in zip(english, chinese, strict=True):
+        assert not re.search("[\u4e00-\u9fff]", one)
+        assert re.search("[\u4e00-\u9fff]", other), other
+    losses = [re.findall(r"\d\.\d{6}", "".join(lines)) for lines in (english, chinese)]
+    assert losses[0] == losses[1]
+    assert len(losses[0]) == 2
 
 
 @with_jax

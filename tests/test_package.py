@@ -1,8 +1,10 @@
 """The package as it is imported: light and complete."""
 
 import pkgutil
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -70,3 +72,10 @@ def test_star_import_keeps_the_builtins_meaning():
         )
         == "3.0 6.0 3.0 2.0 8.0"
     )
+
+
+def test_the_changelog_begins_with_this_version():
+    text = (Path(__file__).parents[1] / "CHANGELOG.md").read_text("utf-8")
+    first, *_ = re.findall(r"^## (\S+)", text, re.MULTILINE)
+    assert first in (micrograd_cn.__version__, "Unreleased")
+    assert f"## {micrograd_cn.__version__}\n" in text

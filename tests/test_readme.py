@@ -29,18 +29,37 @@ from .test_dropin import trace
 Table: TypeAlias = list[list[str]]
 
 ROOT = Path(__file__).parents[1]
-FILES = {"en": "README.md", "zh": "README.zh-CN.md", "demos": "demos/README.md"}
+FILES = {
+    "en": "README.md",
+    "zh": "README.zh-CN.md",
+    "demos.en": "demos/README.md",
+    "demos.zh": "demos/README.zh-CN.md",
+}
 TEXTS = {name: (ROOT / path).read_text("utf-8") for name, path in FILES.items()}
-EN, ZH, DEMOS = TEXTS.values()
+PAIRS = [("en", "zh"), ("demos.en", "demos.zh")]
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 TOUR = 60  # lines of Python
 FIRST_SCREEN = 40
+WORDS_OF_IT = 10  # lines of English that say what this is and for whom
+LINES = {"en": 340, "zh": 290}  # of the whole README
+MICROGPT = {"en": ("1.6 s", "2.7 times"), "zh": ("1.6 秒", "2.7 倍")}
+CHINESE_NAMES = {  # of contenders and works, in Chinese tables
+    "micrograd.nn over micrograd_cn.Value": "micrograd.nn，用 micrograd_cn.Value",
+    "PyTorch eager": "PyTorch 即时执行",
+    "micrograd_cn compiled": "micrograd_cn 编译后",
+    "micrograd_cn compiled, backward() and SGD.step()": "micrograd_cn 编译后，backward() 与 SGD.step()",
+    "micrograd_cn compiled, fit()": "micrograd_cn 编译后，fit()",
+    "tuple Value": "元组 Value",
+    "recurrent network, 64": "循环网络，64",
+    "numpy": "手写的 numpy",
+}
 MODULES = [f"micrograd_cn.{name}" for name in (
     "functional", "nn", "init", "losses", "optim", "module", "testing", "compiler", "flow", "picture"
 )]  # fmt: skip
 EVERY_MODULE = ["micrograd_cn", *MODULES]
 
 both = pytest.mark.parametrize("lang", ["en", "zh"])
+each_pair = pytest.mark.parametrize(("english", "chinese"), PAIRS)
 
 
 def blocks(text: str, kind: str) -> list[str]:
@@ -62,6 +81,12 @@ def table(text: str, *heading: str) -> Table:
     """Return the rows of the one table whose heading begins so."""
     [rows] = [rows for first, *rows in tables(text) if tuple(first[: len(heading)]) == heading]
     return rows
+
+
+def figures(lang: str) -> list[Table]:
+    """Return the tables of measured times in the demos' README."""
+    first = {"en": ("contender", "work, rows", "derivative"), "zh": ("对比项", "任务与样本数", "导数")}[lang]
+    return [rows for rows in tables(TEXTS[f"demos.{lang}"]) if rows[0][0] in first]
 
 
 def spans(text: str) -> list[str]:
@@ -104,6 +129,7 @@ def test_the_code_runs_and_gives_what_its_comments_say(lang, tmp_path, monkeypat
     names: dict[str, object] = {}
     compared = sum(run(block, names) for block in blocks(TEXTS[lang], "python"))
     assert compared >= 10
+    assert not blocks(TEXTS[f"demos.{lang}"], "python")
     assert {path.name for path in tmp_path.iterdir()} >= {"neuron.svg", "xor.json", "flow.html", "training.html"}
     names["test_bump"]()  # type: ignore[operator]
 
@@ -111,7 +137,7 @@ def test_the_code_runs_and_gives_what_its_comments_say(lang, tmp_path, monkeypat
 @both
 def test_the_code_of_pytorch_runs_where_it_is_installed(lang):
     pytest.importorskip("torch")
-    [block] = blocks(TEXTS[lang], "python no-run")
+    [block] = blocks(TEXTS[f"demos.{lang}"], "python no-run")
     names: dict[str, object] = {}
     exec(block, names)
     names["test_cube"]()  # type: ignore[operator]
@@ -123,23 +149,51 @@ def test_a_result_that_is_wrong_or_missing_is_found(block):
         run(block, {})
 
 
-def test_both_languages_have_the_same_code_but_for_remarks():
-    en, zh = (blocks(text, "python(?: no-run)?") for text in (EN, ZH))
+@each_pair
+def test_both_languages_have_the_same_code_but_for_remarks(english, chinese):
+    en, zh = (blocks(TEXTS[name], "python(?: no-run)?") for name in (english, chinese))
     assert [ast.dump(ast.parse(block)) for block in en] == [ast.dump(ast.parse(block)) for block in zh]
-    commands = [[re.sub(r"  #.*| --lang zh", "", block) for block in blocks(text, "sh")] for text in (EN, ZH)]
-    assert commands[0] == commands[1]
-    for block in itertools.chain(en, blocks(EN, "sh")):
+    commands = [blocks(TEXTS[name], "sh") for name in (english, chinese)]
+    remarks = r"  #.*"
+    assert [re.sub(remarks, "", block) for block in commands[0]] == [
+        re.sub(remarks, "", block).replace(" --lang zh", "") for block in commands[1]
+    ]
+    for block in itertools.chain(en, commands[0]):
         assert not CHINESE.search(block)
+    for block in zh:
+        for comment in re.findall(r"  # (.*)", block):  # a remark, or a result, which has few words
+            assert CHINESE.search(comment) or len(re.findall(r"\b[a-z]{3,}\b", comment)) < 3, comment
 
 
 @both
-def test_the_tour_and_the_first_screen_are_short(lang):
+def test_the_tour_and_the_whole_are_short(lang):
     lines = [line for block in blocks(TEXTS[lang], "python") for line in block.splitlines() if line.strip()]
     assert len(lines) <= TOUR
+    assert len(TEXTS[lang].splitlines()) <= LINES[lang]
+
+
+@both
+def test_the_first_screen_says_what_this_is_and_shows_a_picture_and_the_two_commands(lang):
     head, *_ = re.split(r"^## ", TEXTS[lang], maxsplit=1, flags=re.MULTILINE)
     assert len(head.splitlines()) <= FIRST_SCREEN
     assert "```python" in head
-    assert "![" in head
+    assert re.findall(r"^!\[.*\]\((.*)\)$", head, re.MULTILINE) == [f"demos/pictures/neuron.{lang}.svg"]
+    [commands] = blocks(head, "sh")
+    assert len(commands.splitlines()) == 2
+    title, _, *says = (line for line in head.partition("```python")[0].splitlines() if line)
+    assert title == "# micrograd_cn"
+    assert len(says) <= WORDS_OF_IT
+    time, times = MICROGPT[lang]
+    spoken = " --lang zh" if lang == "zh" else ""
+    facts = (
+        "4,192",
+        time,
+        f"`python demos/microgpt.py{spoken}`",
+        times,
+        f"`python demos/benchmark.py microgpt{spoken}`",
+    )
+    assert re.search(".*".join(map(re.escape, facts)), "\n".join(says), re.DOTALL)
+    assert f"tutorial.{lang}.ipynb" in "".join(says)
 
 
 @both
@@ -169,7 +223,7 @@ def outcome(source: str, names: dict[str, object]) -> str:
 
 @both
 def test_micrograd_and_this_package_give_what_the_table_says(lang):
-    rows = table(TEXTS[lang], {"en": "code", "zh": "代码"}[lang], "micrograd 0.1.0", "micrograd_cn")
+    rows = table(TEXTS[f"demos.{lang}"], {"en": "code", "zh": "代码"}[lang], "micrograd 0.1.0", "micrograd_cn")
     packages = ((micrograd.engine, micrograd.nn), (micrograd_cn.engine, micrograd_cn.nn))
     for source, *expected in rows:
         for (engine, network), result in zip(packages, expected, strict=True):
@@ -181,7 +235,7 @@ def test_micrograd_and_this_package_give_what_the_table_says(lang):
 
 @both
 def test_special_values_are_what_the_table_says(lang):
-    rows = table(TEXTS[lang], *{"en": ("code", "result"), "zh": ("代码", "结果")}[lang])
+    rows = table(TEXTS[f"demos.{lang}"], *{"en": ("code", "result"), "zh": ("代码", "结果")}[lang])
     public = {name: getattr(micrograd_cn, name) for name in micrograd_cn.__all__}
     for source, result in rows:
         assert outcome(code(source), public | {"nan": nan, "copy": copy, "Fraction": Fraction}) == code(result)
@@ -191,7 +245,7 @@ def test_special_values_are_what_the_table_says(lang):
 @both
 def test_what_pytorchs_names_become_exists(lang):
     modules = {"functional": functional, "losses": losses, "nn": nn, "optim": optim, "testing": testing}
-    for _, ours in table(TEXTS[lang], "PyTorch"):
+    for _, ours in table(TEXTS[f"demos.{lang}"], "PyTorch"):
         for source in spans(ours):
             x = Value(3)
             model = SimpleNamespace(parameters=lambda x=x: [x])
@@ -202,8 +256,8 @@ def test_what_pytorchs_names_become_exists(lang):
 
 def test_every_convention_stands_in_both_languages():
     rows = [[op.name, op.convention] for op in OPS.values() if op.convention]
-    assert [[code(name), text] for name, text in table(EN, "operation", "convention")] == rows
-    chinese = table(ZH, "运算", "约定")
+    assert [[code(name), text] for name, text in table(TEXTS["demos.en"], "operation", "convention")] == rows
+    chinese = table(TEXTS["demos.zh"], "运算", "约定")
     assert [code(name) for name, _ in chinese] == [name for name, _ in rows]
     for (_, text), (_, translated) in zip(rows, chinese, strict=True):
         formulas = [re.findall(r"\S+ = \w+|\d\.\d", t) for t in (text, translated)]
@@ -216,16 +270,43 @@ def test_the_number_of_operations_is_the_tables(lang):
     assert f"{len(OPS)} {'operations' if lang == 'en' else '种运算'}" in TEXTS[lang]
 
 
+def in_chinese(cell: str) -> str:
+    return CHINESE_NAMES.get(cell, cell)
+
+
+def test_contenders_have_the_names_in_chinese_that_the_benchmark_prints(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "demos")
+    chinese = importlib.import_module("benchmark_words").chinese
+    named = [name for first, *rows in figures("en") if first[0] == "contender" for name, *_ in rows]
+    assert [chinese(name) for name in named] == [in_chinese(name) for name in named]
+
+
 def test_speed_is_stated_for_every_contender_alike_in_both_languages():
     scripts = "".join(path.read_text("utf-8") for path in sorted((ROOT / "demos").glob("*.py")))
     contenders = re.findall(r'Contender\("([^"]+)"', scripts)
     assert contenders
-    stated = {}
-    for lang, heading in (("en", "contender"), ("zh", "对比项")):
-        rows = [rows for first, *rows in tables(TEXTS[lang]) if first[0] == heading]
-        stated[lang] = list(itertools.chain(*rows))
-        assert [name for name, *_ in stated[lang]] == contenders
-    assert stated["en"] == stated["zh"]
+    named = [name for first, *rows in figures("en") if first[0] == "contender" for name, *_ in rows]
+    assert named == contenders
+    for english, chinese in zip(figures("en"), figures("zh"), strict=True):
+        translated = [[in_chinese(cell) for cell in row] for row in english[1:]]
+        if english[0][0] == "derivative":  # what is derived is described in each language
+            translated, chinese = ([row[1:] for row in rows] for rows in (translated, chinese))
+            chinese = [[], *chinese[1:]]
+        assert chinese[1:] == translated
+
+
+@both
+def test_the_short_table_of_figures_is_taken_from_the_long_ones(lang):
+    measured = [set(itertools.chain(*rows)) for rows in figures(lang)]
+    rows = table(TEXTS[lang], {"en": "a step of", "zh": "训练步"}[lang], "micrograd_cn")
+    assert len(rows) >= 5
+    names = re.findall(r'^    "(\w+)": \(', (ROOT / "demos/benchmark.py").read_text("utf-8"), re.MULTILINE)
+    for _, ours, _, theirs, times, name in rows:
+        assert any({ours, theirs, times} <= cells for cells in measured)
+        assert code(name) in names
+    assert any(float(times) < 1 for *_, times, _ in rows)  # where we are slower, it is said
+    [sparse] = re.findall(r"^- .*CasADi[^|]*?580 µs", TEXTS[lang], re.MULTILINE)
+    assert any(set(re.findall(r"[\d.]+ µs", sparse)) <= cells for cells in measured)
 
 
 # The interface
@@ -255,46 +336,85 @@ def test_the_engine_is_read_in_the_order_of_its_rooms_and_has_so_many_lines(lang
 
 
 @both
-def test_the_table_of_names_is_the_package(lang):
-    rows = table(TEXTS[lang], *{"en": ("module", "names"), "zh": ("模块", "名字")}[lang])
-    stated = {code(module): spans(names) for module, names in rows}
-    assert stated == {name: list(importlib.import_module(name).__all__) for name in EVERY_MODULE}
+def test_the_table_of_modules_is_the_package(lang):
+    rows = table(TEXTS[lang], *{"en": ("module", "what is in it"), "zh": ("模块", "内容")}[lang])
+    assert [code(module) for module, _ in rows] == EVERY_MODULE
+    for module, names in rows:
+        public = importlib.import_module(code(module)).__all__
+        assert spans(names)
+        assert set(spans(names)) <= set(public)
 
 
 # Links, commands and demos
 
 
+def headings(text: str) -> list[str]:
+    """Return the anchors of the headings, in their order."""
+    titles = re.findall(r"^#+ (.*)$", prose(text), re.MULTILINE)
+    return [re.sub(r"[^\w-]", "", title.lower().replace(" ", "-")) for title in titles]
+
+
+def places(name: str) -> list[tuple[str, int]]:
+    """Return what the file links to: the address, of our own the path in English, and the number of the heading."""
+    found = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(TEXTS[name])):
+        if target.startswith("https://"):
+            found.append((target, 0))
+            continue
+        file, _, anchor = target.partition("#")
+        path = (ROOT / FILES[name]).parent.joinpath(file) if file else ROOT / FILES[name]
+        assert path.exists(), target
+        number = 0
+        if anchor:
+            anchors = headings(path.read_text("utf-8"))
+            assert anchors.count(anchor) == 1, target
+            number = anchors.index(anchor)
+        found.append((re.sub(r"\.(?:zh-CN|zh|en)(?=\.)", "", str(path.resolve().relative_to(ROOT))), number))
+    return found
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_every_relative_link_and_picture_exists(name):
-    text = prose(TEXTS[name])
-    targets = re.findall(r"\]\(([^)\s]+)\)", text)
-    relative = [target for target in targets if not target.startswith(("https://", "#"))]
-    assert relative
-    for target in relative:
-        assert (ROOT / FILES[name]).parent.joinpath(target).exists(), target
-    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
-    headings = {re.sub(r"[^\w-]", "", title.lower().replace(" ", "-")) for title in titles}
-    assert {target[1:] for target in targets if target.startswith("#")} <= headings
+    assert len(places(name)) >= 10
 
 
-def test_the_two_languages_link_to_each_other_and_to_the_same_things():
-    assert "(README.zh-CN.md)" in EN.partition("## ")[0]
-    assert "(README.md)" in ZH.partition("## ")[0]
-    links = [
-        [
-            link.replace(".zh.", ".en.") if link.startswith("demos/pictures/") else link
-            for link in re.findall(r"\]\(([^)#][^)]*)\)", prose(text))[1:]
-        ]
-        for text in (EN, ZH)
-    ]
-    assert sorted(links[0]) == sorted(links[1])
+@each_pair
+def test_the_two_languages_link_to_each_other_and_to_the_same_things(english, chinese):
+    for name, other in ((english, "README.zh-CN.md"), (chinese, "README.md")):
+        assert f"({other})" in TEXTS[name].partition("\n## ")[0]
+    assert sorted(places(english)) == sorted(places(chinese))
 
 
-def test_both_languages_name_the_same_things_in_the_same_shape():
+@pytest.mark.parametrize("name", FILES)
+def test_what_there_is_in_both_languages_is_linked_in_the_readers_own(name):
+    mine, other = ("zh", "en") if name.endswith("zh") else ("en", "zh")
+    pages = re.findall(rf"\(((?:demos/)?pictures/[^)]*)\.{other}\.\w+\)", TEXTS[name])
+    assert all(f"{page}.{mine}." in TEXTS[name] for page in pages)
+    pictures = re.findall(r"!\[.*?\]\((.*?)\)", TEXTS[name])
+    assert pictures
+    assert all(f".{mine}." in picture for picture in pictures)
+    assert "README.zh-CN.md#" in TEXTS[name] if name == "zh" else "README.zh-CN.md#" not in TEXTS[name]
+
+
+@each_pair
+def test_both_languages_name_the_same_things_in_the_same_shape(english, chinese):
+    texts = TEXTS[english], TEXTS[chinese]
     for pattern in (r"^#{1,2} ", r"^### ", r"^- ", r"TODO"):
-        assert len(re.findall(pattern, EN, re.MULTILINE)) == len(re.findall(pattern, ZH, re.MULTILINE))
-    assert [len(rows) for rows in tables(EN)] == [len(rows) for rows in tables(ZH)]
-    assert sorted(spans(prose(EN))) == sorted(span.removesuffix(" --lang zh") for span in spans(prose(ZH)))
+        en, zh = (re.findall(pattern, text, re.MULTILINE) for text in texts)
+        assert len(en) == len(zh)
+    assert [len(rows) for rows in tables(texts[0])] == [len(rows) for rows in tables(texts[1])]
+    en, zh = ([span.removesuffix(" --lang zh") for span in spans(prose(text))] for text in texts)
+    assert sorted(en) == sorted(zh)
+
+
+def test_a_command_of_the_chinese_texts_that_has_a_language_speaks_chinese():
+    for name in ("zh", "demos.zh"):
+        commands = re.findall(r"`((?:\S* && )?python (?:demos/\w+\.py|-m micrograd_cn)[^`]*)`", TEXTS[name])
+        commands += [line.split("  #")[0] for block in blocks(TEXTS[name], "sh") for line in block.splitlines()]
+        commands = [command for command in commands if re.search(r"demos/\w+\.py|-m micrograd_cn ", command)]
+        assert len(commands) > 3
+        for command in commands:
+            assert command.endswith(" --lang zh"), command
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -320,17 +440,17 @@ def test_both_commands_stand_alone_on_their_lines(lang):
         assert len(found) == 1
 
 
-def test_every_demo_is_listed_with_its_pictures():
-    rows = table(DEMOS, "command · 命令")
-    commands = [code(command) for command, *_ in rows]
+@both
+def test_every_demo_is_listed_with_its_pictures(lang):
+    rows = table(TEXTS[f"demos.{lang}"], {"en": "command", "zh": "命令"}[lang])
+    commands = [code(command).removesuffix(" --lang zh" if lang == "zh" else "") for command, *_ in rows]
     runnable = [path for path in (ROOT / "demos").glob("*.py") if '__name__ == "__main__"' in path.read_text("utf-8")]
     scripts = {f"python demos/{path.name}" for path in runnable}
     notebooks = {f"jupyter lab demos/{path.name}" for path in (ROOT / "demos").glob("*.ipynb")}
     assert len(commands) == len(scripts | notebooks)
     assert set(commands) == scripts | notebooks
-    for command, shows, _, pictures in rows:
-        assert shows.count("<br>") == 1
-        assert CHINESE.search(shows)
-        name = Path(command.strip("`").split()[-1]).stem
-        if not command.endswith("ipynb`"):
+    for command, (_, shows, _, pictures) in zip(commands, rows, strict=True):
+        assert bool(CHINESE.search(shows)) == (lang == "zh")
+        name = Path(command.split()[-1]).stem
+        if not command.endswith("ipynb"):
             assert set(spans(pictures)) == PICTURES.get(name, set())

@@ -1,6 +1,7 @@
 """The site is complete, its links lead somewhere, and it needs no network; looked at in Chromium."""
 
 import os
+import re
 import runpy
 import shutil
 from pathlib import Path
@@ -40,8 +41,9 @@ def test_the_pages_are_there_in_both_languages(site: Path, made: Any) -> None:
 
 
 def test_the_commands_are_those_of_the_readme(made: Any) -> None:
-    lines = (ROOT / "README.md").read_text("utf-8").splitlines()
-    assert all(command in lines for command in made["COMMANDS"].values())
+    for short, readme in (("en", "README.md"), ("zh", "README.zh-CN.md")):
+        lines = (ROOT / readme).read_text("utf-8").splitlines()
+        assert all(command in lines for command in made["COMMANDS"][short].values())
 
 
 def test_formulas_are_mathml_and_the_reference_has_the_examples(site: Path) -> None:
@@ -52,6 +54,20 @@ def test_formulas_are_mathml_and_the_reference_has_the_examples(site: Path) -> N
         assert "<script" not in text
     assert "&gt;&gt;&gt; " in (site / "operations.html").read_text("utf-8")
     assert ">>>" in (site / "api/micrograd_cn/functional.html").read_text("utf-8").replace("&gt;", ">")
+
+
+@pytest.mark.parametrize(("short", "summary"), [("en", "Code"), ("zh", "代码")])
+def test_code_that_a_notebook_hides_opens_on_a_click(site: Path, made: Any, short: str, summary: str) -> None:
+    text = (site / f"tutorial.{short}.html").read_text("utf-8")
+    hidden = text.count("celltag_hide-input")
+    assert hidden >= 5
+    assert text.count(f"<details><summary>{summary}</summary>") == hidden
+    _, *details = re.split("<details>", text)
+    for cell in details:
+        code, _, after = cell.partition("</details>")
+        assert code.count("<div") == code.count("</div>")
+        assert "output_wrapper" not in code
+        assert after
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """What finds which mistake: a table of planted ones, each in one place alone, and of the finders that find it.
 
-It is held both ways: a finder that stops finding one fails here, and so does one that begins to; the READMEs show it.
+It is held both ways: a finder that stops finding one fails here, and so does one that begins to; demos/README shows it.
 """
 
 import contextlib
@@ -156,7 +156,7 @@ def test_nothing_is_found_where_there_is_no_mistake(op):
 
 @pytest.mark.parametrize(("readme", "heading"), [("README.md", "The mistake is"), ("README.zh-CN.md", "错误出在")])
 def test_the_readme_says_what_finds_which_mistake(readme, heading):
-    lines = (Path(__file__).parents[2] / readme).read_text("utf-8").splitlines()
+    lines = (Path(__file__).parents[2] / "demos" / readme).read_text("utf-8").splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith(f"| {heading} |"))
     table = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[start : start + 2 + len(FOUND)]]
     names = [cell.strip("`") for cell in table[0][1:]]
