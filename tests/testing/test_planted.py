@@ -145,8 +145,8 @@ def test_every_mistake_is_found():
     "op",
     [
         right(),
-        Op("cube", lambda x: x * x * x, (lambda y, x: 3.0 * x * x,)),
-        Op("total", mc.sum.forward, mc.sum.partials),
+        pytest.param(Op("cube", lambda x: x * x * x, (lambda y, x: 3.0 * x * x,)), marks=pytest.mark.slow),
+        pytest.param(Op("total", mc.sum.forward, mc.sum.partials), marks=pytest.mark.slow),
     ],
     ids=["square", "cube", "total"],
 )
