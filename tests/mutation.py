@@ -186,7 +186,7 @@ def forked(session, path, files):
             for stream in (0, 1, 2):
                 os.dup2(os.open(os.devnull, os.O_RDWR), stream)
             signal.alarm(WALL)
-            resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+            resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))  # not of what a browser only reserves
             session.run(path, files)
         finally:
             os._exit(9)
