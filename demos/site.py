@@ -6,6 +6,7 @@ their formulas as MathML; the reference is made by pdoc from the docstrings. Nee
 """
 
 import argparse
+import base64
 import html
 import inspect
 import re
@@ -64,7 +65,7 @@ TEXTS: dict[str, dict[str, str]] = {
         "一步步回到每一个数，全程看得见。",
         "play": "逐步走过链式法则",
         "play_text": "一个网页，逐条边讲解反向传播中的每一次相乘。改一个数，看结果怎样变。",
-        "playground": "游乐场",
+        "playground": "演练场",
         "playground_text": "输入一个函数，训练一个网络，再打开其中任何一步计算。",
         "tutorial": "教程",
         "tutorial_text": "从一个数的导数，讲到编译成机器码的网络，附练习。",
@@ -199,6 +200,12 @@ def reference(out: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # array[int] before Python 3.12, and what is imported for types alone
         pdoc.pdoc(*MODULES, output_directory=out)
+    for page in out.rglob("*.html"):  # what is shown in a second module, which its pictures' paths do not fit
+        page.write_text(re.sub(r'src="[./]+demos/(pictures/\w+\.\w+\.png)"', _embedded, page.read_text("utf-8")), "utf-8")
+
+
+def _embedded(source: re.Match[str]) -> str:
+    return f'src="data:image/png;base64,{base64.b64encode((HERE / source[1]).read_bytes()).decode()}"'
 
 
 def tutorial(notebook: Path, short: str) -> str:

@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("pdoc")
 ROOT = Path(__file__).parents[1]
 PAGES = ("index.html", "index.zh.html", "tutorial.en.html", "tutorial.zh.html", "flow.en.html", "flow.zh.html")
+PICTURED = ("draw_flow", "playground")
 REQUIRED = os.environ.get("MICROGRAD_CN_BROWSER") == "required"
 
 
@@ -52,6 +53,14 @@ def test_formulas_are_mathml_and_the_reference_has_the_examples(site: Path) -> N
         assert "<script" not in text
     assert "&gt;&gt;&gt; " in (site / "operations.html").read_text("utf-8")
     assert ">>>" in (site / "api/micrograd_cn/functional.html").read_text("utf-8").replace("&gt;", ">")
+
+
+def test_the_reference_shows_the_pages_where_they_are_described(site: Path) -> None:
+    for page in ("micrograd_cn.html", "micrograd_cn/flow.html"):
+        text = (site / "api" / page).read_text("utf-8")
+        pictures = [text[text.index(f'<section id="{name}">') :].partition("</section>")[0] for name in PICTURED]
+        assert all('<img src="data:image/png;base64,iVBOR' in each for each in pictures), page
+        assert 'src="..' not in text
 
 
 @pytest.fixture(scope="module")
