@@ -12,6 +12,7 @@ from .. import losses
 from ..engine import Value, topological_order
 from ..formula import Term
 from ..operation import OPS, Op
+from ..ops import dot
 from ..optim import SGD, Adam, AdamW, Optimizer
 from ..words import PAGE, PLAYGROUND, WORDS, language
 from .grammar import grammar
@@ -20,6 +21,7 @@ from .javascript import Rows
 from .sheet import STEPPER, fragment, sheet, words_of
 
 MOST_OPERANDS = 17  # of an operation of any number of operands: what the page has rows for
+MOST_NEURONS = 16  # of a layer, of which the next layer's neurons take the dot product
 SCRIPTS = tuple(
     f"playground/{name}"
     for name in (
@@ -84,7 +86,8 @@ def playground(lang: str | None = None) -> Playground:
 
     It is one HTML file that needs neither Python nor a network: `.save("playground.html")` writes it. Its arithmetic is
     that of the table's rows, of `losses` and of `optim`, written as JavaScript. Links to it keep what was chosen.
-    It looks like demos/pictures/playground.en.png.
+
+    ![The playground while a network learns two moons](../../demos/pictures/playground.en.png)
 
     Args:
         lang: the language that it starts in, "en" or "zh"; the browser's for None.
@@ -102,7 +105,8 @@ def _counts(op: Op, rows: Rows) -> dict[str, Any] | list[Any]:
     """Return the facts about an operation; of one of any number of operands a list by their number."""
     if op.arity is not None:
         return operation_facts(op, op.arity, rows)
-    return [operation_facts(op, n, rows) if n in op.arities and n else None for n in range(MOST_OPERANDS + 1)]
+    most = 2 * MOST_NEURONS + 1 if op is dot else MOST_OPERANDS
+    return [operation_facts(op, n, rows) if n in op.arities and n else None for n in range(most + 1)]
 
 
 def _errors() -> dict[str, dict[str, str]]:

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from micrograd_cn import Value, losses, mean, playground
-from micrograd_cn.flow.playground import ACTIVATIONS, LOSSES, OPTIMIZERS
+from micrograd_cn.flow.playground import ACTIVATIONS, LOSSES, MOST_NEURONS, OPTIMIZERS
 from micrograd_cn.init import NAMED
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD, Adam, AdamW
@@ -112,6 +112,13 @@ def test_bits_are_even_or_odd(room):
     points = room.evaluate("DATA.bits()")
     assert len({tuple(point["inputs"]) for point in points}) == 16
     assert all(point["inputs"].count(1) % 2 == point["label"] for point in points)
+
+
+def test_the_widest_layer_trains_and_opens_in_the_stepper(room):
+    given = {"data": "moons", "optimizer": "SGD", "loss": "mse_loss", "rate": 0.01, "layers": [MOST_NEURONS] * 2}
+    assert_trains_alike(room, GIVEN | given, 2)
+    script = "given => computationOf(new Trainer(given, DATA.moons(new Random(1), 24)), [0]).data.at(-1)"
+    assert math.isfinite(room.evaluate(script, GIVEN | given))
 
 
 @pytest.mark.parametrize("samples", [[0], [5], [0, 1, 2], list(range(20))])
@@ -239,9 +246,11 @@ def test_a_link_keeps_the_settings(board):
 
 def test_a_wrong_setting_is_marked_and_changes_nothing(board):
     before = board.page.evaluate("[trainer.network.data.length, trainer.rate]")
-    for field, wrong in (("layers", "9"), ("layers", ""), ("rate", "-1"), ("rate", "x"), ("seed", "-3")):
+    for field, wrong in (("layers", "17"), ("layers", "0-2"), ("layers", ""), ("rate", "-1"), ("rate", "x"), ("seed", "-3")):
         board.page.locator(f"#b_{field}").fill(wrong)
         assert board.page.locator(f"#b_{field}").get_attribute("aria-invalid") == "true"
+        told = PLAYGROUND["en"][f"wrong_{field}"].format(layers=6, neurons=MOST_NEURONS)
+        assert board.page.locator("#warning").inner_text() == told
         assert board.page.evaluate("[trainer.network.data.length, trainer.rate]") == before
 
 

@@ -7,6 +7,7 @@ const DEFAULTS = {
 const BATCHES = ["1", "4", "8", "16", "32", "0"]; // 0 for all
 const BUDGET = 5; // milliseconds of training a frame
 const LEAST_POINTS = 2;
+const MOST_LAYERS = 6, MOST_NEURONS = (page.operations.dot.length - 2) / 2; // that a neuron's dot product has operands for
 
 const settings = { ...DEFAULTS };
 const own = []; // points that were drawn
@@ -16,7 +17,7 @@ const charts = new Charts(part("charts"));
 
 const sizesOf = text => text.split(/[^\d]+/).filter(Boolean).map(Number);
 const isWritten = {
-  layers: text => sizesOf(text).length > 0 && sizesOf(text).length <= 6 && sizesOf(text).every(n => n >= 1 && n <= 8),
+  layers: text => sizesOf(text).length > 0 && sizesOf(text).length <= MOST_LAYERS && sizesOf(text).every(n => n >= 1 && n <= MOST_NEURONS),
   rate: text => parsed(text) > 0 && parsed(text) < Infinity,
   seed: text => /^\d{1,9}$/.test(text),
 };
@@ -79,7 +80,7 @@ function tellState() {
 function tick(now) {
   running = requestAnimationFrame(tick);
   const began = performance.now();
-  do trainer.step(); while (performance.now() - began < BUDGET && frame % 1 === 0 && trainer.rest-- > 0);
+  do trainer.step(); while (performance.now() - began < BUDGET && trainer.rest-- > 0);
   trainer.rest = 3;
   survey.rows(GRID / 4);
   frame++;
