@@ -246,12 +246,18 @@ def test_a_link_keeps_the_settings(board):
 
 def test_a_wrong_setting_is_marked_and_changes_nothing(board):
     before = board.page.evaluate("[trainer.network.data.length, trainer.rate]")
-    for field, wrong in (("layers", "17"), ("layers", "0-2"), ("layers", ""), ("rate", "-1"), ("rate", "x"), ("seed", "-3")):
+    mistakes = {"layers": ["17", "0-2", ""], "rate": ["-1", "x"], "seed": ["-3"]}
+    for field, wrong in [(field, wrong) for field, each in mistakes.items() for wrong in each]:
+        kept = board.page.evaluate(f"settings.{field}")
         board.page.locator(f"#b_{field}").fill(wrong)
         assert board.page.locator(f"#b_{field}").get_attribute("aria-invalid") == "true"
         told = PLAYGROUND["en"][f"wrong_{field}"].format(layers=6, neurons=MOST_NEURONS)
         assert board.page.locator("#warning").inner_text() == told
         assert board.page.evaluate("[trainer.network.data.length, trainer.rate]") == before
+        board.page.evaluate("drawBoard(true)")  # as when it trains
+        assert board.page.locator("#warning").inner_text() == told
+        board.page.locator(f"#b_{field}").fill(kept)
+        assert board.page.locator("#warning").inner_text() == ""
 
 
 def test_a_sample_is_chosen_and_opened_by_keys(board):

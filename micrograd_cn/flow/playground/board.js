@@ -70,7 +70,9 @@ function tellState() {
   const count = dead.flat().filter(Boolean).length, first = history[0];
   const early = history.slice(0, 10).reduce((sum, x) => sum + x, 0) / Math.min(10, history.length || 1);
   const late = history.slice(-10).reduce((sum, x) => sum + x, 0) / Math.min(10, history.length || 1);
-  part("warning").textContent = points.length < LEAST_POINTS ? words.draw_points
+  const wrong = Object.keys(isWritten).find(name => part(`b_${name}`).getAttribute("aria-invalid") === "true");
+  part("warning").textContent = wrong ? filled(words[`wrong_${wrong}`], { layers: MOST_LAYERS, neurons: MOST_NEURONS })
+    : points.length < LEAST_POINTS ? words.draw_points
     : first !== undefined && !Number.isFinite(loss) ? words.diverged
     : history.length > 20 && late > 3 * early ? words.grows
     : count ? filled(words.dead_count, { count }) : "";

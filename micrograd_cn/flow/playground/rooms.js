@@ -90,7 +90,7 @@ function fillChoices() {
       const right = isWritten[name]?.(field.value) ?? true;
       field.setAttribute("aria-invalid", !right);
       if (right) set(name, field.value);
-      else part("warning").textContent = filled(words[`wrong_${name}`], { layers: MOST_LAYERS, neurons: MOST_NEURONS });
+      else tellState();
     });
   }
 }
