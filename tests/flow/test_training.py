@@ -270,6 +270,20 @@ def test_a_sample_is_chosen_and_opened_by_keys(board):
     assert "Sample 3 after" in board.page.locator("#origin").inner_text()
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_moves_when_something_is_wrong(width, opened):
+    page = opened(playground("en"), viewport={"width": width, "height": 800})
+    page.page.locator("#tab_board").click()
+    place = "JSON.stringify([...document.querySelectorAll('#settings, #wires, #plane')].map(e => e.getBoundingClientRect()))"
+    before = page.page.evaluate(place)
+    page.page.locator("#b_layers").fill("17")
+    assert page.page.locator("#warning").inner_text()
+    assert page.page.evaluate(place) == before
+    page.page.locator("#b_layers").fill("8-8")
+    page.page.evaluate("for (let i = 0; i < 20000; i++) trainer.history.push(1e-5); refresh()")
+    assert page.page.evaluate(place) == before
+
+
 def test_one_draws_points_of_both_classes(board):
     board.page.locator("#b_data").select_option("own")
     assert "draw points" in board.page.locator("#warning").inner_text()

@@ -13,7 +13,7 @@ function drawLosses(canvas, history) {
   }
   if (!finite.length) return;
   const values = finite.map(([, x]) => x), high = Math.max(...values) || 1, low = Math.min(0, ...values);
-  context.strokeStyle = colours.line;
+  Object.assign(context, { strokeStyle: colours.line, lineWidth: 1 });
   context.strokeRect(rim, rim, width - 2 * rim, height - 2 * rim);
   context.strokeStyle = colours.plus;
   context.lineWidth = 2;
