@@ -201,7 +201,8 @@ def reference(out: Path) -> None:
         warnings.simplefilter("ignore")  # array[int] before Python 3.12, and what is imported for types alone
         pdoc.pdoc(*MODULES, output_directory=out)
     for page in out.rglob("*.html"):  # what is shown in a second module, which its pictures' paths do not fit
-        page.write_text(re.sub(r'src="[./]+demos/(pictures/\w+\.\w+\.png)"', _embedded, page.read_text("utf-8")), "utf-8")
+        text = page.read_text("utf-8")
+        page.write_text(re.sub(r'src="[./]+demos/(pictures/\w+\.\w+\.png)"', _embedded, text), "utf-8")
 
 
 def _embedded(source: re.Match[str]) -> str:

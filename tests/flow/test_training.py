@@ -274,7 +274,8 @@ def test_a_sample_is_chosen_and_opened_by_keys(board):
 def test_nothing_moves_when_something_is_wrong(width, opened):
     page = opened(playground("en"), viewport={"width": width, "height": 800})
     page.page.locator("#tab_board").click()
-    place = "JSON.stringify([...document.querySelectorAll('#settings, #wires, #plane')].map(e => e.getBoundingClientRect()))"
+    rooms = "[...document.querySelectorAll('#settings, #wires, #plane')]"
+    place = f"JSON.stringify({rooms}.map(e => e.getBoundingClientRect()))"
     before = page.page.evaluate(place)
     page.page.locator("#b_layers").fill("17")
     assert page.page.locator("#warning").inner_text()

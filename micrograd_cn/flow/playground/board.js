@@ -7,7 +7,7 @@ const DEFAULTS = {
 const BATCHES = ["1", "4", "8", "16", "32", "0"]; // 0 for all
 const BUDGET = 5; // milliseconds of training a frame
 const LEAST_POINTS = 2;
-const MOST_LAYERS = 6, MOST_NEURONS = (page.operations.dot.length - 2) / 2; // that a neuron's dot product has operands for
+const MOST_LAYERS = 6;
 
 const settings = { ...DEFAULTS };
 const own = []; // points that were drawn
@@ -17,7 +17,7 @@ const charts = new Charts(part("charts"));
 
 const sizesOf = text => text.split(/[^\d]+/).filter(Boolean).map(Number);
 const isWritten = {
-  layers: text => sizesOf(text).length > 0 && sizesOf(text).length <= MOST_LAYERS && sizesOf(text).every(n => n >= 1 && n <= MOST_NEURONS),
+  layers: text => sizesOf(text).length > 0 && sizesOf(text).length <= MOST_LAYERS && sizesOf(text).every(n => n >= 1 && n <= page.neurons),
   rate: text => parsed(text) > 0 && parsed(text) < Infinity,
   seed: text => /^\d{1,9}$/.test(text),
 };
@@ -71,7 +71,7 @@ function tellState() {
   const early = history.slice(0, 10).reduce((sum, x) => sum + x, 0) / Math.min(10, history.length || 1);
   const late = history.slice(-10).reduce((sum, x) => sum + x, 0) / Math.min(10, history.length || 1);
   const wrong = Object.keys(isWritten).find(name => part(`b_${name}`).getAttribute("aria-invalid") === "true");
-  part("warning").textContent = wrong ? filled(words[`wrong_${wrong}`], { layers: MOST_LAYERS, neurons: MOST_NEURONS })
+  part("warning").textContent = wrong ? filled(words[`wrong_${wrong}`], { layers: MOST_LAYERS, neurons: page.neurons })
     : points.length < LEAST_POINTS ? words.draw_points
     : first !== undefined && !Number.isFinite(loss) ? words.diverged
     : history.length > 20 && late > 3 * early ? words.grows
