@@ -181,6 +181,21 @@ def test_a_graph_of_ten_thousand_nodes_opens_closed_within_a_second_and_down_to_
     assert page.page.evaluate(most) <= 24
 
 
+@pytest.mark.parametrize(("lang", "words"), [("en", "part {} of {}"), ("zh", "第 {} 部分，共 {} 部分")])
+def test_tables_name_the_parts_of_a_large_graph_in_words(lang, words, opened):
+    page = opened(draw_flow(attention(4, 3), lang))
+    for path in ("position 1", "position 1.attention"):
+        page.page.evaluate(f"toggle(shape.boxes.find(box => box.name === '{path}').group)")
+    names = {row[0] for row in page.cells("nodes")[1:]}
+    parts = {words.format(i, 13) for i in range(1, 14)}
+    parts |= {f"position 1.attention.{words.format(i, 12)}" for i in range(1, 13)}
+    assert parts <= names
+    assert {name for name in names - parts if not name.startswith("v")} == {
+        *("position 0", "position 1.projection", "position 2")
+    }
+    assert {name for row in page.cells("edges")[1:] for name in row[:2]} == names
+
+
 @pytest.mark.parametrize("width", [390, 1280])
 def test_a_large_graph_opens_where_its_boxes_are(width, opened):
     page = opened(draw_flow(attention(4, 9), "en"), viewport={"width": width, "height": 800})
