@@ -57,3 +57,13 @@ def test_parameters_of_one_label_are_told_apart_by_their_neurons():
     a, b = layer([Value(1, "x")])
     names = {name for name, *_ in Graph(a * b).facts(Rows())["nodes"]}
     assert {f"layer.neurons.{i}.{p}" for i in range(2) for p in ("w0", "b")} < names
+
+
+def test_a_label_that_is_another_s_full_name_stays_its_own():
+    layer = Layer(1, 2, seed=0)
+    a, b = layer([Value(1, "x")])
+    taken = Value(3, "layer.neurons.0.w0")
+    nodes = Graph(a * b * taken)
+    named = {name: node for (name, *_), node in zip(nodes.facts(Rows())["nodes"], nodes.nodes, strict=True)}
+    assert named["layer.neurons.0.w0"] is taken
+    assert named["layer.neurons.0.w0#2"] is layer.neurons[0].w[0]
