@@ -6,6 +6,7 @@ their formulas as MathML; the reference is made by pdoc from the docstrings. Nee
 """
 
 import argparse
+import base64
 import html
 import inspect
 import re
@@ -208,6 +209,13 @@ def reference(out: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # array[int] before Python 3.12, and what is imported for types alone
         pdoc.pdoc(*MODULES, output_directory=out)
+    for page in out.rglob("*.html"):  # what is shown in a second module, which its pictures' paths do not fit
+        text = page.read_text("utf-8")
+        page.write_text(re.sub(r'src="[./]+demos/(pictures/\w+\.\w+\.png)"', _embedded, text), "utf-8")
+
+
+def _embedded(source: re.Match[str]) -> str:
+    return f'src="data:image/png;base64,{base64.b64encode((HERE / source[1]).read_bytes()).decode()}"'
 
 
 def tutorial(notebook: Path, short: str) -> str:

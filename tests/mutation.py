@@ -76,8 +76,12 @@ TESTS = {  # modules or folders: the files test_*.py that pin them
     "compiler": "compiler/program compiler/prepared compiler/rows compiler/training compiler/threads compiler/tiers "
     "compiler/jit",
     "scopes": "scopes",
-    "flow/grammar flow/playground": "flow/typing flow/training flow/offline",
-    "flow": "flow/steps flow/folding flow/networks flow/formulas flow/labels flow/offline flow/arithmetic flow/details",
+    "flow/grammar": "flow/typing",
+    "flow/playground": "flow/training flow/typing flow/offline",
+    "flow/graph": "flow/labels flow/formulas flow/networks flow/folding flow/steps",
+    "flow/javascript": "flow/formulas flow/arithmetic flow/training",
+    "flow/sheet": "flow/offline flow/controls flow/labels",
+    "flow": "flow/offline flow/networks flow/steps",
     "testing/numerical testing/compare testing/report": "testing/numerical testing/compare testing/report "
     "testing/gradcheck testing/foreign",
     "testing/gradcheck": "testing/gradcheck testing/foreign",
@@ -190,7 +194,7 @@ def forked(session, path, files):
             os.setpgid(0, 0)
             for stream in (0, 1, 2):
                 os.dup2(os.open(os.devnull, os.O_RDWR), stream)
-            resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+            resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))  # not of what a browser only reserves
             session.run(path, files)
         finally:
             os._exit(9)
@@ -289,6 +293,8 @@ def main():
                 killed[mutant.path] += code == 1
                 if code != 1:
                     show(mutant, code, killer)
+                else:
+                    print(".", end="", flush=True)
     print(f"\n{(time.perf_counter() - start) / len(mutants):.3f} s a mutant\nfile: mutants, killed, survivors, score")
     for path, n, k in [*[(path, n, killed[path]) for path, n in total.items()], ("all", total.total(), killed.total())]:
         print(f"{path}: {n}, {k}, {n - k}, {k / n:.1%}")

@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("pdoc")
 ROOT = Path(__file__).parents[1]
 PAGES = ("index.html", "index.zh.html", "tutorial.en.html", "tutorial.zh.html", "flow.en.html", "flow.zh.html")
+PICTURED = ("draw_flow", "playground")
 REQUIRED = os.environ.get("MICROGRAD_CN_BROWSER") == "required"
 
 
@@ -68,6 +69,14 @@ def test_code_that_a_notebook_hides_opens_on_a_click(site: Path, made: Any, shor
         assert code.count("<div") == code.count("</div>")
         assert "output_wrapper" not in code
         assert after
+
+
+def test_the_reference_shows_the_pages_where_they_are_described(site: Path) -> None:
+    for page in ("micrograd_cn.html", "micrograd_cn/flow.html"):
+        text = (site / "api" / page).read_text("utf-8")
+        pictures = [text[text.index(f'<section id="{name}">') :].partition("</section>")[0] for name in PICTURED]
+        assert all('<img src="data:image/png;base64,iVBOR' in each for each in pictures), page
+        assert 'src="..' not in text
 
 
 @pytest.fixture(scope="module")

@@ -102,7 +102,10 @@ def draw_flow(root: Value | Tape, lang: str | None = None) -> Tape:
     The page is one HTML file that needs no network: `.save("flow.html")` writes it, `.html` is its text, and a notebook
     shows it in a frame. It starts before `backward()`, whatever gradients there are, and its end is what one
     `backward()` gives. Layers, neurons and each `scope` are boxes that open and close; of a large graph, neighbours are
-    put into such parts too, so that it may have tens of thousands of nodes. It looks like demos/pictures/flow.en.png.
+    put into such parts too, so that it may have tens of thousands of nodes. A batch's samples are boxes of their own if
+    each is computed in a `with scope("sample 1"):`.
+
+    ![The page at its end: all boxes have their gradients](../../demos/pictures/flow.en.png)
 
     Scripts find what they need in attributes of the SVG's elements. Numbers are in full; what is not known yet is "".
 

@@ -21,14 +21,14 @@ class Rows:
     'relu'
     >>> print(rows.source())
     const forward = {
-      "relu": (x0) => { return forward["where"](forward["less"](x0, 0.0), 0.0, x0); },
+      "relu": (x0) => { return forward.where(forward.less(x0, 0.0), 0.0, x0); },
       "less": (a, b) => (a < b ? 1 : 0),
       "where": (c, a, b) => (c !== 0 ? a : b),
       "less_equal": (a, b) => (a <= b ? 1 : 0),
       "sub": (a, b) => a - b,
     };
     const partials = {
-      "relu": (y, x0) => { return [forward["sub"](1.0, forward["less_equal"](x0, 0.0))]; },
+      "relu": (y, x0) => { return [forward.sub(1.0, forward.less_equal(x0, 0.0))]; },
     };
     """
 
@@ -88,7 +88,7 @@ class Rows:
 
         for op, operands in steps:
             name = self._add_forward(op, len(operands))
-            call = f"forward[{json.dumps(name)}]({', '.join(map(text, operands))})"
+            call = f"forward{_member(name)}({', '.join(map(text, operands))})"
             if uses[len(texts)] > 1:
                 lines.append(f"const t{len(lines)} = {call}; ")
                 call = f"t{len(lines) - 1}"
@@ -118,6 +118,10 @@ def _formula(traced: Callable[[], Any], op: Op) -> Any:
 def _literal(x: float) -> str:
     text = "NaN" if math.isnan(x) else "Infinity" if math.isinf(x) else repr(math.fabs(x))
     return f"(-{text})" if math.copysign(1.0, x) < 0.0 else text
+
+
+def _member(name: str) -> str:
+    return f".{name}" if name.isascii() and name.isidentifier() else f"[{json.dumps(name)}]"
 
 
 def _table(functions: dict[str, str]) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from .. import losses
 from ..engine import Value, topological_order
 from ..formula import Term
+from ..nn import Neuron
 from ..operation import OPS, Op
 from ..optim import SGD, Adam, AdamW, Optimizer
 from ..words import PAGE, PLAYGROUND, WORDS, language
@@ -20,6 +21,7 @@ from .javascript import Rows
 from .sheet import STEPPER, fragment, sheet, words_of
 
 MOST_OPERANDS = 17  # of an operation of any number of operands: what the page has rows for
+MOST_NEURONS = 16  # of a layer, whose outputs a neuron of the next one takes with as many weights
 SCRIPTS = tuple(
     f"playground/{name}"
     for name in (
@@ -55,7 +57,9 @@ class Playground:
     def html(self) -> str:
         """The page."""
         rows = Rows()
-        operations = {name: _counts(op, rows) for name, op in OPS.items()}
+        neuron = topological_order(Neuron(MOST_NEURONS)([Value(0.0)] * MOST_NEURONS))
+        wide = {node.op: len(node.parents) for node in neuron}
+        operations = {name: _counts(op, rows, max(MOST_OPERANDS, wide.get(op, 0))) for name, op in OPS.items()}
         data: dict[str, Any] = {
             "lang": self._chosen,
             "words": words_of(PAGE, PLAYGROUND, _errors()),
@@ -64,6 +68,7 @@ class Playground:
             "operations": operations,
             "grammar": grammar(),
             "activations": ACTIVATIONS,
+            "neurons": MOST_NEURONS,
             "losses": {name: _loss(loss, targets, rows) for name, (loss, targets) in LOSSES.items()},
         }
         updates = "\n".join(f"  {name}: {_update(kind, given, rows)}," for name, (kind, given) in OPTIMIZERS.items())
@@ -84,7 +89,8 @@ def playground(lang: str | None = None) -> Playground:
 
     It is one HTML file that needs neither Python nor a network: `.save("playground.html")` writes it. Its arithmetic is
     that of the table's rows, of `losses` and of `optim`, written as JavaScript. Links to it keep what was chosen.
-    It looks like demos/pictures/playground.en.png.
+
+    ![The playground while a network learns two moons](../../demos/pictures/playground.en.png)
 
     Args:
         lang: the language that it starts in, "en" or "zh"; the browser's for None.
@@ -98,11 +104,11 @@ def playground(lang: str | None = None) -> Playground:
     return Playground(lang)
 
 
-def _counts(op: Op, rows: Rows) -> dict[str, Any] | list[Any]:
-    """Return the facts about an operation; of one of any number of operands a list by their number."""
+def _counts(op: Op, rows: Rows, most: int) -> dict[str, Any] | list[Any]:
+    """Return the facts about an operation; of one of any number of operands a list by their number, up to `most`."""
     if op.arity is not None:
         return operation_facts(op, op.arity, rows)
-    return [operation_facts(op, n, rows) if n in op.arities and n else None for n in range(MOST_OPERANDS + 1)]
+    return [operation_facts(op, n, rows) if n in op.arities and n else None for n in range(most + 1)]
 
 
 def _errors() -> dict[str, dict[str, str]]:

@@ -181,6 +181,53 @@ def test_a_graph_of_ten_thousand_nodes_opens_closed_within_a_second_and_down_to_
     assert page.page.evaluate(most) <= 24
 
 
+@pytest.mark.parametrize(("lang", "words"), [("en", "part {} of {}"), ("zh", "第 {} 部分，共 {} 部分")])
+def test_tables_name_the_parts_of_a_large_graph_in_words(lang, words, opened):
+    page = opened(draw_flow(attention(4, 3), lang))
+    for path in ("position 1", "position 1.attention"):
+        page.page.evaluate(f"toggle(shape.boxes.find(box => box.name === '{path}').group)")
+    names = {row[0] for row in page.cells("nodes")[1:]}
+    parts = {words.format(i, 13) for i in range(1, 14)}
+    parts |= {f"position 1.attention.{words.format(i, 12)}" for i in range(1, 13)}
+    assert parts <= names
+    assert {name for name in names - parts if not name.startswith("v")} == {
+        *("position 0", "position 1.projection", "position 2")
+    }
+    assert {name for row in page.cells("edges")[1:] for name in row[:2]} == names
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_large_graph_opens_where_its_boxes_are(width, opened):
+    page = opened(draw_flow(attention(4, 9), "en"), viewport={"width": width, "height": 800})
+    in_sight = """(() => {
+        const room = part("graph").getBoundingClientRect();
+        const inside = ({ left, top, right, bottom }) =>
+            left >= room.left && top >= room.top && right <= room.right && bottom <= room.bottom;
+        return [...document.querySelectorAll(".node")].filter(node => inside(node.getBoundingClientRect())).length;
+    })()"""
+    assert page.page.evaluate(in_sight) >= 5
+    highest, lowest, height = page.page.evaluate(
+        "(ys => [Math.min(...ys), Math.max(...ys), shape.size[1]])"
+        "([...shape.boxes.flatMap(b => [b.y, b.y + b.height]), ...shape.edges.flatMap(e => e.points.map(p => p[1]))])"
+    )
+    assert highest < 20  # nothing is left free above or below
+    assert height - lowest < 20
+
+
+def test_edges_without_labels_leave_a_box_as_one(opened):
+    page = opened(draw_flow(attention(4, 9), "en"))
+    assert not page.page.evaluate("picture.labelled")
+    ways = page.page.evaluate(
+        "shape.edges.filter(e => !e.middle.backward).map(({ source, points }) => [source, points.slice(0, 4)])"
+    )
+    parted = {}
+    for source, points in ways:
+        parted.setdefault(source, set()).add(tuple(map(tuple, points)))
+    several = {source for source, _ in ways if sum(source == other for other, _ in ways) > 3}
+    assert several
+    assert all(len({points[:2] for points in parted[source]}) == 1 for source in several)
+
+
 def test_the_end_of_a_large_graph_is_what_backward_gives(opened):
     root = attention(4, 3)
     nodes = labelled(root)

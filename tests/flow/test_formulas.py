@@ -6,6 +6,7 @@ import re
 import pytest
 
 from micrograd_cn import OPS, Op, Value, draw_flow, exp, where
+from micrograd_cn.flow.graph import operation_facts
 from micrograd_cn.flow.javascript import Rows
 from micrograd_cn.formula import FormulaError
 
@@ -63,6 +64,13 @@ def test_rows_refuse_what_is_no_formula_and_stay_whole(forward, partials):
 def test_only_the_rows_that_a_graph_needs_are_written():
     page = draw_flow(Value(1, "x").tanh() * 2).html
     assert '"sech": ' in page
-    assert re.search('"sech": .*', page)[0].count('forward["exp"]') == 1  # a term that is used twice is computed once
+    assert re.search('"sech": .*', page)[0].count("forward.exp(") == 1  # a term that is used twice is computed once
     assert '"sigmoid": ' not in page
     assert '"logsumexp": ' not in page
+
+
+@pytest.mark.parametrize("count", [9, 10, 11, 12])
+def test_of_many_operands_the_first_and_the_last_are_named(count):
+    every = ", ".join(f"{{{i}}}" for i in range(count))
+    text = operation_facts(OPS["logsumexp"], count, Rows())["text"]
+    assert text == (f"logsumexp([{every}])" if count < 10 else f"logsumexp({{0}}, {{1}}, …, {{{count - 1}}})")

@@ -57,3 +57,25 @@ def test_parameters_of_one_label_are_told_apart_by_their_neurons():
     a, b = layer([Value(1, "x")])
     names = {name for name, *_ in Graph(a * b).facts(Rows())["nodes"]}
     assert {f"layer.neurons.{i}.{p}" for i in range(2) for p in ("w0", "b")} < names
+
+
+def test_a_label_that_is_another_s_full_name_stays_its_own():
+    layer = Layer(1, 2, seed=0)
+    a, b = layer([Value(1, "x")])
+    taken = Value(3, "layer.neurons.0.w0")
+    nodes = Graph(a * b * taken)
+    named = {name: node for (name, *_), node in zip(nodes.facts(Rows())["nodes"], nodes.nodes, strict=True)}
+    assert named["layer.neurons.0.w0"] is taken
+    assert named["layer.neurons.0.w0#2"] is layer.neurons[0].w[0]
+
+
+def test_inputs_of_a_network_are_numbered_and_each_sample_s_are_its_own():
+    layer = Layer(2, 1, seed=0)
+    first, second, computed = [Value(1), Value(2)], [Value(3), Value(4)], Value(5, "a") * 2
+    a, b, c = layer(first), layer(second), layer([computed, Value(6, "b")])
+    nodes = Graph(a * b * c)
+    named = {node: name for (name, *_), node in zip(nodes.facts(Rows())["nodes"], nodes.nodes, strict=True)}
+    assert {named[x] for x in (first[0], second[0])} == {"x1", "x1#2"}
+    assert {named[x] for x in (first[1], second[1])} == {"x2", "x2#2"}
+    assert named[computed].startswith("v")  # it is no input, but computed
+    assert {name for name in named.values() if name.startswith("x")} == {"x1", "x1#2", "x2", "x2#2"}

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from micrograd_cn import Value, losses, mean, playground
-from micrograd_cn.flow.playground import ACTIVATIONS, LOSSES, OPTIMIZERS
+from micrograd_cn.flow.playground import ACTIVATIONS, LOSSES, MOST_NEURONS, OPTIMIZERS
 from micrograd_cn.init import NAMED
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD, Adam, AdamW
@@ -112,6 +112,13 @@ def test_bits_are_even_or_odd(room):
     points = room.evaluate("DATA.bits()")
     assert len({tuple(point["inputs"]) for point in points}) == 16
     assert all(point["inputs"].count(1) % 2 == point["label"] for point in points)
+
+
+def test_the_widest_layer_trains_and_opens_in_the_stepper(room):
+    given = {"data": "moons", "optimizer": "SGD", "loss": "mse_loss", "rate": 0.01, "layers": [MOST_NEURONS] * 2}
+    assert_trains_alike(room, GIVEN | given, 2)
+    script = "given => computationOf(new Trainer(given, DATA.moons(new Random(1), 24)), [0]).data.at(-1)"
+    assert math.isfinite(room.evaluate(script, GIVEN | given))
 
 
 @pytest.mark.parametrize("samples", [[0], [5], [0, 1, 2], list(range(20))])
@@ -239,10 +246,18 @@ def test_a_link_keeps_the_settings(board):
 
 def test_a_wrong_setting_is_marked_and_changes_nothing(board):
     before = board.page.evaluate("[trainer.network.data.length, trainer.rate]")
-    for field, wrong in (("layers", "9"), ("layers", ""), ("rate", "-1"), ("rate", "x"), ("seed", "-3")):
+    mistakes = {"layers": ["17", "0-2", ""], "rate": ["-1", "x"], "seed": ["-3"]}
+    for field, wrong in [(field, wrong) for field, each in mistakes.items() for wrong in each]:
+        kept = board.page.evaluate(f"settings.{field}")
         board.page.locator(f"#b_{field}").fill(wrong)
         assert board.page.locator(f"#b_{field}").get_attribute("aria-invalid") == "true"
+        told = PLAYGROUND["en"][f"wrong_{field}"].format(layers=6, neurons=MOST_NEURONS)
+        assert board.page.locator("#warning").inner_text() == told
         assert board.page.evaluate("[trainer.network.data.length, trainer.rate]") == before
+        board.page.evaluate("drawBoard(true)")  # as when it trains
+        assert board.page.locator("#warning").inner_text() == told
+        board.page.locator(f"#b_{field}").fill(kept)
+        assert board.page.locator("#warning").inner_text() == ""
 
 
 def test_a_sample_is_chosen_and_opened_by_keys(board):
@@ -253,6 +268,21 @@ def test_a_sample_is_chosen_and_opened_by_keys(board):
     assert steps(board) == 0
     board.press("Enter")
     assert "Sample 3 after" in board.page.locator("#origin").inner_text()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_moves_when_something_is_wrong(width, opened):
+    page = opened(playground("en"), viewport={"width": width, "height": 800})
+    page.page.locator("#tab_board").click()
+    rooms = "[...document.querySelectorAll('#settings, #wires, #plane')]"
+    place = f"JSON.stringify({rooms}.map(e => e.getBoundingClientRect()))"
+    before = page.page.evaluate(place)
+    page.page.locator("#b_layers").fill("17")
+    assert page.page.locator("#warning").inner_text()
+    assert page.page.evaluate(place) == before
+    page.page.locator("#b_layers").fill("8-8")
+    page.page.evaluate("for (let i = 0; i < 20000; i++) trainer.history.push(1e-5); refresh()")
+    assert page.page.evaluate(place) == before
 
 
 def test_one_draws_points_of_both_classes(board):

@@ -7,6 +7,7 @@ const DEFAULTS = {
 const BATCHES = ["1", "4", "8", "16", "32", "0"]; // 0 for all
 const BUDGET = 5; // milliseconds of training a frame
 const LEAST_POINTS = 2;
+const MOST_LAYERS = 6;
 
 const settings = { ...DEFAULTS };
 const own = []; // points that were drawn
@@ -16,7 +17,7 @@ const charts = new Charts(part("charts"));
 
 const sizesOf = text => text.split(/[^\d]+/).filter(Boolean).map(Number);
 const isWritten = {
-  layers: text => sizesOf(text).length > 0 && sizesOf(text).length <= 6 && sizesOf(text).every(n => n >= 1 && n <= 8),
+  layers: text => sizesOf(text).length > 0 && sizesOf(text).length <= MOST_LAYERS && sizesOf(text).every(n => n >= 1 && n <= page.neurons),
   rate: text => parsed(text) > 0 && parsed(text) < Infinity,
   seed: text => /^\d{1,9}$/.test(text),
 };
@@ -69,7 +70,9 @@ function tellState() {
   const count = dead.flat().filter(Boolean).length, first = history[0];
   const early = history.slice(0, 10).reduce((sum, x) => sum + x, 0) / Math.min(10, history.length || 1);
   const late = history.slice(-10).reduce((sum, x) => sum + x, 0) / Math.min(10, history.length || 1);
-  part("warning").textContent = points.length < LEAST_POINTS ? words.draw_points
+  const wrong = Object.keys(isWritten).find(name => part(`b_${name}`).getAttribute("aria-invalid") === "true");
+  part("warning").textContent = wrong ? filled(words[`wrong_${wrong}`], { layers: MOST_LAYERS, neurons: page.neurons })
+    : points.length < LEAST_POINTS ? words.draw_points
     : first !== undefined && !Number.isFinite(loss) ? words.diverged
     : history.length > 20 && late > 3 * early ? words.grows
     : count ? filled(words.dead_count, { count }) : "";
@@ -79,7 +82,7 @@ function tellState() {
 function tick(now) {
   running = requestAnimationFrame(tick);
   const began = performance.now();
-  do trainer.step(); while (performance.now() - began < BUDGET && frame % 1 === 0 && trainer.rest-- > 0);
+  do trainer.step(); while (performance.now() - began < BUDGET && trainer.rest-- > 0);
   trainer.rest = 3;
   survey.rows(GRID / 4);
   frame++;

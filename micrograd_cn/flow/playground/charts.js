@@ -13,14 +13,8 @@ function drawLosses(canvas, history) {
   }
   if (!finite.length) return;
   const values = finite.map(([, x]) => x), high = Math.max(...values) || 1, low = Math.min(0, ...values);
-  context.strokeStyle = colours.line;
+  Object.assign(context, { strokeStyle: colours.line, lineWidth: 1 });
   context.strokeRect(rim, rim, width - 2 * rim, height - 2 * rim);
-  context.fillStyle = colours.quiet;
-  context.font = "12px sans-serif";
-  context.fillText(shown(high), rim + 4, rim + 13);
-  context.textAlign = "right";
-  context.fillText(shown(values.at(-1)), width - rim - 4, rim + 13);
-  context.textAlign = "left";
   context.strokeStyle = colours.plus;
   context.lineWidth = 2;
   context.beginPath();
@@ -28,6 +22,12 @@ function drawLosses(canvas, history) {
     context.lineTo(rim + (i / Math.max(1, history.length - 1)) * (width - 2 * rim), height - rim - ((x - low) / (high - low || 1)) * (height - 2 * rim));
   }
   context.stroke();
+  Object.assign(context, { strokeStyle: colours.panel, fillStyle: colours.quiet, font: "12px sans-serif", lineWidth: 4 });
+  for (const [x, at, textAlign] of [[high, rim + 4, "left"], [values.at(-1), width - rim - 4, "right"]]) {
+    context.textAlign = textAlign;
+    context.strokeText(shown(x), at, rim + 13); // the curve does not strike it through
+    context.fillText(shown(x), at, rim + 13);
+  }
 }
 
 class Charts {

@@ -90,6 +90,7 @@ function fillChoices() {
       const right = isWritten[name]?.(field.value) ?? true;
       field.setAttribute("aria-invalid", !right);
       if (right) set(name, field.value);
+      else tellState();
     });
   }
 }

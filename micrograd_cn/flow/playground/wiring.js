@@ -1,5 +1,7 @@
 // The network: a small map of the plane for each neuron, and its weights or their gradients as lines between them.
 
+const LEAST_INPUT = 32; // pixels, for its name
+
 class Wiring {
   // `open(layer, neuron)` is called when a neuron is chosen.
   constructor(frame, open) {
@@ -27,9 +29,10 @@ class Wiring {
     const size = Math.max(16, Math.min(72, (height - 24) / most - 8, width / columns / 1.7));
     this.size = size;
     this.places = this.units.map((layer, l) => layer.map((unit, j) => {
-      const x = 24 + size / 2 + ((width - 48 - size) * l) / (columns - 1), room = Math.min(size * 1.5, (height - 16) / layer.length);
+      const x = 24 + size / 2 + ((width - 48 - size) * l) / (columns - 1), room = Math.min(Math.max(size, LEAST_INPUT) * 1.5, (height - 16) / layer.length);
       const y = height / 2 + (j - (layer.length - 1) / 2) * room;
-      Object.assign(unit.style, { left: `${x}px`, top: `${y}px`, width: `${size}px`, height: `${size}px`, lineHeight: `${size - 4}px`, textAlign: "center" });
+      const own = l ? size : Math.max(size, LEAST_INPUT);
+      Object.assign(unit.style, { left: `${x}px`, top: `${y}px`, width: `${own}px`, height: `${own}px`, lineHeight: `${own - 4}px`, textAlign: "center" });
       return [x, y];
     }));
     this.draw();
@@ -40,7 +43,7 @@ class Wiring {
     this.gradients = gradients;
     const { context, width, height } = fitted(this.canvas), { layers, data, grad } = this.trainer.network;
     context.clearRect(0, 0, width, height);
-    const numbers = gradients ? grad : data, largest = gradients ? Math.max(1e-12, ...grad.map(Math.abs)) : 2.5, half = this.size / 2;
+    const numbers = gradients ? grad : data, largest = gradients ? Math.max(1e-12, ...grad.map(Math.abs)) : 2.5, half = this.size / 2, widest = Math.min(7, 0.22 * this.size);
     context.lineCap = "round";
     layers.forEach(({ nin, nout, first }, l) => {
       for (let j = 0; j < nout; j++) {
@@ -49,7 +52,7 @@ class Wiring {
           const size = Math.min(1, Math.abs(x) / largest) || 0;
           if (size < 0.004) continue;
           context.globalAlpha = 0.35 + 0.65 * size;
-          context.lineWidth = 0.6 + 7 * size;
+          context.lineWidth = 0.6 + widest * size;
           context.strokeStyle = x > 0 ? colours.plus : colours.minus;
           context.beginPath();
           context.moveTo(x0 + half, y0);

@@ -19,7 +19,7 @@ function layOut(shape, labelled) {
   shape.edges.forEach((edge, i) => addWires(shape, container, edge, i, labelled && !edge.constant));
   const top = container(-1), outermostFirst = [top, ...containers.slice(0, -1)];
   for (const each of outermostFirst) rankItems(each);
-  for (const each of outermostFirst.toReversed()) arrange(each);
+  for (const each of outermostFirst.toReversed()) arrange(each, labelled);
   placeAll(shape, top, 0, 0);
   shape.edges.forEach(edge => joinPoints(edge));
   shape.size = [top.width, top.height];
@@ -103,7 +103,7 @@ function rankItems({ items, wires }) {
 }
 
 // Lay a part out: its own size, and where in it its items are and its wires go.
-function arrange(part) {
+function arrange(part, labelled) {
   for (const item of part.items) if (item.inner) Object.assign(item, { width: item.inner.width, height: item.inner.height });
   const last = Math.max(0, ...part.items.map(item => item.rank)), layers = Array.from({ length: 2 * last + 3 }, () => []);
   for (const item of part.items) {
@@ -111,7 +111,7 @@ function arrange(part) {
     item.links = [];
     layers[item.layer].push(item);
   }
-  const bundles = bundled(part, layers);
+  const bundles = bundled(part, layers, labelled);
   order(layers);
   placeRows(layers);
   straighten(layers, bundles);
@@ -119,19 +119,21 @@ function arrange(part) {
   attach(part, bundles);
 }
 
-// Wires with the same two ends, or from one item through one side of the rim, are led together: one dummy a layer.
-function bundled(part, layers) {
+// Wires with the same two ends, or from one item through one side of the rim, are led together: one dummy a layer. Where
+// edges are too many for labels, all wires of one box leave it as one and part where they are nearest to their results.
+function bundled(part, layers, labelled) {
   const found = new Map();
   for (const wire of part.wires) {
     let { from: a, to: b } = wire;
     const turned = Boolean(wire.middle.backward);
     if (turned) [a, b] = [b, a];
-    const key = `${a?.at ?? ""},${b?.at ?? ""}`;
-    if (!found.has(key)) found.set(key, { a, b, wires: [] });
+    const trunk = !labelled && !turned && a && b && !a.inner, key = trunk ? `${a.at}` : `${a?.at ?? ""},${b?.at ?? ""}`;
+    if (!found.has(key)) found.set(key, { a, b, trunk, wires: [] });
+    else if (trunk && b.layer > found.get(key).b.layer) found.get(key).b = b;
     const [left, right] = turned ? [wire.after, wire.before] : [wire.before, wire.after];
     const height = (end, port) => (end?.inner ? port[1] : 0);
     wire.goal = [height(b, right?.points[0]), height(a, left?.points.at(-1))];
-    found.get(key).wires.push(Object.assign(wire, { turned }));
+    found.get(key).wires.push(Object.assign(wire, { turned, goesTo: b }));
   }
   const place = end => end?.at ?? -1;
   const bundles = [...found.values()].sort((v, w) => place(v.a) - place(w.a) || place(v.b) - place(w.b));
@@ -143,13 +145,17 @@ function bundled(part, layers) {
     bundle.dummies = [];
     for (let layer = first; layer < end; layer++) {
       const labelled = labels && layer === labelAt, each = labelled ? GAP.label[1] : GAP.wire;
-      const dummy = { layer, each, width: labelled ? GAP.label[0] : 0, height: each * bundle.wires.length, links: [] };
+      const rows = bundle.trunk ? 1 : bundle.wires.length;
+      const dummy = { layer, each, width: labelled ? GAP.label[0] : 0, height: each * rows, links: [] };
       layers[layer].push(dummy);
       bundle.dummies.push(dummy);
       if (before) link(before, dummy, bundle.dummies.length > 1 ? 8 : 1);
       before = dummy;
     }
-    if (bundle.b && before) link(before, bundle.b, 2);
+    for (const b of new Set(bundle.wires.map(wire => wire.goesTo))) {
+      const last = b && bundle.dummies[b.layer - 1 - first];
+      if (last) link(last, b, 2);
+    }
   }
   return bundles;
 }
@@ -172,7 +178,7 @@ function placeColumns(part, layers) {
     x += width;
   });
   const all = layers.flat(), title = part.frame < 0 ? 0 : GAP.title;
-  const top = Math.min(0, ...all.map(each => each.y - each.height / 2)) - rim - title;
+  const top = Math.min(...all.map(each => each.y - each.height / 2)) - rim - title;
   const bottom = Math.max(...all.map(each => each.y + each.height / 2)) + rim;
   for (const each of all) each.y -= top;
   part.width = Math.max(x, part.element.least ?? 0);
@@ -182,10 +188,12 @@ function placeColumns(part, layers) {
 // Where wires meet their items: ordered by where they come from, so that they do not cross at the box.
 function attach(part, bundles) {
   const ends = new Map(part.items.map(item => [item, { left: [], right: [] }]));
-  for (const { a, b, wires, dummies } of bundles) {
+  for (const { a, trunk, wires, dummies } of bundles) {
     wires.forEach((wire, i) => {
-      wire.points = dummies.flatMap(({ left, right, y, each }) => {
-        const row = y + (i - (wires.length - 1) / 2) * each;
+      wire.trunk = trunk && dummies[0];
+      const b = wire.goesTo, way = b ? dummies.filter(({ layer }) => layer < b.layer) : dummies;
+      wire.points = way.flatMap(({ left, right, y, each }) => {
+        const row = trunk ? y : y + (i - (wires.length - 1) / 2) * each;
         return [[left, row], [right, row]];
       });
       if (wire.label) wire.place = [(dummies.at(-1).left + dummies.at(-1).right) / 2, wire.points.at(-1)[1]];
@@ -197,16 +205,19 @@ function attach(part, bundles) {
     for (const [side, wires] of [["left", left], ["right", right]]) {
       const nearest = wire => (side === "left" ? wire.points.at(-1) : wire.points[0])[1];
       wires.sort((v, w) => nearest(v) - nearest(w));
-      const room = Math.min(16, (item.height - 16) / wires.length);
-      wires.forEach((wire, i) => {
+      const ports = [...new Set(wires.map(wire => portOf(wire, side)))], room = Math.min(16, (item.height - 16) / ports.length);
+      wires.forEach(wire => {
         if (item.inner) return; // the port is where the wire inside ends
-        const y = item.y + (i - (wires.length - 1) / 2) * room;
+        const y = item.y + (ports.indexOf(portOf(wire, side)) - (ports.length - 1) / 2) * room;
         if (side === "left") wire.points.push([item.x, y]);
         else wire.points.unshift([item.x + item.width, y]);
       });
     }
   }
 }
+
+// What stands for a wire at a box: it leaves through one port with all that share its way.
+const portOf = (wire, side) => (side === "right" && wire.trunk) || wire;
 
 function placeAll(shape, part, dx, dy) {
   for (const item of part.items) {

@@ -72,7 +72,7 @@ function draw(anew) {
   shape = makeShape(graph, chosen.open);
   steps = plan(shape, moves);
   picture = new Picture(shape, words, acts);
-  viewport.show(picture.root, shape.size);
+  viewport.show(picture.root, shape);
   if (!before.size) return viewport.fit();
   const now = [...picture.frames, ...picture.boxes], kept = now.find(each => each.key === chosen.anchor && before.has(each.key));
   const was = kept && before.get(kept.key);

@@ -107,6 +107,7 @@ class Picture {
     const largest = Math.max(0, ...view.edges.map(edge => Math.abs(edge.size)).filter(Number.isFinite));
     view.edges.forEach((facts, i) => updateEdge(this.edges[i], facts, words, largest, active.edges.has(i)));
     view.boxes.forEach((facts, i) => updateBox(this.boxes[i], view, i, facts, words, active.boxes.has(i)));
+    fitChanged();
   }
 }
 
@@ -174,12 +175,21 @@ function sumText(terms, room) {
   return text();
 }
 
-// Set the text and, whatever the fonts, keep it within `room` pixels.
+const changed = []; // pairs of a text and the room that it has
+
+// Set the text; it is kept within `room` pixels by fitChanged().
 function fit(element, text, room) {
   if (!element || element.textContent === text) return;
   element.textContent = text;
   element.removeAttribute("textLength");
-  if (text && element.getComputedTextLength() > room) {
+  if (text) changed.push([element, room]);
+}
+
+// Keep all texts that have changed within their room, whatever the fonts. To measure a text, the browser lays the page
+// out if anything has changed: so all are measured before one is changed.
+function fitChanged() {
+  const wide = changed.splice(0).filter(([element, room]) => element.getComputedTextLength() > room);
+  for (const [element, room] of wide) {
     element.setAttribute("textLength", room);
     element.setAttribute("lengthAdjust", "spacingAndGlyphs");
   }

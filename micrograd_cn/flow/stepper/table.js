@@ -30,12 +30,24 @@ function standing(facts, words) {
   return filled(words.standing, { state: words[facts.state], arrived: filled(words.arrived, facts) });
 }
 
+// What a box is called in a table: a part by its own words, wherever it is.
+function calledIn({ graph, shape }, b, words) {
+  const called = group => {
+    const { part, parts, path, outer, title } = graph.groups[group];
+    if (!part) return path;
+    const own = title ?? filled(words.part, { part, parts });
+    return outer < 0 ? own : `${called(outer)}.${own}`;
+  };
+  const { folded, group, name } = shape.boxes[b];
+  return folded ? called(group) : name;
+}
+
 function fillTables(view, words) {
   fillTable(
     document.getElementById("nodes"),
     ["name", "operation", "data", "grad", "terms", "state"].map(key => words[key]),
-    view.boxes.map(facts => [
-      facts.name,
+    view.boxes.map((facts, i) => [
+      calledIn(view, i, words),
       facts.symbol,
       facts.value,
       facts.grad,
@@ -46,9 +58,9 @@ function fillTables(view, words) {
   fillTable(
     document.getElementById("edges"),
     ["from", "to", "slot", "local", "upstream", "contribution"].map(key => words[key]),
-    view.edges.map(facts => [
-      facts.source,
-      facts.target,
+    view.edges.map((facts, i) => [
+      calledIn(view, view.shape.edges[i].source, words),
+      calledIn(view, view.shape.edges[i].target, words),
       facts.count > 1 ? filled(words.edges_count, facts) : String(facts.slot),
       facts.partial,
       facts.upstream,

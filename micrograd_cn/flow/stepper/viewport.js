@@ -8,30 +8,33 @@ class Viewport {
     this.scene = svg("g");
     this.root = svg("svg", { role: "group" }, this.scene);
     frame.replaceChildren(this.root);
-    Object.assign(this, { x: 0, y: 0, zoom: 1, size: [1, 1], touched: false, pointers: new Map() });
+    Object.assign(this, { x: 0, y: 0, zoom: 1, size: [1, 1], boxes: [], touched: false, pointers: new Map() });
     frame.addEventListener("wheel", event => this.wheel(event), { passive: false });
     frame.addEventListener("pointerdown", event => this.down(event));
     for (const name of ["pointermove", "pointerup", "pointercancel"]) addEventListener(name, event => this.move(event));
     new ResizeObserver(() => this.touched || this.fit()).observe(frame);
   }
 
-  show(group, size) {
+  show(group, { size, boxes }) {
     this.scene.replaceChildren(group);
-    this.size = size;
+    Object.assign(this, { size, boxes });
   }
 
   get room() {
     return [this.frame.clientWidth, this.frame.clientHeight];
   }
 
-  // All of it, if that can be read; else its end, from which the gradient comes, or what is `beside` it.
+  // All of it, if that can be read; else its beginning, at the height where the boxes there stand.
   fit() {
     const [width, height] = this.room, rim = 20, [w, h] = this.size;
     if (!width || !height) return;
     const whole = Math.min((width - 2 * rim) / w, (height - 2 * rim) / h, ZOOM.first);
     const zoom = Math.max(whole, ZOOM.legible);
     const place = (room, size) => (size * zoom + 2 * rim <= room ? (room - size * zoom) / 2 : rim);
-    this.to(place(width, w), place(height, h), zoom);
+    const first = this.boxes.filter(box => box.x * zoom + rim < width), middles = first.map(box => box.y + box.height / 2);
+    const mean = middles.reduce((total, y) => total + y, 0) / middles.length;
+    const y = h * zoom + 2 * rim <= height ? place(height, h) : Math.min(rim, Math.max(height - rim - h * zoom, height / 2 - mean * zoom));
+    this.to(place(width, w), y, zoom);
     this.touched = false;
   }
 
