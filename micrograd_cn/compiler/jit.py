@@ -249,7 +249,7 @@ class CompiledFunction:
                 self._check_single("fit", recording)
                 rows = memoryview(table.numbers).cast("B").cast("d", (len(table.samples), table.width))
                 return recording.program.fit(
-                    rows, optimizer, epochs, batch_size, shuffle, progress, threads, schedule, each_step
+                    rows, optimizer, epochs, batch_size, shuffle, schedule, threads, progress, each_step
                 )
         mixture = Mixture(found, functools.partial(self._divided_single, threads=threads))
         return mixture.fit(optimizer, epochs, batch_size, shuffle, schedule, threads, progress, each_step)

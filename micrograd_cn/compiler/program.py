@@ -201,9 +201,9 @@ class Program(Differentiable):
         epochs: int,
         batch_size: int | None = None,
         shuffle: Shuffler | None = None,
-        progress: bool = False,
-        threads: int = 1,
         schedule: Callable[[int], float] | None = None,
+        threads: int = 1,
+        progress: bool = False,
         each_step: bool = False,
     ) -> list[float]:
         """Train, and return the mean loss of each epoch.
@@ -220,12 +220,12 @@ class Program(Differentiable):
             batch_size: rows a step; all for None. The last batch of an epoch may be smaller.
             shuffle: puts the rows in another order before each epoch: a `random.Random`, whose `shuffle` is called with
                 the list of their numbers.
-            progress: show a progress bar (needs tqdm).
-            threads: as for `backward`; worth it where a step takes some hundred microseconds.
             schedule: returns the learning rate of a step when called with its number, `optimizer.steps` before it: one
                 of `optim`, such as `cosine_lr(0.1, steps)`, or any function. It is called once for each step, in their
                 order, some steps ahead. The optimiser's learning rate becomes that of the last step. Without a schedule
                 it stays what it is.
+            threads: as for `backward`; worth it where a step takes some hundred microseconds.
+            progress: show a progress bar (needs tqdm).
             each_step: whether to return the loss of each step before it, not the mean of those of an epoch.
 
         Raises:

@@ -88,7 +88,7 @@ def lower_update(optimizer: Optimizer, masked: bool) -> tuple[Code, list[int]]:
     instead = "use backward(rows) and its step()"
     own = [method for method in ("step", "zero_grad") if _overridden(type(optimizer), method)]
     if own:
-        raise TypeError(f"fit() runs the update() of {name} and would pass over its own {own[0]}(); {instead}")
+        raise TypeError(f"compiled is the update() of {name} alone, not its own {own[0]}(); {instead}")
     lr, steps, data, gradient = (Term(name) for name in ("lr", "steps", "data", "grad"))
     kept = {slot: Term(slot) for slot in optimizer.slots}
     terms = [lr, steps, data, gradient, *kept.values()]
@@ -103,10 +103,10 @@ def lower_update(optimizer: Optimizer, masked: bool) -> tuple[Code, list[int]]:
         try:
             traced.update(p, state)
         except FormulaError as error:
-            raise TypeError(f"fit() cannot compile the update of {name}: {error}") from error
+            raise TypeError(f"cannot compile the update of {name}: {error}") from error
         except (TypeError, AttributeError) as error:  # math.sqrt(term), p.label
             raise TypeError(
-                f"fit() cannot compile the update of {name}, which is not written in the table's operations on p.data, "
+                f"cannot compile the update of {name}, which is not written in the table's operations on p.data, "
                 f"p.grad and the state: {error}; {instead}"
             ) from error
         after = {option: repr(x) for option, x in vars(traced).items()}
@@ -115,11 +115,11 @@ def lower_update(optimizer: Optimizer, masked: bool) -> tuple[Code, list[int]]:
         changed += ["p.requires_grad"] * (p.requires_grad is not True)
         changed += ["p.grad"] * (p.grad is not gradient)
         if changed:
-            raise TypeError(f"fit() cannot compile the update of {name}, which changes {changed[0]}; {instead}")
+            raise TypeError(f"cannot compile the update of {name}, which changes {changed[0]}; {instead}")
         found.append(straight_line(terms, [p.data, *(state[slot] for slot in optimizer.slots)]))
     line, again = found
     if repr(line) != repr(again):
-        raise TypeError(f"fit() cannot compile the update of {name}, which is not the same each time; {instead}")
+        raise TypeError(f"cannot compile the update of {name}, which is not the same each time; {instead}")
     code = Code()
     numbers = [code.leaf(("parameter", i), BATCH) for i in range(2)]
     numbers += [code.leaf(("input", i), SAMPLE) for i in range(2 + len(kept))]

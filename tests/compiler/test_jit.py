@@ -16,6 +16,7 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import CompiledFunction, GuardError, Mismatch, compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.program import Program
 from micrograd_cn.compiler.samples import doubles
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD, Adam, linear_lr
@@ -600,3 +601,11 @@ def test_ctrl_c_leaves_the_steps_that_were_taken():
     eager(g, samples, b, 2, 8)
     assert [p.data for p in ours] == pytest.approx([p.data for p in theirs])
     assert (a.steps, a.state) == (b.steps, [pytest.approx(s) for s in b.state])
+
+
+@pytest.mark.parametrize("name", ["backward", "fit", "check", "source"])
+def test_a_function_takes_the_arguments_of_a_program_in_the_same_order(name):
+    ours, programs = (
+        list(inspect.signature(getattr(c, name)).parameters.values())[2:] for c in (CompiledFunction, Program)
+    )
+    assert [(p.name, p.kind) for p in ours if p.name != "f"] == [(p.name, p.kind) for p in programs if p.name != "f"]

@@ -210,6 +210,14 @@ def test_a_long_list_of_leaves_is_broken_and_a_shorter_one_is_a_line(count):
 # Parameters by name
 
 
+def test_names_are_looked_up_in_quotes_of_one_kind_and_in_their_own_script():
+    w, x = [Value(0.5), Value(1.5), Value(2.5)], Value(2.0)
+    program = compile(w[0] * x + w[1] * x * x + w[2], [x])
+    text = program.source("python", {"first": w[0], "it's": w[1], "偏置": w[2]})
+    for key in ('["first"]', '["it\'s"]', '["偏置"]'):
+        assert f"= parameters{key}\n" in text
+
+
 class Slope(Module):
     """An activation with a parameter."""
 

@@ -48,9 +48,9 @@ def to(x):
 REFUSED = {
     "step": (
         optimiser(step=lambda self: None),
-        r"runs the update\(\) of Own and would pass over its own step\(\); use",
+        r"compiled is the update\(\) of Own alone, not its own step\(\); use",
     ),
-    "zero_grad": (optimiser(zero_grad=lambda self: None), r"pass over its own zero_grad\(\); use backward\(rows\) and"),
+    "zero_grad": (optimiser(zero_grad=lambda self: None), r"not its own zero_grad\(\); use backward\(rows\) and"),
     "an attribute": (changed(count), "Own, which changes self.times; use backward"),
     "an option": (changed(lambda self, p, state: setattr(self, "lr", self.lr * 0.5)), "which changes self.lr;"),
     "a label": (changed(lambda self, p, state: setattr(p, "label", "w")), "which changes p.label;"),
