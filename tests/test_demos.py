@@ -250,7 +250,7 @@ def test_check_your_gradient_speaks_around_its_reports() -> None:
     assert all(CHINESE.search(line) for line in told)
 
 
-@pytest.mark.parametrize("name", ["digits", "even_odd", "moons"])
+@pytest.mark.parametrize("name", [pytest.param("digits", marks=pytest.mark.slow), "even_odd", "moons"])
 def test_compiled_training_ends_where_eager_training_does(name: str, tmp_path: Path) -> None:
     output = run_here(name, tmp_path, 5, 0, "--compiled")
     found = re.search(r"^\d+ times as fast.* differ by at most (\S+)$", output, re.MULTILINE)

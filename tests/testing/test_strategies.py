@@ -18,6 +18,7 @@ from micrograd_cn.operation import REAL
 from micrograd_cn.testing import (
     Expression,
     GradientMismatch,
+    PartlyCompared,
     TooNoisy,
     expressions,
     gradcheck,
@@ -49,7 +50,7 @@ def test_a_property_test_finds_a_planted_mistake_and_shrinks_it(op):
 def test_property_tests_accept_what_is_right_but_noisy(name):
     @given(expressions([NOISY[name], mc.add, mc.mul, mc.tanh]))
     def every_gradient_is_right(f):
-        with suppress(TooNoisy):  # as where a rounded 0 is multiplied by a large number
+        with suppress(TooNoisy, PartlyCompared):  # as where a rounded 0 is multiplied by a large number
             gradcheck(f, *f.point)
 
     every_gradient_is_right()
