@@ -175,7 +175,7 @@ def split(items: Sequence[T], places: Callable[[T], Sequence[int]]) -> list[list
     [[1, 2, 3], [10, 12, 14, 16, 18]]
     """
     parts: list[list[T]] = []
-    at = [places(item) for item in items]
+    at = [places(item) for item in items]  # at least one
     part, step = [0], None
     for n in range(1, len(items)):
         distance = [b - a for a, b in zip(at[n - 1], at[n], strict=True)]
@@ -187,8 +187,7 @@ def split(items: Sequence[T], places: Callable[[T], Sequence[int]]) -> list[list
         else:
             step = distance
         part.append(n)
-    if part and items:
-        parts.append([items[k] for k in part])
+    parts.append([items[k] for k in part])
     if len(items) >= LEAST and len(parts) * MEAN > len(items):
         return [list(items)]
     return [few for part in parts for few in ([part] if len(part) >= LEAST else [[one] for one in part])]

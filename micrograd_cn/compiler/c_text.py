@@ -61,7 +61,7 @@ class Text:
         rows: the name of an operation that has a machine form, for messages.
 
     Attributes:
-        tables: the definitions of tables, by their contents.
+        tables: the definitions of tables, by their contents, or by the name that was given.
         functions: those of functions, by what they do.
     """
 
@@ -221,10 +221,11 @@ class Text:
         kind = ("unsigned short" if small else "long") if numbers else self.kind
         texts = [str(x) if numbers else re.sub(r"^\((.*)\)$", r"\1", self.literal(x)) for x in values]
         listed = textwrap.fill(", ".join(texts), 100, initial_indent="    ", subsequent_indent="    ")
-        if listed not in self.tables or name:
+        key = name or listed  # a table with a name is one of its own, whatever others hold
+        if key not in self.tables:
             name = name or f"{self.prefix}_table{len(self.tables)}"
-            self.tables[listed] = name, f"static const {kind} {name}[{len(values)}] = {{\n{listed}\n}};"
-        return self.tables[listed][0]
+            self.tables[key] = name, f"static const {kind} {name}[{len(values)}] = {{\n{listed}\n}};"
+        return self.tables[key][0]
 
 
 def product(a: str, b: str, one: str) -> str:
