@@ -112,7 +112,7 @@ class Interface(NamedTuple):
     def example(self) -> list[str]:
         """Return a short program that calls every function."""
         count = {"inputs": len(self.inputs), "outputs": self.outputs}
-        count |= {"parameters": self.passed * len(self.parameters), "gradient": self.trains * len(self.parameters)}
+        count |= {"parameters": self.passed * len(self.parameters), "gradient": int(self.trains)}
         count["state"] = int(self.optimizer is not None)
         prefix = self.name.upper()
         macros = {name: f"{prefix}_{name.upper()}" for name in (*count, "work")}

@@ -6,12 +6,14 @@ import re
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from ctypes import c_float
+from itertools import count
 from math import inf, isnan
 
 from .instructions import FORMULAS, SUMS, Code, Instruction, checked
 from .lanes import SCALE
 
 LINE = 110  # characters at most
+SUFFIXES = {"double": "", "float": "f"}  # of numbers and of functions
 ARITHMETIC = {"fadd": "{0} + {1}", "fsub": "{0} - {1}", "fdiv": "{0} / {1}", "fneg": "-{0}"}
 CONDITIONS = {
     **{"fcmp oeq": "{0} == {1}", "fcmp olt": "{0} < {1}", "fcmp ole": "{0} <= {1}", "fcmp une": "{0} != {1}"},
@@ -67,6 +69,7 @@ class Text:
 
     def __init__(self, prefix: str, kind: str, rows: Mapping[str, str]) -> None:
         self.prefix, self.kind, self.rows = prefix, kind, rows
+        self.suffix = SUFFIXES[kind]
         self.tables: dict[str, tuple[str, str]] = {}
         self.functions: dict[str, tuple[str, str]] = {}
 
@@ -79,17 +82,16 @@ class Text:
         >>> double.literal(0.1), double.literal(-0.0), single.literal(0.1), single.literal(-1e300)
         ('0.1', '(-0.0)', '0.1f', '(-HUGE_VALF)')
         """
-        single = self.kind == "float"
-        if single:
+        if self.suffix:
             x = c_float(x).value
         if isnan(x):
             return "NAN"
         text = repr(x)
         if x in (inf, -inf):
-            text = text.replace("inf", "HUGE_VALF" if single else "HUGE_VAL")
-        elif single:
-            text = next(t for t in (f"{x:.{n}g}" for n in range(1, 10)) if c_float(float(t)).value == x)
-            text += "f" if "." in text or "e" in text else ".0f"
+            text = text.replace("inf", "HUGE_VAL" + self.suffix.upper())
+        elif self.suffix:
+            text = next(t for t in (f"{x:.{digits}g}" for digits in count(1)) if c_float(float(t)).value == x)
+            text += self.suffix if "." in text or "e" in text else f".0{self.suffix}"
         return f"({text})" if text.startswith("-") else text
 
     def expression(self, form: str, xs: Sequence[str]) -> str:
@@ -119,7 +121,7 @@ class Text:
                 f'source("c"): the operation {self.rows.get(form, form)!r} has the machine form {form!r}, which is no '
                 "function of C99's math.h; write its formula instead"
             )
-        return name + "f" * (self.kind == "float")
+        return name + self.suffix
 
     # Instructions in a row, whose values have names of their own.
 

@@ -57,11 +57,38 @@ def test_what_went_back_is_taken_again_where_it_suffices():
 
 def test_what_is_free_at_the_end_grows():
     places = Elements(Text("f", "double", {}), Code(), {})
-    assert places.take(3) == 0
-    places.give([2, 0])
-    assert (places.take(4), places.work) == (2, 6)  # with the last place, not behind it
-    assert [places.take(1) for _ in range(3)] == [0, 6, 7]
-    assert places.work == 8
+    assert places.take(300) == 0
+    places.give([299, 0])
+    assert (places.take(4), places.work) == (299, 303)  # with the last place, not behind it
+    assert [places.take(n) for n in (5, 1, 1)] == [303, 0, 308]
+    places.give([302])
+    assert [places.take(1) for _ in range(3)] == [302, 309, 310]
+    places.give([310, 309])
+    assert [places.take(n) for n in (1, 2)] == [309, 310]
+    assert places.work == 312
+
+
+def test_what_has_grown_is_taken_once():
+    for more, expected in ((5, [5, 10]), (1, [5, 6])):
+        places = Elements(Text("f", "double", {}), Code(), {})
+        places.take(3)
+        places.give([2])
+        assert places.take(3) == 2
+        assert [places.take(more), places.take(1)] == expected
+    places = Elements(Text("f", "double", {}), Code(), {})
+    places.take(3)
+    places.give([2])
+    places.take(3)
+    places.give([4])
+    assert [places.take(1) for _ in range(3)] == [4, 5, 6]
+
+
+def test_places_that_go_back_are_put_together():
+    places = Elements(Text("f", "double", {}), Code(), {})
+    places.take(600)
+    places.give([0, 300, 500])
+    places.give([503, 301, 501, 502])
+    assert [places.take(n) for n in (4, 2, 1)] == [500, 300, 0]
 
 
 def test_all_that_is_free_is_taken_before_there_is_more():
@@ -118,7 +145,8 @@ def test_braces_stand_where_there_are_several_lines(count, what, expected):
         (-1, [(1, "i")], "-1 + i"),
         (0, [(1, "i"), (5, "k")], "i + 5 * k"),
         (0, [(0, "i"), (1, "k")], "k"),
-        (7, [(3, "")], "7"),
+        (0, [(21, "i"), (-31, "k")], "21 * i - 31 * k"),
+        (0, [], "0"),
     ],
 )
 def test_a_sum_is_written_without_factors_of_1_and_terms_of_0(base, parts, expected):
@@ -197,14 +225,14 @@ def test_an_element_is_written_where_it_is():
 
 def test_what_lies_in_several_arrays_is_copied_once():
     places, inputs, work, constants = placed([1.5], inputs=[4, 5, 6], work=[0])
-    places.take(1)
+    places.take(3)
     rows = [[work[0], inputs[0]], [constants[0], inputs[2]]]
-    assert places.element(rows) == "work[1 + 2 * i + k]"
-    assert places.lines == ["work[1] = work[0];", "work[2] = inputs[4];", "work[4] = inputs[6];", "work[3] = 1.5;"]
-    assert places.element(rows, "j") == "work[1 + 2 * j + k]"
-    assert places.element([[rows[0][0], inputs[0], constants[0], inputs[2]]], "i", "n") == "work[1 + n]"
+    assert places.element(rows) == "work[3 + 2 * i + k]"
+    assert places.lines == ["work[3] = work[0];", "work[4] = inputs[4];", "work[6] = inputs[6];", "work[5] = 1.5;"]
+    assert places.element(rows, "j") == "work[3 + 2 * j + k]"
+    assert places.element([[rows[0][0], inputs[0], constants[0], inputs[2]]], "i", "n") == "work[3 + n]"
     assert len(places.lines) == 4
-    assert places.work == 5
+    assert places.work == 7
 
 
 def test_copies_are_loops_where_they_lie_at_even_distances():
@@ -238,11 +266,21 @@ def test_a_pointer_is_to_numbers_at_one_distance():
 
 
 def test_of_two_factors_the_left_one_is_of_the_array_that_comes_first():
-    places, parameters, inputs, work, constants = placed([2.0], parameters=[0], inputs=[1], work=[2])
-    [p], [x], [h], [c] = parameters, inputs, work, constants
+    places, parameters, inputs, work, constants = placed([2.0, 3.0], parameters=[0, 1], inputs=[1], work=[2])
+    [p, q], [x], [h], [c, d] = parameters, inputs, work, constants
     assert places._oriented([(x, p), (h, x), (h, p), (p, c)]) == [(p, x), (x, h), (p, h), (c, p)]
     assert places._oriented([(p, x), (x, h), (p, h), (c, p)]) == [(p, x), (x, h), (p, h), (c, p)]
     assert places._oriented([(x, x), (h, h)]) == [(x, x), (h, h)]
+    assert places._oriented([(p, q), (q, p), (d, c)]) == [(p, q), (q, p), (d, c)]
+
+
+def test_instructions_are_sorted_by_their_first_four_operands():
+    places, xs, hs, _ = placed(inputs=range(6), work=range(10, 16))
+    code = places.code
+    total = code.add(("dot", tuple(zip(xs, hs, strict=True)), tuple(hs)))
+    assert places._order(total) == [0, 10, 1, 11, 2, 12, 3, 13, 10, 11, 12, 13]
+    assert places._order(code.add(("own", *xs))) == [0, 1, 2, 3]
+    assert places._order(code.add(("fmul", hs[1], xs[5]))) == [5, 11]
 
 
 # Tables
@@ -281,6 +319,7 @@ def test_embedded_weights_are_a_table_of_their_own_whatever_the_constants_are():
         ("float", 1 / 3, "0.33333334f"),
         ("float", 8388609.0, "8388609.0f"),
         ("float", 1.1754943508222875e-38, "1.1754944e-38f"),
+        ("float", 1e-45, "1e-45f"),
     ],
 )
 def test_a_number_is_as_short_as_it_can_be(kind, x, expected):
@@ -300,14 +339,16 @@ def test_a_number_is_as_short_as_it_can_be(kind, x, expected):
     ],
 )
 def test_an_operation_is_an_expression(form, double, single):
-    xs = ["x", "y", "z"][: 3 if form == "select" else 2]
-    assert Text("f", "double", {}).expression(form, xs) == double
-    assert Text("f", "float", {}).expression(form, xs) == single
+    xs, form = ["x", "y", "z"][: 3 if form == "select" else 2], "".join(form)  # not this very object
+    assert Text("f", "".join("double"), {}).expression(form, xs) == double
+    assert Text("f", "".join("float"), {}).expression(form, xs) == single
 
 
 def test_a_product_of_an_operation_and_1_is_the_operation():
     assert Text("f", "double", {}).expression("fmul", ["x", "1.0"]) == "x"
     assert Text("f", "float", {}).expression("fmul", ["1.0f", "x"]) == "x"
+    assert Text("f", "double", {}).expression("fmul", ["0.5", "(-2.0)"]) == "0.5 * (-2.0)"
+    assert Text("f", "double", {}).expression("fmul", ["x", "0.5"]) == "x * 0.5"
 
 
 def test_a_function_that_there_is_not_is_named_as_its_operation():
@@ -331,10 +372,10 @@ def test_a_sum_is_added_up_again_in_units_where_it_overflows():
         "    y = s * 1/U;",
         "}",
     ]
-    assert sum_of(dot, ["p"], [], [("1.0", "b")]) == [
-        "double y = p + b;",
+    assert sum_of(dot, ["(-2.0)"], [], [("1.0", "b")]) == [
+        "double y = (-2.0) + b;",
         "if (!(y * y < HUGE_VAL)) {",
-        "    double s = p * U + b * U;",
+        "    double s = (-2.0) * U + b * U;",
         "    y = s * 1/U;",
         "}",
     ]
@@ -345,7 +386,7 @@ def test_a_sum_that_need_not_be_checked_is_one_line():
     assert sum_of(adjoint, [], [], [("a", "b"), ("c", "d")]) == ["double y = a * b + c * d;"]
     assert sum_of(adjoint, [], [], []) == ["double y = -0.0;"]
     assert sum_of(adjoint, [], [], [], kind="float") == ["float y = -0.0f;"]
-    scaled = ("scaled", ((0, 1),), (2,))
+    scaled = ("".join("scaled"), ((0, 1),), (2,))
     assert sum_of(scaled, ["p", "0.0"], [], [("a", "b"), ("c", "1.0")]) == ["double y = p * U + a * b * U + c * U;"]
     assert sum_of(scaled, [], [], []) == ["double y = -0.0;"]
 
@@ -373,17 +414,22 @@ def test_instructions_in_a_row_are_constants_of_their_own():
     two = code.constant(2.0)
     product = code.add(("fmul", a, two))
     less = code.add(("fcmp olt", a, b))
-    chosen = code.add(("select", less, product, b))
+    chosen = code.add(("".join("select"), less, product, b))
     other = code.add(("select", product, less, a))
     total = code.add(("adjoint", ((a, b), (two, chosen)), (other,)))
+    of_condition = [code.add(("fmul", less, b)), code.add(("tanh", less)), code.add(("fcmp one", less, a))]
     names = {a: "a", b: "b"}
     assert Text("f", "double", {}).straight(code, names, range(len(code.instructions))) == [
         "const double v3 = a * 2.0;",
         "const double v5 = a < b ? v3 : b;",
         "const double v6 = v3 != 0.0 ? (a < b ? 1.0 : 0.0) : a;",
         "double v7 = v6 + a * b + 2.0 * v5;",
+        "const double v8 = (a < b ? 1.0 : 0.0) * b;",
+        "const double v9 = tanh((a < b ? 1.0 : 0.0));",
     ]
-    assert (names[less], names[total]) == ("(a < b ? 1.0 : 0.0)", "v7")
+    less_or_not = "(a < b ? 1.0 : 0.0)"
+    assert (names[less], names[total]) == (less_or_not, "v7")
+    assert names[of_condition[2]] == f"(({less_or_not} < a || {less_or_not} > a) ? 1.0 : 0.0)"
 
 
 def test_a_formula_is_one_function_however_often_it_is_used():
@@ -457,11 +503,11 @@ EXAMPLE = "An example, which may stand at the end of this file:"
 
 
 def test_no_more_names_than_40_lines_are_written():
-    labels = [f"x{k}" for k in range(43)]
+    labels = [f"x{k}" for k in range(85)]
     text = Interface("f", "double", labels[:40], 1, labels, True, False, None).comment()
-    first, _, second = text.partition("parameters: 43\n")
+    first, _, second = text.partition("parameters: 85\n")
     assert first.partition("inputs: 40\n")[2].splitlines() == [f"    [{k}] x{k}" for k in range(40)]
-    assert second.splitlines()[39:43] == ["    [39] x39", "    and 3 more lines", "", EXAMPLE]
+    assert second.splitlines()[39:43] == ["    [39] x39", "    and 45 more lines", "", EXAMPLE]
     assert "more lines" not in first
 
 
@@ -519,7 +565,7 @@ def test_the_example_calls_every_function():
 
 def test_the_comment_names_the_functions_and_what_arrays_hold():
     adam = Adam([Value(1.0)], lr=0.5)
-    whole = Interface("net", "float", ["", "/*x*/"], 1, ["w", "w", "b"], True, True, adam, ["first"]).comment()
+    whole = Interface("net", "float", ["", "/*x*/"], 1, ["w", "".join("w"), "b"], True, True, adam, ["first"]).comment()
     about, functions, arrays, *_ = whole.split("\n\n")
     assert about.startswith("/*\nWritten by micrograd_cn, as C99 or C++, from a recorded graph; ")
     assert all(90 < len(line) <= 110 for line in about.splitlines()[1:3])
@@ -1007,25 +1053,26 @@ def test_long_sums_whose_factors_lie_anywhere_are_loops():
 
 
 def test_weights_that_many_sums_share_have_sums_of_many_products_as_totals():
-    ws, b, xs = values(3), Value(0.5), values(10)
-    sums = [mc.tanh(mc.dot(ws, xs[k : k + 3], b)) for k in range(8)]
-    long = compile(mc.sum(sums), xs).source("c", {"w": ws, "b": b}, precision="float")
-    expected = """
-        for (long j = 0; j < 3; j++) {
+    ws, b, xs = values(3), Value(0.5), values(11)
+    sums = [mc.tanh(mc.dot(ws, xs[k : k + 3], b)) for k in range(9)]
+    for n in (8, 9):
+        text = compile(mc.sum(sums[:n]), xs).source("c", {"w": ws, "b": b}, precision="float")
+        expected = f"""
+        for (long j = 0; j < 3; j++) {{
             float y = -0.0f;
-            y = f_dot(y, work + 25, 1, inputs + j, 1, 8);
+            y = f_dot(y, work + {3 * n + 1}, 1, inputs + j, 1, {n});
             gradient[j] += y;
-        }
-        {
+        }}
+        {{
             float y = -0.0f;
-            for (long k = 0; k < 8; k++)
-                y += work[25 + k];
+            for (long k = 0; k < {n}; k++)
+                y += work[{3 * n + 1} + k];
             gradient[3] += y;
-        }
+        }}
         loss += work[1];
 """
-    assert expected in long
-    short = compile(mc.sum(sums[:7]), xs).source("c", {"w": ws, "b": b})
+        assert expected in text
+    text = compile(mc.sum(sums[:7]), xs).source("c", {"w": ws, "b": b})
     expected = """
         for (long j = 0; j < 3; j++)
             gradient[j] += work[22] * inputs[j] + work[23] * inputs[1 + j] + work[24] * inputs[2 + j] +
@@ -1034,7 +1081,7 @@ def test_weights_that_many_sums_share_have_sums_of_many_products_as_totals():
         gradient[3] += work[22] + work[23] + work[24] + work[25] + work[26] + work[27] + work[28];
         loss += work[1];
 """
-    assert expected in short
+    assert expected in text
 
 
 def test_what_is_taken_by_a_number_is_read_at_its_index():
