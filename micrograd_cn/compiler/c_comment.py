@@ -128,7 +128,7 @@ class Interface(NamedTuple):
             rate = f"({self.kind}){self.optimizer.lr!r}"
             numbers.append(f"{self.name}_step(parameters, state, {inputs}, 1, {rate}, gradient, work)")
         lines += [f'printf("%g\\n", (double){number});' for number in numbers]
-        return ["#include <stdio.h>", "", "int main(void)", *block("", [*lines, "return 0;"])[1:]]
+        return ["#include <stdio.h>", "", "int main(void)", *block("", [*lines, "return 0;"])]
 
 
 def _described(array: str, names: Sequence[str]) -> list[str]:

@@ -216,7 +216,7 @@ def braced(lines: list[str]) -> list[str]:
     >>> braced(["x;"]), braced(["int y;", "y = x;"])
     (['x;'], ['{', '    int y;', '    y = x;', '}'])
     """
-    return block("", lines)[1:] if lines[1:] else lines
+    return block("", lines) if lines[1:] else lines
 
 
 def repeated(name: str, count: int, lines: list[str]) -> list[str]:

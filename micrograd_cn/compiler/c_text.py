@@ -199,7 +199,7 @@ class Text:
             name = f"{self.prefix}_formula{sum(key in FORMULAS for key in self.functions)}"
             arguments = ", ".join([f"{self.kind} {names[i]}" for i in operands])
             head = f"static {self.kind} {name}({arguments})"
-            self.functions[form] = name, "\n".join([head, *block("", [*lines, f"return {names[result]};"])[1:]])
+            self.functions[form] = name, "\n".join([head, *block("", [*lines, f"return {names[result]};"])])
         return self.functions[form][0]
 
     def dot(self, scaled: bool) -> str:
@@ -248,12 +248,12 @@ def wrapped(line: str) -> list[str]:
 
 
 def block(head: str, lines: Iterable[str]) -> list[str]:
-    """Return a statement and what is in its braces; those of a function stand on lines of their own.
+    """Return a statement and what is in its braces, or, without a head, the braces alone.
 
     >>> block("for (;;)", ["x++;"])
     ['for (;;) {', '    x++;', '}']
     >>> block("", ["x++;"])
-    ['', '{', '    x++;', '}']
+    ['{', '    x++;', '}']
     """
     inside = [f"    {line}" if line else line for line in lines]
-    return [*([f"{head} {{"] if head else ["", "{"]), *inside, "}"]
+    return [f"{head} {{".lstrip(), *inside, "}"]

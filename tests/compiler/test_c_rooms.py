@@ -7,13 +7,14 @@ from textwrap import dedent
 import pytest
 
 import micrograd_cn as mc
-from micrograd_cn import Value
+from micrograd_cn import Op, Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.c_comment import Interface
 from micrograd_cn.compiler.c_elements import Elements, linear, repeated, split
 from micrograd_cn.compiler.c_loops import Loops
 from micrograd_cn.compiler.c_text import Text, block, wrapped
 from micrograd_cn.compiler.instructions import SAMPLE, Code
+from micrograd_cn.engine import constant
 from micrograd_cn.optim import SGD, Adam
 
 
@@ -590,7 +591,106 @@ def test_the_comment_names_the_functions_and_what_arrays_hold():
     assert arrays == "inputs: 1\n    [0] x\nnet_weights: 1\n    [0] w"
 
 
+def test_the_comment_has_the_labels_of_a_program():
+    w, v, x, y = Value(0.5, "weight"), Value(0.25), Value(1.0), Value(2.0, "second")
+    text = compile(w * x + v * y, [x, y]).source("c", optimizer=Adam([w, v], lr=0.25))
+    assert (
+        """
+inputs: 2
+    [1] 'second'
+parameters: 2
+    [1] 'weight'
+state: 5
+    [0] steps taken
+    [1] to [2] exp_avg
+    [3] to [4] exp_avg_sq
+"""
+        in text
+    )
+
+
 # Functions
+
+
+def heads(text):
+    return re.findall(r"^\w+ \*?f_.*\n\{$", text, re.MULTILINE)
+
+
+def test_functions_have_the_arguments_that_they_need():
+    w, x = Value(0.5), Value(1.0)
+    program = compile(mc.tanh(w * x), [x])
+    trained = program.source("c", optimizer=SGD([w]))
+    assert heads(trained)[:2] == [
+        "void f_forward(const double *parameters, const double *inputs, double *outputs, double *work)\n{",
+        "double f_gradient(const double *parameters, const double *rows, long n, double *gradient, double *work)\n{",
+    ]
+    expected = """
+double f_step(double *parameters, double *state, const double *rows, long n, double rate, double *gradient,
+        double *work)
+{
+    const double loss"""
+    assert f"\n{expected}" in trained
+    assert "f_parameters" not in trained
+    assert "parameters[1]" not in trained
+    embedded = program.source("c", weights="".join("embedded"), precision="".join("float"))
+    assert heads(embedded) == ["void f_forward(const float *inputs, float *outputs, float *work)\n{"]
+    assert "static const float f_weights[1] = {\n    0.5f\n};" in embedded
+    assert "f_gradient" in program.source("c", weights="".join("passed"))
+
+
+def test_what_no_line_reads_is_named_as_unused():
+    text = compile(constant(3.0), []).source("c", weights="embedded")
+    same(text, "\n(void)inputs;\n(void)work;\noutputs[0] = 3.0;\n")
+    assert "#define F_WORK 1\n" in text  # an array of C has an element
+    assert "f_weights[" not in text
+    w = Value(0.5)
+    assert body(compile(w * w, []).source("c"), "gradient").startswith("\n    (void)rows;\n    double loss = 0;\n")
+
+
+def test_parameters_with_the_same_gradient_have_it_both():
+    v, w, x = Value(0.5), Value(0.25), Value(1.0)
+    program = compile(mc.tanh((v + w) * x), [x])
+    for names, copied in (
+        ({"v": v, "w": w}, "gradient[0] = gradient[1]"),
+        ({"w": w, "v": v}, "gradient[1] = gradient[0]"),
+    ):
+        assert f"    {copied};\n    return" in program.source("c", names)
+
+
+def test_a_total_is_no_function_whatever_its_name():
+    w, x = Value(0.5), Value(1.0)
+    whole = Op("whole", lambda x: float(math.trunc(x)), (lambda y, x: 1.0,), machine="trunc")
+    text = compile(whole(w * x), [x]).source("c")
+    assert "    work[1] = trunc(work[0]);\n" in text
+    assert "    gradient[0] += inputs[0];\n" in text
+
+
+def test_what_an_optimizer_computes_of_its_steps_is_before_the_loop():
+    w, v, x = Value(0.5), Value(0.25), Value(1.0)
+    program = compile(mc.tanh(w * x + v), [x])
+    found = body(program.source("c", {"w": w, "v": v}, optimizer=Adam([w, v], betas=(0.5, 0.75), eps=0.125)), "step")
+    before, _, inside = found.partition("    for (long i = 0; i < F_PARAMETERS; i++) {\n")
+    assert dedent(before) == dedent("""
+        const double loss = f_gradient(parameters, rows, n, gradient, work);
+        state[0] += 1.0;
+        const double steps = state[0];
+        const double v7 = pow(0.5, steps);
+        const double v9 = 1.0 - v7;
+        const double v10 = rate / v9;
+        const double v25 = pow(0.75, steps);
+        const double v26 = 1.0 - v25;
+        const double v27 = sqrt(v26);
+        """)
+    first, *_, last = inside.split("const double v")
+    assert dedent(first).split("\n") == [
+        "const double p = parameters[i];",
+        "const double g = gradient[i];",
+        "const double s0 = state[1 + i];",
+        "const double s1 = state[1 + F_PARAMETERS + i];",
+        "",
+    ]
+    assert re.findall(r"(\S+) = v\d+;", last) == ["parameters[i]", "i]", "i]"]
+    assert re.findall(r"\b(?:pow|rate|steps|v7|v9|v25|v26)\b", inside) == []
 
 
 def test_a_neuron_its_gradient_and_a_step_of_momentum():
