@@ -9,11 +9,12 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Op, Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.c import _kept
 from micrograd_cn.compiler.c_comment import Interface
 from micrograd_cn.compiler.c_elements import Elements, linear, repeated, split
 from micrograd_cn.compiler.c_loops import Loops
 from micrograd_cn.compiler.c_text import Text, block, wrapped
-from micrograd_cn.compiler.instructions import SAMPLE, Code
+from micrograd_cn.compiler.instructions import BATCH, SAMPLE, Code
 from micrograd_cn.engine import constant
 from micrograd_cn.optim import SGD, Adam
 
@@ -655,6 +656,28 @@ def test_parameters_with_the_same_gradient_have_it_both():
         ({"w": w, "v": v}, "gradient[1] = gradient[0]"),
     ):
         assert f"    {copied};\n    return" in program.source("c", names)
+
+
+def test_what_is_computed_once_a_batch_keeps_its_place_for_every_row():
+    w, x = Value(0.5), Value(1.0)
+    early = mc.exp(w)
+    program = compile(mc.tanh(x * early) * mc.cos(mc.sin(early)), [x])  # read by the batch's instructions and a row's
+    found = body(program.source("c"), "gradient")
+    [place] = re.findall(r"(work\[\d+\]) = exp\(parameters\[0\]\);", found)
+    assert found.count(f"{place} =") == 1
+    assert f"inputs[0] * {place};" in found.partition("for (long row")[2]
+
+
+def test_a_slot_is_kept_if_it_is_read_or_changed():
+    code = Code()
+    for leaf in ("rate", "steps"):
+        code.leaf(("parameter", leaf), BATCH)
+    _, g, *slots = (code.leaf(("input", k), SAMPLE) for k in range(8))
+    unused, read, changed, before, given, taken = slots
+    new = code.add(("fsub", g, read))
+    assert _kept(code, [new, unused, read, new, g, given, given]) == [1, 2, 3, 4, 5]
+    assert _kept(code, [new, unused, changed, changed, before, given, taken]) == [1, 2]
+    assert _kept(code, [new, unused, read, changed, before, given, taken]) == [1]
 
 
 def test_a_total_is_no_function_whatever_its_name():
