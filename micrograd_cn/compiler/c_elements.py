@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
@@ -55,7 +54,8 @@ class Elements:
         for k, (first, after) in enumerate(self._free):
             if after - first >= count or after == self.work:
                 self.work = max(self.work, first + count)
-                self._free[k] = first + count, max(first + count, after)
+                rest = range(first + count, after)
+                self._free[k : k + 1] = [(rest.start, rest.stop)] if rest else []
                 return first
         self.work += count
         return self.work - count
@@ -205,9 +205,8 @@ def linear(base: int, *parts: tuple[int, str]) -> str:
     >>> linear(0, (1, "i"), (0, "k")), linear(3, (-2, "k")), linear(0, (0, "i"))
     ('i', '3 - 2 * k', '0')
     """
-    terms = [f"{step} * {name}" for step, name in parts if step]
-    text = " + ".join([str(base)] * bool(base) + terms).replace("+ -", "- ")
-    return re.sub(r"\b1 \* ", "", text) or "0"
+    terms = [f"{step} * {name}".removeprefix("1 * ").replace("-1 * ", "-") for step, name in parts if step]
+    return " + ".join([str(base)] * bool(base) + terms).replace("+ -", "- ") or "0"
 
 
 def braced(lines: list[str]) -> list[str]:

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Any
 
-from .c_elements import Elements, Place, braced, repeated, split
+from .c_elements import Elements, Place, braced, linear, repeated, split
 from .c_text import Text
 from .instructions import COMMUTATIVE, LONG, SUMS, TAKE, Code, Pair
 from .lanes import SCALE
@@ -89,10 +89,10 @@ class Loops(Elements):
 
     def _group(self, members: Sequence[int]) -> None:
         """Write like instructions, which are one loop if there are several."""
-        form, *rest = self.code.instructions[members[0]]
+        one, *others = members
+        form, *rest = self.code.instructions[one]
         first = self.take(len(members))
-        at = range(first, first + len(members))
-        target = f"work[{self.fit([[place] for place in at])}]"
+        target = f"work[{linear(first, (int(bool(others)), 'i'))}]"
         if form in SUMS:
             lines = self._sums(members, target)
         elif form == TAKE:
@@ -108,7 +108,7 @@ class Loops(Elements):
             operands = [self.element([[j] for j in column]) for column in columns]
             lines = [f"{target} = {self.text.expression(form, operands)};"]
         self.loop(len(members), lines)
-        self.place |= {i: ("work", place) for i, place in zip(members, at, strict=True)}
+        self.place |= {i: ("work", place) for place, i in enumerate(members, first)}
 
     # Sums.
 
