@@ -71,7 +71,8 @@ TESTS = {  # modules or folders: the files test_*.py that pin them
     "compiler/jit compiler/samples compiler/guards compiler/mixture": "compiler/jit",
     "compiler/takes": "compiler/takes",
     "compiler/derivatives compiler/minimize": "compiler/derivatives",
-    "compiler/c compiler/c_comment compiler/c_elements compiler/c_loops compiler/c_text": "compiler/c_source",
+    "compiler/c compiler/c_comment compiler/c_elements compiler/c_loops compiler/c_text": "compiler/c_rooms "
+    "compiler/c_source",
     "compiler/python": "compiler/python_source compiler/own_rows compiler/program",
     "compiler": "compiler/program compiler/prepared compiler/rows compiler/training compiler/threads compiler/tiers "
     "compiler/jit",

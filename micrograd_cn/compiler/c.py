@@ -59,7 +59,8 @@ class File:
             self.parameters = in_order_of_names(entries, lowering.parameters, "c")
             names = _names(entries, self.parameters)
         passed = options.weights == "passed"
-        trains = passed and len(outputs) == 1 and outputs[0].requires_grad and bool(self.parameters)
+        output, *others = outputs
+        trains = passed and not others and output.requires_grad and bool(self.parameters)
         optimizer = options.optimizer
         self.update: tuple[Code, list[int]] = (
             (Code(), []) if optimizer is None else lower_update(optimizer, masked=False)
@@ -91,10 +92,10 @@ class File:
     def function(self, kind: str, name: str, arguments: Sequence[str], lines: Sequence[str]) -> str:
         """Return a function's definition."""
         text = "\n".join(lines)
-        words = [argument.split("*")[-1].split()[-1] for argument in arguments]
+        words = [re.findall(r"\w+", argument)[-1] for argument in arguments]
         unused = [f"(void){word};" for word in words if not re.search(rf"\b{word}\b", text)]
         head = f"{kind} {self.options.name}_{name}({', '.join(arguments)})"
-        return "\n".join([short for line in [head, *block("", [*unused, *lines])[1:]] for short in wrapped(line)])
+        return "\n".join([short for line in [head, *block("", [*unused, *lines])] for short in wrapped(line)])
 
     def arguments(self, given: str, changes: bool = False) -> list[str]:
         """Return the arguments for the parameters, if they are passed, and for the inputs."""
@@ -123,9 +124,9 @@ class File:
             lowering.differentiate()
         schedule = Schedule(code, [*lowering.outputs, *lowering.gradients], lowering.totals, lanes=False)
         loops = self.loops()
-        totals = {code.instructions[i][1]: i for i in schedule.needed if code.instructions[i][0] == "total"}
-        totals_at = self._totals(loops, schedule)
-        loops.place |= {i: totals_at[k] for k, i in totals.items()}
+        totals = {i: k for i, (form, *rest) in enumerate(code.instructions) if form == "total" for k in rest}
+        totals_at, in_work = self._totals(loops, schedule, totals)
+        loops.place |= {i: totals_at[k] for i, k in totals.items()}
         by_phase: dict[int, list[int]] = {BATCH: [], SAMPLE: [], AFTER: []}
         for i in schedule.needed:
             by_phase[max(BATCH, code.phase[i])].append(i)
@@ -135,8 +136,7 @@ class File:
 
         loops.write(by_phase[BATCH], kept)
         lines = [*loops.taken(), *_all(self.size, "gradient[i] = 0;")]
-        in_work = sorted([at for array, at in totals_at.values() if array == "work"])
-        many = f"for (long i = {in_work[0]}; i < {in_work[-1] + 1}; i++)" if in_work else ""
+        many = f"for (long i = {in_work.start}; i < {in_work.stop}; i++)" if in_work else ""
         lines += [many, "    work[i] = 0;"] if many else []
 
         loops.write(by_phase[SAMPLE], kept)
@@ -161,21 +161,22 @@ class File:
         arguments = [*self.arguments("rows"), "long n", f"{self.kind} *gradient", f"{self.kind} *work"]
         return self.function(self.kind, "gradient", arguments, lines)
 
-    def _totals(self, loops: Loops, schedule: Schedule) -> dict[int, Place]:
-        """Return where the totals are: in the gradient those that are a parameter's, the others in `work`."""
+    def _totals(self, loops: Loops, schedule: Schedule, totals: dict[int, int]) -> tuple[dict[int, Place], range]:
+        """Return where totals are: in the gradient those that are a parameter's, the others in a range of `work`."""
         lowering, place = self.lowering, dict[int, Place]()
         index = {p: i for i, p in enumerate(self.parameters)}
         for p, i in zip(lowering.parameters, lowering.gradients, strict=True):
-            if lowering.code.instructions[i][0] == "total":
-                place[lowering.code.instructions[i][1]] = "gradient", index[p]
+            if i in totals:
+                place[totals[i]] = "gradient", index[p]
         for group in schedule.outer:
             numbers = [k for row in group.totals for k in row]
             if any(k not in place for k in numbers):
                 for k in numbers:
                     place.pop(k, None)
-        first = loops.take(len(lowering.totals) - len(place))
         others = [k for k in range(len(lowering.totals)) if k not in place]
-        return place | {k: ("work", at) for at, k in enumerate(others, first)}
+        first = loops.take(len(others))  # before all others
+        in_work = range(first, loops.work)
+        return place | {k: ("work", at) for k, at in zip(others, in_work, strict=True)}, in_work
 
     def step(self, optimizer: Optimizer) -> str:
         """Return the function that takes one training step, by the optimiser's own update."""
@@ -184,8 +185,8 @@ class File:
         words = ["rate", "steps", "p", "g", *(f"s{k}" for k in range(len(optimizer.slots)))]
         leaves = [i for i in numbers if code.instructions[i][0] in ("parameter", "input")]
         names = dict(zip(leaves, words, strict=True))
-        early = self.text.straight(code, names, [i for i in numbers if code.phase[i] == BATCH])
-        body = self.text.straight(code, names, [i for i in numbers if code.phase[i] == SAMPLE])
+        early = self.text.straight(code, names, [i for i in numbers if i not in code.sampled])
+        body = self.text.straight(code, names, [i for i in numbers if i in code.sampled])
         data, *slots = [names.get(i) or self.text.literal(code.constants[i]) for i in results]
         changed = {"parameters[i]": data}
         places = {"p": "parameters[i]", "g": "gradient[i]"}
@@ -199,10 +200,10 @@ class File:
 
         body = [*read(places, [*body, *changed.values()]), *body, *(f"{at} = {x};" for at, x in changed.items())]
         those = {p for p in optimizer.parameters if p.requires_grad}
-        indices = [[i] for i, p in enumerate(self.parameters) if p in those]
-        if len(indices) == len(self.parameters):
+        if those.issuperset(self.parameters):
             loop = block(f"for (long i = 0; i < {self.size}; i++)", body)
         else:
+            indices = [[i] for i, p in enumerate(self.parameters) if p in those]
             index = Loops(self.text, code, {}).fit(indices, "k")
             loop = block(f"for (long k = 0; k < {len(indices)}; k++)", [f"const long i = {index};", *body])
         call = f"{self.options.name}_gradient(parameters, rows, n, gradient, work)"

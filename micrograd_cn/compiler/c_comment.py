@@ -112,7 +112,7 @@ class Interface(NamedTuple):
     def example(self) -> list[str]:
         """Return a short program that calls every function."""
         count = {"inputs": len(self.inputs), "outputs": self.outputs}
-        count |= {"parameters": self.passed * len(self.parameters), "gradient": self.trains * len(self.parameters)}
+        count |= {"parameters": self.passed * len(self.parameters), "gradient": int(self.trains)}
         count["state"] = int(self.optimizer is not None)
         prefix = self.name.upper()
         macros = {name: f"{prefix}_{name.upper()}" for name in (*count, "work")}
@@ -128,7 +128,7 @@ class Interface(NamedTuple):
             rate = f"({self.kind}){self.optimizer.lr!r}"
             numbers.append(f"{self.name}_step(parameters, state, {inputs}, 1, {rate}, gradient, work)")
         lines += [f'printf("%g\\n", (double){number});' for number in numbers]
-        return ["#include <stdio.h>", "", "int main(void)", *block("", [*lines, "return 0;"])[1:]]
+        return ["#include <stdio.h>", "", "int main(void)", *block("", [*lines, "return 0;"])]
 
 
 def _described(array: str, names: Sequence[str]) -> list[str]:

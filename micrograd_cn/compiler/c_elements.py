@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from functools import reduce
 from typing import Any, TypeAlias, TypeVar
 
 from .c_text import Text, block, product
@@ -53,7 +54,8 @@ class Elements:
         for k, (first, after) in enumerate(self._free):
             if after - first >= count or after == self.work:
                 self.work = max(self.work, first + count)
-                self._free[k : k + 1] = [(first + count, after)] if first + count < after else []
+                rest = range(first + count, after)
+                self._free[k : k + 1] = [(rest.start, rest.stop)] if rest else []
                 return first
         self.work += count
         return self.work - count
@@ -82,10 +84,7 @@ class Elements:
 
     def loop(self, count: int, lines: list[str]) -> None:
         """Write what is done for i from 0 on."""
-        if count > 1:
-            self.lines += repeated("i", count, lines)
-        else:
-            self.lines += block("", lines)[1:] if len(lines) > 1 else lines
+        self.lines += repeated("i", count, lines) if count > 1 else braced(lines)
 
     def columns(self, rows: Sequence[Sequence[int]], i: str = "i") -> list[str]:
         """Return how the value of each column is written in the row of number `i`."""
@@ -94,14 +93,14 @@ class Elements:
     def strided(self, rows: list[list[int]], i: str) -> tuple[str, int] | None:
         """Return a pointer to the first of some numbers, and their distance, if it is the same everywhere."""
         [array, *others] = {self.array(j) for row in rows for j in row}
-        if array == CONSTANT_ARRAY or others:
+        if others or not array:
             return None
         places = [[self.place[j][1] for j in row] for row in rows]
         step = places[0][1] - places[0][0]
         if any(row != _even(row[0], step, len(row)) for row in places):
             return None
         index = self.fit([row[:1] for row in places], i, "k")
-        return (array if index == "0" else f"{array} + {index}"), step
+        return f"{array} + {index}".removesuffix(" + 0"), step
 
     def copy(self, to: Sequence[Place], numbers: Sequence[int]) -> None:
         """Write values to other places."""
@@ -115,34 +114,32 @@ class Elements:
         for (array, _), group in groups.items():
             for part in split(sorted(group), lambda one: [one[0][1], *map(self.index_of, one[1])]):
                 at = self.fit([[place[1]] for place, _ in part])
-                first, *others = self.columns([factors for _, factors in part])
-                value = product(first, others[0], self.text.literal(1.0)) if others else first
+                value = reduce(self._product, self.columns([factors for _, factors in part]))
                 self.loop(len(part), [f"{array}[{at}] {sign} {value};"])
+
+    def _product(self, a: str, b: str) -> str:
+        return product(a, b, self.text.literal(1.0))
 
     # Elements of arrays.
 
     def element(self, rows: list[list[int]], i: str = "i", k: str = "k") -> str:
         """Return how the value in a row, of number `i`, and a column, of number `k`, is written."""
-        if len(arrays := {self.array(j) for row in rows for j in row}) > 1:
+        [array, *others] = {self.array(j) for row in rows for j in row}
+        if others:
             return f"work[{self.fit(self._together(rows), i, k)}]"
-        [array] = arrays
-        if array != CONSTANT_ARRAY:
+        if array:
             return f"{array}[{self.fit([[self.place[j][1] for j in row] for row in rows], i, k)}]"
-        values = [[self.constants[j] for j in row] for row in rows]
-        texts = {self.text.literal(x) for row in values for x in row}
-        if len(texts) == 1:
-            return texts.pop()
-        table, width = self.text.table([x for row in values for x in row]), len(rows[0])
-        return f"{table}[{linear(0, (width * (len(rows) > 1), i), (int(width > 1), k))}]"
+        values = [self.constants[j] for row in rows for j in row]
+        [text, *others] = {self.text.literal(x) for x in values}
+        return f"{self.text.table(values)}[{self.fit(_side_by_side(0, rows), i, k)}]" if others else text
 
     def _together(self, rows: list[list[int]]) -> list[list[int]]:
         """Return where copies of values of several arrays lie side by side."""
-        flat, count = tuple([j for row in rows for j in row]), len(rows[0])
+        flat = tuple([j for row in rows for j in row])
         if flat not in self._gathered:
             first = self._gathered[flat] = self.take(len(flat))
             self.copy([("work", first + n) for n in range(len(flat))], flat)
-        first = self._gathered[flat]
-        return [[first + count * n + k for k in range(count)] for n in range(len(rows))]
+        return _side_by_side(self._gathered[flat], rows)
 
     def fit(self, rows: list[list[int]], i: str = "i", k: str = "k") -> str:
         """Return the index in row `i` and column `k`: at even distances, else by tables.
@@ -159,7 +156,7 @@ class Elements:
             return f"{table}[{linear(0, (len(row), i), (1, k))}]"
         base, parts = 0, []
         for values, name in ((firsts, i), (row, k)):
-            step = values[1] - values[0] if len(values) > 1 else 0
+            step = values[1] - values[0] if values[1:] else 0
             if values == _even(values[0], step, len(values)):
                 base += values[0]
                 parts.append((step, name))
@@ -175,23 +172,27 @@ def split(items: Sequence[T], places: Callable[[T], Sequence[int]]) -> list[list
     [[1, 2, 3], [10, 12, 14, 16, 18]]
     """
     parts: list[list[T]] = []
-    at = [places(item) for item in items]
+    at = [places(item) for item in items]  # at least one
     part, step = [0], None
     for n in range(1, len(items)):
         distance = [b - a for a, b in zip(at[n - 1], at[n], strict=True)]
         if step is not None and distance != step:
-            done = part[:-1] if len(part) == 2 else part
+            done = part if part[2:] else part[:1]  # of two the second one may begin another
             parts.append([items[k] for k in done])
             part = part[len(done) :]
             step = distance if part else None
         else:
             step = distance
         part.append(n)
-    if part and items:
-        parts.append([items[k] for k in part])
+    parts.append([items[k] for k in part])
     if len(items) >= LEAST and len(parts) * MEAN > len(items):
         return [list(items)]
     return [few for part in parts for few in ([part] if len(part) >= LEAST else [[one] for one in part])]
+
+
+def _side_by_side(first: int, rows: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Return places for the elements of some rows, which are as long as each other."""
+    return [_even(first + len(row) * n, 1, len(row)) for n, row in enumerate(rows)]
 
 
 def _even(first: int, step: int, count: int) -> list[int]:
@@ -204,12 +205,17 @@ def linear(base: int, *parts: tuple[int, str]) -> str:
     >>> linear(0, (1, "i"), (0, "k")), linear(3, (-2, "k")), linear(0, (0, "i"))
     ('i', '3 - 2 * k', '0')
     """
-    text = str(base) if base else ""
-    for step, name in parts:
-        if step and name:
-            sign = (" - " if step < 0 else " + ") if text else "-" * (step < 0)
-            text += sign + (name if abs(step) == 1 else f"{abs(step)} * {name}")
-    return text or "0"
+    terms = [f"{step} * {name}".removeprefix("1 * ").replace("-1 * ", "-") for step, name in parts if step]
+    return " + ".join([str(base)] * bool(base) + terms).replace("+ -", "- ") or "0"
+
+
+def braced(lines: list[str]) -> list[str]:
+    """Return a block, or the line if there is one alone.
+
+    >>> braced(["x;"]), braced(["int y;", "y = x;"])
+    (['x;'], ['{', '    int y;', '    y = x;', '}'])
+    """
+    return block("", lines) if lines[1:] else lines
 
 
 def repeated(name: str, count: int, lines: list[str]) -> list[str]:
@@ -219,4 +225,5 @@ def repeated(name: str, count: int, lines: list[str]) -> list[str]:
     ['for (long i = 0; i < 3; i++)', '    x += i;']
     """
     head = f"for (long {name} = 0; {name} < {count}; {name}++)"
-    return [head, f"    {lines[0]}"] if len(lines) == 1 else block(head, lines)
+    [line, *more] = lines
+    return block(head, lines) if more else [head, f"    {line}"]

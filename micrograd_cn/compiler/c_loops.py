@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Any
 
-from .c_elements import Elements, Place, linear, repeated, split
-from .c_text import Text, block, product
+from .c_elements import Elements, Place, braced, linear, repeated, split
+from .c_text import Text
 from .instructions import COMMUTATIVE, LONG, SUMS, TAKE, Code, Pair
 from .lanes import SCALE
 from .schedule import Outer
@@ -30,12 +30,12 @@ class Loops(Elements):
 
         The places of those that are not `kept` are free when the last one that needs them is done.
         """
-        level: dict[int, int] = {}
+        level: Counter[int] = Counter()  # 0 of what is known
         last: dict[int, int] = {}  # level at which a value is needed
         levels: dict[int, list[int]] = defaultdict(list)
         for i in numbers:
             if self.code.operands[i]:
-                level[i] = 1 + max([level.get(j, 0) for j in self.code.operands[i]])
+                level[i] = 1 + max([level[j] for j in self.code.operands[i]])
                 levels[level[i]].append(i)
         unused: dict[int, list[int]] = defaultdict(list)  # after each level
         for depth in sorted(levels):
@@ -56,16 +56,11 @@ class Loops(Elements):
     def _key(self, i: int) -> Any:
         """Return what is equal for instructions that are done in one loop."""
         form, *rest = self.code.instructions[i]
-        if form == TAKE:
-            return form, len(rest), self.array(rest[0]), frozenset(self.arrays(rest[1:]))
         if form not in SUMS:
             return form, self.arrays(self._operands(i))
         _, terms, *twins = rest
-        pairs = self._pairs(i)
-        sides = [self.arrays(side) for side in zip(*pairs, strict=True)]
-        if len(pairs) >= LONG:
-            sides = [tuple(sorted({*side})) for side in sides]
-        return form, len(pairs), *sides, self.arrays(terms), self.arrays(twins)
+        pairs = [self.arrays(pair) for pair in self._pairs(i)]
+        return form, *pairs, self.arrays(terms), self.arrays(twins)
 
     def _oriented(self, pairs: Iterable[Pair]) -> list[Pair]:
         """Return pairs of factors, or of what is added, with those of the same array on the same side."""
@@ -78,7 +73,11 @@ class Loops(Elements):
 
     def _operands(self, i: int) -> Sequence[int]:
         form, *operands = self.code.instructions[i]
-        return self._oriented([(operands[0], operands[1])])[0] if form in COMMUTATIVE else operands
+        if form not in COMMUTATIVE:
+            return operands
+        a, b = operands
+        [pair] = self._oriented([(a, b)])
+        return pair
 
     def _order(self, i: int) -> list[int]:
         """Return where the first operands are: so instructions are sorted, and what is even in it is one loop."""
@@ -90,9 +89,10 @@ class Loops(Elements):
 
     def _group(self, members: Sequence[int]) -> None:
         """Write like instructions, which are one loop if there are several."""
-        form, *rest = self.code.instructions[members[0]]
+        one, *others = members
+        form, *rest = self.code.instructions[one]
         first = self.take(len(members))
-        target = f"work[{linear(first, (1, 'i'))}]" if len(members) > 1 else f"work[{first}]"
+        target = f"work[{linear(first, (int(bool(others)), 'i'))}]"
         if form in SUMS:
             lines = self._sums(members, target)
         elif form == TAKE:
@@ -108,15 +108,15 @@ class Loops(Elements):
             operands = [self.element([[j] for j in column]) for column in columns]
             lines = [f"{target} = {self.text.expression(form, operands)};"]
         self.loop(len(members), lines)
-        for k, i in enumerate(members):
-            self.place[i] = "work", first + k
+        self.place |= {i: ("work", place) for place, i in enumerate(members, first)}
 
     # Sums.
 
     def _sums(self, members: Sequence[int], target: str) -> list[str]:
         """Return what computes sums of one form, as long as each other."""
         pairs = [self._pairs(i) for i in members]
-        long = len(pairs[0]) >= LONG
+        [count] = {*map(len, pairs)}
+        long = count >= LONG
         parts = [self.code.instructions[i][2:] for i in members]
         terms = self.columns([terms for terms, *_ in parts])
         twins = self.columns([twins for _, *twins in parts])
@@ -128,9 +128,8 @@ class Loops(Elements):
 
         instruction = self.code.instructions[members[0]]
         lines = self.text.sum("y", instruction, terms, twins, products, loop if long else None)
-        if len(lines) == 1:
-            return [lines[0].replace(f"{self.text.kind} y =", f"{target} =")]
-        return [*lines, f"{target} = y;"]
+        [line, *more] = lines
+        return [*lines, f"{target} = y;"] if more else [line.replace(f"{self.text.kind} y =", f"{target} =")]
 
     def products(
         self,
@@ -141,14 +140,14 @@ class Loops(Elements):
         outer: tuple[str, str] = ("i", "i"),
     ) -> list[str]:
         """Return what adds long lists of products to a variable: a call if they lie at even distances, or a loop."""
-        count, sides = len(lefts[0]), list(zip((lefts, rights), outer, strict=True))
+        [count], sides = {*map(len, lefts)}, list(zip((lefts, rights), outer, strict=True))
         strides = [self.strided(rows, i) for rows, i in sides]
         if None not in strides:
             found = ", ".join([f"{pointer}, {step}" for pointer, step in filter(None, strides)])
             return [f"{name} = {self.text.dot(scaled)}({name}, {found}, {count});"]
         a, b = [self.element(rows, i, "k") for rows, i in sides]
         unit = f" * {self.text.literal(SCALE)}" if scaled else ""
-        return [f"for (long k = 0; k < {count}; k++)", f"    {name} += {product(a, b, self.text.literal(1.0))}{unit};"]
+        return [f"for (long k = 0; k < {count}; k++)", f"    {name} += {self._product(a, b)}{unit};"]
 
     # Totals of a batch.
 
@@ -170,18 +169,20 @@ class Loops(Elements):
                 self._part_of_table(at, [[*group.lefts[i]] for i in rows], [[*group.rights[j]] for j in chosen])
 
     def _part_of_table(self, targets: list[list[Place]], lefts: list[list[int]], rights: list[list[int]]) -> None:
-        target = f"{targets[0][0][0]}[{self.fit([[at for _, at in row] for row in targets], 'i', 'j')}]"
-        if len(lefts[0]) < LONG:
+        [array] = {array for row in targets for array, _ in row}
+        target = f"{array}[{self.fit([[at for _, at in row] for row in targets], 'i', 'j')}]"
+        [count] = {*map(len, lefts)}
+        if count < LONG:
             a, b = self.columns(lefts), self.columns(rights, "j")
-            one = self.text.literal(1.0)
-            lines = [f"{target} += {' + '.join([product(x, y, one) for x, y in zip(a, b, strict=True)])};"]
+            lines = [f"{target} += {' + '.join(map(self._product, a, b))};"]
         else:
             zero = self.text.literal(-0.0).strip("()")
             lines = [f"{self.text.kind} y = {zero};", *self.products("y", lefts, rights, False, ("i", "j"))]
             lines.append(f"{target} += y;")
-        for name, sides in (("j", rights), ("i", lefts)):
-            lines = repeated(name, len(sides), lines) if len(sides) > 1 else lines
-        self.lines += lines if lines[0].startswith("for") or len(lines) == 1 else block("", lines)[1:]
+        loops = [(name, len(sides)) for name, sides in (("j", rights), ("i", lefts)) if sides[1:]]
+        for name, count in loops:
+            lines = repeated(name, count, lines)
+        self.lines += lines if loops else braced(lines)
 
     def add_each(self, totals: Sequence[tuple[int, Pair]], place: dict[int, Place]) -> None:
         """Add one product to each of some totals."""

@@ -6,12 +6,14 @@ import re
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from ctypes import c_float
+from itertools import count
 from math import inf, isnan
 
 from .instructions import FORMULAS, SUMS, Code, Instruction, checked
 from .lanes import SCALE
 
 LINE = 110  # characters at most
+SUFFIXES = {"double": "", "float": "f"}  # of numbers and of functions
 ARITHMETIC = {"fadd": "{0} + {1}", "fsub": "{0} - {1}", "fdiv": "{0} / {1}", "fneg": "-{0}"}
 CONDITIONS = {
     **{"fcmp oeq": "{0} == {1}", "fcmp olt": "{0} < {1}", "fcmp ole": "{0} <= {1}", "fcmp une": "{0} != {1}"},
@@ -61,12 +63,13 @@ class Text:
         rows: the name of an operation that has a machine form, for messages.
 
     Attributes:
-        tables: the definitions of tables, by their contents.
+        tables: the definitions of tables, by their contents, or by the name that was given.
         functions: those of functions, by what they do.
     """
 
     def __init__(self, prefix: str, kind: str, rows: Mapping[str, str]) -> None:
         self.prefix, self.kind, self.rows = prefix, kind, rows
+        self.suffix = SUFFIXES[kind]
         self.tables: dict[str, tuple[str, str]] = {}
         self.functions: dict[str, tuple[str, str]] = {}
 
@@ -79,17 +82,16 @@ class Text:
         >>> double.literal(0.1), double.literal(-0.0), single.literal(0.1), single.literal(-1e300)
         ('0.1', '(-0.0)', '0.1f', '(-HUGE_VALF)')
         """
-        single = self.kind == "float"
-        if single:
+        if self.suffix:
             x = c_float(x).value
         if isnan(x):
             return "NAN"
         text = repr(x)
         if x in (inf, -inf):
-            text = text.replace("inf", "HUGE_VALF" if single else "HUGE_VAL")
-        elif single:
-            text = next(t for t in (f"{x:.{n}g}" for n in range(1, 10)) if c_float(float(t)).value == x)
-            text += "f" if "." in text or "e" in text else ".0f"
+            text = text.replace("inf", "HUGE_VAL" + self.suffix.upper())
+        elif self.suffix:
+            text = next(t for t in (f"{x:.{digits}g}" for digits in count(1)) if c_float(float(t)).value == x)
+            text += self.suffix if "." in text or "e" in text else f".0{self.suffix}"
         return f"({text})" if text.startswith("-") else text
 
     def expression(self, form: str, xs: Sequence[str]) -> str:
@@ -119,7 +121,7 @@ class Text:
                 f'source("c"): the operation {self.rows.get(form, form)!r} has the machine form {form!r}, which is no '
                 "function of C99's math.h; write its formula instead"
             )
-        return name + "f" * (self.kind == "float")
+        return name + self.suffix
 
     # Instructions in a row, whose values have names of their own.
 
@@ -197,7 +199,7 @@ class Text:
             name = f"{self.prefix}_formula{sum(key in FORMULAS for key in self.functions)}"
             arguments = ", ".join([f"{self.kind} {names[i]}" for i in operands])
             head = f"static {self.kind} {name}({arguments})"
-            self.functions[form] = name, "\n".join([head, *block("", [*lines, f"return {names[result]};"])[1:]])
+            self.functions[form] = name, "\n".join([head, *block("", [*lines, f"return {names[result]};"])])
         return self.functions[form][0]
 
     def dot(self, scaled: bool) -> str:
@@ -221,10 +223,11 @@ class Text:
         kind = ("unsigned short" if small else "long") if numbers else self.kind
         texts = [str(x) if numbers else re.sub(r"^\((.*)\)$", r"\1", self.literal(x)) for x in values]
         listed = textwrap.fill(", ".join(texts), 100, initial_indent="    ", subsequent_indent="    ")
-        if listed not in self.tables or name:
+        key = name or listed  # a table with a name is one of its own, whatever others hold
+        if key not in self.tables:
             name = name or f"{self.prefix}_table{len(self.tables)}"
-            self.tables[listed] = name, f"static const {kind} {name}[{len(values)}] = {{\n{listed}\n}};"
-        return self.tables[listed][0]
+            self.tables[key] = name, f"static const {kind} {name}[{len(values)}] = {{\n{listed}\n}};"
+        return self.tables[key][0]
 
 
 def product(a: str, b: str, one: str) -> str:
@@ -245,12 +248,12 @@ def wrapped(line: str) -> list[str]:
 
 
 def block(head: str, lines: Iterable[str]) -> list[str]:
-    """Return a statement and what is in its braces; those of a function stand on lines of their own.
+    """Return a statement and what is in its braces, or, without a head, the braces alone.
 
     >>> block("for (;;)", ["x++;"])
     ['for (;;) {', '    x++;', '}']
     >>> block("", ["x++;"])
-    ['', '{', '    x++;', '}']
+    ['{', '    x++;', '}']
     """
     inside = [f"    {line}" if line else line for line in lines]
-    return [*([f"{head} {{"] if head else ["", "{"]), *inside, "}"]
+    return [f"{head} {{".lstrip(), *inside, "}"]

@@ -692,7 +692,13 @@ def test_what_lies_anywhere_is_a_loop_over_a_table():
 
 @pytest.mark.parametrize(
     ("values", "kind"),
-    [([0, 65535], "unsigned short"), ([0, 65536], "long"), ([-1, 5], "long"), ([0.0, 1.0], "float")],
+    [
+        ([0, 65535], "unsigned short"),
+        ([0, 65536], "long"),
+        ([0, 70000], "long"),
+        ([-1, 5], "long"),
+        ([0.0, 1.0], "float"),
+    ],
 )
 def test_tables_are_as_narrow_as_can_be(values, kind):
     text = Text("f", "float", {})
