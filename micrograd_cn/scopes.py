@@ -18,8 +18,8 @@ _current: ContextVar[Group | None] = ContextVar("micrograd_cn_scope", default=No
 def scope(name: str) -> Iterator[Group]:
     """Put the nodes that are recorded inside the `with` block (or decorated function) into one box of a picture.
 
-    Scopes may be nested, and hold layers. Each entry is a box of its own: the same name twice gives two boxes. Recording
-    takes several times as long inside, where operators do not go their short way.
+    Scopes may be nested, and hold layers. Each entry is a box of its own: the same name twice gives two boxes. It takes
+    several times as long to record inside, where operators do not go their short way.
 
     Raises:
         TypeError: `name` is not a str.

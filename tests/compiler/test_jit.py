@@ -605,7 +605,9 @@ def test_ctrl_c_leaves_the_steps_that_were_taken():
 
 @pytest.mark.parametrize("name", ["backward", "fit", "check", "source"])
 def test_a_function_takes_the_arguments_of_a_program_in_the_same_order(name):
+    methods = getattr(CompiledFunction, name), getattr(Program, name)
     ours, programs = (
-        list(inspect.signature(getattr(c, name)).parameters.values())[2:] for c in (CompiledFunction, Program)
+        [(p.name, p.kind, p.default) for p in [*inspect.signature(method).parameters.values()][2:] if p.name != "f"]
+        for method in methods
     )
-    assert [(p.name, p.kind) for p in ours if p.name != "f"] == [(p.name, p.kind) for p in programs if p.name != "f"]
+    assert ours == programs

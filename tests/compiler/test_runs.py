@@ -5,6 +5,7 @@ import math
 import pytest
 
 import micrograd_cn as mc
+from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.instructions import SAMPLE, START
 from micrograd_cn.compiler.machine import machine
@@ -176,3 +177,11 @@ def test_inputs_that_like_instructions_read_at_even_distances_are_copied_side_by
         assert not stages(plan, Gathered)
     for _ in range(2):
         assert program.forward(rows) == pytest.approx([f(row) for row in rows], rel=1e-12)
+
+
+def test_long_sums_that_start_from_constants_of_their_own_have_their_own():
+    xs = [Value(0.1 * k) for k in range(12)]
+    rows = [[Value(0.01 * (j + 1) * (k - 3)) for k in range(12)] for j in range(20)]
+    outputs = [mc.sum([*(w * x for w, x in zip(row, xs, strict=True)), j + 1.5]) for j, row in enumerate(rows)]
+    found = compile(outputs, xs).forward([[x.data for x in xs]])[0]
+    assert found == pytest.approx([y.data for y in outputs], rel=1e-13)
