@@ -380,7 +380,7 @@ def test_formulas_in_a_short_formula_are_part_of_it_and_in_a_long_one_instructio
 
 
 def test_a_formula_with_a_loop_is_its_instructions():
-    for n, one in ((7, True), (8, False)):
+    for n, one in ((7, True), (8, False), (11, False)):
         op = Op(
             "loop", lambda x, n=n: mc.sin(mc.dot([mc.add(x, k + 0.5) for k in range(n)], [x] * n)), (lambda y, x: 1.0,)
         )
