@@ -74,3 +74,9 @@ def test_of_many_operands_the_first_and_the_last_are_named(count):
     every = ", ".join(f"{{{i}}}" for i in range(count))
     text = operation_facts(OPS["logsumexp"], count, Rows())["text"]
     assert text == (f"logsumexp([{every}])" if count < 10 else f"logsumexp({{0}}, {{1}}, …, {{{count - 1}}})")
+
+
+def test_a_row_with_a_partial_too_many_is_refused():
+    row = Op("odd_many", lambda *xs: sum(xs), lambda y, *xs: (1.0,) * (len(xs) + 1))
+    with pytest.raises(FormulaError, match="'odd_many' must give 2 partials, got"):
+        Rows().add(row, 2)

@@ -7,7 +7,10 @@ from collections import Counter
 
 import pytest
 
-from micrograd_cn import Tape, Value, draw_flow
+from micrograd_cn import Op, Tape, Value, draw_flow, scope
+from micrograd_cn.engine import record
+from micrograd_cn.flow.graph import Graph
+from micrograd_cn.flow.javascript import Rows
 from micrograd_cn.nn import MLP, Neuron
 from micrograd_cn.optim import SGD
 
@@ -123,3 +126,24 @@ def test_a_tape_of_graphs_that_differ(opened):
 def test_one_graph_has_no_slider(opened):
     page = opened(draw_flow(example()[0]))
     assert not page.page.locator("#training").is_visible()
+
+
+def test_the_facts_say_which_part_is_in_which_and_what_is_in_none():
+    x = Value(2.0, "x")
+    with scope("outer"):
+        y = x * x
+        with scope("inner"):
+            y = y + x
+    facts = Graph(y * x).facts(Rows())
+    assert facts["groups"] == [["outer", -1], ["inner", 0]]
+    assert [part for _, _, part, *_ in facts["nodes"]] == [-1, 0, 1, -1]
+
+
+def test_the_facts_name_an_operation_that_cannot_be_computed_in_the_page_the_last_of_several():
+    def opaque(name):
+        return Op(name, lambda x: math.floor(x) * 1.0, (lambda y, x: math.ceil(x) * 0.0,))
+
+    x = Value(2.5, "x")
+    y = record(opaque("second_odd"), (record(opaque("first_odd"), (x,)),))
+    assert Graph(y).facts(Rows())["fixed"] == "second_odd"
+    assert Graph(x * x).facts(Rows())["fixed"] == ""

@@ -7,6 +7,7 @@ import pytest
 from micrograd_cn import Op, Value, playground
 from micrograd_cn.engine import topological_order
 from micrograd_cn.expression import CONSTANTS, ParseError, _tokens, functions, is_name, lists, parse, usage
+from micrograd_cn.flow.grammar import grammar
 from micrograd_cn.words import PLAYGROUND
 
 from .pages import same
@@ -326,3 +327,8 @@ def test_the_examples_are_chosen_from_a_list(typing):
     typing.click("end")
     y = in_python(typing.page.locator("#text").input_value(), {"a": 2.0})
     assert float(typing.nodes()["a"]["grad"]) == pytest.approx(y["grads"]["a"], rel=1e-12)
+
+
+def test_the_page_is_given_numbers_with_names_as_numbers_if_json_has_them():
+    assert grammar()["constants"] == {name: x if math.isfinite(x) else str(x) for name, x in CONSTANTS.items()}
+    assert grammar()["constants"]["pi"] == math.pi
