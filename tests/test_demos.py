@@ -110,7 +110,7 @@ def test_the_seed_decides_the_result(demo: tuple[str, str], tmp_path: Path) -> N
     assert (other == first) == (name in NOT_RANDOM)
 
 
-LONG = {"digits", "microgpt", "moons", "newton", "optimal_control", "taylor", "yinyang"}
+LONG = {"digits", "even_odd", "microgpt", "moons", "newton", "optimal_control", "taylor", "yinyang"}
 
 
 @pytest.mark.parametrize("name", [pytest.param(x, marks=[pytest.mark.slow] * (x in LONG)) for x in PICTURES])
@@ -250,7 +250,9 @@ def test_check_your_gradient_speaks_around_its_reports() -> None:
     assert all(CHINESE.search(line) for line in told)
 
 
-@pytest.mark.parametrize("name", [pytest.param("digits", marks=pytest.mark.slow), "even_odd", "moons"])
+@pytest.mark.parametrize(
+    "name", ["even_odd", *(pytest.param(name, marks=pytest.mark.slow) for name in ("digits", "moons"))]
+)
 def test_compiled_training_ends_where_eager_training_does(name: str, tmp_path: Path) -> None:
     output = run_here(name, tmp_path, 5, 0, "--compiled")
     found = re.search(r"^\d+ times as fast.* differ by at most (\S+)$", output, re.MULTILINE)
@@ -365,6 +367,7 @@ def test_the_benchmark_measures_the_tables_that_are_named() -> None:
     assert f"no table 'atention'; the tables are {', '.join(names)}" in wrong.stderr
 
 
+@pytest.mark.slow
 def test_the_benchmark_speaks_the_readers_language(measuring: dict[str, Any]) -> None:
     assert measuring["TITLES"].keys() == measuring["TABLES"].keys()
     names = {"micrograd", "micrograd_cn", "PyTorch", "Value", "numpy", "jax", "jit", "tanh", "MLP", "GFLOP"}

@@ -65,7 +65,8 @@ def gradcheck(
     the gradient is at a kink, but for its lying between both sides; and a mistake in `f` itself. In half precision it
     cannot tell a mistake from rounding that goes one way even over steps of 16 times the numbers' size, or that of
     what does not depend on `args`, nor one that is far less over such steps; nor, in any, from a feature narrower than
-    its finest steps, such as the clamp of x / max(|x|, 1e-12) at 0.
+    its finest steps, such as the clamp of x / max(|x|, 1e-12) at 0. What rounding has made a stair, with treads wider
+    than those steps, it takes for one: 1 + erf(x) at -5, of whose derivative hardly a digit is left.
 
     Args:
         f: takes and returns numbers, arrays (of numpy, PyTorch, jax, or with `__array__` or `tolist`), or nested lists,

@@ -38,7 +38,7 @@ NOISY = {  # right, though they lose digits on the way, or are large, small, or 
         "own",
         lambda x: 0.5 * (1 + mc.erf(x * 0.5**0.5)),
         (lambda y, x: (2 * math.pi) ** -0.5 * mc.exp(-0.5 * x * x),),
-        domain=((-7.0, math.inf),),  # at -8 one digit is left of it, and it is a stair whose steps are 0.01 wide
+        domain=((-5.0, math.inf),),  # below, it is a stair of wide steps: at -8 they are 0.01 wide
     ),
     "1-erf": Op("own", lambda x: 1 - mc.erf(x), (lambda y, x: -2 * math.pi**-0.5 * mc.exp(-x * x),)),
     "exp-1": Op("own", lambda x: mc.exp(x) - 1, (lambda y, x: mc.exp(x),)),
