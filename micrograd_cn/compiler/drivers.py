@@ -20,6 +20,7 @@ FIELDS = (
     "columns", "columns_at", "seed_at",  # numbers of a row, where they go, where the gradient starts from
     "block", "panel",  # bytes of a block, blocks of a panel
     "outputs", "output_table",  # how many; where each is in a block
+    "stored",  # whether the stages of the samples store them, at %a
     "count", "totals_at",  # how many totals, and where their means are in %s
     "gradients", "gradient_table", "gradients_at",  # how many, where each is in %s, and where they become neighbours
 )  # fmt: skip
@@ -87,8 +88,9 @@ class Drivers:
         f.shared[called] = self.makers()[called]
         return f.call(kind, called, *operands)
 
-    def _run(self, f: Function, stages: str, blocks: str, stride: str) -> None:
-        f.call("void", RUN, f"ptr {_pointer(f, stages)}", *USED, f"i64 {blocks}", f"i64 {stride}")
+    def _run(self, f: Function, stages: str, blocks: str, stride: str, totals: str = "%a") -> None:
+        memory = ("ptr %s", "ptr %w", f"ptr {totals}")
+        f.call("void", RUN, f"ptr {_pointer(f, stages)}", *memory, f"i64 {blocks}", f"i64 {stride}")
         f.shared[RUN] = lambda: run(self.machine)
 
     def load(self) -> Function:
@@ -143,7 +145,7 @@ class Drivers:
             return number
         return f.op(f"insertelement {lanes.kind} {x}, double {number}, i32 {lane}")
 
-    def _panel(self, f: Function, start: str, n: str, each: str, other: str, blocks: str) -> None:
+    def _panel(self, f: Function, start: str, n: str, each: str, other: str, blocks: str, totals: str = "%a") -> None:
         """Load some blocks of rows from `start` on, and run the stages of the samples."""
         stride = _field(f, "block")
         with f.loop(blocks) as block:
@@ -154,7 +156,7 @@ class Drivers:
                 f, "void", "load", "ptr %p", "ptr %rows", f"ptr {f.at('%index', first, 'i64')}",
                 f"i64 {valid}", f"double {each}", f"double {other}", f"ptr {to}",
             )  # fmt: skip
-        self._run(f, "sample", blocks, stride)
+        self._run(f, "sample", blocks, stride, totals)
 
     def _blocks(self, f: Function, n: str) -> str:
         return f.quotient(f.add(n, self.count - 1), self.count)
@@ -166,32 +168,65 @@ class Drivers:
         table = _pointer(f, "output_table")
         self._run(f, "batch", "1", stride)
         self._run(f, "fill", size, stride)
-        count = self._blocks(f, "%n")
-        with f.loop(count, step=size) as panel:
-            blocks = f.smaller(f.subtract(count, panel.index), size)
+        stored = f.op(f"icmp ne i64 {_field(f, 'stored')}, 0")
+        whole = f.quotient("%n", self.count)
+        with f.when(f.op(f"icmp ne i64 {whole}, 0")), f.loop(whole, step=size) as panel:
+            blocks = f.smaller(f.subtract(whole, panel.index), size)
             start = f.times(panel.index, self.count)
-            self._panel(f, start, "%n", "poison", "poison", blocks)  # there is no gradient
-            if self.count == 1:  # a panel is a row
-                with f.loop(outputs) as output:
-                    to = f.add(f.times(panel.index, outputs), output.index)
-                    x = f.load("double", self._output(f, table, "%s", output.index))
-                    f.store("double", x, f.at("%out", to))
-            else:
-                with f.loop(blocks) as block:
-                    first = f.add(start, f.times(block.index, self.count))
-                    self._store_outputs(f, table, first, self._block(f, block.index))
+            to = f.at("%out", f.times(start, outputs))
+            totals = f.op(f"select i1 {stored}, ptr {to}, ptr %a")
+            self._panel(f, start, "%n", "poison", "poison", blocks, totals)  # there is no gradient
+            with f.when(f.op(f"xor i1 {stored}, true")):
+                if self.count == 1:  # a panel is a row
+                    with f.loop(outputs) as output:
+                        f.store(
+                            "double",
+                            f.load("double", self._output(f, table, "%s", output.index)),
+                            f.at(to, output.index),
+                        )
+                else:
+                    with f.loop(blocks) as block:
+                        self._store_rows(
+                            f,
+                            table,
+                            self._block(f, block.index),
+                            f.at(to, f.times(block.index, f.times(outputs, self.count))),
+                        )
+        if self.count > 1:
+            start = f.times(whole, self.count)
+            rest = f.subtract("%n", start)
+            with f.when(f.op(f"icmp ne i64 {rest}, 0")):
+                to = f.at("%out", f.times(start, outputs))
+                unused = f.at("%w", f.times(size, stride), BYTE)
+                totals = f.op(f"select i1 {stored}, ptr {unused}, ptr %a")
+                self._panel(f, start, "%n", "poison", "poison", "1", totals)
+                with f.when(stored):
+                    f.copy(to, unused, f.times(rest, outputs))
+                with f.when(f.op(f"xor i1 {stored}, true")), f.loop(outputs) as output:
+                    place = self._output(f, table, "%w", output.index)
+                    with f.loop(rest) as row:
+                        x = f.load("double", f.at(place, row.index))
+                        f.store("double", x, f.at(to, f.add(output.index, f.times(row.index, outputs))))
         f.do("ret void")
         return f
 
     def prepared(self) -> Function:
-        """Write the function that does the same, of operands that lie one after the other in memory."""
-        f = Function(self.name["prepared"], "ptr %operands")
+        """Write a function of Python without arguments that does the same; see `calls`."""
+        f = Function(self.name["prepared"], "ptr %self, ptr %unused", "ptr")
+        bytes_of = f.call("ptr", "PyTuple_GetItem", "ptr %self", "i64 0")
+        held = f.call("ptr", "PyBytes_AsString", f"ptr {bytes_of}")
         kinds = ("ptr", "ptr", "ptr", "i64", "ptr", *["ptr"] * len(USED))
-        operands = [
-            f"{kind} {(f.pointer if kind == 'ptr' else f.word)('%operands', k)}" for k, kind in enumerate(kinds)
-        ]
-        self._call(f, "void", "forward", *operands)
-        f.do("ret void")
+        operands = [f"{kind} {(f.pointer if kind == 'ptr' else f.word)(held, k)}" for k, kind in enumerate(kinds)]
+        long = f.op(f"icmp ne i64 {f.word(held, len(kinds))}, 0")
+        with f.when(long):  # other threads go on
+            state = f.call("ptr", "PyEval_SaveThread")
+            self._call(f, "void", "forward", *operands)
+            f.call("void", "PyEval_RestoreThread", f"ptr {state}")
+        with f.when(f.op(f"xor i1 {long}, true")):
+            self._call(f, "void", "forward", *operands)
+        result = f.call("ptr", "PyTuple_GetItem", "ptr %self", "i64 1")
+        f.call("void", "Py_IncRef", f"ptr {result}")
+        f.do(f"ret ptr {result}")
         return f
 
     def _block(self, f: Function, index: str) -> str:
@@ -201,32 +236,24 @@ class Drivers:
         """Return the address of an output in a block, of its first lane."""
         return f.at(block, f.word(table, index), BYTE)
 
-    def _store_outputs(self, f: Function, table: str, first: str, block: str) -> None:
-        """Store the outputs of the rows from the `first` on, which are in a block."""
-        outputs, valid = _field(f, "outputs"), f.subtract("%n", first)
-        to = f.at("%out", f.times(first, outputs))
-        full = f.op(f"icmp uge i64 {valid}, {self.count}")
+    def _store_rows(self, f: Function, table: str, block: str, to: str) -> None:
+        """Store the outputs of a whole block, row by row."""
+        outputs = _field(f, "outputs")
         native = Lanes(f, self.machine.native, self.machine.fused)
-        with f.when(full):
-            whole = f.times(f.quotient(outputs, native.count), native.count)
-            with f.repeat(f.quotient(outputs, native.count)) as part:  # turned as in `load`
-                number = f.times(part.index, native.count)
-                places = [self._output(f, table, block, f.add(number, k)) for k in range(native.count)]
-                for half in range(0, self.count, native.count):
-                    xs = [f.load(native.kind, f.at(place, half)) for place in places]
-                    for k, x in enumerate(native.transposed(xs)):
-                        f.store(native.kind, x, f.at(to, f.add(number, f.times(half + k, outputs))))
-            with f.repeat(f.subtract(outputs, whole)) as rest:
-                number = f.add(whole, rest.index)
-                place = self._output(f, table, block, number)
-                for lane in range(self.count):
-                    x = f.load("double", f.at(place, lane))
-                    f.store("double", x, f.at(to, f.add(number, f.times(lane, outputs))))
-        with f.when(f.op(f"xor i1 {full}, true")), f.loop(outputs) as output:
-            place = self._output(f, table, block, output.index)
-            with f.loop(valid) as row:
-                x = f.load("double", f.at(place, row.index))
-                f.store("double", x, f.at(to, f.add(output.index, f.times(row.index, outputs))))
+        whole = f.times(f.quotient(outputs, native.count), native.count)
+        with f.repeat(f.quotient(outputs, native.count)) as part:  # turned as in `load`
+            number = f.times(part.index, native.count)
+            places = [self._output(f, table, block, f.add(number, k)) for k in range(native.count)]
+            for half in range(0, self.count, native.count):
+                xs = [f.load(native.kind, f.at(place, half)) for place in places]
+                for k, x in enumerate(native.transposed(xs)):
+                    f.store(native.kind, x, f.at(to, f.add(number, f.times(half + k, outputs))))
+        with f.repeat(f.subtract(outputs, whole)) as rest:
+            number = f.add(whole, rest.index)
+            place = self._output(f, table, block, number)
+            for lane in range(self.count):
+                x = f.load("double", f.at(place, lane))
+                f.store("double", x, f.at(to, f.add(number, f.times(lane, outputs))))
 
     def begin(self) -> Function:
         """Write the function that computes what a batch needs once."""

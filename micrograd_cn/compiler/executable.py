@@ -6,7 +6,6 @@ import ctypes
 import gc
 import threading
 import time
-from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -15,6 +14,7 @@ from typing import Any
 
 from ..engine import Value
 from . import drivers
+from .calls import builtin
 from .instructions import AFTER, BATCH, SAMPLE
 from .lowering import Lowering
 from .machine import Machine, Memory, machine
@@ -30,13 +30,13 @@ PATIENCE = 1.5e-4  # seconds an instruction that threaded code runs until native
 SOON = 1e-2  # seconds a function that a program runs until the shared ones are made fast: twice what that takes
 LARGEST = 10_000  # instructions for which it is made at all: it takes seconds
 ALIKE = 8.0  # like instructions of a level, on average, from which single rows are computed in vectors of these
+LONG = 20_000  # instructions of a call, microseconds, from which on other threads of Python run meanwhile
 FEW = 2  # rows up to which each is done by itself, with scalars
 ALIGNED = 16  # parameters are copied in blocks of the widest width
 POINTER, COUNT, DOUBLE = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
 MEMORY = [POINTER] * 3
 SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "forward": (None, [POINTER, POINTER, POINTER, COUNT, POINTER, *MEMORY]),
-    "prepared": (None, [POINTER]),
     "begin": (None, [POINTER, *MEMORY]),
     "panels": (DOUBLE, [POINTER, POINTER, POINTER, COUNT, DOUBLE, DOUBLE, *MEMORY]),
     "add": (None, [POINTER] * 3),
@@ -75,10 +75,12 @@ class Stages:
 
     Attributes:
         slots, scalars, constants: those of the plan, and what threaded code has beyond.
+        stored: whether they store the outputs.
     """
 
-    def __init__(self, plan: Plan, native: bool) -> None:
+    def __init__(self, plan: Plan, native: bool, outputs: Sequence[int] = ()) -> None:
         self.plan = plan
+        self.stored = False
         self.slots, self.scalars = plan.places.slots, plan.places.scalars
         self._filled, self.constants, self._at = plan.places.filled, plan.places.constants, plan.at
         self._entries: dict[int, Entry] = {}
@@ -86,10 +88,11 @@ class Stages:
         self.functions: list[Function] = []
         if native:
             made: dict[int, Function] = {}
-            for part in [part for parts in parts_of(plan).values() for part in parts]:
+            for part in [part for parts in parts_of(plan, outputs).values() for part in parts]:
                 if not part.alone:
                     f = function(plan, part, f"part{len(self.functions)}")
                     self.functions.append(f)
+                    self.stored = self.stored or bool(part.outputs)
                     made[id(part.stages[0])] = f
                     self._skipped.update(id(stage) for stage in part.stages[1:])
             if made:
@@ -133,11 +136,12 @@ class Executable:
         sizes: of its memory.
     """
 
-    def __init__(self, plan: Plan, lowering: Lowering, gradients: list[int], pitch: int, native: bool) -> None:
+    def __init__(self, plan: Plan, lowering: Lowering, kind: str, pitch: int, native: bool) -> None:
         self.plan, self.native = plan, native
         self.lanes, self.seconds = plan.lanes, 0.0
         schedule, code = plan.schedule, plan.code
-        self.stages = stages = Stages(plan, native)
+        gradients = lowering.gradients if kind == "gradient" else []
+        self.stages = stages = Stages(plan, native, lowering.outputs if kind == "forward" else ())
         self.constants = stages.constants
         block = (stages.slots | 1) * WORD * self.lanes if schedule.lanes else 0
         outputs = [*map(plan.places.in_block, lowering.outputs)]
@@ -155,6 +159,7 @@ class Executable:
                 panel=plan.blocks,
                 outputs=len(lowering.outputs),
                 output_table=plan.table(outputs),
+                stored=int(stages.stored),
                 count=plan.count,
                 totals_at=WORD * plan.totals_at,
                 gradients=len(gradients),
@@ -163,7 +168,8 @@ class Executable:
             )
         )
         self.outputs = len(lowering.outputs)
-        self.sizes = stages.scalars + SLACK, plan.blocks * block // WORD, plan.count + SLACK
+        unused = self.lanes * self.outputs if stages.stored else 0  # rows beyond the last one
+        self.sizes = stages.scalars + SLACK, plan.blocks * block // WORD + unused, plan.count + SLACK
         self._unused: list[Buffers] = []
         self._drivers: dict[tuple[str, bool], Any] = {}
         plan.link(fast=native)
@@ -189,12 +195,12 @@ class Executable:
         run(tasks)
         self.seconds += time.perf_counter() - start
 
-    def prepared(
-        self, memory: Buffers, data: int, index: int, n: int, out: int
-    ) -> tuple[array[int], Callable[[], None]]:
-        """Return a function that computes the outputs of all rows, and what must live as long."""
-        operands = array("q", [self.record, data, index, n, out, *memory.addresses])
-        return operands, partial(self._driver("prepared"), POINTER(operands.buffer_info()[0]))
+    def prepared(self, memory: Buffers, data: int, index: int, n: int, out: int, *result: Any) -> Callable[[], Any]:
+        """Return a function that computes the outputs of all rows, and returns the first of some things it holds."""
+        long = n * self.plan.schedule.size > LONG * self.lanes
+        writer = drivers.Drivers(self.plan.machine, self.lanes)
+        code = self.plan.machine.address(writer.name["prepared"], writer.prepared, self.plan.fast)
+        return builtin(code, [self.record, data, index, n, out, *memory.addresses, long], *result, memory)
 
     def gradient(self, memories: Sequence[Buffers], data: int, index: int, n: int) -> float:
         """Compute the mean output and its gradient, which is then in the first memory."""
@@ -293,8 +299,7 @@ class Executables:
 
         def make() -> Executable:
             plan = self.plan(kind, lanes)
-            gradients = {"forward": [], "gradient": self.lowering.gradients}[kind]
-            return Executable(plan, self.lowering, gradients, self.pitch, native)
+            return Executable(plan, self.lowering, kind, self.pitch, native)
 
         return self._once((kind, lanes, native), make)  # type: ignore[no-any-return]
 

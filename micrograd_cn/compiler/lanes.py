@@ -111,16 +111,24 @@ class Lanes:
         return self.choose(self.overflowed([x]), self.multiply(scaled, self.constant(1.0 / SCALE)), x)
 
     def transposed(self, xs: Sequence[str]) -> list[str]:
-        """Return `count` vectors of which the first has the first lanes of as many others, and so on."""
-        rows, half = list(xs), self.count // 2
-        for _ in range(half.bit_length()):
-            pairs = zip(rows[:half], rows[half:], strict=True)
-            rows = [self._interleaved(a, b, start) for a, b in pairs for start in (0, half)]
+        """Return `count` vectors of which the first has the first lanes of as many others, and so on.
+
+        Neighbours exchange every other lane, then those two apart every other pair of lanes, and so on: a processor
+        has instructions for these steps.
+        """
+        rows, size = list(xs), 1
+        while size < self.count:
+            for i in range(self.count):
+                if not i & size:
+                    a, b = rows[i], rows[i + size]
+                    rows[i], rows[i + size] = self._exchanged(a, b, size, 0), self._exchanged(a, b, size, size)
+            size *= 2
         return rows
 
-    def _interleaved(self, a: str, b: str, start: int) -> str:
-        """Return lanes of `a` and of `b` by turns, from one on."""
-        chosen = ", ".join([f"i32 {start + k + side}" for k in range(self.count // 2) for side in (0, self.count)])
+    def _exchanged(self, a: str, b: str, size: int, start: int) -> str:
+        """Return every other group of lanes of `a`, from one on, each followed by that of `b`."""
+        lanes = [start + k - k % (2 * size) + k % size + self.count * bool(k & size) for k in range(self.count)]
+        chosen = ", ".join([f"i32 {lane}" for lane in lanes])
         return self.f.op(f"shufflevector {self.kind} {a}, {self.kind} {b}, <{self.count} x i32> <{chosen}>")
 
     def sum_of_lanes(self, x: str) -> str:

@@ -27,19 +27,21 @@ class Part:
         stages: of the plan.
         lanes: whether they compute vectors.
         kept: what others read, or a loop.
+        outputs: what it stores row by row, from `%a` on.
     """
 
     stages: list[Stage]
     lanes: bool
     kept: set[int] = field(default_factory=set)
+    outputs: Sequence[int] = ()
 
     def __post_init__(self) -> None:
         first, *others = self.stages
         self.alone = not others and not isinstance(first, Stretch)  # a function that programs share
 
 
-def parts_of(plan: Plan) -> dict[int, list[Part]]:
-    """Return the parts of each phase."""
+def parts_of(plan: Plan, outputs: Sequence[int] = ()) -> dict[int, list[Part]]:
+    """Return the parts of each phase; if outputs are given, the last one of the samples stores them where it can."""
     schedule = plan.schedule
     found = {
         phase: [Part(stages, phase == SAMPLE and schedule.lanes) for stages in _joined(plan, phase)]
@@ -52,7 +54,15 @@ def parts_of(plan: Plan) -> dict[int, list[Part]]:
             who = number if isinstance(stage, Stretch) else None  # loops read memory
             for i in _read(plan, stage):
                 readers.setdefault(i, set()).add(who)
-    always = {*schedule.roots, *plan.places.filled, *plan.read_by_totals()}
+    last = found[SAMPLE][-1] if found[SAMPLE] else None
+    always = {*plan.places.filled, *plan.read_by_totals()}
+    if last and last.lanes and isinstance(last.stages[-1], Stretch) and len(outputs) <= CHUNK:
+        last.outputs = outputs
+    if last and last.outputs:
+        for i in outputs:
+            readers.setdefault(i, set()).add(listed.index(last))
+    else:
+        always.update(schedule.roots)
     for number, part in enumerate(listed):
         part.kept = always | {i for i, who in readers.items() if who != {number}}
     return found
@@ -96,15 +106,16 @@ def function(plan: Plan, part: Part, name: str) -> Function:
     """Return the function of a part."""
     f = Function(name, STAGE, "i64")
     if part.lanes:
-        with blocks(f) as (block, _, _):
-            _write(StraightLine(plan, f, plan.lanes, block, part.kept), part)
+        with blocks(f, [("ptr", "%a")]) as (block, [to], after):
+            _write(StraightLine(plan, f, plan.lanes, block, part.kept), part, to)
+            after.append(f.at(to, plan.lanes * len(part.outputs)))
     else:
         _write(StraightLine(plan, f, 1, "%s", part.kept), part)
     f.do("ret i64 0")
     return f
 
 
-def _write(line: StraightLine, part: Part) -> None:
+def _write(line: StraightLine, part: Part, to: str = "") -> None:
     starts = {step.number for stage in part.stages if isinstance(stage, Stretch) for step in stage.steps if step.starts}
     here = {i for stage in part.stages if isinstance(stage, Sums) for i in stage.numbers}
     for stage in part.stages:
@@ -113,7 +124,11 @@ def _write(line: StraightLine, part: Part) -> None:
         elif isinstance(stage, Run):
             line.run(stage)
         elif isinstance(stage, Stretch):
-            line.steps([step for step in stage.steps if not (step.starts and step.number in here)])
+            steps = [step for step in stage.steps if not (step.starts and step.number in here)]
+            if part.outputs and stage is part.stages[-1]:
+                line.rows(steps, part.outputs, to)
+            else:
+                line.steps(steps)
 
 
 class StraightLine(Straight):
@@ -138,6 +153,43 @@ class StraightLine(Straight):
                     self.write(step.number)
                     if step.number in self.conditions and step.number in self.kept:
                         self.define(step.number, self.value(step.number))
+
+    def rows(self, steps: Sequence[Step], outputs: Sequence[int], to: str) -> None:
+        """Write all steps, and as soon as they are known as many outputs as a vector has lanes, into each row."""
+        together = [list(group) for _, group in groupby(steps, lambda step: step.together or -step.number)]
+        left = {step.number: group for group in together for step in group}
+        native = Lanes(self.f, self.plan.machine.native, self.lanes.fused)
+        for k in range(0, len(outputs), native.count):
+            k = max(0, min(k, len(outputs) - native.count))  # some twice, rather than fewer
+            chosen = outputs[k : k + native.count]
+            waiting = [*chosen]
+            while waiting:
+                if (group := left.get(waiting[-1])) is None:
+                    waiting.pop()
+                elif needed := [i for step in group for i in self.plan.schedule.reads(step) if i in left]:
+                    waiting += needed
+                else:
+                    self.steps(group)
+                    for step in group:
+                        del left[step.number]
+            self._store_rows(native, [self.value(i) for i in chosen], self.f.at(to, k), len(outputs))
+
+    def _store_rows(self, native: Lanes, xs: Sequence[str], to: str, width: int) -> None:
+        """Store a few neighbouring numbers of each row, whose rows have so many."""
+        for half in range(0, self.lanes.count, native.count):
+            chosen = ", ".join([f"i32 {half + k}" for k in range(native.count)])
+            mask = f"<{native.count} x i32> <{chosen}>"
+            parts = [self.f.op(f"shufflevector {self.lanes.kind} {x}, {self.lanes.kind} poison, {mask}") for x in xs]
+            if width == 1:
+                self.f.store(native.kind, parts[0], self.f.at(to, half))
+            elif len(xs) == native.count:
+                for lane, row in enumerate(native.transposed(parts), half):
+                    self.f.store(native.kind, row, self.f.at(to, lane * width))
+            else:
+                for k, part in enumerate(parts):
+                    for lane in range(native.count):
+                        x = self.f.op(f"extractelement {native.kind} {part}, i32 {lane}")
+                        self.f.store("double", x, self.f.at(to, (half + lane) * width + k))
 
     def load(self, i: int) -> str:
         """Load a value."""

@@ -115,7 +115,7 @@ class Program(Differentiable):
         flat = memoryview(to).cast("B").cast("d").tolist() if n else []
         return flat if self._single else [flat[i : i + width] for i in range(0, len(flat), width)]
 
-    def prepare(self, rows: Any, out: Any) -> Prepared:
+    def prepare(self, rows: Any, out: Any) -> Callable[[], Any]:
         """Return a function without arguments that does the same, again and again, at hardly any cost of its own.
 
         It is for loops that need a value at a time, such as an optimiser's or a controller's: each call reads the
@@ -148,7 +148,19 @@ class Program(Differentiable):
                 if n
                 else "prepare() was given no rows"
             )
-        return Prepared(self, data, n, out)
+        index, to = in_order(n), writable(out, n * len(self._outputs))
+        executable = self.executables.quickest("forward", n)
+        memory = executable.memory([])
+        run = executable.prepared(memory, address(data), address(index), n, to, out, self, data, index)
+        if not self.parameters:
+            return run
+        count = len(self.parameters)
+
+        def with_parameters() -> Any:
+            memory.s.data[:count] = [p.data for p in self.parameters]
+            return run()
+
+        return with_parameters
 
     def outputs_of(self, data: Numbers, index: array[int], threads: int, out: Any, parameters: int = 0) -> None:
         """Write the outputs of some rows, by number, to a buffer; `parameters` may be where these are meanwhile."""
@@ -505,25 +517,6 @@ class Program(Differentiable):
         if not n:
             raise ValueError(f"{name}() was given no rows, of which there is no mean")
         return data, n
-
-
-class Prepared:
-    """Computes the outputs of the same rows at every call; see `Program.prepare`."""
-
-    def __init__(self, program: Program, data: Numbers, n: int, out: Any) -> None:
-        index, to = in_order(n), writable(out, n * len(program._outputs))
-        executable = program.executables.quickest("forward", n)
-        self._parameters, self._out = program.parameters, out
-        self._memory = executable.memory([])
-        operands, self._run = executable.prepared(self._memory, address(data), address(index), n, to)
-        self._held = program, data, index, operands
-
-    def __call__(self) -> Any:
-        """Compute them, and return the buffer in which they are."""
-        if self._parameters:
-            self._memory.s.data[: len(self._parameters)] = [p.data for p in self._parameters]
-        self._run()
-        return self._out
 
 
 def check_fit(optimizer: Any, epochs: Any, batch_size: Any, threads: Any, schedule: Any) -> None:

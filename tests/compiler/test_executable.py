@@ -1,9 +1,11 @@
 """Executables: how large their memory is, how long they run, and what is worth native code or fast functions."""
 
 import gc
+import math
 import re
+from array import array
 from itertools import count
-from math import inf
+from math import inf, nan
 
 import pytest
 
@@ -19,9 +21,9 @@ from micrograd_cn.compiler.instructions import AFTER, BATCH, SAMPLE
 from micrograd_cn.compiler.machine import Memory, machine
 from micrograd_cn.compiler.places import WORD
 from micrograd_cn.compiler.plan import SLACK
-from micrograd_cn.compiler.schedule import Sums
+from micrograd_cn.compiler.schedule import CHUNK, Sums
 
-from .common import executable_of, problem
+from .common import close, executable_of, problem
 
 
 def small(parameters=1):
@@ -51,7 +53,9 @@ def test_memory_is_what_the_values_need_and_an_odd_number_of_slots(native, lanes
         assert scalars == made.stages.scalars + SLACK
         assert totals == made.plan.count + SLACK
         block = record(made)["block"]
-        assert panel == made.plan.blocks * block // WORD
+        beyond = made.lanes * outputs if native and lanes else 0  # of a block that is not full, if code stores rows
+        assert record(made)["stored"] == bool(beyond)
+        assert panel == made.plan.blocks * block // WORD + beyond
         if lanes:
             assert block // (WORD * made.lanes) in (slots, slots + 1)
             assert block // (WORD * made.lanes) % 2 == 1
@@ -245,3 +249,37 @@ def test_memory_is_aligned_to_the_widest_vector():
         memory = Memory(size)
         assert memory.address % (WORD * 8) == 0
         assert len(memory.data) == size
+
+
+@pytest.mark.parametrize("outputs", [*range(1, 10), 31, CHUNK, CHUNK + 1])
+def test_outputs_of_every_row_are_where_they_belong_and_nothing_is_written_beyond(code, outputs):
+    """Whatever they are: of the row or of none, checked sums, one twice, and more than are stored from registers."""
+    parameter, fixed = Value(2.0), Value(7.0)
+    fixed.requires_grad = False
+
+    def f(a, b):
+        exponential = mc.exp(b)
+        made = [mc.sum([a, b, parameter, 1e3]), b * 3.0, fixed, parameter, a, exponential, parameter * parameter]
+        made += [made[1], mc.sum([a, b, 5.0]) * exponential]
+        made += [made[k % 6] * k - b for k in range(len(made), outputs)]
+        return made[:outputs]
+
+    xs = Value(0.5), Value(0.25)
+    program = compile(f(*xs), xs)
+    for n in (1, 2, 3, 8, 9, 16, 39):
+        rows = [[0.5 * i, 1.0 - 0.25 * i] for i in range(n)]
+        out = array("d", [nan] * (n * outputs + 3))
+        program.forward(rows, out=memoryview(out)[: n * outputs])
+        expected = [y.data for row in rows for y in f(*map(Value, row))]
+        assert all(map(close, out, expected))
+        assert all(map(math.isnan, out[n * outputs :]))
+
+
+def test_native_code_stores_outputs_of_rows_in_lanes_itself_but_not_very_many():
+    x = Value(0.5)
+    for outputs, stored in ((1, True), (CHUNK, True), (CHUNK + 1, False)):
+        program = compile([x * k for k in range(2, outputs + 2)], [x])
+        assert record(executable_of(program, native=True, lanes=True, kind="forward"))["stored"] == stored
+        for native, lanes, kind in ((False, True, "forward"), (True, False, "forward"), (True, True, "gradient")):
+            if outputs == 1 or kind == "forward":
+                assert record(executable_of(program, native, lanes, kind))["stored"] == 0

@@ -276,8 +276,8 @@ def lost_term(patch):
 def lost_value(patch):
     parts_of = native.parts_of
 
-    def without_one(plan):
-        found = parts_of(plan)
+    def without_one(plan, outputs):
+        found = parts_of(plan)  # where outputs wait in blocks
         for part in found[SAMPLE]:
             part.kept.discard(max(part.kept & plan.slot.keys(), default=None))
         return found
@@ -308,13 +308,13 @@ def lost_tail(patch):
 def gradients_of_no_rows(patch):
     panel = Drivers._panel
     patch.setattr(
-        Drivers, "_panel", lambda self, f, start, n, each, _, blocks: panel(self, f, start, n, each, each, blocks)
+        Drivers, "_panel", lambda self, f, start, n, each, _, *rest: panel(self, f, start, n, each, each, *rest)
     )
 
 
 def one_block_of_a_panel(patch):
     panel = Drivers._panel
-    patch.setattr(Drivers, "_panel", lambda self, f, *rest: panel(self, f, *rest[:-1], "1"))
+    patch.setattr(Drivers, "_panel", lambda self, f, *rest: panel(self, f, *rest[:4], "1", *rest[5:]))
 
 
 def unscaled_means(patch):

@@ -1,13 +1,16 @@
 """What is prepared computes what `forward` does, from the numbers and parameters as they are at each call."""
 
 import gc
+import sys
+import threading
+import weakref
 from array import array
 
 import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Value
-from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler import compile, executable  # noqa: A004 -- the field's name
 
 WIDTH = 3
 
@@ -77,3 +80,53 @@ def test_it_is_native_code_at_once_where_that_is_ever_made():
     made.prepare(buffer(1)[1], array("d", bytes(16)))
     assert made.executables.best("forward", 1).native
     assert not made.executables.best("forward", 9).native
+
+
+def without_parameters():
+    x = Value(0.5)
+    return compile([mc.sin(x), x * x], [x])
+
+
+def test_it_is_a_function_of_python_that_keeps_what_it_needs_and_no_longer_than_it_lives():
+    made, out = without_parameters(), array("d", bytes(16))
+    references = sys.getrefcount(out)
+    run, program = made.prepare(buffer(1, 1)[1], out), weakref.ref(made)
+    assert run.__class__ is len.__class__
+    with pytest.raises(TypeError, match="takes no arguments"):
+        run(1)
+    assert sys.getrefcount(out) == references + 1
+    results = [run() for _ in range(10)]
+    assert sys.getrefcount(out) == references + 11
+    del made, results
+    gc.collect()
+    assert program() is not None
+    assert run() is out
+    del run
+    gc.collect()
+    assert program() is None
+    assert sys.getrefcount(out) == references
+
+
+@pytest.mark.parametrize("long", [True, False])
+def test_other_threads_run_during_a_long_call_but_not_during_a_short_one(monkeypatch, long):
+    n, interval = 1 << 20, sys.getswitchinterval()
+    monkeypatch.setattr(executable, "LONG", 0 if long else sys.maxsize)
+    run = without_parameters().prepare(buffer(n, 1)[1], array("d", bytes(16 * n)))
+    begun, seen, found = threading.Event(), [], []
+
+    def call():
+        begun.set()
+        for _ in range(20):
+            run()
+        found.extend(seen)
+
+    sys.setswitchinterval(1e6)  # nobody is made to wait
+    try:
+        thread = threading.Thread(target=call)
+        thread.start()
+        begun.wait()
+        seen.append(True)
+        thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert found == [True] * long
