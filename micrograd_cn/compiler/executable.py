@@ -168,7 +168,7 @@ class Executable:
             )
         )
         self.outputs = len(lowering.outputs)
-        unused = self.lanes * self.outputs if stages.stored else 0  # rows beyond the last one
+        unused = self.lanes * self.outputs if stages.stored and schedule.lanes else 0  # rows beyond the last one
         self.sizes = stages.scalars + SLACK, plan.blocks * block // WORD + unused, plan.count + SLACK
         self._unused: list[Buffers] = []
         self._drivers: dict[tuple[str, bool], Any] = {}

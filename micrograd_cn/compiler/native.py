@@ -56,7 +56,7 @@ def parts_of(plan: Plan, outputs: Sequence[int] = ()) -> dict[int, list[Part]]:
                 readers.setdefault(i, set()).add(who)
     last = found[SAMPLE][-1] if found[SAMPLE] else None
     always = {*plan.places.filled, *plan.read_by_totals()}
-    if last and last.lanes and isinstance(last.stages[-1], Stretch) and len(outputs) <= CHUNK:
+    if last and isinstance(last.stages[-1], Stretch) and len(outputs) <= CHUNK:
         last.outputs = outputs
     if last and last.outputs:
         for i in outputs:
@@ -110,7 +110,7 @@ def function(plan: Plan, part: Part, name: str) -> Function:
             _write(StraightLine(plan, f, plan.lanes, block, part.kept), part, to)
             after.append(f.at(to, plan.lanes * len(part.outputs)))
     else:
-        _write(StraightLine(plan, f, 1, "%s", part.kept), part)
+        _write(StraightLine(plan, f, 1, "%s", part.kept), part, "%a")
     f.do("ret i64 0")
     return f
 
@@ -158,7 +158,7 @@ class StraightLine(Straight):
         """Write all steps, and as soon as they are known as many outputs as a vector has lanes, into each row."""
         together = [list(group) for _, group in groupby(steps, lambda step: step.together or -step.number)]
         left = {step.number: group for group in together for step in group}
-        native = Lanes(self.f, self.plan.machine.native, self.lanes.fused)
+        native = Lanes(self.f, min(self.plan.machine.native, self.lanes.count), self.lanes.fused)
         for k in range(0, len(outputs), native.count):
             k = max(0, min(k, len(outputs) - native.count))  # some twice, rather than fewer
             chosen = outputs[k : k + native.count]
@@ -176,6 +176,9 @@ class StraightLine(Straight):
 
     def _store_rows(self, native: Lanes, xs: Sequence[str], to: str, width: int) -> None:
         """Store a few neighbouring numbers of each row, whose rows have so many."""
+        if native.scalar:
+            self.f.store(native.kind, xs[0], to)
+            return
         for half in range(0, self.lanes.count, native.count):
             chosen = ", ".join([f"i32 {half + k}" for k in range(native.count)])
             mask = f"<{native.count} x i32> <{chosen}>"
