@@ -7,6 +7,7 @@ of `products`.
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from .lanes import Lanes
 from .machine import Machine
@@ -39,6 +40,7 @@ class _Operands:
         return _gather(self.lanes, self.lanes.f.at(x, first, "i64"))
 
 
+@cache
 def run(form: str, pattern: str) -> Maker:
     """Return what writes one instruction for many scalars.
 
@@ -59,6 +61,7 @@ def run(form: str, pattern: str) -> Maker:
     return make
 
 
+@cache
 def short_sums(pattern: str, check: bool, twins: int = 0) -> Maker:
     """Return what writes sums of a few products, as `sums` does.
 
@@ -94,6 +97,7 @@ def short_sums(pattern: str, check: bool, twins: int = 0) -> Maker:
     return make
 
 
+@cache
 def sums(check: bool, twins: int = 0) -> Maker:
     """Return what writes sums of as many products; those that might overflow on the way are checked.
 

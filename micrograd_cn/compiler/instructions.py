@@ -100,6 +100,7 @@ class Code:
         self.choices: Counter[tuple[Op, str]] = Counter()
         self.rows: dict[str, str] = {}
         self.constants: dict[int, float] = {}
+        self._constant: dict[float, int] = {}
         self.value = self.constants.get
         self.total: int  # of a formula: about how many instructions of the machine
         self._called: dict[tuple[int, int, tuple[bool, ...]], Called | None] = {}
@@ -149,8 +150,11 @@ class Code:
 
     def constant(self, x: float) -> int:
         """Return a constant's number; -0.0 and every nan are constants of their own."""
+        if x and (known := self._constant.get(x)) is not None:
+            return known
         number = self.add(("constant", x), CONSTANT, ("constant", _bits(x)))
         self.constants[number] = x
+        self._constant[x] = number
         return number
 
     def apply(self, op: Op, slots: Sequence[int], expand: bool = False) -> int:
@@ -203,19 +207,19 @@ class Code:
         if known is not None:
             return known
         sampled = self.sampled
-        products = [(a, b) for a, b in pairs if a in sampled or b in sampled]
-        samples, scalars = parted(terms, sampled.__contains__)
-        if (products or samples) and (len(products) < len(pairs) or len(scalars) > 1):
-            early = [(a, b) for a, b in pairs if a not in sampled and b not in sampled]
+        early = [(a, b) for a, b in pairs if a not in sampled and b not in sampled]
+        scalars = [t for t in terms if t not in sampled]
+        if (early or len(scalars) > 1) and (len(early) < len(pairs) or len(scalars) < len(terms)):
             part, twins = self._part(early, scalars, form)
-            pairs, terms = products, [part, *samples]
+            pairs = [(a, b) for a, b in pairs if a in sampled or b in sampled]
+            terms = [part, *[t for t in terms if t in sampled]]
         if len(terms) > MANY:
             one = self.constant(1.0)
             samples, scalars = parted(terms, sampled.__contains__)  # a loop reads these or those, not both
             pairs, terms = [*pairs, *((one, t) for t in samples or scalars)], scalars if samples else []
         if not pairs and not twins and len(terms) < 3:
             return self.machine("fadd", *terms)
-        alike = [(a, b) for a, b in pairs if a in sampled and b in sampled]
+        alike = [(a, b) for a, b in pairs if a in sampled and b in sampled] if len(pairs) >= 2 * LONG else []
         if min(len(alike), len(pairs) - len(alike)) >= LONG:  # a loop reads vectors and scalars, or vectors alone
             mixed = [(a, b) for a, b in pairs if a not in sampled or b not in sampled]
             part, more = self._part(alike, [], form)

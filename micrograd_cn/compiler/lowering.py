@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ..engine import Value, topological_order
 from ..operation import Op
-from .instructions import AFTER, BATCH, SAMPLE, Code, Pair, parted
+from .instructions import AFTER, BATCH, SAMPLE, Code, Pair
 
 
 def ordered(outputs: Sequence[Value]) -> list[Value]:
@@ -76,23 +76,32 @@ class Lowering:
 
     def _visit(self, node: Value) -> None:
         op = node.op
-        for leaf in node.parents if op else (node,):
-            if leaf.op is None and leaf not in self.of:
-                if leaf.requires_grad:
-                    self._parameter(leaf)
-                else:
-                    self.constants[leaf] = leaf.data
-                    self.of[leaf] = self.code.constant(leaf.data)
         if not op:
+            self._leaf(node)
             return
+        parents, of = node.parents, self.of
+        slots = [of[x] if x in of else self._leaf(x) for x in parents]
         self.order.append((node, op))
-        if op.summands and not op.summands(*node.parents)[0]:
-            _, addends = op.summands(*node.parents)
-            pairs = [pair for p in addends for pair in self._factors(p)]
-            terms = [self.of[p] for p in addends if not self._factors(p)]
-            self.of[node] = self.code.dot(pairs, [*terms, self.code.constant(0.0)], "sum")
+        products, addends = op.summands(*parents) if op.summands else (True, ())
+        if not products:
+            pairs, terms = list[Pair](), list[int]()
+            for x in addends:
+                factors = self._factors(x)
+                pairs += factors
+                if not factors:
+                    terms.append(of[x])
+            of[node] = self.code.dot(pairs, [*terms, self.code.constant(0.0)], "sum")
         else:
-            self.of[node] = self.code.apply(op, [self.of[parent] for parent in node.parents])
+            of[node] = self.code.apply(op, slots)
+
+    def _leaf(self, leaf: Value) -> int:
+        """Return the number of a leaf that is met for the first time."""
+        if leaf.requires_grad:
+            self._parameter(leaf)
+        else:
+            self.constants[leaf] = leaf.data
+            self.of[leaf] = self.code.constant(leaf.data)
+        return self.of[leaf]
 
     def _factors(self, node: Value) -> list[Pair]:
         """Return the pair of which a node is the product; a sum of these may be a loop."""
@@ -161,9 +170,11 @@ class Lowering:
         code, pairs, terms = self.code, received.pairs[node], received.terms[node]
         if node in self.sampled:
             return code.dot(pairs, terms, "adjoint")
-        products, others = parted(pairs, lambda pair: pair[0] in code.sampled)
-        samples, rest = parted(terms, code.sampled.__contains__)
-        products += [(t, code.constant(1.0)) for t in samples]
+        sampled = code.sampled
+        products = [pair for pair in pairs if pair[0] in sampled]
+        others = [pair for pair in pairs if pair[0] not in sampled]
+        products += [(t, code.constant(1.0)) for t in terms if t in sampled]
+        rest = [t for t in terms if t not in sampled]
         if products:
             rest.append(code.leaf(("total", len(self.totals)), AFTER))
             self.totals.append(tuple(products))

@@ -39,6 +39,7 @@ class Machine:
             the registers.
         fused: whether it multiplies and adds with one rounding.
         shared: the functions of our own that are compiled once, for all programs.
+        written: those that programs have asked for, by what writes them.
         addresses: of these, quickly compiled, and fast.
     """
 
@@ -63,6 +64,7 @@ class Machine:
         self.fused: bool = bool(found.get("fma")) or not self.triple.startswith(("x86", "i"))
         self.library = Library(self.triple, self.native, self.fused, _found)
         self.shared: dict[str, Function] = {}
+        self.written: dict[Any, Function] = {}
         self.addresses: tuple[dict[str, int], dict[str, int]] = ({}, {})
         self._compiled: list[Compiled] = []
 

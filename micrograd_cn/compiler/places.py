@@ -75,13 +75,11 @@ class Places:
 
     def side_by_side(self, numbers: Iterable[int], whole: bool = False) -> None:
         """Give those that have no place yet places side by side."""
-        for in_lanes in (True, False):
-            places = self.slot if in_lanes else self.scalar
-            fresh = [i for i in dict.fromkeys(numbers) if i not in places and self.schedule.in_lanes(i) == in_lanes]
-            for i in fresh:
-                self.keep(i)
-            if whole and fresh and not in_lanes:
-                self.take(-len(fresh) % self.native)
+        fresh = [i for i in dict.fromkeys(numbers) if i not in self.scalar and i not in self.slot]
+        for i in fresh:
+            self.keep(i)
+        if whole and (count := len(fresh) - sum(map(self.schedule.in_lanes, fresh))):
+            self.take(-count % self.native)
 
     def fill(self, i: int) -> int:
         """Return the slot of a value, or of a scalar in all lanes."""

@@ -9,7 +9,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from math import nan
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from . import gathers, products
 from . import takes as loads
@@ -245,8 +245,12 @@ class Plan:
 
     def table(self, words: Sequence[str | int]) -> int:
         """Return the address of a table, which lives as long as the plan; a name is a function's, see `link`."""
-        table = array("q", [0 if isinstance(word, str) else word for word in words])
-        self._links += [(table, k, word) for k, word in enumerate(words) if isinstance(word, str)]
+        numbers: Any = words
+        try:
+            table: array[int] = array("q", numbers)
+        except TypeError:  # of a name
+            table = array("q", [0 if isinstance(word, str) else word for word in words])
+            self._links += [(table, k, word) for k, word in enumerate(words) if isinstance(word, str)]
         self.tables.append(table)
         return table.buffer_info()[0]
 
@@ -260,7 +264,10 @@ class Plan:
 
     def function(self, make: products.Maker, form: str = "dot") -> str:
         """Return the name of a function that all programs share."""
-        f = make(self.machine, products.way(form))
+        key, written = (make, products.way(form)), self.machine.written
+        if key not in written:
+            written[key] = make(self.machine, key[1])
+        f = written[key]
         self.makers[f.name] = lambda: f
         return f.name
 

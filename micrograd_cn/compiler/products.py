@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 
 from .lanes import Lanes
 from .machine import Machine
@@ -81,6 +82,7 @@ def matrix(machine: Machine, form: str) -> Function:
     return f
 
 
+@cache
 def tile(m: int) -> Maker:
     """Return what writes `m` sums for all blocks of a panel."""
 
@@ -167,6 +169,7 @@ def outer(machine: Machine, form: str) -> Function:
     return f
 
 
+@cache
 def totals(r: int) -> Maker:
     """Return what writes a tile of totals: `r` rows, and as many columns as a native vector has lanes."""
 
@@ -393,7 +396,8 @@ def list_totals(machine: Machine, form: str) -> Function:
     return f
 
 
-def run(form: str, steps: Sequence[bool]) -> Maker:
+@cache
+def run(form: str, steps: tuple[bool, ...]) -> Maker:
     """Return what writes one instruction for many scalars; of some operands there is one for each, of others one.
 
     Table: how many vectors; the first result; the first of each operand.
