@@ -135,10 +135,12 @@ class Code:
 
         A loop counts as ten, a call as four, a formula as what it consists of, all of it as a third on scalars.
         """
-        thirds = 0
+        thirds, weight = 0, dict.fromkeys(LEAVES, 0)
         for i in numbers:
-            if self.instructions[i][0] not in LEAVES:
-                thirds += self.weight(i) * (3 if i in self.sampled else 1)
+            form = self.instructions[i][0]
+            if form not in weight or form in SUMS:
+                weight[form] = self.weight(i)
+            thirds += weight[form] * (3 if i in self.sampled else 1)
         return thirds // 3
 
     def weight(self, i: int) -> int:

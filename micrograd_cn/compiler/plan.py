@@ -245,12 +245,12 @@ class Plan:
 
     def table(self, words: Sequence[str | int]) -> int:
         """Return the address of a table, which lives as long as the plan; a name is a function's, see `link`."""
-        numbers: Any = words
-        try:
-            table: array[int] = array("q", numbers)
-        except TypeError:  # of a name
-            table = array("q", [0 if isinstance(word, str) else word for word in words])
-            self._links += [(table, k, word) for k, word in enumerate(words) if isinstance(word, str)]
+        numbers: list[Any] = list(words)
+        names = [(k, word) for k, word in enumerate(words) if type(word) is str]
+        for k, _ in names:
+            numbers[k] = 0
+        table = array("q", numbers)
+        self._links += [(table, k, name) for k, name in names]
         self.tables.append(table)
         return table.buffer_info()[0]
 

@@ -172,6 +172,8 @@ def families(code: Code, numbers: Iterable[int], least: int) -> Iterator[list[in
     [[0, 2, 4]]
     """
     column = {i: code.instructions[i][1] for i in numbers if code.instructions[i][0] == "input"}
+    if len(column) < least:
+        return
     read: dict[tuple[str, ...], dict[int, int]] = {}
     for i in numbers:
         form, operands = code.instructions[i][0], code.operands[i]
