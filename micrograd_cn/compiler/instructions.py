@@ -18,7 +18,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
-from math import nan
+from math import frexp, nan
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from .. import ieee
@@ -184,7 +184,10 @@ class Code:
         return result
 
     def machine(self, form: str, *slots: int) -> int:
-        """Return the number of a machine form's result: of a sum or product of constants a constant, of x**2 x * x."""
+        """Return the number of a machine form's result.
+
+        Sums and products of constants are constants; x**2 is x * x, and x / 4 is 0.25 * x, which has the same bits.
+        """
         known = [*map(self.value, slots)]
         if form in COMMUTATIVE:
             if None not in known:
@@ -192,6 +195,8 @@ class Code:
             if form == "fmul" and 1.0 in known:
                 return slots[known.index(None)]
             slots = tuple(sorted(slots))
+        if form == "fdiv" and (inverse := _exact_inverse(known[1])) is not None:
+            return self.machine("fmul", slots[0], self.constant(inverse))
         if form == "pow" and known[1] in (1.0, 2.0):
             return slots[0] if known[1] == 1.0 else self.machine("fmul", slots[0], slots[0])
         return self.add((form, *slots))
@@ -362,6 +367,17 @@ def parted(xs: Iterable[T], belongs: Callable[[T], bool]) -> tuple[list[T], list
     for x in xs:
         parts[not belongs(x)].append(x)
     return parts
+
+
+def _exact_inverse(x: float | None) -> float | None:
+    """Return the inverse of a power of two, by which to multiply is to divide; None for any other number.
+
+    >>> _exact_inverse(-4.0), _exact_inverse(3.0), _exact_inverse(0.0), _exact_inverse(2.0**-1024), _exact_inverse(None)
+    (-0.25, None, None, None, None)
+    """
+    if x is None or abs(frexp(x)[0]) != 0.5:
+        return None
+    return 1.0 / x if 2.0**-1022 <= abs(x) <= 2.0**1022 else None
 
 
 def _bits(x: float) -> bytes:

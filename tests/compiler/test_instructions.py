@@ -109,6 +109,24 @@ def test_sums_and_products_of_constants_are_constants():
     assert code.value(code.dot([], [big, big, code.constant(-1.5e308)])) == pytest.approx(5e307)  # no sum on the way
 
 
+@pytest.mark.parametrize("divisor", [1.0, -1.0, 2.0, -0.25, 2.0**1022, 2.0**-1022])
+def test_a_quotient_by_a_power_of_two_is_a_product_with_the_same_bits(divisor):
+    code = Code()
+    x = code.leaf(("input", 0), SAMPLE)
+    found = code.machine("fdiv", x, code.constant(divisor))
+    assert found == code.machine("fmul", x, code.constant(1.0 / divisor))
+    for number in (0.0, -0.0, 5e-324, -1.5e-323, 2.3e-308, 1.1, math.pi, 1.7e308, -math.inf):
+        assert struct.pack("d", number / divisor) == struct.pack("d", number * (1.0 / divisor))
+
+
+@pytest.mark.parametrize("divisor", [3.0, 0.0, -0.0, 2.0**1023, 2.0**-1023, 5e-324, math.inf, math.nan])
+def test_a_quotient_by_another_number_stays_one(divisor):
+    code = Code()
+    x = code.leaf(("input", 0), SAMPLE)
+    assert code.instructions[code.machine("fdiv", x, code.constant(divisor))][0] == "fdiv"
+    assert code.instructions[code.machine("fdiv", code.constant(2.0), x)][0] == "fdiv"
+
+
 def test_a_product_with_one_is_the_other_factor_and_nothing_else_is_left_out():
     made = Instructions(1, 1)
     [w], [x] = made.w, made.x
@@ -117,7 +135,7 @@ def test_a_product_with_one_is_the_other_factor_and_nothing_else_is_left_out():
     assert code.machine("fmul", one, w) == w
     assert code.machine("fmul", x, one) == x
     assert code.dot([(one, x)], []) == x
-    for form, i in (("fmul", zero), ("fadd", zero), ("fdiv", one)):
+    for form, i in (("fmul", zero), ("fadd", zero), ("fsub", zero)):
         assert code.machine(form, x, i) not in (x, i)  # 0 times infinity is none, -0.0 + 0.0 is 0.0
 
 
