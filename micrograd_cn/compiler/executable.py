@@ -6,11 +6,12 @@ import ctypes
 import gc
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from math import inf
-from typing import Any
+from typing import Any, TypeVar
 
 from ..engine import Value
 from . import drivers
@@ -33,6 +34,8 @@ ALIKE = 8.0  # like instructions of a level, on average, from which single rows 
 LONG = 20_000  # instructions of a call, microseconds, from which on other threads of Python run meanwhile
 FEW = 2  # rows up to which each is done by itself, with scalars
 ALIGNED = 16  # parameters are copied in blocks of the widest width
+PARTS = 8  # in which each thread computes outputs, so that none waits for long for the others
+ROWS = 1024  # of such a part, at least
 POINTER, COUNT, DOUBLE = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
 MEMORY = [POINTER] * 3
 SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
@@ -44,6 +47,9 @@ SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "gradient": (DOUBLE, [POINTER, POINTER, POINTER, COUNT, *MEMORY]),
     "fit": (None, [POINTER] * 3 + [COUNT] * 4 + [POINTER] * 5 + [COUNT] * 2 + MEMORY),
 }
+
+
+T = TypeVar("T")
 
 
 def driver(name: str, lanes: int, fast: bool) -> Any:
@@ -180,20 +186,29 @@ class Executable:
             self._drivers[key] = driver(name, self.lanes, self.plan.fast)
         return self._drivers[key]
 
-    def forward(self, memories: Sequence[Buffers], data: int, index: int, n: int, out: int) -> None:
-        """Compute the outputs of all rows."""
-        call, width = self._driver("forward"), self.outputs
+    def forward(
+        self, memories: Sequence[Buffers], data: int, index: int, n: int, out: int, take: Callable[[int, int], T]
+    ) -> list[T]:
+        """Compute the outputs of all rows, and return what is taken of some after others: first row, and how many.
+
+        A thread that has done some goes on with the next ones, while others compute.
+        """
+        call, width, threads = self._driver("forward"), self.outputs, len(memories)
+        parts = shares(n, self.lanes, threads * max(1, min(PARTS, n // (threads * ROWS))) if threads > 1 else 1)
+        waiting, found = deque(enumerate(parts)), dict[int, T]()
+
+        def work(memory: Buffers) -> None:
+            while waiting:
+                with suppress(IndexError):  # another thread has taken the last ones
+                    k, (first, count) = waiting.popleft()
+                    rows, to = index + WORD * first, out + WORD * width * first
+                    call(self.record, data, rows, count, to, *memory.addresses)
+                    found[k] = take(first, count)
+
         start = time.perf_counter()
-        if len(memories) == 1:
-            call(self.record, data, index, n, out, *memories[0].addresses)
-            self.seconds += time.perf_counter() - start
-            return
-        tasks = [
-            partial(call, self.record, data, index + WORD * first, count, out + WORD * width * first, *memory.addresses)
-            for (first, count), memory in zip(shares(n, self.lanes, len(memories)), memories, strict=False)
-        ]
-        run(tasks)
+        run([partial(work, memory) for memory in memories[: len(parts)]])
         self.seconds += time.perf_counter() - start
+        return [found[k] for k in range(len(parts))]
 
     def prepared(self, memory: Buffers, data: int, index: int, n: int, out: int, *result: Any) -> Callable[[], Any]:
         """Return a function that computes the outputs of all rows, and returns the first of some things it holds."""

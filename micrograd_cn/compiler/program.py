@@ -108,12 +108,20 @@ class Program(Differentiable):
         check_threads("forward", threads)
         data, n = self._rows(rows)
         width = len(self._outputs)
-        to = Memory(n * width).data if out is None else out
-        self.outputs_of(data, in_order(n), threads, to)
         if out is not None:
+            self.outputs_of(data, in_order(n), threads, out)
             return out
-        flat = memoryview(to).cast("B").cast("d").tolist() if n else []
-        return flat if self._single else [flat[i : i + width] for i in range(0, len(flat), width)]
+        to = Memory(n * width).data
+        numbers = memoryview(to).cast("B").cast("d") if n else memoryview(b"")
+
+        def take(first: int, count: int) -> list[Any]:
+            flat = numbers[width * first : width * (first + count)].tolist()
+            return flat if self._single else [flat[i : i + width] for i in range(0, len(flat), width)]
+
+        outputs, *others = self.outputs_of(data, in_order(n), threads, to, take=take) or [[]]
+        for more in others:
+            outputs += more
+        return outputs
 
     def prepare(self, rows: Any, out: Any) -> Callable[[], Any]:
         """Return a function without arguments that does the same, again and again, at hardly any cost of its own.
@@ -162,17 +170,29 @@ class Program(Differentiable):
 
         return with_parameters
 
-    def outputs_of(self, data: Numbers, index: array[int], threads: int, out: Any, parameters: int = 0) -> None:
-        """Write the outputs of some rows, by number, to a buffer; `parameters` may be where these are meanwhile."""
+    def outputs_of(
+        self,
+        data: Numbers,
+        index: array[int],
+        threads: int,
+        out: Any,
+        parameters: int = 0,
+        take: Callable[[int, int], Any] = lambda first, count: None,
+    ) -> list[Any]:
+        """Write the outputs of some rows, by number, to a buffer; `parameters` may be where these are meanwhile.
+
+        Return what is taken of them as soon as some are there: see `Executable.forward`.
+        """
         to = writable(out, len(index) * len(self._outputs))
-        if index:
-            self._detect_anomaly(data, index, backward=False)
-            executable = self.executables.best("forward", len(index))
-            now = [] if parameters else [p.data for p in self.parameters]
-            with executable.memories(now, threads) as memories:
-                for memory in memories if parameters else ():
-                    ctypes.memmove(memory.s.address, parameters, WORD * len(self.parameters))
-                executable.forward(memories, address(data), address(index), len(index), to)
+        if not index:
+            return []
+        self._detect_anomaly(data, index, backward=False)
+        executable = self.executables.best("forward", len(index))
+        now = [] if parameters else [p.data for p in self.parameters]
+        with executable.memories(now, threads) as memories:
+            for memory in memories if parameters else ():
+                ctypes.memmove(memory.s.address, parameters, WORD * len(self.parameters))
+            return executable.forward(memories, address(data), address(index), len(index), to, take)
 
     def backward(self, rows: Any, threads: int = 1) -> float:
         """Return the mean output, and add its gradient to the `grad` of every parameter.

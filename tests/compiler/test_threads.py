@@ -11,7 +11,7 @@ import warnings
 import pytest
 
 from micrograd_cn import Value
-from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler import compile, executable  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.threads import run, shares
 from micrograd_cn.optim import cosine_lr, warmup
 
@@ -42,6 +42,20 @@ def test_numbers_are_those_of_one_thread(code, threads, rows):
         found.append((program.backward(data, threads=count), [p.grad for p in parameters]))
     assert found[1][0] == pytest.approx(found[0][0], rel=1e-13)
     assert found[1][1] == pytest.approx(found[0][1], rel=1e-11, abs=1e-15)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_outputs_are_in_order_whoever_computes_which_part_of_them(monkeypatch, threads, outputs):
+    x, divided = Value(0.5), []
+    program = compile([x * k for k in range(2, outputs + 2)] if outputs > 1 else x * 2.0, [x])
+    real = executable.shares
+    monkeypatch.setattr(executable, "shares", lambda *given: divided.append(len(real(*given))) or real(*given))
+    for rows in (1, 2, 3, executable.ROWS * threads - 1, 2 * executable.ROWS * threads, 20 * executable.ROWS * threads):
+        data = [[float(i)] for i in range(rows)]
+        expected = [[i * k for k in range(2, outputs + 2)] for i in range(rows)]
+        assert program.forward(data, threads) == (expected if outputs > 1 else [2.0 * i for i in range(rows)])
+    assert divided[3:] == ([1] * 3 if threads == 1 else [threads, 2 * threads, executable.PARTS * threads])
 
 
 def test_each_number_of_threads_gives_the_same_bits_each_time():
