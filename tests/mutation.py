@@ -67,6 +67,7 @@ TESTS = {  # modules or folders: the files test_*.py that pin them
     "compiler/update": "compiler/update compiler/training compiler/drivers compiler/tiers compiler/threads",
     "compiler/training": "compiler/training compiler/drivers compiler/tiers compiler/threads",
     "compiler/threads": "compiler/threads",
+    "compiler/builtin": "compiler/prepared",
     "compiler/rows": "compiler/rows compiler/training",
     "compiler/jit compiler/samples compiler/guards compiler/mixture": "compiler/jit",
     "compiler/takes": "compiler/takes",

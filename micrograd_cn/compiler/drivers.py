@@ -211,7 +211,7 @@ class Drivers:
         return f
 
     def prepared(self) -> Function:
-        """Write a function of Python without arguments that does the same; see `calls`."""
+        """Write a function of Python without arguments that does the same; see `builtin`."""
         f = Function(self.name["prepared"], "ptr %self, ptr %unused", "ptr")
         bytes_of = f.call("ptr", "PyTuple_GetItem", "ptr %self", "i64 0")
         held = f.call("ptr", "PyBytes_AsString", f"ptr {bytes_of}")

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from ..engine import Value
 from . import drivers
-from .calls import builtin
+from .builtin import builtin_function
 from .instructions import AFTER, BATCH, SAMPLE
 from .lowering import Lowering
 from .machine import Machine, Memory, machine
@@ -215,7 +215,7 @@ class Executable:
         long = n * self.plan.schedule.size > LONG * self.lanes
         writer = drivers.Drivers(self.plan.machine, self.lanes)
         code = self.plan.machine.address(writer.name["prepared"], writer.prepared, self.plan.fast)
-        return builtin(code, [self.record, data, index, n, out, *memory.addresses, long], *result, memory)
+        return builtin_function(code, [self.record, data, index, n, out, *memory.addresses, long], *result, memory)
 
     def gradient(self, memories: Sequence[Buffers], data: int, index: int, n: int) -> float:
         """Compute the mean output and its gradient, which is then in the first memory."""

@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import cache, partial
 from typing import Any
 
-from . import calls
+from . import builtin
 from .functions import LIBRARY, Library, called
 from .lanes import ARITHMETIC
 from .text import FAST, OURS, Function, Makers
@@ -59,7 +59,7 @@ class Machine:
                 self.engine(llvm.parse_assembly(""), 0)  # after the first one, functions of the process are found
                 with suppress(RuntimeError):  # not every system has it
                     llvm.load_library_permanently(LIBRARY)
-                for python, at in calls.addresses().items():
+                for python, at in builtin.addresses().items():
                     llvm.add_symbol(python, at)
         self.fused: bool = bool(found.get("fma")) or not self.triple.startswith(("x86", "i"))
         self.library = Library(self.triple, self.native, self.fused, _found)

@@ -38,7 +38,7 @@ def _definition(code: int) -> _Definition:
     return _Definition(b"prepared", code, NO_ARGUMENTS, None)
 
 
-def builtin(code: int, operands: list[int], result: Any, *held: Any) -> Callable[[], Any]:
+def builtin_function(code: int, operands: list[int], result: Any, *held: Any) -> Callable[[], Any]:
     """Return a function without arguments that runs some code and returns the result.
 
     Args:
