@@ -1,5 +1,6 @@
 """Hypothesis profiles, to be chosen with `--hypothesis-profile`, and what several files of tests use."""
 
+import gc
 import os
 
 import pytest
@@ -12,6 +13,12 @@ settings.register_profile("dev", max_examples=50, **quiet)
 settings.register_profile("ci", max_examples=100, derandomize=True, database=None, **quiet)
 settings.register_profile("nightly", max_examples=82_000, print_blob=True, **quiet)  # a million in test_properties.py
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+def pytest_collection_finish():
+    """Let searches for garbage pass over the tests themselves: several seconds of every test that searches often."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import importlib
 import inspect
 import re
 from collections.abc import Iterable, Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import NamedTuple
@@ -22,8 +23,14 @@ def module_name(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix("__init__").removesuffix(".")
 
 
-TREES = {module_name(path): ast.parse(path.read_text("utf-8")) for path in sorted(ROOT.rglob("*.py"))}
+MODULES = {module_name(path): path for path in sorted(ROOT.rglob("*.py"))}
 PACKAGES = {module_name(path) for path in ROOT.rglob("__init__.py")}
+
+
+@cache
+def trees() -> dict[str, ast.Module]:
+    return {module: ast.parse(path.read_text("utf-8")) for module, path in MODULES.items()}
+
 
 # Imports
 
@@ -74,10 +81,13 @@ def imported(module: str, tree: ast.AST) -> Iterator[tuple[str, bool]]:
         elif isinstance(node, ast.ImportFrom) and (source := absolute(module, node)) is not None:
             for alias in node.names:
                 name = f"{source}.{alias.name}".removeprefix(".")
-                yield (name if name in TREES else source), node in inside
+                yield (name if name in MODULES else source), node in inside
 
 
-EDGES = {(module, target): lazy for module, tree in TREES.items() for target, lazy in imported(module, tree)}
+@cache
+def edges() -> dict[tuple[str, str], bool]:
+    """Return who imports whom in the package, and whether lazily."""
+    return {(module, target): lazy for module, tree in trees().items() for target, lazy in imported(module, tree)}
 
 
 def room(module: str) -> str:
@@ -85,16 +95,16 @@ def room(module: str) -> str:
 
 
 def test_every_module_is_in_a_room_of_the_order():
-    assert {room(module) for module in TREES} <= set(ROOMS)
-    assert {target for _, target in EDGES} <= set(TREES)
-    assert len(EDGES) > len(TREES)
+    assert {room(module) for module in MODULES} <= set(ROOMS)
+    assert {target for _, target in edges()} <= set(MODULES)
+    assert len(edges()) > len(MODULES)
 
 
 def test_a_room_imports_only_rooms_before_it():
     def backward(module: str, target: str) -> bool:
         return ROOMS.index(room(target)) > ROOMS.index(room(module))
 
-    found = {edge: lazy for edge, lazy in EDGES.items() if backward(*edge)}
+    found = {edge: lazy for edge, lazy in edges().items() if backward(*edge)}
     assert {edge for edge, lazy in found.items() if not lazy} == set()
     assert found.keys() - LAZY.keys() == set()
     assert LAZY.keys() <= found.keys(), "an exception that is none any more: delete it"
@@ -109,10 +119,10 @@ def test_a_file_of_the_core_is_read_in_a_sitting(module):
     assert lines <= 300 or module == "ops", "it holds two ideas"  # the table is looked things up in
 
 
-def circle(edges: Iterable[tuple[str, str]]) -> str:
+def circle(imports: Iterable[tuple[str, str]]) -> str:
     """Return modules that import each other in a circle, "" if there are none."""
     sorter: TopologicalSorter[str] = TopologicalSorter()
-    for module, target in edges:
+    for module, target in imports:
         sorter.add(module, target)
     try:
         sorter.prepare()
@@ -122,10 +132,10 @@ def circle(edges: Iterable[tuple[str, str]]) -> str:
 
 
 def test_no_module_imports_itself_by_way_of_others():
-    others = EDGES.keys() - CYCLIC.keys()
+    others = edges().keys() - CYCLIC.keys()
     assert circle(others) == ""
     for edge in CYCLIC:
-        assert edge in EDGES, f"{edge} is imported no more: delete the exception"
+        assert edge in edges(), f"{edge} is imported no more: delete the exception"
         assert circle({*others, edge}), f"{edge} closes no circle any more: delete the exception"
 
 
@@ -137,7 +147,7 @@ INTERNAL = {
     "ieee": "the float functions of the rows",
     "rounding": "the errors of the rows",
 }
-PUBLIC = [module for module in TREES if room(module) == module and module not in INTERNAL]
+PUBLIC = [module for module in MODULES if room(module) == module and module not in INTERNAL]
 NO_EXAMPLE: dict[str, str] = {}  # public names without an example, and why
 
 
@@ -274,12 +284,10 @@ def scan(module: str, tree: ast.AST) -> list[Hit]:
     return [Hit(place, node.lineno, ast.unparse(node).partition("\n")[0]) for place, node in found]
 
 
-SINGLED_OUT = [hit for module, tree in TREES.items() if module != "ops" for hit in scan(module, tree)]
-
-
 def test_no_module_but_the_table_singles_out_an_operation():
-    assert not SINGLED_OUT, "a fact about an operation belongs in its row:\n" + "\n".join(
-        f"{place}, line {line}: {text}" for place, line, text in SINGLED_OUT
+    hits = [hit for module, tree in trees().items() if module != "ops" for hit in scan(module, tree)]
+    assert not hits, "a fact about an operation belongs in its row:\n" + "\n".join(
+        f"{place}, line {line}: {text}" for place, line, text in hits
     )
 
 

@@ -101,12 +101,16 @@ def code(cell: str) -> str:
 # Code
 
 
-def run(block: str, names: dict[str, object]) -> int:
-    """Run the block, compare what comments say with what expressions before them give or print; return how many."""
-    lines, compared = block.splitlines(), 0
+def run(blocks: tuple[str, ...], names: dict[str, object]) -> int:
+    """Run the first of the blocks, which have the same code in several languages; return how many results are compared.
+
+    A result is what an expression gives or prints, and compared with what the comment after it says in each language.
+    """
+    lines, compared = [block.splitlines() for block in blocks], 0
     checker = doctest.OutputChecker()
-    for node in ast.parse(block).body:
-        source = ast.get_source_segment(block, node)
+    for nodes in zip(*(ast.parse(block).body for block in blocks), strict=True):
+        node = nodes[0]
+        source = ast.get_source_segment(blocks[0], node)
         assert source
         if not isinstance(node, ast.Expr):
             exec(compile(ast.Module([node], []), "<README>", "exec"), names)
@@ -116,22 +120,22 @@ def run(block: str, names: dict[str, object]) -> int:
             result = eval(compile(ast.Expression(node.value), "<README>", "eval"), names)
         got = printed.getvalue() if result is None else f"{result!r}\n"
         if got:  # else a comment is a remark
-            assert node.end_lineno
-            [comment] = re.findall(r"  # (.*)$", lines[node.end_lineno - 1]) or [""]
-            assert checker.check_output(f"{comment}\n", got, 0), f"{source} gives {got}"
+            for each, of_block in zip(nodes, lines, strict=True):
+                assert each.end_lineno
+                [comment] = re.findall(r"  # (.*)$", of_block[each.end_lineno - 1]) or [""]
+                assert checker.check_output(f"{comment}\n", got, 0), f"{source} gives {got}"
             compared += 1
     return compared
 
 
-@both
-def test_the_code_runs_and_gives_what_its_comments_say(lang, tmp_path, monkeypatch):
+def test_the_code_runs_and_gives_what_its_comments_say_in_both_languages(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
-    compared = sum(run(block, names) for block in blocks(TEXTS[lang], "python"))
-    assert compared >= 10
-    assert not blocks(TEXTS[f"demos.{lang}"], "python")
+    texts = zip(*(blocks(TEXTS[lang], "python") for lang in ("en", "zh")), strict=True)
+    assert sum(run(each, names) for each in texts) >= 10
     assert {path.name for path in tmp_path.iterdir()} >= {"neuron.svg", "xor.json", "flow.html", "training.html"}
     names["test_bump"]()  # type: ignore[operator]
+    assert not any(blocks(TEXTS[f"demos.{lang}"], "python") for lang in ("en", "zh"))
 
 
 @both
@@ -143,10 +147,13 @@ def test_the_code_of_pytorch_runs_where_it_is_installed(lang):
     names["test_cube"]()  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("block", ["1 + 1  # 3\n", "print(2)  # 3\n", "1 + 1\n"])
-def test_a_result_that_is_wrong_or_missing_is_found(block):
+@pytest.mark.parametrize("wrong", ["1 + 1  # 3\n", "1 + 1\n"])
+@pytest.mark.parametrize("before", [(), ("1 + 1  # 2\n",)])
+def test_a_result_that_is_wrong_or_missing_is_found(wrong, before):
     with pytest.raises(AssertionError, match="gives 2"):
-        run(block, {})
+        run((*before, wrong), {})
+    with pytest.raises(AssertionError, match="gives 2"):
+        run(("print(2)  # 3\n",), {})
 
 
 @each_pair

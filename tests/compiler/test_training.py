@@ -378,10 +378,17 @@ SCHEDULES = {
 }
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
-@pytest.mark.parametrize("make", OPTIMISERS.values(), ids=OPTIMISERS)
-@pytest.mark.parametrize("batch", [None, 10, 1])
+SCHEDULED = [  # every schedule, and every optimiser and size of batches with one of them
+    pytest.param(batch, make, name, marks=[pytest.mark.slow] * (name != "own" and (batch, make) != (10, "adam")))
+    for batch in (None, 10, 1)
+    for make in OPTIMISERS
+    for name in SCHEDULES
+]
+
+
+@pytest.mark.parametrize(("batch", "make", "schedule"), SCHEDULED)
 def test_fit_with_a_schedule_is_the_loop_of_steps_to_the_bit(make, batch, schedule, monkeypatch):
+    make, schedule = OPTIMISERS[make], SCHEDULES[schedule]
     monkeypatch.setattr("micrograd_cn.compiler.executable.PATIENCE", 1e-7)  # so that it goes over to other code at once
     (ours, program, rows, _), (theirs, other, _, _) = problem(extra=3), problem(extra=3)
     mine, yours = make(ours), make(theirs)

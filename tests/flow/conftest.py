@@ -12,9 +12,13 @@ from micrograd_cn import playground
 from .pages import Opened
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser():
-    """Give Debian's chromium; without it these tests are skipped, unless MICROGRAD_CN_BROWSER=required."""
+    """Give Debian's chromium; without it these tests are skipped, unless MICROGRAD_CN_BROWSER=required.
+
+    It is started once for all files of this folder, and closed behind them: playwright's loop of events, which runs as
+    long, would be in the way of other tests.
+    """
     missing = []
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     if program is None:
@@ -37,7 +41,9 @@ def browser():
 @pytest.fixture(scope="module")
 def blank(browser):
     """Give an empty page, for JavaScript alone."""
-    return browser.new_page()
+    page = browser.new_page()
+    yield page
+    page.close()
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +70,9 @@ def tab(browser):
         else:
             free.append(opened)
 
-    return tab
+    yield tab
+    for opened in free:
+        opened.context.close()
 
 
 @pytest.fixture
@@ -89,4 +97,5 @@ def room(browser, tmp_path_factory):
     page.on("console", lambda message: errors.append(message.text))
     page.goto(playground("en").save(tmp_path_factory.mktemp("play") / "playground.html").as_uri())
     yield page
+    page.close()
     assert errors == []

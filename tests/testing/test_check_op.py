@@ -18,11 +18,12 @@ from .planted import NOISY, PLANTED
 # Every row of the table.
 
 
+@pytest.mark.parametrize("examples", [12, pytest.param(50, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("op", OPS.values(), ids=list(OPS))
-def test_every_operation_of_the_table_passes_the_battery(op):
+def test_every_operation_of_the_table_passes_the_battery(op, examples):
     value = REFERENCES[op.name][0]
     with mp.workdps(50):
-        check_op(op, reference=lambda *xs: float(value(*map(mpf, xs))))
+        check_op(op, lambda *xs: float(value(*map(mpf, xs))), examples)
 
 
 @pytest.mark.parametrize("op", PLANTED.values(), ids=list(PLANTED))
@@ -108,9 +109,10 @@ def test_the_battery_compares_large_rows_and_small_slopes(forward, partial):
         check_op(Op("bad", forward, (partial,)))
 
 
+@pytest.mark.parametrize("share", [0.4, pytest.param(1.0, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("op", NOISY.values(), ids=list(NOISY))
-def test_the_battery_accepts_what_is_right_but_noisy(op):
-    check_op(op, examples=50 if op.arity == 1 else 20)
+def test_the_battery_accepts_what_is_right_but_noisy(op, share):
+    check_op(op, examples=int(share * (50 if op.arity == 1 else 20)))
 
 
 @pytest.mark.parametrize("place", [2.0, 0.3, -1.7, 4.5])
@@ -160,7 +162,9 @@ def test_a_reference_is_compared_to_the_last_bits_of_the_operands_and_to_what_th
 
 def test_the_battery_accepts_ones_own_rows():
     check_op(Op("bump", lambda x: mc.exp(-x * x), (lambda y, x: -2.0 * x * y,)), reference=lambda x: math.exp(-x * x))
-    check_op(Op("squares", lambda *xs: mc.sum([x * x for x in xs]), lambda y, *xs: tuple([2.0 * x for x in xs])))
+    check_op(
+        Op("squares", lambda *xs: mc.sum([x * x for x in xs]), lambda y, *xs: tuple([2.0 * x for x in xs])), examples=20
+    )
     check_op(Op("of_math", lambda x: math.atan(x), (lambda y, x: mc.div(1.0, 1.0 + x * x),)))  # is not compiled
     check_op(
         Op(

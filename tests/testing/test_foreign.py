@@ -204,7 +204,7 @@ def test_few_digits_pass_and_one_percent_fails(f, kind):
     slope = {np.tanh: lambda x: 1 - np.tanh(x) ** 2, np.square: lambda x: 2 * x}.get(
         f, lambda x: np.sin(2 * x) + 2 * x * np.cos(2 * x)
     )
-    for shape in ((3,), (40, 30)):
+    for shape in ((3,), (15, 10)):
         x = draw(*shape).astype(kind)
         gradcheck(f, x, vjp=lambda x, g: g * slope(x))
         mismatch(f, x, vjp=lambda x, g: g * slope(x) * x.dtype.type(1.01 if kind is np.float32 else 1.02))

@@ -433,21 +433,21 @@ def test_a_function_that_is_nan_at_one_of_two_calls_is_not_deterministic(first, 
 
 
 def wrong_in(*slots):
-    bad = [Op("bad", lambda x: x, (lambda y, x, k=k: 2.0 if k in slots else 1.0,)) for k in range(60)]
+    bad = [Op("bad", lambda x: x, (lambda y, x, k=k: 2.0 if k in slots else 1.0,)) for k in range(40)]
     return lambda xs: mc.sum([op(x) for op, x in zip(bad, xs, strict=True)])
 
 
-@pytest.mark.parametrize("slots", [(57,), (3, 57), tuple(range(60))])
+@pytest.mark.parametrize("slots", [(37,), (3, 37), tuple(range(40))])
 def test_a_failure_is_short_and_shows_what_is_wrong(slots):
     with pytest.raises(GradientMismatch) as caught:
-        gradcheck(wrong_in(*slots), [0.5] * 60)
+        gradcheck(wrong_in(*slots), [0.5] * 40)
     title, *lines = str(caught.value).splitlines()
     assert len(lines) <= 24
-    assert title.endswith(f": {len(slots)} of 60 derivatives wrong")
+    assert title.endswith(f": {len(slots)} of 40 derivatives wrong")
     for slot in slots[:15]:
         assert sum(line.startswith(f"WRONG  df/dx0[{slot}] ") for line in lines) == 1
     shown = sum(line.startswith(("WRONG", "ok")) for line in lines)
-    assert any(re.fullmatch(rf"and .*\b{60 - shown} more (ok|WRONG)", line) for line in lines)
+    assert any(re.fullmatch(rf"and .*\b{40 - shown} more (ok|WRONG)", line) for line in lines)
 
 
 def test_the_title_is_one_line_and_code_comes_after_it():
