@@ -1,4 +1,4 @@
-"""Functions of Python whose code is this machine's: a call costs a few nanoseconds, one by ctypes a hundred.
+"""Functions of Python whose code is this machine's: a call costs what one of `len` costs, by ctypes several times that.
 
 They are what C's extensions have: a function that takes an object, here a tuple, and returns one. The tuple's first
 item is a `bytes` with the function's operands, its second is what is returned; the others live as long as the function.
