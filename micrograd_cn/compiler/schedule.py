@@ -55,7 +55,7 @@ class Sums:
         numbers: of the instructions.
         lefts: the left factors of each.
         rights: the right factors of each.
-        first: the constant that they start from; None if a place in memory has what each starts from.
+        first: the zero that they start from, 0.0 or -0.0; None if a place in memory has what each starts from.
     """
 
     kind: str
@@ -167,7 +167,7 @@ class Schedule:
     Attributes:
         needed: the instructions that are done, in order.
         long: the long sums among them.
-        firsts: of long sums in lanes, the constant that they start from, where it is one.
+        firsts: of long sums in lanes, the zero that they start from, 0.0 or -0.0, where it is one.
         taken: those among them that are loaded by a number.
         stages: those of each phase.
         outer: totals that are tables of products.
@@ -227,11 +227,12 @@ class Schedule:
         return None
 
     def _first(self, i: int) -> float | None:
-        """Return the constant that a long sum starts from, None if it starts from something else."""
+        """Return the zero that a long sum starts from, None if it starts from something else."""
         terms = self.code.instructions[i][2]
         if self.long[i].others or len(terms) > 1:
             return None
-        return self.code.value(terms[0]) if terms else -0.0
+        x = self.code.value(terms[0]) if terms else -0.0
+        return x if x == 0.0 else None
 
     def _stages(self, phase: int) -> Iterator[Stage]:
         for layer in self._layers(phase):
