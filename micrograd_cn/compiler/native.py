@@ -236,7 +236,7 @@ class StraightLine(Straight):
                 (
                     self.lanes.kind,
                     self.products(i, self.plan.schedule.long[i].others, self.code.instructions[i][2])
-                    if i in starts
+                    if i in starts or group.first is not None
                     else self.load(i),  # another part has begun it
                 )
                 for i in chosen

@@ -283,7 +283,8 @@ class Plan:
         return function, self.table(words), again, rescued
 
     def _inner(self, group: Sums) -> tuple[products.Maker, list[str | int]]:
-        return products.inner, self._listed(group)
+        count, *sums = self._listed(group)
+        return products.inner, [count, products.number_of_first(group.first), *sums]
 
     def _listed(self, group: Sums) -> list[str | int]:
         words: list[str | int] = [len(group.numbers)]
@@ -295,7 +296,8 @@ class Plan:
         right, *_ = group.rights  # all alike
         firsts, step = self.even(group.lefts)
         count = -(-len(firsts) // products.TILE)
-        words: list[str | int] = [len(right), step, count, *map(self.at, right)]
+        first = products.number_of_first(group.first)
+        words: list[str | int] = [len(right), step, count, first, *map(self.at, right)]
         done = 0
         for number in range(count):  # tiles of the same size, or of one less
             m = len(firsts) // count + (number < len(firsts) % count)

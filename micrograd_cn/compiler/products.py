@@ -9,7 +9,7 @@ products instead.
 All functions have the same operands: `%t`, their table; `%s`, scalars; `%w`, the first block of a panel; `%a`, totals;
 `%blocks`, how many blocks; `%stride`, the bytes of one. Tables hold counts, and offsets in bytes. Each returns whether
 one of its sums overflowed on the way; `rescue` then makes them again, in units of 1 / SCALE. A sum starts from what its
-place holds.
+place holds; sums of samples from a constant where tables say so.
 """
 
 from __future__ import annotations
@@ -54,26 +54,47 @@ def _at(f: Function, base: str, table: str, index: int | str = 0) -> str:
 
 # Rows in lanes.
 
+FIRSTS = (None, 0.0, -0.0)  # what sums of samples start from, by its number in tables; None for what their places hold
+
+
+def number_of_first(x: float | None) -> int:
+    """Return the number that tables have for what sums start from.
+
+    >>> number_of_first(None), number_of_first(0.0), number_of_first(-0.0)
+    (0, 1, 2)
+    """
+    return [*map(repr, FIRSTS)].index(repr(x))
+
+
+def _begun(lanes: Lanes, first: str, place: str, align: int) -> str:
+    """Return what a sum starts from: a constant, or what its place holds."""
+    f = lanes.f
+    held = f.load(lanes.kind, place, align)
+    zero = f.op(f"select i1 {f.op(f'icmp eq i64 {first}, 1')}, double 0.0, double -0.0")
+    fresh = f.op(f"icmp ne i64 {first}, 0")
+    return f.op(f"select i1 {fresh}, {lanes.kind} {lanes.splat(zero)}, {lanes.kind} {held}")
+
 
 def matrix(machine: Machine, form: str) -> Function:
     """Write sums of scalars by samples with the same samples.
 
-    Table: products, bytes between the scalars of a sum, tiles, the products' samples; for each tile its function, how
-    many sums; for each sum its result and its first scalar.
+    Table: products, bytes between the scalars of a sum, tiles, what the sums start from, the samples; for each
+    tile its function, how many sums; for each sum its result and its first scalar.
     """
     f = Function(name("matrix", form), STAGE, "i64")
-    depth, step, count = (f.word("%t", k) for k in range(3))
-    samples = f.at("%t", 3, "i64")
+    depth, step, count, begin = (f.word("%t", k) for k in range(4))
+    samples = f.at("%t", 4, "i64")
     first = f.at(samples, depth, "i64")
     with f.loop(depth, [("i64", "0")], step=DEPTH) as part:
         products = f.smaller(f.subtract(depth, part.index), DEPTH)
         chosen = f.at(samples, part.index, "i64")
         scalars = f.at("%s", f.times(part.index, step), BYTE)
+        begun = f.op(f"select i1 {f.op(f'icmp eq i64 {part.index}, 0')}, i64 {begin}, i64 0")
         [flag] = part.carried
         with f.loop(count, [("ptr", first), ("i64", flag)]) as tile:
             [at, before] = tile.carried
             sums = f.at(at, 2, "i64")
-            operands = f"ptr {sums}, ptr {chosen}, i64 {products}, i64 {step}, ptr {scalars}, ptr %w"
+            operands = f"ptr {sums}, i64 {begun}, ptr {chosen}, i64 {products}, i64 {step}, ptr {scalars}, ptr %w"
             flag = f.op(f"call i64 {f.pointer(at)}({operands}, i64 %blocks, i64 %stride)")
             tile.next = [f.at(sums, f.times(f.word(at, 1), 2), "i64"), f.op(f"or i64 {before}, {flag}")]
         part.next = [tile.next[1]]
@@ -89,7 +110,7 @@ def tile(m: int) -> Maker:
     def make(machine: Machine, form: str) -> Function:
         f = Function(
             name(f"tile{m}", form),
-            "ptr %sums, ptr %samples, i64 %products, i64 %step, ptr %s, ptr %w, i64 %blocks, i64 %stride",
+            "ptr %sums, i64 %first, ptr %samples, i64 %products, i64 %step, ptr %s, ptr %w, i64 %blocks, i64 %stride",
             "i64",
         )
         lanes, align = Lanes(f, machine.width, machine.fused), 8 * machine.native
@@ -97,7 +118,7 @@ def tile(m: int) -> Maker:
         scalars = [_at(f, "%s", "%sums", k) for k in range(1, 2 * m, 2)]
         with blocks(f, [("i64", "0")]) as (block, [flag], after):
             places = [f.at(block, result, BYTE) for result in results]
-            starts = [(lanes.kind, f.load(lanes.kind, place, align)) for place in places]
+            starts = [(lanes.kind, _begun(lanes, "%first", place, align)) for place in places]
             with f.loop("%products", [*starts, ("i64", "0")]) as loop:
                 x = f.load(lanes.kind, _at(f, block, "%samples", loop.index), align)
                 *totals, offset = loop.carried
@@ -117,15 +138,19 @@ def tile(m: int) -> Maker:
 
 
 def inner(machine: Machine, form: str) -> Function:
-    """Write sums of samples by samples. Table: how many; for each its result, how many products, and their factors."""
+    """Write sums of samples by samples.
+
+    Table: how many, what they start from; for each its result, how many products, and their factors.
+    """
     f = Function(name("inner", form), STAGE, "i64")
+    first = f.word("%t", 1)
     lanes, align = Lanes(f, machine.width, machine.fused), 8 * machine.native
-    with f.loop(f.word("%t"), [("ptr", f.at("%t", 1, "i64")), ("i64", "0")]) as item:
+    with f.loop(f.word("%t"), [("ptr", f.at("%t", 2, "i64")), ("i64", "0")]) as item:
         [at, before] = item.carried
         result, count, pairs = f.word(at), f.word(at, 1), f.at(at, 2, "i64")
         with blocks(f, [("i64", before)]) as (block, [flag], after):
             place = f.at(block, result, BYTE)
-            with f.loop(count, [(lanes.kind, f.load(lanes.kind, place, align)), ("ptr", pairs)]) as loop:
+            with f.loop(count, [(lanes.kind, _begun(lanes, first, place, align)), ("ptr", pairs)]) as loop:
                 [total, pair] = loop.carried
                 a, b = (f.load(lanes.kind, _at(f, block, pair, k), align) for k in range(2))
                 loop.next = [lanes.product_added(a, b, total, form), f.at(pair, 2, "i64")]

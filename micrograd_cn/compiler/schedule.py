@@ -55,6 +55,7 @@ class Sums:
         numbers: of the instructions.
         lefts: the left factors of each.
         rights: the right factors of each.
+        first: the zero that they start from, 0.0 or -0.0; None if a place in memory has what each starts from.
     """
 
     kind: str
@@ -62,6 +63,7 @@ class Sums:
     numbers: list[int]
     lefts: list[tuple[int, ...]]
     rights: list[tuple[int, ...]]
+    first: float | None = None
 
     def pairs(self) -> list[list[Pair]]:
         """Return the products of each."""
@@ -165,6 +167,7 @@ class Schedule:
     Attributes:
         needed: the instructions that are done, in order.
         long: the long sums among them.
+        firsts: of long sums in lanes, the zero that they start from, 0.0 or -0.0, where it is one.
         taken: those among them that are loaded by a number.
         stages: those of each phase.
         outer: totals that are tables of products.
@@ -182,6 +185,7 @@ class Schedule:
         rights = {i: tuple([b for _, b in sum_.pairs]) for i, sum_ in long.items()}
         shared = Counter(rights.values())
         self.long = {i: sum_ for i, sum_ in long.items() if len(sum_.pairs) >= ALONE or shared[rights[i]] > 1}
+        self.firsts = {i: x for i in self.long if self.in_lanes(i) and (x := self._first(i)) is not None}
         self.taken = {i for i in self.needed if code.instructions[i][0] == TAKE}
         self.stages: dict[int, list[Stage]] = {phase: list(self._stages(phase)) for phase in (BATCH, SAMPLE, AFTER)}
         self.size = code.size(i for i in self.needed if i not in self.long and i not in self.taken)
@@ -222,11 +226,19 @@ class Schedule:
                 return found
         return None
 
+    def _first(self, i: int) -> float | None:
+        """Return the zero that a long sum starts from, None if it starts from something else."""
+        terms = self.code.instructions[i][2]
+        if self.long[i].others or len(terms) > 1:
+            return None
+        x = self.code.value(terms[0]) if terms else -0.0
+        return x if x == 0.0 else None
+
     def _stages(self, phase: int) -> Iterator[Stage]:
         for layer in self._layers(phase):
             found = layer.numbers
             if self.are_in_lanes(phase):
-                yield from self.stretches(self._in_order(found))
+                yield from self.stretches(self._in_order([i for i in found if i not in self.firsts]))
             else:
                 for level in layer.levels.values():
                     yield Stretch([Step(i, i in self.long) for i in level])
@@ -320,12 +332,14 @@ class Schedule:
         return 1 + len(self.long[step.number].others) + len(self.code.instructions[step.number][2])
 
     def _sums(self, numbers: Iterable[int]) -> Iterator[Sums]:
-        groups: dict[tuple[str, str, tuple[int, ...]], Sums] = {}
+        groups: dict[tuple[str, str, tuple[int, ...], str], Sums] = {}
         for i in numbers:
             kind, pairs, _ = self.long[i]
             left, right = (tuple(side) for side in zip(*pairs, strict=True))
             form = self.code.instructions[i][0]
-            group = groups.setdefault((kind, form, {"inner": ()}.get(kind, right)), Sums(kind, form, [], [], []))
+            first = self.firsts.get(i)
+            key = kind, form, {"inner": ()}.get(kind, right), repr(first)  # 0.0 is not -0.0
+            group = groups.setdefault(key, Sums(kind, form, [], [], [], first))
             group.numbers.append(i)
             group.lefts.append(left)
             group.rights.append(right)

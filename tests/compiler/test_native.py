@@ -20,7 +20,7 @@ from micrograd_cn.compiler.instructions import BATCH, LONG, SAMPLE
 from micrograd_cn.compiler.machine import machine
 from micrograd_cn.compiler.native import LOOP, SMALL, UNROLLED
 from micrograd_cn.compiler.rows import address
-from micrograd_cn.compiler.schedule import CHUNK, TOGETHER, Run, Step, Stretch, Sums
+from micrograd_cn.compiler.schedule import ALONE, CHUNK, TOGETHER, Run, Step, Stretch, Sums
 
 from .common import Instructions, native_texts
 from .test_plan import layer
@@ -104,8 +104,18 @@ def part_with(plan, phase, kind):
 @pytest.mark.parametrize(("sums", "alone"), [(SMALL // 32, False), (SMALL // 32 + 1, True)])
 def test_a_small_matrix_is_written_beside_what_it_starts_from_and_a_large_one_is_a_function_alone(sums, alone):
     made = Instructions(32 + sums, 32)
-    plan = made.plan(*layer(made, sums, 32), scalars=200)
+    plan = made.plan(*layer(made, sums, 32, terms=made.w[:1]), scalars=200)
     assert part_with(plan, SAMPLE, Sums).alone == alone
+
+
+def test_a_small_matrix_that_starts_from_a_constant_is_a_function_alone_unless_something_reads_it():
+    made = Instructions(LONG + 7, LONG)
+    sums = layer(made, 7, LONG)
+    assert part_with(made.plan(*sums), SAMPLE, Sums).alone
+    plan = made.plan(*[made.code.apply(mc.tanh, [i]) for i in sums])
+    part = part_with(plan, SAMPLE, Sums)
+    assert [type(stage) for stage in part.stages] == [Sums, Stretch]
+    assert not part.kept.intersection(sums)
 
 
 def with_a_run(count):
@@ -129,17 +139,20 @@ def test_sums_that_are_none_of_a_matrix_are_functions_alone():
     assert all(part.alone == isinstance(part.stages[0], Sums) for part in parts(plan))
 
 
-@pytest.mark.parametrize(("sums", "stages"), [(12, [11, 11, 11]), (13, [8, 8, 8])])
-def test_matrices_share_a_function_until_it_is_a_chunk(sums, stages):
-    """What 12 sums start from counts 12, and their loops 2 * LOOP; 13 sums have a loop more."""
+@pytest.mark.parametrize(
+    ("sums", "bias", "stages"), [(12, 1, [9, 9, 9]), (13, 1, [7, 6, 6]), (12, 0, [7, 7, 6]), (13, 0, [5, 5, 5])]
+)
+def test_matrices_share_a_function_until_it_is_a_chunk(sums, bias, stages):
+    """What 12 sums start from counts 24 if they have a bias, and their loops 2 * LOOP; 13 sums have a loop more."""
     made = Instructions(30, 13)
     numbers = made.x
     for _ in range(20):
-        numbers = [made.code.dot(list(zip(made.w[k:], numbers, strict=False)), []) for k in range(sums)]
+        pairs = [list(zip(made.w[k:], numbers, strict=False)) for k in range(sums)]
+        numbers = [made.code.dot(few, made.w[:bias]) for few in pairs]
     found = native.parts_of(made.plan(*numbers))[SAMPLE]
     assert [len(part.stages) for part in found[:3]] == stages
     assert all(
-        sum(LOOP * -(-sums // TOGETHER) if isinstance(stage, Sums) else sums for stage in p.stages) <= CHUNK
+        sum(LOOP * -(-sums // TOGETHER) if isinstance(stage, Sums) else 2 * sums for stage in p.stages) <= CHUNK
         for p in found
     )
 
@@ -163,7 +176,8 @@ def test_a_part_stores_what_it_keeps_and_what_its_sums_start_from(seed, lanes):
 def test_vectors_are_aligned_as_their_memory_is(lanes):
     on = machine()
     made, numbers = with_a_run(5)
-    text = "".join(native_texts(made.plan(*numbers, *layer(made, 7, LONG), lanes=lanes, scalars=64)))
+    sums = layer(made, 7, LONG, terms=made.w[:1])
+    text = "".join(native_texts(made.plan(*numbers, *sums, lanes=lanes, scalars=64)))
     aligned = {("double", 8), (f"<{on.native} x double>", 8), (f"<{on.width} x double>", 8 * on.native)}
     found = {
         (kind, int(align)) for kind, align in re.findall(r"(?:load|store) (<\d+ x double>|double).* align (\d+)", text)
@@ -259,6 +273,23 @@ def test_sums_of_negative_zeros_are_negative_zeros(is_native, lanes):
     sums = list(dict.fromkeys(i for i in sums if made.code.phase[i] == SAMPLE))
     found = computed(made.plan(*sums, lanes=lanes), sums, [[-0.0] * LONG] * 3, [1.0] * 32, is_native)
     assert bits(found) == bits([[-0.0] * len(sums)] * 3)
+
+
+@pytest.mark.parametrize("lefts", ["w", "x"])
+@pytest.mark.parametrize("is_native", [True, False])
+def test_long_sums_start_anew_when_a_panel_is_used_again(is_native, lefts):
+    made = Instructions(ALONE + 3, ALONE + 3)
+    code = made.code
+    pairs = [list(zip(getattr(made, lefts)[k:], made.x[:ALONE], strict=False)) for k in range(3)]
+    terms = ([], [code.constant(0.0)], [code.constant(0.5)], made.w[:1])
+    sums = [code.dot(few, part) for part in terms for few in pairs]
+    outputs = [*sums[::2], *(code.machine("fneg", i) for i in sums[1::2])]
+    plan = made.plan(*outputs, scalars=64)
+    rows = [[0.25] * len(made.x)] * (2 * plan.blocks * plan.lanes + 1)
+    size = ALONE * 0.25 * {"w": 1.0, "x": 0.25}[lefts]
+    expected = [size + start for start in (0.0, 0.0, 0.5, 1.0) for _ in pairs]
+    expected = [*expected[::2], *(-x for x in expected[1::2])]
+    assert computed(plan, outputs, rows, [1.0] * len(made.w), is_native) == [expected] * len(rows)
 
 
 @pytest.mark.parametrize("rows", [1, 5])

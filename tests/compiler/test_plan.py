@@ -1,6 +1,7 @@
 """A plan: places in memory, what lies side by side, runs of like instructions, tables of sums and of totals."""
 
 import random
+from math import inf, nan
 
 import pytest
 
@@ -10,7 +11,7 @@ from micrograd_cn.compiler import (
     compile,  # noqa: A004 -- the field's name
     products,
 )
-from micrograd_cn.compiler.instructions import AFTER, BATCH, LONG, SAMPLE
+from micrograd_cn.compiler.instructions import AFTER, BATCH, LONG, SAMPLE, START
 from micrograd_cn.compiler.machine import machine
 from micrograd_cn.compiler.places import WORD
 from micrograd_cn.compiler.runs import SHORTEST
@@ -41,11 +42,11 @@ def beside(places):
     return places == list(range(places[0], places[0] + len(places)))
 
 
-def layer(made, sums, products, form="dot", shift=1):
-    """Return the numbers of sums with the same samples."""
+def layer(made, sums, products, form="dot", shift=1, terms=()):
+    """Return the numbers of sums with the same samples and terms."""
     code = made.code
     return [
-        code.dot(list(zip(made.w[shift * k : shift * k + products], made.x[:products], strict=True)), [], form)
+        code.dot(list(zip(made.w[shift * k : shift * k + products], made.x[:products], strict=True)), terms, form)
         for k in range(sums)
     ]
 
@@ -106,6 +107,8 @@ def test_everything_is_done_once_and_after_what_it_needs(seed, lanes):
         if isinstance(stage, Stretch):
             assert sum(map(plan.schedule.weight, stage.steps[:-1])) < 300
             read = {j for step in stage.steps for j in plan.schedule.reads(step)} - set(here)
+        elif isinstance(stage, Run) and stage.form == START:  # of sums that are done later
+            read, here = {j for i in here for j in plan.schedule.reads(Step(i, starts=True))}, []
         else:
             read = {j for i in here for j in code.operands[i]}
         assert {j for j in read if code.operands[j]} <= set(done)
@@ -284,10 +287,10 @@ def test_a_matrix_is_tiles_of_about_the_same_size(count):
     plan = made.plan(*sums, scalars=FREE)
     [(group, name, words)] = entries(plan, Sums)
     assert (group.kind, name) == ("matrix", "micrograd_cn.matrix")
-    depth, step, tiles = words[:3]
-    assert (depth, step) == (ALONE, WORD)
-    assert words[3 : 3 + depth] == [plan.at(x) for x in made.x]
-    rest = words[3 + depth :]
+    depth, step, tiles, first = words[:4]
+    assert (depth, step, first) == (ALONE, WORD, products.number_of_first(-0.0))
+    assert words[4 : 4 + depth] == [plan.at(x) for x in made.x]
+    rest = words[4 + depth :]
     found, sizes = [], []
     for _ in range(tiles):
         size = rest[1]
@@ -308,10 +311,24 @@ def test_samples_by_samples_are_a_list():
     plan = made.plan(*sums, scalars=FREE)
     [(_, name, words)] = entries(plan, Sums)
     assert name == "micrograd_cn.inner"
-    expected = [2]
+    expected = [2, products.number_of_first(-0.0)]
     for i, other in zip(sums, (xs, reverse), strict=True):
         expected += [plan.at(i), ALONE, *(plan.at(x) for pair in zip(xs, other, strict=True) for x in pair)]
     assert words == expected
+
+
+@pytest.mark.parametrize("lefts", ["w", "x"])
+def test_tables_of_samples_say_what_their_sums_start_from(lefts):
+    made = Instructions(ALONE, ALONE)
+    code, pairs = made.code, list(zip(getattr(made, lefts), made.x, strict=True))
+    for terms, first in (
+        *(([0.0], 0.0), ([], -0.0), ([-0.0], -0.0)),
+        *(([x], None) for x in (1.0, -0.25, 1e-320, inf, nan)),
+    ):
+        plan = made.plan(code.dot(pairs, map(code.constant, terms)), scalars=FREE)
+        [(group, name, words)] = entries(plan, Sums)
+        word = words[{"micrograd_cn.matrix": 3, "micrograd_cn.inner": 1}[name]]
+        assert repr(products.FIRSTS[word]) == repr(group.first) == repr(first)
 
 
 # Factors at even distances
@@ -597,7 +614,7 @@ def test_addresses_are_put_into_tables_when_they_are_linked():
     made = Instructions(ALONE, ALONE)
     plan = made.plan(*layer(made, 2, LONG), scalars=FREE)
     [(stage, *_)] = entries(plan, Sums)
-    place = 3 + LONG  # of the function of the first tile
+    place = 4 + LONG  # of the function of the first tile
     address = plan.sums[id(stage)][1]
     assert table_at(plan, address)[place] == 0
     plan.link()

@@ -87,26 +87,38 @@ def near(found, terms):
 
 # Samples in lanes
 
+FIRSTS = [(0, None), (1, 0.0), (2, -0.0)]  # what a table says, and what sums start from; None for what is there
 
-def matrix_table(ground, sums, depth, step, form="dot", rng=None):
+
+def matrix_table(ground, sums, depth, step, form="dot", word=0):
     """Return the table of sums of scalars 0, 1, ... by slots of samples, and where they are."""
-    rng = rng or random.Random(0)
+    rng = random.Random(0)
     samples = [rng.randrange(20) for _ in range(depth)]
     size = products.TILE
     count = -(-sums // size)
-    words = [depth, step, count, *[ground.at(k) for k in samples]]
+    words = [depth, step, count, word, *[ground.at(k) for k in samples]]
     found, done = [], 0
     for number in range(count):
         m = sums // count + (number < sums % count)
         words += [of_form(products.tile(m), form), m]
         for _ in range(m):
-            first = rng.randrange(40)
-            words += [ground.at(20 + done), WORD * first]
-            found.append((20 + done, first))
+            scalar = rng.randrange(40)
+            words += [ground.at(20 + done), WORD * scalar]
+            found.append((20 + done, scalar))
             done += 1
     return words, samples, found
 
 
+def started(ground, slots, first):
+    """Put nan where sums are written that start from a constant, and return what each starts from."""
+    if first is None:
+        return lambda *place: ground.lanes(ground.w_before)(*place)
+    for slot in slots:
+        ground.put(slot, nan)
+    return lambda *_: first
+
+
+@pytest.mark.parametrize(("word", "first"), FIRSTS)
 @pytest.mark.parametrize(
     ("form", "sums", "depth", "step"),
     [
@@ -118,16 +130,16 @@ def matrix_table(ground, sums, depth, step, form="dot", rng=None):
         ("dot", 2, 2 * products.DEPTH + 1, 0),
     ],
 )
-def test_matrix(form, sums, depth, step):
+def test_matrix(form, sums, depth, step, word, first):
     ground = Ground()
-    words, samples, found = matrix_table(ground, sums, depth, step, form)
+    words, samples, found = matrix_table(ground, sums, depth, step, form, word)
+    start = started(ground, [slot for slot, _ in found], first)
     assert ground.run(products.matrix, words, form) == 0
-    x, before = ground.lanes(), ground.lanes(ground.w_before)
-    s = ground.s.data
-    for slot, first in found:
+    x, s = ground.lanes(), ground.s.data
+    for slot, scalar in found:
         for block, lane in ground.everywhere():
-            terms = [s[first + k * step // WORD] * x(j, block, lane) for k, j in enumerate(samples)]
-            assert near(x(slot, block, lane), [before(slot, block, lane), *terms])
+            terms = [s[scalar + k * step // WORD] * x(j, block, lane) for k, j in enumerate(samples)]
+            assert near(x(slot, block, lane), [start(slot, block, lane), *terms])
     written = {
         (block * ground.slots + slot) * ground.width + lane for slot, _ in found for block, lane in ground.everywhere()
     }
@@ -146,24 +158,48 @@ def test_any_lane_of_a_matrix_that_overflows_is_reported(fast, blocks):
                 assert ground.run(products.matrix, words, fast=fast) == 1
 
 
+@pytest.mark.parametrize(("word", "first"), FIRSTS)
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("counts", [[1], [8, 9], [1, 40, 3]])
-def test_inner(form, counts):
+def test_inner(form, counts, word, first):
     ground = Ground()
-    words, sums = [len(counts)], []
+    words, sums = [len(counts), word], []
     for k, count in enumerate(counts):
         pairs = [(ground.rng.randrange(20), ground.rng.randrange(20)) for _ in range(count)]
         sums.append((20 + k, pairs))
         words += [ground.at(20 + k), count, *(ground.at(i) for pair in pairs for i in pair)]
+    start = started(ground, [slot for slot, _ in sums], first)
     assert ground.run(products.inner, words, form) == 0
-    x, before = ground.lanes(), ground.lanes(ground.w_before)
+    x = ground.lanes()
     for slot, pairs in sums:
         for block, lane in ground.everywhere():
             terms = [x(a, block, lane) * x(b, block, lane) for a, b in pairs]
-            assert near(x(slot, block, lane), [before(slot, block, lane), *terms])
+            assert near(x(slot, block, lane), [start(slot, block, lane), *terms])
     for bad in (0, len(counts) - 1):  # each sum may be the one
         ground.put(sums[bad][1][0][0], 1e200)
         assert ground.run(products.inner, words, form) == 1
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("depth", [1, 9, products.DEPTH, 2 * products.DEPTH + 1])
+@pytest.mark.parametrize(
+    ("word", "there", "sign"), [(0, 0.0, 1.0), (0, -0.0, -1.0), (1, nan, 1.0), (1, -0.0, 1.0), (2, nan, -1.0)]
+)
+def test_a_sum_of_negative_zeros_has_the_sign_of_what_it_starts_from(word, there, sign, depth, form):
+    ground = Ground()
+    ground.s.data[:] = [1.0] * len(ground.s.data)
+    ground.put(30, 1.0)
+    for slot in range(20):
+        ground.put(slot, -0.0)
+    matrix, _, found = matrix_table(ground, 7, depth, 0, form, word)
+    inner = [1, word, ground.at(20), depth, *[ground.at(30), ground.at(7)] * depth]
+    for make, words, slots in ((products.matrix, matrix, [slot for slot, _ in found]), (products.inner, inner, [20])):
+        for slot in slots:
+            ground.put(slot, there)
+        assert ground.run(make, words, form) == 0
+        x = ground.lanes()
+        for place in [(slot, *where) for slot in slots for where in ground.everywhere()]:
+            assert (x(*place), math.copysign(1.0, x(*place))) == (0.0, sign)
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(1, 3), (2, 8), (3, 8), (5, 9), (6, 16), (7, 33), (14, 4)])
@@ -459,7 +495,7 @@ def test_products_of_a_sum_are_rounded_and_those_of_a_dot_need_not_be(form):
     ground = Ground(blocks=1)
     ground.put(20, -(0.1 * 0.1))
     ground.put(0, 0.1)
-    assert ground.run(products.inner, [1, ground.at(20), 1, ground.at(0), ground.at(0)], form) == 0
+    assert ground.run(products.inner, [1, 0, ground.at(20), 1, ground.at(0), ground.at(0)], form) == 0
     rounding = Fraction(0.1 * 0.1) - Fraction(0.1) ** 2
     assert ground.w.data[20 * ground.width] == (0.0 if form == "sum" or not machine().fused else -float(rounding))
 

@@ -2,6 +2,7 @@
 
 import random
 from itertools import chain
+from math import nan
 
 import pytest
 
@@ -12,9 +13,9 @@ from micrograd_cn.compiler.schedule import ALONE, CHUNK, COLUMNS, TOGETHER, Step
 from .common import Instructions
 
 
-def long_dot(made, n, first=0, form="dot"):
-    """Return the number of a sum of `n` products of parameters, from the given one on, and inputs."""
-    return made.code.dot(list(zip(made.w[first : first + n], made.x[:n], strict=True)), [], form)
+def long_dot(made, n, first=0, form="dot", terms=()):
+    """Return the number of a sum of terms and `n` products of parameters, from the given one on, and inputs."""
+    return made.code.dot(list(zip(made.w[first : first + n], made.x[:n], strict=True)), terms, form)
 
 
 def kinds(schedule, phase=SAMPLE):
@@ -51,7 +52,8 @@ def random_graph(seed):
         elif kind == 3 and k % 3 == 0:
             layer = some(LONG + 2)
         elif layer:  # sums that share their factors
-            pool.append(code.dot(list(zip(rng.sample(made.w, len(layer)), layer, strict=True)), some(1)))
+            start = rng.choice([some(1), [], [code.constant(0.0)]])
+            pool.append(code.dot(list(zip(rng.sample(made.w, len(layer)), layer, strict=True)), start))
     samples = [i for i in pool if code.phase[i] == SAMPLE]
     totals = [tuple((rng.choice(samples), rng.choice(samples)) for _ in range(rng.choice([1, 1, 2]))) for _ in range(9)]
     after = [code.machine("fmul", t, rng.choice(made.w)) for t in made.after(9)]
@@ -69,7 +71,8 @@ def test_everything_that_is_needed_is_done_once_and_after_what_it_needs(seed, la
         for stage in schedule.stages[phase]:
             if isinstance(stage, Sums):
                 for i, left, right in zip(stage.numbers, stage.lefts, stage.rights, strict=True):
-                    assert i in started
+                    assert (i in started) != (i in schedule.firsts)
+                    assert repr(schedule.firsts.get(i)) == repr(stage.first)
                     for j in (*left, *right):
                         assert not code.operands[j] or j in done
                     pairs = {tuple(sorted(pair)) for pair in zip(left, right, strict=True)}
@@ -84,7 +87,8 @@ def test_everything_that_is_needed_is_done_once_and_after_what_it_needs(seed, la
                     assert not code.operands[j] or j in done, (step, j)
                 assert step.number not in started | done
                 (started if step.starts else done).add(step.number)
-    assert started == set(summed) == set(schedule.long)
+    assert lanes or not schedule.firsts
+    assert started | set(schedule.firsts) == set(summed) == set(schedule.long)
     assert len(summed) == len(set(summed))
     assert done == {i for i in schedule.needed if code.operands[i]}
 
@@ -154,27 +158,85 @@ def test_sums_of_samples_by_samples_are_together_and_the_few_other_products_are_
     assert set(schedule.reads(Step(squares[1], starts=True))) == {made.w[1], made.x[0]}
 
 
+# What sums start from
+
+
+def starting(lefts, rights, other):
+    """Return instructions with long sums of the same products, by what each starts from: terms, or another product."""
+    made = Instructions(ALONE, ALONE)
+    code, w, x = made.code, made.w, made.x
+    few = [(getattr(made, other[0])[0], getattr(made, other[1])[1])]
+    zero, pairs = code.constant(0.0), list(zip(getattr(made, lefts), getattr(made, rights), strict=True))
+    starts = {
+        "zero": ([zero], []),
+        "minus zero": ([code.constant(-0.0)], []),
+        "nothing": ([], []),
+        "one": ([code.constant(1.0)], []),
+        "nan": ([code.constant(nan)], []),
+        "bias": ([w[0]], []),
+        "sample": ([x[0]], []),
+        "two terms": ([zero, x[0]], []),
+        "product": ([], few),
+        "zero and product": ([zero], few),
+    }
+    return made, {name: code.dot([*pairs, *others], terms) for name, (terms, others) in starts.items()}
+
+
+@pytest.mark.parametrize(("lefts", "other", "kind"), [("w", "xx", "matrix"), ("x", "wx", "inner")])
+def test_sums_of_samples_start_from_a_zero_or_from_a_place_and_groups_from_the_same(lefts, other, kind):
+    made, sums = starting(lefts, "x", other)
+    schedule = made.schedule(*sums.values())
+    assert set(schedule.long) == set(sums.values())
+    zeros = {"zero": 0.0, "minus zero": -0.0, "nothing": -0.0}
+    assert repr(schedule.firsts) == repr({sums[name]: x for name, x in zeros.items()})
+    others = [i for name, i in sums.items() if name not in zeros]
+    groups = [[sums["zero"]], [sums["minus zero"], sums["nothing"]], others]
+    found = [(repr(group.first), group.numbers) for group in of_kind(schedule, kind)]
+    assert sorted(found) == sorted(zip(("0.0", "-0.0", "None"), groups, strict=True))
+    [stretch] = [stage for stage in schedule.stages[SAMPLE] if isinstance(stage, Stretch)]
+    assert sorted(step.number for step in stretch.steps) == others
+    assert all(step.starts for step in stretch.steps)
+
+
+@pytest.mark.parametrize(("lefts", "rights", "lanes"), [("w", "x", False), ("x", "x", False), ("w", "w", True)])
+def test_sums_of_scalars_start_from_their_places(lefts, rights, lanes):
+    made, sums = starting(lefts, rights, "ww")
+    schedule = made.schedule(*sums.values(), lanes=lanes)
+    assert schedule.firsts == {}
+    groups = of_kind(schedule, "scalars")
+    numbers = {i for group in groups for i in group.numbers}
+    assert {sums["zero"], sums["nothing"]} <= numbers == set(schedule.long)
+    assert {group.first for group in groups} == {None}
+    steps = [s for stages in schedule.stages.values() for t in stages if isinstance(t, Stretch) for s in t.steps]
+    assert {step.number for step in steps if step.starts} == numbers
+
+
 # Depth
 
 
-def test_long_sums_on_each_other_are_layers():
+@pytest.mark.parametrize(
+    ("bias", "stages"), [(True, ["stretch", "matrix"] * 3 + ["stretch"]), (False, ["matrix", "stretch"] * 3)]
+)
+def test_long_sums_on_each_other_are_layers(bias, stages):
     made = Instructions(LONG * LONG, LONG)
     layer = made.x
     for _ in range(3):
-        sums = [made.code.dot(list(zip(made.w[k * LONG :], layer, strict=False)), []) for k in range(LONG)]
+        pairs = [list(zip(made.w[k * LONG :], layer, strict=False)) for k in range(LONG)]
+        sums = [made.code.dot(few, made.w[k : k + bias]) for k, few in enumerate(pairs)]
         layer = [made.code.apply(mc.tanh, [i]) for i in sums]
     schedule = made.schedule(*layer)
-    assert kinds(schedule) == ["stretch", "matrix"] * 3 + ["stretch"]
+    assert kinds(schedule) == stages
     assert all(len(s.numbers) == LONG for s in of_kind(schedule, "matrix"))
 
 
-def test_stages_of_another_phase_are_not_counted_as_deeper():
+@pytest.mark.parametrize(("bias", "stages"), [(True, ["stretch", "matrix"]), (False, ["matrix"])])
+def test_stages_of_another_phase_are_not_counted_as_deeper(bias, stages):
     made = Instructions(ALONE, ALONE)
     code = made.code
     early = code.dot(list(zip(made.w, made.w[::-1], strict=True)), [])
-    sums = [code.dot(list(zip([early, *made.w[k : k + LONG]], made.x, strict=False)), []) for k in (0, 1)]
-    schedule = made.schedule(*sums)
-    assert kinds(schedule) == ["stretch", "matrix"]
+    pairs = [list(zip([early, *made.w[k : k + LONG]], made.x, strict=False)) for k in (0, 1)]
+    schedule = made.schedule(*[code.dot(few, made.w[:bias]) for few in pairs])
+    assert kinds(schedule) == stages
     assert [len(s.numbers) for s in of_kind(schedule, "matrix")] == [2]
 
 
