@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from math import inf
-from typing import Any, TypeVar
+from typing import Any
 
 from ..engine import Value
 from . import drivers
@@ -49,7 +49,8 @@ SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
 }
 
 
-T = TypeVar("T")
+def nothing(first: int, count: int) -> None:
+    """Take nothing of some rows' outputs."""
 
 
 def driver(name: str, lanes: int, fast: bool) -> Any:
@@ -187,15 +188,21 @@ class Executable:
         return self._drivers[key]
 
     def forward(
-        self, memories: Sequence[Buffers], data: int, index: int, n: int, out: int, take: Callable[[int, int], T]
-    ) -> list[T]:
+        self,
+        memories: Sequence[Buffers],
+        data: int,
+        index: int,
+        n: int,
+        out: int,
+        take: Callable[[int, int], object] = nothing,
+    ) -> list[Any]:
         """Compute the outputs of all rows, and return what is taken of some after others: first row, and how many.
 
         A thread that has done some goes on with the next ones, while others compute.
         """
         call, width, threads = self._driver("forward"), self.outputs, len(memories)
         parts = shares(n, self.lanes, threads * max(1, min(PARTS, n // (threads * ROWS))) if threads > 1 else 1)
-        waiting, found = deque(enumerate(parts)), dict[int, T]()
+        waiting, found = deque(enumerate(parts)), dict[int, Any]()
 
         def work(memory: Buffers) -> None:
             while waiting:

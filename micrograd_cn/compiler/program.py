@@ -19,7 +19,7 @@ from ..optim import Optimizer
 from . import c
 from .c import Options
 from .derivatives import Differentiable
-from .executable import Executables
+from .executable import Executables, nothing
 from .lowering import ordered
 from .machine import Memory
 from .places import WORD
@@ -177,7 +177,7 @@ class Program(Differentiable):
         threads: int,
         out: Any,
         parameters: int = 0,
-        take: Callable[[int, int], Any] = lambda first, count: None,
+        take: Callable[[int, int], object] = nothing,
     ) -> list[Any]:
         """Write the outputs of some rows, by number, to a buffer; `parameters` may be where these are meanwhile.
 
