@@ -317,9 +317,9 @@ def threads(turns: int = 7, count: int = 100_000) -> list[Row]:
     optimizer = SGD(model.parameters(), lr=LEARNING_RATE)
     outputs = array("d", [0.0] * count)
     works: dict[str, Callable[[int, int], object]] = {
-        "forward": lambda times, n: [program.forward(rows, n) for _ in range(times)],
-        "forward, out=": lambda times, n: [program.forward(rows, n, outputs) for _ in range(times)],
-        "backward": lambda times, n: [program.backward(rows, threads=n) for _ in range(times)],
+        "forward": _again(lambda n: program.forward(rows, n)),
+        "forward, out=": _again(lambda n: program.forward(rows, n, outputs)),
+        "backward": _again(lambda n: program.backward(rows, threads=n)),
         "fit": lambda times, n: program.fit(rows, optimizer, times, threads=n),
     }
     found: list[Row] = []
@@ -332,6 +332,16 @@ def threads(turns: int = 7, count: int = 100_000) -> list[Row]:
     if cores:
         os.sched_setaffinity(0, cores)
     return found
+
+
+def _again(work: Callable[[int], object]) -> Callable[[int, int], None]:
+    """Return what does it so many times, and keeps no result: memory for more and more lists takes longer."""
+
+    def again(times: int, threads: int) -> None:
+        for _ in range(times):
+            work(threads)
+
+    return again
 
 
 def _in_threads(work: Callable[[int, int], object], count: int, times: int) -> None:

@@ -6,6 +6,7 @@ import ctypes
 import gc
 import threading
 import time
+from array import array
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -255,13 +256,15 @@ class Executable:
             memory = self._unused.pop()
         except IndexError:
             memory = Buffers(self)
-        memory.s.data[: len(parameters)] = parameters
+        given = parameters if isinstance(parameters, array) else array("d", parameters)
+        ctypes.memmove(memory.s.address, given.buffer_info()[0], WORD * len(given))
         return memory
 
     @contextmanager
     def memories(self, parameters: Sequence[float], count: int) -> Iterator[list[Buffers]]:
         """Give memory for some threads inside the block."""
-        taken = [self.memory(parameters) for _ in range(count)]
+        given = array("d", parameters)
+        taken = [self.memory(given) for _ in range(count)]
         yield taken
         for memory in taken:
             self.done(memory)
