@@ -54,7 +54,7 @@ def in_turns(works: Sequence[Work | None], seconds: float = 0.8, turns: int = 7)
     counts, times = [], [list[float]() for _ in works]
     for work in works:
         count = 1
-        while work and _seconds(work, count) < seconds / 8:
+        while work and 2 * count * _slope(work, count) < seconds / 8:  # what comes before and after all may take longer
             count *= 2
         counts.append(count)
     for _ in range(turns):

@@ -215,11 +215,14 @@ def totals(r: int) -> Maker:
                 sums = block.carried
                 for half in range(0, machine.width, native):
                     at = f.add(block.index, 8 * half)
-                    ys, xs = (
-                        [f.load(lanes.kind, f.at(p, at, BYTE), align) for p in pointers] for pointers in (lefts, rights)
-                    )
-                    products = [(y, x) for y in ys for x in xs]
-                    sums = [lanes.product_added(y, x, total) for (y, x), total in zip(products, sums, strict=True)]
+                    ys = [f.load(lanes.kind, f.at(left, at, BYTE), align) for left in lefts]
+                    for k, right in enumerate(rights):  # one after the other, since sums and `ys` fill the registers
+                        x = f.load(lanes.kind, f.at(right, at, BYTE), align)
+                        added = [
+                            lanes.product_added(y, x, sums[i])
+                            for y, i in zip(ys, range(k, r * native, native), strict=True)
+                        ]
+                        sums = [added[i // native] if i % native == k else total for i, total in enumerate(sums)]
                 block.next = sums
             pair.next = block.next
         for k in range(r):
