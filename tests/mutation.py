@@ -52,9 +52,10 @@ TESTS = {  # modules or folders: the files test_*.py that pin them
     "compiler/instructions compiler/lowering": "compiler/instructions compiler/lowering compiler/formulas "
     "compiler/numbers",
     "compiler/schedule compiler/plan compiler/places compiler/runs": "compiler/schedule compiler/plan compiler/runs "
-    "compiler/drivers compiler/numbers",
+    "compiler/takes compiler/drivers compiler/numbers",
     "compiler/gathers": "compiler/gathers compiler/runs compiler/numbers",
-    "compiler/products compiler/drivers": "compiler/products compiler/drivers compiler/training compiler/numbers",
+    "compiler/products compiler/drivers": "compiler/products compiler/drivers compiler/training compiler/prepared "
+    "compiler/numbers",
     "compiler/threaded": "compiler/threaded compiler/native compiler/growth compiler/tiers compiler/numbers",
     "compiler/straight": "compiler/straight compiler/formulas compiler/growth compiler/tiers compiler/numbers",
     "compiler/native": "compiler/native compiler/growth compiler/tiers compiler/numbers",

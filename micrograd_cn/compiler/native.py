@@ -156,7 +156,7 @@ class StraightLine(Straight):
 
     def rows(self, steps: Sequence[Step], outputs: Sequence[int], to: str) -> None:
         """Write all steps, and as soon as they are known as many outputs as a vector has lanes, into each row."""
-        together = [list(group) for _, group in groupby(steps, lambda step: step.together or -step.number)]
+        together = [list(group) for _, group in groupby(steps, lambda step: step.together or step.number)]
         left = {step.number: group for group in together for step in group}
         native = Lanes(self.f, min(self.plan.machine.native, self.lanes.count), self.lanes.fused)
         for k in range(0, len(outputs), native.count):

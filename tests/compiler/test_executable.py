@@ -16,7 +16,7 @@ from micrograd_cn.compiler import (
     drivers,
     executable,
 )
-from micrograd_cn.compiler.executable import ALIGNED, LARGEST, PATIENCE, SOON, Executable
+from micrograd_cn.compiler.executable import ALIGNED, ALIKE, LARGEST, PATIENCE, SOON, Executable
 from micrograd_cn.compiler.instructions import AFTER, BATCH, SAMPLE
 from micrograd_cn.compiler.machine import Memory, machine
 from micrograd_cn.compiler.places import WORD
@@ -273,6 +273,14 @@ def test_outputs_of_every_row_are_where_they_belong_and_nothing_is_written_beyon
         expected = [y.data for row in rows for y in f(*map(Value, row))]
         assert all(map(close, out, expected))
         assert all(map(math.isnan, out[n * outputs :]))
+
+
+@pytest.mark.parametrize(("like", "gathers"), [(4 * ALIKE, True), (ALIKE, True), (ALIKE - 1, False)])
+def test_like_instructions_of_single_rows_are_gathered_where_a_level_has_many(like, gathers):
+    xs = [Value(0.5) for _ in range(int(like) + 1)]
+    program = compile([mc.sin(x) for x in xs[: int(like)]], xs)
+    assert program.executables.plan("forward", lanes=False).gather is gathers
+    assert program.executables.plan("forward", lanes=True).gather is False
 
 
 def test_native_code_stores_outputs_itself_but_not_very_many():
