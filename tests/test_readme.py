@@ -42,7 +42,7 @@ TOUR = 60  # lines of Python
 FIRST_SCREEN = 40
 WORDS_OF_IT = 10  # lines of English that say what this is and for whom
 LINES = {"en": 340, "zh": 290}  # of the whole README
-MICROGPT = {"en": ("2.0 s", "4.9 times"), "zh": ("2.0 秒", "4.9 倍")}
+MICROGPT = {"en": ("about 2 s", "4 times"), "zh": ("约 2 秒", "4 倍多")}
 CHINESE_NAMES = {  # of contenders and works, in Chinese tables
     "micrograd.nn over micrograd_cn.Value": "micrograd.nn，用 micrograd_cn.Value",
     "PyTorch eager": "PyTorch 即时执行",

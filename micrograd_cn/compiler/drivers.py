@@ -3,7 +3,8 @@
 A program is a record of whole numbers: where its lists of stages are, and where its memory holds what. A stage is a
 function and its table (see `products`), and what to call if a sum in it overflowed on the way. Memory is three arrays
 of doubles: `%s`, scalars; `%w`, a panel of blocks, each with `lanes` rows of the batch side by side, a place for each
-number of a sample; `%a`, totals over the rows. Of a program for single rows, samples are scalars, and `%w` is `%s`.
+number of a sample; `%a`, totals over the rows, or where stages that store outputs themselves put those of a panel. Of a
+program for single rows, samples are scalars, and `%w` is `%s`.
 """
 
 from __future__ import annotations

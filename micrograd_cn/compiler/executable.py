@@ -9,7 +9,7 @@ import time
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from math import inf
 from typing import Any
@@ -206,12 +206,14 @@ class Executable:
         waiting, found = deque(enumerate(parts)), dict[int, Any]()
 
         def work(memory: Buffers) -> None:
-            while waiting:
-                with suppress(IndexError):  # another thread has taken the last ones
+            while True:
+                try:
                     k, (first, count) = waiting.popleft()
-                    rows, to = index + WORD * first, out + WORD * width * first
-                    call(self.record, data, rows, count, to, *memory.addresses)
-                    found[k] = take(first, count)
+                except IndexError:
+                    return
+                rows, to = index + WORD * first, out + WORD * width * first
+                call(self.record, data, rows, count, to, *memory.addresses)
+                found[k] = take(first, count)
 
         start = time.perf_counter()
         run([partial(work, memory) for memory in memories[: len(parts)]])
@@ -220,7 +222,9 @@ class Executable:
 
     def prepared(self, memory: Buffers, data: int, index: int, n: int, out: int, *result: Any) -> Callable[[], Any]:
         """Return a function that computes the outputs of all rows, and returns the first of some things it holds."""
-        long = n * self.plan.schedule.size > LONG * self.lanes
+        schedule = self.plan.schedule
+        size = schedule.size + sum([len(sum_.pairs) for sum_ in schedule.long.values()])
+        long = n * size > LONG * self.lanes
         writer = drivers.Drivers(self.plan.machine, self.lanes)
         code = self.plan.machine.address(writer.name["prepared"], writer.prepared, self.plan.fast)
         return builtin_function(code, [self.record, data, index, n, out, *memory.addresses, long], *result, memory)

@@ -128,7 +128,8 @@ class Program(Differentiable):
 
         It is for loops that need a value at a time, such as an optimiser's or a controller's: each call reads the
         numbers that `rows` has then, and the parameters' data, and writes to `out`. It compiles at once what `forward`
-        compiles after a while. One thread at a time may call it, and it does not look for anomalies.
+        compiles after a while. One thread at a time may call it; other threads of Python wait for calls of a few
+        microseconds, and run during longer ones. It does not look for anomalies.
 
         Args:
             rows: a buffer of doubles in two dimensions, such as a numpy array.

@@ -130,3 +130,14 @@ def test_other_threads_run_during_a_long_call_but_not_during_a_short_one(monkeyp
     finally:
         sys.setswitchinterval(interval)
     assert found == [True] * long
+
+
+@pytest.mark.parametrize("products", [50, 500])
+def test_a_call_is_as_long_as_its_long_sums(monkeypatch, products):
+    given, real = [], executable.builtin_function
+    monkeypatch.setattr(executable, "LONG", 200)
+    monkeypatch.setattr(executable, "builtin_function", lambda *some: given.append(some[1]) or real(*some))
+    ws, xs = ([Value(0.5) for _ in range(products)] for _ in range(2))
+    out = array("d", [0.0])
+    assert compile(mc.dot(ws, xs), xs).prepare(buffer(1, products)[1], out)() is out
+    assert [bool(operands[-1]) for operands in given] == [products > 200]

@@ -7,11 +7,13 @@ import signal
 import threading
 import time
 import warnings
+from array import array
 
 import pytest
 
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile, executable  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.rows import in_order
 from micrograd_cn.compiler.threads import run, shares
 from micrograd_cn.optim import cosine_lr, warmup
 
@@ -56,6 +58,19 @@ def test_outputs_are_in_order_whoever_computes_which_part_of_them(monkeypatch, t
         expected = [[i * k for k in range(2, outputs + 2)] for i in range(rows)]
         assert program.forward(data, threads) == (expected if outputs > 1 else [2.0 * i for i in range(rows)])
     assert divided[3:] == ([1] * 3 if threads == 1 else [threads, 2 * threads, executable.PARTS * threads])
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_error_of_what_is_taken_is_not_lost(threads):
+    x = Value(0.5)
+    program = compile(x * 2.0, [x])
+
+    def take(first, count):
+        raise IndexError("taken")
+
+    out, data = array("d", bytes(8 * 20)), array("d", bytes(8 * 20))
+    with pytest.raises(IndexError, match="taken"):
+        program.outputs_of(data, in_order(20), threads, out, take=take)
 
 
 def test_each_number_of_threads_gives_the_same_bits_each_time():
