@@ -10,9 +10,9 @@ https://gist.github.com/karpathy/8627fe009c40f57531cb18360106ce95), so that the 
     invent    draws new names, token by token, from the probabilities
 
 The stages differ in what computes. In stage 1 it is operators alone, + * ** exp log relu; in stage 2 a sum of products,
-a softmax and a cross entropy are one operation each; stage 3 records that once, for the longest name, and compiles it.
-Several stages are trained one after another and compared. The names are demos/names.txt: 32,033 first names of the US
-Social Security Administration's lists, as https://github.com/karpathy/makemore has them (MIT licence).
+a softmax and a cross entropy are one operation each; stage 3 records that once, for the longest of the names, and
+compiles it. Several stages are trained one after another and compared. The names are demos/names.txt: 32,033 first
+names of the US Social Security Administration's lists, as https://github.com/karpathy/makemore has them (MIT licence).
 """
 
 import argparse
@@ -186,7 +186,9 @@ def eager(weights: Weights, stage: Stage) -> Backward:
 
 def train_compiled(names: Sequence[str], weights: Weights, steps: int, batch: int) -> list[float]:
     """Do the same by the compiled loss."""
-    samples = [padded(name) for name in islice(cycle(names), steps * batch)]
+    names = list(islice(cycle(names), steps * batch))
+    length = longest(names)
+    samples = [padded(name, length) for name in names]
     optimizer = Adam(flat(weights), LEARNING_RATE, BETAS)
     decay = linear_lr(LEARNING_RATE, steps)
     return compiled(weights).fit(samples, optimizer, 1, batch, schedule=decay, progress=True, each_step=True)
@@ -203,10 +205,15 @@ def compiled(weights: Weights) -> "CompiledFunction":
     return of_name
 
 
-def padded(name: str) -> tuple[list[int], list[int], list[float]]:
+def longest(names: Iterable[str]) -> int:
+    """Return how many tokens the longest name has."""
+    return max(len(lesson(name)[0]) for name in names)
+
+
+def padded(name: str, length: int) -> tuple[list[int], list[int], list[float]]:
     """Return the lesson of a name, filled up with tokens that count nothing."""
     tokens, targets, shares = lesson(name)
-    padding = [0] * (BLOCK - len(tokens))
+    padding = [0] * (length - len(tokens))
     return tokens + padding, targets + padding, shares + [0.0] * len(padding)
 
 

@@ -13,6 +13,7 @@ import sys
 import time
 from array import array
 from collections.abc import Callable, Sequence
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -44,19 +45,25 @@ def start(count: int) -> tuple[Weights, list[str]]:
 
 
 def lessons(names: Sequence[str], batch: int, shortest: bool) -> list[list[Any]]:
-    """Return for each batch its tokens, targets and shares, a row a name, of one length; as short as can be, or 16."""
+    """Return for each batch its tokens, targets and shares, a row a name; of one length, or as short as can be."""
     found = []
     for i in range(0, len(names), batch):
         some = names[i : i + batch]
-        length = min(max(map(len, some)) + 1, BLOCK) if shortest else BLOCK
-        found.append([[part[:length] for part in parts] for parts in zip(*map(microgpt.padded, some), strict=True)])
+        length = microgpt.longest(some) if shortest else longest()
+        found.append([list(parts) for parts in zip(*(microgpt.padded(name, length) for name in some), strict=True)])
     return found
+
+
+@cache
+def longest() -> int:
+    """Return how many tokens the longest of a thousand names has, to which microgpt.py fills up all of these."""
+    return microgpt.longest(start(1000)[1])
 
 
 def ours(weights: Weights, names: Sequence[str], batch: int) -> Epochs | None:
     if not find_spec("llvmlite"):
         return None
-    samples = [microgpt.padded(name) for name in names]
+    samples = [microgpt.padded(name, longest()) for name in names]
     program = microgpt.compiled(weights).program(*samples[0])
     flat = array("d", [x for sample in samples for part in sample for x in part])
     rows = memoryview(flat).cast("B").cast("d", (len(names), len(flat) // len(names)))
@@ -216,14 +223,14 @@ def _jax_epochs(weights: Weights, names: Sequence[str], batch: int, scan: bool) 
         return None
     np = jax.numpy
     w = {name: np.asarray([[p.data for p in row] for row in rows]) for name, rows in weights.items()}
-    causal = np.tril(np.ones((BLOCK, BLOCK), bool))
+    causal = np.tril(np.ones((longest(), longest()), bool))
     size = WIDTH // len(HEADS)
 
     def normal(x: Any) -> Any:
         return x * ((x * x).mean(-1, keepdims=True) + 1e-5) ** -0.5
 
     def loss(w: Any, tokens: Any, targets: Any, shares: Any) -> Any:
-        x = normal(w["wte"][tokens] + w["wpe"])
+        x = normal(w["wte"][tokens] + w["wpe"][: longest()])
         y = normal(x)
         q, k, v = ((y @ w[name].T).reshape(*y.shape[:2], len(HEADS), size) for name in ("wq", "wk", "wv"))
         scores = np.einsum("bthd,bshd->bhts", q, k) * size**-0.5

@@ -12,6 +12,7 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, lru_cache, reduce
+from itertools import accumulate
 from math import fabs, inf, nan
 from typing import Any
 
@@ -355,14 +356,15 @@ def _below_zero(x: Any) -> Any:
     return where(less_equal(x, 0.0), x, 0.0)
 
 
-def _softmax(y: Any, xs: Iterable[Any]) -> tuple[Any, ...]:
-    exps = [exp(x - y) for x in xs]
-    total = sum(exps)  # 1, but for the rounding of y
+def _softmax(xs: Sequence[Any]) -> tuple[Any, ...]:
+    top = _peak(*xs)
+    exps = [exp(x - top) for x in xs]
+    total = sum(exps)
     return tuple([div(e, total) for e in exps])
 
 
 def _logsumexp_partials(y: Any, xs: tuple[Any, ...]) -> tuple[Any, ...]:
-    weights = _softmax(y, xs)
+    weights = _softmax(xs)
     if len(xs) != 2:
         return weights
     (v, w), (a, b) = weights, xs
@@ -392,25 +394,30 @@ def _silu(x: Any, half: Any) -> Any:
 
 
 def _logsumexp_formula(xs: Sequence[Any]) -> Any:
-    peak, others = xs[0], 0.0  # log(exp(peak) * (1 + others)), one operand after the other
-    for x in xs[1:]:
-        peak, others = maximum(peak, x), _joined(peak, others, x)
-    return peak + log1p(others)
+    tops = [*accumulate(xs, maximum)]
+    top = tops[-1]  # log(exp(top) * (1 + others))
+    others = [_other(before, x, top, exp(x - top)) for before, x in zip((-inf, *tops), xs, strict=False)]
+    return top + log1p(sum(others))
 
 
-def _join(peak: Any, others: Any, x: Any) -> Any:
-    larger, smaller = maximum(peak, x), minimum(peak, x)
-    ratio = exp(where(less(smaller, larger), smaller - larger, 0.0))
-    return where(less(peak, x), (1.0 + others) * ratio, others + ratio)
+# An exponential among the others: that of the first of the largest is none, and that of another one, which may be
+# exp(inf - inf), is 1. It is an operation of its own, so that it is one step.
+_other: Op = Op(
+    "other",
+    lambda before, x, top, e: where(equal(x, top), 1.0 - less(before, x), e),
+    (None, None, None, lambda y, before, x, top, e: where(equal(x, top), 0.0, 1.0)),
+)
 
 
-def _join_partials(y: Any, peak: Any, others: Any, x: Any) -> tuple[Any, ...]:
-    grows, ratio = less(peak, x), exp(-abs(peak - x))
-    return where(grows, y, -ratio), where(grows, ratio, 1.0), where(grows, -y, ratio)
-
-
-# What `others` becomes with another x. It is an operation of its own, so that the formula of many operands is short.
-_joined = Op("joined", _join, _join_partials)
+# The largest, subtracted from all before they are exponents: a softmax is the same for logits that are shifted alike.
+# A gradient flows through it nevertheless, which makes a derivative of about 1 - 1 the sum of the others' small ones.
+_peak: Op = Op(
+    "peak",
+    lambda *xs: reduce(ieee.maximum, xs),
+    lambda y, *xs: tuple([equal(x, y) for x in xs]),
+    symbol="max",
+    formula=lambda *xs: reduce(maximum, xs),
+)
 
 
 # Rows outside the table, of which derivatives of the table's rows are made. Each gives a derivative that the product
@@ -629,8 +636,7 @@ def softmax(xs: Iterable[Any]) -> list[Any]:
     >>> softmax([1000, 1000])
     [0.5, 0.5]
     """
-    xs = [x if hasattr(x, "_record") else number(x) for x in _some("softmax", xs)]
-    return list(_softmax(logsumexp(xs), xs))
+    return list(_softmax([x if hasattr(x, "_record") else number(x) for x in _some("softmax", xs)]))
 
 
 __all__ = [*OPS, "mean", "softmax"]

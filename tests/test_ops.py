@@ -489,6 +489,29 @@ def test_a_value_beside_numbers_gives_a_value():
     assert [type(p) for p in mc.softmax([1, x])] == [Value, Value]
 
 
+def test_the_derivative_of_a_weight_near_1_is_as_accurate_as_those_of_the_others():
+    xs = [-34.76600978836293, -6.268657319773759, -32.93880384424328]
+    logits = [Value(x) for x in xs]
+    first, largest, last = gradients(mc.softmax(logits)[1], logits)
+    with mp.workdps(40):
+        shares = [mp.exp(mp.mpf(x) - mp.mpf(xs[1])) for x in xs]
+        total = mp.fsum(shares)
+        others = (shares[0] + shares[2]) / total
+        assert largest == pytest.approx(float(shares[1] / total * others), rel=1e-14, abs=0.0)
+        assert [first, last] == pytest.approx(
+            [float(-shares[k] * shares[1] / total**2) for k in (0, 2)], rel=1e-14, abs=0
+        )
+
+
+def test_weights_are_those_of_logits_of_any_size_and_of_ties():
+    assert mc.softmax([1e308, 1e308, -1e308]) == [0.5, 0.5, 0.0]
+    assert mc.softmax([-1e308, -1e308]) == [0.5, 0.5]
+    logits = [Value(x) for x in (3.0, 3.0, 3.0, -inf)]
+    weights = mc.softmax(logits)
+    assert [w.data for w in weights] == [1 / 3, 1 / 3, 1 / 3, 0.0]
+    assert gradients(weights[0], logits) == pytest.approx([2 / 9, -1 / 9, -1 / 9, 0.0], rel=1e-15)
+
+
 @pytest.mark.parametrize("op", [op for op in OPS.values() if op.arity and not op.signature], ids=repr)
 def test_a_wrong_number_of_operands_is_refused(op):
     for wrap, n in product((int, float, Value), {0, op.arity - 1, op.arity + 1}):

@@ -5,6 +5,7 @@ The way through the rooms:
     a function       `jit` records it for each form of `samples`, and `guards` its branches; else `mixture` trains on
     a graph of Values
       lowering       its operations, and those of its gradient, as `instructions`, each once
+      fusion         of a large graph, instructions that a single other one needs become part of it
       schedule       what is done in which order: stretches of instructions, long sums together, loads by an index
       plan           where each value lies (`places`), and the tables of `products` and `takes`; of single rows, like
                      instructions are found by `runs`, for vectors of neighbours or of operands that `gathers` collects

@@ -30,7 +30,6 @@ from .threads import run, shares
 
 PATIENCE = 1.5e-4  # seconds an instruction that threaded code runs until native code is worth the time to make it
 SOON = 1e-2  # seconds a function that a program runs until the shared ones are made fast: twice what that takes
-LARGEST = 10_000  # instructions for which it is made at all: it takes seconds
 ALIKE = 8.0  # like instructions of a level, on average, from which single rows are computed in vectors of these
 LONG = 20_000  # instructions of a call, microseconds, from which on other threads of Python run meanwhile
 FEW = 2  # rows up to which each is done by itself, with scalars
@@ -318,7 +317,7 @@ class Executables:
                     lowering.differentiate()
                 roots, totals = [lowering.outputs[0], *lowering.gradients], lowering.totals
             schedule = Schedule(lowering.code, roots, totals, lanes)
-            gather = schedule.size > LARGEST or schedule.alike() >= ALIKE
+            gather = schedule.large or schedule.alike() >= ALIKE
             return Plan(schedule, self.machine, lowering.columns, 2 * self.pitch, gather, lowering.outputs)
 
         return self._once((kind, lanes), make)  # type: ignore[no-any-return]
@@ -364,8 +363,8 @@ class Executables:
 
     def worth(self, executable: Executable, seconds: float) -> bool:
         """Return whether what runs so long is worth native code."""
-        size = executable.plan.schedule.size
-        return not executable.native and size <= LARGEST and seconds >= size * PATIENCE
+        schedule = executable.plan.schedule
+        return not (executable.native or schedule.large) and seconds >= schedule.size * PATIENCE
 
     def described(self) -> str:
         """Return what the program is, in a line."""

@@ -17,6 +17,7 @@ import struct
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from itertools import chain
 from math import frexp, nan
 from typing import Any, NamedTuple, TypeAlias, TypeVar
@@ -106,6 +107,15 @@ class Code:
         self._called: dict[tuple[int, int, tuple[bool, ...]], Called | None] = {}
         self._own: dict[int, set[str]] = {}
         self._checked: set[tuple[Op, int]] = set()
+
+    def copy(self) -> Code:
+        """Return the same instructions, of which some may be changed, and to which others may be added."""
+        found = copy(self)
+        for name, x in vars(self).items():
+            if isinstance(x, (list, dict, set)):
+                setattr(found, name, x.copy())
+        found.value = found.constants.get
+        return found
 
     def add(self, instruction: Instruction, phase: int | None = None, key: Any = None) -> int:
         """Return the instruction's number; without `phase`, it has the latest one among its operands'."""
@@ -306,7 +316,7 @@ class Code:
             if value is not None:
                 number[i] = self.constant(value)
                 continue
-            instruction = _renumbered(called.whole.instructions[i], number)
+            instruction = renumbered(called.whole.instructions[i], number)
             if None not in map(self.value, operands(instruction)):
                 return None
             number[i] = self.add(instruction)
@@ -336,11 +346,8 @@ class Code:
         place = {i: code.leaf(("input", k), SAMPLE) for k, i in enumerate(used)}
         for i in sorted(fixed.union(body)):
             instruction = whole.instructions[i]
-            place[i] = code.constant(instruction[1]) if i in fixed else code.add(_renumbered(instruction, place))
-        code.total = code.size(range(len(code.instructions)))
-        with _naming:
-            form = _forms.setdefault(repr(code.instructions), f"formula{len(_forms)}")
-            FORMULAS.setdefault(form, (code, place[number]))
+            place[i] = code.constant(instruction[1]) if i in fixed else code.add(renumbered(instruction, place))
+        form = named(code, place[number])
         direct = {*used} <= {*inputs} and not any(whole.operands[i] for i in early)
         return Called(form, used, early, whole, direct)
 
@@ -355,6 +362,26 @@ class Code:
         for op, used in steps:
             numbers.append(self.apply(op, [resolve(x) for x in used], expand))
         return [resolve(x) for x in results]
+
+
+def named(code: Code, result: int) -> str:
+    """Return the form of a formula, of which the inputs come first."""
+    code.total = code.size(range(len(code.instructions)))
+    with _naming:
+        form = _forms.setdefault(repr((code.instructions, result)), f"formula{len(_forms)}")
+        FORMULAS.setdefault(form, (code, result))
+    return form
+
+
+def inlined(code: Code, form: str, slots: Sequence[int]) -> int:
+    """Add a formula's instructions, and return the number of its result."""
+    formula, result = FORMULAS[form]
+    number = dict(enumerate(slots))
+    for i in range(len(slots), len(formula.instructions)):
+        instruction = formula.instructions[i]
+        constant = instruction[0] == "constant"
+        number[i] = code.constant(instruction[1]) if constant else code.add(renumbered(instruction, number))
+    return number[result]
 
 
 def parted(xs: Iterable[T], belongs: Callable[[T], bool]) -> tuple[list[T], list[T]]:
@@ -384,7 +411,12 @@ def _bits(x: float) -> bytes:
     return struct.pack("d", x)
 
 
-def _renumbered(instruction: Instruction, number: dict[int, int]) -> Instruction:
+def renumbered(instruction: Instruction, number: dict[int, int]) -> Instruction:
+    """Return the same instruction of other operands.
+
+    >>> renumbered(("dot", ((1, 2),), (3,)), {1: 4, 2: 5, 3: 6})
+    ('dot', ((4, 5),), (6,))
+    """
     form, *rest = instruction
     if form not in SUMS:
         return (form, *[number[i] for i in rest])

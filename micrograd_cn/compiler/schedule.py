@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple, TypeAlias
 
+from .fusion import fused
 from .instructions import AFTER, BATCH, LONG, SAMPLE, SUMS, TAKE, Code, Pair, below, checked, parted
 
 ALONE = 32  # products from which a sum is a loop that shares its factors with no other one
@@ -20,6 +21,7 @@ TOGETHER = 6  # sums that are checked together
 AHEAD = 24  # checked sums, of the next ones, among which those are found
 FEW = 4  # instructions of a level, below which they do not count as alike
 LEVELS = 1 << 32  # of a layer, at most
+LARGEST = 10_000  # instructions for which native code is made at all: it takes seconds
 CHUNK = 300  # instructions of a stretch: the time to compile one grows faster than its length
 
 
@@ -173,6 +175,7 @@ class Schedule:
         outer: totals that are tables of products.
         single: the other totals, each with its product.
         size: about how many instructions the stretches have.
+        large: whether these are so many that threaded code alone runs them.
     """
 
     def __init__(self, code: Code, roots: Sequence[int], totals: Sequence[tuple[Pair, ...]], lanes: bool) -> None:
@@ -187,8 +190,13 @@ class Schedule:
         self.long = {i: sum_ for i, sum_ in long.items() if len(sum_.pairs) >= ALONE or shared[rights[i]] > 1}
         self.firsts = {i: x for i in self.long if self.in_lanes(i) and (x := self._first(i)) is not None}
         self.taken = {i for i in self.needed if code.instructions[i][0] == TAKE}
-        self.stages: dict[int, list[Stage]] = {phase: list(self._stages(phase)) for phase in (BATCH, SAMPLE, AFTER)}
         self.size = code.size(i for i in self.needed if i not in self.long and i not in self.taken)
+        self.large = self.size > LARGEST
+        if self.large:
+            kept = {*roots, *self.factors()}
+            self.code = fused(code, self.needed, kept)
+            self.needed = sorted(below(self.code, kept))
+        self.stages: dict[int, list[Stage]] = {phase: list(self._stages(phase)) for phase in (BATCH, SAMPLE, AFTER)}
 
     def factors(self) -> list[int]:
         """Return the factors of the totals."""
@@ -237,11 +245,13 @@ class Schedule:
     def _stages(self, phase: int) -> Iterator[Stage]:
         for layer in self._layers(phase):
             found = layer.numbers
-            if self.are_in_lanes(phase):
-                yield from self.stretches(self._in_order([i for i in found if i not in self.firsts]))
-            else:
+            if not self.are_in_lanes(phase):
                 for level in layer.levels.values():
-                    yield Stretch([Step(i, i in self.long) for i in level])
+                    yield Stretch([self._step(i) for i in level])
+            elif self.large:
+                yield from self.stretches(self._by_form(layer.levels.values()))
+            else:
+                yield from self.stretches(self._in_order([i for i in found if i not in self.firsts]))
             yield from self._sums([i for i in found if i in self.long])
             if layer.taken:
                 yield Takes(layer.taken)
@@ -311,6 +321,12 @@ class Schedule:
                 follow(user for j in batch for user in users[j])
             follow([i])
         return steps
+
+    def _by_form(self, levels: Iterable[Sequence[int]]) -> Iterator[Step]:
+        """Yield steps level by level, like ones one after the other, as a processor expects the jumps between them."""
+        for level in levels:
+            steps = [self._step(i) for i in level if i not in self.firsts]
+            yield from sorted(steps, key=lambda step: self.code.instructions[step.number][0])
 
     def stretches(self, steps: Iterable[Step]) -> Iterator[Stretch]:
         """Yield steps as stretches that are not long."""

@@ -3,9 +3,10 @@
     python -m tests.compiler.campaign  # two thousand graphs: some minutes
     python -m tests.compiler.campaign --graphs 10000 --seed 7 --first 4000
 
-Threaded and native code must agree to the last bit, `fit` with the loop that it stands for too. Against the engine,
-numbers may differ by rounding: by as much as the engine's own numbers move when every operation is disturbed in its
-last bits. The first difference is made smaller and printed as code, and the exit status is 1.
+Threaded and native code must agree to the last bit, with and without instructions inside others, `fit` with the loop
+that it stands for too. Against the engine, numbers may differ by rounding: by as much as the engine's own numbers move
+when every operation is disturbed in its last bits. The first difference is made smaller and printed as code, and the
+exit status is 1.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import Any, NamedTuple
 
 import micrograd_cn as mc
 from micrograd_cn import OPS, Op, Value, gradients
-from micrograd_cn.compiler import Program, compile, executable  # noqa: A004 -- the field's name
+from micrograd_cn.compiler import Program, compile, executable, schedule  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.lowering import ordered
 from micrograd_cn.engine import record
 from micrograd_cn.operation import number
@@ -584,22 +585,27 @@ def check(case: Case) -> None:
     _like_eager(graph, rows, found["threaded"], train)
     program, ws = fresh(graph)
     executable.PATIENCE, executable.ALIKE = inf, 0.0  # single rows as if they had many like instructions
-    _like_eager(graph, rows, numbers(program, ws, rows, single, train), train)
-    executable.ALIKE = inf
+    gathered = numbers(program, ws, rows, single, train)
+    _like_eager(graph, rows, gathered, train)
+    largest, schedule.LARGEST = schedule.LARGEST, -1  # as of a large graph, with instructions inside others
+    program, ws = fresh(graph)
+    _same_bits(gathered, numbers(program, ws, rows, single, train), ("gathered", "fused"))
+    executable.ALIKE, schedule.LARGEST = inf, largest
     if case.fit and train and graph.parameters:
         _fit_like_loop(case)
 
 
-def _same_bits(a: Any, b: Any) -> None:
+def _same_bits(a: Any, b: Any, names: tuple[str, str] = ("threaded", "native")) -> None:
+    one, other = names
     for row, (xs, ys) in enumerate(zip(a[0], b[0], strict=True)):
         for k, (x, y) in enumerate(zip(xs, ys, strict=True)):
             if bits(x) != bits(y):
-                raise Different("tiers, forward", f"row {row}, output {k}: threaded {x!r}, native {y!r}")
+                raise Different("tiers, forward", f"row {row}, output {k}: {one} {x!r}, {other} {y!r}")
     if bits(a[1]) != bits(b[1]):
-        raise Different("tiers, mean", f"threaded {a[1]!r}, native {b[1]!r}")
+        raise Different("tiers, mean", f"{one} {a[1]!r}, {other} {b[1]!r}")
     for k, (x, y) in enumerate(zip(a[2], b[2], strict=True)):
         if bits(x) != bits(y):
-            raise Different("tiers, gradient", f"parameter {k}: threaded {x!r}, native {y!r}")
+            raise Different("tiers, gradient", f"parameter {k}: {one} {x!r}, {other} {y!r}")
 
 
 def _like_eager(graph: Graph, rows: Sequence[Sequence[float]], found: Any, train: bool) -> None:

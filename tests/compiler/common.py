@@ -19,13 +19,22 @@ from micrograd_cn.compiler.schedule import Schedule, Stretch
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD, Adam, AdamW
 
-KINDS = {"threaded": (inf, inf), "gathered": (inf, 0.0), "native": (0.0, inf)}
+SETTINGS = ("executable.PATIENCE", "executable.ALIKE", "schedule.LARGEST")
+KINDS = {
+    "threaded": (inf, inf, inf),
+    "gathered": (inf, 0.0, inf),
+    "fused": (inf, 0.0, -1),
+    "native": (0.0, inf, inf),
+}
 
 
 def choose(monkeypatch, kind):
-    """Run threaded code, however long it runs; or with like instructions gathered; or native code from the start."""
-    for name, number in zip(("PATIENCE", "ALIKE"), KINDS[kind], strict=True):
-        monkeypatch.setattr(f"micrograd_cn.compiler.executable.{name}", number)
+    """Run threaded code, however long it runs; or with like instructions gathered; or native code from the start.
+
+    "fused" is what runs large programs: threaded code, with like instructions gathered and others inside some.
+    """
+    for name, number in zip(SETTINGS, KINDS[kind], strict=True):
+        monkeypatch.setattr(f"micrograd_cn.compiler.{name}", number)
 
 
 def eager(f, rows, parameters):

@@ -16,12 +16,12 @@ from micrograd_cn.compiler import (
     drivers,
     executable,
 )
-from micrograd_cn.compiler.executable import ALIGNED, ALIKE, LARGEST, PATIENCE, SOON, Executable
+from micrograd_cn.compiler.executable import ALIGNED, ALIKE, PATIENCE, SOON, Executable
 from micrograd_cn.compiler.instructions import AFTER, BATCH, SAMPLE
 from micrograd_cn.compiler.machine import Memory, machine
 from micrograd_cn.compiler.places import WORD
 from micrograd_cn.compiler.plan import SLACK
-from micrograd_cn.compiler.schedule import CHUNK, Sums
+from micrograd_cn.compiler.schedule import CHUNK, LARGEST, Sums
 
 from .common import close, executable_of, problem
 
@@ -165,7 +165,7 @@ def test_what_is_large_or_has_not_run_long_is_not_worth_native_code():
         schedule.size = size
         assert executables.worth(made, size * PATIENCE)
         assert not executables.worth(made, size * PATIENCE * 0.999)
-    schedule.size = LARGEST + 1
+    schedule.large = True
     assert not executables.worth(made, 1e9)
     assert not executables.worth(executables.get("forward", False, True), 1e9)
 

@@ -21,6 +21,8 @@ from micrograd_cn.compiler.instructions import (
     Code,
     below,
     checked,
+    inlined,
+    named,
 )
 
 from .common import Instructions
@@ -581,3 +583,34 @@ def test_what_is_wrong_in_a_formula_is_said_with_the_operation():
             TypeError, match=f"'odd' cannot be compiled: ValueError in its partials: {count} partials for 1 operands"
         ):
             made.code.partials(wrong, made.code.apply(wrong, made.x), made.x)
+
+
+def test_a_copy_may_be_changed():
+    code = Code()
+    x = code.leaf(("input", 0), SAMPLE)
+    y = code.add(("exp", x))
+    copied = code.copy()
+    one = copied.constant(1.0)
+    copied.add(("fadd", x, one))
+    copied.instructions[y], copied.operands[y] = ("fneg", x), (x, x)
+    assert (copied.value(one), code.value(one)) == (1.0, None)
+    assert (len(copied.instructions), len(code.instructions)) == (4, 2)
+    assert (code.instructions[y], code.operands[y]) == (("exp", x), (x,))
+    assert code.add(("fadd", x, code.constant(1.0))) == 3
+
+
+def test_formulas_have_one_name_by_what_they_compute_and_are_written_out_by_it():
+    made = []
+    for _ in range(2):
+        code = Code()
+        x = code.leaf(("input", 0), SAMPLE)
+        made.append((code, code.add(("exp", x)), code.add(("fadd", code.constant(7.25), x))))
+    (code, y, z), (other, *_) = made
+    assert named(code, y) == named(other, y)
+    assert named(code, z) != named(code, y)
+    ground = Code()
+    a = ground.leaf(("input", 0), SAMPLE)
+    negated = ground.add(("fneg", a))
+    found = inlined(ground, named(code, z), [negated])
+    assert ground.instructions[found] == ("fadd", ground.constant(7.25), negated)
+    assert ground.phase[found] == SAMPLE

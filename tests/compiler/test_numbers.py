@@ -305,3 +305,20 @@ def test_parameters_are_read_at_each_call_and_constants_when_compiled():
     w.data, c.data = 10.0, 100.0
     assert program.forward([[1.0]]) == [14.0]
     assert program.parameters == [w]
+
+
+@pytest.mark.parametrize("n", [2, 4, 6])
+def test_logarithms_of_sums_of_exponentials_are_the_engines_at_infinities_and_ties(code, n):
+    rng = random.Random(n)
+    rows = [*product([0.0, 2.5, inf, -inf, nan], repeat=n)]
+    rows = [
+        *rng.sample(rows, min(len(rows), 300)),
+        [1e308] * n,
+        [-745.0, *[0.0] * (n - 1)],
+        [-1.0, *[-900.0] * (n - 1)],
+    ]
+    xs = [Value(0.5) for _ in range(n)]
+    found = compile([mc.logsumexp(xs), *mc.softmax(xs)], xs).forward(rows)
+    singles = [compile([mc.logsumexp(xs), *mc.softmax(xs)], xs).forward([row])[0] for row in rows[-20:]]
+    for row, numbers in zip([*rows, *rows[-20:]], [*found, *singles], strict=True):
+        assert numbers == pytest.approx([mc.logsumexp(row), *mc.softmax(row)], rel=1e-14, abs=0.0, nan_ok=True), row

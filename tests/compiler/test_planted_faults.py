@@ -8,7 +8,7 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Value
-from micrograd_cn.compiler import elementary, native, straight, takes, update
+from micrograd_cn.compiler import elementary, fusion, native, straight, takes, update
 from micrograd_cn.compiler import machine as machines
 from micrograd_cn.compiler.drivers import Drivers
 from micrograd_cn.compiler.executable import Executable
@@ -339,6 +339,18 @@ def other_learning_rate(patch):
     change_result(patch, Training, "__init__", lambda found, self, *_: self.scalars.data.__setitem__(0, 0.5))
 
 
+def exchanged_parts(patch):
+    def exchanged(found, code, i, _):
+        inside = dict(zip(found.inside, [*found.inside.values()][::-1], strict=True))
+        return found._replace(inside=inside)
+
+    change_result(patch, fusion, "_tree", exchanged)
+
+
+def one_form_for_others(patch):
+    change_result(patch, fusion, "_key", lambda found, *_: len(found))
+
+
 BOTH = [exchanged_in_a_difference, lost_product, no_constants, wrong_neighbour]
 OF_NATIVE_CODE = [lost_term, lost_value]
 OF_THREADED_CODE = [
@@ -351,10 +363,12 @@ OF_THREADED_CODE = [
     *(stale_parameters, state_as_data, other_learning_rate),
 ]
 OF_GATHERED_CODE = [gathered_from_the_next_place, gathered_without_order]
+OF_FUSED_CODE = [exchanged_parts, one_form_for_others]
 FAULTS = [
     *((fault, "native") for fault in (*BOTH, *OF_NATIVE_CODE)),
     *((fault, "threaded") for fault in (*BOTH, *OF_THREADED_CODE)),
     *((fault, "gathered") for fault in OF_GATHERED_CODE),
+    *((fault, "fused") for fault in OF_FUSED_CODE),
 ]
 
 

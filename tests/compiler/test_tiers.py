@@ -25,12 +25,14 @@ from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD
 from micrograd_cn.testing import expressions
 
-from .common import ACTIVATIONS, OPTIMISERS, everything, loop, problem
+from .common import ACTIVATIONS, OPTIMISERS, choose, everything, loop, problem
+
+CODES = ("threaded", "native", "gathered", "fused")
 
 
 def run(output, inputs, rows, code, monkeypatch, parameters):
     """Return the bits of what one kind of code computes, with rows in lanes and with single ones."""
-    monkeypatch.setattr("micrograd_cn.compiler.executable.PATIENCE", {"threaded": inf, "native": 0.0}[code])
+    choose(monkeypatch, code)
     program = compile(output, inputs)
     for p in parameters:
         p.grad = 0.0
@@ -45,15 +47,16 @@ def run(output, inputs, rows, code, monkeypatch, parameters):
 @settings(
     max_examples=max(20, settings().max_examples // 2), suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_both_kinds_of_code_give_the_same_bits(monkeypatch, f, count):
+def test_kinds_of_code_give_the_same_bits(monkeypatch, f, count):
     count = min(count, len(f.point))
     inputs, parameters = [[Value(x) for x in part] for part in (f.point[:count], f.point[count:])]
     y = f(*inputs, *parameters)
     if not isinstance(y, Value) or y.op is None:
         return
     rows = [f.point[:count], [x + 0.25 for x in f.point[:count]], [-x for x in f.point[:count]]] * 6
-    threaded, native = [run(y, inputs, rows, code, monkeypatch, parameters) for code in ("threaded", "native")]
+    threaded, native, gathered, fused = [run(y, inputs, rows, code, monkeypatch, parameters) for code in CODES]
     assert threaded == native
+    assert gathered == fused
 
 
 @pytest.mark.parametrize("op", [op for op in OPS.values() if op.arity and not op.machine], ids=lambda op: op.name)
@@ -169,7 +172,7 @@ def test_what_has_run_for_long_gets_native_code(monkeypatch):
     assert best("forward", 1).seconds > 0.0  # of the native code alone
     assert not best("forward", FEW + 1).native  # a row in each lane is code of its own
     assert not best("gradient", 1).native
-    monkeypatch.setattr("micrograd_cn.compiler.executable.LARGEST", 1)
+    monkeypatch.setattr("micrograd_cn.compiler.schedule.LARGEST", 1)
     best = compile(y, [x]).executables.best
     best("forward", 1).seconds = inf
     assert not best("forward", 1).native
