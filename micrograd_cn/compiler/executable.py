@@ -161,7 +161,7 @@ class Executable:
                 after=stages.address(AFTER),
                 columns=lowering.columns,
                 columns_at=WORD * self.lanes * plan.columns_at,
-                seed_at=next((plan.at(i) for i in schedule.needed if code.instructions[i] == ("seed",)), -1),
+                seed_at=next((plan.at(i) for i in schedule.leaves if code.instructions[i] == ("seed",)), -1),
                 block=block,
                 panel=plan.blocks,
                 outputs=len(lowering.outputs),

@@ -124,21 +124,20 @@ class Code:
         if known is not None:
             return known
         used = operands(instruction) if instruction[0] in SUMS or instruction[0] in LEAVES else instruction[1:]
-        self.number[key] = number = len(self.instructions)
-        self._append(instruction, used, max(map(self.phase.__getitem__, used)) if phase is None else phase)
+        phase = max(map(self.phase.__getitem__, used)) if phase is None else phase
+        self.number[key] = number = self.leaf(instruction, phase)
+        self.operands[number] = used
         return number
 
     def leaf(self, instruction: Instruction, phase: int) -> int:
         """Return the number of a new instruction without operands."""
-        self._append(instruction, (), phase)
-        return len(self.instructions) - 1
-
-    def _append(self, instruction: Instruction, used: tuple[int, ...], phase: int) -> None:
+        number = len(self.instructions)
         if phase == SAMPLE:
-            self.sampled.add(len(self.instructions))
+            self.sampled.add(number)
         self.instructions.append(instruction)
-        self.operands.append(used)
+        self.operands.append(())
         self.phase.append(phase)
+        return number
 
     def size(self, numbers: Iterable[int]) -> int:
         """Return about how much there is to compile, in instructions.

@@ -70,9 +70,10 @@ class Lowering:
         self.gradients: list[int] = []
         self._flowing: dict[Op, list[bool]] = {}  # whether a gradient flows to each operand
 
-    def _parameter(self, leaf: Value) -> None:
-        self.of[leaf] = self.code.leaf(("parameter", len(self.parameters)), BATCH)
+    def _parameter(self, leaf: Value) -> int:
+        number = self.of[leaf] = self.code.leaf(("parameter", len(self.parameters)), BATCH)
         self.parameters.append(leaf)
+        return number
 
     def _visit(self, node: Value) -> None:
         op = node.op
@@ -97,11 +98,10 @@ class Lowering:
     def _leaf(self, leaf: Value) -> int:
         """Return the number of a leaf that is met for the first time."""
         if leaf.requires_grad:
-            self._parameter(leaf)
-        else:
-            self.constants[leaf] = leaf.data
-            self.of[leaf] = self.code.constant(leaf.data)
-        return self.of[leaf]
+            return self._parameter(leaf)
+        self.constants[leaf] = leaf.data
+        number = self.of[leaf] = self.code.constant(leaf.data)
+        return number
 
     def _factors(self, node: Value) -> list[Pair]:
         """Return the pair of which a node is the product; a sum of these may be a loop."""
@@ -171,14 +171,20 @@ class Lowering:
         if node in self.sampled:
             return code.dot(pairs, terms, "adjoint")
         sampled = code.sampled
+        if len(pairs) == 1 and not terms and pairs[0][0] in sampled:  # at once, since every weight of a layer is so
+            return self._total(tuple(pairs))
         products = [pair for pair in pairs if pair[0] in sampled]
         others = [pair for pair in pairs if pair[0] not in sampled]
         products += [(t, code.constant(1.0)) for t in terms if t in sampled]
         rest = [t for t in terms if t not in sampled]
         if products:
-            rest.append(code.leaf(("total", len(self.totals)), AFTER))
-            self.totals.append(tuple(products))
+            rest.append(self._total(tuple(products)))
         return code.dot(others, rest, "adjoint")
+
+    def _total(self, products: tuple[Pair, ...]) -> int:
+        """Return the number of what is summed over the samples."""
+        self.totals.append(products)
+        return self.code.leaf(("total", len(self.totals) - 1), AFTER)
 
 
 def _flows(op: Op, parents: Sequence[Value], wanted: Container[Value]) -> bool:

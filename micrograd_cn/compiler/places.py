@@ -36,7 +36,8 @@ class Places:
         self.constants: dict[int, float] = {}
         self.filled: dict[int, int] = {}
         self._scalars, self._slots = scalars, 0
-        self.at = _Offsets(self).__getitem__  # a method in C, which is asked for every operand of every table
+        self._offsets = _Offsets(self)
+        self.at = self._offsets.__getitem__  # a method in C, which is asked for every operand of every table
 
     @property
     def scalars(self) -> int:
@@ -72,6 +73,11 @@ class Places:
             self.scalar[i] = self.take(1)
             if (x := self.code.value(i)) is not None:
                 self.constants[self.scalar[i]] = x
+
+    def put(self, scalars: dict[int, int]) -> None:
+        """Give scalars their places."""
+        self.scalar.update(scalars)
+        self._offsets.update({i: WORD * place for i, place in scalars.items()})
 
     def side_by_side(self, numbers: Iterable[int], whole: bool = False) -> None:
         """Give those that have no place yet places side by side."""

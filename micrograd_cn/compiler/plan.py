@@ -78,18 +78,10 @@ class Plan:
         self.outer = [self._turned(group) for group in schedule.outer]
         self._place_totals()
         self.totals_at = self.places.take(self.count)
-        place: dict[str, Callable[[int], int]] = {
-            "parameter": lambda k: k,
-            "input": lambda k: self.columns_at + k,
-            "total": lambda k: self.totals_at + self._total_place[k],
-        }
         self._moved: list[tuple[int, int]] = []
         if gather and not schedule.lanes:
             self._move_inputs()
-        for i in schedule.needed:
-            kind, *rest = self.code.instructions[i]
-            if kind in place and i not in self.scalar:
-                (self.slot if schedule.in_lanes(i) else self.scalar)[i] = place[kind](rest[0])
+        self._place_leaves()
         self._runs = Runs(places, self._wishes(), gather)
         self.stages = {phase: list(self._stages(phase)) for phase in schedule.stages}
         self._place()
@@ -108,6 +100,21 @@ class Plan:
                 elif isinstance(stage, Takes):
                     self.sums[id(stage)] = self._takes(stage)
         self.totals = [*map(self._outer, self.outer), *self._single()]
+
+    def _place_leaves(self) -> None:
+        scalars: dict[int, int] = {}
+        for i in self.schedule.leaves:
+            instruction = self.code.instructions[i]
+            kind = instruction[0]
+            if kind == "parameter":
+                scalars[i] = instruction[1]
+            elif kind == "total":
+                scalars[i] = self.totals_at + self._total_place[instruction[1]]
+            elif kind == "input" and self.schedule.lanes:
+                self.slot[i] = self.columns_at + instruction[1]
+            elif kind == "input" and i not in self.scalar:
+                scalars[i] = self.columns_at + instruction[1]
+        self.places.put(scalars)
 
     def _move_inputs(self) -> None:
         """Give those inputs places side by side that like instructions read at even distances."""
@@ -210,7 +217,7 @@ class Plan:
                 made.update([step.number for step in stage.steps if not step.starts])
         for i in schedule.roots:
             self.places.keep(i)
-        for i in schedule.needed:
+        for i in schedule.leaves:
             if self.code.instructions[i][0] == "seed":
                 self.places.keep(i)
 

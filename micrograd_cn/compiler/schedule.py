@@ -167,7 +167,9 @@ class Schedule:
         lanes: whether samples are in lanes; they are scalars if there is a single row at a time.
 
     Attributes:
-        needed: the instructions that are done, in order.
+        needed: all instructions that are needed, in order: leaves, and what is done.
+        leaves: those without operands.
+        done: the others.
         long: the long sums among them.
         firsts: of long sums in lanes, the zero that they start from, 0.0 or -0.0, where it is one.
         taken: those among them that are loaded by a number.
@@ -182,21 +184,27 @@ class Schedule:
         self.code, self.lanes = code, lanes
         self.roots = roots
         self.outer, self.single = _grouped(code, totals)
-        self.needed = sorted(below(code, [*roots, *self.factors()]))
-        found = {i: self._long(i) for i in self.needed if code.operands[i] and code.instructions[i][0] in SUMS}
+        self._need([*roots, *self.factors()])
+        found = {i: self._long(i) for i in self.done if code.instructions[i][0] in SUMS}
         long = {i: sum_ for i, sum_ in found.items() if sum_}
         rights = {i: tuple([b for _, b in sum_.pairs]) for i, sum_ in long.items()}
         shared = Counter(rights.values())
         self.long = {i: sum_ for i, sum_ in long.items() if len(sum_.pairs) >= ALONE or shared[rights[i]] > 1}
         self.firsts = {i: x for i in self.long if self.in_lanes(i) and (x := self._first(i)) is not None}
-        self.taken = {i for i in self.needed if code.instructions[i][0] == TAKE}
-        self.size = code.size(i for i in self.needed if i not in self.long and i not in self.taken)
+        self.taken = {i for i in self.done if code.instructions[i][0] == TAKE}
+        self.size = code.size(i for i in self.done if i not in self.long and i not in self.taken)
         self.large = self.size > LARGEST
         if self.large:
             kept = {*roots, *self.factors()}
             self.code = fused(code, self.needed, kept)
-            self.needed = sorted(below(self.code, kept))
+            self._need(kept)
         self.stages: dict[int, list[Stage]] = {phase: list(self._stages(phase)) for phase in (BATCH, SAMPLE, AFTER)}
+
+    def _need(self, wanted: Iterable[int]) -> None:
+        self.needed = sorted(below(self.code, wanted))
+        operands = self.code.operands
+        self.leaves = [i for i in self.needed if not operands[i]]
+        self.done = [i for i in self.needed if operands[i]]
 
     def factors(self) -> list[int]:
         """Return the factors of the totals."""
@@ -264,11 +272,10 @@ class Schedule:
         code, long, taken = self.code, self.long, self.taken
         layers: dict[int, _Layer] = {}
         above = [0] * len(code.instructions)  # the lowest level at which something may use it, the layer in high digits
-        for i in self.needed:
-            used = code.operands[i]
-            if not used or code.phase[i] != phase:
+        for i in self.done:
+            if code.phase[i] != phase:
                 continue
-            level = max([above[j] for j in used])
+            level = max([above[j] for j in code.operands[i]])
             number = level // LEVELS
             if i in long:
                 level = max([above[j] for j in self.reads(Step(i, starts=True))], default=0)
@@ -372,8 +379,10 @@ class Schedule:
 def _grouped(code: Code, totals: Sequence[tuple[Pair, ...]]) -> tuple[list[Outer], list[tuple[int, Pair]]]:
     """Return totals that are tables, with at least COLUMNS columns, and the others as one product each."""
     rows: dict[tuple[int, ...], list[tuple[int, tuple[int, ...]]]] = {}
+    left: tuple[int, ...]
+    right: tuple[int, ...]
     for k, pairs in enumerate(totals):
-        left, right = (tuple(side) for side in zip(*pairs, strict=True))
+        left, right = zip(*pairs, strict=True) if len(pairs) > 1 else ((pairs[0][0],), (pairs[0][1],))
         rows.setdefault(left, []).append((k, right))
     tables: dict[tuple[tuple[int, ...], ...], Outer] = {}
     single = []

@@ -56,12 +56,14 @@ class Training:
         def at(i: int) -> int:
             return i // width * update.block + i % width
 
-        self.places = [at(i) for i in numbers]  # where the optimiser's parameters have their data
         samples = self.samples.data
-        for p, i in place.items():
-            samples[at(i)] = p.data
-        for p, start, state in zip(optimizer.parameters, self.places, optimizer.state, strict=True):
-            samples[start] = p.data
+        data = [p.data for p in parameters]
+        for first in range(0, len(data), width):
+            samples[at(first) : at(first) + min(width, len(data) - first)] = data[first : first + width]
+        self.places = [at(i) for i in numbers]  # where the optimiser's parameters have their data
+        for p, i, start, state in zip(optimizer.parameters, numbers, self.places, optimizer.state, strict=True):
+            if i >= len(data):
+                samples[start] = p.data
             for k, slot in enumerate(optimizer.slots, 2):
                 samples[start + k * width] = state[slot]
             if masked:
@@ -147,7 +149,8 @@ class Training:
         optimizer = self.optimizer
         steps = int(self.scalars.data[1])  # counted there, since Ctrl-C may come just before a line of Python
         if steps != optimizer.steps:
-            data, width = self.samples.data, self.update.width
+            width = self.update.width
+            data = memoryview(self.samples.data).cast("B").cast("d")  # read faster than ctypes' arrays
             for p, start, state in zip(optimizer.parameters, self.places, optimizer.state, strict=True):
                 if p.requires_grad:
                     p.data, p.grad = data[start], data[start + width]

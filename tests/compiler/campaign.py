@@ -585,11 +585,14 @@ def check(case: Case) -> None:
     _like_eager(graph, rows, found["threaded"], train)
     program, ws = fresh(graph)
     executable.PATIENCE, executable.ALIKE = inf, 0.0  # single rows as if they had many like instructions
-    gathered = numbers(program, ws, rows, single, train)
-    _like_eager(graph, rows, gathered, train)
+    _like_eager(graph, rows, numbers(program, ws, rows, single, train), train)
     largest, schedule.LARGEST = schedule.LARGEST, -1  # as of a large graph, with instructions inside others
     program, ws = fresh(graph)
-    _same_bits(gathered, numbers(program, ws, rows, single, train), ("gathered", "fused"))
+    fused = numbers(program, ws, rows, single, train)
+    if len(rows) > executable.FEW:
+        _same_bits(found["threaded"], fused, ("threaded", "fused"))
+    else:
+        _like_eager(graph, rows, fused, train)
     executable.ALIKE, schedule.LARGEST = inf, largest
     if case.fit and train and graph.parameters:
         _fit_like_loop(case)
