@@ -31,6 +31,7 @@ from .threads import run, shares
 PATIENCE = 1.5e-4  # seconds an instruction that threaded code runs until native code is worth the time to make it
 SOON = 1e-2  # seconds a function that a program runs until the shared ones are made fast: twice what that takes
 ALIKE = 8.0  # like instructions of a level, on average, from which single rows are computed in vectors of these
+LEAST = 200  # instructions of which: what fewer need is in registers, from where to collect it takes longer
 LONG = 20_000  # instructions of a call, microseconds, from which on other threads of Python run meanwhile
 FEW = 2  # rows up to which each is done by itself, with scalars
 ALIGNED = 16  # parameters are copied in blocks of the widest width
@@ -317,7 +318,7 @@ class Executables:
                     lowering.differentiate()
                 roots, totals = [lowering.outputs[0], *lowering.gradients], lowering.totals
             schedule = Schedule(lowering.code, roots, totals, lanes)
-            gather = schedule.large or schedule.alike() >= ALIKE
+            gather = schedule.large or (schedule.size >= LEAST and schedule.alike() >= ALIKE)
             return Plan(schedule, self.machine, lowering.columns, 2 * self.pitch, gather, lowering.outputs)
 
         return self._once((kind, lanes), make)  # type: ignore[no-any-return]
@@ -348,9 +349,8 @@ class Executables:
 
     def quickest(self, kind: str, rows: int) -> Executable:
         """Return what runs longest until it is worth the time to make it."""
-        found = self.get(kind, rows > FEW, native=False)
-        if self.worth(found, inf):
-            return self.get(kind, rows > FEW, native=True)
+        lanes = rows > FEW
+        found = self.get(kind, lanes, native=not self.plan(kind, lanes).schedule.large)
         self.hasten(found, inf)
         return found
 

@@ -573,7 +573,7 @@ def check(case: Case) -> None:
     graph, rows = case.graph, case.rows
     single, train = len(graph.outputs) == 1, trainable(graph)
     found = {}
-    executable.ALIKE = inf
+    executable.ALIKE = schedule.LARGEST = inf
     tiers = sorted(TIERS, reverse=not case.native_first) if case.apart else list(TIERS)
     program, ws = fresh(graph)
     for tier in tiers:
@@ -584,16 +584,17 @@ def check(case: Case) -> None:
     _same_bits(found["threaded"], found["native"])
     _like_eager(graph, rows, found["threaded"], train)
     program, ws = fresh(graph)
-    executable.PATIENCE, executable.ALIKE = inf, 0.0  # single rows as if they had many like instructions
-    _like_eager(graph, rows, numbers(program, ws, rows, single, train), train)
-    largest, schedule.LARGEST = schedule.LARGEST, -1  # as of a large graph, with instructions inside others
+    executable.PATIENCE, executable.ALIKE, executable.LEAST = inf, 0.0, 0  # as of single rows with many like ones
+    gathered = numbers(program, ws, rows, single, train)
+    _like_eager(graph, rows, gathered, train)
+    schedule.LARGEST = -1  # as of a large graph, with instructions inside others
     program, ws = fresh(graph)
     fused = numbers(program, ws, rows, single, train)
     if len(rows) > executable.FEW:
-        _same_bits(found["threaded"], fused, ("threaded", "fused"))
+        _same_bits(gathered, fused, ("gathered", "fused"))
     else:
         _like_eager(graph, rows, fused, train)
-    executable.ALIKE, schedule.LARGEST = inf, largest
+    executable.ALIKE = schedule.LARGEST = inf
     if case.fit and train and graph.parameters:
         _fit_like_loop(case)
 

@@ -19,12 +19,12 @@ from micrograd_cn.compiler.schedule import Schedule, Stretch
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD, Adam, AdamW
 
-SETTINGS = ("executable.PATIENCE", "executable.ALIKE", "schedule.LARGEST")
+SETTINGS = ("executable.PATIENCE", "executable.ALIKE", "executable.LEAST", "schedule.LARGEST")
 KINDS = {
-    "threaded": (inf, inf, inf),
-    "gathered": (inf, 0.0, inf),
-    "fused": (inf, 0.0, -1),
-    "native": (0.0, inf, inf),
+    "threaded": (inf, inf, 0, inf),
+    "gathered": (inf, 0.0, 0, inf),
+    "fused": (inf, 0.0, 0, -1),
+    "native": (0.0, inf, 0, inf),
 }
 
 

@@ -16,7 +16,7 @@ from micrograd_cn.compiler import (
     drivers,
     executable,
 )
-from micrograd_cn.compiler.executable import ALIGNED, ALIKE, PATIENCE, SOON, Executable
+from micrograd_cn.compiler.executable import ALIGNED, ALIKE, LEAST, PATIENCE, SOON, Executable
 from micrograd_cn.compiler.instructions import AFTER, BATCH, SAMPLE
 from micrograd_cn.compiler.machine import Memory, machine
 from micrograd_cn.compiler.places import WORD
@@ -276,11 +276,24 @@ def test_outputs_of_every_row_are_where_they_belong_and_nothing_is_written_beyon
 
 
 @pytest.mark.parametrize(("like", "gathers"), [(4 * ALIKE, True), (ALIKE, True), (ALIKE - 1, False)])
-def test_like_instructions_of_single_rows_are_gathered_where_a_level_has_many(like, gathers):
+def test_like_instructions_of_single_rows_are_gathered_where_a_level_has_many(like, gathers, monkeypatch):
     xs = [Value(0.5) for _ in range(int(like) + 1)]
-    program = compile([mc.sin(x) for x in xs[: int(like)]], xs)
+    outputs = [mc.sin(x) for x in xs[: int(like)]]
+    assert compile(outputs, xs).executables.plan("forward", lanes=False).gather is False  # they are too few
+    monkeypatch.setattr(executable, "LEAST", 0)
+    program = compile(outputs, xs)
     assert program.executables.plan("forward", lanes=False).gather is gathers
     assert program.executables.plan("forward", lanes=True).gather is False
+
+
+def test_what_has_few_instructions_is_not_gathered(monkeypatch):
+    xs = [Value(0.5) for _ in range(60)]
+    outputs = [x * y for x in xs[:8] for y in xs[8:]]
+    size = compile(outputs, xs).executables.plan("forward", lanes=False).schedule.size
+    for least, gathers in ((size, True), (size + 1, False)):
+        monkeypatch.setattr(executable, "LEAST", least)
+        assert compile(outputs, xs).executables.plan("forward", lanes=False).gather is gathers
+    assert 100 < LEAST < 300
 
 
 def test_native_code_stores_outputs_itself_but_not_very_many():

@@ -136,6 +136,7 @@ def test_sums_that_start_from_several_values_or_lie_elsewhere_are_no_run():
 @pytest.mark.parametrize(("count", "vectors"), [(7, False), (8, True)])
 def test_single_rows_of_many_like_instructions_are_vectors(count, vectors, monkeypatch):
     monkeypatch.setattr("micrograd_cn.compiler.executable.PATIENCE", 0.0)
+    monkeypatch.setattr("micrograd_cn.compiler.executable.LEAST", 0)
     xs = [mc.Value(0.1 * k) for k in range(count)]
     program = compile([mc.exp(x) * 0.5 for x in xs], xs)
     assert program.executables.plan("forward", lanes=False).schedule.alike() == count
