@@ -1,35 +1,21 @@
 """Instructions that a single other one needs become part of it: fewer steps, and fewer values that lie in memory.
 
-It is for threaded code, in which each step has its price, and stores what it gives. Native code has such values in
-registers anyway.
+It is for threaded code, in which each step has its price, and for vectors of like instructions, which read and store
+what is in memory. Other native code has such values in registers anyway.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container, Iterable
-from typing import Any, NamedTuple
+from itertools import chain
+from typing import Any
 
 from .instructions import FORMULAS, LEAVES, SAMPLE, SUMS, TAKE, Code, inlined, named, renumbered
 
 MOST = 10  # operands of what is fused
 LONGEST = 50  # instructions of the machine that it is
-
-
-class Tree(NamedTuple):
-    """An instruction with others inside.
-
-    Attributes:
-        number: the instruction's.
-        inside: those of its operands that are part of it.
-        operands: what is read, each once.
-        weight: about how many instructions of the machine it is.
-    """
-
-    number: int
-    inside: dict[int, Tree]
-    operands: tuple[int, ...]
-    weight: int
+APART = {*LEAVES, TAKE, "scaled"}
 
 
 def fused(code: Code, needed: Iterable[int], kept: Container[int]) -> Code:
@@ -41,69 +27,89 @@ def fused(code: Code, needed: Iterable[int], kept: Container[int]) -> Code:
         kept: the numbers of those whose values something else reads too.
     """
     needed = list(needed)
-    uses = Counter(j for i in needed for j in code.operands[i])
-    parts: dict[int, Tree] = {}  # that another one may have inside
-    roots: dict[int, Tree] = {}
+    trees = _Trees(code)
+    uses = Counter(chain.from_iterable(map(code.operands.__getitem__, needed)))
     for i in needed:
-        if i not in code.sampled or not _short(code, i):
-            continue
-        tree = _tree(code, i, parts)
-        if uses[i] == 1 and i not in kept:
-            parts[i] = tree
-        if tree.inside or code.instructions[i][0] in SUMS:
-            roots[i] = tree
-        for j in tree.inside:
-            roots.pop(j, None)
+        if i in code.sampled:
+            trees.add(i, uses[i] == 1 and i not in kept)
     found = code.copy()
     forms: dict[Any, str] = {}
-    for i, tree in roots.items():
-        place = {j: k for k, j in enumerate(tree.operands)}
-        key = _key(code, tree, place)
+    for i in trees.roots:
+        operands = trees.read[i]
+        key = trees.key(i, {j: k for k, j in enumerate(operands)})
         if key not in forms:
-            forms[key] = _form(code, tree)
-        found.operands[i] = tree.operands
-        found.instructions[i] = (forms[key], *tree.operands)
+            forms[key] = trees.form(i)
+        found.operands[i] = operands
+        found.instructions[i] = (forms[key], *operands)
     return found
 
 
-def _short(code: Code, i: int) -> bool:
-    """Return whether an instruction may be part of another one."""
-    form, *rest = code.instructions[i]
-    if form in SUMS:
-        return form != "scaled" and len(rest) == 2 and len(code.operands[i]) <= MOST
-    return form not in LEAVES and form != TAKE
+class _Trees:
+    """Instructions with others inside.
 
+    Attributes:
+        read: what an instruction reads, with all that is inside, each once.
+        inside: those of its operands that are inside.
+        parts: for those that another one may have inside, about how many instructions of the machine they are.
+        roots: those that are another instruction now.
+    """
 
-def _tree(code: Code, i: int, parts: dict[int, Tree]) -> Tree:
-    inside: dict[int, Tree] = {}
-    operands, weight = dict.fromkeys(code.operands[i]), code.weight(i)
-    for j in code.operands[i]:
-        part = parts.get(j)
-        if part and weight + part.weight <= LONGEST:
-            more = dict.fromkeys([k for n in operands for k in (part.operands if n == j else (n,))])
-            if len(more) <= MOST:
-                operands, weight = more, weight + part.weight
-                inside[j] = part
-    return Tree(i, inside, tuple(operands), weight)
+    def __init__(self, code: Code) -> None:
+        self.code = code
+        self.read: dict[int, tuple[int, ...]] = {}
+        self.inside: dict[int, list[int]] = {}
+        self.parts: dict[int, int] = {}
+        self.roots: dict[int, None] = {}
 
+    def add(self, i: int, single: bool) -> None:
+        """Add the next instruction; `single` says whether one other needs it alone."""
+        form, operands = self.code.instructions[i][0], self.code.operands[i]
+        if form in APART:
+            return
+        sum_ = form in SUMS
+        if sum_ and (len(self.code.instructions[i]) > 3 or len(operands) > MOST):
+            return
+        weight = self.code.weight(i)
+        if not self.parts.keys().isdisjoint(operands):
+            weight = self._take_in(i, operands, weight)
+        if sum_ and i not in self.roots:
+            self.read[i], self.roots[i] = tuple(dict.fromkeys(operands)), None
+        if single:
+            self.parts[i] = weight
 
-def _key(code: Code, tree: Tree, place: dict[int, int]) -> Any:
-    """Return what is the same for trees that compute the same of their operands."""
-    form, *rest = code.instructions[tree.number]
-    parts = [_key(code, tree.inside[j], place) if j in tree.inside else place[j] for j in code.operands[tree.number]]
-    return form, len(rest[0]) if form in SUMS else 0, *parts
+    def _take_in(self, i: int, operands: tuple[int, ...], weight: int) -> int:
+        """Put those operands inside that can be; return the weight then."""
+        read, inside = dict.fromkeys(operands), []
+        for j in operands:
+            more = self.parts.get(j)
+            if more is not None and weight + more <= LONGEST:
+                within = self.read.get(j) or self.code.operands[j]
+                both = dict.fromkeys([k for n in read for k in (within if n == j else (n,))])
+                if len(both) <= MOST:
+                    read, weight = both, weight + more
+                    inside.append(j)
+                    self.roots.pop(j, None)
+        if inside:
+            self.read[i], self.inside[i], self.roots[i] = tuple(read), inside, None
+        return weight
 
+    def key(self, i: int, place: dict[int, int]) -> Any:
+        """Return what is the same for trees that compute the same of their operands."""
+        form, *rest = self.code.instructions[i]
+        inside = self.inside.get(i, ())
+        parts = [self.key(j, place) if j in inside else place[j] for j in self.code.operands[i]]
+        return form, len(rest[0]) if form in SUMS else 0, *parts
 
-def _form(code: Code, tree: Tree) -> str:
-    """Return the name of a tree as a formula."""
-    whole = Code()
-    place = {j: whole.leaf(("input", k), SAMPLE) for k, j in enumerate(tree.operands)}
+    def form(self, i: int) -> str:
+        """Return the name of a tree as a formula."""
+        whole = Code()
+        place = {j: whole.leaf(("input", k), SAMPLE) for k, j in enumerate(self.read[i])}
 
-    def number(tree: Tree) -> int:
-        instruction = code.instructions[tree.number]
-        numbers = {j: number(tree.inside[j]) if j in tree.inside else place[j] for j in code.operands[tree.number]}
-        if instruction[0] in FORMULAS:
-            return inlined(whole, instruction[0], [numbers[j] for j in instruction[1:]])
-        return whole.add(renumbered(instruction, numbers))
+        def number(i: int) -> int:
+            instruction, inside = self.code.instructions[i], self.inside.get(i, ())
+            numbers = {j: number(j) if j in inside else place[j] for j in self.code.operands[i]}
+            if instruction[0] in FORMULAS:
+                return inlined(whole, instruction[0], [numbers[j] for j in instruction[1:]])
+            return whole.add(renumbered(instruction, numbers))
 
-    return named(whole, number(tree))
+        return named(whole, number(i))

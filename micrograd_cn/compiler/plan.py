@@ -242,11 +242,14 @@ class Plan:
             yield from pair
 
     def _blocks(self) -> int:
-        """Return how many blocks a panel has, so that it stays in a cache."""
+        """Return how many blocks a panel has, so that it stays in a cache, or two if each of them does.
+
+        Tables are read once for all blocks of a panel, and totals written.
+        """
         if not self.schedule.lanes:
             return 1
         size = WORD * self.lanes * max(self.places.slots, 1)
-        return max(1, min(MOST_BLOCKS, CACHE // size))
+        return min(MOST_BLOCKS, max(CACHE // size, 1 + (size <= CACHE)))
 
     # Tables.
 
