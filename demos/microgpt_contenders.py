@@ -332,6 +332,7 @@ def _whole(contender: str, turns: int = 3) -> float:
     ours_too = MICROGPT[contender] is ours
     command = [sys.executable, *([microgpt.__file__] if ours_too else ["-c", alone])]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # modules are compiled in the first turn alone
     found = []
     for _ in range(turns):
         begun = time.perf_counter()

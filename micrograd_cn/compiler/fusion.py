@@ -18,16 +18,17 @@ LONGEST = 50  # instructions of the machine that it is
 APART = {*LEAVES, TAKE, "scaled"}
 
 
-def fused(code: Code, needed: Iterable[int], kept: Container[int]) -> Code:
+def fused(code: Code, needed: Iterable[int], kept: Container[int], sums: bool) -> Code:
     """Return the same instructions, by the same numbers, of which those of samples have others inside.
 
     Args:
         code: the instructions.
         needed: the numbers of those that are done, in order.
         kept: the numbers of those whose values something else reads too.
+        sums: whether short sums are formulas too; where they are gathered, one function does all of them.
     """
     needed = list(needed)
-    trees = _Trees(code)
+    trees = _Trees(code, sums)
     uses = Counter(chain.from_iterable(map(code.operands.__getitem__, needed)))
     for i in needed:
         if i in code.sampled:
@@ -54,8 +55,8 @@ class _Trees:
         roots: those that are another instruction now.
     """
 
-    def __init__(self, code: Code) -> None:
-        self.code = code
+    def __init__(self, code: Code, sums: bool) -> None:
+        self.code, self._longest_sum = code, MOST if sums else -1
         self.read: dict[int, tuple[int, ...]] = {}
         self.inside: dict[int, list[int]] = {}
         self.parts: dict[int, int] = {}
@@ -67,10 +68,13 @@ class _Trees:
         if form in APART:
             return
         sum_ = form in SUMS
-        if sum_ and (len(self.code.instructions[i]) > 3 or len(operands) > MOST):
+        if sum_ and (len(self.code.instructions[i]) > 3 or len(operands) > self._longest_sum):
+            return
+        alone = self.parts.keys().isdisjoint(operands)
+        if alone and not (single or sum_):
             return
         weight = self.code.weight(i)
-        if not self.parts.keys().isdisjoint(operands):
+        if not alone:
             weight = self._take_in(i, operands, weight)
         if sum_ and i not in self.roots:
             self.read[i], self.roots[i] = tuple(dict.fromkeys(operands)), None

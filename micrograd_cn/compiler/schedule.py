@@ -196,7 +196,7 @@ class Schedule:
         self.large = self.size > LARGEST
         if self.large:
             kept = {*roots, *self.factors()}
-            self.code = fused(code, self.needed, kept)
+            self.code = fused(code, self.needed, kept, sums=lanes)
             self._need(kept)
         self.stages: dict[int, list[Stage]] = {phase: list(self._stages(phase)) for phase in (BATCH, SAMPLE, AFTER)}
 

@@ -16,6 +16,7 @@ from micrograd_cn.compiler.instructions import AFTER, BATCH, FORMULAS, SAMPLE, C
 from micrograd_cn.compiler.machine import machine
 from micrograd_cn.compiler.plan import Plan
 from micrograd_cn.compiler.schedule import Schedule, Stretch
+from micrograd_cn.engine import topological_order
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD, Adam, AdamW
 
@@ -57,6 +58,15 @@ def close(a, b, size=0.0, rel=1e-12):
     if not (math.isfinite(a) and math.isfinite(b)):
         return a == b or (a != a and b != b)
     return abs(a - b) <= rel * max(abs(a), abs(b), size) + 1e-300
+
+
+def sizes(output):
+    """Return for each node below the output the sum of what its gradient is made of, without signs: it may cancel."""
+    found = Counter({output: 1.0})
+    for node in topological_order(output):
+        for parent, partial in zip(node.parents, node.partials, strict=True):
+            found[parent] += found[node] * abs(partial)
+    return found
 
 
 def assert_like_eager(f, inputs, parameters, rows, rel=1e-12):

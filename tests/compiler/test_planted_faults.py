@@ -340,15 +340,15 @@ def other_learning_rate(patch):
 
 
 def exchanged_parts(patch):
-    def exchanged(found, code, i, _):
-        inside = dict(zip(found.inside, [*found.inside.values()][::-1], strict=True))
-        return found._replace(inside=inside)
+    def exchanged(instruction, number):
+        return renumbered(instruction, dict(zip(number, [*number.values()][::-1], strict=True)))
 
-    change_result(patch, fusion, "_tree", exchanged)
+    renumbered = fusion.renumbered
+    patch.setattr(fusion, "renumbered", exchanged)
 
 
 def one_form_for_others(patch):
-    change_result(patch, fusion, "_key", lambda found, *_: len(found))
+    change_result(patch, fusion._Trees, "key", lambda found, *_: len(found))
 
 
 BOTH = [exchanged_in_a_difference, lost_product, no_constants, wrong_neighbour]
