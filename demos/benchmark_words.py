@@ -56,6 +56,7 @@ PHRASES = {
     "nodes": "节点数",
     "bytes": "字节",
     "forward": "前向",
+    "multiply and add": "乘加",
     "backward": "反向",
     "free": "释放",
     "inputs": "输入数",

@@ -112,14 +112,17 @@ def networks(turns: int = 7) -> list[Row]:
     """Measure networks of several widths beside jax.jit, and the share of the peak that ours reach."""
     if not find_spec("llvmlite"):
         return []
-    from peak import peak
+    from peak import at_the_peak
 
+    at_peak, unit = at_the_peak()
     rows: list[Row] = []
     for columns, sizes, count in NETWORKS:
         products = sum(a * b for a, b in pairwise([columns, *sizes]))
         operations = 2 * count * (3 * products - columns * sizes[0])
-        ours, peer = in_turns([_our_network(columns, sizes, count), _jax_network(columns, sizes, count)], turns=turns)
+        network, peers = _our_network(columns, sizes, count), _jax_network(columns, sizes, count)
+        ours, peer, most = in_turns([network, peers, at_peak], turns=turns)
         assert ours
+        assert most
         rows.append(
             {
                 "network, rows": f"MLP({columns}, {sizes}), {count:,}",
@@ -127,7 +130,7 @@ def networks(turns: int = 7) -> list[Row]:
                 "jax.jit us": peer and 1e6 * peer,
                 "jax / ours": _ratio(ours, peer),
                 "GFLOP/s": 1e-9 * operations / ours,
-                "of the peak": operations / ours / peak(),
+                "of the peak": operations / ours / (unit / most),
             }
         )
     return rows
@@ -307,6 +310,9 @@ def threads(turns: int = 7, count: int = 100_000) -> list[Row]:
     """Measure one and two threads; the benchmark holds all others to one core, this part to two."""
     if not find_spec("llvmlite"):
         return []
+    from micrograd_cn.compiler.threads import run
+    from peak import at_the_peak
+
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
     if cores:
         os.sched_setaffinity(0, range(os.cpu_count() or 1))
@@ -316,7 +322,9 @@ def threads(turns: int = 7, count: int = 100_000) -> list[Row]:
     rows, _ = _random_rows(8, count)
     optimizer = SGD(model.parameters(), lr=LEARNING_RATE)
     outputs = array("d", [0.0] * count)
+    at_peak, _ = at_the_peak()
     works: dict[str, Callable[[int, int], object]] = {
+        "multiply and add": lambda times, n: run([partial(at_peak, times * 40 / n)] * n),
         "forward": _again(lambda n: program.forward(rows, n)),
         "forward, out=": _again(lambda n: program.forward(rows, n, outputs)),
         "backward": _again(lambda n: program.backward(rows, threads=n)),

@@ -320,7 +320,7 @@ logsumexp: Op = define(Op(
     "log of the sum of e**x over a sequence, without overflow.\n\n>>> logsumexp([1000, 0])\n1000.0",
     notation=lambda *xs: _listed("logsumexp", xs), signature=lambda xs: _some("logsumexp", xs),
     rounding=rounding.logsumexp,
-    formula=lambda *xs: _logsumexp_formula(xs),
+    formula=lambda *xs: _logsumexp_formula(xs), javascript="logsumexp",
 ))
 take: Op = define(_Take(
     "take", ieee.take, _take_partials, TAKE,
@@ -417,6 +417,7 @@ _peak: Op = Op(
     lambda y, *xs: tuple([equal(x, y) for x in xs]),
     symbol="max",
     formula=lambda *xs: reduce(maximum, xs),
+    javascript="Math.max",
 )
 
 

@@ -400,7 +400,14 @@ def test_the_benchmark_speaks_the_readers_language(measuring: dict[str, Any]) ->
         *("contender", "loss of step 5", "PyTorch eager / this", "ms, no gc", "Hessian / (n gradients)", "order 6 ms"),
         *("jax / ours", "GFLOP/s", "of the peak", "one thread ms", "compile, first step s", "batch 16, us a name"),
         *("valleys, n = 1,000", "16 tanh units, 200 steps, 64 rows", "numpy / this, batch 1", "prepared, s"),
-        *("us an evaluation", "function ms", "us a node", "1,000 steps, s", "MLP(784, [128, 10]), cross entropy"),
+        *(
+            "multiply and add",
+            "us an evaluation",
+            "function ms",
+            "us a node",
+            "1,000 steps, s",
+            "MLP(784, [128, 10]), cross entropy",
+        ),
     ):
         assert set(re.findall(r"[A-Za-z_]{3,}", measuring["chinese"](words))) <= names, words
     table = ["--lang", "zh", "import"]

@@ -259,7 +259,8 @@ def test_what_rounding_has_hidden_is_not_brought_back():
 def test_expressions_share_subexpressions_and_use_the_chosen_operations():
     f = find(expressions([mc.mul, mc.sin]), lambda f: any(len(operands) > len({*operands}) for _, operands in f.steps))
     assert [op for op, _ in f.steps] == [mc.mul]
-    assert find(expressions(), lambda f: len(f.steps) >= 5, settings=settings(phases=[Phase.generate]))
+    many = settings(phases=[Phase.generate], max_examples=2000)
+    assert find(expressions(), lambda f: len(f.steps) >= 5, settings=many)
 
 
 @pytest.mark.slow

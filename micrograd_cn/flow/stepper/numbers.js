@@ -46,6 +46,13 @@ function dot(...operands) {
   return sum(...operands.slice(0, n).map((x, i) => x * operands[n + i]), ...operands.slice(2 * n));
 }
 
+// The largest is taken out, the others are small beside it.
+function logsumexp(...xs) {
+  const top = Math.max(...xs), first = xs.indexOf(top);
+  if (!Number.isFinite(top)) return top;
+  return top + Math.log1p(sum(...xs.filter((_, k) => k !== first).map(x => Math.exp(x - top))));
+}
+
 // The series with positive terms alone, 2/sqrt(pi) exp(-x*x) sum 2**n x**(2n+1) / (2n+1)!! (Abramowitz & Stegun 7.1.6).
 function erf(x) {
   if (Math.abs(x) > 6) return Math.sign(x);
