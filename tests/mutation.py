@@ -51,8 +51,9 @@ TESTS = {  # modules or folders: the files test_*.py that pin them
     "expression": "cli",
     "compiler/instructions compiler/lowering": "compiler/instructions compiler/lowering compiler/formulas "
     "compiler/numbers",
+    "compiler/fusion": "compiler/fusion compiler/tiers compiler/growth",
     "compiler/schedule compiler/plan compiler/places compiler/runs": "compiler/schedule compiler/plan compiler/runs "
-    "compiler/takes compiler/drivers compiler/numbers",
+    "compiler/takes compiler/drivers compiler/numbers compiler/fusion",
     "compiler/gathers": "compiler/gathers compiler/runs compiler/numbers",
     "compiler/products compiler/drivers": "compiler/products compiler/drivers compiler/training compiler/prepared "
     "compiler/numbers",
