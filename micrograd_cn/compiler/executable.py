@@ -31,7 +31,7 @@ from .threads import run, shares
 PATIENCE = 1.5e-4  # seconds an instruction that threaded code runs until native code is worth the time to make it
 SOON = 1e-2  # seconds a function that a program runs until the shared ones are made fast: twice what that takes
 ALIKE = 8.0  # like instructions of a level, on average, from which single rows are computed in vectors of these
-LEAST = 200  # instructions of which: what fewer need is in registers, from where to collect it takes longer
+LEAST = 200  # instructions for that: the values of fewer are in registers, and to collect them takes longer
 LONG = 20_000  # instructions of a call, microseconds, from which on other threads of Python run meanwhile
 FEW = 2  # rows up to which each is done by itself, with scalars
 ALIGNED = 16  # parameters are copied in blocks of the widest width
