@@ -4,6 +4,7 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Op, Value
+from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.instructions import AFTER, BATCH, CONSTANT, SAMPLE
 from micrograd_cn.compiler.lowering import Lowering
 from micrograd_cn.engine import constant, record
@@ -136,3 +137,11 @@ def test_operations_that_pass_nothing_on_need_no_gradient():
     lowering = lowered(record(mc.step, (w,)) * x, [x])
     assert lowering.totals == []
     assert [lowering.code.value(i) for i in lowering.gradients] == [0.0]
+
+
+@pytest.mark.parametrize("factor", [0.0, 1.0, 2.5])
+def test_the_derivative_of_a_product_in_a_sum_is_its_other_factor_a_constant_too(factor):
+    w, v, x = Value(2.0), Value(4.0), Value(3.0)
+    program = compile(mc.dot([w, v], [constant(factor), x]) * x, [x])
+    program.backward([[3.0], [5.0]])
+    assert (w.grad, v.grad) == (factor * 4.0, 17.0)
