@@ -15,11 +15,12 @@ from .instructions import FORMULAS, LEAVES, SAMPLE, SUMS, TAKE, Code, inlined, n
 
 MOST = 10  # operands of what is fused
 LONGEST = 50  # instructions of the machine that it is
+COMMON = 32  # like ones, from which they are: a function for fewer takes longer to compile than it saves
 APART = {*LEAVES, TAKE, "scaled"}
 
 
 def fused(code: Code, needed: Iterable[int], kept: Container[int], sums: bool) -> Code:
-    """Return the same instructions, by the same numbers, of which those of samples have others inside.
+    """Return the same instructions, by the same numbers, of which common ones of samples have others inside.
 
     Args:
         code: the instructions.
@@ -33,15 +34,16 @@ def fused(code: Code, needed: Iterable[int], kept: Container[int], sums: bool) -
     for i in needed:
         if i in code.sampled:
             trees.add(i, uses[i] == 1 and i not in kept)
-    found = code.copy()
-    forms: dict[Any, str] = {}
+    alike: dict[Any, list[int]] = {}
     for i in trees.roots:
-        operands = trees.read[i]
-        key = trees.key(i, {j: k for k, j in enumerate(operands)})
-        if key not in forms:
-            forms[key] = trees.form(i)
-        found.operands[i] = operands
-        found.instructions[i] = (forms[key], *operands)
+        alike.setdefault(trees.key(i, {j: k for k, j in enumerate(trees.read[i])}), []).append(i)
+    found = code.copy()
+    for like in alike.values():
+        if len(like) >= COMMON:
+            form = trees.form(like[0])
+            for i in like:
+                found.operands[i] = trees.read[i]
+                found.instructions[i] = (form, *trees.read[i])
     return found
 
 

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 import micrograd_cn as mc
 from micrograd_cn import OPS, Op, Value, gradients
-from micrograd_cn.compiler import Program, compile, executable, schedule  # noqa: A004 -- the field's name
+from micrograd_cn.compiler import Program, compile, executable, fusion, schedule  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.lowering import ordered
 from micrograd_cn.engine import record
 from micrograd_cn.operation import number
@@ -574,6 +574,7 @@ def check(case: Case) -> None:
     single, train = len(graph.outputs) == 1, trainable(graph)
     found = {}
     executable.ALIKE = schedule.LARGEST = inf
+    fusion.COMMON = 1
     tiers = sorted(TIERS, reverse=not case.native_first) if case.apart else list(TIERS)
     program, ws = fresh(graph)
     for tier in tiers:

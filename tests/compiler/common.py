@@ -20,12 +20,12 @@ from micrograd_cn.engine import topological_order
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD, Adam, AdamW
 
-SETTINGS = ("executable.PATIENCE", "executable.ALIKE", "executable.LEAST", "schedule.LARGEST")
+SETTINGS = ("executable.PATIENCE", "executable.ALIKE", "executable.LEAST", "schedule.LARGEST", "fusion.COMMON")
 KINDS = {
-    "threaded": (inf, inf, 0, inf),
-    "gathered": (inf, 0.0, 0, inf),
-    "fused": (inf, 0.0, 0, -1),
-    "native": (0.0, inf, 0, inf),
+    "threaded": (inf, inf, 0, inf, 1),
+    "gathered": (inf, 0.0, 0, inf, 1),
+    "fused": (inf, 0.0, 0, -1, 1),
+    "native": (0.0, inf, 0, inf, 1),
 }
 
 

@@ -7,12 +7,18 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Value
-from micrograd_cn.compiler import compile, schedule  # noqa: A004 -- the field's name
+from micrograd_cn.compiler import compile, fusion, schedule  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.fusion import LONGEST, MOST, fused
 from micrograd_cn.compiler.instructions import BATCH, FORMULAS, SAMPLE, TAKE, Code, below
 from micrograd_cn.compiler.schedule import Schedule, Stretch
 
 from .common import plan_of
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch):
+    """Let a single instruction be enough, but where a test says otherwise."""
+    monkeypatch.setattr(fusion, "COMMON", 1)
 
 
 class Ground:
@@ -103,6 +109,18 @@ def test_like_trees_have_one_form_and_others_have_others():
     one, two, *others = forms(code, roots)
     assert one == two
     assert len({one, *others}) == 4
+
+
+def test_what_is_rare_stays_as_it_is(monkeypatch):
+    monkeypatch.setattr(fusion, "COMMON", 3)
+    ground = Ground(inputs=8)
+    add, xs = ground.code.add, ground.xs
+    common = [add(("exp", add(("fmul", xs[k], xs[k + 1])))) for k in range(3)]
+    rare = [add(("fneg", add(("fdiv", xs[k], xs[k + 1])))) for k in range(2)]
+    code, left = ground.fused(*common, *rare)
+    assert forms(code, rare) == ["fneg", "fneg"]
+    assert len(left) == 3 + 4
+    assert {form in FORMULAS for form in forms(code, common)} == {True}
 
 
 def test_parts_have_no_more_operands_and_are_no_longer_than_a_function_may_be():
