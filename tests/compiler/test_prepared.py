@@ -79,6 +79,7 @@ def test_it_is_native_code_at_once_where_that_is_ever_made():
     made, _ = program(2)
     made.prepare(buffer(1)[1], array("d", bytes(16)))
     assert made.executables.best("forward", 1).native
+    assert ("forward", False, False) not in made.executables._made  # nothing else is made before it
     assert not made.executables.best("forward", 9).native
 
 
