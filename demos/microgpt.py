@@ -10,9 +10,10 @@ https://gist.github.com/karpathy/8627fe009c40f57531cb18360106ce95), so that the 
     invent    draws new names, token by token, from the probabilities
 
 The stages differ in what computes. In stage 1 it is operators alone, + * ** exp log relu; in stage 2 a sum of products,
-a softmax and a cross entropy are one operation each; stage 3 records that once, for the longest of the names, and
-compiles it. Several stages are trained one after another and compared. The names are demos/names.txt: 32,033 first
-names of the US Social Security Administration's lists, as https://github.com/karpathy/makemore has them (MIT licence).
+a softmax and a cross entropy are one operation each; stage 3 records that once, for the longest of the names (of very
+many names also for shorter ones), and compiles it. Several stages are trained one after another and compared. The names
+are demos/names.txt: 32,033 first names of the US Social Security Administration's lists, as
+https://github.com/karpathy/makemore has them (MIT licence).
 """
 
 import argparse
@@ -44,6 +45,9 @@ BLOCK = 16  # tokens that the model sees at most
 HEADS = [slice(start, start + 4) for start in range(0, WIDTH, 4)]  # four, each with its own four numbers
 
 LEARNING_RATE, BETAS = 0.01, (0.85, 0.99)
+SHORTER = 7, 10  # tokens for which there are programs beside that of the longest name's, which pay for themselves ...
+MANY = 300_000  # ... from so many names on
+VECTOR = 8  # names that are computed side by side
 RECENT = 50  # steps of which losses are averaged, since one name is harder than another
 TEMPERATURE = 0.5  # below 1 the likely becomes likelier
 
@@ -187,8 +191,8 @@ def eager(weights: Weights, stage: Stage) -> Backward:
 def train_compiled(names: Sequence[str], weights: Weights, steps: int, batch: int) -> list[float]:
     """Do the same by the compiled loss."""
     names = list(islice(cycle(names), steps * batch))
-    length = longest(names)
-    samples = [padded(name, length) for name in names]
+    shorter = SHORTER if len(names) >= MANY else ()
+    samples = filled(names, batch, [*shorter, longest(names)])
     optimizer = Adam(flat(weights), LEARNING_RATE, BETAS)
     decay = linear_lr(LEARNING_RATE, steps)
     return compiled(weights).fit(samples, optimizer, 1, batch, schedule=decay, progress=True, each_step=True)
@@ -208,6 +212,20 @@ def compiled(weights: Weights) -> "CompiledFunction":
 def longest(names: Iterable[str]) -> int:
     """Return how many tokens the longest name has."""
     return max(len(lesson(name)[0]) for name in names)
+
+
+def filled(names: Sequence[str], batch: int, lengths: Sequence[int]) -> list[tuple[list[int], list[int], list[float]]]:
+    """Return the lessons of names, filled up to the first of some lengths, for each of which there is a program.
+
+    In a batch names lie by their length, and as many as a vector has numbers are filled up to the same one.
+    """
+    lessons = []
+    for start in range(0, len(names), batch):
+        some = sorted(names[start : start + batch], key=len)
+        for vector in (some[i : i + VECTOR] for i in range(0, len(some), VECTOR)):
+            length = next(length for length in lengths if length >= longest(vector))
+            lessons += [padded(name, length) for name in vector]
+    return lessons
 
 
 def padded(name: str, length: int) -> tuple[list[int], list[int], list[float]]:

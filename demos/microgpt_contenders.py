@@ -11,7 +11,6 @@ import random
 import subprocess
 import sys
 import time
-from array import array
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import import_module
@@ -63,12 +62,10 @@ def longest() -> int:
 def ours(weights: Weights, names: Sequence[str], batch: int) -> Epochs | None:
     if not find_spec("llvmlite"):
         return None
-    samples = [microgpt.padded(name, longest()) for name in names]
-    program = microgpt.compiled(weights).program(*samples[0])
-    flat = array("d", [x for sample in samples for part in sample for x in part])
-    rows = memoryview(flat).cast("B").cast("d", (len(names), len(flat) // len(names)))
+    lengths = [*microgpt.SHORTER, longest()] if batch > 1 else [longest()]
+    samples, loss = microgpt.filled(names, batch, lengths), microgpt.compiled(weights)
     optimizer = Adam(microgpt.flat(weights), LEARNING_RATE, BETAS)
-    return lambda epochs: list(program.fit(rows, optimizer, epochs, batch, schedule=rate))
+    return lambda epochs: loss.fit(samples, optimizer, epochs, batch, schedule=rate)
 
 
 def _epochs(step: Callable[..., Any], batches: Sequence[Any]) -> Epochs:

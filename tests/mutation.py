@@ -67,11 +67,13 @@ TESTS = {  # modules or folders: the files test_*.py that pin them
     "compiler/executable": "compiler/executable compiler/tiers compiler/threads compiler/program compiler/prepared "
     "compiler/numbers",
     "compiler/update": "compiler/update compiler/training compiler/drivers compiler/tiers compiler/threads",
-    "compiler/training": "compiler/training compiler/drivers compiler/tiers compiler/threads",
+    "compiler/training": "compiler/training compiler/mixture compiler/drivers compiler/tiers compiler/threads",
     "compiler/threads": "compiler/threads",
     "compiler/builtin": "compiler/prepared",
     "compiler/rows": "compiler/rows compiler/training",
-    "compiler/jit compiler/samples compiler/guards compiler/mixture": "compiler/jit",
+    "compiler/jit compiler/samples compiler/guards": "compiler/jit",
+    "compiler/mixture": "compiler/mixture compiler/jit",
+    "compiler/epochs": "compiler/training compiler/mixture compiler/jit",
     "compiler/takes": "compiler/takes",
     "compiler/derivatives compiler/minimize": "compiler/derivatives",
     "compiler/c compiler/c_comment compiler/c_elements compiler/c_loops compiler/c_text": "compiler/c_rooms "

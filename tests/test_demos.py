@@ -456,6 +456,39 @@ def test_microgpts_contenders_take_the_same_steps(contender: str, needs: str, ba
         contenders.check_agreement([mine[0], mine[0] + 1e-4, None, None, None], batch)
 
 
+def test_names_that_are_computed_side_by_side_are_filled_up_to_one_length(measuring: Any) -> None:
+    import microgpt  # type: ignore[import-not-found]
+
+    names = ["emma", "olivia", "ava", "isabella", "mia", "jo", "charlotte", "christopher", "al", "bo", "amelia", "eve"]
+    lessons = microgpt.filled(names, 10, [7, 10, 12])
+    assert [len(tokens) for tokens, *_ in lessons] == [10] * 8 + [12] * 2 + [7] * 2
+    for tokens, targets, shares in lessons:
+        assert len(tokens) == len(targets) == len(shares)
+        assert sum(shares) == pytest.approx(1.0)
+    spelt = ["".join(microgpt.LETTERS[i] for i in tokens[1 : sum(map(bool, s))]) for tokens, _, s in lessons]
+    assert spelt[10:] == ["eve", "amelia"]
+    assert sorted(spelt[:10]) == sorted(names[:10])
+
+
+@pytest.mark.slow
+def test_very_many_names_have_programs_of_several_lengths(measuring: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import microgpt
+
+    def trained() -> tuple[list[float], list[float]]:
+        weights, names = microgpt.initial_weights(random.Random(0)), ["emma", "charlotte", "christopher", "eve"]
+        losses = microgpt.train_compiled(names, weights, 5, 2)
+        return losses, [p.data for p in microgpt.flat(weights)]
+
+    found, lengths = [trained()], []
+    filled = microgpt.filled
+    monkeypatch.setattr(microgpt, "MANY", 10)
+    monkeypatch.setattr(microgpt, "filled", lambda *given: lengths.append(given[-1]) or filled(*given))
+    found.append(trained())
+    assert lengths == [[7, 10, 12]]
+    for one, other in zip(*found, strict=True):
+        assert one == pytest.approx(other, rel=1e-9)
+
+
 @pytest.mark.slow
 def test_contenders_that_compute_different_things_are_not_compared(measuring: dict[str, Any]) -> None:
     same, other = measuring["ATTENTION"]

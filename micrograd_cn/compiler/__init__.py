@@ -13,8 +13,8 @@ The way through the rooms:
       native         as LLVM's text, when the program has run for long; both by `straight` and `lanes`
       machine        text to functions (LLVM); those that all programs share are compiled once a process
       drivers        the loops around: rows in lanes, panels of blocks, batches, epochs
-      executable     all of that for one graph; `program` is its face, `training` and `update` are `fit`, and `builtin`
-                     makes a function of Python of it
+      executable     all of that for one graph; `program` is its face, `epochs`, `training` and `update` are `fit`,
+                     and `builtin` makes a function of Python of it
       derivatives    gradient, Jacobian and Hessian of a program, each a program; `minimize` for scipy
 
 `source` writes a graph as text for others: `python` by its operations; `c` by its instructions, which `c_loops` makes

@@ -26,7 +26,7 @@ FIELDS = (
     "gradients", "gradient_table", "gradients_at",  # how many, where each is in %s, and where they become neighbours
 )  # fmt: skip
 ENTRY = 4  # words of a stage: function, table, function where a sum overflowed, its table
-RUN, UPDATE, ACCUMULATE = OURS + "run", OURS + "update", OURS + "accumulate"
+RUN, UPDATE, ACCUMULATE, FIT_MIXED = (OURS + name for name in ("run", "update", "accumulate", "fit_mixed"))
 GROUP = 64  # blocks of parameters that are updated together, so that they stay in the cache
 MEMORY = "ptr %s, ptr %w, ptr %a"
 USED = ("ptr %s", "ptr %w", "ptr %a")
@@ -454,6 +454,47 @@ def accumulate(machine: Machine) -> Function:
         to = f.at("%to", loop.index)
         product = f.op(f"fmul double {f.load('double', f.at('%from', loop.index))}, %share")
         f.store("double", f.op(f"fadd double {f.load('double', to)}, {product}"), to)
+    f.do("ret void")
+    return f
+
+
+def fit_mixed(machine: Machine) -> Function:
+    """Write the function that takes steps of training whose rows belong to several programs.
+
+    A step is the number of its rows and of its groups, then of each group its part, the first of its rows among those
+    at `%index`, and how many they are. A part is a program's `gradient`, what that is called with (its record, the
+    numbers of rows, and memory), where gradients are then, and how many parameters there are. `%s` has the parameters,
+    `%gradients` room for `%total` of them; what else there is, is as for `fit`.
+    """
+    f = Function(
+        FIT_MIXED,
+        "ptr %index, ptr %each, i64 %steps, ptr %losses, ptr %rates, ptr %s, ptr %gradients, i64 %total, "
+        "ptr %update, ptr %us, ptr %uw, i64 %own, i64 %all",
+    )
+    stays = f.op("icmp eq ptr %rates, null")
+    with f.loop("%steps", [("ptr", "%each")]) as step:
+        [at] = step.carried
+        rows = f.op(f"uitofp i64 {f.word(at)} to double")
+        f.call("void", "llvm.memset.p0.i64", "ptr %gradients", "i8 0", f"i64 {f.times('%total', 8)}", "i1 false")
+        with f.loop(f.word(at, 1), [("ptr", f.at(at, 2, "i64")), ("double", "0.0")]) as group:
+            [entry, mean] = group.carried
+            part, index, count = f.pointer(entry), f.at("%index", f.word(entry, 1), "i64"), f.word(entry, 2)
+            gradient, record, data, s, w, a, found = (f.pointer(part, k) for k in range(7))
+            own = f.word(part, 7)
+            f.copy(s, "%s", own)
+            memory = f"ptr {s}, ptr {w}, ptr {a}"
+            loss = f.op(f"call double {gradient}(ptr {record}, ptr {data}, ptr {index}, i64 {count}, {memory})")
+            share = f.op(f"fdiv double {f.op(f'uitofp i64 {count} to double')}, {rows}")
+            f.call("void", ACCUMULATE, "ptr %gradients", f"ptr {found}", f"double {share}", f"i64 {own}")
+            added = f.op(f"fadd double {mean}, {f.op(f'fmul double {share}, {loss}')}")
+            group.next = [f.at(entry, 3, "i64"), added]
+        following, mean = group.next
+        f.store("double", mean, f.at("%losses", step.index))
+        rate = f.op(f"select i1 {stays}, ptr %us, ptr {f.at('%rates', step.index)}")
+        work = (f"ptr {rate}", "ptr %us", "ptr %uw", "i64 %own", "i64 %all")
+        f.call("void", UPDATE, "ptr %update", "ptr %s", "ptr %gradients", *work)
+        step.next = [following]
+    f.shared |= {ACCUMULATE: lambda: accumulate(machine), UPDATE: lambda: update(machine)}
     f.do("ret void")
     return f
 

@@ -56,12 +56,16 @@ def nothing(first: int, count: int) -> None:
 
 def driver(name: str, lanes: int, fast: bool) -> Any:
     """Return one of the functions that all programs share, for blocks of so many lanes."""
-    on = machine()
-    writer = drivers.Drivers(on, lanes)
     result, arguments = SIGNATURES[name]
-    called = writer.name[name]
-    address = on.address(called, writer.makers()[called], fast)
+    address = address_of_driver(name, lanes, fast)
     return ctypes.CFUNCTYPE(result, *arguments)(address)  # it holds no lock of Python while it runs
+
+
+def address_of_driver(name: str, lanes: int, fast: bool) -> int:
+    """Return where one of these functions is."""
+    writer = drivers.Drivers(machine(), lanes)
+    called = writer.name[name]
+    return machine().address(called, writer.makers()[called], fast)
 
 
 def update_driver() -> Any:
@@ -69,6 +73,13 @@ def update_driver() -> Any:
     on = machine()
     address = on.address(drivers.UPDATE, partial(drivers.update, on), fast=True)
     return ctypes.CFUNCTYPE(None, *[POINTER] * 6, COUNT, COUNT)(address)
+
+
+def mixed_driver() -> Any:
+    """Return the function that takes steps whose rows belong to several programs."""
+    on = machine()
+    address = on.address(drivers.FIT_MIXED, partial(drivers.fit_mixed, on), fast=True)
+    return ctypes.CFUNCTYPE(None, *[POINTER] * 2, COUNT, *[POINTER] * 4, COUNT, *[POINTER] * 3, COUNT, COUNT)(address)
 
 
 def accumulate_driver() -> Any:

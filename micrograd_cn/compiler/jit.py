@@ -14,10 +14,11 @@ from ..engine import Value, constant
 from ..operation import number
 from ..optim import Optimizer
 from ..tree import flatten
+from .epochs import Shuffler
 from .executable import collector_off
 from .guards import Guard, GuardError, Guards, Input, guards
-from .mixture import Mixture
-from .program import Program, Shuffler
+from .mixture import Division, Mixture
+from .program import Program
 from .python import Named
 from .rows import in_order
 from .samples import Form, Table, columns, form_of, paths, rebuilt, tables, where_wrong
@@ -230,8 +231,8 @@ class CompiledFunction:
     ) -> list[float]:
         """Train, and return the mean loss of each epoch; as a loop over the batches would, but compiled.
 
-        Samples of one form, without comparisons in which parameters have a part, are trained without coming back to
-        Python; for others each step comes back once.
+        Steps come back to Python where a sample has a new form, and where a parameter has a part in a comparison, or
+        several threads compute samples of several forms; others follow each other in a compiled loop.
 
         Args:
             samples: as for `backward`; samples of several forms may be mixed, and keep their order.
@@ -251,8 +252,9 @@ class CompiledFunction:
                 return recording.program.fit(
                     rows, optimizer, epochs, batch_size, shuffle, schedule, threads, progress, each_step
                 )
-        mixture = Mixture(found, functools.partial(self._divided_single, threads=threads))
-        return mixture.fit(optimizer, epochs, batch_size, shuffle, schedule, threads, progress, each_step)
+        division = Division(functools.partial(self._divided_single, threads=threads), self._divided_for_good)
+        mixture = Mixture(found, division, threads)
+        return mixture.fit(optimizer, epochs, batch_size, shuffle, schedule, progress, each_step)
 
     def check(self, samples: Any, rtol: float = 1e-9, atol: float = 1e-12) -> None:
         """Compare the results for some samples with those of the function itself.
@@ -390,6 +392,18 @@ class CompiledFunction:
         for recording, _ in found:
             self._check_single("fit", recording)
         return [(recording.program, chosen) for recording, chosen in found]
+
+    def _divided_for_good(self, table: Table) -> list[tuple[Program, array[int]]]:
+        """Return those rows whose program no parameter can change, by what they are recorded as."""
+        found = []
+        rows = in_order(len(table.samples))
+        for recording in self._recordings[table.static, table.form]:
+            if not (recording.single and recording.guards.fixed):
+                break
+            broken = recording.guards.broken(table.numbers, rows)
+            found.append((recording.program, array("q", [i for i in rows if i not in broken])))
+            rows = array("q", broken)
+        return found
 
     def _record(self, table: Table, row: int) -> Recording:
         numbers = table.numbers[row * table.width : (row + 1) * table.width]

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import math
-import sys
-import time
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from operator import mul
-from typing import Any, Protocol
+from typing import Any
 
 from ..engine import Value, record, topological_order
 from ..modes import ANOMALY, current, recording
@@ -19,23 +16,15 @@ from ..optim import Optimizer
 from . import c
 from .c import Options
 from .derivatives import Differentiable
-from .executable import Executables, nothing
+from .epochs import Shuffler, check_fit, train
+from .executable import Executables, driver, nothing
 from .lowering import ordered
 from .machine import Memory
 from .places import WORD
 from .python import Named, source
-from .rows import Numbers, address, in_order, read_rows, shuffled, writable
+from .rows import Numbers, address, in_order, read_rows, writable
 from .threads import check_threads
-from .training import Training
-
-TURN = 0.05  # seconds of training between two looks at Ctrl-C
-
-
-class Shuffler(Protocol):
-    """What `random.Random` and the module `random` have."""
-
-    def shuffle(self, x: list[int], /) -> None:
-        """Put a list in random order."""
+from .training import Running, Training
 
 
 class Mismatch(AssertionError):
@@ -283,41 +272,27 @@ class Program(Differentiable):
                 raise ValueError(f"fit(): parameters[{i}] of the optimizer, {p!r}, is an input of the program")
         data, n = self._batch("fit", rows)
         batch = min(batch_size or n, n)
-        training = Training(self.executables, optimizer, batch, threads, schedule)
-        losses = array("d")
-        order = list(range(n))
-        a_epoch = -(-n // batch)
-        total, taken, turn = epochs * a_epoch, 0, 1
-        bar = progress_bar(total) if progress else None
-        index = array("q", order)
+        running = Running(self.executables, batch, threads)
+        training = Training(running, optimizer, schedule)
+        driver("fit", running.executable.lanes, running.executable.plan.fast)  # compiled before any time is taken
+        index = array("q", range(n))
+
+        def take(begun: int, steps: int) -> list[float]:
+            losses = Memory(steps)
+            training.run(data, index, n, batch, begun, steps, losses)
+            return losses.data[:]  # type: ignore[no-any-return]
+
+        def reorder(order: array[int]) -> None:
+            index[:] = order
+
         try:
-            while left := total - taken:
-                begun = taken % a_epoch
-                if shuffle is not None:
-                    left = a_epoch - begun
-                    if not begun:
-                        shuffle.shuffle(order)
-                        index = shuffled(order, n)
-                steps = min(turn, left)
-                start = time.perf_counter()
-                part = Memory(steps)
-                training.run(data, index, n, batch, begun, steps, part)
-                if each_step or a_epoch == 1:
-                    losses.extend(part.data)
-                else:
-                    _add_means(losses, part.data[:], begun, n, batch)
-                seconds = time.perf_counter() - start
-                taken += steps
-                training.expect(seconds, seconds / steps * (total - taken))
-                turn = max(1, min(turn * 2, int(steps * TURN / seconds))) if seconds else 2 * turn
-                if bar:
-                    bar.set_postfix(loss=f"{losses[-1]:.4g}", refresh=False)
-                    bar.update(steps)
+            return train(
+                take, running.expect, reorder,
+                n=n, batch=batch, epochs=epochs, shuffle=shuffle, progress=progress, each_step=each_step,
+            )  # fmt: skip
         finally:
             training.write_back()
-            if bar:
-                bar.close()
-        return list(losses)
+            running.done()
 
     def check(self, rows: Any, f: Callable[..., Any], rtol: float = 1e-9, atol: float = 1e-12) -> None:
         """Compare the outputs with those of the Python function that was recorded.
@@ -540,18 +515,6 @@ class Program(Differentiable):
         return data, n
 
 
-def check_fit(optimizer: Any, epochs: Any, batch_size: Any, threads: Any, schedule: Any) -> None:
-    """Raise TypeError or ValueError if an argument of `fit` is out of range."""
-    if not isinstance(optimizer, Optimizer):
-        raise TypeError(f"fit() takes an optimizer of micrograd_cn.optim, got {type(optimizer).__name__}")
-    for name, count, least in (("epochs", epochs, 0), ("batch_size", batch_size, 1)):
-        if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < least):
-            raise ValueError(f"fit(): {name} must be an int of at least {least}, got {count!r}")
-    check_threads("fit", threads)
-    if schedule is not None and not callable(schedule):
-        raise TypeError(f"fit(): schedule must be a function of the number of the step, got {schedule!r}")
-
-
 def _check(outputs: Sequence[Any], inputs: Sequence[Any]) -> None:
     if not outputs:
         raise ValueError("compile() needs an output, got an empty list")
@@ -579,36 +542,8 @@ def _check_indices(outputs: Sequence[Any]) -> None:
                 raise IndexError(f"{node.op.name}() has the index {index.data}, but {numbers}")
 
 
-def _add_means(losses: array[float], of_steps: list[float], begun: int, n: int, batch: int) -> None:
-    """Add the losses of steps, from one of an epoch on, to the means of this epoch and the following ones.
-
-    >>> losses = array("d", [0.5])
-    >>> _add_means(losses, [1.0, 2.0, 4.0], begun=1, n=3, batch=2)  # an epoch has steps of two and of one of the rows
-    >>> [round(loss, 6) for loss in losses]
-    [0.833333, 2.666667]
-    """
-    steps = -(-n // batch)
-    for start in range(-begun, len(of_steps), steps):
-        part = of_steps[max(start, 0) : start + steps]
-        counts = [batch] * (len(part) - 1) + [min(batch, n - (max(start, 0) - start + len(part) - 1) * batch)]
-        mean = sum(map(mul, part, counts)) / n
-        if start < 0:
-            losses[-1] += mean
-        else:
-            losses.append(mean)
-
-
 def _close(rtol: float, atol: float) -> Callable[[float, float], bool]:
     def close(a: float, b: float) -> bool:
         return math.isclose(a, b, rel_tol=rtol, abs_tol=atol) or (a != a and b != b)
 
     return close
-
-
-def progress_bar(steps: int) -> Any:
-    """Return a bar that counts steps."""
-    try:
-        from tqdm import tqdm
-    except ImportError as error:
-        raise ImportError("fit(progress=True) needs tqdm: pip install tqdm") from error
-    return tqdm(total=steps, desc="training", unit="step", file=sys.stderr)

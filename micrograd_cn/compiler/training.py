@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ctypes
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from ..optim import Optimizer
 from ..optimizer import at_least_0
-from .executable import Executables, driver, update_driver
+from .executable import Buffers, Executable, Executables, driver, mixed_driver, update_driver
 from .machine import Memory
 from .places import WORD
 from .rows import address
@@ -18,19 +18,47 @@ from .update import compiled
 Rates: TypeAlias = "array[float] | None"  # the learning rate of each step, or of all what it is
 
 
+class Running:
+    """A program whose gradients are computed again and again, by better code when that is worth it.
+
+    Attributes:
+        executable: the code.
+        memories: of each thread.
+    """
+
+    def __init__(self, executables: Executables, rows: int, threads: int = 1) -> None:
+        self.executables, self.executable = executables, executables.best("gradient", rows)
+        self.memories = [self.executable.memory([]) for _ in range(threads)]
+
+    def expect(self, taken: float, left: float) -> None:
+        """Go on with native code if the seconds that it has run, or those that are left, are worth it."""
+        self.executable.seconds += taken
+        seconds = max(self.executable.seconds, left)
+        if left:
+            self.executables.hasten(self.executable, seconds)
+        if left and self.executables.worth(self.executable, seconds):
+            worse, memories = self.executable, self.memories
+            better = self.executables.native(worse, "gradient")
+            parameters = memories[0].s.data[: len(self.executables.lowering.parameters)]
+            self.executable, self.memories = better, [better.memory(parameters) for _ in memories]
+            _give_back(worse, memories)  # after that, since Ctrl-C may come between two lines
+
+    def done(self) -> None:
+        """Give the memory back."""
+        _give_back(self.executable, self.memories)
+
+
+def _give_back(executable: Executable, memories: Sequence[Buffers]) -> None:
+    for memory in memories:
+        executable.done(memory)
+
+
 class Training:
     """The compiled loop of `fit` for one optimiser, and what it works on."""
 
-    def __init__(
-        self,
-        executables: Executables,
-        optimizer: Optimizer,
-        rows: int,
-        threads: int = 1,
-        schedule: Callable[[int], float] | None = None,
-    ) -> None:
-        self.executables, self.optimizer, self.schedule = executables, optimizer, schedule
-        self.executable = executables.best("gradient", rows)
+    def __init__(self, running: Running, optimizer: Optimizer, schedule: Callable[[int], float] | None = None) -> None:
+        self.running, self.optimizer, self.schedule = running, optimizer, schedule
+        self.executables = executables = running.executables
         parameters = executables.lowering.parameters
         place = {p: i for i, p in enumerate(parameters)}
         numbers = []
@@ -42,9 +70,9 @@ class Training:
         masked = not changed.issuperset(place.values())
         self.update = update = compiled(optimizer, masked)
         width = update.width
-        self.threads = threads
-        driver("fit", self.executable.lanes, self.executable.plan.fast)  # compiled before any time is taken
-        self.memories = [self.executable.memory([p.data for p in parameters]) for _ in range(threads)]
+        data = [p.data for p in parameters]
+        for memory in running.memories:
+            memory.s.data[: len(data)] = data
         self.scalars = Memory(update.scalars)
         for number, x in update.constants.items():
             self.scalars.data[number] = x
@@ -57,7 +85,6 @@ class Training:
             return i // width * update.block + i % width
 
         samples = self.samples.data
-        data = [p.data for p in parameters]
         for first in range(0, len(data), width):
             samples[at(first) : at(first) + min(width, len(data) - first)] = data[first : first + width]
         self.places = [at(i) for i in numbers]  # where the optimiser's parameters have their data
@@ -69,6 +96,16 @@ class Training:
             if masked:
                 samples[start + (update.columns - 1) * width] = float(p.requires_grad)
 
+    @property
+    def parameters(self) -> int:
+        """Where the parameters are; after them the program has room for their gradients."""
+        return self.running.memories[0].s.address
+
+    @property
+    def _optimizer_at(self) -> tuple[int, ...]:
+        """What an optimiser's step works on, see `drivers.update`."""
+        return self.update.record, self.scalars.address, self.samples.address, self.own, self.blocks
+
     def run(self, data: Any, index: Any, n: int, batch: int, first: int, steps: int, losses: Memory) -> None:
         """Take steps `first` to `first + steps`, counted in an epoch; `losses` are of each, before it.
 
@@ -76,8 +113,26 @@ class Training:
             ValueError: the schedule gives a number that is no learning rate; the steps before are taken.
             TypeError: it gives no number; likewise.
         """
+        self._with_rates(steps, lambda *rates: self._take(data, index, n, batch, first, losses, *rates))
+
+    def run_mixed(self, index: array[int], each: array[int], steps: int, losses: Memory, gradients: Memory) -> None:
+        """Take steps whose rows belong to several programs, see `drivers.fit_mixed`; `gradients` are added up there.
+
+        Raises:
+            ValueError, TypeError: as for `run`.
+        """
+
+        def take(steps: int, rates: Rates) -> None:
+            mixed_driver()(
+                address(index), address(each), steps, losses.address, None if rates is None else address(rates),
+                self.parameters, gradients.address, len(gradients.data), *self._optimizer_at,
+            )  # fmt: skip
+
+        self._with_rates(steps, take)
+
+    def _with_rates(self, steps: int, take: Callable[[int, Rates], None]) -> None:
         if self.schedule is None:
-            self._take(data, index, n, batch, first, steps, losses, None)
+            take(steps, None)
             return
         rates, taken = array("d"), int(self.scalars.data[1])
         try:
@@ -85,7 +140,7 @@ class Training:
                 rates.append(_rate(self.schedule, step))
         finally:  # where the schedule fails, a loop of steps has taken those before
             if rates:
-                self._take(data, index, n, batch, first, len(rates), losses, rates)
+                take(len(rates), rates)
 
     def rate(self) -> array[float]:
         """Return the learning rate of the next step.
@@ -98,51 +153,39 @@ class Training:
         return array("d", [_rate(self.schedule, int(self.scalars.data[1]))])
 
     def _take(
-        self, data: Any, index: Any, n: int, batch: int, first: int, steps: int, losses: Memory, rates: Rates
+        self, data: Any, index: Any, n: int, batch: int, first: int, losses: Memory, steps: int, rates: Rates
     ) -> None:
-        if self.threads > 1:
-            self._take_in_threads(data, index, n, batch, first, steps, losses, rates)
+        if len(self.running.memories) > 1:
+            self._take_in_threads(data, index, n, batch, first, losses, steps, rates)
             return
-        driver("fit", self.executable.lanes, self.executable.plan.fast)(
-            self.executable.record, address(data), address(index), n, batch, first, steps, losses.address,
-            None if rates is None else address(rates), self.update.record, self.scalars.address, self.samples.address,
-            self.own, self.blocks, *self.memories[0].addresses,
+        executable, [memory] = self.running.executable, self.running.memories
+        driver("fit", executable.lanes, executable.plan.fast)(
+            executable.record, address(data), address(index), n, batch, first, steps, losses.address,
+            None if rates is None else address(rates), *self._optimizer_at, *memory.addresses,
         )  # fmt: skip
 
     def _take_in_threads(
-        self, data: Any, index: Any, n: int, batch: int, first: int, steps: int, losses: Memory, rates: Rates
+        self, data: Any, index: Any, n: int, batch: int, first: int, losses: Memory, steps: int, rates: Rates
     ) -> None:
         batches, begin = -(-n // batch), self.executables.pitch * WORD
-        memory, *others = self.memories
+        executable, memories = self.running.executable, self.running.memories
         size = WORD * len(self.executables.lowering.parameters)
         for step in range(steps):
             t = first + step
             start = t % batches * batch
             count = min(batch, n - start)
             rows = address(index) + WORD * start
-            loss = self.executable.gradient(self.memories, address(data), rows, count)
+            loss = executable.gradient(memories, address(data), rows, count)
             losses.data[step] = loss
             rate = self.scalars.address if rates is None else address(rates) + WORD * step
-            update_driver()(
-                self.update.record, memory.s.address, memory.s.address + begin, rate, self.scalars.address,
-                self.samples.address, self.own, self.blocks,
-            )  # fmt: skip
-            for other in others:
-                ctypes.memmove(other.s.address, memory.s.address, size)
+            self.step(self.parameters + begin, rate)
+            for other in memories[1:]:
+                ctypes.memmove(other.s.address, self.parameters, size)
 
-    def expect(self, taken: float, left: float) -> None:
-        """Go on with native code if the seconds that the training has taken, or those that are left, are worth it."""
-        self.executable.seconds += taken
-        seconds = max(self.executable.seconds, left)
-        if left:
-            self.executables.hasten(self.executable, seconds)
-        if left and self.executables.worth(self.executable, seconds):
-            worse, memories = self.executable, self.memories
-            better = self.executables.native(worse, "gradient")
-            parameters = memories[0].s.data[: len(self.executables.lowering.parameters)]
-            self.executable, self.memories = better, [better.memory(parameters) for _ in memories]
-            for memory in memories:
-                worse.done(memory)  # after that, since Ctrl-C may come between two lines
+    def step(self, gradients: int, rate: int) -> None:
+        """Take the optimiser's step with gradients and a learning rate, which are where."""
+        record, *rest = self._optimizer_at
+        update_driver()(record, self.parameters, gradients, rate, *rest)
 
     def write_back(self) -> None:
         """Give parameters, gradients and the optimiser what they have become."""
@@ -161,8 +204,6 @@ class Training:
             optimizer.steps = steps
             if self.schedule is not None:
                 optimizer.lr = self.scalars.data[0]
-        for memory in self.memories:
-            self.executable.done(memory)
 
 
 def _rate(schedule: Callable[[int], float], step: int) -> float:

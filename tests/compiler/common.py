@@ -193,3 +193,40 @@ class Instructions:
     def plan(self, *roots, totals=(), lanes=True, scalars=32, gather=False):
         """Return the plan of some of them."""
         return Plan(self.schedule(*roots, totals=totals, lanes=lanes), machine(), len(self.x), scalars, gather)
+
+
+def trained(f, samples, optimizer, epochs, batch_size=None, shuffle=None, schedule=None):
+    """Train as anyone would."""
+    n, losses = len(samples), []
+    order = list(range(n))
+    for _ in range(epochs):
+        if shuffle:
+            shuffle.shuffle(order)
+        total = 0.0
+        for start in range(0, n, batch_size or n):
+            batch = order[start : start + (batch_size or n)]
+            optimizer.zero_grad()
+            loss = mc.mean([f(*samples[i]) for i in batch])
+            loss.backward()
+            if schedule:
+                optimizer.lr = schedule(optimizer.steps)
+            optimizer.step()
+            total += loss.data * len(batch) / n
+        losses.append(total)
+    return losses
+
+
+def mixed(f=lambda w, xs: mc.tanh(mc.sum([w[k] * x for k, x in enumerate(xs)]))):
+    """Return parameters, a function of lists of different lengths, and samples of it."""
+    w = [Value(0.3 * (-1) ** k + 0.1 * k) for k in range(5)]
+    rng = random.Random(2)
+    samples = [([rng.gauss(0, 1) for _ in range(rng.randint(1, 5))], rng.gauss(0, 1)) for _ in range(29)]
+    return w, (lambda xs, t: (f(w, xs) - t) ** 2), samples
+
+
+def branching(w, xs):
+    """Return a number by a way that depends on arguments alone, and on parameters."""
+    total = mc.sum([w[k] * x for k, x in enumerate(xs)])
+    if xs[0] > 0:
+        total = total * w[1]
+    return total if total > 0.2 else 0.1 * total + (w[2] if total < -0.5 else 0)

@@ -21,6 +21,8 @@ from micrograd_cn.compiler.samples import doubles
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD, Adam, linear_lr
 
+from .common import branching, mixed, trained
+
 Point = namedtuple("Point", "x y")
 
 
@@ -31,27 +33,6 @@ def line():
 
 def plain(x):
     return x.data if isinstance(x, Value) else float(x)
-
-
-def eager(f, samples, optimizer, epochs, batch_size=None, shuffle=None, schedule=None):
-    """Train as anyone would."""
-    n, losses = len(samples), []
-    order = list(range(n))
-    for _ in range(epochs):
-        if shuffle:
-            shuffle.shuffle(order)
-        total = 0.0
-        for start in range(0, n, batch_size or n):
-            batch = order[start : start + (batch_size or n)]
-            optimizer.zero_grad()
-            loss = mc.mean([f(*samples[i]) for i in batch])
-            loss.backward()
-            if schedule:
-                optimizer.lr = schedule(optimizer.steps)
-            optimizer.step()
-            total += loss.data * len(batch) / n
-        losses.append(total)
-    return losses
 
 
 def test_every_sample_is_checked_by_itself():
@@ -73,13 +54,13 @@ def test_the_bar_of_samples_of_several_forms_counts_their_steps(monkeypatch):
         def set_postfix(self, **_):
             pass
 
-        def update(self):
-            bars[-1][1] += 1
+        def update(self, steps):
+            bars[-1][1] += steps
 
         def close(self):
             pass
 
-    monkeypatch.setattr("micrograd_cn.compiler.mixture.progress_bar", Bar)
+    monkeypatch.setattr("micrograd_cn.compiler.epochs.progress_bar", Bar)
     w = Value(0.5)
     f = compile(lambda xs: (mc.dot(xs, [w] * len(xs)) - 1.0) ** 2)
     f.fit([([1.0],), ([1.0, 2.0],), ([0.5],), ([2.0, 1.0],), ([3.0],)], SGD([w], 0.01), 3, 2, progress=True)
@@ -247,22 +228,6 @@ def test_an_array_that_is_not_numpys_is_lists_of_lists_to_the_function():
     assert compile(lambda x: w * x[1][2][0] - len(x) - len(x[0]) - len(x[0][0]))(x) == 2 * 11 - 2 - 3 - 2
 
 
-def mixed(f=lambda w, xs: mc.tanh(mc.sum([w[k] * x for k, x in enumerate(xs)]))):
-    """Return parameters, a function of lists of different lengths, and samples of it."""
-    w = [Value(0.3 * (-1) ** k + 0.1 * k) for k in range(5)]
-    rng = random.Random(2)
-    samples = [([rng.gauss(0, 1) for _ in range(rng.randint(1, 5))], rng.gauss(0, 1)) for _ in range(29)]
-    return w, (lambda xs, t: (f(w, xs) - t) ** 2), samples
-
-
-def branching(w, xs):
-    """Return a number by a way that depends on arguments alone, and on parameters."""
-    total = mc.sum([w[k] * x for k, x in enumerate(xs)])
-    if xs[0] > 0:
-        total = total * w[1]
-    return total if total > 0.2 else 0.1 * total + (w[2] if total < -0.5 else 0)
-
-
 @pytest.mark.parametrize("batch_size", [1, 4, None])
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("kind", ["one form", "forms", "branches"])
@@ -279,7 +244,7 @@ def test_training_is_that_of_an_eager_loop(kind, batch_size, threads):
         one, two = (random.Random(4) if shuffled else None for _ in range(2))
         schedule = linear_lr(0.03, 60) if shuffled else None
         found = compiled.fit(samples, a, 3, batch_size, one, schedule, threads)
-        assert found == pytest.approx(eager(g, samples, b, 3, batch_size, two, schedule), rel=1e-9)
+        assert found == pytest.approx(trained(g, samples, b, 3, batch_size, two, schedule), rel=1e-9)
         assert a.lr == b.lr
         assert [p.data for p in ours] == pytest.approx([p.data for p in theirs], rel=1e-9)
         assert [p.grad for p in ours] == pytest.approx([p.grad for p in theirs], rel=1e-7, abs=1e-12)
@@ -300,7 +265,7 @@ def test_losses_may_be_those_of_each_step(make, threads):
     found = compile(f).fit(samples, SGD(ours, lr=0.05), 3, 4, threads=threads, each_step=True)
     b, expected = SGD(theirs, lr=0.05), []
     for start in [*range(0, len(samples), 4)] * 3:
-        expected += eager(g, samples[start : start + 4], b, 1)
+        expected += trained(g, samples[start : start + 4], b, 1)
     assert found == pytest.approx(expected, rel=1e-9)
     assert len(found) == 3 * -(-len(samples) // 4)
 
@@ -323,7 +288,7 @@ def test_a_branch_may_have_parameters_that_no_other_has():
     for batch_size in (1, 2, 6):
         (ours, f), (theirs, g) = made(), made()
         found = compile(f, branches=True).fit(samples, SGD(ours, lr=0.05, momentum=0.9), 6, batch_size)
-        assert found == pytest.approx(eager(g, samples, SGD(theirs, lr=0.05, momentum=0.9), 6, batch_size))
+        assert found == pytest.approx(trained(g, samples, SGD(theirs, lr=0.05, momentum=0.9), 6, batch_size))
         assert [p.data for p in ours] == pytest.approx([p.data for p in theirs])
 
 
@@ -412,7 +377,7 @@ def test_guards_are_computed_with_what_parameters_have_become_that_no_branch_so_
     for x in known:
         f(x)
     found = f.fit(samples, optimizers[0], 12, batch_size)
-    assert found == pytest.approx(eager(of(theirs), samples, optimizers[1], 12, batch_size), rel=1e-12)
+    assert found == pytest.approx(trained(of(theirs), samples, optimizers[1], 12, batch_size), rel=1e-12)
     assert [p.data for p in ours] == pytest.approx([p.data for p in theirs])
 
 
@@ -598,7 +563,7 @@ def test_ctrl_c_leaves_the_steps_that_were_taken():
     a, b = SGD(ours, lr=0.1, momentum=0.5), SGD(theirs, lr=0.1, momentum=0.5)
     with pytest.raises(KeyboardInterrupt):
         compile(f).fit(samples, a, 5, batch_size=8, shuffle=Interrupt())
-    eager(g, samples, b, 2, 8)
+    trained(g, samples, b, 2, 8)
     assert [p.data for p in ours] == pytest.approx([p.data for p in theirs])
     assert (a.steps, a.state) == (b.steps, [pytest.approx(s) for s in b.state])
 

@@ -19,7 +19,7 @@ from micrograd_cn import OPS, Op, Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.executable import FEW
 from micrograd_cn.compiler.machine import machine
-from micrograd_cn.compiler.training import Training
+from micrograd_cn.compiler.training import Running
 from micrograd_cn.engine import constant, record
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD
@@ -212,16 +212,16 @@ def test_training_that_has_run_or_is_going_to_run_for_long_gets_native_code(monk
     program.fit(rows, optimizer, 2)
     assert executable.seconds > seconds > 0.0
     size = executable.plan.schedule.size
-    training = Training(program.executables, optimizer, len(rows))
-    training.expect(1.0, 1e9)
-    assert training.executable is executable
-    training.expect(1e9 * size, 0.0)  # nothing is left to do
-    assert training.executable is executable
+    running = Running(program.executables, len(rows))
+    running.expect(1.0, 1e9)
+    assert running.executable is executable
+    running.expect(1e9 * size, 0.0)  # nothing is left to do
+    assert running.executable is executable
     executable.seconds = 0.0
-    training.expect(1.0, 1e9 * size)
-    assert training.executable.native
-    assert program.executables.best("gradient", len(rows)) is training.executable
-    training.write_back()
+    running.expect(1.0, 1e9 * size)
+    assert running.executable.native
+    assert program.executables.best("gradient", len(rows)) is running.executable
+    running.done()
 
 
 @pytest.mark.parametrize("rows", [1, 37])
@@ -229,15 +229,15 @@ def test_training_goes_on_from_where_it_was_with_native_code(monkeypatch, rows):
     (ours, program, data, _), (theirs, other, _, _) = problem(), problem()
     mine, yours = OPTIMISERS["adam"](ours), OPTIMISERS["adam"](theirs)
     taken = []
-    expect = Training.expect
+    expect = Running.expect
 
     def at_the_third(self, *seconds):
         taken.append(self.executable.native)
         monkeypatch.setattr("micrograd_cn.compiler.executable.PATIENCE", 0.0 if len(taken) == 3 else inf)
         expect(self, *seconds)
 
-    monkeypatch.setattr(Training, "expect", at_the_third)
-    monkeypatch.setattr("micrograd_cn.compiler.program.TURN", 0.0)  # a step a turn
+    monkeypatch.setattr(Running, "expect", at_the_third)
+    monkeypatch.setattr("micrograd_cn.compiler.epochs.TURN", 0.0)  # a step a turn
     program.fit(data, mine, 8, batch_size=rows)
     assert taken[:3] == [False] * 3
     assert set(taken[3:]) == {True}
@@ -249,21 +249,21 @@ def test_training_goes_on_from_where_it_was_with_native_code(monkeypatch, rows):
 def test_memory_is_never_there_twice(monkeypatch):
     monkeypatch.setattr("micrograd_cn.compiler.executable.PATIENCE", 1.0)
     parameters, program, rows, _ = problem()
-    training = Training(program.executables, SGD(parameters, lr=0.01), len(rows))
-    executable, [memory] = training.executable, training.memories
+    running = Running(program.executables, len(rows))
+    executable, [memory] = running.executable, running.memories
 
     def interrupted(_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(executable, "done", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        training.expect(1.0, inf)
+        running.expect(1.0, inf)
     monkeypatch.undo()
-    training.write_back()
+    running.done()
     assert memory not in executable._unused
-    assert memory not in training.executable._unused
-    assert training.memories[0] in training.executable._unused
-    taken = [training.executable.memory([0.0] * len(parameters)) for _ in range(3)]
+    assert memory not in running.executable._unused
+    assert running.memories[0] in running.executable._unused
+    taken = [running.executable.memory([0.0] * len(parameters)) for _ in range(3)]
     assert len({one.s.address for one in taken}) == 3
 
 

@@ -17,7 +17,7 @@ import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.rows import shuffled
-from micrograd_cn.compiler.training import Training
+from micrograd_cn.compiler.training import Running, Training
 from micrograd_cn.compiler.update import compiled
 from micrograd_cn.optim import SGD, Adam, AdamW, Optimizer, cosine_lr, linear_lr, step_lr, warmup
 
@@ -113,9 +113,7 @@ def test_ctrl_c_ends_training_between_two_steps(code, threads, schedule, monkeyp
         def close(self):
             pass
 
-    monkeypatch.setitem(
-        type(program).fit.__globals__, "progress_bar", lambda steps: Bar()
-    )  # of the module that is tested
+    monkeypatch.setattr("micrograd_cn.compiler.epochs.progress_bar", lambda steps: Bar())
 
     def interrupt():
         running.wait(timeout=60)
@@ -260,7 +258,7 @@ def test_every_number_of_parameters_is_updated(make, count):
 def test_training_has_as_many_blocks_as_hold_all_parameters_and_room_for_new_values(own, extra):
     x, ws, others = Value(0.5), [Value(1.0) for _ in range(own)], [Value(2.0) for _ in range(extra)]
     executables = compile(mc.sum([x, *(w * x for w in ws)]), [x]).executables
-    training = Training(executables, Adam([*others, *ws]), 1)
+    training = Training(Running(executables, 1), Adam([*others, *ws]))
     width = training.update.width
     assert training.own == math.ceil(own / width)
     assert training.blocks == math.ceil((executables.pitch + extra) / width)
@@ -304,9 +302,9 @@ def test_steps_between_two_looks_at_ctrl_c_take_a_twentieth_of_a_second(monkeypa
         assert (n, batch, first) == (33, 7, sum(found[:-1]) % 5)
         assert len(losses.data) == steps
 
-    monkeypatch.setattr("micrograd_cn.compiler.program.time", SimpleNamespace(perf_counter=lambda: now))
+    monkeypatch.setattr("micrograd_cn.compiler.epochs.time", SimpleNamespace(perf_counter=lambda: now))
     monkeypatch.setattr(Training, "run", run)
-    monkeypatch.setattr(Training, "expect", lambda self, taken, left: expected.append((taken, left)))
+    monkeypatch.setattr(Running, "expect", lambda self, taken, left: expected.append((taken, left)))
     losses = program.fit(rows[:33], SGD(program.parameters), 60, batch_size=7, shuffle=shuffle)
     assert found == turns
     assert expected == [(s * seconds, (300 - sum(turns[: k + 1])) * seconds) for k, s in enumerate(turns)]

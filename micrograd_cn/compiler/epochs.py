@@ -1,0 +1,120 @@
+"""The loop of `fit`: epochs, and between steps a look at the clock, at Ctrl-C and at the progress bar."""
+
+from __future__ import annotations
+
+import sys
+import time
+from array import array
+from collections.abc import Callable, Sequence
+from operator import mul
+from typing import Any, Protocol
+
+from ..optim import Optimizer
+from .rows import shuffled
+from .threads import check_threads
+
+TURN = 0.05  # seconds of training between two looks at Ctrl-C
+
+
+class Shuffler(Protocol):
+    """What `random.Random` and the module `random` have."""
+
+    def shuffle(self, x: list[int], /) -> None:
+        """Put a list in random order."""
+
+
+def train(
+    take: Callable[[int, int], Sequence[float]],
+    expect: Callable[[float, float], None],
+    reorder: Callable[[array[int]], None],
+    *,
+    n: int,
+    batch: int,
+    epochs: int,
+    shuffle: Shuffler | None,
+    progress: bool,
+    each_step: bool,
+) -> list[float]:
+    """Take all steps of some epochs, and return the losses: of each step, or their means over each epoch.
+
+    Args:
+        take: takes some steps from one of an epoch on, at least one, and returns the loss of each before it.
+        expect: is told how many seconds they took, and how many are left.
+        reorder: is given the rows' numbers in the order of the epoch that begins, where they are shuffled.
+        n: rows.
+        batch: rows of a step; the last one of an epoch may have fewer.
+        epochs: how many times all rows are used.
+        shuffle: puts their numbers in another order before each epoch.
+        progress: whether to show a bar.
+        each_step: whether losses are those of each step.
+    """
+    losses, order = array("d"), list(range(n))
+    a_epoch = -(-n // batch)
+    total, taken, turn = epochs * a_epoch, 0, 1
+    bar = progress_bar(total) if progress else None
+    try:
+        while left := total - taken:
+            begun = taken % a_epoch
+            if shuffle is not None:
+                left = a_epoch - begun
+                if not begun:
+                    shuffle.shuffle(order)
+                    reorder(shuffled(order, n))
+            start = time.perf_counter()
+            found = take(begun, min(turn, left))
+            steps = len(found)
+            if each_step or a_epoch == 1:
+                losses.extend(found)
+            else:
+                add_means(losses, found, begun, n, batch)
+            seconds = time.perf_counter() - start
+            taken += steps
+            expect(seconds, seconds / steps * (total - taken))
+            turn = max(1, min(turn * 2, int(steps * TURN / seconds))) if seconds else 2 * turn
+            if bar:
+                bar.set_postfix(loss=f"{losses[-1]:.4g}", refresh=False)
+                bar.update(steps)
+    finally:
+        if bar:
+            bar.close()
+    return list(losses)
+
+
+def add_means(losses: array[float], of_steps: Sequence[float], begun: int, n: int, batch: int) -> None:
+    """Add the losses of steps, from one of an epoch on, to the means of this epoch and the following ones.
+
+    >>> losses = array("d", [0.5])
+    >>> add_means(losses, [1.0, 2.0, 4.0], begun=1, n=3, batch=2)  # an epoch has steps of two and of one of the rows
+    >>> [round(loss, 6) for loss in losses]
+    [0.833333, 2.666667]
+    """
+    steps = -(-n // batch)
+    for start in range(-begun, len(of_steps), steps):
+        part = of_steps[max(start, 0) : start + steps]
+        counts = [batch] * (len(part) - 1) + [min(batch, n - (max(start, 0) - start + len(part) - 1) * batch)]
+        mean = sum(map(mul, part, counts)) / n
+        if start < 0:
+            losses[-1] += mean
+        else:
+            losses.append(mean)
+
+
+def check_fit(optimizer: Any, epochs: Any, batch_size: Any, threads: Any, schedule: Any) -> None:
+    """Raise TypeError or ValueError if an argument of `fit` is out of range."""
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"fit() takes an optimizer of micrograd_cn.optim, got {type(optimizer).__name__}")
+    for name, count, least in (("epochs", epochs, 0), ("batch_size", batch_size, 1)):
+        if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < least):
+            raise ValueError(f"fit(): {name} must be an int of at least {least}, got {count!r}")
+    check_threads("fit", threads)
+    if schedule is not None and not callable(schedule):
+        raise TypeError(f"fit(): schedule must be a function of the number of the step, got {schedule!r}")
+
+
+def progress_bar(steps: int) -> Any:
+    """Return a bar that counts steps."""
+    try:
+        from tqdm import tqdm
+    except ImportError as error:
+        raise ImportError("fit(progress=True) needs tqdm: pip install tqdm") from error
+    return tqdm(total=steps, desc="training", unit="step", file=sys.stderr)
