@@ -440,7 +440,7 @@ def test_the_attention_models_take_the_same_steps_and_learn(measuring: dict[str,
     assert all(later < 0.95 * earlier for earlier, later in pairwise(first))
 
 
-@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize("batch", [pytest.param(1, marks=pytest.mark.slow), 4])
 @pytest.mark.parametrize(("contender", "needs"), [("numpy", "numpy"), ("pytorch", "torch"), ("jax_jit", "jax")])
 def test_microgpts_contenders_take_the_same_steps(contender: str, needs: str, batch: int, measuring: Any) -> None:
     pytest.importorskip(needs)

@@ -18,7 +18,7 @@ from micrograd_cn.nn import MLP
 from micrograd_cn.testing import expressions
 from micrograd_cn.testing.numerical import rounding_error
 
-from .common import ACTIVATIONS, assert_like_eager, close, sizes
+from .common import ACTIVATIONS, assert_like_eager, choose, close, sizes
 
 EDGES = [0.0, -0.0, 1.0, -1.0, 0.5, 2.0, -3.0, 1e-20, -700.5, 36.5, 1e300, -1e300, inf, -inf, nan]
 
@@ -47,7 +47,9 @@ def test_expressions_give_the_eager_numbers(code, f, count):
 
 
 @pytest.mark.parametrize("op", OPS.values(), ids=lambda op: op.name)
-def test_every_row_is_compiled_with_its_special_values(code, op):
+@pytest.mark.parametrize("kind", ["threaded", "native"])  # the others are for many operations
+def test_every_row_is_compiled_with_its_special_values(kind, op, monkeypatch):
+    choose(monkeypatch, kind)
     n = {"dot": 5, "take": 5}.get(op.name, op.arity or 3)
     ws, xs = [Value(0.5) for _ in range(n)], [Value(1.0) for _ in range(n)]
     by_sample = compile(record(op, tuple([w * x for w, x in zip(ws, xs, strict=True)])), xs)
