@@ -26,7 +26,7 @@ class Part:
     Attributes:
         stages: of the plan.
         lanes: whether they compute vectors.
-        kept: what others read, or a loop.
+        kept: what others read, or a loop; of a part that is `alone` nobody asks.
         outputs: what it stores row by row, from `%a` on.
     """
 
@@ -48,23 +48,25 @@ def parts_of(plan: Plan, outputs: Sequence[int] = ()) -> dict[int, list[Part]]:
         for phase in plan.stages
     }
     listed = [part for parts in found.values() for part in parts]
-    readers: dict[int, set[int | None]] = {}
+    reader: dict[int, int | None] = {}  # the number of the part that alone reads a value; loops read memory
     for number, part in enumerate(listed):
         for stage in part.stages:
-            who = number if isinstance(stage, Stretch) else None  # loops read memory
+            who = number if isinstance(stage, Stretch) else None
             for i in _read(plan, stage):
-                readers.setdefault(i, set()).add(who)
+                if reader.setdefault(i, who) != who:
+                    reader[i] = None
     last = found[SAMPLE][-1] if found[SAMPLE] else None
     always = {*plan.places.filled, *plan.read_by_totals()}
     if last and isinstance(last.stages[-1], Stretch) and len(outputs) <= CHUNK:
         last.outputs = outputs
     if last and last.outputs:
-        for i in outputs:
-            readers.setdefault(i, set()).add(listed.index(last))
+        who = listed.index(last)
+        reader.update({i: None for i in outputs if reader.setdefault(i, who) != who})
     else:
         always.update(schedule.roots)
     for number, part in enumerate(listed):
-        part.kept = always | {i for i, who in readers.items() if who != {number}}
+        if not part.alone:
+            part.kept = always | {i for i, who in reader.items() if who != number}
     return found
 
 
