@@ -149,8 +149,8 @@ class _Elimination:
     def cheapest_first(self) -> None:
         """Eliminate all nodes that are of use, by Markowitz' rule."""
         into, users, pairs, interior = self.into, self.users, self.pairs, self.interior
-        degree = [len(into[v]) * (len(users[v]) + len(pairs[v])) for v in range(interior.stop)]
-        heap = [(degree[v], -v) for v in interior if degree[v]]  # users first where it is the same
+        degree = [len(into[v]) * (len(users[v]) + len(pairs[v])) if v in interior else -1 for v in range(len(into))]
+        heap = [(d, -v) for v, d in enumerate(degree) if d > 0]  # users first where it is the same
         heapify(heap)
         while heap:
             d, v = heappop(heap)
@@ -160,7 +160,7 @@ class _Elimination:
             touched = [*into[v], *users[v], *pairs[v]]
             self.eliminate(v)
             for u in touched:
-                if u in interior and degree[u] >= 0:
+                if degree[u] >= 0:
                     now = len(into[u]) * (len(users[u]) + len(pairs[u]))
                     if now != degree[u]:
                         degree[u] = now

@@ -11,7 +11,7 @@ What is zero is found by computing with numbers modulo the prime 2**61 - 1 (Schw
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from .elements import ONE, Derivative, Derivatives, operands
@@ -68,22 +68,15 @@ class _Linearised:
                 self._visit(node)
 
     def _visit(self, node: Value) -> None:
-        number, edges, partials = self.number, Edges(), []
-        found = self.derivatives.edges(node, number)
-        for x, derivative in found:
-            j = number[x]
-            if j in edges:
-                edges[j].append(derivative)
-            else:
-                edges[j] = [derivative]
-            if derivative[1] is not None:
-                partials.append((j, derivative))
+        number = self.number
+        found = [(number[x], derivative) for x, derivative in self.derivatives.edges(node, number)]
+        edges: Edges = {j: [derivative] for j, derivative in found}
         if len(edges) < len(found):
-            edges = _summed(self.derivatives, edges)
+            edges = _summed(self.derivatives, _grouped(found))
         if edges:
             number[node] = len(self.into)
             self.into.append(edges)
-            self.partials.append(partials)
+            self.partials.append([edge for edge in found if edge[1][1] is not None])
             self.nodes.append(node)
 
     def adjoints(self, output: Value) -> list[Derivative | None]:
@@ -118,6 +111,14 @@ class _Linearised:
         return {pair: total for pair, terms in found.items() if (total := derivatives.total(terms))}
 
 
+def _grouped(edges: Iterable[tuple[int, Derivative]]) -> Edges:
+    """Return the derivatives of each edge."""
+    found: Edges = {}
+    for j, derivative in edges:
+        found.setdefault(j, []).append(derivative)
+    return found
+
+
 def _summed(derivatives: Derivatives, edges: Edges) -> Edges:
     """Return each edge with one derivative; those that are zero are left out."""
     return {j: [total] for j, terms in edges.items() if (total := derivatives.total(terms))}
@@ -133,12 +134,10 @@ def _slopes(derivatives: Derivatives, partial: Value, slopes: dict[Value, Edges]
             if waiting:
                 stack += waiting
                 continue
-            edges = Edges()
             moving = {x for x in operands(node) if slopes.get(x)}
-            for x, derivative in derivatives.edges(node, moving) if node.op else ():
-                for k, [slope] in slopes[x].items():
-                    edges.setdefault(k, []).append(derivatives.times(derivative, slope))
-            slopes[node] = _summed(derivatives, edges)
+            found = derivatives.edges(node, moving) if node.op else ()
+            products = [(k, derivatives.times(d, slope)) for x, d in found for k, [slope] in slopes[x].items()]
+            slopes[node] = _summed(derivatives, _grouped(products))
         stack.pop()
     return slopes[partial]
 
