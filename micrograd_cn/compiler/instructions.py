@@ -36,6 +36,7 @@ LEAVES = ("constant", "parameter", "input", "seed", "total")
 # A "sum" rounds its products, a "dot" and an "adjoint" need not. A "sum" or a "dot" does not overflow on the way to a
 # finite result; where its first terms are such sums themselves, `twins` are these in units of 1 / SCALE: "scaled".
 SUMS = ("sum", "dot", "adjoint", "scaled")
+SPECIAL = frozenset([*LEAVES, *SUMS])  # whose operands are not what follows the form
 TAKE = "take"
 START = "start"  # what a long sum starts from, as it is
 COMMUTATIVE: dict[str, Callable[..., float]] = {"fadd": operator.add, "fmul": operator.mul}
@@ -123,7 +124,7 @@ class Code:
         known = self.number.get(key)
         if known is not None:
             return known
-        used = operands(instruction) if instruction[0] in SUMS or instruction[0] in LEAVES else instruction[1:]
+        used = operands(instruction) if instruction[0] in SPECIAL else instruction[1:]
         phase = max(map(self.phase.__getitem__, used)) if phase is None else phase
         self.number[key] = number = self.leaf(instruction, phase)
         self.operands[number] = used
@@ -197,17 +198,17 @@ class Code:
 
         Sums and products of constants are constants; x**2 is x * x, and x / 4 is 0.25 * x, which has the same bits.
         """
-        known = [*map(self.value, slots)]
         if form in COMMUTATIVE:
+            known = [*map(self.value, slots)]
             if None not in known:
                 return self.constant(COMMUTATIVE[form](*known))
             if form == "fmul" and 1.0 in known:
                 return slots[known.index(None)]
-            slots = tuple(sorted(slots))
-        if form == "fdiv" and (inverse := _exact_inverse(known[1])) is not None:
+            slots = slots if slots[0] < slots[1] else slots[::-1]
+        elif form == "fdiv" and (inverse := _exact_inverse(self.value(slots[1]))) is not None:
             return self.machine("fmul", slots[0], self.constant(inverse))
-        if form == "pow" and known[1] in (1.0, 2.0):
-            return slots[0] if known[1] == 1.0 else self.machine("fmul", slots[0], slots[0])
+        elif form == "pow" and (power := self.value(slots[1])) in (1.0, 2.0):
+            return slots[0] if power == 1.0 else self.machine("fmul", slots[0], slots[0])
         return self.add((form, *slots))
 
     def partials(self, op: Op, y: int, slots: Sequence[int]) -> list[int]:

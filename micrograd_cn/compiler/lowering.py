@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..engine import Value, topological_order
 from ..operation import Op
@@ -80,10 +80,10 @@ class Lowering:
         if not op:
             self._leaf(node)
             return
-        parents, of = node.parents, self.of
-        slots = [of[x] if x in of else self._leaf(x) for x in parents]
+        of, operands = self.of, node.parents if op.summands else node._operands
+        slots = [of[x] if x in of else self._leaf(x) for x in operands]
         self.order.append((node, op))
-        products, addends = op.summands(*parents) if op.summands else (True, ())
+        products, addends = op.summands(*operands) if op.summands else (True, ())
         if not products:
             pairs, terms = list[Pair](), list[int]()
             for x in addends:
@@ -95,8 +95,10 @@ class Lowering:
         else:
             of[node] = self.code.apply(op, slots)
 
-    def _leaf(self, leaf: Value) -> int:
-        """Return the number of a leaf that is met for the first time."""
+    def _leaf(self, leaf: Any) -> int:
+        """Return the number of a leaf that is met for the first time, or of a float."""
+        if type(leaf) is float:
+            return self.code.constant(leaf)
         if leaf.requires_grad:
             return self._parameter(leaf)
         self.constants[leaf] = leaf.data
@@ -105,7 +107,7 @@ class Lowering:
 
     def _factors(self, node: Value) -> list[Pair]:
         """Return the pair of which a node is the product; a sum of these may be a loop."""
-        factors = tuple(sorted([self.of[p] for p in node.parents]))
+        factors = tuple(sorted([self.of[p] if p in self.of else self._leaf(p) for p in node._operands]))
         return [factors] if self.code.instructions[self.of[node]] == ("fmul", *factors) else []  # type: ignore[list-item]
 
     def differentiate(self) -> None:
@@ -117,7 +119,7 @@ class Lowering:
         [root] = self._outputs
         wanted = set(self.parameters)
         for node, op in self.order:
-            parents = node.parents
+            parents = node._operands
             if not self.sampled.isdisjoint(parents):
                 self.sampled.add(node)
             if not wanted.isdisjoint(parents) and (op.summands or _flows(op, parents, wanted)):
@@ -137,8 +139,8 @@ class Lowering:
     def _pass_on(self, op: Op, node: Value, upstream: int, received: _Received) -> None:
         """Give the operands their part of a gradient."""
         pairs, terms = received
-        parents = node.parents
-        partials = self.code.partials(op, self.of[node], [self.of[parent] for parent in parents])
+        parents, of = node._operands, self.of
+        partials = self.code.partials(op, of[node], [of[x] if x in of else self._leaf(x) for x in parents])
         if (flows := self._flowing.get(op)) is None or len(flows) != len(parents):
             flows = self._flowing[op] = [op.flows(slot) for slot in range(len(parents))]
         for parent, partial, flow in zip(parents, partials, flows, strict=True):
