@@ -184,14 +184,23 @@ class Code:
             form = "dot" if pairs else "sum"
             return self.dot(pairs, [*terms, self.constant(0.0)], form)  # with 0.0, so that a sum of -0.0 is 0.0
         if op.machine:
-            if (op, len(slots)) not in self._checked:
-                _check_form(op, len(slots))
-                self._checked.add((op, len(slots)))
-                self.rows[op.machine] = op.name
+            self.check(op, len(slots))
             return self.machine(op.machine, *slots)
         formula = self.formula((op, "formula"), known, op)
         [result] = self._expanded(formula, slots) if expand else self.instantiate(formula, slots)
         return result
+
+    def check(self, op: Op, count: int) -> None:
+        """Raise TypeError if an operation of so many operands cannot be compiled."""
+        if (op, count) in self._checked or op.summands or op.chooses:
+            return
+        if op.machine:
+            _check_form(op, count)
+            self.rows[op.machine] = op.name
+        else:
+            for row, used in self.formula((op, "formula"), [None] * count, op).steps:
+                self.check(row, len(used))
+        self._checked.add((op, count))
 
     def machine(self, form: str, *slots: int) -> int:
         """Return the number of a machine form's result.
