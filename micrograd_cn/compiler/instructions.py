@@ -184,7 +184,8 @@ class Code:
             form = "dot" if pairs else "sum"
             return self.dot(pairs, [*terms, self.constant(0.0)], form)  # with 0.0, so that a sum of -0.0 is 0.0
         if op.machine:
-            self.check(op, len(slots))
+            if (op, len(slots)) not in self._checked:
+                self.check(op, len(slots))
             return self.machine(op.machine, *slots)
         formula = self.formula((op, "formula"), known, op)
         [result] = self._expanded(formula, slots) if expand else self.instantiate(formula, slots)
@@ -192,7 +193,7 @@ class Code:
 
     def check(self, op: Op, count: int) -> None:
         """Raise TypeError if an operation of so many operands cannot be compiled."""
-        if (op, count) in self._checked or op.summands or op.chooses:
+        if op.summands or op.chooses or (op, count) in self._checked:
             return
         if op.machine:
             _check_form(op, count)
