@@ -96,8 +96,8 @@ class Elements:
         if op.summands:
             pairs, terms = op.summands(*elements)
             return int(sum([a * b for a, b in pairs]) + sum(terms)) % PRIME
-        if op.machine in RATIONAL:
-            found = RATIONAL[op.machine](*elements)
+        if rational := RATIONAL.get(op.machine):
+            found = rational(*elements)
             return None if found is None else found % PRIME
         if op.machine == POWER and type(xs[1]) is float and xs[1].is_integer():
             return pow(elements[0], int(xs[1]), PRIME) if elements[0] or xs[1] >= 0.0 else None
@@ -214,27 +214,29 @@ class Derivatives:
         coefficient, node, element = found
         if node is None:
             return coefficient
-        now = coefficient * node.data
+        now = coefficient * node._data
         constant = element is not None and element == _element(now)
         return now if constant else node if coefficient == 1.0 else coefficient * node
 
     def edges(self, node: Value, relevant: Container[Value]) -> list[tuple[Value, Derivative]]:
         """Return the operands in `relevant` on which a node depends, each with the local derivative."""
         assert node.op is not None
-        xs = operands(node)
-        wanted = [x in relevant for x in xs]
-        if True not in wanted:
-            return []
+        xs, partials = operands(node), node.op.partials
+        if isinstance(partials, tuple):
+            local = [(x, p(node, *xs)) for x, p in zip(xs, partials, strict=True) if p and x in relevant]
+        elif any(x in relevant for x in xs):
+            local = [(x, p) for x, p in zip(xs, partials(node, *xs), strict=True) if p is not None and x in relevant]
+        else:
+            local = []
         found: list[tuple[Value, Derivative]] = []
-        for x, want, partial in zip(xs, wanted, node.op.needed(node, xs, wanted), strict=True):
-            if want and partial is not None:
-                if isinstance(partial, Value):
-                    if derivative := self.of(partial):
-                        found.append((x, derivative))
-                elif partial == 1.0:
-                    found.append((x, ONE))
-                elif partial != 0.0:
-                    found.append((x, (partial, None, _element(partial))))
+        for x, partial in local:
+            if isinstance(partial, Value):
+                if derivative := self.of(partial):
+                    found.append((x, derivative))
+            elif partial == 1.0:
+                found.append((x, ONE))
+            elif partial != 0.0:
+                found.append((x, (partial, None, _element(partial))))
         return found
 
 
