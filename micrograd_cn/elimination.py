@@ -92,7 +92,7 @@ def eliminate(arithmetic: Arithmetic, into: list[Edges], pairs: list[Edges], int
     {0: [(6.0, None, 6)]}
     """
     work = _Elimination(arithmetic, into, pairs, interior)
-    kept = _copied(work.useful(into)), _shared(work.useful(pairs))
+    kept = _copied(work.useful()), _shared(pairs)
     before = arithmetic.products
     work.cheapest_first()
     least, better = arithmetic.products - before, None
@@ -141,10 +141,10 @@ class _Elimination:
                 for j in into[v]:
                     self.users[j].add(v)
 
-    def useful(self, edges: list[Edges]) -> list[Edges]:
+    def useful(self) -> list[Edges]:
         """Return the edges of nodes that are of use."""
         first = self.interior.stop
-        return [x if v >= first or self.users[v] or self.pairs[v] else {} for v, x in enumerate(edges)]
+        return [x if v >= first or self.users[v] or self.pairs[v] else {} for v, x in enumerate(self.into)]
 
     def cheapest_first(self) -> None:
         """Eliminate all nodes that are of use, by Markowitz' rule."""
@@ -170,7 +170,8 @@ class _Elimination:
         """Put a node's operands in its place."""
         into, users, pairs = self.into, self.users, self.pairs
         times, total = self.arithmetic.times, self.arithmetic.total
-        edges = self._needed(v)
+        of_use = users[v] or pairs[v]
+        edges = [(j, below) for j, terms in into[v].items() if (below := total(terms))] if of_use else []
         for j in into[v]:
             users[j].discard(v)
         for k in users[v]:
@@ -191,10 +192,3 @@ class _Elimination:
                 for k, other in edges[: n + 1]:
                     add_pair(pairs, j, k, times(both, other))
         into[v], pairs[v] = {}, {}
-
-    def _needed(self, v: int) -> list[tuple[int, Derivative]]:
-        """Return the edges to a node's operands, none if they are of no use."""
-        if not self.users[v] and not self.pairs[v]:
-            return []
-        total = self.arithmetic.total
-        return [(j, below) for j, terms in self.into[v].items() if (below := total(terms))]

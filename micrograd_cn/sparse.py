@@ -69,14 +69,14 @@ class _Linearised:
 
     def _visit(self, node: Value) -> None:
         number = self.number
-        found = [(number[x], derivative) for x, derivative in self.derivatives.edges(node, number)]
-        edges: Edges = {j: [derivative] for j, derivative in found}
+        found = self.derivatives.edges(node, number)
+        edges = {number[x]: [derivative] for x, derivative in found}
         if len(edges) < len(found):
-            edges = _summed(self.derivatives, _grouped(found))
+            edges = _summed(self.derivatives, _grouped([(number[x], derivative) for x, derivative in found]))
         if edges:
             number[node] = len(self.into)
             self.into.append(edges)
-            self.partials.append([edge for edge in found if edge[1][1] is not None])
+            self.partials.append([(number[x], derivative) for x, derivative in found if derivative[1] is not None])
             self.nodes.append(node)
 
     def adjoints(self, output: Value) -> list[Derivative | None]:
