@@ -126,17 +126,16 @@ class Code:
             return known
         used = operands(instruction) if instruction[0] in SPECIAL else instruction[1:]
         phase = max(map(self.phase.__getitem__, used)) if phase is None else phase
-        self.number[key] = number = self.leaf(instruction, phase)
-        self.operands[number] = used
+        self.number[key] = number = self.leaf(instruction, phase, used)
         return number
 
-    def leaf(self, instruction: Instruction, phase: int) -> int:
-        """Return the number of a new instruction without operands."""
+    def leaf(self, instruction: Instruction, phase: int, used: tuple[int, ...] = ()) -> int:
+        """Return the number of a new instruction, without operands if none are given."""
         number = len(self.instructions)
         if phase == SAMPLE:
             self.sampled.add(number)
         self.instructions.append(instruction)
-        self.operands.append(())
+        self.operands.append(used)
         self.phase.append(phase)
         return number
 
@@ -171,11 +170,10 @@ class Code:
 
     def apply(self, op: Op, slots: Sequence[int], expand: bool = False) -> int:
         """Return the number of an operation's result: one instruction, or as many as its formula has."""
-        known = [*map(self.value, slots)]
-        if None not in known:
-            return self.constant(op.forward(*known))
-        if op.chooses and known[0] is not None:
-            number = op.forward(known[0], *map(float, range(1, len(slots))))
+        if None not in map(self.value, slots):
+            return self.constant(op.forward(*map(self.value, slots)))
+        if op.chooses and (index := self.value(slots[0])) is not None:
+            number = op.forward(index, *map(float, range(1, len(slots))))
             return slots[int(number)] if number == number else self.constant(nan)
         if op.chooses and len(slots) > SELECTS:
             return self.add((TAKE, *slots))
@@ -187,7 +185,7 @@ class Code:
             if (op, len(slots)) not in self._checked:
                 self.check(op, len(slots))
             return self.machine(op.machine, *slots)
-        formula = self.formula((op, "formula"), known, op)
+        formula = self.formula((op, "formula"), [*map(self.value, slots)], op)
         [result] = self._expanded(formula, slots) if expand else self.instantiate(formula, slots)
         return result
 

@@ -177,14 +177,14 @@ def families(code: Code, numbers: Iterable[int], least: int) -> Iterator[list[in
     column = {i: code.instructions[i][1] for i in numbers if code.instructions[i][0] == "input"}
     if len(column) < least:
         return
-    read: dict[tuple[str, ...], dict[int, int]] = {}
+    inputs, read = column.keys(), dict[tuple[str, ...], set[int]]()
     for i in numbers:
         form, operands = code.instructions[i][0], code.operands[i]
-        if not column.keys().isdisjoint(operands) and form not in SUMS:
+        if not inputs.isdisjoint(operands) and form not in SUMS:
             kinds = sorted([code.instructions[j][0] for j in operands])
-            read.setdefault((form, *kinds), {}).update({column[j]: j for j in operands if j in column})
+            read.setdefault((form, *kinds), set()).update(inputs & operands)
     for found in read.values():
-        for chain in _chains([_Placed((), found[k], (k,)) for k in sorted(found)], least):
+        for chain in _chains([_Placed((), i, (column[i],)) for i in sorted(found, key=column.__getitem__)], least):
             if len(chain) >= least and _steps(chain) is None:
                 yield [one.number for one in chain]
 
