@@ -59,7 +59,6 @@ class _Linearised:
         order = topological_order(*outputs)
         self.derivatives = Derivatives(variables, order)
         self.number = {x: i for i, x in enumerate(variables)}
-        self.variables = len(variables)
         self.into: list[Edges] = [{} for _ in variables]
         self.partials: list[list[tuple[int, Derivative]]] = [[] for _ in variables]
         self.nodes = list(variables)
@@ -79,18 +78,19 @@ class _Linearised:
             self.partials.append([(number[x], derivative) for x, derivative in found if derivative[1] is not None])
             self.nodes.append(node)
 
-    def adjoints(self, output: Value) -> list[Derivative | None]:
-        """Return the derivative of `output` with respect to each node: reverse accumulation."""
+    def adjoints(self, output: Value, first: int = 0) -> list[Derivative | None]:
+        """Return the derivative of `output` with respect to each node from the first one on: reverse accumulation."""
         times, total = self.derivatives.times, self.derivatives.total
         received: list[list[Derivative]] = [[] for _ in self.into]
         if output in self.number:
             received[self.number[output]].append(ONE)
         found: list[Derivative | None] = [None] * len(self.into)
-        for v in reversed(range(len(self.into))):
+        for v in reversed(range(first, len(self.into))):
             if received[v] and (adjoint := total(received[v])):
                 found[v] = adjoint
                 for j, [edge] in self.into[v].items():
-                    received[j].append(times(adjoint, edge))
+                    if j >= first:
+                        received[j].append(times(adjoint, edge))
         return found
 
     def curvatures(self, v: int) -> dict[tuple[int, int], Derivative]:
@@ -173,8 +173,8 @@ def sparse_hessian(output: Value, variables: Sequence[Value], lower: bool = Fals
     ([0, 0, 1], [0, 1, 0], [6.0, 4.0, 4.0])
     """
     graph = _Linearised([output], variables)
-    adjoints = graph.adjoints(output)
     n = len(variables)
+    adjoints = graph.adjoints(output, first=n)
     pairs: list[Edges] = [{} for _ in graph.into]
     for v, adjoint in enumerate(adjoints):
         if adjoint and graph.partials[v]:
