@@ -32,7 +32,8 @@ def _element(x: float) -> Element:
     if not math.isfinite(x):
         return None
     numerator, denominator = x.as_integer_ratio()
-    return numerator * pow(denominator, -1, PRIME) % PRIME
+    halvings = denominator.bit_length() - 1
+    return numerator * (1 << -halvings % 61) % PRIME  # since 2**61 is 1
 
 
 # What a row's machine form computes, modulo the prime. Sums of products are known by their row's `summands`.
@@ -76,27 +77,27 @@ class Elements:
         while stack:
             node = stack[-1]
             if node not in known:
-                waiting = [p for p in operands(node) if type(p) is not float and p not in known]
+                xs = operands(node)
+                waiting = [p for p in xs if type(p) is not float and p not in known]
                 if waiting:
                     stack += waiting
                     continue
-                known[node] = self._apply(node)
+                known[node] = self._apply(node, xs)
             stack.pop()
         return known[x]  # type: ignore[index]
 
-    def _apply(self, node: Value) -> Element:
+    def _apply(self, node: Value, xs: Sequence[Any]) -> Element:
         op = node.op
         if op is None:
             return self._draw(1, PRIME) if node.requires_grad else _element(node.data)
-        xs = operands(node)
         elements: list[Any] = [_element(x) if type(x) is float else self._known[x] for x in xs]
         if None in elements:
             return None
         if op.summands:
             pairs, terms = op.summands(*elements)
             return int(sum([a * b for a, b in pairs]) + sum(terms)) % PRIME
-        if op.machine in RATIONAL:
-            found = RATIONAL[op.machine](*elements)
+        if rational := RATIONAL.get(op.machine):
+            found = rational(*elements)
             return None if found is None else found % PRIME
         if op.machine == POWER and type(xs[1]) is float and xs[1].is_integer():
             return pow(elements[0], int(xs[1]), PRIME) if elements[0] or xs[1] >= 0.0 else None
@@ -170,6 +171,8 @@ class Derivatives:
 
     def times(self, a: Derivative, b: Derivative) -> Derivative:
         """Return the product."""
+        if a is ONE or b is ONE:
+            return b if a is ONE else a
         (c, x, e), (d, y, f) = a, b
         element = None if e is None or f is None else e * f % PRIME
         safe = _safe(c, d)
@@ -211,27 +214,29 @@ class Derivatives:
         coefficient, node, element = found
         if node is None:
             return coefficient
-        now = coefficient * node.data
+        now = coefficient * node._data
         constant = element is not None and element == _element(now)
         return now if constant else node if coefficient == 1.0 else coefficient * node
 
     def edges(self, node: Value, relevant: Container[Value]) -> list[tuple[Value, Derivative]]:
         """Return the operands in `relevant` on which a node depends, each with the local derivative."""
         assert node.op is not None
-        xs = operands(node)
-        wanted = [x in relevant for x in xs]
-        if True not in wanted:
-            return []
+        xs, partials = operands(node), node.op.partials
+        if isinstance(partials, tuple):
+            local = [(x, p(node, *xs)) for x, p in zip(xs, partials, strict=True) if p and x in relevant]
+        elif any(x in relevant for x in xs):
+            local = [(x, p) for x, p in zip(xs, partials(node, *xs), strict=True) if p is not None and x in relevant]
+        else:
+            local = []
         found: list[tuple[Value, Derivative]] = []
-        for x, want, partial in zip(xs, wanted, node.op.needed(node, xs, wanted), strict=True):
-            if want and partial is not None:
-                if partial == 1.0:
-                    found.append((x, ONE))
-                elif type(partial) is not float:
-                    if derivative := self.of(partial):
-                        found.append((x, derivative))
-                elif partial != 0.0:
-                    found.append((x, (partial, None, _element(partial))))
+        for x, partial in local:
+            if isinstance(partial, Value):
+                if derivative := self.of(partial):
+                    found.append((x, derivative))
+            elif partial == 1.0:
+                found.append((x, ONE))
+            elif partial != 0.0:
+                found.append((x, (partial, None, _element(partial))))
         return found
 
 

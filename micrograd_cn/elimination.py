@@ -92,7 +92,7 @@ def eliminate(arithmetic: Arithmetic, into: list[Edges], pairs: list[Edges], int
     {0: [(6.0, None, 6)]}
     """
     work = _Elimination(arithmetic, into, pairs, interior)
-    kept = _copied(work.useful(into)), _shared(work.useful(pairs))
+    kept = _copied(work.useful()), _shared(pairs)
     before = arithmetic.products
     work.cheapest_first()
     least, better = arithmetic.products - before, None
@@ -141,16 +141,16 @@ class _Elimination:
                 for j in into[v]:
                     self.users[j].add(v)
 
-    def useful(self, edges: list[Edges]) -> list[Edges]:
+    def useful(self) -> list[Edges]:
         """Return the edges of nodes that are of use."""
         first = self.interior.stop
-        return [x if v >= first or self.users[v] or self.pairs[v] else {} for v, x in enumerate(edges)]
+        return [x if v >= first or self.users[v] or self.pairs[v] else {} for v, x in enumerate(self.into)]
 
     def cheapest_first(self) -> None:
         """Eliminate all nodes that are of use, by Markowitz' rule."""
         into, users, pairs, interior = self.into, self.users, self.pairs, self.interior
-        degree = [len(into[v]) * (len(users[v]) + len(pairs[v])) for v in range(interior.stop)]
-        heap = [(degree[v], -v) for v in interior if degree[v]]  # users first where it is the same
+        degree = [len(into[v]) * (len(users[v]) + len(pairs[v])) if v in interior else -1 for v in range(len(into))]
+        heap = [(d, -v) for v, d in enumerate(degree) if d > 0]  # users first where it is the same
         heapify(heap)
         while heap:
             d, v = heappop(heap)
@@ -160,7 +160,7 @@ class _Elimination:
             touched = [*into[v], *users[v], *pairs[v]]
             self.eliminate(v)
             for u in touched:
-                if u in interior and degree[u] >= 0:
+                if degree[u] >= 0:
                     now = len(into[u]) * (len(users[u]) + len(pairs[u]))
                     if now != degree[u]:
                         degree[u] = now
@@ -170,7 +170,8 @@ class _Elimination:
         """Put a node's operands in its place."""
         into, users, pairs = self.into, self.users, self.pairs
         times, total = self.arithmetic.times, self.arithmetic.total
-        edges = self._needed(v)
+        of_use = users[v] or pairs[v]
+        edges = [(j, below) for j, terms in into[v].items() if (below := total(terms))] if of_use else []
         for j in into[v]:
             users[j].discard(v)
         for k in users[v]:
@@ -191,10 +192,3 @@ class _Elimination:
                 for k, other in edges[: n + 1]:
                     add_pair(pairs, j, k, times(both, other))
         into[v], pairs[v] = {}, {}
-
-    def _needed(self, v: int) -> list[tuple[int, Derivative]]:
-        """Return the edges to a node's operands, none if they are of no use."""
-        if not self.users[v] and not self.pairs[v]:
-            return []
-        total = self.arithmetic.total
-        return [(j, below) for j, terms in self.into[v].items() if (below := total(terms))]

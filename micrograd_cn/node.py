@@ -128,13 +128,17 @@ class Node(Operators):
     @property
     def parents(self) -> tuple[Self, ...]:
         """The operands; a number among them has a constant node from now on."""
-        if type(self._a) is tuple:
-            return self._a
         if type(self._a) is float:
             self._a = self._constant(self._a)
         if type(self._b) is float:
             self._b = self._constant(self._b)
-        return () if self._a is None else (self._a,) if self._b is None else (self._a, self._b)
+        return self._operands
+
+    @property
+    def _operands(self) -> tuple[Any, ...]:
+        """The operands; a number among them is a float."""
+        a, b = self._a, self._b
+        return a if type(a) is tuple else () if a is None else (a,) if b is None else (a, b)
 
     @property
     def partials(self) -> tuple[float, ...]:

@@ -11,7 +11,7 @@ What is zero is found by computing with numbers modulo the prime 2**61 - 1 (Schw
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from .elements import ONE, Derivative, Derivatives, operands
@@ -59,7 +59,6 @@ class _Linearised:
         order = topological_order(*outputs)
         self.derivatives = Derivatives(variables, order)
         self.number = {x: i for i, x in enumerate(variables)}
-        self.variables = len(variables)
         self.into: list[Edges] = [{} for _ in variables]
         self.partials: list[list[tuple[int, Derivative]]] = [[] for _ in variables]
         self.nodes = list(variables)
@@ -68,36 +67,30 @@ class _Linearised:
                 self._visit(node)
 
     def _visit(self, node: Value) -> None:
-        number, edges, partials = self.number, Edges(), []
+        number = self.number
         found = self.derivatives.edges(node, number)
-        for x, derivative in found:
-            j = number[x]
-            if j in edges:
-                edges[j].append(derivative)
-            else:
-                edges[j] = [derivative]
-            if derivative[1] is not None:
-                partials.append((j, derivative))
+        edges = {number[x]: [derivative] for x, derivative in found}
         if len(edges) < len(found):
-            edges = _summed(self.derivatives, edges)
+            edges = _summed(self.derivatives, _grouped([(number[x], derivative) for x, derivative in found]))
         if edges:
             number[node] = len(self.into)
             self.into.append(edges)
-            self.partials.append(partials)
+            self.partials.append([(number[x], derivative) for x, derivative in found if derivative[1] is not None])
             self.nodes.append(node)
 
-    def adjoints(self, output: Value) -> list[Derivative | None]:
-        """Return the derivative of `output` with respect to each node: reverse accumulation."""
+    def adjoints(self, output: Value, first: int = 0) -> list[Derivative | None]:
+        """Return the derivative of `output` with respect to each node from the first one on: reverse accumulation."""
         times, total = self.derivatives.times, self.derivatives.total
         received: list[list[Derivative]] = [[] for _ in self.into]
         if output in self.number:
             received[self.number[output]].append(ONE)
         found: list[Derivative | None] = [None] * len(self.into)
-        for v in reversed(range(len(self.into))):
+        for v in reversed(range(first, len(self.into))):
             if received[v] and (adjoint := total(received[v])):
                 found[v] = adjoint
                 for j, [edge] in self.into[v].items():
-                    received[j].append(times(adjoint, edge))
+                    if j >= first:
+                        received[j].append(times(adjoint, edge))
         return found
 
     def curvatures(self, v: int) -> dict[tuple[int, int], Derivative]:
@@ -118,6 +111,14 @@ class _Linearised:
         return {pair: total for pair, terms in found.items() if (total := derivatives.total(terms))}
 
 
+def _grouped(edges: Iterable[tuple[int, Derivative]]) -> Edges:
+    """Return the derivatives of each edge."""
+    found: Edges = {}
+    for j, derivative in edges:
+        found.setdefault(j, []).append(derivative)
+    return found
+
+
 def _summed(derivatives: Derivatives, edges: Edges) -> Edges:
     """Return each edge with one derivative; those that are zero are left out."""
     return {j: [total] for j, terms in edges.items() if (total := derivatives.total(terms))}
@@ -133,12 +134,10 @@ def _slopes(derivatives: Derivatives, partial: Value, slopes: dict[Value, Edges]
             if waiting:
                 stack += waiting
                 continue
-            edges = Edges()
             moving = {x for x in operands(node) if slopes.get(x)}
-            for x, derivative in derivatives.edges(node, moving) if node.op else ():
-                for k, [slope] in slopes[x].items():
-                    edges.setdefault(k, []).append(derivatives.times(derivative, slope))
-            slopes[node] = _summed(derivatives, edges)
+            found = derivatives.edges(node, moving) if node.op else ()
+            products = [(k, derivatives.times(d, slope)) for x, d in found for k, [slope] in slopes[x].items()]
+            slopes[node] = _summed(derivatives, _grouped(products))
         stack.pop()
     return slopes[partial]
 
@@ -174,8 +173,8 @@ def sparse_hessian(output: Value, variables: Sequence[Value], lower: bool = Fals
     ([0, 0, 1], [0, 1, 0], [6.0, 4.0, 4.0])
     """
     graph = _Linearised([output], variables)
-    adjoints = graph.adjoints(output)
     n = len(variables)
+    adjoints = graph.adjoints(output, first=n)
     pairs: list[Edges] = [{} for _ in graph.into]
     for v, adjoint in enumerate(adjoints):
         if adjoint and graph.partials[v]:

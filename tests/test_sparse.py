@@ -12,7 +12,7 @@ from micrograd_cn import Op, Value
 from micrograd_cn.elements import PRIME, Derivatives, Elements
 from micrograd_cn.engine import constant, topological_order
 from micrograd_cn.functional import Sparse, grad, hessian, jacobian, sparse_hessian, sparse_jacobian
-from micrograd_cn.sparse import sparse_gradient
+from micrograd_cn.sparse import _Linearised, sparse_gradient
 from micrograd_cn.sparse import sparse_hessian as hessian_entries
 from micrograd_cn.sparse import sparse_jacobian as jacobian_entries
 from micrograd_cn.testing.expressions import expressions
@@ -341,3 +341,15 @@ def test_deep_graphs_need_no_recursion():
     found = hessian_entries(mc.sin(total), [x, y], lower=True)
     assert found.rows == [0, 1, 1]
     assert found.values[2].data == pytest.approx(-math.sin(total.data) * 50_000.0**2)
+
+
+def test_adjoints_may_be_those_of_interior_nodes_alone():
+    x, y = Value(0.5), Value(2.0)
+    output = mc.exp(x * y) * x + y * y
+
+    def found(first):
+        adjoints = _Linearised([output], [x, y]).adjoints(output, first)
+        return [a and (a[0], a[1] and a[1].data, a[2]) for a in adjoints]
+
+    assert None not in found(0)
+    assert found(2) == [None, None, *found(0)[2:]]

@@ -18,7 +18,7 @@ from ..engine import Value
 from . import drivers
 from .builtin import builtin_function
 from .instructions import AFTER, BATCH, SAMPLE
-from .lowering import Lowering
+from .lowering import Graph, Lowering
 from .machine import Machine, Memory, machine
 from .native import function, parts_of
 from .places import WORD
@@ -305,7 +305,7 @@ class Executables:
     """The executables of a program, each made when it is needed.
 
     Attributes:
-        lowering: the graph's instructions.
+        graph: what they compute.
         pitch: how many places parameters have among the scalars, and after them their gradients.
     """
 
@@ -315,8 +315,13 @@ class Executables:
         self._lock = threading.RLock()
         self._making = threading.Lock()
         with collector_off():
-            self.lowering = Lowering(outputs, inputs, parameters)
-        self.pitch = -(-len(self.lowering.parameters) // ALIGNED) * ALIGNED or ALIGNED
+            self.graph = Graph(outputs, inputs, parameters)
+        self.pitch = -(-len(self.graph.parameters) // ALIGNED) * ALIGNED or ALIGNED
+
+    @property
+    def lowering(self) -> Lowering:
+        """The graph's instructions, which a program has no need of whose derivatives alone are computed."""
+        return self._once("lowering", lambda: Lowering(self.graph))  # type: ignore[no-any-return]
 
     def plan(self, kind: str, lanes: bool) -> Plan:
         """Return the plan of "forward" or "gradient", with a row in each lane, or for single rows."""
@@ -381,7 +386,7 @@ class Executables:
         """Return what the program is, in a line."""
         made = [x for x in self._made.values() if isinstance(x, Executable)]
         tier = "not run yet" if not made else "native code" if any(x.native for x in made) else "threaded code"
-        counted = {"operation": len(self.lowering.order), "parameter": len(self.lowering.parameters)}
+        counted = {"operation": len(self.graph.order), "parameter": len(self.graph.parameters)}
         parts = [f"{n:,} {name}{'s' * (n != 1)}" for name, n in counted.items()]
         size = sum(WORD * sum(x.sizes) for x in made) + sum(8 * len(t) for x in made for t in x.plan.tables)
         return ", ".join([*parts, tier, f"{size / 1000:,.0f} kB"])

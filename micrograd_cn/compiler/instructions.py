@@ -36,6 +36,7 @@ LEAVES = ("constant", "parameter", "input", "seed", "total")
 # A "sum" rounds its products, a "dot" and an "adjoint" need not. A "sum" or a "dot" does not overflow on the way to a
 # finite result; where its first terms are such sums themselves, `twins` are these in units of 1 / SCALE: "scaled".
 SUMS = ("sum", "dot", "adjoint", "scaled")
+SPECIAL = frozenset([*LEAVES, *SUMS])  # whose operands are not what follows the form
 TAKE = "take"
 START = "start"  # what a long sum starts from, as it is
 COMMUTATIVE: dict[str, Callable[..., float]] = {"fadd": operator.add, "fmul": operator.mul}
@@ -123,19 +124,18 @@ class Code:
         known = self.number.get(key)
         if known is not None:
             return known
-        used = operands(instruction) if instruction[0] in SUMS or instruction[0] in LEAVES else instruction[1:]
+        used = operands(instruction) if instruction[0] in SPECIAL else instruction[1:]
         phase = max(map(self.phase.__getitem__, used)) if phase is None else phase
-        self.number[key] = number = self.leaf(instruction, phase)
-        self.operands[number] = used
+        self.number[key] = number = self.leaf(instruction, phase, used)
         return number
 
-    def leaf(self, instruction: Instruction, phase: int) -> int:
-        """Return the number of a new instruction without operands."""
+    def leaf(self, instruction: Instruction, phase: int, used: tuple[int, ...] = ()) -> int:
+        """Return the number of a new instruction, without operands if none are given."""
         number = len(self.instructions)
         if phase == SAMPLE:
             self.sampled.add(number)
         self.instructions.append(instruction)
-        self.operands.append(())
+        self.operands.append(used)
         self.phase.append(phase)
         return number
 
@@ -170,11 +170,10 @@ class Code:
 
     def apply(self, op: Op, slots: Sequence[int], expand: bool = False) -> int:
         """Return the number of an operation's result: one instruction, or as many as its formula has."""
-        known = [*map(self.value, slots)]
-        if None not in known:
-            return self.constant(op.forward(*known))
-        if op.chooses and known[0] is not None:
-            number = op.forward(known[0], *map(float, range(1, len(slots))))
+        if None not in map(self.value, slots):
+            return self.constant(op.forward(*map(self.value, slots)))
+        if op.chooses and (index := self.value(slots[0])) is not None:
+            number = op.forward(index, *map(float, range(1, len(slots))))
             return slots[int(number)] if number == number else self.constant(nan)
         if op.chooses and len(slots) > SELECTS:
             return self.add((TAKE, *slots))
@@ -184,30 +183,40 @@ class Code:
             return self.dot(pairs, [*terms, self.constant(0.0)], form)  # with 0.0, so that a sum of -0.0 is 0.0
         if op.machine:
             if (op, len(slots)) not in self._checked:
-                _check_form(op, len(slots))
-                self._checked.add((op, len(slots)))
-                self.rows[op.machine] = op.name
+                self.check(op, len(slots))
             return self.machine(op.machine, *slots)
-        formula = self.formula((op, "formula"), known, op)
+        formula = self.formula((op, "formula"), [*map(self.value, slots)], op)
         [result] = self._expanded(formula, slots) if expand else self.instantiate(formula, slots)
         return result
+
+    def check(self, op: Op, count: int) -> None:
+        """Raise TypeError if an operation of so many operands cannot be compiled."""
+        if op.summands or op.chooses or (op, count) in self._checked:
+            return
+        if op.machine:
+            _check_form(op, count)
+            self.rows[op.machine] = op.name
+        else:
+            for row, used in self.formula((op, "formula"), [None] * count, op).steps:
+                self.check(row, len(used))
+        self._checked.add((op, count))
 
     def machine(self, form: str, *slots: int) -> int:
         """Return the number of a machine form's result.
 
         Sums and products of constants are constants; x**2 is x * x, and x / 4 is 0.25 * x, which has the same bits.
         """
-        known = [*map(self.value, slots)]
         if form in COMMUTATIVE:
+            known = [*map(self.value, slots)]
             if None not in known:
                 return self.constant(COMMUTATIVE[form](*known))
             if form == "fmul" and 1.0 in known:
                 return slots[known.index(None)]
-            slots = tuple(sorted(slots))
-        if form == "fdiv" and (inverse := _exact_inverse(known[1])) is not None:
+            slots = slots if slots[0] < slots[1] else slots[::-1]
+        elif form == "fdiv" and (inverse := _exact_inverse(self.value(slots[1]))) is not None:
             return self.machine("fmul", slots[0], self.constant(inverse))
-        if form == "pow" and known[1] in (1.0, 2.0):
-            return slots[0] if known[1] == 1.0 else self.machine("fmul", slots[0], slots[0])
+        elif form == "pow" and (power := self.value(slots[1])) in (1.0, 2.0):
+            return slots[0] if power == 1.0 else self.machine("fmul", slots[0], slots[0])
         return self.add((form, *slots))
 
     def partials(self, op: Op, y: int, slots: Sequence[int]) -> list[int]:

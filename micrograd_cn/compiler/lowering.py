@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
-from typing import NamedTuple
+from itertools import chain
+from typing import Any, NamedTuple
 
 from ..engine import Value, topological_order
 from ..operation import Op
@@ -33,57 +34,80 @@ class _Received(NamedTuple):
     terms: dict[Value, list[int]]
 
 
+class Graph:
+    """A recorded graph as it is now: which of its leaves are parameters, and what the others are.
+
+    Attributes:
+        given: the parameters that come first, whether they are met or not.
+        order: the interior nodes with their operations, operands first.
+        parameters: the leaves that are neither inputs nor constants, in the order in which they are met.
+        constants: the leaves that are constants, and what they are.
+        code: without instructions yet, but with the formulas of the operations.
+
+    Args:
+        outputs: what is computed.
+        inputs: the leaves that are inputs.
+        given: leaves that are the first parameters, whether they are met or not.
+
+    Raises:
+        TypeError: an operation cannot be compiled.
+
+    >>> x, w = Value(2), Value(3)
+    >>> graph = Graph([w * x + w], [x])
+    >>> len(graph.order), graph.parameters == [w], graph.constants
+    (2, True, {})
+    """
+
+    def __init__(self, outputs: Sequence[Value], inputs: Sequence[Value], given: Sequence[Value] = ()) -> None:
+        self.outputs, self.inputs, self.given = outputs, inputs, given
+        nodes = [*dict.fromkeys(ordered(outputs))]
+        operands = [node._operands or (node,) for node in nodes]
+        known = {*inputs, *given}
+        met = [x for x in dict.fromkeys(chain.from_iterable(operands)) if type(x) is not float and not x.op]
+        leaves = [x for x in met if x not in known]
+        self.order = [(node, node.op) for node in nodes if node.op]
+        self.parameters = [*given, *(x for x in leaves if x.requires_grad)]
+        self.constants = {x: x.data for x in leaves if not x.requires_grad}
+        self.code = Code()
+        rows = dict.fromkeys([(node.op, len(xs)) for node, xs in zip(nodes, operands, strict=True)])
+        for op, count in rows:
+            if op:
+                self.code.check(op, count)
+
+
 class Lowering:
     """A recorded graph as instructions.
 
     Attributes:
         code: the instructions.
         columns: how many inputs there are.
-        parameters: the leaves that are neither inputs nor constants, in the order in which they are met.
-        constants: the leaves that are constants, and what they are.
+        parameters: those of the graph.
         outputs: the numbers of the outputs.
         totals: what is summed over the samples of a batch, each a sum of products; filled by `differentiate`.
         gradients: for each parameter, the number of its gradient, in phase AFTER; filled by `differentiate`.
-
-    Args:
-        outputs: what is computed.
-        inputs: the leaves that are inputs.
-        parameters: leaves that are the first parameters, whether they are met or not.
     """
 
-    def __init__(self, outputs: Sequence[Value], inputs: Sequence[Value], parameters: Sequence[Value] = ()) -> None:
-        self.code = Code()
-        self.columns = len(inputs)
-        self.constants: dict[Value, float] = {}
-        self.parameters: list[Value] = []
-        self.of: dict[Value, int] = {x: self.code.leaf(("input", i), SAMPLE) for i, x in enumerate(inputs)}
-        for leaf in parameters:
-            self._parameter(leaf)
-        self.order: list[tuple[Value, Op]] = []  # interior nodes, operands first
-        self.sampled = set(inputs)  # and what depends on them, be it by a partial alone; filled by `differentiate`
-        for node in ordered(outputs):
-            if node not in self.of:
-                self._visit(node)
-        self._outputs = outputs
-        self.outputs = [self.of[output] for output in outputs]
+    def __init__(self, graph: Graph) -> None:
+        self.code, self.parameters, self._constants = graph.code, graph.parameters, graph.constants
+        self.columns = len(graph.inputs)
+        self.of: dict[Value, int] = {x: self.code.leaf(("input", i), SAMPLE) for i, x in enumerate(graph.inputs)}
+        self._place = {leaf: k for k, leaf in enumerate(graph.parameters)}
+        for leaf in graph.given:
+            self._leaf(leaf)
+        self.order = graph.order
+        self.sampled = {*graph.inputs}  # and what depends on them, be it by a partial alone; filled by `differentiate`
+        for node, op in self.order:
+            self._visit(node, op)
+        self._outputs = graph.outputs
+        self.outputs = [self.of[x] if x in self.of else self._leaf(x) for x in graph.outputs]
         self.totals: list[tuple[Pair, ...]] = []
         self.gradients: list[int] = []
         self._flowing: dict[Op, list[bool]] = {}  # whether a gradient flows to each operand
 
-    def _parameter(self, leaf: Value) -> int:
-        number = self.of[leaf] = self.code.leaf(("parameter", len(self.parameters)), BATCH)
-        self.parameters.append(leaf)
-        return number
-
-    def _visit(self, node: Value) -> None:
-        op = node.op
-        if not op:
-            self._leaf(node)
-            return
-        parents, of = node.parents, self.of
-        slots = [of[x] if x in of else self._leaf(x) for x in parents]
-        self.order.append((node, op))
-        products, addends = op.summands(*parents) if op.summands else (True, ())
+    def _visit(self, node: Value, op: Op) -> None:
+        of, operands = self.of, node.parents if op.summands else node._operands
+        slots = [of[x] if x in of else self._leaf(x) for x in operands]
+        products, addends = op.summands(*operands) if op.summands else (True, ())
         if not products:
             pairs, terms = list[Pair](), list[int]()
             for x in addends:
@@ -95,17 +119,20 @@ class Lowering:
         else:
             of[node] = self.code.apply(op, slots)
 
-    def _leaf(self, leaf: Value) -> int:
-        """Return the number of a leaf that is met for the first time."""
-        if leaf.requires_grad:
-            return self._parameter(leaf)
-        self.constants[leaf] = leaf.data
-        number = self.of[leaf] = self.code.constant(leaf.data)
+    def _leaf(self, leaf: Any) -> int:
+        """Return the number of a leaf that is met for the first time, or of a float."""
+        if type(leaf) is float:
+            return self.code.constant(leaf)
+        if leaf in self._place:
+            number = self.code.leaf(("parameter", self._place[leaf]), BATCH)
+        else:
+            number = self.code.constant(self._constants.get(leaf, leaf.data))
+        self.of[leaf] = number
         return number
 
     def _factors(self, node: Value) -> list[Pair]:
         """Return the pair of which a node is the product; a sum of these may be a loop."""
-        factors = tuple(sorted([self.of[p] for p in node.parents]))
+        factors = tuple(sorted([self.of[p] if p in self.of else self._leaf(p) for p in node._operands]))
         return [factors] if self.code.instructions[self.of[node]] == ("fmul", *factors) else []  # type: ignore[list-item]
 
     def differentiate(self) -> None:
@@ -117,7 +144,7 @@ class Lowering:
         [root] = self._outputs
         wanted = set(self.parameters)
         for node, op in self.order:
-            parents = node.parents
+            parents = node._operands
             if not self.sampled.isdisjoint(parents):
                 self.sampled.add(node)
             if not wanted.isdisjoint(parents) and (op.summands or _flows(op, parents, wanted)):
@@ -137,8 +164,8 @@ class Lowering:
     def _pass_on(self, op: Op, node: Value, upstream: int, received: _Received) -> None:
         """Give the operands their part of a gradient."""
         pairs, terms = received
-        parents = node.parents
-        partials = self.code.partials(op, self.of[node], [self.of[parent] for parent in parents])
+        parents, of = node._operands, self.of
+        partials = self.code.partials(op, of[node], [of[x] if x in of else self._leaf(x) for x in parents])
         if (flows := self._flowing.get(op)) is None or len(flows) != len(parents):
             flows = self._flowing[op] = [op.flows(slot) for slot in range(len(parents))]
         for parent, partial, flow in zip(parents, partials, flows, strict=True):

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import chain, groupby
 
 from .instructions import SAMPLE, START
 from .lanes import Lanes
 from .plan import Plan
 from .products import STAGE, blocks
-from .schedule import CHUNK, TOGETHER, Gathered, Run, Stage, Step, Stretch, Sums
+from .schedule import CHUNK, TOGETHER, Gathered, Run, Stage, Step, Stretch, Sums, Takes
 from .straight import Straight, compute
 from .text import BYTE, Function
 
@@ -26,7 +26,7 @@ class Part:
     Attributes:
         stages: of the plan.
         lanes: whether they compute vectors.
-        kept: what others read, or a loop.
+        kept: what others read, or a loop; of a part that is `alone` nobody asks.
         outputs: what it stores row by row, from `%a` on.
     """
 
@@ -48,36 +48,38 @@ def parts_of(plan: Plan, outputs: Sequence[int] = ()) -> dict[int, list[Part]]:
         for phase in plan.stages
     }
     listed = [part for parts in found.values() for part in parts]
-    readers: dict[int, set[int | None]] = {}
+    always = {*plan.places.filled, *plan.read_by_totals()}
+    reader: dict[int, int | None] = {}  # the number of the part that alone reads a value
     for number, part in enumerate(listed):
         for stage in part.stages:
-            who = number if isinstance(stage, Stretch) else None  # loops read memory
-            for i in _read(plan, stage):
-                readers.setdefault(i, set()).add(who)
+            if isinstance(stage, Stretch):
+                for step in stage.steps:
+                    for i in schedule.reads(step):
+                        if reader.setdefault(i, number) != number:
+                            reader[i] = None
+            else:
+                always.update(_read(plan, stage))  # by loops, from memory
     last = found[SAMPLE][-1] if found[SAMPLE] else None
-    always = {*plan.places.filled, *plan.read_by_totals()}
     if last and isinstance(last.stages[-1], Stretch) and len(outputs) <= CHUNK:
         last.outputs = outputs
     if last and last.outputs:
-        for i in outputs:
-            readers.setdefault(i, set()).add(listed.index(last))
+        who = listed.index(last)
+        reader.update({i: None for i in outputs if reader.setdefault(i, who) != who})
     else:
         always.update(schedule.roots)
     for number, part in enumerate(listed):
-        part.kept = always | {i for i, who in readers.items() if who != {number}}
+        if not part.alone:
+            part.kept = always | {i for i, who in reader.items() if who != number}
     return found
 
 
-def _read(plan: Plan, stage: Stage) -> Iterator[int]:
-    """Yield what a stage reads."""
-    if isinstance(stage, Stretch):
-        for step in stage.steps:
-            yield from plan.schedule.reads(step)
-    elif isinstance(stage, (Run, Gathered)):
-        for i in stage.numbers:
-            yield from plan.schedule.reads(Step(i, starts=stage.form == START))
-    else:
-        yield from plan.read_by(stage)
+def _read(plan: Plan, stage: Run | Gathered | Sums | Takes) -> Iterable[int]:
+    """Return what loops read."""
+    if isinstance(stage, (Sums, Takes)):
+        return plan.read_by(stage)
+    if stage.form == START:
+        return chain.from_iterable([plan.schedule.reads(Step(i, starts=True)) for i in stage.numbers])
+    return chain.from_iterable(map(plan.code.operands.__getitem__, stage.numbers))
 
 
 def _joined(plan: Plan, phase: int) -> Iterator[list[Stage]]:

@@ -65,7 +65,7 @@ class Program(Differentiable):
         self._inputs: list[Value] = [inputs] if isinstance(inputs, Value) else list(inputs)
         _check(self._outputs, self._inputs)
         self.executables = Executables(self._outputs, self._inputs, list(parameters))
-        self.parameters = self.executables.lowering.parameters
+        self.parameters = self.executables.graph.parameters
         self._derivatives = {}
 
     def __call__(self, *row: Any) -> Any:
@@ -424,7 +424,7 @@ class Program(Differentiable):
             kind = "gradient" if self._single and self._outputs[0].requires_grad else "forward"
             return self.executables.text(kind)
         if language == "python":
-            constants = self.executables.lowering.constants
+            constants = self.executables.graph.constants
             return source(self._outputs, self._inputs, self.parameters, constants, self._single, parameters)
         raise ValueError(f'source() is in "llvm", "python" or "c", got {language!r}')
 

@@ -187,7 +187,8 @@ def source(
     names: dict[Value, Name] = {**constants, **leaves}
     for node in ordered(outputs):
         if node.op and node not in names:
-            names[node] = written_so_far.apply(node.op, [names[parent] for parent in node.parents])
+            operands = [names.get(x, x._data) for x in node.parents]
+            names[node] = written_so_far.apply(node.op, operands)
     results = ", ".join([written_so_far.text(names[output]) for output in outputs])
     made, helpers = written_so_far.made, written_so_far.helpers
     body = [helpers.pop("array")] if made else []

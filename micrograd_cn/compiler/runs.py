@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import add, sub
 from typing import Any, NamedTuple, TypeAlias
 
-from .instructions import CONSTANT, START, SUMS, Code, parted
+from .instructions import START, SUMS, Code, parted
 from .places import Places
 from .schedule import Gathered, Run, Stage, Step
 
@@ -47,9 +47,9 @@ class Runs:
     def _placed(self, i: int, operands: Sequence[int]) -> _Placed:
         places = self._places(operands)
         if i in self._wished:
-            return _Placed((False, self._wished[i]), i, places)
+            return _Placed((False, *self._wished[i]), i, places)
         sum_ = self._code.instructions[i][0] in SUMS
-        return _Placed((True, (sum_, (i,) if sum_ and not self._gather else places)), i, places)
+        return _Placed((True, sum_, i) if sum_ and not self._gather else (True, sum_, *places), i, places)
 
     def _places(self, operands: Sequence[int]) -> Offsets:
         place = self._given.scalar
@@ -151,9 +151,12 @@ class Runs:
     def _place_constants(self, numbers: Sequence[int]) -> None:
         """Let constants that like instructions have beside the same other operands lie side by side, for a run."""
         code, beside = self._code, dict[tuple[int | None, ...], list[int]]()
+        known = code.constants.keys()
         for i in numbers:
             operands = code.operands[i]
-            constant = [code.phase[j] == CONSTANT for j in operands]
+            if known.isdisjoint(operands):
+                continue
+            constant = [j in known for j in operands]
             if constant.count(True) == 1 < len(operands):
                 others = tuple([None if c else j for j, c in zip(operands, constant, strict=True)])
                 beside.setdefault(others, []).append(operands[constant.index(True)])
@@ -174,14 +177,14 @@ def families(code: Code, numbers: Iterable[int], least: int) -> Iterator[list[in
     column = {i: code.instructions[i][1] for i in numbers if code.instructions[i][0] == "input"}
     if len(column) < least:
         return
-    read: dict[tuple[str, ...], dict[int, int]] = {}
+    inputs, read = column.keys(), dict[tuple[str, ...], set[int]]()
     for i in numbers:
         form, operands = code.instructions[i][0], code.operands[i]
-        if not column.keys().isdisjoint(operands) and form not in SUMS:
+        if not inputs.isdisjoint(operands) and form not in SUMS:
             kinds = sorted([code.instructions[j][0] for j in operands])
-            read.setdefault((form, *kinds), {}).update({column[j]: j for j in operands if j in column})
+            read.setdefault((form, *kinds), set()).update(inputs & operands)
     for found in read.values():
-        for chain in _chains([_Placed((), found[k], (k,)) for k in sorted(found)], least):
+        for chain in _chains([_Placed((), i, (column[i],)) for i in sorted(found, key=column.__getitem__)], least):
             if len(chain) >= least and _steps(chain) is None:
                 yield [one.number for one in chain]
 

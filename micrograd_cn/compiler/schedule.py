@@ -275,7 +275,7 @@ class Schedule:
         for i in self.done:
             if code.phase[i] != phase:
                 continue
-            level = max([above[j] for j in code.operands[i]])
+            level = max(map(above.__getitem__, code.operands[i]))
             number = level // LEVELS
             if i in long:
                 level = max([above[j] for j in self.reads(Step(i, starts=True))], default=0)
@@ -293,7 +293,7 @@ class Schedule:
         return layers.values()
 
     def _step(self, i: int) -> Step:
-        return Step(i, starts=i in self.long)
+        return Step(i, i in self.long)
 
     def _in_order(self, numbers: Sequence[int]) -> list[Step]:
         """Return steps in such an order that a value is used soon; sums that are checked come TOGETHER."""

@@ -1,17 +1,20 @@
 """A graph as instructions, and its gradient: which there are, of which phase, and what is summed over a batch."""
 
+import threading
+import time
+
 import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Op, Value
-from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler import compile, executable  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.instructions import AFTER, BATCH, CONSTANT, SAMPLE
-from micrograd_cn.compiler.lowering import Lowering
+from micrograd_cn.compiler.lowering import Graph, Lowering
 from micrograd_cn.engine import constant, record
 
 
 def lowered(output, inputs, differentiate=True):
-    lowering = Lowering([output], inputs)
+    lowering = Lowering(Graph([output], inputs))
     if differentiate:
         lowering.differentiate()
     return lowering
@@ -28,9 +31,10 @@ W, X, SEED = ("parameter", 0), ("input", 0), ("seed",)
 
 def test_leaves_are_inputs_parameters_and_constants():
     x, z, w, v, c = Value(1.0), Value(2.0), Value(3.0), Value(4.0), constant(5.0)
-    lowering = Lowering([(w * x + v) * c, z, w, c], [x, z])
+    graph = Graph([(w * x + v) * c, z, w, c], [x, z])
+    lowering = Lowering(graph)
     code = lowering.code
-    assert (lowering.columns, lowering.parameters, lowering.constants) == (2, [w, v], {c: 5.0})
+    assert (lowering.columns, lowering.parameters, graph.constants) == (2, [w, v], {c: 5.0})
     assert [code.instructions[lowering.of[leaf]] for leaf in (x, z, w, v, c)] == [
         ("input", 0),
         ("input", 1),
@@ -41,6 +45,57 @@ def test_leaves_are_inputs_parameters_and_constants():
     assert [code.phase[lowering.of[leaf]] for leaf in (x, w, c)] == [SAMPLE, BATCH, CONSTANT]
     assert lowering.outputs[1:] == [lowering.of[leaf] for leaf in (z, w, c)]
     assert lowering.gradients == lowering.totals == []
+
+
+def test_leaves_stay_what_they_are_when_a_program_is_made():
+    w, c, x = Value(2.0), constant(3.0), Value(1.0)
+    program = compile(w * x + c, [x])
+    w.requires_grad, c.data = False, 5.0
+    assert (program.parameters, program.forward([[1.0]])) == ([w], [5.0])
+    w.data = 4.0
+    assert program.forward([[1.0]]) == [7.0]
+
+
+def test_a_program_of_which_derivatives_alone_are_computed_is_not_lowered(monkeypatch):
+    graphs = []
+    monkeypatch.setattr(executable, "Lowering", lambda graph: graphs.append(graph) or Lowering(graph))
+    w, x = Value(2.0, "w"), Value(3.0, "x")
+    program = compile(w * x**3, [x])
+    assert program.hessian([[5.0]]) == [[60.0]]
+    assert "2 operations, 1 parameter, not run yet" in repr(program)
+    assert graphs == [program.derivative("hessian").program.executables.graph]
+
+
+def test_threads_lower_a_program_once(monkeypatch):
+    graphs, meeting, found = [], threading.Barrier(4, timeout=60), []
+
+    def slowly(graph):
+        graphs.append(graph)
+        time.sleep(0.01)
+        return Lowering(graph)
+
+    def run():
+        meeting.wait()
+        found.append(program.forward([[3.0]]))
+
+    monkeypatch.setattr(executable, "Lowering", slowly)
+    x = Value(1.0)
+    program = compile(x * x, [x])
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert (len(graphs), found) == (1, [[9.0]] * 4)
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_what_cannot_be_compiled_is_refused_at_once(inside):
+    row = Op("odd", lambda x: x, (lambda y, x: 1.0,), machine="no such")
+    outer = Op("outer", lambda x: x, (lambda y, x: 1.0,), formula=lambda x: 2.0 * row(x)) if inside else row
+    for _ in range(2):
+        with pytest.raises(TypeError, match="the operation 'odd' has the machine form 'no such'"):
+            compile(record(outer, (Value(2.0),)), [])
 
 
 def test_a_parameter_receives_the_mean_of_what_the_samples_have():
@@ -129,7 +184,7 @@ def test_products_in_a_sum_are_its_own():
 def test_a_gradient_is_of_one_output():
     w = Value(2.0)
     with pytest.raises(ValueError, match="too many"):
-        Lowering([w, w * 2.0], []).differentiate()
+        Lowering(Graph([w, w * 2.0], [])).differentiate()
 
 
 def test_operations_that_pass_nothing_on_need_no_gradient():
