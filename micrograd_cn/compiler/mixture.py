@@ -106,7 +106,7 @@ class Mixture:
 
     def parameters_of(self, program: Program) -> int:
         """Return where a program's parameters are meanwhile; 0 if they are what they are outside."""
-        single = len(program.executables.lowering.outputs) == 1
+        single = len(program.executables.graph.outputs) == 1
         if single and (not self._largest or len(program.parameters) > len(self._largest.parameters)):
             self._largest = program
         if self._training and self._lacks(program):
