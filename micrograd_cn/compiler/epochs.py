@@ -6,6 +6,7 @@ import sys
 import time
 from array import array
 from collections.abc import Callable, Sequence
+from math import inf
 from operator import mul
 from typing import Any, Protocol
 
@@ -39,7 +40,8 @@ def train(
 
     Args:
         take: takes some steps from one of an epoch on, at least one, and returns the loss of each before it.
-        expect: is told how many seconds they took, and how many are left.
+        expect: is told how many seconds they took, and how many are left, at the best pace so far; 0 at the first time,
+            since the first step, in memory that is new, takes longer.
         reorder: is given the rows' numbers in the order of the epoch that begins, where they are shuffled.
         n: rows.
         batch: rows of a step; the last one of an epoch may have fewer.
@@ -50,7 +52,7 @@ def train(
     """
     losses, order = array("d"), list(range(n))
     a_epoch = -(-n // batch)
-    total, taken, turn = epochs * a_epoch, 0, 1
+    total, taken, turn, pace = epochs * a_epoch, 0, 1, inf
     bar = progress_bar(total) if progress else None
     try:
         while left := total - taken:
@@ -68,8 +70,9 @@ def train(
             else:
                 add_means(losses, found, begun, n, batch)
             seconds = time.perf_counter() - start
+            pace = min(pace, seconds / steps) if taken else inf
+            expect(seconds, pace * (total - taken - steps) if taken else 0.0)
             taken += steps
-            expect(seconds, seconds / steps * (total - taken))
             turn = max(1, min(turn * 2, int(steps * TURN / seconds))) if seconds else 2 * turn
             if bar:
                 bar.set_postfix(loss=f"{losses[-1]:.4g}", refresh=False)

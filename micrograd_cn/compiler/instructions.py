@@ -457,14 +457,11 @@ def _formula(kind: str, known: Sequence[float | None], op: Op) -> StraightLine:
 
 
 def below(code: Code, roots: Iterable[int]) -> set[int]:
-    """Return the roots and all that they need."""
-    found: set[int] = set()
-    stack = list(roots)
-    while stack:
-        i = stack.pop()
-        if i not in found:
-            found.add(i)
-            stack += code.operands[i]
+    """Return the roots and all that they need; what an instruction needs has a lower number."""
+    found = set(roots)
+    for i in range(max(found, default=-1), -1, -1):
+        if i in found:
+            found.update(code.operands[i])
     return found
 
 

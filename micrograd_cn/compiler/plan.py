@@ -256,11 +256,12 @@ class Plan:
     def table(self, words: Sequence[str | int]) -> int:
         """Return the address of a table, which lives as long as the plan; a name is a function's, see `link`."""
         numbers: list[Any] = list(words)
-        names = [(k, word) for k, word in enumerate(words) if type(word) is str]
-        for k, _ in names:
-            numbers[k] = 0
-        table = array("q", numbers)
-        self._links += [(table, k, name) for k, name in names]
+        try:
+            table = array("q", numbers)
+        except TypeError:
+            names = [(k, word) for k, word in enumerate(numbers) if type(word) is str]
+            table = array("q", [0 if type(word) is str else word for word in numbers])
+            self._links += [(table, k, name) for k, name in names]
         self.tables.append(table)
         return table.buffer_info()[0]
 
@@ -370,7 +371,9 @@ class Plan:
             lists[1] += others
             lists[2] += samples
             words += [self.at(i), *map(len, lists), even[0], firsts[number], *even[1:]]
-            words += [x for a, b in (pair for pairs in lists for pair in pairs) for x in (self.at(a), place(b))]
+            both = [*chain.from_iterable(chain.from_iterable(lists))]
+            both[::2], both[1::2] = map(self.at, both[::2]), map(place, both[1::2])
+            words += both
         return self.function(make), self.table(words)
 
     def _run(self, run: Run) -> Entry:

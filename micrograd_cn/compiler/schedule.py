@@ -235,9 +235,10 @@ class Schedule:
             return None
         sampled = self.code.sampled
         pairs = [(b, a) if a in sampled and b not in sampled else (a, b) for a, b in self.code.instructions[i][1]]
+        if not self.in_lanes(i):
+            return Long("scalars", pairs, [])
         alike, mixed = parted(pairs, lambda pair: pair[0] in sampled)
-        in_lanes = [Long("matrix", mixed, alike), Long("inner", alike, mixed)]
-        for found in in_lanes if self.in_lanes(i) else [Long("scalars", pairs, [])]:
+        for found in (Long("matrix", mixed, alike), Long("inner", alike, mixed)):
             if len(found.pairs) >= LONG:
                 return found
         return None

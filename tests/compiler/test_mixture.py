@@ -184,7 +184,7 @@ def test_seconds_are_those_of_steps_divided_by_the_work_of_their_programs(monkey
     first, last = ([k * a / (k * a + b), b / (k * a + b)] for k in (3, 2))  # shares of four steps, and of three
     assert [executable for executable, *_ in told] == [few, *[few, many] * 3]
     assert [taken for _, taken, _ in told] == pytest.approx([0.0] * 3 + [8.0 * share for share in first + last])
-    assert [left for _, _, left in told] == pytest.approx([16.0, 7.0, 7.0, *(6.0 * share for share in first), 0.0, 0.0])
+    assert [left for _, _, left in told] == pytest.approx([0.0, 7.0, 7.0, *(6.0 * share for share in first), 0.0, 0.0])
 
 
 def test_a_schedule_that_fails_ends_the_loop_where_it_does(steps):
