@@ -16,6 +16,7 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.epochs import train
 from micrograd_cn.compiler.rows import shuffled
 from micrograd_cn.compiler.training import Running, Training
 from micrograd_cn.compiler.update import compiled
@@ -308,8 +309,23 @@ def test_steps_between_two_looks_at_ctrl_c_take_a_twentieth_of_a_second(monkeypa
     losses = program.fit(rows[:33], SGD(program.parameters), 60, batch_size=7, shuffle=shuffle)
     assert found == turns
     left = [(300 - sum(turns[: k + 1])) * seconds for k in range(len(turns))]
-    assert expected == [(s * seconds, x) for s, x in zip(turns, [0.0, *left[1:]], strict=True)]  # the first says nothing
+    assert expected == [(s * seconds, x) for s, x in zip(turns, [0.0, *left[1:]], strict=True)]
     assert losses == [0.0] * 60
+
+
+def test_what_is_left_is_judged_by_the_best_pace_after_the_first_step(monkeypatch):
+    now, paces, told = 0.0, iter([1.0, 8.0, 3.0, 5.0, 2.0]), []
+
+    def take(begun, steps):
+        nonlocal now
+        now += 2 * next(paces)
+        return [0.0] * 2
+
+    monkeypatch.setattr("micrograd_cn.compiler.epochs.time", SimpleNamespace(perf_counter=lambda: now))
+    expect = lambda *seconds: told.append(seconds)  # noqa: E731
+    loop = {"n": 10, "batch": 1, "epochs": 1, "shuffle": None, "progress": False, "each_step": True}
+    assert train(take, expect, None, **loop) == [0.0] * 10
+    assert told == [(2.0, 0.0), (16.0, 48.0), (6.0, 12.0), (10.0, 6.0), (4.0, 0.0)]
 
 
 def test_fit_refuses_what_it_cannot_do():
