@@ -474,7 +474,7 @@ def layout(rows: list[Row]) -> Iterator[str]:
 
 def _cell(x: str | int | float | None) -> str:
     if isinstance(x, float):
-        return f"{x:,.1f}" if x >= 1 or x == 0 else f"{x:.6f}"
+        return f"{x:,.1f}" if x >= 1 or x == 0 else f"{x:.3g}"
     return "-" if x is None else f"{x:,}" if isinstance(x, int) else x
 
 
