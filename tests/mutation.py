@@ -64,7 +64,7 @@ TESTS = {  # modules or folders: the files test_*.py that pin them
     "compiler/vectors compiler/elementary compiler/functions": "compiler/functions",
     "compiler/machine compiler/text": "compiler/text compiler/machine compiler/products compiler/program "
     "compiler/own_rows",
-    "compiler/executable": "compiler/executable compiler/tiers compiler/threads compiler/program compiler/prepared "
+    "compiler/executable": "compiler/executable compiler/mixture compiler/tiers compiler/threads compiler/program compiler/prepared "
     "compiler/numbers",
     "compiler/update": "compiler/update compiler/training compiler/drivers compiler/tiers compiler/threads",
     "compiler/training": "compiler/training compiler/mixture compiler/drivers compiler/tiers compiler/threads",
@@ -80,7 +80,7 @@ TESTS = {  # modules or folders: the files test_*.py that pin them
     "compiler/c_source",
     "compiler/python": "compiler/python_source compiler/own_rows compiler/program",
     "compiler": "compiler/program compiler/prepared compiler/rows compiler/training compiler/threads compiler/tiers "
-    "compiler/jit",
+    "compiler/takes compiler/jit",
     "scopes": "scopes",
     "flow/grammar": "flow/typing",
     "flow/playground": "flow/training flow/typing flow/offline",

@@ -38,9 +38,8 @@ class Graph:
     """A recorded graph as it is now: which of its leaves are parameters, and what the others are.
 
     Attributes:
-        given: the parameters that come first, whether they are met or not.
         order: the interior nodes with their operations, operands first.
-        parameters: the leaves that are neither inputs nor constants, in the order in which they are met.
+        parameters: the given ones, then other leaves that are neither inputs nor constants, in the order they are met.
         constants: the leaves that are constants, and what they are.
         code: without instructions yet, but with the formulas of the operations.
 
@@ -59,7 +58,7 @@ class Graph:
     """
 
     def __init__(self, outputs: Sequence[Value], inputs: Sequence[Value], given: Sequence[Value] = ()) -> None:
-        self.outputs, self.inputs, self.given = outputs, inputs, given
+        self.outputs, self.inputs = outputs, inputs
         nodes = [*dict.fromkeys(ordered(outputs))]
         operands = [node._operands or (node,) for node in nodes]
         known = {*inputs, *given}
@@ -92,8 +91,6 @@ class Lowering:
         self.columns = len(graph.inputs)
         self.of: dict[Value, int] = {x: self.code.leaf(("input", i), SAMPLE) for i, x in enumerate(graph.inputs)}
         self._place = {leaf: k for k, leaf in enumerate(graph.parameters)}
-        for leaf in graph.given:
-            self._leaf(leaf)
         self.order = graph.order
         self.sampled = {*graph.inputs}  # and what depends on them, be it by a partial alone; filled by `differentiate`
         for node, op in self.order:

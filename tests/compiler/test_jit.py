@@ -228,6 +228,16 @@ def test_an_array_that_is_not_numpys_is_lists_of_lists_to_the_function():
     assert compile(lambda x: w * x[1][2][0] - len(x) - len(x[0]) - len(x[0][0]))(x) == 2 * 11 - 2 - 3 - 2
 
 
+def test_an_array_that_gives_its_numbers_as_lists_alone_is_taken_too():
+    class Elsewhere:
+        shape = (2, 2)
+
+        def tolist(self):
+            return [[1, 2.5], [True, -4]]
+
+    assert list(doubles(Elsewhere())) == [1.0, 2.5, 1.0, -4.0]
+
+
 @pytest.mark.parametrize("batch_size", [1, 4, None])
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("kind", ["one form", "forms", "branches"])

@@ -187,6 +187,13 @@ def test_a_gradient_is_of_one_output():
         Lowering(Graph([w, w * 2.0], [])).differentiate()
 
 
+def test_a_row_of_any_number_of_operands_passes_on_to_as_many_as_there_are():
+    x, ws = Value(0.5), [Value(float(k)) for k in range(5)]
+    many, few = ([w * x for w in ws[:k]] for k in (5, 3))
+    for y in (mc.logsumexp(many) * mc.logsumexp(few), mc.logsumexp(few) * mc.logsumexp(many)):
+        assert len(lowered(y, [x]).totals) == 5
+
+
 def test_operations_that_pass_nothing_on_need_no_gradient():
     w, x = Value(2.0), Value(3.0)
     lowering = lowered(record(mc.step, (w,)) * x, [x])

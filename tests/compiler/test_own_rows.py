@@ -25,6 +25,14 @@ def test_an_own_row_compiles_if_it_is_written_in_rows(code):
     assert_like_eager(lambda x: bent(w * x), [Value(1.0)], [w], [[1.0], [-2.0]])
 
 
+def test_an_own_sum_of_two_may_have_a_number_beside_it(code):
+    row = Op(
+        "twice_and", lambda a, b: 2.0 * a + b, (lambda *_: 2.0, lambda *_: 1.0), summands=lambda a, b: ((), (a, a, b))
+    )
+    w = Value(3.0)
+    assert_like_eager(lambda x: row(w * x, 2.0) + row(w, x * x), [Value(1.0)], [w], [[1.0], [-2.0]])
+
+
 def test_an_own_formula_may_take_one_of_many(code):
     def value(x, i):
         return mc.take([x * k for k in range(1, 9)], i)

@@ -8,11 +8,13 @@ import threading
 import time
 import warnings
 from array import array
+from types import SimpleNamespace
 
 import pytest
 
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile, executable  # noqa: A004 -- the field's name
+from micrograd_cn.compiler import threads as threads_of_ours
 from micrograd_cn.compiler.rows import in_order
 from micrograd_cn.compiler.threads import run, shares
 from micrograd_cn.optim import cosine_lr, warmup
@@ -44,6 +46,17 @@ def test_numbers_are_those_of_one_thread(code, threads, rows):
         found.append((program.backward(data, threads=count), [p.grad for p in parameters]))
     assert found[1][0] == pytest.approx(found[0][0], rel=1e-13)
     assert found[1][1] == pytest.approx(found[0][1], rel=1e-11, abs=1e-15)
+
+
+def test_what_has_not_begun_when_another_task_fails_never_does(monkeypatch):
+    waiting, done = [], []
+    monkeypatch.setattr(threads_of_ours, "_threads", lambda count: SimpleNamespace(put=waiting.append))
+    with pytest.raises(ZeroDivisionError):
+        run([lambda: 1 / 0, lambda: done.append(1), lambda: done.append(2)])
+    assert len(waiting) == 2
+    for task in waiting:
+        task()
+    assert not done
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
