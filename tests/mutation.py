@@ -64,8 +64,8 @@ TESTS = {  # modules or folders: the files test_*.py that pin them
     "compiler/vectors compiler/elementary compiler/functions": "compiler/functions",
     "compiler/machine compiler/text": "compiler/text compiler/machine compiler/products compiler/program "
     "compiler/own_rows",
-    "compiler/executable": "compiler/executable compiler/mixture compiler/tiers compiler/threads compiler/program compiler/prepared "
-    "compiler/numbers",
+    "compiler/executable": "compiler/executable compiler/mixture compiler/tiers compiler/threads compiler/program "
+    "compiler/prepared compiler/numbers",
     "compiler/update": "compiler/update compiler/training compiler/drivers compiler/tiers compiler/threads",
     "compiler/training": "compiler/training compiler/mixture compiler/drivers compiler/tiers compiler/threads",
     "compiler/threads": "compiler/threads",
