@@ -221,15 +221,14 @@ class Derivatives:
     def edges(self, node: Value, relevant: Container[Value]) -> list[tuple[Value, Derivative]]:
         """Return the operands in `relevant` on which a node depends, each with the local derivative."""
         assert node.op is not None
-        xs, partials = operands(node), node.op.partials
-        if isinstance(partials, tuple):
-            local = [(x, p(node, *xs)) for x, p in zip(xs, partials, strict=True) if p and x in relevant]
-        elif any(x in relevant for x in xs):
-            local = [(x, p) for x, p in zip(xs, partials(node, *xs), strict=True) if p is not None and x in relevant]
-        else:
-            local = []
+        xs = operands(node)
+        wanted = [x in relevant for x in xs]
+        if True not in wanted:
+            return []
         found: list[tuple[Value, Derivative]] = []
-        for x, partial in local:
+        for x, want, partial in zip(xs, wanted, node.op.needed(node, xs, wanted), strict=True):
+            if not want or partial is None:
+                continue
             if isinstance(partial, Value):
                 if derivative := self.of(partial):
                     found.append((x, derivative))

@@ -461,18 +461,18 @@ def accumulate(machine: Machine) -> Function:
 def fit_mixed(machine: Machine) -> Function:
     """Write the function that takes steps of training whose rows belong to several programs.
 
-    A step is the number of its rows and of its groups, then of each group its part, the first of its rows among those
-    at `%index`, and how many they are. A part is a program's `gradient`, what that is called with (its record, the
-    numbers of rows, and memory), where gradients are then, and how many parameters there are. `%s` has the parameters,
-    `%gradients` room for `%total` of them; what else there is, is as for `fit`.
+    Of each step `%plans` have the number of its rows and of its groups, then for each group its part, the first of its
+    rows among those at `%index`, and how many they are. A part is a program's `gradient`, what that is called with (its
+    record, the numbers of rows, and memory), where gradients are then, and how many parameters there are. `%s` has the
+    parameters, `%gradients` room for `%total` of them; what else there is, is as for `fit`.
     """
     f = Function(
         FIT_MIXED,
-        "ptr %index, ptr %each, i64 %steps, ptr %losses, ptr %rates, ptr %s, ptr %gradients, i64 %total, "
+        "ptr %index, ptr %plans, i64 %steps, ptr %losses, ptr %rates, ptr %s, ptr %gradients, i64 %total, "
         "ptr %update, ptr %us, ptr %uw, i64 %own, i64 %all",
     )
     stays = f.op("icmp eq ptr %rates, null")
-    with f.loop("%steps", [("ptr", "%each")]) as step:
+    with f.loop("%steps", [("ptr", "%plans")]) as step:
         [at] = step.carried
         rows = f.op(f"uitofp i64 {f.word(at)} to double")
         f.call("void", "llvm.memset.p0.i64", "ptr %gradients", "i8 0", f"i64 {f.times('%total', 8)}", "i1 false")

@@ -174,12 +174,12 @@ class Mixture:
             groups, training = self._groups(chosen), self._trained(optimizer, schedule, len(chosen))
             with self._timed():
                 return [self._step(training, groups, len(chosen))]
-        losses, each = Memory(len(plans)), array("q", chain.from_iterable([plan.words for plan in plans]))
+        losses, words = Memory(len(plans)), array("q", chain.from_iterable([plan.words for plan in plans]))
         for part, work in chain.from_iterable([plan.work for plan in plans]):
             part.work += work
         training = self._trained(optimizer, schedule, batch)
         with self._timed():
-            training.run_mixed(self._index, each, len(plans), losses, self._gradients)
+            training.run_mixed(self._index, words, len(plans), losses, self._gradients)
         return losses.data[:]  # type: ignore[no-any-return]
 
     def _planned(self, start: int, batch: int) -> _Plan | None:

@@ -115,7 +115,7 @@ class Training:
         """
         self._with_rates(steps, lambda *rates: self._take(data, index, n, batch, first, losses, *rates))
 
-    def run_mixed(self, index: array[int], each: array[int], steps: int, losses: Memory, gradients: Memory) -> None:
+    def run_mixed(self, index: array[int], plans: array[int], steps: int, losses: Memory, gradients: Memory) -> None:
         """Take steps whose rows belong to several programs, see `drivers.fit_mixed`; `gradients` are added up there.
 
         Raises:
@@ -124,7 +124,7 @@ class Training:
 
         def take(steps: int, rates: Rates) -> None:
             mixed_driver()(
-                address(index), address(each), steps, losses.address, None if rates is None else address(rates),
+                address(index), address(plans), steps, losses.address, None if rates is None else address(rates),
                 self.parameters, gradients.address, len(gradients.data), *self._optimizer_at,
             )  # fmt: skip
 
