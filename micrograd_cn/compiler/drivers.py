@@ -9,7 +9,8 @@ program for single rows, samples are scalars, and `%w` is `%s`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from .lanes import Lanes
 from .machine import Machine
@@ -122,21 +123,17 @@ class Drivers:
             f.do("ret void")
             return f
         native = Lanes(f, self.machine.native, self.machine.fused)
-        parts = f.quotient(columns, native.count)  # as many columns as rows are turned at once
-        whole = f.times(parts, native.count)
-        with f.repeat(parts) as part:
-            first = f.times(part.index, native.count)
+        with self._neighbours(f, columns) as (first, rest):
             for half in range(0, self.count, native.count):
                 chosen = [f.load(native.kind, f.at(row, first)) for row in rows[half : half + native.count]]
                 for k, x in enumerate(native.transposed(chosen)):
                     place = f.add(f.times(f.add(first, k), self.count), half)
                     f.store(native.kind, x, f.at(to, place))
-        with f.repeat(f.subtract(columns, whole)) as rest:
-            number = f.add(rest.index, whole)
+        with f.repeat(rest) as one:
             x = "poison"
             for lane, row in enumerate(rows):
-                x = self._with(f, lanes, x, f.load("double", f.at(row, number)), lane)
-            f.store(lanes.kind, x, f.at(to, f.times(number, self.count)), 8)
+                x = self._with(f, lanes, x, f.load("double", f.at(row, one.index)), lane)
+            f.store(lanes.kind, x, f.at(to, f.times(one.index, self.count)), 8)
         f.do("ret void")
         return f
 
@@ -168,7 +165,7 @@ class Drivers:
         stride, size, outputs = _field(f, "block"), _field(f, "panel"), _field(f, "outputs")
         table = _pointer(f, "output_table")
         self._run(f, "batch", "1", stride)
-        self._run(f, "fill", size, stride)
+        self._run(f, "fill", f.smaller(self._blocks(f, "%n"), size), stride)
         stored = f.op(f"icmp ne i64 {_field(f, 'stored')}, 0")
         whole = f.quotient("%n", self.count)
         with f.when(f.op(f"icmp ne i64 {whole}, 0")), f.loop(whole, step=size) as panel:
@@ -241,20 +238,32 @@ class Drivers:
         """Store the outputs of a whole block, row by row."""
         outputs = _field(f, "outputs")
         native = Lanes(f, self.machine.native, self.machine.fused)
-        whole = f.times(f.quotient(outputs, native.count), native.count)
-        with f.repeat(f.quotient(outputs, native.count)) as part:  # turned as in `load`
-            number = f.times(part.index, native.count)
+        with self._neighbours(f, outputs) as (number, rest):
             places = [self._output(f, table, block, f.add(number, k)) for k in range(native.count)]
             for half in range(0, self.count, native.count):
                 xs = [f.load(native.kind, f.at(place, half)) for place in places]
                 for k, x in enumerate(native.transposed(xs)):
                     f.store(native.kind, x, f.at(to, f.add(number, f.times(half + k, outputs))))
-        with f.repeat(f.subtract(outputs, whole)) as rest:
-            number = f.add(whole, rest.index)
-            place = self._output(f, table, block, number)
+        with f.repeat(rest) as one:
+            place = self._output(f, table, block, one.index)
             for lane in range(self.count):
                 x = f.load("double", f.at(place, lane))
-                f.store("double", x, f.at(to, f.add(number, f.times(lane, outputs))))
+                f.store("double", x, f.at(to, f.add(one.index, f.times(lane, outputs))))
+
+    @contextmanager
+    def _neighbours(self, f: Function, count: str) -> Iterator[tuple[str, str]]:
+        """Repeat the body for numbers of which as many follow each other as a vector has lanes, until all were there.
+
+        It is given the first of them: they are turned at once, some twice rather than fewer. It is also given how many
+        are left for afterwards, one by one: all that are less than a vector, otherwise 0.
+        """
+        native = self.machine.native
+        few = f.op(f"icmp ult i64 {count}, {native}")
+        parts = f.quotient(f.add(count, native - 1), native)
+        rest = f.op(f"select i1 {few}, i64 {count}, i64 0")
+        last = f.subtract(count, native)
+        with f.repeat(f.op(f"select i1 {few}, i64 0, i64 {parts}")) as part:
+            yield f.smaller(f.times(part.index, native), last), rest
 
     def begin(self) -> Function:
         """Write the function that computes what a batch needs once."""
@@ -272,8 +281,8 @@ class Drivers:
         )
         stride, size, table = _field(f, "block"), _field(f, "panel"), _pointer(f, "output_table")
         self._clear(f)
-        self._run(f, "fill", size, stride)
         count = self._blocks(f, "%n")
+        self._run(f, "fill", f.smaller(count, size), stride)
         with f.loop(count, [("double", "0.0")], step=size) as panel:
             blocks = f.smaller(f.subtract(count, panel.index), size)
             start = f.times(panel.index, self.count)

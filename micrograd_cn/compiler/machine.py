@@ -93,7 +93,8 @@ class Machine:
                 *sorted(declared.values()),
                 "",
                 *map(str, functions),
-                f"attributes #0 = {{ nounwind {widths} }}\n",
+                f"attributes #0 = {{ nounwind {widths} }}",
+                f'attributes #1 = {{ nounwind "frame-pointer"="all" {widths} }}\n',
                 '!0 = !{!"branch_weights", i32 1, i32 2000}',
             ]
         )

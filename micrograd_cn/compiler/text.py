@@ -41,11 +41,13 @@ class Function:
         called: the functions that it calls, by name, with the types of their results and operands.
         shared: of these, the functions of our own that all programs share, and what writes them.
         elementary: of these, functions of vectors: C's name and how many lanes, and how many operands.
+        stack: whether vectors may wait on the stack, which is aligned for them then: LLVM puts them across the borders
+            of the cache's lines unless a register is kept for that from the start.
 
     >>> f = Function("twice", "double %x", "double")
     >>> f.do(f"ret double {f.op('fadd double %x, %x')}")
     >>> print(f)
-    define double @twice(double %x) #0 {
+    define double @twice(double %x) #1 {
     start:
       %v0 = fadd double %x, %x
       ret double %v0
@@ -59,6 +61,7 @@ class Function:
         self.called: dict[str, tuple[str, tuple[str, ...]]] = {}
         self.shared: Makers = {}
         self.elementary: dict[tuple[str, int], int] = {}
+        self.stack = True
         self.lines: list[str] = []
         self.label = "start"
         self.count = 0
@@ -205,7 +208,7 @@ class Function:
             branch.carried.append(self.op(f"phi {kind} [ {name}, %{before} ], [ {other}, %{after} ]"))
 
     def __str__(self) -> str:
-        return "\n".join([f"define {self.signature} #0 {{", "start:", *self.lines, "}", ""])
+        return "\n".join([f"define {self.signature} #{int(self.stack)} {{", "start:", *self.lines, "}", ""])
 
 
 def _type_of(operand: str) -> str:

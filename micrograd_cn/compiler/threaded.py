@@ -151,6 +151,7 @@ class _Entry:
 
     def __init__(self, machine: Machine, name: str, count: int) -> None:
         self.f = Function(name, ENTRY)
+        self.f.stack = False  # hardly any entry needs one, and each would save a register for it
         self.lanes = Lanes(self.f, count, machine.fused)
         self.base, self.align = ("%s", 8) if self.lanes.scalar else ("%w", 8 * machine.native)
 

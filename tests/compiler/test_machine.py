@@ -95,8 +95,10 @@ def test_the_text_of_functions_declares_what_they_call_and_says_how_wide_they_ar
         "declare double @pow(double, double)",
         "declare double @sin(double)",
     ]
+    widths = f'"min-legal-vector-width"="{bits}" "prefer-vector-width"="{bits}"'
     assert text.endswith(
-        f'attributes #0 = {{ nounwind "min-legal-vector-width"="{bits}" "prefer-vector-width"="{bits}" }}\n\n'
+        f"attributes #0 = {{ nounwind {widths} }}\n"
+        f'attributes #1 = {{ nounwind "frame-pointer"="all" {widths} }}\n\n'
         '!0 = !{!"branch_weights", i32 1, i32 2000}'
     )
 

@@ -111,3 +111,13 @@ def test_vectors_of_an_entry_are_aligned_as_blocks_are(count):
             line for line in str(make()).splitlines() if "align" in line and name.startswith("micrograd_cn.threaded")
         ]
         assert all(kind in line and line.endswith(f"align {align}") for line in lines)
+
+
+def test_entries_keep_no_register_for_vectors_on_the_stack_and_functions_that_call_them_do():
+    made = Instructions(3, 3)
+    plan = made.plan(made.code.dot(list(zip(made.w, made.x, strict=True)), []), made.code.machine("sin", made.x[0]))
+    threaded(plan)
+    go = f"micrograd_cn.threaded_{plan.lanes}"
+    entries = [name for name in plan.makers if "threaded" in name and name not in (END, go)]
+    assert len(entries) == 2
+    assert [str(plan.makers[name]()).splitlines()[0][-4:] for name in (*entries, go)] == ["#0 {", "#0 {", "#1 {"]
