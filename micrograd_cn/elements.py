@@ -45,6 +45,7 @@ RATIONAL: dict[str, Callable[..., Element]] = {
     "fneg": lambda a: -a,
 }
 MULTIPLIED, NEGATED, POWER = "fmul", "fneg", "pow"
+KNOWN = {*RATIONAL, POWER}  # whose derivatives are alike for like operands: the same number, or the same one times one
 
 
 class Elements:
@@ -73,6 +74,8 @@ class Elements:
         if type(x) is float:
             return _element(x)
         known = self._known
+        if x in known:
+            return known[x]
         stack: list[Any] = [x]
         while stack:
             node = stack[-1]
@@ -148,6 +151,7 @@ class Derivatives:
     def __init__(self, variables: Sequence[Value], graph: Iterable[Value] = ()) -> None:
         self.elements = Elements(variables)
         self._graph = {*variables, *graph}
+        self._alike: dict[tuple[Any, ...], list[tuple[int, Derivative, int | None]]] = {}
         self.products = 0
 
     def of(self, x: Value) -> Derivative | None:
@@ -222,21 +226,69 @@ class Derivatives:
         """Return the operands in `relevant` on which a node depends, each with the local derivative."""
         assert node.op is not None
         xs = operands(node)
+        if node.op.machine in KNOWN:
+            key = node.op, *[x if type(x) is float else ... if x in relevant else None for x in xs]
+            if parts := self._alike.get(key):
+                found: list[tuple[Value, Derivative]] = []
+                for slot, factor, other in parts:
+                    if other is None:
+                        found.append((xs[slot], factor))
+                    elif derivative := self.of(xs[other]):
+                        found.append((xs[slot], self.times(factor, derivative)))
+                return found
         wanted = [x in relevant for x in xs]
         if True not in wanted:
             return []
+        partials = node.op.needed(node, xs, wanted)
+        if node.op.machine in KNOWN and len({*xs}) == len(xs) and key not in self._alike:
+            self._alike[key] = _parts(xs, partials, wanted)
+        return self._computed(xs, partials, wanted)
+
+    def _computed(
+        self, xs: Sequence[Any], partials: Sequence[Any], wanted: Sequence[bool]
+    ) -> list[tuple[Value, Derivative]]:
+        """Return the operands that are wanted, each with its local derivative where that is not zero."""
         found: list[tuple[Value, Derivative]] = []
-        for x, want, partial in zip(xs, wanted, node.op.needed(node, xs, wanted), strict=True):
+        for x, want, partial in zip(xs, wanted, partials, strict=True):
             if not want or partial is None:
                 continue
             if isinstance(partial, Value):
                 if derivative := self.of(partial):
                     found.append((x, derivative))
-            elif partial == 1.0:
-                found.append((x, ONE))
             elif partial != 0.0:
-                found.append((x, (partial, None, _element(partial))))
+                found.append((x, _number(partial)))
         return found
+
+
+def _parts(
+    xs: Sequence[Any], partials: Sequence[Any], wanted: Sequence[bool]
+) -> list[tuple[int, Derivative, int | None]]:
+    """Return what local derivatives are made of, if each is a number, or one times an operand; nothing otherwise.
+
+    For each that is not zero it is the slot, the number, and the slot of the operand that it is multiplied with.
+    """
+    found: list[tuple[int, Derivative, int | None]] = []
+    if 0.0 in xs:  # which is found where -0.0 is looked for
+        return []
+    for slot, (want, partial) in enumerate(zip(wanted, partials, strict=True)):
+        if not want or partial is None:
+            continue
+        if not isinstance(partial, Value):
+            if partial != 0.0:
+                found.append((slot, _number(partial), None))
+            continue
+        place = {x: k for k, x in enumerate(xs) if type(x) is not float}
+        if partial in place:
+            found.append((slot, ONE, place[partial]))
+        elif partial.op and partial.op.machine == MULTIPLIED and type(partial._a) is float and partial._b in place:
+            found.append((slot, _number(partial._a), place[partial._b]))
+        else:
+            return []
+    return found
+
+
+def _number(x: float) -> Derivative:
+    return ONE if x == 1.0 else (x, None, _element(x))
 
 
 def _safe(c: float, d: float) -> bool:

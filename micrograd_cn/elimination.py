@@ -171,9 +171,11 @@ class _Elimination:
         into, users, pairs = self.into, self.users, self.pairs
         times, total = self.arithmetic.times, self.arithmetic.total
         of_use = users[v] or pairs[v]
-        edges = [(j, below) for j, terms in into[v].items() if (below := total(terms))] if of_use else []
-        for j in into[v]:
+        edges = []
+        for j, terms in into[v].items():
             users[j].discard(v)
+            if of_use and (below := terms[0] if len(terms) == 1 else total(terms)):
+                edges.append((j, below))
         for k in users[v]:
             if above := total(into[k].pop(v)):
                 for j, below in edges:
@@ -182,7 +184,7 @@ class _Elimination:
         itself = pairs[v].pop(v, None)
         for k, terms in pairs[v].items():
             del pairs[k][v]
-            if above := total(terms):
+            if above := terms[0] if len(terms) == 1 else total(terms):
                 for j, below in edges:
                     both = times(above, below)
                     add_pair(pairs, j, k, times(TWO, both) if j == k else both)

@@ -62,21 +62,18 @@ class _Linearised:
         self.into: list[Edges] = [{} for _ in variables]
         self.partials: list[list[tuple[int, Derivative]]] = [[] for _ in variables]
         self.nodes = list(variables)
+        edges_of, number = self.derivatives.edges, self.number
         for node in reversed(order):
-            if node not in self.number:
-                self._visit(node)
-
-    def _visit(self, node: Value) -> None:
-        number = self.number
-        found = self.derivatives.edges(node, number)
-        edges = {number[x]: [derivative] for x, derivative in found}
-        if len(edges) < len(found):
-            edges = _summed(self.derivatives, _grouped([(number[x], derivative) for x, derivative in found]))
-        if edges:
-            number[node] = len(self.into)
-            self.into.append(edges)
-            self.partials.append([(number[x], derivative) for x, derivative in found if derivative[1] is not None])
-            self.nodes.append(node)
+            if node in number or not (found := edges_of(node, number)):
+                continue
+            edges: Edges = {number[x]: [derivative] for x, derivative in found}
+            if len(edges) < len(found):
+                edges = _summed(self.derivatives, _grouped([(number[x], derivative) for x, derivative in found]))
+            if edges:
+                number[node] = len(self.into)
+                self.into.append(edges)
+                self.partials.append([(number[x], derivative) for x, derivative in found if derivative[1] is not None])
+                self.nodes.append(node)
 
     def adjoints(self, output: Value, first: int = 0) -> list[Derivative | None]:
         """Return the derivative of `output` with respect to each node from the first one on: reverse accumulation."""
@@ -105,7 +102,8 @@ class _Linearised:
         for j, (coefficient, partial, _) in self.partials[v]:
             assert partial is not None
             factor = coefficient, None, derivatives.elements.of(coefficient)
-            for k, [slope] in _slopes(derivatives, partial, slopes).items():
+            known = slopes[partial] if partial in slopes else _slopes(derivatives, partial, slopes)
+            for k, [slope] in known.items():
                 if k <= j:
                     found.setdefault((j, k), []).append(derivatives.times(factor, slope))
         return {pair: total for pair, terms in found.items() if (total := derivatives.total(terms))}

@@ -100,6 +100,38 @@ def test_the_numbers_are_those_of_the_dense_derivatives(f):
     assert_same(sparse_jacobian(lambda v: [of(v), v[0]])(xs), jacobian(lambda v: [of(v), v[0]])(xs))
 
 
+ALIKE = {  # in each, operations are alike but for something that matters
+    "a factor twice the other": lambda x, y, z: (2.0 * x) * x + y * z + z * y,
+    "a square first": lambda x, y, z: x * x + x * y + y * y * z,
+    "a square after": lambda x, y, z: x * y + x * x + (z * z) * y,
+    "another power": lambda x, y, z: x**2 + y**3 + z**2 * y**1 + x**0 + (x * y) ** 2,
+    "a base that is zero": lambda x, y, z: (x - x) ** 2 + y**2 + (x + z) ** 2,
+    "an exponent that is none": lambda x, y, z: x**y + (x + 1.0) ** 2 + y**z,
+    "signs": lambda x, y, z: (x - y) ** 2 - (y - x) * z - (1.0 - y) * (y - 1.0),
+    "a number on either side": lambda x, y, z: (3.0 - x) ** 2 + (x - 3.0) ** 2 * y + (z / 4.0) * (4.0 / z),
+    "one times": lambda x, y, z: (1.0 * x) * y + (x * 1.0) * (z * 5.0) + (5.0 * z) * y,
+}
+
+
+@pytest.mark.parametrize("f", ALIKE.values(), ids=ALIKE)
+def test_operations_that_are_not_quite_alike_have_derivatives_of_their_own(f):
+    point = [0.75, 1.5, 2.25]
+    for order in itertools.permutations(range(3)):
+
+        def turned(xs, order=order):
+            return f(*[xs[k] for k in order])
+
+        assert_same(sparse_hessian(turned)(point), hessian(turned)(point))
+        assert_same(sparse_jacobian(lambda xs: [turned(xs)])(point), [grad(turned)(point)])
+
+
+@pytest.mark.parametrize("zeros", [(0.0, -0.0), (-0.0, 0.0)])
+def test_quotients_by_zeros_of_either_sign_have_derivatives_of_their_own(zeros):
+    x, y = Value(1.0), Value(1.0)
+    found = sparse_gradient(x / zeros[0] + y / zeros[1], [x, y])
+    assert found == [math.copysign(math.inf, zero) for zero in zeros]
+
+
 def test_the_numbers_are_those_of_central_differences():
     def f(v):
         return mc.exp(v[0] * v[1]) / (1.0 + v[2] ** 2) + mc.log(v[3]) * mc.sin(v[0]) + mc.atan2(v[2], v[3]) * v[1]
