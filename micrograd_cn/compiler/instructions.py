@@ -125,7 +125,8 @@ class Code:
         if known is not None:
             return known
         used = operands(instruction) if instruction[0] in SPECIAL else instruction[1:]
-        phase = max(map(self.phase.__getitem__, used)) if phase is None else phase
+        if phase is None:
+            phase = max(map(self.phase.__getitem__, used))
         self.number[key] = number = self.leaf(instruction, phase, used)
         return number
 
@@ -170,13 +171,15 @@ class Code:
 
     def apply(self, op: Op, slots: Sequence[int], expand: bool = False) -> int:
         """Return the number of an operation's result: one instruction, or as many as its formula has."""
-        if None not in map(self.value, slots):
-            return self.constant(op.forward(*map(self.value, slots)))
-        if op.chooses and (index := self.value(slots[0])) is not None:
-            number = op.forward(index, *map(float, range(1, len(slots))))
-            return slots[int(number)] if number == number else self.constant(nan)
-        if op.chooses and len(slots) > SELECTS:
-            return self.add((TAKE, *slots))
+        known = [*map(self.value, slots)]
+        if None not in known:
+            return self.constant(op.forward(*known))
+        if op.chooses:
+            if known[0] is not None:
+                number = op.forward(known[0], *map(float, range(1, len(slots))))
+                return slots[int(number)] if number == number else self.constant(nan)
+            if len(slots) > SELECTS:
+                return self.add((TAKE, *slots))
         if op.summands:
             pairs, terms = op.summands(*slots)
             form = "dot" if pairs else "sum"
@@ -184,8 +187,8 @@ class Code:
         if op.machine:
             if (op, len(slots)) not in self._checked:
                 self.check(op, len(slots))
-            return self.machine(op.machine, *slots)
-        formula = self.formula((op, "formula"), [*map(self.value, slots)], op)
+            return self._machine(op.machine, slots, known)
+        formula = self.formula((op, "formula"), known, op)
         [result] = self._expanded(formula, slots) if expand else self.instantiate(formula, slots)
         return result
 
@@ -206,17 +209,20 @@ class Code:
 
         Sums and products of constants are constants; x**2 is x * x, and x / 4 is 0.25 * x, which has the same bits.
         """
+        return self._machine(form, slots, [*map(self.value, slots)])
+
+    def _machine(self, form: str, slots: Sequence[int], known: Sequence[float | None]) -> int:
         if form in COMMUTATIVE:
-            known = [*map(self.value, slots)]
-            if None not in known:
+            a, b = slots
+            if known[0] is not None and known[1] is not None:
                 return self.constant(COMMUTATIVE[form](*known))
             if form == "fmul" and 1.0 in known:
-                return slots[known.index(None)]
-            slots = slots if slots[0] < slots[1] else slots[::-1]
-        elif form == "fdiv" and (inverse := _exact_inverse(self.value(slots[1]))) is not None:
+                return a if known[0] is None else b
+            return self.add((form, a, b) if a < b else (form, b, a))
+        if form == "fdiv" and (inverse := _exact_inverse(known[1])) is not None:
             return self.machine("fmul", slots[0], self.constant(inverse))
-        elif form == "pow" and (power := self.value(slots[1])) in (1.0, 2.0):
-            return slots[0] if power == 1.0 else self.machine("fmul", slots[0], slots[0])
+        if form == "pow" and known[1] in (1.0, 2.0):
+            return slots[0] if known[1] == 1.0 else self.machine("fmul", slots[0], slots[0])
         return self.add((form, *slots))
 
     def partials(self, op: Op, y: int, slots: Sequence[int]) -> list[int]:
@@ -225,14 +231,16 @@ class Code:
 
     def dot(self, pairs: Iterable[Pair], terms: Iterable[int], form: str = "dot") -> int:
         """Return the number of a sum of products and terms; what needs no sample is summed by itself."""
-        pairs, terms, twins = list(pairs), list(terms), list[int]()
-        if len([*pairs, *terms]) == 1:
+        pairs, terms = list(pairs), list(terms)
+        if len(pairs) + len(terms) == 1:
             return terms[0] if terms else self.machine("fmul", *pairs[0])
         known = self._constant_sum(pairs, terms)
         if known is not None:
             return known
         sampled = self.sampled
-        early = [(a, b) for a, b in pairs if a not in sampled and b not in sampled]
+        twins: list[int] = []
+        samples_of = [(a in sampled) + (b in sampled) for a, b in pairs]
+        early = [pair for pair, count in zip(pairs, samples_of, strict=True) if not count] if 0 in samples_of else []
         scalars = [t for t in terms if t not in sampled]
         if (early or len(scalars) > 1) and (len(early) < len(pairs) or len(scalars) < len(terms)):
             part, twins = self._part(early, scalars, form)
@@ -244,7 +252,9 @@ class Code:
             pairs, terms = [*pairs, *((one, t) for t in samples or scalars)], scalars if samples else []
         if not pairs and not twins and len(terms) < 3:
             return self.machine("fadd", *terms)
-        alike = [(a, b) for a, b in pairs if a in sampled and b in sampled] if len(pairs) >= 2 * LONG else []
+        alike = []
+        if len(pairs) >= 2 * LONG and 2 in samples_of:
+            alike = [(a, b) for a, b in pairs if a in sampled and b in sampled]
         if min(len(alike), len(pairs) - len(alike)) >= LONG:  # a loop reads vectors and scalars, or vectors alone
             mixed = [(a, b) for a, b in pairs if a not in sampled or b not in sampled]
             part, more = self._part(alike, [], form)
@@ -262,6 +272,8 @@ class Code:
 
     def _constant_sum(self, pairs: list[Pair], terms: list[int], unit: float = 1.0) -> int | None:
         """Return the number of a sum of constants, times `unit`; None if not all are constants."""
+        if pairs and self.value(pairs[0][0]) is None:
+            return None
         if None in map(self.value, chain(*pairs, terms)):
             return None
         products = [self.instructions[i][1] * self.instructions[j][1] for i, j in pairs]
@@ -341,7 +353,7 @@ class Code:
         whole.rows, whole.formulas, whole.choices, whole._own = self.rows, self.formulas, self.choices, self._own
         inputs = [whole.leaf(("input", i), SAMPLE if s or not any(samples) else BATCH) for i, s in enumerate(samples)]
         [number] = whole._expanded(StraightLine(steps, [result]), inputs)
-        needed = sorted(below(whole, [number]))
+        needed = below(whole, [number])
         early = [i for i in needed if i not in whole.sampled]
         body = [i for i in needed if i in whole.sampled and whole.operands[i]]
         loops = any(whole.instructions[i][0] in SUMS and len(whole.instructions[i][1]) >= LONG for i in body)
@@ -456,13 +468,16 @@ def _formula(kind: str, known: Sequence[float | None], op: Op) -> StraightLine:
     return straight_line(terms, results)
 
 
-def below(code: Code, roots: Iterable[int]) -> set[int]:
-    """Return the roots and all that they need; what an instruction needs has a lower number."""
-    found = set(roots)
-    for i in range(max(found, default=-1), -1, -1):
-        if i in found:
-            found.update(code.operands[i])
-    return found
+def below(code: Code, roots: Iterable[int]) -> list[int]:
+    """Return the roots and all that they need, in order; what an instruction needs has a lower number."""
+    found, operands = bytearray(len(code.instructions)), code.operands
+    for i in roots:
+        found[i] = 1
+    for i in range(len(found) - 1, -1, -1):
+        if found[i]:
+            for j in operands[i]:
+                found[j] = 1
+    return [i for i, needed in enumerate(found) if needed]
 
 
 def checked(instruction: Instruction) -> bool:

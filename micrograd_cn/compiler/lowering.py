@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -59,19 +59,24 @@ class Graph:
 
     def __init__(self, outputs: Sequence[Value], inputs: Sequence[Value], given: Sequence[Value] = ()) -> None:
         self.outputs, self.inputs = outputs, inputs
-        nodes = [*dict.fromkeys(ordered(outputs))]
-        operands = [node._operands or (node,) for node in nodes]
-        known = {*inputs, *given}
-        met = [x for x in dict.fromkeys(chain.from_iterable(operands)) if type(x) is not float and not x.op]
-        leaves = [x for x in met if x not in known]
-        self.order = [(node, node.op) for node in nodes if node.op]
-        self.parameters = [*given, *(x for x in leaves if x.requires_grad)]
-        self.constants = {x: x.data for x in leaves if not x.requires_grad}
+        below, leaves = Value._below(*reversed(outputs))
+        below.reverse()
+        leaves.update([x for x in outputs if not x.op])
+        self.order = [(node, node.op) for node in below if node.op]
+        others = _met(below, outputs, leaves.difference(inputs, given))
+        self.parameters = [*given, *(x for x in others if x.requires_grad)]
+        self.constants = {x: x.data for x in others if not x.requires_grad}
         self.code = Code()
-        rows = dict.fromkeys([(node.op, len(xs)) for node, xs in zip(nodes, operands, strict=True)])
-        for op, count in rows:
-            if op:
-                self.code.check(op, count)
+        for op, count in dict.fromkeys([(op, op.arity or len(node._a)) for node, op in self.order]):
+            self.code.check(op, count)
+
+
+def _met(nodes: Iterable[Value], outputs: Iterable[Value], leaves: set[Value]) -> list[Value]:
+    """Return leaves in the order in which nodes have them as operands, last those that are outputs alone."""
+    if not leaves:
+        return []
+    met = chain(chain.from_iterable([node._operands for node in nodes]), outputs)
+    return [x for x in dict.fromkeys(met) if x in leaves]
 
 
 class Lowering:
@@ -104,7 +109,10 @@ class Lowering:
     def _visit(self, node: Value, op: Op) -> None:
         of, operands = self.of, node.parents if op.summands else node._operands
         slots = [of[x] if x in of else self._leaf(x) for x in operands]
-        products, addends = op.summands(*operands) if op.summands else (True, ())
+        if not op.summands:
+            of[node] = self.code.apply(op, slots)
+            return
+        products, addends = op.summands(*operands)
         if not products:
             pairs, terms = list[Pair](), list[int]()
             for x in addends:

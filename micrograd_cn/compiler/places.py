@@ -81,9 +81,17 @@ class Places:
 
     def side_by_side(self, numbers: Iterable[int], whole: bool = False) -> None:
         """Give those that have no place yet places side by side."""
-        fresh = [i for i in dict.fromkeys(numbers) if i not in self.scalar and i not in self.slot]
-        for i in fresh:
-            self.keep(i)
+        scalar, slot = self.scalar, self.slot
+        fresh = [i for i in dict.fromkeys(numbers) if i not in scalar and i not in slot]
+        if self.schedule.lanes:
+            for i in fresh:
+                self.keep(i)
+        else:
+            places = dict(zip(fresh, range(self._scalars, self._scalars + len(fresh)), strict=False))
+            self.take(len(fresh))
+            self.scalar.update(places)
+            known = self.code.constants
+            self.constants.update({place: known[i] for i, place in places.items() if i in known})
         if whole and (count := len(fresh) - sum(map(self.schedule.in_lanes, fresh))):
             self.take(-count % self.native)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from operator import add, sub
+from operator import sub
 from typing import Any, NamedTuple, TypeAlias
 
 from .instructions import START, SUMS, Code, parted
@@ -15,6 +16,7 @@ SHORTEST = 3  # instructions that are a run
 VECTORS = 2  # of a run, from which it is one of its own where the others are gathered
 NEAR = 6  # instructions in order, among which the next one of a run is looked for
 FAR = 1 << 32  # places between any two values that have none yet
+DIGIT = 80  # bits of a place where several are one number, which a multiple of a distance does not fill either
 
 Offsets: TypeAlias = tuple[int, ...]
 
@@ -42,14 +44,24 @@ class Runs:
 
     def order(self, i: int) -> tuple[Any, ...]:
         """Return what instructions are sorted by, so that they lie as loops read them, or as their operands do."""
-        return self._placed(i, self._code.operands[i]).order
+        [placed] = self._placed(self._code.instructions[i][0], [i])
+        return placed.order
 
-    def _placed(self, i: int, operands: Sequence[int]) -> _Placed:
-        places = self._places(operands)
-        if i in self._wished:
-            return _Placed((False, *self._wished[i]), i, places)
-        sum_ = self._code.instructions[i][0] in SUMS
-        return _Placed((True, sum_, i) if sum_ and not self._gather else (True, sum_, *places), i, places)
+    def _placed(self, form: str, numbers: Iterable[int]) -> list[_Placed]:
+        """Return where instructions of a form and their operands are, in order."""
+        place, operands, wished = self._given.scalar, self._code.operands, self._wished
+        sum_ = form in SUMS
+        by_number = sum_ and not self._gather
+        found = []
+        for i in numbers:
+            places = tuple([place[j] if j in place else -j * FAR - FAR for j in operands[i]])
+            if i in wished:
+                order: tuple[Any, ...] = (False, *wished[i])
+            else:
+                order = (True, True, i) if by_number else (True, sum_, *places)
+            found.append(_Placed(order, i, places))
+        found.sort()
+        return found
 
     def _places(self, operands: Sequence[int]) -> Offsets:
         place = self._given.scalar
@@ -88,10 +100,9 @@ class Runs:
 
     def _of_kind(self, kind: Any, numbers: Sequence[int]) -> Iterator[Stage]:
         """Yield the runs of like instructions, with their results placed."""
-        operands = self._code.operands
         form, stage = (kind[0], self._gathered) if isinstance(kind, tuple) else (kind, self._run)
         self._place_constants(numbers)
-        placed = sorted(self._placed(i, operands[i]) for i in numbers)
+        placed = self._placed(form, numbers)
         if not self._gather:
             yield from self._long_enough(form, stage, _beside(placed), SHORTEST, [])
             return
@@ -150,16 +161,13 @@ class Runs:
 
     def _place_constants(self, numbers: Sequence[int]) -> None:
         """Let constants that like instructions have beside the same other operands lie side by side, for a run."""
-        code, beside = self._code, dict[tuple[int | None, ...], list[int]]()
-        known = code.constants.keys()
+        operands, known = self._code.operands, self._code.constants
+        beside: dict[tuple[int | None, ...], list[int]] = {}
         for i in numbers:
-            operands = code.operands[i]
-            if known.isdisjoint(operands):
-                continue
-            constant = [j in known for j in operands]
-            if constant.count(True) == 1 < len(operands):
-                others = tuple([None if c else j for j, c in zip(operands, constant, strict=True)])
-                beside.setdefault(others, []).append(operands[constant.index(True)])
+            constants = [j for j in operands[i] if j in known]
+            if len(constants) == 1 < len(operands[i]):
+                others = tuple([None if j in known else j for j in operands[i]])
+                beside.setdefault(others, []).append(constants[0])
         for constants in beside.values():
             if len(constants) >= SHORTEST:
                 self._given.side_by_side(constants)
@@ -174,17 +182,22 @@ def families(code: Code, numbers: Iterable[int], least: int) -> Iterator[list[in
     >>> list(families(code, range(9), 3))
     [[0, 2, 4]]
     """
-    column = {i: code.instructions[i][1] for i in numbers if code.instructions[i][0] == "input"}
+    forms = [instruction[0] for instruction in code.instructions]
+    column = {i: code.instructions[i][1] for i in numbers if forms[i] == "input"}
     if len(column) < least:
         return
-    inputs, read = column.keys(), dict[tuple[str, ...], set[int]]()
+    read: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for i in numbers:
-        form, operands = code.instructions[i][0], code.operands[i]
-        if not inputs.isdisjoint(operands) and form not in SUMS:
-            kinds = sorted([code.instructions[j][0] for j in operands])
-            read.setdefault((form, *kinds), set()).update(inputs & operands)
-    for found in read.values():
-        for chain in _chains([_Placed((), i, (column[i],)) for i in sorted(found, key=column.__getitem__)], least):
+        if forms[i] not in SUMS and (inputs := [j for j in code.operands[i] if j in column]):
+            read[forms[i], *[forms[j] for j in code.operands[i]]] += inputs
+    alike: dict[tuple[str, ...], set[int]] = defaultdict(set)
+    for (form, *kinds), some in read.items():
+        alike[form, *sorted(kinds)].update(some)
+    for found in alike.values():
+        beside = sorted(found, key=column.__getitem__)
+        if column[beside[-1]] - column[beside[0]] == len(beside) - 1:  # one beside the other
+            continue
+        for chain in _chains([_Placed((), i, (column[i],)) for i in beside], least):
             if len(chain) >= least and _steps(chain) is None:
                 yield [one.number for one in chain]
 
@@ -216,24 +229,36 @@ def _chains(placed: Sequence[_Placed], least: int) -> Iterator[Sequence[_Placed]
     >>> [[k for _, k, _ in chain] for chain in _chains([_Placed((), k, place) for k, place in enumerate(places)], 3)]
     [[0, 2, 4], [1], [3], [5]]
     """
-    waiting = {one.places: one for one in placed}
-    places = [*waiting]
+    waiting = {_digits(one.places): one for one in placed}
+    codes = [*waiting]
+    farther = 1 << DIGIT * (len(placed[0].places) - 1) if placed else 0
     for k, one in enumerate(placed):
-        if one.places not in waiting:
+        code = _digits(one.places)
+        if code not in waiting:
             continue
-        longest = [one]
-        first, *others = one.places
-        beside = bisect_left(places, (first + 1, *others))  # the next one has this first operand, or the same one
-        for step in {tuple(map(sub, x, one.places)) for j in (k + 1, beside) for x in places[j : j + NEAR]}:
-            chain, following = [one], tuple(map(add, one.places, step))
-            while following in waiting and any(step):
-                chain.append(waiting[following])
-                following = tuple(map(add, following, step))
-            longest = max(longest, chain, key=len)
-        chosen = longest if len(longest) >= least else [one]
-        for link in chosen:
-            del waiting[link.places]
-        yield chosen
+        count, step = 1, 0
+        beside = bisect_left(codes, code + farther)  # the next one has this first operand, or the same one
+        for other in codes[k + 1 : k + 1 + NEAR] + codes[beside : beside + NEAR]:
+            way = other - code
+            if way != step and other in waiting and other + way in waiting:
+                links = 3
+                while code + way * links in waiting:
+                    links += 1
+                if links > count:
+                    count, step = links, way
+        yield [waiting.pop(code + step * n) for n in range(count if count >= least else 1)]
+
+
+def _digits(places: Offsets) -> int:
+    """Return places as digits of one number, so that all of them are added at once.
+
+    >>> _digits((2, 3)) + _digits((5, -4)) == _digits((7, -1))
+    True
+    """
+    code = 0
+    for place in places:
+        code = (code << DIGIT) + place
+    return code
 
 
 def _steps(run: Sequence[_Placed]) -> tuple[bool, ...] | None:

@@ -201,7 +201,7 @@ class Schedule:
         self.stages: dict[int, list[Stage]] = {phase: list(self._stages(phase)) for phase in (BATCH, SAMPLE, AFTER)}
 
     def _need(self, wanted: Iterable[int]) -> None:
-        self.needed = sorted(below(self.code, wanted))
+        self.needed = below(self.code, wanted)
         operands = self.code.operands
         self.leaves = [i for i in self.needed if not operands[i]]
         self.done = [i for i in self.needed if operands[i]]

@@ -29,9 +29,9 @@ class Ground:
         self.xs = [self.code.leaf(("input", k), phase) for k in range(inputs)]
 
     def fused(self, *roots, sums=True):
-        needed = sorted(below(self.code, roots))
+        needed = below(self.code, roots)
         code = fused(self.code, needed, set(roots), sums)
-        return code, [i for i in sorted(below(code, roots)) if code.operands[i]]
+        return code, [i for i in below(code, roots) if code.operands[i]]
 
 
 def forms(code, numbers):

@@ -1,6 +1,8 @@
 """Which instructions of single rows are computed as vectors, and where their results lie."""
 
 import math
+import random
+from itertools import chain, pairwise
 
 import pytest
 
@@ -9,7 +11,7 @@ from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.instructions import SAMPLE, START
 from micrograd_cn.compiler.machine import machine
-from micrograd_cn.compiler.runs import VECTORS
+from micrograd_cn.compiler.runs import FAR, VECTORS, _chains, _Placed
 from micrograd_cn.compiler.schedule import ALONE, Gathered, Run, Stretch, Sums
 
 from .common import Instructions
@@ -186,3 +188,21 @@ def test_long_sums_that_start_from_constants_of_their_own_have_their_own():
     outputs = [mc.sum([*(w * x for w, x in zip(row, xs, strict=True)), j + 1.5]) for j, row in enumerate(rows)]
     found = compile(outputs, xs).forward([[x.data for x in xs]])[0]
     assert found == pytest.approx([y.data for y in outputs], rel=1e-13)
+
+
+@pytest.mark.parametrize("operands", [1, 2, 3])
+@pytest.mark.parametrize("seed", range(30))
+def test_chains_have_every_instruction_once_at_even_distances_and_are_long_enough_or_alone(seed, operands):
+    rng = random.Random(seed)
+    found = {tuple(rng.choice([-FAR, 0, 4]) + rng.randrange(5) for _ in range(operands)) for _ in range(60)}
+    for start in range(0, 40, 20):
+        found |= {tuple(100 + start + 2 * k + m * k for m in range(operands)) for k in range(8)}
+    placed = [_Placed((), k, place) for k, place in enumerate(sorted(found))]
+    for least in (3, 5):
+        chains = list(_chains(placed, least))
+        assert sorted(chain(*chains)) == placed
+        for links in chains:
+            assert len(links) == 1 or len(links) >= least
+            steps = {tuple(b - a for a, b in zip(x.places, y.places, strict=True)) for x, y in pairwise(links)}
+            assert len(steps) <= 1
+        assert max(map(len, chains)) >= 8
