@@ -366,16 +366,24 @@ class Executables:
     def quickest(self, kind: str, rows: int) -> Executable:
         """Return what runs longest until it is worth the time to make it."""
         lanes = rows > FEW
-        found = self.get(kind, lanes, native=not self.plan(kind, lanes).schedule.large)
+        plan = self.plan(kind, lanes)
+        writer = drivers.Drivers(plan.machine, plan.lanes)
+        plan.makers[writer.name["prepared"]] = writer.prepared  # so that it is compiled together with the others
+        found = self.get(kind, lanes, native=not plan.schedule.large)
         self.hasten(found, inf)
         return found
 
     def hasten(self, executable: Executable, seconds: float) -> None:
-        """Go over to fast shared functions, if what runs so long is worth them."""
+        """Go over to fast shared functions, or to those among them with the most products, if they run so long."""
         plan = executable.plan
-        if not plan.fast and seconds > SOON * self.machine.missing(plan.makers):
+        if plan.fast:
+            return
+        fast = seconds > SOON * self.machine.missing(plan.makers)
+        a_product = seconds / max(plan.schedule.size + plan.loops.total(), 1)
+        long = {name for name, count in plan.loops.items() if count * a_product > SOON}
+        if fast or not long <= plan.hastened:
             with self._lock:
-                plan.link(fast=True)
+                plan.link(fast, long)
 
     def worth(self, executable: Executable, seconds: float) -> bool:
         """Return whether what runs so long is worth native code."""
@@ -420,11 +428,17 @@ class Executables:
 
 @contextmanager
 def collector_off() -> Iterator[None]:
-    """Stop the garbage collector, which would go through all that is compiled again and again: it has no cycles."""
+    """Stop the garbage collector, which would go through all that is compiled again and again: it has no cycles.
+
+    What is there afterwards counts as old, so that it does not go through it at once when it is on again.
+    """
     on = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if on:
+            if not gc.get_freeze_count():  # otherwise somebody else has frozen what there was then
+                gc.freeze()
+                gc.unfreeze()  # to the oldest generation
             gc.enable()

@@ -6,6 +6,7 @@ Threaded and native code have this in common; they differ in how they do the str
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from math import nan
@@ -22,6 +23,7 @@ from .text import Makers
 
 SLACK = 16  # doubles after the last scalar, which a vector may read, and none uses
 CACHE = 1 << 20  # bytes of a panel, which the sums of products go through several times
+NEAREST = 1 << 13  # of one that is gone through once
 MOST_BLOCKS = 16  # of a panel
 
 Entry: TypeAlias = tuple[str | int, int, str | int, int]  # of a stage: see `drivers`
@@ -48,7 +50,9 @@ class Plan:
         sums: the entries of each `Sums`, `Run`, `Gathered` and `Takes`.
         totals: the entries of the totals.
         makers: the shared functions that it needs.
-        fast: whether these are the fast ones.
+        loops: for those of them that go through products, how many these are.
+        fast: whether all of them are the fast ones.
+        hastened: those that are, if not all.
         packed: the entries of what is copied before the samples, so that it lies side by side.
     """
 
@@ -69,7 +73,9 @@ class Plan:
         self.tables: list[array[int]] = []
         self._links: list[tuple[array[int], int, str]] = []
         self.makers: Makers = {}
+        self.loops: Counter[str] = Counter()
         self.fast = False
+        self.hastened: set[str] = set()
         self.packed: list[Entry] = []
         self._packs: dict[tuple[int, ...], int] = {}
         self._operands_at: dict[tuple[tuple[int, ...], bool], int] = {}
@@ -192,9 +198,8 @@ class Plan:
         schedule = self.schedule
         stages = [stage for phase in (BATCH, SAMPLE, AFTER) for stage in self.stages[phase]]
         groups = [stage for stage in stages if isinstance(stage, Sums)]
-        for group in groups:
-            for side in (*dict.fromkeys(group.rights), *group.lefts):
-                self.places.side_by_side(side)
+        for side in dict.fromkeys(side for group in groups for side in (*dict.fromkeys(group.rights), *group.lefts)):
+            self.places.side_by_side(side)
         for outer in self.outer:
             for side in (*zip(*outer.rights, strict=True), *zip(*outer.lefts, strict=True)):
                 self.places.side_by_side(side)
@@ -244,11 +249,14 @@ class Plan:
     def _blocks(self) -> int:
         """Return how many blocks a panel has, so that it stays in a cache, or two if each of them does.
 
-        Tables are read once for all blocks of a panel, and totals written.
+        Tables are read once for all blocks of a panel, and totals written; where there are none, it stays in the cache
+        that is nearest.
         """
         if not self.schedule.lanes:
             return 1
         size = WORD * self.lanes * max(self.places.slots, 1)
+        if not self.count and all(isinstance(stage, Stretch) for stage in self.stages[SAMPLE]):
+            return min(MOST_BLOCKS, max(NEAREST // size, 1))
         return min(MOST_BLOCKS, max(CACHE // size, 1 + (size <= CACHE)))
 
     # Tables.
@@ -265,13 +273,20 @@ class Plan:
         self.tables.append(table)
         return table.buffer_info()[0]
 
-    def link(self, fast: bool = False) -> None:
-        """Put the functions' addresses into the tables; those that no program has needed yet are compiled."""
+    def link(self, fast: bool = False, hastened: Iterable[str] = ()) -> None:
+        """Put the functions' addresses into the tables; those that no program has needed yet are compiled.
+
+        Args:
+            fast: whether they are the fast ones, from now on.
+            hastened: the names of those that are, from now on.
+        """
         self.fast = self.fast or fast
-        self.machine.share(self.makers, self.fast, self.code.rows)
-        addresses = self.machine.addresses[self.fast]
+        self.hastened |= {*self.makers} if self.fast else {*hastened}
+        for which in (False, True):
+            made = {name: make for name, make in self.makers.items() if (name in self.hastened) == which}
+            self.machine.share(made, which, self.code.rows)
         for table, k, name in self._links:
-            table[k] = addresses[name]
+            table[k] = self.machine.addresses[name in self.hastened][name]
 
     def function(self, make: products.Maker, form: str = "dot") -> str:
         """Return the name of a function that all programs share."""
@@ -282,13 +297,19 @@ class Plan:
         self.makers[f.name] = lambda: f
         return f.name
 
-    def _entry(self, make: products.Maker, words: Sequence[str | int]) -> Entry:
-        return self.function(make), self.table(words), 0, 0
+    def _loop(self, make: products.Maker, count: int, form: str = "dot") -> str:
+        """Return the name of one that goes through so many products more."""
+        name = self.function(make, form)
+        self.loops[name] += count
+        return name
+
+    def _entry(self, make: products.Maker, words: Sequence[str | int], count: int = 0) -> Entry:
+        return self._loop(make, count), self.table(words), 0, 0
 
     def _sums(self, group: Sums) -> Entry:
         tables = {"scalars": self._of_scalars, "inner": self._inner, "matrix": self._matrix}
         make, words = tables[group.kind](group)
-        function = self.function(make, group.form)
+        function = self._loop(make, sum(map(len, group.lefts)), group.form)
         may_overflow = any(checked(self.code.instructions[i]) for i in group.numbers)
         again, rescued = self._rescue(group) if may_overflow else (0, 0)
         return function, self.table(words), again, rescued
@@ -312,7 +333,7 @@ class Plan:
         done = 0
         for number in range(count):  # tiles of the same size, or of one less
             m = len(firsts) // count + (number < len(firsts) % count)
-            words += [self.function(products.tile(m), group.form), m]
+            words += [self._loop(products.tile(m), m * len(right), group.form), m]
             for k in range(done, done + m):
                 words += [self.at(group.numbers[k]), firsts[k]]
             done += m
@@ -410,16 +431,18 @@ class Plan:
             _, pairs, terms, *twins = self.code.instructions[i]
             rows.append([*map(self.at, chain(*((one, t) for t in terms), *pairs, twins))])
         columns = [*zip(*rows, strict=True)]
+        count = len(rows) * len(columns) // 2
         check = checked(self.code.instructions[stage.numbers[0]])
         if len(columns) <= gathers.MOST and all(len(set(places)) == 1 or _adjacent(places) for places in columns):
             pattern = self._patterned(columns, words)
-            return self.function(gathers.short_sums(pattern, check, len(twins)), stage.form), self.table(words), 0, 0
+            name = self._loop(gathers.short_sums(pattern, check, len(twins)), count, stage.form)
+            return name, self.table(words), 0, 0
         words.append((len(columns) - len(twins)) // 2)
         padded = [*map(self._padded, columns)]
         for first in range(0, len(padded[0]), native):
             for column in padded:
                 words += column[first : first + native]
-        return self.function(gathers.sums(check, len(twins)), stage.form), self.table(words), 0, 0
+        return self._loop(gathers.sums(check, len(twins)), count, stage.form), self.table(words), 0, 0
 
     def _padded(self, places: Sequence[int]) -> list[int]:
         """Return as many places as whole vectors have, the last one again and again."""
@@ -456,13 +479,14 @@ class Plan:
         if self.schedule.lanes:
             size = products.rows_of(self.machine)
             whole, rest = products.totals(min(size, rows)), products.totals(rows % size or size)
-            words = [pairs, rows, self.places.whole(columns), place, self.function(whole), self.function(rest), *lefts]
+            words = [pairs, rows, self.places.whole(columns), place]
+            words += [*(self._loop(part, pairs * rows * columns) for part in (whole, rest)), *lefts]
             for row in rights:
                 words += [*row, *row[-1:] * (self.places.whole(columns) - columns)]
-            return self._entry(products.outer, words)
+            return self._entry(products.outer, words, pairs * rows * columns)
         if all(map(_adjacent, rights)):
             words = [pairs, rows, self.places.whole(columns), place, *lefts, *(row[0] for row in rights)]
-            return self._entry(products.outer_scalars, words)
+            return self._entry(products.outer_scalars, words, pairs * rows * columns)
         found = [
             (k, [(a, right[pair]) for pair, a in enumerate(left)])
             for row, left in zip(group.totals, group.lefts, strict=True)
@@ -478,7 +502,7 @@ class Plan:
                 len(pairs),
                 *(self.places.in_block(i) for pair in pairs for i in pair),
             ]
-        return self._entry(products.list_totals, words)
+        return self._entry(products.list_totals, words, len(words) // 2)
 
     def _single(self) -> list[Entry]:
         single = self.schedule.single
@@ -489,7 +513,7 @@ class Plan:
         factors = [self.places.in_block(i) for _, pair in single for i in pair]
         count = self.places.whole(len(single))
         words = [count, WORD * self._total_place[single[0][0]], *factors, *factors[-2:] * (count - len(single))]
-        return [self._entry(products.single_totals, words)]
+        return [self._entry(products.single_totals, words, count)]
 
     def fill_entry(self, filled: dict[int, int], at: Callable[[int], int]) -> list[Entry]:
         """Return the entry that writes scalars into slots; `at` says where they are."""

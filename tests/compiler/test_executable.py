@@ -21,7 +21,7 @@ from micrograd_cn.compiler.instructions import AFTER, BATCH, SAMPLE
 from micrograd_cn.compiler.machine import Memory, machine
 from micrograd_cn.compiler.places import WORD
 from micrograd_cn.compiler.plan import SLACK
-from micrograd_cn.compiler.schedule import CHUNK, LARGEST, Sums
+from micrograd_cn.compiler.schedule import ALONE, CHUNK, LARGEST, Sums
 
 from .common import close, executable_of, problem
 
@@ -221,6 +221,60 @@ def test_shared_functions_are_made_fast_once_for_what_runs_longer_than_that_take
     assert linked == []
 
 
+def test_loops_through_most_products_are_made_fast_before_all_else(monkeypatch):
+    ws, xs = [Value(0.1 * k) for k in range(64)], [Value(0.5) for _ in range(32)]
+    layer = [mc.tanh(mc.dot(ws[32 * k : 32 * k + 32], xs)) for k in range(2)]
+    executables = compile(mc.dot(layer, layer), xs).executables
+    made = executables.get("gradient", False, native=False)
+    plan = made.plan
+    counts, whole = dict(plan.loops), plan.schedule.size + sum(plan.loops.values())
+    assert max(counts.values()) == 2 * 32
+    monkeypatch.setattr(executables.machine, "missing", lambda names: 10**9)  # so that all are never worth it
+    linked, link = [], plan.link
+
+    def noted(fast, hastened):
+        linked.append({*hastened})
+        link(fast, hastened)
+
+    monkeypatch.setattr(plan, "link", noted)
+    most = {name for name, count in counts.items() if count == 64}
+    executables.hasten(made, SOON * whole / 64)
+    assert linked == []
+    executables.hasten(made, SOON * whole / 64 * 1.001)
+    assert linked == [most]
+    assert most == plan.hastened
+    assert not plan.fast
+    executables.hasten(made, SOON * whole / 64 * 1.001)  # once
+    assert linked == [most]
+    addresses, read = executables.machine.addresses, [word for table in plan.tables for word in table]
+    for name in most:
+        assert addresses[True][name] in read
+        assert addresses[False].get(name) not in read
+    others = plan.makers.keys() - most
+    assert any(addresses[False][name] in read for name in others)
+    before, gradients = executables.graph.outputs[0].data, []
+    memory = made.memory([w.data for w in ws])
+    row, index = Memory(32), array("q", [0])
+    row.data[:] = [0.5] * 32
+    gradients.append(made.gradient([memory], row.address, index.buffer_info()[0], 1))
+    assert gradients[0] == pytest.approx(before, rel=1e-12)
+
+
+def test_what_a_prepared_call_needs_is_compiled_together(monkeypatch):
+    texts, text = [], machine().text
+    monkeypatch.setattr(
+        machine(), "text", lambda functions: texts.append([f.name for f in functions]) or text(functions)
+    )
+    monkeypatch.setattr(machine(), "addresses", ({}, {}))
+    monkeypatch.setattr(machine(), "shared", {})
+    n, out = 2 * ALONE, array("d", [0.0])
+    xs, ws = [Value(1.0) for _ in range(n)], [Value(0.5) for _ in range(n)]
+    rows = memoryview(array("d", [2.0] * n)).cast("B").cast("d", (1, n))
+    assert compile(mc.exp(mc.dot(ws, xs) / n), [*xs]).prepare(rows, out)()[0] == pytest.approx(math.e)
+    assert len([names for names in texts if any("prepared" in name for name in names)]) == 1
+    assert len(texts) <= 2  # the program's own, and all that is shared
+
+
 def test_native_code_of_an_executable_is_for_as_many_rows():
     program, _ = small()
     executables = program.executables
@@ -242,6 +296,21 @@ def test_the_garbage_collector_is_off_while_a_program_is_made_and_then_as_it_was
     finally:
         gc.enable()
     assert seen == [False, on]
+
+
+def test_what_was_made_meanwhile_counts_as_old_unless_somebody_has_frozen_something():
+    def is_old():
+        with executable.collector_off():
+            made = [[k] for k in range(1000)]
+        return any(made is x for x in gc.get_objects(generation=2))
+
+    gc.unfreeze()
+    try:
+        assert (is_old(), gc.get_freeze_count()) == (True, 0)
+    finally:
+        gc.freeze()  # as it was: see conftest.py
+    assert not is_old()
+    assert gc.get_freeze_count()
 
 
 def test_memory_is_aligned_to_the_widest_vector():

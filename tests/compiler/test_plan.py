@@ -273,8 +273,9 @@ def test_results_lie_in_the_order_in_which_a_loop_reads_them():
     plan = made.plan(*sums, lanes=False, scalars=FREE)
     [(_, name, words)] = entries(plan, Sums)
     assert beside(scalars(plan, order))
-    assert name.endswith("list_sums" if machine().native > 4 else "row_sums")
-    assert words[1] == ALONE
+    wide = machine().native > 4
+    assert name.endswith("list_sums" if wide else "row_sums")
+    assert words[2 if wide else 1] == ALONE
 
 
 # Sums of samples
@@ -598,10 +599,10 @@ def test_scalars_that_samples_of_totals_are_multiplied_with_are_in_all_lanes():
 # Panels
 
 
-@pytest.mark.parametrize("inputs", [0, 1, 100, 700, 5000, 12_000, 16_000, 40_000])
+@pytest.mark.parametrize("inputs", [LONG, 100, 700, 5000, 12_000, 16_000, 40_000])
 def test_a_panel_is_at_most_16_blocks_and_a_megabyte_or_two_blocks_of_one(inputs):
-    made = Instructions(1, inputs)
-    plan = made.plan(made.code.machine("fmul", made.w[0], made.x[-1]) if inputs else made.w[0], scalars=FREE)
+    made = Instructions(LONG + 1, inputs)
+    plan = made.plan(*layer(made, 2, LONG), scalars=FREE)
     megabyte, size = 1024 * 1024, 8 * plan.lanes * plan.places.slots
     assert 1 <= plan.blocks <= 16
     if 2 * size > megabyte:
@@ -609,8 +610,23 @@ def test_a_panel_is_at_most_16_blocks_and_a_megabyte_or_two_blocks_of_one(inputs
     else:
         assert plan.blocks * size <= megabyte
         assert plan.blocks == 16 or (plan.blocks + 1) * size > megabyte
-    if inputs:
-        assert made.plan(made.x[0], lanes=False, scalars=FREE).blocks == 1
+    assert made.plan(made.x[0], lanes=False, scalars=FREE).blocks == 1
+
+
+@pytest.mark.parametrize("inputs", [0, 1, 3, 20, 100, 700])
+def test_a_panel_that_no_loop_goes_through_stays_in_the_nearest_cache(inputs):
+    made = Instructions(1, inputs)
+    plan = made.plan(made.code.machine("fmul", made.w[0], made.x[-1]) if inputs else made.w[0], scalars=FREE)
+    size = 8 * plan.lanes * max(plan.places.slots, 1)
+    assert plan.blocks == 1 or plan.blocks * size <= 8192
+    assert plan.blocks == 16 or (plan.blocks + 1) * size > 8192
+
+
+def test_a_panel_of_which_totals_are_made_is_one_that_loops_go_through():
+    made = Instructions(1, 100)
+    product = made.code.machine("fmul", made.w[0], made.x[0])
+    few, many = made.plan(product, scalars=FREE), made.plan(product, totals=[((made.x[0], product),)], scalars=FREE)
+    assert few.blocks < 16 == many.blocks
 
 
 def test_addresses_are_put_into_tables_when_they_are_linked():
