@@ -250,9 +250,12 @@ def plain_numbers(weights: Weights) -> Weights:
 
 
 def invent(weights: Weights, rng: random.Random) -> str:
-    """Return a new name; the weights are plain numbers, which the functions of stage 2 take as well."""
+    """Return a new name; the weights are plain numbers, which the functions of stage 2 take as well.
+
+    Of plain numbers, operators make a sum of products the soonest.
+    """
     text = [END]
-    for logits in gpt(text, weights, FUSED):  # which reads the text while it grows
+    for logits in gpt(text, weights, FUSED._replace(dot=plain_dot)):  # which reads the text while it grows
         [token] = rng.choices(range(TOKENS), softmax([logit / TEMPERATURE for logit in logits]))
         if token == END:
             break
