@@ -20,8 +20,9 @@ import argparse
 import json
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import cycle, islice, pairwise
+from itertools import combinations, cycle, islice, pairwise
 from operator import getitem
 from pathlib import Path
 from statistics import fmean
@@ -45,9 +46,8 @@ BLOCK = 16  # tokens that the model sees at most
 HEADS = [slice(start, start + 4) for start in range(0, WIDTH, 4)]  # four, each with its own four numbers
 
 LEARNING_RATE, BETAS = 0.01, (0.85, 0.99)
-SHORTER = 7, 10  # tokens for which there are programs beside that of the longest name's, which pay for themselves ...
-MANY = 300_000  # ... from so many names on
-VECTOR = 8  # names that are computed side by side
+PROGRAMS = 4  # for names of so many lengths, which pay for themselves ...
+MANY = 400_000  # ... from so many names on
 RECENT = 50  # steps of which losses are averaged, since one name is harder than another
 TEMPERATURE = 0.5  # below 1 the likely becomes likelier
 
@@ -191,8 +191,7 @@ def eager(weights: Weights, stage: Stage) -> Backward:
 def train_compiled(names: Sequence[str], weights: Weights, steps: int, batch: int) -> list[float]:
     """Do the same by the compiled loss."""
     names = list(islice(cycle(names), steps * batch))
-    shorter = SHORTER if len(names) >= MANY else ()
-    samples = filled(names, batch, [*shorter, longest(names)])
+    samples = filled(names, batch, lengths(names, batch, PROGRAMS if len(names) >= MANY else 1))
     optimizer = Adam(flat(weights), LEARNING_RATE, BETAS)
     decay = linear_lr(LEARNING_RATE, steps)
     return compiled(weights).fit(samples, optimizer, 1, batch, schedule=decay, progress=True, each_step=True)
@@ -214,17 +213,36 @@ def longest(names: Iterable[str]) -> int:
     return max(len(lesson(name)[0]) for name in names)
 
 
+def vectors(names: Sequence[str], batch: int) -> Iterator[Sequence[str]]:
+    """Yield the names of each batch by their length, as many at a time as are computed side by side."""
+    from micrograd_cn.compiler.machine import machine
+
+    side_by_side = machine().width
+    for start in range(0, len(names), batch):
+        some = sorted(names[start : start + batch], key=len)
+        yield from (some[i : i + side_by_side] for i in range(0, len(some), side_by_side))
+
+
+def lengths(names: Sequence[str], batch: int, count: int) -> Sequence[int]:
+    """Return the lengths to which names are filled up, so many that the fewest tokens are; the longest is one."""
+    found = Counter(map(longest, vectors(names, batch)))
+    *shorter, last = sorted(found)
+
+    def tokens(chosen: Sequence[int]) -> int:
+        return sum(n * next(length for length in chosen if length >= own) for own, n in found.items())
+
+    return min(((*some, last) for some in combinations(shorter, min(count - 1, len(shorter)))), key=tokens)
+
+
 def filled(names: Sequence[str], batch: int, lengths: Sequence[int]) -> list[tuple[list[int], list[int], list[float]]]:
     """Return the lessons of names, filled up to the first of some lengths, for each of which there is a program.
 
-    In a batch names lie by their length, and as many as a vector has numbers are filled up to the same one.
+    Those that are computed side by side are filled up to the same one.
     """
     lessons = []
-    for start in range(0, len(names), batch):
-        some = sorted(names[start : start + batch], key=len)
-        for vector in (some[i : i + VECTOR] for i in range(0, len(some), VECTOR)):
-            length = next(length for length in lengths if length >= longest(vector))
-            lessons += [padded(name, length) for name in vector]
+    for vector in vectors(names, batch):
+        length = next(length for length in lengths if length >= longest(vector))
+        lessons += [padded(name, length) for name in vector]
     return lessons
 
 

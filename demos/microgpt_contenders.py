@@ -62,7 +62,7 @@ def longest() -> int:
 def ours(weights: Weights, names: Sequence[str], batch: int) -> Epochs | None:
     if not find_spec("llvmlite"):
         return None
-    lengths = [*microgpt.SHORTER, longest()] if batch > 1 else [longest()]
+    lengths = microgpt.lengths(start(1000)[1], batch, microgpt.PROGRAMS if batch > 1 else 1)
     samples, loss = microgpt.filled(names, batch, lengths), microgpt.compiled(weights)
     optimizer = Adam(microgpt.flat(weights), LEARNING_RATE, BETAS)
     return lambda epochs: loss.fit(samples, optimizer, epochs, batch, schedule=rate)

@@ -12,8 +12,9 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from contextlib import redirect_stderr, redirect_stdout
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import matplotlib.image
@@ -456,23 +457,43 @@ def test_microgpts_contenders_take_the_same_steps(contender: str, needs: str, ba
         contenders.check_agreement([mine[0], mine[0] + 1e-4, None, None, None], batch)
 
 
-def test_names_that_are_computed_side_by_side_are_filled_up_to_one_length(measuring: Any) -> None:
-    import microgpt  # type: ignore[import-not-found]
+NAMED = ["emma", "olivia", "ava", "isabella", "mia", "jo", "charlotte", "christopher", "al", "bo", "amelia", "eve"]
 
-    names = ["emma", "olivia", "ava", "isabella", "mia", "jo", "charlotte", "christopher", "al", "bo", "amelia", "eve"]
-    lessons = microgpt.filled(names, 10, [7, 10, 12])
+
+@pytest.fixture
+def eight_lanes(measuring: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Let eight names be computed side by side, and return the demo."""
+    monkeypatch.setattr("micrograd_cn.compiler.machine.machine", lambda: SimpleNamespace(width=8))
+    return importlib.import_module("microgpt")
+
+
+def test_names_that_are_computed_side_by_side_are_filled_up_to_one_length(eight_lanes: Any) -> None:
+    lessons = eight_lanes.filled(NAMED, 10, [7, 10, 12])
     assert [len(tokens) for tokens, *_ in lessons] == [10] * 8 + [12] * 2 + [7] * 2
     for tokens, targets, shares in lessons:
         assert len(tokens) == len(targets) == len(shares)
         assert sum(shares) == pytest.approx(1.0)
-    spelt = ["".join(microgpt.LETTERS[i] for i in tokens[1 : sum(map(bool, s))]) for tokens, _, s in lessons]
+    spelt = ["".join(eight_lanes.LETTERS[i] for i in tokens[1 : sum(map(bool, s))]) for tokens, _, s in lessons]
     assert spelt[10:] == ["eve", "amelia"]
-    assert sorted(spelt[:10]) == sorted(names[:10])
+    assert sorted(spelt[:10]) == sorted(NAMED[:10])
+
+
+def test_names_are_filled_up_to_the_lengths_that_fill_the_fewest_tokens(eight_lanes: Any) -> None:
+    names = [letters * "a" for letters in (2, 2, 2, 3, 5, 5, 8, 9)]
+    found = [eight_lanes.lengths(names, 1, count) for count in range(1, 8)]
+    assert found[0] == (10,)
+    fills = [sum(min(x for x in chosen if x > len(name)) - len(name) - 1 for name in names) for chosen in found]
+    for count, chosen in enumerate(found[:5], 1):
+        options = [(*some, 10) for some in combinations((3, 4, 6, 9), count - 1)]
+        least = min(sum(min(x for x in option if x > len(n)) - len(n) - 1 for n in names) for option in options)
+        assert fills[count - 1] == least, chosen
+    assert found[4:] == [(3, 4, 6, 9, 10)] * 3
+    assert eight_lanes.lengths(names, 8, 2) == (10,)  # one vector, and so one length
 
 
 @pytest.mark.slow
 def test_very_many_names_have_programs_of_several_lengths(measuring: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    import microgpt
+    import microgpt  # type: ignore[import-not-found]
 
     def trained() -> tuple[list[float], list[float]]:
         weights, names = microgpt.initial_weights(random.Random(0)), ["emma", "charlotte", "christopher", "eve"]
@@ -484,7 +505,7 @@ def test_very_many_names_have_programs_of_several_lengths(measuring: Any, monkey
     monkeypatch.setattr(microgpt, "MANY", 10)
     monkeypatch.setattr(microgpt, "filled", lambda *given: lengths.append(given[-1]) or filled(*given))
     found.append(trained())
-    assert lengths == [[7, 10, 12]]
+    assert lengths == [(10, 12)]
     for one, other in zip(*found, strict=True):
         assert one == pytest.approx(other, rel=1e-9)
 

@@ -24,7 +24,9 @@ FIELDS = (
     "outputs", "output_table",  # how many; where each is in a block
     "stored",  # whether the stages of the samples store them, at %a
     "count", "totals_at",  # how many totals, and where their means are in %s
-    "gradients", "gradient_table", "gradients_at",  # how many, where each is in %s, and where they become neighbours
+    "gradients",  # how many parts of them lie side by side in %s
+    "gradient_table",  # where each part is there, the number of its first gradient, and how many they are
+    "gradients_at",  # where all become neighbours
 )  # fmt: skip
 ENTRY = 4  # words of a stage: function, table, function where a sum overflowed, its table
 RUN, UPDATE, ACCUMULATE, FIT_MIXED = (OURS + name for name in ("run", "update", "accumulate", "fit_mixed"))
@@ -335,8 +337,9 @@ class Drivers:
                 self._means(f, f.op(f"fdiv double 1.0, {n}"))
         self._run(f, "after", "1", _field(f, "block"))
         table, to = _pointer(f, "gradient_table"), f.at("%s", _field(f, "gradients_at"), BYTE)
-        with f.repeat(_field(f, "gradients")) as one:
-            f.store("double", f.load("double", f.at("%s", f.word(table, one.index), BYTE)), f.at(to, one.index))
+        with f.repeat(_field(f, "gradients")) as part:
+            found, first, count = (f.word(table, f.add(f.times(part.index, 3), k)) for k in range(3))
+            f.copy(f.at(to, first), f.at("%s", found, BYTE), count)
         f.do("ret void")
         return f
 
@@ -459,10 +462,16 @@ def update(machine: Machine) -> Function:
 def accumulate(machine: Machine) -> Function:
     """Write the function that adds `%n` numbers, multiplied by `%share`, to as many others."""
     f = Function(ACCUMULATE, "ptr %to, ptr %from, double %share, i64 %n")
-    with f.repeat("%n") as loop:
-        to = f.at("%to", loop.index)
-        product = f.op(f"fmul double {f.load('double', f.at('%from', loop.index))}, %share")
-        f.store("double", f.op(f"fadd double {f.load('double', to)}, {product}"), to)
+    native = Lanes(f, machine.native, machine.fused)
+    whole = f.quotient("%n", native.count)
+    done = f.times(whole, native.count)
+    for lanes, count, first in ((native, whole, "0"), (Lanes(f, 1, machine.fused), f.subtract("%n", done), done)):
+        share = lanes.splat("%share")
+        with f.repeat(count) as loop:
+            place = f.add(first, f.times(loop.index, lanes.count))
+            to = f.at("%to", place)
+            product = lanes.multiply(f.load(lanes.kind, f.at("%from", place)), share)
+            f.store(lanes.kind, lanes.add(f.load(lanes.kind, to), product), to)
     f.do("ret void")
     return f
 

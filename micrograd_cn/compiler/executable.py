@@ -143,6 +143,21 @@ def _list(plan: Plan, entries: Sequence[Entry]) -> int:
     return plan.table([word for entry in (*entries, (0,) * drivers.ENTRY) for word in entry])
 
 
+def _side_by_side(places: Sequence[int]) -> list[int]:
+    """Return for each part of some places, in bytes, that lie side by side its first one, its number, and how many.
+
+    >>> _side_by_side([80, 88, 96, 40, 48])
+    [80, 0, 3, 40, 3, 2]
+    """
+    parts: list[int] = []
+    for number, place in enumerate(places):
+        if parts and place == parts[-3] + WORD * parts[-1]:
+            parts[-1] += 1
+        else:
+            parts += [place, number, 1]
+    return parts
+
+
 class Executable:
     """A plan with code for its stretches.
 
@@ -159,7 +174,7 @@ class Executable:
         self.plan, self.native = plan, native
         self.lanes, self.seconds = plan.lanes, 0.0
         schedule, code = plan.schedule, plan.code
-        gradients = lowering.gradients if kind == "gradient" else []
+        parts = _side_by_side([plan.at(i) for i in lowering.gradients] if kind == "gradient" else [])
         self.stages = stages = Stages(plan, native, lowering.outputs if kind == "forward" else ())
         self.constants = stages.constants
         block = (stages.slots | 1) * WORD * self.lanes if schedule.lanes else 0
@@ -181,8 +196,8 @@ class Executable:
                 stored=int(stages.stored),
                 count=plan.count,
                 totals_at=WORD * plan.totals_at,
-                gradients=len(gradients),
-                gradient_table=plan.table([plan.at(i) for i in gradients]),
+                gradients=len(parts) // 3,
+                gradient_table=plan.table(parts),
                 gradients_at=WORD * pitch,
             )
         )

@@ -95,6 +95,29 @@ class Places:
         if whole and (count := len(fresh) - sum(map(self.schedule.in_lanes, fresh))):
             self.take(-count % self.native)
 
+    def renumber(self, columns: int, made: Iterable[Iterable[int]], over: Iterable[Iterable[int]]) -> None:
+        """Give the slots of values that nobody reads any more to others, so that a block is small.
+
+        Args:
+            columns: the first slots, which stay what they are.
+            made: the values that each stage makes.
+            over: those that nobody reads after it.
+        """
+        free: list[int] = []
+        slots = {i: slot for i, slot in self.slot.items() if slot < columns}
+        self._slots = columns
+        for some, others in zip(made, over, strict=True):
+            for i in some:
+                if i in self.slot and i not in slots:
+                    slots[i] = free.pop() if free else self.take_slots(1)
+            free += [slots[i] for i in others if i in slots]
+        for i in self.slot:
+            if i not in slots:
+                slots[i] = self.take_slots(1)
+        self.slot.update(slots)
+        for i in slots:
+            self._offsets.pop(i, None)
+
     def fill(self, i: int) -> int:
         """Return the slot of a value, or of a scalar in all lanes."""
         if self.schedule.in_lanes(i):

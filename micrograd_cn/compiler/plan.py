@@ -91,6 +91,8 @@ class Plan:
         self._runs = Runs(places, self._wishes(), gather)
         self.stages = {phase: list(self._stages(phase)) for phase in schedule.stages}
         self._place()
+        if schedule.lanes:
+            self.places.renumber(columns, *self._lives({*schedule.roots, *outputs, *self.read_by_totals()}))
         for i in outputs:
             self.places.in_block(i)
         self.blocks = self._blocks()
@@ -225,6 +227,29 @@ class Plan:
         for i in schedule.leaves:
             if self.code.instructions[i][0] == "seed":
                 self.places.keep(i)
+
+    def _lives(self, kept: set[int]) -> tuple[list[Sequence[int]], list[list[int]]]:
+        """Return for each stage of the samples the values that it makes, and those that nobody reads after it."""
+        schedule, stages = self.schedule, self.stages[SAMPLE]
+        made: list[Sequence[int]] = []
+        last: dict[int, int] = {}
+        adding = {i: number for number, stage in enumerate(stages) if isinstance(stage, Sums) for i in stage.numbers}
+        for number, stage in enumerate(stages):
+            if isinstance(stage, Stretch):
+                made.append([step.number for step in stage.steps])
+                for step in stage.steps:
+                    until = adding[step.number] if step.starts else number  # native code starts a sum where it adds up
+                    for i in schedule.reads(step):
+                        last[i] = max(last.get(i, until), until)
+            elif isinstance(stage, (Sums, Takes)):
+                made.append(stage.numbers)
+                for i in self.read_by(stage):
+                    last[i] = max(last.get(i, number), number)
+        over: list[list[int]] = [[] for _ in stages]
+        for i, number in last.items():
+            if i not in kept and self.code.operands[i]:
+                over[number].append(i)
+        return made, over
 
     def read_by(self, group: Sums | Takes) -> Iterator[int]:
         """Yield what long sums or loads read from memory."""
