@@ -17,6 +17,7 @@ from .text import BYTE, Function
 SMALL = 1024  # scalars of a matrix that is multiplied here, so that its sums need not wait in memory
 UNROLLED = 16  # vectors of a run that are written here
 LOOP = 20  # instructions that a loop counts for
+HALF = 4  # doubles of half a line of the cache
 
 
 @dataclass
@@ -160,7 +161,10 @@ class StraightLine(Straight):
         """Write all steps, and as soon as they are known as many outputs as a vector has lanes, into each row."""
         together = [list(group) for _, group in groupby(steps, lambda step: step.together or step.number)]
         left = {step.number: group for group in together for step in group}
-        native = Lanes(self.f, min(self.plan.machine.native, self.lanes.count), self.lanes.fused)
+        width = self.plan.machine.native
+        if len(outputs) % width:  # rows then begin anywhere, and 64 bytes lie across the cache's lines more often
+            width = min(width, HALF)
+        native = Lanes(self.f, min(width, self.lanes.count), self.lanes.fused)
         for k in range(0, len(outputs), native.count):
             k = max(0, min(k, len(outputs) - native.count))  # some twice, rather than fewer
             chosen = outputs[k : k + native.count]

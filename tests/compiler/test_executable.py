@@ -1,5 +1,6 @@
 """Executables: how large their memory is, how long they run, and what is worth native code or fast functions."""
 
+import ctypes
 import gc
 import math
 import re
@@ -85,7 +86,10 @@ def test_a_record_says_where_everything_is():
         assert fields["columns_at"] == WORD * plan.columns_at * made.lanes
         assert fields["totals_at"] == WORD * plan.totals_at
         assert fields["count"] == plan.count
-        assert fields["gradients"] == len(ws)
+        parts = (ctypes.c_int64 * (3 * fields["gradients"])).from_address(fields["gradient_table"])[:]
+        found = {parts[k + 1] + n: parts[k] + WORD * n for k in range(0, len(parts), 3) for n in range(parts[k + 2])}
+        assert found == {k: plan.at(i) for k, i in enumerate(program.executables.lowering.gradients)}
+        assert len(found) == len(ws)
         seed = next(i for i in plan.schedule.needed if plan.code.instructions[i] == ("seed",))
         assert fields["seed_at"] == plan.at(seed)
         forward = record(executable_of(program, native=False, lanes=lanes, kind="forward"))

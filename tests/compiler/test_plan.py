@@ -1,6 +1,7 @@
 """A plan: places in memory, what lies side by side, runs of like instructions, tables of sums and of totals."""
 
 import random
+from itertools import pairwise
 from math import inf, nan
 
 import pytest
@@ -15,7 +16,7 @@ from micrograd_cn.compiler.instructions import AFTER, BATCH, LONG, SAMPLE, START
 from micrograd_cn.compiler.machine import machine
 from micrograd_cn.compiler.places import WORD
 from micrograd_cn.compiler.runs import SHORTEST
-from micrograd_cn.compiler.schedule import ALONE, Run, Step, Stretch, Sums
+from micrograd_cn.compiler.schedule import ALONE, CHUNK, Run, Step, Stretch, Sums
 
 from .common import Instructions, plan_of
 from .test_schedule import random_graph
@@ -56,12 +57,15 @@ def layer(made, sums, products, form="dot", shift=1, terms=()):
 
 @pytest.mark.parametrize("lanes", [True, False])
 @pytest.mark.parametrize("seed", range(20))
-def test_no_two_values_have_the_same_place(seed, lanes):
+def test_no_two_values_have_the_same_place_but_those_that_share_a_slot(seed, lanes):
     made, roots, totals = random_graph(seed)
     plan = made.plan(*roots, totals=totals, lanes=lanes, scalars=FREE)
+    lasting = {*roots, *plan.read_by_totals(), *plan.schedule.leaves}
     for places, count in ((plan.scalar, plan.places.scalars), (plan.slot, plan.places.slots)):
-        assert len(set(places.values())) == len(places)
         assert all(0 <= place < count for place in places.values())
+    assert len(set(plan.scalar.values())) == len(plan.scalar)
+    kept = [slot for i, slot in plan.slot.items() if i in lasting]
+    assert len(set(kept)) == len(kept)
     for i, w in enumerate(made.w):
         assert plan.scalar.get(w, i) == i
     for i, x in enumerate(made.x):
@@ -597,6 +601,54 @@ def test_scalars_that_samples_of_totals_are_multiplied_with_are_in_all_lanes():
 
 
 # Panels
+
+
+@pytest.mark.parametrize("chunk", [5, CHUNK])
+@pytest.mark.parametrize("seed", range(40))
+def test_a_value_gives_its_slot_to_others_when_nobody_reads_it_any_more(seed, chunk, monkeypatch):
+    monkeypatch.setattr("micrograd_cn.compiler.schedule.CHUNK", chunk)
+    made, roots, totals = random_graph(seed)
+    plan = made.plan(*roots, totals=totals)
+    schedule, owner, sums = plan.schedule, dict[int, int](), dict[int, list[int]]()
+    owner.update({plan.slot[i]: i for i in schedule.leaves if i in plan.slot})
+
+    def read(numbers):
+        for i in numbers:
+            if i in plan.slot:
+                assert owner[plan.slot[i]] == i
+
+    for stage in plan.stages[SAMPLE]:
+        if isinstance(stage, Stretch):
+            for step in stage.steps:
+                read(schedule.reads(step))
+                if step.starts:
+                    sums[step.number] = schedule.reads(step)
+                if step.number in plan.slot:
+                    owner[plan.slot[step.number]] = step.number
+        else:
+            read(plan.read_by(stage))
+            for i in stage.numbers:
+                read(sums.get(i, ()))  # native code may start a sum not before it adds it up
+            for i in stage.numbers:
+                if i in sums:
+                    read([i])
+                owner[plan.slot[i]] = i
+    read([*roots, *plan.read_by_totals()])
+    assert max(plan.slot.values(), default=0) < plan.places.slots
+
+
+def test_a_long_chain_needs_few_slots():
+    n, counts, values = 2 * LONG, [], []
+    made = Instructions(n * n, n)
+    xs = made.x
+    for _ in range(6):
+        sums = [made.code.dot(list(zip(made.w[n * k : n * k + n], xs, strict=True)), []) for k in range(n)]
+        xs = [made.code.machine("sin", x) for x in sums]
+        plan = made.plan(made.code.dot(list(zip(made.w[:n], xs, strict=True)), []), scalars=2 * n * n)
+        counts.append(plan.places.slots)
+        values.append(len(plan.slot))
+    assert counts[1:] == [3 * n] * 5
+    assert [b - a for a, b in pairwise(values)] == [2 * n] * 5
 
 
 @pytest.mark.parametrize("inputs", [LONG, 100, 700, 5000, 12_000, 16_000, 40_000])
