@@ -109,20 +109,17 @@ class Lowering:
     def _visit(self, node: Value, op: Op) -> None:
         of, operands = self.of, node.parents if op.summands else node._operands
         slots = [of[x] if x in of else self._leaf(x) for x in operands]
-        if not op.summands:
+        products, addends = op.summands(*operands) if op.summands else (True, ())
+        if products:
             of[node] = self.code.apply(op, slots)
             return
-        products, addends = op.summands(*operands)
-        if not products:
-            pairs, terms = list[Pair](), list[int]()
-            for x in addends:
-                factors = self._factors(x)
-                pairs += factors
-                if not factors:
-                    terms.append(of[x])
-            of[node] = self.code.dot(pairs, [*terms, self.code.constant(0.0)], "sum")
-        else:
-            of[node] = self.code.apply(op, slots)
+        pairs, terms = list[Pair](), list[int]()
+        for x in addends:
+            factors = self._factors(x)
+            pairs += factors
+            if not factors:
+                terms.append(of[x])
+        of[node] = self.code.dot(pairs, [*terms, self.code.constant(0.0)], "sum")
 
     def _leaf(self, leaf: Any) -> int:
         """Return the number of a leaf that is met for the first time, or of a float."""
