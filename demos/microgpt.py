@@ -46,8 +46,8 @@ BLOCK = 16  # tokens that the model sees at most
 HEADS = [slice(start, start + 4) for start in range(0, WIDTH, 4)]  # four, each with its own four numbers
 
 LEARNING_RATE, BETAS = 0.01, (0.85, 0.99)
-PROGRAMS = 4  # for names of so many lengths, which pay for themselves ...
-MANY = 400_000  # ... from so many names on
+PROGRAMS = 5  # for names of so many lengths, which pay for themselves ...
+MANY = 500_000  # ... from so many names on
 RECENT = 50  # steps of which losses are averaged, since one name is harder than another
 TEMPERATURE = 0.5  # below 1 the likely becomes likelier
 

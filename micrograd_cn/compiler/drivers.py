@@ -493,24 +493,32 @@ def fit_mixed(machine: Machine) -> Function:
     with f.loop("%steps", [("ptr", "%plans")]) as step:
         [at] = step.carried
         rows = f.op(f"uitofp i64 {f.word(at)} to double")
-        f.call("void", "llvm.memset.p0.i64", "ptr %gradients", "i8 0", f"i64 {f.times('%total', 8)}", "i1 false")
-        with f.loop(f.word(at, 1), [("ptr", f.at(at, 2, "i64")), ("double", "0.0")]) as group:
+        groups, first = f.word(at, 1), f.pointer(at, 2)
+        one, all_ = f.op(f"icmp eq i64 {groups}, 1"), f.op(f"icmp eq i64 {f.word(first, 7)}, %total")
+        alone = f.op(f"and i1 {one}, {all_}")  # of a group with all parameters, gradients stay where they are made
+        several = f.op(f"xor i1 {alone}, true")
+        with f.when(several):
+            f.call("void", "llvm.memset.p0.i64", "ptr %gradients", "i8 0", f"i64 {f.times('%total', 8)}", "i1 false")
+        with f.loop(groups, [("ptr", f.at(at, 2, "i64")), ("double", "0.0")]) as group:
             [entry, mean] = group.carried
             part, index, count = f.pointer(entry), f.at("%index", f.word(entry, 1), "i64"), f.word(entry, 2)
             gradient, record, data, s, w, a, found = (f.pointer(part, k) for k in range(7))
             own = f.word(part, 7)
-            f.copy(s, "%s", own)
+            with f.when(f.op(f"icmp ne ptr {s}, %s")):
+                f.copy(s, "%s", own)
             memory = f"ptr {s}, ptr {w}, ptr {a}"
             loss = f.op(f"call double {gradient}(ptr {record}, ptr {data}, ptr {index}, i64 {count}, {memory})")
             share = f.op(f"fdiv double {f.op(f'uitofp i64 {count} to double')}, {rows}")
-            f.call("void", ACCUMULATE, "ptr %gradients", f"ptr {found}", f"double {share}", f"i64 {own}")
+            with f.when(several):
+                f.call("void", ACCUMULATE, "ptr %gradients", f"ptr {found}", f"double {share}", f"i64 {own}")
             added = f.op(f"fadd double {mean}, {f.op(f'fmul double {share}, {loss}')}")
             group.next = [f.at(entry, 3, "i64"), added]
         following, mean = group.next
         f.store("double", mean, f.at("%losses", step.index))
         rate = f.op(f"select i1 {stays}, ptr %us, ptr {f.at('%rates', step.index)}")
+        gradients = f.op(f"select i1 {alone}, ptr {f.pointer(first, 6)}, ptr %gradients")
         work = (f"ptr {rate}", "ptr %us", "ptr %uw", "i64 %own", "i64 %all")
-        f.call("void", UPDATE, "ptr %update", "ptr %s", "ptr %gradients", *work)
+        f.call("void", UPDATE, "ptr %update", "ptr %s", f"ptr {gradients}", *work)
         step.next = [following]
     f.shared |= {ACCUMULATE: lambda: accumulate(machine), UPDATE: lambda: update(machine)}
     f.do("ret void")
