@@ -125,7 +125,7 @@ class Training:
         def take(steps: int, rates: Rates) -> None:
             mixed_driver()(
                 address(index), address(plans), steps, losses.address, None if rates is None else address(rates),
-                self.parameters, gradients.address, len(gradients.data), *self._optimizer_at,
+                self.parameters, gradients.address, len(self.executables.lowering.parameters), *self._optimizer_at,
             )  # fmt: skip
 
         self._with_rates(steps, take)
