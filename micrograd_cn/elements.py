@@ -24,6 +24,7 @@ SMALL, LARGE = 1e-100, 1e100  # between them a product of coefficients is made b
 Element: TypeAlias = int | None
 Derivative: TypeAlias = tuple[float, Value | None, Element]  # a coefficient times a node (None: 1), and their element
 ONE: Derivative = (1.0, None, 1)
+Part: TypeAlias = tuple[int, Derivative, int | None]  # a slot, a number, and the slot of what it is multiplied with
 
 
 @lru_cache(1 << 12)
@@ -151,7 +152,7 @@ class Derivatives:
     def __init__(self, variables: Sequence[Value], graph: Iterable[Value] = ()) -> None:
         self.elements = Elements(variables)
         self._graph = {*variables, *graph}
-        self._alike: dict[tuple[Any, ...], list[tuple[int, Derivative, int | None]]] = {}
+        self._alike: dict[tuple[Any, ...], list[Part]] = {}  # of operations that have like operands
         self.products = 0
 
     def of(self, x: Value) -> Derivative | None:
@@ -226,21 +227,21 @@ class Derivatives:
         """Return the operands in `relevant` on which a node depends, each with the local derivative."""
         assert node.op is not None
         xs = operands(node)
-        if node.op.machine in KNOWN:
-            key = node.op, *[x if type(x) is float else ... if x in relevant else None for x in xs]
-            if parts := self._alike.get(key):
-                found: list[tuple[Value, Derivative]] = []
-                for slot, factor, other in parts:
-                    if other is None:
-                        found.append((xs[slot], factor))
-                    elif derivative := self.of(xs[other]):
-                        found.append((xs[slot], self.times(factor, derivative)))
-                return found
+        known = node.op.machine in KNOWN
+        key = (node.op, *[x if type(x) is float else ... if x in relevant else None for x in xs]) if known else ()
+        if known and (parts := self._alike.get(key)):
+            found: list[tuple[Value, Derivative]] = []
+            for slot, factor, other in parts:
+                if other is None:
+                    found.append((xs[slot], factor))
+                elif derivative := self.of(xs[other]):
+                    found.append((xs[slot], self.times(factor, derivative)))
+            return found
         wanted = [x in relevant for x in xs]
         if True not in wanted:
             return []
         partials = node.op.needed(node, xs, wanted)
-        if node.op.machine in KNOWN and len({*xs}) == len(xs) and key not in self._alike:
+        if known and len({*xs}) == len(xs) and key not in self._alike:  # of x * x it is not seen which x is meant
             self._alike[key] = _parts(xs, partials, wanted)
         return self._computed(xs, partials, wanted)
 
@@ -260,14 +261,12 @@ class Derivatives:
         return found
 
 
-def _parts(
-    xs: Sequence[Any], partials: Sequence[Any], wanted: Sequence[bool]
-) -> list[tuple[int, Derivative, int | None]]:
+def _parts(xs: Sequence[Any], partials: Sequence[Any], wanted: Sequence[bool]) -> list[Part]:
     """Return what local derivatives are made of, if each is a number, or one times an operand; nothing otherwise.
 
-    For each that is not zero it is the slot, the number, and the slot of the operand that it is multiplied with.
+    What is zero has no part.
     """
-    found: list[tuple[int, Derivative, int | None]] = []
+    found: list[Part] = []
     if 0.0 in xs:  # which is found where -0.0 is looked for
         return []
     for slot, (want, partial) in enumerate(zip(wanted, partials, strict=True)):
@@ -288,6 +287,7 @@ def _parts(
 
 
 def _number(x: float) -> Derivative:
+    """Return a number as a derivative."""
     return ONE if x == 1.0 else (x, None, _element(x))
 
 

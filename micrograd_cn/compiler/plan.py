@@ -50,7 +50,7 @@ class Plan:
         sums: the entries of each `Sums`, `Run`, `Gathered` and `Takes`.
         totals: the entries of the totals.
         makers: the shared functions that it needs.
-        loops: for those of them that go through products, how many these are.
+        loops: through how many products each of them goes; 0 for those that are no loops of these.
         fast: whether all of them are the fast ones.
         hastened: those that are, if not all.
         packed: the entries of what is copied before the samples, so that it lies side by side.
