@@ -502,8 +502,8 @@ class Plan:
         rights = [[self.places.in_block(right[pair]) for right in group.rights] for pair in range(pairs)]
         words: list[str | int]
         if self.schedule.lanes:
-            size = products.rows_of(self.machine)
-            whole, rest = products.totals(min(size, rows)), products.totals(rows % size or size)
+            size, inside = products.rows_of(self.machine), pairs > self.blocks
+            whole, rest = (products.totals(r, inside) for r in (min(size, rows), rows % size or size))
             words = [pairs, rows, self.places.whole(columns), place]
             words += [*(self._loop(part, pairs * rows * columns) for part in (whole, rest)), *lefts]
             for row in rights:

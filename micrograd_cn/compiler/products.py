@@ -195,39 +195,52 @@ def outer(machine: Machine, form: str) -> Function:
 
 
 @cache
-def totals(r: int) -> Maker:
-    """Return what writes a tile of totals: `r` rows, and as many columns as a native vector has lanes."""
+def totals(r: int, pairs_inside: bool = False) -> Maker:
+    """Return what writes a tile of totals: `r` rows, and as many columns as a native vector has lanes.
+
+    The loop that is inside goes through blocks, or through pairs, which is faster where there are more of these.
+    """
 
     def make(machine: Machine, form: str) -> Function:
         f = Function(
-            OURS + f"totals{r}",
+            OURS + f"totals{r}{'_by_pair' if pairs_inside else ''}",
             "ptr %lefts, i64 %rows, ptr %rights, i64 %columns, i64 %pairs, ptr %to, ptr %w, i64 %blocks, i64 %stride",
         )
         native = machine.native
         lanes, align = Lanes(f, native, machine.fused), 8 * native
-        with f.loop("%pairs", [(lanes.kind, lanes.constant(0.0))] * (r * native)) as pair:
-            left = f.at("%lefts", f.times(pair.index, "%rows"), "i64")
-            right = f.at("%rights", f.times(pair.index, "%columns"), "i64")
-            lefts = [_at(f, "%w", left, k) for k in range(r)]
-            rights = [_at(f, "%w", right, k) for k in range(native)]
-            starts = [(lanes.kind, total) for total in pair.carried]
-            with f.loop(f.times("%blocks", "%stride"), starts, step="%stride") as block:
-                sums = block.carried
-                for half in range(0, machine.width, native):
-                    at = f.add(block.index, 8 * half)
-                    ys = [f.load(lanes.kind, f.at(left, at, BYTE), align) for left in lefts]
-                    for k, right in enumerate(rights):  # one after the other, since sums and `ys` fill the registers
-                        x = f.load(lanes.kind, f.at(right, at, BYTE), align)
-                        added = [
-                            lanes.product_added(y, x, sums[i])
-                            for y, i in zip(ys, range(k, r * native, native), strict=True)
-                        ]
-                        sums = [added[i // native] if i % native == k else total for i, total in enumerate(sums)]
-                block.next = sums
-            pair.next = block.next
+
+        def factors(pair: str, block: str) -> tuple[list[str], list[str]]:
+            left = f.at("%lefts", f.times(pair, "%rows"), "i64")
+            right = f.at("%rights", f.times(pair, "%columns"), "i64")
+            return [_at(f, block, left, k) for k in range(r)], [_at(f, block, right, k) for k in range(native)]
+
+        def added(sums: list[str], lefts: Sequence[str], rights: Sequence[str], offset: int | str) -> list[str]:
+            for half in range(0, machine.width, native):
+                at = f.add(offset, 8 * half)
+                ys = [f.load(lanes.kind, f.at(left, at, BYTE), align) for left in lefts]
+                for k, right in enumerate(rights):  # one after the other, since sums and `ys` fill the registers
+                    x = f.load(lanes.kind, f.at(right, at, BYTE), align)
+                    places = range(k, r * native, native)
+                    more = [lanes.product_added(y, x, sums[i]) for y, i in zip(ys, places, strict=True)]
+                    sums = [more[i // native] if i % native == k else total for i, total in enumerate(sums)]
+            return sums
+
+        zeros = [(lanes.kind, lanes.constant(0.0))] * (r * native)
+        if pairs_inside:
+            with blocks(f, zeros) as (block, begun, sums):
+                with f.loop("%pairs", [(lanes.kind, total) for total in begun]) as pair:
+                    pair.next = added(pair.carried, *factors(pair.index, block), 0)
+                sums += pair.next
+        else:
+            with f.loop("%pairs", zeros) as pair:
+                chosen, here = factors(pair.index, "%w"), [(lanes.kind, total) for total in pair.carried]
+                with f.loop(f.times("%blocks", "%stride"), here, step="%stride") as loop:
+                    loop.next = added(loop.carried, *chosen, loop.index)
+                pair.next = loop.next
+            sums = pair.next
         for k in range(r):
             to = f.at("%to", f.times("%columns", k))
-            sums_of_lanes = lanes.sums_of_lanes(pair.next[k * native : (k + 1) * native])
+            sums_of_lanes = lanes.sums_of_lanes(sums[k * native : (k + 1) * native])
             f.store(lanes.kind, lanes.add(f.load(lanes.kind, to), sums_of_lanes), to)
         f.do("ret void")
         return f

@@ -512,6 +512,11 @@ def totals_of(rows, columns):
     return [((a, b),) for a in rows for b in columns]
 
 
+def tiles_of(plan, address):
+    """Return the names of the functions in a table, by place."""
+    return {k: name for table, k, name in plan._links if table.buffer_info()[0] == address}
+
+
 @pytest.mark.parametrize(("rows", "columns"), [(3, 16), (16, 3), (5, 5), (9, 8), (7, 16), (8, 16)])
 def test_a_table_of_totals_has_those_as_columns_that_fill_vectors_better(rows, columns):
     made = Instructions(0, rows + columns)
@@ -528,8 +533,7 @@ def test_a_table_of_totals_has_those_as_columns_that_fill_vectors_better(rows, c
     assert words[:4] == [1, m, plan.places.whole(n), WORD * plan._total_place[table.totals[0][0]]]
     size = products.rows_of(machine())
     sizes = [min(size, m), m % size or size]
-    names = {k: name for table, k, name in plan._links if table.buffer_info()[0] == address}
-    assert names == {4 + k: products.totals(sizes[k])(machine(), "dot").name for k in range(2)}
+    assert tiles_of(plan, address) == {4 + k: products.totals(sizes[k])(machine(), "dot").name for k in range(2)}
     assert words[6 : 6 + m] == [plan.at(a) for [a] in table.lefts]
     right = words[6 + m :]
     assert right[:n] == [plan.at(b) for [b] in table.rights]
@@ -679,6 +683,18 @@ def test_a_panel_of_which_totals_are_made_is_one_that_loops_go_through():
     product = made.code.machine("fmul", made.w[0], made.x[0])
     few, many = made.plan(product, scalars=FREE), made.plan(product, totals=[((made.x[0], product),)], scalars=FREE)
     assert few.blocks < 16 == many.blocks
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_pairs_of_totals_are_the_loop_inside_where_they_are_more_than_blocks(more):
+    made = Instructions(1, 16 * 40)  # inputs of which two blocks fill a panel
+    pairs = made.plan(totals=totals_of(made.x[:3], made.x[8:16]), scalars=FREE).blocks + more
+    places = [(i, j) for i in range(3) for j in range(8, 16)]
+    totals = [tuple([(made.x[16 * k + i], made.x[16 * k + j]) for k in range(pairs)]) for i, j in places]
+    plan = made.plan(totals=totals, scalars=FREE)
+    [(_, address, *_)] = plan.totals
+    assert plan.blocks == pairs - more > 1
+    assert {*tiles_of(plan, address).values()} == {products.totals(3, more == 1)(machine(), "dot").name}
 
 
 def test_addresses_are_put_into_tables_when_they_are_linked():

@@ -204,12 +204,13 @@ def test_a_sum_of_negative_zeros_has_the_sign_of_what_it_starts_from(word, there
 
 @pytest.mark.parametrize(("rows", "columns"), [(1, 3), (2, 8), (3, 8), (5, 9), (6, 16), (7, 33), (14, 4)])
 @pytest.mark.parametrize("pairs", [1, 2])
-def test_outer(rows, columns, pairs):
+@pytest.mark.parametrize("pairs_inside", [False, True])
+def test_outer(rows, columns, pairs, pairs_inside):
     ground = Ground(totals=14 * 40)
     size, whole = products.rows_of(machine()), -(-columns // ground.native) * ground.native
     lefts = [[ground.rng.randrange(40) for _ in range(rows)] for _ in range(pairs)]
     rights = [[ground.rng.randrange(40) for _ in range(columns)] for _ in range(pairs)]
-    tiles = [products.totals(min(size, rows)), products.totals(rows % size or size)]
+    tiles = [products.totals(r, pairs_inside) for r in (min(size, rows), rows % size or size)]
     words = [pairs, rows, whole, WORD * 8, *tiles]
     words += [ground.at(k) for left in lefts for k in left]
     words += [ground.at(k) for right in rights for k in (*right, *right[-1:] * (whole - columns))]
