@@ -52,19 +52,22 @@ class _Part:
         self.words = array("q", bytes(8 * WORD))
         self.size = running.executable.plan.schedule.size + 1
         self.work = 0
-        self._taken: tuple[Executable, bool] | None = None
-        self.renew()
+        self._taken: tuple[Executable, bool, int] | None = None
 
-    def renew(self) -> None:
-        """Take the code that is used now, and its memory."""
+    def renew(self, panel: int) -> None:
+        """Take the code that is used now, its memory, and the address of a panel."""
         executable, memory = self.running.executable, self.running.memories[0]
-        if self._taken == (executable, executable.plan.fast):
+        taken = executable, executable.plan.fast, panel
+        if self._taken == taken:
             return
-        self._taken = executable, executable.plan.fast
+        self._taken = taken
         gradient = address_of_driver("gradient", executable.lanes, executable.plan.fast)
         found = memory.s.address + WORD * self.running.executables.pitch
         own = len(self.running.executables.lowering.parameters)
-        given = executable.record, address(self._numbers), *memory.addresses
+        scalars, samples, totals = memory.addresses
+        if executable.lanes > 1:
+            samples = panel
+        given = executable.record, address(self._numbers), scalars, samples, totals
         self.words[:] = array("q", [gradient, *given, found, own])
 
 
@@ -101,6 +104,7 @@ class Mixture:
         self._plans: dict[int, _Plan] = {}  # of the steps of an epoch, by the first sample
         self._training: Training | None = None
         self._gradients = Memory(0)
+        self._panel = Memory(0)  # of all programs, since one computes after the other
         self._seconds = 0.0
         self._largest: Program | None = None  # that has the most parameters, of all that a row may belong to
 
@@ -178,6 +182,7 @@ class Mixture:
         for part, work in chain.from_iterable([plan.work for plan in plans]):
             part.work += work
         training = self._trained(optimizer, schedule, batch)
+        self._renew()
         with self._timed():
             training.run_mixed(self._index, words, len(plans), losses, self._gradients)
         return losses.data[:]  # type: ignore[no-any-return]
@@ -236,6 +241,15 @@ class Mixture:
             self._parts[key] = _Part(self._run(program, rows), self._tables[table].numbers)
         return self._parts[key]
 
+    def _renew(self) -> None:
+        """Have all parts take the code that is used now, and the same panel, which then stays in the cache."""
+        parts = self._parts.values()
+        most = max([len(part.running.memories[0].w.data) for part in parts])
+        if most > len(self._panel.data):
+            self._panel = Memory(most)
+        for part in parts:
+            part.renew(self._panel.address)
+
     def _trained(self, optimizer: Optimizer, schedule: Callable[[int], float] | None, rows: int) -> Training:
         if self._training is None:
             assert self._largest
@@ -278,5 +292,3 @@ class Mixture:
         else:  # the code has counted its seconds itself
             for running in self._running.values():
                 running.expect(0.0, left / len(self._running))
-        for part in parts:
-            part.renew()

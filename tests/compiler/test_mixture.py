@@ -126,7 +126,17 @@ def test_training_goes_on_with_native_code(batch_size, monkeypatch):
 def test_better_code_takes_the_place_of_what_runs(f, parts, monkeypatch):
     choose(monkeypatch, "threaded")
     w, f, samples = mixed(*[f] * bool(f))
-    looked_at, expect = [], Mixture._expect
+    looked_at, expect, renew = [], Mixture._expect, Mixture._renew
+
+    def renewed(self):
+        renew(self)
+        for part in self._parts.values():
+            assert part.words[1] == part.running.executable.record
+            scalars, panel, totals = part.running.memories[0].addresses
+            if part.running.executable.lanes > 1:
+                panel = self._panel.address  # that of all
+            assert list(part.words[3:6]) == [scalars, panel, totals]
+            assert len(self._panel.data) >= part.running.executable.sizes[1]
 
     def when_all_parts_are_there(self, seconds, left):
         if len(self._parts) >= parts and len(self._running) > 4 and left:
@@ -138,11 +148,9 @@ def test_better_code_takes_the_place_of_what_runs(f, parts, monkeypatch):
         expect(self, seconds, left)
         for running in worked if looked_at else ():
             assert running.executable.native
-        for part in self._parts.values():
-            assert part.words[1] == part.running.executable.record
-            assert list(part.words[3:6]) == list(part.running.memories[0].addresses)
 
     monkeypatch.setattr(Mixture, "_expect", when_all_parts_are_there)
+    monkeypatch.setattr(Mixture, "_renew", renewed)
     compile(f, branches=True).fit(samples, SGD(w, 0.01), 6, 10)
     assert looked_at
 
