@@ -18,8 +18,9 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
+from functools import cache
 from itertools import chain
-from math import frexp, nan
+from math import frexp, inf, nan
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from .. import ieee
@@ -49,6 +50,7 @@ MOST_CHOICES = 4  # of constants for which a formula is traced anew, since it ma
 MOST_OPERANDS = 4  # of a formula for which it is, and of a function
 FOLDED = {"0.0", "-0.0", "1.0", "-1.0"}  # constants that may be all that is left of others
 LONGEST = 50  # steps of a formula that is one instruction
+HALF_POWERS = (-1.5, -0.5, 0.5, 1.5)  # exponents of powers that square roots give sooner
 MANY = 16  # terms from which a sum is written as products with 1, and so may become a loop
 
 
@@ -187,7 +189,7 @@ class Code:
         if op.machine:
             if (op, len(slots)) not in self._checked:
                 self.check(op, len(slots))
-            return self._machine(op.machine, slots, known)
+            return self._machine(op.machine, slots, known, expand)
         formula = self.formula((op, "formula"), known, op)
         [result] = self._expanded(formula, slots) if expand else self.instantiate(formula, slots)
         return result
@@ -207,11 +209,12 @@ class Code:
     def machine(self, form: str, *slots: int) -> int:
         """Return the number of a machine form's result.
 
-        Sums and products of constants are constants; x**2 is x * x, and x / 4 is 0.25 * x, which has the same bits.
+        Sums and products of constants are constants; x**2 is x * x, and x / 4 is 0.25 * x, which has the same bits;
+        x**0.5 and its like are made of a square root.
         """
         return self._machine(form, slots, [*map(self.value, slots)])
 
-    def _machine(self, form: str, slots: Sequence[int], known: Sequence[float | None]) -> int:
+    def _machine(self, form: str, slots: Sequence[int], known: Sequence[float | None], expand: bool = False) -> int:
         if form in COMMUTATIVE:
             a, b = slots
             if known[0] is not None and known[1] is not None:
@@ -223,6 +226,9 @@ class Code:
             return self.machine("fmul", slots[0], self.constant(inverse))
         if form == "pow" and known[1] in (1.0, 2.0):
             return slots[0] if known[1] == 1.0 else self.machine("fmul", slots[0], slots[0])
+        if form == "pow" and known[1] in HALF_POWERS:
+            power = _half_power(known[1])
+            return inlined(self, power, slots[:1]) if expand else self.add((power, slots[0]))
         return self.add((form, *slots))
 
     def partials(self, op: Op, y: int, slots: Sequence[int]) -> list[int]:
@@ -391,6 +397,21 @@ def named(code: Code, result: int) -> str:
         form = _forms.setdefault(repr((code.instructions, result)), f"formula{len(_forms)}")
         FORMULAS.setdefault(form, (code, result))
     return form
+
+
+@cache
+def _half_power(exponent: float) -> str:
+    """Return the form of x**exponent, of a square root; at -0.0 and -inf, where that is of no use, as `pow` has it."""
+    code = Code()
+    x = code.leaf(("input", 0), SAMPLE)
+    power = code.add(("llvm.sqrt", x))
+    if exponent < 0.0:
+        power = code.add(("fdiv", code.constant(1.0), power))
+    if abs(exponent) == 1.5:
+        power = code.add(("fmul" if exponent > 0.0 else "fdiv", power, x))
+    lowest = code.add(("fcmp oeq", x, code.constant(-inf)))
+    end = code.constant(inf if exponent > 0.0 else 0.0)
+    return named(code, code.add(("select", lowest, end, code.add(("llvm.fabs", power)))))
 
 
 def inlined(code: Code, form: str, slots: Sequence[int]) -> int:

@@ -77,6 +77,23 @@ def test_powers_of_one_and_two_are_no_calls():
     assert made.code.instructions[made.code.machine("pow", one, a)] == ("pow", one, a)
 
 
+@pytest.mark.parametrize("exponent", [-1.5, -0.5, 0.5, 1.5])
+def test_powers_of_halves_are_no_calls(exponent):
+    made = Instructions(1, 1)
+    for a in (made.w[0], made.x[0]):
+        number = made.code.machine("pow", a, made.code.constant(exponent))
+        form, *used = made.code.instructions[number]
+        inside, _ = FORMULAS[form]
+        assert used == [a]
+        assert "llvm.sqrt" in [instruction[0] for instruction in inside.instructions]
+        assert "pow" not in [instruction[0] for instruction in inside.instructions]
+    partial, _ = made.code.partials(mc.pow, number, [made.x[0], made.code.constant(exponent + 1.0)])
+    inside, _ = FORMULAS[made.code.instructions[partial][0]]
+    forms = {instruction[0] for instruction in inside.instructions}
+    assert "llvm.sqrt" in forms
+    assert forms.isdisjoint({"pow", *FORMULAS})  # a formula has no formulas
+
+
 def test_negative_zero_and_nans_are_constants_of_their_own():
     code = Code()
     other = struct.unpack("d", struct.pack("Q", 0x7FF8000000000001))[0]

@@ -75,6 +75,30 @@ def test_every_row_is_compiled_with_its_special_values(kind, op, monkeypatch):
                 assert all(close(w.grad, g) for w, g in zip(ws, expected, strict=True)), (point, [w.grad for w in ws])
 
 
+@pytest.mark.parametrize("exponent", [-2.5, -1.5, -0.5, 0.5, 1.5, 2.5])
+@pytest.mark.parametrize("sampled", [True, False])
+def test_powers_of_halves_have_the_eager_numbers_and_derivatives(code, exponent, sampled):
+    w, x = Value(0.5), Value(1.0)
+
+    def f():
+        return w * (x if sampled else w) ** exponent
+
+    program = compile(f(), [x])
+    rng = random.Random(0)
+    points = [*EDGES, *(10.0 ** rng.uniform(-307, 307) for _ in range(200)), 5e-324, 1e-310, 1.7e308]
+    for point in points:
+        (x if sampled else w).data = point
+        z = f()
+        [expected] = [0.0 + g for g in gradients(z, [w])]
+        for rows in ([[x.data]], [[x.data]] * 20):
+            for found in program.forward(rows):
+                assert close(found, z.data), point
+                assert found != found or math.copysign(1.0, found) == math.copysign(1.0, z.data), point
+            w.grad = 0.0
+            program.backward(rows)
+            assert close(w.grad, expected), point
+
+
 @pytest.mark.parametrize("rows", [1, 2, 3, 7, 8, 9, 16, 17, 40, 128, 300])
 def test_every_number_of_rows(code, rows):
     model = MLP(3, [4, 1], activation="tanh", seed=0)
