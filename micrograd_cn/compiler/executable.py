@@ -37,6 +37,7 @@ FEW = 2  # rows up to which each is done by itself, with scalars
 ALIGNED = 16  # parameters are copied in blocks of the widest width
 PARTS = 8  # in which each thread computes outputs, so that none waits for long for the others
 ROWS = 1024  # of such a part, at least
+MANY = 10_000  # objects that the garbage collector needs a millisecond to go through
 POINTER, COUNT, DOUBLE = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
 MEMORY = [POINTER] * 3
 SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
@@ -445,7 +446,7 @@ class Executables:
 def collector_off() -> Iterator[None]:
     """Stop the garbage collector, which would go through all that is compiled again and again: it has no cycles.
 
-    What is there afterwards counts as old, so that it does not go through it at once when it is on again.
+    Where that is much, all counts as old afterwards, so that it does not go through it at once when it is on again.
     """
     on = gc.isenabled()
     gc.disable()
@@ -453,7 +454,8 @@ def collector_off() -> Iterator[None]:
         yield
     finally:
         if on:
-            if not gc.get_freeze_count():  # otherwise somebody else has frozen what there was then
+            made, *_ = gc.get_count()
+            if made >= MANY and not gc.get_freeze_count():  # which goes through all that somebody has frozen
                 gc.freeze()
                 gc.unfreeze()  # to the oldest generation
             gc.enable()

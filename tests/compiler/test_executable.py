@@ -302,19 +302,22 @@ def test_the_garbage_collector_is_off_while_a_program_is_made_and_then_as_it_was
     assert seen == [False, on]
 
 
-def test_what_was_made_meanwhile_counts_as_old_unless_somebody_has_frozen_something():
-    def is_old():
+def test_much_that_was_made_meanwhile_counts_as_old_unless_somebody_has_frozen_something(monkeypatch):
+    def is_old(count=2 * executable.MANY):
         with executable.collector_off():
-            made = [[k] for k in range(1000)]
+            made = [[k] for k in range(count)]
         return any(made is x for x in gc.get_objects(generation=2))
 
+    gc.collect()  # counts from 0
     gc.unfreeze()
     try:
-        assert (is_old(), gc.get_freeze_count()) == (True, 0)
+        assert [is_old(), is_old(executable.MANY // 2), gc.get_freeze_count()] == [True, False, 0]
     finally:
         gc.freeze()  # as it was: see conftest.py
     assert not is_old()
     assert gc.get_freeze_count()
+    monkeypatch.setattr(gc, "get_freeze_count", None)  # slow where much is frozen
+    assert not is_old(executable.MANY // 2)
 
 
 def test_memory_is_aligned_to_the_widest_vector():
