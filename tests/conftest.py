@@ -15,6 +15,14 @@ settings.register_profile("nightly", max_examples=82_000, print_blob=True, **qui
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
+def pytest_collection_modifyitems(items):
+    """Mark what uses a browser."""
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
+
+
 def pytest_collection_finish():
     """Let searches for garbage pass over the tests themselves: several seconds of every test that searches often."""
     gc.collect()

@@ -189,7 +189,7 @@ class Session:
         except BaseException as error:
             self.end(1, repr(error))
         main = importlib.import_module("pytest").main
-        self.end(int(main([*OPTIONS.split(), "-m", "not slow", *files], plugins=[self])), "")
+        self.end(int(main([*OPTIONS.split(), "-m", "not slow and not browser", *files], plugins=[self])), "")
 
 
 def forked(session, path, files):

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urldefrag, urljoin
 import pytest
 
 pytest.importorskip("pdoc")
+pytestmark = pytest.mark.browser  # what is written here is looked at there
 ROOT = Path(__file__).parents[1]
 PAGES = ("index.html", "index.zh.html", "tutorial.en.html", "tutorial.zh.html", "flow.en.html", "flow.zh.html")
 PICTURED = ("draw_flow", "playground")
