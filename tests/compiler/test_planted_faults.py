@@ -324,7 +324,7 @@ def unscaled_means(patch):
 
 def stale_parameters(patch):
     memory, first = Executable.memory, {}
-    patch.setattr(Executable, "memory", lambda self, xs: memory(self, first.setdefault(id(self), list(xs))))
+    patch.setattr(Executable, "memory", lambda self, xs: memory(self, first.setdefault(self, list(xs))))
 
 
 def no_constants(patch):
