@@ -16,6 +16,7 @@ class Opened:
         self.context.set_default_timeout(10_000)
         self.page = self.context.new_page()
         self.errors, self.requests = [], []
+        self.clock_stopped = False
         self.page.on("console", lambda message: self.errors.append(message.text))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("request", lambda request: self.requests.append(request.url))
@@ -26,6 +27,23 @@ class Opened:
         self.requests.clear()
         self.url = path.as_uri()
         self.page.goto(self.url)
+
+    def stop_clock(self):
+        """Let time pass on the page where a test says so alone, by `clock.run_for`, until the tab is closed.
+
+        An installed clock that nobody pauses goes on by itself, and on a busy machine a test sees that.
+        """
+        self.clock_stopped = True
+        self.page.clock.install(time=0)
+        self.page.clock.pause_at(60)
+
+    def wait_for(self, condition):
+        """Wait until a JavaScript expression is true: playwright's own way asks for `eval`, which the page forbids."""
+        for _ in range(500):
+            if self.page.evaluate(condition):
+                return
+            self.page.wait_for_timeout(20)
+        raise AssertionError(f"not within ten seconds: {condition}")
 
     def press(self, *keys):
         for key in keys:
@@ -40,9 +58,8 @@ class Opened:
 
     @property
     def link(self):
-        """The address, when it has followed what was chosen."""
-        self.page.wait_for_timeout(300)
-        return self.page.evaluate("location.href")
+        """The address, when it has followed what was chosen: the page's own timer began before this one."""
+        return self.page.evaluate("new Promise(tell => setTimeout(() => tell(location.href), REST))")
 
     def nodes(self):
         found = self.page.evaluate("[...document.querySelectorAll('.node')].map(node => ({...node.dataset}))")

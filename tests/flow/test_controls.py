@@ -47,7 +47,7 @@ def test_every_key(opened):
 def test_space_plays_to_the_end_and_pauses(opened, browser):
     y, _ = example()
     page = opened(draw_flow(y, "en"))
-    page.page.clock.install()
+    page.stop_clock()
     page.press(" ")
     assert position(page) == 1
     assert page.page.locator("#play").inner_text() == "Pause"
@@ -191,11 +191,7 @@ def test_arrows_scroll_a_table_and_do_not_step(opened):
         frame = page.page.get_by_role("region", name=PAGE["en"][f"{table[:-1]}_table"], exact=True)
         frame.focus()
         page.press("ArrowRight")
-        for _ in range(100):
-            if moved := page.page.evaluate(f"document.getElementById('{table}_frame').scrollLeft"):
-                break
-            page.page.wait_for_timeout(20)
-        assert moved > 0
+        page.wait_for(f"document.getElementById('{table}_frame').scrollLeft > 0")
     page.press("ArrowLeft", "Shift+ArrowRight")
     assert position(page) == 0
     page.press("End")

@@ -45,7 +45,7 @@ def test_the_curve_goes_through_the_losses_and_its_point_is_at_the_step(values, 
 
 def test_play_goes_on_to_the_next_training_step(opened):
     page = opened(tape_of([4, 2, 0]))
-    page.page.clock.install()
+    page.stop_clock()
     page.press(" ")
     page.page.clock.run_for(5 * 1100)
     assert page.page.locator("#tape").input_value() == "1"
@@ -217,12 +217,11 @@ def test_a_contribution_moves_against_its_edge_and_not_where_motion_is_reduced(o
     assert token.text_content() == "3"
     assert "plus" in token.get_attribute("class")
     numbers = "document.querySelector('.token').getAttribute('transform').match(/[\\d.]+/g).map(Number)"
-    page.page.wait_for_timeout(1200)
+    page.wait_for("document.querySelector('.token').matches('.landed')")
     ends = page.page.evaluate("[shape.edges[0].points[0], shape.edges[0].points.at(-1)]")
     landed = page.page.evaluate(numbers)
     assert landed[0] == pytest.approx(ends[0][0], abs=1)
     assert ends[0][0] < ends[1][0]
-    assert "landed" in token.get_attribute("class")
     page.page.emulate_media(reduced_motion="reduce")
     page.press("Home", "ArrowRight", "ArrowRight", "ArrowRight")
     assert page.page.locator(".token:not(.landed)").count() == 0
@@ -250,7 +249,7 @@ def test_the_scrubber_goes_to_any_step(opened):
 def test_speed_is_that_of_playing(opened):
     y, _ = example()
     page = opened(draw_flow(y, "en"))
-    page.page.clock.install()
+    page.stop_clock()
     page.page.locator("#speed").select_option("4")
     page.page.locator("#graph").focus()
     page.press(" ")

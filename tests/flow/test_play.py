@@ -282,7 +282,7 @@ def test_to_go_back_from_a_question_is_to_leave_it(word, before, opened):
 def test_a_question_and_help_pause_the_page(opened):
     y, _ = example()
     page = opened(draw_flow(y, "en"))
-    page.page.clock.install()
+    page.stop_clock()
     play = page.page.locator("#play")
     page.click("play")
     page.press("?")

@@ -159,14 +159,6 @@ def steps(page):
     return page.page.evaluate("trainer.steps")
 
 
-def wait_for_steps(page, count):
-    for _ in range(200):
-        if steps(page) > count:
-            return
-        page.page.wait_for_timeout(20)
-    raise AssertionError("it does not train")
-
-
 def test_play_pause_one_step_and_one_sample(board):
     button(board, "one_step")
     assert steps(board) == 1
@@ -174,7 +166,7 @@ def test_play_pause_one_step_and_one_sample(board):
     button(board, "one_sample")
     assert (steps(board), board.page.evaluate("trainer.samples.length")) == (2, 1)
     button(board, "play")
-    wait_for_steps(board, 20)
+    board.wait_for("trainer.steps > 20")
     button(board, "pause")
     count = steps(board)
     board.page.wait_for_timeout(100)
@@ -189,7 +181,7 @@ def test_keys_play_and_step(board):
     board.press("ArrowRight", "ArrowRight")
     assert steps(board) == 2
     board.press(" ")
-    wait_for_steps(board, 5)
+    board.wait_for("trainer.steps > 5")
     board.press(" ")
     assert board.page.evaluate("running") is None
 
@@ -345,6 +337,7 @@ def test_sixty_frames_a_second_while_a_network_trains(board):
     assert times[len(times) * 8 // 10] < 25
 
 
+@pytest.mark.slow
 def test_a_frame_s_work_fits_into_a_sixtieth_of_a_second(board):
     spent = board.page.evaluate(
         """() => Array.from({ length: 40 }, () => {
