@@ -464,6 +464,9 @@ def heading() -> dict[str, str]:
 
 def layout(rows: list[Row]) -> Iterator[str]:
     """Yield the lines of a table: text to the left, numbers to the right."""
+    if not rows:
+        yield text("not measured: it needs llvmlite", "未测量：需要 llvmlite")
+        return
     english = [list(rows[0]), *([_cell(x) for x in row.values()] for row in rows)]
     cells = [[text(cell, chinese(cell)) for cell in line] for line in english]
     widths = [max(map(width, column)) for column in zip(*cells, strict=True)]

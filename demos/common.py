@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import findSystemFonts, fontManager
 
 from micrograd_cn.module import Module
-from speech import add_lang, right, speak_as_asked, text
+from speech import add_lang, need, right, speak_as_asked, text
 
 # Three colours of Okabe & Ito (2008), which colour-blind people tell apart, and a grey for what stays behind.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#8A8A8A"
@@ -90,6 +90,8 @@ def options(description: str, chinese: str, steps: int, compiled: bool = False) 
         meaning = text("train once more, compiled, and compare", "编译后再训练一次，并作比较")
         add("--compiled", action="store_true", help=meaning)
     chosen = parser.parse_args()
+    if compiled and chosen.compiled:
+        need("llvmlite", "native")
     chosen.out.mkdir(parents=True, exist_ok=True)
     return chosen
 
@@ -135,8 +137,8 @@ def side_by_side(eager: float, compiled: float, losses: Sequence[float], models:
         print(f"{right(name, 10)}{seconds:10.3f}{loss:14.9f}")
     print(
         text(
-            f"{eager / compiled:.0f} times as fast, compilation included; parameters differ by at most {apart:.1e}",
-            f"速度是 {eager / compiled:.0f} 倍，含编译时间；参数最多相差 {apart:.1e}",
+            f"{eager / compiled:.1f} times as fast, compilation included; parameters differ by at most {apart:.1e}",
+            f"速度是 {eager / compiled:.1f} 倍，含编译时间；参数最多相差 {apart:.1e}",
         )
     )
 

@@ -24,8 +24,7 @@ from typing import Any, NamedTuple
 
 import micrograd_cn as mg
 from micrograd_cn import Value
-from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
-from workloads import Row, _jax, _ratio, in_turns
+from workloads import Row, _compile, _jax, _ratio, in_turns
 
 DENSE = 4_000_000  # numbers of a dense matrix that are too many
 Call = Callable[[], Any]  # fills an array, and returns it
@@ -173,9 +172,9 @@ def ours(work: Work) -> Prepared:
     outputs = work.f(xs, mg)
     wrt = xs[: len(xs) - work.fixed]
     if work.second:
-        derivative = compile(outputs[0], xs).derivative("hessian", wrt, lower=True)
+        derivative = _compile()(outputs[0], xs).derivative("hessian", wrt, lower=True)
     else:
-        derivative = compile(outputs, xs).derivative("jacobian", wrt)
+        derivative = _compile()(outputs, xs).derivative("jacobian", wrt)
     assert derivative.program  # not all entries are constants
     out = np.empty((len(rows), derivative.structure.entries))
     return derivative.program.prepare(rows, out), *derivative.structure
@@ -294,6 +293,8 @@ CONTENDERS: dict[str, tuple[str, Callable[[Work], Prepared | None]]] = {
 
 def table(turns: int = 7) -> list[Row]:
     """Measure every problem by every contender that is installed, and compare their numbers."""
+    if not find_spec("llvmlite"):
+        return []
     rows: list[Row] = []
     for problem, work in works().items():
         found: dict[str, tuple[Call, float, int]] = {}

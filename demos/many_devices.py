@@ -47,6 +47,10 @@ TOLERANCE = 1e-9
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [*range(os.cpu_count() or 1)]
 
 
+def rows_are() -> str:
+    return text("how many, a multiple of the number of devices", "样本数，应是设备数的整数倍")
+
+
 def options() -> argparse.Namespace:
     speak_as_asked()
     parser = argparse.ArgumentParser(
@@ -55,15 +59,20 @@ def options() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--steps", type=int, default=60, help=text("training steps, each with all rows", "训练步数，每步用全部样本"))
-    rows = text("how many, a multiple of the number of devices", "样本数，应是设备数的整数倍")
-    add("--rows", type=int, default=2**17, help=rows)
+    add("--rows", type=int, default=2**17, help=rows_are())
     add("--seed", type=int, default=0, help=text("decides the data and the initial weights", "决定数据和初始权重"))
     listens = text("address and port where the first process of a cluster listens", "集群中第一个进程监听的地址和端口")
     add("--coordinator", help=listens)
     add("--processes", type=int, default=1, help=text("how many the cluster has", "集群的进程数"))
     add("--process", type=int, default=0, help=text("which of them this is, from 0", "本进程的序号，从 0 开始"))
     add_lang(parser)
-    return parser.parse_args()
+    chosen = parser.parse_args()
+    if chosen.steps < 2 or chosen.rows < 1 or not 0 <= chosen.process < chosen.processes:
+        least = "--steps must be at least 2, --rows at least 1, and --process from 0 to --processes - 1"
+        parser.error(text(least, "--steps 至少为 2，--rows 至少为 1，--process 从 0 到 --processes - 1"))
+    if chosen.processes > 1 and not chosen.coordinator:
+        parser.error(text("several processes need --coordinator", "多个进程需要 --coordinator"))
+    return chosen
 
 
 def use_cores(count: int) -> None:
@@ -78,11 +87,18 @@ def main() -> None:
     chosen = options()
     if chosen.coordinator:
         jax.distributed.initialize(chosen.coordinator, chosen.processes, chosen.process)
+    counts = (1, 2, 4) if jax.process_count() == 1 else (jax.device_count(),)
+    if jax.device_count() < max(counts):
+        needed, found = max(counts), jax.device_count()
+        few = text(f"{needed} devices are needed, there are {found}", f"需要 {needed} 个设备，只有 {found} 个")
+        raise SystemExit(f"many_devices.py: {few} (XLA_FLAGS={os.environ['XLA_FLAGS'].strip()!r})")
+    if chosen.rows % max(counts):
+        raise SystemExit(f"many_devices.py: --rows {chosen.rows}: {rows_are()}")
 
     # Which points of a square are inside a circle? The graph is the loss of one point.
     points = np.random.default_rng(chosen.seed).uniform(-1, 1, (chosen.rows, 2))
     rows = np.column_stack([points, (points**2).sum(axis=1) < 0.5])
-    model, other = (MLP(2, [8, 1], activation="tanh", init="xavier_uniform", seed=chosen.seed) for _ in range(2))
+    model, on_devices = (MLP(2, [8, 1], activation="tanh", init="xavier_uniform", seed=chosen.seed) for _ in range(2))
     x1, x2, inside = inputs = [Value(0.5) for _ in range(3)]
     program = compile(binary_cross_entropy_with_logits(model([x1, x2]), inside), inputs)
     f = program.array_function(model)
@@ -90,9 +106,9 @@ def main() -> None:
     optimizer = SGD(model.parameters(), LEARNING_RATE, MOMENTUM)
     half = chosen.steps // 2
     losses = program.fit(rows, optimizer, half)
-    start = time.process_time()  # by now it is compiled
+    work_before = time.process_time()  # by now it is compiled
     losses += program.fit(rows, optimizer, chosen.steps - half)
-    seconds = (time.process_time() - start) / (chosen.steps - half)
+    seconds = (time.process_time() - work_before) / (chosen.steps - half)
     count, cores = len(model.parameters()), len(CORES)
     print(
         text(
@@ -119,7 +135,7 @@ def main() -> None:
         buffers = jax.tree.map(lambda b, g: MOMENTUM * b + g, buffers, gradient)
         return jax.tree.map(lambda p, b: p - LEARNING_RATE * b, parameters, buffers), buffers, value
 
-    begin = {name: np.array(numbers) for name, numbers in other.state_dict().items()}
+    begin = {name: np.array(numbers) for name, numbers in on_devices.state_dict().items()}
     baseline = 0.0
     time_of, widths = text("time: ", "用时："), (7, 12, 15, 16, 16)
     columns = (
@@ -130,7 +146,7 @@ def main() -> None:
         text("times as fast", "速度倍数"),
     )
     print(time_of + "".join(map(right, columns, widths)))
-    for count in (1, 2, 4) if jax.process_count() == 1 else (jax.device_count(),):
+    for count in counts:
         if jax.process_count() == 1:
             use_cores(count)
         mesh = Mesh(np.array(jax.devices()[:count]), ["rows"])
@@ -145,11 +161,11 @@ def main() -> None:
         compiling = time.perf_counter() - start
         times, works = [], []
         for expected in losses:
-            start, start_of_work = time.perf_counter(), time.process_time()
+            start, work_before = time.perf_counter(), time.process_time()
             parameters, buffers, value = compiled(parameters, buffers, part)
             value.block_until_ready()
             times.append(time.perf_counter() - start)
-            works.append(time.process_time() - start_of_work)
+            works.append(time.process_time() - work_before)
             if abs(float(value) - expected) > TOLERANCE:
                 raise SystemExit(
                     text(
@@ -157,8 +173,8 @@ def main() -> None:
                         f"{count} 个设备的损失是 {float(value)}，fit() 的是 {expected}",
                     )
                 )
-        other.load_state_dict(parameters)
-        apart = max(abs(p.data - q.data) for p, q in zip(model.parameters(), other.parameters(), strict=True))
+        on_devices.load_state_dict(parameters)
+        apart = max(abs(p.data - q.data) for p, q in zip(model.parameters(), on_devices.parameters(), strict=True))
         if apart > TOLERANCE:
             raise SystemExit(
                 text(

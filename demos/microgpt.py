@@ -3,25 +3,26 @@
 Model, data, hyper-parameters and the order of random numbers are those of Andrej Karpathy's microgpt (2026,
 https://gist.github.com/karpathy/8627fe009c40f57531cb18360106ce95), so that the weights are too. The way of a name:
 
-    emma      becomes 27 kinds of tokens: its letters, and one that begins and ends it
+    emma      becomes six tokens, of 27 kinds: its letters, and one that begins and ends it
     gpt       gives 27 logits for each token: of the token that follows, from what it and those before it say
     loss      is the mean cross entropy of the tokens that do follow
     Adam      takes the 4,192 weights down its gradient, a name or a batch of names a step
     invent    draws new names, token by token, from the probabilities
 
-The stages differ in what computes. In stage 1 it is operators alone, + * ** exp log relu; in stage 2 a sum of products,
-a softmax and a cross entropy are one operation each; stage 3 records that once, for the longest of the names (of very
-many names also for shorter ones), and compiles it. Several stages are trained one after another and compared. The names
-are demos/names.txt: 32,033 first names of the US Social Security Administration's lists, as
-https://github.com/karpathy/makemore has them (MIT licence).
+The stages differ in what computes. In stage 1 it is operators and functions of one number alone, + - * / ** exp log
+relu; in stage 2 a sum of products, a softmax and a cross entropy are one operation each; stage 3 records that once, for
+the longest of the names (of very many names also for shorter ones), and compiles it. Several stages are trained one
+after another and compared. The names are demos/names.txt: 32,033 first names of the US Social Security Administration's
+lists, as https://github.com/karpathy/makemore has them (MIT licence).
 """
 
 import argparse
 import json
 import random
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import combinations, cycle, islice, pairwise
 from operator import getitem
 from pathlib import Path
@@ -31,7 +32,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from micrograd_cn import Value, dot, relu, softmax, take
 from micrograd_cn.losses import cross_entropy
 from micrograd_cn.optim import Adam, linear_lr
-from speech import add_lang, speak_as_asked, text
+from speech import add_lang, need, speak_as_asked, text
 
 if TYPE_CHECKING:
     from micrograd_cn.compiler import CompiledFunction
@@ -46,8 +47,8 @@ BLOCK = 16  # tokens that the model sees at most
 HEADS = [slice(start, start + 4) for start in range(0, WIDTH, 4)]  # four, each with its own four numbers
 
 LEARNING_RATE, BETAS = 0.01, (0.85, 0.99)
-PROGRAMS = 5  # for names of so many lengths, which pay for themselves ...
-MANY = 500_000  # ... from so many names on
+PROGRAMS = 5  # compiled for names of as many lengths, where names are many; otherwise one, for the longest
+MANY = 500_000  # names that it takes until the shorter programs have saved more time than it took to make them
 RECENT = 50  # steps of which losses are averaged, since one name is harder than another
 TEMPERATURE = 0.5  # below 1 the likely becomes likelier
 
@@ -141,9 +142,9 @@ def add(xs: Sequence[Any], ys: Sequence[Any]) -> list[Any]:
 
 def lesson(name: str) -> tuple[list[int], list[int], list[float]]:
     """Return a name's tokens, the token that follows each, and how much each counts: together 1."""
-    text = [END, *map(LETTERS.index, name), END][: BLOCK + 1]
-    count = len(text) - 1
-    return text[:-1], text[1:], [1 / count] * count
+    tokens = [END, *map(LETTERS.index, name), END][: BLOCK + 1]
+    count = len(tokens) - 1
+    return tokens[:-1], tokens[1:], [1 / count] * count
 
 
 def loss(tokens: Sequence[Any], targets: Sequence[Any], shares: Sequence[Any], weights: Weights, stage: Stage) -> Any:
@@ -159,19 +160,33 @@ Backward = Callable[[Sequence[str]], float]  # adds the gradient of some names' 
 
 def train(names: Sequence[str], weights: Weights, backward: Backward, steps: int, batch: int) -> list[float]:
     """Take steps of Adam with a learning rate that falls to 0; return the loss of each."""
-    from tqdm import trange
-
     optimizer = Adam(flat(weights), LEARNING_RATE, BETAS)
     order = cycle(names)
     losses: list[float] = []
-    progress = trange(steps, desc=text("training", "训练"), unit=text("step", "步"))
-    for step in progress:
-        optimizer.zero_grad()
-        losses.append(backward(list(islice(order, batch))))
-        optimizer.lr = LEARNING_RATE * (1 - step / steps)
-        optimizer.step()
-        progress.set_postfix(loss=f"{recent(losses):.3f}", refresh=False)
+    with bar(steps) as show:
+        for step in range(steps):
+            optimizer.zero_grad()
+            losses.append(backward(list(islice(order, batch))))
+            optimizer.lr = LEARNING_RATE * (1 - step / steps)
+            optimizer.step()
+            show(losses[-1:])
     return losses
+
+
+@contextmanager
+def bar(steps: int) -> Iterator[Callable[[Sequence[float]], None]]:
+    """Show a progress bar with the recent loss inside the block, which says what the losses of more steps were."""
+    from tqdm import tqdm
+
+    latest = deque[float](maxlen=RECENT)
+    with tqdm(total=steps, desc=text("training", "训练"), unit=text("step", "步")) as line:
+
+        def show(losses: Sequence[float]) -> None:
+            latest.extend(losses)
+            line.set_postfix(loss=f"{fmean(latest):.3f}", refresh=False)
+            line.update(len(losses))
+
+        yield show
 
 
 def eager(weights: Weights, stage: Stage) -> Backward:
@@ -194,7 +209,8 @@ def train_compiled(names: Sequence[str], weights: Weights, steps: int, batch: in
     samples = filled(names, batch, lengths(names, batch, PROGRAMS if len(names) >= MANY else 1))
     optimizer = Adam(flat(weights), LEARNING_RATE, BETAS)
     decay = linear_lr(LEARNING_RATE, steps)
-    return compiled(weights).fit(samples, optimizer, 1, batch, schedule=decay, progress=True, each_step=True)
+    with bar(steps) as show:
+        return compiled(weights).fit(samples, optimizer, 1, batch, schedule=decay, progress=show, each_step=True)
 
 
 def compiled(weights: Weights) -> "CompiledFunction":
@@ -272,13 +288,13 @@ def invent(weights: Weights, rng: random.Random) -> str:
 
     Of plain numbers, operators make a sum of products the soonest.
     """
-    text = [END]
-    for logits in gpt(text, weights, FUSED._replace(dot=plain_dot)):  # which reads the text while it grows
+    tokens = [END]
+    for logits in gpt(tokens, weights, FUSED._replace(dot=plain_dot)):  # which reads them while they grow in number
         [token] = rng.choices(range(TOKENS), softmax([logit / TEMPERATURE for logit in logits]))
         if token == END:
             break
-        text.append(token)
-    return "".join(LETTERS[token] for token in text[1:])
+        tokens.append(token)
+    return "".join(LETTERS[token] for token in tokens[1:])
 
 
 def attention(name: str, weights: Weights) -> list[list[list[float]]]:
@@ -305,8 +321,9 @@ def draw(losses: Sequence[float], name: str, head: Sequence[Sequence[float]], ou
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     steps = range(1, len(losses) + 1)
     left.plot(steps, losses, color=GREY, alpha=0.5, linewidth=0.8, label=drawn("one step", "一步"))
+    means = [recent(losses[max(n - RECENT, 0) : n]) for n in steps]
     name_of_mean = drawn(f"mean of the last {RECENT}", f"最近 {RECENT} 步的平均")
-    left.plot(steps, [recent(losses[:n]) for n in steps], color=BLUE, linewidth=2, label=name_of_mean)
+    left.plot(steps, means, color=BLUE, linewidth=2, label=name_of_mean)
     title = drawn("Learning to spell names", "学习拼写名字")
     left.set(title=title, xlabel=drawn("step", "步"), ylabel=drawn("cross entropy", "交叉熵"))
     left.legend(loc="upper right")
@@ -324,40 +341,45 @@ def draw(losses: Sequence[float], name: str, head: Sequence[Sequence[float]], ou
     right.set(xticks=places, xticklabels=letters[: len(head)], yticks=places, yticklabels=letters[: len(head)])
     right.set_title(drawn("What one head reads, in %", "一个注意力头在看什么（%）"))
     right.set(xlabel=drawn("of this token", "看的字符"), ylabel=drawn("at this token", "所在的字符"))
-    out.mkdir(parents=True, exist_ok=True)
     save(figure, out / "microgpt.png")
 
 
 def options() -> argparse.Namespace:
-    """Return the command line's options, as those of the other demos, which import matplotlib for them."""
+    """Return the command line's options; those of the other demos come with matplotlib, whose import takes as long."""
     speak_as_asked()
     parser = argparse.ArgumentParser(
         description=text(str(__doc__).partition("\n\n")[0], "训练一个会起名字的 GPT，分三个阶段，数学完全相同"),
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
 
-    def add(name: str, english: str, chinese: str, **more: Any) -> None:
+    def option(name: str, english: str, chinese: str, **more: Any) -> None:
         parser.add_argument(name, help=text(english, chinese), **more)
 
     out, stages = Path(__file__).parent / "out", {"nargs": "+", "choices": (1, 2, 3), "default": [3]}
-    add("--stage", "what computes; several are compared", "用哪个阶段来算；几个就互相比较", type=int, **stages)
-    add("--steps", "training steps", "训练步数", type=int, default=1000)
-    add("--batch", "names a step", "每步几个名字", type=int, default=1)
-    add("--samples", "names to invent", "起几个名字", type=int, default=20)
-    add("--weights", "write the last stage's weights there", "把最后的权重写到这个文件", type=Path, metavar="FILE")
-    add("--seed", "decides names' order, weights and samples", "决定名字的顺序、初始权重和抽样", type=int, default=42)
-    add("--out", "directory for the picture", "存放图片的目录", type=Path, default=out)
+    option("--stage", "what computes; several are compared", "用哪个阶段来算；几个就互相比较", type=int, **stages)
+    option("--steps", "training steps", "训练步数", type=int, default=1000)
+    option("--batch", "names a step", "每步几个名字", type=int, default=1)
+    option("--samples", "names to invent", "起几个名字", type=int, default=20)
+    option("--weights", "write the last stage's weights there", "把最后的权重写到这个文件", type=Path, metavar="FILE")
+    option("--seed", "decides names' order, weights, samples", "决定名字的顺序、初始权重和抽样", type=int, default=42)
+    option("--out", "directory for the picture", "存放图片的目录", type=Path, default=out)
     add_lang(parser)
     chosen = parser.parse_args()
     if chosen.steps < 1 or chosen.batch < 1 or chosen.samples < 0:
-        parser.error("--steps and --batch must be at least 1, --samples at least 0")
+        least = "--steps and --batch must be at least 1, --samples at least 0"
+        parser.error(text(least, "--steps 和 --batch 至少为 1，--samples 至少为 0"))
+    if chosen.weights and (chosen.weights.is_dir() or not chosen.weights.parent.is_dir()):  # before it is trained
+        parser.error(text(f"--weights: {chosen.weights} cannot be written", f"--weights：无法写入 {chosen.weights}"))
+    if 3 in chosen.stage:
+        need("llvmlite", "native")
+    chosen.out.mkdir(parents=True, exist_ok=True)
     return chosen
 
 
 def main() -> None:
     chosen = options()
     learned: dict[int, Weights] = {}
-    for stage in chosen.stage:
+    for stage in dict.fromkeys(chosen.stage):
         rng = random.Random(chosen.seed)
         names = NAMES.read_text("utf-8").split()
         rng.shuffle(names)
@@ -384,7 +406,9 @@ def main() -> None:
         print(text(differ, f"阶段 {one} 与 {other} 的权重最多相差 {apart:.1e}"))
 
     samples = [invent(learned[stage], rng) for _ in range(chosen.samples)]
-    print("\n" + text(f"{chosen.samples} new names:", f"{chosen.samples} 个新名字："), *samples, sep="\n", flush=True)
+    count = len(samples)
+    heading = text(f"{count} new name{'s' * (count != 1)}:", f"{count} 个新名字：")
+    print(f"\n{heading}", *samples, sep="\n", flush=True)
     if chosen.weights:
         chosen.weights.write_text(json.dumps(learned[stage]), "utf-8")
         print(f"{text('wrote', '已写入')} {chosen.weights}")

@@ -5,6 +5,7 @@ It needs no matplotlib, so that demos which draw only at their end start at once
 
 import argparse
 import unicodedata
+from importlib.util import find_spec
 
 from micrograd_cn.words import language
 
@@ -34,6 +35,13 @@ def add_lang(parser: argparse.ArgumentParser) -> None:
 def text(english: str, chinese: str) -> str:
     """Return the one that is in the reader's language."""
     return chinese if spoken == "zh" else english
+
+
+def need(module: str, extra: str) -> None:
+    """Stop, and say what to install, where there is no such module."""
+    if find_spec(module) is None:
+        install = f"python -m pip install -e '.[{extra}]'"
+        raise SystemExit(text(f"this needs {module}: {install}", f"需要 {module}：{install}"))
 
 
 def right(cell: str, room: int) -> str:

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import nullcontext, redirect_stderr, redirect_stdout
 from itertools import combinations, pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -287,7 +287,7 @@ def test_check_your_gradient_speaks_around_its_reports() -> None:
 )
 def test_compiled_training_ends_where_eager_training_does(name: str, tmp_path: Path) -> None:
     output = run_here(name, tmp_path, 5, 0, "--compiled")
-    found = re.search(r"^\d+ times as fast.* differ by at most (\S+)$", output, re.MULTILINE)
+    found = re.search(r"^\d+\.\d times as fast.* differ by at most (\S+)$", output, re.MULTILINE)
     assert found, output
     assert float(found[1]) < 1e-12
 
@@ -320,7 +320,7 @@ def microgpt(out: Path, steps: int, stage: int, *more: str) -> tuple[str, dict[s
 
 
 def invented(output: str) -> list[str]:
-    return re.split(r"\d+ new names:\n", output)[1].partition("\nwrote")[0].split("\n")
+    return re.split(r"\d+ new names?:\n", output)[1].partition("\nwrote")[0].split("\n")
 
 
 @pytest.mark.parametrize("stage", [*(pytest.param(stage, marks=pytest.mark.slow) for stage in (1, 2)), 3])
@@ -361,10 +361,39 @@ def test_microgpt_compares_the_stages_that_are_asked_for_and_averages_batches(tm
     assert loss("first", output) == 3.324833  # the mean of three names, not the first one's
 
 
-@pytest.mark.parametrize("wrong", [["--batch", "0"], ["--samples", "-1"], ["--stage", "4"]])
+@pytest.mark.parametrize(
+    "wrong",
+    [["--batch", "0"], ["--samples", "-1"], ["--stage", "4"], ["--weights", "no/such/place"], ["--weights", "demos"]],
+)
 def test_microgpt_refuses_what_it_cannot_do(wrong: list[str], tmp_path: Path) -> None:
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit) as refused:
         run_here("microgpt", tmp_path, 1, 42, *wrong)
+    assert refused.value.code == 2
+
+
+@pytest.mark.parametrize("command", [["microgpt"], ["moons", "--compiled"]])
+def test_a_demo_says_at_once_what_to_install(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "llvmlite", None)
+    name, *more = command
+    with pytest.raises(SystemExit, match=r"^this needs llvmlite: python -m pip install -e '\.\[native\]'$"):
+        run_here(name, tmp_path, 10**9, 0, *more)
+
+
+def test_the_bar_of_microgpt_has_the_mean_of_recent_losses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "demos")
+    microgpt = importlib.import_module("microgpt")
+    latest: list[str] = []
+    taken: list[int] = []
+    bar = SimpleNamespace(set_postfix=lambda loss, refresh: latest.append(loss), update=taken.append)
+    monkeypatch.setattr("tqdm.tqdm", lambda **_: nullcontext(bar))
+    with microgpt.bar(54) as show:
+        show([100.0])
+        show([7.0] * 3)
+        show([1.0] * 47 + [2.0] * 3)
+    assert latest == ["100.000", "30.250", "1.060"]
+    assert taken == [1, 3, 50]
 
 
 @pytest.mark.slow
@@ -389,6 +418,15 @@ def test_the_benchmark_measures_the_tables_that_are_named() -> None:
     wrong = benchmark("import", "atention")
     assert wrong.returncode == 2
     assert f"no table 'atention'; the tables are {', '.join(names)}" in wrong.stderr
+
+
+def test_the_benchmark_measures_what_there_is() -> None:
+    code = "import sys, runpy; sys.modules['llvmlite'] = None; sys.argv[0] = 'demos/benchmark.py'\n"
+    code += "sys.path.insert(0, 'demos'); runpy.run_path(sys.argv[0], run_name='__main__')"
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8"}
+    command = [sys.executable, "-c", code, "compile", "sparse"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.stdout.count("\nnot measured: it needs llvmlite\n") == 2, done.stderr
 
 
 @pytest.mark.slow

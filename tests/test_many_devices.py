@@ -72,6 +72,33 @@ def test_one_two_and_four_devices_train_as_fit_does():
 
 
 @with_jax
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (["--steps", "1"], "--steps must be at least 2"),
+        (["--rows", "0"], "--rows at least 1"),
+        (["--rows", "10"], "--rows 10: how many, a multiple of the number of devices"),
+        (["--processes", "2"], "several processes need --coordinator"),
+        (["--processes", "2", "--process", "2"], "--process from 0 to --processes - 1"),
+    ],
+)
+def test_it_refuses_what_it_cannot_do(wrong, said):
+    code, output, errors = end(start(DEMO, *wrong))
+    assert code in (1, 2)
+    assert output == ""
+    assert said in errors
+    assert "Traceback" not in errors
+
+
+@with_jax
+def test_it_refuses_to_count_devices_that_there_are_not():
+    one = "import os; os.environ['XLA_FLAGS'] = '--xla_force_host_platform_device_count=1'"
+    code, output, errors = run_after(one, *FEW)
+    assert (code, output) == (1, "")
+    assert "4 devices are needed, there are 1 (XLA_FLAGS=" in errors
+
+
+@with_jax
 def test_it_speaks_the_readers_language():
     runs = [end(start(DEMO, *FEW, "--lang", lang)) for lang in ("en", "zh")]
     assert [code for code, *_ in runs] == [0, 0]

@@ -6,6 +6,7 @@ import sys
 import time
 from array import array
 from collections.abc import Callable, Sequence
+from functools import partial
 from math import inf
 from operator import mul
 from typing import Any, Protocol
@@ -15,6 +16,7 @@ from .rows import shuffled
 from .threads import check_threads
 
 TURN = 0.05  # seconds of training between two looks at Ctrl-C
+Progress = bool | Callable[[Sequence[float]], object]
 
 
 class Shuffler(Protocol):
@@ -33,7 +35,7 @@ def train(
     batch: int,
     epochs: int,
     shuffle: Shuffler | None,
-    progress: bool,
+    progress: Progress,
     each_step: bool,
 ) -> list[float]:
     """Take all steps of some epochs, and return the losses: of each step, or their means over each epoch.
@@ -47,13 +49,14 @@ def train(
         batch: rows of a step; the last one of an epoch may have fewer.
         epochs: how many times all rows are used.
         shuffle: puts their numbers in another order before each epoch.
-        progress: whether to show a bar.
+        progress: whether to show a bar; or what is called with the losses of steps, once they are taken.
         each_step: whether losses are those of each step.
     """
     losses, order = array("d"), list(range(n))
     a_epoch = -(-n // batch)
     total, taken, turn, pace = epochs * a_epoch, 0, 1, inf
-    bar = progress_bar(total) if progress else None
+    bar = progress_bar(total) if progress is True else None
+    tell = partial(advance, bar) if bar is not None else progress
     try:
         while left := total - taken:
             begun = taken % a_epoch
@@ -74,11 +77,10 @@ def train(
             expect(seconds, pace * (total - taken - steps) if taken else 0.0)
             taken += steps
             turn = max(1, min(turn * 2, int(steps * TURN / seconds))) if seconds else 2 * turn
-            if bar:
-                bar.set_postfix(loss=f"{losses[-1]:.4g}", refresh=False)
-                bar.update(steps)
+            if callable(tell):
+                tell(found)
     finally:
-        if bar:
+        if bar is not None:
             bar.close()
     return list(losses)
 
@@ -102,7 +104,7 @@ def add_means(losses: array[float], of_steps: Sequence[float], begun: int, n: in
             losses.append(mean)
 
 
-def check_fit(optimizer: Any, epochs: Any, batch_size: Any, threads: Any, schedule: Any) -> None:
+def check_fit(optimizer: Any, epochs: Any, batch_size: Any, threads: Any, schedule: Any, progress: Any) -> None:
     """Raise TypeError or ValueError if an argument of `fit` is out of range."""
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"fit() takes an optimizer of micrograd_cn.optim, got {type(optimizer).__name__}")
@@ -112,6 +114,8 @@ def check_fit(optimizer: Any, epochs: Any, batch_size: Any, threads: Any, schedu
     check_threads("fit", threads)
     if schedule is not None and not callable(schedule):
         raise TypeError(f"fit(): schedule must be a function of the number of the step, got {schedule!r}")
+    if not (isinstance(progress, bool) or callable(progress)):
+        raise TypeError(f"fit(): progress must be a bool or a function of some steps' losses, got {progress!r}")
 
 
 def progress_bar(steps: int) -> Any:
@@ -121,3 +125,9 @@ def progress_bar(steps: int) -> Any:
     except ImportError as error:
         raise ImportError("fit(progress=True) needs tqdm: pip install tqdm") from error
     return tqdm(total=steps, desc="training", unit="step", file=sys.stderr)
+
+
+def advance(bar: Any, losses: Sequence[float]) -> None:
+    """Let a bar show the last steps' mean loss."""
+    bar.set_postfix(loss=f"{sum(losses) / len(losses):.4g}", refresh=False)
+    bar.update(len(losses))

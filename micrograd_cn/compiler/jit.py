@@ -14,7 +14,7 @@ from ..engine import Value, constant
 from ..operation import number
 from ..optim import Optimizer
 from ..tree import flatten
-from .epochs import Shuffler
+from .epochs import Progress, Shuffler
 from .executable import collector_off
 from .guards import Guard, GuardError, Guards, Input, guards
 from .mixture import Division, Mixture
@@ -226,7 +226,7 @@ class CompiledFunction:
         shuffle: Shuffler | None = None,
         schedule: Callable[[int], float] | None = None,
         threads: int = 1,
-        progress: bool = False,
+        progress: Progress = False,
         each_step: bool = False,
     ) -> list[float]:
         """Train, and return the mean loss of each epoch; as a loop over the batches would, but compiled.

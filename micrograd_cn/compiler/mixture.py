@@ -15,7 +15,7 @@ from itertools import chain
 from typing import NamedTuple, TypeAlias
 
 from ..optim import Optimizer
-from .epochs import Shuffler, check_fit, train
+from .epochs import Progress, Shuffler, check_fit, train
 from .executable import FEW, Executable, accumulate_driver, address_of_driver, mixed_driver
 from .machine import Memory
 from .places import WORD
@@ -130,11 +130,11 @@ class Mixture:
         batch_size: int | None,
         shuffle: Shuffler | None,
         schedule: Callable[[int], float] | None,
-        progress: bool,
+        progress: Progress,
         each_step: bool,
     ) -> list[float]:
         """Train as `Program.fit` does."""
-        check_fit(optimizer, epochs, batch_size, self._threads, schedule)
+        check_fit(optimizer, epochs, batch_size, self._threads, schedule, progress)
         n = len(self._place)
         self._order = list(range(n))
         batch = min(batch_size or n, n)

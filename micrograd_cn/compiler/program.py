@@ -16,7 +16,7 @@ from ..optim import Optimizer
 from . import c
 from .c import Options
 from .derivatives import Differentiable
-from .epochs import Shuffler, check_fit, train
+from .epochs import Progress, Shuffler, check_fit, train
 from .executable import Executables, driver, nothing
 from .lowering import ordered
 from .machine import Memory
@@ -225,7 +225,7 @@ class Program(Differentiable):
         shuffle: Shuffler | None = None,
         schedule: Callable[[int], float] | None = None,
         threads: int = 1,
-        progress: bool = False,
+        progress: Progress = False,
         each_step: bool = False,
     ) -> list[float]:
         """Train, and return the mean loss of each epoch.
@@ -247,12 +247,13 @@ class Program(Differentiable):
                 order, some steps ahead. The optimiser's learning rate becomes that of the last step. Without a schedule
                 it stays what it is.
             threads: as for `backward`; worth it where a step takes some hundred microseconds.
-            progress: show a progress bar (needs tqdm).
+            progress: whether to show a progress bar (needs tqdm); or a function that is called several times a second
+                with the losses of the steps since its last call; parameters have their new data when `fit` ends.
             each_step: whether to return the loss of each step before it, not the mean of those of an epoch.
 
         Raises:
             TypeError: as for `forward`; or the optimiser cannot be compiled; or the schedule is no function, or returns
-                no number.
+                no number; or progress is neither a bool nor a function.
             ValueError: as for `backward`; or `epochs` or `batch_size` is out of range, or the optimiser changes an
                 input, or `shuffle` the numbers of the rows; or the schedule returns a number that is not 0 or more: the
                 step is named, and those before it are taken.
@@ -265,7 +266,7 @@ class Program(Differentiable):
         >>> w.data, optimizer.lr
         (-1.75, 0.75)
         """
-        check_fit(optimizer, epochs, batch_size, threads, schedule)
+        check_fit(optimizer, epochs, batch_size, threads, schedule, progress)
         inputs = set(self._inputs)
         for i, p in enumerate(optimizer.parameters):
             if p in inputs:

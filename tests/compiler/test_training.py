@@ -16,7 +16,7 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
-from micrograd_cn.compiler.epochs import train
+from micrograd_cn.compiler.epochs import advance, train
 from micrograd_cn.compiler.rows import shuffled
 from micrograd_cn.compiler.training import Running, Training
 from micrograd_cn.compiler.update import compiled
@@ -510,6 +510,50 @@ def test_progress_is_shown_on_stderr(capsys):
     assert "16/16" in shown.err
     assert "loss=" in shown.err
     assert shown.out == ""
+
+
+@pytest.mark.parametrize("lengths", [[3], [3, 2, 1]], ids=["one program", "several"])
+def test_a_function_is_told_every_steps_loss(lengths):
+    losses_of, told = [], []
+    for progress in (False, lambda losses: told.append([*losses])):
+        w = Value(0.5)
+        loss = compile(lambda xs, w=w: (mc.dot(xs, [w] * len(xs)) - 1.0) ** 2)
+        samples = [([0.25 * k] * lengths[k % len(lengths)],) for k in range(10)]
+        optimizer = SGD([w], 0.01)
+        losses_of.append(loss.fit(samples, optimizer, 7, 3, progress=progress, each_step=True))
+    assert [x for losses in told for x in losses] == losses_of[0] == losses_of[1]
+    assert len(told) > 1
+    assert all(told)
+
+
+def test_a_bar_has_the_mean_loss_of_the_steps_since_it_was_drawn():
+    shown = []
+    bar = SimpleNamespace(set_postfix=lambda loss, refresh: shown.append((loss, refresh)), update=shown.append)
+    advance(bar, [1.0, 2.0, 6.0])
+    advance(bar, [math.inf, -math.inf])
+    assert shown == [("3", False), 3, ("nan", False), 2]
+
+
+def test_what_was_trained_is_kept_when_the_function_that_is_told_raises():
+    (ours, program, rows, _), (theirs, other, _, _) = problem(), problem()
+    mine, yours = SGD(ours, 0.05), SGD(theirs, 0.05)
+
+    def enough(losses):
+        if len(losses) > 1:
+            raise ArithmeticError
+
+    with pytest.raises(ArithmeticError):
+        program.fit(rows, mine, 10**12, progress=enough)
+    assert 1 < mine.steps < 10**12
+    other.fit(rows, yours, mine.steps)
+    assert everything(ours, mine) == everything(theirs, yours)
+
+
+@pytest.mark.parametrize("progress", [None, 1, "bar"])
+def test_progress_is_a_bool_or_a_function(progress):
+    parameters, program, rows, _ = problem()
+    with pytest.raises(TypeError, match="progress must be a bool or a function of some steps' losses, got"):
+        program.fit(rows, SGD(parameters), 0, progress=progress)
 
 
 class Marks(Optimizer):
