@@ -1,4 +1,4 @@
-"""Comparisons of values, by which Python code branches where no graph shows it: whoever records one may listen."""
+"""What no graph shows, comparisons by which Python code branches and `detach()`: whoever records one may listen."""
 
 from __future__ import annotations
 
@@ -8,18 +8,22 @@ from contextvars import ContextVar
 from threading import Lock
 from typing import Any, TypeAlias
 
-__all__ = ["Listener", "comparisons", "tell"]
+__all__ = ["Listener", "comparisons", "stopped", "tell"]
 
 Listener: TypeAlias = Callable[[Any, str, Any, bool], object]
+Stop: TypeAlias = Callable[[Any], Any]
 
 _listeners: ContextVar[tuple[Listener, ...]] = ContextVar("micrograd_cn_listeners", default=())
+_stop: ContextVar[Stop | None] = ContextVar("micrograd_cn_stop", default=None)
 _lock = Lock()
 listening = 0  # how many `with` blocks there are in all threads; while it is 0, there is nobody to tell
 
 
 @contextmanager
-def comparisons(listener: Listener) -> Iterator[None]:
+def comparisons(listener: Listener, stop: Stop | None = None) -> Iterator[None]:
     """Tell a function of every comparison of values inside the `with` block: a, "<", b, and whether it holds.
+
+    There `stop` returns what `detach()` and `no_grad()` make of a value; without it, or if it is None, a constant.
 
     >>> from micrograd_cn import Value
     >>> with comparisons(print):
@@ -28,13 +32,14 @@ def comparisons(listener: Listener) -> Iterator[None]:
     2.0
     """
     global listening
-    token = _listeners.set((*_listeners.get(), listener))
+    token, token_of_stop = _listeners.set((*_listeners.get(), listener)), _stop.set(stop)
     with _lock:
         listening += 1
     try:
         yield
     finally:
         _listeners.reset(token)
+        _stop.reset(token_of_stop)
         with _lock:
             listening -= 1
 
@@ -46,3 +51,12 @@ def tell(a: Any, symbol: str, b: Any, holds: bool) -> None:
     """
     for listener in _listeners.get():
         listener(a, symbol, b, holds)
+
+
+def stopped(x: Any) -> Any:
+    """Return what those who listen here make of a value through which no gradient is to flow; None for a constant.
+
+    >>> stopped(1.0)  # nobody does
+    """
+    stop = _stop.get()
+    return stop(x) if stop else None

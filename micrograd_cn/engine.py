@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, SupportsFloat, TypeAlias
 
-from . import modes, ops, scopes
+from . import branches, modes, ops, scopes
 from .node import Node
 from .operation import Op, number, number_or_none
 
@@ -48,7 +48,7 @@ class Value(Node):
         data = op.forward(*inputs)
         if modes.active:
             modes.check_value(op, nodes, data)
-            if modes.current() & modes.NO_GRAD:
+            if modes.current() & modes.NO_GRAD and not branches.listening:
                 return constant(data)
         for x in nodes:
             if type(x) is not float and x.requires_grad:
@@ -64,6 +64,7 @@ class Value(Node):
             node = _node(op, data, nodes, op.needed(data, inputs, [x.requires_grad for x in nodes]), None, None)
         if modes.active:
             node.group = scopes.current()
+            return node.detach() if modes.current() & modes.NO_GRAD else node
         return node
 
     @staticmethod
@@ -183,12 +184,11 @@ class Value(Node):
     def detach(self) -> Value:
         """Return a constant with the same data and label: no gradient flows through it.
 
-        >>> x = Value(3)
-        >>> y = x * x.detach()
+        >>> x = Value(3); y = x * x.detach()
         >>> y.backward(); x.grad
         3.0
         """
-        node = constant(self._data)
+        node: Value = branches.stopped(self) or constant(self._data)
         node.label = self.label
         return node
 

@@ -107,7 +107,7 @@ def symbolic_edges(node: Value, relevant: Collection[Value]) -> list[tuple[Value
     edges = []
     for slot, (partial, then) in enumerate(zip(node.op.needed(node, operands, wanted), captured, strict=True)):
         if wanted[slot] and partial is not None:
-            now = partial.data if isinstance(partial, Value) else partial
+            now = partial._data if isinstance(partial, Value) else partial
             if now != then and not (math.isnan(now) or math.isnan(then)):
                 raise RuntimeError(
                     f"data was changed after {modes.in_words(node.op, parents)} was recorded: operand {slot} had the "
@@ -118,6 +118,6 @@ def symbolic_edges(node: Value, relevant: Collection[Value]) -> list[tuple[Value
 
 
 def _check_total(gradient: Any, node: Value) -> None:
-    if not math.isfinite(gradient.data if isinstance(gradient, Value) else gradient):
+    if not math.isfinite(gradient._data if isinstance(gradient, Value) else gradient):
         made = f" = {modes.in_words(node.op, node.parents)}" if node.op else ""
         raise FloatingPointError(f"gradients(): with respect to {node!r}{made} it is {gradient}")

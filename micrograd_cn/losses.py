@@ -1,4 +1,8 @@
-"""Loss functions under PyTorch's names, for one sample or a batch, stable at any logits."""
+"""Loss functions under PyTorch's names, for one sample or a batch, stable at any logits.
+
+Targets and probabilities that are out of range raise. In a compiled function those of the sample with which it was
+recorded do, and of others those that its `check` is given.
+"""
 
 from __future__ import annotations
 

@@ -244,7 +244,7 @@ def in_words(op: Op, operands: Sequence[Any]) -> str:
     >>> in_words(add, (Value(1, "x"), 2.0))
     'add(x=1.0, 2.0)'
     """
-    shown = [f"{x.label}={x.data}" if getattr(x, "label", "") else str(getattr(x, "data", x)) for x in operands]
+    shown = [f"{x.label}={x._data}" if getattr(x, "label", "") else str(getattr(x, "_data", x)) for x in operands]
     if len(shown) > 8:
         shown[4:-3] = ["..."]
     return f"{op.name}({', '.join(shown)})"

@@ -56,7 +56,7 @@ class File:
         names = [repr(p.label) if p.label else "" for p in self.parameters]
         if named is not None:
             entries = entries_of(named, "c")
-            self.parameters = in_order_of_names(entries, lowering.parameters, "c")
+            self.parameters = in_order_of_names(entries, lowering.parameters, lowering.of, "c")
             names = _names(entries, self.parameters)
         passed = options.weights == "passed"
         output, *others = outputs
@@ -106,7 +106,8 @@ class File:
         """Return what writes a function's instructions, the places of the leaves among it."""
         at: dict[Value, Place] = {p: (self.weights, i) for i, p in enumerate(self.parameters)}
         at |= {x: ("inputs", i) for i, x in enumerate(self.inputs)}
-        return Loops(self.text, self.lowering.code, {self.lowering.of[leaf]: place for leaf, place in at.items()})
+        of = self.lowering.of
+        return Loops(self.text, self.lowering.code, {of[leaf]: place for leaf, place in at.items() if leaf in of})
 
     def forward(self) -> str:
         """Return the function that computes the outputs of one row."""

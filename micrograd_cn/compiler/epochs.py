@@ -104,13 +104,19 @@ def add_means(losses: array[float], of_steps: Sequence[float], begun: int, n: in
             losses.append(mean)
 
 
-def check_fit(optimizer: Any, epochs: Any, batch_size: Any, threads: Any, schedule: Any, progress: Any) -> None:
+def check_fit(
+    optimizer: Any, epochs: Any, batch_size: Any, shuffle: Any, threads: Any, schedule: Any, progress: Any
+) -> None:
     """Raise TypeError or ValueError if an argument of `fit` is out of range."""
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"fit() takes an optimizer of micrograd_cn.optim, got {type(optimizer).__name__}")
     for name, count, least in (("epochs", epochs, 0), ("batch_size", batch_size, 1)):
-        if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < least):
+        if count is None and name == "batch_size":
+            continue
+        if isinstance(count, bool) or not isinstance(count, int) or count < least:
             raise ValueError(f"fit(): {name} must be an int of at least {least}, got {count!r}")
+    if shuffle is not None and not hasattr(shuffle, "shuffle"):
+        raise TypeError(f"fit(): shuffle must be a random.Random, or None, got {shuffle!r}")
     check_threads("fit", threads)
     if schedule is not None and not callable(schedule):
         raise TypeError(f"fit(): schedule must be a function of the number of the step, got {schedule!r}")

@@ -6,16 +6,19 @@ import sys
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from ..branches import comparisons
 from ..engine import Value, record
 from ..modes import recording
-from ..operation import OPS
+from ..operation import OPS, number
+from .lowering import DETACH
 from .program import Program
 
 PACKAGE = str(Path(__file__).parents[1])
+_recorded: ContextVar[bool] = ContextVar("micrograd_cn_recorded", default=False)
 TURNED = {">": "<", ">=": "<="}  # what holds with the operands the other way around
 
 
@@ -68,9 +71,17 @@ class Input(Value):
         """Refuse to be read."""
         self._refuse(".item()")
 
-    def detach(self) -> Value:
-        """Refuse to be a constant."""
-        self._refuse(".detach()")
+    def __bool__(self) -> bool:
+        """Refuse to be a condition."""
+        self._refuse("a condition", "where(x, a, b), or a comparison, such as x > 0")
+
+    def __eq__(self, other: object) -> bool:
+        """Refuse to be compared with a number, which it is not; with values it is compared by identity."""
+        if not isinstance(other, Value) and _is_number(other):
+            self._refuse("an operand of ==", "where(equal(x, y), a, b)")
+        return self is other
+
+    __hash__ = Value.__hash__
 
     def __index__(self) -> int:
         self._refuse("an index or a plain number", "take(xs, index), or the table's operations, such as exp()")
@@ -83,6 +94,14 @@ class Input(Value):
             f"{where()}: {self.label} as {what} would be the same number for every sample; write {instead}, "
             f'or compile(f, static=["{self.label.partition("[")[0]}"]) for a program for each of its values'
         )
+
+
+def _is_number(x: object) -> bool:
+    try:
+        number(x)
+    except TypeError:
+        return False
+    return True
 
 
 def where() -> str:
@@ -102,13 +121,32 @@ def guards() -> Iterator[list[Guard]]:
     def listener(a: Any, symbol: str, b: Any, held: bool) -> None:
         told.setdefault((symbol, id(a), id(b)), (a, symbol, b, held, where()))
 
-    with recording(), comparisons(listener):
-        yield found
+    def stop(x: Value) -> Value | None:
+        if not x.requires_grad:
+            return None
+        with recording():
+            return record(DETACH, (x,))
+
+    token = _recorded.set(True)
+    try:
+        with recording(), comparisons(listener, stop):
+            yield found
+    finally:
+        _recorded.reset(token)
     for a, symbol, b, held, place in told.values():
         [op] = [op for op in OPS.values() if op.array == TURNED.get(symbol, symbol)]
         node = record(op, (b, a) if symbol in TURNED else (a, b))
         if node.requires_grad:
             found.append(Guard(node, held, place, f"{_shown(a)} {symbol} {_shown(b)}"))
+
+
+def is_recorded() -> bool:
+    """Return whether a function is being recorded here.
+
+    >>> is_recorded()
+    False
+    """
+    return _recorded.get()
 
 
 def _shown(x: Any) -> str:

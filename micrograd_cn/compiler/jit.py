@@ -8,7 +8,7 @@ import re
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar, overload
+from typing import Any, NoReturn, TypeVar, overload
 
 from ..engine import Value, constant
 from ..operation import number
@@ -16,14 +16,16 @@ from ..optim import Optimizer
 from ..tree import flatten
 from .epochs import Progress, Shuffler
 from .executable import collector_off
-from .guards import Guard, GuardError, Guards, Input, guards
+from .guards import Guard, GuardError, Guards, Input, guards, is_recorded
 from .mixture import Division, Mixture
 from .program import Program
 from .python import Named
 from .rows import in_order
-from .samples import Form, Table, columns, form_of, paths, rebuilt, tables, where_wrong
+from .samples import Form, Table, columns, form_of, paths, rebuilt, static_value, tables, where_wrong
 from .threads import check_threads
 
+# What Python or numpy says where a plain number is wanted: as an index, by int(), range(), round(), % or math.exp().
+PLAIN_NUMBER = r"not '?Value|cannot be interpreted|doesn't define|for (%|//|divmod\(\))|indices|non-int|no callable"
 INSTEAD = "write take(xs, index) for xs[index], and the table's operations, such as exp(), for math's"
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -40,11 +42,13 @@ def compile(  # noqa: A001 -- the field's name
     """Compile a function, also as a decorator; or, given `inputs`, a graph that has been recorded.
 
     A function is recorded when it is called with arguments of a new form: its numbers, in whatever nesting of lists,
-    tuples, dicts and arrays, are `Value`s then, and other `Value`s that it uses are parameters, read at each call. What
-    it does once, it does for all arguments of that form; a comparison of values, by which Python code may branch, is
-    looked at for every sample, and one that comes out otherwise is an error, unless `branches` lets the function be
-    recorded again for it. What is no comparison, such as `x.data` of something computed, is the same number ever after:
-    let `check` compare with the function.
+    tuples, dicts and arrays, are `Value`s then, and other `Value`s that it uses are parameters, read at each call; of
+    these, those that require no gradient then are constants, and stay what they are then. What the function does once,
+    it does for all arguments of that form; a comparison of values, by which Python code may branch, is looked at for
+    every sample, and one that comes out otherwise is an error, unless `branches` lets the function be recorded again
+    for it. What is detached, or computed in `no_grad()`, is computed for every sample too, without a gradient. What is
+    neither, such as `x.data` of something computed, is the same number ever after: let `check` compare with the
+    function.
 
     Numbers are the eager engine's but for rounding:
 
@@ -111,33 +115,41 @@ class Recording:
     """A function recorded for a sample: its program, and what must hold for other samples to have the same one.
 
     Attributes:
+        outcomes: of its comparisons, in their order: how each came out, where it is, and what it compares.
+        single: whether the function returns one number, not a list of one or more.
+        count: how many numbers it returns.
+        rebuild: puts numbers in the place of the outputs.
         program: of its outputs.
         guards: what must hold.
-        rebuild: puts numbers in the place of the outputs.
-        seen: for each table, what is known of the guards of its rows, if no parameter has a part in them.
     """
 
-    def __init__(self, name: str, call: Callable[..., Any], form: Form, numbers: Sequence[float], make: Any) -> None:
+    program: Program
+    guards: Guards
+
+    def __init__(self, name: str, call: Callable[..., Any], form: Form, numbers: Sequence[float]) -> None:
         labels = [label for argument, part in form for label in paths(part, argument)]
-        inputs = [Input(x, label) for x, label in zip(numbers, labels, strict=True)]
-        values = iter(inputs)
+        self._inputs = [Input(x, label) for x, label in zip(numbers, labels, strict=True)]
+        values = iter(self._inputs)
         arguments = {argument: rebuilt(part, values) for argument, part in form}
         try:
-            with collector_off(), guards() as found:
+            with collector_off(), guards() as self._found:
                 result = call(arguments)
-        except TypeError as error:
-            if re.search("not '?Value", str(error)):  # from Python itself: list indices, int(), range(), math.exp()
+        except (TypeError, IndexError) as error:
+            if re.search(PLAIN_NUMBER, str(error)):
                 error.add_note(f"{name} is recorded with Values in its arguments' place; {INSTEAD}")
             raise
         leaves, self.rebuild = flatten(result)
         if not leaves:
             raise TypeError(f"{name} returned {result!r}, in which there is no number")
-        outputs = [_output(name, path, x) for path, x in leaves]
-        self.single, self.count = isinstance(result, Value), len(outputs)
-        self.guards = Guards(found, inputs, make)
-        self.program: Program = make(
-            outputs[0] if self.single else outputs, inputs
-        )  # it has the guards' parameters too
+        self._outputs = [_output(name, path, x) for path, x in leaves]
+        self.single, self.count = not leaves[0][0], len(leaves)
+        self.outcomes = [guard[1:] for guard in self._found]
+
+    def compile(self, make: Callable[..., Program]) -> None:
+        """Make its programs."""
+        self.guards = Guards(self._found, self._inputs, make)
+        outputs = self._outputs[0] if self.single else self._outputs
+        self.program = make(outputs, self._inputs)  # it has the guards' parameters too
 
 
 class CompiledFunction:
@@ -179,10 +191,14 @@ class CompiledFunction:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Return the function's result for one sample, floats in the place of values.
 
+        While another function is being recorded, which calls it, it is the plain function, and a part of that one.
+
         Raises:
             TypeError: an argument holds something else than numbers; or the function's own error.
             GuardError: a comparison comes out otherwise than while it was recorded.
         """
+        if is_recorded():
+            return self._f(*args, **kwargs)
         table = self._table(args, kwargs)
         [(recording, rows)] = self._divided(table, in_order(1))
         out = array("d", bytes(8 * recording.count))
@@ -214,7 +230,7 @@ class CompiledFunction:
                 total += share * loss
                 for p, gradient in zip(recording.program.parameters, gradients, strict=True):
                     if p.requires_grad:
-                        p.grad += share * gradient
+                        p.grad = (p.grad or 0.0) + share * gradient
         return total
 
     def fit(
@@ -248,7 +264,9 @@ class CompiledFunction:
             recording = groups[0][0]
             if len(groups) == 1 and recording.guards.fixed:
                 self._check_single("fit", recording)
-                rows = memoryview(table.numbers).cast("B").cast("d", (len(table.samples), table.width))
+                rows: Any = [[]] * len(table.samples)
+                if table.width:
+                    rows = memoryview(table.numbers).cast("B").cast("d", (len(table.samples), table.width))
                 return recording.program.fit(
                     rows, optimizer, epochs, batch_size, shuffle, schedule, threads, progress, each_step
                 )
@@ -267,8 +285,8 @@ class CompiledFunction:
         for table in self._tables("check", samples):
             for recording, rows in self._divided(table, in_order(len(table.samples))):
                 width = table.width
-                chosen = [list(table.numbers[i * width : (i + 1) * width]) for i in rows]
-                recording.program.check(chosen, self._flat(table), rtol, atol)
+                chosen = {table.samples[i]: list(table.numbers[i * width : (i + 1) * width]) for i in rows}
+                recording.program.check_named("sample", chosen, self._flat(table), rtol, atol)
 
     def source(
         self,
@@ -281,6 +299,9 @@ class CompiledFunction:
         optimizer: Optimizer | None = None,
     ) -> str:
         """Return the text of the program, see `Program.source`.
+
+        It computes the branch that was recorded, and looks at no comparison; where there may be others, write them with
+        `where`.
 
         Raises:
             ValueError: it has been called for no form of arguments yet, or for several: `.program(...)` has each.
@@ -296,7 +317,10 @@ class CompiledFunction:
         )
 
     def program(self, *args: Any, **kwargs: Any) -> Program:
-        """Return the program for the arguments of a sample, recorded if there is none yet; it has derivatives too."""
+        """Return the program for the arguments of a sample, recorded if there is none yet; it has derivatives too.
+
+        It computes the branch of that sample for all rows.
+        """
         return self._divided(self._table(args, kwargs), in_order(1))[0][0].program
 
     def __repr__(self) -> str:
@@ -304,7 +328,7 @@ class CompiledFunction:
         count = f"{len(known)} program{'s' * (len(known) != 1)}" if known else "not called yet"
         lines = [f"compiled {self._name}{self._signature}: {count}"]
         for (static, form), recording in known:
-            values = [f"{name}={x!r}" for name, x in static]
+            values = [f"{name}={x.value!r}" for name, x in static]
             lines.append(f"  ({', '.join([*map(_written, form), *values])}): {recording.program!r}")
         return "\n".join(lines)
 
@@ -313,7 +337,7 @@ class CompiledFunction:
     def _split(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the values of static arguments, and the other ones by name."""
         bound = self._signature.bind(*args, **kwargs).arguments
-        static = tuple([(name, bound.pop(name)) for name in self._static if name in bound])
+        static = tuple([(name, static_value(name, bound.pop(name))) for name in self._static if name in bound])
         return static, bound
 
     def _table(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Table:
@@ -370,18 +394,24 @@ class CompiledFunction:
             if not rows:
                 return found
         while rows:
-            if known and not self._branches:
-                self._refuse(table, broken)
             if training:
                 training.settle()
-            known.append(self._record(table, rows[0]))
-            broken = known[-1].guards.broken(table.numbers, rows, threads)
-            if rows[0] in broken:
+            made = self._record(table, rows[0])
+            if alike := [recording for recording in known if recording.outcomes == made.outcomes]:
+                found.append((alike[0], rows[:1]))  # near a tie, where a program's rounding may decide otherwise
+                rows = rows[1:]
+                continue
+            if known and not self._branches:
+                self._refuse(table, rows[0], broken[rows[0]])
+            made.compile(self._program)
+            known.append(made)
+            broken = made.guards.broken(table.numbers, rows, threads)
+            if broken.pop(rows[0], None) and self._record(table, rows[0]).outcomes != made.outcomes:
                 raise RuntimeError(
                     f"{self._name} branches otherwise for the sample with which it was just recorded: does it change "
                     "a parameter?"
                 )
-            found.append((known[-1], array("q", [i for i in rows if i not in broken]) if broken else rows))
+            found.append((made, array("q", [i for i in rows if i not in broken]) if broken else rows))
             rows = array("q", broken)
         return found
 
@@ -407,11 +437,11 @@ class CompiledFunction:
 
     def _record(self, table: Table, row: int) -> Recording:
         numbers = table.numbers[row * table.width : (row + 1) * table.width]
-        return Recording(self._name, functools.partial(self._call, table), table.form, numbers, self._program)
+        return Recording(self._name, functools.partial(self._call, table), table.form, numbers)
 
     def _call(self, table: Table, arguments: dict[str, Any]) -> Any:
         """Return what the function gives."""
-        given = {**arguments, **dict(table.static)}
+        given = arguments | {name: x.value for name, x in table.static}
         order = [name for name in self._signature.parameters if name in given]
         bound = inspect.BoundArguments(self._signature, OrderedDict((name, given[name]) for name in order))
         return self._f(*bound.args, **bound.kwargs)
@@ -432,8 +462,7 @@ class CompiledFunction:
 
         return flat
 
-    def _refuse(self, table: Table, broken: Mapping[int, Guard]) -> None:
-        row, guard = min(broken.items())
+    def _refuse(self, table: Table, row: int, guard: Guard) -> NoReturn:
         raise GuardError(
             f"{self._name}, sample {table.samples[row]}: {guard.where}: {guard.text} "
             f"{'does not hold, but held' if guard.held else 'holds, but did not'} in the sample that was recorded; "

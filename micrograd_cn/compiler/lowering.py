@@ -10,6 +10,8 @@ from ..engine import Value, topological_order
 from ..operation import Op
 from .instructions import AFTER, BATCH, SAMPLE, Code, Pair
 
+DETACH = Op("detach", lambda x: x, (None,))  # what `detach()` is in a program: the number, and no gradient
+
 
 def ordered(outputs: Sequence[Value]) -> list[Value]:
     """Return the interior nodes below all outputs, operands first, each once; then the outputs, which may be leaves.

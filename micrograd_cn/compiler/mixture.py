@@ -134,7 +134,7 @@ class Mixture:
         each_step: bool,
     ) -> list[float]:
         """Train as `Program.fit` does."""
-        check_fit(optimizer, epochs, batch_size, self._threads, schedule, progress)
+        check_fit(optimizer, epochs, batch_size, shuffle, self._threads, schedule, progress)
         n = len(self._place)
         self._order = list(range(n))
         batch = min(batch_size or n, n)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import math
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -202,7 +202,7 @@ class Program(Differentiable):
         loss, gradients = self.gradient_of(data, in_order(n), threads)
         for p, gradient in zip(self.parameters, gradients, strict=True):
             if p.requires_grad:  # it may have been frozen since
-                p.grad += gradient
+                p.grad = (p.grad or 0.0) + gradient
         return loss
 
     def gradient_of(self, data: Numbers, index: array[int], threads: int) -> tuple[float, list[float]]:
@@ -255,8 +255,8 @@ class Program(Differentiable):
             TypeError: as for `forward`; or the optimiser cannot be compiled; or the schedule is no function, or returns
                 no number; or progress is neither a bool nor a function.
             ValueError: as for `backward`; or `epochs` or `batch_size` is out of range, or the optimiser changes an
-                input, or `shuffle` the numbers of the rows; or the schedule returns a number that is not 0 or more: the
-                step is named, and those before it are taken.
+                input, or what was a constant when the graph was compiled, or `shuffle` the numbers of the rows; or the
+                schedule returns a number that is not 0 or more: the step is named, and those before it are taken.
 
         >>> from micrograd_cn.compiler import compile
         >>> from micrograd_cn.optim import SGD, linear_lr
@@ -266,7 +266,7 @@ class Program(Differentiable):
         >>> w.data, optimizer.lr
         (-1.75, 0.75)
         """
-        check_fit(optimizer, epochs, batch_size, threads, schedule, progress)
+        check_fit(optimizer, epochs, batch_size, shuffle, threads, schedule, progress)
         inputs = set(self._inputs)
         for i, p in enumerate(optimizer.parameters):
             if p in inputs:
@@ -322,19 +322,25 @@ class Program(Differentiable):
             raise ValueError("check() was given no rows, so that nothing would be compared")
         width = len(self._inputs)
         taken = [list(data[i * width : (i + 1) * width]) for i in range(n)]  # `rows` may be an iterator, now at its end
-        for i, (row, compiled) in enumerate(zip(taken, self.forward(taken), strict=True)):
+        self.check_named("row", dict(enumerate(taken)), f, rtol, atol)
+
+    def check_named(
+        self, name: str, rows: Mapping[int, list[float]], f: Callable[..., Any], rtol: float, atol: float
+    ) -> None:
+        """Do so with rows that have a name and numbers in messages."""
+        for (i, row), compiled in zip(rows.items(), self.forward([*rows.values()]), strict=True):
             try:
                 given = f(*map(Value, row))
                 _check_indices([given] if self._single else given)
             except IndexError as error:
-                raise IndexError(f"row {i}, {row}: {error}") from error
+                raise IndexError(f"{name} {i}, {row}: {error}") from error
             eager = [x.data if isinstance(x, Value) else number(x) for x in ([given] if self._single else given)]
             graph = [compiled] if self._single else compiled
             if len(eager) != len(graph) or not all(map(_close(rtol, atol), eager, graph)):
                 function, ours = (eager[0], graph[0]) if self._single else (eager, graph)
                 raise Mismatch(
-                    f"row {i}, {row}: the function gives {function}, the graph {ours}; does the function branch on a "
-                    "value, where it should use where()?"
+                    f"{name} {i}, {row}: the function gives {function}, the graph {ours}; does the function branch on "
+                    "a value, where it should use where()?"
                 )
 
     def source(
@@ -377,8 +383,9 @@ class Program(Differentiable):
         Raises:
             TypeError: an operation of one's own has a machine form, but is not written in the table's operations; or
                 what is named is no `Value`; or the optimiser's update cannot be compiled, as for `fit`.
-            ValueError: it is written in none of the languages; or parameters are named for "llvm", or one of the
-                program's has no name, or two; or what is for "c" is not so there, or for another language.
+            ValueError: it is written in none of the languages; or "python" has no counterpart of what `detach()` or
+                `no_grad()` made of a value while a function was recorded; or parameters are named for "llvm", or one
+                that the program reads has no name, or two; or what is for "c" is not so there, or for another language.
 
         >>> from micrograd_cn.compiler import compile
         >>> x, w = Value(2), Value(3)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -13,7 +13,7 @@ from ..module import Module
 from ..operation import Op
 from ..tree import flatten
 from .instructions import Code
-from .lowering import ordered
+from .lowering import DETACH, ordered
 
 COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
 BUILTIN = ("abs",)  # Python's own, of numbers and arrays
@@ -78,6 +78,8 @@ class Source:
 
     def apply(self, op: Op, names: Sequence[Name]) -> Name:
         """Return the name of an operation's result; of constants alone it is a number."""
+        if op is DETACH:
+            raise ValueError('source("python"): engines differ in how they write detach() and no_grad()')
         numbers = [name for name in names if isinstance(name, float)]
         if len(numbers) == len(names):
             return op.forward(*numbers)
@@ -180,7 +182,8 @@ def source(
     """Return the text of `f(xp, parameters, inputs)`; its parameters are a dict if they are named, else a list."""
     entries = None if named is None else entries_of(named)
     if entries is not None:
-        parameters = in_order_of_names(entries, parameters)
+        read = Value._below(*outputs)[1].union(outputs)
+        parameters = in_order_of_names(entries, parameters, read)
     ws, xs = [f"w{i}" for i in range(len(parameters))], [f"x{i}" for i in range(len(inputs))]
     written_so_far = Source([*ws, *xs])
     leaves = dict(zip([*parameters, *inputs], [*ws, *xs], strict=True))
@@ -215,12 +218,14 @@ def entries_of(named: Named, language: str = "python") -> dict[str, Any]:
     )
 
 
-def in_order_of_names(entries: dict[str, Any], parameters: Sequence[Value], language: str = "python") -> list[Value]:
+def in_order_of_names(
+    entries: dict[str, Any], parameters: Sequence[Value], read: Container[Value], language: str = "python"
+) -> list[Value]:
     """Return the program's parameters in the order in which they are named.
 
     Raises:
         TypeError: what is named is no `Value`.
-        ValueError: a parameter has no name, or two, of which a dict would hold two numbers.
+        ValueError: a parameter that is read has no name, or one has two, of which a dict would hold two numbers.
     """
     wanted, places = set(parameters), dict[Value, str]()
     for path, leaf in flatten(entries, "parameters")[0]:
@@ -234,7 +239,7 @@ def in_order_of_names(entries: dict[str, Any], parameters: Sequence[Value], lang
         if leaf in wanted:
             places[leaf] = path
     for i, leaf in enumerate(parameters):
-        if leaf not in places:
+        if leaf not in places and leaf in read:
             label = f", labelled {leaf.label!r}" if leaf.label else ""
             raise ValueError(
                 f'source("{language}"): parameters[{i}] of the program, {leaf!r}{label}, is not among those that are '

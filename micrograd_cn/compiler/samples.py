@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
@@ -14,6 +15,7 @@ from .rows import Numbers
 
 Form: TypeAlias = Any  # None for a number; for a list or tuple its type and how many numbers, or the forms in it; ...
 PLAIN = {float, int}
+NO_NUMBERS = (*"OSUMmc",)  # kinds of numpy's types: objects may be numbers, text, times and complex ones are not
 
 
 class Array(NamedTuple):
@@ -64,7 +66,8 @@ def form_of(x: Any, numbers: array[float]) -> Form:
         if PLAIN.issuperset(map(type, x)):
             numbers.extend(map(number, x))
             return kind, len(x)
-        return kind, tuple([form_of(item, numbers) for item in x])
+        inside = tuple([form_of(item, numbers) for item in x])
+        return kind, len(x) if inside.count(None) == len(x) else inside
     if isinstance(x, dict):
         return kind, tuple(x), tuple([form_of(item, numbers) for item in x.values()])
     if isinstance(x, Value):
@@ -84,9 +87,10 @@ def doubles(x: Any) -> Numbers:
         view = memoryview(x)
         if view.format == "d" and view.c_contiguous and not view.readonly:
             return view.cast("B").cast("d") if view.nbytes else array("d")
-    except TypeError:
-        pass  # not every array is a buffer: some lie on another device
-    if hasattr(x, "__array__"):
+    except (TypeError, ValueError, BufferError):
+        pass  # not every array is a buffer: some lie on another device, or hold what no buffer does
+    kind = getattr(getattr(x, "dtype", None), "kind", "")
+    if hasattr(x, "__array__") and kind not in NO_NUMBERS:
         import numpy as np
 
         return doubles(np.array(x, dtype=np.float64, order="C"))
@@ -148,6 +152,36 @@ def paths(form: Form, name: str) -> Iterator[str]:
             yield from paths(part, f"{name}[{key!r}]")
 
 
+class Static(NamedTuple):
+    """The value of a static argument; two are the same program's if they are equal, and alike in all that shows."""
+
+    value: Any
+    shown: Any
+
+
+def static_value(name: str, x: Any) -> Static:
+    """Return the value of a static argument.
+
+    Raises:
+        TypeError: it cannot be hashed.
+
+    >>> static_value("n", 1) == static_value("n", True), static_value("n", (0.0,)) == static_value("n", (-0.0,))
+    (False, False)
+    """
+    try:
+        hash(x)
+    except TypeError as error:
+        raise TypeError(f"static argument {name}, {x!r}: {error}; programs are kept by its value") from None
+    return Static(x, _as_shown(x))
+
+
+def _as_shown(x: Any) -> Any:
+    """Return what differs for things that differ, also where they are equal, as 1, 1.0 and True are."""
+    if isinstance(x, (tuple, frozenset)):
+        return type(x), frozenset(map(_as_shown, x)) if isinstance(x, frozenset) else tuple(map(_as_shown, x))
+    return type(x), repr(x) if isinstance(x, (float, complex)) else x
+
+
 def where_wrong(arguments: dict[str, Any]) -> str:
     """Return the first argument, or the part of it, that is no number, with the reason.
 
@@ -178,7 +212,7 @@ def columns(arrays: Sequence[Any]) -> tuple[tuple[Form, ...], Numbers, int]:
     import numpy as np
 
     n = lengths[0]
-    together = np.concatenate([np.asarray(x, dtype=np.float64).reshape(n, -1) for x in arrays], axis=1)
+    together = np.concatenate([np.asarray(doubles(x)).reshape(n, math.prod(x.shape[1:])) for x in arrays], axis=1)
     return form, doubles(together), n
 
 

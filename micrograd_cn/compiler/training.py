@@ -63,7 +63,12 @@ class Training:
         place = {p: i for i, p in enumerate(parameters)}
         numbers = []
         others = executables.pitch  # where parameters that the program does not have begin
-        for p in optimizer.parameters:
+        for i, p in enumerate(optimizer.parameters):
+            if p.requires_grad and p in executables.graph.constants:
+                raise ValueError(
+                    f"fit(): parameters[{i}] of the optimizer, {p!r}, is a constant of the program, since it required "
+                    "no gradient when the program was made; compile anew"
+                )
             numbers.append(place.get(p, others))
             others += p not in place
         changed = {i for p, i in zip(optimizer.parameters, numbers, strict=True) if p.requires_grad}

@@ -543,8 +543,8 @@ def test_what_was_trained_is_kept_when_the_function_that_is_told_raises():
             raise ArithmeticError
 
     with pytest.raises(ArithmeticError):
-        program.fit(rows, mine, 10**12, progress=enough)
-    assert 1 < mine.steps < 10**12
+        program.fit(rows, mine, 10**5, progress=enough)
+    assert 1 < mine.steps < 10**5
     other.fit(rows, yours, mine.steps)
     assert everything(ours, mine) == everything(theirs, yours)
 
