@@ -82,7 +82,7 @@ def options(description: str, chinese: str, steps: int, compiled: bool = False) 
     )
     add, out = parser.add_argument, Path(__file__).parent / "out"
     meaning = text("decides the data, their order and the initial weights", "决定数据、数据的顺序和初始权重")
-    add("--steps", type=_positive, default=steps, help=text("training steps (mini-batches)", "训练步数（小批量数）"))
+    add("--steps", type=positive, default=steps, help=text("training steps (mini-batches)", "训练步数（小批量数）"))
     add("--seed", type=int, default=0, help=meaning)
     add("--out", type=Path, default=out, help=text("directory for the pictures", "存放图片的目录"))
     add_lang(parser)
@@ -96,7 +96,8 @@ def options(description: str, chinese: str, steps: int, compiled: bool = False) 
     return chosen
 
 
-def _positive(given: str) -> int:
+def positive(given: str) -> int:
+    """Return the number that an option is given, for argparse."""
     number = int(given)
     if number < 1:
         raise argparse.ArgumentTypeError(f"expected at least 1, got {number}")

@@ -356,6 +356,8 @@ class CompiledFunction:
         wanted = [p for p in self._signature.parameters if p not in self._static]
         arrays = samples if isinstance(samples, tuple) else (samples,)
         if arrays and all(getattr(x, "shape", ()) for x in arrays) and len(arrays) <= len(wanted):
+            if any(self._signature.parameters[p].kind is inspect.Parameter.VAR_POSITIONAL for p in wanted):
+                raise TypeError(f"{name}(): an array for each argument of {self._name}{self._signature}; give tuples")
             forms, numbers, n = columns(arrays)
             table = Table(tuple(zip(wanted, forms, strict=False)))
             table.numbers, table.samples = numbers, range(n)
