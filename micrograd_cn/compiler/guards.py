@@ -79,7 +79,7 @@ class Input(Value):
         """Refuse to be compared with a number, which it is not; with values it is compared by identity."""
         if not isinstance(other, Value) and _is_number(other):
             self._refuse("an operand of ==", "where(equal(x, y), a, b)")
-        return self is other
+        return super().__eq__(other)
 
     __hash__ = Value.__hash__
 
