@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from threading import Lock
 from typing import Any, TypeAlias
 
-__all__ = ["Listener", "comparisons", "stopped", "tell"]
+__all__ = ["Listener", "comparisons", "keeps", "stopped", "tell"]
 
 Listener: TypeAlias = Callable[[Any, str, Any, bool], object]
 Stop: TypeAlias = Callable[[Any], Any]
@@ -51,6 +51,15 @@ def tell(a: Any, symbol: str, b: Any, holds: bool) -> None:
     """
     for listener in _listeners.get():
         listener(a, symbol, b, holds)
+
+
+def keeps() -> bool:
+    """Return whether those who listen here compute anew what is detached.
+
+    >>> keeps()  # nobody does
+    False
+    """
+    return _stop.get() is not None
 
 
 def stopped(x: Any) -> Any:

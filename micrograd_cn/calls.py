@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from numbers import Real
 from typing import Any
 
+from .branches import keeps
 from .engine import Value, constant
 from .gradients import gradients
 from .modes import recording
@@ -93,16 +94,19 @@ class Call:
 
     def plain(self, x: Any) -> Any:
         """Return a result as it is given out."""
-        if self.nested and self.quiet:
-            return constant(x.data if isinstance(x, Value) else x)
-        if self.nested:
-            return x if isinstance(x, Value) else constant(x)
-        return x.data if isinstance(x, Value) else x
+        if not self.nested:
+            return x.data if isinstance(x, Value) else x
+        y: Value = x if isinstance(x, Value) else constant(x)
+        return y.detach() if self.quiet else y
+
+    @property
+    def deeper(self) -> bool:
+        """Whether derivatives are differentiated in their turn, or computed anew."""
+        return self.nested and (not self.quiet or keeps())
 
     def gradient(self, y: Value, many: bool) -> Any:
         """Return the gradient of `y` in the arguments' structure; a tuple of them if there are `many` arguments."""
-        deeper = self.nested and not self.quiet
-        flat = gradients(y, self.inputs, create_graph=True) if deeper else gradients(y, self.inputs)
+        flat = gradients(y, self.inputs, create_graph=True) if self.deeper else gradients(y, self.inputs)
         return self.structured([self.plain(g) for g in flat], many)
 
     def structured(self, flat: list[Any], many: bool) -> Any:

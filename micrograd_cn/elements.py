@@ -267,7 +267,7 @@ def _parts(xs: Sequence[Any], partials: Sequence[Any], wanted: Sequence[bool]) -
     What is zero has no part.
     """
     found: list[Part] = []
-    if 0.0 in xs:  # which is found where -0.0 is looked for
+    if 0.0 in [x for x in xs if type(x) is float]:  # which is found where -0.0 is looked for
         return []
     for slot, (want, partial) in enumerate(zip(wanted, partials, strict=True)):
         if not want or partial is None:

@@ -113,6 +113,16 @@ def where() -> str:
 
 
 @contextmanager
+def as_recorded() -> Iterator[None]:
+    """Have compiled functions be plain ones inside the `with` block."""
+    token = _recorded.set(True)
+    try:
+        yield
+    finally:
+        _recorded.reset(token)
+
+
+@contextmanager
 def guards() -> Iterator[list[Guard]]:
     """Record inside the `with` block; afterwards the list has the comparisons that may come out otherwise."""
     told: dict[tuple[str, int, int], tuple[Any, str, Any, bool, str]] = {}
@@ -127,12 +137,8 @@ def guards() -> Iterator[list[Guard]]:
         with recording():
             return record(DETACH, (x,))
 
-    token = _recorded.set(True)
-    try:
-        with recording(), comparisons(listener, stop):
-            yield found
-    finally:
-        _recorded.reset(token)
+    with recording(), comparisons(listener, stop), as_recorded():
+        yield found
     for a, symbol, b, held, place in told.values():
         [op] = [op for op in OPS.values() if op.array == TURNED.get(symbol, symbol)]
         node = record(op, (b, a) if symbol in TURNED else (a, b))
@@ -141,10 +147,11 @@ def guards() -> Iterator[list[Guard]]:
 
 
 def is_recorded() -> bool:
-    """Return whether a function is being recorded here.
+    """Return whether a function is being recorded here, or computed as if it were.
 
-    >>> is_recorded()
-    False
+    >>> with as_recorded():
+    ...     is_recorded()
+    True
     """
     return _recorded.get()
 
@@ -159,12 +166,13 @@ class Guards:
     """The guards of a recorded function, compiled.
 
     Attributes:
+        program: computes them, if there are any.
         fixed: whether no parameter has a part in them, so that they hold for a row once and for all.
     """
 
     def __init__(self, found: Sequence[Guard], inputs: Sequence[Value], make: Callable[..., Program]) -> None:
         self._guards = found
-        self._program = make([guard.node for guard in found], inputs) if found else None
+        self.program = make([guard.node for guard in found], inputs) if found else None
         leaves = Value._below(*[guard.node for guard in found])[1]
         self.fixed = all(leaf in set(inputs) or not leaf.requires_grad for leaf in leaves)
         self._expected = array("d", [float(guard.held) for guard in found])
@@ -174,11 +182,11 @@ class Guards:
 
         While they are trained, `parameters` is where they are.
         """
-        if self._program is None or not index:
+        if self.program is None or not index:
             return {}
         width = len(self._guards)
         out = array("d", bytes(8 * width * len(index)))
-        self._program.outputs_of(data, index, threads, out, parameters)
+        self.program.outputs_of(data, index, threads, out, parameters)
         if out == self._expected * len(index):
             return {}
         found = {}

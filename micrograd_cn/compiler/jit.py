@@ -8,21 +8,23 @@ import re
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any, NoReturn, TypeVar, overload
 
 from ..engine import Value, constant
 from ..operation import number
 from ..optim import Optimizer
 from ..tree import flatten
-from .epochs import Progress, Shuffler
+from .epochs import Progress, Shuffler, check_fit
 from .executable import collector_off
-from .guards import Guard, GuardError, Guards, Input, guards, is_recorded
+from .guards import Guard, GuardError, Guards, Input, as_recorded, guards, is_recorded
 from .mixture import Division, Mixture
 from .program import Program
 from .python import Named
 from .rows import in_order
 from .samples import Form, Table, columns, form_of, paths, rebuilt, static_value, tables, where_wrong
 from .threads import check_threads
+from .training import check_constants
 
 # What Python or numpy says where a plain number is wanted: as an index, by int(), range(), round(), % or math.exp().
 PLAIN_NUMBER = r"not '?Value|cannot be interpreted|doesn't define|for (%|//|divmod\(\))|indices|non-int|no callable"
@@ -58,6 +60,8 @@ def compile(  # noqa: A001 -- the field's name
     - Functions of many rows at once are within the units in the last place that `compiler.functions.ULPS` names, at
       most 4, of the exact result. Single rows have C's functions, but where several like ones are computed together the
       former; x**2 is x * x.
+    - Where what is compared is equal but for such rounding, a comparison may come out either way: the sample has the
+      branch of the engine or, once there is a program for it, the other one.
     - Up to 2 rows are computed one at a time, with vectors along the operands of sums, and more rows side by side. So
       sums of at least 8 products differ between these by their rounding: n products by at most n units in the last
       place of the sum of their sizes.
@@ -258,6 +262,11 @@ class CompiledFunction:
             TypeError, ValueError, GuardError: as for `backward` and `Program.fit`.
         """
         found = self._tables("fit", samples)
+        check_fit(optimizer, epochs, batch_size, shuffle, threads, schedule, progress)
+        for recording in chain.from_iterable([self._recordings.get((t.static, t.form), ()) for t in found]):
+            for program in (recording.program, recording.guards.program):
+                if program:
+                    check_constants(optimizer, program.executables)
         if len(found) == 1:
             [table] = found
             groups = self._divided(table, in_order(len(table.samples)), threads)
@@ -459,7 +468,8 @@ class CompiledFunction:
 
         def flat(*values: Value) -> Any:
             numbers = iter(values)
-            result = self._call(table, {name: rebuilt(part, numbers) for name, part in table.form})
+            with as_recorded():
+                result = self._call(table, {name: rebuilt(part, numbers) for name, part in table.form})
             return result if isinstance(result, Value) else [x for _, x in flatten(result)[0]]
 
         return flat

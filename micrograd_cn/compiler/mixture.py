@@ -15,7 +15,7 @@ from itertools import chain
 from typing import NamedTuple, TypeAlias
 
 from ..optim import Optimizer
-from .epochs import Progress, Shuffler, check_fit, train
+from .epochs import Progress, Shuffler, train
 from .executable import FEW, Executable, accumulate_driver, address_of_driver, mixed_driver
 from .machine import Memory
 from .places import WORD
@@ -134,7 +134,6 @@ class Mixture:
         each_step: bool,
     ) -> list[float]:
         """Train as `Program.fit` does."""
-        check_fit(optimizer, epochs, batch_size, shuffle, self._threads, schedule, progress)
         n = len(self._place)
         self._order = list(range(n))
         batch = min(batch_size or n, n)

@@ -53,6 +53,16 @@ def _give_back(executable: Executable, memories: Sequence[Buffers]) -> None:
         executable.done(memory)
 
 
+def check_constants(optimizer: Optimizer, executables: Executables) -> None:
+    """Raise ValueError if a parameter that is to be trained was a constant when a program was made."""
+    for i, p in enumerate(optimizer.parameters):
+        if p.requires_grad and p in executables.graph.constants:
+            raise ValueError(
+                f"fit(): parameters[{i}] of the optimizer, {p!r}, is a constant of the program, since it required no "
+                "gradient when the program was made; compile anew"
+            )
+
+
 class Training:
     """The compiled loop of `fit` for one optimiser, and what it works on."""
 
@@ -63,12 +73,8 @@ class Training:
         place = {p: i for i, p in enumerate(parameters)}
         numbers = []
         others = executables.pitch  # where parameters that the program does not have begin
-        for i, p in enumerate(optimizer.parameters):
-            if p.requires_grad and p in executables.graph.constants:
-                raise ValueError(
-                    f"fit(): parameters[{i}] of the optimizer, {p!r}, is a constant of the program, since it required "
-                    "no gradient when the program was made; compile anew"
-                )
+        check_constants(optimizer, executables)
+        for p in optimizer.parameters:
             numbers.append(place.get(p, others))
             others += p not in place
         changed = {i for p, i in zip(optimizer.parameters, numbers, strict=True) if p.requires_grad}

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import micrograd_cn as mc
-from micrograd_cn import Value
+from micrograd_cn import Value, functional
 from micrograd_cn.compiler import CompiledFunction, GuardError, Mismatch, compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.program import Program
 from micrograd_cn.compiler.samples import doubles
@@ -512,6 +512,60 @@ def test_what_is_detached_is_computed_for_every_sample_and_gets_no_gradient(code
         program.source("python")
 
 
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: functional.grad(lambda z: z**3)(x),
+        lambda x: functional.value_and_grad(lambda z: z**3)(x)[0] + functional.value_and_grad(lambda z: z * x)(x)[1],
+        lambda x: functional.hessian(lambda z: z**3)(x),
+        lambda x: functional.hvp(lambda z: z**3, x, 2.0),
+        lambda x: functional.jvp(lambda z: z**3, x, 2.0)[1],
+        lambda x: functional.vjp(lambda z: z**3, x)[1](2.0),
+    ],
+)
+@pytest.mark.parametrize("mode", [mc.no_grad(), lambda f: f], ids=["no_grad", "recorded"])
+def test_derivatives_that_a_function_computes_are_those_of_every_sample(f, mode):
+    w, v = Value(2.0), Value(3.0)
+
+    def g(x):
+        inside = mode(f)(w * x)
+        return inside * v
+
+    compiled = compile(g)
+    for x in (1.0, 2.0, -3.0):
+        assert compiled(x) == pytest.approx(g(Value(x)).data, rel=1e-12)
+    compiled.backward([(1.0,), (2.0,)])
+    found, w.grad, v.grad = (w.grad, v.grad), 0.0, 0.0
+    for x in (1.0, 2.0):
+        g(Value(x)).backward(0.5)
+    assert found == pytest.approx((w.grad, v.grad), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        *(lambda x, w: w * x, lambda x, w: mc.exp(x) * x, lambda x, w: x**2, lambda x, w: x**3, lambda x, w: w**x),
+        *(lambda x, w: w / x, lambda x, w: x.log(), lambda x, w: x * x, lambda x, w: x.detach() * x),
+        lambda x, w: mc.no_grad()(lambda: mc.exp(x))() * x + w * x * x * 0.0,
+    ],
+)
+def test_derivatives_of_what_was_recorded_are_exact(f):
+    w = Value(0.5, "w")
+    program = compile(lambda x, y: f(x, w) * y).program(2.0, 3.0)
+    x, y = Value(2.0), Value(3.0)
+    expected = mc.gradients(f(x, w) * y, [x, y])
+    assert program.gradient([[2.0, 3.0]])[0] == pytest.approx(expected, rel=1e-14)
+    inside = compile(lambda x: functional.grad(lambda z: f(z, w))(x))
+    assert inside(2.0) == pytest.approx(mc.gradients(f(x, w), [x])[0], rel=1e-14)
+
+
+def test_sparse_derivatives_inside_a_recording():
+    w = Value(0.5, "w")
+    f = compile(lambda x: functional.sparse_hessian(lambda q: w * q[0] ** 3 * x + q[0] * q[1])([x, x])[0])
+    values = lambda x: functional.sparse_hessian(lambda q: w * q[0] ** 3 * x + q[0] * q[1])([x, x])[0]  # noqa: E731
+    assert f(2.0) == [y.data if isinstance(y, Value) else y for y in values(Value(2.0))]
+
+
 def test_no_gradient_flows_through_what_is_detached_however_large():
     a = Value(1e-200)
     f = compile(lambda x: (a.detach() ** -2).log() + a * x)  # the derivative of the logarithm is infinite
@@ -573,6 +627,22 @@ def test_what_was_frozen_while_recorded_is_a_constant_which_fit_refuses_to_train
     w.requires_grad = True
     with pytest.raises(ValueError, match=r"parameters\[1\] of the optimizer, Value.* is a constant of the program"):
         f.fit(samples, SGD([v, w]), 1)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_was_frozen_in_one_of_several_programs_or_in_a_comparison_is_refused(order):
+    w, v = Value(3.0), Value(1.0)
+    f = compile(lambda xs: mc.sum([w * v * x for x in xs]))
+    g = compile(lambda x: v * x if w * x > 0 else -v * x)
+    w.requires_grad = False
+    f([1.0])
+    g(1.0)
+    w.requires_grad = True
+    f([1.0, 2.0])
+    for call, samples in ((f, [([1.0],), ([1.0, 2.0],)][::order]), (g, [(1.0,)])):
+        with pytest.raises(ValueError, match=r"parameters\[0\] of the optimizer, Value.* is a constant of the program"):
+            call.fit(samples, SGD([w, v]), 1, 1)
+    assert f.fit([([1.0, 2.0],)], SGD([w, v], 0.0), 1) == [9.0]
 
 
 # Arguments that are almost alike
@@ -708,6 +778,7 @@ def test_a_compiled_function_is_a_part_of_one_that_calls_it():
     with pytest.raises(GuardError, match="x > 0"):
         outer(-3.0)
     assert inner(4.0) == 40.0
+    outer.check([(3.0,), (5.0,)])
 
 
 def test_derivatives_and_anomalies_inside_a_recording():
