@@ -175,7 +175,7 @@ def train(names: Sequence[str], weights: Weights, backward: Backward, steps: int
 
 @contextmanager
 def bar(steps: int) -> Iterator[Callable[[Sequence[float]], None]]:
-    """Show a progress bar with the recent loss inside the block, which says what the losses of more steps were."""
+    """Show a progress bar inside the block, with the mean of recent losses; give what takes the losses of more steps."""
     from tqdm import tqdm
 
     latest = deque[float](maxlen=RECENT)
