@@ -175,7 +175,7 @@ def train(names: Sequence[str], weights: Weights, backward: Backward, steps: int
 
 @contextmanager
 def bar(steps: int) -> Iterator[Callable[[Sequence[float]], None]]:
-    """Show a progress bar inside the block, with the mean of recent losses; give what takes the losses of more steps."""
+    """Show a progress bar inside the block, with the mean of recent losses; give what takes more of them."""
     from tqdm import tqdm
 
     latest = deque[float](maxlen=RECENT)
