@@ -197,10 +197,10 @@ def jvp(f: Function, x: Any, v: Any) -> tuple[Any, Any]:
     with level() as around:
         call = Call("jvp", f, [0], [x], {}, around)
         call.nested = call.nested or holds_values(direction)
-        outputs, rebuild = call.outputs()
+        deeper, (outputs, rebuild) = call.deeper, call.outputs()
         tangents: dict[Value, Any] = dict(zip(call.inputs, direction, strict=True))
         for node in reversed(topological_order(*outputs)):
-            edges = symbolic_edges(node, tangents.keys()) if call.deeper else node._edges()
+            edges = symbolic_edges(node, tangents.keys()) if deeper else node._edges()
             moving = [(partial, tangents[p]) for p, partial in edges if p in tangents]
             if moving:  # no variable is, for its operand lies outside
                 tangents[node] = ops.dot([partial for partial, _ in moving], [t for _, t in moving])

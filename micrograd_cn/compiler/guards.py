@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, NoReturn
 from ..branches import comparisons
 from ..engine import Value, record
 from ..modes import recording
-from ..operation import OPS, number
+from ..operation import OPS, number_or_none
 from .lowering import DETACH
 from .program import Program
 
@@ -77,7 +77,7 @@ class Input(Value):
 
     def __eq__(self, other: object) -> bool:
         """Refuse to be compared with a number, which it is not; with values it is compared by identity."""
-        if not isinstance(other, Value) and _is_number(other):
+        if not isinstance(other, Value) and number_or_none(other) is not None:
             self._refuse("an operand of ==", "where(equal(x, y), a, b)")
         return super().__eq__(other)
 
@@ -94,14 +94,6 @@ class Input(Value):
             f"{where()}: {self.label} as {what} would be the same number for every sample; write {instead}, "
             f'or compile(f, static=["{self.label.partition("[")[0]}"]) for a program for each of its values'
         )
-
-
-def _is_number(x: object) -> bool:
-    try:
-        number(x)
-    except TypeError:
-        return False
-    return True
 
 
 def where() -> str:
