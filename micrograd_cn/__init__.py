@@ -10,11 +10,13 @@
 
 from importlib import import_module
 from importlib.util import find_spec
+from os import environ
 
+from . import quick
 from .engine import Value
 from .gradients import gradients
 from .modes import detect_anomaly, no_grad
-from .operation import OPS, Op, define
+from .operation import Op
 from .ops import (
     abs,
     acos,
@@ -64,6 +66,10 @@ from .ops import (
     where,
 )
 from .scopes import scope
+from .table import OPS, define
+
+if not environ.get("MICROGRAD_CN_PLAIN"):
+    quick.install()
 
 __version__ = "0.2.0"
 

@@ -16,6 +16,7 @@ from .engine import Value, topological_order
 from .expression import CONSTANTS, ParseError, functions, is_name, normal, operators, parse
 from .picture import RenderError, draw_dot
 from .picture.text import columns
+from .walk import nodes_below
 from .words import WORDS, language
 
 PICTURES = (".svg", ".png", ".pdf", ".dot")
@@ -145,7 +146,7 @@ def _run(text: str, assignments: Sequence[str], outputs: Sequence[Path], lang: s
     except ParseError as error:
         raise _located(error, text, words) from None
     order = topological_order(root)
-    used = {root, *itertools.chain.from_iterable(node.parents for node in order)}
+    used = set(nodes_below(root))
     for (name, variable), assignment in zip(variables.items(), assignments, strict=True):
         if variable not in used:
             raise _located(ParseError(words["cli_unused"].format(name=name), 0), assignment, words)
@@ -286,7 +287,7 @@ def _text(node: Value, operands: Iterable[str]) -> str:
     """Return the node's operation applied to texts; a negative number beside an operator is put in parentheses."""
     assert node.op is not None
     texts = list(operands)
-    if node.op.precedence:
+    if node.op.looks.precedence:
         texts = [f"({text})" if text.startswith("-") else text for text in texts]
     return node.op.text(*texts)
 

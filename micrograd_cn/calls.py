@@ -9,11 +9,11 @@ from contextvars import ContextVar
 from numbers import Real
 from typing import Any
 
-from .branches import keeps
 from .engine import Value, constant
 from .gradients import gradients
 from .modes import recording
 from .tree import flatten
+from .watching import watcher
 
 __all__ = ["Call", "holds_values", "level", "places"]
 
@@ -102,7 +102,7 @@ class Call:
     @property
     def deeper(self) -> bool:
         """Whether derivatives are differentiated in their turn, or computed anew."""
-        return self.nested and (not self.quiet or keeps())
+        return self.nested and (not self.quiet or watcher() is not None)
 
     def gradient(self, y: Value, many: bool) -> Any:
         """Return the gradient of `y` in the arguments' structure; a tuple of them if there are `many` arguments."""

@@ -97,34 +97,25 @@ class Elements:
         elements: list[Any] = [_element(x) if type(x) is float else self._known[x] for x in xs]
         if None in elements:
             return None
-        if op.summands:
-            pairs, terms = op.summands(*elements)
+        if op.forms.summands:
+            pairs, terms = op.forms.summands(*elements)
             return int(sum([a * b for a, b in pairs]) + sum(terms)) % PRIME
-        if rational := RATIONAL.get(op.machine):
+        if rational := RATIONAL.get(op.forms.machine):
             found = rational(*elements)
             return None if found is None else found % PRIME
-        if op.machine == POWER and type(xs[1]) is float and xs[1].is_integer():
+        if op.forms.machine == POWER and type(xs[1]) is float and xs[1].is_integer():
             return pow(elements[0], int(xs[1]), PRIME) if elements[0] or xs[1] >= 0.0 else None
         return hash((self._tags.setdefault(op, len(self._tags)), *elements)) % PRIME
 
 
 def operands(node: Value) -> Sequence[Any]:
-    """Return a node's operands, constants as floats.
+    """Return a node's operands, those that are constants as floats.
 
     >>> x = Value(3)
-    >>> operands(2 * x) == (2.0, x)
+    >>> operands(2 * x) == [2.0, x]
     True
     """
-    a, b = node._a, node._b
-    if type(a) is tuple:
-        return [x if x.requires_grad else x._data for x in a]
-    if type(a) is not float:
-        if a is None:
-            return ()
-        a = a if a.requires_grad else a._data
-    if b is None:
-        return (a,)
-    return a, b if type(b) is float or b.requires_grad else b._data
+    return [x if type(x) is float or x.requires_grad else x._data for x in node.operands]
 
 
 class Derivatives:
@@ -163,9 +154,9 @@ class Derivatives:
         coefficient = 1.0
         node: Any = x if x.requires_grad else x.data
         while type(node) is not float and node.op and node not in self._graph:
-            if node.op.machine == NEGATED:
+            if node.op.forms.machine == NEGATED:
                 coefficient, [node] = -coefficient, operands(node)
-            elif node.op.machine == MULTIPLIED and float in map(type, xs := operands(node)):
+            elif node.op.forms.machine == MULTIPLIED and float in map(type, xs := operands(node)):
                 number, other = xs if type(xs[0]) is float else xs[::-1]
                 if not _safe(coefficient, number):
                     break
@@ -227,7 +218,7 @@ class Derivatives:
         """Return the operands in `relevant` on which a node depends, each with the local derivative."""
         assert node.op is not None
         xs = operands(node)
-        known = node.op.machine in KNOWN
+        known = node.op.forms.machine in KNOWN
         key = (node.op, *[x if type(x) is float else ... if x in relevant else None for x in xs]) if known else ()
         if known and (parts := self._alike.get(key)):
             found: list[tuple[Value, Derivative]] = []
@@ -277,13 +268,15 @@ def _parts(xs: Sequence[Any], partials: Sequence[Any], wanted: Sequence[bool]) -
                 found.append((slot, _number(partial), None))
             continue
         place = {x: k for k, x in enumerate(xs) if type(x) is not float}
-        if partial in place:
-            found.append((slot, ONE, place[partial]))
-        elif partial.op and partial.op.machine == MULTIPLIED and type(partial._a) is float and partial._b in place:
-            found.append((slot, _number(partial._a), place[partial._b]))
-        else:
+        factor, other = partial.operands if _is_product(partial) else (1.0, partial)
+        if type(factor) is not float or other not in place:
             return []
+        found.append((slot, _number(factor), place[other]))
     return found
+
+
+def _is_product(node: Value) -> bool:
+    return node.op is not None and node.op.forms.machine == MULTIPLIED
 
 
 def _number(x: float) -> Derivative:

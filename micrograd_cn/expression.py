@@ -17,8 +17,9 @@ from keyword import iskeyword
 from typing import Any, NamedTuple, NoReturn
 
 from .engine import Value, constant
-from .operation import OPS, Op
+from .operation import Op
 from .ops import mean
+from .table import OPS
 from .words import WORDS
 
 __all__ = [
@@ -110,7 +111,7 @@ def operators(arity: int) -> dict[str, Op]:
     >>> list(operators(1)), list(operators(2))
     (['-'], ['+', '-', '*', '/', '**'])
     """
-    return {op.symbol: op for op in OPS.values() if op.precedence and op.arity == arity}
+    return {op.looks.symbol: op for op in OPS.values() if op.looks.precedence and op.arity == arity}
 
 
 class _Token(NamedTuple):
@@ -218,7 +219,7 @@ class _Reader:
         elif token.text == "+":
             return True
         elif token.text in self.prefix:
-            bracket.operators.append((self.prefix[token.text].precedence, self.prefix[token.text]))
+            bracket.operators.append((self.prefix[token.text].looks.precedence, self.prefix[token.text]))
             return True
         elif token.text == "(":
             self.open.append(_Bracket(token))
@@ -271,8 +272,8 @@ class _Reader:
             if isinstance(bracket.operands[-1], list):
                 self.fail("parse_list", token)
             op = self.infix[token.text]
-            bracket.reduce(op.precedence + op.right_associative)
-            bracket.operators.append((op.precedence, op))
+            bracket.reduce(op.looks.precedence + op.looks.right_associative)
+            bracket.operators.append((op.looks.precedence, op))
             return True
         if token.text == ",":
             if not bracket.several:

@@ -11,7 +11,8 @@ from functools import reduce
 from operator import add
 from typing import Any, NamedTuple, NoReturn, TypeAlias
 
-from .operation import Op, number
+from .number import number
+from .operation import Op
 from .operators import Operators
 
 __all__ = ["FormulaError", "StraightLine", "Term", "expand", "straight_line", "trace"]
@@ -90,10 +91,10 @@ def expand(op: Op, *operands: Term | float) -> Any:
     >>> str(expand(relu, Term("x")))
     'where(less(x, 0.0), 0.0, x)'
     """
-    if op.summands and not op.formula:
-        pairs, terms = op.summands(*operands)
+    if op.forms.summands and not op.forms.formula:
+        pairs, terms = op.forms.summands(*operands)
         return reduce(add, [*terms, *(a * b for a, b in pairs)], 0.0)
-    return trace(op.formula or op.forward, *operands, of=op)
+    return trace(op.forms.formula or op.forward, *operands, of=op)
 
 
 Operand: TypeAlias = int | float

@@ -13,11 +13,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from . import ops
+from . import anomaly, modes, ops
 from .calls import Call, holds_values, level, places
 from .engine import Value, topological_order
 from .gradients import symbolic_edges
-from .modes import check_tangent
 from .sparse import Sparse
 from .sparse import sparse_hessian as hessian_entries
 from .sparse import sparse_jacobian as jacobian_entries
@@ -200,11 +199,12 @@ def jvp(f: Function, x: Any, v: Any) -> tuple[Any, Any]:
         deeper, (outputs, rebuild) = call.deeper, call.outputs()
         tangents: dict[Value, Any] = dict(zip(call.inputs, direction, strict=True))
         for node in reversed(topological_order(*outputs)):
-            edges = symbolic_edges(node, tangents.keys()) if deeper else node._edges()
+            edges = symbolic_edges(node, tangents.keys()) if deeper else node.edges()
             moving = [(partial, tangents[p]) for p, partial in edges if p in tangents]
             if moving:  # no variable is, for its operand lies outside
                 tangents[node] = ops.dot([partial for partial, _ in moving], [t for _, t in moving])
-                check_tangent(node, tangents[node])
+                if modes.current() & modes.ANOMALY:
+                    anomaly.check_tangent(node, tangents[node])
         flat = [call.plain(tangents.get(y, 0.0)) for y in outputs]
         return rebuild([call.plain(y) for y in outputs]), rebuild(flat)
 

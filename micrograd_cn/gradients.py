@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from typing import Any, Literal, overload
 
 from . import modes, ops
+from .anomaly import in_words
 from .engine import Value, constant, topological_order
 
 __all__ = ["gradients", "symbolic_edges"]
@@ -49,7 +50,7 @@ def gradients(output: Value, inputs: Iterable[Value], create_graph: bool = False
     order = topological_order(output)
     relevant = set(inputs)  # the nodes on a path from an input to the output
     for node in reversed(order):
-        if any(x in relevant for x, _ in node._edges()):
+        if any(x in relevant for x, _ in node.edges()):
             relevant.add(node)
     check = modes.current() & modes.ANOMALY
     terms: dict[Value, list[Any]] = {x: [] for x in relevant}
@@ -59,7 +60,7 @@ def gradients(output: Value, inputs: Iterable[Value], create_graph: bool = False
             upstream = _total(terms, node)
             if check:
                 _check_total(upstream, node)
-            edges: list[tuple[Value, Any]] = symbolic_edges(node, relevant) if create_graph else node._edges()
+            edges: list[tuple[Value, Any]] = symbolic_edges(node, relevant) if create_graph else node.edges()
             for x, partial in edges:
                 if x in relevant:
                     terms[x].append(_product(upstream, partial))
@@ -110,7 +111,7 @@ def symbolic_edges(node: Value, relevant: Collection[Value]) -> list[tuple[Value
             now = partial._data if isinstance(partial, Value) else partial
             if now != then and not (math.isnan(now) or math.isnan(then)):
                 raise RuntimeError(
-                    f"data was changed after {modes.in_words(node.op, parents)} was recorded: operand {slot} had the "
+                    f"data was changed after {in_words(node.op, parents)} was recorded: operand {slot} had the "
                     f"partial {then}, now {now}; compute the output again"
                 )
             edges.append((parents[slot], partial))
@@ -119,5 +120,5 @@ def symbolic_edges(node: Value, relevant: Collection[Value]) -> list[tuple[Value
 
 def _check_total(gradient: Any, node: Value) -> None:
     if not math.isfinite(gradient._data if isinstance(gradient, Value) else gradient):
-        made = f" = {modes.in_words(node.op, node.parents)}" if node.op else ""
+        made = f" = {in_words(node.op, node.parents)}" if node.op else ""
         raise FloatingPointError(f"gradients(): with respect to {node!r}{made} it is {gradient}")

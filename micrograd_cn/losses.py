@@ -13,7 +13,7 @@ from typing import Any
 
 from . import ops
 from .engine import Value
-from .operation import number
+from .number import number
 from .tree import flatten
 
 __all__ = [

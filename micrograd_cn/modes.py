@@ -5,51 +5,34 @@ A mode holds in this thread and this async task alone.
 
 from __future__ import annotations
 
-import math
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import wraps
 from threading import Lock
-from types import coroutine
-from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar
 
+from . import anomaly
 from .operation import Op
 
-__all__ = [
-    "ANOMALY",
-    "NO_GRAD",
-    "Mode",
-    "check_gradients",
-    "check_tangent",
-    "check_value",
-    "current",
-    "detect_anomaly",
-    "in_words",
-    "no_grad",
-    "recording",
-]
+__all__ = ["ANOMALY", "NO_GRAD", "Mode", "checked", "current", "detect_anomaly", "no_grad", "recording", "stops"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-Steps: TypeAlias = Generator[Any, Any, Any]
+T = TypeVar("T")
 
 NO_GRAD, ANOMALY = 1, 2
 
 
-class _Entered(NamedTuple):
-    """The flags that hold inside a `with` block; which it switched on and off, whose block it is, what is around it."""
+class _Block(NamedTuple):
+    """A `with` block: whose it is, and the flag that it switches on or off."""
 
-    flags: int
-    on: int
-    off: int
     owner: object
-    outer: _Entered | None
+    flag: int
+    on: bool
 
 
-_entered: ContextVar[_Entered | None] = ContextVar("micrograd_cn_mode", default=None)
+_blocks: ContextVar[tuple[_Block, ...]] = ContextVar("micrograd_cn_blocks", default=())
 _lock = Lock()
-active = 0  # how many `with` blocks of a mode there are in all threads; while it is 0, nobody need ask for the flags
+active = 0  # how many blocks there are in all threads; while it is 0, nobody need ask for the flags
 
 
 def current() -> int:
@@ -59,33 +42,63 @@ def current() -> int:
     ...     current() == NO_GRAD | ANOMALY
     True
     """
-    entered = _entered.get()
-    return entered.flags if entered else 0
+    flags = 0
+    for block in _blocks.get():
+        flags = flags | block.flag if block.on else flags & ~block.flag
+    return flags
 
 
-def _inside(outer: _Entered | None, on: int, off: int, owner: object) -> _Entered:
-    return _Entered(((outer.flags if outer else 0) | on) & ~off, on, off, owner, outer)
+def stops(op: Op, operands: Sequence[Any], data: float) -> bool:
+    """Return whether a result is not recorded here, as in `no_grad()`; `detect_anomaly()` looks at it first.
+
+    Raises:
+        FloatingPointError: inside `detect_anomaly()`, it is not finite.
+
+    >>> from micrograd_cn import log
+    >>> with no_grad():
+    ...     stops(log, (1.0,), 0.0)
+    True
+    """
+    flags = current()
+    if flags & ANOMALY:
+        anomaly.check_value(op, operands, data)
+    return bool(flags & NO_GRAD)
 
 
-def _enter(owner: object, on: int = 0, off: int = 0) -> None:
+def checked(order: Iterable[T]) -> Iterable[T]:
+    """Return the nodes of a backward pass; inside `detect_anomaly()` the gradients that each sent to are looked at.
+
+    Raises:
+        FloatingPointError: when the pass goes on from a node that sent to a gradient which is not finite now.
+
+    >>> list(checked([]))
+    []
+    """
+    return _checked(order) if current() & ANOMALY else order
+
+
+def _checked(order: Iterable[T]) -> Iterator[T]:
+    for node in order:
+        yield node
+        anomaly.check_gradients(node)
+
+
+def _enter(owner: object, flag: int, on: bool = True) -> None:
     global active
-    _entered.set(_inside(_entered.get(), on, off, owner))
+    _blocks.set((*_blocks.get(), _Block(owner, flag, on)))
     with _lock:
         active += 1
 
 
 def _leave(owner: object) -> None:
-    """End the block of `owner`, which need not be the innermost: a generator may be closed inside another's block."""
+    """End the last block of `owner`, which need not be the innermost: a generator may be closed inside another's."""
     global active
-    entered, inner = _entered.get(), []
-    while entered and entered.owner is not owner:
-        inner.append(entered)
-        entered = entered.outer
-    if entered:  # else the generator that has the block is closed in another context than it was entered in
-        rest = entered.outer
-        for block in reversed(inner):
-            rest = _inside(rest, block.on, block.off, block.owner)
-        _entered.set(rest)
+    blocks = [*_blocks.get()]
+    for i in reversed(range(len(blocks))):  # none is found where a generator is closed in another context
+        if blocks[i].owner is owner:
+            del blocks[i]
+            _blocks.set(tuple(blocks))
+            break
     with _lock:
         active -= 1
 
@@ -110,80 +123,16 @@ class Mode:
         self.flag = flag
 
     def __enter__(self) -> None:
-        _enter(self, on=self.flag)
+        _enter(self, self.flag)
 
     def __exit__(self, *_: object) -> None:
         _leave(self)
 
     def __call__(self, function: F) -> F:
         """Return the function, run in the mode."""
-        import inspect  # costs more than the rest of the module
+        from .stepwise import run_inside  # costs more than the rest of the module
 
-        if inspect.isgeneratorfunction(function):
-
-            @wraps(function)
-            def decorated(*args: Any, **kwargs: Any) -> Any:
-                return (yield from self._stepwise(function(*args, **kwargs)))
-
-        elif inspect.iscoroutinefunction(function):
-
-            @wraps(function)
-            async def decorated(*args: Any, **kwargs: Any) -> Any:
-                return await self._awaited(function(*args, **kwargs))
-
-        elif inspect.isasyncgenfunction(function):
-
-            @wraps(function)
-            async def decorated(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-                steps = function(*args, **kwargs)
-                hooks = sys.get_asyncgen_hooks()
-                sys.set_asyncgen_hooks(None, None)  # an event loop is to close this one, not both at once
-                try:
-                    step = steps.asend(None)
-                finally:
-                    sys.set_asyncgen_hooks(*hooks)
-                while True:
-                    try:
-                        result = await self._awaited(step)
-                    except StopAsyncIteration:
-                        return
-                    try:
-                        step = steps.asend((yield result))
-                    except GeneratorExit:
-                        await self._awaited(steps.aclose())
-                        raise
-                    except BaseException as error:
-                        step = steps.athrow(error)
-
-        else:
-
-            @wraps(function)
-            def decorated(*args: Any, **kwargs: Any) -> Any:
-                with self:
-                    return function(*args, **kwargs)
-
-        return cast(F, decorated)
-
-    def _stepwise(self, steps: Steps) -> Steps:
-        """Run a generator, or what else has its methods, each step of it in the mode."""
-        step, given = steps.send, None
-        while True:
-            try:
-                with self:
-                    result = step(given)
-            except StopIteration as end:
-                return end.value
-            try:
-                step, given = steps.send, (yield result)
-            except GeneratorExit:
-                with self:
-                    steps.close()
-                raise
-            except BaseException as error:
-                step, given = steps.throw, error
-
-    def _awaited(self, steps: Any) -> Awaitable[Any]:
-        return coroutine(self._stepwise)(steps)
+        return run_inside(self, function)
 
 
 def no_grad() -> Mode:
@@ -227,74 +176,8 @@ def recording() -> Iterator[bool]:
     if not flags:  # nothing to switch off
         yield False
         return
-    _enter(owner, off=NO_GRAD)
+    _enter(owner, NO_GRAD, on=False)
     try:
         yield bool(flags & NO_GRAD)
     finally:
         _leave(owner)
-
-
-# What `detect_anomaly` looks at: nodes, which are defined above this module, and floats among operands.
-
-
-def in_words(op: Op, operands: Sequence[Any]) -> str:
-    """Return an operation with its operands' labels and data.
-
-    >>> from micrograd_cn import Value, add
-    >>> in_words(add, (Value(1, "x"), 2.0))
-    'add(x=1.0, 2.0)'
-    """
-    shown = [f"{x.label}={x._data}" if getattr(x, "label", "") else str(getattr(x, "_data", x)) for x in operands]
-    if len(shown) > 8:
-        shown[4:-3] = ["..."]
-    return f"{op.name}({', '.join(shown)})"
-
-
-def check_value(op: Op, operands: Sequence[Any], data: float) -> None:
-    """Raise inside `detect_anomaly()` if a result is not finite.
-
-    Raises:
-        FloatingPointError: it is not.
-
-    >>> from micrograd_cn import log
-    >>> check_value(log, (0.0,), log(0.0))  # silent outside
-    """
-    if current() & ANOMALY and not math.isfinite(data):
-        raise FloatingPointError(f"{in_words(op, operands)} gave {data}")
-
-
-def check_gradients(node: Any) -> None:
-    """Raise inside `detect_anomaly()` if a gradient that a node sent to is not finite.
-
-    Raises:
-        FloatingPointError: one is not.
-
-    >>> from micrograd_cn import Value
-    >>> check_gradients(Value(1) * 2)
-    """
-    if not current() & ANOMALY:
-        return
-    for slot, (parent, partial) in enumerate(zip(node.parents, node.partials, strict=True)):
-        if parent.requires_grad and not math.isfinite(parent.grad):
-            name = f" {node.label!r}" if node.label else ""
-            raise FloatingPointError(
-                f"backward through{name} {in_words(node.op, node.parents)}: the gradient of operand {slot} became "
-                f"{parent.grad}; upstream gradient {node.grad}, local derivative {partial}"
-            )
-
-
-def check_tangent(node: Any, tangent: Any) -> None:
-    """Raise inside `detect_anomaly()` if a node's derivative in the direction of a `jvp` is not finite.
-
-    Raises:
-        FloatingPointError: it is not.
-
-    >>> from micrograd_cn import Value
-    >>> check_tangent(Value(0).sqrt(), math.inf)  # silent outside
-    """
-    if current() & ANOMALY and not math.isfinite(getattr(tangent, "data", tangent)):
-        name = f" {node.label!r}" if node.label else ""
-        raise FloatingPointError(
-            f"jvp through{name} {in_words(node.op, node.parents)}: the tangent became {tangent}; "
-            f"local derivatives {node.partials}"
-        )

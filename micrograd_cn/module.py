@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .engine import Value
-from .operation import number
+from .number import number
 from .tree import flatten, leaves_like
 
 __all__ = ["Module"]

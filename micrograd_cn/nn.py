@@ -6,14 +6,14 @@ import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias, cast
 
-from . import init, modes, ops
-from .engine import Number, Value, record, values
+from . import init, ops, scopes
+from .engine import Number, Value, constant
 from .init import Generator, Initialiser, generator, initialiser
 from .module import Module
-from .node import Group
-from .operation import OPS, Op
+from .operation import Op
 from .operators import method
-from .scopes import inside
+from .scopes import Group, inside
+from .table import OPS
 
 __all__ = ["MLP", "Activation", "Layer", "Module", "Neuron", "init"]
 
@@ -53,7 +53,8 @@ class _Inputs(tuple[Value, ...]):
 
 def _inputs(owner: Module, nin: int, x: Inputs) -> _Inputs:
     """Return the inputs as `Value`s, one node an input, however many neurons share it; a bare `Value` is one input."""
-    inputs = _Inputs((x,) if isinstance(x, Value) else values(x))
+    given: Iterable[Number] = (x,) if isinstance(x, Value) else x
+    inputs = _Inputs([x if isinstance(x, Value) else constant(x) for x in given])
     if len(inputs) != nin:
         raise ValueError(f"{type(owner).__name__} of {nin} inputs was given {len(inputs)}")
     return inputs
@@ -108,8 +109,8 @@ class Neuron(Module):
     def __call__(self, x: Inputs) -> Value:
         """Return the neuron's output for the inputs `x`."""
         inputs = x if type(x) is _Inputs else _inputs(self, len(self.w), x)
-        group = inside(self.group) if modes.active else self.group
-        linear = record(ops.dot, (*self.w, *inputs, self.b))
+        group = inside(self.group) if scopes.active else self.group
+        linear = Value._record(ops.dot, (*self.w, *inputs, self.b))
         linear.group = group
         if self.nonlin:
             linear = self._apply(linear)
@@ -194,7 +195,7 @@ class Layer(Module):
         self.neurons = [Neuron(nin, nonlin, activation, init, rng, nout) for _ in range(_size("nout", nout))]
         self.group = Group("layer")
         for j, neuron in enumerate(self.neurons):
-            neuron.group.name, neuron.group.outer = f"neurons.{j}", self.group
+            neuron.group.join(self.group, f"neurons.{j}")
 
     def __call__(self, x: Inputs) -> Any:
         """Return the outputs of all neurons as a list; of one neuron, the bare `Value`."""
@@ -264,7 +265,7 @@ class MLP(Module):
         rng = generator(seed)
         self.layers = [Layer(sizes[i], sizes[i + 1], i != last, activation, init, rng) for i in range(len(nouts))]
         for i, layer in enumerate(self.layers):
-            layer.group.name = f"layers.{i}"
+            layer.group.join(None, f"layers.{i}")
 
     def __call__(self, x: Inputs) -> Any:
         """Return the last layer's outputs as a list; of a last layer of one neuron, the bare `Value`."""

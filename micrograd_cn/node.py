@@ -1,60 +1,20 @@
-"""`Node`: what a node of a computation graph keeps, and how it is read, shown and copied."""
+"""`Node`: what a node of a computation graph keeps, and how it is read."""
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable
-from typing import Any, Self, SupportsFloat, SupportsIndex
+from collections.abc import Sequence
+from typing import Any, Self, SupportsFloat
 
-from . import branches
-from .operation import Op, number
+from . import scopes
+from .number import number
+from .operation import Op
 from .operators import Operators
+from .views import A_ROW_INSTEAD, Views
 
-__all__ = ["Group", "Node"]
-
-A_ROW_INSTEAD = """\
-Value() takes a number and a label: a node gets its operands and its _op from an operation, which is a row. Write
-from micrograd_cn import Op, tanh
-own = Op("own", lambda x: tanh(x), (lambda y, x: 1.0 - y * y,))  # the value, and the derivative of each operand
-out = own(x)"""
+__all__ = ["Node"]
 
 
-def _comparison(holds: Callable[[float, float], bool], symbol: str) -> Callable[[Node, Any], bool]:
-    """Return a comparison of data."""
-
-    def compare(self: Node, other: Any) -> Any:
-        try:
-            held = holds(self._data, other._data if isinstance(other, Node) else number(other))
-        except TypeError:
-            return NotImplemented
-        if branches.listening:
-            branches.tell(self, symbol, other, held)
-        return held
-
-    return compare
-
-
-class Group:
-    """A part of a computation, of a network or one that a user named: a name, and the larger part that it is in.
-
-    >>> str(Group("neurons.0", Group("layers.1")))
-    'layers.1.neurons.0'
-    """
-
-    __slots__ = ("name", "of", "outer", "parts", "scope")
-
-    def __init__(self, name: str, outer: Group | None = None, scope: bool = False, of: Group | None = None) -> None:
-        self.name = name
-        self.outer = outer
-        self.scope = scope  # whether a user named it
-        self.of = of or self  # the network's part that this is inside a scope
-        self.parts: dict[Group, Group] = {}  # of networks, as they are inside this scope
-
-    def __str__(self) -> str:
-        return f"{self.outer}.{self.name}" if self.outer else self.name
-
-
-class Node(Operators):
+class Node(Operators, Views):
     """Keep a number, the operation that made it, its operands and its local derivatives: one object.
 
     Args:
@@ -65,7 +25,8 @@ class Node(Operators):
         data: the number, a float; any real number may be assigned.
         grad: the gradient with respect to this value of what `backward()` was called on; 0.0 before.
         op: the operation that made it, None for a leaf.
-        parents: its operands, one entry an operand slot: `a + a` has two.
+        operands: what it was made of, one entry an operand slot: `a + a` has two. A number among them is a float.
+        parents: the operands as nodes; a number among them has a constant node from now on.
         partials: the derivative with respect to each operand, captured when the node was made; 0.0 for a constant
             operand where it would have taken work.
         label: the name.
@@ -78,14 +39,13 @@ class Node(Operators):
 
     >>> from micrograd_cn import Value
     >>> node = Value(3, "x") * 2
-    >>> node.data, node.op, node.parents, node.partials
-    (6.0, <operation mul>, (Value(data=3.0, grad=0.0, label='x'), Value(data=2.0, grad=0.0)), (2.0, 0.0))
+    >>> node.data, node.op, node.operands, node.partials
+    (6.0, <operation mul>, (Value(data=3.0, grad=0.0, label='x'), 2.0), (2.0, 0.0))
     """
 
     # Python's garbage collector passes through every object again and again, and finds nothing in a graph. So a node of
-    # one or two operands is one object: _a and _b are the operands, _da and _db the partials, a number among the
-    # operands stays a float until somebody asks for its node, a partial is None where no gradient flows. If there are
-    # more operands, _a is the tuple of the nodes, _b the tuple of the partials, and _da and _db are None.
+    # one or two operands is one object: _a and _b are the operands, _da and _db the partials, a partial is None where
+    # no gradient flows. Of any other number of operands, _a is the tuple of the nodes and _b that of the partials.
     __slots__ = ("_a", "_b", "_da", "_data", "_db", "grad", "group", "label", "op", "requires_grad")
 
     _data: float
@@ -96,7 +56,7 @@ class Node(Operators):
     _da: float | None
     _db: float | None
     label: str
-    group: Group | None
+    group: scopes.Group | None
     requires_grad: bool
 
     def __init__(
@@ -116,6 +76,26 @@ class Node(Operators):
         self.group = None
         self.requires_grad = True
 
+    @classmethod
+    def _constant(cls, x: SupportsFloat) -> Self:
+        leaf = cls(x)
+        leaf.requires_grad = False
+        return leaf
+
+    @classmethod
+    def _made_by(cls, op: Op, data: float, operands: Sequence[Any], partials: Sequence[float | None]) -> Self:
+        """Return the node that an operation made of nodes and floats; a partial is None where no gradient flows."""
+        node = cls(data)
+        node.op = op
+        node.group = scopes.current()
+        if op.arity in (1, 2):
+            node._a, node._b = (*operands, None)[:2]
+            node._da, node._db = (*partials, None)[:2]
+        else:
+            node._a = tuple([x if isinstance(x, Node) else cls._constant(x) for x in operands])
+            node._b = tuple(partials)
+        return node
+
     @property
     def data(self) -> float:
         """The number."""
@@ -126,82 +106,38 @@ class Node(Operators):
         self._data = number(x)
 
     @property
+    def operands(self) -> tuple[Any, ...]:
+        """The operands; a number among them is a float."""
+        a, b = self._a, self._b
+        return a if type(a) is tuple else () if a is None else (a,) if b is None else (a, b)
+
+    @property
     def parents(self) -> tuple[Self, ...]:
         """The operands; a number among them has a constant node from now on."""
         if type(self._a) is float:
             self._a = self._constant(self._a)
         if type(self._b) is float:
             self._b = self._constant(self._b)
-        return self._operands
-
-    @property
-    def _operands(self) -> tuple[Any, ...]:
-        """The operands; a number among them is a float."""
-        a, b = self._a, self._b
-        return a if type(a) is tuple else () if a is None else (a,) if b is None else (a, b)
+        return self.operands
 
     @property
     def partials(self) -> tuple[float, ...]:
         """The derivative with respect to each operand."""
+        return tuple([0.0 if partial is None else partial for partial in self._partials])
+
+    @property
+    def _partials(self) -> tuple[float | None, ...]:
         if type(self._a) is tuple:
-            partials = self._b
-        else:
-            partials = () if self._a is None else (self._da,) if self._b is None else (self._da, self._db)
-        return tuple([0.0 if p is None else p for p in partials]) if None in partials else partials
+            return self._b  # type: ignore[no-any-return]
+        return () if self._a is None else (self._da,) if self._b is None else (self._da, self._db)
 
-    def _edges(self) -> list[tuple[Self, float]]:
-        """Return the operands to which a gradient flows, each with its partial."""
-        several = type(self._a) is tuple
-        edges = zip(self._a, self._b, strict=True) if several else ((self._a, self._da), (self._b, self._db))
-        return [(x, partial) for x, partial in edges if partial is not None and x.requires_grad]
-
-    @classmethod
-    def _constant(cls, x: SupportsFloat) -> Self:
-        """Return a leaf that gets no gradient.
-
-        >>> from micrograd_cn.engine import constant
-        >>> constant(2).requires_grad
-        False
-        """
-        leaf = cls(x)
-        leaf.requires_grad = False
-        return leaf
-
-    __lt__ = _comparison(float.__lt__, "<")
-    __le__ = _comparison(float.__le__, "<=")
-    __gt__ = _comparison(float.__gt__, ">")
-    __ge__ = _comparison(float.__ge__, ">=")
-
-    def item(self) -> float:
-        """Return the data, as PyTorch spells it.
+    def edges(self) -> list[tuple[Self, float]]:
+        """Return the operands to which a gradient flows, each with its partial.
 
         >>> from micrograd_cn import Value
-        >>> Value(3).item()
-        3.0
+        >>> x = Value(3)
+        >>> (x * x).edges() == [(x, 3.0), (x, 3.0)], (x * 2).edges() == [(x, 2.0)]
+        (True, True)
         """
-        return self._data
-
-    @property
-    def _prev(self) -> set[Self]:
-        """The operands, as micrograd's notebooks trace them."""
-        return set(self.parents)
-
-    @property
-    def _op(self) -> str:
-        """The operation's symbol, as micrograd's notebooks show it."""
-        return self.op.symbol if self.op else ""
-
-    def __repr__(self) -> str:
-        label = f", label={self.label!r}" if self.label else ""
-        return f"Value(data={self._data}, grad={self.grad}{label})"
-
-    def __format__(self, spec: str) -> str:
-        return format(self._data, spec) if spec else repr(self)
-
-    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
-        if self.op:
-            raise TypeError(
-                f"cannot copy or pickle {self!r}, an interior node ({self.op.name}): "
-                "its graph would come along; detach() it, or copy the leaves and compute it again"
-            )
-        return super().__reduce_ex__(max(2, operator.index(protocol)))  # older protocols do not know of slots
+        slots = zip(self.operands, self._partials, strict=True)
+        return [(x, partial) for x, partial in slots if partial is not None and x.requires_grad]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, Self, TypeVar, cast
 
 from . import ops
+from .number import number_or_none
 from .operation import Op
 
 __all__ = ["Operators", "method"]
@@ -39,6 +40,10 @@ def method(op: Op) -> Method:
     return cast(Method, chosen)
 
 
+def _is_operand(x: Any) -> bool:
+    return isinstance(x, Operators) or number_or_none(x) is not None
+
+
 class Operators:
     """What has a row applied to it by operators and methods; a subclass gives `_record(op, operands)`, the result.
 
@@ -53,10 +58,10 @@ class Operators:
         return op(self)  # type: ignore[no-any-return]  # an operation gives what its operands are
 
     def _binary(self, op: Op, other: Any) -> Self:
-        return op(self, other)  # type: ignore[no-any-return]
+        return op(self, other) if _is_operand(other) else NotImplemented
 
     def _reflected(self, op: Op, other: Any) -> Self:
-        return op(other, self)  # type: ignore[no-any-return]
+        return op(other, self) if _is_operand(other) else NotImplemented
 
     def __add__(self, other: Any) -> Self:
         return self._binary(ops.add, other)

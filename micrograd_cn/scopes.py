@@ -1,25 +1,55 @@
-"""Name a part of a computation, so that pictures and pages fold it into one box."""
+"""Parts of a computation, by which pictures and pages fold it: a network's, and those that a user names by `scope`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from threading import Lock
 
-from . import modes
-from .node import Group
+__all__ = ["Group", "current", "inside", "scope"]
 
-__all__ = ["current", "inside", "scope"]
+
+class Group:
+    """A part of a computation, of a network or one that a user named: a name, and the larger part that it is in.
+
+    >>> str(Group("neurons.0", Group("layers.1")))
+    'layers.1.neurons.0'
+    """
+
+    __slots__ = ("name", "of", "outer", "parts", "scope")
+
+    def __init__(self, name: str, outer: Group | None = None, scope: bool = False, of: Group | None = None) -> None:
+        self.name = name
+        self.outer = outer
+        self.scope = scope  # whether a user named it
+        self.of = of or self  # the network's part that this is inside a scope
+        self.parts: dict[Group, Group] = {}  # of networks, as they are inside this scope
+
+    def __str__(self) -> str:
+        return f"{self.outer}.{self.name}" if self.outer else self.name
+
+    def join(self, outer: Group | None, name: str) -> None:
+        """Become a part of a larger one, by a name.
+
+        >>> neuron = Group("neuron")
+        >>> neuron.join(Group("layer"), "neurons.0"); str(neuron)
+        'layer.neurons.0'
+        """
+        self.outer, self.name = outer, name
+
 
 _current: ContextVar[Group | None] = ContextVar("micrograd_cn_scope", default=None)
+_lock = Lock()
+active = 0  # how many `with` blocks there are in all threads; while it is 0, nobody need ask for the current scope
+current = _current.get  # the scope that new nodes belong to; None outside of all
 
 
 @contextmanager
 def scope(name: str) -> Iterator[Group]:
     """Put the nodes that are recorded inside the `with` block (or decorated function) into one box of a picture.
 
-    Scopes may be nested, and hold layers. Each entry is a box of its own: the same name twice gives two boxes. It takes
-    several times as long to record inside, where operators do not go their short way.
+    Scopes may be nested, and hold layers. Each entry is a box of its own: the same name twice gives two boxes.
 
     Raises:
         TypeError: `name` is not a str.
@@ -32,24 +62,19 @@ def scope(name: str) -> Iterator[Group]:
     >>> str(y.group)
     'attention.scores'
     """
+    global active
     if not isinstance(name, str):
         raise TypeError(f'a scope\'s name must be a str, as in scope("attention"), got {name!r}')
     group = Group(name, _current.get(), scope=True)
     token = _current.set(group)
+    with _lock:
+        active += 1
     try:
-        with modes.Mode(0):  # which changes nothing, but has the engine ask what holds where it records
-            yield group
+        yield group
     finally:
+        with _lock:
+            active -= 1
         _current.reset(token)
-
-
-def current() -> Group | None:
-    """Return the scope that new nodes belong to; None outside of all.
-
-    >>> current() is None
-    True
-    """
-    return _current.get()
 
 
 def inside(group: Group) -> Group:

@@ -8,6 +8,7 @@ import math
 import operator
 import pickle
 import random
+import re
 import threading
 import tracemalloc
 from decimal import Decimal
@@ -18,13 +19,13 @@ import numpy as np
 import pytest
 
 import micrograd_cn as mc
-from micrograd_cn import Value, detect_anomaly, gradients, modes, no_grad
+from micrograd_cn import Value, detect_anomaly, gradients, modes, no_grad, operators
 from micrograd_cn.engine import constant, topological_order
 from micrograd_cn.gradients import symbolic_edges
 from micrograd_cn.modes import recording
 from micrograd_cn.nn import MLP
-from micrograd_cn.node import Group
 from micrograd_cn.operators import method
+from micrograd_cn.scopes import Group
 
 ARITHMETIC = [operator.add, operator.sub, operator.mul, operator.truediv, operator.pow]
 
@@ -427,17 +428,43 @@ def test_nan_is_not_taken_for_changed_data():
 
 
 def test_a_users_operation_must_return_a_partial_for_each_operand():
-    op = mc.Op("short", lambda *xs: 0.0, lambda y, *xs: (1.0,))
     a, b = leaves(2, 3)
-    y = op(a, b)
-    with pytest.raises(ValueError, match="shorter"):
-        y.backward()
-    for create_graph in (False, True):
-        with pytest.raises(ValueError, match="shorter"):
-            gradients(y, [a], create_graph=create_graph)
+    for given in ((1.0,), 1.0, None, [1.0, 1.0]):
+        op = mc.Op("short", lambda *xs: 0.0, lambda y, *xs, given=given: given)
+        with pytest.raises(TypeError, match=rf"short: one function as partials .* returned {re.escape(repr(given))}"):
+            op(a, b)
     uneven = mc.Op("uneven", lambda *xs: 0.0, lambda y, *xs: (1.0,) * (len(xs) if isinstance(y, float) else 1))
-    with pytest.raises(ValueError, match="longer"):
+    with pytest.raises(TypeError, match="uneven: .* for 2 operands it returned"):
         symbolic_edges(uneven(a, b), {a, b})
+
+
+def test_a_partial_that_forgets_to_return_is_no_gradient_of_zero():
+    def forgetful(y, *xs):
+        2.0 * xs[0]
+
+    unary = mc.Op("unary", lambda x: x * x, (forgetful,))
+    binary = mc.Op("binary", lambda a, b: a * b, (lambda y, a, b: b, forgetful))
+    a, b = leaves(2, 3)
+    recorded = (lambda: unary(a), lambda: operators.method(unary)(a), lambda: binary(a, b), lambda: binary(2.0, b))
+    for slot, record_it in zip((0, 0, 1, 1), recorded, strict=True):
+        with pytest.raises(TypeError, match=f"ary: the partial of operand {slot} returned None; is its `return` miss"):
+            record_it()
+    assert binary(a, 3.0).partials == (3.0, 0.0)
+
+
+def test_a_value_is_a_real_number_whatever_the_row_returns():
+    for given, expected in ((2, 2.0), (np.float32(0.5), 0.5), (Fraction(1, 4), 0.25), (True, 1.0)):
+        op = mc.Op("given", lambda x, given=given: given, (lambda y, x: 1.0,))
+        for y in (
+            op(Value(1)),
+            operators.method(op)(Value(1)),
+            mc.Op("n", op.forward, lambda y, *xs: (1.0,))(Value(1)),
+        ):
+            assert (type(y.data), y.data) == (float, expected)
+    forgetful = mc.Op("forgetful", lambda x: None, (lambda y, x: 1.0,))
+    for recorded in (forgetful, operators.method(forgetful)):
+        with pytest.raises(TypeError, match="forgetful: forward returned None, not a real number; is its `return`"):
+            recorded(Value(1))
 
 
 @pytest.mark.parametrize(("captured", "recorded"), [(math.nan, 3.0), (3.0, math.nan)])
@@ -1312,7 +1339,7 @@ def test_a_modulus_is_refused_in_words():
 def test_a_value_has_no_name_by_accident():
     assert "_" not in dir(Value)
     documented = {"data", "grad", "group", "label", "op", "parents", "partials", "requires_grad", "item"}
-    documented |= {"backward", "detach", "zero_grad"}
+    documented |= {"backward", "detach", "edges", "operands", "zero_grad"}
     assert {name for name in dir(Value) if not name.startswith("_")} == documented | {
         name for name, op in mc.OPS.items() if op.unary
     }
@@ -1385,24 +1412,3 @@ def test_what_is_decorated_keeps_its_name_and_documentation():
 def test_what_is_no_number_is_left_to_python_on_the_left_too(symbol):
     with pytest.raises(TypeError, match="unsupported operand type"):
         eval(f"'a' {symbol} value", {"value": Value(1.0)})
-
-
-def test_plain_operators_take_the_short_way(monkeypatch):
-    def long_way(*args):
-        raise AssertionError("recorded as an operation of any number of operands")
-
-    monkeypatch.setattr("micrograd_cn.engine.record", long_way)
-    x, y = Value(0.5), Value(2.0)
-    nodes = [x - y, x / y, x**y, x - 2.0, x / 2.0, x**2.0, 2.0 - x, 2.0 / x, 2.0**x, -x, x.tanh()]
-    monkeypatch.setattr(Value, "_binary", long_way)
-    monkeypatch.setattr(Value, "_reflected", long_way)
-    nodes += [x + y, x * y, x + 2.0, x * 2.0, 2.0 + x, 2.0 * x]
-    assert all(node.requires_grad for node in nodes)
-    assert Value.tanh.__code__ is not Value.elu.__code__
-
-
-@pytest.mark.parametrize("op", [mc.tanh, mc.mul])
-def test_a_node_of_one_or_two_operands_has_no_tuples(op):
-    operands = [Value(0.5), Value(2.0)][: op.arity]
-    node = mc.engine.record(op, operands)
-    assert not any(isinstance(getattr(node, slot), tuple) for slot in ("_a", "_b", "_da", "_db"))

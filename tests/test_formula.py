@@ -6,6 +6,7 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn.formula import FormulaError, Term, expand, trace
+from micrograd_cn.traits import Forms
 
 X = Term("x")
 BRANCHES = [operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne]
@@ -38,9 +39,9 @@ def test_signs_and_sizes():
 
 
 def test_a_formula_stands_before_a_forward():
-    own = mc.Op("own", lambda x: 2.0 * x, (lambda y, x: 2.0,), formula=lambda x: x + x)
+    own = mc.Op("own", lambda x: 2.0 * x, (lambda y, x: 2.0,), forms=Forms(formula=lambda x: x + x))
     assert str(expand(own, X)) == "add(x, x)"
-    own.formula = None
+    own.forms.formula = None
     assert str(expand(own, X)) == "mul(2.0, x)"
 
 

@@ -10,10 +10,12 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from ..branches import comparisons
-from ..engine import Value, record
+from ..engine import Value, below, record
 from ..modes import recording
-from ..operation import OPS, number_or_none
+from ..number import number_or_none
+from ..operation import Op
+from ..table import OPS
+from ..watching import watched
 from .lowering import DETACH
 from .program import Program
 
@@ -114,25 +116,42 @@ def as_recorded() -> Iterator[None]:
         _recorded.reset(token)
 
 
-@contextmanager
-def guards() -> Iterator[list[Guard]]:
-    """Record inside the `with` block; afterwards the list has the comparisons that may come out otherwise."""
-    told: dict[tuple[str, int, int], tuple[Any, str, Any, bool, str]] = {}
-    found: list[Guard] = []
+class Recorder:
+    """Watches a function while it is recorded: its comparisons, and what it detaches, which a program computes anew.
 
-    def listener(a: Any, symbol: str, b: Any, held: bool) -> None:
-        told.setdefault((symbol, id(a), id(b)), (a, symbol, b, held, where()))
+    Attributes:
+        comparisons: each once: its operands, its sign, whether it held, and the file and the line.
+    """
 
-    def stop(x: Value) -> Value | None:
+    def __init__(self) -> None:
+        self.comparisons: dict[tuple[str, int, int], tuple[Any, str, Any, bool, str]] = {}
+
+    def compared(self, a: Any, symbol: str, b: Any, holds: bool) -> None:
+        """Keep a comparison."""
+        self.comparisons.setdefault((symbol, id(a), id(b)), (a, symbol, b, holds, where()))
+
+    def detached(self, x: Value) -> Value | None:
+        """Return a node with the value's number, through which no gradient flows."""
         if not x.requires_grad:
             return None
         with recording():
             return record(DETACH, (x,))
 
-    with recording(), comparisons(listener, stop), as_recorded():
+    def stopped(self, op: Op, operands: Sequence[Any]) -> Value | None:
+        """Return the same of an operation inside `no_grad()`."""
+        with recording():
+            return self.detached(record(op, operands))
+
+
+@contextmanager
+def guards() -> Iterator[list[Guard]]:
+    """Record inside the `with` block; afterwards the list has the comparisons that may come out otherwise."""
+    found: list[Guard] = []
+    recorder = Recorder()
+    with recording(), watched(recorder), as_recorded():
         yield found
-    for a, symbol, b, held, place in told.values():
-        [op] = [op for op in OPS.values() if op.array == TURNED.get(symbol, symbol)]
+    for a, symbol, b, held, place in recorder.comparisons.values():
+        [op] = [op for op in OPS.values() if op.forms.array == TURNED.get(symbol, symbol)]
         node = record(op, (b, a) if symbol in TURNED else (a, b))
         if node.requires_grad:
             found.append(Guard(node, held, place, f"{_shown(a)} {symbol} {_shown(b)}"))
@@ -165,7 +184,7 @@ class Guards:
     def __init__(self, found: Sequence[Guard], inputs: Sequence[Value], make: Callable[..., Program]) -> None:
         self._guards = found
         self.program = make([guard.node for guard in found], inputs) if found else None
-        leaves = Value._below(*[guard.node for guard in found])[1]
+        leaves = below(*[guard.node for guard in found])[1]
         self.fixed = all(leaf in set(inputs) or not leaf.requires_grad for leaf in leaves)
         self._expected = array("d", [float(guard.held) for guard in found])
 

@@ -176,31 +176,31 @@ class Code:
         known = [*map(self.value, slots)]
         if None not in known:
             return self.constant(op.forward(*known))
-        if op.chooses:
+        if op.forms.chooses:
             if known[0] is not None:
                 number = op.forward(known[0], *map(float, range(1, len(slots))))
                 return slots[int(number)] if number == number else self.constant(nan)
             if len(slots) > SELECTS:
                 return self.add((TAKE, *slots))
-        if op.summands:
-            pairs, terms = op.summands(*slots)
+        if op.forms.summands:
+            pairs, terms = op.forms.summands(*slots)
             form = "dot" if pairs else "sum"
             return self.dot(pairs, [*terms, self.constant(0.0)], form)  # with 0.0, so that a sum of -0.0 is 0.0
-        if op.machine:
+        if op.forms.machine:
             if (op, len(slots)) not in self._checked:
                 self.check(op, len(slots))
-            return self._machine(op.machine, slots, known, expand)
+            return self._machine(op.forms.machine, slots, known, expand)
         formula = self.formula((op, "formula"), known, op)
         [result] = self._expanded(formula, slots) if expand else self.instantiate(formula, slots)
         return result
 
     def check(self, op: Op, count: int) -> None:
         """Raise TypeError if an operation of so many operands cannot be compiled."""
-        if op.summands or op.chooses or (op, count) in self._checked:
+        if op.forms.summands or op.forms.chooses or (op, count) in self._checked:
             return
-        if op.machine:
+        if op.forms.machine:
             _check_form(op, count)
-            self.rows[op.machine] = op.name
+            self.rows[op.forms.machine] = op.name
         else:
             for row, used in self.formula((op, "formula"), [None] * count, op).steps:
                 self.check(row, len(used))
@@ -467,7 +467,7 @@ def renumbered(instruction: Instruction, number: dict[int, int]) -> Instruction:
 
 
 def _check_form(op: Op, count: int) -> None:
-    form = op.machine
+    form = op.forms.machine
     if form in (TAKE, START, *SUMS, *LEAVES) or not re.fullmatch(r"fcmp.*|(?!formula)[A-Za-z_][\w.]*", form):
         raise TypeError(f"the operation {op.name!r} has the machine form {form!r}, which is no name of a function")
     if form.startswith("fcmp") and form not in OPERANDS:

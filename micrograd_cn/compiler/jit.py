@@ -12,7 +12,7 @@ from itertools import chain
 from typing import Any, NoReturn, TypeVar, overload
 
 from ..engine import Value, constant
-from ..operation import number
+from ..number import number
 from ..optim import Optimizer
 from ..tree import flatten
 from .epochs import Progress, Shuffler, check_fit

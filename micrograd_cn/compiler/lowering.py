@@ -6,7 +6,7 @@ from collections.abc import Container, Iterable, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
-from ..engine import Value, topological_order
+from ..engine import Value, below, topological_order
 from ..operation import Op
 from .instructions import AFTER, BATCH, SAMPLE, Code, Pair
 
@@ -61,15 +61,14 @@ class Graph:
 
     def __init__(self, outputs: Sequence[Value], inputs: Sequence[Value], given: Sequence[Value] = ()) -> None:
         self.outputs, self.inputs = outputs, inputs
-        below, leaves = Value._below(*reversed(outputs))
-        below.reverse()
-        leaves.update([x for x in outputs if not x.op])
-        self.order = [(node, node.op) for node in below if node.op]
-        others = _met(below, outputs, leaves.difference(inputs, given))
+        interior, leaves = below(*reversed(outputs))
+        interior.reverse()
+        self.order = [(node, node.op) for node in interior if node.op]
+        others = _met(interior, outputs, leaves.difference(inputs, given))
         self.parameters = [*given, *(x for x in others if x.requires_grad)]
         self.constants = {x: x.data for x in others if not x.requires_grad}
         self.code = Code()
-        for op, count in dict.fromkeys([(op, op.arity or len(node._a)) for node, op in self.order]):
+        for op, count in dict.fromkeys([(op, op.arity or len(node.operands)) for node, op in self.order]):
             self.code.check(op, count)
 
 
@@ -77,7 +76,7 @@ def _met(nodes: Iterable[Value], outputs: Iterable[Value], leaves: set[Value]) -
     """Return leaves in the order in which nodes have them as operands, last those that are outputs alone."""
     if not leaves:
         return []
-    met = chain(chain.from_iterable([node._operands for node in nodes]), outputs)
+    met = chain(chain.from_iterable([node.operands for node in nodes]), outputs)
     return [x for x in dict.fromkeys(met) if x in leaves]
 
 
@@ -109,9 +108,9 @@ class Lowering:
         self._flowing: dict[Op, list[bool]] = {}  # whether a gradient flows to each operand
 
     def _visit(self, node: Value, op: Op) -> None:
-        of, operands = self.of, node.parents if op.summands else node._operands
+        of, operands = self.of, node.parents if op.forms.summands else node.operands
         slots = [of[x] if x in of else self._leaf(x) for x in operands]
-        products, addends = op.summands(*operands) if op.summands else (True, ())
+        products, addends = op.forms.summands(*operands) if op.forms.summands else (True, ())
         if products:
             of[node] = self.code.apply(op, slots)
             return
@@ -136,7 +135,7 @@ class Lowering:
 
     def _factors(self, node: Value) -> list[Pair]:
         """Return the pair of which a node is the product; a sum of these may be a loop."""
-        factors = tuple(sorted([self.of[p] if p in self.of else self._leaf(p) for p in node._operands]))
+        factors = tuple(sorted([self.of[p] if p in self.of else self._leaf(p) for p in node.operands]))
         return [factors] if self.code.instructions[self.of[node]] == ("fmul", *factors) else []  # type: ignore[list-item]
 
     def differentiate(self) -> None:
@@ -148,10 +147,10 @@ class Lowering:
         [root] = self._outputs
         wanted = set(self.parameters)
         for node, op in self.order:
-            parents = node._operands
+            parents = node.operands
             if not self.sampled.isdisjoint(parents):
                 self.sampled.add(node)
-            if not wanted.isdisjoint(parents) and (op.summands or _flows(op, parents, wanted)):
+            if not wanted.isdisjoint(parents) and (op.forms.summands or _flows(op, parents, wanted)):
                 wanted.add(node)
         received = _Received({node: [] for node in wanted}, {node: [] for node in wanted})
         if root in wanted:
@@ -159,7 +158,7 @@ class Lowering:
         for node, op in reversed(self.order):
             if node in wanted and (received.pairs[node] or received.terms[node]):
                 upstream = self._gradient(node, received)
-                if op.summands:
+                if op.forms.summands:
                     self._pass_on_sum(op, node.parents, upstream, received)
                 else:
                     self._pass_on(op, node, upstream, received)
@@ -168,7 +167,7 @@ class Lowering:
     def _pass_on(self, op: Op, node: Value, upstream: int, received: _Received) -> None:
         """Give the operands their part of a gradient."""
         pairs, terms = received
-        parents, of = node._operands, self.of
+        parents, of = node.operands, self.of
         partials = self.code.partials(op, of[node], [of[x] if x in of else self._leaf(x) for x in parents])
         if (flows := self._flowing.get(op)) is None or len(flows) != len(parents):
             flows = self._flowing[op] = [op.flows(slot) for slot in range(len(parents))]
@@ -181,9 +180,9 @@ class Lowering:
 
     def _pass_on_sum(self, op: Op, parents: Sequence[Value], upstream: int, received: _Received) -> None:
         """Do the same for a sum of products and terms; the derivative of a product is its other factor."""
-        assert op.summands
+        assert op.forms.summands
         pairs, terms = received
-        products, added = op.summands(*parents)
+        products, added = op.forms.summands(*parents)
         one, of = self.code.constant(1.0), self.of
         for sides in (products, [(b, a) for a, b in products]):
             for a, b in sides:

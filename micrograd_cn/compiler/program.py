@@ -11,7 +11,7 @@ from typing import Any
 
 from ..engine import Value, record, topological_order
 from ..modes import ANOMALY, current, recording
-from ..operation import number
+from ..number import number
 from ..optim import Optimizer
 from . import c
 from .c import Options
@@ -543,7 +543,7 @@ def _check(outputs: Sequence[Any], inputs: Sequence[Any]) -> None:
 
 def _check_indices(outputs: Sequence[Any]) -> None:
     for node in topological_order(*[y for y in outputs if isinstance(y, Value)]):
-        if node.op and node.op.chooses:
+        if node.op and node.op.forms.chooses:
             index, *xs = node.parents
             if math.isnan(node.op.forward(index.data, *map(float, range(len(xs))))):
                 numbers = f"its operands have the numbers 0 to {len(xs) - 1}"

@@ -8,7 +8,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from ..engine import Value
+from ..engine import Value, below
 from ..module import Module
 from ..operation import Op
 from ..tree import flatten
@@ -83,29 +83,29 @@ class Source:
         numbers = [name for name in names if isinstance(name, float)]
         if len(numbers) == len(names):
             return op.forward(*numbers)
-        if op.summands:
-            pairs, terms = op.summands(*[self.text(name) for name in names])
+        if op.forms.summands:
+            pairs, terms = op.forms.summands(*[self.text(name) for name in names])
             return self.line(" + ".join([*(f"{a} * {b}" for a, b in pairs), *terms]), names)
-        if not op.precedence and not op.array:
+        if not op.looks.precedence and not op.forms.array:
             known = [name if isinstance(name, float) else None for name in names]
             steps, [result] = self.code.formula((op, "formula"), known, op)
             known_so_far = list(names)
             for row, used in steps:
                 known_so_far.append(self.apply(row, [known_so_far[x] if isinstance(x, int) else x for x in used]))
             return known_so_far[result] if isinstance(result, int) else result
-        if op.array == "where":
+        if op.forms.array == "where":
             condition, a, b = names
             if isinstance(condition, float):
                 return a if condition else b
             return self.choice(condition, a, b)
         texts = [self.text(name) for name in names]
-        if op.array in COMPARISONS:
-            return Condition(f"{texts[0]} {op.array} {texts[1]}", self.sorts_of(names))
-        if op.precedence:
+        if op.forms.array in COMPARISONS:
+            return Condition(f"{texts[0]} {op.forms.array} {texts[1]}", self.sorts_of(names))
+        if op.looks.precedence:
             return self.line(op.text(*texts), names)
-        if op.array not in BUILTIN:
+        if op.forms.array not in BUILTIN:
             texts = [self.array(name) for name in names]
-        return self.line(f"{self.function(op.array)}({', '.join(texts)})", names)
+        return self.line(f"{self.function(op.forms.array)}({', '.join(texts)})", names)
 
     def text(self, name: Name) -> str:
         """Return how a value is written where a number is wanted."""
@@ -182,7 +182,7 @@ def source(
     """Return the text of `f(xp, parameters, inputs)`; its parameters are a dict if they are named, else a list."""
     entries = None if named is None else entries_of(named)
     if entries is not None:
-        read = Value._below(*outputs)[1].union(outputs)
+        read = below(*outputs)[1].union(outputs)
         parameters = in_order_of_names(entries, parameters, read)
     ws, xs = [f"w{i}" for i in range(len(parameters))], [f"x{i}" for i in range(len(inputs))]
     written_so_far = Source([*ws, *xs])

@@ -9,7 +9,7 @@ from functools import lru_cache
 from numbers import Real
 from typing import Any, TypeAlias
 
-from ..operation import number
+from ..number import number
 
 DOUBLES = ("d", "@d", "=d", "<d")  # of a buffer's formats
 OTHERS = "fbBhHiIlLqQ?"  # float32, integers, and truth values, which are copied

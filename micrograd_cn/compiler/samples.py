@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from ..engine import Value
-from ..operation import number
+from ..number import number
 from ..tree import flatten
 from .rows import Numbers
 

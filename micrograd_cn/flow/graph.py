@@ -8,9 +8,10 @@ from typing import Any
 
 from ..engine import Value, topological_order
 from ..formula import FormulaError
-from ..node import Group
 from ..operation import Op
 from ..picture.boxes import groups_of
+from ..scopes import Group
+from ..walk import nodes_below
 from .javascript import Rows
 
 MOST_OPERANDS = 9  # that an expression in the narration names one by one
@@ -25,10 +26,9 @@ class Graph:
     """
 
     def __init__(self, root: Value) -> None:
-        interior = topological_order(root)
         self.root = root
-        self.nodes = list(dict.fromkeys(n for node in reversed(interior) for n in (*node.parents, node))) or [root]
-        self.groups = groups_of(interior)
+        self.nodes = nodes_below(root)
+        self.groups = groups_of(topological_order(root))
 
     def facts(self, rows: Rows) -> dict[str, Any]:
         """Return the facts about operations, nodes and groups, adding the rows that they need to `rows`."""
@@ -56,8 +56,8 @@ class Graph:
         labels = [node.label for node in self.nodes]
         inputs = {}
         for node in self.nodes:
-            if node.op and node.group and node.op.summands:
-                for number, (_, x) in enumerate(node.op.summands(*node.parents)[0], 1):
+            if node.op and node.group and node.op.forms.summands:
+                for number, (_, x) in enumerate(node.op.forms.summands(*node.parents)[0], 1):
                     if x.op is None and not x.label and not x.group:
                         inputs[x] = f"x{number}"
         shared = Counter(filter(None, labels))
@@ -102,4 +102,4 @@ def operation_facts(op: Op, count: int, rows: Rows) -> dict[str, Any]:
     else:
         text = op.text(*[f"{{{i}}}" for i in range(count)])
     still = [slot for slot in range(count) if not op.flows(slot)]
-    return {"row": row, "symbol": op.symbol, "text": text, "still": still}
+    return {"row": row, "symbol": op.looks.symbol, "text": text, "still": still}

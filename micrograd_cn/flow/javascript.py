@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..formula import FormulaError, Term, expand, straight_line, trace
-from ..operation import Op, number
+from ..number import number
+from ..operation import Op
 
 
 class Rows:
@@ -64,8 +65,8 @@ class Rows:
         while name in taken:
             name += "'"
         self._names[key] = name
-        self._forward[name] = op.javascript  # its place is before those of the rows that it uses
-        if not op.javascript:
+        self._forward[name] = op.forms.javascript  # its place is before those of the rows that it uses
+        if not op.forms.javascript:
             try:
                 operands = _operands(count)
                 result = _formula(lambda: expand(op, *operands), op)

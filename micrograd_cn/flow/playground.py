@@ -12,8 +12,9 @@ from .. import losses
 from ..engine import Value, topological_order
 from ..formula import Term
 from ..nn import Neuron
-from ..operation import OPS, Op
+from ..operation import Op
 from ..optim import SGD, Adam, AdamW, Optimizer
+from ..table import OPS
 from ..words import PAGE, PLAYGROUND, WORDS, language
 from .grammar import grammar
 from .graph import operation_facts

@@ -7,7 +7,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from ..engine import Value, topological_order
-from ..node import Group
+from ..scopes import Group
+from ..walk import nodes_below
 
 FULL_LABELS = 60  # boxes up to which an edge shows its derivative and contribution, and nothing need be folded further
 READABLE_EDGES = 90  # edges up to which nothing need be folded further
@@ -48,7 +49,7 @@ class Flow:
         self.root = root
         self.ran = bool(root.grad)  # backward() gives its root the gradient 1, and nodes of 0 pass nothing on
         interior = topological_order(root)
-        self.nodes = list(dict.fromkeys(n for node in reversed(interior) for n in (*node.parents, node))) or [root]
+        self.nodes = nodes_below(root)
         groups = groups_of(interior)
         boxes: dict[Value | Group, Box] = {}
         self.box_of: dict[Value, Box] = {}
@@ -128,7 +129,7 @@ def _is_in(group: Group | None, outer: Group) -> bool:
 def _sums_products(node: Value) -> bool:
     """Return whether the row of the node's operation says that it is a sum of products."""
     assert node.op is not None
-    return node.op.summands is not None and bool(node.op.summands(*node.parents)[0])
+    return node.op.forms.summands is not None and bool(node.op.forms.summands(*node.parents)[0])
 
 
 def _folded(group: Group | None, fold: str | None) -> Group | None:

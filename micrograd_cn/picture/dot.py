@@ -97,7 +97,7 @@ def draw_dot(
 
 
 def _lines(node: Value, flow: Flow, words: dict[str, str]) -> list[str]:
-    title = "  ".join(filter(None, [clean(node.label), node.op.symbol if node.op else ""]))
+    title = "  ".join(filter(None, [clean(node.label), node.op.looks.symbol if node.op else ""]))
     lines = [title] if title else []
     lines.append(f"{words['data']} {number(node.data)}")
     if node.requires_grad:

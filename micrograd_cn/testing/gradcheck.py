@@ -18,7 +18,7 @@ from typing import Any
 
 from ..engine import Value
 from ..gradients import gradients
-from ..operation import number
+from ..number import number
 from ..tree import flatten
 from .compare import Row, compare_value
 from .libraries import is_array, library

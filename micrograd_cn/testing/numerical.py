@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from ..engine import Value, topological_order
 from ..gradients import gradients
-from ..operation import OPS, Op
+from ..operation import Op
+from ..table import OPS
 
 __tracebackhide__ = True  # pytest leaves out the frames of this file
 
@@ -247,7 +248,7 @@ def _stands_still(node: Value) -> bool:
 
 def _is_of_table(node: Value) -> bool:
     assert node.op is not None
-    return node.op.rounding is not None or OPS.get(node.op.name) is node.op
+    return node.op.smooth.rounding is not None or OPS.get(node.op.name) is node.op
 
 
 def _last_bits(node: Value, moved: Value | None = None) -> float:
@@ -256,8 +257,8 @@ def _last_bits(node: Value, moved: Value | None = None) -> float:
     assert op is not None
     last_bit = math.ulp(node.data)
     xs = [parent.data for parent in node.parents]
-    if op.rounding is not None:
-        stated = 1e-15 * op.rounding(node.data, *xs)[0] * math.fabs(node.data)
+    if op.smooth.rounding is not None:
+        stated = 1e-15 * op.smooth.rounding(node.data, *xs)[0] * math.fabs(node.data)
         return max(last_bit, stated) if math.isfinite(stated) else last_bit
     if _is_of_table(node):
         return last_bit

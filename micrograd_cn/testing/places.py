@@ -29,7 +29,7 @@ CELLS = 200  # steps in which kinks are looked for along an operand
 
 def domain(op: Op, slot: int) -> tuple[float, float]:
     """Return the open interval of an operand."""
-    return op.domain[slot % len(op.domain)]
+    return op.smooth.domain[slot % len(op.smooth.domain)]
 
 
 def special(op: Op) -> Iterator[Point]:

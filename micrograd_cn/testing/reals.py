@@ -10,7 +10,8 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..operation import REAL, Interval, number
+from ..number import number
+from ..traits import REAL, Interval
 
 __all__ = ["MARGIN", "bounds", "inside", "reals"]
 

@@ -28,7 +28,7 @@ from micrograd_cn import OPS, Op, Value, gradients
 from micrograd_cn.compiler import Program, compile, executable, fusion, schedule  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.lowering import ordered
 from micrograd_cn.engine import record
-from micrograd_cn.operation import number
+from micrograd_cn.number import number
 from micrograd_cn.operators import Operators
 from micrograd_cn.optim import SGD, Adam, AdamW
 
@@ -183,7 +183,7 @@ def expression(pen: Pen) -> Value:
             if rng.random() < 0.7 else rng.choice(pool)
             for _ in range(n)
         ]  # fmt: skip
-        if op.chooses and n > 1:  # by numbers of the operands, most of them
+        if op.forms.chooses and n > 1:  # by numbers of the operands, most of them
             numbers = [float(rng.randrange(n - (rng.random() < 0.9))) for _ in range(2)]
             operands[0] = mc.where(mc.less(rng.choice(pool), rng.choice(pool)), *numbers)
         found = record(op, operands)
@@ -435,7 +435,7 @@ class Noisy(Operators):
 
     @staticmethod
     def _record(op: Op, operands: Sequence[Any]) -> Noisy:
-        own = not (op.machine or op.summands or op.formula) and OPS.get(op.name) is not op
+        own = not (op.forms.machine or op.forms.summands or op.forms.formula) and OPS.get(op.name) is not op
         if own:
             found = op.forward(*operands)
             return found if isinstance(found, Noisy) else Noisy(number(found))
@@ -445,14 +445,14 @@ class Noisy(Operators):
             return Noisy(y)
         bits = 1.0 if op.name in ("add", "sub", "mul", "div") else 8.0
         size = abs(y)
-        if op.summands:
-            pairs, terms = op.summands(*xs)
+        if op.forms.summands:
+            pairs, terms = op.forms.summands(*xs)
             known = [*(a * b for a, b in pairs), *terms]
             size, bits = min(sum([abs(t) for t in known]), MOST), 2.0 + 0.5 * len(known)
             if abs(y) <= bits * EPS * size and Noisy.rng.random() < 0.3:  # term by term, all of it may be lost
                 return Noisy(0.0)
-        elif op.rounding is not None:
-            told = op.rounding(y, *xs)[0]
+        elif op.smooth.rounding is not None:
+            told = op.smooth.rounding(y, *xs)[0]
             bits += 5.0 * told if math.isfinite(told) else 0.0
         return Noisy(y + disturbance(size, bits))
 
@@ -487,8 +487,10 @@ def noisy(graph: Graph, row: Sequence[float]) -> tuple[list[float], list[float],
                 continue
             d = partial.data if isinstance(partial, Noisy) else float(partial)
             part = upstream * d
-            if op.rounding is not None and op.arity is not None and math.isfinite(part):
-                told = op.rounding(nodes[i].data, *[nodes[j].data if isinstance(j, int) else j for j in operands])
+            if op.smooth.rounding is not None and op.arity is not None and math.isfinite(part):
+                told = op.smooth.rounding(
+                    nodes[i].data, *[nodes[j].data if isinstance(j, int) else j for j in operands]
+                )
                 bits = told[slot + 1] if len(told) > slot + 1 else 0.0
                 part += disturbance(abs(part), 5.0 * bits if bits < 1e15 else 1e15)
             reached[j] = True

@@ -17,6 +17,7 @@ from micrograd_cn.compiler.c_text import Text, block, wrapped
 from micrograd_cn.compiler.instructions import BATCH, SAMPLE, Code
 from micrograd_cn.engine import constant
 from micrograd_cn.optim import SGD, Adam
+from micrograd_cn.traits import Forms
 
 
 def values(n, start=0.5):
@@ -682,7 +683,7 @@ def test_a_slot_is_kept_if_it_is_read_or_changed():
 
 def test_a_total_is_no_function_whatever_its_name():
     w, x = Value(0.5), Value(1.0)
-    whole = Op("whole", lambda x: float(math.trunc(x)), (lambda y, x: 1.0,), machine="trunc")
+    whole = Op("whole", lambda x: float(math.trunc(x)), (lambda y, x: 1.0,), forms=Forms(machine="trunc"))
     text = compile(whole(w * x), [x]).source("c")
     assert "    work[1] = trunc(work[0]);\n" in text
     assert "    gradient[0] += inputs[0];\n" in text

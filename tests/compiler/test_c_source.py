@@ -24,6 +24,7 @@ from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD, Adam, Optimizer
 from micrograd_cn.testing import expressions
 from micrograd_cn.testing.numerical import rounding_error
+from micrograd_cn.traits import Forms
 from micrograd_cn.tree import flatten
 
 from .common import ACTIVATIONS, OPTIMISERS, close, problem, sizes
@@ -806,15 +807,15 @@ OWN = {
 def test_rows_of_ones_own(tmp_path):
     x, y = Value(1.0), Value(2.0)
     rows = [
-        *(Op(f"own_{name}", f, (None, None), machine=f"fcmp {name}") for name, f in OWN.items()),
-        Op("smaller", min, (None, None), machine="llvm.minnum"),
+        *(Op(f"own_{name}", f, (None, None), forms=Forms(machine=f"fcmp {name}")) for name, f in OWN.items()),
+        Op("smaller", min, (None, None), forms=Forms(machine="llvm.minnum")),
         Op(
             "cube_root",
             lambda x: math.copysign(abs(x) ** (1 / 3), x),
             (lambda y, x: 1.0 / (3.0 * y * y),),
-            machine="cbrt",
+            forms=Forms(machine="cbrt"),
         ),
-        Op("down", math.floor, (None,), machine="llvm.floor"),
+        Op("down", math.floor, (None,), forms=Forms(machine="llvm.floor")),
         Op("square", lambda x: x * x, (lambda y, x: 2.0 * x,)),
     ]
     file = compiled(compile([op(*[x, y][: op.arity]) for op in rows], [x, y]), tmp_path)
@@ -823,7 +824,7 @@ def test_rows_of_ones_own(tmp_path):
         assert file.forward([], point) == pytest.approx(expected, rel=1e-15)
     for point in product([1.0, 2.0, math.nan], repeat=2):
         assert file.forward([], list(point))[: len(OWN)] == [float(f(*point)) for f in OWN.values()]
-    strange = Op("strange", lambda x: x, (lambda y, x: 1.0,), machine="bessel")
+    strange = Op("strange", lambda x: x, (lambda y, x: 1.0,), forms=Forms(machine="bessel"))
     with pytest.raises(
         ValueError, match=r"'strange' has the machine form 'bessel', which is no function of C99's math\.h"
     ):

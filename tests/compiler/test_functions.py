@@ -19,6 +19,7 @@ from micrograd_cn.compiler.elementary import FORMULAS
 from micrograd_cn.compiler.functions import LIBRARY, ULPS, Library
 from micrograd_cn.compiler.machine import Machine, _found, llvm, machine
 from micrograd_cn.compiler.text import FAST, OURS
+from micrograd_cn.traits import Forms
 
 from .vector_functions import (
     BINARY,
@@ -231,5 +232,5 @@ def test_a_system_without_the_library_is_no_error(monkeypatch):
 
 
 def test_functions_that_nobody_has_measured_are_called_lane_by_lane(this):
-    cbrt = Op("cbrt", math.cbrt, (lambda y, x: 1.0 / (3.0 * y * y),), machine="cbrt")
+    cbrt = Op("cbrt", math.cbrt, (lambda y, x: 1.0 / (3.0 * y * y),), forms=Forms(machine="cbrt"))
     assert "call double @cbrt(" in source(cbrt)

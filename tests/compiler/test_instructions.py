@@ -24,6 +24,7 @@ from micrograd_cn.compiler.instructions import (
     inlined,
     named,
 )
+from micrograd_cn.traits import Forms
 
 from .common import Instructions
 
@@ -575,7 +576,7 @@ def test_the_size_of_code_counts_loops_calls_and_formulas():
 )
 def test_a_machine_form_that_there_is_not_is_refused(form, count, message):
     made = Instructions(0, count)
-    op = Op("odd", lambda *xs: xs[0], (lambda *_: 1.0,) * count, machine=form)
+    op = Op("odd", lambda *xs: xs[0], (lambda *_: 1.0,) * count, forms=Forms(machine=form))
     for _ in range(2):
         with pytest.raises(TypeError, match=f"the operation 'odd' .*{message}"):
             made.code.apply(op, made.x)
@@ -585,8 +586,8 @@ def test_machine_forms_have_the_names_of_their_operations():
     made = Instructions(0, 2)
     for op in (mc.sin, mc.pow, mc.less):
         made.code.apply(op, made.x[: op.arity])
-    assert made.code.rows == {"sin": "sin", mc.pow.machine: "pow", mc.less.machine: "less"}
-    assert made.code.instructions[-1] == (mc.less.machine, *made.x)
+    assert made.code.rows == {"sin": "sin", mc.pow.forms.machine: "pow", mc.less.forms.machine: "less"}
+    assert made.code.instructions[-1] == (mc.less.forms.machine, *made.x)
 
 
 def test_what_is_wrong_in_a_formula_is_said_with_the_operation():
@@ -595,7 +596,7 @@ def test_what_is_wrong_in_a_formula_is_said_with_the_operation():
     with pytest.raises(TypeError, match="the operation 'odd' cannot be compiled: KeyError in its formula: "):
         made.code.apply(wrong, made.x)
     for count in (0, 2):
-        wrong = Op("odd", mc.sin.forward, lambda y, x, n=count: (y,) * n, formula=lambda x: mc.sin(x))
+        wrong = Op("odd", mc.sin.forward, lambda y, x, n=count: (y,) * n, forms=Forms(formula=lambda x: mc.sin(x)))
         with pytest.raises(
             TypeError, match=f"'odd' cannot be compiled: ValueError in its partials: {count} partials for 1 operands"
         ):

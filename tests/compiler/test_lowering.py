@@ -11,6 +11,7 @@ from micrograd_cn.compiler import compile, executable  # noqa: A004 -- the field
 from micrograd_cn.compiler.instructions import AFTER, BATCH, CONSTANT, SAMPLE
 from micrograd_cn.compiler.lowering import Graph, Lowering
 from micrograd_cn.engine import constant, record
+from micrograd_cn.traits import Forms
 
 
 def lowered(output, inputs, differentiate=True):
@@ -91,8 +92,10 @@ def test_threads_lower_a_program_once(monkeypatch):
 
 @pytest.mark.parametrize("inside", [False, True])
 def test_what_cannot_be_compiled_is_refused_at_once(inside):
-    row = Op("odd", lambda x: x, (lambda y, x: 1.0,), machine="no such")
-    outer = Op("outer", lambda x: x, (lambda y, x: 1.0,), formula=lambda x: 2.0 * row(x)) if inside else row
+    row = Op("odd", lambda x: x, (lambda y, x: 1.0,), forms=Forms(machine="no such"))
+    outer = (
+        Op("outer", lambda x: x, (lambda y, x: 1.0,), forms=Forms(formula=lambda x: 2.0 * row(x))) if inside else row
+    )
     for _ in range(2):
         with pytest.raises(TypeError, match="the operation 'odd' has the machine form 'no such'"):
             compile(record(outer, (Value(2.0),)), [])

@@ -60,7 +60,7 @@ def test_kinds_of_code_give_the_same_bits(monkeypatch, f, count):
     assert gathered[:in_lanes] == fused[:in_lanes]  # of single rows, short sums are in another order
 
 
-@pytest.mark.parametrize("op", [op for op in OPS.values() if op.arity and not op.machine], ids=lambda op: op.name)
+@pytest.mark.parametrize("op", [op for op in OPS.values() if op.arity and not op.forms.machine], ids=lambda op: op.name)
 def test_both_kinds_of_code_give_the_same_bits_of_sums_of_formulas(monkeypatch, op):
     added = Op(
         "added", lambda a, b, c: mc.sum([a, b, c]) * a, (lambda y, a, b, c: b, lambda y, *_: 1.0, lambda y, *_: 2.0)

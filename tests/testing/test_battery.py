@@ -11,6 +11,9 @@ import micrograd_cn as mc
 from micrograd_cn import Op
 from micrograd_cn.testing import GradientMismatch, PartlyCompared, check_op
 from micrograd_cn.testing.places import near_ends, special, spread
+from micrograd_cn.traits import Smooth
+
+from ..rows import grouped
 
 ROOM = check_op.__globals__  # the names of its module, which is called as the function
 _check = ROOM["_check"]
@@ -23,7 +26,9 @@ _over_the_domain = ROOM["_over_the_domain"]
 
 def line(y=None, partial=None, **fields):
     """Return a row of one operand; its value and its partial are x and 1.0 unless they are given."""
-    return Op("own", lambda x: x if y is None else y, (lambda y, x: 1.0 if partial is None else partial,), **fields)
+    return Op(
+        "own", lambda x: x if y is None else y, (lambda y, x: 1.0 if partial is None else partial,), **grouped(**fields)
+    )
 
 
 # All together.
@@ -41,7 +46,7 @@ def test_a_row_is_checked_at_special_values_at_kinks_in_its_picture_over_its_dom
         done.clear()
         points = [repr(xs) for xs in special(op)]
         assert _check(op, math.tanh, 7, ["partly"]) == {"told": [*points, "(0.5,)"]}
-        kinks = [("kinks", op.kink)] if op is mc.relu else []
+        kinks = [("kinks", op.smooth.kink)] if op is mc.relu else []
         assert done == [*[(xs, xs) for xs in points], *kinks, "picture", (op, math.tanh, 7, ["partly"])]
 
 
@@ -310,7 +315,7 @@ def absolute(at_kink):
     def partial(y, x):
         return mc.where(x - 2.3, mc.step(x - 2.3) - mc.step(2.3 - x), at_kink)
 
-    return Op("own", lambda x: mc.abs(x - 2.3), (partial,), kink=lambda x: x - 2.3)
+    return Op("own", lambda x: mc.abs(x - 2.3), (partial,), smooth=Smooth(kink=lambda x: x - 2.3))
 
 
 def test_a_derivative_at_a_kink_is_between_those_of_the_sides():

@@ -10,7 +10,6 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Op, Value
-from micrograd_cn.operation import REAL
 from micrograd_cn.testing import GradientMismatch, derivatives
 from micrograd_cn.testing.derivatives import (
     _check_shared_in,
@@ -20,17 +19,20 @@ from micrograd_cn.testing.derivatives import (
     comparison,
 )
 from micrograd_cn.testing.recording import RECORDED, check_recording, compare_recorded, evaluated, same
+from micrograd_cn.traits import REAL, Smooth
+
+from ..rows import grouped
 
 FAST = Op("own", lambda x: mc.sin(1e17 * x), (lambda y, x: 1e6 * mc.cos(1e17 * x),))  # rounding hides its derivative
 
 
 def row(forward, *partials, **fields):
-    return Op("own", forward, partials, **fields)
+    return Op("own", forward, partials, **grouped(**fields))
 
 
 def squares(partial, **fields):
     """Return a sum of squares with the partials that are made of the operands."""
-    return Op("own", lambda *xs: mc.sum([x * x for x in xs]), lambda y, *xs: tuple(partial(xs)), **fields)
+    return Op("own", lambda *xs: mc.sum([x * x for x in xs]), lambda y, *xs: tuple(partial(xs)), **grouped(**fields))
 
 
 def detached(x):
@@ -310,6 +312,8 @@ def test_operands_are_not_one_value_outside_a_domain_or_beside_a_kink():
         with pytest.raises(AssertionError, match="raised RuntimeError: it was evaluated"):
             _check_shared_in(row(never, None, None), xs, (0, 1))
     with pytest.raises(AssertionError, match="raised RuntimeError: it was evaluated"):
-        _check_shared_in(Op("own", never, lambda y, *xs: (), domain=((0.0, inf),)), (2.0, 2.0, 2.0), (0, 1, 2))
+        _check_shared_in(
+            Op("own", never, lambda y, *xs: (), smooth=Smooth(domain=((0.0, inf),))), (2.0, 2.0, 2.0), (0, 1, 2)
+        )
     for xs in ((0.5, -0.5, 0.5), (0.5, 0.5, -0.5)):
-        _check_shared_in(Op("own", never, lambda y, *xs: (), domain=((0.0, inf),)), xs, (0, 1))
+        _check_shared_in(Op("own", never, lambda y, *xs: (), smooth=Smooth(domain=((0.0, inf),))), xs, (0, 1))

@@ -9,28 +9,31 @@ import types
 import pytest
 
 import micrograd_cn as mc
-from micrograd_cn import Op, operation
+from micrograd_cn import Op
 from micrograd_cn.testing import check_op, javascript
 from micrograd_cn.testing.forms import compare, forms
+from micrograd_cn.traits import POSITIVE, Forms
+
+from ..rows import grouped
 
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
 
 
 def cosine(**fields):
-    return Op("own", lambda x: mc.cos(x), (lambda y, x: -mc.sin(x),), **fields)
+    return Op("own", lambda x: mc.cos(x), (lambda y, x: -mc.sin(x),), **grouped(**fields))
 
 
 def root(**fields):
     """Return a row that numpy, C and JavaScript have under the same name."""
-    return Op("own", lambda x: mc.sqrt(x), (lambda y, x: mc.div(0.5, y),), domain=(operation.POSITIVE,), **fields)
+    return Op("own", lambda x: mc.sqrt(x), (lambda y, x: mc.div(0.5, y),), **grouped(domain=(POSITIVE,), **fields))
 
 
 def difference(**fields):
-    return Op("own", lambda a, b: a - b, (lambda y, a, b: 1.0, lambda y, a, b: -1.0), **fields)
+    return Op("own", lambda a, b: a - b, (lambda y, a, b: 1.0, lambda y, a, b: -1.0), **grouped(**fields))
 
 
 def sums(**fields):
-    return Op("own", lambda *xs: mc.sum(xs), lambda y, *xs: (1.0,) * len(xs), **fields)
+    return Op("own", lambda *xs: mc.sum(xs), lambda y, *xs: (1.0,) * len(xs), **grouped(**fields))
 
 
 SINE = math.sin(0.0), math.cos(0.0)
@@ -56,7 +59,7 @@ SINE = math.sin(0.0), math.cos(0.0)
                 "own",
                 lambda a, b: a * b,
                 (lambda y, a, b: b, lambda y, a, b: a),
-                summands=lambda a, b: ([(a, a)], ()),
+                forms=Forms(summands=lambda a, b: ([(a, a)], ())),
             ),
             "the sum of its summands gives",
         ),
@@ -65,7 +68,7 @@ SINE = math.sin(0.0), math.cos(0.0)
                 "own",
                 lambda a, b: a + b,
                 (lambda y, a, b: 1.0, lambda y, a, b: 1.0),
-                formula=lambda a, b: mc.where(mc.less(-1.5, a + b) * mc.less(a + b, 1e301), a + b, 0.0),
+                forms=Forms(formula=lambda a, b: mc.where(mc.less(-1.5, a + b) * mc.less(a + b, 1e301), a + b, 0.0)),
             ),
             "own at (-1.0, -1.0): the formula gives 0.0, not -2.0",
         ),
@@ -74,7 +77,7 @@ SINE = math.sin(0.0), math.cos(0.0)
                 "own",
                 lambda x: 1e-20 * mc.sin(x),
                 (lambda y, x: 1e-20 * mc.cos(x),),
-                formula=lambda x: 1.01e-20 * mc.sin(x),
+                forms=Forms(formula=lambda x: 1.01e-20 * mc.sin(x)),
             ),
             "the formula gives",
         ),
@@ -129,7 +132,12 @@ SINE = math.sin(0.0), math.cos(0.0)
             cosine(javascript="x => { if (x < 50) return Math.cos(x); }"), "gives undefined ", marks=needs_node
         ),
         pytest.param(
-            Op("own", lambda x: mc.neg(x), (lambda y, x: -1.0,), javascript="x => Object.is(x, -0) ? 1 : -x"),
+            Op(
+                "own",
+                lambda x: mc.neg(x),
+                (lambda y, x: -1.0,),
+                forms=Forms(javascript="x => Object.is(x, -0) ? 1 : -x"),
+            ),
             "own at -0.0: the JavaScript form (javascript='x => Object.is(x, -0) ? 1 : -x') gives 1.0, not 0.0",
             marks=needs_node,
         ),
@@ -242,7 +250,7 @@ def test_the_forms_at_a_point_can_be_looked_at():
 def test_a_value_that_loses_digits_may_lose_others_in_another_language():
     op = Op("own", lambda x: 1.0 - mc.erf(x), (lambda y, x: -2.0 * math.pi**-0.5 * mc.exp(-x * x),))
     check_op(op)
-    wrong = Op("own", op.forward, op.partials, javascript="x => (1 - erf(x)) * (1 + 1e-9)")
+    wrong = Op("own", op.forward, op.partials, forms=Forms(javascript="x => (1 - erf(x)) * (1 + 1e-9)"))
     if shutil.which("node"):
         with pytest.raises(AssertionError, match="JavaScript form"):
             check_op(wrong)

@@ -16,6 +16,9 @@ from hypothesis import strategies as st
 import micrograd_cn as mc
 from micrograd_cn import Op, Value
 from micrograd_cn.testing import NothingCompared, check_op, expressions, gradcheck, javascript, points
+from micrograd_cn.traits import Forms
+
+from ..rows import grouped
 
 CI = settings(settings.get_profile("ci"), phases=[Phase.generate], report_multiple_bugs=False)
 
@@ -79,7 +82,7 @@ def finders(op, gradient=None):
 
 def square(wrong, **fields):
     """Return a row whose derivative is 10 % off where `wrong`, written with the table's operations, is not 0."""
-    return Op("square", lambda x: x * x, (lambda y, x: mc.where(wrong(x), 2.2, 2.0) * x,), **fields)
+    return Op("square", lambda x: x * x, (lambda y, x: mc.where(wrong(x), 2.2, 2.0) * x,), **grouped(**fields))
 
 
 def detached(x):
@@ -87,7 +90,7 @@ def detached(x):
 
 
 def right(**fields):
-    return Op("square", lambda x: x * x, (lambda y, x: 2.0 * x,), **fields)
+    return Op("square", lambda x: x * x, (lambda y, x: 2.0 * x,), **grouped(**fields))
 
 
 MISTAKES = {
@@ -104,7 +107,9 @@ MISTAKES = {
     ),
     "only in float32": right(),
     "only in the JavaScript form": right(javascript="x => x * x * (x > 4 ? 1.1 : 1)"),
-    "only in the machine form": Op("curve", lambda x: mc.tanh(x), (lambda y, x: 1.0 - y * y,), machine="atan"),
+    "only in the machine form": Op(
+        "curve", lambda x: mc.tanh(x), (lambda y, x: 1.0 - y * y,), forms=Forms(machine="atan")
+    ),
 }
 GIVEN = {"only in float32": lambda x: (2.2 if x.dtype == np.float32 else 2.0) * x}  # where it is not the row's own
 

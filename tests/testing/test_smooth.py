@@ -7,13 +7,15 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Op
-from micrograd_cn.operation import POSITIVE, REAL
 from micrograd_cn.testing.smooth import Node, fits, input_node, is_smooth, smooth_step
+from micrograd_cn.traits import POSITIVE, REAL
+
+from ..rows import grouped
 
 
 def row(forward, count=1, **fields):
     """Return an operation whose partials, which have no say here, are missing."""
-    return Op("own", forward, (None,) * count, **fields)
+    return Op("own", forward, (None,) * count, **grouped(**fields))
 
 
 def at(x, place=0, domain=REAL, kinked=False):

@@ -1,0 +1,46 @@
+"""What counts as one real number: `number(x)` is the float that the engine computes with, or a TypeError that helps."""
+
+from __future__ import annotations
+
+import numbers
+from math import inf
+
+__all__ = ["number", "number_or_none"]
+
+
+def number(x: object) -> float:
+    """Return the real number `x` as a float; an integer or fraction beyond the largest float is an infinity.
+
+    Raises:
+        TypeError: `x` is text, complex, a sequence, None, or anything else that is not one real number.
+
+    >>> number(3), number(-(10**400))
+    (3.0, -inf)
+    """
+    if type(x) is float:
+        return x
+    if type(x) is not int:
+        if isinstance(x, (str, bytes, bytearray)):
+            raise TypeError(f"expected a real number, got the {type(x).__name__} {x!r}; convert it with float() first")
+        if isinstance(x, numbers.Complex) and not isinstance(x, numbers.Real):
+            raise TypeError(f"expected a real number, got the complex {x!r}; use its .real or .imag")
+        if not hasattr(x, "__float__"):
+            raise TypeError(f"expected a real number, got {type(x).__name__}")
+        if getattr(x, "shape", ()) or (hasattr(x, "__len__") and not hasattr(x, "shape")):
+            raise TypeError(f"expected one real number, got the sequence {type(x).__name__}; use one element at a time")
+    try:
+        return float(x)
+    except OverflowError:
+        return inf if x > 0 else -inf  # type: ignore[operator]
+
+
+def number_or_none(x: object) -> float | None:
+    """Return `x` as a float, None if it is not one real number.
+
+    >>> number_or_none(3), number_or_none("3")
+    (3.0, None)
+    """
+    try:
+        return number(x)
+    except TypeError:
+        return None

@@ -1,0 +1,236 @@
+"""The engine written out for speed: what `engine` and `operators` say plainly, in line, and installed in its place.
+
+Nobody has to read it to understand the engine. Each function is the twin of the plain one of its name, for the operands
+that most graphs are made of: `Value`s and floats, outside all modes. Everything else goes the plain way. A change is
+made to the plain text first; `tests/test_quick.py` says what is missing here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, SupportsFloat
+
+from . import modes, ops, scopes
+from .engine import Value
+from .number import number, number_or_none
+from .operation import Op
+from .operators import Operators
+
+__all__ = ["PLAIN", "QUICK", "install"]
+
+_new = object.__new__
+_plain_record, _plain_backward = Value._record, Value.backward
+_ONLY_VALUES = {Value}
+_ADD, _MUL = ops.add, ops.mul
+_UNREACHED = float("0")  # an object of its own: a gradient that is still this one has received nothing
+
+
+def _node(op: Op, data: float, a: Any, b: Any, da: float | None, db: float | None) -> Value:
+    node: Value = _new(Value)
+    node._data = data
+    node.grad = 0.0
+    node.op = op
+    node._a = a
+    node._b = b
+    node._da = da
+    node._db = db
+    node.label = ""
+    node.group = scopes.current() if scopes.active else None
+    node.requires_grad = True
+    return node
+
+
+class Quick(Value):
+    """The twins of the plain functions of `Value`.
+
+    >>> sorted(PLAIN) == sorted(QUICK), PLAIN["backward"] is QUICK["backward"]
+    (True, False)
+    """
+
+    __slots__ = ()
+
+    @staticmethod
+    def _record(op: Op, operands: Any) -> Value:
+        if modes.active:
+            return _plain_record(op, operands)
+        if op.arity == 1 or op.arity == 2:
+            return Quick._record_few(op, operands)
+        xs: Any = tuple(operands)
+        if not _ONLY_VALUES.issuperset(map(type, xs)):
+            xs = tuple([x if isinstance(x, Value) else Value._constant(x) for x in xs])
+        inputs = [x._data for x in xs]
+        y = op.forward(*inputs)
+        if type(y) is not float:
+            y = op.value(*inputs)
+        for x in xs:
+            if x.requires_grad:
+                break
+        else:
+            return Value._constant(y)
+        if op.arity is None:
+            partials: Any = op.partials(y, *inputs)  # type: ignore[operator]  # one function
+            if type(partials) is tuple and len(partials) == len(inputs):
+                return _node(op, y, xs, partials, None, None)
+        return _node(op, y, xs, op.needed(y, inputs, [x.requires_grad for x in xs]), None, None)
+
+    @staticmethod
+    def _record_few(op: Op, operands: Any) -> Value:
+        xs: list[Any] = [x if isinstance(x, Value) else number(x) for x in operands]
+        inputs = [x if type(x) is float else x._data for x in xs]
+        y = op.forward(*inputs)
+        if type(y) is not float:
+            y = op.value(*inputs)
+        wanted = [type(x) is not float and x.requires_grad for x in xs]
+        if True not in wanted:
+            return Value._constant(y)
+        partials = op.needed(y, inputs, wanted)
+        return _node(op, y, *((*xs, *partials) if len(xs) == 2 else (*xs, None, *partials, None)))
+
+    @staticmethod
+    def _below(*roots: Value) -> tuple[list[Value], set[Value]]:
+        finished: list[Value] = []
+        leaves: set[Value] = set()
+        entered: set[Value] = set()
+        stack: list[Any] = []
+        pop, push, leaf = stack.pop, stack.append, leaves.add
+        for root in roots:
+            push(root) if root.op else leaf(root)
+        while stack:
+            node = pop()
+            if node is None:  # all below the next one is finished, and so is it
+                finished.append(pop())
+            elif node not in entered:
+                entered.add(node)
+                push(node)
+                push(None)
+                a, b = node._a, node._b
+                if type(a) is tuple:
+                    for x in a:
+                        if x.op is None:
+                            leaf(x)
+                        elif x not in entered:
+                            push(x)
+                    continue
+                if type(a) is not float:
+                    if a.op is None:
+                        leaf(a)
+                    elif a not in entered:
+                        push(a)
+                if b is not None and type(b) is not float:
+                    if b.op is None:
+                        leaf(b)
+                    elif b not in entered:
+                        push(b)
+        finished.reverse()
+        return finished, leaves
+
+    def backward(self, gradient: SupportsFloat = 1.0) -> None:
+        if modes.active or not isinstance(self, Value) or not self.requires_grad:
+            return _plain_backward(self, gradient)
+        seed = number(gradient)
+        order, leaves = Quick._below(self)
+        before = []
+        for leaf in leaves:
+            if leaf.grad:
+                before.append((leaf, leaf.grad))
+            leaf.grad = 0.0
+        for node in order:
+            node.grad = _UNREACHED
+        self.grad = seed
+        try:
+            for node in order:
+                upstream = node.grad
+                if upstream is _UNREACHED:
+                    continue
+                if (partial := node._da) is not None:
+                    a = node._a
+                    if a.requires_grad:
+                        a.grad += upstream * partial
+                elif type(node._a) is tuple:
+                    for x, partial in zip(node._a, node._b, strict=True):
+                        if x.requires_grad and partial is not None:
+                            x.grad += upstream * partial
+                if (partial := node._db) is not None:
+                    b = node._b
+                    if b.requires_grad:
+                        b.grad += upstream * partial
+        finally:
+            for leaf, grad in before:
+                leaf.grad += grad
+        return None
+
+    # Addition and multiplication, most of a graph, have the row in line too.
+
+    def __add__(self, other: Any) -> Any:
+        if self.requires_grad and not modes.active:
+            if type(other) is Value and other.requires_grad:
+                return _node(_ADD, self._data + other._data, self, other, 1.0, 1.0)
+            if type(other) is float:
+                return _node(_ADD, self._data + other, self, other, 1.0, None)
+        return self._binary(ops.add, other)
+
+    def __radd__(self, other: Any) -> Any:
+        if type(other) is float and self.requires_grad and not modes.active:
+            return _node(_ADD, other + self._data, other, self, None, 1.0)
+        return self._reflected(ops.add, other)
+
+    def __mul__(self, other: Any) -> Any:
+        if self.requires_grad and not modes.active:
+            a = self._data
+            if type(other) is Value and other.requires_grad:
+                b = other._data
+                return _node(_MUL, a * b, self, other, b, a)
+            if type(other) is float:
+                return _node(_MUL, a * other, self, other, other, None)
+        return self._binary(ops.mul, other)
+
+    def __rmul__(self, other: Any) -> Any:
+        if type(other) is float and self.requires_grad and not modes.active:
+            return _node(_MUL, other * self._data, other, self, None, other)
+        return self._reflected(ops.mul, other)
+
+    def _unary(self, op: Op) -> Any:
+        partials: Any = op.partials
+        if partials[0] is None or not self.requires_grad or modes.active:
+            return _plain_record(op, (self,))
+        x = self._data
+        y = op.forward(x)
+        if type(y) is float and (da := partials[0](y, x)) is not None:
+            return _node(op, y, self, None, da, None)
+        return _plain_record(op, (self,))
+
+    def _binary(self, op: Op, other: Any) -> Any:
+        b: Any = other if type(other) is float or isinstance(other, Value) else number_or_none(other)
+        if self.requires_grad and b is not None and not modes.active:
+            partials: Any = op.partials
+            x = self._data
+            if type(b) is float:
+                y = op.forward(x, b)
+                return _node(op, y, self, b, partials[0](y, x, b), None)
+            if b.requires_grad:
+                z = b._data
+                y = op.forward(x, z)
+                return _node(op, y, self, b, partials[0](y, x, z), partials[1](y, x, z))
+        return Operators._binary(self, op, other)
+
+    def _reflected(self, op: Op, other: Any) -> Any:
+        a = other if type(other) is float else number_or_none(other)
+        if self.requires_grad and a is not None and not modes.active:
+            partials: Any = op.partials
+            x = self._data
+            y = op.forward(a, x)
+            return _node(op, y, a, self, None, partials[1](y, a, x))
+        return Operators._reflected(self, op, other)
+
+
+QUICK = {name: twin for name, twin in vars(Quick).items() if callable(twin) and hasattr(Value, name)}
+PLAIN = {name: next(vars(kind)[name] for kind in Value.__mro__ if name in vars(kind)) for name in QUICK}
+
+
+def install(twins: Mapping[str, Any] = QUICK) -> None:
+    """Put the quick functions in the place of the plain ones; or the plain ones back, as `install(PLAIN)`.
+
+    >>> install()
+    """
+    for name, twin in twins.items():
+        setattr(Value, name, twin)

@@ -1,0 +1,93 @@
+"""Run a function inside a `with` block: a generator or coroutine, step by step, whenever it runs and only then."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from contextlib import AbstractContextManager
+from functools import wraps
+from types import coroutine
+from typing import Any, TypeAlias, TypeVar, cast
+
+__all__ = ["run_inside"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+Steps: TypeAlias = Generator[Any, Any, Any]
+Block: TypeAlias = AbstractContextManager[Any]
+
+
+def run_inside(block: Block, function: F) -> F:
+    """Return the function, run inside `block`, which is entered for each call, and for each step of a generator.
+
+    >>> from contextlib import nullcontext
+    >>> run_inside(nullcontext(), lambda x: x + 1)(2)
+    3
+    """
+    if inspect.isgeneratorfunction(function):
+
+        @wraps(function)
+        def decorated(*args: Any, **kwargs: Any) -> Any:
+            return (yield from _stepwise(block, function(*args, **kwargs)))
+
+    elif inspect.iscoroutinefunction(function):
+
+        @wraps(function)
+        async def decorated(*args: Any, **kwargs: Any) -> Any:
+            return await _awaited(block, function(*args, **kwargs))
+
+    elif inspect.isasyncgenfunction(function):
+
+        @wraps(function)
+        async def decorated(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+            steps = function(*args, **kwargs)
+            hooks = sys.get_asyncgen_hooks()
+            sys.set_asyncgen_hooks(None, None)  # an event loop is to close this one, not both at once
+            try:
+                step = steps.asend(None)
+            finally:
+                sys.set_asyncgen_hooks(*hooks)
+            while True:
+                try:
+                    result = await _awaited(block, step)
+                except StopAsyncIteration:
+                    return
+                try:
+                    step = steps.asend((yield result))
+                except GeneratorExit:
+                    await _awaited(block, steps.aclose())
+                    raise
+                except BaseException as error:
+                    step = steps.athrow(error)
+
+    else:
+
+        @wraps(function)
+        def decorated(*args: Any, **kwargs: Any) -> Any:
+            with block:
+                return function(*args, **kwargs)
+
+    return cast(F, decorated)
+
+
+def _stepwise(block: Block, steps: Steps) -> Steps:
+    """Run a generator, or what else has its methods, each step of it inside the block."""
+    step, given = steps.send, None
+    while True:
+        try:
+            with block:
+                result = step(given)
+        except StopIteration as end:
+            return end.value
+        try:
+            step, given = steps.send, (yield result)
+        except GeneratorExit:
+            with block:
+                steps.close()
+            raise
+        except BaseException as error:
+            step, given = steps.throw, error
+
+
+def _awaited(block: Block, steps: Any) -> Awaitable[Any]:
+    return coroutine(_stepwise)(block, steps)

@@ -1,0 +1,69 @@
+"""The table of operations: rows by their names, by which they are added, found and pickled."""
+
+from __future__ import annotations
+
+from typing import Any, Self, TypeVar
+
+__all__ = ["OPS", "Row", "define"]
+
+
+class Row:
+    """What is known by its name, and never changes: a copy is itself, and a pickle is its name.
+
+    >>> import copy, pickle
+    >>> from micrograd_cn import tanh
+    >>> copy.deepcopy(tanh) is pickle.loads(pickle.dumps(tanh)) is tanh
+    True
+    """
+
+    name: str
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if OPS.get(self.name) is not self:
+            raise TypeError(f"cannot pickle the operation {self.name!r}, which is not in the table; define() it")
+        return _row, (self.name,)
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(repr(self))  # short in hypothesis and IPython, which would list the fields
+
+    def __repr__(self) -> str:
+        return f"<operation {self.name}>"
+
+
+R = TypeVar("R", bound=Row)
+
+OPS: dict[str, Any] = {}
+
+
+def _row(name: str) -> Row:
+    """Return a row of the table, for what was pickled."""
+    if name not in OPS:
+        raise LookupError(f"the operation {name!r} was pickled but is not in the table here; define() it first")
+    row: Row = OPS[name]
+    return row
+
+
+def define(op: R) -> R:
+    """Add a row to the table and return it.
+
+    Raises:
+        TypeError: `op` is not an `Op`.
+        ValueError: the name is taken.
+
+    >>> from micrograd_cn import tanh
+    >>> define(tanh)
+    Traceback (most recent call last):
+    ValueError: the operation 'tanh' is already defined
+    """
+    if not isinstance(op, Row):
+        raise TypeError(f"define() takes an Op, got {type(op).__name__}")
+    if op.name in OPS:
+        raise ValueError(f"the operation {op.name!r} is already defined")
+    OPS[op.name] = op
+    return op

@@ -1,0 +1,84 @@
+"""What no graph shows, comparisons by which Python code branches and `detach()`: whoever records one may watch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from threading import Lock
+from typing import Any, Protocol
+
+from .operation import Op
+
+__all__ = ["Watcher", "detached", "stopped", "watched", "watcher"]
+
+
+class Watcher(Protocol):
+    """Who is told of what no graph shows, in this thread and this async task.
+
+    >>> class Printer:
+    ...     def compared(self, a, symbol, b, holds):
+    ...         print(a.data, symbol, b.data, holds)
+    >>> from micrograd_cn import Value
+    >>> with watched(Printer()):
+    ...     max(Value(1), Value(2)).data
+    2.0 > 1.0 True
+    2.0
+    """
+
+    def compared(self, a: Any, symbol: str, b: Any, holds: bool) -> None:
+        """Be told that `a` is compared with `b`, by "<" or the like, and whether that holds."""
+
+    def detached(self, x: Any) -> Any:
+        """Return what `x.detach()` gives; None for a constant."""
+
+    def stopped(self, op: Op, operands: Sequence[Any]) -> Any:
+        """Return what an operation gives inside `no_grad()`; None for a constant."""
+
+
+_watcher: ContextVar[Watcher | None] = ContextVar("micrograd_cn_watcher", default=None)
+_lock = Lock()
+active = 0  # how many `with` blocks there are in all threads; while it is 0, nobody watches
+
+
+@contextmanager
+def watched(by: Watcher) -> Iterator[None]:
+    """Let `by` watch inside the `with` block, instead of who does so around it."""
+    global active
+    token = _watcher.set(by)
+    with _lock:
+        active += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            active -= 1
+        _watcher.reset(token)
+
+
+def watcher() -> Watcher | None:
+    """Return who watches here.
+
+    >>> watcher() is None
+    True
+    """
+    return _watcher.get()
+
+
+def detached(x: Any) -> Any:
+    """Return what who watches makes of a detached value; None for a constant.
+
+    >>> detached(1.0)  # nobody watches
+    """
+    by = _watcher.get()
+    return by.detached(x) if by else None
+
+
+def stopped(op: Op, operands: Sequence[Any]) -> Any:
+    """Return what who watches makes of an operation inside `no_grad()`; None for a constant.
+
+    >>> from micrograd_cn import exp
+    >>> stopped(exp, (1.0,))  # nobody watches
+    """
+    by = _watcher.get()
+    return by.stopped(op, operands) if by else None

@@ -1,0 +1,261 @@
+"""The quick engine is the plain one written out: the same nodes, orders, gradients and errors, to the bit."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import micrograd_cn as mc
+from micrograd_cn import OPS, Op, Value, detect_anomaly, no_grad, quick, scope
+from micrograd_cn.engine import below, record
+from micrograd_cn.operators import Operators, method
+from micrograd_cn.watching import watched
+
+
+@contextmanager
+def engine(twins: dict[str, Any]) -> Iterator[None]:
+    before = {name: vars(Value).get(name, quick.PLAIN[name]) for name in twins}
+    quick.install(twins)
+    try:
+        yield
+    finally:
+        quick.install(before)
+
+
+class Weight(Value):
+    """A user's subclass."""
+
+
+class Keeper:
+    """Watches, and keeps what it is told; what is detached it makes a node of."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    def compared(self, a, symbol, b, holds):
+        self.told.append((a.data, symbol, getattr(b, "data", b), holds))
+
+    def detached(self, x):
+        return x * 1.0 if x.requires_grad else None
+
+    def stopped(self, op, operands):
+        self.told.append((op.name, len(operands)))
+
+
+def forgetful(y, *xs):
+    """Return nothing, as a function does whose `return` is missing."""
+
+
+OWN = [
+    Op("whole", lambda x: int(x) if abs(x) < 9 else 0, (lambda y, x: 1,)),
+    Op("of_numpy", lambda x: np.float64(x) * 0.5, (lambda y, x: 0.5,)),
+    Op("forgetful", lambda x: x * x, (forgetful,)),
+    Op("nothing", lambda x: None, (lambda y, x: 1.0,)),
+    Op("half_forgetful", lambda a, b: a + b, (lambda y, a, b: 1.0, forgetful)),
+    Op("half_still", lambda a, b: a, (lambda y, a, b: 1.0, None)),
+    Op("short", lambda *xs: mc.sum(xs), lambda y, *xs: (1.0,) * (len(xs) - 1)),
+    Op("listed", lambda *xs: mc.sum(xs), lambda y, *xs: [1.0] * len(xs)),
+    Op("still", lambda *xs: mc.sum(xs), lambda y, *xs: (None, *xs[1:])),
+    Op("raises", lambda x: x, (lambda y, x: 1.0 / x,)),
+    Op("ternary", lambda a, b, c: a * b + c, (lambda y, a, b, c: b, lambda y, a, b, c: a, None)),
+]
+ROWS = [*OPS.values(), *OWN]
+SIGNS = [name for name, made in vars(Operators).items() if name.startswith("__") and callable(made)]
+MODES: dict[str, Callable[[], Any]] = {
+    "none": nullcontext,
+    "no_grad": no_grad,
+    "detect_anomaly": detect_anomaly,
+    "scope": partial(scope, "part"),
+    "watched": lambda: watched(Keeper()),
+}
+
+
+class Step(NamedTuple):
+    """What a program does: apply something to what there is, by numbers that are taken modulo how much there is."""
+
+    how: str
+    which: int
+    operands: list[int]
+    mode: str
+
+
+steps = st.builds(
+    Step,
+    st.sampled_from(["call", "record", "sign", "method", "detach", "freeze", "compare"]),
+    st.integers(0, 99),
+    st.lists(st.integers(0, 99), min_size=1, max_size=5),
+    st.sampled_from([*MODES, *["none"] * 6]),
+)
+numbers = st.sampled_from([0.0, -0.0, 1.0, -1.5, 0.3, 2.0, 700.0, 1e-300, 1e308, float("inf"), float("nan")])
+
+
+def run(step: Step, nodes: list[Any]) -> Any:
+    others = [*nodes, 2.0, 3, np.float32(0.5), True, "text", None]
+    xs = [nodes[step.operands[0] % len(nodes)], *[others[k % len(others)] for k in step.operands[1:]]]
+    row = ROWS[step.which % len(ROWS)]
+    if row.arity:
+        xs = (xs * 3)[: row.arity]
+    match step.how:
+        case "call" if row.signature and row.arity is None:
+            return row(xs, xs) if row is mc.dot else row(xs, 1) if row is mc.take else row(xs)
+        case "call":
+            return row(*xs)
+        case "record":
+            return record(row, xs)
+        case "sign":
+            name = SIGNS[step.which % len(SIGNS)]
+            return getattr(xs[0], name)(*[] if name in ("__neg__", "__abs__", "__pos__") else (xs * 2)[1:2])
+        case "method":
+            return method(row)(*xs)
+        case "detach":
+            return xs[0].detach()
+        case "freeze":
+            xs[0].requires_grad = False
+        case "compare":
+            return Value(float(xs[0] < (xs * 2)[1]))
+    return None
+
+
+def seen(x: Any, index: dict[Any, int]) -> str:
+    return f"#{index[x]}" if isinstance(x, Value) and x in index else repr(x)
+
+
+def told(program: list[Step], data: list[float], upstream: float, root: int, mode: str) -> list[Any]:
+    """Return all that can be seen of a program: its nodes and errors, and what backward makes of its last nodes."""
+    kinds = [Value, Weight]
+    nodes: list[Any] = [kinds[k % 2](x, f"x{k}") for k, x in enumerate(data)]
+    found: list[Any] = []
+    for step in program:
+        try:
+            with MODES[step.mode]() as given:
+                made = run(step, nodes)
+            found.append(getattr(given, "told", None))
+        except (TypeError, ValueError, ZeroDivisionError, FloatingPointError, OverflowError) as error:
+            found.append((type(error), str(error)))
+            continue
+        if isinstance(made, Value) and made not in nodes:
+            nodes.append(made)
+        else:
+            found.append(repr(made))
+    index = {x: k for k, x in enumerate(nodes)}
+    for node in nodes:
+        facts = [type(node), node.op, repr(node.data), type(node.data), node.label, str(node.group), node.requires_grad]
+        found.append([*facts, [seen(x, index) for x in node.operands], repr(node._partials)])
+    last = nodes[-1 - root % len(nodes)]
+    order, leaves = below(last, nodes[0])
+    found.append(([seen(x, index) for x in order], sorted(seen(x, index) for x in leaves if x in index)))
+    for _ in range(2):
+        try:
+            with MODES[mode]():
+                last.backward(upstream)
+        except (RuntimeError, FloatingPointError, TypeError) as error:
+            found.append((type(error), str(error)))
+        found.append([repr(node.grad) for node in nodes])
+    last.zero_grad()
+    return [*found, [repr(node.grad) for node in nodes]]
+
+
+@given(
+    st.lists(steps, max_size=12),
+    st.lists(numbers, min_size=1, max_size=4),
+    numbers,
+    st.integers(0, 3),
+    st.sampled_from([*MODES, "none", "none"]),
+)
+def test_plain_and_quick_make_the_same_graphs_gradients_and_errors(program, data, upstream, root, mode):
+    with engine(quick.PLAIN):
+        plain = told(program, data, upstream, root, mode)
+    with engine(quick.QUICK):
+        assert told(program, data, upstream, root, mode) == plain
+
+
+def chain(x):
+    y = x
+    for k in range(20_000):
+        y = y * 1.0001 + x if k % 2 else (y - 0.5).tanh()
+    return y
+
+
+def wide(x):
+    ys = [x * (k / 1000) for k in range(2_000)]
+    return mc.sum(ys) + mc.dot(ys, ys[::-1], x) + mc.logsumexp(ys)
+
+
+def diamonds(x):
+    y = x
+    for _ in range(60):
+        y = y + y
+    return y * x
+
+
+def blocked(x):
+    y = x.sqrt()
+    return mc.where(mc.less(y, 1.0), x, y * y) + mc.take([x, y], mc.step(x)) + mc.sum([y.step(), x])
+
+
+@pytest.mark.parametrize("f", [chain, wide, diamonds, blocked])
+@pytest.mark.parametrize("x", [0.5, 0.0, -1.0])
+def test_deep_wide_shared_and_blocked_graphs_are_the_same(f, x):
+    results = []
+    for twins in (quick.PLAIN, quick.QUICK):
+        with engine(twins):
+            leaf = Value(x, "x")
+            y = f(leaf)
+            y.backward()
+            order, leaves = below(y)
+            index = {node: k for k, node in enumerate(order)}
+            facts = [(n.op, repr(n.data), repr(n.grad), repr(n.partials)) for n in order]
+            below_each = [[index.get(z, repr(z)) for z in n.operands] for n in order]
+            results.append((facts, below_each, len(leaves), repr(leaf.grad)))
+    assert results[0] == results[1]
+
+
+def test_a_twin_is_another_function_than_the_plain_one():
+    assert quick.QUICK.keys() == quick.PLAIN.keys() >= {"_record", "_below", "backward", "__add__", "_binary"}
+    for name, twin in quick.QUICK.items():
+        assert twin is not quick.PLAIN[name]
+
+
+def test_the_plain_engine_is_left_in_place_where_it_is_asked_for(tmp_path):
+    import os
+    import subprocess
+    import sys
+
+    code = "import micrograd_cn as m; print(m.Value.backward.__module__, (m.Value(2) * 3).tanh().op.name)"
+    for plain, expected in (("", "micrograd_cn.quick tanh\n"), ("1", "micrograd_cn.engine tanh\n")):
+        environment = os.environ | {"MICROGRAD_CN_PLAIN": plain}
+        run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        assert run.stdout == expected
+
+
+def test_plain_operators_take_the_short_way(monkeypatch):
+    def long_way(*args):
+        raise AssertionError("recorded as an operation of any number of operands")
+
+    with engine(quick.QUICK):
+        monkeypatch.setattr(quick, "_plain_record", long_way)
+        x, y = Value(0.5), Value(2.0)
+        nodes = [x - y, x / y, x**y, x - 2.0, x / 2.0, x**2.0, 2.0 - x, 2.0 / x, 2.0**x, -x, x.tanh()]
+        with scope("part"):
+            nodes += [x - y, -x, 2.0 - x]
+        monkeypatch.setattr(Value, "_binary", long_way)
+        monkeypatch.setattr(Value, "_reflected", long_way)
+        nodes += [x + y, x * y, x + 2.0, x * 2.0, 2.0 + x, 2.0 * x]
+        assert all(node.requires_grad for node in nodes)
+        assert Value.tanh.__code__ is not Value.elu.__code__
+
+
+@pytest.mark.parametrize("op", [mc.tanh, mc.mul])
+def test_a_node_of_one_or_two_operands_has_no_tuples(op):
+    operands = [Value(0.5), Value(2.0)][: op.arity]
+    node = record(op, operands)
+    assert not any(isinstance(getattr(node, slot), tuple) for slot in ("_a", "_b", "_da", "_db"))
+
+
+def test_the_programs_know_the_operators():
+    assert {"__add__", "__rpow__", "__neg__"} <= {*SIGNS}
