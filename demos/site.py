@@ -179,7 +179,7 @@ def operations() -> str:
     """Return a page with every row of the table: its notation and its docstring."""
     rows = []
     for op in OPS.values():
-        doc = html.escape(inspect.cleandoc(op.doc))
+        doc = html.escape(inspect.cleandoc(str(op.__doc__)))
         rows.append(f'<section class="row" id="{op.name}"><h2><code>{op.name}</code></h2>\n<pre>{doc}</pre></section>')
     title = f"{len(OPS)} operations"
     return PAGE.substitute(lang="en", title=title, style=STYLE, body="\n".join([BACK, f"<h1>{title}</h1>", *rows]))

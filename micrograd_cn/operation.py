@@ -8,15 +8,14 @@ from typing import Any, TypeAlias
 
 from .number import number
 from .row_checks import check_count, check_derivative, check_result, check_row, check_tuple
-from .table import Row
-from .traits import REAL, Forms, Looks, Smooth
+from .traits import REAL, Forms, Looks, Smooth, Traits
 
 __all__ = ["Op"]
 
 Partial: TypeAlias = Callable[..., Any]
 
 
-class Op(Row):
+class Op(Traits):
     """One operation; call it with numbers for a float, or with `Value`s to record a node.
 
     Args:
@@ -65,7 +64,8 @@ class Op(Row):
         self.looks = looks if looks.symbol else looks._replace(symbol=name)
         self.smooth = smooth if smooth.domain else smooth._replace(domain=(REAL,) * (self.arity or 1))
         self.forms = forms
-        self.__doc__ = doc or type(self).__doc__
+        convention = f"\n\nBy convention: {smooth.convention}." if smooth.convention else ""
+        self.__doc__ = doc + convention if doc else type(self).__doc__
         check_row(self)
 
     def __call__(self, *args: Any, **options: Any) -> Any:
@@ -138,43 +138,3 @@ class Op(Row):
         """
         found = self.needed(y, operands, [True] * len(operands))
         return tuple([0.0 if derivative is None else derivative for derivative in found])
-
-    def flows(self, slot: int) -> bool:
-        """Return whether a gradient flows to the operand: not where its derivative is 0 whatever the numbers.
-
-        >>> from micrograd_cn import where
-        >>> [where.flows(slot) for slot in range(3)]
-        [False, True, True]
-        """
-        if isinstance(self.partials, tuple):
-            return self.partials[slot] is not None
-        return slot > 0 or not self.forms.chooses
-
-    @property
-    def unary(self) -> bool:
-        """Return whether it can be called with one number, as an activation function is.
-
-        >>> from micrograd_cn import add, dot, elu, tanh
-        >>> tanh.unary, elu.unary, add.unary, dot.unary
-        (True, True, False, False)
-        """
-        if self.arity is None or self.signature is None:
-            return self.arity == 1
-        import inspect  # costs more than the rest of the module
-
-        parameters = inspect.signature(self.signature).parameters.values()
-        return [p.default is p.empty for p in parameters].count(True) == 1
-
-    def text(self, *operands: str) -> str:
-        """Return the operation applied to the operands' texts, as Python writes it.
-
-        >>> from micrograd_cn import div, neg, tanh
-        >>> div.text("a", "b"), neg.text("a"), tanh.text("x")
-        ('a / b', '-a', 'tanh(x)')
-        """
-        symbol, precedence, _, notation = self.looks
-        if notation:
-            return notation(*operands)
-        if precedence:
-            return f" {symbol} ".join(operands) if len(operands) > 1 else f"{symbol}{operands[0]}"
-        return f"{self.name}({', '.join(operands)})"

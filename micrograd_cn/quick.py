@@ -20,7 +20,7 @@ __all__ = ["PLAIN", "QUICK", "install"]
 
 _new = object.__new__
 _plain_record, _plain_backward = Value._record, Value.backward
-_ONLY_VALUES = {Value}
+_ONLY_VALUES, _scope = {Value}, scopes.current_scope.get
 _ADD, _MUL = ops.add, ops.mul
 _UNREACHED = float("0")  # an object of its own: a gradient that is still this one has received nothing
 
@@ -35,7 +35,7 @@ def _node(op: Op, data: float, a: Any, b: Any, da: float | None, db: float | Non
     node._da = da
     node._db = db
     node.label = ""
-    node.group = scopes.current() if scopes.active else None
+    node.group = _scope() if scopes.active else None
     node.requires_grad = True
     return node
 
@@ -68,7 +68,7 @@ class Quick(Value):
         else:
             return Value._constant(y)
         if op.arity is None:
-            partials: Any = op.partials(y, *inputs)  # type: ignore[operator]  # one function
+            partials: Any = op.partials(y, *inputs)
             if type(partials) is tuple and len(partials) == len(inputs):
                 return _node(op, y, xs, partials, None, None)
         return _node(op, y, xs, op.needed(y, inputs, [x.requires_grad for x in xs]), None, None)
@@ -232,5 +232,6 @@ def install(twins: Mapping[str, Any] = QUICK) -> None:
 
     >>> install()
     """
+    Quick.backward.__doc__ = PLAIN["backward"].__doc__  # for help()
     for name, twin in twins.items():
         setattr(Value, name, twin)

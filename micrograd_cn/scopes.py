@@ -39,10 +39,9 @@ class Group:
         self.outer, self.name = outer, name
 
 
-_current: ContextVar[Group | None] = ContextVar("micrograd_cn_scope", default=None)
+current_scope: ContextVar[Group | None] = ContextVar("micrograd_cn_scope", default=None)
 _lock = Lock()
 active = 0  # how many `with` blocks there are in all threads; while it is 0, nobody need ask for the current scope
-current = _current.get  # the scope that new nodes belong to; None outside of all
 
 
 @contextmanager
@@ -65,8 +64,8 @@ def scope(name: str) -> Iterator[Group]:
     global active
     if not isinstance(name, str):
         raise TypeError(f'a scope\'s name must be a str, as in scope("attention"), got {name!r}')
-    group = Group(name, _current.get(), scope=True)
-    token = _current.set(group)
+    group = Group(name, current_scope.get(), scope=True)
+    token = current_scope.set(group)
     with _lock:
         active += 1
     try:
@@ -74,7 +73,16 @@ def scope(name: str) -> Iterator[Group]:
     finally:
         with _lock:
             active -= 1
-        _current.reset(token)
+        current_scope.reset(token)
+
+
+def current() -> Group | None:
+    """Return the scope that new nodes belong to; None outside of all.
+
+    >>> current() is None
+    True
+    """
+    return current_scope.get()
 
 
 def inside(group: Group) -> Group:
@@ -84,7 +92,7 @@ def inside(group: Group) -> Group:
     ...     str(inside(Group("neurons.0", Group("layers.1"))))
     'step.layers.1.neurons.0'
     """
-    around = _current.get()
+    around = current_scope.get()
     return group if around is None else _placed(group, around)
 
 

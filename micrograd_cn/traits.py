@@ -10,7 +10,9 @@ from collections.abc import Callable, Sequence
 from math import inf
 from typing import Any, NamedTuple, TypeAlias
 
-__all__ = ["POSITIVE", "REAL", "Forms", "Interval", "Looks", "Smooth"]
+from .table import Row
+
+__all__ = ["POSITIVE", "REAL", "Forms", "Interval", "Looks", "Smooth", "Traits"]
 
 Interval: TypeAlias = tuple[float, float]
 
@@ -86,3 +88,65 @@ class Forms(NamedTuple):
     javascript: str = ""
     machine: str = ""
     array: str = ""
+
+
+class Traits(Row):
+    """A row as tools see it: what they ask beside its value and derivatives.
+
+    Attributes:
+        signature: call arguments to the flat tuple of operands, where these differ.
+        looks: how it is written and drawn.
+        smooth: where it is smooth, and what is agreed on where it is not.
+        forms: how other languages compute it.
+
+    >>> from micrograd_cn import where
+    >>> where.text("c", "a", "b"), where.unary, where.flows(0), where.flows(1)
+    ('where(c, a, b)', False, False, True)
+    """
+
+    partials: Any
+    arity: int | None
+    signature: Callable[..., tuple[Any, ...]] | None
+    looks: Looks
+    smooth: Smooth
+    forms: Forms
+
+    def text(self, *operands: str) -> str:
+        """Return the operation applied to the operands' texts, as Python writes it.
+
+        >>> from micrograd_cn import div, neg, tanh
+        >>> div.text("a", "b"), neg.text("a"), tanh.text("x")
+        ('a / b', '-a', 'tanh(x)')
+        """
+        symbol, precedence, _, notation = self.looks
+        if notation:
+            return notation(*operands)
+        if precedence:
+            return f" {symbol} ".join(operands) if len(operands) > 1 else f"{symbol}{operands[0]}"
+        return f"{self.name}({', '.join(operands)})"
+
+    @property
+    def unary(self) -> bool:
+        """Return whether it can be called with one number, as an activation function is.
+
+        >>> from micrograd_cn import add, dot, elu, tanh
+        >>> tanh.unary, elu.unary, add.unary, dot.unary
+        (True, True, False, False)
+        """
+        if self.arity is None or self.signature is None:
+            return self.arity == 1
+        import inspect  # costs more than the rest of the module
+
+        parameters = inspect.signature(self.signature).parameters.values()
+        return [p.default is p.empty for p in parameters].count(True) == 1
+
+    def flows(self, slot: int) -> bool:
+        """Return whether a gradient flows to the operand: not where its derivative is 0 whatever the numbers.
+
+        >>> from micrograd_cn import where
+        >>> [where.flows(slot) for slot in range(3)]
+        [False, True, True]
+        """
+        if isinstance(self.partials, tuple):
+            return self.partials[slot] is not None
+        return slot > 0 or not self.forms.chooses

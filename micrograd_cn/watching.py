@@ -43,7 +43,13 @@ active = 0  # how many `with` blocks there are in all threads; while it is 0, no
 
 @contextmanager
 def watched(by: Watcher) -> Iterator[None]:
-    """Let `by` watch inside the `with` block, instead of who does so around it."""
+    """Let `by` watch inside the `with` block, instead of who does so around it.
+
+    >>> by: Any = object()
+    >>> with watched(by):
+    ...     watcher() is by
+    True
+    """
     global active
     token = _watcher.set(by)
     with _lock:

@@ -110,15 +110,6 @@ def test_a_room_imports_only_rooms_before_it():
     assert LAZY.keys() <= found.keys(), "an exception that is none any more: delete it"
 
 
-CORE = ROOMS[: ROOMS.index("formula")]
-
-
-@pytest.mark.parametrize("module", CORE)
-def test_a_file_of_the_core_is_read_in_a_sitting(module):
-    lines = len((ROOT / f"{module}.py").read_text("utf-8").splitlines())
-    assert lines <= 300 or module == "ops", "it holds two ideas"  # the table is looked things up in
-
-
 def circle(imports: Iterable[tuple[str, str]]) -> str:
     """Return modules that import each other in a circle, "" if there are none."""
     sorter: TopologicalSorter[str] = TopologicalSorter()

@@ -434,7 +434,7 @@ def test_a_users_operation_must_return_a_partial_for_each_operand():
         with pytest.raises(TypeError, match=rf"short: one function as partials .* returned {re.escape(repr(given))}"):
             op(a, b)
     uneven = mc.Op("uneven", lambda *xs: 0.0, lambda y, *xs: (1.0,) * (len(xs) if isinstance(y, float) else 1))
-    with pytest.raises(TypeError, match="uneven: .* for 2 operands it returned"):
+    with pytest.raises(TypeError, match=r"uneven: .* for 2 operands it returned"):
         symbolic_edges(uneven(a, b), {a, b})
 
 

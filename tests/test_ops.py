@@ -367,6 +367,8 @@ def cube():
 def test_a_users_operation_is_a_full_row(table):
     op = define(cube())
     assert table["cube"] is op
+    for row in OPS.values():
+        assert row.__doc__ == row.doc + f"\n\nBy convention: {row.smooth.convention}." * bool(row.smooth.convention)
     assert (op.__doc__, op.looks.symbol, repr(op), op.unary) == ("x cubed.", "cube", "<operation cube>", True)
     assert (op(2), op.text("x")) == (8.0, "cube(x)")
     x = Value(2.0)

@@ -48,7 +48,7 @@ def evaluated(op: Op, xs: Point) -> tuple[float, tuple[float, ...]]:
 
 
 def _partial(op: Op, slot: int, y: float, xs: Point) -> Any:
-    function = op.partials[slot]  # type: ignore[index]
+    function = op.partials[slot]
     if function is None:
         return 0.0
     with blamed(op, xs, f"partial {slot} of {op.name}", LOCAL):
