@@ -217,7 +217,7 @@ class Module:
         True
         """
         try:
-            state = json.loads(Path(path).read_text(encoding="utf-8"))
+            state = json.loads(Path(path).read_text(encoding="utf-8"), parse_float=_written_float)
         except (ValueError, RecursionError) as error:  # brackets nested too deep
             raise ValueError(f"{path} is not a saved model, or was truncated: {error}") from error
         self.load_state_dict(state)
@@ -248,6 +248,16 @@ class Module:
                 waiting += [(depth, f"{path}.{name}", item, around) for name, item in items][::-1]
         count = len(self.parameters())
         return "\n".join(lines) + f", {count} parameter{'s' * (count != 1)}"
+
+
+def _written_float(text: str) -> float:
+    """Return the float that JSON's `text` says; an integer that `load_state_dict` refuses where there is none.
+
+    >>> _written_float("1.5"), _written_float("-1e400") == 10**400
+    (1.5, True)
+    """
+    x = float(text)
+    return 10**400 if math.isinf(x) else x  # JSON's Infinity does not come here
 
 
 def _is_entry(held: object) -> bool:

@@ -8,6 +8,7 @@ import pickle
 import random
 import re
 import stat
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -116,6 +117,23 @@ def test_a_wrong_entry_is_named_and_changes_no_parameter(change, exception, mess
     with pytest.raises(exception, match=message):
         model.load(tmp_path / "model.json")
     assert data(model) == before
+
+
+@pytest.mark.parametrize("written", ["1e400", "-1e400", "1.5e309", "1e99999999999999999999", "1" + "0" * 400])
+def test_a_weight_in_a_file_that_is_too_large_for_a_float_is_named_however_it_is_written(written, tmp_path):
+    model, path = Neuron(2, seed=0), tmp_path / "model.json"
+    before = data(model)
+    path.write_text(f'{{"weight": [0.5, {written}], "bias": 0.0}}')
+    with pytest.raises(ValueError, match=r"weight\[1\] is too large for a float"):
+        model.load(path)
+    assert data(model) == before
+
+
+def test_an_infinite_weight_and_the_largest_float_are_loaded(tmp_path):
+    model, path = Neuron(2), tmp_path / "model.json"
+    path.write_text('{"weight": [Infinity, -Infinity], "bias": 1.7976931348623157e308}')
+    model.load(path)
+    assert data(model) == [math.inf, -math.inf, sys.float_info.max]
 
 
 def test_what_is_not_a_dict_is_refused():
