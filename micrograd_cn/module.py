@@ -232,7 +232,7 @@ class Module:
         return f"{type(self).__name__}()"
 
     def __repr__(self) -> str:
-        """Return the module and those inside it, a line each, and the number of parameters."""
+        """Return the module with its number of parameters, and those inside it, a line each."""
         lines = []
         waiting: list[tuple[int, str, object, frozenset[int]]] = [(0, "", self, frozenset())]
         while waiting:
@@ -247,7 +247,7 @@ class Module:
             elif (items := _inside(held)) is not None:
                 waiting += [(depth, f"{path}.{name}", item, around) for name, item in items][::-1]
         count = len(self.parameters())
-        return "\n".join(lines) + f", {count} parameter{'s' * (count != 1)}"
+        return "\n".join([f"{lines[0]}, {count} parameter{'s' * (count != 1)}", *lines[1:]])
 
 
 def _written_float(text: str) -> float:

@@ -241,9 +241,9 @@ class MLP(Module):
 
     >>> model = MLP(3, [4, 2], activation="tanh", init="xavier_uniform", seed=0)
     >>> model
-    MLP(3, [4, 2])
+    MLP(3, [4, 2]), 26 parameters
       layers.0: Layer(3, 4, tanh)
-      layers.1: Layer(4, 2, linear), 26 parameters
+      layers.1: Layer(4, 2, linear)
     >>> len(model([1, 2, 3]))
     2
     """

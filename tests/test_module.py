@@ -255,11 +255,11 @@ def test_saving_where_there_is_no_directory_is_an_os_error(tmp_path):
 
 def test_repr_shows_the_structure_and_counts_shared_parameters_once():
     assert repr(MLP(2, [16, 1])) == (
-        "MLP(2, [16, 1])\n  layers.0: Layer(2, 16, relu)\n  layers.1: Layer(16, 1, linear), 65 parameters"
+        "MLP(2, [16, 1]), 65 parameters\n  layers.0: Layer(2, 16, relu)\n  layers.1: Layer(16, 1, linear)"
     )
     assert repr(Layer(2, 1, activation=math.tanh)) == "Layer(2, 1, tanh), 3 parameters"
     assert repr(Neuron(1, nonlin=False)) == "Neuron(1, linear), 2 parameters"
-    assert repr(Block()) == "Block()\n  parts.0: Layer(1, 2, relu)\n  parts.1.head: Neuron(2, relu), 10 parameters"
+    assert repr(Block()) == "Block(), 10 parameters\n  parts.0: Layer(1, 2, relu)\n  parts.1.head: Neuron(2, relu)"
 
 
 def test_modules_that_refer_to_each_other_are_shown_and_saved_once():
@@ -269,7 +269,7 @@ def test_modules_that_refer_to_each_other_are_shown_and_saved_once():
             self.child = Neuron(1, seed=0)
             self.child.parent = self
 
-    assert repr(Node()) == "Node()\n  child: Neuron(1, relu), 3 parameters"
+    assert repr(Node()) == "Node(), 3 parameters\n  child: Neuron(1, relu)"
     assert list(Node().state_dict()) == ["w", "child.weight", "child.bias"]
 
 
@@ -360,7 +360,7 @@ def test_a_module_in_a_module_is_indented():
         def __init__(self):
             self.block = Block()
 
-    assert repr(Outer()).splitlines()[:3] == ["Outer()", "  block: Block()", "    parts.0: Layer(1, 2, relu)"]
+    assert repr(Outer()).splitlines()[1:3] == ["  block: Block()", "    parts.0: Layer(1, 2, relu)"]
 
 
 class Slope(Module):
@@ -387,7 +387,7 @@ def test_modules_are_shown_in_the_order_in_which_they_were_set_and_a_neuron_in_o
         def __init__(self):
             self.first, self.second = Neuron(1), Neuron(2, activation=Slope())
 
-    assert repr(Two()) == "Two()\n  first: Neuron(1, relu)\n  second: Neuron(2, own), 6 parameters"
+    assert repr(Two()) == "Two(), 6 parameters\n  first: Neuron(1, relu)\n  second: Neuron(2, own)"
 
 
 def test_the_same_weights_are_used_and_trained_in_both_places():

@@ -42,8 +42,8 @@ def networks(max_width: int = 3, activations: Iterable[str] = ("tanh", "sigmoid"
     >>> from hypothesis import find
     >>> model, x = find(networks(), lambda pair: len(pair[0].layers) == 1)
     >>> model, x
-    (MLP(1, [1])
-      layers.0: Layer(1, 1, linear), 2 parameters, [0.0])
+    (MLP(1, [1]), 2 parameters
+      layers.0: Layer(1, 1, linear), [0.0])
     """
     return _st().composite(_draw_network)(max_width, list(activations))
 
