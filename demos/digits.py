@@ -137,7 +137,7 @@ def draw_neuron(path: Path) -> None:
     loss = (output - 1.0) ** 2
     loss.label = "loss"
     loss.backward()
-    draw_dot(loss, format="svg", lang=text("en", "zh")).render(outfile=path, cleanup=True)
+    draw_dot(loss, format="svg", lang=text("en", "zh")).render(outfile=path)
     print(f"{text('wrote', '已写入')} {path}")
 
 

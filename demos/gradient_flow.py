@@ -64,7 +64,7 @@ def main() -> None:
         root.backward()
         for lang in ("en", "zh"):
             path: Path = chosen.out / f"{name}.{lang}.svg"
-            draw_dot(root, lang=lang, parameters=parameters).render(outfile=path, cleanup=True)
+            draw_dot(root, lang=lang, parameters=parameters).render(outfile=path)
             print(text("wrote", "已写入"), path)
     for lang in ("en", "zh"):
         for page in (

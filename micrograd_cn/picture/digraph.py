@@ -47,17 +47,37 @@ class Picture(graphviz.Digraph):  # type: ignore[misc]  # graphviz has no type h
         filename: str | os.PathLike[str] | None = None,
         directory: str | os.PathLike[str] | None = None,
         view: bool = False,
-        cleanup: bool = False,
+        cleanup: bool | None = None,
         format: str | None = None,  # noqa: A002 -- graphviz's name
         *_: Any,
         outfile: str | os.PathLike[str] | None = None,
         **__: Any,
     ) -> str:
-        """Write the DOT text and the picture, and return the picture's path.
+        """Write the picture, and the DOT text where that is asked for; return the picture's path.
 
-        The picture goes to `outfile`, whose ending is the format unless one is given, else to `filename` with the
-        format's ending added; `cleanup` removes the DOT text again.
+        Args:
+            filename: where to write the DOT text.
+            directory: in which both are, by default the one that their names say.
+            view: whether to open the picture.
+            cleanup: whether to leave no DOT text. By default it is left at `filename`, and is not written where there
+                is an `outfile` alone; False writes it beside that.
+            format: of the picture; by default what the ending of `outfile` says.
+            outfile: where to write the picture; by default `filename` with the format's ending added.
+            _: what else graphviz takes.
+            __: the same by name.
+
+        Raises:
+            RenderError: as for `render.render`.
+            OSError: a file cannot be written.
+
+        >>> import os, tempfile
+        >>> from micrograd_cn import Value, draw_dot
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = draw_dot(Value(1, "x") * 2).render(outfile=f"{folder}/y.svg")
+        ...     os.listdir(folder)
+        ['y.svg']
         """
+        source = None
         if outfile is None:
             source = Path(self.save(filename, directory=directory))
             format = format or self.format  # noqa: A001
@@ -65,11 +85,14 @@ class Picture(graphviz.Digraph):  # type: ignore[misc]  # graphviz has no type h
         else:
             target = Path(directory or "", outfile)
             format = format or target.suffix[1:] or self.format  # noqa: A001
-            source = Path(self.save(filename or target.with_suffix(".gv"), directory=directory if filename else None))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if filename or cleanup is False:
+                beside = target.with_suffix(".gv")
+                source = Path(self.save(filename or beside, directory=directory if filename else None))
         try:
             target.write_bytes(render(self.source, format, self.lang))
         finally:
-            if cleanup:
+            if cleanup and source:
                 source.unlink()
         if view:
             graphviz.view(str(target))

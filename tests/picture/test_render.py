@@ -50,6 +50,40 @@ def test_it_renders_with_either_renderer(program, monkeypatch, tmp_path):
             picture.pipe("pdf")
 
 
+@pytest.mark.parametrize("program", available(), ids=lambda p: render.Path(p).stem)
+def test_a_picture_leaves_its_source_beside_it_only_where_that_is_asked_for(program, monkeypatch, tmp_path):
+    monkeypatch.setattr(render, "find_renderer", lambda: program)
+    monkeypatch.chdir(tmp_path)
+    picture = draw_dot(Value(1, "x") * 2)
+
+    def written():
+        found = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*"))
+        for name in found:
+            (tmp_path / name).unlink()
+        return found
+
+    assert (picture.render(outfile="y.svg"), written()) == ("y.svg", ["y.svg"])
+    picture.render(outfile="y.svg", cleanup=True)
+    assert written() == ["y.svg"]
+    picture.render(outfile="sub/folder/y.svg")  # which is made, as graphviz does
+    assert written() == ["sub/folder/y.svg"]
+    picture.render(outfile="y.svg", cleanup=False)
+    assert written() == ["y.gv", "y.svg"]
+    picture.render("source.gv", outfile="y.svg")
+    assert written() == ["source.gv", "y.svg"]
+    picture.render("graph.gv")
+    assert written() == ["graph.gv", "graph.gv.svg"]
+    picture.render("graph.gv", cleanup=True)
+    assert written() == ["graph.gv.svg"]
+
+
+def test_a_source_that_is_there_is_not_touched(tmp_path):
+    (tmp_path / "y.gv").write_text("mine")
+    for cleanup in (None, True):
+        draw_dot(Value(1)).render(outfile=tmp_path / "y.svg", cleanup=cleanup)
+    assert (tmp_path / "y.gv").read_text() == "mine"
+
+
 def test_a_chinese_svg_says_that_it_is_chinese(tmp_path):
     a = Value(1, "a")
     for lang, attribute in (("zh", True), ("en", False)):
