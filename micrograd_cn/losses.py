@@ -41,9 +41,31 @@ def _reduce(terms: list[Any], reduction: str, name: str) -> Any:
 def _pairs(name: str, inputs: Any, targets: Any) -> list[tuple[str, Any, Any]]:
     """Return every input with its target and the path to it; both are numbers, or nested sequences of one shape."""
     left, right = flatten(_listed(inputs))[0], flatten(_listed(targets))[0]
-    if [path for path, _ in left] != [path for path, _ in right]:
-        raise ValueError(f"{name}: {len(left)} inputs but {len(right)} targets, or nested otherwise")
+    places = [path for path, _ in left], [path for path, _ in right]
+    if len(left) != len(right):
+        raise ValueError(f"{name}: {len(left)} inputs but {len(right)} targets")
+    if places[0] != places[1]:
+        how = _deeper("inputs", "x", inputs, *places) or _deeper("targets", "t", targets, *places[::-1])
+        raise ValueError(f"{name}: {len(left)} inputs and {len(right)} targets, but {how or 'nested otherwise'}")
     return [(path, x if isinstance(x, Value) else number(x), t) for (path, x), (_, t) in zip(left, right, strict=True)]
+
+
+def _deeper(what: str, letter: str, given: Any, deep: list[str], flat: list[str]) -> str:
+    """Say that the places of `given` are those of the others one deeper, if so, and what to write; else nothing."""
+    write = ""
+    if deep == [f"{path}[0]" for path in flat]:
+        depth = flat[0].count("[")
+        write = "" if depth > 1 else _unpacked(what, letter, given) if depth else f"{what}[0]"
+    elif deep == [f"[0]{path}" for path in flat]:
+        write = f"{what}[0]"
+    else:
+        return ""
+    return f"the {what} are nested one deeper{write and f'; write {write}'}"
+
+
+def _unpacked(what: str, letter: str, given: Any, method: str = "ravel()") -> str:
+    """Return what to write for the elements of a column."""
+    return f"{what}.{method}" if hasattr(given, method.partition("(")[0]) else f"[{letter} for [{letter}] in {what}]"
 
 
 def _listed(tree: Any) -> Any:
@@ -180,7 +202,7 @@ def binary_cross_entropy_with_logits(input: Any, target: Any, reduction: str = "
 
 def _classes(name: str, term: Callable[[Sequence[Any], Any], Any], inputs: Any, targets: Any, reduction: str) -> Any:
     """Return the reduced `term(row, chosen)` of one row of class scores, or of a batch of rows and targets."""
-    rows, targets = _listed(inputs), _listed(targets)
+    column, rows, targets = targets, _listed(inputs), _listed(targets)
     batch = not rows or isinstance(_listed(rows[0]), (list, tuple))
     if not batch:
         rows, targets = [rows], [targets]
@@ -190,13 +212,20 @@ def _classes(name: str, term: Callable[[Sequence[Any], Any], Any], inputs: Any, 
     terms = []
     for i, (row, target) in enumerate(zip(rows, targets, strict=True)):
         where = f"target[{i}]" if batch else "target"
+        if len(row) and isinstance(_listed(row[0]), (list, tuple)):
+            single = all(len(row) == 1 for row in rows)
+            write = f"; write {_unpacked('inputs', 'row', inputs, 'squeeze(1)')}" if single else ""
+            raise ValueError(f"{name}: input[{i}] is nested one deeper than a row of class scores{write}")
         if isinstance(target, Value):
             if not (0.0 <= target._data < len(row) and target._data.is_integer()):
                 raise IndexError(f"{name}: {where} is {target._data}, but the classes are 0 to {len(row) - 1}")
             terms.append(term(row, ops.take(row, target)))
             continue
         if isinstance(target, bool) or not hasattr(target, "__index__"):
-            raise TypeError(f"{name}: {where} must be the index of a class, got {type(target).__name__} {target!r}")
+            single = all(isinstance(t, (list, tuple)) and len(t) == 1 for t in targets)
+            write = f"; write {_unpacked('targets', 't', column) if batch else 'targets[0]'}" if single else ""
+            found = f"{type(target).__name__} {target!r}"
+            raise TypeError(f"{name}: {where} must be the index of a class, got {found}{write}")
         index = operator.index(target)
         if not 0 <= index < len(row):
             raise IndexError(f"{name}: {where} is {index}, but there are {len(row)} classes")
@@ -216,7 +245,8 @@ def cross_entropy(input: Any, target: Any, reduction: str = "mean") -> Any:  # n
     Raises:
         IndexError: a target is not the index of a class. A compiled loss is nan then, see `Program.check`.
         TypeError: a target is neither an integer nor a `Value`.
-        ValueError: there are not as many targets as rows, the batch is empty, or the reduction is unknown.
+        ValueError: there are not as many targets as rows, a row is nested deeper, the batch is empty, or the reduction
+            is unknown.
 
     >>> cross_entropy([1000, 0, 0], 1)
     1000.0

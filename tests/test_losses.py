@@ -238,7 +238,8 @@ def test_huber_has_a_slope_at_infinity(x, delta, expected, slope):
         (lambda: binary_cross_entropy_with_logits(1.0, -1), ValueError, "target must be from 0 to 1, got -1"),
         (lambda: mse_loss([1, 2], [1]), ValueError, "mse_loss: 2 inputs but 1 targets"),
         (lambda: mse_loss([1], [1, 2]), ValueError, "mse_loss: 1 inputs but 2 targets"),
-        (lambda: mse_loss([[1, 2]], [1, 2]), ValueError, "nested otherwise"),
+        (lambda: mse_loss([[1, 2]], [1, 2]), ValueError, r"the inputs are nested one deeper; write inputs\[0\]"),
+        (lambda: mse_loss([[1, 2, 3]], [[1, 2], 3]), ValueError, "3 inputs and 3 targets, but nested otherwise"),
         (lambda: cross_entropy([], []), ValueError, "cross_entropy: the batch is empty"),
         (lambda: l1_loss([], []), ValueError, "l1_loss: the batch is empty"),
         (lambda: mse_loss([1], [1], reduction="none"), ValueError, 'reduction must be "mean" or "sum", got \'none\''),
@@ -267,3 +268,59 @@ def test_huber_has_a_slope_at_infinity(x, delta, expected, slope):
 def test_what_is_refused_is_named(call, exception, message):
     with pytest.raises(exception, match=message):
         call()
+
+
+ELEMENTWISE = [mse_loss, l1_loss, huber_loss, hinge_loss, binary_cross_entropy, binary_cross_entropy_with_logits]
+COLUMN = [[1.0], [1.0]]
+DEEPER = [
+    (COLUMN, [t for [t] in COLUMN], "[{0} for [{0}] in {1}]"),
+    (np.array(COLUMN), np.array(COLUMN).ravel(), "{1}.ravel()"),
+    ([1.0], 1.0, "{1}[0]"),
+    (np.array([1.0]), 1.0, "{1}[0]"),
+    ([[1.0, 1.0]], [1.0, 1.0], "{1}[0]"),
+    (np.array([[[1.0], [1.0]]]), [[1.0], [1.0]], "{1}[0]"),
+]
+
+
+@pytest.mark.parametrize("loss", ELEMENTWISE)
+@pytest.mark.parametrize(("deep", "flat", "write"), DEEPER)
+def test_a_column_beside_a_row_is_told_what_to_write(loss, deep, flat, write):
+    count = len(np.ravel(flat))
+    for what, letter, arguments in (("targets", "t", (flat, deep)), ("inputs", "x", (deep, flat))):
+        with pytest.raises(ValueError, match=f"{count} inputs and {count} targets, but the {what} are .*") as caught:
+            loss(*arguments)
+        said = str(caught.value)
+        assert said.startswith(f"{loss.__name__}: ")
+        assert said.endswith(f"nested one deeper; write {write.format(letter, what)}")
+        repaired = eval(said.partition("write ")[2], {"targets": deep, "inputs": deep})
+        assert loss(*[repaired if x is deep else x for x in arguments]) == loss(flat, flat)
+
+
+@pytest.mark.parametrize("loss", ELEMENTWISE)
+def test_elements_of_an_array_that_are_nested_deeper_inside_are_said_to_be(loss):
+    square = [[1.0, 1.0], [1.0, 1.0]]
+    with pytest.raises(ValueError, match=r"4 inputs and 4 targets, but the targets are nested one deeper$"):
+        loss(square, [[[x] for x in row] for row in square])
+
+
+@pytest.mark.parametrize("loss", [cross_entropy, nll_loss])
+def test_classes_and_rows_that_are_nested_one_deeper_are_told_what_to_write(loss):
+    rows, targets = [[1.0, 2.0, 3.0], [0.0, 0.5, 0.25]], [2, 1]
+    expected = loss(rows, targets)
+    column, deep = [[t] for t in targets], [[row] for row in rows]
+    for given, write in ((column, "[t for [t] in targets]"), (np.array(column), "targets.ravel()")):
+        with pytest.raises(TypeError, match=r"target\[0\] must be the index of a class, got list \[2\]") as caught:
+            loss(rows, given)
+        assert str(caught.value).endswith(f"; write {write}")
+        assert loss(rows, eval(write, {"targets": given})) == expected
+    with pytest.raises(TypeError, match=r"target must be the index of a class, got list \[2\]; write targets\[0\]"):
+        loss(rows[0], [2])
+    with pytest.raises(TypeError, match=r"target\[0\] must be .*, got list \[0, 0, 1\]$"):
+        loss(rows, [[0, 0, 1], [0, 1, 0]])
+    for given, write in ((deep, "[row for [row] in inputs]"), (np.array(deep), "inputs.squeeze(1)")):
+        with pytest.raises(ValueError, match=r"input\[0\] is nested one deeper than a row of class scores") as caught:
+            loss(given, targets)
+        assert str(caught.value).endswith(f"; write {write}")
+        assert loss(eval(write, {"inputs": given}), targets) == expected
+    with pytest.raises(ValueError, match=r"input\[0\] is nested one deeper than a row of class scores$"):
+        loss([rows, rows], targets)
