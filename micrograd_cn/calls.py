@@ -12,7 +12,7 @@ from typing import Any
 from .engine import Value, constant
 from .gradients import gradients
 from .modes import recording
-from .tree import flatten
+from .tree import flatten, is_array, listed
 from .watching import watcher
 
 __all__ = ["Call", "holds_values", "level", "places"]
@@ -124,7 +124,13 @@ def holds_values(tree: Any) -> bool:
     >>> holds_values([1.0, {"x": Value(2)}]), holds_values([1.0])
     (True, False)
     """
-    return any(isinstance(x, Value) for _, x in flatten(tree)[0])
+    for _, x in flatten(tree, arrays=False)[0]:
+        if is_array(x):
+            if getattr(getattr(x, "dtype", None), "kind", "") == "O" and holds_values(listed(x)):
+                return True
+        elif isinstance(x, Value):
+            return True
+    return False
 
 
 def _variable(name: str, path: str, x: Any) -> Value:
@@ -140,11 +146,13 @@ def _variable(name: str, path: str, x: Any) -> Value:
 def _checked(name: str, what: str, y: Any) -> Value:
     if isinstance(y, Value):
         return y
+    if type(y).__module__ == "numpy" and not is_array(y):  # numpy's scalars and arrays without an axis
+        return _checked(name, what, y.item())
     if isinstance(y, Real) and not isinstance(y, bool):  # a comparison's answer is returned by mistake
         return constant(y)
     hint = (
         "use jacobian, or return one of its elements"
-        if isinstance(y, (list, tuple, dict))
+        if isinstance(y, (list, tuple, dict)) or is_array(y)
         else "return what micrograd_cn's operations give, or a number, which is a constant"
     )
     raise TypeError(f"{name}: {what} {type(y).__name__} {y!r}, not a Value; {hint}")

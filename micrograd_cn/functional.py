@@ -1,7 +1,11 @@
 """Functions to functions: gradients, Jacobians and Hessians of functions of numbers, of any order.
 
-Arguments that are differentiated are numbers, or nested lists, tuples and dicts of numbers; results are floats in the
-same structure. Every function here may be used inside a function that is differentiated by another: each call makes
+Arguments that are differentiated are numbers, or nested lists, tuples, dicts and arrays of numbers; results are floats
+in the same structure. An array reaches the function as one of `Value`s, as it does in `compile`: elements, slices,
+`+ - * / ** @`, `sum`, `mean`, `max` and those of numpy's functions that `Value` has as methods, such as `np.exp`, work
+on it. An array of another library than numpy is taken for nested lists of its numbers.
+
+Every function here may be used inside a function that is differentiated by another: each call makes
 variables of its own, so that one level's never count as another's.
 
 A function that returns a plain number is constant, with derivative 0. So is one that loses its graph on the way, as
@@ -53,15 +57,7 @@ def value_and_grad(f: Function, argnums: int | Sequence[int] = 0) -> Function:
     >>> value_and_grad(lambda p: p["x"] * p["y"])({"x": 2, "y": 5})
     (10.0, {'x': 5.0, 'y': 2.0})
     """
-    numbers, many = places("grad", argnums)
-
-    def derived(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        with level() as around:
-            call = Call("grad", f, numbers, args, kwargs, around)
-            y = call.scalar()
-            return call.plain(y), call.gradient(y, many)
-
-    return derived
+    return _value_and_grad("value_and_grad", f, argnums)
 
 
 def grad(f: Function, argnums: int | Sequence[int] = 0) -> Function:
@@ -71,8 +67,7 @@ def grad(f: Function, argnums: int | Sequence[int] = 0) -> Function:
     >>> grad(cube)(2), grad(grad(cube))(2), grad(grad(grad(cube)))(2)
     (12.0, 12.0, 6.0)
     """
-    both = value_and_grad(f, argnums)
-    return lambda *args, **kwargs: both(*args, **kwargs)[1]
+    return _grad("grad", f, argnums)
 
 
 def jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
@@ -84,15 +79,7 @@ def jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
     >>> jacobian(lambda v: [v[0] * v[1], v[0] + v[1]])([2, 3])
     [[3.0, 2.0], [1.0, 1.0]]
     """
-    numbers, many = places("jacobian", argnums)
-
-    def derived(*args: Any, **kwargs: Any) -> Any:
-        with level() as around:
-            call = Call("jacobian", f, numbers, args, kwargs, around)
-            outputs, rebuild = call.outputs()
-            return rebuild([call.gradient(y, many) for y in outputs])
-
-    return derived
+    return _jacobian("jacobian", f, argnums)
 
 
 def hessian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
@@ -104,7 +91,7 @@ def hessian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
     >>> hessian(lambda v: v[0] ** 2 * v[1])([2, 3])
     [[6.0, 4.0], [4.0, 0.0]]
     """
-    return jacobian(grad(f, argnums), argnums)
+    return _jacobian("hessian", _grad("hessian", f, argnums), argnums)
 
 
 def sparse_jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
@@ -173,7 +160,8 @@ def hvp(f: Function, x: Any, v: Any) -> Any:
     [6.0, 4.0]
     """
     direction = _like("hvp", "v", v, x)
-    return grad(lambda x: ops.dot(_leaves(grad(f)(x)), direction))(x)
+    gradient = _grad("hvp", f, 0)
+    return _grad("hvp", lambda x: ops.dot(_leaves(gradient(x)), direction), 0)(x)
 
 
 def jvp(f: Function, x: Any, v: Any) -> tuple[Any, Any]:
@@ -238,6 +226,36 @@ def vjp(f: Function, x: Any) -> tuple[Any, Function]:
             return call.gradient(ops.dot(outputs, flat), many=False)
 
     return value, pull
+
+
+def _value_and_grad(name: str, f: Function, argnums: int | Sequence[int]) -> Function:
+    """Return `value_and_grad` for the function of this module that `name` is, whose errors name it."""
+    numbers, many = places(name, argnums)
+
+    def derived(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        with level() as around:
+            call = Call(name, f, numbers, args, kwargs, around)
+            y = call.scalar()
+            return call.plain(y), call.gradient(y, many)
+
+    return derived
+
+
+def _grad(name: str, f: Function, argnums: int | Sequence[int]) -> Function:
+    both = _value_and_grad(name, f, argnums)
+    return lambda *args, **kwargs: both(*args, **kwargs)[1]
+
+
+def _jacobian(name: str, f: Function, argnums: int | Sequence[int]) -> Function:
+    numbers, many = places(name, argnums)
+
+    def derived(*args: Any, **kwargs: Any) -> Any:
+        with level() as around:
+            call = Call(name, f, numbers, args, kwargs, around)
+            outputs, rebuild = call.outputs()
+            return rebuild([call.gradient(y, many) for y in outputs])
+
+    return derived
 
 
 def _leaves(tree: Any) -> list[Any]:

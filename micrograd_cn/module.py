@@ -11,7 +11,7 @@ from typing import Any
 
 from .engine import Value
 from .number import number
-from .tree import flatten, leaves_like
+from .tree import flatten, leaves_like, listed
 
 __all__ = ["Module"]
 
@@ -277,7 +277,7 @@ def _inside(held: object) -> Iterable[tuple[Any, object]] | None:
 
 def _shape(tree: object) -> str:
     """Return the nesting in words."""
-    lengths = []
+    lengths, tree = [], listed(tree)
     while isinstance(tree, (list, tuple)):
         lengths.append(str(len(tree)))
         if len({len(item) if isinstance(item, (list, tuple)) else -1 for item in tree}) > 1:

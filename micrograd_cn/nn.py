@@ -14,6 +14,7 @@ from .operation import Op
 from .operators import method
 from .scopes import Group, inside
 from .table import OPS
+from .tree import is_array
 
 __all__ = ["MLP", "Activation", "Layer", "Module", "Neuron", "init"]
 
@@ -53,8 +54,16 @@ class _Inputs(tuple[Value, ...]):
 
 def _inputs(owner: Module, nin: int, x: Inputs) -> _Inputs:
     """Return the inputs as `Value`s, one node an input, however many neurons share it; a bare `Value` is one input."""
-    given: Iterable[Number] = (x,) if isinstance(x, Value) else x
-    inputs = _Inputs([x if isinstance(x, Value) else constant(x) for x in given])
+    given = (x,) if isinstance(x, Value) else tuple(x)
+    try:
+        inputs = _Inputs([x if isinstance(x, Value) else constant(x) for x in given])
+    except TypeError as error:
+        if any(isinstance(row, (list, tuple)) or is_array(row) for row in given):
+            raise TypeError(
+                f"a model takes one sample at a time, and was given a batch of {len(given)}; write [model(row) for row "
+                "in batch]"
+            ) from error
+        raise
     if len(inputs) != nin:
         raise ValueError(f"{type(owner).__name__} of {nin} inputs was given {len(inputs)}")
     return inputs

@@ -2,6 +2,7 @@
 
 import math
 import random
+from array import array
 from fractions import Fraction
 from itertools import combinations_with_replacement
 
@@ -10,9 +11,23 @@ import pytest
 from mpmath import mp, mpf
 
 import micrograd_cn as mc
-from micrograd_cn import OPS, Value, no_grad
+from micrograd_cn import OPS, Value, compiler, no_grad
 from micrograd_cn.engine import record, topological_order
-from micrograd_cn.functional import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+from micrograd_cn.functional import (
+    grad,
+    hessian,
+    hvp,
+    jacobian,
+    jvp,
+    sparse_hessian,
+    sparse_jacobian,
+    value_and_grad,
+    vjp,
+)
+from micrograd_cn.losses import binary_cross_entropy_with_logits
+from micrograd_cn.nn import MLP
+from micrograd_cn.testing import gradcheck
+from micrograd_cn.tree import flatten
 
 from .references import REFERENCES
 
@@ -134,6 +149,125 @@ def test_results_have_the_arguments_structure():
     assert value_and_grad(f, [1])(p, 5) == (26.0, (4.0,))
     assert grad(lambda t: t[0] * t[1][0])((2, (3,))) == (3.0, (2.0,))
     assert all(type(x) is float for x in grad(f)(p, 5)["w"])
+
+
+A, X, W = np.arange(6.0).reshape(2, 3) - 2.0, np.array([0.5, -1.0, 2.0]), np.array([1.0, 2.0, -0.5])
+
+
+def same(found, expected):
+    """Return whether both are arrays of doubles of one shape, and equal but for rounding."""
+    assert (type(found), found.dtype, found.shape) == (np.ndarray, np.float64, np.shape(expected))
+    return np.allclose(found, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_arrays_are_structures_and_so_are_their_derivatives():
+    f = lambda x: (x * x * W).sum()  # noqa: E731
+    assert same(grad(f)(X), 2 * X * W)
+    assert same(grad(f)(np.array([1, 2, 3])), 2 * np.array([1, 2, 3]) * W)
+    assert same(hessian(f)(X), np.diag(2 * W))
+    assert same(jacobian(lambda x: A @ x)(X), A)
+    assert same(jacobian(lambda a: a @ X)(A), np.einsum("ik,j->ikj", np.eye(2), X))
+    assert same(jacobian(lambda t: t * X)(2.0), X)
+    assert same(jacobian(lambda t: t * A)(2.0), A)
+    assert jacobian(lambda x: [x[0], x.sum()])(X)[1].tolist() == [1.0, 1.0, 1.0]
+    assert same(hvp(f, X, W), 2 * W * W)
+    value, along = jvp(lambda x: A @ x, X, W)
+    assert same(value, A @ X)
+    assert same(along, A @ W)
+    value, pull = vjp(lambda x: A @ x, X)
+    assert same(value, A @ X)
+    assert same(pull(np.array([1.0, -1.0])), A[0] - A[1])
+    assert grad(lambda x, c: (x * c).sum())(X, W).tolist() == W.tolist()  # the other argument is numpy's, untouched
+    assert sparse_jacobian(lambda x: A @ x)(X).dense() == A.tolist()
+    assert sparse_hessian(f)(X).dense() == np.diag(2 * W).tolist()
+
+
+def test_arrays_in_structures_and_structures_in_the_place_of_an_arrays_elements():
+    value, slopes = value_and_grad(lambda p: p["w"] @ X + p["b"])({"w": W, "b": 1.0})
+    assert value == W @ X + 1.0
+    assert same(slopes["w"], X)
+    assert slopes["b"] == 1.0
+    rows = jacobian(lambda p: p[0] * p[1])([X, 2.0])
+    assert [[row[0].tolist(), row[1]] for row in rows] == [
+        [(2 * e).tolist(), x] for e, x in zip(np.eye(3), X, strict=True)
+    ]
+    assert jacobian(lambda x: np.array(x))([1.0, 2.0]) == [[1.0, 0.0], [0.0, 1.0]]
+    assert same(grad(lambda x, y: (x * y).sum(), (0, 1))(X, W)[1], X)
+
+
+def test_arrays_at_every_level():
+    cube = lambda x: (x**3).sum()  # noqa: E731
+    assert same(jacobian(grad(cube))(X), np.diag(6 * X))
+    assert same(grad(lambda x: grad(cube)(x) @ W)(X), 6 * X * W)
+    assert same(grad(lambda x: jvp(cube, x, W)[1])(X), 6 * X * W)
+    assert same(jacobian(lambda t: grad(cube)(t * X))(1.0), 6 * X * X)
+    held = np.array([Value(1.0), Value(2.0)])
+    found = grad(lambda x: x @ x)(held)  # of Values, of which it depends
+    assert mc.gradients(found[1], list(held)) == [0.0, 2.0]
+
+
+def test_what_numpy_does_with_an_array_of_values():
+    def f(x):
+        inside = np.tanh(A @ x) + np.exp(2.0 * x[:2]) / (1 + abs(x[1:])) - x[::2] ** 2
+        return np.sqrt(inside @ inside) + mc.dot(x, W) + x.mean() + np.max(x) + sum(x) + x.reshape(3, 1).sum()
+
+    step = 1e-6
+    slopes = [(f(X + step * e) - f(X - step * e)) / (2 * step) for e in np.eye(3)]
+    assert np.allclose(grad(f)(X), slopes, rtol=1e-7)
+
+
+class Foreign:
+    """An array of a library that is not numpy, as far as it can be read."""
+
+    def __init__(self, rows):
+        self.rows, self.shape = rows, np.shape(rows)
+
+    def tolist(self):
+        return self.rows
+
+
+def test_arrays_of_other_libraries_are_nested_lists():
+    for given in (Foreign([[1.0, 2.0], [3.0, 4.0]]), memoryview(np.array([[1.0, 2.0], [3.0, 4.0]]))):
+        assert grad(lambda x: x[0][1] * x[1][0])(given) == [[0.0, 3.0], [2.0, 0.0]]
+    assert grad(lambda x: x[0] * x[1])(array("d", [2.0, 3.0])) == [3.0, 2.0]
+    assert hvp(lambda x: x[0] * x[1], Foreign([2.0, 3.0]), Foreign([1.0, 0.0])) == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("x", [np.float64(3), np.float32(3), np.int64(3), np.array(3), Foreign(3.0).tolist()])
+def test_an_array_without_an_axis_is_a_number(x):
+    assert (grad(lambda x: x * x)(x), type(grad(lambda x: x * x)(x))) == (6.0, float)
+    assert grad(lambda y: np.array(y * y))(x) == 6.0
+    assert grad(lambda y: np.float64(3))(x) == 0.0
+
+
+def test_an_empty_array_has_an_empty_gradient():
+    assert same(grad(lambda x: x.sum() + Value(1.0))(np.zeros((0, 3))), np.zeros((0, 3)))
+
+
+SHARED = [
+    (lambda x: x[0] * x[1] + x[2].exp(), "both"),
+    (lambda x: mc.dot(x, W), "both"),
+    (lambda x: mc.logsumexp(x) * 2.0, "both"),
+    (lambda x: sum(a * a for a in x), "both"),
+    (lambda x: [x[0] * x[1], {"y": x[2] ** 2}], "both"),
+    (lambda x: MODEL(x), "both"),
+    (lambda x: binary_cross_entropy_with_logits(x, [1, 0, 1]), "both"),
+    (lambda x: x @ x + (2.0 * x).sum() - np.tanh(x) @ W, "arrays"),
+    (lambda x: A @ x, "arrays"),
+    (lambda x: (A * x).mean(axis=1), "arrays"),
+]
+MODEL = MLP(3, [2, 1], activation="tanh", seed=0)
+
+
+@pytest.mark.parametrize(("f", "of"), SHARED)
+def test_a_function_that_can_be_differentiated_can_be_compiled_and_checked(f, of):
+    """What each of the three hands to a function for a list or an array is the same."""
+    for x in [X] if of == "arrays" else [X, X.tolist(), tuple(X)]:
+        value, _ = jvp(f, x, x)
+        compiled = compiler.compile(f)(x)
+        assert type(compiled) is type(value)
+        assert flatten(compiled)[0] == [(path, pytest.approx(y, rel=1e-12)) for path, y in flatten(value)[0]]
+        gradcheck(f, x)
 
 
 def test_functions_may_branch_loop_and_take_keywords():
@@ -375,12 +509,21 @@ def test_an_overflowing_tangent_is_an_anomaly():
         (lambda: grad(math.sin)(1.0), TypeError, "must be real number, not Value"),
         (lambda: jacobian(lambda x: [x, "2"])(1.0), TypeError, r"jacobian: output\[1\] of the function is str '2'"),
         (lambda: grad(mc.sin, "0"), TypeError, "grad: argnums must be an int or a sequence of ints, got '0'"),
-        (lambda: hessian(mc.sin, 0.5), TypeError, "grad: argnums must be an int or a sequence of ints, got 0.5"),
+        (lambda: hessian(mc.sin, 0.5), TypeError, "hessian: argnums must be an int or a sequence of ints, got 0.5"),
         (lambda: jacobian(mc.sin, [0, None]), TypeError, r"jacobian: argnums must be .* of ints, got \[0, None\]"),
         (lambda: grad(mc.sin)("a"), TypeError, "grad: argument 0: .*str 'a'"),
         (lambda: grad(lambda v: v[0])([1.0, None]), TypeError, r"grad: argument 0\[1\]: .*NoneType"),
         (lambda: grad(mc.sin, 1)(1.0), ValueError, r"argnums \[1\] must name each of 1 arguments at most once"),
         (lambda: grad(mc.mul, (0, -2))(1.0, 2.0), ValueError, r"argnums \[0, -2\] must name .* at most once"),
+        (lambda: value_and_grad(mc.sin)("a"), TypeError, "value_and_grad: argument 0: .*str 'a'"),
+        (lambda: hessian(mc.sin)("a"), TypeError, "^hessian: argument 0: .*str 'a'"),
+        (lambda: hessian(mc.sin, 1)(1.0), ValueError, r"^hessian: argnums \[1\] must name"),
+        (lambda: hessian(lambda x: [x])(1.0), TypeError, "^hessian: the function returned list .*; use jacobian"),
+        (lambda: hvp(lambda x: [x], 1.0, 1.0), TypeError, "^hvp: the function returned list .*; use jacobian"),
+        (lambda: grad(lambda v: v)(np.ones(2)), TypeError, "grad: the function returned ndarray .*; use jacobian"),
+        (lambda: grad(lambda v: v[0])(np.array([1, 2j])), TypeError, r"grad: argument 0\[0\]: .* complex"),
+        (lambda: grad(lambda v: v[0, 0])(np.array([["a"]])), TypeError, r"grad: argument 0\[0\]\[0\]: .* str 'a'"),
+        (lambda: hvp(lambda v: v @ v, np.ones(2), np.ones(3)), ValueError, "hvp: v must have the structure of array"),
         (lambda: jvp(lambda v: v[0], [1.0, 2.0], [1.0]), ValueError, r"jvp: v must have the structure of \[1.0, 2.0\]"),
         (lambda: jvp(mc.sin, 1.0, [1.0]), ValueError, r"jvp: v must have the structure of 1.0, got \[1.0\]"),
         (lambda: hvp(lambda v: v[0], [1.0, 2.0], 1.0), ValueError, "hvp: v must have the structure"),

@@ -401,7 +401,11 @@ def test_the_same_weights_are_used_and_trained_in_both_places():
 
 def test_an_array_in_the_place_of_a_number_is_named():
     model = Layer(1, 1)
-    with pytest.raises(
-        TypeError, match=r"load_state_dict: bias\[0\]: expected one real number, got the sequence ndarray"
-    ):
+    with pytest.raises(ValueError, match=r"load_state_dict: 'bias' must be a list of 1, got a list of 1 x 1$"):
         model.load_state_dict({"weight": [[1.0]], "bias": [np.ones(1)]})
+
+
+def test_rows_that_are_arrays_load_too():
+    layer = Layer(2, 3)
+    layer.load_state_dict({"weight": list(np.arange(6.0).reshape(3, 2)), "bias": (7, np.float32(8), np.array(9))})
+    assert data(layer) == [0, 1, 7, 2, 3, 8, 4, 5, 9]

@@ -211,6 +211,18 @@ def test_refused_activations():
         Neuron(2, activation=3)
 
 
+@pytest.mark.parametrize("model", [MLP(2, [3, 1]), Layer(2, 3), Neuron(2)])
+@pytest.mark.parametrize(
+    "batch", [[[0, 0], [0, 1], [1, 1]], np.zeros((3, 2)), ((0, 1), [Value(2), 3], (1, 1)), [np.zeros(2)] * 3]
+)
+def test_a_batch_is_told_to_be_given_row_by_row(model, batch):
+    with pytest.raises(TypeError, match="one sample at a time, and was given a batch of 3; write") as caught:
+        model(batch)
+    assert len(eval(str(caught.value).partition("write ")[2], {"model": model, "batch": batch})) == 3
+    with pytest.raises(TypeError, match=r"write \[model\(row\) for row in batch\]"):
+        model(iter(batch))
+
+
 def test_refused_inputs():
     with pytest.raises(TypeError, match="str 'a'"):
         Neuron(1)(["a"])

@@ -1,10 +1,13 @@
 """Structures are taken apart and put together again, and one that differs is told where it does."""
 
+from array import array
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 
-from micrograd_cn.tree import flatten, leaves_like
+from micrograd_cn import Value
+from micrograd_cn.tree import flatten, is_array, leaves_like
 
 
 class Pair(NamedTuple):
@@ -20,6 +23,49 @@ def test_what_is_taken_apart_is_put_together_again(tree):
     again = rebuild([leaf for _, leaf in leaves])
     assert (again, repr(again)) == (tree, repr(tree))
     assert [leaf for _, leaf in leaves_like(tree, again)] == [leaf for _, leaf in leaves]
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 3), (0,), (2, 0), (1, 1, 2)])
+def test_an_array_is_taken_apart_and_put_together_again(shape):
+    given = np.arange(float(np.prod(shape))).reshape(shape)
+    leaves, rebuild = flatten({"x": (given, 7.0)}, "p")
+    assert [x for _, x in leaves] == [*given.ravel().tolist(), 7.0]
+    assert all(eval(path, {"p": {"x": (given, 7.0)}}) == x for path, x in leaves)
+    again = rebuild([x for _, x in leaves])["x"][0]
+    assert (again.dtype, again.shape, again.tolist()) == (np.float64, shape, given.tolist())
+
+
+def test_what_comes_in_the_place_of_an_arrays_elements():
+    _, rebuild = flatten(np.zeros((2, 1)))
+    a, b = Value(1), Value(2)
+    found = rebuild([a, b])
+    assert (found.dtype, found.shape) == (object, (2, 1))
+    assert (found[0, 0], found[1, 0]) == (a, b)
+    rows = rebuild([np.ones(3), np.zeros(3)])
+    assert (rows.dtype, rows.shape, rows[0, 0].tolist()) == (np.float64, (2, 1, 3), [1, 1, 1])
+    mixed = rebuild([np.ones(1), np.array([a])])
+    assert (mixed.dtype, mixed.shape) == (object, (2, 1, 1))
+    assert [[row.tolist() for row in rows] for rows in rebuild([np.ones(1), np.ones(2)])] == [[[1]], [[1, 1]]]
+    assert rebuild([[1, 2], [3, 4]]) == [[[1, 2]], [[3, 4]]]
+    assert rebuild([{"a": 1}, 2]) == [[{"a": 1}], [2]]
+
+
+def test_what_is_an_array():
+    arrays = [np.ones(1), np.zeros(0), array("d"), memoryview(b"12"), np.ones((1, 1)), np.array([None])]
+    others = [1, 1.0, "12", [1], (1,), {}, None, Value(1), np.float64(1), np.array(1), np.ndarray, array, set()]
+    assert [is_array(x) for x in arrays] == [True] * len(arrays)
+    assert [is_array(x) for x in others] == [False] * len(others)
+    leaf = np.ones(2)
+    assert flatten([leaf], arrays=False)[0][0][1] is leaf
+
+
+def test_an_array_has_the_structure_of_nested_lists_of_its_shape():
+    rows = [[1.0, 2.0], [3.0, 4.0]]
+    expected = leaves_like(rows, rows)
+    for tree in (np.array(rows), [np.array(rows[0]), rows[1]], memoryview(np.array(rows))):
+        assert leaves_like(tree, rows) == leaves_like(rows, tree) == leaves_like(tree, np.array(rows)) == expected
+    with pytest.raises(ValueError, match=r"another structure at \[1\]$"):
+        leaves_like(np.array(rows), [[0, 0], [0, 0, 0]])
 
 
 def test_every_leaf_has_its_path():

@@ -1,9 +1,9 @@
 """`gradcheck`: compare the gradient of any function with numerical derivatives that know their own error.
 
-The arguments say what is checked: numbers go to a function of `Value`s, one derivative at a time (here, to any order);
-arrays, or a derivative that is given, to `directions`, which takes them for vectors of doubles (`vectors`, `libraries`)
-and the gradient from where it is (`analytic`). Both compare with a numerical derivative (`compare`, `numerical`) and
-tell it (`report`).
+The arguments say what is checked: numbers, and numpy's arrays of them, go to a function of `Value`s, one derivative at
+a time (here, to any order); arrays of other libraries, or a derivative that is given, to `directions`, which takes them
+for vectors of doubles (`vectors`, `libraries`) and the gradient from where it is (`analytic`). Both compare with a
+numerical derivative (`compare`, `numerical`) and tell it (`report`).
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from .report import NotDeterministic, NothingCompared, conclude
 
 __tracebackhide__ = True  # pytest leaves out the frames of this file
 
+MANY = 100  # numbers in arrays at which a function of Values is checked: ten seconds; three times as many, minutes
+
 INSTEAD = (
     "give the derivative that is to be checked: gradcheck(f, x, gradient=df), or jacobian=, vjp=, jvp=; "
     "or write f with micrograd_cn's functions"
@@ -48,15 +50,17 @@ def gradcheck(
     """Compare the derivatives of `f` at `args` with numerical ones; return None if they agree.
 
     What is checked is the derivative that is given; without one, it is that of the arguments' library: PyTorch's
-    backward pass for tensors, jax's vjp for its arrays, and for numbers ours: `f` then takes `Value`s in their place.
+    backward pass for tensors, jax's vjp for its arrays, and for numbers, and other arrays of them, ours: `f` then takes
+    `Value`s in their place, as in `functional.grad` and `compile`, so numpy's arrays are arrays of `Value`s.
 
     A derivative agrees if it differs from the numerical one by no more than atol, rtol times the larger of the two, or
     five times the numerical one's estimated error. At a kink it agrees if it lies between the derivatives of the two
     sides, at the edge of the domain if it is that of the one side; nan at a kink is a convention, and not compared.
     How exact `f` is in its own type, float16 and bfloat16 too, is measured.
 
-    Up to 16 derivatives are compared singly. Of more, four random directions, with random weights of the outputs, and
-    eight elements, the steepest among them; a direction that disagrees is halved until its worst elements are known.
+    Up to 16 derivatives are compared singly, and all those of functions of `Value`s. Of more, four random directions,
+    with random weights of the outputs, and eight elements, the steepest among them; a direction that disagrees is
+    halved until its worst elements are known.
     That takes a few hundred calls of `f`, however many elements there are; in half precision a mistake takes some
     thousands, since it must be as large at points next to `args`, where rounding is another.
 
@@ -70,7 +74,7 @@ def gradcheck(
 
     Args:
         f: takes and returns numbers, arrays (of numpy, PyTorch, jax, or with `__array__` or `tolist`), or nested lists,
-            tuples and dicts of them. Arrays of integers are constants.
+            tuples and dicts of them. Beside a derivative of somebody else's, arrays of integers are constants.
         args: what to call it with; of a `Value` its data.
         gradient: `(*args)` -> the gradient of a scalar `f`, in the argument's structure; for several arguments a tuple.
         jacobian: `(*args)` -> the output's structure, with the arguments' in the place of each number or array; of an
@@ -108,13 +112,16 @@ def gradcheck(
             found = type(derivative).__name__
             raise TypeError(f"gradcheck: {name}= must be a function of the arguments, got {found}; write {name}=df")
     heading, code = _heading(f, args)
-    leaves = [x for _, x in flatten(args)[0]]
+    leaves = [x for _, x in flatten(args, arrays=False)[0]]
     foreign = named or any(library(x) in ("torch", "jax") for x in leaves)
     if foreign and order > 1:
         raise ValueError("gradcheck: order is for functions of Values; check the gradient as f, and its derivative")
-    if not foreign and any(map(is_array, leaves)):
+    if not foreign and any(map(is_array, leaves)) and (count := len(flatten(args)[0])) > MANY:
         found = next(type(x).__name__ for x in leaves if is_array(x))
-        raise TypeError(f"gradcheck: nothing says what the gradient of f is, given a {found}; {INSTEAD}")
+        raise TypeError(
+            f"gradcheck: nothing says what the gradient of f is, given a {found}, and {count} numbers are too many to "
+            f"check ours at, one derivative at a time; {INSTEAD}"
+        )
     if foreign:
         try:
             from .directions import foreign_rows
@@ -145,7 +152,7 @@ def _shown(tree: Any) -> str:
         return f"{kind}{list(tree.shape)}"
     if isinstance(tree, dict):
         return f"{{{', '.join(f'{key!r}: {_shown(x)}' for key, x in tree.items())}}}"
-    if isinstance(tree, (list, tuple)) and any(is_array(x) for _, x in flatten(tree)[0]):
+    if isinstance(tree, (list, tuple)) and any(is_array(x) for _, x in flatten(tree, arrays=False)[0]):
         inside = ", ".join(map(_shown, tree))
         return f"[{inside}]" if isinstance(tree, list) else f"({inside})"
     return " ".join(repr(tree).split())
@@ -169,8 +176,9 @@ def _value_rows(
 
     try:
         outputs = _outputs(f(*rebuild([Value(x) for x in point])))
-    except TypeError as error:
-        if "Value" in str(error) and ("ufunc" in str(error) or "not Value" in str(error)):
+    except (TypeError, AttributeError) as error:
+        arrays = any(is_array(x) for _, x in flatten(args, arrays=False)[0])
+        if arrays or ("Value" in str(error) and ("ufunc" in str(error) or "not Value" in str(error))):
             raise TypeError(f"gradcheck: f does not take a Value ({error}); {INSTEAD}") from error
         raise
     for k, (path, y) in enumerate(outputs):

@@ -102,7 +102,7 @@ class Problem:
 
 def _varying(args: tuple[Any, ...], named: dict[str, Any]) -> Callable[[Any], bool]:
     """Return which leaves are differentiated: all, or those of a library that does it; PyTorch's that require it."""
-    leaves = [x for _, x in flatten(args)[0]]
+    leaves = [x for _, x in flatten(args, arrays=False)[0]]
     if named:
         return lambda leaf: not isinstance(leaf, bool)
     if any(library(x) == "torch" for x in leaves):

@@ -42,7 +42,7 @@ class Packed:
     """
 
     def __init__(self, tree: Any, name: str, varies: Callable[[Any], bool] = lambda leaf: True) -> None:
-        leaves, self._rebuild = flatten(tree, name)
+        leaves, self._rebuild = flatten(tree, name, arrays=False)
         leaves = [(re.sub(r"^args\[(\d+)\]", r"x\1", path), x) for path, x in leaves]
         self._leaves = [x for _, x in leaves]
         self.model = tree
@@ -83,7 +83,7 @@ class Packed:
 
     def variables(self, tree: Any) -> list[Any]:
         """Return the leaves of a structure that are no constants."""
-        leaves = [x for _, x in flatten(tree)[0]]
+        leaves = [x for _, x in flatten(tree, arrays=False)[0]]
         return [leaves[i] for i, *_ in self._parts]
 
     def stored(self, vector: Vector) -> Vector:
@@ -141,7 +141,7 @@ def _in_place_of(tree: Any, model: Any, what: str) -> Iterator[Any]:
             yield from _in_place_of(tree[key], model[key], what)
     elif isinstance(model, (list, tuple)):
         if tree is None:
-            yield from [None] * len(flatten(model)[0])
+            yield from [None] * len(flatten(model, arrays=False)[0])
             return
         if not hasattr(tree, "__len__") or len(tree) != len(model):
             raise ValueError(

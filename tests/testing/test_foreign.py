@@ -11,6 +11,7 @@ import warnings
 import numpy as np
 import pytest
 
+from micrograd_cn import Op
 from micrograd_cn.testing import (
     GradientMismatch,
     NotDeterministic,
@@ -434,7 +435,12 @@ def test_neither_function_can_spoil_the_arguments():
 @pytest.mark.parametrize(
     ("args", "how", "error", "message"),
     [
-        ((np.ones(3),), {}, TypeError, "nothing says what the gradient of f is, given a ndarray; give the derivative"),
+        (
+            (np.ones(101),),
+            {},
+            TypeError,
+            "nothing says what the gradient of f is, given a ndarray, and 101 numbers .*; give",
+        ),
         ((1.0,), {"gradient": 2.0}, TypeError, "gradient= must be a function .*, got float; write gradient=df"),
         ((1.0,), {"gradient": abs, "vjp": abs}, TypeError, "give one derivative, not gradient= and vjp="),
         ((np.ones(3),), {"gradient": np.ones_like}, ValueError, "gradient= is for one output, f has 3; give jacobian="),
@@ -465,6 +471,25 @@ def test_neither_function_can_spoil_the_arguments():
 def test_misuse_is_told_what_to_write(args, how, error, message):
     with pytest.raises(error, match=message):
         gradcheck(lambda x: x, *args, **how)
+
+
+def test_an_array_of_numbers_goes_to_a_function_of_values_if_no_derivative_is_given():
+    a = np.arange(6.0).reshape(2, 3) / 7
+    gradcheck(lambda x: np.tanh(a @ x).sum(), np.array([0.5, -1.0, 2.0]), order=2)
+    gradcheck(lambda x, y: [x @ y, (x * x).sum()], np.array([1, 2]), np.array([0.5, -0.5]))
+    gradcheck(lambda p: p["w"] @ p["w"] * p["b"], {"w": np.ones(3), "b": 2.0})
+    gradcheck(lambda x: x[0] * x[1], array.array("d", [2.0, 3.0]))
+    wrong = Op("wrong", lambda x: x * x, (lambda y, x: 2.5 * x,))
+    with pytest.raises(GradientMismatch, match=r"df/dx0\[1\]\[0\]"):
+        gradcheck(lambda x: x[0, 0] + wrong(x[1, 0]), np.ones((2, 1)))
+
+
+@pytest.mark.parametrize(
+    "f", [lambda x: np.arctan(x).sum(), lambda x: np.arctan2(x, 1.0).sum(), lambda x: float(x[0]), lambda x: x.std()]
+)
+def test_a_function_that_takes_no_values_is_told_to_bring_its_derivative(f):
+    with pytest.raises(TypeError, match=r"f does not take a Value .*; give the derivative that is to be checked"):
+        gradcheck(f, np.ones(3))
 
 
 def raising_from(n):
