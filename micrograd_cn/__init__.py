@@ -11,6 +11,7 @@
 from importlib import import_module
 from importlib.util import find_spec
 from os import environ
+from typing import TYPE_CHECKING
 
 from . import quick
 from .engine import Value
@@ -71,22 +72,38 @@ from .table import OPS, define
 if not environ.get("MICROGRAD_CN_PLAIN"):
     quick.install()
 
+if TYPE_CHECKING:  # what `__getattr__` imports
+    from . import compiler as compiler
+    from . import flow as flow
+    from . import functional as functional
+    from . import init as init
+    from . import losses as losses
+    from . import module as module
+    from . import nn as nn
+    from . import optim as optim
+    from . import picture as picture
+    from . import testing as testing
+    from .flow.flow import Tape, draw_flow
+    from .flow.playground import playground
+    from .picture import draw_dot
+else:
+
+    def __getattr__(name: str) -> object:
+        """Import a module of the package, or what draws, only when it is asked for."""
+        if name == "draw_dot":
+            from .picture import draw_dot
+
+            return draw_dot
+        if name in ("Tape", "draw_flow", "playground"):
+            from . import flow
+
+            return getattr(flow, name)
+        if not name.startswith("_") and find_spec(f"{__name__}.{name}"):
+            return import_module(f"{__name__}.{name}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 __version__ = "0.2.0"
-
-
-def __getattr__(name: str) -> object:
-    """Import a module of the package, or what draws, only when it is asked for."""
-    if name == "draw_dot":
-        from .picture import draw_dot
-
-        return draw_dot
-    if name in ("Tape", "draw_flow", "playground"):
-        from . import flow
-
-        return getattr(flow, name)
-    if not name.startswith("_") and find_spec(f"{__name__}.{name}"):
-        return import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 __all__ = [

@@ -189,7 +189,7 @@ def _playground(texts: Sequence[str], outputs: Sequence[Path], lang: str | None)
         raise Failure(words["cli_playground"], 2)
     for path in outputs:
         try:
-            playground(lang).save(path)  # type: ignore[operator]  # the package's lazy names are objects
+            playground(lang).save(path)
         except OSError as error:
             raise Failure(words["cli_unwritable"].format(path=path, message=error.strerror or str(error)), 1) from error
     return [words["cli_wrote"].format(path=path) for path in outputs]
@@ -222,7 +222,7 @@ def _write(root: Value, path: Path, lang: str) -> None:
     if ending == ".html":
         from . import draw_flow
 
-        draw_flow(root, lang=lang).save(path)  # type: ignore[operator]  # the package's lazy names are objects
+        draw_flow(root, lang=lang).save(path)
         return
     picture = draw_dot(root, lang=lang)
     path.write_bytes(picture.source.encode() if ending == ".dot" else picture.pipe(ending[1:]))

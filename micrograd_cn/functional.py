@@ -10,12 +10,15 @@ variables of its own, so that one level's never count as another's.
 
 A function that returns a plain number is constant, with derivative 0. So is one that loses its graph on the way, as
 `math.exp(x.data)` does: no number tells how it was computed.
+
+For a type checker the functions that are returned take anything and give Any: a derivative has the structure of the
+arguments, at any depth, which no type of a function says.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from . import anomaly, modes, ops
 from .calls import Call, holds_values, level, places
@@ -39,10 +42,10 @@ __all__ = [
     "vjp",
 ]
 
-Function = Callable[..., Any]
+Function: TypeAlias = Callable[..., Any]
 
 
-def value_and_grad(f: Function, argnums: int | Sequence[int] = 0) -> Function:
+def value_and_grad(f: Function, argnums: int | Sequence[int] = 0) -> Callable[..., tuple[Any, Any]]:
     """Return a function that gives f's value and its gradient.
 
     Args:
@@ -94,7 +97,7 @@ def hessian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
     return _jacobian("hessian", _grad("hessian", f, argnums), argnums)
 
 
-def sparse_jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
+def sparse_jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Callable[..., Sparse]:
     """Return the entries of the Jacobian that are not zero whatever the numbers, as a `Sparse`.
 
     A row is an output, a column a variable: the numbers in the output's and the arguments' structures in their order.
@@ -118,7 +121,7 @@ def sparse_jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
     return derived
 
 
-def sparse_hessian(f: Function, argnums: int | Sequence[int] = 0, lower: bool = False) -> Function:
+def sparse_hessian(f: Function, argnums: int | Sequence[int] = 0, lower: bool = False) -> Callable[..., Sparse]:
     """Return the second derivatives of a scalar function that are not zero whatever the numbers, as a `Sparse`.
 
     Args:
@@ -228,7 +231,7 @@ def vjp(f: Function, x: Any) -> tuple[Any, Function]:
     return value, pull
 
 
-def _value_and_grad(name: str, f: Function, argnums: int | Sequence[int]) -> Function:
+def _value_and_grad(name: str, f: Function, argnums: int | Sequence[int]) -> Callable[..., tuple[Any, Any]]:
     """Return `value_and_grad` for the function of this module that `name` is, whose errors name it."""
     numbers, many = places(name, argnums)
 

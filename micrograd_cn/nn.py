@@ -207,7 +207,10 @@ class Layer(Module):
             neuron.group.join(self.group, f"neurons.{j}")
 
     def __call__(self, x: Inputs) -> Any:
-        """Return the outputs of all neurons as a list; of one neuron, the bare `Value`."""
+        """Return the outputs of all neurons as a list; of one neuron, the bare `Value`.
+
+        Which of them it is depends on a number, so for a type checker it is Any.
+        """
         inputs = _inputs(self, len(self.neurons[0].w), x)
         outputs = [neuron(inputs) for neuron in self.neurons]
         return outputs[0] if len(outputs) == 1 else outputs
@@ -277,7 +280,10 @@ class MLP(Module):
             layer.group.join(None, f"layers.{i}")
 
     def __call__(self, x: Inputs) -> Any:
-        """Return the last layer's outputs as a list; of a last layer of one neuron, the bare `Value`."""
+        """Return the last layer's outputs as a list; of a last layer of one neuron, the bare `Value`.
+
+        Which of them it is depends on a number, so for a type checker it is Any.
+        """
         outputs: Any = x
         for layer in self.layers:
             outputs = layer(outputs)

@@ -47,9 +47,11 @@ ROOMS = (
 )
 # Imports inside functions, or for types alone, that point the other way, and why.
 LAZY = {
+    ("", "compiler"): "micrograd_cn.compiler has its type for a type checker, and is imported when it is asked for",
+    ("", "testing"): "the same",
     ("testing.forms", "compiler"): "check_op compares what the compiler makes of a row, where llvmlite is installed",
 }
-CYCLIC = {}
+CYCLIC = {("", "testing"): "expressions print code that imports the package"}
 
 
 def absolute(module: str, node: ast.ImportFrom) -> str | None:

@@ -15,14 +15,15 @@ from .render import RenderError
 
 if TYPE_CHECKING:
     from .digraph import Picture
+else:
+
+    def __getattr__(name: str) -> object:
+        """Import what needs graphviz only when it is asked for."""
+        if name == "Picture":
+            from .digraph import Picture
+
+            return Picture
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = ["Picture", "RenderError", "draw_dot"]
-
-
-def __getattr__(name: str) -> object:
-    """Import what needs graphviz only when it is asked for."""
-    if name == "Picture":
-        from .digraph import Picture
-
-        return Picture
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

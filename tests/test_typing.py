@@ -1,0 +1,89 @@
+"""The package as a wheel in an environment of its own, and what mypy says of a user's file there."""
+
+import ast
+import importlib
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+
+from .test_readme import EVERY_MODULE
+
+ROOT = Path(__file__).parents[1]
+USER = Path(__file__).with_name("a_user.py")
+
+
+def run(*command, **how):
+    how["env"] = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, **how)
+    assert not done.returncode, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    """Return Python and the folder of packages of an environment with the wheel, which finds what else is here."""
+    pytest.importorskip("hatchling", reason="hatchling, of the extra test, makes the wheel")
+    folder = tmp_path_factory.mktemp("installed")
+    run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder, cwd=ROOT)
+    [wheel] = folder.glob("*.whl")
+    venv.create(folder / "venv", symlinks=True)
+    base = dict.fromkeys(("base", "platbase"), str(folder / "venv"))
+    python, packages = (Path(sysconfig.get_path(kind, "venv", base)) for kind in ("scripts", "purelib"))
+    run(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", packages, wheel)
+    (packages / "others.pth").write_text("\n".join(path for path in sys.path if path.endswith("-packages")))
+    return python / "python", packages
+
+
+def test_a_users_file_names_every_public_name():
+    tree = ast.parse(USER.read_text("utf-8"))
+    modules, named = {}, set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            modules |= {alias.asname or alias.name: alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                named.add((node.module, alias.name))
+                modules[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            named.add((modules.get(node.value.id), node.attr))
+    missing = [
+        f"{module}.{name}"
+        for module in EVERY_MODULE
+        for name in importlib.import_module(module).__all__
+        if (module, name) not in named
+    ]
+    assert missing == []
+
+
+def test_mypy_knows_every_type_that_a_user_meets(environment, tmp_path):
+    pytest.importorskip("mypy", reason="mypy, of the extra test, is asked")
+    python, _ = environment
+    options = ("--strict", "--config-file=", "--python-executable", python, "--cache-dir", tmp_path)
+    shutil.copy(USER, tmp_path)  # where no other package than the one installed is beside it
+    assert run(sys.executable, "-m", "mypy", *options, USER.name, cwd=tmp_path).startswith("Success")
+    wrong = tmp_path / "wrong.py"
+    wrong.write_text("import micrograd_cn\nmicrograd_cn.draw_dots\nmicrograd_cn.nn.MPL\nmicrograd_cn.draw_dot('a')\n")
+    with pytest.raises(AssertionError, match=r"wrong.py:2: .*\n.*wrong.py:3: .*\n.*wrong.py:4: .*\n.*Found 3 errors"):
+        run(sys.executable, "-m", "mypy", *options, wrong.name, cwd=tmp_path)
+
+
+def test_a_users_file_runs(environment, tmp_path):
+    python, packages = environment
+    code = f"import pathlib, sys; sys.path.append({str(USER.parent)!r}); import a_user; a_user.main(pathlib.Path())"
+    where = "import micrograd_cn; print(micrograd_cn.__file__)"
+    assert Path(run(python, "-c", where, cwd=tmp_path).strip()).is_relative_to(packages)
+    run(python, "-c", code, cwd=tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "neuron.svg",
+        "flow.html",
+        "playground.html",
+        "training.html",
+        "model.json",
+    }
