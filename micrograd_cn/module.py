@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,19 +37,11 @@ class Module:
         >>> [name for name, _ in Layer(2, 1).named_parameters()]
         ['neurons.0.w.0', 'neurons.0.w.1', 'neurons.0.b']
         """
-        seen: set[int] = set()
-        waiting: list[tuple[str, object]] = [("", self)]
-        while waiting:
-            path, held = waiting.pop()
-            if id(held) in seen:
-                continue
-            if isinstance(held, Value):
-                seen.add(id(held))
-                if held.op is None:
-                    yield path, held
-            elif (inside := _inside(held)) is not None:
-                seen.add(id(held))
-                waiting += [(f"{path}.{name}" if path else str(name), item) for name, item in inside][::-1]
+        met: set[int] = set()
+        for path, held in _held_by(self, lambda held: id(held) not in met):
+            if isinstance(held, Value) and held.op is None and id(held) not in met:
+                yield ".".join(path), held
+            met.add(id(held))
 
     def parameters(self) -> list[Value]:
         """Return every parameter once, in the order of `named_parameters`.
@@ -85,20 +77,12 @@ class Module:
         ['layers.0.weight', 'layers.0.bias', 'layers.1.weight', 'layers.1.bias']
         """
         found: dict[str, Any] = {}
-        waiting: list[tuple[str, object, frozenset[int]]] = [("", self, frozenset())]
-        while waiting:
-            path, held, around = waiting.pop()
-            prefix = f"{path}." if path else ""
-            if id(held) in around:
-                continue
+        for path, held in _held_by(self, lambda held: not _has_entries(held) and not _is_entry(held)):
             entries: dict[str, Any] = {}
-            if isinstance(held, Module) and type(held).entries is not Module.entries:
-                entries = {prefix + name: entry for name, entry in held.entries().items()}
+            if _has_entries(held):
+                entries = {".".join((*path, name)): entry for name, entry in held.entries().items()}
             elif _is_entry(held):
-                entries = {path: held}
-            else:
-                inside = [(prefix + str(name), item, around | {id(held)}) for name, item in _inside(held) or ()]
-                waiting += inside[::-1]
+                entries = {".".join(path): held}
             if twice := sorted(entries.keys() & found.keys()):
                 raise ValueError(
                     f"{type(self).__name__}: two entries of the state have the name {', '.join(map(repr, twice))}; "
@@ -233,19 +217,15 @@ class Module:
 
     def __repr__(self) -> str:
         """Return the module with its number of parameters, and those inside it, a line each."""
-        lines = []
-        waiting: list[tuple[int, str, object, frozenset[int]]] = [(0, "", self, frozenset())]
-        while waiting:
-            depth, path, held, around = waiting.pop()
-            if id(held) in around:
-                continue
-            around |= {id(held)}
+        lines: list[str] = []
+        around: list[tuple[str, ...]] = []  # the paths of the modules that this one is inside
+        for path, held in _held_by(self, lambda held: not isinstance(held, Module) or held.opens):
             if isinstance(held, Module):
-                lines.append("  " * depth + f"{path}: {held.summary()}".removeprefix(": "))
-                inside = vars(held).items() if held.opens else ()
-                waiting += [(depth + 1, name, item, around) for name, item in inside][::-1]
-            elif (items := _inside(held)) is not None:
-                waiting += [(depth, f"{path}.{name}", item, around) for name, item in items][::-1]
+                while around and path[: len(around[-1])] != around[-1]:
+                    around.pop()
+                name = ".".join(path[len(around[-1]) :]) if around else ""
+                lines.append("  " * len(around) + f"{name}: {held.summary()}".removeprefix(": "))
+                around.append(path)
         count = len(self.parameters())
         return "\n".join([f"{lines[0]}, {count} parameter{'s' * (count != 1)}", *lines[1:]])
 
@@ -260,19 +240,39 @@ def _written_float(text: str) -> float:
     return 10**400 if math.isinf(x) else x  # JSON's Infinity does not come here
 
 
+def _held_by(root: object, goes_into: Callable[[object], bool]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield what a module holds, itself first, each with the names on the way to it, and before what it holds itself.
+
+    What is inside itself is not met again there; `goes_into` says whether what something holds is met at all.
+    """
+    waiting: list[tuple[tuple[str, ...], object, frozenset[int]]] = [((), root, frozenset())]
+    while waiting:
+        path, held, around = waiting.pop()
+        if id(held) in around:
+            continue
+        inside = _inside(held) if goes_into(held) else ()
+        yield path, held
+        waiting += [((*path, str(name)), item, around | {id(held)}) for name, item in inside][::-1]
+
+
+def _inside(held: object) -> Iterable[tuple[Any, object]]:
+    if isinstance(held, Module):
+        return vars(held).items()
+    if isinstance(held, dict):
+        return held.items()
+    return enumerate(held) if isinstance(held, (list, tuple)) else ()
+
+
+def _has_entries(held: object) -> bool:
+    """Return whether it is a module that says itself what it saves."""
+    return isinstance(held, Module) and type(held).entries is not Module.entries
+
+
 def _is_entry(held: object) -> bool:
     """Return whether it is a leaf `Value`, or lists of nothing else."""
     if isinstance(held, (list, tuple)):
         return bool(held) and all(map(_is_entry, held))
     return isinstance(held, Value) and held.op is None
-
-
-def _inside(held: object) -> Iterable[tuple[Any, object]] | None:
-    if isinstance(held, Module):
-        return vars(held).items()
-    if isinstance(held, dict):
-        return held.items()
-    return enumerate(held) if isinstance(held, (list, tuple)) else None
 
 
 def _shape(tree: object) -> str:
