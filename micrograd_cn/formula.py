@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, NoReturn, TypeAlias
 from .number import number
 from .operation import Op
 from .operators import Operators
+from .row_checks import RowError
 
 __all__ = ["FormulaError", "StraightLine", "Term", "expand", "straight_line", "trace"]
 
@@ -75,6 +76,8 @@ def trace(function: Callable[..., Any], *operands: Term | float, of: Op) -> Any:
         return function(*operands)
     except FormulaError as error:
         raise FormulaError(f"the operation {of.name!r}: {error}") from None
+    except RowError:
+        raise
     except (TypeError, AttributeError) as error:  # math.sin(term), term.is_integer()
         raise FormulaError(
             f"the operation {of.name!r} is not written in the table's operations, as other languages need it: {error}"

@@ -95,7 +95,7 @@ class Op(Traits):
         """Return the result, which the row's function must give as a real number.
 
         Raises:
-            TypeError: it does not.
+            RowError: it does not.
 
         >>> Op("two", lambda x: 2, (None,)).value(1.0)
         2.0
@@ -109,7 +109,7 @@ class Op(Traits):
         An n-ary operation gives all of them, since it computes them together.
 
         Raises:
-            TypeError: the row's functions did not give a derivative for each operand.
+            RowError: the row's functions did not give a derivative for each operand.
 
         >>> from micrograd_cn import mul
         >>> mul.needed(6.0, (2.0, 3.0), [True, False])

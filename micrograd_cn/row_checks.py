@@ -9,9 +9,19 @@ from typing import Any
 
 from .number import number
 
-__all__ = ["check_count", "check_derivative", "check_result", "check_row", "check_tuple"]
+__all__ = ["RowError", "check_count", "check_derivative", "check_result", "check_row", "check_tuple"]
 
 CO_VARARGS = 4  # of a function's code: it takes any number of arguments
+
+
+class RowError(TypeError):
+    """A row's functions do not give what they must.
+
+    >>> from micrograd_cn import Op, Value
+    >>> Op("own", lambda x: x * x, (lambda y, x: None,))(Value(1))
+    Traceback (most recent call last):
+    micrograd_cn.row_checks.RowError: own: the partial of operand 0 returned None; is its `return` missing?
+    """
 
 
 def check_row(op: Any) -> None:
@@ -49,40 +59,40 @@ def check_result(op: Any, y: object) -> float:
     """Return what `forward` gave as a float.
 
     Raises:
-        TypeError: it is no real number.
+        RowError: it is no real number.
 
     >>> from micrograd_cn import exp
     >>> check_result(exp, None)
     Traceback (most recent call last):
-    TypeError: exp: forward returned None, not a real number; is its `return` missing?
+    micrograd_cn.row_checks.RowError: exp: forward returned None, not a real number; is its `return` missing?
     """
     try:
         return number(y)
     except TypeError:
         hint = "; is its `return` missing?" if y is None else ""
-        raise TypeError(f"{op.name}: forward returned {y!r}, not a real number{hint}") from None
+        raise RowError(f"{op.name}: forward returned {y!r}, not a real number{hint}") from None
 
 
 def check_tuple(op: Any, found: object, count: int) -> None:
-    """Raise TypeError if the one function of an n-ary operation did not return a derivative for each operand.
+    """Raise RowError if the one function of an n-ary operation did not return a derivative for each operand.
 
     >>> from micrograd_cn import sum
     >>> check_tuple(sum, (1.0, 1.0), 2)
     """
     if not isinstance(found, tuple) or len(found) != count:
-        raise TypeError(f"{op.name}: {_form(op)}; for {count} operands it returned {found!r}")
+        raise RowError(f"{op.name}: of {count} operands, its partials gave {found!r}; {_form(op)}")
 
 
 def check_derivative(op: Any, slot: int, found: object) -> None:
-    """Raise TypeError if the partial of an operand returned nothing.
+    """Raise RowError if the partial of an operand returned nothing.
 
     >>> from micrograd_cn import mul
     >>> check_derivative(mul, 1, None)
     Traceback (most recent call last):
-    TypeError: mul: the partial of operand 1 returned None; is its `return` missing?
+    micrograd_cn.row_checks.RowError: mul: the partial of operand 1 returned None; is its `return` missing?
     """
     if found is None:
-        raise TypeError(f"{op.name}: the partial of operand {slot} returned None; is its `return` missing?")
+        raise RowError(f"{op.name}: the partial of operand {slot} returned None; is its `return` missing?")
 
 
 def check_count(op: Any, count: int) -> None:

@@ -431,10 +431,12 @@ def test_a_users_operation_must_return_a_partial_for_each_operand():
     a, b = leaves(2, 3)
     for given in ((1.0,), 1.0, None, [1.0, 1.0]):
         op = mc.Op("short", lambda *xs: 0.0, lambda y, *xs, given=given: given)
-        with pytest.raises(TypeError, match=rf"short: one function as partials .* returned {re.escape(repr(given))}"):
+        with pytest.raises(
+            TypeError, match=rf"short: of 2 operands, its partials gave {re.escape(repr(given))}; one function"
+        ):
             op(a, b)
     uneven = mc.Op("uneven", lambda *xs: 0.0, lambda y, *xs: (1.0,) * (len(xs) if isinstance(y, float) else 1))
-    with pytest.raises(TypeError, match=r"uneven: .* for 2 operands it returned"):
+    with pytest.raises(TypeError, match=r"uneven: of 2 operands, its partials gave"):
         symbolic_edges(uneven(a, b), {a, b})
 
 

@@ -41,7 +41,7 @@ def test_signs_and_sizes():
 def test_a_formula_stands_before_a_forward():
     own = mc.Op("own", lambda x: 2.0 * x, (lambda y, x: 2.0,), forms=Forms(formula=lambda x: x + x))
     assert str(expand(own, X)) == "add(x, x)"
-    own.forms.formula = None
+    own.forms = Forms()
     assert str(expand(own, X)) == "mul(2.0, x)"
 
 

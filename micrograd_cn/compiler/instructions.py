@@ -483,10 +483,7 @@ def _formula(kind: str, known: Sequence[float | None], op: Op) -> StraightLine:
     terms = [Term() if x is None else x for x in known]
     if kind == "formula":
         return straight_line(terms, (expand(op, *terms),))
-    results = trace(op.local, *terms, of=op)
-    if len(results) != len(known) - 1:
-        raise ValueError(f"{len(results)} partials for {len(known) - 1} operands")
-    return straight_line(terms, results)
+    return straight_line(terms, trace(op.local, *terms, of=op))
 
 
 def below(code: Code, roots: Iterable[int]) -> list[int]:

@@ -48,8 +48,6 @@ class Rows:
         if name not in self._partials:
             y, operands = Term("y"), _operands(count)
             results = _formula(lambda: trace(op.local, y, *operands, of=op), op)
-            if not isinstance(results, tuple) or len(results) != count:
-                raise FormulaError(f"the operation {op.name!r} must give {count} partials, got {results!r}")
             self._partials[name] = self.function((y, *operands), results, "[{}]")
         return name
 

@@ -8,6 +8,7 @@ import micrograd_cn as mc
 from micrograd_cn import Op, Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.engine import record
+from micrograd_cn.formula import Term
 from micrograd_cn.traits import Forms
 
 from .common import assert_like_eager
@@ -76,13 +77,13 @@ def test_an_own_row_that_cannot_be_compiled_is_named(row):
     ],
 )
 def test_a_mistake_in_an_own_row_names_it(options, message):
-    row = Op("odd", lambda x: 1.0, (lambda y, x: 0.0,), **options)
+    row = Op("odd", lambda x: 1.0, (lambda y, x: 0.0,), forms=Forms(**options))
     with pytest.raises(TypeError, match=message):
         compile(record(row, (Value(2.0),)), [])
 
 
 def test_partials_that_cannot_be_compiled_name_the_row():
-    for partial in (lambda y, x: None, lambda y, x: (1.0, 2.0)):
+    for partial in (lambda y, x: None if isinstance(x, Term) else 1.0, lambda y, x: (1.0, 2.0)):
         program = compile(
             record(Op("odd", lambda x: x, (partial,), forms=Forms(formula=lambda x: x)), (Value(2.0),)), []
         )

@@ -15,6 +15,7 @@ from micrograd_cn.compiler.instructions import AFTER, BATCH, SAMPLE, TAKE
 from micrograd_cn.compiler.schedule import Run, Takes
 from micrograd_cn.losses import cross_entropy, nll_loss
 from micrograd_cn.optim import SGD
+from micrograd_cn.traits import Forms
 
 from .common import assert_like_eager, eager, forms, loop, native_texts, plan_of, python
 
@@ -194,7 +195,7 @@ def test_an_operation_of_ones_own_may_choose(code):
         "own",
         lambda index, *xs: dict(enumerate(xs)).get(index, nan),
         lambda y, index, *xs: (None, *[mc.equal(index, float(k)) for k in range(len(xs))]),
-        chooses=True,
+        forms=Forms(chooses=True),
     )
     twice = Op(
         "twice",

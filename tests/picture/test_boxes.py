@@ -9,6 +9,7 @@ from micrograd_cn import Op, Value, draw_dot
 from micrograd_cn.nn import MLP, Neuron
 from micrograd_cn.picture.boxes import readable_flow
 from micrograd_cn.scopes import Group
+from micrograd_cn.traits import Forms
 
 from .svg import parsed
 
@@ -134,7 +135,7 @@ def test_a_constant_that_enters_any_sum_of_products_is_no_part_of_the_neuron():
     own = Op("own", lambda w, x, b: w * x + b, (lambda y, w, x, b: x, lambda y, w, x, b: w, lambda y, w, x, b: 1.0))
     shown = {}
     for summands in (None, lambda w, x, b: ([(w, x)], [b])):
-        own.forms.summands = summands
+        own.forms = Forms(summands=summands)
         group = Group("neuron")
         w, b = Value(2, "w"), Value(1, "b")
         y = own(w, 3.0, b) * 0.5

@@ -10,6 +10,7 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Op
 from micrograd_cn.testing import check_op
+from micrograd_cn.traits import Forms
 
 from . import wrong
 
@@ -71,12 +72,16 @@ TITLES = {  # after "check_op of own"
     "forward_is_no_function": " at 0.0: own.forward gave 1.0, then 2.0: it is not a function",
     "partial_raises": " at 1e+300: partial 0 of own raised OverflowError: math range error",
     "second_partial_raises": " at (0.0, 0.0): partial 1 of own raised ZeroDivisionError: float division by zero",
-    "partial_takes_too_few": " at (0.0, 0.0): partial 1 of own raised TypeError: <lambda>() takes 2 "
+    "partial_takes_too_few": " at (0.0, 0.0): partial 1 of own raised TypeError: _unary() takes 2 "
     "positional arguments but 3 were given",
     "partial_is_no_number": " at 0.0: partial 0 of own gave None, not a number",
     "partials_raise": " at (0.0, 0.0): the function of own's partials raised IndexError: tuple index out of range",
-    "too_few_partials": " at (0.0, 0.0): own has 2 operands, the function of its partials gave 1 partials",
-    "partials_are_no_tuple": " at 0.0: own has 1 operands, the function of its partials gave no tuple but 1.0",
+    "too_few_partials": " at (0.0, 0.0): the function of own's partials raised RowError: own: of 2 operands, its "
+    "partials gave (1.0,); one function as partials is that of an n-ary operation, `lambda y, *xs: (...)`, and "
+    "returns a tuple, a der...",
+    "partials_are_no_tuple": " at 0.0: the function of own's partials raised RowError: own: of 1 operands, its "
+    "partials gave 1.0; one function as partials is that of an n-ary operation, `lambda y, *xs: (...)`, and returns "
+    "a tuple, a deriva...",
     "partial_of_math": " at 0.0: the partials of own, which must be written with the table's "
     "operations, raised TypeError: must be real number, not Value",
     "partial_differs_on_values": " at 0.0: partial 0 is 1.0 on floats, 1.0 when recorded, 1.001 on Values",
@@ -137,7 +142,7 @@ def test_the_code_of_a_failure_runs_and_shows_it(failures, name, capsys):
 
 def test_a_row_of_the_package_is_imported_in_the_code_and_special_numbers_are_too(monkeypatch):
     monkeypatch.setattr(
-        mc.sigmoid, "formula", lambda x: mc.where(mc.less(1e308, x), 2.0, mc.div(1.0, 1.0 + mc.exp(-x)))
+        mc.sigmoid, "forms", Forms(lambda x: mc.where(mc.less(1e308, x), 2.0, mc.div(1.0, 1.0 + mc.exp(-x))))
     )
     with pytest.raises(AssertionError, match=r"at inf: the formula gives 2\.0, not 1\.0") as caught:
         check_op(mc.sigmoid)

@@ -161,7 +161,7 @@ def test_a_partial_that_asks_what_it_is_given_differs_in_other_languages():
 
 @needs_node
 def test_a_form_of_another_row_is_named_where_it_is_used(monkeypatch):
-    monkeypatch.setattr(mc.sech, "formula", lambda x: 1.0)
+    monkeypatch.setattr(mc.sech, "forms", Forms(formula=lambda x: 1.0))
     with pytest.raises(AssertionError, match=r"the JavaScript form \(javascript='Math.tanh'\) of partial 0"):
         check_op(mc.tanh)
 

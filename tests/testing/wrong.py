@@ -5,6 +5,7 @@ import math
 
 import micrograd_cn as mc
 from micrograd_cn import Op, Value
+from micrograd_cn.row_checks import RowError
 from micrograd_cn.traits import Forms, Smooth
 
 _calls = itertools.count(1)
@@ -12,6 +13,10 @@ _calls = itertools.count(1)
 
 def _unknown(x):
     raise ValueError(x if isinstance(x, str) else "unknown")
+
+
+def _unary(y, a):
+    return 1.0
 
 
 def _ones(xs):
@@ -23,7 +28,7 @@ forward_is_no_float = Op("own", lambda x: 1, (lambda y, x: 0.0,))
 forward_is_no_function = Op("own", lambda x: float((next(_calls) + 1) % 2 + 1), (lambda y, x: 0.0,))
 partial_raises = Op("own", lambda x: mc.exp(x), (lambda y, x: math.exp(x) if isinstance(x, float) else y,))
 second_partial_raises = Op("own", lambda a, b: mc.div(a, b), (lambda y, a, b: mc.div(1.0, b), lambda y, a, b: -y / b))
-partial_takes_too_few = Op("own", lambda a, b: a + b, (lambda y, a, b: 1.0, lambda y, a: 1.0))
+partial_takes_too_few = Op("own", lambda a, b: a + b, (lambda y, a, b: 1.0, lambda *yab: _unary(*yab)))
 partial_is_no_number = Op("own", lambda x: mc.sin(x), (lambda y, x: None,))
 partials_raise = Op("own", lambda *xs: mc.sum(xs), lambda y, *xs: (1.0,) * len(xs) if len(xs) < 2 else (xs[len(xs)],))
 too_few_partials = Op("own", lambda *xs: mc.sum(xs), lambda y, *xs: (1.0,))
@@ -71,6 +76,9 @@ RAISING = {  # what the code of a failure raises; of the others it prints
     "partial_raises": OverflowError,
     "second_partial_raises": ZeroDivisionError,
     "partial_takes_too_few": TypeError,
+    "partial_is_no_number": RowError,
+    "too_few_partials": RowError,
+    "partials_are_no_tuple": RowError,
     "partials_raise": IndexError,
     "partial_of_math": TypeError,
     "partial_raises_near_0": KeyError,
