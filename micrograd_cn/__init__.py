@@ -85,15 +85,20 @@ if TYPE_CHECKING:  # what `__getattr__` imports
     from . import testing as testing
     from .flow.flow import Tape, draw_flow
     from .flow.playground import playground
+    from .handwritten import compare_gradients
     from .picture import draw_dot
 else:
 
     def __getattr__(name: str) -> object:
-        """Import a module of the package, or what draws, only when it is asked for."""
+        """Import a module of the package, what draws, or what compares, only when it is asked for."""
         if name == "draw_dot":
             from .picture import draw_dot
 
             return draw_dot
+        if name == "compare_gradients":
+            from .handwritten import compare_gradients
+
+            return compare_gradients
         if name in ("Tape", "draw_flow", "playground"):
             from . import flow
 
@@ -104,7 +109,6 @@ else:
 
 
 __version__ = "0.2.0"
-
 
 __all__ = [
     "OPS",
@@ -117,6 +121,7 @@ __all__ = [
     "asin",
     "atan",
     "atan2",
+    "compare_gradients",
     "cos",
     "cosh",
     "define",

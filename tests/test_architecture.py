@@ -41,6 +41,7 @@ ROOMS = (
     *("tree", "module", "init", "nn", "losses", "optimizer", "schedules", "optim"),
     *("elements", "elimination", "sparse", "calls", "functional"),
     *("formula", "words", "expression"),
+    "handwritten",
     *("picture", "flow"),
     "",  # the package itself, which offers the pictures too
     *("testing", "compiler", "__main__"),

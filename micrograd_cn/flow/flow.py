@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..engine import Value
+from ..handwritten import Handwritten, is_handwritten
 from ..words import PAGE, WORDS, language
 from .graph import Graph
 from .javascript import Rows
@@ -48,19 +49,25 @@ class Tape:
     def __len__(self) -> int:
         return len(self._snapshots)
 
-    def snapshot(self, root: Value) -> None:
+    def snapshot(self, root: Any) -> None:
         """Record the graph below `root` with its numbers as they are now, before the optimiser changes them.
 
+        Of a class of your own, which `draw_flow` takes, the gradients that it has computed are recorded too.
+
         Raises:
-            TypeError: `root` is not a `Value`.
-            ValueError: it is a constant.
+            TypeError: `root` is neither a `Value` nor a node of such a class.
+            ValueError: it is a constant, or a graph of your own is a circle.
         """
         words = WORDS[self.lang]
+        handwritten = is_handwritten(root)
+        if handwritten:
+            root = Handwritten(root).root
         if not isinstance(root, Value):
-            raise TypeError(words["page_not_a_value"].format(kind=type(root).__name__))
+            needed = words["needed"] if hasattr(root, "data") else ""
+            raise TypeError(words["page_not_a_value"].format(kind=type(root).__name__) + needed)
         if not root.requires_grad:
             raise ValueError(words["page_constant"].format(root=root))
-        graph = Graph(root)
+        graph = Graph(root, handwritten)
         facts = graph.facts(self._rows)
         if facts not in self._graphs:
             self._graphs.append(facts)
@@ -69,6 +76,8 @@ class Tape:
             "data": _encoded(node.data for node in graph.nodes),
             "partials": [_encoded(node.partials) for node in graph.nodes],
         }
+        if handwritten:
+            numbers["theirs"] = _encoded(node.grad for node in graph.nodes)
         self._snapshots.append(numbers)
 
     @property
@@ -96,7 +105,7 @@ class Tape:
         return f'<iframe title="{title}" {frame} srcdoc="{html.escape(self.html)}"></iframe>'
 
 
-def draw_flow(root: Value | Tape, lang: str | None = None) -> Tape:
+def draw_flow(root: Any, lang: str | None = None) -> Tape:
     """Return the graph below `root` as a page that goes through the chain rule one edge at a time.
 
     The page is one HTML file that needs no network: `.save("flow.html")` writes it, `.html` is its text, and a notebook
@@ -105,6 +114,9 @@ def draw_flow(root: Value | Tape, lang: str | None = None) -> Tape:
     put into such parts too, so that it may have tens of thousands of nodes. A batch's samples are boxes of their own if
     each is computed in a `with scope("sample 1"):`.
 
+    A class of your own has a page as well, if its nodes keep `data`, `grad`, their operands `_prev` and the operation's
+    name `_op`: the steps are those of the chain rule, and each box has the gradient that your class computed beside it.
+
     ![The page at its end: all boxes have their gradients](../../demos/pictures/flow.en.png)
 
     Scripts find what they need in attributes of the SVG's elements. Numbers are in full; what is not known yet is "".
@@ -112,18 +124,19 @@ def draw_flow(root: Value | Tape, lang: str | None = None) -> Tape:
     - `.node`: `data-name` is the label, or "v3", of a network's inputs "x1" (made unique where it is not: the second
       sample's is "x1#2"), or the closed part's name; `data-value`;
       `data-grad` (what has arrived so far; a closed part's norm); `data-state` is waiting, partial or complete (which a
-      constant always is, for it waits for nothing).
+      constant always is, for it waits for nothing); `data-theirs` is the gradient that a class of your own computed.
     - `.edge`: `data-src` is the operand's name, `data-dst` the result's, `data-slot` the operand slot, "" where several
       are drawn as one; `data-contribution` (of several, their norm).
     - `#narration` is the text of the step.
 
     Args:
-        root: the value to differentiate, or a `Tape` of a training run, which stays in its own language.
+        root: the value to differentiate, of ours or of a class of your own; or a `Tape` of a training run, which stays
+            in its own language.
         lang: the language that the page starts in, "en" or "zh"; the tape's, else the browser's, for None.
 
     Raises:
-        TypeError: `root` is not a `Value`.
-        ValueError: it is a constant, or `lang` is neither.
+        TypeError: `root` is none of these.
+        ValueError: it is a constant, `lang` is neither, or a graph of your own is a circle.
 
     >>> a = Value(2, "a")
     >>> draw_flow(a + a, lang="en").html.startswith("<!doctype html>")

@@ -25,7 +25,8 @@ class Graph:
     ['a', '', '', '']
     """
 
-    def __init__(self, root: Value) -> None:
+    def __init__(self, root: Value, handwritten: bool = False) -> None:
+        self.handwritten = handwritten  # whether somebody's own class computed the gradients
         self.root = root
         self.nodes = nodes_below(root)
         self.groups = groups_of(topological_order(root))
@@ -49,6 +50,7 @@ class Graph:
             "groups": [[group.name, groups[group.outer] if group.outer else -1] for group in groups],
             "root": index[self.root],
             "fixed": fixed[-1] if fixed else "",
+            "handwritten": self.handwritten,
         }
 
     def _names(self) -> list[str]:

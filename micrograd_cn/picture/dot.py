@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Any
 
 from .. import ieee
 from ..engine import Value
+from ..handwritten import Comparison, Handwritten, Opaque, is_handwritten
 from ..module import Module
 from ..words import WORDS, language
 from .boxes import FOLDS, FULL_LABELS, MOST_BOXES, Box, Edge, Flow, readable_flow
@@ -17,18 +18,19 @@ if TYPE_CHECKING:
     from .digraph import Picture
 
 POSITIVE, NEGATIVE, ZERO = "#0072B2", "#C44E00", "#8A8A8A"  # blue and orange as colour-blind people tell them apart
+DOUBT = "#FFF2B3"
 SOME_LABELS = 150  # boxes up to which an edge shows its contribution
 
 
 def draw_dot(
-    root: Value,
+    root: Any,
     format: str = "svg",  # noqa: A002 -- micrograd's name
     rankdir: str = "LR",
     *,
     lang: str | None = None,
     fold: str | None = "auto",
     max_nodes: int = MOST_BOXES,
-    parameters: Module | Iterable[Value] = (),
+    parameters: Module | Iterable[Any] = (),
     fontname: str = "sans-serif",
     legend: bool = True,
 ) -> Picture:
@@ -39,8 +41,12 @@ def draw_dot(
     the contribution (that times the result's gradient) which it carries to the operand. Width grows with the
     contribution's size, colour is its sign, and a dashed grey edge carries 0.
 
+    A class of your own is drawn as well, if its nodes keep `data`, `grad`, their operands `_prev` and the operation's
+    name `_op`. Gradients are then those that it computed, beside the table's local derivatives; where a gradient is not
+    the sum of its contributions, the box says so.
+
     Args:
-        root: the value to draw, usually the one `backward()` was called on.
+        root: the value to draw, usually the one `backward()` was called on, of ours or of a class of your own.
         format: "svg", "png", or, with the system's Graphviz, "pdf" and others.
         rankdir: "LR" from left to right, "TB" from top to bottom.
         lang: the language of the words, "en" or "zh"; the locale's for None.
@@ -52,8 +58,9 @@ def draw_dot(
         legend: whether to explain direction, colour and width.
 
     Raises:
-        TypeError: `root` is not a `Value`.
-        ValueError: an option has no such value, or there are more boxes than `max_nodes`.
+        TypeError: `root` is neither.
+        ValueError: an option has no such value, there are more boxes than `max_nodes`, or a graph of your own is a
+            circle.
 
     >>> a = Value(2, "a")
     >>> draw_dot(a + a).source.count("->")
@@ -62,8 +69,12 @@ def draw_dot(
     from .digraph import Picture
 
     words = WORDS[language(lang)]
+    handwritten = Handwritten(root) if is_handwritten(root) else None
+    if handwritten:
+        root = handwritten.root
     if not isinstance(root, Value):
-        raise TypeError(words["not_a_value"].format(kind=type(root).__name__))
+        needed = words["needed"] if hasattr(root, "data") else ""
+        raise TypeError(words["not_a_value"].format(kind=type(root).__name__) + needed)
     if rankdir not in ("LR", "TB"):
         raise ValueError(words["rankdir"].format(given=rankdir))
     if fold not in ("auto", *FOLDS, None):
@@ -73,7 +84,13 @@ def draw_dot(
         can_fold = fold in (None, "neuron", "layer") and any(node.group for node in flow.nodes)
         hint = words["hint_fold" if can_fold else "hint_part"]
         raise ValueError(words["too_large"].format(boxes=len(flow.boxes), limit=max_nodes, hint=hint))
-    marked = set(parameters.parameters() if isinstance(parameters, Module) else parameters)
+    named: list[Any] = list(parameters.parameters() if isinstance(parameters, Module) else parameters)
+    marked: set[Any] = {handwritten.of(p) for p in named} if handwritten else set(named)
+    wrong: set[Value] = set()  # whose gradient is not the sum of its contributions
+    if handwritten:
+        comparison = Comparison(root, handwritten.unit)
+        if root.grad == 1.0:
+            wrong = {node for node in flow.nodes if not comparison.is_right(node)}
 
     picture = Picture(format=format, graph_attr={"rankdir": rankdir, "ranksep": "0.6", "nodesep": "0.3"})
     picture.lang = language(lang)
@@ -81,8 +98,8 @@ def draw_dot(
     picture.attr("node", shape="box", fontname=fontname, fontsize=f"{FONT_SIZE:g}", margin="0.12,0.07")
     picture.attr("edge", fontname=fontname, fontsize="10", arrowsize="0.7")
     for box in flow.boxes:
-        lines = _folded_lines(box, flow, words) if box.group else _lines(box.nodes[0], flow, words)
-        picture.node(box.name, escaped(lines, r"\n"), width=inches(lines), **style(box, root, marked))
+        lines = _folded_lines(box, flow, words) if box.group else _lines(box.nodes[0], flow, words, wrong)
+        picture.node(box.name, escaped(lines, r"\n"), width=inches(lines), **style(box, root, marked, wrong))
     for edge in flow.edges:
         picture.edge(edge.source.name, edge.target.name, **_edge_look(edge, flow))
     if legend and flow.edges:
@@ -91,25 +108,34 @@ def draw_dot(
             lines += [words["legend_width"].format(largest=number(flow.largest)), words["legend_colour"]]
         if any(box.group for box in flow.boxes):
             lines.append(words["legend_fold"])
+        if wrong:
+            lines.append(words["legend_wrong"])
+        if any(_is_unknown(edge) for edge in flow.edges):
+            lines.append(words["legend_unknown"])
         left = r"\l"
         picture.attr(label=escaped(map(padded, lines), left) + left, labelloc="b", labeljust="l")
     return picture
 
 
-def _lines(node: Value, flow: Flow, words: dict[str, str]) -> list[str]:
+def _lines(node: Value, flow: Flow, words: dict[str, str], wrong: set[Value]) -> list[str]:
     title = "  ".join(filter(None, [clean(node.label), node.op.looks.symbol if node.op else ""]))
     lines = [title] if title else []
     lines.append(f"{words['data']} {number(node.data)}")
+    if isinstance(node.op, Opaque) and (why := node.op.why(words)):
+        lines.append(why)
     if node.requires_grad:
         received = flow.received.get(node, [])
         total = ieee.sum(*received)
         grad = node.grad or 0.0  # None, as PyTorch resets it, is 0
-        known = flow.ran and not (node.op is None and grad == 0.0 and total)  # not set to 0 since
+        known = flow.ran and not (node.op is None and grad == 0.0 and total and node not in wrong)  # not reset since
         line = f"{words['grad']} {number(grad) if known else '-'}"
         cancel = math.isnan(grad) and {-math.inf, math.inf} <= set(received)
         met = cancel or math.isclose(total, grad, rel_tol=1e-9, abs_tol=1e-12)
-        if known and met and 2 <= len(received) <= 3:
-            line += " = " + " + ".join(f"({number(c)})" if c < 0 else number(c) for c in received)
+        terms = " + ".join(f"({number(c)})" if c < 0 else number(c) for c in received)
+        if node in wrong:
+            line += f" ≠ {terms if len(received) <= 3 else number(total)}"
+        elif known and met and 2 <= len(received) <= 3:
+            line += f" = {terms}"
         lines.append(line)
     return lines
 
@@ -121,7 +147,7 @@ def _folded_lines(box: Box, flow: Flow, words: dict[str, str]) -> list[str]:
     return [*lines, f"|{words['grad']}| {norm}"]
 
 
-def style(box: Box, root: Value, marked: set[Value]) -> dict[str, str]:
+def style(box: Box, root: Value, marked: Collection[object], wrong: Collection[Value] = ()) -> dict[str, str]:
     """Return the DOT attributes by which a box shows its role."""
     if box.group:
         return {"style": "filled", "fillcolor": "#E8E8E8", "peripheries": "2" if root in box.nodes else "1"}
@@ -136,12 +162,22 @@ def style(box: Box, root: Value, marked: set[Value]) -> dict[str, str]:
             look["penwidth"] = "2.5"
         else:
             look["style"] = "rounded"
+    if node in wrong:
+        look |= {"style": f"{look.get('style', '')},filled".strip(","), "fillcolor": DOUBT}
     return look
+
+
+def _is_unknown(edge: Edge) -> bool:
+    """Return whether there is no local derivative to show."""
+    op = edge.slots[0][0].op
+    return isinstance(op, Opaque) and not op.has_partials
 
 
 def _edge_look(edge: Edge, flow: Flow) -> dict[str, str]:
     if edge.constant:
         return {"style": "dashed", "color": ZERO}
+    if _is_unknown(edge):
+        return {"style": "dotted", "color": "#555555", "fontcolor": "#555555", "label": "×?"}
     several = len(edge.contributions) > 1
     if not flow.ran:
         return {} if several or len(flow.boxes) > FULL_LABELS else {"label": f"×{number(edge.partial)}"}

@@ -3,8 +3,8 @@
 const MOST_CHILDREN = 24; // that an open part has; more are put into parts of their own
 
 // Nodes are [name, flags, group, operation, parents]; see flow/graph.py.
-function makeGraph({ ops, nodes, groups, root, fixed }) {
-  const graph = { root, fixed, nodes: nodes.map(([name, flags, group, op, parents]) => {
+function makeGraph({ ops, nodes, groups, root, fixed, handwritten }) {
+  const graph = { root, fixed, handwritten, nodes: nodes.map(([name, flags, group, op, parents]) => {
     const node = { name, gets: Boolean(flags & 1), parameter: Boolean(flags & 2), group };
     return op === undefined ? node : Object.assign(node, ops[op], { parents });
   }) };

@@ -21,6 +21,7 @@ function measure({ graph, frames }, box) {
   const met = !box.folded && node.gets && graph.expected[i] > 1; // contributions, whose sum is shown
   const summed = met || (!box.folded && isLeaf(node) && node.gets); // as a leaf's passes are
   box.lines = box.bare ? 1 : met ? 5 : box.folded || node.gets ? 4 : 2;
+  if (graph.handwritten && node.gets && !box.folded) box.lines++;
   const narrow = box.bare || !(box.folded || node.gets) ? 12 : summed ? BOX.sum : BOX.narrow;
   box.width = Math.max(columns(box.title) + 4, narrow) * BOX.column + 2 * BOX.padding;
   if (box.bare) box.width = 84;
@@ -132,6 +133,7 @@ function updateBox({ group, title, texts, width, role }, { shape }, i, facts, wo
   group.setAttribute("data-value", facts.value === null ? "" : exact(facts.value));
   group.setAttribute("data-grad", facts.grad === null ? "" : exact(facts.grad));
   group.setAttribute("data-state", facts.state);
+  if (facts.theirs !== null) group.setAttribute("data-theirs", exact(facts.theirs));
   const told = [["data", facts.value], ["grad", facts.grad]].filter(([, x]) => x !== null);
   title.textContent = tip(facts.name, told, words);
   const lines = boxLines(box, shape.graph, facts, words, width);
@@ -151,7 +153,17 @@ function boxLines(box, graph, facts, words, width) {
   else if (facts.total > 1 && !box.folded) lines.push("");
   const seed = facts.began && box.nodes[0] === graph.root && !box.folded && !isLeaf(graph.nodes[graph.root]);
   if (facts.total > 1 || !several) lines.push(!facts.began || facts.still ? "" : seed ? words.seed : filled(words.arrived, facts));
+  if (facts.theirs !== null) {
+    while (lines.length < box.lines - 1) lines.push("");
+    lines.push(`${words.theirs} ${number(facts.theirs)}${facts.state === "complete" ? agreement(facts) : ""}`);
+  }
   return lines;
+}
+
+// Whether the gradient that the reader's own class computed is that of the chain rule, but for rounding.
+function agreement({ grad, theirs, terms }) {
+  const size = terms.reduce((sum, x) => sum + Math.abs(x), 0);
+  return Object.is(grad, theirs) || Math.abs(grad - theirs) <= 1e-6 * size ? " ✓" : ` ≠ ${shown(grad)}`;
 }
 
 // A part's name: what the learner knows it by.

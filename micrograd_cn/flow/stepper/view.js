@@ -27,12 +27,13 @@ function boxFacts({ graph, numbers, state }, box) {
     const leaves = nodes.filter(i => isLeaf(graph.nodes[i]));
     const norm = Math.hypot(...leaves.map(i => gradient(state, i)));
     const known = leaves.some(i => hasGradient(graph, state, i));
-    return { ...facts, symbol: "", value: null, terms: [], grad: known ? norm : null };
+    return { ...facts, symbol: "", value: null, theirs: null, terms: [], grad: known ? norm : null };
   }
   const [i] = box.nodes;
   return {
     ...facts,
     symbol: graph.nodes[i].symbol ?? "",
+    theirs: numbers.theirs?.[i] ?? null,
     value: state.known[i] ? numbers.data[i] : null,
     grad: hasGradient(graph, state, i) ? gradient(state, i) : null,
     terms: [...(state.before[i] === 0 ? [] : [state.before[i]]), ...state.terms[i]],

@@ -1,0 +1,113 @@
+"""Compare the gradients of a graph with the chain rule, one node at a time, and find where the first one differs.
+
+A node's gradient is the sum of what its users send it: local derivative × the user's own gradient. With the gradients
+that the other class has computed for the users, a node is judged by its own step alone: what was wrong further up is
+not held against it, and rounding does not add up on the way.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from typing import NamedTuple
+
+from .. import ieee
+from ..engine import Value, topological_order
+from .opaque import Opaque
+
+__all__ = ["Comparison", "Contribution"]
+
+TOLERANCE = 4e-9  # of the sum of the contributions' magnitudes
+ROUNDINGS = 64  # that a number may have gone through, in types so coarse that this is more
+
+
+class Contribution(NamedTuple):
+    """What a user sends to one of its operand slots."""
+
+    user: Value
+    slot: int
+    local: float
+    upstream: float
+
+    @property
+    def value(self) -> float:
+        """Return local derivative × upstream gradient."""
+        return self.local * self.upstream
+
+    @property
+    def is_compared(self) -> bool:
+        """Return whether the local derivative is the table's."""
+        return not (isinstance(self.user.op, Opaque) and self.user.op.reason)
+
+
+class Comparison:
+    """The gradients of a graph beside those that follow from their users' gradients.
+
+    Attributes:
+        received: each node's contributions, users nearer to the root first.
+        wrong: the nodes whose gradient is not the sum of these, though nothing above them is wrong; nearest first.
+        unknown: the operations of which no local derivative is known, each with a node that it made.
+
+    >>> x = Value(2)
+    >>> y = x * x
+    >>> y.backward()
+    >>> Comparison(y, 2.0**-52).wrong
+    []
+    """
+
+    def __init__(self, root: Value, unit: float) -> None:
+        self.root = root
+        self.unit = unit
+        self.order = topological_order(root)
+        self.received: dict[Value, list[Contribution]] = defaultdict(list)
+        self.nodes = {root: None} | dict.fromkeys(self.order)
+        self.unknown: dict[Opaque, Value] = {}
+        for node in self.order:
+            if isinstance(node.op, Opaque) and node.op.reason:
+                self.unknown[node.op] = node
+            for slot, (x, partial) in enumerate(zip(node.parents, node.partials, strict=True)):
+                if x.requires_grad:
+                    self.nodes.setdefault(x)
+                    self.received[x].append(Contribution(node, slot, partial, node.grad or 0.0))
+        self.wrong: list[Value] = []
+        self.tainted: set[Value] = set()  # nodes that are wrong, or below one that is
+        self.doubtful: set[Value] = set()  # nodes below one that is not compared
+        self._find()
+
+    def _find(self) -> None:
+        for node in [*dict.fromkeys([self.root, *self.order]), *(x for x in self.nodes if x.op is None)]:
+            sent = self.received.get(node, [])
+            if any(c.user in self.doubtful or not c.is_compared for c in sent):
+                self.doubtful.add(node)
+            if any(c.user in self.tainted for c in sent):
+                self.tainted.add(node)
+            elif not self.is_right(node):
+                self.tainted.add(node)
+                self.wrong.append(node)
+
+    def expected(self, node: Value) -> float:
+        """Return the gradient that follows from the users' gradients; 1 for the root."""
+        return 1.0 if node is self.root else ieee.sum(*[c.value for c in self.received[node]])
+
+    def is_right(self, node: Value) -> bool:
+        """Return whether the node has the gradient that follows from its users', or that cannot be said."""
+        if any(math.isnan(c.local) and not c.is_compared for c in self.received.get(node, [])):
+            return True
+        return self.same(node, node.grad or 0.0, self.expected(node))
+
+    def same(self, node: Value, x: float, y: float) -> bool:
+        """Return whether two numbers, of which one may be the node's gradient, are the same but for rounding.
+
+        A local derivative that a class computes by a function's formula, such as 1 - tanh(x)**2, has an error in
+        proportion to 1 as well.
+        """
+        if x == y or (math.isnan(x) and math.isnan(y)):
+            return True
+        if not (math.isfinite(x) and math.isfinite(y)):
+            return False
+        relative = max(TOLERANCE, ROUNDINGS * self.unit)
+        allowed = relative if node is self.root else 2.0**-1070
+        for user, _, local, upstream in self.received.get(node, []):
+            absolute = 0.0 if user.op and user.op.precedence else 8 * self.unit
+            allowed += relative * abs(local) * abs(upstream) + absolute * abs(upstream)
+        return abs(x - y) <= allowed

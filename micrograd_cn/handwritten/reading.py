@@ -1,0 +1,157 @@
+"""Make the graph of somebody's own `Value` class one of ours, with its numbers and its gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from ..engine import Value, record
+from ..modes import recording
+from ..operation import number
+from .recognition import Operand, Rows, explained, unit_of
+
+__all__ = ["Handwritten", "is_handwritten"]
+
+# Where classes keep operands, and the derivative with respect to each: micrograd, our tutorial, microgpt.
+OPERANDS = ("_prev", "parents", "_children")
+PARTIALS = ("partials", "_local_grads")
+
+
+def is_handwritten(x: object) -> bool:
+    """Return whether `x` is a node of somebody's own `Value` class, of which enough is known to draw it.
+
+    That is a `data`, a `grad`, the operands in `_prev` (or `parents`, `_children`), and the operation in `_op`; or, in
+    its place, the local derivatives in `partials` (or `_local_grads`).
+
+    >>> class Mine:
+    ...     def __init__(self, data, _prev=(), _op=""):
+    ...         self.data, self.grad, self._prev, self._op = data, 0.0, _prev, _op
+    >>> is_handwritten(Mine(2.0)), is_handwritten(2.0), is_handwritten(Value(2.0))
+    (True, False, False)
+    """
+    if isinstance(x, (Value, type)):
+        return False
+    known = hasattr(x, "data") and hasattr(x, "grad") and any(hasattr(x, name) for name in OPERANDS)
+    return known and any(hasattr(x, name) for name in ("_op", *PARTIALS))
+
+
+class Handwritten:
+    """The graph below a node of somebody's own `Value` class, as nodes of ours.
+
+    Each has the label and the data of the node that it stands for, and the gradient that the other class computed. Its
+    operation is the row of the table that `_op` names and that gives these data; if there is none, it is `Opaque`.
+
+    Args:
+        root: the node, see `is_handwritten`.
+
+    Attributes:
+        root: the node of ours that stands for it.
+        unit: the rounding unit of its numbers.
+
+    Raises:
+        TypeError: a node has no number, or operands that are neither nodes nor numbers.
+        ValueError: a node is its own operand, by way of others.
+
+    >>> class Mine:
+    ...     def __init__(self, data, _prev=(), _op=""):
+    ...         self.data, self.grad, self._prev, self._op = data, 0.0, set(_prev), _op
+    >>> a = Mine(3.0)
+    >>> Handwritten(Mine(6.0, (a, a), "+")).root.partials
+    (1.0, 1.0)
+    """
+
+    def __init__(self, root: Any) -> None:
+        self.unit = unit_of(root.data)
+        self._nodes: dict[int, tuple[Any, Value]] = {}  # by the identity of theirs, which is kept, so that it is one
+        rows = Rows()
+        with recording():
+            for theirs in _operands_first(root):
+                self._nodes[id(theirs)] = theirs, self._read(theirs, rows)
+        self.root = self._nodes[id(root)][1]
+
+    def of(self, theirs: object) -> Value | None:
+        """Return the node of ours that stands for `theirs`; None if there is none."""
+        found = self._nodes.get(id(theirs))
+        return found[1] if found else None
+
+    def _read(self, theirs: Any, rows: Rows) -> Value:
+        data = _number(theirs, "data")
+        label = getattr(theirs, "label", "")
+        label = label if isinstance(label, str) else ""
+        kept = operands_of(theirs)
+        if kept:
+            operands: list[Operand] = [self._nodes[id(x)][1] if is_handwritten(x) else number(x) for x in kept]
+            ordered = isinstance(kept, (tuple, list))
+            text, claimed = getattr(theirs, "_op", None), _partials_of(theirs, len(kept)) if ordered else None
+            text = text if isinstance(text, str) and text else None if claimed else "?"
+            op, operands[:] = explained(rows, text, data, operands, ordered, claimed, self.unit)
+            node = record(op, operands)
+            node.data = data
+            node.label = label
+        else:
+            node = Value(data, label)
+        node.grad = _number(theirs, "grad")
+        return node
+
+
+def operands_of(node: Any) -> Collection[Any]:
+    """Return the operands that a node of somebody's own class keeps.
+
+    Raises:
+        TypeError: they are not in a set, a tuple or a list, or one is neither a node nor a number.
+
+    >>> class Mine:
+    ...     data, grad, _prev, _op = 3.0, 0.0, (), ""
+    >>> operands_of(Mine())
+    ()
+    """
+    kind = type(node).__name__
+    name = next(name for name in OPERANDS if hasattr(node, name))
+    operands = getattr(node, name)
+    if operands is None:
+        return ()
+    if not isinstance(operands, (set, frozenset, tuple, list)):
+        raise TypeError(f"{kind}.{name} must be a set, a tuple or a list of operands, got {type(operands).__name__}")
+    for x in operands:
+        if isinstance(x, Value) or not (is_handwritten(x) or hasattr(x, "__float__")):
+            raise TypeError(f"{kind}.{name} has a {type(x).__name__}, which is neither a node like it nor a number")
+    return operands
+
+
+def _partials_of(node: Any, count: int) -> tuple[float, ...] | None:
+    """Return the local derivatives that a node keeps; None if it does not, or not one an operand."""
+    kept = next((getattr(node, name) for name in PARTIALS if hasattr(node, name)), None)
+    return tuple(map(number, kept)) if isinstance(kept, (tuple, list)) and len(kept) == count else None
+
+
+def _number(node: Any, name: str) -> float:
+    x = getattr(node, name)
+    if x is None and name == "grad":  # not set yet
+        return 0.0
+    try:
+        return number(x)
+    except TypeError as error:
+        raise TypeError(f"{type(node).__name__}.{name}: {error}") from None
+
+
+def _operands_first(root: Any) -> list[Any]:
+    """Return all nodes, each after its operands; the search's stack is a list, so that no graph is too deep."""
+    finished: list[Any] = []
+    done: dict[int, bool] = {}  # by identity, since == may be anything; False while those below are searched
+    stack = [root]
+    while stack:
+        node = stack[-1]
+        if id(node) not in done:
+            done[id(node)] = False
+            for x in operands_of(node):
+                if is_handwritten(x) and not done.get(id(x), False):
+                    if id(x) in done:
+                        name = getattr(x, "label", "") or f"with the data {x.data}"
+                        raise ValueError(f"the graph is a circle: the {type(x).__name__} {name} is below itself")
+                    stack.append(x)
+        else:
+            stack.pop()
+            if not done[id(node)]:
+                done[id(node)] = True
+                finished.append(node)
+    return finished

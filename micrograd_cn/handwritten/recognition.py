@@ -1,0 +1,226 @@
+"""Which row of the operation table made a node, told by what the other class keeps of it.
+
+Usually that is a text such as "+" or "**3", and the operands, perhaps in a set, which knows neither their order nor
+that one is used twice. So all rows with this name are tried, in all orders that there may be, and the one that gives
+the node's data is taken. Some classes keep local derivatives instead of a text; then any row will do that gives both.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, TypeAlias
+
+from ..engine import Value
+from ..operation import OPS, Op
+from .opaque import Opaque
+
+__all__ = ["Rows", "explained", "near", "unit_of"]
+
+Operand: TypeAlias = Value | float
+
+SPELLINGS = {  # that are neither a row's name nor its symbol
+    "^": "pow",
+    "ln": "log",
+    "logistic": "sigmoid",
+    "max": "maximum",
+    "min": "minimum",
+    "negate": "neg",
+    "swish": "silu",
+    "·": "mul",
+    "×": "mul",
+    "÷": "div",
+    "−": "sub",
+}
+WITH_NUMBER = re.compile(r"(.+?)\s*\(?\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*\)?")  # such as **-1
+USUAL_NUMBERS = (2.0, 3.0, 4.0, -1.0, -2.0, 0.5, -0.5)  # that a class without texts may have put in, as in x ** 2
+ALL_ORDERS = 3  # operands up to which all orders are tried
+
+
+class Fit(NamedTuple):
+    """A row, operands in the order that it takes them, and what it gives."""
+
+    op: Op
+    operands: tuple[Operand, ...]
+    value: float
+
+    @property
+    def numbers(self) -> list[float]:
+        """Return the operands' data."""
+        return [x.data if isinstance(x, Value) else x for x in self.operands]
+
+    def slopes(self) -> dict[Value, float]:
+        """Return the derivative with respect to each operand that is a node."""
+        found: dict[Value, float] = {}
+        for x, partial in zip(self.operands, self.op.local(self.value, *self.numbers), strict=True):
+            if isinstance(x, Value):
+                found[x] = found.get(x, 0.0) + (partial or 0.0)
+        return found
+
+    def __str__(self) -> str:
+        return f"{self.op.text(*[f'{x:.4g}' for x in self.numbers])} = {self.value:.4g}"
+
+
+class Rows:
+    """The table's rows by what other classes call them.
+
+    >>> rows = Rows()
+    >>> rows.named("ReLU"), rows.named("**-1"), rows.named("-")
+    (([<operation relu>], ()), ([<operation pow>], (-1.0,)), ([<operation neg>, <operation sub>], ()))
+    """
+
+    def __init__(self) -> None:
+        self._rows: dict[str, list[Op]] = {}
+        for op in OPS.values():
+            for name in {op.name, op.symbol}:
+                self._rows.setdefault(name, []).append(op)
+        self._found: dict[str, tuple[list[Op], tuple[float, ...]]] = {}
+
+    def named(self, text: str) -> tuple[list[Op], tuple[float, ...]]:
+        """Return the rows that a text may mean, and the number that it puts in, if there is one."""
+        if text not in self._found:
+            rows, numbers = self._called(text.strip()), tuple[float, ...]()
+            if not rows and (match := WITH_NUMBER.fullmatch(text.strip())):
+                rows, numbers = self._called(match[1]), (float(match[2]),)
+            self._found[text] = rows, numbers
+        return self._found[text]
+
+    def _called(self, name: str) -> list[Op]:
+        plain = name.lower()
+        return self._rows.get(name) or self._rows.get(SPELLINGS.get(plain, plain), [])
+
+
+def explained(
+    rows: Rows,
+    text: str | None,
+    data: float,
+    operands: Sequence[Operand],
+    ordered: bool,
+    claimed: Sequence[float] | None,
+    unit: float,
+) -> tuple[Op, Sequence[Operand]]:
+    """Return the operation that made a node, and its operands in order, as often as each is used.
+
+    It is a row of the table if one explains the node, else an `Opaque` operation that says why none does.
+
+    Args:
+        rows: the table's rows.
+        text: what the class calls the operation; None if it does not say.
+        data: the node's number.
+        operands: the operands that are known.
+        ordered: whether they are in order, one an operand slot.
+        claimed: the local derivatives that the class keeps, if it does.
+        unit: the rounding unit of its numbers.
+
+    >>> from micrograd_cn import Value
+    >>> a, b = Value(2), Value(6)
+    >>> op, operands = explained(Rows(), "/", 3.0, {a, b}, False, None, 2.0**-52)
+    >>> op, operands == (b, a)
+    (<operation div>, True)
+    """
+    operands = tuple(operands)
+    if text is None:
+        return _by_numbers(data, operands, claimed, unit)
+    ops, numbers = rows.named(text)
+    tried: list[Fit] = []
+    for group in _arrangements(operands, numbers, ordered):
+        fits = list(_fits(ops, group))
+        tried += fits
+        close = [fit for fit in fits if near(fit.value, data, unit, fit.numbers)]
+        if close:
+            least = min(_gap(fit.value, data) for fit in close)
+            best = [fit for fit in close if _gap(fit.value, data) == least]
+            if all(_like(best[0].slopes(), fit.slopes()) for fit in best[1:]):
+                return best[0][:2]
+            return Opaque(text, data, len(operands), claimed, "opaque_order"), operands
+    if tried:
+        return Opaque(text, data, len(operands), claimed, "opaque_value", str(tried[0])), operands
+    return Opaque(text, data, len(operands), claimed, "opaque_operands" if ops else "opaque_unknown"), operands
+
+
+def _by_numbers(
+    data: float, operands: tuple[Operand, ...], claimed: Sequence[float] | None, unit: float
+) -> tuple[Op, Sequence[Operand]]:
+    """Return the one row that has this value and these local derivatives; if several have, which one is not known."""
+    groups = [operands]
+    if len(operands) == 1:
+        groups += [(*operands, x) for x in USUAL_NUMBERS]
+    fits = []
+    for fit in _fits(OPS.values(), groups):
+        if claimed is not None and near(fit.value, data, unit, fit.numbers):
+            partials = fit.op.local(fit.value, *fit.numbers)
+            if all(near(p or 0.0, own, unit) for p, own in zip(partials, claimed, strict=False)):
+                fits.append(fit)
+    if len(fits) == 1:
+        return fits[0][:2]
+    return Opaque("", data, len(operands), claimed, "" if fits else "opaque_unknown"), operands
+
+
+def _arrangements(
+    operands: tuple[Operand, ...], numbers: tuple[float, ...], ordered: bool
+) -> list[list[tuple[Operand, ...]]]:
+    """Return the sequences that the operands may be, likelier ones in an earlier list."""
+    given = (*operands, *numbers)
+    others = list(itertools.permutations(given))[1:] if 1 < len(given) <= ALL_ORDERS else []
+    if ordered or numbers:
+        return [[given], others]
+    return [[given, *others, *([given * 2] if len(given) == 1 else [])]]
+
+
+def _fits(ops: Iterable[Op], group: Iterable[tuple[Operand, ...]]) -> Iterator[Fit]:
+    """Yield each row with each of the sequences that it takes."""
+    for operands in group:
+        for op in ops:
+            taken = _taken(op, operands)
+            if taken is not None:
+                fit = Fit(op, taken, math.nan)
+                yield fit._replace(value=op.forward(*fit.numbers))
+
+
+def _taken(op: Op, operands: tuple[Operand, ...]) -> tuple[Operand, ...] | None:
+    """Return the operands, with those that a call leaves out put in; None if the row does not take them."""
+    if len(operands) in op.arities:
+        return operands
+    if op.arity is None or op.signature is None:
+        return None
+    try:
+        called = op.signature(*operands)
+    except TypeError:
+        return None
+    return called if len(called) == op.arity else None
+
+
+def unit_of(x: object) -> float:
+    """Return the rounding unit of a number's type: 2**-52, or that of a coarser type of numpy's.
+
+    >>> unit_of(1), unit_of(0.5) == 2.0**-52
+    (2.220446049250313e-16, True)
+    """
+    unit = 2.0**-52
+    if not hasattr(x, "dtype") or isinstance(x, float):
+        return unit
+    one = step = x**0  # type: ignore[operator]  # of the same type, also if x is nan
+    while float(step) > unit and one + step / 2 != one:
+        step = step / 2
+    return float(step)
+
+
+def near(x: float, y: float, unit: float, operands: Iterable[float] = ()) -> bool:
+    """Return whether two ways to compute a number may have given both.
+
+    >>> near(1.0, 1.0 + 1e-9, 2.0**-52), near(1.0, 1.1, 2.0**-52), near(float("nan"), float("nan"), 2.0**-52)
+    (True, False, True)
+    """
+    size = max([1.0, *[abs(operand) for operand in operands if math.isfinite(operand)]])
+    close = math.isclose(x, y, rel_tol=max(1e-6, 64 * unit), abs_tol=4096 * unit * size)
+    return close or (x != x and y != y)
+
+
+def _gap(x: float, y: float) -> float:
+    return 0.0 if x == y or (x != x and y != y) else abs(x - y)
+
+
+def _like(one: dict[Value, float], other: dict[Value, float]) -> bool:
+    return all(math.isclose(p, other[x], rel_tol=1e-9) or (p != p and other[x] != other[x]) for x, p in one.items())
