@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from .. import ieee
@@ -17,9 +17,12 @@ from .comparison import Comparison, Contribution
 
 __all__ = ["Cause", "likeliest"]
 
+KINDS = ("left over", "assigned", "nothing", "early", "again", "upstream")  # likelier ones first
 MOST_NODES = 100  # at which mistakes are tried
 MOST_TERMS = 8  # of which all parts are tried
-MOST_PERMUTED = 4  # of which all orders are tried
+MOST_PERMUTED = 5  # of which all orders are tried
+MOST_CHOICES = 2000  # of turns of a node's users that are tried
+MOST_ORDERS = 20  # nodes at which the order of arrival is looked for
 MOST_TIMES = 1000  # that one gradient may have been added
 
 
@@ -30,6 +33,8 @@ class Cause(NamedTuple):
     there: tuple[Contribution, ...] = ()  # the contributions that have arrived, where not all have
     about: Contribution | None = None  # the one that is wrong, or of a user that sends wrongly
     number: float = 0.0  # how many times, or the local derivative that would give the gradient
+    operations: tuple[str, ...] = ()  # of which one may have a wrong local derivative
+    came: str = ""  # whether those that have arrived are the "first" or the "last" to arrive, where that is known
 
 
 def likeliest(comparison: Comparison) -> tuple[Value, Cause | None]:
@@ -47,19 +52,28 @@ def likeliest(comparison: Comparison) -> tuple[Value, Cause | None]:
     first = comparison.wrong[0]
     if first is comparison.root:
         return first, Cause("root" if any(node.grad for node in comparison.nodes) else "not run")
-    found = {node: list(_causes(comparison, node)) for node in comparison.wrong[:MOST_NODES]}
+    if all(comparison.same(x, x.grad or 0.0, _locals(sent)) for x, sent in comparison.received.items()):
+        return first, Cause("upstream", about=comparison.received[first][0])
+    wrong = [*comparison.wrong, *(node for node in comparison.tainted if not comparison.is_right(node))]
+    found = {node: list(_causes(comparison, node)) for node in dict.fromkeys(wrong[:MOST_NODES])}
     counts = Counter(kind for causes in found.values() for kind in {cause.kind for cause in causes})
-    kind, most = counts.most_common(1)[0] if counts else ("", 0)
-    operation, uses, known_right = _suspect(comparison, list(found))
-    if operation and not most and known_right and all(node.op is None for node in comparison.wrong):
+    likely = {cause.kind for node in comparison.wrong for cause in found.get(node, ())}
+    kind = max(likely, key=lambda kind: (counts[kind], -KINDS.index(kind)), default="")
+    suspects, uses, known_right = _suspects(comparison, comparison.wrong[:MOST_NODES])
+    if not kind and uses < 2 and _is_tangled(comparison, first):
+        return first, None
+    if suspects and not kind and known_right and all(node.op is None for node in comparison.wrong):
         return first, Cause("left over")
-    if operation and (not most or (uses > most and not known_right)):
-        return next((node, cause) for node in found if (cause := _wrong_local(comparison, node, operation)))
-    for node, causes in found.items():
-        for cause in causes:
-            if cause.kind == kind:
-                return node, cause
-    return first, None
+    if suspects and (not kind or (uses > counts[kind] and not known_right)):
+        return next((node, cause) for node in found if (cause := _wrong_local(comparison, node, suspects)))
+    explained = [(node, cause) for node, causes in found.items() for cause in causes if cause.kind == kind]
+    if not explained:
+        return first, None
+    node, cause = explained[0]
+    if cause.there and cause.about is None:
+        orders = (_came(comparison, node, cause.there) for node, cause in explained[:MOST_ORDERS])
+        cause = cause._replace(came=next(filter(None, orders), ""))
+    return node, cause
 
 
 def _causes(comparison: Comparison, node: Value) -> Iterator[Cause]:
@@ -70,37 +84,56 @@ def _causes(comparison: Comparison, node: Value) -> Iterator[Cause]:
     def gives(*terms: float) -> bool:
         return comparison.same(node, theirs, ieee.sum(*terms))
 
-    if theirs == 0.0:
-        yield Cause("nothing")
-        return
+    expected = comparison.expected(node)
     only_root = all(c.user is comparison.root for c in sent)
-    if only_root or all(other.op is None for other in comparison.wrong):
-        times = round(theirs / comparison.expected(node)) if comparison.expected(node) else 0
-        if 2 <= times <= MOST_TIMES and gives(times * comparison.expected(node)):
-            yield Cause("left over", number=times)
+    if expected and (only_root or all(other.op is None for other in comparison.wrong)):
+        times = theirs / expected
+        if 1.5 < times < MOST_TIMES and gives(round(times) * expected):
+            yield Cause("left over", number=round(times))
     for there in _parts(sent):
         if gives(*[c.value for c in there]):
             yield Cause("assigned", there)
             break
-    for user, own in _by_user(sent).items():
-        rest = [c.value for c in sent if c.user is not user]
-        local = sum(c.local for c in own)
-        arrived = comparison.received.get(user, [])
-        if len(arrived) < 2 or not local:
-            continue
-        for there in _parts(arrived):
-            if gives(*rest, *[local * c.value for c in there]):
-                yield Cause("early", there, own[0])
-                break
-        if any(gives(*rest, local * again) for again in _again(arrived)):
-            yield Cause("again", about=own[0])
-    for c in sent:
-        if gives(c.local, *[other.value for other in sent if other is not c]):
-            yield Cause("upstream", about=c)
-            break
+    if theirs == 0.0:
+        yield Cause("nothing")
+    if gives(_locals(sent)):
+        yield Cause("upstream", about=sent[0])
     else:
-        if gives(*[c.local for c in sent]):
-            yield Cause("upstream", about=sent[0])
+        for c in sent:
+            if gives(c.local, *[other.value for other in sent if other is not c]):
+                yield Cause("upstream", about=c)
+                break
+    for kind, turns in (("early", _early), ("again", _again)):
+        if cause := _sent_wrongly(comparison, sent, kind, turns, gives):
+            yield cause
+
+
+class Turn(NamedTuple):
+    """What a user may have sent, over its local derivative: its gradient as it was then, or the sum of several."""
+
+    total: float
+    arrived: tuple[Contribution, ...] = ()
+
+
+def _sent_wrongly(
+    comparison: Comparison,
+    sent: Sequence[Contribution],
+    kind: str,
+    turns: Callable[[Sequence[Contribution]], Iterator[Turn]],
+    gives: Callable[..., bool],
+) -> Cause | None:
+    """Return the mistake if it gives the gradient that some users have sent wrongly: as few as possible."""
+    users = _by_user(sent)
+    choices = []
+    for user, own in users.items():
+        local, arrived = _locals(own), comparison.received.get(user, [])
+        others = list(turns(arrived)) if len(arrived) > 1 and local else []
+        choices.append([(None, ieee.sum(*[c.value for c in own])), *[(turn, local * turn.total) for turn in others]])
+    for chosen in itertools.islice(itertools.product(*choices), 1, MOST_CHOICES):
+        if gives(*[value for _, value in chosen]):
+            user, turn = next((user, turn) for user, (turn, _) in zip(users, chosen, strict=True) if turn)
+            return Cause(kind, turn.arrived, users[user][0])
+    return None
 
 
 def _parts(sent: Sequence[Contribution]) -> Iterator[tuple[Contribution, ...]]:
@@ -112,13 +145,18 @@ def _parts(sent: Sequence[Contribution]) -> Iterator[tuple[Contribution, ...]]:
         yield from ((c,) for c in sent)
 
 
-def _again(arrived: Sequence[Contribution]) -> Iterator[float]:
-    """Yield what a node sends in all, over its local derivative, that sends more than once."""
+def _early(arrived: Sequence[Contribution]) -> Iterator[Turn]:
+    """Yield what a node sends that has its turn before all of its contributions have arrived."""
+    return (Turn(ieee.sum(*[c.value for c in there]), there) for there in _parts(arrived))
+
+
+def _again(arrived: Sequence[Contribution]) -> Iterator[Turn]:
+    """Yield what a node sends in all that has its turn more than once."""
     values = [c.value for c in arrived]
     if len(values) <= MOST_PERMUTED:
         for order in itertools.permutations(values):
-            yield sum(itertools.accumulate(order))  # whenever a contribution arrives, all that it has by then
-    yield from (times * sum(values) for times in range(2, len(values) + 2))
+            yield Turn(ieee.sum(*itertools.accumulate(order)))  # whenever one arrives, all that it has by then
+    yield from (Turn(times * ieee.sum(*values)) for times in range(2, len(values) + 2))
 
 
 def _by_user(sent: Sequence[Contribution]) -> dict[Value, list[Contribution]]:
@@ -128,9 +166,45 @@ def _by_user(sent: Sequence[Contribution]) -> dict[Value, list[Contribution]]:
     return found
 
 
-def _suspect(comparison: Comparison, wrong: Sequence[Value]) -> tuple[str, int, int]:
-    """Return the operation whose local derivative is likeliest to be wrong: what most of the wrong nodes, and fewest of
-    the right ones, are operands of. Also of how many wrong ones, and of how many right ones alone.
+def _locals(sent: Sequence[Contribution]) -> float:
+    return ieee.sum(*[c.local for c in sent])
+
+
+def _is_tangled(comparison: Comparison, node: Value) -> bool:
+    """Return whether the node's users may have been sent on in more ways than are tried."""
+    return any(len(comparison.received.get(c.user, [])) > MOST_PERMUTED for c in comparison.received[node])
+
+
+def _came(comparison: Comparison, node: Value, there: tuple[Contribution, ...]) -> str:
+    """Return whether the contributions are the "first" or the "last" to arrive in every backward pass, else ""."""
+    missing = [c for c in comparison.received[node] if c not in there]
+    if _all_above(missing, there):
+        return "last"
+    return "first" if _all_above(there, missing) else ""
+
+
+def _all_above(some: Sequence[Contribution], others: Sequence[Contribution]) -> bool:
+    """Return whether every backward pass has the users of the ones before those of the others."""
+    users = {c.user for c in others}
+    return all(users <= _below(user) for user in {c.user for c in some})
+
+
+def _below(node: Value) -> set[Value]:
+    found: set[Value] = set()
+    waiting = [node]
+    while waiting:
+        for x in waiting.pop().parents:
+            if x not in found:
+                found.add(x)
+                waiting.append(x)
+    return found
+
+
+def _suspects(comparison: Comparison, wrong: Sequence[Value]) -> tuple[list[str], int, int]:
+    """Return the operations of which the local derivative is likeliest to be wrong.
+
+    They are those that most of the wrong nodes, and fewest of the right ones, are operands of. Also of how many wrong
+    ones, and of how many right ones that have no other users.
     """
     blamed: Counter[str] = Counter()
     for node in wrong:
@@ -140,21 +214,25 @@ def _suspect(comparison: Comparison, wrong: Sequence[Value]) -> tuple[str, int, 
         names = {_name(c) for c in sent}
         if len(names) == 1 and node not in comparison.tainted and comparison.expected(node):
             cleared.update(names)
-    if not blamed:
-        return "", 0, 0
-    name = max(blamed, key=lambda name: (blamed[name] / (blamed[name] + cleared[name]), blamed[name]))
-    return name, blamed[name], cleared[name]
+
+    def suspicion(name: str) -> tuple[float, int]:
+        return blamed[name] / (blamed[name] + cleared[name]), blamed[name]
+
+    most = max(map(suspicion, blamed), default=None)
+    suspects = [name for name in blamed if suspicion(name) == most]
+    return (suspects, blamed[suspects[0]], cleared[suspects[0]]) if suspects else ([], 0, 0)
 
 
 def _name(c: Contribution) -> str:
     return c.user.op.symbol if c.user.op else ""
 
 
-def _wrong_local(comparison: Comparison, node: Value, operation: str) -> Cause | None:
-    """Return which local derivative of the operation would give the node's gradient."""
+def _wrong_local(comparison: Comparison, node: Value, operations: Sequence[str]) -> Cause | None:
+    """Return which local derivative of one of the operations would give the node's gradient."""
     sent = comparison.received[node]
-    for c in sent:
-        if _name(c) == operation and c.upstream:
-            rest = ieee.sum(*[other.value for other in sent if other is not c])
-            return Cause("local", about=c, number=((node.grad or 0.0) - rest) / c.upstream)
-    return None
+    users = [c for c in sent if _name(c) in operations and c.upstream]
+    if not users:
+        return None
+    rest = ieee.sum(*[c.value for c in sent if c is not users[0]])
+    number = ((node.grad or 0.0) - rest) / users[0].upstream
+    return Cause("local", about=users[0], number=number, operations=tuple(dict.fromkeys(map(_name, users))))

@@ -70,7 +70,7 @@ class Comparison:
                     self.nodes.setdefault(x)
                     self.received[x].append(Contribution(node, slot, partial, node.grad or 0.0))
         self.wrong: list[Value] = []
-        self.tainted: set[Value] = set()  # nodes that are wrong, or below one that is
+        self.tainted: dict[Value, None] = {}  # nodes that are wrong, or below one that is
         self.doubtful: set[Value] = set()  # nodes below one that is not compared
         self._find()
 
@@ -80,9 +80,9 @@ class Comparison:
             if any(c.user in self.doubtful or not c.is_compared for c in sent):
                 self.doubtful.add(node)
             if any(c.user in self.tainted for c in sent):
-                self.tainted.add(node)
+                self.tainted[node] = None
             elif not self.is_right(node):
-                self.tainted.add(node)
+                self.tainted[node] = None
                 self.wrong.append(node)
 
     def expected(self, node: Value) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from typing import Any
 
 from ..engine import Value, record
@@ -65,8 +65,8 @@ class Handwritten:
         self._nodes: dict[int, tuple[Any, Value]] = {}  # by the identity of theirs, which is kept, so that it is one
         rows = Rows()
         with recording():
-            for theirs in _operands_first(root):
-                self._nodes[id(theirs)] = theirs, self._read(theirs, rows)
+            for theirs, operands in _operands_first(root):
+                self._nodes[id(theirs)] = theirs, self._read(theirs, operands, rows)
         self.root = self._nodes[id(root)][1]
 
     def of(self, theirs: object) -> Value | None:
@@ -74,14 +74,13 @@ class Handwritten:
         found = self._nodes.get(id(theirs))
         return found[1] if found else None
 
-    def _read(self, theirs: Any, rows: Rows) -> Value:
+    def _read(self, theirs: Any, kept: Sequence[Any], rows: Rows) -> Value:
         data = _number(theirs, "data")
         label = getattr(theirs, "label", "")
         label = label if isinstance(label, str) else ""
-        kept = operands_of(theirs)
         if kept:
-            operands: list[Operand] = [self._nodes[id(x)][1] if is_handwritten(x) else number(x) for x in kept]
-            ordered = isinstance(kept, (tuple, list))
+            operands: list[Operand] = [self.of(x) or number(x) for x in kept]
+            ordered = not isinstance(_kept_as(theirs)[1], (set, frozenset))
             text, claimed = getattr(theirs, "_op", None), _partials_of(theirs, len(kept)) if ordered else None
             text = text if isinstance(text, str) and text else None if claimed else "?"
             op, operands[:] = explained(rows, text, data, operands, ordered, claimed, self.unit)
@@ -94,8 +93,8 @@ class Handwritten:
         return node
 
 
-def operands_of(node: Any) -> Collection[Any]:
-    """Return the operands that a node of somebody's own class keeps.
+def operands_of(node: Any) -> Sequence[Any]:
+    """Return the operands that a node of somebody's own class keeps; of a set, in the order of labels and data.
 
     Raises:
         TypeError: they are not in a set, a tuple or a list, or one is neither a node nor a number.
@@ -106,8 +105,7 @@ def operands_of(node: Any) -> Collection[Any]:
     ()
     """
     kind = type(node).__name__
-    name = next(name for name in OPERANDS if hasattr(node, name))
-    operands = getattr(node, name)
+    name, operands = _kept_as(node)
     if operands is None:
         return ()
     if not isinstance(operands, (set, frozenset, tuple, list)):
@@ -115,7 +113,18 @@ def operands_of(node: Any) -> Collection[Any]:
     for x in operands:
         if isinstance(x, Value) or not (is_handwritten(x) or hasattr(x, "__float__")):
             raise TypeError(f"{kind}.{name} has a {type(x).__name__}, which is neither a node like it nor a number")
-    return operands
+    return operands if isinstance(operands, (tuple, list)) else sorted(operands, key=_place)
+
+
+def _kept_as(node: Any) -> tuple[str, Any]:
+    """Return the attribute in which a node keeps its operands, and them."""
+    return next((name, getattr(node, name)) for name in OPERANDS if hasattr(node, name))
+
+
+def _place(x: Any) -> tuple[bool, str, str]:
+    """Return by what operands are sorted that have no order: so that a graph is drawn alike each time."""
+    label = str(getattr(x, "label", ""))
+    return not label, label, repr(getattr(x, "data", x))
 
 
 def _partials_of(node: Any, count: int) -> tuple[float, ...] | None:
@@ -134,16 +143,19 @@ def _number(node: Any, name: str) -> float:
         raise TypeError(f"{type(node).__name__}.{name}: {error}") from None
 
 
-def _operands_first(root: Any) -> list[Any]:
-    """Return all nodes, each after its operands; the search's stack is a list, so that no graph is too deep."""
-    finished: list[Any] = []
+def _operands_first(root: Any) -> list[tuple[Any, Sequence[Any]]]:
+    """Return all nodes with their operands, and behind these; the search's stack is a list: no graph is too deep."""
+    finished: list[tuple[Any, Sequence[Any]]] = []
     done: dict[int, bool] = {}  # by identity, since == may be anything; False while those below are searched
     stack = [root]
+    entered: list[tuple[Any, Sequence[Any]]] = []
     while stack:
         node = stack[-1]
         if id(node) not in done:
             done[id(node)] = False
-            for x in operands_of(node):
+            operands = operands_of(node)
+            entered.append((node, operands))
+            for x in operands:
                 if is_handwritten(x) and not done.get(id(x), False):
                     if id(x) in done:
                         name = getattr(x, "label", "") or f"with the data {x.data}"
@@ -153,5 +165,5 @@ def _operands_first(root: Any) -> list[Any]:
             stack.pop()
             if not done[id(node)]:
                 done[id(node)] = True
-                finished.append(node)
+                finished.append(entered.pop())  # entered and finished as brackets are opened and closed
     return finished

@@ -137,7 +137,8 @@ def explained(
             return Opaque(text, data, len(operands), claimed, "opaque_order"), operands
     if tried:
         return Opaque(text, data, len(operands), claimed, "opaque_value", str(tried[0])), operands
-    return Opaque(text, data, len(operands), claimed, "opaque_operands" if ops else "opaque_unknown"), operands
+    missing = any(op.arity is not None and op.arity > len(operands) + len(numbers) for op in ops)
+    return Opaque(text, data, len(operands), claimed, "opaque_operands" if missing else "opaque_unknown"), operands
 
 
 def _by_numbers(
@@ -153,8 +154,9 @@ def _by_numbers(
             partials = fit.op.local(fit.value, *fit.numbers)
             if all(near(p or 0.0, own, unit) for p, own in zip(partials, claimed, strict=False)):
                 fits.append(fit)
-    if len(fits) == 1:
-        return fits[0][:2]
+    plain = [fit for fit in fits if fit.op.arity is not None] or fits  # a product is a `dot` of two operands as well
+    if len(plain) == 1:
+        return plain[0][:2]
     return Opaque("", data, len(operands), claimed, "" if fits else "opaque_unknown"), operands
 
 
@@ -162,11 +164,12 @@ def _arrangements(
     operands: tuple[Operand, ...], numbers: tuple[float, ...], ordered: bool
 ) -> list[list[tuple[Operand, ...]]]:
     """Return the sequences that the operands may be, likelier ones in an earlier list."""
-    given = (*operands, *numbers)
-    others = list(itertools.permutations(given))[1:] if 1 < len(given) <= ALL_ORDERS else []
-    if ordered or numbers:
-        return [[given], others]
-    return [[given, *others, *([given * 2] if len(given) == 1 else [])]]
+    if numbers:  # which are written behind the operation
+        return [[(*operands, *numbers)]]
+    others = list(itertools.permutations(operands))[1:] if len(operands) <= ALL_ORDERS else []
+    if ordered:
+        return [[operands], others]
+    return [[operands, *others, *([operands * 2] if len(operands) == 1 else [])]]
 
 
 def _fits(ops: Iterable[Op], group: Iterable[tuple[Operand, ...]]) -> Iterator[Fit]:

@@ -48,7 +48,7 @@ def compare_gradients(root: Any) -> None:
       it is 1, and should be 2, the sum of local derivative × upstream gradient:
         from y = a + a, first operand: 1 × 1 = 1
         from y = a + a, second operand: 1 × 1 = 1
-      likely cause: only 1 of 2 contributions is there: is it assigned with = where += is needed?
+      likely cause: only 1 of 2 contributions is there; it is assigned with = where += is needed
     """
     if isinstance(root, Value):
         comparison = Comparison(root, 2.0**-52)
@@ -103,6 +103,7 @@ def difference(comparison: Comparison) -> str:
 def not_compared(comparison: Comparison) -> str:
     """Return the message about a graph in which no gradient differs, of those that can be compared.
 
+    >>> from micrograd_cn.handwritten import Opaque
     >>> own = Opaque("own", 2.0, 1)
     >>> print(not_compared(Comparison(own(Value(3, "x")), 2.0**-52)))
     no gradient differs of those that can be compared, but not all can: below these, gradients follow from local
@@ -134,7 +135,7 @@ def _mistake(comparison: Comparison, node: Value, cause: Cause) -> str:
         sign = f"it is {cause.number:.0f} times the right one" if cause.number else "all but leaves are right"
         return f"{sign}: something is left over from an earlier backward(); set gradients to 0 in between"
     if cause.kind == "assigned":
-        return _some(comparison, sent, cause.there)
+        return _some(sent, cause)
     assert c is not None
     user = _named(c.user)
     if cause.kind == "early":
@@ -147,43 +148,25 @@ def _mistake(comparison: Comparison, node: Value, cause: Cause) -> str:
         return f"{user} was sent on more than once; a node has one turn, after all of its users"
     if cause.kind == "upstream":
         return f"the local derivative is not multiplied by the upstream gradient, that of {user}"
-    name = c.user.op.symbol if c.user.op else ""
+    if len(cause.operations) > 1:
+        *names, last = map(repr, cause.operations)
+        return f"a wrong local derivative of {', '.join(names)} or {last}"
     convention = _kink(c.user)
     would, local = _apart(cause.number, c.local)
+    name = cause.operations[0]
     text = f"a wrong local derivative of {name!r}: {would} would give this gradient, and that of {_expression(c.user)}"
     return f"{text} is {local}{convention}"
 
 
-def _some(comparison: Comparison, sent: list[Contribution], there: tuple[Contribution, ...]) -> str:
+def _some(sent: list[Contribution], cause: Cause) -> str:
     """Say which of the contributions are there, and whether they came last or first, where that is known."""
-    missing = [c for c in sent if c not in there]
-    verb = "is" if len(there) == 1 else "are"
-    text = f"only {len(there)} of {len(sent)} contributions {verb} there"
+    there, missing = cause.there, [c for c in sent if c not in cause.there]
+    text = f"only {len(there)} of {len(sent)} contributions {'is' if len(there) == 1 else 'are'} there"
     if {c.value for c in there}.isdisjoint(c.value for c in missing):
-        text += ", that of " if len(there) == 1 else ", those of "
-        text += ", ".join(_source(c) for c in there)
-    if _all_above(missing, there):
-        return f"{text}, the last to arrive: is it assigned with = where += is needed?"
-    if _all_above(there, missing):
-        return f"{text}, the first to arrive: is what comes later not added?"
-    return f"{text}: is it assigned with = where += is needed?"
-
-
-def _all_above(some: Iterable[Contribution], others: Iterable[Contribution]) -> bool:
-    """Return whether the users of the ones are reached before those of the others in every backward pass."""
-    users = {c.user for c in others}
-    return all(users <= _below(c.user) for c in some)
-
-
-def _below(node: Value) -> set[Value]:
-    found: set[Value] = set()
-    waiting = [node]
-    while waiting:
-        for x in waiting.pop().parents:
-            if x not in found:
-                found.add(x)
-                waiting.append(x)
-    return found
+        text += f", {'that' if len(there) == 1 else 'those'} of {' and '.join(_source(c) for c in there)}"
+    if cause.came == "first":
+        return f"{text}; those that arrive later are not added"
+    return f"{text}; it is assigned with = where += is needed"
 
 
 def _kink(node: Value) -> str:

@@ -163,7 +163,8 @@ function boxLines(box, graph, facts, words, width) {
 // Whether the gradient that the reader's own class computed is that of the chain rule, but for rounding.
 function agreement({ grad, theirs, terms }) {
   const size = terms.reduce((sum, x) => sum + Math.abs(x), 0);
-  return Object.is(grad, theirs) || Math.abs(grad - theirs) <= 1e-6 * size ? " ✓" : ` ≠ ${shown(grad)}`;
+  if (Object.is(grad, theirs) || Math.abs(grad - theirs) <= 1e-6 * size) return " ✓";
+  return Number.isNaN(grad) ? "" : ` ≠ ${shown(grad)}`; // nan where a local derivative is not known
 }
 
 // A part's name: what the learner knows it by.
