@@ -34,7 +34,7 @@ class Cause(NamedTuple):
     about: Contribution | None = None  # the one that is wrong, or of a user that sends wrongly
     number: float = 0.0  # how many times, or the local derivative that would give the gradient
     operations: tuple[str, ...] = ()  # of which one may have a wrong local derivative
-    came: str = ""  # whether those that have arrived are the "first" or the "last" to arrive, where that is known
+    are_first: bool = False  # whether those that have arrived are surely the first to arrive
 
 
 def likeliest(comparison: Comparison) -> tuple[Value, Cause | None]:
@@ -71,8 +71,8 @@ def likeliest(comparison: Comparison) -> tuple[Value, Cause | None]:
         return first, None
     node, cause = explained[0]
     if cause.there and cause.about is None:
-        orders = (_came(comparison, node, cause.there) for node, cause in explained[:MOST_ORDERS])
-        cause = cause._replace(came=next(filter(None, orders), ""))
+        are_first = any(_are_first(comparison, node, cause.there) for node, cause in explained[:MOST_ORDERS])
+        cause = cause._replace(are_first=are_first)
     return node, cause
 
 
@@ -175,18 +175,10 @@ def _is_tangled(comparison: Comparison, node: Value) -> bool:
     return any(len(comparison.received.get(c.user, [])) > MOST_PERMUTED for c in comparison.received[node])
 
 
-def _came(comparison: Comparison, node: Value, there: tuple[Contribution, ...]) -> str:
-    """Return whether the contributions are the "first" or the "last" to arrive in every backward pass, else ""."""
-    missing = [c for c in comparison.received[node] if c not in there]
-    if _all_above(missing, there):
-        return "last"
-    return "first" if _all_above(there, missing) else ""
-
-
-def _all_above(some: Sequence[Contribution], others: Sequence[Contribution]) -> bool:
-    """Return whether every backward pass has the users of the ones before those of the others."""
-    users = {c.user for c in others}
-    return all(users <= _below(user) for user in {c.user for c in some})
+def _are_first(comparison: Comparison, node: Value, there: tuple[Contribution, ...]) -> bool:
+    """Return whether every backward pass has these contributions before the node's others."""
+    others = {c.user for c in comparison.received[node] if c not in there}
+    return all(others <= _below(user) for user in {c.user for c in there})
 
 
 def _below(node: Value) -> set[Value]:

@@ -159,12 +159,12 @@ def _mistake(comparison: Comparison, node: Value, cause: Cause) -> str:
 
 
 def _some(sent: list[Contribution], cause: Cause) -> str:
-    """Say which of the contributions are there, and whether they came last or first, where that is known."""
+    """Say which of the contributions are there, and whether they are the first to arrive, where that is known."""
     there, missing = cause.there, [c for c in sent if c not in cause.there]
     text = f"only {len(there)} of {len(sent)} contributions {'is' if len(there) == 1 else 'are'} there"
     if {c.value for c in there}.isdisjoint(c.value for c in missing):
         text += f", {'that' if len(there) == 1 else 'those'} of {' and '.join(_source(c) for c in there)}"
-    if cause.came == "first":
+    if cause.are_first:
         return f"{text}; those that arrive later are not added"
     return f"{text}; it is assigned with = where += is needed"
 
