@@ -149,7 +149,7 @@ def record(op: Op, operands: Sequence[Number]) -> Value:
     """Apply `op` to values and numbers; return the node that remembers it, a constant if none requires a gradient.
 
     Raises:
-        TypeError: an operand is no number, or the row's functions do not return what they should.
+        TypeError: an operand is no number, or the row's functions do not give what they must.
         FloatingPointError: inside `detect_anomaly()`, the result is not finite.
 
     >>> from micrograd_cn import mul

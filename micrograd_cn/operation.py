@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, SupportsFloat, TypeAlias, overload
 
 from .number import number
 from .row_checks import check_count, check_derivative, check_result, check_row, check_tuple
@@ -12,7 +12,12 @@ from .traits import REAL, Forms, Looks, Smooth, Traits
 
 __all__ = ["Op"]
 
-Partial: TypeAlias = Callable[..., Any]
+if TYPE_CHECKING:
+    from .engine import Value
+    from .operators import Operators
+
+Numbers: TypeAlias = "Value | SupportsFloat | Iterable[Value | SupportsFloat]"
+Operand: TypeAlias = "Operators | SupportsFloat"
 
 
 class Op(Traits):
@@ -45,7 +50,7 @@ class Op(Traits):
         self,
         name: str,
         forward: Callable[..., float],
-        partials: tuple[Partial | None, ...] | Partial,
+        partials: tuple[Callable[..., Any] | None, ...] | Callable[..., Any],
         doc: str = "",
         *,
         arities: Sequence[int] = (),
@@ -68,6 +73,12 @@ class Op(Traits):
         self.__doc__ = doc + convention if doc else type(self).__doc__
         check_row(self)
 
+    @overload  # narrower than the next, which a type checker need not be told
+    def __call__(self, *args: SupportsFloat | Iterable[SupportsFloat], **options: SupportsFloat) -> float: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self, *args: Numbers, **options: Numbers) -> Value: ...
+    @overload
+    def __call__(self, *args: Operand | Iterable[Operand], **options: Operand) -> Any: ...
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Return the result: a float of numbers, a recorded `Value` if there is one among the arguments."""
         if self.signature is None:
@@ -128,13 +139,3 @@ class Op(Traits):
                     check_derivative(self, len(derivatives), derivative)
             derivatives.append(derivative)
         return tuple(derivatives)
-
-    def local(self, y: Any, *operands: Any) -> tuple[Any, ...]:
-        """Return the local derivatives, one an operand.
-
-        >>> from micrograd_cn import less, mul
-        >>> mul.local(6.0, 2.0, 3.0), less.local(1.0, 2.0, 3.0)
-        ((3.0, 2.0), (0.0, 0.0))
-        """
-        found = self.needed(y, operands, [True] * len(operands))
-        return tuple([0.0 if derivative is None else derivative for derivative in found])

@@ -55,7 +55,7 @@ class Operators:
     __slots__ = ()
 
     def _unary(self, op: Op) -> Self:
-        return op(self)  # type: ignore[no-any-return]  # an operation gives what its operands are
+        return op(self)  # type: ignore[no-any-return]
 
     def _binary(self, op: Op, other: Any) -> Self:
         return op(self, other) if _is_operand(other) else NotImplemented

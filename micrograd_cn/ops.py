@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache, lru_cache, reduce
 from itertools import accumulate
 from math import fabs, inf, nan
-from typing import Any
+from typing import TYPE_CHECKING, Any, SupportsFloat, overload
 
 from . import ieee, rounding
 from .ieee import INV_SQRT_2PI, SQRT_HALF, TWO_INV_SQRT_PI
@@ -22,6 +22,9 @@ from .number import number
 from .operation import Op
 from .table import OPS, define
 from .traits import POSITIVE, REAL, Forms, Looks, Smooth
+
+if TYPE_CHECKING:
+    from .engine import Value
 
 TAKE = """The operand with a number, counted from 0: xs[index].
 
@@ -37,7 +40,7 @@ and derivatives 0. Raises ValueError if `xs` is empty, or its rows have not one 
 class _Take(Op):
     """The one operation that has a list of results for a list of rows."""
 
-    def __call__(self, xs: Iterable[Any], index: Any) -> Any:
+    def __call__(self, xs: Iterable[Any], index: Any) -> Any:  # type: ignore[override]  # of rows it is a list
         xs = tuple(xs)
         if not (xs and (isinstance(xs[0], (list, tuple)) or getattr(xs[0], "shape", None))):
             if xs and hasattr(index, "_record"):  # at once, since it is often called
@@ -354,7 +357,7 @@ logsumexp: Op = define(Op(
     smooth=Smooth(rounding=rounding.logsumexp),
     forms=Forms(formula=lambda *xs: _logsumexp_formula(xs), javascript="logsumexp"),
 ))
-take: Op = define(_Take(
+take: _Take = define(_Take(
     "take", ieee.take, _take_partials, TAKE,
     arities=range(2, sys.maxsize),
     signature=lambda xs, index: (index, *_some("take", xs)),
@@ -430,7 +433,7 @@ def _silu(x: Any, half: Any) -> Any:
 
 
 def _logsumexp_formula(xs: Sequence[Any]) -> Any:
-    tops = [*accumulate(xs, maximum)]
+    tops: list[Any] = [*accumulate(xs, maximum)]
     top = tops[-1]  # log(exp(top) * (1 + others))
     others = [_other(before, x, top, exp(x - top)) for before, x in zip((-inf, *tops), xs, strict=False)]
     return top + log1p(sum(others))
@@ -650,6 +653,10 @@ def _some(name: str, xs: Iterable[Any]) -> tuple[Any, ...]:
     return xs
 
 
+@overload
+def mean(xs: Iterable[SupportsFloat]) -> float: ...  # type: ignore[overload-overlap]  # it is narrower
+@overload
+def mean(xs: Iterable[Value | SupportsFloat]) -> Value: ...
 def mean(xs: Iterable[Any]) -> Any:
     """Return the arithmetic mean of a sequence.
 
@@ -663,6 +670,10 @@ def mean(xs: Iterable[Any]) -> Any:
     return div(sum(xs), float(len(xs)))
 
 
+@overload
+def softmax(xs: Iterable[SupportsFloat]) -> list[float]: ...  # type: ignore[overload-overlap]
+@overload
+def softmax(xs: Iterable[Value | SupportsFloat]) -> list[Value]: ...
 def softmax(xs: Iterable[Any]) -> list[Any]:
     """Return exp(x_i) / sum_j exp(x_j) for each element of a sequence, without overflow.
 

@@ -106,6 +106,7 @@ class Traits(Row):
 
     partials: Any
     arity: int | None
+    needed: Callable[..., tuple[Any, ...]]
     signature: Callable[..., tuple[Any, ...]] | None
     looks: Looks
     smooth: Smooth
@@ -150,3 +151,13 @@ class Traits(Row):
         if isinstance(self.partials, tuple):
             return self.partials[slot] is not None
         return slot > 0 or not self.forms.chooses
+
+    def local(self, y: Any, *operands: Any) -> tuple[Any, ...]:
+        """Return the local derivatives, one an operand.
+
+        >>> from micrograd_cn import less, mul
+        >>> mul.local(6.0, 2.0, 3.0), less.local(1.0, 2.0, 3.0)
+        ((3.0, 2.0), (0.0, 0.0))
+        """
+        found = self.needed(y, operands, [True] * len(operands))
+        return tuple([0.0 if derivative is None else derivative for derivative in found])

@@ -14,6 +14,7 @@ from micrograd_cn import (
     Op,
     Tape,
     Value,
+    compare_gradients,
     compiler,
     draw_dot,
     flow,
@@ -35,6 +36,7 @@ def the_first_example(folder: Path) -> None:
     y.backward()
     assert_type(y, Value)
     assert_type(w.grad, float)
+    assert_type(compare_gradients(y), None)
     assert_type(draw_dot(y, parameters=[w, b]).source, Any)  # graphviz has no types
     assert_type(draw_dot(y), picture.Picture)
     assert_type(draw_dot(y).render(outfile=folder / "neuron.svg"), str)
@@ -65,6 +67,12 @@ def operations(a: Value, b: Value, one: float) -> Value:
     of_two += [mc.pow, mc.sub]
     assert_type(of_one, list[Op])
     every = [op(a) for op in of_one] + [op(a, 2.0) for op in of_two] + [op(one) for op in of_one]
+    assert_type(mc.relu(a), Value)
+    assert_type(mc.leaky_relu(a, negative_slope=0.1), Value)
+    assert_type(mc.add(2, a), Value)
+    assert_type([mc.sum([a, 2.0]), mc.logsumexp([2.0, a]), mc.mean([a, 1]), *mc.softmax([a, 1])], list[Value])
+    assert_type([mc.relu(one), mc.add(one, 2), mc.sum([one, 2]), mc.mean([1, 2]), *mc.softmax([1, 2])], list[float])
+    assert_type(mc.dot([one], [Fraction(1, 2)]), float)
     total: Value = mc.sum(every, 0.0) + mc.dot([a, b], [b, 1.0], a) + mc.logsumexp([a, 2.0]) + mc.mean([a, b])
     total += mc.where(mc.less(a, b), a, b) + mc.take([a, b], 1) + mc.softmax([a, b])[0]
     number: float = mc.relu(one) + mc.add(one, 2) + mc.sum([one, 2]) + mc.dot([one], [Fraction(1, 2)])

@@ -52,7 +52,10 @@ LAZY = {
     ("", "testing"): "the same",
     ("testing.forms", "compiler"): "check_op compares what the compiler makes of a row, where llvmlite is installed",
 }
+TYPES = "that of an operation says: of a Value it is a Value"
+LAZY |= {("operation", "engine"): TYPES, ("operation", "operators"): TYPES, ("ops", "engine"): TYPES}
 CYCLIC = {("", "testing"): "expressions print code that imports the package"}
+CYCLIC |= {edge: why for edge, why in LAZY.items() if why is TYPES}
 
 
 def absolute(module: str, node: ast.ImportFrom) -> str | None:

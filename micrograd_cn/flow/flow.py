@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..engine import Value
-from ..handwritten import Handwritten, is_handwritten
+from ..handwritten import GraphNode, Handwritten, is_handwritten
 from ..words import PAGE, WORDS, language
 from .graph import Graph
 from .javascript import Rows
@@ -105,7 +105,7 @@ class Tape:
         return f'<iframe title="{title}" {frame} srcdoc="{html.escape(self.html)}"></iframe>'
 
 
-def draw_flow(root: Any, lang: str | None = None) -> Tape:
+def draw_flow(root: GraphNode, lang: str | None = None) -> Tape:
     """Return the graph below `root` as a page that goes through the chain rule one edge at a time.
 
     The page is one HTML file that needs no network: `.save("flow.html")` writes it, `.html` is its text, and a notebook

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from .comparison import Comparison
 from .opaque import Opaque
-from .reading import Handwritten, is_handwritten
+from .reading import GraphNode, Handwritten, is_handwritten
 from .report import compare_gradients
 
-__all__ = ["Comparison", "Handwritten", "Opaque", "compare_gradients", "is_handwritten"]
+__all__ = ["Comparison", "GraphNode", "Handwritten", "Opaque", "compare_gradients", "is_handwritten"]

@@ -6,7 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from keyword import iskeyword
 
-from ..operation import Op, number
+from ..number import number
+from ..operation import Op
+from ..traits import Looks
 
 __all__ = ["Opaque"]
 
@@ -46,9 +48,8 @@ class Opaque(Op):
             symbol if symbol.isidentifier() and not iskeyword(symbol) else "unknown",
             forward,
             tuple([lambda *_, p=p: p for p in claimed or (math.nan,) * count]),
-            notation=lambda *texts: f"{symbol or '?'}({', '.join(texts)})",
         )
-        self.symbol = symbol
+        self.looks = Looks(symbol, notation=lambda *texts: f"{symbol or '?'}({', '.join(texts)})")
         self.reason = reason
         self.shown = shown
         self.has_partials = claimed is not None

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from ..engine import Value, record
 from ..modes import recording
-from ..operation import number
+from ..number import number
 from .recognition import Operand, Rows, explained, unit_of
 
-__all__ = ["Handwritten", "is_handwritten"]
+__all__ = ["GraphNode", "Handwritten", "is_handwritten"]
 
 # Where classes keep operands, and the derivative with respect to each: micrograd, our tutorial, microgpt.
 OPERANDS = ("_prev", "parents", "_children")
 PARTIALS = ("partials", "_local_grads")
+
+
+class GraphNode(Protocol):
+    """What is drawn: a `Value`, or a node of somebody's own class, which has more than that; see `is_handwritten`.
+
+    >>> node: GraphNode = Value(2.0)
+    """
+
+    data: Any
+    grad: Any
 
 
 def is_handwritten(x: object) -> bool:

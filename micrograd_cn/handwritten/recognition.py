@@ -14,7 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
 from ..engine import Value
-from ..operation import OPS, Op
+from ..operation import Op
+from ..table import OPS
 from .opaque import Opaque
 
 __all__ = ["Rows", "explained", "near", "unit_of"]
@@ -74,7 +75,7 @@ class Rows:
     def __init__(self) -> None:
         self._rows: dict[str, list[Op]] = {}
         for op in OPS.values():
-            for name in {op.name, op.symbol}:
+            for name in {op.name, op.looks.symbol}:
                 self._rows.setdefault(name, []).append(op)
         self._found: dict[str, tuple[list[Op], tuple[float, ...]]] = {}
 

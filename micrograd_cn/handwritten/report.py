@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from ..engine import Value
 from ..words import WORDS
 from .causes import Cause, likeliest
 from .comparison import Comparison, Contribution
-from .reading import Handwritten, is_handwritten
+from .reading import GraphNode, Handwritten, is_handwritten
 
 __all__ = ["compare_gradients", "difference", "not_compared"]
 
@@ -18,7 +17,7 @@ MOST_NAMED = 3  # operations that are not known
 PLACES = ("first", "second", "third")
 
 
-def compare_gradients(root: Any) -> None:
+def compare_gradients(root: GraphNode) -> None:
     """Compare the gradients that somebody's own `Value` class has computed with ours; silent where all agree.
 
     To be called after the class's own `root.backward()`. Needed are `data`, `grad`, `_prev` (the operands) and `_op`
@@ -171,14 +170,16 @@ def _some(sent: list[Contribution], cause: Cause) -> str:
 
 def _kink(node: Value) -> str:
     op, operands = node.op, [x.data for x in node.parents]
-    at_kink = op is not None and op.kink is not None and op.kink(*operands) == 0.0
-    return f" (it is at a kink, where we choose {op.convention})" if at_kink and op and op.convention else ""
+    at_kink = op is not None and op.smooth.kink is not None and op.smooth.kink(*operands) == 0.0
+    return (
+        f" (it is at a kink, where we choose {op.smooth.convention})" if at_kink and op and op.smooth.convention else ""
+    )
 
 
 def _unknown(comparison: Comparison) -> str:
     reasons: dict[tuple[str, ...], str] = {}
     for op, node in comparison.unknown.items():
-        reasons.setdefault((op.symbol, op.reason, op.shown), f"{_described(node)}: {op.why(WORDS['en'])}")
+        reasons.setdefault((op.looks.symbol, op.reason, op.shown), f"{_described(node)}: {op.why(WORDS['en'])}")
     shown = list(reasons.values())[:MOST_NAMED]
     return "; ".join(shown) + ", ..." * (len(reasons) > len(shown))
 
@@ -209,12 +210,12 @@ def _expression(node: Value) -> str:
     texts = [x.label or _number(x.data) for x in node.parents]
     if len(texts) > 6:
         texts = [*texts[:3], "...", *texts[-2:]]
-        return f"{node.op.symbol}({', '.join(texts)})"
+        return f"{node.op.looks.symbol}({', '.join(texts)})"
     return node.op.text(*texts)
 
 
 def _names(sent: Iterable[Contribution]) -> str:
-    return ", ".join(dict.fromkeys(repr(c.user.op.symbol) for c in sent if c.user.op))
+    return ", ".join(dict.fromkeys(repr(c.user.op.looks.symbol) for c in sent if c.user.op))
 
 
 def _number(x: float) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import ieee
 from ..engine import Value
-from ..handwritten import Comparison, Handwritten, Opaque, is_handwritten
+from ..handwritten import Comparison, GraphNode, Handwritten, Opaque, is_handwritten
 from ..module import Module
 from ..words import WORDS, language
 from .boxes import FOLDS, FULL_LABELS, MOST_BOXES, Box, Edge, Flow, readable_flow
@@ -23,7 +23,7 @@ SOME_LABELS = 150  # boxes up to which an edge shows its contribution
 
 
 def draw_dot(
-    root: Any,
+    root: GraphNode,
     format: str = "svg",  # noqa: A002 -- micrograd's name
     rankdir: str = "LR",
     *,
