@@ -1,4 +1,4 @@
-"""What somebody writes who uses every public name, as `mypy --strict` reads it; `test_typing.py` runs it too."""
+"""What somebody writes who uses every public name, as `mypy --strict` reads it; `test_wheel.py` runs it too."""
 
 import math
 import random

@@ -1,18 +1,21 @@
-"""The package as a wheel in an environment of its own, and what mypy says of a user's file there."""
+"""The package as a wheel in an environment of its own: its description, and what mypy says of a user's file there."""
 
 import ast
+import email
 import importlib
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
 
-from .test_readme import EVERY_MODULE
+from .test_readme import EVERY_MODULE, TEXTS, prose
 
 ROOT = Path(__file__).parents[1]
 USER = Path(__file__).with_name("a_user.py")
@@ -26,18 +29,41 @@ def run(*command, **how):
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-    """Return Python and the folder of packages of an environment with the wheel, which finds what else is here."""
-    pytest.importorskip("hatchling", reason="hatchling, of the extra test, makes the wheel")
-    folder = tmp_path_factory.mktemp("installed")
+def wheel(tmp_path_factory):
+    for name in ("hatchling", "hatch_fancy_pypi_readme"):
+        pytest.importorskip(name, reason=f"{name}, of the extra test, makes the wheel")
+    folder = tmp_path_factory.mktemp("wheel")
     run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder, cwd=ROOT)
     [wheel] = folder.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def environment(wheel, tmp_path_factory):
+    """Return Python and the folder of packages of an environment with the wheel, which finds what else is here."""
+    folder = tmp_path_factory.mktemp("installed")
     venv.create(folder / "venv", symlinks=True)
     base = dict.fromkeys(("base", "platbase"), str(folder / "venv"))
     python, packages = (Path(sysconfig.get_path(kind, "venv", base)) for kind in ("scripts", "purelib"))
     run(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", packages, wheel)
     (packages / "others.pth").write_text("\n".join(path for path in sys.path if path.endswith("-packages")))
     return python / "python", packages
+
+
+def test_the_description_has_no_link_that_leads_nowhere_outside_the_repository(wheel):
+    with zipfile.ZipFile(wheel) as files:
+        [name] = [name for name in files.namelist() if name.endswith(".dist-info/METADATA")]
+        metadata = email.message_from_string(files.read(name).decode("utf-8"))
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    described, readme = metadata.get_payload().strip(), TEXTS["en"].strip()
+    targets = re.findall(r"\]\(([^)]*)\)", prose(described))
+    assert targets == [target for target in re.findall(r"\]\(([^)]*)\)", prose(readme)) if target.startswith("https:")]
+    assert targets
+    fence = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
+    assert fence.findall(described) == fence.findall(readme)
+    plain = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", readme).replace("简体中文\n\n", "")
+    assert re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", described) == plain
+    assert "\n\nThe graph of tanh(w*x + b): every box" in described
 
 
 def test_a_users_file_names_every_public_name():
