@@ -187,7 +187,7 @@ def test_the_first_screen_says_what_this_is_and_shows_a_picture_and_the_two_comm
     assert "```python" in head
     assert re.findall(r"^!\[.*\]\((.*)\)$", head, re.MULTILINE) == [f"demos/pictures/neuron.{lang}.svg"]
     [commands] = blocks(head, "sh")
-    assert len(commands.splitlines()) == 2
+    assert len(commands.splitlines()) == 3
     title, _, *says = (line for line in head.partition("```python")[0].splitlines() if line)
     assert title == "# micrograd_cn"
     assert len(says) <= WORDS_OF_IT
@@ -437,8 +437,8 @@ def test_every_extra_that_is_installed_exists(name):
 
 
 @both
-def test_both_commands_stand_alone_on_their_lines(lang):
-    for end in ("demos/digits.py" + " --lang zh" * (lang == "zh"), "pytest"):
+def test_the_commands_stand_alone_on_their_lines(lang):
+    for end in ("-e .", "demos/digits.py" + " --lang zh" * (lang == "zh"), "pytest"):
         found = re.findall(rf"^python -m venv \.venv && .*{re.escape(end)}$", TEXTS[lang], re.MULTILINE)
         assert len(found) == 1
 
