@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Self, SupportsFloat
 
-from . import scopes
+from . import scopes, watching
 from .number import number
 from .operation import Op
 from .operators import Operators
@@ -85,7 +85,8 @@ class Node(Operators, Views):
     @classmethod
     def _made_by(cls, op: Op, data: float, operands: Sequence[Any], partials: Sequence[float | None]) -> Self:
         """Return the node that an operation made of nodes and floats; a partial is None where no gradient flows."""
-        node = cls(data)
+        node: Self = watching.new(cls)
+        Node.__init__(node, data)
         node.op = op
         node.group = scopes.current()
         if op.arity in (1, 2):
@@ -99,6 +100,8 @@ class Node(Operators, Views):
     @property
     def data(self) -> float:
         """The number."""
+        if watching.active and (by := watching.watcher()):
+            by.read(self, ".data")
         return self._data
 
     @data.setter

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, SupportsFloat
 
-from . import modes, ops, scopes
+from . import modes, ops, scopes, watching
 from .engine import Value
 from .number import number, number_or_none
 from .operation import Op
@@ -18,7 +18,6 @@ from .operators import Operators
 
 __all__ = ["PLAIN", "QUICK", "install"]
 
-_new = object.__new__
 _plain_record, _plain_backward = Value._record, Value.backward
 _ONLY_VALUES, _scope = {Value}, scopes.current_scope.get
 _ADD, _MUL = ops.add, ops.mul
@@ -26,7 +25,7 @@ _UNREACHED = float("0")  # an object of its own: a gradient that is still this o
 
 
 def _node(op: Op, data: float, a: Any, b: Any, da: float | None, db: float | None) -> Value:
-    node: Value = _new(Value)
+    node: Value = watching.new(Value)
     node._data = data
     node.grad = 0.0
     node.op = op

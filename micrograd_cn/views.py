@@ -58,6 +58,8 @@ class Views:
         >>> Value(3).item()
         3.0
         """
+        if watching.active and (by := watching.watcher()):
+            by.read(self, ".item()")
         x: float = self._data
         return x
 

@@ -1,22 +1,22 @@
-"""What no graph shows, comparisons by which Python code branches and `detach()`: whoever records one may watch."""
+"""What no graph shows, such as comparisons by which Python code branches: whoever records a function may watch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from threading import Lock
-from typing import Any, Protocol
+from typing import Any
 
 from .operation import Op
 
 __all__ = ["Watcher", "detached", "stopped", "watched", "watcher"]
 
 
-class Watcher(Protocol):
-    """Who is told of what no graph shows, in this thread and this async task.
+class Watcher:
+    """Is told of what no graph shows, in this thread and this async task; a subclass does something about it.
 
-    >>> class Printer:
+    >>> class Printer(Watcher):
     ...     def compared(self, a, symbol, b, holds):
     ...         print(a.data, symbol, b.data, holds)
     >>> from micrograd_cn import Value
@@ -29,36 +29,45 @@ class Watcher(Protocol):
     def compared(self, a: Any, symbol: str, b: Any, holds: bool) -> None:
         """Be told that `a` is compared with `b`, by "<" or the like, and whether that holds."""
 
+    def read(self, x: Any, how: str) -> None:
+        """Be told that a value's number is going to be read, by ".data" or ".item()"."""
+
     def detached(self, x: Any) -> Any:
         """Return what `x.detach()` gives; None for a constant."""
 
     def stopped(self, op: Op, operands: Sequence[Any]) -> Any:
         """Return what an operation gives inside `no_grad()`; None for a constant."""
 
+    def new(self, kind: Any) -> Any:
+        """Return an object for a node that an operation makes."""
+        return object.__new__(kind)
+
 
 _watcher: ContextVar[Watcher | None] = ContextVar("micrograd_cn_watcher", default=None)
 _lock = Lock()
 active = 0  # how many `with` blocks there are in all threads; while it is 0, nobody watches
+new: Callable[[Any], Any] = object.__new__  # what makes the object for a node
 
 
 @contextmanager
 def watched(by: Watcher) -> Iterator[None]:
     """Let `by` watch inside the `with` block, instead of who does so around it.
 
-    >>> by: Any = object()
+    >>> by = Watcher()
     >>> with watched(by):
     ...     watcher() is by
     True
     """
-    global active
+    global active, new
     token = _watcher.set(by)
     with _lock:
-        active += 1
+        active, new = active + 1, _new
     try:
         yield
     finally:
         with _lock:
             active -= 1
+            new = _new if active else object.__new__
         _watcher.reset(token)
 
 
@@ -88,3 +97,8 @@ def stopped(op: Op, operands: Sequence[Any]) -> Any:
     """
     by = _watcher.get()
     return by.stopped(op, operands) if by else None
+
+
+def _new(kind: Any) -> Any:
+    by = _watcher.get()
+    return by.new(kind) if by else object.__new__(kind)

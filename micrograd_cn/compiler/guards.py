@@ -15,7 +15,7 @@ from ..modes import recording
 from ..number import number_or_none
 from ..operation import Op
 from ..table import OPS
-from ..watching import watched
+from ..watching import Watcher, watched
 from .lowering import DETACH
 from .program import Program
 
@@ -116,7 +116,7 @@ def as_recorded() -> Iterator[None]:
         _recorded.reset(token)
 
 
-class Recorder:
+class Recorder(Watcher):
     """Watches a function while it is recorded: its comparisons, and what it detaches, which a program computes anew.
 
     Attributes:
