@@ -42,7 +42,7 @@ class Call:
 
     Attributes:
         inputs: the variables.
-        nested: whether results must be `Value`s, since another level, or the caller, differentiates them.
+        nested: whether results must be `Value`s, since another level, the caller or a recording goes on with them.
         quiet: whether `no_grad()` is around it.
         output: what the function returned.
 
@@ -79,8 +79,9 @@ class Call:
             fresh[i] = rebuild(variables)
             self.inputs += variables
             self.rebuilds.append((len(leaves), rebuild))
-        # inside another level the results must go on depending on its variables, so they are Values there
-        self.nested = depth > 0 or holds_values([*args, *kwargs.values()])
+        # inside another level the results must go on depending on its variables, so they are Values there, and so are
+        # those that a function has which is recorded: its parameters may have a part in them
+        self.nested = depth > 0 or watcher() is not None or holds_values([*args, *kwargs.values()])
         self.output = f(*fresh, **kwargs)
 
     def scalar(self) -> Value:

@@ -24,6 +24,7 @@ from . import anomaly, modes, ops
 from .calls import Call, holds_values, level, places
 from .engine import Value, topological_order
 from .gradients import symbolic_edges
+from .number import number
 from .sparse import Sparse
 from .sparse import sparse_hessian as hessian_entries
 from .sparse import sparse_jacobian as jacobian_entries
@@ -271,4 +272,4 @@ def _like(name: str, what: str, tree: Any, model: Any) -> list[Any]:
         found = leaves_like(tree, model)
     except ValueError as error:
         raise ValueError(f"{name}: {what} must have the structure of {model!r}, got {tree!r}") from error
-    return [x if isinstance(x, Value) else Value(x).data for _, x in found]
+    return [x if isinstance(x, Value) else number(x) for _, x in found]

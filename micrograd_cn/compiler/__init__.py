@@ -2,7 +2,8 @@
 
 The way through the rooms:
 
-    a function       `jit` records it for each form of `samples`, and `guards` its branches; else `mixture` trains on
+    a function       `jit` records it for each form of `samples`, its branches and what it reads are for `guards`,
+                     what was computed before for `captured`; samples of several forms `mixture` trains on
     a graph of Values
       lowering       its operations, and those of its gradient, as `instructions`, each once
       fusion         of a large graph, instructions that a single other one needs become part of it

@@ -10,15 +10,19 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from ..engine import Value, below, record
+from ..engine import Value, below, constant, record
 from ..modes import recording
 from ..number import number_or_none
 from ..operation import Op
 from ..table import OPS
-from ..watching import Watcher, watched
+from ..watching import Watcher, watched, watcher
+from .captured import Captured, capture, shown
 from .lowering import DETACH
 from .program import Program
 
+READING = (
+    "the value itself, or its detach() without a gradient; for a branch compare it, or write where(less(x, y), a, b)"
+)
 PACKAGE = str(Path(__file__).parents[1])
 _recorded: ContextVar[bool] = ContextVar("micrograd_cn_recorded", default=False)
 TURNED = {">": "<", ">=": "<="}  # what holds with the operands the other way around
@@ -55,35 +59,58 @@ class Guard(NamedTuple):
     text: str
 
 
-class Input(Value):
-    """A number of an argument while a function is recorded: what is read of it would be the same for all samples."""
+class Traced(Value):
+    """What is computed while a function is recorded: what is read of it would be the same for all samples.
+
+    It is a plain `Value` again once the function is recorded.
+    """
 
     __slots__ = ()
 
-    @property
-    def data(self) -> float:
-        """Refuse to be read."""
-        self._refuse(".data")
+    @classmethod
+    def _constant(cls, x: Any) -> Any:  # of a number among the operands
+        return constant(x)
 
-    @data.setter
-    def data(self, x: Any) -> None:
-        self._refuse(".data =")
-
-    def item(self) -> float:
-        """Refuse to be read."""
-        self._refuse(".item()")
+    def backward(self, gradient: Any = 1.0) -> None:
+        """Refuse to leave gradients that are numbers."""
+        self._refuse("what backward() starts from", "gradients(y, xs, create_graph=True), or functional.grad")
 
     def __bool__(self) -> bool:
         """Refuse to be a condition."""
-        self._refuse("a condition", "where(x, a, b), or a comparison, such as x > 0")
+        if self._varies():
+            self._refuse("a condition", "where(x, a, b), or a comparison, such as x > 0")
+        return True
 
     def __eq__(self, other: object) -> bool:
-        """Refuse to be compared with a number, which it is not; with values it is compared by identity."""
-        if not isinstance(other, Value) and number_or_none(other) is not None:
+        """Refuse to be equal to a number; of two values that differ, tell those who listen that they do."""
+        if self is other or (not isinstance(other, Value) and number_or_none(other) is None) or not self._varies():
+            return self is other
+        if not isinstance(other, Value) or other._data == self._data:
             self._refuse("an operand of ==", "where(equal(x, y), a, b)")
-        return super().__eq__(other)
+        if by := watcher():
+            by.compared(self, "==", other, False)
+        return False
 
-    __hash__ = Value.__hash__
+    def __hash__(self) -> int:
+        """Refuse to be looked up."""
+        if self._varies():
+            self._refuse("a key", "take(xs, index), or where(equal(x, y), a, b)")
+        return super().__hash__()
+
+    def _varies(self) -> bool:
+        """Return whether the number varies, and it is not this package that asks, which means the node itself."""
+        if sys._getframe(2).f_code.co_filename.startswith(PACKAGE):
+            return False
+        return isinstance(self, Input) or any(isinstance(x, Input) for x in below(self)[1])
+
+    def _refuse(self, what: str, instead: str) -> NoReturn:
+        refuse(self, what, instead)
+
+
+class Input(Traced):
+    """A number of an argument while a function is recorded."""
+
+    __slots__ = ()
 
     def __index__(self) -> int:
         self._refuse("an index or a plain number", "take(xs, index), or the table's operations, such as exp()")
@@ -91,11 +118,29 @@ class Input(Value):
     def __format__(self, spec: str) -> str:
         return f"{self.label}: {format(self._data, spec)}"
 
-    def _refuse(self, what: str, instead: str = "the table's operations, such as where() and less()") -> NoReturn:
-        raise TypeError(
-            f"{where()}: {self.label} as {what} would be the same number for every sample; write {instead}, "
-            f'or compile(f, static=["{self.label.partition("[")[0]}"]) for a program for each of its values'
-        )
+    @property
+    def data(self) -> float:
+        """Refuse to be read."""
+        refuse(self, ".data", READING)
+
+    @data.setter
+    def data(self, x: Any) -> None:
+        refuse(self, ".data =", "a value of its own for what is computed")
+
+
+def refuse(x: Value, what: str, instead: str) -> NoReturn:
+    """Raise TypeError since something of a value would be the same for all samples.
+
+    Args:
+        x: the value.
+        what: it would be.
+        instead: what to write.
+    """
+    inputs = [leaf for leaf in (below(x)[1] or [x]) if isinstance(leaf, Input)]
+    when = "for every sample" if inputs else "in all calls, whatever it becomes"
+    static = f', or compile(f, static=["{x.label.partition("[")[0]}"]) for a program for each of its values'
+    other = static if isinstance(x, Input) else "" if inputs else ", or read it before the function is called"
+    raise TypeError(f"{where()}: {shown(x)} as {what} would be the same number {when}; write {instead}{other}")
 
 
 def where() -> str:
@@ -116,19 +161,52 @@ def as_recorded() -> Iterator[None]:
         _recorded.reset(token)
 
 
-class Recorder(Watcher):
-    """Watches a function while it is recorded: its comparisons, and what it detaches, which a program computes anew.
+class Recorded(Watcher):
+    """What is noticed while a function is recorded.
 
     Attributes:
-        comparisons: each once: its operands, its sign, whether it held, and the file and the line.
+        guards: the comparisons that may come out otherwise, once it is recorded.
     """
 
     def __init__(self) -> None:
-        self.comparisons: dict[tuple[str, int, int], tuple[Any, str, Any, bool, str]] = {}
+        self.guards: list[Guard] = []
+        self._told: dict[tuple[str, int, int], tuple[Any, str, Any, bool, str]] = {}
+        self._made: list[Value] = []
+        self._alone = True  # whether all operands of what was made were made too, or are leaves
+
+    @contextmanager
+    def recording(self, inputs: Sequence[Value]) -> Iterator[None]:
+        """Record inside the `with` block a function of some inputs."""
+        try:
+            with recording(), watched(self), as_recorded():
+                yield
+                for a, symbol, b, held, place in self._told.values():
+                    [op] = [op for op in OPS.values() if op.forms.array == TURNED.get(symbol, symbol)]
+                    node = record(op, (b, a) if symbol in TURNED else (a, b))
+                    if node.requires_grad:
+                        self.guards.append(Guard(node, held, place, f"{shown(a)} {symbol} {shown(b)}"))
+                self._alone = not any(map(_reads_others, self._made))
+        finally:
+            for x in (*self._made, *inputs):
+                x.__class__ = Value  # which has the same slots
+
+    def captured(self, outputs: Sequence[Value], known: dict[Value, Captured]) -> tuple[list[Value], list[Guard]]:
+        """Return outputs and guards with leaves in the place of values that were computed before; see `capture`."""
+        made = set(self._made)
+        if self._alone and made.issuperset([x for x in outputs if x.op]):
+            return list(outputs), self.guards
+        nodes = capture([*outputs, *[guard.node for guard in self.guards]], made, known)
+        checks = [guard._replace(node=x) for guard, x in zip(self.guards, nodes[len(outputs) :], strict=True)]
+        return nodes[: len(outputs)], checks
 
     def compared(self, a: Any, symbol: str, b: Any, holds: bool) -> None:
         """Keep a comparison."""
-        self.comparisons.setdefault((symbol, id(a), id(b)), (a, symbol, b, holds, where()))
+        self._told.setdefault((symbol, id(a), id(b)), (a, symbol, b, holds, where()))
+
+    def read(self, x: Value, how: str) -> None:
+        """Refuse that a number is read which may be another one in the next call."""
+        if x.requires_grad:
+            refuse(x, how, READING)
 
     def detached(self, x: Value) -> Value | None:
         """Return a node with the value's number, through which no gradient flows."""
@@ -142,19 +220,16 @@ class Recorder(Watcher):
         with recording():
             return self.detached(record(op, operands))
 
+    def new(self, kind: Any) -> Value:
+        """Return an object for a node that is made."""
+        node = object.__new__(Traced)
+        self._made.append(node)
+        return node
 
-@contextmanager
-def guards() -> Iterator[list[Guard]]:
-    """Record inside the `with` block; afterwards the list has the comparisons that may come out otherwise."""
-    found: list[Guard] = []
-    recorder = Recorder()
-    with recording(), watched(recorder), as_recorded():
-        yield found
-    for a, symbol, b, held, place in recorder.comparisons.values():
-        [op] = [op for op in OPS.values() if op.forms.array == TURNED.get(symbol, symbol)]
-        node = record(op, (b, a) if symbol in TURNED else (a, b))
-        if node.requires_grad:
-            found.append(Guard(node, held, place, f"{_shown(a)} {symbol} {_shown(b)}"))
+
+def _reads_others(node: Value) -> bool:
+    """Return whether a node that was made while a function is recorded has an operand that was computed before."""
+    return any(type(x) is Value and x.op is not None for x in node.operands)
 
 
 def is_recorded() -> bool:
@@ -165,12 +240,6 @@ def is_recorded() -> bool:
     True
     """
     return _recorded.get()
-
-
-def _shown(x: Any) -> str:
-    if not isinstance(x, Value):
-        return repr(x)
-    return x.label or (f"{x.op.name}(...)" if x.op else "a parameter")
 
 
 class Guards:

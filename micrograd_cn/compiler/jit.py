@@ -15,9 +15,10 @@ from ..engine import Value, constant
 from ..number import number
 from ..optim import Optimizer
 from ..tree import flatten
+from .captured import Captured, add_gradients
 from .epochs import Progress, Shuffler, check_fit
 from .executable import collector_off
-from .guards import Guard, GuardError, Guards, Input, as_recorded, guards, is_recorded
+from .guards import Guard, GuardError, Guards, Input, Recorded, as_recorded, is_recorded
 from .mixture import Division, Mixture
 from .program import Program
 from .python import Named
@@ -27,7 +28,9 @@ from .threads import check_threads
 from .training import check_constants
 
 # What Python or numpy says where a plain number is wanted: as an index, by int(), range(), round(), % or math.exp().
-PLAIN_NUMBER = r"not '?Value|cannot be interpreted|doesn't define|for (%|//|divmod\(\))|indices|non-int|no callable"
+PLAIN_NUMBER = (
+    r"not '?(Value|Traced)|cannot be interpreted|doesn't define|for (%|//|divmod\(\))|indices|non-int|no callable"
+)
 INSTEAD = "write take(xs, index) for xs[index], and the table's operations, such as exp(), for math's"
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -48,9 +51,11 @@ def compile(  # noqa: A001 -- the field's name
     these, those that require no gradient then are constants, and stay what they are then. What the function does once,
     it does for all arguments of that form; a comparison of values, by which Python code may branch, is looked at for
     every sample, and one that comes out otherwise is an error, unless `branches` lets the function be recorded again
-    for it. What is detached, or computed in `no_grad()`, is computed for every sample too, without a gradient. What is
-    neither, such as `x.data` of something computed, is the same number ever after: let `check` compare with the
-    function.
+    for it. What is detached, or computed in `no_grad()`, is computed for every sample too, without a gradient. A number
+    that is read of a value, as by `x.data`, its truth, or its hash would be the same for all samples: they are refused,
+    but of constants. A `Value` that was computed before the call has the data that it has, as in the plain function,
+    not what its operands have become. What else Python code does, such as reading a random number or a list, it does
+    once: let `check` compare with the function.
 
     Numbers are the eager engine's but for rounding:
 
@@ -130,13 +135,21 @@ class Recording:
     program: Program
     guards: Guards
 
-    def __init__(self, name: str, call: Callable[..., Any], form: Form, numbers: Sequence[float]) -> None:
+    def __init__(
+        self,
+        name: str,
+        call: Callable[..., Any],
+        form: Form,
+        numbers: Sequence[float],
+        captured: dict[Value, Captured],
+    ) -> None:
         labels = [label for argument, part in form for label in paths(part, argument)]
         self._inputs = [Input(x, label) for x, label in zip(numbers, labels, strict=True)]
         values = iter(self._inputs)
         arguments = {argument: rebuilt(part, values) for argument, part in form}
+        recorded = Recorded()
         try:
-            with collector_off(), guards() as self._found:
+            with collector_off(), recorded.recording(self._inputs):
                 result = call(arguments)
         except (TypeError, IndexError) as error:
             if re.search(PLAIN_NUMBER, str(error)):
@@ -145,8 +158,9 @@ class Recording:
         leaves, self.rebuild = flatten(result)
         if not leaves:
             raise TypeError(f"{name} returned {result!r}, in which there is no number")
-        self._outputs = [_output(name, path, x) for path, x in leaves]
+        outputs = [_output(name, path, x) for path, x in leaves]
         self.single, self.count = not leaves[0][0], len(leaves)
+        self._outputs, self._found = recorded.captured(outputs, captured)
         self.outcomes = [guard[1:] for guard in self._found]
 
     def compile(self, make: Callable[..., Program]) -> None:
@@ -189,6 +203,7 @@ class CompiledFunction:
                 raise ValueError(f"static={argument!r} is no argument of {self._name}{self._signature}")
         self._recordings: dict[Any, list[Recording]] = {}
         self.parameters: list[Value] = []
+        self._captured: dict[Value, Captured] = {}
 
     # What a user calls.
 
@@ -232,9 +247,7 @@ class CompiledFunction:
                 loss, gradients = recording.program.gradient_of(table.numbers, rows, threads)
                 share = len(rows) / n
                 total += share * loss
-                for p, gradient in zip(recording.program.parameters, gradients, strict=True):
-                    if p.requires_grad:
-                        p.grad = (p.grad or 0.0) + share * gradient
+                add_gradients(recording.program.parameters, gradients, share)
         return total
 
     def fit(
@@ -448,7 +461,7 @@ class CompiledFunction:
 
     def _record(self, table: Table, row: int) -> Recording:
         numbers = table.numbers[row * table.width : (row + 1) * table.width]
-        return Recording(self._name, functools.partial(self._call, table), table.form, numbers)
+        return Recording(self._name, functools.partial(self._call, table), table.form, numbers, self._captured)
 
     def _call(self, table: Table, arguments: dict[str, Any]) -> Any:
         """Return what the function gives."""

@@ -15,6 +15,7 @@ from ..number import number
 from ..optim import Optimizer
 from . import c
 from .c import Options
+from .captured import add_gradients
 from .derivatives import Differentiable
 from .epochs import Progress, Shuffler, check_fit, train
 from .executable import Executables, driver, nothing
@@ -200,9 +201,7 @@ class Program(Differentiable):
         check_threads("backward", threads)
         data, n = self._batch("backward", rows)
         loss, gradients = self.gradient_of(data, in_order(n), threads)
-        for p, gradient in zip(self.parameters, gradients, strict=True):
-            if p.requires_grad:  # it may have been frozen since
-                p.grad = (p.grad or 0.0) + gradient
+        add_gradients(self.parameters, gradients)
         return loss
 
     def gradient_of(self, data: Numbers, index: array[int], threads: int) -> tuple[float, list[float]]:

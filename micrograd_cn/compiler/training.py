@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from ..optim import Optimizer
 from ..optimizer import at_least_0
+from .captured import check_captured
 from .executable import Buffers, Executable, Executables, driver, mixed_driver, update_driver
 from .machine import Memory
 from .places import WORD
@@ -54,7 +55,8 @@ def _give_back(executable: Executable, memories: Sequence[Buffers]) -> None:
 
 
 def check_constants(optimizer: Optimizer, executables: Executables) -> None:
-    """Raise ValueError if a parameter that is to be trained was a constant when a program was made."""
+    """Raise ValueError if a parameter that is to be trained was a constant when a program was made, or captured."""
+    check_captured(optimizer.parameters, executables.graph.parameters)
     for i, p in enumerate(optimizer.parameters):
         if p.requires_grad and p in executables.graph.constants:
             raise ValueError(
