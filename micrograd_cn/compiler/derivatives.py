@@ -5,18 +5,18 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextvars import Context
 from typing import Any, Literal, Self
 
 from ..engine import Value, constant
 from ..sparse import Sparse, sparse_gradient, sparse_hessian, sparse_jacobian
 from .executable import collector_off
-from .rows import Numbers, writable
+from .rows import Numbers, in_order, writable
 from .threads import check_threads
 
 Kind = Literal["gradient", "jacobian", "hessian"]
-Variables = Literal["inputs", "parameters"] | Sequence[Value]
+Variables = Literal["inputs", "parameters"] | Iterable[Value]
 _deriving = threading.Lock()
 
 
@@ -77,8 +77,8 @@ class CompiledDerivative:
         """Return the entries of n rows, whose numbers are in a line, one row after the other."""
         if not self.program or not n:
             return self._constants * n
-        rows = memoryview(data).cast("B").cast("d", (n, len(data) // n)) if len(data) else [[]] * n
-        out: array[float] = self.program.forward(rows, threads, array("d", bytes(8 * n * self.structure.entries)))
+        out = array("d", bytes(8 * n * self.structure.entries))
+        self.program.outputs_of(data, in_order(n), threads, out)
         return out
 
     def dense(self, flat: array[float], n: int, out: Any = None) -> Any:
@@ -120,6 +120,14 @@ class Differentiable(ABC):
         """Return the text."""
 
     @abstractmethod
+    def outputs_of(self, data: Numbers, index: array[int], threads: int, out: Any) -> Any:
+        """Write the outputs of some rows, by number, to a buffer."""
+
+    @abstractmethod
+    def detect_anomaly(self, data: Numbers, index: array[int], backward: bool) -> None:
+        """Inside `detect_anomaly()`, raise FloatingPointError if a value, or a gradient, of some rows is not finite."""
+
+    @abstractmethod
     def _rows(self, rows: Any) -> tuple[Numbers, int]: ...
 
     @abstractmethod
@@ -136,12 +144,12 @@ class Differentiable(ABC):
 
         Args:
             rows: as for `forward`.
-            wrt: with respect to what: "inputs", "parameters", or a sequence of some of either.
+            wrt: with respect to what: "inputs", "parameters", or some of either.
             threads: as for `forward`.
             out: as for `forward`, for the numbers of all rows.
 
         Raises:
-            TypeError: as for `forward`; or `wrt` is no sequence of `Value`s.
+            TypeError: as for `forward`; or `wrt` holds something else than `Value`s.
             ValueError: as for `forward`; or the program has several outputs, or `wrt` holds something that is neither
                 an input nor a parameter, or something twice.
             RuntimeError: the output is a constant.
@@ -267,14 +275,14 @@ class Differentiable(ABC):
             return [v2]
         <BLANKLINE>
         """
-        key = kind, wrt if isinstance(wrt, str) else tuple(self._variables(kind, wrt)), lower
+        variables = self._variables(kind, wrt)
+        key = kind, wrt if isinstance(wrt, str) else tuple(variables), lower
         found = self._derivatives.get(key)
         if found is None:
             if kind not in ("gradient", "jacobian", "hessian"):
                 raise ValueError(f'derivative() is a "gradient", "jacobian" or "hessian", got {kind!r}')
             if kind != "jacobian":
                 self._check_gradient(kind)
-            variables = self._variables(kind, wrt)
             with _deriving:
                 found = self._derivatives.get(key)
                 if found is None:  # made in no mode: whoever asks first may be inside `no_grad()`
@@ -287,26 +295,28 @@ class Differentiable(ABC):
                 raise ValueError(f'{kind}(): wrt must be "inputs", "parameters", or some of their Values, got {wrt!r}')
             return list(self._inputs if wrt == "inputs" else self.parameters)
         if isinstance(wrt, Value):
-            raise TypeError(f"{kind}(): wrt is a sequence of Values; write [x] for one")
+            raise TypeError(f"{kind}(): wrt is several Values; write [x] for one")
         known = {*self._inputs, *self.parameters}
-        found: set[Value] = set()
+        found: dict[Value, None] = {}
         for i, x in enumerate(wrt):
             if not isinstance(x, Value):
                 raise TypeError(f"{kind}(): wrt[{i}] is {type(x).__name__} {x!r}, not a Value")
             if x not in known or x in found:
                 what = "there twice" if x in found else "neither an input nor a parameter of the program"
                 raise ValueError(f"{kind}(): wrt[{i}], {x!r}, is {what}")
-            found.add(x)
-        return list(wrt)
+            found[x] = None
+        return list(found)  # `wrt` may be an iterator, now at its end
 
     def _values(
         self, kind: Kind, rows: Any, wrt: Variables, threads: int, out: Any, dense: bool = False, lower: bool = False
     ) -> Any:
         check_threads(kind, threads)
         derivative = self.derivative(kind, wrt, lower)
-        if derivative.program and out is not None and not dense:
-            return derivative.program.forward(rows, threads, out)
         data, n = self._rows(rows)
+        self.detect_anomaly(data, in_order(n), backward=kind != "jacobian")
+        if derivative.program and out is not None and not dense:
+            derivative.program.outputs_of(data, in_order(n), threads, out)
+            return out
         flat, count = derivative.flat(data, n, threads), derivative.structure.entries
         if dense:
             return derivative.dense(flat, n, out)

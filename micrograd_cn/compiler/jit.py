@@ -240,14 +240,21 @@ class CompiledFunction:
         check_threads("backward", threads)
         found = self._tables("backward", samples)
         n = sum(len(table.samples) for table in found)
-        total = 0.0
+        parts = []
         for table in found:
             for recording, rows in self._divided(table, in_order(len(table.samples)), threads):
                 self._check_single("backward", recording)
-                loss, gradients = recording.program.gradient_of(table.numbers, rows, threads)
-                share = len(rows) / n
-                total += share * loss
-                add_gradients(recording.program.parameters, gradients, share)
+                parts.append((recording.program, table, rows))
+        if not any(program.has_gradient for program, *_ in parts):
+            raise RuntimeError(f"backward() of {self._name}, which is a constant for these samples: it has no gradient")
+        total, sums = 0.0, list[tuple[Sequence[Value], list[float], float]]()
+        for program, table, rows in parts:  # a constant among others has the gradient 0
+            loss, gradients = program.gradient_of(table.numbers, rows, threads)
+            share = len(rows) / n
+            total += share * loss
+            sums.append((program.parameters, gradients, share))
+        for found_sums in sums:  # when no more can fail
+            add_gradients(*found_sums)
         return total
 
     def fit(

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from itertools import chain
 from typing import NamedTuple, TypeAlias
 
+from ..modes import ANOMALY, current
 from ..optim import Optimizer
 from .epochs import Progress, Shuffler, train
 from .executable import FEW, Executable, accumulate_driver, address_of_driver, mixed_driver
@@ -167,7 +168,8 @@ class Mixture:
     ) -> Sequence[float]:
         """Take the steps of some batches, as many as the compiled loop can take, or one; return the losses before."""
         plans: list[_Plan] = []
-        for start in starts if self._threads == 1 else ():
+        watched = current() & ANOMALY  # each step is looked at, with the parameters as they are before it
+        for start in starts if self._threads == 1 and not watched else ():
             plan = self._planned(start, batch)
             if not plan:
                 break
@@ -175,6 +177,10 @@ class Mixture:
         if not plans:
             chosen = self._order[starts[0] : starts[0] + batch]
             groups, training = self._groups(chosen), self._trained(optimizer, schedule, len(chosen))
+            if watched:
+                training.write_back()
+                for program, table, rows in groups:
+                    program.detect_anomaly(self._tables[table].numbers, rows, backward=True)
             with self._timed():
                 return [self._step(training, groups, len(chosen))]
         losses, words = Memory(len(plans)), array("q", chain.from_iterable([plan.words for plan in plans]))

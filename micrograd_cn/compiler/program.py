@@ -177,7 +177,7 @@ class Program(Differentiable):
         to = writable(out, len(index) * len(self._outputs))
         if not index:
             return []
-        self._detect_anomaly(data, index, backward=False)
+        self.detect_anomaly(data, index, backward=False)
         executable = self.executables.best("forward", len(index))
         now = [] if parameters else [p.data for p in self.parameters]
         with executable.memories(now, threads) as memories:
@@ -206,8 +206,7 @@ class Program(Differentiable):
 
     def gradient_of(self, data: Numbers, index: array[int], threads: int) -> tuple[float, list[float]]:
         """Return the mean output of some rows, by number, and its derivative with respect to every parameter."""
-        self._check_gradient("backward")
-        self._detect_anomaly(data, index, backward=True)
+        self.detect_anomaly(data, index, backward=True)
         executable = self.executables.best("gradient", len(index))
         first = self.executables.pitch
         with executable.memories([p.data for p in self.parameters], threads) as memories:
@@ -256,6 +255,7 @@ class Program(Differentiable):
             ValueError: as for `backward`; or `epochs` or `batch_size` is out of range, or the optimiser changes an
                 input, or what was a constant when the graph was compiled, or `shuffle` the numbers of the rows; or the
                 schedule returns a number that is not 0 or more: the step is named, and those before it are taken.
+            FloatingPointError: inside `detect_anomaly()`, a value or a gradient is not finite; steps before are taken.
 
         >>> from micrograd_cn.compiler import compile
         >>> from micrograd_cn.optim import SGD, linear_lr
@@ -278,6 +278,10 @@ class Program(Differentiable):
         index = array("q", range(n))
 
         def take(begun: int, steps: int) -> list[float]:
+            if current() & ANOMALY:  # each step is looked at, with the parameters as they are before it
+                training.write_back()
+                self.detect_anomaly(data, index[begun * batch : (begun + 1) * batch], backward=True)
+                steps = 1
             losses = Memory(steps)
             training.run(data, index, n, batch, begun, steps, losses)
             return losses.data[:]  # type: ignore[no-any-return]
@@ -470,7 +474,7 @@ class Program(Differentiable):
         f: Callable[[Any, Any, Any], Any] = names["f"]
         return f
 
-    def _detect_anomaly(self, data: Numbers, index: array[int], backward: bool) -> None:
+    def detect_anomaly(self, data: Numbers, index: array[int], backward: bool) -> None:
         """Inside `detect_anomaly()`, compute every row by the engine, which looks at every node.
 
         Raises:
@@ -489,7 +493,7 @@ class Program(Differentiable):
                     for node in nodes:
                         if node.op and node not in copies:
                             copies[node] = record(node.op, tuple([copies.get(p, p) for p in node.parents]))
-                    if backward:
+                    if backward and self.has_gradient:
                         copies[self._outputs[0]].backward()
                 except FloatingPointError as error:
                     raise FloatingPointError(f"row {row}: {error}") from None
@@ -507,10 +511,15 @@ class Program(Differentiable):
         """Return the rows' numbers in a line, and how many rows there are."""
         return read_rows(rows, len(self._inputs))
 
+    @property
+    def has_gradient(self) -> bool:
+        """Whether the first output is no constant."""
+        return self._outputs[0].requires_grad
+
     def _check_gradient(self, name: str) -> None:
         if not self._single:
             raise ValueError(f"{name}() needs one output, the program has a list of {len(self._outputs)}")
-        if not self._outputs[0].requires_grad:
+        if not self.has_gradient:
             raise RuntimeError(f"{name}() of the constant {self._outputs[0]!r}: it has no gradient")
 
     def _batch(self, name: str, rows: Any) -> tuple[Numbers, int]:

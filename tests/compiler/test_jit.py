@@ -752,7 +752,29 @@ def test_a_form_whose_result_depends_on_nothing_is_said_to_be_constant():
     f = compile(lambda xs: sum(a * x for x in xs))
     assert f([]) == 0.0
     with pytest.raises(RuntimeError, match="it has no gradient"):
-        f.backward([([],), ([1, 2],)])
+        f.backward([([],), ([],)])
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_constant_branch_or_form_has_the_gradient_0(order):
+    def made():
+        w = Value(0.2)
+        return w, lambda x: (1 - w * x if w * x < 1 else 0.0) if not isinstance(x, list) else 5.0
+
+    (ours, f), (theirs, g) = made(), made()
+    samples = [(1.0,), (10.0,), ([1.0],)][::order]
+    loss = mc.mean([g(*sample) for sample in samples])
+    loss.backward()
+    compiled = compile(f, branches=True)
+    assert compiled.backward(samples) == pytest.approx(loss.data)
+    assert ours.grad == pytest.approx(theirs.grad)
+    with mc.detect_anomaly():
+        assert compiled.backward(samples) == pytest.approx(loss.data)
+    before = ours.grad
+    several = compile(lambda x: [f(x), f(x)] if isinstance(x, list) else f(x), branches=True)
+    with pytest.raises(ValueError, match="returns several"):
+        several.backward([(1.0,), (10.0,), ([1.0],)])
+    assert ours.grad == before
 
 
 def test_a_program_has_no_need_of_what_other_programs_read():

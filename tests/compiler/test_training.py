@@ -572,3 +572,41 @@ def test_what_an_update_keeps_may_be_a_constant(code):
     compile(w * x, [x]).fit([[1.0]], optimizer, 3)
     assert w.data == pytest.approx(0.7)
     assert optimizer.state == [{"mark": 2.5}]
+
+
+# Anomalies
+
+
+@pytest.mark.parametrize("samples", [[(1.0,), (4.0,)], [(1.0,), ([4.0],)]], ids=["one form", "two"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_inside_detect_anomaly_training_ends_before_the_step_that_is_none(samples, threads):
+    def made():
+        w = Value(2.0, "w")
+        return w, lambda x: mc.log(w * (x[0] if isinstance(x, list) else x) - 1.0)
+
+    (ours, f), (theirs, g) = made(), made()
+    compiled, a, b = compile(f), SGD([ours], 0.5), SGD([theirs], 0.5)
+    compiled.backward(samples)
+
+    def eager():
+        for (x,) in samples * 5:
+            b.zero_grad()
+            g(x).backward()
+            b.step()
+
+    with mc.detect_anomaly():
+        with pytest.raises(FloatingPointError, match=r"row [01]: log\(-16.*\) gave nan"):
+            compiled.fit(samples, a, 5, batch_size=1, threads=threads)
+        with pytest.raises(FloatingPointError, match=r"log\(-16.*\) gave nan"):
+            eager()
+    assert (ours.data, a.steps) == (pytest.approx(theirs.data), b.steps)
+
+
+@pytest.mark.parametrize("make", OPTIMISERS.values(), ids=OPTIMISERS)
+def test_looking_for_anomalies_changes_no_number(make):
+    (ours, program, rows, _), (theirs, other, _, _) = problem(), problem()
+    mine, yours = make(ours), make(theirs)
+    with mc.detect_anomaly():
+        losses = program.fit(rows, mine, 2, batch_size=10, shuffle=random.Random(1))
+    assert losses == pytest.approx(other.fit(rows, yours, 2, batch_size=10, shuffle=random.Random(1)), rel=1e-15)
+    assert everything(ours, mine) == everything(theirs, yours)
