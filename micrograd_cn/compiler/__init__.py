@@ -12,7 +12,7 @@ The way through the rooms:
                      instructions are found by `runs`, for vectors of neighbours or of operands that `gathers` collects
       threaded       a stretch as a table of small functions, at once; or
       native         as LLVM's text, when the program has run for long; both by `straight` and `lanes`
-      machine        text to functions (LLVM); those that all programs share are compiled once a process
+      machine        text to functions (LLVM); those that all programs share are compiled once; `forks` has locks
       drivers        the loops around: rows in lanes, panels of blocks, batches, epochs
       executable     all of that for one graph; `program` is its face, `epochs`, `training` and `update` are `fit`,
                      and `builtin` makes a function of Python of it

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable, Iterable
@@ -12,12 +11,13 @@ from typing import Any, Literal, Self
 from ..engine import Value, constant
 from ..sparse import Sparse, sparse_gradient, sparse_hessian, sparse_jacobian
 from .executable import collector_off
+from .forks import Lock
 from .rows import Numbers, in_order, writable
 from .threads import check_threads
 
 Kind = Literal["gradient", "jacobian", "hessian"]
 Variables = Literal["inputs", "parameters"] | Iterable[Value]
-_deriving = threading.Lock()
+_deriving = Lock()
 
 
 class Structure(tuple[tuple[int, ...], tuple[int, ...]]):
@@ -283,7 +283,7 @@ class Differentiable(ABC):
                 raise ValueError(f'derivative() is a "gradient", "jacobian" or "hessian", got {kind!r}')
             if kind != "jacobian":
                 self._check_gradient(kind)
-            with _deriving:
+            with _deriving():
                 found = self._derivatives.get(key)
                 if found is None:  # made in no mode: whoever asks first may be inside `no_grad()`
                     found = self._derivatives[key] = Context().run(_derived, self, kind, variables, lower)

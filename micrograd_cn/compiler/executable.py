@@ -17,6 +17,7 @@ from typing import Any
 from ..engine import Value
 from . import drivers
 from .builtin import builtin_function
+from .forks import Lock
 from .instructions import AFTER, BATCH, SAMPLE
 from .lowering import Graph, Lowering
 from .machine import Machine, Memory, machine
@@ -328,7 +329,7 @@ class Executables:
     def __init__(self, outputs: list[Value], inputs: list[Value], parameters: Sequence[Value] = ()) -> None:
         self.machine: Machine = machine()
         self._made: dict[Any, Any] = {}
-        self._lock = threading.RLock()
+        self._lock = Lock()
         self._making = threading.Lock()
         with collector_off():
             self.graph = Graph(outputs, inputs, parameters)
@@ -398,7 +399,7 @@ class Executables:
         a_product = seconds / max(plan.schedule.size + plan.loops.total(), 1)
         long = {name for name, count in plan.loops.items() if count * a_product > SOON}
         if fast or not long <= plan.hastened:
-            with self._lock:
+            with self._lock():
                 plan.link(fast, long)
 
     def worth(self, executable: Executable, seconds: float) -> bool:
@@ -424,7 +425,7 @@ class Executables:
 
     def written(self, write: Callable[[Lowering], str]) -> str:
         """Return what is written of the instructions, to which meanwhile no other thread adds any."""
-        with self._lock, collector_off():
+        with self._lock(), collector_off():
             return write(self.lowering)
 
     def native(self, executable: Executable, kind: str) -> Executable:
@@ -434,7 +435,7 @@ class Executables:
     def _once(self, key: Any, make: Callable[[], Any]) -> Any:
         found = self._made.get(key)
         if found is None:
-            with self._lock:
+            with self._lock():
                 if key not in self._made:
                     with collector_off():
                         self._made[key] = make()

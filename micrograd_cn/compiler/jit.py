@@ -18,6 +18,7 @@ from ..tree import flatten
 from .captured import Captured, add_gradients
 from .epochs import Progress, Shuffler, check_fit
 from .executable import collector_off
+from .forks import Lock
 from .guards import Guard, GuardError, Guards, Input, Recorded, as_recorded, is_recorded
 from .mixture import Division, Mixture
 from .program import Program
@@ -204,6 +205,7 @@ class CompiledFunction:
         self._recordings: dict[Any, list[Recording]] = {}
         self.parameters: list[Value] = []
         self._captured: dict[Value, Captured] = {}
+        self._lock = Lock()
 
     # What a user calls.
 
@@ -416,34 +418,47 @@ class CompiledFunction:
         """Return the rows by what they are recorded as; one recording for all, unless the function branches."""
         known = self._recordings.setdefault((table.static, table.form), [])
         found: list[tuple[Recording, array[int]]] = []
-        for recording in known:
-            parameters = training.parameters_of(recording.program) if training else 0
-            broken = recording.guards.broken(table.numbers, rows, threads, parameters)
-            if len(broken) < len(rows):
-                found.append((recording, array("q", [i for i in rows if i not in broken]) if broken else rows))
-            rows = array("q", broken)
-            if not rows:
-                return found
-        while rows:
-            if training:
-                training.settle()
-            made = self._record(table, rows[0])
-            if alike := [recording for recording in known if recording.outcomes == made.outcomes]:
-                found.append((alike[0], rows[:1]))  # near a tie, where a program's rounding may decide otherwise
-                rows = rows[1:]
-                continue
-            if known and not self._branches:
-                self._refuse(table, rows[0], broken[rows[0]])
-            made.compile(self._program)
-            known.append(made)
-            broken = made.guards.broken(table.numbers, rows, threads)
-            if broken.pop(rows[0], None) and self._record(table, rows[0]).outcomes != made.outcomes:
-                raise RuntimeError(
-                    f"{self._name} branches otherwise for the sample with which it was just recorded: does it change "
-                    "a parameter?"
-                )
-            found.append((made, array("q", [i for i in rows if i not in broken]) if broken else rows))
-            rows = array("q", broken)
+        broken: dict[int, Guard] = {}
+
+        def take(recordings: Iterable[Recording]) -> None:
+            """Give these recordings the rows that are theirs."""
+            nonlocal rows, broken
+            for recording in recordings:
+                if not rows:
+                    return
+                parameters = training.parameters_of(recording.program) if training else 0
+                broken = recording.guards.broken(table.numbers, rows, threads, parameters)
+                if len(broken) < len(rows):
+                    found.append((recording, array("q", [i for i in rows if i not in broken]) if broken else rows))
+                rows = array("q", broken)
+
+        met = tuple(known)
+        take(met)
+        if not rows:
+            return found
+        with self._lock():  # of each form and branch one thread makes the program, which others then find
+            take(known[len(met) :])
+            while rows:
+                if training:
+                    training.settle()
+                made = self._record(table, rows[0])
+                if alike := [recording for recording in known if recording.outcomes == made.outcomes]:
+                    found.append((alike[0], rows[:1]))  # near a tie, where a program's rounding may decide otherwise
+                    rows = rows[1:]
+                    continue
+                if known and not self._branches:
+                    self._refuse(table, rows[0], broken[rows[0]])
+                made.compile(self._program)
+                known.append(made)
+                first = rows[0]
+                broken = made.guards.broken(table.numbers, rows, threads)
+                if broken.pop(first, None) and self._record(table, first).outcomes != made.outcomes:
+                    raise RuntimeError(
+                        f"{self._name} branches otherwise for the sample with which it was just recorded: does it "
+                        "change a parameter?"
+                    )
+                found.append((made, array("q", [i for i in rows if i not in broken]) if broken else rows))
+                rows = array("q", broken)
         return found
 
     def _divided_single(

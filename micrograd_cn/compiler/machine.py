@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import cache, partial
 from typing import Any
 
@@ -22,6 +23,21 @@ except ImportError as error:
 
 HALVES = ("znver4",)  # processors that compute 512 bits as two halves: 256 are as fast there, and their stores faster
 _lock = threading.RLock()  # LLVM's context, into which text is parsed, is one for all threads
+_llvm_lock: Any = getattr(llvm.ffi.lib, "_lock", nullcontext())  # of llvmlite, around each call of LLVM
+
+
+def _hold() -> None:
+    _lock.acquire()
+    _llvm_lock.__enter__()
+
+
+def _go_on() -> None:
+    _llvm_lock.__exit__(None, None, None)
+    _lock.release()
+
+
+if hasattr(os, "register_at_fork"):  # no other thread is in LLVM when a process is forked, or the child could not go on
+    os.register_at_fork(before=_hold, after_in_parent=_go_on, after_in_child=_go_on)
 
 
 class Machine:

@@ -4,10 +4,14 @@ import math
 import os
 import random
 import signal
+import subprocess
+import sys
 import threading
 import time
 import warnings
 from array import array
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
@@ -17,7 +21,7 @@ from micrograd_cn.compiler import compile, executable  # noqa: A004 -- the field
 from micrograd_cn.compiler import threads as threads_of_ours
 from micrograd_cn.compiler.rows import in_order
 from micrograd_cn.compiler.threads import run, shares
-from micrograd_cn.optim import cosine_lr, warmup
+from micrograd_cn.optim import SGD, cosine_lr, warmup
 
 from .common import OPTIMISERS, everything, loop, problem
 
@@ -201,3 +205,64 @@ def test_no_task_runs_any_more_after_ctrl_c_whenever_it_comes():
         signal.signal(signal.SIGALRM, handler)
     assert interrupted > 50
     assert run([lambda: 1, lambda: 2, lambda: 3]) == [1, 2, 3]
+
+
+# Recording
+
+
+def test_threads_that_call_a_function_for_the_first_time_at_once_make_its_programs_one_after_the_other():
+    ws = [Value(k + 1.0) for k in range(8)]
+    at_once = threading.Barrier(8)
+
+    @compile(static="k", branches=True)
+    def f(x, k):
+        with suppress(threading.BrokenBarrierError):
+            at_once.wait(0.2)
+        return ws[k] * x if x > 0 else -ws[k] * x
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda k: (f(1.0, k), f(-1.0, k)), range(8)))
+    assert found == [(k + 1.0, k + 1.0) for k in range(8)]
+    assert sorted(p.data for p in f.parameters) == [k + 1.0 for k in range(8)]
+    assert repr(f).count("operation") == 16
+    f.fit([(1.0, 7), (-1.0, 7)], SGD([ws[7]], 0.1), 1)
+    assert [w.data for w in ws] == [*range(1, 8), pytest.approx(7.9)]
+
+
+FORKS = """
+import os, threading, time
+import micrograd_cn as mc
+from micrograd_cn import Value
+from micrograd_cn.compiler import compile
+w = Value(1.0)
+made = lambda n: compile(lambda x: mc.sum([mc.tanh(w * x + k) for k in range(n)]))
+shared, done = made(200), False
+def work():
+    n = 10
+    while not done:
+        f, n = made(n), n + 1
+        f(1.0)
+        f.source()
+thread = threading.Thread(target=work)
+thread.start()
+for _ in range(10):
+    time.sleep(0.05)
+    if not (child := os.fork()):
+        made(7).backward([(1.0,)])
+        shared.program(1.0).gradient([[1.0]])
+        os._exit(0)
+    end, ended = time.monotonic() + 20, (0, 0)
+    while not ended[0] and time.monotonic() < end:
+        time.sleep(0.01)
+        ended = os.waitpid(child, os.WNOHANG)
+    if not ended[0]:
+        os.kill(child, 9)
+    print("ended" if ended == (child, 0) else "hangs", flush=True)
+done = True
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+def test_a_child_that_was_forked_while_another_thread_compiled_can_compile():
+    found = subprocess.run([sys.executable, "-c", FORKS], capture_output=True, text=True, check=False)
+    assert found.stdout.split() == ["ended"] * 10, found.stderr
