@@ -13,7 +13,7 @@ from .c_comment import Interface
 from .c_elements import Place, linear
 from .c_loops import Loops
 from .c_text import Text, block, wrapped
-from .instructions import AFTER, BATCH, SAMPLE, Code
+from .instructions import AFTER, BATCH, SAMPLE, Code, below
 from .lowering import Lowering
 from .python import Named, entries_of, in_order_of_names
 from .schedule import Schedule
@@ -112,7 +112,7 @@ class File:
     def forward(self) -> str:
         """Return the function that computes the outputs of one row."""
         roots, loops = self.lowering.outputs, self.loops()
-        loops.write(Schedule(self.lowering.code, roots, [], lanes=False).needed, {*roots})
+        loops.write(below(self.lowering.code, roots), {*roots})
         loops.copy([("outputs", k) for k in range(len(roots))], roots)
         self.work = max(self.work, loops.work)
         arguments = [*self.arguments("inputs"), f"{self.kind} *outputs", f"{self.kind} *work"]
@@ -129,11 +129,11 @@ class File:
         totals_at, in_work = self._totals(loops, schedule, totals)
         loops.place |= {i: totals_at[k] for i, k in totals.items()}
         by_phase: dict[int, list[int]] = {BATCH: [], SAMPLE: [], AFTER: []}
-        for i in schedule.needed:
-            by_phase[max(BATCH, code.phase[i])].append(i)
-
         kept = {*schedule.roots, *schedule.factors()}  # and what is needed in another phase
-        kept.update(j for i in schedule.needed for j in code.operands[i] if code.phase[j] != code.phase[i])
+        needed = below(code, kept)  # those of a schedule of a large graph have others inside
+        for i in needed:
+            by_phase[max(BATCH, code.phase[i])].append(i)
+        kept.update(j for i in needed for j in code.operands[i] if code.phase[j] != code.phase[i])
 
         loops.write(by_phase[BATCH], kept)
         lines = [*loops.taken(), *_all(self.size, "gradient[i] = 0;")]

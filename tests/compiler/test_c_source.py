@@ -379,6 +379,21 @@ def test_derivatives_are_c_too(tmp_path, kind):
     assert kind != "hessian" or len(expected) == 15  # a band, and two corners
 
 
+def test_graphs_that_are_too_large_for_native_code_are_c(tmp_path, monkeypatch):
+    xs = [Value(k % 7 / 10) for k in range(80)]
+    w = [Value(0.1 * k) for k in range(79)]
+    y = mc.sum([mc.tanh(v * (b - a * a) ** 2) + (1 - a) ** 2 for (a, b), v in zip(pairwise(xs), w, strict=True)])
+    rng = random.Random(0)
+    rows = [[rng.gauss(0, 1) for _ in xs] for _ in range(3)]
+    text = compile(y, xs).source("c")
+    monkeypatch.setattr("micrograd_cn.compiler.schedule.LARGEST", 1)
+    large = compile(y, xs)
+    assert large.executables.plan("forward", True).schedule.large
+    assert large.source("c") == text
+    assert_like_program(large, rows, tmp_path)
+    assert_like_program(compile([y, y * xs[0]], xs), rows, tmp_path)
+
+
 def test_several_outputs(tmp_path):
     model, xs = MLP(3, [9, 11], activation="tanh", seed=0), [Value(0.1) for _ in range(3)]
     outputs = model(xs)
