@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
+from contextlib import suppress
 from typing import Any
 
 from ..formula import FormulaError, Term, straight_line
@@ -16,7 +18,8 @@ from .plan import Plan
 from .schedule import Schedule
 
 OPTIONS = ("parameters", "lr", "steps", "state")  # attributes in which optimisers with the same update may differ
-_made: dict[Any, Update] = {}
+KEPT = 16  # updates, of the options that were used last
+_made: OrderedDict[Any, Update] = OrderedDict()
 
 
 class Update:
@@ -57,13 +60,19 @@ class Update:
 
 
 def compiled(optimizer: Optimizer, masked: bool) -> Update:
-    """Return the update of an optimiser, made once for all that differ in learning rate and state alone."""
+    """Return the update of an optimiser, made once for all that differ in learning rate and state alone.
+
+    Those of the last few options are kept: a search among thousands would fill the memory with machine code.
+    """
     key = update_key(optimizer, masked)
     if key is None:
         return Update(optimizer, masked)
-    if key not in _made:
-        _made[key] = Update(optimizer, masked)
-    return _made[key]
+    found = _made.pop(key, None) or Update(optimizer, masked)
+    _made[key] = found  # the last one now
+    while len(_made) > KEPT:
+        with suppress(KeyError):  # another thread has been quicker
+            _made.popitem(last=False)
+    return found
 
 
 class Parameter:

@@ -9,7 +9,7 @@ from micrograd_cn import Value
 from micrograd_cn.compiler import drivers
 from micrograd_cn.compiler.machine import machine
 from micrograd_cn.compiler.places import WORD
-from micrograd_cn.compiler.update import Update, compiled, lower_update, update_key
+from micrograd_cn.compiler.update import KEPT, Update, _made, compiled, lower_update, update_key
 from micrograd_cn.optim import SGD, Adam, AdamW, Optimizer
 
 from .common import OPTIMISERS
@@ -129,3 +129,18 @@ def test_tracing_leaves_the_optimiser_as_it_was():
     before = {name: repr(x) for name, x in vars(optimizer).items()}
     lower_update(optimizer, masked=True)
     assert {name: repr(x) for name, x in vars(optimizer).items()} == before
+
+
+def test_updates_of_the_options_that_were_used_last_are_kept():
+    def of(momentum):
+        return compiled(SGD([Value(1.0)], lr=0.1, momentum=momentum), masked=False)
+
+    first = of(0.123)
+    assert of(0.123) is first
+    for k in range(KEPT - 1):
+        of(0.2 + k / 1000)
+        assert of(0.123) is first
+    for k in range(KEPT):
+        of(0.3 + k / 1000)
+    assert len(_made) == KEPT
+    assert of(0.123) is not first
