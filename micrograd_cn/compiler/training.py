@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ctypes
 from array import array
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain, compress, repeat
 from typing import Any, TypeAlias
 
+from ..node import Node
 from ..optim import Optimizer
 from ..optimizer import at_least_0
 from .captured import check_captured
@@ -16,6 +19,7 @@ from .places import WORD
 from .rows import address
 from .update import compiled
 
+SET_DATA, SET_GRAD = (vars(Node)[slot].__set__ for slot in ("_data", "grad"))  # functions of C's
 Rates: TypeAlias = "array[float] | None"  # the learning rate of each step, or of all what it is
 
 
@@ -201,22 +205,30 @@ class Training:
         update_driver()(record, self.parameters, gradients, rate, *rest)
 
     def write_back(self) -> None:
-        """Give parameters, gradients and the optimiser what they have become."""
+        """Give parameters, gradients and the optimiser what they have become: all of it, or nothing."""
         optimizer = self.optimizer
         steps = int(self.scalars.data[1])  # counted there, since Ctrl-C may come just before a line of Python
-        if steps != optimizer.steps:
-            width = self.update.width
-            data = memoryview(self.samples.data).cast("B").cast("d")  # read faster than ctypes' arrays
-            for p, start, state in zip(optimizer.parameters, self.places, optimizer.state, strict=True):
-                if p.requires_grad:
-                    p.data, p.grad = data[start], data[start + width]
-                    for k, slot in enumerate(optimizer.slots, 2):
-                        state[slot] = data[start + k * width]
-                else:
-                    p.grad = 0.0
-            optimizer.steps = steps
-            if self.schedule is not None:
-                optimizer.lr = self.scalars.data[0]
+        if steps == optimizer.steps:
+            return
+        data = memoryview(self.samples.data).cast("B").cast("d")  # read faster than ctypes' arrays
+        changed = [p.requires_grad for p in optimizer.parameters]
+        trained, starts = list(compress(optimizer.parameters, changed)), list(compress(self.places, changed))
+        states = list(compress(optimizer.state, changed))
+
+        def column(k: int) -> list[float]:
+            first = k * self.update.width
+            return [data[start + first] for start in starts]
+
+        changes: list[Iterable[object]] = [
+            map(SET_DATA, trained, column(0)),
+            map(SET_GRAD, optimizer.parameters, repeat(0.0)),
+            map(SET_GRAD, trained, column(1)),
+            *[map(dict.__setitem__, states, repeat(slot), column(k)) for k, slot in enumerate(optimizer.slots, 2)],
+            map(setattr, [optimizer], ["steps"], [steps]),
+        ]
+        if self.schedule is not None:
+            changes.append(map(setattr, [optimizer], ["lr"], [self.scalars.data[0]]))
+        deque(chain.from_iterable(changes), maxlen=0)  # one call of C's: there is no Ctrl-C in the middle
 
 
 def _rate(schedule: Callable[[int], float], step: int) -> float:

@@ -5,6 +5,7 @@ import operator
 import os
 import random
 import signal
+import sys
 import threading
 from array import array
 from itertools import cycle, islice, product
@@ -136,6 +137,40 @@ def test_ctrl_c_ends_training_between_two_steps(code, threads, schedule, monkeyp
     other.fit(rows, yours, mine.steps, threads=threads, schedule=schedule)
     assert schedule is None or mine.lr == schedule(mine.steps - 1)
     assert everything(ours, mine) == everything(theirs, yours)
+
+
+def test_ctrl_c_at_any_line_of_the_writing_back_leaves_all_or_nothing():
+    """Interrupt the writing back at its first line, its second one, and so on, until it comes to its end."""
+
+    def fit(line):
+        ws = [Value(k + 1.0) for k in range(5)]
+        ws[3].requires_grad = False
+        x = Value(1.0)
+        program, optimizer = compile(mc.sum([w * w for w in ws]) * x, [x]), OPTIMISERS["adam"](ws)
+        before = everything(ws, optimizer)
+        left, traced = line, sys.gettrace()
+
+        def trace(frame, event, _):
+            nonlocal left
+            left -= event == "line"
+            if not left:
+                raise KeyboardInterrupt
+            return trace
+
+        sys.settrace(lambda frame, *_: trace if frame.f_code is Training.write_back.__code__ else None)
+        try:
+            program.fit([[1.0]], optimizer, 2)
+        except KeyboardInterrupt:
+            return before, everything(ws, optimizer)
+        finally:
+            sys.settrace(traced)
+        return before, everything(ws, optimizer)
+
+    _, trained = fit(line=-1)
+    found = [fit(line) for line in range(1, 30)]
+    assert [after in (before, trained) for before, after in found] == [True] * 29
+    assert found[0][1] == found[0][0] != trained
+    assert found[-1][1] == trained
 
 
 def test_a_parameter_that_was_frozen_after_compiling_gets_no_gradient():
