@@ -12,7 +12,7 @@ from ..engine import Value, constant
 from ..sparse import Sparse, sparse_gradient, sparse_hessian, sparse_jacobian
 from .executable import collector_off
 from .forks import Lock
-from .rows import Numbers, in_order, writable
+from .rows import Numbers, in_order, overlap, writable
 from .threads import check_threads
 
 Kind = Literal["gradient", "jacobian", "hessian"]
@@ -88,10 +88,9 @@ class CompiledDerivative:
         if out is None:
             each = [flat[k * count : (k + 1) * count].tolist() for k in range(n)]
             return [Sparse(values, list(rows), list(columns), (height, width)).dense() for values in each]
-        writable(out, n * size)
-        view = memoryview(out).cast("B")
-        view[:] = bytes(len(view))
-        if len(view):
+        if writable(out, n * size):
+            view = memoryview(out).cast("B")
+            view[:] = bytes(len(view))
             numbers = view.cast("d")
             places = [i * width + j for i, j in zip(rows, columns, strict=True)]
             for k, x in enumerate(flat):
@@ -315,14 +314,16 @@ class Differentiable(ABC):
         data, n = self._rows(rows)
         self.detect_anomaly(data, in_order(n), backward=kind != "jacobian")
         if derivative.program and out is not None and not dense:
+            writable(out, n * derivative.structure.entries)
+            data = array("d", data) if overlap(data, out) else data
             derivative.program.outputs_of(data, in_order(n), threads, out)
             return out
         flat, count = derivative.flat(data, n, threads), derivative.structure.entries
         if dense:
             return derivative.dense(flat, n, out)
         if out is not None:
-            writable(out, n * count)
-            memoryview(out).cast("B")[:] = flat.tobytes()
+            if writable(out, n * count):
+                memoryview(out).cast("B")[:] = flat.tobytes()
             return out
         numbers = flat.tolist()
         return [numbers[i * count : (i + 1) * count] for i in range(n)]

@@ -8,12 +8,17 @@ from typing import Any
 from .program import Program
 
 
-def scipy_functions(program: Program) -> dict[str, Callable[[Any], Any]]:
+def scipy_functions(program: Program, dense: bool = False) -> dict[str, Callable[[Any], Any]]:
     """Return what `scipy.optimize.minimize` takes, to minimise a program's output over its inputs.
+
+    Args:
+        program: of one output.
+        dense: whether `hess` returns an array of numpy, which "trust-ncg", "trust-krylov", "trust-exact" and "dogleg"
+            want. "trust-constr" and "Newton-CG" take sparse matrices too.
 
     Returns:
         `fun`, `jac` and `hess`: they take a numpy vector of the inputs' numbers, and return a float, a vector, and a
-        `scipy.sparse.csr_array`. Methods that want a dense matrix take `lambda x: hess(x).toarray()`.
+        `scipy.sparse.csr_array`, or an array.
 
     Raises:
         ImportError: scipy is not installed.
@@ -46,6 +51,8 @@ def scipy_functions(program: Program) -> dict[str, Callable[[Any], Any]]:
         return program.gradient(row(x), out=np.empty(structure.shape[1]))
 
     def hess(x: Any) -> Any:
+        if dense:
+            return program.hessian(row(x), dense=True, out=np.empty(structure.shape))
         values = program.hessian(row(x), out=np.empty(structure.entries))
         return coo_array((values, structure), shape=structure.shape).tocsr()
 

@@ -23,7 +23,7 @@ from .lowering import ordered
 from .machine import Memory
 from .places import WORD
 from .python import Named, source
-from .rows import Numbers, address, in_order, read_rows, writable
+from .rows import Numbers, address, in_order, overlap, read_rows, writable
 from .threads import check_threads
 from .training import Running, Training
 
@@ -99,7 +99,8 @@ class Program(Differentiable):
         data, n = self._rows(rows)
         width = len(self._outputs)
         if out is not None:
-            self.outputs_of(data, in_order(n), threads, out)
+            writable(out, n * width)
+            self.outputs_of(array("d", data) if overlap(data, out) else data, in_order(n), threads, out)
             return out
         to = Memory(n * width).data
         numbers = memoryview(to).cast("B").cast("d") if n else memoryview(b"")
@@ -117,9 +118,10 @@ class Program(Differentiable):
         """Return a function without arguments that does the same, again and again, at hardly any cost of its own.
 
         It is for loops that need a value at a time, such as an optimiser's or a controller's: each call reads the
-        numbers that `rows` has then, and the parameters' data, and writes to `out`. It compiles at once what `forward`
-        compiles after a while. One thread at a time may call it; other threads of Python wait for calls of a few
-        microseconds, and run during longer ones. It does not look for anomalies.
+        numbers that `rows` has then, and the parameters' data, and writes to `out`; neither can be resized as long as
+        the function lives. It compiles at once what `forward` compiles after a while. One thread at a time may call it;
+        other threads of Python wait for calls of a few microseconds, and run during longer ones. It does not look for
+        anomalies.
 
         Args:
             rows: a buffer of doubles in two dimensions, such as a numpy array.
@@ -127,7 +129,7 @@ class Program(Differentiable):
 
         Raises:
             TypeError: as for `forward`; or `rows` is no buffer of doubles that lie one after the other.
-            ValueError: as for `forward`; or there are no rows.
+            ValueError: as for `forward`; or there are no rows, or `out` overlaps them.
 
         >>> from array import array
         >>> from micrograd_cn.compiler import compile
@@ -148,9 +150,11 @@ class Program(Differentiable):
                 else "prepare() was given no rows"
             )
         index, to = in_order(n), writable(out, n * len(self._outputs))
+        if overlap(data, out):
+            raise ValueError("prepare(): out overlaps the rows, which would change while they are read")
         executable = self.executables.quickest("forward", n)
         memory = executable.memory([])
-        run = executable.prepared(memory, address(data), address(index), n, to, out, self, data, index)
+        run = executable.prepared(memory, address(data), address(index), n, to, out, memoryview(out), self, data, index)
         if not self.parameters:
             return run
         count = len(self.parameters)

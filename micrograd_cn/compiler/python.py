@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -252,13 +253,22 @@ def _unpacked(entry: Any, given: str, words: Mapping[Value, str]) -> Iterator[st
     """Yield the lines that take a number for each word from what is given; "_" stands for what the graph has not."""
     if isinstance(entry, dict):
         for key, item in entry.items():
-            text = json.dumps(key, ensure_ascii=False) if isinstance(key, str) else repr(key)
+            text = _quoted(key) if isinstance(key, str) else repr(key)
             yield from _unpacked(item, f"{given}[{text}]", words)
     elif (pattern := _pattern(entry, words)) is None:
         for i, item in enumerate(entry):
             yield from _unpacked(item, f"{given}[{i}]", words)
     elif pattern.strip("[_, ]"):
         yield f"{_wrapped(pattern[1:-1]) if pattern.startswith('[') else pattern} = {given}"
+
+
+def _quoted(name: str) -> str:
+    """Return a name as Python text, in one line: there are more ends of lines than Python's own.
+
+    >>> print(_quoted("重"), _quoted("a" + chr(0x2028) + "b"))
+    "重" "a\\u2028b"
+    """
+    return re.sub("[\x85\u2028\u2029]", lambda end: f"\\u{ord(end[0]):04x}", json.dumps(name, ensure_ascii=False))
 
 
 def _pattern(entry: Any, words: Mapping[Value, str]) -> str | None:

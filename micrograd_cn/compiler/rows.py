@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from array import array
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
 from numbers import Real
@@ -19,6 +20,8 @@ Numbers: TypeAlias = "array[float] | memoryview[Any]"
 def read_rows(rows: Any, width: int) -> tuple[Numbers, int]:
     """Return the rows' numbers in a line, and how many rows there are; a writable buffer is used where it is.
 
+    Doubles in two dimensions are read where they are, others are converted, as long as that is exact.
+
     Raises:
         TypeError: they are not real numbers in rows.
         ValueError: a row has not `width` numbers.
@@ -29,15 +32,24 @@ def read_rows(rows: Any, width: int) -> tuple[Numbers, int]:
     """
     try:
         view = memoryview(rows)
-    except TypeError:
+    except (TypeError, ValueError):  # it is no buffer, or one of what no buffer holds, such as dates
         return _listed(rows, width)
-    if view.ndim == 2 and view.format and view.format in OTHERS:
-        return _listed(view.tolist(), width)
-    if view.ndim != 2 or view.format not in DOUBLES:
+    if view.ndim != 2:
         raise TypeError(
-            f"rows must be in two dimensions and hold real numbers, got {view.ndim} of format {view.format!r}; "
-            "of an array in one dimension use memoryview(a).cast('B').cast('d', shape)"
+            f"rows must be in two dimensions, one row after the other, got {view.ndim}; "
+            f"write {'[x], or x.reshape(1, -1), for one row' if view.ndim == 1 else 'x.reshape(len(x), -1)'}"
         )
+    if view.format and view.format in OTHERS:
+        return _listed(view.tolist(), width)
+    if view.format not in DOUBLES:
+        if not hasattr(rows, "astype"):
+            raise TypeError(f"rows must hold real numbers, got a buffer of format {view.format!r}")
+        if rows.dtype.kind == "O":
+            return _listed(rows.tolist(), width)
+        if rows.dtype.kind not in "fiub" or rows.dtype.itemsize > 8:  # others could not be converted, or not exactly
+            instead = "; write x.astype(float), which rounds them" if rows.dtype.kind == "f" else ""
+            raise TypeError(f"rows must hold real numbers, doubles at most, got an array of {rows.dtype}{instead}")
+        return read_rows(rows.astype("d"), width)
     assert view.shape is not None  # it has two dimensions
     n, columns = view.shape
     if columns != width:
@@ -69,8 +81,26 @@ def writable(out: Any, count: int) -> int:
     return address(view.cast("B")) if count else 0
 
 
+def overlap(data: Numbers, out: Any) -> bool:
+    """Return whether what is written would change what is read.
+
+    >>> numbers = memoryview(array("d", [1, 2, 3]))
+    >>> overlap(numbers[:2], numbers[1:]), overlap(numbers[:1], numbers[1:])
+    (True, False)
+    """
+    view = memoryview(out)
+    if isinstance(data, array) or not len(data) or not view.nbytes:
+        return data is out
+    first, to = address(data), address(view.cast("B"))
+    return first < to + view.nbytes and to < first + data.nbytes
+
+
 def _listed(rows: Any, width: int) -> tuple[array[float], int]:
     """Return nested sequences as one array."""
+    if isinstance(rows, Mapping):
+        raise TypeError(
+            f"expected rows, each a sequence of {width} numbers, got {type(rows).__name__}, read by its keys"
+        )
     try:
         numbered = enumerate(rows)
     except TypeError as error:
@@ -78,7 +108,7 @@ def _listed(rows: Any, width: int) -> tuple[array[float], int]:
     flat: list[Any] = []
     n = 0
     for i, row in numbered:
-        if not hasattr(row, "__len__") or isinstance(row, (str, bytes)):
+        if not hasattr(row, "__len__") or isinstance(row, (str, bytes, Mapping)):
             raise TypeError(f"rows[{i}] must be a sequence of numbers, got {type(row).__name__} {row!r}")
         flat.extend(row)  # which may be more or less than its len() says
         n = i + 1

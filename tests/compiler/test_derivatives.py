@@ -246,6 +246,16 @@ def test_a_program_has_few_instructions_for_an_entry():
     assert sizes[1] - sizes[0] <= 50 * 9  # a variable: it, its square, that of the other side, 6 of two entries
 
 
+@pytest.mark.parametrize("method", ["trust-ncg", "trust-krylov", "trust-exact", "dogleg", "Newton-CG"])
+def test_scipys_methods_for_dense_matrices_get_one(method):
+    optimize = pytest.importorskip("scipy.optimize")
+    x, y = Value(0.0), Value(0.0)
+    functions = scipy_functions(compile_graph((y - x**2) ** 2 + (1 - x) ** 2 + y**2, [x, y]), dense=True)
+    assert functions["hess"](np.array([0.5, 0.25])).shape == (2, 2)
+    found = optimize.minimize(x0=[0.5, 0.3], method=method, **functions)
+    assert functions["jac"](found.x) == pytest.approx([0, 0], abs=1e-3)
+
+
 def test_scipy_minimizes():
     optimize = pytest.importorskip("scipy.optimize")
     functions = scipy_functions(rosenbrock(20))

@@ -95,9 +95,9 @@ def test_it_is_a_function_of_python_that_keeps_what_it_needs_and_no_longer_than_
     assert run.__class__ is len.__class__
     with pytest.raises(TypeError, match="takes no arguments"):
         run(1)
-    assert sys.getrefcount(out) == references + 1
+    assert sys.getrefcount(out) == references + 2  # one is its buffer's
     results = [run() for _ in range(10)]
-    assert sys.getrefcount(out) == references + 11
+    assert sys.getrefcount(out) == references + 12
     del made, results
     gc.collect()
     assert program() is not None
@@ -106,6 +106,18 @@ def test_it_is_a_function_of_python_that_keeps_what_it_needs_and_no_longer_than_
     gc.collect()
     assert program() is None
     assert sys.getrefcount(out) == references
+
+
+def test_it_holds_the_buffers_that_it_reads_and_writes():
+    numbers, out = array("d", [0.5]), array("d", bytes(16))
+    run = without_parameters().prepare(memoryview(numbers).cast("B").cast("d", (1, 1)), out)
+    for held in (numbers, out):
+        with pytest.raises(BufferError):
+            held.extend(range(100_000))
+    assert run() is out
+    del run
+    numbers.extend([1.0])
+    out.extend([1.0])
 
 
 @pytest.mark.parametrize("long", [True, False])

@@ -393,3 +393,11 @@ def test_gradients_of_jax_and_torch_have_the_form_of_the_state(make):
     assert [float(g) for _, g in flatten({name: found[name] for name in state})[0]] == pytest.approx(
         expected, rel=1e-12
     )
+
+
+def test_names_may_have_any_character():
+    x, names = Value(2.0), [*map(chr, (0x85, 0x2028, 0x2029, 0x0B, 0x1C, 0x22, 0x5C)), "权重"]
+    ws = {f"a{name}b": Value(k + 1.0) for k, name in enumerate(names)}
+    program = compile(sum([w * x**k for k, w in enumerate(ws.values())], 0.0), [x])
+    f = program.array_function(ws)
+    assert f(math, {name: w.data for name, w in ws.items()}, [2.0]) == program(2.0)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from array import array
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pytest
@@ -103,11 +104,21 @@ def test_what_cannot_take_the_outputs_is_refused(out, exception, message):
         ([[1.0, 2.0], [1.0]], ValueError, r"rows\[1\] has 1 numbers, the program 2 inputs"),
         ([[1.0, 2.0, 3.0]], ValueError, r"rows\[0\] has 3 numbers"),
         (np.zeros((3, 1)), ValueError, "rows have 1 numbers, the program 2 inputs"),
-        (np.zeros((3, 2), dtype=complex), TypeError, "hold real numbers, got 2 of format 'Zd'"),
-        (np.zeros((3, 2), dtype=">f8"), TypeError, "hold real numbers, got 2 of format '>d'"),
+        (np.zeros((3, 2), dtype=complex), TypeError, "hold real numbers, doubles at most, got an array of complex128$"),
+        (
+            np.zeros((3, 2), np.longdouble),
+            TypeError,
+            r"got an array of float\d+; write x.astype\(float\), which rounds",
+        ),
+        (memoryview(bytes(16)).cast("c", (2, 8)), TypeError, "real numbers, got a buffer of format 'c'"),
+        (np.array([["1", "2"]], object), TypeError, r"rows\[0\]: expected a real number, got the str '1'"),
+        (np.array([["1", "2"]]), TypeError, "got an array of <U1"),
+        (np.array([["2020-01-01", "2020-01-02"]], "M8[D]"), TypeError, r"rows\[0\]: .*not 'datetime.date'"),
+        ({"a": [1.0, 2.0]}, TypeError, "expected rows, each a sequence of 2 numbers, got dict"),
+        ([{1.0: "x", 2.0: "y"}], TypeError, r"rows\[0\] must be a sequence of numbers, got dict"),
         (np.zeros((3, 3), dtype="f"), ValueError, r"rows\[0\] has 3 numbers, the program 2 inputs"),
         (np.zeros(2), TypeError, "two dimensions"),
-        (array("d", [1.0, 2.0]), TypeError, "cast"),
+        (array("d", [1.0, 2.0]), TypeError, r"got 1; write \[x\], or x.reshape\(1, -1\), for one row"),
         ([1.0, 2.0], TypeError, r"rows\[0\] must be a sequence"),
         (["ab"], TypeError, r"rows\[0\] must be a sequence"),
         ([[1.0, "2"]], TypeError, "real number"),
@@ -205,7 +216,7 @@ def test_a_buffer_of_doubles_is_read_where_it_is_and_others_are_copied():
 
 @pytest.mark.parametrize("shape", [(4,), (2, 2, 1), (1, 2, 2)])
 def test_buffers_of_other_dimensions_are_refused(shape):
-    with pytest.raises(TypeError, match=f"in two dimensions and hold real numbers, got {len(shape)} of format 'd'"):
+    with pytest.raises(TypeError, match=f"in two dimensions, one row after the other, got {len(shape)}; write"):
         read_rows(np.zeros(shape), 2)
 
 
@@ -228,3 +239,40 @@ def test_an_address_is_that_of_the_first_number_and_nothing_has_none():
     numbers = array("d", [1.0, 2.0])
     assert address(numbers) == address(memoryview(numbers)) == numbers.buffer_info()[0]
     assert address(memoryview(b"")) == 0
+
+
+@pytest.mark.parametrize("kind", ["e", "f", ">f8", "<f4", "i1", "u8", "?", ">i4", object])
+def test_arrays_of_other_types_are_converted_where_that_is_exact(kind):
+    x, y = Value(1.0), Value(1.0)
+    program = compile([x + 2 * y, x], [x, y])
+    assert program.forward(np.array([[1, 0], [1, 1], [0, 1]], kind)) == [[1.0, 1.0], [3.0, 1.0], [2.0, 0.0]]
+    assert program.jacobian(np.array([[1, 0]], kind), dense=True) == [[[1.0, 2.0], [1.0, 0.0]]]
+
+
+@pytest.mark.parametrize("shift", [-2, -1, 0, 1, 2])
+@pytest.mark.parametrize("kind", ["forward", "jacobian", "hessian", "dense"])
+def test_out_may_lie_over_the_rows(kind, shift):
+    x, y = Value(1.0), Value(1.0)
+    program = compile(x**3 * y, [x, y]) if kind == "hessian" else compile([x * y + y, x**3 * y], [x, y])
+    run = {"dense": partial(program.jacobian, dense=True)}.get(kind) or getattr(program, kind)
+    size = {"forward": 2, "hessian": 3, "jacobian": 4, "dense": 4}[kind]
+    numbers = np.arange(100.0)
+    rows = numbers[10:30].reshape(10, 2)
+    expected = run(rows.tolist())
+    out = numbers[10 + shift : 10 + shift + 10 * size]
+    assert run(rows, out=out) is out
+    assert out.tolist() == np.array(expected).ravel().tolist()
+    if kind == "forward":
+        with pytest.raises(ValueError, match="out overlaps the rows"):
+            program.prepare(rows, out)
+
+
+def test_out_of_no_numbers_is_taken():
+    x, y = Value(1.0), Value(1.0)
+    program = compile([x * y, x], [x, y])
+    scalar = compile(x**3 * y, [x, y])
+    for out in (np.empty((0, 2)), np.empty(0), array("d")):
+        assert program.forward(np.empty((0, 2)), out=out) is out
+        assert program.jacobian(np.empty((0, 2)), out=out) is program.jacobian([], out=out, dense=True) is out
+        assert scalar.gradient([], out=out) is scalar.hessian(np.empty((0, 2)), out=out, dense=True) is out
+    assert compile(2 * x, [x]).hessian([[1.0]], out=np.empty((1, 0))).shape == (1, 0)
