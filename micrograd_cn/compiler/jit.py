@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 import re
+import reprlib
+import sys
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
+from types import FunctionType
 from typing import Any, NoReturn, TypeVar, overload
 
 from ..engine import Value, constant
@@ -16,6 +20,7 @@ from ..number import number
 from ..optim import Optimizer
 from ..tree import flatten
 from .captured import Captured, add_gradients
+from .derivatives import Variables
 from .epochs import Progress, Shuffler, check_fit
 from .executable import collector_off
 from .forks import Lock
@@ -23,8 +28,8 @@ from .guards import Guard, GuardError, Guards, Input, Recorded, as_recorded, is_
 from .mixture import Division, Mixture
 from .program import Program
 from .python import Named
-from .rows import in_order
-from .samples import Form, Table, columns, form_of, paths, rebuilt, static_value, tables, where_wrong
+from .rows import in_order, writable
+from .samples import Form, Table, chosen, columns, form_of, paths, rebuilt, static_value, tables, where_wrong
 from .threads import check_threads
 from .training import check_constants
 
@@ -206,6 +211,78 @@ class CompiledFunction:
         self.parameters: list[Value] = []
         self._captured: dict[Value, Captured] = {}
         self._lock = Lock()
+        self._method: CompiledFunction | None = None  # what this is of an instance
+        self._instance: Any = None
+        self._attribute = self._name
+
+    # What Python asks.
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        """Know the name by which instances of a class have it."""
+        self._attribute = name
+
+    def __get__(self, instance: Any, owner: type | None = None) -> CompiledFunction:
+        """Return the function of an instance, of which it is a method: compiled for each, as each has its parameters.
+
+        Raises:
+            TypeError: the instance has no room for it.
+
+        >>> class Line:
+        ...     def __init__(self, w):
+        ...         self.w = Value(w)
+        ...     @compile
+        ...     def loss(self, x, y):
+        ...         return (self.w * x - y) ** 2
+        >>> a, b = Line(2), Line(5)
+        >>> a.loss(1, 1), b.loss(1, 1), a.loss is a.loss, a.loss.parameters == [a.w]
+        (1.0, 16.0, True, True)
+        """
+        bind = getattr(type(self._f), "__get__", None)
+        if instance is None or bind is None:
+            return self
+        try:
+            held = vars(instance)
+        except TypeError:
+            raise TypeError(
+                f"{self._name} is a method of a {type(instance).__name__}, which has no __dict__ for its program; "
+                "compile a function of the instance's values"
+            ) from None
+        key = f"_compiled_{self._attribute}"
+        found = held.get(key)
+        if not (isinstance(found, CompiledFunction) and found._method is self and found._instance is instance):
+            found = held[key] = CompiledFunction(bind(self._f, instance, owner), self._static, self._branches)
+            found._method, found._instance = self, instance
+        return found
+
+    def __copy__(self) -> CompiledFunction:
+        return CompiledFunction(self._f, self._static, self._branches)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> CompiledFunction:
+        """Return the same of a copy of the function: of a method, that of the copied instance."""
+        if self._method:
+            return self._method.__get__(copy.deepcopy(self._instance, memo))
+        return CompiledFunction(copy.deepcopy(self._f, memo), self._static, self._branches)
+
+    def __reduce__(self) -> Any:
+        """Pickle the function by its name, as Python pickles functions: it is recorded anew where it is read.
+
+        Raises:
+            TypeError: it is local to another function, or a lambda, and has no name by which it could be found.
+        """
+        if self._method:
+            return getattr, (self._instance, self._method._attribute)
+        if isinstance(self._f, FunctionType):
+            found: Any = sys.modules.get(self._f.__module__)
+            for part in self._f.__qualname__.split("."):
+                found = getattr(found, part, None)
+            if found is self:
+                return self._f.__qualname__
+            if found is not self._f:
+                raise TypeError(
+                    f"cannot pickle compiled {self._name}{self._signature}: functions are pickled by their names, and "
+                    f"{self._f.__module__} has none named {self._f.__qualname__}; define it at the top of a module"
+                )
+        return CompiledFunction, (self._f, self._static, self._branches)
 
     # What a user calls.
 
@@ -226,12 +303,94 @@ class CompiledFunction:
         recording.program.outputs_of(table.numbers, rows, 1, out)
         return out[0] if recording.single else recording.rebuild(out.tolist())
 
+    def forward(self, samples: Any, threads: int = 1, out: Any = None) -> Any:
+        """Return the result for every sample, in a list: what calls return, in a fraction of their time.
+
+        Args:
+            samples: as for `backward`.
+            threads: as for `backward`.
+            out: a buffer of doubles for the numbers of all results, one sample after the other, which is returned.
+
+        Raises:
+            TypeError, GuardError: as for a call.
+            ValueError: `out` has room for more numbers or fewer, or results have not equally many.
+
+        >>> f = compile(lambda x, y: {"sum": x + y, "product": x * y})
+        >>> f.forward([(1, 2), (3, 4)])
+        [{'sum': 3.0, 'product': 2.0}, {'sum': 7.0, 'product': 12.0}]
+        """
+
+        def results(recording: Recording, rows: Any, to: Any) -> Any:
+            found = recording.program.forward(rows, threads, to)
+            if to is not None or recording.single:
+                return found
+            return [recording.rebuild(numbers) for numbers in found]
+
+        return self._of_samples("forward", samples, threads, out, results)
+
+    def gradient(self, samples: Any, wrt: Variables = "inputs", threads: int = 1, out: Any = None) -> Any:
+        """Return the gradient of the result for every sample: with respect to its arguments' numbers, in their order.
+
+        Args:
+            samples: as for `backward`.
+            wrt: "inputs", the arguments' numbers; "parameters"; or some of `.parameters`.
+            threads, out: as for `forward`.
+
+        Raises:
+            TypeError, ValueError, RuntimeError, GuardError: as for `Program.gradient` and `forward`.
+
+        >>> compile(lambda p, scale: scale * p[0] * p[1]).gradient([([2, 3], 1), ([5, 7], 10)])
+        [[3.0, 2.0, 6.0], [70.0, 50.0, 35.0]]
+        """
+        wrt = wrt if isinstance(wrt, str) else list(wrt)
+        return self._of_samples(
+            "gradient", samples, threads, out, lambda made, rows, to: made.program.gradient(rows, wrt, threads, to)
+        )
+
+    def jacobian(
+        self, samples: Any, wrt: Variables = "inputs", dense: bool = False, threads: int = 1, out: Any = None
+    ) -> Any:
+        """Return the Jacobian of the results for every sample: as for `Program.jacobian`.
+
+        Entries are those of `program(...).jacobian_structure()` with the arguments of the sample.
+
+        >>> compile(lambda x, y: [x * y, 3 * y]).jacobian([(5, 7)], dense=True)
+        [[[7.0, 5.0], [0.0, 3.0]]]
+        """
+        wrt = wrt if isinstance(wrt, str) else list(wrt)
+        return self._of_samples(
+            "jacobian", samples, threads, out,
+            lambda made, rows, to: made.program.jacobian(rows, wrt, dense, threads, to),
+        )  # fmt: skip
+
+    def hessian(
+        self,
+        samples: Any,
+        lower: bool = False,
+        wrt: Variables = "inputs",
+        dense: bool = False,
+        threads: int = 1,
+        out: Any = None,
+    ) -> Any:
+        """Return the second derivatives of the result for every sample: as for `Program.hessian`.
+
+        Entries are those of `program(...).hessian_structure()` with the arguments of the sample.
+
+        >>> compile(lambda p: p[0] ** 2 * p[1]).hessian([([2, 3],)], dense=True)
+        [[[6.0, 4.0], [4.0, 0.0]]]
+        """
+        wrt = wrt if isinstance(wrt, str) else list(wrt)
+        return self._of_samples(
+            "hessian", samples, threads, out,
+            lambda made, rows, to: made.program.hessian(rows, lower, wrt, dense, threads, to),
+        )  # fmt: skip
+
     def backward(self, samples: Any, threads: int = 1) -> float:
         """Return the mean result over the samples, and add its gradient to the `grad` of every parameter.
 
         Args:
             samples: tuples of arguments; or a tuple of arrays, one for each argument, of which the first index is the
-                sample.
+                sample: arrays take a fraction of the time that tuples take to be read.
             threads: how many compute at the same time.
 
         Raises:
@@ -383,7 +542,7 @@ class CompiledFunction:
         table.numbers, table.width, table.samples = numbers, len(numbers), [0]
         return table
 
-    def _tables(self, name: str, samples: Any) -> list[Table]:
+    def _tables(self, name: str, samples: Any, some: bool = True) -> list[Table]:
         wanted = [p for p in self._signature.parameters if p not in self._static]
         arrays = samples if isinstance(samples, tuple) else (samples,)
         if arrays and all(getattr(x, "shape", ()) for x in arrays) and len(arrays) <= len(wanted):
@@ -396,16 +555,46 @@ class CompiledFunction:
             found = [table]
         else:
             found = tables(samples, self._split_sample)
-        if not any(len(table.samples) for table in found):
+        found = [table for table in found if len(table.samples)]
+        if some and not found:
             raise ValueError(f"{name}() was given no samples, of which there is no mean")
         return found
+
+    def _of_samples(
+        self, name: str, samples: Any, threads: int, out: Any, compute: Callable[[Recording, Any, Any], Any]
+    ) -> Any:
+        """Return what is computed of the samples by their recordings, in their order, or in `out`."""
+        check_threads(name, threads)
+        found = self._tables(name, samples, some=False)
+        groups = [
+            (table, *group) for table in found for group in self._divided(table, in_order(len(table.samples)), threads)
+        ]
+        if len(groups) == 1:
+            [(table, recording, rows)] = groups
+            return compute(recording, chosen(table, rows), out)
+        results: list[Any] = [None] * sum(len(table.samples) for table in found)
+        for table, recording, rows in groups:
+            for row, result in zip(rows, compute(recording, chosen(table, rows), None), strict=True):
+                results[table.samples[row]] = result
+        if out is None:
+            return results
+        numbers = [[x for _, x in flatten(result)[0]] for result in results]
+        if len({*map(len, numbers)}) > 1:
+            raise ValueError(
+                f"{name}(): results of {self._name} have not equally many numbers, so that out has no rows"
+            )
+        if writable(out, sum(map(len, numbers))):
+            memoryview(out).cast("B")[:] = array("d", chain.from_iterable(numbers)).tobytes()
+        return out
 
     def _split_sample(self, numbered: tuple[int, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         i, sample = numbered
         if not isinstance(sample, (tuple, list)):
+            arrays = getattr(sample, "shape", ())
+            instead = "write a tuple (X, y) of arrays" if arrays else "write (x,) for one argument"
             raise TypeError(
-                f"sample {i} is {type(sample).__name__} {sample!r}, not a tuple of arguments of "
-                f"{self._name}{self._signature}; write (x,) for one argument"
+                f"sample {i} is {type(sample).__name__} {reprlib.repr(sample)}, not a tuple of arguments of "
+                f"{self._name}{self._signature}; {instead}"
             )
         try:
             return self._split(sample, {})

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from .jit import CompiledFunction
 from .program import Program
 
 
-def scipy_functions(program: Program, dense: bool = False) -> dict[str, Callable[[Any], Any]]:
+def scipy_functions(program: Program | CompiledFunction, dense: bool = False) -> dict[str, Callable[[Any], Any]]:
     """Return what `scipy.optimize.minimize` takes, to minimise a program's output over its inputs.
 
     Args:
-        program: of one output.
+        program: of one output; or a compiled function of one argument, the vector, each of whose branches is a program.
         dense: whether `hess` returns an array of numpy, which "trust-ncg", "trust-krylov", "trust-exact" and "dogleg"
             want. "trust-constr" and "Newton-CG" take sparse matrices too.
 
@@ -33,27 +34,36 @@ def scipy_functions(program: Program, dense: bool = False) -> dict[str, Callable
     >>> found = minimize(x0=[-1.2, 1.0], method="trust-constr", **scipy_functions(program))
     >>> [round(float(x), 6) for x in found.x]
     [1.0, 1.0]
+    >>> f = compile(lambda v: 100 * (v[1] - v[0] ** 2) ** 2 + (1 - v[0]) ** 2)
+    >>> [round(float(x), 6) for x in minimize(x0=[-1.2, 1.0], method="trust-exact", **scipy_functions(f, dense=True)).x]
+    [1.0, 1.0]
     """
     try:
         import numpy as np
         from scipy.sparse import coo_array
     except ImportError as error:
         raise ImportError("scipy_functions() needs numpy and scipy: pip install scipy") from error
-    structure = program.derivative("hessian").structure
+    if isinstance(program, Program):
+        program.derivative("hessian")  # so that what is wrong is said here
 
-    def row(x: Any) -> Any:
-        return np.ascontiguousarray(x, float).reshape(1, -1)
+    def at(x: Any) -> tuple[Program, Any]:
+        vector = np.array(x, float, ndmin=1)
+        return program if isinstance(program, Program) else program.program(vector), vector.reshape(1, -1)
 
     def fun(x: Any) -> float:
-        return float(program.forward(row(x))[0])
+        here, row = at(x)
+        return float(here.forward(row)[0])
 
     def jac(x: Any) -> Any:
-        return program.gradient(row(x), out=np.empty(structure.shape[1]))
+        here, row = at(x)
+        return here.gradient(row, out=np.empty(row.shape[1]))
 
     def hess(x: Any) -> Any:
+        here, row = at(x)
+        structure = here.derivative("hessian").structure
         if dense:
-            return program.hessian(row(x), dense=True, out=np.empty(structure.shape))
-        values = program.hessian(row(x), out=np.empty(structure.entries))
+            return here.hessian(row, dense=True, out=np.empty(structure.shape))
+        values = here.hessian(row, out=np.empty(structure.entries))
         return coo_array((values, structure), shape=structure.shape).tocsr()
 
     return {"fun": fun, "jac": jac, "hess": hess}

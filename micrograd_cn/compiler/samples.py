@@ -47,6 +47,16 @@ class Table:
         self.width = 0
 
 
+def chosen(table: Table, rows: Sequence[int]) -> Any:
+    """Return some rows of a table as a program takes them; all of them, in order, where they are."""
+    width, numbers = table.width, table.numbers
+    if not width:
+        return [[]] * len(rows)
+    if len(rows) != len(table.samples):
+        numbers = array("d", itertools.chain.from_iterable([numbers[i * width : (i + 1) * width] for i in rows]))
+    return memoryview(numbers).cast("B").cast("d", (len(rows), width))
+
+
 def form_of(x: Any, numbers: array[float]) -> Form:
     """Return the form of an argument, and put its numbers at the end of `numbers`.
 

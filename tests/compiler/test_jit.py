@@ -1,7 +1,9 @@
 """Functions that are compiled: arguments of every form, samples, training, and branches that are not silent."""
 
+import copy
 import inspect
 import math
+import pickle
 import random
 import re
 import threading
@@ -18,8 +20,10 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Value, functional
 from micrograd_cn.compiler import CompiledFunction, GuardError, Mismatch, compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.minimize import scipy_functions
 from micrograd_cn.compiler.program import Program
 from micrograd_cn.compiler.samples import doubles
+from micrograd_cn.module import Module
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD, Adam, linear_lr
 
@@ -986,7 +990,158 @@ def test_ctrl_c_leaves_the_steps_that_were_taken():
     assert (a.steps, a.state) == (b.steps, [pytest.approx(s) for s in b.state])
 
 
-@pytest.mark.parametrize("name", ["backward", "fit", "check", "source"])
+# All samples at once
+
+
+@compile
+def at_the_top(x):
+    return the_weight * x
+
+
+the_weight = Value(3.0)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("branches", [False, True])
+def test_forward_is_a_call_for_each_sample(branches, threads):
+    w = Value(2.0)
+
+    def f(x, y):
+        total = mc.sum(x) if isinstance(x, list) else x
+        if branches and total > 0:
+            return w * total * y
+        return w * total - y
+
+    rng = random.Random(0)
+    samples = [(rng.gauss(0, 1), rng.gauss(0, 1)) for _ in range(20)]
+    mixed_samples = [([x] * (k % 3), y) if k % 3 else (x, y) for k, (x, y) in enumerate(samples)]
+    for given in (samples, mixed_samples):
+        g = compile(f, branches=branches)
+        expected = [f(Value(x) if not isinstance(x, list) else [*map(Value, x)], y).data for x, y in given]
+        out = np.empty(20)
+        assert g.forward(given, threads) == pytest.approx(expected, rel=1e-14)
+        assert g.forward(iter(given), threads, out) is out
+        assert list(out) == pytest.approx(expected, rel=1e-14)
+    arrays = tuple(map(np.array, zip(*samples, strict=True)))
+    assert g.forward(arrays) == [g(*sample) for sample in samples]
+    assert g.forward([]) == g.gradient([]) == []
+    nested = compile(lambda x, y: {"a": [x, y], "b": (x * y,)})
+    assert nested.forward(samples[:2]) == [nested(*sample) for sample in samples[:2]]
+    assert nested.forward(samples[:2], out=array("d", bytes(48))).tolist()[3:5] == pytest.approx(samples[1])
+    with pytest.raises(ValueError, match=r"forward\(\): threads must be"):
+        g.forward(samples, 0)
+    ragged = compile(lambda xs: [2 * x for x in xs])
+    with pytest.raises(ValueError, match="have not equally many numbers"):
+        ragged.forward([([1.0],), ([1.0, 2.0],)], out=array("d", bytes(24)))
+    with pytest.raises(ValueError, match="has room for 2 numbers, not for 3"):
+        compile(lambda x: 2 * x if x > 0 else x, branches=True).forward([(1,), (2,), (-3,)], out=array("d", bytes(16)))
+
+
+def test_derivatives_are_those_of_each_sample():
+    w = Value(2.0)
+
+    def f(x, y):
+        return w * x[0] ** 3 * y if x[0] > 0 else x[0] * x[1] ** 2 * w
+
+    samples = [([1.0, 2.0], 3.0), ([-1.0, 2.0], 3.0), ([0.5, -2.0], 1.0)]
+    g = compile(f, branches=True)
+
+    def eager(derivative):
+        found = [derivative(lambda v: f(v[:2], v[2]))([*x, y]) for x, y in samples]
+        return [[*map(float, row)] if isinstance(row[0], float) else row for row in found]
+
+    flat = lambda rows: np.array(rows, float).ravel().tolist()  # noqa: E731
+    assert flat(g.gradient(samples)) == pytest.approx(flat(eager(functional.grad)))
+    assert flat(g.hessian(samples, dense=True)) == pytest.approx(flat(eager(functional.hessian)))
+    assert flat(g.jacobian(samples, dense=True)) == pytest.approx(flat(eager(functional.grad)))
+    out = np.empty((3, 3, 3))
+    assert g.hessian(samples, dense=True, out=out) is out
+    assert flat(out) == pytest.approx(flat(eager(functional.hessian)))
+    assert g.gradient(samples, wrt=iter([w])) == [[3.0], [-4.0], [0.125]]
+    assert g.gradient(samples[:1], "parameters", out=array("d", [0.0])) == array("d", [3.0])
+    assert [len(row) for row in g.hessian(samples, lower=True)] == [2, 2, 2]
+
+
+def test_scipy_minimizes_a_function_with_branches():
+    optimize = pytest.importorskip("scipy.optimize")
+    f = compile(lambda v: (v[0] - 1) ** 2 + v[1] ** 2 * (3 if v[1] > 0 else 1), branches=True)
+    for method, dense in (("trust-constr", False), ("trust-exact", True)):
+        found = optimize.minimize(x0=[-2.0, 1.5], method=method, **scipy_functions(f, dense))
+        assert found.x == pytest.approx([1.0, 0.0], abs=1e-4)
+    with pytest.raises(GuardError):
+        optimize.minimize(x0=[-2.0, 1.5], method="trust-constr", **scipy_functions(compile(f.__wrapped__)))
+
+
+# Methods, copies, pickles
+
+
+class Line(Module):
+    def __init__(self, w):
+        self.w = Value(w)
+
+    @compile(static="power")
+    def loss(self, x, y, power=2):
+        return (self.w * x - y) ** power
+
+    def plain(self, x):
+        return self.w * x
+
+
+def test_a_method_is_compiled_for_each_instance():
+    a, b = Line(2.0), Line(5.0)
+    assert (a.loss(1, 1), b.loss(1, 1), a.loss(2, 1, power=3)) == (1.0, 16.0, 27.0)
+    assert a.loss is a.loss is not b.loss
+    assert (a.loss.parameters, b.loss.parameters, a.parameters()) == ([a.w], [b.w], [a.w])
+    a.loss.fit([(1, 3)], SGD([a.w], 0.5), 1)
+    assert (a.w.data, b.w.data) == (3.0, 5.0)
+    for other in (copy.deepcopy(a), pickle.loads(pickle.dumps(a))):
+        other.w.data = 7.0
+        assert (other.loss(1, 0), a.loss(1, 0)) == (49.0, 9.0)
+        assert other.loss.parameters == [other.w] != [a.w]
+    shallow = copy.copy(a)
+    shallow.w = Value(10.0)
+    assert (shallow.loss(1, 0), a.loss(1, 0)) == (100.0, 9.0)
+    assert pickle.loads(pickle.dumps(a.loss))(1, 0) == copy.deepcopy(a.loss)(1, 0) == 9.0
+    assert isinstance(Line.loss, CompiledFunction)
+
+    class Bare:
+        __slots__ = ()
+
+        @compile
+        def f(self, x):
+            return 2 * x
+
+    with pytest.raises(TypeError, match="f is a method of a Bare, which has no __dict__"):
+        Bare().f(1)
+
+
+def test_a_function_with_a_name_is_copied_and_pickled_by_it():
+    at_the_top(1.0)
+    assert pickle.loads(pickle.dumps(at_the_top)) is at_the_top
+    again = pickle.loads(pickle.dumps(compile(plain_at_the_top, branches=True)))
+    assert (again(2.0), again(-2.0)) == (6.0, -2.0)
+    bound = pickle.loads(pickle.dumps(compile(Line(4.0).plain)))
+    assert bound(2.0) == 8.0
+    for copied in (copy.copy(at_the_top), copy.deepcopy(at_the_top)):
+        assert copied(2.0) == 6.0
+        assert copied.parameters == [the_weight]
+    local = compile(lambda x: 2 * x)
+    assert copy.deepcopy(local)(1.0) == copy.copy(local)(1.0) == 2.0
+    with pytest.raises(TypeError, match=r"cannot pickle compiled <lambda>\(x\): functions are pickled by their names"):
+        pickle.dumps(local)
+
+
+def plain_at_the_top(x):
+    return the_weight * x if x > 0 else x
+
+
+def test_arrays_in_a_list_are_said_to_be_no_samples():
+    with pytest.raises(TypeError, match=r"sample 0 is ndarray array.*; write a tuple \(X, y\) of arrays$") as caught:
+        compile(lambda x, y: x * y).backward([np.arange(10_000.0), np.arange(10_000.0)])
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize("name", ["backward", "fit", "check", "source", "forward", "gradient", "jacobian", "hessian"])
 def test_a_function_takes_the_arguments_of_a_program_in_the_same_order(name):
     methods = getattr(CompiledFunction, name), getattr(Program, name)
     ours, programs = (
