@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, SupportsFloat, TypeAlias, overload
 
 from .number import number
-from .row_checks import check_count, check_derivative, check_result, check_row, check_tuple
+from .row_checks import check_count, check_derivative, check_row, check_tuple
 from .traits import REAL, Forms, Looks, Smooth, Traits
 
 __all__ = ["Op"]
@@ -101,18 +101,6 @@ class Op(Traits):
             if hasattr(x, "_record"):  # a Value; numbers beside it become constants of its graph
                 return x._record(self, operands)
         return self.forward(*map(number, operands))
-
-    def value(self, *operands: float) -> float:
-        """Return the result, which the row's function must give as a real number.
-
-        Raises:
-            RowError: it does not.
-
-        >>> Op("two", lambda x: 2, (None,)).value(1.0)
-        2.0
-        """
-        y = self.forward(*operands)
-        return y if type(y) is float else check_result(self, y)
 
     def needed(self, y: Any, operands: Sequence[Any], wanted: Sequence[bool]) -> tuple[Any, ...]:
         """Return the local derivatives that are wanted; None where one is not, and where no gradient flows.

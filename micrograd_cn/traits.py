@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from math import inf
 from typing import Any, NamedTuple, TypeAlias
 
+from .row_checks import check_result
 from .table import Row
 
 __all__ = ["POSITIVE", "REAL", "Forms", "Interval", "Looks", "Smooth", "Traits"]
@@ -91,7 +92,7 @@ class Forms(NamedTuple):
 
 
 class Traits(Row):
-    """A row as tools see it: what they ask beside its value and derivatives.
+    """A row as tools see it: its value and derivatives as numbers, its text, and what else they ask.
 
     Attributes:
         signature: call arguments to the flat tuple of operands, where these differ.
@@ -104,6 +105,7 @@ class Traits(Row):
     ('where(c, a, b)', False, False, True)
     """
 
+    forward: Callable[..., Any]
     partials: Any
     arity: int | None
     needed: Callable[..., tuple[Any, ...]]
@@ -151,6 +153,19 @@ class Traits(Row):
         if isinstance(self.partials, tuple):
             return self.partials[slot] is not None
         return slot > 0 or not self.forms.chooses
+
+    def value(self, *operands: float) -> float:
+        """Return the result, which the row's function must give as a real number.
+
+        Raises:
+            RowError: it does not.
+
+        >>> from micrograd_cn import Op
+        >>> Op("two", lambda x: 2, (None,)).value(1.0)
+        2.0
+        """
+        y = self.forward(*operands)
+        return y if type(y) is float else check_result(self, y)
 
     def local(self, y: Any, *operands: Any) -> tuple[Any, ...]:
         """Return the local derivatives, one an operand.

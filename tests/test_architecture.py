@@ -36,7 +36,7 @@ def trees() -> dict[str, ast.Module]:
 
 # A room imports rooms that stand before it. A room is a module, or a package with its modules.
 ROOMS = (
-    *("number", "table", "traits", "row_checks", "operation", "ieee", "rounding", "ops", "operators"),
+    *("number", "table", "row_checks", "traits", "operation", "ieee", "rounding", "ops", "operators"),
     *("anomaly", "stepwise", "modes", "watching", "scopes", "views", "node", "engine", "quick", "gradients", "walk"),
     *("tree", "module", "init", "nn", "losses", "optimizer", "schedules", "optim"),
     *("elements", "elimination", "sparse", "calls", "functional"),

@@ -329,9 +329,7 @@ def test_what_is_read_of_the_core_and_what_is_looked_up_are_listed_with_their_li
     counts = {name: int(count) for files, count, _ in read for name in re.findall(r"\[(\w+\.py)\]", files)}
     assert [*counts] == [*CHAPTER, "gradients.py", "nn.py"]
     assert sum(counts[name] for name in CHAPTER) <= 600
-    counts |= {
-        name: int(n) for name, n in re.findall(r"\[(\w+\.py)\]\(micrograd_cn/\1\)\s?[(（](\d+)[)）]", TEXTS[lang])
-    }
+    counts |= {name: int(n) for name, n in re.findall(r"`(\w+\.py)`\s?[(（](\d+)[)）]", TEXTS[lang])}
     for name, count in counts.items():
         assert count == len((ROOT / "micrograd_cn" / name).read_text("utf-8").splitlines()), name
     core = {f"{room}.py" for room in ROOMS[: ROOMS.index("nn") + 1]} - {"tree.py", "init.py"}
