@@ -710,7 +710,7 @@ def test_numbers_of_different_types_have_one_form():
 )
 def test_arrays_of_anything_but_numbers_are_refused(xs):
     f = compile(lambda x, y: x[0] * y)
-    with pytest.raises(TypeError, match="<lambda>: x: expected a real number, got "):
+    with pytest.raises(TypeError, match=r"<lambda>: x\[0\]: (expected a real number, got|a Value; give its number)"):
         f(xs, 1.0)
     with pytest.raises(TypeError):
         f.backward((np.array([xs]), np.ones(1)))
