@@ -13,6 +13,8 @@ from .views import A_ROW_INSTEAD, Views
 
 __all__ = ["Node"]
 
+changed = object()  # another one whenever a node is given data: who has copied some looks at it
+
 
 class Node(Operators, Views):
     """Keep a number, the operation that made it, its operands and its local derivatives: one object.
@@ -106,7 +108,9 @@ class Node(Operators, Views):
 
     @data.setter
     def data(self, x: SupportsFloat) -> None:
+        global changed
         self._data = number(x)
+        changed = object()
 
     @property
     def operands(self) -> tuple[Any, ...]:

@@ -15,7 +15,8 @@ The way through the rooms:
       machine        text to functions (LLVM); those that all programs share are compiled once; `forks` has locks
       drivers        the loops around: rows in lanes, panels of blocks, batches, epochs
       executable     all of that for one graph; `program` is its face, `epochs`, `training` and `update` are `fit`,
-                     and `builtin` makes a function of Python of it
+                     and `builtin` makes a function of Python of it,
+                     by which `calling` computes a row at a time
       derivatives    gradient, Jacobian and Hessian of a program, each a program; `minimize` for scipy
 
 `source` writes a graph as text for others: `python` by its operations; `c` by its instructions, which `c_loops` makes

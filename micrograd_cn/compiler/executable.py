@@ -288,9 +288,12 @@ class Executable:
             memory = self._unused.pop()
         except IndexError:
             memory = Buffers(self)
-        given = parameters if isinstance(parameters, array) else array("d", parameters)
-        ctypes.memmove(memory.s.address, given.buffer_info()[0], WORD * len(given))
+        self.write(memory, parameters if isinstance(parameters, array) else array("d", parameters))
         return memory
+
+    def write(self, memory: Buffers, parameters: array[float]) -> None:
+        """Put the parameters' data into memory."""
+        ctypes.memmove(memory.s.address, parameters.buffer_info()[0], WORD * len(parameters))
 
     @contextmanager
     def memories(self, parameters: Sequence[float], count: int) -> Iterator[list[Buffers]]:

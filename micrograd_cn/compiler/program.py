@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from .. import node as nodes
 from ..engine import Value, record, topological_order
 from ..modes import ANOMALY, current, recording
 from ..number import number
@@ -157,10 +158,13 @@ class Program(Differentiable):
         run = executable.prepared(memory, address(data), address(index), n, to, out, memoryview(out), self, data, index)
         if not self.parameters:
             return run
-        count = len(self.parameters)
+        seen: object = None
 
         def with_parameters() -> Any:
-            memory.s.data[:count] = [p.data for p in self.parameters]
+            nonlocal seen
+            if seen is not nodes.changed:
+                seen = nodes.changed  # first, so that what changes meanwhile is seen next time
+                executable.write(memory, array("d", [p.data for p in self.parameters]))
             return run()
 
         return with_parameters
@@ -514,6 +518,16 @@ class Program(Differentiable):
     def _rows(self, rows: Any) -> tuple[Numbers, int]:
         """Return the rows' numbers in a line, and how many rows there are."""
         return read_rows(rows, len(self._inputs))
+
+    @property
+    def columns(self) -> int:
+        """How many numbers a row has."""
+        return len(self._inputs)
+
+    @property
+    def count(self) -> int:
+        """How many outputs there are."""
+        return len(self._outputs)
 
     @property
     def has_gradient(self) -> bool:

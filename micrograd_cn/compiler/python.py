@@ -83,7 +83,7 @@ class Source:
             raise ValueError('source("python"): engines differ in how they write detach() and no_grad()')
         numbers = [name for name in names if isinstance(name, float)]
         if len(numbers) == len(names):
-            return op.forward(*numbers)
+            return op.value(*numbers)
         if op.forms.summands:
             pairs, terms = op.forms.summands(*[self.text(name) for name in names])
             return self.line(" + ".join([*(f"{a} * {b}" for a, b in pairs), *terms]), names)

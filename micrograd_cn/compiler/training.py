@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, compress, repeat
 from typing import Any, TypeAlias
 
+from .. import node as nodes
 from ..node import Node
 from ..optim import Optimizer
 from ..optimizer import at_least_0
@@ -221,6 +222,7 @@ class Training:
 
         changes: list[Iterable[object]] = [
             map(SET_DATA, trained, column(0)),
+            map(setattr, [nodes], ["changed"], [object()]),
             map(SET_GRAD, optimizer.parameters, repeat(0.0)),
             map(SET_GRAD, trained, column(1)),
             *[map(dict.__setitem__, states, repeat(slot), column(k)) for k, slot in enumerate(optimizer.slots, 2)],

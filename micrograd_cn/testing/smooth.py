@@ -123,4 +123,5 @@ def smooth_step(op: Op, operands: list[Node | float], inputs: list[Node]) -> Nod
 
 
 def _forward(op: Op, xs: list[float], i: int, x: float) -> float:
-    return op.forward(*xs[:i], x, *xs[i + 1 :])
+    y: float = op.forward(*xs[:i], x, *xs[i + 1 :])
+    return y

@@ -1,0 +1,99 @@
+"""Calls for a row at a time: memory, code and the parameters' numbers are there already, and stay until they change."""
+
+from __future__ import annotations
+
+import time
+from array import array
+from operator import attrgetter
+from typing import Any
+
+from .. import node as nodes
+from .captured import Captured
+from .executable import Buffers, Executable
+from .program import Program
+from .rows import address
+
+SELDOM = 256  # calls between two looks at whether better code is worth the time to make it
+
+
+class _Ready:
+    """What computes a row after the other, for one thread at a time.
+
+    Attributes:
+        numbers: of the row.
+        out: where the outputs are then.
+        run: computes them.
+        executable: the code.
+    """
+
+    def __init__(self, program: Program, executable: Executable, outputs: int) -> None:
+        self.executable = executable
+        self.memory: Buffers = executable.memory([])
+        self.numbers, self.out = array("d", bytes(8 * program.columns)), array("d", bytes(8 * outputs))
+        index = array("q", [0])
+        self.run = executable.prepared(
+            self.memory, address(self.numbers), address(index), 1, address(self.out), None, index, program
+        )
+        self._seen: object = None
+        parameters = program.parameters
+        self._parameters = parameters
+        self._read = attrgetter("data" if any(isinstance(p, Captured) for p in parameters) else "_data")
+
+    def renew(self) -> None:
+        """Take the parameters' data, if any data has changed since."""
+        if self._seen is not nodes.changed:
+            self._seen = nodes.changed  # first, so that what changes meanwhile is seen next time
+            if self._parameters:
+                data = array("d", map(self._read, self._parameters))
+                self.executable.write(self.memory, data)
+
+
+class Caller:
+    """The outputs of a program for one row after the other; several threads may call it at the same time.
+
+    >>> from micrograd_cn import Value
+    >>> x, w = Value(1), Value(3)
+    >>> call = Caller(Program([w * x, -x], [x]))
+    >>> call(array("d", [2])).tolist()
+    [6.0, -2.0]
+    >>> w.data = 5
+    >>> call(array("d", [2])).tolist()
+    [10.0, -2.0]
+    """
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._outputs = program.count
+        self._ready: list[_Ready] = []
+        self._executable: Executable | None = None
+        self._calls, self._next = 0, 1
+
+    def __call__(self, numbers: Any) -> array[float]:
+        """Return the outputs of a row, an array of numbers."""
+        try:
+            ready = self._ready.pop()
+        except IndexError:
+            ready = self._made()
+        ready.numbers[:] = numbers
+        ready.renew()
+        self._calls += 1
+        if self._calls < self._next:
+            ready.run()
+        else:
+            self._look(ready)
+        out = ready.out[:]
+        self._ready.append(ready)
+        return out
+
+    def _made(self) -> _Ready:
+        self._executable = self._program.executables.best("forward", 1)
+        return _Ready(self._program, self._executable, self._outputs)
+
+    def _look(self, ready: _Ready) -> None:
+        """Compute the row, and let go what is ready if there is better code by now."""
+        begun = time.perf_counter()
+        ready.run()
+        ready.executable.seconds += self._calls * (time.perf_counter() - begun)
+        self._calls, self._next = 0, min(2 * self._next, SELDOM)
+        if self._program.executables.best("forward", 1) is not ready.executable:
+            self._ready.clear()

@@ -1,0 +1,131 @@
+"""A call for one sample: whatever has changed since the last one, it is the function."""
+
+import random
+import sys
+import timeit
+from array import array
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+import micrograd_cn as mc
+from micrograd_cn import Value
+from micrograd_cn.compiler import GuardError, compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.calling import SELDOM, Caller
+from micrograd_cn.compiler.program import Program
+from micrograd_cn.nn import MLP
+from micrograd_cn.optim import SGD, Adam
+
+
+def network(seed=0):
+    model = MLP(3, [5, 1], activation="tanh", seed=seed)
+    return model, lambda x: model(x) + 0.0
+
+
+def by_hand(model):
+    model.parameters()[0].data += 1.0
+
+
+def by_state(model):
+    model.load_state_dict(MLP(3, [5, 1], seed=7).state_dict())
+
+
+def by_step(model):
+    mc.mean([model([1.0, 2.0, 3.0])]).backward()
+    Adam(model.parameters(), 0.1).step()
+
+
+def by_fit(model):
+    compile(lambda x: model(x) ** 2).fit([([1.0, 2.0, 3.0],)], SGD(model.parameters(), 0.1), 2)
+
+
+def by_forms(model):
+    f = compile(lambda x: model([*x, *[0.5] * (3 - len(x))]) ** 2)
+    f.fit([([1.0, 2.0, 3.0],), ([1.0],)], SGD(model.parameters(), 0.1), 2, batch_size=1)
+
+
+def by_interrupted_fit(model):
+    def stop(losses):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        compile(lambda x: model(x) ** 2).fit([([1.0, 2.0, 3.0],)], SGD(model.parameters(), 0.1), 9, progress=stop)
+
+
+@pytest.mark.parametrize("change", [by_hand, by_state, by_step, by_fit, by_forms, by_interrupted_fit])
+@pytest.mark.parametrize("calls", [1, 3, 2 * SELDOM])
+def test_a_call_has_the_parameters_as_they_are(change, calls, code):
+    model, f = network()
+    compiled = compile(f)
+    program = compiled.program([0.0, 0.0, 0.0])
+    numbers, out = array("d", [0.3, -0.2, 0.1]), array("d", [0.0])
+    run = program.prepare(memoryview(numbers).cast("B").cast("d", (1, 3)), out)
+    before = model.state_dict()
+    for _ in range(3):
+        for _ in range(calls):
+            assert compiled([0.3, -0.2, 0.1]) == pytest.approx(f([0.3, -0.2, 0.1]).data, rel=1e-13)
+        assert run()[0] == pytest.approx(compiled([0.3, -0.2, 0.1]), rel=1e-13)
+        change(model)
+    assert model.state_dict() != before
+
+
+def test_guards_are_computed_with_parameters_as_they_are():
+    w = Value(1.0, "w")
+    f = compile(lambda x: w * x if w * x > 1 else x, branches=True)
+    g = compile(lambda x: w * x if w * x > 1 else x)
+    for x, data in [(2.0, 1.0), (2.0, 0.1), (30.0, 0.1), (-1.0, 0.1), (-1.0, -5.0)] * 3:
+        w.data = data
+        assert f(x) == (data * x if data * x > 1 else x)
+    w.data = 1.0
+    assert g(2.0) == 2.0
+    w.data = 0.1
+    with pytest.raises(GuardError):
+        g(2.0)
+
+
+def test_rows_follow_each_other_in_the_code_that_is_best(monkeypatch):
+    monkeypatch.setattr("micrograd_cn.compiler.executable.PATIENCE", 1e-7)
+    _, f = network()
+    compiled, rng = compile(f), random.Random(0)
+    for _ in range(50):
+        row = [rng.gauss(0, 1) for _ in range(3)]
+        assert compiled(row) == pytest.approx(f(row).data, rel=1e-13)
+    assert "native code" in repr(compiled)
+
+
+def test_threads_call_at_the_same_time():
+    _, f = network()
+    compiled = compile(f)
+    expected = [f([k / 10, 1.0, -k / 5]).data for k in range(50)]
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda k: compiled([k % 50 / 10, 1.0, -(k % 50) / 5]), range(2000)))
+    finally:
+        sys.setswitchinterval(before)
+    assert found == pytest.approx(expected * 40, rel=1e-13)
+
+
+def test_a_call_takes_as_long_whatever_number_of_parameters_stay_as_they_are():
+    seconds, numbers, x = [], array("d", [2.0]), Value(1.0)
+    for count in (1, 10_000):
+        ws = [Value(3.0) for _ in range(count)]
+        call = Caller(Program(ws[0] * x, [x], ws))
+        assert [call(numbers)[0] for _ in range(2 * SELDOM)] == [6.0] * 2 * SELDOM
+        seconds.append(min(timeit.repeat(lambda call=call: call(numbers), number=200, repeat=9)))
+    assert seconds[1] < 10 * seconds[0]
+
+
+def test_samples_without_numbers_and_constants_are_called():
+    w = Value(3.0)
+    assert compile(lambda: w * 2.0)() == 6.0
+    f = compile(lambda x: [1.0, w])
+    assert (f(5.0), f(6.0)) == ([1.0, 3.0], [1.0, 3.0])
+
+
+def test_defaults_keywords_and_wrong_numbers_of_arguments():
+    f = compile(lambda x, y=2, /, z=3: x + 10 * y + 100 * z)
+    assert (f(1), f(1, 1), f(1, 1, 1), f(1, z=0)) == (321.0, 311.0, 111.0, 21.0)
+    with pytest.raises(TypeError, match="too many positional arguments"):
+        f(1, 2, 3, 4)
