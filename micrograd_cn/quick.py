@@ -128,18 +128,18 @@ class Quick(Value):
             return _plain_backward(self, gradient)
         seed = number(gradient)
         order, leaves = Quick._below(self)
-        before = []
+        before, unreached = [], _UNREACHED
         for leaf in leaves:
             if leaf.grad:
                 before.append((leaf, leaf.grad))
             leaf.grad = 0.0
         for node in order:
-            node.grad = _UNREACHED
+            node.grad = unreached
         self.grad = seed
         try:
             for node in order:
                 upstream = node.grad
-                if upstream is _UNREACHED:
+                if upstream is unreached:
                     continue
                 if (partial := node._da) is not None:
                     a = node._a
