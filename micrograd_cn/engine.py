@@ -39,6 +39,7 @@ class Value(Node):
 
     @staticmethod
     def _record(op: Op, operands: Sequence[Number]) -> Value:
+        """Compute the value, capture the derivatives, and keep both: what `record` does."""
         xs = [x if isinstance(x, Value) else number(x) for x in operands]
         inputs = [x._data if isinstance(x, Value) else x for x in xs]
         wanted = [isinstance(x, Value) and x.requires_grad for x in xs]
@@ -51,6 +52,7 @@ class Value(Node):
 
     @staticmethod
     def _below(*roots: Value) -> tuple[list[Value], set[Value]]:
+        """Search depth-first; a node is finished once all below it is, so users come before operands in reverse."""
         finished: list[Value] = []
         leaves: set[Value] = set()
         entered: set[Value] = set()
