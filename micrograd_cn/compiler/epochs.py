@@ -109,7 +109,8 @@ def check_fit(
 ) -> None:
     """Raise TypeError or ValueError if an argument of `fit` is out of range."""
     if not isinstance(optimizer, Optimizer):
-        raise TypeError(f"fit() takes an optimizer of micrograd_cn.optim, got {type(optimizer).__name__}")
+        arrays = "; samples are one argument, fit((X, y), optimizer, ...)" if getattr(optimizer, "shape", ()) else ""
+        raise TypeError(f"fit() takes an optimizer of micrograd_cn.optim, got {type(optimizer).__name__}{arrays}")
     for name, count, least in (("epochs", epochs, 0), ("batch_size", batch_size, 1)):
         if count is None and name == "batch_size":
             continue

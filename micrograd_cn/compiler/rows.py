@@ -109,7 +109,8 @@ def _listed(rows: Any, width: int) -> tuple[array[float], int]:
     n = 0
     for i, row in numbered:
         if not hasattr(row, "__len__") or isinstance(row, (str, bytes, Mapping)):
-            raise TypeError(f"rows[{i}] must be a sequence of numbers, got {type(row).__name__} {row!r}")
+            one = "; write [x] for one row" if isinstance(row, Real) else ""
+            raise TypeError(f"rows[{i}] must be a sequence of numbers, got {type(row).__name__} {row!r}{one}")
         flat.extend(row)  # which may be more or less than its len() says
         n = i + 1
         if len(flat) != n * width:

@@ -1139,6 +1139,8 @@ def test_arrays_in_a_list_are_said_to_be_no_samples():
     with pytest.raises(TypeError, match=r"sample 0 is ndarray array.*; write a tuple \(X, y\) of arrays$") as caught:
         compile(lambda x, y: x * y).backward([np.arange(10_000.0), np.arange(10_000.0)])
     assert len(str(caught.value)) < 200
+    with pytest.raises(TypeError, match=r"got ndarray; samples are one argument, fit\(\(X, y\), optimizer, ...\)"):
+        compile(lambda x: x * 1.0).fit(np.arange(3.0), np.arange(3.0), 1)
 
 
 @pytest.mark.parametrize("name", ["backward", "fit", "check", "source", "forward", "gradient", "jacobian", "hessian"])

@@ -119,7 +119,7 @@ def test_what_cannot_take_the_outputs_is_refused(out, exception, message):
         (np.zeros((3, 3), dtype="f"), ValueError, r"rows\[0\] has 3 numbers, the program 2 inputs"),
         (np.zeros(2), TypeError, "two dimensions"),
         (array("d", [1.0, 2.0]), TypeError, r"got 1; write \[x\], or x.reshape\(1, -1\), for one row"),
-        ([1.0, 2.0], TypeError, r"rows\[0\] must be a sequence"),
+        ([1.0, 2.0], TypeError, r"rows\[0\] must be a sequence of numbers, got float 1.0; write \[x\] for one row"),
         (["ab"], TypeError, r"rows\[0\] must be a sequence"),
         ([[1.0, "2"]], TypeError, "real number"),
         ([[1.0, None]], TypeError, "real number"),
