@@ -268,15 +268,16 @@ def _parts(xs: Sequence[Any], partials: Sequence[Any], wanted: Sequence[bool]) -
                 found.append((slot, _number(partial), None))
             continue
         place = {x: k for k, x in enumerate(xs) if type(x) is not float}
-        factor, other = partial.operands if _is_product(partial) else (1.0, partial)
+        if partial in place:
+            found.append((slot, ONE, place[partial]))
+            continue
+        if not (partial.op and partial.op.forms.machine == MULTIPLIED):
+            return []
+        factor, other = partial.operands
         if type(factor) is not float or other not in place:
             return []
         found.append((slot, _number(factor), place[other]))
     return found
-
-
-def _is_product(node: Value) -> bool:
-    return node.op is not None and node.op.forms.machine == MULTIPLIED
 
 
 def _number(x: float) -> Derivative:

@@ -385,3 +385,12 @@ def test_adjoints_may_be_those_of_interior_nodes_alone():
 
     assert None not in found(0)
     assert found(2) == [None, None, *found(0)[2:]]
+
+
+def test_a_factor_that_is_a_product_itself_is_no_coefficient_of_like_operations():
+    xs = [Value(x) for x in (2.0, 3.0, 5.0)]
+    y = sum((k * x) * x for k, x in enumerate(xs, 2))  # the partial of the second factor is the first, k * x
+    assert [getattr(g, "data", g) for g in sparse_gradient(y, xs)] == [8.0, 18.0, 40.0]
+    found = hessian_entries(y, xs)
+    assert (found.rows, found.columns) == ([0, 1, 2], [0, 1, 2])
+    assert [getattr(h, "data", h) for h in found.values] == [4.0, 6.0, 8.0]
