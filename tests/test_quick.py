@@ -70,6 +70,7 @@ OWN = [
     Op("half_forgetful", lambda a, b: a + b, (lambda y, a, b: 1.0, forgetful)),
     Op("half_still", lambda a, b: a, (lambda y, a, b: 1.0, None)),
     Op("short", lambda *xs: mc.sum(xs), lambda y, *xs: (1.0,) * (len(xs) - 1)),
+    Op("long", lambda *xs: mc.sum(xs), lambda y, *xs: (1.0,) * (len(xs) + 1)),
     Op("listed", lambda *xs: mc.sum(xs), lambda y, *xs: [1.0] * len(xs)),
     Op("still", lambda *xs: mc.sum(xs), lambda y, *xs: (None, *xs[1:])),
     Op("raises", lambda x: x, (lambda y, x: 1.0 / x,)),
