@@ -186,6 +186,18 @@ def test_plain_and_quick_make_the_same_graphs_gradients_and_errors(program, data
         assert told(program, data, upstream, root, mode) == plain
 
 
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_every_row_is_recorded_the_same_in_every_way(row):
+    which = ROWS.index(row)
+    for how in ("call", "record", "method"):
+        for operands in ([0], [0, 1], [0, 0], [0, 2], [2, 0], [1, 0, 2], [0, 1, 0, 3]):  # 2 and 3 are numbers
+            program = [Step(how, which, operands, "none")]
+            with engine(quick.PLAIN):
+                plain = told(program, [0.3, -1.5], 1.0, 0, "none")
+            with engine(quick.QUICK):
+                assert told(program, [0.3, -1.5], 1.0, 0, "none") == plain
+
+
 def chain(x):
     y = x
     for k in range(20_000):
