@@ -42,7 +42,7 @@ class Keeper(Watcher):
         self.told: list[Any] = []
 
     def compared(self, a, symbol, b, holds):
-        self.told.append((a.data, symbol, getattr(b, "data", b), holds))
+        self.told.append((a._data, symbol, getattr(b, "_data", b), holds))
 
     def detached(self, x):
         return x * 1.0 if x.requires_grad else None
@@ -198,6 +198,58 @@ def test_every_row_is_recorded_the_same_in_every_way(row):
                 assert told(program, [0.3, -1.5], 1.0, 0, "none") == plain
 
 
+BOTH = pytest.mark.parametrize("twins", [quick.PLAIN, quick.QUICK], ids=["plain", "quick"])
+a, b = 0.3, -1.5
+SLOPES = [  # what an operator's operands are, and the derivative with respect to each
+    (lambda x, y: x + y, (1.0, 1.0)),
+    (lambda x, y: x + b, (1.0, 0.0)),
+    (lambda x, y: a + y, (0.0, 1.0)),
+    (lambda x, y: x - y, (1.0, -1.0)),
+    (lambda x, y: x - b, (1.0, 0.0)),
+    (lambda x, y: a - y, (0.0, -1.0)),
+    (lambda x, y: x * y, (b, a)),
+    (lambda x, y: x * b, (b, 0.0)),
+    (lambda x, y: a * y, (0.0, a)),
+    (lambda x, y: x / y, (1 / b, -(a / b) / b)),
+    (lambda x, y: x / b, (1 / b, 0.0)),
+    (lambda x, y: a / y, (0.0, -(a / b) / b)),
+    (lambda x, y: x**2, (2 * a, 0.0)),
+    (lambda x, y: -x, (-1.0,)),
+    (lambda x, y: abs(y), (-1.0,)),
+]
+
+
+@BOTH
+@pytest.mark.parametrize(("f", "slopes"), SLOPES)
+def test_an_operator_has_its_operands_and_derivatives_in_both(f, slopes, twins):
+    with engine(twins):
+        x, y = Value(a), Value(b)
+        z = f(x, y)
+        assert z.data == f(a, b)
+        assert z.partials == slopes
+        assert [v.data if isinstance(v, Value) else v for v in z.operands] in ([a, b], [a, 2.0], [a], [b])
+        z.backward()
+        sent = list(zip(slopes, z.operands, strict=True))
+        assert (x.grad, y.grad) == tuple(sum(p for p, v in sent if v is w) for w in (x, y))
+
+
+@BOTH
+def test_who_watches_is_told_in_both(twins):
+    with engine(twins):
+        x = Value(2.0)
+        with watched(Keeper()), watched(keeper := Keeper()):
+            y = x * 3.0 + 1.0
+            assert {type(node) for node in below(y)[0]} == {Traced}
+            assert (y.data, y.item(), y > x) == (7.0, 7.0, True)
+            detached = y.detach()
+            with no_grad():
+                stopped = x.exp()
+        assert keeper.told == [(7.0, ".data"), (7.0, ".item()"), (7.0, ">", 2.0, True), ("exp", 1)]
+        told = len(keeper.told)
+        assert (y.data, detached.op, stopped.op, x.detach().op) == (7.0, mc.mul, None, None)
+        assert len(keeper.told) == told
+
+
 def chain(x):
     y = x
     for k in range(20_000):
@@ -274,10 +326,12 @@ def test_plain_operators_take_the_short_way(monkeypatch):
         assert Value.tanh.__code__ is not Value.elu.__code__
 
 
+@BOTH
 @pytest.mark.parametrize("op", [mc.tanh, mc.mul])
-def test_a_node_of_one_or_two_operands_has_no_tuples(op):
+def test_a_node_of_one_or_two_operands_has_no_tuples(op, twins):
     operands = [Value(0.5), Value(2.0)][: op.arity]
-    node = record(op, operands)
+    with engine(twins):
+        node = record(op, operands)
     assert not any(isinstance(getattr(node, slot), tuple) for slot in ("_a", "_b", "_da", "_db"))
 
 
