@@ -13,7 +13,7 @@ from .views import A_ROW_INSTEAD, Views
 
 __all__ = ["Node"]
 
-changed = object()  # another one whenever a node is given data: who has copied some looks at it
+given_data = True  # whether some node was, since somebody who copies data asked last
 
 
 class Node(Operators, Views):
@@ -108,9 +108,9 @@ class Node(Operators, Views):
 
     @data.setter
     def data(self, x: SupportsFloat) -> None:
-        global changed
+        global given_data
         self._data = number(x)
-        changed = object()
+        given_data = True
 
     @property
     def operands(self) -> tuple[Any, ...]:

@@ -7,11 +7,11 @@ from array import array
 from operator import attrgetter
 from typing import Any
 
-from .. import node as nodes
 from .captured import Captured
 from .executable import Buffers, Executable
 from .program import Program
 from .rows import address
+from .version import data_version
 
 SELDOM = 256  # calls between two looks at whether better code is worth the time to make it
 
@@ -34,15 +34,15 @@ class _Ready:
         self.run = executable.prepared(
             self.memory, address(self.numbers), address(index), 1, address(self.out), None, index, program
         )
-        self._seen: object = None
+        self._seen = -1
         parameters = program.parameters
         self._parameters = parameters
         self._read = attrgetter("data" if any(isinstance(p, Captured) for p in parameters) else "_data")
 
     def renew(self) -> None:
         """Take the parameters' data, if any data has changed since."""
-        if self._seen is not nodes.changed:
-            self._seen = nodes.changed  # first, so that what changes meanwhile is seen next time
+        if self._seen != (now := data_version()):
+            self._seen = now
             if self._parameters:
                 data = array("d", map(self._read, self._parameters))
                 self.executable.write(self.memory, data)

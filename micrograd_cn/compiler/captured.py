@@ -94,7 +94,7 @@ def capture(roots: Sequence[Value], made: Collection[Value], known: dict[Value, 
 def add_gradients(parameters: Iterable[Value], gradients: Iterable[float], share: float = 1.0) -> None:
     """Add gradients, times a share, to the `grad` of parameters; of a captured value, as its `backward()` does."""
     for p, gradient in zip(parameters, gradients, strict=True):
-        if isinstance(p, Captured):
+        if type(p) is Captured:
             if p.of.requires_grad:
                 p.of.backward(share * gradient)
         elif p.requires_grad:  # it may have been frozen since

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from .. import node as nodes
 from ..engine import Value, record, topological_order
 from ..modes import ANOMALY, current, recording
 from ..number import number
@@ -27,6 +26,7 @@ from .python import Named, source
 from .rows import Numbers, address, in_order, overlap, read_rows, writable
 from .threads import check_threads
 from .training import Running, Training
+from .version import data_version
 
 
 class Mismatch(AssertionError):
@@ -158,12 +158,12 @@ class Program(Differentiable):
         run = executable.prepared(memory, address(data), address(index), n, to, out, memoryview(out), self, data, index)
         if not self.parameters:
             return run
-        seen: object = None
+        seen = -1
 
         def with_parameters() -> Any:
             nonlocal seen
-            if seen is not nodes.changed:
-                seen = nodes.changed  # first, so that what changes meanwhile is seen next time
+            if seen != (now := data_version()):
+                seen = now
                 executable.write(memory, array("d", [p.data for p in self.parameters]))
             return run()
 

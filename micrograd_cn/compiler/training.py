@@ -222,7 +222,7 @@ class Training:
 
         changes: list[Iterable[object]] = [
             map(SET_DATA, trained, column(0)),
-            map(setattr, [nodes], ["changed"], [object()]),
+            map(setattr, [nodes], ["given_data"], [True]),
             map(SET_GRAD, optimizer.parameters, repeat(0.0)),
             map(SET_GRAD, trained, column(1)),
             *[map(dict.__setitem__, states, repeat(slot), column(k)) for k, slot in enumerate(optimizer.slots, 2)],
