@@ -454,6 +454,33 @@ def test_a_partial_that_forgets_to_return_is_no_gradient_of_zero():
     assert binary(a, 3.0).partials == (3.0, 0.0)
 
 
+class Slope:
+    def of(self, y, x):
+        return 2.0 * x
+
+    def of_two(self, y, a, b):
+        return b
+
+
+def test_a_partial_may_be_a_method_or_have_defaults_but_takes_the_result_and_each_operand():
+    for partial in (
+        Slope().of,
+        lambda y, x, factor=2.0: factor * x,
+        lambda y=0.0, x=0.0: 2.0 * x,
+        lambda *yx: 2.0 * yx[1],
+    ):
+        x = Value(3)
+        mc.Op("square", lambda x: x * x, (partial,))(x).backward()
+        assert x.grad == 6.0
+    for partial in (Slope().of_two, Slope.of, lambda y: 1.0, lambda y, x, z: 1.0, lambda y, x, z, w=1.0: 1.0):
+        with pytest.raises(
+            TypeError, match=r"square: a partial takes the result and 1 operand; .* takes other arguments"
+        ):
+            mc.Op("square", lambda x: x * x, (partial,))
+    with pytest.raises(TypeError, match="product: a partial takes the result and 2 operands; "):
+        mc.Op("product", lambda a, b: a * b, (lambda y, a, b: b, Slope().of))
+
+
 def test_a_value_is_a_real_number_whatever_the_row_returns():
     for given, expected in ((2, 2.0), (np.float32(0.5), 0.5), (Fraction(1, 4), 0.25), (True, 1.0)):
         op = mc.Op("given", lambda x, given=given: given, (lambda y, x: 1.0,))
