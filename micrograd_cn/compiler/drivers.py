@@ -1,10 +1,10 @@
 """The loops around a program's stages, which all programs share: over rows, batches and epochs.
 
 A program is a record of whole numbers: where its lists of stages are, and where its memory holds what. A stage is a
-function and its table (see `products`), and what to call if a sum in it overflowed on the way. Memory is three arrays
-of doubles: `%s`, scalars; `%w`, a panel of blocks, each with `lanes` rows of the batch side by side, a place for each
-number of a sample; `%a`, totals over the rows, or where stages that store outputs themselves put those of a panel. Of a
-program for single rows, samples are scalars, and `%w` is `%s`.
+function and its table (see `products`). Memory is three arrays of doubles: `%s`, scalars; `%w`, a panel of blocks, each
+with `lanes` rows of the batch side by side, a place for each number of a sample; `%a`, totals over the rows, or where
+stages that store outputs themselves put those of a panel. Of a program for single rows, samples are scalars, and `%w`
+is `%s`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FIELDS = (
     "gradient_table",  # where each part is there, the number of its first gradient, and how many they are
     "gradients_at",  # where all become neighbours
 )  # fmt: skip
-ENTRY = 4  # words of a stage: function, table, function where a sum overflowed, its table
+ENTRY = 2  # words of a stage: function, table
 RUN, UPDATE, ACCUMULATE, FIT_MIXED = (OURS + name for name in ("run", "update", "accumulate", "fit_mixed"))
 GROUP = 64  # blocks of parameters that are updated together, so that they stay in the cache
 MEMORY = "ptr %s, ptr %w, ptr %a"
@@ -56,19 +56,11 @@ def run(machine: Machine) -> Function:
     f = Function(RUN, f"ptr %stages, {MEMORY}, i64 %blocks, i64 %stride")
     f.do("br label %next")
     f.open("next")
-    f.lines.append("  %stage = phi ptr [ %stages, %start ], [ %following, %done ]")
+    f.lines.append("  %stage = phi ptr [ %stages, %start ], [ %following, %one ]")
     function = f.pointer("%stage")
     f.do(f"br i1 {f.op(f'icmp eq ptr {function}, null')}, label %out, label %one")
     f.open("one")
-    rest = "ptr %s, ptr %w, ptr %a, i64 %blocks, i64 %stride"
-    flag = f.op(f"call i64 {function}(ptr {f.pointer('%stage', 1)}, {rest})")
-    again = f.pointer("%stage", 2)
-    wrong = f.op(f"and i1 {f.op(f'icmp ne i64 {flag}, 0')}, {f.op(f'icmp ne ptr {again}, null')}")
-    f.do(f"br i1 {wrong}, label %again, label %done, !prof !0")
-    f.open("again")
-    f.op(f"call i64 {again}(ptr {f.pointer('%stage', 3)}, {rest})")
-    f.do("br label %done")
-    f.open("done")
+    f.do(f"call void {function}(ptr {f.pointer('%stage', 1)}, {MEMORY}, i64 %blocks, i64 %stride)")
     f.do(f"%following = getelementptr i64, ptr %stage, i64 {ENTRY}")
     f.do("br label %next")
     f.open("out")

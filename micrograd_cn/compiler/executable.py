@@ -118,7 +118,7 @@ class Stages:
             if made:
                 self._compiled = plan.machine.compile(self.functions, rows=plan.code.rows)
             for stage_id, f in made.items():
-                self._entries[stage_id] = self._compiled.address(f.name), 0, 0, 0
+                self._entries[stage_id] = self._compiled.address(f.name), 0
         else:
             threaded = Threaded(plan)
             for phase, found in plan.stages.items():

@@ -16,7 +16,7 @@ from .instructions import FORMULAS, LEAVES, SAMPLE, SUMS, TAKE, Code, inlined, n
 MOST = 10  # operands of what is fused
 LONGEST = 50  # instructions of the machine that it is
 COMMON = 32  # like ones, from which they are: a function for fewer takes longer to compile than it saves
-APART = {*LEAVES, TAKE, "scaled"}
+APART = {*LEAVES, TAKE}
 
 
 def fused(code: Code, needed: Iterable[int], kept: Container[int], sums: bool) -> Code:
@@ -70,7 +70,7 @@ class _Trees:
         if form in APART:
             return
         sum_ = form in SUMS
-        if sum_ and (len(self.code.instructions[i]) > 3 or len(operands) > self._longest_sum):
+        if sum_ and len(operands) > self._longest_sum:
             return
         alone = self.parts.keys().isdisjoint(operands)
         if alone and not (single or sum_):

@@ -3,7 +3,7 @@
 An instruction is a tuple, and its number in the list is its name:
 `("constant", x)`, `("parameter", i)`, `("input", i)`, `("seed",)`, `("total", k)`, `(machine form, *operands)`,
 `("take", index, *operands)`, which is the operand with this number, and sums of products and terms,
-`(form, pairs, terms, *twins)`, of which SUMS has the forms.
+`(form, pairs, terms)`, of which SUMS has the forms.
 
 An instruction belongs to a phase: CONSTANT; BATCH, what depends on parameters alone and is computed once a batch;
 SAMPLE, once a row; AFTER, what depends on sums over the batch.
@@ -26,7 +26,6 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 from .. import ieee
 from ..formula import FormulaError, StraightLine, Term, expand, straight_line, trace
 from ..operation import Op
-from .lanes import SCALE
 
 Instruction: TypeAlias = tuple[Any, ...]
 Pair: TypeAlias = tuple[int, int]
@@ -34,9 +33,7 @@ T = TypeVar("T")
 
 CONSTANT, BATCH, SAMPLE, AFTER = range(4)
 LEAVES = ("constant", "parameter", "input", "seed", "total")
-# A "sum" rounds its products, a "dot" and an "adjoint" need not. A "sum" or a "dot" does not overflow on the way to a
-# finite result; where its first terms are such sums themselves, `twins` are these in units of 1 / SCALE: "scaled".
-SUMS = ("sum", "dot", "adjoint", "scaled")
+SUMS = ("sum", "dot", "adjoint")  # a "sum" rounds its products, a "dot" and an "adjoint", of gradients, need not
 SPECIAL = frozenset([*LEAVES, *SUMS])  # whose operands are not what follows the form
 TAKE = "take"
 START = "start"  # what a long sum starts from, as it is
@@ -240,50 +237,37 @@ class Code:
         pairs, terms = list(pairs), list(terms)
         if len(pairs) + len(terms) == 1:
             return terms[0] if terms else self.machine("fmul", *pairs[0])
-        known = self._constant_sum(pairs, terms)
-        if known is not None:
+        if (known := self._constant_sum(pairs, terms)) is not None:
             return known
         sampled = self.sampled
-        twins: list[int] = []
         samples_of = [(a in sampled) + (b in sampled) for a, b in pairs]
         early = [pair for pair, count in zip(pairs, samples_of, strict=True) if not count] if 0 in samples_of else []
         scalars = [t for t in terms if t not in sampled]
         if (early or len(scalars) > 1) and (len(early) < len(pairs) or len(scalars) < len(terms)):
-            part, twins = self._part(early, scalars, form)
             pairs = [(a, b) for a, b in pairs if a in sampled or b in sampled]
-            terms = [part, *[t for t in terms if t in sampled]]
+            terms = [self.dot(early, scalars, form), *[t for t in terms if t in sampled]]
         if len(terms) > MANY:
             one = self.constant(1.0)
             samples, scalars = parted(terms, sampled.__contains__)  # a loop reads these or those, not both
             pairs, terms = [*pairs, *((one, t) for t in samples or scalars)], scalars if samples else []
-        if not pairs and not twins and len(terms) < 3:
+        if not pairs and len(terms) < 3:
             return self.machine("fadd", *terms)
         alike = []
         if len(pairs) >= 2 * LONG and 2 in samples_of:
             alike = [(a, b) for a, b in pairs if a in sampled and b in sampled]
         if min(len(alike), len(pairs) - len(alike)) >= LONG:  # a loop reads vectors and scalars, or vectors alone
-            mixed = [(a, b) for a, b in pairs if a not in sampled or b not in sampled]
-            part, more = self._part(alike, [], form)
-            pairs, terms, twins = mixed, [part, *terms], [*more, *twins]
-        return self.add((form, tuple(pairs), tuple(terms), *twins))
+            pairs = [(a, b) for a, b in pairs if a not in sampled or b not in sampled]
+            terms = [self.dot(alike, [], form), *terms]
+        return self.add((form, tuple(pairs), tuple(terms)))
 
-    def _part(self, pairs: list[Pair], terms: list[int], form: str) -> tuple[int, list[int]]:
-        """Return the number of a part of a sum, and that of its twin if it has one."""
-        twins = []
-        added = [t for t in terms if self.value(t) != 0.0]
-        if form in ("sum", "dot") and len([*pairs, *added]) > 1:
-            known = self._constant_sum(pairs, added, SCALE)
-            twins.append(self.add(("scaled", tuple(pairs), tuple(added))) if known is None else known)
-        return self.dot(pairs, terms, form), twins
-
-    def _constant_sum(self, pairs: list[Pair], terms: list[int], unit: float = 1.0) -> int | None:
-        """Return the number of a sum of constants, times `unit`; None if not all are constants."""
+    def _constant_sum(self, pairs: list[Pair], terms: list[int]) -> int | None:
+        """Return the number of a sum of constants; None if not all are constants."""
         if pairs and self.value(pairs[0][0]) is None:
             return None
         if None in map(self.value, chain(*pairs, terms)):
             return None
         products = [self.instructions[i][1] * self.instructions[j][1] for i, j in pairs]
-        return self.constant(ieee.sum(*[x * unit for x in (*products, *(self.instructions[t][1] for t in terms))]))
+        return self.constant(ieee.sum(*products, *[self.instructions[t][1] for t in terms]))
 
     def formula(self, kind: tuple[Op, str], known: Sequence[float | None], op: Op) -> StraightLine:
         """Return the steps of a formula for operands of which some are constants, traced once."""
@@ -461,9 +445,8 @@ def renumbered(instruction: Instruction, number: dict[int, int]) -> Instruction:
     form, *rest = instruction
     if form not in SUMS:
         return (form, *[number[i] for i in rest])
-    pairs, terms, *twins = rest
-    products = tuple([(number[a], number[b]) for a, b in pairs])
-    return (form, products, tuple([number[t] for t in terms]), *[number[t] for t in twins])
+    pairs, terms = rest
+    return form, tuple([(number[a], number[b]) for a, b in pairs]), tuple([number[t] for t in terms])
 
 
 def _check_form(op: Op, count: int) -> None:
@@ -501,19 +484,6 @@ def below(code: Code, roots: Iterable[int]) -> list[int]:
     return [i for i, needed in enumerate(found) if needed]
 
 
-def checked(instruction: Instruction) -> bool:
-    """Return whether a sum might overflow on the way to a finite result, and must not.
-
-    >>> checked(("dot", ((0, 1),), (2,))), checked(("sum", (), (0, 1))), checked(("adjoint", ((0, 1), (2, 3)), ()))
-    (True, False, False)
-    """
-    form, *rest = instruction
-    if form not in ("sum", "dot"):
-        return False
-    pairs, terms, *twins = rest
-    return len(pairs) + len(terms) >= {"dot": 2, "sum": 2 if twins else 3}[form]
-
-
 def operands(instruction: Instruction) -> tuple[int, ...]:
     """Return the numbers of an instruction's operands.
 
@@ -521,7 +491,7 @@ def operands(instruction: Instruction) -> tuple[int, ...]:
     ((1, 2, 3), (4, 5), ())
     """
     if instruction[0] in SUMS:
-        return (*chain.from_iterable(instruction[1]), *instruction[2], *instruction[3:])
+        return (*chain.from_iterable(instruction[1]), *instruction[2])
     if instruction[0] in LEAVES:
         return ()
     return instruction[1:]

@@ -55,8 +55,8 @@ def compile(  # noqa: A001 -- the field's name
     Numbers are the eager engine's but for rounding:
 
     - A sum is added up term by term, not rounded once; in `dot` and in sums of gradients, products are not rounded
-      before they are added. Gradients are summed in another order than `backward()` has, which shows where a sum of
-      them overflows on the way; `sum` and `dot` do not overflow on the way to a finite result.
+      before they are added. Gradients are summed in another order than `backward()` has. So a sum may overflow on its
+      way although the engine's, rounded once, is finite: `check` tells.
     - Functions of many rows at once are within the units in the last place that `compiler.functions.ULPS` names, at
       most 4, of the exact result. Single rows have C's functions, but where several like ones are computed together the
       former; x**2 is x * x.

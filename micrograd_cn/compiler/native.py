@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, groupby
+from itertools import chain
 
 from .instructions import SAMPLE, START
 from .lanes import Lanes
 from .plan import Plan
-from .products import STAGE, blocks
-from .schedule import CHUNK, TOGETHER, Gathered, Run, Stage, Step, Stretch, Sums, Takes
+from .products import STAGE, TILE, blocks
+from .schedule import CHUNK, Gathered, Run, Stage, Step, Stretch, Sums, Takes
 from .straight import Straight, compute
 from .text import BYTE, Function
 
@@ -91,7 +91,7 @@ def _joined(plan: Plan, phase: int) -> Iterator[list[Stage]]:
         if isinstance(stage, Stretch):
             added = sum(map(plan.schedule.weight, stage.steps))
         elif isinstance(stage, Sums) and stage.kind == "matrix" and sum(map(len, stage.rights)) <= SMALL:
-            added = LOOP * -(-len(stage.numbers) // TOGETHER)
+            added = LOOP * -(-len(stage.numbers) // TILE)
         elif isinstance(stage, Run) and len(stage.numbers) <= UNROLLED * plan.machine.native:
             added = -(-len(stage.numbers) // plan.machine.native)
         else:
@@ -107,14 +107,14 @@ def _joined(plan: Plan, phase: int) -> Iterator[list[Stage]]:
 
 def function(plan: Plan, part: Part, name: str) -> Function:
     """Return the function of a part."""
-    f = Function(name, STAGE, "i64")
+    f = Function(name, STAGE)
     if part.lanes:
         with blocks(f, [("ptr", "%a")]) as (block, [to], after):
             _write(StraightLine(plan, f, plan.lanes, block, part.kept), part, to)
             after.append(f.at(to, plan.lanes * len(part.outputs)))
     else:
         _write(StraightLine(plan, f, 1, "%s", part.kept), part, "%a")
-    f.do("ret i64 0")
+    f.do("ret void")
     return f
 
 
@@ -143,24 +143,18 @@ class StraightLine(Straight):
         self.align = 8 if self.lanes.scalar else 8 * plan.machine.native
 
     def steps(self, steps: Sequence[Step]) -> None:
-        """Write all steps; some sums are checked together."""
-        for together, group in groupby(steps, lambda step: step.together):
-            chosen = list(group)
-            if together:
-                self.checked([step.number for step in chosen])
-                continue
-            for step in chosen:
-                if step.starts:
-                    self._start(step.number)
-                else:
-                    self.write(step.number)
-                    if step.number in self.conditions and step.number in self.kept:
-                        self.define(step.number, self.value(step.number))
+        """Write all steps."""
+        for step in steps:
+            if step.starts:
+                self._store(step.number, self._begun(step.number))
+            else:
+                self.write(step.number)
+                if step.number in self.conditions and step.number in self.kept:
+                    self.define(step.number, self.value(step.number))
 
     def rows(self, steps: Sequence[Step], outputs: Sequence[int], to: str) -> None:
         """Write all steps, and as soon as they are known as many outputs as a vector has lanes, into each row."""
-        together = [list(group) for _, group in groupby(steps, lambda step: step.together or step.number)]
-        left = {step.number: group for group in together for step in group}
+        left = {step.number: step for step in steps}
         width = self.plan.machine.native
         if len(outputs) % width:  # rows then begin anywhere, and 64 bytes lie across the cache's lines more often
             width = min(width, HALF)
@@ -170,14 +164,12 @@ class StraightLine(Straight):
             chosen = outputs[k : k + native.count]
             waiting = [*chosen]
             while waiting:
-                if (group := left.get(waiting[-1])) is None:
+                if (step := left.get(waiting[-1])) is None:
                     waiting.pop()
-                elif needed := [i for step in group for i in self.plan.schedule.reads(step) if i in left]:
+                elif needed := [i for i in self.plan.schedule.reads(step) if i in left]:
                     waiting += needed
                 else:
-                    self.steps(group)
-                    for step in group:
-                        del left[step.number]
+                    self.steps([left.pop(step.number)])
             self._store_rows(native, [self.value(i) for i in chosen], self.f.at(to, k), len(outputs))
 
     def _store_rows(self, native: Lanes, xs: Sequence[str], to: str, width: int) -> None:
@@ -215,11 +207,9 @@ class StraightLine(Straight):
         if i in self.kept:
             self._store(i, name)
 
-    def _start(self, i: int) -> None:
-        """Write what a long sum starts from."""
-        form, _, terms, *_ = self.code.instructions[i]
-        others = self.plan.schedule.long[i].others
-        self._store(i, self.in_units(others, terms, ()) if form == "scaled" else self.products(i, others, terms))
+    def _begun(self, i: int) -> str:
+        """Return what a long sum starts from."""
+        return self.sum(i, self.plan.schedule.long[i].others, self.code.instructions[i][2])
 
     def run(self, run: Run) -> None:
         """Write instructions on neighbouring scalars as vectors."""
@@ -236,36 +226,17 @@ class StraightLine(Straight):
         firsts, step = self.plan.even(group.lefts)
         right, *_ = group.rights
         samples = f"inttoptr (i64 {self.plan.table([self.plan.at(i) for i in right])} to ptr)"
-        for k in range(0, len(group.numbers), TOGETHER):
-            chosen = group.numbers[k : k + TOGETHER]
-            begun = [
-                (
-                    self.lanes.kind,
-                    self.products(i, self.plan.schedule.long[i].others, self.code.instructions[i][2])
-                    if i in starts or group.first is not None
-                    else self.load(i),  # another part has begun it
-                )
-                for i in chosen
-            ]
-            with self.f.loop(len(right), [*begun, ("i64", "0")]) as loop:
+        for k in range(0, len(group.numbers), TILE):
+            chosen = group.numbers[k : k + TILE]
+            here = [i in starts or group.first is not None for i in chosen]  # or another part has begun it
+            begun = [self._begun(i) if own else self.load(i) for i, own in zip(chosen, here, strict=True)]
+            with self.f.loop(len(right), [*[(self.lanes.kind, x) for x in begun], ("i64", "0")]) as loop:
                 *totals, offset = loop.carried
                 place = self.f.at(self.block, self.f.word(samples, loop.index), BYTE)
                 x = self.f.load(self.lanes.kind, place, self.align)
-                for first, total in zip(firsts[k : k + TOGETHER], totals, strict=True):
+                for first, total in zip(firsts[k : k + TILE], totals, strict=True):
                     c = self.f.load("double", self.f.at(self.f.at("%s", first, BYTE), offset, BYTE))
                     loop.next.append(self.lanes.product_added(self.lanes.splat(c), x, total, group.form))
                 loop.next.append(self.f.add(offset, step))
-            names = loop.next[:-1]
-            _, _, rescue, table = self.plan.sums[id(group)]
-            if isinstance(rescue, str):
-                with self.f.rarely(self.lanes.any(self.lanes.overflowed(names)), self.lanes.kind, names) as rare:
-                    for i, name in zip(chosen, names, strict=True):
-                        self._store(i, name)
-                    words = f"ptr {self.f.op(f'inttoptr i64 {table} to ptr')}"
-                    self.f.shared[rescue] = self.plan.makers[rescue]
-                    self.f.call("i64", rescue, words, "ptr %s", f"ptr {self.block}", "ptr null", "i64 1", "i64 1")
-                    places = [self.f.at(self.block, self.plan.at(i), BYTE) for i in chosen]
-                    rare.next = [self.f.load(self.lanes.kind, place, self.align) for place in places]
-                names = rare.carried
-            for i, name in zip(chosen, names, strict=True):
-                self.define(i, name)
+            for i, total in zip(chosen, loop.next, strict=False):
+                self.define(i, total)

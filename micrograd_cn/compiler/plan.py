@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from . import gathers, products
 from . import takes as loads
-from .instructions import AFTER, BATCH, SAMPLE, SUMS, Pair, checked, parted
+from .instructions import AFTER, BATCH, SAMPLE, SUMS, Pair
 from .machine import Machine
 from .places import WORD, Places
 from .runs import VECTORS, Runs, families
@@ -26,7 +26,7 @@ CACHE = 1 << 20  # bytes of a panel, which the sums of products go through sever
 NEAREST = 1 << 13  # of one that is gone through once
 MOST_BLOCKS = 16  # of a panel
 
-Entry: TypeAlias = tuple[str | int, int, str | int, int]  # of a stage: see `drivers`
+Entry: TypeAlias = tuple[str | int, int]  # of a stage: its function and its table
 
 
 class Plan:
@@ -206,11 +206,6 @@ class Plan:
             for side in (*zip(*outer.rights, strict=True), *zip(*outer.lefts, strict=True)):
                 self.places.side_by_side(side)
         self.places.side_by_side([i for _, pair in schedule.single for i in pair])
-        for group in groups:
-            for i in group.numbers:
-                if checked(self.code.instructions[i]):  # what it starts from is read again if it overflows
-                    for j in schedule.reads(Step(i, starts=True)):
-                        self.places.keep(j)
         for stage in stages:
             if isinstance(stage, Takes):
                 for i in self.read_by(stage):
@@ -259,9 +254,6 @@ class Plan:
             return
         for side in (*group.lefts, *group.rights):
             yield from side
-        for i in group.numbers:
-            if checked(self.code.instructions[i]):
-                yield from self.schedule.reads(Step(i, starts=True))
 
     def read_by_totals(self) -> Iterator[int]:
         """Yield what totals read from memory."""
@@ -329,15 +321,12 @@ class Plan:
         return name
 
     def _entry(self, make: products.Maker, words: Sequence[str | int], count: int = 0) -> Entry:
-        return self._loop(make, count), self.table(words), 0, 0
+        return self._loop(make, count), self.table(words)
 
     def _sums(self, group: Sums) -> Entry:
         tables = {"scalars": self._of_scalars, "inner": self._inner, "matrix": self._matrix}
         make, words = tables[group.kind](group)
-        function = self._loop(make, sum(map(len, group.lefts)), group.form)
-        may_overflow = any(checked(self.code.instructions[i]) for i in group.numbers)
-        again, rescued = self._rescue(group) if may_overflow else (0, 0)
-        return function, self.table(words), again, rescued
+        return self._loop(make, sum(map(len, group.lefts)), group.form), self.table(words)
 
     def _inner(self, group: Sums) -> tuple[products.Maker, list[str | int]]:
         count, *sums = self._listed(group)
@@ -385,7 +374,7 @@ class Plan:
         results, right = [*map(self.at, group.numbers)], [*map(self.at, side)]
         lefts = [[*map(self.at, left)] for left in group.lefts]
         count = self.places.whole(len(results))
-        if len(results) * 2 >= self.machine.native and _adjacent(results) and group.form != "scaled":
+        if len(results) * 2 >= self.machine.native and _adjacent(results):
             if _adjacent(right) and all(map(_adjacent, lefts)):
                 firsts = [left[0] for left in lefts]
                 padded = [*firsts, *firsts[-1:] * (count - len(firsts))]
@@ -394,33 +383,6 @@ class Plan:
                 factors = [x for pair in zip(lefts[0], right, strict=True) for x in pair]
                 return products.column_sums, [count, len(right), results[0], *factors]
         return products.list_sums, self._listed(group)
-
-    def _rescue(self, group: Sums) -> tuple[str, int]:
-        """Return the function and the table that make sums again that have overflowed."""
-        one, lanes, in_lanes = self.code.constant(1.0), self.schedule.lanes, self.schedule.in_lanes
-        make, place = {"scalars": (products.rescue_scalars, self.at)}.get(
-            group.kind, (products.rescue, self.places.in_block)
-        )
-        words = [len(group.numbers)]
-        factors = group.pairs()
-        firsts, even = [0] * len(factors), [0, 0, 0]
-        if group.kind == "matrix":
-            right, *_ = group.rights
-            firsts, step = self.even(group.lefts)
-            even = [len(right), step, self.table([*map(self.at, right)])]
-            factors = [[] for _ in factors]
-        for number, i in enumerate(group.numbers):
-            _, _, terms, *twins = self.code.instructions[i]
-            lists = [[(one, t) if in_lanes(t) else (t, one) for t in few] for few in (twins, terms[len(twins) :], ())]
-            pairs = [*self.schedule.long[i].others, *factors[number]]
-            samples, others = parted(pairs, lambda pair: in_lanes(pair[0])) if lanes else ([], pairs)
-            lists[1] += others
-            lists[2] += samples
-            words += [self.at(i), *map(len, lists), even[0], firsts[number], *even[1:]]
-            both = [*chain.from_iterable(chain.from_iterable(lists))]
-            both[::2], both[1::2] = map(self.at, both[::2]), map(place, both[1::2])
-            words += both
-        return self.function(make), self.table(words)
 
     def _run(self, run: Run) -> Entry:
         make = products.run(run.form, run.steps)
@@ -453,21 +415,19 @@ class Plan:
         one, native = self.code.constant(1.0), self.machine.native
         rows = []
         for i in stage.numbers:
-            _, pairs, terms, *twins = self.code.instructions[i]
-            rows.append([*map(self.at, chain(*((one, t) for t in terms), *pairs, twins))])
+            _, pairs, terms = self.code.instructions[i]
+            rows.append([*map(self.at, chain(*((one, t) for t in terms), *pairs))])
         columns = [*zip(*rows, strict=True)]
         count = len(rows) * len(columns) // 2
-        check = checked(self.code.instructions[stage.numbers[0]])
         if len(columns) <= gathers.MOST and all(len(set(places)) == 1 or _adjacent(places) for places in columns):
             pattern = self._patterned(columns, words)
-            name = self._loop(gathers.short_sums(pattern, check, len(twins)), count, stage.form)
-            return name, self.table(words), 0, 0
-        words.append((len(columns) - len(twins)) // 2)
+            return self._loop(gathers.short_sums(pattern), count, stage.form), self.table(words)
+        words.append(len(columns) // 2)
         padded = [*map(self._padded, columns)]
         for first in range(0, len(padded[0]), native):
             for column in padded:
                 words += column[first : first + native]
-        return self._loop(gathers.sums(check, len(twins)), count, stage.form), self.table(words), 0, 0
+        return self._loop(gathers.sums, count, stage.form), self.table(words)
 
     def _padded(self, places: Sequence[int]) -> list[int]:
         """Return as many places as whole vectors have, the last one again and again."""
@@ -486,7 +446,7 @@ class Plan:
                 operands = self.code.operands[i][1:]
                 samples = any(map(self.schedule.in_lanes, operands))
                 words += [self.at(i), WORD * samples, self._places_of(operands, samples)]
-        return self.function(loads.takes if in_lanes else loads.takes_of_scalars), self.table(words), 0, 0
+        return self.function(loads.takes if in_lanes else loads.takes_of_scalars), self.table(words)
 
     def _places_of(self, xs: tuple[int, ...], samples: bool) -> int:
         """Return the table of where some operands are, and after them a nan; one for all that have the same ones."""

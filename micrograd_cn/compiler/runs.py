@@ -95,8 +95,7 @@ class Runs:
             return None if self._start(step.number) is None else START
         if form not in SUMS:
             return form
-        pairs, terms, *twins = rest
-        return (form, len(pairs), len(terms), len(twins)) if self._gather and form != "scaled" else None
+        return (form, *map(len, rest)) if self._gather else None
 
     def _of_kind(self, kind: Any, numbers: Sequence[int]) -> Iterator[Stage]:
         """Yield the runs of like instructions, with their results placed."""

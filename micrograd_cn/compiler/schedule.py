@@ -13,12 +13,10 @@ from itertools import chain
 from typing import NamedTuple, TypeAlias
 
 from .fusion import fused
-from .instructions import AFTER, BATCH, LONG, SAMPLE, SUMS, TAKE, Code, Pair, below, checked, parted
+from .instructions import AFTER, BATCH, LONG, SAMPLE, SUMS, TAKE, Code, Pair, below, parted
 
 ALONE = 32  # products from which a sum is a loop that shares its factors with no other one
 COLUMNS = 3  # from which totals are a table
-TOGETHER = 6  # sums that are checked together
-AHEAD = 24  # checked sums, of the next ones, among which those are found
 FEW = 4  # instructions of a level, below which they do not count as alike
 LEVELS = 1 << 32  # of a layer, at most
 LARGEST = 10_000  # instructions for which native code is made at all: it takes seconds
@@ -31,12 +29,10 @@ class Step(NamedTuple):
     Attributes:
         number: the instruction's.
         starts: of a long sum only what it starts from is done, the terms and the few other products.
-        together: the first one of the sums with which it is checked for whether one has overflowed; 0 for others.
     """
 
     number: int
     starts: bool = False
-    together: int = 0
 
 
 @dataclass
@@ -297,38 +293,21 @@ class Schedule:
         return Step(i, i in self.long)
 
     def _in_order(self, numbers: Sequence[int]) -> list[Step]:
-        """Return steps in such an order that a value is used soon; sums that are checked come TOGETHER."""
-        code = self.code
+        """Return steps in such an order that a value is used soon: each with all that can then be done."""
         inside = set(numbers)
         needs = {i: inside.intersection(self.reads(self._step(i))) for i in numbers}
         users: dict[int, list[int]] = defaultdict(list)
         for i in numbers:
             for j in needs[i]:
                 users[j].append(i)
-        sums = [i for i in numbers if i not in self.long and checked(code.instructions[i])]
-        place = {i: k for k, i in enumerate(sums)}
-        steps: list[Step] = []
-        done: set[int] = set()
-
-        def follow(numbers: Iterable[int]) -> None:
-            """Do what can be done of these, each with all that then can be; checked sums wait."""
-            stack = [*numbers][::-1]
-            while stack:
-                i = stack.pop()
-                if i not in done and i not in place and needs[i] <= done:
-                    done.add(i)
-                    steps.append(self._step(i))
-                    stack += reversed(users[i])
-
-        for i in numbers:
-            if i in place and i not in done:
-                ahead = [j for j in sums[place[i] : place[i] + AHEAD] if j not in done and needs[j] <= done]
-                batch = [j for j in ahead if code.instructions[j][0] == code.instructions[i][0]][:TOGETHER]
-                steps += [Step(j, together=i) for j in batch]
-                done.update(batch)
-                follow(user for j in batch for user in users[j])
-            follow([i])
-        return steps
+        done: dict[int, None] = {}
+        stack = [*numbers][::-1]
+        while stack:
+            i = stack.pop()
+            if i not in done and needs[i] <= done.keys():
+                done[i] = None
+                stack += reversed(users[i])
+        return [*map(self._step, done)]
 
     def _by_form(self, levels: Iterable[Sequence[int]]) -> Iterator[Step]:
         """Yield steps level by level, like ones one after the other, as a processor expects the jumps between them."""
@@ -373,8 +352,8 @@ class Schedule:
         """Return the instructions that a step needs by name; a loop's factors are read from memory."""
         if not step.starts:
             return self.code.operands[step.number]
-        _, _, terms, *twins = self.code.instructions[step.number]
-        return (*chain.from_iterable(self.long[step.number].others), *terms, *twins)
+        _, _, terms = self.code.instructions[step.number]
+        return (*chain.from_iterable(self.long[step.number].others), *terms)
 
 
 def _grouped(code: Code, totals: Sequence[tuple[Pair, ...]]) -> tuple[list[Outer], list[tuple[int, Pair]]]:

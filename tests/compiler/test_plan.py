@@ -119,7 +119,7 @@ def test_everything_is_done_once_and_after_what_it_needs(seed, lanes):
         done += here
     assert sorted(done) == [i for i in plan.schedule.needed if code.operands[i]]
     for entry in (*plan.totals, *plan.packed, *[entry for _, entry in runs_of(plan)]):
-        assert entry[2:] == (0, 0)  # nothing of these is done again
+        assert len(entry) == 2
 
 
 def runs_of(plan):
@@ -413,7 +413,7 @@ def test_other_sums_of_scalars_are_lists():
     assert (name, words) == ("list_sums", expected)
 
 
-@pytest.mark.parametrize("form", ["sum", "dot", "adjoint", "scaled"])
+@pytest.mark.parametrize("form", ["sum", "dot", "adjoint"])
 def test_sums_that_fill_half_a_vector_are_rows_and_fewer_are_lists(form):
     half = machine().native // 2
     for count in (max(1, half - 1), half, half + 1):
@@ -422,87 +422,7 @@ def test_sums_that_fill_half_a_vector_are_rows_and_fewer_are_lists(form):
         products_ = [tuple(zip(w[k * ALONE : (k + 1) * ALONE], x, strict=True)) for k in range(count)]
         sums = [made.code.add((form, pairs, ())) for pairs in products_]
         [(name, _)] = scalar_sums(made.plan(*sums, lanes=False, scalars=FREE))
-        lists = 2 * count < machine().native or form == "scaled"  # which a vector does not add in units
-        assert name.startswith("list_sums" if lists else "row_sums")
-
-
-def test_sums_that_may_overflow_have_what_makes_them_again():
-    made = Instructions(ALONE, ALONE)
-    for form, lanes, function in (("dot", True, "rescue"), ("dot", False, "rescue_scalars"), ("adjoint", True, 0)):
-        plan = made.plan(*layer(made, 1, ALONE, form), lanes=lanes, scalars=FREE)
-        [(stage, *_)] = entries(plan, Sums)
-        again = plan.sums[id(stage)][2]
-        assert again == (function and f"micrograd_cn.{function}")
-
-
-def read_again(plan, group):
-    """Return what the table of sums that are made again says: each result, what is in units already, the rest."""
-    *_, function, address = plan.sums[id(group)]
-    name = {WORD * place: i for i, place in plan.scalar.items()}
-    for _, table, *_ in plan.packed:
-        _, to, *places = table_at(plan, table)
-        name |= {to + WORD * k: name[place] for k, place in enumerate(places)}
-    if plan.schedule.lanes:
-        slot = {place: i for i, place in (*plan.slot.items(), *plan.places.filled.items())}
-        name_of_sample = {WORD * plan.lanes * place: i for place, i in slot.items()}
-    else:
-        name_of_sample = name
-    in_lanes = function.endswith("rescue")
-    sample = name_of_sample if in_lanes else name
-    count, *words = table_at(plan, address)
-    found = []
-    for _ in range(count):
-        result, *counts, even, first, step, samples = words[:8]
-        words = words[8:]
-        sums = []
-        for number, kind in zip(counts, (name, name, sample), strict=True):
-            pairs = [(kind[words[2 * k]], sample[words[2 * k + 1]]) for k in range(number)]
-            words = words[2 * number :]
-            sums.append(pairs)
-        if even:
-            right = [sample[x] for x in table_at(plan, samples)]
-            assert len(right) == even
-            sums[1] += [(name[first + step * k], x) for k, x in enumerate(right)]
-        else:
-            assert (first, step, samples) == (0, 0, 0)
-        found.append((sample[result], sums[0], sums[1] + sums[2]))
-    assert words == []
-    return found
-
-
-def assert_made_again(plan, numbers):
-    """Compare the tables with the instructions: each product, term and twin is there once."""
-    groups = [s for phase in plan.stages.values() for s in phase if isinstance(s, Sums) and s.numbers[0] in numbers]
-    one = plan.code.constant(1.0)
-    found = {result: rest for group in groups for result, *rest in read_again(plan, group)}
-    assert set(found) == set(numbers)
-    for i, (scaled, others) in found.items():
-        _, pairs, terms, *twins = plan.code.instructions[i]
-        assert sorted(map(sorted, scaled)) == sorted(sorted((one, twin)) for twin in twins)
-        expected = [*pairs, *((one, t) for t in terms[len(twins) :])]
-        assert sorted(map(sorted, others)) == sorted(map(sorted, expected))
-
-
-@pytest.mark.parametrize("lanes", [True, False])
-def test_a_matrix_that_overflowed_is_made_again_of_all_its_products_and_terms(lanes):
-    made = Instructions(4 * ALONE, ALONE)
-    code, w, x = made.code, made.w, made.x
-    sums = []
-    for k in range(3):
-        pairs = list(zip(w[k * ALONE : (k + 1) * ALONE], x, strict=True))
-        sums.append(code.dot([*pairs, (x[k], x[3]), (w[-1], w[-2 - k])], [x[5], w[-3], w[-4]][: k + 1]))
-    assert_made_again(made.plan(*sums, lanes=lanes, scalars=FREE), sums)
-
-
-@pytest.mark.parametrize("lanes", [True, False])
-def test_other_sums_that_overflowed_are_made_again_of_all_their_products_and_terms(lanes):
-    made = Instructions(2 * ALONE, ALONE)
-    code, w, x = made.code, made.w, made.x
-    inner = code.dot([*zip(x, x[::-1], strict=True), (w[0], x[0]), (w[1], w[2])], [x[4], w[4], w[5]])
-    early = code.dot(list(zip(w[:ALONE], w[ALONE:], strict=True)), [w[3]])
-    irregular = [w[k * k % 50] for k in range(ALONE)]
-    sums = [inner, early, code.dot(list(zip(irregular, x, strict=True)), [x[1]])]
-    assert_made_again(made.plan(*sums, lanes=lanes, scalars=FREE), sums)
+        assert name.startswith("list_sums" if 2 * count < machine().native else "row_sums")
 
 
 # Totals

@@ -89,15 +89,6 @@ def test_neighbours_with_others_between_them_are_runs_too():
     assert all(beside(plan, stage.numbers) for stage in (*stages(plan, Run), others))
 
 
-def test_sums_with_twins_are_gathered_with_them():
-    made = Instructions(9, 30)
-    code, w, x = made.code, made.w, made.x
-    sums = [code.dot([(w[k], w[k + 1]), (w[k + 2], w[k]), (x[k], x[k + 1])], []) for k in range(4)]
-    assert all(len(code.instructions[i]) == 4 for i in sums)
-    plan = made.plan(*sums, lanes=False, scalars=FREE, gather=True)
-    assert [stage.numbers for stage in stages(plan, Gathered)] == [sums]
-
-
 def starting(count, starts):
     """Return the plan of some long sums, which start as `starts` says, and their numbers."""
     made = Instructions(2 * ALONE, ALONE + 20)
