@@ -380,7 +380,7 @@ class Executables:
         return found
 
     def quickest(self, kind: str, rows: int) -> Executable:
-        """Return what runs longest until it is worth the time to make it."""
+        """Return the fastest code, made at once: native code, or of a graph too large for it fast shared functions."""
         lanes = rows > FEW
         plan = self.plan(kind, lanes)
         writer = drivers.Drivers(plan.machine, plan.lanes)
@@ -390,16 +390,11 @@ class Executables:
         return found
 
     def hasten(self, executable: Executable, seconds: float) -> None:
-        """Go over to fast shared functions, or to those among them with the most products, if they run so long."""
+        """Go over to fast shared functions if those that there are run so long."""
         plan = executable.plan
-        if plan.fast:
-            return
-        fast = seconds > SOON * self.machine.missing(plan.makers)
-        a_product = seconds / max(plan.schedule.size + plan.loops.total(), 1)
-        long = {name for name, count in plan.loops.items() if count * a_product > SOON}
-        if fast or not long <= plan.hastened:
+        if not plan.fast and seconds > SOON * self.machine.missing(plan.makers):
             with self._lock:
-                plan.link(fast, long)
+                plan.link(fast=True)
 
     def worth(self, executable: Executable, seconds: float) -> bool:
         """Return whether what runs so long is worth native code."""

@@ -6,7 +6,6 @@ Threaded and native code have this in common; they differ in how they do the str
 from __future__ import annotations
 
 from array import array
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from math import nan
@@ -42,7 +41,6 @@ class Plan:
 
     Attributes:
         places: where values lie; `scalar`, `slot` and `at` are its own.
-        gather: whether like instructions on scalars are vectors, wherever their operands lie.
         columns_at: where a row's numbers go.
         blocks: of a panel.
         totals_at: where the totals' means are among the scalars.
@@ -50,9 +48,7 @@ class Plan:
         sums: the entries of each `Sums`, `Run`, `Gathered` and `Takes`.
         totals: the entries of the totals.
         makers: the shared functions that it needs.
-        loops: through how many products each of them goes; 0 for those that are no loops of these.
-        fast: whether all of them are the fast ones.
-        hastened: those that are, if not all.
+        fast: whether these are the fast ones.
         packed: the entries of what is copied before the samples, so that it lies side by side.
     """
 
@@ -67,15 +63,13 @@ class Plan:
     ) -> None:
         self.schedule, self.machine = schedule, machine
         self.places = places = Places(schedule, machine, scalars)
-        self.code, self.lanes, self.gather = schedule.code, places.lanes, gather
+        self.code, self.lanes = schedule.code, places.lanes
         self.scalar, self.slot, self.at = places.scalar, places.slot, places.at
         self.columns_at = places.take_slots(columns) if schedule.lanes else places.take(columns)
         self.tables: list[array[int]] = []
         self._links: list[tuple[array[int], int, str]] = []
         self.makers: Makers = {}
-        self.loops: Counter[str] = Counter()
         self.fast = False
-        self.hastened: set[str] = set()
         self.packed: list[Entry] = []
         self._packs: dict[tuple[int, ...], int] = {}
         self._operands_at: dict[tuple[tuple[int, ...], bool], int] = {}
@@ -290,20 +284,16 @@ class Plan:
         self.tables.append(table)
         return table.buffer_info()[0]
 
-    def link(self, fast: bool = False, hastened: Iterable[str] = ()) -> None:
-        """Put the functions' addresses into the tables; those that no program has needed yet are compiled.
+    def link(self, fast: bool = False) -> None:
+        """Put the functions' addresses into the tables, of the fast ones from now on if `fast`.
 
-        Args:
-            fast: whether they are the fast ones, from now on.
-            hastened: the names of those that are, from now on.
+        Those that no program has needed yet are compiled.
         """
         self.fast = self.fast or fast
-        self.hastened |= {*self.makers} if self.fast else {*hastened}
-        for which in (False, True):
-            made = {name: make for name, make in self.makers.items() if (name in self.hastened) == which}
-            self.machine.share(made, which, self.code.rows)
+        self.machine.share(self.makers, self.fast, self.code.rows)
+        addresses = self.machine.addresses[self.fast]
         for table, k, name in self._links:
-            table[k] = self.machine.addresses[name in self.hastened][name]
+            table[k] = addresses[name]
 
     def function(self, make: products.Maker, form: str = "dot") -> str:
         """Return the name of a function that all programs share."""
@@ -314,19 +304,12 @@ class Plan:
         self.makers[f.name] = lambda: f
         return f.name
 
-    def _loop(self, make: products.Maker, count: int, form: str = "dot") -> str:
-        """Return the name of one that goes through so many products more."""
-        name = self.function(make, form)
-        self.loops[name] += count
-        return name
-
-    def _entry(self, make: products.Maker, words: Sequence[str | int], count: int = 0) -> Entry:
-        return self._loop(make, count), self.table(words)
+    def _entry(self, make: products.Maker, words: Sequence[str | int], form: str = "dot") -> Entry:
+        return self.function(make, form), self.table(words)
 
     def _sums(self, group: Sums) -> Entry:
         tables = {"scalars": self._of_scalars, "inner": self._inner, "matrix": self._matrix}
-        make, words = tables[group.kind](group)
-        return self._loop(make, sum(map(len, group.lefts)), group.form), self.table(words)
+        return self._entry(*tables[group.kind](group), group.form)
 
     def _inner(self, group: Sums) -> tuple[products.Maker, list[str | int]]:
         count, *sums = self._listed(group)
@@ -347,7 +330,7 @@ class Plan:
         done = 0
         for number in range(count):  # tiles of the same size, or of one less
             m = len(firsts) // count + (number < len(firsts) % count)
-            words += [self._loop(products.tile(m), m * len(right), group.form), m]
+            words += [self.function(products.tile(m), group.form), m]
             for k in range(done, done + m):
                 words += [self.at(group.numbers[k]), firsts[k]]
             done += m
@@ -418,16 +401,15 @@ class Plan:
             _, pairs, terms = self.code.instructions[i]
             rows.append([*map(self.at, chain(*((one, t) for t in terms), *pairs))])
         columns = [*zip(*rows, strict=True)]
-        count = len(rows) * len(columns) // 2
         if len(columns) <= gathers.MOST and all(len(set(places)) == 1 or _adjacent(places) for places in columns):
             pattern = self._patterned(columns, words)
-            return self._loop(gathers.short_sums(pattern), count, stage.form), self.table(words)
+            return self._entry(gathers.short_sums(pattern), words, stage.form)
         words.append(len(columns) // 2)
         padded = [*map(self._padded, columns)]
         for first in range(0, len(padded[0]), native):
             for column in padded:
                 words += column[first : first + native]
-        return self._loop(gathers.sums, count, stage.form), self.table(words)
+        return self._entry(gathers.sums, words, stage.form)
 
     def _padded(self, places: Sequence[int]) -> list[int]:
         """Return as many places as whole vectors have, the last one again and again."""
@@ -446,7 +428,7 @@ class Plan:
                 operands = self.code.operands[i][1:]
                 samples = any(map(self.schedule.in_lanes, operands))
                 words += [self.at(i), WORD * samples, self._places_of(operands, samples)]
-        return self.function(loads.takes if in_lanes else loads.takes_of_scalars), self.table(words)
+        return self._entry(loads.takes if in_lanes else loads.takes_of_scalars, words)
 
     def _places_of(self, xs: tuple[int, ...], samples: bool) -> int:
         """Return the table of where some operands are, and after them a nan; one for all that have the same ones."""
@@ -465,13 +447,13 @@ class Plan:
             size, inside = products.rows_of(self.machine), pairs > self.blocks
             whole, rest = (products.totals(r, inside) for r in (min(size, rows), rows % size or size))
             words = [pairs, rows, self.places.whole(columns), place]
-            words += [*(self._loop(part, pairs * rows * columns) for part in (whole, rest)), *lefts]
+            words += [self.function(whole), self.function(rest), *lefts]
             for row in rights:
                 words += [*row, *row[-1:] * (self.places.whole(columns) - columns)]
-            return self._entry(products.outer, words, pairs * rows * columns)
+            return self._entry(products.outer, words)
         if all(map(_adjacent, rights)):
             words = [pairs, rows, self.places.whole(columns), place, *lefts, *(row[0] for row in rights)]
-            return self._entry(products.outer_scalars, words, pairs * rows * columns)
+            return self._entry(products.outer_scalars, words)
         found = [
             (k, [(a, right[pair]) for pair, a in enumerate(left)])
             for row, left in zip(group.totals, group.lefts, strict=True)
@@ -487,7 +469,7 @@ class Plan:
                 len(pairs),
                 *(self.places.in_block(i) for pair in pairs for i in pair),
             ]
-        return self._entry(products.list_totals, words, len(words) // 2)
+        return self._entry(products.list_totals, words)
 
     def _single(self) -> list[Entry]:
         single = self.schedule.single
@@ -498,7 +480,7 @@ class Plan:
         factors = [self.places.in_block(i) for _, pair in single for i in pair]
         count = self.places.whole(len(single))
         words = [count, WORD * self._total_place[single[0][0]], *factors, *factors[-2:] * (count - len(single))]
-        return [self._entry(products.single_totals, words, count)]
+        return [self._entry(products.single_totals, words)]
 
     def fill_entry(self, filled: dict[int, int], at: Callable[[int], int]) -> list[Entry]:
         """Return the entry that writes scalars into slots; `at` says where they are."""
