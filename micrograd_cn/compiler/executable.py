@@ -47,7 +47,6 @@ SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "add": (None, [POINTER] * 3),
     "finish": (None, [POINTER, POINTER, POINTER, COUNT, *MEMORY]),
     "gradient": (DOUBLE, [POINTER, POINTER, POINTER, COUNT, *MEMORY]),
-    "fit": (None, [POINTER] * 3 + [COUNT] * 4 + [POINTER] * 5 + [COUNT] * 2 + MEMORY),
 }
 
 
@@ -76,11 +75,13 @@ def update_driver() -> Any:
     return ctypes.CFUNCTYPE(None, *[POINTER] * 6, COUNT, COUNT)(address)
 
 
-def mixed_driver() -> Any:
-    """Return the function that takes steps whose rows belong to several programs."""
+def fit_driver(fast: bool) -> Any:
+    """Return the function that takes steps of training."""
     on = machine()
-    address = on.address(drivers.FIT_MIXED, partial(drivers.fit_mixed, on), fast=True)
-    return ctypes.CFUNCTYPE(None, *[POINTER] * 2, COUNT, *[POINTER] * 4, COUNT, *[POINTER] * 3, COUNT, COUNT)(address)
+    address = on.address(drivers.FIT, partial(drivers.fit, on), fast)
+    return ctypes.CFUNCTYPE(None, *[POINTER] * 3, *[COUNT] * 3, *[POINTER] * 4, COUNT, *[POINTER] * 3, *[COUNT] * 2)(
+        address
+    )
 
 
 def accumulate_driver() -> Any:
@@ -88,6 +89,11 @@ def accumulate_driver() -> Any:
     on = machine()
     address = on.address(drivers.ACCUMULATE, partial(drivers.accumulate, on), fast=True)
     return ctypes.CFUNCTYPE(None, POINTER, POINTER, DOUBLE, COUNT)(address)
+
+
+def pitch(parameters: int) -> int:
+    """Return how many places so many parameters have."""
+    return -(-parameters // ALIGNED) * ALIGNED or ALIGNED
 
 
 class Stages:
@@ -332,7 +338,7 @@ class Executables:
         self._making = threading.Lock()
         with collector_off():
             self.graph = Graph(outputs, inputs, parameters)
-        self.pitch = -(-len(self.graph.parameters) // ALIGNED) * ALIGNED or ALIGNED
+        self.pitch = pitch(len(self.graph.parameters))
 
     @property
     def lowering(self) -> Lowering:

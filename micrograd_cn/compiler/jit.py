@@ -7,18 +7,18 @@ import inspect
 import re
 from array import array
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from itertools import chain
-from typing import Any, NoReturn, TypeVar, overload
+from typing import Any, NoReturn, TypeAlias, TypeVar, overload
 
 from ..engine import Value, constant
 from ..operation import number
 from ..optim import Optimizer
 from ..tree import flatten
-from .epochs import Progress, Shuffler, check_fit
-from .executable import collector_off
+from .epochs import Course, Progress, Shuffler
+from .executable import Executables, collector_off
 from .guards import Guard, GuardError, Guards, Input, as_recorded, guards, is_recorded
-from .mixture import Division, Mixture
+from .mixture import Divided, Division, Mixture
 from .program import Program
 from .python import Named
 from .rows import in_order
@@ -156,6 +156,9 @@ class Recording:
         self.program = make(outputs, self._inputs)  # it has the guards' parameters too
 
 
+Chosen: TypeAlias = "tuple[Recording, array[int]]"  # with the rows that it is for
+
+
 class CompiledFunction:
     """A function that is compiled; see `compile`.
 
@@ -262,26 +265,23 @@ class CompiledFunction:
             TypeError, ValueError, GuardError: as for `backward` and `Program.fit`.
         """
         found = self._tables("fit", samples)
-        check_fit(optimizer, epochs, batch_size, shuffle, threads, schedule, progress)
+        course = Course(optimizer, epochs, batch_size, shuffle, schedule, threads, progress, each_step)
         for recording in chain.from_iterable([self._recordings.get((t.static, t.form), ()) for t in found]):
             for program in (recording.program, recording.guards.program):
                 if program:
                     check_constants(optimizer, program.executables)
-        if len(found) == 1:
-            [table] = found
-            groups = self._divided(table, in_order(len(table.samples)), threads)
-            recording = groups[0][0]
-            if len(groups) == 1 and recording.guards.fixed:
-                self._check_single("fit", recording)
-                rows: Any = [[]] * len(table.samples)
-                if table.width:
-                    rows = memoryview(table.numbers).cast("B").cast("d", (len(table.samples), table.width))
-                return recording.program.fit(
-                    rows, optimizer, epochs, batch_size, shuffle, schedule, threads, progress, each_step
-                )
-        division = Division(functools.partial(self._divided_single, threads=threads), self._divided_for_good)
-        mixture = Mixture(found, division, threads)
-        return mixture.fit(optimizer, epochs, batch_size, shuffle, schedule, progress, each_step)
+        if len(found) == 1:  # all of it is looked at before the first step
+            self._of_fit(self._divided(found[0], in_order(len(found[0].samples)), threads))
+
+        def known(table: Table, rows: array[int], parameters: int) -> tuple[Divided, array[int]]:
+            chosen, left = self._known(table, rows, threads, parameters)
+            return self._of_fit(chosen), left
+
+        def recorded(table: Table, rows: array[int]) -> Divided:
+            return self._of_fit(self._recorded(table, rows, threads))
+
+        division = Division(known, recorded, self._always, lambda: self.parameters)
+        return Mixture(found, division, course).fit()
 
     def check(self, samples: Any, rtol: float = 1e-9, atol: float = 1e-12) -> None:
         """Compare the results for some samples with those of the function itself.
@@ -390,30 +390,37 @@ class CompiledFunction:
         except TypeError as error:
             raise TypeError(f"sample {i} has not the arguments of {self._name}{self._signature}: {error}") from None
 
-    def _divided(
-        self, table: Table, rows: array[int], threads: int = 1, training: Mixture | None = None
-    ) -> list[tuple[Recording, array[int]]]:
+    def _divided(self, table: Table, rows: array[int], threads: int = 1) -> list[Chosen]:
         """Return the rows by what they are recorded as; one recording for all, unless the function branches."""
-        known = self._recordings.setdefault((table.static, table.form), [])
-        found: list[tuple[Recording, array[int]]] = []
-        for recording in known:
-            parameters = training.parameters_of(recording.program) if training else 0
+        found, left = self._known(table, rows, threads)
+        return [*found, *self._recorded(table, left, threads)]
+
+    def _known(
+        self, table: Table, rows: array[int], threads: int, parameters: int = 0
+    ) -> tuple[list[Chosen], array[int]]:
+        """Return those rows that a recording is for, and the others; `parameters` may be where these are meanwhile."""
+        found = []
+        for recording in self._recordings.get((table.static, table.form), ()):
+            if not rows:
+                break
             broken = recording.guards.broken(table.numbers, rows, threads, parameters)
             if len(broken) < len(rows):
-                found.append((recording, array("q", [i for i in rows if i not in broken]) if broken else rows))
+                found.append((recording, _without(rows, broken)))
             rows = array("q", broken)
-            if not rows:
-                return found
+        return found, rows
+
+    def _recorded(self, table: Table, rows: array[int], threads: int) -> list[Chosen]:
+        """Return rows that no recording is for yet, by those that are made for them."""
+        known = self._recordings.setdefault((table.static, table.form), [])
+        found: list[Chosen] = []
         while rows:
-            if training:
-                training.settle()
             made = self._record(table, rows[0])
             if alike := [recording for recording in known if recording.outcomes == made.outcomes]:
                 found.append((alike[0], rows[:1]))  # near a tie, where a program's rounding may decide otherwise
                 rows = rows[1:]
                 continue
             if known and not self._branches:
-                self._refuse(table, rows[0], broken[rows[0]])
+                self._refuse(table, rows[0], known[-1].guards.broken(table.numbers, rows[:1])[rows[0]])
             made.compile(self._program)
             known.append(made)
             broken = made.guards.broken(table.numbers, rows, threads)
@@ -422,27 +429,25 @@ class CompiledFunction:
                     f"{self._name} branches otherwise for the sample with which it was just recorded: does it change "
                     "a parameter?"
                 )
-            found.append((made, array("q", [i for i in rows if i not in broken]) if broken else rows))
+            found.append((made, _without(rows, broken)))
             rows = array("q", broken)
         return found
 
-    def _divided_single(
-        self, table: Table, rows: array[int], training: Mixture, threads: int
-    ) -> list[tuple[Program, array[int]]]:
-        found = self._divided(table, rows, threads, training)
+    def _of_fit(self, found: Sequence[Chosen]) -> list[tuple[Executables, array[int]]]:
+        """Return programs with their rows, if each has a single result."""
         for recording, _ in found:
             self._check_single("fit", recording)
-        return [(recording.program, chosen) for recording, chosen in found]
+        return [(recording.program.executables, rows) for recording, rows in found]
 
-    def _divided_for_good(self, table: Table) -> list[tuple[Program, array[int]]]:
+    def _always(self, table: Table) -> list[tuple[Executables, array[int]]]:
         """Return those rows whose program no parameter can change, by what they are recorded as."""
         found = []
         rows = in_order(len(table.samples))
-        for recording in self._recordings[table.static, table.form]:
-            if not (recording.single and recording.guards.fixed):
+        for recording in self._recordings.get((table.static, table.form), ()):
+            if not (rows and recording.single and recording.guards.fixed):
                 break
             broken = recording.guards.broken(table.numbers, rows)
-            found.append((recording.program, array("q", [i for i in rows if i not in broken])))
+            found.append((recording.program.executables, _without(rows, broken)))
             rows = array("q", broken)
         return found
 
@@ -484,6 +489,10 @@ class CompiledFunction:
     def _check_single(self, name: str, recording: Recording) -> None:
         if not recording.single:
             raise ValueError(f"{name}() needs a function that returns one Value; {self._name} returns several")
+
+
+def _without(rows: array[int], some: Container[int]) -> array[int]:
+    return array("q", [i for i in rows if i not in some]) if some else rows
 
 
 def _output(name: str, path: str, x: Any) -> Value:

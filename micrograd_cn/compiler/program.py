@@ -16,15 +16,16 @@ from ..optim import Optimizer
 from . import c
 from .c import Options
 from .derivatives import Differentiable
-from .epochs import Progress, Shuffler, check_fit, train
-from .executable import Executables, driver, nothing
+from .epochs import Course, Progress, Shuffler
+from .executable import Executables, nothing
 from .lowering import ordered
 from .machine import Memory
+from .mixture import Division, Mixture
 from .places import WORD
 from .python import Named, source
 from .rows import Numbers, address, in_order, read_rows, writable
+from .samples import Table
 from .threads import check_threads
-from .training import Running, Training
 
 
 class Mismatch(AssertionError):
@@ -266,34 +267,20 @@ class Program(Differentiable):
         >>> w.data, optimizer.lr
         (-1.75, 0.75)
         """
-        check_fit(optimizer, epochs, batch_size, shuffle, threads, schedule, progress)
+        course = Course(optimizer, epochs, batch_size, shuffle, schedule, threads, progress, each_step)
         inputs = set(self._inputs)
         for i, p in enumerate(optimizer.parameters):
             if p in inputs:
                 raise ValueError(f"fit(): parameters[{i}] of the optimizer, {p!r}, is an input of the program")
-        data, n = self._batch("fit", rows)
-        batch = min(batch_size or n, n)
-        running = Running(self.executables, batch, threads)
-        training = Training(running, optimizer, schedule)
-        driver("fit", running.executable.lanes, running.executable.plan.fast)  # compiled before any time is taken
-        index = array("q", range(n))
+        table = Table(())
+        table.numbers, n = self._batch("fit", rows)
+        table.samples = range(n)
 
-        def take(begun: int, steps: int) -> list[float]:
-            losses = Memory(steps)
-            training.run(data, index, n, batch, begun, steps, losses)
-            return losses.data[:]  # type: ignore[no-any-return]
+        def always(_: Table) -> Any:
+            return [(self.executables, in_order(n))]
 
-        def reorder(order: array[int]) -> None:
-            index[:] = order
-
-        try:
-            return train(
-                take, running.expect, reorder,
-                n=n, batch=batch, epochs=epochs, shuffle=shuffle, progress=progress, each_step=each_step,
-            )  # fmt: skip
-        finally:
-            training.write_back()
-            running.done()
+        division = Division(lambda *_: ((), array("q")), lambda *_: (), always, lambda: self.parameters)
+        return Mixture([table], division, course).fit()
 
     def check(self, rows: Any, f: Callable[..., Any], rtol: float = 1e-9, atol: float = 1e-12) -> None:
         """Compare the outputs with those of the Python function that was recorded.

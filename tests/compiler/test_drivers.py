@@ -191,7 +191,7 @@ class Guarded(Memory):
 
 
 def test_nothing_is_written_behind_the_memory(code, panels, monkeypatch):
-    for module in ("program", "executable", "training"):
+    for module in ("program", "executable", "training", "mixture"):
         monkeypatch.setattr(f"micrograd_cn.compiler.{module}.Memory", Guarded)
     monkeypatch.setattr(Guarded, "made", ())
     ws, xs = [Value(0.1 * k) for k in range(33)], [Value(0.5) for _ in range(11)]
