@@ -137,7 +137,7 @@ class Stages:
     def address(self, phase: int, more: Sequence[Entry] = (), before: Sequence[Entry] = ()) -> int:
         """Return the address of a phase's list, with more stages after it, and before it."""
         stages = self.plan.stages[phase]
-        entries = [self._entries.get(id(s)) or self.plan.sums[id(s)] for s in stages if id(s) not in self._skipped]
+        entries = [self._entries.get(id(s)) or self.plan.entries[id(s)] for s in stages if id(s) not in self._skipped]
         return _list(self.plan, [*before, *entries, *more])
 
     def address_of_filled(self) -> int:

@@ -1,7 +1,7 @@
-"""Like instructions whose operands lie anywhere, as functions that all programs share: a table says where they are.
+"""Like instructions on scalars, as functions that all programs share: a table says where their operands are.
 
-Vectors of operands are gathered from single scalars, and the results lie side by side. The functions have the operands
-of `products`.
+Vectors of operands are read where these lie side by side, and gathered where they lie anywhere. The results lie side by
+side. The functions have the operands of `products`.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ class _Operands:
 
 
 @cache
-def run(form: str, pattern: str) -> Maker:
+def mapped(form: str, pattern: str) -> Maker:
     """Return what writes one instruction for many scalars.
 
     Table: how many vectors; the first result; the operands, as `pattern` says.
     """
 
     def make(machine: Machine, way: str) -> Function:
-        f = Function(f"{OURS}gathered_{re.sub('[^A-Za-z0-9_.]', '_', form)}_{pattern}", STAGE)
+        f = Function(f"{OURS}mapped_{re.sub('[^A-Za-z0-9_.]', '_', form)}_{pattern}", STAGE)
         lanes = Lanes(f, machine.native, machine.fused)
         operands, result = _Operands(lanes, pattern), _at(f, "%t", 1)
         with f.loop(f.word("%t")) as loop:

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import TypeGuard
 
-from .instructions import SAMPLE, START
+from .instructions import SAMPLE
 from .lanes import Lanes
 from .plan import Plan
 from .products import STAGE, TILE, blocks
-from .schedule import CHUNK, Gathered, Run, Stage, Step, Stretch, Sums, Takes
+from .schedule import CHUNK, Map, Stage, Step, Stretch, Sums, Takes
 from .straight import Straight, compute
 from .text import BYTE, Function
 
 SMALL = 1024  # scalars of a matrix that is multiplied here, so that its sums need not wait in memory
-UNROLLED = 16  # vectors of a run that are written here
+UNROLLED = 16  # vectors of like instructions that are written here
 LOOP = 20  # instructions that a loop counts for
 HALF = 4  # doubles of half a line of the cache
 
@@ -74,13 +75,9 @@ def parts_of(plan: Plan, outputs: Sequence[int] = ()) -> dict[int, list[Part]]:
     return found
 
 
-def _read(plan: Plan, stage: Run | Gathered | Sums | Takes) -> Iterable[int]:
+def _read(plan: Plan, stage: Map | Sums | Takes) -> Iterable[int]:
     """Return what loops read."""
-    if isinstance(stage, (Sums, Takes)):
-        return plan.read_by(stage)
-    if stage.form == START:
-        return chain.from_iterable([plan.schedule.reads(Step(i, starts=True)) for i in stage.numbers])
-    return chain.from_iterable(map(plan.code.operands.__getitem__, stage.numbers))
+    return chain.from_iterable(plan.columns(stage)) if isinstance(stage, Map) else plan.read_by(stage)
 
 
 def _joined(plan: Plan, phase: int) -> Iterator[list[Stage]]:
@@ -92,7 +89,7 @@ def _joined(plan: Plan, phase: int) -> Iterator[list[Stage]]:
             added = sum(map(plan.schedule.weight, stage.steps))
         elif isinstance(stage, Sums) and stage.kind == "matrix" and sum(map(len, stage.rights)) <= SMALL:
             added = LOOP * -(-len(stage.numbers) // TILE)
-        elif isinstance(stage, Run) and len(stage.numbers) <= UNROLLED * plan.machine.native:
+        elif _is_unrolled(stage, plan):
             added = -(-len(stage.numbers) // plan.machine.native)
         else:
             added = CHUNK
@@ -103,6 +100,13 @@ def _joined(plan: Plan, phase: int) -> Iterator[list[Stage]]:
         weight += added
     if part:
         yield part
+
+
+def _is_unrolled(stage: Stage, plan: Plan) -> TypeGuard[Map]:
+    """Return whether like instructions are written here: few, with operands that lie side by side."""
+    if not isinstance(stage, Map) or not stage.pattern or "g" in stage.pattern:
+        return False
+    return len(stage.numbers) <= UNROLLED * plan.machine.native
 
 
 def function(plan: Plan, part: Part, name: str) -> Function:
@@ -124,8 +128,8 @@ def _write(line: StraightLine, part: Part, to: str = "") -> None:
     for stage in part.stages:
         if isinstance(stage, Sums):
             line.matrix(stage, starts)
-        elif isinstance(stage, Run):
-            line.run(stage)
+        elif isinstance(stage, Map):
+            line.map(stage)
         elif isinstance(stage, Stretch):
             steps = [step for step in stage.steps if not (step.starts and step.number in here)]
             if part.outputs and stage is part.stages[-1]:
@@ -211,15 +215,18 @@ class StraightLine(Straight):
         """Return what a long sum starts from."""
         return self.sum(i, self.plan.schedule.long[i].others, self.code.instructions[i][2])
 
-    def run(self, run: Run) -> None:
-        """Write instructions on neighbouring scalars as vectors."""
+    def map(self, stage: Map) -> None:
+        """Write like instructions on neighbouring scalars as vectors."""
         native = self.plan.machine.native
         lanes = Lanes(self.f, native, self.lanes.fused)
-        fixed = ["" if step else lanes.splat(self.value(i)) for i, step in zip(run.firsts, run.steps, strict=True)]
-        for k in range(0, len(run.numbers), native):
-            places = [self.f.at("%s", self.plan.at(i) + 8 * k, BYTE) for i in (run.numbers[0], *run.firsts)]
+        firsts = [column[0] for column in self.plan.columns(stage)]
+        fixed = [
+            lanes.splat(self.value(i)) if letter == "s" else "" for i, letter in zip(firsts, stage.pattern, strict=True)
+        ]
+        for k in range(0, len(stage.numbers), native):
+            places = [self.f.at("%s", self.plan.at(i) + 8 * k, BYTE) for i in (stage.numbers[0], *firsts)]
             xs = [x or self.f.load(lanes.kind, place) for x, place in zip(fixed, places[1:], strict=True)]
-            self.f.store(lanes.kind, compute(lanes, run.form, xs), places[0])
+            self.f.store(lanes.kind, compute(lanes, stage.form, xs), places[0])
 
     def matrix(self, group: Sums, starts: set[int]) -> None:
         """Write loops for sums with the same right factors."""

@@ -13,11 +13,11 @@ from typing import Any, TypeAlias
 
 from . import gathers, products
 from . import takes as loads
-from .instructions import AFTER, BATCH, SAMPLE, SUMS, Pair
+from .instructions import AFTER, BATCH, SAMPLE, START, SUMS, Pair
 from .machine import Machine
+from .maps import VECTORS, Maps, families
 from .places import WORD, Places
-from .runs import VECTORS, Runs, families
-from .schedule import Gathered, Outer, Run, Schedule, Stage, Step, Stretch, Sums, Takes
+from .schedule import Map, Outer, Schedule, Stage, Step, Stretch, Sums, Takes
 from .text import Makers
 
 SLACK = 16  # doubles after the last scalar, which a vector may read, and none uses
@@ -45,7 +45,7 @@ class Plan:
         blocks: of a panel.
         totals_at: where the totals' means are among the scalars.
         count: how many totals, in whole vectors.
-        sums: the entries of each `Sums`, `Run`, `Gathered` and `Takes`.
+        entries: those of each `Sums`, `Map` and `Takes`.
         totals: the entries of the totals.
         makers: the shared functions that it needs.
         fast: whether these are the fast ones.
@@ -82,7 +82,7 @@ class Plan:
         if gather and not schedule.lanes:
             self._move_inputs()
         self._place_leaves()
-        self._runs = Runs(places, self._wishes(), gather)
+        self._maps = Maps(places, self._wishes(), gather)
         self.stages = {phase: list(self._stages(phase)) for phase in schedule.stages}
         self._place()
         if schedule.lanes:
@@ -90,17 +90,15 @@ class Plan:
         for i in outputs:
             self.places.in_block(i)
         self.blocks = self._blocks()
-        self.sums: dict[int, Entry] = {}
+        self.entries: dict[int, Entry] = {}
         for stages in self.stages.values():
             for stage in stages:
                 if isinstance(stage, Sums):
-                    self.sums[id(stage)] = self._sums(stage)
-                elif isinstance(stage, Run):
-                    self.sums[id(stage)] = self._run(stage)
-                elif isinstance(stage, Gathered):
-                    self.sums[id(stage)] = self._gathered(stage)
+                    self.entries[id(stage)] = self._sums(stage)
+                elif isinstance(stage, Map):
+                    self.entries[id(stage)] = self._map(stage)
                 elif isinstance(stage, Takes):
-                    self.sums[id(stage)] = self._takes(stage)
+                    self.entries[id(stage)] = self._takes(stage)
         self.totals = [*map(self._outer, self.outer), *self._single()]
 
     def _place_leaves(self) -> None:
@@ -158,19 +156,19 @@ class Plan:
         return wished
 
     def _stages(self, phase: int) -> Iterator[Stage]:
-        """Yield the stages of a phase, and place their results; without lanes, like instructions become runs."""
-        stages, runs = self.schedule.stages[phase], self._runs
+        """Yield the stages of a phase, and place their results; without lanes, like instructions become maps."""
+        stages, maps = self.schedule.stages[phase], self._maps
         for stage in stages:
             if isinstance(stage, Sums):
                 self.places.side_by_side(stage.numbers, whole=True)
             elif isinstance(stage, Takes):
-                self.places.side_by_side(sorted(stage.numbers, key=runs.order))
+                self.places.side_by_side(sorted(stage.numbers, key=maps.order))
         if self.schedule.are_in_lanes(phase):
             yield from stages
             return
         steps: list[Step] = []
         for stage in stages:
-            found, rest = runs.of(stage.steps) if isinstance(stage, Stretch) else ([stage], [])
+            found, rest = maps.of(stage.steps) if isinstance(stage, Stretch) else ([stage], [])
             if found:
                 yield from self.schedule.stretches(steps)
                 yield from found
@@ -367,49 +365,35 @@ class Plan:
                 return products.column_sums, [count, len(right), results[0], *factors]
         return products.list_sums, self._listed(group)
 
-    def _run(self, run: Run) -> Entry:
-        make = products.run(run.form, run.steps)
-        return self._entry(make, [self._vectors(run), self.at(run.numbers[0]), *map(self.at, run.firsts)])
-
-    def _vectors(self, stage: Run | Gathered) -> int:
-        return self.places.whole(len(stage.numbers)) // self.machine.native
-
-    def _gathered(self, stage: Gathered) -> Entry:
-        words: list[str | int] = [self._vectors(stage), self.at(stage.numbers[0])]
-        if stage.form in SUMS:
-            return self._gathered_sums(stage, words)
-        columns = zip(*map(self.code.operands.__getitem__, stage.numbers), strict=True)
-        pattern = self._patterned([[*map(self.at, column)] for column in columns], words)
-        return self._entry(gathers.run(stage.form, pattern), words)
-
-    def _patterned(self, columns: Iterable[Sequence[int]], words: list[str | int]) -> str:
-        """Add to a table where operands are, and return a letter for each: the same, neighbours, or anywhere."""
-        pattern = ""
-        for places in columns:
-            if len(set(places)) == 1 or _adjacent(places):
-                pattern += "v" if places[0] != places[-1] else "s"
-                words.append(places[0])
-            else:
-                pattern += "g"
-                words.append(self.table(self._padded(places)))
-        return pattern
-
-    def _gathered_sums(self, stage: Gathered, words: list[str | int]) -> Entry:
-        one, native = self.code.constant(1.0), self.machine.native
-        rows = []
+    def columns(self, stage: Map) -> list[list[int]]:
+        """Return the operands of like instructions: the first of each, the second of each, and so on."""
+        if stage.form == START:
+            return [[start for i in stage.numbers if (start := self.schedule.start(i)) is not None]]
+        if stage.form not in SUMS:
+            return [[*column] for column in zip(*map(self.code.operands.__getitem__, stage.numbers), strict=True)]
+        one, rows = self.code.constant(1.0), []
         for i in stage.numbers:
             _, pairs, terms = self.code.instructions[i]
-            rows.append([*map(self.at, chain(*((one, t) for t in terms), *pairs))])
-        columns = [*zip(*rows, strict=True)]
-        if len(columns) <= gathers.MOST and all(len(set(places)) == 1 or _adjacent(places) for places in columns):
-            pattern = self._patterned(columns, words)
+            rows.append([*chain(*((one, t) for t in terms), *pairs)])
+        return [[*column] for column in zip(*rows, strict=True)]
+
+    def _map(self, stage: Map) -> Entry:
+        native = self.machine.native
+        columns = [[*map(self.at, column)] for column in self.columns(stage)]
+        words: list[str | int] = [self.places.whole(len(stage.numbers)) // native, self.at(stage.numbers[0])]
+        pattern = "".join(map(_letter, columns))
+        if stage.form in SUMS and ("g" in pattern or len(columns) > gathers.MOST):
+            padded = [*map(self._padded, columns)]
+            words.append(len(columns) // 2)
+            for first in range(0, len(padded[0]), native):
+                words += chain(*(column[first : first + native] for column in padded))
+            return self._entry(gathers.sums, words, stage.form)
+        for letter, column in zip(pattern, columns, strict=True):
+            words.append(self.table(self._padded(column)) if letter == "g" else column[0])
+        if stage.form in SUMS:
             return self._entry(gathers.short_sums(pattern), words, stage.form)
-        words.append(len(columns) // 2)
-        padded = [*map(self._padded, columns)]
-        for first in range(0, len(padded[0]), native):
-            for column in padded:
-                words += column[first : first + native]
-        return self._entry(gathers.sums, words, stage.form)
+        stage.pattern = pattern
+        return self._entry(gathers.mapped(stage.form, pattern), words)
 
     def _padded(self, places: Sequence[int]) -> list[int]:
         """Return as many places as whole vectors have, the last one again and again."""
@@ -490,6 +474,11 @@ class Plan:
         for i, slot in filled.items():
             words += [WORD * self.lanes * slot, at(i)]
         return [self._entry(products.fill, words)]
+
+
+def _letter(places: Sequence[int]) -> str:
+    """Return how operands lie: s, the same place for all; v, side by side; g, anywhere."""
+    return "s" if len(set(places)) == 1 else "v" if _adjacent(places) else "g"
 
 
 def _adjacent(places: Sequence[int]) -> bool:

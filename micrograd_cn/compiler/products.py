@@ -13,14 +13,12 @@ what its place holds; sums of samples from a constant where tables say so.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 
 from .lanes import Lanes
 from .machine import Machine
-from .straight import compute
 from .text import BYTE, OURS, Function
 
 TILE = 6  # sums in registers, of two vectors each
@@ -417,29 +415,6 @@ def list_totals(machine: Machine, form: str) -> Function:
         item.next = loop.next[:1]
     f.do("ret void")
     return f
-
-
-@cache
-def run(form: str, steps: tuple[bool, ...]) -> Maker:
-    """Return what writes one instruction for many scalars; of some operands there is one for each, of others one.
-
-    Table: how many vectors; the first result; the first of each operand.
-    """
-
-    def make(machine: Machine, way: str) -> Function:
-        pattern = "".join(["v" if step else "s" for step in steps])
-        f = Function(f"{OURS}run_{re.sub('[^A-Za-z0-9_.]', '_', form)}_{pattern}", STAGE)
-        lanes = Lanes(f, machine.native, machine.fused)
-        result, *operands = (_at(f, "%s", "%t", k) for k in range(1, 2 + len(steps)))
-        fixed = [None if step else lanes.splat(f.load("double", x)) for x, step in zip(operands, steps, strict=True)]
-        with f.loop(f.word("%t")) as loop:
-            at = f.times(loop.index, machine.native)
-            xs = [x or f.load(lanes.kind, f.at(p, at)) for x, p in zip(fixed, operands, strict=True)]
-            f.store(lanes.kind, compute(lanes, form, xs), f.at(result, at))
-        f.do("ret void")
-        return f
-
-    return make
 
 
 def copy(machine: Machine, form: str) -> Function:

@@ -69,33 +69,18 @@ class Sums:
 
 
 @dataclass
-class Run:
-    """Instructions of one form, whose operands lie side by side, or are the same; they are computed as vectors.
+class Map:
+    """Like instructions on scalars, or sums of as many products and terms, which are computed as vectors.
 
     Attributes:
-        form: of the instructions.
+        form: of the instructions; START for what long sums start from.
         numbers: of the instructions.
-        firsts: the operands of the first one.
-        steps: for each operand, whether those of the next ones lie beside it.
+        pattern: how their operands lie, see `gathers.mapped`; "" of sums, and until they have places.
     """
 
     form: str
     numbers: list[int]
-    firsts: tuple[int, ...]
-    steps: tuple[bool, ...]
-
-
-@dataclass
-class Gathered:
-    """Instructions of one form, or sums of as many products and terms, whose operands lie anywhere.
-
-    Attributes:
-        form: of the instructions.
-        numbers: of the instructions.
-    """
-
-    form: str
-    numbers: list[int]
+    pattern: str = ""
 
 
 @dataclass
@@ -128,7 +113,7 @@ class Outer:
         return Outer([list(column) for column in zip(*self.totals, strict=True)], self.rights, self.lefts)
 
 
-Stage: TypeAlias = Stretch | Run | Gathered | Sums | Takes
+Stage: TypeAlias = Stretch | Map | Sums | Takes
 
 
 class Long(NamedTuple):
@@ -246,6 +231,13 @@ class Schedule:
             return None
         x = self.code.value(terms[0]) if terms else -0.0
         return x if x == 0.0 else None
+
+    def start(self, i: int) -> int | None:
+        """Return the number of the one value from which a long sum starts; None if it has several."""
+        terms = self.code.instructions[i][2]
+        if self.long[i].others or len(terms) > 1:
+            return None
+        return terms[0] if terms else self.code.constant(-0.0)
 
     def _stages(self, phase: int) -> Iterator[Stage]:
         for layer in self._layers(phase):

@@ -1,6 +1,7 @@
 """The shared functions for like instructions whose operands lie anywhere, each against plain Python."""
 
 import functools
+import math
 import operator
 from array import array
 from itertools import product
@@ -8,11 +9,16 @@ from itertools import product
 import pytest
 
 from micrograd_cn.compiler import gathers
+from micrograd_cn.compiler.instructions import START
 from micrograd_cn.compiler.machine import machine
 
 from .test_products import FORMS, WORD, Ground, near
 
-PYTHON = {"fsub": operator.sub, "fdiv": operator.truediv, "llvm.fabs": abs}
+PYTHON = {
+    **{"fsub": operator.sub, "fdiv": operator.truediv, "fneg": operator.neg, "llvm.fabs": abs, START: lambda x: x},
+    **{"fcmp olt": lambda a, b: float(a < b), "select": lambda a, b, c: b if a else c},
+    **{"sin": math.sin, "hypot": math.hypot},
+}
 
 
 def padded(ground, places):
@@ -33,7 +39,11 @@ def chosen(ground, letter, count):
 @pytest.mark.parametrize("count", [1, 3, 4, 9, 16])
 @pytest.mark.parametrize(
     ("form", "pattern"),
-    [*product(("fsub", "fdiv"), map("".join, product("svg", repeat=2))), *product(["llvm.fabs"], "svg")],
+    [
+        *product(("fsub", "fdiv"), map("".join, product("svg", repeat=2))),
+        *product(["llvm.fabs", START], "svg"),
+        *(("fneg", "v"), ("fcmp olt", "vv"), ("select", "vvs"), ("select", "gsv"), ("sin", "v"), ("hypot", "vs")),
+    ],
 )
 def test_instructions(form, pattern, count):
     ground = Ground()
@@ -43,10 +53,10 @@ def test_instructions(form, pattern, count):
     words = [vectors, WORD * 3]
     for letter, places, table in zip(pattern, operands, tables, strict=True):
         words.append(table.buffer_info()[0] if letter == "g" else WORD * places[0])
-    ground.run(gathers.run(form, pattern), words)
+    ground.run(gathers.mapped(form, pattern), words)
     before = ground.s_before
     for k, places in enumerate(zip(*operands, strict=True)):
-        assert ground.s.data[3 + k] == PYTHON[form](*[before[i] for i in places])
+        assert ground.s.data[3 + k] == pytest.approx(PYTHON[form](*[before[i] for i in places]), rel=1e-15)
     assert ground.unchanged(ground.s, before, range(3, 3 + vectors * ground.native))
 
 

@@ -22,7 +22,7 @@ from micrograd_cn.compiler.machine import machine
 from micrograd_cn.compiler.native import LOOP, SMALL, UNROLLED
 from micrograd_cn.compiler.products import TILE
 from micrograd_cn.compiler.rows import address
-from micrograd_cn.compiler.schedule import ALONE, CHUNK, Run, Step, Stretch, Sums
+from micrograd_cn.compiler.schedule import ALONE, CHUNK, Map, Step, Stretch, Sums
 
 from .common import Instructions, native_texts
 from .test_plan import layer
@@ -43,7 +43,7 @@ def read_by(plan, stage):
     """Return what a stage reads by name, and what it reads from memory."""
     if isinstance(stage, Stretch):
         return {i for step in stage.steps for i in plan.schedule.reads(step)}, set()
-    if isinstance(stage, Run):
+    if isinstance(stage, Map):
         started = [plan.schedule.reads(Step(i, starts=True)) for i in stage.numbers if stage.form == START]
         return set(), {j for read in started or map(plan.code.operands.__getitem__, stage.numbers) for j in read}
     return set(), set(plan.read_by(stage))
@@ -131,7 +131,7 @@ def with_a_run(count):
 @pytest.mark.parametrize(("count", "alone"), [(UNROLLED * machine().native + k, k > 0) for k in (0, 1)])
 def test_a_short_run_is_written_beside_what_reads_it_and_a_long_one_is_a_function_alone(count, alone):
     made, numbers = with_a_run(count)
-    assert part_with(made.plan(*numbers, scalars=64), BATCH, Run).alone == alone
+    assert part_with(made.plan(*numbers, scalars=64), BATCH, Map).alone == alone
 
 
 def test_sums_that_are_none_of_a_matrix_are_functions_alone():

@@ -10,13 +10,14 @@ import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import (
     compile,  # noqa: A004 -- the field's name
+    gathers,
     products,
 )
 from micrograd_cn.compiler.instructions import AFTER, BATCH, LONG, SAMPLE, START
 from micrograd_cn.compiler.machine import machine
+from micrograd_cn.compiler.maps import SHORTEST
 from micrograd_cn.compiler.places import WORD
-from micrograd_cn.compiler.runs import SHORTEST
-from micrograd_cn.compiler.schedule import ALONE, CHUNK, Run, Step, Stretch, Sums
+from micrograd_cn.compiler.schedule import ALONE, CHUNK, Map, Step, Stretch, Sums
 
 from .common import Instructions, plan_of
 from .test_schedule import random_graph
@@ -32,7 +33,7 @@ def table_at(plan, address):
 def entries(plan, kind):
     """Return the stages of a class, each with the name of its function, and its table."""
     found = [stage for phase in (BATCH, SAMPLE, AFTER) for stage in plan.stages[phase] if isinstance(stage, kind)]
-    return [(stage, plan.sums[id(stage)][0], table_at(plan, plan.sums[id(stage)][1])) for stage in found]
+    return [(stage, plan.entries[id(stage)][0], table_at(plan, plan.entries[id(stage)][1])) for stage in found]
 
 
 def scalars(plan, numbers):
@@ -91,7 +92,7 @@ def test_what_another_stage_or_the_caller_reads_has_a_place(seed, lanes):
     for stage in stages:
         if isinstance(stage, Stretch):
             read = {j for step in stage.steps for j in plan.schedule.reads(step)}
-        elif isinstance(stage, Run):
+        elif isinstance(stage, Map):
             read = {j for i in stage.numbers for j in code.instructions[i][1:]}
         else:
             read = set(plan.read_by(stage))
@@ -111,7 +112,7 @@ def test_everything_is_done_once_and_after_what_it_needs(seed, lanes):
         if isinstance(stage, Stretch):
             assert sum(map(plan.schedule.weight, stage.steps[:-1])) < 300
             read = {j for step in stage.steps for j in plan.schedule.reads(step)} - set(here)
-        elif isinstance(stage, Run) and stage.form == START:  # of sums that are done later
+        elif isinstance(stage, Map) and stage.form == START:  # of sums that are done later
             read, here = {j for i in here for j in plan.schedule.reads(Step(i, starts=True))}, []
         else:
             read = {j for i in here for j in code.operands[i]}
@@ -123,8 +124,8 @@ def test_everything_is_done_once_and_after_what_it_needs(seed, lanes):
 
 
 def runs_of(plan):
-    runs = [stage for phase in (BATCH, SAMPLE, AFTER) for stage in plan.stages[phase] if isinstance(stage, Run)]
-    return [(run, plan.sums[id(run)]) for run in runs]
+    runs = [stage for phase in (BATCH, SAMPLE, AFTER) for stage in plan.stages[phase] if isinstance(stage, Map)]
+    return [(run, plan.entries[id(run)]) for run in runs]
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -168,7 +169,7 @@ def test_sums_of_a_group_lie_side_by_side():
 
 
 def runs(plan, phase=SAMPLE):
-    return [stage for stage in plan.stages[phase] if isinstance(stage, Run)]
+    return [stage for stage in plan.stages[phase] if isinstance(stage, Map)]
 
 
 def test_like_instructions_on_neighbours_are_a_run():
@@ -178,17 +179,18 @@ def test_like_instructions_on_neighbours_are_a_run():
     results = [code.apply(mc.tanh, [i]) for i in products_]
     scaled = [code.machine("fsub", made.w[0], i) for i in results]
     plan = made.plan(*scaled, lanes=False, scalars=FREE)
-    assert [(run.form, run.numbers, run.steps) for run in runs(plan)] == [
-        ("fmul", products_, (True, True)),
-        ("tanh", results, (True,)),
-        ("fsub", scaled, (False, True)),
+    assert [(run.form, run.numbers, run.pattern) for run in runs(plan)] == [
+        ("fmul", products_, "vv"),
+        ("tanh", results, "v"),
+        ("fsub", scaled, "sv"),
     ]
     assert all(beside(scalars(plan, numbers)) for numbers in (products_, results, scaled))
     assert not any(isinstance(stage, Stretch) for stage in plan.stages[SAMPLE])
-    for run, name, words in entries(plan, Run):
+    for run, name, words in entries(plan, Map):
         count = -(-9 // machine().native)
-        assert words == [count, plan.at(run.numbers[0]), *map(plan.at, run.firsts)]
-        assert name == products.run(run.form, run.steps)(machine(), "dot").name
+        firsts = [column[0] for column in plan.columns(run)]
+        assert words == [count, plan.at(run.numbers[0]), *map(plan.at, firsts)]
+        assert name == gathers.mapped(run.form, run.pattern)(machine(), "dot").name
     assert runs(made.plan(*scaled, lanes=True, scalars=FREE)) == []  # with lanes they are vectors already
 
 
@@ -200,7 +202,7 @@ def test_constants_beside_the_same_operand_are_neighbours_so_that_there_is_a_run
     masks = [code.machine("fcmp oeq", made.x[0], i) for i in constants]
     plan = made.plan(*masks, lanes=False, scalars=FREE)
     [run] = runs(plan)
-    assert (run.numbers, run.steps) == (masks, (False, True))
+    assert (run.numbers, run.pattern) == (masks, "sv")
     assert beside(scalars(plan, constants))
 
 
@@ -622,7 +624,7 @@ def test_addresses_are_put_into_tables_when_they_are_linked():
     plan = made.plan(*layer(made, 2, LONG), scalars=FREE)
     [(stage, *_)] = entries(plan, Sums)
     place = 4 + LONG  # of the function of the first tile
-    address = plan.sums[id(stage)][1]
+    address = plan.entries[id(stage)][1]
     assert table_at(plan, address)[place] == 0
     plan.link()
     slow = table_at(plan, address)[place]
@@ -639,7 +641,7 @@ def test_addresses_are_put_into_tables_when_they_are_linked():
 def test_what_is_computed_as_whole_vectors_overwrites_nobody(count):
     xs, w = [Value(0.1 * i) for i in range(count)], Value(0.5)
     plan = plan_of(compile(mc.sum([mc.sin(x) * w for x in xs]), xs), lanes=False)
-    runs = [stage for stages in plan.stages.values() for stage in stages if isinstance(stage, Run)]
+    runs = [stage for stages in plan.stages.values() for stage in stages if isinstance(stage, Map)]
     assert runs
     for run in runs:
         first = plan.scalar[run.numbers[0]]

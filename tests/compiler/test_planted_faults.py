@@ -16,10 +16,10 @@ from micrograd_cn.compiler.instructions import SAMPLE, Code
 from micrograd_cn.compiler.lanes import Lanes
 from micrograd_cn.compiler.lowering import Lowering
 from micrograd_cn.compiler.machine import Machine, machine
+from micrograd_cn.compiler.maps import Maps
 from micrograd_cn.compiler.places import WORD, Places
 from micrograd_cn.compiler.plan import Plan
-from micrograd_cn.compiler.runs import Runs
-from micrograd_cn.compiler.schedule import Gathered, Outer, Schedule
+from micrograd_cn.compiler.schedule import Map, Outer, Schedule
 from micrograd_cn.compiler.text import FAST, OURS
 from micrograd_cn.compiler.threaded import Threaded
 from micrograd_cn.compiler.training import Training
@@ -180,7 +180,7 @@ def gathered_from_the_next_place(patch):
 
 
 def gathered_without_order(patch):
-    change_result(patch, Runs, "_gathered", lambda found, *_: Gathered(found.form, found.numbers[::-1]))
+    change_result(patch, Maps, "_map", lambda found, *_: Map(found.form, found.numbers[::-1]))
 
 
 def wrong_distance(patch):
@@ -244,7 +244,7 @@ def exchanged_in_a_difference(patch):
     def wrong(lanes, form, names, made=None):
         return compute(lanes, form, names[::-1] if form == "fsub" else names, made)
 
-    for module in ("straight", "native", "threaded", "products"):  # which have it by name
+    for module in ("straight", "native", "threaded", "gathers"):  # which have it by name
         patch.setattr(f"{COMPILER}.{module}.compute", wrong)
 
 

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from micrograd_cn.compiler import products
+from micrograd_cn.compiler import gathers, products
 from micrograd_cn.compiler.machine import Memory, machine
 
 WORD = 8
@@ -336,33 +336,6 @@ def test_list_totals(counts):
     assert ground.unchanged(ground.a, ground.a_before, {k for k, _ in found})
 
 
-RUNS = {
-    ("fsub", (True, True)): lambda a, b: a - b,
-    ("fsub", (False, True)): lambda a, b: a - b,
-    ("fdiv", (True, False)): lambda a, b: a / b,
-    ("fneg", (True,)): lambda a: -a,
-    ("fcmp olt", (True, True)): lambda a, b: float(a < b),
-    ("select", (True, True, False)): lambda a, b, c: b if a else c,
-    ("llvm.fabs", (True,)): abs,
-    ("sin", (True,)): math.sin,
-    ("hypot", (True, False)): math.hypot,
-}
-
-
-@pytest.mark.parametrize(("form", "steps"), RUNS, ids=str)
-@pytest.mark.parametrize("vectors", [1, 3])
-def test_run(form, steps, vectors):
-    ground = Ground()
-    firsts = [100 + 40 * k for k in range(len(steps))]
-    words = [vectors, WORD * 8, *(WORD * first for first in firsts)]
-    ground.run(products.run(form, steps), words)
-    count = vectors * ground.native
-    for k in range(count):
-        operands = [ground.s.data[first + k * step] for first, step in zip(firsts, steps, strict=True)]
-        assert ground.s.data[8 + k] == pytest.approx(RUNS[form, steps](*operands), rel=1e-15)
-    assert ground.unchanged(ground.s, ground.s_before, range(8, 8 + count))
-
-
 @pytest.mark.parametrize("count", [1, 5, 40])
 def test_copy(count):
     ground = Ground()
@@ -398,7 +371,7 @@ def test_gradients_are_added_up_as_a_dot_is():
 SAMPLES = [products.inner, products.fill, products.tile(1), products.tile(3)]
 TOTALS = [products.single_totals, products.totals(1), products.totals(3)]
 SCALARS = [products.row_sums, products.column_sums, products.list_sums, products.outer_scalars, products.list_totals]
-SCALARS += [products.copy, products.run("fsub", (True, False))]
+SCALARS += [products.copy, gathers.mapped("fsub", "vs"), gathers.mapped("fsub", "vg")]
 
 
 def alignments(text):
