@@ -9,7 +9,7 @@ from typing import Any
 from .c_elements import Elements, Place, braced, linear, repeated, split
 from .c_text import Text
 from .instructions import COMMUTATIVE, LONG, SUMS, TAKE, Code, Pair
-from .schedule import Outer
+from .schedule import Outer, unused_after
 
 RANK = {"": -1, "inputs": 1, "work": 2}  # of arrays: which of two factors is the left one
 FIRST = 4  # operands by which instructions are sorted
@@ -30,19 +30,12 @@ class Loops(Elements):
         The places of those that are not `kept` are free when the last one that needs them is done.
         """
         level: Counter[int] = Counter()  # 0 of what is known
-        last: dict[int, int] = {}  # level at which a value is needed
         levels: dict[int, list[int]] = defaultdict(list)
         for i in numbers:
             if self.code.operands[i]:
                 level[i] = 1 + max([level[j] for j in self.code.operands[i]])
                 levels[level[i]].append(i)
-        unused: dict[int, list[int]] = defaultdict(list)  # after each level
-        for depth in sorted(levels):
-            for i in levels[depth]:
-                last.update(dict.fromkeys(self.code.operands[i], depth))
-        for i, depth in last.items():
-            if i in level and i not in kept:
-                unused[depth].append(i)
+        unused = unused_after((level[i], self.code.operands[i]) for i in level)
         for depth in sorted(levels):
             groups: dict[Any, list[int]] = defaultdict(list)
             for i in levels[depth]:
@@ -50,7 +43,7 @@ class Loops(Elements):
             for group in groups.values():
                 for part in split(sorted(group, key=self._order), self._order):
                     self._group(part)
-            self.give([self.place[i][1] for i in unused[depth]])
+            self.give([self.place[i][1] for i in unused.get(depth, ()) if i in level and i not in kept])
 
     def _key(self, i: int) -> Any:
         """Return what is equal for instructions that are done in one loop."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from operator import sub
 from typing import Any, NamedTuple, TypeAlias
 
+from .even import parts
 from .instructions import START, SUMS, Code, parted
 from .places import Places
 from .schedule import Map, Stage, Step
@@ -182,21 +182,11 @@ def families(code: Code, numbers: Iterable[int], least: int) -> Iterator[list[in
 def _beside(placed: Sequence[_Placed]) -> Iterator[Sequence[_Placed]]:
     """Yield the longest parts in which each operand lies beside that of the instruction before, or is the same one.
 
-    >>> [len(part) for part in _beside([_Placed((), k, (place, 7)) for k, place in enumerate([0, 1, 2, 4, 5])])]
+    >>> [len(one) for one in _beside([_Placed((), k, (place, 7)) for k, place in enumerate([0, 1, 2, 4, 5])])]
     [3, 2]
     """
-    start = 0
-    while start < len(placed):
-        end, steps = start + 1, None
-        while end < len(placed):
-            step = tuple(map(sub, placed[end].places, placed[end - 1].places))
-            if steps is None and {0, 1}.issuperset(step):
-                steps = step
-            if step != steps:
-                break
-            end += 1
-        yield placed[start:end]
-        start = end
+    for part in parts([one.places for one in placed], {0, 1}.issuperset):
+        yield placed[part.start : part.stop]
 
 
 def _chains(placed: Sequence[_Placed], least: int) -> Iterator[Sequence[_Placed]]:

@@ -13,11 +13,12 @@ from typing import Any, TypeAlias
 
 from . import gathers, products
 from . import takes as loads
+from .even import distance
 from .instructions import AFTER, BATCH, SAMPLE, START, SUMS, Pair
 from .machine import Machine
 from .maps import VECTORS, Maps, families
 from .places import WORD, Places
-from .schedule import Map, Outer, Schedule, Stage, Step, Stretch, Sums, Takes
+from .schedule import Map, Outer, Schedule, Stage, Step, Stretch, Sums, Takes, unused_after
 from .text import Makers
 
 SLACK = 16  # doubles after the last scalar, which a vector may read, and none uses
@@ -75,7 +76,7 @@ class Plan:
         self._operands_at: dict[tuple[tuple[int, ...], bool], int] = {}
         self._total_place: dict[int, int] = {}
         self.count = 0
-        self.outer = [self._turned(group) for group in schedule.outer]
+        self.outer = [self._turned(group) for group in schedule.totals.outer]
         self._place_totals()
         self.totals_at = self.places.take(self.count)
         self._moved: list[tuple[int, int]] = []
@@ -182,7 +183,7 @@ class Plan:
             for row in group.totals:
                 self._total_place.update({k: place for place, k in enumerate(row, self.count)})
                 self.count += width
-        for k, _ in self.schedule.single:
+        for k, _ in self.schedule.totals.single:
             self._total_place[k] = self.count
             self.count += 1
         self.count = self.places.whole(self.count)
@@ -197,7 +198,7 @@ class Plan:
         for outer in self.outer:
             for side in (*zip(*outer.rights, strict=True), *zip(*outer.lefts, strict=True)):
                 self.places.side_by_side(side)
-        self.places.side_by_side([i for _, pair in schedule.single for i in pair])
+        self.places.side_by_side([i for _, pair in schedule.totals.single for i in pair])
         for stage in stages:
             if isinstance(stage, Takes):
                 for i in self.read_by(stage):
@@ -219,24 +220,19 @@ class Plan:
         """Return for each stage of the samples the values that it makes, and those that nobody reads after it."""
         schedule, stages = self.schedule, self.stages[SAMPLE]
         made: list[Sequence[int]] = []
-        last: dict[int, int] = {}
+        reads: list[tuple[int, Iterable[int]]] = []
         adding = {i: number for number, stage in enumerate(stages) if isinstance(stage, Sums) for i in stage.numbers}
         for number, stage in enumerate(stages):
             if isinstance(stage, Stretch):
                 made.append([step.number for step in stage.steps])
-                for step in stage.steps:
-                    until = adding[step.number] if step.starts else number  # native code starts a sum where it adds up
-                    for i in schedule.reads(step):
-                        last[i] = max(last.get(i, until), until)
+                for step in stage.steps:  # native code starts a sum where it adds up
+                    reads.append((adding[step.number] if step.starts else number, schedule.reads(step)))
             elif isinstance(stage, (Sums, Takes)):
                 made.append(stage.numbers)
-                for i in self.read_by(stage):
-                    last[i] = max(last.get(i, number), number)
-        over: list[list[int]] = [[] for _ in stages]
-        for i, number in last.items():
-            if i not in kept and self.code.operands[i]:
-                over[number].append(i)
-        return made, over
+                reads.append((number, self.read_by(stage)))
+        over = unused_after(reads)
+        operands = self.code.operands
+        return made, [[i for i in over.get(k, ()) if i not in kept and operands[i]] for k in range(len(stages))]
 
     def read_by(self, group: Sums | Takes) -> Iterator[int]:
         """Yield what long sums or loads read from memory."""
@@ -252,7 +248,7 @@ class Plan:
         for group in self.outer:
             for side in (*group.lefts, *group.rights):
                 yield from side
-        for _, pair in self.schedule.single:
+        for _, pair in self.schedule.totals.single:
             yield from pair
 
     def _blocks(self) -> int:
@@ -337,8 +333,8 @@ class Plan:
     def even(self, lefts: Sequence[tuple[int, ...]]) -> tuple[list[int], int]:
         """Return where each list begins, and the distance between its members; they are copied if it is not one."""
         places = [[*map(self.at, left)] for left in lefts]
-        step = places[0][1] - places[0][0]
-        if all(_even(row, step) for row in places):
+        step = distance(places[0])
+        if step is not None and all(distance(row) == step for row in places):
             return [row[0] for row in places], step
         return [self._pack(tuple(row)) for row in places], WORD
 
@@ -456,7 +452,7 @@ class Plan:
         return self._entry(products.list_totals, words)
 
     def _single(self) -> list[Entry]:
-        single = self.schedule.single
+        single = self.schedule.totals.single
         if not single:
             return []
         if not self.schedule.lanes:
@@ -478,13 +474,9 @@ class Plan:
 
 def _letter(places: Sequence[int]) -> str:
     """Return how operands lie: s, the same place for all; v, side by side; g, anywhere."""
-    return "s" if len(set(places)) == 1 else "v" if _adjacent(places) else "g"
+    step = distance(places)
+    return "s" if step == 0 else "v" if step == WORD else "g"
 
 
 def _adjacent(places: Sequence[int]) -> bool:
-    return _even(places, WORD)
-
-
-def _even(places: Sequence[int], step: int) -> bool:
-    first, count = places[0], len(places)
-    return list(places) == (list(range(first, first + step * count, step)) if step else [first] * count)
+    return len(places) == 1 or distance(places) == WORD

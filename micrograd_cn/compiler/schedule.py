@@ -155,8 +155,7 @@ class Schedule:
         firsts: of long sums in lanes, the zero that they start from, 0.0 or -0.0, where it is one.
         taken: those among them that are loaded by a number.
         stages: those of each phase.
-        outer: totals that are tables of products.
-        single: the other totals, each with its product.
+        totals: what is added up over the samples.
         size: about how many instructions the stretches have.
         large: whether these are so many that threaded code alone runs them.
     """
@@ -164,8 +163,9 @@ class Schedule:
     def __init__(self, code: Code, roots: Sequence[int], totals: Sequence[tuple[Pair, ...]], lanes: bool) -> None:
         self.code, self.lanes = code, lanes
         self.roots = roots
-        self.outer, self.single = _grouped(code, totals)
-        self._need([*roots, *self.factors()])
+        self.totals = Totals(code, totals)
+        kept = {*roots, *self.totals.factors()}
+        self._need(kept)
         found = {i: self._long(i) for i in self.done if code.instructions[i][0] in SUMS}
         long = {i: sum_ for i, sum_ in found.items() if sum_}
         rights = {i: tuple([b for _, b in sum_.pairs]) for i, sum_ in long.items()}
@@ -176,7 +176,6 @@ class Schedule:
         self.size = code.size(i for i in self.done if i not in self.long and i not in self.taken)
         self.large = self.size > LARGEST
         if self.large:
-            kept = {*roots, *self.factors()}
             self.code = fused(code, self.needed, kept, sums=lanes)
             self._need(kept)
         self.stages: dict[int, list[Stage]] = {phase: list(self._stages(phase)) for phase in (BATCH, SAMPLE, AFTER)}
@@ -186,11 +185,6 @@ class Schedule:
         operands = self.code.operands
         self.leaves = [i for i in self.needed if not operands[i]]
         self.done = [i for i in self.needed if operands[i]]
-
-    def factors(self) -> list[int]:
-        """Return the factors of the totals."""
-        factors = [i for group in self.outer for side in (*group.lefts, *group.rights) for i in side]
-        return [*factors, *(i for _, pair in self.single for i in pair)]
 
     def alike(self) -> float:
         """Return how many like instructions a level has on average; 0 if samples are in lanes."""
@@ -348,25 +342,58 @@ class Schedule:
         return (*chain.from_iterable(self.long[step.number].others), *terms)
 
 
-def _grouped(code: Code, totals: Sequence[tuple[Pair, ...]]) -> tuple[list[Outer], list[tuple[int, Pair]]]:
-    """Return totals that are tables, with at least COLUMNS columns, and the others as one product each."""
-    rows: dict[tuple[int, ...], list[tuple[int, tuple[int, ...]]]] = {}
-    left: tuple[int, ...]
-    right: tuple[int, ...]
-    for k, pairs in enumerate(totals):
-        left, right = zip(*pairs, strict=True) if len(pairs) > 1 else ((pairs[0][0],), (pairs[0][1],))
-        rows.setdefault(left, []).append((k, right))
-    tables: dict[tuple[tuple[int, ...], ...], Outer] = {}
-    single = []
-    one = code.constant(1.0)
-    for left, found in rows.items():
-        if len(found) >= COLUMNS:
-            columns = tuple([right for _, right in found])
-            table = tables.setdefault(columns, Outer([], [], list(columns)))
-            table.totals.append([k for k, _ in found])
-            table.lefts.append(left)
-            continue
-        for k, _ in found:
-            pair, *more = totals[k]
-            single.append((k, (code.dot([pair, *more], [], "adjoint"), one) if more else pair))
-    return list(tables.values()), sorted(single)
+def unused_after(reads: Iterable[tuple[int, Iterable[int]]]) -> dict[int, list[int]]:
+    """Return for each stage, by its number, the values that are read in it and in no later one.
+
+    >>> unused_after([(0, [7, 8]), (1, [8]), (3, [9])])
+    {0: [7], 1: [8], 3: [9]}
+    """
+    last: dict[int, int] = {}
+    for number, values in reads:
+        for i in values:
+            last[i] = max(last.get(i, number), number)
+    found: dict[int, list[int]] = {}
+    for i, number in last.items():
+        found.setdefault(number, []).append(i)
+    return found
+
+
+class Totals:
+    """What is added up over the samples.
+
+    Args:
+        code: the instructions; a few may be added.
+        totals: each a sum of products.
+
+    Attributes:
+        outer: totals that are tables of products, with at least COLUMNS columns.
+        single: the other totals, each with its product.
+    """
+
+    def __init__(self, code: Code, totals: Sequence[tuple[Pair, ...]]) -> None:
+        rows: dict[tuple[int, ...], list[tuple[int, tuple[int, ...]]]] = {}
+        left: tuple[int, ...]
+        right: tuple[int, ...]
+        for k, pairs in enumerate(totals):
+            left, right = zip(*pairs, strict=True) if len(pairs) > 1 else ((pairs[0][0],), (pairs[0][1],))
+            rows.setdefault(left, []).append((k, right))
+        tables: dict[tuple[tuple[int, ...], ...], Outer] = {}
+        self.single: list[tuple[int, Pair]] = []
+        one = code.constant(1.0)
+        for left, found in rows.items():
+            if len(found) >= COLUMNS:
+                columns = tuple([right for _, right in found])
+                table = tables.setdefault(columns, Outer([], [], list(columns)))
+                table.totals.append([k for k, _ in found])
+                table.lefts.append(left)
+                continue
+            for k, _ in found:
+                pair, *more = totals[k]
+                self.single.append((k, (code.dot([pair, *more], [], "adjoint"), one) if more else pair))
+        self.single.sort()
+        self.outer = list(tables.values())
+
+    def factors(self) -> list[int]:
+        """Return the factors of the totals."""
+        factors = [i for group in self.outer for side in (*group.lefts, *group.rights) for i in side]
+        return [*factors, *(i for _, pair in self.single for i in pair)]

@@ -403,6 +403,21 @@ def test_like_instructions_are_loops_with_the_numbers_of_the_program(graph, prec
         assert all(close(a, p.grad, 1.0, rel) for a, p in zip(gradient, named["w"], strict=True))
 
 
+def test_a_graph_too_large_for_native_code_has_a_file_too(tmp_path):
+    ws, xs = numbered(4, -0.5), numbered(3, 0.25)
+    y = xs[0]
+    for k in range(1500):
+        y = mc.tanh(y * ws[k % 4] - 0.5) * mc.sin(xs[k % 3]) + 0.5 * y
+    program = compile(y, xs)
+    assert program.executables.plan("gradient", lanes=False).schedule.large
+    rows, file = [[0.5, -0.25, 1.0], [1.0, 0.5, -0.75]], compiled(program, tmp_path, {"w": ws})
+    mean = program.backward(rows)
+    found, gradient = file.gradient(data(ws), rows)
+    assert close(found, mean)
+    assert all(close(a, w.grad, 1.0, 1e-9) for a, w in zip(gradient, ws, strict=True))
+    assert all(map(close, (file.forward(data(ws), row)[0] for row in rows), program.forward(rows)))
+
+
 def test_a_step_changes_the_parameters_of_the_optimizer_alone(tmp_path):
     ws, x = numbered(5), Value(0.5)
     program = compile(mc.tanh(mc.dot(ws, [x, 1.0, x * x, x, x])), [x])

@@ -332,12 +332,12 @@ def test_totals_with_the_same_columns_are_a_table():
     totals = [((a, b),) for b in columns for a in rows]
     totals.insert(7, ((made.x[10], made.x[11]),))
     schedule = made.schedule(totals=totals)
-    [table] = schedule.outer
+    [table] = schedule.totals.outer
     assert (len(table.lefts), len(table.rights)) == (4, 5)
     for row, left in zip(table.totals, table.lefts, strict=True):
         for k, right in zip(row, table.rights, strict=True):
             assert totals[k] == tuple(zip(left, right, strict=True))
-    assert schedule.single == [(7, (made.x[10], made.x[11]))]
+    assert schedule.totals.single == [(7, (made.x[10], made.x[11]))]
 
 
 def test_totals_of_several_products_are_tables_of_several_pairs():
@@ -345,7 +345,7 @@ def test_totals_of_several_products_are_tables_of_several_pairs():
     lefts, others = made.x[:3], made.x[3:6]
     columns, more = made.x[6:10], made.x[10:14]
     totals = [((a, b), (c, d)) for a, c in zip(lefts, others, strict=True) for b, d in zip(columns, more, strict=True)]
-    [table] = made.schedule(totals=totals).outer
+    [table] = made.schedule(totals=totals).totals.outer
     assert table.totals == [[4 * row + column for column in range(4)] for row in range(3)]
     assert table.lefts == list(zip(lefts, others, strict=True))
     assert table.rights == list(zip(columns, more, strict=True))
@@ -358,16 +358,16 @@ def test_few_columns_are_no_table():
     made = Instructions(0, 10)
     totals = [((made.x[0], x),) for x in made.x[1:COLUMNS]]
     schedule = made.schedule(totals=totals)
-    assert (schedule.outer, [pair for _, pair in schedule.single]) == ([], [pair for [pair] in totals])
+    assert (schedule.totals.outer, [pair for _, pair in schedule.totals.single]) == ([], [pair for [pair] in totals])
     schedule = made.schedule(totals=[((made.x[0], x),) for x in made.x[1 : COLUMNS + 1]])
-    assert (len(schedule.outer), schedule.single) == (1, [])
+    assert (len(schedule.totals.outer), schedule.totals.single) == (1, [])
 
 
 def test_a_single_total_of_several_products_is_a_sum_of_the_sample():
     made = Instructions(0, 4)
     a, b, c, d = made.x
     schedule = made.schedule(totals=[((a, b), (c, d))])
-    [(k, (sum_, one))] = schedule.single
+    [(k, (sum_, one))] = schedule.totals.single
     assert k == 0
     assert made.code.instructions[sum_] == ("adjoint", ((a, b), (c, d)), ())
     assert made.code.value(one) == 1.0

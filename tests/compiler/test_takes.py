@@ -162,7 +162,7 @@ def test_masks_of_a_gradient_are_shared_comparisons_and_runs_in_single_rows():
     for lanes in (True, False):
         plan = plan_of(program, lanes)
         assert forms(plan, SAMPLE)["fcmp oeq"] == 16 * N, "one for each token and each entry, however wide"
-        assert sum(len(group.totals) * len(group.totals[0]) for group in plan.schedule.outer) >= 16 * N
+        assert sum(len(group.totals) * len(group.totals[0]) for group in plan.schedule.totals.outer) >= 16 * N
     runs = [stage for stage in plan.stages[SAMPLE] if isinstance(stage, Map) and stage.form == "fcmp oeq"]
     assert [len(stage.numbers) for stage in runs] == [N] * 16
 
