@@ -14,7 +14,7 @@ from .instructions import Code
 T = TypeVar("T")
 Place: TypeAlias = tuple[str, int]  # an array, and the index in it
 CONSTANT_ARRAY = ""
-LEAST = 3  # like instructions that are a loop
+LOOP_FROM = 3  # like instructions that are a loop
 MEAN = 3  # of those that lie at even distances, from which on such ones are loops of their own
 
 
@@ -172,9 +172,9 @@ def split(items: Sequence[T], places: Callable[[T], Sequence[int]]) -> list[list
     [[1, 2, 3], [10, 12, 14, 16, 18]]
     """
     found = [[*items[part.start : part.stop]] for part in parts([places(item) for item in items])]
-    if len(items) >= LEAST and len(found) * MEAN > len(items):
+    if len(items) >= LOOP_FROM and len(found) * MEAN > len(items):
         return [list(items)]
-    return [few for part in found for few in ([part] if len(part) >= LEAST else [[one] for one in part])]
+    return [few for part in found for few in ([part] if len(part) >= LOOP_FROM else [[one] for one in part])]
 
 
 def _side_by_side(first: int, rows: Sequence[Sequence[int]]) -> list[list[int]]:

@@ -13,7 +13,7 @@ from .instructions import FORMULAS, SUMS, Code
 
 LINE = 110  # characters at most
 SUFFIXES = {"double": "", "float": "f"}  # of numbers and of functions
-ARITHMETIC = {"fadd": "{0} + {1}", "fsub": "{0} - {1}", "fdiv": "{0} / {1}", "fneg": "-{0}"}
+OPERATORS = {"fadd": "{0} + {1}", "fsub": "{0} - {1}", "fdiv": "{0} / {1}", "fneg": "-{0}"}
 CONDITIONS = {
     **{"fcmp oeq": "{0} == {1}", "fcmp olt": "{0} < {1}", "fcmp ole": "{0} <= {1}", "fcmp une": "{0} != {1}"},
     **{"fcmp ogt": "{0} > {1}", "fcmp oge": "{0} >= {1}", "fcmp ugt": "!({0} <= {1})", "fcmp uge": "!({0} < {1})"},
@@ -104,8 +104,8 @@ class Text:
         """
         if form == "fmul":
             return product(xs[0], xs[1], self.literal(1.0))
-        if form in ARITHMETIC:
-            return ARITHMETIC[form].format(*xs)
+        if form in OPERATORS:
+            return OPERATORS[form].format(*xs)
         if form in CONDITIONS:
             return f"{CONDITIONS[form].format(*xs)} ? {self.literal(1.0)} : {self.literal(0.0)}"
         if form == "select":

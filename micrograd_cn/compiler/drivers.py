@@ -32,7 +32,7 @@ ENTRY = 2  # words of a stage: function, table
 RUN, UPDATE, ACCUMULATE, FIT = (OURS + name for name in ("run", "update", "accumulate", "fit"))
 GROUP = 64  # blocks of parameters that are updated together, so that they stay in the cache
 MEMORY = "ptr %s, ptr %w, ptr %a"
-USED = ("ptr %s", "ptr %w", "ptr %a")
+BUFFERS = ("ptr %s", "ptr %w", "ptr %a")
 
 
 def names(lanes: int) -> dict[str, str]:
@@ -207,7 +207,7 @@ class Drivers:
         f = Function(self.name["prepared"], "ptr %self, ptr %unused", "ptr")
         bytes_of = f.call("ptr", "PyTuple_GetItem", "ptr %self", "i64 0")
         held = f.call("ptr", "PyBytes_AsString", f"ptr {bytes_of}")
-        kinds = ("ptr", "ptr", "ptr", "i64", "ptr", *["ptr"] * len(USED))
+        kinds = ("ptr", "ptr", "ptr", "i64", "ptr", *["ptr"] * len(BUFFERS))
         operands = [f"{kind} {(f.pointer if kind == 'ptr' else f.word)(held, k)}" for k, kind in enumerate(kinds)]
         long = f.op(f"icmp ne i64 {f.word(held, len(kinds))}, 0")
         with f.when(long):  # other threads go on
@@ -351,10 +351,10 @@ class Drivers:
         """Write the function that computes the mean output and its gradient over a batch."""
         f = Function(self.name["gradient"], f"ptr %p, ptr %rows, ptr %index, i64 %n, {MEMORY}", "double")
         given = ("ptr %p", "ptr %rows", "ptr %index", "i64 %n")
-        self._call(f, "void", "begin", "ptr %p", *USED)
+        self._call(f, "void", "begin", "ptr %p", *BUFFERS)
         seeds = ("double 1.0", "double 0.0")
-        total = self._call(f, "double", "panels", *given, *seeds, *USED)
-        self._call(f, "void", "finish", *given, *USED)
+        total = self._call(f, "double", "panels", *given, *seeds, *BUFFERS)
+        self._call(f, "void", "finish", *given, *BUFFERS)
         n = f.op("uitofp i64 %n to double")
         f.do(f"ret double {f.op(f'fdiv double {total}, {n}')}")
         return f

@@ -15,7 +15,7 @@ from .products import STAGE, Maker, name
 from .straight import compute
 from .text import BYTE, OURS, Function
 
-MOST = 24  # operands of sums that are written one by one
+MOST_FACTORS = 24  # operands of sums that are written one by one
 
 
 class _Operands:

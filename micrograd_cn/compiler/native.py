@@ -28,8 +28,9 @@ class Part:
     Attributes:
         stages: of the plan.
         lanes: whether they compute vectors.
-        kept: what others read, or a loop; of a part that is `alone` nobody asks.
+        kept: what others read, or a loop; of a part that is `shared` nobody asks.
         outputs: what it stores row by row, from `%a` on.
+        shared: of a single stage that a function does which programs share, its entry.
     """
 
     stages: list[Stage]
@@ -39,7 +40,7 @@ class Part:
 
     def __post_init__(self) -> None:
         first, *others = self.stages
-        self.alone = not others and not isinstance(first, Stretch)  # a function that programs share
+        self.shared = None if others or isinstance(first, Stretch) else first.entry
 
 
 def parts_of(plan: Plan, outputs: Sequence[int] = ()) -> dict[int, list[Part]]:
@@ -70,7 +71,7 @@ def parts_of(plan: Plan, outputs: Sequence[int] = ()) -> dict[int, list[Part]]:
     else:
         always.update(schedule.roots)
     for number, part in enumerate(listed):
-        if not part.alone:
+        if not part.shared:
             part.kept = always | {i for i, who in reader.items() if who != number}
     return found
 

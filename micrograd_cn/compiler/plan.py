@@ -9,7 +9,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from math import nan
-from typing import Any, TypeAlias
+from typing import Any
 
 from . import gathers, products
 from . import takes as loads
@@ -18,15 +18,13 @@ from .instructions import AFTER, BATCH, SAMPLE, START, SUMS, Pair
 from .machine import Machine
 from .maps import VECTORS, Maps, families
 from .places import WORD, Places
-from .schedule import Map, Outer, Schedule, Stage, Step, Stretch, Sums, Takes, unused_after
+from .schedule import Entry, Map, Outer, Schedule, Stage, Step, Stretch, Sums, Takes, unused_after
 from .text import Makers
 
 SLACK = 16  # doubles after the last scalar, which a vector may read, and none uses
 CACHE = 1 << 20  # bytes of a panel, which the sums of products go through several times
 NEAREST = 1 << 13  # of one that is gone through once
 MOST_BLOCKS = 16  # of a panel
-
-Entry: TypeAlias = tuple[str | int, int]  # of a stage: its function and its table
 
 
 class Plan:
@@ -46,7 +44,6 @@ class Plan:
         blocks: of a panel.
         totals_at: where the totals' means are among the scalars.
         count: how many totals, in whole vectors.
-        entries: those of each `Sums`, `Map` and `Takes`.
         totals: the entries of the totals.
         makers: the shared functions that it needs.
         fast: whether these are the fast ones.
@@ -91,15 +88,13 @@ class Plan:
         for i in outputs:
             self.places.in_block(i)
         self.blocks = self._blocks()
-        self.entries: dict[int, Entry] = {}
-        for stages in self.stages.values():
-            for stage in stages:
-                if isinstance(stage, Sums):
-                    self.entries[id(stage)] = self._sums(stage)
-                elif isinstance(stage, Map):
-                    self.entries[id(stage)] = self._map(stage)
-                elif isinstance(stage, Takes):
-                    self.entries[id(stage)] = self._takes(stage)
+        for stage in chain(*self.stages.values()):
+            if isinstance(stage, Sums):
+                stage.entry = self._sums(stage)
+            elif isinstance(stage, Map):
+                stage.entry = self._map(stage)
+            elif isinstance(stage, Takes):
+                stage.entry = self._takes(stage)
         self.totals = [*map(self._outer, self.outer), *self._single()]
 
     def _place_leaves(self) -> None:
@@ -378,7 +373,7 @@ class Plan:
         columns = [[*map(self.at, column)] for column in self.columns(stage)]
         words: list[str | int] = [self.places.whole(len(stage.numbers)) // native, self.at(stage.numbers[0])]
         pattern = "".join(map(_letter, columns))
-        if stage.form in SUMS and ("g" in pattern or len(columns) > gathers.MOST):
+        if stage.form in SUMS and ("g" in pattern or len(columns) > gathers.MOST_FACTORS):
             padded = [*map(self._padded, columns)]
             words.append(len(columns) // 2)
             for first in range(0, len(padded[0]), native):

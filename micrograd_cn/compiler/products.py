@@ -23,8 +23,8 @@ from .text import BYTE, OURS, Function
 
 TILE = 6  # sums in registers, of two vectors each
 DEPTH = 256  # products of each before the next tile: their operands stay in the cache
-COLUMNS = 32  # columns of such tiles whose operands stay in the cache
-VECTORS = 4  # of sums or totals of scalars in registers
+NEAR_COLUMNS = 32  # columns of such tiles whose operands stay in the cache
+IN_REGISTERS = 4  # of sums or totals of scalars in registers
 PARTS = 4  # sums into which one sum of scalars is divided, which need not wait for each other
 STAGE = "ptr %t, ptr %s, ptr %w, ptr %a, i64 %blocks, i64 %stride"
 
@@ -161,8 +161,8 @@ def outer(machine: Machine, form: str) -> Function:
     whole, rest = f.pointer("%t", 4), f.pointer("%t", 5)
     lefts = f.at("%t", 6, "i64")
     rights = f.at(lefts, f.times(pairs, rows), "i64")
-    with f.loop(columns, step=COLUMNS) as part:
-        end = f.smaller(f.add(part.index, COLUMNS), columns)
+    with f.loop(columns, step=NEAR_COLUMNS) as part:
+        end = f.smaller(f.add(part.index, NEAR_COLUMNS), columns)
         with f.loop(rows, step=size) as row:
             full = f.op(f"icmp uge i64 {f.subtract(rows, row.index)}, {size}")
             chosen = f.op(f"select i1 {full}, ptr {whole}, ptr {rest}")
@@ -316,7 +316,7 @@ def column_sums(machine: Machine, form: str) -> Function:
     lanes = Lanes(f, native, machine.fused)
     count, products, results, factors = f.word("%t"), f.word("%t", 1), _at(f, "%s", "%t", 2), f.at("%t", 3, "i64")
     first = "0"
-    for vectors in (VECTORS, 1):
+    for vectors in (IN_REGISTERS, 1):
         step = native * vectors
         chosen = f.quotient(f.subtract(count, first), step)
         with f.repeat(chosen) as sums:
@@ -381,7 +381,7 @@ def outer_scalars(machine: Machine, form: str) -> Function:
     with f.loop(rows) as row:
         to, left = f.at(place, f.times(row.index, columns)), f.at(lefts, row.index, "i64")
         first = "0"
-        for vectors in (VECTORS, 1):
+        for vectors in (IN_REGISTERS, 1):
             step = native * vectors
             chosen = f.quotient(f.subtract(columns, first), step)
             with f.repeat(chosen) as part:

@@ -17,10 +17,13 @@ from .instructions import AFTER, BATCH, LONG, SAMPLE, SUMS, TAKE, Code, Pair, be
 
 ALONE = 32  # products from which a sum is a loop that shares its factors with no other one
 COLUMNS = 3  # from which totals are a table
-FEW = 4  # instructions of a level, below which they do not count as alike
+ALIKE_FROM = 4  # instructions of a level, below which they do not count as alike
 LEVELS = 1 << 32  # of a layer, at most
 LARGEST = 10_000  # instructions for which native code is made at all: it takes seconds
 CHUNK = 300  # instructions of a stretch: the time to compile one grows faster than its length
+
+
+Entry: TypeAlias = tuple[str | int, int]  # a function that programs share, by its name, or another's address; its table
 
 
 class Step(NamedTuple):
@@ -54,6 +57,7 @@ class Sums:
         lefts: the left factors of each.
         rights: the right factors of each.
         first: the zero that they start from, 0.0 or -0.0; None if a place in memory has what each starts from.
+        entry: what does them, once all has its place.
     """
 
     kind: str
@@ -62,6 +66,7 @@ class Sums:
     lefts: list[tuple[int, ...]]
     rights: list[tuple[int, ...]]
     first: float | None = None
+    entry: Entry = ("", 0)
 
     def pairs(self) -> list[list[Pair]]:
         """Return the products of each."""
@@ -76,11 +81,13 @@ class Map:
         form: of the instructions; START for what long sums start from.
         numbers: of the instructions.
         pattern: how their operands lie, see `gathers.mapped`; "" of sums, and until they have places.
+        entry: what does them, once all has its place.
     """
 
     form: str
     numbers: list[int]
     pattern: str = ""
+    entry: Entry = ("", 0)
 
 
 @dataclass
@@ -89,9 +96,11 @@ class Takes:
 
     Attributes:
         numbers: of the instructions, each with the index first among its operands.
+        entry: what does them, once all has its place.
     """
 
     numbers: list[int]
+    entry: Entry = ("", 0)
 
 
 @dataclass
@@ -192,7 +201,7 @@ class Schedule:
         for stage in chain(*self.stages.values()):
             if isinstance(stage, Stretch) and not self.lanes:
                 steps += (count := len(stage.steps))
-                forms = [self.code.instructions[step.number][0] for step in stage.steps] if count >= FEW else ()
+                forms = [self.code.instructions[step.number][0] for step in stage.steps] if count >= ALIKE_FROM else ()
                 groups += len({*forms}) or count
         return steps / max(groups, 1)
 

@@ -16,13 +16,13 @@ from functools import partial
 from .instructions import SUMS
 from .lanes import Lanes
 from .machine import Machine
-from .plan import Entry, Plan
+from .plan import Plan
 from .products import STAGE, blocks, way
-from .schedule import Step, Stretch
+from .schedule import Entry, Step, Stretch
 from .straight import compute
 from .text import BYTE, OURS, Function
 
-ENTRY = "ptr %pc, ptr %s, ptr %w"
+PASSED = "ptr %pc, ptr %s, ptr %w"
 END = OURS + "threaded_end"
 
 
@@ -128,7 +128,7 @@ def _go(count: int) -> Function:
 
 
 def _end() -> Function:
-    f = Function(END, ENTRY)
+    f = Function(END, PASSED)
     f.do("ret void")
     return f
 
@@ -137,7 +137,7 @@ class _Entry:
     """Write a function that does one entry of a table."""
 
     def __init__(self, machine: Machine, name: str, count: int) -> None:
-        self.f = Function(name, ENTRY)
+        self.f = Function(name, PASSED)
         self.f.stack = False  # hardly any entry needs one, and each would save a register for it
         self.lanes = Lanes(self.f, count, machine.fused)
         self.base, self.align = ("%s", 8) if self.lanes.scalar else ("%w", 8 * machine.native)

@@ -166,7 +166,7 @@ def forms(plan, phase):
 def native_texts(plan, phases=(BATCH, SAMPLE, AFTER)):
     """Return the text of each native function of a plan."""
     parts = [part for phase, parts in native.parts_of(plan).items() for part in parts if phase in phases]
-    return [str(native.function(plan, part, f"part{k}")) for k, part in enumerate(parts) if not part.alone]
+    return [str(native.function(plan, part, f"part{k}")) for k, part in enumerate(parts) if not part.shared]
 
 
 def calls_of_samples(plan, function):

@@ -20,6 +20,7 @@ from micrograd_cn.compiler import (
 from micrograd_cn.compiler.executable import ALIGNED, ALIKE, LEAST, PATIENCE, SOON, Executable
 from micrograd_cn.compiler.instructions import AFTER, BATCH, SAMPLE
 from micrograd_cn.compiler.machine import Memory, machine
+from micrograd_cn.compiler.native import parts_of
 from micrograd_cn.compiler.places import WORD
 from micrograd_cn.compiler.plan import SLACK, Plan
 from micrograd_cn.compiler.schedule import ALONE, CHUNK, LARGEST
@@ -133,11 +134,10 @@ def test_a_list_of_stages_has_a_function_and_a_table_for_each_and_ends_with_zero
         entries = [words[k : k + 2] for k in range(0, len(words), 2)]
         assert entries[-1] == [0] * 2
         assert all(function for function, *_ in entries[:-1])
-        kept = [stage for stage in plan.stages[phase] if id(stage) not in made.stages._skipped]
+        kept = parts_of(plan)[phase] if native else plan.stages[phase]
         assert len(entries) - 1 == len(kept) + len(plan.packed) * (phase == BATCH)
-        for stage, (_, table) in zip(kept, entries, strict=False):
-            of_native = native and id(stage) in made.stages._entries
-            assert table == 0 if of_native else table in tables
+        for one, (_, table) in zip(kept, entries, strict=False):
+            assert table == 0 if native and not one.shared else table in tables
 
 
 # Time
@@ -260,7 +260,7 @@ def test_the_garbage_collector_is_off_while_a_program_is_made_and_then_as_it_was
 
 
 def test_much_that_was_made_meanwhile_counts_as_old_unless_somebody_has_frozen_something(monkeypatch):
-    def is_old(count=2 * executable.MANY):
+    def is_old(count=2 * executable.MANY_OBJECTS):
         with executable.collector_off():
             made = [[k] for k in range(count)]
         return any(made is x for x in gc.get_objects(generation=2))
@@ -268,13 +268,13 @@ def test_much_that_was_made_meanwhile_counts_as_old_unless_somebody_has_frozen_s
     gc.collect()  # counts from 0
     gc.unfreeze()
     try:
-        assert [is_old(), is_old(executable.MANY // 2), gc.get_freeze_count()] == [True, False, 0]
+        assert [is_old(), is_old(executable.MANY_OBJECTS // 2), gc.get_freeze_count()] == [True, False, 0]
     finally:
         gc.freeze()  # as it was: see conftest.py
     assert not is_old()
     assert gc.get_freeze_count()
     monkeypatch.setattr(gc, "get_freeze_count", None)  # slow where much is frozen
-    assert not is_old(executable.MANY // 2)
+    assert not is_old(executable.MANY_OBJECTS // 2)
 
 
 def test_memory_is_aligned_to_the_widest_vector():

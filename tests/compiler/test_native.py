@@ -66,7 +66,7 @@ def test_a_part_keeps_what_others_read_and_nothing_else(seed, lanes, chunk, monk
             for stage in other.stages:
                 names, memory = read_by(plan, stage)
                 wanted |= memory if other is part else memory | names
-        assert part.kept & made_in(part) == (set() if part.alone else wanted & made_in(part))
+        assert part.kept & made_in(part) == (set() if part.shared else wanted & made_in(part))
 
 
 @pytest.mark.parametrize("lanes", [True, False])
@@ -79,7 +79,7 @@ def test_parts_are_all_stages_in_order_and_those_of_samples_compute_vectors(seed
         assert all(part.stages for part in found)
         assert {part.lanes for part in found} <= {phase == SAMPLE and lanes}
         for part in found:
-            assert part.alone == (len(part.stages) == 1 and not isinstance(part.stages[0], Stretch))
+            assert bool(part.shared) == (len(part.stages) == 1 and not isinstance(part.stages[0], Stretch))
 
 
 @pytest.mark.parametrize(
@@ -108,13 +108,13 @@ def part_with(plan, phase, kind):
 def test_a_small_matrix_is_written_beside_what_it_starts_from_and_a_large_one_is_a_function_alone(sums, alone):
     made = Instructions(32 + sums, 32)
     plan = made.plan(*layer(made, sums, 32, terms=made.w[:1]), scalars=200)
-    assert part_with(plan, SAMPLE, Sums).alone == alone
+    assert bool(part_with(plan, SAMPLE, Sums).shared) == alone
 
 
 def test_a_small_matrix_that_starts_from_a_constant_is_a_function_alone_unless_something_reads_it():
     made = Instructions(LONG + 7, LONG)
     sums = layer(made, 7, LONG)
-    assert part_with(made.plan(*sums), SAMPLE, Sums).alone
+    assert part_with(made.plan(*sums), SAMPLE, Sums).shared
     plan = made.plan(*[made.code.apply(mc.tanh, [i]) for i in sums])
     part = part_with(plan, SAMPLE, Sums)
     assert [type(stage) for stage in part.stages] == [Sums, Stretch]
@@ -131,7 +131,7 @@ def with_a_run(count):
 @pytest.mark.parametrize(("count", "alone"), [(UNROLLED * machine().native + k, k > 0) for k in (0, 1)])
 def test_a_short_run_is_written_beside_what_reads_it_and_a_long_one_is_a_function_alone(count, alone):
     made, numbers = with_a_run(count)
-    assert part_with(made.plan(*numbers, scalars=64), BATCH, Map).alone == alone
+    assert bool(part_with(made.plan(*numbers, scalars=64), BATCH, Map).shared) == alone
 
 
 def test_sums_that_are_none_of_a_matrix_are_functions_alone():
@@ -139,7 +139,7 @@ def test_sums_that_are_none_of_a_matrix_are_functions_alone():
     inner = made.code.dot(list(zip(made.x, made.x, strict=True)), [])
     scalars = made.code.dot(list(zip(made.w, made.w, strict=True)), [])
     plan = made.plan(*[made.code.dot([(a, a) for _ in range(40)], []) for a in (inner, scalars)])
-    assert all(part.alone == isinstance(part.stages[0], Sums) for part in parts(plan))
+    assert all(bool(part.shared) == isinstance(part.stages[0], Sums) for part in parts(plan))
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def table_at(plan, address):
 def entries(plan, kind):
     """Return the stages of a class, each with the name of its function, and its table."""
     found = [stage for phase in (BATCH, SAMPLE, AFTER) for stage in plan.stages[phase] if isinstance(stage, kind)]
-    return [(stage, plan.entries[id(stage)][0], table_at(plan, plan.entries[id(stage)][1])) for stage in found]
+    return [(stage, stage.entry[0], table_at(plan, stage.entry[1])) for stage in found]
 
 
 def scalars(plan, numbers):
@@ -125,7 +125,7 @@ def test_everything_is_done_once_and_after_what_it_needs(seed, lanes):
 
 def runs_of(plan):
     runs = [stage for phase in (BATCH, SAMPLE, AFTER) for stage in plan.stages[phase] if isinstance(stage, Map)]
-    return [(run, plan.entries[id(run)]) for run in runs]
+    return [(run, run.entry) for run in runs]
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -624,7 +624,7 @@ def test_addresses_are_put_into_tables_when_they_are_linked():
     plan = made.plan(*layer(made, 2, LONG), scalars=FREE)
     [(stage, *_)] = entries(plan, Sums)
     place = 4 + LONG  # of the function of the first tile
-    address = plan.entries[id(stage)][1]
+    address = stage.entry[1]
     assert table_at(plan, address)[place] == 0
     plan.link()
     slow = table_at(plan, address)[place]
