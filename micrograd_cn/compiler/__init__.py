@@ -4,7 +4,7 @@ The way through the rooms:
 
     a function       `jit` records it for each form of `samples`, and `guards` its branches
     a graph of Values
-      lowering       its operations, and those of its gradient, as `instructions`, each once
+      lowering       its operations, and those of its gradient, as `instructions`, each once, by `formulas`
       fusion         of a large graph, instructions that a single other one needs become part of it
       schedule       what is done in which order: stretches of instructions, long sums together, loads by an index
       plan           where each value lies (`places`), and the tables of `products` and `takes`; of single rows, `maps`
@@ -18,9 +18,11 @@ The way through the rooms:
       derivatives    gradient, Jacobian and Hessian of a program, each a program; `minimize` for scipy
 
 `source` writes a graph as text for others: `python` by its operations; `c` by its instructions, which `c_loops` makes
-loops over the arrays of `c_elements`, of expressions by `c_text`, under a comment by `c_comment`.
+loops over the arrays of `c_elements`, of expressions by `c_text`, under a comment by `c_comment`. What makes like
+instructions one loop, there and here, is that their operands lie at `even` distances.
 
 A multiplication becomes an instruction in `instructions.Code.machine`, and LLVM's in `lanes.Lanes.apply`.
+A compiled sum is added up term by term, so that it may overflow on its way to a finite number, which `check` tells.
 """
 
 from .derivatives import CompiledDerivative, Structure

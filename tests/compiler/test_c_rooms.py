@@ -14,7 +14,8 @@ from micrograd_cn.compiler.c_comment import Interface
 from micrograd_cn.compiler.c_elements import Elements, linear, repeated, split
 from micrograd_cn.compiler.c_loops import Loops
 from micrograd_cn.compiler.c_text import Text, block, wrapped
-from micrograd_cn.compiler.instructions import BATCH, SAMPLE, Code
+from micrograd_cn.compiler.formulas import Operations
+from micrograd_cn.compiler.instructions import BATCH, SAMPLE
 from micrograd_cn.engine import constant
 from micrograd_cn.optim import SGD, Adam
 
@@ -25,7 +26,7 @@ def values(n, start=0.5):
 
 def placed(constants=(), **arrays):
     """Return what writes a function whose values are at these indices of arrays, and the values' numbers, by array."""
-    code, place, numbers = Code(), {}, {}
+    code, place, numbers = Operations(), {}, {}
     for array, indices in arrays.items():
         numbers[array] = [code.leaf(("input", 0), SAMPLE) for _ in indices]
         place |= {i: (array, at) for i, at in zip(numbers[array], indices, strict=True)}
@@ -48,7 +49,7 @@ def same(text, expected, function="forward"):
 
 
 def test_what_went_back_is_taken_again_where_it_suffices():
-    places = Elements(Text("f", "double", {}), Code(), {})
+    places = Elements(Text("f", "double", {}), Operations(), {})
     assert [places.take(n) for n in (1, 3, 2, 1)] == [0, 1, 4, 6]
     places.give([4, 5])
     places.give([2, 1, 3])  # beside it, so that five are free
@@ -57,7 +58,7 @@ def test_what_went_back_is_taken_again_where_it_suffices():
 
 
 def test_what_is_free_at_the_end_grows():
-    places = Elements(Text("f", "double", {}), Code(), {})
+    places = Elements(Text("f", "double", {}), Operations(), {})
     assert places.take(300) == 0
     places.give([299, 0])
     assert (places.take(4), places.work) == (299, 303)  # with the last place, not behind it
@@ -71,12 +72,12 @@ def test_what_is_free_at_the_end_grows():
 
 def test_what_has_grown_is_taken_once():
     for more, expected in ((5, [5, 10]), (1, [5, 6])):
-        places = Elements(Text("f", "double", {}), Code(), {})
+        places = Elements(Text("f", "double", {}), Operations(), {})
         places.take(3)
         places.give([2])
         assert places.take(3) == 2
         assert [places.take(more), places.take(1)] == expected
-    places = Elements(Text("f", "double", {}), Code(), {})
+    places = Elements(Text("f", "double", {}), Operations(), {})
     places.take(3)
     places.give([2])
     places.take(3)
@@ -85,7 +86,7 @@ def test_what_has_grown_is_taken_once():
 
 
 def test_places_that_go_back_are_put_together():
-    places = Elements(Text("f", "double", {}), Code(), {})
+    places = Elements(Text("f", "double", {}), Operations(), {})
     places.take(600)
     places.give([0, 300, 500])
     places.give([503, 301, 501, 502])
@@ -93,7 +94,7 @@ def test_places_that_go_back_are_put_together():
 
 
 def test_all_that_is_free_is_taken_before_there_is_more():
-    places = Elements(Text("f", "double", {}), Code(), {})
+    places = Elements(Text("f", "double", {}), Operations(), {})
     places.take(5)
     places.give([0, 1, 4])
     assert [places.take(1) for _ in range(4)] == [0, 1, 4, 5]
@@ -106,7 +107,7 @@ def test_constants_are_in_no_array():
 
 
 def test_a_seed_is_the_constant_1():
-    code = Code()
+    code = Operations()
     seed = code.leaf(("seed",), SAMPLE)
     assert Elements(Text("f", "double", {}), code, {}).element([[seed]]) == "1.0"
 
@@ -360,7 +361,7 @@ def test_a_function_that_there_is_not_is_named_as_its_operation():
 
 
 def test_instructions_in_a_row_are_constants_of_their_own():
-    code = Code()
+    code = Operations()
     a, b = (code.leaf(("input", k), SAMPLE) for k in range(2))
     two = code.constant(2.0)
     product = code.add(("fmul", a, two))
@@ -592,7 +593,7 @@ def test_what_is_computed_once_a_batch_keeps_its_place_for_every_row():
 
 
 def test_a_slot_is_kept_if_it_is_read_or_changed():
-    code = Code()
+    code = Operations()
     for leaf in ("rate", "steps"):
         code.leaf(("parameter", leaf), BATCH)
     _, g, *slots = (code.leaf(("input", k), SAMPLE) for k in range(8))

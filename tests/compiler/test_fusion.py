@@ -8,8 +8,9 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile, fusion, schedule  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.formulas import Operations
 from micrograd_cn.compiler.fusion import HEAVIEST, MOST_READ, fused
-from micrograd_cn.compiler.instructions import BATCH, FORMULAS, SAMPLE, TAKE, Code, below
+from micrograd_cn.compiler.instructions import BATCH, FORMULAS, SAMPLE, TAKE, below
 from micrograd_cn.compiler.schedule import Schedule, Stretch
 
 from .common import plan_of
@@ -25,7 +26,7 @@ class Ground:
     """Instructions with inputs, and what they are without those that nothing needs after they have been fused."""
 
     def __init__(self, inputs=4, phase=SAMPLE):
-        self.code = Code()
+        self.code = Operations()
         self.xs = [self.code.leaf(("input", k), phase) for k in range(inputs)]
 
     def fused(self, *roots, sums=True):

@@ -10,6 +10,7 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Op
+from micrograd_cn.compiler.formulas import Operations
 from micrograd_cn.compiler.instructions import (
     AFTER,
     BATCH,
@@ -18,7 +19,6 @@ from micrograd_cn.compiler.instructions import (
     LONG,
     SAMPLE,
     SUMS,
-    Code,
     below,
     inlined,
     named,
@@ -89,7 +89,7 @@ def test_powers_of_halves_are_no_calls(exponent):
 
 
 def test_negative_zero_and_nans_are_constants_of_their_own():
-    code = Code()
+    code = Operations()
     other = struct.unpack("d", struct.pack("Q", 0x7FF8000000000001))[0]
     numbers = [code.constant(x) for x in (0.0, -0.0, nan, other, 1.0)]
     assert len(set(numbers)) == 5
@@ -110,7 +110,7 @@ def test_an_instruction_stands_after_its_operands():
 
 
 def test_sums_and_products_of_constants_are_constants():
-    code = Code()
+    code = Operations()
     two, three = code.constant(2.0), code.constant(3.0)
     assert code.value(code.machine("fadd", two, three)) == 5.0
     assert code.value(code.machine("fmul", two, three)) == 6.0
@@ -124,7 +124,7 @@ def test_sums_and_products_of_constants_are_constants():
 
 @pytest.mark.parametrize("divisor", [1.0, -1.0, 2.0, -0.25, 2.0**1022, 2.0**-1022])
 def test_a_quotient_by_a_power_of_two_is_a_product_with_the_same_bits(divisor):
-    code = Code()
+    code = Operations()
     x = code.leaf(("input", 0), SAMPLE)
     found = code.machine("fdiv", x, code.constant(divisor))
     assert found == code.machine("fmul", x, code.constant(1.0 / divisor))
@@ -134,7 +134,7 @@ def test_a_quotient_by_a_power_of_two_is_a_product_with_the_same_bits(divisor):
 
 @pytest.mark.parametrize("divisor", [3.0, 0.0, -0.0, 2.0**1023, 2.0**-1023, 5e-324, math.inf, math.nan])
 def test_a_quotient_by_another_number_stays_one(divisor):
-    code = Code()
+    code = Operations()
     x = code.leaf(("input", 0), SAMPLE)
     assert code.instructions[code.machine("fdiv", x, code.constant(divisor))][0] == "fdiv"
     assert code.instructions[code.machine("fdiv", code.constant(2.0), x)][0] == "fdiv"
@@ -553,7 +553,7 @@ def test_what_is_wrong_in_a_formula_is_said_with_the_operation():
 
 
 def test_a_copy_may_be_changed():
-    code = Code()
+    code = Operations()
     x = code.leaf(("input", 0), SAMPLE)
     y = code.add(("exp", x))
     copied = code.copy()
@@ -569,13 +569,13 @@ def test_a_copy_may_be_changed():
 def test_formulas_have_one_name_by_what_they_compute_and_are_written_out_by_it():
     made = []
     for _ in range(2):
-        code = Code()
+        code = Operations()
         x = code.leaf(("input", 0), SAMPLE)
         made.append((code, code.add(("exp", x)), code.add(("fadd", code.constant(7.25), x))))
     (code, y, z), (other, *_) = made
     assert named(code, y) == named(other, y)
     assert named(code, z) != named(code, y)
-    ground = Code()
+    ground = Operations()
     a = ground.leaf(("input", 0), SAMPLE)
     negated = ground.add(("fneg", a))
     found = inlined(ground, named(code, z), [negated])

@@ -12,7 +12,8 @@ from micrograd_cn.compiler import elementary, fusion, native, straight, takes, u
 from micrograd_cn.compiler import machine as machines
 from micrograd_cn.compiler.drivers import Drivers
 from micrograd_cn.compiler.executable import Executable
-from micrograd_cn.compiler.instructions import SAMPLE, Code
+from micrograd_cn.compiler.formulas import Operations
+from micrograd_cn.compiler.instructions import SAMPLE
 from micrograd_cn.compiler.lanes import Lanes
 from micrograd_cn.compiler.lowering import Lowering
 from micrograd_cn.compiler.machine import Machine, machine
@@ -113,7 +114,7 @@ def change_result(patch, kind, name, change):
 
 
 def other_partial(patch):
-    change_result(patch, Code, "partials", lambda found, _, op, *rest: found[::-1] if op is mc.mul else found)
+    change_result(patch, Operations, "partials", lambda found, _, op, *rest: found[::-1] if op is mc.mul else found)
 
 
 def lost_contribution(patch):
@@ -128,27 +129,27 @@ def lost_contribution(patch):
 
 
 def lost_product(patch):
-    dot = Code.dot
+    dot = Operations.dot
 
     def of_one_less(self, pairs, terms, form="dot"):
         pairs = list(pairs)
         return dot(self, pairs[len(pairs) > 3 :], terms, form)
 
-    patch.setattr(Code, "dot", of_one_less)
+    patch.setattr(Operations, "dot", of_one_less)
 
 
 def stale_constant(patch):
-    formula, first = Code.formula, {}
+    formula, first = Operations.formula, {}
 
     def of_the_first_constants(self, key, known, op):
         kinds = tuple([x is None for x in known])
         return first.setdefault((key, kinds), formula(self, key, known, op))
 
-    patch.setattr(Code, "formula", of_the_first_constants)
+    patch.setattr(Operations, "formula", of_the_first_constants)
 
 
 def exchanged_operands(patch):
-    change_result(patch, Code, "_form", lambda called, *_: called and called._replace(used=called.used[::-1]))
+    change_result(patch, Operations, "_form", lambda called, *_: called and called._replace(used=called.used[::-1]))
 
 
 def lost_last_product(patch):
