@@ -353,7 +353,7 @@ class Plan:
                 return products.row_sums, [count, len(right), right[0], results[0], *padded]
             if all(map(_adjacent, zip(*lefts, strict=True))):
                 factors = [x for pair in zip(lefts[0], right, strict=True) for x in pair]
-                return products.column_sums, [count, len(right), results[0], *factors]
+                return products.column_sums, [1, count, len(right), results[0], *factors]
         return products.list_sums, self._listed(group)
 
     def columns(self, stage: Map) -> list[list[int]]:
@@ -427,8 +427,12 @@ class Plan:
                 words += [*row, *row[-1:] * (self.places.whole(columns) - columns)]
             return self._entry(products.outer, words)
         if all(map(_adjacent, rights)):
-            words = [pairs, rows, self.places.whole(columns), place, *lefts, *(row[0] for row in rights)]
-            return self._entry(products.outer_scalars, words)
+            width = self.places.whole(columns)
+            words = [rows]
+            for k in range(rows):
+                words += [width, pairs, place + WORD * width * k]
+                words += chain(*((right[0], lefts[pair * rows + k]) for pair, right in enumerate(rights)))
+            return self._entry(products.column_totals, words)
         found = [
             (k, [(a, right[pair]) for pair, a in enumerate(left)])
             for row, left in zip(group.totals, group.lefts, strict=True)

@@ -306,44 +306,67 @@ def row_sums(machine: Machine, form: str) -> Function:
 
 
 def column_sums(machine: Machine, form: str) -> Function:
+    """Write sums as `_columns` does."""
+    return _columns(machine, form, "column_sums", "%s")
+
+
+def column_totals(machine: Machine, form: str) -> Function:
+    """Add to totals as `_columns` does."""
+    return _columns(machine, form, "column_totals", "%a")
+
+
+def _columns(machine: Machine, form: str, called: str, base: str) -> Function:
     """Write sums whose results are neighbours, and so are their k-th left factors.
 
-    Table: how many, in whole native vectors; products; the first result; for each product the first sum's left factor,
-    and the right one, which is that of all.
+    Table: how many rows of such sums; for each how many sums, in whole native vectors; products; the first result; for
+    each product the first sum's left factor, and the right one, which is that of all.
     """
-    f = Function(name("column_sums", form), STAGE)
+    f = Function(name(called, form), STAGE)
     native = machine.native
     lanes = Lanes(f, native, machine.fused)
-    count, products, results, factors = f.word("%t"), f.word("%t", 1), _at(f, "%s", "%t", 2), f.at("%t", 3, "i64")
-    first = "0"
-    for vectors in (IN_REGISTERS, 1):
-        step = native * vectors
-        chosen = f.quotient(f.subtract(count, first), step)
-        with f.repeat(chosen) as sums:
-            start = f.add(f.times(sums.index, step), first)
-            places = [f.at(results, f.add(start, native * v)) for v in range(vectors)]
-            begun = [(lanes.kind, f.load(lanes.kind, place)) for place in places]
-            with f.loop(products, [*begun, ("ptr", factors)]) as loop:
-                *totals_, pair = loop.carried
-                left, x = f.at(_at(f, "%s", pair), start), lanes.splat(f.load("double", _at(f, "%s", pair, 1)))
-                for v, total in enumerate(totals_):
-                    y = f.load(lanes.kind, f.at(left, native * v))
-                    loop.next.append(lanes.product_added(y, x, total, form))
-                loop.next.append(f.at(pair, 2, "i64"))
-            for total, place in zip(loop.next, places, strict=False):
-                f.store(lanes.kind, total, place)
-        first = f.times(chosen, step)
+    with f.loop(f.word("%t"), [("ptr", f.at("%t", 1, "i64"))]) as row:
+        [at] = row.carried
+        count, products, results, factors = f.word(at), f.word(at, 1), _at(f, base, at, 2), f.at(at, 3, "i64")
+        first = "0"
+        for vectors in (IN_REGISTERS, 1):
+            step = native * vectors
+            chosen = f.quotient(f.subtract(count, first), step)
+            with f.repeat(chosen) as sums:
+                start = f.add(f.times(sums.index, step), first)
+                places = [f.at(results, f.add(start, native * v)) for v in range(vectors)]
+                begun = [(lanes.kind, f.load(lanes.kind, place)) for place in places]
+                with f.loop(products, [*begun, ("ptr", factors)]) as loop:
+                    *totals_, pair = loop.carried
+                    left, x = f.at(_at(f, "%s", pair), start), lanes.splat(f.load("double", _at(f, "%s", pair, 1)))
+                    for v, total in enumerate(totals_):
+                        y = f.load(lanes.kind, f.at(left, native * v))
+                        loop.next.append(lanes.product_added(y, x, total, form))
+                    loop.next.append(f.at(pair, 2, "i64"))
+                for total, place in zip(loop.next, places, strict=False):
+                    f.store(lanes.kind, total, place)
+            first = f.times(chosen, step)
+        row.next = [f.at(factors, f.times(products, 2), "i64")]
     f.do("ret void")
     return f
 
 
 def list_sums(machine: Machine, form: str) -> Function:
+    """Write sums as `_listed` does."""
+    return _listed(machine, form, "list_sums", "%s")
+
+
+def list_totals(machine: Machine, form: str) -> Function:
+    """Add to totals as `_listed` does."""
+    return _listed(machine, form, "list_totals", "%a")
+
+
+def _listed(machine: Machine, form: str, called: str, base: str) -> Function:
     """Write sums of any factors. Table: how many; for each its result, how many products, and their factors."""
-    f = Function(name("list_sums", form), STAGE)
+    f = Function(name(called, form), STAGE)
     one = Lanes(f, 1, machine.fused)
     with f.loop(f.word("%t"), [("ptr", f.at("%t", 1, "i64"))]) as item:
         [at] = item.carried
-        place, count, pairs = _at(f, "%s", at), f.word(at, 1), f.at(at, 2, "i64")
+        place, count, pairs = _at(f, base, at), f.word(at, 1), f.at(at, 2, "i64")
 
         def product(pair: str, k: int, total: str) -> str:
             a, b = (f.load("double", _at(f, "%s", pair, place)) for place in range(2 * k, 2 * k + 2))
@@ -362,57 +385,6 @@ def list_sums(machine: Machine, form: str) -> Function:
             last.next = [f.at(pair, 2, "i64"), product(pair, 0, total)]
         f.store("double", last.next[1], place)
         item.next = last.next[:1]
-    f.do("ret void")
-    return f
-
-
-def outer_scalars(machine: Machine, form: str) -> Function:
-    """Add to totals all products of some scalars with neighbouring others, over several such pairs.
-
-    Table: pairs, rows and columns of the totals, their place, the rows' factors pair by pair, and of each pair the
-    first of the columns' factors.
-    """
-    f = Function(OURS + "outer_scalars", STAGE)
-    native = machine.native
-    lanes = Lanes(f, native, machine.fused)
-    pairs, rows, columns = (f.word("%t", k) for k in range(3))
-    place, lefts = _at(f, "%a", "%t", 3), f.at("%t", 4, "i64")
-    rights = f.at(lefts, f.times(pairs, rows), "i64")
-    with f.loop(rows) as row:
-        to, left = f.at(place, f.times(row.index, columns)), f.at(lefts, row.index, "i64")
-        first = "0"
-        for vectors in (IN_REGISTERS, 1):
-            step = native * vectors
-            chosen = f.quotient(f.subtract(columns, first), step)
-            with f.repeat(chosen) as part:
-                start = f.add(f.times(part.index, step), first)
-                places = [f.at(to, f.add(start, native * v)) for v in range(vectors)]
-                with f.loop(pairs, [(lanes.kind, f.load(lanes.kind, place_)) for place_ in places]) as pair:
-                    y = lanes.splat(f.load("double", _at(f, "%s", left, f.times(pair.index, rows))))
-                    right = f.at(_at(f, "%s", rights, pair.index), start)
-                    for v, total in enumerate(pair.carried):
-                        x = f.load(lanes.kind, f.at(right, native * v))
-                        pair.next.append(lanes.product_added(y, x, total))
-                for total, place_ in zip(pair.next, places, strict=True):
-                    f.store(lanes.kind, total, place_)
-            first = f.times(chosen, step)
-    f.do("ret void")
-    return f
-
-
-def list_totals(machine: Machine, form: str) -> Function:
-    """Add products of any scalars to totals. Table: how many; for each its place, how many products, the factors."""
-    f = Function(OURS + "list_totals", STAGE)
-    one = Lanes(f, 1, machine.fused)
-    with f.loop(f.word("%t"), [("ptr", f.at("%t", 1, "i64"))]) as item:
-        [at] = item.carried
-        place = _at(f, "%a", at)
-        with f.loop(f.word(at, 1), [("ptr", f.at(at, 2, "i64")), ("double", f.load("double", place))]) as loop:
-            [pair, total] = loop.carried
-            a, b = (f.load("double", _at(f, "%s", pair, k)) for k in range(2))
-            loop.next = [f.at(pair, 2, "i64"), one.product_added(a, b, total)]
-        f.store("double", loop.next[1], place)
-        item.next = loop.next[:1]
     f.do("ret void")
     return f
 

@@ -399,7 +399,7 @@ def test_sums_whose_factors_are_neighbours_are_columns():
     plan = made.plan(*sums, lanes=False, scalars=FREE)
     [(name, words)] = scalar_sums(plan)
     factors = [x for k in range(ALONE) for x in (WORD * 8 * k, plan.at(made.x[k]))]
-    assert (name, words) == ("column_sums", [plan.places.whole(8), ALONE, plan.at(sums[0]), *factors])
+    assert (name, words) == ("column_sums", [1, plan.places.whole(8), ALONE, plan.at(sums[0]), *factors])
 
 
 def test_other_sums_of_scalars_are_lists():
@@ -481,7 +481,7 @@ def test_single_totals_fill_whole_vectors():
 def test_totals_of_single_rows_are_products_of_scalars():
     made = Instructions(0, 20)
     neighbours = made.plan(totals=totals_of(made.x[:3], made.x[3:12]), lanes=False, scalars=FREE)
-    assert [name for name, *_ in neighbours.totals] == ["micrograd_cn.outer_scalars"]
+    assert [name for name, *_ in neighbours.totals] == ["micrograd_cn.column_totals"]
     others = made.plan(totals=totals_of(made.x[:3], made.x[3:19:2]), lanes=False, scalars=FREE)
     assert [name for name, *_ in others.totals] == ["micrograd_cn.list_totals"]
     [address] = [address for _, address, *_ in others.totals]
@@ -500,10 +500,12 @@ def test_factors_of_totals_of_single_rows_lie_as_a_vector_reads_them():
     random.Random(0).shuffle(rights)
     plan = made.plan(totals=totals_of(lefts, rights), lanes=False, scalars=FREE)
     [(name, address, *_)] = plan.totals
-    assert name == "micrograd_cn.outer_scalars"
+    assert name == "micrograd_cn.column_totals"
     assert beside(scalars(plan, rights))
-    place = WORD * plan._total_place[0]
-    assert table_at(plan, address) == [1, 5, plan.places.whole(15), place, *map(plan.at, lefts), plan.at(rights[0])]
+    place, width, expected = WORD * plan._total_place[0], plan.places.whole(15), [5]
+    for row, left in enumerate(lefts):
+        expected += [width, 1, place + WORD * width * row, plan.at(rights[0]), plan.at(left)]
+    assert table_at(plan, address) == expected
 
 
 def test_means_of_totals_are_among_the_scalars():

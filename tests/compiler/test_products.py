@@ -279,7 +279,7 @@ def test_column_sums(form, depth, count):
     whole = -(-count // ground.native) * ground.native
     results, lefts = 0, [120 + ground.rng.randrange(250) for _ in range(depth)]
     rights = [90 + ground.rng.randrange(25) for _ in range(depth)]
-    words = [whole, depth, results, *(WORD * x for pair in zip(lefts, rights, strict=True) for x in pair)]
+    words = [1, whole, depth, results, *(WORD * x for pair in zip(lefts, rights, strict=True) for x in pair)]
     sums = [(results + k, [(a + k, b) for a, b in zip(lefts, rights, strict=True)]) for k in range(count)]
     ground.run(products.column_sums, words, form)
     assert scalar_sums_are_right(ground, sums)
@@ -304,13 +304,16 @@ def test_list_sums(form, depths):
 
 @pytest.mark.parametrize("pairs", [1, 3])
 @pytest.mark.parametrize(("rows", "columns"), [(1, 3), (2, 8), (3, 33), (5, 40)])
-def test_outer_scalars(rows, columns, pairs):
+def test_column_totals(rows, columns, pairs):
     ground = Ground()
     whole = -(-columns // ground.native) * ground.native
     lefts = [[ground.rng.randrange(200) for _ in range(rows)] for _ in range(pairs)]
     firsts = [ground.rng.randrange(200) for _ in range(pairs)]
-    words = [pairs, rows, whole, WORD * 8, *(WORD * k for left in lefts for k in left), *(WORD * k for k in firsts)]
-    ground.run(products.outer_scalars, words)
+    words = [rows]
+    for row in range(rows):
+        words += [whole, pairs, WORD * (8 + row * whole)]
+        words += [WORD * k for first, left in zip(firsts, lefts, strict=True) for k in (first, left[row])]
+    ground.run(products.column_totals, words)
     s = ground.s.data
     for row in range(rows):
         for column in range(columns):
@@ -370,7 +373,7 @@ def test_gradients_are_added_up_as_a_dot_is():
 
 SAMPLES = [products.inner, products.fill, products.tile(1), products.tile(3)]
 TOTALS = [products.single_totals, products.totals(1), products.totals(3)]
-SCALARS = [products.row_sums, products.column_sums, products.list_sums, products.outer_scalars, products.list_totals]
+SCALARS = [products.row_sums, products.column_sums, products.list_sums, products.column_totals, products.list_totals]
 SCALARS += [products.copy, gathers.mapped("fsub", "vs"), gathers.mapped("fsub", "vg")]
 
 
