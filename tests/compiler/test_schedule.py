@@ -7,8 +7,8 @@ from math import nan
 import pytest
 
 import micrograd_cn as mc
-from micrograd_cn.compiler.instructions import AFTER, BATCH, LONG, SAMPLE, SUMS, checked
-from micrograd_cn.compiler.schedule import ALONE, CHUNK, COLUMNS, TOGETHER, Step, Stretch, Sums
+from micrograd_cn.compiler.instructions import AFTER, BATCH, LONG, SAMPLE, SUMS
+from micrograd_cn.compiler.schedule import ALONE, CHUNK, COLUMNS, Step, Stretch, Sums
 
 from .common import Instructions
 
@@ -323,60 +323,6 @@ def test_what_a_long_sum_starts_from_counts_as_long_as_it_is(others):
 # What is checked together
 
 
-def test_sums_that_may_overflow_are_checked_together():
-    made = Instructions(1, 30)
-    code, [w] = made.code, made.w
-    sums = [code.dot([(w, a), (w, b)], [c], "dot") for a, b, c in zip(*[iter(made.x)] * 3, strict=True)]
-    roots = [code.machine("fmul", i, i) for i in sums]
-    [stage] = made.schedule(*roots).stages[SAMPLE]
-    batches = {}
-    for place, step in enumerate(stage.steps):
-        if step.together:
-            batches.setdefault(step.together, []).append((place, step.number))
-    assert sorted(len(batch) for batch in batches.values()) == [len(sums) - TOGETHER, TOGETHER]
-    for batch in batches.values():
-        places = [place for place, _ in batch]
-        assert places == list(range(places[0], places[0] + len(places)))  # one after the other
-    assert sorted(i for batch in batches.values() for _, i in batch) == sorted(sums)
-
-
-def test_what_needs_sums_that_are_checked_together_is_done_after_them():
-    made = Instructions(1, 24)
-    code, [w] = made.code, made.w
-    sums = [code.dot([(w, a), (w, b)], [c]) for a, b, c in zip(*[iter(made.x)] * 3, strict=True)]
-    squares = [code.machine("fmul", i, i) for i in sums]
-    last = code.dot([(w, squares[0]), (w, squares[1])], [w])
-    roots = [code.machine("fsub", i, w) for i in squares]
-    found = numbers_of(made.schedule(*roots, last))
-    users = [i for pair in zip(squares, roots, strict=True) for i in pair]
-    assert found == [*sums[:6], *users[:12], *sums[6:], last, *users[12:]]
-
-
-def test_sums_are_checked_with_like_ones_among_the_next_24():
-    for between, together in ((0, True), (22, True), (23, False)):
-        made = Instructions(1, 30)
-        code, [w], x = made.code, made.w, made.x
-        forms = ["sum", *["dot"] * between, "sum"]
-        first, *others, last = (code.dot([(w, x[k]), (w, x[k + 1])], [x[k + 2]], form) for k, form in enumerate(forms))
-        [stage] = made.schedule(first, *others, last).stages[SAMPLE]
-        batch = {step.number: step.together for step in stage.steps}
-        assert (batch[first] == batch[last]) == together, between
-
-
-@pytest.mark.parametrize("seed", range(25))
-def test_none_that_is_checked_together_needs_another_one(seed):
-    made, roots, totals = random_graph(seed)
-    schedule = made.schedule(*roots, totals=totals)
-    for stage in schedule.stages[SAMPLE]:
-        for step in stage.steps if isinstance(stage, Stretch) else ():
-            alike = {s.number for s in stage.steps if step.together and s.together == step.together}
-            assert len(alike) <= TOGETHER
-            assert alike.isdisjoint(made.code.operands[step.number])
-            if step.together:
-                assert checked(made.code.instructions[step.number])
-                assert len({made.code.instructions[i][0] for i in alike}) == 1
-
-
 # Totals
 
 
@@ -386,12 +332,12 @@ def test_totals_with_the_same_columns_are_a_table():
     totals = [((a, b),) for b in columns for a in rows]
     totals.insert(7, ((made.x[10], made.x[11]),))
     schedule = made.schedule(totals=totals)
-    [table] = schedule.outer
+    [table] = schedule.totals.outer
     assert (len(table.lefts), len(table.rights)) == (4, 5)
     for row, left in zip(table.totals, table.lefts, strict=True):
         for k, right in zip(row, table.rights, strict=True):
             assert totals[k] == tuple(zip(left, right, strict=True))
-    assert schedule.single == [(7, (made.x[10], made.x[11]))]
+    assert schedule.totals.single == [(7, (made.x[10], made.x[11]))]
 
 
 def test_totals_of_several_products_are_tables_of_several_pairs():
@@ -399,7 +345,7 @@ def test_totals_of_several_products_are_tables_of_several_pairs():
     lefts, others = made.x[:3], made.x[3:6]
     columns, more = made.x[6:10], made.x[10:14]
     totals = [((a, b), (c, d)) for a, c in zip(lefts, others, strict=True) for b, d in zip(columns, more, strict=True)]
-    [table] = made.schedule(totals=totals).outer
+    [table] = made.schedule(totals=totals).totals.outer
     assert table.totals == [[4 * row + column for column in range(4)] for row in range(3)]
     assert table.lefts == list(zip(lefts, others, strict=True))
     assert table.rights == list(zip(columns, more, strict=True))
@@ -412,16 +358,16 @@ def test_few_columns_are_no_table():
     made = Instructions(0, 10)
     totals = [((made.x[0], x),) for x in made.x[1:COLUMNS]]
     schedule = made.schedule(totals=totals)
-    assert (schedule.outer, [pair for _, pair in schedule.single]) == ([], [pair for [pair] in totals])
+    assert (schedule.totals.outer, [pair for _, pair in schedule.totals.single]) == ([], [pair for [pair] in totals])
     schedule = made.schedule(totals=[((made.x[0], x),) for x in made.x[1 : COLUMNS + 1]])
-    assert (len(schedule.outer), schedule.single) == (1, [])
+    assert (len(schedule.totals.outer), schedule.totals.single) == (1, [])
 
 
 def test_a_single_total_of_several_products_is_a_sum_of_the_sample():
     made = Instructions(0, 4)
     a, b, c, d = made.x
     schedule = made.schedule(totals=[((a, b), (c, d))])
-    [(k, (sum_, one))] = schedule.single
+    [(k, (sum_, one))] = schedule.totals.single
     assert k == 0
     assert made.code.instructions[sum_] == ("adjoint", ((a, b), (c, d)), ())
     assert made.code.value(one) == 1.0
