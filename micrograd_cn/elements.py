@@ -268,7 +268,8 @@ def _parts(xs: Sequence[Any], partials: Sequence[Any], wanted: Sequence[bool]) -
                 found.append((slot, _number(partial), None))
             continue
         place = {x: k for k, x in enumerate(xs) if type(x) is not float}
-        factor, other = partial.operands if _is_product(partial) else (1.0, partial)
+        made = partial not in place and _is_product(partial)  # an operand is what it is, even if that is a product
+        factor, other = partial.operands if made else (1.0, partial)
         if type(factor) is not float or other not in place:
             return []
         found.append((slot, _number(factor), place[other]))
