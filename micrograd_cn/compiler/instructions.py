@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import operator
 import struct
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from functools import cache
@@ -22,6 +21,7 @@ from math import frexp, inf
 from typing import Any, TypeAlias, TypeVar
 
 from .. import ieee
+from .forks import Lock
 
 Instruction: TypeAlias = tuple[Any, ...]
 Pair: TypeAlias = tuple[int, int]
@@ -46,7 +46,7 @@ MANY = 16  # terms from which a sum is written as products with 1, and so may be
 # number. They are those of the whole process, since the functions for them are.
 FORMULAS: dict[str, tuple[Code, int]] = {}
 _forms: dict[str, str] = {}
-_naming = threading.Lock()
+_naming = Lock()
 
 
 class Code:
@@ -198,7 +198,7 @@ class Code:
 def named(code: Code, result: int) -> str:
     """Return the form of a formula, of which the inputs come first."""
     code.total = code.size(range(len(code.instructions)))
-    with _naming:
+    with _naming():
         form = _forms.setdefault(repr((code.instructions, result)), f"formula{len(_forms)}")
         FORMULAS.setdefault(form, (code, result))
     return form

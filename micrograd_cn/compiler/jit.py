@@ -632,17 +632,17 @@ class CompiledFunction:
         While they are trained, `parameters` says where they are.
         """
         found: list[Chosen] = []
-        left: dict[int, Guard | None] = dict.fromkeys(rows)
+        left: dict[int, Guard | None] | None = None
         known = tuple(self._recordings.get((table.static, table.form), ()))
         address = parameters()  # of those of all these recordings, to which another thread may add some meanwhile
         for recording in known:
-            if not rows:
+            left = {**recording.guards.broken(table.numbers, rows, threads, address)}
+            if len(left) < len(rows):
+                found.append((recording, _without(rows, left)))
+            rows = array("q", left)
+            if not left:
                 break
-            broken = recording.guards.broken(table.numbers, rows, threads, address)
-            if len(broken) < len(rows):
-                found.append((recording, _without(rows, broken)))
-            left, rows = {**broken}, array("q", broken)
-        return found, left
+        return found, dict.fromkeys(rows) if left is None else left
 
     def _recorded(self, table: Table, rows: array[int], threads: int) -> list[Chosen]:
         """Return rows that no recording is for yet, by those that are made for them."""
@@ -653,8 +653,8 @@ class CompiledFunction:
                 [first, guard], *_ = left.items()
                 made = self._record(table, first)
                 if alike := [recording for recording in known if recording.outcomes == made.outcomes]:
-                    found.append((alike[0], array("q", [first])))  # near a tie, where a program's rounding may decide
-                    del left[first]
+                    found.append((alike[0], array("q", [first])))
+                    del left[first]  # near a tie, where a program's rounding may decide otherwise
                     continue
                 if guard and not self._branches:
                     self._refuse(table, first, guard)

@@ -441,8 +441,8 @@ class Noisy(Operators):
             return found if isinstance(found, Noisy) else Noisy(number(found))
         xs = [x.data if isinstance(x, Noisy) else number(x) for x in operands]
         y = op.forward(*xs)
-        if op.summands:
-            pairs, terms = op.summands(*xs)
+        if op.forms.summands:
+            pairs, terms = op.forms.summands(*xs)
             finite = [(a, b) for a, b in (*pairs, *((1.0, t) for t in terms)) if math.isfinite(a) and math.isfinite(b)]
             if sum([abs(a * b) for a, b in finite]) == inf:  # it may overflow on its way, in any order
                 return Noisy(Noisy.rng.choice([y, 1e308, inf, -inf, nan]))
