@@ -124,7 +124,7 @@ class File:
         if not lowering.gradients:
             lowering.differentiate()
         sums, loops = Totals(code, lowering.totals), self.loops()
-        kept = {*lowering.outputs, *lowering.gradients, *sums.factors()}  # and what is needed in another phase
+        kept = {*lowering.outputs, *lowering.gradients, *sums.factors()}
         needed = below(code, kept)
         totals = {i: k for i, (form, *rest) in enumerate(code.instructions) if form == "total" for k in rest}
         totals_at, in_work = self._totals(loops, sums, totals)
@@ -133,7 +133,7 @@ class File:
         for i in needed:
             by_phase[max(BATCH, code.phase[i])].append(i)
 
-        kept.update(j for i in needed for j in code.operands[i] if code.phase[j] != code.phase[i])
+        kept.update(j for i in needed for j in code.operands[i] if code.phase[j] != code.phase[i])  # in another phase
 
         loops.write(by_phase[BATCH], kept)
         lines = [*loops.taken(), *_all(self.size, "gradient[i] = 0;")]

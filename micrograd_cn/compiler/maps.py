@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 from .even import parts
 from .instructions import START, SUMS, Code, parted
 from .places import Places
-from .schedule import Map, Stage, Step
+from .schedule import Map, Stage
 
 SHORTEST = 3  # instructions that are a map
 VECTORS = 2  # of a map, from which it is one of its own where the others are gathered
@@ -67,32 +67,32 @@ class Maps:
         place = self._given.scalar
         return tuple([place[j] if j in place else -j * FAR - FAR for j in operands])
 
-    def of(self, steps: Sequence[Step]) -> tuple[Sequence[Stage], Sequence[Step]]:
-        """Return the maps among steps of which none needs another, and the other steps."""
+    def of(self, numbers: Sequence[int]) -> tuple[Sequence[Stage], Sequence[int]]:
+        """Return the maps among instructions of which none needs another, and the other ones."""
         alike: dict[Any, list[int]] = {}
-        if len(steps) >= SHORTEST:
-            for step in steps:
-                if kind := self._kind(step):
-                    alike.setdefault(kind, []).append(step.number)
-        if not alike or len(alike) == len(steps):
-            for step in steps:
-                self._given.keep(step.number)
-            return [], steps
+        if len(numbers) >= SHORTEST:
+            for i in numbers:
+                if kind := self._kind(i):
+                    alike.setdefault(kind, []).append(i)
+        if not alike or len(alike) == len(numbers):
+            for i in numbers:
+                self._given.keep(i)
+            return [], numbers
         stages: list[Stage] = [*self._started(alike.pop(START, []))]
         for kind, found in alike.items():
             if len(found) >= SHORTEST:
                 stages += self._of_kind(kind, found)
-        inside = {i for stage in stages for i in stage.numbers}  # type: ignore[union-attr]
-        rest = [step for step in steps if step.number not in inside]
-        for step in sorted(rest, key=lambda step: self.order(step.number)):
-            self._given.keep(step.number)
+        inside = {i for stage in stages for i in stage.numbers}
+        rest = [i for i in numbers if i not in inside]
+        for i in sorted(rest, key=self.order):
+            self._given.keep(i)
         return stages, rest
 
-    def _kind(self, step: Step) -> Any:
+    def _kind(self, i: int) -> Any:
         """Return what is the same for instructions that may be a map, None if it is in none."""
-        form, *rest = self._code.instructions[step.number]
-        if step.starts:
-            return None if self._schedule.start(step.number) is None else START
+        form, *rest = self._code.instructions[i]
+        if i in self._schedule.long:
+            return None if self._schedule.start(i) is None else START
         if form not in SUMS:
             return form
         return (form, *map(len, rest)) if self._gather else None

@@ -11,7 +11,7 @@ from .instructions import SAMPLE
 from .lanes import Lanes
 from .plan import Plan
 from .products import STAGE, TILE, blocks
-from .schedule import CHUNK, Map, Stage, Step, Stretch, Sums, Takes
+from .schedule import CHUNK, Map, Stage, Stretch, Sums, Takes
 from .straight import Straight, compute
 from .text import BYTE, Function
 
@@ -56,10 +56,9 @@ def parts_of(plan: Plan, outputs: Sequence[int] = ()) -> dict[int, list[Part]]:
     for number, part in enumerate(listed):
         for stage in part.stages:
             if isinstance(stage, Stretch):
-                for step in stage.steps:
-                    for i in schedule.reads(step):
-                        if reader.setdefault(i, number) != number:
-                            reader[i] = None
+                for i in chain.from_iterable(map(schedule.reads, stage.numbers)):
+                    if reader.setdefault(i, number) != number:
+                        reader[i] = None
             else:
                 always.update(_read(plan, stage))  # by loops, from memory
     last = found[SAMPLE][-1] if found[SAMPLE] else None
@@ -87,7 +86,7 @@ def _joined(plan: Plan, phase: int) -> Iterator[list[Stage]]:
     weight = 0
     for stage in plan.stages[phase]:
         if isinstance(stage, Stretch):
-            added = sum(map(plan.schedule.weight, stage.steps))
+            added = sum(map(plan.schedule.weight, stage.numbers))
         elif isinstance(stage, Sums) and stage.kind == "matrix" and sum(map(len, stage.rights)) <= SMALL:
             added = LOOP * -(-len(stage.numbers) // TILE)
         elif _is_unrolled(stage, plan):
@@ -124,7 +123,8 @@ def function(plan: Plan, part: Part, name: str) -> Function:
 
 
 def _write(line: StraightLine, part: Part, to: str = "") -> None:
-    starts = {step.number for stage in part.stages if isinstance(stage, Stretch) for step in stage.steps if step.starts}
+    long = line.plan.schedule.long
+    starts = {i for stage in part.stages if isinstance(stage, Stretch) for i in stage.numbers if i in long}
     here = {i for stage in part.stages if isinstance(stage, Sums) for i in stage.numbers}
     for stage in part.stages:
         if isinstance(stage, Sums):
@@ -132,11 +132,11 @@ def _write(line: StraightLine, part: Part, to: str = "") -> None:
         elif isinstance(stage, Map):
             line.map(stage)
         elif isinstance(stage, Stretch):
-            steps = [step for step in stage.steps if not (step.starts and step.number in here)]
+            numbers = [i for i in stage.numbers if i not in here]
             if part.outputs and stage is part.stages[-1]:
-                line.rows(steps, part.outputs, to)
+                line.rows(numbers, part.outputs, to)
             else:
-                line.steps(steps)
+                line.stretch(numbers)
 
 
 class StraightLine(Straight):
@@ -147,19 +147,19 @@ class StraightLine(Straight):
         self.plan, self.block, self.kept = plan, block, kept
         self.align = 8 if self.lanes.scalar else 8 * plan.machine.native
 
-    def steps(self, steps: Sequence[Step]) -> None:
-        """Write all steps."""
-        for step in steps:
-            if step.starts:
-                self._store(step.number, self._begun(step.number))
+    def stretch(self, numbers: Iterable[int]) -> None:
+        """Write instructions one after the other."""
+        for i in numbers:
+            if i in self.plan.schedule.long:
+                self._store(i, self._begun(i))
             else:
-                self.write(step.number)
-                if step.number in self.conditions and step.number in self.kept:
-                    self.define(step.number, self.value(step.number))
+                self.write(i)
+                if i in self.conditions and i in self.kept:
+                    self.define(i, self.value(i))
 
-    def rows(self, steps: Sequence[Step], outputs: Sequence[int], to: str) -> None:
-        """Write all steps, and as soon as they are known as many outputs as a vector has lanes, into each row."""
-        left = {step.number: step for step in steps}
+    def rows(self, numbers: Sequence[int], outputs: Sequence[int], to: str) -> None:
+        """Write instructions, and as soon as they are known as many outputs as a vector has lanes, into each row."""
+        left = {*numbers}
         width = self.plan.machine.native
         if len(outputs) % width:  # rows then begin anywhere, and 64 bytes lie across the cache's lines more often
             width = min(width, HALF)
@@ -169,12 +169,13 @@ class StraightLine(Straight):
             chosen = outputs[k : k + native.count]
             waiting = [*chosen]
             while waiting:
-                if (step := left.get(waiting[-1])) is None:
+                if waiting[-1] not in left:
                     waiting.pop()
-                elif needed := [i for i in self.plan.schedule.reads(step) if i in left]:
+                elif needed := [i for i in self.plan.schedule.reads(waiting[-1]) if i in left]:
                     waiting += needed
                 else:
-                    self.steps([left.pop(step.number)])
+                    left.remove(waiting[-1])
+                    self.stretch(waiting[-1:])
             self._store_rows(native, [self.value(i) for i in chosen], self.f.at(to, k), len(outputs))
 
     def _store_rows(self, native: Lanes, xs: Sequence[str], to: str, width: int) -> None:

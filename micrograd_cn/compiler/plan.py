@@ -18,7 +18,7 @@ from .instructions import AFTER, BATCH, SAMPLE, START, SUMS, Pair
 from .machine import Machine
 from .maps import VECTORS, Maps, families
 from .places import WORD, Places
-from .schedule import Entry, Map, Outer, Schedule, Stage, Step, Stretch, Sums, Takes, unused_after
+from .schedule import Entry, Map, Outer, Schedule, Stage, Stretch, Sums, Takes, unused_after
 from .text import Makers
 
 SLACK = 16  # doubles after the last scalar, which a vector may read, and none uses
@@ -162,15 +162,15 @@ class Plan:
         if self.schedule.are_in_lanes(phase):
             yield from stages
             return
-        steps: list[Step] = []
+        waiting: list[int] = []
         for stage in stages:
-            found, rest = maps.of(stage.steps) if isinstance(stage, Stretch) else ([stage], [])
+            found, rest = maps.of(stage.numbers) if isinstance(stage, Stretch) else ([stage], [])
             if found:
-                yield from self.schedule.stretches(steps)
+                yield from self.schedule.stretches(waiting)
                 yield from found
-                steps = []
-            steps += rest
-        yield from self.schedule.stretches(steps)
+                waiting = []
+            waiting += rest
+        yield from self.schedule.stretches(waiting)
 
     def _place_totals(self) -> None:
         for group in self.outer:
@@ -201,10 +201,10 @@ class Plan:
         made: set[int] = set()  # in stretches before
         for stage in stages:
             if isinstance(stage, Stretch):
-                for i in {i for step in stage.steps for i in schedule.reads(step)}:
+                for i in {*chain.from_iterable(map(schedule.reads, stage.numbers))}:
                     if i in made:
                         self.places.keep(i)
-                made.update([step.number for step in stage.steps if not step.starts])
+                made.update([i for i in stage.numbers if i not in schedule.long])
         for i in schedule.roots:
             self.places.keep(i)
         for i in schedule.leaves:
@@ -218,12 +218,10 @@ class Plan:
         reads: list[tuple[int, Iterable[int]]] = []
         adding = {i: number for number, stage in enumerate(stages) if isinstance(stage, Sums) for i in stage.numbers}
         for number, stage in enumerate(stages):
-            if isinstance(stage, Stretch):
-                made.append([step.number for step in stage.steps])
-                for step in stage.steps:  # native code starts a sum where it adds up
-                    reads.append((adding[step.number] if step.starts else number, schedule.reads(step)))
+            made.append(stage.numbers)
+            if isinstance(stage, Stretch):  # native code starts a sum where it adds up
+                reads += [(adding.get(i, number), schedule.reads(i)) for i in stage.numbers]
             elif isinstance(stage, (Sums, Takes)):
-                made.append(stage.numbers)
                 reads.append((number, self.read_by(stage)))
         over = unused_after(reads)
         operands = self.code.operands

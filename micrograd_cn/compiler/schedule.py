@@ -26,23 +26,15 @@ CHUNK = 300  # instructions of a stretch: the time to compile one grows faster t
 Entry: TypeAlias = tuple[str | int, int]  # a function that programs share, by its name, or another's address; its table
 
 
-class Step(NamedTuple):
-    """An instruction to be done.
-
-    Attributes:
-        number: the instruction's.
-        starts: of a long sum only what it starts from is done, the terms and the few other products.
-    """
-
-    number: int
-    starts: bool = False
-
-
 @dataclass
 class Stretch:
-    """Instructions, one after the other."""
+    """Instructions, one after the other; of a long sum what it starts from, its terms and the few other products.
 
-    steps: list[Step]
+    Attributes:
+        numbers: of the instructions.
+    """
+
+    numbers: list[int]
 
 
 @dataclass
@@ -200,8 +192,8 @@ class Schedule:
         steps = groups = 0
         for stage in chain(*self.stages.values()):
             if isinstance(stage, Stretch) and not self.lanes:
-                steps += (count := len(stage.steps))
-                forms = [self.code.instructions[step.number][0] for step in stage.steps] if count >= ALIKE_FROM else ()
+                steps += (count := len(stage.numbers))
+                forms = [self.code.instructions[i][0] for i in stage.numbers] if count >= ALIKE_FROM else ()
                 groups += len({*forms}) or count
         return steps / max(groups, 1)
 
@@ -247,7 +239,7 @@ class Schedule:
             found = layer.numbers
             if not self.are_in_lanes(phase):
                 for level in layer.levels.values():
-                    yield Stretch([self._step(i) for i in level])
+                    yield Stretch(level)
             elif self.large:
                 yield from self.stretches(self._by_form(layer.levels.values()))
             else:
@@ -270,7 +262,7 @@ class Schedule:
             level = max(map(above.__getitem__, code.operands[i]))
             number = level // LEVELS
             if i in long:
-                level = max([above[j] for j in self.reads(Step(i, starts=True))], default=0)
+                level = max([above[j] for j in self.reads(i)], default=0)
                 level = max(level, number * LEVELS)
                 above[i] = (number + 1) * LEVELS
             else:
@@ -284,13 +276,10 @@ class Schedule:
                 layers[number].levels[level].append(i)
         return layers.values()
 
-    def _step(self, i: int) -> Step:
-        return Step(i, i in self.long)
-
-    def _in_order(self, numbers: Sequence[int]) -> list[Step]:
-        """Return steps in such an order that a value is used soon: each with all that can then be done."""
+    def _in_order(self, numbers: Sequence[int]) -> list[int]:
+        """Return instructions in such an order that a value is used soon: each with all that can then be done."""
         inside = set(numbers)
-        needs = {i: inside.intersection(self.reads(self._step(i))) for i in numbers}
+        needs = {i: inside.intersection(self.reads(i)) for i in numbers}
         users: dict[int, list[int]] = defaultdict(list)
         for i in numbers:
             for j in needs[i]:
@@ -302,32 +291,31 @@ class Schedule:
             if i not in done and needs[i] <= done.keys():
                 done[i] = None
                 stack += reversed(users[i])
-        return [*map(self._step, done)]
+        return [*done]
 
-    def _by_form(self, levels: Iterable[Sequence[int]]) -> Iterator[Step]:
-        """Yield steps level by level, like ones one after the other, as a processor expects the jumps between them."""
+    def _by_form(self, levels: Iterable[Sequence[int]]) -> Iterator[int]:
+        """Yield level by level, like instructions together, as a processor expects the jumps between them."""
         for level in levels:
-            steps = [self._step(i) for i in level if i not in self.firsts]
-            yield from sorted(steps, key=lambda step: self.code.instructions[step.number][0])
+            yield from sorted([i for i in level if i not in self.firsts], key=lambda i: self.code.instructions[i][0])
 
-    def stretches(self, steps: Iterable[Step]) -> Iterator[Stretch]:
-        """Yield steps as stretches that are not long."""
-        chunk: list[Step] = []
+    def stretches(self, numbers: Iterable[int]) -> Iterator[Stretch]:
+        """Yield instructions as stretches that are not long."""
+        chunk: list[int] = []
         weight = 0
-        for step in steps:
-            chunk.append(step)
-            weight += self.weight(step)
+        for i in numbers:
+            chunk.append(i)
+            weight += self.weight(i)
             if weight >= CHUNK:
                 yield Stretch(chunk)
                 chunk, weight = [], 0
         if chunk:
             yield Stretch(chunk)
 
-    def weight(self, step: Step) -> int:
-        """Return about how many instructions of the machine a step is."""
-        if not step.starts:
-            return self.code.weight(step.number)
-        return 1 + len(self.long[step.number].others) + len(self.code.instructions[step.number][2])
+    def weight(self, i: int) -> int:
+        """Return about how many instructions of the machine are done in a stretch."""
+        if i not in self.long:
+            return self.code.weight(i)
+        return 1 + len(self.long[i].others) + len(self.code.instructions[i][2])
 
     def _sums(self, numbers: Iterable[int]) -> Iterator[Sums]:
         groups: dict[tuple[str, str, tuple[int, ...], str], Sums] = {}
@@ -343,12 +331,11 @@ class Schedule:
             group.rights.append(right)
         yield from groups.values()
 
-    def reads(self, step: Step) -> tuple[int, ...]:
-        """Return the instructions that a step needs by name; a loop's factors are read from memory."""
-        if not step.starts:
-            return self.code.operands[step.number]
-        _, _, terms = self.code.instructions[step.number]
-        return (*chain.from_iterable(self.long[step.number].others), *terms)
+    def reads(self, i: int) -> tuple[int, ...]:
+        """Return what is read by name where an instruction is done in a stretch; a loop's factors are in memory."""
+        if i not in self.long:
+            return self.code.operands[i]
+        return (*chain.from_iterable(self.long[i].others), *self.code.instructions[i][2])
 
 
 def unused_after(reads: Iterable[tuple[int, Iterable[int]]]) -> dict[int, list[int]]:

@@ -18,7 +18,7 @@ from .lanes import Lanes
 from .machine import Machine
 from .plan import Plan
 from .products import STAGE, blocks, way
-from .schedule import Entry, Step, Stretch
+from .schedule import Entry, Stretch
 from .straight import compute
 from .text import BYTE, OURS, Function
 
@@ -47,8 +47,8 @@ class Threaded:
     def entry(self, stage: Stretch, lanes: bool) -> Entry:
         """Return the entry of a stretch."""
         table: list[str | int] = []
-        for step in stage.steps:
-            table += self._entry(step, lanes)
+        for i in stage.numbers:
+            table += self._entry(i, lanes)
         count = self.plan.lanes if lanes else 1
         go = f"{OURS}threaded_{count}"
         self.plan.makers |= {END: _end, go: partial(_go, count)}
@@ -93,8 +93,8 @@ class Threaded:
             self.plan.makers[name] = partial(_plain, self.machine, name, form, count, operands)
         return self._names[key]
 
-    def _entry(self, step: Step, lanes: bool) -> list[str | int]:
-        i, count = step.number, self.plan.lanes if lanes else 1
+    def _entry(self, i: int, lanes: bool) -> list[str | int]:
+        count = self.plan.lanes if lanes else 1
         form, *rest = self.code.instructions[i]
         if lanes and i not in self.plan.slot:
             self.slot[i] = self.slots
@@ -104,7 +104,7 @@ class Threaded:
             return [self._name(form, count, len(rest)), result, *[self._at(j, lanes) for j in rest]]
         pairs, terms = rest
         one, nothing = self.code.constant(1.0), self.code.constant(-0.0)
-        if step.starts:
+        if i in self.plan.schedule.long:
             pairs = self.plan.schedule.long[i].others
         products = [*((one, t) for t in terms), *pairs] or [(one, nothing)]
         added = way(form)

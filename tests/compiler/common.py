@@ -155,7 +155,7 @@ def forms(plan, phase):
     found = Counter()
     for stage in plan.stages[phase]:
         if isinstance(stage, Stretch):
-            numbers = [step.number for step in stage.steps if not step.starts]
+            numbers = [i for i in stage.numbers if i not in plan.schedule.long]
         else:
             numbers = stage.numbers
         for form in (plan.code.instructions[i][0] for i in numbers):

@@ -221,7 +221,7 @@ def test_like_steps_of_a_large_program_come_one_after_the_other(monkeypatch):
     monkeypatch.setattr(schedule, "LARGEST", 0)
     plan = plan_of(compile(y, xs), kind="forward")
     [stretch] = [stage for stage in plan.stages[SAMPLE] if isinstance(stage, Stretch)]
-    found = [plan.code.instructions[step.number][0] for step in stretch.steps]
+    found = [plan.code.instructions[i][0] for i in stretch.numbers]
     assert Counter(found)["sin"] == Counter(found)["cos"] == 4
     changes = sum(a != b for a, b in pairwise(found))
     assert changes == len(set(found)) - 1

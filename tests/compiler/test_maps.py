@@ -51,7 +51,7 @@ def test_operands_from_anywhere_are_gathered_by_form():
     found = {stage.form: stage.numbers for stage in gathered(plan)}
     assert {form: sorted(numbers) for form, numbers in found.items()} == {"fsub": differences, "fdiv": quotients}
     assert all(beside(plan, numbers) for numbers in found.values())
-    assert [step.number for stretch in stages(plan, Stretch) for step in stretch.steps] == [alone]
+    assert [i for stretch in stages(plan, Stretch) for i in stretch.numbers] == [alone]
     assert not gathered(made.plan(*roots, lanes=False, scalars=FREE))
     assert not gathered(made.plan(*roots, lanes=True, scalars=FREE, gather=True))  # vectors already
 
@@ -77,7 +77,7 @@ def test_short_sums_are_gathered_by_how_many_products_and_terms_they_have():
     others = [code.dot([(x[k], x[k + 5])], [x[19 - k]], "dot") for k in range(2)]
     plan = made.plan(*twos, *mixed, *others, lanes=False, scalars=FREE, gather=True)
     assert sorted(stage.numbers for stage in gathered(plan)) == [twos, mixed]
-    assert {step.number for stretch in stages(plan, Stretch) for step in stretch.steps} == {*others}
+    assert {i for stretch in stages(plan, Stretch) for i in stretch.numbers} == {*others}
 
 
 def test_neighbours_with_others_between_them_are_maps_too():
@@ -124,8 +124,7 @@ def test_what_long_sums_start_from_is_copied_in_whole_vectors(count):
         runs = neighbours(plan)
         assert [(run.form, run.numbers) for run in runs] == ([(START, sums[:whole])] if whole else [])
         assert all(run.pattern == pattern or len(run.numbers) == 1 for run in runs)
-        rest = [step for stretch in stages(plan, Stretch) for step in stretch.steps]
-        assert [(step.number, step.starts) for step in rest] == [(i, True) for i in sums[whole:]]
+        assert [i for stretch in stages(plan, Stretch) for i in stretch.numbers] == sums[whole:]
         assert plan.stages[SAMPLE].index(group) == len(plan.stages[SAMPLE]) - 1  # it reads what they start from
 
 

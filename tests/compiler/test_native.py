@@ -22,7 +22,7 @@ from micrograd_cn.compiler.machine import machine
 from micrograd_cn.compiler.native import LOOP, SMALL, UNROLLED
 from micrograd_cn.compiler.products import TILE
 from micrograd_cn.compiler.rows import address
-from micrograd_cn.compiler.schedule import ALONE, CHUNK, Map, Step, Stretch, Sums
+from micrograd_cn.compiler.schedule import ALONE, CHUNK, Map, Stretch, Sums
 
 from .common import Instructions, native_texts
 from .test_plan import layer
@@ -35,16 +35,15 @@ def parts(plan):
 
 def made_in(part):
     """Return what a part computes."""
-    steps = [step.number for stage in part.stages if isinstance(stage, Stretch) for step in stage.steps]
-    return {*steps, *(i for stage in part.stages if not isinstance(stage, Stretch) for i in stage.numbers)}
+    return {i for stage in part.stages for i in stage.numbers}
 
 
 def read_by(plan, stage):
     """Return what a stage reads by name, and what it reads from memory."""
     if isinstance(stage, Stretch):
-        return {i for step in stage.steps for i in plan.schedule.reads(step)}, set()
+        return {j for i in stage.numbers for j in plan.schedule.reads(i)}, set()
     if isinstance(stage, Map):
-        started = [plan.schedule.reads(Step(i, starts=True)) for i in stage.numbers if stage.form == START]
+        started = [plan.schedule.reads(i) for i in stage.numbers if stage.form == START]
         return set(), {j for read in started or map(plan.code.operands.__getitem__, stage.numbers) for j in read}
     return set(), set(plan.read_by(stage))
 
@@ -93,8 +92,8 @@ def test_parts_are_all_stages_in_order_and_those_of_samples_compute_vectors(seed
     ],
 )
 def test_stretches_are_one_function_while_they_are_no_more_than_a_chunk(weights, parts):
-    stages = [Stretch([Step(weight - 1), Step(1)]) for weight in weights]
-    plan = SimpleNamespace(stages={SAMPLE: stages}, schedule=SimpleNamespace(weight=lambda step: step.number))
+    stages = [Stretch([weight - 1, 1]) for weight in weights]
+    plan = SimpleNamespace(stages={SAMPLE: stages}, schedule=SimpleNamespace(weight=lambda i: i))
     assert [len(part) for part in native._joined(plan, SAMPLE)] == parts
 
 
@@ -170,8 +169,8 @@ def test_a_part_stores_what_it_keeps_and_what_its_sums_start_from(seed, lanes):
     plan = made.plan(*roots, totals=totals, lanes=lanes)
     for part in parts(plan):
         if all(isinstance(stage, Stretch) for stage in part.stages):
-            steps = [step for stage in part.stages for step in stage.steps]
-            stored = sum(step.starts or step.number in part.kept for step in steps)
+            numbers = [i for stage in part.stages for i in stage.numbers]
+            stored = sum(i in plan.schedule.long or i in part.kept for i in numbers)
             assert str(native.function(plan, part, "f")).count("  store ") == stored
 
 

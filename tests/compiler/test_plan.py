@@ -17,7 +17,7 @@ from micrograd_cn.compiler.instructions import AFTER, BATCH, LONG, SAMPLE, START
 from micrograd_cn.compiler.machine import machine
 from micrograd_cn.compiler.maps import SHORTEST
 from micrograd_cn.compiler.places import WORD
-from micrograd_cn.compiler.schedule import ALONE, CHUNK, Map, Step, Stretch, Sums
+from micrograd_cn.compiler.schedule import ALONE, CHUNK, Map, Stretch, Sums
 
 from .common import Instructions, plan_of
 from .test_schedule import random_graph
@@ -86,12 +86,12 @@ def test_what_another_stage_or_the_caller_reads_has_a_place(seed, lanes):
     made_in = {}
     stages = [stage for phase in (BATCH, SAMPLE, AFTER) for stage in plan.stages[phase]]
     for stage in stages:
-        for i in [s.number for s in stage.steps if not s.starts] if isinstance(stage, Stretch) else stage.numbers:
+        for i in [i for i in stage.numbers if not (isinstance(stage, Stretch) and i in plan.schedule.long)]:
             made_in[i] = stage
     placed = plan.scalar.keys() | plan.slot.keys()
     for stage in stages:
         if isinstance(stage, Stretch):
-            read = {j for step in stage.steps for j in plan.schedule.reads(step)}
+            read = {j for i in stage.numbers for j in plan.schedule.reads(i)}
         elif isinstance(stage, Map):
             read = {j for i in stage.numbers for j in code.instructions[i][1:]}
         else:
@@ -108,12 +108,12 @@ def test_everything_is_done_once_and_after_what_it_needs(seed, lanes):
     plan = made.plan(*roots, totals=totals, lanes=lanes, scalars=FREE)
     code, done = made.code, []
     for stage in (stage for phase in (BATCH, SAMPLE, AFTER) for stage in plan.stages[phase]):
-        here = [s.number for s in stage.steps if not s.starts] if isinstance(stage, Stretch) else stage.numbers
+        here = [i for i in stage.numbers if not (isinstance(stage, Stretch) and i in plan.schedule.long)]
         if isinstance(stage, Stretch):
-            assert sum(map(plan.schedule.weight, stage.steps[:-1])) < 300
-            read = {j for step in stage.steps for j in plan.schedule.reads(step)} - set(here)
+            assert sum(map(plan.schedule.weight, stage.numbers[:-1])) < 300
+            read = {j for i in stage.numbers for j in plan.schedule.reads(i)} - set(here)
         elif isinstance(stage, Map) and stage.form == START:  # of sums that are done later
-            read, here = {j for i in here for j in plan.schedule.reads(Step(i, starts=True))}, []
+            read, here = {j for i in here for j in plan.schedule.reads(i)}, []
         else:
             read = {j for i in here for j in code.operands[i]}
         assert {j for j in read if code.operands[j]} <= set(done)
@@ -138,8 +138,8 @@ def test_with_lanes_what_its_own_stretch_alone_reads_has_no_place(seed):
         if isinstance(stage, Sums):
             read.update(stage.numbers, plan.read_by(stage))
         else:
-            here = {step.number for step in stage.steps if not step.starts}
-            read |= {j for step in stage.steps for j in schedule.reads(step)} - here
+            here = {i for i in stage.numbers if i not in schedule.long}
+            read |= {j for i in stage.numbers for j in schedule.reads(i)} - here
     assert {i for i in plan.slot if made.code.operands[i]} <= read
 
 
@@ -223,7 +223,7 @@ def test_a_run_ends_where_operands_are_no_neighbours_and_a_short_one_is_none():
     plan = made.plan(*roots, lanes=False, scalars=FREE)
     assert [run.numbers for run in runs(plan)] == [roots[:4], roots[4:7]]
     [rest] = [stage for stage in plan.stages[SAMPLE] if isinstance(stage, Stretch)]
-    assert [step.number for step in rest.steps] == roots[7:]
+    assert rest.numbers == roots[7:]
     assert SHORTEST == 3
     assert len(set(plan.scalar.values())) == len(plan.scalar)
 
@@ -237,7 +237,7 @@ def test_without_lanes_what_runs_do_not_have_is_together():
     last = code.dot([(later[0], later[1]), (odd[0], odd[0])], [], "adjoint")
     plan = made.plan(*products_, last, lanes=False, scalars=FREE)
     run, stretch = plan.stages[SAMPLE]
-    assert (run.numbers, [step.number for step in stretch.steps]) == (products_, [*odd, *later, last])
+    assert (run.numbers, stretch.numbers) == (products_, [*odd, *later, last])
 
 
 def test_sums_are_placed_after_others_and_those_that_a_loop_reads_before_them():
@@ -514,7 +514,7 @@ def test_means_of_totals_are_among_the_scalars():
     root = made.code.machine("fmul", total, made.w[0])
     plan = made.plan(root, totals=[((made.x[0], made.x[1]),)], scalars=FREE)
     assert plan.scalar[total] == plan.totals_at + plan._total_place[0]
-    assert [step for stage in plan.stages[AFTER] for step in stage.steps] == [Step(root)]
+    assert [i for stage in plan.stages[AFTER] for i in stage.numbers] == [root]
 
 
 def test_scalars_that_samples_of_totals_are_multiplied_with_are_in_all_lanes():
@@ -547,12 +547,12 @@ def test_a_value_gives_its_slot_to_others_when_nobody_reads_it_any_more(seed, ch
 
     for stage in plan.stages[SAMPLE]:
         if isinstance(stage, Stretch):
-            for step in stage.steps:
-                read(schedule.reads(step))
-                if step.starts:
-                    sums[step.number] = schedule.reads(step)
-                if step.number in plan.slot:
-                    owner[plan.slot[step.number]] = step.number
+            for i in stage.numbers:
+                read(schedule.reads(i))
+                if i in schedule.long:
+                    sums[i] = schedule.reads(i)
+                if i in plan.slot:
+                    owner[plan.slot[i]] = i
         else:
             read(plan.read_by(stage))
             for i in stage.numbers:

@@ -19,7 +19,7 @@ def threaded(plan):
     made, found = Threaded(plan), []
     for phase, stages in plan.stages.items():
         lanes = phase == SAMPLE and plan.schedule.lanes
-        found += [(s.steps, lanes, made.entry(s, lanes)) for s in stages if isinstance(s, Stretch)]
+        found += [(s.numbers, lanes, made.entry(s, lanes)) for s in stages if isinstance(s, Stretch)]
     return made, found
 
 
@@ -61,7 +61,7 @@ def test_a_table_has_an_entry_for_each_step_and_ends(seed, lanes):
         words, at = named(plan, table), 0
         for step in steps:
             name, _ = words[at : at + 2]
-            form, *operands = code.instructions[step.number]
+            form, *operands = code.instructions[step]
             assert name in plan.makers
             if form not in SUMS:
                 assert name.endswith(f"_{count}_{len(operands)}")
@@ -69,7 +69,7 @@ def test_a_table_has_an_entry_for_each_step_and_ends(seed, lanes):
                 continue
             assert name.endswith(f"_{count}")
             pairs, terms = operands
-            pairs = plan.schedule.long[step.number].others if step.starts else pairs
+            pairs = plan.schedule.long[step].others if step in plan.schedule.long else pairs
             assert words[at + 2] == max(1, len(terms) + len(pairs))
             at += 3 + 2 * words[at + 2]
         assert words[at:] == [END]
