@@ -429,7 +429,7 @@ def test_nan_is_not_taken_for_changed_data():
 
 def test_a_users_operation_must_return_a_partial_for_each_operand():
     a, b = leaves(2, 3)
-    for given in ((1.0,), 1.0, None, [1.0, 1.0]):
+    for given in ((1.0,), (1.0, 1.0, 1.0), 1.0, None, [1.0, 1.0]):
         op = mc.Op("short", lambda *xs: 0.0, lambda y, *xs, given=given: given)
         with pytest.raises(
             TypeError, match=rf"short: of 2 operands, its partials gave {re.escape(repr(given))}; one function"
