@@ -37,10 +37,14 @@ class Module:
         >>> [name for name, _ in Layer(2, 1).named_parameters()]
         ['neurons.0.w.0', 'neurons.0.w.1', 'neurons.0.b']
         """
+        for path, parameter in self._found():
+            yield ".".join(path), parameter
+
+    def _found(self) -> Iterator[tuple[tuple[str, ...], Value]]:
         met: set[int] = set()
         for path, held in _held_by(self, lambda held: id(held) not in met):
             if isinstance(held, Value) and held.op is None and id(held) not in met:
-                yield ".".join(path), held
+                yield path, held
             met.add(id(held))
 
     def parameters(self) -> list[Value]:
@@ -50,7 +54,7 @@ class Module:
         >>> len(MLP(2, [3, 1]).parameters())
         13
         """
-        return [parameter for _, parameter in self.named_parameters()]
+        return [parameter for _, parameter in self._found()]
 
     def zero_grad(self) -> None:
         """Set the gradient of every parameter to 0.
@@ -248,11 +252,13 @@ def _held_by(root: object, goes_into: Callable[[object], bool]) -> Iterator[tupl
     waiting: list[tuple[tuple[str, ...], object, frozenset[int]]] = [((), root, frozenset())]
     while waiting:
         path, held, around = waiting.pop()
-        if id(held) in around:
-            continue
-        inside = _inside(held) if goes_into(held) else ()
-        yield path, held
-        waiting += [((*path, str(name)), item, around | {id(held)}) for name, item in inside][::-1]
+        if isinstance(held, Value):
+            yield path, held
+        elif id(held) not in around:
+            inside = [*_inside(held)] if goes_into(held) else []
+            yield path, held
+            around_it = around | {id(held)} if inside else around
+            waiting += [((*path, str(name)), item, around_it) for name, item in reversed(inside)]
 
 
 def _inside(held: object) -> Iterable[tuple[Any, object]]:
