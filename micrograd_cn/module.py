@@ -37,10 +37,6 @@ class Module:
         >>> [name for name, _ in Layer(2, 1).named_parameters()]
         ['neurons.0.w.0', 'neurons.0.w.1', 'neurons.0.b']
         """
-        for path, parameter in self._found():
-            yield ".".join(path), parameter
-
-    def _found(self) -> Iterator[tuple[tuple[str, ...], Value]]:
         met: set[int] = set()
         for path, held in _held_by(self, lambda held: id(held) not in met):
             if isinstance(held, Value) and held.op is None and id(held) not in met:
@@ -54,7 +50,7 @@ class Module:
         >>> len(MLP(2, [3, 1]).parameters())
         13
         """
-        return [parameter for _, parameter in self._found()]
+        return [parameter for _, parameter in self.named_parameters()]
 
     def zero_grad(self) -> None:
         """Set the gradient of every parameter to 0.
@@ -84,9 +80,9 @@ class Module:
         for path, held in _held_by(self, lambda held: not _has_entries(held) and not _is_entry(held)):
             entries: dict[str, Any] = {}
             if _has_entries(held):
-                entries = {".".join((*path, name)): entry for name, entry in held.entries().items()}
+                entries = {f"{path}.{name}".removeprefix("."): entry for name, entry in held.entries().items()}
             elif _is_entry(held):
-                entries = {".".join(path): held}
+                entries = {path: held}
             if twice := sorted(entries.keys() & found.keys()):
                 raise ValueError(
                     f"{type(self).__name__}: two entries of the state have the name {', '.join(map(repr, twice))}; "
@@ -222,14 +218,14 @@ class Module:
     def __repr__(self) -> str:
         """Return the module with its number of parameters, and those inside it, a line each."""
         lines: list[str] = []
-        around: list[tuple[str, ...]] = []  # the paths of the modules that this one is inside
-        for path, held in _held_by(self, lambda held: not isinstance(held, Module) or held.opens):
-            if isinstance(held, Module):
-                while around and path[: len(around[-1])] != around[-1]:
-                    around.pop()
-                name = ".".join(path[len(around[-1]) :]) if around else ""
-                lines.append("  " * len(around) + f"{name}: {held.summary()}".removeprefix(": "))
-                around.append(path)
+        waiting: list[tuple[int, str, Module, frozenset[int]]] = [(0, "", self, frozenset())]
+        while waiting:
+            depth, name, module, around = waiting.pop()
+            lines.append("  " * depth + f"{name}: {module.summary()}".removeprefix(": "))
+            around |= {id(module)}
+            below = _held_by(module, lambda held, it=module: held is it or not isinstance(held, Module))  # type: ignore[misc]
+            parts = [(path, held) for path, held in below if isinstance(held, Module) and id(held) not in around]
+            waiting += [(depth + 1, path, part, around) for path, part in parts if module.opens][::-1]
         count = len(self.parameters())
         return "\n".join([f"{lines[0]}, {count} parameter{'s' * (count != 1)}", *lines[1:]])
 
@@ -244,21 +240,21 @@ def _written_float(text: str) -> float:
     return 10**400 if math.isinf(x) else x  # JSON's Infinity does not come here
 
 
-def _held_by(root: object, goes_into: Callable[[object], bool]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yield what a module holds, itself first, each with the names on the way to it, and before what it holds itself.
+def _held_by(root: object, goes_into: Callable[[object], bool]) -> Iterator[tuple[str, Any]]:
+    """Yield the values in a module, and what holds them, itself first, each with the path to it, before what is inside.
 
     What is inside itself is not met again there; `goes_into` says whether what something holds is met at all.
     """
-    waiting: list[tuple[tuple[str, ...], object, frozenset[int]]] = [((), root, frozenset())]
+    waiting: list[tuple[str, object, frozenset[int]]] = [("", root, frozenset())]
     while waiting:
         path, held, around = waiting.pop()
         if isinstance(held, Value):
             yield path, held
-        elif id(held) not in around:
+        elif isinstance(held, (Module, dict, list, tuple)) and id(held) not in around:
             inside = [*_inside(held)] if goes_into(held) else []
             yield path, held
-            around_it = around | {id(held)} if inside else around
-            waiting += [((*path, str(name)), item, around_it) for name, item in reversed(inside)]
+            prefix, around_it = f"{path}." if path else "", around | {id(held)}
+            waiting += [(f"{prefix}{name}", item, around_it) for name, item in reversed(inside)]
 
 
 def _inside(held: object) -> Iterable[tuple[Any, object]]:
