@@ -39,9 +39,10 @@ class Module:
         """
         met: set[int] = set()
         for path, held in _held_by(self, lambda held: id(held) not in met):
-            if isinstance(held, Value) and held.op is None and id(held) not in met:
-                yield path, held
-            met.add(id(held))
+            if (known := id(held)) not in met:
+                met.add(known)
+                if isinstance(held, Value) and held.op is None:
+                    yield path, held
 
     def parameters(self) -> list[Value]:
         """Return every parameter once, in the order of `named_parameters`.
@@ -245,23 +246,27 @@ def _held_by(root: object, goes_into: Callable[[object], bool]) -> Iterator[tupl
 
     What is inside itself is not met again there; `goes_into` says whether what something holds is met at all.
     """
-    waiting: list[tuple[str, object, frozenset[int]]] = [("", root, frozenset())]
-    while waiting:
-        path, held, around = waiting.pop()
-        if isinstance(held, Value):
-            yield path, held
-        elif isinstance(held, (Module, dict, list, tuple)) and id(held) not in around:
-            inside = [*_inside(held)] if goes_into(held) else []
-            yield path, held
-            prefix, around_it = f"{path}." if path else "", around | {id(held)}
-            waiting += [(f"{prefix}{name}", item, around_it) for name, item in reversed(inside)]
+    levels: list[tuple[str, frozenset[int], Iterator[tuple[Any, object]]]] = [("", frozenset(), iter([("", root)]))]
+    while levels:
+        prefix, around, items = levels[-1]
+        for name, held in items:
+            path = f"{prefix}{name}"
+            if isinstance(held, Value):
+                yield path, held
+            elif isinstance(held, (Module, dict, list, tuple)) and id(held) not in around:
+                inside = _inside(held) if goes_into(held) else ()
+                yield path, held
+                levels.append((f"{path}." if path else "", around | {id(held)}, iter(inside)))
+                break
+        else:
+            levels.pop()
 
 
 def _inside(held: object) -> Iterable[tuple[Any, object]]:
     if isinstance(held, Module):
-        return vars(held).items()
+        return [*vars(held).items()]
     if isinstance(held, dict):
-        return held.items()
+        return [*held.items()]
     return enumerate(held) if isinstance(held, (list, tuple)) else ()
 
 
