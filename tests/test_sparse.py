@@ -102,6 +102,7 @@ def test_the_numbers_are_those_of_the_dense_derivatives(f):
 
 ALIKE = {  # in each, operations are alike but for something that matters
     "a factor twice the other": lambda x, y, z: (2.0 * x) * x + y * z + z * y,
+    "a factor twice the other, after": lambda x, y, z: y * z + z * y + (2.0 * x) * x,
     "a square first": lambda x, y, z: x * x + x * y + y * y * z,
     "a square after": lambda x, y, z: x * y + x * x + (z * z) * y,
     "another power": lambda x, y, z: x**2 + y**3 + z**2 * y**1 + x**0 + (x * y) ** 2,

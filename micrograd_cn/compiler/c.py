@@ -16,7 +16,7 @@ from .c_text import Text, block, wrapped
 from .instructions import AFTER, BATCH, SAMPLE, Code, below
 from .lowering import Lowering
 from .python import Named, entries_of, in_order_of_names
-from .schedule import Schedule
+from .schedule import Totals
 from .update import lower_update
 
 PRECISIONS = ("double", "float")
@@ -123,17 +123,17 @@ class File:
         lowering, code = self.lowering, self.lowering.code
         if not lowering.gradients:
             lowering.differentiate()
-        schedule = Schedule(code, [*lowering.outputs, *lowering.gradients], lowering.totals, lanes=False)
-        loops = self.loops()
+        sums, loops = Totals(code, lowering.totals), self.loops()
+        kept = {*lowering.outputs, *lowering.gradients, *sums.factors()}
+        needed = below(code, kept)
         totals = {i: k for i, (form, *rest) in enumerate(code.instructions) if form == "total" for k in rest}
-        totals_at, in_work = self._totals(loops, schedule, totals)
+        totals_at, in_work = self._totals(loops, sums, totals)
         loops.place |= {i: totals_at[k] for i, k in totals.items()}
         by_phase: dict[int, list[int]] = {BATCH: [], SAMPLE: [], AFTER: []}
-        kept = {*schedule.roots, *schedule.factors()}  # and what is needed in another phase
-        needed = below(code, kept)  # those of a schedule of a large graph have others inside
         for i in needed:
             by_phase[max(BATCH, code.phase[i])].append(i)
-        kept.update(j for i in needed for j in code.operands[i] if code.phase[j] != code.phase[i])
+
+        kept.update(j for i in needed for j in code.operands[i] if code.phase[j] != code.phase[i])  # in another phase
 
         loops.write(by_phase[BATCH], kept)
         lines = [*loops.taken(), *_all(self.size, "gradient[i] = 0;")]
@@ -141,9 +141,9 @@ class File:
         lines += [many, "    work[i] = 0;"] if many else []
 
         loops.write(by_phase[SAMPLE], kept)
-        for group in schedule.outer:
+        for group in sums.outer:
             loops.add_table(group, totals_at)
-        loops.add_each(schedule.single, totals_at)
+        loops.add_each(sums.single, totals_at)
         loss = loops.element([lowering.outputs])
         row = f"const {self.kind} *inputs = rows + {len(self.inputs)} * row;"
         each = [*loops.taken(), f"loss += {loss};"]
@@ -162,14 +162,14 @@ class File:
         arguments = [*self.arguments("rows"), "long n", f"{self.kind} *gradient", f"{self.kind} *work"]
         return self.function(self.kind, "gradient", arguments, lines)
 
-    def _totals(self, loops: Loops, schedule: Schedule, totals: dict[int, int]) -> tuple[dict[int, Place], range]:
+    def _totals(self, loops: Loops, sums: Totals, totals: dict[int, int]) -> tuple[dict[int, Place], range]:
         """Return where totals are: in the gradient those that are a parameter's, the others in a range of `work`."""
         lowering, place = self.lowering, dict[int, Place]()
         index = {p: i for i, p in enumerate(self.parameters)}
         for p, i in zip(lowering.parameters, lowering.gradients, strict=True):
             if i in totals:
                 place[totals[i]] = "gradient", index[p]
-        for group in schedule.outer:
+        for group in sums.outer:
             numbers = [k for row in group.totals for k in row]
             if any(k not in place for k in numbers):
                 for k in numbers:

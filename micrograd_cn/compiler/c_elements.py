@@ -8,12 +8,13 @@ from functools import reduce
 from typing import Any, TypeAlias, TypeVar
 
 from .c_text import Text, block, product
+from .even import distance, parts
 from .instructions import Code
 
 T = TypeVar("T")
 Place: TypeAlias = tuple[str, int]  # an array, and the index in it
 CONSTANT_ARRAY = ""
-LEAST = 3  # like instructions that are a loop
+LOOP_FROM = 3  # like instructions that are a loop
 MEAN = 3  # of those that lie at even distances, from which on such ones are loops of their own
 
 
@@ -96,8 +97,8 @@ class Elements:
         if others or not array:
             return None
         places = [[self.place[j][1] for j in row] for row in rows]
-        step = places[0][1] - places[0][0]
-        if any(row != _even(row[0], step, len(row)) for row in places):
+        step = distance(places[0])
+        if step is None or any(distance(row) != step for row in places):
             return None
         index = self.fit([row[:1] for row in places], i, "k")
         return f"{array} + {index}".removesuffix(" + 0"), step
@@ -154,15 +155,14 @@ class Elements:
         if any([x - first for x in other] != row for first, other in zip(firsts, rows, strict=True)):
             table = self.text.table([x for row in rows for x in row])
             return f"{table}[{linear(0, (len(row), i), (1, k))}]"
-        base, parts = 0, []
+        base, terms = 0, []
         for values, name in ((firsts, i), (row, k)):
-            step = values[1] - values[0] if values[1:] else 0
-            if values == _even(values[0], step, len(values)):
-                base += values[0]
-                parts.append((step, name))
+            if (step := distance(values)) is None:
+                terms.append((1, f"{self.text.table(values)}[{name}]"))
             else:
-                parts.append((1, f"{self.text.table(values)}[{name}]"))
-        return linear(base, *parts)
+                base += values[0]
+                terms.append((step, name))
+        return linear(base, *terms)
 
 
 def split(items: Sequence[T], places: Callable[[T], Sequence[int]]) -> list[list[T]]:
@@ -171,32 +171,15 @@ def split(items: Sequence[T], places: Callable[[T], Sequence[int]]) -> list[list
     >>> split([1, 2, 3, 10, 12, 14, 16, 18], lambda x: [x])
     [[1, 2, 3], [10, 12, 14, 16, 18]]
     """
-    parts: list[list[T]] = []
-    at = [places(item) for item in items]  # at least one
-    part, step = [0], None
-    for n in range(1, len(items)):
-        distance = [b - a for a, b in zip(at[n - 1], at[n], strict=True)]
-        if step is not None and distance != step:
-            done = part if part[2:] else part[:1]  # of two the second one may begin another
-            parts.append([items[k] for k in done])
-            part = part[len(done) :]
-            step = distance if part else None
-        else:
-            step = distance
-        part.append(n)
-    parts.append([items[k] for k in part])
-    if len(items) >= LEAST and len(parts) * MEAN > len(items):
+    found = [[*items[part.start : part.stop]] for part in parts([places(item) for item in items])]
+    if len(items) >= LOOP_FROM and len(found) * MEAN > len(items):
         return [list(items)]
-    return [few for part in parts for few in ([part] if len(part) >= LEAST else [[one] for one in part])]
+    return [few for part in found for few in ([part] if len(part) >= LOOP_FROM else [[one] for one in part])]
 
 
 def _side_by_side(first: int, rows: Sequence[Sequence[int]]) -> list[list[int]]:
     """Return places for the elements of some rows, which are as long as each other."""
-    return [_even(first + len(row) * n, 1, len(row)) for n, row in enumerate(rows)]
-
-
-def _even(first: int, step: int, count: int) -> list[int]:
-    return [first + step * k for k in range(count)]
+    return [[*range(first + len(row) * n, first + len(row) * (n + 1))] for n, row in enumerate(rows)]
 
 
 def linear(base: int, *parts: tuple[int, str]) -> str:

@@ -9,8 +9,7 @@ from typing import Any
 from .c_elements import Elements, Place, braced, linear, repeated, split
 from .c_text import Text
 from .instructions import COMMUTATIVE, LONG, SUMS, TAKE, Code, Pair
-from .lanes import SCALE
-from .schedule import Outer
+from .schedule import Outer, unused_after
 
 RANK = {"": -1, "inputs": 1, "work": 2}  # of arrays: which of two factors is the left one
 FIRST = 4  # operands by which instructions are sorted
@@ -31,19 +30,12 @@ class Loops(Elements):
         The places of those that are not `kept` are free when the last one that needs them is done.
         """
         level: Counter[int] = Counter()  # 0 of what is known
-        last: dict[int, int] = {}  # level at which a value is needed
         levels: dict[int, list[int]] = defaultdict(list)
         for i in numbers:
             if self.code.operands[i]:
                 level[i] = 1 + max([level[j] for j in self.code.operands[i]])
                 levels[level[i]].append(i)
-        unused: dict[int, list[int]] = defaultdict(list)  # after each level
-        for depth in sorted(levels):
-            for i in levels[depth]:
-                last.update(dict.fromkeys(self.code.operands[i], depth))
-        for i, depth in last.items():
-            if i in level and i not in kept:
-                unused[depth].append(i)
+        unused = unused_after((level[i], self.code.operands[i]) for i in level)
         for depth in sorted(levels):
             groups: dict[Any, list[int]] = defaultdict(list)
             for i in levels[depth]:
@@ -51,16 +43,14 @@ class Loops(Elements):
             for group in groups.values():
                 for part in split(sorted(group, key=self._order), self._order):
                     self._group(part)
-            self.give([self.place[i][1] for i in unused[depth]])
+            self.give([self.place[i][1] for i in unused.get(depth, ()) if i in level and i not in kept])
 
     def _key(self, i: int) -> Any:
         """Return what is equal for instructions that are done in one loop."""
         form, *rest = self.code.instructions[i]
         if form not in SUMS:
             return form, self.arrays(self._operands(i))
-        _, terms, *twins = rest
-        pairs = [self.arrays(pair) for pair in self._pairs(i)]
-        return form, *pairs, self.arrays(terms), self.arrays(twins)
+        return form, *[self.arrays(pair) for pair in self._pairs(i)], self.arrays(rest[1])
 
     def _oriented(self, pairs: Iterable[Pair]) -> list[Pair]:
         """Return pairs of factors, or of what is added, with those of the same array on the same side."""
@@ -117,26 +107,19 @@ class Loops(Elements):
         pairs = [self._pairs(i) for i in members]
         [count] = {*map(len, pairs)}
         long = count >= LONG
-        parts = [self.code.instructions[i][2:] for i in members]
-        terms = self.columns([terms for terms, *_ in parts])
-        twins = self.columns([twins for _, *twins in parts])
+        terms = self.columns([self.code.instructions[i][2] for i in members])
         lefts, rights = [[[a for a, _ in row] for row in pairs], [[b for _, b in row] for row in pairs]]
         products = [] if long else list(zip(self.columns(lefts), self.columns(rights), strict=True))
-
-        def loop(name: str, scaled: bool) -> list[str]:
-            return self.products(name, lefts, rights, scaled)
-
-        instruction = self.code.instructions[members[0]]
-        lines = self.text.sum("y", instruction, terms, twins, products, loop if long else None)
-        [line, *more] = lines
-        return [*lines, f"{target} = y;"] if more else [line.replace(f"{self.text.kind} y =", f"{target} =")]
+        total = self.text.sum(terms, products)
+        if not long:
+            return [f"{target} = {total};"]
+        return [f"{self.text.kind} y = {total};", *self.products("y", lefts, rights), f"{target} = y;"]
 
     def products(
         self,
         name: str,
         lefts: list[list[int]],
         rights: list[list[int]],
-        scaled: bool,
         outer: tuple[str, str] = ("i", "i"),
     ) -> list[str]:
         """Return what adds long lists of products to a variable: a call if they lie at even distances, or a loop."""
@@ -144,10 +127,9 @@ class Loops(Elements):
         strides = [self.strided(rows, i) for rows, i in sides]
         if None not in strides:
             found = ", ".join([f"{pointer}, {step}" for pointer, step in filter(None, strides)])
-            return [f"{name} = {self.text.dot(scaled)}({name}, {found}, {count});"]
+            return [f"{name} = {self.text.dot()}({name}, {found}, {count});"]
         a, b = [self.element(rows, i, "k") for rows, i in sides]
-        unit = f" * {self.text.literal(SCALE)}" if scaled else ""
-        return [f"for (long k = 0; k < {count}; k++)", f"    {name} += {self._product(a, b)}{unit};"]
+        return [f"for (long k = 0; k < {count}; k++)", f"    {name} += {self._product(a, b)};"]
 
     # Totals of a batch.
 
@@ -177,7 +159,7 @@ class Loops(Elements):
             lines = [f"{target} += {' + '.join(map(self._product, a, b))};"]
         else:
             zero = self.text.literal(-0.0).strip("()")
-            lines = [f"{self.text.kind} y = {zero};", *self.products("y", lefts, rights, False, ("i", "j"))]
+            lines = [f"{self.text.kind} y = {zero};", *self.products("y", lefts, rights, ("i", "j"))]
             lines.append(f"{target} += y;")
         loops = [(name, len(sides)) for name, sides in (("j", rights), ("i", lefts)) if sides[1:]]
         for name, count in loops:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from ctypes import c_float
 from itertools import count
 from math import inf, isnan
 
-from .instructions import FORMULAS, SUMS, Code, Instruction, checked
-from .lanes import SCALE
+from .instructions import FORMULAS, SUMS, Code
 
 LINE = 110  # characters at most
 SUFFIXES = {"double": "", "float": "f"}  # of numbers and of functions
-ARITHMETIC = {"fadd": "{0} + {1}", "fsub": "{0} - {1}", "fdiv": "{0} / {1}", "fneg": "-{0}"}
+OPERATORS = {"fadd": "{0} + {1}", "fsub": "{0} - {1}", "fdiv": "{0} / {1}", "fneg": "-{0}"}
 CONDITIONS = {
     **{"fcmp oeq": "{0} == {1}", "fcmp olt": "{0} < {1}", "fcmp ole": "{0} <= {1}", "fcmp une": "{0} != {1}"},
     **{"fcmp ogt": "{0} > {1}", "fcmp oge": "{0} >= {1}", "fcmp ugt": "!({0} <= {1})", "fcmp uge": "!({0} < {1})"},
@@ -38,13 +37,13 @@ static {kind} {name}({kind} y, const {kind} *a, long da, const {kind} *b, long d
     {kind} y1 = {zero}, y2 = {zero}, y3 = {zero};
     long k = 0;
     for (; k + 3 < n; k += 4) {{
-        y += {first};
-        y1 += {second};
-        y2 += {third};
-        y3 += {fourth};
+        y += a[k * da] * b[k * db];
+        y1 += a[(k + 1) * da] * b[(k + 1) * db];
+        y2 += a[(k + 2) * da] * b[(k + 2) * db];
+        y3 += a[(k + 3) * da] * b[(k + 3) * db];
     }}
     for (; k < n; k++)
-        y += {first};
+        y += a[k * da] * b[k * db];
     return (y + y1) + (y2 + y3);
 }}"""
 INDEX = """\
@@ -105,8 +104,8 @@ class Text:
         """
         if form == "fmul":
             return product(xs[0], xs[1], self.literal(1.0))
-        if form in ARITHMETIC:
-            return ARITHMETIC[form].format(*xs)
+        if form in OPERATORS:
+            return OPERATORS[form].format(*xs)
         if form in CONDITIONS:
             return f"{CONDITIONS[form].format(*xs)} ? {self.literal(1.0)} : {self.literal(0.0)}"
         if form == "select":
@@ -141,9 +140,9 @@ class Text:
                 continue
             name = names[i] = f"v{i}"
             if form in SUMS:
-                pairs, terms, *twins = rest
+                pairs, terms = rest
                 products = [(name_of(a), name_of(b)) for a, b in pairs]
-                lines += self.sum(name, code.instructions[i], [*map(name_of, terms)], [*map(name_of, twins)], products)
+                lines.append(f"const {self.kind} {name} = {self.sum([*map(name_of, terms)], products)};")
             elif form in CONDITIONS:
                 conditions[i] = CONDITIONS[form].format(*map(name_of, rest))
                 names[i] = f"({self.expression(form, [*map(name_of, rest)])})"
@@ -154,38 +153,10 @@ class Text:
                 lines.append(f"const {self.kind} {name} = {self.expression(form, [*map(name_of, rest)])};")
         return lines
 
-    def sum(
-        self,
-        name: str,
-        instruction: Instruction,
-        terms: Sequence[str],
-        twins: Sequence[str],
-        products: Sequence[tuple[str, str]],
-        loop: Callable[[str, bool], list[str]] | None = None,
-    ) -> list[str]:
-        """Return the definition of a sum, and what adds it up again in units of 1 / SCALE if it has overflowed.
-
-        Args:
-            name: of the sum.
-            instruction: the sum.
-            terms: how its terms are written.
-            twins: how these are.
-            products: how the factors of its products are, but of those that are a loop.
-            loop: returns what adds products to the variable of this name, in units or not.
-        """
-        unit, one, zero = self.literal(SCALE), self.literal(1.0), self.literal(-0.0).strip("()")
-        loose = [term for term in terms[len(twins) :] if term != self.literal(0.0)]
-        in_units = [*twins, *(f"{term} * {unit}" for term in loose)]
-        in_units += [f"{product(a, b, one)} * {unit}" for a, b in products]
-        if instruction[0] == "scaled":
-            return [f"{self.kind} {name} = {' + '.join(in_units) or zero};", *(loop(name, True) if loop else ())]
-        plain = [*terms, *(product(a, b, one) for a, b in products)]
-        lines = [f"{self.kind} {name} = {' + '.join(plain) or zero};", *(loop(name, False) if loop else ())]
-        if checked(instruction):
-            again = [f"{self.kind} s = {' + '.join(in_units) or zero};", *(loop("s", True) if loop else ())]
-            again.append(f"{name} = s * {self.literal(1.0 / SCALE)};")
-            lines += block(f"if (!({name} * {name} < {self.literal(inf)}))", again)
-        return lines
+    def sum(self, terms: Sequence[str], products: Sequence[tuple[str, str]]) -> str:
+        """Return how a sum of terms and products is written."""
+        one = self.literal(1.0)
+        return " + ".join([*terms, *(product(a, b, one) for a, b in products)]) or self.literal(-0.0).strip("()")
 
     # Functions and tables.
 
@@ -202,13 +173,10 @@ class Text:
             self.functions[form] = name, "\n".join([head, *block("", [*lines, f"return {names[result]};"])])
         return self.functions[form][0]
 
-    def dot(self, scaled: bool) -> str:
+    def dot(self) -> str:
         """Return the name of the function that adds up products at even distances."""
-        name = f"{self.prefix}_{'scaled_' * scaled}dot"
-        unit = f" * {self.literal(SCALE)}" if scaled else ""
-        products = [f"a[{k} * da] * b[{k} * db]{unit}" for k in ("k", "(k + 1)", "(k + 2)", "(k + 3)")]
-        places = dict(zip(("first", "second", "third", "fourth"), products, strict=True))
-        text = DOT.format(kind=self.kind, name=name, zero=self.literal(-0.0).strip("()"), **places)
+        name = f"{self.prefix}_dot"
+        text = DOT.format(kind=self.kind, name=name, zero=self.literal(-0.0).strip("()"))
         return self.functions.setdefault(name, (name, text))[0]
 
     def index(self) -> str:

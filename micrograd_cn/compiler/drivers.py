@@ -1,10 +1,10 @@
 """The loops around a program's stages, which all programs share: over rows, batches and epochs.
 
 A program is a record of whole numbers: where its lists of stages are, and where its memory holds what. A stage is a
-function and its table (see `products`), and what to call if a sum in it overflowed on the way. Memory is three arrays
-of doubles: `%s`, scalars; `%w`, a panel of blocks, each with `lanes` rows of the batch side by side, a place for each
-number of a sample; `%a`, totals over the rows, or where stages that store outputs themselves put those of a panel. Of a
-program for single rows, samples are scalars, and `%w` is `%s`.
+function and its table (see `products`). Memory is three arrays of doubles: `%s`, scalars; `%w`, a panel of blocks, each
+with `lanes` rows of the batch side by side, a place for each number of a sample; `%a`, totals over the rows, or where
+stages that store outputs themselves put those of a panel. Of a program for single rows, samples are scalars, and `%w`
+is `%s`.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ FIELDS = (
     "gradient_table",  # where each part is there, the number of its first gradient, and how many they are
     "gradients_at",  # where all become neighbours
 )  # fmt: skip
-ENTRY = 4  # words of a stage: function, table, function where a sum overflowed, its table
-RUN, UPDATE, ACCUMULATE, FIT_MIXED = (OURS + name for name in ("run", "update", "accumulate", "fit_mixed"))
+ENTRY = 2  # words of a stage: function, table
+RUN, UPDATE, ACCUMULATE, FIT = (OURS + name for name in ("run", "update", "accumulate", "fit"))
 GROUP = 64  # blocks of parameters that are updated together, so that they stay in the cache
 MEMORY = "ptr %s, ptr %w, ptr %a"
-USED = ("ptr %s", "ptr %w", "ptr %a")
+BUFFERS = ("ptr %s", "ptr %w", "ptr %a")
 
 
 def names(lanes: int) -> dict[str, str]:
     """Return the names of the functions for so many lanes."""
     return {
         name: f"{OURS}{name}_{lanes}"
-        for name in ("load", "forward", "prepared", "begin", "panels", "add", "finish", "gradient", "fit")
+        for name in ("load", "forward", "prepared", "begin", "panels", "add", "finish", "gradient")
     }
 
 
@@ -56,19 +56,11 @@ def run(machine: Machine) -> Function:
     f = Function(RUN, f"ptr %stages, {MEMORY}, i64 %blocks, i64 %stride")
     f.do("br label %next")
     f.open("next")
-    f.lines.append("  %stage = phi ptr [ %stages, %start ], [ %following, %done ]")
+    f.lines.append("  %stage = phi ptr [ %stages, %start ], [ %following, %one ]")
     function = f.pointer("%stage")
     f.do(f"br i1 {f.op(f'icmp eq ptr {function}, null')}, label %out, label %one")
     f.open("one")
-    rest = "ptr %s, ptr %w, ptr %a, i64 %blocks, i64 %stride"
-    flag = f.op(f"call i64 {function}(ptr {f.pointer('%stage', 1)}, {rest})")
-    again = f.pointer("%stage", 2)
-    wrong = f.op(f"and i1 {f.op(f'icmp ne i64 {flag}, 0')}, {f.op(f'icmp ne ptr {again}, null')}")
-    f.do(f"br i1 {wrong}, label %again, label %done, !prof !0")
-    f.open("again")
-    f.op(f"call i64 {again}(ptr {f.pointer('%stage', 3)}, {rest})")
-    f.do("br label %done")
-    f.open("done")
+    f.do(f"call void {function}(ptr {f.pointer('%stage', 1)}, {MEMORY}, i64 %blocks, i64 %stride)")
     f.do(f"%following = getelementptr i64, ptr %stage, i64 {ENTRY}")
     f.do("br label %next")
     f.open("out")
@@ -215,7 +207,7 @@ class Drivers:
         f = Function(self.name["prepared"], "ptr %self, ptr %unused", "ptr")
         bytes_of = f.call("ptr", "PyTuple_GetItem", "ptr %self", "i64 0")
         held = f.call("ptr", "PyBytes_AsString", f"ptr {bytes_of}")
-        kinds = ("ptr", "ptr", "ptr", "i64", "ptr", *["ptr"] * len(USED))
+        kinds = ("ptr", "ptr", "ptr", "i64", "ptr", *["ptr"] * len(BUFFERS))
         operands = [f"{kind} {(f.pointer if kind == 'ptr' else f.word)(held, k)}" for k, kind in enumerate(kinds)]
         long = f.op(f"icmp ne i64 {f.word(held, len(kinds))}, 0")
         with f.when(long):  # other threads go on
@@ -359,43 +351,12 @@ class Drivers:
         """Write the function that computes the mean output and its gradient over a batch."""
         f = Function(self.name["gradient"], f"ptr %p, ptr %rows, ptr %index, i64 %n, {MEMORY}", "double")
         given = ("ptr %p", "ptr %rows", "ptr %index", "i64 %n")
-        self._call(f, "void", "begin", "ptr %p", *USED)
+        self._call(f, "void", "begin", "ptr %p", *BUFFERS)
         seeds = ("double 1.0", "double 0.0")
-        total = self._call(f, "double", "panels", *given, *seeds, *USED)
-        self._call(f, "void", "finish", *given, *USED)
+        total = self._call(f, "double", "panels", *given, *seeds, *BUFFERS)
+        self._call(f, "void", "finish", *given, *BUFFERS)
         n = f.op("uitofp i64 %n to double")
         f.do(f"ret double {f.op(f'fdiv double {total}, {n}')}")
-        return f
-
-    def fit(self) -> Function:
-        """Write the function that takes steps of training: gradient, then the optimiser's update of every parameter.
-
-        Step t takes batch t modulo the number of batches in an epoch; `%losses` are those of each step, before it. The
-        update is a function of `%s` and what it works on (see `update`). `%rates` has the learning rate of each of
-        these steps; where it is null, the rate stays what it is.
-        """
-        f = Function(
-            self.name["fit"],
-            "ptr %p, ptr %rows, ptr %index, i64 %n, i64 %batch, i64 %first, i64 %steps, ptr %losses, ptr %rates, "
-            f"ptr %update, ptr %us, ptr %uw, i64 %own, i64 %all, {MEMORY}",
-        )
-        batches = f.quotient(f.subtract(f.add("%n", "%batch"), 1), "%batch")
-        at = _field(f, "gradients_at")
-        stays = f.op("icmp eq ptr %rates, null")
-        with f.loop("%steps") as step:
-            t = f.add("%first", step.index)
-            start = f.times(f.op(f"urem i64 {t}, {batches}"), "%batch")
-            count = f.smaller(f.subtract("%n", start), "%batch")
-            index = f.at("%index", start, "i64")
-            loss = self._call(f, "double", "gradient", "ptr %p", "ptr %rows", f"ptr {index}", f"i64 {count}", *USED)
-            f.store("double", loss, f.at("%losses", step.index))
-            gradients = f"ptr {f.at('%s', at, BYTE)}"
-            given = f.at("%rates", step.index)
-            rate = f"ptr {f.op(f'select i1 {stays}, ptr %us, ptr {given}')}"
-            work = ("ptr %us", "ptr %uw", "i64 %own", "i64 %all")
-            f.call("void", UPDATE, "ptr %update", "ptr %s", gradients, rate, *work)
-        f.shared[UPDATE] = lambda: update(self.machine)
-        f.do("ret void")
         return f
 
 
@@ -476,50 +437,50 @@ def accumulate(machine: Machine) -> Function:
     return f
 
 
-def fit_mixed(machine: Machine) -> Function:
-    """Write the function that takes steps of training whose rows belong to several programs.
+def fit(machine: Machine) -> Function:
+    """Write the function that takes steps of training, each of one of the `%batches` of an epoch, from `%first` on.
 
-    Of each step `%plans` have the number of its rows and of its groups, then for each group its part, the first of its
-    rows among those at `%index`, and how many they are. A part is a program's `gradient`, what that is called with (its
-    record, the numbers of rows, and memory), where gradients are then, and how many parameters there are. `%s` has the
-    parameters, `%gradients` room for `%total` of them; what else there is, is as for `fit`.
+    `%starts` says where in `%words` a batch begins: the number of its rows and of its shares, then for each share its
+    source, the first of its rows among those at `%index`, and how many they are. A source is a program's `gradient`,
+    what that is called with (its record, the numbers of rows, and memory), where gradients are then, and how many
+    parameters there are. `%s` has the parameters, `%gradients` room for the gradients of `%total` of them. `%losses`
+    are those of each step, before it. The update is a function of `%s` and what it works on (see `update`). `%rates`
+    has the learning rate of each of these steps; where it is null, the rate stays what it is.
     """
     f = Function(
-        FIT_MIXED,
-        "ptr %index, ptr %plans, i64 %steps, ptr %losses, ptr %rates, ptr %s, ptr %gradients, i64 %total, "
-        "ptr %update, ptr %us, ptr %uw, i64 %own, i64 %all",
+        FIT,
+        "ptr %index, ptr %words, ptr %starts, i64 %batches, i64 %first, i64 %steps, ptr %losses, ptr %rates, ptr %s, "
+        "ptr %gradients, i64 %total, ptr %update, ptr %us, ptr %uw, i64 %own, i64 %all",
     )
     stays = f.op("icmp eq ptr %rates, null")
-    with f.loop("%steps", [("ptr", "%plans")]) as step:
-        [at] = step.carried
+    with f.loop("%steps") as step:
+        number = f.op(f"urem i64 {f.add('%first', step.index)}, %batches")
+        at = f.at("%words", f.word("%starts", number), "i64")
         rows = f.op(f"uitofp i64 {f.word(at)} to double")
-        groups, first = f.word(at, 1), f.pointer(at, 2)
-        one, all_ = f.op(f"icmp eq i64 {groups}, 1"), f.op(f"icmp eq i64 {f.word(first, 7)}, %total")
-        alone = f.op(f"and i1 {one}, {all_}")  # of a group with all parameters, gradients stay where they are made
+        shares, first = f.word(at, 1), f.pointer(at, 2)
+        one, all_ = f.op(f"icmp eq i64 {shares}, 1"), f.op(f"icmp eq i64 {f.word(first, 7)}, %total")
+        alone = f.op(f"and i1 {one}, {all_}")  # of a share with all parameters, gradients stay where they are made
         several = f.op(f"xor i1 {alone}, true")
         with f.when(several):
             f.call("void", "llvm.memset.p0.i64", "ptr %gradients", "i8 0", f"i64 {f.times('%total', 8)}", "i1 false")
-        with f.loop(groups, [("ptr", f.at(at, 2, "i64")), ("double", "0.0")]) as group:
-            [entry, mean] = group.carried
-            part, index, count = f.pointer(entry), f.at("%index", f.word(entry, 1), "i64"), f.word(entry, 2)
-            gradient, record, data, s, w, a, found = (f.pointer(part, k) for k in range(7))
-            own = f.word(part, 7)
-            with f.when(f.op(f"icmp ne ptr {s}, %s")):
-                f.copy(s, "%s", own)
+        with f.loop(shares, [("ptr", f.at(at, 2, "i64")), ("double", "0.0")]) as share:
+            [entry, mean] = share.carried
+            source, index, count = f.pointer(entry), f.at("%index", f.word(entry, 1), "i64"), f.word(entry, 2)
+            gradient, record, data, s, w, a, found = (f.pointer(source, k) for k in range(7))
+            own = f.word(source, 7)
+            f.copy(s, "%s", own)
             memory = f"ptr {s}, ptr {w}, ptr {a}"
             loss = f.op(f"call double {gradient}(ptr {record}, ptr {data}, ptr {index}, i64 {count}, {memory})")
-            share = f.op(f"fdiv double {f.op(f'uitofp i64 {count} to double')}, {rows}")
+            part = f.op(f"fdiv double {f.op(f'uitofp i64 {count} to double')}, {rows}")
             with f.when(several):
-                f.call("void", ACCUMULATE, "ptr %gradients", f"ptr {found}", f"double {share}", f"i64 {own}")
-            added = f.op(f"fadd double {mean}, {f.op(f'fmul double {share}, {loss}')}")
-            group.next = [f.at(entry, 3, "i64"), added]
-        following, mean = group.next
-        f.store("double", mean, f.at("%losses", step.index))
+                f.call("void", ACCUMULATE, "ptr %gradients", f"ptr {found}", f"double {part}", f"i64 {own}")
+            added = f.op(f"fadd double {mean}, {f.op(f'fmul double {part}, {loss}')}")
+            share.next = [f.at(entry, 3, "i64"), added]
+        f.store("double", share.next[1], f.at("%losses", step.index))
         rate = f.op(f"select i1 {stays}, ptr %us, ptr {f.at('%rates', step.index)}")
         gradients = f.op(f"select i1 {alone}, ptr {f.pointer(first, 6)}, ptr %gradients")
         work = (f"ptr {rate}", "ptr %us", "ptr %uw", "i64 %own", "i64 %all")
         f.call("void", UPDATE, "ptr %update", "ptr %s", f"ptr {gradients}", *work)
-        step.next = [following]
     f.shared |= {ACCUMULATE: lambda: accumulate(machine), UPDATE: lambda: update(machine)}
     f.do("ret void")
     return f

@@ -14,7 +14,7 @@ from .vectors import Vector, bits
 
 ROUNDING = 1.5 * 2.0**52  # a small number added to it is rounded to a whole one, which the last bits hold
 BIAS = 1023.0  # of the exponent, in a double's bits
-LEAST, LARGEST = sys.float_info.min, sys.float_info.max  # of the normal numbers
+SMALLEST_NORMAL, LARGEST_NORMAL = sys.float_info.min, sys.float_info.max  # of the normal numbers
 SQRT_HALF = bits(math.sqrt(0.5))
 LN2_HIGH = float.fromhex("0x1.62e42fee00000p-1")  # its product with a whole number below 2**20 is exact
 LN2_LOW = float.fromhex("0x1.a39ef35793c76p-33")
@@ -60,13 +60,13 @@ def tanh(x: Vector) -> Vector:
 
 def log(x: Vector) -> Vector:
     """Return log(x) = k * log(2) + log(m); a subnormal number is made normal before it is divided into k and m."""
-    strange = x.outside(LEAST, LARGEST)
+    strange = x.outside(SMALLEST_NORMAL, LARGEST_NORMAL)
     number, bias = x.rarely(
         strange,
         [x, x.all(2.0**52 + BIAS)],
         lambda: [
-            x.where("olt", LEAST, x * 2.0**54, x),
-            x.where("olt", LEAST, 2.0**52 + BIAS + 54.0, 2.0**52 + BIAS),
+            x.where("olt", SMALLEST_NORMAL, x * 2.0**54, x),
+            x.where("olt", SMALLEST_NORMAL, 2.0**52 + BIAS + 54.0, 2.0**52 + BIAS),
         ],
     )
     m, exponent = _split(number)
@@ -131,4 +131,4 @@ def _with_ends(x: Vector, y: Vector, pole: float) -> Vector:
     return x.where("oeq", inf, inf, y)
 
 
-FORMULAS: dict[str, Callable[[Vector], Vector]] = {f.__name__: f for f in (exp, expm1, log, log1p, tanh)}
+POLYNOMIALS: dict[str, Callable[[Vector], Vector]] = {f.__name__: f for f in (exp, expm1, log, log1p, tanh)}

@@ -6,6 +6,7 @@ import sys
 import time
 from array import array
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from math import inf
 from operator import mul
@@ -26,49 +27,76 @@ class Shuffler(Protocol):
         """Put a list in random order."""
 
 
+@dataclass(frozen=True)
+class Course:
+    """How `fit` trains; see `Program.fit`.
+
+    Raises:
+        TypeError, ValueError: something is out of range.
+    """
+
+    optimizer: Optimizer
+    epochs: int
+    batch_size: int | None = None
+    shuffle: Shuffler | None = None
+    schedule: Callable[[int], float] | None = None
+    threads: int = 1
+    progress: Progress = False
+    each_step: bool = False
+
+    def __post_init__(self) -> None:
+        optimizer, shuffle, schedule, progress = self.optimizer, self.shuffle, self.schedule, self.progress
+        if not isinstance(optimizer, Optimizer):
+            arrays = "; samples are one argument, fit((X, y), optimizer, ...)" if getattr(optimizer, "shape", ()) else ""
+            raise TypeError(f"fit() takes an optimizer of micrograd_cn.optim, got {type(optimizer).__name__}{arrays}")
+        for name, count, least in (("epochs", self.epochs, 0), ("batch_size", self.batch_size, 1)):
+            if count is None and name == "batch_size":
+                continue
+            if isinstance(count, bool) or not isinstance(count, int) or count < least:
+                raise ValueError(f"fit(): {name} must be an int of at least {least}, got {count!r}")
+        if shuffle is not None and not hasattr(shuffle, "shuffle"):
+            raise TypeError(f"fit(): shuffle must be a random.Random, or None, got {shuffle!r}")
+        check_threads("fit", self.threads)
+        if schedule is not None and not callable(schedule):
+            raise TypeError(f"fit(): schedule must be a function of the number of the step, got {schedule!r}")
+        if not (isinstance(progress, bool) or callable(progress)):
+            raise TypeError(f"fit(): progress must be a bool or a function of some steps' losses, got {progress!r}")
+
+
 def train(
+    course: Course,
+    n: int,
     take: Callable[[int, int], Sequence[float]],
     expect: Callable[[float, float], None],
     reorder: Callable[[array[int]], None],
-    *,
-    n: int,
-    batch: int,
-    epochs: int,
-    shuffle: Shuffler | None,
-    progress: Progress,
-    each_step: bool,
 ) -> list[float]:
     """Take all steps of some epochs, and return the losses: of each step, or their means over each epoch.
 
     Args:
+        course: how many epochs, in which batches and which order, and who is told.
+        n: rows.
         take: takes some steps from one of an epoch on, at least one, and returns the loss of each before it.
         expect: is told how many seconds they took, and how many are left, at the best pace so far; 0 at the first time,
             since the first step, in memory that is new, takes longer.
         reorder: is given the rows' numbers in the order of the epoch that begins, where they are shuffled.
-        n: rows.
-        batch: rows of a step; the last one of an epoch may have fewer.
-        epochs: how many times all rows are used.
-        shuffle: puts their numbers in another order before each epoch.
-        progress: whether to show a bar; or what is called with the losses of steps, once they are taken.
-        each_step: whether losses are those of each step.
     """
-    losses, order = array("d"), list(range(n))
+    losses, order, batch = array("d"), list(range(n)), min(course.batch_size or n, n)
     a_epoch = -(-n // batch)
-    total, taken, turn, pace = epochs * a_epoch, 0, 1, inf
-    bar = progress_bar(total) if progress is True else None
-    tell = partial(advance, bar) if bar is not None else progress
+    total, taken, turn, pace = course.epochs * a_epoch, 0, 1, inf
+    bar = progress_bar(total) if course.progress is True else None
+    tell = partial(advance, bar) if bar is not None else course.progress
     try:
         while left := total - taken:
             begun = taken % a_epoch
-            if shuffle is not None:
+            if course.shuffle is not None:
                 left = a_epoch - begun
                 if not begun:
-                    shuffle.shuffle(order)
+                    course.shuffle.shuffle(order)
                     reorder(shuffled(order, n))
             start = time.perf_counter()
             found = take(begun, min(turn, left))
             steps = len(found)
-            if each_step or a_epoch == 1:
+            if course.each_step or a_epoch == 1:
                 losses.extend(found)
             else:
                 add_means(losses, found, begun, n, batch)
@@ -102,27 +130,6 @@ def add_means(losses: array[float], of_steps: Sequence[float], begun: int, n: in
             losses[-1] += mean
         else:
             losses.append(mean)
-
-
-def check_fit(
-    optimizer: Any, epochs: Any, batch_size: Any, shuffle: Any, threads: Any, schedule: Any, progress: Any
-) -> None:
-    """Raise TypeError or ValueError if an argument of `fit` is out of range."""
-    if not isinstance(optimizer, Optimizer):
-        arrays = "; samples are one argument, fit((X, y), optimizer, ...)" if getattr(optimizer, "shape", ()) else ""
-        raise TypeError(f"fit() takes an optimizer of micrograd_cn.optim, got {type(optimizer).__name__}{arrays}")
-    for name, count, least in (("epochs", epochs, 0), ("batch_size", batch_size, 1)):
-        if count is None and name == "batch_size":
-            continue
-        if isinstance(count, bool) or not isinstance(count, int) or count < least:
-            raise ValueError(f"fit(): {name} must be an int of at least {least}, got {count!r}")
-    if shuffle is not None and not hasattr(shuffle, "shuffle"):
-        raise TypeError(f"fit(): shuffle must be a random.Random, or None, got {shuffle!r}")
-    check_threads("fit", threads)
-    if schedule is not None and not callable(schedule):
-        raise TypeError(f"fit(): schedule must be a function of the number of the step, got {schedule!r}")
-    if not (isinstance(progress, bool) or callable(progress)):
-        raise TypeError(f"fit(): progress must be a bool or a function of some steps' losses, got {progress!r}")
 
 
 def progress_bar(steps: int) -> Any:

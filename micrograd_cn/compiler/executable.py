@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import chain
 from math import inf
 from typing import Any
 
@@ -23,8 +24,8 @@ from .lowering import Graph, Lowering
 from .machine import Machine, Memory, machine
 from .native import function, parts_of
 from .places import WORD
-from .plan import SLACK, Entry, Plan
-from .schedule import Schedule, Stretch
+from .plan import SLACK, Plan
+from .schedule import Entry, Schedule, Stretch
 from .text import Function
 from .threaded import Threaded
 from .threads import run, shares
@@ -33,22 +34,21 @@ PATIENCE = 1.5e-4  # seconds an instruction that threaded code runs until native
 SOON = 1e-2  # seconds a function that a program runs until the shared ones are made fast: twice what that takes
 ALIKE = 8.0  # like instructions of a level, on average, from which single rows are computed in vectors of these
 LEAST = 200  # instructions for that: the values of fewer are in registers, and to collect them takes longer
-LONG = 20_000  # instructions of a call, microseconds, from which on other threads of Python run meanwhile
+LONG_CALL = 20_000  # instructions of a call, microseconds, from which on other threads of Python run meanwhile
 FEW = 2  # rows up to which each is done by itself, with scalars
 ALIGNED = 16  # parameters are copied in blocks of the widest width
-PARTS = 8  # in which each thread computes outputs, so that none waits for long for the others
+TURNS = 8  # in which each thread computes outputs, so that none waits for long for the others
 ROWS = 1024  # of such a part, at least
-MANY = 10_000  # objects that the garbage collector needs a millisecond to go through
+MANY_OBJECTS = 10_000  # objects that the garbage collector needs a millisecond to go through
 POINTER, COUNT, DOUBLE = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
-MEMORY = [POINTER] * 3
+POINTERS = [POINTER] * 3
 SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
-    "forward": (None, [POINTER, POINTER, POINTER, COUNT, POINTER, *MEMORY]),
-    "begin": (None, [POINTER, *MEMORY]),
-    "panels": (DOUBLE, [POINTER, POINTER, POINTER, COUNT, DOUBLE, DOUBLE, *MEMORY]),
+    "forward": (None, [POINTER, POINTER, POINTER, COUNT, POINTER, *POINTERS]),
+    "begin": (None, [POINTER, *POINTERS]),
+    "panels": (DOUBLE, [POINTER, POINTER, POINTER, COUNT, DOUBLE, DOUBLE, *POINTERS]),
     "add": (None, [POINTER] * 3),
-    "finish": (None, [POINTER, POINTER, POINTER, COUNT, *MEMORY]),
-    "gradient": (DOUBLE, [POINTER, POINTER, POINTER, COUNT, *MEMORY]),
-    "fit": (None, [POINTER] * 3 + [COUNT] * 4 + [POINTER] * 5 + [COUNT] * 2 + MEMORY),
+    "finish": (None, [POINTER, POINTER, POINTER, COUNT, *POINTERS]),
+    "gradient": (DOUBLE, [POINTER, POINTER, POINTER, COUNT, *POINTERS]),
 }
 
 
@@ -77,11 +77,13 @@ def update_driver() -> Any:
     return ctypes.CFUNCTYPE(None, *[POINTER] * 6, COUNT, COUNT)(address)
 
 
-def mixed_driver() -> Any:
-    """Return the function that takes steps whose rows belong to several programs."""
+def fit_driver(fast: bool) -> Any:
+    """Return the function that takes steps of training."""
     on = machine()
-    address = on.address(drivers.FIT_MIXED, partial(drivers.fit_mixed, on), fast=True)
-    return ctypes.CFUNCTYPE(None, *[POINTER] * 2, COUNT, *[POINTER] * 4, COUNT, *[POINTER] * 3, COUNT, COUNT)(address)
+    address = on.address(drivers.FIT, partial(drivers.fit, on), fast)
+    return ctypes.CFUNCTYPE(None, *[POINTER] * 3, *[COUNT] * 3, *[POINTER] * 4, COUNT, *[POINTER] * 3, *[COUNT] * 2)(
+        address
+    )
 
 
 def accumulate_driver() -> Any:
@@ -89,6 +91,11 @@ def accumulate_driver() -> Any:
     on = machine()
     address = on.address(drivers.ACCUMULATE, partial(drivers.accumulate, on), fast=True)
     return ctypes.CFUNCTYPE(None, POINTER, POINTER, DOUBLE, COUNT)(address)
+
+
+def pitch(parameters: int) -> int:
+    """Return how many places so many parameters have."""
+    return -(-parameters // ALIGNED) * ALIGNED or ALIGNED
 
 
 class Stages:
@@ -104,36 +111,36 @@ class Stages:
         self.stored = False
         self.slots, self.scalars = plan.places.slots, plan.places.scalars
         self._filled, self.constants, self._at = plan.places.filled, plan.places.constants, plan.at
-        self._entries: dict[int, Entry] = {}
-        self._skipped: set[int] = set()
         self.functions: list[Function] = []
-        if native:
-            made: dict[int, Function] = {}
-            for part in [part for parts in parts_of(plan, outputs).values() for part in parts]:
-                if not part.alone:
-                    f = function(plan, part, f"part{len(self.functions)}")
-                    self.functions.append(f)
-                    self.stored = self.stored or bool(part.outputs)
-                    made[id(part.stages[0])] = f
-                    self._skipped.update(id(stage) for stage in part.stages[1:])
-            if made:
-                self._compiled = plan.machine.compile(self.functions, rows=plan.code.rows)
-            for stage_id, f in made.items():
-                self._entries[stage_id] = self._compiled.address(f.name), 0, 0, 0
-        else:
-            threaded = Threaded(plan)
-            for phase, found in plan.stages.items():
-                for stage in found:
-                    if isinstance(stage, Stretch):
-                        self._entries[id(stage)] = threaded.entry(stage, phase == SAMPLE and plan.schedule.lanes)
-            self.slots, self.scalars, self._at = threaded.slots, threaded.scalars, threaded.place
-            self._filled, self.constants = threaded.filled, plan.places.constants | threaded.constants
+        self._entries = self._native(outputs) if native else self._threaded()
+
+    def _native(self, outputs: Sequence[int]) -> dict[int, list[Entry]]:
+        """Return the entries of each phase with stretches as native code."""
+        parts, entries = parts_of(self.plan, outputs), dict[int, list[Entry]]()
+        for part in chain(*parts.values()):
+            if not part.shared:
+                self.functions.append(function(self.plan, part, f"part{len(self.functions)}"))
+                self.stored = self.stored or bool(part.outputs)
+        if self.functions:
+            self._compiled = self.plan.machine.compile(self.functions, rows=self.plan.code.rows)
+        names = iter([f.name for f in self.functions])
+        for phase, found in parts.items():
+            entries[phase] = [part.shared or (self._compiled.address(next(names)), 0) for part in found]
+        return entries
+
+    def _threaded(self) -> dict[int, list[Entry]]:
+        """Return the entries of each phase with stretches as threaded code."""
+        plan, threaded, entries = self.plan, Threaded(self.plan), dict[int, list[Entry]]()
+        for phase, found in plan.stages.items():
+            lanes = plan.schedule.are_in_lanes(phase)
+            entries[phase] = [threaded.entry(s, lanes) if isinstance(s, Stretch) else s.entry for s in found]
+        self.slots, self.scalars, self._at = threaded.slots, threaded.scalars, threaded.place
+        self._filled, self.constants = threaded.filled, plan.places.constants | threaded.constants
+        return entries
 
     def address(self, phase: int, more: Sequence[Entry] = (), before: Sequence[Entry] = ()) -> int:
         """Return the address of a phase's list, with more stages after it, and before it."""
-        stages = self.plan.stages[phase]
-        entries = [self._entries.get(id(s)) or self.plan.sums[id(s)] for s in stages if id(s) not in self._skipped]
-        return _list(self.plan, [*before, *entries, *more])
+        return _list(self.plan, [*before, *self._entries[phase], *more])
 
     def address_of_filled(self) -> int:
         """Return the address of the list that writes scalars into lanes."""
@@ -230,7 +237,7 @@ class Executable:
         A thread that has done some goes on with the next ones, while others compute.
         """
         call, width, threads = self._driver("forward"), self.outputs, len(memories)
-        parts = shares(n, self.lanes, threads * max(1, min(PARTS, n // (threads * ROWS))) if threads > 1 else 1)
+        parts = shares(n, self.lanes, threads * max(1, min(TURNS, n // (threads * ROWS))) if threads > 1 else 1)
         waiting, found = deque(enumerate(parts)), dict[int, Any]()
 
         def work(memory: Buffers) -> None:
@@ -252,7 +259,7 @@ class Executable:
         """Return a function that computes the outputs of all rows, and returns the first of some things it holds."""
         schedule = self.plan.schedule
         size = schedule.size + sum([len(sum_.pairs) for sum_ in schedule.long.values()])
-        long = n * size > LONG * self.lanes
+        long = n * size > LONG_CALL * self.lanes
         writer = drivers.Drivers(self.plan.machine, self.lanes)
         code = self.plan.machine.address(writer.name["prepared"], writer.prepared, self.plan.fast)
         return builtin_function(code, [self.record, data, index, n, out, *memory.addresses, long], *result, memory)
@@ -336,7 +343,7 @@ class Executables:
         self._making = threading.Lock()
         with collector_off():
             self.graph = Graph(outputs, inputs, parameters)
-        self.pitch = -(-len(self.graph.parameters) // ALIGNED) * ALIGNED or ALIGNED
+        self.pitch = pitch(len(self.graph.parameters))
 
     @property
     def lowering(self) -> Lowering:
@@ -384,7 +391,7 @@ class Executables:
         return found
 
     def quickest(self, kind: str, rows: int) -> Executable:
-        """Return what runs longest until it is worth the time to make it."""
+        """Return the fastest code, made at once: native code, or of a graph too large for it fast shared functions."""
         lanes = rows > FEW
         plan = self.plan(kind, lanes)
         writer = drivers.Drivers(plan.machine, plan.lanes)
@@ -394,16 +401,11 @@ class Executables:
         return found
 
     def hasten(self, executable: Executable, seconds: float) -> None:
-        """Go over to fast shared functions, or to those among them with the most products, if they run so long."""
+        """Go over to fast shared functions if those that there are run so long."""
         plan = executable.plan
-        if plan.fast:
-            return
-        fast = seconds > SOON * self.machine.missing(plan.makers)
-        a_product = seconds / max(plan.schedule.size + plan.loops.total(), 1)
-        long = {name for name, count in plan.loops.items() if count * a_product > SOON}
-        if fast or not long <= plan.hastened:
+        if not plan.fast and seconds > SOON * self.machine.missing(plan.makers):
             with self._lock():
-                plan.link(fast, long)
+                plan.link(fast=True)
 
     def worth(self, executable: Executable, seconds: float) -> bool:
         """Return whether what runs so long is worth native code."""
@@ -459,7 +461,7 @@ def collector_off() -> Iterator[None]:
     finally:
         if on:
             made, *_ = gc.get_count()
-            if made >= MANY and not gc.get_freeze_count():  # which goes through all that somebody has frozen
+            if made >= MANY_OBJECTS and not gc.get_freeze_count():  # which goes through all that somebody has frozen
                 gc.freeze()
                 gc.unfreeze()  # to the oldest generation
             gc.enable()

@@ -1,7 +1,7 @@
 """Functions of vectors: by a formula, by the C library's own functions of vectors, or by C's one lane after the other.
 
-FORMULAS are what every machine has; they are as fast as glibc's functions of vectors (libmvec) and more accurate. The
-other functions are libmvec's where the process has them, and else C's, lane by lane, with whatever error they have.
+POLYNOMIALS are what every machine has; they are as fast as glibc's functions of vectors (libmvec) and more accurate.
+The others are libmvec's where the process has them, and else C's, lane by lane, with whatever error they have.
 
 All are what C's functions are at 0.0, -0.0, inf, nan, subnormal numbers and the ends of domains, and no error is over 4
 units in the last place, so no lane is guarded; a lane's bits do not depend on the other lanes. ULPS has the errors.
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from .elementary import FORMULAS
+from .elementary import POLYNOMIALS
 from .lanes import Lanes, vector
 from .text import OURS, Function
 from .vectors import Vector
@@ -63,8 +63,8 @@ class Library:
         f = Function(called(name, count), ", ".join([f"{kind} {x}" for x in parameters]), kind)
         lanes = Lanes(f, count, self.fused)
         symbol = self.symbol(name, operands)
-        if name in FORMULAS and operands == 1:
-            result = FORMULAS[name](Vector(lanes, "%x0")).name
+        if name in POLYNOMIALS and operands == 1:
+            result = POLYNOMIALS[name](Vector(lanes, "%x0")).name
         elif symbol:
             result = self._by_parts(f, symbol, count, parameters)
         else:

@@ -13,10 +13,10 @@ from typing import Any
 
 from .instructions import FORMULAS, LEAVES, SAMPLE, SUMS, TAKE, Code, inlined, named, renumbered
 
-MOST = 10  # operands of what is fused
-LONGEST = 50  # instructions of the machine that it is
+MOST_READ = 10  # operands of what is fused
+HEAVIEST = 50  # instructions of the machine that it is
 COMMON = 32  # like ones, from which they are: a function for fewer takes longer to compile than it saves
-APART = {*LEAVES, TAKE, "scaled"}
+APART = {*LEAVES, TAKE}
 
 
 def fused(code: Code, needed: Iterable[int], kept: Container[int], sums: bool) -> Code:
@@ -58,7 +58,7 @@ class _Trees:
     """
 
     def __init__(self, code: Code, sums: bool) -> None:
-        self.code, self._longest_sum = code, MOST if sums else -1
+        self.code, self._longest_sum = code, MOST_READ if sums else -1
         self.read: dict[int, tuple[int, ...]] = {}
         self.inside: dict[int, list[int]] = {}
         self.parts: dict[int, int] = {}
@@ -70,7 +70,7 @@ class _Trees:
         if form in APART:
             return
         sum_ = form in SUMS
-        if sum_ and (len(self.code.instructions[i]) > 3 or len(operands) > self._longest_sum):
+        if sum_ and len(operands) > self._longest_sum:
             return
         alone = self.parts.keys().isdisjoint(operands)
         if alone and not (single or sum_):
@@ -88,10 +88,10 @@ class _Trees:
         read, inside = dict.fromkeys(operands), []
         for j in operands:
             more = self.parts.get(j)
-            if more is not None and weight + more <= LONGEST:
+            if more is not None and weight + more <= HEAVIEST:
                 within = self.read.get(j) or self.code.operands[j]
                 both = dict.fromkeys([k for n in read for k in (within if n == j else (n,))])
-                if len(both) <= MOST:
+                if len(both) <= MOST_READ:
                     read, weight = both, weight + more
                     inside.append(j)
                     self.roots.pop(j, None)

@@ -10,10 +10,10 @@ import reprlib
 import sys
 from array import array
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from itertools import chain
 from types import FunctionType
-from typing import Any, NoReturn, TypeVar, overload
+from typing import Any, NoReturn, TypeAlias, TypeVar, overload
 
 from .. import modes
 from ..engine import Value, constant
@@ -23,11 +23,11 @@ from ..tree import flatten
 from .calling import Caller
 from .captured import Captured, add_gradients
 from .derivatives import Variables
-from .epochs import Progress, Shuffler, check_fit
-from .executable import collector_off
+from .epochs import Course, Progress, Shuffler
+from .executable import Executables, collector_off
 from .forks import Lock
 from .guards import Guard, GuardError, Guards, Input, Recorded, as_recorded, is_recorded
-from .mixture import Division, Mixture
+from .mixture import Divided, Division, Mixture
 from .program import Program
 from .python import Named
 from .rows import in_order, writable
@@ -69,8 +69,8 @@ def compile(  # noqa: A001 -- the field's name
     Numbers are the eager engine's but for rounding:
 
     - A sum is added up term by term, not rounded once; in `dot` and in sums of gradients, products are not rounded
-      before they are added. Gradients are summed in another order than `backward()` has, which shows where a sum of
-      them overflows on the way; `sum` and `dot` do not overflow on the way to a finite result.
+      before they are added. Gradients are summed in another order than `backward()` has. So a sum may overflow on its
+      way although the engine's, rounded once, is finite: `check` tells.
     - Functions of many rows at once are within the units in the last place that `compiler.functions.ULPS` names, at
       most 4, of the exact result. Single rows have C's functions, but where several like ones are computed together the
       former; x**2 is x * x.
@@ -180,6 +180,9 @@ class Recording:
         outputs = self._outputs[0] if self.single else self._outputs
         self.program = make(outputs, self._inputs)  # it has the guards' parameters too
         self.call = Caller(self.program)
+
+
+Chosen: TypeAlias = "tuple[Recording, array[int]]"  # with the rows that it is for
 
 
 class CompiledFunction:
@@ -420,8 +423,7 @@ class CompiledFunction:
             for recording, rows in self._divided(table, in_order(len(table.samples)), threads):
                 self._check_single("backward", recording)
                 parts.append((recording.program, table, rows))
-        if not any(program.has_gradient for program, *_ in parts):
-            raise RuntimeError(f"backward() of {self._name}, which is a constant for these samples: it has no gradient")
+        self._check_gradient("backward", [program for program, *_ in parts])
         total, sums = 0.0, list[tuple[Sequence[Value], list[float], float]]()
         for program, table, rows in parts:  # a constant among others has the gradient 0
             loss, gradients = program.gradient_of(table.numbers, rows, threads)
@@ -457,26 +459,26 @@ class CompiledFunction:
             TypeError, ValueError, GuardError: as for `backward` and `Program.fit`.
         """
         found = self._tables("fit", samples)
-        check_fit(optimizer, epochs, batch_size, shuffle, threads, schedule, progress)
+        course = Course(optimizer, epochs, batch_size, shuffle, schedule, threads, progress, each_step)
         for recording in chain.from_iterable([self._recordings.get((t.static, t.form), ()) for t in found]):
             for program in (recording.program, recording.guards.program):
                 if program:
                     check_constants(optimizer, program.executables)
-        if len(found) == 1:
-            [table] = found
-            groups = self._divided(table, in_order(len(table.samples)), threads)
-            recording = groups[0][0]
-            if len(groups) == 1 and recording.guards.fixed:
-                self._check_single("fit", recording)
-                rows: Any = [[]] * len(table.samples)
-                if table.width:
-                    rows = memoryview(table.numbers).cast("B").cast("d", (len(table.samples), table.width))
-                return recording.program.fit(
-                    rows, optimizer, epochs, batch_size, shuffle, schedule, threads, progress, each_step
-                )
-        division = Division(functools.partial(self._divided_single, threads=threads), self._divided_for_good)
-        mixture = Mixture(found, division, threads)
-        return mixture.fit(optimizer, epochs, batch_size, shuffle, schedule, progress, each_step)
+        if len(found) == 1:  # all of it is looked at before the first step
+            groups = self._divided(found[0], in_order(len(found[0].samples)), threads)
+            self._of_fit(groups)
+            if all(recording.guards.fixed for recording, _ in groups):
+                self._check_gradient("fit", [recording.program for recording, _ in groups])
+
+        def known(table: Table, rows: array[int], parameters: Callable[[], int]) -> tuple[Divided, array[int]]:
+            chosen, left = self._known(table, rows, threads, parameters)
+            return self._of_fit(chosen), array("q", left)
+
+        def recorded(table: Table, rows: array[int]) -> Divided:
+            return self._of_fit(self._recorded(table, rows, threads))
+
+        division = Division(known, recorded, self._always, lambda: self.parameters)
+        return Mixture(found, division, course).fit()
 
     def check(self, samples: Any, rtol: float = 1e-9, atol: float = 1e-12) -> None:
         """Compare the results for some samples with those of the function itself.
@@ -617,72 +619,73 @@ class CompiledFunction:
         except TypeError as error:
             raise TypeError(f"sample {i} has not the arguments of {self._name}{self._signature}: {error}") from None
 
-    def _divided(
-        self, table: Table, rows: array[int], threads: int = 1, training: Mixture | None = None
-    ) -> list[tuple[Recording, array[int]]]:
+    def _divided(self, table: Table, rows: array[int], threads: int = 1) -> list[Chosen]:
         """Return the rows by what they are recorded as; one recording for all, unless the function branches."""
-        known = self._recordings.setdefault((table.static, table.form), [])
-        found: list[tuple[Recording, array[int]]] = []
-        broken: dict[int, Guard] = {}
+        found, left = self._known(table, rows, threads)
+        return [*found, *self._recorded(table, array("q", left), threads)] if left else found
 
-        def take(recordings: Iterable[Recording]) -> None:
-            """Give these recordings the rows that are theirs."""
-            nonlocal rows, broken
-            for recording in recordings:
-                if not rows:
-                    return
-                parameters = training.parameters_of(recording.program) if training else 0
-                broken = recording.guards.broken(table.numbers, rows, threads, parameters)
-                if len(broken) < len(rows):
-                    found.append((recording, array("q", [i for i in rows if i not in broken]) if broken else rows))
-                rows = array("q", broken)
+    def _known(
+        self, table: Table, rows: array[int], threads: int, parameters: Callable[[], int] = lambda: 0
+    ) -> tuple[list[Chosen], dict[int, Guard | None]]:
+        """Return those rows that a recording is for, and the others, each with a guard that it breaks, if there is one.
 
-        met = tuple(known)
-        take(met)
-        if not rows:
-            return found
+        While they are trained, `parameters` says where they are.
+        """
+        found: list[Chosen] = []
+        left: dict[int, Guard | None] | None = None
+        known = tuple(self._recordings.get((table.static, table.form), ()))
+        address = parameters()  # of those of all these recordings, to which another thread may add some meanwhile
+        for recording in known:
+            left = {**recording.guards.broken(table.numbers, rows, threads, address)}
+            if len(left) < len(rows):
+                found.append((recording, _without(rows, left)))
+            rows = array("q", left)
+            if not left:
+                break
+        return found, dict.fromkeys(rows) if left is None else left
+
+    def _recorded(self, table: Table, rows: array[int], threads: int) -> list[Chosen]:
+        """Return rows that no recording is for yet, by those that are made for them."""
         with self._lock():  # of each form and branch one thread makes the program, which others then find
-            take(known[len(met) :])
-            while rows:
-                if training:
-                    training.settle()
-                made = self._record(table, rows[0])
+            found, left = self._known(table, rows, threads)
+            known = self._recordings.setdefault((table.static, table.form), [])
+            while left:
+                [first, guard], *_ = left.items()
+                made = self._record(table, first)
                 if alike := [recording for recording in known if recording.outcomes == made.outcomes]:
-                    found.append((alike[0], rows[:1]))  # near a tie, where a program's rounding may decide otherwise
-                    rows = rows[1:]
+                    found.append((alike[0], array("q", [first])))
+                    del left[first]  # near a tie, where a program's rounding may decide otherwise
                     continue
-                if known and not self._branches:
-                    self._refuse(table, rows[0], broken[rows[0]])
+                if guard and not self._branches:
+                    self._refuse(table, first, guard)
                 made.compile(self._program)
                 known.append(made)
-                first = rows[0]
+                rows = array("q", left)
                 broken = made.guards.broken(table.numbers, rows, threads)
                 if broken.pop(first, None) and self._record(table, first).outcomes != made.outcomes:
                     raise RuntimeError(
                         f"{self._name} branches otherwise for the sample with which it was just recorded: does it "
                         "change a parameter?"
                     )
-                found.append((made, array("q", [i for i in rows if i not in broken]) if broken else rows))
-                rows = array("q", broken)
+                found.append((made, _without(rows, broken)))
+                left = {**broken}
         return found
 
-    def _divided_single(
-        self, table: Table, rows: array[int], training: Mixture, threads: int
-    ) -> list[tuple[Program, array[int]]]:
-        found = self._divided(table, rows, threads, training)
+    def _of_fit(self, found: Sequence[Chosen]) -> list[tuple[Executables, array[int]]]:
+        """Return programs with their rows, if each has a single result."""
         for recording, _ in found:
             self._check_single("fit", recording)
-        return [(recording.program, chosen) for recording, chosen in found]
+        return [(recording.program.executables, rows) for recording, rows in found]
 
-    def _divided_for_good(self, table: Table) -> list[tuple[Program, array[int]]]:
+    def _always(self, table: Table) -> list[tuple[Executables, array[int]]]:
         """Return those rows whose program no parameter can change, by what they are recorded as."""
         found = []
         rows = in_order(len(table.samples))
-        for recording in self._recordings[table.static, table.form]:
-            if not (recording.single and recording.guards.fixed):
+        for recording in self._recordings.get((table.static, table.form), ()):
+            if not (rows and recording.single and recording.guards.fixed):
                 break
             broken = recording.guards.broken(table.numbers, rows)
-            found.append((recording.program, array("q", [i for i in rows if i not in broken])))
+            found.append((recording.program.executables, _without(rows, broken)))
             rows = array("q", broken)
         return found
 
@@ -724,6 +727,14 @@ class CompiledFunction:
     def _check_single(self, name: str, recording: Recording) -> None:
         if not recording.single:
             raise ValueError(f"{name}() needs a function that returns one Value; {self._name} returns several")
+
+    def _check_gradient(self, name: str, programs: Iterable[Program]) -> None:
+        if not any(program.has_gradient for program in programs):
+            raise RuntimeError(f"{name}() of {self._name}, which is a constant for these samples: it has no gradient")
+
+
+def _without(rows: array[int], some: Container[int]) -> array[int]:
+    return array("q", [i for i in rows if i not in some]) if some else rows
 
 
 def _output(name: str, path: str, x: Any) -> Value:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import inf
 
 from .text import OURS, Function, literal
 
-SCALE = 2.0**-64  # of products whose sum must not overflow on the way to a finite result
 ARITHMETIC = ("fadd", "fsub", "fmul", "fdiv")
 
 
@@ -92,23 +90,10 @@ class Lanes:
         return self.f.op(f"fmul {self.kind} {a}, {b}")
 
     def product_added(self, a: str, b: str, total: str, form: str = "dot") -> str:
-        """Return a * b + total: of a "sum" with the product rounded; of a "scaled" one with a * b * SCALE."""
-        if form == "scaled":  # which does not overflow unless a * b does
-            return self.add(total, self.multiply(self.multiply(a, b), self.constant(SCALE)))
+        """Return a * b + total, of a "sum" with the product rounded."""
         if form != "sum" and self.fused:
             return self.apply("llvm.fma", [a, b, total])
         return self.add(total, self.multiply(a, b))
-
-    def overflowed(self, xs: Sequence[str]) -> str:
-        """Return the lanes in which the square of one of some sums, or of several together, is not finite."""
-        total = self.multiply(xs[0], xs[0])
-        for x in xs[1:]:
-            total = self.product_added(x, x, total)
-        return self.condition("fcmp ueq", [total, self.constant(inf)])
-
-    def rescaled(self, x: str, scaled: str) -> str:
-        """Return a sum, but where its square is not finite the one that was added up in units of 1 / SCALE."""
-        return self.choose(self.overflowed([x]), self.multiply(scaled, self.constant(1.0 / SCALE)), x)
 
     def transposed(self, xs: Sequence[str]) -> list[str]:
         """Return `count` vectors of which the first has the first lanes of as many others, and so on.

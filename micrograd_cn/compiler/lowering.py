@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from ..engine import Value, below, topological_order
 from ..operation import Op
-from .instructions import AFTER, BATCH, SAMPLE, Code, Pair
+from .formulas import Operations
+from .instructions import AFTER, BATCH, SAMPLE, Pair
 
 DETACH = Op("detach", lambda x: x, (None,))  # what `detach()` is in a program: the number, and no gradient
 
@@ -67,7 +68,7 @@ class Graph:
         others = _met(interior, outputs, leaves.difference(inputs, given))
         self.parameters = [*given, *(x for x in others if x.requires_grad)]
         self.constants = {x: x.data for x in others if not x.requires_grad}
-        self.code = Code()
+        self.code = Operations()
         for op, count in dict.fromkeys([(op, op.arity or len(node.operands)) for node, op in self.order]):
             self.code.check(op, count)
 

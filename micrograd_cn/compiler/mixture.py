@@ -1,7 +1,7 @@
-"""Training on samples of several forms, or of a function that branches: each step's batch goes to several programs.
+"""Training on samples of one program or of several: of several forms, or of a function that branches.
 
-While it is known beforehand which program each row of a step belongs to, a compiled loop takes step after step; for
-others, and with several threads, each step comes back to Python.
+Each step's batch consists of shares, rows that one program computes. A compiled loop takes step after step, as long as
+it is known which program each row belongs to; with several threads, each step comes back to Python.
 """
 
 from __future__ import annotations
@@ -9,79 +9,79 @@ from __future__ import annotations
 import ctypes
 import time
 from array import array
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from itertools import chain
-from typing import NamedTuple, TypeAlias
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import NamedTuple, TypeAlias, TypeVar
 
+from ..engine import Value
 from ..modes import ANOMALY, current
-from ..optim import Optimizer
-from .epochs import Progress, Shuffler, train
-from .executable import FEW, Executable, accumulate_driver, address_of_driver, mixed_driver
+from .anomalies import detect_anomaly
+from .epochs import Course, train
+from .executable import FEW, Executables, accumulate_driver, address_of_driver, fit_driver
 from .machine import Memory
 from .places import WORD
-from .program import Program
 from .rows import Numbers, address
 from .samples import Table
-from .training import Running, Training
+from .training import Batches, Running, Training, check_constants
 
-Divided: TypeAlias = "Sequence[tuple[Program, array[int]]]"  # programs, each with the numbers of its rows
+T = TypeVar("T")
+Divided: TypeAlias = "Sequence[tuple[Executables, array[int]]]"  # programs, each with the numbers of its rows
 
 
 class Division(NamedTuple):
     """What says which program the rows of a table belong to.
 
     Attributes:
-        now: of some rows, as the parameters are now in a training.
-        always: of those rows of which it is known whatever the parameters are.
+        known: of some rows, those of the programs that there are, and the others, as the parameters are at an address;
+            it is asked for when the programs are known, and at 0, they are what they are outside.
+        recorded: of those others, by programs that are made for them.
+        always: of the rows of which it is known whatever the parameters are.
+        parameters: of all programs that there are.
     """
 
-    now: Callable[[Table, array[int], Mixture], Divided]
+    known: Callable[[Table, array[int], Callable[[], int]], tuple[Divided, array[int]]]
+    recorded: Callable[[Table, array[int]], Divided]
     always: Callable[[Table], Divided]
+    parameters: Callable[[], Sequence[Value]]
 
 
-class _Part:
-    """A program with a table of which rows are its own, as the compiled loop takes them.
+class Share(NamedTuple):
+    """Rows of a batch that one program computes.
 
     Attributes:
-        words: see `drivers.fit_mixed`.
-        work: about how many instructions it has computed since the last look at the clock.
+        program: computes them.
+        table: the number of the one in which they are.
+        rows: their numbers.
+    """
+
+    program: Executables
+    table: int
+    rows: array[int]
+
+
+class _Source:
+    """A program and a table, of which rows are its own, as the compiled loop takes them.
+
+    Attributes:
+        words: see `drivers.fit`.
+        work: about how many instructions it has in the batches that have been looked at.
     """
 
     def __init__(self, running: Running, numbers: Numbers) -> None:
         self.running, self._numbers = running, numbers
         self.words = array("q", bytes(8 * WORD))
-        self.size = running.executable.plan.schedule.size + 1
         self.work = 0
-        self._taken: tuple[Executable, bool, int] | None = None
 
     def renew(self, panel: int) -> None:
         """Take the code that is used now, its memory, and the address of a panel."""
         executable, memory = self.running.executable, self.running.memories[0]
-        taken = executable, executable.plan.fast, panel
-        if self._taken == taken:
-            return
-        self._taken = taken
-        gradient = address_of_driver("gradient", executable.lanes, executable.plan.fast)
-        found = memory.s.address + WORD * self.running.executables.pitch
-        own = len(self.running.executables.lowering.parameters)
+        executables = self.running.executables
         scalars, samples, totals = memory.addresses
-        if executable.lanes > 1:
-            samples = panel
-        given = executable.record, address(self._numbers), scalars, samples, totals
-        self.words[:] = array("q", [gradient, *given, found, own])
-
-
-class _Plan(NamedTuple):
-    """What the compiled loop does in a step.
-
-    Attributes:
-        words: see `drivers.fit_mixed`.
-        work: its parts, and about how many instructions each computes.
-    """
-
-    words: list[int]
-    work: list[tuple[_Part, int]]
+        self.words[:] = array("q", [
+            address_of_driver("gradient", executable.lanes, executable.plan.fast), executable.record,
+            address(self._numbers), scalars, panel if executable.lanes > 1 else samples, totals,
+            scalars + WORD * executables.pitch, len(executables.graph.parameters),
+        ])  # fmt: skip
 
 
 class Mixture:
@@ -90,210 +90,233 @@ class Mixture:
     Args:
         tables: the samples.
         division: says it.
-        threads: how many compute at the same time.
+        course: how to train on them.
     """
 
-    def __init__(self, tables: Sequence[Table], division: Division, threads: int) -> None:
-        self._tables, self._division, self._threads = tables, division, threads
-        self._place = {sample: (k, row) for k, table in enumerate(tables) for row, sample in enumerate(table.samples)}
-        self._known: dict[int, tuple[Program, int]] = {}  # of a sample its program, and the number of its table
-        self._met: set[tuple[Program, int]] = set()
-        self._running: dict[tuple[Program, bool], Running] = {}
-        self._parts: dict[tuple[Program, int, bool], _Part] = {}
-        self._order: list[int] = []
-        self._index = array("q")  # of the rows of all plans
-        self._plans: dict[int, _Plan] = {}  # of the steps of an epoch, by the first sample
+    def __init__(self, tables: Sequence[Table], division: Division, course: Course) -> None:
+        self._tables, self._division, self._course = tables, division, course
+        self._n = sum([len(table.samples) for table in tables])
+        self._batch = min(course.batch_size or self._n, self._n)
+        self._known: dict[int, tuple[Executables, int]] = {}  # of a sample its program, and the number of its table
+        self._only: Executables | None = None  # of all samples
+        self._met: set[tuple[Executables, int]] = set()
+        self._running: dict[tuple[Executables, bool], Running] = {}
+        self._sources: dict[tuple[Executables, int, bool], _Source] = {}
         self._training: Training | None = None
         self._gradients = Memory(0)
-        self._panel = Memory(0)  # of all programs, since one computes after the other
         self._seconds = 0.0
-        self._largest: Program | None = None  # that has the most parameters, of all that a row may belong to
+        self._reorder(array("q", range(self._n)))
 
-    def parameters_of(self, program: Program) -> int:
-        """Return where a program's parameters are meanwhile; 0 if they are what they are outside."""
-        single = len(program.executables.graph.outputs) == 1
-        if single and (not self._largest or len(program.parameters) > len(self._largest.parameters)):
-            self._largest = program
-        if self._training and self._lacks(program):
-            self.settle()
-        return self._training.parameters if self._training else 0
-
-    def settle(self) -> None:
-        """Give parameters, gradients and the optimiser what they have become."""
-        training, self._training = self._training, None
-        if training:
-            training.write_back()
-
-    def fit(
-        self,
-        optimizer: Optimizer,
-        epochs: int,
-        batch_size: int | None,
-        shuffle: Shuffler | None,
-        schedule: Callable[[int], float] | None,
-        progress: Progress,
-        each_step: bool,
-    ) -> list[float]:
+    def fit(self) -> list[float]:
         """Train as `Program.fit` does."""
-        n = len(self._place)
-        self._order = list(range(n))
-        batch = min(batch_size or n, n)
-        batches = -(-n // batch)
-
-        def take(begun: int, steps: int) -> Sequence[float]:
-            starts = [k % batches * batch for k in range(begun, begun + steps)]
-            return self._steps(starts, batch, optimizer, schedule)
-
         try:
-            return train(
-                take, self._expect, self._reorder,
-                n=n, batch=batch, epochs=epochs, shuffle=shuffle, progress=progress, each_step=each_step,
-            )  # fmt: skip
+            for table in range(len(self._tables)):
+                self._know(table)
+            if self._only:
+                self._source(self._only, 0, self._batch)
+                self._trained()
+            return train(self._course, self._n, self._take, self._expect, self._reorder)
         finally:
-            self.settle()
+            self._settle()
             for running in self._running.values():
                 running.done()
 
+    def _settle(self) -> None:
+        """Give parameters, gradients and the optimiser what they have become."""
+        if self._training:
+            self._training.write_back()
+            self._training = None  # after that, since Ctrl-C may come between two lines
+
+    def _trained(self) -> Training:
+        """Return what is trained, with all parameters that there are."""
+        parameters = self._division.parameters()
+        if self._training and len(self._training.parameters) < len(parameters):
+            self._settle()
+        if self._training is None:
+            self._training = Training(self._course, parameters)
+            self._gradients = Memory(len(self._training.numbers.data))
+            fit_driver(self._is_fast())  # compiled before any time is taken
+        return self._training
+
+    def _is_fast(self) -> bool:
+        return any(running.executable.plan.fast for running in self._running.values())
+
+    # Batches.
+
     def _reorder(self, order: array[int]) -> None:
-        self._order = list(order)
-        self._index, self._plans = array("q"), {}
+        """Take note of the order of the samples."""
+        self._order, batches = order, -(-self._n // self._batch)
+        self._batches = Batches(array("q"), array("q"), array("q", [-1]) * batches)  # none is known yet
 
-    def _lacks(self, program: Program) -> bool:
-        """Return whether a program has parameters that the training has not met."""
-        assert self._training
-        return len(program.parameters) > len(self._training.executables.lowering.parameters)
-
-    def _steps(
-        self, starts: Sequence[int], batch: int, optimizer: Optimizer, schedule: Callable[[int], float] | None
-    ) -> Sequence[float]:
-        """Take the steps of some batches, as many as the compiled loop can take, or one; return the losses before."""
-        plans: list[_Plan] = []
-        watched = current() & ANOMALY  # each step is looked at, with the parameters as they are before it
-        for start in starts if self._threads == 1 and not watched else ():
-            plan = self._planned(start, batch)
-            if not plan:
-                break
-            plans.append(plan)
-        if not plans:
-            chosen = self._order[starts[0] : starts[0] + batch]
-            groups, training = self._groups(chosen), self._trained(optimizer, schedule, len(chosen))
-            if watched:
-                training.write_back()
-                for program, table, rows in groups:
-                    program.detect_anomaly(self._tables[table].numbers, rows, backward=True)
-            with self._timed():
-                return [self._step(training, groups, len(chosen))]
-        losses, words = Memory(len(plans)), array("q", chain.from_iterable([plan.words for plan in plans]))
-        for part, work in chain.from_iterable([plan.work for plan in plans]):
-            part.work += work
-        training = self._trained(optimizer, schedule, batch)
-        self._renew()
-        with self._timed():
-            training.run_mixed(self._index, words, len(plans), losses, self._gradients)
+    def _take(self, begun: int, steps: int) -> Sequence[float]:
+        """Take some steps, as many as the compiled loop can take, or one; return the losses before."""
+        if current() & ANOMALY:  # each step is looked at, with the parameters as they are before it
+            self._detect_anomaly(self._shares(self._samples(begun)))
+            steps = 1
+        if self._course.threads > 1:
+            found = [self._shares(self._samples(begun + k)) for k in range(steps if self._only else 1)]
+            return self._timed(lambda: [*map(self._step, found)])
+        ready = self._known_from(begun, steps)
+        batches, first = self._batches, begun
+        if not ready:
+            batches, first, ready = Batches(array("q"), array("q"), array("q", [0])), 0, 1
+            self._add(batches, self._shares(self._samples(begun)))
+        training, losses = self._trained(), Memory(ready)
+        widest = max([source.running.memories[0].w for source in self._sources.values()], key=lambda w: len(w.data))
+        for source in self._sources.values():
+            source.renew(widest.address)  # of one panel, which then stays in the cache
+        fast = self._is_fast()
+        self._timed(lambda: training.run(batches, first, ready, losses, self._gradients, fast))
         return losses.data[:]  # type: ignore[no-any-return]
 
-    def _planned(self, start: int, batch: int) -> _Plan | None:
-        """Return what the compiled loop does in a step; None if it is not known which programs its rows belong to."""
-        if start not in self._plans:
-            chosen = self._order[start : start + batch]
-            rows: dict[tuple[Program, int], list[int]] = {}
-            for sample in chosen:
-                known = self._known.get(sample)
-                if not known:
-                    return None
-                rows.setdefault(known, []).append(self._place[sample][1])
-            self._plans[start] = plan = _Plan([len(chosen), len(rows)], [])
-            for (program, table), own in rows.items():
-                part = self._part(program, table, len(own))
-                plan.words.extend((part.words.buffer_info()[0], len(self._index), len(own)))
-                plan.work.append((part, part.size * len(own)))
-                self._index.extend(own)
-        return self._plans[start]
+    def _known_from(self, begun: int, steps: int) -> int:
+        """Return of how many steps the compiled loop can be told which programs their rows belong to."""
+        starts = self._batches.starts
+        if self._only:
+            if starts[0] < 0:
+                self._batches = self._even()
+            return steps
+        for k in range(min(steps, len(starts))):
+            number = (begun + k) % len(starts)
+            if starts[number] < 0:
+                chosen = self._samples(number)
+                if not all(map(self._known.__contains__, chosen)):
+                    return k
+                starts[number] = self._add(self._batches, self._shares(chosen))
+        return steps
 
-    def _groups(self, samples: Sequence[int]) -> list[tuple[Program, int, array[int]]]:
-        """Return programs, each with the number of a table and the rows of it that are its own."""
-        rows: dict[int, array[int]] = {}
+    def _samples(self, number: int) -> array[int]:
+        """Return the samples of a batch, counted from the first one of an epoch on."""
+        start = number % len(self._batches.starts) * self._batch
+        return self._order[start : start + self._batch]
+
+    def _even(self) -> Batches:
+        """Return the batches of an epoch in which one program computes all samples."""
+        assert self._only
+        count, last = len(self._batches.starts), self._n % self._batch or self._batch
+        source = self._source(self._only, 0, self._batch)
+        source.work = 1
+        columns = [self._batch, 1, source.words.buffer_info()[0], 0, self._batch]
+        words = array("q", columns) * count
+        words[3 :: len(columns)] = array("q", range(0, self._n, self._batch))
+        words[-len(columns)] = words[-1] = last
+        return Batches(self._order, words, array("q", range(0, len(words), len(columns))))
+
+    def _add(self, batches: Batches, shares: Sequence[Share]) -> int:
+        """Add a batch to others, and return where its words begin."""
+        order, words, _ = batches
+        start = len(words)
+        words.extend([sum([len(share.rows) for share in shares]), len(shares)])
+        for program, table, rows in shares:
+            source = self._source(program, table, len(rows))
+            source.work += (source.running.executable.plan.schedule.size + 1) * len(rows)
+            words.extend([source.words.buffer_info()[0], len(order), len(rows)])
+            order.extend(rows)
+        return start
+
+    def _shares(self, samples: Sequence[int]) -> list[Share]:
+        """Return samples by table and program; where it is not known, programs are asked, and made."""
+        if self._only:
+            return [Share(self._only, 0, array("q", samples))]
+        found: dict[tuple[Executables, int], array[int]] = {}
+        others: dict[int, array[int]] = {}
+        every = all(map(self._known.__contains__, samples))
         for sample in samples:
             table, row = self._place[sample]
-            rows.setdefault(table, array("q")).append(row)
-        found = []
-        for table, chosen in rows.items():
-            for program, own in self._division.now(self._tables[table], chosen, self):
-                found.append((program, table, own))
-        for program, table, _ in found:
-            self.parameters_of(program)
+            if every:
+                found.setdefault(self._known[sample], array("q")).append(row)
+            else:
+                others.setdefault(table, array("q")).append(row)
+        for table, rows in others.items():
+            for program, chosen in self._divided(table, rows):
+                found.setdefault((program, table), array("q")).extend(chosen)
+        for program, table in found:
             if (program, table) not in self._met:
                 self._met.add((program, table))
                 self._know(table)
-        return found
+        return [Share(program, table, rows) for (program, table), rows in found.items()]
+
+    @cached_property
+    def _place(self) -> dict[int, tuple[int, int]]:
+        """Of each sample the number of its table, and its row there."""
+        return {sample: (k, row) for k, table in enumerate(self._tables) for row, sample in enumerate(table.samples)}
+
+    def _divided(self, table: int, rows: array[int]) -> Divided:
+        """Return programs for rows of a table, as the parameters are now."""
+
+        def parameters() -> int:
+            return self._trained().numbers.address if self._training else 0
+
+        found, left = self._division.known(self._tables[table], rows, parameters)
+        if not left:
+            return found
+        self._settle()
+        return [*found, *self._division.recorded(self._tables[table], left)]
 
     def _know(self, table: int) -> None:
-        """Note what rows of a table belong to, of which it is known."""
+        """Take note of the programs of those rows of a table of which they are known for good."""
+        samples = self._tables[table].samples
         for program, rows in self._division.always(self._tables[table]):
-            self.parameters_of(program)
-            samples = self._tables[table].samples
-            self._known.update(dict.fromkeys([samples[row] for row in rows], (program, table)))
+            if len(rows) == self._n:
+                self._only = program
+            else:
+                self._known.update(dict.fromkeys([samples[row] for row in rows], (program, table)))
 
-    def _run(self, program: Program, rows: int) -> Running:
+    # Steps.
+
+    def _run(self, program: Executables, rows: int) -> Running:
         key = program, rows > FEW
         if key not in self._running:
-            self._running[key] = Running(program.executables, rows, self._threads)
+            check_constants(self._course.optimizer, program)
+            self._running[key] = Running(program, rows, self._course.threads)
         return self._running[key]
 
-    def _part(self, program: Program, table: int, rows: int) -> _Part:
+    def _source(self, program: Executables, table: int, rows: int) -> _Source:
         key = program, table, rows > FEW
-        if key not in self._parts:
-            self._parts[key] = _Part(self._run(program, rows), self._tables[table].numbers)
-        return self._parts[key]
+        if key not in self._sources:
+            self._sources[key] = _Source(self._run(program, rows), self._tables[table].numbers)
+        return self._sources[key]
 
-    def _renew(self) -> None:
-        """Have all parts take the code that is used now, and the same panel, which then stays in the cache."""
-        parts = self._parts.values()
-        most = max([len(part.running.memories[0].w.data) for part in parts])
-        if most > len(self._panel.data):
-            self._panel = Memory(most)
-        for part in parts:
-            part.renew(self._panel.address)
-
-    def _trained(self, optimizer: Optimizer, schedule: Callable[[int], float] | None, rows: int) -> Training:
-        if self._training is None:
-            assert self._largest
-            self._training = Training(self._run(self._largest, rows), optimizer, schedule)
-            self._gradients = Memory(self._largest.executables.pitch)
-            mixed_driver()  # compiled before any time is taken
-        return self._training
-
-    def _step(self, training: Training, groups: Sequence[tuple[Program, int, array[int]]], count: int) -> float:
-        gradients, mean = self._gradients, 0.0
+    def _step(self, shares: Sequence[Share]) -> float:
+        """Take a step whose rows several threads compute."""
+        training, gradients, mean = self._trained(), self._gradients, 0.0
+        size = sum([len(share.rows) for share in shares])
         ctypes.memset(gradients.address, 0, WORD * len(gradients.data))
-        for program, table, rows in groups:
-            running, own = self._run(program, len(rows)), len(program.parameters)
+        for program, table, rows in shares:
+            running, own = self._run(program, self._batch if self._only else len(rows)), len(program.graph.parameters)
             memories = running.memories
             for memory in memories:
-                ctypes.memmove(memory.s.address, training.parameters, WORD * own)
-            share, numbers = len(rows) / count, address(self._tables[table].numbers)
-            mean += share * running.executable.gradient(memories, numbers, address(rows), len(rows))
-            found = memories[0].s.address + WORD * program.executables.pitch
-            accumulate_driver()(gradients.address, found, share, own)
-        rate = training.rate()
-        training.step(gradients.address, address(rate))
+                ctypes.memmove(memory.s.address, training.numbers.address, WORD * own)
+            part, numbers = len(rows) / size, address(self._tables[table].numbers)
+            mean += part * running.executable.gradient(memories, numbers, address(rows), len(rows))
+            found = memories[0].s.address + WORD * program.pitch
+            if len(shares) == 1 and own == len(training.parameters):
+                training.step(found)
+                return mean
+            accumulate_driver()(gradients.address, found, part, own)
+        training.step(gradients.address)
         return mean
 
-    @contextmanager
-    def _timed(self) -> Iterator[None]:
+    def _detect_anomaly(self, shares: Sequence[Share]) -> None:
+        """Raise FloatingPointError if a value, or a gradient, of a batch is not finite."""
+        if self._training:
+            self._training.write_back()
+        for program, table, rows in shares:
+            detect_anomaly(program.graph, self._tables[table].numbers, rows, backward=True)
+
+    def _timed(self, work: Callable[[], T]) -> T:
         """Measure the time of steps, without what is recorded and made before them."""
         begun = time.perf_counter()
-        yield
+        result = work()
         self._seconds = time.perf_counter() - begun
+        return result
 
     def _expect(self, seconds: float, left: float) -> None:
         """Go over to better code where the seconds of the steps, or of those that are left, are worth it."""
         left *= self._seconds / seconds if seconds else 1.0
-        parts = self._parts.values()
-        if work := sum([part.work for part in parts]):
-            for part in parts:
-                part.running.expect(self._seconds * part.work / work, left * part.work / work)
-                part.work = 0
+        if work := sum([source.work for source in self._sources.values()]):
+            for source in self._sources.values():
+                source.running.expect(self._seconds * source.work / work, left * source.work / work)
         else:  # the code has counted its seconds itself
             for running in self._running.values():
                 running.expect(0.0, left / len(self._running))

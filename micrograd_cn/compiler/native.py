@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, groupby
+from itertools import chain
+from typing import TypeGuard
 
-from .instructions import SAMPLE, START
+from .instructions import SAMPLE
 from .lanes import Lanes
 from .plan import Plan
-from .products import STAGE, blocks
-from .schedule import CHUNK, TOGETHER, Gathered, Run, Stage, Step, Stretch, Sums, Takes
+from .products import STAGE, TILE, blocks
+from .schedule import CHUNK, Map, Stage, Stretch, Sums, Takes
 from .straight import Straight, compute
 from .text import BYTE, Function
 
 SMALL = 1024  # scalars of a matrix that is multiplied here, so that its sums need not wait in memory
-UNROLLED = 16  # vectors of a run that are written here
+UNROLLED = 16  # vectors of like instructions that are written here
 LOOP = 20  # instructions that a loop counts for
 HALF = 4  # doubles of half a line of the cache
 
@@ -27,8 +28,9 @@ class Part:
     Attributes:
         stages: of the plan.
         lanes: whether they compute vectors.
-        kept: what others read, or a loop; of a part that is `alone` nobody asks.
+        kept: what others read, or a loop; of a part that is `shared` nobody asks.
         outputs: what it stores row by row, from `%a` on.
+        shared: of a single stage that a function does which programs share, its entry.
     """
 
     stages: list[Stage]
@@ -38,7 +40,7 @@ class Part:
 
     def __post_init__(self) -> None:
         first, *others = self.stages
-        self.alone = not others and not isinstance(first, Stretch)  # a function that programs share
+        self.shared = None if others or isinstance(first, Stretch) else first.entry
 
 
 def parts_of(plan: Plan, outputs: Sequence[int] = ()) -> dict[int, list[Part]]:
@@ -54,10 +56,9 @@ def parts_of(plan: Plan, outputs: Sequence[int] = ()) -> dict[int, list[Part]]:
     for number, part in enumerate(listed):
         for stage in part.stages:
             if isinstance(stage, Stretch):
-                for step in stage.steps:
-                    for i in schedule.reads(step):
-                        if reader.setdefault(i, number) != number:
-                            reader[i] = None
+                for i in chain.from_iterable(map(schedule.reads, stage.numbers)):
+                    if reader.setdefault(i, number) != number:
+                        reader[i] = None
             else:
                 always.update(_read(plan, stage))  # by loops, from memory
     last = found[SAMPLE][-1] if found[SAMPLE] else None
@@ -69,18 +70,14 @@ def parts_of(plan: Plan, outputs: Sequence[int] = ()) -> dict[int, list[Part]]:
     else:
         always.update(schedule.roots)
     for number, part in enumerate(listed):
-        if not part.alone:
+        if not part.shared:
             part.kept = always | {i for i, who in reader.items() if who != number}
     return found
 
 
-def _read(plan: Plan, stage: Run | Gathered | Sums | Takes) -> Iterable[int]:
+def _read(plan: Plan, stage: Map | Sums | Takes) -> Iterable[int]:
     """Return what loops read."""
-    if isinstance(stage, (Sums, Takes)):
-        return plan.read_by(stage)
-    if stage.form == START:
-        return chain.from_iterable([plan.schedule.reads(Step(i, starts=True)) for i in stage.numbers])
-    return chain.from_iterable(map(plan.code.operands.__getitem__, stage.numbers))
+    return chain.from_iterable(plan.columns(stage)) if isinstance(stage, Map) else plan.read_by(stage)
 
 
 def _joined(plan: Plan, phase: int) -> Iterator[list[Stage]]:
@@ -89,10 +86,10 @@ def _joined(plan: Plan, phase: int) -> Iterator[list[Stage]]:
     weight = 0
     for stage in plan.stages[phase]:
         if isinstance(stage, Stretch):
-            added = sum(map(plan.schedule.weight, stage.steps))
+            added = sum(map(plan.schedule.weight, stage.numbers))
         elif isinstance(stage, Sums) and stage.kind == "matrix" and sum(map(len, stage.rights)) <= SMALL:
-            added = LOOP * -(-len(stage.numbers) // TOGETHER)
-        elif isinstance(stage, Run) and len(stage.numbers) <= UNROLLED * plan.machine.native:
+            added = LOOP * -(-len(stage.numbers) // TILE)
+        elif _is_unrolled(stage, plan):
             added = -(-len(stage.numbers) // plan.machine.native)
         else:
             added = CHUNK
@@ -105,33 +102,41 @@ def _joined(plan: Plan, phase: int) -> Iterator[list[Stage]]:
         yield part
 
 
+def _is_unrolled(stage: Stage, plan: Plan) -> TypeGuard[Map]:
+    """Return whether like instructions are written here: few, with operands that lie side by side."""
+    if not isinstance(stage, Map) or not stage.pattern or "g" in stage.pattern:
+        return False
+    return len(stage.numbers) <= UNROLLED * plan.machine.native
+
+
 def function(plan: Plan, part: Part, name: str) -> Function:
     """Return the function of a part."""
-    f = Function(name, STAGE, "i64")
+    f = Function(name, STAGE)
     if part.lanes:
         with blocks(f, [("ptr", "%a")]) as (block, [to], after):
             _write(StraightLine(plan, f, plan.lanes, block, part.kept), part, to)
             after.append(f.at(to, plan.lanes * len(part.outputs)))
     else:
         _write(StraightLine(plan, f, 1, "%s", part.kept), part, "%a")
-    f.do("ret i64 0")
+    f.do("ret void")
     return f
 
 
 def _write(line: StraightLine, part: Part, to: str = "") -> None:
-    starts = {step.number for stage in part.stages if isinstance(stage, Stretch) for step in stage.steps if step.starts}
+    long = line.plan.schedule.long
+    starts = {i for stage in part.stages if isinstance(stage, Stretch) for i in stage.numbers if i in long}
     here = {i for stage in part.stages if isinstance(stage, Sums) for i in stage.numbers}
     for stage in part.stages:
         if isinstance(stage, Sums):
             line.matrix(stage, starts)
-        elif isinstance(stage, Run):
-            line.run(stage)
+        elif isinstance(stage, Map):
+            line.map(stage)
         elif isinstance(stage, Stretch):
-            steps = [step for step in stage.steps if not (step.starts and step.number in here)]
+            numbers = [i for i in stage.numbers if i not in here]
             if part.outputs and stage is part.stages[-1]:
-                line.rows(steps, part.outputs, to)
+                line.rows(numbers, part.outputs, to)
             else:
-                line.steps(steps)
+                line.stretch(numbers)
 
 
 class StraightLine(Straight):
@@ -142,25 +147,19 @@ class StraightLine(Straight):
         self.plan, self.block, self.kept = plan, block, kept
         self.align = 8 if self.lanes.scalar else 8 * plan.machine.native
 
-    def steps(self, steps: Sequence[Step]) -> None:
-        """Write all steps; some sums are checked together."""
-        for together, group in groupby(steps, lambda step: step.together):
-            chosen = list(group)
-            if together:
-                self.checked([step.number for step in chosen])
-                continue
-            for step in chosen:
-                if step.starts:
-                    self._start(step.number)
-                else:
-                    self.write(step.number)
-                    if step.number in self.conditions and step.number in self.kept:
-                        self.define(step.number, self.value(step.number))
+    def stretch(self, numbers: Iterable[int]) -> None:
+        """Write instructions one after the other."""
+        for i in numbers:
+            if i in self.plan.schedule.long:
+                self._store(i, self._begun(i))
+            else:
+                self.write(i)
+                if i in self.conditions and i in self.kept:
+                    self.define(i, self.value(i))
 
-    def rows(self, steps: Sequence[Step], outputs: Sequence[int], to: str) -> None:
-        """Write all steps, and as soon as they are known as many outputs as a vector has lanes, into each row."""
-        together = [list(group) for _, group in groupby(steps, lambda step: step.together or step.number)]
-        left = {step.number: group for group in together for step in group}
+    def rows(self, numbers: Sequence[int], outputs: Sequence[int], to: str) -> None:
+        """Write instructions, and as soon as they are known as many outputs as a vector has lanes, into each row."""
+        left = {*numbers}
         width = self.plan.machine.native
         if len(outputs) % width:  # rows then begin anywhere, and 64 bytes lie across the cache's lines more often
             width = min(width, HALF)
@@ -170,14 +169,13 @@ class StraightLine(Straight):
             chosen = outputs[k : k + native.count]
             waiting = [*chosen]
             while waiting:
-                if (group := left.get(waiting[-1])) is None:
+                if waiting[-1] not in left:
                     waiting.pop()
-                elif needed := [i for step in group for i in self.plan.schedule.reads(step) if i in left]:
+                elif needed := [i for i in self.plan.schedule.reads(waiting[-1]) if i in left]:
                     waiting += needed
                 else:
-                    self.steps(group)
-                    for step in group:
-                        del left[step.number]
+                    left.remove(waiting[-1])
+                    self.stretch(waiting[-1:])
             self._store_rows(native, [self.value(i) for i in chosen], self.f.at(to, k), len(outputs))
 
     def _store_rows(self, native: Lanes, xs: Sequence[str], to: str, width: int) -> None:
@@ -215,57 +213,39 @@ class StraightLine(Straight):
         if i in self.kept:
             self._store(i, name)
 
-    def _start(self, i: int) -> None:
-        """Write what a long sum starts from."""
-        form, _, terms, *_ = self.code.instructions[i]
-        others = self.plan.schedule.long[i].others
-        self._store(i, self.in_units(others, terms, ()) if form == "scaled" else self.products(i, others, terms))
+    def _begun(self, i: int) -> str:
+        """Return what a long sum starts from."""
+        return self.sum(i, self.plan.schedule.long[i].others, self.code.instructions[i][2])
 
-    def run(self, run: Run) -> None:
-        """Write instructions on neighbouring scalars as vectors."""
+    def map(self, stage: Map) -> None:
+        """Write like instructions on neighbouring scalars as vectors."""
         native = self.plan.machine.native
         lanes = Lanes(self.f, native, self.lanes.fused)
-        fixed = ["" if step else lanes.splat(self.value(i)) for i, step in zip(run.firsts, run.steps, strict=True)]
-        for k in range(0, len(run.numbers), native):
-            places = [self.f.at("%s", self.plan.at(i) + 8 * k, BYTE) for i in (run.numbers[0], *run.firsts)]
+        firsts = [column[0] for column in self.plan.columns(stage)]
+        fixed = [
+            lanes.splat(self.value(i)) if letter == "s" else "" for i, letter in zip(firsts, stage.pattern, strict=True)
+        ]
+        for k in range(0, len(stage.numbers), native):
+            places = [self.f.at("%s", self.plan.at(i) + 8 * k, BYTE) for i in (stage.numbers[0], *firsts)]
             xs = [x or self.f.load(lanes.kind, place) for x, place in zip(fixed, places[1:], strict=True)]
-            self.f.store(lanes.kind, compute(lanes, run.form, xs), places[0])
+            self.f.store(lanes.kind, compute(lanes, stage.form, xs), places[0])
 
     def matrix(self, group: Sums, starts: set[int]) -> None:
         """Write loops for sums with the same right factors."""
         firsts, step = self.plan.even(group.lefts)
         right, *_ = group.rights
         samples = f"inttoptr (i64 {self.plan.table([self.plan.at(i) for i in right])} to ptr)"
-        for k in range(0, len(group.numbers), TOGETHER):
-            chosen = group.numbers[k : k + TOGETHER]
-            begun = [
-                (
-                    self.lanes.kind,
-                    self.products(i, self.plan.schedule.long[i].others, self.code.instructions[i][2])
-                    if i in starts or group.first is not None
-                    else self.load(i),  # another part has begun it
-                )
-                for i in chosen
-            ]
-            with self.f.loop(len(right), [*begun, ("i64", "0")]) as loop:
+        for k in range(0, len(group.numbers), TILE):
+            chosen = group.numbers[k : k + TILE]
+            here = [i in starts or group.first is not None for i in chosen]  # or another part has begun it
+            begun = [self._begun(i) if own else self.load(i) for i, own in zip(chosen, here, strict=True)]
+            with self.f.loop(len(right), [*[(self.lanes.kind, x) for x in begun], ("i64", "0")]) as loop:
                 *totals, offset = loop.carried
                 place = self.f.at(self.block, self.f.word(samples, loop.index), BYTE)
                 x = self.f.load(self.lanes.kind, place, self.align)
-                for first, total in zip(firsts[k : k + TOGETHER], totals, strict=True):
+                for first, total in zip(firsts[k : k + TILE], totals, strict=True):
                     c = self.f.load("double", self.f.at(self.f.at("%s", first, BYTE), offset, BYTE))
                     loop.next.append(self.lanes.product_added(self.lanes.splat(c), x, total, group.form))
                 loop.next.append(self.f.add(offset, step))
-            names = loop.next[:-1]
-            _, _, rescue, table = self.plan.sums[id(group)]
-            if isinstance(rescue, str):
-                with self.f.rarely(self.lanes.any(self.lanes.overflowed(names)), self.lanes.kind, names) as rare:
-                    for i, name in zip(chosen, names, strict=True):
-                        self._store(i, name)
-                    words = f"ptr {self.f.op(f'inttoptr i64 {table} to ptr')}"
-                    self.f.shared[rescue] = self.plan.makers[rescue]
-                    self.f.call("i64", rescue, words, "ptr %s", f"ptr {self.block}", "ptr null", "i64 1", "i64 1")
-                    places = [self.f.at(self.block, self.plan.at(i), BYTE) for i in chosen]
-                    rare.next = [self.f.load(self.lanes.kind, place, self.align) for place in places]
-                names = rare.carried
-            for i, name in zip(chosen, names, strict=True):
-                self.define(i, name)
+            for i, total in zip(chosen, loop.next, strict=False):
+                self.define(i, total)

@@ -6,27 +6,25 @@ Threaded and native code have this in common; they differ in how they do the str
 from __future__ import annotations
 
 from array import array
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from math import nan
-from typing import Any, TypeAlias
+from typing import Any
 
 from . import gathers, products
 from . import takes as loads
-from .instructions import AFTER, BATCH, SAMPLE, SUMS, Pair, checked, parted
+from .even import distance
+from .instructions import AFTER, BATCH, SAMPLE, START, SUMS, Pair
 from .machine import Machine
+from .maps import VECTORS, Maps, families
 from .places import WORD, Places
-from .runs import VECTORS, Runs, families
-from .schedule import Gathered, Outer, Run, Schedule, Stage, Step, Stretch, Sums, Takes
+from .schedule import Entry, Map, Outer, Schedule, Stage, Stretch, Sums, Takes, unused_after
 from .text import Makers
 
 SLACK = 16  # doubles after the last scalar, which a vector may read, and none uses
 CACHE = 1 << 20  # bytes of a panel, which the sums of products go through several times
 NEAREST = 1 << 13  # of one that is gone through once
 MOST_BLOCKS = 16  # of a panel
-
-Entry: TypeAlias = tuple[str | int, int, str | int, int]  # of a stage: see `drivers`
 
 
 class Plan:
@@ -42,17 +40,13 @@ class Plan:
 
     Attributes:
         places: where values lie; `scalar`, `slot` and `at` are its own.
-        gather: whether like instructions on scalars are vectors, wherever their operands lie.
         columns_at: where a row's numbers go.
         blocks: of a panel.
         totals_at: where the totals' means are among the scalars.
         count: how many totals, in whole vectors.
-        sums: the entries of each `Sums`, `Run`, `Gathered` and `Takes`.
         totals: the entries of the totals.
         makers: the shared functions that it needs.
-        loops: through how many products each of them goes; 0 for those that are no loops of these.
-        fast: whether all of them are the fast ones.
-        hastened: those that are, if not all.
+        fast: whether these are the fast ones.
         packed: the entries of what is copied before the samples, so that it lies side by side.
     """
 
@@ -67,28 +61,26 @@ class Plan:
     ) -> None:
         self.schedule, self.machine = schedule, machine
         self.places = places = Places(schedule, machine, scalars)
-        self.code, self.lanes, self.gather = schedule.code, places.lanes, gather
+        self.code, self.lanes = schedule.code, places.lanes
         self.scalar, self.slot, self.at = places.scalar, places.slot, places.at
         self.columns_at = places.take_slots(columns) if schedule.lanes else places.take(columns)
         self.tables: list[array[int]] = []
         self._links: list[tuple[array[int], int, str]] = []
         self.makers: Makers = {}
-        self.loops: Counter[str] = Counter()
         self.fast = False
-        self.hastened: set[str] = set()
         self.packed: list[Entry] = []
         self._packs: dict[tuple[int, ...], int] = {}
         self._operands_at: dict[tuple[tuple[int, ...], bool], int] = {}
         self._total_place: dict[int, int] = {}
         self.count = 0
-        self.outer = [self._turned(group) for group in schedule.outer]
+        self.outer = [self._turned(group) for group in schedule.totals.outer]
         self._place_totals()
         self.totals_at = self.places.take(self.count)
         self._moved: list[tuple[int, int]] = []
         if gather and not schedule.lanes:
             self._move_inputs()
         self._place_leaves()
-        self._runs = Runs(places, self._wishes(), gather)
+        self._maps = Maps(places, self._wishes(), gather)
         self.stages = {phase: list(self._stages(phase)) for phase in schedule.stages}
         self._place()
         if schedule.lanes:
@@ -96,17 +88,13 @@ class Plan:
         for i in outputs:
             self.places.in_block(i)
         self.blocks = self._blocks()
-        self.sums: dict[int, Entry] = {}
-        for stages in self.stages.values():
-            for stage in stages:
-                if isinstance(stage, Sums):
-                    self.sums[id(stage)] = self._sums(stage)
-                elif isinstance(stage, Run):
-                    self.sums[id(stage)] = self._run(stage)
-                elif isinstance(stage, Gathered):
-                    self.sums[id(stage)] = self._gathered(stage)
-                elif isinstance(stage, Takes):
-                    self.sums[id(stage)] = self._takes(stage)
+        for stage in chain(*self.stages.values()):
+            if isinstance(stage, Sums):
+                stage.entry = self._sums(stage)
+            elif isinstance(stage, Map):
+                stage.entry = self._map(stage)
+            elif isinstance(stage, Takes):
+                stage.entry = self._takes(stage)
         self.totals = [*map(self._outer, self.outer), *self._single()]
 
     def _place_leaves(self) -> None:
@@ -164,25 +152,25 @@ class Plan:
         return wished
 
     def _stages(self, phase: int) -> Iterator[Stage]:
-        """Yield the stages of a phase, and place their results; without lanes, like instructions become runs."""
-        stages, runs = self.schedule.stages[phase], self._runs
+        """Yield the stages of a phase, and place their results; without lanes, like instructions become maps."""
+        stages, maps = self.schedule.stages[phase], self._maps
         for stage in stages:
             if isinstance(stage, Sums):
                 self.places.side_by_side(stage.numbers, whole=True)
             elif isinstance(stage, Takes):
-                self.places.side_by_side(sorted(stage.numbers, key=runs.order))
+                self.places.side_by_side(sorted(stage.numbers, key=maps.order))
         if self.schedule.are_in_lanes(phase):
             yield from stages
             return
-        steps: list[Step] = []
+        waiting: list[int] = []
         for stage in stages:
-            found, rest = runs.of(stage.steps) if isinstance(stage, Stretch) else ([stage], [])
+            found, rest = maps.of(stage.numbers) if isinstance(stage, Stretch) else ([stage], [])
             if found:
-                yield from self.schedule.stretches(steps)
+                yield from self.schedule.stretches(waiting)
                 yield from found
-                steps = []
-            steps += rest
-        yield from self.schedule.stretches(steps)
+                waiting = []
+            waiting += rest
+        yield from self.schedule.stretches(waiting)
 
     def _place_totals(self) -> None:
         for group in self.outer:
@@ -190,7 +178,7 @@ class Plan:
             for row in group.totals:
                 self._total_place.update({k: place for place, k in enumerate(row, self.count)})
                 self.count += width
-        for k, _ in self.schedule.single:
+        for k, _ in self.schedule.totals.single:
             self._total_place[k] = self.count
             self.count += 1
         self.count = self.places.whole(self.count)
@@ -205,12 +193,7 @@ class Plan:
         for outer in self.outer:
             for side in (*zip(*outer.rights, strict=True), *zip(*outer.lefts, strict=True)):
                 self.places.side_by_side(side)
-        self.places.side_by_side([i for _, pair in schedule.single for i in pair])
-        for group in groups:
-            for i in group.numbers:
-                if checked(self.code.instructions[i]):  # what it starts from is read again if it overflows
-                    for j in schedule.reads(Step(i, starts=True)):
-                        self.places.keep(j)
+        self.places.side_by_side([i for _, pair in schedule.totals.single for i in pair])
         for stage in stages:
             if isinstance(stage, Takes):
                 for i in self.read_by(stage):
@@ -218,10 +201,10 @@ class Plan:
         made: set[int] = set()  # in stretches before
         for stage in stages:
             if isinstance(stage, Stretch):
-                for i in {i for step in stage.steps for i in schedule.reads(step)}:
+                for i in {*chain.from_iterable(map(schedule.reads, stage.numbers))}:
                     if i in made:
                         self.places.keep(i)
-                made.update([step.number for step in stage.steps if not step.starts])
+                made.update([i for i in stage.numbers if i not in schedule.long])
         for i in schedule.roots:
             self.places.keep(i)
         for i in schedule.leaves:
@@ -232,24 +215,17 @@ class Plan:
         """Return for each stage of the samples the values that it makes, and those that nobody reads after it."""
         schedule, stages = self.schedule, self.stages[SAMPLE]
         made: list[Sequence[int]] = []
-        last: dict[int, int] = {}
+        reads: list[tuple[int, Iterable[int]]] = []
         adding = {i: number for number, stage in enumerate(stages) if isinstance(stage, Sums) for i in stage.numbers}
         for number, stage in enumerate(stages):
-            if isinstance(stage, Stretch):
-                made.append([step.number for step in stage.steps])
-                for step in stage.steps:
-                    until = adding[step.number] if step.starts else number  # native code starts a sum where it adds up
-                    for i in schedule.reads(step):
-                        last[i] = max(last.get(i, until), until)
+            made.append(stage.numbers)
+            if isinstance(stage, Stretch):  # native code starts a sum where it adds up
+                reads += [(adding.get(i, number), schedule.reads(i)) for i in stage.numbers]
             elif isinstance(stage, (Sums, Takes)):
-                made.append(stage.numbers)
-                for i in self.read_by(stage):
-                    last[i] = max(last.get(i, number), number)
-        over: list[list[int]] = [[] for _ in stages]
-        for i, number in last.items():
-            if i not in kept and self.code.operands[i]:
-                over[number].append(i)
-        return made, over
+                reads.append((number, self.read_by(stage)))
+        over = unused_after(reads)
+        operands = self.code.operands
+        return made, [[i for i in over.get(k, ()) if i not in kept and operands[i]] for k in range(len(stages))]
 
     def read_by(self, group: Sums | Takes) -> Iterator[int]:
         """Yield what long sums or loads read from memory."""
@@ -259,16 +235,13 @@ class Plan:
             return
         for side in (*group.lefts, *group.rights):
             yield from side
-        for i in group.numbers:
-            if checked(self.code.instructions[i]):
-                yield from self.schedule.reads(Step(i, starts=True))
 
     def read_by_totals(self) -> Iterator[int]:
         """Yield what totals read from memory."""
         for group in self.outer:
             for side in (*group.lefts, *group.rights):
                 yield from side
-        for _, pair in self.schedule.single:
+        for _, pair in self.schedule.totals.single:
             yield from pair
 
     def _blocks(self) -> int:
@@ -298,20 +271,16 @@ class Plan:
         self.tables.append(table)
         return table.buffer_info()[0]
 
-    def link(self, fast: bool = False, hastened: Iterable[str] = ()) -> None:
-        """Put the functions' addresses into the tables; those that no program has needed yet are compiled.
+    def link(self, fast: bool = False) -> None:
+        """Put the functions' addresses into the tables, of the fast ones from now on if `fast`.
 
-        Args:
-            fast: whether they are the fast ones, from now on.
-            hastened: the names of those that are, from now on.
+        Those that no program has needed yet are compiled.
         """
         self.fast = self.fast or fast
-        self.hastened |= {*self.makers} if self.fast else {*hastened}
-        for which in (False, True):
-            made = {name: make for name, make in self.makers.items() if (name in self.hastened) == which}
-            self.machine.share(made, which, self.code.rows)
+        self.machine.share(self.makers, self.fast, self.code.rows)
+        addresses = self.machine.addresses[self.fast]
         for table, k, name in self._links:
-            table[k] = self.machine.addresses[name in self.hastened][name]
+            table[k] = addresses[name]
 
     def function(self, make: products.Maker, form: str = "dot") -> str:
         """Return the name of a function that all programs share."""
@@ -322,22 +291,12 @@ class Plan:
         self.makers[f.name] = lambda: f
         return f.name
 
-    def _loop(self, make: products.Maker, count: int, form: str = "dot") -> str:
-        """Return the name of one that goes through so many products more."""
-        name = self.function(make, form)
-        self.loops[name] += count
-        return name
-
-    def _entry(self, make: products.Maker, words: Sequence[str | int], count: int = 0) -> Entry:
-        return self._loop(make, count), self.table(words), 0, 0
+    def _entry(self, make: products.Maker, words: Sequence[str | int], form: str = "dot") -> Entry:
+        return self.function(make, form), self.table(words)
 
     def _sums(self, group: Sums) -> Entry:
         tables = {"scalars": self._of_scalars, "inner": self._inner, "matrix": self._matrix}
-        make, words = tables[group.kind](group)
-        function = self._loop(make, sum(map(len, group.lefts)), group.form)
-        may_overflow = any(checked(self.code.instructions[i]) for i in group.numbers)
-        again, rescued = self._rescue(group) if may_overflow else (0, 0)
-        return function, self.table(words), again, rescued
+        return self._entry(*tables[group.kind](group), group.form)
 
     def _inner(self, group: Sums) -> tuple[products.Maker, list[str | int]]:
         count, *sums = self._listed(group)
@@ -358,7 +317,7 @@ class Plan:
         done = 0
         for number in range(count):  # tiles of the same size, or of one less
             m = len(firsts) // count + (number < len(firsts) % count)
-            words += [self._loop(products.tile(m), m * len(right), group.form), m]
+            words += [self.function(products.tile(m), group.form), m]
             for k in range(done, done + m):
                 words += [self.at(group.numbers[k]), firsts[k]]
             done += m
@@ -367,8 +326,8 @@ class Plan:
     def even(self, lefts: Sequence[tuple[int, ...]]) -> tuple[list[int], int]:
         """Return where each list begins, and the distance between its members; they are copied if it is not one."""
         places = [[*map(self.at, left)] for left in lefts]
-        step = places[0][1] - places[0][0]
-        if all(_even(row, step) for row in places):
+        step = distance(places[0])
+        if step is not None and all(distance(row) == step for row in places):
             return [row[0] for row in places], step
         return [self._pack(tuple(row)) for row in places], WORD
 
@@ -385,89 +344,45 @@ class Plan:
         results, right = [*map(self.at, group.numbers)], [*map(self.at, side)]
         lefts = [[*map(self.at, left)] for left in group.lefts]
         count = self.places.whole(len(results))
-        if len(results) * 2 >= self.machine.native and _adjacent(results) and group.form != "scaled":
+        if len(results) * 2 >= self.machine.native and _adjacent(results):
             if _adjacent(right) and all(map(_adjacent, lefts)):
                 firsts = [left[0] for left in lefts]
                 padded = [*firsts, *firsts[-1:] * (count - len(firsts))]
                 return products.row_sums, [count, len(right), right[0], results[0], *padded]
             if all(map(_adjacent, zip(*lefts, strict=True))):
                 factors = [x for pair in zip(lefts[0], right, strict=True) for x in pair]
-                return products.column_sums, [count, len(right), results[0], *factors]
+                return products.column_sums, [1, count, len(right), results[0], *factors]
         return products.list_sums, self._listed(group)
 
-    def _rescue(self, group: Sums) -> tuple[str, int]:
-        """Return the function and the table that make sums again that have overflowed."""
-        one, lanes, in_lanes = self.code.constant(1.0), self.schedule.lanes, self.schedule.in_lanes
-        make, place = {"scalars": (products.rescue_scalars, self.at)}.get(
-            group.kind, (products.rescue, self.places.in_block)
-        )
-        words = [len(group.numbers)]
-        factors = group.pairs()
-        firsts, even = [0] * len(factors), [0, 0, 0]
-        if group.kind == "matrix":
-            right, *_ = group.rights
-            firsts, step = self.even(group.lefts)
-            even = [len(right), step, self.table([*map(self.at, right)])]
-            factors = [[] for _ in factors]
-        for number, i in enumerate(group.numbers):
-            _, _, terms, *twins = self.code.instructions[i]
-            lists = [[(one, t) if in_lanes(t) else (t, one) for t in few] for few in (twins, terms[len(twins) :], ())]
-            pairs = [*self.schedule.long[i].others, *factors[number]]
-            samples, others = parted(pairs, lambda pair: in_lanes(pair[0])) if lanes else ([], pairs)
-            lists[1] += others
-            lists[2] += samples
-            words += [self.at(i), *map(len, lists), even[0], firsts[number], *even[1:]]
-            both = [*chain.from_iterable(chain.from_iterable(lists))]
-            both[::2], both[1::2] = map(self.at, both[::2]), map(place, both[1::2])
-            words += both
-        return self.function(make), self.table(words)
-
-    def _run(self, run: Run) -> Entry:
-        make = products.run(run.form, run.steps)
-        return self._entry(make, [self._vectors(run), self.at(run.numbers[0]), *map(self.at, run.firsts)])
-
-    def _vectors(self, stage: Run | Gathered) -> int:
-        return self.places.whole(len(stage.numbers)) // self.machine.native
-
-    def _gathered(self, stage: Gathered) -> Entry:
-        words: list[str | int] = [self._vectors(stage), self.at(stage.numbers[0])]
-        if stage.form in SUMS:
-            return self._gathered_sums(stage, words)
-        columns = zip(*map(self.code.operands.__getitem__, stage.numbers), strict=True)
-        pattern = self._patterned([[*map(self.at, column)] for column in columns], words)
-        return self._entry(gathers.run(stage.form, pattern), words)
-
-    def _patterned(self, columns: Iterable[Sequence[int]], words: list[str | int]) -> str:
-        """Add to a table where operands are, and return a letter for each: the same, neighbours, or anywhere."""
-        pattern = ""
-        for places in columns:
-            if len(set(places)) == 1 or _adjacent(places):
-                pattern += "v" if places[0] != places[-1] else "s"
-                words.append(places[0])
-            else:
-                pattern += "g"
-                words.append(self.table(self._padded(places)))
-        return pattern
-
-    def _gathered_sums(self, stage: Gathered, words: list[str | int]) -> Entry:
-        one, native = self.code.constant(1.0), self.machine.native
-        rows = []
+    def columns(self, stage: Map) -> list[list[int]]:
+        """Return the operands of like instructions: the first of each, the second of each, and so on."""
+        if stage.form == START:
+            return [[start for i in stage.numbers if (start := self.schedule.start(i)) is not None]]
+        if stage.form not in SUMS:
+            return [[*column] for column in zip(*map(self.code.operands.__getitem__, stage.numbers), strict=True)]
+        one, rows = self.code.constant(1.0), []
         for i in stage.numbers:
-            _, pairs, terms, *twins = self.code.instructions[i]
-            rows.append([*map(self.at, chain(*((one, t) for t in terms), *pairs, twins))])
-        columns = [*zip(*rows, strict=True)]
-        count = len(rows) * len(columns) // 2
-        check = checked(self.code.instructions[stage.numbers[0]])
-        if len(columns) <= gathers.MOST and all(len(set(places)) == 1 or _adjacent(places) for places in columns):
-            pattern = self._patterned(columns, words)
-            name = self._loop(gathers.short_sums(pattern, check, len(twins)), count, stage.form)
-            return name, self.table(words), 0, 0
-        words.append((len(columns) - len(twins)) // 2)
-        padded = [*map(self._padded, columns)]
-        for first in range(0, len(padded[0]), native):
-            for column in padded:
-                words += column[first : first + native]
-        return self._loop(gathers.sums(check, len(twins)), count, stage.form), self.table(words), 0, 0
+            _, pairs, terms = self.code.instructions[i]
+            rows.append([*chain(*((one, t) for t in terms), *pairs)])
+        return [[*column] for column in zip(*rows, strict=True)]
+
+    def _map(self, stage: Map) -> Entry:
+        native = self.machine.native
+        columns = [[*map(self.at, column)] for column in self.columns(stage)]
+        words: list[str | int] = [self.places.whole(len(stage.numbers)) // native, self.at(stage.numbers[0])]
+        pattern = "".join(map(_letter, columns))
+        if stage.form in SUMS and ("g" in pattern or len(columns) > gathers.MOST_FACTORS):
+            padded = [*map(self._padded, columns)]
+            words.append(len(columns) // 2)
+            for first in range(0, len(padded[0]), native):
+                words += chain(*(column[first : first + native] for column in padded))
+            return self._entry(gathers.sums, words, stage.form)
+        for letter, column in zip(pattern, columns, strict=True):
+            words.append(self.table(self._padded(column)) if letter == "g" else column[0])
+        if stage.form in SUMS:
+            return self._entry(gathers.short_sums(pattern), words, stage.form)
+        stage.pattern = pattern
+        return self._entry(gathers.mapped(stage.form, pattern), words)
 
     def _padded(self, places: Sequence[int]) -> list[int]:
         """Return as many places as whole vectors have, the last one again and again."""
@@ -486,7 +401,7 @@ class Plan:
                 operands = self.code.operands[i][1:]
                 samples = any(map(self.schedule.in_lanes, operands))
                 words += [self.at(i), WORD * samples, self._places_of(operands, samples)]
-        return self.function(loads.takes if in_lanes else loads.takes_of_scalars), self.table(words), 0, 0
+        return self._entry(loads.takes if in_lanes else loads.takes_of_scalars, words)
 
     def _places_of(self, xs: tuple[int, ...], samples: bool) -> int:
         """Return the table of where some operands are, and after them a nan; one for all that have the same ones."""
@@ -505,13 +420,17 @@ class Plan:
             size, inside = products.rows_of(self.machine), pairs > self.blocks
             whole, rest = (products.totals(r, inside) for r in (min(size, rows), rows % size or size))
             words = [pairs, rows, self.places.whole(columns), place]
-            words += [*(self._loop(part, pairs * rows * columns) for part in (whole, rest)), *lefts]
+            words += [self.function(whole), self.function(rest), *lefts]
             for row in rights:
                 words += [*row, *row[-1:] * (self.places.whole(columns) - columns)]
-            return self._entry(products.outer, words, pairs * rows * columns)
+            return self._entry(products.outer, words)
         if all(map(_adjacent, rights)):
-            words = [pairs, rows, self.places.whole(columns), place, *lefts, *(row[0] for row in rights)]
-            return self._entry(products.outer_scalars, words, pairs * rows * columns)
+            width = self.places.whole(columns)
+            words = [rows]
+            for k in range(rows):
+                words += [width, pairs, place + WORD * width * k]
+                words += chain(*((right[0], lefts[pair * rows + k]) for pair, right in enumerate(rights)))
+            return self._entry(products.column_totals, words)
         found = [
             (k, [(a, right[pair]) for pair, a in enumerate(left)])
             for row, left in zip(group.totals, group.lefts, strict=True)
@@ -527,10 +446,10 @@ class Plan:
                 len(pairs),
                 *(self.places.in_block(i) for pair in pairs for i in pair),
             ]
-        return self._entry(products.list_totals, words, len(words) // 2)
+        return self._entry(products.list_totals, words)
 
     def _single(self) -> list[Entry]:
-        single = self.schedule.single
+        single = self.schedule.totals.single
         if not single:
             return []
         if not self.schedule.lanes:
@@ -538,7 +457,7 @@ class Plan:
         factors = [self.places.in_block(i) for _, pair in single for i in pair]
         count = self.places.whole(len(single))
         words = [count, WORD * self._total_place[single[0][0]], *factors, *factors[-2:] * (count - len(single))]
-        return [self._entry(products.single_totals, words, count)]
+        return [self._entry(products.single_totals, words)]
 
     def fill_entry(self, filled: dict[int, int], at: Callable[[int], int]) -> list[Entry]:
         """Return the entry that writes scalars into slots; `at` says where they are."""
@@ -550,10 +469,11 @@ class Plan:
         return [self._entry(products.fill, words)]
 
 
+def _letter(places: Sequence[int]) -> str:
+    """Return how operands lie: s, the same place for all; v, side by side; g, anywhere."""
+    step = distance(places)
+    return "s" if step == 0 else "v" if step == WORD else "g"
+
+
 def _adjacent(places: Sequence[int]) -> bool:
-    return _even(places, WORD)
-
-
-def _even(places: Sequence[int], step: int) -> bool:
-    first, count = places[0], len(places)
-    return list(places) == (list(range(first, first + step * count, step)) if step else [first] * count)
+    return len(places) == 1 or distance(places) == WORD

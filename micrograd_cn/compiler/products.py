@@ -7,27 +7,24 @@ and their lanes are added up at the end. Where there is a single row, or none, v
 products instead.
 
 All functions have the same operands: `%t`, their table; `%s`, scalars; `%w`, the first block of a panel; `%a`, totals;
-`%blocks`, how many blocks; `%stride`, the bytes of one. Tables hold counts, and offsets in bytes. Each returns whether
-one of its sums overflowed on the way; `rescue` then makes them again, in units of 1 / SCALE. A sum starts from what its
-place holds; sums of samples from a constant where tables say so.
+`%blocks`, how many blocks; `%stride`, the bytes of one. Tables hold counts, and offsets in bytes. A sum starts from
+what its place holds; sums of samples from a constant where tables say so.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 
 from .lanes import Lanes
 from .machine import Machine
-from .straight import compute
 from .text import BYTE, OURS, Function
 
 TILE = 6  # sums in registers, of two vectors each
 DEPTH = 256  # products of each before the next tile: their operands stay in the cache
-COLUMNS = 32  # columns of such tiles whose operands stay in the cache
-VECTORS = 4  # of sums or totals of scalars in registers
+NEAR_COLUMNS = 32  # columns of such tiles whose operands stay in the cache
+IN_REGISTERS = 4  # of sums or totals of scalars in registers
 PARTS = 4  # sums into which one sum of scalars is divided, which need not wait for each other
 STAGE = "ptr %t, ptr %s, ptr %w, ptr %a, i64 %blocks, i64 %stride"
 
@@ -39,12 +36,6 @@ def blocks(f: Function, carried: Sequence[tuple[str, str]] = ()) -> Iterator[tup
     """Repeat for every block of a panel: its address, what is carried, and the list of what is carried on."""
     with f.loop(f.times("%blocks", "%stride"), carried, step="%stride") as loop:
         yield f.at("%w", loop.index, BYTE), loop.carried, loop.next
-
-
-def _flag(lanes: Lanes, sums: Sequence[str], before: str) -> str:
-    """Return 1 if one of the sums overflowed, or if `before` is 1."""
-    wrong = lanes.f.op(f"zext i1 {lanes.any(lanes.overflowed(sums))} to i64")
-    return lanes.f.op(f"or i64 {before}, {wrong}")
 
 
 def _at(f: Function, base: str, table: str, index: int | str = 0) -> str:
@@ -81,25 +72,22 @@ def matrix(machine: Machine, form: str) -> Function:
     Table: products, bytes between the scalars of a sum, tiles, what the sums start from, the samples; for each
     tile its function, how many sums; for each sum its result and its first scalar.
     """
-    f = Function(name("matrix", form), STAGE, "i64")
+    f = Function(name("matrix", form), STAGE)
     depth, step, count, begin = (f.word("%t", k) for k in range(4))
     samples = f.at("%t", 4, "i64")
     first = f.at(samples, depth, "i64")
-    with f.loop(depth, [("i64", "0")], step=DEPTH) as part:
+    with f.loop(depth, step=DEPTH) as part:
         products = f.smaller(f.subtract(depth, part.index), DEPTH)
         chosen = f.at(samples, part.index, "i64")
         scalars = f.at("%s", f.times(part.index, step), BYTE)
         begun = f.op(f"select i1 {f.op(f'icmp eq i64 {part.index}, 0')}, i64 {begin}, i64 0")
-        [flag] = part.carried
-        with f.loop(count, [("ptr", first), ("i64", flag)]) as tile:
-            [at, before] = tile.carried
+        with f.loop(count, [("ptr", first)]) as tile:
+            [at] = tile.carried
             sums = f.at(at, 2, "i64")
             operands = f"ptr {sums}, i64 {begun}, ptr {chosen}, i64 {products}, i64 {step}, ptr {scalars}, ptr %w"
-            flag = f.op(f"call i64 {f.pointer(at)}({operands}, i64 %blocks, i64 %stride)")
-            tile.next = [f.at(sums, f.times(f.word(at, 1), 2), "i64"), f.op(f"or i64 {before}, {flag}")]
-        part.next = [tile.next[1]]
-    [flag] = part.next
-    f.do(f"ret i64 {flag}")
+            f.do(f"call void {f.pointer(at)}({operands}, i64 %blocks, i64 %stride)")
+            tile.next = [f.at(sums, f.times(f.word(at, 1), 2), "i64")]
+    f.do("ret void")
     return f
 
 
@@ -111,12 +99,11 @@ def tile(m: int) -> Maker:
         f = Function(
             name(f"tile{m}", form),
             "ptr %sums, i64 %first, ptr %samples, i64 %products, i64 %step, ptr %s, ptr %w, i64 %blocks, i64 %stride",
-            "i64",
         )
         lanes, align = Lanes(f, machine.width, machine.fused), 8 * machine.native
         results = [f.word("%sums", k) for k in range(0, 2 * m, 2)]
         scalars = [_at(f, "%s", "%sums", k) for k in range(1, 2 * m, 2)]
-        with blocks(f, [("i64", "0")]) as (block, [flag], after):
+        with blocks(f) as (block, _, _):
             places = [f.at(block, result, BYTE) for result in results]
             starts = [(lanes.kind, _begun(lanes, "%first", place, align)) for place in places]
             with f.loop("%products", [*starts, ("i64", "0")]) as loop:
@@ -126,12 +113,9 @@ def tile(m: int) -> Maker:
                     c = lanes.splat(f.load("double", f.at(scalar, offset, BYTE)))
                     loop.next.append(lanes.product_added(c, x, total, form))
                 loop.next.append(f.add(offset, "%step"))
-            sums = loop.next[:-1]
-            for total, place in zip(sums, places, strict=True):
+            for total, place in zip(loop.next, places, strict=False):
                 f.store(lanes.kind, total, place, align)
-            after.append(_flag(lanes, sums, flag))
-        [flag] = after
-        f.do(f"ret i64 {flag}")
+        f.do("ret void")
         return f
 
     return make
@@ -142,22 +126,21 @@ def inner(machine: Machine, form: str) -> Function:
 
     Table: how many, what they start from; for each its result, how many products, and their factors.
     """
-    f = Function(name("inner", form), STAGE, "i64")
+    f = Function(name("inner", form), STAGE)
     first = f.word("%t", 1)
     lanes, align = Lanes(f, machine.width, machine.fused), 8 * machine.native
-    with f.loop(f.word("%t"), [("ptr", f.at("%t", 2, "i64")), ("i64", "0")]) as item:
-        [at, before] = item.carried
+    with f.loop(f.word("%t"), [("ptr", f.at("%t", 2, "i64"))]) as item:
+        [at] = item.carried
         result, count, pairs = f.word(at), f.word(at, 1), f.at(at, 2, "i64")
-        with blocks(f, [("i64", before)]) as (block, [flag], after):
+        with blocks(f) as (block, _, _):
             place = f.at(block, result, BYTE)
             with f.loop(count, [(lanes.kind, _begun(lanes, first, place, align)), ("ptr", pairs)]) as loop:
                 [total, pair] = loop.carried
                 a, b = (f.load(lanes.kind, _at(f, block, pair, k), align) for k in range(2))
                 loop.next = [lanes.product_added(a, b, total, form), f.at(pair, 2, "i64")]
             f.store(lanes.kind, loop.next[0], place, align)
-            after.append(_flag(lanes, loop.next[:1], flag))
-        item.next = [loop.next[1], *after]
-    f.do(f"ret i64 {item.next[1]}")
+        item.next = loop.next[1:]
+    f.do("ret void")
     return f
 
 
@@ -172,14 +155,14 @@ def outer(machine: Machine, form: str) -> Function:
     Table: pairs, rows and columns of the totals, their place, the functions for a tile and for the rows left over, the
     rows' factors pair by pair, and the columns', which fill whole native vectors.
     """
-    f = Function(OURS + "outer", STAGE, "i64")
+    f = Function(OURS + "outer", STAGE)
     size = rows_of(machine)
     pairs, rows, columns, place = (f.word("%t", k) for k in range(4))
     whole, rest = f.pointer("%t", 4), f.pointer("%t", 5)
     lefts = f.at("%t", 6, "i64")
     rights = f.at(lefts, f.times(pairs, rows), "i64")
-    with f.loop(columns, step=COLUMNS) as part:
-        end = f.smaller(f.add(part.index, COLUMNS), columns)
+    with f.loop(columns, step=NEAR_COLUMNS) as part:
+        end = f.smaller(f.add(part.index, NEAR_COLUMNS), columns)
         with f.loop(rows, step=size) as row:
             full = f.op(f"icmp uge i64 {f.subtract(rows, row.index)}, {size}")
             chosen = f.op(f"select i1 {full}, ptr {whole}, ptr {rest}")
@@ -190,7 +173,7 @@ def outer(machine: Machine, form: str) -> Function:
                 right = f.at(rights, column.index, "i64")
                 operands = f"ptr {left}, i64 {rows}, ptr {right}, i64 {columns}, i64 {pairs}, ptr {to}, ptr %w"
                 f.do(f"call void {chosen}({operands}, i64 %blocks, i64 %stride)")
-    f.do("ret i64 0")
+    f.do("ret void")
     return f
 
 
@@ -250,7 +233,7 @@ def totals(r: int, pairs_inside: bool = False) -> Maker:
 
 def single_totals(machine: Machine, form: str) -> Function:
     """Write totals of one product each. Table: how many, in whole native vectors; their place; their factors."""
-    f = Function(OURS + "single_totals", STAGE, "i64")
+    f = Function(OURS + "single_totals", STAGE)
     native = machine.native
     lanes, align = Lanes(f, native, machine.fused), 8 * native
     to, pairs = _at(f, "%a", "%t", 1), f.at("%t", 2, "i64")
@@ -265,13 +248,13 @@ def single_totals(machine: Machine, form: str) -> Function:
             after += sums
         place = f.at(to, loop.index)
         f.store(lanes.kind, lanes.add(f.load(lanes.kind, place), lanes.sums_of_lanes(after)), place)
-    f.do("ret i64 0")
+    f.do("ret void")
     return f
 
 
 def fill(machine: Machine, form: str) -> Function:
     """Write scalars into all lanes. Table: how many; for each where to, and the scalar."""
-    f = Function(OURS + "fill", STAGE, "i64")
+    f = Function(OURS + "fill", STAGE)
     lanes = Lanes(f, machine.width, machine.fused)
     pairs = f.at("%t", 1, "i64")
     with f.loop(f.word("%t")) as loop:
@@ -279,7 +262,7 @@ def fill(machine: Machine, form: str) -> Function:
         to, x = f.word(pair), lanes.splat(f.load("double", _at(f, "%s", pair, 1)))
         with blocks(f) as (block, _, _):
             f.store(lanes.kind, x, f.at(block, to, BYTE), 8 * machine.native)
-    f.do("ret i64 0")
+    f.do("ret void")
     return f
 
 
@@ -292,14 +275,14 @@ def row_sums(machine: Machine, form: str) -> Function:
     Table: how many, in whole native vectors; products; the first right factor; the first result; for each sum its first
     left factor.
     """
-    f = Function(name("row_sums", form), STAGE, "i64")
+    f = Function(name("row_sums", form), STAGE)
     native = machine.native
     lanes = Lanes(f, native, machine.fused)
     count, products = f.word("%t"), f.word("%t", 1)
     right, results, lefts = _at(f, "%s", "%t", 2), _at(f, "%s", "%t", 3), f.at("%t", 4, "i64")
     vectors = f.quotient(products, native)
     whole = f.times(vectors, native)
-    with f.loop(count, [("i64", "0")], step=native) as sums:
+    with f.loop(count, step=native) as sums:
         chosen = [_at(f, "%s", f.at(lefts, sums.index, "i64"), k) for k in range(native)]
         with f.repeat(vectors, [(lanes.kind, lanes.constant(0.0))] * native) as loop:
             k = f.times(loop.index, native)
@@ -318,52 +301,72 @@ def row_sums(machine: Machine, form: str) -> Function:
             rest.next = [lanes.product_added(column, x, total, form)]
         [total] = rest.next
         f.store(lanes.kind, total, place)
-        sums.next = [_flag(lanes, rest.next, *sums.carried)]
-    [flag] = sums.next
-    f.do(f"ret i64 {flag}")
+    f.do("ret void")
     return f
 
 
 def column_sums(machine: Machine, form: str) -> Function:
+    """Write sums as `_columns` does."""
+    return _columns(machine, form, "column_sums", "%s")
+
+
+def column_totals(machine: Machine, form: str) -> Function:
+    """Add to totals as `_columns` does."""
+    return _columns(machine, form, "column_totals", "%a")
+
+
+def _columns(machine: Machine, form: str, called: str, base: str) -> Function:
     """Write sums whose results are neighbours, and so are their k-th left factors.
 
-    Table: how many, in whole native vectors; products; the first result; for each product the first sum's left factor,
-    and the right one, which is that of all.
+    Table: how many rows of such sums; for each how many sums, in whole native vectors; products; the first result; for
+    each product the first sum's left factor, and the right one, which is that of all.
     """
-    f = Function(name("column_sums", form), STAGE, "i64")
+    f = Function(name(called, form), STAGE)
     native = machine.native
     lanes = Lanes(f, native, machine.fused)
-    count, products, results, factors = f.word("%t"), f.word("%t", 1), _at(f, "%s", "%t", 2), f.at("%t", 3, "i64")
-    first = flag = "0"
-    for vectors in (VECTORS, 1):
-        step = native * vectors
-        chosen = f.quotient(f.subtract(count, first), step)
-        with f.repeat(chosen, [("i64", flag)]) as sums:
-            start = f.add(f.times(sums.index, step), first)
-            places = [f.at(results, f.add(start, native * v)) for v in range(vectors)]
-            begun = [(lanes.kind, f.load(lanes.kind, place)) for place in places]
-            with f.loop(products, [*begun, ("ptr", factors)]) as loop:
-                *totals_, pair = loop.carried
-                left, x = f.at(_at(f, "%s", pair), start), lanes.splat(f.load("double", _at(f, "%s", pair, 1)))
-                for v, total in enumerate(totals_):
-                    y = f.load(lanes.kind, f.at(left, native * v))
-                    loop.next.append(lanes.product_added(y, x, total, form))
-                loop.next.append(f.at(pair, 2, "i64"))
-            for total, place in zip(loop.next, places, strict=False):
-                f.store(lanes.kind, total, place)
-            sums.next = [_flag(lanes, loop.next[:-1], *sums.carried)]
-        first, [flag] = f.times(chosen, step), sums.next
-    f.do(f"ret i64 {flag}")
+    with f.loop(f.word("%t"), [("ptr", f.at("%t", 1, "i64"))]) as row:
+        [at] = row.carried
+        count, products, results, factors = f.word(at), f.word(at, 1), _at(f, base, at, 2), f.at(at, 3, "i64")
+        first = "0"
+        for vectors in (IN_REGISTERS, 1):
+            step = native * vectors
+            chosen = f.quotient(f.subtract(count, first), step)
+            with f.repeat(chosen) as sums:
+                start = f.add(f.times(sums.index, step), first)
+                places = [f.at(results, f.add(start, native * v)) for v in range(vectors)]
+                begun = [(lanes.kind, f.load(lanes.kind, place)) for place in places]
+                with f.loop(products, [*begun, ("ptr", factors)]) as loop:
+                    *totals_, pair = loop.carried
+                    left, x = f.at(_at(f, "%s", pair), start), lanes.splat(f.load("double", _at(f, "%s", pair, 1)))
+                    for v, total in enumerate(totals_):
+                        y = f.load(lanes.kind, f.at(left, native * v))
+                        loop.next.append(lanes.product_added(y, x, total, form))
+                    loop.next.append(f.at(pair, 2, "i64"))
+                for total, place in zip(loop.next, places, strict=False):
+                    f.store(lanes.kind, total, place)
+            first = f.times(chosen, step)
+        row.next = [f.at(factors, f.times(products, 2), "i64")]
+    f.do("ret void")
     return f
 
 
 def list_sums(machine: Machine, form: str) -> Function:
+    """Write sums as `_listed` does."""
+    return _listed(machine, form, "list_sums", "%s")
+
+
+def list_totals(machine: Machine, form: str) -> Function:
+    """Add to totals as `_listed` does."""
+    return _listed(machine, form, "list_totals", "%a")
+
+
+def _listed(machine: Machine, form: str, called: str, base: str) -> Function:
     """Write sums of any factors. Table: how many; for each its result, how many products, and their factors."""
-    f = Function(name("list_sums", form), STAGE, "i64")
+    f = Function(name(called, form), STAGE)
     one = Lanes(f, 1, machine.fused)
-    with f.loop(f.word("%t"), [("ptr", f.at("%t", 1, "i64")), ("i64", "0")]) as item:
-        [at, before] = item.carried
-        place, count, pairs = _at(f, "%s", at), f.word(at, 1), f.at(at, 2, "i64")
+    with f.loop(f.word("%t"), [("ptr", f.at("%t", 1, "i64"))]) as item:
+        [at] = item.carried
+        place, count, pairs = _at(f, base, at), f.word(at, 1), f.at(at, 2, "i64")
 
         def product(pair: str, k: int, total: str) -> str:
             a, b = (f.load("double", _at(f, "%s", pair, place)) for place in range(2 * k, 2 * k + 2))
@@ -381,165 +384,18 @@ def list_sums(machine: Machine, form: str) -> Function:
             [pair, total] = last.carried
             last.next = [f.at(pair, 2, "i64"), product(pair, 0, total)]
         f.store("double", last.next[1], place)
-        item.next = [last.next[0], _flag(one, last.next[1:], before)]
-    f.do(f"ret i64 {item.next[1]}")
+        item.next = last.next[:1]
+    f.do("ret void")
     return f
-
-
-def outer_scalars(machine: Machine, form: str) -> Function:
-    """Add to totals all products of some scalars with neighbouring others, over several such pairs.
-
-    Table: pairs, rows and columns of the totals, their place, the rows' factors pair by pair, and of each pair the
-    first of the columns' factors.
-    """
-    f = Function(OURS + "outer_scalars", STAGE, "i64")
-    native = machine.native
-    lanes = Lanes(f, native, machine.fused)
-    pairs, rows, columns = (f.word("%t", k) for k in range(3))
-    place, lefts = _at(f, "%a", "%t", 3), f.at("%t", 4, "i64")
-    rights = f.at(lefts, f.times(pairs, rows), "i64")
-    with f.loop(rows) as row:
-        to, left = f.at(place, f.times(row.index, columns)), f.at(lefts, row.index, "i64")
-        first = "0"
-        for vectors in (VECTORS, 1):
-            step = native * vectors
-            chosen = f.quotient(f.subtract(columns, first), step)
-            with f.repeat(chosen) as part:
-                start = f.add(f.times(part.index, step), first)
-                places = [f.at(to, f.add(start, native * v)) for v in range(vectors)]
-                with f.loop(pairs, [(lanes.kind, f.load(lanes.kind, place_)) for place_ in places]) as pair:
-                    y = lanes.splat(f.load("double", _at(f, "%s", left, f.times(pair.index, rows))))
-                    right = f.at(_at(f, "%s", rights, pair.index), start)
-                    for v, total in enumerate(pair.carried):
-                        x = f.load(lanes.kind, f.at(right, native * v))
-                        pair.next.append(lanes.product_added(y, x, total))
-                for total, place_ in zip(pair.next, places, strict=True):
-                    f.store(lanes.kind, total, place_)
-            first = f.times(chosen, step)
-    f.do("ret i64 0")
-    return f
-
-
-def list_totals(machine: Machine, form: str) -> Function:
-    """Add products of any scalars to totals. Table: how many; for each its place, how many products, the factors."""
-    f = Function(OURS + "list_totals", STAGE, "i64")
-    one = Lanes(f, 1, machine.fused)
-    with f.loop(f.word("%t"), [("ptr", f.at("%t", 1, "i64"))]) as item:
-        [at] = item.carried
-        place = _at(f, "%a", at)
-        with f.loop(f.word(at, 1), [("ptr", f.at(at, 2, "i64")), ("double", f.load("double", place))]) as loop:
-            [pair, total] = loop.carried
-            a, b = (f.load("double", _at(f, "%s", pair, k)) for k in range(2))
-            loop.next = [f.at(pair, 2, "i64"), one.product_added(a, b, total)]
-        f.store("double", loop.next[1], place)
-        item.next = loop.next[:1]
-    f.do("ret i64 0")
-    return f
-
-
-@cache
-def run(form: str, steps: tuple[bool, ...]) -> Maker:
-    """Return what writes one instruction for many scalars; of some operands there is one for each, of others one.
-
-    Table: how many vectors; the first result; the first of each operand.
-    """
-
-    def make(machine: Machine, way: str) -> Function:
-        pattern = "".join(["v" if step else "s" for step in steps])
-        f = Function(f"{OURS}run_{re.sub('[^A-Za-z0-9_.]', '_', form)}_{pattern}", STAGE, "i64")
-        lanes = Lanes(f, machine.native, machine.fused)
-        result, *operands = (_at(f, "%s", "%t", k) for k in range(1, 2 + len(steps)))
-        fixed = [None if step else lanes.splat(f.load("double", x)) for x, step in zip(operands, steps, strict=True)]
-        with f.loop(f.word("%t")) as loop:
-            at = f.times(loop.index, machine.native)
-            xs = [x or f.load(lanes.kind, f.at(p, at)) for x, p in zip(fixed, operands, strict=True)]
-            f.store(lanes.kind, compute(lanes, form, xs), f.at(result, at))
-        f.do("ret i64 0")
-        return f
-
-    return make
 
 
 def copy(machine: Machine, form: str) -> Function:
     """Copy scalars to neighbouring places. Table: how many, the first place, and where they are."""
-    f = Function(OURS + "copy", STAGE, "i64")
+    f = Function(OURS + "copy", STAGE)
     to, places = _at(f, "%s", "%t", 1), f.at("%t", 2, "i64")
     with f.loop(f.word("%t")) as loop:
         f.store("double", f.load("double", _at(f, "%s", places, loop.index)), f.at(to, loop.index))
-    f.do("ret i64 0")
-    return f
-
-
-# What overflowed on the way.
-
-
-def rescue(machine: Machine, form: str) -> Function:
-    """Make sums of samples again that overflowed; see `_rescue`."""
-    return _rescue(machine, "rescue", machine.width)
-
-
-def rescue_scalars(machine: Machine, form: str) -> Function:
-    """Make sums of scalars again that overflowed; see `_rescue`."""
-    return _rescue(machine, "rescue_scalars", 1)
-
-
-def _rescue(machine: Machine, called: str, count: int) -> Function:
-    """Write sums in units of 1 / SCALE, and put those in place of which the square is not finite.
-
-    Table: how many; for each its result, and how many there are of products that have the unit already, of scalars by
-    samples, of samples by samples, and of scalars at even distances by samples; the first of these scalars, the
-    distance, and the table of their samples; then the factors of all the others.
-    """
-    f = Function(OURS + called, STAGE, "i64")
-    lanes = Lanes(f, count, machine.fused)
-    align = 8 if lanes.scalar else 8 * machine.native
-
-    def scalar(pointer: str) -> str:
-        return lanes.splat(f.load("double", pointer))
-
-    with f.loop(f.word("%t"), [("ptr", f.at("%t", 1, "i64"))]) as item:
-        [at] = item.carried
-        counts = [f.word(at, k) for k in range(1, 5)]
-        first, step, samples = _at(f, "%s", at, 5), f.word(at, 6), f.pointer(at, 7)
-
-        def one_block(block: str) -> str:
-            def sample(table: str, k: int | str) -> str:
-                return f.load(lanes.kind, _at(f, block, table, k), align)
-
-            def of_scalar(pair: str) -> str:
-                return scalar(_at(f, "%s", pair))
-
-            def of_sample(pair: str) -> str:
-                return sample(pair, 0)
-
-            def in_units(a: str, b: str, total: str) -> str:
-                return lanes.add(total, lanes.multiply(a, b))
-
-            def scaled(a: str, b: str, total: str) -> str:
-                return lanes.product_added(a, b, total, "scaled")
-
-            total, pair = lanes.constant(-0.0), f.at(at, 8, "i64")
-            ways = ((of_scalar, in_units), (of_scalar, scaled), (of_sample, scaled))
-            for count_, (left, add) in zip(counts, ways, strict=False):
-                with f.repeat(count_, [("ptr", pair), (lanes.kind, total)]) as loop:
-                    [pair, total] = loop.carried
-                    loop.next = [f.at(pair, 2, "i64"), add(left(pair), sample(pair, 1), total)]
-                [pair, total] = loop.next
-            with f.repeat(counts[3], [("ptr", first), (lanes.kind, total)]) as loop:
-                [pointer, total] = loop.carried
-                added = lanes.product_added(scalar(pointer), sample(samples, loop.index), total, "scaled")
-                loop.next = [f.at(pointer, step, BYTE), added]
-            place = _at(f, block, at)
-            f.store(lanes.kind, lanes.rescaled(f.load(lanes.kind, place, align), loop.next[1]), place, align)
-            return pair
-
-        if lanes.scalar:
-            item.next = [one_block("%s")]
-        else:
-            with blocks(f, [("ptr", at)]) as (block, _, after):
-                after.append(one_block(block))
-            item.next = after
-    f.do("ret i64 0")
+    f.do("ret void")
     return f
 
 

@@ -9,23 +9,23 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from ..engine import Value, record, topological_order
-from ..modes import ANOMALY, current, recording
+from ..engine import Value, topological_order
 from ..number import number
 from ..optim import Optimizer
 from . import c
+from .anomalies import detect_anomaly
 from .c import Options
 from .captured import add_gradients
 from .derivatives import Differentiable
-from .epochs import Progress, Shuffler, check_fit, train
-from .executable import Executables, driver, nothing
-from .lowering import ordered
+from .epochs import Course, Progress, Shuffler
+from .executable import Executables, nothing
 from .machine import Memory
+from .mixture import Division, Mixture
 from .places import WORD
 from .python import Named, source
 from .rows import Numbers, address, in_order, overlap, read_rows, writable
+from .samples import Table
 from .threads import check_threads
-from .training import Running, Training
 from .version import data_version
 
 
@@ -273,38 +273,20 @@ class Program(Differentiable):
         >>> w.data, optimizer.lr
         (-1.75, 0.75)
         """
-        check_fit(optimizer, epochs, batch_size, shuffle, threads, schedule, progress)
+        course = Course(optimizer, epochs, batch_size, shuffle, schedule, threads, progress, each_step)
         inputs = set(self._inputs)
         for i, p in enumerate(optimizer.parameters):
             if p in inputs:
                 raise ValueError(f"fit(): parameters[{i}] of the optimizer, {p!r}, is an input of the program")
-        data, n = self._batch("fit", rows)
-        batch = min(batch_size or n, n)
-        running = Running(self.executables, batch, threads)
-        training = Training(running, optimizer, schedule)
-        driver("fit", running.executable.lanes, running.executable.plan.fast)  # compiled before any time is taken
-        index = array("q", range(n))
+        table = Table(())
+        table.numbers, n = self._batch("fit", rows)
+        table.samples = range(n)
 
-        def take(begun: int, steps: int) -> list[float]:
-            if current() & ANOMALY:  # each step is looked at, with the parameters as they are before it
-                training.write_back()
-                self.detect_anomaly(data, index[begun * batch : (begun + 1) * batch], backward=True)
-                steps = 1
-            losses = Memory(steps)
-            training.run(data, index, n, batch, begun, steps, losses)
-            return losses.data[:]  # type: ignore[no-any-return]
+        def always(_: Table) -> Any:
+            return [(self.executables, in_order(n))]
 
-        def reorder(order: array[int]) -> None:
-            index[:] = order
-
-        try:
-            return train(
-                take, running.expect, reorder,
-                n=n, batch=batch, epochs=epochs, shuffle=shuffle, progress=progress, each_step=each_step,
-            )  # fmt: skip
-        finally:
-            training.write_back()
-            running.done()
+        division = Division(lambda *_: ((), array("q")), lambda *_: (), always, lambda: self.parameters)
+        return Mixture([table], division, course).fit()
 
     def check(self, rows: Any, f: Callable[..., Any], rtol: float = 1e-9, atol: float = 1e-12) -> None:
         """Compare the outputs with those of the Python function that was recorded.
@@ -488,23 +470,7 @@ class Program(Differentiable):
         Raises:
             FloatingPointError: a value or a gradient is not finite.
         """
-        if not current() & ANOMALY:
-            return
-        width = len(self._inputs)
-        nodes = ordered(self._outputs)
-        with recording():
-            for row in index:
-                numbers = data[row * width : (row + 1) * width]
-                copies = {p: Value(p.data, p.label) for p in self.parameters}
-                copies |= {x: Value(number, x.label) for x, number in zip(self._inputs, numbers, strict=True)}
-                try:
-                    for node in nodes:
-                        if node.op and node not in copies:
-                            copies[node] = record(node.op, tuple([copies.get(p, p) for p in node.parents]))
-                    if backward and self.has_gradient:
-                        copies[self._outputs[0]].backward()
-                except FloatingPointError as error:
-                    raise FloatingPointError(f"row {row}: {error}") from None
+        detect_anomaly(self.executables.graph, data, index, backward)
 
     def __repr__(self) -> str:
         return self.executables.described()

@@ -13,7 +13,7 @@ from ..engine import Value, below
 from ..module import Module
 from ..operation import Op
 from ..tree import flatten
-from .instructions import Code
+from .formulas import Operations
 from .lowering import DETACH, ordered
 
 COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
@@ -63,7 +63,7 @@ class Source:
         self.lines: list[str] = []
         self.helpers: dict[str, str] = {}
         self.known: dict[str, str] = {}
-        self.code = Code()
+        self.code = Operations()
 
     def line(self, expression: str, names: Iterable[Name]) -> str:
         """Return the name of the value of an expression, in which there are these names."""

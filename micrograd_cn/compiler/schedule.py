@@ -13,37 +13,28 @@ from itertools import chain
 from typing import NamedTuple, TypeAlias
 
 from .fusion import fused
-from .instructions import AFTER, BATCH, LONG, SAMPLE, SUMS, TAKE, Code, Pair, below, checked, parted
+from .instructions import AFTER, BATCH, LONG, SAMPLE, SUMS, TAKE, Code, Pair, below, parted
 
 ALONE = 32  # products from which a sum is a loop that shares its factors with no other one
 COLUMNS = 3  # from which totals are a table
-TOGETHER = 6  # sums that are checked together
-AHEAD = 24  # checked sums, of the next ones, among which those are found
-FEW = 4  # instructions of a level, below which they do not count as alike
+ALIKE_FROM = 4  # instructions of a level, below which they do not count as alike
 LEVELS = 1 << 32  # of a layer, at most
 LARGEST = 10_000  # instructions for which native code is made at all: it takes seconds
 CHUNK = 300  # instructions of a stretch: the time to compile one grows faster than its length
 
 
-class Step(NamedTuple):
-    """An instruction to be done.
-
-    Attributes:
-        number: the instruction's.
-        starts: of a long sum only what it starts from is done, the terms and the few other products.
-        together: the first one of the sums with which it is checked for whether one has overflowed; 0 for others.
-    """
-
-    number: int
-    starts: bool = False
-    together: int = 0
+Entry: TypeAlias = tuple[str | int, int]  # a function that programs share, by its name, or another's address; its table
 
 
 @dataclass
 class Stretch:
-    """Instructions, one after the other."""
+    """Instructions, one after the other; of a long sum what it starts from, its terms and the few other products.
 
-    steps: list[Step]
+    Attributes:
+        numbers: of the instructions.
+    """
+
+    numbers: list[int]
 
 
 @dataclass
@@ -58,6 +49,7 @@ class Sums:
         lefts: the left factors of each.
         rights: the right factors of each.
         first: the zero that they start from, 0.0 or -0.0; None if a place in memory has what each starts from.
+        entry: what does them, once all has its place.
     """
 
     kind: str
@@ -66,6 +58,7 @@ class Sums:
     lefts: list[tuple[int, ...]]
     rights: list[tuple[int, ...]]
     first: float | None = None
+    entry: Entry = ("", 0)
 
     def pairs(self) -> list[list[Pair]]:
         """Return the products of each."""
@@ -73,33 +66,20 @@ class Sums:
 
 
 @dataclass
-class Run:
-    """Instructions of one form, whose operands lie side by side, or are the same; they are computed as vectors.
+class Map:
+    """Like instructions on scalars, or sums of as many products and terms, which are computed as vectors.
 
     Attributes:
-        form: of the instructions.
+        form: of the instructions; START for what long sums start from.
         numbers: of the instructions.
-        firsts: the operands of the first one.
-        steps: for each operand, whether those of the next ones lie beside it.
+        pattern: how their operands lie, see `gathers.mapped`; "" of sums, and until they have places.
+        entry: what does them, once all has its place.
     """
 
     form: str
     numbers: list[int]
-    firsts: tuple[int, ...]
-    steps: tuple[bool, ...]
-
-
-@dataclass
-class Gathered:
-    """Instructions of one form, or sums of as many products and terms, whose operands lie anywhere.
-
-    Attributes:
-        form: of the instructions.
-        numbers: of the instructions.
-    """
-
-    form: str
-    numbers: list[int]
+    pattern: str = ""
+    entry: Entry = ("", 0)
 
 
 @dataclass
@@ -108,9 +88,11 @@ class Takes:
 
     Attributes:
         numbers: of the instructions, each with the index first among its operands.
+        entry: what does them, once all has its place.
     """
 
     numbers: list[int]
+    entry: Entry = ("", 0)
 
 
 @dataclass
@@ -132,7 +114,7 @@ class Outer:
         return Outer([list(column) for column in zip(*self.totals, strict=True)], self.rights, self.lefts)
 
 
-Stage: TypeAlias = Stretch | Run | Gathered | Sums | Takes
+Stage: TypeAlias = Stretch | Map | Sums | Takes
 
 
 class Long(NamedTuple):
@@ -174,8 +156,7 @@ class Schedule:
         firsts: of long sums in lanes, the zero that they start from, 0.0 or -0.0, where it is one.
         taken: those among them that are loaded by a number.
         stages: those of each phase.
-        outer: totals that are tables of products.
-        single: the other totals, each with its product.
+        totals: what is added up over the samples.
         size: about how many instructions the stretches have.
         large: whether these are so many that threaded code alone runs them.
     """
@@ -183,8 +164,9 @@ class Schedule:
     def __init__(self, code: Code, roots: Sequence[int], totals: Sequence[tuple[Pair, ...]], lanes: bool) -> None:
         self.code, self.lanes = code, lanes
         self.roots = roots
-        self.outer, self.single = _grouped(code, totals)
-        self._need([*roots, *self.factors()])
+        self.totals = Totals(code, totals)
+        kept = {*roots, *self.totals.factors()}
+        self._need(kept)
         found = {i: self._long(i) for i in self.done if code.instructions[i][0] in SUMS}
         long = {i: sum_ for i, sum_ in found.items() if sum_}
         rights = {i: tuple([b for _, b in sum_.pairs]) for i, sum_ in long.items()}
@@ -195,7 +177,6 @@ class Schedule:
         self.size = code.size(i for i in self.done if i not in self.long and i not in self.taken)
         self.large = self.size > LARGEST
         if self.large:
-            kept = {*roots, *self.factors()}
             self.code = fused(code, self.needed, kept, sums=lanes)
             self._need(kept)
         self.stages: dict[int, list[Stage]] = {phase: list(self._stages(phase)) for phase in (BATCH, SAMPLE, AFTER)}
@@ -206,18 +187,13 @@ class Schedule:
         self.leaves = [i for i in self.needed if not operands[i]]
         self.done = [i for i in self.needed if operands[i]]
 
-    def factors(self) -> list[int]:
-        """Return the factors of the totals."""
-        factors = [i for group in self.outer for side in (*group.lefts, *group.rights) for i in side]
-        return [*factors, *(i for _, pair in self.single for i in pair)]
-
     def alike(self) -> float:
         """Return how many like instructions a level has on average; 0 if samples are in lanes."""
         steps = groups = 0
         for stage in chain(*self.stages.values()):
             if isinstance(stage, Stretch) and not self.lanes:
-                steps += (count := len(stage.steps))
-                forms = [self.code.instructions[step.number][0] for step in stage.steps] if count >= FEW else ()
+                steps += (count := len(stage.numbers))
+                forms = [self.code.instructions[i][0] for i in stage.numbers] if count >= ALIKE_FROM else ()
                 groups += len({*forms}) or count
         return steps / max(groups, 1)
 
@@ -251,12 +227,19 @@ class Schedule:
         x = self.code.value(terms[0]) if terms else -0.0
         return x if x == 0.0 else None
 
+    def start(self, i: int) -> int | None:
+        """Return the number of the one value from which a long sum starts; None if it has several."""
+        terms = self.code.instructions[i][2]
+        if self.long[i].others or len(terms) > 1:
+            return None
+        return terms[0] if terms else self.code.constant(-0.0)
+
     def _stages(self, phase: int) -> Iterator[Stage]:
         for layer in self._layers(phase):
             found = layer.numbers
             if not self.are_in_lanes(phase):
                 for level in layer.levels.values():
-                    yield Stretch([self._step(i) for i in level])
+                    yield Stretch(level)
             elif self.large:
                 yield from self.stretches(self._by_form(layer.levels.values()))
             else:
@@ -279,7 +262,7 @@ class Schedule:
             level = max(map(above.__getitem__, code.operands[i]))
             number = level // LEVELS
             if i in long:
-                level = max([above[j] for j in self.reads(Step(i, starts=True))], default=0)
+                level = max([above[j] for j in self.reads(i)], default=0)
                 level = max(level, number * LEVELS)
                 above[i] = (number + 1) * LEVELS
             else:
@@ -293,67 +276,46 @@ class Schedule:
                 layers[number].levels[level].append(i)
         return layers.values()
 
-    def _step(self, i: int) -> Step:
-        return Step(i, i in self.long)
-
-    def _in_order(self, numbers: Sequence[int]) -> list[Step]:
-        """Return steps in such an order that a value is used soon; sums that are checked come TOGETHER."""
-        code = self.code
+    def _in_order(self, numbers: Sequence[int]) -> list[int]:
+        """Return instructions in such an order that a value is used soon: each with all that can then be done."""
         inside = set(numbers)
-        needs = {i: inside.intersection(self.reads(self._step(i))) for i in numbers}
+        needs = {i: inside.intersection(self.reads(i)) for i in numbers}
         users: dict[int, list[int]] = defaultdict(list)
         for i in numbers:
             for j in needs[i]:
                 users[j].append(i)
-        sums = [i for i in numbers if i not in self.long and checked(code.instructions[i])]
-        place = {i: k for k, i in enumerate(sums)}
-        steps: list[Step] = []
-        done: set[int] = set()
+        done: dict[int, None] = {}
+        stack = [*numbers][::-1]
+        while stack:
+            i = stack.pop()
+            if i not in done and needs[i] <= done.keys():
+                done[i] = None
+                stack += reversed(users[i])
+        return [*done]
 
-        def follow(numbers: Iterable[int]) -> None:
-            """Do what can be done of these, each with all that then can be; checked sums wait."""
-            stack = [*numbers][::-1]
-            while stack:
-                i = stack.pop()
-                if i not in done and i not in place and needs[i] <= done:
-                    done.add(i)
-                    steps.append(self._step(i))
-                    stack += reversed(users[i])
-
-        for i in numbers:
-            if i in place and i not in done:
-                ahead = [j for j in sums[place[i] : place[i] + AHEAD] if j not in done and needs[j] <= done]
-                batch = [j for j in ahead if code.instructions[j][0] == code.instructions[i][0]][:TOGETHER]
-                steps += [Step(j, together=i) for j in batch]
-                done.update(batch)
-                follow(user for j in batch for user in users[j])
-            follow([i])
-        return steps
-
-    def _by_form(self, levels: Iterable[Sequence[int]]) -> Iterator[Step]:
-        """Yield steps level by level, like ones one after the other, as a processor expects the jumps between them."""
+    def _by_form(self, levels: Iterable[Sequence[int]]) -> Iterator[int]:
+        """Yield level by level, like instructions together, as a processor expects the jumps between them."""
         for level in levels:
-            steps = [self._step(i) for i in level if i not in self.firsts]
-            yield from sorted(steps, key=lambda step: self.code.instructions[step.number][0])
+            yield from sorted([i for i in level if i not in self.firsts], key=lambda i: self.code.instructions[i][0])
 
-    def stretches(self, steps: Iterable[Step]) -> Iterator[Stretch]:
-        """Yield steps as stretches that are not long."""
-        chunk: list[Step] = []
+    def stretches(self, numbers: Iterable[int]) -> Iterator[Stretch]:
+        """Yield instructions as stretches that are not long."""
+        chunk: list[int] = []
         weight = 0
-        for step in steps:
-            chunk.append(step)
-            weight += self.weight(step)
+        for i in numbers:
+            chunk.append(i)
+            weight += self.weight(i)
             if weight >= CHUNK:
                 yield Stretch(chunk)
                 chunk, weight = [], 0
         if chunk:
             yield Stretch(chunk)
 
-    def weight(self, step: Step) -> int:
-        """Return about how many instructions of the machine a step is."""
-        if not step.starts:
-            return self.code.weight(step.number)
-        return 1 + len(self.long[step.number].others) + len(self.code.instructions[step.number][2])
+    def weight(self, i: int) -> int:
+        """Return about how many instructions of the machine are done in a stretch."""
+        if i not in self.long:
+            return self.code.weight(i)
+        return 1 + len(self.long[i].others) + len(self.code.instructions[i][2])
 
     def _sums(self, numbers: Iterable[int]) -> Iterator[Sums]:
         groups: dict[tuple[str, str, tuple[int, ...], str], Sums] = {}
@@ -369,33 +331,65 @@ class Schedule:
             group.rights.append(right)
         yield from groups.values()
 
-    def reads(self, step: Step) -> tuple[int, ...]:
-        """Return the instructions that a step needs by name; a loop's factors are read from memory."""
-        if not step.starts:
-            return self.code.operands[step.number]
-        _, _, terms, *twins = self.code.instructions[step.number]
-        return (*chain.from_iterable(self.long[step.number].others), *terms, *twins)
+    def reads(self, i: int) -> tuple[int, ...]:
+        """Return what is read by name where an instruction is done in a stretch; a loop's factors are in memory."""
+        if i not in self.long:
+            return self.code.operands[i]
+        return (*chain.from_iterable(self.long[i].others), *self.code.instructions[i][2])
 
 
-def _grouped(code: Code, totals: Sequence[tuple[Pair, ...]]) -> tuple[list[Outer], list[tuple[int, Pair]]]:
-    """Return totals that are tables, with at least COLUMNS columns, and the others as one product each."""
-    rows: dict[tuple[int, ...], list[tuple[int, tuple[int, ...]]]] = {}
-    left: tuple[int, ...]
-    right: tuple[int, ...]
-    for k, pairs in enumerate(totals):
-        left, right = zip(*pairs, strict=True) if len(pairs) > 1 else ((pairs[0][0],), (pairs[0][1],))
-        rows.setdefault(left, []).append((k, right))
-    tables: dict[tuple[tuple[int, ...], ...], Outer] = {}
-    single = []
-    one = code.constant(1.0)
-    for left, found in rows.items():
-        if len(found) >= COLUMNS:
-            columns = tuple([right for _, right in found])
-            table = tables.setdefault(columns, Outer([], [], list(columns)))
-            table.totals.append([k for k, _ in found])
-            table.lefts.append(left)
-            continue
-        for k, _ in found:
-            pair, *more = totals[k]
-            single.append((k, (code.dot([pair, *more], [], "adjoint"), one) if more else pair))
-    return list(tables.values()), sorted(single)
+def unused_after(reads: Iterable[tuple[int, Iterable[int]]]) -> dict[int, list[int]]:
+    """Return for each stage, by its number, the values that are read in it and in no later one.
+
+    >>> unused_after([(0, [7, 8]), (1, [8]), (3, [9])])
+    {0: [7], 1: [8], 3: [9]}
+    """
+    last: dict[int, int] = {}
+    for number, values in reads:
+        for i in values:
+            last[i] = max(last.get(i, number), number)
+    found: dict[int, list[int]] = {}
+    for i, number in last.items():
+        found.setdefault(number, []).append(i)
+    return found
+
+
+class Totals:
+    """What is added up over the samples.
+
+    Args:
+        code: the instructions; a few may be added.
+        totals: each a sum of products.
+
+    Attributes:
+        outer: totals that are tables of products, with at least COLUMNS columns.
+        single: the other totals, each with its product.
+    """
+
+    def __init__(self, code: Code, totals: Sequence[tuple[Pair, ...]]) -> None:
+        rows: dict[tuple[int, ...], list[tuple[int, tuple[int, ...]]]] = {}
+        left: tuple[int, ...]
+        right: tuple[int, ...]
+        for k, pairs in enumerate(totals):
+            left, right = zip(*pairs, strict=True) if len(pairs) > 1 else ((pairs[0][0],), (pairs[0][1],))
+            rows.setdefault(left, []).append((k, right))
+        tables: dict[tuple[tuple[int, ...], ...], Outer] = {}
+        self.single: list[tuple[int, Pair]] = []
+        one = code.constant(1.0)
+        for left, found in rows.items():
+            if len(found) >= COLUMNS:
+                columns = tuple([right for _, right in found])
+                table = tables.setdefault(columns, Outer([], [], list(columns)))
+                table.totals.append([k for k, _ in found])
+                table.lefts.append(left)
+                continue
+            for k, _ in found:
+                pair, *more = totals[k]
+                self.single.append((k, (code.dot([pair, *more], [], "adjoint"), one) if more else pair))
+        self.single.sort()
+        self.outer = list(tables.values())
+
+    def factors(self) -> list[int]:
+        """Return the factors of the totals."""
+        factors = [i for group in self.outer for side in (*group.lefts, *group.rights) for i in side]
+        return [*factors, *(i for _, pair in self.single for i in pair)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .instructions import FORMULAS, START, SUMS, Code, Pair, checked
+from .instructions import FORMULAS, START, SUMS, Code, Pair
 from .lanes import Lanes
 
 
@@ -45,10 +45,7 @@ class Straight:
         """Write one instruction."""
         form, *rest = self.code.instructions[i]
         if form in SUMS:
-            if checked(self.code.instructions[i]):
-                self.checked([i])
-            else:
-                self.define(i, self.sum(i))
+            self.define(i, self.sum(i, *rest))
         elif form.startswith("fcmp"):
             names = [self.value(j) for j in rest]
             key = (form, *names)
@@ -64,9 +61,7 @@ class Straight:
                 self.made[key] = compute(self.lanes, form, names, self.made)
             self.define(i, self.made[key])
 
-    # Sums.
-
-    def products(self, i: int, pairs: Sequence[Pair], terms: Sequence[int]) -> str:
+    def sum(self, i: int, pairs: Sequence[Pair], terms: Sequence[int]) -> str:
         """Return the sum of some terms and products of a sum."""
         form, total = self.code.instructions[i][0], ""
         for t in terms:
@@ -77,41 +72,6 @@ class Straight:
             else:
                 total = self.lanes.multiply(self.value(a), self.value(b))
         return total or self.lanes.constant(-0.0)
-
-    def sum(self, i: int) -> str:
-        """Return a sum, as it is where none of its parts overflows."""
-        form, pairs, terms, *_ = self.code.instructions[i]
-        return self.scaled(i) if form == "scaled" else self.products(i, pairs, terms)
-
-    def scaled(self, i: int) -> str:
-        """Return a sum in units of 1 / SCALE."""
-        _, pairs, terms, *twins = self.code.instructions[i]
-        return self.in_units(pairs, terms[len(twins) :], twins)
-
-    def in_units(self, pairs: Sequence[Pair], terms: Sequence[int], twins: Sequence[int]) -> str:
-        """Return a sum in units of 1 / SCALE, of which the twins are in these units already."""
-        total = ""
-        for twin in map(self.value, twins):
-            total = self.lanes.add(total, twin) if total else twin
-        total = total or self.lanes.constant(-0.0)
-        one = self.lanes.constant(1.0)
-        for a, b in (*((one, self.value(t)) for t in terms), *((self.value(a), self.value(b)) for a, b in pairs)):
-            total = self.lanes.product_added(a, b, total, "scaled")
-        return total
-
-    def checked(self, numbers: Sequence[int]) -> None:
-        """Write sums of which none needs another, and again those that have overflowed on the way."""
-        for i in numbers:
-            for twin in self.code.instructions[i][3:]:
-                self.value(twin)  # loaded where both branches see it
-        names = [self.sum(i) for i in numbers]
-        known = dict(self.known)
-        with self.f.rarely(self.lanes.any(self.lanes.overflowed(names)), self.lanes.kind, names) as rare:
-            for i, name in zip(numbers, names, strict=True):
-                rare.next.append(self.lanes.rescaled(name, self.scaled(i)))
-        self.known = known  # what was loaded in there is not known after it
-        for i, name in zip(numbers, rare.carried, strict=True):
-            self.define(i, name)
 
 
 def compute(lanes: Lanes, form: str, names: Sequence[str], made: dict[tuple[str, ...], str] | None = None) -> str:

@@ -22,7 +22,7 @@ def takes(machine: Machine, form: str) -> Function:
     each result its place, the bytes from an operand's lane to the next one, which are 0 where all operands are scalars,
     and the table of where they and a nan are.
     """
-    f = Function(OURS + "takes", STAGE, "i64")
+    f = Function(OURS + "takes", STAGE)
     lanes, align = Lanes(f, machine.width, machine.fused), 8 * machine.native
     with _groups(f) as (index, count, results, first), blocks(f) as (block, _, _):
         numbers = _numbers(lanes, f.load(lanes.kind, f.at(block, index, BYTE), align), count)
@@ -36,20 +36,20 @@ def takes(machine: Machine, form: str) -> Function:
                 x = f.load("double", f.at(base, f.word(places, number), BYTE))
                 chosen = f.op(f"insertelement {lanes.kind} {chosen}, double {x}, i32 {lane}")
             f.store(lanes.kind, chosen, f.at(block, f.word(result), BYTE), align)
-    f.do("ret i64 0")
+    f.do("ret void")
     return f
 
 
 def takes_of_scalars(machine: Machine, form: str) -> Function:
     """Write chosen operands where all are scalars. Table: as `takes` has it."""
-    f = Function(OURS + "takes_of_scalars", STAGE, "i64")
+    f = Function(OURS + "takes_of_scalars", STAGE)
     with _groups(f) as (index, count, results, first):
         [number] = _numbers(Lanes(f, 1, machine.fused), f.load("double", f.at("%s", index, BYTE)), count)
         with f.loop(results) as loop:
             result = f.at(first, f.times(loop.index, 3), "i64")
             x = f.load("double", f.at("%s", f.word(f.pointer(result, 2), number), BYTE))
             f.store("double", x, f.at("%s", f.word(result), BYTE))
-    f.do("ret i64 0")
+    f.do("ret void")
     return f
 
 

@@ -13,16 +13,16 @@ from __future__ import annotations
 import re
 from functools import partial
 
-from .instructions import SUMS, checked
+from .instructions import SUMS
 from .lanes import Lanes
 from .machine import Machine
-from .plan import Entry, Plan
+from .plan import Plan
 from .products import STAGE, blocks, way
-from .schedule import Step, Stretch
+from .schedule import Entry, Stretch
 from .straight import compute
 from .text import BYTE, OURS, Function
 
-ENTRY = "ptr %pc, ptr %s, ptr %w"
+PASSED = "ptr %pc, ptr %s, ptr %w"
 END = OURS + "threaded_end"
 
 
@@ -47,12 +47,12 @@ class Threaded:
     def entry(self, stage: Stretch, lanes: bool) -> Entry:
         """Return the entry of a stretch."""
         table: list[str | int] = []
-        for step in stage.steps:
-            table += self._entry(step, lanes)
+        for i in stage.numbers:
+            table += self._entry(i, lanes)
         count = self.plan.lanes if lanes else 1
         go = f"{OURS}threaded_{count}"
         self.plan.makers |= {END: _end, go: partial(_go, count)}
-        return go, self.plan.table([*table, END]), 0, 0
+        return go, self.plan.table([*table, END])
 
     # Places.
 
@@ -93,8 +93,8 @@ class Threaded:
             self.plan.makers[name] = partial(_plain, self.machine, name, form, count, operands)
         return self._names[key]
 
-    def _entry(self, step: Step, lanes: bool) -> list[str | int]:
-        i, count = step.number, self.plan.lanes if lanes else 1
+    def _entry(self, i: int, lanes: bool) -> list[str | int]:
+        count = self.plan.lanes if lanes else 1
         form, *rest = self.code.instructions[i]
         if lanes and i not in self.plan.slot:
             self.slot[i] = self.slots
@@ -102,46 +102,33 @@ class Threaded:
         result = self._at(i, lanes)
         if form not in SUMS:
             return [self._name(form, count, len(rest)), result, *[self._at(j, lanes) for j in rest]]
-        pairs, terms, *twins = rest
+        pairs, terms = rest
         one, nothing = self.code.constant(1.0), self.code.constant(-0.0)
-        if step.starts:
+        if i in self.plan.schedule.long:
             pairs = self.plan.schedule.long[i].others
-            products = [*((one, t) for t in terms), *pairs]
-            twins, check = [], False
-        else:
-            products = [*((one, t) for t in terms[len(twins) :]), *pairs]
-            check = checked(self.code.instructions[i])
-        parts = [x for pair in zip(terms, twins, strict=False) for x in pair]
-        products = products or [(one, nothing)]
+        products = [*((one, t) for t in terms), *pairs] or [(one, nothing)]
         added = way(form)
-        name = f"{OURS}threaded_{added}_{count}_{len(twins)}{'_checked' if check else ''}"
-        self.plan.makers[name] = partial(_sum, self.machine, name, added, count, len(twins), check)
-        listed = [x for pair in products for x in pair]
-        return [
-            name,
-            result,
-            *(self._at(x, lanes) for x in parts),
-            len(products),
-            *(self._at(x, lanes) for x in listed),
-        ]
+        name = f"{OURS}threaded_{added}_{count}"
+        self.plan.makers[name] = partial(_sum, self.machine, name, added, count)
+        return [name, result, len(products), *(self._at(x, lanes) for pair in products for x in pair)]
 
 
 # The functions.
 
 
 def _go(count: int) -> Function:
-    f = Function(f"{OURS}threaded_{count}", STAGE, "i64")
+    f = Function(f"{OURS}threaded_{count}", STAGE)
     if count > 1:
         with blocks(f) as (block, _, _):
             f.do(f"call void {f.pointer('%t')}(ptr %t, ptr %s, ptr {block})")
     else:
         f.do(f"call void {f.pointer('%t')}(ptr %t, ptr %s, ptr %w)")
-    f.do("ret i64 0")
+    f.do("ret void")
     return f
 
 
 def _end() -> Function:
-    f = Function(END, ENTRY)
+    f = Function(END, PASSED)
     f.do("ret void")
     return f
 
@@ -150,7 +137,7 @@ class _Entry:
     """Write a function that does one entry of a table."""
 
     def __init__(self, machine: Machine, name: str, count: int) -> None:
-        self.f = Function(name, ENTRY)
+        self.f = Function(name, PASSED)
         self.f.stack = False  # hardly any entry needs one, and each would save a register for it
         self.lanes = Lanes(self.f, count, machine.fused)
         self.base, self.align = ("%s", 8) if self.lanes.scalar else ("%w", 8 * machine.native)
@@ -177,28 +164,12 @@ def _plain(machine: Machine, name: str, form: str, count: int, operands: int) ->
     return entry.end(result, entry.f.at("%pc", 2 + operands, "i64"))
 
 
-def _sum(machine: Machine, name: str, form: str, count: int, twins: int, check: bool) -> Function:
-    """Write a sum: its parts, each with its twin, then the number of products, and their factors."""
+def _sum(machine: Machine, name: str, form: str, count: int) -> Function:
+    """Write a sum: the number of products, then their factors."""
     entry = _Entry(machine, name, count)
     f, lanes = entry.f, entry.lanes
-    parts = range(2, 2 + 2 * twins)
-    number = f.at("%pc", parts.stop, "i64")
-    products, first = f.word(number), f.at(number, 1, "i64")
-
-    def total(form: str, twin: int) -> str:
-        sum_ = lanes.constant(-0.0)
-        for k in parts[twin::2]:
-            sum_ = lanes.add(sum_, entry.load("%pc", k))
-        with f.loop(products, [(lanes.kind, sum_), ("ptr", first)]) as loop:
-            [sum_, pair] = loop.carried
-            added = lanes.product_added(entry.load(pair, 0), entry.load(pair, 1), sum_, form)
-            loop.next = [added, f.at(pair, 2, "i64")]
-        return loop.next[0]
-
-    result = total(form, 0)
-    if check:
-        wrong = lanes.any(lanes.overflowed([result]))
-        with f.rarely(wrong, lanes.kind, [result]) as rare:
-            rare.next = [lanes.rescaled(result, total("scaled", 1))]
-        [result] = rare.carried
-    return entry.end(result, f.at(first, f.times(products, 2), "i64"))
+    with f.loop(f.word("%pc", 2), [(lanes.kind, lanes.constant(-0.0)), ("ptr", f.at("%pc", 3, "i64"))]) as loop:
+        [total, pair] = loop.carried
+        added = lanes.product_added(entry.load(pair, 0), entry.load(pair, 1), total, form)
+        loop.next = [added, f.at(pair, 2, "i64")]
+    return entry.end(*loop.next)

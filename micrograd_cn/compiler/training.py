@@ -1,27 +1,40 @@
-"""Training in compiled loops: what they work on, and how it goes in and comes out."""
+"""Training in a compiled loop: what it works on, and how that goes in and comes out."""
 
 from __future__ import annotations
 
-import ctypes
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, compress, repeat
-from typing import Any, TypeAlias
+from typing import NamedTuple
 
 from .. import node as nodes
+from ..engine import Value
 from ..node import Node
 from ..optim import Optimizer
 from ..optimizer import at_least_0
 from .captured import check_captured
-from .executable import Buffers, Executable, Executables, driver, mixed_driver, update_driver
+from .epochs import Course
+from .executable import Buffers, Executable, Executables, fit_driver, pitch, update_driver
 from .machine import Memory
-from .places import WORD
 from .rows import address
 from .update import compiled
 
 SET_DATA, SET_GRAD = (vars(Node)[slot].__set__ for slot in ("_data", "grad"))  # functions of C's
-Rates: TypeAlias = "array[float] | None"  # the learning rate of each step, or of all what it is
+
+
+class Batches(NamedTuple):
+    """The batches of an epoch, as the compiled loop takes them; see `drivers.fit`.
+
+    Attributes:
+        order: the numbers of rows.
+        words: what each batch consists of.
+        starts: where its words begin.
+    """
+
+    order: array[int]
+    words: array[int]
+    starts: array[int]
 
 
 class Running:
@@ -45,8 +58,7 @@ class Running:
         if left and self.executables.worth(self.executable, seconds):
             worse, memories = self.executable, self.memories
             better = self.executables.native(worse, "gradient")
-            parameters = memories[0].s.data[: len(self.executables.lowering.parameters)]
-            self.executable, self.memories = better, [better.memory(parameters) for _ in memories]
+            self.executable, self.memories = better, [better.memory([]) for _ in memories]
             _give_back(worse, memories)  # after that, since Ctrl-C may come between two lines
 
     def done(self) -> None:
@@ -71,16 +83,24 @@ def check_constants(optimizer: Optimizer, executables: Executables) -> None:
 
 
 class Training:
-    """The compiled loop of `fit` for one optimiser, and what it works on."""
+    """What the compiled loop of `fit` works on: parameters, and an optimiser with its state.
 
-    def __init__(self, running: Running, optimizer: Optimizer, schedule: Callable[[int], float] | None = None) -> None:
-        self.running, self.optimizer, self.schedule = running, optimizer, schedule
-        self.executables = executables = running.executables
-        parameters = executables.lowering.parameters
+    Attributes:
+        parameters: those that are read; an optimiser may have others.
+        numbers: what they are now.
+        own: in how many blocks the optimiser's step has them.
+        blocks: how many blocks it has, with those of other parameters.
+        places: where the optimiser's parameters have their data in these.
+    """
+
+    def __init__(self, course: Course, parameters: Sequence[Value]) -> None:
+        self.optimizer, self.schedule = course.optimizer, course.schedule
+        self.parameters = parameters
+        optimizer = course.optimizer
         place = {p: i for i, p in enumerate(parameters)}
         numbers = []
-        others = executables.pitch  # where parameters that the program does not have begin
-        check_constants(optimizer, executables)
+        others = pitch(len(parameters))  # where parameters that are not read begin
+        self.numbers = Memory(others)
         for p in optimizer.parameters:
             numbers.append(place.get(p, others))
             others += p not in place
@@ -89,8 +109,7 @@ class Training:
         self.update = update = compiled(optimizer, masked)
         width = update.width
         data = [p.data for p in parameters]
-        for memory in running.memories:
-            memory.s.data[: len(data)] = data
+        self.numbers.data[: len(data)] = data
         self.scalars = Memory(update.scalars)
         for number, x in update.constants.items():
             self.scalars.data[number] = x
@@ -105,7 +124,7 @@ class Training:
         samples = self.samples.data
         for first in range(0, len(data), width):
             samples[at(first) : at(first) + min(width, len(data) - first)] = data[first : first + width]
-        self.places = [at(i) for i in numbers]  # where the optimiser's parameters have their data
+        self.places = [at(i) for i in numbers]
         for p, i, start, state in zip(optimizer.parameters, numbers, self.places, optimizer.state, strict=True):
             if i >= len(data):
                 samples[start] = p.data
@@ -115,40 +134,34 @@ class Training:
                 samples[start + (update.columns - 1) * width] = float(p.requires_grad)
 
     @property
-    def parameters(self) -> int:
-        """Where the parameters are; after them the program has room for their gradients."""
-        return self.running.memories[0].s.address
-
-    @property
     def _optimizer_at(self) -> tuple[int, ...]:
         """What an optimiser's step works on, see `drivers.update`."""
         return self.update.record, self.scalars.address, self.samples.address, self.own, self.blocks
 
-    def run(self, data: Any, index: Any, n: int, batch: int, first: int, steps: int, losses: Memory) -> None:
-        """Take steps `first` to `first + steps`, counted in an epoch; `losses` are of each, before it.
+    def run(self, batches: Batches, first: int, steps: int, losses: Memory, gradients: Memory, fast: bool) -> None:
+        """Take steps from that of batch `first` on, over and over; `losses` are of each, before it.
+
+        Args:
+            batches: of an epoch.
+            first: the first step's.
+            steps: how many.
+            losses: of each step, before it.
+            gradients: where those of several programs are added up.
+            fast: whether the loop is made with more effort.
 
         Raises:
             ValueError: the schedule gives a number that is no learning rate; the steps before are taken.
             TypeError: it gives no number; likewise.
         """
-        self._with_rates(steps, lambda *rates: self._take(data, index, n, batch, first, losses, *rates))
+        order, words, starts = batches
 
-    def run_mixed(self, index: array[int], plans: array[int], steps: int, losses: Memory, gradients: Memory) -> None:
-        """Take steps whose rows belong to several programs, see `drivers.fit_mixed`; `gradients` are added up there.
-
-        Raises:
-            ValueError, TypeError: as for `run`.
-        """
-
-        def take(steps: int, rates: Rates) -> None:
-            mixed_driver()(
-                address(index), address(plans), steps, losses.address, None if rates is None else address(rates),
-                self.parameters, gradients.address, len(self.executables.lowering.parameters), *self._optimizer_at,
+        def take(steps: int, rates: array[float] | None) -> None:
+            fit_driver(fast)(
+                address(order), address(words), address(starts), len(starts), first, steps, losses.address,
+                None if rates is None else address(rates), self.numbers.address, gradients.address,
+                len(self.parameters), *self._optimizer_at,
             )  # fmt: skip
 
-        self._with_rates(steps, take)
-
-    def _with_rates(self, steps: int, take: Callable[[int, Rates], None]) -> None:
         if self.schedule is None:
             take(steps, None)
             return
@@ -160,50 +173,16 @@ class Training:
             if rates:
                 take(len(rates), rates)
 
-    def rate(self) -> array[float]:
-        """Return the learning rate of the next step.
+    def step(self, gradients: int) -> None:
+        """Take the optimiser's step with gradients at an address.
 
         Raises:
             ValueError, TypeError: as for `run`.
         """
-        if self.schedule is None:
-            return array("d", self.scalars.data[:1])
-        return array("d", [_rate(self.schedule, int(self.scalars.data[1]))])
-
-    def _take(
-        self, data: Any, index: Any, n: int, batch: int, first: int, losses: Memory, steps: int, rates: Rates
-    ) -> None:
-        if len(self.running.memories) > 1:
-            self._take_in_threads(data, index, n, batch, first, losses, steps, rates)
-            return
-        executable, [memory] = self.running.executable, self.running.memories
-        driver("fit", executable.lanes, executable.plan.fast)(
-            executable.record, address(data), address(index), n, batch, first, steps, losses.address,
-            None if rates is None else address(rates), *self._optimizer_at, *memory.addresses,
-        )  # fmt: skip
-
-    def _take_in_threads(
-        self, data: Any, index: Any, n: int, batch: int, first: int, losses: Memory, steps: int, rates: Rates
-    ) -> None:
-        batches, begin = -(-n // batch), self.executables.pitch * WORD
-        executable, memories = self.running.executable, self.running.memories
-        size = WORD * len(self.executables.lowering.parameters)
-        for step in range(steps):
-            t = first + step
-            start = t % batches * batch
-            count = min(batch, n - start)
-            rows = address(index) + WORD * start
-            loss = executable.gradient(memories, address(data), rows, count)
-            losses.data[step] = loss
-            rate = self.scalars.address if rates is None else address(rates) + WORD * step
-            self.step(self.parameters + begin, rate)
-            for other in memories[1:]:
-                ctypes.memmove(other.s.address, self.parameters, size)
-
-    def step(self, gradients: int, rate: int) -> None:
-        """Take the optimiser's step with gradients and a learning rate, which are where."""
+        lr, steps = self.scalars.data[:2]
+        rate = array("d", [lr if self.schedule is None else _rate(self.schedule, int(steps))])
         record, *rest = self._optimizer_at
-        update_driver()(record, self.parameters, gradients, rate, *rest)
+        update_driver()(record, self.numbers.address, gradients, address(rate), *rest)
 
     def write_back(self) -> None:
         """Give parameters, gradients and the optimiser what they have become: all of it, or nothing."""

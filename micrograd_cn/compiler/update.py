@@ -11,6 +11,7 @@ from ..formula import FormulaError, Term, straight_line
 from ..optim import SGD, Adam, AdamW, Optimizer
 from . import drivers
 from .executable import Stages
+from .formulas import Operations
 from .instructions import BATCH, SAMPLE, Code
 from .machine import machine
 from .places import WORD
@@ -129,7 +130,7 @@ def lower_update(optimizer: Optimizer, masked: bool) -> tuple[Code, list[int]]:
     line, again = found
     if repr(line) != repr(again):
         raise TypeError(f"cannot compile the update of {name}, which is not the same each time; {instead}")
-    code = Code()
+    code = Operations()
     numbers = [code.leaf(("parameter", i), BATCH) for i in range(2)]
     numbers += [code.leaf(("input", i), SAMPLE) for i in range(2 + len(kept))]
     results = code.instantiate(line, numbers)

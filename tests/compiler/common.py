@@ -12,7 +12,8 @@ from micrograd_cn.compiler import (
     native,
 )
 from micrograd_cn.compiler.executable import FEW
-from micrograd_cn.compiler.instructions import AFTER, BATCH, FORMULAS, SAMPLE, Code
+from micrograd_cn.compiler.formulas import Operations
+from micrograd_cn.compiler.instructions import AFTER, BATCH, FORMULAS, SAMPLE
 from micrograd_cn.compiler.machine import machine
 from micrograd_cn.compiler.plan import Plan
 from micrograd_cn.compiler.schedule import Schedule, Stretch
@@ -154,7 +155,7 @@ def forms(plan, phase):
     found = Counter()
     for stage in plan.stages[phase]:
         if isinstance(stage, Stretch):
-            numbers = [step.number for step in stage.steps if not step.starts]
+            numbers = [i for i in stage.numbers if i not in plan.schedule.long]
         else:
             numbers = stage.numbers
         for form in (plan.code.instructions[i][0] for i in numbers):
@@ -166,7 +167,7 @@ def forms(plan, phase):
 def native_texts(plan, phases=(BATCH, SAMPLE, AFTER)):
     """Return the text of each native function of a plan."""
     parts = [part for phase, parts in native.parts_of(plan).items() for part in parts if phase in phases]
-    return [str(native.function(plan, part, f"part{k}")) for k, part in enumerate(parts) if not part.alone]
+    return [str(native.function(plan, part, f"part{k}")) for k, part in enumerate(parts) if not part.shared]
 
 
 def calls_of_samples(plan, function):
@@ -178,7 +179,7 @@ class Instructions:
     """A list of instructions that is being written: leaves by letters, and what is made of them."""
 
     def __init__(self, parameters=0, inputs=0):
-        self.code = Code()
+        self.code = Operations()
         self.w = [self.code.leaf(("parameter", i), BATCH) for i in range(parameters)]
         self.x = [self.code.leaf(("input", i), SAMPLE) for i in range(inputs)]
 

@@ -14,7 +14,8 @@ from micrograd_cn.compiler.c_comment import Interface
 from micrograd_cn.compiler.c_elements import Elements, linear, repeated, split
 from micrograd_cn.compiler.c_loops import Loops
 from micrograd_cn.compiler.c_text import Text, block, wrapped
-from micrograd_cn.compiler.instructions import BATCH, SAMPLE, Code
+from micrograd_cn.compiler.formulas import Operations
+from micrograd_cn.compiler.instructions import BATCH, SAMPLE
 from micrograd_cn.engine import constant
 from micrograd_cn.optim import SGD, Adam
 from micrograd_cn.traits import Forms
@@ -26,7 +27,7 @@ def values(n, start=0.5):
 
 def placed(constants=(), **arrays):
     """Return what writes a function whose values are at these indices of arrays, and the values' numbers, by array."""
-    code, place, numbers = Code(), {}, {}
+    code, place, numbers = Operations(), {}, {}
     for array, indices in arrays.items():
         numbers[array] = [code.leaf(("input", 0), SAMPLE) for _ in indices]
         place |= {i: (array, at) for i, at in zip(numbers[array], indices, strict=True)}
@@ -35,10 +36,9 @@ def placed(constants=(), **arrays):
 
 
 def body(text, function="forward"):
-    """Return what is in a function's braces, long lines in one and the units of sums as letters."""
+    """Return what is in a function's braces, long lines in one."""
     found = re.search(rf"\w+ f_{function}\([^)]*\)\n\{{\n(.*?)\n\}}", text, re.DOTALL)[1]
-    found = re.sub(r"(?<![;{})])\n +", " ", found)
-    return "\n" + found.replace(f"{2.0**-64!r}", "U").replace(f"{2.0**64!r}", "1/U") + "\n"
+    return "\n" + re.sub(r"(?<![;{})])\n +", " ", found) + "\n"
 
 
 def same(text, expected, function="forward"):
@@ -50,7 +50,7 @@ def same(text, expected, function="forward"):
 
 
 def test_what_went_back_is_taken_again_where_it_suffices():
-    places = Elements(Text("f", "double", {}), Code(), {})
+    places = Elements(Text("f", "double", {}), Operations(), {})
     assert [places.take(n) for n in (1, 3, 2, 1)] == [0, 1, 4, 6]
     places.give([4, 5])
     places.give([2, 1, 3])  # beside it, so that five are free
@@ -59,7 +59,7 @@ def test_what_went_back_is_taken_again_where_it_suffices():
 
 
 def test_what_is_free_at_the_end_grows():
-    places = Elements(Text("f", "double", {}), Code(), {})
+    places = Elements(Text("f", "double", {}), Operations(), {})
     assert places.take(300) == 0
     places.give([299, 0])
     assert (places.take(4), places.work) == (299, 303)  # with the last place, not behind it
@@ -73,12 +73,12 @@ def test_what_is_free_at_the_end_grows():
 
 def test_what_has_grown_is_taken_once():
     for more, expected in ((5, [5, 10]), (1, [5, 6])):
-        places = Elements(Text("f", "double", {}), Code(), {})
+        places = Elements(Text("f", "double", {}), Operations(), {})
         places.take(3)
         places.give([2])
         assert places.take(3) == 2
         assert [places.take(more), places.take(1)] == expected
-    places = Elements(Text("f", "double", {}), Code(), {})
+    places = Elements(Text("f", "double", {}), Operations(), {})
     places.take(3)
     places.give([2])
     places.take(3)
@@ -87,7 +87,7 @@ def test_what_has_grown_is_taken_once():
 
 
 def test_places_that_go_back_are_put_together():
-    places = Elements(Text("f", "double", {}), Code(), {})
+    places = Elements(Text("f", "double", {}), Operations(), {})
     places.take(600)
     places.give([0, 300, 500])
     places.give([503, 301, 501, 502])
@@ -95,7 +95,7 @@ def test_places_that_go_back_are_put_together():
 
 
 def test_all_that_is_free_is_taken_before_there_is_more():
-    places = Elements(Text("f", "double", {}), Code(), {})
+    places = Elements(Text("f", "double", {}), Operations(), {})
     places.take(5)
     places.give([0, 1, 4])
     assert [places.take(1) for _ in range(4)] == [0, 1, 4, 5]
@@ -108,7 +108,7 @@ def test_constants_are_in_no_array():
 
 
 def test_a_seed_is_the_constant_1():
-    code = Code()
+    code = Operations()
     seed = code.leaf(("seed",), SAMPLE)
     assert Elements(Text("f", "double", {}), code, {}).element([[seed]]) == "1.0"
 
@@ -361,58 +361,8 @@ def test_a_function_that_there_is_not_is_named_as_its_operation():
         Text("f", "double", {}).expression("llvm.bessel", ["x"])
 
 
-def sum_of(instruction, *parts, kind="double", loop=None):
-    found = Text("f", kind, {}).sum("y", instruction, *parts, loop)
-    return [line.replace(repr(2.0**-64), "U").replace(repr(2.0**64), "1/U") for line in found]
-
-
-def test_a_sum_is_added_up_again_in_units_where_it_overflows():
-    dot = ("dot", ((0, 1), (2, 3)), (4, 5, 6))
-    assert sum_of(dot, ["p", "0.0", "q"], ["s0"], [("a", "b"), ("c", "1.0")]) == [
-        "double y = p + 0.0 + q + a * b + c;",
-        "if (!(y * y < HUGE_VAL)) {",
-        "    double s = s0 + q * U + a * b * U + c * U;",  # the twin in place of the first term, and no zeros
-        "    y = s * 1/U;",
-        "}",
-    ]
-    assert sum_of(dot, ["(-2.0)"], [], [("1.0", "b")]) == [
-        "double y = (-2.0) + b;",
-        "if (!(y * y < HUGE_VAL)) {",
-        "    double s = (-2.0) * U + b * U;",
-        "    y = s * 1/U;",
-        "}",
-    ]
-
-
-def test_a_sum_that_need_not_be_checked_is_one_line():
-    adjoint = ("adjoint", ((0, 1), (2, 3)), ())
-    assert sum_of(adjoint, [], [], [("a", "b"), ("c", "d")]) == ["double y = a * b + c * d;"]
-    assert sum_of(adjoint, [], [], []) == ["double y = -0.0;"]
-    assert sum_of(adjoint, [], [], [], kind="float") == ["float y = -0.0f;"]
-    scaled = ("".join("scaled"), ((0, 1),), (2,))
-    assert sum_of(scaled, ["p", "0.0"], [], [("a", "b"), ("c", "1.0")]) == ["double y = p * U + a * b * U + c * U;"]
-    assert sum_of(scaled, [], [], []) == ["double y = -0.0;"]
-
-
-def test_a_loop_adds_to_a_sum_in_units_or_not():
-    def loop(name, scaled):
-        return [f"{name} {scaled};"]
-
-    assert sum_of(("dot", ((0, 1),) * 9, (1,)), [], [], [], loop=loop) == [
-        "double y = -0.0;",
-        "y False;",
-        "if (!(y * y < HUGE_VAL)) {",
-        "    double s = -0.0;",
-        "    s True;",
-        "    y = s * 1/U;",
-        "}",
-    ]
-    assert sum_of(("adjoint", ((0, 1),) * 9, ()), ["p"], [], [], loop=loop) == ["double y = p;", "y False;"]
-    assert sum_of(("scaled", ((0, 1),) * 9, ()), ["p"], [], [], loop=loop) == ["double y = p * U;", "y True;"]
-
-
 def test_instructions_in_a_row_are_constants_of_their_own():
-    code = Code()
+    code = Operations()
     a, b = (code.leaf(("input", k), SAMPLE) for k in range(2))
     two = code.constant(2.0)
     product = code.add(("fmul", a, two))
@@ -426,7 +376,7 @@ def test_instructions_in_a_row_are_constants_of_their_own():
         "const double v3 = a * 2.0;",
         "const double v5 = a < b ? v3 : b;",
         "const double v6 = v3 != 0.0 ? (a < b ? 1.0 : 0.0) : a;",
-        "double v7 = v6 + a * b + 2.0 * v5;",
+        "const double v7 = v6 + a * b + 2.0 * v5;",
         "const double v8 = (a < b ? 1.0 : 0.0) * b;",
         "const double v9 = tanh((a < b ? 1.0 : 0.0));",
     ]
@@ -444,34 +394,8 @@ def test_a_formula_is_one_function_however_often_it_is_used():
         "f_formula1",
     ]
     assert compiled.count("= f_formula0(") == 3
-    assert [text.dot(False), text.index(), text.dot(True), text.dot(False)] == [
-        "f_dot",
-        "f_index",
-        "f_scaled_dot",
-        "f_dot",
-    ]
-    assert [*text.functions] == ["f_dot", "f_index", "f_scaled_dot"]
-
-
-def test_products_at_even_distances_are_added_up_by_one_function():
-    text = Text("g", "float", {})
-    text.dot(True)
-    [(_, found)] = text.functions.values()
-    assert found.replace("5.421011e-20f", "U") == dedent("""\
-        static float g_scaled_dot(float y, const float *a, long da, const float *b, long db, long n)
-        {
-            float y1 = -0.0f, y2 = -0.0f, y3 = -0.0f;
-            long k = 0;
-            for (; k + 3 < n; k += 4) {
-                y += a[k * da] * b[k * db] * U;
-                y1 += a[(k + 1) * da] * b[(k + 1) * db] * U;
-                y2 += a[(k + 2) * da] * b[(k + 2) * db] * U;
-                y3 += a[(k + 3) * da] * b[(k + 3) * db] * U;
-            }
-            for (; k < n; k++)
-                y += a[k * da] * b[k * db] * U;
-            return (y + y1) + (y2 + y3);
-        }""")
+    assert [text.dot(), text.index(), text.dot()] == ["f_dot", "f_index", "f_dot"]
+    assert [*text.functions] == ["f_dot", "f_index"]
 
 
 def test_a_table_has_lines_of_at_most_100_characters():
@@ -670,7 +594,7 @@ def test_what_is_computed_once_a_batch_keeps_its_place_for_every_row():
 
 
 def test_a_slot_is_kept_if_it_is_read_or_changed():
-    code = Code()
+    code = Operations()
     for leaf in ("rate", "steps"):
         code.leaf(("parameter", leaf), BATCH)
     _, g, *slots = (code.leaf(("input", k), SAMPLE) for k in range(8))
@@ -716,571 +640,3 @@ def test_what_an_optimizer_computes_of_its_steps_is_before_the_loop():
     changed = re.findall(r"^ +(\S.*) = v\d+;$", last, re.MULTILINE)
     assert changed == ["parameters[i]", "state[1 + i]", "state[1 + F_PARAMETERS + i]"]
     assert re.findall(r"\b(?:pow|rate|steps|v7|v9|v25|v26)\b", inside) == []
-
-
-def test_a_neuron_its_gradient_and_a_step_of_momentum():
-    ws, b, xs = values(2), Value(0.5), values(2)
-    program = compile(mc.tanh(mc.dot(ws, xs, b)), xs)
-    text = program.source("c", {"w": ws, "b": b}, optimizer=SGD([*ws, b], momentum=0.5))
-    same(
-        text,
-        """
-        work[0] = 0.0 + parameters[2];
-        {
-            double y = work[0] + parameters[0] * inputs[0] + parameters[1] * inputs[1];
-            if (!(y * y < HUGE_VAL)) {
-                double s = work[0] * U + parameters[0] * inputs[0] * U + parameters[1] * inputs[1] * U;
-                y = s * 1/U;
-            }
-            work[1] = y;
-        }
-        work[0] = tanh(work[1]);
-        outputs[0] = work[0];
-        """,
-    )
-    same(
-        text,
-        """
-        double loss = 0;
-        work[0] = 0.0 + parameters[2];
-        for (long i = 0; i < F_PARAMETERS; i++)
-            gradient[i] = 0;
-        for (long row = 0; row < n; row++) {
-            const double *inputs = rows + 2 * row;
-            {
-                double y = work[0] + parameters[0] * inputs[0] + parameters[1] * inputs[1];
-                if (!(y * y < HUGE_VAL)) {
-                    double s = work[0] * U + parameters[0] * inputs[0] * U + parameters[1] * inputs[1] * U;
-                    y = s * 1/U;
-                }
-                work[1] = y;
-            }
-            work[2] = tanh(work[1]);
-            work[3] = f_formula0(work[1], 2.0);
-            work[1] = work[3];
-            gradient[0] += work[1] * inputs[0];
-            gradient[1] += work[1] * inputs[1];
-            gradient[2] += work[1];
-            loss += work[2];
-        }
-        for (long i = 0; i < F_PARAMETERS; i++)
-            gradient[i] /= (double)n;
-        return loss / (double)n;
-        """,
-        "gradient",
-    )
-    same(
-        text,
-        """
-        const double loss = f_gradient(parameters, rows, n, gradient, work);
-        state[0] += 1.0;
-        for (long i = 0; i < F_PARAMETERS; i++) {
-            const double p = parameters[i];
-            const double g = gradient[i];
-            const double s0 = state[1 + i];
-            const double v6 = s0 * 0.5;
-            const double v7 = g + v6;
-            const double v8 = rate * v7;
-            const double v9 = p - v8;
-            parameters[i] = v9;
-            state[1 + i] = v7;
-        }
-        return loss;
-        """,
-        "step",
-    )
-    assert "#define F_WORK 4\n" in text
-
-
-def test_totals_from_which_more_is_computed_are_in_the_work_array():
-    ws, xs = values(9), values(9)
-    program = compile(mc.tanh(mc.dot(ws, xs)) * mc.exp(ws[0]), xs)
-    text = program.source("c", {"w": ws})
-    same(
-        text,
-        """
-        double loss = 0;
-        work[10] = exp(parameters[0]);
-        for (long i = 0; i < F_PARAMETERS; i++)
-            gradient[i] = 0;
-        for (long i = 0; i < 10; i++)
-            work[i] = 0;
-        for (long row = 0; row < n; row++) {
-            const double *inputs = rows + 9 * row;
-            {
-                double y = 0.0;
-                y = f_dot(y, parameters, 1, inputs, 1, 9);
-                if (!(y * y < HUGE_VAL)) {
-                    double s = -0.0;
-                    s = f_scaled_dot(s, parameters, 1, inputs, 1, 9);
-                    y = s * 1/U;
-                }
-                work[11] = y;
-            }
-            work[12] = work[10];
-            work[13] = tanh(work[11]);
-            work[14] = f_formula0(work[11], 2.0);
-            work[11] = work[10] * work[13];
-            work[15] = work[12] * work[14];
-            for (long j = 0; j < 9; j++)
-                work[1 + j] += work[15] * inputs[j];
-            work[0] += work[13];
-            loss += work[11];
-        }
-        for (long i = 0; i < F_PARAMETERS; i++)
-            gradient[i] /= (double)n;
-        for (long i = 0; i < 10; i++)
-            work[i] /= (double)n;
-        work[12] = work[1] + work[0] * work[10];
-        gradient[0] = work[12];
-        for (long i = 0; i < 8; i++)
-            gradient[1 + i] = work[2 + i];
-        return loss / (double)n;
-        """,
-        "gradient",
-    )
-    assert "#define F_WORK 16\n" in text
-
-
-def test_a_table_of_totals_is_in_the_gradient_as_a_whole_or_not_at_all():
-    ws, us, xs = values(2), values(2), values(5)
-    inner = mc.dot([ws[0], mc.exp(us[0]), mc.exp(us[1])], xs[:3])
-    program = compile(mc.tanh(inner) + ws[1] * xs[4], xs)
-    text = program.source("c", {"w": ws, "u": us})
-    same(
-        text,
-        """
-        double loss = 0;
-        work[3] = exp(parameters[2]);
-        work[4] = exp(parameters[3]);
-        for (long i = 0; i < F_PARAMETERS; i++)
-            gradient[i] = 0;
-        for (long i = 0; i < 3; i++)
-            work[i] = 0;
-        for (long row = 0; row < n; row++) {
-            const double *inputs = rows + 5 * row;
-            work[5] = parameters[1] * inputs[4];
-            {
-                double y = 0.0 + parameters[0] * inputs[0] + inputs[1] * work[3] + inputs[2] * work[4];
-                if (!(y * y < HUGE_VAL)) {
-                    double s = parameters[0] * inputs[0] * U + inputs[1] * work[3] * U + inputs[2] * work[4] * U;
-                    y = s * 1/U;
-                }
-                work[6] = y;
-            }
-            work[7] = tanh(work[6]);
-            work[8] = f_formula0(work[6], 2.0);
-            work[6] = work[5] + work[7];
-            work[9] = work[8];
-            for (long j = 0; j < 3; j++)
-                work[j] += work[9] * inputs[f_table0[j]];
-            gradient[1] += inputs[4];
-            loss += work[6];
-        }
-        for (long i = 0; i < F_PARAMETERS; i++)
-            gradient[i] /= (double)n;
-        for (long i = 0; i < 3; i++)
-            work[i] /= (double)n;
-        work[5] = work[3] * work[0];
-        work[7] = work[4] * work[1];
-        for (long i = 0; i < 3; i++)
-            gradient[f_table1[i]] = work[f_table2[i]];
-        return loss / (double)n;
-        """,
-        "gradient",
-    )
-    assert "#define F_WORK 10\n" in text
-    assert "unsigned short f_table0[3] = {\n    1, 2, 0\n}" in text
-    assert "unsigned short f_table1[3] = {\n    0, 2, 3\n}" in text
-    assert "unsigned short f_table2[3] = {\n    2, 5, 7\n}" in text
-
-
-def test_like_operations_of_the_same_arrays_are_one_loop():
-    ws, xs = values(6), values(6)
-    program = compile(
-        [
-            *(x + w for x, w in zip(xs[:3], ws[:3], strict=True)),
-            *(w + x for x, w in zip(xs[3:], ws[3:], strict=True)),
-            *(x - w for x, w in zip(xs[:3], ws[:3], strict=True)),
-            *(w - x for x, w in zip(xs[:3], ws[:3], strict=True)),
-            *(x * k for k, x in enumerate(xs, 2)),
-            *(x * 0.5 + x for x in xs[:2]),
-        ],
-        xs,
-    )
-    text = program.source("c", {"w": ws})
-    same(
-        text,
-        """
-        for (long i = 0; i < 6; i++)
-            work[i] = parameters[i] + inputs[i];
-        for (long i = 0; i < 3; i++)
-            work[6 + i] = inputs[i] - parameters[i];
-        for (long i = 0; i < 3; i++)
-            work[9 + i] = parameters[i] - inputs[i];
-        for (long i = 0; i < 8; i++)
-            work[12 + i] = f_table0[i] * inputs[f_table1[i]];
-        work[20] = inputs[0] + work[13];
-        work[21] = inputs[1] + work[15];
-        for (long i = 0; i < 13; i++)
-            outputs[i] = work[i];
-        outputs[13] = work[14];
-        for (long i = 0; i < 6; i++)
-            outputs[14 + i] = work[16 + i];
-        """,
-    )
-    assert "#define F_WORK 22\n" in text
-    assert "double f_table0[8] = {\n    2.0, 0.5, 3.0, 0.5, 4.0, 5.0, 6.0, 7.0\n}" in text
-    assert "unsigned short f_table1[8] = {\n    0, 0, 1, 1, 2, 3, 4, 5\n}" in text
-
-
-def test_sums_of_the_same_arrays_are_one_loop():
-    ws, xs = values(4), values(4)
-    hs = [mc.tanh(x) for x in xs]
-    sums = [
-        *(mc.dot(ws[k : k + 2], xs[k : k + 2]) for k in range(3)),
-        *(mc.dot(ws[k : k + 2], [xs[k], hs[k + 1]]) for k in range(3)),
-        *(mc.dot(ws[k : k + 2], xs[k : k + 2], hs[k]) for k in range(3)),
-        *(mc.dot([ws[k]], [xs[k]], xs[3]) for k in range(3)),
-    ]
-    program = compile(sums, xs)
-    text = program.source("c", {"w": ws})
-    same(
-        text,
-        """
-        for (long i = 0; i < 3; i++) {
-            double y = 0.0 + parameters[i] * inputs[i] + parameters[1 + i] * inputs[1 + i];
-            if (!(y * y < HUGE_VAL)) {
-                double s = parameters[i] * inputs[i] * U + parameters[1 + i] * inputs[1 + i] * U;
-                y = s * 1/U;
-            }
-            work[i] = y;
-        }
-        for (long i = 0; i < 4; i++)
-            work[3 + i] = tanh(inputs[i]);
-        for (long i = 0; i < 3; i++) {
-            double y = inputs[3] + 0.0 + parameters[i] * inputs[i];
-            if (!(y * y < HUGE_VAL)) {
-                double s = inputs[3] * U + parameters[i] * inputs[i] * U;
-                y = s * 1/U;
-            }
-            work[7 + i] = y;
-        }
-        for (long i = 0; i < 3; i++) {
-            double y = 0.0 + parameters[i] * inputs[i] + parameters[1 + i] * work[4 + i];
-            if (!(y * y < HUGE_VAL)) {
-                double s = parameters[i] * inputs[i] * U + parameters[1 + i] * work[4 + i] * U;
-                y = s * 1/U;
-            }
-            work[10 + i] = y;
-        }
-        for (long i = 0; i < 3; i++) {
-            double y = work[3 + i] + 0.0 + parameters[i] * inputs[i] + parameters[1 + i] * inputs[1 + i];
-            if (!(y * y < HUGE_VAL)) {
-                double s = work[3 + i] * U + parameters[i] * inputs[i] * U + parameters[1 + i] * inputs[1 + i] * U;
-                y = s * 1/U;
-            }
-            work[13 + i] = y;
-        }
-        for (long i = 0; i < 3; i++)
-            outputs[i] = work[i];
-        for (long i = 0; i < 6; i++)
-            outputs[3 + i] = work[10 + i];
-        for (long i = 0; i < 3; i++)
-            outputs[9 + i] = work[7 + i];
-        """,
-    )
-    assert "#define F_WORK 16\n" in text
-
-
-def test_long_sums_are_calls_of_one_function_for_each_row():
-    ws, xs = [values(9) for _ in range(3)], values(9)
-    program = compile(mc.sum([mc.tanh(mc.dot(row, xs)) for row in ws]), xs)
-    text = program.source("c", {"w": ws})
-    same(
-        text,
-        """
-        for (long i = 0; i < 3; i++) {
-            double y = 0.0;
-            y = f_dot(y, parameters + 9 * i, 1, inputs, 1, 9);
-            if (!(y * y < HUGE_VAL)) {
-                double s = -0.0;
-                s = f_scaled_dot(s, parameters + 9 * i, 1, inputs, 1, 9);
-                y = s * 1/U;
-            }
-            work[i] = y;
-        }
-        for (long i = 0; i < 3; i++)
-            work[3 + i] = tanh(work[i]);
-        {
-            double y = work[3] + work[4] + work[5] + 0.0;
-            if (!(y * y < HUGE_VAL)) {
-                double s = work[3] * U + work[4] * U + work[5] * U;
-                y = s * 1/U;
-            }
-            work[0] = y;
-        }
-        outputs[0] = work[0];
-        """,
-    )
-    same(
-        text,
-        """
-        double loss = 0;
-        for (long i = 0; i < F_PARAMETERS; i++)
-            gradient[i] = 0;
-        for (long row = 0; row < n; row++) {
-            const double *inputs = rows + 9 * row;
-            for (long i = 0; i < 3; i++) {
-                double y = 0.0;
-                y = f_dot(y, parameters + 9 * i, 1, inputs, 1, 9);
-                if (!(y * y < HUGE_VAL)) {
-                    double s = -0.0;
-                    s = f_scaled_dot(s, parameters + 9 * i, 1, inputs, 1, 9);
-                    y = s * 1/U;
-                }
-                work[i] = y;
-            }
-            for (long i = 0; i < 3; i++)
-                work[3 + i] = tanh(work[i]);
-            for (long i = 0; i < 3; i++)
-                work[6 + i] = f_formula0(work[i], 2.0);
-            {
-                double y = work[3] + work[4] + work[5] + 0.0;
-                if (!(y * y < HUGE_VAL)) {
-                    double s = work[3] * U + work[4] * U + work[5] * U;
-                    y = s * 1/U;
-                }
-                work[0] = y;
-            }
-            for (long i = 0; i < 3; i++)
-                work[9 + i] = work[6 + i];
-            for (long i = 0; i < 3; i++) {
-                for (long j = 0; j < 9; j++)
-                    gradient[18 - 9 * i + j] += work[11 - i] * inputs[j];
-            }
-            loss += work[0];
-        }
-        for (long i = 0; i < F_PARAMETERS; i++)
-            gradient[i] /= (double)n;
-        return loss / (double)n;
-        """,
-        "gradient",
-    )
-    assert "#define F_WORK 12\n" in text
-
-
-def test_long_sums_whose_factors_are_in_several_arrays_read_copies():
-    ws, xs = values(18), values(18)
-    hs = [mc.tanh(x) for x in xs[:4]]
-    sums = [mc.dot(ws[:9], [*hs, *xs[4:9]]), mc.dot(ws[9:], [*xs[9:14], *hs])]
-    program = compile(sums, xs)
-    text = program.source("c", {"w": ws})
-    same(
-        text,
-        """
-        for (long i = 0; i < 4; i++)
-            work[i] = tanh(inputs[i]);
-        for (long i = 0; i < 4; i++)
-            work[5 + i] = work[i];
-        for (long i = 0; i < 5; i++)
-            work[9 + i] = inputs[4 + i];
-        {
-            double y = 0.0;
-            for (long k = 0; k < 9; k++)
-                y += parameters[k] * work[5 + k];
-            if (!(y * y < HUGE_VAL)) {
-                double s = -0.0;
-                for (long k = 0; k < 9; k++)
-                    s += parameters[k] * work[5 + k] * U;
-                y = s * 1/U;
-            }
-            work[4] = y;
-        }
-        for (long i = 0; i < 5; i++)
-            work[15 + i] = inputs[9 + i];
-        for (long i = 0; i < 4; i++)
-            work[20 + i] = work[i];
-        {
-            double y = 0.0;
-            for (long k = 0; k < 9; k++)
-                y += parameters[9 + k] * work[15 + k];
-            if (!(y * y < HUGE_VAL)) {
-                double s = -0.0;
-                for (long k = 0; k < 9; k++)
-                    s += parameters[9 + k] * work[15 + k] * U;
-                y = s * 1/U;
-            }
-            work[14] = y;
-        }
-        outputs[0] = work[4];
-        outputs[1] = work[14];
-        """,
-    )
-    assert "#define F_WORK 24\n" in text
-
-
-def test_long_sums_whose_factors_lie_anywhere_are_loops():
-    ws, xs = values(8), values(8)
-    program = compile(mc.dot(ws, [xs[k] for k in (3, 1, 0, 2, 5, 7, 6, 4)]), xs)
-    text = program.source("c", {"w": ws}, precision="float")
-    same(
-        text,
-        """
-        {
-            float y = 0.0f;
-            for (long k = 0; k < 8; k++)
-                y += parameters[k] * inputs[3 + f_table0[k]];
-            if (!(y * y < HUGE_VALF)) {
-                float s = -0.0f;
-                for (long k = 0; k < 8; k++)
-                    s += parameters[k] * inputs[3 + f_table0[k]] * 5.421011e-20f;
-                y = s * 1.8446744e+19f;
-            }
-            work[0] = y;
-        }
-        outputs[0] = work[0];
-        """,
-    )
-    same(
-        text,
-        """
-        float loss = 0;
-        for (long i = 0; i < F_PARAMETERS; i++)
-            gradient[i] = 0;
-        for (long row = 0; row < n; row++) {
-            const float *inputs = rows + 8 * row;
-            {
-                float y = 0.0f;
-                for (long k = 0; k < 8; k++)
-                    y += parameters[k] * inputs[3 + f_table0[k]];
-                if (!(y * y < HUGE_VALF)) {
-                    float s = -0.0f;
-                    for (long k = 0; k < 8; k++)
-                        s += parameters[k] * inputs[3 + f_table0[k]] * 5.421011e-20f;
-                    y = s * 1.8446744e+19f;
-                }
-                work[0] = y;
-            }
-            for (long j = 0; j < 8; j++)
-                gradient[j] += inputs[f_table1[j]];
-            loss += work[0];
-        }
-        for (long i = 0; i < F_PARAMETERS; i++)
-            gradient[i] /= (float)n;
-        return loss / (float)n;
-        """,
-        "gradient",
-    )
-    assert "#define F_WORK 1\n" in text
-    assert "long f_table0[8] = {\n    0, -2, -3, -1, 2, 4, 3, 1\n}" in text
-    assert "unsigned short f_table1[8] = {\n    3, 1, 0, 2, 5, 7, 6, 4\n}" in text
-
-
-def test_weights_that_many_sums_share_have_sums_of_many_products_as_totals():
-    ws, b, xs = values(3), Value(0.5), values(11)
-    sums = [mc.tanh(mc.dot(ws, xs[k : k + 3], b)) for k in range(9)]
-    for n in (8, 9):
-        text = compile(mc.sum(sums[:n]), xs).source("c", {"w": ws, "b": b}, precision="float")
-        expected = f"""
-        for (long j = 0; j < 3; j++) {{
-            float y = -0.0f;
-            y = f_dot(y, work + {3 * n + 1}, 1, inputs + j, 1, {n});
-            gradient[j] += y;
-        }}
-        {{
-            float y = -0.0f;
-            for (long k = 0; k < {n}; k++)
-                y += work[{3 * n + 1} + k];
-            gradient[3] += y;
-        }}
-        loss += work[1];
-"""
-        assert expected in text
-    text = compile(mc.sum(sums[:7]), xs).source("c", {"w": ws, "b": b})
-    expected = """
-        for (long j = 0; j < 3; j++)
-            gradient[j] += work[22] * inputs[j] + work[23] * inputs[1 + j] + work[24] * inputs[2 + j] +
-                    work[25] * inputs[3 + j] + work[26] * inputs[4 + j] + work[27] * inputs[5 + j] + work[28]
-                    * inputs[6 + j];
-        gradient[3] += work[22] + work[23] + work[24] + work[25] + work[26] + work[27] + work[28];
-        loss += work[1];
-"""
-    assert expected in text
-
-
-def test_what_is_taken_by_a_number_is_read_at_its_index():
-    ws, xs = values(6), values(3)
-    program = compile([*(mc.take(ws[k : k + 5], xs[k]) for k in range(2)), mc.take([*ws[:4], xs[0]], xs[2])], xs)
-    text = program.source("c", {"w": ws})
-    same(
-        text,
-        """
-        {
-            const long k = f_index(inputs[0], 5);
-            work[0] = k < 0 ? NAN : parameters[k];
-        }
-        {
-            const long k = f_index(inputs[1], 5);
-            work[1] = k < 0 ? NAN : parameters[1 + k];
-        }
-        for (long i = 0; i < 4; i++)
-            work[3 + i] = parameters[i];
-        work[7] = inputs[0];
-        {
-            const long k = f_index(inputs[2], 5);
-            work[2] = k < 0 ? NAN : work[3 + k];
-        }
-        for (long i = 0; i < 3; i++)
-            outputs[i] = work[i];
-        """,
-    )
-    assert "#define F_WORK 8\n" in text
-
-
-def test_levels_use_the_places_of_what_no_other_level_needs():
-    x = Value(0.5)
-    early = mc.exp(x)
-    late = mc.sin(mc.cos(mc.tanh(early)))
-    program = compile([early * late, late], [x])
-    text = program.source("c")
-    same(
-        text,
-        """
-        (void)parameters;
-        work[0] = exp(inputs[0]);
-        work[1] = tanh(work[0]);
-        work[2] = cos(work[1]);
-        work[1] = sin(work[2]);
-        work[2] = work[0] * work[1];
-        outputs[0] = work[2];
-        outputs[1] = work[1];
-        """,
-    )
-    assert "#define F_WORK 3\n" in text
-
-
-def test_a_step_of_some_parameters_reads_their_numbers():
-    ws, x = values(5), Value(0.5)
-    program = compile(mc.tanh(mc.dot(ws, [x, 1.0, x * x, x, x])), [x])
-    text = program.source("c", {"w": ws}, optimizer=SGD([ws[0], ws[1], ws[3], ws[4]]))
-    same(
-        text,
-        """
-        const double loss = f_gradient(parameters, rows, n, gradient, work);
-        state[0] += 1.0;
-        for (long k = 0; k < 4; k++) {
-            const long i = f_table1[k];
-            const double p = parameters[i];
-            const double g = gradient[i];
-            const double v5 = rate * g;
-            const double v6 = p - v5;
-            parameters[i] = v6;
-        }
-        return loss;
-        """,
-        "step",
-    )
-    assert "#define F_WORK 5\n" in text
-    assert "unsigned short f_table0[3] = {\n    0, 3, 4\n}" in text
-    assert "unsigned short f_table1[4] = {\n    0, 1, 3, 4\n}" in text

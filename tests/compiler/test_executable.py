@@ -20,9 +20,10 @@ from micrograd_cn.compiler import (
 from micrograd_cn.compiler.executable import ALIGNED, ALIKE, LEAST, PATIENCE, SOON, Executable
 from micrograd_cn.compiler.instructions import AFTER, BATCH, SAMPLE
 from micrograd_cn.compiler.machine import Memory, machine
+from micrograd_cn.compiler.native import parts_of
 from micrograd_cn.compiler.places import WORD
-from micrograd_cn.compiler.plan import SLACK
-from micrograd_cn.compiler.schedule import ALONE, CHUNK, LARGEST, Sums
+from micrograd_cn.compiler.plan import SLACK, Plan
+from micrograd_cn.compiler.schedule import ALONE, CHUNK, LARGEST
 
 from .common import close, executable_of, problem
 
@@ -123,25 +124,20 @@ def test_memory_is_used_again_and_is_no_other_threads():
 
 
 @pytest.mark.parametrize("native", [True, False])
-def test_a_list_of_stages_has_four_words_for_each_and_ends_with_zeros(native):
-    """Only sums that may overflow on the way have a function that makes them again."""
+def test_a_list_of_stages_has_a_function_and_a_table_for_each_and_ends_with_zeros(native):
     xs, ws = [Value(0.5) for _ in range(9)], [Value(0.25 * k) for k in range(9)]
     made = executable_of(compile(mc.exp(mc.dot(ws, xs)) + mc.dot(xs, xs), xs), native)
     plan, fields = made.plan, record(made)
     tables = {table.buffer_info()[0]: list(table) for table in plan.tables}
     for phase, name in ((BATCH, "batch"), (SAMPLE, "sample"), (AFTER, "after")):
         words = tables[fields[name]]
-        entries = [words[k : k + 4] for k in range(0, len(words), 4)]
-        assert entries[-1] == [0] * 4
+        entries = [words[k : k + 2] for k in range(0, len(words), 2)]
+        assert entries[-1] == [0] * 2
         assert all(function for function, *_ in entries[:-1])
-        kept = [stage for stage in plan.stages[phase] if id(stage) not in made.stages._skipped]
+        kept = parts_of(plan)[phase] if native else plan.stages[phase]
         assert len(entries) - 1 == len(kept) + len(plan.packed) * (phase == BATCH)
-        for stage, (_, table, again, rescued) in zip(kept, entries, strict=False):
-            if isinstance(stage, Sums) and id(stage) not in made.stages._entries:
-                assert all((table, again, rescued))
-            else:
-                assert (again, rescued) == (0, 0)
-                assert (table in tables) == (not native)
+        for one, (_, table) in zip(kept, entries, strict=False):
+            assert table == 0 if native and not one.shared else table in tables
 
 
 # Time
@@ -225,45 +221,6 @@ def test_shared_functions_are_made_fast_once_for_what_runs_longer_than_that_take
     assert linked == []
 
 
-def test_loops_through_most_products_are_made_fast_before_all_else(monkeypatch):
-    ws, xs = [Value(0.1 * k) for k in range(64)], [Value(0.5) for _ in range(32)]
-    layer = [mc.tanh(mc.dot(ws[32 * k : 32 * k + 32], xs)) for k in range(2)]
-    executables = compile(mc.dot(layer, layer), xs).executables
-    made = executables.get("gradient", False, native=False)
-    plan = made.plan
-    counts, whole = dict(plan.loops), plan.schedule.size + sum(plan.loops.values())
-    assert max(counts.values()) == 2 * 32
-    monkeypatch.setattr(executables.machine, "missing", lambda names: 10**9)  # so that all are never worth it
-    linked, link = [], plan.link
-
-    def noted(fast, hastened):
-        linked.append({*hastened})
-        link(fast, hastened)
-
-    monkeypatch.setattr(plan, "link", noted)
-    most = {name for name, count in counts.items() if count == 64}
-    executables.hasten(made, SOON * whole / 64)
-    assert linked == []
-    executables.hasten(made, SOON * whole / 64 * 1.001)
-    assert linked == [most]
-    assert most == plan.hastened
-    assert not plan.fast
-    executables.hasten(made, SOON * whole / 64 * 1.001)  # once
-    assert linked == [most]
-    addresses, read = executables.machine.addresses, [word for table in plan.tables for word in table]
-    for name in most:
-        assert addresses[True][name] in read
-        assert addresses[False].get(name) not in read
-    others = plan.makers.keys() - most
-    assert any(addresses[False][name] in read for name in others)
-    before, gradients = executables.graph.outputs[0].data, []
-    memory = made.memory([w.data for w in ws])
-    row, index = Memory(32), array("q", [0])
-    row.data[:] = [0.5] * 32
-    gradients.append(made.gradient([memory], row.address, index.buffer_info()[0], 1))
-    assert gradients[0] == pytest.approx(before, rel=1e-12)
-
-
 def test_what_a_prepared_call_needs_is_compiled_together(monkeypatch):
     texts, text = [], machine().text
     monkeypatch.setattr(
@@ -303,7 +260,7 @@ def test_the_garbage_collector_is_off_while_a_program_is_made_and_then_as_it_was
 
 
 def test_much_that_was_made_meanwhile_counts_as_old_unless_somebody_has_frozen_something(monkeypatch):
-    def is_old(count=2 * executable.MANY):
+    def is_old(count=2 * executable.MANY_OBJECTS):
         with executable.collector_off():
             made = [[k] for k in range(count)]
         return any(made is x for x in gc.get_objects(generation=2))
@@ -311,13 +268,13 @@ def test_much_that_was_made_meanwhile_counts_as_old_unless_somebody_has_frozen_s
     gc.collect()  # counts from 0
     gc.unfreeze()
     try:
-        assert [is_old(), is_old(executable.MANY // 2), gc.get_freeze_count()] == [True, False, 0]
+        assert [is_old(), is_old(executable.MANY_OBJECTS // 2), gc.get_freeze_count()] == [True, False, 0]
     finally:
         gc.freeze()  # as it was: see conftest.py
     assert not is_old()
     assert gc.get_freeze_count()
     monkeypatch.setattr(gc, "get_freeze_count", None)  # slow where much is frozen
-    assert not is_old(executable.MANY // 2)
+    assert not is_old(executable.MANY_OBJECTS // 2)
 
 
 def test_memory_is_aligned_to_the_widest_vector():
@@ -351,24 +308,36 @@ def test_outputs_of_every_row_are_where_they_belong_and_nothing_is_written_beyon
         assert all(map(math.isnan, out[n * outputs :]))
 
 
+@pytest.fixture
+def gathered(monkeypatch):
+    """Return a function that says whether the plan of a graph gathers like instructions."""
+    given = []
+    monkeypatch.setattr(executable, "Plan", lambda *arguments: given.append(arguments[4]) or Plan(*arguments))
+
+    def chosen(outputs, xs, lanes=False):
+        compile(outputs, xs).executables.plan("forward", lanes)
+        return given[-1]
+
+    return chosen
+
+
 @pytest.mark.parametrize(("like", "gathers"), [(4 * ALIKE, True), (ALIKE, True), (ALIKE - 1, False)])
-def test_like_instructions_of_single_rows_are_gathered_where_a_level_has_many(like, gathers, monkeypatch):
+def test_like_instructions_of_single_rows_are_gathered_where_a_level_has_many(like, gathers, gathered, monkeypatch):
     xs = [Value(0.5) for _ in range(int(like) + 1)]
     outputs = [mc.sin(x) for x in xs[: int(like)]]
-    assert compile(outputs, xs).executables.plan("forward", lanes=False).gather is False  # they are too few
+    assert gathered(outputs, xs) is False  # they are too few
     monkeypatch.setattr(executable, "LEAST", 0)
-    program = compile(outputs, xs)
-    assert program.executables.plan("forward", lanes=False).gather is gathers
-    assert program.executables.plan("forward", lanes=True).gather is False
+    assert gathered(outputs, xs) is gathers
+    assert gathered(outputs, xs, lanes=True) is False
 
 
-def test_what_has_few_instructions_is_not_gathered(monkeypatch):
+def test_what_has_few_instructions_is_not_gathered(gathered, monkeypatch):
     xs = [Value(0.5) for _ in range(60)]
     outputs = [x * y for x in xs[:8] for y in xs[8:]]
     size = compile(outputs, xs).executables.plan("forward", lanes=False).schedule.size
     for least, gathers in ((size, True), (size + 1, False)):
         monkeypatch.setattr(executable, "LEAST", least)
-        assert compile(outputs, xs).executables.plan("forward", lanes=False).gather is gathers
+        assert gathered(outputs, xs) is gathers
     assert 100 < LEAST < 300
 
 

@@ -15,7 +15,7 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import OPS, Op, Value
 from micrograd_cn.compiler import compile, executable  # noqa: A004 -- the field's name
-from micrograd_cn.compiler.elementary import FORMULAS
+from micrograd_cn.compiler.elementary import POLYNOMIALS
 from micrograd_cn.compiler.functions import LIBRARY, ULPS, Library
 from micrograd_cn.compiler.machine import Machine, _found, llvm, machine
 from micrograd_cn.compiler.text import FAST, OURS
@@ -63,7 +63,7 @@ def of_width(name, native, fused=WAY, found=None):
 
 def all_of(name):
     """Return the function for every width, of the other way to multiply and add if it is a formula, and by C's."""
-    other = [of_width(name, WIDTHS[0], fused) for fused in WAYS[:-1] if name in FORMULAS]
+    other = [of_width(name, WIDTHS[0], fused) for fused in WAYS[:-1] if name in POLYNOMIALS]
     return [*[of_width(name, native) for native in WIDTHS], *other, of_width(name, WIDTHS[-1], WAY, lane_by_lane)]
 
 
@@ -96,7 +96,7 @@ def test_errors_are_within_the_limit_where_the_largest_ones_are(name):
 @pytest.mark.skipif(LONG is None, reason="C's long double is double here")
 def test_the_limit_of_a_formula_is_less_than_a_unit_above_what_is_found(case):
     name, xs = case
-    if name in FORMULAS:
+    if name in POLYNOMIALS:
         right = exact(name, *xs)
         assert max(errors(run(*xs), right).max() for run in all_of(name)) > limit(name) - 1.0
 
@@ -135,7 +135,7 @@ def test_a_lane_has_the_same_bits_beside_other_numbers(case):
 def test_a_formula_has_the_same_bits_in_vectors_of_every_width(case):
     name, xs = case
     found = [bits(of_width(name, native)(*xs)) for native in WIDTHS]
-    if name in FORMULAS:
+    if name in POLYNOMIALS:
         assert all((other == found[0]).all() for other in found)
 
 
@@ -164,8 +164,8 @@ def test_without_the_library_each_lane_is_what_c_computes(case):
     name, xs = case
     run = of_width(name, WIDTHS[-1], WAY, lane_by_lane)
     assert "_ZGV" not in run.text
-    assert (f"call double @{name}(" in run.text) == (name not in FORMULAS)
-    if name not in FORMULAS:
+    assert (f"call double @{name}(" in run.text) == (name not in POLYNOMIALS)
+    if name not in POLYNOMIALS:
         of_c = np.hypot if name == "hypot" else OPS[name].forward  # Python's own hypot is not C's
         with np.errstate(all="ignore"):
             right = [of_c(*map(float, x)) for x in zip(*xs, strict=True)]

@@ -5,7 +5,8 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Op, Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
-from micrograd_cn.compiler.instructions import FORMULAS, LONGEST, MOST_CHOICES, SAMPLE
+from micrograd_cn.compiler.formulas import LONGEST, MOST_CHOICES
+from micrograd_cn.compiler.instructions import FORMULAS, SAMPLE
 from micrograd_cn.compiler.lowering import ordered
 from micrograd_cn.compiler.machine import machine
 from micrograd_cn.compiler.schedule import CHUNK, Sums

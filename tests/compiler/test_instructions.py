@@ -10,6 +10,7 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Op
+from micrograd_cn.compiler.formulas import Operations
 from micrograd_cn.compiler.instructions import (
     AFTER,
     BATCH,
@@ -18,9 +19,7 @@ from micrograd_cn.compiler.instructions import (
     LONG,
     SAMPLE,
     SUMS,
-    Code,
     below,
-    checked,
     inlined,
     named,
 )
@@ -28,12 +27,11 @@ from micrograd_cn.traits import Forms
 
 from .common import Instructions
 
-SCALE = 2.0**-64
 PLAIN = {"fadd": lambda a, b: a + b, "fsub": lambda a, b: a - b, "fmul": lambda a, b: a * b}
 
 
 def values(made, parameters=(), inputs=(), totals=()):
-    """Return what every instruction is, in plain Python; of a sum, what it is without its twins."""
+    """Return what every instruction is, in plain Python."""
     known = []
     for form, *rest in made.code.instructions:
         if form == "constant":
@@ -41,12 +39,8 @@ def values(made, parameters=(), inputs=(), totals=()):
         elif form in ("parameter", "input", "total"):
             known.append({"parameter": parameters, "input": inputs, "total": totals}[form][rest[0]])
         elif form in SUMS:
-            pairs, terms, *twins = rest
-            unit = SCALE if form == "scaled" else 1.0
-            own = terms[len(twins) :] if form == "scaled" else terms
-            parts = [known[i] for i in twins] if form == "scaled" else []
-            addends = [known[a] * known[b] for a, b in pairs] + [known[t] for t in own]
-            known.append(math.fsum([*parts, *(unit * x for x in addends)]))
+            pairs, terms = rest
+            known.append(math.fsum([*(known[a] * known[b] for a, b in pairs), *(known[t] for t in terms)]))
         elif form in FORMULAS:
             inner, result = FORMULAS[form]
             made_inside = Instructions()
@@ -96,7 +90,7 @@ def test_powers_of_halves_are_no_calls(exponent):
 
 
 def test_negative_zero_and_nans_are_constants_of_their_own():
-    code = Code()
+    code = Operations()
     other = struct.unpack("d", struct.pack("Q", 0x7FF8000000000001))[0]
     numbers = [code.constant(x) for x in (0.0, -0.0, nan, other, 1.0)]
     assert len(set(numbers)) == 5
@@ -117,7 +111,7 @@ def test_an_instruction_stands_after_its_operands():
 
 
 def test_sums_and_products_of_constants_are_constants():
-    code = Code()
+    code = Operations()
     two, three = code.constant(2.0), code.constant(3.0)
     assert code.value(code.machine("fadd", two, three)) == 5.0
     assert code.value(code.machine("fmul", two, three)) == 6.0
@@ -131,7 +125,7 @@ def test_sums_and_products_of_constants_are_constants():
 
 @pytest.mark.parametrize("divisor", [1.0, -1.0, 2.0, -0.25, 2.0**1022, 2.0**-1022])
 def test_a_quotient_by_a_power_of_two_is_a_product_with_the_same_bits(divisor):
-    code = Code()
+    code = Operations()
     x = code.leaf(("input", 0), SAMPLE)
     found = code.machine("fdiv", x, code.constant(divisor))
     assert found == code.machine("fmul", x, code.constant(1.0 / divisor))
@@ -141,7 +135,7 @@ def test_a_quotient_by_a_power_of_two_is_a_product_with_the_same_bits(divisor):
 
 @pytest.mark.parametrize("divisor", [3.0, 0.0, -0.0, 2.0**1023, 2.0**-1023, 5e-324, math.inf, math.nan])
 def test_a_quotient_by_another_number_stays_one(divisor):
-    code = Code()
+    code = Operations()
     x = code.leaf(("input", 0), SAMPLE)
     assert code.instructions[code.machine("fdiv", x, code.constant(divisor))][0] == "fdiv"
     assert code.instructions[code.machine("fdiv", code.constant(2.0), x)][0] == "fdiv"
@@ -166,7 +160,8 @@ def test_short_sums_are_single_instructions():
     assert code.dot([], [x]) == x
     assert code.instructions[code.dot([], [x, y])] == ("fadd", x, y)
     assert code.instructions[code.dot([], [x, y, a], "sum")] == ("sum", (), (x, y, a))
-    assert code.instructions[code.dot([], [a, b, x], "sum")][:3] == ("sum", (), (code.machine("fadd", a, b), x))
+    early = code.machine("fadd", a, b)
+    assert code.instructions[code.dot([], [a, b, x], "sum")] == code.instructions[code.machine("fadd", early, x)]
     assert code.instructions[code.dot([(a, x)], [])] == ("fmul", a, x)
     assert code.instructions[code.dot([(a, x)], [y])] == ("dot", ((a, x),), (y,))
     assert code.instructions[code.dot([(a, x), (b, y)], [], "adjoint")] == ("adjoint", ((a, x), (b, y)), ())
@@ -202,23 +197,12 @@ def test_what_needs_no_sample_is_summed_by_itself():
     (a, b, c), (x, y) = made.w, made.x
     code = made.code
     number = code.dot([(a, x), (a, b), (y, x), (c, c)], [y, c])
-    form, pairs, terms, twin = code.instructions[number]
+    form, pairs, terms = code.instructions[number]
     part = terms[0]
     assert (form, pairs, terms[1:]) == ("dot", ((a, x), (y, x)), (y,))
     assert code.instructions[part] == ("dot", ((a, b), (c, c)), (c,))
-    assert code.instructions[twin] == ("scaled", ((a, b), (c, c)), (c,))
-    assert code.phase[part] == code.phase[twin] == BATCH
+    assert code.phase[part] == BATCH
     assert code.phase[number] == SAMPLE
-
-
-def test_zeros_in_a_sum_have_no_twins():
-    made = Instructions(1, 2)
-    [w], (x, y) = made.w, made.x
-    zero = made.code.constant(0.0)
-    assert made.code.instructions[made.code.dot([(x, y)], [zero, zero])] == ("dot", ((x, y),), (zero,))
-    number = made.code.dot([(x, y)], [w, zero])
-    part = made.code.machine("fadd", w, zero)
-    assert made.code.instructions[number] == ("dot", ((x, y),), (part,))
 
 
 def test_a_single_term_of_the_batch_stays_and_so_do_sums_without_samples():
@@ -228,37 +212,26 @@ def test_a_single_term_of_the_batch_stays_and_so_do_sums_without_samples():
     assert made.code.instructions[made.code.dot([(a, b)], [a, b])] == ("dot", ((a, b),), (a, b))
 
 
-def test_constants_in_a_sum_are_one_constant_and_its_twin():
+def test_constants_in_a_sum_are_one_constant():
     made = Instructions(0, 2)
     x, y = made.x
     code = made.code
     big = [code.constant(x) for x in (1e308, 1.5e308)]
-    _, pairs, [part, _], twin = code.instructions[code.dot([(x, y)], [*big, x])]
+    _, pairs, [part, _] = code.instructions[code.dot([(x, y)], [*big, x])]
     assert pairs == ((x, y),)
-    assert code.value(part) == math.inf  # on the way
-    assert code.value(twin) == pytest.approx(1e308 * SCALE + 1.5e308 * SCALE)
+    assert code.value(part) == math.inf
 
 
-def test_products_of_constants_in_a_sum_are_one_constant_and_its_twin():
+def test_products_of_constants_in_a_sum_are_one_constant():
     made = Instructions(0, 2)
     x, y = made.x
     code = made.code
     two, large = code.constant(2.0), code.constant(1e308)
-    _, pairs, [part], twin = code.instructions[code.dot([(x, y), (two, large), (two, two)], [])]
+    _, pairs, [part] = code.instructions[code.dot([(x, y), (two, large), (two, two)], [])]
     assert pairs == ((x, y),)
     assert code.value(part) == math.inf
-    assert code.value(twin) == math.inf  # a product that overflows stays
-    _, _, [part], twin = code.instructions[code.dot([(x, y), (two, two), (two, code.constant(-3.0))], [])]
+    _, _, [part] = code.instructions[code.dot([(x, y), (two, two), (two, code.constant(-3.0))], [])]
     assert code.value(part) == -2.0
-    assert code.value(twin) == -2.0 * SCALE
-
-
-def test_sums_of_gradients_have_no_twins():
-    made = Instructions(3, 2)
-    (a, b, c), (x, y) = made.w, made.x
-    number = made.code.dot([(a, x), (a, b), (c, c)], [y], "adjoint")
-    assert len(made.code.instructions[number]) == 3
-    assert "scaled" not in [form for form, *_ in made.code.instructions]
 
 
 @pytest.mark.parametrize("batch", [True, False])
@@ -275,10 +248,9 @@ def test_many_samples_are_products_with_one_and_what_needs_none_is_a_term():
     made = Instructions(2, 20)
     code, (a, b) = made.code, made.w
     one = code.constant(1.0)
-    form, pairs, terms, twin = code.instructions[code.dot([(a, made.x[0])], [a, *made.x, b], "sum")]
+    form, pairs, terms = code.instructions[code.dot([(a, made.x[0])], [a, *made.x, b], "sum")]
     assert (form, pairs) == ("sum", ((a, made.x[0]), *((one, x) for x in made.x)))
     assert terms == (code.machine("fadd", a, b),)
-    assert code.instructions[twin] == ("scaled", (), (a, b))
 
 
 def test_a_loop_reads_scalars_and_samples_or_samples_alone():
@@ -295,17 +267,16 @@ def test_a_loop_reads_scalars_and_samples_or_samples_alone():
     assert (pairs, terms) == ((*mixed[1:], *alike), ())
 
 
-def test_parts_of_a_sum_come_first_with_their_twins_in_the_same_order():
+def test_parts_of_a_sum_come_first():
     made = Instructions(10, 10)
     code, ws, xs = made.code, made.w, made.x
     alike, mixed = list(zip(xs, xs, strict=True)), list(zip(ws, xs, strict=True))
-    form, pairs, terms, *twins = code.instructions[code.dot([*alike, (ws[0], ws[1]), *mixed], [ws[2], xs[3]])]
+    form, pairs, terms = code.instructions[code.dot([*alike, (ws[0], ws[1]), *mixed], [ws[2], xs[3]])]
     assert (form, pairs, len(terms)) == ("dot", tuple(mixed), 3)
     assert [code.instructions[i] for i in terms[:2]] == [
         ("dot", tuple(alike), ()),
         ("dot", ((ws[0], ws[1]),), (ws[2],)),
     ]
-    assert [code.instructions[i] for i in twins] == [("scaled", *code.instructions[i][1:]) for i in terms[:2]]
     assert terms[2] == xs[3]
 
 
@@ -324,27 +295,6 @@ def test_a_sum_has_all_its_products_and_terms_however_it_is_split(form, seed):
     known = values(made, ws, xs)
     expected = math.fsum([*(known[a] * known[b] for a, b in pairs), *(known[t] for t in terms)])
     assert known[number] == pytest.approx(expected, rel=1e-13, abs=1e-13)
-    instruction = code.instructions[number]
-    if instruction[0] in ("sum", "dot"):
-        for part, twin in zip(instruction[2], instruction[3:], strict=False):  # the first terms have twins
-            assert known[twin] / SCALE == pytest.approx(known[part], rel=1e-13, abs=1e-13)
-
-
-@pytest.mark.parametrize(
-    ("instruction", "may"),
-    [
-        (("sum", (), (0, 1)), False),  # two terms: the sum overflows if the result does
-        (("sum", (), (0, 1, 2)), True),
-        (("sum", ((0, 1),), (2,)), False),
-        (("dot", ((0, 1),), (2,)), True),  # the product may be beyond the largest number, the sum not
-        (("sum", ((0, 1), (0, 2)), ()), False),
-        (("sum", ((0, 1),), (2,), 3), True),
-        (("adjoint", ((0, 1), (2, 3), (4, 5)), ()), False),
-        (("scaled", ((0, 1), (2, 3), (4, 5)), ()), False),
-    ],
-)
-def test_which_sums_may_overflow_on_the_way(instruction, may):
-    assert checked(instruction) == may
 
 
 # Formulas
@@ -556,7 +506,7 @@ def test_the_size_of_code_counts_loops_calls_and_formulas():
     longer = code.dot([*zip(made.w, made.x, strict=True)] * 2, [made.w[0], made.w[1], made.x[0]])
     assert [code.weight(longer), code.size([longer])] == [10, 10]
     few = code.dot([(made.w[0], made.x[0])], [made.w[0], made.w[1], made.x[0]])
-    assert (code.weight(few), len(code.instructions[few])) == (3, 4)  # a twin does not count
+    assert code.weight(few) == 3
     assert [code.size([early] * k) for k in (2, 3)] == [2, 4]  # as a third
     assert code.size([product, call, loop, early]) == (3 * (1 + 4 + LONG) + 4) // 3
 
@@ -605,7 +555,7 @@ def test_what_is_wrong_in_a_formula_is_said_with_the_operation():
 
 
 def test_a_copy_may_be_changed():
-    code = Code()
+    code = Operations()
     x = code.leaf(("input", 0), SAMPLE)
     y = code.add(("exp", x))
     copied = code.copy()
@@ -621,13 +571,13 @@ def test_a_copy_may_be_changed():
 def test_formulas_have_one_name_by_what_they_compute_and_are_written_out_by_it():
     made = []
     for _ in range(2):
-        code = Code()
+        code = Operations()
         x = code.leaf(("input", 0), SAMPLE)
         made.append((code, code.add(("exp", x)), code.add(("fadd", code.constant(7.25), x))))
     (code, y, z), (other, *_) = made
     assert named(code, y) == named(other, y)
     assert named(code, z) != named(code, y)
-    ground = Code()
+    ground = Operations()
     a = ground.leaf(("input", 0), SAMPLE)
     negated = ground.add(("fneg", a))
     found = inlined(ground, named(code, z), [negated])

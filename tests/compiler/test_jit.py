@@ -929,6 +929,7 @@ def test_a_program_and_its_text_can_be_had():
         ),
         (lambda f: compile(lambda x: [x, x]).fit([(1,)], SGD([Value(1)]), 1), ValueError, r"fit\(\) needs a function"),
         (lambda f: compile(lambda x: 1.0).backward([(1,)]), RuntimeError, "it has no gradient"),
+        (lambda f: compile(lambda x: 1.0).fit([(1,)], SGD([Value(1)]), 1), RuntimeError, "it has no gradient"),
         (lambda f: compile(lambda x: [])(1), TypeError, r"<lambda> returned \[\], in which there is no number"),
         (lambda f: compile(lambda x: {"y": "z"})(1), TypeError, r"<lambda> returned something .* at \['y'\]: expected"),
         (lambda f: compile(3), TypeError, r"compile\(\) takes a function, .* it was given int 3"),

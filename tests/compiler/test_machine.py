@@ -16,7 +16,7 @@ import micrograd_cn as mc
 from micrograd_cn import OPS, Value
 from micrograd_cn.compiler import compile, executable, update  # noqa: A004 -- the field's name
 from micrograd_cn.compiler import machine as machines
-from micrograd_cn.compiler.executable import Executables, driver, update_driver
+from micrograd_cn.compiler.executable import Executables, driver, fit_driver, update_driver
 from micrograd_cn.compiler.machine import Machine, Memory, machine
 from micrograd_cn.compiler.text import OURS, Function, literal
 from micrograd_cn.engine import record
@@ -273,7 +273,7 @@ def test_code_for_other_processors_is_such_as_llvm_takes(monkeypatch, name, has_
         executables.get(kind, lanes, native=code)
         driver(kind, on.width if lanes else 1, fast=code)
     executables.text("gradient")
-    driver("fit", on.width, fast=True)
+    fit_driver(fast=True)
     update_driver()
     text = "\n".join(assembly)
     assert [word for word in words.split() if word not in text] == []

@@ -1,6 +1,7 @@
 """Training on samples of several programs: when the compiled loop takes the steps, and that it is no other training."""
 
 import random
+from array import array
 from math import inf
 from types import SimpleNamespace
 
@@ -9,8 +10,10 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.epochs import Course
 from micrograd_cn.compiler.executable import Executable
-from micrograd_cn.compiler.mixture import Mixture
+from micrograd_cn.compiler.mixture import Division, Mixture, _Source
+from micrograd_cn.compiler.samples import Table
 from micrograd_cn.compiler.training import Running, Training
 from micrograd_cn.optim import SGD, linear_lr
 
@@ -19,20 +22,22 @@ from .common import OPTIMISERS, branching, choose, everything, mixed, trained
 
 @pytest.fixture
 def steps(monkeypatch):
-    """Return a list that will have the numbers of steps between two returns to Python; 0 for one that Python takes."""
-    found = []
-    run, step = Training.run_mixed, Mixture._step
+    """Return a list that will have the numbers of steps between two returns to Python; 0 if programs were asked for."""
+    found, asked = [], []
+    take, divided = Mixture._take, Mixture._divided
 
-    def in_a_loop(self, index, plans, count, *rest):
-        found.append(count)
-        run(self, index, plans, count, *rest)
+    def taken(self, *rest):
+        asked.clear()
+        losses = take(self, *rest)
+        found.append(0 if asked else len(losses))
+        return losses
 
-    def in_python(self, *rest):
-        found.append(0)
-        return step(self, *rest)
+    def noted(self, *rest):
+        asked.append(rest)
+        return divided(self, *rest)
 
-    monkeypatch.setattr(Training, "run_mixed", in_a_loop)
-    monkeypatch.setattr(Mixture, "_step", in_python)
+    monkeypatch.setattr(Mixture, "_take", taken)
+    monkeypatch.setattr(Mixture, "_divided", noted)
     return found
 
 
@@ -62,9 +67,8 @@ def test_a_branch_of_which_the_sample_decides_is_known_before(steps):
     samples = [(x,) for x in (1.0, 2.0, -0.5, 3.0, -2.0)]
     w = [Value(0.5), Value(2.0)]
     compile(by_sign(w), branches=True).fit(samples, SGD(w), 4, 1)
-    assert steps[0] == 0
-    assert steps.count(0) == 1  # samples of one form are all looked at before the first step
-    assert sum(steps) == 4 * 5 - 1
+    assert 0 not in steps  # samples of one form are all looked at before the first step
+    assert sum(steps) == 4 * 5
 
 
 def test_a_branch_of_which_parameters_decide_is_looked_at_in_each_step(steps):
@@ -76,12 +80,13 @@ def test_a_branch_of_which_parameters_decide_is_looked_at_in_each_step(steps):
 def test_several_threads_are_begun_by_python(steps):
     w, f, samples = mixed()
     compile(f).fit(samples, SGD(w, 0.01), 2, 4, threads=2)
-    assert steps == [0] * 16
+    assert len(steps) == 16
+    assert {*steps} == {0, 1}
 
 
 @pytest.mark.parametrize("kind", ["threaded", "fused", "native"])
 @pytest.mark.parametrize(("batch_size", "name"), [(1, "adam"), (3, "momentum"), (12, "adamw"), (None, "sgd")])
-def test_the_compiled_loop_gives_the_numbers_of_steps_in_python(kind, batch_size, name, monkeypatch):
+def test_many_steps_at_once_give_the_numbers_of_single_ones(kind, batch_size, name, monkeypatch):
     choose(monkeypatch, kind)
     found = []
     for compiled in (True, False):
@@ -90,7 +95,7 @@ def test_the_compiled_loop_gives_the_numbers_of_steps_in_python(kind, batch_size
             if f:
                 loss, samples = f(w), [(t,) for _, t in samples]
             if not compiled:
-                monkeypatch.setattr(Mixture, "_planned", lambda *_: None)
+                monkeypatch.setattr(Mixture, "_known_from", lambda *_: 0)
             w[1].requires_grad = False
             optimizer = OPTIMISERS[name]([*w[1:], Value(3.0)])
             shuffle = random.Random(3) if f else None
@@ -122,35 +127,31 @@ def test_training_goes_on_with_native_code(batch_size, monkeypatch):
     assert [p.data for p in ours] == pytest.approx([p.data for p in theirs], rel=1e-9)
 
 
-@pytest.mark.parametrize(("f", "parts"), [(None, 5), (branching, 0)])
-def test_better_code_takes_the_place_of_what_runs(f, parts, monkeypatch):
+@pytest.mark.parametrize("f", [None, branching])
+def test_better_code_takes_the_place_of_what_runs(f, monkeypatch):
     choose(monkeypatch, "threaded")
     w, f, samples = mixed(*[f] * bool(f))
-    looked_at, expect, renew = [], Mixture._expect, Mixture._renew
+    looked_at, expect, renew = [], Mixture._expect, _Source.renew
 
-    def renewed(self):
-        renew(self)
-        for part in self._parts.values():
-            assert part.words[1] == part.running.executable.record
-            scalars, panel, totals = part.running.memories[0].addresses
-            if part.running.executable.lanes > 1:
-                panel = self._panel.address  # that of all
-            assert list(part.words[3:6]) == [scalars, panel, totals]
-            assert len(self._panel.data) >= part.running.executable.sizes[1]
+    def renewed(self, panel):
+        renew(self, panel)
+        executable = self.running.executable
+        scalars, samples, totals = self.running.memories[0].addresses
+        assert self.words[1] == executable.record
+        assert list(self.words[3:6]) == [scalars, panel if executable.lanes > 1 else samples, totals]
 
-    def when_all_parts_are_there(self, seconds, left):
-        if len(self._parts) >= parts and len(self._running) > 4 and left:
+    def when_all_programs_are_there(self, seconds, left):
+        if len(self._running) > 4 and left:
             if not looked_at:
                 assert not any(running.executable.native for running in self._running.values())
             monkeypatch.setattr("micrograd_cn.compiler.executable.PATIENCE", 0.0)
             looked_at.append(self)
-        worked = [part.running for part in self._parts.values() if part.work] or [*self._running.values()]
         expect(self, seconds, left)
-        for running in worked if looked_at else ():
-            assert running.executable.native
+        for source in self._sources.values() if looked_at else ():
+            assert source.running.executable.native
 
-    monkeypatch.setattr(Mixture, "_expect", when_all_parts_are_there)
-    monkeypatch.setattr(Mixture, "_renew", renewed)
+    monkeypatch.setattr(Mixture, "_expect", when_all_programs_are_there)
+    monkeypatch.setattr(_Source, "renew", renewed)
     compile(f, branches=True).fit(samples, SGD(w, 0.01), 6, 10)
     assert looked_at
 
@@ -164,29 +165,27 @@ def test_seconds_are_those_of_steps_divided_by_the_work_of_their_programs(monkey
         now += 1000.0  # to record takes long, and is no step
         return mc.tanh(mc.dot([p.sin() for p in w[: len(xs)]], xs))
 
-    def lasting(seconds, method):
-        def call(*rest):
-            nonlocal now
-            result = method(*rest)
-            now += seconds
-            return result
-
-        return call
+    def run(self, batches, first, steps, losses, *rest):
+        nonlocal now
+        now += 2.0 * steps
 
     monkeypatch.setattr("micrograd_cn.compiler.epochs.TURN", 1e9)
     clock = SimpleNamespace(perf_counter=lambda: now)
     for room in ("epochs", "mixture"):
         monkeypatch.setattr(f"micrograd_cn.compiler.{room}.time", clock)
-    monkeypatch.setattr(Mixture, "_step", lasting(2.0, Mixture._step))
-    monkeypatch.setattr(Training, "run_mixed", lasting(8.0, Training.run_mixed))
+    monkeypatch.setattr(Training, "run", run)
     monkeypatch.setattr(Running, "expect", lambda self, *seconds: told.append((self.executable, *seconds)))
     compile(f).fit([([0.1],), ([0.2] * 40,), ([0.3],)], SGD(w[:1], 0.01), 3, 1)
     few, many = told[0][0], told[2][0]
     a, b = (executable.plan.schedule.size + 1 for executable in (few, many))
-    first, last = ([k * a / (k * a + b), b / (k * a + b)] for k in (3, 2))  # shares of four steps, and of three
+    second, later = [a / (a + b), b / (a + b)], [3 * a / (3 * a + 2 * b), 2 * b / (3 * a + 2 * b)]
     assert [executable for executable, *_ in told] == [few, *[few, many] * 3]
-    assert [taken for _, taken, _ in told] == pytest.approx([0.0] * 3 + [8.0 * share for share in first + last])
-    assert [left for _, _, left in told] == pytest.approx([0.0, 7.0, 7.0, *(6.0 * share for share in first), 0.0, 0.0])
+    shares = [(2.0, second), (8.0, later), (6.0, later)]
+    expected = [2.0, *(seconds * share for seconds, part in shares for share in part)]
+    assert [taken for _, taken, _ in told] == pytest.approx(expected)
+    shares = [(14.0, second), (6.0, later), (0.0, later)]
+    expected = [0.0, *(seconds * share for seconds, part in shares for share in part)]
+    assert [left for *_, left in told] == pytest.approx(expected)
 
 
 def test_a_schedule_that_fails_ends_the_loop_where_it_does(steps):
@@ -229,15 +228,15 @@ def test_a_branch_that_has_parameters_of_its_own_may_be_known_before_it_is_met(s
     found = compile(of(ours), branches=True).fit(samples, SGD(ours, 0.01), 3, 1)
     assert found == pytest.approx(trained(of(theirs), samples, SGD(theirs, 0.01), 3, 1), rel=1e-12)
     assert [p.data for p in ours] == pytest.approx([p.data for p in theirs], rel=1e-12)
-    assert steps.count(0) == 1
+    assert 0 not in steps
 
 
-def test_a_branch_with_several_results_is_refused_where_it_is_met():
+def test_a_branch_with_several_results_is_refused_before_the_first_step():
     w = Value(1.0)
     f = compile(lambda x: w * x if x > 0 else [w, x], branches=True)
     with pytest.raises(ValueError, match="returns several"):
         f.fit([(1.0,), (2.0,), (-1.0,)], SGD([w], 0.1), 3, 1)
-    assert w.data == pytest.approx(1.0 - 0.1 - 0.2)
+    assert w.data == 1.0
 
 
 def test_memory_is_given_back():
@@ -248,3 +247,25 @@ def test_memory_is_given_back():
         executables = {id(found): found for found in (compiled.program(*sample).executables for sample in samples)}
         made = [x for found in executables.values() for x in found._made.values() if isinstance(x, Executable)]
         assert {len(executable._unused) for executable in made} == {1}
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_rows_that_are_given_to_a_program_in_several_parts_are_all_its_own(threads):
+    ours, theirs, x = Value(0.5), Value(0.5), Value(1.0)
+    rows = [[0.5], [1.0], [-2.0], [0.25], [3.0]]
+    program, other = (compile(mc.tanh(w * x) * w, [x]) for w in (ours, theirs))
+    table = Table(())
+    table.numbers, table.samples = array("d", [number for row in rows for number in row]), range(len(rows))
+
+    def known(_, chosen, parameters):
+        assert (parameters() == 0) == (not seen)
+        seen.append(len(chosen))
+        return [(program.executables, chosen[:2]), (program.executables, chosen[2:])], array("q")
+
+    seen = []
+    division = Division(known, None, lambda _: (), lambda: program.parameters)
+    optimizers = [OPTIMISERS["momentum"]([w]) for w in (ours, theirs)]
+    found = Mixture([table], division, Course(optimizers[0], 3, batch_size=4, threads=threads)).fit()
+    assert found == pytest.approx(other.fit(rows, optimizers[1], 3, batch_size=4, threads=threads), rel=1e-12)
+    assert ours.data == pytest.approx(theirs.data, rel=1e-12)
+    assert seen == [4, 1] * 3

@@ -17,11 +17,12 @@ from micrograd_cn.compiler import (
     native,
 )
 from micrograd_cn.compiler.executable import Executable
-from micrograd_cn.compiler.instructions import BATCH, LONG, SAMPLE
+from micrograd_cn.compiler.instructions import BATCH, LONG, SAMPLE, START
 from micrograd_cn.compiler.machine import machine
 from micrograd_cn.compiler.native import LOOP, SMALL, UNROLLED
+from micrograd_cn.compiler.products import TILE
 from micrograd_cn.compiler.rows import address
-from micrograd_cn.compiler.schedule import ALONE, CHUNK, TOGETHER, Run, Step, Stretch, Sums
+from micrograd_cn.compiler.schedule import ALONE, CHUNK, Map, Stretch, Sums
 
 from .common import Instructions, native_texts
 from .test_plan import layer
@@ -34,16 +35,16 @@ def parts(plan):
 
 def made_in(part):
     """Return what a part computes."""
-    steps = [step.number for stage in part.stages if isinstance(stage, Stretch) for step in stage.steps]
-    return {*steps, *(i for stage in part.stages if not isinstance(stage, Stretch) for i in stage.numbers)}
+    return {i for stage in part.stages for i in stage.numbers}
 
 
 def read_by(plan, stage):
     """Return what a stage reads by name, and what it reads from memory."""
     if isinstance(stage, Stretch):
-        return {i for step in stage.steps for i in plan.schedule.reads(step)}, set()
-    if isinstance(stage, Run):
-        return set(), {j for i in stage.numbers for j in plan.code.instructions[i][1:]}
+        return {j for i in stage.numbers for j in plan.schedule.reads(i)}, set()
+    if isinstance(stage, Map):
+        started = [plan.schedule.reads(i) for i in stage.numbers if stage.form == START]
+        return set(), {j for read in started or map(plan.code.operands.__getitem__, stage.numbers) for j in read}
     return set(), set(plan.read_by(stage))
 
 
@@ -64,7 +65,7 @@ def test_a_part_keeps_what_others_read_and_nothing_else(seed, lanes, chunk, monk
             for stage in other.stages:
                 names, memory = read_by(plan, stage)
                 wanted |= memory if other is part else memory | names
-        assert part.kept & made_in(part) == (set() if part.alone else wanted & made_in(part))
+        assert part.kept & made_in(part) == (set() if part.shared else wanted & made_in(part))
 
 
 @pytest.mark.parametrize("lanes", [True, False])
@@ -77,7 +78,7 @@ def test_parts_are_all_stages_in_order_and_those_of_samples_compute_vectors(seed
         assert all(part.stages for part in found)
         assert {part.lanes for part in found} <= {phase == SAMPLE and lanes}
         for part in found:
-            assert part.alone == (len(part.stages) == 1 and not isinstance(part.stages[0], Stretch))
+            assert bool(part.shared) == (len(part.stages) == 1 and not isinstance(part.stages[0], Stretch))
 
 
 @pytest.mark.parametrize(
@@ -91,8 +92,8 @@ def test_parts_are_all_stages_in_order_and_those_of_samples_compute_vectors(seed
     ],
 )
 def test_stretches_are_one_function_while_they_are_no_more_than_a_chunk(weights, parts):
-    stages = [Stretch([Step(weight - 1), Step(1)]) for weight in weights]
-    plan = SimpleNamespace(stages={SAMPLE: stages}, schedule=SimpleNamespace(weight=lambda step: step.number))
+    stages = [Stretch([weight - 1, 1]) for weight in weights]
+    plan = SimpleNamespace(stages={SAMPLE: stages}, schedule=SimpleNamespace(weight=lambda i: i))
     assert [len(part) for part in native._joined(plan, SAMPLE)] == parts
 
 
@@ -106,13 +107,13 @@ def part_with(plan, phase, kind):
 def test_a_small_matrix_is_written_beside_what_it_starts_from_and_a_large_one_is_a_function_alone(sums, alone):
     made = Instructions(32 + sums, 32)
     plan = made.plan(*layer(made, sums, 32, terms=made.w[:1]), scalars=200)
-    assert part_with(plan, SAMPLE, Sums).alone == alone
+    assert bool(part_with(plan, SAMPLE, Sums).shared) == alone
 
 
 def test_a_small_matrix_that_starts_from_a_constant_is_a_function_alone_unless_something_reads_it():
     made = Instructions(LONG + 7, LONG)
     sums = layer(made, 7, LONG)
-    assert part_with(made.plan(*sums), SAMPLE, Sums).alone
+    assert part_with(made.plan(*sums), SAMPLE, Sums).shared
     plan = made.plan(*[made.code.apply(mc.tanh, [i]) for i in sums])
     part = part_with(plan, SAMPLE, Sums)
     assert [type(stage) for stage in part.stages] == [Sums, Stretch]
@@ -129,7 +130,7 @@ def with_a_run(count):
 @pytest.mark.parametrize(("count", "alone"), [(UNROLLED * machine().native + k, k > 0) for k in (0, 1)])
 def test_a_short_run_is_written_beside_what_reads_it_and_a_long_one_is_a_function_alone(count, alone):
     made, numbers = with_a_run(count)
-    assert part_with(made.plan(*numbers, scalars=64), BATCH, Run).alone == alone
+    assert bool(part_with(made.plan(*numbers, scalars=64), BATCH, Map).shared) == alone
 
 
 def test_sums_that_are_none_of_a_matrix_are_functions_alone():
@@ -137,7 +138,7 @@ def test_sums_that_are_none_of_a_matrix_are_functions_alone():
     inner = made.code.dot(list(zip(made.x, made.x, strict=True)), [])
     scalars = made.code.dot(list(zip(made.w, made.w, strict=True)), [])
     plan = made.plan(*[made.code.dot([(a, a) for _ in range(40)], []) for a in (inner, scalars)])
-    assert all(part.alone == isinstance(part.stages[0], Sums) for part in parts(plan))
+    assert all(bool(part.shared) == isinstance(part.stages[0], Sums) for part in parts(plan))
 
 
 @pytest.mark.parametrize(
@@ -153,7 +154,7 @@ def test_matrices_share_a_function_until_it_is_a_chunk(sums, bias, stages):
     found = native.parts_of(made.plan(*numbers))[SAMPLE]
     assert [len(part.stages) for part in found[:3]] == stages
     assert all(
-        sum(LOOP * -(-sums // TOGETHER) if isinstance(stage, Sums) else 2 * sums for stage in p.stages) <= CHUNK
+        sum(LOOP * -(-sums // TILE) if isinstance(stage, Sums) else 2 * sums for stage in p.stages) <= CHUNK
         for p in found
     )
 
@@ -168,8 +169,8 @@ def test_a_part_stores_what_it_keeps_and_what_its_sums_start_from(seed, lanes):
     plan = made.plan(*roots, totals=totals, lanes=lanes)
     for part in parts(plan):
         if all(isinstance(stage, Stretch) for stage in part.stages):
-            steps = [step for stage in part.stages for step in stage.steps]
-            stored = sum(step.starts or step.number in part.kept for step in steps)
+            numbers = [i for stage in part.stages for i in stage.numbers]
+            stored = sum(i in plan.schedule.long or i in part.kept for i in numbers)
             assert str(native.function(plan, part, "f")).count("  store ") == stored
 
 
@@ -200,7 +201,7 @@ def test_a_run_is_as_many_vectors_as_hold_it(vectors):
 
 
 def mixed(n):
-    """Return a program with matrices, inner products, runs, conditions and sums that overflow, and a row for it."""
+    """Return a program with matrices, inner products, runs, and conditions, and a row for it."""
     ws, xs = [Value(0.1 * k - 0.7) for k in range(n + 9)], [Value(0.1) for _ in range(9)]
     sums = [mc.dot([*ws[k : k + 9], xs[k % 9]], [*xs, xs[0]], ws[k]) for k in range(n)]
     active = [mc.relu(s) * w for s, w in zip(sums, ws, strict=False)]
@@ -291,17 +292,6 @@ def test_long_sums_start_anew_when_a_panel_is_used_again(is_native, lefts):
     expected = [size + start for start in (0.0, 0.0, 0.5, 1.0) for _ in pairs]
     expected = [*expected[::2], *(-x for x in expected[1::2])]
     assert computed(plan, outputs, rows, [1.0] * len(made.w), is_native) == [expected] * len(rows)
-
-
-@pytest.mark.parametrize("rows", [1, 5])
-def test_long_sums_of_parameters_that_overflow_start_from_their_terms_in_units(rows, code):
-    ws, xs, one, far = [Value(1e154)] * 9, [Value(0.5) for _ in range(9)], [Value(1.0)] * 9, Value(1e308)
-    y = Value(0.5)
-    sums = [mc.dot([*ws, *one], [*ws, *xs], far), mc.sum([far, far, *xs, *(-x for x in xs[1:])])]
-    sums.append(mc.dot([*ws, *one, *xs], [*ws, *xs[::-1], *[y] * 9], far))  # two parts, and no loop with others
-    program = compile(sums, [*xs, y])
-    for found in program.forward([[*[-1.1e308] * 9, -0.01]] * rows):
-        assert found == pytest.approx([1e307, 9e307, 1.99e307], rel=1e-12)
 
 
 def test_vectors_that_wait_on_the_stack_do_not_lie_across_lines_of_the_cache():

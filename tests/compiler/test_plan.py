@@ -10,13 +10,14 @@ import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import (
     compile,  # noqa: A004 -- the field's name
+    gathers,
     products,
 )
 from micrograd_cn.compiler.instructions import AFTER, BATCH, LONG, SAMPLE, START
 from micrograd_cn.compiler.machine import machine
+from micrograd_cn.compiler.maps import SHORTEST
 from micrograd_cn.compiler.places import WORD
-from micrograd_cn.compiler.runs import SHORTEST
-from micrograd_cn.compiler.schedule import ALONE, CHUNK, Run, Step, Stretch, Sums
+from micrograd_cn.compiler.schedule import ALONE, CHUNK, Map, Stretch, Sums
 
 from .common import Instructions, plan_of
 from .test_schedule import random_graph
@@ -32,7 +33,7 @@ def table_at(plan, address):
 def entries(plan, kind):
     """Return the stages of a class, each with the name of its function, and its table."""
     found = [stage for phase in (BATCH, SAMPLE, AFTER) for stage in plan.stages[phase] if isinstance(stage, kind)]
-    return [(stage, plan.sums[id(stage)][0], table_at(plan, plan.sums[id(stage)][1])) for stage in found]
+    return [(stage, stage.entry[0], table_at(plan, stage.entry[1])) for stage in found]
 
 
 def scalars(plan, numbers):
@@ -85,13 +86,13 @@ def test_what_another_stage_or_the_caller_reads_has_a_place(seed, lanes):
     made_in = {}
     stages = [stage for phase in (BATCH, SAMPLE, AFTER) for stage in plan.stages[phase]]
     for stage in stages:
-        for i in [s.number for s in stage.steps if not s.starts] if isinstance(stage, Stretch) else stage.numbers:
+        for i in [i for i in stage.numbers if not (isinstance(stage, Stretch) and i in plan.schedule.long)]:
             made_in[i] = stage
     placed = plan.scalar.keys() | plan.slot.keys()
     for stage in stages:
         if isinstance(stage, Stretch):
-            read = {j for step in stage.steps for j in plan.schedule.reads(step)}
-        elif isinstance(stage, Run):
+            read = {j for i in stage.numbers for j in plan.schedule.reads(i)}
+        elif isinstance(stage, Map):
             read = {j for i in stage.numbers for j in code.instructions[i][1:]}
         else:
             read = set(plan.read_by(stage))
@@ -107,24 +108,24 @@ def test_everything_is_done_once_and_after_what_it_needs(seed, lanes):
     plan = made.plan(*roots, totals=totals, lanes=lanes, scalars=FREE)
     code, done = made.code, []
     for stage in (stage for phase in (BATCH, SAMPLE, AFTER) for stage in plan.stages[phase]):
-        here = [s.number for s in stage.steps if not s.starts] if isinstance(stage, Stretch) else stage.numbers
+        here = [i for i in stage.numbers if not (isinstance(stage, Stretch) and i in plan.schedule.long)]
         if isinstance(stage, Stretch):
-            assert sum(map(plan.schedule.weight, stage.steps[:-1])) < 300
-            read = {j for step in stage.steps for j in plan.schedule.reads(step)} - set(here)
-        elif isinstance(stage, Run) and stage.form == START:  # of sums that are done later
-            read, here = {j for i in here for j in plan.schedule.reads(Step(i, starts=True))}, []
+            assert sum(map(plan.schedule.weight, stage.numbers[:-1])) < 300
+            read = {j for i in stage.numbers for j in plan.schedule.reads(i)} - set(here)
+        elif isinstance(stage, Map) and stage.form == START:  # of sums that are done later
+            read, here = {j for i in here for j in plan.schedule.reads(i)}, []
         else:
             read = {j for i in here for j in code.operands[i]}
         assert {j for j in read if code.operands[j]} <= set(done)
         done += here
     assert sorted(done) == [i for i in plan.schedule.needed if code.operands[i]]
     for entry in (*plan.totals, *plan.packed, *[entry for _, entry in runs_of(plan)]):
-        assert entry[2:] == (0, 0)  # nothing of these is done again
+        assert len(entry) == 2
 
 
 def runs_of(plan):
-    runs = [stage for phase in (BATCH, SAMPLE, AFTER) for stage in plan.stages[phase] if isinstance(stage, Run)]
-    return [(run, plan.sums[id(run)]) for run in runs]
+    runs = [stage for phase in (BATCH, SAMPLE, AFTER) for stage in plan.stages[phase] if isinstance(stage, Map)]
+    return [(run, run.entry) for run in runs]
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -137,8 +138,8 @@ def test_with_lanes_what_its_own_stretch_alone_reads_has_no_place(seed):
         if isinstance(stage, Sums):
             read.update(stage.numbers, plan.read_by(stage))
         else:
-            here = {step.number for step in stage.steps if not step.starts}
-            read |= {j for step in stage.steps for j in schedule.reads(step)} - here
+            here = {i for i in stage.numbers if i not in schedule.long}
+            read |= {j for i in stage.numbers for j in schedule.reads(i)} - here
     assert {i for i in plan.slot if made.code.operands[i]} <= read
 
 
@@ -168,7 +169,7 @@ def test_sums_of_a_group_lie_side_by_side():
 
 
 def runs(plan, phase=SAMPLE):
-    return [stage for stage in plan.stages[phase] if isinstance(stage, Run)]
+    return [stage for stage in plan.stages[phase] if isinstance(stage, Map)]
 
 
 def test_like_instructions_on_neighbours_are_a_run():
@@ -178,17 +179,18 @@ def test_like_instructions_on_neighbours_are_a_run():
     results = [code.apply(mc.tanh, [i]) for i in products_]
     scaled = [code.machine("fsub", made.w[0], i) for i in results]
     plan = made.plan(*scaled, lanes=False, scalars=FREE)
-    assert [(run.form, run.numbers, run.steps) for run in runs(plan)] == [
-        ("fmul", products_, (True, True)),
-        ("tanh", results, (True,)),
-        ("fsub", scaled, (False, True)),
+    assert [(run.form, run.numbers, run.pattern) for run in runs(plan)] == [
+        ("fmul", products_, "vv"),
+        ("tanh", results, "v"),
+        ("fsub", scaled, "sv"),
     ]
     assert all(beside(scalars(plan, numbers)) for numbers in (products_, results, scaled))
     assert not any(isinstance(stage, Stretch) for stage in plan.stages[SAMPLE])
-    for run, name, words in entries(plan, Run):
+    for run, name, words in entries(plan, Map):
         count = -(-9 // machine().native)
-        assert words == [count, plan.at(run.numbers[0]), *map(plan.at, run.firsts)]
-        assert name == products.run(run.form, run.steps)(machine(), "dot").name
+        firsts = [column[0] for column in plan.columns(run)]
+        assert words == [count, plan.at(run.numbers[0]), *map(plan.at, firsts)]
+        assert name == gathers.mapped(run.form, run.pattern)(machine(), "dot").name
     assert runs(made.plan(*scaled, lanes=True, scalars=FREE)) == []  # with lanes they are vectors already
 
 
@@ -200,7 +202,7 @@ def test_constants_beside_the_same_operand_are_neighbours_so_that_there_is_a_run
     masks = [code.machine("fcmp oeq", made.x[0], i) for i in constants]
     plan = made.plan(*masks, lanes=False, scalars=FREE)
     [run] = runs(plan)
-    assert (run.numbers, run.steps) == (masks, (False, True))
+    assert (run.numbers, run.pattern) == (masks, "sv")
     assert beside(scalars(plan, constants))
 
 
@@ -221,7 +223,7 @@ def test_a_run_ends_where_operands_are_no_neighbours_and_a_short_one_is_none():
     plan = made.plan(*roots, lanes=False, scalars=FREE)
     assert [run.numbers for run in runs(plan)] == [roots[:4], roots[4:7]]
     [rest] = [stage for stage in plan.stages[SAMPLE] if isinstance(stage, Stretch)]
-    assert [step.number for step in rest.steps] == roots[7:]
+    assert rest.numbers == roots[7:]
     assert SHORTEST == 3
     assert len(set(plan.scalar.values())) == len(plan.scalar)
 
@@ -235,7 +237,7 @@ def test_without_lanes_what_runs_do_not_have_is_together():
     last = code.dot([(later[0], later[1]), (odd[0], odd[0])], [], "adjoint")
     plan = made.plan(*products_, last, lanes=False, scalars=FREE)
     run, stretch = plan.stages[SAMPLE]
-    assert (run.numbers, [step.number for step in stretch.steps]) == (products_, [*odd, *later, last])
+    assert (run.numbers, stretch.numbers) == (products_, [*odd, *later, last])
 
 
 def test_sums_are_placed_after_others_and_those_that_a_loop_reads_before_them():
@@ -397,7 +399,7 @@ def test_sums_whose_factors_are_neighbours_are_columns():
     plan = made.plan(*sums, lanes=False, scalars=FREE)
     [(name, words)] = scalar_sums(plan)
     factors = [x for k in range(ALONE) for x in (WORD * 8 * k, plan.at(made.x[k]))]
-    assert (name, words) == ("column_sums", [plan.places.whole(8), ALONE, plan.at(sums[0]), *factors])
+    assert (name, words) == ("column_sums", [1, plan.places.whole(8), ALONE, plan.at(sums[0]), *factors])
 
 
 def test_other_sums_of_scalars_are_lists():
@@ -413,7 +415,7 @@ def test_other_sums_of_scalars_are_lists():
     assert (name, words) == ("list_sums", expected)
 
 
-@pytest.mark.parametrize("form", ["sum", "dot", "adjoint", "scaled"])
+@pytest.mark.parametrize("form", ["sum", "dot", "adjoint"])
 def test_sums_that_fill_half_a_vector_are_rows_and_fewer_are_lists(form):
     half = machine().native // 2
     for count in (max(1, half - 1), half, half + 1):
@@ -422,87 +424,7 @@ def test_sums_that_fill_half_a_vector_are_rows_and_fewer_are_lists(form):
         products_ = [tuple(zip(w[k * ALONE : (k + 1) * ALONE], x, strict=True)) for k in range(count)]
         sums = [made.code.add((form, pairs, ())) for pairs in products_]
         [(name, _)] = scalar_sums(made.plan(*sums, lanes=False, scalars=FREE))
-        lists = 2 * count < machine().native or form == "scaled"  # which a vector does not add in units
-        assert name.startswith("list_sums" if lists else "row_sums")
-
-
-def test_sums_that_may_overflow_have_what_makes_them_again():
-    made = Instructions(ALONE, ALONE)
-    for form, lanes, function in (("dot", True, "rescue"), ("dot", False, "rescue_scalars"), ("adjoint", True, 0)):
-        plan = made.plan(*layer(made, 1, ALONE, form), lanes=lanes, scalars=FREE)
-        [(stage, *_)] = entries(plan, Sums)
-        again = plan.sums[id(stage)][2]
-        assert again == (function and f"micrograd_cn.{function}")
-
-
-def read_again(plan, group):
-    """Return what the table of sums that are made again says: each result, what is in units already, the rest."""
-    *_, function, address = plan.sums[id(group)]
-    name = {WORD * place: i for i, place in plan.scalar.items()}
-    for _, table, *_ in plan.packed:
-        _, to, *places = table_at(plan, table)
-        name |= {to + WORD * k: name[place] for k, place in enumerate(places)}
-    if plan.schedule.lanes:
-        slot = {place: i for i, place in (*plan.slot.items(), *plan.places.filled.items())}
-        name_of_sample = {WORD * plan.lanes * place: i for place, i in slot.items()}
-    else:
-        name_of_sample = name
-    in_lanes = function.endswith("rescue")
-    sample = name_of_sample if in_lanes else name
-    count, *words = table_at(plan, address)
-    found = []
-    for _ in range(count):
-        result, *counts, even, first, step, samples = words[:8]
-        words = words[8:]
-        sums = []
-        for number, kind in zip(counts, (name, name, sample), strict=True):
-            pairs = [(kind[words[2 * k]], sample[words[2 * k + 1]]) for k in range(number)]
-            words = words[2 * number :]
-            sums.append(pairs)
-        if even:
-            right = [sample[x] for x in table_at(plan, samples)]
-            assert len(right) == even
-            sums[1] += [(name[first + step * k], x) for k, x in enumerate(right)]
-        else:
-            assert (first, step, samples) == (0, 0, 0)
-        found.append((sample[result], sums[0], sums[1] + sums[2]))
-    assert words == []
-    return found
-
-
-def assert_made_again(plan, numbers):
-    """Compare the tables with the instructions: each product, term and twin is there once."""
-    groups = [s for phase in plan.stages.values() for s in phase if isinstance(s, Sums) and s.numbers[0] in numbers]
-    one = plan.code.constant(1.0)
-    found = {result: rest for group in groups for result, *rest in read_again(plan, group)}
-    assert set(found) == set(numbers)
-    for i, (scaled, others) in found.items():
-        _, pairs, terms, *twins = plan.code.instructions[i]
-        assert sorted(map(sorted, scaled)) == sorted(sorted((one, twin)) for twin in twins)
-        expected = [*pairs, *((one, t) for t in terms[len(twins) :])]
-        assert sorted(map(sorted, others)) == sorted(map(sorted, expected))
-
-
-@pytest.mark.parametrize("lanes", [True, False])
-def test_a_matrix_that_overflowed_is_made_again_of_all_its_products_and_terms(lanes):
-    made = Instructions(4 * ALONE, ALONE)
-    code, w, x = made.code, made.w, made.x
-    sums = []
-    for k in range(3):
-        pairs = list(zip(w[k * ALONE : (k + 1) * ALONE], x, strict=True))
-        sums.append(code.dot([*pairs, (x[k], x[3]), (w[-1], w[-2 - k])], [x[5], w[-3], w[-4]][: k + 1]))
-    assert_made_again(made.plan(*sums, lanes=lanes, scalars=FREE), sums)
-
-
-@pytest.mark.parametrize("lanes", [True, False])
-def test_other_sums_that_overflowed_are_made_again_of_all_their_products_and_terms(lanes):
-    made = Instructions(2 * ALONE, ALONE)
-    code, w, x = made.code, made.w, made.x
-    inner = code.dot([*zip(x, x[::-1], strict=True), (w[0], x[0]), (w[1], w[2])], [x[4], w[4], w[5]])
-    early = code.dot(list(zip(w[:ALONE], w[ALONE:], strict=True)), [w[3]])
-    irregular = [w[k * k % 50] for k in range(ALONE)]
-    sums = [inner, early, code.dot(list(zip(irregular, x, strict=True)), [x[1]])]
-    assert_made_again(made.plan(*sums, lanes=lanes, scalars=FREE), sums)
+        assert name.startswith("list_sums" if 2 * count < machine().native else "row_sums")
 
 
 # Totals
@@ -559,7 +481,7 @@ def test_single_totals_fill_whole_vectors():
 def test_totals_of_single_rows_are_products_of_scalars():
     made = Instructions(0, 20)
     neighbours = made.plan(totals=totals_of(made.x[:3], made.x[3:12]), lanes=False, scalars=FREE)
-    assert [name for name, *_ in neighbours.totals] == ["micrograd_cn.outer_scalars"]
+    assert [name for name, *_ in neighbours.totals] == ["micrograd_cn.column_totals"]
     others = made.plan(totals=totals_of(made.x[:3], made.x[3:19:2]), lanes=False, scalars=FREE)
     assert [name for name, *_ in others.totals] == ["micrograd_cn.list_totals"]
     [address] = [address for _, address, *_ in others.totals]
@@ -578,10 +500,12 @@ def test_factors_of_totals_of_single_rows_lie_as_a_vector_reads_them():
     random.Random(0).shuffle(rights)
     plan = made.plan(totals=totals_of(lefts, rights), lanes=False, scalars=FREE)
     [(name, address, *_)] = plan.totals
-    assert name == "micrograd_cn.outer_scalars"
+    assert name == "micrograd_cn.column_totals"
     assert beside(scalars(plan, rights))
-    place = WORD * plan._total_place[0]
-    assert table_at(plan, address) == [1, 5, plan.places.whole(15), place, *map(plan.at, lefts), plan.at(rights[0])]
+    place, width, expected = WORD * plan._total_place[0], plan.places.whole(15), [5]
+    for row, left in enumerate(lefts):
+        expected += [width, 1, place + WORD * width * row, plan.at(rights[0]), plan.at(left)]
+    assert table_at(plan, address) == expected
 
 
 def test_means_of_totals_are_among_the_scalars():
@@ -590,7 +514,7 @@ def test_means_of_totals_are_among_the_scalars():
     root = made.code.machine("fmul", total, made.w[0])
     plan = made.plan(root, totals=[((made.x[0], made.x[1]),)], scalars=FREE)
     assert plan.scalar[total] == plan.totals_at + plan._total_place[0]
-    assert [step for stage in plan.stages[AFTER] for step in stage.steps] == [Step(root)]
+    assert [i for stage in plan.stages[AFTER] for i in stage.numbers] == [root]
 
 
 def test_scalars_that_samples_of_totals_are_multiplied_with_are_in_all_lanes():
@@ -623,12 +547,12 @@ def test_a_value_gives_its_slot_to_others_when_nobody_reads_it_any_more(seed, ch
 
     for stage in plan.stages[SAMPLE]:
         if isinstance(stage, Stretch):
-            for step in stage.steps:
-                read(schedule.reads(step))
-                if step.starts:
-                    sums[step.number] = schedule.reads(step)
-                if step.number in plan.slot:
-                    owner[plan.slot[step.number]] = step.number
+            for i in stage.numbers:
+                read(schedule.reads(i))
+                if i in schedule.long:
+                    sums[i] = schedule.reads(i)
+                if i in plan.slot:
+                    owner[plan.slot[i]] = i
         else:
             read(plan.read_by(stage))
             for i in stage.numbers:
@@ -702,7 +626,7 @@ def test_addresses_are_put_into_tables_when_they_are_linked():
     plan = made.plan(*layer(made, 2, LONG), scalars=FREE)
     [(stage, *_)] = entries(plan, Sums)
     place = 4 + LONG  # of the function of the first tile
-    address = plan.sums[id(stage)][1]
+    address = stage.entry[1]
     assert table_at(plan, address)[place] == 0
     plan.link()
     slow = table_at(plan, address)[place]
@@ -719,7 +643,7 @@ def test_addresses_are_put_into_tables_when_they_are_linked():
 def test_what_is_computed_as_whole_vectors_overwrites_nobody(count):
     xs, w = [Value(0.1 * i) for i in range(count)], Value(0.5)
     plan = plan_of(compile(mc.sum([mc.sin(x) * w for x in xs]), xs), lanes=False)
-    runs = [stage for stages in plan.stages.values() for stage in stages if isinstance(stage, Run)]
+    runs = [stage for stages in plan.stages.values() for stage in stages if isinstance(stage, Map)]
     assert runs
     for run in runs:
         first = plan.scalar[run.numbers[0]]

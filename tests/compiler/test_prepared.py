@@ -123,7 +123,7 @@ def test_it_holds_the_buffers_that_it_reads_and_writes():
 @pytest.mark.parametrize("long", [True, False])
 def test_other_threads_run_during_a_long_call_but_not_during_a_short_one(monkeypatch, long):
     n, interval = 1 << 20, sys.getswitchinterval()
-    monkeypatch.setattr(executable, "LONG", 0 if long else sys.maxsize)
+    monkeypatch.setattr(executable, "LONG_CALL", 0 if long else sys.maxsize)
     run = without_parameters().prepare(buffer(n, 1)[1], array("d", bytes(16 * n)))
     begun, seen, found = threading.Event(), [], []
 
@@ -148,7 +148,7 @@ def test_other_threads_run_during_a_long_call_but_not_during_a_short_one(monkeyp
 @pytest.mark.parametrize("products", [50, 500])
 def test_a_call_is_as_long_as_its_long_sums(monkeypatch, products):
     given, real = [], executable.builtin_function
-    monkeypatch.setattr(executable, "LONG", 200)
+    monkeypatch.setattr(executable, "LONG_CALL", 200)
     monkeypatch.setattr(executable, "builtin_function", lambda *some: given.append(some[1]) or real(*some))
     ws, xs = ([Value(0.5) for _ in range(products)] for _ in range(2))
     out = array("d", [0.0])

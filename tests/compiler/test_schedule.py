@@ -7,8 +7,8 @@ from math import nan
 import pytest
 
 import micrograd_cn as mc
-from micrograd_cn.compiler.instructions import AFTER, BATCH, LONG, SAMPLE, SUMS, checked
-from micrograd_cn.compiler.schedule import ALONE, CHUNK, COLUMNS, TOGETHER, Step, Stretch, Sums
+from micrograd_cn.compiler.instructions import AFTER, BATCH, LONG, SAMPLE, SUMS
+from micrograd_cn.compiler.schedule import ALONE, CHUNK, COLUMNS, Stretch, Sums
 
 from .common import Instructions
 
@@ -81,12 +81,12 @@ def test_everything_that_is_needed_is_done_once_and_after_what_it_needs(seed, la
                 done.update(stage.numbers)
                 summed += stage.numbers
                 continue
-            for step in stage.steps:
-                assert code.phase[step.number] == phase
-                for j in schedule.reads(step):
-                    assert not code.operands[j] or j in done, (step, j)
-                assert step.number not in started | done
-                (started if step.starts else done).add(step.number)
+            for i in stage.numbers:
+                assert code.phase[i] == phase
+                for j in schedule.reads(i):
+                    assert not code.operands[j] or j in done, (i, j)
+                assert i not in started | done
+                (started if i in schedule.long else done).add(i)
     assert lanes or not schedule.firsts
     assert started | set(schedule.firsts) == set(summed) == set(schedule.long)
     assert len(summed) == len(set(summed))
@@ -155,7 +155,7 @@ def test_sums_of_samples_by_samples_are_together_and_the_few_other_products_are_
     assert group.numbers == squares
     assert group.lefts == group.rights == [tuple(made.x)] * 2
     assert schedule.long[squares[1]].others == [(made.w[1], made.x[0])]
-    assert set(schedule.reads(Step(squares[1], starts=True))) == {made.w[1], made.x[0]}
+    assert set(schedule.reads(squares[1])) == {made.w[1], made.x[0]}
 
 
 # What sums start from
@@ -194,8 +194,8 @@ def test_sums_of_samples_start_from_a_zero_or_from_a_place_and_groups_from_the_s
     found = [(repr(group.first), group.numbers) for group in of_kind(schedule, kind)]
     assert sorted(found) == sorted(zip(("0.0", "-0.0", "None"), groups, strict=True))
     [stretch] = [stage for stage in schedule.stages[SAMPLE] if isinstance(stage, Stretch)]
-    assert sorted(step.number for step in stretch.steps) == others
-    assert all(step.starts for step in stretch.steps)
+    assert sorted(stretch.numbers) == others
+    assert schedule.long.keys() >= {*stretch.numbers}
 
 
 @pytest.mark.parametrize(("lefts", "rights", "lanes"), [("w", "x", False), ("x", "x", False), ("w", "w", True)])
@@ -207,8 +207,8 @@ def test_sums_of_scalars_start_from_their_places(lefts, rights, lanes):
     numbers = {i for group in groups for i in group.numbers}
     assert {sums["zero"], sums["nothing"]} <= numbers == set(schedule.long)
     assert {group.first for group in groups} == {None}
-    steps = [s for stages in schedule.stages.values() for t in stages if isinstance(t, Stretch) for s in t.steps]
-    assert {step.number for step in steps if step.starts} == numbers
+    done = [i for stages in schedule.stages.values() for t in stages if isinstance(t, Stretch) for i in t.numbers]
+    assert {i for i in done if i in schedule.long} == numbers
 
 
 # Depth
@@ -245,14 +245,14 @@ def test_steps_without_lanes_are_levels_of_which_none_needs_another():
     schedule = made.schedule(*roots, totals=totals, lanes=False)
     for stage in chain(*schedule.stages.values()):
         if isinstance(stage, Stretch):
-            here = {step.number for step in stage.steps if not step.starts}
-            for step in stage.steps:
-                assert here.isdisjoint(schedule.reads(step))
+            here = {i for i in stage.numbers if i not in schedule.long}
+            for i in stage.numbers:
+                assert here.isdisjoint(schedule.reads(i))
     made = Instructions(0, 4)
     sums = [made.code.machine("fadd", a, b) for a in made.x for b in made.x]
     squares = [made.code.machine("fmul", i, i) for i in sums]
     levels = made.schedule(*sums, *squares, lanes=False).stages[SAMPLE]
-    assert [{step.number for step in level.steps} for level in levels] == [set(sums), set(squares)]
+    assert [{*level.numbers} for level in levels] == [set(sums), set(squares)]
 
 
 def test_without_lanes_a_step_is_in_the_level_after_the_last_one_that_it_needs():
@@ -263,7 +263,7 @@ def test_without_lanes_a_step_is_in_the_level_after_the_last_one_that_it_needs()
         chain.append(code.machine("fmul", chain[-1], w))
     after = [code.machine("fadd", chain[0], chain[3]), code.machine("fadd", x, chain[1]), code.machine("fadd", x, v)]
     levels = made.schedule(chain[-1], *after, lanes=False).stages[SAMPLE]
-    found = [[step.number for step in level.steps] for level in levels]
+    found = [level.numbers for level in levels]
     assert found == [[chain[0], after[2]], [chain[1]], [chain[2], after[1]], [chain[3]], [chain[4], after[0]]]
 
 
@@ -272,13 +272,13 @@ def test_what_is_after_the_samples_is_in_levels_with_lanes_too():
     products = [made.code.machine("fmul", t, w) for t, w in zip(made.after(4), made.w, strict=True)]
     roots = [made.code.machine("fsub", i, w) for i, w in zip(products, made.w, strict=True)]
     levels = made.schedule(*roots).stages[AFTER]
-    assert [[step.number for step in level.steps] for level in levels] == [products, roots]
+    assert [level.numbers for level in levels] == [products, roots]
 
 
 def numbers_of(schedule):
     """Return the steps' numbers in the one stretch of the samples."""
     [stretch] = schedule.stages[SAMPLE]
-    return [step.number for step in stretch.steps]
+    return stretch.numbers
 
 
 def test_with_lanes_a_value_is_used_soon():
@@ -299,13 +299,13 @@ def test_a_stretch_is_not_long():
     for _ in range(310):
         y = made.code.machine("fadd", made.code.machine("fmul", y, made.w[0]), made.x[0])
     schedule = made.schedule(y)
-    assert [sum(map(schedule.weight, stage.steps)) for stage in schedule.stages[SAMPLE]] == [300, 300, 20]
+    assert [sum(map(schedule.weight, stage.numbers)) for stage in schedule.stages[SAMPLE]] == [300, 300, 20]
     made = Instructions(0, 200)
     schedule = made.schedule(*[made.code.apply(mc.sin, [x]) for x in made.x])  # each as much as 4
-    assert [len(stage.steps) for stage in schedule.stages[SAMPLE]] == [75, 75, 50]
+    assert [len(stage.numbers) for stage in schedule.stages[SAMPLE]] == [75, 75, 50]
     made = Instructions(0, 200)
     sums = [made.code.dot([(x, made.x[0]), (x, x), (x, made.x[9])], made.x[:4], "adjoint") for x in made.x]  # as 7
-    assert [len(stage.steps) for stage in made.schedule(*sums).stages[SAMPLE]] == [43, 43, 43, 43, 28]
+    assert [len(stage.numbers) for stage in made.schedule(*sums).stages[SAMPLE]] == [43, 43, 43, 43, 28]
     assert CHUNK == 300
 
 
@@ -316,65 +316,11 @@ def test_what_a_long_sum_starts_from_counts_as_long_as_it_is(others):
     one = made.code.constant(1.0)
     number = made.code.dot([*((x, x) for x in made.x), *((one, x) for x in made.x[:others])], made.x[:2])
     schedule = made.schedule(number)
-    assert schedule.weight(Step(number, starts=True)) == 1 + others + 2
-    assert schedule.weight(Step(made.code.dot(few, []))) == 5
+    assert schedule.weight(number) == 1 + others + 2
+    assert schedule.weight(made.code.dot(few, [])) == 5
 
 
 # What is checked together
-
-
-def test_sums_that_may_overflow_are_checked_together():
-    made = Instructions(1, 30)
-    code, [w] = made.code, made.w
-    sums = [code.dot([(w, a), (w, b)], [c], "dot") for a, b, c in zip(*[iter(made.x)] * 3, strict=True)]
-    roots = [code.machine("fmul", i, i) for i in sums]
-    [stage] = made.schedule(*roots).stages[SAMPLE]
-    batches = {}
-    for place, step in enumerate(stage.steps):
-        if step.together:
-            batches.setdefault(step.together, []).append((place, step.number))
-    assert sorted(len(batch) for batch in batches.values()) == [len(sums) - TOGETHER, TOGETHER]
-    for batch in batches.values():
-        places = [place for place, _ in batch]
-        assert places == list(range(places[0], places[0] + len(places)))  # one after the other
-    assert sorted(i for batch in batches.values() for _, i in batch) == sorted(sums)
-
-
-def test_what_needs_sums_that_are_checked_together_is_done_after_them():
-    made = Instructions(1, 24)
-    code, [w] = made.code, made.w
-    sums = [code.dot([(w, a), (w, b)], [c]) for a, b, c in zip(*[iter(made.x)] * 3, strict=True)]
-    squares = [code.machine("fmul", i, i) for i in sums]
-    last = code.dot([(w, squares[0]), (w, squares[1])], [w])
-    roots = [code.machine("fsub", i, w) for i in squares]
-    found = numbers_of(made.schedule(*roots, last))
-    users = [i for pair in zip(squares, roots, strict=True) for i in pair]
-    assert found == [*sums[:6], *users[:12], *sums[6:], last, *users[12:]]
-
-
-def test_sums_are_checked_with_like_ones_among_the_next_24():
-    for between, together in ((0, True), (22, True), (23, False)):
-        made = Instructions(1, 30)
-        code, [w], x = made.code, made.w, made.x
-        forms = ["sum", *["dot"] * between, "sum"]
-        first, *others, last = (code.dot([(w, x[k]), (w, x[k + 1])], [x[k + 2]], form) for k, form in enumerate(forms))
-        [stage] = made.schedule(first, *others, last).stages[SAMPLE]
-        batch = {step.number: step.together for step in stage.steps}
-        assert (batch[first] == batch[last]) == together, between
-
-
-@pytest.mark.parametrize("seed", range(25))
-def test_none_that_is_checked_together_needs_another_one(seed):
-    made, roots, totals = random_graph(seed)
-    schedule = made.schedule(*roots, totals=totals)
-    for stage in schedule.stages[SAMPLE]:
-        for step in stage.steps if isinstance(stage, Stretch) else ():
-            alike = {s.number for s in stage.steps if step.together and s.together == step.together}
-            assert len(alike) <= TOGETHER
-            assert alike.isdisjoint(made.code.operands[step.number])
-            if step.together:
-                assert checked(made.code.instructions[step.number])
-                assert len({made.code.instructions[i][0] for i in alike}) == 1
 
 
 # Totals
@@ -386,12 +332,12 @@ def test_totals_with_the_same_columns_are_a_table():
     totals = [((a, b),) for b in columns for a in rows]
     totals.insert(7, ((made.x[10], made.x[11]),))
     schedule = made.schedule(totals=totals)
-    [table] = schedule.outer
+    [table] = schedule.totals.outer
     assert (len(table.lefts), len(table.rights)) == (4, 5)
     for row, left in zip(table.totals, table.lefts, strict=True):
         for k, right in zip(row, table.rights, strict=True):
             assert totals[k] == tuple(zip(left, right, strict=True))
-    assert schedule.single == [(7, (made.x[10], made.x[11]))]
+    assert schedule.totals.single == [(7, (made.x[10], made.x[11]))]
 
 
 def test_totals_of_several_products_are_tables_of_several_pairs():
@@ -399,7 +345,7 @@ def test_totals_of_several_products_are_tables_of_several_pairs():
     lefts, others = made.x[:3], made.x[3:6]
     columns, more = made.x[6:10], made.x[10:14]
     totals = [((a, b), (c, d)) for a, c in zip(lefts, others, strict=True) for b, d in zip(columns, more, strict=True)]
-    [table] = made.schedule(totals=totals).outer
+    [table] = made.schedule(totals=totals).totals.outer
     assert table.totals == [[4 * row + column for column in range(4)] for row in range(3)]
     assert table.lefts == list(zip(lefts, others, strict=True))
     assert table.rights == list(zip(columns, more, strict=True))
@@ -412,16 +358,16 @@ def test_few_columns_are_no_table():
     made = Instructions(0, 10)
     totals = [((made.x[0], x),) for x in made.x[1:COLUMNS]]
     schedule = made.schedule(totals=totals)
-    assert (schedule.outer, [pair for _, pair in schedule.single]) == ([], [pair for [pair] in totals])
+    assert (schedule.totals.outer, [pair for _, pair in schedule.totals.single]) == ([], [pair for [pair] in totals])
     schedule = made.schedule(totals=[((made.x[0], x),) for x in made.x[1 : COLUMNS + 1]])
-    assert (len(schedule.outer), schedule.single) == (1, [])
+    assert (len(schedule.totals.outer), schedule.totals.single) == (1, [])
 
 
 def test_a_single_total_of_several_products_is_a_sum_of_the_sample():
     made = Instructions(0, 4)
     a, b, c, d = made.x
     schedule = made.schedule(totals=[((a, b), (c, d))])
-    [(k, (sum_, one))] = schedule.single
+    [(k, (sum_, one))] = schedule.totals.single
     assert k == 0
     assert made.code.instructions[sum_] == ("adjoint", ((a, b), (c, d)), ())
     assert made.code.value(one) == 1.0
@@ -434,5 +380,5 @@ def test_what_nobody_needs_is_not_done():
     made.code.apply(mc.tanh, [made.x[1]])
     schedule = made.schedule(used)
     assert schedule.needed == [made.w[0], made.x[0], used]
-    assert [step.number for stage in schedule.stages[SAMPLE] for step in stage.steps] == [used]
+    assert [i for stage in schedule.stages[SAMPLE] for i in stage.numbers] == [used]
     assert schedule.size == 1

@@ -1,4 +1,4 @@
-"""Instructions as straight-line code: what is written for each, what is written once, and what is checked."""
+"""Instructions as straight-line code: what is written for each, and what is written once."""
 
 import pytest
 
@@ -88,58 +88,7 @@ def test_sums_are_added_up_from_their_terms():
         "%v0 = fmul double %w0, %x0",
         "%v1 = call double @llvm.fma.f64(double %w1, double %x1, double %v0)",
     ]
-    assert straight.products(number, [], []) == NOTHING
-
-
-def test_a_sum_in_units_begins_with_those_that_are_in_units_and_leaves_out_their_terms():
-    made = Instructions(3, 2)
-    (a, b, c), (x, y) = made.w, made.x
-    unit = literal(2.0**-64)
-    lines, _ = written(made, made.code.add(("scaled", ((a, x),), (b, y), c)))
-    assert lines == [
-        f"%v0 = fmul double {ONE}, %x1",
-        f"%v1 = fmul double %v0, {unit}",
-        "%v2 = fadd double %w2, %v1",
-        "%v3 = fmul double %w0, %x0",
-        f"%v4 = fmul double %v3, {unit}",
-        "%v5 = fadd double %v2, %v4",
-    ]
-    lines, _ = written(made, made.code.add(("scaled", (), (b, y, x), c, a)))
-    assert lines[0] == "%v0 = fadd double %w2, %w0"
-    assert len(lines) == 1 + 3
-    lines, _ = written(made, made.code.add(("scaled", ((a, x),), ())))
-    assert lines[2] == f"%v2 = fadd double {NOTHING}, %v1"
-
-
-def test_sums_that_may_overflow_are_checked_together_and_what_is_loaded_for_it_is_not_known_after_it():
-    made = Instructions(1, 4)
-    code, [w], x = made.code, made.w, made.x
-    twins = [code.add(("scaled", ((w, i),), ())) for i in x[:2]]
-    sums = [code.add(("dot", ((w, x[k]), (x[k], x[2])), (x[3],), twins[k])) for k in (0, 1)]
-    f = Function("f", "")
-    loaded = []
-
-    class Loading(Straight):
-        def load(self, i):
-            loaded.append((i, f.label))
-            return f.op(f"load double, ptr %p{i}")
-
-    straight = Loading(Lanes(f, 1, fused=False), code)
-    straight.checked(sums)
-    before = {i for i, label in loaded if label == "start"}
-    assert before == {w, *x, *twins}
-    assert len(loaded) == len(before)  # each once, where all that follows sees it
-    assert set(straight.known) == {*before, *sums}
-    assert [straight.value(i) for i in sums] == [line.split()[0] for line in f.lines[-2:]]
-    assert sum("br i1" in line for line in f.lines) == 1
-
-
-def test_a_short_sum_is_checked_alone_and_one_of_gradients_is_not():
-    made = Instructions(1, 2)
-    [w], (x, y) = made.w, made.x
-    for form, branches in (("dot", 1), ("adjoint", 0)):
-        lines, _ = written(made, made.code.dot([(w, x), (x, y)], [y], form))
-        assert sum(line.startswith("br i1") for line in lines) == branches
+    assert straight.sum(number, [], []) == NOTHING
 
 
 def test_a_value_that_is_nowhere_is_a_mistake():

@@ -12,7 +12,7 @@ import micrograd_cn as mc
 from micrograd_cn import Op, Value, gradients
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.instructions import AFTER, BATCH, SAMPLE, TAKE
-from micrograd_cn.compiler.schedule import Run, Takes
+from micrograd_cn.compiler.schedule import Map, Takes
 from micrograd_cn.losses import cross_entropy, nll_loss
 from micrograd_cn.optim import SGD
 from micrograd_cn.traits import Forms
@@ -139,7 +139,7 @@ def test_one_load_a_take_and_no_chain_of_choices():
     _, tokens, loss = embedding()
     program = compile(loss, tokens)
     text = program.source()
-    body = re.search(r"define i64 @micrograd_cn\.takes\(.*?\n}\n", text, re.DOTALL)[0]
+    body = re.search(r"define void @micrograd_cn\.takes\(.*?\n}\n", text, re.DOTALL)[0]
     width = plan_of(program).lanes
     assert body.count("load double, ptr") == width, "one of each lane's operand"
     for lanes in (True, False):
@@ -163,8 +163,8 @@ def test_masks_of_a_gradient_are_shared_comparisons_and_runs_in_single_rows():
     for lanes in (True, False):
         plan = plan_of(program, lanes)
         assert forms(plan, SAMPLE)["fcmp oeq"] == 16 * N, "one for each token and each entry, however wide"
-        assert sum(len(group.totals) * len(group.totals[0]) for group in plan.schedule.outer) >= 16 * N
-    runs = [stage for stage in plan.stages[SAMPLE] if isinstance(stage, Run) and stage.form == "fcmp oeq"]
+        assert sum(len(group.totals) * len(group.totals[0]) for group in plan.schedule.totals.outer) >= 16 * N
+    runs = [stage for stage in plan.stages[SAMPLE] if isinstance(stage, Map) and stage.form == "fcmp oeq"]
     assert [len(stage.numbers) for stage in runs] == [N] * 16
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 import micrograd_cn as mc
-from micrograd_cn.compiler.instructions import SAMPLE, SUMS, checked
+from micrograd_cn.compiler.instructions import SAMPLE, SUMS
 from micrograd_cn.compiler.machine import machine
 from micrograd_cn.compiler.places import WORD
 from micrograd_cn.compiler.schedule import Stretch
@@ -19,7 +19,7 @@ def threaded(plan):
     made, found = Threaded(plan), []
     for phase, stages in plan.stages.items():
         lanes = phase == SAMPLE and plan.schedule.lanes
-        found += [(s.steps, lanes, made.entry(s, lanes)) for s in stages if isinstance(s, Stretch)]
+        found += [(s.numbers, lanes, made.entry(s, lanes)) for s in stages if isinstance(s, Stretch)]
     return made, found
 
 
@@ -52,31 +52,26 @@ def test_values_without_a_place_in_the_plan_get_the_next_ones_one_each(seed, lan
 @pytest.mark.parametrize("lanes", [True, False])
 @pytest.mark.parametrize("seed", range(10))
 def test_a_table_has_an_entry_for_each_step_and_ends(seed, lanes):
-    """An entry is the function, the result, the operands; of a sum the parts, then a count and so many factors."""
+    """An entry is the function, the result, the operands; of a sum a count and so many factors."""
     made, roots, totals = random_graph(seed)
     plan, code = made.plan(*roots, totals=totals, lanes=lanes), made.code
-    for steps, in_lanes, (go, table, *rest) in threaded(plan)[1]:
+    for steps, in_lanes, (go, table) in threaded(plan)[1]:
         count = machine().width if in_lanes else 1
-        assert (go, rest) == (f"micrograd_cn.threaded_{count}", [0, 0])
+        assert go == f"micrograd_cn.threaded_{count}"
         words, at = named(plan, table), 0
         for step in steps:
             name, _ = words[at : at + 2]
-            form, *operands = code.instructions[step.number]
+            form, *operands = code.instructions[step]
             assert name in plan.makers
-            assert f"_{count}_" in name
             if form not in SUMS:
+                assert name.endswith(f"_{count}_{len(operands)}")
                 at += 2 + len(operands)
                 continue
-            _, terms, *twins = operands
-            twins = [] if step.starts else twins
-            assert name.endswith("_checked") == (not step.starts and checked(code.instructions[step.number]))
-            assert name.removesuffix("_checked").endswith(f"_{count}_{len(twins)}")
-            products = words[at + 2 + 2 * len(twins)]
-            if step.starts:
-                assert products == max(1, len(terms) + len(plan.schedule.long[step.number].others))
-            else:
-                assert products == max(1, len(terms) - len(twins) + len(operands[0]))
-            at += 3 + 2 * len(twins) + 2 * products
+            assert name.endswith(f"_{count}")
+            pairs, terms = operands
+            pairs = plan.schedule.long[step].others if step in plan.schedule.long else pairs
+            assert words[at + 2] == max(1, len(terms) + len(pairs))
+            at += 3 + 2 * words[at + 2]
         assert words[at:] == [END]
 
 

@@ -17,7 +17,8 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
-from micrograd_cn.compiler.epochs import advance, train
+from micrograd_cn.compiler.epochs import Course, advance, train
+from micrograd_cn.compiler.mixture import Mixture
 from micrograd_cn.compiler.rows import shuffled
 from micrograd_cn.compiler.training import Running, Training
 from micrograd_cn.compiler.update import compiled
@@ -293,11 +294,11 @@ def test_every_number_of_parameters_is_updated(make, count):
 @pytest.mark.parametrize(("own", "extra"), [pair for pair in product((0, 1, 16, 17), repeat=2) if any(pair)])
 def test_training_has_as_many_blocks_as_hold_all_parameters_and_room_for_new_values(own, extra):
     x, ws, others = Value(0.5), [Value(1.0) for _ in range(own)], [Value(2.0) for _ in range(extra)]
-    executables = compile(mc.sum([x, *(w * x for w in ws)]), [x]).executables
-    training = Training(Running(executables, 1), Adam([*others, *ws]))
+    program = compile(mc.sum([x, *(w * x for w in ws)]), [x])
+    training = Training(Course(Adam([*others, *ws]), 1), program.parameters)
     width = training.update.width
     assert training.own == math.ceil(own / width)
-    assert training.blocks == math.ceil((executables.pitch + extra) / width)
+    assert training.blocks == math.ceil((program.executables.pitch + extra) / width)
     assert len(training.samples.data) == training.blocks * training.update.block + training.update.outputs * width
     assert len(training.scalars.data) == training.update.scalars
     assert len(set(training.places)) == own + extra
@@ -305,7 +306,7 @@ def test_training_has_as_many_blocks_as_hold_all_parameters_and_room_for_new_val
 
 
 def test_one_thread_takes_its_steps_in_one_call(monkeypatch):
-    monkeypatch.setattr(Training, "_take_in_threads", None)
+    monkeypatch.setattr(Mixture, "_step", None)
     parameters, program, rows, _ = problem()
     assert len(program.fit(rows, SGD(parameters), 2, threads=1)) == 2
 
@@ -331,14 +332,18 @@ def test_steps_between_two_looks_at_ctrl_c_take_a_twentieth_of_a_second(monkeypa
     _, program, rows, _ = problem()
     now, found, expected = 0.0, [], []
 
-    def run(self, data, index, n, batch, first, steps, losses):
+    def run(self, batches, first, steps, losses, *rest):
         nonlocal now
         now += steps * seconds
         found.append(steps)
-        assert (n, batch, first) == (33, 7, sum(found[:-1]) % 5)
+        starts = [batches.words[start + 3] for start in batches.starts]
+        counts = [batches.words[start] for start in batches.starts]
+        assert (len(batches.order), starts, counts) == (33, [0, 7, 14, 21, 28], [7, 7, 7, 7, 5])
+        assert first == sum(found[:-1]) % 5
         assert len(losses.data) == steps
 
-    monkeypatch.setattr("micrograd_cn.compiler.epochs.time", SimpleNamespace(perf_counter=lambda: now))
+    for room in ("epochs", "mixture"):
+        monkeypatch.setattr(f"micrograd_cn.compiler.{room}.time", SimpleNamespace(perf_counter=lambda: now))
     monkeypatch.setattr(Training, "run", run)
     monkeypatch.setattr(Running, "expect", lambda self, taken, left: expected.append((taken, left)))
     losses = program.fit(rows[:33], SGD(program.parameters), 60, batch_size=7, shuffle=shuffle)
@@ -358,8 +363,8 @@ def test_what_is_left_is_judged_by_the_best_pace_after_the_first_step(monkeypatc
 
     monkeypatch.setattr("micrograd_cn.compiler.epochs.time", SimpleNamespace(perf_counter=lambda: now))
     expect = lambda *seconds: told.append(seconds)  # noqa: E731
-    loop = {"n": 10, "batch": 1, "epochs": 1, "shuffle": None, "progress": False, "each_step": True}
-    assert train(take, expect, None, **loop) == [0.0] * 10
+    course = Course(SGD([Value(1.0)]), 1, batch_size=1, each_step=True)
+    assert train(course, 10, take, expect, None) == [0.0] * 10
     assert told == [(2.0, 0.0), (16.0, 48.0), (6.0, 12.0), (10.0, 6.0), (4.0, 0.0)]
 
 

@@ -24,7 +24,7 @@ import numpy as np
 from mpmath import mp, mpf
 
 with contextlib.suppress(ImportError):  # as where pytest looks for examples in this file
-    from micrograd_cn.compiler.elementary import FORMULAS
+    from micrograd_cn.compiler.elementary import POLYNOMIALS
     from micrograd_cn.compiler.functions import ULPS, Library
     from micrograd_cn.compiler.lanes import vector
     from micrograd_cn.compiler.machine import Machine, _found, machine
@@ -88,7 +88,7 @@ def compiled(on, f, *others):
 
 def limit(name):
     """Return the largest error that a function may have."""
-    return ULPS[name] if name in FORMULAS or machine().triple.startswith("x86_64") else 4.0
+    return ULPS[name] if name in POLYNOMIALS or machine().triple.startswith("x86_64") else 4.0
 
 
 def exact(name, *xs):
@@ -249,7 +249,7 @@ def main():
         xs = operands(name, chosen.points, rng)
         right = exact(name, *xs)
         native_widths, ways = widths()
-        for native, fused in itertools.product(native_widths, ways if name in FORMULAS else ways[-1:]):
+        for native, fused in itertools.product(native_widths, ways if name in POLYNOMIALS else ways[-1:]):
             run = Functions(name, machine_of(native, fused), 2 * native)
             error, where = worst(name, run, xs, right, rng, chosen.rounds)
             wrong = error > limit(name)

@@ -1,20 +1,20 @@
-"""Like instructions on scalars, which are computed as vectors: side by side in memory, or gathered from anywhere."""
+"""Like instructions on scalars, found and placed so that they are computed as vectors."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from operator import sub
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
+from .even import parts
 from .instructions import START, SUMS, Code, parted
 from .places import Places
-from .schedule import Gathered, Run, Stage, Step
+from .schedule import Map, Stage
 
-SHORTEST = 3  # instructions that are a run
-VECTORS = 2  # of a run, from which it is one of its own where the others are gathered
-NEAR = 6  # instructions in order, among which the next one of a run is looked for
+SHORTEST = 3  # instructions that are a map
+VECTORS = 2  # of a map, from which it is one of its own where the others are gathered
+NEAR = 6  # instructions in order, among which the next one of a map is looked for
 FAR = 1 << 32  # places between any two values that have none yet
 DIGIT = 80  # bits of a place where several are one number, which a multiple of a distance does not fill either
 
@@ -29,8 +29,8 @@ class _Placed(NamedTuple):
     places: Offsets
 
 
-class Runs:
-    """What finds the runs of a plan, and places their results.
+class Maps:
+    """What finds the maps of a plan, and places their results.
 
     Args:
         places: where values lie, and the results will.
@@ -67,100 +67,77 @@ class Runs:
         place = self._given.scalar
         return tuple([place[j] if j in place else -j * FAR - FAR for j in operands])
 
-    def of(self, steps: Sequence[Step]) -> tuple[Sequence[Stage], Sequence[Step]]:
-        """Return the runs among steps of which none needs another, and the other steps."""
+    def of(self, numbers: Sequence[int]) -> tuple[Sequence[Stage], Sequence[int]]:
+        """Return the maps among instructions of which none needs another, and the other ones."""
         alike: dict[Any, list[int]] = {}
-        if len(steps) >= SHORTEST:
-            for step in steps:
-                if kind := self._kind(step):
-                    alike.setdefault(kind, []).append(step.number)
-        if not alike or len(alike) == len(steps):
-            for step in steps:
-                self._given.keep(step.number)
-            return [], steps
+        if len(numbers) >= SHORTEST:
+            for i in numbers:
+                if kind := self._kind(i):
+                    alike.setdefault(kind, []).append(i)
+        if not alike or len(alike) == len(numbers):
+            for i in numbers:
+                self._given.keep(i)
+            return [], numbers
         stages: list[Stage] = [*self._started(alike.pop(START, []))]
         for kind, found in alike.items():
             if len(found) >= SHORTEST:
                 stages += self._of_kind(kind, found)
-        inside = {i for stage in stages for i in stage.numbers}  # type: ignore[union-attr]
-        rest = [step for step in steps if step.number not in inside]
-        for step in sorted(rest, key=lambda step: self.order(step.number)):
-            self._given.keep(step.number)
+        inside = {i for stage in stages for i in stage.numbers}
+        rest = [i for i in numbers if i not in inside]
+        for i in sorted(rest, key=self.order):
+            self._given.keep(i)
         return stages, rest
 
-    def _kind(self, step: Step) -> Any:
-        """Return what is the same for instructions that may be a run, None if it is none."""
-        form, *rest = self._code.instructions[step.number]
-        if step.starts:
-            return None if self._start(step.number) is None else START
+    def _kind(self, i: int) -> Any:
+        """Return what is the same for instructions that may be a map, None if it is in none."""
+        form, *rest = self._code.instructions[i]
+        if i in self._schedule.long:
+            return None if self._schedule.start(i) is None else START
         if form not in SUMS:
             return form
-        pairs, terms, *twins = rest
-        return (form, len(pairs), len(terms), len(twins)) if self._gather and form != "scaled" else None
+        return (form, *map(len, rest)) if self._gather else None
 
     def _of_kind(self, kind: Any, numbers: Sequence[int]) -> Iterator[Stage]:
-        """Yield the runs of like instructions, with their results placed."""
-        form, stage = (kind[0], self._gathered) if isinstance(kind, tuple) else (kind, self._run)
+        """Yield the maps of like instructions, with their results placed."""
+        form = kind[0] if isinstance(kind, tuple) else kind
         self._place_constants(numbers)
         placed = self._placed(form, numbers)
         if not self._gather:
-            yield from self._long_enough(form, stage, _beside(placed), SHORTEST, [])
+            yield from self._long_enough(form, _beside(placed), SHORTEST, [])
             return
         least, apart, rest = VECTORS * self._given.native, list[_Placed](), list[_Placed]()
-        yield from self._long_enough(form, stage, _beside(placed), least, apart)
+        yield from self._long_enough(form, _beside(placed), least, apart)
         wished, others = parted(apart, lambda one: one.number in self._wished)
-        yield from self._long_enough(form, stage, _chains(others, least), least, rest)
+        yield from self._long_enough(form, _chains(others, least), least, rest)
         if len(wished) + len(rest) >= SHORTEST:
-            yield self._gathered(form, [*wished, *rest])
+            yield self._map(form, [*wished, *rest])
 
     def _long_enough(
-        self,
-        form: str,
-        stage: Callable[[str, Sequence[_Placed]], Stage],
-        found: Iterable[Sequence[_Placed]],
-        least: int,
-        others: list[_Placed],
-    ) -> Iterator[Stage]:
-        """Yield the stages of those runs that are, and add the others' instructions to a list."""
-        for run in found:
-            if len(run) < least:
-                others += run
+        self, form: str, found: Iterable[Sequence[_Placed]], least: int, others: list[_Placed]
+    ) -> Iterator[Map]:
+        """Yield maps of those that are long enough, and add the others' instructions to a list."""
+        for placed in found:
+            if len(placed) < least:
+                others += placed
             else:
-                yield stage(form, run)
+                yield self._map(form, placed)
 
-    def _run(self, form: str, placed: Sequence[_Placed]) -> Stage:
-        steps = _steps(placed)
-        if steps is None:
-            return self._gathered(form, placed)
+    def _map(self, form: str, placed: Sequence[_Placed]) -> Map:
         numbers = [i for _, i, _ in placed]
         self._given.side_by_side(numbers, whole=True)
-        return Run(form, numbers, self._code.operands[numbers[0]], steps)
+        return Map(form, numbers)
 
-    def _gathered(self, form: str, placed: Sequence[_Placed]) -> Gathered:
-        numbers = [i for _, i, _ in placed]
-        self._given.side_by_side(numbers, whole=True)
-        return Gathered(form, numbers)
-
-    def _start(self, i: int) -> int | None:
-        """Return the number of the one value from which a long sum starts; None if it has several."""
-        others, terms = self._schedule.long[i].others, self._code.instructions[i][2]
-        if others or len(terms) > 1:
-            return None
-        return terms[0] if terms else self._code.constant(-0.0)
-
-    def _started(self, numbers: Iterable[int]) -> Iterator[Run]:
-        """Yield runs of what long sums start from, in whole vectors alone, since other sums may lie behind."""
+    def _started(self, numbers: Iterable[int]) -> Iterator[Map]:
+        """Yield maps of what long sums start from, in whole vectors alone, since other sums may lie behind."""
         place = self._given.scalar
-        starts = {i: (start,) for i in numbers if (start := self._start(i)) is not None}
+        starts = {i: (start,) for i in numbers if (start := self._schedule.start(i)) is not None}
         placed = sorted(_Placed((place[i],), i, (place[i], *self._places(start))) for i, start in starts.items())
-        for run in _beside(placed):
-            whole = len(run) // self._given.native * self._given.native
-            if whole:
-                _, *steps = _steps(run) or (True,)
-                yield Run(START, [i for _, i, _ in run[:whole]], starts[run[0].number], tuple(steps))
+        for found in _beside(placed):
+            if whole := len(found) // self._given.native * self._given.native:
+                yield Map(START, [i for _, i, _ in found[:whole]])
 
     def _place_constants(self, numbers: Sequence[int]) -> None:
-        """Let constants that like instructions have beside the same other operands lie side by side, for a run."""
+        """Let constants that like instructions have beside the same other operands lie side by side, for a map."""
         operands, known = self._code.operands, self._code.constants
         beside: dict[tuple[int | None, ...], list[int]] = {}
         for i in numbers:
@@ -198,28 +175,18 @@ def families(code: Code, numbers: Iterable[int], least: int) -> Iterator[list[in
         if column[beside[-1]] - column[beside[0]] == len(beside) - 1:  # one beside the other
             continue
         for chain in _chains([_Placed((), i, (column[i],)) for i in beside], least):
-            if len(chain) >= least and _steps(chain) is None:
+            if len(chain) >= least and chain[1].places[0] - chain[0].places[0] > 1:
                 yield [one.number for one in chain]
 
 
 def _beside(placed: Sequence[_Placed]) -> Iterator[Sequence[_Placed]]:
     """Yield the longest parts in which each operand lies beside that of the instruction before, or is the same one.
 
-    >>> [len(part) for part in _beside([_Placed((), k, (place, 7)) for k, place in enumerate([0, 1, 2, 4, 5])])]
+    >>> [len(one) for one in _beside([_Placed((), k, (place, 7)) for k, place in enumerate([0, 1, 2, 4, 5])])]
     [3, 2]
     """
-    start = 0
-    while start < len(placed):
-        end, steps = start + 1, None
-        while end < len(placed):
-            step = tuple(map(sub, placed[end].places, placed[end - 1].places))
-            if steps is None and {0, 1}.issuperset(step):
-                steps = step
-            if step != steps:
-                break
-            end += 1
-        yield placed[start:end]
-        start = end
+    for part in parts([one.places for one in placed], {0, 1}.issuperset):
+        yield placed[part.start : part.stop]
 
 
 def _chains(placed: Sequence[_Placed], least: int) -> Iterator[Sequence[_Placed]]:
@@ -259,9 +226,3 @@ def _digits(places: Offsets) -> int:
     for place in places:
         code = (code << DIGIT) + place
     return code
-
-
-def _steps(run: Sequence[_Placed]) -> tuple[bool, ...] | None:
-    """Return for each operand whether those of the next instructions lie beside it; None if they lie farther away."""
-    distances = [b - a for a, b in zip(run[0].places, run[1].places, strict=True)] if len(run) > 1 else []
-    return tuple([x != 0 for x in distances]) if {0, 1}.issuperset(distances) else None

@@ -11,8 +11,8 @@ from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.instructions import SAMPLE, START
 from micrograd_cn.compiler.machine import machine
-from micrograd_cn.compiler.runs import FAR, VECTORS, _chains, _Placed
-from micrograd_cn.compiler.schedule import ALONE, Gathered, Run, Stretch, Sums
+from micrograd_cn.compiler.maps import FAR, VECTORS, _chains, _Placed
+from micrograd_cn.compiler.schedule import ALONE, Map, Stretch, Sums
 
 from .common import Instructions
 
@@ -22,6 +22,16 @@ NATIVE = machine().native
 
 def stages(plan, kind):
     return [stage for stage in plan.stages[SAMPLE] if isinstance(stage, kind)]
+
+
+def gathered(plan):
+    """Return the maps of which some operand lies anywhere, and those of sums."""
+    return [stage for stage in stages(plan, Map) if not stage.pattern or "g" in stage.pattern]
+
+
+def neighbours(plan):
+    """Return the maps whose operands lie side by side, or are the same."""
+    return [stage for stage in stages(plan, Map) if stage.pattern and "g" not in stage.pattern]
 
 
 def beside(plan, numbers):
@@ -38,24 +48,24 @@ def test_operands_from_anywhere_are_gathered_by_form():
     alone = code.machine("fadd", x[0], x[5])
     roots = [*differences, *quotients, alone]
     plan = made.plan(*roots, lanes=False, scalars=FREE, gather=True)
-    found = {stage.form: stage.numbers for stage in stages(plan, Gathered)}
+    found = {stage.form: stage.numbers for stage in gathered(plan)}
     assert {form: sorted(numbers) for form, numbers in found.items()} == {"fsub": differences, "fdiv": quotients}
     assert all(beside(plan, numbers) for numbers in found.values())
-    assert [step.number for stretch in stages(plan, Stretch) for step in stretch.steps] == [alone]
-    assert not stages(made.plan(*roots, lanes=False, scalars=FREE), Gathered)
-    assert not stages(made.plan(*roots, lanes=True, scalars=FREE, gather=True), Gathered)  # vectors already
+    assert [i for stretch in stages(plan, Stretch) for i in stretch.numbers] == [alone]
+    assert not gathered(made.plan(*roots, lanes=False, scalars=FREE))
+    assert not gathered(made.plan(*roots, lanes=True, scalars=FREE, gather=True))  # vectors already
 
 
 @pytest.mark.parametrize("count", [VECTORS * NATIVE - 1, VECTORS * NATIVE])
-def test_neighbours_are_a_run_of_their_own_from_some_vectors_on(count):
+def test_neighbours_are_a_map_of_their_own_from_some_vectors_on(count):
     made = Instructions(0, 50)
     roots = [made.code.apply(mc.exp, [i]) for i in [*made.x[:count], *made.x[40:50:3]]]
     plan = made.plan(*roots, lanes=False, scalars=FREE, gather=True)
     if count < VECTORS * NATIVE:
-        [everything] = stages(plan, Gathered)
-        assert (everything.numbers, stages(plan, Run)) == (roots, [])
+        [everything] = gathered(plan)
+        assert (everything.numbers, neighbours(plan)) == (roots, [])
     else:
-        [run], [others] = stages(plan, Run), stages(plan, Gathered)
+        [run], [others] = neighbours(plan), gathered(plan)
         assert (run.numbers, others.numbers) == (roots[:count], roots[count:])
 
 
@@ -66,11 +76,11 @@ def test_short_sums_are_gathered_by_how_many_products_and_terms_they_have():
     mixed = [code.dot([(x[k], x[k + 4])], [x[20 - k]], "adjoint") for k in range(3)]
     others = [code.dot([(x[k], x[k + 5])], [x[19 - k]], "dot") for k in range(2)]
     plan = made.plan(*twos, *mixed, *others, lanes=False, scalars=FREE, gather=True)
-    assert sorted(stage.numbers for stage in stages(plan, Gathered)) == [twos, mixed]
-    assert {step.number for stretch in stages(plan, Stretch) for step in stretch.steps} == {*others}
+    assert sorted(stage.numbers for stage in gathered(plan)) == [twos, mixed]
+    assert {i for stretch in stages(plan, Stretch) for i in stretch.numbers} == {*others}
 
 
-def test_neighbours_with_others_between_them_are_runs_too():
+def test_neighbours_with_others_between_them_are_maps_too():
     made = Instructions(0, 40)
     code, x = made.code, made.x
     count = VECTORS * NATIVE + 1
@@ -80,22 +90,13 @@ def test_neighbours_with_others_between_them_are_runs_too():
         products.append(code.machine("fmul", x[k], x[39]))
         turned.append(code.machine("fmul", x[k], x[38 - k]))
     plan = made.plan(*squares, *products, *turned, lanes=False, scalars=FREE, gather=True)
-    assert sorted((run.numbers, run.steps) for run in stages(plan, Run)) == [
-        (squares, (True, True)),
-        (products, (True, False)),
+    assert sorted((run.numbers, run.pattern) for run in neighbours(plan)) == [
+        (squares, "vv"),
+        (products, "vs"),
     ]
-    [others] = stages(plan, Gathered)
+    [others] = gathered(plan)
     assert sorted(others.numbers) == turned
-    assert all(beside(plan, stage.numbers) for stage in (*stages(plan, Run), others))
-
-
-def test_sums_with_twins_are_gathered_with_them():
-    made = Instructions(9, 30)
-    code, w, x = made.code, made.w, made.x
-    sums = [code.dot([(w[k], w[k + 1]), (w[k + 2], w[k]), (x[k], x[k + 1])], []) for k in range(4)]
-    assert all(len(code.instructions[i]) == 4 for i in sums)
-    plan = made.plan(*sums, lanes=False, scalars=FREE, gather=True)
-    assert [stage.numbers for stage in stages(plan, Gathered)] == [sums]
+    assert all(beside(plan, stage.numbers) for stage in (*neighbours(plan), others))
 
 
 def starting(count, starts):
@@ -112,31 +113,30 @@ def starting(count, starts):
 @pytest.mark.parametrize("count", [NATIVE - 1, NATIVE, 2 * NATIVE + 1])
 def test_what_long_sums_start_from_is_copied_in_whole_vectors(count):
     whole = count // NATIVE * NATIVE
-    for starts, steps in (
-        (lambda code, x, k: [], (False,)),
-        (lambda code, x, k: [x[ALONE + 2]], (False,)),
-        (lambda code, x, k: [x[ALONE + k]], (True,)),
+    for starts, pattern in (
+        (lambda code, x, k: [], "s"),
+        (lambda code, x, k: [x[ALONE + 2]], "s"),
+        (lambda code, x, k: [x[ALONE + k]], "v"),
     ):
         plan, sums = starting(count, starts)
         [group] = stages(plan, Sums)
         assert group.numbers == sums
-        runs = stages(plan, Run)
+        runs = neighbours(plan)
         assert [(run.form, run.numbers) for run in runs] == ([(START, sums[:whole])] if whole else [])
-        assert all(run.steps == steps or len(run.numbers) == 1 for run in runs)
-        rest = [step for stretch in stages(plan, Stretch) for step in stretch.steps]
-        assert [(step.number, step.starts) for step in rest] == [(i, True) for i in sums[whole:]]
+        assert all(run.pattern == pattern or len(run.numbers) == 1 for run in runs)
+        assert [i for stretch in stages(plan, Stretch) for i in stretch.numbers] == sums[whole:]
         assert plan.stages[SAMPLE].index(group) == len(plan.stages[SAMPLE]) - 1  # it reads what they start from
 
 
-def test_sums_that_start_from_several_values_or_lie_elsewhere_are_no_run():
+def test_sums_that_start_from_several_values_or_lie_elsewhere_are_no_map():
     plan, _ = starting(2 * NATIVE, lambda code, x, k: [x[ALONE], x[ALONE + 1]])
-    assert not stages(plan, Run)
+    assert not neighbours(plan)
     plan, _ = starting(2 * NATIVE, lambda code, x, k: [x[ALONE], x[ALONE + 1]] if k % 2 else [])
-    assert not stages(plan, Run)
+    assert not neighbours(plan)
 
 
-@pytest.mark.parametrize(("count", "vectors"), [(7, False), (8, True)])
-def test_single_rows_of_many_like_instructions_are_vectors(count, vectors, monkeypatch):
+@pytest.mark.parametrize("count", [7, 8])
+def test_single_rows_of_many_like_instructions_have_their_numbers(count, monkeypatch):
     monkeypatch.setattr("micrograd_cn.compiler.executable.PATIENCE", 0.0)
     monkeypatch.setattr("micrograd_cn.compiler.executable.LEAST", 0)
     xs = [mc.Value(0.1 * k) for k in range(count)]
@@ -147,8 +147,6 @@ def test_single_rows_of_many_like_instructions_are_vectors(count, vectors, monke
     )
     executable = program.executables.best("forward", 1)
     assert executable.native
-    assert executable.plan.gather == vectors
-    assert not program.executables.plan("forward", lanes=True).gather
     assert program.executables.best("forward", 9).native
 
 
@@ -175,9 +173,9 @@ def test_inputs_that_like_instructions_read_at_even_distances_are_copied_side_by
     if code == "gathered":
         for start in (0, 1):
             assert beside(plan, [i for i in moved if plan.code.instructions[i][1] % 3 == start])
-        forms = {stage.form: stage.steps for stage in stages(plan, Run)}
-        assert forms == {"sin": (True,), "exp": (True,), "fmul": (True, True), "fsub": (True, True)}
-        assert not stages(plan, Gathered)
+        forms = {stage.form: stage.pattern for stage in neighbours(plan)}
+        assert forms == {"sin": "v", "exp": "v", "fmul": "vv", "fsub": "vv"}
+        assert not gathered(plan)
     for _ in range(2):
         assert program.forward(rows) == pytest.approx([f(row) for row in rows], rel=1e-12)
 
