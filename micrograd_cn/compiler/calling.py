@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from array import array
-from operator import attrgetter
 from typing import Any
 
-from .captured import Captured
+from .captured import data_of
 from .executable import Buffers, Executable
 from .program import Program
 from .rows import address
@@ -35,17 +34,14 @@ class _Ready:
             self.memory, address(self.numbers), address(index), 1, address(self.out), None, index, program
         )
         self._seen = -1
-        parameters = program.parameters
-        self._parameters = parameters
-        self._read = attrgetter("data" if any(isinstance(p, Captured) for p in parameters) else "_data")
+        self._parameters = program.parameters
 
     def renew(self) -> None:
         """Take the parameters' data, if any data has changed since."""
         if self._seen != (now := data_version()):
             self._seen = now
             if self._parameters:
-                data = array("d", map(self._read, self._parameters))
-                self.executable.write(self.memory, data)
+                self.executable.write(self.memory, data_of(self._parameters))
 
 
 class Caller:

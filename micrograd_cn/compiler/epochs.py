@@ -47,7 +47,9 @@ class Course:
     def __post_init__(self) -> None:
         optimizer, shuffle, schedule, progress = self.optimizer, self.shuffle, self.schedule, self.progress
         if not isinstance(optimizer, Optimizer):
-            arrays = "; samples are one argument, fit((X, y), optimizer, ...)" if getattr(optimizer, "shape", ()) else ""
+            arrays = (
+                "; samples are one argument, fit((X, y), optimizer, ...)" if getattr(optimizer, "shape", ()) else ""
+            )
             raise TypeError(f"fit() takes an optimizer of micrograd_cn.optim, got {type(optimizer).__name__}{arrays}")
         for name, count, least in (("epochs", self.epochs, 0), ("batch_size", self.batch_size, 1)):
             if count is None and name == "batch_size":

@@ -15,7 +15,7 @@ from ..optim import Optimizer
 from . import c
 from .anomalies import detect_anomaly
 from .c import Options
-from .captured import add_gradients
+from .captured import add_gradients, data_of
 from .derivatives import Differentiable
 from .epochs import Course, Progress, Shuffler
 from .executable import Executables, nothing
@@ -103,14 +103,13 @@ class Program(Differentiable):
             writable(out, n * width)
             self.outputs_of(array("d", data) if overlap(data, out) else data, in_order(n), threads, out)
             return out
-        to = Memory(n * width).data
-        numbers = memoryview(to).cast("B").cast("d") if n else memoryview(b"")
+        to = Memory(n * width)
 
         def take(first: int, count: int) -> list[Any]:
-            flat = numbers[width * first : width * (first + count)].tolist()
+            flat = to.view[width * first : width * (first + count)].tolist()
             return flat if self._single else [flat[i : i + width] for i in range(0, len(flat), width)]
 
-        outputs, *others = self.outputs_of(data, in_order(n), threads, to, take=take) or [[]]
+        outputs, *others = self.outputs_of(data, in_order(n), threads, to.data, take=take) or [[]]
         for more in others:
             outputs += more
         return outputs
@@ -164,7 +163,7 @@ class Program(Differentiable):
             nonlocal seen
             if seen != (now := data_version()):
                 seen = now
-                executable.write(memory, array("d", [p.data for p in self.parameters]))
+                executable.write(memory, data_of(self.parameters))
             return run()
 
         return with_parameters
@@ -187,7 +186,7 @@ class Program(Differentiable):
             return []
         self.detect_anomaly(data, index, backward=False)
         executable = self.executables.best("forward", len(index))
-        now = [] if parameters else [p.data for p in self.parameters]
+        now = [] if parameters else data_of(self.parameters)
         with executable.memories(now, threads) as memories:
             for memory in memories if parameters else ():
                 ctypes.memmove(memory.s.address, parameters, WORD * len(self.parameters))
@@ -217,9 +216,9 @@ class Program(Differentiable):
         self.detect_anomaly(data, index, backward=True)
         executable = self.executables.best("gradient", len(index))
         first = self.executables.pitch
-        with executable.memories([p.data for p in self.parameters], threads) as memories:
+        with executable.memories(data_of(self.parameters), threads) as memories:
             loss = executable.gradient(memories, address(data), address(index), len(index))
-            gradients = memories[0].s.data[first : first + len(self.parameters)]
+            gradients = memories[0].s.view[first : first + len(self.parameters)].tolist()
         return float(loss), gradients
 
     def fit(
@@ -274,10 +273,9 @@ class Program(Differentiable):
         (-1.75, 0.75)
         """
         course = Course(optimizer, epochs, batch_size, shuffle, schedule, threads, progress, each_step)
-        inputs = set(self._inputs)
-        for i, p in enumerate(optimizer.parameters):
-            if p in inputs:
-                raise ValueError(f"fit(): parameters[{i}] of the optimizer, {p!r}, is an input of the program")
+        if trained := {*optimizer.parameters}.intersection(self._inputs):
+            i, p = next((i, p) for i, p in enumerate(optimizer.parameters) if p in trained)
+            raise ValueError(f"fit(): parameters[{i}] of the optimizer, {p!r}, is an input of the program")
         table = Table(())
         table.numbers, n = self._batch("fit", rows)
         table.samples = range(n)

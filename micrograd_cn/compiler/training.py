@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, compress, repeat
-from typing import NamedTuple
+from operator import attrgetter, is_, itemgetter
+from typing import NamedTuple, TypeVar
+from weakref import WeakKeyDictionary
 
 from .. import node as nodes
 from ..engine import Value
-from ..node import Node
 from ..optim import Optimizer
 from ..optimizer import at_least_0
-from .captured import check_captured
+from .captured import SET_DATA, SET_GRAD, check_captured, data_of
 from .epochs import Course
 from .executable import Buffers, Executable, Executables, fit_driver, pitch, update_driver
 from .machine import Memory
+from .places import WORD
 from .rows import address
 from .update import compiled
 
-SET_DATA, SET_GRAD = (vars(Node)[slot].__set__ for slot in ("_data", "grad"))  # functions of C's
+T = TypeVar("T")
 
 
 class Batches(NamedTuple):
@@ -74,12 +76,64 @@ def _give_back(executable: Executable, memories: Sequence[Buffers]) -> None:
 def check_constants(optimizer: Optimizer, executables: Executables) -> None:
     """Raise ValueError if a parameter that is to be trained was a constant when a program was made, or captured."""
     check_captured(optimizer.parameters, executables.graph.parameters)
-    for i, p in enumerate(optimizer.parameters):
-        if p.requires_grad and p in executables.graph.constants:
+    constants = executables.graph.constants
+    for i, p in enumerate(optimizer.parameters if constants else ()):
+        if p.requires_grad and p in constants:
             raise ValueError(
                 f"fit(): parameters[{i}] of the optimizer, {p!r}, is a constant of the program, since it required no "
                 "gradient when the program was made; compile anew"
             )
+
+
+class _Layout:
+    """Where the numbers of parameters are: those that are read have the first ones, in order.
+
+    Attributes:
+        read: the parameters that are read.
+        trained: those of an optimiser.
+        places: of each of these its place among all numbers.
+        others: those that are trained and not read.
+        begin, end: the place of the first of those, and after the last.
+        covers: whether all that are read are trained.
+    """
+
+    def __init__(self, read: Sequence[Value], trained: Sequence[Value]) -> None:
+        self.read, self.trained = [*read], [*trained]
+        place = {p: i for i, p in enumerate(read)}
+        self.others = [p for p in trained if p not in place]
+        begin = pitch(len(read))
+        place |= {p: i for i, p in enumerate(self.others, begin)}
+        self.places = [*map(place.__getitem__, trained)]
+        first, count = self.places[0], len(self.places)
+        self._beside = slice(first, first + count) if self.places == [*range(first, first + count)] else None
+        self.begin, self.end = begin, begin + len(self.others)
+        self.covers = {*trained}.issuperset(read)
+
+    def put(self, numbers: Iterable[float], to: array[float]) -> None:
+        """Write a number of each of the optimiser's parameters to its place."""
+        if self._beside:
+            to[self._beside] = array("d", numbers)
+        else:
+            deque(map(to.__setitem__, self.places, numbers), maxlen=0)
+
+    def of(self, numbers: array[float]) -> list[float]:
+        """Return the numbers of the optimiser's parameters."""
+        return numbers[self._beside].tolist() if self._beside else [*map(numbers.__getitem__, self.places)]
+
+    def is_of(self, read: Sequence[Value], trained: Sequence[Value]) -> bool:
+        """Return whether it is that of such parameters."""
+        pairs = (self.read, read), (self.trained, trained)
+        return all(len(ours) == len(theirs) and all(map(is_, ours, theirs)) for ours, theirs in pairs)
+
+
+_layouts: WeakKeyDictionary[Optimizer, _Layout] = WeakKeyDictionary()  # of the last call of `fit`
+
+
+def _layout(read: Sequence[Value], optimizer: Optimizer) -> _Layout:
+    found = _layouts.get(optimizer)
+    if found is None or not found.is_of(read, optimizer.parameters):
+        found = _layouts[optimizer] = _Layout(read, optimizer.parameters)
+    return found
 
 
 class Training:
@@ -90,48 +144,54 @@ class Training:
         numbers: what they are now.
         own: in how many blocks the optimiser's step has them.
         blocks: how many blocks it has, with those of other parameters.
-        places: where the optimiser's parameters have their data in these.
     """
 
     def __init__(self, course: Course, parameters: Sequence[Value]) -> None:
         self.optimizer, self.schedule = course.optimizer, course.schedule
         self.parameters = parameters
         optimizer = course.optimizer
-        place = {p: i for i, p in enumerate(parameters)}
-        numbers = []
-        others = pitch(len(parameters))  # where parameters that are not read begin
-        self.numbers = Memory(others)
-        for p in optimizer.parameters:
-            numbers.append(place.get(p, others))
-            others += p not in place
-        changed = {i for p, i in zip(optimizer.parameters, numbers, strict=True) if p.requires_grad}
-        masked = not changed.issuperset(place.values())
+        self._layout = layout = _layout(parameters, optimizer)
+        changed = [*map(attrgetter("requires_grad"), optimizer.parameters)]
+        masked = not (all(changed) and layout.covers)
         self.update = update = compiled(optimizer, masked)
-        width = update.width
-        data = [p.data for p in parameters]
-        self.numbers.data[: len(data)] = data
+        data = data_of(parameters)
+        self.numbers = Memory(pitch(len(parameters)))
+        self.numbers.view[: len(data)] = data
         self.scalars = Memory(update.scalars)
         for number, x in update.constants.items():
             self.scalars.data[number] = x
         self.scalars.data[0], self.scalars.data[1] = optimizer.lr, float(optimizer.steps)
-        self.own = -(-len(place) // width)
-        self.blocks = -(-others // width)
-        self.samples = Memory(self.blocks * update.block + update.outputs * width)
+        self.own = -(-len(parameters) // update.width)
+        self.blocks = -(-layout.end // update.width)
+        self.samples = Memory(self.blocks * update.block + update.outputs * update.width)
+        before = array("d", bytes(WORD * self.blocks * update.width))
+        before[: len(data)], before[layout.begin : layout.end] = data, data_of(layout.others)
+        self._write(0, before)
+        for k, slot in enumerate(optimizer.slots, 2):
+            layout.put(map(itemgetter(slot), optimizer.state), before)
+            self._write(k, before)
+        if masked:
+            before = array("d", bytes(WORD * len(before)))  # 0 for a parameter that the optimiser does not have
+            layout.put(map(float, changed), before)
+            self._write(update.columns - 1, before)
 
-        def at(i: int) -> int:
-            return i // width * update.block + i % width
+    def _write(self, k: int, numbers: array[float]) -> None:
+        """Write numbers of all parameters, by their places, into a column of the optimiser's blocks."""
+        for lane, column in enumerate(self._lanes(k)):
+            column[:] = memoryview(numbers)[lane :: self.update.width]
 
-        samples = self.samples.data
-        for first in range(0, len(data), width):
-            samples[at(first) : at(first) + min(width, len(data) - first)] = data[first : first + width]
-        self.places = [at(i) for i in numbers]
-        for p, i, start, state in zip(optimizer.parameters, numbers, self.places, optimizer.state, strict=True):
-            if i >= len(data):
-                samples[start] = p.data
-            for k, slot in enumerate(optimizer.slots, 2):
-                samples[start + k * width] = state[slot]
-            if masked:
-                samples[start + (update.columns - 1) * width] = float(p.requires_grad)
+    def _column(self, k: int) -> list[float]:
+        """Return the numbers of the optimiser's parameters in a column."""
+        numbers = array("d", bytes(WORD * self.blocks * self.update.width))
+        for lane, column in enumerate(self._lanes(k)):
+            memoryview(numbers)[lane :: self.update.width] = column
+        return self._layout.of(numbers)
+
+    def _lanes(self, k: int) -> Iterator[memoryview[float]]:
+        """Yield the numbers in each lane of a column, block by block."""
+        width, block = self.update.width, self.update.block
+        for first in range(k * width, (k + 1) * width):
+            yield self.samples.view[first : first + (self.blocks - 1) * block + 1 : block]
 
     @property
     def _optimizer_at(self) -> tuple[int, ...]:
@@ -190,21 +250,22 @@ class Training:
         steps = int(self.scalars.data[1])  # counted there, since Ctrl-C may come just before a line of Python
         if steps == optimizer.steps:
             return
-        data = memoryview(self.samples.data).cast("B").cast("d")  # read faster than ctypes' arrays
-        changed = [p.requires_grad for p in optimizer.parameters]
-        trained, starts = list(compress(optimizer.parameters, changed)), list(compress(self.places, changed))
-        states = list(compress(optimizer.state, changed))
+        changed = [*map(attrgetter("requires_grad"), optimizer.parameters)]
+        some = not all(changed)
 
-        def column(k: int) -> list[float]:
-            first = k * self.update.width
-            return [data[start + first] for start in starts]
+        def of_trained(of_all: list[T]) -> list[T]:
+            return [*compress(of_all, changed)] if some else of_all
 
+        trained, states = of_trained(optimizer.parameters), of_trained(optimizer.state)
         changes: list[Iterable[object]] = [
-            map(SET_DATA, trained, column(0)),
+            map(SET_DATA, trained, of_trained(self._column(0))),
             map(setattr, [nodes], ["given_data"], [True]),
-            map(SET_GRAD, optimizer.parameters, repeat(0.0)),
-            map(SET_GRAD, trained, column(1)),
-            *[map(dict.__setitem__, states, repeat(slot), column(k)) for k, slot in enumerate(optimizer.slots, 2)],
+            map(SET_GRAD, optimizer.parameters if some else (), repeat(0.0)),
+            map(SET_GRAD, trained, of_trained(self._column(1))),
+            *[
+                map(dict.__setitem__, states, repeat(slot), of_trained(self._column(k)))
+                for k, slot in enumerate(optimizer.slots, 2)
+            ],
             map(setattr, [optimizer], ["steps"], [steps]),
         ]
         if self.schedule is not None:
