@@ -32,7 +32,8 @@ class _Block(NamedTuple):
 
 _blocks: ContextVar[tuple[_Block, ...]] = ContextVar("micrograd_cn_blocks", default=())
 _lock = Lock()
-active = 0  # how many blocks there are in all threads; while it is 0, nobody need ask for the flags
+_begun = 0  # blocks, in all threads
+active = False  # whether there are some; else nobody need ask for the flags
 
 
 def current() -> int:
@@ -84,23 +85,26 @@ def _checked(order: Iterable[T]) -> Iterator[T]:
 
 
 def _enter(owner: object, flag: int, on: bool = True) -> None:
-    global active
     _blocks.set((*_blocks.get(), _Block(owner, flag, on)))
-    with _lock:
-        active += 1
+    _count(1)
 
 
 def _leave(owner: object) -> None:
     """End the last block of `owner`, which need not be the innermost: a generator may be closed inside another's."""
-    global active
     blocks = [*_blocks.get()]
     for i in reversed(range(len(blocks))):  # none is found where a generator is closed in another context
         if blocks[i].owner is owner:
             del blocks[i]
             _blocks.set(tuple(blocks))
             break
+    _count(-1)
+
+
+def _count(change: int) -> None:
+    global _begun, active
     with _lock:
-        active -= 1
+        _begun += change
+        active = _begun > 0
 
 
 class Mode:

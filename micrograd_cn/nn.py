@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias, cast
 
-from . import init, ops, scopes
+from . import init, ops, watching
 from .engine import Number, Value, constant
 from .init import Generator, Initialiser, generator, initialiser
 from .module import Module
@@ -118,7 +118,7 @@ class Neuron(Module):
     def __call__(self, x: Inputs) -> Value:
         """Return the neuron's output for the inputs `x`."""
         inputs = x if type(x) is _Inputs else _inputs(self, len(self.w), x)
-        group = inside(self.group) if scopes.active else self.group
+        group = inside(self.group) if watching.active else self.group
         linear = Value._record(ops.dot, (*self.w, *inputs, self.b))
         linear.group = group
         if self.nonlin:

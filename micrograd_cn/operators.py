@@ -35,7 +35,8 @@ def method(op: Op) -> Method:
     def general(self: Any, *rest: Any, **options: Any) -> Any:
         return op(self, *rest, **options)
 
-    chosen = unary if op.arity == 1 else general
+    ours = vars(ops).get(op.name) is op  # of somebody else's row, what it gives is looked at
+    chosen = unary if op.arity == 1 and ours else general
     chosen.__name__, chosen.__doc__ = op.name, op.doc.partition("\n")[0]
     return cast(Method, chosen)
 

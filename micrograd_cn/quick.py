@@ -19,12 +19,30 @@ from .operators import Operators
 __all__ = ["PLAIN", "QUICK", "install"]
 
 _plain_record, _plain_backward = Value._record, Value.backward
-_ONLY_VALUES, _scope = {Value}, scopes.current_scope.get
-_ADD, _MUL = ops.add, ops.mul
+_ONLY_VALUES, _new, _scope = {Value}, object.__new__, scopes.current_scope.get
+_ADD, _MUL, _NEG = ops.add, ops.mul, ops.neg
 _UNREACHED = float("0")  # an object of its own: a gradient that is still this one has received nothing
 
 
 def _node(op: Op, data: float, a: Any, b: Any, da: float | None, db: float | None) -> Value:
+    if watching.active:
+        return _special(op, data, a, b, da, db)
+    node: Value = _new(Value)
+    node._data = data
+    node.grad = 0.0
+    node.op = op
+    node._a = a
+    node._b = b
+    node._da = da
+    node._db = db
+    node.label = ""
+    node.group = None
+    node.requires_grad = True
+    return node
+
+
+def _special(op: Op, data: float, a: Any, b: Any, da: float | None, db: float | None) -> Value:
+    """Return the node where somebody watches, or inside a scope."""
     node: Value = watching.new(Value)
     node._data = data
     node.grad = 0.0
@@ -34,7 +52,7 @@ def _node(op: Op, data: float, a: Any, b: Any, da: float | None, db: float | Non
     node._da = da
     node._db = db
     node.label = ""
-    node.group = _scope() if scopes.active else None
+    node.group = _scope()
     node.requires_grad = True
     return node
 
@@ -158,7 +176,7 @@ class Quick(Value):
                 leaf.grad += grad
         return None
 
-    # Addition and multiplication, most of a graph, have the row in line too.
+    # Addition, multiplication and negation, most of a graph, have the row in line too.
 
     def __add__(self, other: Any) -> Any:
         if self.requires_grad and not modes.active:
@@ -188,15 +206,18 @@ class Quick(Value):
             return _node(_MUL, other * self._data, other, self, None, other)
         return self._reflected(ops.mul, other)
 
+    def __neg__(self) -> Any:
+        if self.requires_grad and not modes.active:
+            return _node(_NEG, -self._data, self, None, -1.0, None)
+        return self._unary(ops.neg)
+
     def _unary(self, op: Op) -> Any:
         partials: Any = op.partials
         if partials[0] is None or not self.requires_grad or modes.active:
             return _plain_record(op, (self,))
         x = self._data
         y = op.forward(x)
-        if type(y) is float and (da := partials[0](y, x)) is not None:
-            return _node(op, y, self, None, da, None)
-        return _plain_record(op, (self,))
+        return _node(op, y, self, None, partials[0](y, x), None)
 
     def _binary(self, op: Op, other: Any) -> Any:
         b: Any = other if type(other) is float or isinstance(other, Value) else number_or_none(other)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from threading import Lock
+
+from . import watching
 
 __all__ = ["Group", "current", "inside", "scope"]
 
@@ -40,8 +41,6 @@ class Group:
 
 
 current_scope: ContextVar[Group | None] = ContextVar("micrograd_cn_scope", default=None)
-_lock = Lock()
-active = 0  # how many `with` blocks there are in all threads; while it is 0, nobody need ask for the current scope
 
 
 @contextmanager
@@ -61,19 +60,15 @@ def scope(name: str) -> Iterator[Group]:
     >>> str(y.group)
     'attention.scores'
     """
-    global active
     if not isinstance(name, str):
         raise TypeError(f'a scope\'s name must be a str, as in scope("attention"), got {name!r}')
     group = Group(name, current_scope.get(), scope=True)
     token = current_scope.set(group)
-    with _lock:
-        active += 1
-    try:
-        yield group
-    finally:
-        with _lock:
-            active -= 1
-        current_scope.reset(token)
+    with watching.counted():
+        try:
+            yield group
+        finally:
+            current_scope.reset(token)
 
 
 def current() -> Group | None:

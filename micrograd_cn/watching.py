@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from threading import Lock
@@ -45,8 +45,8 @@ class Watcher:
 
 _watcher: ContextVar[Watcher | None] = ContextVar("micrograd_cn_watcher", default=None)
 _lock = Lock()
-active = 0  # how many `with` blocks there are in all threads; while it is 0, nobody watches
-new: Callable[[Any], Any] = object.__new__  # what makes the object for a node
+_blocks = 0  # of watchers and of scopes, in all threads
+active = False  # whether there are some; else nobody need ask
 
 
 @contextmanager
@@ -58,17 +58,28 @@ def watched(by: Watcher) -> Iterator[None]:
     ...     watcher() is by
     True
     """
-    global active, new
     token = _watcher.set(by)
-    with _lock:
-        active, new = active + 1, _new
+    with counted():
+        try:
+            yield
+        finally:
+            _watcher.reset(token)
+
+
+@contextmanager
+def counted() -> Iterator[None]:
+    """Count a `with` block by which new nodes may be others.
+
+    >>> from micrograd_cn import watching
+    >>> with counted():
+    ...     watching.active
+    True
+    """
+    _count(1)
     try:
         yield
     finally:
-        with _lock:
-            active -= 1
-            new = _new if active else object.__new__
-        _watcher.reset(token)
+        _count(-1)
 
 
 def watcher() -> Watcher | None:
@@ -78,6 +89,17 @@ def watcher() -> Watcher | None:
     True
     """
     return _watcher.get()
+
+
+def new(kind: Any) -> Any:
+    """Return the object for a node that an operation makes.
+
+    >>> from micrograd_cn import Value
+    >>> type(new(Value)) is Value
+    True
+    """
+    by = _watcher.get()
+    return by.new(kind) if by else object.__new__(kind)
 
 
 def detached(x: Any) -> Any:
@@ -99,6 +121,8 @@ def stopped(op: Op, operands: Sequence[Any]) -> Any:
     return by.stopped(op, operands) if by else None
 
 
-def _new(kind: Any) -> Any:
-    by = _watcher.get()
-    return by.new(kind) if by else object.__new__(kind)
+def _count(change: int) -> None:
+    global _blocks, active
+    with _lock:
+        _blocks += change
+        active = _blocks > 0

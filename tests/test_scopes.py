@@ -2,7 +2,7 @@
 
 import pytest
 
-from micrograd_cn import Value, draw_dot, no_grad, scope, scopes
+from micrograd_cn import Value, draw_dot, no_grad, scope, watching
 from micrograd_cn.nn import MLP
 
 
@@ -42,7 +42,7 @@ def test_a_scope_ends_with_an_exception_and_holds_beside_modes():
     with pytest.raises(RuntimeError), scope("a"):
         raise RuntimeError
     assert (Value(1) * 2).group is None
-    assert scopes.active == 0
+    assert not watching.active
     with scope("a"), no_grad():
         assert not (Value(1) * 2).requires_grad
     with pytest.raises(TypeError, match='as in scope\\("attention"\\), got 3'), scope(3):
