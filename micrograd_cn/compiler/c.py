@@ -17,7 +17,7 @@ from .instructions import AFTER, BATCH, SAMPLE, Code, below
 from .lowering import Lowering
 from .python import Named, entries_of, in_order_of_names
 from .schedule import Totals
-from .update import lower_update
+from .update import kept_of, lower_update
 
 PRECISIONS = ("double", "float")
 WEIGHTS = ("passed", "embedded")
@@ -67,7 +67,7 @@ class File:
         )
         self.interface = Interface(
             options.name, options.precision, [repr(x.label) if x.label else "" for x in inputs], len(outputs), names,
-            passed, trains, optimizer, [] if optimizer is None else [optimizer.slots[k] for k in _kept(*self.update)],
+            passed, trains, optimizer, [] if optimizer is None else [optimizer.slots[k] for k in kept_of(*self.update)],
         )  # fmt: skip
         self.text = Text(options.name, options.precision, lowering.code.rows)
         self.weights = "parameters" if passed else f"{options.name}_weights"
@@ -191,7 +191,7 @@ class File:
         data, *slots = [names.get(i) or self.text.literal(code.constants[i]) for i in results]
         changed = {"parameters[i]": data}
         places = {"p": "parameters[i]", "g": "gradient[i]"}
-        for at, k in enumerate(_kept(code, results)):
+        for at, k in enumerate(kept_of(code, results)):
             place = f"state[{linear(1, (at, self.size), (1, 'i'))}]"
             places[f"s{k}"], changed[place] = place, slots[k]
 
@@ -213,17 +213,6 @@ class File:
         parameters, rows = self.arguments("rows", changes=True)
         arguments = [parameters, f"{self.kind} *state", rows, "long n", f"{self.kind} rate"]
         return self.function(self.kind, "step", [*arguments, f"{self.kind} *gradient", f"{self.kind} *work"], lines)
-
-
-def _kept(code: Code, results: Sequence[int]) -> list[int]:
-    """Return which of an optimiser's slots an update reads or changes: without momentum, not its buffer."""
-    leaves = [i for i, instruction in enumerate(code.instructions) if instruction[0] == "input"][2:]
-    read = [j for used in code.operands for j in used]
-    return [
-        k
-        for k, (i, new) in enumerate(zip(leaves, results[1:], strict=True))
-        if i != new or i in read or results.count(i) > 1
-    ]
 
 
 def _names(entries: dict[str, Any], parameters: Sequence[Value]) -> list[str]:

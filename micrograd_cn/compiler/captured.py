@@ -7,18 +7,12 @@ that. The program does the same.
 from __future__ import annotations
 
 from array import array
-from collections import deque
 from collections.abc import Collection, Iterable, Sequence
-from itertools import compress
-from operator import add, attrgetter
 from typing import Any
 
 from ..engine import Value, below, record
 from ..modes import recording
-from ..node import Node
 from .lowering import ordered
-
-SET_DATA, SET_GRAD = (vars(Node)[slot].__set__ for slot in ("_data", "grad"))  # functions of C's
 
 
 class Captured(Value):
@@ -98,33 +92,26 @@ def capture(roots: Sequence[Value], made: Collection[Value], known: dict[Value, 
     return [new(root) for root in roots]
 
 
-def data_of(parameters: Sequence[Value]) -> array[float]:
-    """Return the data of parameters, without a step of Python for each where none is captured.
+def data_of(parameters: Iterable[Value]) -> array[float]:
+    """Return the data of parameters.
 
     >>> data_of([Value(2), Captured(Value(3) * 2)])
     array('d', [2.0, 6.0])
     """
-    return array("d", map(attrgetter("data" if _has_captured(parameters) else "_data"), parameters))
+    return array("d", [p._data if type(p) is not Captured else p.data for p in parameters])
 
 
-def add_gradients(parameters: Sequence[Value], gradients: Iterable[float], share: float = 1.0) -> None:
+def add_gradients(parameters: Iterable[Value], gradients: Iterable[float], share: float = 1.0) -> None:
     """Add gradients, times a share, to the `grad` of parameters; of a captured value, as its `backward()` does."""
-    if share != 1.0:
-        gradients = [share * gradient for gradient in gradients]
-    if _has_captured(parameters):
-        for p, gradient in zip(parameters, gradients, strict=True):
-            if type(p) is not Captured:
-                p.grad = (p.grad or 0.0) + gradient if p.requires_grad else p.grad
-            elif p.of.requires_grad:
-                p.of.backward(gradient)
-        return
-    trained = [*map(attrgetter("requires_grad"), parameters)]  # a parameter may have been frozen since
-    before = [*map(attrgetter("grad"), parameters)]
-    grads = map(add, [grad or 0.0 for grad in before], gradients)
-    deque(map(SET_GRAD, compress(parameters, trained), compress(grads, trained)), maxlen=0)
+    for p, gradient in zip(parameters, gradients, strict=True):
+        if type(p) is Captured:
+            if p.of.requires_grad:
+                p.of.backward(share * gradient)
+        elif p.requires_grad:  # it may have been frozen since
+            p.grad = (p.grad or 0.0) + share * gradient
 
 
-def check_captured(trained: Iterable[Value], parameters: Sequence[Value]) -> None:
+def check_captured(trained: Iterable[Value], captured: Iterable[Captured]) -> None:
     """Raise ValueError if one of the values that are to be trained has its part in a captured one, which stays.
 
     >>> w = Value(2, "w")
@@ -133,16 +120,11 @@ def check_captured(trained: Iterable[Value], parameters: Sequence[Value]) -> Non
     ValueError: fit(): the function uses mul(...), which was computed from w before it was called, and stays what it \
 is; compute it in the function, or detach() it
     """
-    for p in parameters if _has_captured(parameters) else ():
-        if isinstance(p, Captured):
-            leaves = below(p.of)[1]
-            for x in trained:
-                if x.requires_grad and (x is p or x in leaves):
-                    raise ValueError(
-                        f"fit(): the function uses {shown(p.of)}, which was computed from {shown(x)} before it was "
-                        "called, and stays what it is; compute it in the function, or detach() it"
-                    )
-
-
-def _has_captured(parameters: Iterable[Value]) -> bool:
-    return Captured in {*map(type, parameters)}
+    for p in captured:
+        leaves = below(p.of)[1]
+        for x in trained:
+            if x.requires_grad and (x is p or x in leaves):
+                raise ValueError(
+                    f"fit(): the function uses {shown(p.of)}, which was computed from {shown(x)} before it was "
+                    "called, and stays what it is; compute it in the function, or detach() it"
+                )

@@ -18,6 +18,7 @@ from typing import Any
 from ..engine import Value
 from . import drivers
 from .builtin import builtin_function
+from .captured import Captured
 from .forks import Lock
 from .instructions import AFTER, BATCH, SAMPLE
 from .lowering import Graph, Lowering
@@ -333,6 +334,7 @@ class Executables:
 
     Attributes:
         graph: what they compute.
+        captured: those of its parameters that stand for what was computed before.
         pitch: how many places parameters have among the scalars, and after them their gradients.
     """
 
@@ -343,6 +345,7 @@ class Executables:
         self._making = threading.Lock()
         with collector_off():
             self.graph = Graph(outputs, inputs, parameters)
+        self.captured = [p for p in self.graph.parameters if isinstance(p, Captured)]
         self.pitch = pitch(len(self.graph.parameters))
 
     @property

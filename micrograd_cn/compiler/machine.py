@@ -253,5 +253,5 @@ class Memory:
         self._raw = (ctypes.c_double * (count + 8))()
         offset = -ctypes.addressof(self._raw) % 64
         self.data: Any = (ctypes.c_double * count).from_buffer(self._raw, offset)
-        self.view = memoryview(self.data).cast("B").cast("d") if count else memoryview(array("d"))
+        self.view: Any = memoryview(self.data).cast("B").cast("d") if count else memoryview(array("d"))
         self.address = ctypes.addressof(self._raw) + offset

@@ -26,6 +26,7 @@ from .python import Named, source
 from .rows import Numbers, address, in_order, overlap, read_rows, writable
 from .samples import Table
 from .threads import check_threads
+from .training import layout_of
 from .version import data_version
 
 
@@ -273,7 +274,7 @@ class Program(Differentiable):
         (-1.75, 0.75)
         """
         course = Course(optimizer, epochs, batch_size, shuffle, schedule, threads, progress, each_step)
-        if trained := {*optimizer.parameters}.intersection(self._inputs):
+        if trained := layout_of(self.parameters, optimizer).known.intersection(self._inputs):
             i, p = next((i, p) for i, p in enumerate(optimizer.parameters) if p in trained)
             raise ValueError(f"fit(): parameters[{i}] of the optimizer, {p!r}, is an input of the program")
         table = Table(())

@@ -6,7 +6,7 @@ from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, compress, repeat
-from operator import attrgetter, is_, itemgetter
+from operator import is_
 from typing import NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -14,7 +14,7 @@ from .. import node as nodes
 from ..engine import Value
 from ..optim import Optimizer
 from ..optimizer import at_least_0
-from .captured import SET_DATA, SET_GRAD, check_captured, data_of
+from .captured import check_captured, data_of
 from .epochs import Course
 from .executable import Buffers, Executable, Executables, fit_driver, pitch, update_driver
 from .machine import Memory
@@ -75,7 +75,7 @@ def _give_back(executable: Executable, memories: Sequence[Buffers]) -> None:
 
 def check_constants(optimizer: Optimizer, executables: Executables) -> None:
     """Raise ValueError if a parameter that is to be trained was a constant when a program was made, or captured."""
-    check_captured(optimizer.parameters, executables.graph.parameters)
+    check_captured(optimizer.parameters, executables.captured)
     constants = executables.graph.constants
     for i, p in enumerate(optimizer.parameters if constants else ()):
         if p.requires_grad and p in constants:
@@ -85,7 +85,7 @@ def check_constants(optimizer: Optimizer, executables: Executables) -> None:
             )
 
 
-class _Layout:
+class Layout:
     """Where the numbers of parameters are: those that are read have the first ones, in order.
 
     Attributes:
@@ -94,11 +94,12 @@ class _Layout:
         places: of each of these its place among all numbers.
         others: those that are trained and not read.
         begin, end: the place of the first of those, and after the last.
+        known: the optimiser's, to look among them.
         covers: whether all that are read are trained.
     """
 
     def __init__(self, read: Sequence[Value], trained: Sequence[Value]) -> None:
-        self.read, self.trained = [*read], [*trained]
+        self.read, self.trained = read, [*trained]
         place = {p: i for i, p in enumerate(read)}
         self.others = [p for p in trained if p not in place]
         begin = pitch(len(read))
@@ -107,32 +108,40 @@ class _Layout:
         first, count = self.places[0], len(self.places)
         self._beside = slice(first, first + count) if self.places == [*range(first, first + count)] else None
         self.begin, self.end = begin, begin + len(self.others)
-        self.covers = {*trained}.issuperset(read)
+        self.known = frozenset(trained)
+        self.covers = self.known.issuperset(read)
 
-    def put(self, numbers: Iterable[float], to: array[float]) -> None:
+    def put(self, numbers: list[float], to: array[float]) -> None:
         """Write a number of each of the optimiser's parameters to its place."""
         if self._beside:
             to[self._beside] = array("d", numbers)
         else:
-            deque(map(to.__setitem__, self.places, numbers), maxlen=0)
+            for place, x in zip(self.places, numbers, strict=True):
+                to[place] = x
 
     def of(self, numbers: array[float]) -> list[float]:
         """Return the numbers of the optimiser's parameters."""
-        return numbers[self._beside].tolist() if self._beside else [*map(numbers.__getitem__, self.places)]
+        if self._beside:
+            return numbers[self._beside].tolist()
+        listed = numbers.tolist()
+        return [listed[place] for place in self.places]
 
     def is_of(self, read: Sequence[Value], trained: Sequence[Value]) -> bool:
         """Return whether it is that of such parameters."""
         pairs = (self.read, read), (self.trained, trained)
-        return all(len(ours) == len(theirs) and all(map(is_, ours, theirs)) for ours, theirs in pairs)
+        return all(
+            ours is theirs or (len(ours) == len(theirs) and all(map(is_, ours, theirs))) for ours, theirs in pairs
+        )
 
 
-_layouts: WeakKeyDictionary[Optimizer, _Layout] = WeakKeyDictionary()  # of the last call of `fit`
+_layouts: WeakKeyDictionary[Optimizer, Layout] = WeakKeyDictionary()  # of the last call of `fit`
 
 
-def _layout(read: Sequence[Value], optimizer: Optimizer) -> _Layout:
+def layout_of(read: Sequence[Value], optimizer: Optimizer) -> Layout:
+    """Return where parameters are, worked out again only if they are others than in the last call."""
     found = _layouts.get(optimizer)
     if found is None or not found.is_of(read, optimizer.parameters):
-        found = _layouts[optimizer] = _Layout(read, optimizer.parameters)
+        found = _layouts[optimizer] = Layout(read, optimizer.parameters)
     return found
 
 
@@ -150,8 +159,8 @@ class Training:
         self.optimizer, self.schedule = course.optimizer, course.schedule
         self.parameters = parameters
         optimizer = course.optimizer
-        self._layout = layout = _layout(parameters, optimizer)
-        changed = [*map(attrgetter("requires_grad"), optimizer.parameters)]
+        self._layout = layout = layout_of(parameters, optimizer)
+        self._changed = changed = [p.requires_grad for p in optimizer.parameters]
         masked = not (all(changed) and layout.covers)
         self.update = update = compiled(optimizer, masked)
         data = data_of(parameters)
@@ -167,12 +176,13 @@ class Training:
         before = array("d", bytes(WORD * self.blocks * update.width))
         before[: len(data)], before[layout.begin : layout.end] = data, data_of(layout.others)
         self._write(0, before)
-        for k, slot in enumerate(optimizer.slots, 2):
-            layout.put(map(itemgetter(slot), optimizer.state), before)
-            self._write(k, before)
+        for k in update.kept:
+            slot = optimizer.slots[k]
+            layout.put([state[slot] for state in optimizer.state], before)
+            self._write(2 + k, before)
         if masked:
             before = array("d", bytes(WORD * len(before)))  # 0 for a parameter that the optimiser does not have
-            layout.put(map(float, changed), before)
+            layout.put([*map(float, changed)], before)
             self._write(update.columns - 1, before)
 
     def _write(self, k: int, numbers: array[float]) -> None:
@@ -250,21 +260,20 @@ class Training:
         steps = int(self.scalars.data[1])  # counted there, since Ctrl-C may come just before a line of Python
         if steps == optimizer.steps:
             return
-        changed = [*map(attrgetter("requires_grad"), optimizer.parameters)]
-        some = not all(changed)
+        some = not all(self._changed)
 
         def of_trained(of_all: list[T]) -> list[T]:
-            return [*compress(of_all, changed)] if some else of_all
+            return [*compress(of_all, self._changed)] if some else of_all
 
         trained, states = of_trained(optimizer.parameters), of_trained(optimizer.state)
         changes: list[Iterable[object]] = [
-            map(SET_DATA, trained, of_trained(self._column(0))),
+            map(setattr, trained, repeat("_data"), of_trained(self._column(0))),
             map(setattr, [nodes], ["given_data"], [True]),
-            map(SET_GRAD, optimizer.parameters if some else (), repeat(0.0)),
-            map(SET_GRAD, trained, of_trained(self._column(1))),
+            map(setattr, optimizer.parameters if some else (), repeat("grad"), repeat(0.0)),
+            map(setattr, trained, repeat("grad"), of_trained(self._column(1))),
             *[
-                map(dict.__setitem__, states, repeat(slot), of_trained(self._column(k)))
-                for k, slot in enumerate(optimizer.slots, 2)
+                map(dict.__setitem__, states, repeat(optimizer.slots[k]), of_trained(self._column(2 + k)))
+                for k in self.update.kept
             ],
             map(setattr, [optimizer], ["steps"], [steps]),
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -31,6 +32,7 @@ class Update:
 
     Attributes:
         record: the address of its record, see `drivers`.
+        kept: which of the optimiser's slots it reads or changes.
         columns: numbers of a parameter.
         width: parameters of a block.
         block: doubles of a block.
@@ -40,6 +42,7 @@ class Update:
 
     def __init__(self, optimizer: Optimizer, masked: bool) -> None:
         code, outputs = lower_update(optimizer, masked)
+        self.kept = kept_of(code, outputs)
         self.columns = 2 + len(optimizer.slots) + masked
         self.plan = plan = Plan(Schedule(code, outputs, [], lanes=True), machine(), self.columns, 2)
         self._stages = stages = Stages(plan, native=True)
@@ -137,10 +140,21 @@ def lower_update(optimizer: Optimizer, masked: bool) -> tuple[Code, list[int]]:
     if masked:
         changed_at_all = code.leaf(("input", 2 + len(kept)), SAMPLE)
         results = [
-            code.machine("select", changed_at_all, result, old)
+            result if result == old else code.machine("select", changed_at_all, result, old)
             for result, old in zip(results, [numbers[2], *numbers[4:]], strict=True)
         ]
     return code, results
+
+
+def kept_of(code: Code, results: Sequence[int]) -> list[int]:
+    """Return which of an optimiser's slots an update reads or changes: without momentum, not its buffer."""
+    leaves = [i for i, instruction in enumerate(code.instructions) if instruction[0] == "input"][2 : 1 + len(results)]
+    read = [j for used in code.operands for j in used]
+    return [
+        k
+        for k, (i, new) in enumerate(zip(leaves, results[1:], strict=True))
+        if i != new or i in read or results.count(i) > 1
+    ]
 
 
 def _overridden(kind: type[Optimizer], method: str) -> bool:

@@ -20,7 +20,7 @@ from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.epochs import Course, advance, train
 from micrograd_cn.compiler.mixture import Mixture
 from micrograd_cn.compiler.rows import shuffled
-from micrograd_cn.compiler.training import Running, Training
+from micrograd_cn.compiler.training import Running, Training, layout_of
 from micrograd_cn.compiler.update import compiled
 from micrograd_cn.optim import SGD, Adam, AdamW, Optimizer, cosine_lr, linear_lr, step_lr, warmup
 
@@ -301,8 +301,42 @@ def test_training_has_as_many_blocks_as_hold_all_parameters_and_room_for_new_val
     assert training.blocks == math.ceil((program.executables.pitch + extra) / width)
     assert len(training.samples.data) == training.blocks * training.update.block + training.update.outputs * width
     assert len(training.scalars.data) == training.update.scalars
-    assert len(set(training.places)) == own + extra
+    layout = layout_of(program.parameters, training.optimizer)
+    assert len({*layout.places}) == own + extra
+    assert layout.end <= training.blocks * width
     training.write_back()
+
+
+@pytest.mark.parametrize("make", OPTIMISERS.values(), ids=OPTIMISERS)
+def test_calls_of_fit_follow_what_has_changed_between_them(make):
+    """Places of parameters are worked out once for an optimiser; its parameters, data, state may change all the same."""
+
+    def trained(fit):
+        ws = [Value(0.1 * k, f"w{k}") for k in range(20)]
+        x, y = Value(0.5), Value(0.5)
+        programs = [compile(mc.dot(some, [x] * len(some)) * y + some[0] ** 2, [x, y]) for some in (ws[:19], ws[3:])]
+        optimizer = make(ws[::-1])
+        for change in range(6):
+            if change == 1:
+                ws[4].data = 3.0
+            elif change == 2:
+                ws[5].requires_grad = False
+            elif change == 3:
+                optimizer.parameters[0], optimizer.parameters[1] = optimizer.parameters[1], optimizer.parameters[0]
+            elif change == 4:
+                optimizer.load_state_dict(optimizer.state_dict())
+            fit(programs[change % 2 if change < 5 else 0], [[0.5, 1.0], [2.0, -1.0], [0.1, 0.3]], optimizer, 2, 2)
+        return everything(ws, optimizer)
+
+    assert trained(lambda program, *rest: program.fit(*rest)) == trained(loop)
+
+
+def test_a_slot_that_no_step_reads_stays_what_it_is():
+    w, x = Value(1.0), Value(1.0)
+    optimizer = SGD([w], lr=0.1)
+    optimizer.state[0]["momentum_buffer"] = 5.0
+    compile(w * x, [x]).fit([[1.0]], optimizer, 2)
+    assert (w.data, optimizer.state) == (0.8, [{"momentum_buffer": 5.0}])
 
 
 def test_one_thread_takes_its_steps_in_one_call(monkeypatch):
