@@ -9,13 +9,13 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Op, Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
-from micrograd_cn.compiler.c import _kept
 from micrograd_cn.compiler.c_comment import Interface
 from micrograd_cn.compiler.c_elements import Elements, linear, repeated, split
 from micrograd_cn.compiler.c_loops import Loops
 from micrograd_cn.compiler.c_text import Text, block, wrapped
 from micrograd_cn.compiler.formulas import Operations
 from micrograd_cn.compiler.instructions import BATCH, SAMPLE
+from micrograd_cn.compiler.update import kept_of
 from micrograd_cn.engine import constant
 from micrograd_cn.optim import SGD, Adam
 from micrograd_cn.traits import Forms
@@ -600,9 +600,9 @@ def test_a_slot_is_kept_if_it_is_read_or_changed():
     _, g, *slots = (code.leaf(("input", k), SAMPLE) for k in range(8))
     unused, read, changed, before, given, taken = slots
     new = code.add(("fsub", g, read))
-    assert _kept(code, [new, unused, read, new, g, given, given]) == [1, 2, 3, 4, 5]
-    assert _kept(code, [new, unused, changed, changed, before, given, taken]) == [1, 2]
-    assert _kept(code, [new, unused, read, changed, before, given, taken]) == [1]
+    assert kept_of(code, [new, unused, read, new, g, given, given]) == [1, 2, 3, 4, 5]
+    assert kept_of(code, [new, unused, changed, changed, before, given, taken]) == [1, 2]
+    assert kept_of(code, [new, unused, read, changed, before, given, taken]) == [1]
 
 
 def test_a_total_is_no_function_whatever_its_name():

@@ -309,7 +309,7 @@ def test_training_has_as_many_blocks_as_hold_all_parameters_and_room_for_new_val
 
 @pytest.mark.parametrize("make", OPTIMISERS.values(), ids=OPTIMISERS)
 def test_calls_of_fit_follow_what_has_changed_between_them(make):
-    """Places of parameters are worked out once for an optimiser; its parameters, data, state may change all the same."""
+    """Where parameters lie is worked out once for an optimiser, whose parameters, data and state may change."""
 
     def trained(fit):
         ws = [Value(0.1 * k, f"w{k}") for k in range(20)]
