@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import time
 from array import array
-from typing import Any
 
 from .captured import data_of
-from .executable import Buffers, Executable
-from .program import Program
-from .rows import address
+from .executable import Buffers, Executable, Executables
+from .rows import Numbers, address
 from .version import data_version
 
 SELDOM = 256  # calls between two looks at whether better code is worth the time to make it
@@ -25,16 +23,18 @@ class _Ready:
         executable: the code.
     """
 
-    def __init__(self, program: Program, executable: Executable, outputs: int) -> None:
+    def __init__(self, executables: Executables, executable: Executable) -> None:
         self.executable = executable
         self.memory: Buffers = executable.memory([])
-        self.numbers, self.out = array("d", bytes(8 * program.columns)), array("d", bytes(8 * outputs))
+        numbers = array("d", bytes(8 * executables.lowering.columns))
+        self.out = array("d", bytes(8 * executable.outputs))
         index = array("q", [0])
         self.run = executable.prepared(
-            self.memory, address(self.numbers), address(index), 1, address(self.out), None, index, program
+            self.memory, address(numbers), address(index), 1, address(self.out), None, index, executables
         )
+        self.numbers = memoryview(numbers)
         self._seen = -1
-        self._parameters = program.parameters
+        self._parameters = executables.graph.parameters
 
     def renew(self) -> None:
         """Take the parameters' data, if any data has changed since."""
@@ -45,11 +45,11 @@ class _Ready:
 
 
 class Caller:
-    """The outputs of a program for one row after the other; several threads may call it at the same time.
+    """The outputs for one row after the other; several threads may call it at the same time.
 
     >>> from micrograd_cn import Value
     >>> x, w = Value(1), Value(3)
-    >>> call = Caller(Program([w * x, -x], [x]))
+    >>> call = Caller(Executables([w * x, -x], [x]))
     >>> call(array("d", [2])).tolist()
     [6.0, -2.0]
     >>> w.data = 5
@@ -57,15 +57,14 @@ class Caller:
     [10.0, -2.0]
     """
 
-    def __init__(self, program: Program) -> None:
-        self._program = program
-        self._outputs = program.count
+    def __init__(self, executables: Executables) -> None:
+        self._executables = executables
         self._ready: list[_Ready] = []
         self._executable: Executable | None = None
         self._calls, self._next = 0, 1
 
-    def __call__(self, numbers: Any) -> array[float]:
-        """Return the outputs of a row, an array of numbers."""
+    def __call__(self, numbers: Numbers) -> array[float]:
+        """Return the outputs of a row."""
         try:
             ready = self._ready.pop()
         except IndexError:
@@ -78,12 +77,13 @@ class Caller:
         else:
             self._look(ready)
         out = ready.out[:]
-        self._ready.append(ready)
+        if ready.executable is self._executable:
+            self._ready.append(ready)
         return out
 
     def _made(self) -> _Ready:
-        self._executable = self._program.executables.best("forward", 1)
-        return _Ready(self._program, self._executable, self._outputs)
+        self._executable = self._executables.best("forward", 1)
+        return _Ready(self._executables, self._executable)
 
     def _look(self, ready: _Ready) -> None:
         """Compute the row, and let go what is ready if there is better code by now."""
@@ -91,5 +91,7 @@ class Caller:
         ready.run()
         ready.executable.seconds += self._calls * (time.perf_counter() - begun)
         self._calls, self._next = 0, min(2 * self._next, SELDOM)
-        if self._program.executables.best("forward", 1) is not ready.executable:
+        best = self._executables.best("forward", 1)
+        if best is not self._executable:
+            self._executable = best
             self._ready.clear()

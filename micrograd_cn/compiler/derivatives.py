@@ -10,9 +10,10 @@ from typing import Any, Literal, Self
 
 from ..engine import Value, constant
 from ..sparse import Sparse, sparse_gradient, sparse_hessian, sparse_jacobian
+from .calling import Caller
 from .executable import collector_off
 from .forks import Lock
-from .rows import Numbers, in_order, overlap, writable
+from .rows import Numbers, in_order, numpy_of, overlap, writable, written
 from .threads import check_threads
 
 Kind = Literal["gradient", "jacobian", "hessian"]
@@ -77,6 +78,8 @@ class CompiledDerivative:
         """Return the entries of n rows, whose numbers are in a line, one row after the other."""
         if not self.program or not n:
             return self._constants * n
+        if n == 1 == threads:
+            return self.program.row(data)
         out = array("d", bytes(8 * n * self.structure.entries))
         self.program.outputs_of(data, in_order(n), threads, out)
         return out
@@ -92,9 +95,8 @@ class CompiledDerivative:
             view = memoryview(out).cast("B")
             view[:] = bytes(len(view))
             numbers = view.cast("d")
-            places = [i * width + j for i, j in zip(rows, columns, strict=True)]
-            for k, x in enumerate(flat):
-                numbers[k // count * size + places[k % count]] = x
+            for k, (i, j) in enumerate(zip(rows, columns, strict=True)):
+                numbers[i * width + j :: size] = memoryview(flat)[k::count]
         return out
 
 
@@ -105,6 +107,7 @@ class Differentiable(ABC):
     _outputs: list[Value]
     _inputs: list[Value]
     _derivatives: dict[Any, CompiledDerivative]
+    row: Caller
 
     @abstractmethod
     def forward(self, rows: Any, threads: int = 1, out: Any = None) -> Any:
@@ -274,10 +277,11 @@ class Differentiable(ABC):
             return [v2]
         <BLANKLINE>
         """
-        variables = self._variables(kind, wrt)
-        key = kind, wrt if isinstance(wrt, str) else tuple(variables), lower
+        variables = None if isinstance(wrt, str) else self._variables(kind, wrt)
+        key = kind, wrt if variables is None else tuple(variables), lower
         found = self._derivatives.get(key)
         if found is None:
+            variables = variables or self._variables(kind, wrt)
             if kind not in ("gradient", "jacobian", "hessian"):
                 raise ValueError(f'derivative() is a "gradient", "jacobian" or "hessian", got {kind!r}')
             if kind != "jacobian":
@@ -313,19 +317,24 @@ class Differentiable(ABC):
         derivative = self.derivative(kind, wrt, lower)
         data, n = self._rows(rows)
         self.detect_anomaly(data, in_order(n), backward=kind != "jacobian")
-        if derivative.program and out is not None and not dense:
-            writable(out, n * derivative.structure.entries)
+        numpy = numpy_of(rows) if out is None else None
+        structure = derivative.structure
+        if dense:
+            out = numpy.empty((n, *structure.shape)) if numpy else out
+            return derivative.dense(derivative.flat(data, n, threads), n, out)
+        if out is not None:
+            writable(out, n * structure.entries)
             data = array("d", data) if overlap(data, out) else data
+        if derivative.program and n > 1 and (numpy or out is not None):
+            out = numpy.empty((n, structure.entries)) if numpy else out
             derivative.program.outputs_of(data, in_order(n), threads, out)
             return out
-        flat, count = derivative.flat(data, n, threads), derivative.structure.entries
-        if dense:
-            return derivative.dense(flat, n, out)
+        flat = derivative.flat(data, n, threads)
         if out is not None:
-            if writable(out, n * count):
-                memoryview(out).cast("B")[:] = flat.tobytes()
-            return out
-        numbers = flat.tolist()
+            return written(flat, out)
+        if numpy:
+            return numpy.frombuffer(flat).reshape(n, structure.entries) if flat else numpy.empty((n, structure.entries))
+        count, numbers = structure.entries, flat.tolist()
         return [numbers[i * count : (i + 1) * count] for i in range(n)]
 
 

@@ -16,7 +16,6 @@ from ..number import number_or_none
 from ..operation import Op
 from ..table import OPS
 from ..watching import Watcher, watched, watcher
-from .calling import Caller
 from .captured import Captured, capture, shown
 from .lowering import DETACH
 from .program import Program
@@ -257,11 +256,10 @@ class Guards:
         leaves = below(*[guard.node for guard in found])[1]
         self.fixed = all(leaf in set(inputs) or not leaf.requires_grad for leaf in leaves)
         self._expected = array("d", [float(guard.held) for guard in found])
-        self._call = Caller(self.program) if self.program else None
 
     def hold(self, numbers: Any) -> bool:
         """Return whether they hold for a row."""
-        return self._call is None or self._call(numbers) == self._expected
+        return self.program is None or self.program.row(numbers) == self._expected
 
     def broken(self, data: Any, index: array[int], threads: int = 1, parameters: int = 0) -> dict[int, Guard]:
         """Return, of some rows, those that break a guard, each with the first that it breaks.

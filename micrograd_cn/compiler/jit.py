@@ -20,7 +20,6 @@ from ..engine import Value, constant
 from ..number import number
 from ..optim import Optimizer
 from ..tree import flatten
-from .calling import Caller
 from .captured import Captured, add_gradients
 from .derivatives import Variables
 from .epochs import Course, Progress, Shuffler
@@ -31,7 +30,7 @@ from .mixture import Divided, Division, Mixture
 from .program import Program
 from .python import Named
 from .rows import in_order, writable
-from .samples import Form, Table, chosen, columns, form_of, paths, rebuilt, static_value, tables, where_wrong
+from .samples import Form, Table, as_given, chosen, columns, form_of, paths, rebuilt, static_value, tables, where_wrong
 from .threads import check_threads
 from .training import check_constants
 
@@ -139,12 +138,10 @@ class Recording:
         rebuild: puts numbers in the place of the outputs.
         program: of its outputs.
         guards: what must hold.
-        call: computes them for one sample.
     """
 
     program: Program
     guards: Guards
-    call: Caller
 
     def __init__(
         self,
@@ -179,7 +176,6 @@ class Recording:
         self.guards = Guards(self._found, self._inputs, make)
         outputs = self._outputs[0] if self.single else self._outputs
         self.program = make(outputs, self._inputs)  # it has the guards' parameters too
-        self.call = Caller(self.program)
 
 
 Chosen: TypeAlias = "tuple[Recording, array[int]]"  # with the rows that it is for
@@ -313,7 +309,7 @@ class CompiledFunction:
         if not (modes.active and modes.current() & modes.ANOMALY):
             for recording in self._recordings.get((table.static, table.form), ()):
                 if recording.guards.hold(table.numbers):
-                    numbers = recording.call(table.numbers)
+                    numbers = recording.program.row(table.numbers)
                     return numbers[0] if recording.single else recording.rebuild(numbers.tolist())
         [(recording, rows)] = self._divided(table, in_order(1))
         out = array("d", bytes(8 * recording.count))
@@ -321,7 +317,9 @@ class CompiledFunction:
         return out[0] if recording.single else recording.rebuild(out.tolist())
 
     def forward(self, samples: Any, threads: int = 1, out: Any = None) -> Any:
-        """Return the result for every sample, in a list: what calls return, in a fraction of their time.
+        """Return the result for every sample: what calls return, in a fraction of their time.
+
+        They are a list; numbers, and derivatives, of samples in numpy arrays are an array.
 
         Args:
             samples: as for `backward`.
@@ -341,7 +339,7 @@ class CompiledFunction:
             found = recording.program.forward(rows, threads, to)
             if to is not None or recording.single:
                 return found
-            return [recording.rebuild(numbers) for numbers in found]
+            return [recording.rebuild(numbers) for numbers in (found if isinstance(found, list) else found.tolist())]
 
         return self._of_samples("forward", samples, threads, out, results)
 
@@ -589,13 +587,13 @@ class CompiledFunction:
         ]
         if len(groups) == 1:
             [(table, recording, rows)] = groups
-            return compute(recording, chosen(table, rows), out)
+            return compute(recording, as_given(samples, chosen(table, rows)), out)
         results: list[Any] = [None] * sum(len(table.samples) for table in found)
         for table, recording, rows in groups:
-            for row, result in zip(rows, compute(recording, chosen(table, rows), None), strict=True):
+            for row, result in zip(rows, compute(recording, as_given(samples, chosen(table, rows)), None), strict=True):
                 results[table.samples[row]] = result
         if out is None:
-            return results
+            return as_given(samples, results)
         numbers = [[x for _, x in flatten(result)[0]] for result in results]
         if len({*map(len, numbers)}) > 1:
             raise ValueError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 from array import array
 from collections.abc import Mapping
 from contextlib import suppress
@@ -79,6 +80,28 @@ def writable(out: Any, count: int) -> int:
     if view.nbytes != 8 * count:
         raise ValueError(f"out has room for {view.nbytes // 8} numbers, not for {count}")
     return address(view.cast("B")) if count else 0
+
+
+def numpy_of(rows: Any) -> Any:
+    """Return numpy, if rows are an array of its, so that what is computed of them is one too; else None.
+
+    >>> numpy_of([[1.0]])
+    """
+    numpy = sys.modules.get("numpy")
+    return numpy if numpy and isinstance(rows, numpy.ndarray) else None
+
+
+def written(numbers: array[float], out: Any) -> Any:
+    """Return a buffer, with numbers in it.
+
+    Raises:
+        TypeError, ValueError: as for `writable`.
+
+    >>> written(array("d", [1, 2]), array("d", [0, 0]))
+    array('d', [1.0, 2.0])
+    """
+    ctypes.memmove(writable(out, len(numbers)), numbers.buffer_info()[0], 8 * len(numbers))
+    return out
 
 
 def overlap(data: Numbers, out: Any) -> bool:

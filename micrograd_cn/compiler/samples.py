@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
@@ -55,6 +56,20 @@ def chosen(table: Table, rows: Sequence[int]) -> Any:
     if len(rows) != len(table.samples):
         numbers = array("d", itertools.chain.from_iterable([numbers[i * width : (i + 1) * width] for i in rows]))
     return memoryview(numbers).cast("B").cast("d", (len(rows), width))
+
+
+def as_given(samples: Any, numbers: Any) -> Any:
+    """Return numbers as an array of numpy's, if samples are in such arrays, and these are as many for each.
+
+    >>> as_given([(1.0,)], [[2.0]])
+    [[2.0]]
+    """
+    numpy = sys.modules.get("numpy")
+    arrays = samples if isinstance(samples, tuple) else (samples,)
+    if not (numpy and arrays and all(isinstance(x, numpy.ndarray) for x in arrays)):
+        return numbers
+    shapes = {() if type(x) is float else getattr(x, "shape", None) for x in numbers} if type(numbers) is list else {()}
+    return numbers if None in shapes or len(shapes) > 1 else numpy.asarray(numbers)
 
 
 def form_of(x: Any, numbers: array[float]) -> Form:

@@ -11,7 +11,7 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import GuardError, compile  # noqa: A004 -- the field's name
-from micrograd_cn.compiler.calling import SELDOM, Caller
+from micrograd_cn.compiler.calling import SELDOM
 from micrograd_cn.compiler.program import Program
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD, Adam
@@ -111,7 +111,7 @@ def test_a_call_takes_as_long_whatever_number_of_parameters_stay_as_they_are():
     seconds, numbers, x = [], array("d", [2.0]), Value(1.0)
     for count in (1, 10_000):
         ws = [Value(3.0) for _ in range(count)]
-        call = Caller(Program(ws[0] * x, [x], ws))
+        call = Program(ws[0] * x, [x], ws).row
         assert [call(numbers)[0] for _ in range(2 * SELDOM)] == [6.0] * 2 * SELDOM
         seconds.append(min(timeit.repeat(lambda call=call: call(numbers), number=200, repeat=9)))
     assert seconds[1] < 10 * seconds[0]

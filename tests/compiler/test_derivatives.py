@@ -91,7 +91,7 @@ def test_they_are_written_to_buffers_by_several_threads():
         assert len(expected[0]) == size
         out = np.full((len(rows), size), np.nan)
         assert method(table, threads=2, out=out) is out
-        assert out.tolist() == expected == method(table, threads=2)
+        assert out.tolist() == expected == method(table, threads=2).tolist()
         dense = np.full((len(rows), *program.derivative("hessian").structure.shape), np.nan)
         if size == 9:
             assert program.hessian(table, dense=True, out=dense) is dense

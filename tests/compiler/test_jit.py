@@ -1024,7 +1024,7 @@ def test_forward_is_a_call_for_each_sample(branches, threads):
         assert g.forward(iter(given), threads, out) is out
         assert list(out) == pytest.approx(expected, rel=1e-14)
     arrays = tuple(map(np.array, zip(*samples, strict=True)))
-    assert g.forward(arrays) == [g(*sample) for sample in samples]
+    assert [*g.forward(arrays)] == [g(*sample) for sample in samples]
     assert g.forward([]) == g.gradient([]) == []
     nested = compile(lambda x, y: {"a": [x, y], "b": (x * y,)})
     assert nested.forward(samples[:2]) == [nested(*sample) for sample in samples[:2]]
