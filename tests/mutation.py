@@ -52,11 +52,11 @@ TESTS = {  # modules or folders: the files test_*.py that pin them
     "losses optim optimizer schedules": "losses optim dropin",
     "formula": "formula ops",
     "expression": "cli",
-    "compiler/instructions compiler/lowering compiler/formulas": "compiler/instructions compiler/lowering compiler/formulas "
-    "compiler/numbers",
+    "compiler/instructions compiler/lowering compiler/formulas": "compiler/instructions compiler/lowering "
+    "compiler/formulas compiler/numbers",
     "compiler/fusion": "compiler/fusion compiler/tiers compiler/growth",
-    "compiler/schedule compiler/plan compiler/places compiler/maps compiler/even": "compiler/schedule compiler/plan compiler/maps "
-    "compiler/takes compiler/drivers compiler/numbers compiler/fusion",
+    "compiler/schedule compiler/plan compiler/places compiler/maps compiler/even": "compiler/schedule compiler/plan "
+    "compiler/maps compiler/takes compiler/drivers compiler/numbers compiler/fusion",
     "compiler/gathers": "compiler/gathers compiler/maps compiler/numbers",
     "compiler/products compiler/drivers": "compiler/products compiler/drivers compiler/training compiler/prepared "
     "compiler/numbers",
@@ -74,7 +74,8 @@ TESTS = {  # modules or folders: the files test_*.py that pin them
     "compiler/threads": "compiler/threads",
     "compiler/builtin": "compiler/prepared",
     "compiler/rows": "compiler/rows compiler/training",
-    "compiler/calling compiler/captured compiler/version compiler/forks": "compiler/calling compiler/jit compiler/guards",
+    "compiler/calling compiler/captured compiler/version compiler/forks": "compiler/calling compiler/jit "
+    "compiler/guards",
     "compiler/jit compiler/samples compiler/guards": "compiler/jit",
     "compiler/mixture compiler/anomalies": "compiler/mixture compiler/jit",
     "compiler/epochs": "compiler/training compiler/mixture compiler/jit",
