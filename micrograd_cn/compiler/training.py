@@ -86,33 +86,37 @@ def check_constants(optimizer: Optimizer, executables: Executables) -> None:
 
 
 class Layout:
-    """Where the numbers of parameters are: those that are read have the first ones, in order.
+    """Where the numbers of parameters are: those that are read have the first places, in order.
 
     Attributes:
         read: the parameters that are read.
-        trained: those of an optimiser.
-        places: of each of these its place among all numbers.
+        given: those of an optimiser.
+        order: the numbers of these, by their places.
+        trained: the same parameters.
+        places: theirs.
         others: those that are trained and not read.
         begin, end: the place of the first of those, and after the last.
         known: the optimiser's, to look among them.
         covers: whether all that are read are trained.
     """
 
-    def __init__(self, read: Sequence[Value], trained: Sequence[Value]) -> None:
-        self.read, self.trained = read, [*trained]
+    def __init__(self, read: Sequence[Value], given: Sequence[Value]) -> None:
+        self.read, self.given = read, [*given]
         place = {p: i for i, p in enumerate(read)}
-        self.others = [p for p in trained if p not in place]
-        begin = pitch(len(read))
-        place |= {p: i for i, p in enumerate(self.others, begin)}
-        self.places = [*map(place.__getitem__, trained)]
+        self.others = [p for p in given if p not in place]
+        self.begin = pitch(len(read))
+        self.end = self.begin + len(self.others)
+        place |= {p: i for i, p in enumerate(self.others, self.begin)}
+        self.order = sorted(range(len(given)), key=lambda k: place[given[k]])
+        self.trained = [given[k] for k in self.order]
+        self.places = [place[p] for p in self.trained]
         first, count = self.places[0], len(self.places)
         self._beside = slice(first, first + count) if self.places == [*range(first, first + count)] else None
-        self.begin, self.end = begin, begin + len(self.others)
-        self.known = frozenset(trained)
+        self.known = frozenset(given)
         self.covers = self.known.issuperset(read)
 
     def put(self, numbers: list[float], to: array[float]) -> None:
-        """Write a number of each of the optimiser's parameters to its place."""
+        """Write a number of each parameter that is trained to its place."""
         if self._beside:
             to[self._beside] = array("d", numbers)
         else:
@@ -120,15 +124,15 @@ class Layout:
                 to[place] = x
 
     def of(self, numbers: array[float]) -> list[float]:
-        """Return the numbers of the optimiser's parameters."""
+        """Return the numbers of the parameters that are trained."""
         if self._beside:
             return numbers[self._beside].tolist()
         listed = numbers.tolist()
         return [listed[place] for place in self.places]
 
-    def is_of(self, read: Sequence[Value], trained: Sequence[Value]) -> bool:
+    def is_of(self, read: Sequence[Value], given: Sequence[Value]) -> bool:
         """Return whether it is that of such parameters."""
-        pairs = (self.read, read), (self.trained, trained)
+        pairs = (self.read, read), (self.given, given)
         return all(
             ours is theirs or (len(ours) == len(theirs) and all(map(is_, ours, theirs))) for ours, theirs in pairs
         )
@@ -160,9 +164,10 @@ class Training:
         self.parameters = parameters
         optimizer = course.optimizer
         self._layout = layout = layout_of(parameters, optimizer)
-        self._changed = changed = [p.requires_grad for p in optimizer.parameters]
+        self._changed = changed = [p.requires_grad for p in layout.trained]
         masked = not (all(changed) and layout.covers)
         self.update = update = compiled(optimizer, masked)
+        self._states = [optimizer.state[k] for k in layout.order] if update.kept else []
         data = data_of(parameters)
         self.numbers = Memory(pitch(len(parameters)))
         self.numbers.view[: len(data)] = data
@@ -178,7 +183,7 @@ class Training:
         self._write(0, before)
         for k in update.kept:
             slot = optimizer.slots[k]
-            layout.put([state[slot] for state in optimizer.state], before)
+            layout.put([state[slot] for state in self._states], before)
             self._write(2 + k, before)
         if masked:
             before = array("d", bytes(WORD * len(before)))  # 0 for a parameter that the optimiser does not have
@@ -265,7 +270,7 @@ class Training:
         def of_trained(of_all: list[T]) -> list[T]:
             return [*compress(of_all, self._changed)] if some else of_all
 
-        trained, states = of_trained(optimizer.parameters), of_trained(optimizer.state)
+        trained, states = of_trained(self._layout.trained), of_trained(self._states) if self._states else []
         changes: list[Iterable[object]] = [
             map(setattr, trained, repeat("_data"), of_trained(self._column(0))),
             map(setattr, [nodes], ["given_data"], [True]),
