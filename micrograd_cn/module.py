@@ -6,6 +6,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -224,7 +225,7 @@ class Module:
             depth, name, module, around = waiting.pop()
             lines.append("  " * depth + f"{name}: {module.summary()}".removeprefix(": "))
             around |= {id(module)}
-            below = _held_by(module, lambda held, it=module: held is it or not isinstance(held, Module))  # type: ignore[misc]
+            below = _held_by(module, partial(_is_of, module))
             parts = [(path, held) for path, held in below if isinstance(held, Module) and id(held) not in around]
             waiting += [(depth + 1, path, part, around) for path, part in parts if module.opens][::-1]
         count = len(self.parameters())
@@ -260,6 +261,11 @@ def _held_by(root: object, goes_into: Callable[[object], bool]) -> Iterator[tupl
                 break
         else:
             levels.pop()
+
+
+def _is_of(module: Module, held: object) -> bool:
+    """Return whether it is the module itself, or something in it that is none."""
+    return held is module or not isinstance(held, Module)
 
 
 def _inside(held: object) -> Iterable[tuple[Any, object]]:

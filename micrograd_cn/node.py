@@ -135,7 +135,8 @@ class Node(Operators, Views):
     @property
     def _partials(self) -> tuple[float | None, ...]:
         if type(self._a) is tuple:
-            return self._b  # type: ignore[no-any-return]
+            partials: tuple[float | None, ...] = self._b
+            return partials
         return () if self._a is None else (self._da,) if self._b is None else (self._da, self._db)
 
     def edges(self) -> list[tuple[Self, float]]:

@@ -115,9 +115,9 @@ class Op(Traits):
         (3.0, None)
         """
         if not isinstance(self.partials, tuple):
-            found = self.partials(y, *operands)
+            found: tuple[float | None, ...] = self.partials(y, *operands)
             check_tuple(self, found, len(operands))
-            return found  # type: ignore[no-any-return]
+            return found
         derivatives: list[Any] = []
         for partial, want in zip(self.partials, wanted, strict=True):
             derivative = None

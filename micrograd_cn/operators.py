@@ -56,7 +56,8 @@ class Operators:
     __slots__ = ()
 
     def _unary(self, op: Op) -> Self:
-        return op(self)  # type: ignore[no-any-return]
+        made: Self = op(self)
+        return made
 
     def _binary(self, op: Op, other: Any) -> Self:
         return op(self, other) if _is_operand(other) else NotImplemented
