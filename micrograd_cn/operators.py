@@ -56,8 +56,7 @@ class Operators:
     __slots__ = ()
 
     def _unary(self, op: Op) -> Self:
-        made: Self = op(self)
-        return made
+        return op(self)  # type: ignore[no-any-return]  # an operation gives what its operands are
 
     def _binary(self, op: Op, other: Any) -> Self:
         return op(self, other) if _is_operand(other) else NotImplemented
