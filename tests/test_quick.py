@@ -231,6 +231,9 @@ def test_an_operator_has_its_operands_and_derivatives_in_both(f, slopes, twins):
         z.backward()
         sent = list(zip(slopes, z.operands, strict=True))
         assert (x.grad, y.grad) == tuple(sum(p for p, v in sent if v is w) for w in (x, y))
+        with no_grad():
+            assert (f(x, y).op, f(x, y).data) == (None, z.data)
+        assert (f(x.detach(), y.detach()).op, f(x.detach(), y.detach()).requires_grad) == (None, False)
 
 
 @BOTH
@@ -321,7 +324,8 @@ def test_plain_operators_take_the_short_way(monkeypatch):
             nodes += [x - y, -x, 2.0 - x]
         monkeypatch.setattr(Value, "_binary", long_way)
         monkeypatch.setattr(Value, "_reflected", long_way)
-        nodes += [x + y, x * y, x + 2.0, x * 2.0, 2.0 + x, 2.0 * x]
+        monkeypatch.setattr(Value, "_unary", long_way)
+        nodes += [x + y, x * y, x + 2.0, x * 2.0, 2.0 + x, 2.0 * x, -x]
         assert all(node.requires_grad for node in nodes)
         assert Value.tanh.__code__ is not Value.elu.__code__
 
