@@ -20,6 +20,7 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Value, detect_anomaly, gradients, modes, no_grad, operators
+from micrograd_cn import node as nodes
 from micrograd_cn.engine import constant, topological_order
 from micrograd_cn.gradients import symbolic_edges
 from micrograd_cn.modes import recording
@@ -1441,3 +1442,10 @@ def test_what_is_decorated_keeps_its_name_and_documentation():
 def test_what_is_no_number_is_left_to_python_on_the_left_too(symbol):
     with pytest.raises(TypeError, match="unsupported operand type"):
         eval(f"'a' {symbol} value", {"value": Value(1.0)})
+
+
+def test_that_a_node_was_given_data_is_marked():
+    x = Value(1.0)
+    nodes.given_data = False
+    x.data = 2.0
+    assert nodes.given_data
