@@ -10,7 +10,9 @@ from ..engine import Value, topological_order
 from ..formula import FormulaError
 from ..operation import Op
 from ..picture.boxes import groups_of
+from ..picture.text import drawn
 from ..scopes import Group
+from ..table import OPS
 from ..walk import nodes_below
 from .javascript import Rows
 
@@ -93,15 +95,17 @@ def operation_facts(op: Op, count: int, rows: Rows) -> dict[str, Any]:
 
     >>> from micrograd_cn import where
     >>> operation_facts(where, 3, Rows())
-    {'row': 'where', 'symbol': 'where', 'text': 'where({0}, {1}, {2})', 'still': [0]}
+    {'row': 'where', 'symbol': 'where', 'text': 'where({0}, {1}, {2})', 'still': [0], 'listed': True}
     """
     try:
         row = rows.add(op, count)
     except FormulaError:
         row = None
+    text = written = op.text(*[f"{{{i}}}" for i in range(count)])
     if count > MOST_OPERANDS:
         text = f"{op.name}({{0}}, {{1}}, …, {{{count - 1}}})"
-    else:
-        text = op.text(*[f"{{{i}}}" for i in range(count)])
     still = [slot for slot in range(count) if not op.flows(slot)]
-    return {"row": row, "symbol": op.looks.symbol, "text": text, "still": still}
+    facts: dict[str, Any] = {"row": row, "symbol": drawn(op.looks.symbol), "text": text, "still": still}
+    if OPS.get(op.name) is op:
+        facts["listed"] = True  # which a Python program may import
+    return facts if text == written else facts | {"written": written}

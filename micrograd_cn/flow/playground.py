@@ -116,7 +116,11 @@ def _errors() -> dict[str, dict[str, str]]:
     """Return what is said of an expression that cannot be read."""
     wanted = ("did_you_mean", "cli_error")
     return {
-        lang: {key: text for key, text in WORDS[lang].items() if key.startswith("parse_") or key in wanted}
+        lang: {
+            key: text.replace("{name!r}", "'{name}'")
+            for key, text in WORDS[lang].items()
+            if key.startswith("parse_") or key in wanted
+        }
         for lang in WORDS
     }
 

@@ -18,10 +18,11 @@ STEPPER = tuple(
     f"stepper/{name}"
     for name in (
         *("text", "engine", "graph", "fold", "order", "layout", "view", "narration"),
-        *("arrow", "picture", "plot", "table", "tape", "viewport", "page", "moving", "controls", "start"),
+        *("arrow", "picture", "plot", "table", "tape", "viewport", "page", "moving"),
+        *("ways", "learn", "copy", "controls", "start"),
     )
 )
-SHARED_WORDS = ("data", "grad", "nodes", "narrate_edge")  # with pictures and the command line
+SHARED_WORDS = ("data", "grad", "node_count", "grad_norm", "norm", "narrate_edge")  # with pictures and the command line
 
 
 def words_of(*pages: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:

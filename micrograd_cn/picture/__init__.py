@@ -1,8 +1,9 @@
 """The picture: a graph and how the gradient flows through it, as a `graphviz.Digraph`.
 
 boxes.py says what is shown of a graph: its boxes and edges, of a network folded until they can be read. dot.py writes
-their texts, colours and widths in the DOT language, with text.py, which fits and escapes labels and numbers. The result
-is the `Picture` of digraph.py, which is drawn by render.py: by the system's Graphviz, else by graphviz-pure.
+their looks in the DOT language, with text.py, which fits labels and numbers, cells.py, which sets them in rows as wide
+as metrics.py says they may be in any font, and colours.py. The result is the `Picture` of digraph.py, which render.py
+draws by the system's Graphviz, else by graphviz-pure; svg.py fits what they wrote to its viewers.
 Only digraph.py imports graphviz, and is imported itself when something is drawn.
 """
 

@@ -12,13 +12,14 @@ from ..handwritten import Comparison, GraphNode, Handwritten, Opaque, is_handwri
 from ..module import Module
 from ..words import WORDS, language
 from .boxes import FOLDS, FULL_LABELS, MOST_BOXES, Box, Edge, Flow, readable_flow
-from .text import FONT_SIZE, clean, escaped, inches, number, padded, signed
+from .cells import NOTE, SENT, WORD, Text, box_label, edge_label, legend_label, pair, title
+from .colours import DOUBT, INK, NEGATIVE, PAPER, PARAMETER, PARAMETER_RIM, PART, POSITIVE, QUIET, RIM, ZERO
+from .svg import MARGIN
+from .text import clean, drawn, number, signed
 
 if TYPE_CHECKING:
     from .digraph import Picture
 
-POSITIVE, NEGATIVE, ZERO = "#0072B2", "#C44E00", "#8A8A8A"  # blue and orange as colour-blind people tell them apart
-DOUBT = "#FFF2B3"
 SOME_LABELS = 150  # boxes up to which an edge shows its contribution
 
 
@@ -36,10 +37,11 @@ def draw_dot(
 ) -> Picture:
     """Return the graph below `root` as a picture that shows how the gradient flows.
 
-    A box has the value's name or operation, its data and its gradient; where two or three contributions met, their sum.
-    "grad -" says that `backward()` has not run. An edge, one an operand slot, is labelled with the local derivative and
-    the contribution (that times the result's gradient) which it carries to the operand. Width grows with the
-    contribution's size, colour is its sign, and a dashed grey edge carries 0.
+    A box has the value's name and operation, its data and its gradient; where two or three contributions met, their
+    sum. An edge, one an operand slot, is labelled with the local derivative and the contribution (that times the
+    result's gradient) which it carries to the operand. Width grows with the contribution's size, colour is its sign,
+    and a dashed grey edge carries 0. Arrows run the way the gradient does; before `backward()`, which "grad -" says,
+    they run forward. An SVG has a dark look too, which its viewer chooses by `prefers-color-scheme`.
 
     A class of your own is drawn as well, if its nodes keep `data`, `grad`, their operands `_prev` and the operation's
     name `_op`. Gradients are then those that it computed, beside the table's local derivatives; where a gradient is not
@@ -55,7 +57,7 @@ def draw_dot(
         max_nodes: how many boxes there may be.
         parameters: values, or a module whose parameters, to be marked as such; those of `nn` are anyway.
         fontname: the font of all texts.
-        legend: whether to explain direction, colour and width.
+        legend: whether to explain what is in the picture, in one line.
 
     Raises:
         TypeError: `root` is neither.
@@ -92,79 +94,75 @@ def draw_dot(
         if root.grad == 1.0:
             wrong = {node for node in flow.nodes if not comparison.is_right(node)}
 
-    picture = Picture(format=format, graph_attr={"rankdir": rankdir, "ranksep": "0.6", "nodesep": "0.3"})
+    picture = Picture(format=format, graph_attr={"rankdir": rankdir, "ranksep": "0.5", "nodesep": "0.3", "pad": "0.15"})
     picture.lang = language(lang)
-    picture.attr("graph", fontname=fontname, fontsize="9", fontcolor="#444444")
-    picture.attr("node", shape="box", fontname=fontname, fontsize=f"{FONT_SIZE:g}", margin="0.12,0.07")
-    picture.attr("edge", fontname=fontname, fontsize="10", arrowsize="0.7")
+    picture.attr("graph", fontname=fontname, bgcolor=PAPER)
+    picture.attr("node", shape="box", style="rounded,filled", fillcolor=PAPER, color=RIM, fontname=fontname)
+    picture.attr("node", margin=f"{MARGIN / 72:g}", width="0", height="0")
+    picture.attr("edge", fontname=fontname, arrowsize="0.7", color=ZERO)
+    picture.attr("edge", dir="back" if flow.ran else "forward")
     for box in flow.boxes:
-        lines = _folded_lines(box, flow, words) if box.group else _lines(box.nodes[0], flow, words, wrong)
-        picture.node(box.name, escaped(lines, r"\n"), width=inches(lines), **style(box, root, marked, wrong))
+        rows = _folded_rows(box, flow, words) if box.group else _rows(box.nodes[0], flow, words, wrong)
+        picture.node(box.name, box_label(rows), **style(box, root, marked, wrong))
     for edge in flow.edges:
-        picture.edge(edge.source.name, edge.target.name, **_edge_look(edge, flow))
+        picture.edge(edge.source.name, edge.target.name, **_edge_look(edge, flow, words))
     if legend and flow.edges:
-        lines = [words[key] for key in ("legend_flow", "legend_box", "legend_edge")]
-        if flow.ran:
-            lines += [words["legend_width"].format(largest=number(flow.largest)), words["legend_colour"]]
-        if any(box.group for box in flow.boxes):
-            lines.append(words["legend_fold"])
-        if wrong:
-            lines.append(words["legend_wrong"])
-        if any(_is_unknown(edge) for edge in flow.edges):
-            lines.append(words["legend_unknown"])
-        left = r"\l"
-        picture.attr(label=escaped(map(padded, lines), left) + left, labelloc="b", labeljust="l")
+        picture.attr(label=legend_label(_legend(flow, words, rankdir, marked, wrong)), labelloc="b", labeljust="l")
     return picture
 
 
-def _lines(node: Value, flow: Flow, words: dict[str, str], wrong: set[Value]) -> list[str]:
-    title = "  ".join(filter(None, [clean(node.label), node.op.looks.symbol if node.op else ""]))
-    lines = [title] if title else []
-    lines.append(f"{words['data']} {number(node.data)}")
+def _rows(node: Value, flow: Flow, words: dict[str, str], wrong: set[Value]) -> list[Text | tuple[Text, Text]]:
+    name = " = ".join(filter(None, [clean(node.label), drawn(node.op.looks.symbol) if node.op else ""]))
+    rows: list[Text | tuple[Text, Text]] = [title(name)] if name.strip() else []
+    rows.append(pair(words["data"], number(node.data)))
     if isinstance(node.op, Opaque) and (why := node.op.why(words)):
-        lines.append(why)
+        rows.append(Text(why, NOTE, QUIET))
     if node.requires_grad:
         received = flow.received.get(node, [])
         total = ieee.sum(*received)
         grad = node.grad or 0.0  # None, as PyTorch resets it, is 0
         known = flow.ran and not (node.op is None and grad == 0.0 and total and node not in wrong)  # not reset since
-        line = f"{words['grad']} {number(grad) if known else '-'}"
+        rows.append(pair(words["grad"], number(grad) if known else "-", _sign(grad) if known else INK, bold=known))
         cancel = math.isnan(grad) and {-math.inf, math.inf} <= set(received)
         met = cancel or math.isclose(total, grad, rel_tol=1e-9, abs_tol=1e-12)
         terms = " + ".join(f"({number(c)})" if c < 0 else number(c) for c in received)
         if node in wrong:
-            line += f" ≠ {terms if len(received) <= 3 else number(total)}"
+            rows.append(Text(f"≠ {terms if len(received) <= 3 else number(total)}", NOTE, NEGATIVE))
         elif known and met and 2 <= len(received) <= 3:
-            line += f" = {terms}"
-        lines.append(line)
-    return lines
+            rows.append(Text(f"= {terms}", NOTE, QUIET))
+    return rows
 
 
-def _folded_lines(box: Box, flow: Flow, words: dict[str, str]) -> list[str]:
-    lines = [str(box.group), f"{len(box.nodes)} {words['nodes']}"]
+def _folded_rows(box: Box, flow: Flow, words: dict[str, str]) -> list[Text | tuple[Text, Text]]:
     gradients = [node.grad or 0.0 for node in box.nodes if node.op is None]
     norm = number(math.hypot(*gradients)) if flow.ran else "-"
-    return [*lines, f"|{words['grad']}| {norm}"]
+    return [title(str(box.group)), pair(words["node_count"], str(len(box.nodes))), pair(words["grad_norm"], norm)]
+
+
+def _sign(x: float) -> str:
+    """Return the colour of a gradient or a contribution."""
+    return POSITIVE if x > 0 else NEGATIVE if x < 0 else INK
 
 
 def style(box: Box, root: Value, marked: Collection[object], wrong: Collection[Value] = ()) -> dict[str, str]:
     """Return the DOT attributes by which a box shows its role."""
     if box.group:
-        return {"style": "filled", "fillcolor": "#E8E8E8", "peripheries": "2" if root in box.nodes else "1"}
+        return {"style": "filled", "fillcolor": PART, "penwidth": "3" if root in box.nodes else "1"}
     [node] = box.nodes
-    look = {}
+    look: dict[str, str] = {}
     if node is root and node.op is not None:
-        look["peripheries"] = "2"
+        look |= {"penwidth": "3", "color": INK}
     if not node.requires_grad:
-        look["style"] = "dashed"
-    elif node.op is None:
-        if node.group or node in marked:
-            look["penwidth"] = "2.5"
-        else:
-            look["style"] = "rounded"
+        look["style"] = "rounded,filled,dashed"
+    elif _is_parameter(node, marked):
+        look |= {"penwidth": "2", "color": PARAMETER_RIM, "fillcolor": PARAMETER}
     if node in wrong:
-        look |= {"style": f"{look.get('style', '')},filled".strip(","), "fillcolor": DOUBT}
+        look["fillcolor"] = DOUBT
     return look
+
+
+def _is_parameter(node: Value, marked: Collection[object]) -> bool:
+    return node.op is None and node.requires_grad and (node.group is not None or node in marked)
 
 
 def _is_unknown(edge: Edge) -> bool:
@@ -173,24 +171,51 @@ def _is_unknown(edge: Edge) -> bool:
     return isinstance(op, Opaque) and not op.has_partials
 
 
-def _edge_look(edge: Edge, flow: Flow) -> dict[str, str]:
+def _edge_look(edge: Edge, flow: Flow, words: dict[str, str]) -> dict[str, str]:
     if edge.constant:
-        return {"style": "dashed", "color": ZERO}
+        return {"style": "dashed", "dir": "none"}
     if _is_unknown(edge):
-        return {"style": "dotted", "color": "#555555", "fontcolor": "#555555", "label": "×?"}
+        return {"style": "dotted", "color": QUIET, "label": edge_label([Text("× ?", WORD, QUIET)])}
     several = len(edge.contributions) > 1
-    if not flow.ran:
-        return {} if several or len(flow.boxes) > FULL_LABELS else {"label": f"×{number(edge.partial)}"}
-    look = {}
     contribution = edge.size if several else edge.contributions[0]
-    if several:
-        look["label"] = f"{len(edge.contributions)}×" if len(flow.boxes) <= SOME_LABELS else ""
-    elif len(flow.boxes) <= FULL_LABELS:
-        look["label"] = f"×{number(edge.partial)} → {signed(contribution)}"
-    elif len(flow.boxes) <= SOME_LABELS:
-        look["label"] = signed(contribution)
+    colour = QUIET if several or contribution != contribution or contribution == 0.0 else _sign(contribution)
+    few, some = len(flow.boxes) <= FULL_LABELS, len(flow.boxes) <= SOME_LABELS
+    rows = []
+    if several and some:
+        rows.append(Text(words["edges"].format(count=len(edge.contributions)), WORD, QUIET))
+        if flow.ran:
+            rows.append(Text(words["norm"].format(norm=number(contribution)), SENT, QUIET))
+    elif few and not several:
+        rows.append(Text(f"× {number(edge.partial)}", WORD, QUIET))
+    if flow.ran and some and not several:
+        rows.append(Text(signed(contribution), SENT, colour, bold=True))
+    look = {"label": edge_label(rows)} if rows else {}
+    if not flow.ran:
+        return look | {"color": QUIET}
     if contribution == 0.0:
-        return look | {"style": "dashed", "color": ZERO, "fontcolor": "#5E5E5E"}
-    colour = "#555555" if several or contribution != contribution else POSITIVE if contribution > 0 else NEGATIVE
+        return look | {"style": "dashed"}
     share = min(edge.size / flow.largest, 1.0) if flow.largest and edge.size == edge.size else 1.0
-    return look | {"color": colour, "fontcolor": colour, "penwidth": f"{1.0 + 4.0 * share:.2f}"}
+    return look | {"color": colour, "penwidth": f"{1.0 + 4.0 * share:.2f}", "arrowsize": f"{0.7 + 0.3 * share:.2f}"}
+
+
+def _legend(
+    flow: Flow, words: dict[str, str], rankdir: str, marked: Collection[object], wrong: Collection[Value]
+) -> list[Text]:
+    """Return what of the picture needs words, and is in it."""
+    passed = [edge for edge in flow.edges if not edge.constant and not _is_unknown(edge)]
+    alone = [edge.contributions[0] for edge in passed if len(edge.contributions) == 1] if flow.ran else []
+    single = [node for box in flow.boxes if not box.group for node in box.nodes]
+    told = [
+        (flow.ran, words["legend_flow"].format(arrow="←" if rankdir == "LR" else "↑"), INK),
+        (not flow.ran, words["legend_local"].format(arrow="→" if rankdir == "LR" else "↓"), INK),
+        (any(x > 0 for x in alone), words["legend_positive"], POSITIVE),
+        (any(x < 0 for x in alone), words["legend_negative"], NEGATIVE),
+        (flow.ran, words["legend_width"].format(largest=number(flow.largest)), QUIET),
+        (any(_is_parameter(node, marked) for node in single), words["legend_parameter"], QUIET),
+        (flow.root.op is not None, words["legend_output"], QUIET),
+        (len(passed) < len(flow.edges) or 0.0 in alone, words["legend_dashed"], QUIET),
+        (any(box.group for box in flow.boxes), words["legend_fold"], QUIET),
+        (bool(wrong), words["legend_wrong"], QUIET),
+        (any(map(_is_unknown, flow.edges)), words["legend_unknown"], QUIET),
+    ]
+    return [Text(text, WORD, colour) for needed, text, colour in told if needed]

@@ -9,10 +9,10 @@ import unicodedata
 from pathlib import Path
 
 from ..words import WORDS
+from .svg import fitted
 
 TIMEOUT = 60.0  # seconds
 PURE_FORMATS = ("svg", "png", "json", "dot", "plain", "xdot")
-HALO = b"<style>.edge text { paint-order: stroke; stroke: white; stroke-width: 3px; }</style>"
 VIEWERS_FONTS = ("svg", "json", "dot", "plain", "xdot")  # formats whose texts are drawn where they are looked at
 
 
@@ -64,17 +64,7 @@ def render(source: str, format: str, lang: str = "en") -> bytes:  # noqa: A002 -
     if done.returncode or not done.stdout:
         message = done.stderr.decode(errors="replace").strip()
         raise RenderError(words["failed"].format(name=name, format=format, message=message))
-    return _dressed(done.stdout, lang) if format == "svg" else done.stdout
-
-
-def _dressed(svg: bytes, lang: str) -> bytes:
-    """Return the picture with its language, by which fonts place punctuation, edges' texts clear of thick arrows."""
-    opening, gap, rest = svg.partition(b"<svg ")
-    tag, end, inside = rest.partition(b">")
-    if not end:
-        return svg
-    language = b'xml:lang="zh-CN" ' if lang == "zh" else b""
-    return opening + gap + language + tag + end + HALO + inside
+    return fitted(done.stdout.decode(), lang).encode() if format == "svg" else done.stdout
 
 
 def _beyond_pure(c: str) -> bool:

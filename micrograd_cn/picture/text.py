@@ -1,13 +1,10 @@
-"""Fit texts into a picture: labels in one line, numbers in four digits, how wide they are, and escaped for DOT."""
+"""Fit texts into a picture: labels in one line, numbers in four digits."""
 
 from __future__ import annotations
 
-import html
 import unicodedata
-from collections.abc import Iterable
 
 LONGEST_LABEL = 40  # columns
-FONT_SIZE = 12.0  # points
 
 
 def number(x: float) -> str:
@@ -53,26 +50,10 @@ def columns(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
-def padded(line: str) -> str:
-    """Return a line of the legend with spaces for what renderers count too narrow: Chinese, and unknown fonts."""
-    return line + "\u00a0" * (columns(line) - len(line) + len(line) // 5)
+def drawn(symbol: str) -> str:
+    """Return an operation's symbol as one writes it by hand.
 
-
-def inches(lines: list[str]) -> str:
-    """Return the width that the lines need: renderers without Chinese fonts count them far too narrow."""
-    if all(line.isascii() for line in lines):
-        return "0.3"
-    return f"{max(map(columns, lines)) * 0.53 * FONT_SIZE / 72.0 + 0.3:.2f}"
-
-
-def escaped(lines: Iterable[str], end: str) -> str:
-    r"""Return the lines as a DOT label, in which backslashes and entities stand for themselves.
-
-    Args:
-        lines: what the label shows.
-        end: what stands between lines: DOT's escape for a line that is centred, or set to the left.
-
-    >>> print(escaped(["a < b", "\\"], r"\n"))
-    a &lt; b\n\\
+    >>> drawn("*"), drawn("tanh")
+    ('×', 'tanh')
     """
-    return end.join(html.escape(line, quote=False).replace("\\", "\\\\") for line in lines)
+    return {"*": "×", "-": "−"}.get(symbol, symbol)

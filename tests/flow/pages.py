@@ -11,7 +11,8 @@ HERE = Path(flow.__file__).parent
 class Opened:
     """A page in the browser, with all that it must not do on record."""
 
-    def __init__(self, browser, **options):
+    def __init__(self, browser, replays=True, **options):
+        self.replays = replays
         self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
         self.context.set_default_timeout(10_000)
         self.page = self.context.new_page()
@@ -27,6 +28,8 @@ class Opened:
         self.requests.clear()
         self.url = path.as_uri()
         self.page.goto(self.url)
+        if self.replays:
+            self.press("Home")  # from the first step; at first a page shows the forward pass done
 
     def stop_clock(self):
         """Let time pass on the page where a test says so alone, by `clock.run_for`, until the tab is closed.

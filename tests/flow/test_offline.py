@@ -28,8 +28,8 @@ def test_the_policy_lets_nothing_in_or_out(opened):
 def test_the_page_is_small_before_data():
     page = draw_flow(Value(1, "x").exp(), "en").html
     data = re.search(r'<script type="application/json" id="data">(.*?)</script>', page)[1]
-    assert len(page.encode()) - len(data.encode()) < 110_000
-    assert len(page.encode()) < 130_000
+    assert len(page.encode()) - len(data.encode()) < 125_000
+    assert len(page.encode()) < 140_000
     assert json.loads(data)["snapshots"]
 
 

@@ -188,12 +188,24 @@ def test_keys_play_and_step(board):
 
 def test_it_learns_the_moons(board):
     board.page.evaluate("for (let i = 0; i < 600; i++) trainer.step()")
-    assert board.page.evaluate("trainer.accuracy") > 0.97
+    assert board.page.evaluate("trainer.measured(trainer.points).right") > 0.97
 
 
 def test_a_click_on_a_neuron_opens_it_in_the_stepper_and_one_comes_back(board):
     button(board, "one_step")
-    board.page.locator(".unit[aria-label='neuron 2 of layer 1']").click()
+    unit = board.page.locator(".unit[aria-label='neuron 3 of hidden layer 2']")
+    unit.hover()
+    assert board.page.evaluate("wiring.lens") == {"l": 1, "j": 2}
+    weights = board.page.evaluate("trainer.network.data.slice(trainer.network.layers[1].first + 2 * 9).slice(0, 9)")
+    told = board.page.locator("#lens_text").inner_text()
+    assert told.startswith("neuron 3 of hidden layer 2: tanh(")
+    for weight in weights:
+        assert f"{weight:.4g}" in told
+    unit.click()
+    board.page.mouse.move(5, 5)
+    assert (unit.get_attribute("aria-pressed"), board.page.evaluate("wiring.lens.j")) == ("true", 2)
+    board.page.locator("#open_neuron").click()
+    assert board.page.locator(".scope.marked").get_attribute("data-name") == "layers.1.neurons.2"
     assert board.page.locator("#stepping").is_visible()
     assert "layers.1.neurons.2.w0" in board.nodes()
     board.click("end")
@@ -204,6 +216,58 @@ def test_a_click_on_a_neuron_opens_it_in_the_stepper_and_one_comes_back(board):
     board.page.locator("#return").click()
     assert board.page.locator("#board").is_visible()
     assert steps(board) == 1
+
+
+def test_the_plane_shows_what_the_neuron_gives_and_its_boundary(board):
+    field = "[...(wiring.lens ? wiring.fields[wiring.lens.l][wiring.lens.j] : output).values]"
+    whole = board.page.evaluate(field)
+    board.page.locator(".unit[aria-label='neuron 1 of hidden layer 1']").focus()
+    assert board.page.evaluate(field) != whole
+    pieces = board.page.evaluate("boundary(wiring.fields[0][0])")
+    w1, w2, b = board.page.evaluate("[...trainer.network.data.slice(0, 3)]")
+    step = board.page.evaluate("2 * REACH / GRID")
+    for end in (end for piece in pieces for end in piece):
+        x, y = (-1.6 + (end[0] + 0.5) * step, 1.6 - (end[1] + 0.5) * step)
+        assert abs(w1 * x + w2 * y + b) < 0.02
+    assert len(pieces) > 10
+
+
+def test_a_wire_tells_its_weight_and_gradient(board):
+    board.page.evaluate("trainer.step()")
+    box = board.page.locator("#wires").bounding_box()
+    (x0, y0), (x1, y1) = board.page.evaluate("[wiring.places[0][0], wiring.places[1][0]]")
+    board.page.mouse.move(box["x"] + (x0 + x1) / 2, box["y"] + (y0 + y1) / 2)
+    assert board.page.evaluate("wiring.wire") == {"l": 0, "i": 0, "j": 0}
+
+
+def test_looking_changes_nothing(board):
+    run = """looks => {
+        renew();
+        for (let i = 0; i < 10; i++) {
+            if (looks && i % 3 === 1) { openBatch(); part("return").click(); openSample(); part("return").click(); }
+            trainer.step();
+        }
+        return [...trainer.network.data];
+    }"""
+    assert board.page.evaluate(run, True) == board.page.evaluate(run, False)
+
+
+def test_the_loss_of_all_samples_and_of_those_held_out_are_said(board):
+    button(board, "one_step")
+    told = board.page.locator("#state").inner_text()
+    all_samples, held = board.page.evaluate("[trainer.points, trainer.held].map(of => trainer.measured(of))")
+    assert f"loss {all_samples['loss']:.4g} · {round(100 * all_samples['right'])}% right" in told
+    assert f"held out: loss {held['loss']:.4g}, {round(100 * held['right'])}% right" in told
+    assert board.page.evaluate("trainer.held.some(a => trainer.points.some(b => a.at[0] === b.at[0]))") is False
+
+
+def test_one_can_watch_ten_steps_a_second(opened):
+    board = opened(playground("en"))
+    board.stop_clock()
+    board.page.locator("#tab_board").click()
+    button(board, "play")
+    board.page.clock.run_for(1000)
+    assert 8 <= steps(board) <= 11
 
 
 def test_a_click_on_a_sample_and_on_the_loss_open_theirs(board):
@@ -267,7 +331,7 @@ def test_nothing_moves_when_something_is_wrong(width, opened):
     page = opened(playground("en"), viewport={"width": width, "height": 800})
     page.page.locator("#tab_board").click()
     rooms = "[...document.querySelectorAll('#settings, #wires, #plane')]"
-    place = f"JSON.stringify({rooms}.map(e => e.getBoundingClientRect()))"
+    place = f"JSON.stringify({rooms}.map(e => [e.getBoundingClientRect().top + scrollY, e.offsetHeight]))"
     before = page.page.evaluate(place)
     page.page.locator("#b_layers").fill("17")
     assert page.page.locator("#warning").inner_text()
@@ -370,12 +434,12 @@ def test_both_languages_have_the_same_words_of_the_playground():
         assert set(re.findall(r"{[^}]+}", text)) == set(re.findall(r"{[^}]+}", PLAYGROUND["zh"][key])), key
 
 
-def test_the_playground_is_at_most_200_kb_before_data():
+def test_the_playground_is_at_most_230_kb_before_data():
     import re
 
     page = playground("en").html
     data = re.search(r'<script type="application/json" id="data">(.*?)</script>', page)[1]
-    assert len(page.encode()) - len(data.encode()) < 200_000
+    assert len(page.encode()) - len(data.encode()) < 230_000
 
 
 @pytest.mark.parametrize("width", [390, *[pytest.param(width, marks=pytest.mark.slow) for width in (1280, 1920)]])

@@ -247,6 +247,8 @@ def test_what_one_types_is_the_graph_at_once(typing):
 
 def test_an_error_stands_below_its_column_and_the_last_graph_stays(typing):
     write(typing, "tanh(w*x + ")
+    assert typing.page.locator("#fault").inner_text() == ""  # half typed is no error
+    typing.page.locator("#text").blur()
     fault = typing.page.locator("#fault").inner_text()
     assert fault.startswith(" " * 11 + "^\ncolumn 12: the expression ends")
     assert typing.page.locator("#text").get_attribute("aria-invalid") == "true"
@@ -332,3 +334,82 @@ def test_the_examples_are_chosen_from_a_list(typing):
 def test_the_page_is_given_numbers_with_names_as_numbers_if_json_has_them():
     assert grammar()["constants"] == {name: x if math.isfinite(x) else str(x) for name, x in CONSTANTS.items()}
     assert grammar()["constants"]["pi"] == math.pi
+
+
+def test_half_typed_text_is_no_error(typing):
+    text = "tanh(w*x + b) * 2"
+    typing.page.locator("#text").fill("")
+    for i, letter in enumerate(text):
+        typing.page.locator("#text").press_sequentially(letter)
+        assert typing.page.locator("#text").get_attribute("aria-invalid") == "false", text[: i + 1]
+    assert typing.page.locator("#result").inner_text().startswith("= ")
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("tahn(x)", "tanh"), ("max(x, 1)", "maximum"), ("ln(x)", "log"), ("Tanh(x)", "tanh")]
+)
+def test_a_wrong_name_is_told_the_right_one(typed, meant, typing):
+    write(typing, typed)
+    assert typing.page.locator("#fault").inner_text().endswith(f"did you mean '{meant}'?")
+
+
+def test_a_function_is_inserted_where_the_caret_is(typing):
+    write(typing, "x + 1")
+    typing.page.locator("#text").evaluate("field => field.setSelectionRange(0, 1)")
+    typing.page.locator("#functions").select_option("sigmoid")
+    assert typing.page.locator("#text").input_value() == "sigmoid(x) + 1"
+
+
+def test_the_position_stays_when_a_number_or_the_text_changes(typing):
+    write(typing, "w*x")
+    for key, state in (("End", "complete"), ("Home", "waiting")):
+        typing.page.locator("#graph").press(key)
+        typing.page.locator("[data-name=w] input").fill("3")
+        assert typing.nodes()["w"]["state"] == state
+        write(typing, "w*x + x")
+        assert typing.nodes()["w"]["state"] == state
+        write(typing, "w*x")
+
+
+def test_at_first_the_forward_pass_is_done_and_the_result_stands_beside_the_expression(opened):
+    page = opened(playground("en"), replays=False)
+    assert page.page.locator("#result").inner_text() == "= 0.7163"
+    assert all(node["value"] for node in page.nodes().values())
+    assert not any(node["grad"] for node in page.nodes().values())
+    page.click("start")
+    assert page.nodes()["v1"]["value"] == ""
+
+
+def test_the_changes_along_each_way_add_up_and_the_gradient_is_their_slope(typing):
+    write(typing, "(a*b + a) * (b - a)")
+    a, b = (typing.page.evaluate(f"typed.values.get('{name}')") for name in "ab")
+    typing.page.evaluate("(() => { part('change').value = 1; showWays(); })()")
+    change = typing.page.evaluate("nudgeBy()")
+    first, *rows = typing.cells("ways")
+    assert first[0] == f"a +{change:.4g}"
+    ways, (_, own, linear), (_, together, _) = rows[:-2], rows[-2], rows[-1]
+    assert len(ways) == 3
+    assert float(own) == pytest.approx(sum(float(x) for _, x, _ in ways), rel=2e-3)
+    assert float(linear) == pytest.approx(sum(float(x) for _, _, x in ways), rel=2e-3)
+    gradient = (b + 1) * (b - a) - (a * b + a)
+    assert float(linear) == pytest.approx(gradient * change, rel=1e-3)
+    y = lambda a: (a * b + a) * (b - a)  # noqa: E731
+    assert float(together) == pytest.approx(y(a + change) - y(a), rel=1e-3)
+
+
+def test_learning_one_step_writes_what_it_does_and_a_dead_relu_learns_nothing(typing):
+    write(typing, "(w*x - 3) ** 2")
+    w, x = (typing.page.evaluate(f"typed.values.get('{name}')") for name in "wx")
+    typing.page.locator("#learning_title").click()
+    typing.page.locator("#learn").click()
+    now = w - 0.1 * 2 * (w * x - 3) * x
+    assert typing.page.evaluate("typed.values.get('w')") == pytest.approx(now, rel=1e-12)
+    assert typing.page.evaluate("typed.values.get('x')") == x  # an input
+    [line] = typing.page.locator("#learned li").all_inner_texts()
+    assert line.startswith(f"w ← {w:.4g} − 0.1 × ")
+    assert line.endswith(f"= {now:.4g}")
+    typing.page.locator("#example").select_option("dead")
+    typing.page.locator("#graph").press("End")
+    assert "stops here" in typing.page.locator("#graph").text_content()
+    typing.page.locator("#learn").click()
+    assert "nothing is learnt" in typing.page.locator("#learned").inner_text()

@@ -1,5 +1,7 @@
 """Read a picture back from its SVG, and a neuron to draw."""
 
+import html
+import re
 import xml.etree.ElementTree as ET
 
 from micrograd_cn import Value
@@ -14,8 +16,27 @@ def elements(picture, kind):
 
 
 def texts(element):
-    """Return the lines of text in an element, spaces as plain ones."""
-    return [" ".join(t.text.split()) for t in element.iter(f"{SVG}text")]
+    """Return the lines of text in an element, a word and its number as one line, spaces as plain ones."""
+    lines = []
+    for t in element.iter(f"{SVG}text"):
+        text, height = " ".join(t.text.split()), float(t.get("y"))
+        if lines and t.get("text-anchor") == "end" and abs(height - lines[-1][1]) < 4:
+            lines[-1] = f"{lines[-1][0]} {text}", height
+        else:
+            lines.append((text, height))
+    return [text for text, _ in lines]
+
+
+def lines(dot):
+    """Return the lines of texts that a label of DOT's HTML has."""
+    rows = [row.replace("</td><td", "</td> <td") for row in re.findall(r"<tr>(.*?)</tr>", dot)]
+    return [html.unescape(re.sub("<[^>]*>", "", row)).replace("\u00a0", " ") for row in rows]
+
+
+def boxes(picture):
+    """Return the lines of each box, and how it looks, by its name in the DOT text."""
+    found = re.findall(r"^\t(v\d+) \[label=<(.*)>([^>]*)\]$", picture.source, re.MULTILINE)
+    return {name: (lines(label), look) for name, label, look in found}
 
 
 def parsed(picture):

@@ -25,7 +25,7 @@ def test_sixty_doublings_draw_61_boxes():
     for _ in range(60):
         y = y + y
     source = draw_dot(y).source
-    assert len(re.findall(r"\[label=.*data", source)) == 61
+    assert len(re.findall(r"\[label=.*>data<", source)) == 61
     assert source.count("->") == 120
 
 
@@ -48,7 +48,7 @@ def test_a_network_folds_to_a_picture_that_one_can_read():
         [lines] = [lines for lines in boxes if lines[0] == f"layers.{i}"]
         parameters = layer.parameters()
         count = len(parameters) + len(layer.neurons) * (1 if i == 2 else 2)
-        assert lines[1:] == [f"{count} nodes", f"|grad| {math.hypot(*[p.grad for p in parameters]):.4g}"]
+        assert lines[1:] == [f"nodes {count}", f"|grad| {math.hypot(*[p.grad for p in parameters]):.4g}"]
 
 
 def test_folding_by_neuron_by_layer_and_not_at_all():
@@ -58,7 +58,8 @@ def test_folding_by_neuron_by_layer_and_not_at_all():
     assert len(parsed(draw_dot(y, fold="layer"))[0]) == 2 + 3
     everything = 2 + (3 * 3 + 2 * 4 + 3) + (6 + 5)
     assert len(parsed(draw_dot(y, fold=None))[0]) == everything
-    assert [lines for lines in parsed(draw_dot(y, fold="layer"))[1] if lines == ["6×"]] == [["6×"]]
+    several = [lines for lines in parsed(draw_dot(y, fold="layer"))[1] if lines[0] == "6 edges"]
+    assert [re.sub(r"[\d.]+$", "", lines[1]) for lines in several] == ["norm "]
 
 
 def test_an_activation_of_several_operations_is_folded_with_its_neuron():
@@ -95,8 +96,8 @@ def test_larger_pictures_have_fewer_edge_labels():
         y.backward()
         return [label for lines in parsed(draw_dot(y))[1] for label in lines]
 
-    assert all("→" in label for label in chain(50))
-    assert all("→" not in label for label in chain(100))
+    assert len(chain(50)) == 2 * 50
+    assert all("×" not in label for label in chain(100))
     assert len(chain(100)) == 100
     assert chain(200) == []
 
@@ -127,7 +128,7 @@ def test_the_size_of_an_edge_of_several_slots_is_the_norm_of_their_contributions
     y.backward()
     [edge] = readable_flow(y, "neuron").edges
     assert (edge.contributions, edge.size) == ([3.0, -4.0], 5.0)
-    assert "largest 5 " in draw_dot(y, fold="neuron").source.replace("\u00a0", " ").replace("\\l", " ")
+    assert "at most 5)" in draw_dot(y, fold="neuron").source.replace("&#160;", " ")
 
 
 def test_a_constant_that_enters_any_sum_of_products_is_no_part_of_the_neuron():

@@ -7,7 +7,7 @@ import pytest
 
 from micrograd_cn import Value, draw_dot
 from micrograd_cn.nn import MLP, Module
-from micrograd_cn.picture.dot import NEGATIVE, POSITIVE, ZERO
+from micrograd_cn.picture.colours import NEGATIVE, PAPER, PARAMETER, POSITIVE, ZERO
 
 from .svg import SVG, box, elements, neuron, parsed, shapes, texts
 
@@ -19,13 +19,13 @@ def test_a_box_a_value_and_an_edge_an_operand():
     y.backward()
     boxes, edges = parsed(draw_dot(y))
     assert sorted(boxes) == [
-        ["*", "data -6", "grad 1"],
         ["b", "data 7", "grad 1"],
         ["w", "data -3", "grad 2"],
         ["x", "data 2", "grad -3"],
-        ["y +", "data 1", "grad 1"],
+        ["y = +", "data 1", "grad 1"],
+        ["×", "data -6", "grad 1"],
     ]
-    assert sorted(edges) == sorted([["×2 → +2"], ["×-3 → -3"], ["×1 → +1"], ["×1 → +1"]])
+    assert sorted(edges) == sorted([["× 2", "+2"], ["× -3", "-3"], ["× 1", "+1"], ["× 1", "+1"]])
 
 
 def test_a_constant_has_no_gradient():
@@ -78,13 +78,13 @@ def test_no_gradient_is_shown_before_backward_has_run():
     _, y = neuron()
     boxes, edges = parsed(draw_dot(y))
     assert {line for lines in boxes for line in lines if line.startswith("grad")} == {"grad -"}
-    assert ["×0.5"] in edges
+    assert ["× 0.5"] in edges
     y.backward()
     boxes, _ = parsed(draw_dot(y))
     assert "grad -" not in {line for lines in boxes for line in lines}
 
 
-@pytest.mark.parametrize(("times", "line"), [(2, "grad 2 = 1 + 1"), (3, "grad 3 = 1 + 1 + 1"), (4, "grad 4")])
+@pytest.mark.parametrize(("times", "line"), [(2, "= 1 + 1"), (3, "= 1 + 1 + 1"), (4, "grad 4")])
 def test_up_to_three_contributions_are_shown_as_their_sum(times, line):
     a = Value(3, "a")
     y = a
@@ -98,10 +98,7 @@ def test_negative_terms_are_in_parentheses_and_an_accumulated_gradient_is_no_sum
     a = Value(3, "a")
     y = a * 2 - a
     y.backward()
-    assert (
-        texts(box(draw_dot(y), "a"))[-1] == "grad 1 = (-1) + 2"
-        or texts(box(draw_dot(y), "a"))[-1] == "grad 1 = 2 + (-1)"
-    )
+    assert texts(box(draw_dot(y), "a"))[-2:] in (["grad 1", "= (-1) + 2"], ["grad 1", "= 2 + (-1)"])
     y.backward()
     assert texts(box(draw_dot(y), "a"))[-1] == "grad 2"
 
@@ -113,13 +110,12 @@ def test_roles_are_visible_without_colour():
     loss.backward()
     picture = draw_dot(loss)
     [parameter] = shapes(box(picture, "w0"))
-    assert float(parameter.get("stroke-width")) == 2.5
-    [rounded] = shapes(box(picture, "x1"))
-    assert rounded.tag == f"{SVG}path"
+    assert parameter.get("stroke-width") == "2"
+    assert shapes(box(picture, "x1"))[0].get("stroke-width") is None
     constants = [g for g in elements(picture, "node") if len(texts(g)) == 1]
     assert [texts(g) for g in constants] == [["data 1"], ["data 2"]]
     assert all(shape.get("stroke-dasharray") for g in constants for shape in shapes(g))
-    assert len(shapes(box(picture, "loss **"))) == 2
+    assert shapes(box(picture, "loss = **"))[0].get("stroke-width") == "3"
 
 
 def test_parameters_can_be_named_as_values_or_a_module():
@@ -131,8 +127,8 @@ def test_parameters_can_be_named_as_values_or_a_module():
 
     for parameters in ([w], Line()):
         picture = draw_dot(w * x, parameters=parameters)
-        assert shapes(box(picture, "w"))[0].get("stroke-width") == "2.5"
-        assert shapes(box(picture, "x"))[0].get("stroke-width") is None
+        assert shapes(box(picture, "w"))[0].get("fill") == PARAMETER
+        assert shapes(box(picture, "x"))[0].get("fill") == PAPER
 
 
 def test_labels_widths_and_colours_follow_the_contributions():
@@ -143,14 +139,14 @@ def test_labels_widths_and_colours_follow_the_contributions():
     for g in elements(draw_dot(y), "edge"):
         if not texts(g):
             continue
-        _, contribution = re.fullmatch(r"×(\S+) → (\S+)", texts(g)[0]).groups()
+        _, contribution = texts(g)
         [line] = g.iter(f"{SVG}path")
-        sizes[float(contribution)] = float(line.get("stroke-width") or 1), line.get("stroke").upper()
+        sizes[float(contribution)] = float(line.get("stroke-width") or 1), line.get("stroke")
         assert contribution[0] == ("+" if float(contribution) > 0 else "-"), "the sign is always printed"
     assert sizes.keys() == {-3.0, 2.0, 1.0, 0.5}
-    assert sizes[-3.0] == (5.0, NEGATIVE.upper())
-    assert sizes[2.0] == (pytest.approx(1 + 4 * 2 / 3, abs=0.01), POSITIVE.upper())
-    assert sizes[0.5] == (pytest.approx(1 + 4 * 0.5 / 3, abs=0.01), POSITIVE.upper())
+    assert sizes[-3.0] == (5.0, NEGATIVE)
+    assert sizes[2.0] == (pytest.approx(1 + 4 * 2 / 3, abs=0.01), POSITIVE)
+    assert sizes[0.5] == (pytest.approx(1 + 4 * 0.5 / 3, abs=0.01), POSITIVE)
 
 
 def test_a_gradient_that_was_set_to_zero_since_is_not_shown_as_a_result():
@@ -174,10 +170,10 @@ def test_a_dead_relu_is_dashed_and_grey():
     x = Value(-2, "x")
     y = x.relu() * 3
     y.backward()
-    lines = {texts(g)[0]: next(g.iter(f"{SVG}path")) for g in elements(draw_dot(y), "edge") if texts(g)}
-    assert lines["×0 → 0"].get("stroke-dasharray")
-    assert lines["×0 → 0"].get("stroke").upper() == ZERO.upper()
-    assert not lines["×3 → +3"].get("stroke-dasharray")
+    lines = {" ".join(texts(g)): next(g.iter(f"{SVG}path")) for g in elements(draw_dot(y), "edge") if texts(g)}
+    assert lines["× 0 0"].get("stroke-dasharray")
+    assert lines["× 0 0"].get("stroke") == ZERO
+    assert not lines["× 3 +3"].get("stroke-dasharray")
 
 
 def test_nan_and_inf_are_drawn():
@@ -193,8 +189,8 @@ def test_nan_and_inf_are_drawn():
 @pytest.mark.parametrize(
     ("f", "point", "lines"),
     [
-        (lambda x: x.sqrt() - x.sqrt(), 0.0, {"grad nan = inf + (-inf)", "grad nan = (-inf) + inf"}),
-        (lambda x: x * 1e308 + x * 1e308, 0.5, {"grad inf = 1e+308 + 1e+308"}),
+        (lambda x: x.sqrt() - x.sqrt(), 0.0, {"= inf + (-inf)", "= (-inf) + inf"}),
+        (lambda x: x * 1e308 + x * 1e308, 0.5, {"= 1e+308 + 1e+308"}),
     ],
 )
 def test_contributions_without_a_finite_sum_are_shown(f, point, lines):
@@ -207,29 +203,52 @@ def test_contributions_without_a_finite_sum_are_shown(f, point, lines):
         assert texts(box(draw_dot(y), "x"))[-1] == line
 
 
-def test_a_legend_explains_and_gives_the_largest_contribution():
+def test_the_legend_explains_what_is_in_the_picture_and_gives_the_largest_contribution():
     _, y = neuron()
+    before = draw_dot(y).source.replace("&#160;", " ")
+    assert "→ forward pass; × local derivative" in before
     y.backward()
     largest = max(abs(y.grad * p) for p in y.partials)
-    source = draw_dot(y).source
     for part in (
-        "arrows:",
-        "thick: parameter",
-        "local derivative → contribution",
-        f"largest {2 * largest:.4g}",
-        "blue: +",
+        "← gradient: upstream × local derivative = contribution",
+        ">positive<",
+        ">negative<",
+        "filled: parameter",
+        "bold frame: output",
     ):
-        assert part in source
-    assert "arrows:" not in draw_dot(y, legend=False).source
+        assert part in draw_dot(y).source.replace("&#160;", " ")
+    assert f"at most {2 * largest:.4g}" in draw_dot(y).source.replace("&#160;", " ")
+    for absent in ("dashed", "grey", "dotted", "≠"):
+        assert absent not in draw_dot(y).source.replace("style=dashed", "")
+    assert "upstream" not in draw_dot(y, legend=False).source
+
+
+@pytest.mark.parametrize("ran", [False, True])
+def test_arrows_run_forward_and_then_the_way_the_gradient_does_and_none_leads_to_a_constant(ran):
+    x = Value(2, "x")
+    y = x * 3
+    if ran:
+        y.backward()
+    picture = draw_dot(y)
+    middle = {}
+    for g in elements(picture, "node"):
+        xs = [float(p.split(",")[0]) for p in re.findall(r"-?[\d.]+,-?[\d.]+", shapes(g)[0].get("d"))]
+        middle[texts(g)[0]] = sum(xs) / len(xs)
+    with_label, constant = sorted(elements(picture, "edge"), key=texts, reverse=True)
+    [head] = [p for p in with_label.iter(f"{SVG}polygon") if p.get("fill") != "none"]
+    xs = [float(p.split(",")[0]) for p in head.get("points").split()]
+    between = (middle["x"] + middle["×"]) / 2
+    assert middle["x"] < min(xs) < max(xs) < between if ran else between < min(xs) < max(xs) < middle["×"]
+    assert not list(constant.iter(f"{SVG}polygon"))
 
 
 def test_the_words_are_chinese_where_asked_or_the_locale_is(monkeypatch):
     _, y = neuron()
     y.backward()
     boxes, _ = parsed(draw_dot(y, lang="zh"))
-    words = {line.split()[0] for lines in boxes for line in lines[1:]}
+    words = {line.split()[0] for lines in boxes for line in lines[1:] if line[0] != "="}
     assert words == {"数值", "梯度"}
-    assert "粗边框：参数" in draw_dot(y, lang="zh").source
+    assert "粗框：输出" in draw_dot(y, lang="zh").source
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
     assert "数值" in draw_dot(y).source
     monkeypatch.setenv("LC_ALL", "en_GB.UTF-8")

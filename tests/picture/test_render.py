@@ -4,7 +4,6 @@ import re
 import shutil
 import subprocess
 import sys
-import unicodedata
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from xml.etree import ElementTree
@@ -13,9 +12,9 @@ import matplotlib
 import pytest
 
 from micrograd_cn import Value, draw_dot
+from micrograd_cn.nn import MLP
 from micrograd_cn.picture import RenderError, render
-
-from .svg import SVG, box, shapes
+from micrograd_cn.picture.colours import DARK, NEGATIVE, PARAMETER, PART, POSITIVE, ZERO
 
 
 def available():
@@ -181,7 +180,7 @@ def test_an_svg_says_its_language_and_keeps_thick_arrows_out_of_its_texts(lang, 
     text = draw_dot(y, lang=lang).pipe().decode()
     root = ElementTree.fromstring(text)
     assert (root.get("{http://www.w3.org/XML/1998/namespace}lang") == "zh-CN") == tagged
-    assert ".edge text { paint-order: stroke; stroke: white;" in text
+    assert ".edge text { paint-order: stroke;" in text
 
 
 def test_without_a_renderer_the_source_works_and_drawing_says_what_to_install(monkeypatch):
@@ -213,14 +212,16 @@ def test_view_opens_the_picture(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("program", available(), ids=lambda p: render.Path(p).stem)
-@pytest.mark.parametrize("label", ["权重", "一个很长的中文标签用来检查框的宽度", "混合 mixed 标签"])
-def test_boxes_are_wide_enough_for_chinese_in_every_renderer(program, label, monkeypatch):
+def test_every_colour_has_one_for_dark_pages(program, monkeypatch):
     monkeypatch.setattr(render, "find_renderer", lambda: program)
-    found = box(draw_dot(Value(1, label).sin(), lang="zh"), label)
-    points = [
-        float(p.split(",")[0]) for p in re.findall(r"-?[\d.]+,-?[\d.]+", next(iter(shapes(found))).get("d") or "")
-    ]
-    points = points or [float(p.split(",")[0]) for p in next(found.iter(f"{SVG}polygon")).get("points").split()]
-    em = 12.0
-    needed = sum(em if unicodedata.east_asian_width(c) in "WF" else 0.5 * em for c in label)
-    assert max(points) - min(points) >= needed
+    w, x = Value(2, "w"), Value(-3, "x")
+    y = (w * x + x.relu()) * 2 + MLP(1, [2, 1], seed=0)(x)
+    y.backward()
+    svg = draw_dot(y, fold="layer", parameters=[w]).pipe().decode()
+    style, _, drawn = svg.partition("</style>")
+    colours = set(re.findall(r'(?:fill|stroke)="([^"]*)"', drawn)) - {"none", "transparent"}
+    assert colours > {POSITIVE, NEGATIVE, ZERO, PARAMETER, PART}
+    assert "@media (prefers-color-scheme: dark)" in style
+    for colour in colours:
+        assert f'[fill="{colour}"] {{ fill: {DARK[colour]}; }}' in style
+        assert f'[stroke="{colour}"] {{ stroke: {DARK[colour]}; }}' in style

@@ -2,32 +2,40 @@
 
 const BINS = 24;
 
-function drawLosses(canvas, history) {
-  const { context, width, height } = fitted(canvas), rim = 10;
+// The mini-batch's loss thin, that of all samples, and that of those held out dashed.
+function drawLosses(canvas, { history, curve }) {
+  const { context, width, height } = fitted(canvas), rim = 10, most = Math.max(1, history.length);
   context.clearRect(0, 0, width, height);
-  const every = Math.max(1, Math.ceil(history.length / Math.max(60, width))), finite = [];
+  const every = Math.max(1, Math.ceil(history.length / Math.max(60, width))), batches = [];
   for (let i = 0; i < history.length; i += every) {
     let total = 0, count = 0;
     for (let k = i; k < Math.min(i + every, history.length); k++, count++) total += history[k];
-    if (Number.isFinite(total)) finite.push([i, total / count]);
+    batches.push([i + 1, total / count]);
   }
-  if (!finite.length) return;
-  const values = finite.map(([, x]) => x), high = Math.max(...values) || 1, low = Math.min(0, ...values);
+  const line = key => curve.filter(each => each[key]).map(each => [each.step, each[key].loss]);
+  const lines = [[batches, colours.rim, 1, [], words.loss_batch], [line("all"), colours.plus, 2.2, [], words.loss_all], [line("held"), colours.minus, 2.2, [5, 3], words.loss_held]];
+  for (const each of lines) each[0] = each[0].filter(([, x]) => Number.isFinite(x));
+  const values = lines.flatMap(([points]) => points.map(([, x]) => x));
+  if (!values.length) return;
+  const high = Math.max(...values) || 1, low = Math.min(0, ...values);
   Object.assign(context, { strokeStyle: colours.line, lineWidth: 1 });
   context.strokeRect(rim, rim, width - 2 * rim, height - 2 * rim);
-  context.strokeStyle = colours.plus;
-  context.lineWidth = 2;
-  context.beginPath();
-  for (const [i, x] of finite) {
-    context.lineTo(rim + (i / Math.max(1, history.length - 1)) * (width - 2 * rim), height - rim - ((x - low) / (high - low || 1)) * (height - 2 * rim));
-  }
-  context.stroke();
-  Object.assign(context, { strokeStyle: colours.panel, fillStyle: colours.quiet, font: "12px sans-serif", lineWidth: 4 });
-  for (const [x, at, textAlign] of [[high, rim + 4, "left"], [values.at(-1), width - rim - 4, "right"]]) {
-    context.textAlign = textAlign;
-    context.strokeText(shown(x), at, rim + 13); // the curve does not strike it through
-    context.fillText(shown(x), at, rim + 13);
-  }
+  lines.forEach(([points, strokeStyle, lineWidth, dash]) => {
+    Object.assign(context, { strokeStyle, lineWidth });
+    context.setLineDash(dash);
+    context.beginPath();
+    for (const [i, x] of points) context.lineTo(rim + (i / most) * (width - 2 * rim), height - rim - ((x - low) / (high - low || 1)) * (height - 2 * rim));
+    context.stroke();
+  });
+  context.setLineDash([]);
+  Object.assign(context, { strokeStyle: colours.panel, font: "12px sans-serif", lineWidth: 4, textAlign: "right" });
+  lines.forEach(([points, colour, , , name], k) => {
+    if (!points.length) return;
+    context.fillStyle = k ? colour : colours.quiet;
+    const told = `${name} ${shown(points.at(-1)[1])}`;
+    context.strokeText(told, width - rim - 6, rim + 15 + 15 * k); // the curves do not strike it through
+    context.fillText(told, width - rim - 6, rim + 15 + 15 * k);
+  });
 }
 
 class Charts {
@@ -38,7 +46,7 @@ class Charts {
   show(network) {
     this.layers = network.layers.map(layer => {
       const parts = ["weights", "gradients"].map(() => ({ canvas: html("canvas"), text: html("p") }));
-      const title = html("h3"), element = html("div", { class: "layer" }, title, ...parts.flatMap(({ canvas, text }) => [canvas, text]));
+      const title = html("h2"), element = html("div", { class: "layer" }, title, ...parts.flatMap(({ canvas, text }) => [canvas, text]));
       return { layer, title, parts, element };
     });
     this.frame.replaceChildren(...this.layers.map(({ element }) => element));
@@ -48,7 +56,7 @@ class Charts {
   update({ data, grad }, words) {
     const sizes = this.layers.map(({ layer }) => rms(grad, layer)), largest = Math.max(...sizes);
     this.layers.forEach(({ layer, title, parts }, l) => {
-      title.textContent = filled(words.part_layer, { number: l });
+      title.textContent = layerName(l);
       [data, grad].forEach((numbers, k) => {
         histogram(parts[k].canvas, numbers.subarray(layer.first, layer.first + layer.nout * (layer.nin + 1)), k);
         parts[k].text.textContent = filled(k ? words.gradients_rms : words.weights_rms, { rms: shown(rms(numbers, layer)) });

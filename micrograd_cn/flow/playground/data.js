@@ -4,20 +4,22 @@ const REACH = 1.6; // the plane shown goes from -REACH to REACH
 
 const between = (n, i) => i / Math.max(1, n - 1);
 
+// Each takes a generator, how many points, and how much of the usual noise.
 const DATA = {
-  moons: (rng, n) => halves(n, (k, t) => {
+  moons: (rng, n, noise = 1) => halves(n, (k, t) => {
     const side = 1 - 2 * k;
     return [0.9 * (Math.cos(Math.PI * t) - 0.5) * side, (Math.sin(Math.PI * t) - 0.25) * side];
-  }, rng, 0.1),
-  circles: (rng, n) => halves(n, (k, t) => [1.2 - 0.75 * k, 1.2 - 0.75 * k].map((r, i) => r * (i ? Math.sin : Math.cos)(2 * Math.PI * t)), rng, 0.09),
-  xor: (rng, n) => Array.from({ length: n }, () => {
+  }, rng, 0.1 * noise),
+  circles: (rng, n, noise = 1) => halves(n, (k, t) => [1.2 - 0.75 * k, 1.2 - 0.75 * k].map((r, i) => r * (i ? Math.sin : Math.cos)(2 * Math.PI * t)), rng, 0.09 * noise),
+  xor: (rng, n, noise = 1) => Array.from({ length: n }, () => {
     const [x, y] = [0, 1].map(() => rng.uniform(0.12, 1.4) * (rng.random() < 0.5 ? -1 : 1));
-    return point([x, y], x * y > 0 ? 0 : 1);
+    const moved = noise > 1 ? [x, y].map(at => at + rng.gauss(0, 0.06 * noise)) : [x, y];
+    return point(moved, x * y > 0 ? 0 : 1);
   }),
-  spiral: (rng, n) => halves(n, (k, t) => {
+  spiral: (rng, n, noise = 1) => halves(n, (k, t) => {
     const angle = 3.4 * Math.PI * t ** 0.75 + Math.PI * k, radius = 0.12 + 1.3 * t;
     return [radius * Math.cos(angle), radius * Math.sin(angle)];
-  }, rng, 0.03),
+  }, rng, 0.03 * noise),
   bits: () => Array.from({ length: 16 }, (_, i) => {
     const at = [i & 3, i >> 2].map(k => (k - 1.5) * (REACH / 2));
     const inputs = DATA_INPUTS.bits(...at);

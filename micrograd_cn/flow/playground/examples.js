@@ -7,7 +7,7 @@ const EXAMPLES = [
   ["neuron", "tanh(w1*x1 + w2*x2 + b)", { w1: -3, x1: 2, w2: 1, x2: 0.5, b: 6.4 }],
   ["twice", "a + a", { a: 3 }],
   ["paths", "(a*b + a) * (b - a)", { a: 2, b: 3 }],
-  ["dead", "(relu(0.5*x1 + 0.7*x2 + b) - 1) ** 2", { x1: 1, x2: -2, b: 0.1 }],
+  ["dead", "(relu(w1*x1 + w2*x2 + b) - 1) ** 2", { w1: 0.5, x1: 1, w2: 0.7, x2: -2, b: 0.1 }],
   ["softmax", "logsumexp([z1, z2, z3]) - z2", { z1: 2, z2: 1, z3: -1 }],
   ["newton", newton(3, "1"), { a: 2 }],
   ["vanishing", nested(10, "w*x"), { w: 1.5, x: 1 }],

@@ -17,7 +17,7 @@ class Recorder {
   }
 
   variable(name, value) {
-    if (!this.variables.has(name)) this.variables.set(name, this.leaf(name, 1, value));
+    if (!this.variables.has(name)) this.variables.set(name, this.leaf(name, /^[wb]/i.test(name) ? 3 : 1, value)); // weights, biases
     return this.variables.get(name);
   }
 
@@ -45,12 +45,15 @@ class Recorder {
   finish(root, groups = [], named = "") {
     const taken = new Set(this.variables.keys());
     let count = 0;
-    this.nodes.forEach((node, i) => {
-      if (!/^c\d+$/.test(node[0]) || this.variables.has(node[0])) return;
-      let name;
-      do name = `v${++count}`; while (taken.has(name));
-      node[0] = i === root.i && named ? named : name;
-    });
+    const steps = node => node.length > 3; // with an operation; numbers are counted behind them
+    for (const wanted of [true, false]) {
+      this.nodes.forEach((node, i) => {
+        if (!/^c\d+$/.test(node[0]) || this.variables.has(node[0]) || steps(node) !== wanted) return;
+        let name;
+        do name = `v${++count}`; while (taken.has(name));
+        node[0] = i === root.i && named ? named : name;
+      });
+    }
     const graph = makeGraph({ ops: this.ops, nodes: this.nodes, groups, root: root.i, fixed: "" });
     return { graph, ...evaluated(graph, this.data) };
   }
@@ -223,7 +226,10 @@ class Reader {
   }
 
   fail(key, token, more = "", details = {}) {
-    throw new ReadError(filled(words[key], { found: `'${token.text}'`, ...details }) + more, token.column);
+    const error = new ReadError(filled(words[key], { found: `'${token.text}'`, ...details }) + more, token.column);
+    const last = this.tokens.at(-2) ?? token; // before the end
+    error.unfinished = ["parse_end", "parse_unclosed"].includes(key) || (key === "parse_uncalled_function" && token === last);
+    throw error;
   }
 }
 

@@ -25,9 +25,11 @@ class Field {
     this.context = this.canvas.getContext("2d");
     this.image = this.context.createImageData(GRID, GRID);
     this.pixels = new Uint32Array(this.image.data.buffer);
+    this.values = new Float32Array(GRID * GRID);
   }
 
   set(i, x) {
+    this.values[i] = x;
     this.pixels[i] = colours.table[x > 1 ? 511 : x < -1 ? 0 : (x * 255.5 + 255.5) | 0];
   }
 
@@ -75,23 +77,61 @@ function fitted(canvas) {
   return { context, width, height };
 }
 
-function drawPlane(canvas, output, points, chosenPoint) {
+// Where the numbers change their sign, as pieces of a line between the middles of the cells.
+function boundary({ values }) {
+  const pieces = [], at = (a, b) => a / (a - b);
+  for (let r = 0; r < GRID - 1; r++) for (let c = 0; c < GRID - 1; c++) {
+    const [a, b, d, e] = [r * GRID + c, r * GRID + c + 1, (r + 1) * GRID + c + 1, (r + 1) * GRID + c].map(i => values[i]), crossings = [];
+    if (a > 0 !== b > 0) crossings.push([c + at(a, b), r]);
+    if (b > 0 !== d > 0) crossings.push([c + 1, r + at(b, d)]);
+    if (e > 0 !== d > 0) crossings.push([c + at(e, d), r + 1]);
+    if (a > 0 !== e > 0) crossings.push([c, r + at(a, e)]);
+    for (let k = 0; k + 1 < crossings.length; k += 2) pieces.push([crossings[k], crossings[k + 1]]);
+  }
+  return pieces;
+}
+
+function drawPlane(canvas, output, points, chosenPoint, held = []) {
   const { context, width, height } = fitted(canvas), size = Math.min(width, height), left = (width - size) / 2;
   context.clearRect(0, 0, width, height);
   context.imageSmoothingEnabled = true;
   context.imageSmoothingQuality = "high";
   context.drawImage(output.canvas, left, (height - size) / 2, size, size);
-  const radius = Math.max(3, size / 110);
-  points.forEach(({ at: [x, y], label }, i) => {
-    const cx = left + ((x + REACH) / (2 * REACH)) * size, cy = (height - size) / 2 + ((REACH - y) / (2 * REACH)) * size;
+  const radius = Math.max(3, size / 110), top = (height - size) / 2, cell = size / GRID;
+  Object.assign(context, { strokeStyle: colours.ink, lineWidth: 1.5, lineCap: "round" });
+  context.beginPath();
+  for (const [[x0, y0], [x1, y1]] of boundary(output)) {
+    context.moveTo(left + (x0 + 0.5) * cell, top + (y0 + 0.5) * cell);
+    context.lineTo(left + (x1 + 0.5) * cell, top + (y1 + 0.5) * cell);
+  }
+  context.stroke();
+  const placed = ([x, y]) => [left + ((x + REACH) / (2 * REACH)) * size, top + ((REACH - y) / (2 * REACH)) * size];
+  for (const { at, label } of held) { // hollow
+    const [cx, cy] = placed(at);
+    context.beginPath();
+    if (label) context.arc(cx, cy, 0.8 * radius, 0, 7);
+    else context.rect(cx - 0.7 * radius, cy - 0.7 * radius, 1.4 * radius, 1.4 * radius);
+    Object.assign(context, { strokeStyle: label ? colours.plus : colours.minus, fillStyle: colours.paper, lineWidth: 1.2 });
+    context.fill();
+    context.stroke();
+  }
+  points.forEach(({ at, label }, i) => {
+    const [cx, cy] = placed(at);
     context.beginPath();
     if (label) context.arc(cx, cy, radius, 0, 7);
     else context.rect(cx - 0.9 * radius, cy - 0.9 * radius, 1.8 * radius, 1.8 * radius); // told apart without colours
     context.fillStyle = label ? colours.plus : colours.minus;
-    context.strokeStyle = i === chosenPoint ? colours.glow : colours.paper;
-    context.lineWidth = i === chosenPoint ? 4 : 1.3;
+    context.strokeStyle = colours.paper;
+    context.lineWidth = 1.3;
     context.fill();
     context.stroke();
+    if (i !== chosenPoint) return;
+    for (const [strokeStyle, lineWidth] of [[colours.ink, 6], [colours.glow, 3]]) {
+      Object.assign(context, { strokeStyle, lineWidth });
+      context.beginPath();
+      context.arc(cx, cy, 2.2 * radius, 0, 7);
+      context.stroke();
+    }
   });
 }
 

@@ -34,20 +34,30 @@ function tokensOf(text) {
   return found;
 }
 
-// The known name that is nearest to what was typed, if one is near.
+// What people call a function that has another name here.
+const ALIASES = {
+  max: "maximum", min: "minimum", ln: "log", log10: "log", log2: "log", power: "pow", arctan: "atan", arcsin: "asin", arccos: "acos",
+  logistic: "sigmoid", swish: "silu", softmax: "logsumexp", avg: "mean", square: "pow", lse: "logsumexp", heaviside: "step",
+};
+
+// The known name that is meant by, or nearest to, what was typed, if one is near.
 function nearest(name, known) {
-  const rated = [...known].map(other => [distance(name, other) / Math.max(name.length, other.length), other]);
-  const [[share, best] = [1]] = rated.sort(([a], [b]) => a - b);
-  return share <= 0.4 ? filled(words.did_you_mean, { "name!r": `'${best}'` }) : "";
+  const meant = Object.hasOwn(ALIASES, name.toLowerCase()) ? ALIASES[name.toLowerCase()] : known.includes(name.toLowerCase()) ? name.toLowerCase() : null;
+  const rate = other => [distance(name, other) / Math.max(name.length, other.length), Math.abs(name.length - other.length)];
+  const [best] = known.map(other => [...rate(other), other]).sort(([a, b], [c, d]) => a - c || b - d);
+  const found = meant ?? (best[0] <= 0.4 ? best[2] : null);
+  return found ? filled(words.did_you_mean, { name: found }) : "";
 }
 
-// How many letters must be changed, put in or left out (Levenshtein 1966).
+// How many letters must be changed, put in, left out or exchanged with the next (Damerau 1964).
 function distance(a, b) {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  [...a].forEach((c, i) => {
-    const next = [i + 1];
-    for (let k = 1; k <= b.length; k++) next.push(Math.min(next[k - 1] + 1, row[k] + 1, row[k - 1] + (b[k - 1] !== c)));
-    row = next;
-  });
-  return row.at(-1);
+  const rows = [Array.from({ length: b.length + 1 }, (_, i) => i)];
+  for (let i = 1; i <= a.length; i++) {
+    rows.push([i]);
+    for (let k = 1; k <= b.length; k++) {
+      const exchanged = i > 1 && k > 1 && a[i - 1] === b[k - 2] && a[i - 2] === b[k - 1] ? rows[i - 2][k - 2] + 1 : Infinity;
+      rows[i].push(Math.min(rows[i][k - 1] + 1, rows[i - 1][k] + 1, rows[i - 1][k - 1] + (a[i - 1] !== b[k - 1]), exchanged));
+    }
+  }
+  return rows.at(-1).at(-1);
 }

@@ -6,7 +6,11 @@ function show_room(name) {
   room = name;
   part("board").hidden = name !== "board";
   part("stepping").hidden = name === "board";
-  for (const each of ["typing", "board"]) part(`tab_${each}`).setAttribute("aria-selected", each === name);
+  for (const each of ["typing", "board"]) {
+    part(`tab_${each}`).setAttribute("aria-selected", each === name);
+    part(`tab_${each}`).tabIndex = each === name ? 0 : -1;
+  }
+  part("copy_python").hidden = name === "board";
   if (name !== "board") stop();
   else {
     wiring.arrange();
@@ -26,10 +30,11 @@ function enter(made, told) {
 }
 
 // Back to the typed expression's graph.
-function leave(made) {
+function leave(made, stays = false) {
+  const back = !part("origin").hidden;
   part("typing").hidden = part("numbers").hidden = false;
   part("origin").hidden = true;
-  if (graph !== made.graph) open([made]);
+  if (graph !== made.graph) open([made], stays && !back);
 }
 
 const REST = 200; // milliseconds in which nothing changes, before the address does: browsers refuse many changes at once
@@ -44,7 +49,7 @@ function rememberNow() {
   const facts = room === "board" || !part("origin").hidden ? { room: "board", ...settings } : { text: typed.text };
   if (facts.room && settings.data === "own") facts.own = own.map(({ at, label }) => [...at.map(x => x.toFixed(2)), label].join(",")).join(";");
   if (!facts.room) for (const [name] of typed.made?.values ?? []) facts[`=${name}`] = exact(typed.values.get(name));
-  writeLink(facts);
+  writeLink({ ...facts, lang: chosen.lang });
 }
 
 part("tab_typing").addEventListener("click", () => {
@@ -55,6 +60,14 @@ part("tab_typing").addEventListener("click", () => {
 part("tab_board").addEventListener("click", () => {
   show_room("board");
   remember();
+});
+part("tabs").addEventListener("keydown", event => {
+  const other = { typing: "board", board: "typing" }[room];
+  if (!["ArrowLeft", "ArrowRight", "Home", "End"].includes(event.key)) return;
+  event.preventDefault();
+  event.stopPropagation();
+  part(`tab_${other}`).click();
+  part(`tab_${other}`).focus();
 });
 part("return").addEventListener("click", () => {
   show_room("board");
@@ -81,6 +94,9 @@ function fillChoices() {
   listed("b_loss", Object.keys(page.losses), "loss_");
   listed("b_optimizer", Object.keys(updates));
   listed("b_batch", BATCHES, "batch_");
+  listed("b_noise", NOISES, "noise_");
+  listed("b_speed", SPEEDS, "speed_");
+  part("functions").replaceChildren(html("option", { value: "", "data-word": "functions" }), ...Object.entries(page.grammar.functions).map(([name, { usage }]) => html("option", { value: name }, usage ?? name)));
   part("example").replaceChildren(html("option", { value: "", "data-word": "choose" }), ...EXAMPLES.map(([name]) => html("option", { value: name, "data-word": `example_${name}` })));
   for (const name of Object.keys(DEFAULTS)) {
     const field = part(`b_${name}`);
@@ -102,14 +118,15 @@ watchers.push(() => {
   told = chosen.lang;
   if (trainer) drawBoard(true);
   if (typed.fault !== null && typed.text) readTyped(typed.text);
+  remember();
 });
 
 function arrive() {
   const link = readLink();
-  if (link.has("lang") && page.words[link.get("lang")]) chosen.lang = link.get("lang");
+  if (Object.hasOwn(page.words, link.get("lang") ?? "")) chosen.lang = link.get("lang");
   words = page.words[chosen.lang];
   const choices = { data: Object.keys(DATA), activation: page.activations, initialiser: Object.keys(INITIALISERS),
-    loss: Object.keys(page.losses), optimizer: Object.keys(updates), batch: BATCHES };
+    loss: Object.keys(page.losses), optimizer: Object.keys(updates), batch: BATCHES, noise: NOISES, speed: SPEEDS };
   for (const name of Object.keys(DEFAULTS)) {
     const given = link.get(name), fits = choices[name]?.includes(given) ?? isWritten[name]?.(given ?? "") ?? /^[1-9]\d{0,2}$/.test(given);
     if (given !== undefined && fits) settings[name] = given;
@@ -131,4 +148,5 @@ function arrive() {
 }
 
 arrive();
+part("unable").remove();
 addEventListener("hashchange", () => location.reload());

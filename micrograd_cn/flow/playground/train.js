@@ -21,8 +21,8 @@ function lossOf(steps, output) {
 }
 
 class Trainer {
-  constructor({ layers, activation, initialiser, loss, optimizer, rate, batch, seed }, points) {
-    Object.assign(this, { points, rate, batch, optimizer, lossName: loss, loss: page.losses[loss], steps: 0, seen: 0 });
+  constructor({ layers, activation, initialiser, loss, optimizer, rate, batch, seed }, points, held = []) {
+    Object.assign(this, { points, held, curve: [], rate, batch, optimizer, lossName: loss, loss: page.losses[loss], steps: 0, seen: 0 });
     this.network = new Network([points[0]?.inputs.length ?? 2, ...layers, 1], activation, initialiser, seed);
     this.rng = new Random(seed + 1);
     this.waiting = [];
@@ -34,6 +34,13 @@ class Trainer {
   next(count) {
     if (this.waiting.length < count) this.waiting = this.rng.shuffle([...this.points.keys()]);
     return this.waiting.splice(-count).reverse();
+  }
+
+  // The same, which are still the next ones afterwards: to look at them changes nothing.
+  peek(count) {
+    const samples = this.next(count);
+    this.waiting.push(...reversed(samples));
+    return samples;
   }
 
   // One step on the next batch, or on these samples.
@@ -52,6 +59,14 @@ class Trainer {
     return loss;
   }
 
+  // What is known after this many steps of all samples, and of those that are held out.
+  take() {
+    const now = { step: this.steps, all: this.measured(this.points), held: this.measured(this.held) };
+    if (this.curve.at(-1)?.step === this.steps) this.curve.pop();
+    this.curve.push(now);
+    return now;
+  }
+
   // The mean loss of samples, and its gradient in the network.
   gradient(samples) {
     const { network, points, loss } = this, share = 1 / samples.length;
@@ -65,14 +80,20 @@ class Trainer {
     return total * share;
   }
 
+  // The mean loss of points and the share of right answers; the gradient is left alone.
+  measured(points) {
+    let total = 0, right = 0;
+    for (const { inputs, label } of points) {
+      const output = this.network.forward(inputs);
+      total += lossOf(this.loss.steps[label], output)[0];
+      right += this.verdict(output) > 0 === (label === 1);
+    }
+    return points.length ? { loss: total / points.length, right: right / points.length } : null;
+  }
+
   // What an output says: -1 and 1 are sure of class 0 and 1.
   verdict(output) {
     const [low, high] = this.loss.targets;
     return low === 0 ? Math.tanh(output / 2) : Math.max(-1, Math.min(1, (2 * output - low - high) / (high - low)));
-  }
-
-  get accuracy() {
-    const right = this.points.filter(({ inputs, label }) => this.verdict(this.network.forward(inputs)) > 0 === (label === 1));
-    return right.length / this.points.length;
   }
 }

@@ -7,25 +7,36 @@ function readTyped(text, values = typed.values) {
   typed.text = text;
   try {
     const made = readExpression(text, values);
+    typed.error = null;
     tellFault("");
     for (const [name, x] of made.values) values.set(name, x);
     typed.values = values;
     if (made.graph) {
       typed.made = made;
-      leave(made);
+      leave(made, true);
     } else tellFault(filled(words.only_number, { value: exact(made.value) }));
     showNumbers(made.values);
   } catch (error) {
     if (!(error instanceof ReadError)) throw error;
-    tellFault(`${" ".repeat(columns([...text].slice(0, error.column).join("")))}^\n${filled(words.cli_error, { column: error.column + 1, message: error.message })}`);
-    part("text").setAttribute("aria-invalid", true);
-    typed.fault = error.column;
+    typed.error = error;
+    if (error.unfinished && document.activeElement === part("text")) tellFault("", true);
+    else showError();
   }
   remember();
 }
 
-function tellFault(text) {
+// An error, below its column; of what is still being typed, when the field is left or Enter is pressed.
+function showError() {
+  const { error, text } = typed;
+  if (!error) return;
+  tellFault(`${" ".repeat(columns([...text].slice(0, error.column).join("")))}^\n${filled(words.cli_error, { column: error.column + 1, message: error.message })}`);
+  part("text").setAttribute("aria-invalid", true);
+  typed.fault = error.column;
+}
+
+function tellFault(text, waits = false) {
   typed.fault = null;
+  part("result").classList.toggle("waits", waits || text !== "");
   part("text").setAttribute("aria-invalid", false);
   if (part("fault").textContent !== text) part("fault").textContent = text;
 }
@@ -61,20 +72,41 @@ function setVariable(name, x) {
 }
 
 part("text").addEventListener("input", () => readTyped(part("text").value));
-part("typing").addEventListener("submit", event => event.preventDefault());
+part("text").addEventListener("blur", showError);
+part("typing").addEventListener("submit", event => {
+  event.preventDefault();
+  showError();
+});
+
+// Put a function's name in where the caret is.
+part("functions").addEventListener("change", () => {
+  const field = part("text"), name = part("functions").value, { selectionStart: start, selectionEnd: end } = field;
+  part("functions").value = "";
+  if (!name) return;
+  field.setRangeText(`${name}(${field.value.slice(start, end)})`, start, end, "end");
+  field.setSelectionRange(field.selectionEnd - 1, field.selectionEnd - 1);
+  field.focus();
+  readTyped(field.value);
+});
 part("example").addEventListener("change", () => {
   const found = EXAMPLES.find(([name]) => name === part("example").value);
   if (!found) return;
   const [, text, values] = found;
-  part("text").value = text;
+  part("text").focus();
+  part("text").select();
+  if (!document.execCommand?.("insertText", false, text)) part("text").value = text; // so that what was typed can be had back
   readTyped(text, new Map(Object.entries(values)));
 });
 
 // A leaf that is edited in the stepper is the variable.
 watchers.push(() => {
   if (!typed.made || graph !== typed.made.graph) return;
+  let changed = false;
   graph.nodes.forEach((node, i) => {
-    if (isEditable(node) && typed.values.has(node.name)) typed.values.set(node.name, numbers.data[i]);
+    if (!isEditable(node) || !typed.values.has(node.name)) return;
+    changed ||= !Object.is(typed.values.get(node.name), numbers.data[i]);
+    typed.values.set(node.name, numbers.data[i]);
   });
+  if (changed) remember();
   showNumbers(new Map([...part("numbers").children].map(({ dataset }) => [dataset.name, typed.values.get(dataset.name)])));
 });

@@ -3,20 +3,63 @@
 const LEAST_INPUT = 32; // pixels, for its name
 
 class Wiring {
-  // `open(layer, neuron)` is called when a neuron is chosen.
-  constructor(frame, open) {
-    Object.assign(this, { frame, open, canvas: frame.querySelector("canvas"), units: [] });
+  // `looked` is called when one looks at another neuron or wire. `lens` is the neuron: the one under the pointer or with
+  // the focus, else the one that was pinned by a click.
+  constructor(frame, looked) {
+    Object.assign(this, { frame, looked, canvas: frame.querySelector("canvas"), units: [], passing: null, pinned: null, wire: null });
+    frame.addEventListener("pointermove", event => this.findWire(event));
+    frame.addEventListener("pointerleave", () => this.findWire(null));
+    frame.addEventListener("keydown", event => event.key === "Escape" && this.pin(null));
     new ResizeObserver(() => this.trainer && this.arrange()).observe(frame);
+  }
+
+  get lens() {
+    return this.passing ?? this.pinned;
+  }
+
+  look(neuron) {
+    this.passing = neuron;
+    this.looked();
+  }
+
+  pin(neuron) {
+    const same = neuron && this.pinned && neuron.l === this.pinned.l && neuron.j === this.pinned.j;
+    this.pinned = same ? null : neuron;
+    this.units.slice(1).forEach((layer, l) => layer.forEach((unit, j) => unit.setAttribute("aria-pressed", this.pinned?.l === l && this.pinned.j === j)));
+    this.looked();
+  }
+
+  // The wire at the pointer, if one is near.
+  findWire(event) {
+    let found = null, nearest = 7;
+    if (event && this.places && !event.target.closest(".unit")) {
+      const { left, top } = this.frame.getBoundingClientRect(), x = event.clientX - left, y = event.clientY - top, half = this.size / 2;
+      this.trainer.network.layers.forEach(({ nin, nout }, l) => {
+        for (let j = 0; j < nout; j++) for (let i = 0; i < nin; i++) {
+          const [x0, y0] = this.places[l][i], [x1, y1] = this.places[l + 1][j], share = (x - x0 - half) / (x1 - x0 - 2 * half);
+          if (share < 0 || share > 1) continue;
+          const away = Math.abs(y0 + (y1 - y0) * bend(share) - y);
+          if (away < nearest) [found, nearest] = [{ l, i, j }, away];
+        }
+      });
+    }
+    if (found?.l === this.wire?.l && found?.i === this.wire?.i && found?.j === this.wire?.j) return;
+    this.wire = found;
+    this.looked();
   }
 
   show(trainer, names) {
     this.trainer = trainer;
+    this.passing = this.pinned = this.wire = null;
     this.units.flat().forEach(unit => unit.remove());
     this.fields = trainer.network.layers.map(({ nout }) => Array.from({ length: nout }, () => new Field()));
     const inputs = names.map(name => html("span", { class: "unit input" }, name));
     this.units = [inputs, ...this.fields.map((layer, l) => layer.map((field, j) => {
       const unit = html("button", { class: "unit", type: "button" }, field.canvas);
-      unit.addEventListener("click", () => this.open(l, j));
+      for (const name of ["pointerenter", "focus"]) unit.addEventListener(name, () => this.look({ l, j }));
+      for (const name of ["pointerleave", "blur"]) unit.addEventListener(name, () => this.look(null));
+      unit.addEventListener("click", () => this.pin({ l, j }));
+      unit.setAttribute("aria-pressed", false);
       return unit;
     }))];
     this.frame.append(...this.units.flat());
@@ -45,13 +88,16 @@ class Wiring {
     context.clearRect(0, 0, width, height);
     const numbers = gradients ? grad : data, largest = gradients ? Math.max(1e-12, ...grad.map(Math.abs)) : 2.5, half = this.size / 2, widest = Math.min(7, 0.22 * this.size);
     context.lineCap = "round";
+    const { lens, wire } = this, numbered = [];
     layers.forEach(({ nin, nout, first }, l) => {
       for (let j = 0; j < nout; j++) {
         for (let i = 0; i < nin; i++) {
           const x = numbers[first + j * (nin + 1) + i], [x0, y0] = this.places[l][i], [x1, y1] = this.places[l + 1][j];
           const size = Math.min(1, Math.abs(x) / largest) || 0;
-          if (size < 0.004) continue;
-          context.globalAlpha = 0.35 + 0.65 * size;
+          const looked = (lens && lens.l === l && lens.j === j) || (wire && wire.l === l && wire.i === i && wire.j === j);
+          if (looked) numbered.push([x, x0 + half, y0, x1 - half, y1]);
+          if (size < 0.004 && !looked) continue;
+          context.globalAlpha = looked ? 1 : (0.35 + 0.65 * size) * (lens || wire ? 0.25 : 1);
           context.lineWidth = 0.6 + widest * size;
           context.strokeStyle = x > 0 ? colours.plus : colours.minus;
           context.beginPath();
@@ -62,19 +108,44 @@ class Wiring {
       }
     });
     context.globalAlpha = 1;
+    Object.assign(context, { font: "600 13px sans-serif", textAlign: "left", strokeStyle: colours.panel, lineWidth: 4 });
+    for (const [x, x0, y0, x1, y1] of numbered) { // the weights as numbers, each on its wire
+      const at = [x0 + 8, y0 + (y1 - y0) * bend(0.1) + 4]; // where they are apart
+      context.strokeText(shown(x), ...at);
+      context.fillStyle = x > 0 ? colours.plus : colours.minus;
+      context.fillText(shown(x), ...at);
+    }
+    if (!wire) return;
+    const { nin, first } = layers[wire.l], at = first + wire.j * (nin + 1) + wire.i, [x0, y0] = this.places[wire.l][wire.i], [x1, y1] = this.places[wire.l + 1][wire.j];
+    const told = filled(words.wire_told, { weight: shown(data[at]), gradient: shown(grad[at]) });
+    Object.assign(context, { textAlign: "center", fillStyle: colours.ink });
+    const middle = [Math.min(width - 130, Math.max(130, (x0 + x1) / 2)), Math.max(16, (y0 + y1) / 2 - 8)];
+    context.strokeText(told, ...middle);
+    context.fillText(told, ...middle);
   }
 
   // Mark the neurons through which no sample's gradient goes.
   mark(dead, words) {
     this.units.slice(1).forEach((layer, l) => layer.forEach((unit, j) => {
       unit.classList.toggle("dead", dead[l][j]);
-      const told = filled(words.part_of, { inner: filled(words.part_neuron, { number: j }), outer: filled(words.part_layer, { number: l }) });
+      const told = neuronName(l, j);
       const text = dead[l][j] ? `${told}: ${words.dead}` : told;
       if (unit.title === text) return;
       unit.title = text;
       unit.setAttribute("aria-label", text);
     }));
   }
+}
+
+// How far a wire has gone to its other end, at a share of the way: the curve that draw() asks for.
+function bend(share) {
+  let low = 0, high = 1;
+  for (let k = 0; k < 20; k++) {
+    const t = (low + high) / 2, x = 1.5 * t * (1 - t) ** 2 + 1.5 * t * t * (1 - t) + t ** 3;
+    if (x < share) low = t;
+    else high = t;
+  }
+  return 3 * low * low * (1 - low) + low ** 3;
 }
 
 // Whether a neuron's activation has derivative 0 at every sample.

@@ -4,17 +4,24 @@ const FLIGHT = 650; // of a contribution along its edge, in milliseconds
 
 const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
-// The curve through the points, level at each of them, which ends inside its arrowhead.
-function drawArrow(line, head, points, width) {
-  const [x, y] = points.at(-1), length = 7 + 2 * width, half = 3 + width;
-  const way = [...points.slice(0, -1), [x - 0.7 * length, y]];
-  const curve = way.slice(1).map(([x1, y1], i) => {
-    const [x0, y0] = way[i], middle = (x0 + x1) / 2;
-    return Math.abs(y1 - y0) < 0.5 ? `L${x1},${y1}` : `C${middle},${y0} ${middle},${y1} ${x1},${y1}`;
+// The smooth curve through the points from the operand to the result, level at its ends and where it turns. Once the gradient has passed
+// (`sent`), its head is at the operand; before that, there is none.
+function drawArrow(line, head, points, width, sent, vertical) {
+  const turned = ([x, y]) => (vertical ? `${y},${x}` : `${x},${y}`), flat = points.map(([x, y]) => (vertical ? [y, x] : [x, y]));
+  const [x, y] = flat[0], length = 7 + 1.6 * width, half = 3 + 0.8 * width;
+  const way = sent ? [[x + 0.7 * length, y], ...flat.slice(1)] : flat;
+  const slopes = way.slice(1).map(([x1, y1], i) => (y1 - way[i][1]) / (x1 - way[i][0] || 1));
+  const level = way.map((_, i) => {
+    const [a, b] = [slopes[i - 1] ?? 0, slopes[i] ?? 0];
+    return a * b > 0 ? (2 * a * b) / (a + b) : 0; // monotone: Fritsch & Butland 1984
   });
-  line.setAttribute("d", `M${way[0]} ${curve.join(" ")}`);
+  const curve = way.slice(1).map(([x1, y1], i) => {
+    const [x0, y0] = way[i], reach = (x1 - x0) / 2;
+    return `C${turned([x0 + reach, y0 + level[i] * reach])} ${turned([x1 - reach, y1 - level[i + 1] * reach])} ${turned([x1, y1])}`;
+  });
+  line.setAttribute("d", `M${turned(way[0])} ${curve.join(" ")}`);
   line.setAttribute("stroke-width", width);
-  head.setAttribute("d", `M${x},${y} L${x - length},${y - half} L${x - length},${y + half} Z`);
+  head.setAttribute("d", sent ? `M${turned([x, y])} L${turned([x + length, y - half])} L${turned([x + length, y + half])} Z` : "");
 }
 
 // Let the contribution move from the result to the operand, over all that is drawn.

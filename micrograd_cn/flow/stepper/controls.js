@@ -47,7 +47,10 @@ function dragNumber(event, read, write, click = () => {}) {
 }
 
 function chooseLeaf(i) {
-  if (part("leaf").value !== String(i)) say("");
+  if (part("leaf").value !== String(i)) {
+    say("");
+    part("change").value = 0;
+  }
   part("leaf").value = i;
   if (document.activeElement === part("value")) part("value").blur();
   showLeaf();
@@ -71,11 +74,19 @@ const commands = {
   zoom_in: () => viewport.zoomBy(1.25),
   zoom_out: () => viewport.zoomBy(0.8),
   zoom_fit: () => viewport.fit(),
-  dark: () => setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"),
+  dark: () => {
+    setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark");
+    keep("theme", document.documentElement.dataset.theme);
+  },
   language: () => {
     say("");
     part("verdict").textContent = "";
     choose({ lang: chosen.lang === "zh" ? "en" : "zh", asking: chosen.asking, anchor: null });
+    keep("lang", chosen.lang);
+  },
+  more: () => {
+    const all = document.querySelector("footer").classList.toggle("all");
+    part("more").setAttribute("aria-expanded", all);
   },
   help: () => {
     pause();
@@ -101,6 +112,8 @@ part("ask").addEventListener("submit", event => {
 
 part("leaf").addEventListener("change", () => {
   say("");
+  part("change").value = 0;
+  showWays();
   showLeaf();
 });
 part("value").addEventListener("input", () => {
@@ -138,8 +151,8 @@ const keys = {
 };
 document.addEventListener("keydown", event => {
   const at = event.target, command = keys[event.key];
-  const scrolls = event.key.startsWith("Arrow") && at.closest(".table");
-  const pressed = event.key === " " && at.matches("button, [role=button]");
+  const scrolls = event.key.startsWith("Arrow") && at.closest(".table, [role=tablist], #charts");
+  const pressed = event.key === " " && at.matches("button, summary, [role=button]");
   const taken = at.matches("input, select, textarea") || scrolls || pressed || part("helping").open || part("stepping").hidden;
   const everywhere = ["language", "dark", "help"].includes(command) && !at.matches("input:not([type=range]), textarea");
   if (!command || (taken && !(everywhere && !part("helping").open)) || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -155,4 +168,10 @@ function setTheme(theme) {
 const themed = [];
 const darkness = matchMedia("(prefers-color-scheme: dark)");
 darkness.addEventListener("change", () => setTheme(darkness.matches ? "dark" : "light"));
-setTheme(darkness.matches ? "dark" : "light");
+setTheme(kept("theme", ["dark", "light"]) ?? (darkness.matches ? "dark" : "light"));
+
+const paper = matchMedia("print");
+paper.addEventListener("change", () => {
+  viewport.print(paper.matches);
+  for (const watch of themed) watch();
+});

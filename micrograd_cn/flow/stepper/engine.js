@@ -20,12 +20,12 @@ function topologicalOrder(graph) {
   return finished.reverse();
 }
 
-// Data and partials of every node, computed anew from the leaves' data.
-function evaluated(graph, leaves) {
+// Data and partials of every node, computed anew from the leaves' data. One operand slot may be `held` at another value.
+function evaluated(graph, leaves, held = null) {
   const data = [...leaves], computed = graph.nodes.map(() => []);
-  for (const i of graph.order.toReversed()) {
+  for (const i of reversed(graph.order)) {
     const { row, parents } = graph.nodes[i];
-    const operands = parents.map(parent => data[parent]);
+    const operands = parents.map((parent, slot) => (held?.node === i && held.slot === slot ? held.value : data[parent]));
     data[i] = forward[row](...operands);
     computed[i] = partials[row](data[i], ...operands);
   }
@@ -34,7 +34,7 @@ function evaluated(graph, leaves) {
 
 // What happens one after the other in a forward pass and then in `actions`, each "backward" or "zero".
 function movesOf(graph, actions) {
-  const moves = graph.order.toReversed().map(node => ({ kind: "forward", node }));
+  const moves = reversed(graph.order).map(node => ({ kind: "forward", node }));
   for (const action of actions) {
     if (action === "zero") moves.push({ kind: "zero", node: graph.root });
     else {
@@ -138,7 +138,7 @@ function difference(f, x, scale) {
 // The derivative of the root with respect to a leaf by backpropagation, and by differences on whichever scale they are
 // surer: the leaf's own, which suits log at 0.001, or at least 1, which suits it near 0.
 function nudged(graph, leaves, i) {
-  const f = x => evaluated(graph, leaves.with(i, x)).data[graph.root], x = leaves[i], size = Math.abs(x);
+  const f = x => evaluated(graph, replacedAt(leaves, i, x)).data[graph.root], x = leaves[i], size = Math.abs(x);
   const scales = Number.isFinite(size) && size > 0 ? [size, Math.max(1, size)] : [Math.max(1, size)];
   const found = scales.map(scale => difference(f, x, scale)).reduce((a, b) => (b.doubt < a.doubt ? b : a));
   const moves = movesOf(graph, ["backward"]);

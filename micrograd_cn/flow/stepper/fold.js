@@ -42,7 +42,7 @@ function nodesIn(graph, group) {
 // One edge an operand slot; of a closed part, one for all slots between the same two boxes.
 function edgesOf({ graph, boxes, boxOf }) {
   const edges = [], merged = new Map();
-  for (const node of graph.order.toReversed()) {
+  for (const node of reversed(graph.order)) {
     graph.nodes[node].parents.forEach((parent, slot) => {
       const source = boxOf[parent], target = boxOf[node];
       if (source === target) return;

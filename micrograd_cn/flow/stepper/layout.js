@@ -3,10 +3,15 @@
 // An open part is laid out by itself and is then one large box of what is around it. Edges leave and enter it through
 // ports in its rim. So the layout around it depends on its size alone: nothing changes its order when a part opens.
 
-const GAP = { row: 18, column: 24, port: 18, label: [84, 40], wire: 10, rim: 14, title: 28 };
+// It is done in a system of its own, x along the way of the forward pass and y across; `vertical` turns it.
 
-// Give every box and frame {x, y, width, height}, and every edge its `points` and the `place` of its label.
-function layOut(shape, labelled) {
+const GAP = { row: 16, column: 14, port: 16, label: 36, wire: 10, rim: 14, title: 28 };
+
+// Give every box and frame {x, y, width, height}, and every edge its `points` and the `place` of its label, which is
+// `label` wide.
+function layOut(shape, labelled, vertical) {
+  shape.vertical = vertical;
+  if (vertical) shape.boxes.forEach(turn);
   const containers = [...shape.frames, { key: "top", outer: null }].map((frame, i, all) => {
     return { frame: i < all.length - 1 ? i : -1, items: [], wires: [], element: frame };
   });
@@ -19,10 +24,20 @@ function layOut(shape, labelled) {
   shape.edges.forEach((edge, i) => addWires(shape, container, edge, i, labelled && !edge.constant));
   const top = container(-1), outermostFirst = [top, ...containers.slice(0, -1)];
   for (const each of outermostFirst) rankItems(each);
-  for (const each of outermostFirst.toReversed()) arrange(each, labelled);
+  for (const each of reversed(outermostFirst)) arrange(each, labelled, vertical);
   placeAll(shape, top, 0, 0);
   shape.edges.forEach(edge => joinPoints(edge));
-  shape.size = [top.width, top.height];
+  shape.size = vertical ? [top.height, top.width] : [top.width, top.height];
+  if (!vertical) return;
+  [...shape.boxes, ...shape.frames].forEach(turn);
+  for (const edge of shape.edges) {
+    edge.points = edge.points.map(([x, y]) => [y, x]);
+    edge.place &&= [edge.place[1], edge.place[0]];
+  }
+}
+
+function turn(each) {
+  [each.x, each.y, each.width, each.height] = [each.y, each.x, each.height, each.width];
 }
 
 function firstNode(shape, item) {
@@ -51,7 +66,7 @@ function addWires(shape, container, edge, i, labelled) {
     return container(frame).items.find(found);
   };
   const wire = (frame, a, b, label) => {
-    const made = { edge: i, from: a, to: b, label, points: [] };
+    const made = { edge: i, from: a, to: b, label, size: edge.label, points: [] };
     container(frame).wires.push(made);
     return made;
   };
@@ -97,13 +112,13 @@ function rankItems({ items, wires }) {
       entered.add(to);
     }
   }
-  for (const [at, followers] of forward.toReversed()) {
+  for (const [at, followers] of reversed(forward)) {
     if (!entered.has(at) && followers.length) items[at].rank = Math.min(...followers.map(to => items[to].rank)) - 1;
   }
 }
 
 // Lay a part out: its own size, and where in it its items are and its wires go.
-function arrange(part, labelled) {
+function arrange(part, labelled, vertical) {
   for (const item of part.items) if (item.inner) Object.assign(item, { width: item.inner.width, height: item.inner.height });
   const last = Math.max(0, ...part.items.map(item => item.rank)), layers = Array.from({ length: 2 * last + 3 }, () => []);
   for (const item of part.items) {
@@ -111,17 +126,17 @@ function arrange(part, labelled) {
     item.links = [];
     layers[item.layer].push(item);
   }
-  const bundles = bundled(part, layers, labelled);
+  const bundles = bundled(part, layers, labelled, vertical);
   order(layers);
   placeRows(layers);
   straighten(layers, bundles);
-  placeColumns(part, layers);
+  placeColumns(part, layers, vertical);
   attach(part, bundles);
 }
 
 // Wires with the same two ends, or from one item through one side of the rim, are led together: one dummy a layer. Where
 // edges are too many for labels, all wires of one box leave it as one and part where they are nearest to their results.
-function bundled(part, layers, labelled) {
+function bundled(part, layers, labelled, vertical) {
   const found = new Map();
   for (const wire of part.wires) {
     let { from: a, to: b } = wire;
@@ -144,9 +159,10 @@ function bundled(part, layers, labelled) {
     let before = bundle.a;
     bundle.dummies = [];
     for (let layer = first; layer < end; layer++) {
-      const labelled = labels && layer === labelAt, each = labelled ? GAP.label[1] : GAP.wire;
+      const labelled = labels && layer === labelAt, widest = Math.max(...bundle.wires.map(wire => wire.size ?? 0));
+      const [along, across] = vertical ? [GAP.label, widest + 6] : [widest, GAP.label], each = labelled ? across : GAP.wire;
       const rows = bundle.trunk ? 1 : bundle.wires.length;
-      const dummy = { layer, each, width: labelled ? GAP.label[0] : 0, height: each * rows, links: [] };
+      const dummy = { layer, each, label: labelled, width: labelled ? along : 0, height: each * rows, links: [] };
       layers[layer].push(dummy);
       bundle.dummies.push(dummy);
       if (before) link(before, dummy, bundle.dummies.length > 1 ? 8 : 1);
@@ -165,24 +181,24 @@ function link(a, b, weight) {
   b.links.push({ to: a, weight });
 }
 
-function placeColumns(part, layers) {
-  const rim = part.frame < 0 ? 0 : GAP.rim;
+function placeColumns(part, layers, vertical) {
+  const rim = part.frame < 0 ? 0 : GAP.rim, title = part.frame < 0 ? 0 : GAP.title;
   let x = 0;
   layers.forEach((layer, i) => {
     const ports = i === 0 || i === layers.length - 1;
     const wide = Math.max(0, ...layer.map(each => each.width));
-    const width = ports ? rim : Math.max(wide, i % 2 ? 0 : 4);
+    const width = ports ? rim + (vertical && i === 0 ? title : 0) : Math.max(wide, i % 2 ? 0 : 4);
     for (const each of layer) Object.assign(each, { left: x, right: x + width, x: x + (width - each.width) / 2 });
     const outer = i === 0 || i >= layers.length - 2;
     if (i < layers.length - 1 && !(outer && part.frame < 0)) x += outer ? GAP.port : GAP.column;
     x += width;
   });
-  const all = layers.flat(), title = part.frame < 0 ? 0 : GAP.title;
-  const top = Math.min(...all.map(each => each.y - each.height / 2)) - rim - title;
+  const all = layers.flat();
+  const top = Math.min(...all.map(each => each.y - each.height / 2)) - rim - (vertical ? 0 : title);
   const bottom = Math.max(...all.map(each => each.y + each.height / 2)) + rim;
   for (const each of all) each.y -= top;
-  part.width = Math.max(x, part.element.least ?? 0);
-  part.height = bottom - top;
+  part.width = vertical ? x : Math.max(x, part.element.least ?? 0);
+  part.height = vertical ? Math.max(bottom - top, part.element.least ?? 0) : bottom - top;
 }
 
 // Where wires meet their items: ordered by where they come from, so that they do not cross at the box.
@@ -192,9 +208,9 @@ function attach(part, bundles) {
     wires.forEach((wire, i) => {
       wire.trunk = trunk && dummies[0];
       const b = wire.goesTo, way = b ? dummies.filter(({ layer }) => layer < b.layer) : dummies;
-      wire.points = way.flatMap(({ left, right, y, each }) => {
+      wire.points = way.flatMap(({ left, right, y, each, label }) => {
         const row = trunk ? y : y + (i - (wires.length - 1) / 2) * each;
-        return [[left, row], [right, row]];
+        return label ? [[(left + right) / 2, row]] : [[left, row], [right, row]];
       });
       if (wire.label) wire.place = [(dummies.at(-1).left + dummies.at(-1).right) / 2, wire.points.at(-1)[1]];
       if (a) ends.get(a).right.push(wire);
@@ -235,6 +251,6 @@ function placeAll(shape, part, dx, dy) {
 
 // An edge's points from its operand to its result, where one wire ends the next begins.
 function joinPoints(edge) {
-  edge.points = edge.wires.flatMap(wire => (wire.turned ? wire.points.toReversed() : wire.points));
+  edge.points = edge.wires.flatMap(wire => (wire.turned ? reversed(wire.points) : wire.points));
   edge.place = edge.middle.place;
 }

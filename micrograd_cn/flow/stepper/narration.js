@@ -50,7 +50,10 @@ function narration(view, step, next, words, asked = false) {
   const { shape, state } = view;
   if (!step) return words.at_start;
   if (step.kind === "zero") return words.at_zero;
-  if (step.kind === "forward") return forwardSentence(view, words, step, asked);
+  if (step.kind === "forward") {
+    const sentence = forwardSentence(view, words, step, asked);
+    return chosen.fresh ? `${sentence}\n${words.forward_done}` : sentence;
+  }
   const told = step.kind === "seed" ? [seedSentence(view, words, step, asked)]
     : shape.boxes[step.box].folded ? [foldedSentence(view, words, step)]
     : sendSentences(view, words, step, asked);
@@ -65,10 +68,10 @@ function forwardSentence(view, words, step, asked) {
   const { shape, graph, numbers } = view;
   if (shape.boxes[step.box].folded) return seenSentence(view, words, step.box);
   const node = graph.nodes[step.node];
-  const names = node.parents.map(i => (graph.nodes[i].gets || isNamed(graph.nodes[i]) ? graph.nodes[i].name : shown(numbers.data[i])));
+  const names = node.parents.map(i => (graph.nodes[i].gets || isNamed(graph.nodes[i]) ? called(graph.nodes[i].name) : shown(numbers.data[i])));
   const inNumbers = expression(node.text, node.parents.map(i => shown(numbers.data[i])));
   const value = asked ? "?" : shown(numbers.data[step.node]);
-  const sides = [node.name, expression(node.text, names), inNumbers];
+  const sides = [called(node.name), expression(node.text, names), inNumbers];
   return filled(words.at_forward, { formula: sides.filter((side, i) => side !== value && side !== sides[i - 1]).join(" = "), value });
 }
 
@@ -83,7 +86,7 @@ function seenSentence({ shape, graph, numbers }, words, b) {
     if (source === b) for (const [node, slot] of slots) used.add(graph.nodes[node].parents[slot]);
   }
   const outputs = [...used].filter(i => own.has(i)).map(i => numbers.data[i]);
-  const value = i => `${graph.nodes[i].name} = ${shown(numbers.data[i])}`;
+  const value = i => `${called(graph.nodes[i].name)} = ${shown(numbers.data[i])}`;
   const texts = [...inputs.values()].map(each => (each.folded ? partName(graph, each.group, words) : value(each.nodes[0])));
   const [least, most] = [Math.min(...outputs), Math.max(...outputs)].map(shown);
   const told = { part: partName(graph, box.group, words), inputs: listed(texts, words), value: shown(outputs[0]), count: outputs.length, least, most };
@@ -109,7 +112,7 @@ function partName(graph, group, words) {
 
 function seedSentence({ graph, state }, words, step, asked) {
   const template = state.passes > 1 ? words.at_seed_again : words.at_seed;
-  const { name } = graph.nodes[step.node];
+  const name = called(graph.nodes[step.node].name);
   return filled(template, { name, value: asked ? "?" : shown(gradient(state, step.node)) });
 }
 
@@ -118,7 +121,7 @@ function foldedSentence({ shape, graph, state }, words, step) {
   const receivers = new Set(step.moves.map(move => shape.boxOf[receiver(graph, move)]));
   const names = [...receivers].map(b => {
     const box = shape.boxes[b];
-    return b === step.box ? words.itself : box.folded ? partName(graph, box.group, words) : box.name;
+    return b === step.box ? words.itself : box.folded ? partName(graph, box.group, words) : called(box.name);
   });
   let sent = 0, all = 0;
   for (const i of nodes) graph.nodes[i].parents?.forEach((_, slot) => {
@@ -131,7 +134,7 @@ function foldedSentence({ shape, graph, state }, words, step) {
 }
 
 function sendSentences({ graph, numbers, state }, words, { moves: [move] }, asked) {
-  const i = receiver(graph, move), { name } = graph.nodes[i];
+  const i = receiver(graph, move), name = called(graph.nodes[i].name);
   const sentence = filled(words.narrate_edge, {
     name,
     before: shown(before(state, i)),

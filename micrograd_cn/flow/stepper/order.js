@@ -11,7 +11,7 @@ function order(layers) {
   let best = layers.map(layer => [...layer]), fewest = crossings(layers);
   for (let sweep = 0; sweep < SWEEPS && fewest; sweep++) {
     const direction = sweep % 2 ? 1 : -1;
-    for (const layer of direction < 0 ? layers : layers.toReversed()) {
+    for (const layer of direction < 0 ? layers : reversed(layers)) {
       for (const each of layer) {
         const near = neighbours(each, direction);
         each.mean = near.length ? near.reduce((total, { to }) => total + to.index, 0) / near.length : each.index;
@@ -57,7 +57,7 @@ function placeRows(layers) {
   }
   for (let sweep = 0; sweep < SWEEPS; sweep++) {
     const settled = sweep === SWEEPS - 1 || sweep === SWEEPS - 2, direction = sweep % 2 ? 1 : -1;
-    for (const layer of direction < 0 ? layers : layers.toReversed()) settle(layer, settled ? 0 : direction);
+    for (const layer of direction < 0 ? layers : reversed(layers)) settle(layer, settled ? 0 : direction);
   }
 }
 

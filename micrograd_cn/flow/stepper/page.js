@@ -5,7 +5,7 @@ const page = JSON.parse(part("data").textContent);
 const decoded = x => (typeof x === "string" ? parsed(x) : x); // JSON has no nan and inf
 
 const chosen = {
-  lang: page.lang ?? (navigator.language.toLowerCase().startsWith("zh") ? "zh" : "en"),
+  lang: kept("lang", Object.keys(page.words)) ?? page.lang ?? (navigator.language.toLowerCase().startsWith("zh") ? "zh" : "en"),
   snapshot: 0,
   edits: new Map(), // leaf to number
   actions: ["backward"],
@@ -14,6 +14,7 @@ const chosen = {
   predict: false,
   asking: false, // for the number of the step after the moves that are done
   timer: null,
+  fresh: true, // nothing was stepped through yet
   speed: 1,
 };
 let snapshots = [], rootValues = [], graph, numbers, shape, moves, steps, picture, curve;
@@ -21,15 +22,20 @@ let words = page.words[chosen.lang];
 const viewport = new Viewport(part("graph"));
 const watchers = []; // called whenever something was shown
 
-// Open one graph, or those of a training run, at the beginning.
-function open(recorded) {
+const MANY_MOVES = 4000; // from which on the gradients are not computed beforehand
+
+// Open one graph, or those of a training run, when the forward pass is done; or where the last graph was, if asked.
+function open(recorded, stays = false) {
   clearInterval(chosen.timer);
+  const forward = recorded[0].graph.order.length, before = stays && graph ? [chosen.done, graph.order.length, moves.length] : null;
+  const done = !before ? forward : before[0] === before[2] ? Infinity : before[0] > before[1] ? before[0] - before[1] + forward : before[0] === before[1] ? forward : before[0];
+  forgetTrail();
   snapshots = recorded;
   rootValues = snapshots.map(({ graph: { root }, data }) => data[root]);
   curve = makeCurve(rootValues);
   part("curve").replaceChildren(curve.root);
   graph = shape = null;
-  choose({ snapshot: 0, edits: new Map(), actions: ["backward"], done: 0, timer: null });
+  choose({ snapshot: 0, edits: new Map(), actions: ["backward"], done, timer: null, fresh: !before });
 }
 
 // How many steps are done; a step that was taken in parts, which were then closed together, is not.
@@ -44,23 +50,26 @@ const lastStep = () => {
 
 function choose(changes) {
   if ("snapshot" in changes || "edits" in changes) say(""); // what it told was of other numbers
+  if ("snapshot" in changes || changes.edits?.size === 0) forgetTrail();
   const { snapshot, edits, actions } = Object.assign(chosen, { asking: false }, changes);
+  if ("done" in changes && !("fresh" in changes)) chosen.fresh = false;
   words = page.words[chosen.lang];
   const recorded = snapshots[snapshot];
   const other = graph !== recorded.graph;
   graph = recorded.graph;
   if (other) {
     chosen.open = openedAtFirst(graph);
-    const options = graph.nodes.map((node, i) => isEditable(node) && html("option", { value: i }, node.name));
+    const options = graph.nodes.map((node, i) => isEditable(node) && html("option", { value: i }, cleaned(node.name)));
     part("leaf").replaceChildren(...options.filter(Boolean));
   }
   numbers = edits.size ? evaluated(graph, leavesNow()) : recorded;
   if (other || "actions" in changes) moves = movesOf(graph, actions);
   chosen.done = Math.min(chosen.done, moves.length);
-  if (other || !shape || "open" in changes || "lang" in changes) draw(other);
-  else if ("actions" in changes) steps = plan(shape, moves);
+  if (other || !shape || "open" in changes || "lang" in changes || "actions" in changes) draw(other);
   show();
 }
+
+viewport.turned = () => graph && draw(true);
 
 function leavesNow() {
   return snapshots[chosen.snapshot].data.map((x, i) => chosen.edits.get(i) ?? x);
@@ -71,9 +80,10 @@ function draw(anew) {
   const before = new Map(anew || !picture ? [] : [...picture.frames, ...picture.boxes].map(each => [each.key, each]));
   shape = makeShape(graph, chosen.open);
   steps = plan(shape, moves);
-  picture = new Picture(shape, words, acts);
+  const seen = moves.length > MANY_MOVES ? chosen.done : moves.length; // for which boxes have room
+  picture = new Picture(shape, words, acts, makeView(shape, numbers, moves, seen), viewport.vertical);
   viewport.show(picture.root, shape);
-  if (!before.size) return viewport.fit();
+  if (!before.size) return viewport.begin();
   const now = [...picture.frames, ...picture.boxes], kept = now.find(each => each.key === chosen.anchor && before.has(each.key));
   const was = kept && before.get(kept.key);
   const dx = was ? was.x - kept.x : 0, dy = was ? was.y - kept.y : 0;
@@ -96,6 +106,7 @@ function show() {
   part("scrub").value = at;
   part("scrub").setAttribute("aria-valuetext", part("progress").textContent);
   part("start").disabled = chosen.done === 0 && !asking && chosen.actions.length === 1;
+  part("result") && (part("result").textContent = `= ${shown(numbers.data[graph.root])}`);
   for (const id of ["layer_back", "node_back", "back"]) part(id).disabled = chosen.done === 0 && !asking;
   for (const id of ["step", "node_step", "layer_step", "end"]) part(id).disabled = at === steps.length;
   for (const id of ["layer_back", "layer_step", "open_all", "close_all"]) part(id).hidden = graph.groups.length === 0;
@@ -122,7 +133,7 @@ function translate(within) {
   for (const element of within.querySelectorAll("[data-hint]")) {
     for (const name of ["title", "aria-label"]) element.setAttribute(name, words[element.dataset.hint]);
   }
-  part("graph").setAttribute("aria-label", words.title);
+  for (const element of within.querySelectorAll("[data-label]")) element.setAttribute("aria-label", words[element.dataset.label]);
   part("language").lang = chosen.lang === "zh" ? "en" : "zh-CN";
 }
 

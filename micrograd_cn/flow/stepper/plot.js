@@ -14,11 +14,11 @@ function plotted(view, step) {
 
 function drawPlot(root, view, step, words) {
   const at = plotted(view, step);
-  root.parentElement.hidden = at === null;
+  root.parentElement.classList.toggle("empty", at === null);
   if (!at) return;
   const { node, slot, xs, y } = at, x = xs[slot], { width, height, rim, samples } = PLOT;
   const slope = view.numbers.partials[step.node][slot], reach = Math.max(1.5, 1.25 * Math.abs(x));
-  const f = t => forward[node.row](...xs.with(slot, t));
+  const f = t => forward[node.row](...replacedAt(xs, slot, t));
   const curve = Array.from({ length: samples + 1 }, (_, i) => {
     const t = x - reach + (2 * reach * i) / samples;
     return [t, f(t)];

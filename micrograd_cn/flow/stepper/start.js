@@ -9,3 +9,6 @@ if (page.snapshots.length) {
     theirs: theirs?.map(decoded), // the gradients that a class of the reader's own computed
   })));
 }
+
+part("copy_link").hidden = true; // the address of such a page says nothing
+part("unable").remove();

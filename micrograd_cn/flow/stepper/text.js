@@ -34,6 +34,26 @@ function precise(x) {
   return Number.isFinite(x) ? x.toPrecision(9) : exact(x);
 }
 
+// What a reader chose, kept for the next time; in a frame without a place of its own, it is not.
+function keep(name, value) {
+  try {
+    localStorage.setItem(`micrograd_cn.${name} ${location.pathname}`, value);
+  } catch { /* not allowed here */ }
+}
+
+function kept(name, choices) {
+  try {
+    const value = localStorage.getItem(`micrograd_cn.${name} ${location.pathname}`);
+    return choices.includes(value) ? value : null;
+  } catch {
+    return null;
+  }
+}
+
+// A list in the other order, and with one of its members replaced, as new lists.
+const reversed = list => [...list].reverse();
+const replacedAt = (list, i, x) => list.map((each, k) => (k === i ? x : each));
+
 // A number's text as part of a sum or beside another operator.
 function bracketed(text) {
   return text.startsWith("-") ? `(${text})` : text;
@@ -53,6 +73,12 @@ function filledApart(template, values) {
     return (meet(before, text[0] ?? "") ? " " : "") + text + (meet(text.at(-1) ?? "", after) ? " " : "");
   });
 }
+
+// A name that is written from the right, kept from turning what stands around it.
+const isolated = text => (/[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/.test(text) ? `\u2068${text}\u2069` : text);
+
+// A name as it stands in a sentence: in one line, and not too long.
+const called = name => isolated(cleaned(name));
 
 const LONGEST_LABEL = 40; // columns
 

@@ -54,6 +54,7 @@ function edgeFacts({ shape, graph, numbers, state }, { source, target, slots, co
     partial: several || constant || !state.known[node] ? null : numbers.partials[node][slot],
     upstream: several || size === null ? null : gradient(state, node),
     size,
+    stops: size === 0 && !several && numbers.partials[node][slot] === 0 && gradient(state, node) !== 0,
     sign: size === null ? "" : size === 0 ? "zero" : several || size !== size ? "several" : size > 0 ? "plus" : "minus",
   };
 }

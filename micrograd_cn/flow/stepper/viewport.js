@@ -1,6 +1,7 @@
 // The window on the graph: dragged, zoomed with the wheel, the keys or two fingers, and moved to where something happens.
 
-const ZOOM = { least: 0.15, most: 2.5, first: 1.35, legible: 0.56 };
+const ZOOM = { least: 0.05, most: 2.5, first: 1.35, legible: 1 };
+const NARROW = 640; // pixels, below which the graph runs from top to bottom
 
 class Viewport {
   constructor(frame) {
@@ -12,7 +13,19 @@ class Viewport {
     frame.addEventListener("wheel", event => this.wheel(event), { passive: false });
     frame.addEventListener("pointerdown", event => this.down(event));
     for (const name of ["pointermove", "pointerup", "pointercancel"]) addEventListener(name, event => this.move(event));
-    new ResizeObserver(() => this.touched || this.fit()).observe(frame);
+    this.vertical = frame.clientWidth < NARROW;
+    new ResizeObserver(() => this.resized()).observe(frame);
+  }
+
+  // Called when the window has changed; `turned` is what to do where the graph must now run the other way.
+  resized() {
+    const vertical = this.frame.clientWidth < NARROW;
+    if (vertical !== this.vertical && this.frame.clientWidth) {
+      this.vertical = vertical;
+      this.turned?.();
+    }
+    if (!this.touched) this.begin();
+    this.moved?.();
   }
 
   show(group, { size, boxes }) {
@@ -24,24 +37,35 @@ class Viewport {
     return [this.frame.clientWidth, this.frame.clientHeight];
   }
 
-  // All of it, if that can be read; else its beginning, at the height where the boxes there stand.
+  // All of it, however small.
   fit() {
-    const [width, height] = this.room, rim = 20, [w, h] = this.size;
-    if (!width || !height) return;
-    const whole = Math.min((width - 2 * rim) / w, (height - 2 * rim) / h, ZOOM.first);
-    const zoom = Math.max(whole, ZOOM.legible);
-    const place = (room, size) => (size * zoom + 2 * rim <= room ? (room - size * zoom) / 2 : rim);
-    const first = this.boxes.filter(box => box.x * zoom + rim < width), middles = first.map(box => box.y + box.height / 2);
-    const mean = middles.reduce((total, y) => total + y, 0) / middles.length;
-    const y = h * zoom + 2 * rim <= height ? place(height, h) : Math.min(rim, Math.max(height - rim - h * zoom, height / 2 - mean * zoom));
-    this.to(place(width, w), y, zoom);
+    this.place(0);
+    this.touched = true;
+  }
+
+  // All of it, if that can be read; else its beginning, at the height where the boxes there stand.
+  begin() {
+    this.place(ZOOM.legible);
     this.touched = false;
+  }
+
+  place(least) {
+    const [width, height] = this.room, rim = 14, [w, h] = this.size;
+    if (!width || !height) return;
+    const whole = Math.min((width - 2 * rim) / w, (height - 2 * rim) / h, ZOOM.first), zoom = Math.max(whole, least, ZOOM.least);
+    const [start, end] = this.vertical ? ["y", "height"] : ["x", "width"], [side, across] = this.vertical ? ["x", "width"] : ["y", "height"];
+    const first = this.boxes.filter(box => box[start] * zoom + rim < (this.vertical ? height : width));
+    const mean = first.reduce((total, box) => total + box[side] + box[across] / 2, 0) / first.length;
+    const along = (room, size) => (size * zoom + 2 * rim <= room ? (room - size * zoom) / 2 : rim);
+    const beside = (room, size) => (size * zoom + 2 * rim <= room ? along(room, size) : Math.min(rim, Math.max(room - rim - size * zoom, room / 2 - mean * zoom)));
+    if (this.vertical) this.to(beside(width, w), along(height, h), zoom);
+    else this.to(along(width, w), beside(height, h), zoom);
   }
 
   to(x, y, zoom = this.zoom) {
     cancelAnimationFrame(this.frameRequest);
     Object.assign(this, { x, y, zoom });
-    this.scene.setAttribute("transform", `translate(${x},${y}) scale(${zoom})`);
+    if (!this.root.hasAttribute("viewBox")) this.scene.setAttribute("transform", `translate(${x},${y}) scale(${zoom})`);
   }
 
   // Move there in a few frames, so that the eye can follow.
@@ -93,9 +117,11 @@ class Viewport {
     this.zoomBy(distance(now) / (distance(before) || 1), (now[0] + other[0]) / 2 - left, (now[1] + other[1]) / 2 - top);
   }
 
-  // Bring boxes into view, moving no further than it takes; what does not fit is seen from its beginning.
+  // Bring boxes into view, moving no further than it takes; of boxes too far apart, the last one: the step's own.
   bring(boxes) {
     if (!boxes.length) return;
+    const far = (key, size, room) => (Math.max(...boxes.map(box => box[key] + box[size])) - Math.min(...boxes.map(box => box[key]))) * this.zoom + 28 > room;
+    if (boxes.length > 1 && (far("x", "width", this.room[0]) || far("y", "height", this.room[1]))) return this.bring(boxes.slice(-1));
     const [width, height] = this.room, rim = 14;
     const shift = (from, to, room) => (from < rim ? rim - from : to > room - rim ? Math.max(room - rim - to, rim - from) : 0);
     const least = key => Math.min(...boxes.map(box => box[key]));
@@ -103,5 +129,19 @@ class Viewport {
     const dx = shift(least("x") * this.zoom + this.x, most("x", "width") * this.zoom + this.x, width);
     const dy = shift(least("y") * this.zoom + this.y, most("y", "height") * this.zoom + this.y, height);
     if (dx || dy) this.glide(this.x + dx, this.y + dy);
+  }
+
+  // On paper: all of the graph, as large as the page is wide.
+  print(begins) {
+    const [w, h] = this.size;
+    if (begins) {
+      this.root.setAttribute("viewBox", `-4 -4 ${w + 12} ${h + 12}`);
+      this.root.style.maxWidth = `${1.1 * w}px`;
+      this.scene.removeAttribute("transform");
+    } else {
+      this.root.removeAttribute("viewBox");
+      this.root.style.maxWidth = "";
+      this.to(this.x, this.y);
+    }
   }
 }

@@ -1,0 +1,61 @@
+// Take it away: the run as a Python program, which gives the same numbers to the bit, and the address.
+
+const MOST_COPIED = 5000; // nodes
+
+const isCopyable = graph => (graph.copyable ??= graph.nodes.length <= MOST_COPIED && graph.nodes.every(node => isLeaf(node) || node.listed));
+
+function pythonOf(graph, data, actions) {
+  const taken = new Set(["Value", ...PYTHON]), names = graph.nodes.map(({ name }) => {
+    const first = name.normalize("NFKC").replace(/[^\p{L}\p{N}_]+/gu, "_").replace(/^(?=\p{N})|^$/u, "_");
+    let own = first;
+    for (let count = 2; taken.has(own); count++) own = `${first}_${count}`;
+    taken.add(own);
+    return own;
+  });
+  const number = x => (Number.isFinite(x) ? exact(x) : `float("${exact(x)}")`), imports = new Set(["Value"]), lines = [];
+  const leaves = [...graph.nodes.keys()].filter(i => isEditable(graph.nodes[i]));
+  for (const i of leaves) lines.push(`${names[i]} = Value(${number(data[i])}, ${JSON.stringify(graph.nodes[i].name)})`);
+  for (const i of reversed(graph.order)) {
+    const { parents, text, written } = graph.nodes[i];
+    const constant = parents.every(parent => !graph.nodes[parent].gets); // else Python's own arithmetic would do it
+    const operand = parent => (isLeaf(graph.nodes[parent]) && !graph.nodes[parent].gets ? (constant ? `Value(${number(data[parent])})` : number(data[parent])) : names[parent]);
+    const operation = written ?? text, named = /^(\w+)\(/.exec(operation);
+    if (named) imports.add(named[1]);
+    lines.push(`${names[i]} = ${expression(operation, parents.map(operand))}`);
+  }
+  const root = names[graph.root];
+  for (const action of actions) {
+    if (action === "backward") lines.push(`${root}.backward()`);
+    else lines.push(...leaves.map(i => `${names[i]}.grad = 0.0`));
+  }
+  lines.push(`print(${root}.data)`, ...leaves.map(i => `print(${JSON.stringify(graph.nodes[i].name)}, ${names[i]}.data, ${names[i]}.grad)`));
+  return `from micrograd_cn import ${[...imports].join(", ")}\n\n${lines.join("\n")}\n`;
+}
+
+const PYTHON = ("False None True and as assert async await break class continue def del elif else except finally for from global if "
+  + "import in is lambda nonlocal not or pass raise return try while with yield print float").split(" ");
+
+// Put a text where one pastes from, and say so on the button.
+async function copyText(button, text) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch { // not allowed in a frame, say
+    const field = html("textarea", { readonly: "" });
+    field.value = text;
+    document.body.append(field);
+    field.select();
+    document.execCommand("copy");
+    field.remove();
+  }
+  const { word } = button.dataset;
+  button.dataset.word = "copied";
+  button.textContent = words.copied;
+  setTimeout(() => {
+    button.dataset.word = word;
+    button.textContent = words[word];
+  }, 1500);
+}
+
+part("copy_python").addEventListener("click", () => copyText(part("copy_python"), pythonOf(graph, numbers.data, chosen.actions)));
+part("copy_link").addEventListener("click", () => copyText(part("copy_link"), location.href));
+watchers.push(() => (part("copy_python").disabled = !isCopyable(graph)));

@@ -1,0 +1,83 @@
+"""The texts of a box, an edge and the legend, set in rows of cells: DOT's labels that look like HTML.
+
+Each kind of text has a size of its own, by which svg.py finds it again in what a renderer wrote.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .colours import INK, QUIET
+from .metrics import width
+
+TITLE, NUMBER, SENT, WORD, NOTE = 14, 13, 12, 11, 10  # points, of which older renderers take whole ones alone
+PAD = 3  # points around a text
+BETWEEN = 8  # points at least between a word and its number, and between the parts of the legend
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text of one size, weight and colour."""
+
+    text: str
+    size: int
+    colour: str = INK
+    bold: bool = False
+
+    @property
+    def width(self) -> int:
+        """Return how wide its cell must be, in points."""
+        return math.ceil(width(self.text, self.size, self.bold)) + 2 * PAD
+
+    @property
+    def html(self) -> str:
+        """Return the text in DOT's HTML; spaces are such as no renderer leaves out."""
+        text = html.escape(self.text, quote=False).replace(" ", "&#160;")
+        return f'<font point-size="{self.size}" color="{self.colour}">{f"<b>{text}</b>" if self.bold else text}</font>'
+
+
+def title(text: str) -> Text:
+    """Return a box's first line."""
+    return Text(text, TITLE, bold=True)
+
+
+def pair(word: str, number: str, colour: str = INK, bold: bool = False) -> tuple[Text, Text]:
+    """Return a word, and its number in a column of its own."""
+    return Text(word, WORD, QUIET), Text(number, NUMBER, colour, bold)
+
+
+def box_label(rows: Iterable[Text | tuple[Text, Text]]) -> str:
+    """Return the label of a box: titles over both columns, words to the left and numbers to the right.
+
+    >>> print(box_label([title("w"), pair("data", "-3")])[:93])
+    <<table border="0" cellborder="0" cellspacing="0" cellpadding="3"><tr><td colspan="2" width="
+    """
+    lines = []
+    for row in rows:
+        if isinstance(row, tuple):
+            word, number = row
+            left = f'<td align="left" width="{word.width + BETWEEN}">{word.html}</td>'
+            lines.append(f'<tr>{left}<td align="right" width="{number.width}">{number.html}</td></tr>')
+        else:
+            side = "right" if row.size == NOTE else "center"
+            lines.append(f'<tr><td colspan="2" width="{row.width}" align="{side}">{row.html}</td></tr>')
+    return _table("".join(lines), PAD)
+
+
+def edge_label(rows: Iterable[Text]) -> str:
+    """Return the label of an edge; its frame is there to be found, not to be seen."""
+    lines = "".join(f'<tr><td width="{row.width}">{row.html}</td></tr>' for row in rows)
+    return _table(lines, 1, 'border="1" color="transparent"')
+
+
+def legend_label(texts: Iterable[Text]) -> str:
+    """Return the legend: all in one line."""
+    cells = "".join(f'<td align="left" width="{text.width + BETWEEN}">{text.html}</td>' for text in texts)
+    return _table(f"<tr>{cells}</tr>", PAD)
+
+
+def _table(rows: str, pad: int, look: str = 'border="0"') -> str:
+    return f'<<table {look} cellborder="0" cellspacing="0" cellpadding="{pad}">{rows}</table>>'

@@ -1,0 +1,79 @@
+"""The pages are for everyone: axe-core finds nothing in any state, in both languages, at three widths."""
+
+import shutil
+import subprocess
+import tarfile
+
+import pytest
+
+from micrograd_cn import playground
+
+VERSION = "4.10.3"  # of npm's axe-core, which a test alone needs
+RUN = "axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) => violations)"
+STATES = {
+    "the forward pass": "",
+    "the end": "commands.end()",
+    "a part that was opened": """(() => {
+        const nested = EXAMPLES.find(([name]) => name === "squares");
+        readTyped(nested[1], new Map(Object.entries(nested[2])));
+    })()""",
+    "a nudge and a step of learning": """(() => {
+        part("change").value = 30;
+        showWays();
+        part("learning").open = true;
+        learn();
+    })()""",
+    "an error": "readTyped('tahn(x) +')",
+    "a question": "(() => { commands.start(); commands.predict(); commands.step(); })()",
+    "all buttons": "(() => { commands.predict(); commands.more(); })()",
+    "help": "commands.help()",
+    "a network": "(() => { part('helping').close(); show_room('board'); })()",
+    "a trained network and a neuron": """(() => {
+        for (let i = 0; i < 30; i++) trainer.step();
+        refresh();
+        wiring.pin({ l: 0, j: 1 });
+    })()""",
+    "a wrong setting": "(() => { part('b_rate').value = 'x'; part('b_rate').dispatchEvent(new Event('input')); })()",
+    "points to draw": "(() => { part('b_rate').value = '0.1'; set('data', 'own'); })()",
+    "a batch": "(() => { set('data', 'moons'); openBatch(); commands.end(); })()",
+}
+
+
+@pytest.fixture(scope="module")
+def axe(request):
+    """Give the script, fetched once with npm."""
+    folder = request.config.cache.mkdir("axe-core")
+    script = folder / f"axe-{VERSION}.js"
+    if not script.exists():
+        npm = shutil.which("npm")
+        if npm is None:
+            pytest.skip("accessibility is not tested: there is no npm to fetch axe-core with")
+        done = subprocess.run(
+            [npm, "pack", f"axe-core@{VERSION}", "--silent"], cwd=folder, capture_output=True, text=True
+        )
+        if done.returncode:
+            pytest.skip(f"accessibility is not tested: npm cannot fetch axe-core: {done.stderr.strip()[-200:]}")
+        with tarfile.open(folder / done.stdout.split()[-1]) as archive:
+            script.write_bytes(archive.extractfile("package/axe.min.js").read())
+    return script.read_text(encoding="utf-8")
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [360, 768, 1280])
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_axe_finds_nothing(lang, width, axe, opened):
+    page = opened(
+        playground(lang), replays=False, viewport={"width": width, "height": 800}, reduced_motion="reduce"
+    ).page
+    page.evaluate(axe)
+    found = {}
+    for state, change in STATES.items():
+        if change:
+            page.evaluate(change)
+        for theme in ("light", "dark") if width == 1280 else ("light",):
+            page.evaluate(f"setTheme('{theme}')")
+            for each in page.evaluate(
+                "axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) => violations)"
+            ):
+                found[state, theme, each["id"]] = [node["html"][:160] for node in each["nodes"]][:4]
+    assert not found, "\n".join(f"{where}: {what}" for where, what in found.items())

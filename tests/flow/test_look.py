@@ -1,0 +1,108 @@
+"""What one sees: text that can be read, a graph that fits, controls that a thumb can press, paper."""
+
+import pytest
+
+from micrograd_cn import draw_flow, playground
+
+from .pages import example
+
+REDUCED = {"reduced_motion": "reduce"}
+SHOWN = "EXAMPLES.map(([name]) => name)"
+ABOUT = """(() => {
+    const step = lastStep();
+    return shape.boxes[step.kind === "send" ? shape.boxOf[receiver(graph, step.moves[0])] : step.box].name;
+})()"""
+
+pytestmark = pytest.mark.browser
+
+SIZES = """[...document.querySelectorAll("#graph text")].filter(text => text.textContent).map(text => {
+    return parseFloat(getComputedStyle(text).fontSize) * viewport.zoom;
+})"""
+OUTSIDE = """(() => {
+    const room = part("graph").getBoundingClientRect();
+    return shape.boxes.filter((_, i) => {
+        const box = picture.boxes[i].group.getBoundingClientRect();
+        return box.left < room.left || box.right > room.right || box.top < room.top || box.bottom > room.bottom;
+    }).map(box => box.name);
+})()"""
+
+
+def window(size):
+    return {"width": size[0], "height": size[1]}
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize("size", [(360, 740), (390, 844), (768, 1024), (1280, 800), (1920, 1080)])
+def test_at_first_all_text_of_the_graph_has_at_least_twelve_pixels(size, lang, opened):
+    page = opened(playground(lang), replays=False, viewport=window(size)).page
+    assert page.evaluate("viewport.vertical") == (size[0] < 640)
+    for name in page.evaluate(SHOWN):
+        page.locator("#example").select_option(name)
+        sizes = page.evaluate(SIZES)
+        assert min(sizes) >= 12, name
+
+
+@pytest.mark.parametrize("size", [(390, 844), (1280, 800)])
+def test_fit_shows_every_box_of_every_example(size, opened):
+    page = opened(playground("en"), viewport=window(size), reduced_motion="reduce").page
+    for name in page.evaluate(SHOWN):
+        page.locator("#example").select_option(name)
+        page.locator("#zoom_fit").click()
+        assert page.evaluate(OUTSIDE) == [], name
+
+
+@pytest.mark.parametrize("size", [(360, 640), (1280, 800)])
+def test_the_node_of_every_step_is_in_view(size, opened):
+    page = opened(playground("en"), viewport=window(size), reduced_motion="reduce").page
+    for name in ("vanishing", "newton"):
+        page.locator("#example").select_option(name)
+        page.evaluate("commands.start()")
+        for step in range(page.evaluate("steps.length")):
+            page.evaluate("commands.step()")
+            assert page.evaluate(ABOUT) not in page.evaluate(OUTSIDE), (name, step)
+
+
+def test_on_a_phone_five_controls_are_large_and_the_rest_behind_one(opened):
+    page = opened(playground("en"), viewport={"width": 360, "height": 740}, has_touch=True).page
+    shown = "[...document.querySelectorAll('footer :is(button, input, select)')].filter(each => each.checkVisibility())"
+    sizes = f"{shown}.map(each => [each.id, each.getBoundingClientRect().height, each.getBoundingClientRect().width])"
+    controls = page.evaluate(sizes)
+    assert [name for name, *_ in controls] == ["back", "play", "step", "end", "more"]
+    assert all(height >= 44 and width >= 44 for _, height, width in controls)
+    page.locator("#end").tap()
+    assert page.evaluate("[chosen.done === moves.length, chosen.actions.length]") == [True, 1]
+    page.locator("#more").tap()
+    assert len(page.evaluate(sizes)) > 10
+
+
+@pytest.mark.parametrize(("height", "position"), [(740, "sticky"), (400, "static")])
+def test_the_controls_stay_only_where_there_is_room(height, position, opened):
+    page = opened(playground("en"), viewport={"width": 640, "height": height}).page  # 400: 1280 × 800 at 200 %
+    assert page.evaluate("getComputedStyle(document.querySelector('footer')).position") == position
+    graph = page.evaluate("part('graph').getBoundingClientRect().toJSON()")
+    page.evaluate("scrollTo(0, part('graph').getBoundingClientRect().top)")
+    covered = page.evaluate("document.querySelector('footer').getBoundingClientRect().top")
+    assert covered >= min(graph["height"], height) - 1 or position == "sticky"
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_paper_has_the_whole_graph_on_white(theme, opened):
+    y, _ = example()
+    page_open = opened(draw_flow(y, "en"), viewport={"width": 700, "height": 1000}, color_scheme=theme)
+    page = page_open.page
+    page.emulate_media(media="print", color_scheme=theme)
+    page_open.wait_for("viewport.root.hasAttribute('viewBox')")
+    assert page.evaluate("getComputedStyle(document.documentElement).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.evaluate(OUTSIDE) == []
+    page.emulate_media(media="screen", color_scheme=theme)
+    page_open.wait_for("!viewport.root.hasAttribute('viewBox')")
+
+
+def test_nothing_moves_while_one_steps(opened):
+    y, _ = example()
+    page = opened(draw_flow(y, "en")).page
+    places = "['editing', 'legend', 'transport'].map(id => part(id).getBoundingClientRect().top)"
+    at_start = page.evaluate(places)
+    for _ in range(page.evaluate("steps.length")):
+        page.keyboard.press("ArrowRight")
+        assert page.evaluate(places) == pytest.approx(at_start, abs=1)

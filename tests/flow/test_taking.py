@@ -1,0 +1,80 @@
+"""What one takes away runs: the copied program gives the page's numbers to the bit, the link opens the same page."""
+
+import contextlib
+import io
+
+import pytest
+
+from micrograd_cn import Value, draw_flow, playground, scope
+from micrograd_cn.nn import MLP
+
+from .pages import example
+
+pytestmark = pytest.mark.browser
+
+
+def run(program):
+    told = io.StringIO()
+    with contextlib.redirect_stdout(told):
+        exec(program, {})
+    value, *leaves = told.getvalue().splitlines()
+    return float(value), {name: tuple(map(float, numbers)) for name, *numbers in map(str.split, leaves)}
+
+
+def assert_runs_alike(page):
+    program = page.evaluate("pythonOf(graph, numbers.data, chosen.actions)")
+    value, leaves = run(program)
+    assert repr(value) == repr(float(page.evaluate("exact(numbers.data[graph.root])")))
+    shown = """(() => {
+        const state = replayed(graph, numbers, moves, moves.length);
+        const leaves = [...graph.nodes.keys()].filter(i => isEditable(graph.nodes[i]));
+        return leaves.map(i => [exact(numbers.data[i]), exact(gradient(state, i))]);
+    })()"""
+    expected = [tuple(map(float, pair)) for pair in page.evaluate(shown)]
+    assert list(map(repr, leaves.values())) == list(map(repr, expected))
+
+
+def test_every_example_runs_as_python(opened):
+    page = opened(playground("en")).page
+    for name in page.evaluate("EXAMPLES.map(([name]) => name)"):
+        page.locator("#example").select_option(name)
+        assert_runs_alike(page)
+    page.evaluate(
+        "(() => { edit(Number(part('leaf').value), 0.1); commands.again(); commands.zero(); commands.again(); })()"
+    )
+    assert_runs_alike(page)
+
+
+def test_a_graph_of_python_runs_as_python(opened):
+    y, _ = example()
+    with scope("net"):
+        z = MLP(12, [3, 1], seed=0)([Value(0.1 * i, f"in-{i}") for i in range(12)]) * y
+    assert_runs_alike(opened(draw_flow(z, "en")).page)
+
+
+def test_the_link_has_numbers_and_language_after_a_drag_and_undo(opened):
+    page = opened(playground("en"))
+    page.page.evaluate("edit(graph.nodes.findIndex(node => node.name === 'b'), 1.25)")
+    assert "%3Db=1.25" in page.link
+    assert "lang=en" in page.link
+    page.click("undo")
+    assert "%3Db=6.4" in page.link
+    page.press("l")
+    assert "lang=zh" in page.link
+
+
+def test_a_strange_language_in_a_link_is_no_language(opened):
+    page = opened(playground("en"))
+    page.page.goto(page.url + "#lang=__proto__")
+    page.page.reload()
+    assert page.page.evaluate("chosen.lang") == "en"
+    page.requests[:] = [page.url]
+
+
+def test_language_and_theme_are_kept(opened):
+    page = opened(playground("en"), color_scheme="light")
+    page.press("d", "l")
+    page.page.goto("about:blank")
+    page.page.goto(page.url)
+    assert page.page.evaluate("[chosen.lang, document.documentElement.dataset.theme]") == ["zh", "dark"]
+    page.requests[:] = [page.url]
