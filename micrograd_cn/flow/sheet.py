@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from ..picture.boxes import FULL_LABELS, READABLE_EDGES
 from ..words import WORDS
 
 HERE = Path(__file__).parent
@@ -22,6 +23,7 @@ STEPPER = tuple(
         *("ways", "learn", "copy", "controls", "start"),
     )
 )
+LIMITS = {"boxes": FULL_LABELS, "edges": READABLE_EDGES}
 SHARED_WORDS = ("data", "grad", "node_count", "grad_norm", "norm", "narrate_edge")  # with pictures and the command line
 
 
@@ -71,7 +73,7 @@ def sheet(
         "script_hash": _hash(script),
         "style_hash": _hash(css),
         "css": css,
-        "data": json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
+        "data": json.dumps(data | {"limits": LIMITS}, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
         "script": script,
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda match: filled[match[1]], _file("stepper/page.html"))

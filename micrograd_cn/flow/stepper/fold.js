@@ -1,7 +1,7 @@
 // What is drawn of a graph: its boxes, the frames of the parts that are open, and the edges between boxes.
 
-const FULL_LABELS = 60; // boxes up to which edges have labels, and nothing need be closed at first
-const READABLE_EDGES = 90; // edges up to which nothing need be closed at first
+// Boxes up to which edges have labels, and boxes and edges up to which nothing need be closed at first: as in pictures.
+const { boxes: FULL_LABELS, edges: READABLE_EDGES } = JSON.parse(document.getElementById("data").textContent).limits;
 
 // The shape of the graph if the groups in `open` are open. Boxes and frames have a key that is theirs in every shape.
 function makeShape(graph, open) {

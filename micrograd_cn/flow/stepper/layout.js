@@ -208,9 +208,10 @@ function attach(part, bundles) {
     wires.forEach((wire, i) => {
       wire.trunk = trunk && dummies[0];
       const b = wire.goesTo, way = b ? dummies.filter(({ layer }) => layer < b.layer) : dummies;
-      wire.points = way.flatMap(({ left, right, y, each, label }) => {
+      wire.points = way.flatMap(({ left, right, y, each, label }, k) => {
         const row = trunk ? y : y + (i - (wires.length - 1) / 2) * each;
-        return label ? [[(left + right) / 2, row]] : [[left, row], [right, row]];
+        const middle = (left + right) / 2; // where it turns, beside a box, it has half of the column for that
+        return label ? [[middle, row]] : [[a && k === 0 ? middle : left, row], [b && k === way.length - 1 ? middle : right, row]];
       });
       if (wire.label) wire.place = [(dummies.at(-1).left + dummies.at(-1).right) / 2, wire.points.at(-1)[1]];
       if (a) ends.get(a).right.push(wire);
