@@ -163,7 +163,7 @@ def test_the_table_of_a_failure_is_cut_to_what_is_wrong():
     lines = str(caught.value).splitlines()
     assert lines[0].startswith("check_op of own at (0.0, 0.0, ")
     assert [line.split()[:2] for line in lines[2:9]] == [["WRONG", f"df/dx{i}"] for i in range(7)]
-    assert lines[9] == "... 6 lines more"
+    assert lines[9] == "... 5 lines more"
     assert lines[10].startswith("order: of f(x + h)")
 
 
