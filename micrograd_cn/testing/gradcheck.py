@@ -24,9 +24,10 @@ from . import structures
 from .compare import ForValues, Question, Row, compare_value
 from .libraries import is_array, library
 from .numerical import lost_digits, rounding_error
-from .report import NotDeterministic, NothingCompared, conclude
+from .report import GradientMismatch, NotDeterministic, NothingCompared, conclude
 from .subject import Subject, subject
 from .surroundings import undisturbed
+from .watch import fail
 
 __tracebackhide__ = True  # pytest leaves out the frames of this file
 
@@ -149,7 +150,11 @@ def gradcheck(
                 raise ImportError(
                     "gradcheck of other functions than those of Values needs numpy: pip install numpy"
                 ) from error
-            rows, few_bits = subject_rows(asked, named, order, rtol, atol, seed)
+            try:
+                rows, few_bits = subject_rows(asked, named, order, rtol, atol, seed)
+            except GradientMismatch:
+                fail(asked.name)
+                raise
         else:
             few_bits, rows = False, _value_rows(asked, order, 1e-6 if rtol is None else rtol, atol)
     conclude(asked, rows, few_bits, stacklevel=2)

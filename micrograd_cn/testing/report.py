@@ -11,6 +11,7 @@ from .causes import likely
 from .compare import Row
 from .reproduce import pasted
 from .subject import Subject
+from .watch import tell
 
 __tracebackhide__ = True
 
@@ -84,6 +85,7 @@ def conclude(asked: Subject, rows: list[Row], few_bits: bool, stacklevel: int) -
 
     What noise hides of a type of few bits is no failure: it is warned of.
     """
+    tell(asked.name, rows)
     unknown = [row for row in rows if row.agrees is None]
     told = functools.partial(text, code=asked.code, rows=rows)
     if any(row.agrees is False for row in rows):
