@@ -153,7 +153,7 @@ def gradcheck(
             try:
                 rows, few_bits = subject_rows(asked, named, order, rtol, atol, seed)
             except GradientMismatch:
-                fail(asked.name)
+                fail(asked.called)
                 raise
         else:
             few_bits, rows = False, _value_rows(asked, order, 1e-6 if rtol is None else rtol, atol)

@@ -85,7 +85,7 @@ def conclude(asked: Subject, rows: list[Row], few_bits: bool, stacklevel: int) -
 
     What noise hides of a type of few bits is no failure: it is warned of.
     """
-    tell(asked.name, rows)
+    tell(asked.called, rows)
     unknown = [row for row in rows if row.agrees is None]
     told = functools.partial(text, code=asked.code, rows=rows)
     if any(row.agrees is False for row in rows):

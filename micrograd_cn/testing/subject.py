@@ -38,14 +38,18 @@ class Subject:
     keywords: Mapping[str, Any]
 
     @property
+    def called(self) -> str:
+        """The function's name in one line; "f" where that is its code."""
+        return "f" if "\n" in self.name else self.name
+
+    @property
     def heading(self) -> str:
         """What is checked, in one line."""
         values = [f"{name} = {shown(x)}" for name, x in zip(self.names, self.args, strict=True)]
         if self.names == [f"x{i}" for i in range(len(self.args))]:
             values = [shown(x) for x in self.args]
         point = ", ".join(values)
-        named = "f" if "\n" in self.name else self.name
-        return f"gradcheck of {named} at {point if len(point) <= 200 else f'{point[:200]}...'}"
+        return f"gradcheck of {self.called} at {point if len(point) <= 200 else f'{point[:200]}...'}"
 
     @property
     def code(self) -> str:
