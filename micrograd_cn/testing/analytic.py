@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from .libraries import library
+from .libraries import kind, library, read
 from .vectors import Packed, Vector
 
 __tracebackhide__ = True
@@ -26,11 +27,24 @@ class Derivative(Protocol):
         ...
 
 
-class Reverse:
-    """A derivative that is known as gradients, by a function of the point and the weights."""
+Run: TypeAlias = Callable[[Any, Any], Vector]  # from arguments and weights of the outputs, as structures
 
-    def __init__(self, pull: Callable[[Vector, Vector], Vector]) -> None:
-        self._pull = pull
+
+class Reverse:
+    """A derivative that is known as gradients, by a function of the point and the weights.
+
+    Attributes:
+        run: the same of structures; None if no upstream gradient is given to what somebody wrote.
+        graph: which outputs have a backward pass, of whose upstream gradients any may be None, as PyTorch has it.
+    """
+
+    def __init__(
+        self,
+        pull: Callable[[Vector, Vector], Vector],
+        run: Run | None = None,
+        graph: Callable[[Any], list[int]] | None = None,
+    ) -> None:
+        self._pull, self.run, self.graph = pull, run, graph
         self._last: tuple[Vector, Vector, Vector] | None = None
 
     def gradient(self, x: Vector, u: Vector) -> Vector:
@@ -64,10 +78,12 @@ def dot(values: Vector, weights: Vector) -> float:
     >>> dot(np.array([1.0, np.inf]), np.array([2.0, 0.0]))
     2.0
     """
-    some = weights != 0.0
     with np.errstate(all="ignore"):
+        if math.isfinite(total := float(values @ weights)):
+            return total
+        some = weights != 0.0
         products = values * weights if some.all() else values[some] * weights[some]
-        return float(np.sum(products))  # in pairs, which is more exact than a product of vectors
+        return float(np.sum(products))
 
 
 def derivative_of(
@@ -76,7 +92,15 @@ def derivative_of(
     """Return the derivative that is given by its name, or that of the arguments' library."""
     if not named:
         in_torch = any(library(x) == "torch" for x in arguments.variables(arguments.model))
-        return Reverse(_torch(f, arguments, outputs) if in_torch else _jax(f, arguments, outputs))
+        run = (_torch if in_torch else _jax)(f, arguments, outputs)
+
+        def graph(args: Any) -> list[int]:
+            for leaf in arguments.variables(args):
+                leaf.requires_grad_()
+            found = outputs.variables(f(*args))
+            return [k for k, y in enumerate(found) if library(y) == "torch" and y.requires_grad]
+
+        return _reverse(run, arguments, outputs, graph if in_torch else None)
     [(name, given)] = named.items()
     several = len(arguments.model) > 1
     what = f"{name}="
@@ -84,25 +108,39 @@ def derivative_of(
         n = outputs.vector.size
         raise ValueError(f"gradcheck: gradient= is for one output, f has {n}; give jacobian=, vjp= or jvp=")
 
+    def returned(result: Any) -> Any:
+        if result is None:
+            raise TypeError(f"gradcheck: {what} returned None; does it end without a return?")
+        return result
+
     def structured(vector: Vector) -> Any:
         tree = arguments.tree(vector)
         return tree if several else tree[0]
 
     def gradients(result: Any) -> Vector:
         one = isinstance(result, tuple) and len(result) == 1
-        return arguments.derivative(result if several or one else (result,), what)
+        try:
+            return arguments.derivative(returned(result) if several or one else (returned(result),), what)
+        except ValueError:
+            if several and not (isinstance(result, (tuple, list)) and len(result) == len(arguments.model)):
+                varying = [bool(arguments.of(i)) for i in range(len(arguments.model))]
+                if sum(varying) == 1:  # constants have no place in it
+                    return gradients(tuple([result if varies else None for varies in varying]))
+            if name == "gradient" and isinstance(result, tuple) and len(result) == 2 and np.ndim(_data(result[0])) == 0:
+                return gradients(result[1])  # of a function that returns the value and the gradient
+            raise
 
     def of_gradient(x: Vector, u: Vector) -> Vector:
         return float(u[0]) * gradients(given(*arguments.tree(x)))
 
-    def of_vjp(x: Vector, u: Vector) -> Vector:
-        return gradients(given(*arguments.tree(x), outputs.tree(u)))
+    def of_vjp(args: Any, upstream: Any) -> Vector:
+        return gradients(given(*args, upstream))
 
     def of_jvp(x: Vector, d: Vector) -> Vector:
-        return outputs.derivative(given(*arguments.tree(x), structured(d)), what)
+        return outputs.derivative(returned(given(*arguments.tree(x), structured(d))), what)
 
     def of_jacobian(x: Vector, u: Vector) -> Vector:
-        result = given(*arguments.tree(x))
+        result = returned(given(*arguments.tree(x)))
         total = np.zeros(arguments.vector.size)
         for rows, shape, block in outputs.blocks(result, what):
             for columns, inner, part in arguments.blocks(block if several else (block,), what):
@@ -115,44 +153,103 @@ def derivative_of(
                 total[columns] += u[rows][some] @ matrix[some]
         return total
 
-    if name == "jvp":
-        return Forward(of_jvp)
-    return Reverse({"gradient": of_gradient, "vjp": of_vjp, "jacobian": of_jacobian}[name])
+    if name == "vjp":
+        return _reverse(of_vjp, arguments, outputs)
+    return Forward(of_jvp) if name == "jvp" else Reverse(of_gradient if name == "gradient" else of_jacobian)
 
 
-def _torch(f: Callable[..., Any], arguments: Packed, outputs: Packed) -> Callable[[Vector, Vector], Vector]:
+def _reverse(run: Run, arguments: Packed, outputs: Packed, graph: Callable[[Any], list[int]] | None = None) -> Reverse:
+    return Reverse(lambda x, u: run(arguments.tree(x), outputs.tree(u)), run, graph)
+
+
+def _data(x: Any) -> Any:
+    return read(x) if kind(x) == "float" else x
+
+
+def _graph(f: Callable[..., Any], args: Any, upstream: Any, arguments: Packed, outputs: Packed) -> tuple[Any, ...]:
+    """Return PyTorch's results, arguments and weights; a result of which the weight is None is left out."""
+    inputs = [leaf if leaf.requires_grad else leaf.requires_grad_() for leaf in arguments.variables(args)]
+    pairs = zip(outputs.variables(f(*args)), outputs.variables(upstream), strict=True)
+    some = [(y, w) for y, w in pairs if library(y) == "torch" and y.requires_grad and w is not None]
+    return [y for y, _ in some], inputs, [w for _, w in some]
+
+
+def _torch(f: Callable[..., Any], arguments: Packed, outputs: Packed) -> Run:
     torch = sys.modules["torch"]
 
-    def pull(x: Vector, u: Vector) -> Vector:
-        args = arguments.tree(x)
-        inputs = [leaf.requires_grad_() for leaf in arguments.variables(args)]
-        pairs = list(zip(outputs.variables(f(*args)), outputs.variables(outputs.tree(u)), strict=True))
-        pairs = [(y, w) for y, w in pairs if library(y) == "torch" and y.requires_grad]
-        if not pairs:
+    def run(args: Any, upstream: Any) -> Vector:
+        results, inputs, weights = _graph(f, args, upstream, arguments, outputs)
+        if not results and isinstance(f, Gradient):
+            return np.zeros(arguments.vector.size)  # of what is linear
+        if not results:
             raise TypeError(
                 "gradcheck: the result does not depend on the tensors by PyTorch's operations, so that there is no "
                 "backward pass to check; does f use .detach(), .item(), .numpy() or no_grad()? Or give gradient="
             )
-        results, weights = zip(*pairs, strict=True)
         found = torch.autograd.grad(results, inputs, [w.detach() for w in weights], allow_unused=True)
         zeros = [torch.zeros_like(leaf) if g is None else g for g, leaf in zip(found, inputs, strict=True)]
         return np.concatenate([g.detach().to_dense().cpu().double().numpy().ravel() for g in zeros])
 
-    return pull
+    return run
 
 
-def _jax(f: Callable[..., Any], arguments: Packed, outputs: Packed) -> Callable[[Vector, Vector], Vector]:
+def _of_variables(f: Callable[..., Any], arguments: Packed, outputs: Packed) -> Callable[..., tuple[Any, ...]]:
+    return lambda *leaves: tuple(outputs.variables(f(*arguments.with_variables(leaves))))
+
+
+def _jax(f: Callable[..., Any], arguments: Packed, outputs: Packed) -> Run:
     jax = sys.modules["jax"]
 
-    def pull(x: Vector, u: Vector) -> Vector:
-        args = arguments.tree(x)
-        variables = tuple(arguments.variables(args))
+    def back(variables: tuple[Any, ...], weights: tuple[Any, ...]) -> Any:
+        return jax.vjp(_of_variables(f, arguments, outputs), *variables)[1](weights)
 
-        def of_variables(*leaves: Any) -> tuple[Any, ...]:
-            return tuple(outputs.variables(f(*arguments.with_variables(leaves))))
+    pull = compiled(back)
 
-        _, back = jax.vjp(of_variables, *variables)
-        found = back(tuple(outputs.variables(outputs.tree(u))))
+    def run(args: Any, upstream: Any) -> Vector:
+        found = pull(tuple(arguments.variables(args)), tuple(outputs.variables(upstream)))
         return np.concatenate([np.asarray(g, dtype=np.float64).ravel() for g in found])
 
-    return pull
+    return run
+
+
+def compiled(f: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function of jax's arrays compiled by `jax.jit`, or as it is from when that cannot be."""
+    jax = sys.modules["jax"]
+    if not hasattr(jax, "jit"):
+        return f
+    quick: Any = jax.jit(f)
+
+    def call(*args: Any) -> Any:
+        nonlocal quick
+        if quick is not f:
+            try:
+                return quick(*args)
+            except Exception:  # it branches on values, or leaves jax: eager calls say what is wrong, if anything is
+                quick = f
+        return f(*args)
+
+    return call
+
+
+class Gradient:
+    """The function of the arguments, and of the outputs' weights, that is the gradient: a tuple of arrays.
+
+    It is differentiated in its turn by PyTorch or jax, so that a second derivative is checked as a first one.
+    """
+
+    def __init__(self, f: Callable[..., Any], arguments: Packed, outputs: Packed) -> None:
+        self._f, self._arguments, self._outputs = f, arguments, outputs
+        self._in_torch = any(library(x) == "torch" for x in arguments.variables(arguments.model))
+
+    def __call__(self, *args: Any) -> tuple[Any, ...]:
+        """Return the gradient at all arguments but the last, which weights the outputs."""
+        f, arguments, outputs = self._f, self._arguments, self._outputs
+        if not self._in_torch:
+            _, back = sys.modules["jax"].vjp(_of_variables(f, arguments, outputs), *arguments.variables(args[:-1]))
+            return tuple(back(tuple(outputs.variables(args[-1]))))
+        torch = sys.modules["torch"]
+        results, inputs, weights = _graph(f, args[:-1], args[-1], arguments, outputs)
+        found: Any = [None] * len(inputs)
+        if results:
+            found = torch.autograd.grad(results, inputs, weights, create_graph=True, allow_unused=True)
+        return tuple([torch.zeros_like(x) if g is None else g for g, x in zip(found, inputs, strict=True)])

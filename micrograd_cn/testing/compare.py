@@ -25,6 +25,7 @@ class Row:
         note: why not, or what is special there.
         noisy: whether it is noise that hides the derivative.
         order: of the Taylor remainder, where they disagree.
+        argument: which array the derivative is of.
     """
 
     title: str
@@ -34,6 +35,7 @@ class Row:
     note: str = ""
     noisy: bool = False
     order: float = nan
+    argument: str = ""
 
 
 class Tolerance(Protocol):
@@ -45,6 +47,10 @@ class Tolerance(Protocol):
 
     def allowed(self, analytic: float, *estimates: Estimate) -> float:
         """Return how far `analytic` may be from the estimates."""
+        ...
+
+    def satisfied(self, analytic: float, e: Estimate) -> bool:
+        """Return whether `analytic` agrees with an estimate that no finer step would tell apart from it."""
         ...
 
 
@@ -66,27 +72,63 @@ class ForValues:
         larger = math.fabs(analytic) if math.isfinite(analytic) else 0.0
         return max(self.atol, *(max(self.rtol * max(math.fabs(e.slope), larger), 5.0 * e.error) for e in estimates))
 
+    def satisfied(self, analytic: float, e: Estimate) -> bool:
+        """Return False: of few numbers each is known as exactly as can be."""
+        return False
 
-def compare_value(
-    title: str,
-    analytic: float,
-    g: Callable[[float], float],
-    x: float,
-    y: float,
-    rounding: float,
-    rtol: float,
-    atol: float | None,
-    lost_digits: Callable[[], bool],
-) -> Row:
-    """Compare a derivative of a function of `Value`s; `y` is g(x), known up to `rounding`.
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of one derivative: is it that of a function of one number?
+
+    Attributes:
+        title: which derivative.
+        analytic: the one that is checked.
+        g: the function.
+        x: the point.
+        y: the function there.
+        rounding: how far rounding may carry `y`.
+        tolerance: how exact a numerical derivative must be, and how far off the analytic one may be.
+        steps: of the numerical derivative; by default those of what computes with doubles.
+        doubtful: whether what rounding leaves of a mistake must look like one: a remainder of the first order.
+    """
+
+    title: str
+    analytic: float
+    g: Callable[[float], float]
+    x: float
+    y: float
+    rounding: float
+    tolerance: Tolerance
+    steps: Steps | None = None
+    doubtful: bool = False
+
+    def derivative(self, side: int) -> Estimate:
+        """Return the numerical derivative: central for side 0, from the right for 1, from the left for -1."""
+        satisfied = (lambda e: self.tolerance.satisfied(self.analytic, e)) if self.steps and not side else None
+        return derivative(self.g, self.x, side, self.rounding, self.steps, satisfied)
+
+    def order(self) -> float:
+        """Return the Taylor remainder's order: on both sides less than 1.5 if the derivative is wrong."""
+        first = self.steps.first[0] if self.steps else 0.0
+        orders = [
+            taylor_order(self.g, self.x, self.analytic, self.rounding, side * first)
+            for side in ((1, -1) if first else (0,))
+        ]
+        found = [order for order in orders if not math.isnan(order)]
+        return max(found) if found else nan
+
+
+def compare_value(question: Question, atol: float | None, lost_digits: Callable[[], bool]) -> Row:
+    """Compare a derivative of a function of `Value`s.
 
     A mistake must stand out from the noise of `g`, too, which is measured. What the default absolute tolerance excuses
     is a mistake if the derivative is known to four digits and no value on the way has lost digits.
     """
-    if not math.isfinite(y):
-        return Row(title, analytic, Estimate(nan, inf), None, f"what is differentiated is {y} there")
-    tolerance = ForValues(rtol, 1e-9 if atol is None else atol, math.fabs(y) / max(math.fabs(x), 1.0))
-    row = compare(title, analytic, g, x, y, rounding, tolerance)
+    title, analytic, g, x = question.title, question.analytic, question.g, question.x
+    if not math.isfinite(question.y):
+        return Row(title, analytic, Estimate(nan, inf), None, f"what is differentiated is {question.y} there")
+    row, rounding = compare(question), question.rounding
     if row.agrees is None:
         return row
     if row.agrees is False or row.note:
@@ -94,7 +136,7 @@ def compare_value(
         unseen = row.agrees is False and row.numeric.slope == 0.0
         if unseen and math.fabs(analytic) * max(math.fabs(x), 1.0) <= 32.0 * measured:
             return replace(row, agrees=None, note=hidden(measured), noisy=True)
-        return compare(title, analytic, g, x, y, measured, tolerance) if measured > rounding else row
+        return compare(replace(question, rounding=measured)) if measured > rounding else row
     if atol is not None or _is_close(analytic, row.numeric.slope) or lost_digits():
         return row
     measured = max(rounding, noise(g, x))
@@ -109,30 +151,25 @@ def _is_close(analytic: float, slope: float) -> bool:
     return math.fabs(analytic - slope) <= 1e-3 * math.fabs(slope)
 
 
-def compare(
-    title: str,
-    analytic: float,
-    g: Callable[[float], float],
-    x: float,
-    y: float,
-    rounding: float,
-    tolerance: Tolerance,
-    steps: Steps | None = None,
-) -> Row:
-    """Compare `analytic` with the derivative of `g` at `x`, where it is `y` up to `rounding`.
+def compare(question: Question) -> Row:
+    """Compare the derivative of `g` at `x` with the numerical one.
 
     At a kink it agrees between the derivatives of the two sides, at the edge of the domain with that of the one side.
     """
-    row = _judged(title, analytic, g, x, y, rounding, tolerance, steps)
+    row = _judged(question)
     if row.agrees is not False:
         return row
-    if steps and _is_too_fine(row, g, x, rounding, steps.finest):
+    if question.steps and _is_too_fine(row, question, question.steps.finest):
         return replace(row, agrees=None, note="no numerical derivative: a feature as small as the finest steps")
-    return replace(row, order=taylor_order(g, x, analytic, rounding))
+    order = question.order()
+    if question.doubtful and math.isfinite(row.analytic) and not order < 1.5:
+        return replace(row, agrees=None, note="too noisy to tell: what is off vanishes in smaller steps", noisy=True)
+    return replace(row, order=order)
 
 
-def _is_too_fine(row: Row, g: Callable[[float], float], x: float, rounding: float, finest: float) -> bool:
+def _is_too_fine(row: Row, question: Question, finest: float) -> bool:
     """Return whether the finest steps show a jump, or something nearer to the derivative that is checked."""
+    g, x, rounding = question.g, question.x, question.rounding
     change, wider = g(x + finest) - g(x - finest), g(x + 8.0 * finest) - g(x - 8.0 * finest)
     off = math.fabs(row.analytic - row.numeric.slope)
     nearer = math.fabs(change / (2.0 * finest) - row.analytic) < 0.7 * off
@@ -140,21 +177,13 @@ def _is_too_fine(row: Row, g: Callable[[float], float], x: float, rounding: floa
     return (nearer or jumps) and 40.0 * rounding < off * finest
 
 
-def _judged(
-    title: str,
-    analytic: float,
-    g: Callable[[float], float],
-    x: float,
-    y: float,
-    rounding: float,
-    tolerance: Tolerance,
-    steps: Steps | None,
-) -> Row:
-    known, allowed = tolerance.known, tolerance.allowed
-    central = derivative(g, x, 0, rounding, steps)
+def _judged(question: Question) -> Row:
+    title, analytic, rounding = question.title, question.analytic, question.rounding
+    known, allowed = question.tolerance.known, question.tolerance.allowed
+    central = question.derivative(0)
     if known(central) and math.fabs(analytic - central.slope) <= allowed(analytic, central):
         return Row(title, analytic, central, True)
-    left, right = derivative(g, x, -1, rounding, steps), derivative(g, x, 1, rounding, steps)
+    left, right = question.derivative(-1), question.derivative(1)
     if known(left) and known(right):
         if math.fabs(left.slope - right.slope) <= 10.0 * allowed(analytic, left, right):
             sides = (left, right)
@@ -167,7 +196,7 @@ def _judged(
     if known(left) or known(right):
         side, where = (left, "left") if known(left) else (right, "right")
         agrees = math.fabs(analytic - side.slope) <= allowed(analytic, side)
-        beyond = g(math.nextafter(x, inf if where == "left" else -inf))
+        beyond, y = question.g(math.nextafter(question.x, inf if where == "left" else -inf)), question.y
         jump = math.fabs(beyond - y) > max(1e-6 * max(math.fabs(beyond), math.fabs(y)), 1e3 * rounding)
         if math.isfinite(beyond) and (jump or not agrees):
             return Row(title, analytic, side, None, f"a jump or a pole near: smooth on the {where} alone")

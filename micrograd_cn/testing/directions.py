@@ -10,82 +10,125 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .analytic import dot
+from .analytic import Gradient, dot
 from .compare import Row
-from .lines import Line, compare_along, tells
-from .problem import Problem, rms, unit
+from .contract import examine, random_weights, settle
+from .line import Line
+from .lines import FEW_BITS, compare_along, tells
+from .numerical import Estimate
+from .problem import FEW, Problem, unit
+from .subject import Subject
 from .vectors import Indices, Vector
 
 __tracebackhide__ = True
 
-FEW = 16  # derivatives that are compared singly
 DIRECTIONS, ELEMENTS = 4, 8  # how many are compared of more
-WORST = 2  # directions whose worst elements are looked for
+GROUPS = 12  # directions of single arrays; of more arrays, those of like gradients share one
+EVEN = 1000  # numbers of which a direction goes uphill in no more than downhill
 ENOUGH = 3  # elements that are wrong, to stop
 
 
-def foreign_rows(
-    heading: str,
-    f: Callable[..., Any],
-    args: tuple[Any, ...],
+def subject_rows(
+    asked: Subject,
     named: dict[str, Callable[..., Any]],
+    order: int,
     rtol: float | None,
     atol: float | None,
     seed: int,
-) -> list[Row]:
+) -> tuple[list[Row], bool]:
+    """Compare derivatives up to `order` of a function of arrays: each is that of the gradient before, as a function.
+
+    It is said, too, whether it is one of a type of few bits.
+    """
+    problem = Problem(asked.heading, asked.f, asked.args, named, rtol, atol, asked.names, asked.static)
+    rows = foreign_rows(problem, seed)
+    for level in range(2, order + 1):
+        if any(row.agrees is False for row in rows):
+            break  # of a wrong gradient no derivative is of use
+        upstream = problem.outputs.tree(random_weights(problem, np.random.default_rng(seed)))
+        df = Gradient(problem.f, problem.arguments, problem.outputs)
+        args, names = (
+            (*problem.arguments.model, upstream),
+            [*problem.names, "upstream" if level == 2 else f"upstream{level}"],
+        )
+        asked = replace(asked, f=df, args=args, names=names)
+        heading = f"{asked.heading}, derivative {level}"
+        problem = Problem(heading, df, asked.args, {}, rtol, atol, names, asked.static, f"d{level - 1}f")
+        rows += foreign_rows(problem, seed)
+    return rows, problem.bits <= FEW_BITS
+
+
+def foreign_rows(problem: Problem, seed: int) -> list[Row]:
     """Compare derivatives of a function of numbers and arrays.
 
     Raises:
-        NothingCompared: the function is not finite there, or nothing varies.
-        NotDeterministic: two calls gave different results.
+        GradientMismatch: the backward pass fails where it is called in other ways.
+        NotDeterministic: two calls gave different gradients.
     """
-    problem = Problem(heading, f, args, named, rtol, atol)
-    n, m = problem.arguments.vector.size, problem.outputs.vector.size
-    return singly(problem) if n * m <= FEW else Sampled(problem, seed).rows()
+    random = np.random.default_rng(seed)
+    examine(problem, random)
+    n, m = problem.x.size, problem.y.size
+    rows = singly(problem) if n * m <= FEW else Sampled(problem, random).rows()
+    settle(problem, random)
+    return rows + _masked(problem)
 
 
 def singly(problem: Problem) -> list[Row]:
     """Compare every derivative of every output."""
     rows = []
-    for j in range(problem.y.size):
+    for j in np.flatnonzero(problem.live).tolist():
         u = unit(problem.y.size, j)
         typical = problem.typical(u)
-        some = np.flatnonzero(problem.scale).tolist()
-        rows += [compare_along(problem, problem.title(j, i), u, problem.along(i), typical)[0] for i in some]
+        for i in range(problem.x.size):
+            row, _ = compare_along(problem, problem.title(j, i), u, problem.along(i), typical)
+            rows.append(replace(row, argument=problem.arguments.path(i)))
     return rows
+
+
+def _masked(problem: Problem) -> list[Row]:
+    """Return a row for outputs that are not finite at the point, of which nothing is compared."""
+    if problem.live.all():
+        return []
+    i = int(np.argmin(problem.live))
+    count = int(np.count_nonzero(~problem.live))
+    note = f"not finite at the point: {count} of {problem.y.size} outputs"
+    return [Row(f"d{problem.outputs.names(i)}", math.nan, Estimate(math.nan, math.inf), None, note)]
 
 
 class Sampled:
     """Random directions and a sample of elements of a problem with many."""
 
-    def __init__(self, problem: Problem, seed: int) -> None:
+    def __init__(self, problem: Problem, random: np.random.Generator | int) -> None:
         self._problem = problem
-        self._random = np.random.default_rng(seed)
+        self._random = np.random.default_rng(random)
+        self._arrays = [(path, place) for path, place in problem.arguments.paths() if place.stop > place.start]
 
     def rows(self) -> list[Row]:
-        """Compare directions and elements; look for the worst elements of directions that disagree."""
-        problem = self._problem
-        failed: list[Line] = []
+        """Compare directions, of all arrays and of each, and elements; look for the worst where one disagrees."""
+        problem, several = self._problem, len(self._arrays) > 1
         rows: list[Row] = []
-        for k in range(DIRECTIONS):
-            for part in (1.0 if k == 0 else 0.0, 0.5, 1.0):
-                row, line = self._along(k, part)
-                if tells(problem, row):
-                    break  # else another may be steeper, and cross no kink
+        failed: list[Line] = []
+        for k in range(DIRECTIONS // 2 if several else DIRECTIONS):
+            row, line = self._telling(k)
+            rows.append(row)
             if row.agrees is False:
                 failed.append(line)
-            elif row.agrees and not tells(problem, row):
-                row = replace(row, agrees=None, note="too noisy to tell 1 %", noisy=True)
-            rows.append(row)
-        told = 2 * sum(row.agrees is not None for row in rows) >= DIRECTIONS
-        if told:  # what noise hides is left to the others
+                break
+        if 2 * sum(row.agrees is not None for row in rows) >= len(rows):  # what noise hides is left to the others
             rows = [row for row in rows if not row.noisy]
+        whole = 0.0
+        if several:
+            g = problem.derivative.gradient(problem.x, self._weights())
+            whole = 0.0 if g is None else _norm(g * problem.scale)
+            of_arrays = [self._of_arrays(names, mask, whole) for names, mask in self._groups(g)]
+            rows += [row for row, _ in of_arrays]
+            failed = [line for row, line in of_arrays if row.agrees is False][:ENOUGH] or failed
         u = self._weights()
         typical = problem.typical(u)
-        worst = [self._worst(line) for line in failed[:WORST]]
-        wrong = 0
-        for i in dict.fromkeys([*worst, *self._elements(problem.derivative.gradient(problem.x, u))]):
-            row, line = compare_along(problem, self._title(i), u, problem.along(i), typical)
+        worst = [self._worst(line) for line in failed]
+        wrong, elements = 0, self._elements(problem.derivative.gradient(problem.x, u))
+        for i in dict.fromkeys([*worst, *elements]):
+            row, line = compare_along(problem, self._title(i), u, problem.along(i), typical, whole=whole)
             if row.agrees is False and problem.y.size > 1:
                 j = self._worst_output(line)
                 of_one = unit(problem.y.size, j)
@@ -93,46 +136,71 @@ class Sampled:
                     problem, problem.title(j, i), of_one, problem.along(i), problem.typical(of_one)
                 )
                 row = named if named.agrees is False else row
-            if not (row.noisy and told):
+            row = replace(row, argument=problem.arguments.path(i))
+            if not row.noisy:  # of an element that noise hides there is its array's direction
                 rows.append(row)
             wrong += row.agrees is False
             if wrong == ENOUGH:
                 break
         return rows
 
+    def _telling(self, k: int) -> tuple[Row, Line]:
+        """Compare along a direction that tells 1 %, if one of three does: another may be steeper, and cross no kink."""
+        problem = self._problem
+        even = problem.x.size <= EVEN  # of many numbers, what goes up and down at once cancels
+        for part in (1.0 if k == 0 else 0.0 if even else 0.5, 0.5 if even else 0.75, 1.0):
+            row, line = self._along(f"direction {k + 1}", part)
+            if tells(problem, row):
+                return row, line
+        if row.agrees:
+            row = replace(row, agrees=None, note="too noisy to tell 1 %", noisy=True)
+        return replace(row, argument=self._arrays[0][0] if len(self._arrays) == 1 else ""), line
+
+    def _groups(self, g: Vector | None) -> list[tuple[str, Vector]]:
+        """Return arrays to be moved alone, each by its name and where it lies; of many, those of like gradients."""
+        size = self._problem.x.size
+        steep = [0.0 if g is None else _norm((g * self._problem.scale)[place]) for _, place in self._arrays]
+        order = np.argsort(steep, kind="stable") if len(steep) > GROUPS else np.arange(len(steep))
+        groups = []
+        for part in np.array_split(order, min(len(steep), GROUPS)):
+            mask = np.zeros(size)
+            for i in part:
+                mask[self._arrays[i][1]] = 1.0
+            names = [self._arrays[i][0] for i in sorted(part.tolist())]
+            groups.append((names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} others", mask))
+        return groups
+
+    def _of_arrays(self, names: str, mask: Vector, whole: float) -> tuple[Row, Line]:
+        row, line = self._along(f"direction of {names}", 1.0, mask, whole)
+        if not tells(self._problem, row):
+            row, line = self._along(f"direction of {names}", 0.5, mask, whole)
+        if row.agrees and not tells(self._problem, row):
+            row = replace(row, agrees=None, note="too noisy to tell 1 %", noisy=True)
+        return replace(row, argument=names), line
+
     def _title(self, element: int) -> str:
         name = "f" if self._problem.y.size == 1 else "(w*f)"
         return f"d{name}/d{self._problem.arguments.names(element)}"
 
-    def _along(self, k: int, part: float) -> tuple[Row, Line]:
-        """Compare along a direction; where kinks hide what it is at the point, next to the point.
+    def _along(self, title: str, part: float, mask: Vector | None = None, whole: float = 0.0) -> tuple[Row, Line]:
+        """Compare along a direction, of some arrays; where kinks hide what it is at the point, next to the point.
 
         In a part of the elements it goes uphill, by which there is more to be seen.
         """
-        problem, title = self._problem, f"direction {k + 1}"
+        problem = self._problem
         u = self._weights()
         g = problem.derivative.gradient(problem.x, u)
-        v = self._direction(g, part)
-        with np.errstate(all="ignore"):
-            squares = np.zeros(0) if g is None else (g * v) ** 2
-        typical = float(np.sqrt(np.sum(squares[np.isfinite(squares)])))
-        row, line = compare_along(problem, title, u, v, typical)
+        v = self._direction(g, part) if mask is None else mask * self._direction(g, part)
+        typical = 0.0 if g is None else _norm(g * v)
+        row, line = compare_along(problem, title, u, v, typical, whole=whole)
         if row.agrees is not True and row.note.startswith("kink"):
             beside = problem.arguments.stored(problem.x + 2.0**-6 * self._direction(None, 0.0))
             return compare_along(problem, f"{title}, next to the point", u, v, typical, beside)
         return row, line
 
     def _weights(self) -> Vector:
-        """Return random weights of the outputs that every type holds, those of an array by its size."""
-        problem = self._problem
-        if problem.y.size == 1:
-            return np.ones(1)
-        parts = []
-        for place in problem.outputs.places():
-            y = problem.y[place]
-            size = 2.0 ** np.clip(np.round(np.log2(rms(y))), -8, 8)
-            parts.append(self._random.choice([-1.0, -0.75, -0.5, 0.5, 0.75, 1.0], y.size) / size)
-        return np.concatenate(parts)
+        """Return random weights of the outputs."""
+        return random_weights(self._problem, self._random)
 
     def _direction(self, g: Vector | None, uphill: float) -> Vector:
         """Return a random direction that goes along the gradient in a part of the elements."""
@@ -151,7 +219,7 @@ class Sampled:
         if g is not None:
             found += np.flatnonzero(~np.isfinite(g))[:2].tolist()
             found.append(int(np.argmax(np.where(np.isfinite(g), np.abs(g * problem.scale), 0.0))))
-        places = [place for place in problem.arguments.places() if place.stop > place.start]
+        places = [place for _, place in self._arrays]
         while len(set(found)) < min(ELEMENTS, problem.x.size):
             place = places[len(found) % len(places)]
             found.append(int(self._random.integers(place.start, place.stop)))
@@ -198,6 +266,14 @@ class Sampled:
                 (left, of_left) if math.fabs(of_left) >= math.fabs(total - of_left) else (right, total - of_left)
             )
         return int(some[0])
+
+
+def _norm(x: Vector) -> float:
+    """Return the length of a vector, without what is not finite."""
+    with np.errstate(all="ignore"):
+        squares = x * x
+        total = float(np.sum(squares))
+        return math.sqrt(total if math.isfinite(total) else float(np.sum(squares[np.isfinite(squares)])))
 
 
 def _mask(n: int, some: Indices) -> NDArray[np.bool_]:

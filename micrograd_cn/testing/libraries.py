@@ -57,24 +57,40 @@ def read(x: Any) -> NDArray[float64]:
     return np.array(x, dtype=np.float64)
 
 
-def kind(x: Any) -> str:
-    """Return of what numbers an array is: "float", "complex" or "int" (whole numbers and truth values).
+def numbers(x: Any) -> NDArray[Any]:
+    """Return an array's numbers for numpy, not copied if they need not be.
 
-    >>> kind(0.5), kind(1 + 2j)
-    ('float', 'complex')
+    >>> numbers(0.5).shape
+    ()
+    """
+    if library(x) == "numpy":
+        return x  # type: ignore[no-any-return]
+    if library(x) == "torch" and x.element_size() > 2:
+        return x.detach().cpu().numpy()  # type: ignore[no-any-return]
+    return read(x)
+
+
+def kind(x: Any) -> str:
+    """Return of what numbers an array is: "float", "complex", "int" (whole numbers and truth values), "other".
+
+    >>> kind(0.5), kind(1 + 2j), kind(3), kind("sum")
+    ('float', 'complex', 'int', 'other')
     """
     import numpy as np
 
     if library(x) == "torch":
         return "float" if x.is_floating_point() else "complex" if x.is_complex() else "int"
     if not is_array(x) and not isinstance(x, (complex, np.generic)):
-        return "float"
+        number = isinstance(x, Value) or (hasattr(x, "__float__") and not isinstance(x, type))
+        return "int" if isinstance(x, int) else "float" if number else "other"
     dtype = np.asarray(x if hasattr(x, "__array__") or not hasattr(x, "tolist") else x.tolist()).dtype
-    return {"c": "complex", "i": "int", "u": "int", "b": "int"}.get(dtype.kind, "float")
+    if not is_array(x) and dtype.kind == "O":
+        return "other"
+    return {"c": "complex", "i": "int", "u": "int", "b": "int", "U": "other"}.get(dtype.kind, "float")
 
 
 def maker(x: Any) -> Callable[[NDArray[float64]], Any]:
-    """Return a function that makes, of doubles, an array as `x` is: of its library, type and device.
+    """Return a function that makes, of doubles, an array as `x` is: of its library, type, device and strides.
 
     >>> maker(0.5)(read(2))
     2.0
@@ -87,13 +103,33 @@ def maker(x: Any) -> Callable[[NDArray[float64]], Any]:
         case "torch":
             torch = sys.modules["torch"]
             like = {"dtype": x.dtype, "device": x.device}
+            if x.numel() and not x.is_contiguous() and all(x.stride()):
+                shape, strides = x.shape, x.stride()
+
+                def strided(values: NDArray[float64]) -> Any:
+                    made = torch.empty_strided(shape, strides, **like).copy_(torch.from_numpy(np.array(values)))
+                    return made.requires_grad_(x.requires_grad)
+
+                return strided
             return lambda values: torch.from_numpy(np.array(values)).to(**like).requires_grad_(x.requires_grad)
         case "jax":
             jax = sys.modules["jax"]
             return lambda values: jax.numpy.asarray(values.astype(x.dtype))
         case "numpy":
+            if x.size and not x.flags.c_contiguous and all(step > 0 for step in x.strides):
+                return lambda values: _strided(values, x)
             return lambda values: values.astype(x.dtype)
         case "other":
             make: Any = (lambda values: type(x)(x.typecode, values)) if hasattr(x, "typecode") else type(x)
             return lambda values: make(values.tolist())
     return float
+
+
+def _strided(values: NDArray[float64], like: Any) -> Any:
+    """Return the numbers in an array of another one's type and strides."""
+    import numpy as np
+
+    reach = sum((n - 1) * step for n, step in zip(like.shape, like.strides, strict=True))
+    made: Any = np.ndarray(like.shape, like.dtype, bytearray(reach + like.itemsize), strides=like.strides)
+    made[...] = values
+    return made

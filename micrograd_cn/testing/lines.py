@@ -1,134 +1,126 @@
-"""A derivative of a problem along a line through a point, compared at the point, or over an interval around it."""
+"""Compare a derivative of a problem along a line through a point: at the point, or as a mean around it."""
 
 from __future__ import annotations
 
-import functools
 import math
-import statistics
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import replace
 
 import numpy as np
 
-from .analytic import dot
-from .compare import Row, compare, hidden
-from .numerical import Estimate, noise, taylor_order
-from .problem import TELLING, Problem, power_of_2
+from . import half
+from .compare import Question, Row, compare, hidden
+from .intervals import mean_over, over_an_interval
+from .line import Line
+from .numerical import Estimate, derivative, noise
+from .problem import Problem, power_of_2
+from .tolerance import ForArrays
 from .vectors import Vector
 
 __tracebackhide__ = True
 
-TINY = 1e-300  # an error that is none
 FEW_BITS = 12  # a type of so few is compared over an interval first
-POINTS = 17  # of an interval
-SMALLER, LARGER = {1.0: 0.5, 0.5: 0.25}, {1.0: 2.0}  # intervals after one where the curve hides all, or the noise
-FARTHER = 8.0, 16.0  # intervals over which rounding that goes one way is less
-FAR = 8.0  # a step by which an output changes, if it depends on what is moved
-NEIGHBOURS, BESIDE = 8, 2.0**-4  # points by which a mistake is told from rounding, so far from the point, relatively
-
-
-class Mean(NamedTuple):
-    """The mean of a derivative over an interval.
-
-    Attributes:
-        slope: of the derivative that is checked.
-        off: what is to be added to that.
-        spread: how far values are rounded.
-        noise: what that does to `off`.
-        bias: what the curvature does.
-    """
-
-    slope: float
-    off: float
-    spread: float
-    noise: float
-    bias: float
-
-
-@dataclass(frozen=True)
-class ForArrays:
-    """The tolerance for functions whose rounding is measured: one mistake in a hundred must be seen.
-
-    `typical` is the size of a derivative of the same kind, `error` how far the analytic one is rounded.
-    """
-
-    rtol: float
-    atol: float
-    typical: float
-    error: float
-
-    def known(self, e: Estimate, off: float = 0.0) -> bool:
-        """Return whether it is exact enough to be compared with; of one that is `off` by so much, to call that right.
-
-        What looks right may be wrong by 1 % and be off the other way by noise.
-        """
-        telling = TELLING * max(math.fabs(e.slope), self.typical)
-        return math.fabs(off) + 5.0 * e.error + self.error <= max(self.atol, telling, TINY)
-
-    def allowed(self, analytic: float, *estimates: Estimate) -> float:
-        """Return how far `analytic` may be from the estimates."""
-        larger = max(self.typical, math.fabs(analytic) if math.isfinite(analytic) else 0.0)
-        each = [max(self.rtol * max(math.fabs(e.slope), larger), 5.0 * e.error) for e in estimates]
-        return max(self.atol, TINY, *each) + self.error
+MANY_BITS = 40  # a type of so many shows a mistake of the size of the tolerance
+HIDDEN = 1000.0  # times what rounding does, a derivative must do in the largest step so that 1 % of it is told
+BELIEVED = 2.0**13  # last bits by which an analytic derivative may be noisy without being wrong
+STAIR = 2.0**8  # last bits of the arguments, less than which is asked of larger steps, too
+NEGLIGIBLE = 1e-4  # of the whole gradient: rounding that hides less of it hides nothing
 
 
 def compare_along(
-    problem: Problem, title: str, u: Vector, v: Vector, typical: float, x: Vector | None = None
+    problem: Problem, title: str, u: Vector, v: Vector, typical: float, x: Vector | None = None, whole: float = 0.0
 ) -> tuple[Row, Line]:
     """Compare the derivative of the outputs weighted by `u` along `v`.
 
     Unless it agrees, it is tried again with steps of about 1, since there may be nothing of a small number left in the
     outputs, nor of what is special near 0 among large ones; and with steps of each number's own size, which suit it
-    among larger ones and near the edge of a domain. In a type of few bits, rounding that looks like a mistake is
-    another one at points next to it, or far less over larger steps.
+    among larger ones and near the edge of a domain.
+
+    Args:
+        problem: the function, its derivative and the point.
+        title: what is compared.
+        u: the weights of the outputs.
+        v: the direction.
+        typical: the size of derivatives of the same kind.
+        x: another point.
+        whole: the size of the whole gradient; a derivative that is nothing beside it may be hidden by rounding.
     """
     first, line = _compare(problem, title, u, v, typical, x)
     size = np.abs(v)
-    own = np.where(problem.x == 0.0, np.minimum(size, 1.0), power_of_2(np.abs(problem.x)))
-    for other in (np.sign(size), own * np.sign(size)):
-        factors = np.abs(np.log2(other[size > 0.0] / size[size > 0.0]))
-        wrong = first.agrees is False and np.mean(factors > 4.0) > 0.1  # of the steps, maybe: many are far too large
-        if wrong or (first.agrees is None and np.max(factors) > 2.0):
-            part = float(np.max(other) / np.max(size))
-            again, along = _compare(problem, title, u, np.sign(v) * other, typical * part, x)
-            unseen = not line.moved.any() and along.moved.any()
-            if again.agrees or unseen or (first.agrees is None and again.agrees is False):
-                first, line = again, along
-    if first.agrees is False and problem.bits <= FEW_BITS and math.isfinite(first.analytic):
-        part = float(np.max(np.abs(line.v)) / np.max(size))
-        if not _stays(problem, title, u, line.v, typical * part, problem.x if x is None else x):
-            first = replace(first, agrees=None, note="too noisy to tell: not so next to the point", noisy=True)
-        elif any(line.vanishes_over(first, steps) for steps in FARTHER):
-            first = replace(first, agrees=None, note="too noisy to tell: not so over larger steps", noisy=True)
+    if first.agrees is not True:
+        some = size > 0.0
+        steps, here = size[some], np.abs(problem.x[some])
+        own = np.where(here == 0.0, np.minimum(steps, 1.0), power_of_2(here))
+        for other in (np.ones(steps.size), own):
+            factors = np.abs(np.log2(other / steps))
+            wrong = first.agrees is False and np.mean(factors > 4.0) > 0.1  # of the steps, maybe: many far too large
+            unknown = first.agrees is None and not (first.noisy and problem.spent)
+            if wrong or (unknown and np.max(factors) > 2.0):
+                part = float(np.max(other) / np.max(steps))
+                along_other = np.zeros(size.size)
+                along_other[some] = np.sign(v[some]) * other
+                again, along = _compare(problem, title, u, along_other, typical * part, x)
+                unseen = not line.moved.any() and along.moved.any()
+                if again.agrees or unseen or (first.agrees is None and again.agrees is False):
+                    first, line = again, along
+    if first.agrees is False and math.isfinite(first.analytic):
+        note = _excuse(problem, first, line, title, u, typical * float(np.max(np.abs(line.v)) / np.max(size)))
+        if note:
+            first = replace(first, agrees=None, note=note, noisy=not note.startswith("kink"))
+    if first.noisy and 5.0 * first.numeric.error + math.fabs(first.analytic) <= NEGLIGIBLE * whole:
+        first = replace(first, agrees=True, note="nothing beside the others", noisy=False)
     return first, line
 
 
 def tells(problem: Problem, row: Row) -> bool:
-    """Return whether a comparison would have told 1 % of the derivative itself, whatever is typical, from noise.
+    """Return whether a comparison would have told 1 % of the derivative itself: in a type of many bits all do."""
+    return half.tells(row) if problem.bits <= FEW_BITS else row.agrees is not None
 
-    In a type of many bits all do that are compared.
+
+def _excuse(problem: Problem, row: Row, line: Line, title: str, u: Vector, typical: float) -> str:
+    """Return why what seems wrong may be right: rounding, or a kink in several arguments at once; else ""."""
+    if problem.bits <= FEW_BITS:
+        return half.excuse(problem, row, line, lambda x: _compare(problem, title, u, line.v, typical, x)[0])
+    off = math.fabs(row.analytic - row.numeric.slope)
+    if off <= line.coarse:
+        return hidden(line.coarse)
+    size = float(np.max(np.abs(line.x[line.v != 0.0]), initial=1.0))
+    tread = problem.steps.finest
+    still = line(tread) == line(-tread) == 0.0  # as what computes in float32, with doubles around it
+    if (still or off <= STAIR * problem.eps * size) and _is_stair(line, off):
+        return "too noisy to tell: not so over larger steps"  # it may be what rounding leaves of 1 + erf(x) at -8
+    return "kink: not differentiable, as where numbers that are sorted are equal" if _is_corner(problem, line) else ""
+
+
+def _is_stair(line: Line, off: float) -> bool:
+    """Return whether means over steps that pass many treads are off by less than half as much."""
+    means = [mean_over(line, h) for h in (0.25, 2.0**-4, 2.0**-6)]
+    return any(mean is not None and math.fabs(mean.off) + mean.noise + mean.bias < 0.5 * off for mean in means)
+
+
+def _is_corner(problem: Problem, line: Line) -> bool:
+    """Return whether derivatives along a sum of directions are not the sum of those along each: f has a corner there.
+
+    Along each the function may yet be smooth, as the middle one of three equal numbers is along one of them.
     """
-    if row.agrees and problem.bits <= FEW_BITS:
-        return ForArrays(0.0, 0.0, 0.0, 0.0).known(row.numeric, row.analytic - row.numeric.slope)
-    return row.agrees is not None
-
-
-def _stays(problem: Problem, title: str, u: Vector, v: Vector, typical: float, x: Vector) -> bool:
-    """Return whether the derivative is off by about as much at points next to `x`."""
+    tied = np.zeros(line.v.size, bool)
+    for place in problem.arguments.places():
+        _, which, counts = np.unique(line.x[place], return_inverse=True, return_counts=True)
+        tied[place] = (counts > 1)[which]
+    if not (tied & (line.v != 0.0)).any():
+        return False
     random = np.random.default_rng(0)
-    off: list[float] = []
-    agree = 0
-    while len(off) < NEIGHBOURS:
-        beside = problem.arguments.stored(x * (1.0 + BESIDE * random.uniform(-1.0, 1.0, x.size)))
-        row, _ = _compare(problem, title, u, v, typical, beside)
-        off.append(row.analytic - row.numeric.slope)
-        agree += row.agrees is True
-        if not off[-1] * off[0] > 0.0 or 2 * agree == NEIGHBOURS:
-            return False
-    return math.fabs(statistics.mean(off)) > 2.5 * statistics.stdev(off)
+    for _ in range(2):
+        other = np.where(tied, random.uniform(-1.0, 1.0, line.v.size) * problem.scale, 0.0)
+        lines = [Line(problem, line.u, v, line.x) for v in (line.v, other, line.v + other)]
+        a, b, both = (derivative(g, 0.0, 0, g.rounding, problem.steps) for g in lines)
+        size = max(math.fabs(e.slope) for e in (a, b, both))
+        if math.fabs(both.slope - a.slope - b.slope) > 1e-2 * size + 5.0 * (a.error + b.error + both.error):
+            return True
+    return False
 
 
 def _compare(problem: Problem, title: str, u: Vector, v: Vector, typical: float, x: Vector | None) -> tuple[Row, Line]:
+    factor = 1.0
     if np.count_nonzero(v) == 1:  # the derivative by an element, not by a multiple of it
         factor = float(np.sum(v))
         with np.errstate(all="ignore"):
@@ -136,24 +128,34 @@ def _compare(problem: Problem, title: str, u: Vector, v: Vector, typical: float,
         if held:
             u, typical = u / factor, typical / math.fabs(factor)
         else:  # few bits do not hold the weight of so small a step
-            title = f"{title} * {factor:g}"
+            title, factor = f"{title} * {factor:g}", 1.0
     line = Line(problem, u, v, problem.x if x is None else x)
     few = problem.bits <= FEW_BITS
+    if few:
+        line.moves_far_away()
     first, last = problem.steps.first[0], problem.steps.first[-1 if few else 0]
     change, near = (max(math.fabs(line(h)), math.fabs(line(-h))) for h in (first, last))
     moved = change / first if math.isfinite(change) else 0.0
     if moved:  # a wrong gradient says nothing of what is typical; at a stationary point, no gradient does
         typical = max(min(typical, 1e4 * moved), math.sqrt(problem.eps) * min(moved, near / last))
+    elif line.slope == 0.0 and change == 0.0 and not (few and line.moved.any()):
+        return _unmoved(title, line), line
+    if not few and _is_hidden(line, first):  # before the costly ways to tell a little more
+        error = 4.0 * line.rounding / first
+        return Row(
+            title, line.slope, Estimate(_central(line, first), error, error), None, hidden(line.rounding), True
+        ), line
     rounded = 0.5 * problem.eps * math.fabs(line.slope) if math.isfinite(line.slope) else 0.0
     tolerance = ForArrays(problem.rtol, problem.atol, typical, rounded)
-    over = line.over_an_interval(title, tolerance) if few else None
+    over = over_an_interval(line, title, tolerance) if few else None
     if over is not None and (over.agrees is not None or over.numeric.noise > 0.5 * over.numeric.error):
         return over, line
 
     steps = problem.steps._replace(small=1e-2 * problem.rtol * tolerance.typical)
+    doubtful = not few and problem.bits < MANY_BITS
 
     def at_the_point(rounding: float, tolerance: ForArrays) -> Row:
-        row = compare(title, line.slope, line, 0.0, 0.0, rounding, tolerance, steps)
+        row = compare(Question(title, line.slope, line, 0.0, 0.0, rounding, tolerance, steps, doubtful))
         off = row.analytic - row.numeric.slope
         if few and row.agrees and not (row.note.startswith("kink") or tolerance.known(row.numeric, off)):
             return replace(row, agrees=None, note=hidden(rounding), noisy=True)
@@ -167,146 +169,42 @@ def _compare(problem: Problem, title: str, u: Vector, v: Vector, typical: float,
         rounding = max(rounding, first * math.fabs(line.slope))
     row = at_the_point(rounding, tolerance)
     if row.agrees is not True and math.isfinite(line.slope):
-        rounded = max(rounded, noise(line.slope_at, 0.0, problem.noise_steps))
+        rounded = max(rounded, _analytic_noise(problem, line, rounding, typical))
         tolerance = replace(tolerance, error=rounded)
         row = at_the_point(rounding, tolerance)
     if row.noisy and not few:
-        over = line.over_an_interval(title, tolerance)
+        over = over_an_interval(line, title, tolerance)
         row = row if over is None or over.agrees is None else over
     return row, line
 
 
-class Line:
-    """The outputs, weighted, along a line, as a function of a number: 0.0 at the point, known up to `rounding`.
+def _central(line: Line, h: float) -> float:
+    return (line(h) - line(-h)) / (2.0 * h)
 
-    Args:
-        problem: the function.
-        u: the weights.
-        v: the direction.
-        x: the point.
 
-    Attributes:
-        slope: the derivative that is checked.
-        moved: which outputs have been seen to change.
-    """
+def _is_hidden(line: Line, first: float) -> bool:
+    """Return whether even the largest step moves the outputs too little to tell 1 %, and shows no mistake beyond."""
+    telling = HIDDEN * line.rounding * (10.0 if line.problem.spent else 1.0)
+    if not max(math.fabs(line(first)), math.fabs(line(-first)), first * math.fabs(line.slope)) < telling:
+        return False
+    return (
+        math.fabs(_central(line, first) - line.slope) * first
+        <= 20.0 * line.rounding + 0.1 * math.fabs(line.slope) * first
+    )
 
-    def __init__(self, problem: Problem, u: Vector, v: Vector, x: Vector) -> None:
-        self._problem, self.u, self.v, self._x = problem, u, v, x
-        self._y = problem.y if x is problem.x else problem.value(x)
-        self.slope = problem.derivative.slope(x, u, v)
-        self.moved = np.zeros(self._y.size, bool)
-        self._memo: dict[float, float] = {0.0: 0.0}
-        if problem.bits <= FEW_BITS:
-            self.moves_far_away()
 
-    @property
-    def rounding(self) -> float:
-        """How far the outputs' last bits may carry it: of those that change, or of all if none does."""
-        weights = np.where(self.moved, self.u, 0.0) if self.moved.any() else self.u
-        return 0.5 * self._problem.outputs.eps * float(np.linalg.norm(weights * self._y))
+def _unmoved(title: str, line: Line) -> Row:
+    """Return what is said where the outputs do not change, and should not: they must not far away, either."""
+    moves = line.moves_far_away()
+    estimate = Estimate(0.0, 0.0)
+    return Row(title, 0.0, estimate, None if moves else True, hidden(line.rounding) if moves else "", noisy=moves)
 
-    def moves_far_away(self) -> bool:
-        """Return whether the outputs change at large steps, at least."""
-        for t in (FAR, -FAR, FAR * FAR):
-            self._change(self._problem.value(self._problem.arguments.stored(self._x + t * self.v)))
-        return bool((self.moved & (self.u != 0.0)).any())
 
-    def __call__(self, t: float) -> float:
-        """Return how far the outputs have changed at `t`.
-
-        The arguments' types may not hold x + t v: for what they are off it, the derivative that is checked makes up.
-        """
-        if t not in self._memo:
-            problem = self._problem
-            exact = self._x + t * self.v
-            x = problem.arguments.stored(exact)
-            change = self._change(problem.value(x))
-            off = 0.0 if problem.arguments.exact else problem.derivative.slope(self._x, self.u, x - exact)
-            self._memo[t] = change - (off if math.fabs(off) <= math.fabs(change) else 0.0)  # a wrong one spoils nothing
-        return self._memo[t]
-
-    def _change(self, y: Vector) -> float:
-        with np.errstate(all="ignore"):
-            changes = y - self._y
-        moved = changes != 0.0
-        self.moved |= moved & np.isfinite(changes)
-        return dot(changes, np.where(moved, self.u, 0.0))  # what stays the same has no noise
-
-    def slope_at(self, t: float) -> float:
-        """Return the derivative that is checked, elsewhere on the line."""
-        x = self._problem.arguments.stored(self._x + t * self.v)
-        with np.errstate(all="ignore"):
-            return self._problem.derivative.slope(x, self.u, self.v)
-
-    def vanishes_over(self, row: Row, steps: float) -> bool:
-        """Return whether what is wrong is less than half as large, beside one of the slopes, with steps so large.
-
-        Then it is rounding that always goes one way, as that of 1 + x * x where x is small.
-        """
-        over = self._mean(steps)
-        if over is None:
-            return False
-        least, off = math.fabs(over.off) + over.noise + over.bias, math.fabs(row.analytic - row.numeric.slope)
-        slopes = ((row.analytic, over.slope), (row.numeric.slope, over.slope + over.off))
-        return any(least * math.fabs(near) < 0.5 * off * math.fabs(far) for near, far in slopes)
-
-    def _mean(self, h: float) -> Mean | None:
-        """Return the mean of the derivative that is checked over an interval, and by how much it is off.
-
-        The outputs' change, less the integral of the derivative that is checked, is a constant and noise. A line
-        through that has the slope by which the derivative is off, known as exactly as the noise around the line says.
-        """
-        ts = np.linspace(-h, h, POINTS)
-        changes, integral, error = self._integrated(ts)
-        if not changes.any() or not np.isfinite(integral).all() or not np.isfinite(changes).all():
-            return None
-        rest = changes - integral
-        off = float(ts @ rest / (ts @ ts))
-        spread = max(float(np.std(rest - off * ts, ddof=2)), 0.6 * self.rounding)
-        noise = 4.0 * spread / math.sqrt(float(ts @ ts))
-        return Mean(float(integral[-1]) / (2.0 * h), off, spread, noise, error / (2.0 * h))
-
-    def over_an_interval(self, title: str, tolerance: ForArrays) -> Row | None:
-        """Compare mean derivatives over an interval, which rounding hides less than those at a point."""
-        tolerance = replace(tolerance, error=0.5 * tolerance.error)  # of a mean, and its noise is seen
-        best: Row | None = None
-        following: float | None = 1.0
-        while following:
-            h = following
-            over = self._mean(h)
-            if over is None:
-                following = SMALLER.get(h)
-                continue
-            mean, off, noise, bias = over.slope, over.off, over.noise, over.bias
-            e = Estimate(mean + off, (noise + bias) / 5.0, noise / 5.0)
-            allowed = tolerance.allowed(mean, e)
-            sure = math.fabs(off) > 2.0 * allowed and allowed < 0.25 * max(math.fabs(e.slope), math.fabs(mean))
-            agrees = math.fabs(off) <= allowed
-            if tolerance.known(e, off if agrees else 0.0) or sure:
-                order = math.nan if agrees else taylor_order(self, 0.0, self.slope, over.spread)
-                return Row(title, mean, e, agrees, f"means over steps of {h:g} to both sides", order=order)
-            if best is None or e.error < best.numeric.error:
-                best = Row(title, mean, e, None, hidden(over.spread), noisy=True)
-            following = SMALLER.get(h) if noise < bias else LARGER.get(h)
-        return best
-
-    def _integrated(self, ts: Vector) -> tuple[Vector, Vector, float]:
-        """Return the outputs' changes at `ts`, integrals of the derivative up to there, and the last one's error.
-
-        It is the trapezoidal rule, between the points as the arguments' types hold them. Second differences of the
-        derivative show its curvature, for which half of the points tell the error, its noise, and its jumps.
-        """
-        points = [self._problem.arguments.stored(self._x + t * self.v) for t in ts]
-        changes = np.array([self._change(self._problem.value(x)) for x in points])
-        slopes, before, after = np.zeros((3, len(ts)))
-        with np.errstate(all="ignore"):
-            for k, x in enumerate(points):
-                along = functools.partial(self._problem.derivative.slope, x, self.u)
-                slopes[k] = along((ts[1] - ts[0]) * self.v)
-                before[k], after[k] = along(x - points[max(k - 1, 0)]), along(points[min(k + 1, len(ts) - 1)] - x)
-            integral, bends = np.cumsum([0.0, *0.5 * (after[:-1] + before[1:])]), np.diff(slopes, 2)
-        curvature = 0.25 * math.fabs(float(np.sum(bends[::2])))  # half of what every second point would change
-        usual = float(np.median(np.abs(bends)))
-        jumps = 0.25 * float(np.sum(np.maximum(np.abs(bends) - 4.0 * usual, 0.0)))
-        noise = 2.5 * usual * math.sqrt(len(ts))  # of independent errors: usual is 1.6 times theirs
-        return changes, integral, curvature + jumps + noise
+def _analytic_noise(problem: Problem, line: Line, rounding: float, typical: float) -> float:
+    """Return how far the analytic derivative is rounded: as far as is seen, and the function's own noise explains."""
+    seen = noise(line.slope_at, 0.0, problem.noise_steps)
+    if problem.bits <= FEW_BITS:
+        return seen
+    largest = float(np.max(np.abs(problem.y), initial=0.0)) * float(np.max(np.abs(line.u)))
+    digits = max(problem.eps, rounding / largest if largest else 0.0)
+    return min(seen, BELIEVED * digits * max(typical, math.fabs(line.slope)))

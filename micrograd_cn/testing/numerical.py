@@ -58,7 +58,12 @@ class Steps(NamedTuple):
 
 
 def derivative(
-    g: Callable[[float], float], x: float, side: int = 0, rounding: float = 0.0, steps: Steps | None = None
+    g: Callable[[float], float],
+    x: float,
+    side: int = 0,
+    rounding: float = 0.0,
+    steps: Steps | None = None,
+    satisfied: Callable[[Estimate], bool] | None = None,
 ) -> Estimate:
     """Return the derivative of `g` at `x`: central for side 0, from the right for 1, from the left for -1.
 
@@ -68,6 +73,7 @@ def derivative(
     Difference quotients with steps h, h/2, h/4, ... are extrapolated to h = 0 until the differences within the tableau,
     which estimate the error, grow again (Ridders 1982, Advances in Engineering Software 4, 75). Several first steps are
     tried, since only a step smaller than the distance to the next kink, pole or edge of the domain can be right.
+    The first estimate with which the caller is `satisfied`, and a finer one agrees, ends it.
 
     >>> estimate = derivative(lambda x: x**3, 2.0)
     >>> abs(estimate.slope - 12) <= estimate.error < 1e-8
@@ -83,11 +89,17 @@ def derivative(
         steps = Steps(first, 0.0, 1e-11)
     found: list[Estimate] = []
     for i, h in enumerate(steps.first):
-        estimate = _extrapolate(g, x, h, side, rounding, steps)
+        estimate = _extrapolate(g, x, h, side, rounding, steps, satisfied=satisfied)
         found.append(estimate)
-        if steps.suffice(estimate):
-            finer = [_extrapolate(g, x, h, side, rounding, steps, levels=3) for h in steps.first[i + 1 :][-2:]]
-            if all(_agree(estimate, other) for other in finer):
+        if satisfied and satisfied(estimate):
+            [finer] = [_extrapolate(g, x, h, side, rounding, steps, levels=2) for h in steps.first[i + 1 :][:1]] or [
+                estimate
+            ]
+            if _agree(estimate, finer):
+                return estimate
+        elif steps.suffice(estimate):
+            others = [_extrapolate(g, x, h, side, rounding, steps, levels=3) for h in steps.first[i + 1 :][-2:]]
+            if all(_agree(estimate, other) for other in others):
                 return estimate
     # what a coarse step says is believed only as far as finer ones agree: it may have stepped over something
     kept = [e for i, e in enumerate(found) if all(_agree(e, finer) for finer in found[i:])]
@@ -97,16 +109,19 @@ def derivative(
     return best
 
 
-def taylor_order(g: Callable[[float], float], x: float, slope: float, rounding: float = 0.0) -> float:
+def taylor_order(
+    g: Callable[[float], float], x: float, slope: float, rounding: float = 0.0, first: float = 0.0
+) -> float:
     """Return the order in h of |g(x + h) - g(x) - slope * h|: 2 or more if `slope` is the derivative, 1 if it is not.
 
-    It is the median over halving steps of those remainders that rounding leaves; nan if there are none.
+    It is the median over halving steps of those remainders that rounding leaves; nan if there are none. `first` is the
+    largest step, by default an eighth of `x` or more.
 
     >>> round(taylor_order(math.exp, 0.0, 1.0)), round(taylor_order(math.exp, 0.0, 1.01))
     (2, 1)
     """
     scale, here = max(math.fabs(x), 1.0), g(x)
-    steps = [scale * 2.0**-k for k in range(3, 25)]
+    steps = [first * 2.0**-k for k in range(12)] if first else [scale * 2.0**-k for k in range(3, 25)]
     remainders = [math.fabs(g(x + h) - here - slope * h) for h in steps]
     noise = 16.0 * max(rounding, math.ulp(here))
     orders = [math.log2(a / b) for a, b in itertools.pairwise(remainders) if all(noise < r < inf for r in (a, b))]
@@ -188,6 +203,7 @@ def _extrapolate(
     rounding: float,
     steps: Steps,
     levels: int = LEVELS,
+    satisfied: Callable[[Estimate], bool] | None = None,
 ) -> Estimate:
     order = 1 if side else 2  # the quotient's error is a series in h, the central one's in h * h
     best = Estimate(nan, inf)
@@ -207,7 +223,7 @@ def _extrapolate(
                 best = Estimate(row[j], error, noise)
         if previous and 4.0 * best.error < math.fabs(row[-1] - previous[-1]) < inf:
             break
-        if steps.stops and steps.suffice(best):
+        if steps.stops and (steps.suffice(best) or (satisfied and satisfied(best))):
             break
         previous = row if math.isfinite(row[0]) else []
         h /= 2.0

@@ -3,25 +3,42 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..tree import flatten
-from .analytic import Derivative, derivative_of
-from .libraries import library
+from .analytic import Derivative, compiled, derivative_of
+from .libraries import kind, library
 from .numerical import Steps
-from .report import NotDeterministic, NothingCompared
+from .report import GradientMismatch, NotDeterministic, NothingCompared
+from .structures import flatten
+from .surroundings import generators, moved_generator
 from .vectors import Packed, Vector
 
 __tracebackhide__ = True
 
+FEW = 16  # derivatives that are compared singly
+BUDGET = 120  # calls of the function
 TELLING = 0.01  # the relative error of a derivative that must be seen
+REFUSALS = ArithmeticError, ValueError, RuntimeError, RuntimeWarning  # outside a domain; PyTorch's are the third
 
 
 class Problem:
-    """A function of one vector, its derivative, and the point."""
+    """A function of one vector, its derivative, and the point.
+
+    Args:
+        heading: what messages begin with.
+        f: the function.
+        args: its arguments.
+        named: the derivative that is given, by its name.
+        rtol: relative tolerance.
+        atol: absolute tolerance.
+        names: of the arguments.
+        static: names, or indices, of arguments that are constants.
+        output: what its result is called.
+    """
 
     def __init__(
         self,
@@ -31,57 +48,97 @@ class Problem:
         named: dict[str, Callable[..., Any]],
         rtol: float | None,
         atol: float | None,
+        names: Sequence[str] = (),
+        static: Collection[str | int] = (),
+        output: str = "f",
     ) -> None:
-        self._f = f
-        self.arguments = Packed(args, "args", _varying(args, named))
-        output = f(*self.arguments.tree(self.arguments.vector))
-        self.outputs = Packed(output, "f")
-        self.x, self.y = self.arguments.vector, self.outputs.vector
+        self.f, self.heading = f, heading
+        self.names = list(names) or [f"x{i}" for i in range(len(args))]
+        self.arguments = Packed(args, self.names, _varying(args, named, self.names, static))
+        self.x = self.arguments.vector
+        if not self.x.size:
+            raise NothingCompared(f"{heading} compared nothing: {_without_floats(self.arguments)}")
+        before = generators()
+        tree = self.arguments.tree(self.x)
+        result = f(*tree)
+        drawn = moved_generator(before)
+        if changed := self.arguments.changed(tree, self.x):
+            raise GradientMismatch(
+                f"{heading}: f changes its argument {changed}; its gradient would be taken at another point than its "
+                "value. Let it compute with a copy"
+            )
+        self.outputs = Packed(result, output)
+        self.y = self.outputs.vector
         if not self.y.size:
             raise TypeError(
-                f"{heading}: f returned {type(output).__name__}, in which there is no floating-point number"
+                f"{heading}: f returned {type(result).__name__}, in which there is no floating-point number"
             )
-        if not self.x.size:
-            raise NothingCompared(f"{heading} compared nothing: no argument holds floating-point numbers")
+        self.calls = 0
+        self._compiled: Callable[..., Any] | None = None
+        self.live: NDArray[np.bool_] = np.isfinite(self.y)
+        again = self.outputs.pack(f(*self.arguments.tree(self.x)))
         self.eps = max(self.arguments.eps, self.outputs.eps)
-        self._same("it", self.y, self.value(self.x), self.outputs, heading)
-        if not np.isfinite(self.y).all():
-            i = int(np.flatnonzero(~np.isfinite(self.y))[0])
-            what = "the function" if self.y.size == 1 else self.outputs.names(i)
-            raise NothingCompared(f"{heading}: outside the domain, {what} is {self.y[i]} there")
+        self._same("it", self.y, again, self.outputs, drawn)
+        if not self.live.any():
+            what = "the function" if self.y.size == 1 else self.outputs.names(0)
+            raise NothingCompared(f"{heading}: outside the domain, {what} is {self.y[0]} there")
+        self.y = np.where(self.live, self.y, 0.0)
+        leaves = self.arguments.variables(self.arguments.model)
+        if not named and all(library(x) == "jax" for x in leaves):
+            self._compiled = compiled(lambda *xs: tuple(self.outputs.variables(f(*self.arguments.with_variables(xs)))))
         self.derivative: Derivative = derivative_of(f, named, self.arguments, self.outputs)
-        weights = self.outputs.stored(np.ones(self.y.size))
-        gradient, again = (self.derivative.gradient(self.x, w) for w in (weights, weights.copy()))
-        if gradient is not None and again is not None:
-            self._same("the gradient", gradient, again, self.arguments, heading)
         self.rtol = min(max(1e-6, 8192.0 * self.eps), 0.5 * TELLING) if rtol is None else rtol
         self.atol = 0.0 if atol is None else atol
         self.scale = np.concatenate([sizes(self.x[place]) for place in self.arguments.places()])
-        self.scale[self.arguments.left_out] = 0.0
+        self.moved = np.empty(self.x.size)  # where a point on a line is made, again and again
+        self.least = max(self.arguments.least, self.outputs.least)
         self.bits = bits = -math.log2(self.eps)
         first = sorted({round(bits * part) for part in (0.06, 0.17, 0.31, 0.46)})
         self.steps = Steps([2.0**-k for k in first], 2.0 ** -round(0.75 * bits), 1e-2 * self.rtol, stops=True)
         self.noise_steps = [round(bits * part) for part in (0.77, 0.54, 0.42, 0.31)]
 
+    @property
+    def spent(self) -> bool:
+        """Whether, of many derivatives, so many have been asked for that less is tried where nothing looks wrong."""
+        return self.calls > BUDGET and self.x.size * self.y.size > FEW
+
     def value(self, x: Vector) -> Vector:
         """Return the outputs, nan where the function refuses what is outside its domain."""
+        return self.at(x)[0]
+
+    def at(self, x: Vector) -> tuple[Vector, Vector]:
+        """Return the outputs near `x`, and the point at which they are: the nearest that the types hold."""
+        tree, held = self.arguments.held(x)
+        self.calls += 1
         try:
             with np.errstate(all="ignore"):
-                return self.outputs.pack(self._f(*self.arguments.tree(x)))
-        except (ArithmeticError, ValueError, RuntimeWarning):
-            return np.full(self.y.size, np.nan)
+                if self._compiled is None:
+                    y = self.outputs.pack(self.f(*tree))
+                else:
+                    found = self._compiled(*self.arguments.variables(tree))
+                    y = np.concatenate([np.asarray(part, dtype=np.float64).ravel() for part in found])
+        except REFUSALS:
+            y = np.full(self.y.size, np.nan)
+        return (y if self.live.all() else np.where(self.live, y, 0.0)), held
 
-    def _same(self, what: str, first: Vector, second: Vector, packed: Packed, heading: str) -> None:
+    def same_gradient(self, first: Vector, second: Vector) -> None:
+        """Raise what says so unless two calls of the derivative gave the same."""
+        self._same("the gradient", first, second, self.arguments, "")
+
+    def _same(self, what: str, first: Vector, second: Vector, packed: Packed, drawn: str) -> None:
         with np.errstate(all="ignore"):
             apart = np.abs(first - second) > 8.0 * self.eps * np.max(np.abs(first))
         if (other := apart | (np.isnan(first) != np.isnan(second))).any():
             i = int(np.argmax(other))
             of = f"{what}, at {packed.names(i)}," if packed.vector.size > 1 else what
-            raise NotDeterministic(f"{heading}: not deterministic, two calls of {of} gave {first[i]} and {second[i]}")
+            cure = f"; f draws from {drawn}: seed it inside f, or let the numbers be an argument" if drawn else ""
+            raise NotDeterministic(
+                f"{self.heading}: not deterministic, two calls of {of} gave {first[i]} and {second[i]}{cure}"
+            )
 
     def title(self, output: int, element: int) -> str:
         """Return the derivative's name."""
-        name = "f" if self.y.size == 1 else self.outputs.names(output)
+        name = self.outputs.names(output) if self.y.size > 1 else self.outputs.paths()[0][0]
         return f"d{name}/d{self.arguments.names(element)}"
 
     def along(self, element: int) -> Vector:
@@ -100,15 +157,35 @@ class Problem:
         return float(np.sqrt(np.mean(steps * steps))) if steps.size else 0.0
 
 
-def _varying(args: tuple[Any, ...], named: dict[str, Any]) -> Callable[[Any], bool]:
+def _varying(
+    args: tuple[Any, ...], named: dict[str, Any], names: Sequence[str], static: Collection[str | int]
+) -> Callable[[str, Any], bool]:
     """Return which leaves are differentiated: all, or those of a library that does it; PyTorch's that require it."""
-    leaves = [x for _, x in flatten(args, arrays=False)[0]]
-    if named:
-        return lambda leaf: not isinstance(leaf, bool)
-    if any(library(x) == "torch" for x in leaves):
-        chosen = any(getattr(x, "requires_grad", False) for x in leaves if library(x) == "torch")
-        return lambda leaf: library(leaf) == "torch" and (leaf.requires_grad or not chosen)
-    return lambda leaf: library(leaf) == "jax"
+    constant = {names[i] if isinstance(i, int) else i for i in static}
+    leaves = [x for _, x in flatten(args)[0]]
+    in_torch = [x for x in leaves if library(x) == "torch"]
+    chosen = any(getattr(x, "requires_grad", False) for x in in_torch)
+
+    def varies(path: str, leaf: Any) -> bool:
+        if any(path == name or path.startswith((f"{name}[", f"{name}.")) for name in constant):
+            return False
+        if named:
+            return True
+        if in_torch:
+            return library(leaf) == "torch" and (leaf.requires_grad or not chosen)
+        return library(leaf) == "jax"
+
+    return varies
+
+
+def _without_floats(arguments: Packed) -> str:
+    """Return that nothing can be differentiated, and what to write instead."""
+    for path, x in arguments.constant:
+        if kind(x) == "int":
+            floats = {"torch": ".double()", "": ""}.get(library(x), ".astype(float)")
+            write = f"{path}{floats}" if floats else f"{path} = {float(x)}"
+            return f"no argument holds floating-point numbers, {path} is of whole ones; write {write}"
+    return "no argument holds floating-point numbers"
 
 
 def rms(x: Vector) -> float:
@@ -135,8 +212,8 @@ def power_of_2(x: Vector) -> Vector:
     >>> power_of_2(np.array([5.0, 0.0]))
     array([4., 0.])
     """
-    with np.errstate(divide="ignore"):
-        powers: Vector = np.where(x > 0.0, 2.0 ** np.floor(np.log2(x)), 0.0)
+    mantissa, exponent = np.frexp(x)
+    powers: Vector = np.ldexp(np.where(mantissa > 0.0, 0.5, 0.0), exponent)
     return powers
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
-from collections.abc import Iterable
-from math import nan
+from collections.abc import Iterable, Sequence
 
+from .causes import likely
 from .compare import Row
+from .reproduce import pasted
+from .subject import Subject
+from .watch import tell
 
 __tracebackhide__ = True
 
-LINES = 25  # no failure is longer
+LINES = 15  # no failure is longer
 
 
 class GradientMismatch(AssertionError):
@@ -33,8 +37,8 @@ class NothingCompared(ValueError):
     >>> from micrograd_cn.testing import gradcheck
     >>> gradcheck(lambda x: x.log(), -1.0)
     Traceback (most recent call last):
-    micrograd_cn.testing.report.NothingCompared: gradcheck of <lambda> at -1.0: outside the domain, the function is \
-nan there
+    micrograd_cn.testing.report.NothingCompared: gradcheck of <lambda> at x = -1.0: outside the domain, the \
+function is nan there
     """
 
 
@@ -46,7 +50,7 @@ class TooNoisy(NothingCompared):
     >>> from micrograd_cn.testing import gradcheck
     >>> gradcheck(lambda x: (x + 1e16) - 1e16, 0.5)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    micrograd_cn.testing.report.TooNoisy: gradcheck of <lambda> at 0.5: too noisy to tell
+    micrograd_cn.testing.report.TooNoisy: gradcheck of <lambda> at x = 0.5: too noisy to tell
     ...
     """
 
@@ -59,7 +63,7 @@ class NotDeterministic(NothingCompared):
     >>> calls = itertools.count()
     >>> gradcheck(lambda x: x * next(calls), 0.5)
     Traceback (most recent call last):
-    micrograd_cn.testing.report.NotDeterministic: gradcheck of <lambda> at 0.5: not deterministic, two calls of it \
+    micrograd_cn.testing.report.NotDeterministic: gradcheck of <lambda> at x = 0.5: not deterministic, two calls of it \
 gave 0.0 and 0.5
     """
 
@@ -76,23 +80,48 @@ class PartlyCompared(UserWarning):
     """
 
 
-def conclude(heading: str, code: str, rows: list[Row], stacklevel: int) -> None:
-    """Raise, warn or be silent about `rows`; `code` is what computes the function, for the text."""
-    wrong = sum(row.agrees is False for row in rows)
+def conclude(asked: Subject, rows: list[Row], few_bits: bool, stacklevel: int) -> None:
+    """Raise, warn or be silent about `rows`.
+
+    What noise hides of a type of few bits is no failure: it is warned of.
+    """
+    tell(asked.called, rows)
     unknown = [row for row in rows if row.agrees is None]
-    if wrong:
-        raise GradientMismatch(text(f"{heading}: {wrong} of {len(rows)} derivatives wrong", code, rows))
-    if not any(row.agrees for row in rows):
-        if unknown and all(row.noisy for row in unknown):
-            raise TooNoisy(text(f"{heading}: too noisy to tell", code, rows))
-        raise NothingCompared(text(f"{heading} compared nothing", code, rows))
-    if unknown:
-        title = f"{heading}: {len(unknown)} of {len(rows)} derivatives not compared"
-        warnings.warn(PartlyCompared(text(title, code, rows)), stacklevel=stacklevel + 1)
+    told = functools.partial(text, code=asked.code, rows=rows)
+    if any(row.agrees is False for row in rows):
+        raise GradientMismatch(told(f"{asked.heading}: {verdict(rows)}", end=[*likely(rows), *pasted(asked)]))
+    if any(row.agrees for row in rows):
+        if unknown:
+            hidden = list(dict.fromkeys(row.argument for row in unknown if row.argument))
+            of = f" ({', '.join(hidden)})" if hidden else ""
+            title = f"{asked.heading}: {len(unknown)} of {len(rows)} derivatives not compared{of}"
+            warnings.warn(PartlyCompared(told(title)), stacklevel=stacklevel + 1)
+    elif unknown and all(row.noisy for row in unknown):
+        title = f"{asked.heading}: too noisy to tell"
+        if not few_bits:
+            raise TooNoisy(told(title))
+        warnings.warn(PartlyCompared(told(title)), stacklevel=stacklevel + 1)
+    else:
+        raise NothingCompared(told(f"{asked.heading} compared nothing"))
 
 
-def text(title: str, code: str, rows: Iterable[Row]) -> str:
-    """Return the title, the code and a table of the rows, those that matter most first if not all find room.
+def verdict(rows: list[Row]) -> str:
+    """Return which arguments' derivatives are wrong and which are right; where they have no names, how many.
+
+    >>> from micrograd_cn.testing.numerical import Estimate
+    >>> verdict([Row("df/dw", 6.0, Estimate(3.0, 0.0), False, argument="w"), Row("", 1, 1, True, argument="b")])
+    'wrong for w, right for b'
+    """
+    wrong = list(dict.fromkeys(row.argument for row in rows if row.agrees is False and row.argument))
+    if not wrong:
+        return f"{sum(row.agrees is False for row in rows)} of {len(rows)} derivatives wrong"
+    right = dict.fromkeys(row.argument for row in rows if row.agrees and row.argument not in ("", *wrong))
+    also = f", right for {', '.join(right)}" if right else ""
+    return f"wrong for {', '.join(wrong)}{also}"
+
+
+def text(title: str, code: str, rows: Iterable[Row], end: Sequence[str] = ()) -> str:
+    """Return the title, the code, a table of the rows, those that matter most first if not all find room, and the end.
 
     >>> from micrograd_cn.testing.numerical import Estimate
     >>> print(text("title", "", [Row("df/dx0", 6.06, Estimate(6.0, 1e-12), False, order=1.0)]))
@@ -102,12 +131,15 @@ def text(title: str, code: str, rows: Iterable[Row]) -> str:
     order: of f(x + h) - f(x) - h * derivative in h, 2 or more if the derivative is right, 1 if not
     """
     rows = list(rows)
+    wrong = [row for row in rows if row.agrees is False]
+    if any(row.argument and not row.title.startswith("direction") for row in wrong):  # they say more than a direction
+        rows = [row for row in rows if row.agrees is not False or not row.title.startswith("direction")]
     lines = [title, *([code] if code else [])]
-    footer = [] if all(math.isnan(row.order) for row in rows) else [ORDER]
+    footer = [*([] if all(math.isnan(row.order) for row in rows) else [ORDER]), *end]
     room = LINES - sum(line.count("\n") + 1 for line in lines) - 1 - len(footer)
     shown = rows
     if len(rows) > room:
-        first = sorted(range(len(rows)), key=lambda i: (_urgency(rows[i]), i))[: max(room - 1, 3)]
+        first = sorted(range(len(rows)), key=lambda i: (_urgency(rows[i]), i))[: max(room - 1, 2)]
         shown = [rows[i] for i in sorted(first)]
         left = [row for i, row in enumerate(rows) if i not in set(first)]
         counted = [(sum(row.agrees is verdict for row in left), mark) for verdict, mark in MARKS.items()]
@@ -126,10 +158,12 @@ def _urgency(row: Row) -> int:
 def _table(rows: list[Row]) -> list[str]:
     lines = [("", "derivative", "analytic", "numeric", "estimated error", "ratio", "order", "")]
     for row in rows:
-        slope = row.numeric.slope
-        ratio = row.analytic / slope if slope else nan
+        slope, error = row.numeric.slope, row.numeric.error
+        ratio = f"{row.analytic / slope:.6g}" if slope and math.isfinite(row.analytic / slope) else ""
         order = "" if math.isnan(row.order) else f"{row.order:.2f}"
-        figures = (f"{row.analytic:.9g}", f"{slope:.9g}", f"{row.numeric.error:.1g}", f"{ratio:.6g}", order)
+        # an error far below the last digit that is shown says nothing
+        known = "" if not math.isfinite(error) else f"{max(error, 1e-16 * math.fabs(slope)):.1g}"
+        figures = (f"{row.analytic:.9g}", "" if math.isnan(slope) else f"{slope:.9g}", known, ratio, order)
         lines.append((MARKS[row.agrees], row.title, *figures, row.note))
     if not any(line[6] for line in lines[1:]):
         lines = [(*line[:6], *line[7:]) for line in lines]  # type: ignore[misc]

@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..tree import flatten
-from .libraries import is_array, kind, maker, read
+from .libraries import is_array, kind, library, maker, numbers, read
+from .structures import flatten, in_place_of
 
 __tracebackhide__ = True
 
@@ -18,20 +18,24 @@ Vector: TypeAlias = NDArray[np.float64]
 Indices: TypeAlias = NDArray[np.intp]
 DOUBLE = 2.0**-52  # distance from 1.0 to the next double
 
+HALF = 2.0**-10  # the same of float16, the only type in use of so few exponents
+
 
 class Packed:
     """The floating-point numbers of a structure as a vector; what else it holds is constant.
 
     Args:
-        tree: numbers, arrays, lists, tuples, dicts.
-        name: what messages call it.
-        varies: which leaves are no constants.
+        tree: numbers, arrays, lists, tuples, dicts, dataclasses.
+        name: what messages call it, or the names of its parts.
+        varies: which leaves are no constants, by path and leaf.
 
     Attributes:
         model: the structure.
         vector: the numbers.
-        left_out: for which of them no derivative was given.
+        missing: the leaves for which None was given as the derivative.
+        constant: the leaves that hold no floating-point numbers, with their paths.
         eps: the distance from 1.0 to the next number of the coarsest type.
+        least: the least number that the coarsest type holds to all its digits.
 
     Raises:
         TypeError: a leaf is complex, or neither a number nor an array.
@@ -41,20 +45,29 @@ class Packed:
     (array([1., 2., 3.]), "x['w'][1]", {'w': array([0., 0.]), 'b': 0.0})
     """
 
-    def __init__(self, tree: Any, name: str, varies: Callable[[Any], bool] = lambda leaf: True) -> None:
-        leaves, self._rebuild = flatten(tree, name, arrays=False)
-        leaves = [(re.sub(r"^args\[(\d+)\]", r"x\1", path), x) for path, x in leaves]
-        self._leaves = [x for _, x in leaves]
+    def __init__(
+        self, tree: Any, name: str | Sequence[str], varies: Callable[[str, Any], bool] = lambda path, leaf: True
+    ) -> None:
+        if isinstance(name, str):
+            leaves, self._rebuild = flatten(tree, name)
+        else:
+            leaves, self._rebuild = flatten(tree)
+            leaves = [(re.sub(r"^\[(\d+)\]", lambda found: name[int(found[1])], path), x) for path, x in leaves]
+        self._leaves, self._paths = [x for _, x in leaves], [path for path, _ in leaves]
         self.model = tree
         self._parts: list[tuple[int, str, tuple[int, ...], slice]] = []  # leaf, its name, its shape, its place
+        self.constant: list[tuple[str, Any]] = []
+        self.missing: set[str] = set()
         values, start, self.eps = [np.zeros(0)], 0, DOUBLE
         for i, (path, x) in enumerate(leaves):
             found = None if x is None else kind(x)
-            if found == "complex":
+            if found == "complex" and varies(path, x):
                 raise TypeError(
-                    f"gradcheck: {path} is complex; take real and imaginary parts for arguments and outputs"
+                    f"gradcheck: {path} is complex; take real and imaginary parts for arguments and outputs, since "
+                    "libraries differ in what they call a complex gradient"
                 )
-            if found != "float" or not varies(x):
+            if found != "float" or not varies(path, x):
+                self.constant.append((path, x))
                 continue
             try:
                 value = read(x)
@@ -65,43 +78,78 @@ class Packed:
             start += value.size
             self.eps = max(self.eps, _spacing(x))
         self.vector: Vector = np.concatenate(values)
-        self.left_out = np.zeros(self.vector.size, bool)
         self._makers = [maker(self._leaves[i]) for i, *_ in self._parts]
         self.exact = self.eps == DOUBLE
+        self._held: Vector | None = None
+        self.least = 2.0**-14 if self.eps == HALF else 1e-37 if self.eps > DOUBLE else 1e-307
+        varying = {i for i, *_ in self._parts}
+        self._copied = [
+            i
+            for i, x in enumerate(self._leaves)
+            if i not in varying and library(x) in ("numpy", "torch") and is_array(x)
+        ]
 
     def tree(self, vector: Vector) -> Any:
         """Return the structure with the numbers of `vector`, in the leaves' own types."""
+        return self.with_variables(self._made(vector))
+
+    def held(self, vector: Vector) -> tuple[Any, Vector]:
+        """Return the structure with the numbers of `vector`, and, until the next call, what its types hold of it."""
+        made = self._made(vector)
+        if self.exact:
+            return self.with_variables(made), vector
+        if self._held is None:
+            self._held = np.empty(self.vector.size)
+        for x, (*_, place) in zip(made, self._parts, strict=True):
+            self._held[place] = numbers(x).reshape(-1)
+        return self.with_variables(made), self._held
+
+    def _made(self, vector: Vector) -> list[Any]:
         parts = zip(self._parts, self._makers, strict=True)
-        return self.with_variables([make(vector[place].reshape(shape)) for (_, _, shape, place), make in parts])
+        return [make(vector[place].reshape(shape)) for (_, _, shape, place), make in parts]
 
     def with_variables(self, variables: Sequence[Any]) -> Any:
         """Return the structure with other leaves in the place of those that are no constants."""
         leaves = list(self._leaves)
         for (i, *_), x in zip(self._parts, variables, strict=True):
             leaves[i] = x
+        for i in self._copied:  # a function that changes them spoils nothing
+            leaves[i] = copied(leaves[i])
         return self._rebuild(leaves)
 
     def variables(self, tree: Any) -> list[Any]:
         """Return the leaves of a structure that are no constants."""
-        leaves = [x for _, x in flatten(tree, arrays=False)[0]]
+        leaves = [x for _, x in flatten(tree)[0]]
         return [leaves[i] for i, *_ in self._parts]
 
     def stored(self, vector: Vector) -> Vector:
         """Return the vector as its types hold it."""
-        return vector if self.exact else self.pack(self.tree(vector))
+        return vector if self.exact else self.held(vector)[1].copy()
 
     def pack(self, tree: Any) -> Vector:
         """Return the vector of a structure that is like this one."""
-        return np.concatenate([np.zeros(0), *[read(x).ravel() for x in self.variables(tree)]])
+        found = [read(x).ravel() for x in self.variables(tree)]
+        return found[0] if len(found) == 1 else np.concatenate([np.zeros(0), *found])
 
     def blocks(self, tree: Any, what: str) -> Iterator[tuple[slice, tuple[int, ...], Any]]:
         """Yield the part of `tree` that stands in the place of each leaf: its place, its shape, and the part."""
-        parts = list(_in_place_of(tree, self.model, what))
+        parts = list(in_place_of(tree, self.model, what))
         for i, _, shape, place in self._parts:
             yield place, shape, parts[i]
 
+    def changed(self, tree: Any, vector: Vector) -> str | None:
+        """Return what of a structure is no more what `held` made of `vector`; None if all is."""
+        now, before = self.pack(tree), self.stored(vector)
+        other = ~((now == before) | (np.isnan(now) & np.isnan(before)))
+        if other.any():
+            i = int(np.argmax(other))
+            return f"{self.names(i)} from {before[i]:.6g} to {now[i]:.6g}"
+        leaves = [x for _, x in flatten(tree)[0]]
+        constants = (i for i in self._copied if not np.array_equal(read(leaves[i]), read(self._leaves[i])))
+        return next((self._paths[i] for i in constants), None)
+
     def derivative(self, tree: Any, what: str) -> Vector:
-        """Return the vector of what was given as derivatives; an array for which that is None is left out.
+        """Return the vector of what was given as derivatives; None says that the derivative is 0.
 
         Raises:
             ValueError: it has another structure, or an array another shape.
@@ -109,7 +157,7 @@ class Packed:
         found = np.zeros(self.vector.size)
         for (_, path, shape, place), (_, _, x) in zip(self._parts, self.blocks(tree, what), strict=True):
             if x is None:
-                self.left_out[place] = True
+                self.missing.add(path)
                 continue
             value = read(x)
             if value.shape != shape and (value.size != 1 or found[place].size != 1):
@@ -127,46 +175,34 @@ class Packed:
                 return f"{path}[{', '.join(map(str, inside))}]" if inside else path
         raise IndexError(index)
 
+    def path(self, index: int) -> str:
+        """Return what the leaf is called in which an element of the vector lies."""
+        return next(path for _, path, _, place in self._parts if place.start <= index < place.stop)
+
+    def paths(self) -> list[tuple[str, slice]]:
+        """Return what each leaf is called, and its place in the vector."""
+        return [(path, place) for _, path, _, place in self._parts]
+
+    def of(self, argument: int) -> list[str]:
+        """Return which leaves of an argument, of several, are no constants."""
+        start = sum(len(flatten(tree)[0]) for tree in self.model[:argument])
+        inside = range(start, start + len(flatten(self.model[argument])[0]))
+        return [path for i, path, *_ in self._parts if i in inside]
+
     def places(self) -> list[slice]:
         """Return the place of each leaf in the vector."""
         return [place for *_, place in self._parts]
 
 
-def _in_place_of(tree: Any, model: Any, what: str) -> Iterator[Any]:
-    """Yield what stands in `tree` in the place of each leaf of `model`."""
-    if isinstance(model, dict):
-        if not isinstance(tree, dict) or tree.keys() != model.keys():
-            raise ValueError(f"gradcheck: {what} must have the keys {list(model)}, got {_kind(tree)}")
-        for key in model:
-            yield from _in_place_of(tree[key], model[key], what)
-    elif isinstance(model, (list, tuple)):
-        if tree is None:
-            yield from [None] * len(flatten(model, arrays=False)[0])
-            return
-        if not hasattr(tree, "__len__") or len(tree) != len(model):
-            raise ValueError(
-                f"gradcheck: {what} must have {len(model)} parts, as {_kind(model)} has, got {_kind(tree)}"
-            )
-        for part, like in zip(tree, model, strict=True):
-            yield from _in_place_of(part, like, what)
-    else:
-        yield tree
-
-
-def _kind(tree: Any) -> str:
-    size = (
-        f" of {len(tree)}"
-        if isinstance(tree, (list, tuple, dict))
-        else f" of shape {list(tree.shape)}"
-        if hasattr(tree, "shape")
-        else ""
-    )
-    return f"a {type(tree).__name__}{size}"
+def copied(x: Any) -> Any:
+    """Return a copy of an array of numpy or PyTorch."""
+    return x.clone() if library(x) == "torch" else x.copy()
 
 
 def _spacing(x: Any) -> float:
     """Return the distance from 1.0 to the next number of an array's type."""
     if not is_array(x) and not isinstance(x, np.generic):
         return DOUBLE
-    above = read(maker(x)(1.0 + 2.0 ** -np.arange(1.0, 53.0)))
+    line = x.reshape(-1)[:1] if is_array(x) and hasattr(x, "reshape") else x  # contiguous: of no other shape's strides
+    above = read(maker(line)(1.0 + 2.0 ** -np.arange(1.0, 53.0)))
     return 2.0 ** -int(np.count_nonzero(above > 1.0))

@@ -42,6 +42,37 @@ class Tensor:
         self.requires_grad = requires_grad
         return self
 
+    def numel(self):
+        return self.data.size
+
+    @property
+    def ndim(self):
+        return self.data.ndim
+
+    def clone(self):
+        return Tensor(self.data.copy(), self.requires_grad)
+
+    def reshape(self, *shape):
+        return Tensor(self.data.reshape(*shape), self.requires_grad)
+
+    def __getitem__(self, place):
+        return Tensor(self.data[place], self.requires_grad)
+
+    def __setitem__(self, place, other):
+        self.data[place] = other.data
+
+    def new_full(self, shape, value):
+        return Tensor(np.full(shape, value, self.dtype))
+
+    def expand(self, shape):
+        return Tensor(np.broadcast_to(self.data, shape))
+
+    def element_size(self):
+        return self.data.itemsize
+
+    def is_contiguous(self):
+        return bool(self.data.flags.c_contiguous)
+
     def is_floating_point(self):
         return self.dtype.kind == "f"
 

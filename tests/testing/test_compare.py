@@ -5,18 +5,19 @@ import math
 
 import pytest
 
-from micrograd_cn.testing.compare import ForValues, Row, _is_too_fine, compare, compare_value
+from micrograd_cn.testing.compare import ForValues, Question, Row, _is_too_fine, compare, compare_value
 from micrograd_cn.testing.numerical import Estimate, Steps, derivative
 
 SIDES = pytest.mark.parametrize("sign", [-1.0, 1.0])
 
 
 def judged(g, analytic, x=0.0, rounding=0.0, rtol=1e-6, atol=1e-9, size=0.0, steps=None):
-    return compare("it", analytic, g, x, g(x), rounding, ForValues(rtol, atol, size), steps)
+    return compare(Question("it", analytic, g, x, g(x), rounding, ForValues(rtol, atol, size), steps))
 
 
 def of_values(g, analytic, x=0.5, rounding=0.0, rtol=1e-6, atol=None, lost=False):
-    return compare_value("it", analytic, g, x, g(x), rounding, rtol, atol, lambda: lost)
+    tolerance = ForValues(rtol, 1e-9 if atol is None else atol, math.fabs(g(x)) / max(math.fabs(x), 1.0))
+    return compare_value(Question("it", analytic, g, x, g(x), rounding, tolerance), atol, lambda: lost)
 
 
 # The tolerance.
@@ -171,7 +172,7 @@ def test_noise_that_hides_a_derivative_is_told_from_other_reasons():
 
 def too_fine(g, analytic=5.0, slope=1.0, rounding=0.0):
     row = Row("it", analytic, Estimate(slope, 0.0), False)
-    return _is_too_fine(row, g, 0.0, rounding, 2.0**-10)
+    return _is_too_fine(row, Question("it", analytic, g, 0.0, 0.0, rounding, None), 2.0**-10)
 
 
 @SIDES

@@ -32,7 +32,8 @@ def failures(tmp_path_factory):
         encoding="utf-8",
     )
     path.with_name("conftest.py").write_text(NOTING, encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", "-c", "/dev/null", str(path)]
+    without = [f"-pno:{plugin}" for plugin in ("cacheprovider", "xdist", "micrograd_cn")]  # whose summary is no failure
+    command = [sys.executable, "-m", "pytest", *without, "-c", "/dev/null", str(path)]
     text = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     failures = text.partition("= FAILURES =")[2].partition("= short test summary")[0]
     sections = re.split(r"^_+ test_(\w+) _+$", failures, flags=re.MULTILINE)[1:]
@@ -163,7 +164,7 @@ def test_the_table_of_a_failure_is_cut_to_what_is_wrong():
     lines = str(caught.value).splitlines()
     assert lines[0].startswith("check_op of own at (0.0, 0.0, ")
     assert [line.split()[:2] for line in lines[2:9]] == [["WRONG", f"df/dx{i}"] for i in range(7)]
-    assert lines[9] == "... 6 lines more"
+    assert lines[9] == "... 5 lines more"
     assert lines[10].startswith("order: of f(x + h)")
 
 

@@ -42,7 +42,7 @@ def mismatch(f, *args, **how):
     with pytest.raises(GradientMismatch) as caught:
         gradcheck(f, *args, **how)
     text = str(caught.value)
-    assert len(text.splitlines()) <= 25
+    assert len(text.splitlines()) <= 15
     return text
 
 
@@ -75,7 +75,7 @@ def test_layer_norm(shape, kind):
     text = mismatch(layer_norm, x, w, b, vjp=lambda *args: layer_norm_vjp(*args, dropped=True))
     wrong = wrong_rows(text)
     assert wrong
-    assert all("/dx0[" in row for row in wrong), "weights and biases are right"
+    assert all("/dx[" in row for row in wrong), "weights and biases are right"
 
 
 # The forms of a derivative.
@@ -83,14 +83,14 @@ def test_layer_norm(shape, kind):
 
 def test_a_gradient_of_numbers_and_of_structures():
     gradcheck(lambda x: math.exp(-x * x), 0.5, gradient=lambda x: -2 * x * math.exp(-x * x))
-    gradcheck(lambda x, y: x * y, 2, 3.0, gradient=lambda x, y: (y, x))
+    gradcheck(lambda x, y: x * y, 2.0, 3.0, gradient=lambda x, y: (y, x))
     gradcheck(
         lambda p: p["w"] * sum(p["x"]), {"w": 2.0, "x": [1.0, 3.0]}, gradient=lambda p: {"w": 4.0, "x": [2.0, 2.0]}
     )
     text = mismatch(
         lambda p: p["w"] * sum(p["x"]), {"w": 2.0, "x": [1.0, 3.0]}, gradient=lambda p: {"w": 4, "x": [2, 1]}
     )
-    assert wrong_rows(text) == {"df/dx0['x'][1]"}
+    assert wrong_rows(text) == {"df/dp['x'][1]"}
     gradcheck(lambda x: sum(v * v for v in x), array.array("d", [1.0, 2.0]), gradient=lambda x: [2 * v for v in x])
     gradcheck(lambda x: np.exp(x), np.float32(0.5), gradient=lambda x: np.exp(x))
 
@@ -98,7 +98,7 @@ def test_a_gradient_of_numbers_and_of_structures():
 def test_a_jacobian():
     f, df = lambda x: [x[0] * x[1], x[0] + x[1]], lambda x: [[x[1], x[0]], [1.0, 1.0]]
     gradcheck(f, [2.0, 3.0], jacobian=df)
-    assert wrong_rows(mismatch(f, [2.0, 3.0], jacobian=lambda x: [[x[1], x[0]], [1.0, 2.0]])) == {"df[1]/dx0[1]"}
+    assert wrong_rows(mismatch(f, [2.0, 3.0], jacobian=lambda x: [[x[1], x[0]], [1.0, 2.0]])) == {"df[1]/dx[1]"}
     gradcheck(lambda x: np.array(f(x)), draw(2), jacobian=lambda x: np.array(df(x)))
     w, x = draw(3, 4), draw(4)
     by_w = np.einsum("ij,k->ijk", np.eye(3), x)
@@ -115,11 +115,11 @@ def test_a_vjp_and_a_jvp():
         mismatch(lambda w, x: (w * x).sum(-1), w, x, vjp=lambda w, x, g: (np.outer(g, x), 1.01 * (w.T * g).sum(-1)))
     )
     assert wrong
-    assert all("/dx1[" in row for row in wrong)
+    assert all("/dx[" in row for row in wrong)
     assert wrong_rows(mismatch(np.tanh, x, jvp=lambda x, t: t * (1 - np.tanh(x))))
 
 
-def test_what_gets_no_derivative_is_left_out():
+def test_no_derivative_is_one_of_0_and_wrong_for_what_is_no_constant():
     rows, table = np.array([1, 1, 4]), draw(5, 2)
 
     def vjp(table, rows, g):
@@ -128,9 +128,16 @@ def test_what_gets_no_derivative_is_left_out():
         return total, None
 
     gradcheck(lambda table, rows: table[rows], table, rows, vjp=vjp)
-    gradcheck(lambda w, x: (w * x).sum(-1), draw(2, 3), draw(3), vjp=lambda w, x, g: (np.outer(g, x), None))
+    how = {"vjp": lambda w, x, g: (np.outer(g, x), None)}
+    text = mismatch(lambda w, x: (w * x).sum(-1), draw(2, 3), draw(3), **how)
+    assert "wrong for x, right for w\n" in text
+    assert "likely, for x: a gradient is missing: 0 or None is returned" in text
+    gradcheck(lambda w, x: (w * x).sum(-1), draw(2, 3), draw(3), static=["x"], **how)
+    gradcheck(lambda w, x: (w * x).sum(-1), draw(2, 3), draw(3), static=[1], **how)
+    gradcheck(lambda w, x: w.sum(), draw(2, 3), draw(3), vjp=lambda w, x, g: (np.full((2, 3), g), None))
     with pytest.raises(GradientMismatch):
         gradcheck(lambda table, rows: table[rows], table, rows, vjp=lambda table, rows, g: (np.ones((5, 2)), None))
+    gradcheck(lambda table, rows: table[rows], table, rows, vjp=lambda *args: vjp(*args)[0])
 
 
 def test_outputs_are_structures_too():
@@ -185,13 +192,13 @@ def test_the_wrong_output_of_a_wrong_element_is_named():
         by_w[17, 3] *= -1
         return by_w, (w.T * g).sum(-1)
 
-    assert wrong_rows(mismatch(lambda w, x: (w * x).sum(-1), draw(40, 20), draw(20), vjp=vjp)) == {"df[17]/dx0[17, 3]"}
+    assert wrong_rows(mismatch(lambda w, x: (w * x).sum(-1), draw(40, 20), draw(20), vjp=vjp)) == {"df[17]/dw[17, 3]"}
 
 
 def test_the_seed_chooses_the_directions():
     def directions(seed):
         text = mismatch(np.square, draw(50), vjp=lambda x, g: 2.1 * x * g, seed=seed)
-        return [line for line in text.splitlines() if "direction" in line]
+        return wrong_rows(text)
 
     assert directions(1) == directions(1) != directions(2)
 
@@ -261,7 +268,7 @@ def test_elements_of_other_sizes_than_the_rest_of_an_array(x, kind, wrong):
 def test_where_noise_hides_all_the_verdict_is_never_right():
     x = draw(3).astype(np.float16)
     for factor in (1.0, 1.01, 2.0):
-        with pytest.raises(TooNoisy, match="too noisy to tell"):
+        with pytest.warns(PartlyCompared, match="too noisy to tell"):
             gradcheck(lambda x: x.sum() + np.float16(3e4), x, gradient=lambda x, c=factor: np.full(3, c))
 
 
@@ -272,7 +279,7 @@ def test_what_is_far_steeper_elsewhere_excuses_no_noise():
 
     x = np.ones(3, np.float16)
     for factor in (1.0, 1.03):
-        with pytest.raises(TooNoisy, match="too noisy to tell"):
+        with pytest.warns(PartlyCompared, match="too noisy to tell"):
             gradcheck(f, x, gradient=lambda x, c=factor: c * (1.0 + 1.6e8 * (x.astype(float) - 1.0) ** 15))
 
 
@@ -291,7 +298,9 @@ def centred(x, w):
 
 
 def centred_vjp(x, w, g):
-    return None, g @ (x.astype(float) - np.float16(x.astype(float).mean()))
+    return float(w) * (g.astype(float) - g.astype(float).mean()), g @ (
+        x.astype(float) - np.float16(x.astype(float).mean())
+    )
 
 
 @pytest.mark.parametrize(
@@ -327,7 +336,7 @@ def test_what_is_otherwise_next_to_the_point_is_rounding(beside):
     def gradient(z, beside=beside):
         return np.array([2.0 + 2.0 * (0.03 if z[1] == x[1] else beside(float(z[1]))), 0.0])
 
-    with pytest.raises(TooNoisy, match=r"df/dx0\[0\] .* not so next to the point"):
+    with pytest.warns(PartlyCompared, match=r"df/dx\[0\] .* not so next to the point"):
         gradcheck(lambda x: 2 * x[0], x, gradient=gradient)
     mismatch(lambda x: 2 * x[0], x, gradient=lambda z: gradient(z, lambda t: 0.03))
 
@@ -360,7 +369,7 @@ def test_at_a_kink_any_slope_between_both_sides_is_right():
     for at_zero in (0.0, 0.5, 1.0):
         gradcheck(lambda x: np.maximum(x, 0).sum(), x, gradient=relu_gradient(at_zero))
     text = mismatch(lambda x: np.maximum(x, 0).sum(), x, gradient=relu_gradient(2.0))
-    assert wrong_rows(text) == {"df/dx0[0]"}
+    assert wrong_rows(text) == {"df/dx[0]"}
     assert "kink: 0 on the left, 1 on the right" in text
 
 
@@ -376,14 +385,14 @@ def test_small_numbers_near_the_edge_of_the_domain_are_compared():
     x = np.array([1e-9, 1.0, 1e3])
     gradcheck(lambda x: np.log(x).sum(), x, gradient=lambda x: 1 / x)
     assert wrong_rows(mismatch(lambda x: np.log(x).sum(), x, gradient=lambda x: 1 / x + (x < 1e-6) * 1e7)) == {
-        "df/dx0[0]"
+        "df/dx[0]"
     }
     gradcheck(np.log, np.exp(6 * draw(100)), vjp=lambda x, g: g / x)
 
 
 def test_outside_the_domain_nothing_is_compared():
-    with pytest.raises(NothingCompared, match=r"outside the domain, f\[1\] is nan there"), np.errstate(all="ignore"):
-        gradcheck(np.log, np.array([1.0, -1.0]), vjp=lambda x, g: g / x)
+    with pytest.raises(NothingCompared, match=r"outside the domain, f\[0\] is nan there"), np.errstate(all="ignore"):
+        gradcheck(np.log, np.array([-2.0, -1.0]), vjp=lambda x, g: g / x)
     with pytest.raises(NothingCompared, match="no argument holds floating-point numbers"):
         gradcheck(lambda x: 1.0 * x.sum(), np.arange(3), gradient=lambda x: x)
 
@@ -398,13 +407,13 @@ def test_chance_is_told_by_two_values():
         total[:] += 2 * x
         return total
 
-    with pytest.raises(NotDeterministic, match=r"two calls of the gradient, at x0\[0\], gave 2.0 and 4.0"):
+    with pytest.raises(NotDeterministic, match=r"two calls of the gradient, at x\[0\], gave 4.125 and 6.125"):
         gradcheck(lambda x: x @ x, np.ones(3), gradient=stale)
 
 
 def test_a_gradient_that_is_not_finite_is_wrong_and_named():
     text = mismatch(lambda x: x @ x, np.ones(30), gradient=lambda x: np.where(np.arange(30) == 7, math.nan, 2 * x))
-    assert wrong_rows(text) == {"df/dx0[7]"}
+    assert wrong_rows(text) == {"df/dx[7]"}
 
 
 def test_what_never_moves_has_the_gradient_0():
@@ -421,11 +430,23 @@ def test_neither_function_can_spoil_the_arguments():
         x *= x
         return x.sum()
 
-    def gradient(x):
-        x *= 2
-        return x
+    with pytest.raises(GradientMismatch, match=r"f changes its argument x\[0\] from 0.12573 to 0.0158081; .* a copy"):
+        gradcheck(f, x, gradient=lambda x: 2 * x)
+    assert (x == before).all()
 
-    gradcheck(f, x, gradient=gradient)
+    def vjp(x, g):
+        x *= 2
+        return g * x
+
+    with pytest.raises(GradientMismatch, match=r"the backward pass changes the argument x\[0\] from"):
+        gradcheck(lambda x: x * x, x, vjp=vjp)
+
+    def spoiling(x, g):
+        g *= 2
+        return g * x
+
+    with pytest.raises(GradientMismatch, match=r"the backward pass changes the upstream gradient, f\[0\] from"):
+        gradcheck(lambda x: x * x, x, vjp=spoiling)
     assert (x == before).all()
 
 
@@ -444,20 +465,20 @@ def test_neither_function_can_spoil_the_arguments():
         ((1.0,), {"gradient": 2.0}, TypeError, "gradient= must be a function .*, got float; write gradient=df"),
         ((1.0,), {"gradient": abs, "vjp": abs}, TypeError, "give one derivative, not gradient= and vjp="),
         ((np.ones(3),), {"gradient": np.ones_like}, ValueError, "gradient= is for one output, f has 3; give jacobian="),
-        ((np.ones(3) * 1j,), {"vjp": lambda x, g: g}, TypeError, "x0 is complex; take real and imaginary parts"),
-        (("a",), {"vjp": lambda x, g: g}, TypeError, "x0 is str 'a', not a number nor an array"),
+        ((np.ones(3) * 1j,), {"vjp": lambda x, g: g}, TypeError, "x is complex; take real and imaginary parts"),
+        (("a",), {"vjp": lambda x, g: g}, NothingCompared, "no argument holds floating-point numbers"),
         (
             (np.ones((2, 3)),),
             {"vjp": lambda x, g: g[0]},
             ValueError,
-            r"vjp= gave .* shape \(3,\) for x0, which has \(2, 3\)",
+            r"vjp= gave .* shape \(3,\) for x, which has \(2, 3\)",
         ),
         ((np.ones(2),), {"jacobian": lambda x: np.ones(3)}, ValueError, r"array of shape \(3,\), not \(2, 2\)"),
         (
             ({"a": 1.0},),
             {"vjp": lambda x, g: {"b": 1.0}},
             ValueError,
-            r"vjp= must have the keys \['a'\], got a dict of 1",
+            r"vjp= must have the keys \['a'\] for \[0\], got a dict of 1, which lacks 'a'",
         ),
         (
             ([1.0, 2.0],),
@@ -465,7 +486,12 @@ def test_neither_function_can_spoil_the_arguments():
             ValueError,
             "jvp= must have 2 parts, as a list of 2 has, got a list",
         ),
-        ((1.0,), {"vjp": lambda x, g: g, "order": 2}, ValueError, "order is for functions of Values"),
+        (
+            (1.0,),
+            {"vjp": lambda x, g: g, "order": 2},
+            ValueError,
+            "order is for derivatives of any order, of functions of Values, torch or jax",
+        ),
     ],
 )
 def test_misuse_is_told_what_to_write(args, how, error, message):
@@ -480,7 +506,7 @@ def test_an_array_of_numbers_goes_to_a_function_of_values_if_no_derivative_is_gi
     gradcheck(lambda p: p["w"] @ p["w"] * p["b"], {"w": np.ones(3), "b": 2.0})
     gradcheck(lambda x: x[0] * x[1], array.array("d", [2.0, 3.0]))
     wrong = Op("wrong", lambda x: x * x, (lambda y, x: 2.5 * x,))
-    with pytest.raises(GradientMismatch, match=r"df/dx0\[1\]\[0\]"):
+    with pytest.raises(GradientMismatch, match=r"df/dx\[1\]\[0\]"):
         gradcheck(lambda x: x[0, 0] + wrong(x[1, 0]), np.ones((2, 1)))
 
 
@@ -524,7 +550,7 @@ def test_pytest_is_told_to_leave_out_every_frame_between_the_test_and_the_functi
             ours = [f.f_globals for f in frames if f.f_globals.get("__name__", "").startswith("micrograd_cn.testing.")]
             assert all(names["__tracebackhide__"] is True for names in ours)
             found |= {names["__name__"].rpartition(".")[2] for names in ours}
-    ways = {"gradcheck", "directions", "problem", "analytic", "lines", "compare", "numerical"}
+    ways = {"gradcheck", "directions", "problem", "analytic", "line", "lines", "compare", "numerical", "contract"}
     assert found == ways | {"vectors", "libraries", "report"}
 
 
@@ -540,7 +566,7 @@ def test_the_title_shows_arrays_by_type_and_shape():
     ):
         with pytest.raises(NothingCompared) as caught:
             gradcheck(lambda tree: math.inf, tree, vjp=lambda tree, g: tree)
-        assert str(caught.value).startswith(f"gradcheck of <lambda> at {shown}: outside the domain")
+        assert str(caught.value).startswith(f"gradcheck of <lambda> at tree = {shown}: outside the domain")
 
 
 def test_a_jacobian_may_be_given_by_rows_of_outputs_that_have_other_shapes():

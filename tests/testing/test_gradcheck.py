@@ -96,13 +96,13 @@ def test_a_mismatch_shows_a_table_with_argument_analytic_numeric_error_and_ratio
     with pytest.raises(GradientMismatch) as caught:
         gradcheck(lambda x, w: SQUARE_OFF(x) + w, 3.0, 2.0)
     title, header, wrong, right, footer = str(caught.value).splitlines()
-    assert title == "gradcheck of <lambda> at (3.0, 2.0): 1 of 2 derivatives wrong"
+    assert title == "gradcheck of <lambda> at x = 3.0, w = 2.0: 1 of 2 derivatives wrong"
     assert header.split() == ["derivative", "analytic", "numeric", "estimated", "error", "ratio", "order"]
-    assert wrong.split()[:4] == ["WRONG", "df/dx0", "6.06", "6"]
+    assert wrong.split()[:4] == ["WRONG", "df/dx", "6.06", "6"]
     assert wrong.split()[-2:] == ["1.01", "1.00"]
     assert float(wrong.split()[-3]) < 1e-9
     assert footer.startswith("order: of f(x + h) - f(x) - h * derivative in h, 2 or more if")
-    assert right.split()[:4] == ["ok", "df/dx1", "1", "1"]
+    assert right.split()[:4] == ["ok", "df/dw", "1", "1"]
     assert isinstance(caught.value, AssertionError)
 
 
@@ -200,7 +200,7 @@ def test_a_function_that_does_not_change_has_the_derivative_0(f, x):
 
 def test_noise_does_not_hide_that_nothing_depends_on_an_argument():
     gradcheck(lambda x, w: w.tan().tan(), 0.0, 0.98828125, order=2)
-    with pytest.raises(GradientMismatch, match="d2f/dx1/dx0"):
+    with pytest.raises(GradientMismatch, match="d2f/dw/dx"):
         gradcheck(lambda x, w: w.tan().tan() + 1e-3 * x * WRONG_ZERO(w), 0.0, 0.98828125, order=2)
 
 
@@ -292,18 +292,18 @@ def test_every_derivative_has_a_name_that_tells_by_what_and_how_often():
     with pytest.raises(GradientMismatch) as caught:
         gradcheck(lambda x, p: bad(x) + bad(p["w"][1]) * p["w"][0], 2.0, {"w": (3.0, 5.0)}, order=2)
     titles = [line.split()[1] for line in str(caught.value).splitlines() if line.startswith(("WRONG", "ok"))]
-    names = ["dx0", "dx1['w'][0]", "dx1['w'][1]"]
+    names = ["dx", "dp['w'][0]", "dp['w'][1]"]
     assert titles == [f"df/{a}" for a in names] + [f"d2f/{a}/{b}" for a in names for b in names]
 
 
 def test_a_long_point_is_shortened():
-    for first, dots in ((-12, ""), (-1.5, "..."), (-1000.5, "...")):
-        xs = [first] + [0.5] * 39
+    for first, dots in ((-12, ""), (-1000.5, "...")):
+        xs = [first] + [0.5] * 38
         with pytest.raises(NothingCompared) as caught:
             gradcheck(lambda xs: mc.log(xs[0]), xs)
-        assert len(str(xs)) > 200 if dots else len(str(xs)) == 200
-        assert str(caught.value).startswith(f"gradcheck of <lambda> at {str(xs)[:200]}{dots}: outside")
-    with pytest.raises(NothingCompared, match=r"at \(-1.0, 2.0\): outside"):
+        assert (len(f"xs = {xs}") > 200) == bool(dots)
+        assert str(caught.value).startswith(f"gradcheck of <lambda> at {f'xs = {xs}'[:200]}{dots}: outside")
+    with pytest.raises(NothingCompared, match=r"at x = -1.0, w = 2.0: outside"):
         gradcheck(lambda x, w: mc.log(x), -1.0, 2.0)
 
 
@@ -406,12 +406,12 @@ def test_the_order_of_the_remainder_tells_right_from_wrong():
 
 def test_several_outputs_are_compared_each():
     gradcheck(lambda x, w: {"y": [x * w, mc.sin(x)]}, 0.5, 2.0, order=2)
-    with pytest.raises(GradientMismatch, match=r"WRONG  df\['y'\]\[1\]/dx0 "):
+    with pytest.raises(GradientMismatch, match=r"WRONG  df\['y'\]\[1\]/dx "):
         gradcheck(lambda x, w: {"y": [x * w, SQUARE_OFF(x)]}, 0.5, 2.0)
 
 
 def test_noise_that_hides_the_derivative_is_a_verdict_of_its_own():
-    with pytest.raises(TooNoisy, match=r"at 0.5: too noisy to tell\n.*\nnot compared .* values are rounded by"):
+    with pytest.raises(TooNoisy, match=r"at x = 0.5: too noisy to tell\n.*\nnot compared .* values are rounded by"):
         gradcheck(lambda x: (x + 1e16) - 1e16, 0.5)
     with pytest.raises(NothingCompared) as caught:
         gradcheck(lambda x: mc.step(x), 0.0)
@@ -420,7 +420,7 @@ def test_noise_that_hides_the_derivative_is_a_verdict_of_its_own():
 
 def test_a_function_of_chance_is_not_deterministic():
     calls = iter(range(10))
-    message = "gradcheck of <lambda> at 2.0: not deterministic, two calls of it gave 0.0 and 2.0"
+    message = "gradcheck of <lambda> at x = 2.0: not deterministic, two calls of it gave 0.0 and 2.0"
     with pytest.raises(NotDeterministic, match=message):
         gradcheck(lambda x: next(calls) * x, 2.0)
 
@@ -442,10 +442,10 @@ def test_a_failure_is_short_and_shows_what_is_wrong(slots):
     with pytest.raises(GradientMismatch) as caught:
         gradcheck(wrong_in(*slots), [0.5] * 40)
     title, *lines = str(caught.value).splitlines()
-    assert len(lines) <= 24
+    assert len(lines) <= 14
     assert title.endswith(f": {len(slots)} of 40 derivatives wrong")
-    for slot in slots[:15]:
-        assert sum(line.startswith(f"WRONG  df/dx0[{slot}] ") for line in lines) == 1
+    for slot in slots[:8]:
+        assert sum(line.startswith(f"WRONG  df/dxs[{slot}] ") for line in lines) == 1
     shown = sum(line.startswith(("WRONG", "ok")) for line in lines)
     assert any(re.fullmatch(rf"and .*\b{40 - shown} more (ok|WRONG)", line) for line in lines)
 

@@ -69,11 +69,12 @@ class Converted:
     ("x", "whose", "is_one", "of"),
     [
         (1.0, "", False, "float"),
-        (True, "", False, "float"),
-        ("a", "", False, "float"),
+        (True, "", False, "int"),
+        (2, "", False, "int"),
+        ("a", "", False, "other"),
         (1j, "", False, "complex"),
         (Value(1.0), "", False, "float"),
-        (np.ndarray, "", False, "float"),
+        (np.ndarray, "", False, "other"),
         (np.float32(1.0), "numpy", False, "float"),
         (np.int32(1), "numpy", False, "int"),
         (np.array(1.0), "numpy", False, "float"),
@@ -171,7 +172,7 @@ def test_of_tensors_the_backward_pass_is_compared(in_torch, n, kind):
     gradcheck(sine, x)
     gradcheck(product, x, w)
     gradcheck(lambda p: {"y": [sine(p["x"]), 3], "z": product(p["x"], p["w"])}, {"x": x, "w": w, "n": Tensor([2])})
-    with pytest.raises(GradientMismatch, match=r"WRONG .*/dx1\["):
+    with pytest.raises(GradientMismatch, match=r"WRONG .*/dw\["):
         gradcheck(lambda x, w: (sine(x), wrong(w)), x, w)
     with pytest.raises(GradientMismatch):
         gradcheck(lambda x: sine(x.detach().requires_grad_()), x)
@@ -181,7 +182,7 @@ def test_tensors_that_ask_for_a_gradient_are_compared_alone(in_torch):
     sine, product, _ = in_torch
     x, w = random_tensor(), random_tensor(requires_grad=True)
     gradcheck(lambda x, w: (sine(w), Tensor(x.data)), x, w)
-    with pytest.raises(GradientMismatch, match=r"/dx0\["):
+    with pytest.raises(GradientMismatch, match=r"/dx\["):
         gradcheck(lambda x, w: (sine(w), Tensor(x.data)), x, w.detach())
     gradcheck(lambda x, c: product(x, Tensor(c * np.ones(3))), x, 2.0)
 
@@ -241,20 +242,20 @@ def swish(torch):
 
 
 @pytest.mark.parametrize("kind", ["float64", "float32", "float16", "bfloat16"])
-@pytest.mark.parametrize("shape", [(3, 4), (100, 30)])
+@pytest.mark.parametrize("shape", [(3, 4), (12, 10)])
 def test_an_autograd_function_in_every_precision(torch, swish, shape, kind):
     torch.manual_seed(0)
     x = torch.randn(*shape, dtype=torch.float64).to(getattr(torch, kind))
     gradcheck(swish(1.0), x)
     for factor in (1.02 if kind == "bfloat16" else 1.01, 1.1, 0.5, -1.0):
-        with pytest.raises(GradientMismatch, match=r"WRONG .*df\[.*/dx0\["):
+        with pytest.raises(GradientMismatch, match=r"WRONG .*df\[.*/dx\["):
             gradcheck(swish(factor), x)
 
 
 def test_tensors_that_require_a_gradient_are_chosen_if_there_are_any(torch):
     x, w = torch.randn(3), torch.randn(3, requires_grad=True)
     gradcheck(lambda x, w: (x.detach() * w).sum(), x, w)
-    with pytest.raises(GradientMismatch, match=r"/dx0\["):
+    with pytest.raises(GradientMismatch, match=r"/dx\["):
         gradcheck(lambda x, w: (x.detach() * w).sum(), x, w.detach())
 
 

@@ -6,9 +6,14 @@ import random
 import numpy as np
 import pytest
 
-from micrograd_cn.testing.lines import ForArrays, Line, compare_along
+from micrograd_cn.testing.half import vanishes_over
+from micrograd_cn.testing.intervals import integrated as integral_along
+from micrograd_cn.testing.intervals import over_an_interval
+from micrograd_cn.testing.line import Line
+from micrograd_cn.testing.lines import compare_along
 from micrograd_cn.testing.numerical import Estimate
 from micrograd_cn.testing.problem import Problem
+from micrograd_cn.testing.tolerance import ForArrays
 
 
 class Counted:
@@ -84,7 +89,7 @@ def test_what_is_allowed_is_the_largest_of_the_tolerances_and_the_error_of_the_a
     e = Estimate(-2.0, 0.0)
     assert allowed(1.0, e, rtol=0.25) == 0.5
     assert allowed(-4.0, e, rtol=0.25) == 1.0
-    assert allowed(1.0, e, rtol=0.25, typical=8.0) == 2.0
+    assert allowed(1.0, e, rtol=0.25, typical=800.0) == 2.0, "a hundredth of what is typical"
     assert allowed(1.0, e, rtol=0.25, atol=3.0) == 3.0
     assert allowed(1.0, e, rtol=0.25, error=3.0) == 3.5
     assert allowed(1.0, Estimate(-2.0, 0.25)) == 1.25
@@ -196,7 +201,7 @@ def test_in_few_digits_a_small_number_is_compared_by_a_multiple_where_its_weight
 
 
 @pytest.mark.parametrize("size", [4.0, -0.25])
-@pytest.mark.parametrize(("typical", "rtol", "allowed"), [(800.0, 1e-3, 0.8), (1e9, 1e-6, 8e-2), (0.0, 1e-3, 8e-3)])
+@pytest.mark.parametrize(("typical", "rtol", "allowed"), [(80000.0, 1e-3, 0.8), (1e9, 1e-6, 8e-4), (0.0, 1e-3, 8e-3)])
 def test_an_element_may_be_off_by_what_is_small_beside_typical_ones(size, typical, rtol, allowed):
     for off in (0.97, 1.03):
         row = compared(
@@ -223,16 +228,7 @@ def test_at_a_stationary_point_0_is_right():
 def test_a_right_derivative_of_what_is_exact_costs_few_calls():
     f = Counted(lambda x: np.sum(np.sin(x)))
     assert compared(f, [0.5, 1.0], lambda x, g: np.cos(x) * g).agrees
-    assert len(f.points) <= 24
-
-
-def test_what_is_small_beside_typical_ones_costs_fewer_calls():
-    def calls(typical):
-        f = Counted(lambda x: np.exp(x[0]))
-        assert compared(f, [0.3], lambda x, g: np.exp(x) * g, typical=typical, rtol=1e-3).agrees
-        return len(f.points)
-
-    assert calls(1e3) < calls(1.0) == calls(0.0)
+    assert len(f.points) <= 12
 
 
 def test_the_rounding_of_a_function_that_loses_digits_is_measured():
@@ -258,8 +254,13 @@ def test_a_derivative_that_is_rounded_itself_is_not_wrong():
     def noisy_cosine(x, g):
         return g * np.float32(np.cos(x)).astype(float)
 
-    assert compared(np.sin, [0.3], noisy_cosine, rtol=1e-9).agrees
-    assert compared(np.sin, [0.3], lambda x, g: 1.001 * noisy_cosine(x, g), rtol=1e-9).agrees is False
+    def noisy_sine(x):
+        return np.float32(np.sin(x)).astype(float)
+
+    assert compared(np.sin, [0.3], noisy_cosine).agrees
+    assert compared(np.sin, [0.3], noisy_cosine, rtol=1e-9).agrees is False, "the sine is not so noisy"
+    assert compared(noisy_sine, [0.3], noisy_cosine, rtol=1e-9).agrees
+    assert compared(noisy_sine, [0.3], lambda x, g: 1.02 * noisy_cosine(x, g), rtol=1e-9).agrees is False
 
 
 def test_a_derivative_that_is_not_finite_is_wrong():
@@ -319,7 +320,7 @@ def test_typical_is_scaled_with_the_steps():
             np.ones(2),
             lambda x, g: (1.0 + off) * g * np.array([-1.0, 1.0]),
             v=[-(2.0**50), 2.0**50],
-            typical=50.0 * 2.0**50,
+            typical=5000.0 * 2.0**50,
             rtol=1e-3,
         )
 
@@ -345,7 +346,7 @@ def interval(n=17, h=1.0):
 def integrated(df, f=lambda x: 0.0 * x, v=2.0, ts=interval()):  # noqa: B008
     """Return the integral of a derivative along a line through 0, in steps of 2, and its error."""
     line = line_of(f, [0.0], lambda x, g: df(x) * g, v=[v])
-    return line._integrated(np.array(ts))
+    return integral_along(line, np.array(ts))
 
 
 def test_the_integral_of_a_straight_derivative_is_exact():
@@ -359,7 +360,7 @@ def test_the_integral_of_a_straight_derivative_is_exact():
 def test_the_integral_goes_between_the_points_that_the_type_holds():
     x = np.float16([0.1])
     line = line_of(lambda x: x.astype(float) ** 2, x, lambda x, g: 2.0 * x.astype(float) * g)
-    changes, integral, _ = line._integrated(interval(h=0.01))
+    changes, integral, _ = integral_along(line, interval(h=0.01))
     assert integral == pytest.approx(changes - changes[0], abs=1e-14)
 
 
@@ -392,7 +393,7 @@ def over(f, df, x=0.0, h=None, **how):
     f = Counted(f)
     line = line_of(f, np.float16([x]), lambda x, g: df(x.astype(float)) * g, **how)
     f.points.clear()
-    row = line.over_an_interval("it", ForArrays(5e-3, 0.0, 0.0, 0.0))
+    row = over_an_interval(line, "it", ForArrays(5e-3, 0.0, 0.0, 0.0))
     return row, [float(np.max(np.abs(p - np.float16(x)))) for p in f.points]
 
 
@@ -478,8 +479,9 @@ def test_a_mistake_is_as_large_over_larger_steps(factor):
     line = line_of(
         lambda x: np.float16(np.sin(x)), np.float16([0.1]), lambda x, g: factor * g * np.cos(x.astype(float))
     )
-    assert not line.vanishes_over(row, 2.0)
-    assert not line_of(lambda x: np.float16(0.0 * x), np.float16([0.1]), lambda x, g: g).vanishes_over(row, 2.0)
+    assert not vanishes_over(line, row, 2.0)
+    still = line_of(lambda x: np.float16(0.0 * x), np.float16([0.1]), lambda x, g: g)
+    assert not vanishes_over(still, row, 2.0)
 
 
 def test_what_does_not_change_has_no_mean():
@@ -561,6 +563,6 @@ def test_the_error_of_a_mean_is_that_of_the_integral_by_the_length():
     row, asked = over(f, lambda x: 0.1 * np.exp(0.1 * x))
     assert asked[::17] == [1.0, 0.5]
     line = line_of(f, np.float16([0.0]), lambda x, g: 0.1 * np.exp(0.1 * x.astype(float)) * g)
-    _, integral, error = line._integrated(interval(h=0.5))
+    _, integral, error = integral_along(line, interval(h=0.5))
     assert row.analytic == pytest.approx(integral[-1])
     assert 5.0 * (row.numeric.error - row.numeric.noise) == pytest.approx(error)

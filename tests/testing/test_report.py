@@ -1,17 +1,28 @@
 """The text of a check: which rows are shown, and what they say."""
 
 import math
+import re
 
 import pytest
 
 from micrograd_cn.testing import GradientMismatch, NothingCompared, PartlyCompared, TooNoisy
+from micrograd_cn.testing.causes import likely
 from micrograd_cn.testing.compare import Row
 from micrograd_cn.testing.numerical import Estimate
-from micrograd_cn.testing.report import conclude, text
+from micrograd_cn.testing.report import conclude, text, verdict
+from micrograd_cn.testing.subject import Subject
 
 
 def row(agrees, title="df/dx", analytic=6.0, slope=3.0, **how):
     return Row(title, analytic, Estimate(slope, 1e-9), agrees, **how)
+
+
+def concluded(code, rows, few_bits=False):
+    def f(x):
+        return x
+
+    asked = Subject(f, (1.0,), ["x0"], code or "check", frozenset(), {})
+    return conclude(asked, rows, few_bits, 1)
 
 
 def rows(*verdicts):
@@ -30,7 +41,7 @@ def test_a_table_shows_ratio_order_and_notes():
         "title",
         "              derivative  analytic  numeric  estimated error  ratio  order",
         "WRONG         df/dx       6         3        1e-09            2      1.00   here",
-        "ok            longer      -1.5      0        1e-09            nan",
+        "ok            longer      -1.5      0        1e-09",
         "not compared  df/dx       6         -3       1e-09            -2",
         "order: of f(x + h) - f(x) - h * derivative in h, 2 or more if the derivative is right, 1 if not",
     ]
@@ -45,15 +56,15 @@ def test_without_an_order_its_column_is_left_out():
     ]
 
 
-@pytest.mark.parametrize(("code", "room"), [("", 23), ("def f(x):\n    return x", 21)])
-def test_a_text_has_at_most_25_lines(code, room):
-    assert len(shown("title", code, rows(*[True] * room))) == 25
+@pytest.mark.parametrize(("code", "room"), [("", 13), ("def f(x):\n    return x", 11)])
+def test_a_text_has_at_most_15_lines(code, room):
+    assert len(shown("title", code, rows(*[True] * room))) == 15
     assert "more" not in text("title", code, rows(*[True] * room))
     lines = shown("title", code, rows(*[True] * (room + 1)))
-    assert len(lines) == 25
+    assert len(lines) == 15
     assert lines[-1] == "and 2 more ok"
     ordered = [*rows(*[True] * (room - 1)), row(False, order=1.0)]
-    assert len(shown("title", code, ordered)) == 25
+    assert len(shown("title", code, ordered)) == 15
     assert shown("title", code, ordered)[-2:][0] == "and 2 more ok"
 
 
@@ -61,42 +72,98 @@ def test_what_matters_most_is_shown_in_its_own_order():
     lines = shown("title", "", rows(*[True] * 30, None, *[True] * 30, False, None))
     marks = [line.split()[:2] for line in lines[2:-1]]
     assert marks[-3:] == [["not", "compared"], ["WRONG", "d61"], ["not", "compared"]]
-    assert [mark[1] for mark in marks[:-3]] == [f"d{i}" for i in range(19)]
-    assert lines[-1] == "and 41 more ok"
+    assert [mark[1] for mark in marks[:-3]] == [f"d{i}" for i in range(9)]
+    assert lines[-1] == "and 51 more ok"
     assert (
-        shown("", "", rows(*[False] * 30, *[None] * 5, True))[-1] == "and 8 more WRONG, 5 more not compared, 1 more ok"
+        shown("", "", rows(*[False] * 30, *[None] * 5, True))[-1] == "and 18 more WRONG, 5 more not compared, 1 more ok"
     )
 
 
-def test_at_least_three_rows_are_shown_beside_a_long_code():
+def test_at_least_two_rows_are_shown_beside_a_long_code():
     lines = shown("title", "\n".join("code" for _ in range(40)), rows(*[False] * 9))
-    assert sum(line.startswith("WRONG") for line in lines) == 3
-    assert lines[-1] == "and 6 more WRONG"
-    lines = shown("title", "\n".join("code" for _ in range(18)), rows(*[False] * 9))
+    assert sum(line.startswith("WRONG") for line in lines) == 2
+    assert lines[-1] == "and 7 more WRONG"
+    lines = shown("title", "\n".join("code" for _ in range(8)), rows(*[False] * 9))
     assert sum(line.startswith("WRONG") for line in lines) == 4
-    assert len(lines) == 25
+    assert len(lines) == 15
 
 
 def test_a_mistake_is_raised_whatever_else_is_not_known():
-    with pytest.raises(GradientMismatch, match=r"^check: 2 of 4 derivatives wrong\ncode\n"):
-        conclude("check", "code", rows(False, True, None, False), 1)
+    with pytest.raises(GradientMismatch, match=r"^gradcheck of f at 1.0: 2 of 4 derivatives wrong\ndef f\n"):
+        concluded("def f\n", rows(False, True, None, False))
 
 
 def test_nothing_compared_is_raised_and_noise_told_apart():
     for verdicts in ([], rows(None, None), [row(None, noisy=True), row(None)]):
-        with pytest.raises(NothingCompared, match=r"^check compared nothing") as caught:
-            conclude("check", "", verdicts, 1)
+        with pytest.raises(NothingCompared, match=r"^gradcheck of check at 1.0 compared nothing") as caught:
+            concluded("", verdicts)
         assert not isinstance(caught.value, TooNoisy)
-    with pytest.raises(TooNoisy, match=r"^check: too noisy to tell"):
-        conclude("check", "", [row(None, noisy=True), row(None, noisy=True)], 1)
+    with pytest.raises(TooNoisy, match=r"^gradcheck of check at 1.0: too noisy to tell"):
+        concluded("", [row(None, noisy=True), row(None, noisy=True)])
+    with pytest.warns(PartlyCompared, match=r": too noisy to tell"):
+        concluded("", [row(None, noisy=True)], few_bits=True)
 
 
 def test_a_warning_points_to_who_called():
-    with pytest.warns(PartlyCompared, match="^check: 1 of 2 derivatives not compared") as caught:
-        conclude("check", "", rows(None, True), 1)
+    asked = Subject(None, (1.0,), ["x0"], "check", frozenset(), {})
+    with pytest.warns(PartlyCompared, match=r"^gradcheck of check at 1.0: 1 of 2 deriv.* not compared \(w\)") as caught:
+        conclude(asked, [row(None, argument="w"), row(True)], False, 1)
     assert caught[0].filename == __file__
-    assert conclude("check", "", rows(True, True), 1) is None
+    assert concluded("", rows(True, True)) is None
 
 
-def test_a_ratio_of_nothing_is_nan():
-    assert "nan" in shown("title", "", [row(False, analytic=math.inf, slope=0.0)])[2]
+@pytest.mark.parametrize("analytic", [math.inf, math.nan, 6.0])
+def test_a_ratio_of_nothing_is_left_out(analytic):
+    slope = 0.0 if analytic == 6.0 else 2.0
+    cells = shown("title", "", [row(False, analytic=analytic, slope=slope)])[2].split()
+    assert cells == ["WRONG", "df/dx", f"{analytic:g}", f"{slope:g}", "1e-09"]
+
+
+def test_an_error_is_no_less_than_the_last_digit_of_the_derivative():
+    [_, _, line] = text("", "", [Row("it", 3.0, Estimate(3.0, 2e-322), True)]).split("\n")
+    assert line.split() == ["ok", "it", "3", "3", "3e-16", "1"]
+
+
+def test_arguments_that_are_wrong_and_right_are_told():
+    found = [row(False, argument="w"), row(True, argument="w"), row(True, argument="b"), row(True)]
+    assert verdict(found) == "wrong for w, right for b"
+    assert verdict(found[:2]) == "wrong for w"
+
+
+def test_a_direction_is_left_out_where_an_element_is_shown():
+    found = [row(False, "direction of w", argument="w"), row(False, "df/dw[1]", argument="w"), row(True, "direction 1")]
+    lines = text("", "", found).split("\n")[2:]
+    assert [re.split("  +", line)[1] for line in lines] == ["df/dw[1]", "direction 1"]
+
+
+# The likely cause.
+
+
+@pytest.mark.parametrize(
+    ("pairs", "cause"),
+    [
+        ([(-3.0, 3.0), (2.0, -2.0)], "the sign is wrong"),
+        ([(6.0, 3.0)], "a factor of 2 too much"),
+        ([(1.5, 3.0)], "a factor of 2 is missing"),
+        ([(1.0, 7.0), (2.0, 14.0)], "a factor of 7 is missing, as of a mean for a sum"),
+        ([(-7.0, 1.0)], "a factor of -7 is too much, as of a mean for a sum"),
+        ([(1.3, 1.0), (2.6, 2.0)], "a factor, 1.3 everywhere"),
+        ([(1.3, 1.0)], None),
+        ([(0.0, 1.0), (0.0, 2.0)], "a gradient is missing: 0 or None is returned"),
+        ([(1.5, 1.0), (2.5, 2.0)], "off by 0.5 everywhere: a term that is constant"),
+        ([(1.0, 2.0), (2.0, 1.0)], "the right numbers in the wrong places: transposed, or reshaped in another order"),
+        ([(math.inf, 2.0)], "it divides by 0, or takes a root or logarithm of 0"),
+        ([(1.0, 2.0), (7.0, 3.0)], None),
+    ],
+)
+def test_the_likely_cause_is_told_from_ratios_and_differences(pairs, cause):
+    found = likely([row(False, f"df/dw[{i}]", a, b, argument="w") for i, (a, b) in enumerate(pairs)])
+    assert found == ([f"likely, for w: {cause}"] if cause else [])
+
+
+def test_what_is_wrong_of_some_elements_alone_has_no_factor_of_all():
+    wrong, right = row(False, "df/dw[0]", 7.0, 1.0, argument="w"), row(True, "df/dw[1]", 1.0, 1.0, argument="w")
+    assert likely([wrong, right]) == []
+    assert likely([row(False, "df/dw[0]", 0.0, 1.0, argument="w"), right]) == [
+        "likely, for w: some elements get no gradient"
+    ]

@@ -1,0 +1,64 @@
+"""What a mistake probably is, told from the ratio or the difference of the derivative and the numerical one."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+
+from .compare import Row
+
+__tracebackhide__ = True
+
+ALIKE = 1e-3  # the relative spread of what is one number
+NAMED = {-1.0: "the sign is wrong", 2.0: "a factor of 2 too much", 0.5: "a factor of 2 is missing"}
+
+
+def likely(rows: Sequence[Row]) -> list[str]:
+    """Return the likely cause of each argument's mistake, in a line each, where it can be told.
+
+    >>> from micrograd_cn.testing.numerical import Estimate
+    >>> likely([Row("df/dx[0]", -6.0, Estimate(6.0, 1e-9), False, argument="x")])
+    ['likely, for x: the sign is wrong']
+    """
+    wrong = [row for row in rows if row.agrees is False and row.argument and not row.title.startswith("direction")]
+    found = []
+    for argument in dict.fromkeys(row.argument for row in wrong):
+        of_it = [row for row in wrong if row.argument == argument]
+        right = any(row.agrees and row.argument == argument and row.numeric.slope != 0.0 for row in rows)
+        if cause := _cause(of_it, right):
+            found.append(f"likely, for {argument}: {cause}")
+    return found[:2]
+
+
+def _cause(wrong: Sequence[Row], some_right: bool) -> str:
+    """Return what explains all of the wrong derivatives of an argument."""
+    pairs = [(row.analytic, row.numeric.slope) for row in wrong]
+    if not all(math.isfinite(a) for a, _ in pairs):
+        return "it divides by 0, or takes a root or logarithm of 0"
+    if all(a == 0.0 for a, _ in pairs):
+        return "a gradient is missing: 0 or None is returned" if not some_right else "some elements get no gradient"
+    ratios = [a / b for a, b in pairs if b != 0.0]
+    if len(ratios) == len(pairs) and _alike(ratios):
+        ratio = statistics.mean(ratios)
+        named = next((text for value, text in NAMED.items() if math.isclose(ratio, value, rel_tol=ALIKE)), "")
+        if named or some_right:
+            return named
+        inverse = 1.0 / ratio
+        for size, text in ((ratio, "too much"), (inverse, "missing")):
+            if math.isclose(size, round(size), rel_tol=ALIKE) and abs(size) >= 2.0:
+                return f"a factor of {round(size)} is {text}, as of a mean for a sum"
+        return f"a factor, {ratio:.6g} everywhere" if len(ratios) > 1 else ""
+    if len(pairs) > 1 and not _alike([a for a, _ in pairs]):
+        swapped = sorted(a for a, _ in pairs), sorted(b for _, b in pairs)
+        if all(math.isclose(a, b, rel_tol=ALIKE, abs_tol=1e-9) for a, b in zip(*swapped, strict=True)):
+            return "the right numbers in the wrong places: transposed, or reshaped in another order"
+        differences = [a - b for a, b in pairs]
+        if _alike(differences):
+            return f"off by {statistics.mean(differences):.6g} everywhere: a term that is constant"
+    return ""
+
+
+def _alike(numbers: Sequence[float]) -> bool:
+    size = max(map(math.fabs, numbers))
+    return max(numbers) - min(numbers) <= ALIKE * size

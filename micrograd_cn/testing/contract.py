@@ -1,0 +1,156 @@
+"""What a backward pass promises beside its numbers: it is linear in the upstream gradient, and changes nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from .analytic import Forward, Reverse
+from .libraries import library
+from .problem import Problem, rms
+from .report import GradientMismatch
+from .vectors import Vector
+
+__tracebackhide__ = True
+
+FACTOR = -0.5  # of the upstream gradient: a power of 2, so that what is linear in it has it to the last bit
+SAME = 64.0  # last bits of an array's largest gradient, by which equal ones may differ
+BESIDE = 2.0**-4  # how far away, relatively, the derivative is called first: what it keeps from there is wrong here
+OUTPUTS = 3  # outputs that are each tried alone
+
+
+def random_weights(problem: Problem, random: np.random.Generator) -> Vector:
+    """Return random weights of the outputs that every type holds, those of an array by its size."""
+    if problem.y.size == 1:
+        return np.ones(1)
+    parts = []
+    for place in problem.outputs.places():
+        y = problem.y[place]
+        size = 2.0 ** np.clip(np.round(np.log2(rms(y))), -8, 8)
+        parts.append(random.choice([-1.0, -0.75, -0.5, 0.5, 0.75, 1.0], y.size) / size)
+    return np.where(problem.live, np.concatenate(parts), 0.0)
+
+
+def examine(problem: Problem, random: np.random.Generator) -> None:
+    """Call the derivative in all the ways that it must stand.
+
+    Raises:
+        GradientMismatch: it does not; the message says what it does instead.
+        NotDeterministic: two calls gave different gradients.
+    """
+    derivative, u = problem.derivative, random_weights(problem, random)
+    with contextlib.suppress(Exception):  # elsewhere it may have no derivative
+        beside = problem.arguments.stored(problem.x + BESIDE * random.choice([-1.0, 1.0], problem.x.size) * problem.x)
+        derivative.slope(beside, u, problem.scale)
+    if isinstance(derivative, Forward):
+        d = problem.arguments.stored(random.choice([-1.0, 1.0], problem.x.size) * problem.scale)
+        along, other = (derivative.slope(problem.x, u, part * d) for part in (1.0, FACTOR))
+        if np.isfinite(along) and not abs(other - FACTOR * along) <= SAME * problem.eps * abs(along) * u.size:
+            was = f"{FACTOR} times them give {other:.6g}, they give {along:.6g}"
+            raise _breach(problem, f"jvp= is not linear in the tangents: {was}")
+        return
+    if not isinstance(derivative, Reverse):
+        return
+    g = derivative.gradient(problem.x, u)
+    problem.same_gradient(g, derivative.gradient(problem.x, u.copy()))
+    if derivative.run is None:
+        return
+    args, upstream = problem.arguments.tree(problem.x), problem.outputs.tree(u)
+    derivative.run(args, upstream)
+    if changed := problem.arguments.changed(args, problem.x):
+        raise _breach(problem, f"the backward pass changes the argument {changed}; let it compute with a copy")
+    if changed := problem.outputs.changed(upstream, u):
+        raise _breach(problem, f"the backward pass changes the upstream gradient, {changed}; let it make a copy")
+    scaled = derivative.gradient(problem.x, FACTOR * u)
+    if at := _differs(problem, scaled, FACTOR * g):
+        unused = " not used" if _differs(problem, scaled, g) is None else f", times {FACTOR}, not the gradient's factor"
+        path, i = at
+        raise _breach(
+            problem,
+            f"upstream gradient{unused}: d/d{problem.arguments.names(i)} is {g[i]:.6g}, with {FACTOR} times the "
+            f"upstream gradient {scaled[i]:.6g}, not {FACTOR * g[i]:.6g}. Multiply what is returned for {path} by it",
+        )
+    for form, weights, expected in _forms(problem, u, g):
+        try:
+            found = derivative.run(problem.arguments.tree(problem.x), weights)
+        except Exception as error:
+            text = " ".join(str(error).split())[:200]
+            raise _breach(
+                problem, f"the backward pass fails if the upstream gradient is {form}: {type(error).__name__}: {text}"
+            ) from error
+        if at := _differs(problem, found, expected):
+            raise _breach(
+                problem,
+                f"the backward pass is wrong if the upstream gradient is {form}: d/d{problem.arguments.names(at[1])} "
+                f"is {found[at[1]]:.6g}, not {expected[at[1]]:.6g}",
+            )
+
+
+def settle(problem: Problem, random: np.random.Generator) -> None:
+    """Call the derivative once more, after those elsewhere: what it kept from there must not show.
+
+    Raises:
+        GradientMismatch: the gradient at the point has become another one.
+    """
+    if isinstance(problem.derivative, Reverse):
+        u = random_weights(problem, random)
+        before, x = problem.derivative.gradient(problem.x, u), problem.x.copy()
+        problem.value(problem.arguments.stored(problem.x + BESIDE * problem.scale))
+        if at := _differs(problem, problem.derivative.gradient(x, u), before):
+            name = problem.arguments.names(at[1])
+            raise _breach(problem, f"the gradient for {name} is another one after calls of f: does f keep a result?")
+
+
+def _forms(problem: Problem, u: Vector, g: Vector) -> Iterator[tuple[str, Any, Vector]]:
+    """Yield upstream gradients of other kinds: what they are, they themselves, and the gradient that they must give."""
+    outputs, derivative = problem.outputs, problem.derivative
+    assert isinstance(derivative, Reverse)
+    leaves = outputs.variables(outputs.tree(u))
+    arrays = [library(leaf) in ("torch", "numpy") and leaf.ndim > 0 and 0 not in leaf.shape for leaf in leaves]
+    if any(arrays):
+        strided = [_strided(leaf) if array else leaf for leaf, array in zip(leaves, arrays, strict=True)]
+        yield "not contiguous (.contiguous() makes it so)", outputs.with_variables(strided), g
+    if any(library(leaf) == "torch" and array for leaf, array in zip(leaves, arrays, strict=True)):
+        ones = np.where(problem.live, 0.5, 0.0)
+        if problem.live.all():
+            wide = [leaf.new_full((), 0.5).expand(leaf.shape) for leaf in leaves]
+            yield "expanded, as that of y.sum() is", outputs.with_variables(wide), derivative.gradient(problem.x, ones)
+    if derivative.graph is not None and len(leaves) > 1:
+        for k in derivative.graph(problem.arguments.tree(problem.x))[:OUTPUTS]:
+            path, place = outputs.paths()[k]
+            alone = np.zeros(u.size)
+            alone[place] = u[place]
+            some = outputs.with_variables([leaf if i == k else None for i, leaf in enumerate(leaves)])
+            yield f"None but for {path}", some, derivative.gradient(problem.x, alone)
+
+
+def _strided(w: Any) -> Any:
+    """Return the same numbers between others, which are nan."""
+    *outer, last = w.shape
+    shape = (*outer, last + 1, 2)
+    spread: Any = w.new_full(shape, math.nan) if library(w) == "torch" else np.full(shape, math.nan, w.dtype)
+    spread[..., :last, 0] = w
+    return spread[..., :last, 0]
+
+
+def _differs(problem: Problem, found: Vector, expected: Vector) -> tuple[str, int] | None:
+    """Return the argument, and the element, at which two gradients differ that should be the same; None if none."""
+    for path, place in problem.arguments.paths():
+        a, b = found[place], expected[place]
+        finite = np.isfinite(b)
+        if not finite.any():
+            continue
+        with np.errstate(all="ignore"):
+            allowed = SAME * problem.eps * float(np.max(np.abs(b[finite]))) + problem.least
+            other = finite & ~(np.abs(a - b) <= allowed)
+        if other.any():
+            return path, place.start + int(np.argmax(other))
+    return None
+
+
+def _breach(problem: Problem, what: str) -> GradientMismatch:
+    return GradientMismatch(f"{problem.heading}: {what}")

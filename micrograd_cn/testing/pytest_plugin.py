@@ -1,0 +1,88 @@
+"""The plugin of pytest: tests of one line for hand-written gradients, and a summary of all that was checked.
+
+It is found by itself where the package is installed; nothing needs to be configured, and neither PyTorch, jax nor numpy
+is imported but by tests that use them.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from .watch import Found
+
+RESULTS = "gradcheck"  # the key under which a test's results travel, from a worker too
+COLUMNS = ["test", "function", "argument", "points", "largest error", "verdict"]
+SHOWN = 20  # lines of the summary
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that writes the table of all checks to a file."""
+    group = parser.getgroup("micrograd_cn", "gradient checks")
+    group.addoption(
+        "--gradcheck-table",
+        metavar="FILE",
+        help=f"write which gradients were checked to a file of comma-separated values: {', '.join(COLUMNS)}",
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Collect what the checks of a test find."""
+    from .watch import watching
+
+    found: dict[tuple[str, str], list[Any]] = {}
+
+    def collect(check: Found) -> None:
+        points, error, verdict = found.get((check.function, check.argument), [0, 0.0, "not compared"])
+        worse = "wrong" if "wrong" in (verdict, check.verdict) else max(verdict, check.verdict)
+        found[check.function, check.argument] = [points + 1, max(error, check.error), worse]
+
+    try:
+        with watching(collect):
+            yield
+    finally:
+        if found:
+            item.user_properties.append((RESULTS, [[*key, *values] for key, values in found.items()]))
+
+
+class Summary:
+    """What all tests have found, in the process that reports."""
+
+    def __init__(self) -> None:
+        self.rows: list[list[Any]] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take a test's results, also from a worker of xdist."""
+        if report.when == "call":
+            for name, rows in report.user_properties:
+                if name == RESULTS:
+                    self.rows += [[report.nodeid, *row] for row in rows]  # type: ignore[attr-defined]
+
+    def pytest_terminal_summary(self, terminalreporter: Any, config: pytest.Config) -> None:
+        """Show the verdicts, the wrong ones first, and write the table."""
+        if not self.rows:
+            return
+        terminalreporter.section("gradients checked")
+        order = {"wrong": 0, "not compared": 1, "right": 2}
+        rows = sorted(self.rows, key=lambda row: (order[row[5]], -row[4]))
+        counts = [f"{sum(row[5] == verdict for row in rows)} {verdict}" for verdict in order]
+        for _, function, argument, points, error, verdict in rows[:SHOWN]:
+            of = f" by {argument}" if argument else ""
+            terminalreporter.line(f"{verdict:12} {function}{of}, points: {points}, largest relative error: {error:.1g}")
+        terminalreporter.line(", ".join(counts) + (f"; shown are {SHOWN}" if len(rows) > SHOWN else ""))
+        if path := config.getoption("--gradcheck-table"):
+            with Path(path).open("w", newline="", encoding="utf-8") as file:
+                csv.writer(file).writerows([COLUMNS, *self.rows])
+            terminalreporter.line(f"table: {path}")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the process that reports collect the results."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Summary(), "micrograd_cn_summary")

@@ -1,0 +1,132 @@
+"""Nested arguments and results taken apart: lists, tuples, dicts, dataclasses, and the pytrees that jax knows."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+__tracebackhide__ = True
+
+Parts = tuple[list[tuple[str, Any]], Callable[[list[Any]], Any]]
+
+
+def parts(tree: Any) -> Parts | None:
+    """Return what a structure holds, each part with its path, and a function that rebuilds it; None for a leaf.
+
+    >>> parts({"w": 1.0})[0], parts(2.0)
+    ([("['w']", 1.0)], None)
+    """
+    if isinstance(tree, dict):
+        return [(f"[{key!r}]", part) for key, part in tree.items()], lambda found: _dict_like(tree, found)
+    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        return [(f".{name}", part) for name, part in zip(tree._fields, tree, strict=True)], lambda x: type(tree)(*x)
+    if isinstance(tree, (list, tuple)):
+        return [(f"[{i}]", part) for i, part in enumerate(tree)], tuple if isinstance(tree, tuple) else list
+    if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
+        names = [field.name for field in dataclasses.fields(tree)]
+        return [(f".{name}", getattr(tree, name)) for name in names], lambda found: _with_fields(tree, names, found)
+    return _pytree(tree)
+
+
+def flatten(tree: Any, path: str = "") -> Parts:
+    """Return the leaves of a structure, each with its path, and a function that puts as many others in their place.
+
+    Unlike `tree.flatten` it knows dataclasses and jax's pytrees, and takes an array for a leaf.
+
+    >>> leaves, rebuild = flatten({"w": [1.0, 2.0], "b": 3.0}, "p")
+    >>> leaves, rebuild([4.0, 5.0, 6.0])
+    ([("p['w'][0]", 1.0), ("p['w'][1]", 2.0), ("p['b']", 3.0)], {'w': [4.0, 5.0], 'b': 6.0})
+    """
+    found = parts(tree)
+    if found is None:
+        return [(path, tree)], lambda leaves: leaves[0]
+    inside = [flatten(part, path + suffix) for suffix, part in found[0]]
+
+    def rebuild(leaves: list[Any]) -> Any:
+        rebuilt, start = [], 0
+        for part, rebuild_part in inside:
+            rebuilt.append(rebuild_part(leaves[start : start + len(part)]))
+            start += len(part)
+        return found[1](rebuilt)
+
+    return [leaf for part, _ in inside for leaf in part], rebuild
+
+
+def in_place_of(tree: Any, model: Any, what: str, path: str = "") -> Iterator[Any]:
+    """Yield what stands in `tree` in the place of each leaf of `model`; None stands for all that is inside.
+
+    A dataclass may be given as one, or as a dict of its fields.
+
+    Raises:
+        ValueError: the structures differ.
+    """
+    found = parts(model)
+    if found is None:
+        yield tree
+        return
+    if tree is None:
+        yield from [None] * len(flatten(model)[0])
+        return
+    at = f" for {path}" if path else ""
+    if isinstance(model, dict):
+        given = _of_keys(tree, list(model), what, at)
+    elif dataclasses.is_dataclass(model):
+        names = [field.name for field in dataclasses.fields(model)]
+        given = (
+            [getattr(tree, name) for name in names] if type(tree) is type(model) else _of_keys(tree, names, what, at)
+        )
+    else:
+        inside = parts(tree)
+        given = [part for _, part in inside[0]] if inside else list(tree) if hasattr(tree, "__len__") else [tree]
+        if len(given) != len(found[0]) or not (inside or hasattr(tree, "__len__")):
+            raise ValueError(
+                f"gradcheck: {what} must have {len(found[0])} parts{at}, as {shown(model)} has, got {shown(tree)}"
+            )
+    for part, (suffix, like) in zip(given, found[0], strict=True):
+        yield from in_place_of(part, like, what, path + suffix)
+
+
+def shown(tree: Any) -> str:
+    """Return of what kind and size a structure is.
+
+    >>> shown([1.0, 2.0])
+    'a list of 2'
+    """
+    if isinstance(tree, (list, tuple, dict)):
+        return f"a {type(tree).__name__} of {len(tree)}"
+    return f"a {type(tree).__name__}" + (f" of shape {list(tree.shape)}" if hasattr(tree, "shape") else "")
+
+
+def _of_keys(tree: Any, keys: list[Any], what: str, at: str) -> list[Any]:
+    if not isinstance(tree, dict) or tree.keys() != set(keys):
+        missing = [key for key in keys if isinstance(tree, dict) and key not in tree]
+        lacks = f", which lacks {', '.join(map(repr, missing))}" if missing else ""
+        raise ValueError(f"gradcheck: {what} must have the keys {keys}{at}, got {shown(tree)}{lacks}")
+    return [tree[key] for key in keys]
+
+
+def _dict_like(tree: dict[Any, Any], found: list[Any]) -> Any:
+    made = copy.copy(tree)  # of its own kind: ordered, with a default
+    made.update(zip(tree, found, strict=True))
+    return made
+
+
+def _with_fields(tree: Any, names: list[str], found: list[Any]) -> Any:
+    made = copy.copy(tree)
+    for name, part in zip(names, found, strict=True):
+        object.__setattr__(made, name, part)  # of a frozen one, too
+    return made
+
+
+def _pytree(tree: Any) -> Parts | None:
+    jax = sys.modules.get("jax")
+    if tree is None or not hasattr(jax, "tree_util"):
+        return None
+    util = jax.tree_util  # type: ignore[union-attr]
+    found, shape = util.tree_flatten_with_path(tree, is_leaf=lambda x: x is not tree)
+    if util.treedef_is_leaf(shape) and len(found) == 1 and found[0][1] is tree:
+        return None
+    return [(util.keystr(path), part) for path, part in found], lambda leaves: util.tree_unflatten(shape, leaves)

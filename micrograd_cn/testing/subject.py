@@ -1,0 +1,184 @@
+"""What is checked: a function in any of the forms that people have, as one of positional arguments that have names."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+import types
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..engine import Value
+from .libraries import is_array
+from .structures import flatten
+
+__tracebackhide__ = True
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A function and its arguments.
+
+    Attributes:
+        f: the function.
+        args: its positional arguments.
+        names: of the arguments.
+        name: of the function.
+        static: which arguments are constants, by name.
+        keywords: what it is called with besides.
+    """
+
+    f: Callable[..., Any]
+    args: tuple[Any, ...]
+    names: list[str]
+    name: str
+    static: frozenset[str]
+    keywords: Mapping[str, Any]
+
+    @property
+    def called(self) -> str:
+        """The function's name in one line; "f" where that is its code."""
+        return "f" if "\n" in self.name else self.name
+
+    @property
+    def heading(self) -> str:
+        """What is checked, in one line."""
+        values = [f"{name} = {shown(x)}" for name, x in zip(self.names, self.args, strict=True)]
+        if self.names == [f"x{i}" for i in range(len(self.args))]:
+            values = [shown(x) for x in self.args]
+        point = ", ".join(values)
+        return f"gradcheck of {self.called} at {point if len(point) <= 200 else f'{point[:200]}...'}"
+
+    @property
+    def code(self) -> str:
+        """The code of a function that shows its own."""
+        return self.name if "\n" in self.name else ""
+
+
+def subject(
+    f: Any, args: tuple[Any, ...], keywords: Mapping[str, Any] | None, static: Collection[str | int]
+) -> Subject:
+    """Return what is checked: for a module of PyTorch, its parameters are the first argument.
+
+    Raises:
+        TypeError: `static` names no argument.
+    """
+    if isinstance(f, type) and hasattr(f, "apply") and hasattr(f, "backward"):
+        f = f.apply  # an autograd.Function by its own name
+    args = _unpacked(f, args)
+    names = parameter_names(f, len(args))
+    found = Subject(f, args, names, _name(f), frozenset(), dict(keywords or {}))
+    if _is_module(f):
+        found = _of_module(found)
+    if keywords:
+        found = replace(found, f=functools.partial(found.f, **keywords))
+    unknown = [i for i in static if i not in found.names and not (isinstance(i, int) and -len(names) <= i < len(names))]
+    if unknown:
+        raise TypeError(
+            f"gradcheck: static={unknown[0]!r} is no argument of f; they are {', '.join(found.names)}. Give arguments "
+            "by their names or numbers: static=['axis'], static=[1]"
+        )
+    return replace(found, static=frozenset(i if isinstance(i, str) else names[i] for i in static))
+
+
+def parameter_names(f: Callable[..., Any], count: int) -> list[str]:
+    """Return what a function calls its arguments; x0, x1, ... where it does not say.
+
+    >>> parameter_names(lambda x, *ws: x, 3), parameter_names(max, 1)
+    (['x', 'x1', 'x2'], ['x0'])
+    """
+    names: list[str] = []
+    for parameter in _parameters(f):
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            names += [f"x{i}" for i in range(len(names), count)]
+        elif parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+            names.append(parameter.name)
+    return names[:count] if len(names) >= count else [f"x{i}" for i in range(count)]
+
+
+def shown(tree: Any) -> str:
+    """Return an argument in one line: arrays by type and shape.
+
+    >>> shown([1.0, {"a": 2}])
+    "[1.0, {'a': 2}]"
+    """
+    if is_array(tree) and getattr(tree, "shape", None):
+        kind = str(getattr(tree, "dtype", type(tree).__name__)).rpartition(".")[2]
+        return f"{kind}{list(tree.shape)}"
+    if isinstance(tree, dict):
+        return f"{{{', '.join(f'{key!r}: {shown(x)}' for key, x in tree.items())}}}"
+    if isinstance(tree, (list, tuple)) and any(is_array(x) for _, x in flatten(tree)[0]):
+        inside = ", ".join(map(shown, tree))
+        return f"[{inside}]" if isinstance(tree, list) else f"({inside})"
+    return " ".join(repr(tree).split())
+
+
+def _parameters(f: Any) -> list[inspect.Parameter]:
+    """Return the parameters of a function that was written in Python; of an autograd.Function those of its forward."""
+    owner = getattr(f, "__self__", None)
+    if isinstance(f, types.MethodType) and isinstance(owner, type) and hasattr(owner, "backward"):
+        found = list(inspect.signature(owner.forward).parameters.values())  # type: ignore[attr-defined]
+        separate = "setup_context" in vars(owner)
+        return found if separate else found[1:]
+    f = f.forward if _is_module(f) else inspect.unwrap(f) if hasattr(f, "__wrapped__") else f
+    if isinstance(f, (types.FunctionType, types.MethodType)):
+        return list(inspect.signature(f).parameters.values())
+    return []
+
+
+def _name(f: Any) -> str:
+    owner = getattr(f, "__self__", None)
+    if isinstance(owner, type) and getattr(f, "__name__", "") == "apply":
+        return owner.__name__
+    if _is_module(f):
+        return type(f).__name__
+    name = getattr(f, "__name__", None) or getattr(f, "name", None)
+    return name if isinstance(name, str) else str(f)
+
+
+def _unpacked(f: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the arguments out of the one tuple in which PyTorch's `gradcheck` takes them, if f takes them singly."""
+    if len(args) != 1 or type(args[0]) is not tuple or not args[0] or isinstance(args[0][0], Value):
+        return args
+    parameters = _parameters(f)
+    places = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    least = sum(p.default is p.empty for p in places)
+    if parameters:
+        return args[0] if least > 1 else args
+    if any(is_array(x) for x in args[0]) and isinstance(f, types.BuiltinFunctionType):
+        try:
+            f(args[0])
+        except TypeError:
+            return args[0]
+    return args
+
+
+def _is_module(f: Any) -> bool:
+    torch = sys.modules.get("torch")
+    return hasattr(torch, "nn") and isinstance(f, torch.nn.Module)  # type: ignore[union-attr]
+
+
+def _of_module(found: Subject) -> Subject:
+    """Return a module as a function of its parameters too, which changes none of its buffers."""
+    torch = sys.modules["torch"]
+    module = found.f
+    parameters = {name: p.detach().clone().requires_grad_(p.requires_grad) for name, p in module.named_parameters()}  # type: ignore[attr-defined]
+    buffers = {name: buffer.detach().clone() for name, buffer in module.named_buffers()}  # type: ignore[attr-defined]
+
+    def of_parameters(parameters: dict[str, Any], *args: Any, **keywords: Any) -> Any:
+        state = parameters | {name: buffer.clone() for name, buffer in buffers.items()}
+        return torch.func.functional_call(module, state, args, keywords)
+
+    args = [x.requires_grad_() if _is_float_tensor(x) and not x.requires_grad else x for x in map(_own, found.args)]
+    return replace(found, f=of_parameters, args=(parameters, *args), names=["parameters", *found.names])
+
+
+def _own(x: Any) -> Any:
+    return x.detach().clone() if _is_float_tensor(x) and not x.requires_grad else x
+
+
+def _is_float_tensor(x: Any) -> bool:
+    torch = sys.modules["torch"]
+    return isinstance(x, torch.Tensor) and x.is_floating_point()

@@ -1,0 +1,50 @@
+"""What a function may change around itself: the global generators of random numbers, which a check leaves as it was."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+__tracebackhide__ = True
+
+
+def generators() -> dict[str, Any]:
+    """Return the states of the global generators of random numbers, by their names."""
+    states: dict[str, Any] = {"random": random.getstate()}
+    numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
+    if numpy is not None:
+        name, keys, *rest = numpy.random.get_state()
+        states["numpy.random"] = (name, keys.tobytes(), *rest)
+    if hasattr(torch, "get_rng_state"):
+        states["torch"] = torch.get_rng_state().numpy().tobytes()  # type: ignore[union-attr]
+    return states
+
+
+def moved_generator(before: dict[str, Any]) -> str:
+    """Return which generator has drawn numbers since then; "" if none has.
+
+    >>> before = generators()
+    >>> moved_generator(before), random.random() < 1.0, moved_generator(before)
+    ('', True, 'random')
+    """
+    now = generators()
+    return next((name for name, state in before.items() if now[name] != state), "")
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Leave the global generators of random numbers as they are found."""
+    numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
+    python, of_numpy = random.getstate(), numpy.random.get_state() if numpy is not None else None
+    of_torch = torch.get_rng_state() if hasattr(torch, "get_rng_state") else None  # type: ignore[union-attr]
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        if numpy is not None:
+            numpy.random.set_state(of_numpy)
+        if of_torch is not None:
+            torch.set_rng_state(of_torch)  # type: ignore[union-attr]

@@ -1,0 +1,52 @@
+"""How far a derivative of arrays may be from the numerical one: as far as both are known, and no farther."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from .numerical import Estimate
+from .problem import TELLING
+
+__tracebackhide__ = True
+
+TINY = 1e-300  # an error that is none
+BESIDE = 1e-2  # of the relative tolerance: what is excused of an element for the sake of typical ones
+
+
+@dataclass(frozen=True)
+class ForArrays:
+    """The tolerance for functions whose rounding is measured: one mistake in a hundred must be seen.
+
+    `typical` is the size of a derivative of the same kind, `error` how far the analytic one is rounded. It is a
+    derivative's own size that the relative tolerance is of; of typical ones, beside which it is computed, a hundredth
+    of that.
+    """
+
+    rtol: float
+    atol: float
+    typical: float
+    error: float
+
+    def known(self, e: Estimate, off: float = 0.0) -> bool:
+        """Return whether it is exact enough to be compared with; of one that is `off` by so much, to call that right.
+
+        What looks right may be wrong by 1 % and be off the other way by noise.
+        """
+        telling = TELLING * max(math.fabs(e.slope), self.typical)
+        return math.fabs(off) + 5.0 * e.error + self.error <= max(self.atol, telling, TINY)
+
+    def allowed(self, analytic: float, *estimates: Estimate) -> float:
+        """Return how far `analytic` may be from the estimates."""
+        each = [max(self._of_size(analytic, e), 5.0 * e.error) for e in estimates]
+        return max(self.atol, TINY, *each) + self.error
+
+    def satisfied(self, analytic: float, e: Estimate) -> bool:
+        """Return whether `analytic` agrees with an estimate that no finer step would tell apart from it."""
+        size = max(self.atol, self._of_size(analytic, e))
+        exact = 5.0 * e.error <= max(size, 10.0 * e.noise)
+        return exact and self.known(e) and math.fabs(analytic - e.slope) <= max(size, 5.0 * e.error)
+
+    def _of_size(self, analytic: float, e: Estimate) -> float:
+        larger = math.fabs(analytic) if math.isfinite(analytic) else 0.0
+        return self.rtol * max(math.fabs(e.slope), larger, BESIDE * self.typical)

@@ -1,0 +1,130 @@
+"""The plugin of pytest, and tests of one line, in runs of pytest of their own."""
+
+import csv
+import os
+import subprocess
+import sys
+from importlib.metadata import entry_points
+
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+from micrograd_cn.testing import GradientMismatch, checks_gradient, find_functions, gradcheck, points
+from micrograd_cn.testing.watch import Found, watching
+
+TESTS = """
+import sys
+import numpy as np
+from micrograd_cn.testing import checks_gradient, gradcheck
+
+def layer(x, w):
+    return x * w
+
+test_right = checks_gradient(layer, (2, 3), (3,), vjp=lambda x, w, g: (g * w, (g * x).sum(0)), examples=3)
+test_wrong = checks_gradient(layer, (2, 3), (3,), vjp=lambda x, w, g: (g * w, (g * x).mean(0)), examples=3)
+
+def test_nothing_else_is_imported():
+    assert not {"torch", "jax"} & {*sys.modules}
+
+def test_plain():
+    gradcheck(lambda x: (x * x).sum(), np.ones(2), gradient=lambda x: 2 * x)
+"""
+
+
+def run(folder, *options):
+    (folder / "test_it.py").write_text(TESTS)
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    plugins = ["-p", "micrograd_cn.testing.pytest_plugin", "-p", "xdist"]
+    command = [sys.executable, "-m", "pytest", "-q", *plugins, "-o", "addopts=", "-p", "no:cacheprovider", *options]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True).stdout
+
+
+@pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["alone", "with xdist"])
+def test_a_run_sums_up_what_was_checked(tmp_path, workers):
+    out = run(tmp_path, "--gradcheck-table", "table.csv", *workers)
+    assert "1 failed, 3 passed" in out
+    lines = out.partition("gradients checked")[2].splitlines()[1:]
+    assert lines[0].startswith("wrong        layer by w, points: ")
+    assert "largest relative error: 0.5" in lines[0]
+    assert any(line.startswith("right        layer by x, points: 3, largest relative error: ") for line in lines)
+    assert "1 wrong, 0 not compared, 4 right" in out
+    rows = list(csv.reader((tmp_path / "table.csv").read_text().splitlines()))
+    assert rows[0] == ["test", "function", "argument", "points", "largest error", "verdict"]
+    assert {(row[0].partition("::")[2], row[2], row[5]) for row in rows[1:]} == {
+        ("test_right", "x", "right"),
+        ("test_right", "w", "right"),
+        ("test_wrong", "x", "right"),
+        ("test_wrong", "w", "wrong"),
+        ("test_plain", "x", "right"),
+    }
+    assert "likely, for w: a factor of 2 is missing" in out
+
+
+def test_the_first_failure_stops_a_run_and_is_summed_up(tmp_path):
+    out = run(tmp_path, "-x", "-k", "wrong or plain")
+    assert "1 failed" in out
+    assert "passed" not in out
+    assert "1 wrong, 0 not compared, 1 right" in out
+
+
+def test_the_plugin_is_found_by_itself():
+    [plugin] = [point for point in entry_points(group="pytest11") if point.name == "micrograd_cn"]
+    assert plugin.value == "micrograd_cn.testing.pytest_plugin"
+
+
+def test_a_test_of_one_line():
+    how = {"gradient": lambda x, n: n * x ** (n - 1)}
+    test = checks_gradient(lambda x, n: (x**n).sum(), points(3, min_value=0.5, max_value=2.0), 3, **how, examples=5)
+    assert test.__name__ == "test_gradient_of_<lambda>"
+    test()
+    checks_gradient(lambda x, n: (x**n).sum(), (2,), st.integers(1, 4), **how, examples=5)()
+    with pytest.raises(GradientMismatch, match="wrong for x"):
+        checks_gradient(lambda x: (x * x).sum(), (2,), gradient=lambda x: 3 * x, examples=5)()
+
+
+def test_whoever_watches_is_told_of_each_argument():
+    found = []
+    with watching(found.append):
+        gradcheck(lambda x, w: (x * w).sum(), np.ones(2), np.ones(2), gradient=lambda x, w: (w, x))
+        with pytest.raises(GradientMismatch):
+            gradcheck(lambda x, w: (x * w).sum(), np.ones(2), np.ones(2), gradient=lambda x, w: (w, 2 * x))
+        with pytest.raises(GradientMismatch):
+            gradcheck(lambda x: (x * x).sum(), np.ones(2), vjp=lambda x, g: 2 * x)
+    gradcheck(lambda x: (x * x).sum(), np.ones(2), gradient=lambda x: 2 * x)
+    assert [(f.argument, f.verdict) for f in found] == [
+        ("x", "right"),
+        ("w", "right"),
+        ("x", "right"),
+        ("w", "wrong"),
+        ("", "wrong"),
+    ]
+    assert found[0].error < 1e-9
+    assert found[3].error == pytest.approx(0.5)
+    assert isinstance(found[0], Found)
+
+
+def test_functions_with_gradients_of_their_own_are_found(tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch")
+    package = tmp_path / "package_of_functions"
+    (package / "inside").mkdir(parents=True)
+    own = "import torch\nclass Own(torch.autograd.Function):\n    pass\n"
+    (package / "__init__.py").write_text("from .inside.deep import Own\n")
+    (package / "inside" / "__init__.py").write_text("x = 1\n")
+    (package / "inside" / "deep.py").write_text(own)
+    (package / "broken.py").write_text("import no_such_module\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = find_functions("package_of_functions")
+    assert list(found) == ["package_of_functions.inside.deep.Own"]
+    assert issubclass(found["package_of_functions.inside.deep.Own"], torch.autograd.Function)
+
+
+def test_custom_derivatives_of_jax_are_found():
+    jax = pytest.importorskip("jax")
+    import types
+
+    module = types.ModuleType("of_jax")
+    module.swish = jax.custom_vjp(lambda x: x)
+    module.swish.__module__ = "of_jax"
+    module.f = lambda x: x
+    assert list(find_functions(module)) == ["of_jax.swish"]
