@@ -170,6 +170,9 @@ def checking() -> None:
         pass
     except (testing.NotDeterministic, testing.TooNoisy, testing.NothingCompared):
         raise
+    test_square = testing.checks_gradient(lambda x: (x * x).sum(), (3,), gradient=lambda x: 2 * x)
+    assert_type(test_square(), None)
+    assert_type(list(testing.find_functions("math")), list[str])
     assert issubclass(testing.PartlyCompared, Warning)
     assert_type(testing.check_op(cube), dict[str, str])
     testing.points(3), testing.values(0, 1), testing.networks()

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import micrograd_cn as mc
-from micrograd_cn import Value, detect_anomaly, gradients, modes, no_grad, operators
+from micrograd_cn import Value, detect_anomaly, gradients, modes, no_grad, operators, watching
 from micrograd_cn import node as nodes
 from micrograd_cn.engine import constant, topological_order
 from micrograd_cn.gradients import symbolic_edges
@@ -1449,3 +1449,22 @@ def test_that_a_node_was_given_data_is_marked():
     nodes.given_data = False
     x.data = 2.0
     assert nodes.given_data
+
+
+def test_blocks_that_new_nodes_depend_on_are_counted():
+    assert (watching.active, watching._blocks) == (False, 0)
+    with watching.counted():
+        with watching.counted():
+            assert (watching.active, watching._blocks) == (True, 2)
+        assert (watching.active, watching._blocks) == (True, 1)
+    assert (watching.active, watching._blocks) == (False, 0)
+    with pytest.raises(KeyError), watching.counted():
+        raise KeyError
+    assert (watching.active, watching._blocks) == (False, 0)
+
+
+def test_two_contributions_are_added_and_more_are_summed():
+    x, ys = Value(2.0), [Value(3.0), Value(5.0), Value(7.0)]
+    names = [gradients(mc.sum([x * y for y in ys[:n]]), [x], create_graph=True)[0].op.name for n in (2, 3)]
+    assert names == ["add", "sum"]
+    assert (ys[0].grad, gradients(x * 3.0, [x])) == (0.0, [3.0])
