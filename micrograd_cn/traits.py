@@ -4,7 +4,7 @@ None of it is needed to compute or to differentiate. Pictures and texts read `Lo
 page and the compiler read `Forms`.
 """
 
-from __future__ import annotations
+# Annotations are no texts in this module: `NamedTuple` would compile each of them whenever the package is imported.
 
 from collections.abc import Callable, Sequence
 from math import inf
