@@ -6,6 +6,7 @@ import importlib
 import inspect
 import pkgutil
 import sys
+import warnings
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -14,11 +15,14 @@ from typing import Any
 def find_functions(module: ModuleType | str) -> dict[str, Any]:
     """Return the `autograd.Function`s and `custom_vjp`s of a module and of all inside it, by their full names.
 
-    A module inside it that cannot be imported is left out. Neither PyTorch nor jax is imported by this: a package
-    that has such functions has imported it.
+    A module inside it that cannot be imported is left out with a warning. Neither PyTorch nor jax is imported by this:
+    a package that has such functions has imported it.
 
     Args:
         module: a package, or a module; or its name.
+
+    Warns:
+        RuntimeWarning: a module inside it cannot be imported; `-W error` makes an error of it.
 
     >>> import math
     >>> find_functions(math)
@@ -41,8 +45,11 @@ def _modules(top: ModuleType) -> Iterator[ModuleType]:
             continue  # which runs what it is
         try:
             yield importlib.import_module(info.name)
-        except Exception:  # an extra that is not installed
-            continue
+        except Exception as error:  # whatever a module does while it is imported, such as to ask for an extra
+            left_out = (
+                f"find_functions: {info.name} cannot be imported, and is left out: {type(error).__name__}: {error}"
+            )
+            warnings.warn(left_out, RuntimeWarning, stacklevel=3)
 
 
 def _has_own_gradient(x: Any) -> bool:

@@ -114,7 +114,8 @@ def test_functions_with_gradients_of_their_own_are_found(tmp_path, monkeypatch):
     (package / "inside" / "deep.py").write_text(own)
     (package / "broken.py").write_text("import no_such_module\n")
     monkeypatch.syspath_prepend(tmp_path)
-    found = find_functions("package_of_functions")
+    with pytest.warns(RuntimeWarning, match="package_of_functions.broken cannot be imported"):
+        found = find_functions("package_of_functions")
     assert list(found) == ["package_of_functions.inside.deep.Own"]
     assert issubclass(found["package_of_functions.inside.deep.Own"], torch.autograd.Function)
 
@@ -128,3 +129,14 @@ def test_custom_derivatives_of_jax_are_found():
     module.swish.__module__ = "of_jax"
     module.f = lambda x: x
     assert list(find_functions(module)) == ["of_jax.swish"]
+
+
+def test_a_module_that_cannot_be_imported_is_told(tmp_path, monkeypatch):
+    (tmp_path / "package_with_an_extra").mkdir()
+    for name, text in {"__init__": "", "fine": "x = 1", "extra": "import not_there_at_all", "bad": "1 / 0"}.items():
+        (tmp_path / "package_with_an_extra" / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.warns(RuntimeWarning) as told:
+        assert find_functions("package_with_an_extra") == {}
+    assert [str(warning.message).partition(" cannot")[0].rpartition(".")[2] for warning in told] == ["bad", "extra"]
+    assert str(told[0].message).endswith("is left out: ZeroDivisionError: division by zero")
