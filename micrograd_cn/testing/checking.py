@@ -47,7 +47,7 @@ def checks_gradient(f: Any, *arguments: Any, examples: int = 20, **how: Any) -> 
     # goes on for minutes, since the message names the element
     phases = [Phase.explicit, Phase.reuse, Phase.generate]
     quiet = settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), phases=phases)
-    test: Any = quiet(given(st.tuples(*drawn))(check))  # type: ignore[no-untyped-call]
+    test: Any = quiet(given(st.tuples(*drawn))(check))  # type: ignore[no-untyped-call]  # `settings` has no types
 
     def run() -> None:
         """Check the gradient at points that Hypothesis draws."""

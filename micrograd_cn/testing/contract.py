@@ -77,7 +77,7 @@ def examine(problem: Problem, random: np.random.Generator) -> None:
     for form, weights, expected in _forms(problem, u, g):
         try:
             found = derivative.run(problem.arguments.tree(problem.x), weights)
-        except Exception as error:
+        except Exception as error:  # whatever a backward pass of somebody else raises; it is named, and the cause
             text = " ".join(str(error).split())[:200]
             raise _breach(
                 problem, f"the backward pass fails if the upstream gradient is {form}: {type(error).__name__}: {text}"

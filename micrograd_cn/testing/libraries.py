@@ -63,11 +63,14 @@ def numbers(x: Any) -> NDArray[Any]:
     >>> numbers(0.5).shape
     ()
     """
+    found: NDArray[Any]
     if library(x) == "numpy":
-        return x  # type: ignore[no-any-return]
-    if library(x) == "torch" and x.element_size() > 2:
-        return x.detach().cpu().numpy()  # type: ignore[no-any-return]
-    return read(x)
+        found = x
+    elif library(x) == "torch" and x.element_size() > 2:
+        found = x.detach().cpu().numpy()
+    else:
+        found = read(x)
+    return found
 
 
 def kind(x: Any) -> str:

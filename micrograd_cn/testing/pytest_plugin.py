@@ -62,7 +62,8 @@ class Summary:
         if report.when == "call":
             for name, rows in report.user_properties:
                 if name == RESULTS:
-                    self.rows += [[report.nodeid, *row] for row in rows]  # type: ignore[attr-defined]
+                    found: Any = rows  # pytest takes any object for a property
+                    self.rows += [[report.nodeid, *row] for row in found]
 
     def pytest_terminal_summary(self, terminalreporter: Any, config: pytest.Config) -> None:
         """Show the verdicts, the wrong ones first, and write the table."""

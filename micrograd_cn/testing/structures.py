@@ -122,10 +122,10 @@ def _with_fields(tree: Any, names: list[str], found: list[Any]) -> Any:
 
 
 def _pytree(tree: Any) -> Parts | None:
-    jax = sys.modules.get("jax")
+    jax: Any = sys.modules.get("jax")
     if tree is None or not hasattr(jax, "tree_util"):
         return None
-    util = jax.tree_util  # type: ignore[union-attr]
+    util = jax.tree_util
     found, shape = util.tree_flatten_with_path(tree, is_leaf=lambda x: x is not tree)
     if util.treedef_is_leaf(shape) and len(found) == 1 and found[0][1] is tree:
         return None

@@ -117,9 +117,10 @@ def shown(tree: Any) -> str:
 
 def _parameters(f: Any) -> list[inspect.Parameter]:
     """Return the parameters of a function that was written in Python; of an autograd.Function those of its forward."""
-    owner = getattr(f, "__self__", None)
-    if isinstance(f, types.MethodType) and isinstance(owner, type) and hasattr(owner, "backward"):
-        found = list(inspect.signature(owner.forward).parameters.values())  # type: ignore[attr-defined]
+    owner: Any = getattr(f, "__self__", None)
+    if isinstance(f, types.MethodType) and inspect.isclass(owner) and hasattr(owner, "backward"):
+        forward: Any = getattr(owner, "forward", None)
+        found = list(inspect.signature(forward).parameters.values())
         separate = "setup_context" in vars(owner)
         return found if separate else found[1:]
     f = f.forward if _is_module(f) else inspect.unwrap(f) if hasattr(f, "__wrapped__") else f
@@ -156,16 +157,16 @@ def _unpacked(f: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _is_module(f: Any) -> bool:
-    torch = sys.modules.get("torch")
-    return hasattr(torch, "nn") and isinstance(f, torch.nn.Module)  # type: ignore[union-attr]
+    torch: Any = sys.modules.get("torch")
+    return hasattr(torch, "nn") and isinstance(f, torch.nn.Module)
 
 
 def _of_module(found: Subject) -> Subject:
     """Return a module as a function of its parameters too, which changes none of its buffers."""
     torch = sys.modules["torch"]
-    module = found.f
-    parameters = {name: p.detach().clone().requires_grad_(p.requires_grad) for name, p in module.named_parameters()}  # type: ignore[attr-defined]
-    buffers = {name: buffer.detach().clone() for name, buffer in module.named_buffers()}  # type: ignore[attr-defined]
+    module: Any = found.f
+    parameters = {name: p.detach().clone().requires_grad_(p.requires_grad) for name, p in module.named_parameters()}
+    buffers = {name: buffer.detach().clone() for name, buffer in module.named_buffers()}
 
     def of_parameters(parameters: dict[str, Any], *args: Any, **keywords: Any) -> Any:
         state = parameters | {name: buffer.clone() for name, buffer in buffers.items()}

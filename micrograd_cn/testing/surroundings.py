@@ -14,12 +14,13 @@ __tracebackhide__ = True
 def generators() -> dict[str, Any]:
     """Return the states of the global generators of random numbers, by their names."""
     states: dict[str, Any] = {"random": random.getstate()}
-    numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
+    numpy: Any = sys.modules.get("numpy")
+    torch: Any = sys.modules.get("torch")
     if numpy is not None:
         name, keys, *rest = numpy.random.get_state()
         states["numpy.random"] = (name, keys.tobytes(), *rest)
     if hasattr(torch, "get_rng_state"):
-        states["torch"] = torch.get_rng_state().numpy().tobytes()  # type: ignore[union-attr]
+        states["torch"] = torch.get_rng_state().numpy().tobytes()
     return states
 
 
@@ -37,9 +38,10 @@ def moved_generator(before: dict[str, Any]) -> str:
 @contextmanager
 def undisturbed() -> Iterator[None]:
     """Leave the global generators of random numbers as they are found."""
-    numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
+    numpy: Any = sys.modules.get("numpy")
+    torch: Any = sys.modules.get("torch")
     python, of_numpy = random.getstate(), numpy.random.get_state() if numpy is not None else None
-    of_torch = torch.get_rng_state() if hasattr(torch, "get_rng_state") else None  # type: ignore[union-attr]
+    of_torch = torch.get_rng_state() if hasattr(torch, "get_rng_state") else None
     try:
         yield
     finally:
@@ -47,4 +49,4 @@ def undisturbed() -> Iterator[None]:
         if numpy is not None:
             numpy.random.set_state(of_numpy)
         if of_torch is not None:
-            torch.set_rng_state(of_torch)  # type: ignore[union-attr]
+            torch.set_rng_state(of_torch)
