@@ -65,8 +65,8 @@ def test_the_link_has_numbers_and_language_after_a_drag_and_undo(opened):
 
 def test_a_strange_language_in_a_link_is_no_language(opened):
     page = opened(playground("en"))
+    page.page.goto("about:blank")
     page.page.goto(page.url + "#lang=__proto__")
-    page.page.reload()
     assert page.page.evaluate("chosen.lang") == "en"
     page.requests[:] = [page.url]
 
