@@ -189,7 +189,7 @@ class Packed:
         inside = range(start, start + len(flatten(self.model[argument])[0]))
         return [path for i, path, *_ in self._parts if i in inside]
 
-    def places(self) -> list[slice]:
+    def slices(self) -> list[slice]:
         """Return the place of each leaf in the vector."""
         return [place for *_, place in self._parts]
 

@@ -10,7 +10,7 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Op
 from micrograd_cn.testing import places
-from micrograd_cn.testing.places import at_simplest, kinks, near_ends, special, spread
+from micrograd_cn.testing.op_points import at_simplest, kinks, near_ends, special, spread
 from micrograd_cn.traits import Smooth
 
 TWO = Op(  # operands of different domains
