@@ -27,6 +27,7 @@ class Row:
         noisy: whether it is noise that hides the derivative.
         order: of the Taylor remainder, where they disagree.
         argument: which array the derivative is of.
+        cause: what is likely wrong, where the comparison tells it.
     """
 
     title: str
@@ -37,6 +38,7 @@ class Row:
     noisy: bool = False
     order: float = nan
     argument: str = ""
+    cause: str = ""
 
 
 class Tolerance(Protocol):

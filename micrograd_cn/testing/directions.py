@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .analytic import Gradient, dot
+from .causes import ALIKE
 from .compare import Row
 from .contract import examine, random_weights, settle
 from .line import Line
@@ -166,8 +167,14 @@ class Sampled:
             j = self._worst_output(line)
             of_one = unit(problem.y.size, j)
             named, _ = compare_along(problem, problem.title(j, i), of_one, problem.along(i), problem.typical(of_one))
-            row = named if named.agrees is False else row
+            row = replace(named if named.agrees is False else row, cause=self._cause(i, u, row))
         return replace(row, argument=problem.arguments.path(i)), line
+
+    def _cause(self, i: int, u: Vector, row: Row) -> str:
+        """Return that a matrix is transposed, if the right derivative by an element stands where that would put it."""
+        g, at = self._problem.derivative.gradient(self._problem.x, u), self._problem.arguments.transposed(i)
+        is_there = g is not None and math.isclose(g[at], row.numeric.slope, rel_tol=ALIKE)
+        return "a transposed matrix" if is_there and at != i else ""
 
     def _telling(self, k: int) -> tuple[Row, Line]:
         """Compare along a direction that tells 1 %, if one of three does: another may be steeper, and cross no kink."""
