@@ -1,4 +1,4 @@
-"""Write the site: a start page, the tutorials, pages to play with and the API reference: `python demos/site.py`.
+"""Write the site: start page, tutorials, gradient checks, pages to play with, API reference: `python demos/site.py`.
 
 It is a folder of static files with relative links, in English and Chinese, which needs no network when it is viewed and
 opens from a disk as well: `demos/out/site/index.html`, or where --out says. The tutorials are the executed notebooks,
@@ -49,6 +49,8 @@ TEXTS: dict[str, dict[str, str]] = {
         "playground_text": "Type a function, train a network, and open any computation of it.",
         "tutorial": "Tutorial",
         "tutorial_text": "From the derivative of one number to a network that is compiled, with exercises.",
+        "check": "Check a gradient",
+        "check_text": "Three mistakes of hand-written backward passes, found; and how many others are, by whom.",
         "reference": "Reference",
         "reference_text": "Every class and function, with an example that runs.",
         "operations": "Operations",
@@ -74,6 +76,8 @@ TEXTS: dict[str, dict[str, str]] = {
         "playground_text": "输入一个函数，训练一个网络，再打开其中任何一步计算。",
         "tutorial": "教程",
         "tutorial_text": "从一个数的导数，讲到编译成机器码的网络，附练习。",
+        "check": "检验一个梯度",
+        "check_text": "手写反向传播的三个错误，逐一找出；还有各种工具能找出多少错误。",
         "reference": "参考手册",
         "reference_text": "每个类和函数，各带一个能运行的例子（英文）。",
         "operations": "运算表",
@@ -162,6 +166,7 @@ def start_page(short: str, pages: Iterable[str]) -> str:
         "playground": f"playground.{short}.html",
         "play": f"flow.{short}.html",
         "tutorial": f"tutorial.{short}.html",
+        "check": f"check.{short}.html",
         "reference": "reference.html",
         "operations": "operations.html",
     }
@@ -273,8 +278,10 @@ def write(out: Path) -> None:
         playground = _playground(short)
         if playground is not None:
             playground.save(out / f"playground.{short}.html")
-        page = tutorial(HERE / f"tutorial.{short}.ipynb", short)
-        (out / f"tutorial.{short}.html").write_text(page, "utf-8")
+        for name in ("tutorial", "check"):
+            page = tutorial(HERE / f"{name}.{short}.ipynb", short)
+            (out / f"{name}.{short}.html").write_text(page, "utf-8")
+    shutil.copy(HERE / "backward_passes.py", out)
     reference(out / "api")
     (out / "operations.html").write_text(operations(), "utf-8")
     (out / "reference.html").write_text(modules(), "utf-8")
