@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -149,7 +150,11 @@ class Sampled:
         )
         rows += [row for row, _ in of_arrays]
         wrong = [line for row, line in of_arrays if row.agrees is False][:ENOUGH]
-        worst = [self._worst(line) for line in wrong or [line for row, line in found if row.agrees is False]]
+        lines = wrong or [line for row, line in found if row.agrees is False]
+        worst = []
+        for k, line in enumerate(lines, 1):  # what is wrong is known: where takes longer
+            say(f"{problem.heading}: wrong; looking for the worst elements, {k} of {len(lines)}")
+            worst.append(self._worst(line))
         u = self._weights()
         typical = problem.typical(u)
         elements = list(dict.fromkeys([*worst, *self._elements(problem.derivative.gradient(problem.x, u))]))
@@ -298,6 +303,12 @@ class Sampled:
                 (left, of_left) if math.fabs(of_left) >= math.fabs(total - of_left) else (right, total - of_left)
             )
         return int(some[0])
+
+
+def say(progress: str) -> None:
+    """Tell who waits at a terminal how far a search is."""
+    if sys.stderr.isatty():
+        print(progress, file=sys.stderr, flush=True)
 
 
 def _norm(x: Vector) -> float:
