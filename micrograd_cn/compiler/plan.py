@@ -357,7 +357,7 @@ class Plan:
     def columns(self, stage: Map) -> list[list[int]]:
         """Return the operands of like instructions: the first of each, the second of each, and so on."""
         if stage.form == START:
-            return [[start for i in stage.numbers if (start := self.schedule.start(i)) is not None]]
+            return [[*map(self.schedule.start, stage.numbers)]]
         if stage.form not in SUMS:
             return [[*column] for column in zip(*map(self.code.operands.__getitem__, stage.numbers), strict=True)]
         one, rows = self.code.constant(1.0), []
