@@ -379,10 +379,9 @@ class Plan:
             return self._entry(gathers.sums, words, stage.form)
         for letter, column in zip(pattern, columns, strict=True):
             words.append(self.table(self._padded(column)) if letter == "g" else column[0])
-        if stage.form in SUMS:
-            return self._entry(gathers.short_sums(pattern), words, stage.form)
-        stage.pattern = pattern
-        return self._entry(gathers.mapped(stage.form, pattern), words)
+        if stage.form not in SUMS:
+            stage.pattern = pattern
+        return self._entry(gathers.mapped(products.way(stage.form), pattern), words)
 
     def _padded(self, places: Sequence[int]) -> list[int]:
         """Return as many places as whole vectors have, the last one again and again."""
