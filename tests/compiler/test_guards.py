@@ -24,25 +24,6 @@ constant = mc.no_grad()(lambda: Value(3.0, "c") * 2)()
 table = {0.0: 1.0, 2.0: 3.0}
 
 
-def test_what_is_read_of_a_computed_value_does_not_choose_a_branch_for_all():
-    def f(x):
-        d = w * x
-        return d if d.item() > 0 else -d
-
-    with pytest.raises(
-        TypeError, match=r"mul\(...\) as .item\(\) would be the same number for every sample; write the"
-    ):
-        compile(f)(1.0)
-
-    def pinball(x):
-        d = w * x
-        return 0.9 * d if d.data > 0 else -0.1 * d
-
-    with pytest.raises(TypeError, match=r"mul\(...\) as .data would be"):
-        compile(pinball).backward([(1.0,), (-1.0,)])
-    assert w.grad == 0.0
-
-
 @pytest.mark.parametrize(
     ("f", "message"),
     [
