@@ -26,7 +26,8 @@ from .machine import Machine, Memory, machine
 from .native import function, parts_of
 from .places import WORD
 from .plan import SLACK, Plan
-from .schedule import Entry, Schedule, Stretch
+from .schedule import Schedule
+from .stages import Entry, Stretch
 from .text import Function
 from .threaded import Threaded
 from .threads import run, shares
@@ -258,7 +259,7 @@ class Executable:
     def prepared(self, memory: Buffers, data: int, index: int, n: int, out: int, *result: Any) -> Callable[[], Any]:
         """Return a function that computes the outputs of all rows, and returns the first of some things it holds."""
         schedule = self.plan.schedule
-        size = schedule.size + sum([len(sum_.pairs) for sum_ in schedule.long.values()])
+        size = schedule.size + sum([len(schedule.code.instructions[i][1]) for i in schedule.long])
         long = n * size > LONG_CALL * self.lanes
         writer = drivers.Drivers(self.plan.machine, self.lanes)
         code = self.plan.machine.address(writer.name["prepared"], writer.prepared, self.plan.fast)

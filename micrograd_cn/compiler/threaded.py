@@ -20,7 +20,7 @@ from .lanes import Lanes
 from .machine import Machine
 from .plan import Plan
 from .products import STAGE, blocks, way
-from .schedule import Entry, Stretch
+from .stages import Entry, Stretch
 from .straight import compute
 from .text import BYTE, OURS, Function
 
@@ -66,7 +66,7 @@ class Threaded:
         pairs, terms = rest
         one, nothing = self.code.constant(1.0), self.code.constant(-0.0)
         if i in self.plan.schedule.long:
-            pairs = self.plan.schedule.long[i].others
+            pairs = ()
         products = [*((one, t) for t in terms), *pairs] or [(one, nothing)]
         added = way(form)
         name = f"{OURS}threaded_{added}_{count}"
