@@ -75,7 +75,7 @@ function boundary({ values }) {
 // The classes are told apart without colours too: circles for 0, triangles for 1, as in the tutorial.
 function drawMark(context, label, x, y, radius) {
   if (!label) return context.arc(x, y, radius, 0, 7);
-  for (const k of [0, 1, 2]) context.lineTo(x + 1.25 * radius * Math.sin((k * 2 * Math.PI) / 3), y - 1.25 * radius * Math.cos((k * 2 * Math.PI) / 3));
+  for (const k of [0, 1, 2]) context.lineTo(x + 1.5 * radius * Math.sin((k * 2 * Math.PI) / 3), y - 1.5 * radius * Math.cos((k * 2 * Math.PI) / 3));
   context.closePath();
 }
 
@@ -85,7 +85,7 @@ export function drawPlane(canvas, output, points, chosenPoint, held = []) {
   context.imageSmoothingEnabled = true;
   context.imageSmoothingQuality = "high";
   context.drawImage(output.canvas, left, (height - size) / 2, size, size);
-  const radius = Math.max(3, size / 110), top = (height - size) / 2, cell = size / GRID;
+  const radius = Math.max(3, size / 105), top = (height - size) / 2, cell = size / GRID;
   Object.assign(context, { strokeStyle: colours.ink, lineWidth: 1.5, lineCap: "round" });
   context.beginPath();
   for (const [[x0, y0], [x1, y1]] of boundary(output)) {
@@ -108,9 +108,9 @@ export function drawPlane(canvas, output, points, chosenPoint, held = []) {
     drawMark(context, label, cx, cy, radius);
     context.fillStyle = label ? colours.plus : colours.minus;
     context.strokeStyle = colours.paper;
-    context.lineWidth = 1.3;
+    context.lineWidth = 2;
+    context.stroke(); // of which half is left around it
     context.fill();
-    context.stroke();
     if (i !== chosenPoint) return;
     for (const [strokeStyle, lineWidth] of [[colours.ink, 6], [colours.glow, 3]]) {
       Object.assign(context, { strokeStyle, lineWidth });
