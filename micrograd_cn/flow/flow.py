@@ -7,6 +7,7 @@ import html
 import math
 import os
 from collections.abc import Iterable
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +74,8 @@ class Tape:
             self._graphs.append(facts)
         numbers = {
             "graph": self._graphs.index(facts),
-            "data": _encoded(node.data for node in graph.nodes),
-            "partials": [_encoded(node.partials) for node in graph.nodes],
+            "value": _encoded([root.data])[0],
+            **_numbers(graph.nodes, facts),
         }
         if handwritten:
             numbers["theirs"] = _encoded(node.grad for node in graph.nodes)
@@ -150,6 +151,43 @@ def draw_flow(root: GraphNode, lang: str | None = None) -> Tape:
     page = Tape(lang)
     page.snapshot(root)
     return page
+
+
+def _numbers(nodes: list[Value], facts: dict[str, Any]) -> dict[str, Any]:
+    """Return the values and partial derivatives of nodes but those that the page computes to the last bit.
+
+    Where data were changed after the forward pass, so that these are others, all are returned.
+    """
+    exact = [
+        facts["ops"][node_facts[3]].get("exact", 0) if node.op else 0
+        for node, node_facts in zip(nodes, facts["nodes"], strict=True)
+    ]
+    short = all(_is_computed(node, flags) for node, flags in zip(nodes, exact, strict=True))
+    if not short:
+        exact = [0] * len(nodes)
+    return {
+        "short": short,
+        "data": _encoded(node.data for node, flags in zip(nodes, exact, strict=True) if not flags & 1),
+        "partials": [
+            _encoded(node.partials) for node, flags in zip(nodes, exact, strict=True) if node.op and not flags & 2
+        ],
+    }
+
+
+def _is_computed(node: Value, exact: int) -> bool:
+    """Return whether what the page computes of a node is what the node has."""
+    if node.op is None or not exact:
+        return True
+    xs = [parent.data for parent in node.parents]
+    if exact & 1 and not _same([node.op.forward(*xs)], [node.data]):
+        return False
+    local = node.op.local(node.data, *xs) if exact & 2 else node.partials
+    flows = [parent.requires_grad for parent in node.parents]  # to other operands nothing was kept
+    return _same(compress(local, flows), compress(node.partials, flows))
+
+
+def _same(xs: Iterable[float], ys: Iterable[float]) -> bool:
+    return [float(x).hex() for x in xs] == [float(y).hex() for y in ys]
 
 
 def _encoded(xs: Iterable[float]) -> list[float | str]:

@@ -11,8 +11,13 @@ from typing import Any
 from ..formula import FormulaError, Term, expand, straight_line, trace
 from ..number import number
 from ..operation import Op
+from ..table import OPS
 
 IEEE = "./stepper/ieee.js"  # the module of the functions that rows name and JavaScript lacks
+EXACT = {  # the table's rows that IEEE 754 or the algorithm of ieee.js defines to the last bit
+    *("neg", "add", "sub", "mul", "div", "abs", "sqrt", "sum", "dot"),
+    *("less", "less_equal", "equal", "where"),
+}
 
 
 class Rows:
@@ -40,6 +45,8 @@ class Rows:
         self._names: dict[tuple[Op, int], str] = {}
         self._forward: dict[str, str] = {}
         self._partials: dict[str, str] = {}
+        self._exact: set[str] = set()
+        self._exact_partials: set[str] = set()
 
     def add(self, op: Op, count: int) -> str:
         """Add the row `op`, if n-ary for `count` operands, and return the name of its two functions.
@@ -52,6 +59,8 @@ class Rows:
             y, operands = Term("y"), _operands(count)
             results = _formula(lambda: trace(op.local, y, *operands, of=op), op)
             self._partials[name] = self.function((y, *operands), results, "[{}]")
+            if self._is_exact((y, *operands), results):
+                self._exact_partials.add(name)
         return name
 
     def module(self) -> str:
@@ -60,6 +69,14 @@ class Rows:
         imported = f'import {{ {", ".join(named)} }} from "{IEEE}";\n' if named else ""
         tables = {"forward": self._forward, "partials": self._partials}
         return imported + "".join([f"export const {name} = {_table(table)};\n" for name, table in tables.items()])
+
+    def exactness(self, name: str) -> int:
+        """Return 1 if the row's value is Python's to the last bit, plus 2 if its partial derivatives are."""
+        return 1 * (name in self._exact) + 2 * (name in self._exact_partials)
+
+    def _is_exact(self, inputs: Sequence[Term], results: tuple[Any, ...]) -> bool:
+        steps, _ = straight_line(inputs, results)
+        return all(self._names[op, len(operands)] in self._exact for op, operands in steps)
 
     def _add_forward(self, op: Op, count: int) -> str:
         key = (op, count)
@@ -70,11 +87,16 @@ class Rows:
             name += "'"
         self._names[key] = name
         self._forward[name] = op.forms.javascript  # its place is before those of the rows that it uses
-        if not op.forms.javascript:
+        if op.forms.javascript:
+            if op.name in EXACT and OPS.get(op.name) is op:
+                self._exact.add(name)
+        else:
             try:
                 operands = _operands(count)
                 result = _formula(lambda: expand(op, *operands), op)
                 self._forward[name] = self.function(operands, (result,), "{}")
+                if self._is_exact(operands, (result,)):
+                    self._exact.add(name)
             except FormulaError:
                 del self._names[key], self._forward[name]
                 raise
