@@ -19,7 +19,7 @@ from ..words import PAGE, PLAYGROUND, WORDS, language
 from .grammar import grammar
 from .graph import operation_facts
 from .javascript import Rows
-from .sheet import STEPPER, fragment, sheet, words_of
+from .sheet import HERE, STEPPER, fragment, sheet, words_of
 
 MOST_OPERANDS = 17  # of an operation of any number of operands: what the page has rows for
 MOST_NEURONS = 16  # of a layer, whose outputs a neuron of the next one takes with as many weights
@@ -30,6 +30,7 @@ SCRIPTS = tuple(
         *("plane", "wiring", "charts", "board", "typing", "rooms"),
     )
 )
+MODEL = tuple(f"model/{name}" for name in ("program", "recording", "gpt", "learner", "opened"))
 ACTIVATIONS = ("tanh", "relu", "sigmoid", "leaky_relu", "elu", "gelu", "silu", "softplus", "sin")
 LOSSES: dict[str, tuple[Callable[..., Any], tuple[float, float]]] = {
     "binary_cross_entropy_with_logits": (losses.binary_cross_entropy_with_logits, (0.0, 1.0)),
@@ -38,6 +39,10 @@ LOSSES: dict[str, tuple[Callable[..., Any], tuple[float, float]]] = {
     "huber_loss": (losses.huber_loss, (-1.0, 1.0)),
     "l1_loss": (losses.l1_loss, (-1.0, 1.0)),
 }
+BETAS = (0.85, 0.99)  # of Adam for the language model, as microgpt has them
+# The first 4,000 of demos/names.txt: first names of the US Social Security Administration's lists, as
+# https://github.com/karpathy/makemore has them (MIT licence).
+NAMES = HERE / "model/names.txt"
 OPTIMIZERS: dict[str, tuple[type[Optimizer], dict[str, Any]]] = {
     "SGD": (SGD, {}),
     "momentum": (SGD, {"momentum": 0.9}),
@@ -70,13 +75,17 @@ class Playground:
             "grammar": grammar(),
             "activations": ACTIVATIONS,
             "neurons": MOST_NEURONS,
+            "names": NAMES.read_text("utf-8"),
             "losses": {name: _loss(loss, targets, rows) for name, (loss, targets) in LOSSES.items()},
         }
         updates = "\n".join(f"  {name}: {_update(kind, given, rows)}," for name, (kind, given) in OPTIMIZERS.items())
-        source = f"{rows.source()}\nconst updates = {{\n{updates}\n}};"
+        update = _updates(Adam, {"betas": BETAS}, rows)
+        source = f"{rows.source()}\nconst updates = {{\n{updates}\n}};\nconst updateModel = {update};"
         parts = {name: fragment(f"playground/{name}") for name in ("tabs", "rooms", "entry")}
         styles = ("stepper/page", "playground/playground")
-        return sheet(self.lang, data, (*STEPPER[:-1], *SCRIPTS), source, PLAYGROUND, parts, styles)
+        return sheet(
+            self.lang, data, (*STEPPER[:-1], *SCRIPTS[:-1], *MODEL, SCRIPTS[-1]), source, PLAYGROUND, parts, styles
+        )
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the page to `path` and return it."""
@@ -146,11 +155,27 @@ def _loss(loss: Callable[..., Any], targets: tuple[float, float], rows: Rows) ->
 
 def _update(kind: type[Optimizer], given: dict[str, Any], rows: Rows) -> str:
     """Return a step of an optimiser for one parameter as JavaScript, from its own `update`."""
+    fixed, start, results = _updated(kind, given)
+    return rows.function((*fixed, *start), results, "[{}]")
+
+
+def _updates(kind: type[Optimizer], given: dict[str, Any], rows: Rows) -> str:
+    """Return the same for all parameters at once, whose numbers, gradients and state are arrays."""
+    fixed, start, results = _updated(kind, given)
+    changed = [start[0], *start[2:]]
+    return rows.loop(fixed, start, list(zip(changed, results, strict=True)))
+
+
+def _updated(kind: type[Optimizer], given: dict[str, Any]) -> tuple[list[Term], list[Term], tuple[Any, ...]]:
+    """Return what a step depends on: what is the same for all parameters, each one's own, and what becomes of it.
+
+    A parameter's own are its number, gradient and state; the gradient does not change.
+    """
     optimizer = kind([Value(0.0)], **given)
     optimizer.lr, optimizer.steps = Term("lr"), Term("steps")  # type: ignore[assignment]
     p = SimpleNamespace(data=Term("data"), grad=Term("grad"))
     start = {name: Term(name) for name in kind.slots}
-    inputs = (optimizer.lr, optimizer.steps, p.data, p.grad, *start.values())
+    fixed, own = [optimizer.lr, optimizer.steps], [p.data, p.grad, *start.values()]
     state = dict(start)
     optimizer.update(p, state)  # type: ignore[arg-type]
-    return rows.function(inputs, (p.data, *state.values()), "[{}]")
+    return fixed, own, (p.data, *state.values())  # type: ignore[return-value]
