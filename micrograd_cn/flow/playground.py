@@ -20,6 +20,7 @@ from .grammar import grammar
 from .graph import operation_facts
 from .javascript import Rows
 from .sheet import HERE, STEPPER, fragment, sheet, words_of
+from .texts import MODEL
 
 MOST_OPERANDS = 17  # of an operation of any number of operands: what the page has rows for
 MOST_NEURONS = 16  # of a layer, whose outputs a neuron of the next one takes with as many weights
@@ -30,7 +31,9 @@ SCRIPTS = tuple(
         *("plane", "wiring", "charts", "board", "typing", "rooms"),
     )
 )
-MODEL = tuple(f"model/{name}" for name in ("program", "recording", "gpt", "learner", "opened"))
+MODEL_SCRIPTS = tuple(
+    f"model/{name}" for name in ("program", "recording", "gpt", "learner", "opened", "charts", "room")
+)
 ACTIVATIONS = ("tanh", "relu", "sigmoid", "leaky_relu", "elu", "gelu", "silu", "softplus", "sin")
 LOSSES: dict[str, tuple[Callable[..., Any], tuple[float, float]]] = {
     "binary_cross_entropy_with_logits": (losses.binary_cross_entropy_with_logits, (0.0, 1.0)),
@@ -68,7 +71,7 @@ class Playground:
         operations = {name: _counts(op, rows, max(MOST_OPERANDS, wide.get(op, 0))) for name, op in OPS.items()}
         data: dict[str, Any] = {
             "lang": self._chosen,
-            "words": words_of(PAGE, PLAYGROUND, _errors()),
+            "words": words_of(PAGE, PLAYGROUND, MODEL, _errors()),
             "graphs": [],
             "snapshots": [],
             "operations": operations,
@@ -82,9 +85,16 @@ class Playground:
         update = _updates(Adam, {"betas": BETAS}, rows)
         source = f"{rows.source()}\nconst updates = {{\n{updates}\n}};\nconst updateModel = {update};"
         parts = {name: fragment(f"playground/{name}") for name in ("tabs", "rooms", "entry")}
-        styles = ("stepper/page", "playground/playground")
+        parts["rooms"] += fragment("model/room")
+        styles = ("stepper/page", "playground/playground", "model/model")
         return sheet(
-            self.lang, data, (*STEPPER[:-1], *SCRIPTS[:-1], *MODEL, SCRIPTS[-1]), source, PLAYGROUND, parts, styles
+            self.lang,
+            data,
+            (*STEPPER[:-1], *SCRIPTS[:-1], *MODEL_SCRIPTS, SCRIPTS[-1]),
+            source,
+            PLAYGROUND,
+            parts,
+            styles,
         )
 
     def save(self, path: str | os.PathLike[str]) -> Path:

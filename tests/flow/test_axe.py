@@ -36,6 +36,14 @@ STATES = {
     "a wrong setting": "(() => { part('b_rate').value = 'x'; part('b_rate').dispatchEvent(new Event('input')); })()",
     "points to draw": "(() => { part('b_rate').value = '0.1'; set('data', 'own'); })()",
     "a batch": "(() => { set('data', 'moons'); openBatch(); commands.end(); })()",
+    "a language model": "(() => { part('tab_model').click(); model.learner.step(); invent(10); showModel(); })()",
+    "one's own lines": """(() => {
+        part('m_lines').value = 'one\\ntwo';
+        part('m_lines').dispatchEvent(new Event('input'));
+        setModel('words', 'own');
+        setModel('typed', 'xx');
+    })()""",
+    "a chance": "(() => { setModel('words', 'names'); openChance(3); commands.end(); })()",
 }
 
 

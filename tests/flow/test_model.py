@@ -96,7 +96,7 @@ OPENED = """([words, given, word]) => {
     graph.nodes.forEach((node, i) => node.parameter && (shown[node.name] = gradient(state, i)));
     const own = {};
     for (const [matrix, rows] of Object.entries(learner.weights)) rows.forEach((row, j) => row.forEach((place, i) => {
-        const name = matrix === "wte" || matrix === "lm_head" ? learner.characters[j] ?? "•" : j;
+        const name = matrix === "wte" || matrix === "lm_head" ? learner.letters[j] : j;
         own[`${matrix}.${name}.${i}`] = program.grad[place];
     }));
     return { loss, root: made.data[graph.root], shown, own };

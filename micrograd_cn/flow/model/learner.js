@@ -12,8 +12,9 @@ class Learner {
     this.words = rng.shuffle([...words]);
     this.characters = alphabetOf(words);
     this.end = this.characters.length;
+    this.letters = [...this.characters, ["•", "∎", "◦"].find(c => !this.characters.includes(c)) ?? "\u2022\u2022"];
     this.number = new Map(this.characters.map((c, i) => [c, i]));
-    Object.assign(this, { width, heads, layers, block, rate, batch, steps, done: 0, losses: [] });
+    Object.assign(this, { width, heads, layers, block, rate, batch, steps, done: 0, ready: 0, losses: [] });
     this.shapes = shapesOf({ width, block, layers, count: this.end + 1 });
     const { program } = Object.assign(this, { program: new Program() });
     this.weights = Object.fromEntries(Object.entries(this.shapes).map(([name, [outputs, inputs]]) => {
@@ -68,17 +69,34 @@ class Learner {
     return Array.from({ length: this.batch }, (_, i) => this.words[(this.done * this.batch + i) % this.words.length]);
   }
 
-  step() {
-    const { program, count, mean, square } = this, words = this.next();
-    program.grad.fill(0, 0, count);
-    let total = 0;
-    for (const word of words) total += this.gradient(word, 1 / words.length);
-    const { data, grad } = program;
-    const rate = this.rate * Math.max(0, 1 - this.done / this.steps);
+  // A little of a step: record a position that is new, or take the next word's gradient; after the batch's last one, move
+  // the weights. Gives the batch's loss then, and null before.
+  work() {
+    const { program, batch, done } = this, word = this.words[(done * batch + this.ready) % this.words.length];
+    const length = this.tokensOf(word).length - 1;
+    if (this.places.length < length) {
+      this.at(this.places.length);
+      return null;
+    }
+    if (this.ready === 0) {
+      program.grad.fill(0, 0, this.count);
+      this.total = 0;
+    }
+    this.total += this.gradient(word, 1 / batch);
+    if (++this.ready < batch) return null;
+    const rate = this.rate * Math.max(0, 1 - done / this.steps);
     this.done++;
-    updateModel(rate, this.done, data.subarray(0, count), grad, mean, square);
-    this.losses.push(total / words.length);
-    return total / words.length;
+    this.ready = 0;
+    updateModel(rate, this.done, program.data.subarray(0, this.count), program.grad, this.mean, this.square);
+    const loss = this.total / batch;
+    this.losses.push(loss);
+    return loss;
+  }
+
+  step() {
+    let loss = null;
+    while (loss === null) loss = this.work();
+    return loss;
   }
 
   // What the model says after these tokens: the next one's chances, at a temperature, and what each head attends to

@@ -2,7 +2,7 @@
 
 // The number that one asks of some tokens: `ask` finds its node in what was recorded of each.
 function openedGraph(learner, tokens, ask) {
-  const { program, weights, characters } = learner, letters = [...characters, "•"], recording = new Recording(letters);
+  const { program, weights, letters } = learner, recording = new Recording(letters);
   const leaves = Object.fromEntries(Object.entries(weights).map(([name, rows]) => {
     const named = j => (name === "wte" || name === "lm_head" ? letters[j] : String(j));
     const row = (places, j) => recording.within(named(j), () => places.map((place, i) => recording.leaf(String(i), program.data[place])));

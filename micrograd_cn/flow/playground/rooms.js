@@ -1,30 +1,36 @@
-// The two rooms of the playground, the way from one to the other, and what a link says.
+// The rooms of the playground, the way from one to another, and what a link says.
 
-let room = "typing";
+const ROOMS = ["typing", "board", "model"];
+let room = "typing", origin = null; // the room from which one came into the stepper
 
 function show_room(name) {
   room = name;
   part("board").hidden = name !== "board";
-  part("stepping").hidden = name === "board";
-  for (const each of ["typing", "board"]) {
+  part("model").hidden = name !== "model";
+  part("stepping").hidden = ["board", "model"].includes(name);
+  for (const each of ROOMS) {
     part(`tab_${each}`).setAttribute("aria-selected", each === name);
     part(`tab_${each}`).tabIndex = each === name ? 0 : -1;
   }
-  part("copy_python").hidden = name === "board";
+  part("copy_python").hidden = part("stepping").hidden;
   if (name !== "board") stop();
   else {
     wiring.arrange();
     refresh();
   }
+  if (name === "model") showModelRoom();
+  else stopModel();
 }
 
 // From a training run into its computation.
-function enter(made, told) {
+function enter(made, told, from = "board") {
+  origin = from;
   part("typing").hidden = part("numbers").hidden = true;
   part("origin").hidden = false;
   part("origin_text").textContent = told;
   show_room("stepping");
-  part("tab_board").setAttribute("aria-selected", true);
+  part(`tab_${from}`).setAttribute("aria-selected", true);
+  part(`tab_${from}`).tabIndex = 0;
   open([made]);
   part("return").focus();
 }
@@ -46,8 +52,9 @@ function remember() {
 }
 
 function rememberNow() {
-  const facts = room === "board" || !part("origin").hidden ? { room: "board", ...settings } : { text: typed.text };
-  if (facts.room && settings.data === "own") facts.own = own.map(({ at, label }) => [...at.map(x => x.toFixed(2)), label].join(",")).join(";");
+  const now = part("origin").hidden || ROOMS.includes(room) ? room : origin;
+  const facts = { typing: () => ({ text: typed.text }), board: () => ({ room: now, ...settings }), model: () => ({ room: now, ...modelFacts() }) }[now]();
+  if (now === "board" && settings.data === "own") facts.own = own.map(({ at, label }) => [...at.map(x => x.toFixed(2)), label].join(",")).join(";");
   if (!facts.room) for (const [name] of typed.made?.values ?? []) facts[`=${name}`] = exact(typed.values.get(name));
   writeLink({ ...facts, lang: chosen.lang });
 }
@@ -57,30 +64,34 @@ part("tab_typing").addEventListener("click", () => {
   if (typed.made) leave(typed.made);
   remember();
 });
-part("tab_board").addEventListener("click", () => {
-  show_room("board");
-  remember();
-});
+for (const name of ["board", "model"]) {
+  part(`tab_${name}`).addEventListener("click", () => {
+    show_room(name);
+    remember();
+  });
+}
 part("tabs").addEventListener("keydown", event => {
-  const other = { typing: "board", board: "typing" }[room];
-  if (!["ArrowLeft", "ArrowRight", "Home", "End"].includes(event.key)) return;
+  const at = ROOMS.indexOf(ROOMS.includes(room) ? room : origin), count = ROOMS.length;
+  const next = { ArrowLeft: (at + count - 1) % count, ArrowRight: (at + 1) % count, Home: 0, End: count - 1 }[event.key], other = ROOMS[next];
+  if (next === undefined) return;
   event.preventDefault();
   event.stopPropagation();
   part(`tab_${other}`).click();
   part(`tab_${other}`).focus();
 });
 part("return").addEventListener("click", () => {
-  show_room("board");
-  part("run").focus();
+  show_room(origin);
+  part(origin === "model" ? "m_run" : "run").focus();
 });
 
 document.addEventListener("keydown", event => {
-  if (room !== "board" || event.target.matches("input, select, textarea, button, [role=application]") && event.key !== "ArrowRight") return;
+  const own = { board: { " ": "run", ArrowRight: "one_step" }, model: { " ": "m_run", ArrowRight: "m_step" } }[room];
+  if (!own || event.target.matches("input, select, textarea, button, [role=application]") && event.key !== "ArrowRight") return;
   if (event.target.matches("input, select, textarea") || part("helping").open) return;
-  const command = { " ": "run", ArrowRight: "one_step" }[event.key];
+  const command = own[event.key];
   if (!command || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();
-  boardCommands[command]();
+  part(command).click();
 });
 
 // Fields of the board.
@@ -112,11 +123,13 @@ function fillChoices() {
 }
 
 themed.push(() => trainer && refresh());
+themed.push(() => room === "model" && showModel());
 let told = chosen.lang;
 watchers.push(() => {
   if (told === chosen.lang) return;
   told = chosen.lang;
   if (trainer) drawBoard(true);
+  if (room === "model") showModel();
   if (typed.fault !== null && typed.text) readTyped(typed.text);
   remember();
 });
@@ -127,7 +140,9 @@ function arrive() {
   words = page.words[chosen.lang];
   const choices = { data: Object.keys(DATA), activation: page.activations, initialiser: Object.keys(INITIALISERS),
     loss: Object.keys(page.losses), optimizer: Object.keys(updates), batch: BATCHES, noise: NOISES, speed: SPEEDS };
-  for (const name of Object.keys(DEFAULTS)) {
+  const given_room = ROOMS.includes(link.get("room")) ? link.get("room") : "typing";
+  if (given_room === "model") readModelFacts(link);
+  else for (const name of Object.keys(DEFAULTS)) {
     const given = link.get(name), fits = choices[name]?.includes(given) ?? isWritten[name]?.(given ?? "") ?? /^[1-9]\d{0,2}$/.test(given);
     if (given !== undefined && fits) settings[name] = given;
   }
@@ -136,6 +151,7 @@ function arrive() {
     if (Number.isFinite(x) && Number.isFinite(y)) own.push(point([x, y], label === 1 ? 1 : 0));
   }
   fillChoices();
+  fillModelChoices();
   readColours();
   const values = new Map([...link].filter(([key, x]) => key.startsWith("=") && parsed(x) !== null).map(([key, x]) => [key.slice(1), parsed(x)]));
   const [, text, first] = EXAMPLES[0], given = link.get("text");
@@ -143,7 +159,8 @@ function arrive() {
   part("text").value = given ?? text;
   if (given !== undefined) readTyped(given, values);
   renew();
-  show_room(link.get("room") === "board" ? "board" : "typing");
+  renewModel();
+  show_room(given_room);
   remember();
 }
 
