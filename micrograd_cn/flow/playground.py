@@ -19,21 +19,11 @@ from ..words import PAGE, PLAYGROUND, WORDS, language
 from .grammar import grammar
 from .graph import operation_facts
 from .javascript import Rows
-from .sheet import HERE, STEPPER, fragment, sheet, words_of
+from .sheet import HERE, fragment, sheet, words_of
 from .texts import MODEL
 
 MOST_OPERANDS = 17  # of an operation of any number of operands: what the page has rows for
 MOST_NEURONS = 16  # of a layer, whose outputs a neuron of the next one takes with as many weights
-SCRIPTS = tuple(
-    f"playground/{name}"
-    for name in (
-        *("random", "data", "read", "expression", "examples", "network", "train", "computation", "link"),
-        *("plane", "wiring", "charts", "board", "typing", "rooms"),
-    )
-)
-MODEL_SCRIPTS = tuple(
-    f"model/{name}" for name in ("program", "recording", "gpt", "learner", "opened", "charts", "room")
-)
 ACTIVATIONS = ("tanh", "relu", "sigmoid", "leaky_relu", "elu", "gelu", "silu", "softplus", "sin")
 LOSSES: dict[str, tuple[Callable[..., Any], tuple[float, float]]] = {
     "binary_cross_entropy_with_logits": (losses.binary_cross_entropy_with_logits, (0.0, 1.0)),
@@ -81,21 +71,12 @@ class Playground:
             "names": NAMES.read_text("utf-8"),
             "losses": {name: _loss(loss, targets, rows) for name, (loss, targets) in LOSSES.items()},
         }
-        updates = "\n".join(f"  {name}: {_update(kind, given, rows)}," for name, (kind, given) in OPTIMIZERS.items())
-        update = _updates(Adam, {"betas": BETAS}, rows)
-        source = f"{rows.source()}\nconst updates = {{\n{updates}\n}};\nconst updateModel = {update};"
+        updates = {"playground/updates.js": _updates(rows), "model/update.js": _model_update(rows)}
+        modules = {**updates, "rows.js": rows.module()}
         parts = {name: fragment(f"playground/{name}") for name in ("tabs", "rooms", "entry")}
         parts["rooms"] += fragment("model/room")
         styles = ("stepper/page", "playground/playground", "model/model")
-        return sheet(
-            self.lang,
-            data,
-            (*STEPPER[:-1], *SCRIPTS[:-1], *MODEL_SCRIPTS, SCRIPTS[-1]),
-            source,
-            PLAYGROUND,
-            parts,
-            styles,
-        )
+        return sheet(self.lang, data, "playground/playground.js", modules, PLAYGROUND, parts, styles)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the page to `path` and return it."""
@@ -163,29 +144,37 @@ def _loss(loss: Callable[..., Any], targets: tuple[float, float], rows: Rows) ->
     return {"targets": targets, "steps": written}
 
 
+def _updates(rows: Rows) -> str:
+    """Return the optimisers' steps as a module."""
+    lines = "".join([f"  {name}: {_update(kind, given, rows)},\n" for name, (kind, given) in OPTIMIZERS.items()])
+    return f'import {{ forward }} from "../rows.js";\nexport const updates = {{\n{lines}}};\n'
+
+
+def _model_update(rows: Rows) -> str:
+    """Return a step of Adam for all parameters of the language model at once, whose state is in arrays, as a module."""
+    fixed, own, results = _updated(Adam, {"betas": BETAS})
+    step = rows.loop(fixed, own, list(zip([own[0], *own[2:]], results, strict=True)))
+    return f'import {{ forward }} from "../rows.js";\nexport const updateModel = {step};\n'
+
+
 def _update(kind: type[Optimizer], given: dict[str, Any], rows: Rows) -> str:
-    """Return a step of an optimiser for one parameter as JavaScript, from its own `update`."""
-    fixed, start, results = _updated(kind, given)
-    return rows.function((*fixed, *start), results, "[{}]")
-
-
-def _updates(kind: type[Optimizer], given: dict[str, Any], rows: Rows) -> str:
-    """Return the same for all parameters at once, whose numbers, gradients and state are arrays."""
-    fixed, start, results = _updated(kind, given)
-    changed = [start[0], *start[2:]]
-    return rows.loop(fixed, start, list(zip(changed, results, strict=True)))
+    """Return a step of an optimiser for one parameter as JavaScript."""
+    fixed, own, results = _updated(kind, given)
+    return rows.function((*fixed, *own), results, "[{}]")
 
 
 def _updated(kind: type[Optimizer], given: dict[str, Any]) -> tuple[list[Term], list[Term], tuple[Any, ...]]:
-    """Return what a step depends on: what is the same for all parameters, each one's own, and what becomes of it.
+    """Return what a step of an optimiser depends on and what becomes of a parameter, from its own `update`.
 
-    A parameter's own are its number, gradient and state; the gradient does not change.
+    What is the same for all parameters comes first, then each one's own: its number, gradient and state. The results
+    are the number and the state.
     """
     optimizer = kind([Value(0.0)], **given)
-    optimizer.lr, optimizer.steps = Term("lr"), Term("steps")  # type: ignore[assignment]
+    rate, steps = Term("lr"), Term("steps")
+    optimizer.lr, optimizer.steps = rate, steps  # type: ignore[assignment]
     p = SimpleNamespace(data=Term("data"), grad=Term("grad"))
     start = {name: Term(name) for name in kind.slots}
-    fixed, own = [optimizer.lr, optimizer.steps], [p.data, p.grad, *start.values()]
+    own = [p.data, p.grad, *start.values()]
     state = dict(start)
     optimizer.update(p, state)  # type: ignore[arg-type]
-    return fixed, own, (p.data, *state.values())  # type: ignore[return-value]
+    return [rate, steps], own, (p.data, *state.values())

@@ -138,7 +138,7 @@ def test_what_one_clicks_opens_and_training_goes_on_where_it_was(what, told, mod
     assert page.page.locator("#origin_text").inner_text().startswith(told)
     assert page.page.locator("#origin_text").inner_text().endswith(", after 3 training steps")
     page.press("End")
-    assert page.page.evaluate("chosen.done === moves.length")
+    assert page.page.evaluate("session.chosen.done === session.moves.length")
     page.page.locator("#return").click()
     assert page.page.evaluate(WEIGHTS) == before
     assert page.page.evaluate("[model.learner.done, model.running]") == [3, None]
@@ -171,7 +171,7 @@ def test_the_table_of_embeddings_is_read_and_opened_by_keys(model):
     opened = page.page.locator("#origin_text").inner_text()
     word = re.match(r"The loss of '(\w+)', opened at number 2 of the embedding of 'c', after 1", opened)[1]
     assert "c" in word
-    assert page.page.evaluate("graph.nodes[part('leaf').value].name") == "wte.c.1"
+    assert page.page.evaluate("session.graph.nodes[byId('leaf').value].name") == "wte.c.1"
     assert "wte.c.1" in page.nodes()
 
 
@@ -198,7 +198,7 @@ def test_a_link_opens_the_room_as_it_was(opened, browser):
     assert f"lines={quote('天 地')}%0A" in link
     other = browser.new_page()
     other.goto(link)
-    state = "[model.settings, model.lines, room, model.learner.letters.join('')]"
+    state = "[model.settings, model.lines, session.room, model.learner.letters.join('')]"
     assert other.evaluate(state) == page.page.evaluate(state)
     assert other.locator("#m_lines").input_value() == "天 地\n玄=黄&\n"
     other.close()

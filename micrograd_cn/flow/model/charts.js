@@ -1,21 +1,24 @@
 // What the language model's room draws: the loss as it learns, and the table of embeddings.
 
+import { colours, fitted } from "../playground/canvas.js";
+import { shown } from "../stepper/text.js";
+
 const SMOOTHED = 50; // losses of which the mean is drawn, since one word is harder than another
 const CELL = { least: 14, most: 32, letter: 34 }; // pixels: heights of a row, and the letters' column
 
 // The losses of the steps thin, and their mean over the last fifty.
-function drawModelLosses(canvas, losses, words) {
+export function drawModelLosses(canvas, losses, words) {
   const { context, width, height } = fitted(canvas), rim = 10;
   context.clearRect(0, 0, width, height);
   Object.assign(context, { strokeStyle: colours.line, lineWidth: 1 });
   context.strokeRect(rim, rim, width - 2 * rim, height - 2 * rim);
   const every = Math.max(1, Math.ceil(losses.length / Math.max(60, width))), lines = [[], []];
-  let sum = 0;
+  let added = 0;
   losses.forEach((loss, i) => {
-    sum += loss - (i >= SMOOTHED ? losses[i - SMOOTHED] : 0);
+    added += loss - (i >= SMOOTHED ? losses[i - SMOOTHED] : 0);
     if (i % every && i !== losses.length - 1) return;
     lines[0].push([i, loss]);
-    lines[1].push([i, sum / Math.min(i + 1, SMOOTHED)]);
+    lines[1].push([i, added / Math.min(i + 1, SMOOTHED)]);
   });
   const values = lines.flat().map(([, x]) => x).filter(Number.isFinite);
   if (!values.length) return;
@@ -39,10 +42,10 @@ function drawModelLosses(canvas, losses, words) {
 }
 
 // A row for each token, a column for each of its numbers, in blue and orange. The tokens that are `read` stand out.
-function drawEmbeddings(canvas, { letters, width: columns, weights, program }, cell, read) {
+export function drawEmbeddings(canvas, { letters, width: numbers, weights, program }, cell, read) {
   const tall = rowHeight(canvas, letters.length);
   canvas.style.height = `${tall * letters.length}px`;
-  const { context, width } = fitted(canvas), wide = (width - CELL.letter) / columns;
+  const { context, width } = fitted(canvas), wide = (width - CELL.letter) / numbers;
   context.clearRect(0, 0, width, tall * letters.length);
   let largest = 1e-12;
   for (const row of weights.wte) for (const place of row) if (Number.isFinite(program.data[place])) largest = Math.max(largest, Math.abs(program.data[place]));
@@ -67,8 +70,8 @@ function drawEmbeddings(canvas, { letters, width: columns, weights, program }, c
 const rowHeight = (canvas, count) => Math.max(CELL.least, Math.min(CELL.most, Math.floor(canvas.parentElement.clientHeight / count)));
 
 // The token and the number at the pointer; null beside them.
-function cellAt(canvas, { letters, width: columns }, event) {
+export function cellAt(canvas, { letters, width: numbers }, event) {
   const { left, top, width } = canvas.getBoundingClientRect(), tall = rowHeight(canvas, letters.length);
-  const token = Math.floor((event.clientY - top) / tall), column = Math.floor(((event.clientX - left - CELL.letter) / (width - CELL.letter)) * columns);
-  return token >= 0 && token < letters.length && column >= 0 && column < columns ? { token, column } : null;
+  const token = Math.floor((event.clientY - top) / tall), column = Math.floor(((event.clientX - left - CELL.letter) / (width - CELL.letter)) * numbers);
+  return token >= 0 && token < letters.length && column >= 0 && column < numbers ? { token, column } : null;
 }

@@ -3,8 +3,10 @@
 // `to` records: an operation (`apply`), `dot`, `logsumexp` and `take` of sequences, each with the result's name, and `within` a
 // part. Model and order of random numbers are those of Andrej Karpathy's microgpt (2026), as demos/microgpt.py has them.
 
+import { Constant } from "./program.js";
+
 // The matrices by name, each with its numbers of outputs and inputs, in the order in which they are drawn.
-function shapesOf({ width, block, layers, count }) {
+export function shapesOf({ width, block, layers, count }) {
   const shapes = { wte: [count, width], wpe: [block, width], lm_head: [count, width] };
   for (let l = 0; l < layers; l++) {
     for (const name of ["wq", "wk", "wv", "wo"]) shapes[`layer${l}.${name}`] = [width, width];
@@ -13,8 +15,8 @@ function shapesOf({ width, block, layers, count }) {
   return shapes;
 }
 
-const plus = (to, xs, ys, name) => xs.map((x, i) => to.apply("add", [x, ys[i]], `${name}${i}`));
-const linear = (to, rows, xs, name) => rows.map((row, i) => to.dot(row, xs, `${name}${i}`));
+const added = (to, xs, ys, name) => xs.map((x, i) => to.apply("add", [x, ys[i]], `${name}${i}`));
+const linearly = (to, rows, xs, name) => rows.map((row, i) => to.dot(row, xs, `${name}${i}`));
 
 // Scale to a mean square of 1.
 function normal(to, xs) {
@@ -26,57 +28,57 @@ function normal(to, xs) {
 }
 
 // Positive numbers that sum to 1.
-function softmax(to, xs, name) {
+export function softmax(to, xs, name) {
   const total = to.logsumexp(xs, "log_sum");
   return xs.map((x, i) => to.apply("sub", [x, total], `log_${name}${i}`)).map((x, i) => to.apply("exp", [x], `${name}${i}`));
 }
 
-// For each token the logits of the one that follows, what each head attends to, and what the token begins as. No token
-// sees what comes after it.
-function* gpt(to, tokens, weights, { heads, layers }) {
+// A function that reads one token after the other, and gives for each the logits of the one that follows and what each
+// head attends to. No token sees what comes after it.
+export function gpt(to, weights, { heads, layers }) {
   const seen = Array.from({ length: layers }, () => ({ keys: [], values: [] }));
   let position = 0;
-  for (const token of tokens) {
+  return token => {
     const place = weights.wpe[position];
-    yield to.within(to.tokenName(position++, token), () => {
-      const attention = [], embedding = to.within("embedding", () => {
+    return to.within(to.tokenName(position++, token), () => {
+      const attention = [];
+      let x = to.within("embedding", () => {
         const own = place.map((_, i) => to.take(token, weights.wte.map(row => row[i])));
-        return normal(to, plus(to, own, place, "x"));
+        return normal(to, added(to, own, place, "x"));
       });
-      let x = embedding;
       for (let l = 0; l < layers; l++) {
         const { keys, values } = seen[l], matrix = name => weights[`layer${l}.${name}`];
         x = to.within(`layer${l}`, () => {
           // Attention: the token asks, each token up to it has a key, and those whose keys fit give of their values.
           const after = to.within("attention", () => {
             const y = normal(to, x), size = x.length / heads, root = new Constant(Math.sqrt(size));
-            const query = to.within("query", () => linear(to, matrix("wq"), y, "q"));
-            keys.push(to.within("key", () => linear(to, matrix("wk"), y, "k")));
-            values.push(to.within("value", () => linear(to, matrix("wv"), y, "v")));
+            const query = to.within("query", () => linearly(to, matrix("wq"), y, "q"));
+            keys.push(to.within("key", () => linearly(to, matrix("wk"), y, "k")));
+            values.push(to.within("value", () => linearly(to, matrix("wv"), y, "v")));
             const read = Array.from({ length: heads }, (_, h) => to.within(`head${h}`, () => {
               const own = vector => vector.slice(h * size, (h + 1) * size);
               const fits = keys.map((key, k) => to.dot(own(query), own(key), `fit${k}`));
-              const shares = softmax(to, fits.map((fit, k) => to.apply("div", [fit, root], `score${k}`)), "share");
+              const shares = softmax(to, fits.map((product, k) => to.apply("div", [product, root], `score${k}`)), "share");
               attention.push(shares);
               return own(query).map((_, i) => to.dot(shares, values.map(value => own(value)[i]), `read${i}`));
             })).flat();
-            return to.within("sum", () => plus(to, x, linear(to, matrix("wo"), read, "o"), "x"));
+            return to.within("sum", () => added(to, x, linearly(to, matrix("wo"), read, "o"), "x"));
           });
           // Then the token thinks about what it has read.
           return to.within("mlp", () => {
             const y = normal(to, after);
-            const hidden = to.within("hidden", () => linear(to, matrix("fc1"), y, "a").map((a, i) => to.apply("relu", [a], `h${i}`)));
-            return to.within("sum", () => plus(to, after, linear(to, matrix("fc2"), hidden, "o"), "x"));
+            const hidden = to.within("hidden", () => linearly(to, matrix("fc1"), y, "a").map((a, i) => to.apply("relu", [a], `h${i}`)));
+            return to.within("sum", () => added(to, after, linearly(to, matrix("fc2"), hidden, "o"), "x"));
           });
         });
       }
-      return { embedding, attention, logits: to.within("logits", () => linear(to, weights.lm_head, x, "logit")) };
+      return { attention, logits: to.within("logits", () => linearly(to, weights.lm_head, x, "logit")) };
     });
-  }
+  };
 }
 
 // -log softmax(logits)[target].
-const crossEntropy = (to, logits, target, name) => to.apply("sub", [to.logsumexp(logits, `log_sum_${name}`), to.take(target, logits)], name);
+export const crossEntropy = (to, logits, target, name) => to.apply("sub", [to.logsumexp(logits, `log_sum_${name}`), to.take(target, logits)], name);
 
 // The mean of some numbers.
-const meanOf = (to, xs, name) => to.dot(xs, xs.map(() => new Constant(1 / xs.length)), name);
+export const meanOf = (to, xs, name) => to.dot(xs, xs.map(() => new Constant(1 / xs.length)), name);

@@ -1,11 +1,16 @@
 // Training of the language model: its words, its weights, and steps of Adam on the program of their losses.
 
+import { crossEntropy, gpt, meanOf, shapesOf } from "./gpt.js";
+import { Program } from "./program.js";
+import { updateModel } from "./update.js";
+import { Random } from "../playground/random.js";
+
 // What the model can say: the characters of some words in order, and one token more.
-function alphabetOf(words) {
+export function alphabetOf(words) {
   return [...new Set(words.flatMap(word => [...word]))].sort((a, b) => a.codePointAt() - b.codePointAt());
 }
 
-class Learner {
+export class Learner {
   // `words` in their order; a step takes the next `batch` of them.
   constructor(words, { width, heads, layers, block, seed, rate, batch, steps }) {
     const rng = new Random(seed);
@@ -24,9 +29,8 @@ class Learner {
     this.count = program.size; // of the parameters, the first places
     this.tokens = Array.from({ length: block }, () => program.leaf());
     this.targets = Array.from({ length: block }, () => program.leaf());
-    this.recorder = gpt(program, this.tokens, this.weights, this);
+    this.read = gpt(program, this.weights, this);
     this.places = []; // of each position what was recorded: the runs' end, logits, shares, the mean loss up to it
-    this.sum = new Float64Array(this.count);
     this.mean = new Float64Array(this.count);
     this.square = new Float64Array(this.count);
   }
@@ -35,7 +39,7 @@ class Learner {
   at(position) {
     const { program, places } = this;
     while (places.length <= position) {
-      const { value } = this.recorder.next(), n = places.length;
+      const n = places.length, value = this.read(this.tokens[n]);
       const logitsEnd = program.runs.length;
       const entropy = crossEntropy(program, value.logits, this.targets[n]);
       const loss = meanOf(program, [...places.map(each => each.entropy), entropy]);
@@ -116,7 +120,7 @@ class Learner {
       const { program } = this, now = this.at(tokens.length - 1), { data } = program;
       data[this.tokens[tokens.length - 1]] = tokens.at(-1);
       program.forward(now.begin, now.logitsEnd); // what was computed of those before it is still there
-      const next = drawn(rng, chancesOf(now.logits.map(place => data[place]), temperature));
+      const next = drawnFrom(rng, chancesOf(now.logits.map(place => data[place]), temperature));
       if (next === this.end) break;
       tokens.push(next);
     }
@@ -125,12 +129,12 @@ class Learner {
 }
 
 function chancesOf(logits, temperature) {
-  const top = Math.max(...logits), parts = logits.map(x => Math.exp((x - top) / temperature)), total = parts.reduce((sum, x) => sum + x, 0);
+  const top = Math.max(...logits), parts = logits.map(x => Math.exp((x - top) / temperature)), total = parts.reduce((added, x) => added + x, 0);
   return parts.map(x => x / total);
 }
 
 // The number of a chance that came up.
-function drawn(rng, chances) {
+function drawnFrom(rng, chances) {
   let left = rng.random();
   for (let i = 0; i < chances.length; i++) {
     left -= chances[i];

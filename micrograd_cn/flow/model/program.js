@@ -4,7 +4,10 @@
 // advance evenly are one run: `first` and `count` are its results' places, `base` and `step` those of each operand.
 // Where an operation takes a sequence, base and step are its start's, and `table` has the members' places from there.
 
-class Program {
+import { forward, partials } from "../rows.js";
+import { page } from "../stepper/page.js";
+
+export class Program {
   constructor() {
     this.data = new Float64Array(1 << 14);
     this.grad = new Float64Array(1 << 14);
@@ -33,8 +36,8 @@ class Program {
 
   // Record an operation of places and numbers; of as many operands as there are, for sequences see below.
   apply(name, operands) {
-    const places = operands.map(x => this.operand(x)), { row, still } = page.operations[name];
-    return this.record(name, places, [], { kind: "map", value: forward[row], slopes: partials[row], still });
+    const places = operands.map(x => this.operand(x)), facts = page.operations[name];
+    return this.record(name, places, [], { kind: "map", value: forward[facts.row], slopes: partials[facts.row], blocked: facts.still });
   }
 
   // The sum of products of two sequences of places.
@@ -67,7 +70,7 @@ class Program {
   record(name, base, sequences, facts) {
     const place = this.leaf(), last = this.runs.at(-1);
     const tables = sequences.map(xs => xs.map(x => x - xs[0]));
-    const alike = last && last.name === name && last.first + last.count === place && sequences.every((_, k) => same(tables[k], last.tables[k]));
+    const alike = last && last.name === name && last.first + last.count === place && sequences.every((_, k) => sameNumbers(tables[k], last.tables[k]));
     if (alike && last.count === 1) last.step = base.map((x, k) => x - last.base[k]);
     if (alike && base.every((x, k) => x === last.base[k] + last.count * last.step[k])) {
       last.count++;
@@ -97,13 +100,13 @@ class Program {
 }
 
 // A number that never changes, among places.
-class Constant {
+export class Constant {
   constructor(value) {
     this.value = value;
   }
 }
 
-const same = (xs, ys) => xs.length === ys.length && xs.every((x, i) => x === ys[i]);
+const sameNumbers = (xs, ys) => xs.length === ys.length && xs.every((x, i) => x === ys[i]);
 
 const FORWARD = {
   map(data, { first, count, base, step, value }) {
@@ -137,17 +140,17 @@ const FORWARD = {
 };
 
 const BACKWARD = {
-  map(data, grad, { first, count, base, step, slopes, still }) {
+  map(data, grad, { first, count, base, step, slopes, blocked }) {
     for (let i = count - 1; i >= 0; i--) {
       const y = data[first + i], upstream = grad[first + i];
       if (base.length === 1) grad[base[0] + i * step[0]] += upstream * slopes(y, data[base[0] + i * step[0]])[0];
       else if (base.length === 2) {
         const a = base[0] + i * step[0], b = base[1] + i * step[1], local = slopes(y, data[a], data[b]);
-        if (!still.includes(0)) grad[a] += upstream * local[0];
-        if (!still.includes(1)) grad[b] += upstream * local[1];
+        if (!blocked.includes(0)) grad[a] += upstream * local[0];
+        if (!blocked.includes(1)) grad[b] += upstream * local[1];
       } else {
         const local = slopes(y, ...base.map((x, k) => data[x + i * step[k]]));
-        base.forEach((x, k) => still.includes(k) || (grad[x + i * step[k]] += upstream * local[k]));
+        base.forEach((x, k) => blocked.includes(k) || (grad[x + i * step[k]] += upstream * local[k]));
       }
     }
   },

@@ -1,6 +1,13 @@
 // A graph for the stepper, of what records operations: with names and parts, and only what its root depends on.
 
-class Recording {
+import { Constant } from "./program.js";
+import { forward, partials } from "../rows.js";
+import { evaluated } from "../stepper/engine.js";
+import { makeGraph } from "../stepper/graph.js";
+import { dot, logsumexp } from "../stepper/ieee.js";
+import { page } from "../stepper/page.js";
+
+export class Recording {
   // `letters` are the tokens' names.
   constructor(letters) {
     Object.assign(this, { letters, nodes: [], data: [], groups: [], inside: -1, known: new Map(), paths: new Map() });
@@ -112,8 +119,8 @@ function wideFacts(name, count) {
     const { value, slopes, text, written } = WIDE[name];
     forward[row] = value;
     partials[row] = slopes;
-    const called = list => `${name}(${list.join(", ")})`;
-    widened.set(row, { ...page.operations[name][2], row, text: called(text(count)), written: called(written(count)) });
+    const call = list => `${name}(${list.join(", ")})`;
+    widened.set(row, { ...page.operations[name][2], row, text: call(text(count)), written: call(written(count)) });
   }
   return widened.get(row);
 }

@@ -1,12 +1,27 @@
 // The language model's room: settings, the loop, what one types, and what opens in the stepper.
 
+import { cellAt, drawEmbeddings, drawModelLosses } from "./charts.js";
+import { Learner, alphabetOf } from "./learner.js";
+import { attentionGraph, chanceGraph, lossGraph } from "./opened.js";
+import { Random } from "../playground/random.js";
+import { addRoom, isSeen, remember, stepThrough } from "../playground/rooms.js";
+import { CHOICES, isWritten } from "../playground/settings.js";
+import { chooseLeaf } from "../stepper/editing.js";
+import { byId, html } from "../stepper/elements.js";
+import { around } from "../stepper/fold.js";
+import { page } from "../stepper/page.js";
+import { session } from "../stepper/session.js";
+import { exact, filled, parsed, shown } from "../stepper/text.js";
+import { themed } from "../stepper/theme.js";
+import { viewport } from "../stepper/viewport.js";
+
 const MODEL_DEFAULTS = {
   words: "names", width: "16", heads: "4", layers: "1", block: "16", rate: "0.01", batch: "1", steps: "1000", seed: "42",
   speed: "full", temperature: "0.5", typed: "em",
 };
 const MODEL_CHOICES = {
   words: ["names", "own"], width: ["8", "16", "32"], heads: ["1", "2", "4"], layers: ["1", "2"], block: ["8", "16"],
-  batch: ["1", "4", "8", "16", "32"], steps: ["300", "1000", "3000", "10000"], speed: SPEEDS,
+  batch: ["1", "4", "8", "16", "32"], steps: ["300", "1000", "3000", "10000"], speed: CHOICES.speed,
 };
 const MOST_CHARACTERS = 100;
 const MOST_INVENTED = 60; // words that are kept in view
@@ -16,11 +31,11 @@ const PAUSE_BETWEEN_WORDS = 300; // milliseconds
 
 // `text` is what is typed, `at` the position that one looks at: the last one for null. `running` is the request of the next
 // frame, `resumes` whether training goes on when one comes back from the stepper.
-const model = { settings: { ...MODEL_DEFAULTS }, lines: "", learner: null, rng: null, invented: [], known: new Set(), characters: 0, at: null, cell: null, running: null, resumes: false, stepped: 0, told: 0, frame: 0 };
+const model = (session.model = { settings: { ...MODEL_DEFAULTS }, lines: "", learner: null, rng: null, invented: [], known: new Set(), characters: 0, at: null, cell: null, running: null, resumes: false, stepped: 0, told: 0, frame: 0 });
 
 const isWrittenOfModel = {
-  rate: text => parsed(text) > 0 && parsed(text) < Infinity,
-  seed: text => /^\d{1,9}$/.test(text),
+  rate: isWritten.rate,
+  seed: isWritten.seed,
   temperature: text => parsed(text) >= 0.1 && parsed(text) <= 2,
 };
 const fitsModel = (name, text) => MODEL_CHOICES[name]?.includes(text) ?? isWrittenOfModel[name]?.(text) ?? true;
@@ -50,7 +65,7 @@ function renewModel() {
 function typedTokens() {
   const { learner, settings } = model, characters = [...settings.typed], unknown = characters.findIndex(c => !learner.number.has(c));
   const known = unknown < 0 ? characters : characters.slice(0, unknown), room = learner.block - 1;
-  const fault = unknown >= 0 ? filled(words.m_unknown, { character: characters[unknown] }) : known.length > room ? filled(words.m_too_long, { count: room }) : "";
+  const fault = unknown >= 0 ? filled(session.words.m_unknown, { character: characters[unknown] }) : known.length > room ? filled(session.words.m_too_long, { count: room }) : "";
   return { tokens: [learner.end, ...known.slice(0, room).map(c => learner.number.get(c))], fault };
 }
 
@@ -59,16 +74,16 @@ const letterOf = token => (model.learner.letters[token] === " " ? "␣" : model.
 // Show everything as it is now.
 function showModel() {
   const { learner } = model;
-  for (const id of ["m_run", "m_step", "m_open_loss", "m_open_text", "m_invent", "m_text"]) part(id).disabled = !learner;
-  part("m_views").hidden = !learner;
-  part("m_own").hidden = model.settings.words !== "own";
-  part("m_source").textContent = model.settings.words === "names" ? words.m_source : "";
+  for (const id of ["m_run", "m_step", "m_open_loss", "m_open_text", "m_invent", "m_text"]) byId(id).disabled = !learner;
+  byId("m_views").hidden = !learner;
+  byId("m_own").hidden = model.settings.words !== "own";
+  byId("m_source").textContent = model.settings.words === "names" ? session.words.m_source : "";
   if (learner) {
     showReading();
-    drawModelLosses(part("m_curve"), learner.losses, words);
-    drawEmbeddings(part("m_table"), learner, model.cell, new Set(typedTokens().tokens));
-    part("m_curve").setAttribute("aria-label", filled(words.curve, { root: "loss" }));
-    part("m_table").setAttribute("aria-label", words.m_table_label);
+    drawModelLosses(byId("m_curve"), learner.losses, session.words);
+    drawEmbeddings(byId("m_table"), learner, model.cell, new Set(typedTokens().tokens));
+    byId("m_curve").setAttribute("aria-label", filled(session.words.curve, { root: "loss" }));
+    byId("m_table").setAttribute("aria-label", session.words.m_table_label);
     tellCell();
   }
   tellModel();
@@ -76,62 +91,62 @@ function showModel() {
 
 function tellModel() {
   const { learner, settings } = model;
-  part("m_run").textContent = model.running ? words.pause : words.play;
-  part("m_temperature_text").textContent = settings.temperature;
-  const losses = learner?.losses ?? [], recent = losses.slice(-50), mean = recent.reduce((sum, x) => sum + x, 0) / recent.length;
+  byId("m_run").textContent = model.running ? session.words.pause : session.words.play;
+  byId("m_temperature_text").textContent = settings.temperature;
+  const losses = learner?.losses ?? [], recent = losses.slice(-50), mean = recent.reduce((total, x) => total + x, 0) / recent.length;
   const told = learner && { ...Object.fromEntries(Object.entries({ steps: learner.done, all: learner.steps, count: learner.count }).map(([key, n]) => [key, n.toLocaleString("en")])), loss: recent.length ? shown(mean) : "–" };
-  part("m_state").textContent = learner ? filled(words.m_state, told) : "";
-  const wrong = ["rate", "seed"].find(name => part(`m_${name}`).getAttribute("aria-invalid") === "true");
-  part("m_warning").textContent = wrong ? words[`wrong_${wrong}`]
-    : !model.known.size ? words.m_no_words
-    : model.characters > MOST_CHARACTERS ? filled(words.m_many_characters, { count: model.characters, most: MOST_CHARACTERS })
-    : losses.length && !Number.isFinite(losses.at(-1)) ? words.diverged
-    : learner.done >= learner.steps ? words.m_done
-    : settings.words === "own" && model.lines.length > MOST_IN_LINK ? filled(words.m_long_link, { most: MOST_IN_LINK }) : "";
+  byId("m_state").textContent = learner ? filled(session.words.m_state, told) : "";
+  const wrong = ["rate", "seed"].find(name => byId(`m_${name}`).getAttribute("aria-invalid") === "true");
+  byId("m_warning").textContent = wrong ? session.words[`wrong_${wrong}`]
+    : !model.known.size ? session.words.m_no_words
+    : model.characters > MOST_CHARACTERS ? filled(session.words.m_many_characters, { count: model.characters, most: MOST_CHARACTERS })
+    : losses.length && !Number.isFinite(losses.at(-1)) ? session.words.diverged
+    : learner.done >= learner.steps ? session.words.m_done
+    : settings.words === "own" && model.lines.length > MOST_IN_LINK ? filled(session.words.m_long_link, { most: MOST_IN_LINK }) : "";
 }
 
 // What is typed: its tokens, the chances of the next one, and what each head attends to.
 function showReading() {
   const { learner, settings } = model, { tokens, fault } = typedTokens(), at = Math.min(model.at ?? Infinity, tokens.length - 1);
   const read = tokens.slice(0, at + 1), { chances, attention } = learner.look(read), name = letterOf(read.at(-1));
-  part("m_unknown").textContent = fault;
-  part("m_text").setAttribute("aria-invalid", fault !== "");
-  if (document.activeElement !== part("m_text")) part("m_text").value = settings.typed;
-  part("m_open_text").disabled = tokens.length < 2;
-  fill(part("m_tokens"), tokens.length, () => html("button", { type: "button" }), (button, i) => {
-    set_text(button, letterOf(tokens[i]));
+  byId("m_unknown").textContent = fault;
+  byId("m_text").setAttribute("aria-invalid", fault !== "");
+  if (document.activeElement !== byId("m_text")) byId("m_text").value = settings.typed;
+  byId("m_open_text").disabled = tokens.length < 2;
+  fill(byId("m_tokens"), tokens.length, () => html("button", { type: "button" }), (button, i) => {
+    setText(button, letterOf(tokens[i]));
     button.setAttribute("aria-pressed", i === at);
   });
-  set_text(part("m_chances_title"), filled(words.m_chances, { text: read.map(letterOf).join("") }));
+  setText(byId("m_chances_title"), filled(session.words.m_chances, { text: read.map(letterOf).join("") }));
   const most = chances.indexOf(Math.max(...chances));
-  fill(part("m_chances"), chances.length, () => html("button", { type: "button" }, html("b"), html("span")), (button, i) => {
-    set_text(button.firstChild, letterOf(i));
-    set_text(button.lastChild, percent(chances[i]));
+  fill(byId("m_chances"), chances.length, () => html("button", { type: "button" }, html("b"), html("span")), (button, i) => {
+    setText(button.firstChild, letterOf(i));
+    setText(button.lastChild, inPercent(chances[i]));
     button.style.setProperty("--share", chances[i].toFixed(3));
     button.classList.toggle("most", i === most);
   });
-  set_text(part("m_attention_title"), filled(words.m_attention, { token: name }));
-  const heads = attention.at(-1), table = part("m_attention");
+  setText(byId("m_attention_title"), filled(session.words.m_attention, { token: name }));
+  const heads = attention.at(-1), table = byId("m_attention");
   fill(table, heads.length + 1, () => html("tr"), (row, h) => {
     fill(row, read.length + 1, i => (h && i ? html("td", {}, html("button", { type: "button" })) : html("th", { scope: h ? "row" : "col" })), (cell, i) => {
-      if (!h || !i) return set_text(cell, h ? headName(h - 1) : i ? letterOf(read[i - 1]) : words.m_corner);
+      if (!h || !i) return setText(cell, h ? headName(h - 1) : i ? letterOf(read[i - 1]) : session.words.m_corner);
       const share = heads[h - 1][i - 1], button = cell.firstChild;
-      set_text(button, percent(share));
+      setText(button, inPercent(share));
       button.style.setProperty("--share", share.toFixed(3));
-      const label = filled(words.m_share, { head: headName(h - 1), at: name, seen: letterOf(read[i - 1]), share: percent(share) });
+      const label = filled(session.words.m_share, { head: headName(h - 1), at: name, seen: letterOf(read[i - 1]), share: inPercent(share) });
       if (button.title !== label) for (const key of ["title", "aria-label"]) button.setAttribute(key, label);
     });
   });
 }
 
-const percent = x => (Number.isFinite(x) ? `${x < 0.0995 && x >= 0.0005 ? (100 * x).toFixed(1) : Math.round(100 * x)}%` : exact(x));
+const inPercent = x => (Number.isFinite(x) ? `${x < 0.0995 && x >= 0.0005 ? (100 * x).toFixed(1) : Math.round(100 * x)}%` : exact(x));
 
 function headName(h) {
   const { heads, layers } = model.learner;
-  return layers === 1 ? filled(words.m_head, { head: h + 1 }) : filled(words.m_head_of, { head: (h % heads) + 1, layer: Math.floor(h / heads) + 1 });
+  return layers === 1 ? filled(session.words.m_head, { head: h + 1 }) : filled(session.words.m_head_of, { head: (h % heads) + 1, layer: Math.floor(h / heads) + 1 });
 }
 
-function set_text(element, text) {
+function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
@@ -151,21 +166,21 @@ function invent(count) {
 }
 
 function showInvented() {
-  fill(part("m_invented"), model.invented.length, () => html("li"), (item, i) => {
-    set_text(item, model.invented[i].replaceAll(" ", "␣") || "–");
+  fill(byId("m_invented"), model.invented.length, () => html("li"), (item, i) => {
+    setText(item, model.invented[i].replaceAll(" ", "␣") || "–");
     item.classList.toggle("known", model.known.has(model.invented[i]));
-    item.title = model.known.has(model.invented[i]) ? words.m_known : "";
+    item.title = model.known.has(model.invented[i]) ? session.words.m_known : "";
   });
 }
 
 // A frame: as much of training as fits into its budget, and now and then what is seen of it.
 function modelTick(now) {
-  const { learner, settings } = model, began = performance.now(), pace = 1000 / Number(settings.speed);
+  const { learner, settings } = model, began = performance.now(), wait = 1000 / Number(settings.speed);
   model.running = requestAnimationFrame(modelTick);
   if (settings.speed === "full") do learner.work(); while (performance.now() - began < MODEL_BUDGET && learner.done < learner.steps);
   else {
-    if (now - model.stepped < pace) return;
-    model.stepped = Math.max(model.stepped + pace, now - pace);
+    if (now - model.stepped < wait) return;
+    model.stepped = Math.max(model.stepped + wait, now - wait);
     learner.step();
   }
   if (learner.done >= learner.steps || !Number.isFinite(learner.losses.at(-1) ?? 0)) {
@@ -196,39 +211,29 @@ function stopModel() {
 // Into the stepper, from which one comes back to training as it was.
 function enterModel(made, told, node = null) {
   model.resumes = model.running !== null;
-  stopModel();
-  enter(made, filled(words.m_origin, { told, step: model.learner.done }), "model");
+  stepThrough(made, filled(session.words.m_origin, { told, step: model.learner.done }));
   if (node === null) return;
-  const group = made.graph.nodes[node].group;
-  choose({ open: new Set(around(made.graph, group)), anchor: null });
+  session.choose({ open: new Set(around(made.graph, made.graph.nodes[node].group)), anchor: null });
   chooseLeaf(node);
-  viewport.bring(shape.boxes.filter(box => box.nodes.includes(node)));
+  viewport.bring(session.shape.boxes.filter(box => box.nodes.includes(node)));
   viewport.touched = true; // it stays there while the window takes its size
-}
-
-// Show the room; training goes on if it went on when the stepper was opened.
-function showModelRoom() {
-  const { resumes } = model;
-  model.resumes = false;
-  showModel();
-  if (resumes) runModel();
 }
 
 const readNow = () => typedTokens().tokens.slice(0, (model.at ?? Infinity) + 1);
 const textOf = tokens => tokens.map(letterOf).join("");
 
 function openWord(word) {
-  enterModel(lossGraph(model.learner, word), filled(words.m_origin_loss, { word }));
+  enterModel(lossGraph(model.learner, word), filled(session.words.m_origin_loss, { word }));
 }
 
 function openChance(next) {
   const read = readNow();
-  enterModel(chanceGraph(model.learner, read, next), filled(words.m_origin_chance, { next: letterOf(next), text: textOf(read) }));
+  enterModel(chanceGraph(model.learner, read, next), filled(session.words.m_origin_chance, { next: letterOf(next), text: textOf(read) }));
 }
 
 function openAttention(head, seen) {
   const read = readNow();
-  const told = filled(words.m_origin_attention, { head: headName(head), at: letterOf(read.at(-1)), seen: letterOf(read[seen]), text: textOf(read) });
+  const told = filled(session.words.m_origin_attention, { head: headName(head), at: letterOf(read.at(-1)), seen: letterOf(read[seen]), text: textOf(read) });
   enterModel(attentionGraph(model.learner, read, head, seen), told);
 }
 
@@ -240,7 +245,7 @@ function openEmbedding({ token, column }) {
   const word = own && has(settings.typed) ? settings.typed : next;
   if (word === undefined) return;
   const made = lossGraph(learner, word), node = made.graph.nodes.findIndex(({ name }) => name === `wte.${learner.letters[token]}.${column}`);
-  enterModel(made, filled(words.m_origin_embedding, { word, number: column + 1, token: letterOf(token) }), node);
+  enterModel(made, filled(session.words.m_origin_embedding, { word, number: column + 1, token: letterOf(token) }), node);
 }
 
 function setModel(name, value) {
@@ -268,69 +273,69 @@ const modelCommands = {
   m_open_loss: () => openWord(model.learner.next()[0]),
   m_open_text: () => openWord([...model.settings.typed].slice(0, typedTokens().tokens.length - 1).join("")),
 };
-for (const [id, command] of Object.entries(modelCommands)) part(id).addEventListener("click", command);
+for (const [id, command] of Object.entries(modelCommands)) byId(id).addEventListener("click", command);
 
 const numberAmong = element => [...element.parentElement.children].indexOf(element);
-part("m_tokens").addEventListener("click", event => {
+byId("m_tokens").addEventListener("click", event => {
   const button = event.target.closest("button");
   if (!button) return;
   model.at = numberAmong(button);
   showModel();
 });
-part("m_chances").addEventListener("click", event => {
+byId("m_chances").addEventListener("click", event => {
   const button = event.target.closest("button");
   if (button) openChance(numberAmong(button));
 });
-part("m_attention").addEventListener("click", event => {
+byId("m_attention").addEventListener("click", event => {
   const cell = event.target.closest("td");
   if (cell) openAttention(numberAmong(cell.parentElement) - 1, numberAmong(cell) - 1);
 });
 
 // The table of embeddings: the pointer shows a number, a click opens it; the arrows choose, Enter opens.
-part("m_table").addEventListener("pointermove", event => lookAtCell(cellAt(part("m_table"), model.learner, event)));
-part("m_table").addEventListener("click", event => {
-  const cell = cellAt(part("m_table"), model.learner, event);
+byId("m_table").addEventListener("pointermove", event => lookAtCell(cellAt(byId("m_table"), model.learner, event)));
+byId("m_table").addEventListener("click", event => {
+  const cell = cellAt(byId("m_table"), model.learner, event);
   if (cell) openEmbedding(cell);
 });
-part("m_table").addEventListener("keydown", event => {
+byId("m_table").addEventListener("keydown", event => {
   const by = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0] }[event.key], { learner } = model;
   if (!by && event.key !== "Enter") return;
   event.preventDefault();
   event.stopPropagation();
   const { token, column } = model.cell ?? { token: 0, column: 0 };
   if (!by) return openEmbedding({ token, column });
-  const [rows, columns] = [learner.letters.length, learner.width];
-  lookAtCell(model.cell ? { token: (token + by[0] + rows) % rows, column: (column + by[1] + columns) % columns } : { token, column });
+  const [rows, wide] = [learner.letters.length, learner.width];
+  lookAtCell(model.cell ? { token: (token + by[0] + rows) % rows, column: (column + by[1] + wide) % wide } : { token, column });
 });
 
 function lookAtCell(cell) {
   model.cell = cell;
-  drawEmbeddings(part("m_table"), model.learner, cell, new Set(typedTokens().tokens));
+  drawEmbeddings(byId("m_table"), model.learner, cell, new Set(typedTokens().tokens));
   tellCell();
 }
 
 function tellCell() {
   const { learner, cell } = model;
-  if (!cell) return set_text(part("m_cell"), words.m_cell_hint);
+  if (!cell) return setText(byId("m_cell"), session.words.m_cell_hint);
   const place = learner.weights.wte[cell.token][cell.column];
-  set_text(part("m_cell"), filled(words.m_cell, { token: letterOf(cell.token), number: cell.column + 1, value: shown(learner.program.data[place]), grad: shown(learner.program.grad[place]) }));
+  setText(byId("m_cell"), filled(session.words.m_cell, { token: letterOf(cell.token), number: cell.column + 1, value: shown(learner.program.data[place]), grad: shown(learner.program.grad[place]) }));
 }
 
-part("m_text").addEventListener("input", () => setModel("typed", part("m_text").value));
-part("m_lines").addEventListener("input", () => {
-  model.lines = part("m_lines").value;
+byId("m_text").addEventListener("input", () => setModel("typed", byId("m_text").value));
+byId("m_lines").addEventListener("input", () => {
+  model.lines = byId("m_lines").value;
   remember();
   renewModel();
 });
-part("m_temperature").addEventListener("input", () => setModel("temperature", String(Number(part("m_temperature").value))));
+byId("m_temperature").addEventListener("input", () => setModel("temperature", String(Number(byId("m_temperature").value))));
 
-function fillModelChoices() {
+function fillModelFields() {
   for (const [name, values] of Object.entries(MODEL_CHOICES)) {
     const word = { words: "m_words_", speed: "speed_" }[name];
-    part(`m_${name}`).replaceChildren(...values.map(value => html("option", { value, ...(word ? { "data-word": `${word}${value}` } : {}) }, Number(value) >= 1000 ? Number(value).toLocaleString("en") : value)));
+    byId(`m_${name}`).replaceChildren(...values.map(value => html("option", { value, ...(word ? { "data-word": `${word}${value}` } : {}) }, Number(value) >= 1000 ? Number(value).toLocaleString("en") : value)));
   }
   for (const name of [...Object.keys(MODEL_CHOICES), "rate", "seed"]) {
-    const field = part(`m_${name}`);
+    const field = byId(`m_${name}`);
     field.value = model.settings[name];
     field.addEventListener("input", () => {
       const right = fitsModel(name, field.value);
@@ -339,21 +344,40 @@ function fillModelChoices() {
       else tellModel();
     });
   }
-  part("m_temperature").value = model.settings.temperature;
-  part("m_text").value = model.settings.typed;
-  part("m_lines").value = model.lines;
+  byId("m_temperature").value = model.settings.temperature;
+  byId("m_text").value = model.settings.typed;
+  byId("m_lines").value = model.lines;
 }
 
-// What a link says of the room, and what one did.
-function modelFacts() {
-  const { settings, lines } = model;
-  return { ...settings, ...(settings.words === "own" && lines.length <= MOST_IN_LINK ? { lines } : {}) };
-}
+document.addEventListener("keydown", event => {
+  if (!isSeen("model") || event.target.matches("button, [role=application]") && event.key !== "ArrowRight") return;
+  if (event.target.matches("input, select, textarea") || byId("helping").open) return;
+  const command = { " ": "m_run", ArrowRight: "m_step" }[event.key];
+  if (!command || !model.learner || event.ctrlKey || event.metaKey || event.altKey) return;
+  event.preventDefault();
+  modelCommands[command]();
+});
 
-function readModelFacts(link) {
-  for (const name of Object.keys(MODEL_DEFAULTS)) {
-    const given = link.get(name);
-    if (given !== undefined && fitsModel(name, given)) model.settings[name] = given;
-  }
-  model.lines = link.get("lines") ?? "";
-}
+addRoom("model", {
+  panel: "model",
+  left: stopModel,
+  entered() {
+    const { resumes } = model;
+    model.resumes = false;
+    showModel();
+    if (resumes) runModel();
+  },
+  facts() {
+    const { settings, lines } = model;
+    return { room: "model", ...settings, ...(settings.words === "own" && lines.length <= MOST_IN_LINK ? { lines } : {}) };
+  },
+  arrive(link) {
+    const { settings } = model;
+    for (const name of Object.keys(MODEL_DEFAULTS)) if (link.has(name) && fitsModel(name, link.get(name))) settings[name] = link.get(name);
+    model.lines = link.get("lines") ?? "";
+    fillModelFields();
+    renewModel();
+  },
+});
+themed.push(() => isSeen("model") && showModel());
+session.watch(({ changes }) => "lang" in changes && isSeen("model") && showModel());
