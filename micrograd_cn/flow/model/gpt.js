@@ -15,8 +15,8 @@ export function shapesOf({ width, block, layers, count }) {
   return shapes;
 }
 
-const added = (to, xs, ys, name) => xs.map((x, i) => to.apply("add", [x, ys[i]], `${name}${i}`));
-const linearly = (to, rows, xs, name) => rows.map((row, i) => to.dot(row, xs, `${name}${i}`));
+const vectorSum = (to, xs, ys, name) => xs.map((x, i) => to.apply("add", [x, ys[i]], `${name}${i}`));
+const matrixTimes = (to, rows, xs, name) => rows.map((row, i) => to.dot(row, xs, `${name}${i}`));
 
 // Scale to a mean square of 1.
 function normal(to, xs) {
@@ -44,7 +44,7 @@ export function gpt(to, weights, { heads, layers }) {
       const attention = [];
       let x = to.within("embedding", () => {
         const own = place.map((_, i) => to.take(token, weights.wte.map(row => row[i])));
-        return normal(to, added(to, own, place, "x"));
+        return normal(to, vectorSum(to, own, place, "x"));
       });
       for (let l = 0; l < layers; l++) {
         const { keys, values } = seen[l], matrix = name => weights[`layer${l}.${name}`];
@@ -52,9 +52,9 @@ export function gpt(to, weights, { heads, layers }) {
           // Attention: the token asks, each token up to it has a key, and those whose keys fit give of their values.
           const after = to.within("attention", () => {
             const y = normal(to, x), size = x.length / heads, root = new Constant(Math.sqrt(size));
-            const query = to.within("query", () => linearly(to, matrix("wq"), y, "q"));
-            keys.push(to.within("key", () => linearly(to, matrix("wk"), y, "k")));
-            values.push(to.within("value", () => linearly(to, matrix("wv"), y, "v")));
+            const query = to.within("query", () => matrixTimes(to, matrix("wq"), y, "q"));
+            keys.push(to.within("key", () => matrixTimes(to, matrix("wk"), y, "k")));
+            values.push(to.within("value", () => matrixTimes(to, matrix("wv"), y, "v")));
             const read = Array.from({ length: heads }, (_, h) => to.within(`head${h}`, () => {
               const own = vector => vector.slice(h * size, (h + 1) * size);
               const fits = keys.map((key, k) => to.dot(own(query), own(key), `fit${k}`));
@@ -62,17 +62,17 @@ export function gpt(to, weights, { heads, layers }) {
               attention.push(shares);
               return own(query).map((_, i) => to.dot(shares, values.map(value => own(value)[i]), `read${i}`));
             })).flat();
-            return to.within("sum", () => added(to, x, linearly(to, matrix("wo"), read, "o"), "x"));
+            return to.within("sum", () => vectorSum(to, x, matrixTimes(to, matrix("wo"), read, "o"), "x"));
           });
           // Then the token thinks about what it has read.
           return to.within("mlp", () => {
             const y = normal(to, after);
-            const hidden = to.within("hidden", () => linearly(to, matrix("fc1"), y, "a").map((a, i) => to.apply("relu", [a], `h${i}`)));
-            return to.within("sum", () => added(to, after, linearly(to, matrix("fc2"), hidden, "o"), "x"));
+            const hidden = to.within("hidden", () => matrixTimes(to, matrix("fc1"), y, "a").map((a, i) => to.apply("relu", [a], `h${i}`)));
+            return to.within("sum", () => vectorSum(to, after, matrixTimes(to, matrix("fc2"), hidden, "o"), "x"));
           });
         });
       }
-      return { attention, logits: to.within("logits", () => linearly(to, weights.lm_head, x, "logit")) };
+      return { attention, logits: to.within("logits", () => matrixTimes(to, weights.lm_head, x, "logit")) };
     });
   };
 }
