@@ -20,7 +20,7 @@ from .grammar import grammar
 from .graph import operation_facts
 from .javascript import Rows
 from .sheet import HERE, fragment, sheet, words_of
-from .texts import MODEL
+from .texts import LESSONS, MODEL
 
 MOST_OPERANDS = 17  # of an operation of any number of operands: what the page has rows for
 MOST_NEURONS = 16  # of a layer, whose outputs a neuron of the next one takes with as many weights
@@ -61,7 +61,7 @@ class Playground:
         operations = {name: _counts(op, rows, max(MOST_OPERANDS, wide.get(op, 0))) for name, op in OPS.items()}
         data: dict[str, Any] = {
             "lang": self._chosen,
-            "words": words_of(PAGE, PLAYGROUND, MODEL, _errors()),
+            "words": words_of(PAGE, PLAYGROUND, MODEL, LESSONS, _errors()),
             "graphs": [],
             "snapshots": [],
             "operations": operations,
@@ -74,8 +74,8 @@ class Playground:
         updates = {"playground/updates.js": _updates(rows), "model/update.js": _model_update(rows)}
         modules = {**updates, "rows.js": rows.module()}
         parts = {name: fragment(f"playground/{name}") for name in ("tabs", "rooms", "entry")}
-        parts["rooms"] += fragment("model/room")
-        styles = ("stepper/page", "playground/playground", "model/model")
+        parts["rooms"] = fragment("lessons/lessons") + parts["rooms"] + fragment("model/room")
+        styles = ("stepper/page", "playground/playground", "model/model", "lessons/lessons")
         return sheet(self.lang, data, "playground/playground.js", modules, PLAYGROUND, parts, styles)
 
     def save(self, path: str | os.PathLike[str]) -> Path:

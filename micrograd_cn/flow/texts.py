@@ -1,4 +1,4 @@
-"""The words of the language model's room in English and Chinese."""
+"""The words of the language model's room and of the lessons in English and Chinese."""
 
 MODEL = {
     "en": {
@@ -91,5 +91,214 @@ MODEL = {
         "m_origin_chance": "“{text}”之后出现“{next}”的概率",
         "m_origin_attention": "在“{text}”的“{at}”处，{head}分给“{seen}”多少注意力",
         "m_origin_embedding": "“{word}”的损失，展开到“{token}”的嵌入中的第 {number} 个数",
+    },
+}
+
+# Of each lesson: its title, what its card says, its captions, and the choices of the caption that asks.
+LESSONS = {
+    "en": {
+        "lessons": "Lessons",
+        "lessons_title": "Lessons of one click",
+        "lessons_about": "Each sets something up, asks you for one prediction, and shows what happens.",
+        "lessons_none": "No thanks, I look around on my own",
+        "lesson_back": "Back",
+        "lesson_next": "Next",
+        "lesson_close": "Close",
+        "lesson_right": "Right! Next shows why.",
+        "lesson_wrong": "Not this one. Next shows why.",
+        "lesson_adding": "Gradients add up",
+        "lesson_adding_about": "What happens to a number that is used twice?",
+        "lesson_adding_1": "The number a has two ways into the result of a·b + a: by the product, and directly. The "
+        "forward pass is done: every box has its data, and none has a gradient yet.",
+        "lesson_adding_2": "On each way back, a receives a contribution. By the product the local derivative is b = "
+        "3, directly it is 1. What will the gradient of a be?",
+        "lesson_adding_choice_1": "3, the larger one",
+        "lesson_adding_choice_2": "1, the one that arrives last",
+        "lesson_adding_choice_3": "4, their sum",
+        "lesson_adding_3": "Both contributions arrive at a, and they are added: 3 + 1 = 4. If a grows by a little, "
+        "the result grows by four times as much, for it grows in both ways at once.",
+        "lesson_adding_4": "Try it: here a is used three times, in a·a·a. Work out its gradient at a = 2, then press "
+        "End. Drag the name a above to change the number.",
+        "lesson_dead": "A dead ReLU",
+        "lesson_dead_about": "Why a neuron may stop learning altogether.",
+        "lesson_dead_1": "A neuron with one input: w·x + b is 1·2 − 3 = −1, and relu makes 0 of what is below 0.",
+        "lesson_dead_2": "Backward, relu multiplies what comes from the result by its local derivative. Which "
+        "gradient does w get?",
+        "lesson_dead_choice_1": "2, the input x",
+        "lesson_dead_choice_2": "0",
+        "lesson_dead_choice_3": "−1, the sum",
+        "lesson_dead_3": "It is 0: below 0 relu is flat, its local derivative is 0, and so is every product with it. "
+        "Neither w nor b learns that it should move. If this is so at every sample, the neuron is dead.",
+        "lesson_dead_4": "Try it: drag the name b above to the right. At which b does a gradient come back to w, and "
+        "how large is it then?",
+        "lesson_vanishing": "Vanishing and exploding",
+        "lesson_vanishing_about": "What a long chain of products does to a gradient.",
+        "lesson_vanishing_1": "Ten tanh, one after the other, as in a network of ten layers. Each one has a local "
+        "derivative between 0 and 1.",
+        "lesson_vanishing_2": "The gradient of x is the product of all ten, times w = 1.5. About how large will it be?",
+        "lesson_vanishing_choice_1": "about 1",
+        "lesson_vanishing_choice_2": "about 0.2",
+        "lesson_vanishing_choice_3": "about 0.02",
+        "lesson_vanishing_3": "0.0168. From right to left each tanh has made the gradient smaller; in fifty layers "
+        "nothing would be left, and the first layers would not learn. That is a vanishing gradient.",
+        "lesson_vanishing_4": "And the other way round: eight factors w = 3, each of which triples what comes back. "
+        "The gradient of x is 3⁸ = 6,561, that of w 8·3⁷ = 17,496: an exploding gradient.",
+        "lesson_vanishing_5": "Try it: with w = 1 the gradient of x is exactly 1. Drag w above a little to either "
+        "side: how far may it move before the gradient of x is above 10, or below 0.1?",
+        "lesson_saturated": "A saturated tanh",
+        "lesson_saturated_about": "A neuron that is all too sure of itself.",
+        "lesson_saturated_1": "A neuron with large weights: w·x + b is 9, and tanh(9) is almost exactly 1. It is "
+        "saturated.",
+        "lesson_saturated_2": "Which gradient does the weight w get from the result?",
+        "lesson_saturated_choice_1": "about 2, the input x",
+        "lesson_saturated_choice_2": "about 1, since tanh is 1",
+        "lesson_saturated_choice_3": "as good as 0",
+        "lesson_saturated_3": "0.00000012: the curve of tanh is all but flat at 9, so that its local derivative, 1 − "
+        "tanh², is 0.00000006. The neuron may be quite wrong, and can hardly learn it: that is why weights begin "
+        "small.",
+        "lesson_saturated_4": "Try it: drag w above down to 0, and see the gradient of w wake up. For which w is it "
+        "the largest?",
+        "lesson_neuron": "What one neuron sees",
+        "lesson_neuron_about": "How straight lines become a round border.",
+        "lesson_neuron_1": "The network is to tell the inner points from the outer ones. It has four neurons between "
+        "input and output; each small picture shows what its neuron gives at every point of the plane.",
+        "lesson_neuron_2": "Each of the four computes tanh(w₁·x₁ + w₂·x₂ + b). What is the border between its blue "
+        "and its orange?",
+        "lesson_neuron_choice_1": "a straight line",
+        "lesson_neuron_choice_2": "a circle",
+        "lesson_neuron_choice_3": "any curve",
+        "lesson_neuron_3": "A straight line: the border is where w₁·x₁ + w₂·x₂ + b is 0. The weights turn the line, "
+        "and b shifts it. You see the first neuron's large.",
+        "lesson_neuron_4": "Now it learns: the four lines move until they fence the inner points in, and the output "
+        "neuron adds them up. Point at a neuron to see its line large.",
+        "lesson_neuron_5": "Try it: here are two neurons only. Press Play: can two lines fence the points in? And "
+        "three? Change the hidden layers.",
+        "lesson_xor": "Exclusive or needs a hidden layer",
+        "lesson_xor_about": "Four corners, which no single line divides.",
+        "lesson_xor_1": "Opposite corners have the same colour: that is exclusive or. There is one hidden neuron, so "
+        "that all the network can draw is one straight line.",
+        "lesson_xor_2": "How many of the points can it get right at best?",
+        "lesson_xor_choice_1": "half of them",
+        "lesson_xor_choice_2": "about three quarters",
+        "lesson_xor_choice_3": "all of them",
+        "lesson_xor_3": "It is learning and comes to no more than about three quarters: a line cuts one corner off, "
+        "and of the other three one is always on the wrong side.",
+        "lesson_xor_4": "With four hidden neurons it can: each draws a line of its own, and the output neuron "
+        "combines them. Watch the share of right answers.",
+        "lesson_xor_5": "Try it: two lines are enough, but they must first be found. Press Play with two neurons, "
+        "and try other seeds: do all of them get there?",
+        "lesson_attention": "What attention attends to",
+        "lesson_attention_about": "A language model, opened at one letter.",
+        "lesson_attention_1": "This model spells names. It reads token by token, • for the beginning; below stand "
+        "the chances of the token that comes next. It has learned nothing yet, so all are about equal.",
+        "lesson_attention_2": "At the last letter, each of its four heads reads the tokens so far, in shares that "
+        "add up to 100 %. How does a head share its attention before any training?",
+        "lesson_attention_choice_1": "all of it to the last letter",
+        "lesson_attention_choice_2": "about equally",
+        "lesson_attention_choice_3": "all of it to the first one",
+        "lesson_attention_3": "About equally, as the weights are small. Now it learns from 4,000 names: watch how "
+        "the heads begin to prefer some letters, each its own, and how the chances of the next letter follow.",
+        "lesson_attention_4": "This is one such share, opened. The last token has asked a question, the query; every "
+        "token has a key; their product is the score, and exp makes shares of the scores. Step goes back through it; "
+        "open a part with a click.",
+        "lesson_attention_5": "Try it: type other beginnings, choose an earlier token, and find a head that looks "
+        "for vowels, or for the letter before. Then click its share.",
+    },
+    "zh": {
+        "lessons": "小课",
+        "lessons_title": "一键小课",
+        "lessons_about": "每一课先搭好场景，请你预测一次，再演示结果。",
+        "lessons_none": "不用了，我自己看看",
+        "lesson_back": "上一页",
+        "lesson_next": "下一页",
+        "lesson_close": "关闭",
+        "lesson_right": "答对了！下一页说明原因。",
+        "lesson_wrong": "不是这个。下一页说明原因。",
+        "lesson_adding": "梯度要累加",
+        "lesson_adding_about": "一个数用了两次，会怎样？",
+        "lesson_adding_1": "在 a·b + a 中，a 有两条路通向结果：一条经过乘积，一条直接相加。前向传播已经完成：每个方框"
+        "都有了数值，但都还没有梯度。",
+        "lesson_adding_2": "反向传播时，每条路都会给 a 送来一项贡献：经过乘积的局部导数是 b = 3，直接相加的是 1。a 的"
+        "梯度会是多少？",
+        "lesson_adding_choice_1": "3，取较大的",
+        "lesson_adding_choice_2": "1，取最后到的",
+        "lesson_adding_choice_3": "4，两项之和",
+        "lesson_adding_3": "两项贡献都到达 a，并且相加：3 + 1 = 4。a 增加一点点，结果就增加它的四倍，因为两条路上同时"
+        "在增加。",
+        "lesson_adding_4": "试一试：这里的 a·a·a 用了三次 a。先算出 a = 2 时的梯度，再点“结尾”核对。拖动上方的 a 可以"
+        "改变它的值。",
+        "lesson_dead": "“死掉”的 ReLU",
+        "lesson_dead_about": "神经元为什么会完全停止学习。",
+        "lesson_dead_1": "只有一个输入的神经元：w·x + b = 1·2 − 3 = −1，而 relu 把负数都变成 0。",
+        "lesson_dead_2": "反向传播时，relu 用自己的局部导数去乘上游梯度。w 会得到多大的梯度？",
+        "lesson_dead_choice_1": "2，即输入 x",
+        "lesson_dead_choice_2": "0",
+        "lesson_dead_choice_3": "−1，即那个和",
+        "lesson_dead_3": "是 0：relu 在负数一侧是平的，局部导数为 0，与它相乘的一切也都是 0。w 和 b 都不知道自己该怎"
+        "么动。如果在每个样本上都这样，这个神经元就“死掉”了。",
+        "lesson_dead_4": "试一试：向右拖动上方的 b。b 到多大时，w 重新得到梯度？那时梯度是多少？",
+        "lesson_vanishing": "梯度消失与梯度爆炸",
+        "lesson_vanishing_about": "一长串相乘会把梯度变成什么样。",
+        "lesson_vanishing_1": "十个 tanh 一个套一个，好比十层的网络。每个 tanh 的局部导数都在 0 和 1 之间。",
+        "lesson_vanishing_2": "x 的梯度等于这十个局部导数的乘积，再乘以 w = 1.5。它大约是多少？",
+        "lesson_vanishing_choice_1": "约 1",
+        "lesson_vanishing_choice_2": "约 0.2",
+        "lesson_vanishing_choice_3": "约 0.02",
+        "lesson_vanishing_3": "是 0.0168。从右往左，每经过一个 tanh，梯度就小一些；要是有五十层，就几乎什么也不剩，最"
+        "前面的几层学不到东西。这就是梯度消失。",
+        "lesson_vanishing_4": "反过来也一样：八个因子 w = 3，每个都把传回来的梯度变成三倍。x 的梯度是 3⁸ = 6561，w 的"
+        "梯度是 8·3⁷ = 17496：这就是梯度爆炸。",
+        "lesson_vanishing_5": "试一试：w = 1 时，x 的梯度正好是 1。把上方的 w 往两边拖一点：w 变动多少，x 的梯度就会"
+        "大于 10，或小于 0.1？",
+        "lesson_saturated": "饱和的 tanh",
+        "lesson_saturated_about": "一个过于自信的神经元。",
+        "lesson_saturated_1": "权重很大的神经元：w·x + b = 9，tanh(9) 几乎就是 1。这叫作饱和。",
+        "lesson_saturated_2": "权重 w 会得到多大的梯度？",
+        "lesson_saturated_choice_1": "约 2，即输入 x",
+        "lesson_saturated_choice_2": "约 1，因为 tanh 是 1",
+        "lesson_saturated_choice_3": "几乎是 0",
+        "lesson_saturated_3": "是 0.00000012：tanh 的曲线在 9 处几乎是平的，局部导数 1 − tanh² 只有 0.00000006。即使"
+        "它完全错了，也几乎学不会改正：所以权重的初值要小。",
+        "lesson_saturated_4": "试一试：把上方的 w 往 0 拖，看 w 的梯度怎样“醒过来”。w 是多少时，这个梯度最大？",
+        "lesson_neuron": "一个神经元能看到什么",
+        "lesson_neuron_about": "直线怎样拼成圆形的边界。",
+        "lesson_neuron_1": "网络要把内圈的点和外圈的点分开。输入和输出之间有四个神经元；每幅小图显示一个神经元在平面"
+        "各处的输出。",
+        "lesson_neuron_2": "这四个神经元各自计算 tanh(w₁·x₁ + w₂·x₂ + b)。它的蓝色和橙色之间，分界是什么形状？",
+        "lesson_neuron_choice_1": "一条直线",
+        "lesson_neuron_choice_2": "一个圆",
+        "lesson_neuron_choice_3": "任意曲线",
+        "lesson_neuron_3": "一条直线：分界就是 w₁·x₁ + w₂·x₂ + b = 0 的地方。权重使直线转动，b 使直线平移。右边的大图"
+        "是第一个神经元。",
+        "lesson_neuron_4": "现在开始学习：四条直线不断移动，直到把内圈的点围起来，再由输出神经元加在一起。指向一个神"
+        "经元，可以放大查看它的直线。",
+        "lesson_neuron_5": "试一试：这里只有两个神经元。点“播放”：两条直线能把点围住吗？三条呢？可以改变“隐藏层”。",
+        "lesson_xor": "异或需要隐藏层",
+        "lesson_xor_about": "四个角，一条直线分不开。",
+        "lesson_xor_1": "对角的颜色相同，这就是异或。隐藏层只有一个神经元，整个网络只画得出一条直线。",
+        "lesson_xor_2": "它最多能判对多少点？",
+        "lesson_xor_choice_1": "一半",
+        "lesson_xor_choice_2": "约四分之三",
+        "lesson_xor_choice_3": "全部",
+        "lesson_xor_3": "它正在学习，准确率却超不过四分之三左右：一条直线只能切下一个角，其余三个角里总有一个落在错误"
+        "的一侧。",
+        "lesson_xor_4": "有四个隐藏神经元就行了：每个画一条自己的直线，再由输出神经元组合起来。请看准确率。",
+        "lesson_xor_5": "试一试：两条直线就够了，但先得找到它们。用两个神经元点“播放”，再换几个随机种子：每次都能成功"
+        "吗？",
+        "lesson_attention": "注意力在注意什么",
+        "lesson_attention_about": "在一个字母处打开语言模型。",
+        "lesson_attention_1": "这个模型学习拼写名字。它逐个读入词元，• 表示开头；下面是下一个词元的概率。它还什么都没"
+        "学，所以各个概率差不多。",
+        "lesson_attention_2": "在最后一个字母处，四个头各自读取到此为止的词元，各份注意力合计 100%。训练之前，一个头"
+        "会怎样分配注意力？",
+        "lesson_attention_choice_1": "全给最后一个字母",
+        "lesson_attention_choice_2": "大致平分",
+        "lesson_attention_choice_3": "全给第一个",
+        "lesson_attention_3": "大致平分，因为权重都很小。现在它开始从 4,000 个名字中学习：看各个头怎样逐渐偏向不同的"
+        "字母，下一个字母的概率又怎样随之变化。",
+        "lesson_attention_4": "这是其中一份注意力的计算过程。最后一个词元提出查询，每个词元都有一个键；两者的乘积是得"
+        "分，再由 exp 把得分变成份额。点“前进”沿着它往回走；点击可以展开一个部分。",
+        "lesson_attention_5": "试一试：输入别的开头，选中前面的词元，找一个专看元音或专看前一个字母的头，再点击它的那"
+        "份注意力。",
     },
 }

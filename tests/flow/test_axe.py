@@ -43,7 +43,14 @@ STATES = {
         setModel('words', 'own');
         setModel('typed', 'xx');
     })()""",
-    "a chance": "(() => { setModel('words', 'names'); openChance(3); commands.end(); })()",
+    "lessons": "offerLessons()",
+    "a prediction": """(() => {
+        byId('lessons').close();
+        showLesson('dead', 2);
+        document.querySelector('#lesson_choices button').click();
+    })()""",
+    "a lesson of the network": "showLesson('neuron', 3)",
+    "a chance": "(() => { showLesson('attention', 1); openChance(3); commands.end(); })()",
 }
 
 

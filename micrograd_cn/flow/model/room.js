@@ -31,7 +31,7 @@ const PAUSE_BETWEEN_WORDS = 300; // milliseconds
 
 // `text` is what is typed, `at` the position that one looks at: the last one for null. `running` is the request of the next
 // frame, `resumes` whether training goes on when one comes back from the stepper.
-const model = (session.model = { settings: { ...MODEL_DEFAULTS }, lines: "", learner: null, rng: null, invented: [], known: new Set(), characters: 0, at: null, cell: null, running: null, resumes: false, stepped: 0, told: 0, frame: 0 });
+const model = (session.model = { settings: { ...MODEL_DEFAULTS }, lines: "", learner: null, began: {}, rng: null, invented: [], known: new Set(), characters: 0, at: null, cell: null, running: null, resumes: false, stepped: 0, told: 0, frame: 0 });
 
 const isWrittenOfModel = {
   rate: isWritten.rate,
@@ -53,6 +53,7 @@ function renewModel() {
   if (words.length && model.characters <= MOST_CHARACTERS) {
     const given = Object.fromEntries(["width", "heads", "layers", "block", "seed", "rate", "batch", "steps"].map(name => [name, number(name)]));
     model.learner = new Learner(words, given);
+    model.began = Object.fromEntries(["words", ...Object.keys(given)].map(name => [name, settings[name]]));
     model.rng = new Random(given.seed + 1);
     const first = [...model.learner.words[0]];
     if (![...settings.typed].every(c => model.learner.number.has(c))) settings.typed = first.slice(0, Math.max(1, first.length >> 1)).join("");
@@ -194,8 +195,8 @@ function modelTick(now) {
   } else if (++model.frame % 6 === 0 || settings.speed !== "full") showModel();
 }
 
-function runModel() {
-  if (!model.learner) return;
+export function runModel() {
+  if (!model.learner || model.running) return;
   if (model.learner.done >= model.learner.steps) renewModel();
   model.running = requestAnimationFrame(modelTick);
   tellModel();
@@ -208,13 +209,14 @@ function stopModel() {
   while (model.learner?.ready) model.learner.work();
 }
 
-// Into the stepper, from which one comes back to training as it was.
-function enterModel(made, told, node = null) {
+// Into the stepper, from which one comes back to training as it was. The parts around the root are open, or those around
+// another node.
+function enterModel(made, told, node = made.graph.root) {
+  const { graph } = made, open = new Set(around(graph, graph.nodes[node].group));
   model.resumes = model.running !== null;
-  stepThrough(made, filled(session.words.m_origin, { told, step: model.learner.done }));
-  if (node === null) return;
-  session.choose({ open: new Set(around(made.graph, made.graph.nodes[node].group)), anchor: null });
-  chooseLeaf(node);
+  stepThrough(made, filled(session.words.m_origin, { told, step: model.learner.done.toLocaleString("en") }));
+  session.choose({ open, anchor: null });
+  if (node !== graph.root) chooseLeaf(node);
   viewport.bring(session.shape.boxes.filter(box => box.nodes.includes(node)));
   viewport.touched = true; // it stays there while the window takes its size
 }
@@ -231,7 +233,7 @@ function openChance(next) {
   enterModel(chanceGraph(model.learner, read, next), filled(session.words.m_origin_chance, { next: letterOf(next), text: textOf(read) }));
 }
 
-function openAttention(head, seen) {
+export function openAttention(head, seen) {
   const read = readNow();
   const told = filled(session.words.m_origin_attention, { head: headName(head), at: letterOf(read.at(-1)), seen: letterOf(read[seen]), text: textOf(read) });
   enterModel(attentionGraph(model.learner, read, head, seen), told);
@@ -247,6 +249,21 @@ function openEmbedding({ token, column }) {
   const made = lossGraph(learner, word), node = made.graph.nodes.findIndex(({ name }) => name === `wte.${learner.letters[token]}.${column}`);
   enterModel(made, filled(session.words.m_origin_embedding, { word, number: column + 1, token: letterOf(token) }), node);
 }
+
+// The usual settings but for these, begun anew; or else, if they are what the model has, going on with it.
+export function setUpModel(settings, { keeps }) {
+  Object.assign(model.settings, MODEL_DEFAULTS, settings);
+  for (const name of Object.keys(MODEL_DEFAULTS)) if (byId(`m_${name}`)) byId(`m_${name}`).value = model.settings[name];
+  byId("m_text").value = model.settings.typed;
+  model.at = null;
+  if (keeps && isUsual(model.learner)) showModel();
+  else renewModel();
+}
+
+const isUsual = learner => learner !== null && Object.entries(model.began).every(([name, value]) => MODEL_DEFAULTS[name] === value);
+
+// What each head attends to at the chosen position.
+export const modelShares = () => model.learner.look(readNow()).attention.at(-1);
 
 function setModel(name, value) {
   model.settings[name] = value;

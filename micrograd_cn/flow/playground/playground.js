@@ -2,6 +2,7 @@
 
 import { readLink } from "./link.js";
 import { remember, rooms, showRoom } from "./rooms.js";
+import { greet, isLesson, showLesson } from "../lessons/lesson.js";
 import { byId } from "../stepper/elements.js";
 import { page } from "../stepper/page.js";
 import { session } from "../stepper/session.js";
@@ -23,6 +24,8 @@ function arrive() {
   showRoom(room);
   session.choose({}); // the rooms' fields in words
   remember();
+  if (isLesson(link.get("lesson"))) showLesson(link.get("lesson"));
+  else greet();
 }
 
 arrive();
