@@ -215,7 +215,7 @@ class StraightLine(Straight):
 
     def _begun(self, i: int) -> str:
         """Return what a long sum starts from."""
-        return self.sum(i, self.plan.schedule.long[i].others, self.code.instructions[i][2])
+        return self.value(self.plan.schedule.start(i))
 
     def map(self, stage: Map) -> None:
         """Write like instructions on neighbouring scalars as vectors."""

@@ -6,7 +6,7 @@ Threaded and native code have this in common; they differ in how they do the str
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from math import nan
 from typing import Any
@@ -357,7 +357,7 @@ class Plan:
     def columns(self, stage: Map) -> list[list[int]]:
         """Return the operands of like instructions: the first of each, the second of each, and so on."""
         if stage.form == START:
-            return [[start for i in stage.numbers if (start := self.schedule.start(i)) is not None]]
+            return [[*map(self.schedule.start, stage.numbers)]]
         if stage.form not in SUMS:
             return [[*column] for column in zip(*map(self.code.operands.__getitem__, stage.numbers), strict=True)]
         one, rows = self.code.constant(1.0), []
@@ -379,10 +379,9 @@ class Plan:
             return self._entry(gathers.sums, words, stage.form)
         for letter, column in zip(pattern, columns, strict=True):
             words.append(self.table(self._padded(column)) if letter == "g" else column[0])
-        if stage.form in SUMS:
-            return self._entry(gathers.short_sums(pattern), words, stage.form)
-        stage.pattern = pattern
-        return self._entry(gathers.mapped(stage.form, pattern), words)
+        if stage.form not in SUMS:
+            stage.pattern = pattern
+        return self._entry(gathers.mapped(products.way(stage.form), pattern), words)
 
     def _padded(self, places: Sequence[int]) -> list[int]:
         """Return as many places as whole vectors have, the last one again and again."""
@@ -459,13 +458,13 @@ class Plan:
         words = [count, WORD * self._total_place[single[0][0]], *factors, *factors[-2:] * (count - len(single))]
         return [self._entry(products.single_totals, words)]
 
-    def fill_entry(self, filled: dict[int, int], at: Callable[[int], int]) -> list[Entry]:
-        """Return the entry that writes scalars into slots; `at` says where they are."""
-        if not filled:
+    def fill_entry(self, places: Places) -> list[Entry]:
+        """Return the entry that writes scalars into the slots that hold them in all lanes."""
+        if not places.filled:
             return []
-        words = [len(filled)]
-        for i, slot in filled.items():
-            words += [WORD * self.lanes * slot, at(i)]
+        words = [len(places.filled)]
+        for i in places.filled:
+            words += [places.in_block(i), places.at(i)]
         return [self._entry(products.fill, words)]
 
 

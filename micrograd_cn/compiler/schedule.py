@@ -13,7 +13,7 @@ from itertools import chain
 from typing import NamedTuple, TypeAlias
 
 from .fusion import fused
-from .instructions import AFTER, BATCH, LONG, SAMPLE, SUMS, TAKE, Code, Pair, below, parted
+from .instructions import AFTER, BATCH, LONG, SAMPLE, SUMS, TAKE, Code, Pair, below
 
 ALONE = 32  # products from which a sum is a loop that shares its factors with no other one
 COLUMNS = 3  # from which totals are a table
@@ -28,7 +28,7 @@ Entry: TypeAlias = tuple[str | int, int]  # a function that programs share, by i
 
 @dataclass
 class Stretch:
-    """Instructions, one after the other; of a long sum what it starts from, its terms and the few other products.
+    """Instructions, one after the other; of a long sum what it starts from.
 
     Attributes:
         numbers: of the instructions.
@@ -117,14 +117,6 @@ class Outer:
 Stage: TypeAlias = Stretch | Map | Sums | Takes
 
 
-class Long(NamedTuple):
-    """A sum with so many products that they are a loop, and the few that are not."""
-
-    kind: str
-    pairs: list[Pair]
-    others: list[Pair]
-
-
 class _Layer(NamedTuple):
     """Instructions that need no long sum and no load of each other.
 
@@ -167,12 +159,11 @@ class Schedule:
         self.totals = Totals(code, totals)
         kept = {*roots, *self.totals.factors()}
         self._need(kept)
-        found = {i: self._long(i) for i in self.done if code.instructions[i][0] in SUMS}
-        long = {i: sum_ for i, sum_ in found.items() if sum_}
-        rights = {i: tuple([b for _, b in sum_.pairs]) for i, sum_ in long.items()}
+        sums = [i for i in self.done if code.instructions[i][0] in SUMS and self._may_be_long(i)]
+        rights = {i: tuple([b for _, b in code.instructions[i][1]]) for i in sums}
         shared = Counter(rights.values())
-        self.long = {i: sum_ for i, sum_ in long.items() if len(sum_.pairs) >= ALONE or shared[rights[i]] > 1}
-        self.firsts = {i: x for i in self.long if self.in_lanes(i) and (x := self._first(i)) is not None}
+        self.long = {i for i in sums if len(rights[i]) >= ALONE or shared[rights[i]] > 1}
+        self.firsts = {i: x for i in self.long if self.in_lanes(i) and (x := code.value(self.start(i))) == 0.0}
         self.taken = {i for i in self.done if code.instructions[i][0] == TAKE}
         self.size = code.size(i for i in self.done if i not in self.long and i not in self.taken)
         self.large = self.size > LARGEST
@@ -205,33 +196,17 @@ class Schedule:
         """Return whether a value is a vector."""
         return self.lanes and self.code.phase[i] == SAMPLE
 
-    def _long(self, i: int) -> Long | None:
-        """Return a sum's products that are computed in a loop, the samples' factors on the right, and the others."""
-        if len(self.code.instructions[i][1]) < LONG:
-            return None
+    def _may_be_long(self, i: int) -> bool:
+        """Return whether a sum has enough products for a loop: in lanes, of samples alone or by none on the left."""
+        pairs = self.code.instructions[i][1]
+        if len(pairs) < LONG or not self.in_lanes(i):
+            return len(pairs) >= LONG
         sampled = self.code.sampled
-        pairs = [(b, a) if a in sampled and b not in sampled else (a, b) for a, b in self.code.instructions[i][1]]
-        if not self.in_lanes(i):
-            return Long("scalars", pairs, [])
-        alike, mixed = parted(pairs, lambda pair: pair[0] in sampled)
-        for found in (Long("matrix", mixed, alike), Long("inner", alike, mixed)):
-            if len(found.pairs) >= LONG:
-                return found
-        return None
+        return len({a in sampled for a, _ in pairs}) == 1 and all(b in sampled for _, b in pairs)
 
-    def _first(self, i: int) -> float | None:
-        """Return the zero that a long sum starts from, None if it starts from something else."""
-        terms = self.code.instructions[i][2]
-        if self.long[i].others or len(terms) > 1:
-            return None
-        x = self.code.value(terms[0]) if terms else -0.0
-        return x if x == 0.0 else None
-
-    def start(self, i: int) -> int | None:
-        """Return the number of the one value from which a long sum starts; None if it has several."""
-        terms = self.code.instructions[i][2]
-        if self.long[i].others or len(terms) > 1:
-            return None
+    def start(self, i: int) -> int:
+        """Return the number of the value from which a long sum starts."""
+        _, _, terms = self.code.instructions[i]
         return terms[0] if terms else self.code.constant(-0.0)
 
     def _stages(self, phase: int) -> Iterator[Stage]:
@@ -313,16 +288,14 @@ class Schedule:
 
     def weight(self, i: int) -> int:
         """Return about how many instructions of the machine are done in a stretch."""
-        if i not in self.long:
-            return self.code.weight(i)
-        return 1 + len(self.long[i].others) + len(self.code.instructions[i][2])
+        return 2 if i in self.long else self.code.weight(i)
 
     def _sums(self, numbers: Iterable[int]) -> Iterator[Sums]:
         groups: dict[tuple[str, str, tuple[int, ...], str], Sums] = {}
         for i in numbers:
-            kind, pairs, _ = self.long[i]
+            form, pairs, _ = self.code.instructions[i]
             left, right = (tuple(side) for side in zip(*pairs, strict=True))
-            form = self.code.instructions[i][0]
+            kind = "scalars" if not self.in_lanes(i) else "inner" if left[0] in self.code.sampled else "matrix"
             first = self.firsts.get(i)
             key = kind, form, {"inner": ()}.get(kind, right), repr(first)  # 0.0 is not -0.0
             group = groups.setdefault(key, Sums(kind, form, [], [], [], first))
@@ -333,9 +306,8 @@ class Schedule:
 
     def reads(self, i: int) -> tuple[int, ...]:
         """Return what is read by name where an instruction is done in a stretch; a loop's factors are in memory."""
-        if i not in self.long:
-            return self.code.operands[i]
-        return (*chain.from_iterable(self.long[i].others), *self.code.instructions[i][2])
+        terms: tuple[int, ...] = self.code.instructions[i][2] if i in self.long else self.code.operands[i]
+        return terms
 
 
 def unused_after(reads: Iterable[tuple[int, Iterable[int]]]) -> dict[int, list[int]]:

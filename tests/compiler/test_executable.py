@@ -51,8 +51,8 @@ def test_memory_is_what_the_values_need_and_an_odd_number_of_slots(native, lanes
         x, w = Value(0.5), Value(0.25)
         made = executable_of(compile([mc.exp(w * x) for _ in range(outputs)], [x]), native, lanes, "forward")
         scalars, panel, totals = made.sizes
-        slots = made.stages.slots
-        assert scalars == made.stages.scalars + SLACK
+        slots = made.stages.places.slots
+        assert scalars == made.stages.places.scalars + SLACK
         assert totals == made.plan.count + SLACK
         block = record(made)["block"]
         beyond = made.lanes * outputs if native and lanes else 0  # of a block that is not full, if code stores rows

@@ -96,7 +96,7 @@ def test_short_sums(pattern):
     for letter, places, table in zip(pattern, operands, tables, strict=True):
         words.append(table.buffer_info()[0] if letter == "g" else WORD * places[0])
     for form in FORMS:
-        ground.run(gathers.short_sums(pattern), words, form)
+        ground.run(gathers.mapped(form, pattern), words)
         for k, places in enumerate(zip(*operands, strict=True)):
             xs = [ground.s_before[i] for i in places]
             assert near(ground.s.data[3 + k], [a * b for a, b in zip(xs[::2], xs[1::2], strict=True)])

@@ -1,9 +1,11 @@
 """What a compiled function reads, branches on and captures: as the function itself has it, or refused, never silent."""
 
+import pickle
+
 import pytest
 
 import micrograd_cn as mc
-from micrograd_cn import Value, functional
+from micrograd_cn import Value, functional, gradients
 from micrograd_cn.compiler import GuardError, compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.captured import Captured
 from micrograd_cn.losses import binary_cross_entropy_with_logits
@@ -58,6 +60,13 @@ def test_what_is_read_of_a_computed_value_does_not_choose_a_branch_for_all():
             "w as .data would be the same number in all calls, whatever it becomes; write the value",
         ),
         (lambda x: x * (w * 2).item(), r"mul\(...\) as .item\(\) would be the same number in all calls"),
+        (lambda x: x * float(f"{x * w:.17g}"), r"mul\(...\) as a formatted text would be"),
+        (lambda x: x * float(f"{w:.17g}"), "w as a formatted text would be the same number in all calls"),
+        (lambda x: x * (x * w).partials[1], r"mul\(...\) as what derivatives are read of would be"),
+        (lambda x: x * gradients(x * x * w, [x])[0], r"mul\(...\) as the output of gradients\(\) without create_graph"),
+        (lambda x: x * pickle.loads(pickle.dumps(x)), "x as a copy would be"),
+        (lambda x: setattr(w, "data", 5.0) or x * w, "w is given data while a function is recorded"),
+        (lambda x: setattr(y := x * w, "data", 5.0) or y * w, r"mul\(...\) is given data while a function is recorded"),
     ],
 )
 @pytest.mark.parametrize("mode", [lambda f: f, mc.no_grad()], ids=["recorded", "no_grad"])

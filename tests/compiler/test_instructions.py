@@ -253,31 +253,20 @@ def test_many_samples_are_products_with_one_and_what_needs_none_is_a_term():
     assert terms == (code.machine("fadd", a, b),)
 
 
-def test_a_loop_reads_scalars_and_samples_or_samples_alone():
+def test_a_loop_reads_scalars_and_samples_or_samples_alone_and_starts_from_one_number():
     made = Instructions(16, 16)
     ws, xs = made.w, made.x
     mixed, alike = list(zip(ws, xs, strict=True))[:8], list(pairwise(xs))[:8]
     code = made.code
-    _, pairs, [part] = code.instructions[code.dot([*mixed, *alike], [], "adjoint")]
+    for longer, other in ((mixed, alike), (mixed, alike[:-1]), (alike, mixed[1:])):
+        _, pairs, [part] = code.instructions[code.dot([*mixed, *alike] if len(other) == 8 else [*longer, *other], [])]
+        assert pairs == tuple(longer)
+        assert code.instructions[part] == ("dot", tuple(other), ())
+    _, pairs, [start] = code.instructions[code.dot([(x, w) for w, x in mixed], [ws[2], xs[3], xs[4]])]
     assert pairs == tuple(mixed)
-    assert code.instructions[part] == ("adjoint", tuple(alike), ())
-    _, pairs, terms = code.instructions[code.dot([*mixed, *alike[:-1]], [], "adjoint")]
-    assert (pairs, terms) == ((*mixed, *alike[:-1]), ())  # too few for two loops
-    _, pairs, terms = code.instructions[code.dot([*mixed[1:], *alike], [], "adjoint")]
-    assert (pairs, terms) == ((*mixed[1:], *alike), ())
-
-
-def test_parts_of_a_sum_come_first():
-    made = Instructions(10, 10)
-    code, ws, xs = made.code, made.w, made.x
-    alike, mixed = list(zip(xs, xs, strict=True)), list(zip(ws, xs, strict=True))
-    form, pairs, terms = code.instructions[code.dot([*alike, (ws[0], ws[1]), *mixed], [ws[2], xs[3]])]
-    assert (form, pairs, len(terms)) == ("dot", tuple(mixed), 3)
-    assert [code.instructions[i] for i in terms[:2]] == [
-        ("dot", tuple(alike), ()),
-        ("dot", ((ws[0], ws[1]),), (ws[2],)),
-    ]
-    assert terms[2] == xs[3]
+    assert code.instructions[start] == ("dot", (), (ws[2], xs[3], xs[4]))
+    _, pairs, terms = code.instructions[code.dot([*mixed[:6], *alike[:6]], [])]
+    assert (pairs, terms) == ((*mixed[:6], *alike[:6]), ())  # too few for a loop
 
 
 @pytest.mark.parametrize("form", ["sum", "dot", "adjoint"])

@@ -128,13 +128,6 @@ def test_what_long_sums_start_from_is_copied_in_whole_vectors(count):
         assert plan.stages[SAMPLE].index(group) == len(plan.stages[SAMPLE]) - 1  # it reads what they start from
 
 
-def test_sums_that_start_from_several_values_or_lie_elsewhere_are_no_map():
-    plan, _ = starting(2 * NATIVE, lambda code, x, k: [x[ALONE], x[ALONE + 1]])
-    assert not neighbours(plan)
-    plan, _ = starting(2 * NATIVE, lambda code, x, k: [x[ALONE], x[ALONE + 1]] if k % 2 else [])
-    assert not neighbours(plan)
-
-
 @pytest.mark.parametrize("count", [7, 8])
 def test_single_rows_of_many_like_instructions_have_their_numbers(count, monkeypatch):
     monkeypatch.setattr("micrograd_cn.compiler.executable.PATIENCE", 0.0)

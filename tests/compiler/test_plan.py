@@ -517,17 +517,6 @@ def test_means_of_totals_are_among_the_scalars():
     assert [i for stage in plan.stages[AFTER] for i in stage.numbers] == [root]
 
 
-def test_scalars_that_samples_of_totals_are_multiplied_with_are_in_all_lanes():
-    made = Instructions(2, 2)
-    plan = made.plan(totals=[((made.x[0], made.w[1]),)], scalars=FREE)
-    assert list(plan.places.filled) == [made.w[1]]
-    assert plan.places.slots == 3  # the inputs' and this one
-    [(name, address, *_)] = plan.fill_entry(plan.places.filled, plan.at)
-    assert name == "micrograd_cn.fill"
-    assert table_at(plan, address) == [1, WORD * plan.lanes * plan.places.filled[made.w[1]], plan.at(made.w[1])]
-    assert plan.fill_entry({}, plan.at) == []
-
-
 # Panels
 
 

@@ -3,15 +3,13 @@
 import pytest
 
 import micrograd_cn as mc
-from micrograd_cn.compiler.instructions import SAMPLE, SUMS
+from micrograd_cn.compiler.instructions import SAMPLE
 from micrograd_cn.compiler.machine import machine
-from micrograd_cn.compiler.places import WORD
 from micrograd_cn.compiler.schedule import Stretch
 from micrograd_cn.compiler.threaded import END, Threaded
 
 from .common import Instructions
 from .test_plan import table_at
-from .test_schedule import random_graph
 
 
 def threaded(plan):
@@ -30,49 +28,6 @@ def named(plan, table):
         if linked.buffer_info()[0] == table:
             words[k] = name
     return words
-
-
-@pytest.mark.parametrize("lanes", [True, False])
-@pytest.mark.parametrize("seed", range(10))
-def test_values_without_a_place_in_the_plan_get_the_next_ones_one_each(seed, lanes):
-    made, roots, totals = random_graph(seed)
-    plan = made.plan(*roots, totals=totals, lanes=lanes)
-    slots, scalars, filled = plan.places.slots, plan.places.scalars, dict(plan.places.filled)
-    code, _ = threaded(plan)
-    new = [*code.slot.values(), *(slot for i, slot in code.filled.items() if i not in filled)]
-    assert sorted(new) == list(range(slots, code.slots))
-    assert sorted(code.scalar.values()) == list(range(scalars, code.scalars))
-    assert not code.slot.keys() & plan.slot.keys()
-    assert not code.scalar.keys() & plan.scalar.keys()
-    constants = {i: place for i, place in code.scalar.items() if made.code.instructions[i][0] == "constant"}
-    assert code.constants == {place: made.code.instructions[i][1] for i, place in constants.items()}
-    assert all(code.place(i) == WORD * place for i, place in {**plan.scalar, **code.scalar}.items())
-
-
-@pytest.mark.parametrize("lanes", [True, False])
-@pytest.mark.parametrize("seed", range(10))
-def test_a_table_has_an_entry_for_each_step_and_ends(seed, lanes):
-    """An entry is the function, the result, the operands; of a sum a count and so many factors."""
-    made, roots, totals = random_graph(seed)
-    plan, code = made.plan(*roots, totals=totals, lanes=lanes), made.code
-    for steps, in_lanes, (go, table) in threaded(plan)[1]:
-        count = machine().width if in_lanes else 1
-        assert go == f"micrograd_cn.threaded_{count}"
-        words, at = named(plan, table), 0
-        for step in steps:
-            name, _ = words[at : at + 2]
-            form, *operands = code.instructions[step]
-            assert name in plan.makers
-            if form not in SUMS:
-                assert name.endswith(f"_{count}_{len(operands)}")
-                at += 2 + len(operands)
-                continue
-            assert name.endswith(f"_{count}")
-            pairs, terms = operands
-            pairs = plan.schedule.long[step].others if step in plan.schedule.long else pairs
-            assert words[at + 2] == max(1, len(terms) + len(pairs))
-            at += 3 + 2 * words[at + 2]
-        assert words[at:] == [END]
 
 
 def test_functions_are_shared_by_form_operands_and_lanes():
