@@ -62,8 +62,6 @@ class Playground:
         data: dict[str, Any] = {
             "lang": self._chosen,
             "words": words_of(PAGE, PLAYGROUND, MODEL, LESSONS, _errors()),
-            "graphs": [],
-            "snapshots": [],
             "operations": operations,
             "grammar": grammar(),
             "activations": ACTIVATIONS,
