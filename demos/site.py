@@ -121,7 +121,7 @@ a { color: var(--blue); }
 .room { display: block; border: 1px solid var(--line); border-radius: 14px; overflow: hidden; color: inherit;
   background: var(--card); text-decoration: none; transition: transform 0.15s, border-color 0.15s; }
 .room:hover, .room:focus-visible { border-color: var(--blue); outline: none; transform: translateY(-3px); }
-.room img { display: block; width: 100%; aspect-ratio: 8 / 5; background: #ffffff;
+.room img { display: block; width: 100%; height: auto; aspect-ratio: 8 / 5; background: #ffffff;
   border-bottom: 1px solid var(--line); }
 .room span { display: block; padding: 0.8rem 1.1rem 1rem; line-height: 1.45; }
 .room b { display: block; font-size: 1.15rem; color: var(--orange); }

@@ -135,6 +135,8 @@ def test_the_three_rooms_are_pictures_that_open_them(site: Path, made: Any, brow
         page.goto((site / made["STARTS"][short]).as_uri())
         room = page.locator(".room").nth(number)
         assert room.locator("img").evaluate("image => image.naturalWidth") == 960
+        shape = room.locator("img").evaluate("image => image.clientWidth / image.clientHeight")
+        assert shape == pytest.approx(960 / 600, rel=0.01)
         room.click()
         assert page.locator(f"#{panel}").is_visible()
     page.close()
