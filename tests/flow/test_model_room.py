@@ -239,3 +239,19 @@ def test_the_same_random_numbers_give_the_same_new_words(model):
     page.page.locator("#m_reset").click()
     page.page.locator("#m_invent").click()
     assert page.page.evaluate("model.invented") == words
+
+
+NAMED = """wanted => session.graph.groups.flatMap((group, i) => {
+    return group.path === wanted ? [partName(session.graph, i, session.words)] : [];
+})"""
+
+
+@pytest.mark.parametrize(
+    ("lang", "told"),
+    [("en", "head 2 of layer 1 of token 2 'm'"), ("zh", "词元 2“m”的第 1 层的头 2")],
+)
+def test_the_parts_of_the_model_have_names_in_words(lang, told, model):
+    page = model(lang).page
+    page.evaluate("openAttention(1, 1)")
+    assert page.evaluate(NAMED, "t2:m.layer1.attention.head2") == [told]
+    assert page.evaluate(NAMED, "layer1.wq") == ["layer1.wq"]

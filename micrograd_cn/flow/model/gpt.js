@@ -9,8 +9,8 @@ import { Constant } from "./program.js";
 export function shapesOf({ width, block, layers, count }) {
   const shapes = { wte: [count, width], wpe: [block, width], lm_head: [count, width] };
   for (let l = 0; l < layers; l++) {
-    for (const name of ["wq", "wk", "wv", "wo"]) shapes[`layer${l}.${name}`] = [width, width];
-    Object.assign(shapes, { [`layer${l}.fc1`]: [4 * width, width], [`layer${l}.fc2`]: [width, 4 * width] });
+    for (const name of ["wq", "wk", "wv", "wo"]) shapes[`layer${l + 1}.${name}`] = [width, width];
+    Object.assign(shapes, { [`layer${l + 1}.fc1`]: [4 * width, width], [`layer${l + 1}.fc2`]: [width, 4 * width] });
   }
   return shapes;
 }
@@ -47,15 +47,15 @@ export function gpt(to, weights, { heads, layers }) {
         return normal(to, vectorSum(to, own, place, "x"));
       });
       for (let l = 0; l < layers; l++) {
-        const { keys, values } = seen[l], matrix = name => weights[`layer${l}.${name}`];
-        x = to.within(`layer${l}`, () => {
+        const { keys, values } = seen[l], matrix = name => weights[`layer${l + 1}.${name}`];
+        x = to.within(`layer${l + 1}`, () => {
           // Attention: the token asks, each token up to it has a key, and those whose keys fit give of their values.
           const after = to.within("attention", () => {
             const y = normal(to, x), size = x.length / heads, root = new Constant(Math.sqrt(size));
             const query = to.within("query", () => matrixTimes(to, matrix("wq"), y, "q"));
             keys.push(to.within("key", () => matrixTimes(to, matrix("wk"), y, "k")));
             values.push(to.within("value", () => matrixTimes(to, matrix("wv"), y, "v")));
-            const read = Array.from({ length: heads }, (_, h) => to.within(`head${h}`, () => {
+            const read = Array.from({ length: heads }, (_, h) => to.within(`head${h + 1}`, () => {
               const own = vector => vector.slice(h * size, (h + 1) * size);
               const fits = keys.map((key, k) => to.dot(own(query), own(key), `fit${k}`));
               const shares = softmax(to, fits.map((product, k) => to.apply("div", [product, root], `score${k}`)), "share");

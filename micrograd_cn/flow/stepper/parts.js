@@ -9,9 +9,19 @@ export function partName(graph, group, words) {
   if (part) return filled(words.part, { part, parts });
   const [, kind, number] = /^(layers|neurons)\.(\d+)$/.exec(name) ?? [];
   if (kind === "layers") return filled(words.part_layer, { number });
-  if (!kind) return path;
+  if (!kind) return ownName(graph, group, words) ?? path;
   const alone = filled(words.part_neuron, { number });
   return outer < 0 ? alone : filledApart(words.part_of, { inner: alone, outer: partName(graph, outer, words) });
+}
+
+// What a page has words of its own for, such as "head 2 of layer 1 of token 3"; null for others.
+function ownName(graph, group, words) {
+  const { name, outer } = graph.groups[group], [, kind, number, letter] = /^([a-z]+)(\d*)(?::(.*))?$/su.exec(name) ?? [];
+  const alone = words[`name_${kind}`] && filled(words[`name_${kind}`], { number, letter });
+  if (!alone || outer < 0) return alone ?? null;
+  const holder = graph.groups[outer].name === "attention" ? graph.groups[outer].outer : outer;
+  const outside = ownName(graph, holder, words);
+  return outside && filledApart(words.part_of, { inner: alone, outer: outside });
 }
 
 // The same on its own box, inside the part around it.
