@@ -26,7 +26,8 @@ from .machine import Machine, Memory, machine
 from .native import function, parts_of
 from .places import WORD
 from .plan import SLACK, Plan
-from .schedule import Entry, Schedule, Stretch
+from .schedule import Schedule
+from .stages import Entry, Stretch
 from .text import Function
 from .threaded import Threaded
 from .threads import run, shares

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 from .even import parts
 from .instructions import START, SUMS, Code, parted
 from .places import Places
-from .schedule import Map, Stage
+from .stages import Map, Stage
 
 SHORTEST = 3  # instructions that are a map
 VECTORS = 2  # of a map, from which it is one of its own where the others are gathered

@@ -11,7 +11,8 @@ from .instructions import SAMPLE
 from .lanes import Lanes
 from .plan import Plan
 from .products import STAGE, TILE, blocks
-from .schedule import CHUNK, Map, Stage, Stretch, Sums, Takes
+from .schedule import CHUNK
+from .stages import Map, Stage, Stretch, Sums, Takes
 from .straight import Straight, compute
 from .text import BYTE, Function
 

@@ -20,7 +20,7 @@ from .lanes import Lanes
 from .machine import Machine
 from .plan import Plan
 from .products import STAGE, blocks, way
-from .schedule import Entry, Stretch
+from .stages import Entry, Stretch
 from .straight import compute
 from .text import BYTE, OURS, Function
 
