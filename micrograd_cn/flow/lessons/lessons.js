@@ -1,7 +1,9 @@
 // Lessons of one click: for each caption, the state that it is about. One caption asks for a prediction, and the last has
 // something to try.
 
-import { modelShares, openAttention, runModel, setUpModel } from "../model/room.js";
+import { modelShares } from "../model/reading.js";
+import { runModel, setUpModel } from "../model/room.js";
+import { openAttention } from "../model/stepping.js";
 import { wiring } from "../playground/board.js";
 import { showRoom } from "../playground/rooms.js";
 import { runTraining, setUpTraining } from "../playground/training.js";

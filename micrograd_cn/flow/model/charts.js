@@ -3,7 +3,7 @@
 import { colours, fitted } from "../playground/canvas.js";
 import { shown } from "../stepper/text.js";
 
-const SMOOTHED = 50; // losses of which the mean is drawn, since one word is harder than another
+export const SMOOTHED = 50; // losses of which the mean is drawn, since one word is harder than another
 const CELL = { least: 14, most: 32, letter: 34 }; // pixels: heights of a row, and the letters' column
 
 // The losses of the steps thin, and their mean over the last fifty.

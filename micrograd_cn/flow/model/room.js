@@ -1,44 +1,22 @@
-// The language model's room: settings, the loop, what one types, and what opens in the stepper.
+// The language model's room: begun anew with what is set, run frame by frame, and what buttons, keys and fields do.
 
-import { cellAt, drawEmbeddings, drawModelLosses } from "./charts.js";
-import { Learner, alphabetOf } from "./learner.js";
-import { attentionGraph, chanceGraph, lossGraph } from "./opened.js";
+import { cellAt } from "./charts.js";
+import { alphabetOf, Learner } from "./learner.js";
+import { typedTokens } from "./reading.js";
+import { invent, lookAtCell, showInvented, showModel, tellModel } from "./seen.js";
+import { fitsModel, model, MODEL_CHOICES, MODEL_DEFAULTS, MOST_CHARACTERS, MOST_IN_LINK } from "./settings.js";
+import { openAttention, openChance, openEmbedding, openWord } from "./stepping.js";
 import { Random } from "../playground/random.js";
-import { addRoom, isSeen, remember, stepThrough } from "../playground/rooms.js";
-import { CHOICES, isWritten } from "../playground/settings.js";
-import { chooseLeaf } from "../stepper/editing.js";
+import { addRoom, isSeen, remember } from "../playground/rooms.js";
 import { byId, html } from "../stepper/elements.js";
-import { around } from "../stepper/fold.js";
 import { page } from "../stepper/page.js";
 import { session } from "../stepper/session.js";
-import { exact, filled, parsed, shown } from "../stepper/text.js";
+import { parsed } from "../stepper/text.js";
 import { themed } from "../stepper/theme.js";
-import { viewport } from "../stepper/viewport.js";
 
-const MODEL_DEFAULTS = {
-  words: "names", width: "16", heads: "4", layers: "1", block: "16", rate: "0.01", batch: "1", steps: "1000", seed: "42",
-  speed: "full", temperature: "0.5", typed: "em",
-};
-const MODEL_CHOICES = {
-  words: ["names", "own"], width: ["8", "16", "32"], heads: ["1", "2", "4"], layers: ["1", "2"], block: ["8", "16"],
-  batch: ["1", "4", "8", "16", "32"], steps: ["300", "1000", "3000", "10000"], speed: CHOICES.speed,
-};
-const MOST_CHARACTERS = 100;
-const MOST_INVENTED = 60; // words that are kept in view
-const MOST_IN_LINK = 3000; // characters of one's own words
 const MODEL_BUDGET = 10; // milliseconds of training a frame
+const modelPace = { stepped: 0, told: 0, frame: 0 }; // when the last step and the last new word were, frames so far
 const PAUSE_BETWEEN_WORDS = 300; // milliseconds
-
-// `text` is what is typed, `at` the position that one looks at: the last one for null. `running` is the request of the next
-// frame, `resumes` whether training goes on when one comes back from the stepper.
-const model = (session.model = { settings: { ...MODEL_DEFAULTS }, lines: "", learner: null, began: {}, rng: null, invented: [], known: new Set(), characters: 0, at: null, cell: null, running: null, resumes: false, stepped: 0, told: 0, frame: 0 });
-
-const isWrittenOfModel = {
-  rate: isWritten.rate,
-  seed: isWritten.seed,
-  temperature: text => parsed(text) >= 0.1 && parsed(text) <= 2,
-};
-const fitsModel = (name, text) => MODEL_CHOICES[name]?.includes(text) ?? isWrittenOfModel[name]?.(text) ?? true;
 
 function modelWords() {
   const text = model.settings.words === "own" ? model.lines : page.names;
@@ -62,126 +40,14 @@ function renewModel() {
   showModel();
 }
 
-// The tokens of what is typed, as far as the model knows its characters and has room for them.
-function typedTokens() {
-  const { learner, settings } = model, characters = [...settings.typed], unknown = characters.findIndex(c => !learner.number.has(c));
-  const known = unknown < 0 ? characters : characters.slice(0, unknown), room = learner.block - 1;
-  const fault = unknown >= 0 ? filled(session.words.m_unknown, { character: characters[unknown] }) : known.length > room ? filled(session.words.m_too_long, { count: room }) : "";
-  return { tokens: [learner.end, ...known.slice(0, room).map(c => learner.number.get(c))], fault };
-}
-
-const letterOf = token => (model.learner.letters[token] === " " ? "␣" : model.learner.letters[token]);
-
-// Show everything as it is now.
-function showModel() {
-  const { learner } = model;
-  for (const id of ["m_run", "m_step", "m_open_loss", "m_open_text", "m_invent", "m_text"]) byId(id).disabled = !learner;
-  byId("m_views").hidden = !learner;
-  byId("m_own").hidden = model.settings.words !== "own";
-  byId("m_source").textContent = model.settings.words === "names" ? session.words.m_source : "";
-  if (learner) {
-    showReading();
-    drawModelLosses(byId("m_curve"), learner.losses, session.words);
-    drawEmbeddings(byId("m_table"), learner, model.cell, new Set(typedTokens().tokens));
-    byId("m_curve").setAttribute("aria-label", filled(session.words.curve, { root: "loss" }));
-    byId("m_table").setAttribute("aria-label", session.words.m_table_label);
-    tellCell();
-  }
-  tellModel();
-}
-
-function tellModel() {
-  const { learner, settings } = model;
-  byId("m_run").textContent = model.running ? session.words.pause : session.words.play;
-  byId("m_temperature_text").textContent = settings.temperature;
-  const losses = learner?.losses ?? [], recent = losses.slice(-50), mean = recent.reduce((total, x) => total + x, 0) / recent.length;
-  const told = learner && { ...Object.fromEntries(Object.entries({ steps: learner.done, all: learner.steps, count: learner.count }).map(([key, n]) => [key, n.toLocaleString("en")])), loss: recent.length ? shown(mean) : "–" };
-  byId("m_state").textContent = learner ? filled(session.words.m_state, told) : "";
-  const wrong = ["rate", "seed"].find(name => byId(`m_${name}`).getAttribute("aria-invalid") === "true");
-  byId("m_warning").textContent = wrong ? session.words[`wrong_${wrong}`]
-    : !model.known.size ? session.words.m_no_words
-    : model.characters > MOST_CHARACTERS ? filled(session.words.m_many_characters, { count: model.characters, most: MOST_CHARACTERS })
-    : losses.length && !Number.isFinite(losses.at(-1)) ? session.words.diverged
-    : learner.done >= learner.steps ? session.words.m_done
-    : settings.words === "own" && model.lines.length > MOST_IN_LINK ? filled(session.words.m_long_link, { most: MOST_IN_LINK }) : "";
-}
-
-// What is typed: its tokens, the chances of the next one, and what each head attends to.
-function showReading() {
-  const { learner, settings } = model, { tokens, fault } = typedTokens(), at = Math.min(model.at ?? Infinity, tokens.length - 1);
-  const read = tokens.slice(0, at + 1), { chances, attention } = learner.look(read), name = letterOf(read.at(-1));
-  byId("m_unknown").textContent = fault;
-  byId("m_text").setAttribute("aria-invalid", fault !== "");
-  if (document.activeElement !== byId("m_text")) byId("m_text").value = settings.typed;
-  byId("m_open_text").disabled = tokens.length < 2;
-  fill(byId("m_tokens"), tokens.length, () => html("button", { type: "button" }), (button, i) => {
-    setText(button, letterOf(tokens[i]));
-    button.setAttribute("aria-pressed", i === at);
-  });
-  setText(byId("m_chances_title"), filled(session.words.m_chances, { text: read.map(letterOf).join("") }));
-  const most = chances.indexOf(Math.max(...chances));
-  fill(byId("m_chances"), chances.length, () => html("button", { type: "button" }, html("b"), html("span")), (button, i) => {
-    setText(button.firstChild, letterOf(i));
-    setText(button.lastChild, inPercent(chances[i]));
-    button.style.setProperty("--share", chances[i].toFixed(3));
-    button.classList.toggle("most", i === most);
-  });
-  setText(byId("m_attention_title"), filled(session.words.m_attention, { token: name }));
-  const heads = attention.at(-1), table = byId("m_attention");
-  fill(table, heads.length + 1, () => html("tr"), (row, h) => {
-    fill(row, read.length + 1, i => (h && i ? html("td", {}, html("button", { type: "button" })) : html("th", { scope: h ? "row" : "col" })), (cell, i) => {
-      if (!h || !i) return setText(cell, h ? headName(h - 1) : i ? letterOf(read[i - 1]) : session.words.m_corner);
-      const share = heads[h - 1][i - 1], button = cell.firstChild;
-      setText(button, inPercent(share));
-      button.style.setProperty("--share", share.toFixed(3));
-      const label = filled(session.words.m_share, { head: headName(h - 1), at: name, seen: letterOf(read[i - 1]), share: inPercent(share) });
-      if (button.title !== label) for (const key of ["title", "aria-label"]) button.setAttribute(key, label);
-    });
-  });
-}
-
-const inPercent = x => (Number.isFinite(x) ? `${x < 0.0995 && x >= 0.0005 ? (100 * x).toFixed(1) : Math.round(100 * x)}%` : exact(x));
-
-function headName(h) {
-  const { heads, layers } = model.learner;
-  return layers === 1 ? filled(session.words.m_head, { head: h + 1 }) : filled(session.words.m_head_of, { head: (h % heads) + 1, layer: Math.floor(h / heads) + 1 });
-}
-
-function setText(element, text) {
-  if (element.textContent !== text) element.textContent = text;
-}
-
-// Give an element as many children as are wanted, and change each; those that are there stay.
-function fill(element, count, make, change) {
-  while (element.children.length > count) element.lastChild.remove();
-  while (element.children.length < count) element.append(make(element.children.length));
-  [...element.children].forEach(change);
-}
-
-// New words, the latest first.
-function invent(count) {
-  const { learner, rng, settings } = model;
-  for (let i = 0; i < count; i++) model.invented.unshift(learner.invent(rng, parsed(settings.temperature)));
-  model.invented.length = Math.min(model.invented.length, MOST_INVENTED);
-  showInvented();
-}
-
-function showInvented() {
-  fill(byId("m_invented"), model.invented.length, () => html("li"), (item, i) => {
-    setText(item, model.invented[i].replaceAll(" ", "␣") || "–");
-    item.classList.toggle("known", model.known.has(model.invented[i]));
-    item.title = model.known.has(model.invented[i]) ? session.words.m_known : "";
-  });
-}
-
 // A frame: as much of training as fits into its budget, and now and then what is seen of it.
 function modelTick(now) {
   const { learner, settings } = model, began = performance.now(), wait = 1000 / Number(settings.speed);
   model.running = requestAnimationFrame(modelTick);
   if (settings.speed === "full") do learner.work(); while (performance.now() - began < MODEL_BUDGET && learner.done < learner.steps);
   else {
-    if (now - model.stepped < wait) return;
-    model.stepped = Math.max(model.stepped + wait, now - wait);
+    if (now - modelPace.stepped < wait) return;
+    modelPace.stepped = Math.max(modelPace.stepped + wait, now - wait);
     learner.step();
   }
   if (learner.done >= learner.steps || !Number.isFinite(learner.losses.at(-1) ?? 0)) {
@@ -189,10 +55,10 @@ function modelTick(now) {
     invent(10);
     return showModel();
   }
-  if (now - model.told > PAUSE_BETWEEN_WORDS) {
-    model.told = now;
+  if (now - modelPace.told > PAUSE_BETWEEN_WORDS) {
+    modelPace.told = now;
     invent(1);
-  } else if (++model.frame % 6 === 0 || settings.speed !== "full") showModel();
+  } else if (++modelPace.frame % 6 === 0 || settings.speed !== "full") showModel();
 }
 
 export function runModel() {
@@ -209,47 +75,6 @@ function stopModel() {
   while (model.learner?.ready) model.learner.work();
 }
 
-// Into the stepper, from which one comes back to training as it was. The parts around the root are open, or those around
-// another node.
-function enterModel(made, told, node = made.graph.root) {
-  const { graph } = made, open = new Set(around(graph, graph.nodes[node].group));
-  model.resumes = model.running !== null;
-  stepThrough(made, filled(session.words.m_origin, { told, step: model.learner.done.toLocaleString("en") }));
-  session.choose({ open, anchor: null });
-  if (node !== graph.root) chooseLeaf(node);
-  viewport.bring(session.shape.boxes.filter(box => box.nodes.includes(node)));
-  viewport.touched = true; // it stays there while the window takes its size
-}
-
-const readNow = () => typedTokens().tokens.slice(0, (model.at ?? Infinity) + 1);
-const textOf = tokens => tokens.map(letterOf).join("");
-
-function openWord(word) {
-  enterModel(lossGraph(model.learner, word), filled(session.words.m_origin_loss, { word }));
-}
-
-function openChance(next) {
-  const read = readNow();
-  enterModel(chanceGraph(model.learner, read, next), filled(session.words.m_origin_chance, { next: letterOf(next), text: textOf(read) }));
-}
-
-export function openAttention(head, seen) {
-  const read = readNow();
-  const told = filled(session.words.m_origin_attention, { head: headName(head), at: letterOf(read.at(-1)), seen: letterOf(read[seen]), text: textOf(read) });
-  enterModel(attentionGraph(model.learner, read, head, seen), told);
-}
-
-// The loss of a word that has the token: what is typed, or else the next in training.
-function openEmbedding({ token, column }) {
-  const { learner, settings } = model, { tokens, fault } = typedTokens(), own = tokens.length > 1 && !fault;
-  const has = word => token === learner.end || [...word].slice(0, learner.block - 1).includes(learner.characters[token]);
-  const start = learner.done * learner.batch, next = learner.words.map((_, i) => learner.words[(start + i) % learner.words.length]).find(has);
-  const word = own && has(settings.typed) ? settings.typed : next;
-  if (word === undefined) return;
-  const made = lossGraph(learner, word), node = made.graph.nodes.findIndex(({ name }) => name === `wte.${learner.letters[token]}.${column}`);
-  enterModel(made, filled(session.words.m_origin_embedding, { word, number: column + 1, token: letterOf(token) }), node);
-}
-
 // The usual settings but for these, begun anew; or else, if they are what the model has, going on with it.
 export function setUpModel(settings, { keeps }) {
   Object.assign(model.settings, MODEL_DEFAULTS, settings);
@@ -261,9 +86,6 @@ export function setUpModel(settings, { keeps }) {
 }
 
 const isUsual = learner => learner !== null && Object.entries(model.began).every(([name, value]) => MODEL_DEFAULTS[name] === value);
-
-// What each head attends to at the chosen position.
-export const modelShares = () => model.learner.look(readNow()).attention.at(-1);
 
 function setModel(name, value) {
   model.settings[name] = value;
@@ -324,19 +146,6 @@ byId("m_table").addEventListener("keydown", event => {
   const [rows, wide] = [learner.letters.length, learner.width];
   lookAtCell(model.cell ? { token: (token + by[0] + rows) % rows, column: (column + by[1] + wide) % wide } : { token, column });
 });
-
-function lookAtCell(cell) {
-  model.cell = cell;
-  drawEmbeddings(byId("m_table"), model.learner, cell, new Set(typedTokens().tokens));
-  tellCell();
-}
-
-function tellCell() {
-  const { learner, cell } = model;
-  if (!cell) return setText(byId("m_cell"), session.words.m_cell_hint);
-  const place = learner.weights.wte[cell.token][cell.column];
-  setText(byId("m_cell"), filled(session.words.m_cell, { token: letterOf(cell.token), number: cell.column + 1, value: shown(learner.program.data[place]), grad: shown(learner.program.grad[place]) }));
-}
 
 byId("m_text").addEventListener("input", () => setModel("typed", byId("m_text").value));
 byId("m_lines").addEventListener("input", () => {
