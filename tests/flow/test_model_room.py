@@ -217,6 +217,9 @@ OUTSIDE = """[...document.querySelectorAll("#model :is(button, input, select, ca
     .filter(each => each.checkVisibility() && !each.closest(".table"))
     .filter(each => each.getBoundingClientRect().right > innerWidth + 1).map(each => each.id)"""
 
+CUT = """[...document.querySelectorAll("header button, #model button")].filter(each => each.checkVisibility())
+    .filter(each => each.scrollWidth > each.clientWidth + 1).map(each => each.id || each.textContent)"""
+
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_nothing_sticks_out(lang, model):
@@ -227,6 +230,7 @@ def test_nothing_sticks_out(lang, model):
         page.page.set_viewport_size({"width": width, "height": 800})
         assert page.page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.page.evaluate(OUTSIDE) == [], width
+        assert page.page.evaluate(CUT) == [], width
 
 
 def test_the_same_random_numbers_give_the_same_new_words(model):
