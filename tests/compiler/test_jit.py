@@ -18,7 +18,7 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Value, functional
 from micrograd_cn.compiler import CompiledFunction, GuardError, Mismatch, compile  # noqa: A004 -- the field's name
-from micrograd_cn.compiler.minimize import scipy_functions
+from micrograd_cn.compiler.function.minimize import scipy_functions
 from micrograd_cn.compiler.program import Program
 from micrograd_cn.module import Module
 from micrograd_cn.nn import MLP

@@ -13,10 +13,12 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import OPS, Value
-from micrograd_cn.compiler import compile, executable, update  # noqa: A004 -- the field's name
-from micrograd_cn.compiler import machine as machines
-from micrograd_cn.compiler.executable import Executables, driver, fit_driver, update_driver
-from micrograd_cn.compiler.machine import Machine, machine
+from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.llvm import machine as machines
+from micrograd_cn.compiler.llvm.machine import Machine, machine
+from micrograd_cn.compiler.run import executable
+from micrograd_cn.compiler.run.executable import Executables, driver, fit_driver, update_driver
+from micrograd_cn.compiler.training import update
 from micrograd_cn.engine import record
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import Adam
