@@ -30,7 +30,7 @@ from micrograd_cn.compiler.lowering import ordered
 from micrograd_cn.engine import record
 from micrograd_cn.number import number
 from micrograd_cn.operators import Operators
-from micrograd_cn.optim import SGD, Adam, AdamW
+from micrograd_cn.optim import SGD, Adam, AdamW, RMSprop
 
 EPS = 2.0**-52
 MOST = 1.7e308  # a size that is larger is taken for this
@@ -415,7 +415,7 @@ def draw(seed: str) -> tuple[str, Case]:
     rows[0] = list(graph.inputs)
     fit = None
     if len(outputs) == 1 and rng.random() < 0.3:
-        kind = rng.choice(["SGD", "momentum", "nesterov", "decay", "Adam", "AdamW", "frozen", "others"])
+        kind = rng.choice(["SGD", "momentum", "nesterov", "decay", "RMSprop", "Adam", "AdamW", "frozen", "others"])
         fit = (kind, rng.choice([1, 2, 3, n, rng.randrange(1, n + 1)]), rng.choice([1, 2, 3]), rng.randrange(1000))
     case = Case(graph, tuple(map(tuple, rows)), fit, rng.random() < 0.3, rng.random() < 0.5)
     return family.__name__, case
@@ -674,6 +674,7 @@ def _optimizer(kind: str, ws: Sequence[Value], rng: random.Random) -> Any:
         "momentum": lambda: SGD(chosen, lr, momentum=0.9),
         "nesterov": lambda: SGD(chosen, lr, momentum=0.8, weight_decay=0.01, nesterov=True),
         "decay": lambda: SGD(chosen, lr, weight_decay=0.1),
+        "RMSprop": lambda: RMSprop(chosen, lr, momentum=rng.choice([0.0, 0.9])),
         "Adam": lambda: Adam(chosen, lr, weight_decay=rng.choice([0.0, 0.1])),
         "AdamW": lambda: AdamW(chosen, lr),
         "frozen": lambda: Adam(chosen, lr),
@@ -734,7 +735,7 @@ def _fit_like_loop(case: Case) -> None:
 
 def _near(x: float, y: float, kind: str) -> bool:
     """Return whether two trainings agree that round in other ways, which only the plain ones do not magnify."""
-    if kind in ("Adam", "AdamW", "frozen") or not max(abs(x), abs(y)) < 1e3:
+    if kind in ("RMSprop", "Adam", "AdamW", "frozen") or not max(abs(x), abs(y)) < 1e3:
         return True
     return abs(x - y) <= 1e-6 * max(abs(x), abs(y), 1.0)
 

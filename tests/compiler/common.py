@@ -19,7 +19,7 @@ from micrograd_cn.compiler.plan import Plan
 from micrograd_cn.compiler.schedule import Schedule, Stretch
 from micrograd_cn.engine import topological_order
 from micrograd_cn.nn import MLP
-from micrograd_cn.optim import SGD, Adam, AdamW
+from micrograd_cn.optim import SGD, Adam, AdamW, RMSprop
 
 SETTINGS = ("executable.PATIENCE", "executable.ALIKE", "executable.LEAST", "schedule.LARGEST", "fusion.COMMON")
 KINDS = {
@@ -101,6 +101,7 @@ OPTIMISERS = {
     "sgd": lambda ps: SGD(ps, lr=0.1),
     "momentum": lambda ps: SGD(ps, lr=0.05, momentum=0.9),
     "nesterov": lambda ps: SGD(ps, lr=0.05, momentum=0.9, nesterov=True, weight_decay=0.01),
+    "rmsprop": lambda ps: RMSprop(ps, lr=0.01, alpha=0.9, weight_decay=0.01, momentum=0.5),
     "adam": lambda ps: Adam(ps, lr=0.01, weight_decay=0.01),
     "adamw": lambda ps: AdamW(ps, lr=0.01, betas=(0.8, 0.99)),
 }

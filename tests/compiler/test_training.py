@@ -22,7 +22,7 @@ from micrograd_cn.compiler.mixture import Mixture
 from micrograd_cn.compiler.rows import shuffled
 from micrograd_cn.compiler.training import Running, Training, layout_of
 from micrograd_cn.compiler.update import compiled
-from micrograd_cn.optim import SGD, Adam, AdamW, Optimizer, cosine_lr, linear_lr, step_lr, warmup
+from micrograd_cn.optim import SGD, Adam, AdamW, Optimizer, RMSprop, cosine_lr, linear_lr, step_lr, warmup
 
 from .common import OPTIMISERS, everything, loop, problem
 
@@ -263,7 +263,7 @@ def test_an_optimiser_of_another_class_is_compiled_anew_for_each_fit():
         assert w.data == -1011.0
 
 
-@pytest.mark.parametrize("kind", [SGD, Adam, AdamW])
+@pytest.mark.parametrize("kind", [SGD, RMSprop, Adam, AdamW])
 def test_an_optimiser_of_the_library_is_compiled_once_for_all_programs(kind):
     w = [Value(0.0), Value(1.0)]
     first = compiled(kind(w, lr=0.1), False)
