@@ -8,8 +8,6 @@
 '0.7616 0.8399'
 """
 
-from importlib import import_module
-from importlib.util import find_spec
 from os import environ
 from typing import TYPE_CHECKING
 
@@ -103,7 +101,9 @@ else:
             from . import flow
 
             return getattr(flow, name)
-        if not name.startswith("_") and find_spec(f"{__name__}.{name}"):
+        from importlib import import_module, util  # which programs that ask for nothing here need not wait for
+
+        if not name.startswith("_") and util.find_spec(f"{__name__}.{name}"):
             return import_module(f"{__name__}.{name}")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

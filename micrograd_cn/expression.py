@@ -23,6 +23,7 @@ from .table import OPS
 from .words import WORDS
 
 __all__ = [
+    "ALIASES",
     "CONSTANTS",
     "MEANT",
     "ParseError",
@@ -38,6 +39,11 @@ __all__ = [
 
 CONSTANTS = {"pi": math.pi, "e": math.e, "inf": math.inf, "nan": math.nan}
 MEANT = {"^": "**", "×": "*", "·": "*", "÷": "/", "−": "-", "–": "-"}  # what people write for an operator
+ALIASES = {  # what people call a function that has another name here
+    **{"max": "maximum", "min": "minimum", "avg": "mean", "softmax": "logsumexp", "lse": "logsumexp"},
+    **{"ln": "log", "log10": "log", "log2": "log", "power": "pow", "square": "pow", "heaviside": "step"},
+    **{"arctan": "atan", "arcsin": "asin", "arccos": "acos", "logistic": "sigmoid", "swish": "silu"},
+}
 _NUMBER = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
@@ -323,8 +329,9 @@ class _Reader:
             self.fail("parse_meant", token, meant=meant)
         self.fail("parse_sign", token, operators=" ".join(self.infix))
 
-    def suggestion(self, name: str, known: Iterable[str]) -> str:
-        close = get_close_matches(name, known, 1)
+    def suggestion(self, name: str, known: Mapping[str, Any]) -> str:
+        alias = ALIASES.get(name.lower())
+        close = [alias] if alias in known else get_close_matches(name, known, 1)
         return self.words["did_you_mean"].format(name=close[0]) if close else ""
 
     def fail(self, key: str, token: _Token, more: str = "", **details: str) -> NoReturn:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Iterable
 from typing import Any, Literal, overload
 
-from . import modes, ops
+from . import modes, ops, watching
 from .anomaly import in_words
 from .engine import Value, constant, topological_order
 
@@ -47,6 +47,8 @@ def gradients(output: Value, inputs: Iterable[Value], create_graph: bool = False
         if not x.requires_grad:
             raise ValueError(f"gradients() with respect to inputs[{i}]: the constant {x!r} requires no gradient")
 
+    if watching.active and not create_graph:
+        watching.read(output, "the output of gradients() without create_graph=True")
     order = topological_order(output)
     relevant = set(inputs)  # the nodes on a path from an input to the output
     for node in reversed(order):

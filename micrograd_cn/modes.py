@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from threading import Lock
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from . import anomaly
 from .operation import Op
@@ -22,15 +22,8 @@ T = TypeVar("T")
 NO_GRAD, ANOMALY = 1, 2
 
 
-class _Block(NamedTuple):
-    """A `with` block: whose it is, and the flag that it switches on or off."""
-
-    owner: object
-    flag: int
-    on: bool
-
-
-_blocks: ContextVar[tuple[_Block, ...]] = ContextVar("micrograd_cn_blocks", default=())
+# of each `with` block, from the outermost: whose it is, its flag, and whether it switches that on
+_blocks: ContextVar[tuple[tuple[object, int, bool], ...]] = ContextVar("micrograd_cn_blocks", default=())
 _lock = Lock()
 _begun = 0  # blocks, in all threads
 active = False  # whether there are some; else nobody need ask for the flags
@@ -44,8 +37,8 @@ def current() -> int:
     True
     """
     flags = 0
-    for block in _blocks.get():
-        flags = flags | block.flag if block.on else flags & ~block.flag
+    for _, flag, on in _blocks.get():
+        flags = flags | flag if on else flags & ~flag
     return flags
 
 
@@ -85,7 +78,7 @@ def _checked(order: Iterable[T]) -> Iterator[T]:
 
 
 def _enter(owner: object, flag: int, on: bool = True) -> None:
-    _blocks.set((*_blocks.get(), _Block(owner, flag, on)))
+    _blocks.set((*_blocks.get(), (owner, flag, on)))
     _count(1)
 
 
@@ -93,7 +86,7 @@ def _leave(owner: object) -> None:
     """End the last block of `owner`, which need not be the innermost: a generator may be closed inside another's."""
     blocks = [*_blocks.get()]
     for i in reversed(range(len(blocks))):  # none is found where a generator is closed in another context
-        if blocks[i].owner is owner:
+        if blocks[i][0] is owner:
             del blocks[i]
             _blocks.set(tuple(blocks))
             break

@@ -13,8 +13,6 @@ from .views import A_ROW_INSTEAD, Views
 
 __all__ = ["Node"]
 
-given_data = True  # whether some node was, since somebody who copies data asked last
-
 
 class Node(Operators, Views):
     """Keep a number, the operation that made it, its operands and its local derivatives: one object.
@@ -102,15 +100,16 @@ class Node(Operators, Views):
     @property
     def data(self) -> float:
         """The number."""
-        if watching.active and (by := watching.watcher()):
-            by.read(self, ".data")
+        if watching.active:
+            watching.read(self, ".data")
         return self._data
 
     @data.setter
     def data(self, x: SupportsFloat) -> None:
-        global given_data
+        if watching.active:
+            watching.given(self)
         self._data = number(x)
-        given_data = True
+        watching.given_data = True
 
     @property
     def operands(self) -> tuple[Any, ...]:

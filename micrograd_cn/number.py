@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from math import inf
 
 __all__ = ["number", "number_or_none"]
@@ -19,7 +18,9 @@ def number(x: object) -> float:
     """
     if type(x) is float:
         return x
-    if type(x) is not int:
+    if type(x) is not int and not isinstance(x, float):
+        import numbers  # which floats and ints need not wait for
+
         if isinstance(x, (str, bytes, bytearray)):
             raise TypeError(f"expected a real number, got the {type(x).__name__} {x!r}; convert it with float() first")
         if isinstance(x, numbers.Complex) and not isinstance(x, numbers.Real):

@@ -58,8 +58,8 @@ class Views:
         >>> Value(3).item()
         3.0
         """
-        if watching.active and (by := watching.watcher()):
-            by.read(self, ".item()")
+        if watching.active:
+            watching.read(self, ".item()")
         x: float = self._data
         return x
 
@@ -83,6 +83,8 @@ class Views:
         return f"Value(data={self._data}, grad={self.grad}{label})"
 
     def __format__(self: Any, spec: str) -> str:
+        if spec and watching.active:
+            watching.read(self, "a formatted text")
         return format(self._data, spec) if spec else repr(self)
 
     def __reduce_ex__(self: Any, protocol: SupportsIndex) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 from .operation import Op
 
-__all__ = ["Watcher", "detached", "stopped", "watched", "watcher"]
+__all__ = ["Watcher", "detached", "given", "read", "stopped", "watched", "watcher"]
 
 
 class Watcher:
@@ -30,7 +30,10 @@ class Watcher:
         """Be told that `a` is compared with `b`, by "<" or the like, and whether that holds."""
 
     def read(self, x: Any, how: str) -> None:
-        """Be told that a value's number is going to be read, by ".data" or ".item()"."""
+        """Be told that a value's number is going to be read, by ".data", ".item()" or as a formatted text."""
+
+    def given(self, x: Any) -> None:
+        """Be told that a value is going to be given another number."""
 
     def detached(self, x: Any) -> Any:
         """Return what `x.detach()` gives; None for a constant."""
@@ -47,6 +50,7 @@ _watcher: ContextVar[Watcher | None] = ContextVar("micrograd_cn_watcher", defaul
 _lock = Lock()
 _blocks = 0  # of watchers and of scopes, in all threads
 active = False  # whether there are some; else nobody need ask
+given_data = True  # whether some node was, since somebody who copies data asked last
 
 
 @contextmanager
@@ -100,6 +104,24 @@ def new(kind: Any) -> Any:
     """
     by = _watcher.get()
     return by.new(kind) if by else object.__new__(kind)
+
+
+def given(x: Any) -> None:
+    """Tell who watches that a value is going to be given another number.
+
+    >>> given(1.0)  # nobody watches
+    """
+    if by := _watcher.get():
+        by.given(x)
+
+
+def read(x: Any, how: str) -> None:
+    """Tell who watches that a value's number is going to be read.
+
+    >>> read(1.0, ".data")  # nobody watches
+    """
+    if by := _watcher.get():
+        by.read(x, how)
 
 
 def detached(x: Any) -> Any:

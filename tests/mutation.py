@@ -52,40 +52,28 @@ TESTS = {  # modules or folders: the files test_*.py that pin them
     "losses optim optimizer schedules": "losses optim dropin",
     "formula": "formula ops",
     "expression": "cli",
-    "compiler/instructions compiler/lowering compiler/formulas": "compiler/instructions compiler/lowering "
-    "compiler/formulas compiler/numbers",
-    "compiler/fusion": "compiler/fusion compiler/tiers compiler/growth",
-    "compiler/schedule compiler/plan compiler/places compiler/maps compiler/even": "compiler/schedule compiler/plan "
-    "compiler/maps compiler/takes compiler/drivers compiler/numbers compiler/fusion",
-    "compiler/gathers": "compiler/gathers compiler/maps compiler/numbers",
-    "compiler/products compiler/drivers": "compiler/products compiler/drivers compiler/training compiler/prepared "
-    "compiler/numbers",
-    "compiler/threaded": "compiler/threaded compiler/native compiler/growth compiler/tiers compiler/numbers",
-    "compiler/straight": "compiler/straight compiler/formulas compiler/growth compiler/tiers compiler/numbers",
-    "compiler/native": "compiler/native compiler/growth compiler/tiers compiler/numbers",
-    "compiler/lanes": "compiler/products compiler/drivers compiler/growth compiler/tiers compiler/numbers",
-    "compiler/vectors compiler/elementary compiler/functions": "compiler/functions",
-    "compiler/machine compiler/text": "compiler/text compiler/machine compiler/products compiler/program "
-    "compiler/own_rows",
-    "compiler/executable": "compiler/executable compiler/mixture compiler/tiers compiler/threads compiler/program "
-    "compiler/prepared compiler/numbers",
-    "compiler/update": "compiler/update compiler/training compiler/drivers compiler/tiers compiler/threads",
-    "compiler/training": "compiler/training compiler/mixture compiler/drivers compiler/tiers compiler/threads",
+    "compiler/functions compiler/elementary compiler/vectors": "compiler/functions compiler/numbers",
+    "compiler/c compiler/c_comment compiler/c_elements compiler/c_loops compiler/c_text": "compiler/c_source "
+    "compiler/c_text compiler/loops compiler/random_graphs",
+    "compiler/python": "compiler/python_source compiler/own_rows compiler/program compiler/random_graphs",
+    "compiler/machine compiler/text": "compiler/machine compiler/program compiler/own_rows compiler/loops "
+    "compiler/functions compiler/numbers compiler/threads",
+    "compiler/executable": "compiler/program compiler/tiers compiler/mixture compiler/threads compiler/prepared "
+    "compiler/loops compiler/numbers compiler/calling",
+    "compiler/update compiler/training compiler/epochs": "compiler/training compiler/mixture compiler/threads "
+    "compiler/jit",
+    "compiler/mixture compiler/anomalies": "compiler/mixture compiler/jit compiler/training",
     "compiler/threads": "compiler/threads",
-    "compiler/builtin": "compiler/prepared",
+    "compiler/builtin": "compiler/prepared compiler/calling",
     "compiler/rows": "compiler/rows compiler/training",
     "compiler/calling compiler/captured compiler/version compiler/forks": "compiler/calling compiler/jit "
-    "compiler/guards",
-    "compiler/jit compiler/samples compiler/guards": "compiler/jit",
-    "compiler/mixture compiler/anomalies": "compiler/mixture compiler/jit",
-    "compiler/epochs": "compiler/training compiler/mixture compiler/jit",
-    "compiler/takes": "compiler/takes",
-    "compiler/derivatives compiler/minimize": "compiler/derivatives",
-    "compiler/c compiler/c_comment compiler/c_elements compiler/c_loops compiler/c_text": "compiler/c_rooms "
-    "compiler/c_source",
-    "compiler/python": "compiler/python_source compiler/own_rows compiler/program",
-    "compiler": "compiler/program compiler/prepared compiler/rows compiler/training compiler/threads compiler/tiers "
-    "compiler/takes compiler/jit",
+    "compiler/guards compiler/threads",
+    "compiler/jit compiler/samples compiler/guards": "compiler/jit compiler/guards",
+    "compiler/derivatives compiler/minimize": "compiler/derivatives compiler/rows",
+    "compiler/program": "compiler/program compiler/prepared compiler/rows compiler/training compiler/threads "
+    "compiler/derivatives",
+    "compiler": "compiler/numbers compiler/loops compiler/takes compiler/own_rows compiler/tiers compiler/program "
+    "compiler/planted_faults compiler/c_source compiler/training compiler/random_graphs",
     "flow/grammar": "flow/typing",
     "flow/playground": "flow/training flow/typing flow/offline",
     "flow/graph": "flow/labels flow/formulas flow/networks flow/folding flow/steps",

@@ -20,7 +20,6 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Value, detect_anomaly, gradients, modes, no_grad, operators, watching
-from micrograd_cn import node as nodes
 from micrograd_cn.engine import constant, topological_order
 from micrograd_cn.gradients import symbolic_edges
 from micrograd_cn.modes import recording
@@ -1446,9 +1445,9 @@ def test_what_is_no_number_is_left_to_python_on_the_left_too(symbol):
 
 def test_that_a_node_was_given_data_is_marked():
     x = Value(1.0)
-    nodes.given_data = False
+    watching.given_data = False
     x.data = 2.0
-    assert nodes.given_data
+    assert watching.given_data
 
 
 def test_blocks_that_new_nodes_depend_on_are_counted():

@@ -302,7 +302,7 @@ def test_rows_outside_the_table_come_down_to_machine_code_and_to_javascript():
         for term in (Term("", op, operands), *trace(op.local, Term("y"), *operands, of=op)):
             assert all(row.forms.machine and row.forms.javascript for row in elementary(term))
         assert rows.add(op, count)
-    assert rows.source().count("=>") > 2 * len(reached())
+    assert rows.module().count("=>") > 2 * len(reached())
 
 
 @every_row

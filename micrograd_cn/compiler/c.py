@@ -16,7 +16,7 @@ from .c_text import Text, block, wrapped
 from .instructions import AFTER, BATCH, SAMPLE, Code, below
 from .lowering import Lowering
 from .python import Named, entries_of, in_order_of_names
-from .schedule import Totals
+from .totals import Totals
 from .update import kept_of, lower_update
 
 PRECISIONS = ("double", "float")

@@ -9,7 +9,7 @@ from typing import Any
 from .c_elements import Elements, Place, braced, linear, repeated, split
 from .c_text import Text
 from .instructions import COMMUTATIVE, LONG, SUMS, TAKE, Code, Pair
-from .schedule import Outer, unused_after
+from .stages import Outer, unused_after
 
 RANK = {"": -1, "inputs": 1, "work": 2}  # of arrays: which of two factors is the left one
 FIRST = 4  # operands by which instructions are sorted

@@ -26,7 +26,8 @@ from .machine import Machine, Memory, machine
 from .native import function, parts_of
 from .places import WORD
 from .plan import SLACK, Plan
-from .schedule import Entry, Schedule, Stretch
+from .schedule import Schedule
+from .stages import Entry, Stretch
 from .text import Function
 from .threaded import Threaded
 from .threads import run, shares
@@ -103,15 +104,14 @@ class Stages:
     """The lists of a plan's stages, the stretches among them as native or threaded code.
 
     Attributes:
-        slots, scalars, constants: those of the plan, and what threaded code has beyond.
+        places: of the plan, and those that threaded code has beyond.
         stored: whether they store the outputs.
     """
 
     def __init__(self, plan: Plan, native: bool, outputs: Sequence[int] = ()) -> None:
         self.plan = plan
         self.stored = False
-        self.slots, self.scalars = plan.places.slots, plan.places.scalars
-        self._filled, self.constants, self._at = plan.places.filled, plan.places.constants, plan.at
+        self.places = plan.places
         self.functions: list[Function] = []
         self._entries = self._native(outputs) if native else self._threaded()
 
@@ -135,8 +135,7 @@ class Stages:
         for phase, found in plan.stages.items():
             lanes = plan.schedule.are_in_lanes(phase)
             entries[phase] = [threaded.entry(s, lanes) if isinstance(s, Stretch) else s.entry for s in found]
-        self.slots, self.scalars, self._at = threaded.slots, threaded.scalars, threaded.place
-        self._filled, self.constants = threaded.filled, plan.places.constants | threaded.constants
+        self.places = threaded.places
         return entries
 
     def address(self, phase: int, more: Sequence[Entry] = (), before: Sequence[Entry] = ()) -> int:
@@ -145,7 +144,7 @@ class Stages:
 
     def address_of_filled(self) -> int:
         """Return the address of the list that writes scalars into lanes."""
-        return _list(self.plan, self.plan.fill_entry(self._filled, self._at))
+        return _list(self.plan, self.plan.fill_entry(self.places))
 
 
 def _list(plan: Plan, entries: Sequence[Entry]) -> int:
@@ -186,9 +185,10 @@ class Executable:
         schedule, code = plan.schedule, plan.code
         parts = _side_by_side([plan.at(i) for i in lowering.gradients] if kind == "gradient" else [])
         self.stages = stages = Stages(plan, native, lowering.outputs if kind == "forward" else ())
-        self.constants = stages.constants
-        block = (stages.slots | 1) * WORD * self.lanes if schedule.lanes else 0
-        outputs = [*map(plan.places.in_block, lowering.outputs)]
+        places = stages.places
+        self.constants = places.constants
+        block = (places.slots | 1) * WORD * self.lanes if schedule.lanes else 0
+        outputs = [*map(places.in_block, lowering.outputs)]
         self.record = plan.table(
             drivers.record(
                 batch=stages.address(BATCH, plan.packed),
@@ -213,7 +213,7 @@ class Executable:
         )
         self.outputs = len(lowering.outputs)
         unused = self.lanes * self.outputs if stages.stored and schedule.lanes else 0  # rows beyond the last one
-        self.sizes = stages.scalars + SLACK, plan.blocks * block // WORD + unused, plan.count + SLACK
+        self.sizes = places.scalars + SLACK, plan.blocks * block // WORD + unused, plan.count + SLACK
         self._unused: list[Buffers] = []
         self._drivers: dict[tuple[str, bool], Any] = {}
         plan.link(fast=native)
@@ -259,7 +259,7 @@ class Executable:
     def prepared(self, memory: Buffers, data: int, index: int, n: int, out: int, *result: Any) -> Callable[[], Any]:
         """Return a function that computes the outputs of all rows, and returns the first of some things it holds."""
         schedule = self.plan.schedule
-        size = schedule.size + sum([len(sum_.pairs) for sum_ in schedule.long.values()])
+        size = schedule.size + sum([len(schedule.code.instructions[i][1]) for i in schedule.long])
         long = n * size > LONG_CALL * self.lanes
         writer = drivers.Drivers(self.plan.machine, self.lanes)
         code = self.plan.machine.address(writer.name["prepared"], writer.prepared, self.plan.fast)

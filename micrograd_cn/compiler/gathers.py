@@ -7,8 +7,10 @@ side. The functions have the operands of `products`.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
 
+from .instructions import SUMS
 from .lanes import Lanes
 from .machine import Machine
 from .products import STAGE, Maker, name
@@ -42,9 +44,9 @@ class _Operands:
 
 @cache
 def mapped(form: str, pattern: str) -> Maker:
-    """Return what writes one instruction for many scalars.
+    """Return what writes one instruction for many scalars, or one sum of as many products.
 
-    Table: how many vectors; the first result; the operands, as `pattern` says.
+    Table: how many vectors; the first result; the operands as `pattern` says, of a sum the factors of each product.
     """
 
     def make(machine: Machine, way: str) -> Function:
@@ -54,34 +56,20 @@ def mapped(form: str, pattern: str) -> Maker:
         with f.loop(f.word("%t")) as loop:
             first = f.times(loop.index, machine.native)
             xs = [operands.load(k, first) for k in range(len(pattern))]
-            f.store(lanes.kind, compute(lanes, form, xs), f.at(result, first))
+            found = added(lanes, form, xs) if form in SUMS else compute(lanes, form, xs)
+            f.store(lanes.kind, found, f.at(result, first))
         f.do("ret void")
         return f
 
     return make
 
 
-@cache
-def short_sums(pattern: str) -> Maker:
-    """Return what writes sums of a few products, as `sums` does.
-
-    Table: how many vectors; the first result; as `pattern` says the left and the right factor of each product.
-    """
-
-    def make(machine: Machine, form: str) -> Function:
-        f = Function(name(f"short_sums_{pattern}", form), STAGE)
-        lanes = Lanes(f, machine.native, machine.fused)
-        operands, result = _Operands(lanes, pattern), _at(f, "%t", 1)
-        with f.loop(f.word("%t")) as loop:
-            first = f.times(loop.index, machine.native)
-            total = lanes.constant(-0.0)
-            for k in range(0, len(pattern), 2):
-                total = lanes.product_added(operands.load(k, first), operands.load(k + 1, first), total, form)
-            f.store(lanes.kind, total, f.at(result, first))
-        f.do("ret void")
-        return f
-
-    return make
+def added(lanes: Lanes, form: str, factors: Sequence[str]) -> str:
+    """Return the sum of products, of which the factors follow each other."""
+    total = lanes.constant(-0.0)
+    for a, b in zip(factors[::2], factors[1::2], strict=True):
+        total = lanes.product_added(a, b, total, form)
+    return total
 
 
 def sums(machine: Machine, form: str) -> Function:

@@ -91,6 +91,21 @@ class Traced(Value):
             by.compared(self, "==", other, False)
         return False
 
+    def __repr__(self) -> str:
+        """Name itself without its number, of which a text would be the same for all samples."""
+        return f"Value({shown(self)})"
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Refuse to be copied, which would be a number."""
+        self._refuse("a copy", READING)
+
+    @property
+    def partials(self) -> tuple[float, ...]:
+        """Refuse to have its derivatives read, unless it is this package that reads them."""
+        if self._varies():
+            self._refuse("what derivatives are read of", "gradients(y, xs, create_graph=True), or functional.grad")
+        return super().partials
+
     def __hash__(self) -> int:
         """Refuse to be looked up."""
         if self._varies():
@@ -207,6 +222,13 @@ class Recorded(Watcher):
         """Refuse that a number is read which may be another one in the next call."""
         if x.requires_grad:
             refuse(x, how, READING)
+
+    def given(self, x: Value) -> None:
+        """Refuse that a number is given which would be given in this call alone."""
+        raise TypeError(
+            f"{where()}: {shown(x)} is given data while a function is recorded, which its later calls would not do; "
+            "give it outside the function"
+        )
 
     def detached(self, x: Value) -> Value | None:
         """Return a node with the value's number, through which no gradient flows."""

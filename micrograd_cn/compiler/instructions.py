@@ -177,13 +177,24 @@ class Code:
             pairs, terms = [*pairs, *((one, t) for t in samples or scalars)], scalars if samples else []
         if not pairs and len(terms) < 3:
             return self.machine("fadd", *terms)
-        alike = []
-        if len(pairs) >= 2 * LONG and 2 in samples_of:
-            alike = [(a, b) for a, b in pairs if a in sampled and b in sampled]
-        if min(len(alike), len(pairs) - len(alike)) >= LONG:  # a loop reads vectors and scalars, or vectors alone
-            pairs = [(a, b) for a, b in pairs if a not in sampled or b not in sampled]
-            terms = [self.dot(alike, [], form), *terms]
+        if len(pairs) >= LONG:
+            pairs, terms = self._loop(pairs, terms, form)
         return self.add((form, tuple(pairs), tuple(terms)))
+
+    def _loop(self, pairs: list[Pair], terms: list[int], form: str) -> tuple[list[Pair], list[int]]:
+        """Return products that may be a loop, and at most one number from which it starts.
+
+        A loop reads samples on its right; on its left scalars, or samples too.
+        """
+        sampled = self.sampled
+        alike, mixed = parted(pairs, lambda pair: pair[0] in sampled and pair[1] in sampled)
+        mixed = [(b, a) if a in sampled else (a, b) for a, b in mixed]
+        fewer, more = sorted((alike, mixed), key=len)
+        if len(more) < LONG:
+            fewer, more = [], pairs
+        if fewer or len(terms) > 1:
+            terms = [self.dot(fewer, terms, form)]
+        return more, terms
 
     def _constant_sum(self, pairs: list[Pair], terms: list[int]) -> int | None:
         """Return the number of a sum of constants; None if not all are constants."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 from .even import parts
 from .instructions import START, SUMS, Code, parted
 from .places import Places
-from .schedule import Map, Stage
+from .stages import Map, Stage
 
 SHORTEST = 3  # instructions that are a map
 VECTORS = 2  # of a map, from which it is one of its own where the others are gathered
@@ -92,7 +92,7 @@ class Maps:
         """Return what is the same for instructions that may be a map, None if it is in none."""
         form, *rest = self._code.instructions[i]
         if i in self._schedule.long:
-            return None if self._schedule.start(i) is None else START
+            return START
         if form not in SUMS:
             return form
         return (form, *map(len, rest)) if self._gather else None
@@ -130,8 +130,9 @@ class Maps:
     def _started(self, numbers: Iterable[int]) -> Iterator[Map]:
         """Yield maps of what long sums start from, in whole vectors alone, since other sums may lie behind."""
         place = self._given.scalar
-        starts = {i: (start,) for i in numbers if (start := self._schedule.start(i)) is not None}
-        placed = sorted(_Placed((place[i],), i, (place[i], *self._places(start))) for i, start in starts.items())
+        placed = sorted(
+            [_Placed((place[i],), i, (place[i], *self._places([self._schedule.start(i)]))) for i in numbers]
+        )
         for found in _beside(placed):
             if whole := len(found) // self._given.native * self._given.native:
                 yield Map(START, [i for _, i, _ in found[:whole]])

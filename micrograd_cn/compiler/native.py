@@ -11,7 +11,8 @@ from .instructions import SAMPLE
 from .lanes import Lanes
 from .plan import Plan
 from .products import STAGE, TILE, blocks
-from .schedule import CHUNK, Map, Stage, Stretch, Sums, Takes
+from .schedule import CHUNK
+from .stages import Map, Stage, Stretch, Sums, Takes
 from .straight import Straight, compute
 from .text import BYTE, Function
 
@@ -215,7 +216,7 @@ class StraightLine(Straight):
 
     def _begun(self, i: int) -> str:
         """Return what a long sum starts from."""
-        return self.sum(i, self.plan.schedule.long[i].others, self.code.instructions[i][2])
+        return self.value(self.plan.schedule.start(i))
 
     def map(self, stage: Map) -> None:
         """Write like instructions on neighbouring scalars as vectors."""

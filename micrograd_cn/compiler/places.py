@@ -29,7 +29,7 @@ class Places:
     """
 
     def __init__(self, schedule: Schedule, machine: Machine, scalars: int) -> None:
-        self.schedule, self.code = schedule, schedule.code
+        self.schedule, self.code, self._machine = schedule, schedule.code, machine
         self.native, self.lanes = machine.native, machine.width if schedule.lanes else 1
         self.scalar: dict[int, int] = {}
         self.slot: dict[int, int] = {}
@@ -38,6 +38,13 @@ class Places:
         self._scalars, self._slots = scalars, 0
         self._offsets = _Offsets(self)
         self.at = self._offsets.__getitem__  # a method in C, which is asked for every operand of every table
+
+    def copy(self) -> Places:
+        """Return the same places, to which others may be added."""
+        found = Places(self.schedule, self._machine, self._scalars)
+        found.scalar, found.slot, found.constants = self.scalar.copy(), self.slot.copy(), self.constants.copy()
+        found.filled, found._slots = self.filled.copy(), self._slots
+        return found
 
     @property
     def scalars(self) -> int:

@@ -6,7 +6,7 @@ Threaded and native code have this in common; they differ in how they do the str
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from math import nan
 from typing import Any
@@ -18,7 +18,8 @@ from .instructions import AFTER, BATCH, SAMPLE, START, SUMS, Pair
 from .machine import Machine
 from .maps import VECTORS, Maps, families
 from .places import WORD, Places
-from .schedule import Entry, Map, Outer, Schedule, Stage, Stretch, Sums, Takes, unused_after
+from .schedule import Schedule
+from .stages import Entry, Map, Outer, Stage, Stretch, Sums, Takes, unused_after
 from .text import Makers
 
 SLACK = 16  # doubles after the last scalar, which a vector may read, and none uses
@@ -81,7 +82,7 @@ class Plan:
             self._move_inputs()
         self._place_leaves()
         self._maps = Maps(places, self._wishes(), gather)
-        self.stages = {phase: list(self._stages(phase)) for phase in schedule.stages}
+        self.stages = {phase: list(self._stages(phase)) for phase in schedule.layers}
         self._place()
         if schedule.lanes:
             self.places.renumber(columns, *self._lives({*schedule.roots, *outputs, *self.read_by_totals()}))
@@ -139,9 +140,9 @@ class Plan:
         lists = [
             side
             for phase in (BATCH, SAMPLE, AFTER)
-            for stage in self.schedule.stages[phase]
-            if isinstance(stage, Sums) and not self.schedule.are_in_lanes(phase)
-            for side in dict.fromkeys(stage.rights)
+            for layer in ([] if self.schedule.are_in_lanes(phase) else self.schedule.layers[phase])
+            for group in layer.sums
+            for side in dict.fromkeys(group.rights)
         ]
         if not self.schedule.lanes:
             lists += [side for group in self.outer for side in zip(*group.rights, strict=True)]
@@ -153,24 +154,29 @@ class Plan:
 
     def _stages(self, phase: int) -> Iterator[Stage]:
         """Yield the stages of a phase, and place their results; without lanes, like instructions become maps."""
-        stages, maps = self.schedule.stages[phase], self._maps
-        for stage in stages:
-            if isinstance(stage, Sums):
-                self.places.side_by_side(stage.numbers, whole=True)
-            elif isinstance(stage, Takes):
-                self.places.side_by_side(sorted(stage.numbers, key=maps.order))
-        if self.schedule.are_in_lanes(phase):
-            yield from stages
-            return
+        schedule, maps = self.schedule, self._maps
+        for layer in schedule.layers[phase]:
+            for group in layer.sums:
+                self.places.side_by_side(group.numbers, whole=True)
+            self.places.side_by_side(sorted(layer.taken, key=maps.order))
         waiting: list[int] = []
-        for stage in stages:
-            found, rest = maps.of(stage.numbers) if isinstance(stage, Stretch) else ([stage], [])
-            if found:
-                yield from self.schedule.stretches(waiting)
-                yield from found
+        for layer in schedule.layers[phase]:
+            if schedule.are_in_lanes(phase):
+                yield from schedule.in_lanes_stretches(layer)
+            for level in () if schedule.are_in_lanes(phase) else layer.levels.values():
+                found, rest = maps.of(level)
+                if found:
+                    yield from schedule.stretches(waiting)
+                    yield from found
+                    waiting = []
+                waiting += rest
+            if layer.sums or layer.taken:
+                yield from schedule.stretches(waiting)
                 waiting = []
-            waiting += rest
-        yield from self.schedule.stretches(waiting)
+            yield from layer.sums
+            if layer.taken:
+                yield Takes(layer.taken)
+        yield from schedule.stretches(waiting)
 
     def _place_totals(self) -> None:
         for group in self.outer:
@@ -357,7 +363,7 @@ class Plan:
     def columns(self, stage: Map) -> list[list[int]]:
         """Return the operands of like instructions: the first of each, the second of each, and so on."""
         if stage.form == START:
-            return [[start for i in stage.numbers if (start := self.schedule.start(i)) is not None]]
+            return [[*map(self.schedule.start, stage.numbers)]]
         if stage.form not in SUMS:
             return [[*column] for column in zip(*map(self.code.operands.__getitem__, stage.numbers), strict=True)]
         one, rows = self.code.constant(1.0), []
@@ -379,10 +385,9 @@ class Plan:
             return self._entry(gathers.sums, words, stage.form)
         for letter, column in zip(pattern, columns, strict=True):
             words.append(self.table(self._padded(column)) if letter == "g" else column[0])
-        if stage.form in SUMS:
-            return self._entry(gathers.short_sums(pattern), words, stage.form)
-        stage.pattern = pattern
-        return self._entry(gathers.mapped(stage.form, pattern), words)
+        if stage.form not in SUMS:
+            stage.pattern = pattern
+        return self._entry(gathers.mapped(products.way(stage.form), pattern), words)
 
     def _padded(self, places: Sequence[int]) -> list[int]:
         """Return as many places as whole vectors have, the last one again and again."""
@@ -459,13 +464,13 @@ class Plan:
         words = [count, WORD * self._total_place[single[0][0]], *factors, *factors[-2:] * (count - len(single))]
         return [self._entry(products.single_totals, words)]
 
-    def fill_entry(self, filled: dict[int, int], at: Callable[[int], int]) -> list[Entry]:
-        """Return the entry that writes scalars into slots; `at` says where they are."""
-        if not filled:
+    def fill_entry(self, places: Places) -> list[Entry]:
+        """Return the entry that writes scalars into the slots that hold them in all lanes."""
+        if not places.filled:
             return []
-        words = [len(filled)]
-        for i, slot in filled.items():
-            words += [WORD * self.lanes * slot, at(i)]
+        words = [len(places.filled)]
+        for i in places.filled:
+            words += [places.in_block(i), places.at(i)]
         return [self._entry(products.fill, words)]
 
 

@@ -88,8 +88,9 @@ def form_of(x: Any, numbers: array[float]) -> Form:
         numbers.append(number(x))
         return None
     if isinstance(x, (list, tuple)):
-        if PLAIN.issuperset(map(type, x)):
-            numbers.extend(map(number, x))
+        kinds = {*map(type, x)}
+        if kinds <= PLAIN:
+            numbers.extend(array("d", x) if kinds == {float} else map(number, x))
             return kind, len(x)
         inside = tuple([form_of(item, numbers) for item in x])
         return kind, len(x) if inside.count(None) == len(x) else inside

@@ -1,4 +1,4 @@
-"""What a program does, in order: stretches of single instructions, between them sums of many products, and loads.
+"""What a program does, in order: layers of instructions, with the long sums and the loads among them.
 
 Long sums with the same right factors are done together: they are a matrix by a vector. How deep an instruction is says
 how many long sums and loads lie one after the other below it; all that is equally deep is done at once.
@@ -8,134 +8,34 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from .fusion import fused
-from .instructions import AFTER, BATCH, LONG, SAMPLE, SUMS, TAKE, Code, Pair, below, parted
+from .instructions import AFTER, BATCH, LONG, SAMPLE, SUMS, TAKE, Code, Pair, below
+from .stages import Stretch, Sums
+from .totals import Totals
 
 ALONE = 32  # products from which a sum is a loop that shares its factors with no other one
-COLUMNS = 3  # from which totals are a table
 ALIKE_FROM = 4  # instructions of a level, below which they do not count as alike
 LEVELS = 1 << 32  # of a layer, at most
 LARGEST = 10_000  # instructions for which native code is made at all: it takes seconds
 CHUNK = 300  # instructions of a stretch: the time to compile one grows faster than its length
 
 
-Entry: TypeAlias = tuple[str | int, int]  # a function that programs share, by its name, or another's address; its table
-
-
-@dataclass
-class Stretch:
-    """Instructions, one after the other; of a long sum what it starts from, its terms and the few other products.
-
-    Attributes:
-        numbers: of the instructions.
-    """
-
-    numbers: list[int]
-
-
-@dataclass
-class Sums:
-    """Long sums of one form.
-
-    Attributes:
-        kind: "matrix" if they have the same right factors, which are samples, and left ones that are none; "inner" if
-            all factors are samples; "scalars" if none is in lanes, and the right factors are the same.
-        form: of the instructions.
-        numbers: of the instructions.
-        lefts: the left factors of each.
-        rights: the right factors of each.
-        first: the zero that they start from, 0.0 or -0.0; None if a place in memory has what each starts from.
-        entry: what does them, once all has its place.
-    """
-
-    kind: str
-    form: str
-    numbers: list[int]
-    lefts: list[tuple[int, ...]]
-    rights: list[tuple[int, ...]]
-    first: float | None = None
-    entry: Entry = ("", 0)
-
-    def pairs(self) -> list[list[Pair]]:
-        """Return the products of each."""
-        return [list(zip(*sides, strict=True)) for sides in zip(self.lefts, self.rights, strict=True)]
-
-
-@dataclass
-class Map:
-    """Like instructions on scalars, or sums of as many products and terms, which are computed as vectors.
-
-    Attributes:
-        form: of the instructions; START for what long sums start from.
-        numbers: of the instructions.
-        pattern: how their operands lie, see `gathers.mapped`; "" of sums, and until they have places.
-        entry: what does them, once all has its place.
-    """
-
-    form: str
-    numbers: list[int]
-    pattern: str = ""
-    entry: Entry = ("", 0)
-
-
-@dataclass
-class Takes:
-    """Operands that are loaded by their number.
-
-    Attributes:
-        numbers: of the instructions, each with the index first among its operands.
-        entry: what does them, once all has its place.
-    """
-
-    numbers: list[int]
-    entry: Entry = ("", 0)
-
-
-@dataclass
-class Outer:
-    """Totals of all products of some factors with others, or of several pairs of these, added up.
-
-    Attributes:
-        totals: the numbers of the totals, row by row.
-        lefts: of each row its factors, one a pair.
-        rights: of each column its factors, one a pair.
-    """
-
-    totals: list[list[int]]
-    lefts: list[tuple[int, ...]]
-    rights: list[tuple[int, ...]]
-
-    def transposed(self) -> Outer:
-        """Return the same totals with the columns as rows."""
-        return Outer([list(column) for column in zip(*self.totals, strict=True)], self.rights, self.lefts)
-
-
-Stage: TypeAlias = Stretch | Map | Sums | Takes
-
-
-class Long(NamedTuple):
-    """A sum with so many products that they are a loop, and the few that are not."""
-
-    kind: str
-    pairs: list[Pair]
-    others: list[Pair]
-
-
-class _Layer(NamedTuple):
+class Layer(NamedTuple):
     """Instructions that need no long sum and no load of each other.
 
     Attributes:
         numbers: those that are no loads, in order.
         levels: the same by level, of which none needs another.
+        sums: the long sums among them.
         taken: those that are loaded by a number.
     """
 
     numbers: list[int]
     levels: dict[int, list[int]]
+    sums: list[Sums]
     taken: list[int]
 
 
@@ -155,7 +55,7 @@ class Schedule:
         long: the long sums among them.
         firsts: of long sums in lanes, the zero that they start from, 0.0 or -0.0, where it is one.
         taken: those among them that are loaded by a number.
-        stages: those of each phase.
+        layers: those of each phase.
         totals: what is added up over the samples.
         size: about how many instructions the stretches have.
         large: whether these are so many that threaded code alone runs them.
@@ -167,19 +67,18 @@ class Schedule:
         self.totals = Totals(code, totals)
         kept = {*roots, *self.totals.factors()}
         self._need(kept)
-        found = {i: self._long(i) for i in self.done if code.instructions[i][0] in SUMS}
-        long = {i: sum_ for i, sum_ in found.items() if sum_}
-        rights = {i: tuple([b for _, b in sum_.pairs]) for i, sum_ in long.items()}
+        sums = [i for i in self.done if code.instructions[i][0] in SUMS and self._may_be_long(i)]
+        rights = {i: tuple([b for _, b in code.instructions[i][1]]) for i in sums}
         shared = Counter(rights.values())
-        self.long = {i: sum_ for i, sum_ in long.items() if len(sum_.pairs) >= ALONE or shared[rights[i]] > 1}
-        self.firsts = {i: x for i in self.long if self.in_lanes(i) and (x := self._first(i)) is not None}
+        self.long = {i for i in sums if len(rights[i]) >= ALONE or shared[rights[i]] > 1}
+        self.firsts = {i: x for i in self.long if self.in_lanes(i) and (x := code.value(self.start(i))) == 0.0}
         self.taken = {i for i in self.done if code.instructions[i][0] == TAKE}
         self.size = code.size(i for i in self.done if i not in self.long and i not in self.taken)
         self.large = self.size > LARGEST
         if self.large:
             self.code = fused(code, self.needed, kept, sums=lanes)
             self._need(kept)
-        self.stages: dict[int, list[Stage]] = {phase: list(self._stages(phase)) for phase in (BATCH, SAMPLE, AFTER)}
+        self.layers = {phase: self._layers(phase) for phase in (BATCH, SAMPLE, AFTER)}
 
     def _need(self, wanted: Iterable[int]) -> None:
         self.needed = below(self.code, wanted)
@@ -190,10 +89,10 @@ class Schedule:
     def alike(self) -> float:
         """Return how many like instructions a level has on average; 0 if samples are in lanes."""
         steps = groups = 0
-        for stage in chain(*self.stages.values()):
-            if isinstance(stage, Stretch) and not self.lanes:
-                steps += (count := len(stage.numbers))
-                forms = [self.code.instructions[i][0] for i in stage.numbers] if count >= ALIKE_FROM else ()
+        for layer in chain(*self.layers.values()):
+            for level in () if self.lanes else layer.levels.values():
+                steps += (count := len(level))
+                forms = [self.code.instructions[i][0] for i in level] if count >= ALIKE_FROM else ()
                 groups += len({*forms}) or count
         return steps / max(groups, 1)
 
@@ -205,56 +104,32 @@ class Schedule:
         """Return whether a value is a vector."""
         return self.lanes and self.code.phase[i] == SAMPLE
 
-    def _long(self, i: int) -> Long | None:
-        """Return a sum's products that are computed in a loop, the samples' factors on the right, and the others."""
-        if len(self.code.instructions[i][1]) < LONG:
-            return None
+    def _may_be_long(self, i: int) -> bool:
+        """Return whether a sum has enough products for a loop: in lanes, of samples alone or by none on the left."""
+        pairs = self.code.instructions[i][1]
+        if len(pairs) < LONG or not self.in_lanes(i):
+            return len(pairs) >= LONG
         sampled = self.code.sampled
-        pairs = [(b, a) if a in sampled and b not in sampled else (a, b) for a, b in self.code.instructions[i][1]]
-        if not self.in_lanes(i):
-            return Long("scalars", pairs, [])
-        alike, mixed = parted(pairs, lambda pair: pair[0] in sampled)
-        for found in (Long("matrix", mixed, alike), Long("inner", alike, mixed)):
-            if len(found.pairs) >= LONG:
-                return found
-        return None
+        return len({a in sampled for a, _ in pairs}) == 1 and all(b in sampled for _, b in pairs)
 
-    def _first(self, i: int) -> float | None:
-        """Return the zero that a long sum starts from, None if it starts from something else."""
-        terms = self.code.instructions[i][2]
-        if self.long[i].others or len(terms) > 1:
-            return None
-        x = self.code.value(terms[0]) if terms else -0.0
-        return x if x == 0.0 else None
-
-    def start(self, i: int) -> int | None:
-        """Return the number of the one value from which a long sum starts; None if it has several."""
-        terms = self.code.instructions[i][2]
-        if self.long[i].others or len(terms) > 1:
-            return None
+    def start(self, i: int) -> int:
+        """Return the number of the value from which a long sum starts."""
+        _, _, terms = self.code.instructions[i]
         return terms[0] if terms else self.code.constant(-0.0)
 
-    def _stages(self, phase: int) -> Iterator[Stage]:
-        for layer in self._layers(phase):
-            found = layer.numbers
-            if not self.are_in_lanes(phase):
-                for level in layer.levels.values():
-                    yield Stretch(level)
-            elif self.large:
-                yield from self.stretches(self._by_form(layer.levels.values()))
-            else:
-                yield from self.stretches(self._in_order([i for i in found if i not in self.firsts]))
-            yield from self._sums([i for i in found if i in self.long])
-            if layer.taken:
-                yield Takes(layer.taken)
+    def in_lanes_stretches(self, layer: Layer) -> Iterator[Stretch]:
+        """Yield the instructions of a layer of samples in lanes, in the order that suits what runs them."""
+        if self.large:
+            return self.stretches(self._by_form(layer.levels.values()))
+        return self.stretches(self._in_order([i for i in layer.numbers if i not in self.firsts]))
 
-    def _layers(self, phase: int) -> Iterable[_Layer]:
+    def _layers(self, phase: int) -> list[Layer]:
         """Return a phase's instructions in layers, each in the one of the highest that it needs, or above a long one.
 
         In a layer, each is a level above the highest that it needs of this layer.
         """
         code, long, taken = self.code, self.long, self.taken
-        layers: dict[int, _Layer] = {}
+        layers: dict[int, Layer] = {}
         above = [0] * len(code.instructions)  # the lowest level at which something may use it, the layer in high digits
         for i in self.done:
             if code.phase[i] != phase:
@@ -268,13 +143,15 @@ class Schedule:
             else:
                 above[i] = (number + 1) * LEVELS if i in taken else level + 1
             if number not in layers:
-                layers[number] = _Layer([], defaultdict(list), [])
+                layers[number] = Layer([], defaultdict(list), [], [])
             if i in taken:
                 layers[number].taken.append(i)
             else:
                 layers[number].numbers.append(i)
                 layers[number].levels[level].append(i)
-        return layers.values()
+        for layer in layers.values():
+            layer.sums.extend(self._sums([i for i in layer.numbers if i in long]))
+        return [*layers.values()]
 
     def _in_order(self, numbers: Sequence[int]) -> list[int]:
         """Return instructions in such an order that a value is used soon: each with all that can then be done."""
@@ -313,16 +190,14 @@ class Schedule:
 
     def weight(self, i: int) -> int:
         """Return about how many instructions of the machine are done in a stretch."""
-        if i not in self.long:
-            return self.code.weight(i)
-        return 1 + len(self.long[i].others) + len(self.code.instructions[i][2])
+        return 2 if i in self.long else self.code.weight(i)
 
     def _sums(self, numbers: Iterable[int]) -> Iterator[Sums]:
         groups: dict[tuple[str, str, tuple[int, ...], str], Sums] = {}
         for i in numbers:
-            kind, pairs, _ = self.long[i]
+            form, pairs, _ = self.code.instructions[i]
             left, right = (tuple(side) for side in zip(*pairs, strict=True))
-            form = self.code.instructions[i][0]
+            kind = "scalars" if not self.in_lanes(i) else "inner" if left[0] in self.code.sampled else "matrix"
             first = self.firsts.get(i)
             key = kind, form, {"inner": ()}.get(kind, right), repr(first)  # 0.0 is not -0.0
             group = groups.setdefault(key, Sums(kind, form, [], [], [], first))
@@ -333,63 +208,5 @@ class Schedule:
 
     def reads(self, i: int) -> tuple[int, ...]:
         """Return what is read by name where an instruction is done in a stretch; a loop's factors are in memory."""
-        if i not in self.long:
-            return self.code.operands[i]
-        return (*chain.from_iterable(self.long[i].others), *self.code.instructions[i][2])
-
-
-def unused_after(reads: Iterable[tuple[int, Iterable[int]]]) -> dict[int, list[int]]:
-    """Return for each stage, by its number, the values that are read in it and in no later one.
-
-    >>> unused_after([(0, [7, 8]), (1, [8]), (3, [9])])
-    {0: [7], 1: [8], 3: [9]}
-    """
-    last: dict[int, int] = {}
-    for number, values in reads:
-        for i in values:
-            last[i] = max(last.get(i, number), number)
-    found: dict[int, list[int]] = {}
-    for i, number in last.items():
-        found.setdefault(number, []).append(i)
-    return found
-
-
-class Totals:
-    """What is added up over the samples.
-
-    Args:
-        code: the instructions; a few may be added.
-        totals: each a sum of products.
-
-    Attributes:
-        outer: totals that are tables of products, with at least COLUMNS columns.
-        single: the other totals, each with its product.
-    """
-
-    def __init__(self, code: Code, totals: Sequence[tuple[Pair, ...]]) -> None:
-        rows: dict[tuple[int, ...], list[tuple[int, tuple[int, ...]]]] = {}
-        left: tuple[int, ...]
-        right: tuple[int, ...]
-        for k, pairs in enumerate(totals):
-            left, right = zip(*pairs, strict=True) if len(pairs) > 1 else ((pairs[0][0],), (pairs[0][1],))
-            rows.setdefault(left, []).append((k, right))
-        tables: dict[tuple[tuple[int, ...], ...], Outer] = {}
-        self.single: list[tuple[int, Pair]] = []
-        one = code.constant(1.0)
-        for left, found in rows.items():
-            if len(found) >= COLUMNS:
-                columns = tuple([right for _, right in found])
-                table = tables.setdefault(columns, Outer([], [], list(columns)))
-                table.totals.append([k for k, _ in found])
-                table.lefts.append(left)
-                continue
-            for k, _ in found:
-                pair, *more = totals[k]
-                self.single.append((k, (code.dot([pair, *more], [], "adjoint"), one) if more else pair))
-        self.single.sort()
-        self.outer = list(tables.values())
-
-    def factors(self) -> list[int]:
-        """Return the factors of the totals."""
-        factors = [i for group in self.outer for side in (*group.lefts, *group.rights) for i in side]
-        return [*factors, *(i for _, pair in self.single for i in pair)]
+        terms: tuple[int, ...] = self.code.instructions[i][2] if i in self.long else self.code.operands[i]
+        return terms

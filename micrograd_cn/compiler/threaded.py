@@ -11,14 +11,16 @@ the beginning of a block, or of `%s` where scalars are computed.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import partial
+from itertools import chain
 
 from .instructions import SUMS
 from .lanes import Lanes
 from .machine import Machine
 from .plan import Plan
 from .products import STAGE, blocks, way
-from .schedule import Entry, Stretch
+from .stages import Entry, Stretch
 from .straight import compute
 from .text import BYTE, OURS, Function
 
@@ -30,60 +32,24 @@ class Threaded:
     """The tables of a plan's stretches.
 
     Attributes:
-        slot: of every value of a sample that has none in the plan.
-        filled: slots of scalars in all lanes, those of the plan too.
+        places: those of the plan, and of all other values.
     """
 
     def __init__(self, plan: Plan) -> None:
         self.plan, self.code, self.machine = plan, plan.code, plan.machine
-        self.slots = plan.places.slots
-        self.slot: dict[int, int] = {}
-        self.filled = dict(plan.places.filled)
-        self.scalar: dict[int, int] = {}
-        self.scalars = plan.places.scalars
-        self.constants: dict[int, float] = {}
+        self.places = plan.places.copy()
         self._names: dict[tuple[str, int, int], str] = {}
 
     def entry(self, stage: Stretch, lanes: bool) -> Entry:
         """Return the entry of a stretch."""
         table: list[str | int] = []
+        count, at = (self.plan.lanes, self.places.in_block) if lanes else (1, self.places.at)
         for i in stage.numbers:
-            table += self._entry(i, lanes)
-        count = self.plan.lanes if lanes else 1
+            self.places.keep(i)
+            table += self._entry(i, count, at)
         go = f"{OURS}threaded_{count}"
         self.plan.makers |= {END: _end, go: partial(_go, count)}
         return go, self.plan.table([*table, END])
-
-    # Places.
-
-    def _at(self, i: int, lanes: bool) -> int:
-        if lanes:
-            slot = self.plan.slot.get(i, self.slot.get(i))
-            if slot is None:
-                slot = self._fill(i)
-            return 8 * self.plan.lanes * slot
-        if i in self.plan.scalar:
-            return 8 * self.plan.scalar[i]
-        if i not in self.scalar:
-            self.scalar[i] = self.scalars
-            if self.code.instructions[i][0] == "constant":
-                self.constants[self.scalars] = self.code.instructions[i][1]
-            self.scalars += 1
-        return 8 * self.scalar[i]
-
-    def _fill(self, i: int) -> int:
-        """Return the slot of a scalar in all lanes."""
-        if i not in self.filled:
-            self.filled[i] = self.slots
-            self.slots += 1
-            self._at(i, False)
-        return self.filled[i]
-
-    def place(self, i: int) -> int:
-        """Return where a scalar is, in bytes."""
-        return self._at(i, False)
-
-    # The table.
 
     def _name(self, form: str, count: int, operands: int) -> str:
         """Return the name of the function for a form that is no sum."""
@@ -93,24 +59,19 @@ class Threaded:
             self.plan.makers[name] = partial(_plain, self.machine, name, form, count, operands)
         return self._names[key]
 
-    def _entry(self, i: int, lanes: bool) -> list[str | int]:
-        count = self.plan.lanes if lanes else 1
+    def _entry(self, i: int, count: int, at: Callable[[int], int]) -> list[str | int]:
         form, *rest = self.code.instructions[i]
-        if lanes and i not in self.plan.slot:
-            self.slot[i] = self.slots
-            self.slots += 1
-        result = self._at(i, lanes)
         if form not in SUMS:
-            return [self._name(form, count, len(rest)), result, *[self._at(j, lanes) for j in rest]]
+            return [self._name(form, count, len(rest)), at(i), *map(at, rest)]
         pairs, terms = rest
         one, nothing = self.code.constant(1.0), self.code.constant(-0.0)
         if i in self.plan.schedule.long:
-            pairs = self.plan.schedule.long[i].others
+            pairs = ()
         products = [*((one, t) for t in terms), *pairs] or [(one, nothing)]
         added = way(form)
         name = f"{OURS}threaded_{added}_{count}"
         self.plan.makers[name] = partial(_sum, self.machine, name, added, count)
-        return [name, result, len(products), *(self._at(x, lanes) for pair in products for x in pair)]
+        return [name, at(i), len(products), *map(at, chain(*products))]
 
 
 # The functions.

@@ -10,7 +10,7 @@ from operator import is_
 from typing import NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
-from .. import node as nodes
+from .. import watching
 from ..engine import Value
 from ..optim import Optimizer
 from ..optimizer import at_least_0
@@ -273,7 +273,7 @@ class Training:
         trained, states = of_trained(self._layout.trained), of_trained(self._states) if self._states else []
         changes: list[Iterable[object]] = [
             map(setattr, trained, repeat("_data"), of_trained(self._column(0))),
-            map(setattr, [nodes], ["given_data"], [True]),
+            map(setattr, [watching], ["given_data"], [True]),
             map(setattr, optimizer.parameters if some else (), repeat("grad"), repeat(0.0)),
             map(setattr, trained, repeat("grad"), of_trained(self._column(1))),
             *[

@@ -46,8 +46,9 @@ class Update:
         self.columns = 2 + len(optimizer.slots) + masked
         self.plan = plan = Plan(Schedule(code, outputs, [], lanes=True), machine(), self.columns, 2)
         self._stages = stages = Stages(plan, native=True)
-        self.width, self.block, self.constants = plan.lanes, stages.slots * plan.lanes, stages.constants
-        self.scalars, self.outputs = stages.scalars, len(outputs)
+        places = stages.places
+        self.width, self.block, self.constants = plan.lanes, places.slots * plan.lanes, places.constants
+        self.scalars, self.outputs = places.scalars, len(outputs)
         table = []
         for column, i in zip([0, *range(2, len(outputs) + 1)], outputs, strict=True):  # the gradient, column 1, stays
             table += [int(plan.schedule.in_lanes(i)), plan.at(i), WORD * self.width * column]

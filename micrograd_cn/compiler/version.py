@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from threading import Lock
 
-from .. import node as nodes
+from .. import watching
 
 _lock = Lock()
 _version = 0
@@ -20,8 +20,8 @@ def data_version() -> int:
     (True, True)
     """
     global _version
-    if nodes.given_data:
+    if watching.given_data:
         with _lock:
             _version += 1
-            nodes.given_data = False  # last, so that data given until now is of the new version, which is read after
+            watching.given_data = False  # last, so that data given until now is of the new version, which is read after
     return _version

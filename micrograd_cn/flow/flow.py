@@ -15,7 +15,7 @@ from ..handwritten import GraphNode, Handwritten, is_handwritten
 from ..words import PAGE, WORDS, language
 from .graph import Graph
 from .javascript import Rows
-from .sheet import STEPPER, sheet, words_of
+from .sheet import sheet, words_of
 
 
 class Tape:
@@ -90,7 +90,7 @@ class Tape:
         if not self._snapshots:
             raise ValueError(WORDS[self.lang]["page_empty"])
         data = {"lang": self._chosen, "words": words_of(PAGE), "graphs": self._graphs, "snapshots": self._snapshots}
-        return sheet(self.lang, data, STEPPER, self._rows.source(), PAGE)
+        return sheet(self.lang, data, "stepper/stepper.js", {"rows.js": self._rows.module()}, PAGE)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the page to `path` and return it."""

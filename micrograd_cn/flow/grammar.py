@@ -6,7 +6,7 @@ from collections.abc import Callable
 from inspect import Parameter
 from typing import Any
 
-from ..expression import CONSTANTS, MEANT, call_signature, functions, lists, operators, usage
+from ..expression import ALIASES, CONSTANTS, MEANT, call_signature, functions, lists, operators, usage
 from ..operation import Op
 
 
@@ -23,6 +23,7 @@ def grammar() -> dict[str, Any]:
         },
         "constants": {name: x if x - x == 0 else str(x) for name, x in CONSTANTS.items()},
         "meant": MEANT,
+        "aliases": ALIASES,
         "functions": {name: _call(name, function) for name, function in functions().items()},
     }
 

@@ -12,6 +12,8 @@ from ..formula import FormulaError, Term, expand, straight_line, trace
 from ..number import number
 from ..operation import Op
 
+IEEE = "./stepper/ieee.js"  # the module of the functions that rows name and JavaScript lacks
+
 
 class Rows:
     """Collect rows, each under a name of its own, and those that their formulas use.
@@ -20,17 +22,18 @@ class Rows:
     >>> rows = Rows()
     >>> rows.add(relu, 1)
     'relu'
-    >>> print(rows.source())
-    const forward = {
+    >>> print(rows.module())
+    export const forward = {
       "relu": (x0) => { return forward.where(forward.less(x0, 0.0), 0.0, x0); },
       "less": (a, b) => (a < b ? 1 : 0),
       "where": (c, a, b) => (c !== 0 ? a : b),
       "less_equal": (a, b) => (a <= b ? 1 : 0),
       "sub": (a, b) => a - b,
     };
-    const partials = {
+    export const partials = {
       "relu": (y, x0) => { return [forward.sub(1.0, forward.less_equal(x0, 0.0))]; },
     };
+    <BLANKLINE>
     """
 
     def __init__(self) -> None:
@@ -51,9 +54,12 @@ class Rows:
             self._partials[name] = self.function((y, *operands), results, "[{}]")
         return name
 
-    def source(self) -> str:
-        """Return the JavaScript of all rows: the objects `forward` and `partials`, which have a function a row."""
-        return f"const forward = {_table(self._forward)};\nconst partials = {_table(self._partials)};"
+    def module(self) -> str:
+        """Return the rows as a module: the objects `forward` and `partials`, which have a function a row."""
+        named = sorted({form for form in self._forward.values() if form.isidentifier()})
+        imported = f'import {{ {", ".join(named)} }} from "{IEEE}";\n' if named else ""
+        tables = {"forward": self._forward, "partials": self._partials}
+        return imported + "".join([f"export const {name} = {_table(table)};\n" for name, table in tables.items()])
 
     def _add_forward(self, op: Op, count: int) -> str:
         key = (op, count)

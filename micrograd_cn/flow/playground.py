@@ -19,17 +19,10 @@ from ..words import PAGE, PLAYGROUND, WORDS, language
 from .grammar import grammar
 from .graph import operation_facts
 from .javascript import Rows
-from .sheet import STEPPER, fragment, sheet, words_of
+from .sheet import fragment, sheet, words_of
 
 MOST_OPERANDS = 17  # of an operation of any number of operands: what the page has rows for
 MOST_NEURONS = 16  # of a layer, whose outputs a neuron of the next one takes with as many weights
-SCRIPTS = tuple(
-    f"playground/{name}"
-    for name in (
-        *("random", "data", "read", "expression", "examples", "network", "train", "computation", "link"),
-        *("plane", "wiring", "charts", "board", "typing", "rooms"),
-    )
-)
 ACTIVATIONS = ("tanh", "relu", "sigmoid", "leaky_relu", "elu", "gelu", "silu", "softplus", "sin")
 LOSSES: dict[str, tuple[Callable[..., Any], tuple[float, float]]] = {
     "binary_cross_entropy_with_logits": (losses.binary_cross_entropy_with_logits, (0.0, 1.0)),
@@ -73,11 +66,10 @@ class Playground:
             "neurons": MOST_NEURONS,
             "losses": {name: _loss(loss, targets, rows) for name, (loss, targets) in LOSSES.items()},
         }
-        updates = "\n".join(f"  {name}: {_update(kind, given, rows)}," for name, (kind, given) in OPTIMIZERS.items())
-        source = f"{rows.source()}\nconst updates = {{\n{updates}\n}};"
+        modules = {"playground/updates.js": _updates(rows), "rows.js": rows.module()}
         parts = {name: fragment(f"playground/{name}") for name in ("tabs", "rooms", "entry")}
         styles = ("stepper/page", "playground/playground")
-        return sheet(self.lang, data, (*STEPPER[:-1], *SCRIPTS), source, PLAYGROUND, parts, styles)
+        return sheet(self.lang, data, "playground/playground.js", modules, PLAYGROUND, parts, styles)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the page to `path` and return it."""
@@ -143,6 +135,12 @@ def _loss(loss: Callable[..., Any], targets: tuple[float, float], rows: Rows) ->
             assert node.op
             rows.add(node.op, len(node.parents))
     return {"targets": targets, "steps": written}
+
+
+def _updates(rows: Rows) -> str:
+    """Return the optimisers' steps as a module."""
+    lines = "".join([f"  {name}: {_update(kind, given, rows)},\n" for name, (kind, given) in OPTIMIZERS.items()])
+    return f'import {{ forward }} from "../rows.js";\nexport const updates = {{\n{lines}}};\n'
 
 
 def _update(kind: type[Optimizer], given: dict[str, Any], rows: Rows) -> str:

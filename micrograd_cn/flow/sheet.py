@@ -7,22 +7,17 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from keyword import kwlist
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from ..picture.boxes import FULL_LABELS, READABLE_EDGES
 from ..words import WORDS
+from .bundle import bundle
 
 HERE = Path(__file__).parent
-STEPPER = tuple(
-    f"stepper/{name}"
-    for name in (
-        *("text", "engine", "graph", "fold", "order", "layout", "view", "narration"),
-        *("arrow", "picture", "plot", "table", "tape", "viewport", "page", "moving"),
-        *("ways", "learn", "copy", "controls", "start"),
-    )
-)
 LIMITS = {"boxes": FULL_LABELS, "edges": READABLE_EDGES}
 SHARED_WORDS = ("data", "grad", "node_count", "grad_norm", "norm", "narrate_edge")  # with pictures and the command line
 
@@ -43,8 +38,8 @@ def fragment(name: str) -> str:
 def sheet(
     lang: str,
     data: dict[str, Any],
-    scripts: Sequence[str],
-    rows: str,
+    entry: str,
+    modules: Mapping[str, str],
     words: dict[str, dict[str, str]],
     parts: Mapping[str, str] = MappingProxyType({}),
     styles: Sequence[str] = ("stepper/page",),
@@ -54,13 +49,13 @@ def sheet(
     Args:
         lang: what it is in before its script has run.
         data: for the script.
-        scripts: what is run, after the functions that `rows` are.
-        rows: the table's rows as JavaScript.
+        entry: the module that is run, of the folders beside this file.
+        modules: those that are written for this page.
         words: the title, and what is said where no script runs.
         parts: what stands in the holes of the page that the stepper leaves empty.
         styles: style sheets.
     """
-    script = _packed([_file("stepper/numbers.js"), rows, *[_file(f"{name}.js") for name in scripts]])
+    script = _packed([bundle(entry, {**scripts(), **modules})])
     css = _packed([_file(f"{name}.css") for name in styles])
     filled = {
         "tabs": "",
@@ -73,10 +68,20 @@ def sheet(
         "script_hash": _hash(script),
         "style_hash": _hash(css),
         "css": css,
-        "data": json.dumps(data | {"limits": LIMITS}, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
+        "data": _json(data | {"limits": LIMITS, "keywords": kwlist}),
         "script": script,
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda match: filled[match[1]], _file("stepper/page.html"))
+
+
+def _json(data: dict[str, Any]) -> str:
+    return json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+
+
+@cache
+def scripts() -> Mapping[str, str]:
+    """Return the JavaScript modules of the folders beside this file, by their paths from here."""
+    return {path.relative_to(HERE).as_posix(): path.read_text("utf-8") for path in HERE.glob("*/*.js")}
 
 
 def _packed(texts: Iterable[str]) -> str:

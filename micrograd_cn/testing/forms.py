@@ -7,12 +7,12 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
 from operator import add, mul
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from .. import flow
 from ..engine import Value, record
+from ..flow.bundle import bundle
 from ..flow.javascript import Rows
+from ..flow.sheet import scripts
 from ..formula import FormulaError, expand
 from ..number import number
 from ..operation import Op
@@ -163,8 +163,10 @@ def _javascript(op: Op, points: Sequence[Point]) -> Results:
     rows = Rows()
     names = {count: rows.add(op, count) for count in {*map(len, points)}}
     calls = ", ".join([f"[{json.dumps(names[len(xs)])}, [{', '.join(map(_literal, xs))}]]" for xs in points])
-    numbers = (Path(flow.__file__).parent / "stepper/numbers.js").read_text("utf-8")
-    source = f"{numbers}\n{rows.source()}\nreturn [forward, partials];"
+    try:
+        source = bundle("rows.js", {**scripts(), "rows.js": rows.module()}) + "return [forward, partials];"
+    except ValueError as error:  # it names a function that there is not
+        raise Refused((), str(error)) from error
     text = f"""(() => {{
       let forward, partials;
       const guarded = f => {{ try {{ return f(); }} catch (error) {{ return "raised " + error; }} }};

@@ -1,12 +1,12 @@
-"""Random graphs by the thousand: compiled programs against the eager engine, the two kinds of code with each other.
+"""Random graphs by the thousand: what every printer makes of them against the engine, kinds of code with each other.
 
-    python -m tests.compiler.campaign  # two thousand graphs: some minutes
+    python -m tests.compiler.campaign  # two thousand graphs
     python -m tests.compiler.campaign --graphs 10000 --seed 7 --first 4000
 
-Threaded and native code must agree to the last bit, with and without instructions inside others, `fit` with the loop
-that it stands for too. Against the engine, numbers may differ by rounding: by as much as the engine's own numbers move
-when every operation is disturbed in its last bits. The first difference is made smaller and printed as code, and the
-exit status is 1.
+Threaded and native code must agree to the last bit, for rows in lanes and for single ones, with and without
+instructions inside others, `fit` with the loop that it stands for too. Against the engine, their numbers, and those of
+the source in C and in Python, may differ by rounding: by as much as the engine's own numbers move when every operation
+is disturbed in its last bits. The first difference is made smaller and printed as code, and the exit status is 1.
 """
 
 from __future__ import annotations
@@ -17,80 +17,30 @@ import math
 import random
 import struct
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from math import inf, nan
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 import micrograd_cn as mc
-from micrograd_cn import OPS, Op, Value, gradients
-from micrograd_cn.compiler import Program, compile, executable, fusion, schedule  # noqa: A004 -- the field's name
-from micrograd_cn.compiler.lowering import ordered
-from micrograd_cn.engine import record
+from micrograd_cn import OPS, Op, Value
+from micrograd_cn.compiler import Program, compile  # noqa: A004 -- the field's name
 from micrograd_cn.number import number
 from micrograd_cn.operators import Operators
 from micrograd_cn.optim import SGD, Adam, AdamW, RMSprop
 
+from .c_files import HAS_C, compiled
+from .common import FEW, code_of, python, settings
+from .graphs import OWN, Case, Graph, draw
+
 EPS = 2.0**-52
 MOST = 1.7e308  # a size that is larger is taken for this
-TIERS = {"threaded": inf, "native": 0.0}
-EDGES = [0.0, -0.0, 1.0, -1.0, 2.0, 1e-20, -700.5, 36.5, 1e300, -1e300, 5e-324, inf, -inf, nan]
-LARGE = [1e308, 1.7e308, -1e308, -1.7e308, 1e300, 1.0, -2.5, 1e-300, 0.0]
 EXACT = {"neg", "abs", "less", "less_equal", "equal", "step", "where", "take", "maximum", "minimum", "relu"}
-ACTIVATIONS = ["tanh", "relu", "sigmoid", "gelu", "silu", "softplus", "elu", "leaky_relu", "sin", "erf"]
-
-# Operations of one's own, written in rows.
-
-OWN = [
-    Op("cube", lambda x: x * x * x, (lambda y, x: 3.0 * x * x,)),
-    Op("bump", lambda x: mc.exp(-x * x), (lambda y, x: -2.0 * x * y,)),
-    Op("mix", lambda a, b: mc.sum([a, b, a * b]) * a, (lambda y, a, b: 2.0 * a + b, lambda y, a, b: a + a * a)),
-    Op("chosen", lambda a, b: mc.where(mc.less(a, b), a * b, a - b), (
-        lambda y, a, b: mc.where(mc.less(a, b), b, 1.0), lambda y, a, b: mc.where(mc.less(a, b), a, -1.0)
-    )),
-    Op("gate", lambda a, b, c: mc.sigmoid(a) * b + (1.0 - mc.sigmoid(a)) * c, (
-        lambda y, a, b, c: mc.sigmoid(a) * mc.sigmoid(-a) * (b - c),
-        lambda y, a, b, c: mc.sigmoid(a),
-        lambda y, a, b, c: mc.sigmoid(-a),
-    )),
-    Op("near", lambda a, b: mc.dot([a, b, 0.5], [b, a, a], b), (
-        lambda y, a, b: mc.sum([b, b, 0.5]), lambda y, a, b: 2.0 * a + 1.0
-    )),
-    Op("held", lambda x, scale: x + 0.0, (lambda y, x, scale: scale, lambda y, x, scale: 0.0)),
-    Op("rounded", lambda x: mc.step(x) + mc.step(x - 1.0), (None,)),
-    Op("length", lambda *xs: mc.sum([x * x for x in xs]), lambda y, *xs: tuple([2.0 * x for x in xs])),
-]  # fmt: skip
-ROWS = [*OPS.values(), *OWN]
-
-
-class Graph(NamedTuple):
-    """A graph as data: an int is one of the inputs, then the parameters, then the steps; a float is a constant."""
-
-    inputs: tuple[float, ...]
-    parameters: tuple[float, ...]
-    steps: tuple[tuple[Op, tuple[int | float, ...]], ...]
-    outputs: tuple[int | float, ...]
-
-    def nodes(self, xs: Sequence[Any], ws: Sequence[Any]) -> list[Any]:
-        nodes = [*xs, *ws]
-        for op, operands in self.steps:
-            nodes.append(record(op, [nodes[i] if isinstance(i, int) else i for i in operands]))
-        return nodes
-
-    def values(self, xs: Sequence[Any], ws: Sequence[Any]) -> list[Any]:
-        nodes = self.nodes(xs, ws)
-        return [nodes[i] if isinstance(i, int) else Value._constant(i) for i in self.outputs]
-
-
-class Case(NamedTuple):
-    """A graph, the rows that it is given, and how it is trained."""
-
-    graph: Graph
-    rows: tuple[tuple[float, ...], ...]
-    fit: tuple[str, int, int, int] | None  # the optimiser, rows a batch, epochs, seed
-    apart: bool  # whether each kind of code is a program of its own
-    native_first: bool
 
 
 class Different(Exception):
@@ -99,326 +49,6 @@ class Different(Exception):
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(f"{kind}: {message}")
         self.kind = kind
-
-
-# Drawing.
-
-
-class Pen:
-    """Draw leaves and nodes with a generator of random numbers."""
-
-    def __init__(self, rng: random.Random) -> None:
-        self.rng = rng
-        self.scale = rng.choice([1.0, 1.0, 1.0, 0.1, 3.0])
-        self.special = rng.random() < 0.08
-        self.xs = [Value(self.number()) for _ in range(rng.choice([1, 2, 3, 5, 8, 9, 13, 20, 33, 40]))]
-        self.ws = [Value(self.number()) for _ in range(rng.choice([1, 2, 3, 5, 8, 9, 13, 20, 33, 40]))]
-        self.hidden: list[Value] = []
-
-    def number(self) -> float:
-        rng = self.rng
-        if self.special and rng.random() < 0.1:
-            return rng.choice(EDGES)
-        if rng.random() < 0.03:
-            return rng.choice([0.0, 1.0, -1.0, 0.5, 2.0])
-        if rng.random() < 0.05:
-            return rng.choice([-1.0, 1.0]) * 10.0 ** rng.uniform(-4.0, 3.0)
-        return rng.gauss(0.0, self.scale)
-
-    def kept(self, node: Value, most: float = 1e4) -> bool:
-        """Return whether a node's number is one to go on with, and now and then that it is though it is not."""
-        return abs(node.data) <= most or self.rng.random() < (0.3 if self.special else 0.02)
-
-    def leaf(self, kinds: str = "xwwc") -> Any:
-        kind = self.rng.choice(kinds)
-        if kind == "c":
-            return self.number()
-        return self.rng.choice({"x": self.xs, "w": self.ws, "h": self.hidden or self.xs}[kind])
-
-    def weights(self, count: int, scale: float = 0.0) -> list[Value]:
-        """Return new parameters."""
-        made = [Value(self.rng.gauss(0.0, scale or 0.5)) for _ in range(count)]
-        self.ws += made
-        return made
-
-    def list(self, count: int, kinds: str) -> list[Any]:
-        """Return operands in an order that loops can read, or cannot."""
-        rng = self.rng
-        pools = {"x": self.xs, "w": self.ws, "h": self.hidden or self.ws}
-        order = rng.choice(["straight", "straight", "backwards", "shuffled", "repeated", "strided", "mixed", "same"])
-        if len(kinds) > 1 or kinds == "c" or order == "mixed":
-            return [self.leaf(kinds) for _ in range(count)]
-        pool = pools[kinds]
-        start, step = (
-            rng.randrange(len(pool)),
-            {"backwards": -1, "strided": rng.randrange(1, 4), "same": 0}.get(order, 1),
-        )
-        places = [(start + step * k) % len(pool) for k in range(count)]
-        if order == "shuffled":
-            rng.shuffle(places)
-        elif order == "repeated":
-            places = [rng.randrange(len(pool)) for _ in range(count)]
-        return [pool[i] for i in places]
-
-    def length(self) -> int:
-        return self.rng.choice([1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 20, 31, 32, 33, 40, self.rng.randrange(1, 61)])
-
-
-def expression(pen: Pen) -> Value:
-    """A graph of any rows."""
-    rng = pen.rng
-    pool: list[Any] = [*pen.xs[:6], *pen.ws[:6]]
-    count, tries = rng.choice([1, 2, 3, 5, 8, 13, 20, 30, 50]), 0
-    node: Any = pool[0]
-    made = 0
-    while made < count and tries < 8 * count:
-        tries += 1
-        op = rng.choice(ROWS)
-        n = op.arity
-        if n is None:
-            n = rng.choice([1, 2, 3, 4, 5, 9, 17, 20]) if rng.random() < 0.5 else rng.choice([2, 3])
-            n += op is mc.dot and rng.choice([n, n + 1])
-        operands = [
-            pen.number() if rng.random() < 0.12 else pool[-1 - min(int(rng.expovariate(0.2)), len(pool) - 1)]
-            if rng.random() < 0.7 else rng.choice(pool)
-            for _ in range(n)
-        ]  # fmt: skip
-        if op.forms.chooses and n > 1:  # by numbers of the operands, most of them
-            numbers = [float(rng.randrange(n - (rng.random() < 0.9))) for _ in range(2)]
-            operands[0] = mc.where(mc.less(rng.choice(pool), rng.choice(pool)), *numbers)
-        found = record(op, operands)
-        if found.op is not None and pen.kept(found):
-            node, made = found, made + 1
-            pool.append(found)
-    pen.hidden += [x for x in pool if x.op]
-    if rng.random() < 0.4 and len(pool) > 3:
-        return mc.sum(rng.sample(pool, min(len(pool), rng.randrange(2, 20))))
-    return node
-
-
-def sums(pen: Pen) -> Value:
-    """Sums and dots of every length."""
-    rng = pen.rng
-    for _ in range(rng.choice([0, 3, 10, 40])):
-        a, b = pen.leaf("xwh"), pen.leaf("xwh")
-        made = rng.choice([lambda a, b: a * b, lambda a, b: mc.tanh(a), lambda a, b: a * a + b, mc.sub])(a, b)
-        if made.op and abs(made.data) < 100:
-            pen.hidden.append(made)
-    found = []
-    for _ in range(rng.choice([1, 2, 3, 6, 12])):
-        n = pen.length()
-        left, right = (rng.choice(["x", "w", "h", "c", "xw", "xwhc", "wc", "xh", "h"]) for _ in range(2))
-        kind = rng.choice(["dot", "dot", "sum", "products", "both", "rows"])
-        if kind == "dot":
-            y = mc.dot(pen.list(n, left), pen.list(n, right), *([pen.leaf("xwhc")] if rng.random() < 0.5 else []))
-        elif kind == "sum":
-            y = mc.sum(pen.list(n, left))
-        elif kind == "rows":  # several with the same right factors
-            shared = pen.list(n, rng.choice(["x", "h", "w", "xw", "xh"]))
-            several = [mc.dot(pen.list(n, left), shared, pen.leaf()) for _ in range(rng.randrange(2, 12))]
-            pen.hidden += [y for y in several if isinstance(y, Value) and y.op]
-            y = mc.sum(several)
-        else:
-            terms = [a * b for a, b in zip(pen.list(n, left), pen.list(n, right), strict=True)]
-            if kind == "both":
-                terms += pen.list(pen.length(), rng.choice(["x", "w", "h", "xwhc"]))
-                rng.shuffle(terms)
-            y = mc.sum(terms)
-        if isinstance(y, Value) and y.op:
-            y = rng.choice([lambda y: y, lambda y: y, lambda y: mc.tanh(0.1 * y), lambda y: y * pen.leaf("xwh")])(y)
-            pen.hidden.append(y)
-            found.append(y)
-    if not found:
-        return pen.xs[0] * pen.ws[0]
-    way = rng.choice(["sum", "squares", "last", "join"])
-    if way == "sum":
-        return mc.sum(found) * rng.choice([1.0, pen.leaf("xw")])
-    if way == "squares":
-        return mc.dot(found, found)
-    return mc.logsumexp(found) if way == "join" else found[-1]
-
-
-def _layer(pen: Pen, xs: Sequence[Any], weights: Sequence[Sequence[Any]], biases: Sequence[Any], act: str) -> list[Any]:
-    made = [mc.dot(list(row), list(xs), b) for row, b in zip(weights, biases, strict=True)]
-    return [getattr(mc, act)(y) if act else y for y in made]
-
-
-def _matrix(pen: Pen, rows: int, columns: int) -> list[list[Value]]:
-    return [pen.weights(columns, columns**-0.5) for _ in range(rows)]
-
-
-def network(pen: Pen) -> Value:
-    """Layers of odd widths, some with weights that are missing, shared or turned round."""
-    rng = pen.rng
-    xs: list[Any] = pen.xs[: rng.randrange(1, 21)]
-    widths = [rng.randrange(1, 21) for _ in range(rng.choice([1, 1, 2, 2, 3]))]
-    act = rng.choice(ACTIVATIONS)
-    kept: list[list[list[Value]]] = []
-    for width in widths:
-        turned = [w for w in kept if len(w) == len(xs)]
-        if turned and rng.random() < 0.5:  # the transpose of an earlier one
-            matrix = [list(column) for column in zip(*turned[-1], strict=True)]
-        else:
-            matrix = _matrix(pen, width, len(xs))
-        kept.append(matrix)
-        biases: list[Any] = pen.weights(len(matrix)) if rng.random() < 0.7 else [0.0] * len(matrix)
-        if rng.random() < 0.15:  # sparse
-            xs_of = [rng.sample(range(len(xs)), rng.randrange(1, len(xs) + 1)) for _ in matrix]
-            made = [
-                mc.dot([row[i] for i in few], [xs[i] for i in few], b)
-                for row, few, b in zip(matrix, xs_of, biases, strict=True)
-            ]
-            xs = [getattr(mc, act)(y) for y in made]
-        else:
-            xs = _layer(pen, xs, matrix, biases, act)
-        pen.hidden += xs
-    targets = [rng.choice(pen.xs) for _ in xs]
-    way = rng.choice(["squares", "cross", "one", "mean"])
-    if way == "squares":
-        return mc.sum([(y - t) ** 2 for y, t in zip(xs, targets, strict=True)]) * (1.0 / len(xs))
-    if way == "cross":
-        return mc.logsumexp(xs) - mc.dot(targets, xs)
-    return mc.sum(xs) if way == "mean" else xs[0]
-
-
-def recurrent(pen: Pen) -> Value:
-    """The same weights at several steps."""
-    rng = pen.rng
-    size, steps = rng.choice([1, 2, 3, 5, 8, 9]), rng.choice([2, 3, 5, 8, 9, 20])
-    if size > 3:
-        steps = min(steps, 6)
-    width = rng.randrange(1, 5)
-    inner, outer = _matrix(pen, size, size), _matrix(pen, size, width)
-    biases, act = pen.weights(size), rng.choice(["tanh", "sigmoid", "relu", "sin", "softplus"])
-    state: list[Any] = pen.weights(size) if rng.random() < 0.4 else [rng.choice([0.0, 0.5])] * size
-    losses = []
-    for t in range(steps):
-        xs = [pen.xs[(t * width + k) % len(pen.xs)] for k in range(width)]
-        if rng.random() < 0.5:
-            state = _layer(pen, [*state, *xs], [a + b for a, b in zip(inner, outer, strict=True)], biases, act)
-        else:
-            parts = _layer(pen, state, inner, [0.0] * size, ""), _layer(pen, xs, outer, biases, "")
-            state = [getattr(mc, act)(a + b) for a, b in zip(*parts, strict=True)]
-        losses.append((state[0] - rng.choice(pen.xs)) ** 2)
-    pen.hidden += state
-    return mc.sum(losses) if rng.random() < 0.5 else mc.sum(state)
-
-
-def attention(pen: Pen) -> Value:
-    """Products of samples, and weights that are a softmax."""
-    rng = pen.rng
-    count, size, width = rng.choice([2, 3, 4]), rng.choice([1, 3, 8, 9, 12]), rng.randrange(1, 4)
-    tokens = [[pen.xs[(i * width + k) % len(pen.xs)] for k in range(width)] for i in range(count)]
-    q, k, v = (_matrix(pen, size, width) for _ in range(3))
-    queries, keys, vs = ([_layer(pen, t, m, [0.0] * size, "") for t in tokens] for m in (q, k, v))
-    out: list[Any] = []
-    for query in queries:
-        weights = mc.softmax([mc.dot(query, key) * size**-0.5 for key in keys])
-        out += [mc.dot(weights, [vector[j] for vector in vs]) for j in range(size)]
-    pen.hidden += out
-    return rng.choice(
-        [lambda: mc.dot(out, out), lambda: mc.logsumexp(out), lambda: mc.dot(out, pen.weights(len(out)))]
-    )()
-
-
-def large(pen: Pen) -> Value:
-    """Sums of numbers so large that they may overflow."""
-    rng = pen.rng
-    root = rng.random() < 0.5
-    for x in (*pen.xs, *pen.ws):
-        x.data = rng.choice([*LARGE, 1e308, -1e308])
-        if root:
-            x.data = math.copysign(abs(x.data) ** 0.5, x.data)
-    pen.special = True
-    y = sums(pen)
-    return y * pen.leaf("xwc")
-
-
-def derivative(pen: Pen) -> Value:
-    """The gradient of a small graph, squared."""
-    node = rng_graph(pen, [expression, expression, sums])
-    leaves = [*pen.xs[:4], *pen.ws[:4]]
-    if node.op is None or len(ordered([node])) > 40:
-        return node
-    found = [g for g in gradients(node, leaves, create_graph=True) if isinstance(g, Value)]
-    return mc.sum([g * g for g in found])
-
-
-def rng_graph(pen: Pen, families: Sequence[Callable[[Pen], Value]]) -> Value:
-    return pen.rng.choice(families)(pen)
-
-
-FAMILIES = [
-    expression,
-    expression,
-    expression,
-    sums,
-    sums,
-    sums,
-    network,
-    network,
-    recurrent,
-    attention,
-    large,
-    derivative,
-]
-
-
-def graph_of(outputs: Sequence[Value], xs: Sequence[Value]) -> Graph:
-    """Return a recorded graph as data."""
-    ws: list[Value] = []
-    place: dict[Value, int | float] = {x: i for i, x in enumerate(xs)}
-    interior = [node for node in dict.fromkeys(ordered(outputs)) if node.op]
-    for x in (*(x for node in interior for x in node.parents), *outputs):
-        if x.op is None and x not in place:
-            if x.requires_grad:
-                place[x] = len(xs) + len(ws)
-                ws.append(x)
-            else:
-                place[x] = x.data
-    steps = []
-    for node in interior:
-        assert node.op is not None
-        place[node] = len(xs) + len(ws) + len(steps)
-        steps.append((node.op, tuple([place[x] for x in node.parents])))
-    return Graph(
-        tuple([x.data for x in xs]), tuple([w.data for w in ws]), tuple(steps), tuple([place[y] for y in outputs])
-    )
-
-
-def draw(seed: str) -> tuple[str, Case]:
-    """Return a random case and what it is of."""
-    rng = random.Random(seed)
-    pen = Pen(rng)
-    family = rng.choice(FAMILIES)
-    y = family(pen)
-    if rng.random() < 0.15 and family is not large:
-        other = rng.choice(FAMILIES[:10])(pen)
-        y = rng.choice([lambda: y + other, lambda: y * mc.tanh(other), lambda: mc.sum([y, other, y])])()
-    if rng.random() < 0.03:
-        y = rng.choice([pen.xs[0], pen.ws[0], pen.ws[0] * 1.0])
-    outputs = [y]
-    if rng.random() < 0.2 and family is not derivative:
-        found = [*pen.hidden, *pen.xs, *pen.ws, Value._constant(pen.number())]
-        outputs = [*rng.choices([*found, y], k=rng.randrange(2, 12)), y]
-        rng.shuffle(outputs)
-        if rng.random() < 0.3:
-            outputs.append(outputs[0])
-    graph = graph_of(outputs, pen.xs)
-    most = 12000 // (len(graph.steps) + 10)
-    n = rng.choice([1, 1, 2, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 24, 25, 31, 33, 40, rng.randrange(1, 41), 130, 300])
-    n = min(n, max(most, 3))
-    if family is large:
-        rows = [[rng.choice([x, -x, 1.0, 0.0, x]) for x in graph.inputs] for _ in range(n)]
-    else:
-        rows = [[pen.number() for _ in pen.xs] for _ in range(n)]
-    rows[0] = list(graph.inputs)
-    fit = None
-    if len(outputs) == 1 and rng.random() < 0.3:
-        kind = rng.choice(["SGD", "momentum", "nesterov", "decay", "RMSprop", "Adam", "AdamW", "frozen", "others"])
-        fit = (kind, rng.choice([1, 2, 3, n, rng.randrange(1, n + 1)]), rng.choice([1, 2, 3]), rng.randrange(1000))
-    case = Case(graph, tuple(map(tuple, rows)), fit, rng.random() < 0.3, rng.random() < 0.5)
-    return family.__name__, case
 
 
 # The engine, and how far rounding carries its numbers.
@@ -579,36 +209,61 @@ def check(case: Case) -> None:
     """Raise `Different` where compiled numbers are not what they should be."""
     graph, rows = case.graph, case.rows
     single, train = len(graph.outputs) == 1, trainable(graph)
-    found = {}
-    executable.ALIKE = schedule.LARGEST = inf
-    fusion.COMMON = 1
-    tiers = sorted(TIERS, reverse=not case.native_first) if case.apart else list(TIERS)
-    program, ws = fresh(graph)
-    for tier in tiers:
-        if case.apart:
+    for some in [rows] if len(rows) <= FEW else [rows, rows[:FEW]]:  # in lanes, and single ones
+        found = {}
+        program, ws = fresh(graph)
+        for kind in ("native", "threaded") if case.native_first else ("threaded", "native"):
+            if case.apart:
+                program, ws = fresh(graph)
+            with code_of(kind):
+                found[kind] = numbers(program, ws, some, single, train)
+        for kind in ("gathered", "fused"):  # as of many like instructions, and of a large graph
             program, ws = fresh(graph)
-        executable.PATIENCE = TIERS[tier]
-        found[tier] = numbers(program, ws, rows, single, train)
-    _same_bits(found["threaded"], found["native"])
-    _like_eager(graph, rows, found["threaded"], train)
-    program, ws = fresh(graph)
-    executable.PATIENCE, executable.ALIKE, executable.LEAST = inf, 0.0, 0  # as of single rows with many like ones
-    gathered = numbers(program, ws, rows, single, train)
-    _like_eager(graph, rows, gathered, train)
-    schedule.LARGEST = -1  # as of a large graph, with instructions inside others
-    program, ws = fresh(graph)
-    fused = numbers(program, ws, rows, single, train)
-    if len(rows) > executable.FEW:
-        _same_bits(gathered, fused, ("gathered", "fused"))
-    else:
-        _like_eager(graph, rows, fused, train)
-    executable.ALIKE = schedule.LARGEST = inf
+            with code_of(kind):
+                found[kind] = numbers(program, ws, some, single, train)
+        _same_bits(found, "threaded", "native")
+        _like_eager(graph, some, found["threaded"], train)
+        _like_eager(graph, some, found["gathered"], train)
+        if len(some) > FEW:
+            _same_bits(found, "gathered", "fused")
+        else:  # short sums are in another order
+            _like_eager(graph, some, found["fused"], train)
+    some = rows[: 2 * FEW]
+    if HAS_C:
+        _like_eager(graph, some, by_c(graph, some, train), train)
+    _like_eager(graph, some, by_python(graph, some), train=False)
     if case.fit and train and graph.parameters:
         _fit_like_loop(case)
 
 
-def _same_bits(a: Any, b: Any, names: tuple[str, str] = ("threaded", "native")) -> None:
-    one, other = names
+def by_c(graph: Graph, rows: Sequence[Sequence[float]], train: bool) -> Any:
+    """Return what the C source gives: outputs, the mean, and gradients in the graph's order."""
+    program, ws = fresh(graph)
+    parameters = [w.data for w in program.parameters]
+    with tempfile.TemporaryDirectory() as folder:
+        file = compiled(program, Path(folder))
+    outputs = [file.forward(parameters, row) for row in rows]
+    if not (train and program.parameters):
+        return outputs, sum([y for y, *_ in outputs]) / len(rows), [0.0] * len(ws)
+    mean, found = file.gradient(parameters, rows)
+    gradients = dict(zip(program.parameters, found, strict=True))
+    return outputs, mean, [gradients.get(w, 0.0) for w in ws]
+
+
+def by_python(graph: Graph, rows: Sequence[Sequence[float]]) -> Any:
+    """Return the outputs that the Python source gives with numpy."""
+    program, _ = fresh(graph)
+    parameters = [np.float64(w.data) for w in program.parameters]
+    columns = [np.array(column) for column in zip(*rows, strict=True)]
+    with np.errstate(all="ignore"):
+        found = python(program)(np, parameters, columns)
+    found = found if len(graph.outputs) > 1 else [found]
+    outputs = zip(*[np.broadcast_to(np.asarray(y, float), len(rows)).tolist() for y in found], strict=True)
+    return [list(row) for row in outputs], 0.0, []
+
+
+def _same_bits(found: dict[str, Any], one: str, other: str) -> None:
+    a, b = found[one], found[other]
     for row, (xs, ys) in enumerate(zip(a[0], b[0], strict=True)):
         for k, (x, y) in enumerate(zip(xs, ys, strict=True)):
             if bits(x) != bits(y):
@@ -688,32 +343,33 @@ def _fit_like_loop(case: Case) -> None:
     batch = min(batch, len(case.rows))
     n = len(case.rows)
     last = n % batch or batch
-    exact = (batch > executable.FEW) == (last > executable.FEW)
+    exact = (batch > FEW) == (last > FEW)
     found = []
     for way in ("fit", "loop"):
         program, ws = fresh(case.graph)
         rng = random.Random(seed)
-        executable.PATIENCE = rng.choice([0.0, inf, 1e-9])
+        patience = rng.choice([0.0, inf, 1e-9])
         chosen, optimizer = _optimizer(kind, ws, rng)
         order = list(range(n))
         turns = random.Random(seed) if seed % 2 else None
-        if way == "fit":
-            losses = program.fit(case.rows, optimizer, epochs, batch, turns)
-        else:
-            losses, sizes = [], []
-            for _ in range(epochs):
-                loss = size = 0.0
-                if turns:
-                    turns.shuffle(order)
-                for start in range(0, n, batch):
-                    part = [case.rows[i] for i in order[start : start + batch]]
-                    optimizer.zero_grad()
-                    mean = program.backward(part)
-                    loss += mean * len(part)
-                    size += abs(mean) * len(part)
-                    optimizer.step()
-                losses.append(loss / n)
-                sizes.append(size / n)
+        with settings({"executable.PATIENCE": patience}):
+            if way == "fit":
+                losses = program.fit(case.rows, optimizer, epochs, batch, turns)
+            else:
+                losses, sizes = [], []
+                for _ in range(epochs):
+                    loss = size = 0.0
+                    if turns:
+                        turns.shuffle(order)
+                    for start in range(0, n, batch):
+                        part = [case.rows[i] for i in order[start : start + batch]]
+                        optimizer.zero_grad()
+                        mean = program.backward(part)
+                        loss += mean * len(part)
+                        size += abs(mean) * len(part)
+                        optimizer.step()
+                    losses.append(loss / n)
+                    sizes.append(size / n)
         state = [x for state in optimizer.state for x in state.values()]
         found.append([
             ("loss", losses),
@@ -792,37 +448,15 @@ def _smaller(case: Case) -> Iterator[Case]:
         if len(graph.outputs) == 1:
             yield case._replace(graph=graph._replace(outputs=(i,)))
     for k, (op, operands) in enumerate(graph.steps):
-        for shorter in _shorter(op, operands):
-            yield case._replace(graph=graph._replace(steps=(*graph.steps[:k], (op, shorter), *graph.steps[k + 1 :])))
+        fewer = [operands[:-1], operands[: len(operands) // 2]] if op.arity is None and op is not mc.dot else []
         for slot, x in enumerate(operands):
             if isinstance(x, int) and x >= leaves:
-                below = [y for y in graph.steps[x - leaves][1] if isinstance(y, int)]
-                for other in dict.fromkeys([*below[:2], 0 if graph.inputs else 1.0, leaves - 1]):
-                    changed = (*operands[:slot], other, *operands[slot + 1 :])
-                    yield case._replace(
-                        graph=graph._replace(steps=(*graph.steps[:k], (op, changed), *graph.steps[k + 1 :]))
-                    )
+                fewer.append((*operands[:slot], leaves - 1, *operands[slot + 1 :]))
+        for changed in filter(None, fewer):
+            yield case._replace(graph=graph._replace(steps=(*graph.steps[:k], (op, changed), *graph.steps[k + 1 :])))
     plain = tuple([tuple([round(x, 1) if math.isfinite(x) and abs(x) < 1e6 else x for x in row]) for row in rows])
     if plain != rows:
         yield case._replace(rows=plain)
-
-
-def _shorter(op: Op, operands: tuple[int | float, ...]) -> Iterator[tuple[int | float, ...]]:
-    """Yield fewer operands of an operation that takes any number: a half, a quarter, or one less."""
-    if op.arity is not None:
-        return
-    sides = [list(operands)]
-    if op is mc.dot:
-        half = len(operands) // 2
-        sides = [list(operands[:half]), list(operands[half : 2 * half])]
-        if len(operands) % 2 and half:
-            yield operands[:-1]
-    bias = operands[len(sides) * len(sides[0]) :]
-    for size in dict.fromkeys([len(sides[0]) // 2, len(sides[0]) // 4, 1]):
-        for start in range(0, len(sides[0]), size) if size else ():
-            fewer = [side[:start] + side[start + size :] for side in sides]
-            if fewer[0]:
-                yield (*fewer[0], *(fewer[1] if len(fewer) > 1 else ()), *bias)
 
 
 def pruned(graph: Graph) -> Graph:
@@ -860,9 +494,10 @@ def code(case: Case) -> str:
         "from math import inf, nan",
         "import micrograd_cn as mc",
         "from micrograd_cn import Value",
-        "from micrograd_cn.compiler import compile, executable",
+        "from micrograd_cn.compiler import compile",
         "from micrograd_cn.engine import constant, record",
-        *(["from tests.compiler.campaign import OWN"] if any(op in OWN for op, _ in graph.steps) else []),
+        "from tests.compiler.common import KINDS, code_of",
+        *(["from tests.compiler.graphs import OWN"] if any(op in OWN for op, _ in graph.steps) else []),
         "",
         f"xs = [Value(x) for x in {list(graph.inputs)}]",
         f"ws = [Value(w) for w in {list(graph.parameters)}]",
@@ -878,12 +513,13 @@ def code(case: Case) -> str:
     lines += [
         f"y = {outputs[0] if len(outputs) == 1 else '[' + ', '.join(outputs) + ']'}",
         f"rows = {[list(row) for row in case.rows]}",
-        "for executable.PATIENCE in (inf, 0.0):",
-        "    program = compile(y, xs)",
-        "    for w in ws:",
-        "        w.grad = 0.0",
-        "    print(program.forward(rows))",
-        *(["    print(program.backward(rows), [w.grad for w in ws])"] if len(outputs) == 1 else []),
+        "for kind in KINDS:",
+        "    with code_of(kind):",
+        "        program = compile(y, xs)",
+        "        for w in ws:",
+        "            w.grad = 0.0",
+        "        print(program.forward(rows))",
+        *(["        print(program.backward(rows), [w.grad for w in ws])"] if len(outputs) == 1 else []),
         *([f"# trained with {case.fit}: see _fit_like_loop"] if case.fit else []),
     ]
     return "\n".join(lines)

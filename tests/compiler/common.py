@@ -1,42 +1,89 @@
-"""What several files of tests use: the eager engine to compare with, a problem to train, a look at what is done."""
+"""What several files of tests use: the eager engine to compare with, kinds of code, a problem to train.
+
+Of the compiler's inner rooms tests use what is here: settings that choose the kind of code, and how much there is.
+"""
 
 import math
 import random
 from collections import Counter
+from contextlib import contextmanager
+from importlib import import_module
+from itertools import cycle, product
 from math import inf
 
 import micrograd_cn as mc
 from micrograd_cn import Value
-from micrograd_cn.compiler import (
-    compile,  # noqa: A004 -- the field's name
-    native,
-)
-from micrograd_cn.compiler.executable import FEW
-from micrograd_cn.compiler.formulas import Operations
-from micrograd_cn.compiler.instructions import AFTER, BATCH, FORMULAS, SAMPLE
+from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.executable import FEW  # rows up to which they are done one by one
 from micrograd_cn.compiler.machine import machine
-from micrograd_cn.compiler.plan import Plan
-from micrograd_cn.compiler.schedule import Schedule, Stretch
 from micrograd_cn.engine import topological_order
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD, Adam, AdamW, RMSprop
 
 SETTINGS = ("executable.PATIENCE", "executable.ALIKE", "executable.LEAST", "schedule.LARGEST", "fusion.COMMON")
-KINDS = {
+KINDS = {  # of code, by what they let the settings be
     "threaded": (inf, inf, 0, inf, 1),
     "gathered": (inf, 0.0, 0, inf, 1),
     "fused": (inf, 0.0, 0, -1, 1),
     "native": (0.0, inf, 0, inf, 1),
 }
 
+TURNS = ("native", "threaded", "fused", "gathered", "native", "threaded", "gathered")  # seven, so that they shift
 
-def choose(monkeypatch, kind):
-    """Run threaded code, however long it runs; or with like instructions gathered; or native code from the start.
+
+@contextmanager
+def settings(numbers):
+    """Let numbers of the compiler, by module and name, be others inside the block."""
+    found = []
+    for name, number in numbers.items():
+        module, _, name = name.rpartition(".")
+        module = import_module(f"micrograd_cn.compiler.{module}")
+        found.append((module, name, getattr(module, name)))
+        setattr(module, name, number)
+    try:
+        yield
+    finally:
+        for module, name, number in found:
+            setattr(module, name, number)
+
+
+def code_of(kind):
+    """Let threaded code run inside the block, however long it runs, or such with like instructions gathered, or native.
 
     "fused" is what runs large programs: threaded code, with like instructions gathered and others inside some.
     """
-    for name, number in zip(SETTINGS, KINDS[kind], strict=True):
-        monkeypatch.setattr(f"micrograd_cn.compiler.{name}", number)
+    return settings(dict(zip(SETTINGS, KINDS[kind], strict=True)))
+
+
+def in_turn(*lists):
+    """Return the combinations of what is in some lists, each with one kind of code, by turns; for tests with `code`."""
+    return [(kind, *case) for case, kind in zip(product(*lists), cycle(TURNS), strict=False)]
+
+
+def is_native(program):
+    """Return whether native code has been made for a program or a function."""
+    return "native code" in repr(program)
+
+
+def lanes():
+    """Return how many rows are computed side by side."""
+    return machine().width
+
+
+def memory_of(program, kind="gradient", in_lanes=True):
+    """Return how many numbers of threaded code's memory there are: for a batch, and for its rows."""
+    scalars, rows, _ = program.executables.get(kind, in_lanes, native=False).sizes
+    return scalars, rows
+
+
+def tables_of(program, kind="gradient", in_lanes=True):
+    """Return how many words threaded code's tables have."""
+    return sum(map(len, program.executables.get(kind, in_lanes, native=False).plan.tables))
+
+
+def compiled_for_all():
+    """Return the names of the functions that are compiled so far for all programs."""
+    return set(machine().shared)
 
 
 def eager(f, rows, parameters):
@@ -136,65 +183,6 @@ def python(program):
     names = {}
     exec(program.source("python"), names)
     return names["f"]
-
-
-# What is done
-
-
-def plan_of(program, lanes=True, kind="gradient"):
-    """Return a program's plan."""
-    return program.executables.plan(kind, lanes)
-
-
-def executable_of(program, native, lanes=True, kind="gradient"):
-    """Return a program's executable, with native or threaded code."""
-    return program.executables.get(kind, lanes, native)
-
-
-def forms(plan, phase):
-    """Return how many times the stages of a phase do each form; of a formula, what it consists of."""
-    found = Counter()
-    for stage in plan.stages[phase]:
-        if isinstance(stage, Stretch):
-            numbers = [i for i in stage.numbers if i not in plan.schedule.long]
-        else:
-            numbers = stage.numbers
-        for form in (plan.code.instructions[i][0] for i in numbers):
-            instructions = FORMULAS[form][0].instructions if form in FORMULAS else [(form,)]
-            found.update(inner for inner, *_ in instructions if inner not in ("input", "constant"))
-    return found
-
-
-def native_texts(plan, phases=(BATCH, SAMPLE, AFTER)):
-    """Return the text of each native function of a plan."""
-    parts = [part for phase, parts in native.parts_of(plan).items() for part in parts if phase in phases]
-    return [str(native.function(plan, part, f"part{k}")) for k, part in enumerate(parts) if not part.shared]
-
-
-def calls_of_samples(plan, function):
-    """Return how often native code calls a function of vectors for the samples."""
-    return sum(text.count(f"@micrograd_cn.vector_{function}_") for text in native_texts(plan, [SAMPLE]))
-
-
-class Instructions:
-    """A list of instructions that is being written: leaves by letters, and what is made of them."""
-
-    def __init__(self, parameters=0, inputs=0):
-        self.code = Operations()
-        self.w = [self.code.leaf(("parameter", i), BATCH) for i in range(parameters)]
-        self.x = [self.code.leaf(("input", i), SAMPLE) for i in range(inputs)]
-
-    def after(self, count):
-        """Return totals."""
-        return [self.code.leaf(("total", k), AFTER) for k in range(count)]
-
-    def schedule(self, *roots, totals=(), lanes=True):
-        """Return the schedule of some of them."""
-        return Schedule(self.code, list(roots), list(totals), lanes)
-
-    def plan(self, *roots, totals=(), lanes=True, scalars=32, gather=False):
-        """Return the plan of some of them."""
-        return Plan(self.schedule(*roots, totals=totals, lanes=lanes), machine(), len(self.x), scalars, gather)
 
 
 def trained(f, samples, optimizer, epochs, batch_size=None, shuffle=None, schedule=None):

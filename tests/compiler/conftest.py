@@ -5,16 +5,16 @@ import os
 import llvmlite.binding as llvm
 import pytest
 
-from .common import KINDS, choose
+from .common import KINDS, code_of
 
 FEATURES = "MICROGRAD_CN_TEST_FEATURES"  # what the processor has, as test_machine.py says; this one has more
 
 
 @pytest.fixture(params=KINDS)
-def code(request, monkeypatch):
+def code(request):
     """Run every kind of code, from the first run on."""
-    choose(monkeypatch, request.param)
-    return request.param
+    with code_of(request.param):
+        yield request.param
 
 
 @pytest.fixture(scope="session", autouse=True)

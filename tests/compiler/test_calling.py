@@ -2,7 +2,6 @@
 
 import random
 import sys
-import timeit
 from array import array
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,10 +10,12 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import GuardError, compile  # noqa: A004 -- the field's name
-from micrograd_cn.compiler.calling import SELDOM
-from micrograd_cn.compiler.program import Program
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD, Adam
+
+from .common import in_turn, is_native, settings
+
+SELDOM = 300  # calls, of which the later ones need not look at all parameters
 
 
 def network(seed=0):
@@ -52,8 +53,11 @@ def by_interrupted_fit(model):
         compile(lambda x: model(x) ** 2).fit([([1.0, 2.0, 3.0],)], SGD(model.parameters(), 0.1), 9, progress=stop)
 
 
-@pytest.mark.parametrize("change", [by_hand, by_state, by_step, by_fit, by_forms, by_interrupted_fit])
-@pytest.mark.parametrize("calls", [1, 3, 2 * SELDOM])
+@pytest.mark.parametrize(
+    ("code", "calls", "change"),
+    in_turn([1, 3, 2 * SELDOM], [by_hand, by_state, by_step, by_fit, by_forms, by_interrupted_fit]),
+    indirect=["code"],
+)
 def test_a_call_has_the_parameters_as_they_are(change, calls, code):
     model, f = network()
     compiled = compile(f)
@@ -83,14 +87,14 @@ def test_guards_are_computed_with_parameters_as_they_are():
         g(2.0)
 
 
-def test_rows_follow_each_other_in_the_code_that_is_best(monkeypatch):
-    monkeypatch.setattr("micrograd_cn.compiler.executable.PATIENCE", 1e-7)
+def test_rows_follow_each_other_in_the_code_that_is_best():
     _, f = network()
     compiled, rng = compile(f), random.Random(0)
-    for _ in range(50):
-        row = [rng.gauss(0, 1) for _ in range(3)]
-        assert compiled(row) == pytest.approx(f(row).data, rel=1e-13)
-    assert "native code" in repr(compiled)
+    with settings({"executable.PATIENCE": 1e-7}):
+        for _ in range(50):
+            row = [rng.gauss(0, 1) for _ in range(3)]
+            assert compiled(row) == pytest.approx(f(row).data, rel=1e-13)
+    assert is_native(compiled)
 
 
 def test_threads_call_at_the_same_time():
@@ -105,16 +109,6 @@ def test_threads_call_at_the_same_time():
     finally:
         sys.setswitchinterval(before)
     assert found == pytest.approx(expected * 40, rel=1e-13)
-
-
-def test_a_call_takes_as_long_whatever_number_of_parameters_stay_as_they_are():
-    seconds, numbers, x = [], array("d", [2.0]), Value(1.0)
-    for count in (1, 10_000):
-        ws = [Value(3.0) for _ in range(count)]
-        call = Program(ws[0] * x, [x], ws).row
-        assert [call(numbers)[0] for _ in range(2 * SELDOM)] == [6.0] * 2 * SELDOM
-        seconds.append(min(timeit.repeat(lambda call=call: call(numbers), number=200, repeat=9)))
-    assert seconds[1] < 10 * seconds[0]
 
 
 def test_samples_without_numbers_and_constants_are_called():

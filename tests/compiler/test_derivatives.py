@@ -12,8 +12,8 @@ from hypothesis import given, settings
 
 import micrograd_cn as mc
 from micrograd_cn import Value
-from micrograd_cn.compiler import Structure, scipy_functions
 from micrograd_cn.compiler import compile as compile_graph
+from micrograd_cn.compiler import scipy_functions
 from micrograd_cn.engine import constant
 from micrograd_cn.functional import grad, hessian, jacobian, sparse_hessian
 from micrograd_cn.optim import SGD
@@ -237,15 +237,6 @@ def rosenbrock(n):
     return compile_graph(total, xs)
 
 
-def test_a_program_has_few_instructions_for_an_entry():
-    sizes = []
-    for n in (50, 100):
-        made = rosenbrock(n).derivative("hessian", lower=True)
-        assert len(made.structure[0]) == 2 * n - 1
-        sizes.append(len(made.program.executables.lowering.code.instructions))
-    assert sizes[1] - sizes[0] <= 50 * 9  # a variable: it, its square, that of the other side, 6 of two entries
-
-
 @pytest.mark.parametrize("method", ["trust-ncg", "trust-krylov", "trust-exact", "dogleg", "Newton-CG"])
 def test_scipys_methods_for_dense_matrices_get_one(method):
     optimize = pytest.importorskip("scipy.optimize")
@@ -268,11 +259,6 @@ def test_scipy_minimizes():
     assert functions["hess"](x).nnz == 58
     with pytest.raises(ValueError, match="one output"):
         scipy_functions(compile_graph([Value(1.0), Value(2.0)], []))
-
-
-def test_a_structure_is_a_pair():
-    rows, columns = Structure([0, 1], [1, 0], (2, 3), [True, False])
-    assert (rows, columns) == ((0, 1), (1, 0))
 
 
 def test_the_variables_may_come_from_an_iterator():

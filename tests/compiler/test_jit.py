@@ -6,12 +6,10 @@ import math
 import pickle
 import random
 import re
-import threading
 from array import array
 from collections import namedtuple
 from fractions import Fraction
 from functools import reduce
-from itertools import pairwise
 from operator import mul
 
 import numpy as np
@@ -22,7 +20,6 @@ from micrograd_cn import Value, functional
 from micrograd_cn.compiler import CompiledFunction, GuardError, Mismatch, compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.minimize import scipy_functions
 from micrograd_cn.compiler.program import Program
-from micrograd_cn.compiler.samples import doubles
 from micrograd_cn.module import Module
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD, Adam, linear_lr
@@ -30,11 +27,6 @@ from micrograd_cn.optim import SGD, Adam, linear_lr
 from .common import branching, mixed, trained
 
 Point = namedtuple("Point", "x y")
-
-
-def line():
-    """Return the number of the caller's line."""
-    return inspect.currentframe().f_back.f_lineno
 
 
 def plain(x):
@@ -49,30 +41,6 @@ def test_every_sample_is_checked_by_itself():
     g.check([(1.0, 2.0), (3.0, 4.0), (5.0, -6.0), (7.0, 0.5)])
     with pytest.raises(Mismatch):
         f.check([(1.0, 2.0), (3.0, 2.0), (5.0, 2.5)])
-
-
-def test_the_bar_of_samples_of_several_forms_counts_their_steps(monkeypatch):
-    bars = []
-
-    class Bar:
-        def __init__(self, steps):
-            bars.append([steps, 0])
-
-        def set_postfix(self, **_):
-            pass
-
-        def update(self, steps):
-            bars[-1][1] += steps
-
-        def close(self):
-            pass
-
-    monkeypatch.setattr("micrograd_cn.compiler.epochs.progress_bar", Bar)
-    w = Value(0.5)
-    f = compile(lambda xs: (mc.dot(xs, [w] * len(xs)) - 1.0) ** 2)
-    f.fit([([1.0],), ([1.0, 2.0],), ([0.5],), ([2.0, 1.0],), ([3.0],)], SGD([w], 0.01), 3, 2, progress=True)
-    assert bars == [[9, 9]]
-    assert isinstance(bars[0][0], int)
 
 
 # Arguments
@@ -218,31 +186,26 @@ def test_a_gradient_is_the_mean_of_those_of_the_samples(threads):
     assert [p.grad for p in model.parameters()] == pytest.approx(expected, rel=1e-5)
 
 
-def test_arrays_are_copied_only_where_they_must_be():
-    x = np.ones((3, 2))
-    assert np.shares_memory(np.asarray(doubles(x)), x)
-    for other in (x.T, x.astype("f"), x[:, ::2], np.ones((3, 2), int)):
-        assert list(doubles(other)) == [1.0] * other.size
+def test_arrays_of_any_layout_and_type_are_samples():
     w = Value(2.0)
-    assert compile(lambda x: w * x).backward(np.array([1.0, 3.0])) == 4.0
-    assert compile(lambda x: w * x).backward((np.array([1, 3]),)) == 4.0
-    assert compile(lambda x, y: w * x[1] + y).backward((np.array([[1, 2], [3, 4]]), np.zeros(2, "f"))) == 6.0
+    for xs in (np.array([1.0, 3.0]), np.array([1, 3]), np.array([1, 9, 3, 9], "f")[::2], Elsewhere([1, 3.0])):
+        assert compile(lambda x: w * x).backward((xs,)) == 4.0
+    assert compile(lambda x, y: w * x[1] + y).backward((np.array([[1, 2], [3, 4]]).copy("F"), np.zeros(2, "f"))) == 6.0
+
+
+class Elsewhere:
+    """An array that gives its numbers as lists alone."""
+
+    shape = (2,)
+
+    def __init__(self, xs):
+        self.tolist = lambda: xs
 
 
 def test_an_array_that_is_not_numpys_is_lists_of_lists_to_the_function():
     x = memoryview(array("d", range(1, 13))).cast("B").cast("d", (2, 3, 2))
     w = Value(2.0)
     assert compile(lambda x: w * x[1][2][0] - len(x) - len(x[0]) - len(x[0][0]))(x) == 2 * 11 - 2 - 3 - 2
-
-
-def test_an_array_that_gives_its_numbers_as_lists_alone_is_taken_too():
-    class Elsewhere:
-        shape = (2, 2)
-
-        def tolist(self):
-            return [[1, 2.5], [True, -4]]
-
-    assert list(doubles(Elsewhere())) == [1.0, 2.5, 1.0, -4.0]
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, None])
@@ -307,358 +270,6 @@ def test_a_branch_may_have_parameters_that_no_other_has():
         found = compile(f, branches=True).fit(samples, SGD(ours, lr=0.05, momentum=0.9), 6, batch_size)
         assert found == pytest.approx(trained(g, samples, SGD(theirs, lr=0.05, momentum=0.9), 6, batch_size))
         assert [p.data for p in ours] == pytest.approx([p.data for p in theirs])
-
-
-# Branches
-
-
-def test_a_row_that_branches_otherwise_is_an_error_that_says_where():
-    w = Value(2.0)
-
-    @compile
-    def f(x, y):
-        at.append(line() + 1)
-        if x < y:
-            return w * x
-        return w * y
-
-    at = []
-    assert f(1, 2) == 2.0
-    where = rf"f, sample %d: {__file__}, line {at[0]}: x < y does not hold, but held in the sample that was recorded"
-    with pytest.raises(GuardError, match=where % 0):
-        f(3, 2)
-    for use in (f.backward, f.check, lambda s: f.fit(s, SGD([w]), 2), lambda s: f.fit(as_arrays(s), SGD([w]), 2)):
-        with pytest.raises(GuardError, match=where % 2):
-            use([(1, 2), (3, 4), (5, 4), (6, 5)])
-    assert (w.data, w.grad) == (2.0, 0.0)
-    with pytest.raises(GuardError, match=r"x < y holds, but did not in .* write where"):
-        compile(f.__wrapped__).backward([(3, 2), (1, 2)])
-
-
-@pytest.mark.parametrize(
-    ("f", "same", "other"),
-    [
-        (lambda xs: max(xs), [1.0, 5.0, 2.0], [6.0, 5.0, 2.0]),
-        (lambda xs: min(xs), [1.0, 5.0, 2.0], [6.0, 5.0, 2.0]),
-        (lambda xs: sorted(xs)[1], [1.0, 5.0, 2.0], [5.0, 1.0, 2.0]),
-        (lambda xs: mc.sum(x for x in xs if x >= 2), [1.0, 5.0, 2.0], [3.0, 5.0, 2.0]),
-        (lambda xs: sum(x * (x <= y) for x, y in pairwise(xs)), [1.0, 5.0, 2.0], [6.0, 5.0, 2.0]),
-        (lambda xs: xs[0] if xs[0] * xs[2] - 7 < 1 else xs[1], [1.0, 5.0, 2.0], [6.0, 5.0, 2.0]),
-    ],
-)
-def test_every_comparison_is_looked_at(f, same, other):
-    g = compile(f)
-    g(same)
-    larger = [2 * x if k == 1 else x for k, x in enumerate(same)]
-    assert g(larger) == plain(f(larger))
-    with pytest.raises(GuardError):
-        g(other)
-    branching = compile(f, branches=True)
-    for xs in (same, other, [0.5 * x for x in other], same):
-        assert branching(xs) == plain(f(xs))
-
-
-def test_a_comparison_of_parameters_is_looked_at_as_they_change():
-    w = Value(0.5, "w")
-
-    @compile
-    def f(x):
-        return w * x if w > 0 else -w * x
-
-    with pytest.raises(GuardError, match=r"sample 0: .* w > 0 does not hold"):
-        f.fit([(1.0,)], SGD([w], lr=0.4), epochs=5)
-    assert w.data == pytest.approx(-0.3)
-    assert f.__wrapped__(2.0).data == pytest.approx(0.6)
-    with pytest.raises(GuardError):
-        f(2.0)
-    constant = mc.no_grad()(lambda: Value(1.0) * 2)()
-    assert compile(lambda x: x if constant > 1 else -x)(3.0) == 3.0
-
-
-@pytest.mark.parametrize("batch_size", [1, 3])
-@pytest.mark.parametrize("known", [(), (1.0, -1.0)])
-def test_guards_are_computed_with_what_parameters_have_become_that_no_branch_so_far_has(batch_size, known):
-    ours, theirs = ([Value(0.1 * k) for k in range(-6, 13)] for _ in range(2))
-
-    def of(w):
-        def f(x):
-            if x > 0:
-                return (w[0] - x) ** 2
-            return mc.tanh(w[1]) * x if mc.dot(w, [x] * len(w)) > -5 else (w[1] - x) ** 2
-
-        return f
-
-    samples = [(x,) for x in (1.0, 0.5, 2.0, -1.0, 0.25, -0.97, -0.9, -0.8)]
-    optimizers = [SGD(w, lr=0.01, momentum=0.5, weight_decay=0.1) for w in (ours, theirs)]
-    f = compile(of(ours), branches=True)
-    for x in known:
-        f(x)
-    found = f.fit(samples, optimizers[0], 12, batch_size)
-    assert found == pytest.approx(trained(of(theirs), samples, optimizers[1], 12, batch_size), rel=1e-12)
-    assert [p.data for p in ours] == pytest.approx([p.data for p in theirs])
-
-
-def test_guards_are_those_of_the_recording_alone():
-    w = Value(1.0)
-
-    @compile
-    def f(x):
-        return w * x if x > 0 else -x
-
-    f(1)
-    assert not Value(1) > Value(2)
-    assert f(2) == 2.0
-
-
-def test_a_function_that_changes_how_it_branches_is_refused():
-    w = Value(1.0)
-
-    @compile
-    def f(x):
-        y = w * x if w > 0 else x
-        w.data = -1.0
-        return y
-
-    with pytest.raises(RuntimeError, match="f branches otherwise for the sample with which it was just recorded"):
-        f(2)
-
-
-@pytest.mark.parametrize(
-    ("f", "message"),
-    [
-        (
-            lambda x: Value(x.data),
-            "x as .data would be the same number for every sample; write the value itself, or its",
-        ),
-        (lambda x: x * x.item(), "x as .item() would be"),
-        (lambda x: x if x == 0 else 2 * x, "x as an operand of == would be the same number for every sample; write"),
-        (
-            lambda x: x if 0.0 == x else 2 * x,  # noqa: SIM300
-            "x as an operand of == would be",
-        ),
-        (lambda x: x if x != np.float32(1) else 2 * x, "x as an operand of == would be"),
-        (lambda x: 2 * x if x in (3, 4) else x, "x as an operand of == would be"),
-        (lambda x: 2 * x if x else x, "x as a condition would be the same number for every sample; write where(x"),
-        (lambda x: x or 2.0, "x as a condition would be"),
-        (
-            lambda x: [1.0, 2.0][x] * x,
-            "x as an index or a plain number would be the same number for every sample; write take",
-        ),
-        (lambda x: x * int(x), "x as an index or a plain number would be"),
-        (lambda x: mc.sum([x] * x), "x as an index or a plain number would be"),
-        (lambda x: mc.sum(x for _ in range(x)), "x as an index or a plain number would be"),
-    ],
-)
-def test_what_cannot_vary_is_refused_where_it_is_read(f, message):
-    with pytest.raises(TypeError) as caught:
-        compile(f)(1)
-    assert str(caught.value).startswith(f"{__file__}, line {f.__code__.co_firstlineno}: {message}")
-    assert 'static=["x"]' in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "f",
-    [
-        *(lambda x: [1.0, 2.0][2 * x], lambda x: int(2 * x), lambda x: math.exp(2 * x), lambda x: range(2 * x)),
-        *(lambda x: round(2 * x), lambda x: math.trunc(x), lambda x: math.floor(2 * x), lambda x: 2 * x % 2),
-        *(lambda x: 2 * x // 2, lambda x: divmod(x, 2), lambda x: [x] * (2 * x), lambda x: [x, x][: 2 * x]),
-        *(lambda x: np.round(2 * x), lambda x: np.eye(3)[2 * x]),
-    ],
-)
-def test_a_computed_value_as_a_plain_number_is_refused_with_what_to_write_instead(f):
-    with pytest.raises((TypeError, IndexError)) as caught:
-        compile(f)(1)
-    [note] = caught.value.__notes__
-    assert "write take(xs, index) for xs[index]" in note
-    with pytest.raises(TypeError) as other:
-        compile(lambda x: x + "1")(1)
-    assert not hasattr(other.value, "__notes__")
-
-
-def test_check_tells_what_no_guard_sees():
-    scale = [2.0]
-    f = compile(lambda x: x * x * scale[0])
-    f(1)
-    f.check([(1.0,)])
-    scale[0] = 5.0
-    with pytest.raises(Mismatch, match=r"sample 1, \[3.0\]: the function gives 45.0, the graph 18.0"):
-        f.check([(0.0,), (3.0,)])
-
-
-def test_check_names_the_sample_whatever_its_form():
-    scale = [2.0]
-    f = compile(lambda xs: xs[0] * (scale[0] if len(xs) == 1 else 1.0))
-    samples = [([1, 2],), ([1, 2, 3],), ([0],), ([6],)]
-    f.check(samples)
-    scale[0] = 3.0
-    with pytest.raises(Mismatch, match=r"sample 3, \[6.0\]: the function gives 18.0, the graph 12.0"):
-        f.check(samples)
-    pick = compile(lambda xs, i: mc.take(xs, i) * 1.0)
-    with pytest.raises(IndexError, match=r"sample 2, \[1.0, 7.0\]: take\(\) has the index 7.0"):
-        pick.check([([1, 2], 0), ([1], 0), ([1], 7)])
-
-
-def test_what_is_detached_is_computed_for_every_sample_and_gets_no_gradient(code):
-    a = Value(2.0)
-
-    def f(x):
-        with mc.no_grad():
-            y = a * x + 1.0
-            z = y.tanh()
-        return a * x * (a * x).detach() + y * z + x.detach()
-
-    program = compile(f)
-    samples = [(0.5,), (-3.0,), (2.0,)]
-    assert program(0.5) == pytest.approx(f(Value(0.5)).data, rel=1e-15)
-    program.check(samples)
-    mean = program.backward(samples)
-    compiled, a.grad = a.grad, 0.0
-    for (x,) in samples:
-        f(Value(x)).backward(1 / 3)
-    assert compiled == pytest.approx(a.grad, rel=1e-14)
-    a.data = -1.0
-    program.check(samples)
-    assert program.backward(samples) != mean
-    with pytest.raises(
-        ValueError, match=r'source\("python"\): engines differ in how they write detach\(\) and no_grad'
-    ):
-        program.source("python")
-
-
-@pytest.mark.parametrize(
-    "f",
-    [
-        lambda x: functional.grad(lambda z: z**3)(x),
-        lambda x: functional.value_and_grad(lambda z: z**3)(x)[0] + functional.value_and_grad(lambda z: z * x)(x)[1],
-        lambda x: functional.hessian(lambda z: z**3)(x),
-        lambda x: functional.hvp(lambda z: z**3, x, 2.0),
-        lambda x: functional.jvp(lambda z: z**3, x, 2.0)[1],
-        lambda x: functional.vjp(lambda z: z**3, x)[1](2.0),
-    ],
-)
-@pytest.mark.parametrize("mode", [mc.no_grad(), lambda f: f], ids=["no_grad", "recorded"])
-def test_derivatives_that_a_function_computes_are_those_of_every_sample(f, mode):
-    w, v = Value(2.0), Value(3.0)
-
-    def g(x):
-        inside = mode(f)(w * x)
-        return inside * v
-
-    compiled = compile(g)
-    for x in (1.0, 2.0, -3.0):
-        assert compiled(x) == pytest.approx(g(Value(x)).data, rel=1e-12)
-    compiled.backward([(1.0,), (2.0,)])
-    found, w.grad, v.grad = (w.grad, v.grad), 0.0, 0.0
-    for x in (1.0, 2.0):
-        g(Value(x)).backward(0.5)
-    assert found == pytest.approx((w.grad, v.grad), rel=1e-12)
-
-
-@pytest.mark.parametrize(
-    "f",
-    [
-        *(lambda x, w: w * x, lambda x, w: mc.exp(x) * x, lambda x, w: x**2, lambda x, w: x**3, lambda x, w: w**x),
-        *(lambda x, w: w / x, lambda x, w: x.log(), lambda x, w: x * x, lambda x, w: x.detach() * x),
-        lambda x, w: mc.no_grad()(lambda: mc.exp(x))() * x + w * x * x * 0.0,
-    ],
-)
-def test_derivatives_of_what_was_recorded_are_exact(f):
-    w = Value(0.5, "w")
-    program = compile(lambda x, y: f(x, w) * y).program(2.0, 3.0)
-    x, y = Value(2.0), Value(3.0)
-    expected = mc.gradients(f(x, w) * y, [x, y])
-    assert program.gradient([[2.0, 3.0]])[0] == pytest.approx(expected, rel=1e-14)
-    inside = compile(lambda x: functional.grad(lambda z: f(z, w))(x))
-    assert inside(2.0) == pytest.approx(mc.gradients(f(x, w), [x])[0], rel=1e-14)
-
-
-def test_sparse_derivatives_inside_a_recording():
-    w = Value(0.5, "w")
-    f = compile(lambda x: functional.sparse_hessian(lambda q: w * q[0] ** 3 * x + q[0] * q[1])([x, x])[0])
-    values = lambda x: functional.sparse_hessian(lambda q: w * q[0] ** 3 * x + q[0] * q[1])([x, x])[0]  # noqa: E731
-    assert f(2.0) == [y.data if isinstance(y, Value) else y for y in values(Value(2.0))]
-
-
-def test_no_gradient_flows_through_what_is_detached_however_large():
-    a = Value(1e-200)
-    f = compile(lambda x: (a.detach() ** -2).log() + a * x)  # the derivative of the logarithm is infinite
-    assert (f.backward([(3.0,)]), a.grad) == (math.inf, 3.0)
-
-
-three = Value(3.0).detach()
-
-
-@pytest.mark.parametrize(
-    "large",
-    [
-        lambda x: (2 * x).detach() > 3,
-        mc.no_grad()(lambda x: 2 * x > 3),
-        mc.no_grad()(lambda x: mc.exp(x) * 2 > 10),
-        lambda x: max((2 * x).detach(), three) is three,
-    ],
-)
-def test_a_comparison_of_what_is_detached_is_a_guard(large):
-    f = compile(lambda x: 1 * x if large(x) else -x)
-    g = compile(lambda x: 1 * x if large(x) else -x, branches=True)
-    for h in (f, g):
-        h(5)
-    assert [g(x) for x in (5, 1, 7, 0)] == [(lambda x: x if large(Value(x)) else -x)(x) for x in (5, 1, 7, 0)]
-    with pytest.raises(GuardError, match="but"):
-        f(1)
-
-
-def test_a_whole_function_may_be_without_gradients():
-    a = Value(2.0)
-
-    @compile
-    @mc.no_grad()
-    def predict(x):
-        return a * x
-
-    assert (predict(1), predict(5)) == (2.0, 10.0)
-    a.data = 3.0
-    assert predict(5) == 15.0
-
-
-def test_outside_a_recording_what_is_detached_is_a_constant():
-    x = Value(2.0)
-
-    def f(y):
-        thread = threading.Thread(target=lambda: found.append(((x * 3).detach(), mc.no_grad()(lambda: x * 3)())))
-        thread.start()
-        thread.join()
-        return y * 2
-
-    found = []
-    compile(f)(1)
-    assert [(node.op, node.requires_grad, node.data) for node in found[0]] == [(None, False, 6.0)] * 2
-
-
-@pytest.mark.parametrize("samples", [[(1,)], [(1,), ([2],)]], ids=["one form", "two"])
-def test_what_was_frozen_while_recorded_is_a_constant_which_fit_refuses_to_train(samples):
-    w, v = Value(3.0), Value(1.0)
-    w.requires_grad = False
-    f = compile(lambda x: w * v * (x[0] if isinstance(x, list) else x))
-    assert f.fit(samples, SGD([v, w], 0.0), 1) == [3.0 * sum(k + 1 for k in range(len(samples))) / len(samples)]
-    w.requires_grad = True
-    with pytest.raises(ValueError, match=r"parameters\[1\] of the optimizer, Value.* is a constant of the program"):
-        f.fit(samples, SGD([v, w]), 1)
-
-
-@pytest.mark.parametrize("order", [1, -1])
-def test_what_was_frozen_in_one_of_several_programs_or_in_a_comparison_is_refused(order):
-    w, v = Value(3.0), Value(1.0)
-    f = compile(lambda xs: mc.sum([w * v * x for x in xs]))
-    g = compile(lambda x: v * x if w * x > 0 else -v * x)
-    w.requires_grad = False
-    f([1.0])
-    g(1.0)
-    w.requires_grad = True
-    f([1.0, 2.0])
-    for call, samples in ((f, [([1.0],), ([1.0, 2.0],)][::order]), (g, [(1.0,)])):
-        with pytest.raises(ValueError, match=r"parameters\[0\] of the optimizer, Value.* is a constant of the program"):
-            call.fit(samples, SGD([w, v]), 1, 1)
-    assert f.fit([([1.0, 2.0],)], SGD([w, v], 0.0), 1) == [9.0]
 
 
 # Arguments that are almost alike
@@ -829,33 +440,6 @@ def test_derivatives_and_anomalies_inside_a_recording():
         compile(lambda x: mc.log(x))(0.0)
 
 
-# Ties
-
-
-@pytest.mark.parametrize("branches", [False, True])
-def test_a_tie_that_rounding_decides_has_the_branch_that_was_recorded(branches):
-    f = compile(lambda xs: xs[0] * 1.0 if mc.sum(xs) >= 1 else -xs[0], branches=branches)
-    for _ in range(2):  # rounded once, ten tenths are 1, and term by term they are not
-        assert f([0.1] * 10) == 0.1
-    assert "1 program" in repr(f)
-    assert f([1.0] * 10) == 1.0
-    assert f.backward([([0.1] * 10,), ([1.0] * 10,), ([0.1] * 10,)]) == pytest.approx(0.4)
-    if branches:
-        assert f([0.01] * 10) == -0.01
-    else:
-        with pytest.raises(GuardError, match="sample 1"):
-            f.backward([([0.1] * 10,), ([0.01] * 10,)])
-
-
-def test_a_guard_error_leaves_the_function_as_it_was():
-    a, b = Value(2.0), Value(3.0)
-    f = compile(lambda x: a * x if x > 0 else b * x)
-    f(1)
-    with pytest.raises(GuardError):
-        f(-1)
-    assert f.parameters == [a]
-
-
 # What else one may ask
 
 
@@ -871,20 +455,12 @@ def test_a_program_and_its_text_can_be_had():
     f([1.0])
     with pytest.raises(ValueError, match="<lambda> has 2 programs"):
         f.source()
-    sizes = re.findall(r" code, (\d+) kB", repr(f))
-    assert repr(f).splitlines() == [
+    assert [re.sub(r"\d+ kB", "kB", line) for line in repr(f).splitlines()] == [
         "compiled <lambda>(x): 2 programs",
-        f"  (x[2]): 3 operations, 1 parameter, threaded code, {sizes[0]} kB",
-        f"  (x[1]): 3 operations, 1 parameter, threaded code, {sizes[1]} kB",
+        "  (x[2]): 3 operations, 1 parameter, threaded code, kB",
+        "  (x[1]): 3 operations, 1 parameter, threaded code, kB",
     ]
     assert repr(f.program([1.0, 2.0, 3.0])) == "3 operations, 1 parameter, not run yet, 0 kB"
-    xs = np.ones((500, 2))
-    f.program([1.0, 2.0]).forward(xs)
-    [more] = re.findall(r"\(x\[2\]\): .* code, (\d+) kB", repr(f))
-    assert int(more) > int(sizes[0]), "a panel of rows in lanes"
-    executables = f.program([1.0, 2.0]).executables
-    doubles = sum(sum(executables.get("forward", lanes, False).sizes) for lanes in (False, True))
-    assert 8 * doubles <= 1000 * int(more) + 500 < 10 * 8 * doubles
 
 
 @pytest.mark.parametrize(
@@ -951,44 +527,6 @@ def test_arrays_of_different_lengths_are_refused():
     with pytest.raises(ValueError, match="arrays of 3 and 2 samples"):
         f.backward((np.zeros(3), np.zeros(2)))
     assert isinstance(f, CompiledFunction)
-
-
-class Reversed:
-    def shuffle(self, x):
-        x.reverse()
-
-
-def test_shuffle_may_do_nothing_but_change_the_order():
-    class Wrong:
-        def shuffle(self, x):
-            x[0] = x[1]
-
-    for make in (network, mixed):
-        model, f, *rest = make()
-        parameters = model if rest else model.parameters()
-        samples = rest[0] if rest else pairs()
-        with pytest.raises(ValueError, match="shuffle must put"):
-            compile(f).fit(samples, SGD(parameters), 1, shuffle=Wrong())
-        compile(f).fit(samples, SGD(parameters), 1, shuffle=Reversed())
-
-
-def test_ctrl_c_leaves_the_steps_that_were_taken():
-    class Interrupt:
-        def __init__(self):
-            self.epochs = 0
-
-        def shuffle(self, x):
-            self.epochs += 1
-            if self.epochs == 3:
-                raise KeyboardInterrupt
-
-    (ours, f, samples), (theirs, g, _) = mixed(), mixed()
-    a, b = SGD(ours, lr=0.1, momentum=0.5), SGD(theirs, lr=0.1, momentum=0.5)
-    with pytest.raises(KeyboardInterrupt):
-        compile(f).fit(samples, a, 5, batch_size=8, shuffle=Interrupt())
-    trained(g, samples, b, 2, 8)
-    assert [p.data for p in ours] == pytest.approx([p.data for p in theirs])
-    assert (a.steps, a.state) == (b.steps, [pytest.approx(s) for s in b.state])
 
 
 # All samples at once

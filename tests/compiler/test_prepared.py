@@ -10,7 +10,9 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Value
-from micrograd_cn.compiler import compile, executable  # noqa: A004 -- the field's name
+from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+
+from .common import is_native, settings
 
 WIDTH = 3
 
@@ -75,12 +77,10 @@ def test_what_cannot_be_read_or_written_in_place_is_refused():
         made.prepare(buffer(2, 2)[1], out)
 
 
-def test_it_is_native_code_at_once_where_that_is_ever_made():
+def test_it_is_native_code_at_once():
     made, _ = program(2)
     made.prepare(buffer(1)[1], array("d", bytes(16)))
-    assert made.executables.best("forward", 1).native
-    assert ("forward", False, False) not in made.executables._made  # nothing else is made before it
-    assert not made.executables.best("forward", 9).native
+    assert is_native(made)
 
 
 def without_parameters():
@@ -121,10 +121,10 @@ def test_it_holds_the_buffers_that_it_reads_and_writes():
 
 
 @pytest.mark.parametrize("long", [True, False])
-def test_other_threads_run_during_a_long_call_but_not_during_a_short_one(monkeypatch, long):
-    n, interval = 1 << 20, sys.getswitchinterval()
-    monkeypatch.setattr(executable, "LONG_CALL", 0 if long else sys.maxsize)
-    run = without_parameters().prepare(buffer(n, 1)[1], array("d", bytes(16 * n)))
+def test_other_threads_run_during_a_long_call_but_not_during_a_short_one(long):
+    n, interval = 1 << 18, sys.getswitchinterval()
+    with settings({"executable.LONG_CALL": 0 if long else sys.maxsize}):
+        run = without_parameters().prepare(buffer(n, 1)[1], array("d", bytes(16 * n)))
     begun, seen, found = threading.Event(), [], []
 
     def call():
@@ -143,14 +143,3 @@ def test_other_threads_run_during_a_long_call_but_not_during_a_short_one(monkeyp
     finally:
         sys.setswitchinterval(interval)
     assert found == [True] * long
-
-
-@pytest.mark.parametrize("products", [50, 500])
-def test_a_call_is_as_long_as_its_long_sums(monkeypatch, products):
-    given, real = [], executable.builtin_function
-    monkeypatch.setattr(executable, "LONG_CALL", 200)
-    monkeypatch.setattr(executable, "builtin_function", lambda *some: given.append(some[1]) or real(*some))
-    ws, xs = ([Value(0.5) for _ in range(products)] for _ in range(2))
-    out = array("d", [0.0])
-    assert compile(mc.dot(ws, xs), xs).prepare(buffer(1, products)[1], out)() is out
-    assert [bool(operands[-1]) for operands in given] == [products > 200]

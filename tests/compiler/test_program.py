@@ -1,11 +1,14 @@
 """A program: what it refuses, `check`, its text, and that it is not copied."""
 
 import copy
+import ctypes
+import gc
 import math
 import pickle
 import re
 import subprocess
 import sys
+from array import array
 
 import llvmlite.binding as llvm
 import pytest
@@ -16,8 +19,11 @@ from micrograd_cn.compiler import (
     Mismatch,
     compile,  # noqa: A004 -- the field's name
 )
-from micrograd_cn.compiler.machine import machine
+from micrograd_cn.compiler.machine import Memory
 from micrograd_cn.engine import constant
+from micrograd_cn.optim import Adam
+
+from .common import close, lanes, settings
 
 
 def test_wrong_inputs_and_outputs_are_refused():
@@ -151,7 +157,7 @@ def test_the_llvm_source_has_what_runs_and_all_that_it_calls():
     y = mc.tanh(w * x) * mc.sin(w)
     for outputs, driver in ((y, "gradient"), ([y], "forward"), ([y, w * x], "forward")):
         text = compile(outputs, [x]).source("llvm")
-        assert f"@micrograd_cn.{driver}_{machine().width}(" in text
+        assert f"@micrograd_cn.{driver}_{lanes()}(" in text
         defined = set(re.findall(r"define [^@]*@([\w.]+)\(", text))
         called = set(re.findall(r"@([\w.]+)\(", text))
         assert {name for name in called if name.startswith("micrograd_cn.")} <= defined
@@ -171,3 +177,107 @@ def test_the_source_of_a_program_does_not_change_what_it_computes():
         w.grad = 0.0
         assert program.backward(rows) == pytest.approx(math.tanh(1.5), rel=1e-15)
         assert w.grad == pytest.approx(0.5 / math.cosh(1.5) ** 2, rel=1e-14)
+
+
+def test_a_program_says_what_it_is_and_how_large():
+    x, w, v = Value(0.5), Value(1.5), Value(2.0)
+    one, two = compile(w * x, [x]), compile(mc.tanh(w * x) * v, [x])
+    assert repr(one) == "1 operation, 1 parameter, not run yet, 0 kB"
+    two.forward([[1.0]])
+    found = re.fullmatch(r"3 operations, 2 parameters, threaded code, (\d+) kB", repr(two))
+    two.forward([[1.0]] * 500)
+    more = re.fullmatch(r"3 operations, 2 parameters, threaded code, (\d+) kB", repr(two))
+    assert int(found[1]) <= 1 < int(more[1]) < 100, "a panel of rows in lanes"
+    with settings({"executable.PATIENCE": 0.0}):
+        two.forward([[1.0]] * 3)
+    assert ", native code, " in repr(two)
+
+
+def test_leaves_stay_what_they_are_when_a_program_is_made():
+    w, c, x = Value(2.0), constant(3.0), Value(1.0)
+    program = compile(w * x + c, [x])
+    w.requires_grad, c.data = False, 5.0
+    assert (program.parameters, program.forward([[1.0]])) == ([w], [5.0])
+    w.data = 4.0
+    assert program.forward([[1.0]]) == [7.0]
+
+
+def test_a_program_of_which_derivatives_alone_are_computed_is_not_compiled():
+    w, x = Value(2.0, "w"), Value(3.0, "x")
+    program = compile(w * x**3, [x])
+    assert program.hessian([[5.0]]) == [[60.0]]
+    assert "2 operations, 1 parameter, not run yet" in repr(program)
+
+
+@pytest.mark.parametrize("factor", [0.0, 1.0, 2.5])
+def test_the_derivative_of_a_product_in_a_sum_is_its_other_factor_a_constant_too(factor):
+    w, v, x = Value(2.0), Value(4.0), Value(3.0)
+    program = compile(mc.dot([w, v], [constant(factor), x]) * x, [x])
+    program.backward([[3.0], [5.0]])
+    assert (w.grad, v.grad) == (factor * 4.0, 17.0)
+
+
+@pytest.mark.parametrize("outputs", [*range(1, 10), 31, 301])
+def test_outputs_of_every_row_are_where_they_belong_and_nothing_is_written_beyond(code, outputs):
+    """Whatever they are: of the row or of none, sums, one twice, and more than are stored from registers."""
+    parameter, fixed = Value(2.0), Value(7.0)
+    fixed.requires_grad = False
+
+    def f(a, b):
+        exponential = mc.exp(b)
+        made = [mc.sum([a, b, parameter, 1e3]), b * 3.0, fixed, parameter, a, exponential, parameter * parameter]
+        made += [made[1], mc.sum([a, b, 5.0]) * exponential]
+        made += [made[k % 6] * k - b for k in range(len(made), outputs)]
+        return made[:outputs]
+
+    xs = Value(0.5), Value(0.25)
+    program = compile(f(*xs), xs)
+    for n in (1, 2, 3, 8, 9, 39):
+        rows = [[0.5 * i, 1.0 - 0.25 * i] for i in range(n)]
+        out = array("d", [math.nan] * (n * outputs + 3))
+        program.forward(rows, out=memoryview(out)[: n * outputs])
+        expected = [y.data for row in rows for y in f(*map(Value, row))]
+        assert all(map(close, out, expected))
+        assert all(map(math.isnan, out[n * outputs :]))
+
+
+class Guarded(Memory):
+    """Memory after which nothing must be written."""
+
+    def __init__(self, count):
+        super().__init__(count + 24)
+        self.end, self.data[:] = count, [math.pi] * (count + 24)
+        self.data[:count] = [0.0] * count
+        self.whole, self.data = self.data, (ctypes.c_double * count).from_buffer(self.data)
+        made.append(self)
+
+
+made = []
+
+
+def test_nothing_is_written_behind_the_memory(code):
+    made.clear()
+    with settings({f"{room}.Memory": Guarded for room in ("program", "executable", "training", "mixture")}):
+        ws, xs = [Value(0.1 * k) for k in range(33)], [Value(0.5) for _ in range(11)]
+        layer = [mc.tanh(mc.dot(ws[11 * k : 11 * k + 11], xs)) for k in range(3)]
+        loss = mc.sum([*layer, *(w * w for w in ws)]) * mc.dot(layer, layer)
+        program, outputs = compile(loss, xs), compile([*layer, ws[0] * 2.0], xs)
+        for n in (1, 2, 3, 2 * lanes() + 1):
+            rows = [[0.01 * k * row for k in range(11)] for row in range(n)]
+            outputs.forward(rows)
+            program.backward(rows)
+            program.fit(rows, Adam(ws, lr=0.01), 2, batch_size=max(n - 1, 1))
+    assert len(made) > 10
+    assert all(memory.whole[memory.end :] == [math.pi] * 24 for memory in made)
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_the_garbage_collector_is_as_it_was_when_a_program_is_made(on):
+    x = Value(0.5)
+    (gc.enable if on else gc.disable)()
+    try:
+        program = compile(mc.tanh(x), [x])
+        program.forward([[1.0]])
+        assert gc.isenabled() == on
+    finally:
+        gc.enable()

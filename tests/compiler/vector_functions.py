@@ -1,11 +1,10 @@
-"""Compare the compiler's functions of vectors with exact results, and in speed with those of jax.
+"""Compare the compiler's functions of vectors with exact results.
 
     python -m tests.compiler.vector_functions  # two million points a function: minutes
     python -m tests.compiler.vector_functions --points 20000 tanh exp
 
-For each function and width it prints the worst error in units in the last place and where it is, and for this machine's
-width the nanoseconds an element on one core. It fails if an error is over `functions.ULPS`, if a lane's bits depend on
-other lanes, or if a function takes over twice jax's time where jax is installed; `taskset -c 0` keeps to one core.
+For each function and width it prints the worst error in units in the last place and where it is. It fails if one is
+over `functions.ULPS`, or if a lane's bits depend on other lanes.
 
 C's functions of long double say where the worst errors are, and mpmath how large they are.
 """
@@ -15,10 +14,8 @@ import contextlib
 import ctypes
 import itertools
 import math
-import os
 import sys
-import time
-from functools import cache, partial
+from functools import cache
 
 import numpy as np
 from mpmath import mp, mpf
@@ -62,8 +59,8 @@ class Functions:
         self.lanes = lanes
         kind, operands = vector(lanes), 1 + (name in BINARY)
         function = on.library.on_vectors(name, lanes, operands)
-        f = Function("run", "ptr %x0, ptr %x1, ptr %y, i64 %n, i64 %times")
-        with f.loop("%times"), f.loop("%n") as loop:
+        f = Function("run", "ptr %x0, ptr %x1, ptr %y, i64 %n")
+        with f.loop("%n") as loop:
             start = f.times(loop.index, lanes)
             xs = [f"{kind} {f.load(kind, f.at(f'%x{k}', start))}" for k in range(operands)]
             f.store(kind, f.call(kind, function.name, *xs), f.at("%y", start))
@@ -71,11 +68,11 @@ class Functions:
         self.text = str(function)
         self.run, self.compiled = compiled(on, f, function)
 
-    def __call__(self, *xs, times=1):
+    def __call__(self, *xs):
         y = np.empty_like(xs[0])
         assert len(y)
         assert len(y) % self.lanes == 0
-        self.run(xs[0].ctypes.data, xs[-1].ctypes.data, y.ctypes.data, len(y) // self.lanes, times)
+        self.run(xs[0].ctypes.data, xs[-1].ctypes.data, y.ctypes.data, len(y) // self.lanes)
         return y
 
 
@@ -196,52 +193,12 @@ def is_independent(run, xs, rng):
     return bool(np.all(same | (np.isnan(again) & np.isnan(found[order]))))
 
 
-# Speed
-
-RANGES = {"exp": 10, "expm1": 5, "tanh": 5, "asin": 1, "acos": 1, "erf": 3, "erfc": 3, "log": (0.01, 100)}
-RANGES |= {"log1p": (-0.9, 10), "pow": (0.1, 10)}
-ELEMENTS, TIMES = 4096, 20  # as many as the first cache holds, and how often they are computed at once
-
-
-def timed_operands(name, rng):
-    ends = RANGES.get(name, 10)
-    low, high = ends if isinstance(ends, tuple) else (-ends, ends)
-    return [rng.uniform(low, high, ELEMENTS), rng.uniform(-5.0, 5.0, ELEMENTS)][: 1 + (name in BINARY)]
-
-
-def of_jax(name, xs):
-    """Return a function that lets jax compute as many elements, or None."""
-    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
-    try:
-        import jax
-    except ImportError:
-        return None
-    jax.config.update("jax_enable_x64", True)
-    other = {"pow": "power", "asin": "arcsin", "acos": "arccos", "atan": "arctan", "atan2": "arctan2"}
-    f = getattr(jax.scipy.special if name.startswith("erf") else jax.numpy, other.get(name, name))
-    x, *rest = map(jax.numpy.asarray, xs)
-    step = jax.jit(lambda x: jax.lax.fori_loop(0, TIMES, lambda _, x: x + 1e-30 * f(x, *rest), x))
-    return lambda: step(x).block_until_ready()
-
-
-def nanoseconds(*runs, repeats=100):
-    """Return the least time an element of each, which are measured by turns."""
-    best = [math.inf] * len(runs)
-    for _ in range(repeats):
-        for k, run in enumerate(runs):
-            start = time.perf_counter()
-            run()
-            best[k] = min(best[k], time.perf_counter() - start)
-    return [1e9 * t / ELEMENTS / TIMES for t in best]
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", default=list(ULPS))
     parser.add_argument("--points", type=int, default=2_000_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--no-times", action="store_true")
     chosen = parser.parse_args()
     rng = np.random.default_rng(chosen.seed)
     failed = False
@@ -257,13 +214,6 @@ def main():
             failed |= wrong | mixed
             text = f"{name:6} {native} {'fused' if fused else '     '} {len(right)} points: {error:.3f} ulp at {where}"
             print(text, "OVER THE LIMIT" * wrong, "DEPENDS ON OTHER LANES" * mixed, flush=True)
-        if not chosen.no_times:
-            ours, xs = Functions(name, machine(), machine().width), timed_operands(name, rng)
-            jax = of_jax(name, xs)
-            times = nanoseconds(partial(ours, *xs, times=TIMES), *[jax] * bool(jax))
-            slow = times[0] > 2.0 * times[-1]
-            failed |= slow
-            print(f"{name:6} {times[0]:.2f} ns" + f", jax {times[1]:.2f} ns" * bool(jax), "TOO SLOW" * slow, flush=True)
     sys.exit(failed)
 
 

@@ -1,11 +1,7 @@
 """A page in a browser, the graphs that tests step through, and how numbers are compared."""
 
-from pathlib import Path
-
-from micrograd_cn import Value, flow
+from micrograd_cn import Value
 from micrograd_cn.words import PAGE
-
-HERE = Path(flow.__file__).parent
 
 
 class Opened:

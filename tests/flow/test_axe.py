@@ -18,23 +18,23 @@ STATES = {
         readTyped(nested[1], new Map(Object.entries(nested[2])));
     })()""",
     "a nudge and a step of learning": """(() => {
-        part("change").value = 30;
+        byId("change").value = 30;
         showWays();
-        part("learning").open = true;
+        byId("learning").open = true;
         learn();
     })()""",
     "an error": "readTyped('tahn(x) +')",
     "a question": "(() => { commands.start(); commands.predict(); commands.step(); })()",
     "all buttons": "(() => { commands.predict(); commands.more(); })()",
     "help": "commands.help()",
-    "a network": "(() => { part('helping').close(); show_room('board'); })()",
+    "a network": "(() => { byId('helping').close(); showRoom('board'); })()",
     "a trained network and a neuron": """(() => {
-        for (let i = 0; i < 30; i++) trainer.step();
+        for (let i = 0; i < 30; i++) session.board.trainer.step();
         refresh();
         wiring.pin({ l: 0, j: 1 });
     })()""",
-    "a wrong setting": "(() => { part('b_rate').value = 'x'; part('b_rate').dispatchEvent(new Event('input')); })()",
-    "points to draw": "(() => { part('b_rate').value = '0.1'; set('data', 'own'); })()",
+    "a wrong setting": "(() => { byId('b_rate').value = 'x'; byId('b_rate').dispatchEvent(new Event('input')); })()",
+    "points to draw": "(() => { byId('b_rate').value = '0.1'; set('data', 'own'); })()",
     "a batch": "(() => { set('data', 'moons'); openBatch(); commands.end(); })()",
 }
 

@@ -271,7 +271,7 @@ def test_at_360_pixels_the_graph_moves_in_its_own_window_to_where_something_happ
     page = opened(draw_flow(y, lang), viewport={"width": 360, "height": 740}, reduced_motion="reduce")
     page.press("End")
     assert page.page.evaluate("document.documentElement.scrollWidth") <= 360
-    assert page.page.evaluate("shape.size[1] * viewport.zoom > viewport.room[1]")
+    assert page.page.evaluate("session.shape.size[1] * viewport.zoom > viewport.room[1]")
     for keys in (["Home", *["ArrowRight"] * 6], ["End"]):  # where y is computed, at the bottom; and x, at the top
         page.press(*keys)
         frame, box = page.page.locator("#graph").bounding_box(), page.page.locator(".node.active").first.bounding_box()

@@ -36,7 +36,7 @@ def test_the_curve_goes_through_the_losses_and_its_point_is_at_the_step(values, 
     assert page.page.locator("#curve svg").get_attribute("viewBox") == "0 0 640 120"
     known = iter(points)
     for i in range(len(values)):
-        page.page.evaluate(f"choose({{ snapshot: {i} }})")
+        page.page.evaluate(f"session.choose({{ snapshot: {i} }})")
         dot = page.page.locator("#curve circle")
         assert dot.get_attribute("visibility") == ("hidden" if i in hidden else "visible")
         if i not in hidden:
@@ -115,7 +115,7 @@ def test_a_tip_has_the_numbers_in_full(opened):
 def test_predict_asks_nothing_of_zero_grad(opened):
     page = opened(draw_flow(Value(2, "x") * 3, "en"))
     page.press("End")
-    page.page.evaluate("choose({ actions: ['backward', 'zero', 'backward'] })")
+    page.page.evaluate("session.choose({ actions: ['backward', 'zero', 'backward'] })")
     page.click("predict")
     page.click("step")
     assert "zero_grad()" in page.narration
@@ -202,7 +202,7 @@ def test_a_plot_of_any_numbers_is_drawn_or_left_out(f, opened):
     page = opened(draw_flow(f(Value(3.0, "x")), "en"))
     page.press("ArrowRight")
     for x in (0.0, 1e-300, 3.0, -2.0, 1e12):
-        page.page.evaluate(f"edit(graph.nodes.findIndex(node => node.name === 'x'), {x!r})")
+        page.page.evaluate(f"session.edit(session.graph.nodes.findIndex(node => node.name === 'x'), {x!r})")
         assert page.page.locator("figure").is_visible() == math.isfinite(f(Value(x)).data)
         assert "NaN" not in page.page.locator("#plot").inner_html()
 
@@ -218,7 +218,7 @@ def test_a_contribution_moves_against_its_edge_and_not_where_motion_is_reduced(o
     assert "plus" in token.get_attribute("class")
     numbers = "document.querySelector('.token').getAttribute('transform').match(/[\\d.]+/g).map(Number)"
     page.wait_for("document.querySelector('.token').matches('.landed')")
-    ends = page.page.evaluate("[shape.edges[0].points[0], shape.edges[0].points.at(-1)]")
+    ends = page.page.evaluate("[session.shape.edges[0].points[0], session.shape.edges[0].points.at(-1)]")
     landed = page.page.evaluate(numbers)
     assert ends[0][0] <= landed[0] < ends[0][0] + 14  # where the arrow's head is
     assert ends[0][0] < ends[1][0]
@@ -265,7 +265,7 @@ def test_a_whole_layer_is_one_step(opened):
 
     page = opened(draw_flow(network(), "en"))
     page.click("open_all")
-    groups = "steps.map(s => `${s.kind} ${layerOf(s)}`)"
+    groups = "session.steps.map(s => `${s.kind} ${layerOf(s)}`)"
     seen = []
     while page.page.locator("#layer_step").is_enabled():
         before = position(page)

@@ -11,16 +11,17 @@ from micrograd_cn.words import PAGE
 
 from .pages import assert_gradients, example, labelled, position, same
 
-BOXES = "shape.boxes.length"
+BOXES = "session.shape.boxes.length"
 OVERLAPS = """(() => {
     const right = a => a.x + a.width, low = a => a.y + a.height;
     const inside = (a, b) => a.x > b.x && a.y > b.y && right(a) < right(b) && low(a) < low(b);
     const apart = (a, b) => right(a) <= b.x || right(b) <= a.x || low(a) <= b.y || low(b) <= a.y;
-    const chain = frame => (frame < 0 ? [] : [shape.frames[frame], ...chain(shape.frames[frame].outer)]);
+    const { frames } = session.shape;
+    const chain = frame => (frame < 0 ? [] : [frames[frame], ...chain(frames[frame].outer)]);
     const wrong = [];
-    shape.boxes.forEach((a, i) => {
-        for (const b of shape.boxes.slice(i + 1)) if (!apart(a, b)) wrong.push([a.name, b.name]);
-        for (const frame of shape.frames) {
+    session.shape.boxes.forEach((a, i) => {
+        for (const b of session.shape.boxes.slice(i + 1)) if (!apart(a, b)) wrong.push([a.name, b.name]);
+        for (const frame of frames) {
             const fits = chain(a.frame).includes(frame) ? inside(a, frame) : apart(a, frame);
             if (!fits) wrong.push([a.name, frame.name]);
         }
@@ -106,11 +107,13 @@ def test_opening_and_closing_at_random_changes_no_number(opened):
     page, rng = opened(draw_flow(root, "en"), reduced_motion="reduce"), random.Random(1)
     page.press("End")
     root.backward()
-    done = page.page.evaluate("chosen.done")
+    done = page.page.evaluate("session.chosen.done")
     known = {}
     for _ in range(15):
-        groups = page.page.evaluate("[...shape.frames, ...shape.boxes.filter(b => b.folded)].map(b => b.group)")
-        overlaps, now = page.page.evaluate(f"(toggle({rng.choice(groups)}), [{OVERLAPS}, chosen.done])")
+        groups = page.page.evaluate(
+            "(({ boxes, frames }) => [...frames, ...boxes.filter(b => b.folded)].map(b => b.group))(session.shape)"
+        )
+        overlaps, now = page.page.evaluate(f"(toggle({rng.choice(groups)}), [{OVERLAPS}, session.chosen.done])")
         assert (overlaps, now) == ([], done)
         for name, facts in page.nodes().items():
             if name in nodes:
@@ -118,7 +121,7 @@ def test_opening_and_closing_at_random_changes_no_number(opened):
             assert known.setdefault(name, facts) == facts
     page.click("open_all")
     shown = page.nodes()
-    assert len(shown) == page.page.evaluate("graph.nodes.length")
+    assert len(shown) == page.page.evaluate("session.graph.nodes.length")
     for name in ("x1", "x2", "loss"):
         assert float(shown[name]["grad"]) == nodes[name].grad
 
@@ -127,15 +130,15 @@ def test_a_part_may_be_closed_amid_its_steps_and_opened_again(opened):
     root = network()
     page = opened(draw_flow(root, "en"))
     page.click("open_all")
-    page.page.evaluate("(() => { while (!part('narration').textContent.includes('layers.1.neurons.1')) stepOn(); })()")
-    before, told, done = page.nodes(), page.narration, page.page.evaluate("chosen.done")
+    page.page.evaluate("(() => { while (!byId('narration').textContent.includes('layers.1.neurons.1')) stepOn(); })()")
+    before, told, done = page.nodes(), page.narration, page.page.evaluate("session.chosen.done")
     page.click("close_all")
     page.press("l", "l")
     page.click("open_all")
     assert (page.nodes(), page.narration) == (before, told)
     page.click("close_all")
     page.click("step")
-    assert page.page.evaluate("chosen.done") > done
+    assert page.page.evaluate("session.chosen.done") > done
     page.press("End")
     root.backward()
     assert float(page.nodes()["x1"]["grad"]) == labelled(root)["x1"].grad
@@ -144,7 +147,7 @@ def test_a_part_may_be_closed_amid_its_steps_and_opened_again(opened):
 def test_what_surrounds_a_part_that_opens_stays_in_its_order_and_its_place(opened):
     page = opened(draw_flow(network(), "en"), reduced_motion="reduce")
     page.click("close_all")
-    places = "Object.fromEntries(shape.boxes.map(b => [b.name, [b.x * viewport.zoom + viewport.x, b.y]]))"
+    places = "Object.fromEntries(session.shape.boxes.map(b => [b.name, [b.x * viewport.zoom + viewport.x, b.y]]))"
     before = page.page.evaluate(places)
     click(page, "layers.1")
     after = page.page.evaluate(places)
@@ -159,20 +162,20 @@ def test_what_surrounds_a_part_that_opens_stays_in_its_order_and_its_place(opene
 def test_a_graph_of_ten_thousand_nodes_opens_closed_and_down_to_its_last_product(opened):
     root = attention(12, 9)
     page = opened(draw_flow(root, "en"))
-    assert page.page.evaluate("graph.nodes.length") > 10_000
+    assert page.page.evaluate("session.graph.nodes.length") > 10_000
     assert page.page.evaluate(BOXES) < 30
     elements = "document.querySelectorAll('*').length"  # what takes a browser its time
-    assert page.page.evaluate(f"2 * {elements} < graph.nodes.length")
+    assert page.page.evaluate(f"2 * {elements} < session.graph.nodes.length")
     depth = 0
-    while folded := page.page.evaluate("shape.boxes.filter(b => b.folded).map(b => b.group)"):
+    while folded := page.page.evaluate("session.shape.boxes.filter(b => b.folded).map(b => b.group)"):
         page.page.evaluate(f"toggle({folded[-1]})")
         depth += 1
-        if page.page.evaluate(f"graph.groups[{folded[-1]}].children.some(c => c.node !== undefined)"):
+        if page.page.evaluate(f"session.graph.groups[{folded[-1]}].children.some(c => c.node !== undefined)"):
             break
     assert depth >= 2
-    every = "graph.children.flatMap(c => (c.node === undefined ? nodesIn(graph, c.group) : [c.node]))"
-    assert page.page.evaluate(f"new Set({every}).size === graph.nodes.length")
-    most = "Math.max(graph.children.length, ...graph.groups.map(group => group.children.length))"
+    every = "session.graph.children.flatMap(c => (c.node === undefined ? nodesIn(session.graph, c.group) : [c.node]))"
+    assert page.page.evaluate(f"new Set({every}).size === session.graph.nodes.length")
+    most = "Math.max(session.graph.children.length, ...session.graph.groups.map(group => group.children.length))"
     assert page.page.evaluate(most) <= 24
 
 
@@ -180,7 +183,7 @@ def test_a_graph_of_ten_thousand_nodes_opens_closed_and_down_to_its_last_product
 def test_tables_name_the_parts_of_a_large_graph_in_words(lang, words, opened):
     page = opened(draw_flow(attention(4, 3), lang))
     for path in ("position 1", "position 1.attention"):
-        page.page.evaluate(f"toggle(shape.boxes.find(box => box.name === '{path}').group)")
+        page.page.evaluate(f"toggle(session.shape.boxes.find(box => box.name === '{path}').group)")
     names = {row[0] for row in page.cells("nodes")[1:]}
     parts = {words.format(i, 13) for i in range(1, 14)}
     parts |= {f"position 1.attention.{words.format(i, 12)}" for i in range(1, 13)}
@@ -195,15 +198,16 @@ def test_tables_name_the_parts_of_a_large_graph_in_words(lang, words, opened):
 def test_a_large_graph_opens_where_its_boxes_are(width, opened):
     page = opened(draw_flow(attention(4, 9), "en"), viewport={"width": width, "height": 800})
     in_sight = """(() => {
-        const room = part("graph").getBoundingClientRect();
+        const room = byId("graph").getBoundingClientRect();
         const inside = ({ left, top, right, bottom }) =>
             left >= room.left && top >= room.top && right <= room.right && bottom <= room.bottom;
         return [...document.querySelectorAll(".node")].filter(node => inside(node.getBoundingClientRect())).length;
     })()"""
     assert page.page.evaluate(in_sight) >= 4
     highest, lowest, height = page.page.evaluate(
-        "(ys => [Math.min(...ys), Math.max(...ys), shape.size[1]])"
-        "([...shape.boxes.flatMap(b => [b.y, b.y + b.height]), ...shape.edges.flatMap(e => e.points.map(p => p[1]))])"
+        "(ys => [Math.min(...ys), Math.max(...ys), session.shape.size[1]])(["
+        "...session.shape.boxes.flatMap(b => [b.y, b.y + b.height]),"
+        "...session.shape.edges.flatMap(e => e.points.map(p => p[1]))])"
     )
     assert highest < 20  # nothing is left free above or below
     assert height - lowest < 20
@@ -211,9 +215,9 @@ def test_a_large_graph_opens_where_its_boxes_are(width, opened):
 
 def test_edges_without_labels_leave_a_box_as_one(opened):
     page = opened(draw_flow(attention(4, 9), "en"))
-    assert not page.page.evaluate("picture.labelled")
+    assert not page.page.evaluate("viewport.picture.labelled")
     ways = page.page.evaluate(
-        "shape.edges.filter(e => !e.middle.backward).map(({ source, points }) => [source, points.slice(0, 4)])"
+        "session.shape.edges.filter(e => !e.middle.backward).map(({ source, points }) => [source, points.slice(0, 4)])"
     )
     parted = {}
     for source, points in ways:
@@ -230,8 +234,8 @@ def test_the_end_of_a_large_graph_is_what_backward_gives(opened):
     page.press("End")
     root.backward()
     grads = page.page.evaluate(
-        "(() => { const s = replayed(graph, numbers, moves, moves.length);"
-        "return Object.fromEntries(graph.nodes.map((n, i) => [n.name, gradient(s, i)])); })()"
+        "(() => { const s = replayed(session.graph, session.numbers, session.moves, session.moves.length);"
+        "return Object.fromEntries(session.graph.nodes.map((n, i) => [n.name, gradient(s, i)])); })()"
     )
     assert all(grads[name] == node.grad for name, node in nodes.items() if node.requires_grad)
 
@@ -274,7 +278,7 @@ def test_long_edges_are_straight_and_boxes_do_not_overlap(opened):
     page = opened(draw_flow(y, "en"))
     assert page.page.evaluate(OVERLAPS) == []
     heights = page.page.evaluate(
-        "shape.edges.map(e => e.points.slice(1, -1)).filter(points => points.length > 4)"
+        "session.shape.edges.map(e => e.points.slice(1, -1)).filter(points => points.length > 4)"
         ".map(points => [...new Set(points.map(p => Math.round(p[1])))])"
     )
     assert heights
@@ -314,7 +318,7 @@ def test_an_edge_that_stands_for_several_is_a_constant_s_only_if_all_of_them_are
 
 def test_neurons_stand_in_the_order_of_their_numbers(opened):
     page = opened(draw_flow(network(), "en"))
-    names = page.page.evaluate("[...shape.boxes].sort((a, b) => a.y - b.y).map(box => box.name)")
+    names = page.page.evaluate("[...session.shape.boxes].sort((a, b) => a.y - b.y).map(box => box.name)")
     for layer in (0, 1):
         assert [name for name in names if name.startswith(f"layers.{layer}.")] == sorted(
             name for name in names if name.startswith(f"layers.{layer}.")
@@ -325,10 +329,10 @@ def test_a_part_that_closes_beside_a_wider_one_stays_where_its_title_was(opened)
     page = opened(draw_flow(network(), "en"), reduced_motion="reduce")
     page.page.evaluate("viewport.touched = true")
     place = """name => {
-        const found = [...shape.frames, ...shape.boxes].find(each => each.name === name);
+        const found = [...session.shape.frames, ...session.shape.boxes].find(each => each.name === name);
         return [found.x * viewport.zoom + viewport.x, found.y * viewport.zoom + viewport.y];
     }"""
-    toggle = "name => toggle(graph.groups.findIndex(each => each.path === name))"
+    toggle = "name => toggle(session.graph.groups.findIndex(each => each.path === name))"
     first, second = "layers.1.neurons.0", "layers.1.neurons.1"
     for name in (first, second, first, second, first):
         before = page.page.evaluate(place, name)

@@ -58,7 +58,7 @@ def test_rows_refuse_what_is_no_formula_and_stay_whole(forward, partials):
     with pytest.raises(FormulaError, match="'own'"):
         rows.add(Op("own", forward, partials), 1)
     rows.add(OPS["sin"], 1)
-    assert '": ,' not in rows.source()
+    assert '": ,' not in rows.module()
 
 
 def test_only_the_rows_that_a_graph_needs_are_written():

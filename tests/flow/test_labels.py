@@ -19,11 +19,11 @@ def test_labels_are_text_and_names_are_unique(opened):
         y = y * Value(1, label)
     page = opened(draw_flow(y, "en"))
     page.press("End")
-    names = [facts["name"] for facts in page.page.evaluate("graph.nodes")]
+    names = [facts["name"] for facts in page.page.evaluate("session.graph.nodes")]
     assert len(set(names)) == len(names)
     shown = page.nodes()
     assert len(shown) == len(names)
-    leaves = page.page.evaluate("graph.nodes.filter(isLeaf).map(node => node.name)")
+    leaves = page.page.evaluate("session.graph.nodes.filter(isLeaf).map(node => node.name)")
     for label in filter(str.isprintable, HOSTILE):
         assert label in leaves
     for label in HOSTILE[:5]:
@@ -39,7 +39,7 @@ def test_any_label_reaches_the_page(tab, tmp_path_factory, labels):
     path = tmp_path_factory.mktemp("flow") / "any.html"
     draw_flow(a * b + c).save(path)
     with tab(path) as page:
-        names = [node["name"] for node in page.page.evaluate("graph.nodes")]
+        names = [node["name"] for node in page.page.evaluate("session.graph.nodes")]
         for label in labels:
             assert not label or label in names or not label.isprintable()
 

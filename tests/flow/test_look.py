@@ -9,7 +9,7 @@ from .pages import example
 REDUCED = {"reduced_motion": "reduce"}
 SHOWN = "EXAMPLES.map(([name]) => name)"
 ABOUT = """(() => {
-    const step = lastStep();
+    const { lastStep: step, shape, graph } = session;
     return shape.boxes[step.kind === "send" ? shape.boxOf[receiver(graph, step.moves[0])] : step.box].name;
 })()"""
 
@@ -19,9 +19,9 @@ SIZES = """[...document.querySelectorAll("#graph text")].filter(text => text.tex
     return parseFloat(getComputedStyle(text).fontSize) * viewport.zoom;
 })"""
 OUTSIDE = """(() => {
-    const room = part("graph").getBoundingClientRect();
-    return shape.boxes.filter((_, i) => {
-        const box = picture.boxes[i].group.getBoundingClientRect();
+    const room = byId("graph").getBoundingClientRect();
+    return session.shape.boxes.filter((_, i) => {
+        const box = viewport.picture.boxes[i].group.getBoundingClientRect();
         return box.left < room.left || box.right > room.right || box.top < room.top || box.bottom > room.bottom;
     }).map(box => box.name);
 })()"""
@@ -57,7 +57,7 @@ def test_the_node_of_every_step_is_in_view(size, opened):
     for name in ("vanishing", "newton"):
         page.locator("#example").select_option(name)
         page.evaluate("commands.start()")
-        for step in range(page.evaluate("steps.length")):
+        for step in range(page.evaluate("session.steps.length")):
             page.evaluate("commands.step()")
             assert page.evaluate(ABOUT) not in page.evaluate(OUTSIDE), (name, step)
 
@@ -70,7 +70,7 @@ def test_on_a_phone_five_controls_are_large_and_the_rest_behind_one(opened):
     assert [name for name, *_ in controls] == ["back", "play", "step", "end", "more"]
     assert all(height >= 44 and width >= 44 for _, height, width in controls)
     page.locator("#end").tap()
-    assert page.evaluate("[chosen.done === moves.length, chosen.actions.length]") == [True, 1]
+    assert page.evaluate("[session.chosen.done === session.moves.length, session.chosen.actions.length]") == [True, 1]
     page.locator("#more").tap()
     assert len(page.evaluate(sizes)) > 10
 
@@ -79,8 +79,8 @@ def test_on_a_phone_five_controls_are_large_and_the_rest_behind_one(opened):
 def test_the_controls_stay_only_where_there_is_room(height, position, opened):
     page = opened(playground("en"), viewport={"width": 640, "height": height}).page  # 400: 1280 × 800 at 200 %
     assert page.evaluate("getComputedStyle(document.querySelector('footer')).position") == position
-    graph = page.evaluate("part('graph').getBoundingClientRect().toJSON()")
-    page.evaluate("scrollTo(0, part('graph').getBoundingClientRect().top)")
+    graph = page.evaluate("byId('graph').getBoundingClientRect().toJSON()")
+    page.evaluate("scrollTo(0, byId('graph').getBoundingClientRect().top)")
     covered = page.evaluate("document.querySelector('footer').getBoundingClientRect().top")
     assert covered >= min(graph["height"], height) - 1 or position == "sticky"
 
@@ -101,8 +101,8 @@ def test_paper_has_the_whole_graph_on_white(theme, opened):
 def test_nothing_moves_while_one_steps(opened):
     y, _ = example()
     page = opened(draw_flow(y, "en")).page
-    places = "['editing', 'legend', 'transport'].map(id => part(id).getBoundingClientRect().top)"
+    places = "['editing', 'legend', 'transport'].map(id => byId(id).getBoundingClientRect().top)"
     at_start = page.evaluate(places)
-    for _ in range(page.evaluate("steps.length")):
+    for _ in range(page.evaluate("session.steps.length")):
         page.keyboard.press("ArrowRight")
         assert page.evaluate(places) == pytest.approx(at_start, abs=1)

@@ -57,7 +57,7 @@ def test_a_closed_part_says_how_much_of_it_is_done_and_is_complete_when_all_has_
     a, b = model([Value(0.5, "x1"), Value(-1, "x2")]), model([Value(1, "x1"), Value(2, "x2")])
     page = opened(draw_flow((a * b - 1) ** 2 + model.layers[1].neurons[0].b, lang))
     sent, seen = Counter(), set()
-    for kind, box in page.page.evaluate("steps.map(step => [step.kind, shape.boxes[step.box]])"):
+    for kind, box in page.page.evaluate("session.steps.map(step => [step.kind, session.shape.boxes[step.box]])"):
         page.press("ArrowRight")
         if kind == "send" and box["folded"]:
             count, *counts = map(int, re.match(told, page.narration).groups())

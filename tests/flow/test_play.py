@@ -174,11 +174,11 @@ def right(page, *answers):
     """Return for each answer whether it is taken for the number asked for, asking again after each."""
     return page.page.evaluate(
         """answers => answers.map(answer => {
-            const before = position();
-            part("answer").value = answer;
-            part("ask").requestSubmit();
-            const taken = position() === before + 1;
-            if (taken) part("back").click(), part("step").click();
+            const before = session.position;
+            byId("answer").value = answer;
+            byId("ask").requestSubmit();
+            const taken = session.position === before + 1;
+            if (taken) byId("back").click(), byId("step").click();
             return taken;
         })""",
         answers,
@@ -235,8 +235,8 @@ def test_the_number_that_the_page_shows_is_right_and_so_are_its_two_digits(tab, 
     draw_flow(y).save(path)
     with tab(path) as page:
         wrong = page.page.evaluate(
-            """() => steps.flatMap(step => {
-                const view = makeView(shape, numbers, moves, step.end), x = stepNumber(view, step);
+            """() => session.steps.flatMap(step => {
+                const view = session.viewAt(step.end), x = stepNumber(view, step);
                 const answers = [x, parsed(shown(x)), Number.isFinite(x) ? Number(x.toPrecision(2)) : x];
                 return answers.filter(answer => !isRight(answer, view, step)).map(answer => [exact(x), exact(answer)]);
             })"""

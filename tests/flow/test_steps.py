@@ -194,8 +194,8 @@ def test_any_graph_ends_as_in_python_and_the_page_computes_it_alike(tab, tmp_pat
         y.backward()
         assert_gradients(page.nodes(), {node.label: node for node in nodes})
         for node, (data, partials) in page.page.evaluate(
-            """() => Object.fromEntries(graph.nodes.filter(node => node.row).map(node => {
-                const operands = node.parents.map(i => numbers.data[i]), y = forward[node.row](...operands);
+            """() => Object.fromEntries(session.graph.nodes.filter(node => node.row).map(node => {
+                const operands = node.parents.map(i => session.numbers.data[i]), y = forward[node.row](...operands);
                 return [node.name, [y, partials[node.row](y, ...operands)]];
             }))"""
         ).items():

@@ -22,13 +22,13 @@ def run(program):
 
 
 def assert_runs_alike(page):
-    program = page.evaluate("pythonOf(graph, numbers.data, chosen.actions)")
+    program = page.evaluate("pythonOf(session.graph, session.numbers.data, session.chosen.actions)")
     value, leaves = run(program)
-    assert repr(value) == repr(float(page.evaluate("exact(numbers.data[graph.root])")))
+    assert repr(value) == repr(float(page.evaluate("exact(session.numbers.data[session.graph.root])")))
     shown = """(() => {
-        const state = replayed(graph, numbers, moves, moves.length);
-        const leaves = [...graph.nodes.keys()].filter(i => isEditable(graph.nodes[i]));
-        return leaves.map(i => [exact(numbers.data[i]), exact(gradient(state, i))]);
+        const state = replayed(session.graph, session.numbers, session.moves, session.moves.length);
+        const leaves = [...session.graph.nodes.keys()].filter(i => isEditable(session.graph.nodes[i]));
+        return leaves.map(i => [exact(session.numbers.data[i]), exact(gradient(state, i))]);
     })()"""
     expected = [tuple(map(float, pair)) for pair in page.evaluate(shown)]
     assert list(map(repr, leaves.values())) == list(map(repr, expected))
@@ -40,7 +40,8 @@ def test_every_example_runs_as_python(opened):
         page.locator("#example").select_option(name)
         assert_runs_alike(page)
     page.evaluate(
-        "(() => { edit(Number(part('leaf').value), 0.1); commands.again(); commands.zero(); commands.again(); })()"
+        "(() => { session.edit(Number(byId('leaf').value), 0.1);"
+        "for (const each of ['again', 'zero', 'again']) commands[each](); })()"
     )
     assert_runs_alike(page)
 
@@ -54,7 +55,7 @@ def test_a_graph_of_python_runs_as_python(opened):
 
 def test_the_link_has_numbers_and_language_after_a_drag_and_undo(opened):
     page = opened(playground("en"))
-    page.page.evaluate("edit(graph.nodes.findIndex(node => node.name === 'b'), 1.25)")
+    page.page.evaluate("session.edit(session.graph.nodes.findIndex(node => node.name === 'b'), 1.25)")
     assert "%3Db=1.25" in page.link
     assert "lang=en" in page.link
     page.click("undo")
@@ -67,7 +68,7 @@ def test_a_strange_language_in_a_link_is_no_language(opened):
     page = opened(playground("en"))
     page.page.goto("about:blank")
     page.page.goto(page.url + "#lang=__proto__")
-    assert page.page.evaluate("chosen.lang") == "en"
+    assert page.page.evaluate("session.chosen.lang") == "en"
     page.requests[:] = [page.url]
 
 
@@ -76,5 +77,5 @@ def test_language_and_theme_are_kept(opened):
     page.press("d", "l")
     page.page.goto("about:blank")
     page.page.goto(page.url)
-    assert page.page.evaluate("[chosen.lang, document.documentElement.dataset.theme]") == ["zh", "dark"]
+    assert page.page.evaluate("[session.chosen.lang, document.documentElement.dataset.theme]") == ["zh", "dark"]
     page.requests[:] = [page.url]

@@ -156,18 +156,23 @@ def button(page, word):
     ).click()
 
 
+def inside(page, text):
+    """Return what a JavaScript expression gives in which the board's facts are known by their names."""
+    return page.page.evaluate(f"(() => {{ const {{ trainer, settings, point }} = session.board; return {text}; }})()")
+
+
 def steps(page):
-    return page.page.evaluate("trainer.steps")
+    return inside(page, "trainer.steps")
 
 
 def test_play_pause_one_step_and_one_sample(board):
     button(board, "one_step")
     assert steps(board) == 1
-    assert board.page.evaluate("trainer.samples.length") == 16
+    assert inside(board, "trainer.samples.length") == 16
     button(board, "one_sample")
-    assert (steps(board), board.page.evaluate("trainer.samples.length")) == (2, 1)
+    assert (steps(board), inside(board, "trainer.samples.length")) == (2, 1)
     button(board, "play")
-    board.wait_for("trainer.steps > 20")
+    board.wait_for("session.board.trainer.steps > 20")
     button(board, "pause")
     count = steps(board)
     board.page.wait_for_timeout(100)
@@ -182,14 +187,14 @@ def test_keys_play_and_step(board):
     board.press("ArrowRight", "ArrowRight")
     assert steps(board) == 2
     board.press(" ")
-    board.wait_for("trainer.steps > 5")
+    board.wait_for("session.board.trainer.steps > 5")
     board.press(" ")
-    assert board.page.evaluate("running") is None
+    assert board.page.evaluate("session.board.running") is None
 
 
 def test_it_learns_the_moons(board):
-    board.page.evaluate("for (let i = 0; i < 600; i++) trainer.step()")
-    assert board.page.evaluate("trainer.measured(trainer.points).right") > 0.97
+    board.page.evaluate("for (let i = 0; i < 600; i++) session.board.trainer.step()")
+    assert inside(board, "trainer.measured(trainer.points).right") > 0.97
 
 
 def test_a_click_on_a_neuron_opens_it_in_the_stepper_and_one_comes_back(board):
@@ -197,7 +202,7 @@ def test_a_click_on_a_neuron_opens_it_in_the_stepper_and_one_comes_back(board):
     unit = board.page.locator(".unit[aria-label='neuron 3 of hidden layer 2']")
     unit.hover()
     assert board.page.evaluate("wiring.lens") == {"l": 1, "j": 2}
-    weights = board.page.evaluate("trainer.network.data.slice(trainer.network.layers[1].first + 2 * 9).slice(0, 9)")
+    weights = inside(board, "trainer.network.data.slice(trainer.network.layers[1].first + 2 * 9).slice(0, 9)")
     told = board.page.locator("#lens_text").inner_text()
     assert told.startswith("neuron 3 of hidden layer 2: tanh(")
     for weight in weights:
@@ -210,9 +215,7 @@ def test_a_click_on_a_neuron_opens_it_in_the_stepper_and_one_comes_back(board):
     assert board.page.locator("#stepping").is_visible()
     assert "layers.1.neurons.2.w0" in board.nodes()
     board.click("end")
-    grad = board.page.evaluate(
-        "trainer.gradient([chosenPoint]), trainer.network.grad[trainer.network.layers[1].first + 2 * 9]"
-    )
+    grad = inside(board, "(trainer.gradient([point]), trainer.network.grad[trainer.network.layers[1].first + 2 * 9])")
     assert float(board.nodes()["layers.1.neurons.2.w0"]["grad"]) == pytest.approx(grad, rel=1e-10)
     board.page.locator("#return").click()
     assert board.page.locator("#board").is_visible()
@@ -220,12 +223,12 @@ def test_a_click_on_a_neuron_opens_it_in_the_stepper_and_one_comes_back(board):
 
 
 def test_the_plane_shows_what_the_neuron_gives_and_its_boundary(board):
-    field = "[...(wiring.lens ? wiring.fields[wiring.lens.l][wiring.lens.j] : output).values]"
+    field = "[...(wiring.lens ? wiring.fields[wiring.lens.l][wiring.lens.j] : views.output).values]"
     whole = board.page.evaluate(field)
     board.page.locator(".unit[aria-label='neuron 1 of hidden layer 1']").focus()
     assert board.page.evaluate(field) != whole
     pieces = board.page.evaluate("boundary(wiring.fields[0][0])")
-    w1, w2, b = board.page.evaluate("[...trainer.network.data.slice(0, 3)]")
+    w1, w2, b = inside(board, "[...trainer.network.data.slice(0, 3)]")
     step = board.page.evaluate("2 * REACH / GRID")
     for end in (end for piece in pieces for end in piece):
         x, y = (-1.6 + (end[0] + 0.5) * step, 1.6 - (end[1] + 0.5) * step)
@@ -234,7 +237,7 @@ def test_the_plane_shows_what_the_neuron_gives_and_its_boundary(board):
 
 
 def test_a_wire_tells_its_weight_and_gradient(board):
-    board.page.evaluate("trainer.step()")
+    inside(board, "trainer.step()")
     box = board.page.locator("#wires").bounding_box()
     (x0, y0), (x1, y1) = board.page.evaluate("[wiring.places[0][0], wiring.places[1][0]]")
     board.page.mouse.move(box["x"] + (x0 + x1) / 2, box["y"] + (y0 + y1) / 2)
@@ -245,10 +248,10 @@ def test_looking_changes_nothing(board):
     run = """looks => {
         renew();
         for (let i = 0; i < 10; i++) {
-            if (looks && i % 3 === 1) { openBatch(); part("return").click(); openSample(); part("return").click(); }
-            trainer.step();
+            if (looks && i % 3 === 1) { openBatch(); byId("return").click(); openSample(); byId("return").click(); }
+            session.board.trainer.step();
         }
-        return [...trainer.network.data];
+        return [...session.board.trainer.network.data];
     }"""
     assert board.page.evaluate(run, True) == board.page.evaluate(run, False)
 
@@ -256,10 +259,10 @@ def test_looking_changes_nothing(board):
 def test_the_loss_of_all_samples_and_of_those_held_out_are_said(board):
     button(board, "one_step")
     told = board.page.locator("#state").inner_text()
-    all_samples, held = board.page.evaluate("[trainer.points, trainer.held].map(of => trainer.measured(of))")
+    all_samples, held = inside(board, "[trainer.points, trainer.held].map(of => trainer.measured(of))")
     assert f"loss {all_samples['loss']:.4g} · {round(100 * all_samples['right'])}% right" in told
     assert f"held out: loss {held['loss']:.4g}, {round(100 * held['right'])}% right" in told
-    assert board.page.evaluate("trainer.held.some(a => trainer.points.some(b => a.at[0] === b.at[0]))") is False
+    assert inside(board, "trainer.held.some(a => trainer.points.some(b => a.at[0] === b.at[0]))") is False
 
 
 def test_one_can_watch_ten_steps_a_second(opened):
@@ -273,7 +276,7 @@ def test_one_can_watch_ten_steps_a_second(opened):
 
 def test_a_click_on_a_sample_and_on_the_loss_open_theirs(board):
     box = board.page.locator("#plane").bounding_box()
-    x, y = board.page.evaluate("trainer.points[7].at")
+    x, y = inside(board, "trainer.points[7].at")
     reach = board.page.evaluate("REACH")
     size = min(box["width"], box["height"])
     left, top = box["x"] + (box["width"] - size) / 2, box["y"] + (box["height"] - size) / 2
@@ -282,7 +285,7 @@ def test_a_click_on_a_sample_and_on_the_loss_open_theirs(board):
     board.page.locator("#return").click()
     button(board, "open_loss")
     assert "A batch of 16 samples" in board.page.locator("#origin").inner_text()
-    assert board.page.evaluate("shape.boxes.length") < 30
+    assert board.page.evaluate("session.shape.boxes.length") < 30
 
 
 def test_a_link_keeps_the_settings(board):
@@ -293,7 +296,7 @@ def test_a_link_keeps_the_settings(board):
     board.page.goto("about:blank")
     board.page.goto(url)
     assert board.page.locator("#board").is_visible()
-    assert board.page.evaluate("[settings.data, trainer.network.sizes.join(), trainer.rate]") == [
+    assert inside(board, "[settings.data, trainer.network.sizes.join(), trainer.rate]") == [
         "spiral",
         "2,6,5,4,1",
         0.125,
@@ -302,15 +305,15 @@ def test_a_link_keeps_the_settings(board):
 
 
 def test_a_wrong_setting_is_marked_and_changes_nothing(board):
-    before = board.page.evaluate("[trainer.network.data.length, trainer.rate]")
+    before = inside(board, "[trainer.network.data.length, trainer.rate]")
     mistakes = {"layers": ["17", "0-2", ""], "rate": ["-1", "x"], "seed": ["-3"]}
     for field, wrong in [(field, wrong) for field, each in mistakes.items() for wrong in each]:
-        kept = board.page.evaluate(f"settings.{field}")
+        kept = board.page.evaluate(f"session.board.settings.{field}")
         board.page.locator(f"#b_{field}").fill(wrong)
         assert board.page.locator(f"#b_{field}").get_attribute("aria-invalid") == "true"
         told = PLAYGROUND["en"][f"wrong_{field}"].format(layers=6, neurons=MOST_NEURONS)
         assert board.page.locator("#warning").inner_text() == told
-        assert board.page.evaluate("[trainer.network.data.length, trainer.rate]") == before
+        assert inside(board, "[trainer.network.data.length, trainer.rate]") == before
         board.page.evaluate("drawBoard(true)")  # as when it trains
         assert board.page.locator("#warning").inner_text() == told
         board.page.locator(f"#b_{field}").fill(kept)
@@ -320,7 +323,7 @@ def test_a_wrong_setting_is_marked_and_changes_nothing(board):
 def test_a_sample_is_chosen_and_opened_by_keys(board):
     board.page.locator("#plane").focus()
     board.press("ArrowRight", "ArrowRight", "ArrowLeft", "ArrowDown")
-    assert board.page.evaluate("chosenPoint") == 2
+    assert inside(board, "point") == 2
     assert "sample 3 of 200" in board.page.locator("#plane").get_attribute("aria-label")
     assert steps(board) == 0
     board.press("Enter")
@@ -338,7 +341,7 @@ def test_nothing_moves_when_something_is_wrong(width, opened):
     assert page.page.locator("#warning").inner_text()
     assert page.page.evaluate(place) == before
     page.page.locator("#b_layers").fill("8-8")
-    page.page.evaluate("for (let i = 0; i < 20000; i++) trainer.history.push(1e-5); refresh()")
+    page.page.evaluate("for (let i = 0; i < 20000; i++) session.board.trainer.history.push(1e-5); refresh()")
     assert page.page.evaluate(place) == before
 
 
@@ -349,34 +352,34 @@ def test_one_draws_points_of_both_classes(board):
         board.page.locator(f"#class{label}").click()
         for x, y in places:
             board.page.locator("#plane").click(position={"x": x, "y": y})
-    assert board.page.evaluate("trainer.points.map(p => p.label)") == [0, 0, 1, 1]
+    assert inside(board, "trainer.points.map(p => p.label)") == [0, 0, 1, 1]
     button(board, "one_step")
-    assert math.isfinite(board.page.evaluate("trainer.history[0]"))
+    assert math.isfinite(inside(board, "trainer.history[0]"))
     url = board.link
     board.page.goto("about:blank")
     board.page.goto(url)
-    assert board.page.evaluate("trainer.points.map(p => p.label)") == [0, 0, 1, 1]
+    assert inside(board, "trainer.points.map(p => p.label)") == [0, 0, 1, 1]
     board.requests[:] = [board.url]
 
 
 def test_dead_neurons_vanishing_gradients_and_too_large_a_rate_are_named(board):
     board.page.locator("#b_activation").select_option("relu")
     before = board.page.locator(".unit.dead").count()
-    board.page.evaluate("trainer.network.data[2] = -50, refresh()")  # the bias of layer 0's first neuron
+    inside(board, "trainer.network.data[2] = -50, refresh()")  # the bias of layer 0's first neuron
     count = board.page.locator(".unit.dead").count()
     assert count == before + 1
     assert f"dead neurons: {count}" in board.page.locator("#warning").inner_text()
     board.page.locator("#b_activation").select_option("sigmoid")
     board.page.locator("#b_layers").fill("8-8-8-8-8-8")
     assert board.page.locator(".layer p.low").count() == 0
-    board.page.evaluate("trainer.network.data.forEach((x, i, all) => (all[i] = 0.2 * x)), refresh()")
+    inside(board, "trainer.network.data.forEach((x, i, all) => (all[i] = 0.2 * x)), refresh()")
     assert board.page.locator(".layer p.low").count() >= 1
     board.page.locator("#b_layers").fill("8")
     board.page.locator("#b_activation").select_option("relu")
     board.page.locator("#b_loss").select_option("mse_loss")
     board.page.locator("#b_optimizer").select_option("SGD")
     board.page.locator("#b_rate").fill("50")
-    board.page.evaluate("(() => { for (let i = 0; i < 60; i++) trainer.step(); refresh(); })()")
+    board.page.evaluate("(() => { for (let i = 0; i < 60; i++) session.board.trainer.step(); refresh(); })()")
     assert "learning rate is too large" in board.page.locator("#warning").inner_text()
 
 
@@ -397,7 +400,7 @@ FRAMES = """() => new Promise(done => {
 def test_sixty_frames_a_second_while_a_network_trains(board):
     button(board, "play")
     times = sorted(board.page.evaluate(FRAMES))
-    assert board.page.evaluate("[trainer.points.length, trainer.network.sizes.join('-')]") == [200, "2-8-8-1"]
+    assert inside(board, "[trainer.points.length, trainer.network.sizes.join('-')]") == [200, "2-8-8-1"]
     assert times[len(times) // 2] < 17.5
     assert times[len(times) * 8 // 10] < 25
 
@@ -411,7 +414,7 @@ def test_a_frame_s_work_fits_into_a_sixtieth_of_a_second(board):
             return performance.now() - began;
         })"""
     )
-    board.page.evaluate("stop()")
+    board.page.evaluate("stopTraining()")
     assert sorted(spent)[20] < 16
 
 

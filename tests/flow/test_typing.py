@@ -27,7 +27,7 @@ READ = """([texts, values]) => texts.map(text => {
         };
     } catch (error) {
         if (!(error instanceof ReadError)) return { failed: String(error.stack) };
-        return { column: error.column, message: error.message };
+        return { column: error.column, message: error.told(session.words) };
     }
 })"""
 
@@ -314,7 +314,7 @@ def test_a_hostile_link_does_no_harm(typing):
         typing.page.goto(typing.url + link)
         assert typing.page.locator("#text").count() == 1
         assert typing.page.locator("img").count() == 0
-        assert typing.page.evaluate("trainer.network.sizes") == [2, 8, 8, 1]
+        assert typing.page.evaluate("session.board.trainer.network.sizes") == [2, 8, 8, 1]
     typing.requests[:] = [typing.url]
 
 
@@ -382,8 +382,8 @@ def test_at_first_the_forward_pass_is_done_and_the_result_stands_beside_the_expr
 
 def test_the_changes_along_each_way_add_up_and_the_gradient_is_their_slope(typing):
     write(typing, "(a*b + a) * (b - a)")
-    a, b = (typing.page.evaluate(f"typed.values.get('{name}')") for name in "ab")
-    typing.page.evaluate("(() => { part('change').value = 1; showWays(); })()")
+    a, b = (typing.page.evaluate(f"session.typed.values.get('{name}')") for name in "ab")
+    typing.page.evaluate("(() => { byId('change').value = 1; showWays(); })()")
     change = typing.page.evaluate("nudgeBy()")
     first, *rows = typing.cells("ways")
     assert first[0] == f"a +{change:.4g}"
@@ -399,12 +399,12 @@ def test_the_changes_along_each_way_add_up_and_the_gradient_is_their_slope(typin
 
 def test_learning_one_step_writes_what_it_does_and_a_dead_relu_learns_nothing(typing):
     write(typing, "(w*x - 3) ** 2")
-    w, x = (typing.page.evaluate(f"typed.values.get('{name}')") for name in "wx")
+    w, x = (typing.page.evaluate(f"session.typed.values.get('{name}')") for name in "wx")
     typing.page.locator("#learning_title").click()
     typing.page.locator("#learn").click()
     now = w - 0.1 * 2 * (w * x - 3) * x
-    assert typing.page.evaluate("typed.values.get('w')") == pytest.approx(now, rel=1e-12)
-    assert typing.page.evaluate("typed.values.get('x')") == x  # an input
+    assert typing.page.evaluate("session.typed.values.get('w')") == pytest.approx(now, rel=1e-12)
+    assert typing.page.evaluate("session.typed.values.get('x')") == x  # an input
     [line] = typing.page.locator("#learned li").all_inner_texts()
     assert line.startswith(f"w ← {w:.4g} − 0.1 × ")
     assert line.endswith(f"= {now:.4g}")

@@ -1,15 +1,20 @@
 // The loss as it learns, and for each layer how its weights and their gradients are distributed.
 
+import { colours, fitted } from "./canvas.js";
+import { layerName } from "./names.js";
+import { html } from "../stepper/elements.js";
+import { filled, shown } from "../stepper/text.js";
+
 const BINS = 24;
 
 // The mini-batch's loss thin, that of all samples, and that of those held out dashed.
-function drawLosses(canvas, { history, curve }) {
-  const { context, width, height } = fitted(canvas), rim = 10, most = Math.max(1, history.length);
+export function drawLosses(canvas, { history: losses, curve }, words) {
+  const { context, width, height } = fitted(canvas), rim = 10, most = Math.max(1, losses.length);
   context.clearRect(0, 0, width, height);
-  const every = Math.max(1, Math.ceil(history.length / Math.max(60, width))), batches = [];
-  for (let i = 0; i < history.length; i += every) {
+  const every = Math.max(1, Math.ceil(losses.length / Math.max(60, width))), batches = [];
+  for (let i = 0; i < losses.length; i += every) {
     let total = 0, count = 0;
-    for (let k = i; k < Math.min(i + every, history.length); k++, count++) total += history[k];
+    for (let k = i; k < Math.min(i + every, losses.length); k++, count++) total += losses[k];
     batches.push([i + 1, total / count]);
   }
   const line = key => curve.filter(each => each[key]).map(each => [each.step, each[key].loss]);
@@ -38,12 +43,13 @@ function drawLosses(canvas, { history, curve }) {
   });
 }
 
-class Charts {
+export class Charts {
   constructor(frame) {
     this.frame = frame;
   }
 
   show(network) {
+    this.network = network;
     this.layers = network.layers.map(layer => {
       const parts = ["weights", "gradients"].map(() => ({ canvas: html("canvas"), text: html("p") }));
       const title = html("h2"), element = html("div", { class: "layer" }, title, ...parts.flatMap(({ canvas, text }) => [canvas, text]));
@@ -56,7 +62,7 @@ class Charts {
   update({ data, grad }, words) {
     const sizes = this.layers.map(({ layer }) => rms(grad, layer)), largest = Math.max(...sizes);
     this.layers.forEach(({ layer, title, parts }, l) => {
-      title.textContent = layerName(l);
+      title.textContent = layerName(this.network, l, words);
       [data, grad].forEach((numbers, k) => {
         histogram(parts[k].canvas, numbers.subarray(layer.first, layer.first + layer.nout * (layer.nin + 1)), k);
         parts[k].text.textContent = filled(k ? words.gradients_rms : words.weights_rms, { rms: shown(rms(numbers, layer)) });

@@ -1,8 +1,10 @@
 // The very computation of a training step as a graph for the stepper: the library's nodes of the network and the loss.
 
+import { Recorder } from "./recorder.js";
+
 const MOST_TERMS = 16; // of one sum; more are added up in groups
 
-function computationOf(trainer, samples) {
+export function computationOf(trainer, samples) {
   const recorder = new Recorder(), groups = [], { network, points, loss } = trainer;
   const group = (name, outer) => groups.push([name, outer]) - 1;
   const alone = samples.length === 1;
@@ -30,13 +32,13 @@ function computationOf(trainer, samples) {
     }
     return values.at(-1);
   });
-  const root = alone ? terms[0] : recorder.apply("div", [total(recorder, terms), samples.length]);
+  const root = alone ? terms[0] : recorder.apply("div", [addedUp(recorder, terms), samples.length]);
   return recorder.finish(root, groups, "loss");
 }
 
-function total(recorder, terms) {
+function addedUp(recorder, terms) {
   if (terms.length <= MOST_TERMS) return recorder.apply("sum", terms);
   const some = [];
-  for (let i = 0; i < terms.length; i += MOST_TERMS) some.push(total(recorder, terms.slice(i, i + MOST_TERMS)));
-  return total(recorder, some);
+  for (let i = 0; i < terms.length; i += MOST_TERMS) some.push(addedUp(recorder, terms.slice(i, i + MOST_TERMS)));
+  return addedUp(recorder, some);
 }

@@ -1,11 +1,11 @@
 // What the network is to learn: points of the plane with one of two classes, 0 and 1.
 
-const REACH = 1.6; // the plane shown goes from -REACH to REACH
+export const REACH = 1.6; // the plane shown goes from -REACH to REACH
 
 const between = (n, i) => i / Math.max(1, n - 1);
 
 // Each takes a generator, how many points, and how much of the usual noise.
-const DATA = {
+export const DATA = {
   moons: (rng, n, noise = 1) => halves(n, (k, t) => {
     const side = 1 - 2 * k;
     return [0.9 * (Math.cos(Math.PI * t) - 0.5) * side, (Math.sin(Math.PI * t) - 0.25) * side];
@@ -14,7 +14,7 @@ const DATA = {
   xor: (rng, n, noise = 1) => Array.from({ length: n }, () => {
     const [x, y] = [0, 1].map(() => rng.uniform(0.12, 1.4) * (rng.random() < 0.5 ? -1 : 1));
     const moved = noise > 1 ? [x, y].map(at => at + rng.gauss(0, 0.06 * noise)) : [x, y];
-    return point(moved, x * y > 0 ? 0 : 1);
+    return pointOf(moved, x * y > 0 ? 0 : 1);
   }),
   spiral: (rng, n, noise = 1) => halves(n, (k, t) => {
     const angle = 3.4 * Math.PI * t ** 0.75 + Math.PI * k, radius = 0.12 + 1.3 * t;
@@ -35,15 +35,15 @@ const DATA_INPUTS = {
     return [k & 2 ? 1 : -1, k & 1 ? 1 : -1];
   }),
 };
-const inputsAt = kind => DATA_INPUTS[kind] ?? ((x, y) => [x, y]);
+export const inputsAt = kind => DATA_INPUTS[kind] ?? ((x, y) => [x, y]);
 
-function point(at, label) {
+export function pointOf(at, label) {
   return { at, inputs: at, label };
 }
 
 function halves(n, place, rng, noise) {
   return Array.from({ length: n }, (_, i) => {
     const k = i % 2, at = place(k, between(Math.ceil(n / 2), i >> 1));
-    return point(at.map(x => x + rng.gauss(0, noise)), k);
+    return pointOf(at.map(x => x + rng.gauss(0, noise)), k);
   });
 }

@@ -3,7 +3,7 @@
 const nested = (n, inner) => (n ? `tanh(${nested(n - 1, inner)})` : inner);
 const newton = (n, x) => (n ? newton(n - 1, `0.5*(${x} + a/(${x}))`) : x);
 
-const EXAMPLES = [
+export const EXAMPLES = [
   ["neuron", "tanh(w1*x1 + w2*x2 + b)", { w1: -3, x1: 2, w2: 1, x2: 0.5, b: 6.4 }],
   ["twice", "a + a", { a: 3 }],
   ["paths", "(a*b + a) * (b - a)", { a: 2, b: 3 }],

@@ -1,74 +1,34 @@
 // Read a typed expression and record it as a graph: the shunting yard of micrograd_cn/expression.py, step for step.
 
-// An operand is a number, a list, or a node's index in `nodes`, wrapped so that it is not taken for a number.
-class Ref {
-  constructor(i) {
-    this.i = i;
+import { Recorder, Ref } from "./recorder.js";
+import { meantName } from "./spelling.js";
+import { tokensOf } from "./tokens.js";
+import { decoded, page } from "../stepper/page.js";
+import { called, filled } from "../stepper/text.js";
+
+// A text is no expression: the key of the words that say why, with what fills them, and where.
+export class ReadError extends Error {
+  constructor(key, column, details) {
+    super(key);
+    Object.assign(this, { key, column, details });
+  }
+
+  told(words) {
+    const { key, details } = this;
+    return filled(words[key], details) + (details.near ? filled(words.did_you_mean, { name: details.near }) : "");
   }
 }
 
-class Recorder {
-  constructor() {
-    this.ops = [];
-    this.nodes = [];
-    this.data = [];
-    this.variables = new Map();
-    this.known = new Map();
-  }
-
-  variable(name, value) {
-    if (!this.variables.has(name)) this.variables.set(name, this.leaf(name, /^[wb]/i.test(name) ? 3 : 1, value)); // weights, biases
-    return this.variables.get(name);
-  }
-
-  leaf(name, flags, value, group = -1) {
-    this.data.push(value);
-    return new Ref(this.nodes.push([name, flags, group]) - 1);
-  }
-
-  // Apply a row; of numbers alone the result is a number.
-  apply(name, operands, group = -1) {
-    const listed = page.operations[name], facts = Array.isArray(listed) ? listed[operands.length] : listed;
-    if (!facts) {
-      if (operands.length === 0) return 0;
-      throw new RangeError(String(listed.length - 1));
-    }
-    if (!operands.some(x => x instanceof Ref)) return forward[facts.row](...operands);
-    const parents = operands.map(x => (x instanceof Ref ? x : this.leaf(`c${this.nodes.length}`, 0, x, group)).i);
-    if (!this.known.has(facts)) this.known.set(facts, this.ops.push(facts) - 1);
-    const gets = parents.some(i => this.nodes[i][1] & 1);
-    this.data.push(NaN);
-    return new Ref(this.nodes.push([`c${this.nodes.length}`, gets ? 1 : 0, group, this.known.get(facts), parents]) - 1);
-  }
-
-  // The graph below a node, the steps named v1, v2 ... in the order in which they are computed.
-  finish(root, groups = [], named = "") {
-    const taken = new Set(this.variables.keys());
-    let count = 0;
-    const steps = node => node.length > 3; // with an operation; numbers are counted behind them
-    for (const wanted of [true, false]) {
-      this.nodes.forEach((node, i) => {
-        if (!/^c\d+$/.test(node[0]) || this.variables.has(node[0]) || steps(node) !== wanted) return;
-        let name;
-        do name = `v${++count}`; while (taken.has(name));
-        node[0] = i === root.i && named ? named : name;
-      });
-    }
-    const graph = makeGraph({ ops: this.ops, nodes: this.nodes, groups, root: root.i, fixed: "" });
-    return { graph, ...evaluated(graph, this.data) };
-  }
-}
+const FIRST = [2, -3, 0.5, 1.5, -1, 0.25]; // numbers of variables that have none yet
 
 // The graph of `text` with a number for each variable; those that `values` lacks are given one.
-function readExpression(text, values) {
+export function readExpression(text, values) {
   const reader = new Reader(text, values), result = reader.read();
   const { recorder } = reader;
   if (!(result instanceof Ref)) return { value: result, values: new Map() };
   const found = new Map([...recorder.variables].map(([name, { i }]) => [name, recorder.data[i]]));
   return { ...recorder.finish(result), values: found };
 }
-
-const FIRST = [2, -3, 0.5, 1.5, -1, 0.25]; // numbers of variables that have none yet
 
 class Reader {
   constructor(text, values) {
@@ -108,7 +68,7 @@ class Reader {
       if (!bracket.called || bracket.operators.length) this.fail("parse_list", token);
       this.open.push(bracketOf(token));
       return true;
-    } else if (")]".includes(token.text) && token.text && several(bracket) && untouched(bracket) && !bracket.given.length) this.close(token);
+    } else if (")]".includes(token.text) && token.text && takesSeveral(bracket) && untouched(bracket) && !bracket.given.length) this.close(token);
     else if (token.kind === "end") this.fail("parse_end", token);
     else {
       this.checkSign(token);
@@ -120,11 +80,11 @@ class Reader {
   name(token) {
     const name = token.text, following = this.tokens[this.next], bracket = this.open.at(-1);
     const { functions, constants } = page.grammar;
-    if (KEYWORDS.has(name)) this.fail("parse_reserved", token);
+    if (page.keywords.includes(name)) this.fail("parse_reserved", token);
     const known = Object.hasOwn(functions, name);
     if (following.text === "(") {
       if (!known && this.values.has(name)) this.fail("parse_called_variable", token);
-      if (!known) this.fail("parse_unknown_function", token, nearest(name, Object.keys(functions)));
+      if (!known) this.fail("parse_unknown_function", token, { near: meantName(name, Object.keys(functions)) });
       this.open.push(bracketOf(this.take(), token));
       return true;
     }
@@ -154,7 +114,7 @@ class Reader {
       return true;
     }
     if (token.text === ",") {
-      if (!several(bracket)) this.fail("parse_comma", token);
+      if (!takesSeveral(bracket)) this.fail("parse_comma", token);
       this.endArgument(bracket);
       return true;
     }
@@ -184,14 +144,14 @@ class Reader {
     const bracket = this.open.pop();
     if (!["()", "[]"].includes(bracket.opening.text + token.text)) this.fail("parse_closing", token);
     const result = bracket.called ? this.call(bracket.called, bracket.given)
-      : several(bracket) ? bracket.given.map(({ value }) => value) : bracket.given[0].value;
+      : takesSeveral(bracket) ? bracket.given.map(({ value }) => value) : bracket.given[0].value;
     this.open.at(-1).operands.push(result);
   }
 
   // Bind the arguments to the parameters as Python does, and these to the operation's operands.
   call(token, given) {
     const { parameters, named, order, some, alike, usage } = page.grammar.functions[token.text], bound = new Map();
-    const refuse = key => this.fail(key, token, "", { usage });
+    const refuse = key => this.fail(key, token, { usage });
     given.forEach(({ keyword, value }, i) => {
       const late = !keyword && given.slice(0, i).some(each => each.keyword), name = keyword || parameters[i]?.[0];
       const known = parameters.some(([each]) => each === name);
@@ -213,7 +173,7 @@ class Reader {
       return this.recorder.apply("div", [this.recorder.apply("sum", operands), operands.length]); // the mean
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
-      this.fail("too_many_operands", token, "", { most: error.message });
+      this.fail("too_many_operands", token, { most: error.message });
     }
   }
 
@@ -221,12 +181,12 @@ class Reader {
     const { infix, meant: meanings } = page.grammar;
     if (token.kind !== "sign" || Object.hasOwn(infix, token.text) || "()[],".includes(token.text)) return;
     const meant = meanings[token.text] ?? token.text.normalize("NFKC");
-    if (meant !== token.text && (Object.hasOwn(infix, meant) || "()[],".includes(meant))) this.fail("parse_meant", token, "", { meant });
-    this.fail("parse_sign", token, "", { operators: Object.keys(infix).join(" ") });
+    if (meant !== token.text && (Object.hasOwn(infix, meant) || "()[],".includes(meant))) this.fail("parse_meant", token, { meant });
+    this.fail("parse_sign", token, { operators: Object.keys(infix).join(" ") });
   }
 
-  fail(key, token, more = "", details = {}) {
-    const error = new ReadError(filled(words[key], { found: `'${token.text}'`, ...details }) + more, token.column);
+  fail(key, token, details = {}) {
+    const error = new ReadError(key, token.column, { found: `'${token.text}'`, ...details });
     const last = this.tokens.at(-2) ?? token; // before the end
     error.unfinished = ["parse_end", "parse_unclosed"].includes(key) || (key === "parse_uncalled_function" && token === last);
     throw error;
@@ -234,5 +194,5 @@ class Reader {
 }
 
 const bracketOf = (opening, called = null) => ({ opening, called, keyword: "", given: [], operands: [], operators: [] });
-const several = bracket => Boolean(bracket.called) || bracket.opening.text === "[";
+const takesSeveral = bracket => Boolean(bracket.called) || bracket.opening.text === "[";
 const untouched = bracket => !bracket.keyword && !bracket.operators.length;

@@ -1,6 +1,22 @@
 // A multi-layer perceptron and its gradients, in flat arrays: the parameters in the library's order.
 
-class Network {
+import { Random } from "./random.js";
+import { forward, partials } from "../rows.js";
+import { page } from "../stepper/page.js";
+
+// Weights as micrograd_cn/init.py draws them.
+export const INITIALISERS = {
+  uniform: rng => rng.uniform(-1, 1),
+  xavier_uniform: (rng, nin, nout) => bounded(rng, Math.sqrt(6 / (nin + nout))),
+  xavier_normal: (rng, nin, nout) => rng.gauss(0, Math.sqrt(2 / (nin + nout))),
+  kaiming_uniform: (rng, nin) => bounded(rng, Math.sqrt(6 / nin)),
+  kaiming_normal: (rng, nin) => rng.gauss(0, Math.sqrt(2 / nin)),
+  zeros: () => 0,
+};
+
+const bounded = (rng, a) => rng.uniform(-a, a);
+
+export class Network {
   constructor(sizes, activation, initialiser, seed) {
     Object.assign(this, { sizes, activation });
     const rng = new Random(seed), draw = INITIALISERS[initialiser];

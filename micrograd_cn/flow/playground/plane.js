@@ -1,24 +1,12 @@
 // The plane as the network sees it: what every neuron gives at each point of a grid, as pictures in blue and orange.
 
-const GRID = 40;
+import { colours, fitted } from "./canvas.js";
+import { REACH, inputsAt } from "./data.js";
 
-const colours = {};
-themed.push(readColours);
-function readColours() {
-  const style = getComputedStyle(document.documentElement);
-  for (const name of ["plus", "minus", "paper", "ink", "quiet", "line", "rim", "panel", "glow"]) colours[name] = style.getPropertyValue(`--${name}`).trim();
-  const rgb = text => [1, 3, 5].map(i => parseInt((text.length === 4 ? text.replace(/[^#]/g, "$&$&") : text).slice(i, i + 2), 16));
-  colours.table = new Uint32Array(512);
-  const [plus, minus, paper] = [colours.plus, colours.minus, colours.paper].map(rgb);
-  for (let i = 0; i < 512; i++) {
-    const x = (i - 255.5) / 255.5, end = x > 0 ? plus : minus, share = 0.62 * Math.abs(x);
-    const [r, g, b] = paper.map((c, k) => Math.round(c + (end[k] - c) * share));
-    colours.table[i] = (255 << 24) | (b << 16) | (g << 8) | r;
-  }
-}
+export const GRID = 40;
 
 // A picture of GRID x GRID numbers from -1 to 1.
-class Field {
+export class Field {
   constructor() {
     this.canvas = document.createElement("canvas");
     this.canvas.width = this.canvas.height = GRID;
@@ -39,11 +27,16 @@ class Field {
 }
 
 // Fill the fields of all neurons and the last one's with the verdict, a few rows at a time.
-class Survey {
+export class Survey {
   constructor(trainer, kind, fields, output) {
     Object.assign(this, { trainer, fields, output, row: 0 });
     const at = inputsAt(kind), step = (2 * REACH) / GRID;
     this.inputs = Array.from({ length: GRID * GRID }, (_, i) => at(-REACH + ((i % GRID) + 0.5) * step, REACH - (Math.floor(i / GRID) + 0.5) * step));
+  }
+
+  whole() {
+    this.row = 0;
+    this.rows(GRID);
   }
 
   rows(count) {
@@ -65,18 +58,6 @@ class Survey {
   }
 }
 
-// Fit a canvas to where it stands; its context draws in CSS pixels.
-function fitted(canvas) {
-  const { clientWidth: width, clientHeight: height } = canvas, scale = Math.min(2, devicePixelRatio || 1);
-  if (canvas.width !== Math.round(width * scale) || canvas.height !== Math.round(height * scale)) {
-    canvas.width = Math.round(width * scale);
-    canvas.height = Math.round(height * scale);
-  }
-  const context = canvas.getContext("2d");
-  context.setTransform(scale, 0, 0, scale, 0, 0);
-  return { context, width, height };
-}
-
 // Where the numbers change their sign, as pieces of a line between the middles of the cells.
 function boundary({ values }) {
   const pieces = [], at = (a, b) => a / (a - b);
@@ -91,7 +72,7 @@ function boundary({ values }) {
   return pieces;
 }
 
-function drawPlane(canvas, output, points, chosenPoint, held = []) {
+export function drawPlane(canvas, output, points, chosenPoint, held = []) {
   const { context, width, height } = fitted(canvas), size = Math.min(width, height), left = (width - size) / 2;
   context.clearRect(0, 0, width, height);
   context.imageSmoothingEnabled = true;
@@ -135,7 +116,7 @@ function drawPlane(canvas, output, points, chosenPoint, held = []) {
   });
 }
 
-function placeIn(canvas, event) {
+export function placeIn(canvas, event) {
   const { left, top, width, height } = canvas.getBoundingClientRect(), size = Math.min(width, height);
   const share = [(event.clientX - left - (width - size) / 2) / size, (event.clientY - top - (height - size) / 2) / size];
   return [(2 * share[0] - 1) * REACH, (1 - 2 * share[1]) * REACH];

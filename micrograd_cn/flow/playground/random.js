@@ -1,6 +1,6 @@
 // Python's random numbers: the same seed gives the library's weights (Matsumoto & Nishimura 1998, MT19937).
 
-class Random {
+export class Random {
   constructor(seed) {
     this.state = new Uint32Array(624);
     this.state[0] = 19650218;
@@ -70,15 +70,3 @@ class Random {
     return xs;
   }
 }
-
-// Weights as micrograd_cn/init.py draws them.
-const INITIALISERS = {
-  uniform: rng => rng.uniform(-1, 1),
-  xavier_uniform: (rng, nin, nout) => bounded(rng, Math.sqrt(6 / (nin + nout))),
-  xavier_normal: (rng, nin, nout) => rng.gauss(0, Math.sqrt(2 / (nin + nout))),
-  kaiming_uniform: (rng, nin) => bounded(rng, Math.sqrt(6 / nin)),
-  kaiming_normal: (rng, nin) => rng.gauss(0, Math.sqrt(2 / nin)),
-  zeros: () => 0,
-};
-
-const bounded = (rng, a) => rng.uniform(-a, a);

@@ -1,152 +1,62 @@
-// The two rooms of the playground, the way from one to the other, and what a link says.
+// The rooms of the playground: which is shown, the way from one into the stepper and back, and what a link says of it.
 
-let room = "typing";
+import { writeLink } from "./link.js";
+import { byId } from "../stepper/elements.js";
+import { session } from "../stepper/session.js";
 
-function show_room(name) {
-  room = name;
-  part("board").hidden = name !== "board";
-  part("stepping").hidden = name === "board";
-  for (const each of ["typing", "board"]) {
-    part(`tab_${each}`).setAttribute("aria-selected", each === name);
-    part(`tab_${each}`).tabIndex = each === name ? 0 : -1;
+// By its name, what a room is: the id of its `panel`; `facts` for a link, and `arrive` to read them there; `entered` and
+// `left`, called when it begins and ceases to be seen. Its tab is the button with the id `tab_` and its name.
+export const rooms = new Map();
+
+export function addRoom(name, room) {
+  rooms.set(name, room);
+  byId(`tab_${name}`).addEventListener("click", () => {
+    showRoom(name);
+    remember();
+  });
+}
+
+export function showRoom(name, origin = "") {
+  rooms.get(session.room).left?.();
+  Object.assign(session, { room: name, origin });
+  const panel = origin ? "stepping" : rooms.get(name).panel;
+  for (const id of new Set(["stepping", ...[...rooms.values()].map(each => each.panel)])) byId(id).hidden = id !== panel;
+  for (const each of rooms.keys()) {
+    byId(`tab_${each}`).setAttribute("aria-selected", each === name);
+    byId(`tab_${each}`).tabIndex = each === name ? 0 : -1;
   }
-  part("copy_python").hidden = name === "board";
-  if (name !== "board") stop();
-  else {
-    wiring.arrange();
-    refresh();
-  }
+  byId("typing").hidden = byId("numbers").hidden = origin !== "";
+  byId("origin").hidden = origin === "";
+  byId("origin_text").textContent = origin;
+  byId("copy_python").hidden = panel !== "stepping";
+  if (!origin) rooms.get(name).entered?.();
 }
 
-// From a training run into its computation.
-function enter(made, told) {
-  part("typing").hidden = part("numbers").hidden = true;
-  part("origin").hidden = false;
-  part("origin_text").textContent = told;
-  show_room("stepping");
-  part("tab_board").setAttribute("aria-selected", true);
-  open([made]);
-  part("return").focus();
+// From a room into a computation of its own, which is stepped through.
+export function stepThrough(made, origin) {
+  showRoom(session.room, origin);
+  session.open([made]);
+  byId("return").focus();
 }
 
-// Back to the typed expression's graph.
-function leave(made, stays = false) {
-  const back = !part("origin").hidden;
-  part("typing").hidden = part("numbers").hidden = false;
-  part("origin").hidden = true;
-  if (graph !== made.graph) open([made], stays && !back);
+export const isSeen = room => session.room === room && !session.origin;
+
+export function remember() {
+  writeLink(() => ({ ...rooms.get(session.room).facts(), lang: session.chosen.lang }));
 }
 
-const REST = 200; // milliseconds in which nothing changes, before the address does: browsers refuse many changes at once
-let resting = null;
-
-function remember() {
-  clearTimeout(resting);
-  resting = setTimeout(rememberNow, REST);
-}
-
-function rememberNow() {
-  const facts = room === "board" || !part("origin").hidden ? { room: "board", ...settings } : { text: typed.text };
-  if (facts.room && settings.data === "own") facts.own = own.map(({ at, label }) => [...at.map(x => x.toFixed(2)), label].join(",")).join(";");
-  if (!facts.room) for (const [name] of typed.made?.values ?? []) facts[`=${name}`] = exact(typed.values.get(name));
-  writeLink({ ...facts, lang: chosen.lang });
-}
-
-part("tab_typing").addEventListener("click", () => {
-  show_room("typing");
-  if (typed.made) leave(typed.made);
-  remember();
-});
-part("tab_board").addEventListener("click", () => {
-  show_room("board");
-  remember();
-});
-part("tabs").addEventListener("keydown", event => {
-  const other = { typing: "board", board: "typing" }[room];
-  if (!["ArrowLeft", "ArrowRight", "Home", "End"].includes(event.key)) return;
+byId("tabs").addEventListener("keydown", event => {
+  const names = [...rooms.keys()], at = names.indexOf(session.room), { key } = event;
+  const to = { ArrowLeft: at + names.length - 1, ArrowRight: at + 1, Home: 0, End: names.length - 1 }[key];
+  if (to === undefined) return;
   event.preventDefault();
   event.stopPropagation();
-  part(`tab_${other}`).click();
-  part(`tab_${other}`).focus();
+  const tab = byId(`tab_${names[to % names.length]}`);
+  tab.click();
+  tab.focus();
 });
-part("return").addEventListener("click", () => {
-  show_room("board");
-  part("run").focus();
+byId("return").addEventListener("click", () => {
+  showRoom(session.room);
+  byId(rooms.get(session.room).panel).querySelector("button").focus();
 });
-
-document.addEventListener("keydown", event => {
-  if (room !== "board" || event.target.matches("input, select, textarea, button, [role=application]") && event.key !== "ArrowRight") return;
-  if (event.target.matches("input, select, textarea") || part("helping").open) return;
-  const command = { " ": "run", ArrowRight: "one_step" }[event.key];
-  if (!command || event.ctrlKey || event.metaKey || event.altKey) return;
-  event.preventDefault();
-  boardCommands[command]();
-});
-
-// Fields of the board.
-function fillChoices() {
-  const listed = (id, values, word) => part(id).replaceChildren(...values.map(value => {
-    return html("option", { value, ...(word ? { "data-word": `${word}${value}` } : {}) }, value);
-  }));
-  listed("b_data", Object.keys(DATA), "data_");
-  listed("b_activation", page.activations);
-  listed("b_initialiser", Object.keys(INITIALISERS));
-  listed("b_loss", Object.keys(page.losses), "loss_");
-  listed("b_optimizer", Object.keys(updates));
-  listed("b_batch", BATCHES, "batch_");
-  listed("b_noise", NOISES, "noise_");
-  listed("b_speed", SPEEDS, "speed_");
-  part("functions").replaceChildren(html("option", { value: "", "data-word": "functions" }), ...Object.entries(page.grammar.functions).map(([name, { usage }]) => html("option", { value: name }, usage ?? name)));
-  part("example").replaceChildren(html("option", { value: "", "data-word": "choose" }), ...EXAMPLES.map(([name]) => html("option", { value: name, "data-word": `example_${name}` })));
-  for (const name of Object.keys(DEFAULTS)) {
-    const field = part(`b_${name}`);
-    if (!field) continue;
-    field.value = settings[name];
-    field.addEventListener("input", () => {
-      const right = isWritten[name]?.(field.value) ?? true;
-      field.setAttribute("aria-invalid", !right);
-      if (right) set(name, field.value);
-      else tellState();
-    });
-  }
-}
-
-themed.push(() => trainer && refresh());
-let told = chosen.lang;
-watchers.push(() => {
-  if (told === chosen.lang) return;
-  told = chosen.lang;
-  if (trainer) drawBoard(true);
-  if (typed.fault !== null && typed.text) readTyped(typed.text);
-  remember();
-});
-
-function arrive() {
-  const link = readLink();
-  if (Object.hasOwn(page.words, link.get("lang") ?? "")) chosen.lang = link.get("lang");
-  words = page.words[chosen.lang];
-  const choices = { data: Object.keys(DATA), activation: page.activations, initialiser: Object.keys(INITIALISERS),
-    loss: Object.keys(page.losses), optimizer: Object.keys(updates), batch: BATCHES, noise: NOISES, speed: SPEEDS };
-  for (const name of Object.keys(DEFAULTS)) {
-    const given = link.get(name), fits = choices[name]?.includes(given) ?? isWritten[name]?.(given ?? "") ?? /^[1-9]\d{0,2}$/.test(given);
-    if (given !== undefined && fits) settings[name] = given;
-  }
-  for (const text of (link.get("own") ?? "").split(";").filter(Boolean)) {
-    const [x, y, label] = text.split(",").map(Number);
-    if (Number.isFinite(x) && Number.isFinite(y)) own.push(point([x, y], label === 1 ? 1 : 0));
-  }
-  fillChoices();
-  readColours();
-  const values = new Map([...link].filter(([key, x]) => key.startsWith("=") && parsed(x) !== null).map(([key, x]) => [key.slice(1), parsed(x)]));
-  const [, text, first] = EXAMPLES[0], given = link.get("text");
-  readTyped(text, new Map(Object.entries(first)));
-  part("text").value = given ?? text;
-  if (given !== undefined) readTyped(given, values);
-  renew();
-  show_room(link.get("room") === "board" ? "board" : "typing");
-  remember();
-}
-
-arrive();
-part("unable").remove();
-addEventListener("hashchange", () => location.reload());
+session.watch(({ changes }) => "lang" in changes && remember());

@@ -1,5 +1,12 @@
 // Training: the loss of a batch, its gradient, and a step of the optimiser, each from the library's own formulas.
 
+import { Network } from "./network.js";
+import { Random } from "./random.js";
+import { updates } from "./updates.js";
+import { forward, partials } from "../rows.js";
+import { reversed } from "../stepper/lists.js";
+import { page } from "../stepper/page.js";
+
 // A loss of one output for one of the two targets; see flow/playground.py for its steps. Gives [loss, slope].
 function lossOf(steps, output) {
   const data = [output], local = [];
@@ -20,7 +27,7 @@ function lossOf(steps, output) {
   return [data.at(-1), back[0]];
 }
 
-class Trainer {
+export class Trainer {
   constructor({ layers, activation, initialiser, loss, optimizer, rate, batch, seed }, points, held = []) {
     Object.assign(this, { points, held, curve: [], rate, batch, optimizer, lossName: loss, loss: page.losses[loss], steps: 0, seen: 0 });
     this.network = new Network([points[0]?.inputs.length ?? 2, ...layers, 1], activation, initialiser, seed);

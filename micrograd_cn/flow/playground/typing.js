@@ -1,25 +1,33 @@
 // The room in which one types an expression: its field, its errors, its variables as numbers to drag.
 
-const typed = { text: "", values: new Map(), made: null };
+import { EXAMPLES } from "./examples.js";
+import { ReadError, readExpression } from "./expression.js";
+import { addRoom, isSeen, remember } from "./rooms.js";
+import { dragNumber } from "../stepper/editing.js";
+import { byId, html } from "../stepper/elements.js";
+import { isEditable, isLeaf } from "../stepper/graph.js";
+import { page } from "../stepper/page.js";
+import { session } from "../stepper/session.js";
+import { columns, exact, filled, parsed, shown } from "../stepper/text.js";
 
 // Read what was typed; an error is shown below its column, and the last graph stays.
-function readTyped(text, values = typed.values) {
-  typed.text = text;
+function readTyped(text, values = session.typed.values) {
+  const { typed, words } = session;
+  Object.assign(typed, { text, error: null });
   try {
     const made = readExpression(text, values);
-    typed.error = null;
     tellFault("");
     for (const [name, x] of made.values) values.set(name, x);
     typed.values = values;
     if (made.graph) {
       typed.made = made;
-      leave(made, true);
+      if (isSeen("typing")) session.open([made], true);
     } else tellFault(filled(words.only_number, { value: exact(made.value) }));
     showNumbers(made.values);
   } catch (error) {
     if (!(error instanceof ReadError)) throw error;
     typed.error = error;
-    if (error.unfinished && document.activeElement === part("text")) tellFault("", true);
+    if (error.unfinished && document.activeElement === byId("text")) tellFault("", true);
     else showError();
   }
   remember();
@@ -27,29 +35,28 @@ function readTyped(text, values = typed.values) {
 
 // An error, below its column; of what is still being typed, when the field is left or Enter is pressed.
 function showError() {
-  const { error, text } = typed;
+  const { typed: { error, text }, words } = session;
   if (!error) return;
-  tellFault(`${" ".repeat(columns([...text].slice(0, error.column).join("")))}^\n${filled(words.cli_error, { column: error.column + 1, message: error.message })}`);
-  part("text").setAttribute("aria-invalid", true);
-  typed.fault = error.column;
+  const before = columns([...text].slice(0, error.column).join(""));
+  tellFault(`${" ".repeat(before)}^\n${filled(words.cli_error, { column: error.column + 1, message: error.told(words) })}`);
+  byId("text").setAttribute("aria-invalid", true);
 }
 
 function tellFault(text, waits = false) {
-  typed.fault = null;
-  part("result").classList.toggle("waits", waits || text !== "");
-  part("text").setAttribute("aria-invalid", false);
-  if (part("fault").textContent !== text) part("fault").textContent = text;
+  byId("result").classList.toggle("waits", waits || text !== "");
+  byId("text").setAttribute("aria-invalid", false);
+  if (byId("fault").textContent !== text) byId("fault").textContent = text;
 }
 
 // A field for each variable, whose name one drags.
 function showNumbers(values) {
-  const names = [...values.keys()], now = [...part("numbers").children].map(each => each.dataset.name);
+  const names = [...values.keys()], now = [...byId("numbers").children].map(each => each.dataset.name);
   if (names.join() !== now.join()) {
-    part("numbers").replaceChildren(...names.map((name, i) => {
+    byId("numbers").replaceChildren(...names.map((name, i) => {
       const input = html("input", { type: "text", inputmode: "decimal", id: `number${i}`, autocomplete: "off" });
       const label = html("label", { for: `number${i}` }, name), chip = html("span", { class: "variable", "data-name": name }, label, input);
       const write = x => setVariable(name, x);
-      label.addEventListener("pointerdown", event => dragNumber(event, () => typed.values.get(name), write, () => input.select()));
+      label.addEventListener("pointerdown", event => dragNumber(event, () => session.typed.values.get(name), write, () => input.select()));
       input.addEventListener("input", () => {
         const x = parsed(input.value);
         input.setAttribute("aria-invalid", x === null);
@@ -59,54 +66,79 @@ function showNumbers(values) {
     }));
   }
   names.forEach((name, i) => {
-    const input = part("numbers").children[i].querySelector("input");
+    const input = byId("numbers").children[i].querySelector("input");
     if (document.activeElement !== input) input.value = exact(values.get(name));
   });
 }
 
 function setVariable(name, x) {
-  typed.values.set(name, x);
-  const i = graph.nodes.findIndex(node => node.name === name && isLeaf(node));
-  if (i >= 0) edit(i, x);
+  session.typed.values.set(name, x);
+  const i = session.graph.nodes.findIndex(node => node.name === name && isLeaf(node));
+  if (i >= 0) session.edit(i, x);
   remember();
 }
 
-part("text").addEventListener("input", () => readTyped(part("text").value));
-part("text").addEventListener("blur", showError);
-part("typing").addEventListener("submit", event => {
+byId("text").addEventListener("input", () => readTyped(byId("text").value));
+byId("text").addEventListener("blur", showError);
+byId("typing").addEventListener("submit", event => {
   event.preventDefault();
   showError();
 });
 
 // Put a function's name in where the caret is.
-part("functions").addEventListener("change", () => {
-  const field = part("text"), name = part("functions").value, { selectionStart: start, selectionEnd: end } = field;
-  part("functions").value = "";
+byId("functions").addEventListener("change", () => {
+  const field = byId("text"), name = byId("functions").value, { selectionStart: start, selectionEnd: end } = field;
+  byId("functions").value = "";
   if (!name) return;
   field.setRangeText(`${name}(${field.value.slice(start, end)})`, start, end, "end");
   field.setSelectionRange(field.selectionEnd - 1, field.selectionEnd - 1);
   field.focus();
   readTyped(field.value);
 });
-part("example").addEventListener("change", () => {
-  const found = EXAMPLES.find(([name]) => name === part("example").value);
+byId("example").addEventListener("change", () => {
+  const found = EXAMPLES.find(([name]) => name === byId("example").value);
   if (!found) return;
   const [, text, values] = found;
-  part("text").focus();
-  part("text").select();
-  if (!document.execCommand?.("insertText", false, text)) part("text").value = text; // so that what was typed can be had back
+  byId("text").focus();
+  byId("text").select();
+  if (!document.execCommand?.("insertText", false, text)) byId("text").value = text; // so that what was typed can be had back
   readTyped(text, new Map(Object.entries(values)));
 });
 
-// A leaf that is edited in the stepper is the variable.
-watchers.push(() => {
+session.watch(({ changes }) => {
+  const { typed, graph, numbers } = session;
+  byId("result").textContent = `= ${shown(numbers.data[graph.root])}`;
+  if ("lang" in changes && byId("fault").textContent) showError();
   if (!typed.made || graph !== typed.made.graph) return;
   let changed = false;
-  graph.nodes.forEach((node, i) => {
+  graph.nodes.forEach((node, i) => { // a leaf that is edited in the stepper is the variable
     if (!isEditable(node) || !typed.values.has(node.name)) return;
     changed ||= !Object.is(typed.values.get(node.name), numbers.data[i]);
     typed.values.set(node.name, numbers.data[i]);
   });
   if (changed) remember();
-  showNumbers(new Map([...part("numbers").children].map(({ dataset }) => [dataset.name, typed.values.get(dataset.name)])));
+  showNumbers(new Map([...byId("numbers").children].map(({ dataset }) => [dataset.name, typed.values.get(dataset.name)])));
+});
+
+addRoom("typing", {
+  panel: "stepping",
+  entered() {
+    const { typed: { made }, graph } = session;
+    if (made && graph !== made.graph) session.open([made]);
+  },
+  facts() {
+    const { text, made, values } = session.typed;
+    return { text, ...Object.fromEntries([...made?.values.keys() ?? []].map(name => [`=${name}`, exact(values.get(name))])) };
+  },
+  arrive(link) {
+    const option = (value, attributes, text = value) => html("option", { value, ...attributes }, text);
+    const functions = Object.entries(page.grammar.functions).map(([name, { usage }]) => option(name, {}, usage));
+    byId("functions").replaceChildren(option("", { "data-word": "functions" }), ...functions);
+    byId("example").replaceChildren(option("", { "data-word": "choose" }), ...EXAMPLES.map(([name]) => option(name, { "data-word": `example_${name}` })));
+    const [, text, first] = EXAMPLES[0], given = link.get("text");
+    readTyped(text, new Map(Object.entries(first)));
+    byId("text").value = given ?? text;
+    const values = [...link].filter(([key, x]) => key.startsWith("=") && parsed(x) !== null).map(([key, x]) => [key.slice(1), parsed(x)]);
+    if (given !== undefined) readTyped(given, new Map(values));
+  },
 });

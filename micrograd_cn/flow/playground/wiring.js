@@ -1,8 +1,14 @@
 // The network: a small map of the plane for each neuron, and its weights or their gradients as lines between them.
 
+import { colours, fitted } from "./canvas.js";
+import { neuronName } from "./names.js";
+import { Field } from "./plane.js";
+import { html } from "../stepper/elements.js";
+import { filled, shown } from "../stepper/text.js";
+
 const LEAST_INPUT = 32; // pixels, for its name
 
-class Wiring {
+export class Wiring {
   // `looked` is called when one looks at another neuron or wire. `lens` is the neuron: the one under the pointer or with
   // the focus, else the one that was pinned by a click.
   constructor(frame, looked) {
@@ -67,12 +73,12 @@ class Wiring {
   }
 
   arrange() {
-    const { clientWidth: width, clientHeight: height } = this.frame, columns = this.units.length;
+    const { clientWidth: width, clientHeight: height } = this.frame, across = this.units.length;
     const most = Math.max(...this.units.map(layer => layer.length));
-    const size = Math.max(16, Math.min(72, (height - 24) / most - 8, width / columns / 1.7));
+    const size = Math.max(16, Math.min(72, (height - 24) / most - 8, width / across / 1.7));
     this.size = size;
     this.places = this.units.map((layer, l) => layer.map((unit, j) => {
-      const x = 24 + size / 2 + ((width - 48 - size) * l) / (columns - 1), room = Math.min(Math.max(size, LEAST_INPUT) * 1.5, (height - 16) / layer.length);
+      const x = 24 + size / 2 + ((width - 48 - size) * l) / (across - 1), room = Math.min(Math.max(size, LEAST_INPUT) * 1.5, (height - 16) / layer.length);
       const y = height / 2 + (j - (layer.length - 1) / 2) * room;
       const own = l ? size : Math.max(size, LEAST_INPUT);
       Object.assign(unit.style, { left: `${x}px`, top: `${y}px`, width: `${own}px`, height: `${own}px`, lineHeight: `${own - 4}px`, textAlign: "center" });
@@ -82,8 +88,8 @@ class Wiring {
   }
 
   // Lines blue and orange by sign, wide by size: of weights as they are, of gradients beside the largest one.
-  draw(gradients = this.gradients) {
-    this.gradients = gradients;
+  draw(gradients = this.gradients, words = this.words) {
+    Object.assign(this, { gradients, words });
     const { context, width, height } = fitted(this.canvas), { layers, data, grad } = this.trainer.network;
     context.clearRect(0, 0, width, height);
     const numbers = gradients ? grad : data, largest = gradients ? Math.max(1e-12, ...grad.map(Math.abs)) : 2.5, half = this.size / 2, widest = Math.min(7, 0.22 * this.size);
@@ -128,7 +134,7 @@ class Wiring {
   mark(dead, words) {
     this.units.slice(1).forEach((layer, l) => layer.forEach((unit, j) => {
       unit.classList.toggle("dead", dead[l][j]);
-      const told = neuronName(l, j);
+      const told = neuronName(this.trainer.network, l, j, words);
       const text = dead[l][j] ? `${told}: ${words.dead}` : told;
       if (unit.title === text) return;
       unit.title = text;
@@ -149,7 +155,7 @@ function bend(share) {
 }
 
 // Whether a neuron's activation has derivative 0 at every sample.
-function deadNeurons({ network, points }) {
+export function deadNeurons({ network, points }) {
   const dead = network.layers.map(({ nout, last }) => Array(nout).fill(!last && points.length > 0));
   for (const { inputs } of points) {
     network.forward(inputs);

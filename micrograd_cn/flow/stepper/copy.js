@@ -1,27 +1,33 @@
 // Take it away: the run as a Python program, which gives the same numbers to the bit, and the address.
 
+import { byId, html } from "./elements.js";
+import { isEditable, isLeaf } from "./graph.js";
+import { reversed } from "./lists.js";
+import { page } from "./page.js";
+import { session } from "./session.js";
+import { exact, expressionOf } from "./text.js";
+
 const MOST_COPIED = 5000; // nodes
 
 const isCopyable = graph => (graph.copyable ??= graph.nodes.length <= MOST_COPIED && graph.nodes.every(node => isLeaf(node) || node.listed));
 
 function pythonOf(graph, data, actions) {
-  const taken = new Set(["Value", ...PYTHON]), names = graph.nodes.map(({ name }) => {
+  const named = node => /^(\w+)\(/.exec(node.written ?? node.text ?? "")?.[1], functions = graph.nodes.map(named).filter(Boolean);
+  const taken = new Set(["Value", "float", "print", ...functions, ...page.keywords]), names = graph.nodes.map(({ name }) => {
     const first = name.normalize("NFKC").replace(/[^\p{L}\p{N}_]+/gu, "_").replace(/^(?=\p{N})|^$/u, "_");
     let own = first;
     for (let count = 2; taken.has(own); count++) own = `${first}_${count}`;
     taken.add(own);
     return own;
   });
-  const number = x => (Number.isFinite(x) ? exact(x) : `float("${exact(x)}")`), imports = new Set(["Value"]), lines = [];
+  const number = x => (Number.isFinite(x) ? exact(x) : `float("${exact(x)}")`), lines = [];
   const leaves = [...graph.nodes.keys()].filter(i => isEditable(graph.nodes[i]));
   for (const i of leaves) lines.push(`${names[i]} = Value(${number(data[i])}, ${JSON.stringify(graph.nodes[i].name)})`);
   for (const i of reversed(graph.order)) {
     const { parents, text, written } = graph.nodes[i];
     const constant = parents.every(parent => !graph.nodes[parent].gets); // else Python's own arithmetic would do it
     const operand = parent => (isLeaf(graph.nodes[parent]) && !graph.nodes[parent].gets ? (constant ? `Value(${number(data[parent])})` : number(data[parent])) : names[parent]);
-    const operation = written ?? text, named = /^(\w+)\(/.exec(operation);
-    if (named) imports.add(named[1]);
-    lines.push(`${names[i]} = ${expression(operation, parents.map(operand))}`);
+    lines.push(`${names[i]} = ${expressionOf(written ?? text, parents.map(operand))}`);
   }
   const root = names[graph.root];
   for (const action of actions) {
@@ -29,11 +35,8 @@ function pythonOf(graph, data, actions) {
     else lines.push(...leaves.map(i => `${names[i]}.grad = 0.0`));
   }
   lines.push(`print(${root}.data)`, ...leaves.map(i => `print(${JSON.stringify(graph.nodes[i].name)}, ${names[i]}.data, ${names[i]}.grad)`));
-  return `from micrograd_cn import ${[...imports].join(", ")}\n\n${lines.join("\n")}\n`;
+  return `from micrograd_cn import ${[...new Set(["Value", ...functions])].join(", ")}\n\n${lines.join("\n")}\n`;
 }
-
-const PYTHON = ("False None True and as assert async await break class continue def del elif else except finally for from global if "
-  + "import in is lambda nonlocal not or pass raise return try while with yield print float").split(" ");
 
 // Put a text where one pastes from, and say so on the button.
 async function copyText(button, text) {
@@ -49,13 +52,13 @@ async function copyText(button, text) {
   }
   const { word } = button.dataset;
   button.dataset.word = "copied";
-  button.textContent = words.copied;
+  button.textContent = session.words.copied;
   setTimeout(() => {
     button.dataset.word = word;
-    button.textContent = words[word];
+    button.textContent = session.words[word];
   }, 1500);
 }
 
-part("copy_python").addEventListener("click", () => copyText(part("copy_python"), pythonOf(graph, numbers.data, chosen.actions)));
-part("copy_link").addEventListener("click", () => copyText(part("copy_link"), location.href));
-watchers.push(() => (part("copy_python").disabled = !isCopyable(graph)));
+byId("copy_python").addEventListener("click", () => copyText(byId("copy_python"), pythonOf(session.graph, session.numbers.data, session.chosen.actions)));
+byId("copy_link").addEventListener("click", () => copyText(byId("copy_link"), location.href));
+session.watch(() => (byId("copy_python").disabled = !isCopyable(session.graph)));

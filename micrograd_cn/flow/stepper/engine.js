@@ -1,27 +1,11 @@
 // The graph's numbers and backpropagation through them, in the same order and by the same formulas as Value.backward().
 
-const isLeaf = node => node.parents === undefined;
-const isEditable = node => isLeaf(node) && node.gets;
-
-// The interior nodes, each before its operands: the depth-first search of micrograd_cn/engine.py.
-function topologicalOrder(graph) {
-  const finished = [], entered = new Set(), stack = isLeaf(graph.nodes[graph.root]) ? [] : [graph.root];
-  while (stack.length) {
-    const i = stack.pop();
-    if (i === null) finished.push(stack.pop());
-    else if (!entered.has(i)) {
-      entered.add(i);
-      stack.push(i, null);
-      for (const parent of graph.nodes[i].parents) {
-        if (!isLeaf(graph.nodes[parent]) && !entered.has(parent)) stack.push(parent);
-      }
-    }
-  }
-  return finished.reverse();
-}
+import { forward, partials } from "../rows.js";
+import { flowsTo, isLeaf } from "./graph.js";
+import { reversed } from "./lists.js";
 
 // Data and partials of every node, computed anew from the leaves' data. One operand slot may be `held` at another value.
-function evaluated(graph, leaves, held = null) {
+export function evaluated(graph, leaves, held = null) {
   const data = [...leaves], computed = graph.nodes.map(() => []);
   for (const i of reversed(graph.order)) {
     const { row, parents } = graph.nodes[i];
@@ -33,7 +17,7 @@ function evaluated(graph, leaves, held = null) {
 }
 
 // What happens one after the other in a forward pass and then in `actions`, each "backward" or "zero".
-function movesOf(graph, actions) {
+export function movesOf(graph, actions) {
   const moves = reversed(graph.order).map(node => ({ kind: "forward", node }));
   for (const action of actions) {
     if (action === "zero") moves.push({ kind: "zero", node: graph.root });
@@ -50,7 +34,7 @@ function movesOf(graph, actions) {
 }
 
 // The moves as steps: one each, but inside a closed part all that follow each other. A step ends after `end` moves.
-function plan(shape, moves) {
+export function plan(shape, moves) {
   const steps = [];
   moves.forEach((move, i) => {
     const box = shape.boxOf[move.node], last = steps.at(-1);
@@ -65,7 +49,7 @@ function plan(shape, moves) {
 
 // What is known after `done` moves. A leaf's gradient is what it had `before` this backward pass and, added last as
 // Value.backward() does, what has arrived in it.
-function replayed(graph, numbers, moves, done) {
+export function replayed(graph, numbers, moves, done) {
   const state = {
     known: graph.nodes.map(isLeaf),
     before: new Float64Array(graph.nodes.length),
@@ -112,43 +96,19 @@ function addTerm(state, i, term) {
   else state.terms[i].push(term);
 }
 
-function gradient(state, i) {
+export function gradient(state, i) {
   return state.before[i] === 0 ? state.arrived[i] : state.arrived[i] + state.before[i];
 }
 
 // Whether there is a gradient to show.
-function hasGradient(graph, state, i) {
+export function hasGradient(graph, state, i) {
   const arrived = state.terms[i].length > 0 || (state.began && graph.expected[i] === 0); // none will: it is 0
   return graph.nodes[i].gets && (arrived || state.before[i] !== 0 || state.zeroed);
 }
 
-// The slope of `f` at `x` by the difference of its values on both sides of it, for two steps in proportion to `scale`;
-// the smaller step's. `doubt` is how far off it may be, as far as the two slopes and the rounding of the values tell.
-function difference(f, x, scale) {
-  const at = step => {
-    const low = x - step, high = x + step, below = f(low), above = f(high), width = high - low;
-    return { step, below, above, width, slope: (above - below) / width };
-  };
-  const step = Math.cbrt(Number.EPSILON) * scale, wide = at(step), near = at(step / 2);
-  const rounding = (4 * Number.EPSILON * (Math.abs(near.above) + Math.abs(near.below))) / near.width;
-  const doubt = Math.abs(wide.slope - near.slope) + rounding;
-  return { ...near, doubt: Number.isNaN(doubt) ? Infinity : doubt };
-}
 
-// The derivative of the root with respect to a leaf by backpropagation, and by differences on whichever scale they are
-// surer: the leaf's own, which suits log at 0.001, or at least 1, which suits it near 0.
-function nudged(graph, leaves, i) {
-  const f = x => evaluated(graph, replacedAt(leaves, i, x)).data[graph.root], x = leaves[i], size = Math.abs(x);
-  const scales = Number.isFinite(size) && size > 0 ? [size, Math.max(1, size)] : [Math.max(1, size)];
-  const found = scales.map(scale => difference(f, x, scale)).reduce((a, b) => (b.doubt < a.doubt ? b : a));
-  const moves = movesOf(graph, ["backward"]);
-  const grad = gradient(replayed(graph, evaluated(graph, leaves), moves, moves.length), i);
-  return { ...found, grad, verdict: verdict(found, grad) };
-}
-
-function verdict({ slope, doubt }, grad) {
-  if (!Number.isFinite(slope) || !Number.isFinite(grad)) return "unclear";
-  const gap = Math.abs(slope - grad), size = Math.max(Math.abs(slope), Math.abs(grad));
-  if (size !== 0 && doubt > 0.01 * size && gap <= doubt) return "unclear";
-  return gap <= 1e-6 * size + doubt ? "agree" : "differ";
+// A node's gradient before the last term arrived.
+export function earlierGradient(state, i) {
+  const earlier = state.terms[i].slice(0, -1).reduce((total, x) => total + x, 0);
+  return state.before[i] === 0 ? earlier : earlier + state.before[i];
 }

@@ -1,10 +1,11 @@
 // What is drawn of a graph: its boxes, the frames of the parts that are open, and the edges between boxes.
 
-// Boxes up to which edges have labels, and boxes and edges up to which nothing need be closed at first: as in pictures.
-const { boxes: FULL_LABELS, edges: READABLE_EDGES } = JSON.parse(document.getElementById("data").textContent).limits;
+import { MOST_CHILDREN, flowsTo } from "./graph.js";
+import { reversed } from "./lists.js";
+import { page } from "./page.js";
 
 // The shape of the graph if the groups in `open` are open. Boxes and frames have a key that is theirs in every shape.
-function makeShape(graph, open) {
+export function makeShape(graph, open) {
   const shape = { graph, open, boxes: [], frames: [], boxOf: new Int32Array(graph.nodes.length) };
   const place = (children, frame) => {
     for (const child of children) {
@@ -62,26 +63,26 @@ function edgesOf({ graph, boxes, boxOf }) {
 }
 
 // The groups that are open at first: all, if one can read that; else those to the greatest depth at which one can.
-function openedAtFirst(graph) {
+export function openedAtFirst(graph) {
   const depth = group => (group < 0 ? 0 : 1 + depth(graph.groups[group].outer));
   const depths = graph.groups.map((_, i) => depth(i)), deepest = Math.max(0, ...depths);
   for (let level = deepest; level > 0; level--) {
     const open = new Set(depths.flatMap((d, i) => (d <= level ? [i] : [])));
-    if (countBoxes(graph, open) > FULL_LABELS) continue;
+    if (countBoxes(graph, open) > page.limits.boxes) continue;
     const { boxes, edges } = makeShape(graph, open);
-    if (boxes.length <= (graph.groups.length ? MOST_CHILDREN : FULL_LABELS) && edges.length <= READABLE_EDGES) return open;
+    if (boxes.length <= (graph.groups.length ? MOST_CHILDREN : page.limits.boxes) && edges.length <= page.limits.edges) return open;
   }
   return new Set();
 }
 
-function countBoxes(graph, open, children = graph.children) {
+export function countBoxes(graph, open, children = graph.children) {
   return children.reduce((count, { group }) => {
     return count + (open.has(group) ? countBoxes(graph, open, graph.groups[group].children) : 1);
   }, 0);
 }
 
 // The groups around a node or a group, the outermost first.
-function around(graph, group) {
+export function around(graph, group) {
   const found = [];
   for (let g = group; g >= 0; g = graph.groups[g].outer) found.unshift(g);
   return found;

@@ -1,9 +1,11 @@
 // A graph as it comes with the page or from what was typed, and the parts of it that open and close.
 
-const MOST_CHILDREN = 24; // that an open part has; more are put into parts of their own
+import { page } from "./page.js";
+
+export const MOST_CHILDREN = 24; // that an open part has; more are put into parts of their own
 
 // Nodes are [name, flags, group, operation, parents]; see flow/graph.py.
-function makeGraph({ ops, nodes, groups, root, fixed, handwritten }) {
+export function makeGraph({ ops, nodes, groups, root, fixed, handwritten }) {
   const graph = { root, fixed, handwritten, nodes: nodes.map(([name, flags, group, op, parents]) => {
     const node = { name, gets: Boolean(flags & 1), parameter: Boolean(flags & 2), group };
     return op === undefined ? node : Object.assign(node, ops[op], { parents });
@@ -43,7 +45,30 @@ function makeSlots(graph) {
   });
 }
 
-const flowsTo = (graph, node, slot) => graph.nodes[node.parents[slot]].gets && !node.still.includes(slot);
+export const isLeaf = node => node.parents === undefined;
+export const isEditable = node => isLeaf(node) && node.gets;
+
+// The interior nodes, each before its operands: the depth-first search of micrograd_cn/engine.py.
+function topologicalOrder(graph) {
+  const finished = [], entered = new Set(), stack = isLeaf(graph.nodes[graph.root]) ? [] : [graph.root];
+  while (stack.length) {
+    const i = stack.pop();
+    if (i === null) finished.push(stack.pop());
+    else if (!entered.has(i)) {
+      entered.add(i);
+      stack.push(i, null);
+      for (const parent of graph.nodes[i].parents) {
+        if (!isLeaf(graph.nodes[parent]) && !entered.has(parent)) stack.push(parent);
+      }
+    }
+  }
+  return finished.reverse();
+}
+
+export const receiver = (graph, { node, slot }) => graph.nodes[node].parents[slot];
+export const isNamed = node => !/^v\d/.test(node.name);
+
+export const flowsTo = (graph, node, slot) => graph.nodes[node.parents[slot]].gets && !node.still.includes(slot);
 
 // Each group's children, groups and nodes by their numbers; too many are put into parts.
 function makeTree(graph) {
@@ -66,7 +91,7 @@ function makeTree(graph) {
 function divide(graph, outer, children) {
   let members = children.filter(child => child.node !== undefined);
   const groups = children.filter(child => child.node === undefined);
-  if (children.length <= MOST_CHILDREN || graph.nodes.length <= FULL_LABELS) return;
+  if (children.length <= MOST_CHILDREN || graph.nodes.length <= page.limits.boxes) return;
   if (groups.length > MOST_CHILDREN / 2) members = children; // samples, say
   const kept = members === children ? [] : groups, room = MOST_CHILDREN - 4 - kept.length;
   const isPlainLeaf = ({ node }) => node !== undefined && isLeaf(graph.nodes[node]);

@@ -3,13 +3,16 @@
 // An open part is laid out by itself and is then one large box of what is around it. Edges leave and enter it through
 // ports in its rim. So the layout around it depends on its size alone: nothing changes its order when a part opens.
 
+import { reversed } from "./lists.js";
+import { orderLayers, placeRows, straighten } from "./order.js";
+
 // It is done in a system of its own, x along the way of the forward pass and y across; `vertical` turns it.
 
-const GAP = { row: 16, column: 14, port: 16, label: 36, wire: 10, rim: 14, title: 28 };
+export const GAP = { column: 14, port: 16, label: 36, wire: 10, rim: 14, title: 28 };
 
 // Give every box and frame {x, y, width, height}, and every edge its `points` and the `place` of its label, which is
 // `label` wide.
-function layOut(shape, labelled, vertical) {
+export function layOut(shape, labelled, vertical) {
   shape.vertical = vertical;
   if (vertical) shape.boxes.forEach(turn);
   const containers = [...shape.frames, { key: "top", outer: null }].map((frame, i, all) => {
@@ -103,16 +106,16 @@ function rankItems({ items, wires }) {
   };
   items.forEach((_, at) => state[at] || visit(at));
   for (const wire of inside) wire.backward = back.has(`${wire.from.at},${wire.to.at}`);
-  const forward = order.map(at => [at, [...after[at]].filter(to => !back.has(`${at},${to}`))]);
+  const followed = order.map(at => [at, [...after[at]].filter(to => !back.has(`${at},${to}`))]);
   for (const item of items) item.rank = 0;
   const entered = new Set();
-  for (const [at, followers] of forward) {
+  for (const [at, followers] of followed) {
     for (const to of followers) {
       items[to].rank = Math.max(items[to].rank, items[at].rank + 1);
       entered.add(to);
     }
   }
-  for (const [at, followers] of reversed(forward)) {
+  for (const [at, followers] of reversed(followed)) {
     if (!entered.has(at) && followers.length) items[at].rank = Math.min(...followers.map(to => items[to].rank)) - 1;
   }
 }
@@ -127,7 +130,7 @@ function arrange(part, labelled, vertical) {
     layers[item.layer].push(item);
   }
   const bundles = bundled(part, layers, labelled, vertical);
-  order(layers);
+  orderLayers(layers);
   placeRows(layers);
   straighten(layers, bundles);
   placeColumns(part, layers, vertical);
@@ -165,18 +168,18 @@ function bundled(part, layers, labelled, vertical) {
       const dummy = { layer, each, label: labelled, width: labelled ? along : 0, height: each * rows, links: [] };
       layers[layer].push(dummy);
       bundle.dummies.push(dummy);
-      if (before) link(before, dummy, bundle.dummies.length > 1 ? 8 : 1);
+      if (before) tie(before, dummy, bundle.dummies.length > 1 ? 8 : 1);
       before = dummy;
     }
     for (const b of new Set(bundle.wires.map(wire => wire.goesTo))) {
       const last = b && bundle.dummies[b.layer - 1 - first];
-      if (last) link(last, b, 2);
+      if (last) tie(last, b, 2);
     }
   }
   return bundles;
 }
 
-function link(a, b, weight) {
+function tie(a, b, weight) {
   a.links.push({ to: b, weight });
   b.links.push({ to: a, weight });
 }

@@ -1,7 +1,13 @@
 // Learn: with the root as the loss, every parameter takes a step against its gradient.
 
+import { makeCurve } from "./curve.js";
+import { byId, html } from "./elements.js";
+import { gradient, movesOf, replayed } from "./engine.js";
+import { isEditable } from "./graph.js";
+import { session } from "./session.js";
+import { bracketed, called, filled, parsed, shown } from "./text.js";
+
 const MOST_LEARNED = 12; // parameters whose step is written out
-let trail = []; // the root's value before each step
 
 // The leaves that learn: the parameters; all leaves where there is none.
 function learners(graph) {
@@ -11,39 +17,35 @@ function learners(graph) {
 }
 
 function learn() {
-  const rate = parsed(part("rate").value), right = rate > 0 && rate < Infinity;
-  part("rate").setAttribute("aria-invalid", !right);
+  const { graph, numbers, words, chosen } = session;
+  const rate = parsed(byId("rate").value), right = rate > 0 && rate < Infinity;
+  byId("rate").setAttribute("aria-invalid", !right);
   if (!right) return;
   const moves = movesOf(graph, ["backward"]), state = replayed(graph, numbers, moves, moves.length), edits = new Map(chosen.edits);
   const steps = learners(graph).map(i => ({ name: called(graph.nodes[i].name), old: numbers.data[i], grad: gradient(state, i), i }));
   for (const step of steps) edits.set(step.i, (step.now = step.old - rate * step.grad));
-  trail.push(numbers.data[graph.root]);
-  const kept = trail;
-  choose({ edits });
-  trail = kept;
+  session.learn(edits);
   const lines = steps.slice(0, MOST_LEARNED).map(({ name, old, grad, now }) => {
     return html("li", {}, `${name} ← ${shown(old)} − ${shown(rate)} × ${bracketed(shown(grad))} = ${shown(now)}`);
   });
   if (steps.length > MOST_LEARNED) lines.push(html("li", {}, filled(words.others, { count: steps.length - MOST_LEARNED })));
   if (steps.every(({ grad }) => grad === 0)) lines.push(html("li", {}, words.learns_nothing));
-  part("learned").replaceChildren(...lines);
-  showTrail();
+  byId("learned").replaceChildren(...lines);
 }
 
-function showTrail() {
-  part("learn").disabled = Boolean(graph.fixed) || !learners(graph).length;
-  if (!trail.length) return part("trail").replaceChildren();
+session.watch(() => {
+  const { graph, numbers, words, trail } = session;
+  byId("learn").disabled = Boolean(graph.fixed) || !learners(graph).length;
+  if (!trail.length) {
+    byId("trail").replaceChildren();
+    byId("learned").replaceChildren();
+    return;
+  }
   const values = [...trail, numbers.data[graph.root]], curve = makeCurve(values, 320, 70), root = called(graph.nodes[graph.root].name);
   curve.root.setAttribute("aria-label", filled(words.curve, { root }));
   curve.show(values.length - 1);
-  part("trail").replaceChildren(curve.root, `${root}: ${values.slice(-4).map(shown).join(" → ")}`);
-}
+  byId("trail").replaceChildren(curve.root, `${root}: ${values.slice(-4).map(shown).join(" → ")}`);
+});
 
-function forgetTrail() {
-  trail = [];
-  part("learned").replaceChildren();
-}
-
-part("learn").addEventListener("click", learn);
-part("rate").addEventListener("keydown", event => event.key === "Enter" && learn());
-watchers.push(showTrail);
+byId("learn").addEventListener("click", learn);
+byId("rate").addEventListener("keydown", event => event.key === "Enter" && learn());

@@ -1,23 +1,32 @@
 // Moving through the steps: one, a whole node, a whole layer, playing, predicting.
 
+import { byId } from "./elements.js";
+import { around } from "./fold.js";
+import { fly } from "./motion.js";
+import { stepNumber } from "./question.js";
+import { session } from "./session.js";
+import { shown } from "./text.js";
+import { activeIn } from "./view.js";
+import { viewport } from "./viewport.js";
+
 const PAUSE = 1100; // between the steps while playing, in milliseconds
 
-const sameNode = (a, b) => a && b && a.kind === b.kind && a.node === b.node;
-const sameLayer = (a, b) => a && b && a.kind === b.kind && layerOf(a) === layerOf(b);
-const layerOf = step => around(graph, graph.nodes[step.node].group)[0] ?? -1;
+export const sameNode = (a, b) => a && b && a.kind === b.kind && a.node === b.node;
+export const sameLayer = (a, b) => a && b && a.kind === b.kind && layerOf(a) === layerOf(b);
+const layerOf = step => around(session.graph, session.graph.nodes[step.node].group)[0] ?? -1;
 
-function go(done) {
-  choose({ done });
+export function go(done) {
+  session.choose({ done });
 }
 
-function stepOn() {
-  const at = position(), step = steps[at];
+export function stepOn() {
+  const { position, steps, chosen } = session, step = steps[position];
   if (chosen.asking || !step) return;
-  if (chosen.predict && stepNumber(makeView(shape, numbers, moves, step.end), step) !== null) {
+  if (chosen.predict && stepNumber(session.viewAt(step.end), step) !== null) {
     pause();
-    choose({ asking: true });
-    part("verdict").textContent = part("answer").value = "";
-    part("answer").focus();
+    session.choose({ asking: true });
+    byId("verdict").textContent = byId("answer").value = "";
+    byId("answer").focus();
     return;
   }
   go(step.end);
@@ -25,81 +34,63 @@ function stepOn() {
 }
 
 function showFlight(step) {
+  const { shape, chosen } = session, { picture } = viewport, view = session.viewAt();
   for (const i of activeIn(shape, step).edges) {
-    const { size, sign } = edgeFacts(makeView(shape, numbers, moves, chosen.done), shape.edges[i]);
+    const { size, sign } = view.edges[i];
     if (size !== null) fly(picture.motion, picture.edges[i], shape.edges[i].slots.length > 1 ? `|${shown(size)}|` : shown(size), sign, chosen.speed);
   }
 }
 
-function onWhile(same) {
+export function onWhile(same) {
+  const { steps, chosen } = session;
   if (chosen.predict) return stepOn(); // each of its numbers is asked for
-  let at = position();
+  let at = session.position;
   const first = steps[at];
   while (same(steps[at + 1], first)) at++;
   go(steps[at]?.end ?? chosen.done);
 }
 
-function backWhile(same) {
-  if (chosen.asking) return choose({}); // from a question to where it was asked
-  const step = lastStep();
+export function backWhile(same) {
+  const { steps, chosen, lastStep: step } = session;
+  if (chosen.asking) return session.choose({}); // from a question to where it was asked
   let at = step ? steps.findIndex(each => each.start === step.start) : 0;
   while (at && same(steps[at - 1], step)) at--;
   go(steps[at]?.start ?? 0);
 }
 
-function answered() {
-  go(steps[position()].end);
-  part(part("step").disabled ? "back" : "step").focus();
+export function answered() {
+  go(session.steps[session.position].end);
+  byId(byId("step").disabled ? "back" : "step").focus();
 }
 
-function act(action) { // what was not finished is, first
-  choose({ actions: [...chosen.actions, action], done: moves.length + 1 });
+export function addAction(action) { // what was not finished is, first
+  session.choose({ actions: [...session.chosen.actions, action], done: session.moves.length + 1 });
 }
 
-function play() {
+export function play() {
+  const { chosen, position, steps, snapshots } = session;
   if (chosen.asking) return;
   chosen.timer = setInterval(playOn, PAUSE / chosen.speed);
-  position() === steps.length ? choose({ done: 0, snapshot: chosen.snapshot + 1 < snapshots.length ? chosen.snapshot : 0 }) : stepOn();
+  if (position < steps.length) stepOn();
+  else session.choose({ done: 0, snapshot: chosen.snapshot + 1 < snapshots.length ? chosen.snapshot : 0 });
 }
 
 // At the end of a training step comes the next one.
 function playOn() {
-  if (position() < steps.length) stepOn();
-  else if (chosen.snapshot + 1 < snapshots.length) choose({ snapshot: chosen.snapshot + 1, edits: new Map(), done: 0 });
+  const { chosen: { snapshot }, position, steps, snapshots } = session;
+  if (position < steps.length) stepOn();
+  else if (snapshot + 1 < snapshots.length) session.choose({ snapshot: snapshot + 1, edits: new Map(), done: 0 });
   else pause();
 }
 
-function pause() {
-  clearInterval(chosen.timer);
-  chosen.timer = null;
-  show();
+export function playAt(speed) {
+  const { timer, asking } = session.chosen;
+  clearInterval(timer);
+  session.choose({ speed, asking, timer: timer && setInterval(playOn, PAUSE / speed) });
 }
 
-// Opening and closing.
-
-function toggle(group) {
-  const opened = new Set(chosen.open);
-  const anchor = `g${group}`;
-  if (opened.has(group)) {
-    for (const inner of graph.groups.keys()) if (around(graph, inner).includes(group)) opened.delete(inner);
-  } else opened.add(group);
-  choose({ open: opened, anchor });
-  picture.root.querySelector(`[data-key="${anchor}"] .bar, .node[data-key="${anchor}"]`)?.focus({ preventScroll: true });
-}
-
-const MOST_OPEN = 400; // boxes that "open all" may give
-
-function openAll() {
-  const opened = new Set();
-  for (const i of graph.groups.keys()) {
-    opened.add(i);
-    if (countBoxes(graph, opened) > MOST_OPEN) opened.delete(i);
-  }
-  choose({ open: opened, anchor: null });
-  viewport.fit();
-}
-
-function closeAll() {
-  choose({ open: new Set(), anchor: null });
-  viewport.fit();
+export function pause() {
+  const { timer, asking } = session.chosen;
+  clearInterval(timer);
+  session.choose({ timer: null, asking });
 }

@@ -1,14 +1,17 @@
 // In which order a layer's members stand, and how high each is: what layout.js has left open in a part.
 
+import { reversed } from "./lists.js";
+
 const SWEEPS = 10;
+const ROW_GAP = 16;
 
 // Order the layers so that few links cross: each member goes to the mean place of those that it is linked to in the
 // layer before, then after, and so on (Sugiyama, Tagawa & Toda 1981); the best order that was seen is kept.
-function order(layers) {
+export function orderLayers(layers) {
   const number = () => layers.forEach(layer => layer.forEach((each, i) => (each.index = i)));
   const neighbours = (each, direction) => each.links.filter(({ to }) => Math.sign(to.layer - each.layer) === direction);
   number();
-  let best = layers.map(layer => [...layer]), fewest = crossings(layers);
+  let best = layers.map(layer => [...layer]), fewest = countCrossings(layers);
   for (let sweep = 0; sweep < SWEEPS && fewest; sweep++) {
     const direction = sweep % 2 ? 1 : -1;
     for (const layer of direction < 0 ? layers : reversed(layers)) {
@@ -19,7 +22,7 @@ function order(layers) {
       layer.sort((a, b) => a.mean - b.mean || a.index - b.index);
       layer.forEach((each, i) => (each.index = i));
     }
-    const found = crossings(layers);
+    const found = countCrossings(layers);
     if (found < fewest) [best, fewest] = [layers.map(layer => [...layer]), found];
   }
   best.forEach((layer, i) => layers[i].splice(0, layer.length, ...layer));
@@ -27,7 +30,7 @@ function order(layers) {
 }
 
 // How many pairs of links cross, counted as inversions (Barth, Jünger & Mutzel 2002).
-function crossings(layers) {
+function countCrossings(layers) {
   let count = 0;
   for (const layer of layers) {
     const ends = [];
@@ -46,12 +49,12 @@ function crossings(layers) {
 }
 
 // Heights near those of the links' other ends, without overlaps and in order: sweeps of weighted least squares.
-function placeRows(layers) {
+export function placeRows(layers) {
   for (const layer of layers) {
     let y = 0;
     for (const each of layer) {
       each.y = y + each.height / 2;
-      y += each.height + GAP.row;
+      y += each.height + ROW_GAP;
     }
     for (const each of layer) each.y -= y / 2;
   }
@@ -73,23 +76,23 @@ function settle(layer, direction) {
     if (i) offset += (layer[i - 1].height + each.height) / 2 + gapBetween(layer[i - 1], each);
     each.offset = offset;
     const share = Math.max(weight, 0.1);
-    blocks.push({ sum: share * (wanted - offset), share, members: [each] });
+    blocks.push({ pull: share * (wanted - offset), share, members: [each] });
     while (blocks.length > 1 && at(blocks.at(-1)) <= at(blocks.at(-2))) {
-      const { sum, share: more, members } = blocks.pop(), block = blocks.at(-1);
-      block.sum += sum;
+      const { pull, share: more, members } = blocks.pop(), block = blocks.at(-1);
+      block.pull += pull;
       block.share += more;
       block.members.push(...members);
     }
   });
   for (const block of blocks) for (const each of block.members) each.y = at(block) + each.offset;
 
-  function at({ sum, share }) {
-    return sum / share;
+  function at({ pull, share }) {
+    return pull / share;
   }
 }
 
 // Give all dummies of a bundle one height where there is room for it.
-function straighten(layers, bundles) {
+export function straighten(layers, bundles) {
   for (const { dummies, a, b } of bundles) {
     if (dummies.length < 2) continue;
     let low = -Infinity, high = Infinity;
@@ -106,4 +109,4 @@ function straighten(layers, bundles) {
   }
 }
 
-const gapBetween = (a, b) => (a.each && b.each ? 4 : GAP.row);
+const gapBetween = (a, b) => (a.each && b.each ? 4 : ROW_GAP);

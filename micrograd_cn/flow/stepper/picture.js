@@ -1,53 +1,19 @@
 // The graph as SVG: the elements of a shape are made once and then follow the state.
 
+import { drawArrow } from "./arrow.js";
+import { BOX, boxLines, measure, sumText } from "./boxes.js";
+import { svg } from "./elements.js";
+import { fit, fitChanged, textWidth } from "./fitting.js";
+import { isEditable } from "./graph.js";
+import { GAP, layOut } from "./layout.js";
+import { page } from "./page.js";
+import { titleOf } from "./parts.js";
+import { cleaned, exact, filled, shown } from "./text.js";
+
 const EDGE_WIDTHS = [1.5, 5.5]; // from a contribution of 0 to the largest one, in pixels
-const BOX = { title: 21, line: 18, side: 9, top: 5, between: 10, least: 62 }; // pixels
-const FONTS = { title: "600 14px", number: "13.5px", grad: "700 13.5px", word: "12px", note: "12px", local: "12px", sent: "700 12.5px" };
-const USUAL = "-0.8888"; // a number that a box has room for, whatever it has now
 
-const measuring = document.createElement("canvas").getContext("2d");
-const family = getComputedStyle(document.documentElement).fontFamily, widths = new Map();
-function textWidth(text, kind) {
-  const key = `${kind} ${text}`;
-  if (!widths.has(key)) {
-    measuring.font = `${FONTS[kind]} ${family}`;
-    widths.set(key, measuring.measureText(text).width);
-  }
-  return widths.get(key);
-}
-
-function svg(name, attributes = {}, ...children) {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", name);
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-  element.append(...children);
-  return element;
-}
-
-// The size, the rows and the role of a box; `numbers` has what it will show.
-function measure(shape, box, words, numbers, passes) {
-  const { graph, frames } = shape, [i] = box.nodes, node = graph.nodes[i], gets = box.folded || node.gets;
-  box.bare = !box.folded && isLeaf(node) && !node.gets && !isNamed(node); // a number that someone wrote
-  const inside = box.frame >= 0 ? `${frames[box.frame].name}.` : "", name = box.name.startsWith(inside) ? box.name.slice(inside.length) : box.name;
-  const shownName = box.folded ? `+ ${cleaned(titleOf(graph, box, words))}` : cleaned(name);
-  box.title = box.bare ? "" : node.symbol && !box.folded ? `${isolated(shownName)} = ${node.symbol}` : shownName;
-  const root = box.nodes.includes(graph.root), met = !box.folded && node.gets && (graph.expected[i] > 1 || (isLeaf(node) && passes > 1));
-  box.pairs = box.bare ? [] : box.folded ? ["count", "norm"] : node.gets ? ["data", "grad"] : ["data"];
-  box.notes = gets ? Number(met || root || box.folded) + Number(Boolean(graph.handwritten) && !box.folded) : 0; // how its gradient stands, and that of another class
-  const widths = box.pairs.map(key => textWidth(wordOf(key, words), "word") + BOX.between + Math.max(...[USUAL, ...numbers(box, key)].map(text => textWidth(text, "grad"))));
-  const notes = met ? Math.max(...[`= ${USUAL} + ${USUAL}`, ...numbers(box, "sum")].map(text => textWidth(text, "note"))) : 0;
-  const own = Math.max(BOX.least, ...widths, notes, textWidth(box.title, "title") + (gets ? 40 : 0));
-  box.width = Math.ceil((box.bare ? textWidth(USUAL, "number") : own) + 2 * BOX.side);
-  box.rows = [...(box.bare ? ["bare"] : ["title"]), ...box.pairs, ...Array(box.notes).fill("note")];
-  box.height = (box.bare ? 4 : BOX.title) + BOX.line * (box.rows.length - !box.bare) + 2 * BOX.top - (box.notes ? 2 : 0);
-  const plain = isLeaf(node) && node.gets && !box.folded;
-  const kinds = [box.folded && "filled", !box.folded && !node.gets && "dashed", plain && node.parameter && "thick"];
-  box.roles = [...kinds, plain && !node.parameter && "rounded", root && !isLeaf(graph.nodes[graph.root]) && "double"].filter(Boolean).join(" ");
-}
-
-const wordOf = (key, words) => ({ count: words.node_count, norm: words.grad_norm, data: words.data, grad: words.grad })[key];
-
-class Picture {
-  // `acts` has what happens when a leaf is dragged or clicked, and when a part is opened or closed.
+export class Picture {
+  // `acts` are what opens and closes a part, and what happens when a leaf is pressed.
   constructor(shape, words, acts, view, vertical) {
     Object.assign(this, { shape, acts, vertical });
     const facts = new Map(shape.boxes.map((box, i) => [box, view.boxes[i]]));
@@ -55,7 +21,7 @@ class Picture {
     for (const box of shape.boxes) measure(shape, box, words, numbers, view.state.passes);
     for (const frame of shape.frames) frame.least = textWidth(cleaned(titleOf(shape.graph, frame, words)), "title") + 50;
     const several = shape.edges.some(edge => edge.slots.length > 1); // drawn as one, of which a label says little
-    this.labelled = shape.boxes.length <= FULL_LABELS && shape.edges.length <= (several ? READABLE_EDGES / 2 : READABLE_EDGES);
+    this.labelled = shape.boxes.length <= page.limits.boxes && shape.edges.length <= (several ? page.limits.edges / 2 : page.limits.edges);
     shape.edges.forEach((edge, i) => (edge.label = Math.max(...edgeTexts(view.edges[i], words).map((text, k) => textWidth(text, k ? "sent" : "local")), 36) + 8));
     layOut(shape, this.labelled, vertical);
     this.root = svg("g");
@@ -76,7 +42,7 @@ class Picture {
     const bar = svg("g", { class: "bar", tabindex: 0, role: "button", "aria-expanded": "true" }, hit, sign, title);
     title.textContent = cleaned(titleOf(this.shape.graph, frame, words));
     bar.setAttribute("aria-label", filled(words.close_part, { part: title.textContent }));
-    this.acts.button(bar, () => this.acts.toggle(frame.group));
+    pressable(bar, () => this.acts.toggle(frame.group));
     const group = svg("g", { class: "scope", "data-name": frame.name, "data-key": frame.key }, rim, bar);
     return { group, key: frame.key, x, y };
   }
@@ -112,10 +78,10 @@ class Picture {
       svg("path", { class: "lock", d: padlock }));
     const [only] = box.nodes, { graph } = this.shape;
     const editable = !graph.fixed && !box.folded && isEditable(graph.nodes[only]);
-    if (editable) this.acts.draggable(group, only);
+    if (editable) group.addEventListener("pointerdown", event => this.acts.drag(only, event));
     if (box.folded) {
       for (const [name, value] of [["tabindex", 0], ["role", "button"], ["aria-expanded", false]]) group.setAttribute(name, value);
-      this.acts.button(group, () => this.acts.toggle(box.group));
+      pressable(group, () => this.acts.toggle(box.group));
     }
     const role = `node ${roles}${editable ? " editable" : ""}${box.bare ? " bare" : ""}`;
     return { group, title, rows, width, role, key, x, y };
@@ -169,65 +135,23 @@ function updateBox({ group, title, rows, width, role }, { shape }, i, facts, wor
   if (box.folded) group.setAttribute("aria-label", filled(words.open_part, { part: lines[0][0] }));
 }
 
-// The texts of each row: a title or a note, or a word and its number.
-function boxLines(box, graph, facts, words, width) {
-  const number = x => (x === null ? "–" : shown(x));
-  if (box.bare) return [[number(facts.value)]];
-  const numbers = { count: String(box.nodes.length), norm: number(facts.grad), data: number(facts.value), grad: number(facts.grad) };
-  const lines = [[box.title], ...box.pairs.map(key => [wordOf(key, words), numbers[key]])];
-  if (!box.notes) return lines;
-  const seed = facts.began && box.nodes[0] === graph.root && !box.folded && !isLeaf(graph.nodes[graph.root]);
-  const waits = facts.count < facts.total, sum = facts.terms.length > 1;
-  if (box.notes > Number(facts.theirs !== null)) lines.push([!facts.began || facts.still ? (sum ? sumText(facts.terms, width) : "") : seed ? words.seed
-    : sum ? sumText(facts.terms, width) : waits || box.folded ? `${facts.count}/${facts.total}` : ""]);
-  if (facts.theirs !== null) lines.push([`${words.theirs} ${number(facts.theirs)}${facts.state === "complete" ? agreement(facts) : ""}`]);
-  return lines;
-}
-
-// Whether the gradient that the reader's own class computed is that of the chain rule, but for rounding.
-function agreement({ grad, theirs, terms }) {
-  const size = terms.reduce((sum, x) => sum + Math.abs(x), 0);
-  if (Object.is(grad, theirs) || Math.abs(grad - theirs) <= 1e-6 * size) return " ✓";
-  return Number.isNaN(grad) ? "" : ` ≠ ${shown(grad)}`; // nan where a local derivative is not known
-}
-
-// A part's name: what the learner knows it by.
-function titleOf(graph, { group }, words) {
-  const { path, part, parts, title, outer } = graph.groups[group];
-  if (title) return title;
-  return part ? filled(words.part, { part, parts }) : outer < 0 ? path : path.slice(graph.groups[outer].path.length + 1);
+// What a click, Enter and Space do with an element of the picture.
+function pressable(element, act) {
+  let from = null;
+  element.addEventListener("pointerdown", event => (from = [event.clientX, event.clientY]));
+  element.addEventListener("click", event => {
+    const moved = from && Math.hypot(event.clientX - from[0], event.clientY - from[1]) > 5;
+    if (!moved) act();
+  });
+  element.addEventListener("keydown", event => {
+    if (event.key !== "Enter" && event.key !== " ") return;
+    event.preventDefault();
+    event.stopPropagation();
+    act();
+  });
 }
 
 // What is shown where the pointer rests: the numbers in full.
 function tip(name, told, words) {
   return [name, ...told.map(([word, x]) => `${words[word]} ${exact(x)}`)].join("\n");
-}
-
-// The terms as a sum, the first ones left out where there is no room for all.
-function sumText(terms, width) {
-  const texts = terms.map(x => bracketed(shown(x)));
-  let shownTerms = texts.length;
-  const text = () => `= ${shownTerms < texts.length ? "… + " : ""}${texts.slice(-shownTerms).join(" + ")}`;
-  while (shownTerms > 1 && textWidth(text(), "note") > width - 2 * BOX.side) shownTerms--;
-  return text();
-}
-
-const changed = []; // pairs of a text and the room that it has
-
-// Set the text; it is kept within `room` pixels by fitChanged().
-function fit(element, text, room) {
-  if (!element || element.textContent === text) return;
-  element.textContent = text;
-  element.removeAttribute("textLength");
-  if (text) changed.push([element, room]);
-}
-
-// Keep all texts that have changed within their room, whatever the fonts. To measure a text, the browser lays the page
-// out if anything has changed: so all are measured before one is changed.
-function fitChanged() {
-  const wide = changed.splice(0).filter(([element, room]) => element.getComputedTextLength() > room);
-  for (const [element, room] of wide) {
-    element.setAttribute("textLength", room);
-    element.setAttribute("lengthAdjust", "spacingAndGlyphs");
-  }
 }

@@ -1,5 +1,11 @@
 // The local function of an operation near one operand's value, and its tangent, whose slope is the local derivative.
 
+import { forward } from "../rows.js";
+import { svg } from "./elements.js";
+import { flowsTo } from "./graph.js";
+import { replacedAt } from "./lists.js";
+import { expressionOf, filled, shown } from "./text.js";
+
 const PLOT = { width: 320, height: 170, rim: 12, samples: 160 };
 
 // What a step is about: a node and one of its operand slots; null if there is no curve to draw.
@@ -12,7 +18,7 @@ function plotted(view, step) {
   return slot < 0 || !Number.isFinite(xs[slot]) || !Number.isFinite(y) ? null : { node, slot, xs, y };
 }
 
-function drawPlot(root, view, step, words) {
+export function drawPlot(root, view, step, words) {
   const at = plotted(view, step);
   root.parentElement.classList.toggle("empty", at === null);
   if (!at) return;
@@ -50,7 +56,7 @@ function drawPlot(root, view, step, words) {
   root.replaceChildren(...lines);
   const names = node.parents.map(i => (view.graph.nodes[i].gets ? view.graph.nodes[i].name : shown(view.numbers.data[i])));
   const others = names.map((name, k) => (k === slot ? name : shown(xs[k])));
-  const told = { formula: expression(node.text, others), name: names[slot], x: shown(x), slope: shown(slope) };
+  const told = { formula: expressionOf(node.text, others), name: names[slot], x: shown(x), slope: shown(slope) };
   const text = filled(words.tangent, told);
   root.setAttribute("aria-label", text);
   root.nextElementSibling.textContent = text;

@@ -1,11 +1,8 @@
 // The same information as the picture, as two tables and as a list of the leaves that can be edited.
 
-function html(name, attributes = {}, ...children) {
-  const element = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-  element.append(...children);
-  return element;
-}
+import { html } from "./elements.js";
+import { calledIn } from "./parts.js";
+import { bracketed, exact, filled } from "./text.js";
 
 // Fill a table; cells are texts or, for numbers, floats and null. Only what changed is touched.
 function fillTable(table, headings, rows) {
@@ -30,19 +27,7 @@ function standing(facts, words) {
   return filled(words.standing, { state: words[facts.state], arrived: filled(words.arrived, facts) });
 }
 
-// What a box is called in a table: a part by its own words, wherever it is.
-function calledIn({ graph, shape }, b, words) {
-  const called = group => {
-    const { part, parts, path, outer, title } = graph.groups[group];
-    if (!part) return path;
-    const own = title ?? filled(words.part, { part, parts });
-    return outer < 0 ? own : `${called(outer)}.${own}`;
-  };
-  const { folded, group, name } = shape.boxes[b];
-  return folded ? called(group) : name;
-}
-
-function fillTables(view, words) {
+export function fillTables(view, words) {
   fillTable(
     document.getElementById("nodes"),
     ["name", "operation", "data", "grad", "terms", "state"].map(key => words[key]),

@@ -1,19 +1,27 @@
-// The curve of the root's value over a training run.
+// A training run: the slider over its steps, and the curve of the root's value.
 
-function makeCurve(values, width = 640, height = 120) {
-  const finite = values.filter(Number.isFinite);
-  const low = Math.min(...finite), span = Math.max(...finite) - low || 1, rim = 8;
-  const place = (value, i) => [
-    rim + (i / Math.max(values.length - 1, 1)) * (width - 2 * rim),
-    height - rim - ((value - low) / span) * (height - 2 * rim),
-  ];
-  const points = values.map(place), known = points.filter((_, i) => Number.isFinite(values[i]));
-  const dot = svg("circle", { r: 5 });
-  const line = svg("polyline", { points: known.join(" ") });
-  const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img" }, line, dot);
-  const show = i => {
-    dot.setAttribute("visibility", Number.isFinite(values[i]) ? "visible" : "hidden");
-    if (Number.isFinite(values[i])) [dot.cx, dot.cy].forEach((axis, k) => (axis.baseVal.value = points[i][k]));
-  };
-  return { root, show };
-}
+import { makeCurve } from "./curve.js";
+import { byId } from "./elements.js";
+import { session } from "./session.js";
+import { filled, shown } from "./text.js";
+
+const tape = { snapshots: null, values: [], curve: null };
+
+session.watch(() => {
+  const { snapshots, graph, words, chosen } = session, root = graph.nodes[graph.root].name;
+  if (tape.snapshots !== snapshots) {
+    const values = snapshots.map(recorded => recorded.data[recorded.graph.root]);
+    Object.assign(tape, { snapshots, values, curve: makeCurve(values) });
+    byId("curve").replaceChildren(tape.curve.root);
+  }
+  byId("training").hidden = snapshots.length < 2;
+  byId("tape").max = snapshots.length - 1;
+  byId("tape").value = chosen.snapshot;
+  const told = { step: chosen.snapshot + 1, count: snapshots.length, root, value: shown(tape.values[chosen.snapshot]) };
+  byId("tape_text").textContent = filled(words.tape_text, told);
+  byId("tape").setAttribute("aria-valuetext", byId("tape_text").textContent);
+  tape.curve.root.setAttribute("aria-label", filled(words.curve, { root }));
+  tape.curve.show(chosen.snapshot);
+});
+
+byId("tape").addEventListener("input", () => session.choose({ snapshot: Number(byId("tape").value), edits: new Map() }));

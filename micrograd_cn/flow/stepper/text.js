@@ -1,7 +1,7 @@
 // Numbers as text and text as numbers, and the words of both languages.
 
 // Four digits, as Python's format(x, ".4g") writes them, ties to even included.
-function shown(x) {
+export function shown(x) {
   if (!Number.isFinite(x)) return exact(x);
   if (x === 0) return "0";
   let [digits, exponent] = x.toExponential(3).split("e");
@@ -9,20 +9,20 @@ function shown(x) {
     const down = x.toExponential(60).slice(0, digits.length);
     if (Number(down.at(-1)) % 2 === 0) digits = down;
   }
-  const power = Number(exponent);
-  if (power >= -4 && power < 4) return String(Number(`${digits}e${power}`));
-  return `${Number(digits)}e${power < 0 ? "-" : "+"}${String(Math.abs(power)).padStart(2, "0")}`;
+  const ten = Number(exponent);
+  if (ten >= -4 && ten < 4) return String(Number(`${digits}e${ten}`));
+  return `${Number(digits)}e${ten < 0 ? "-" : "+"}${String(Math.abs(ten)).padStart(2, "0")}`;
 }
 
 // The shortest text that reads back as the same double; nan and inf as Python spells them.
-function exact(x) {
+export function exact(x) {
   if (Number.isNaN(x)) return "nan";
   if (Math.abs(x) === Infinity) return x > 0 ? "inf" : "-inf";
   return Object.is(x, -0) ? "-0" : String(x);
 }
 
 // The number that a text is, in Python's spelling or JavaScript's; null if it is none.
-function parsed(text) {
+export function parsed(text) {
   const clean = text.trim().toLowerCase().replace(/[−–－]/g, "-");
   const special = /^([+-]?)(inf(?:inity)?|nan)$/.exec(clean);
   if (special) return special[2] === "nan" ? NaN : special[1] === "-" ? -Infinity : Infinity;
@@ -30,42 +30,22 @@ function parsed(text) {
 }
 
 // Nine digits, in which one sees how close two numbers are.
-function precise(x) {
+export function precise(x) {
   return Number.isFinite(x) ? x.toPrecision(9) : exact(x);
 }
 
-// What a reader chose, kept for the next time; in a frame without a place of its own, it is not.
-function keep(name, value) {
-  try {
-    localStorage.setItem(`micrograd_cn.${name} ${location.pathname}`, value);
-  } catch { /* not allowed here */ }
-}
-
-function kept(name, choices) {
-  try {
-    const value = localStorage.getItem(`micrograd_cn.${name} ${location.pathname}`);
-    return choices.includes(value) ? value : null;
-  } catch {
-    return null;
-  }
-}
-
-// A list in the other order, and with one of its members replaced, as new lists.
-const reversed = list => [...list].reverse();
-const replacedAt = (list, i, x) => list.map((each, k) => (k === i ? x : each));
-
 // A number's text as part of a sum or beside another operator.
-function bracketed(text) {
+export function bracketed(text) {
   return text.startsWith("-") ? `(${text})` : text;
 }
 
 // The template with its {names} replaced, all at once, so that what is filled in may hold anything.
-function filled(template, values) {
+export function filled(template, values) {
   return template.replace(/\{(\w+)\}/g, (hole, name) => values[name] ?? hole);
 }
 
 // The same, with a space where Chinese meets letters or digits, as between a part's number and a verb.
-function filledApart(template, values) {
+export function filledApart(template, values) {
   const chinese = /[\u4e00-\u9fff]/, latin = /[A-Za-z0-9]/;
   const meet = (a, b) => (chinese.test(a) && latin.test(b)) || (latin.test(a) && chinese.test(b));
   return template.replace(/\{(\w+)\}/g, (hole, name, at) => {
@@ -75,23 +55,33 @@ function filledApart(template, values) {
 }
 
 // A name that is written from the right, kept from turning what stands around it.
-const isolated = text => (/[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/.test(text) ? `\u2068${text}\u2069` : text);
+export const isolated = text => (/[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/.test(text) ? `\u2068${text}\u2069` : text);
 
 // A name as it stands in a sentence: in one line, and not too long.
-const called = name => isolated(cleaned(name));
+export const called = name => isolated(cleaned(name));
 
 const LONGEST_LABEL = 40; // columns
 
 // The text's width in columns of a monospaced font, where a Chinese character takes two.
-function columns(text) {
+export function columns(text) {
   let count = 0;
   for (const c of text) count += /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1faff}\u{20000}-\u{3fffd}]/u.test(c) ? 2 : 1;
   return count;
 }
 
 // A label in one line, cut where it is very long, without control characters.
-function cleaned(label) {
+export function cleaned(label) {
   let text = [...label.slice(0, 2 * LONGEST_LABEL)].map(c => (/\s/.test(c) ? " " : /[\p{Cc}\p{Cs}]/u.test(c) ? "\ufffd" : c)).join("");
   while (columns(text) > LONGEST_LABEL) text = `${[...text].slice(0, -2).join("")}…`;
   return text;
 }
+
+// The operation with its operands' texts filled in; numbers below 0 in parentheses, except as arguments.
+export function expressionOf(template, operands) {
+  return template.replace(/\{(\d+)\}/g, (_, slot, at) => {
+    const text = operands[slot], before = template.slice(0, at).trimEnd().at(-1);
+    return before && "([,".includes(before) ? text : bracketed(text);
+  });
+}
+
+export const signed = x => (x > 0 ? `+${shown(x)}` : shown(x));

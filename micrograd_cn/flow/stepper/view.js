@@ -1,6 +1,9 @@
 // What the picture and the tables show of a state: facts about each box and each edge.
 
-function makeView(shape, numbers, moves, done) {
+import { gradient, hasGradient, replayed } from "./engine.js";
+import { isLeaf } from "./graph.js";
+
+export function makeView(shape, numbers, moves, done) {
   const { graph } = shape, state = replayed(graph, numbers, moves, done);
   const view = { shape, graph, numbers, moves, done, state };
   view.boxes = shape.boxes.map(box => boxFacts(view, box));
@@ -60,7 +63,7 @@ function edgeFacts({ shape, graph, numbers, state }, { source, target, slots, co
 }
 
 // The boxes and edges that a step is about.
-function activeIn(shape, step) {
+export function activeIn(shape, step) {
   const boxes = new Set(), edges = new Set();
   if (step) {
     if (step.kind !== "zero") boxes.add(step.box);

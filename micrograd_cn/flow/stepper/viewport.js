@@ -1,5 +1,8 @@
 // The window on the graph: dragged, zoomed with the wheel, the keys or two fingers, and moved to where something happens.
 
+import { byId, svg } from "./elements.js";
+import { still } from "./motion.js";
+
 const ZOOM = { least: 0.05, most: 2.5, first: 1.35, legible: 1 };
 const NARROW = 640; // pixels, below which the graph runs from top to bottom
 
@@ -9,7 +12,7 @@ class Viewport {
     this.scene = svg("g");
     this.root = svg("svg", { role: "group" }, this.scene);
     frame.replaceChildren(this.root);
-    Object.assign(this, { x: 0, y: 0, zoom: 1, size: [1, 1], boxes: [], touched: false, pointers: new Map() });
+    Object.assign(this, { x: 0, y: 0, zoom: 1, size: [1, 1], boxes: [], picture: null, touched: false, pointers: new Map() });
     frame.addEventListener("wheel", event => this.wheel(event), { passive: false });
     frame.addEventListener("pointerdown", event => this.down(event));
     for (const name of ["pointermove", "pointerup", "pointercancel"]) addEventListener(name, event => this.move(event));
@@ -28,9 +31,10 @@ class Viewport {
     this.moved?.();
   }
 
-  show(group, { size, boxes }) {
-    this.scene.replaceChildren(group);
-    Object.assign(this, { size, boxes });
+  show(picture) {
+    const { size, boxes } = picture.shape;
+    this.scene.replaceChildren(picture.root);
+    Object.assign(this, { picture, size, boxes });
   }
 
   get room() {
@@ -145,3 +149,6 @@ class Viewport {
     }
   }
 }
+
+export const viewport = new Viewport(byId("graph"));
+matchMedia("print").addEventListener("change", ({ matches }) => viewport.print(matches));

@@ -1,12 +1,12 @@
 // The functions that rows name and JavaScript lacks, with the answers of IEEE 754 that micrograd_cn/ieee.py gives.
 
 // a**b. JavaScript's own has nan where IEEE 754 has 1.
-function power(a, b) {
+export function power(a, b) {
   return a === 1 || (a === -1 && Math.abs(b) === Infinity) ? 1 : a ** b;
 }
 
 // The sum of the numbers, correctly rounded.
-function sum(...xs) {
+export function sum(...xs) {
   if (!xs.every(Number.isFinite)) return xs.reduce((total, x) => total + (Number.isFinite(x) ? 0 : x), 0);
   const total = sumExactly(xs);
   return Number.isNaN(total) ? sumExactly(xs.map(x => x * 2 ** -64)) * 2 ** 64 : total;
@@ -41,20 +41,20 @@ function sumExactly(xs) {
 }
 
 // The operands are x_1..x_n, y_1..y_n and perhaps a bias.
-function dot(...operands) {
+export function dot(...operands) {
   const n = operands.length >> 1;
   return sum(...operands.slice(0, n).map((x, i) => x * operands[n + i]), ...operands.slice(2 * n));
 }
 
 // The largest is taken out, the others are small beside it.
-function logsumexp(...xs) {
+export function logsumexp(...xs) {
   const top = Math.max(...xs), first = xs.indexOf(top);
   if (!Number.isFinite(top)) return top;
   return top + Math.log1p(sum(...xs.filter((_, k) => k !== first).map(x => Math.exp(x - top))));
 }
 
 // The series with positive terms alone, 2/sqrt(pi) exp(-x*x) sum 2**n x**(2n+1) / (2n+1)!! (Abramowitz & Stegun 7.1.6).
-function erf(x) {
+export function erf(x) {
   if (Math.abs(x) > 6) return Math.sign(x);
   let term = x, total = x;
   for (let n = 1; Math.abs(term) > 1e-18 * Math.abs(total); n++) {
@@ -65,7 +65,7 @@ function erf(x) {
 }
 
 // The continued fraction 1/(x + 1/2/(x + 2/2/(x + 3/2/(x + ...)))) (7.1.14), from its end, where it converges quickly.
-function erfc(x) {
+export function erfc(x) {
   if (!(x > 2)) return 1 - erf(x);
   let tail = x;
   for (let n = 120; n > 0; n--) tail = x + (0.5 * n) / tail;

@@ -1,0 +1,11 @@
+// What layers and neurons are called, counted as textbooks do: the inputs are none, the first hidden layer is 1.
+
+import { filled, filledApart } from "../stepper/text.js";
+
+export function layerName({ layers }, l, words) {
+  return l === layers.length - 1 ? words.output_layer : filled(words.hidden_layer, { number: l + 1 });
+}
+
+export function neuronName(network, l, j, words) {
+  return filledApart(words.part_of, { inner: filled(words.part_neuron, { number: j + 1 }), outer: layerName(network, l, words) });
+}

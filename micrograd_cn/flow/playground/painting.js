@@ -1,0 +1,68 @@
+// The plane under the pointer: one draws points of one's own there, or chooses a sample.
+
+import { LEAST_POINTS, drawBoard, refresh } from "./board.js";
+import { pointOf } from "./data.js";
+import { placeIn } from "./plane.js";
+import { remember } from "./rooms.js";
+import { openSample, renew } from "./training.js";
+import { byId } from "../stepper/elements.js";
+import { session } from "../stepper/session.js";
+
+function choosePaint(label) {
+  session.board.paint = label;
+  for (const k of [0, 1]) byId(`class${k}`).setAttribute("aria-pressed", k === label);
+}
+
+function repaint(change) {
+  const { board } = session;
+  change(board.own);
+  remember();
+  if (!board.trainer.history.length || !board.own.length) renew();
+  else {
+    board.trainer.waiting = [];
+    board.point = Math.max(0, Math.min(board.point, board.own.length - 1));
+    refresh();
+  }
+}
+
+const plane = byId("plane");
+
+// A point where one presses, and more along the way while one drags.
+let brush = null;
+function dab(event) {
+  brush = [event.clientX, event.clientY];
+  repaint(own => own.push(pointOf(placeIn(plane, event), session.board.paint)));
+}
+plane.addEventListener("pointerdown", event => {
+  if (session.board.settings.data !== "own") return;
+  plane.setPointerCapture?.(event.pointerId);
+  dab(event);
+});
+plane.addEventListener("pointermove", event => {
+  if (brush && Math.hypot(event.clientX - brush[0], event.clientY - brush[1]) >= 14) dab(event);
+});
+for (const name of ["pointerup", "pointercancel"]) plane.addEventListener(name, () => (brush = null));
+
+plane.addEventListener("click", event => {
+  const { board } = session, at = placeIn(plane, event);
+  if (board.settings.data === "own") return;
+  const distances = board.trainer.points.map(({ at: [x, y] }) => Math.hypot(x - at[0], y - at[1]));
+  board.point = distances.indexOf(Math.min(...distances));
+  openSample();
+});
+
+// Samples by keys: the arrows choose, Enter opens.
+plane.addEventListener("keydown", event => {
+  const { board } = session, count = board.trainer.points.length;
+  const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+  if ((!by && event.key !== "Enter") || count < LEAST_POINTS) return;
+  event.preventDefault();
+  event.stopPropagation();
+  if (!by) return openSample();
+  board.point = (board.point + by + count) % count;
+  drawBoard(true);
+});
+
+byId("unpaint").addEventListener("click", () => repaint(own => own.pop()));
+byId("clear").addEventListener("click", () => repaint(own => own.splice(0)));
+for (const k of [0, 1]) byId(`class${k}`).addEventListener("click", () => choosePaint(k));

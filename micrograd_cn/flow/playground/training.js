@@ -1,0 +1,167 @@
+// Training: begun anew with what is set, run frame by frame, and opened in the stepper.
+
+import { LEAST_POINTS, drawBoard, findDead, refresh, showTrainer, tellState, views, wiring } from "./board.js";
+import { computationOf } from "./computation.js";
+import { DATA, pointOf } from "./data.js";
+import { GRID } from "./plane.js";
+import { Random } from "./random.js";
+import { addRoom, isSeen, remember, stepThrough } from "./rooms.js";
+import { CHOICES, DEFAULTS, isSetting, isWritten, sizesOf } from "./settings.js";
+import { Trainer } from "./train.js";
+import { byId, html } from "../stepper/elements.js";
+import { around } from "../stepper/fold.js";
+import { session } from "../stepper/session.js";
+import { filled, parsed } from "../stepper/text.js";
+import { viewport } from "../stepper/viewport.js";
+
+const HELD = 100; // points that are held out
+const BUDGET = 5; // milliseconds of training a frame
+const pace = { stepped: 0, frame: 0, rest: 3 }; // when the last step was, frames so far, further steps in this one
+
+export function renew() {
+  stopTraining();
+  const { board } = session, { data, count, layers, activation, initialiser, loss, optimizer, rate, batch, seed, noise } = board.settings;
+  const points = data === "own" ? board.own : DATA[data](new Random(Number(seed)), Number(count), Number(noise));
+  const held = ["own", "bits"].includes(data) ? [] : DATA[data](new Random(Number(seed) + 2), HELD, Number(noise));
+  const given = { layers: sizesOf(layers), activation, initialiser, loss, optimizer, rate: parsed(rate), batch: Number(batch), seed: Number(seed) };
+  board.trainer = new Trainer(given, points, held);
+  board.point = Math.min(board.point, Math.max(0, points.length - 1));
+  showTrainer();
+}
+
+// A frame: as many steps as fit into its budget, a part of the survey, and now and then the rest.
+function tick(now) {
+  const { board } = session, { trainer, settings: { speed } } = board;
+  board.running = requestAnimationFrame(tick);
+  const began = performance.now(), wait = 1000 / Number(speed);
+  if (speed !== "full") {
+    if (now - pace.stepped < wait) return;
+    pace.stepped = Math.max(pace.stepped + wait, now - wait);
+    trainer.step();
+    views.survey.whole();
+  } else {
+    do trainer.step(); while (performance.now() - began < BUDGET && pace.rest-- > 0);
+    pace.rest = 3;
+    views.survey.rows(GRID / 4);
+  }
+  pace.frame++;
+  if (pace.frame % 12 === 0) findDead();
+  drawBoard(pace.frame % 6 === 0 || speed !== "full");
+}
+
+function runTraining() {
+  if (session.board.trainer.points.length < LEAST_POINTS) return;
+  session.board.running = requestAnimationFrame(tick);
+  tellState();
+}
+
+function stopTraining() {
+  if (session.board.running) cancelAnimationFrame(session.board.running);
+  session.board.running = null;
+}
+
+function takeOne(samples) {
+  const { board } = session;
+  stopTraining();
+  board.trainer.step(samples);
+  if (samples) [board.point] = samples;
+  refresh();
+}
+
+// Into the stepper: the loss of one sample, with one part opened, or of the batch.
+export function openSample(wanted) {
+  stopTraining();
+  const { words, board: { trainer, point: number } } = session, made = computationOf(trainer, [number]);
+  stepThrough(made, filled(words.origin_sample, { number: number + 1, step: trainer.steps }));
+  const group = made.graph.groups.findIndex(each => each.path === wanted);
+  if (group < 0) return;
+  session.choose({ open: new Set(around(made.graph, group)), anchor: null });
+  viewport.picture.root.querySelector(`.scope[data-key="g${group}"]`)?.classList.add("marked");
+  const frame = session.shape.frames.find(each => each.group === group);
+  if (frame) viewport.bring([frame]);
+}
+
+function openBatch() {
+  stopTraining();
+  const { words, board: { trainer, settings } } = session;
+  const samples = trainer.peek(settings.batch === "0" ? trainer.points.length : Number(settings.batch));
+  stepThrough(computationOf(trainer, samples), filled(words.origin_batch, { count: samples.length, step: trainer.steps }));
+}
+
+function set(name, value) {
+  session.board.settings[name] = value;
+  remember();
+  if (name !== "speed") renew();
+}
+
+function fillFields() {
+  const prefixes = { data: "data_", loss: "loss_", batch: "batch_", noise: "noise_", speed: "speed_" };
+  for (const [name, values] of Object.entries(CHOICES)) {
+    byId(`b_${name}`).replaceChildren(...values.map(value => {
+      return html("option", { value, ...(prefixes[name] ? { "data-word": `${prefixes[name]}${value}` } : {}) }, value);
+    }));
+  }
+  for (const name of Object.keys(DEFAULTS)) {
+    const field = byId(`b_${name}`);
+    if (!field) continue;
+    field.value = session.board.settings[name];
+    field.addEventListener("input", () => {
+      const right = isWritten[name]?.(field.value) ?? true;
+      field.setAttribute("aria-invalid", !right);
+      if (right) set(name, field.value);
+      else tellState();
+    });
+  }
+}
+
+const boardCommands = {
+  run: () => {
+    if (!session.board.running) return runTraining();
+    stopTraining();
+    refresh();
+  },
+  one_step: () => takeOne(),
+  one_sample: () => takeOne(session.board.trainer.next(1)),
+  reset: renew,
+  open_loss: openBatch,
+  open_sample: () => openSample(),
+  open_neuron: () => openSample(`layers.${wiring.lens.l}.neurons.${wiring.lens.j}`),
+  show_grads: () => {
+    const pressed = byId("show_grads").getAttribute("aria-pressed") === "true";
+    byId("show_grads").setAttribute("aria-pressed", !pressed);
+    drawBoard(true);
+  },
+};
+for (const [id, command] of Object.entries(boardCommands)) byId(id).addEventListener("click", command);
+
+document.addEventListener("keydown", event => {
+  if (!isSeen("board") || event.target.matches("input, select, textarea, button, [role=application]") && event.key !== "ArrowRight") return;
+  if (event.target.matches("input, select, textarea") || byId("helping").open) return;
+  const command = { " ": "run", ArrowRight: "one_step" }[event.key];
+  if (!command || event.ctrlKey || event.metaKey || event.altKey) return;
+  event.preventDefault();
+  boardCommands[command]();
+});
+
+addRoom("board", {
+  panel: "board",
+  left: stopTraining,
+  entered() {
+    wiring.arrange();
+    refresh();
+  },
+  facts() {
+    const { settings, own } = session.board, written = ({ at, label }) => [...at.map(x => x.toFixed(2)), label].join(",");
+    return { room: "board", ...settings, ...(settings.data === "own" ? { own: own.map(written).join(";") } : {}) };
+  },
+  arrive(link) {
+    const { settings, own } = session.board;
+    for (const name of Object.keys(DEFAULTS)) if (link.has(name) && isSetting(name, link.get(name))) settings[name] = link.get(name);
+    for (const text of (link.get("own") ?? "").split(";").filter(Boolean)) {
+      const [x, y, label] = text.split(",").map(Number);
+      if (Number.isFinite(x) && Number.isFinite(y)) own.push(pointOf([x, y], label === 1 ? 1 : 0));
+    }
+    fillFields();
+    renew();
+  },
+});

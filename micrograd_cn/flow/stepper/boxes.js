@@ -1,0 +1,63 @@
+// What stands in a box, and how large it is.
+
+import { textWidth } from "./fitting.js";
+import { isLeaf, isNamed } from "./graph.js";
+import { titleOf } from "./parts.js";
+import { bracketed, cleaned, isolated, shown } from "./text.js";
+
+export const BOX = { title: 21, line: 18, side: 9, top: 5, between: 10, least: 62 }; // pixels
+const USUAL = "-0.8888"; // a number that a box has room for, whatever it has now
+
+// The size, the rows and the role of a box; `numbers` has what it will show.
+export function measure(shape, box, words, numbers, passes) {
+  const { graph, frames } = shape, [i] = box.nodes, node = graph.nodes[i], gets = box.folded || node.gets;
+  box.bare = !box.folded && isLeaf(node) && !node.gets && !isNamed(node); // a number that someone wrote
+  const inside = box.frame >= 0 ? `${frames[box.frame].name}.` : "", name = box.name.startsWith(inside) ? box.name.slice(inside.length) : box.name;
+  const shownName = box.folded ? `+ ${cleaned(titleOf(graph, box, words))}` : cleaned(name);
+  box.title = box.bare ? "" : node.symbol && !box.folded ? `${isolated(shownName)} = ${node.symbol}` : shownName;
+  const root = box.nodes.includes(graph.root), met = !box.folded && node.gets && (graph.expected[i] > 1 || (isLeaf(node) && passes > 1));
+  box.pairs = box.bare ? [] : box.folded ? ["count", "norm"] : node.gets ? ["data", "grad"] : ["data"];
+  box.notes = gets ? Number(met || root || box.folded) + Number(Boolean(graph.handwritten) && !box.folded) : 0; // how its gradient stands, and that of another class
+  const widths = box.pairs.map(key => textWidth(wordOf(key, words), "word") + BOX.between + Math.max(...[USUAL, ...numbers(box, key)].map(text => textWidth(text, "grad"))));
+  const notes = met ? Math.max(...[`= ${USUAL} + ${USUAL}`, ...numbers(box, "sum")].map(text => textWidth(text, "note"))) : 0;
+  const own = Math.max(BOX.least, ...widths, notes, textWidth(box.title, "title") + (gets ? 40 : 0));
+  box.width = Math.ceil((box.bare ? textWidth(USUAL, "number") : own) + 2 * BOX.side);
+  box.rows = [...(box.bare ? ["bare"] : ["title"]), ...box.pairs, ...Array(box.notes).fill("note")];
+  box.height = (box.bare ? 4 : BOX.title) + BOX.line * (box.rows.length - !box.bare) + 2 * BOX.top - (box.notes ? 2 : 0);
+  const plain = isLeaf(node) && node.gets && !box.folded;
+  const kinds = [box.folded && "filled", !box.folded && !node.gets && "dashed", plain && node.parameter && "thick"];
+  box.roles = [...kinds, plain && !node.parameter && "rounded", root && !isLeaf(graph.nodes[graph.root]) && "double"].filter(Boolean).join(" ");
+}
+
+const wordOf = (key, words) => ({ count: words.node_count, norm: words.grad_norm, data: words.data, grad: words.grad })[key];
+
+// The texts of each row: a title or a note, or a word and its number.
+export function boxLines(box, graph, facts, words, width) {
+  const number = x => (x === null ? "–" : shown(x));
+  if (box.bare) return [[number(facts.value)]];
+  const numbers = { count: String(box.nodes.length), norm: number(facts.grad), data: number(facts.value), grad: number(facts.grad) };
+  const lines = [[box.title], ...box.pairs.map(key => [wordOf(key, words), numbers[key]])];
+  if (!box.notes) return lines;
+  const seed = facts.began && box.nodes[0] === graph.root && !box.folded && !isLeaf(graph.nodes[graph.root]);
+  const waits = facts.count < facts.total, adds = facts.terms.length > 1;
+  if (box.notes > Number(facts.theirs !== null)) lines.push([!facts.began || facts.still ? (adds ? sumText(facts.terms, width) : "") : seed ? words.seed
+    : adds ? sumText(facts.terms, width) : waits || box.folded ? `${facts.count}/${facts.total}` : ""]);
+  if (facts.theirs !== null) lines.push([`${words.theirs} ${number(facts.theirs)}${facts.state === "complete" ? agreement(facts) : ""}`]);
+  return lines;
+}
+
+// Whether the gradient that the reader's own class computed is that of the chain rule, but for rounding.
+function agreement({ grad, theirs, terms }) {
+  const size = terms.reduce((total, x) => total + Math.abs(x), 0);
+  if (Object.is(grad, theirs) || Math.abs(grad - theirs) <= 1e-6 * size) return " ✓";
+  return Number.isNaN(grad) ? "" : ` ≠ ${shown(grad)}`; // nan where a local derivative is not known
+}
+
+// The terms as a sum, the first ones left out where there is no room for all.
+export function sumText(terms, width) {
+  const texts = terms.map(x => bracketed(shown(x)));
+  let shownTerms = texts.length;
+  const text = () => `= ${shownTerms < texts.length ? "… + " : ""}${texts.slice(-shownTerms).join(" + ")}`;
+  while (shownTerms > 1 && textWidth(text(), "note") > width - 2 * BOX.side) shownTerms--;
+  return text();
+}

@@ -1,0 +1,123 @@
+// The leaf that is chosen: its number, typed or dragged; what a small change of it does; its derivative checked by differences.
+
+import { byId, html } from "./elements.js";
+import { isEditable } from "./graph.js";
+import { changesOf, nudge } from "./nudge.js";
+import { session } from "./session.js";
+import { called, cleaned, exact, filled, parsed, precise, shown, signed } from "./text.js";
+
+const MOST_WAYS = 8; // uses of a leaf that are listed
+const MOST_NUDGED = 2000; // nodes of a graph that is computed again for each use of the leaf
+
+const chosenLeaf = () => Number(byId("leaf").value);
+
+function say(text) {
+  byId("message").textContent = text;
+}
+
+function chooseLeaf(i) {
+  if (byId("leaf").value !== String(i)) forgetChange();
+  byId("leaf").value = i;
+  if (document.activeElement === byId("value")) byId("value").blur();
+  showLeaf();
+}
+
+function forgetChange() {
+  say("");
+  byId("change").value = 0;
+}
+
+// A leaf of the picture: a click goes to its field, dragging to the right or left changes its number.
+export function drag(i, event) {
+  event.preventDefault(); // the picture stays
+  chooseLeaf(i);
+  dragNumber(event, () => session.numbers.data[i], x => session.edit(i, x), () => byId("value").select());
+}
+
+// Follow the pointer until it is let go: a pixel is a hundredth of the number's size. Without a move it is a click.
+export function dragNumber(event, read, write, click = () => {}) {
+  const start = Number.isFinite(read()) ? read() : 0, unit = 10 ** Math.floor(Math.log10(Math.max(Math.abs(start), 0.5))) / 50;
+  let moved = false;
+  const move = ({ clientX, pointerId }) => {
+    if (pointerId !== event.pointerId) return;
+    moved ||= Math.abs(clientX - event.clientX) > 3;
+    if (moved) write(Number((Math.round(start / unit + clientX - event.clientX) * unit).toPrecision(12)));
+  };
+  const end = ({ pointerId }) => {
+    if (pointerId !== event.pointerId) return;
+    removeEventListener("pointermove", move);
+    for (const name of ["pointerup", "pointercancel"]) removeEventListener(name, end);
+    if (!moved) click();
+  };
+  addEventListener("pointermove", move);
+  for (const name of ["pointerup", "pointercancel"]) addEventListener(name, end);
+}
+
+function checkByDifferences() {
+  const { graph, words, leaves } = session, i = chosenLeaf(), told = nudge(graph, leaves, i);
+  const { name } = graph.nodes[i], root = graph.nodes[graph.root].name;
+  const digits = Object.fromEntries(["below", "above", "slope", "grad"].map(key => [key, precise(told[key])]));
+  say(filled(words.nudged, { ...digits, step: shown(told.step), name, root, verdict: words[told.verdict] }));
+}
+
+// The chosen leaf's value, unless the learner is at it.
+function showLeaf() {
+  const { graph, words, numbers, chosen } = session;
+  for (const id of ["leaf", "value", "nudge"]) byId(id).disabled = Boolean(graph.fixed) || !byId("leaf").options.length;
+  byId("undo").disabled = chosen.edits.size === 0;
+  if (graph.fixed) say(filled(words.not_editable, { op: graph.fixed }));
+  else if (document.activeElement !== byId("value") && byId("leaf").value) {
+    if (byId("value").getAttribute("aria-invalid") === "true") say("");
+    byId("value").value = exact(numbers.data[chosenLeaf()]);
+    byId("value").setAttribute("aria-invalid", false);
+  }
+}
+
+function nudgeBy() {
+  const size = Math.abs(session.leaves[chosenLeaf()]);
+  return Number((Number(byId("change").value) / 100 * Math.max(Number.isFinite(size) ? size : 1, 1) / 2).toPrecision(6));
+}
+
+function showWays() {
+  const { graph, words, leaves } = session, able = !graph.fixed && byId("leaf").value !== "" && graph.nodes.length <= MOST_NUDGED;
+  const change = nudgeBy();
+  byId("change").disabled = !able;
+  if (!able || change === 0) return byId("ways").replaceChildren();
+  const i = chosenLeaf(), { ways, together, linear } = changesOf(graph, leaves, i, change), name = called(graph.nodes[i].name);
+  byId("change").setAttribute("aria-valuetext", `${name} ${signed(change)}`);
+  const row = (cell, texts, attributes = {}) => html("tr", attributes, ...texts.map(text => html(cell, {}, text)));
+  const added = ways.reduce((total, { own }) => total + own, 0), root = called(graph.nodes[graph.root].name);
+  byId("ways").replaceChildren(
+    html("thead", {}, row("th", [`${name} ${signed(change)}`, filled(words.way_change, { root }), words.way_linear])),
+    html("tbody", {},
+      ...ways.slice(0, MOST_WAYS).map(({ node, own, linear: part }) => row("td", [filled(words.way, { node: called(graph.nodes[node].name) }), signed(own), signed(part)])),
+      ...(ways.length > MOST_WAYS ? [row("td", [filled(words.others, { count: ways.length - MOST_WAYS }), "", ""])] : []),
+      row("td", [words.way_sum, signed(added), signed(linear)], { class: "sum" }),
+      row("td", [words.way_together, signed(together), ""])),
+  );
+}
+
+session.watch(({ other, changes }) => {
+  if (["snapshot", "edits", "lang"].some(key => key in changes)) say(""); // what it told was of other numbers
+  if (other) {
+    const { nodes } = session.graph, leaves = [...nodes.keys()].filter(i => isEditable(nodes[i]));
+    byId("leaf").replaceChildren(...leaves.map(i => html("option", { value: i }, cleaned(nodes[i].name))));
+  }
+  showLeaf();
+  showWays();
+});
+
+byId("leaf").addEventListener("change", () => {
+  forgetChange();
+  showWays();
+  showLeaf();
+});
+byId("change").addEventListener("input", showWays);
+byId("value").addEventListener("input", () => {
+  const x = parsed(byId("value").value);
+  byId("value").setAttribute("aria-invalid", x === null);
+  if (x === null) say(session.words.not_a_number);
+  else session.edit(chosenLeaf(), x);
+});
+byId("nudge").addEventListener("click", checkByDifferences);
+byId("undo").addEventListener("click", () => session.choose({ edits: new Map() }));

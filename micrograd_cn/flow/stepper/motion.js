@@ -1,0 +1,36 @@
+// What moves in the picture.
+
+import { svg } from "./elements.js";
+
+const FLIGHT = 650; // of a contribution along its edge, in milliseconds
+
+export const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+
+// Let the contribution move from the result to the operand, over all that is drawn.
+export function fly(layer, { line }, text, sign, speed) {
+  if (still() || !line.getTotalLength) return;
+  const width = 8 * text.length + 14, length = line.getTotalLength(), began = performance.now();
+  const token = svg("g", { class: `token ${sign}` },
+    svg("rect", { x: -width / 2, y: -12, width, height: 24, rx: 12 }), svg("text", { y: 4.5 }, text));
+  layer.append(token);
+  const move = now => {
+    const share = Math.min(1, Math.max(0, ((now - began) / FLIGHT) * speed)), eased = share * share * (3 - 2 * share);
+    const { x, y } = line.getPointAtLength(length * (1 - eased));
+    token.setAttribute("transform", `translate(${x},${y})`);
+    if (share < 1 && token.isConnected) requestAnimationFrame(move);
+    else token.classList.add("landed");
+  };
+  move(began);
+}
+
+// Let the boxes that were there before move from where they were, and the new ones appear.
+export function settleIn(picture, before, dx, dy) {
+  if (still()) return;
+  const timing = { duration: 320, easing: "ease-in-out" };
+  for (const { group, key, x, y } of [...picture.frames, ...picture.boxes]) {
+    const was = before.get(key);
+    if (was) group.animate([{ transform: `translate(${was.x - x + dx}px, ${was.y - y + dy}px)` }, { transform: "none" }], timing);
+    else group.animate([{ opacity: 0 }, { opacity: 1 }], timing);
+  }
+  for (const { group, label } of picture.edges) for (const element of [group, label]) element.animate([{ opacity: 0 }, { opacity: 1 }], timing);
+}

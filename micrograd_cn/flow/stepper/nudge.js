@@ -1,0 +1,50 @@
+// What small changes of a leaf tell: the derivative by differences, and why gradients add.
+
+import { evaluated, gradient, movesOf, replayed } from "./engine.js";
+import { flowsTo } from "./graph.js";
+import { replacedAt } from "./lists.js";
+
+// The slope of `f` at `x` by the difference of its values on both sides of it, for two steps in proportion to `scale`;
+// the smaller step's. `doubt` is how far off it may be, as far as the two slopes and the rounding of the values tell.
+function difference(f, x, scale) {
+  const at = step => {
+    const low = x - step, high = x + step, below = f(low), above = f(high), width = high - low;
+    return { step, below, above, width, slope: (above - below) / width };
+  };
+  const step = Math.cbrt(Number.EPSILON) * scale, wide = at(step), near = at(step / 2);
+  const rounding = (4 * Number.EPSILON * (Math.abs(near.above) + Math.abs(near.below))) / near.width;
+  const doubt = Math.abs(wide.slope - near.slope) + rounding;
+  return { ...near, doubt: Number.isNaN(doubt) ? Infinity : doubt };
+}
+
+// The derivative of the root with respect to a leaf by backpropagation, and by differences on whichever scale they are
+// surer: the leaf's own, which suits log at 0.001, or at least 1, which suits it near 0.
+export function nudge(graph, leaves, i) {
+  const f = x => evaluated(graph, replacedAt(leaves, i, x)).data[graph.root], x = leaves[i], size = Math.abs(x);
+  const scales = Number.isFinite(size) && size > 0 ? [size, Math.max(1, size)] : [Math.max(1, size)];
+  const found = scales.map(scale => difference(f, x, scale)).reduce((a, b) => (b.doubt < a.doubt ? b : a));
+  const moves = movesOf(graph, ["backward"]);
+  const grad = gradient(replayed(graph, evaluated(graph, leaves), moves, moves.length), i);
+  return { ...found, grad, verdict: verdict(found, grad) };
+}
+
+function verdict({ slope, doubt }, grad) {
+  if (!Number.isFinite(slope) || !Number.isFinite(grad)) return "unclear";
+  const gap = Math.abs(slope - grad), size = Math.max(Math.abs(slope), Math.abs(grad));
+  if (size !== 0 && doubt > 0.01 * size && gap <= doubt) return "unclear";
+  return gap <= 1e-6 * size + doubt ? "agree" : "differ";
+}
+
+// What the root's value changes by if leaf `i` is changed by `change`: at each of its uses alone, and at all together;
+// beside each the contribution × change, of which the gradient × change is the sum.
+export function changesOf(graph, leaves, i, change) {
+  const numbers = evaluated(graph, leaves), moves = movesOf(graph, ["backward"]);
+  const state = replayed(graph, numbers, moves, moves.length), y = numbers.data[graph.root], value = leaves[i] + change;
+  const ways = [];
+  graph.nodes.forEach((node, k) => node.parents?.forEach((parent, slot) => {
+    if (parent !== i || !flowsTo(graph, node, slot)) return;
+    const own = evaluated(graph, leaves, { node: k, slot, value }).data[graph.root] - y;
+    ways.push({ node: k, own, linear: (state.sent[node.slots + slot] ?? 0) * change });
+  }));
+  return { ways, together: evaluated(graph, replacedAt(leaves, i, value)).data[graph.root] - y, linear: gradient(state, i) * change };
+}

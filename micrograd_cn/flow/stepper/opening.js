@@ -1,0 +1,31 @@
+// Parts that open and close.
+
+import { around, countBoxes } from "./fold.js";
+import { session } from "./session.js";
+import { viewport } from "./viewport.js";
+
+const MOST_OPEN = 400; // boxes that "open all" may give
+
+export function toggle(group) {
+  const { graph, chosen } = session, open = new Set(chosen.open), anchor = `g${group}`;
+  if (open.has(group)) {
+    for (const inner of graph.groups.keys()) if (around(graph, inner).includes(group)) open.delete(inner);
+  } else open.add(group);
+  session.choose({ open, anchor });
+  viewport.picture.root.querySelector(`[data-key="${anchor}"] .bar, .node[data-key="${anchor}"]`)?.focus({ preventScroll: true });
+}
+
+export function openAll() {
+  const { graph } = session, open = new Set();
+  for (const i of graph.groups.keys()) {
+    open.add(i);
+    if (countBoxes(graph, open) > MOST_OPEN) open.delete(i);
+  }
+  session.choose({ open, anchor: null });
+  viewport.fit();
+}
+
+export function closeAll() {
+  session.choose({ open: new Set(), anchor: null });
+  viewport.fit();
+}

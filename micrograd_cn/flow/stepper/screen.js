@@ -1,0 +1,82 @@
+// The stepper on the screen: all that is seen follows from the session.
+
+import { drag } from "./editing.js";
+import { byId } from "./elements.js";
+import { settleIn } from "./motion.js";
+import { narration } from "./narration.js";
+import { toggle } from "./opening.js";
+import { Picture } from "./picture.js";
+import { drawPlot } from "./plot.js";
+import { session } from "./session.js";
+import { fillTables } from "./table.js";
+import { filled } from "./text.js";
+import { activeIn } from "./view.js";
+import { viewport } from "./viewport.js";
+
+const MANY_MOVES = 4000; // from which on the gradients are not computed beforehand
+
+// Make the picture of what is open. What was there stays in its place, but for what must make room.
+function drawPicture(other) {
+  const { shape, moves, words, chosen } = session, { picture: last } = viewport;
+  const before = new Map(other || !last ? [] : [...last.frames, ...last.boxes].map(each => [each.key, each]));
+  const seen = moves.length > MANY_MOVES ? chosen.done : moves.length; // for which boxes have room
+  const picture = new Picture(shape, words, { toggle, drag }, session.viewAt(seen), viewport.vertical);
+  viewport.show(picture);
+  if (!before.size) return viewport.begin();
+  const now = [...picture.frames, ...picture.boxes], stays = now.find(each => each.key === chosen.anchor && before.has(each.key));
+  const was = stays && before.get(stays.key);
+  const dx = was ? was.x - stays.x : 0, dy = was ? was.y - stays.y : 0;
+  viewport.to(viewport.x + dx * viewport.zoom, viewport.y + dy * viewport.zoom);
+  settleIn(picture, before, -dx, -dy);
+}
+
+viewport.turned = () => {
+  if (!session.graph) return;
+  session.reshape();
+  session.tell({ other: true, anew: true, changes: {} });
+};
+
+session.watch(({ other, anew }) => {
+  if (anew) drawPicture(other);
+  showAll();
+});
+
+function showAll() {
+  const { position: at, chosen, shape, graph, steps, words, lastStep: step } = session, { asking, done, lang } = chosen;
+  const view = session.viewAt(), active = activeIn(shape, asking ? steps[at] : step);
+  document.documentElement.lang = lang === "zh" ? "zh-CN" : lang;
+  translate(words);
+  byId("language").lang = lang === "zh" ? "en" : "zh-CN";
+  byId("play").textContent = chosen.timer ? words.pause : words.play;
+  const told = asking ? narration(session.viewAt(steps[at].end), steps[at], steps[at + 1], words, { asked: true })
+    : narration(view, step, steps[at], words, { fresh: chosen.fresh });
+  if (byId("narration").textContent !== told) byId("narration").textContent = told; // said aloud once
+  byId("progress").textContent = filled(words.progress, { position: at, count: steps.length });
+  byId("scrub").max = steps.length;
+  byId("scrub").value = at;
+  byId("scrub").setAttribute("aria-valuetext", byId("progress").textContent);
+  byId("start").disabled = done === 0 && !asking && chosen.actions.length === 1;
+  for (const id of ["layer_back", "node_back", "back"]) byId(id).disabled = done === 0 && !asking;
+  for (const id of ["step", "node_step", "layer_step", "end"]) byId(id).disabled = at === steps.length;
+  for (const id of ["layer_back", "layer_step", "open_all", "close_all"]) byId(id).hidden = graph.groups.length === 0;
+  byId("predict").setAttribute("aria-pressed", chosen.predict);
+  byId("ask").hidden = !asking;
+  viewport.root.setAttribute("aria-label", filled(words.graph, { root: graph.nodes[graph.root].name }));
+  viewport.picture.update(view, words, active);
+  viewport.bring([...active.boxes].map(i => shape.boxes[i]));
+  drawPlot(byId("plot"), view, asking ? null : step, words);
+  fillTables(view, words);
+}
+
+// Put the words in the chosen language where they belong.
+function translate(words) {
+  document.title = words.title;
+  for (const element of document.querySelectorAll("[data-word]")) {
+    const text = words[element.dataset.word];
+    if (element.textContent !== text) element.textContent = text;
+  }
+  for (const element of document.querySelectorAll("[data-hint]")) {
+    for (const name of ["title", "aria-label"]) element.setAttribute(name, words[element.dataset.hint]);
+  }
+  for (const element of document.querySelectorAll("[data-label]")) element.setAttribute("aria-label", words[element.dataset.label]);
+}

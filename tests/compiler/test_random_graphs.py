@@ -1,0 +1,42 @@
+"""Some random graphs of the campaign: every kind of code, C and Python, against the engine and with each other."""
+
+from itertools import count, islice
+
+import pytest
+
+from . import campaign
+from .graphs import FAMILIES, draw
+
+
+def small(family, most=60):
+    """Yield cases of a family that take little time."""
+    for k in count():
+        name, case = draw(f"tests/{family}/{k}")
+        if name == family and 4 < len(case.graph.steps) <= most and len(case.rows) <= 40:
+            yield case
+
+
+CASES = [(family.__name__, k) for family in dict.fromkeys(FAMILIES) for k in range(5)]
+
+
+@pytest.mark.parametrize(("family", "number"), CASES)
+def test_what_is_printed_has_the_engines_numbers(family, number):
+    [case] = islice(small(family), number, number + 1)
+    campaign.check(case)
+
+
+def test_a_difference_is_made_smaller_and_printed_as_code(monkeypatch):
+    right = campaign.by_python
+
+    def wrong(graph, rows):
+        outputs, *rest = right(graph, rows)
+        summed = any(op.name == "sum" for op, _ in graph.steps)
+        return ([[y + summed for y in row] for row in outputs], *rest)
+
+    monkeypatch.setattr(campaign, "by_python", wrong)
+    case = next(case for case in small("sums") if any(op.name == "sum" for op, _ in case.graph.steps))
+    assert campaign.failure(case).kind == "eager, forward"
+    reduced = campaign.reduced(case, seconds=1.0)
+    assert len(reduced.graph.steps) <= len(case.graph.steps)
+    assert campaign.failure(reduced).kind == "eager, forward"
+    compile(campaign.code(reduced), "a case", "exec")
