@@ -377,7 +377,7 @@ SCHEDULES = {
 
 SCHEDULED = [  # every schedule, every optimiser and every size of batches
     *((10, "adam", name) for name in SCHEDULES),
-    *((batch, make, "own") for make, batch in zip(OPTIMISERS, (None, 1, 10, 5, 1, None), strict=True)),
+    *((batch, make, "own") for make, batch in zip(OPTIMISERS, (None, 1, 10, 8, 1, None), strict=True)),
 ]
 
 
