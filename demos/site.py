@@ -122,7 +122,7 @@ code { font-family: ui-monospace, "SFMono-Regular", Menlo, Consolas, monospace; 
 .row h2 { margin: 1rem 0 0; }
 """
 READABLE = """
-body { max-width: 60rem; margin: 0 auto; overflow: visible !important; }
+body { max-width: 920px; margin: 0 auto; overflow: visible !important; }
 #notebook-container.container { width: auto; box-shadow: none; padding: 1rem; }
 div.cell, div.output_wrapper, div.inner_cell { min-width: 0; }
 div.cell, div.text_cell, div.code_cell { padding: 0; }
@@ -133,8 +133,10 @@ img[data-wide] { max-width: max(100%, 640px) !important; }
 .rendered_html, .rendered_html p, .rendered_html li, summary { font-size: 16px; line-height: 1.65; }
 .rendered_html table, .rendered_html th, .rendered_html td { font-size: 15px; line-height: 1.45; }
 .rendered_html code { white-space: normal; }
+.rendered_html code .word { white-space: nowrap; }
 .rendered_html pre, .highlight pre { font-size: 13px; white-space: pre; overflow-x: auto; }
 .rendered_html pre code { white-space: pre; }
+.rendered_html .highlight pre { margin: 0; padding: 0.5rem; background: transparent; }
 div.output_area pre { font-size: 13px; white-space: pre-wrap; }
 pre, code { word-break: normal !important; overflow-wrap: normal !important; }
 summary { display: list-item; cursor: pointer; color: #57606a; padding: 0.4rem 0; }
@@ -305,6 +307,7 @@ def exported(notebook: Path, short: str) -> tuple[str, list[str], str]:
     made = re.sub(r"<html[^>]*>", f'<html lang="{TEXTS[short]["lang"]}">', made, count=1)
     made = made.replace("</head>", '<link rel="icon" href="data:,"></head>', 1)
     made = re.sub(r'<img alt="No description[^"]*" src="data:image/([^"]*)"[^>]*>', partial(_picture, short), made)
+    made = re.sub(r"<code>([^<]*)</code>", _words, made)
     made = re.sub(r'(<div class="output_latex[^>]*>)(.*?)(?=</div>)', _formulas, made, flags=re.DOTALL)
     head, *cells = re.split(r'(?=<div class="cell )', collapsed(made, TEXTS[short]["code"]))
     end = cells[-1].rindex("</div>\n</div>\n</main>")
@@ -322,6 +325,11 @@ def _picture(short: str, image: re.Match[str]) -> str:
         pixels = int.from_bytes(start[16:20], "big")  # of a PNG
     wide = " data-wide" * (pixels > 640)
     return f'<img{wide} alt="{TEXTS[short]["drawing"]}" src="data:image/{image[1]}" width="{pixels or 640}">'
+
+
+def _words(code: re.Match[str]) -> str:
+    """Return code in a text whose lines end between words, not at the hyphens within them."""
+    return "<code>" + " ".join(f'<span class="word">{word}</span>' for word in code[1].split(" ")) + "</code>"
 
 
 def _formulas(output: re.Match[str]) -> str:

@@ -182,4 +182,8 @@ def test_on_a_phone_the_text_is_large_enough_and_code_wraps_nowhere_in_a_word(si
             if tag in ("PRE", "CODE"):
                 assert (word_break, overflow) == ("normal", "normal"), (name, tag)
                 assert space == "pre" or not is_code, (name, tag)
+        words = (
+            "[...document.querySelectorAll('.word')].filter(e => e.getClientRects().length > 1).map(e => e.textContent)"
+        )
+        assert page.evaluate(words) == [], name
     page.close()
