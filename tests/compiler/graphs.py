@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import inf, nan
 from typing import Any, NamedTuple
 
@@ -304,7 +304,7 @@ def large(pen: Pen) -> Value:
 
 def derivative(pen: Pen) -> Value:
     """The gradient of a small graph, squared."""
-    node = rng_graph(pen, [expression, expression, sums])
+    node = pen.rng.choice([expression, expression, sums])(pen)
     leaves = [*pen.xs[:4], *pen.ws[:4]]
     if node.op is None or len(topological_order(node)) > 40:
         return node
@@ -312,24 +312,7 @@ def derivative(pen: Pen) -> Value:
     return mc.sum([g * g for g in found])
 
 
-def rng_graph(pen: Pen, families: Sequence[Callable[[Pen], Value]]) -> Value:
-    return pen.rng.choice(families)(pen)
-
-
-FAMILIES = [
-    expression,
-    expression,
-    expression,
-    sums,
-    sums,
-    sums,
-    network,
-    network,
-    recurrent,
-    attention,
-    large,
-    derivative,
-]
+FAMILIES = [*[expression] * 3, *[sums] * 3, network, network, recurrent, attention, large, derivative]
 
 
 def graph_of(outputs: Sequence[Value], xs: Sequence[Value]) -> Graph:

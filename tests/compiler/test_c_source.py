@@ -15,7 +15,7 @@ from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.engine import constant, record
 from micrograd_cn.losses import cross_entropy
 from micrograd_cn.nn import MLP
-from micrograd_cn.optim import SGD, Adam, Optimizer
+from micrograd_cn.optim import Adam, Optimizer
 from micrograd_cn.traits import Forms
 from micrograd_cn.tree import flatten
 
@@ -404,17 +404,6 @@ def test_a_step_changes_no_other_parameters(tmp_path, frozen):
     numbers = file.numbers(before)
     file.step(numbers, rows, 0.1)
     assert [i for i, (a, b) in enumerate(zip(numbers, before, strict=True)) if a == b] == list(frozen)
-
-
-def test_a_learning_rate_of_0_and_the_state_of_sgd(tmp_path):
-    _, program, rows, model = problem()
-    parameters = in_order(model)
-    file = compiled(program, tmp_path, model, optimizer=SGD(parameters))
-    numbers = file.numbers(data(parameters))
-    for steps in (1.0, 2.0):
-        file.step(numbers, rows, 0.0)
-        assert list(numbers) == data(parameters)
-        assert list(file.state) == [steps]
 
 
 # Precision and weights

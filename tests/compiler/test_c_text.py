@@ -19,7 +19,7 @@ from micrograd_cn.optim import SGD, Adam
 
 from .c_files import CPP, C, run_compiler
 from .common import problem
-from .test_c_source import GRAPHS, numbered, of_a_batch
+from .test_c_source import GRAPHS, numbered
 
 # How much there is of it
 
@@ -75,13 +75,6 @@ def test_factors_are_on_the_same_side_whatever_their_order():
     ws, xs = numbered(40), numbered(40)
     sides = [(w, x) if k % 3 else (x, w) for k, (w, x) in enumerate(zip(ws, xs, strict=True))]
     assert work_of(compile(mc.exp(mc.dot(*map(list, zip(*sides, strict=True)))), xs)) == 2  # no copies
-
-
-def test_what_depends_on_parameters_alone_is_computed_once_a_batch():
-    outputs, inputs, *_ = of_a_batch()
-    before, _, inside = compile(outputs, inputs).source("c").partition("for (long row = 0; row < n; row++) {")
-    assert "sqrt" in before.partition("_gradient(const")[2]
-    assert "sqrt" not in inside.partition("\n    }\n")[0]
 
 
 # The text

@@ -261,18 +261,6 @@ def test_scipy_minimizes():
         scipy_functions(compile_graph([Value(1.0), Value(2.0)], []))
 
 
-def test_the_variables_may_come_from_an_iterator():
-    x, y = Value(1.0), Value(2.0)
-    program = compile_graph(x * y * y, [x, y])
-    for kind in ("gradient", "jacobian", "hessian"):
-        derivative = getattr(program, kind)
-        for variables in ([x], [y, x]):
-            for _ in range(2):
-                assert derivative([[3, 5]], wrt=iter(variables)) == derivative([[3, 5]], wrt=list(variables))
-    assert program.gradient([[3, 5]], wrt=iter([x])) == [[25.0]]
-    assert program.hessian_structure(wrt=iter([y])) == ((0,), (0,))
-
-
 @pytest.mark.parametrize("out", [None, array("d", [0.0])])
 @pytest.mark.parametrize("kind", ["gradient", "jacobian", "hessian"])
 def test_inside_detect_anomaly_derivatives_raise_where_the_output_is_no_number(kind, out):

@@ -74,23 +74,6 @@ def test_no_error_is_over_the_limit(case):
             assert errors(run(*xs), right).max() <= limit(name), run.text
 
 
-WORST = {  # where glibc's functions of vectors have nearly the largest errors, of SSE, AVX2 and AVX-512
-    "sin": [(-785597.9224638812,), (-224.6532143447915,), (-632.9985204643937,)],
-    "tan": [(-200.28422446784433,), (-1.2356742592683664e245,), (-259038.4435690073,)],
-    "asin": [(0.5038266877461336,), (0.5080324480342338,), (-0.5078903352293704,)],
-    "atan": [(0.12538955352498649,), (-0.1254878266881918,), (0.12534916261646112,)],
-    "atan2": [(35.737842166021274, 35.700680088117316), (35.73793229076675, 35.70066453172363)],
-}
-
-
-@pytest.mark.skipif(LONG is None, reason="C's long double is double here")
-@pytest.mark.parametrize("name", WORST)
-def test_errors_are_within_the_limit_where_the_largest_ones_are(name):
-    xs = [np.resize(x, 16) for x in zip(*WORST[name], strict=True)]
-    for run in all_of(name):
-        assert errors(run(*xs), exact(name, *xs)).max() <= limit(name)
-
-
 def test_special_values_are_those_of_the_table():
     for name in ULPS:
         xs = np.array(list(itertools.product(SPECIAL, repeat=1 + (name in BINARY)))).T

@@ -43,7 +43,8 @@ from micrograd_cn.compiler.mixture import Mixture
 from micrograd_cn.compiler.places import WORD, Places
 from micrograd_cn.compiler.plan import Plan
 from micrograd_cn.compiler.python import Source
-from micrograd_cn.compiler.schedule import Map, Outer, Schedule
+from micrograd_cn.compiler.schedule import Schedule
+from micrograd_cn.compiler.stages import Map, Outer
 from micrograd_cn.compiler.text import FAST, OURS
 from micrograd_cn.compiler.threaded import Threaded
 from micrograd_cn.compiler.training import Training

@@ -90,16 +90,9 @@ def test_rows_have_a_number_for_each_input_and_results_one_for_each_output():
     program = compile([w * x, x - z, z], [x, z])
     for n in range(1, 6):
         assert program.forward(rows[:n]) == [[10.0 * a, a - b, b] for a, b in rows[:n]]
-        program.check(rows[:n], lambda x, z: [w * x, x - z, z])
     assert compile(w * x, x).forward([[3.0]]) == [30.0]  # a single input is a list of it
     with pytest.raises(Mismatch, match=r"row 3, \[7.0, 9.0\]: the function gives 0.0, the graph -2.0"):
         compile(x - z, [x, z]).check(rows, lambda x, z: x - z if x.data < 6.0 else 0.0)
-    program = compile(w * mc.log(x) - z, [x, z])
-    with mc.detect_anomaly():
-        assert program.backward(rows) == pytest.approx(sum(10.0 * math.log(a) - b for a, b in rows) / 5)
-        assert w.grad == pytest.approx(sum(math.log(a) for a, _ in rows) / 5)
-        with pytest.raises(FloatingPointError, match=r"row 5: .*log"):
-            program.forward([*rows, [0.0, 1.0]])
 
 
 def test_check_compares_numbers_of_any_kind_nearly():
@@ -167,16 +160,6 @@ def test_the_llvm_source_has_what_runs_and_all_that_it_calls():
     for other in ("C", "Python", "rust"):
         with pytest.raises(ValueError, match='"llvm", "python" or "c", got'):
             compile(y, [x]).source(other)
-
-
-def test_the_source_of_a_program_does_not_change_what_it_computes():
-    x, w = Value(2.0), Value(3.0)
-    program = compile(mc.tanh(w * x), [x])
-    program.source()
-    for rows in ([[0.5]], [[0.5]] * 5):
-        w.grad = 0.0
-        assert program.backward(rows) == pytest.approx(math.tanh(1.5), rel=1e-15)
-        assert w.grad == pytest.approx(0.5 / math.cosh(1.5) ** 2, rel=1e-14)
 
 
 def test_a_program_says_what_it_is_and_how_large():

@@ -203,32 +203,27 @@ def test_an_own_optimiser_compiles_if_it_is_written_in_rows():
             program.fit(rows, refused(ours, lr=0.1), 1)
 
 
-factor = 1.0
-
-
 def test_an_optimiser_of_another_class_is_compiled_anew_for_each_fit():
-    class Scaled(Optimizer):
-        scale = 1.0
+    factor = [1.0]
 
-        def update(self, p, state):
-            p.data -= self.lr * self.scale * factor * p.grad
+    def kind_of(base):
+        class Scaled(base):
+            scale = 1.0
 
-    class Inherited(SGD):
-        sign = 1.0
+            def update(self, p, state):
+                p.data -= self.lr * self.scale * factor[0] * p.grad
 
-        def update(self, p, state):
-            p.data -= self.lr * self.sign * factor * p.grad
+        return Scaled
 
-    global factor
     x, w = Value(1.0), Value(0.0)
     program = compile(w * x, [x])
-    for kind, name in ((Scaled, "scale"), (Inherited, "sign")):
-        w.data, factor = 0.0, 1.0
+    for kind in map(kind_of, (Optimizer, SGD)):
+        w.data, factor[0] = 0.0, 1.0
         optimizer = kind([w], lr=1.0)
         program.fit([[1.0]], optimizer, 1)
-        setattr(kind, name, 10.0)
+        kind.scale = 10.0
         program.fit([[1.0]], optimizer, 1)
-        factor = 100.0
+        factor[0] = 100.0
         program.fit([[1.0]], optimizer, 1)
         assert w.data == -1011.0
 
