@@ -22,7 +22,7 @@ from typing import Any
 import micrograd_cn
 from gradient_flow import gate
 from micrograd_cn import OPS
-from micrograd_cn.flow import draw_flow
+from micrograd_cn.flow import draw_flow, playground
 from speech import add_lang, speak_as_asked, text
 
 HERE = Path(__file__).parent
@@ -46,8 +46,13 @@ TEXTS: dict[str, dict[str, str]] = {
         "leads from the result back to every one of them, and you can see it go.",
         "play": "Step through the chain rule",
         "play_text": "A page that explains every product of the way back, edge by edge. Change a number and watch.",
-        "playground": "Playground",
-        "playground_text": "Type a function, train a network, and open any computation of it.",
+        "rooms": "Three rooms to play in",
+        "room_expression": "An expression",
+        "room_expression_text": "Type a function, drag its numbers, and step through the chain rule.",
+        "room_network": "A network",
+        "room_network_text": "Let it learn to tell points apart, and open any neuron, sample or loss.",
+        "room_model": "A language model",
+        "room_model_text": "Let it learn names, see where its attention goes, and open any letter's chance.",
         "tutorial": "Tutorial",
         "tutorial_text": "From the derivative of one number to a small GPT, with exercises.",
         "reference": "Reference",
@@ -73,8 +78,13 @@ TEXTS: dict[str, dict[str, str]] = {
         "一步步回到每一个数，全程看得见。",
         "play": "逐步走过链式法则",
         "play_text": "一个网页，逐条边讲解反向传播中的每一次相乘。改一个数，看结果怎样变。",
-        "playground": "演练场",
-        "playground_text": "输入一个函数，训练一个网络，再打开其中任何一步计算。",
+        "rooms": "可以动手的三个房间",
+        "room_expression": "表达式",
+        "room_expression_text": "输入一个函数，拖动其中的数，逐步走过链式法则。",
+        "room_network": "神经网络",
+        "room_network_text": "让它学会把点分开，再打开任何一个神经元、样本或损失。",
+        "room_model": "语言模型",
+        "room_model_text": "让它学习名字，看注意力落在哪里，再打开任何一个字母的概率。",
         "tutorial": "教程",
         "tutorial_text": "从一个数的导数，一直讲到一个小小的 GPT，附练习。",
         "reference": "参考手册",
@@ -111,7 +121,16 @@ a { color: var(--blue); }
   background: var(--card); text-decoration: none; }
 .card:hover, .card:focus-visible { border-color: var(--blue); outline: none; }
 .card b { display: block; font-size: 1.15rem; color: var(--blue); }
-.card.first b { color: var(--orange); }
+.rooms { display: grid; gap: 1.25rem; margin: 1rem 0 2rem;
+  grid-template-columns: repeat(auto-fit, minmax(17rem, 1fr)); }
+.room { display: block; border: 1px solid var(--line); border-radius: 14px; overflow: hidden; color: inherit;
+  background: var(--card); text-decoration: none; transition: transform 0.15s, border-color 0.15s; }
+.room:hover, .room:focus-visible { border-color: var(--blue); outline: none; transform: translateY(-3px); }
+.room img { display: block; width: 100%; height: auto; aspect-ratio: 8 / 5; background: #ffffff;
+  border-bottom: 1px solid var(--line); }
+.room span { display: block; padding: 0.8rem 1.1rem 1rem; line-height: 1.45; }
+.room b { display: block; font-size: 1.15rem; color: var(--orange); }
+@media (prefers-reduced-motion: reduce) { .room { transition: none; } .room:hover { transform: none; } }
 figure { margin: 2rem 0; background: #ffffff; border: 1px solid var(--line); border-radius: 12px; padding: 1rem; }
 figure img { display: block; max-width: 100%; margin: 0 auto; }
 figcaption { color: #57606a; font-size: 0.95rem; text-align: center; margin-top: 0.75rem; }
@@ -145,6 +164,7 @@ summary { display: list-item; cursor: pointer; color: #57606a; padding: 0.4rem 0
 nav.pages { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0.5rem 1.5rem; padding: 1rem; }
 nav.pages a { padding: 0.5rem 0; }
 """
+ROOMS = {"expression": "", "network": "#room=board", "model": "#room=model"}  # where the playground opens
 BACK = '<header><b>micrograd_cn</b><a href="index.html">Start page</a></header>'
 STARTS = {"en": "index.html", "zh": "index.zh.html"}
 PAGE = Template("""<!doctype html>
@@ -162,6 +182,10 @@ $body
 START = Template("""<header><b>micrograd_cn</b><a href="$other_page" hreflang="$other_lang">$other</a></header>
 <h1>$title</h1>
 <p class="lead">$lead</p>
+<h2>$rooms</h2>
+<nav class="rooms" aria-label="$rooms">
+$pictures
+</nav>
 <nav class="cards">
 $cards
 </nav>
@@ -174,22 +198,28 @@ $cards
 
 
 def start_page(short: str, pages: Iterable[str]) -> str:
-    """Return the start page, with cards for those pages that there are."""
+    """Return the start page: the playground's rooms as pictures, and cards for those pages that there are."""
     words = TEXTS[short]
+    pictures = [
+        f'<a class="room" href="playground.{short}.html{where}"><img src="room_{room}.{short}.png" alt="" width="960" '
+        f'height="600"><span><b>{words[f"room_{room}"]}</b>{words[f"room_{room}_text"]}</span></a>'
+        for room, where in ROOMS.items()
+    ]
     links = {
-        "playground": f"playground.{short}.html",
         "play": f"flow.{short}.html",
         "tutorial": f"tutorial.{short}.html",
         "reference": "reference.html",
         "operations": "operations.html",
     }
     cards = [
-        f'<a class="card{" first" * (not n)}" href="{link}"><b>{words[name]}</b>{words[f"{name}_text"]}</a>'
-        for n, (name, link) in enumerate((name, link) for name, link in links.items() if link in pages)
+        f'<a class="card" href="{link}"><b>{words[name]}</b>{words[f"{name}_text"]}</a>'
+        for name, link in links.items()
+        if link in pages
     ]
     other_lang = {"en": "zh-CN", "zh": "en"}[short]
     commands = {f"command_{name}": html.escape(command) for name, command in COMMANDS[short].items()}
-    body = START.substitute(words | commands, short=short, other_lang=other_lang, cards="\n".join(cards))
+    lists = {"pictures": "\n".join(pictures), "cards": "\n".join(cards)}
+    body = START.substitute(words | commands | lists, short=short, other_lang=other_lang)
     return PAGE.substitute(lang=words["lang"], title=words["title"], style=STYLE, body=body)
 
 
@@ -361,9 +391,9 @@ def write(out: Path) -> None:
     for short in TEXTS:
         shutil.copy(HERE / f"pictures/neuron.{short}.svg", out)
         draw_flow(gate(), lang=short).save(out / f"flow.{short}.html")
-        playground = _playground(short)
-        if playground is not None:
-            playground.save(out / f"playground.{short}.html")
+        for room in ROOMS:
+            shutil.copy(HERE / f"pictures/room_{room}.{short}.png", out)
+        playground(lang=short).save(out / f"playground.{short}.html")
         for name, page in tutorial(HERE / f"tutorial.{short}.ipynb", short).items():
             (out / name).write_text(page, "utf-8")
     reference(out / "api")
@@ -372,12 +402,6 @@ def write(out: Path) -> None:
     pages = {path.relative_to(out).as_posix() for path in out.rglob("*.html")}
     for short, name in STARTS.items():
         (out / name).write_text(start_page(short, pages), "utf-8")
-
-
-def _playground(short: str) -> Any:
-    from micrograd_cn import flow
-
-    return flow.playground(lang=short) if hasattr(flow, "playground") else None
 
 
 def main() -> None:

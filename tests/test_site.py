@@ -155,6 +155,22 @@ def test_every_link_leads_to_a_page_that_says_nothing_to_the_console(site: Path,
     context.close()
 
 
+@pytest.mark.parametrize("short", ["en", "zh"])
+def test_the_three_rooms_are_pictures_that_open_them(site: Path, made: Any, browser: Any, short: str) -> None:
+    page = browser.new_page()
+    panels = {"expression": "stepping", "network": "board", "model": "model"}
+    assert made["ROOMS"].keys() == panels.keys()
+    for number, panel in enumerate(panels.values()):
+        page.goto((site / made["STARTS"][short]).as_uri())
+        room = page.locator(".room").nth(number)
+        assert room.locator("img").evaluate("image => image.naturalWidth") == 960
+        shape = room.locator("img").evaluate("image => image.clientWidth / image.clientHeight")
+        assert shape == pytest.approx(960 / 600, rel=0.01)
+        room.click()
+        assert page.locator(f"#{panel}").is_visible()
+    page.close()
+
+
 @pytest.mark.parametrize("width", [390, *(pytest.param(width, marks=pytest.mark.slow) for width in (1280, 1920))])
 def test_start_pages_and_tutorials_are_no_wider_than_the_screen(site: Path, browser: Any, width: int) -> None:
     for scheme in ("light", "dark"):

@@ -479,7 +479,7 @@ def test_matrices_of_a_batch_give_the_gradients_of_pytorch() -> None:
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_the_playground_is_linked_where_it_teaches(lang: str) -> None:
     places = [cell for cell in NOTEBOOKS[lang].cells if "playground" in cell.metadata.get("tags", [])]
-    for cell, section in zip(places, ("order", "backward", "descent"), strict=True):
+    for cell, section in zip(places, ("order", "backward", "descent", "gpt"), strict=True):
         assert cell.source in sections(lang)[section]
         assert f"](pictures/playground.{lang}.html#" in cell.source
 
