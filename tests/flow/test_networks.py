@@ -174,7 +174,6 @@ def test_a_tape_s_numbers_are_recorded_or_computed_to_the_last_bit(opened):
     assert [[(y, local) for y, local in nodes] for nodes in got] == expected
 
 
-
 def test_numbers_that_do_not_follow_from_their_operands_are_those_that_were_recorded(opened):
     w = Value(2.0, "w")
     y = w * w + 1
