@@ -26,7 +26,7 @@ def likely(rows: Sequence[Row]) -> list[str]:
     for argument in dict.fromkeys(row.argument for row in wrong):
         of_it = [row for row in wrong if row.argument == argument]
         right = any(row.agrees and row.argument == argument and row.numeric.slope != 0.0 for row in rows)
-        whole = [row.analytic for row in rows if row.agrees is False and row.argument in (argument, "")]
+        whole = [row.analytic for row in rows if row.agrees is False and row.argument == argument]
         if cause := _cause(of_it, right, any(whole)):
             found.append(f"likely, for {argument}: {cause}")
     return found[:2]

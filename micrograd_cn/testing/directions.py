@@ -187,11 +187,12 @@ class Sampled:
         even = problem.x.size <= EVEN  # of many numbers, what goes up and down at once cancels
         for part in (1.0 if k == 0 else 0.0 if even else 0.5, 0.5 if even else 0.75, 1.0):
             row, line = self._along(f"direction {k + 1}", part)
+            row = replace(row, argument=self._arrays[0][0] if len(self._arrays) == 1 else "")
             if tells(problem, row) or row.note == FEW_CALLS:
                 return row, line
         if row.agrees:
             row = replace(row, agrees=None, note="too noisy to tell 1 %", noisy=True)
-        return replace(row, argument=self._arrays[0][0] if len(self._arrays) == 1 else ""), line
+        return row, line
 
     def _groups(self, g: Vector | None) -> list[tuple[str, Vector]]:
         """Return arrays to be moved alone, each by its name and where it lies; of many, those of like gradients."""
