@@ -95,7 +95,7 @@ def operation_facts(op: Op, count: int, rows: Rows) -> dict[str, Any]:
 
     >>> from micrograd_cn import where
     >>> operation_facts(where, 3, Rows())
-    {'row': 'where', 'symbol': 'where', 'text': 'where({0}, {1}, {2})', 'still': [0], 'exact': 3, 'listed': True}
+    {'row': 'where', 'symbol': 'where', 'text': 'where({0}, {1}, {2})', 'still': [0], 'listed': True}
     """
     try:
         row = rows.add(op, count)
@@ -106,8 +106,6 @@ def operation_facts(op: Op, count: int, rows: Rows) -> dict[str, Any]:
         text = f"{op.name}({{0}}, {{1}}, …, {{{count - 1}}})"
     still = [slot for slot in range(count) if not op.flows(slot)]
     facts: dict[str, Any] = {"row": row, "symbol": drawn(op.looks.symbol), "text": text, "still": still}
-    if row and (exact := rows.exactness(row)):
-        facts["exact"] = exact  # of which the page computes Python's value, 1, and partial derivatives, 2
     if OPS.get(op.name) is op:
         facts["listed"] = True  # which a Python program may import
     return facts if text == written else facts | {"written": written}

@@ -11,13 +11,8 @@ from typing import Any
 from ..formula import FormulaError, Term, expand, straight_line, trace
 from ..number import number
 from ..operation import Op
-from ..table import OPS
 
 IEEE = "./stepper/ieee.js"  # the module of the functions that rows name and JavaScript lacks
-EXACT = {  # the table's rows that IEEE 754 or the algorithm of ieee.js defines to the last bit
-    *("neg", "add", "sub", "mul", "div", "abs", "sqrt", "sum", "dot"),
-    *("less", "less_equal", "equal", "where"),
-}
 
 
 class Rows:
@@ -45,8 +40,6 @@ class Rows:
         self._names: dict[tuple[Op, int], str] = {}
         self._forward: dict[str, str] = {}
         self._partials: dict[str, str] = {}
-        self._exact: set[str] = set()
-        self._exact_partials: set[str] = set()
 
     def add(self, op: Op, count: int) -> str:
         """Add the row `op`, if n-ary for `count` operands, and return the name of its two functions.
@@ -59,8 +52,6 @@ class Rows:
             y, operands = Term("y"), _operands(count)
             results = _formula(lambda: trace(op.local, y, *operands, of=op), op)
             self._partials[name] = self.function((y, *operands), results, "[{}]")
-            if self._is_exact((y, *operands), results):
-                self._exact_partials.add(name)
         return name
 
     def module(self) -> str:
@@ -69,14 +60,6 @@ class Rows:
         imported = f'import {{ {", ".join(named)} }} from "{IEEE}";\n' if named else ""
         tables = {"forward": self._forward, "partials": self._partials}
         return imported + "".join([f"export const {name} = {_table(table)};\n" for name, table in tables.items()])
-
-    def exactness(self, name: str) -> int:
-        """Return 1 if the row's value is Python's to the last bit, plus 2 if its partial derivatives are."""
-        return 1 * (name in self._exact) + 2 * (name in self._exact_partials)
-
-    def _is_exact(self, inputs: Sequence[Term], results: tuple[Any, ...]) -> bool:
-        steps, _ = straight_line(inputs, results)
-        return all(self._names[op, len(operands)] in self._exact for op, operands in steps)
 
     def _add_forward(self, op: Op, count: int) -> str:
         key = (op, count)
@@ -87,16 +70,11 @@ class Rows:
             name += "'"
         self._names[key] = name
         self._forward[name] = op.forms.javascript  # its place is before those of the rows that it uses
-        if op.forms.javascript:
-            if op.name in EXACT and OPS.get(op.name) is op:
-                self._exact.add(name)
-        else:
+        if not op.forms.javascript:
             try:
                 operands = _operands(count)
                 result = _formula(lambda: expand(op, *operands), op)
                 self._forward[name] = self.function(operands, (result,), "{}")
-                if self._is_exact(operands, (result,)):
-                    self._exact.add(name)
             except FormulaError:
                 del self._names[key], self._forward[name]
                 raise
@@ -104,24 +82,54 @@ class Rows:
 
     def function(self, inputs: Sequence[Term], results: tuple[Any, ...], form: str) -> str:
         """Return a function that computes the terms `results`; a term that occurs twice is computed once."""
+        lines, values = self._lines(inputs, results, [term.name for term in inputs])
+        body = "".join([f"{line} " for line, _ in lines])
+        value = form.format(", ".join(values))
+        return f"({', '.join([term.name for term in inputs])}) => {{ {body}return {value}; }}"
+
+    def loop(self, fixed: Sequence[Term], arrays: Sequence[Term], results: Sequence[tuple[Term, Any]]) -> str:
+        """Return a function that does the same for each member of some arrays, which the results go into.
+
+        What depends on the `fixed` inputs alone is computed once. The function takes these and then the arrays.
+        """
+        names = [term.name for term in (*fixed, *arrays)]
+        texts = [*[term.name for term in fixed], *[f"{term.name}[i]" for term in arrays]]
+        lines, values = self._lines((*fixed, *arrays), [x for _, x in results], texts, len(fixed))
+        before = "".join([f"{line} " for line, varies in lines if not varies])
+        inside = "".join([f"{line} " for line, varies in lines if varies])
+        temporary = "".join([f"const y{k} = {value}; " for k, value in enumerate(values)])  # before a place changes
+        stores = "".join([f"{term.name}[i] = y{k}; " for k, (term, _) in enumerate(results)])
+        each = f"for (let i = 0; i < {arrays[0].name}.length; i++) {{ {inside}{temporary}{stores}}}"
+        return f"({', '.join(names)}) => {{ {before}{each} }}"
+
+    def _lines(
+        self, inputs: Sequence[Term], results: Sequence[Any], texts: list[str], fixed: int = 0
+    ) -> tuple[list[tuple[str, bool]], list[str]]:
+        """Return the lines that compute terms, each with whether it needs inputs after the first `fixed`; the values.
+
+        A term that is used once stands where it is used; but one that varies takes of those that do not what is named.
+        """
         steps, values = straight_line(inputs, results)
         used = [x for _, operands in steps for x in operands] + values
         uses = Counter([x for x in used if isinstance(x, int)])
-        texts = [term.name for term in inputs]
-        lines: list[str] = []
+        varies = [i >= fixed for i in range(len(inputs))]
+        for _, operands in steps:
+            varies.append(any(varies[x] for x in operands if isinstance(x, int)))
+        named = {x for (_, operands), late in zip(steps, varies[len(inputs) :], strict=True) if late for x in operands}
+        lines: list[tuple[str, bool]] = []
 
         def text(x: int | float) -> str:
             return texts[x] if isinstance(x, int) else _literal(x)
 
         for op, operands in steps:
+            number = len(texts)
             name = self._add_forward(op, len(operands))
             call = f"forward{_member(name)}({', '.join(map(text, operands))})"
-            if uses[len(texts)] > 1:
-                lines.append(f"const t{len(lines)} = {call}; ")
+            if uses[number] > 1 or (number in named and not varies[number]):
+                lines.append((f"const t{len(lines)} = {call};", varies[number]))
                 call = f"t{len(lines) - 1}"
             texts.append(call)
-        value = form.format(", ".join(map(text, values)))
-        return f"({', '.join(texts[: len(inputs)])}) => {{ {''.join(lines)}return {value}; }}"
+        return lines, [text(x) for x in values]
 
 
 def _operands(count: int) -> list[Term]:

@@ -42,13 +42,10 @@ def test_every_operation_agrees_with_python(op, blank):
     for (y, partials), xs in zip(
         computed(blank, rows, [[rows.add(op, len(xs)), xs] for xs in points]), points, strict=True
     ):
-        true, exact = op.forward(*xs), rows.exactness(rows.add(op, len(xs)))
-        assert alike(y, true) if exact & 1 else close(y, true), (xs, y, true)
+        true = op.forward(*xs)
+        assert close(y, true), (xs, y, true)
         for got, partial in zip(partials, op.local(true, *xs), strict=True):
-            if not (exact & 2 and y == true):
-                assert close(got, partial), (xs, partials, op.local(true, *xs))
-            else:
-                assert alike(got, partial), (xs, partials, op.local(true, *xs))
+            assert close(got, partial), (xs, partials, op.local(true, *xs))
 
 
 def test_rows_of_which_derivatives_are_made_agree_with_python(blank):
@@ -61,18 +58,6 @@ def test_rows_of_which_derivatives_are_made_agree_with_python(blank):
     for (y, partials), true, case in zip(computed(blank, rows, cases), expected, cases, strict=True):
         assert close(y, true[0]), (case, y, true)
         assert all(map(close, partials, true[1])), (case, partials, true)
-
-
-def test_what_is_computed_to_the_last_bit():
-    rows = Rows()
-    exact = {op.name: rows.exactness(rows.add(op, 3 if op.arity is None else op.arity)) for op in OPS.values()}
-    assert {name for name, flags in exact.items() if flags & 1} >= {"add", "mul", "div", "dot", "sum", "relu", "where"}
-    assert (exact["exp"], exact["log"], exact["pow"], exact["tanh"]) == (2, 2, 0, 0)
-
-
-def alike(a, b):
-    a = float(a)  # whole numbers come from the browser as such
-    return (a != a and b != b) or (a == b and math.copysign(1.0, a) == math.copysign(1.0, b))
 
 
 def close(a, b):

@@ -10,7 +10,11 @@ from micrograd_cn.flow.sheet import scripts
 
 from .scripts import names, tokens
 
-GENERATED = {"rows.js": {"forward", "partials"}, "playground/updates.js": {"updates"}}
+GENERATED = {
+    "rows.js": {"forward", "partials"},
+    "playground/updates.js": {"updates"},
+    "model/update.js": {"updateModel"},
+}
 IMPORT = re.compile(r'^import (?:\{([\w\s,]*)\} from )?"[^"]*";\n', re.MULTILINE)
 
 

@@ -172,8 +172,6 @@ def test_a_tape_s_numbers_are_recorded_or_computed_to_the_last_bit(opened):
             [data[i], partials[i].filter((_, slot) => graph.nodes[node.parents[slot]].gets)]))"""
     )
     assert [[(y, local) for y, local in nodes] for nodes in got] == expected
-    sent, computed = page.page.evaluate("[page.snapshots[0].data.length, session.graph.order.length]")
-    assert (len(expected[0]) - sent) * 2 > computed  # tanh is recorded, the sums and products are not
 
 
 def test_numbers_that_do_not_follow_from_their_operands_are_those_that_were_recorded(opened):

@@ -34,6 +34,12 @@ function readTyped(text, values = session.typed.values) {
   remember();
 }
 
+// Another expression, with these numbers.
+export function setUpTyping(text, values) {
+  byId("text").value = text;
+  readTyped(text, new Map(Object.entries(values)));
+}
+
 // An error, below its column; of what is still being typed, when the field is left or Enter is pressed.
 function showError() {
   const { typed: { error, text }, words } = session;

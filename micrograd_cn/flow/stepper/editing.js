@@ -16,7 +16,7 @@ function say(text) {
   byId("message").textContent = text;
 }
 
-function chooseLeaf(i) {
+export function chooseLeaf(i) {
   if (byId("leaf").value !== String(i)) forgetChange();
   byId("leaf").value = i;
   if (document.activeElement === byId("value")) byId("value").blur();

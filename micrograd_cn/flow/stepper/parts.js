@@ -18,8 +18,18 @@ export function titleOf(graph, { group }, words) {
 export function partName(graph, group, words) {
   const { name, part, path, outer, title } = graph.groups[group], own = titleOf(graph, { group }, words);
   if (title || part || /^layers\.\d+$/.test(name)) return own;
-  if (!/^neurons\.\d+$/.test(name)) return path;
+  if (!/^neurons\.\d+$/.test(name)) return ownName(graph, group, words) ?? path;
   return outer < 0 ? own : filledApart(words.part_of, { inner: own, outer: partName(graph, outer, words) });
+}
+
+// What a page has words of its own for, such as "head 2 of layer 1 of token 3"; null for others.
+function ownName(graph, group, words) {
+  const { name, outer } = graph.groups[group], [, kind, number, letter] = /^([a-z]+)(\d*)(?::(.*))?$/su.exec(name) ?? [];
+  const alone = words[`name_${kind}`] && filled(words[`name_${kind}`], { number, letter });
+  if (!alone || outer < 0) return alone ?? null;
+  const holder = graph.groups[outer].name === "attention" ? graph.groups[outer].outer : outer;
+  const outside = ownName(graph, holder, words);
+  return outside && filledApart(words.part_of, { inner: alone, outer: outside });
 }
 
 // What a box is called in a table: a part by its own words, wherever it is.

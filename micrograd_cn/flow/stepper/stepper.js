@@ -3,7 +3,7 @@
 import { byId } from "./elements.js";
 import { makeGraph } from "./graph.js";
 import { page } from "./page.js";
-import { Recorded } from "./recorded.js";
+import { Reel } from "./reel.js";
 import { session } from "./session.js";
 import "./screen.js";
 import "./tape.js";
@@ -12,8 +12,8 @@ import "./copy.js";
 import "./controls.js";
 
 if (page.snapshots.length) {
-  const graphs = page.graphs.map(makeGraph);
-  session.open(page.snapshots.map(sent => new Recorded(graphs[sent.graph], sent)));
+  const reels = page.graphs.map((facts, i) => new Reel(makeGraph(facts), page.tapes[i]));
+  session.open(page.snapshots.map(i => reels[i].next()));
 }
 
 byId("copy_link").hidden = true; // the address of such a page says nothing

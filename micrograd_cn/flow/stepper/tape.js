@@ -10,7 +10,7 @@ const tape = { snapshots: null, values: [], curve: null };
 session.watch(() => {
   const { snapshots, graph, words, chosen } = session, root = graph.nodes[graph.root].name;
   if (tape.snapshots !== snapshots) {
-    const values = snapshots.map(recorded => recorded.value ?? recorded.data[recorded.graph.root]);
+    const values = snapshots.map(recorded => recorded.data[recorded.graph.root]);
     Object.assign(tape, { snapshots, values, curve: makeCurve(values) });
     byId("curve").replaceChildren(tape.curve.root);
   }
