@@ -446,7 +446,7 @@ def _installed(name: str) -> str:
 def _compiled_for() -> str:
     if not find_spec("llvmlite"):
         return "nothing, without llvmlite"
-    from micrograd_cn.compiler.machine import machine
+    from micrograd_cn.compiler.llvm.machine import machine
 
     on = machine()
     return f"{on.name or platform.machine()}, vectors of {on.native} doubles"

@@ -19,7 +19,7 @@ TITLES = {
     "sparse": "稀疏的雅可比矩阵和黑塞矩阵",
     "networks": "梯度下降的一步，合页损失",
     "microgpt": "microgpt 的训练步，以及作为一条命令运行一千步",
-    "recurrent": "循环网络，求梯度",
+    "recurrent": "循环神经网络，求梯度",
     "functions": "对向量计算的函数，编译后",
     "threads": "MLP(8, [32, 32, 1])，100,000 个样本",
     "first": "到第二步之前",
@@ -31,7 +31,7 @@ TITLES = {
 PHRASES = {
     "numpy, backward pass by hand": "numpy，手写反向传播",
     "micrograd.nn over micrograd_cn.Value": "micrograd.nn，用 micrograd_cn.Value",
-    "PyTorch eager": "PyTorch 即时执行",
+    "PyTorch eager": "PyTorch 动态图",
     "micrograd_cn compiled, backward() and SGD.step()": "micrograd_cn 编译后，backward() 与 SGD.step()",
     "micrograd_cn compiled, fit()": "micrograd_cn 编译后，fit()",
     "micrograd_cn compiled": "micrograd_cn 编译后",

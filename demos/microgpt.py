@@ -231,7 +231,7 @@ def longest(names: Iterable[str]) -> int:
 
 def vectors(names: Sequence[str], batch: int) -> Iterator[Sequence[str]]:
     """Yield the names of each batch by their length, as many at a time as are computed side by side."""
-    from micrograd_cn.compiler.machine import machine
+    from micrograd_cn.compiler.llvm.machine import machine
 
     side_by_side = machine().width
     for start in range(0, len(names), batch):

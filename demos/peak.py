@@ -5,9 +5,9 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from micrograd_cn.compiler.lanes import Lanes
-from micrograd_cn.compiler.machine import machine
-from micrograd_cn.compiler.text import Function
+from micrograd_cn.compiler.llvm.lanes import Lanes
+from micrograd_cn.compiler.llvm.machine import machine
+from micrograd_cn.compiler.llvm.text import Function
 
 SPARE = 4  # registers that are no sums
 MOST_SUMS = 16

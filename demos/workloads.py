@@ -310,7 +310,7 @@ def threads(turns: int = 7, count: int = 100_000) -> list[Row]:
     """Measure one and two threads; the benchmark holds all others to one core, this part to two."""
     if not find_spec("llvmlite"):
         return []
-    from micrograd_cn.compiler.threads import run
+    from micrograd_cn.compiler.threads.tasks import run
     from peak import at_the_peak
 
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()

@@ -52,24 +52,24 @@ TESTS = {  # modules or folders: the files test_*.py that pin them
     "losses optim optimizer schedules": "losses optim dropin",
     "formula": "formula ops",
     "expression": "cli",
-    "compiler/functions compiler/elementary compiler/vectors": "compiler/functions compiler/numbers",
-    "compiler/c compiler/c_comment compiler/c_elements compiler/c_loops compiler/c_text": "compiler/c_source "
+    "compiler/llvm/functions compiler/llvm/elementary compiler/llvm/vectors": "compiler/functions compiler/numbers",
+    "compiler/c/file compiler/c/comment compiler/c/elements compiler/c/loops compiler/c/text": "compiler/c_source "
     "compiler/c_text compiler/loops compiler/random_graphs",
     "compiler/python": "compiler/python_source compiler/own_rows compiler/program compiler/random_graphs",
-    "compiler/machine compiler/text": "compiler/machine compiler/program compiler/own_rows compiler/loops "
+    "compiler/llvm/machine compiler/llvm/text": "compiler/machine compiler/program compiler/own_rows compiler/loops "
     "compiler/functions compiler/numbers compiler/threads",
-    "compiler/executable": "compiler/program compiler/tiers compiler/mixture compiler/threads compiler/prepared "
+    "compiler/run/executable": "compiler/program compiler/tiers compiler/mixture compiler/threads compiler/prepared "
     "compiler/loops compiler/numbers compiler/calling",
-    "compiler/update compiler/training compiler/epochs": "compiler/training compiler/mixture compiler/threads "
-    "compiler/jit",
-    "compiler/mixture compiler/anomalies": "compiler/mixture compiler/jit compiler/training",
-    "compiler/threads": "compiler/threads",
-    "compiler/builtin": "compiler/prepared compiler/calling",
-    "compiler/rows": "compiler/rows compiler/training",
-    "compiler/calling compiler/captured compiler/version compiler/forks": "compiler/calling compiler/jit "
-    "compiler/guards compiler/threads",
-    "compiler/jit compiler/samples compiler/guards": "compiler/jit compiler/guards",
-    "compiler/derivatives compiler/minimize": "compiler/derivatives compiler/rows",
+    "compiler/training/update compiler/training/loop compiler/training/epochs": "compiler/training compiler/mixture "
+    "compiler/threads compiler/jit",
+    "compiler/training/mixture compiler/data/anomalies": "compiler/mixture compiler/jit compiler/training",
+    "compiler/threads/tasks": "compiler/threads",
+    "compiler/llvm/builtin": "compiler/prepared compiler/calling",
+    "compiler/data/rows": "compiler/rows compiler/training",
+    "compiler/run/calling compiler/data/captured compiler/threads/version compiler/threads/forks": "compiler/calling "
+    "compiler/jit compiler/guards compiler/threads",
+    "compiler/function/jit compiler/data/samples compiler/function/guards": "compiler/jit compiler/guards",
+    "compiler/derivatives compiler/function/minimize": "compiler/derivatives compiler/rows",
     "compiler/program": "compiler/program compiler/prepared compiler/rows compiler/training compiler/threads "
     "compiler/derivatives",
     "compiler": "compiler/numbers compiler/loops compiler/takes compiler/own_rows compiler/tiers compiler/program "

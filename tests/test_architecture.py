@@ -46,6 +46,11 @@ ROOMS = (
     "",  # the package itself, which offers the pictures too
     *("testing", "compiler", "__main__"),
 )
+# The rooms of the compiler, of which each is an idea, in the same order.
+COMPILER = (
+    *("threads", "instructions", "data", "llvm", "python", "loops", "tables", "native", "run", "training"),
+    *("derivatives", "c", "program", "function"),
+)
 # Imports inside functions, or for types alone, that point the other way, and why.
 LAZY = {
     ("", "compiler"): "micrograd_cn.compiler has its type for a type checker, and is imported when it is asked for",
@@ -114,6 +119,13 @@ def test_a_room_imports_only_rooms_before_it():
     assert {edge for edge, lazy in found.items() if not lazy} == set()
     assert found.keys() - LAZY.keys() == set()
     assert LAZY.keys() <= found.keys(), "an exception that is none any more: delete it"
+
+
+def test_a_room_of_the_compiler_imports_only_rooms_before_it():
+    inside = [[name.split(".") for name in edge] for edge in edges()]
+    rooms = {(a[1], b[1]) for a, b in inside if a[0] == b[0] == "compiler" and len(a) > 1 and len(b) > 1}
+    assert {name for edge in rooms for name in edge} == set(COMPILER)
+    assert [(a, b) for a, b in rooms if COMPILER.index(b) > COMPILER.index(a)] == []
 
 
 def circle(imports: Iterable[tuple[str, str]]) -> str:

@@ -638,6 +638,7 @@ def test_tables_page_and_picture_name_the_nodes_alike(run, tmp_path, text, count
     assert len(tables) == count
     [data] = re.findall('id="data">(.*?)</script>', page.read_text(encoding="utf-8"))
     page = json.loads(data)
+    [tape] = page["tapes"]
     named = {name: i for i, (name, *_) in enumerate(page["graphs"][0]["nodes"])}
     assert not any("#" in name for name in named)
     interior = {name for name, *facts in page["graphs"][0]["nodes"] if len(facts) > 2}  # with an operation and operands
@@ -645,7 +646,7 @@ def test_tables_page_and_picture_name_the_nodes_alike(run, tmp_path, text, count
     labels = re.findall(r"^\t(?:v\d+) \[label=<(.*?)>[^>]*\]$", picture.read_text(encoding="utf-8"), re.MULTILINE)
     drawn = [lines(label) for label in labels]
     for name, shown in tables.items():
-        assert f"{page['snapshots'][0]['data'][named[name]]:.6g}" == shown
+        assert f"{tape['fixed'][tape['columns'][named[name]]]:.6g}" == shown
         [found] = [each for each in drawn if each[0].startswith(f"{name} = ")]
         assert found[1] == f"data {float(shown):.4g}"
 

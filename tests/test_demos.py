@@ -501,7 +501,7 @@ NAMED = ["emma", "olivia", "ava", "isabella", "mia", "jo", "charlotte", "christo
 @pytest.fixture
 def eight_lanes(measuring: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Let eight names be computed side by side, and return the demo."""
-    monkeypatch.setattr("micrograd_cn.compiler.machine.machine", lambda: SimpleNamespace(width=8))
+    monkeypatch.setattr("micrograd_cn.compiler.llvm.machine.machine", lambda: SimpleNamespace(width=8))
     return importlib.import_module("microgpt")
 
 

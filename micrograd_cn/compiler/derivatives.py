@@ -10,11 +10,11 @@ from typing import Any, Literal, Self
 
 from ..engine import Value, constant
 from ..sparse import Sparse, sparse_gradient, sparse_hessian, sparse_jacobian
-from .calling import Caller
-from .executable import collector_off
-from .forks import Lock
-from .rows import Numbers, in_order, numpy_of, overlap, writable, written
-from .threads import check_threads
+from .data.rows import Numbers, in_order, numpy_of, overlap, writable, written
+from .run.calling import Caller
+from .run.executable import collector_off
+from .threads.forks import Lock
+from .threads.tasks import check_threads
 
 Kind = Literal["gradient", "jacobian", "hessian"]
 Variables = Literal["inputs", "parameters"] | Iterable[Value]

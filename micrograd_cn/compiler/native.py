@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TypeGuard
 
-from .instructions import SAMPLE
-from .lanes import Lanes
-from .plan import Plan
-from .products import STAGE, TILE, blocks
-from .schedule import CHUNK
-from .stages import Map, Stage, Stretch, Sums, Takes
-from .straight import Straight, compute
-from .text import BYTE, Function
+from .instructions.code import SAMPLE
+from .llvm.lanes import Lanes
+from .llvm.straight import Straight, compute
+from .llvm.text import BYTE, Function
+from .loops.schedule import CHUNK
+from .loops.stages import Map, Stage, Stretch, Sums, Takes
+from .tables.plan import Plan
+from .tables.products import STAGE, TILE, blocks
 
 SMALL = 1024  # scalars of a matrix that is multiplied here, so that its sums need not wait in memory
 UNROLLED = 16  # vectors of like instructions that are written here

@@ -12,23 +12,23 @@ from typing import Any
 from ..engine import Value, topological_order
 from ..number import number
 from ..optim import Optimizer
-from . import c
-from .anomalies import detect_anomaly
-from .c import Options
-from .calling import Caller
-from .captured import add_gradients, data_of
+from .c import file as c
+from .c.file import Options
+from .data.anomalies import detect_anomaly
+from .data.captured import add_gradients, data_of
+from .data.rows import Numbers, address, in_order, numpy_of, overlap, read_rows, writable, written
+from .data.samples import Table
 from .derivatives import Differentiable
-from .epochs import Course, Progress, Shuffler
-from .executable import Executables, nothing
-from .machine import Memory
-from .mixture import Division, Mixture
-from .places import WORD
+from .llvm.machine import Memory
+from .loops.places import WORD
 from .python import Named, source
-from .rows import Numbers, address, in_order, numpy_of, overlap, read_rows, writable, written
-from .samples import Table
-from .threads import check_threads
-from .training import layout_of
-from .version import data_version
+from .run.calling import Caller
+from .run.executable import Executables, nothing
+from .threads.tasks import check_threads
+from .threads.version import data_version
+from .training.epochs import Course, Progress, Shuffler
+from .training.loop import layout_of
+from .training.mixture import Division, Mixture
 
 
 class Mismatch(AssertionError):
@@ -260,7 +260,7 @@ class Program(Differentiable):
 
         Args:
             rows: as for `forward`.
-            optimizer: an `SGD`, `Adam`, `AdamW`, or another whose `update` is written in the table's operations.
+            optimizer: one of `optim`, or another whose `update` is written in the table's operations.
             epochs: how many times all rows are used.
             batch_size: rows a step; all for None. The last batch of an epoch may be smaller.
             shuffle: puts the rows in another order before each epoch: a `random.Random`, whose `shuffle` is called with

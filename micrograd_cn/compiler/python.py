@@ -13,8 +13,8 @@ from ..engine import Value, below
 from ..module import Module
 from ..operation import Op
 from ..tree import flatten
-from .formulas import Operations
-from .lowering import DETACH, ordered
+from .instructions.formulas import Operations
+from .instructions.lowering import DETACH, ordered
 
 COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
 BUILTIN = ("abs",)  # Python's own, of numbers and arrays

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import copy
 import html
-import math
 import os
-from collections.abc import Iterable
+from array import array
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from ..engine import Value
 from ..handwritten import GraphNode, Handwritten, is_handwritten
 from ..words import PAGE, WORDS, language
+from .columns import packed
 from .graph import Graph
 from .javascript import Rows
 from .sheet import sheet, words_of
@@ -44,7 +45,7 @@ class Tape:
         self._chosen = lang
         self._rows = Rows()
         self._graphs: list[dict[str, Any]] = []
-        self._snapshots: list[dict[str, Any]] = []
+        self._snapshots: list[tuple[int, array[float]]] = []  # of which graph, and its numbers
 
     def __len__(self) -> int:
         return len(self._snapshots)
@@ -71,14 +72,10 @@ class Tape:
         facts = graph.facts(self._rows)
         if facts not in self._graphs:
             self._graphs.append(facts)
-        numbers = {
-            "graph": self._graphs.index(facts),
-            "data": _encoded(node.data for node in graph.nodes),
-            "partials": [_encoded(node.partials) for node in graph.nodes],
-        }
+        numbers = [[node.data for node in graph.nodes], *[node.partials for node in graph.nodes]]
         if handwritten:
-            numbers["theirs"] = _encoded(node.grad for node in graph.nodes)
-        self._snapshots.append(numbers)
+            numbers.append([node.grad for node in graph.nodes])
+        self._snapshots.append((self._graphs.index(facts), array("d", chain.from_iterable(numbers))))
 
     @property
     def html(self) -> str:
@@ -89,7 +86,14 @@ class Tape:
         """
         if not self._snapshots:
             raise ValueError(WORDS[self.lang]["page_empty"])
-        data = {"lang": self._chosen, "words": words_of(PAGE), "graphs": self._graphs, "snapshots": self._snapshots}
+        tapes = [packed([row for i, row in self._snapshots if i == graph]) for graph in range(len(self._graphs))]
+        data = {
+            "lang": self._chosen,
+            "words": words_of(PAGE),
+            "graphs": self._graphs,
+            "tapes": tapes,
+            "snapshots": [graph for graph, _ in self._snapshots],
+        }
         return sheet(self.lang, data, "stepper/stepper.js", {"rows.js": self._rows.module()}, PAGE)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -150,8 +154,3 @@ def draw_flow(root: GraphNode, lang: str | None = None) -> Tape:
     page = Tape(lang)
     page.snapshot(root)
     return page
-
-
-def _encoded(xs: Iterable[float]) -> list[float | str]:
-    """Return the numbers for JSON, which has no nan and inf."""
-    return [float(x) if math.isfinite(x) else str(float(x)) for x in xs]

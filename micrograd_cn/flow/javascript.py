@@ -82,24 +82,54 @@ class Rows:
 
     def function(self, inputs: Sequence[Term], results: tuple[Any, ...], form: str) -> str:
         """Return a function that computes the terms `results`; a term that occurs twice is computed once."""
+        lines, values = self._lines(inputs, results, [term.name for term in inputs])
+        body = "".join([f"{line} " for line, _ in lines])
+        value = form.format(", ".join(values))
+        return f"({', '.join([term.name for term in inputs])}) => {{ {body}return {value}; }}"
+
+    def loop(self, fixed: Sequence[Term], arrays: Sequence[Term], results: Sequence[tuple[Term, Any]]) -> str:
+        """Return a function that does the same for each member of some arrays, which the results go into.
+
+        What depends on the `fixed` inputs alone is computed once. The function takes these and then the arrays.
+        """
+        names = [term.name for term in (*fixed, *arrays)]
+        texts = [*[term.name for term in fixed], *[f"{term.name}[i]" for term in arrays]]
+        lines, values = self._lines((*fixed, *arrays), [x for _, x in results], texts, len(fixed))
+        before = "".join([f"{line} " for line, varies in lines if not varies])
+        inside = "".join([f"{line} " for line, varies in lines if varies])
+        temporary = "".join([f"const y{k} = {value}; " for k, value in enumerate(values)])  # before a place changes
+        stores = "".join([f"{term.name}[i] = y{k}; " for k, (term, _) in enumerate(results)])
+        each = f"for (let i = 0; i < {arrays[0].name}.length; i++) {{ {inside}{temporary}{stores}}}"
+        return f"({', '.join(names)}) => {{ {before}{each} }}"
+
+    def _lines(
+        self, inputs: Sequence[Term], results: Sequence[Any], texts: list[str], fixed: int = 0
+    ) -> tuple[list[tuple[str, bool]], list[str]]:
+        """Return the lines that compute terms, each with whether it needs inputs after the first `fixed`; the values.
+
+        A term that is used once stands where it is used; but one that varies takes of those that do not what is named.
+        """
         steps, values = straight_line(inputs, results)
         used = [x for _, operands in steps for x in operands] + values
         uses = Counter([x for x in used if isinstance(x, int)])
-        texts = [term.name for term in inputs]
-        lines: list[str] = []
+        varies = [i >= fixed for i in range(len(inputs))]
+        for _, operands in steps:
+            varies.append(any(varies[x] for x in operands if isinstance(x, int)))
+        named = {x for (_, operands), late in zip(steps, varies[len(inputs) :], strict=True) if late for x in operands}
+        lines: list[tuple[str, bool]] = []
 
         def text(x: int | float) -> str:
             return texts[x] if isinstance(x, int) else _literal(x)
 
         for op, operands in steps:
+            number = len(texts)
             name = self._add_forward(op, len(operands))
             call = f"forward{_member(name)}({', '.join(map(text, operands))})"
-            if uses[len(texts)] > 1:
-                lines.append(f"const t{len(lines)} = {call}; ")
+            if uses[number] > 1 or (number in named and not varies[number]):
+                lines.append((f"const t{len(lines)} = {call};", varies[number]))
                 call = f"t{len(lines) - 1}"
             texts.append(call)
-        value = form.format(", ".join(map(text, values)))
-        return f"({', '.join(texts[: len(inputs)])}) => {{ {''.join(lines)}return {value}; }}"
+        return lines, [text(x) for x in values]
 
 
 def _operands(count: int) -> list[Term]:

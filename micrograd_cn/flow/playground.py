@@ -13,13 +13,14 @@ from ..engine import Value, topological_order
 from ..formula import Term
 from ..nn import Neuron
 from ..operation import Op
-from ..optim import SGD, Adam, AdamW, Optimizer
+from ..optim import SGD, Adam, AdamW, Optimizer, RMSprop
 from ..table import OPS
 from ..words import PAGE, PLAYGROUND, WORDS, language
 from .grammar import grammar
 from .graph import operation_facts
 from .javascript import Rows
-from .sheet import fragment, sheet, words_of
+from .sheet import HERE, fragment, sheet, words_of
+from .texts import LESSONS, MODEL
 
 MOST_OPERANDS = 17  # of an operation of any number of operands: what the page has rows for
 MOST_NEURONS = 16  # of a layer, whose outputs a neuron of the next one takes with as many weights
@@ -31,10 +32,15 @@ LOSSES: dict[str, tuple[Callable[..., Any], tuple[float, float]]] = {
     "huber_loss": (losses.huber_loss, (-1.0, 1.0)),
     "l1_loss": (losses.l1_loss, (-1.0, 1.0)),
 }
+BETAS = (0.85, 0.99)  # of Adam for the language model, as microgpt has them
+# The first 4,000 of demos/names.txt: first names of the US Social Security Administration's lists, as
+# https://github.com/karpathy/makemore has them (MIT licence).
+NAMES = HERE / "model/names.txt"
 OPTIMIZERS: dict[str, tuple[type[Optimizer], dict[str, Any]]] = {
     "SGD": (SGD, {}),
     "momentum": (SGD, {"momentum": 0.9}),
     "nesterov": (SGD, {"momentum": 0.9, "nesterov": True}),
+    "RMSprop": (RMSprop, {}),
     "Adam": (Adam, {}),
     "AdamW": (AdamW, {}),
 }
@@ -56,18 +62,19 @@ class Playground:
         operations = {name: _counts(op, rows, max(MOST_OPERANDS, wide.get(op, 0))) for name, op in OPS.items()}
         data: dict[str, Any] = {
             "lang": self._chosen,
-            "words": words_of(PAGE, PLAYGROUND, _errors()),
-            "graphs": [],
-            "snapshots": [],
+            "words": words_of(PAGE, PLAYGROUND, MODEL, LESSONS, _errors()),
             "operations": operations,
             "grammar": grammar(),
             "activations": ACTIVATIONS,
             "neurons": MOST_NEURONS,
+            "names": NAMES.read_text("utf-8"),
             "losses": {name: _loss(loss, targets, rows) for name, (loss, targets) in LOSSES.items()},
         }
-        modules = {"playground/updates.js": _updates(rows), "rows.js": rows.module()}
+        updates = {"playground/updates.js": _updates(rows), "model/update.js": _model_update(rows)}
+        modules = {**updates, "rows.js": rows.module()}
         parts = {name: fragment(f"playground/{name}") for name in ("tabs", "rooms", "entry")}
-        styles = ("stepper/page", "playground/playground")
+        parts["rooms"] = fragment("lessons/lessons") + parts["rooms"] + fragment("model/room")
+        styles = ("stepper/page", "playground/playground", "model/model", "lessons/lessons")
         return sheet(self.lang, data, "playground/playground.js", modules, PLAYGROUND, parts, styles)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -142,13 +149,31 @@ def _updates(rows: Rows) -> str:
     return f'import {{ forward }} from "../rows.js";\nexport const updates = {{\n{lines}}};\n'
 
 
+def _model_update(rows: Rows) -> str:
+    """Return a step of Adam for all parameters of the language model at once, whose state is in arrays, as a module."""
+    fixed, own, results = _updated(Adam, {"betas": BETAS})
+    step = rows.loop(fixed, own, list(zip([own[0], *own[2:]], results, strict=True)))
+    return f'import {{ forward }} from "../rows.js";\nexport const updateModel = {step};\n'
+
+
 def _update(kind: type[Optimizer], given: dict[str, Any], rows: Rows) -> str:
-    """Return a step of an optimiser for one parameter as JavaScript, from its own `update`."""
+    """Return a step of an optimiser for one parameter as JavaScript."""
+    fixed, own, results = _updated(kind, given)
+    return rows.function((*fixed, *own), results, "[{}]")
+
+
+def _updated(kind: type[Optimizer], given: dict[str, Any]) -> tuple[list[Term], list[Term], tuple[Any, ...]]:
+    """Return what a step of an optimiser depends on and what becomes of a parameter, from its own `update`.
+
+    What is the same for all parameters comes first, then each one's own: its number, gradient and state. The results
+    are the number and the state.
+    """
     optimizer = kind([Value(0.0)], **given)
-    optimizer.lr, optimizer.steps = Term("lr"), Term("steps")  # type: ignore[assignment]
+    rate, steps = Term("lr"), Term("steps")
+    optimizer.lr, optimizer.steps = rate, steps  # type: ignore[assignment]
     p = SimpleNamespace(data=Term("data"), grad=Term("grad"))
     start = {name: Term(name) for name in kind.slots}
-    inputs = (optimizer.lr, optimizer.steps, p.data, p.grad, *start.values())
+    own = [p.data, p.grad, *start.values()]
     state = dict(start)
     optimizer.update(p, state)  # type: ignore[arg-type]
-    return rows.function(inputs, (p.data, *state.values()), "[{}]")
+    return [rate, steps], own, (p.data, *state.values())

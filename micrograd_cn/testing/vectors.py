@@ -185,7 +185,7 @@ class Packed:
         for _, _, shape, place in self._parts:
             if place.start <= index < place.stop and len(shape) == 2:
                 i, j = divmod(index - place.start, shape[1])
-                return int(place.start) + j * shape[0] + i
+                return int(place.start + j * shape[0] + i)
         return index
 
     def path(self, index: int) -> str:

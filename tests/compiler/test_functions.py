@@ -13,11 +13,12 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import OPS, Value
-from micrograd_cn.compiler import compile, executable  # noqa: A004 -- the field's name
-from micrograd_cn.compiler.elementary import POLYNOMIALS
-from micrograd_cn.compiler.functions import LIBRARY, ULPS, Library
-from micrograd_cn.compiler.machine import Machine, _found, llvm, machine
-from micrograd_cn.compiler.text import FAST, OURS
+from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.llvm.elementary import POLYNOMIALS
+from micrograd_cn.compiler.llvm.functions import LIBRARY, ULPS, Library
+from micrograd_cn.compiler.llvm.machine import Machine, _found, llvm, machine
+from micrograd_cn.compiler.llvm.text import FAST, OURS
+from micrograd_cn.compiler.run import executable
 
 from .vector_functions import (
     BINARY,
@@ -177,6 +178,6 @@ def test_the_library_is_loaded_where_there_is_one():
 
 
 def test_a_system_without_the_library_is_no_error(monkeypatch):
-    monkeypatch.setattr("micrograd_cn.compiler.machine.LIBRARY", "libnobodyhas.so.1")
+    monkeypatch.setattr("micrograd_cn.compiler.llvm.machine.LIBRARY", "libnobodyhas.so.1")
     this = Machine()
     assert Functions("cos", this, this.width)(np.zeros(16))[0] == 1.0

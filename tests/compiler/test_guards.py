@@ -12,7 +12,7 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Value, functional, gradients
 from micrograd_cn.compiler import GuardError, Mismatch, compile  # noqa: A004 -- the field's name
-from micrograd_cn.compiler.captured import Captured
+from micrograd_cn.compiler.data.captured import Captured
 from micrograd_cn.optim import SGD
 
 from .common import trained

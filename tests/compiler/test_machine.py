@@ -13,10 +13,12 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import OPS, Value
-from micrograd_cn.compiler import compile, executable, update  # noqa: A004 -- the field's name
-from micrograd_cn.compiler import machine as machines
-from micrograd_cn.compiler.executable import Executables, driver, fit_driver, update_driver
-from micrograd_cn.compiler.machine import Machine, machine
+from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.llvm import machine as machines
+from micrograd_cn.compiler.llvm.machine import Machine, machine
+from micrograd_cn.compiler.run import executable
+from micrograd_cn.compiler.run.executable import Executables, driver, fit_driver, update_driver
+from micrograd_cn.compiler.training import update
 from micrograd_cn.engine import record
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import Adam
@@ -48,7 +50,7 @@ def test_numbers_are_right_on_this_processor(code):
     assert everything(ours, mine) == everything(theirs, yours)
 
 
-@pytest.mark.parametrize("n", [7, 8, 33])
+@pytest.mark.parametrize("n", [7, 33])
 def test_sums_and_totals_of_every_kind_are_right_on_this_processor(code, n):
     ws, xs = [Value(0.1 * k - 0.3) for k in range(2 * n)], [Value(0.1) for _ in range(n)]
 
@@ -166,7 +168,7 @@ def test_other_processors(processor):
         pytest.skip(f"this processor is no {processor}")
     options = ["-q", "-x", "-p", "no:cacheprovider", "--import-mode=importlib", "-o", "addopts=", "-k"]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, "this_process or on_this or of_this", HERE],
+        [sys.executable, "-m", "pytest", *options, "(this_process or on_this) and not gathered and not fused", HERE],
         env=os.environ | {FEATURES: features},
         cwd=HERE.parents[2],
         capture_output=True,

@@ -7,7 +7,8 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Value
-from micrograd_cn.compiler import compile, executable  # noqa: A004 -- the field's name
+from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.run import executable
 from micrograd_cn.optim import SGD, linear_lr
 
 from .common import OPTIMISERS, branching, code_of, everything, is_native, mixed, settings, trained
@@ -58,7 +59,7 @@ def test_many_steps_at_once_give_the_numbers_of_single_ones(kind, batch_size, na
             w[1].requires_grad = False
             optimizer = OPTIMISERS[name]([*w[1:], Value(3.0)])
             shuffle = random.Random(3) if f else None
-            with code_of(kind), settings({"epochs.TURN": turn}):
+            with code_of(kind), settings({"training.epochs.TURN": turn}):
                 losses = compile(loss, branches=bool(f)).fit(
                     samples, optimizer, 4, batch_size, shuffle, linear_lr(0.05, 500), each_step=True
                 )
@@ -77,7 +78,7 @@ def test_training_goes_on_with_native_code(batch_size, f):
         told.append(is_native(compiled))
         executable.PATIENCE = 0.0 if 9 < len(told) < 20 else inf
 
-    with code_of("threaded"), settings({"epochs.TURN": 0.0}):  # a step a turn
+    with code_of("threaded"), settings({"training.epochs.TURN": 0.0}):  # a step a turn
         found = compiled.fit(samples, optimizers[0], 9, batch_size, progress=progress)
     assert not any(told[:9])
     assert all(told[20:])

@@ -36,12 +36,12 @@ def test_every_row_is_compiled_with_its_special_values(code, op):
 
     for point, found in zip(points, by_sample.forward(points), strict=True):
         assert close(found, record(op, tuple(map(Value, point))).data, size(point)), point
-    for point in rng.sample(points, min(len(points), 70)):
+    for point in rng.sample(points, min(len(points), 60)):
         for w, x in zip(ws, point, strict=True):
             w.data = x
         y = record(op, tuple(ws))
         expected = [0.0 + g for g in gradients(y, ws)]
-        for program, rows in ((by_sample, [[1.0] * n]), (by_sample, [[1.0] * n] * 3), (by_batch, [[]])):
+        for program, rows in ((by_sample, [[1.0] * n] * 3), (by_batch, [[]])):
             assert all(close(found, y.data, size(point)) for found in program.forward(rows)), point
             for w in ws:
                 w.grad = 0.0
@@ -97,7 +97,7 @@ def test_every_panel_and_every_lane_of_the_last_one_is_done(code, blocks):
         return mc.dot(layer, layer) + mc.dot([x * x for x in xs], xs)
 
     rng = random.Random(0)
-    with settings({"plan.MOST_BLOCKS": blocks}):
+    with settings({"tables.plan.MOST_BLOCKS": blocks}):
         for count in (3, blocks * lanes() - 1, blocks * lanes(), 2 * blocks * lanes() + 3):
             rows = [[rng.randrange(-8, 9) * 0.25 for _ in xs] for _ in range(count)]
             assert_like_eager(f, xs, ws, rows)

@@ -11,43 +11,37 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Value
-from micrograd_cn.compiler import (
-    c_elements,
-    c_loops,
-    calling,
-    compile,  # noqa: A004 -- the field's name
-    derivatives,
-    elementary,
-    fusion,
-    jit,
-    native,
-    program,
-    rows,
-    straight,
-    takes,
-    update,
-)
-from micrograd_cn.compiler import machine as machines
-from micrograd_cn.compiler.c_elements import Elements
-from micrograd_cn.compiler.c_text import Text
-from micrograd_cn.compiler.drivers import Drivers
-from micrograd_cn.compiler.executable import Executable
-from micrograd_cn.compiler.formulas import Operations
-from micrograd_cn.compiler.guards import Recorded
-from micrograd_cn.compiler.instructions import SAMPLE
-from micrograd_cn.compiler.lanes import Lanes
-from micrograd_cn.compiler.lowering import Lowering
-from micrograd_cn.compiler.machine import Machine, machine
-from micrograd_cn.compiler.maps import Maps
-from micrograd_cn.compiler.mixture import Mixture
-from micrograd_cn.compiler.places import WORD, Places
-from micrograd_cn.compiler.plan import Plan
+from micrograd_cn.compiler import compile, derivatives, native, program  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.c import elements as c_elements
+from micrograd_cn.compiler.c import loops as c_loops
+from micrograd_cn.compiler.c.elements import Elements
+from micrograd_cn.compiler.c.text import Text
+from micrograd_cn.compiler.data import rows
+from micrograd_cn.compiler.function import jit
+from micrograd_cn.compiler.function.guards import Recorded
+from micrograd_cn.compiler.instructions import fusion
+from micrograd_cn.compiler.instructions.code import SAMPLE
+from micrograd_cn.compiler.instructions.formulas import Operations
+from micrograd_cn.compiler.instructions.lowering import Lowering
+from micrograd_cn.compiler.llvm import elementary, straight
+from micrograd_cn.compiler.llvm import machine as machines
+from micrograd_cn.compiler.llvm.lanes import Lanes
+from micrograd_cn.compiler.llvm.machine import Machine, machine
+from micrograd_cn.compiler.llvm.text import FAST, OURS
+from micrograd_cn.compiler.loops.maps import Maps
+from micrograd_cn.compiler.loops.places import WORD, Places
+from micrograd_cn.compiler.loops.schedule import Schedule
+from micrograd_cn.compiler.loops.stages import Map, Outer
 from micrograd_cn.compiler.python import Source
-from micrograd_cn.compiler.schedule import Schedule
-from micrograd_cn.compiler.stages import Map, Outer
-from micrograd_cn.compiler.text import FAST, OURS
-from micrograd_cn.compiler.threaded import Threaded
-from micrograd_cn.compiler.training import Training
+from micrograd_cn.compiler.run import calling
+from micrograd_cn.compiler.run.drivers import Drivers
+from micrograd_cn.compiler.run.executable import Executable
+from micrograd_cn.compiler.tables import takes
+from micrograd_cn.compiler.tables.plan import Plan
+from micrograd_cn.compiler.tables.threaded import Threaded
+from micrograd_cn.compiler.training import update
+from micrograd_cn.compiler.training.loop import Training
+from micrograd_cn.compiler.training.mixture import Mixture
 from micrograd_cn.nn import MLP
 
 from . import test_calling, test_derivatives, test_guards, test_jit, test_python_source, test_takes, test_training
@@ -222,7 +216,7 @@ def exchanged_in_a_difference(patch):
     def wrong(lanes, form, names, made=None):
         return compute(lanes, form, names[::-1] if form == "fsub" else names, made)
 
-    for module in ("straight", "native", "threaded", "gathers"):  # which have it by name
+    for module in ("llvm.straight", "native", "tables.threaded", "tables.gathers"):  # which have it by name
         patch.setattr(f"{COMPILER}.{module}.compute", wrong)
 
 
@@ -240,7 +234,7 @@ def lost_value(patch):
             part.kept.discard(max(part.kept & plan.slot.keys(), default=None))
         return found
 
-    patch.setattr(f"{COMPILER}.executable.parts_of", without_one)
+    patch.setattr(f"{COMPILER}.run.executable.parts_of", without_one)
 
 
 def wrong_coefficient(patch):

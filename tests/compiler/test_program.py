@@ -19,7 +19,7 @@ from micrograd_cn.compiler import (
     Mismatch,
     compile,  # noqa: A004 -- the field's name
 )
-from micrograd_cn.compiler.machine import Memory
+from micrograd_cn.compiler.llvm.machine import Memory
 from micrograd_cn.engine import constant
 from micrograd_cn.optim import Adam
 
@@ -171,7 +171,7 @@ def test_a_program_says_what_it_is_and_how_large():
     two.forward([[1.0]] * 500)
     more = re.fullmatch(r"3 operations, 2 parameters, threaded code, (\d+) kB", repr(two))
     assert int(found[1]) <= 1 < int(more[1]) < 100, "a panel of rows in lanes"
-    with settings({"executable.PATIENCE": 0.0}):
+    with settings({"run.executable.PATIENCE": 0.0}):
         two.forward([[1.0]] * 3)
     assert ", native code, " in repr(two)
 

@@ -16,7 +16,7 @@ import pytest
 
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
-from micrograd_cn.compiler.threads import run
+from micrograd_cn.compiler.threads.tasks import run
 from micrograd_cn.optim import SGD, cosine_lr, warmup
 
 from .common import OPTIMISERS, everything, in_turn, loop, problem

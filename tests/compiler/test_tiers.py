@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 import micrograd_cn as mc
 from micrograd_cn import Op, Value, gradients
-from micrograd_cn.compiler import compile, executable  # noqa: A004 -- the field's name
+from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.run import executable
 from micrograd_cn.engine import constant
 from micrograd_cn.optim import SGD
 from micrograd_cn.testing import expressions
@@ -40,7 +41,7 @@ def run(output, inputs, rows, kind, parameters):
 
 @given(expressions(), st.integers(0, 3))
 @settings(
-    max_examples=max(20, settings().max_examples // 2), suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=max(15, settings().max_examples // 3), suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_kinds_of_code_give_the_same_bits_and_the_engines_numbers(f, count):
     count = min(count, len(f.point))
@@ -121,15 +122,15 @@ def test_code_is_freed_with_the_program_and_shared_functions_stay(code):
 
 def test_what_has_run_for_long_gets_native_code_with_the_same_bits():
     _, program, rows, model = problem()
-    with kept({"executable.PATIENCE": inf}):
+    with kept({"run.executable.PATIENCE": inf}):
         expected = [program.forward(rows), program.forward(rows[:2]), program.backward(rows)]
         assert "threaded code" in repr(program)
-    with kept({"executable.PATIENCE": 0.0}):
+    with kept({"run.executable.PATIENCE": 0.0}):
         program.forward(rows)
         assert is_native(program)
         assert [program.forward(rows), program.forward(rows[:2]), program.backward(rows)] == expected
     large = compile(mc.tanh(model.parameters()[0]) * 2.0, [])
-    with kept({"executable.PATIENCE": 0.0, "schedule.LARGEST": 0}):
+    with kept({"run.executable.PATIENCE": 0.0, "loops.schedule.LARGEST": 0}):
         large.forward([[]])
         assert not is_native(large), "a graph that is too large for it"
 
@@ -155,7 +156,7 @@ def test_training_goes_on_from_where_it_was_with_native_code(rows):
         told.append(is_native(program))
         executable.PATIENCE = inf if len(told) < 3 else 0.0
 
-    with kept({"executable.PATIENCE": inf, "epochs.TURN": 0.0}):  # a step a turn
+    with kept({"run.executable.PATIENCE": inf, "training.epochs.TURN": 0.0}):  # a step a turn
         program.fit(data, mine, 8, batch_size=rows, progress=progress)
     assert told[:3] == [False] * 3
     assert told[-1]
@@ -177,7 +178,7 @@ def test_other_threads_go_on_while_code_is_made(monkeypatch):
         return get(kind, lanes, native)
 
     monkeypatch.setattr(program.executables, "get", slow)
-    with kept({"executable.PATIENCE": 0.0}):
+    with kept({"run.executable.PATIENCE": 0.0}):
         assert program.forward([[0.5]] * 2) == [math.tanh(1.5)] * 2
     assert found == [[math.tanh(1.5)] * 2]
     assert is_native(program)
@@ -196,7 +197,7 @@ def test_native_code_has_the_formulas_constants_and_parameters_of_the_threaded_c
     w.grad = v.grad = 0.0
     c.data, w.data, v.requires_grad, factor[0] = 100.0, 10.0, False, 2.0
     assert "4.0" in program.source("python")
-    with kept({"executable.PATIENCE": 0.0}):
+    with kept({"run.executable.PATIENCE": 0.0}):
         assert program.forward(data) == [25.0] * rows
         program.backward(data)
         assert is_native(program)

@@ -16,7 +16,7 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
-from micrograd_cn.optim import SGD, Adam, AdamW, Optimizer, cosine_lr, linear_lr, step_lr, warmup
+from micrograd_cn.optim import SGD, Adam, AdamW, Optimizer, RMSprop, cosine_lr, linear_lr, step_lr, warmup
 
 from .common import OPTIMISERS, everything, loop, problem, settings
 
@@ -26,7 +26,7 @@ from .common import OPTIMISERS, everything, loop, problem, settings
 def test_fit_is_the_loop_of_steps_to_the_bit(make, batch):
     (ours, program, rows, _), (theirs, other, _, _) = problem(), problem()
     mine, yours = make(ours), make(theirs)
-    with settings({"executable.PATIENCE": 1e-7}):  # so that it goes over to other code at once
+    with settings({"run.executable.PATIENCE": 1e-7}):  # so that it goes over to other code at once
         losses = program.fit(rows, mine, 5, batch_size=batch, shuffle=random.Random(1))
         losses += program.fit(rows, mine, 3, batch_size=batch)
     expected = loop(other, rows, yours, 5, batch or 37, random.Random(1))
@@ -294,7 +294,7 @@ def test_the_way_back_to_python_is_taken_often_enough_for_ctrl_c_and_no_more_oft
     assert max(told) > 50  # many in a twentieth of a second
     assert all(b <= 2 * a for a, b in pairwise(told))
     told.clear()
-    with settings({"epochs.TURN": 0.0}):
+    with settings({"training.epochs.TURN": 0.0}):
         program.fit(rows, SGD(parameters, 1e-3), 20, progress=lambda losses: told.append(len(losses)))
     assert told == [1] * 20
 
@@ -372,7 +372,7 @@ SCHEDULES = {
 
 SCHEDULED = [  # every schedule, every optimiser and every size of batches
     *((10, "adam", name) for name in SCHEDULES),
-    *((batch, make, "own") for make, batch in zip(OPTIMISERS, (None, 1, 10, 1, None), strict=True)),
+    *((batch, make, "own") for make, batch in zip(OPTIMISERS, (None, 1, 10, 8, 1, None), strict=True)),
 ]
 
 
@@ -647,7 +647,7 @@ def test_an_update_that_cannot_be_compiled_is_refused_with_the_reason(optimizer,
     assert [w.data, repr(vars(optimizer))] == before or "times" in vars(optimizer)
 
 
-@pytest.mark.parametrize("kind", [SGD, Adam, AdamW])
+@pytest.mark.parametrize("kind", [SGD, RMSprop, Adam, AdamW])
 def test_options_may_be_others_in_each_call(kind):
     """The update of an optimiser of the library is compiled once for its options."""
 

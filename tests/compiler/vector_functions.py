@@ -21,11 +21,11 @@ import numpy as np
 from mpmath import mp, mpf
 
 with contextlib.suppress(ImportError):  # as where pytest looks for examples in this file
-    from micrograd_cn.compiler.elementary import POLYNOMIALS
-    from micrograd_cn.compiler.functions import ULPS, Library
-    from micrograd_cn.compiler.lanes import vector
-    from micrograd_cn.compiler.machine import Machine, _found, machine
-    from micrograd_cn.compiler.text import Function
+    from micrograd_cn.compiler.llvm.elementary import POLYNOMIALS
+    from micrograd_cn.compiler.llvm.functions import ULPS, Library
+    from micrograd_cn.compiler.llvm.lanes import vector
+    from micrograd_cn.compiler.llvm.machine import Machine, _found, machine
+    from micrograd_cn.compiler.llvm.text import Function
 
 BINARY = ("pow", "atan2", "hypot")
 LONG = {63: "x86_fp80", 112: "fp128"}.get(np.finfo(np.longdouble).nmant)  # None: C's long double is double

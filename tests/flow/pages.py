@@ -3,14 +3,19 @@
 from micrograd_cn import Value
 from micrograd_cn.words import PAGE
 
+# A reader who has been here before, whom the playground does not greet with lessons.
+SEEN = "try { localStorage.setItem(`micrograd_cn.lessons ${location.pathname}`, 'seen'); } catch {}"
+
 
 class Opened:
-    """A page in the browser, with all that it must not do on record."""
+    """A page in the browser, with all that it must not do on record; to a reader who is new, or has been here."""
 
-    def __init__(self, browser, replays=True, **options):
+    def __init__(self, browser, replays=True, new=False, **options):
         self.replays = replays
         self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
         self.context.set_default_timeout(10_000)
+        if not new:
+            self.context.add_init_script(SEEN)
         self.page = self.context.new_page()
         self.errors, self.requests = [], []
         self.clock_stopped = False

@@ -36,6 +36,21 @@ STATES = {
     "a wrong setting": "(() => { byId('b_rate').value = 'x'; byId('b_rate').dispatchEvent(new Event('input')); })()",
     "points to draw": "(() => { byId('b_rate').value = '0.1'; set('data', 'own'); })()",
     "a batch": "(() => { set('data', 'moons'); openBatch(); commands.end(); })()",
+    "a language model": "(() => { byId('tab_model').click(); model.learner.step(); invent(10); showModel(); })()",
+    "one's own lines": """(() => {
+        byId('m_lines').value = 'one\\ntwo';
+        byId('m_lines').dispatchEvent(new Event('input'));
+        setModel('words', 'own');
+        setModel('typed', 'xx');
+    })()""",
+    "lessons": "offerLessons()",
+    "a prediction": """(() => {
+        byId('lessons').close();
+        showLesson('dead', 2);
+        document.querySelector('#lesson_choices button').click();
+    })()""",
+    "a lesson of the network": "showLesson('neuron', 3)",
+    "a chance": "(() => { showLesson('attention', 1); openChance(3); commands.end(); })()",
 }
 
 

@@ -10,7 +10,11 @@ from micrograd_cn.flow.sheet import scripts
 
 from .scripts import names, tokens
 
-GENERATED = {"rows.js": {"forward", "partials"}, "playground/updates.js": {"updates"}}
+GENERATED = {
+    "rows.js": {"forward", "partials"},
+    "playground/updates.js": {"updates"},
+    "model/update.js": {"updateModel"},
+}
 IMPORT = re.compile(r'^import (?:\{([\w\s,]*)\} from )?"[^"]*";\n', re.MULTILINE)
 
 
@@ -40,6 +44,13 @@ def test_every_script_imports_what_it_uses_of_others():
 def test_every_import_is_used():
     for module, text in scripts().items():
         assert imported(text) <= names(IMPORT.sub("", text))[1], module
+
+
+def test_the_stepper_does_not_know_the_playground():
+    for module, text in scripts().items():
+        assert module.startswith("playground/") or "/playground/" not in "".join(
+            re.findall(r"^import.*", text, re.MULTILINE)
+        )
 
 
 def test_a_forgotten_import_is_found():

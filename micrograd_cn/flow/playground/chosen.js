@@ -5,6 +5,7 @@ import { session } from "../stepper/session.js";
 
 Object.assign(session, {
   room: "typing",
+  lesson: null, // that is shown: its name, the caption's number, the prediction
   origin: "", // of the computation that is stepped through, if it does not come from the room's own stepper
   typed: { text: "", values: new Map(), made: null, error: null }, // the expression, its variables' numbers, its graph
   board: {

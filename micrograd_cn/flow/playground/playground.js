@@ -1,7 +1,8 @@
-// The beginning: each room reads the link, and the one that it names is shown.
+// The beginning: the room that the link names reads it and is shown.
 
 import { readLink } from "./link.js";
 import { remember, rooms, showRoom } from "./rooms.js";
+import { greet, isLesson, showLesson } from "../lessons/lesson.js";
 import { byId } from "../stepper/elements.js";
 import { page } from "../stepper/page.js";
 import { session } from "../stepper/session.js";
@@ -14,14 +15,17 @@ import "../stepper/controls.js";
 import "./typing.js";
 import "./training.js";
 import "./painting.js";
+import "../model/room.js";
 
 function arrive() {
-  const link = readLink(), lang = link.get("lang") ?? "", room = link.get("room");
+  const link = readLink(), lang = link.get("lang") ?? "", room = rooms.has(link.get("room")) ? link.get("room") : "typing";
   if (Object.hasOwn(page.words, lang)) session.chosen.lang = lang;
-  for (const each of rooms.values()) each.arrive(link);
-  showRoom(rooms.has(room) ? room : "typing");
+  for (const [name, each] of rooms) each.arrive(name === room ? link : new Map());
+  showRoom(room);
   session.choose({}); // the rooms' fields in words
   remember();
+  if (isLesson(link.get("lesson"))) showLesson(link.get("lesson"));
+  else greet();
 }
 
 arrive();

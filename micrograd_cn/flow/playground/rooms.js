@@ -42,7 +42,10 @@ export function stepThrough(made, origin) {
 export const isSeen = room => session.room === room && !session.origin;
 
 export function remember() {
-  writeLink(() => ({ ...rooms.get(session.room).facts(), lang: session.chosen.lang }));
+  writeLink(() => {
+    const { lesson, room, chosen: { lang } } = session;
+    return { ...(lesson ? { lesson: lesson.name } : rooms.get(room).facts()), lang };
+  });
 }
 
 byId("tabs").addEventListener("keydown", event => {

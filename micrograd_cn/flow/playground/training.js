@@ -49,7 +49,7 @@ function tick(now) {
   drawBoard(pace.frame % 6 === 0 || speed !== "full");
 }
 
-function runTraining() {
+export function runTraining() {
   if (session.board.trainer.points.length < LEAST_POINTS) return;
   session.board.running = requestAnimationFrame(tick);
   tellState();
@@ -92,6 +92,13 @@ function set(name, value) {
   session.board.settings[name] = value;
   remember();
   if (name !== "speed") renew();
+}
+
+// Begin anew with these settings and else the usual ones.
+export function setUpTraining(settings) {
+  Object.assign(session.board.settings, DEFAULTS, settings);
+  for (const [name, value] of Object.entries(session.board.settings)) if (byId(`b_${name}`)) byId(`b_${name}`).value = value;
+  renew();
 }
 
 function fillFields() {

@@ -2,9 +2,10 @@
 
 import { byId, html } from "./elements.js";
 import { isEditable } from "./graph.js";
+import { called, cleaned } from "./labels.js";
 import { changesOf, nudge } from "./nudge.js";
 import { session } from "./session.js";
-import { called, cleaned, exact, filled, parsed, precise, shown, signed } from "./text.js";
+import { exact, filled, parsed, precise, shown, signed } from "./text.js";
 
 const MOST_WAYS = 8; // uses of a leaf that are listed
 const MOST_NUDGED = 2000; // nodes of a graph that is computed again for each use of the leaf
@@ -15,7 +16,7 @@ function say(text) {
   byId("message").textContent = text;
 }
 
-function chooseLeaf(i) {
+export function chooseLeaf(i) {
   if (byId("leaf").value !== String(i)) forgetChange();
   byId("leaf").value = i;
   if (document.activeElement === byId("value")) byId("value").blur();
@@ -79,11 +80,11 @@ function nudgeBy() {
 }
 
 function showWays() {
-  const { graph, words, leaves } = session, able = !graph.fixed && byId("leaf").value !== "" && graph.nodes.length <= MOST_NUDGED;
-  const change = nudgeBy();
+  const { graph, words } = session, able = !graph.fixed && byId("leaf").value !== "" && graph.nodes.length <= MOST_NUDGED;
+  const change = able ? nudgeBy() : 0;
   byId("change").disabled = !able;
-  if (!able || change === 0) return byId("ways").replaceChildren();
-  const i = chosenLeaf(), { ways, together, linear } = changesOf(graph, leaves, i, change), name = called(graph.nodes[i].name);
+  if (change === 0) return byId("ways").replaceChildren();
+  const { leaves } = session, i = chosenLeaf(), { ways, together, linear } = changesOf(graph, leaves, i, change), name = called(graph.nodes[i].name);
   byId("change").setAttribute("aria-valuetext", `${name} ${signed(change)}`);
   const row = (cell, texts, attributes = {}) => html("tr", attributes, ...texts.map(text => html(cell, {}, text)));
   const added = ways.reduce((total, { own }) => total + own, 0), root = called(graph.nodes[graph.root].name);

@@ -1,0 +1,264 @@
+"""A recorded graph as one C file: forward, gradient, and one training step, without allocation and static state."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ...engine import Value
+from ...optim import Optimizer
+from ...tree import flatten
+from ..instructions.code import AFTER, BATCH, SAMPLE, Code, below
+from ..instructions.lowering import Lowering
+from ..loops.totals import Totals
+from ..python import Named, entries_of, in_order_of_names
+from ..training.update import kept_of, lower_update
+from .comment import Interface
+from .elements import Place, linear
+from .loops import Loops
+from .text import Text, block, wrapped
+
+PRECISIONS = ("double", "float")
+WEIGHTS = ("passed", "embedded")
+
+
+class Options(NamedTuple):
+    """How the file is to be; see `Program.source`."""
+
+    name: str = "f"
+    precision: str = "double"
+    weights: str = "passed"
+    optimizer: Optimizer | None = None
+
+
+class File:
+    """The file of one program.
+
+    Args:
+        lowering: the graph's instructions.
+        inputs: the leaves that are inputs.
+        outputs: what is computed.
+        named: parameters by name, in whose order they are then; in that of the program by default.
+        options: how the file is to be.
+    """
+
+    def __init__(
+        self,
+        lowering: Lowering,
+        inputs: Sequence[Value],
+        outputs: Sequence[Value],
+        named: Named | None,
+        options: Options,
+    ) -> None:
+        self.lowering, self.inputs, self.options = lowering, inputs, options
+        self.parameters = lowering.parameters
+        names = [repr(p.label) if p.label else "" for p in self.parameters]
+        if named is not None:
+            entries = entries_of(named, "c")
+            self.parameters = in_order_of_names(entries, lowering.parameters, lowering.of, "c")
+            names = _names(entries, self.parameters)
+        passed = options.weights == "passed"
+        output, *others = outputs
+        trains = passed and not others and output.requires_grad and bool(self.parameters)
+        optimizer = options.optimizer
+        self.update: tuple[Code, list[int]] = (
+            (Code(), []) if optimizer is None else lower_update(optimizer, masked=False)
+        )
+        self.interface = Interface(
+            options.name, options.precision, [repr(x.label) if x.label else "" for x in inputs], len(outputs), names,
+            passed, trains, optimizer, [] if optimizer is None else [optimizer.slots[k] for k in kept_of(*self.update)],
+        )  # fmt: skip
+        self.text = Text(options.name, options.precision, lowering.code.rows)
+        self.weights = "parameters" if passed else f"{options.name}_weights"
+        self.kind, self.size = options.precision, f"{options.name.upper()}_PARAMETERS"
+        self.work = 1
+
+    def __str__(self) -> str:
+        functions = [self.forward()]
+        if self.interface.trains:
+            functions.append(self.gradient())
+        if self.options.optimizer is not None:
+            functions.append(self.step(self.options.optimizer))
+        if self.parameters and not self.interface.passed:
+            self.text.table([p.data for p in self.parameters], self.weights)
+        shared = [definition for _, definition in (*self.text.tables.values(), *self.text.functions.values())]
+        sizes = self.interface.sizes() | {"WORK": self.work}
+        macros = "\n".join([f"#define {self.options.name.upper()}_{name} {size}" for name, size in sizes.items()])
+        return "\n\n".join([self.interface.comment(), "#include <math.h>", macros, *shared, *functions]) + "\n"
+
+    # Functions.
+
+    def function(self, kind: str, name: str, arguments: Sequence[str], lines: Sequence[str]) -> str:
+        """Return a function's definition."""
+        text = "\n".join(lines)
+        words = [re.findall(r"\w+", argument)[-1] for argument in arguments]
+        unused = [f"(void){word};" for word in words if not re.search(rf"\b{word}\b", text)]
+        head = f"{kind} {self.options.name}_{name}({', '.join(arguments)})"
+        return "\n".join([short for line in [head, *block("", [*unused, *lines])] for short in wrapped(line)])
+
+    def arguments(self, given: str, changes: bool = False) -> list[str]:
+        """Return the arguments for the parameters, if they are passed, and for the inputs."""
+        passed = [f"{'' if changes else 'const '}{self.kind} *parameters"] * self.interface.passed
+        return [*passed, f"const {self.kind} *{given}"]
+
+    def loops(self) -> Loops:
+        """Return what writes a function's instructions, the places of the leaves among it."""
+        at: dict[Value, Place] = {p: (self.weights, i) for i, p in enumerate(self.parameters)}
+        at |= {x: ("inputs", i) for i, x in enumerate(self.inputs)}
+        of = self.lowering.of
+        return Loops(self.text, self.lowering.code, {of[leaf]: place for leaf, place in at.items() if leaf in of})
+
+    def forward(self) -> str:
+        """Return the function that computes the outputs of one row."""
+        roots, loops = self.lowering.outputs, self.loops()
+        loops.write(below(self.lowering.code, roots), {*roots})
+        loops.copy([("outputs", k) for k in range(len(roots))], roots)
+        self.work = max(self.work, loops.work)
+        arguments = [*self.arguments("inputs"), f"{self.kind} *outputs", f"{self.kind} *work"]
+        return self.function("void", "forward", arguments, loops.taken())
+
+    def gradient(self) -> str:
+        """Return the function that computes the mean of the output of some rows, and its gradient."""
+        lowering, code = self.lowering, self.lowering.code
+        if not lowering.gradients:
+            lowering.differentiate()
+        sums, loops = Totals(code, lowering.totals), self.loops()
+        kept = {*lowering.outputs, *lowering.gradients, *sums.factors()}
+        needed = below(code, kept)
+        totals = {i: k for i, (form, *rest) in enumerate(code.instructions) if form == "total" for k in rest}
+        totals_at, in_work = self._totals(loops, sums, totals)
+        loops.place |= {i: totals_at[k] for i, k in totals.items()}
+        by_phase: dict[int, list[int]] = {BATCH: [], SAMPLE: [], AFTER: []}
+        for i in needed:
+            by_phase[max(BATCH, code.phase[i])].append(i)
+
+        kept.update(j for i in needed for j in code.operands[i] if code.phase[j] != code.phase[i])  # in another phase
+
+        loops.write(by_phase[BATCH], kept)
+        lines = [*loops.taken(), *_all(self.size, "gradient[i] = 0;")]
+        many = f"for (long i = {in_work.start}; i < {in_work.stop}; i++)" if in_work else ""
+        lines += [many, "    work[i] = 0;"] if many else []
+
+        loops.write(by_phase[SAMPLE], kept)
+        for group in sums.outer:
+            loops.add_table(group, totals_at)
+        loops.add_each(sums.single, totals_at)
+        loss = loops.element([lowering.outputs])
+        row = f"const {self.kind} *inputs = rows + {len(self.inputs)} * row;"
+        each = [*loops.taken(), f"loss += {loss};"]
+        reads = re.search(r"\binputs\b", "\n".join(each))
+        lines += block("for (long row = 0; row < n; row++)", [row] * bool(reads) + each)
+
+        lines += _all(self.size, f"gradient[i] /= ({self.kind})n;")
+        lines += [many, f"    work[i] /= ({self.kind})n;"] if many else []
+        loops.write(by_phase[AFTER], kept)
+        found = dict(zip(lowering.parameters, lowering.gradients, strict=True))
+        gradients = [found[p] for p in self.parameters]
+        moved = [i for i, j in enumerate(gradients) if loops.place.get(j) != ("gradient", i)]
+        loops.copy([("gradient", i) for i in moved], [gradients[i] for i in moved])
+        lines = [f"{self.kind} loss = 0;", *lines, *loops.taken(), f"return loss / ({self.kind})n;"]
+        self.work = max(self.work, loops.work)
+        arguments = [*self.arguments("rows"), "long n", f"{self.kind} *gradient", f"{self.kind} *work"]
+        return self.function(self.kind, "gradient", arguments, lines)
+
+    def _totals(self, loops: Loops, sums: Totals, totals: dict[int, int]) -> tuple[dict[int, Place], range]:
+        """Return where totals are: in the gradient those that are a parameter's, the others in a range of `work`."""
+        lowering, place = self.lowering, dict[int, Place]()
+        index = {p: i for i, p in enumerate(self.parameters)}
+        for p, i in zip(lowering.parameters, lowering.gradients, strict=True):
+            if i in totals:
+                place[totals[i]] = "gradient", index[p]
+        for group in sums.outer:
+            numbers = [k for row in group.totals for k in row]
+            if any(k not in place for k in numbers):
+                for k in numbers:
+                    place.pop(k, None)
+        others = [k for k in range(len(lowering.totals)) if k not in place]
+        first = loops.take(len(others))  # before all others
+        in_work = range(first, loops.work)
+        return place | {k: ("work", at) for k, at in zip(others, in_work, strict=True)}, in_work
+
+    def step(self, optimizer: Optimizer) -> str:
+        """Return the function that takes one training step, by the optimiser's own update."""
+        code, results = self.update
+        numbers = range(len(code.instructions))
+        words = ["rate", "steps", "p", "g", *(f"s{k}" for k in range(len(optimizer.slots)))]
+        leaves = [i for i in numbers if code.instructions[i][0] in ("parameter", "input")]
+        names = dict(zip(leaves, words, strict=True))
+        early = self.text.straight(code, names, [i for i in numbers if i not in code.sampled])
+        body = self.text.straight(code, names, [i for i in numbers if i in code.sampled])
+        data, *slots = [names.get(i) or self.text.literal(code.constants[i]) for i in results]
+        changed = {"parameters[i]": data}
+        places = {"p": "parameters[i]", "g": "gradient[i]"}
+        for at, k in enumerate(kept_of(code, results)):
+            place = f"state[{linear(1, (at, self.size), (1, 'i'))}]"
+            places[f"s{k}"], changed[place] = place, slots[k]
+
+        def read(places: dict[str, str], lines: Sequence[str]) -> list[str]:
+            used = " ".join(lines)
+            return [f"const {self.kind} {x} = {at};" for x, at in places.items() if re.search(rf"\b{x}\b", used)]
+
+        body = [*read(places, [*body, *changed.values()]), *body, *(f"{at} = {x};" for at, x in changed.items())]
+        those = {p for p in optimizer.parameters if p.requires_grad}
+        if those.issuperset(self.parameters):
+            loop = block(f"for (long i = 0; i < {self.size}; i++)", body)
+        else:
+            indices = [[i] for i, p in enumerate(self.parameters) if p in those]
+            index = Loops(self.text, code, {}).fit(indices, "k")
+            loop = block(f"for (long k = 0; k < {len(indices)}; k++)", [f"const long i = {index};", *body])
+        call = f"{self.options.name}_gradient(parameters, rows, n, gradient, work)"
+        lines = [f"const {self.kind} loss = {call};", f"state[0] += {self.text.literal(1.0)};"]
+        lines += [*read({"steps": "state[0]"}, [*early, *body]), *early, *loop, "return loss;"]
+        parameters, rows = self.arguments("rows", changes=True)
+        arguments = [parameters, f"{self.kind} *state", rows, "long n", f"{self.kind} rate"]
+        return self.function(self.kind, "step", [*arguments, f"{self.kind} *gradient", f"{self.kind} *work"], lines)
+
+
+def _names(entries: dict[str, Any], parameters: Sequence[Value]) -> list[str]:
+    """Return the name of the entry in which each parameter is."""
+    names = {leaf: repr(key) for key, entry in entries.items() for _, leaf in flatten({key: entry}, "")[0]}
+    return [names[p] for p in parameters]
+
+
+def _all(size: str, line: str) -> list[str]:
+    return [f"for (long i = 0; i < {size}; i++)", f"    {line}"]
+
+
+def source(
+    lowering: Lowering, inputs: Sequence[Value], outputs: Sequence[Value], named: Named | None, options: Options
+) -> str:
+    """Return the text of the file; see `Program.source`.
+
+    Raises:
+        TypeError, ValueError: as there.
+    """
+    name, precision, weights, optimizer = options
+    if not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII):
+        raise ValueError(f'source("c"): name must be a letter, then letters, digits and _, got {name!r}')
+    for option, given, known in (("precision", precision, PRECISIONS), ("weights", weights, WEIGHTS)):
+        if given not in known:
+            raise ValueError(f'source("c"): {option} must be {" or ".join(map(repr, known))}, got {given!r}')
+    if not (optimizer is None or isinstance(optimizer, Optimizer)):
+        raise TypeError(f'source("c"): optimizer must be one of micrograd_cn.optim, got {type(optimizer).__name__}')
+    file = File(lowering, inputs, outputs, named, options)
+    if optimizer is not None:
+        _check_step(optimizer, file)
+    return str(file)
+
+
+def _check_step(optimizer: Optimizer, file: File) -> None:
+    """Raise ValueError if the file can have no training step."""
+    if not file.interface.passed:
+        raise ValueError('source("c"): embedded weights are constants; write weights="passed" for a training step')
+    if not file.interface.trains:
+        raise ValueError('source("c"): a training step needs one output, which depends on parameters')
+    known = set(file.parameters)
+    for i, p in enumerate(optimizer.parameters):
+        if p not in known:
+            raise ValueError(
+                f'source("c"): parameters[{i}] of the optimizer, {p!r}, is none of the program; make the optimizer of '
+                "program.parameters"
+            )
+    if not any(p.requires_grad for p in optimizer.parameters):
+        raise ValueError('source("c"): the optimizer has frozen parameters alone, which no step changes')

@@ -1,0 +1,227 @@
+"""What the functions of a C file are made of: numbers, expressions, formulas as functions, tables of constants."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from ctypes import c_float
+from itertools import count
+from math import inf, isnan
+
+from ..instructions.code import FORMULAS, SUMS, Code
+
+LINE = 110  # characters at most
+SUFFIXES = {"double": "", "float": "f"}  # of numbers and of functions
+OPERATORS = {"fadd": "{0} + {1}", "fsub": "{0} - {1}", "fdiv": "{0} / {1}", "fneg": "-{0}"}
+CONDITIONS = {
+    **{"fcmp oeq": "{0} == {1}", "fcmp olt": "{0} < {1}", "fcmp ole": "{0} <= {1}", "fcmp une": "{0} != {1}"},
+    **{"fcmp ogt": "{0} > {1}", "fcmp oge": "{0} >= {1}", "fcmp ugt": "!({0} <= {1})", "fcmp uge": "!({0} < {1})"},
+    **{"fcmp ult": "!({0} >= {1})", "fcmp ule": "!({0} > {1})", "fcmp one": "({0} < {1} || {0} > {1})"},
+    **{"fcmp ueq": "!({0} < {1} || {0} > {1})", "fcmp ord": "({0} == {0} && {1} == {1})"},
+    "fcmp uno": "({0} != {0} || {1} != {1})",
+}
+# Of C99's math.h, from real numbers to one.
+# fmt: off
+MATH_H = frozenset([
+    "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cbrt", "ceil", "copysign", "cos", "cosh",
+    "erf", "erfc", "exp", "exp2", "expm1", "fabs", "fdim", "floor", "fma", "fmax", "fmin", "fmod", "hypot",
+    "lgamma", "log", "log10", "log1p", "log2", "logb", "nearbyint", "nextafter", "pow", "remainder", "rint",
+    "round", "sin", "sinh", "sqrt", "tan", "tanh", "tgamma", "trunc",
+])
+# fmt: on
+LLVM_NAMES = {"llvm.minnum": "fmin", "llvm.maxnum": "fmax"}  # of functions that have another name in C
+DOT = """\
+static {kind} {name}({kind} y, const {kind} *a, long da, const {kind} *b, long db, long n)
+{{
+    {kind} y1 = {zero}, y2 = {zero}, y3 = {zero};
+    long k = 0;
+    for (; k + 3 < n; k += 4) {{
+        y += a[k * da] * b[k * db];
+        y1 += a[(k + 1) * da] * b[(k + 1) * db];
+        y2 += a[(k + 2) * da] * b[(k + 2) * db];
+        y3 += a[(k + 3) * da] * b[(k + 3) * db];
+    }}
+    for (; k < n; k++)
+        y += a[k * da] * b[k * db];
+    return (y + y1) + (y2 + y3);
+}}"""
+INDEX = """\
+static long {name}({kind} x, long n)
+{{
+    return x >= 0 && x < ({kind})n && x == ({kind})(long)x ? (long)x : -1;
+}}"""
+
+
+class Text:
+    """The numbers, functions and tables of one file.
+
+    Args:
+        prefix: of every name.
+        kind: "double" or "float".
+        rows: the name of an operation that has a machine form, for messages.
+
+    Attributes:
+        tables: the definitions of tables, by their contents, or by the name that was given.
+        functions: those of functions, by what they do.
+    """
+
+    def __init__(self, prefix: str, kind: str, rows: Mapping[str, str]) -> None:
+        self.prefix, self.kind, self.rows = prefix, kind, rows
+        self.suffix = SUFFIXES[kind]
+        self.tables: dict[str, tuple[str, str]] = {}
+        self.functions: dict[str, tuple[str, str]] = {}
+
+    # Numbers and expressions.
+
+    def literal(self, x: float) -> str:
+        """Return a number as C writes it, the nearest one where it is a float.
+
+        >>> double, single = Text("f", "double", {}), Text("f", "float", {})
+        >>> double.literal(0.1), double.literal(-0.0), single.literal(0.1), single.literal(-1e300)
+        ('0.1', '(-0.0)', '0.1f', '(-HUGE_VALF)')
+        """
+        if self.suffix:
+            x = c_float(x).value
+        if isnan(x):
+            return "NAN"
+        text = repr(x)
+        if x in (inf, -inf):
+            text = text.replace("inf", "HUGE_VAL" + self.suffix.upper())
+        elif self.suffix:
+            text = next(t for t in (f"{x:.{digits}g}" for digits in count(1)) if c_float(float(t)).value == x)
+            text += self.suffix if "." in text or "e" in text else f".0{self.suffix}"
+        return f"({text})" if text.startswith("-") else text
+
+    def expression(self, form: str, xs: Sequence[str]) -> str:
+        """Return what a machine form gives of some operands.
+
+        Raises:
+            ValueError: C has no such function.
+
+        >>> Text("f", "float", {}).expression("llvm.sqrt", ["x"])
+        'sqrtf(x)'
+        """
+        if form == "fmul":
+            return product(xs[0], xs[1], self.literal(1.0))
+        if form in OPERATORS:
+            return OPERATORS[form].format(*xs)
+        if form in CONDITIONS:
+            return f"{CONDITIONS[form].format(*xs)} ? {self.literal(1.0)} : {self.literal(0.0)}"
+        if form == "select":
+            return f"{xs[0]} != {self.literal(0.0)} ? {xs[1]} : {xs[2]}"
+        name = self.formula(form) if form in FORMULAS else self._of_math_h(form)
+        return f"{name}({', '.join(xs)})"
+
+    def _of_math_h(self, form: str) -> str:
+        name = LLVM_NAMES.get(form, form.removeprefix("llvm."))
+        if name not in MATH_H:
+            raise ValueError(
+                f'source("c"): the operation {self.rows.get(form, form)!r} has the machine form {form!r}, which is no '
+                "function of C99's math.h; write its formula instead"
+            )
+        return name + self.suffix
+
+    # Instructions in a row, whose values have names of their own.
+
+    def straight(self, code: Code, names: dict[int, str], numbers: Iterable[int]) -> list[str]:
+        """Return the definitions of some instructions' values, and add their names to those that there are."""
+        lines: list[str] = []
+        conditions: dict[int, str] = {}
+
+        def name_of(i: int) -> str:
+            if i not in names and (x := code.value(i)) is not None:
+                return self.literal(x)
+            return names[i]
+
+        for i in numbers:
+            form, *rest = code.instructions[i]
+            if not code.operands[i]:
+                continue
+            name = names[i] = f"v{i}"
+            if form in SUMS:
+                pairs, terms = rest
+                products = [(name_of(a), name_of(b)) for a, b in pairs]
+                lines.append(f"const {self.kind} {name} = {self.sum([*map(name_of, terms)], products)};")
+            elif form in CONDITIONS:
+                conditions[i] = CONDITIONS[form].format(*map(name_of, rest))
+                names[i] = f"({self.expression(form, [*map(name_of, rest)])})"
+            elif form == "select" and rest[0] in conditions:
+                a, b = map(name_of, rest[1:])
+                lines.append(f"const {self.kind} {name} = {conditions[rest[0]]} ? {a} : {b};")
+            else:
+                lines.append(f"const {self.kind} {name} = {self.expression(form, [*map(name_of, rest)])};")
+        return lines
+
+    def sum(self, terms: Sequence[str], products: Sequence[tuple[str, str]]) -> str:
+        """Return how a sum of terms and products is written."""
+        one = self.literal(1.0)
+        return " + ".join([*terms, *(product(a, b, one) for a, b in products)]) or self.literal(-0.0).strip("()")
+
+    # Functions and tables.
+
+    def formula(self, form: str) -> str:
+        """Return the name of a formula's function."""
+        if form not in self.functions:
+            code, result = FORMULAS[form]
+            operands = [i for i, instruction in enumerate(code.instructions) if instruction[0] == "input"]
+            names = {i: f"x{k}" for k, i in enumerate(operands)}
+            lines = self.straight(code, names, range(len(code.instructions)))
+            name = f"{self.prefix}_formula{sum(key in FORMULAS for key in self.functions)}"
+            arguments = ", ".join([f"{self.kind} {names[i]}" for i in operands])
+            head = f"static {self.kind} {name}({arguments})"
+            self.functions[form] = name, "\n".join([head, *block("", [*lines, f"return {names[result]};"])])
+        return self.functions[form][0]
+
+    def dot(self) -> str:
+        """Return the name of the function that adds up products at even distances."""
+        name = f"{self.prefix}_dot"
+        text = DOT.format(kind=self.kind, name=name, zero=self.literal(-0.0).strip("()"))
+        return self.functions.setdefault(name, (name, text))[0]
+
+    def index(self) -> str:
+        """Return the name of the function from an operand's number to its index, -1 if there is no such operand."""
+        name = f"{self.prefix}_index"
+        return self.functions.setdefault(name, (name, INDEX.format(kind=self.kind, name=name)))[0]
+
+    def table(self, values: Sequence[int] | Sequence[float], name: str = "") -> str:
+        """Return the name of a table of whole numbers, or of others."""
+        numbers = all(isinstance(x, int) for x in values)
+        small = numbers and min(values) >= 0 and max(values) < 1 << 16
+        kind = ("unsigned short" if small else "long") if numbers else self.kind
+        texts = [str(x) if numbers else re.sub(r"^\((.*)\)$", r"\1", self.literal(x)) for x in values]
+        listed = textwrap.fill(", ".join(texts), 100, initial_indent="    ", subsequent_indent="    ")
+        key = name or listed  # a table with a name is one of its own, whatever others hold
+        if key not in self.tables:
+            name = name or f"{self.prefix}_table{len(self.tables)}"
+            self.tables[key] = name, f"static const {kind} {name}[{len(values)}] = {{\n{listed}\n}};"
+        return self.tables[key][0]
+
+
+def product(a: str, b: str, one: str) -> str:
+    """Return a product; with 1 it is the other factor.
+
+    >>> product("x", "y", "1.0"), product("1.0", "y", "1.0")
+    ('x * y', 'y')
+    """
+    return b if a == one else a if b == one else f"{a} * {b}"
+
+
+def wrapped(line: str) -> list[str]:
+    """Return a line of C as several if it is long."""
+    indent = " " * (len(line) - len(line.lstrip()))
+    more = indent + 8 * " "
+    wrapper = textwrap.TextWrapper(LINE, indent, more, break_long_words=False, break_on_hyphens=False)
+    return wrapper.wrap(line.strip())
+
+
+def block(head: str, lines: Iterable[str]) -> list[str]:
+    """Return a statement and what is in its braces, or, without a head, the braces alone.
+
+    >>> block("for (;;)", ["x++;"])
+    ['for (;;) {', '    x++;', '}']
+    >>> block("", ["x++;"])
+    ['{', '    x++;', '}']
+    """
+    inside = [f"    {line}" if line else line for line in lines]
+    return [f"{head} {{".lstrip(), *inside, "}"]

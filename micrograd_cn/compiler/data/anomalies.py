@@ -1,0 +1,45 @@
+"""A graph computed by the engine, which looks at every node inside `detect_anomaly()`; machine code looks at none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ...engine import Value, record
+from ...modes import ANOMALY, current, recording
+from ..instructions.lowering import Graph, ordered
+from .rows import Numbers
+
+
+def detect_anomaly(graph: Graph, data: Numbers, index: Iterable[int], backward: bool) -> None:
+    """Inside `detect_anomaly()`, raise FloatingPointError if a value, or a gradient, of some rows is not finite.
+
+    Args:
+        graph: what is computed.
+        data: the numbers of all rows.
+        index: the numbers of the rows that are looked at.
+        backward: whether the gradient of the first output is looked at too.
+
+    >>> from array import array
+    >>> from micrograd_cn import detect_anomaly as anomalies
+    >>> x = Value(1, "x")
+    >>> with anomalies():
+    ...     detect_anomaly(Graph([x.exp()], [x]), array("d", [1, 1000]), [0, 1], backward=True)
+    Traceback (most recent call last):
+    FloatingPointError: row 1: exp(x=1000.0) gave inf
+    """
+    if not current() & ANOMALY:
+        return
+    width, nodes = len(graph.inputs), ordered(graph.outputs)
+    with recording():
+        for row in index:
+            numbers = data[row * width : (row + 1) * width]
+            copies = {p: Value(p.data, p.label) for p in graph.parameters}
+            copies |= {x: Value(number, x.label) for x, number in zip(graph.inputs, numbers, strict=True)}
+            try:
+                for node in nodes:
+                    if node.op and node not in copies:
+                        copies[node] = record(node.op, tuple([copies.get(p, p) for p in node.parents]))
+                if backward and graph.outputs[0].requires_grad:
+                    copies[graph.outputs[0]].backward()
+            except FloatingPointError as error:
+                raise FloatingPointError(f"row {row}: {error}") from None

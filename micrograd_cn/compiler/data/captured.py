@@ -1,0 +1,130 @@
+"""Values that a function uses and that were computed before it was called: to its program each is a leaf, as it is now.
+
+In plain Python such a value does not change when what it was computed from does, and a gradient that it gets goes on to
+that. The program does the same.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from ...engine import Value, below, record
+from ...modes import recording
+from ..instructions.lowering import ordered
+
+
+class Captured(Value):
+    """What stands for a value that was computed before.
+
+    Attributes:
+        of: the value.
+
+    >>> w = Value(2)
+    >>> c = Captured(w * 3)
+    >>> c.data
+    6.0
+    >>> add_gradients([w, c], [1.0, 10.0]); w.grad
+    31.0
+    """
+
+    __slots__ = ("of",)
+
+    def __init__(self, of: Value) -> None:
+        super().__init__(of._data, of.label)
+        self.of = of
+
+    @property
+    def data(self) -> float:
+        """The number that the value has now."""
+        return self.of.data
+
+    @data.setter
+    def data(self, x: Any) -> None:
+        self.of.data = x
+
+
+def shown(x: Any) -> str:
+    """Return what something is called in a message.
+
+    >>> shown(Value(2, "x")), shown(Value(2).exp()), shown(Value(2)), shown(2.0)
+    ('x', 'exp(...)', 'a parameter', '2.0')
+    """
+    if not isinstance(x, Value):
+        return repr(x)
+    return x.label or (f"{x.op.name}(...)" if x.op else "a parameter")
+
+
+def capture(roots: Sequence[Value], made: Collection[Value], known: dict[Value, Captured]) -> list[Value]:
+    """Return the roots of a graph with a leaf in the place of each value that is not among those made while recording.
+
+    Args:
+        roots: of the graph.
+        made: the nodes that were made.
+        known: leaves that stand for others, by these; to which new ones are added.
+
+    >>> w = Value(2)
+    >>> c = w * 3
+    >>> y = c * w
+    >>> [z] = capture([y], {y}, {})
+    >>> z.parents[0].of is c, z.parents[1] is w
+    (True, True)
+    """
+    nodes = ordered(roots)
+    if all(node in made for node in nodes if node.op):
+        return list(roots)
+    found: dict[Any, Value] = {}
+
+    def new(x: Any) -> Any:
+        if type(x) is not float and x.op and x not in made:
+            if x not in known:
+                known[x] = Captured(x)
+            return known[x]
+        return found.get(x, x)
+
+    with recording():
+        for node in nodes:
+            if node.op and node in made and node not in found:
+                operands = tuple([new(x) for x in node.operands])
+                if any(x is not y for x, y in zip(operands, node.operands, strict=True)):
+                    found[node] = record(node.op, operands)
+    return [new(root) for root in roots]
+
+
+def data_of(parameters: Iterable[Value]) -> array[float]:
+    """Return the data of parameters.
+
+    >>> data_of([Value(2), Captured(Value(3) * 2)])
+    array('d', [2.0, 6.0])
+    """
+    return array("d", [p._data if type(p) is not Captured else p.data for p in parameters])
+
+
+def add_gradients(parameters: Iterable[Value], gradients: Iterable[float], share: float = 1.0) -> None:
+    """Add gradients, times a share, to the `grad` of parameters; of a captured value, as its `backward()` does."""
+    for p, gradient in zip(parameters, gradients, strict=True):
+        if type(p) is Captured:
+            if p.of.requires_grad:
+                p.of.backward(share * gradient)
+        elif p.requires_grad:  # it may have been frozen since
+            p.grad = (p.grad or 0.0) + share * gradient
+
+
+def check_captured(trained: Iterable[Value], captured: Iterable[Captured]) -> None:
+    """Raise ValueError if one of the values that are to be trained has its part in a captured one, which stays.
+
+    >>> w = Value(2, "w")
+    >>> check_captured([w], [Captured(w * 3)])
+    Traceback (most recent call last):
+    ValueError: fit(): the function uses mul(...), which was computed from w before it was called, and stays what it \
+is; compute it in the function, or detach() it
+    """
+    for p in captured:
+        leaves = below(p.of)[1]
+        for x in trained:
+            if x.requires_grad and (x is p or x in leaves):
+                raise ValueError(
+                    f"fit(): the function uses {shown(p.of)}, which was computed from {shown(x)} before it was "
+                    "called, and stays what it is; compute it in the function, or detach() it"
+                )

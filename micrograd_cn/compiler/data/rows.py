@@ -1,0 +1,180 @@
+"""Rows of numbers, from lists or buffers, as machine code reads them."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from array import array
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import lru_cache
+from numbers import Real
+from typing import Any, TypeAlias
+
+from ...number import number
+
+DOUBLES = ("d", "@d", "=d", "<d")  # of a buffer's formats
+OTHERS = "fbBhHiIlLqQ?"  # float32, integers, and truth values, which are copied
+Numbers: TypeAlias = "array[float] | memoryview[Any]"
+
+
+def read_rows(rows: Any, width: int) -> tuple[Numbers, int]:
+    """Return the rows' numbers in a line, and how many rows there are; a writable buffer is used where it is.
+
+    Doubles in two dimensions are read where they are, others are converted, as long as that is exact.
+
+    Raises:
+        TypeError: they are not real numbers in rows.
+        ValueError: a row has not `width` numbers.
+        OverflowError: a number is too large for a float.
+
+    >>> read_rows([[1, 2], [3, 4]], 2)
+    (array('d', [1.0, 2.0, 3.0, 4.0]), 2)
+    """
+    try:
+        view = memoryview(rows)
+    except (TypeError, ValueError):  # it is no buffer, or one of what no buffer holds, such as dates
+        return _listed(rows, width)
+    if view.ndim != 2:
+        raise TypeError(
+            f"rows must be in two dimensions, one row after the other, got {view.ndim}; "
+            f"write {'[x], or x.reshape(1, -1), for one row' if view.ndim == 1 else 'x.reshape(len(x), -1)'}"
+        )
+    if view.format and view.format in OTHERS:
+        return _listed(view.tolist(), width)
+    if view.format not in DOUBLES:
+        if not hasattr(rows, "astype"):
+            raise TypeError(f"rows must hold real numbers, got a buffer of format {view.format!r}")
+        if rows.dtype.kind == "O":
+            return _listed(rows.tolist(), width)
+        if rows.dtype.kind not in "fiub" or rows.dtype.itemsize > 8:  # others could not be converted, or not exactly
+            instead = "; write x.astype(float), which rounds them" if rows.dtype.kind == "f" else ""
+            raise TypeError(f"rows must hold real numbers, doubles at most, got an array of {rows.dtype}{instead}")
+        return read_rows(rows.astype("d"), width)
+    assert view.shape is not None  # it has two dimensions
+    n, columns = view.shape
+    if columns != width:
+        raise ValueError(f"rows have {columns} numbers, the program {width} inputs")
+    if not view.c_contiguous or view.readonly or not n * width:
+        copied = array("d")
+        copied.frombytes(view.tobytes())
+        return copied, n
+    flat: memoryview[Any] = view.cast("B").cast("d")
+    return flat, n
+
+
+def writable(out: Any, count: int) -> int:
+    """Return the address of a buffer of so many doubles that can be written.
+
+    Raises:
+        TypeError: it is none.
+        ValueError: it has another number of doubles.
+    """
+    try:
+        view = memoryview(out)
+    except TypeError as error:
+        raise TypeError(f"out must be a buffer of doubles, got {type(out).__name__}") from error
+    if view.format not in DOUBLES or view.readonly or not view.c_contiguous:
+        kind = "readonly" if view.readonly else f"of format {view.format!r}" if view.c_contiguous else "not contiguous"
+        raise TypeError(f"out must be a buffer of doubles, to be written one after the other; it is {kind}")
+    if view.nbytes != 8 * count:
+        raise ValueError(f"out has room for {view.nbytes // 8} numbers, not for {count}")
+    return address(view.cast("B")) if count else 0
+
+
+def numpy_of(rows: Any) -> Any:
+    """Return numpy, if rows are an array of its, so that what is computed of them is one too; else None.
+
+    >>> numpy_of([[1.0]])
+    """
+    numpy = sys.modules.get("numpy")
+    return numpy if numpy and isinstance(rows, numpy.ndarray) else None
+
+
+def written(numbers: array[float], out: Any) -> Any:
+    """Return a buffer, with numbers in it.
+
+    Raises:
+        TypeError, ValueError: as for `writable`.
+
+    >>> written(array("d", [1, 2]), array("d", [0, 0]))
+    array('d', [1.0, 2.0])
+    """
+    ctypes.memmove(writable(out, len(numbers)), numbers.buffer_info()[0], 8 * len(numbers))
+    return out
+
+
+def overlap(data: Numbers, out: Any) -> bool:
+    """Return whether what is written would change what is read.
+
+    >>> numbers = memoryview(array("d", [1, 2, 3]))
+    >>> overlap(numbers[:2], numbers[1:]), overlap(numbers[:1], numbers[1:])
+    (True, False)
+    """
+    view = memoryview(out)
+    if isinstance(data, array) or not len(data) or not view.nbytes:
+        return data is out
+    first, to = address(data), address(view.cast("B"))
+    return first < to + view.nbytes and to < first + data.nbytes
+
+
+def _listed(rows: Any, width: int) -> tuple[array[float], int]:
+    """Return nested sequences as one array."""
+    if isinstance(rows, Mapping):
+        raise TypeError(
+            f"expected rows, each a sequence of {width} numbers, got {type(rows).__name__}, read by its keys"
+        )
+    try:
+        numbered = enumerate(rows)
+    except TypeError as error:
+        raise TypeError(f"expected rows, each a sequence of {width} numbers, got {type(rows).__name__}") from error
+    flat: list[Any] = []
+    n = 0
+    for i, row in numbered:
+        if not hasattr(row, "__len__") or isinstance(row, (str, bytes, Mapping)):
+            one = "; write [x] for one row" if isinstance(row, Real) else ""
+            raise TypeError(f"rows[{i}] must be a sequence of numbers, got {type(row).__name__} {row!r}{one}")
+        flat.extend(row)  # which may be more or less than its len() says
+        n = i + 1
+        if len(flat) != n * width:
+            raise ValueError(f"rows[{i}] has {len(flat) - i * width} numbers, the program {width} inputs")
+    if all(issubclass(kind, Real) for kind in set(map(type, flat))):
+        with suppress(OverflowError):  # of integers that are infinities
+            return array("d", flat), n
+    return array("d", [_number(x, i // width) for i, x in enumerate(flat)]), n
+
+
+def _number(x: Any, i: int) -> float:
+    """Return a number of row i as a float."""
+    try:
+        return number(x)
+    except TypeError as error:
+        raise TypeError(f"rows[{i}]: {error}") from error
+
+
+@lru_cache(8)
+def in_order(n: int) -> array[int]:
+    """Return the numbers of n rows in order."""
+    return array("q", range(n))
+
+
+def shuffled(order: list[int], n: int) -> array[int]:
+    """Return the numbers of n rows in the order that `shuffle` gave them: each once, or other memory would be read."""
+    try:
+        index = array("q", order)
+    except (TypeError, OverflowError):
+        index = array("q")
+    seen = bytearray(n)
+    if len(index) == n and min(index) >= 0 and max(index) < n:
+        for i in index:
+            seen[i] = 1
+    if 0 in seen:
+        raise ValueError("fit(): shuffle must put the numbers of the rows in another order alone")
+    return index
+
+
+def address(data: Any) -> int:
+    """Return where an array's or buffer's first number is."""
+    if isinstance(data, array):
+        return data.buffer_info()[0]
+    return ctypes.addressof(ctypes.c_char.from_buffer(data)) if len(data) else 0

@@ -1,0 +1,279 @@
+"""Samples: tuples of arguments, nested as they may be, as rows of numbers; those of one form are a table."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import sys
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+from ...engine import Value
+from ...number import number
+from ...tree import flatten
+from .rows import Numbers
+
+Form: TypeAlias = Any  # None for a number; for a list or tuple its type and how many numbers, or the forms in it; ...
+PLAIN = {float, int}
+NO_NUMBERS = (*"OSUMmc",)  # kinds of numpy's types: objects may be numbers, text, times and complex ones are not
+
+
+class Array(NamedTuple):
+    """The form of an array.
+
+    Attributes:
+        shape: of it.
+        numpy: whether it is numpy's, so that the function gets such arrays of values; else nested lists.
+    """
+
+    shape: tuple[int, ...]
+    numpy: bool
+
+
+class Table:
+    """Samples of one form: a row of numbers each.
+
+    Attributes:
+        form: of the arguments.
+        numbers: of all rows, one after the other.
+        width: of a row.
+        samples: which sample each row is.
+    """
+
+    def __init__(self, form: Form, static: tuple[Any, ...] = ()) -> None:
+        self.form, self.static = form, static
+        self.numbers: Numbers = array("d")
+        self.samples: Sequence[int] = []
+        self.width = 0
+
+
+def chosen(table: Table, rows: Sequence[int]) -> Any:
+    """Return some rows of a table as a program takes them; all of them, in order, where they are."""
+    width, numbers = table.width, table.numbers
+    if not width:
+        return [[]] * len(rows)
+    if len(rows) != len(table.samples):
+        numbers = array("d", itertools.chain.from_iterable([numbers[i * width : (i + 1) * width] for i in rows]))
+    return memoryview(numbers).cast("B").cast("d", (len(rows), width))
+
+
+def as_given(samples: Any, numbers: Any) -> Any:
+    """Return numbers as an array of numpy's, if samples are in such arrays, and these are as many for each.
+
+    >>> as_given([(1.0,)], [[2.0]])
+    [[2.0]]
+    """
+    numpy = sys.modules.get("numpy")
+    arrays = samples if isinstance(samples, tuple) else (samples,)
+    if not (numpy and arrays and all(isinstance(x, numpy.ndarray) for x in arrays)):
+        return numbers
+    shapes = {() if type(x) is float else getattr(x, "shape", None) for x in numbers} if type(numbers) is list else {()}
+    return numbers if None in shapes or len(shapes) > 1 else numpy.asarray(numbers)
+
+
+def form_of(x: Any, numbers: array[float]) -> Form:
+    """Return the form of an argument, and put its numbers at the end of `numbers`.
+
+    Raises:
+        TypeError: there is something else than a number in it.
+
+    >>> found = array("d")
+    >>> form_of({"x": [1, 2], "y": (3, [4.0])}, found), list(found)
+    ((<class 'dict'>, ('x', 'y'), ((<class 'list'>, 2), (<class 'tuple'>, (None, (<class 'list'>, 1))))), [1.0, 2.0, \
+3.0, 4.0])
+    """
+    kind = type(x)
+    if kind in PLAIN:
+        numbers.append(number(x))
+        return None
+    if isinstance(x, (list, tuple)):
+        kinds = {*map(type, x)}
+        if kinds <= PLAIN:
+            numbers.extend(array("d", x) if kinds == {float} else map(number, x))
+            return kind, len(x)
+        inside = tuple([form_of(item, numbers) for item in x])
+        return kind, len(x) if inside.count(None) == len(x) else inside
+    if isinstance(x, dict):
+        return kind, tuple(x), tuple([form_of(item, numbers) for item in x.values()])
+    if isinstance(x, Value):
+        raise TypeError("a Value; give its number, x.data, or use it in the function, of which it is a parameter then")
+    if shape := getattr(x, "shape", ()):
+        numbers.extend(doubles(x))
+        return Array(tuple(shape), type(x).__module__ == "numpy")
+    if hasattr(x, "tolist") and hasattr(x, "__len__"):  # an array of Python's own
+        return form_of(x.tolist(), numbers)
+    numbers.append(number(x))
+    return None
+
+
+def doubles(x: Any) -> Numbers:
+    """Return an array's numbers in a line: where they are, if they lie so, else a copy."""
+    try:
+        view = memoryview(x)
+        if view.format == "d" and view.c_contiguous and not view.readonly:
+            return view.cast("B").cast("d") if view.nbytes else array("d")
+    except (TypeError, ValueError, BufferError):
+        pass  # not every array is a buffer: some lie on another device, or hold what no buffer does
+    kind = getattr(getattr(x, "dtype", None), "kind", "")
+    if hasattr(x, "__array__") and kind not in NO_NUMBERS:
+        import numpy as np
+
+        return doubles(np.array(x, dtype=np.float64, order="C"))
+    return array("d", [number(leaf) for _, leaf in flatten(x.tolist())[0]])
+
+
+def rebuilt(form: Form, numbers: Iterator[Any]) -> Any:
+    """Return an argument of a form.
+
+    >>> rebuilt((list, (None, (tuple, 2))), iter("abc"))
+    ['a', ('b', 'c')]
+    """
+    if form is None:
+        return next(numbers)
+    if isinstance(form, Array):
+        return _array(form, numbers)
+    kind, inside, *parts = form
+    if isinstance(inside, int):
+        items = [next(numbers) for _ in range(inside)]
+    else:
+        items = [rebuilt(part, numbers) for part in (parts[0] if parts else inside)]
+    if parts:
+        return dict(zip(inside, items, strict=True))
+    if issubclass(kind, tuple):
+        return kind(*items) if hasattr(kind, "_fields") else tuple(items)
+    return items
+
+
+def _array(form: Array, numbers: Iterator[Any]) -> Any:
+    if form.numpy:
+        import numpy as np
+
+        made = np.empty(form.shape, dtype=object)
+        for place in np.ndindex(*form.shape):
+            made[place] = next(numbers)
+        return made
+
+    def nested(shape: tuple[int, ...]) -> Any:
+        return [nested(shape[1:]) for _ in range(shape[0])] if shape else next(numbers)
+
+    return nested(form.shape)
+
+
+def paths(form: Form, name: str) -> Iterator[str]:
+    """Yield the name of each number in an argument of a form.
+
+    >>> list(paths((dict, ("w", "b"), ((list, 2), None)), "p"))
+    ["p['w'][0]", "p['w'][1]", "p['b']"]
+    """
+    if form is None:
+        yield name
+    elif isinstance(form, Array):
+        yield from (f"{name}[{', '.join(map(str, place))}]" for place in itertools.product(*map(range, form.shape)))
+    else:
+        _, inside, *parts = form
+        keys = inside if parts else range(inside if isinstance(inside, int) else len(inside))
+        forms = parts[0] if parts else [None] * inside if isinstance(inside, int) else inside
+        for key, part in zip(keys, forms, strict=True):
+            yield from paths(part, f"{name}[{key!r}]")
+
+
+class Static(NamedTuple):
+    """The value of a static argument; two are the same program's if they are equal, and alike in all that shows."""
+
+    value: Any
+    shown: Any
+
+
+def static_value(name: str, x: Any) -> Static:
+    """Return the value of a static argument.
+
+    Raises:
+        TypeError: it cannot be hashed.
+
+    >>> static_value("n", 1) == static_value("n", True), static_value("n", (0.0,)) == static_value("n", (-0.0,))
+    (False, False)
+    """
+    try:
+        hash(x)
+    except TypeError as error:
+        raise TypeError(f"static argument {name}, {x!r}: {error}; programs are kept by its value") from None
+    return Static(x, _as_shown(x))
+
+
+def _as_shown(x: Any) -> Any:
+    """Return what differs for things that differ, also where they are equal, as 1, 1.0 and True are."""
+    if isinstance(x, (tuple, frozenset)):
+        return type(x), frozenset(map(_as_shown, x)) if isinstance(x, frozenset) else tuple(map(_as_shown, x))
+    return type(x), repr(x) if isinstance(x, (float, complex)) else x
+
+
+def where_wrong(arguments: dict[str, Any]) -> str:
+    """Return the first argument, or the part of it, that is no number, with the reason.
+
+    >>> where_wrong({"x": [1, [2, "3"]]})
+    "x[1][1]: expected a real number, got the str '3'; convert it with float() first"
+    """
+    for name, x in arguments.items():
+        for path, leaf in flatten(x, name)[0]:
+            try:
+                form_of(leaf, array("d"))
+            except TypeError as error:
+                return f"{path}: {error}"
+    return "unknown"
+
+
+def columns(arrays: Sequence[Any]) -> tuple[tuple[Form, ...], Numbers, int]:
+    """Return the form of samples of which there is an array for each argument, their numbers, and how many they are.
+
+    Raises:
+        ValueError: the arrays are not of the same length.
+    """
+    lengths = [x.shape[0] for x in arrays]
+    if len(set(lengths)) > 1:
+        raise ValueError(f"arrays of {' and '.join(map(str, lengths))} samples")
+    form = tuple([Array(tuple(x.shape[1:]), type(x).__module__ == "numpy") if x.shape[1:] else None for x in arrays])
+    if len(arrays) == 1:
+        return form, doubles(arrays[0]), lengths[0]
+    import numpy as np
+
+    n = lengths[0]
+    together = np.concatenate([np.asarray(doubles(x)).reshape(n, math.prod(x.shape[1:])) for x in arrays], axis=1)
+    return form, doubles(together), n
+
+
+def tables(samples: Any, split: Callable[[Any], tuple[tuple[Any, ...], dict[str, Any]]]) -> list[Table]:
+    """Return samples as tables, in the order of their first samples.
+
+    Args:
+        samples: tuples of arguments.
+        split: a sample to its static arguments and the others.
+
+    Raises:
+        TypeError: a sample is no tuple of arguments, or there is something else than a number in one; it is named.
+    """
+    found: dict[Any, Table] = {}
+    rows: dict[Any, array[float]] = {}
+    for i, sample in enumerate(_numbered(samples)):
+        static, arguments = split((i, sample))
+        numbers = array("d")
+        try:
+            form = tuple([(name, form_of(x, numbers)) for name, x in arguments.items()])
+        except TypeError:
+            raise TypeError(f"sample {i}: {where_wrong(arguments)}") from None
+        key = (static, form)
+        if key not in found:
+            found[key] = Table(form, static)
+            found[key].width = len(numbers)
+            rows[key] = array("d")
+        rows[key].extend(numbers)
+        found[key].samples.append(i)  # type: ignore[attr-defined]
+    for key, table in found.items():
+        table.numbers = rows[key]
+    return list(found.values())
+
+
+def _numbered(samples: Any) -> Iterable[Any]:
+    if isinstance(samples, (str, bytes, dict)) or not hasattr(samples, "__iter__"):
+        raise TypeError(f"expected samples, each a tuple of arguments, got {type(samples).__name__}")
+    return samples  # type: ignore[no-any-return]

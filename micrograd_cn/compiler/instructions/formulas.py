@@ -1,0 +1,233 @@
+"""Operations as instructions: by their machine forms, or by formulas, each of which is one instruction."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from math import nan
+from typing import Any, NamedTuple
+
+from ...formula import FormulaError, StraightLine, Term, expand, straight_line, trace
+from ...operation import Op
+from .code import (
+    BATCH,
+    COMPARISONS,
+    LEAVES,
+    LONG,
+    OPERANDS,
+    SAMPLE,
+    START,
+    SUMS,
+    TAKE,
+    Code,
+    below,
+    bits,
+    named,
+    operands,
+    renumbered,
+)  # fmt: skip
+
+SELECTS = 4  # operands, the index among them, up to which one is chosen by instructions, not loaded
+MOST_CHOICES = 4  # of constants for which a formula is traced anew, since it may be simpler for them
+MOST_OPERANDS = 4  # of a formula for which it is, and of a function
+FOLDED = {"0.0", "-0.0", "1.0", "-1.0"}  # constants that may be all that is left of others
+LONGEST = 50  # steps of a formula that is one instruction
+
+
+class Called(NamedTuple):
+    """A result of a formula as an instruction.
+
+    Attributes:
+        form: of the instruction.
+        used: the numbers of its operands, among `whole`.
+        early: the numbers of what needs no sample, and is computed before.
+        whole: the formula's instructions.
+        direct: whether its operands are the formula's, and nothing else.
+    """
+
+    form: str
+    used: list[int]
+    early: list[int]
+    whole: Code
+    direct: bool
+
+
+class Operations(Code):
+    """Instructions that operations become.
+
+    Attributes:
+        formulas: those of operations and of their partials, for some constants.
+        choices: for how many constants each of them has been traced.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.formulas: dict[Any, StraightLine] = {}
+        self.choices: Counter[tuple[Op, str]] = Counter()
+        self._called: dict[tuple[int, int, tuple[bool, ...]], Called | None] = {}
+        self._own: dict[int, set[str]] = {}
+        self._checked: set[tuple[Op, int]] = set()
+
+    def apply(self, op: Op, slots: Sequence[int], expand: bool = False) -> int:
+        """Return the number of an operation's result: one instruction, or as many as its formula has."""
+        known = [*map(self.value, slots)]
+        if None not in known:
+            return self.constant(op.forward(*known))
+        if op.forms.chooses:
+            if known[0] is not None:
+                number = op.forward(known[0], *map(float, range(1, len(slots))))
+                return slots[int(number)] if number == number else self.constant(nan)
+            if len(slots) > SELECTS:
+                return self.add((TAKE, *slots))
+        if op.forms.summands:
+            pairs, terms = op.forms.summands(*slots)
+            form = "dot" if pairs else "sum"
+            return self.dot(pairs, [*terms, self.constant(0.0)], form)  # with 0.0, so that a sum of -0.0 is 0.0
+        if op.forms.machine:
+            if (op, len(slots)) not in self._checked:
+                self.check(op, len(slots))
+            return self.machine(op.forms.machine, *slots, expand=expand)
+        formula = self.formula((op, "formula"), known, op)
+        [result] = self._expanded(formula, slots) if expand else self.instantiate(formula, slots)
+        return result
+
+    def check(self, op: Op, count: int) -> None:
+        """Raise TypeError if an operation of so many operands cannot be compiled."""
+        if op.forms.summands or op.forms.chooses or (op, count) in self._checked:
+            return
+        if op.forms.machine:
+            _check_form(op, count)
+            self.rows[op.forms.machine] = op.name
+        else:
+            for row, used in self.formula((op, "formula"), [None] * count, op).steps:
+                self.check(row, len(used))
+        self._checked.add((op, count))
+
+    def partials(self, op: Op, y: int, slots: Sequence[int]) -> list[int]:
+        """Return the numbers of the local derivatives."""
+        return self.instantiate(self.formula((op, "partials"), [None, *map(self.value, slots)], op), [y, *slots])
+
+    def formula(self, kind: tuple[Op, str], known: Sequence[float | None], op: Op) -> StraightLine:
+        """Return the steps of a formula for operands of which some are constants, traced once."""
+        general = [None] * len(known)
+        if len(known) > MOST_OPERANDS:
+            known = general
+        key = kind, tuple([x if x is None else bits(x) for x in known])
+        if key in self.formulas:
+            return self.formulas[key]
+        if any(key[1]):
+            self.choices[kind] += 1
+            if self.choices[kind] > MOST_CHOICES:
+                return self.formula(kind, general, op)
+        try:
+            found = self.formulas[key] = _formula(kind[1], known, op)
+            steps = self.formula(kind, general, op).steps
+        except FormulaError:
+            raise
+        except Exception as error:  # what is wrong is in a row of one's own
+            what = f"{type(error).__name__} in its {kind[1]}: {error}"
+            raise TypeError(f"the operation {op.name!r} cannot be compiled: {what}") from error
+        self._own[id(found)] = {repr(x) for _, xs in steps for x in xs if isinstance(x, float)} | FOLDED
+        return found
+
+    def instantiate(self, formula: StraightLine, slots: Sequence[int]) -> list[int]:
+        """Return the numbers of a formula's results for these operands: each one instruction, if it is a short one."""
+        steps, results = formula
+        if 2 <= len(steps) <= LONGEST and len(slots) <= MOST_OPERANDS:
+            samples = tuple([i in self.sampled for i in slots])
+            return [self._call(formula, k, slots, samples) for k in range(len(results))]
+        return self._expanded(formula, slots, expand=False)
+
+    def _call(self, formula: StraightLine, k: int, slots: Sequence[int], samples: tuple[bool, ...]) -> int:
+        """Return the number of one result."""
+        result = formula.results[k]
+        if isinstance(result, float):
+            return self.constant(result)
+        if result < len(slots):
+            return slots[result]
+        if (key := (id(formula), k, samples)) not in self._called:
+            self._called[key] = self._form(formula.steps, result, samples, self._own.get(id(formula), FOLDED))
+        if called := self._called[key]:
+            number = slots if called.direct else self._early(called, slots)
+            used = [number[i] for i in called.used] if number else []
+            if None in map(self.value, used):
+                return self.add((called.form, *used))
+        return self._expanded(StraightLine(formula.steps, [result]), slots)[0]
+
+    def _early(self, called: Called, slots: Sequence[int]) -> dict[int, int] | None:
+        """Add what a formula computes without samples; return the numbers of it, None if that reads constants alone."""
+        number = dict(enumerate(slots))
+        for i in (*called.early, *called.used):
+            if i in number:
+                continue
+            value = called.whole.value(i)
+            if value is not None:
+                number[i] = self.constant(value)
+                continue
+            instruction = renumbered(called.whole.instructions[i], number)
+            if None not in map(self.value, operands(instruction)):
+                return None
+            number[i] = self.add(instruction)
+        return number
+
+    def _form(
+        self, steps: list[tuple[Op, list[int | float]]], result: int, samples: tuple[bool, ...], own: set[str]
+    ) -> Called | None:
+        """Return one result of a formula as an instruction; None if it has a single one, a loop, or a load.
+
+        Constants that are not the operation's `own` are operands, so that there is one form for all of them.
+        """
+        whole = Operations()
+        whole.rows, whole.formulas, whole.choices, whole._own = self.rows, self.formulas, self.choices, self._own
+        inputs = [whole.leaf(("input", i), SAMPLE if s or not any(samples) else BATCH) for i, s in enumerate(samples)]
+        [number] = whole._expanded(StraightLine(steps, [result]), inputs)
+        needed = below(whole, [number])
+        early = [i for i in needed if i not in whole.sampled]
+        body = [i for i in needed if i in whole.sampled and whole.operands[i]]
+        loops = any(whole.instructions[i][0] in SUMS and len(whole.instructions[i][1]) >= LONG for i in body)
+        if len(body) < 2 or loops or any(whole.instructions[i][0] == TAKE for i in needed):
+            return None
+        read = {j for i in body for j in whole.operands[i]}
+        fixed = {i for i in read if repr(whole.value(i)) in own}
+        used = sorted(read - fixed - set(body))
+        code = Code()
+        place = {i: code.leaf(("input", k), SAMPLE) for k, i in enumerate(used)}
+        for i in sorted(fixed.union(body)):
+            instruction = whole.instructions[i]
+            place[i] = code.constant(instruction[1]) if i in fixed else code.add(renumbered(instruction, place))
+        form = named(code, place[number])
+        direct = {*used} <= {*inputs} and not any(whole.operands[i] for i in early)
+        return Called(form, used, early, whole, direct)
+
+    def _expanded(self, formula: StraightLine, slots: Sequence[int], expand: bool = True) -> list[int]:
+        """Return the numbers of a formula's results; its steps are instructions, or what their formulas expand to."""
+        steps, results = formula
+        numbers = list(slots)
+
+        def resolve(x: int | float) -> int:
+            return numbers[x] if isinstance(x, int) else self.constant(x)
+
+        for op, used in steps:
+            numbers.append(self.apply(op, [resolve(x) for x in used], expand))
+        return [resolve(x) for x in results]
+
+
+def _check_form(op: Op, count: int) -> None:
+    form = op.forms.machine
+    if form in (TAKE, START, *SUMS, *LEAVES) or not re.fullmatch(r"fcmp.*|(?!formula)[A-Za-z_][\w.]*", form):
+        raise TypeError(f"the operation {op.name!r} has the machine form {form!r}, which is no name of a function")
+    if form.startswith("fcmp") and form not in OPERANDS:
+        raise TypeError(
+            f"the operation {op.name!r} has the machine form {form!r}; comparisons are fcmp " + ", ".join(COMPARISONS)
+        )
+    if OPERANDS.get(form, count) != count:
+        raise TypeError(f"the operation {op.name!r} has {count} operands, its machine form {form!r} {OPERANDS[form]}")
+
+
+def _formula(kind: str, known: Sequence[float | None], op: Op) -> StraightLine:
+    """Return the steps of an operation's "formula", or of its "partials", whose first operand is its result."""
+    terms = [Term() if x is None else x for x in known]
+    if kind == "formula":
+        return straight_line(terms, (expand(op, *terms),))
+    return straight_line(terms, trace(op.local, *terms, of=op))

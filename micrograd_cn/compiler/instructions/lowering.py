@@ -1,0 +1,223 @@
+"""A recorded graph, and its gradient, as instructions."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Sequence
+from itertools import chain
+from typing import Any, NamedTuple
+
+from ...engine import Value, below, topological_order
+from ...operation import Op
+from .code import AFTER, BATCH, SAMPLE, Pair
+from .formulas import Operations
+
+DETACH = Op("detach", lambda x: x, (None,))  # what `detach()` is in a program: the number, and no gradient
+
+
+def ordered(outputs: Sequence[Value]) -> list[Value]:
+    """Return the interior nodes below all outputs, operands first, each once; then the outputs, which may be leaves.
+
+    >>> x = Value(1)
+    >>> a = x.exp(); b = a * a
+    >>> ordered([a, b]) == [a, b, a, b]
+    True
+    """
+    return [*reversed(topological_order(*reversed(outputs))), *outputs]
+
+
+class _Received(NamedTuple):
+    """What nodes receive on the way back, of which the sum is their gradient.
+
+    Attributes:
+        pairs: products.
+        terms: what is added as it is.
+    """
+
+    pairs: dict[Value, list[Pair]]
+    terms: dict[Value, list[int]]
+
+
+class Graph:
+    """A recorded graph as it is now: which of its leaves are parameters, and what the others are.
+
+    Attributes:
+        order: the interior nodes with their operations, operands first.
+        parameters: the given ones, then other leaves that are neither inputs nor constants, in the order they are met.
+        constants: the leaves that are constants, and what they are.
+        code: without instructions yet, but with the formulas of the operations.
+
+    Args:
+        outputs: what is computed.
+        inputs: the leaves that are inputs.
+        given: leaves that are the first parameters, whether they are met or not.
+
+    Raises:
+        TypeError: an operation cannot be compiled.
+
+    >>> x, w = Value(2), Value(3)
+    >>> graph = Graph([w * x + w], [x])
+    >>> len(graph.order), graph.parameters == [w], graph.constants
+    (2, True, {})
+    """
+
+    def __init__(self, outputs: Sequence[Value], inputs: Sequence[Value], given: Sequence[Value] = ()) -> None:
+        self.outputs, self.inputs = outputs, inputs
+        interior, leaves = below(*reversed(outputs))
+        interior.reverse()
+        self.order = [(node, node.op) for node in interior if node.op]
+        others = _met(interior, outputs, leaves.difference(inputs, given))
+        self.parameters = [*given, *(x for x in others if x.requires_grad)]
+        self.constants = {x: x.data for x in others if not x.requires_grad}
+        self.code = Operations()
+        for op, count in dict.fromkeys([(op, op.arity or len(node.operands)) for node, op in self.order]):
+            self.code.check(op, count)
+
+
+def _met(nodes: Iterable[Value], outputs: Iterable[Value], leaves: set[Value]) -> list[Value]:
+    """Return leaves in the order in which nodes have them as operands, last those that are outputs alone."""
+    if not leaves:
+        return []
+    met = chain(chain.from_iterable([node.operands for node in nodes]), outputs)
+    return [x for x in dict.fromkeys(met) if x in leaves]
+
+
+class Lowering:
+    """A recorded graph as instructions.
+
+    Attributes:
+        code: the instructions.
+        columns: how many inputs there are.
+        parameters: those of the graph.
+        outputs: the numbers of the outputs.
+        totals: what is summed over the samples of a batch, each a sum of products; filled by `differentiate`.
+        gradients: for each parameter, the number of its gradient, in phase AFTER; filled by `differentiate`.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.code, self.parameters, self._constants = graph.code, graph.parameters, graph.constants
+        self.columns = len(graph.inputs)
+        self.of: dict[Value, int] = {x: self.code.leaf(("input", i), SAMPLE) for i, x in enumerate(graph.inputs)}
+        self._place = {leaf: k for k, leaf in enumerate(graph.parameters)}
+        self.order = graph.order
+        self.sampled = {*graph.inputs}  # and what depends on them, be it by a partial alone; filled by `differentiate`
+        for node, op in self.order:
+            self._visit(node, op)
+        self._outputs = graph.outputs
+        self.outputs = [self.of[x] if x in self.of else self._leaf(x) for x in graph.outputs]
+        self.totals: list[tuple[Pair, ...]] = []
+        self.gradients: list[int] = []
+        self._flowing: dict[Op, list[bool]] = {}  # whether a gradient flows to each operand
+
+    def _visit(self, node: Value, op: Op) -> None:
+        of, operands = self.of, node.parents if op.forms.summands else node.operands
+        slots = [of[x] if x in of else self._leaf(x) for x in operands]
+        products, addends = op.forms.summands(*operands) if op.forms.summands else (True, ())
+        if products:
+            of[node] = self.code.apply(op, slots)
+            return
+        pairs, terms = list[Pair](), list[int]()
+        for x in addends:
+            factors = self._factors(x)
+            pairs += factors
+            if not factors:
+                terms.append(of[x])
+        of[node] = self.code.dot(pairs, [*terms, self.code.constant(0.0)], "sum")
+
+    def _leaf(self, leaf: Any) -> int:
+        """Return the number of a leaf that is met for the first time, or of a float."""
+        if type(leaf) is float:
+            return self.code.constant(leaf)
+        if leaf in self._place:
+            number = self.code.leaf(("parameter", self._place[leaf]), BATCH)
+        else:
+            number = self.code.constant(self._constants.get(leaf, leaf.data))
+        self.of[leaf] = number
+        return number
+
+    def _factors(self, node: Value) -> list[Pair]:
+        """Return the pair of which a node is the product; a sum of these may be a loop."""
+        factors = tuple(sorted([self.of[p] if p in self.of else self._leaf(p) for p in node.operands]))
+        return [factors] if self.code.instructions[self.of[node]] == ("fmul", *factors) else []  # type: ignore[list-item]
+
+    def differentiate(self) -> None:
+        """Add the gradient of the one output with respect to every parameter: the chain rule, as backward() has it.
+
+        What a sample contributes to a node of an earlier phase is added to a total, of which the mean over the batch
+        goes on to the operands of that node.
+        """
+        [root] = self._outputs
+        wanted = set(self.parameters)
+        for node, op in self.order:
+            parents = node.operands
+            if not self.sampled.isdisjoint(parents):
+                self.sampled.add(node)
+            if not wanted.isdisjoint(parents) and (op.forms.summands or _flows(op, parents, wanted)):
+                wanted.add(node)
+        received = _Received({node: [] for node in wanted}, {node: [] for node in wanted})
+        if root in wanted:
+            received.terms[root].append(self.code.leaf(("seed",), SAMPLE))
+        for node, op in reversed(self.order):
+            if node in wanted and (received.pairs[node] or received.terms[node]):
+                upstream = self._gradient(node, received)
+                if op.forms.summands:
+                    self._pass_on_sum(op, node.parents, upstream, received)
+                else:
+                    self._pass_on(op, node, upstream, received)
+        self.gradients = [self._gradient(leaf, received) for leaf in self.parameters]
+
+    def _pass_on(self, op: Op, node: Value, upstream: int, received: _Received) -> None:
+        """Give the operands their part of a gradient."""
+        pairs, terms = received
+        parents, of = node.operands, self.of
+        partials = self.code.partials(op, of[node], [of[x] if x in of else self._leaf(x) for x in parents])
+        if (flows := self._flowing.get(op)) is None or len(flows) != len(parents):
+            flows = self._flowing[op] = [op.flows(slot) for slot in range(len(parents))]
+        for parent, partial, flow in zip(parents, partials, flows, strict=True):
+            if flow and parent in pairs:
+                if self.code.value(partial) == 1.0:
+                    terms[parent].append(upstream)
+                else:
+                    pairs[parent].append((upstream, partial))
+
+    def _pass_on_sum(self, op: Op, parents: Sequence[Value], upstream: int, received: _Received) -> None:
+        """Do the same for a sum of products and terms; the derivative of a product is its other factor."""
+        assert op.forms.summands
+        pairs, terms = received
+        products, added = op.forms.summands(*parents)
+        one, of = self.code.constant(1.0), self.of
+        for sides in (products, [(b, a) for a, b in products]):
+            for a, b in sides:
+                if a in pairs:
+                    if (factor := of[b]) == one:
+                        terms[a].append(upstream)
+                    else:
+                        pairs[a].append((upstream, factor))
+        for x in added:
+            if x in terms:
+                terms[x].append(upstream)
+
+    def _gradient(self, node: Value, received: _Received) -> int:
+        """Return the number of the sum of what a node received."""
+        code, pairs, terms = self.code, received.pairs[node], received.terms[node]
+        if node in self.sampled:
+            return code.dot(pairs, terms, "adjoint")
+        sampled = code.sampled
+        if len(pairs) == 1 and not terms and pairs[0][0] in sampled:  # at once, since every weight of a layer is so
+            return self._total(tuple(pairs))
+        products = [pair for pair in pairs if pair[0] in sampled]
+        others = [pair for pair in pairs if pair[0] not in sampled]
+        products += [(t, code.constant(1.0)) for t in terms if t in sampled]
+        rest = [t for t in terms if t not in sampled]
+        if products:
+            rest.append(self._total(tuple(products)))
+        return code.dot(others, rest, "adjoint")
+
+    def _total(self, products: tuple[Pair, ...]) -> int:
+        """Return the number of what is summed over the samples."""
+        self.totals.append(products)
+        return self.code.leaf(("total", len(self.totals) - 1), AFTER)
+
+
+def _flows(op: Op, parents: Sequence[Value], wanted: Container[Value]) -> bool:
+    """Return whether a gradient flows to one of the wanted operands."""
+    return any(x in wanted and op.flows(slot) for slot, x in enumerate(parents))

@@ -1,0 +1,229 @@
+"""Like instructions on scalars, found and placed so that they are computed as vectors."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+from ..instructions.code import START, SUMS, Code, parted
+from .even import parts
+from .places import Places
+from .stages import Map, Stage
+
+SHORTEST = 3  # instructions that are a map
+VECTORS = 2  # of a map, from which it is one of its own where the others are gathered
+NEAR = 6  # instructions in order, among which the next one of a map is looked for
+FAR = 1 << 32  # places between any two values that have none yet
+DIGIT = 80  # bits of a place where several are one number, which a multiple of a distance does not fill either
+
+Offsets: TypeAlias = tuple[int, ...]
+
+
+class _Placed(NamedTuple):
+    """An instruction, and where its operands are."""
+
+    order: tuple[Any, ...]
+    number: int
+    places: Offsets
+
+
+class Maps:
+    """What finds the maps of a plan, and places their results.
+
+    Args:
+        places: where values lie, and the results will.
+        wished: for values that a loop reads its number, and in which order they should lie there.
+        gather: whether instructions are vectors too whose operands do not lie side by side.
+    """
+
+    def __init__(self, places: Places, wished: dict[int, tuple[int, int]], gather: bool) -> None:
+        self._given, self._code, self._schedule = places, places.code, places.schedule
+        self._wished, self._gather = wished, gather
+
+    def order(self, i: int) -> tuple[Any, ...]:
+        """Return what instructions are sorted by, so that they lie as loops read them, or as their operands do."""
+        [placed] = self._placed(self._code.instructions[i][0], [i])
+        return placed.order
+
+    def _placed(self, form: str, numbers: Iterable[int]) -> list[_Placed]:
+        """Return where instructions of a form and their operands are, in order."""
+        place, operands, wished = self._given.scalar, self._code.operands, self._wished
+        sum_ = form in SUMS
+        by_number = sum_ and not self._gather
+        found = []
+        for i in numbers:
+            places = tuple([place[j] if j in place else -j * FAR - FAR for j in operands[i]])
+            if i in wished:
+                order: tuple[Any, ...] = (False, *wished[i])
+            else:
+                order = (True, True, i) if by_number else (True, sum_, *places)
+            found.append(_Placed(order, i, places))
+        found.sort()
+        return found
+
+    def _places(self, operands: Sequence[int]) -> Offsets:
+        place = self._given.scalar
+        return tuple([place[j] if j in place else -j * FAR - FAR for j in operands])
+
+    def of(self, numbers: Sequence[int]) -> tuple[Sequence[Stage], Sequence[int]]:
+        """Return the maps among instructions of which none needs another, and the other ones."""
+        alike: dict[Any, list[int]] = {}
+        if len(numbers) >= SHORTEST:
+            for i in numbers:
+                if kind := self._kind(i):
+                    alike.setdefault(kind, []).append(i)
+        if not alike or len(alike) == len(numbers):
+            for i in numbers:
+                self._given.keep(i)
+            return [], numbers
+        stages: list[Stage] = [*self._started(alike.pop(START, []))]
+        for kind, found in alike.items():
+            if len(found) >= SHORTEST:
+                stages += self._of_kind(kind, found)
+        inside = {i for stage in stages for i in stage.numbers}
+        rest = [i for i in numbers if i not in inside]
+        for i in sorted(rest, key=self.order):
+            self._given.keep(i)
+        return stages, rest
+
+    def _kind(self, i: int) -> Any:
+        """Return what is the same for instructions that may be a map, None if it is in none."""
+        form, *rest = self._code.instructions[i]
+        if i in self._schedule.long:
+            return START
+        if form not in SUMS:
+            return form
+        return (form, *map(len, rest)) if self._gather else None
+
+    def _of_kind(self, kind: Any, numbers: Sequence[int]) -> Iterator[Stage]:
+        """Yield the maps of like instructions, with their results placed."""
+        form = kind[0] if isinstance(kind, tuple) else kind
+        self._place_constants(numbers)
+        placed = self._placed(form, numbers)
+        if not self._gather:
+            yield from self._long_enough(form, _beside(placed), SHORTEST, [])
+            return
+        least, apart, rest = VECTORS * self._given.native, list[_Placed](), list[_Placed]()
+        yield from self._long_enough(form, _beside(placed), least, apart)
+        wished, others = parted(apart, lambda one: one.number in self._wished)
+        yield from self._long_enough(form, _chains(others, least), least, rest)
+        if len(wished) + len(rest) >= SHORTEST:
+            yield self._map(form, [*wished, *rest])
+
+    def _long_enough(
+        self, form: str, found: Iterable[Sequence[_Placed]], least: int, others: list[_Placed]
+    ) -> Iterator[Map]:
+        """Yield maps of those that are long enough, and add the others' instructions to a list."""
+        for placed in found:
+            if len(placed) < least:
+                others += placed
+            else:
+                yield self._map(form, placed)
+
+    def _map(self, form: str, placed: Sequence[_Placed]) -> Map:
+        numbers = [i for _, i, _ in placed]
+        self._given.side_by_side(numbers, whole=True)
+        return Map(form, numbers)
+
+    def _started(self, numbers: Iterable[int]) -> Iterator[Map]:
+        """Yield maps of what long sums start from, in whole vectors alone, since other sums may lie behind."""
+        place = self._given.scalar
+        placed = sorted(
+            [_Placed((place[i],), i, (place[i], *self._places([self._schedule.start(i)]))) for i in numbers]
+        )
+        for found in _beside(placed):
+            if whole := len(found) // self._given.native * self._given.native:
+                yield Map(START, [i for _, i, _ in found[:whole]])
+
+    def _place_constants(self, numbers: Sequence[int]) -> None:
+        """Let constants that like instructions have beside the same other operands lie side by side, for a map."""
+        operands, known = self._code.operands, self._code.constants
+        beside: dict[tuple[int | None, ...], list[int]] = {}
+        for i in numbers:
+            constants = [j for j in operands[i] if j in known]
+            if len(constants) == 1 < len(operands[i]):
+                others = tuple([None if j in known else j for j in operands[i]])
+                beside.setdefault(others, []).append(constants[0])
+        for constants in beside.values():
+            if len(constants) >= SHORTEST:
+                self._given.side_by_side(constants)
+
+
+def families(code: Code, numbers: Iterable[int], least: int) -> Iterator[list[int]]:
+    """Yield inputs that `least` like instructions or more read, on like operands, at even distances but not beside.
+
+    >>> code, sample = Code(), 2
+    >>> x = [code.leaf(("input", k), sample) for k in range(6)]
+    >>> sines = [code.machine("sin", i) for i in x[::2]]
+    >>> list(families(code, range(9), 3))
+    [[0, 2, 4]]
+    """
+    forms = [instruction[0] for instruction in code.instructions]
+    column = {i: code.instructions[i][1] for i in numbers if forms[i] == "input"}
+    if len(column) < least:
+        return
+    read: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for i in numbers:
+        if forms[i] not in SUMS and (inputs := [j for j in code.operands[i] if j in column]):
+            read[forms[i], *[forms[j] for j in code.operands[i]]] += inputs
+    alike: dict[tuple[str, ...], set[int]] = defaultdict(set)
+    for (form, *kinds), some in read.items():
+        alike[form, *sorted(kinds)].update(some)
+    for found in alike.values():
+        beside = sorted(found, key=column.__getitem__)
+        if column[beside[-1]] - column[beside[0]] == len(beside) - 1:  # one beside the other
+            continue
+        for chain in _chains([_Placed((), i, (column[i],)) for i in beside], least):
+            if len(chain) >= least and chain[1].places[0] - chain[0].places[0] > 1:
+                yield [one.number for one in chain]
+
+
+def _beside(placed: Sequence[_Placed]) -> Iterator[Sequence[_Placed]]:
+    """Yield the longest parts in which each operand lies beside that of the instruction before, or is the same one.
+
+    >>> [len(one) for one in _beside([_Placed((), k, (place, 7)) for k, place in enumerate([0, 1, 2, 4, 5])])]
+    [3, 2]
+    """
+    for part in parts([one.places for one in placed], {0, 1}.issuperset):
+        yield placed[part.start : part.stop]
+
+
+def _chains(placed: Sequence[_Placed], least: int) -> Iterator[Sequence[_Placed]]:
+    """Yield sorted instructions at even distances, between which there may be others; alone if they are not `least`.
+
+    >>> places = [(1, 1), (1, 7), (2, 3), (2, 7), (3, 5), (3, 9)]
+    >>> [[k for _, k, _ in chain] for chain in _chains([_Placed((), k, place) for k, place in enumerate(places)], 3)]
+    [[0, 2, 4], [1], [3], [5]]
+    """
+    waiting = {_digits(one.places): one for one in placed}
+    codes = [*waiting]
+    farther = 1 << DIGIT * (len(placed[0].places) - 1) if placed else 0
+    for k, one in enumerate(placed):
+        code = _digits(one.places)
+        if code not in waiting:
+            continue
+        count, step = 1, 0
+        beside = bisect_left(codes, code + farther)  # the next one has this first operand, or the same one
+        for other in codes[k + 1 : k + 1 + NEAR] + codes[beside : beside + NEAR]:
+            way = other - code
+            if way != step and other in waiting and other + way in waiting:
+                links = 3
+                while code + way * links in waiting:
+                    links += 1
+                if links > count:
+                    count, step = links, way
+        yield [waiting.pop(code + step * n) for n in range(count if count >= least else 1)]
+
+
+def _digits(places: Offsets) -> int:
+    """Return places as digits of one number, so that all of them are added at once.
+
+    >>> _digits((2, 3)) + _digits((5, -4)) == _digits((7, -1))
+    True
+    """
+    code = 0
+    for place in places:
+        code = (code << DIGIT) + place
+    return code

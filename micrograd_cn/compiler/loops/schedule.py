@@ -1,0 +1,212 @@
+"""What a program does, in order: layers of instructions, with the long sums and the loads among them.
+
+Long sums with the same right factors are done together: they are a matrix by a vector. How deep an instruction is says
+how many long sums and loads lie one after the other below it; all that is equally deep is done at once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from typing import NamedTuple
+
+from ..instructions.code import AFTER, BATCH, LONG, SAMPLE, SUMS, TAKE, Code, Pair, below
+from ..instructions.fusion import fused
+from .stages import Stretch, Sums
+from .totals import Totals
+
+ALONE = 32  # products from which a sum is a loop that shares its factors with no other one
+ALIKE_FROM = 4  # instructions of a level, below which they do not count as alike
+LEVELS = 1 << 32  # of a layer, at most
+LARGEST = 10_000  # instructions for which native code is made at all: it takes seconds
+CHUNK = 300  # instructions of a stretch: the time to compile one grows faster than its length
+
+
+class Layer(NamedTuple):
+    """Instructions that need no long sum and no load of each other.
+
+    Attributes:
+        numbers: those that are no loads, in order.
+        levels: the same by level, of which none needs another.
+        sums: the long sums among them.
+        taken: those that are loaded by a number.
+    """
+
+    numbers: list[int]
+    levels: dict[int, list[int]]
+    sums: list[Sums]
+    taken: list[int]
+
+
+class Schedule:
+    """The stages of all instructions that some of them need.
+
+    Args:
+        code: the instructions; a few may be added.
+        roots: those whose values are wanted.
+        totals: what is added up over the samples, each a sum of products.
+        lanes: whether samples are in lanes; they are scalars if there is a single row at a time.
+
+    Attributes:
+        needed: all instructions that are needed, in order: leaves, and what is done.
+        leaves: those without operands.
+        done: the others.
+        long: the long sums among them.
+        firsts: of long sums in lanes, the zero that they start from, 0.0 or -0.0, where it is one.
+        taken: those among them that are loaded by a number.
+        layers: those of each phase.
+        totals: what is added up over the samples.
+        size: about how many instructions the stretches have.
+        large: whether these are so many that threaded code alone runs them.
+    """
+
+    def __init__(self, code: Code, roots: Sequence[int], totals: Sequence[tuple[Pair, ...]], lanes: bool) -> None:
+        self.code, self.lanes = code, lanes
+        self.roots = roots
+        self.totals = Totals(code, totals)
+        kept = {*roots, *self.totals.factors()}
+        self._need(kept)
+        sums = [i for i in self.done if code.instructions[i][0] in SUMS and self._may_be_long(i)]
+        rights = {i: tuple([b for _, b in code.instructions[i][1]]) for i in sums}
+        shared = Counter(rights.values())
+        self.long = {i for i in sums if len(rights[i]) >= ALONE or shared[rights[i]] > 1}
+        self.firsts = {i: x for i in self.long if self.in_lanes(i) and (x := code.value(self.start(i))) == 0.0}
+        self.taken = {i for i in self.done if code.instructions[i][0] == TAKE}
+        self.size = code.size(i for i in self.done if i not in self.long and i not in self.taken)
+        self.large = self.size > LARGEST
+        if self.large:
+            self.code = fused(code, self.needed, kept, sums=lanes)
+            self._need(kept)
+        self.layers = {phase: self._layers(phase) for phase in (BATCH, SAMPLE, AFTER)}
+
+    def _need(self, wanted: Iterable[int]) -> None:
+        self.needed = below(self.code, wanted)
+        operands = self.code.operands
+        self.leaves = [i for i in self.needed if not operands[i]]
+        self.done = [i for i in self.needed if operands[i]]
+
+    def alike(self) -> float:
+        """Return how many like instructions a level has on average; 0 if samples are in lanes."""
+        steps = groups = 0
+        for layer in chain(*self.layers.values()):
+            for level in () if self.lanes else layer.levels.values():
+                steps += (count := len(level))
+                forms = [self.code.instructions[i][0] for i in level] if count >= ALIKE_FROM else ()
+                groups += len({*forms}) or count
+        return steps / max(groups, 1)
+
+    def are_in_lanes(self, phase: int) -> bool:
+        """Return whether the values of a phase are vectors."""
+        return self.lanes and phase == SAMPLE
+
+    def in_lanes(self, i: int) -> bool:
+        """Return whether a value is a vector."""
+        return self.lanes and self.code.phase[i] == SAMPLE
+
+    def _may_be_long(self, i: int) -> bool:
+        """Return whether a sum has enough products for a loop: in lanes, of samples alone or by none on the left."""
+        pairs = self.code.instructions[i][1]
+        if len(pairs) < LONG or not self.in_lanes(i):
+            return len(pairs) >= LONG
+        sampled = self.code.sampled
+        return len({a in sampled for a, _ in pairs}) == 1 and all(b in sampled for _, b in pairs)
+
+    def start(self, i: int) -> int:
+        """Return the number of the value from which a long sum starts."""
+        _, _, terms = self.code.instructions[i]
+        return terms[0] if terms else self.code.constant(-0.0)
+
+    def in_lanes_stretches(self, layer: Layer) -> Iterator[Stretch]:
+        """Yield the instructions of a layer of samples in lanes, in the order that suits what runs them."""
+        if self.large:
+            return self.stretches(self._by_form(layer.levels.values()))
+        return self.stretches(self._in_order([i for i in layer.numbers if i not in self.firsts]))
+
+    def _layers(self, phase: int) -> list[Layer]:
+        """Return a phase's instructions in layers, each in the one of the highest that it needs, or above a long one.
+
+        In a layer, each is a level above the highest that it needs of this layer.
+        """
+        code, long, taken = self.code, self.long, self.taken
+        layers: dict[int, Layer] = {}
+        above = [0] * len(code.instructions)  # the lowest level at which something may use it, the layer in high digits
+        for i in self.done:
+            if code.phase[i] != phase:
+                continue
+            level = max(map(above.__getitem__, code.operands[i]))
+            number = level // LEVELS
+            if i in long:
+                level = max([above[j] for j in self.reads(i)], default=0)
+                level = max(level, number * LEVELS)
+                above[i] = (number + 1) * LEVELS
+            else:
+                above[i] = (number + 1) * LEVELS if i in taken else level + 1
+            if number not in layers:
+                layers[number] = Layer([], defaultdict(list), [], [])
+            if i in taken:
+                layers[number].taken.append(i)
+            else:
+                layers[number].numbers.append(i)
+                layers[number].levels[level].append(i)
+        for layer in layers.values():
+            layer.sums.extend(self._sums([i for i in layer.numbers if i in long]))
+        return [*layers.values()]
+
+    def _in_order(self, numbers: Sequence[int]) -> list[int]:
+        """Return instructions in such an order that a value is used soon: each with all that can then be done."""
+        inside = set(numbers)
+        needs = {i: inside.intersection(self.reads(i)) for i in numbers}
+        users: dict[int, list[int]] = defaultdict(list)
+        for i in numbers:
+            for j in needs[i]:
+                users[j].append(i)
+        done: dict[int, None] = {}
+        stack = [*numbers][::-1]
+        while stack:
+            i = stack.pop()
+            if i not in done and needs[i] <= done.keys():
+                done[i] = None
+                stack += reversed(users[i])
+        return [*done]
+
+    def _by_form(self, levels: Iterable[Sequence[int]]) -> Iterator[int]:
+        """Yield level by level, like instructions together, as a processor expects the jumps between them."""
+        for level in levels:
+            yield from sorted([i for i in level if i not in self.firsts], key=lambda i: self.code.instructions[i][0])
+
+    def stretches(self, numbers: Iterable[int]) -> Iterator[Stretch]:
+        """Yield instructions as stretches that are not long."""
+        chunk: list[int] = []
+        weight = 0
+        for i in numbers:
+            chunk.append(i)
+            weight += self.weight(i)
+            if weight >= CHUNK:
+                yield Stretch(chunk)
+                chunk, weight = [], 0
+        if chunk:
+            yield Stretch(chunk)
+
+    def weight(self, i: int) -> int:
+        """Return about how many instructions of the machine are done in a stretch."""
+        return 2 if i in self.long else self.code.weight(i)
+
+    def _sums(self, numbers: Iterable[int]) -> Iterator[Sums]:
+        groups: dict[tuple[str, str, tuple[int, ...], str], Sums] = {}
+        for i in numbers:
+            form, pairs, _ = self.code.instructions[i]
+            left, right = (tuple(side) for side in zip(*pairs, strict=True))
+            kind = "scalars" if not self.in_lanes(i) else "inner" if left[0] in self.code.sampled else "matrix"
+            first = self.firsts.get(i)
+            key = kind, form, {"inner": ()}.get(kind, right), repr(first)  # 0.0 is not -0.0
+            group = groups.setdefault(key, Sums(kind, form, [], [], [], first))
+            group.numbers.append(i)
+            group.lefts.append(left)
+            group.rights.append(right)
+        yield from groups.values()
+
+    def reads(self, i: int) -> tuple[int, ...]:
+        """Return what is read by name where an instruction is done in a stretch; a loop's factors are in memory."""
+        terms: tuple[int, ...] = self.code.instructions[i][2] if i in self.long else self.code.operands[i]
+        return terms

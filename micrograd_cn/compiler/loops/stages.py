@@ -1,0 +1,118 @@
+"""What a program consists of: stages, one after the other, of instructions or of loops."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from ..instructions.code import Pair
+
+Entry: TypeAlias = tuple[str | int, int]  # a function that programs share, by its name, or another's address; its table
+
+
+@dataclass
+class Stretch:
+    """Instructions, one after the other; of a long sum what it starts from.
+
+    Attributes:
+        numbers: of the instructions.
+    """
+
+    numbers: list[int]
+
+
+@dataclass
+class Sums:
+    """Long sums of one form.
+
+    Attributes:
+        kind: "matrix" if they have the same right factors, which are samples, and left ones that are none; "inner" if
+            all factors are samples; "scalars" if none is in lanes, and the right factors are the same.
+        form: of the instructions.
+        numbers: of the instructions.
+        lefts: the left factors of each.
+        rights: the right factors of each.
+        first: the zero that they start from, 0.0 or -0.0; None if a place in memory has what each starts from.
+        entry: what does them, once all has its place.
+    """
+
+    kind: str
+    form: str
+    numbers: list[int]
+    lefts: list[tuple[int, ...]]
+    rights: list[tuple[int, ...]]
+    first: float | None = None
+    entry: Entry = ("", 0)
+
+    def pairs(self) -> list[list[Pair]]:
+        """Return the products of each."""
+        return [list(zip(*sides, strict=True)) for sides in zip(self.lefts, self.rights, strict=True)]
+
+
+@dataclass
+class Map:
+    """Like instructions on scalars, or sums of as many products and terms, which are computed as vectors.
+
+    Attributes:
+        form: of the instructions; START for what long sums start from.
+        numbers: of the instructions.
+        pattern: how their operands lie, see `gathers.mapped`; "" of sums, and until they have places.
+        entry: what does them, once all has its place.
+    """
+
+    form: str
+    numbers: list[int]
+    pattern: str = ""
+    entry: Entry = ("", 0)
+
+
+@dataclass
+class Takes:
+    """Operands that are loaded by their number.
+
+    Attributes:
+        numbers: of the instructions, each with the index first among its operands.
+        entry: what does them, once all has its place.
+    """
+
+    numbers: list[int]
+    entry: Entry = ("", 0)
+
+
+@dataclass
+class Outer:
+    """Totals of all products of some factors with others, or of several pairs of these, added up.
+
+    Attributes:
+        totals: the numbers of the totals, row by row.
+        lefts: of each row its factors, one a pair.
+        rights: of each column its factors, one a pair.
+    """
+
+    totals: list[list[int]]
+    lefts: list[tuple[int, ...]]
+    rights: list[tuple[int, ...]]
+
+    def transposed(self) -> Outer:
+        """Return the same totals with the columns as rows."""
+        return Outer([list(column) for column in zip(*self.totals, strict=True)], self.rights, self.lefts)
+
+
+Stage: TypeAlias = Stretch | Map | Sums | Takes
+
+
+def unused_after(reads: Iterable[tuple[int, Iterable[int]]]) -> dict[int, list[int]]:
+    """Return for each stage, by its number, the values that are read in it and in no later one.
+
+    >>> unused_after([(0, [7, 8]), (1, [8]), (3, [9])])
+    {0: [7], 1: [8], 3: [9]}
+    """
+    last: dict[int, int] = {}
+    for number, values in reads:
+        for i in values:
+            last[i] = max(last.get(i, number), number)
+    found: dict[int, list[int]] = {}
+    for i, number in last.items():
+        found.setdefault(number, []).append(i)
+    return found

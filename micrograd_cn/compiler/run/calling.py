@@ -1,0 +1,97 @@
+"""Calls for a row at a time: memory, code and the parameters' numbers are there already, and stay until they change."""
+
+from __future__ import annotations
+
+import time
+from array import array
+
+from ..data.captured import data_of
+from ..data.rows import Numbers, address
+from ..threads.version import data_version
+from .executable import Buffers, Executable, Executables
+
+SELDOM = 256  # calls between two looks at whether better code is worth the time to make it
+
+
+class _Ready:
+    """What computes a row after the other, for one thread at a time.
+
+    Attributes:
+        numbers: of the row.
+        out: where the outputs are then.
+        run: computes them.
+        executable: the code.
+    """
+
+    def __init__(self, executables: Executables, executable: Executable) -> None:
+        self.executable = executable
+        self.memory: Buffers = executable.memory([])
+        numbers = array("d", bytes(8 * executables.lowering.columns))
+        self.out = array("d", bytes(8 * executable.outputs))
+        index = array("q", [0])
+        self.run = executable.prepared(
+            self.memory, address(numbers), address(index), 1, address(self.out), None, index, executables
+        )
+        self.numbers = memoryview(numbers)
+        self._seen = -1
+        self._parameters = executables.graph.parameters
+
+    def renew(self) -> None:
+        """Take the parameters' data, if any data has changed since."""
+        if self._seen != (now := data_version()):
+            self._seen = now
+            if self._parameters:
+                self.executable.write(self.memory, data_of(self._parameters))
+
+
+class Caller:
+    """The outputs for one row after the other; several threads may call it at the same time.
+
+    >>> from micrograd_cn import Value
+    >>> x, w = Value(1), Value(3)
+    >>> call = Caller(Executables([w * x, -x], [x]))
+    >>> call(array("d", [2])).tolist()
+    [6.0, -2.0]
+    >>> w.data = 5
+    >>> call(array("d", [2])).tolist()
+    [10.0, -2.0]
+    """
+
+    def __init__(self, executables: Executables) -> None:
+        self._executables = executables
+        self._ready: list[_Ready] = []
+        self._executable: Executable | None = None
+        self._calls, self._next = 0, 1
+
+    def __call__(self, numbers: Numbers) -> array[float]:
+        """Return the outputs of a row."""
+        try:
+            ready = self._ready.pop()
+        except IndexError:
+            ready = self._made()
+        ready.numbers[:] = numbers
+        ready.renew()
+        self._calls += 1
+        if self._calls < self._next:
+            ready.run()
+        else:
+            self._look(ready)
+        out = ready.out[:]
+        if ready.executable is self._executable:
+            self._ready.append(ready)
+        return out
+
+    def _made(self) -> _Ready:
+        self._executable = self._executables.best("forward", 1)
+        return _Ready(self._executables, self._executable)
+
+    def _look(self, ready: _Ready) -> None:
+        """Compute the row, and let go what is ready if there is better code by now."""
+        begun = time.perf_counter()
+        ready.run()
+        ready.executable.seconds += self._calls * (time.perf_counter() - begun)
+        self._calls, self._next = 0, min(2 * self._next, SELDOM)
+        best = self._executables.best("forward", 1)
+        if best is not self._executable:
+            self._executable = best
+            self._ready.clear()

@@ -1,0 +1,470 @@
+"""What runs: a plan whose stretches are threaded code at first, native code when they have run for long."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import threading
+import time
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import chain
+from math import inf
+from typing import Any
+
+from ...engine import Value
+from ..data.captured import Captured
+from ..instructions.code import AFTER, BATCH, SAMPLE
+from ..instructions.lowering import Graph, Lowering
+from ..llvm.builtin import builtin_function
+from ..llvm.machine import Machine, Memory, machine
+from ..llvm.text import Function
+from ..loops.places import WORD
+from ..loops.schedule import Schedule
+from ..loops.stages import Entry, Stretch
+from ..native import function, parts_of
+from ..tables.plan import SLACK, Plan
+from ..tables.threaded import Threaded
+from ..threads.forks import Lock
+from ..threads.tasks import run, shares
+from . import drivers
+
+PATIENCE = 1.5e-4  # seconds an instruction that threaded code runs until native code is worth the time to make it
+SOON = 1e-2  # seconds a function that a program runs until the shared ones are made fast: twice what that takes
+ALIKE = 8.0  # like instructions of a level, on average, from which single rows are computed in vectors of these
+LEAST = 200  # instructions for that: the values of fewer are in registers, and to collect them takes longer
+LONG_CALL = 20_000  # instructions of a call, microseconds, from which on other threads of Python run meanwhile
+FEW = 2  # rows up to which each is done by itself, with scalars
+ALIGNED = 16  # parameters are copied in blocks of the widest width
+TURNS = 8  # in which each thread computes outputs, so that none waits for long for the others
+ROWS = 1024  # of such a part, at least
+MANY_OBJECTS = 10_000  # objects that the garbage collector needs a millisecond to go through
+POINTER, COUNT, DOUBLE = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
+POINTERS = [POINTER] * 3
+SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
+    "forward": (None, [POINTER, POINTER, POINTER, COUNT, POINTER, *POINTERS]),
+    "begin": (None, [POINTER, *POINTERS]),
+    "panels": (DOUBLE, [POINTER, POINTER, POINTER, COUNT, DOUBLE, DOUBLE, *POINTERS]),
+    "add": (None, [POINTER] * 3),
+    "finish": (None, [POINTER, POINTER, POINTER, COUNT, *POINTERS]),
+    "gradient": (DOUBLE, [POINTER, POINTER, POINTER, COUNT, *POINTERS]),
+}
+
+
+def nothing(first: int, count: int) -> None:
+    """Take nothing of some rows' outputs."""
+
+
+def driver(name: str, lanes: int, fast: bool) -> Any:
+    """Return one of the functions that all programs share, for blocks of so many lanes."""
+    result, arguments = SIGNATURES[name]
+    address = address_of_driver(name, lanes, fast)
+    return ctypes.CFUNCTYPE(result, *arguments)(address)  # it holds no lock of Python while it runs
+
+
+def address_of_driver(name: str, lanes: int, fast: bool) -> int:
+    """Return where one of these functions is."""
+    writer = drivers.Drivers(machine(), lanes)
+    called = writer.name[name]
+    return machine().address(called, writer.makers()[called], fast)
+
+
+def update_driver() -> Any:
+    """Return the function that takes an optimiser's step."""
+    on = machine()
+    address = on.address(drivers.UPDATE, partial(drivers.update, on), fast=True)
+    return ctypes.CFUNCTYPE(None, *[POINTER] * 6, COUNT, COUNT)(address)
+
+
+def fit_driver(fast: bool) -> Any:
+    """Return the function that takes steps of training."""
+    on = machine()
+    address = on.address(drivers.FIT, partial(drivers.fit, on), fast)
+    return ctypes.CFUNCTYPE(None, *[POINTER] * 3, *[COUNT] * 3, *[POINTER] * 4, COUNT, *[POINTER] * 3, *[COUNT] * 2)(
+        address
+    )
+
+
+def accumulate_driver() -> Any:
+    """Return the function that adds numbers, weighted, to others."""
+    on = machine()
+    address = on.address(drivers.ACCUMULATE, partial(drivers.accumulate, on), fast=True)
+    return ctypes.CFUNCTYPE(None, POINTER, POINTER, DOUBLE, COUNT)(address)
+
+
+def pitch(parameters: int) -> int:
+    """Return how many places so many parameters have."""
+    return -(-parameters // ALIGNED) * ALIGNED or ALIGNED
+
+
+class Stages:
+    """The lists of a plan's stages, the stretches among them as native or threaded code.
+
+    Attributes:
+        places: of the plan, and those that threaded code has beyond.
+        stored: whether they store the outputs.
+    """
+
+    def __init__(self, plan: Plan, native: bool, outputs: Sequence[int] = ()) -> None:
+        self.plan = plan
+        self.stored = False
+        self.places = plan.places
+        self.functions: list[Function] = []
+        self._entries = self._native(outputs) if native else self._threaded()
+
+    def _native(self, outputs: Sequence[int]) -> dict[int, list[Entry]]:
+        """Return the entries of each phase with stretches as native code."""
+        parts, entries = parts_of(self.plan, outputs), dict[int, list[Entry]]()
+        for part in chain(*parts.values()):
+            if not part.shared:
+                self.functions.append(function(self.plan, part, f"part{len(self.functions)}"))
+                self.stored = self.stored or bool(part.outputs)
+        if self.functions:
+            self._compiled = self.plan.machine.compile(self.functions, rows=self.plan.code.rows)
+        names = iter([f.name for f in self.functions])
+        for phase, found in parts.items():
+            entries[phase] = [part.shared or (self._compiled.address(next(names)), 0) for part in found]
+        return entries
+
+    def _threaded(self) -> dict[int, list[Entry]]:
+        """Return the entries of each phase with stretches as threaded code."""
+        plan, threaded, entries = self.plan, Threaded(self.plan), dict[int, list[Entry]]()
+        for phase, found in plan.stages.items():
+            lanes = plan.schedule.are_in_lanes(phase)
+            entries[phase] = [threaded.entry(s, lanes) if isinstance(s, Stretch) else s.entry for s in found]
+        self.places = threaded.places
+        return entries
+
+    def address(self, phase: int, more: Sequence[Entry] = (), before: Sequence[Entry] = ()) -> int:
+        """Return the address of a phase's list, with more stages after it, and before it."""
+        return _list(self.plan, [*before, *self._entries[phase], *more])
+
+    def address_of_filled(self) -> int:
+        """Return the address of the list that writes scalars into lanes."""
+        return _list(self.plan, self.plan.fill_entry(self.places))
+
+
+def _list(plan: Plan, entries: Sequence[Entry]) -> int:
+    """Return the address of a list of stages, which ends with zeros."""
+    return plan.table([word for entry in (*entries, (0,) * drivers.ENTRY) for word in entry])
+
+
+def _side_by_side(places: Sequence[int]) -> list[int]:
+    """Return for each part of some places, in bytes, that lie side by side its first one, its number, and how many.
+
+    >>> _side_by_side([80, 88, 96, 40, 48])
+    [80, 0, 3, 40, 3, 2]
+    """
+    parts: list[int] = []
+    for number, place in enumerate(places):
+        if parts and place == parts[-3] + WORD * parts[-1]:
+            parts[-1] += 1
+        else:
+            parts += [place, number, 1]
+    return parts
+
+
+class Executable:
+    """A plan with code for its stretches.
+
+    Attributes:
+        native: whether the code is native.
+        lanes: rows of a block.
+        seconds: that it has run.
+        record: the address of the program's record.
+        outputs: numbers of an output.
+        sizes: of its memory.
+    """
+
+    def __init__(self, plan: Plan, lowering: Lowering, kind: str, pitch: int, native: bool) -> None:
+        self.plan, self.native = plan, native
+        self.lanes, self.seconds = plan.lanes, 0.0
+        schedule, code = plan.schedule, plan.code
+        parts = _side_by_side([plan.at(i) for i in lowering.gradients] if kind == "gradient" else [])
+        self.stages = stages = Stages(plan, native, lowering.outputs if kind == "forward" else ())
+        places = stages.places
+        self.constants = places.constants
+        block = (places.slots | 1) * WORD * self.lanes if schedule.lanes else 0
+        outputs = [*map(places.in_block, lowering.outputs)]
+        self.record = plan.table(
+            drivers.record(
+                batch=stages.address(BATCH, plan.packed),
+                fill=stages.address_of_filled(),
+                sample=stages.address(SAMPLE, before=plan.moved()),
+                totals=_list(plan, plan.totals),
+                after=stages.address(AFTER),
+                columns=lowering.columns,
+                columns_at=WORD * self.lanes * plan.columns_at,
+                seed_at=next((plan.at(i) for i in schedule.leaves if code.instructions[i] == ("seed",)), -1),
+                block=block,
+                panel=plan.blocks,
+                outputs=len(lowering.outputs),
+                output_table=plan.table(outputs),
+                stored=int(stages.stored),
+                count=plan.count,
+                totals_at=WORD * plan.totals_at,
+                gradients=len(parts) // 3,
+                gradient_table=plan.table(parts),
+                gradients_at=WORD * pitch,
+            )
+        )
+        self.outputs = len(lowering.outputs)
+        unused = self.lanes * self.outputs if stages.stored and schedule.lanes else 0  # rows beyond the last one
+        self.sizes = places.scalars + SLACK, plan.blocks * block // WORD + unused, plan.count + SLACK
+        self._unused: list[Buffers] = []
+        self._drivers: dict[tuple[str, bool], Any] = {}
+        plan.link(fast=native)
+
+    def _driver(self, name: str) -> Any:
+        key = name, self.plan.fast
+        if key not in self._drivers:
+            self._drivers[key] = driver(name, self.lanes, self.plan.fast)
+        return self._drivers[key]
+
+    def forward(
+        self,
+        memories: Sequence[Buffers],
+        data: int,
+        index: int,
+        n: int,
+        out: int,
+        take: Callable[[int, int], object] = nothing,
+    ) -> list[Any]:
+        """Compute the outputs of all rows, and return what is taken of some after others: first row, and how many.
+
+        A thread that has done some goes on with the next ones, while others compute.
+        """
+        call, width, threads = self._driver("forward"), self.outputs, len(memories)
+        parts = shares(n, self.lanes, threads * max(1, min(TURNS, n // (threads * ROWS))) if threads > 1 else 1)
+        waiting, found = deque(enumerate(parts)), dict[int, Any]()
+
+        def work(memory: Buffers) -> None:
+            while True:
+                try:
+                    k, (first, count) = waiting.popleft()
+                except IndexError:
+                    return
+                rows, to = index + WORD * first, out + WORD * width * first
+                call(self.record, data, rows, count, to, *memory.addresses)
+                found[k] = take(first, count)
+
+        start = time.perf_counter()
+        run([partial(work, memory) for memory in memories[: len(parts)]])
+        self.seconds += time.perf_counter() - start
+        return [found[k] for k in range(len(parts))]
+
+    def prepared(self, memory: Buffers, data: int, index: int, n: int, out: int, *result: Any) -> Callable[[], Any]:
+        """Return a function that computes the outputs of all rows, and returns the first of some things it holds."""
+        schedule = self.plan.schedule
+        size = schedule.size + sum([len(schedule.code.instructions[i][1]) for i in schedule.long])
+        long = n * size > LONG_CALL * self.lanes
+        writer = drivers.Drivers(self.plan.machine, self.lanes)
+        code = self.plan.machine.address(writer.name["prepared"], writer.prepared, self.plan.fast)
+        return builtin_function(code, [self.record, data, index, n, out, *memory.addresses, long], *result, memory)
+
+    def gradient(self, memories: Sequence[Buffers], data: int, index: int, n: int) -> float:
+        """Compute the mean output and its gradient, which is then in the first memory."""
+        gradient = self._driver("gradient")  # compiled, if need be, before the clock runs
+        start = time.perf_counter()
+        first = memories[0]
+        if len(memories) == 1:
+            loss = float(gradient(self.record, data, index, n, *first.addresses))
+        else:
+            begin, panels = self._driver("begin"), self._driver("panels")
+
+            def part(at: int, count: int, memory: Buffers) -> float:
+                begin(self.record, *memory.addresses)
+                rows = index + WORD * at
+                return float(panels(self.record, data, rows, count, 1.0, 0.0, *memory.addresses))
+
+            divided = shares(n, self.lanes, len(memories))
+            tasks = [partial(part, *share, memory) for share, memory in zip(divided, memories, strict=False)]
+            losses = run(tasks)
+            for memory in memories[1 : len(divided)]:
+                self._driver("add")(self.record, first.a.address, memory.a.address)
+            self._driver("finish")(self.record, data, index, n, *first.addresses)
+            loss = sum(losses) / n
+        self.seconds += time.perf_counter() - start
+        return loss
+
+    def memory(self, parameters: Sequence[float]) -> Buffers:
+        """Return memory that no other thread uses, with the parameters' data in it."""
+        try:
+            memory = self._unused.pop()
+        except IndexError:
+            memory = Buffers(self)
+        self.write(memory, parameters if isinstance(parameters, array) else array("d", parameters))
+        return memory
+
+    def write(self, memory: Buffers, parameters: array[float]) -> None:
+        """Put the parameters' data into memory."""
+        ctypes.memmove(memory.s.address, parameters.buffer_info()[0], WORD * len(parameters))
+
+    @contextmanager
+    def memories(self, parameters: Sequence[float], count: int) -> Iterator[list[Buffers]]:
+        """Give memory for some threads inside the block."""
+        given = array("d", parameters)
+        taken = [self.memory(given) for _ in range(count)]
+        yield taken
+        for memory in taken:
+            self.done(memory)
+
+    def done(self, memory: Buffers) -> None:
+        """Take memory back."""
+        self._unused.append(memory)
+
+
+class Buffers:
+    """What one run writes to: scalars, a panel, totals; where samples are scalars, the panel is these."""
+
+    def __init__(self, executable: Executable) -> None:
+        scalars, panel, totals = executable.sizes
+        self.s, self.w, self.a = Memory(scalars), Memory(max(panel, 1)), Memory(totals)
+        for place, x in executable.constants.items():
+            self.s.data[place] = x
+        panel_at = self.w.address if executable.lanes > 1 else self.s.address
+        self.addresses = (self.s.address, panel_at, self.a.address)
+
+
+class Executables:
+    """The executables of a program, each made when it is needed.
+
+    Attributes:
+        graph: what they compute.
+        captured: those of its parameters that stand for what was computed before.
+        pitch: how many places parameters have among the scalars, and after them their gradients.
+    """
+
+    def __init__(self, outputs: list[Value], inputs: list[Value], parameters: Sequence[Value] = ()) -> None:
+        self.machine: Machine = machine()
+        self._made: dict[Any, Any] = {}
+        self._lock = Lock()
+        self._making = threading.Lock()
+        with collector_off():
+            self.graph = Graph(outputs, inputs, parameters)
+        self.captured = [p for p in self.graph.parameters if isinstance(p, Captured)]
+        self.pitch = pitch(len(self.graph.parameters))
+
+    @property
+    def lowering(self) -> Lowering:
+        """The graph's instructions, which a program has no need of whose derivatives alone are computed."""
+        return self._once("lowering", lambda: Lowering(self.graph))  # type: ignore[no-any-return]
+
+    def plan(self, kind: str, lanes: bool) -> Plan:
+        """Return the plan of "forward" or "gradient", with a row in each lane, or for single rows."""
+
+        def make() -> Plan:
+            lowering = self.lowering
+            roots, totals = lowering.outputs, []
+            if kind == "gradient":
+                if not lowering.gradients:
+                    lowering.differentiate()
+                roots, totals = [lowering.outputs[0], *lowering.gradients], lowering.totals
+            schedule = Schedule(lowering.code, roots, totals, lanes)
+            gather = schedule.large or (schedule.size >= LEAST and schedule.alike() >= ALIKE)
+            return Plan(schedule, self.machine, lowering.columns, 2 * self.pitch, gather, lowering.outputs)
+
+        return self._once((kind, lanes), make)  # type: ignore[no-any-return]
+
+    def get(self, kind: str, lanes: bool, native: bool) -> Executable:
+        """Return an executable."""
+
+        def make() -> Executable:
+            plan = self.plan(kind, lanes)
+            return Executable(plan, self.lowering, kind, self.pitch, native)
+
+        return self._once((kind, lanes, native), make)  # type: ignore[no-any-return]
+
+    def best(self, kind: str, rows: int) -> Executable:
+        """Return what runs "forward" or "gradient" of so many rows: threaded code until it has run for long."""
+        lanes = rows > FEW
+        found: Executable | None = self._made.get((kind, lanes, True))
+        if found:
+            return found
+        found = self.get(kind, lanes, native=False)
+        self.hasten(found, found.seconds)
+        if self.worth(found, found.seconds) and self._making.acquire(blocking=False):
+            try:  # other threads go on with the code that there is
+                return self.get(kind, lanes, native=True)
+            finally:
+                self._making.release()
+        return found
+
+    def quickest(self, kind: str, rows: int) -> Executable:
+        """Return the fastest code, made at once: native code, or of a graph too large for it fast shared functions."""
+        lanes = rows > FEW
+        plan = self.plan(kind, lanes)
+        writer = drivers.Drivers(plan.machine, plan.lanes)
+        plan.makers[writer.name["prepared"]] = writer.prepared  # so that it is compiled together with the others
+        found = self.get(kind, lanes, native=not plan.schedule.large)
+        self.hasten(found, inf)
+        return found
+
+    def hasten(self, executable: Executable, seconds: float) -> None:
+        """Go over to fast shared functions if those that there are run so long."""
+        plan = executable.plan
+        if not plan.fast and seconds > SOON * self.machine.missing(plan.makers):
+            with self._lock():
+                plan.link(fast=True)
+
+    def worth(self, executable: Executable, seconds: float) -> bool:
+        """Return whether what runs so long is worth native code."""
+        schedule = executable.plan.schedule
+        return not (executable.native or schedule.large) and seconds >= schedule.size * PATIENCE
+
+    def described(self) -> str:
+        """Return what the program is, in a line."""
+        made = [x for x in self._made.values() if isinstance(x, Executable)]
+        tier = "not run yet" if not made else "native code" if any(x.native for x in made) else "threaded code"
+        counted = {"operation": len(self.graph.order), "parameter": len(self.graph.parameters)}
+        parts = [f"{n:,} {name}{'s' * (n != 1)}" for name, n in counted.items()]
+        size = sum(WORD * sum(x.sizes) for x in made) + sum(8 * len(t) for x in made for t in x.plan.tables)
+        return ", ".join([*parts, tier, f"{size / 1000:,.0f} kB"])
+
+    def text(self, kind: str) -> str:
+        """Return the native code's text, and that of the shared functions that it needs."""
+        stages = self.get(kind, lanes=True, native=True).stages
+        driver(kind, self.machine.width, fast=True)
+        shared = {drivers.names(self.machine.width)[kind], *stages.plan.makers}
+        return self.machine.text(self.machine.with_shared(stages.functions, shared))
+
+    def written(self, write: Callable[[Lowering], str]) -> str:
+        """Return what is written of the instructions, to which meanwhile no other thread adds any."""
+        with self._lock(), collector_off():
+            return write(self.lowering)
+
+    def native(self, executable: Executable, kind: str) -> Executable:
+        """Return the same as native code."""
+        return self.get(kind, executable.lanes > 1, native=True)
+
+    def _once(self, key: Any, make: Callable[[], Any]) -> Any:
+        found = self._made.get(key)
+        if found is None:
+            with self._lock():
+                if key not in self._made:
+                    with collector_off():
+                        self._made[key] = make()
+                found = self._made[key]
+        return found
+
+
+@contextmanager
+def collector_off() -> Iterator[None]:
+    """Stop the garbage collector, which would go through all that is compiled again and again: it has no cycles.
+
+    Where that is much, all counts as old afterwards, so that it does not go through it at once when it is on again.
+    """
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if on:
+            made, *_ = gc.get_count()
+            if made >= MANY_OBJECTS and not gc.get_freeze_count():  # which goes through all that somebody has frozen
+                gc.freeze()
+                gc.unfreeze()  # to the oldest generation
+            gc.enable()

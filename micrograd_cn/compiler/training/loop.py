@@ -1,0 +1,296 @@
+"""Training in a compiled loop: what it works on, and how that goes in and comes out."""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, compress, repeat
+from operator import is_
+from typing import NamedTuple, TypeVar
+from weakref import WeakKeyDictionary
+
+from ... import watching
+from ...engine import Value
+from ...optim import Optimizer
+from ...optimizer import at_least_0
+from ..data.captured import check_captured, data_of
+from ..data.rows import address
+from ..llvm.machine import Memory
+from ..loops.places import WORD
+from ..run.executable import Buffers, Executable, Executables, fit_driver, pitch, update_driver
+from .epochs import Course
+from .update import compiled
+
+T = TypeVar("T")
+
+
+class Batches(NamedTuple):
+    """The batches of an epoch, as the compiled loop takes them; see `drivers.fit`.
+
+    Attributes:
+        order: the numbers of rows.
+        words: what each batch consists of.
+        starts: where its words begin.
+    """
+
+    order: array[int]
+    words: array[int]
+    starts: array[int]
+
+
+class Running:
+    """A program whose gradients are computed again and again, by better code when that is worth it.
+
+    Attributes:
+        executable: the code.
+        memories: of each thread.
+    """
+
+    def __init__(self, executables: Executables, rows: int, threads: int = 1) -> None:
+        self.executables, self.executable = executables, executables.best("gradient", rows)
+        self.memories = [self.executable.memory([]) for _ in range(threads)]
+
+    def expect(self, taken: float, left: float) -> None:
+        """Go on with native code if the seconds that it has run, or those that are left, are worth it."""
+        self.executable.seconds += taken
+        seconds = max(self.executable.seconds, left)
+        if left:
+            self.executables.hasten(self.executable, seconds)
+        if left and self.executables.worth(self.executable, seconds):
+            worse, memories = self.executable, self.memories
+            better = self.executables.native(worse, "gradient")
+            self.executable, self.memories = better, [better.memory([]) for _ in memories]
+            _give_back(worse, memories)  # after that, since Ctrl-C may come between two lines
+
+    def done(self) -> None:
+        """Give the memory back."""
+        _give_back(self.executable, self.memories)
+
+
+def _give_back(executable: Executable, memories: Sequence[Buffers]) -> None:
+    for memory in memories:
+        executable.done(memory)
+
+
+def check_constants(optimizer: Optimizer, executables: Executables) -> None:
+    """Raise ValueError if a parameter that is to be trained was a constant when a program was made, or captured."""
+    check_captured(optimizer.parameters, executables.captured)
+    constants = executables.graph.constants
+    for i, p in enumerate(optimizer.parameters if constants else ()):
+        if p.requires_grad and p in constants:
+            raise ValueError(
+                f"fit(): parameters[{i}] of the optimizer, {p!r}, is a constant of the program, since it required no "
+                "gradient when the program was made; compile anew"
+            )
+
+
+class Layout:
+    """Where the numbers of parameters are: those that are read have the first places, in order.
+
+    Attributes:
+        read: the parameters that are read.
+        given: those of an optimiser.
+        order: the numbers of these, by their places.
+        trained: the same parameters.
+        places: theirs.
+        others: those that are trained and not read.
+        begin, end: the place of the first of those, and after the last.
+        known: the optimiser's, to look among them.
+        covers: whether all that are read are trained.
+    """
+
+    def __init__(self, read: Sequence[Value], given: Sequence[Value]) -> None:
+        self.read, self.given = read, [*given]
+        place = {p: i for i, p in enumerate(read)}
+        self.others = [p for p in given if p not in place]
+        self.begin = pitch(len(read))
+        self.end = self.begin + len(self.others)
+        place |= {p: i for i, p in enumerate(self.others, self.begin)}
+        self.order = sorted(range(len(given)), key=lambda k: place[given[k]])
+        self.trained = [given[k] for k in self.order]
+        self.places = [place[p] for p in self.trained]
+        first, count = self.places[0], len(self.places)
+        self._beside = slice(first, first + count) if self.places == [*range(first, first + count)] else None
+        self.known = frozenset(given)
+        self.covers = self.known.issuperset(read)
+
+    def put(self, numbers: list[float], to: array[float]) -> None:
+        """Write a number of each parameter that is trained to its place."""
+        if self._beside:
+            to[self._beside] = array("d", numbers)
+        else:
+            for place, x in zip(self.places, numbers, strict=True):
+                to[place] = x
+
+    def of(self, numbers: array[float]) -> list[float]:
+        """Return the numbers of the parameters that are trained."""
+        if self._beside:
+            return numbers[self._beside].tolist()
+        listed = numbers.tolist()
+        return [listed[place] for place in self.places]
+
+    def is_of(self, read: Sequence[Value], given: Sequence[Value]) -> bool:
+        """Return whether it is that of such parameters."""
+        pairs = (self.read, read), (self.given, given)
+        return all(
+            ours is theirs or (len(ours) == len(theirs) and all(map(is_, ours, theirs))) for ours, theirs in pairs
+        )
+
+
+_layouts: WeakKeyDictionary[Optimizer, Layout] = WeakKeyDictionary()  # of the last call of `fit`
+
+
+def layout_of(read: Sequence[Value], optimizer: Optimizer) -> Layout:
+    """Return where parameters are, worked out again only if they are others than in the last call."""
+    found = _layouts.get(optimizer)
+    if found is None or not found.is_of(read, optimizer.parameters):
+        found = _layouts[optimizer] = Layout(read, optimizer.parameters)
+    return found
+
+
+class Training:
+    """What the compiled loop of `fit` works on: parameters, and an optimiser with its state.
+
+    Attributes:
+        parameters: those that are read; an optimiser may have others.
+        numbers: what they are now.
+        own: in how many blocks the optimiser's step has them.
+        blocks: how many blocks it has, with those of other parameters.
+    """
+
+    def __init__(self, course: Course, parameters: Sequence[Value]) -> None:
+        self.optimizer, self.schedule = course.optimizer, course.schedule
+        self.parameters = parameters
+        optimizer = course.optimizer
+        self._layout = layout = layout_of(parameters, optimizer)
+        self._changed = changed = [p.requires_grad for p in layout.trained]
+        masked = not (all(changed) and layout.covers)
+        self.update = update = compiled(optimizer, masked)
+        self._states = [optimizer.state[k] for k in layout.order] if update.kept else []
+        data = data_of(parameters)
+        self.numbers = Memory(pitch(len(parameters)))
+        self.numbers.view[: len(data)] = data
+        self.scalars = Memory(update.scalars)
+        for number, x in update.constants.items():
+            self.scalars.data[number] = x
+        self.scalars.data[0], self.scalars.data[1] = optimizer.lr, float(optimizer.steps)
+        self.own = -(-len(parameters) // update.width)
+        self.blocks = -(-layout.end // update.width)
+        self.samples = Memory(self.blocks * update.block + update.outputs * update.width)
+        before = array("d", bytes(WORD * self.blocks * update.width))
+        before[: len(data)], before[layout.begin : layout.end] = data, data_of(layout.others)
+        self._write(0, before)
+        for k in update.kept:
+            slot = optimizer.slots[k]
+            layout.put([state[slot] for state in self._states], before)
+            self._write(2 + k, before)
+        if masked:
+            before = array("d", bytes(WORD * len(before)))  # 0 for a parameter that the optimiser does not have
+            layout.put([*map(float, changed)], before)
+            self._write(update.columns - 1, before)
+
+    def _write(self, k: int, numbers: array[float]) -> None:
+        """Write numbers of all parameters, by their places, into a column of the optimiser's blocks."""
+        for lane, column in enumerate(self._lanes(k)):
+            column[:] = memoryview(numbers)[lane :: self.update.width]
+
+    def _column(self, k: int) -> list[float]:
+        """Return the numbers of the optimiser's parameters in a column."""
+        numbers = array("d", bytes(WORD * self.blocks * self.update.width))
+        for lane, column in enumerate(self._lanes(k)):
+            memoryview(numbers)[lane :: self.update.width] = column
+        return self._layout.of(numbers)
+
+    def _lanes(self, k: int) -> Iterator[memoryview[float]]:
+        """Yield the numbers in each lane of a column, block by block."""
+        width, block = self.update.width, self.update.block
+        for first in range(k * width, (k + 1) * width):
+            yield self.samples.view[first : first + (self.blocks - 1) * block + 1 : block]
+
+    @property
+    def _optimizer_at(self) -> tuple[int, ...]:
+        """What an optimiser's step works on, see `drivers.update`."""
+        return self.update.record, self.scalars.address, self.samples.address, self.own, self.blocks
+
+    def run(self, batches: Batches, first: int, steps: int, losses: Memory, gradients: Memory, fast: bool) -> None:
+        """Take steps from that of batch `first` on, over and over; `losses` are of each, before it.
+
+        Args:
+            batches: of an epoch.
+            first: the first step's.
+            steps: how many.
+            losses: of each step, before it.
+            gradients: where those of several programs are added up.
+            fast: whether the loop is made with more effort.
+
+        Raises:
+            ValueError: the schedule gives a number that is no learning rate; the steps before are taken.
+            TypeError: it gives no number; likewise.
+        """
+        order, words, starts = batches
+
+        def take(steps: int, rates: array[float] | None) -> None:
+            fit_driver(fast)(
+                address(order), address(words), address(starts), len(starts), first, steps, losses.address,
+                None if rates is None else address(rates), self.numbers.address, gradients.address,
+                len(self.parameters), *self._optimizer_at,
+            )  # fmt: skip
+
+        if self.schedule is None:
+            take(steps, None)
+            return
+        rates, taken = array("d"), int(self.scalars.data[1])
+        try:
+            for step in range(taken, taken + steps):
+                rates.append(_rate(self.schedule, step))
+        finally:  # where the schedule fails, a loop of steps has taken those before
+            if rates:
+                take(len(rates), rates)
+
+    def step(self, gradients: int) -> None:
+        """Take the optimiser's step with gradients at an address.
+
+        Raises:
+            ValueError, TypeError: as for `run`.
+        """
+        lr, steps = self.scalars.data[:2]
+        rate = array("d", [lr if self.schedule is None else _rate(self.schedule, int(steps))])
+        record, *rest = self._optimizer_at
+        update_driver()(record, self.numbers.address, gradients, address(rate), *rest)
+
+    def write_back(self) -> None:
+        """Give parameters, gradients and the optimiser what they have become: all of it, or nothing."""
+        optimizer = self.optimizer
+        steps = int(self.scalars.data[1])  # counted there, since Ctrl-C may come just before a line of Python
+        if steps == optimizer.steps:
+            return
+        some = not all(self._changed)
+
+        def of_trained(of_all: list[T]) -> list[T]:
+            return [*compress(of_all, self._changed)] if some else of_all
+
+        trained, states = of_trained(self._layout.trained), of_trained(self._states) if self._states else []
+        changes: list[Iterable[object]] = [
+            map(setattr, trained, repeat("_data"), of_trained(self._column(0))),
+            map(setattr, [watching], ["given_data"], [True]),
+            map(setattr, optimizer.parameters if some else (), repeat("grad"), repeat(0.0)),
+            map(setattr, trained, repeat("grad"), of_trained(self._column(1))),
+            *[
+                map(dict.__setitem__, states, repeat(optimizer.slots[k]), of_trained(self._column(2 + k)))
+                for k in self.update.kept
+            ],
+            map(setattr, [optimizer], ["steps"], [steps]),
+        ]
+        if self.schedule is not None:
+            changes.append(map(setattr, [optimizer], ["lr"], [self.scalars.data[0]]))
+        deque(chain.from_iterable(changes), maxlen=0)  # one call of C's: there is no Ctrl-C in the middle
+
+
+def _rate(schedule: Callable[[int], float], step: int) -> float:
+    """Return the learning rate of a step."""
+    rate = schedule(step)
+    try:
+        return at_least_0("the learning rate", rate)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"fit(): step {step} of the schedule {schedule!r}: {error}") from None

@@ -1,0 +1,179 @@
+"""An optimiser's update, compiled: it is traced, so that what `step()` does is written in one place."""
+
+from __future__ import annotations
+
+import copy
+from collections import OrderedDict
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from ...formula import FormulaError, Term, straight_line
+from ...optim import SGD, Adam, AdamW, Optimizer, RMSprop
+from ..instructions.code import BATCH, SAMPLE, Code
+from ..instructions.formulas import Operations
+from ..llvm.machine import machine
+from ..loops.places import WORD
+from ..loops.schedule import Schedule
+from ..run import drivers
+from ..run.executable import Stages
+from ..tables.plan import Plan
+
+OPTIONS = ("parameters", "lr", "steps", "state")  # attributes in which optimisers with the same update may differ
+KEPT = 16  # updates, of the options that were used last
+_made: OrderedDict[Any, Update] = OrderedDict()
+
+
+class Update:
+    """The compiled update of a kind of optimiser, for any number of parameters.
+
+    Of each parameter there are, in blocks with one parameter in each lane: its data, its gradient, what the optimiser
+    keeps of it, and, if `masked`, whether it is changed at all. Scalars are the learning rate and the number of steps.
+
+    Attributes:
+        record: the address of its record, see `drivers`.
+        kept: which of the optimiser's slots it reads or changes.
+        columns: numbers of a parameter.
+        width: parameters of a block.
+        block: doubles of a block.
+        scalars: how many there are.
+        constants: what scalars hold from the start.
+    """
+
+    def __init__(self, optimizer: Optimizer, masked: bool) -> None:
+        code, outputs = lower_update(optimizer, masked)
+        self.kept = kept_of(code, outputs)
+        self.columns = 2 + len(optimizer.slots) + masked
+        self.plan = plan = Plan(Schedule(code, outputs, [], lanes=True), machine(), self.columns, 2)
+        self._stages = stages = Stages(plan, native=True)
+        places = stages.places
+        self.width, self.block, self.constants = plan.lanes, places.slots * plan.lanes, places.constants
+        self.scalars, self.outputs = places.scalars, len(outputs)
+        table = []
+        for column, i in zip([0, *range(2, len(outputs) + 1)], outputs, strict=True):  # the gradient, column 1, stays
+            table += [int(plan.schedule.in_lanes(i)), plan.at(i), WORD * self.width * column]
+        fields = {
+            "batch": stages.address(BATCH, plan.packed),
+            "fill": stages.address_of_filled(),
+            "sample": stages.address(SAMPLE),
+            "block": WORD * self.block,
+            "outputs": len(outputs),
+            "output_table": plan.table(table),
+        }
+        self.record = plan.table(drivers.record(**fields))
+        plan.link(fast=True)
+
+
+def compiled(optimizer: Optimizer, masked: bool) -> Update:
+    """Return the update of an optimiser, made once for all that differ in learning rate and state alone.
+
+    Those of the last few options are kept: a search among thousands would fill the memory with machine code.
+    """
+    key = update_key(optimizer, masked)
+    if key is None:
+        return Update(optimizer, masked)
+    found = _made.pop(key, None) or Update(optimizer, masked)
+    _made[key] = found  # the last one now
+    while len(_made) > KEPT:
+        with suppress(KeyError):  # another thread has been quicker
+            _made.popitem(last=False)
+    return found
+
+
+class Parameter:
+    """What stands for every parameter while an update is traced."""
+
+    def __init__(self, data: Term, grad: Term) -> None:
+        self.data: Any = data
+        self.grad: Any = grad
+        self.requires_grad = True
+
+
+def lower_update(optimizer: Optimizer, masked: bool) -> tuple[Code, list[int]]:
+    """Return the instructions for one parameter, and the numbers of its new data and of what is kept of it.
+
+    Inputs are data, gradient and what is kept, then, if `masked`, whether it is changed at all; parameters are the
+    learning rate and the number of steps, this one included.
+
+    Raises:
+        TypeError: the update is not written in the table's operations, or it is not all that a step does.
+    """
+    name = type(optimizer).__name__
+    instead = "use backward(rows) and its step()"
+    own = [method for method in ("step", "zero_grad") if _overridden(type(optimizer), method)]
+    if own:
+        raise TypeError(f"compiled is the update() of {name} alone, not its own {own[0]}(); {instead}")
+    lr, steps, data, gradient = (Term(name) for name in ("lr", "steps", "data", "grad"))
+    kept = {slot: Term(slot) for slot in optimizer.slots}
+    terms = [lr, steps, data, gradient, *kept.values()]
+    found = []
+    for _ in range(2):
+        traced: Any = copy.copy(optimizer)
+        traced.lr, traced.steps = lr, steps
+        traced.parameters = traced.state = None  # the code is used again for others
+        before = {option: repr(x) for option, x in vars(traced).items()}
+        p: Any = Parameter(data, gradient)
+        state: dict[str, Any] = dict(kept)
+        try:
+            traced.update(p, state)
+        except FormulaError as error:
+            raise TypeError(f"cannot compile the update of {name}: {error}") from error
+        except (TypeError, AttributeError) as error:  # math.sqrt(term), p.label
+            raise TypeError(
+                f"cannot compile the update of {name}, which is not written in the table's operations on p.data, "
+                f"p.grad and the state: {error}; {instead}"
+            ) from error
+        after = {option: repr(x) for option, x in vars(traced).items()}
+        changed = [f"self.{option}" for option in {**before, **after} if before.get(option) != after.get(option)]
+        changed += [f"p.{attribute}" for attribute in vars(p) if attribute not in ("data", "grad", "requires_grad")]
+        changed += ["p.requires_grad"] * (p.requires_grad is not True)
+        changed += ["p.grad"] * (p.grad is not gradient)
+        if changed:
+            raise TypeError(f"cannot compile the update of {name}, which changes {changed[0]}; {instead}")
+        found.append(straight_line(terms, [p.data, *(state[slot] for slot in optimizer.slots)]))
+    line, again = found
+    if repr(line) != repr(again):
+        raise TypeError(f"cannot compile the update of {name}, which is not the same each time; {instead}")
+    code = Operations()
+    numbers = [code.leaf(("parameter", i), BATCH) for i in range(2)]
+    numbers += [code.leaf(("input", i), SAMPLE) for i in range(2 + len(kept))]
+    results = code.instantiate(line, numbers)
+    if masked:
+        changed_at_all = code.leaf(("input", 2 + len(kept)), SAMPLE)
+        results = [
+            result if result == old else code.machine("select", changed_at_all, result, old)
+            for result, old in zip(results, [numbers[2], *numbers[4:]], strict=True)
+        ]
+    return code, results
+
+
+def kept_of(code: Code, results: Sequence[int]) -> list[int]:
+    """Return which of an optimiser's slots an update reads or changes: without momentum, not its buffer."""
+    leaves = [i for i, instruction in enumerate(code.instructions) if instruction[0] == "input"][2 : 1 + len(results)]
+    read = [j for used in code.operands for j in used]
+    return [
+        k
+        for k, (i, new) in enumerate(zip(leaves, results[1:], strict=True))
+        if i != new or i in read or results.count(i) > 1
+    ]
+
+
+def _overridden(kind: type[Optimizer], method: str) -> bool:
+    return getattr(kind, method) not in [getattr(ours, method) for ours in (Optimizer, SGD, RMSprop, Adam, AdamW)]
+
+
+def update_key(optimizer: Optimizer, masked: bool) -> Any:
+    """Return what is equal for optimisers with the same update: that differ in learning rate and state alone.
+
+    It is None where that cannot be told from the options: the update of a class that is not the library's may depend on
+    anything.
+    """
+    if type(optimizer) not in (SGD, RMSprop, Adam, AdamW):
+        return None
+    options = {name: x for name, x in vars(optimizer).items() if name not in OPTIONS}
+    plain = all(
+        isinstance(x, (float, int, str))
+        for value in options.values()
+        for x in (value if isinstance(value, tuple) else [value])
+    )
+    return (type(optimizer), masked, repr(options)) if plain else None

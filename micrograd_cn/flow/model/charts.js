@@ -1,0 +1,77 @@
+// What the language model's room draws: the loss as it learns, and the table of embeddings.
+
+import { colours, fitted } from "../playground/canvas.js";
+import { shown } from "../stepper/text.js";
+
+export const SMOOTHED = 50; // losses of which the mean is drawn, since one word is harder than another
+const CELL = { least: 14, most: 32, letter: 34 }; // pixels: heights of a row, and the letters' column
+
+// The losses of the steps thin, and their mean over the last fifty.
+export function drawModelLosses(canvas, losses, words) {
+  const { context, width, height } = fitted(canvas), rim = 10;
+  context.clearRect(0, 0, width, height);
+  Object.assign(context, { strokeStyle: colours.line, lineWidth: 1 });
+  context.strokeRect(rim, rim, width - 2 * rim, height - 2 * rim);
+  const every = Math.max(1, Math.ceil(losses.length / Math.max(60, width))), lines = [[], []];
+  let added = 0;
+  losses.forEach((loss, i) => {
+    added += loss - (i >= SMOOTHED ? losses[i - SMOOTHED] : 0);
+    if (i % every && i !== losses.length - 1) return;
+    lines[0].push([i, loss]);
+    lines[1].push([i, added / Math.min(i + 1, SMOOTHED)]);
+  });
+  const values = lines.flat().map(([, x]) => x).filter(Number.isFinite);
+  if (!values.length) return;
+  const high = Math.max(...values), low = Math.min(...values), most = Math.max(1, losses.length - 1);
+  const place = ([i, x]) => [rim + (i / most) * (width - 2 * rim), height - rim - ((x - low) / (high - low || 1)) * (height - 2 * rim)];
+  const looks = [[colours.rim, 1, colours.quiet, words.loss_batch], [colours.plus, 2.2, colours.plus, words.m_mean]];
+  lines.forEach((points, k) => {
+    const [strokeStyle, lineWidth] = looks[k];
+    Object.assign(context, { strokeStyle, lineWidth });
+    context.beginPath();
+    for (const point of points) if (Number.isFinite(point[1])) context.lineTo(...place(point));
+    context.stroke();
+  });
+  Object.assign(context, { strokeStyle: colours.panel, font: "12px sans-serif", lineWidth: 4, textAlign: "right" });
+  lines.forEach((points, k) => {
+    const told = `${looks[k][3]} ${shown(points.at(-1)[1])}`;
+    context.fillStyle = looks[k][2];
+    context.strokeText(told, width - rim - 6, rim + 15 + 15 * k);
+    context.fillText(told, width - rim - 6, rim + 15 + 15 * k);
+  });
+}
+
+// A row for each token, a column for each of its numbers, in blue and orange. The tokens that are `read` stand out.
+export function drawEmbeddings(canvas, { letters, width: numbers, weights, program }, cell, read) {
+  const tall = rowHeight(canvas, letters.length);
+  canvas.style.height = `${tall * letters.length}px`;
+  const { context, width } = fitted(canvas), wide = (width - CELL.letter) / numbers;
+  context.clearRect(0, 0, width, tall * letters.length);
+  let largest = 1e-12;
+  for (const row of weights.wte) for (const place of row) if (Number.isFinite(program.data[place])) largest = Math.max(largest, Math.abs(program.data[place]));
+  Object.assign(context, { textAlign: "center", textBaseline: "middle" });
+  letters.forEach((letter, j) => {
+    context.font = `${read.has(j) ? 700 : 400} ${Math.min(15, tall)}px "DejaVu Sans Mono", Menlo, Consolas, "Noto Sans CJK SC", monospace`;
+    context.fillStyle = read.has(j) ? colours.plus : colours.ink;
+    context.fillText(letter === " " ? "␣" : letter, CELL.letter / 2, (j + 0.5) * tall);
+    weights.wte[j].forEach((place, i) => {
+      const x = program.data[place] / largest;
+      context.globalAlpha = Number.isFinite(x) ? Math.min(1, Math.abs(x)) : 0;
+      context.fillStyle = x > 0 ? colours.plus : colours.minus;
+      context.fillRect(CELL.letter + i * wide, j * tall, wide - 1, tall - 1);
+    });
+    context.globalAlpha = 1;
+  });
+  if (!cell) return;
+  Object.assign(context, { strokeStyle: colours.ink, lineWidth: 2 });
+  context.strokeRect(CELL.letter + cell.column * wide, cell.token * tall, wide - 1, tall - 1);
+}
+
+const rowHeight = (canvas, count) => Math.max(CELL.least, Math.min(CELL.most, Math.floor(canvas.parentElement.clientHeight / count)));
+
+// The token and the number at the pointer; null beside them.
+export function cellAt(canvas, { letters, width: numbers }, event) {
+  const { left, top, width } = canvas.getBoundingClientRect(), tall = rowHeight(canvas, letters.length);
+  const token = Math.floor((event.clientY - top) / tall), column = Math.floor(((event.clientX - left - CELL.letter) / (width - CELL.letter)) * numbers);
+  return token >= 0 && token < letters.length && column >= 0 && column < numbers ? { token, column } : null;
+}

@@ -1,0 +1,144 @@
+// Training of the language model: its words, its weights, and steps of Adam on the program of their losses.
+
+import { crossEntropy, gpt, meanOf, shapesOf } from "./gpt.js";
+import { Program } from "./program.js";
+import { updateModel } from "./update.js";
+import { Random } from "../playground/random.js";
+
+// What the model can say: the characters of some words in order, and one token more.
+export function alphabetOf(words) {
+  return [...new Set(words.flatMap(word => [...word]))].sort((a, b) => a.codePointAt() - b.codePointAt());
+}
+
+export class Learner {
+  // `words` in their order; a step takes the next `batch` of them.
+  constructor(words, { width, heads, layers, block, seed, rate, batch, steps }) {
+    const rng = new Random(seed);
+    this.words = rng.shuffle([...words]);
+    this.characters = alphabetOf(words);
+    this.end = this.characters.length;
+    this.letters = [...this.characters, ["•", "∎", "◦"].find(c => !this.characters.includes(c)) ?? "\u2022\u2022"];
+    this.number = new Map(this.characters.map((c, i) => [c, i]));
+    Object.assign(this, { width, heads, layers, block, rate, batch, steps, done: 0, ready: 0, losses: [] });
+    this.shapes = shapesOf({ width, block, layers, count: this.end + 1 });
+    const { program } = Object.assign(this, { program: new Program() });
+    this.weights = Object.fromEntries(Object.entries(this.shapes).map(([name, [outputs, inputs]]) => {
+      return [name, Array.from({ length: outputs }, () => Array.from({ length: inputs }, () => program.leaf(rng.gauss(0, 0.08))))];
+    }));
+    this.rng = rng;
+    this.count = program.size; // of the parameters, the first places
+    this.tokens = Array.from({ length: block }, () => program.leaf());
+    this.targets = Array.from({ length: block }, () => program.leaf());
+    this.read = gpt(program, this.weights, this);
+    this.places = []; // of each position what was recorded: the runs' end, logits, shares, the mean loss up to it
+    this.mean = new Float64Array(this.count);
+    this.square = new Float64Array(this.count);
+  }
+
+  // What is recorded for a position; it and those before it are recorded when a word is so long for the first time.
+  at(position) {
+    const { program, places } = this;
+    while (places.length <= position) {
+      const n = places.length, value = this.read(this.tokens[n]);
+      const logitsEnd = program.runs.length;
+      const entropy = crossEntropy(program, value.logits, this.targets[n]);
+      const loss = meanOf(program, [...places.map(each => each.entropy), entropy]);
+      places.push({ ...value, begin: n ? places[n - 1].end : 0, logitsEnd, entropy, loss, end: program.runs.length });
+    }
+    return places[position];
+  }
+
+  // The tokens of a word: its characters between two ends, no more than the block takes.
+  tokensOf(word) {
+    return [this.end, ...[...word].map(c => this.number.get(c)), this.end].slice(0, this.block + 1);
+  }
+
+  // The mean loss of a word, whose gradient is added to the parameters' as often as `share` says.
+  gradient(word, share) {
+    const { program } = this, tokens = this.tokensOf(word), length = tokens.length - 1, { end, loss } = this.at(length - 1);
+    const { data, grad } = program;
+    for (let i = 0; i < length; i++) {
+      data[this.tokens[i]] = tokens[i];
+      data[this.targets[i]] = tokens[i + 1];
+    }
+    program.forward(0, end);
+    grad.fill(0, this.count, program.size);
+    grad[loss] = share;
+    program.backward(end);
+    return data[loss];
+  }
+
+  // The words of the next step.
+  next() {
+    return Array.from({ length: this.batch }, (_, i) => this.words[(this.done * this.batch + i) % this.words.length]);
+  }
+
+  // A little of a step: record a position that is new, or take the next word's gradient; after the batch's last one, move
+  // the weights. Gives the batch's loss then, and null before.
+  work() {
+    const { program, batch, done } = this, word = this.words[(done * batch + this.ready) % this.words.length];
+    const length = this.tokensOf(word).length - 1;
+    if (this.places.length < length) {
+      this.at(this.places.length);
+      return null;
+    }
+    if (this.ready === 0) {
+      program.grad.fill(0, 0, this.count);
+      this.total = 0;
+    }
+    this.total += this.gradient(word, 1 / batch);
+    if (++this.ready < batch) return null;
+    const rate = this.rate * Math.max(0, 1 - done / this.steps);
+    this.done++;
+    this.ready = 0;
+    updateModel(rate, this.done, program.data.subarray(0, this.count), program.grad, this.mean, this.square);
+    const loss = this.total / batch;
+    this.losses.push(loss);
+    return loss;
+  }
+
+  step() {
+    let loss = null;
+    while (loss === null) loss = this.work();
+    return loss;
+  }
+
+  // What the model says after these tokens: the next one's chances, at a temperature, and what each head attends to
+  // at each of them.
+  look(tokens, temperature = 1) {
+    const { program } = this, last = this.at(tokens.length - 1), { data } = program;
+    tokens.forEach((token, i) => (data[this.tokens[i]] = token));
+    program.forward(0, last.logitsEnd);
+    const attention = tokens.map((_, i) => this.places[i].attention.map(shares => shares.map(place => data[place])));
+    return { chances: chancesOf(last.logits.map(place => data[place]), temperature), attention };
+  }
+
+  // A new word, drawn token by token.
+  invent(rng, temperature) {
+    const tokens = [this.end];
+    while (tokens.length <= this.block) {
+      const { program } = this, now = this.at(tokens.length - 1), { data } = program;
+      data[this.tokens[tokens.length - 1]] = tokens.at(-1);
+      program.forward(now.begin, now.logitsEnd); // what was computed of those before it is still there
+      const next = drawnFrom(rng, chancesOf(now.logits.map(place => data[place]), temperature));
+      if (next === this.end) break;
+      tokens.push(next);
+    }
+    return tokens.slice(1).map(token => this.characters[token]).join("");
+  }
+}
+
+function chancesOf(logits, temperature) {
+  const top = Math.max(...logits), parts = logits.map(x => Math.exp((x - top) / temperature)), total = parts.reduce((added, x) => added + x, 0);
+  return parts.map(x => x / total);
+}
+
+// The number of a chance that came up.
+function drawnFrom(rng, chances) {
+  let left = rng.random();
+  for (let i = 0; i < chances.length; i++) {
+    left -= chances[i];
+    if (left < 0) return i;
+  }
+  return chances.length - 1;
+}

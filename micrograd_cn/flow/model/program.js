@@ -1,0 +1,183 @@
+// A graph that is run again and again: recorded once as runs of like operations over one array of numbers.
+//
+// A node is a place in the arrays `data` and `grad`. Operations that are recorded one after the other and whose operands
+// advance evenly are one run: `first` and `count` are its results' places, `base` and `step` those of each operand.
+// Where an operation takes a sequence, base and step are its start's, and `table` has the members' places from there.
+
+import { forward, partials } from "../rows.js";
+import { page } from "../stepper/page.js";
+
+export class Program {
+  constructor() {
+    this.data = new Float64Array(1 << 14);
+    this.grad = new Float64Array(1 << 14);
+    this.size = 0; // places that are taken
+    this.runs = [];
+    this.constants = new Map();
+  }
+
+  // A place for a number that is set from outside.
+  leaf(value = 0) {
+    if (this.size === this.data.length) {
+      for (const name of ["data", "grad"]) {
+        const wider = new Float64Array(2 * this.size);
+        wider.set(this[name]);
+        this[name] = wider;
+      }
+    }
+    this.data[this.size] = value;
+    return this.size++;
+  }
+
+  constant(value) {
+    if (!this.constants.has(value)) this.constants.set(value, this.leaf(value));
+    return this.constants.get(value);
+  }
+
+  // Record an operation of places and numbers; of as many operands as there are, for sequences see below.
+  apply(name, operands) {
+    const places = operands.map(x => this.operand(x)), facts = page.operations[name];
+    return this.record(name, places, [], { kind: "map", value: forward[facts.row], slopes: partials[facts.row], blocked: facts.still });
+  }
+
+  // The sum of products of two sequences of places.
+  dot(xs, others) {
+    const ys = others.map(x => this.operand(x));
+    return this.record("dot", [xs[0], ys[0]], [xs, ys], { kind: "dot" });
+  }
+
+  logsumexp(xs) {
+    return this.record("logsumexp", [xs[0]], [xs], { kind: "logsumexp" });
+  }
+
+  // The member of a sequence that a place's number counts.
+  take(index, xs) {
+    return this.record("take", [index, xs[0]], [xs], { kind: "take" });
+  }
+
+  // What parts and names there are is for those who look at the graph.
+  within(part, record) {
+    return record();
+  }
+
+  tokenName() {}
+
+  operand(x) {
+    return x instanceof Constant ? this.constant(x.value) : x;
+  }
+
+  // Lengthen the last run by an operation, or begin one.
+  record(name, base, sequences, facts) {
+    const place = this.leaf(), last = this.runs.at(-1);
+    const tables = sequences.map(xs => xs.map(x => x - xs[0]));
+    const alike = last && last.name === name && last.first + last.count === place && sequences.every((_, k) => sameNumbers(tables[k], last.tables[k]));
+    if (alike && last.count === 1) last.step = base.map((x, k) => x - last.base[k]);
+    if (alike && base.every((x, k) => x === last.base[k] + last.count * last.step[k])) {
+      last.count++;
+      return place;
+    }
+    if (alike && last.count === 1) last.step = base.map(() => 0);
+    const even = tables.every(table => table.every((x, i) => x === i));
+    this.runs.push({ name, ...facts, first: place, count: 1, base, step: base.map(() => 0), tables: tables.map(table => Int32Array.from(table)), even });
+    return place;
+  }
+
+  // Compute the runs from one on up to another.
+  forward(begin, end) {
+    for (let k = begin; k < end; k++) {
+      const run = this.runs[k];
+      FORWARD[run.kind](this.data, run);
+    }
+  }
+
+  // Add to the gradients of all places what the runs up to one send, from the last on.
+  backward(end) {
+    for (let k = end - 1; k >= 0; k--) {
+      const run = this.runs[k];
+      BACKWARD[run.kind](this.data, this.grad, run);
+    }
+  }
+}
+
+// A number that never changes, among places.
+export class Constant {
+  constructor(value) {
+    this.value = value;
+  }
+}
+
+const sameNumbers = (xs, ys) => xs.length === ys.length && xs.every((x, i) => x === ys[i]);
+
+const FORWARD = {
+  map(data, { first, count, base, step, value }) {
+    if (base.length === 1) for (let i = 0; i < count; i++) data[first + i] = value(data[base[0] + i * step[0]]);
+    else if (base.length === 2) for (let i = 0; i < count; i++) data[first + i] = value(data[base[0] + i * step[0]], data[base[1] + i * step[1]]);
+    else for (let i = 0; i < count; i++) data[first + i] = value(...base.map((x, k) => data[x + i * step[k]]));
+  },
+  dot(data, { first, count, base: [x0, y0], step: [dx, dy], tables: [xs, ys], even }) {
+    const n = xs.length;
+    for (let i = 0; i < count; i++) {
+      const x = x0 + i * dx, y = y0 + i * dy;
+      let total = 0;
+      if (even) for (let k = 0; k < n; k++) total += data[x + k] * data[y + k];
+      else for (let k = 0; k < n; k++) total += data[x + xs[k]] * data[y + ys[k]];
+      data[first + i] = total;
+    }
+  },
+  logsumexp(data, { first, count, base: [x0], step: [dx], tables: [xs] }) {
+    for (let i = 0; i < count; i++) {
+      const x = x0 + i * dx;
+      let top = -Infinity, total = 0;
+      for (let k = 0; k < xs.length; k++) top = Math.max(top, data[x + xs[k]]);
+      if (Number.isFinite(top)) for (let k = 0; k < xs.length; k++) total += Math.exp(data[x + xs[k]] - top);
+      else total = 1;
+      data[first + i] = top + Math.log(total);
+    }
+  },
+  take(data, { first, count, base: [at, x0], step: [by, dx], tables: [xs] }) {
+    for (let i = 0; i < count; i++) data[first + i] = data[x0 + i * dx + xs[data[at + i * by]]];
+  },
+};
+
+const BACKWARD = {
+  map(data, grad, { first, count, base, step, slopes, blocked }) {
+    for (let i = count - 1; i >= 0; i--) {
+      const y = data[first + i], upstream = grad[first + i];
+      if (base.length === 1) grad[base[0] + i * step[0]] += upstream * slopes(y, data[base[0] + i * step[0]])[0];
+      else if (base.length === 2) {
+        const a = base[0] + i * step[0], b = base[1] + i * step[1], local = slopes(y, data[a], data[b]);
+        if (!blocked.includes(0)) grad[a] += upstream * local[0];
+        if (!blocked.includes(1)) grad[b] += upstream * local[1];
+      } else {
+        const local = slopes(y, ...base.map((x, k) => data[x + i * step[k]]));
+        base.forEach((x, k) => blocked.includes(k) || (grad[x + i * step[k]] += upstream * local[k]));
+      }
+    }
+  },
+  dot(data, grad, { first, count, base: [x0, y0], step: [dx, dy], tables: [xs, ys], even }) {
+    const n = xs.length;
+    for (let i = count - 1; i >= 0; i--) {
+      const x = x0 + i * dx, y = y0 + i * dy, upstream = grad[first + i];
+      if (even) {
+        for (let k = 0; k < n; k++) {
+          grad[x + k] += upstream * data[y + k];
+          grad[y + k] += upstream * data[x + k];
+        }
+      } else {
+        for (let k = 0; k < n; k++) {
+          grad[x + xs[k]] += upstream * data[y + ys[k]];
+          grad[y + ys[k]] += upstream * data[x + xs[k]];
+        }
+      }
+    }
+  },
+  logsumexp(data, grad, { first, count, base: [x0], step: [dx], tables: [xs] }) {
+    for (let i = count - 1; i >= 0; i--) {
+      const x = x0 + i * dx, y = data[first + i], upstream = grad[first + i];
+      for (let k = 0; k < xs.length; k++) grad[x + xs[k]] += upstream * Math.exp(data[x + xs[k]] - y);
+    }
+  },
+  take(data, grad, { first, count, base: [at, x0], step: [by, dx], tables: [xs] }) {
+    for (let i = count - 1; i >= 0; i--) grad[x0 + i * dx + xs[data[at + i * by]]] += grad[first + i];
+  },
+};

@@ -1,0 +1,74 @@
+// What is typed as the model reads it: its tokens, the chances of the next one, and what each head attends to.
+
+import { model } from "./settings.js";
+import { byId, html } from "../stepper/elements.js";
+import { session } from "../stepper/session.js";
+import { exact, filled } from "../stepper/text.js";
+
+// The tokens of what is typed, as far as the model knows its characters and has room for them.
+export function typedTokens() {
+  const { learner, settings } = model, characters = [...settings.typed], unknown = characters.findIndex(c => !learner.number.has(c));
+  const known = unknown < 0 ? characters : characters.slice(0, unknown), room = learner.block - 1;
+  const fault = unknown >= 0 ? filled(session.words.m_unknown, { character: characters[unknown] }) : known.length > room ? filled(session.words.m_too_long, { count: room }) : "";
+  return { tokens: [learner.end, ...known.slice(0, room).map(c => learner.number.get(c))], fault };
+}
+
+export const letterOf = token => (model.learner.letters[token] === " " ? "␣" : model.learner.letters[token]);
+
+export const readNow = () => typedTokens().tokens.slice(0, (model.at ?? Infinity) + 1);
+export const textOf = tokens => tokens.map(letterOf).join("");
+
+// What each head attends to at the chosen position.
+export const modelShares = () => model.learner.look(readNow()).attention.at(-1);
+
+// What is typed: its tokens, the chances of the next one, and what each head attends to.
+export function showReading() {
+  const { learner, settings } = model, { tokens, fault } = typedTokens(), at = Math.min(model.at ?? Infinity, tokens.length - 1);
+  const read = tokens.slice(0, at + 1), { chances, attention } = learner.look(read), name = letterOf(read.at(-1));
+  byId("m_unknown").textContent = fault;
+  byId("m_text").setAttribute("aria-invalid", fault !== "");
+  if (document.activeElement !== byId("m_text")) byId("m_text").value = settings.typed;
+  byId("m_open_text").disabled = tokens.length < 2;
+  fill(byId("m_tokens"), tokens.length, () => html("button", { type: "button" }), (button, i) => {
+    setText(button, letterOf(tokens[i]));
+    button.setAttribute("aria-pressed", i === at);
+  });
+  setText(byId("m_chances_title"), filled(session.words.m_chances, { text: read.map(letterOf).join("") }));
+  const most = chances.indexOf(Math.max(...chances));
+  fill(byId("m_chances"), chances.length, () => html("button", { type: "button" }, html("b"), html("span")), (button, i) => {
+    setText(button.firstChild, letterOf(i));
+    setText(button.lastChild, inPercent(chances[i]));
+    button.style.setProperty("--share", chances[i].toFixed(3));
+    button.classList.toggle("most", i === most);
+  });
+  setText(byId("m_attention_title"), filled(session.words.m_attention, { token: name }));
+  const heads = attention.at(-1), table = byId("m_attention");
+  fill(table, heads.length + 1, () => html("tr"), (row, h) => {
+    fill(row, read.length + 1, i => (h && i ? html("td", {}, html("button", { type: "button" })) : html("th", { scope: h ? "row" : "col" })), (cell, i) => {
+      if (!h || !i) return setText(cell, h ? headName(h - 1) : i ? letterOf(read[i - 1]) : session.words.m_corner);
+      const share = heads[h - 1][i - 1], button = cell.firstChild;
+      setText(button, inPercent(share));
+      button.style.setProperty("--share", share.toFixed(3));
+      const label = filled(session.words.m_share, { head: headName(h - 1), at: name, seen: letterOf(read[i - 1]), share: inPercent(share) });
+      if (button.title !== label) for (const key of ["title", "aria-label"]) button.setAttribute(key, label);
+    });
+  });
+}
+
+const inPercent = x => (Number.isFinite(x) ? `${x < 0.0995 && x >= 0.0005 ? (100 * x).toFixed(1) : Math.round(100 * x)}%` : exact(x));
+
+export function headName(h) {
+  const { heads, layers } = model.learner;
+  return layers === 1 ? filled(session.words.m_head, { head: h + 1 }) : filled(session.words.m_head_of, { head: (h % heads) + 1, layer: Math.floor(h / heads) + 1 });
+}
+
+export function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+// Give an element as many children as are wanted, and change each; those that are there stay.
+export function fill(element, count, make, change) {
+  while (element.children.length > count) element.lastChild.remove();
+  while (element.children.length < count) element.append(make(element.children.length));
+  [...element.children].forEach(change);
+}

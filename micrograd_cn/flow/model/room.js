@@ -1,0 +1,209 @@
+// The language model's room: begun anew with what is set, run frame by frame, and what buttons, keys and fields do.
+
+import { cellAt } from "./charts.js";
+import { alphabetOf, Learner } from "./learner.js";
+import { typedTokens } from "./reading.js";
+import { invent, lookAtCell, showInvented, showModel, tellModel } from "./seen.js";
+import { fitsModel, model, MODEL_CHOICES, MODEL_DEFAULTS, MOST_CHARACTERS, MOST_IN_LINK } from "./settings.js";
+import { openAttention, openChance, openEmbedding, openWord } from "./stepping.js";
+import { Random } from "../playground/random.js";
+import { addRoom, isSeen, remember } from "../playground/rooms.js";
+import { byId, html } from "../stepper/elements.js";
+import { page } from "../stepper/page.js";
+import { session } from "../stepper/session.js";
+import { parsed } from "../stepper/text.js";
+import { themed } from "../stepper/theme.js";
+
+const MODEL_BUDGET = 10; // milliseconds of training a frame
+const modelPace = { stepped: 0, told: 0, frame: 0 }; // when the last step and the last new word were, frames so far
+const PAUSE_BETWEEN_WORDS = 300; // milliseconds
+
+function modelWords() {
+  const text = model.settings.words === "own" ? model.lines : page.names;
+  return text.split(/\r?\n/).map(line => line.trim()).filter(Boolean);
+}
+
+// Begin anew with what is set; without words there is nothing to begin with.
+function renewModel() {
+  stopModel();
+  const words = modelWords(), { settings } = model, number = name => parsed(settings[name]);
+  Object.assign(model, { learner: null, known: new Set(words), characters: alphabetOf(words).length, invented: [], cell: null, at: null });
+  if (words.length && model.characters <= MOST_CHARACTERS) {
+    const given = Object.fromEntries(["width", "heads", "layers", "block", "seed", "rate", "batch", "steps"].map(name => [name, number(name)]));
+    model.learner = new Learner(words, given);
+    model.began = Object.fromEntries(["words", ...Object.keys(given)].map(name => [name, settings[name]]));
+    model.rng = new Random(given.seed + 1);
+    const first = [...model.learner.words[0]];
+    if (![...settings.typed].every(c => model.learner.number.has(c))) settings.typed = first.slice(0, Math.max(1, first.length >> 1)).join("");
+  }
+  showInvented();
+  showModel();
+}
+
+// A frame: as much of training as fits into its budget, and now and then what is seen of it.
+function modelTick(now) {
+  const { learner, settings } = model, began = performance.now(), wait = 1000 / Number(settings.speed);
+  model.running = requestAnimationFrame(modelTick);
+  if (settings.speed === "full") do learner.work(); while (performance.now() - began < MODEL_BUDGET && learner.done < learner.steps);
+  else {
+    if (now - modelPace.stepped < wait) return;
+    modelPace.stepped = Math.max(modelPace.stepped + wait, now - wait);
+    learner.step();
+  }
+  if (learner.done >= learner.steps || !Number.isFinite(learner.losses.at(-1) ?? 0)) {
+    stopModel();
+    invent(10);
+    return showModel();
+  }
+  if (now - modelPace.told > PAUSE_BETWEEN_WORDS) {
+    modelPace.told = now;
+    invent(1);
+  } else if (++modelPace.frame % 6 === 0 || settings.speed !== "full") showModel();
+}
+
+export function runModel() {
+  if (!model.learner || model.running) return;
+  if (model.learner.done >= model.learner.steps) renewModel();
+  model.running = requestAnimationFrame(modelTick);
+  tellModel();
+}
+
+// A batch that is under way is done, so that what is seen is of a step.
+function stopModel() {
+  if (model.running) cancelAnimationFrame(model.running);
+  model.running = null;
+  while (model.learner?.ready) model.learner.work();
+}
+
+// The usual settings but for these, begun anew; or else, if they are what the model has, going on with it.
+export function setUpModel(settings, { keeps }) {
+  Object.assign(model.settings, MODEL_DEFAULTS, settings);
+  for (const name of Object.keys(MODEL_DEFAULTS)) if (byId(`m_${name}`)) byId(`m_${name}`).value = model.settings[name];
+  byId("m_text").value = model.settings.typed;
+  model.at = null;
+  if (keeps && isUsual(model.learner)) showModel();
+  else renewModel();
+}
+
+const isUsual = learner => learner !== null && Object.entries(model.began).every(([name, value]) => MODEL_DEFAULTS[name] === value);
+
+function setModel(name, value) {
+  model.settings[name] = value;
+  remember();
+  if (name === "typed") model.at = null;
+  if (["speed", "temperature", "typed"].includes(name)) showModel();
+  else renewModel();
+}
+
+const modelCommands = {
+  m_run: () => {
+    if (!model.running) return runModel();
+    stopModel();
+    showModel();
+  },
+  m_step: () => {
+    stopModel();
+    if (model.learner.done >= model.learner.steps) return;
+    model.learner.step();
+    showModel();
+  },
+  m_reset: renewModel,
+  m_invent: () => invent(10),
+  m_open_loss: () => openWord(model.learner.next()[0]),
+  m_open_text: () => openWord([...model.settings.typed].slice(0, typedTokens().tokens.length - 1).join("")),
+};
+for (const [id, command] of Object.entries(modelCommands)) byId(id).addEventListener("click", command);
+
+const numberAmong = element => [...element.parentElement.children].indexOf(element);
+byId("m_tokens").addEventListener("click", event => {
+  const button = event.target.closest("button");
+  if (!button) return;
+  model.at = numberAmong(button);
+  showModel();
+});
+byId("m_chances").addEventListener("click", event => {
+  const button = event.target.closest("button");
+  if (button) openChance(numberAmong(button));
+});
+byId("m_attention").addEventListener("click", event => {
+  const cell = event.target.closest("td");
+  if (cell) openAttention(numberAmong(cell.parentElement) - 1, numberAmong(cell) - 1);
+});
+
+// The table of embeddings: the pointer shows a number, a click opens it; the arrows choose, Enter opens.
+byId("m_table").addEventListener("pointermove", event => lookAtCell(cellAt(byId("m_table"), model.learner, event)));
+byId("m_table").addEventListener("click", event => {
+  const cell = cellAt(byId("m_table"), model.learner, event);
+  if (cell) openEmbedding(cell);
+});
+byId("m_table").addEventListener("keydown", event => {
+  const by = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0] }[event.key], { learner } = model;
+  if (!by && event.key !== "Enter") return;
+  event.preventDefault();
+  event.stopPropagation();
+  const { token, column } = model.cell ?? { token: 0, column: 0 };
+  if (!by) return openEmbedding({ token, column });
+  const [rows, wide] = [learner.letters.length, learner.width];
+  lookAtCell(model.cell ? { token: (token + by[0] + rows) % rows, column: (column + by[1] + wide) % wide } : { token, column });
+});
+
+byId("m_text").addEventListener("input", () => setModel("typed", byId("m_text").value));
+byId("m_lines").addEventListener("input", () => {
+  model.lines = byId("m_lines").value;
+  remember();
+  renewModel();
+});
+byId("m_temperature").addEventListener("input", () => setModel("temperature", String(Number(byId("m_temperature").value))));
+
+function fillModelFields() {
+  for (const [name, values] of Object.entries(MODEL_CHOICES)) {
+    const word = { words: "m_words_", speed: "speed_" }[name];
+    byId(`m_${name}`).replaceChildren(...values.map(value => html("option", { value, ...(word ? { "data-word": `${word}${value}` } : {}) }, Number(value) >= 1000 ? Number(value).toLocaleString("en") : value)));
+  }
+  for (const name of [...Object.keys(MODEL_CHOICES), "rate", "seed"]) {
+    const field = byId(`m_${name}`);
+    field.value = model.settings[name];
+    field.addEventListener("input", () => {
+      const right = fitsModel(name, field.value);
+      field.setAttribute("aria-invalid", !right);
+      if (right) setModel(name, field.value);
+      else tellModel();
+    });
+  }
+  byId("m_temperature").value = model.settings.temperature;
+  byId("m_text").value = model.settings.typed;
+  byId("m_lines").value = model.lines;
+}
+
+document.addEventListener("keydown", event => {
+  if (!isSeen("model") || event.target.matches("button, [role=application]") && event.key !== "ArrowRight") return;
+  if (event.target.matches("input, select, textarea") || byId("helping").open) return;
+  const command = { " ": "m_run", ArrowRight: "m_step" }[event.key];
+  if (!command || !model.learner || event.ctrlKey || event.metaKey || event.altKey) return;
+  event.preventDefault();
+  modelCommands[command]();
+});
+
+addRoom("model", {
+  panel: "model",
+  left: stopModel,
+  entered() {
+    const { resumes } = model;
+    model.resumes = false;
+    showModel();
+    if (resumes) runModel();
+  },
+  facts() {
+    const { settings, lines } = model;
+    return { room: "model", ...settings, ...(settings.words === "own" && lines.length <= MOST_IN_LINK ? { lines } : {}) };
+  },
+  arrive(link) {
+    const { settings } = model;
+    for (const name of Object.keys(MODEL_DEFAULTS)) if (link.has(name) && fitsModel(name, link.get(name))) settings[name] = link.get(name);
+    model.lines = link.get("lines") ?? "";
+    fillModelFields();
+    renewModel();
+  },
+});
+themed.push(() => isSeen("model") && showModel());
+session.watch(({ changes }) => "lang" in changes && isSeen("model") && showModel());

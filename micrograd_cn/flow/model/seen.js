@@ -1,0 +1,83 @@
+// The language model's room on the screen: its state, the loss, the table of embeddings, new words.
+
+import { SMOOTHED, drawEmbeddings, drawModelLosses } from "./charts.js";
+import { fill, letterOf, setText, showReading, typedTokens } from "./reading.js";
+import { model, MOST_CHARACTERS, MOST_IN_LINK } from "./settings.js";
+import { byId, html } from "../stepper/elements.js";
+import { session } from "../stepper/session.js";
+import { filled, parsed, shown } from "../stepper/text.js";
+
+const MOST_INVENTED = 60; // words that are kept in view
+
+// Show everything as it is now.
+export function showModel() {
+  const { learner } = model;
+  for (const id of ["m_run", "m_step", "m_open_loss", "m_open_text", "m_invent", "m_text"]) byId(id).disabled = !learner;
+  byId("m_views").hidden = !learner;
+  byId("m_own").hidden = model.settings.words !== "own";
+  byId("m_source").textContent = model.settings.words === "names" ? session.words.m_source : "";
+  if (learner) {
+    showReading();
+    drawModelLosses(byId("m_curve"), learner.losses, session.words);
+    drawEmbeddings(byId("m_table"), learner, model.cell, new Set(typedTokens().tokens));
+    byId("m_curve").setAttribute("aria-label", filled(session.words.curve, { root: "loss" }));
+    byId("m_table").setAttribute("aria-label", session.words.m_table_label);
+    tellCell();
+  }
+  tellModel();
+}
+
+export function tellModel() {
+  const { learner, settings } = model, { words } = session;
+  byId("m_run").textContent = model.running ? words.pause : words.play;
+  byId("m_temperature_text").textContent = settings.temperature;
+  byId("m_state").textContent = learner ? progress(learner, words) : "";
+  byId("m_warning").textContent = modelWarning(learner, words);
+}
+
+function progress({ done, steps, count, losses }, words) {
+  const recent = losses.slice(-SMOOTHED), mean = recent.reduce((total, x) => total + x, 0) / recent.length;
+  const [told, all, parameters] = [done, steps, count].map(n => n.toLocaleString("en"));
+  return filled(words.m_state, { steps: told, all, count: parameters, loss: recent.length ? shown(mean) : "–" });
+}
+
+function modelWarning(learner, words) {
+  const { known, characters, lines, settings } = model;
+  const wrong = ["rate", "seed"].find(name => byId(`m_${name}`).getAttribute("aria-invalid") === "true");
+  if (wrong) return words[`wrong_${wrong}`];
+  if (!known.size) return words.m_no_words;
+  if (characters > MOST_CHARACTERS) return filled(words.m_many_characters, { count: characters, most: MOST_CHARACTERS });
+  if (!Number.isFinite(learner.losses.at(-1) ?? 0)) return words.diverged;
+  if (learner.done >= learner.steps) return words.m_done;
+  return settings.words === "own" && lines.length > MOST_IN_LINK ? filled(words.m_long_link, { most: MOST_IN_LINK }) : "";
+}
+
+// New words, the latest first.
+export function invent(count) {
+  const { learner, rng, settings } = model;
+  for (let i = 0; i < count; i++) model.invented.unshift(learner.invent(rng, parsed(settings.temperature)));
+  model.invented.length = Math.min(model.invented.length, MOST_INVENTED);
+  showInvented();
+}
+
+export function showInvented() {
+  fill(byId("m_invented"), model.invented.length, () => html("li"), (item, i) => {
+    setText(item, model.invented[i].replaceAll(" ", "␣") || "–");
+    item.classList.toggle("known", model.known.has(model.invented[i]));
+    item.title = model.known.has(model.invented[i]) ? session.words.m_known : "";
+  });
+}
+
+export function lookAtCell(cell) {
+  model.cell = cell;
+  drawEmbeddings(byId("m_table"), model.learner, cell, new Set(typedTokens().tokens));
+  tellCell();
+}
+
+function tellCell() {
+  const { learner, cell } = model, { words } = session;
+  if (!cell) return setText(byId("m_cell"), words.m_cell_hint);
+  const place = learner.weights.wte[cell.token][cell.column], whole = learner.done > 0 && learner.ready === 0; // not part of a batch
+  const { data, grad } = learner.program, told = { token: letterOf(cell.token), number: cell.column + 1, value: shown(data[place]) };
+  setText(byId("m_cell"), filled(words.m_cell, { ...told, grad: whole ? shown(grad[place]) : "–" }));
+}

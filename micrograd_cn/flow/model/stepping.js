@@ -1,0 +1,49 @@
+// The way from the language model's room into the stepper.
+
+import { attentionGraph, chanceGraph, lossGraph } from "./opened.js";
+import { headName, letterOf, readNow, textOf, typedTokens } from "./reading.js";
+import { model } from "./settings.js";
+import { stepThrough } from "../playground/rooms.js";
+import { chooseLeaf } from "../stepper/editing.js";
+import { around } from "../stepper/fold.js";
+import { session } from "../stepper/session.js";
+import { filled } from "../stepper/text.js";
+import { viewport } from "../stepper/viewport.js";
+
+// Into the stepper, from which one comes back to training as it was. The parts around the root are open, or those around
+// another node.
+function enterModel(made, told, node = made.graph.root) {
+  const { graph } = made, open = new Set(around(graph, graph.nodes[node].group));
+  model.resumes = model.running !== null;
+  stepThrough(made, filled(session.words.m_origin, { told, step: model.learner.done.toLocaleString("en") }));
+  session.choose({ open, anchor: null });
+  if (node !== graph.root) chooseLeaf(node);
+  viewport.bring(session.shape.boxes.filter(box => box.nodes.includes(node)));
+  viewport.touched = true; // it stays there while the window takes its size
+}
+
+export function openWord(word) {
+  enterModel(lossGraph(model.learner, word), filled(session.words.m_origin_loss, { word }));
+}
+
+export function openChance(next) {
+  const read = readNow();
+  enterModel(chanceGraph(model.learner, read, next), filled(session.words.m_origin_chance, { next: letterOf(next), text: textOf(read) }));
+}
+
+export function openAttention(head, seen) {
+  const read = readNow();
+  const told = filled(session.words.m_origin_attention, { head: headName(head), at: letterOf(read.at(-1)), seen: letterOf(read[seen]), text: textOf(read) });
+  enterModel(attentionGraph(model.learner, read, head, seen), told);
+}
+
+// The loss of a word that has the token: what is typed, or else the next in training.
+export function openEmbedding({ token, column }) {
+  const { learner, settings } = model, { tokens, fault } = typedTokens(), own = tokens.length > 1 && !fault;
+  const has = word => token === learner.end || [...word].slice(0, learner.block - 1).includes(learner.characters[token]);
+  const start = learner.done * learner.batch, next = learner.words.map((_, i) => learner.words[(start + i) % learner.words.length]).find(has);
+  const word = own && has(settings.typed) ? settings.typed : next;
+  if (word === undefined) return;
+  const made = lossGraph(learner, word), node = made.graph.nodes.findIndex(({ name }) => name === `wte.${learner.letters[token]}.${column}`);
+  enterModel(made, filled(session.words.m_origin_embedding, { word, number: column + 1, token: letterOf(token) }), node);
+}

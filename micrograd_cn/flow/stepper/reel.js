@@ -1,0 +1,28 @@
+// The snapshots of one graph, unpacked: see flow/columns.py.
+
+import { decoded } from "./page.js";
+
+export class Reel {
+  constructor(graph, { columns: places, fixed, varying }) {
+    const bytes = Uint8Array.from(atob(varying), c => c.charCodeAt(0)), doubles = new DataView(bytes.buffer);
+    const count = Math.max(0, ...places) + 1 - fixed.length;
+    Object.assign(this, { graph, places, fixed: fixed.map(decoded), doubles, count, taken: 0 });
+  }
+
+  // The next snapshot. Its numbers are the nodes' data, then each node's partials, then what a class of the reader's own
+  // computed as gradients; they are looked up when they are asked for.
+  next() {
+    const { graph, places, fixed, doubles, count } = this, { nodes, slotCount } = graph, row = this.taken++, before = nodes.length + slotCount;
+    const number = k => (places[k] < fixed.length ? fixed[places[k]] : doubles.getFloat64(8 * (row * count + places[k] - fixed.length), true));
+    const numbers = (first, many) => Array.from({ length: many }, (_, i) => number(first + i));
+    let slopes = null;
+    return {
+      graph,
+      data: numbers(0, nodes.length),
+      get partials() {
+        return (slopes ??= nodes.map(({ slots, parents }) => numbers(nodes.length + slots, parents?.length ?? 0)));
+      },
+      theirs: places.length > before ? numbers(before, nodes.length) : undefined,
+    };
+  }
+}

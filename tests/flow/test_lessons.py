@@ -1,0 +1,177 @@
+"""Lessons of one click: each says what is so, asks once, and ends with something to try."""
+
+import re
+
+import pytest
+
+from micrograd_cn import Value, playground
+from micrograd_cn.flow.texts import LESSONS
+
+NAMES = re.findall(r"lesson_(\w+)_about", " ".join(LESSONS["en"]))
+
+
+def captions(name, lang):
+    return [text for key, text in LESSONS[lang].items() if re.fullmatch(rf"lesson_{name}_\d", key)]
+
+
+def test_there_are_seven_lessons_of_three_to_five_captions_in_both_languages():
+    assert LESSONS["en"].keys() == LESSONS["zh"].keys()
+    assert len(NAMES) == 7
+    for name in NAMES:
+        assert 3 <= len(captions(name, "en")) <= 5
+        assert captions(name, "en")[-1].startswith("Try it")
+        assert captions(name, "zh")[-1].startswith("试一试")
+        assert sum("?" in text for text in captions(name, "en")[:-1]) == 1
+        assert sum("？" in text for text in captions(name, "zh")[:-1]) == 1
+
+
+def gradients(page):
+    return {name: float(facts["grad"]) for name, facts in page.nodes().items() if facts["grad"]}
+
+
+@pytest.fixture
+def lesson(opened):
+    """Give a function that opens a lesson by its link, and goes to a caption by the key N."""
+
+    def open_lesson(name, at=1, lang="en"):
+        page = opened(playground(lang), replays=False, reduced_motion="reduce")
+        page.page.goto("about:blank")
+        page.page.goto(f"{page.url}#lesson={name}")
+        page.requests[:] = [page.url]
+        for _ in range(at - 1):
+            page.press("n")
+        return page
+
+    return open_lesson
+
+
+@pytest.mark.browser
+def test_a_first_visit_shows_the_cards_and_a_second_does_not(opened):
+    page = opened(playground("en"), replays=False, new=True)
+    assert page.page.locator("#lesson_cards button").count() == 7
+    assert page.page.locator("#lessons").is_visible()
+    page.page.locator("#lesson_cards button").nth(1).click()
+    assert not page.page.locator("#lessons").is_visible()
+    assert page.page.locator("#lesson_title").inner_text() == "A dead ReLU"
+    assert "lesson=dead" in page.link
+    page.page.locator("#lesson_close").click()
+    assert not page.page.locator("#lesson").is_visible()
+    assert "lesson" not in page.link
+    page.page.goto("about:blank")
+    page.page.goto(page.url)
+    assert not page.page.locator("#lessons").is_visible()
+    page.page.locator("#open_lessons").click()
+    assert page.page.locator("#lessons").is_visible()
+    page.requests[:] = [page.url]
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_link_opens_a_lesson_and_keys_go_through_it(name, lang, lesson):
+    page = lesson(name, lang=lang)
+    texts, asked = captions(name, lang), 0
+    for at, text in enumerate(texts, 1):
+        assert page.page.locator("#lesson_text").inner_text() == text
+        assert page.page.locator("#lesson_at").inner_text() == f"{at} / {len(texts)}"
+        choices = page.page.locator("#lesson_choices button")
+        asked += choices.count() > 0
+        assert (choices.count() > 0) == (("?" in text or "？" in text) and at < len(texts))
+        if choices.count():
+            right = page.page.evaluate(f"LESSONS.{name}.right") - 1
+            choices.nth((right + 1) % 3).click()
+            assert page.page.locator("#lesson_verdict").inner_text() == LESSONS[lang]["lesson_wrong"]
+            choices.nth(right).click()
+            assert page.page.locator("#lesson_verdict").inner_text() == LESSONS[lang]["lesson_right"]
+        page.press("n")
+    assert asked == 1
+    page.press("p")
+    assert page.page.locator("#lesson_text").inner_text() == texts[-2]
+    page.press("Escape")
+    assert not page.page.locator("#lesson").is_visible()
+
+
+# What the captions say is so.
+
+
+@pytest.mark.browser
+def test_gradients_add(lesson):
+    page = lesson("adding", 2)
+    assert gradients(page) == {}
+    page.press("n")
+    assert gradients(page)["a"] == 4
+    assert sorted(float(e["contribution"]) for e in page.edges() if e["src"] == "a") == [1, 3]
+
+
+@pytest.mark.browser
+def test_a_dead_relu_comes_to_life(lesson):
+    page = lesson("dead", 3)
+    assert page.nodes()["v2"]["value"] == "-1"
+    assert [gradients(page)[name] for name in "wxb"] == [0, 0, 0]
+    page.press("n")
+    page.page.locator("#numbers input").nth(2).fill("-1.5")
+    assert gradients(page)["w"] == 2
+
+
+@pytest.mark.browser
+def test_a_gradient_vanishes_and_explodes(lesson):
+    page = lesson("vanishing", 3)
+    w, x = Value(1.5), Value(1.0)
+    y = w * x
+    for _ in range(10):
+        y = y.tanh()
+    y.backward()
+    assert gradients(page)["x"] == pytest.approx(x.grad)
+    assert f"{x.grad:.4f}" in captions("vanishing", "en")[2]
+    page.press("n")
+    assert [gradients(page)[name] for name in "xw"] == [3**8, 8 * 3**7]
+    page.press("n")
+    assert gradients(page)["x"] == 1
+
+
+@pytest.mark.browser
+def test_a_saturated_tanh_passes_nothing_on(lesson):
+    page = lesson("saturated", 3)
+    w = Value(4.0)
+    (w * 2.0 + 1.0).tanh().backward()
+    assert gradients(page)["w"] == pytest.approx(w.grad)
+    assert f"{w.grad:.8f}" in captions("saturated", "en")[2]
+
+
+TRAINED = """(() => {
+    stopTraining();
+    const { trainer } = session.board;
+    while (trainer.steps < 1000) trainer.step();
+    return trainer.measured(trainer.points).right;
+})()"""
+
+
+@pytest.mark.browser
+def test_four_lines_fence_a_circle_in(lesson):
+    page = lesson("neuron", 3)
+    assert page.page.evaluate("[wiring.pinned.l, wiring.pinned.j]") == [0, 0]
+    page.press("n")
+    assert page.page.evaluate("session.board.running !== null")
+    assert page.page.evaluate(TRAINED) > 0.97
+
+
+@pytest.mark.browser
+def test_one_line_is_not_enough_for_exclusive_or_and_four_are(lesson):
+    page = lesson("xor", 3)
+    assert 0.5 < page.page.evaluate(TRAINED) < 0.8
+    page.press("n")
+    assert page.page.evaluate(TRAINED) > 0.97
+
+
+@pytest.mark.browser
+def test_attention_is_about_equal_before_training_and_is_not_afterwards(lesson):
+    page = lesson("attention", 2)
+    shares = page.page.evaluate("modelShares()")
+    assert all(0.15 < share < 0.25 for head in shares for share in head)
+    page.press("n")
+    page.wait_for("session.model.learner.done === 1000")
+    assert max(max(head) for head in page.page.evaluate("modelShares()")) > 0.5
+    page.press("n")
+    assert page.page.locator("#origin_text").inner_text().endswith("after 1,000 training steps")
+    most = max(max(head) for head in page.page.evaluate("modelShares()"))
+    assert page.page.evaluate("session.numbers.data[session.graph.root]") == pytest.approx(most)

@@ -1,0 +1,261 @@
+"""The language model's room: what one sets, types, sees and opens."""
+
+import re
+from urllib.parse import quote
+
+import pytest
+
+from micrograd_cn import playground
+
+pytestmark = pytest.mark.browser
+
+WEIGHTS = "[...model.learner.program.data.subarray(0, model.learner.count)]"
+REDUCED = {"replays": False, "reduced_motion": "reduce"}
+
+
+@pytest.fixture
+def model(opened):
+    """Give the room of an untrained model of width 8, whose time stands still but for what a test asks."""
+
+    def open_room(lang="en", **options):
+        page = opened(playground(lang), **REDUCED, **options)
+        page.page.locator("#tab_model").click()
+        page.page.locator("#m_width").select_option("8")
+        return page
+
+    return open_room
+
+
+def test_it_learns_and_shows_what_it_has_learned(model):
+    page = model()
+    page.page.locator("#m_speed").select_option("60")
+    page.page.locator("#m_run").click()
+    page.wait_for("model.learner.done >= 5 && model.invented.length > 0")
+    assert page.page.locator("#m_run").inner_text() == "Pause"
+    page.page.locator("#m_run").click()
+    done = page.page.evaluate("model.learner.done")
+    assert f"step {done} of 1,000 · 1,328 parameters" in page.page.locator("#m_state").inner_text()
+    assert page.page.evaluate("model.learner.losses.length") == done
+    assert page.page.locator("#m_invented li").count() == page.page.evaluate("model.invented.length")
+    page.page.locator("#m_step").click()
+    assert page.page.evaluate("model.learner.done") == done + 1
+    page.page.locator("#m_reset").click()
+    assert page.page.evaluate("[model.learner.done, model.invented.length]") == [0, 0]
+
+
+def test_it_ends_when_the_learning_rate_is_zero_and_play_begins_anew(model):
+    page = model()
+    page.page.locator("#m_steps").select_option("300")
+    page.page.locator("#m_run").click()
+    page.wait_for("model.learner.done === 300")
+    assert "has fallen to 0" in page.page.locator("#m_warning").inner_text()
+    assert page.page.locator("#m_run").inner_text() == "Play"
+    page.page.locator("#m_step").click()
+    assert page.page.evaluate("model.learner.done") == 300
+    page.page.locator("#m_run").click()
+    assert page.page.evaluate("model.learner.done < 300")
+
+
+def test_a_beginning_has_the_chances_of_the_next_token_and_what_each_head_reads(model):
+    page = model()
+    page.page.locator("#m_text").fill("anna")
+    tokens = page.page.locator("#m_tokens button").all_inner_texts()
+    assert tokens == ["•", "a", "n", "n", "a"]
+    assert "after '•anna'" in page.page.locator("#m_chances_title").inner_text()
+    assert page.page.locator("#m_chances button").count() == 27
+    assert page.page.locator("#m_attention td").count() == 4 * 5
+    page.page.locator("#m_tokens button").nth(2).click()
+    assert "after '•an'" in page.page.locator("#m_chances_title").inner_text()
+    assert page.page.locator("#m_attention td").count() == 4 * 3
+    look = "model.learner.look(typedTokens().tokens.slice(0, 3))"
+    chance = page.page.evaluate(f"{look}.chances[1]")
+    assert page.page.locator("#m_chances button").nth(1).inner_text().split() == ["b", f"{100 * chance:.1f}%"]
+    share = page.page.evaluate(f"{look}.attention[2][1][2]")
+    cell = page.page.locator("#m_attention tr").nth(2).locator("td").nth(2)
+    assert cell.inner_text() == f"{100 * share:.0f}%"
+
+
+def test_what_the_model_has_no_number_for_is_said(model):
+    page = model()
+    page.page.locator("#m_text").fill("an7a")
+    assert (
+        page.page.locator("#m_unknown").inner_text()
+        == "'7' is in none of the words, so the model has no number for it."
+    )
+    assert page.page.locator("#m_tokens button").count() == 3
+    page.page.locator("#m_text").fill("a" * 20)
+    assert page.page.locator("#m_unknown").inner_text() == "The model sees 15 characters at most."
+    assert page.page.locator("#m_tokens button").count() == 16
+
+
+def test_one_s_own_lines_of_any_script(model):
+    page = model("zh")
+    page.page.locator("#m_words").select_option("own")
+    assert page.page.locator("#m_warning").inner_text() == "请输入一些词，每行一个。"
+    assert not page.page.locator("#m_run").is_enabled()
+    page.page.locator("#m_lines").fill("春眠不觉晓\n\n  处处闻啼鸟 \r\n夜来 风雨声\n🙂")
+    assert page.page.locator("#m_warning").inner_text() == ""
+    shown = page.page.locator("#m_chances button b").all_inner_texts()
+    assert sorted(shown) == sorted({*"春眠不觉晓处闻啼鸟夜来风雨声🙂", "␣", "•"})
+    page.page.locator("#m_step").click()
+    assert page.page.evaluate("model.learner.losses.length") == 1
+    many = "\n".join(chr(0x4E00 + i) for i in range(101))
+    page.page.locator("#m_lines").fill(many)
+    assert page.page.locator("#m_warning").inner_text() == "这些词里有 101 种字符，这里最多 100 种。"
+    assert not page.page.locator("#m_views").is_visible()
+    page.page.locator("#m_lines").fill(many[:-2])
+    assert page.page.locator("#m_chances button").count() == 101
+
+
+def test_a_wrong_setting_is_said_and_changes_nothing(model):
+    page = model()
+    page.page.locator("#m_rate").fill("-1")
+    assert page.page.locator("#m_warning").inner_text() == "The learning rate is a number above 0."
+    assert page.page.evaluate("model.learner.rate") == 0.01
+    page.page.locator("#m_rate").fill("0.02")
+    assert page.page.locator("#m_warning").inner_text() == ""
+    assert page.page.evaluate("model.learner.rate") == 0.02
+
+
+@pytest.mark.parametrize(
+    ("what", "told"),
+    [
+        ("#m_chances button >> nth=2", "The chance of 'c' after '•em'"),
+        (
+            "#m_attention tr >> nth=2 >> td >> nth=1 >> button",
+            "How much of its attention head 2 gives to 'e' at 'm' in '•em'",
+        ),
+        ("#m_open_text", "The loss of 'em'"),
+        ("#m_open_loss", "The loss of '"),
+    ],
+)
+def test_what_one_clicks_opens_and_training_goes_on_where_it_was(what, told, model):
+    page = model()
+    for _ in range(3):
+        page.page.locator("#m_step").click()
+    before = page.page.evaluate(WEIGHTS)
+    page.page.locator(what).click()
+    assert page.page.locator("#origin_text").inner_text().startswith(told)
+    assert page.page.locator("#origin_text").inner_text().endswith(", after 3 training steps")
+    page.press("End")
+    assert page.page.evaluate("session.chosen.done === session.moves.length")
+    page.page.locator("#return").click()
+    assert page.page.evaluate(WEIGHTS) == before
+    assert page.page.evaluate("[model.learner.done, model.running]") == [3, None]
+    page.page.locator("#m_step").click()
+    assert page.page.evaluate("model.learner.done") == 4
+
+
+def test_what_was_running_runs_on(model):
+    page = model()
+    page.page.locator("#m_steps").select_option("10000")
+    page.page.locator("#m_run").click()
+    page.wait_for("model.learner.done > 2")
+    page.page.evaluate("openChance(3)")
+    done = page.page.evaluate("model.learner.done")
+    page.press("ArrowRight", "ArrowRight")
+    assert page.page.evaluate("model.learner.done") == done
+    page.page.locator("#return").click()
+    page.wait_for(f"model.learner.done > {done}")
+
+
+def test_the_table_of_embeddings_is_read_and_opened_by_keys(model):
+    page = model()
+    page.page.locator("#m_step").click()
+    page.page.locator("#m_table").focus()
+    page.press("ArrowRight", "ArrowDown", "ArrowDown", "ArrowRight")  # the first key chooses the first number
+    place = "model.learner.weights.wte[2][1]"
+    value = page.page.evaluate(f"shown(model.learner.program.data[{place}])")
+    assert page.page.locator("#m_cell").inner_text().startswith(f"'c', number 2: {value};")
+    page.press("Enter")
+    opened = page.page.locator("#origin_text").inner_text()
+    word = re.match(r"The loss of '(\w+)', opened at number 2 of the embedding of 'c', after 1", opened)[1]
+    assert "c" in word
+    assert page.page.evaluate("session.graph.nodes[byId('leaf').value].name") == "wte.c.1"
+    assert "wte.c.1" in page.nodes()
+
+
+def test_keys_run_and_step(model):
+    page = model()
+    page.page.locator("#m_speed").select_option("1")
+    page.page.evaluate("document.activeElement.blur()")
+    page.press("ArrowRight", "ArrowRight")
+    assert page.page.evaluate("model.learner.done") == 2
+    page.press(" ")
+    assert page.page.evaluate("model.running !== null")
+    page.press(" ")
+    assert page.page.evaluate("model.running") is None
+
+
+def test_a_link_opens_the_room_as_it_was(opened, browser):
+    page = opened(playground("en"), **REDUCED)
+    page.page.locator("#tab_model").click()
+    for name, value in {"words": "own", "width": "32", "layers": "2", "heads": "1", "block": "8", "batch": "4"}.items():
+        page.page.locator(f"#m_{name}").select_option(value)
+    page.page.locator("#m_lines").fill("天 地\n玄=黄&\n")
+    page.page.locator("#m_text").fill("玄")
+    link = page.link
+    assert f"lines={quote('天 地')}%0A" in link
+    other = browser.new_page()
+    other.goto(link)
+    state = "[model.settings, model.lines, session.room, model.learner.letters.join('')]"
+    assert other.evaluate(state) == page.page.evaluate(state)
+    assert other.locator("#m_lines").input_value() == "天 地\n玄=黄&\n"
+    other.close()
+
+
+@pytest.mark.parametrize("given", ["width=17", "heads=3", "rate=nan", "seed=-1", "words=x", "steps=5", "temperature=9"])
+def test_a_link_that_says_what_cannot_be_is_as_if_it_did_not(given, opened, browser):
+    page = opened(playground("en"), **REDUCED)
+    other = browser.new_page()
+    other.goto(f"{page.url}#room=model&{given}")
+    assert other.evaluate("JSON.stringify(model.settings) === JSON.stringify(MODEL_DEFAULTS)")
+    other.close()
+
+
+OUTSIDE = """[...document.querySelectorAll("#model :is(button, input, select, canvas, h2, p, .caption, output, label)")]
+    .filter(each => each.checkVisibility() && !each.closest(".table"))
+    .filter(each => each.getBoundingClientRect().right > innerWidth + 1).map(each => each.id)"""
+
+CUT = """[...document.querySelectorAll("header button, #model button")].filter(each => each.checkVisibility())
+    .filter(each => each.scrollWidth > each.clientWidth + 1).map(each => each.id || each.textContent)"""
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_nothing_sticks_out(lang, model):
+    page = model(lang, viewport={"width": 1280, "height": 800})
+    page.page.locator("#m_layers").select_option("2")
+    page.page.locator("#m_text").fill("elizabethmarianne")
+    for width in (360, 390, 768, 1280, 1920):
+        page.page.set_viewport_size({"width": width, "height": 800})
+        assert page.page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.page.evaluate(OUTSIDE) == [], width
+        assert page.page.evaluate(CUT) == [], width
+
+
+def test_the_same_random_numbers_give_the_same_new_words(model):
+    page = model()
+    for _ in range(2):
+        page.page.locator("#m_reset").click()
+        page.page.locator("#m_invent").click()
+    words = page.page.evaluate("[...model.invented]")
+    assert len(words) == 10
+    page.page.locator("#m_reset").click()
+    page.page.locator("#m_invent").click()
+    assert page.page.evaluate("model.invented") == words
+
+
+NAMED = """wanted => session.graph.groups.flatMap((group, i) => {
+    return group.path === wanted ? [partName(session.graph, i, session.words)] : [];
+})"""
+
+
+@pytest.mark.parametrize(
+    ("lang", "told"),
+    [("en", "head 2 of layer 1 of token 2 'm'"), ("zh", "词元 2“m”的第 1 层的头 2")],
+)
+def test_the_parts_of_the_model_have_names_in_words(lang, told, model):
+    page = model(lang).page
+    page.evaluate("openAttention(1, 1)")
+    assert page.evaluate(NAMED, "t2:m.layer1.attention.head2") == [told]
+    assert page.evaluate(NAMED, "layer1.wq") == ["layer1.wq"]
