@@ -1,4 +1,4 @@
-"""Write the site: a start page, the tutorials, pages to play with and the API reference: `python demos/site.py`.
+"""Write the site: start page, tutorials, gradient checks, pages to play with, API reference: `python demos/site.py`.
 
 It is a folder of static files with relative links, in English and Chinese, which needs no network when it is viewed and
 opens from a disk as well: `demos/out/site/index.html`, or where --out says. The tutorials are the executed notebooks, a
@@ -55,6 +55,8 @@ TEXTS: dict[str, dict[str, str]] = {
         "room_model_text": "Let it learn names, see where its attention goes, and open any letter's chance.",
         "tutorial": "Tutorial",
         "tutorial_text": "From the derivative of one number to a small GPT, with exercises.",
+        "check": "Check a gradient",
+        "check_text": "Three mistakes of hand-written backward passes, found; and how many others are, by whom.",
         "reference": "Reference",
         "reference_text": "Every class and function, with an example that runs.",
         "operations": "Operations",
@@ -87,6 +89,8 @@ TEXTS: dict[str, dict[str, str]] = {
         "room_model_text": "让它学习名字，看注意力落在哪里，再打开任何一个字母的概率。",
         "tutorial": "教程",
         "tutorial_text": "从一个数的导数，一直讲到一个小小的 GPT，附练习。",
+        "check": "检验一个梯度",
+        "check_text": "手写反向传播的三个错误，逐一找出；还有各种工具能找出多少错误。",
         "reference": "参考手册",
         "reference_text": "每个类和函数，各带一个能运行的例子（英文）。",
         "operations": "运算表",
@@ -208,6 +212,7 @@ def start_page(short: str, pages: Iterable[str]) -> str:
     links = {
         "play": f"flow.{short}.html",
         "tutorial": f"tutorial.{short}.html",
+        "check": f"check.{short}.html",
         "reference": "reference.html",
         "operations": "operations.html",
     }
@@ -299,6 +304,14 @@ def tutorial(notebook: Path, short: str) -> dict[str, str]:
         body = re.sub(r'href="#(\w+)"', partial(_to_page, short, names), "".join(pages[name]))
         files[name] = f"{top}{body}{foot.replace('</main>', f'{nav}</main>')}"
     return files
+
+
+def one_page(notebook: Path, short: str) -> str:
+    """Return an executed notebook as a single page, which leads back to the start page."""
+    head, cells, foot = exported(notebook, short)
+    nav = f'<nav class="pages"><a href="{STARTS[short]}">{TEXTS[short]["back"]}</a></nav>'
+    head = head.replace("</head>", f"<style>{READABLE}</style></head>")
+    return re.sub(r"(<body[^>]*>)", rf"\1{nav}", head, count=1) + "".join(cells) + foot
 
 
 def _to_page(short: str, names: list[str], link: re.Match[str]) -> str:
@@ -396,6 +409,8 @@ def write(out: Path) -> None:
         playground(lang=short).save(out / f"playground.{short}.html")
         for name, page in tutorial(HERE / f"tutorial.{short}.ipynb", short).items():
             (out / name).write_text(page, "utf-8")
+        (out / f"check.{short}.html").write_text(one_page(HERE / f"check.{short}.ipynb", short), "utf-8")
+    shutil.copy(HERE / "backward_passes.py", out)
     reference(out / "api")
     (out / "operations.html").write_text(operations(), "utf-8")
     (out / "reference.html").write_text(modules(), "utf-8")

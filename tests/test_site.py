@@ -15,6 +15,7 @@ pytest.importorskip("pdoc")
 pytestmark = pytest.mark.browser  # what is written here is looked at there
 ROOT = Path(__file__).parents[1]
 PAGES = ("index.html", "index.zh.html", "tutorial.en.html", "tutorial.zh.html", "flow.en.html", "flow.zh.html")
+CHECKS = ("check.en.html", "check.zh.html")
 PICTURED = ("draw_flow", "playground")
 REQUIRED = os.environ.get("MICROGRAD_CN_BROWSER") == "required"
 
@@ -35,7 +36,7 @@ def site(made: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_pages_are_there_in_both_languages(site: Path, made: Any) -> None:
-    assert {path.name for path in site.glob("*.html")} >= {*PAGES, "operations.html", "reference.html"}
+    assert {path.name for path in site.glob("*.html")} >= {*PAGES, *CHECKS, "operations.html", "reference.html"}
     for name in made["MODULES"]:
         assert (site / "api" / f"{name.replace('.', '/')}.html").exists(), name
     for short, lang in (("en", "en"), ("zh", "zh-CN")):
@@ -176,7 +177,14 @@ def test_start_pages_and_tutorials_are_no_wider_than_the_screen(site: Path, brow
     for scheme in ("light", "dark"):
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
         page = context.new_page()
-        names = ["index.html", "index.zh.html", "tutorial.zh.html", "reference.html", "operations.html"]
+        names = [
+            "index.html",
+            "index.zh.html",
+            "tutorial.zh.html",
+            "check.zh.html",
+            "reference.html",
+            "operations.html",
+        ]
         for name in names + (width == 390 and scheme == "light") * [*tutorial(site, "en"), *tutorial(site, "zh")]:
             page.goto((site / name).as_uri())
             assert page.evaluate("document.documentElement.scrollWidth") <= width, name
