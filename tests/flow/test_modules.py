@@ -46,11 +46,11 @@ def test_every_import_is_used():
         assert imported(text) <= names(IMPORT.sub("", text))[1], module
 
 
-def test_the_stepper_does_not_know_the_playground():
+def test_the_stepper_does_not_know_the_rooms():
     for module, text in scripts().items():
-        assert module.startswith("playground/") or "/playground/" not in "".join(
-            re.findall(r"^import.*", text, re.MULTILINE)
-        )
+        if module.startswith("stepper/"):
+            paths = set(re.findall(r'^(?:import|\}).* "([^"]*)";$', text, re.MULTILINE))
+            assert {path for path in paths if not path.startswith("./")} <= {"../rows.js"}, module
 
 
 def test_a_forgotten_import_is_found():
