@@ -147,7 +147,7 @@ def test_a_chance_and_an_attention_weight_open_as_they_are_shown(room):
 
 INVENTED = """([words, given]) => {
     const learner = new Learner(words, given);
-    for (let i = 0; i < 60; i++) learner.step();
+    for (let i = 0; i < 10; i++) learner.step();
     const one = new Random(5), other = new Random(5), invented = [], expected = [];
     for (let i = 0; i < 20; i++) {
         invented.push(learner.invent(one, 0.7));
