@@ -64,12 +64,12 @@ def draw(model: MLP, points: Sequence[Point], targets: Sequence[int]) -> Figure:
 
     figure = Figure(figsize=(7.5, 5.3), layout="constrained")
     ax = figure.subplots()
-    ax.contourf(horizontal, vertical, scores, levels=[-np.inf, 0, np.inf], colors=[BLUE, ORANGE], alpha=0.18)
+    ax.contourf(horizontal, vertical, scores, levels=[-np.inf, 0, np.inf], colors=[ORANGE, BLUE], alpha=0.18)
     lines = ax.contour(
         horizontal, vertical, scores, levels=[-1, 0, 1], colors="black", linestyles=["dashed", "solid", "dashed"]
     )
     ax.clabel(lines, fmt={-1: "−1", 0: "0", 1: "1"})
-    for target, colour, marker, label in ((-1, BLUE, "o", "−1"), (1, ORANGE, "^", "1")):
+    for target, colour, marker, label in ((-1, ORANGE, "o", "−1"), (1, BLUE, "^", "1")):
         x1, x2 = zip(*(point for point, y in zip(points, targets, strict=True) if y == target), strict=True)
         ax.scatter(
             x1,

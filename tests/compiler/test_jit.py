@@ -208,8 +208,9 @@ def test_an_array_that_is_not_numpys_is_lists_of_lists_to_the_function():
     assert compile(lambda x: w * x[1][2][0] - len(x) - len(x[0]) - len(x[0][0]))(x) == 2 * 11 - 2 - 3 - 2
 
 
-@pytest.mark.parametrize("batch_size", [1, 4, None])
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(
+    ("batch_size", "threads"), [(1, 1), (4, 1), (4, 2), (None, 2)], ids=["1", "4", "4 in threads", "all in threads"]
+)
 @pytest.mark.parametrize("kind", ["one form", "forms", "branches"])
 def test_training_is_that_of_an_eager_loop(kind, batch_size, threads):
     def made():

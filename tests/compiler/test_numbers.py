@@ -36,12 +36,12 @@ def test_every_row_is_compiled_with_its_special_values(code, op):
 
     for point, found in zip(points, by_sample.forward(points), strict=True):
         assert close(found, record(op, tuple(map(Value, point))).data, size(point)), point
-    for point in rng.sample(points, min(len(points), 70)):
+    for point in rng.sample(points, min(len(points), 60)):
         for w, x in zip(ws, point, strict=True):
             w.data = x
         y = record(op, tuple(ws))
         expected = [0.0 + g for g in gradients(y, ws)]
-        for program, rows in ((by_sample, [[1.0] * n]), (by_sample, [[1.0] * n] * 3), (by_batch, [[]])):
+        for program, rows in ((by_sample, [[1.0] * n] * 3), (by_batch, [[]])):
             assert all(close(found, y.data, size(point)) for found in program.forward(rows)), point
             for w in ws:
                 w.grad = 0.0

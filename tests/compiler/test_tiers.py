@@ -41,7 +41,7 @@ def run(output, inputs, rows, kind, parameters):
 
 @given(expressions(), st.integers(0, 3))
 @settings(
-    max_examples=max(20, settings().max_examples // 2), suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=max(15, settings().max_examples // 3), suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_kinds_of_code_give_the_same_bits_and_the_engines_numbers(f, count):
     count = min(count, len(f.point))

@@ -106,3 +106,15 @@ def test_nothing_moves_while_one_steps(opened):
     for _ in range(page.evaluate("session.steps.length")):
         page.keyboard.press("ArrowRight")
         assert page.evaluate(places) == pytest.approx(at_start, abs=1)
+
+
+@pytest.mark.parametrize("width", [360, 768, 980])
+def test_every_control_is_large_enough_for_a_finger(opened, width):
+    page = opened(playground("en"), replays=False, viewport={"width": width, "height": 800}).page
+    small = """[...document.querySelectorAll("button, input:not([type=range]), select, summary")]
+        .filter(each => each.checkVisibility() && !each.matches(".unit") && each.getBoundingClientRect().height < 43.9)
+        .map(each => each.id)"""
+    for room in ("typing", "board"):
+        page.evaluate(f"showRoom('{room}')")
+        page.evaluate("document.querySelector('footer').classList.add('all')")
+        assert page.evaluate(small) == [], room

@@ -46,6 +46,12 @@ def test_every_import_is_used():
         assert imported(text) <= names(IMPORT.sub("", text))[1], module
 
 
+def test_the_stepper_does_not_know_the_playground():
+    for module, text in scripts().items():
+        if module.startswith("stepper/"):
+            assert not re.search(r'^import.*"\.\./(?!rows\.js")', text, re.MULTILINE), module
+
+
 def test_a_forgotten_import_is_found():
     text = scripts()["stepper/view.js"]
     line = next(line for line in text.splitlines() if "hasGradient" in line and "import" in line)

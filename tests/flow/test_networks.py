@@ -11,8 +11,10 @@ from micrograd_cn import Op, Tape, Value, draw_flow, scope
 from micrograd_cn.engine import record
 from micrograd_cn.flow.graph import Graph
 from micrograd_cn.flow.javascript import Rows
+from micrograd_cn.losses import mse_loss
 from micrograd_cn.nn import MLP, Neuron
 from micrograd_cn.optim import SGD
+from micrograd_cn.walk import nodes_below
 
 from .pages import example, position, same
 
@@ -23,7 +25,7 @@ def test_a_network_is_folded_and_a_folded_part_is_one_step(opened):
     page = opened(draw_flow(y, "en"))
     assert set(page.nodes()) == {"x1", "x2", "layers.0", "layers.1", "layers.2"}
     page.press("ArrowRight", "ArrowRight", "ArrowRight")
-    assert page.narration == "Forward: layer 2 sees layer 1 and gives 0.3318."
+    assert page.narration == "Forward: layer 3 sees layer 2 and gives 0.3318."
     page.press("End")
     assert position(page) == 3 + 1 + 3
     y.backward()
@@ -147,3 +149,36 @@ def test_the_facts_name_an_operation_that_cannot_be_computed_in_the_page_the_las
     y = record(opaque("second_odd"), (record(opaque("first_odd"), (x,)),))
     assert Graph(y).facts(Rows())["fixed"] == "second_odd"
     assert Graph(x * x).facts(Rows())["fixed"] == ""
+
+
+def test_a_tape_s_numbers_are_recorded_or_computed_to_the_last_bit(opened):
+    model, tape, expected = MLP(2, [3, 1], activation="tanh", seed=1), Tape("en"), []
+    for _ in range(3):
+        loss = mse_loss([model([Value(x, "x1"), Value(0.3, "x2")]) for x in (0.7, -1.1)], [1.0, -0.5])
+        tape.snapshot(loss)
+        expected.append(
+            [
+                (n.data, [p for p, x in zip(n.partials, n.parents, strict=True) if x.requires_grad])
+                for n in nodes_below(loss)
+            ]
+        )
+        model.zero_grad()
+        loss.backward()
+        for p in model.parameters():
+            p.data -= 0.1 * p.grad
+    page = opened(tape)
+    got = page.page.evaluate(
+        """session.snapshots.map(({ graph, data, partials }) => graph.nodes.map((node, i) =>
+            [data[i], partials[i].filter((_, slot) => graph.nodes[node.parents[slot]].gets)]))"""
+    )
+    assert [[(y, local) for y, local in nodes] for nodes in got] == expected
+
+
+def test_numbers_that_do_not_follow_from_their_operands_are_those_that_were_recorded(opened):
+    w = Value(2.0, "w")
+    y = w * w + 1
+    y.label, w.data = "y", 5.0
+    page = opened(draw_flow(y, "en"))
+    page.press("End")
+    assert page.nodes()["y"]["value"] == "5"
+    assert page.nodes()["w"] | {"grad": "4"} == page.nodes()["w"]

@@ -2,7 +2,7 @@
 
 export const REACH = 1.6; // the plane shown goes from -REACH to REACH
 
-const between = (n, i) => i / Math.max(1, n - 1);
+const evenly = (n, i) => i / Math.max(1, n - 1);
 
 // Each takes a generator, how many points, and how much of the usual noise.
 export const DATA = {
@@ -43,7 +43,7 @@ export function pointOf(at, label) {
 
 function halves(n, place, rng, noise) {
   return Array.from({ length: n }, (_, i) => {
-    const k = i % 2, at = place(k, between(Math.ceil(n / 2), i >> 1));
+    const k = i % 2, at = place(k, evenly(Math.ceil(n / 2), i >> 1));
     return pointOf(at.map(x => x + rng.gauss(0, noise)), k);
   });
 }

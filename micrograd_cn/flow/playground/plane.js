@@ -72,13 +72,20 @@ function boundary({ values }) {
   return pieces;
 }
 
+// The classes are told apart without colours too: circles for 0, triangles for 1, as in the tutorial.
+function drawMark(context, label, x, y, radius) {
+  if (!label) return context.arc(x, y, radius, 0, 7);
+  for (const k of [0, 1, 2]) context.lineTo(x + 1.5 * radius * Math.sin((k * 2 * Math.PI) / 3), y - 1.5 * radius * Math.cos((k * 2 * Math.PI) / 3));
+  context.closePath();
+}
+
 export function drawPlane(canvas, output, points, chosenPoint, held = []) {
   const { context, width, height } = fitted(canvas), size = Math.min(width, height), left = (width - size) / 2;
   context.clearRect(0, 0, width, height);
   context.imageSmoothingEnabled = true;
   context.imageSmoothingQuality = "high";
   context.drawImage(output.canvas, left, (height - size) / 2, size, size);
-  const radius = Math.max(3, size / 110), top = (height - size) / 2, cell = size / GRID;
+  const radius = Math.max(3, size / 105), top = (height - size) / 2, cell = size / GRID;
   Object.assign(context, { strokeStyle: colours.ink, lineWidth: 1.5, lineCap: "round" });
   context.beginPath();
   for (const [[x0, y0], [x1, y1]] of boundary(output)) {
@@ -90,8 +97,7 @@ export function drawPlane(canvas, output, points, chosenPoint, held = []) {
   for (const { at, label } of held) { // hollow
     const [cx, cy] = placed(at);
     context.beginPath();
-    if (label) context.arc(cx, cy, 0.8 * radius, 0, 7);
-    else context.rect(cx - 0.7 * radius, cy - 0.7 * radius, 1.4 * radius, 1.4 * radius);
+    drawMark(context, label, cx, cy, 0.8 * radius);
     Object.assign(context, { strokeStyle: label ? colours.plus : colours.minus, fillStyle: colours.paper, lineWidth: 1.2 });
     context.fill();
     context.stroke();
@@ -99,13 +105,12 @@ export function drawPlane(canvas, output, points, chosenPoint, held = []) {
   points.forEach(({ at, label }, i) => {
     const [cx, cy] = placed(at);
     context.beginPath();
-    if (label) context.arc(cx, cy, radius, 0, 7);
-    else context.rect(cx - 0.9 * radius, cy - 0.9 * radius, 1.8 * radius, 1.8 * radius); // told apart without colours
+    drawMark(context, label, cx, cy, radius);
     context.fillStyle = label ? colours.plus : colours.minus;
     context.strokeStyle = colours.paper;
-    context.lineWidth = 1.3;
+    context.lineWidth = 2;
+    context.stroke(); // of which half is left around it
     context.fill();
-    context.stroke();
     if (i !== chosenPoint) return;
     for (const [strokeStyle, lineWidth] of [[colours.ink, 6], [colours.glow, 3]]) {
       Object.assign(context, { strokeStyle, lineWidth });

@@ -5,11 +5,13 @@ import { isLeaf, isNamed } from "./graph.js";
 import { titleOf } from "./parts.js";
 import { bracketed, cleaned, isolated, shown } from "./text.js";
 
-export const BOX = { title: 21, line: 18, side: 9, top: 5, between: 10, least: 62 }; // pixels
-const USUAL = "-0.8888"; // a number that a box has room for, whatever it has now
+export const BOX = { title: 21, line: 18, top: 5, least: 62 }; // pixels
+const ROOMY = { side: 9, between: 10, usual: "-0.8888", lock: 40 }; // beside and between texts; a number that has room, whatever there is now
+const TIGHT = { side: 5, between: 4, usual: "-0.88", lock: 36 }; // where boxes stand beside each other on a narrow screen
 
 // The size, the rows and the role of a box; `numbers` has what it will show.
-export function measure(shape, box, words, numbers, passes) {
+export function measure(shape, box, words, numbers, passes, vertical) {
+  const { side, between, usual, lock } = vertical ? TIGHT : ROOMY;
   const { graph, frames } = shape, [i] = box.nodes, node = graph.nodes[i], gets = box.folded || node.gets;
   box.bare = !box.folded && isLeaf(node) && !node.gets && !isNamed(node); // a number that someone wrote
   const inside = box.frame >= 0 ? `${frames[box.frame].name}.` : "", name = box.name.startsWith(inside) ? box.name.slice(inside.length) : box.name;
@@ -18,10 +20,11 @@ export function measure(shape, box, words, numbers, passes) {
   const root = box.nodes.includes(graph.root), met = !box.folded && node.gets && (graph.expected[i] > 1 || (isLeaf(node) && passes > 1));
   box.pairs = box.bare ? [] : box.folded ? ["count", "norm"] : node.gets ? ["data", "grad"] : ["data"];
   box.notes = gets ? Number(met || root || box.folded) + Number(Boolean(graph.handwritten) && !box.folded) : 0; // how its gradient stands, and that of another class
-  const widths = box.pairs.map(key => textWidth(wordOf(key, words), "word") + BOX.between + Math.max(...[USUAL, ...numbers(box, key)].map(text => textWidth(text, "grad"))));
-  const notes = met ? Math.max(...[`= ${USUAL} + ${USUAL}`, ...numbers(box, "sum")].map(text => textWidth(text, "note"))) : 0;
-  const own = Math.max(BOX.least, ...widths, notes, textWidth(box.title, "title") + (gets ? 40 : 0));
-  box.width = Math.ceil((box.bare ? textWidth(USUAL, "number") : own) + 2 * BOX.side);
+  const widths = box.pairs.map(key => textWidth(wordOf(key, words), "word") + between + Math.max(...[usual, ...numbers(box, key)].map(text => textWidth(text, "grad"))));
+  const notes = met ? Math.max(...[`= ${usual} + ${usual}`, ...numbers(box, "sum")].map(text => textWidth(text, "note"))) : 0;
+  const own = Math.max(BOX.least, ...widths, notes, textWidth(box.title, "title") + (gets ? lock : 0));
+  box.side = side;
+  box.width = Math.ceil((box.bare ? textWidth(ROOMY.usual, "number") : own) + 2 * side);
   box.rows = [...(box.bare ? ["bare"] : ["title"]), ...box.pairs, ...Array(box.notes).fill("note")];
   box.height = (box.bare ? 4 : BOX.title) + BOX.line * (box.rows.length - !box.bare) + 2 * BOX.top - (box.notes ? 2 : 0);
   const plain = isLeaf(node) && node.gets && !box.folded;
@@ -40,8 +43,8 @@ export function boxLines(box, graph, facts, words, width) {
   if (!box.notes) return lines;
   const seed = facts.began && box.nodes[0] === graph.root && !box.folded && !isLeaf(graph.nodes[graph.root]);
   const waits = facts.count < facts.total, adds = facts.terms.length > 1;
-  if (box.notes > Number(facts.theirs !== null)) lines.push([!facts.began || facts.still ? (adds ? sumText(facts.terms, width) : "") : seed ? words.seed
-    : adds ? sumText(facts.terms, width) : waits || box.folded ? `${facts.count}/${facts.total}` : ""]);
+  if (box.notes > Number(facts.theirs !== null)) lines.push([!facts.began || facts.still ? (adds ? sumText(facts.terms, width - 2 * box.side) : "") : seed ? words.seed
+    : adds ? sumText(facts.terms, width - 2 * box.side) : waits || box.folded ? `${facts.count}/${facts.total}` : ""]);
   if (facts.theirs !== null) lines.push([`${words.theirs} ${number(facts.theirs)}${facts.state === "complete" ? agreement(facts) : ""}`]);
   return lines;
 }
@@ -58,6 +61,6 @@ export function sumText(terms, width) {
   const texts = terms.map(x => bracketed(shown(x)));
   let shownTerms = texts.length;
   const text = () => `= ${shownTerms < texts.length ? "… + " : ""}${texts.slice(-shownTerms).join(" + ")}`;
-  while (shownTerms > 1 && textWidth(text(), "note") > width - 2 * BOX.side) shownTerms--;
+  while (shownTerms > 1 && textWidth(text(), "note") > width) shownTerms--;
   return text();
 }

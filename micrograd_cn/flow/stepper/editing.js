@@ -79,11 +79,11 @@ function nudgeBy() {
 }
 
 function showWays() {
-  const { graph, words, leaves } = session, able = !graph.fixed && byId("leaf").value !== "" && graph.nodes.length <= MOST_NUDGED;
-  const change = nudgeBy();
+  const { graph, words } = session, able = !graph.fixed && byId("leaf").value !== "" && graph.nodes.length <= MOST_NUDGED;
+  const change = able ? nudgeBy() : 0;
   byId("change").disabled = !able;
-  if (!able || change === 0) return byId("ways").replaceChildren();
-  const i = chosenLeaf(), { ways, together, linear } = changesOf(graph, leaves, i, change), name = called(graph.nodes[i].name);
+  if (change === 0) return byId("ways").replaceChildren();
+  const { leaves } = session, i = chosenLeaf(), { ways, together, linear } = changesOf(graph, leaves, i, change), name = called(graph.nodes[i].name);
   byId("change").setAttribute("aria-valuetext", `${name} ${signed(change)}`);
   const row = (cell, texts, attributes = {}) => html("tr", attributes, ...texts.map(text => html(cell, {}, text)));
   const added = ways.reduce((total, { own }) => total + own, 0), root = called(graph.nodes[graph.root].name);

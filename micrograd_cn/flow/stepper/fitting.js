@@ -17,12 +17,14 @@ export function textWidth(text, kind) {
 
 const unfitted = []; // pairs of a text and the room that it has
 
-// Set the text; it is kept within `room` pixels by fitChanged().
-export function fit(element, text, room) {
+const WIDER = 1.35; // as which a text may come out than it was measured: its digits are all of one width
+
+// Set the text, of a kind that FONTS has; it is kept within `room` pixels by fitChanged().
+export function fit(element, text, room, kind) {
   if (!element || element.textContent === text) return;
   element.textContent = text;
   element.removeAttribute("textLength");
-  if (text) unfitted.push([element, room]);
+  if (text && WIDER * textWidth(text, kind) > room) unfitted.push([element, room]);
 }
 
 // Keep all texts that have changed within their room, whatever the fonts. To measure a text, the browser lays the page

@@ -8,7 +8,7 @@ import { orderLayers, placeRows, straighten } from "./order.js";
 
 // It is done in a system of its own, x along the way of the forward pass and y across; `vertical` turns it.
 
-export const GAP = { column: 14, port: 16, label: 36, wire: 10, rim: 14, title: 28 };
+export const GAP = { row: 16, narrow: 8, column: 14, port: 16, label: 36, wire: 10, rim: 14, title: 28 };
 
 // Give every box and frame {x, y, width, height}, and every edge its `points` and the `place` of its label, which is
 // `label` wide.
@@ -122,7 +122,11 @@ function rankItems({ items, wires }) {
 
 // Lay a part out: its own size, and where in it its items are and its wires go.
 function arrange(part, labelled, vertical) {
-  for (const item of part.items) if (item.inner) Object.assign(item, { width: item.inner.width, height: item.inner.height });
+  const gap = vertical ? GAP.narrow : GAP.row;
+  for (const item of part.items) {
+    item.gap = item.inner ? GAP.row : gap;
+    if (item.inner) Object.assign(item, { width: item.inner.width, height: item.inner.height });
+  }
   const last = Math.max(0, ...part.items.map(item => item.rank)), layers = Array.from({ length: 2 * last + 3 }, () => []);
   for (const item of part.items) {
     item.layer = 2 * item.rank + 1;
@@ -165,7 +169,7 @@ function bundled(part, layers, labelled, vertical) {
       const labelled = labels && layer === labelAt, widest = Math.max(...bundle.wires.map(wire => wire.size ?? 0));
       const [along, across] = vertical ? [GAP.label, widest + 6] : [widest, GAP.label], each = labelled ? across : GAP.wire;
       const rows = bundle.trunk ? 1 : bundle.wires.length;
-      const dummy = { layer, each, label: labelled, width: labelled ? along : 0, height: each * rows, links: [] };
+      const dummy = { layer, each, gap: GAP.row, label: labelled, width: labelled ? along : 0, height: each * rows, links: [] };
       layers[layer].push(dummy);
       bundle.dummies.push(dummy);
       if (before) tie(before, dummy, bundle.dummies.length > 1 ? 8 : 1);

@@ -3,6 +3,7 @@
 import { svg } from "./elements.js";
 
 const FLIGHT = 650; // of a contribution along its edge, in milliseconds
+const MOST_MOVED = 400; // boxes and edges; more are set down at once
 
 export const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
@@ -25,7 +26,7 @@ export function fly(layer, { line }, text, sign, speed) {
 
 // Let the boxes that were there before move from where they were, and the new ones appear.
 export function settleIn(picture, before, dx, dy) {
-  if (still()) return;
+  if (still() || picture.boxes.length + picture.edges.length > MOST_MOVED) return;
   const timing = { duration: 320, easing: "ease-in-out" };
   for (const { group, key, x, y } of [...picture.frames, ...picture.boxes]) {
     const was = before.get(key);

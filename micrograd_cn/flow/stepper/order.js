@@ -3,7 +3,6 @@
 import { reversed } from "./lists.js";
 
 const SWEEPS = 10;
-const ROW_GAP = 16;
 
 // Order the layers so that few links cross: each member goes to the mean place of those that it is linked to in the
 // layer before, then after, and so on (Sugiyama, Tagawa & Toda 1981); the best order that was seen is kept.
@@ -54,7 +53,7 @@ export function placeRows(layers) {
     let y = 0;
     for (const each of layer) {
       each.y = y + each.height / 2;
-      y += each.height + ROW_GAP;
+      y += each.height + each.gap;
     }
     for (const each of layer) each.y -= y / 2;
   }
@@ -109,4 +108,4 @@ export function straighten(layers, bundles) {
   }
 }
 
-const gapBetween = (a, b) => (a.each && b.each ? 4 : ROW_GAP);
+const gapBetween = (a, b) => (a.each && b.each ? 4 : Math.max(a.each ? 0 : a.gap, b.each ? 0 : b.gap));

@@ -18,7 +18,7 @@ export class Picture {
     Object.assign(this, { shape, acts, vertical });
     const facts = new Map(shape.boxes.map((box, i) => [box, view.boxes[i]]));
     const numbers = (box, key) => (key === "sum" ? (facts.get(box).terms.length <= 3 ? [sumText(facts.get(box).terms, Infinity)] : []) : key === "count" || facts.get(box)[key === "data" ? "value" : "grad"] === null ? [] : [shown(facts.get(box)[key === "data" ? "value" : "grad"])]);
-    for (const box of shape.boxes) measure(shape, box, words, numbers, view.state.passes);
+    for (const box of shape.boxes) measure(shape, box, words, numbers, view.state.passes, vertical);
     for (const frame of shape.frames) frame.least = textWidth(cleaned(titleOf(shape.graph, frame, words)), "title") + 50;
     const several = shape.edges.some(edge => edge.slots.length > 1); // drawn as one, of which a label says little
     this.labelled = shape.boxes.length <= page.limits.boxes && shape.edges.length <= (several ? page.limits.edges / 2 : page.limits.edges);
@@ -61,17 +61,17 @@ export class Picture {
   }
 
   makeBox(box) {
-    const { x, y, width, height, roles, key } = box, title = svg("title");
+    const { x, y, width, height, side, roles, key } = box, title = svg("title");
     const frame = svg("rect", { class: "frame", x, y, width, height, rx: box.folded ? 3 : 9 });
     const behind = box.folded ? [svg("rect", { class: "behind", x: x + 5, y: y + 5, width, height, rx: 3 })] : [];
     let base = y + BOX.top - 3;
     const rows = box.rows.map(kind => {
       base += kind === "title" ? BOX.title : BOX.line;
       const at = (name, x) => svg("text", { class: name, x, y: base - 2 });
-      const end = x + width - BOX.side, middle = x + width / 2;
+      const end = x + width - side, middle = x + width / 2;
       if (kind === "title") return [at("title", middle)];
       if (kind === "bare") return [at("number middle", middle)];
-      return kind === "note" ? [at("note", end)] : [at("word", x + BOX.side), at(kind === "data" || kind === "count" ? "number" : "number grad", end)];
+      return kind === "note" ? [at("note", end)] : [at("word", x + side), at(kind === "data" || kind === "count" ? "number" : "number grad", end)];
     });
     const padlock = `M${x + width - 17},${y + 11}v-2a3,3 0 0 1 6,0v2h1.5v6.5h-9v-6.5z`;
     const group = svg("g", { "data-name": box.name, "data-key": key }, title, ...behind, frame, ...rows.flat(),
@@ -89,28 +89,41 @@ export class Picture {
 
   // Show the view in the language of `words`; `active` has the boxes and edges that the step is about.
   update(view, words, active) {
-    const largest = Math.max(0, ...view.edges.map(edge => Math.abs(edge.size)).filter(Number.isFinite));
-    view.edges.forEach((facts, i) => updateEdge(this.edges[i], facts, words, largest, active.edges.has(i)));
-    view.boxes.forEach((facts, i) => updateBox(this.boxes[i], view, i, facts, words, active.boxes.has(i)));
+    const largest = view.edges.reduce((most, { size }) => (Number.isFinite(size) ? Math.max(most, Math.abs(size)) : most), 0);
+    view.edges.forEach((facts, i) => {
+      const share = largest && Number.isFinite(facts.size) ? Math.abs(facts.size) / largest : 1;
+      const width = EDGE_WIDTHS[0] + (EDGE_WIDTHS[1] - EDGE_WIDTHS[0]) * (facts.size === null ? 0 : share);
+      const now = { ...facts, width, active: active.edges.has(i), words };
+      if (isNew(this.edges[i], now)) updateEdge(this.edges[i], now);
+    });
+    view.boxes.forEach((facts, i) => {
+      const now = { ...facts, active: active.boxes.has(i), words };
+      if (isNew(this.boxes[i], now)) updateBox(this.boxes[i], view.shape, i, now);
+    });
     fitChanged();
   }
 }
 
-function updateEdge({ group, label, titles, line, head, points, texts: [local, sent], room, vertical }, facts, words, largest, active) {
-  const { size, sign, constant } = facts;
+// Whether what is to be shown is not what was shown last, as it is of most of a large graph; and keep it.
+function isNew(element, now) {
+  const { last } = element;
+  element.last = now;
+  return !last || Object.entries(now).some(([key, x]) => (Array.isArray(x) ? x.join() !== last[key].join() : !Object.is(x, last[key])));
+}
+
+function updateEdge({ group, label, titles, line, head, points, texts: [local, sent], room, vertical }, facts) {
+  const { size, sign, constant, width, active, words } = facts;
   const look = [constant && "constant", sign, active && "active"].filter(Boolean).join(" ");
   group.setAttribute("class", `edge ${look}`);
   label.setAttribute("class", `label ${look}`);
   group.setAttribute("data-contribution", size === null ? "" : exact(size));
-  const share = largest && Number.isFinite(size) ? Math.abs(size) / largest : 1;
-  const width = EDGE_WIDTHS[0] + (EDGE_WIDTHS[1] - EDGE_WIDTHS[0]) * (size === null ? 0 : share);
   drawArrow(line, head, points, width, size !== null, vertical);
   const told = [["local", facts.partial], ["upstream", facts.upstream], ["contribution", size]].filter(([, x]) => x !== null);
   for (const title of titles) title.textContent = tip(`${facts.source} → ${facts.target}`, told, words);
   if (!local || constant) return;
   const [factor, product] = edgeTexts(facts, words);
-  fit(local, factor, room);
-  fit(sent, product, room);
+  fit(local, factor, room, "local");
+  fit(sent, product, room, "sent");
 }
 
 // What stands at an edge: its local derivative, and below it the contribution; of several, their number and their norm.
@@ -120,8 +133,10 @@ function edgeTexts({ size, partial, count, constant, stops }, words) {
   return [partial === null ? "" : `× ${shown(partial)}`, size === null ? "" : stops ? words.stops : `${size > 0 ? "+" : ""}${shown(size)}`];
 }
 
-function updateBox({ group, title, rows, width, role }, { shape }, i, facts, words, active) {
-  const box = shape.boxes[i], sign = facts.grad > 0 ? "plus" : facts.grad < 0 ? "minus" : "";
+const KINDS = { title: "title", note: "note", bare: "number" }; // of texts; of the others, a word and its number
+
+function updateBox({ group, title, rows, width, role }, shape, i, facts) {
+  const { words, active } = facts, box = shape.boxes[i], sign = facts.grad > 0 ? "plus" : facts.grad < 0 ? "minus" : "";
   const look = [role, facts.state, sign, active && "active", (facts.still || !facts.began) && "still"].filter(Boolean).join(" ");
   group.setAttribute("class", look);
   group.setAttribute("data-value", facts.value === null ? "" : exact(facts.value));
@@ -131,7 +146,10 @@ function updateBox({ group, title, rows, width, role }, { shape }, i, facts, wor
   const told = [["data", facts.value], ["grad", facts.grad]].filter(([, x]) => x !== null);
   title.textContent = tip(facts.name, told, words);
   const lines = boxLines(box, shape.graph, facts, words, width);
-  rows.forEach((texts, k) => texts.forEach((text, part) => fit(text, lines[k]?.[part] ?? "", width - 2 * BOX.side + 4 - (texts.length > 1 ? textWidth(lines[k][1 - part], "word") + 4 : 0))));
+  rows.forEach((texts, k) => texts.forEach((text, part) => {
+    const beside = texts.length > 1 ? textWidth(lines[k][1 - part], "word") + 4 : 0;
+    fit(text, lines[k]?.[part] ?? "", width - 2 * box.side + 4 - beside, KINDS[box.rows[k]] ?? (part ? "grad" : "word"));
+  }));
   if (box.folded) group.setAttribute("aria-label", filled(words.open_part, { part: lines[0][0] }));
 }
 

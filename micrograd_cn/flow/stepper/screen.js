@@ -15,6 +15,8 @@ import { viewport } from "./viewport.js";
 
 const MANY_MOVES = 4000; // from which on the gradients are not computed beforehand
 
+const tags = { en: "en", zh: "zh-CN" }; // of the languages
+
 // Make the picture of what is open. What was there stays in its place, but for what must make room.
 function drawPicture(other) {
   const { shape, moves, words, chosen } = session, { picture: last } = viewport;
@@ -44,9 +46,9 @@ session.watch(({ other, anew }) => {
 function showAll() {
   const { position: at, chosen, shape, graph, steps, words, lastStep: step } = session, { asking, done, lang } = chosen;
   const view = session.viewAt(), active = activeIn(shape, asking ? steps[at] : step);
-  document.documentElement.lang = lang === "zh" ? "zh-CN" : lang;
+  if (document.documentElement.lang !== tags[lang]) document.documentElement.lang = tags[lang]; // all is laid out anew
   translate(words);
-  byId("language").lang = lang === "zh" ? "en" : "zh-CN";
+  byId("language").lang = tags[lang === "zh" ? "en" : "zh"];
   byId("play").textContent = chosen.timer ? words.pause : words.play;
   const told = asking ? narration(session.viewAt(steps[at].end), steps[at], steps[at + 1], words, { asked: true })
     : narration(view, step, steps[at], words, { fresh: chosen.fresh });

@@ -4,6 +4,8 @@ import { html } from "./elements.js";
 import { calledIn } from "./parts.js";
 import { bracketed, exact, filled } from "./text.js";
 
+const shownRows = new WeakMap(); // of each table
+
 // Fill a table; cells are texts or, for numbers, floats and null. Only what changed is touched.
 function fillTable(table, headings, rows) {
   if (table.rows.length !== rows.length + 1) {
@@ -13,8 +15,11 @@ function fillTable(table, headings, rows) {
       html("tbody", {}, ...rows.map(() => line("td", {}))),
     );
   }
-  [headings, ...rows].forEach((cells, i) => {
+  const all = [headings, ...rows], last = shownRows.get(table);
+  shownRows.set(table, all);
+  all.forEach((cells, i) => {
     cells.forEach((content, j) => {
+      if (last?.length === all.length && Object.is(last[i][j], content)) return;
       const cell = table.rows[i].cells[j], number = typeof content === "number";
       const text = number ? exact(content) : content ?? "";
       if (cell.textContent !== text) cell.textContent = text;

@@ -37,6 +37,10 @@ class Viewport {
     Object.assign(this, { picture, size, boxes });
   }
 
+  get rim() {
+    return this.vertical ? 6 : 14;
+  }
+
   get room() {
     return [this.frame.clientWidth, this.frame.clientHeight];
   }
@@ -54,7 +58,7 @@ class Viewport {
   }
 
   place(least) {
-    const [width, height] = this.room, rim = 14, [w, h] = this.size;
+    const [width, height] = this.room, { rim, size: [w, h] } = this;
     if (!width || !height) return;
     const whole = Math.min((width - 2 * rim) / w, (height - 2 * rim) / h, ZOOM.first), zoom = Math.max(whole, least, ZOOM.least);
     const [start, end] = this.vertical ? ["y", "height"] : ["x", "width"], [side, across] = this.vertical ? ["x", "width"] : ["y", "height"];
@@ -126,7 +130,7 @@ class Viewport {
     if (!boxes.length) return;
     const far = (key, size, room) => (Math.max(...boxes.map(box => box[key] + box[size])) - Math.min(...boxes.map(box => box[key]))) * this.zoom + 28 > room;
     if (boxes.length > 1 && (far("x", "width", this.room[0]) || far("y", "height", this.room[1]))) return this.bring(boxes.slice(-1));
-    const [width, height] = this.room, rim = 14;
+    const [width, height] = this.room, { rim } = this;
     const shift = (from, to, room) => (from < rim ? rim - from : to > room - rim ? Math.max(room - rim - to, rim - from) : 0);
     const least = key => Math.min(...boxes.map(box => box[key]));
     const most = (key, size) => Math.max(...boxes.map(box => box[key] + box[size]));
