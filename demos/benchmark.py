@@ -3,7 +3,8 @@
 The tables, which `--list` names: a training step of two demos, and of an attention model written without a library;
 what the garbage collector costs; one operation; the share of the processor's peak; compiled networks of many shapes,
 microgpt, a recurrent network, functions, threads; memory for an operation, time for a node against the size of the
-graph, derivatives of many inputs and of high order, sparse ones, compile time, and import time.
+graph, derivatives of many inputs and of high order, sparse ones, compile time, import time, and which
+mistakes in backward passes are found by whom.
 Contenders take turns, so that a machine which slows down slows all of them; a number is the median of its turns. All
 run on one core. The garbage collector stays on, as in anyone's training loop, but in columns that say so. A peer not
 installed has no row. Tables are in the reader's language (`--lang`), what `--json` gives in English.
@@ -34,6 +35,7 @@ from typing import Any
 
 import micrograd_cn as mg
 from benchmark_words import TITLES, chinese
+from check_contenders import table as checks
 from contenders import (
     ATTENTION,
     DIGITS,
@@ -429,6 +431,7 @@ TABLES: dict[str, tuple[str, Callable[[], list[Row]]]] = {
     "threads": ("MLP(8, [32, 32, 1]), 100,000 rows", threads),
     "first": ("Before the second step", first_step),
     "compile": ("Compiling a graph", compile_time),
+    "checks": ("Mistakes in hand-written backward passes, and who finds them", checks),
     "import": ("Import, beyond starting the interpreter", import_time),
 }
 

@@ -133,7 +133,7 @@ def side_by_side(eager: float, compiled: float, losses: Sequence[float], models:
     """Print how long the eager and the compiled training took, and how far apart they ended."""
     apart = max(abs(p.data - q.data) for p, q in zip(*(model.parameters() for model in models), strict=True))
     print(f"{'':10}{right(text('seconds', '秒'), 10)}{right(text('last loss', '最后的损失'), 14)}")
-    names = text("eager", "即时执行"), text("compiled", "编译后")
+    names = text("eager", "动态图"), text("compiled", "编译后")
     for name, seconds, loss in zip(names, (eager, compiled), losses, strict=True):
         print(f"{right(name, 10)}{seconds:10.3f}{loss:14.9f}")
     print(

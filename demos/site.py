@@ -1,8 +1,8 @@
-"""Write the site: a start page, the tutorials, pages to play with and the API reference: `python demos/site.py`.
+"""Write the site: start page, tutorials, gradient checks, pages to play with, API reference: `python demos/site.py`.
 
 It is a folder of static files with relative links, in English and Chinese, which needs no network when it is viewed and
-opens from a disk as well: `demos/out/site/index.html`, or where --out says. The tutorials are the executed notebooks,
-their formulas as MathML; the reference is made by pdoc from the docstrings. Needs `'.[site]'`.
+opens from a disk as well: `demos/out/site/index.html`, or where --out says. The tutorials are the executed notebooks, a
+page a section, their formulas as MathML; the reference is made by pdoc from the docstrings. Needs `'.[site]'`.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import re
 import shutil
 import warnings
 from collections.abc import Iterable
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from string import Template
@@ -53,7 +54,9 @@ TEXTS: dict[str, dict[str, str]] = {
         "room_model": "A language model",
         "room_model_text": "Let it learn names, see where its attention goes, and open any letter's chance.",
         "tutorial": "Tutorial",
-        "tutorial_text": "From the derivative of one number to a network that is compiled, with exercises.",
+        "tutorial_text": "From the derivative of one number to a small GPT, with exercises.",
+        "check": "Check a gradient",
+        "check_text": "Three mistakes of hand-written backward passes, found; and how many others are, by whom.",
         "reference": "Reference",
         "reference_text": "Every class and function, with an example that runs.",
         "operations": "Operations",
@@ -64,7 +67,9 @@ TEXTS: dict[str, dict[str, str]] = {
         "train": "From a clone of the repository, train a network on real handwritten digits:",
         "test": "Run the tests:",
         "back": "Start page",
+        "contents": "Contents",
         "code": "Code",
+        "drawing": "Picture",
     },
     "zh": {
         "lang": "zh-CN",
@@ -83,7 +88,9 @@ TEXTS: dict[str, dict[str, str]] = {
         "room_model": "语言模型",
         "room_model_text": "让它学习名字，看注意力落在哪里，再打开任何一个字母的概率。",
         "tutorial": "教程",
-        "tutorial_text": "从一个数的导数，讲到编译成机器码的网络，附练习。",
+        "tutorial_text": "从一个数的导数，一直讲到一个小小的 GPT，附练习。",
+        "check": "检验一个梯度",
+        "check_text": "手写反向传播的三个错误，逐一找出；还有各种工具能找出多少错误。",
         "reference": "参考手册",
         "reference_text": "每个类和函数，各带一个能运行的例子（英文）。",
         "operations": "运算表",
@@ -93,7 +100,9 @@ TEXTS: dict[str, dict[str, str]] = {
         "train": "克隆仓库后，用真实的手写数字训练一个网络：",
         "test": "运行测试：",
         "back": "首页",
+        "contents": "目录",
         "code": "代码",
+        "drawing": "图",
     },
 }
 STYLE = """
@@ -135,16 +144,29 @@ code { font-family: ui-monospace, "SFMono-Regular", Menlo, Consolas, monospace; 
 .row { border-top: 1px solid var(--line); padding: 0.5rem 0; }
 .row h2 { margin: 1rem 0 0; }
 """
-NARROW = """
-body { max-width: 60rem; margin: 0 auto; overflow: visible !important; }
+READABLE = """
+body { max-width: 920px; margin: 0 auto; overflow: visible !important; }
 #notebook-container.container { width: auto; box-shadow: none; padding: 1rem; }
 div.cell, div.output_wrapper, div.inner_cell { min-width: 0; }
-div.output_area { overflow-x: auto; }
+div.cell, div.text_cell, div.code_cell { padding: 0; }
+div.output_subarea { max-width: 100%; }
+div.output_area, .rendered_html table, math[display="block"] { display: block; max-width: 100%; overflow-x: auto; }
 img, svg { max-width: 100%; height: auto; }
-pre { white-space: pre-wrap; }
+img[data-wide] { max-width: max(100%, 640px) !important; }
+.rendered_html, .rendered_html p, .rendered_html li, summary { font-size: 16px; line-height: 1.65; }
+.rendered_html table, .rendered_html th, .rendered_html td { font-size: 15px; line-height: 1.45; }
+.rendered_html code { white-space: normal; }
+.rendered_html code .word { white-space: nowrap; }
+.rendered_html pre, .highlight pre { font-size: 13px; white-space: pre; overflow-x: auto; }
+.rendered_html pre code { white-space: pre; }
+.rendered_html .highlight pre { margin: 0; padding: 0.5rem; background: transparent; }
+div.output_area pre { font-size: 13px; white-space: pre-wrap; }
+pre, code { word-break: normal !important; overflow-wrap: normal !important; }
 summary { display: list-item; cursor: pointer; color: #57606a; padding: 0.4rem 0; }
 .rendered_html table { margin-left: 0; }
 .rendered_html th, .rendered_html td { text-align: left; }
+nav.pages { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0.5rem 1.5rem; padding: 1rem; }
+nav.pages a { padding: 0.5rem 0; }
 """
 ROOMS = {"expression": "", "network": "#room=board", "model": "#room=model"}  # where the playground opens
 BACK = '<header><b>micrograd_cn</b><a href="index.html">Start page</a></header>'
@@ -190,6 +212,7 @@ def start_page(short: str, pages: Iterable[str]) -> str:
     links = {
         "play": f"flow.{short}.html",
         "tutorial": f"tutorial.{short}.html",
+        "check": f"check.{short}.html",
         "reference": "reference.html",
         "operations": "operations.html",
     }
@@ -248,8 +271,56 @@ def _embedded(source: re.Match[str]) -> str:
     return f'src="data:image/png;base64,{base64.b64encode((HERE / source[1]).read_bytes()).decode()}"'
 
 
-def tutorial(notebook: Path, short: str) -> str:
-    """Return an executed notebook as a page that needs no network."""
+def tutorial(notebook: Path, short: str) -> dict[str, str]:
+    """Return the pages of an executed notebook, which need no network, and their style, by the names of the files.
+
+    What stands before the first anchor is the page that links to all others, and each anchor, `<a id="name"></a>`,
+    begins a page. Each page leads to the one before and to the one after it.
+    """
+    head, cells, foot = exported(notebook, short)
+    words, first = TEXTS[short], f"tutorial.{short}.html"
+    pages: dict[str, list[str]] = {first: []}
+    titles = {first: words["contents"]}
+    for cell in cells:
+        if anchor := re.search(r'<a id="(\w+)"></a>', cell):
+            name = f"tutorial.{short}.{anchor[1]}.html"
+            heading = re.search(r"<h2[^>]*>(.*?)<a class=", cell, re.DOTALL)
+            assert heading, name
+            pages[name], titles[name] = [], re.sub("<[^>]*>", "", heading[1])
+        pages[next(reversed(pages))].append(cell)
+    names = list(pages)
+    style = "\n".join(re.findall(r"<style[^>]*>(.*?)</style>", head, re.DOTALL))
+    head = re.sub(r"<style.*?</style>", "", head, flags=re.DOTALL)
+    head = head.replace("</head>", '<link rel="stylesheet" href="tutorial.css"></head>')
+    files = {"tutorial.css": style + READABLE}
+    for before, name, after in zip([None, *names], names, [*names[1:], None], strict=False):
+        links = [f'<a href="{STARTS[short]}">{words["back"]}</a>'] if before is None else []
+        links += [f'<a rel="prev" href="{before}">← {titles[before]}</a>'] if before else []
+        links += [f'<a href="{first}">{words["contents"]}</a>'] if before and before != first else []
+        links += [f'<a rel="next" href="{after}">{titles[after]} →</a>'] if after else []
+        nav = f'<nav class="pages">{"".join(links)}</nav>'
+        top = re.sub(r"<title>.*?</title>", f"<title>{titles[name]} · micrograd_cn</title>", head, flags=re.DOTALL)
+        top = re.sub(r"(<body[^>]*>)", rf"\1{nav}", top, count=1)
+        body = re.sub(r'href="#(\w+)"', partial(_to_page, short, names), "".join(pages[name]))
+        files[name] = f"{top}{body}{foot.replace('</main>', f'{nav}</main>')}"
+    return files
+
+
+def one_page(notebook: Path, short: str) -> str:
+    """Return an executed notebook as a single page, which leads back to the start page."""
+    head, cells, foot = exported(notebook, short)
+    nav = f'<nav class="pages"><a href="{STARTS[short]}">{TEXTS[short]["back"]}</a></nav>'
+    head = head.replace("</head>", f"<style>{READABLE}</style></head>")
+    return re.sub(r"(<body[^>]*>)", rf"\1{nav}", head, count=1) + "".join(cells) + foot
+
+
+def _to_page(short: str, names: list[str], link: re.Match[str]) -> str:
+    page = f"tutorial.{short}.{link[1]}.html"
+    return f'href="{page}"' if page in names else link[0]
+
+
+def exported(notebook: Path, short: str) -> tuple[str, list[str], str]:
+    """Return what stands before the cells of a notebook, its cells, and what stands after them, in HTML."""
     import nbformat
     from jinja2 import pass_context
     from latex2mathml.converter import convert
@@ -277,10 +348,43 @@ def tutorial(notebook: Path, short: str) -> str:
     made = re.sub(r"<script.*?</script>", "", made, flags=re.DOTALL)  # of formulas, widgets, diagrams
     made = made.replace('href="pictures/', 'href="')  # the pages lie beside it
     made = re.sub(r"<html[^>]*>", f'<html lang="{TEXTS[short]["lang"]}">', made, count=1)
-    made = made.replace("</head>", f'<link rel="icon" href="data:,"><style>{NARROW}</style></head>', 1)
-    made = collapsed(made, TEXTS[short]["code"])
-    back = f'<p style="padding: 1rem"><a href="{STARTS[short]}">{TEXTS[short]["back"]}</a></p>'
-    return re.sub(r"(<body[^>]*>)", rf"\1{back}", made, count=1)
+    made = made.replace("</head>", '<link rel="icon" href="data:,"></head>', 1)
+    made = re.sub(r'<img alt="No description[^"]*" src="data:image/([^"]*)"[^>]*>', partial(_picture, short), made)
+    made = re.sub(r"<code>([^<]*)</code>", _words, made)
+    made = re.sub(r'(<div class="output_latex[^>]*>)(.*?)(?=</div>)', _formulas, made, flags=re.DOTALL)
+    head, *cells = re.split(r'(?=<div class="cell )', collapsed(made, TEXTS[short]["code"]))
+    end = cells[-1].rindex("</div>\n</div>\n</main>")
+    return head, [*cells[:-1], cells[-1][:end]], cells[-1][end:]
+
+
+def _picture(short: str, image: re.Match[str]) -> str:
+    """Return a picture as it is, marked if it is too wide to be read on a phone when it is made as narrow as that."""
+    kind, _, data = image[1].partition(";base64,")
+    start = base64.b64decode(data[:4000])
+    if kind.startswith("svg"):
+        [width] = re.findall(rb'<svg[^>]*\bwidth="(\d+)', start)[:1] or [b"0"]
+        pixels = int(width) * 4 // 3  # of points
+    else:
+        pixels = int.from_bytes(start[16:20], "big")  # of a PNG
+    wide = " data-wide" * (pixels > 640)
+    return f'<img{wide} alt="{TEXTS[short]["drawing"]}" src="data:image/{image[1]}" width="{pixels or 640}">'
+
+
+def _words(code: re.Match[str]) -> str:
+    """Return code in a text whose lines end between words, not at the hyphens within them."""
+    return "<code>" + " ".join(f'<span class="word">{word}</span>' for word in code[1].split(" ")) + "</code>"
+
+
+def _formulas(output: re.Match[str]) -> str:
+    """Return an output in TeX as MathML."""
+    from latex2mathml.converter import convert
+
+    formulas = re.findall(r"\$\\displaystyle (.*?)\$", html.unescape(output[2]), re.DOTALL)
+    made = "".join(convert(formula, display="block") for formula in formulas)
+    for side, bracket in (("prefix", "(<mtable>"), ("postfix", "</mtable>)")):  # as high as the matrix
+        old = bracket.replace("(", "<mo>&#x00028;</mo>").replace(")", "<mo>&#x00029;</mo>")
+        made = made.replace(old, old.replace("<mo>", f'<mo form="{side}" stretchy="true">'))
+    return output[1] + made
 
 
 def collapsed(page: str, summary: str) -> str:
@@ -303,8 +407,10 @@ def write(out: Path) -> None:
         for room in ROOMS:
             shutil.copy(HERE / f"pictures/room_{room}.{short}.png", out)
         playground(lang=short).save(out / f"playground.{short}.html")
-        page = tutorial(HERE / f"tutorial.{short}.ipynb", short)
-        (out / f"tutorial.{short}.html").write_text(page, "utf-8")
+        for name, page in tutorial(HERE / f"tutorial.{short}.ipynb", short).items():
+            (out / name).write_text(page, "utf-8")
+        (out / f"check.{short}.html").write_text(one_page(HERE / f"check.{short}.ipynb", short), "utf-8")
+    shutil.copy(HERE / "backward_passes.py", out)
     reference(out / "api")
     (out / "operations.html").write_text(operations(), "utf-8")
     (out / "reference.html").write_text(modules(), "utf-8")

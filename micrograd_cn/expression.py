@@ -26,6 +26,7 @@ __all__ = [
     "ALIASES",
     "CONSTANTS",
     "MEANT",
+    "NUMBER",
     "ParseError",
     "call_signature",
     "functions",
@@ -44,7 +45,7 @@ ALIASES = {  # what people call a function that has another name here
     **{"ln": "log", "log10": "log", "log2": "log", "power": "pow", "square": "pow", "heaviside": "step"},
     **{"arctan": "atan", "arcsin": "asin", "arccos": "acos", "logistic": "sigmoid", "swish": "silu"},
 }
-_NUMBER = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+NUMBER = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")  # in JavaScript too
 
 
 class ParseError(ValueError):
@@ -130,7 +131,7 @@ def _tokens(text: str, signs: Iterable[str]) -> Iterator[_Token]:
     at = 0
     while at < len(text):
         end = at + 1
-        if number := _NUMBER.match(text, at):
+        if number := NUMBER.match(text, at):
             end = number.end()
             yield _Token("number", text[at:end], at)
         elif text[at].isidentifier():

@@ -140,6 +140,7 @@ def training(folder: Path) -> None:
     loss += losses.binary_cross_entropy(output.sigmoid(), 1)
     optimizers: list[optim.Optimizer] = [
         optim.SGD(model.parameters(), lr=0.1, momentum=0.9),
+        optim.RMSprop(model.parameters(), momentum=0.9),
         optim.Adam(model.parameters()),
         optim.AdamW(model.parameters(), lr=optim.warmup(optim.cosine_lr(0.1, 10), 2)(1)),
     ]

@@ -83,15 +83,21 @@ TESTS = {  # modules or folders: the files test_*.py that pin them
     "testing/numerical testing/compare testing/report": "testing/numerical testing/compare testing/report "
     "testing/gradcheck testing/foreign",
     "testing/gradcheck": "testing/gradcheck testing/foreign",
-    "testing/lines testing/directions": "testing/lines testing/directions testing/foreign testing/libraries",
+    "testing/lines testing/line testing/directions testing/intervals testing/half testing/tolerance": "testing/lines "
+    "testing/directions testing/foreign testing/libraries",
+    "testing/contract testing/surroundings testing/subject testing/structures": "testing/contract testing/subject "
+    "testing/libraries testing/foreign",
+    "testing/causes testing/reproduce testing/watch": "testing/report testing/subject testing/gradcheck "
+    "testing/pytest_plugin",
+    "testing/checking testing/finding testing/pytest_plugin": "testing/pytest_plugin testing/subject",
     "testing/analytic testing/libraries testing/vectors testing/problem": "testing/problem testing/libraries "
     "testing/foreign",
     "testing/check_op": "testing/battery testing/check_op testing/failures testing/planted",
     "testing/recording testing/derivatives": "testing/derivatives testing/check_op testing/failures testing/planted",
-    "testing/places": "testing/places testing/check_op testing/failures testing/planted",
+    "testing/op_points": "testing/op_points testing/check_op testing/failures testing/planted",
     "testing/failures": "testing/messages testing/check_op testing/failures testing/planted",
     "testing/forms testing/javascript": "testing/form_results testing/forms testing/planted",
-    "testing/expressions testing/spots": "testing/expressions testing/spots testing/strategies testing/planted",
+    "testing/expressions testing/dense": "testing/expressions testing/dense testing/strategies testing/planted",
     "testing/reals testing/smooth": "testing/reals testing/smooth testing/strategies testing/planted",
     "testing/strategies testing/arrays": "testing/leaves testing/arrays testing/strategies testing/planted",
 }

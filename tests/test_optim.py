@@ -12,7 +12,7 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.nn import MLP
-from micrograd_cn.optim import SGD, Adam, AdamW, clip_grad_norm, cosine_lr, linear_lr, step_lr, warmup
+from micrograd_cn.optim import SGD, Adam, AdamW, RMSprop, clip_grad_norm, cosine_lr, linear_lr, step_lr, warmup
 
 START = [1.0, -0.5, 2.0]
 
@@ -26,6 +26,8 @@ OPTIMISERS = {
     "SGD": lambda ps: SGD(ps, lr=0.01),
     "SGD momentum": lambda ps: SGD(ps, lr=0.01, momentum=0.9),
     "SGD nesterov decay": lambda ps: SGD(ps, lr=0.01, momentum=0.9, nesterov=True, weight_decay=0.1),
+    "RMSprop": lambda ps: RMSprop(ps),
+    "RMSprop options": lambda ps: RMSprop(ps, lr=0.02, alpha=0.9, eps=1e-3, weight_decay=0.1, momentum=0.5),
     "Adam": lambda ps: Adam(ps),
     "Adam options": lambda ps: Adam(ps, lr=0.05, betas=(0.8, 0.95), eps=1e-3, weight_decay=0.2),
     "AdamW": lambda ps: AdamW(ps),
@@ -50,6 +52,18 @@ PYTORCH = {
         [0.9797209250837102, -0.4877281622851062, 1.9029071160734345],
         [-0.1467480180684335, -0.22110472516348478, -0.0706451437242035],
         [0.6288912009630829, 0.01798102542517015, -0.1090549069991447],
+    ],
+    "RMSprop": [
+        [0.9000000333333222, -0.40000003333332224, 1.9000000055555553],
+        [0.8221837844411161, -0.38628458817958583, 1.8254124200307578],
+        [0.17464204387133336, -0.4372201083795846, 0.9393481646963944],
+        [0.11571000007908053, -0.12190617846970549, 0.17588540995533725],
+    ],
+    "RMSprop options": [
+        [0.937250524954442, -0.4373207586953014, 1.9368542889323548],
+        [0.8567291118571607, -0.3866826920808488, 1.857142502927132],
+        [0.27479866826411603, -0.3832325515764101, 0.2997867889953664],
+        [0.11097314399113431, -0.16588304366082562, -0.1726024861919013],
     ],
     "Adam": [
         [0.9990000000333333, -0.49900000003333334, 1.9990000000055557],
@@ -198,7 +212,7 @@ def test_zero_grad_and_frozen_parameters(name):
     assert (p.grad, frozen.grad) == (0, 0)
 
 
-@pytest.mark.parametrize("make", [SGD, Adam, AdamW])
+@pytest.mark.parametrize("make", [SGD, RMSprop, Adam, AdamW])
 def test_refused_parameters(make):
     a, b = Value(1, "a"), Value(2)
     with pytest.raises(ValueError, match=f"{make.__name__} was given no parameters"):
@@ -232,6 +246,10 @@ def test_refused_parameters(make):
         (lambda p: Adam(p, betas=(0.9,)), r"Adam: betas must be two numbers, got \(0.9,\)"),
         (lambda p: AdamW(p, betas=(0.9, 0.99, 0.999)), r"AdamW: betas must be two numbers, got \(0.9, 0.99, 0.999\)"),
         (lambda p: Adam(p, eps=-1e-8), "eps must be 0 or more"),
+        (lambda p: RMSprop(p, alpha=1.0), r"RMSprop: alpha must be at least 0 and less than 1, got 1.0"),
+        (lambda p: RMSprop(p, eps=-1), "RMSprop: eps must be 0 or more, got -1"),
+        (lambda p: RMSprop(p, momentum=-1), "RMSprop: momentum must be 0 or more, got -1"),
+        (lambda p: RMSprop(p, weight_decay=-1), "RMSprop: weight_decay must be 0 or more, got -1"),
     ],
 )
 def test_refused_options(make, message):
@@ -257,9 +275,9 @@ def test_a_network_learns_with_it(name):
     assert loss().data < start
 
 
-@pytest.mark.parametrize("make", [SGD, Adam, AdamW])
-def test_the_learning_rate_is_pytorchs_where_none_is_given(make):
-    assert make([Value(1)]).lr == 1e-3
+@pytest.mark.parametrize(("make", "rate"), [(SGD, 1e-3), (RMSprop, 1e-2), (Adam, 1e-3), (AdamW, 1e-3)])
+def test_the_learning_rate_is_pytorchs_where_none_is_given(make, rate):
+    assert make([Value(1)]).lr == rate
 
 
 def test_no_eps_and_no_gradient_is_nan_as_in_pytorch():

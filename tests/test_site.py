@@ -4,6 +4,7 @@ import os
 import re
 import runpy
 import shutil
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urldefrag, urljoin
@@ -14,6 +15,7 @@ pytest.importorskip("pdoc")
 pytestmark = pytest.mark.browser  # what is written here is looked at there
 ROOT = Path(__file__).parents[1]
 PAGES = ("index.html", "index.zh.html", "tutorial.en.html", "tutorial.zh.html", "flow.en.html", "flow.zh.html")
+CHECKS = ("check.en.html", "check.zh.html")
 PICTURED = ("draw_flow", "playground")
 REQUIRED = os.environ.get("MICROGRAD_CN_BROWSER") == "required"
 
@@ -34,7 +36,7 @@ def site(made: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_pages_are_there_in_both_languages(site: Path, made: Any) -> None:
-    assert {path.name for path in site.glob("*.html")} >= {*PAGES, "operations.html", "reference.html"}
+    assert {path.name for path in site.glob("*.html")} >= {*PAGES, *CHECKS, "operations.html", "reference.html"}
     for name in made["MODULES"]:
         assert (site / "api" / f"{name.replace('.', '/')}.html").exists(), name
     for short, lang in (("en", "en"), ("zh", "zh-CN")):
@@ -48,19 +50,47 @@ def test_the_commands_are_those_of_the_readme(made: Any) -> None:
         assert all(command in lines for command in made["COMMANDS"][short].values())
 
 
-def test_formulas_are_mathml_and_the_reference_has_the_examples(site: Path) -> None:
-    for page in ("tutorial.en.html", "tutorial.zh.html"):
-        text = (site / page).read_text("utf-8")
-        assert text.count("<math") > 20
-        assert "$$" not in text
-        assert "<script" not in text
+def tutorial(site: Path, short: str) -> dict[str, str]:
+    """Return the pages of a tutorial in the order in which each leads to the next."""
+    pages, name = {}, f"tutorial.{short}.html"
+    while name:
+        pages[name] = (site / name).read_text("utf-8")
+        [*found] = set(re.findall(r'<a rel="next" href="([^"]*)">', pages[name]))
+        [name] = found or [""]
+    return pages
+
+
+@pytest.mark.parametrize("short", ["en", "zh"])
+def test_a_tutorial_is_a_page_a_section_with_the_one_before_and_the_next(site: Path, short: str) -> None:
+    pages = tutorial(site, short)
+    assert pages.keys() == {path.name for path in site.glob(f"tutorial.{short}*.html")}
+    for before, page in pairwise(pages):
+        assert pages[page].count(f'<a rel="prev" href="{before}">') == 2, "above and below"
+    contents = re.sub(r"\s*¶", "", pages[f"tutorial.{short}.html"])
+    in_order = [re.findall(r"<title>(.*?) · ", text) for text in pages.values()]
+    listed = [re.sub("<[^>]*>", "", title) for title in re.findall(r"<td><a href=[^>]*>(.*?)</a></td>", contents)]
+    assert {re.sub(r"^\d+\W+", "", title) for [title] in in_order[1:]} == set(listed)
+    for text in pages.values():
+        assert not re.search(r'<a href="#\w+"', text), "a link to a section leads to its page"
+
+
+@pytest.mark.parametrize("short", ["en", "zh"])
+def test_formulas_are_mathml(site: Path, short: str) -> None:
+    text = "".join(tutorial(site, short).values())
+    assert text.count("<math") > 300
+    assert "$$" not in text
+    assert "\\displaystyle" not in text
+    assert "<script" not in text
+
+
+def test_the_reference_has_the_examples(site: Path) -> None:
     assert "&gt;&gt;&gt; " in (site / "operations.html").read_text("utf-8")
     assert ">>>" in (site / "api/micrograd_cn/functional.html").read_text("utf-8").replace("&gt;", ">")
 
 
 @pytest.mark.parametrize(("short", "summary"), [("en", "Code"), ("zh", "代码")])
 def test_code_that_a_notebook_hides_opens_on_a_click(site: Path, made: Any, short: str, summary: str) -> None:
-    text = (site / f"tutorial.{short}.html").read_text("utf-8")
+    text = "".join(tutorial(site, short).values())
     hidden = text.count("celltag_hide-input")
     assert hidden >= 5
     assert text.count(f"<details><summary>{summary}</summary>") == hidden
@@ -147,7 +177,37 @@ def test_start_pages_and_tutorials_are_no_wider_than_the_screen(site: Path, brow
     for scheme in ("light", "dark"):
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
         page = context.new_page()
-        for name in ("index.html", "index.zh.html", "tutorial.zh.html", "reference.html", "operations.html"):
+        names = [
+            "index.html",
+            "index.zh.html",
+            "tutorial.zh.html",
+            "check.zh.html",
+            "reference.html",
+            "operations.html",
+        ]
+        for name in names + (width == 390 and scheme == "light") * [*tutorial(site, "en"), *tutorial(site, "zh")]:
             page.goto((site / name).as_uri())
             assert page.evaluate("document.documentElement.scrollWidth") <= width, name
         context.close()
+
+
+def test_on_a_phone_the_text_is_large_enough_and_code_wraps_nowhere_in_a_word(site: Path, browser: Any) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    for name in tutorial(site, "en"):
+        page.goto((site / name).as_uri())
+        styles = page.evaluate("""() => [...document.querySelectorAll("p, li, td, pre, code")].map(e => {
+            const style = getComputedStyle(e);
+            return [e.tagName, parseFloat(style.fontSize), style.wordBreak, style.overflowWrap, style.whiteSpace,
+                    Boolean(e.closest("div.input, pre:has(code)")) ];
+        })""")
+        assert styles, name
+        for tag, size, word_break, overflow, space, is_code in styles:
+            assert size >= (13 if tag in ("PRE", "CODE") else 15), (name, tag)
+            if tag in ("PRE", "CODE"):
+                assert (word_break, overflow) == ("normal", "normal"), (name, tag)
+                assert space == "pre" or not is_code, (name, tag)
+        words = (
+            "[...document.querySelectorAll('.word')].filter(e => e.getClientRects().length > 1).map(e => e.textContent)"
+        )
+        assert page.evaluate(words) == [], name
+    page.close()

@@ -16,103 +16,87 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
 DEMOS = Path(__file__).parents[1] / "demos"
 LANGUAGES = ("zh", "en")
-SECTIONS = 17
-LARGEST = 1_100_000  # bytes of a notebook: two pages of 120 kB or more, and pictures of what networks learn
-LARGEST_OUTPUT = 160_000  # characters
+SECTIONS = 18
+LARGEST = 1_250_000  # bytes of a notebook: two pages of 160 kB, and pictures of what networks learn
+LARGEST_OUTPUT = 180_000  # characters: a page
 HANGING = 300  # seconds that no cell takes
 FRAMEWORKS = {"by_keras": "tensorflow", "by_pytorch": "torch"}  # columns of the example that need one
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 
-# Of each exercise, a right answer and a wrong one.
-ANSWERS = {
-    "1.1": ("answer = -2", "answer = 2"),
-    "1.2": ("def slope_of_cube(x):\n    return 3 * x**2", "def slope_of_cube(x):\n    return 3 * x"),
-    "2.1": ("answer = -12", "answer = 8"),
-    "2.2": (
-        "def partials_of_division(a, b):\n    return 1 / b, -a / b**2",
-        "def partials_of_division(a, b):\n    return 1 / b, a / b**2",
-    ),
-    "3.1": ("def expression(a, b):\n    return 2 * a + a * b", "def expression(a, b):\n    return a * b"),
-    "3.2": (
-        "def expression(a, b):\n    c = a * b\n    return c * c + c",
-        "def expression(a, b):\n    return a * b + b",
-    ),
-    "3.3": ("def expression(a, b):\n    return (a + b) * b", "def expression(a, b):\n    return a + a + b"),
-    "3.4": ("answer = 6", "answer = 3"),
-    "4.1": ("count, gradient = 3, 13", "count, gradient = 2, 13"),
-    "4.2": ("answer = 78", "answer = 26"),
-    "5.1": ("answer = 0", "answer = -0.5"),
-    "5.2": ("w1, w2, b = 1, 1, -1.5", "w1, w2, b = 1, 1, -0.5"),
-    "6.1": ("answer = 51", "answer = 41"),
-    "6.2": ("v1, v2 = 1, -2", "v1, v2 = 1, -1"),
-    "7.1": ("answer = -4 / 3", "answer = 4 / 3"),
-    "7.2": (
-        "def my_cross_entropy(logits, target):\n"
-        "    return -(logits[target].exp() / sum(z.exp() for z in logits)).log()",
-        "def my_cross_entropy(logits, target):\n    return -logits[target]",
-    ),
-    "7.3": (
-        "def stable_cross_entropy(logits, target):\n"
-        "    m = max(z.data for z in logits)\n"
-        "    return sum((z - m).exp() for z in logits).log() + m - logits[target]",
-        "def stable_cross_entropy(logits, target):\n"
-        "    return -(logits[target].exp() / sum(z.exp() for z in logits)).log()",
-    ),
-    "8.1": ("answer = 2", "answer = 0.5"),
-    "8.2": (
-        "import numpy\ndef hand_back(weight, g):\n    return numpy.array(weight).T @ numpy.array(g)",
-        "def hand_back(weight, g):\n    return [sum(row) for row in zip(*weight)]",
-    ),
-    "8.3": ("forward_walks, reverse_walks = 3, 1000", "forward_walks, reverse_walks = 1000, 3"),
-    "9.1": (
-        "def delta_of_entropy(p, t):\n    return [a - b for a, b in zip(p, t)]",
-        "def delta_of_entropy(p, t):\n    return [(a - b) * a * (1 - a) for a, b in zip(p, t)]",
-    ),
-    "9.2": (
-        "def delta_of_relu(carried, z1):\n    return [c * (z > 0) for c, z in zip(carried, z1)]",
-        "def delta_of_relu(carried, z1):\n    return carried",
-    ),
-    "10.1": ("answer = 4.6", "answer = 5.4"),
-    "10.2": ("answer = 0.5", "answer = 1"),
-    "11.1": (
-        "def combine(slopes, sizes):\n    return sum(g * n for g, n in zip(slopes, sizes)) / sum(sizes)",
-        "def combine(slopes, sizes):\n    return fmean(slopes)",
-    ),
-    "11.2": ("v0, v1, c = -1, -1, 1", "v0, v1, c = 1, 1, 1"),
-    "12.1": (
-        "def best_epoch(losses, patience):\n"
-        "    best = 0\n"
-        "    for k, loss in enumerate(losses):\n"
-        "        if loss < losses[best]:\n"
-        "            best = k\n"
-        "        elif k - best == patience:\n"
-        "            break\n"
-        "    return best",
-        "def best_epoch(losses, patience):\n    return losses.index(min(losses))",
-    ),
-    "12.2": ("answer = math.log(2)", "answer = 0.5"),
-    "13.1": ("answer = 1024", "answer = 20"),
-    "13.2": ("answer = 0.2", "answer = 0.04"),
-    "14.1": ("answer = {1, 0}", "answer = 0"),
-    "14.2": ("w0, b = -2, 1", "w0, b = 2, -1"),
-    "15.1": ("def partial(y, x):\n    return -2 * x * y * y", "def partial(y, x):\n    return -2 * x * y"),
-    "15.2": ("answer = 0.5", "answer = 0"),
-    "16.1": (
-        "def four_and_one(a, b):\n    return a * a + a + a + b",
-        "def four_and_one(a, b):\n    return a * a + a + b",
-    ),
-    "16.2": ("answer = 5", "answer = 13"),
-    "17.1": ("answer = 9", "answer = 3"),
-    "17.2": (
-        "def both_branches(x):\n    return where(less(0, x), x * x, -x)",
-        "def both_branches(x):\n    return x * x",
-    ),
+# Of each exercise, a wrong answer, and right ones in another form than the notebooks' own, which are unfolded there.
+WRONG = {
+    "1.1": "answer = 2",
+    "1.2": "def slope_of_cube(x):\n    return 3 * x",
+    "2.1": "answer = 8",
+    "2.2": "def partials_of_division(a, b):\n    return 1 / b, a / b**2",
+    "3.1": "def expression(a, b):\n    return a * b",
+    "3.2": "def expression(a, b):\n    return a * b + b",
+    "3.3": "def expression(a, b):\n    return a + a + b",
+    "3.4": "answer = 3",
+    "4.1": "count, gradient = 2, 13",
+    "4.2": "answer = 26",
+    "5.1": "answer = -0.5",
+    "5.2": "w1, w2, b = 1, 1, -0.5",
+    "6.1": "answer = 41",
+    "6.2": "v1, v2 = 1, -1",
+    "7.1": "answer = 4 / 3",
+    "7.2": "def my_cross_entropy(logits, target):\n    return -logits[target]",
+    "7.3": "def stable_cross_entropy(z, target):\n    return -(z[target].exp() / sum(x.exp() for x in z)).log()",
+    "8.1": "answer = 0.5",
+    "8.2": "def hand_back(weight, g):\n    return [sum(row) for row in zip(*weight)]",
+    "8.3": "forward_walks, reverse_walks = 1000, 3",
+    "9.1": "def delta_of_entropy(p, t):\n    return [(a - b) * a * (1 - a) for a, b in zip(p, t)]",
+    "9.2": "def delta_of_relu(carried, z1):\n    return carried",
+    "9.3": "shape = (10, 20)",
+    "10.1": "answer = 5.4",
+    "10.2": "answer = 1",
+    "10.3": "answer = 1",
+    "10.4": "answer = 200",
+    "11.1": "def combine(slopes, sizes):\n    return fmean(slopes)",
+    "11.2": "v0, v1, c = 1, 1, 1",
+    "12.1": "def best_epoch(losses, patience):\n    return losses.index(min(losses))",
+    "12.2": "answer = 0.5",
+    "13.1": "answer = 20",
+    "13.2": "answer = 0.04",
+    "14.1": "answer = 0",
+    "14.2": "w0, b = 2, -1",
+    "15.1": "def partial(y, x):\n    return -2 * x * y",
+    "15.2": "answer = 0",
+    "16.1": "def four_and_one(a, b):\n    return a * a + a + b",
+    "16.2": "answer = 13",
+    "17.1": "answer = 3",
+    "17.2": "def both_branches(x):\n    return x * x",
+    "18.1": "answer = [0, 0, 1]",
+    "18.2": "answer = 1 / 27",
+}
+ALSO_RIGHT = {
+    "1.1": "import numpy\nanswer = numpy.array(-2)",
+    "1.2": "import numpy\ndef slope_of_cube(x):\n    return numpy.array([3 * x * x])",
+    "2.2": "def partials_of_division(a, b):\n    return [1 / b, -a * b**-2]",
+    "3.1": "def expression(a, b):\n    return a + a",
+    "4.1": "import numpy\ncount, gradient = numpy.array([3, 13])",
+    "5.1": "answer = 0.0",
+    "5.2": "import numpy\nw1, w2, b = numpy.array([2, 2, -3])",
+    "7.1": "from fractions import Fraction\nanswer = Fraction(-4, 3)",
+    "8.2": "import numpy\ndef hand_back(weight, g):\n    return numpy.array(weight).T @ g",
+    "8.3": "import numpy\nforward_walks, reverse_walks = numpy.int32(3), 1000.0",
+    "9.1": "import numpy\ndef delta_of_entropy(p, t):\n    return numpy.subtract(p, t)",
+    "9.2": "import numpy\ndef delta_of_relu(carried, z1):\n    return numpy.where(numpy.array(z1) > 0, carried, 0)",
+    "9.3": "import numpy\nshape = (numpy.zeros((64, 20)).T @ numpy.zeros((64, 10))).shape",
+    "10.2": "import numpy\nanswer = numpy.float32(0.5)",
+    "11.1": "import numpy\ndef combine(slopes, sizes):\n    return numpy.average(slopes, weights=sizes)",
+    "14.1": "answer = {1, 0}",
+    "14.2": "import numpy\nw0, b = numpy.array([-3.0, 1.0])",
+    "15.1": "def partial(y, x):\n    return -2 * x / (1 + x * x) ** 2",
+    "16.1": "def four_and_one(a, b):\n    return a * a * a * a * b",
+    "18.1": "import numpy\nanswer = numpy.array([1, 1, 2]) / 4",
 }
 
 
@@ -132,11 +116,11 @@ def execute(notebook: Any, directory: Path) -> Any:
     return ran
 
 
-def tools() -> dict[str, Any]:
-    """Return the names that the notebook's own tools define, and the reader's class."""
+def tools(lang: str = "en") -> dict[str, Any]:
+    """Return the names that the notebook's own tools define, its words and hints, and the reader's class."""
     names: dict[str, Any] = {}
-    for cell in CODE["en"]:
-        if cell.source.startswith("import io") or "forty-lines" in cell.metadata.get("tags", []):
+    for cell in CODE[lang]:
+        if cell.source.startswith(("lang =", "import io")) or "forty-lines" in cell.metadata.get("tags", []):
             exec(cell.source, names)
     return names
 
@@ -146,13 +130,14 @@ def tools() -> dict[str, Any]:
 )
 def test_any_right_form_of_an_answer_passes(given: str, capsys: pytest.CaptureFixture[str]) -> None:
     names = tools()
+    names["HINTS"] = {"0.1": "hint"}
     names["one"] = names["Value"](1.0)
     if given in ("array", "[number, 2]"):
         numpy = pytest.importorskip("numpy")
         names |= {"array": numpy.array([1, 2]), "number": numpy.float32(1)}
     for expected in ([1.0, 2.0], [1.0, 3.0], [1.0]):
-        names["check"](eval(given, names), expected, "hint")
-    names["check"]([..., 1], [1.0, 2.0], "hint")
+        names["check"]("0.1", eval(given, names), expected)
+    names["check"]("0.1", [..., 1], [1.0, 2.0])
     assert capsys.readouterr().out.split("\n")[:4] == ["✓", "✗ hint", "✗ hint", "?"]
 
 
@@ -163,8 +148,23 @@ def test_plain_numbers_stand_on_either_side_of_the_readers_own_value() -> None:
     assert (y.data, a.grad) == (35.0, 17.0)
 
 
+def rights(notebook: Any, number: str) -> list[str]:
+    """Return right answers to an exercise: the one that is unfolded, and of another form, and that one again."""
+    unfolded = unfolds(notebook)[number]
+    return [unfolded, *([ALSO_RIGHT[number], unfolded] if number in ALSO_RIGHT else [])]
+
+
+def unfolds(notebook: Any) -> dict[str, str]:
+    """Return the code of the answers that are unfolded below the exercises, by the exercise."""
+    found = {}
+    for cell in notebook.cells:
+        if number := tag(cell, "solution"):
+            [found[number]] = re.findall(r"^```python\n(.*?)\n```$", cell.source, re.DOTALL | re.MULTILINE)
+    return found
+
+
 def answered(notebook: Any) -> Any:
-    """Return the notebook with each exercise answered wrongly, checked, answered rightly, and checked.
+    """Return the notebook with each exercise answered wrongly, checked, answered as in `rights`, and checked.
 
     At its end all are answered rightly and checked once more, as by a reader who first runs everything.
     """
@@ -173,8 +173,7 @@ def answered(notebook: Any) -> Any:
     for cell in notebook.cells:
         number = tag(cell, "check")
         if number:
-            right, wrong = ANSWERS[number]
-            for answer in (wrong, right):
+            for answer in (WRONG[number], *rights(notebook, number)):
                 filled.cells += [nbformat.v4.new_code_cell(answer), copy.deepcopy(cell)]
             again += copy.deepcopy(filled.cells[-2:])
         elif not tag(cell, "answer"):
@@ -220,6 +219,12 @@ def columns(cell: Any) -> dict[str, str]:
     return dict(line.split(maxsplit=1) for line in texts(cell)["stdout"].splitlines())
 
 
+def example(lang: str) -> Any:
+    """Return the cell that runs the example's four columns; the other one runs a batch."""
+    _, found = (cell for cell in CODE[lang] if "columns" in cell.metadata.get("tags", []))
+    return found
+
+
 def installed(cell: Any, stored: Any) -> Any:
     """Return the cell with what `stored` has of the columns whose framework is not installed."""
     if "columns" in cell.metadata.get("tags", []):
@@ -249,23 +254,68 @@ def test_both_have_the_same_kinds_of_cells_and_the_same_code_but_for_the_languag
     assert [(zh.cell_type, zh.id, zh.metadata) for zh, _ in PAIRS] == [
         (en.cell_type, en.id, en.metadata) for _, en in PAIRS
     ]
-    (language, *zh), (_, *en) = ([cell.source for cell in CODE[lang]] for lang in LANGUAGES)
-    assert language == 'lang = "zh"'
-    assert CODE["en"][0].source == 'lang = "en"'
+    (chinese, *zh), (english, *en) = ([cell.source for cell in CODE[lang]] for lang in LANGUAGES)
+    assert chinese.startswith('lang = "zh"\n')
+    assert english.startswith('lang = "en"\n')
     assert zh == en
+    assert unfolds(NOTEBOOKS["zh"]) == unfolds(NOTEBOOKS["en"])
+
+
+def said(cell: Any) -> set[str]:
+    """Return the words that the code prints or draws in the reader's language."""
+    return set(re.findall(r"""(?:say|drawn)\(["']([^"']*)["']""", cell.source))
+
+
+def test_every_word_that_is_printed_or_drawn_is_in_chinese_too() -> None:
+    assert tools("en")["WORDS"] == {}
+    words = tools("zh")["WORDS"]
+    assert set().union(*map(said, CODE["zh"])) <= words.keys()
+    assert all(CHINESE.search(chinese) or chinese == "logit" for chinese in words.values())
+    for cell in CODE["zh"]:
+        for line in texts(cell).get("stdout", "").splitlines():
+            for english in said(cell):
+                assert not re.search(rf"\b{re.escape(english)}\b", line) or words[english] in english, line
+    pictures = [output.data for cell in CODE["zh"] for output in cell.outputs if "data" in output]
+    plots = [
+        data["image/svg+xml"] for data in pictures if "<!-- v0 -->" not in data.get("image/svg+xml", "<!-- v0 -->")
+    ]
+    assert sum(bool(CHINESE.search(plot)) for plot in plots) >= 5
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_without_a_font_that_has_them_pictures_have_no_chinese_words(
+    installed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from matplotlib.font_manager import FontEntry, fontManager
+
+    monkeypatch.setattr(fontManager, "ttflist", [FontEntry(name="Noto Sans CJK SC")] if installed else [])
+    with matplotlib.rc_context():
+        names = tools("zh")
+    assert (names["say"]("error"), names["say"]("error", 6)) == ("误差", "误差  ")
+    assert names["drawn"]("error") == ("误差" if installed else "error")
+
+
+def test_hints_are_sentences_in_each_language() -> None:
+    for lang, end in (("zh", "[。？]"), ("en", "[.?]")):
+        hints = tools(lang)["HINTS"]
+        assert list(hints) == list(WRONG)
+        assert all(
+            re.search(rf"{end}$", hint) and bool(CHINESE.search(hint)) == (lang == "zh") for hint in hints.values()
+        )
 
 
 def test_code_is_in_neither_language() -> None:
     for cell in CODE["en"]:
         assert not CHINESE.search(cell.source)
+    for cell in CODE["en"][1:]:
         assert "#" not in re.sub(r'"[^"]*"', "", cell.source)  # a comment
 
 
 def test_texts_are_each_in_their_language_and_in_step() -> None:
     for zh, en in PAIRS:
         if zh.cell_type == "markdown":
-            for block in zh.source.split("\n\n"):
-                assert CHINESE.search(block) or block.startswith(("$$", "<a id=", "> `")), block
+            for block in re.sub(r"^```.*?^```$", "</", zh.source, flags=re.DOTALL | re.MULTILINE).split("\n\n"):
+                assert CHINESE.search(block) or block.startswith(("$$", "<a id=", "> `", "</")), block
             assert "glossary" in en.metadata.get("tags", []) or not CHINESE.search(en.source), en.source
             for pattern in (r"^#+ (\d*)", r"^\*\*(?:练习|Exercise) ([\d.]*\d)", r"(\$\$)", r"^(>) "):
                 assert re.findall(pattern, zh.source, re.MULTILINE) == re.findall(pattern, en.source, re.MULTILINE)
@@ -297,7 +347,7 @@ def test_every_section_starts_from_a_question_and_ends_with_exercises(lang: str)
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_every_section_is_in_the_table_and_every_link_leads_somewhere(lang: str) -> None:
     text, found = prose(lang), sections(lang)
-    assert len(found) == SECTIONS + 4  # words and symbols, where each idea is, said more accurately, glossary
+    assert len(found) == SECTIONS + 5  # words, where each idea is, said more accurately, glossary, where to go
     assert len(re.findall(r'<a id="', text)) == len(found)
     contents, _, _ = text.partition('<a id="')
     assert set(re.findall(r"\]\(#(\w+)\)", contents)) == found.keys()
@@ -344,7 +394,7 @@ def test_each_correction_of_the_article_has_a_section_that_shows_it(lang: str) -
 def test_the_glossary_is_the_same_in_both_and_its_words_are_the_texts() -> None:
     assert [row[:2] for row in rows("zh", "glossary")] == [row[:2] for row in rows("en", "glossary")]
     body, _, _ = prose("zh").partition('<a id="glossary"></a>')
-    english, _, _ = prose("en").lower().partition('<a id="glossary"></a>')
+    english, _, _ = " ".join(prose("en").lower().split()).partition('<a id="glossary"></a>')
     for words, chinese, _ in rows("zh", "glossary"):
         for word in re.sub(r"（[^）]*）", "", chinese).split("、"):
             assert word in body, word
@@ -390,8 +440,7 @@ def test_the_four_columns_of_the_example_agree() -> None:
         "def by_micrograd_cn",
     ]
     for lang in LANGUAGES:
-        [cell] = [cell for cell in CODE[lang] if "columns" in cell.metadata.get("tags", [])]
-        found = columns(cell)
+        found = columns(example(lang))
         assert list(found) == ["by_formulas", "by_keras", "by_pytorch", "by_micrograd_cn"]
         assert re.fullmatch(r"(L\[\d+\] = 0\.\d{4} *){4}", found["by_formulas"])
         assert len(set(found.values())) == 1
@@ -416,10 +465,21 @@ def test_a_column_gives_the_losses_of_the_formulas(column: str, framework: str) 
     assert names[column](numbers, labels, 20) == pytest.approx(names["by_formulas"](numbers, labels, 20), rel=1e-5)
 
 
+def test_matrices_of_a_batch_give_the_gradients_of_pytorch() -> None:
+    pytest.importorskip("torch")
+    [source] = [cell.source for cell in CODE["en"] if cell.source.startswith("def by_matrices")]
+    names: dict[str, Any] = {"W1": [[0.5, -0.4], [0.8, 0.2], [-0.6, 0.9]], "b1": [0.1, 0.0, -0.2]}
+    names |= {"W2": [[1.0, -0.5, 0.3], [-0.7, 0.4, 0.6]], "b2": [0.05, -0.1]}
+    exec(source.partition("\n\n\nfor ")[0], names)
+    batch = [([1.0, 2.0], [1.0, 0.0]), ([-0.5, 1.0], [0.0, 1.0]), ([0.3, -1.2], [1.0, 1.0])]
+    for ours, theirs in zip(names["by_matrices"](batch), names["by_torch"](batch), strict=True):
+        assert ours.tolist() == [pytest.approx(row, rel=1e-12) for row in theirs.tolist()]
+
+
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_the_playground_is_linked_where_it_teaches(lang: str) -> None:
     places = [cell for cell in NOTEBOOKS[lang].cells if "playground" in cell.metadata.get("tags", [])]
-    for cell, section in zip(places, ("order", "backward", "descent"), strict=True):
+    for cell, section in zip(places, ("order", "backward", "descent", "gpt"), strict=True):
         assert cell.source in sections(lang)[section]
         assert f"](pictures/playground.{lang}.html#" in cell.source
 
@@ -428,9 +488,12 @@ def test_the_playground_is_linked_where_it_teaches(lang: str) -> None:
 def test_an_exercise_is_a_text_a_gap_and_a_check(lang: str) -> None:
     cells = NOTEBOOKS[lang].cells
     checks = [i for i, cell in enumerate(cells) if tag(cell, "check")]
-    assert [tag(cells[i], "check") for i in checks] == list(ANSWERS)
+    assert [tag(cells[i], "check") for i in checks] == list(WRONG)
     for i in checks:
-        text, gap, check = cells[i - 2 : i + 1]
+        text, gap, check, solution = cells[i - 2 : i + 2]
+        assert f'check("{tag(check, "check")}"' in re.sub(r"\s*\n\s*", "", check.source)
+        assert tag(solution, "solution") == tag(check, "check")
+        assert solution.source.startswith("<details><summary>")
         assert f" {tag(check, 'check')}" in text.source
         assert tag(gap, "answer") == tag(check, "check")
         assert "..." in gap.source
@@ -438,8 +501,10 @@ def test_an_exercise_is_a_text_a_gap_and_a_check(lang: str) -> None:
 
 
 def test_both_show_the_same() -> None:
+    facts = re.compile(r"[-+]?\d[\d.e%+-]*|[✓✗?→≠–]")
     for zh, en in zip(CODE["zh"], CODE["en"], strict=True):
-        assert texts(zh) == texts(en), en.source
+        shown = [{name: facts.findall(text) for name, text in texts(cell).items()} for cell in (zh, en)]
+        assert shown[0] == shown[1], en.source
         assert kinds(zh) == kinds(en), en.source
 
 
@@ -455,12 +520,12 @@ def test_right_answers_are_told_from_wrong_ones_and_what_is_stored_is_what_a_run
 ) -> None:
     ran = [cell for cell in runs("answered").cells if cell.cell_type == "code"]
     shown = [texts(cell)["stdout"] for cell in ran if tag(cell, "check")]
-    assert len(shown) == 3 * len(ANSWERS)
-    once = 2 * len(ANSWERS)
-    for number, wrong, right, at_the_end in zip(ANSWERS, shown[:once:2], shown[1:once:2], shown[once:], strict=True):
-        assert re.match(r"✗ \S", wrong), number
-        assert right == "✓\n", number
-        assert at_the_end == "✓\n", number
+    waiting, hints = iter(shown), tools("zh")["HINTS"]
+    for number in WRONG:
+        assert next(waiting) == f"✗ {hints[number]}\n", number
+        for right in rights(NOTEBOOKS["zh"], number):
+            assert next(waiting) == "✓\n", right
+    assert list(waiting) == ["✓\n"] * len(WRONG), "all are right at the end, too"
     fresh = {cell.source: cell for cell in reversed(ran)}
     for stored in CODE["zh"]:
         if not tag(stored, "check") and not tag(stored, "answer"):

@@ -260,7 +260,7 @@ class Program(Differentiable):
 
         Args:
             rows: as for `forward`.
-            optimizer: an `SGD`, `Adam`, `AdamW`, or another whose `update` is written in the table's operations.
+            optimizer: one of `optim`, or another whose `update` is written in the table's operations.
             epochs: how many times all rows are used.
             batch_size: rows a step; all for None. The last batch of an epoch may be smaller.
             shuffle: puts the rows in another order before each epoch: a `random.Random`, whose `shuffle` is called with

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from inspect import Parameter
 from typing import Any
 
-from ..expression import ALIASES, CONSTANTS, MEANT, call_signature, functions, lists, operators, usage
+from ..expression import ALIASES, CONSTANTS, MEANT, NUMBER, call_signature, functions, lists, operators, usage
 from ..operation import Op
 
 
@@ -22,6 +22,7 @@ def grammar() -> dict[str, Any]:
             sign: [op.name, op.looks.precedence, 1 * op.looks.right_associative] for sign, op in operators(2).items()
         },
         "constants": {name: x if x - x == 0 else str(x) for name, x in CONSTANTS.items()},
+        "number": NUMBER.pattern,
         "meant": MEANT,
         "aliases": ALIASES,
         "functions": {name: _call(name, function) for name, function in functions().items()},

@@ -13,7 +13,7 @@ from ..engine import Value, topological_order
 from ..formula import Term
 from ..nn import Neuron
 from ..operation import Op
-from ..optim import SGD, Adam, AdamW, Optimizer
+from ..optim import SGD, Adam, AdamW, Optimizer, RMSprop
 from ..table import OPS
 from ..words import PAGE, PLAYGROUND, WORDS, language
 from .grammar import grammar
@@ -40,6 +40,7 @@ OPTIMIZERS: dict[str, tuple[type[Optimizer], dict[str, Any]]] = {
     "SGD": (SGD, {}),
     "momentum": (SGD, {"momentum": 0.9}),
     "nesterov": (SGD, {"momentum": 0.9, "nesterov": True}),
+    "RMSprop": (RMSprop, {}),
     "Adam": (Adam, {}),
     "AdamW": (AdamW, {}),
 }

@@ -13,12 +13,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from ..picture.boxes import FULL_LABELS, READABLE_EDGES
+from ..picture.boxes import FULL_LABELS, MOST_BOXES, READABLE_EDGES
+from ..picture.text import LONGEST_LABEL
 from ..words import WORDS
 from .bundle import bundle
 
 HERE = Path(__file__).parent
-LIMITS = {"boxes": FULL_LABELS, "edges": READABLE_EDGES}
+LIMITS = {"boxes": FULL_LABELS, "edges": READABLE_EDGES, "most": MOST_BOXES, "label": LONGEST_LABEL}  # as in pictures
 SHARED_WORDS = ("data", "grad", "node_count", "grad_norm", "norm", "narrate_edge")  # with pictures and the command line
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import sys
 from collections.abc import Callable
@@ -179,7 +180,7 @@ def _torch(f: Callable[..., Any], arguments: Packed, outputs: Packed) -> Run:
 
     def run(args: Any, upstream: Any) -> Vector:
         results, inputs, weights = _graph(f, args, upstream, arguments, outputs)
-        if not results and isinstance(f, Gradient):
+        if not results and isinstance(inspect.unwrap(f), Gradient):
             return np.zeros(arguments.vector.size)  # of what is linear
         if not results:
             raise TypeError(

@@ -26,18 +26,25 @@ def likely(rows: Sequence[Row]) -> list[str]:
     for argument in dict.fromkeys(row.argument for row in wrong):
         of_it = [row for row in wrong if row.argument == argument]
         right = any(row.agrees and row.argument == argument and row.numeric.slope != 0.0 for row in rows)
-        if cause := _cause(of_it, right):
+        whole = [row.analytic for row in rows if row.agrees is False and row.argument == argument]
+        if cause := _cause(of_it, right, any(whole)):
             found.append(f"likely, for {argument}: {cause}")
     return found[:2]
 
 
-def _cause(wrong: Sequence[Row], some_right: bool) -> str:
-    """Return what explains all of the wrong derivatives of an argument."""
+def _cause(wrong: Sequence[Row], some_right: bool, some: bool) -> str:
+    """Return what explains all of the wrong derivatives of an argument, of which some, elsewhere, may be no 0."""
+    if len({row.cause for row in wrong}) == 1 and wrong[0].cause:
+        return wrong[0].cause
     pairs = [(row.analytic, row.numeric.slope) for row in wrong]
     if not all(math.isfinite(a) for a, _ in pairs):
         return "it divides by 0, or takes a root or logarithm of 0"
     if all(a == 0.0 for a, _ in pairs):
-        return "a gradient is missing: 0 or None is returned" if not some_right else "some elements get no gradient"
+        return (
+            "a gradient is missing: 0 or None is returned"
+            if not (some_right or some)
+            else "some elements get no gradient"
+        )
     ratios = [a / b for a, b in pairs if b != 0.0]
     if len(ratios) == len(pairs) and _alike(ratios):
         ratio = statistics.mean(ratios)

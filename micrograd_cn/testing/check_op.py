@@ -11,14 +11,14 @@ from typing import Any
 from ..engine import Value, record
 from ..operation import Op
 from . import forms
+from .dense import few
 from .derivatives import LONG, check_along, check_shared, compare_derivatives, comparison
 from .failures import Point, blamed, failed
-from .places import FAR, FEW, MANY, MORE, REACH, at_simplest, domain, kinks, near_ends, special, spread
+from .op_points import FAR, FEW, MANY, MORE, REACH, at_simplest, domain, kinks, near_ends, special, spread
 from .reals import _floats, _st, inside
 from .recording import LOCAL, check_recording, evaluated, same
 from .report import PartlyCompared
 from .smooth import is_smooth
-from .spots import few
 
 INDICES = (0.0, 2.0)
 LARGE = 1e6  # a value or partial beyond which the second derivative is not compared

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ class Row:
         noisy: whether it is noise that hides the derivative.
         order: of the Taylor remainder, where they disagree.
         argument: which array the derivative is of.
+        cause: what is likely wrong, where the comparison tells it.
     """
 
     title: str
@@ -36,6 +38,7 @@ class Row:
     noisy: bool = False
     order: float = nan
     argument: str = ""
+    cause: str = ""
 
 
 class Tolerance(Protocol):
@@ -102,6 +105,17 @@ class Question:
     tolerance: Tolerance
     steps: Steps | None = None
     doubtful: bool = False
+
+    @functools.cached_property
+    def central(self) -> Estimate:
+        """The numerical derivative from both sides."""
+        return self.derivative(0)
+
+    @property
+    def looks_wrong(self) -> bool:
+        """Whether the analytic derivative is farther from the numerical one than that seems to be known."""
+        off = math.fabs(self.analytic - self.central.slope)
+        return not math.isfinite(self.analytic) or off > self.tolerance.allowed(self.analytic, self.central)
 
     def derivative(self, side: int) -> Estimate:
         """Return the numerical derivative: central for side 0, from the right for 1, from the left for -1."""
@@ -180,7 +194,7 @@ def _is_too_fine(row: Row, question: Question, finest: float) -> bool:
 def _judged(question: Question) -> Row:
     title, analytic, rounding = question.title, question.analytic, question.rounding
     known, allowed = question.tolerance.known, question.tolerance.allowed
-    central = question.derivative(0)
+    central = question.central
     if known(central) and math.fabs(analytic - central.slope) <= allowed(analytic, central):
         return Row(title, analytic, central, True)
     left, right = question.derivative(-1), question.derivative(1)

@@ -28,7 +28,7 @@ def random_weights(problem: Problem, random: np.random.Generator) -> Vector:
     if problem.y.size == 1:
         return np.ones(1)
     parts = []
-    for place in problem.outputs.places():
+    for place in problem.outputs.slices():
         y = problem.y[place]
         size = 2.0 ** np.clip(np.round(np.log2(rms(y))), -8, 8)
         parts.append(random.choice([-1.0, -0.75, -0.5, 0.5, 0.75, 1.0], y.size) / size)
@@ -82,7 +82,7 @@ def examine(problem: Problem, random: np.random.Generator) -> None:
             raise _breach(
                 problem, f"the backward pass fails if the upstream gradient is {form}: {type(error).__name__}: {text}"
             ) from error
-        if at := _differs(problem, found, expected):
+        if at := _differs(problem, found, expected, g):
             raise _breach(
                 problem,
                 f"the backward pass is wrong if the upstream gradient is {form}: d/d{problem.arguments.names(at[1])} "
@@ -137,15 +137,20 @@ def _strided(w: Any) -> Any:
     return spread[..., :last, 0]
 
 
-def _differs(problem: Problem, found: Vector, expected: Vector) -> tuple[str, int] | None:
-    """Return the argument, and the element, at which two gradients differ that should be the same; None if none."""
+def _differs(problem: Problem, found: Vector, expected: Vector, usual: Vector | None = None) -> tuple[str, int] | None:
+    """Return the argument, and the element, at which two gradients differ that should be the same; None if none.
+
+    What cancels in them, as sums of what is normalised do, is rounded as a `usual` gradient is.
+    """
+    usual = expected if usual is None else usual
     for path, place in problem.arguments.paths():
         a, b = found[place], expected[place]
         finite = np.isfinite(b)
         if not finite.any():
             continue
         with np.errstate(all="ignore"):
-            allowed = SAME * problem.eps * float(np.max(np.abs(b[finite]))) + problem.least
+            size = max(float(np.max(np.abs(x[place][finite]))) for x in (expected, usual))
+            allowed = SAME * problem.eps * (size if math.isfinite(size) else 0.0) + problem.least
             other = finite & ~(np.abs(a - b) <= allowed)
         if other.any():
             return path, place.start + int(np.argmax(other))

@@ -9,14 +9,14 @@ from itertools import combinations, cycle
 
 from ..engine import Value, record
 from ..operation import Op
+from .dense import few
 from .failures import Point, failed
 from .gradcheck import gradcheck
-from .places import FAR, FEW, PRIMES
+from .op_points import FAR, FEW, PRIMES
 from .reals import inside
 from .recording import RECORDED_SHARED, compare_recorded, evaluated
 from .report import GradientMismatch, NothingCompared, PartlyCompared
 from .smooth import is_smooth
-from .spots import few
 
 LONG = 6  # so many operands have their derivatives compared together, along one direction
 COMPARED = """\

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .analytic import Gradient, dot
+from .causes import ALIKE
 from .compare import Row
 from .contract import examine, random_weights, settle
 from .line import Line
-from .lines import FEW_BITS, compare_along, tells
+from .lines import FEW_BITS, FEW_CALLS, compare_along, tells
 from .numerical import Estimate
-from .problem import FEW, Problem, unit
+from .problem import CALLS, FEW, Problem, unit
 from .subject import Subject
 from .vectors import Indices, Vector
 
@@ -26,6 +29,8 @@ DIRECTIONS, ELEMENTS = 4, 8  # how many are compared of more
 GROUPS = 12  # directions of single arrays; of more arrays, those of like gradients share one
 EVEN = 1000  # numbers of which a direction goes uphill in no more than downhill
 ENOUGH = 3  # elements that are wrong, to stop
+LAST = 8  # calls that are made when all is compared
+UNLIMITED = 10**9  # as in types of few digits, where it takes many calls to tell a mistake from noise
 
 
 def subject_rows(
@@ -67,6 +72,7 @@ def foreign_rows(problem: Problem, seed: int) -> list[Row]:
     """
     random = np.random.default_rng(seed)
     examine(problem, random)
+    problem.left = CALLS - problem.calls - LAST if problem.bits > FEW_BITS else UNLIMITED
     n, m = problem.x.size, problem.y.size
     rows = singly(problem) if n * m <= FEW else Sampled(problem, random).rows()
     settle(problem, random)
@@ -75,14 +81,39 @@ def foreign_rows(problem: Problem, seed: int) -> list[Row]:
 
 def singly(problem: Problem) -> list[Row]:
     """Compare every derivative of every output."""
-    rows = []
+    jobs, arguments = [], []
     for j in np.flatnonzero(problem.live).tolist():
         u = unit(problem.y.size, j)
         typical = problem.typical(u)
         for i in range(problem.x.size):
-            row, _ = compare_along(problem, problem.title(j, i), u, problem.along(i), typical)
-            rows.append(replace(row, argument=problem.arguments.path(i)))
-    return rows
+
+            def compare(j: int = j, i: int = i, u: Vector = u, typical: float = typical) -> tuple[Row, Line]:
+                return compare_along(problem, problem.title(j, i), u, problem.along(i), typical)
+
+            jobs.append(compare)
+            arguments.append(problem.arguments.path(i))
+    found = in_turn(problem, jobs)
+    return [replace(row, argument=argument) for (row, _), argument in zip(found, arguments, strict=True)]
+
+
+def in_turn(
+    problem: Problem, jobs: Sequence[Callable[[], tuple[Row, Line]]], others: int = 0, enough: float = math.inf
+) -> list[tuple[Row, Line]]:
+    """Return the comparisons, until so many are wrong: each has its share of the calls of `f`, `others` have theirs.
+
+    What its share did not tell has the rest once more.
+    """
+    found: list[tuple[Row, Line]] = []
+    kept = problem.left * others / (len(jobs) + others) if jobs else 0.0
+    for k, job in enumerate(jobs):
+        found.append(problem.within((problem.left - kept) / (len(jobs) - k), job))
+        if sum(row.agrees is False for row, _ in found) >= enough:
+            return found
+    unknown = [k for k, (row, _) in enumerate(found) if row.note == FEW_CALLS]
+    for n, k in enumerate(unknown):
+        again = problem.within((problem.left - kept) / (len(unknown) - n), jobs[k])
+        found[k] = again if again[0].agrees is not None else found[k]
+    return found
 
 
 def _masked(problem: Problem) -> list[Row]:
@@ -106,43 +137,49 @@ class Sampled:
     def rows(self) -> list[Row]:
         """Compare directions, of all arrays and of each, and elements; look for the worst where one disagrees."""
         problem, several = self._problem, len(self._arrays) > 1
-        rows: list[Row] = []
-        failed: list[Line] = []
-        for k in range(DIRECTIONS // 2 if several else DIRECTIONS):
-            row, line = self._telling(k)
-            rows.append(row)
-            if row.agrees is False:
-                failed.append(line)
-                break
+        directions = [functools.partial(self._telling, k) for k in range(DIRECTIONS // 2 if several else DIRECTIONS)]
+        g = problem.derivative.gradient(problem.x, self._weights()) if several else None
+        whole = 0.0 if g is None else _norm(g * problem.scale)
+        groups = self._groups(g) if several else []
+        found = in_turn(problem, directions, others=len(groups) + ELEMENTS, enough=1)
+        rows = [row for row, _ in found]
         if 2 * sum(row.agrees is not None for row in rows) >= len(rows):  # what noise hides is left to the others
             rows = [row for row in rows if not row.noisy]
-        whole = 0.0
-        if several:
-            g = problem.derivative.gradient(problem.x, self._weights())
-            whole = 0.0 if g is None else _norm(g * problem.scale)
-            of_arrays = [self._of_arrays(names, mask, whole) for names, mask in self._groups(g)]
-            rows += [row for row, _ in of_arrays]
-            failed = [line for row, line in of_arrays if row.agrees is False][:ENOUGH] or failed
+        of_arrays = in_turn(
+            problem, [functools.partial(self._of_arrays, *group, whole) for group in groups], others=ELEMENTS
+        )
+        rows += [row for row, _ in of_arrays]
+        wrong = [line for row, line in of_arrays if row.agrees is False][:ENOUGH]
+        lines = wrong or [line for row, line in found if row.agrees is False]
+        worst = []
+        for k, line in enumerate(lines, 1):  # what is wrong is known: where takes longer
+            say(f"{problem.heading}: wrong; looking for the worst elements, {k} of {len(lines)}")
+            worst.append(self._worst(line))
         u = self._weights()
         typical = problem.typical(u)
-        worst = [self._worst(line) for line in failed]
-        wrong, elements = 0, self._elements(problem.derivative.gradient(problem.x, u))
-        for i in dict.fromkeys([*worst, *elements]):
-            row, line = compare_along(problem, self._title(i), u, problem.along(i), typical, whole=whole)
-            if row.agrees is False and problem.y.size > 1:
-                j = self._worst_output(line)
-                of_one = unit(problem.y.size, j)
-                named, _ = compare_along(
-                    problem, problem.title(j, i), of_one, problem.along(i), problem.typical(of_one)
-                )
-                row = named if named.agrees is False else row
-            row = replace(row, argument=problem.arguments.path(i))
-            if not row.noisy:  # of an element that noise hides there is its array's direction
-                rows.append(row)
-            wrong += row.agrees is False
-            if wrong == ENOUGH:
-                break
-        return rows
+        elements = list(dict.fromkeys([*worst, *self._elements(problem.derivative.gradient(problem.x, u))]))
+        compared = in_turn(
+            problem, [functools.partial(self._of_element, i, u, typical, whole) for i in elements], enough=ENOUGH
+        )
+        # of an element that noise hides there is its array's direction
+        return rows + [row for row, _ in compared if not row.noisy]
+
+    def _of_element(self, i: int, u: Vector, typical: float, whole: float) -> tuple[Row, Line]:
+        """Compare the derivative by an element; where it is wrong, that of the output that is wrong most."""
+        problem = self._problem
+        row, line = compare_along(problem, self._title(i), u, problem.along(i), typical, whole=whole)
+        if row.agrees is False and problem.y.size > 1:
+            j = self._worst_output(line)
+            of_one = unit(problem.y.size, j)
+            named, _ = compare_along(problem, problem.title(j, i), of_one, problem.along(i), problem.typical(of_one))
+            row = replace(named if named.agrees is False else row, cause=self._cause(i, u, row))
+        return replace(row, argument=problem.arguments.path(i)), line
+
+    def _cause(self, i: int, u: Vector, row: Row) -> str:
+        """Return that a matrix is transposed, if the right derivative by an element stands where that would put it."""
+        g, at = self._problem.derivative.gradient(self._problem.x, u), self._problem.arguments.transposed(i)
+        is_there = g is not None and math.isclose(g[at], row.numeric.slope, rel_tol=ALIKE)
+        return "a transposed matrix" if is_there and at != i else ""
 
     def _telling(self, k: int) -> tuple[Row, Line]:
         """Compare along a direction that tells 1 %, if one of three does: another may be steeper, and cross no kink."""
@@ -150,11 +187,12 @@ class Sampled:
         even = problem.x.size <= EVEN  # of many numbers, what goes up and down at once cancels
         for part in (1.0 if k == 0 else 0.0 if even else 0.5, 0.5 if even else 0.75, 1.0):
             row, line = self._along(f"direction {k + 1}", part)
-            if tells(problem, row):
+            row = replace(row, argument=self._arrays[0][0] if len(self._arrays) == 1 else "")
+            if tells(problem, row) or row.note == FEW_CALLS:
                 return row, line
         if row.agrees:
             row = replace(row, agrees=None, note="too noisy to tell 1 %", noisy=True)
-        return replace(row, argument=self._arrays[0][0] if len(self._arrays) == 1 else ""), line
+        return row, line
 
     def _groups(self, g: Vector | None) -> list[tuple[str, Vector]]:
         """Return arrays to be moved alone, each by its name and where it lies; of many, those of like gradients."""
@@ -266,6 +304,12 @@ class Sampled:
                 (left, of_left) if math.fabs(of_left) >= math.fabs(total - of_left) else (right, total - of_left)
             )
         return int(some[0])
+
+
+def say(progress: str) -> None:
+    """Tell who waits at a terminal how far a search is."""
+    if sys.stderr.isatty():
+        print(progress, file=sys.stderr, flush=True)
 
 
 def _norm(x: Vector) -> float:

@@ -12,9 +12,9 @@ from ..engine import Number, Value, record
 from ..operation import Op
 from ..table import OPS
 from ..traits import Interval
+from .dense import dense_intervals, few
 from .reals import NEAR, _st, bounds, inside, reals
 from .smooth import Node, fits, input_node, smooth_step
-from .spots import few, spots
 
 __all__ = ["Expression", "expressions"]
 
@@ -190,7 +190,7 @@ def _recipe(op: Op, interval: Interval) -> SearchStrategy[Recipe]:
     """Return a strategy for a step whose operands are yet to be chosen, with a number for each that may become one."""
     st = _st()
     operands = []
-    for domain, dense in zip(op.smooth.domain, spots(op), strict=True):
+    for domain, dense in zip(op.smooth.domain, dense_intervals(op), strict=True):
         number = reals(*interval, domain, dense)
         operands.append(st.tuples(st.integers(0, CHOICES - 1), st.none() if number.is_empty else number))
     tuples = []

@@ -46,9 +46,16 @@ class Line:
         weights = np.where(self.moved, self.u, 0.0) if self.moved.any() else self.u
         beside = [
             np.linalg.norm(weights[place]) * np.max(np.abs(self._y[place]), initial=0.0)
-            for place in self.problem.outputs.places()
+            for place in self.problem.outputs.slices()
         ]
         return 4.0 * self.problem.outputs.eps * float(np.linalg.norm(beside))
+
+    def coarse_nearby(self) -> float:
+        """How far an output may be off that is of another size on the way to 0, as log(1 + exp(-x)) far above 0 is."""
+        moved = self.v != 0.0
+        values = [self.problem.value(np.where(moved, part * self.x, self.x)) for part in (0.0, -1.0)]
+        changes = [dot(np.abs(y - self._y), np.abs(self.u)) for y in values]
+        return 4.0 * self.problem.eps * max((change for change in changes if change < np.inf), default=0.0)
 
     def moves_far_away(self) -> bool:
         """Return whether the outputs change at large steps, at least."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .analytic import Derivative, compiled, derivative_of
 from .libraries import kind, library
-from .numerical import Steps
+from .numerical import Spent, Steps
 from .report import GradientMismatch, NotDeterministic, NothingCompared
 from .structures import flatten
 from .surroundings import generators, moved_generator
@@ -19,8 +20,10 @@ from .vectors import Packed, Vector
 
 __tracebackhide__ = True
 
+T = TypeVar("T")
 FEW = 16  # derivatives that are compared singly
-BUDGET = 120  # calls of the function
+CALLS = 300  # of the function, while nothing looks wrong
+REMEMBERED = 1000  # points of so many numbers, and values, are not asked for twice
 TELLING = 0.01  # the relative error of a derivative that must be seen
 REFUSALS = ArithmeticError, ValueError, RuntimeError, RuntimeWarning  # outside a domain; PyTorch's are the third
 
@@ -52,7 +55,16 @@ class Problem:
         static: Collection[str | int] = (),
         output: str = "f",
     ) -> None:
-        self.f, self.heading = f, heading
+        self.calls = 0
+        self.left: float = CALLS
+        self._limit = math.inf
+        self._seen: dict[bytes, Vector] | None = {}
+
+        def counted(*args: Any) -> Any:
+            self.calls += 1
+            return f(*args)
+
+        self.f, self.heading = functools.update_wrapper(counted, f), heading
         self.names = list(names) or [f"x{i}" for i in range(len(args))]
         self.arguments = Packed(args, self.names, _varying(args, named, self.names, static))
         self.x = self.arguments.vector
@@ -60,7 +72,7 @@ class Problem:
             raise NothingCompared(f"{heading} compared nothing: {_without_floats(self.arguments)}")
         before = generators()
         tree = self.arguments.tree(self.x)
-        result = f(*tree)
+        result = counted(*tree)
         drawn = moved_generator(before)
         if changed := self.arguments.changed(tree, self.x):
             raise GradientMismatch(
@@ -73,10 +85,9 @@ class Problem:
             raise TypeError(
                 f"{heading}: f returned {type(result).__name__}, in which there is no floating-point number"
             )
-        self.calls = 0
         self._compiled: Callable[..., Any] | None = None
         self.live: NDArray[np.bool_] = np.isfinite(self.y)
-        again = self.outputs.pack(f(*self.arguments.tree(self.x)))
+        again = self.outputs.pack(counted(*self.arguments.tree(self.x)))
         self.eps = max(self.arguments.eps, self.outputs.eps)
         self._same("it", self.y, again, self.outputs, drawn)
         if not self.live.any():
@@ -86,10 +97,14 @@ class Problem:
         leaves = self.arguments.variables(self.arguments.model)
         if not named and all(library(x) == "jax" for x in leaves):
             self._compiled = compiled(lambda *xs: tuple(self.outputs.variables(f(*self.arguments.with_variables(xs)))))
-        self.derivative: Derivative = derivative_of(f, named, self.arguments, self.outputs)
+        # in jax, f is called where it is compiled alone
+        differentiated = counted if any(library(x) == "torch" for x in leaves) else f
+        self.derivative: Derivative = derivative_of(differentiated, named, self.arguments, self.outputs)
         self.rtol = min(max(1e-6, 8192.0 * self.eps), 0.5 * TELLING) if rtol is None else rtol
         self.atol = 0.0 if atol is None else atol
-        self.scale = np.concatenate([sizes(self.x[place]) for place in self.arguments.places()])
+        if self.x.size + self.y.size > REMEMBERED:
+            self._seen = None
+        self.scale = np.concatenate([sizes(self.x[place]) for place in self.arguments.slices()])
         self.moved = np.empty(self.x.size)  # where a point on a line is made, again and again
         self.least = max(self.arguments.least, self.outputs.least)
         self.bits = bits = -math.log2(self.eps)
@@ -97,10 +112,20 @@ class Problem:
         self.steps = Steps([2.0**-k for k in first], 2.0 ** -round(0.75 * bits), 1e-2 * self.rtol, stops=True)
         self.noise_steps = [round(bits * part) for part in (0.77, 0.54, 0.42, 0.31)]
 
-    @property
-    def spent(self) -> bool:
-        """Whether, of many derivatives, so many have been asked for that less is tried where nothing looks wrong."""
-        return self.calls > BUDGET and self.x.size * self.y.size > FEW
+    def within(self, share: float, compare: Callable[[], T]) -> T:
+        """Return what `compare` returns from at most so many calls, which are taken from those that are left.
+
+        Where something looks wrong, `suspect` lets it call as often as it needs, and takes nothing from the others.
+        """
+        before, self._limit = self.calls, self.calls + max(share, 0.0)
+        found = compare()
+        self.left -= self.calls - before if self._limit < math.inf else 0
+        self._limit = math.inf
+        return found
+
+    def suspect(self) -> None:
+        """Let what looks wrong be looked at until it is known."""
+        self._limit = math.inf
 
     def value(self, x: Vector) -> Vector:
         """Return the outputs, nan where the function refuses what is outside its domain."""
@@ -109,17 +134,25 @@ class Problem:
     def at(self, x: Vector) -> tuple[Vector, Vector]:
         """Return the outputs near `x`, and the point at which they are: the nearest that the types hold."""
         tree, held = self.arguments.held(x)
-        self.calls += 1
+        key = b"" if self._seen is None else held.tobytes()
+        if self._seen and key in self._seen:
+            return self._seen[key], held
+        if self.calls >= self._limit:
+            raise Spent
         try:
             with np.errstate(all="ignore"):
                 if self._compiled is None:
                     y = self.outputs.pack(self.f(*tree))
                 else:
+                    self.calls += 1
                     found = self._compiled(*self.arguments.variables(tree))
                     y = np.concatenate([np.asarray(part, dtype=np.float64).ravel() for part in found])
         except REFUSALS:
             y = np.full(self.y.size, np.nan)
-        return (y if self.live.all() else np.where(self.live, y, 0.0)), held
+        y = y if self.live.all() else np.where(self.live, y, 0.0)
+        if self._seen is not None:
+            self._seen[key] = y
+        return y, held
 
     def same_gradient(self, first: Vector, second: Vector) -> None:
         """Raise what says so unless two calls of the derivative gave the same."""

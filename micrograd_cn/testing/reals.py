@@ -75,12 +75,12 @@ def reals(
     low: float,
     high: float,
     domain: Interval = REAL,
-    spots: tuple[Interval, ...] = (),
+    dense: tuple[Interval, ...] = (),
     magnitudes: Interval = USEFUL,
 ) -> SearchStrategy[float]:
     """Draw numbers between the bounds and in the open domain: of every magnitude, near the domain's ends, and -0.0.
 
-    Whole numbers and simple ones come first, which are what a failure shrinks to. `spots` are intervals to look at
+    Whole numbers and simple ones come first, which are what a failure shrinks to. `dense` are intervals to look at
     densely; `magnitudes` are the least, except 0, and the largest.
 
     >>> from hypothesis import find
@@ -107,8 +107,8 @@ def reals(
         st.sampled_from((0.0, -0.0)) if first <= 0.0 <= last else st.nothing(),  # of one choice, as a whole number is
     ]
     chosen = [kind for kind in kinds if not kind.is_empty]
-    dense = [_floats(max(first, a), min(last, b)).map(tidy) for a, b in spots if a <= last and first <= b]
-    chosen += [st.one_of(dense) for _ in chosen if dense]  # every second number
+    inside_dense = [_floats(max(first, a), min(last, b)).map(tidy) for a, b in dense if a <= last and first <= b]
+    chosen += [st.one_of(inside_dense) for _ in chosen if inside_dense]  # every second number
     return st.sampled_from(range(len(chosen))).flatmap(chosen.__getitem__)  # type: ignore[no-any-return]
 
 

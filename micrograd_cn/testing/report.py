@@ -155,14 +155,18 @@ def _urgency(row: Row) -> int:
     return list(MARKS).index(row.agrees)
 
 
+def _size(row: Row) -> float:
+    return max(math.fabs(x) if math.isfinite(x) else 0.0 for x in (row.analytic, row.numeric.slope))
+
+
 def _table(rows: list[Row]) -> list[str]:
     lines = [("", "derivative", "analytic", "numeric", "estimated error", "ratio", "order", "")]
     for row in rows:
         slope, error = row.numeric.slope, row.numeric.error
-        ratio = f"{row.analytic / slope:.6g}" if slope and math.isfinite(row.analytic / slope) else ""
+        ratio = f"{row.analytic / slope + 0.0:.6g}" if slope and math.isfinite(row.analytic / slope) else ""
         order = "" if math.isnan(row.order) else f"{row.order:.2f}"
         # an error far below the last digit that is shown says nothing
-        known = "" if not math.isfinite(error) else f"{max(error, 1e-16 * math.fabs(slope)):.1g}"
+        known = "" if not math.isfinite(error) else f"{max(error, 1e-16 * _size(row)):.1g}"
         figures = (f"{row.analytic:.9g}", "" if math.isnan(slope) else f"{slope:.9g}", known, ratio, order)
         lines.append((MARKS[row.agrees], row.title, *figures, row.note))
     if not any(line[6] for line in lines[1:]):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from typing import Any
 
 from .libraries import is_array, library, read
@@ -10,30 +12,36 @@ from .subject import Subject
 
 __tracebackhide__ = True
 
-NUMBERS = 24  # of an array that is written out; of a larger one, its type and shape
-WIDEST = 200  # characters of a line
+NUMBERS = 24  # of an array that is written out; of a larger one, random numbers are drawn
+WIDEST, MOST = 160, 4  # characters of a line, and arguments
+RANDOM = re.compile(r"\brand")
 
 
 def pasted(asked: Subject) -> list[str]:
     """Return the lines of the code; none where arguments are no numbers nor arrays."""
     leaves = [x for _, x in flatten(asked.args)[0]]
     libraries = sorted({library(x) for x in leaves if is_array(x)} & {"numpy", "torch", "jax"})
-    if not libraries or any(is_array(x) and read(x).size > NUMBERS for x in leaves):
+    if not libraries:
         return []
-    imports = {"numpy": "import numpy as np", "torch": "import torch", "jax": "import jax.numpy as jnp"}
-    call = ", ".join(["f", *(code(x) for x in asked.args)])
-    lines = [*(imports[name] for name in libraries), f"gradcheck({call})  # and the derivative, if one was given"]
-    return ["", *lines] if all(len(line) <= WIDEST for line in lines) else []
+    imports = {"numpy": "import numpy as np", "torch": "import torch", "jax": "import jax, jax.numpy as jnp"}
+    written = [code(x) for x in asked.args]
+    drawn = [code(x, 0) if len(text) > WIDEST else text for x, text in zip(asked.args, written, strict=True)]
+    lines = [f"{name} = {text}" for name, text in zip(asked.names, drawn, strict=True)]
+    if len(lines) > MOST or any(len(line) > WIDEST for line in lines):
+        return []
+    random = "  # arrays of random numbers have the type and shape; and " if RANDOM.search("".join(lines)) else "  # "
+    call = f"gradcheck({', '.join(['f', *asked.names])}){random}the derivative, if one was given"
+    return ["", *(imports[name] for name in libraries), *lines, call]
 
 
-def code(tree: Any) -> str:
-    """Return an argument as code.
+def code(tree: Any, most: int = NUMBERS) -> str:
+    """Return an argument as code; arrays of more than so many numbers are drawn at random.
 
     >>> code({"w": [1.0, 2]})
     "{'w': [1.0, 2]}"
     """
     if found := parts(tree):
-        inside = [code(part) for _, part in found[0]]
+        inside = [code(part, most) for _, part in found[0]]
         if isinstance(tree, dict):
             return f"{{{', '.join(f'{key!r}: {text}' for key, text in zip(tree, inside, strict=True))}}}"
         if type(tree) in (list, tuple):
@@ -46,6 +54,24 @@ def code(tree: Any) -> str:
         return repr(tree)
     kind = str(tree.dtype).rpartition(".")[2]
     dtype = f"torch.{kind}" if library(tree) == "torch" else repr(kind)
+    if math.prod(tree.shape) > most:
+        return _drawn(tree, kind, dtype)
     numbers = f"{read(tree).tolist()}".replace("nan", "float('nan')").replace("inf", "float('inf')")
     empty = f".reshape({tuple(tree.shape)})" if 0 in tree.shape else ""
     return f"{maker}({numbers}, dtype={dtype}){empty}"
+
+
+def _drawn(array: Any, kind: str, dtype: str) -> str:
+    """Return code that draws an array of the same type and shape, of positive numbers if all of these are."""
+    shape = tuple(array.shape)
+    if kind.startswith(("int", "uint", "bool")):
+        ones = {"numpy": f"np.ones({shape}, {dtype})", "torch": f"torch.ones({shape}, dtype={dtype})"}.get(
+            library(array), f"jnp.ones({shape}, {dtype})"
+        )
+        return ones
+    exact = "" if kind == "float64" else f".astype({dtype})"
+    drawn = {
+        "numpy": f"np.random.normal(size={shape}){exact}",
+        "torch": f"torch.randn({shape}, dtype={dtype})",
+    }.get(library(array), f"jax.random.normal(jax.random.key(0), {shape}, {dtype})")
+    return f"abs({drawn})" if (read(array) > 0.0).all() else drawn

@@ -175,6 +175,19 @@ class Packed:
                 return f"{path}[{', '.join(map(str, inside))}]" if inside else path
         raise IndexError(index)
 
+    def transposed(self, index: int) -> int:
+        """Return where an element of a matrix is in the vector if it was read by columns; of other arrays, itself.
+
+        >>> packed = Packed([np.zeros((2, 3))], "x")
+        >>> [packed.transposed(i) for i in range(6)]
+        [0, 3, 1, 4, 2, 5]
+        """
+        for _, _, shape, place in self._parts:
+            if place.start <= index < place.stop and len(shape) == 2:
+                i, j = divmod(index - place.start, shape[1])
+                return int(place.start + j * shape[0] + i)
+        return index
+
     def path(self, index: int) -> str:
         """Return what the leaf is called in which an element of the vector lies."""
         return next(path for _, path, _, place in self._parts if place.start <= index < place.stop)
@@ -189,7 +202,7 @@ class Packed:
         inside = range(start, start + len(flatten(self.model[argument])[0]))
         return [path for i, path, *_ in self._parts if i in inside]
 
-    def places(self) -> list[slice]:
+    def slices(self) -> list[slice]:
         """Return the place of each leaf in the vector."""
         return [place for *_, place in self._parts]
 

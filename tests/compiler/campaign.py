@@ -32,7 +32,7 @@ from micrograd_cn import OPS, Op, Value
 from micrograd_cn.compiler import Program, compile  # noqa: A004 -- the field's name
 from micrograd_cn.number import number
 from micrograd_cn.operators import Operators
-from micrograd_cn.optim import SGD, Adam, AdamW
+from micrograd_cn.optim import SGD, Adam, AdamW, RMSprop
 
 from .c_files import HAS_C, compiled
 from .common import FEW, code_of, python, settings
@@ -329,6 +329,7 @@ def _optimizer(kind: str, ws: Sequence[Value], rng: random.Random) -> Any:
         "momentum": lambda: SGD(chosen, lr, momentum=0.9),
         "nesterov": lambda: SGD(chosen, lr, momentum=0.8, weight_decay=0.01, nesterov=True),
         "decay": lambda: SGD(chosen, lr, weight_decay=0.1),
+        "RMSprop": lambda: RMSprop(chosen, lr, momentum=rng.choice([0.0, 0.9])),
         "Adam": lambda: Adam(chosen, lr, weight_decay=rng.choice([0.0, 0.1])),
         "AdamW": lambda: AdamW(chosen, lr),
         "frozen": lambda: Adam(chosen, lr),
@@ -390,7 +391,7 @@ def _fit_like_loop(case: Case) -> None:
 
 def _near(x: float, y: float, kind: str) -> bool:
     """Return whether two trainings agree that round in other ways, which only the plain ones do not magnify."""
-    if kind in ("Adam", "AdamW", "frozen") or not max(abs(x), abs(y)) < 1e3:
+    if kind in ("RMSprop", "Adam", "AdamW", "frozen") or not max(abs(x), abs(y)) < 1e3:
         return True
     return abs(x - y) <= 1e-6 * max(abs(x), abs(y), 1.0)
 

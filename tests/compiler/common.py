@@ -18,7 +18,7 @@ from micrograd_cn.compiler.llvm.machine import machine
 from micrograd_cn.compiler.run.executable import FEW  # rows up to which they are done one by one
 from micrograd_cn.engine import topological_order
 from micrograd_cn.nn import MLP
-from micrograd_cn.optim import SGD, Adam, AdamW
+from micrograd_cn.optim import SGD, Adam, AdamW, RMSprop
 
 SETTINGS = (
     "run.executable.PATIENCE",
@@ -154,6 +154,7 @@ OPTIMISERS = {
     "sgd": lambda ps: SGD(ps, lr=0.1),
     "momentum": lambda ps: SGD(ps, lr=0.05, momentum=0.9),
     "nesterov": lambda ps: SGD(ps, lr=0.05, momentum=0.9, nesterov=True, weight_decay=0.01),
+    "rmsprop": lambda ps: RMSprop(ps, lr=0.01, alpha=0.9, weight_decay=0.01, momentum=0.5),
     "adam": lambda ps: Adam(ps, lr=0.01, weight_decay=0.01),
     "adamw": lambda ps: AdamW(ps, lr=0.01, betas=(0.8, 0.99)),
 }

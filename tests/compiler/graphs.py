@@ -367,7 +367,7 @@ def draw(seed: str) -> tuple[str, Case]:
     rows[0] = list(graph.inputs)
     fit = None
     if len(outputs) == 1 and rng.random() < 0.3:
-        kind = rng.choice(["SGD", "momentum", "nesterov", "decay", "Adam", "AdamW", "frozen", "others"])
+        kind = rng.choice(["SGD", "momentum", "nesterov", "decay", "RMSprop", "Adam", "AdamW", "frozen", "others"])
         fit = (kind, rng.choice([1, 2, 3, n, rng.randrange(1, n + 1)]), rng.choice([1, 2, 3]), rng.randrange(1000))
     case = Case(graph, tuple(map(tuple, rows)), fit, rng.random() < 0.3, rng.random() < 0.5)
     return family.__name__, case

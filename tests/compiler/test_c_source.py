@@ -223,7 +223,7 @@ def of_several_outputs():
 def of_a_large_graph():
     ws, xs = numbered(4, -0.5), numbered(3, 0.25)
     y = xs[0]
-    for k in range(700):
+    for k in range(300):
         y = mc.tanh(y * ws[k % 4] - 0.5) * mc.sin(xs[k % 3]) + 0.5 * y
     return Case(y, xs, [[0.5, -0.25, 1.0], [1.0, 0.5, -0.75]], 1e-9)
 
@@ -250,7 +250,7 @@ def of_one(make):
 
 CASES = {
     **{activation: lambda activation=activation: of_activation(activation) for activation in ACTIVATIONS},
-    **{f"{graph}, {n}": lambda graph=graph, n=n: of_graph(graph, n, n != 11) for graph in GRAPHS for n in (10, 11, 40)},
+    **{f"{graph}, {n}": lambda graph=graph, n=n: of_graph(graph, n, n != 11) for graph in GRAPHS for n in (11, 40)},
     **{f"a term of {term}": lambda term=term: of_a_constant_term(term) for term in (-1.5, 0.25, 0.0, -0.0)},
     **{f"takes of {kind}": lambda kind=kind: of_takes(kind) for kind in (
         "parameters", "inputs", "constants", "several arrays"
@@ -269,7 +269,7 @@ CASES = {
     "no inputs": lambda: Case(mc.exp(w := Value(0.5)) * w, [], [[]]),
     "derivatives": lambda: of_one(lambda w, b, xs: gradients(mc.tanh(mc.dot(xs, xs)) * w, xs[:3], create_graph=True)),
 }  # fmt: skip
-SINGLE = {"tanh", *(f"{graph}, {n}" for graph in GRAPHS for n in (10, 11))}
+SINGLE = {"tanh", *(f"{graph}, 11" for graph in GRAPHS)}
 
 
 @pytest.fixture(scope="module")

@@ -169,10 +169,10 @@ def test_no_function_grows_with_the_number_of_outputs():
             assert made.forward([[0.25]] * rows) == [expected] * rows
         return made
 
-    few, many = program(310), program(620)
+    few, many = program(700), program(1000)
     assert longest(many) < longest(few) + 20
     before = compiled_for_all()
-    program(311)
+    program(701)
     assert compiled_for_all() == before
 
 

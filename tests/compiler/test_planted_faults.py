@@ -216,7 +216,7 @@ def exchanged_in_a_difference(patch):
     def wrong(lanes, form, names, made=None):
         return compute(lanes, form, names[::-1] if form == "fsub" else names, made)
 
-    for module in ("straight", "native", "threaded", "gathers"):  # which have it by name
+    for module in ("llvm.straight", "native", "tables.threaded", "tables.gathers"):  # which have it by name
         patch.setattr(f"{COMPILER}.{module}.compute", wrong)
 
 
@@ -234,7 +234,7 @@ def lost_value(patch):
             part.kept.discard(max(part.kept & plan.slot.keys(), default=None))
         return found
 
-    patch.setattr(f"{COMPILER}.executable.parts_of", without_one)
+    patch.setattr(f"{COMPILER}.run.executable.parts_of", without_one)
 
 
 def wrong_coefficient(patch):

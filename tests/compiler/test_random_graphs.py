@@ -8,7 +8,7 @@ from . import campaign
 from .graphs import FAMILIES, draw
 
 
-def small(family, most=60):
+def small(family, most=45):
     """Yield cases of a family that take little time."""
     for k in count():
         name, case = draw(f"tests/{family}/{k}")

@@ -16,7 +16,7 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
-from micrograd_cn.optim import SGD, Adam, AdamW, Optimizer, cosine_lr, linear_lr, step_lr, warmup
+from micrograd_cn.optim import SGD, Adam, AdamW, Optimizer, RMSprop, cosine_lr, linear_lr, step_lr, warmup
 
 from .common import OPTIMISERS, everything, loop, problem, settings
 
@@ -372,7 +372,7 @@ SCHEDULES = {
 
 SCHEDULED = [  # every schedule, every optimiser and every size of batches
     *((10, "adam", name) for name in SCHEDULES),
-    *((batch, make, "own") for make, batch in zip(OPTIMISERS, (None, 1, 10, 1, None), strict=True)),
+    *((batch, make, "own") for make, batch in zip(OPTIMISERS, (None, 1, 10, 8, 1, None), strict=True)),
 ]
 
 
@@ -647,7 +647,7 @@ def test_an_update_that_cannot_be_compiled_is_refused_with_the_reason(optimizer,
     assert [w.data, repr(vars(optimizer))] == before or "times" in vars(optimizer)
 
 
-@pytest.mark.parametrize("kind", [SGD, Adam, AdamW])
+@pytest.mark.parametrize("kind", [SGD, RMSprop, Adam, AdamW])
 def test_options_may_be_others_in_each_call(kind):
     """The update of an optimiser of the library is compiled once for its options."""
 

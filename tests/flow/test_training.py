@@ -9,7 +9,7 @@ from micrograd_cn import Value, losses, mean, playground
 from micrograd_cn.flow.playground import ACTIVATIONS, LOSSES, MOST_NEURONS, NAMES, OPTIMIZERS
 from micrograd_cn.init import NAMED
 from micrograd_cn.nn import MLP
-from micrograd_cn.optim import SGD, Adam, AdamW
+from micrograd_cn.optim import SGD, Adam, AdamW, RMSprop
 from micrograd_cn.words import PAGE, PLAYGROUND
 
 from .pages import same
@@ -18,6 +18,7 @@ KINDS = {
     "SGD": (SGD, {}),
     "momentum": (SGD, {"momentum": 0.9}),
     "nesterov": (SGD, {"momentum": 0.9, "nesterov": True}),
+    "RMSprop": (RMSprop, {}),
     "Adam": (Adam, {}),
     "AdamW": (AdamW, {}),
 }

@@ -1,6 +1,7 @@
 """Functions of many numbers: which directions and elements are compared, and how the wrong ones are found."""
 
 import functools
+import sys
 
 import numpy as np
 import pytest
@@ -322,3 +323,17 @@ def test_the_seed_decides_what_is_drawn():
     f, vjp = (lambda x: np.sin(x).sum()), (lambda x, g: g * np.cos(x))
     assert titles(rows_of(f, draw(100), vjp, 1)) == titles(rows_of(f, draw(100), vjp, 1))
     assert titles(rows_of(f, draw(100), vjp, 1)) != titles(rows_of(f, draw(100), vjp, 2))
+
+
+def test_at_a_terminal_it_is_said_at_once_that_something_is_wrong(monkeypatch, capsys):
+    x, calls = draw(100), []
+
+    def f(x):
+        calls.append(len(capsys.readouterr().err))
+        return np.sin(x).sum()
+
+    for terminal in (True, False):
+        calls.clear()
+        monkeypatch.setattr(sys.stderr, "isatty", lambda terminal=terminal: terminal, raising=False)
+        assert any(row.agrees is False for row in rows_of(f, x, lambda x, g: 1.5 * g * np.cos(x)))
+        assert any(calls[: len(calls) // 2]) is terminal, "before half of the calls are made"

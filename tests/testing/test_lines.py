@@ -281,7 +281,7 @@ def far_steps(far, of=20):
 def test_a_wrong_derivative_is_tried_again_if_many_steps_are_far_too_large(far, again):
     f = Counted(lambda x: np.sum(x))
     assert compared(f, np.ones(20), lambda x, g: 1.5 * g * np.ones(20), v=far_steps(far)).agrees is False
-    assert any(np.ptp(x) == 0.0 and x[0] != 1.0 for x in f.points) is (again or far == 0)
+    assert any(np.ptp(x) == 0.0 and abs(x[0]) not in (0.0, 1.0) for x in f.points) is (again or far == 0)
 
 
 def test_what_is_wrong_in_far_too_large_steps_alone_is_right():
@@ -393,6 +393,7 @@ def over(f, df, x=0.0, h=None, **how):
     f = Counted(f)
     line = line_of(f, np.float16([x]), lambda x, g: df(x.astype(float)) * g, **how)
     f.points.clear()
+    line.problem._seen = None  # so that it asks for all points of each interval
     row = over_an_interval(line, "it", ForArrays(5e-3, 0.0, 0.0, 0.0))
     return row, [float(np.max(np.abs(p - np.float16(x)))) for p in f.points]
 

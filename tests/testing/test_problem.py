@@ -74,7 +74,7 @@ def test_every_number_has_its_place_and_its_name_and_goes_back_to_it():
         packed.names(6)
     with pytest.raises(IndexError):
         packed.names(-1)
-    assert packed.places() == [slice(0, 4), slice(4, 5), slice(5, 6)]
+    assert packed.slices() == [slice(0, 4), slice(4, 5), slice(5, 6)]
     [back] = packed.tree(np.arange(6.0) / 3.0)
     assert back["w"].dtype == np.float32
     assert back["w"].tolist() == np.float32([[0, 1 / 3], [2 / 3, 1]]).tolist()

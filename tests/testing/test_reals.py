@@ -265,17 +265,17 @@ def test_the_magnitudes_may_be_limited():
     assert min(abs(x) for x in far if x) < 1e-120
 
 
-def test_every_second_number_is_of_a_spot():
-    spots = ((1.3, 1.35), (2.6, 2.7))
-    xs = drawn_from(reals(-1e300, 1e300, REAL, spots), 300)
-    inside_of = [sum(low <= x <= high for x in xs) for low, high in spots]
+def test_every_second_number_is_of_a_dense_interval():
+    dense = ((1.3, 1.35), (2.6, 2.7))
+    xs = drawn_from(reals(-1e300, 1e300, REAL, dense), 300)
+    inside_of = [sum(low <= x <= high for x in xs) for low, high in dense]
     assert all(count > 20 for count in inside_of)
     assert 90 < sum(inside_of) < 230
-    assert sum(1.3 <= x <= 1.325 for x in drawn_from(reals(-9.0, 1.325, REAL, spots), 60)) > 10
-    assert sum(1.32 <= x <= 1.35 for x in drawn_from(reals(1.32, 2.0, REAL, spots), 60)) > 10
-    assert all(3.1 <= x <= 9.0 for x in drawn_from(reals(3.1, 9.0, REAL, spots), 30)), "none is drawn outside"
-    assert drawn_from(reals(1.35, 9.0, REAL, spots), 60).count(1.35) > 4, "an end of a spot is of it"
-    assert drawn_from(reals(-9.0, 1.3, REAL, spots), 60).count(1.3) > 4
+    assert sum(1.3 <= x <= 1.325 for x in drawn_from(reals(-9.0, 1.325, REAL, dense), 60)) > 10
+    assert sum(1.32 <= x <= 1.35 for x in drawn_from(reals(1.32, 2.0, REAL, dense), 60)) > 10
+    assert all(3.1 <= x <= 9.0 for x in drawn_from(reals(3.1, 9.0, REAL, dense), 30)), "none is drawn outside"
+    assert drawn_from(reals(1.35, 9.0, REAL, dense), 60).count(1.35) > 4, "an end of an interval is of it"
+    assert drawn_from(reals(-9.0, 1.3, REAL, dense), 60).count(1.3) > 4
     tiny = drawn_from(reals(-1.0, 1.0, REAL, ((1e-9, 2e-9),)))
     assert any(1e-9 <= x <= 2e-9 for x in tiny)
     assert all(x == float(f"{x:.2e}") for x in tiny if 0.0 < abs(x) < 1e-6)

@@ -2,14 +2,18 @@
 
 import math
 import re
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from micrograd_cn.testing import GradientMismatch, NothingCompared, PartlyCompared, TooNoisy
+from micrograd_cn.testing import GradientMismatch, NothingCompared, PartlyCompared, TooNoisy, gradcheck
 from micrograd_cn.testing.causes import likely
 from micrograd_cn.testing.compare import Row
 from micrograd_cn.testing.numerical import Estimate
 from micrograd_cn.testing.report import conclude, text, verdict
+from micrograd_cn.testing.reproduce import pasted
+from micrograd_cn.testing.structures import flatten
 from micrograd_cn.testing.subject import Subject
 
 
@@ -167,3 +171,40 @@ def test_what_is_wrong_of_some_elements_alone_has_no_factor_of_all():
     assert likely([row(False, "df/dw[0]", 0.0, 1.0, argument="w"), right]) == [
         "likely, for w: some elements get no gradient"
     ]
+
+
+def test_what_is_nearly_0_and_less_than_0_is_shown_as_0():
+    [_, _, line] = shown("title", "", [replace(row(False, analytic=-2.0), numeric=Estimate(0.0, 2e-322))])
+    assert line.split()[-1] == "2e-16", "an error far below the digits that are shown says nothing"
+    [_, _, line] = shown("title", "", [row(False, analytic=0.0, slope=-2.0)])
+    assert line.split()[-1] == "0"
+
+
+def test_code_to_paste_runs_and_has_the_same_types_and_shapes():
+    small, large = np.float32([[1.5, -2.0]]), np.linspace(0.5, 4.0, 300).reshape(3, 100)
+    for args in ((small, 2.0), (large, {"w": small}), (np.ones(40, int), large)):
+        lines = pasted(Subject(None, args, ["x", "y"], "f", frozenset(), {}))
+        found = []
+        exec("\n".join(lines), {"f": None, "gradcheck": lambda f, *xs, found=found: found.extend(xs)})
+        for x, y in zip(args, found, strict=True):
+            for (_, a), (_, b) in zip(flatten(x)[0], flatten(y)[0], strict=True):
+                assert (np.shape(a), np.asarray(a).dtype) == (np.shape(b), np.asarray(b).dtype)
+    assert (found[1] > 0.0).all(), "positive numbers stay positive"
+
+
+def test_a_transposed_matrix_is_told_and_what_is_no_such_is_not():
+    x, w = np.random.default_rng(0).normal(size=(2, 5, 5))
+    how = {"vjp": lambda x, w, g: (g @ w.T, g.T @ x)}
+    with pytest.raises(GradientMismatch, match="likely, for w: a transposed matrix"):
+        gradcheck(lambda x, w: x @ w, x, w, **how)
+    with pytest.raises(GradientMismatch) as caught:
+        gradcheck(lambda x, w: x @ w, x, w, vjp=lambda x, w, g: (g @ w.T, -x.T @ g))
+    assert "likely, for w: the sign is wrong" in str(caught.value)
+
+
+def test_elements_without_a_gradient_are_not_called_a_gradient_that_is_missing():
+    x = np.random.default_rng(0).normal(size=(5, 5))
+    with pytest.raises(GradientMismatch, match="likely, for x: some elements get no gradient"):
+        gradcheck(lambda x: (x * x).sum(), x, gradient=lambda x: 2.0 * x * np.eye(5))
+    with pytest.raises(GradientMismatch, match="likely, for x: a gradient is missing"):
+        gradcheck(lambda x: (x * x).sum(), x, gradient=lambda x: 0.0 * x)

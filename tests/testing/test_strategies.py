@@ -25,8 +25,8 @@ from micrograd_cn.testing import (
     points,
     values,
 )
+from micrograd_cn.testing.dense import dense_intervals
 from micrograd_cn.testing.smooth import input_node, smooth_step
-from micrograd_cn.testing.spots import spots
 from micrograd_cn.traits import REAL, Looks, Smooth
 
 from .planted import NOISY, PLANTED
@@ -170,13 +170,13 @@ def test_numbers_are_drawn_densely_where_a_partial_is_not_the_slope():
     for low, high, factor in ((1.3, 1.35, 2.02), (-6.21, -6.18, -2.0), (3e-4, 5e-4, 2.2), (5e3, 1e4, 2.2)):
         xs = [x for f in drawn_from(expressions([wrong_between(low, high, factor)], max_steps=1)) for x in f.point]
         assert sum(low < x < high for x in xs) > 20
-        [[*found]] = spots(wrong_between(low, high, factor))
+        [[*found]] = dense_intervals(wrong_between(low, high, factor))
         assert any(a < high and low < b for a, b in found)
 
 
 @pytest.mark.parametrize("op", OPS.values(), ids=list(OPS))
 def test_no_row_of_the_table_is_suspicious(op):
-    for low, high in itertools.chain(*spots(op)):
+    for low, high in itertools.chain(*dense_intervals(op)):
         assert op is mc.tan, "which is steep beside its poles"
         assert min(abs(math.cos(low)), abs(math.cos(high))) < 0.05
 
@@ -186,7 +186,7 @@ def test_no_point_is_drawn_at_a_kink_though_one_beside_it_is():
         return mc.less(mc.abs(x), 1e-3)
 
     op = Op("bad", lambda x: mc.relu(x), (lambda y, x: mc.step(x) + 0.1 * wrong(x),), smooth=Smooth(kink=lambda x: x))
-    [[below, above]] = spots(op)
+    [[below, above]] = dense_intervals(op)
     assert below[0] <= -1e-3 < below[1] < 0.0 < above[0] < 1e-3 <= above[1]
 
 
@@ -195,13 +195,13 @@ def test_a_narrow_feature_is_looked_at_densely_though_its_derivative_is_right():
         return mc.exp(-1e4 * (x - 1.3) * (x - 1.3))
 
     op = Op("own", lambda x: x + bump(x), (lambda y, x: 1.0 - 2e4 * (x - 1.3) * bump(x),))
-    [[(low, high)]] = spots(op)
+    [[(low, high)]] = dense_intervals(op)
     assert 1.2 < low < 1.3 < high < 1.4
 
 
 def test_a_row_whose_partial_raises_is_drawn_all_the_same():
     op = Op("bad", lambda x: x * x, (lambda y, x: 1 / 0,))
-    assert spots(op) == ((),)
+    assert dense_intervals(op) == ((),)
     assert any(f.steps for f in drawn_from(expressions([op]), 20))
 
 

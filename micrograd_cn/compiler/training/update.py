@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from ...formula import FormulaError, Term, straight_line
-from ...optim import SGD, Adam, AdamW, Optimizer
+from ...optim import SGD, Adam, AdamW, Optimizer, RMSprop
 from ..instructions.code import BATCH, SAMPLE, Code
 from ..instructions.formulas import Operations
 from ..llvm.machine import machine
@@ -159,7 +159,7 @@ def kept_of(code: Code, results: Sequence[int]) -> list[int]:
 
 
 def _overridden(kind: type[Optimizer], method: str) -> bool:
-    return getattr(kind, method) not in [getattr(ours, method) for ours in (Optimizer, SGD, Adam, AdamW)]
+    return getattr(kind, method) not in [getattr(ours, method) for ours in (Optimizer, SGD, RMSprop, Adam, AdamW)]
 
 
 def update_key(optimizer: Optimizer, masked: bool) -> Any:
@@ -168,7 +168,7 @@ def update_key(optimizer: Optimizer, masked: bool) -> Any:
     It is None where that cannot be told from the options: the update of a class that is not the library's may depend on
     anything.
     """
-    if type(optimizer) not in (SGD, Adam, AdamW):
+    if type(optimizer) not in (SGD, RMSprop, Adam, AdamW):
         return None
     options = {name: x for name, x in vars(optimizer).items() if name not in OPTIONS}
     plain = all(

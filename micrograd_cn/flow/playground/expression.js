@@ -3,8 +3,9 @@
 import { Recorder, Ref } from "./recorder.js";
 import { meantName } from "./spelling.js";
 import { tokensOf } from "./tokens.js";
+import { called } from "../stepper/labels.js";
 import { decoded, page } from "../stepper/page.js";
-import { called, filled } from "../stepper/text.js";
+import { filled } from "../stepper/text.js";
 
 // A text is no expression: the key of the words that say why, with what fills them, and where.
 export class ReadError extends Error {

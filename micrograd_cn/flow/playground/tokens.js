@@ -2,13 +2,13 @@
 
 import { page } from "../stepper/page.js";
 
-const NUMBER = /^([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?/;
 // Columns are counted in characters, of which some take two places in a JavaScript text.
 export function tokensOf(text) {
-  const characters = [...text], signs = [...Object.keys(page.grammar.infix), ...Object.keys(page.grammar.prefix)], found = [];
+  const { infix, prefix, number: pattern } = page.grammar, signs = Object.keys({ ...infix, ...prefix }), numeral = new RegExp(`^(?:${pattern})`);
+  const characters = [...text], found = [];
   let at = 0;
   while (at < characters.length) {
-    const c = characters[at], rest = characters.slice(at).join(""), number = NUMBER.exec(rest);
+    const c = characters[at], rest = characters.slice(at).join(""), number = numeral.exec(rest);
     let end = at + 1;
     if (number) {
       end = at + number[0].length;

@@ -6,9 +6,10 @@ import { addRoom, isSeen, remember } from "./rooms.js";
 import { dragNumber } from "../stepper/editing.js";
 import { byId, html } from "../stepper/elements.js";
 import { isEditable, isLeaf } from "../stepper/graph.js";
+import { columns } from "../stepper/labels.js";
 import { page } from "../stepper/page.js";
 import { session } from "../stepper/session.js";
-import { columns, exact, filled, parsed, shown } from "../stepper/text.js";
+import { exact, filled, parsed, shown } from "../stepper/text.js";
 
 // Read what was typed; an error is shown below its column, and the last graph stays.
 function readTyped(text, values = session.typed.values) {

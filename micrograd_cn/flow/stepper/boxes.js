@@ -2,8 +2,9 @@
 
 import { textWidth } from "./fitting.js";
 import { isLeaf, isNamed } from "./graph.js";
+import { cleaned, isolated } from "./labels.js";
 import { titleOf } from "./parts.js";
-import { bracketed, cleaned, isolated, shown } from "./text.js";
+import { bracketed, shown } from "./text.js";
 
 export const BOX = { title: 21, line: 18, top: 5, least: 62 }; // pixels
 const ROOMY = { side: 9, between: 10, usual: "-0.8888", lock: 40 }; // beside and between texts; a number that has room, whatever there is now

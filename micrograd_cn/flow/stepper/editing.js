@@ -2,9 +2,10 @@
 
 import { byId, html } from "./elements.js";
 import { isEditable } from "./graph.js";
+import { called, cleaned } from "./labels.js";
 import { changesOf, nudge } from "./nudge.js";
 import { session } from "./session.js";
-import { called, cleaned, exact, filled, parsed, precise, shown, signed } from "./text.js";
+import { exact, filled, parsed, precise, shown, signed } from "./text.js";
 
 const MOST_WAYS = 8; // uses of a leaf that are listed
 const MOST_NUDGED = 2000; // nodes of a graph that is computed again for each use of the leaf

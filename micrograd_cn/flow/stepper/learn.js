@@ -4,8 +4,9 @@ import { makeCurve } from "./curve.js";
 import { byId, html } from "./elements.js";
 import { gradient, movesOf, replayed } from "./engine.js";
 import { isEditable } from "./graph.js";
+import { called } from "./labels.js";
 import { session } from "./session.js";
-import { bracketed, called, filled, parsed, shown } from "./text.js";
+import { bracketed, filled, parsed, shown } from "./text.js";
 
 const MOST_LEARNED = 12; // parameters whose step is written out
 

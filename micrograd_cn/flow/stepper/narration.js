@@ -2,8 +2,9 @@
 
 import { earlierGradient, gradient } from "./engine.js";
 import { flowsTo, isLeaf, isNamed, receiver } from "./graph.js";
+import { called } from "./labels.js";
 import { partName } from "./parts.js";
-import { called, expressionOf, filled, filledApart, shown } from "./text.js";
+import { expressionOf, filled, filledApart, shown } from "./text.js";
 
 // The sentences about the last step taken. Where its number is `asked` for, that is a "?", and no more is said.
 export function narration(view, step, next, words, { asked = false, fresh = false }) {

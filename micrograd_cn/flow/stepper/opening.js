@@ -1,10 +1,9 @@
 // Parts that open and close.
 
 import { around, countBoxes } from "./fold.js";
+import { page } from "./page.js";
 import { session } from "./session.js";
 import { viewport } from "./viewport.js";
-
-const MOST_OPEN = 400; // boxes that "open all" may give
 
 export function toggle(group) {
   const { graph, chosen } = session, open = new Set(chosen.open), anchor = `g${group}`;
@@ -19,7 +18,7 @@ export function openAll() {
   const { graph } = session, open = new Set();
   for (const i of graph.groups.keys()) {
     open.add(i);
-    if (countBoxes(graph, open) > MOST_OPEN) open.delete(i);
+    if (countBoxes(graph, open) > page.limits.most) open.delete(i);
   }
   session.choose({ open, anchor: null });
   viewport.fit();

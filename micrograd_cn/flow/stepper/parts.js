@@ -1,6 +1,7 @@
 // What the parts of a graph are called.
 
-import { called, filled, filledApart } from "./text.js";
+import { called } from "./labels.js";
+import { filled, filledApart } from "./text.js";
 
 // A part's name inside the one around it. Layers and neurons are counted as textbooks do, from 1; Python's path counts
 // from 0, and is said in full where the pointer rests.

@@ -5,10 +5,11 @@ import { BOX, boxLines, measure, sumText } from "./boxes.js";
 import { svg } from "./elements.js";
 import { fit, fitChanged, textWidth } from "./fitting.js";
 import { isEditable } from "./graph.js";
+import { cleaned } from "./labels.js";
 import { GAP, layOut } from "./layout.js";
 import { page } from "./page.js";
 import { titleOf } from "./parts.js";
-import { cleaned, exact, filled, shown } from "./text.js";
+import { exact, filled, shown } from "./text.js";
 
 const EDGE_WIDTHS = [1.5, 5.5]; // from a contribution of 0 to the largest one, in pixels
 

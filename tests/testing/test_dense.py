@@ -9,8 +9,18 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Op
-from micrograd_cn.testing import spots as module
-from micrograd_cn.testing.spots import _fast, _found, _grid, _has_kink, _persistent, _sampler, _unexplained, few, spots
+from micrograd_cn.testing import dense as module
+from micrograd_cn.testing.dense import (
+    _fast,
+    _found,
+    _grid,
+    _has_kink,
+    _persistent,
+    _sampler,
+    _unexplained,
+    dense_intervals,
+    few,
+)
 from micrograd_cn.traits import POSITIVE, REAL, Smooth
 
 
@@ -48,7 +58,7 @@ def test_the_grid_is_dense_at_the_ends_of_a_domain_and_within_a_narrow_one():
 
 def test_a_grid_is_made_once():
     assert _grid(REAL) is _grid(REAL)
-    assert spots(mc.tanh) is spots(mc.tanh)
+    assert dense_intervals(mc.tanh) is dense_intervals(mc.tanh)
 
 
 # What is sampled.
@@ -82,7 +92,7 @@ def test_the_other_operands_differ_and_are_inside_their_domains_near_0():
         return 0.0
 
     domains = ((10.0, inf), (-inf, inf), (-1.0, 1.0))
-    spots(Op("own", forward, (lambda y, *xs: 0.0,) * 3, smooth=Smooth(domain=domains)))
+    dense_intervals(Op("own", forward, (lambda y, *xs: 0.0,) * 3, smooth=Smooth(domain=domains)))
     assert all(low < x < high for xs in asked for x, (low, high) in zip(xs, domains, strict=True))
     constant = [max({*column}, key=column.count) for column in zip(*asked, strict=True)]
     fractions = [(x - low) / (high - low) for x, low, high in zip(constant, (10, -3, -1), (16, 3, 1), strict=True)]
@@ -102,11 +112,11 @@ def test_a_row_of_any_number_of_operands_is_looked_at_with_four():
     def partials(y, *xs):
         return tuple([1.1 if i == 3 and 1.3 < x < 1.4 else 1.0 for i, x in enumerate(xs)])
 
-    assert spots(Op("bad", forward, partials)) == (((1.3, 1.4),),)
+    assert dense_intervals(Op("bad", forward, partials)) == (((1.3, 1.4),),)
     assert counts == {4}
 
 
-def test_each_operand_of_a_row_has_its_own_spots():
+def test_each_operand_of_a_row_has_its_own_dense_intervals():
     def wrong(x, low, high):
         return mc.where(mc.less(low, x) * mc.less(x, high), 1.5, 1.0)
 
@@ -115,17 +125,17 @@ def test_each_operand_of_a_row_has_its_own_spots():
         lambda a, b: a + 2.0 * b,
         (lambda y, a, b: wrong(a, -2.0, -1.9), lambda y, a, b: 2.0 * wrong(b, 0.5, 0.6)),
     )
-    assert spots(bad) == (((-2.0, -1.9),), ((0.5, 0.6),))
+    assert dense_intervals(bad) == (((-2.0, -1.9),), ((0.5, 0.6),))
 
 
-def test_the_worst_eight_of_many_spots_are_kept_in_order():
+def test_the_worst_eight_of_many_intervals_are_kept_in_order():
     sizes = [3, 9, 1, 8, 7, 2, 6, 5, 10, 4]
 
     def partial(y, x):
         k = math.floor(x)
         return 1.0 + (sizes[k] if 0 <= k < 10 and 0.25 <= x - k <= 0.5 and k < 8 else 0.0)
 
-    lows = [low for ((low, _),) in [(spot,) for spot in spots(Op("bad", lambda x: x, (partial,)))[0]]]
+    lows = [low for ((low, _),) in [(interval,) for interval in dense_intervals(Op("bad", lambda x: x, (partial,)))[0]]]
     assert [math.floor(low) for low in lows] == [0, 1, 2, 3, 4, 5, 6, 7]
     assert len(lows) == module.MOST
 
@@ -133,7 +143,7 @@ def test_the_worst_eight_of_many_spots_are_kept_in_order():
         k = math.floor(x + 5.0)
         return 1.0 + (0.01 * sizes[k] if 0 <= k < 10 and 0.25 <= x + 5.0 - k <= 0.5 else 0.0)
 
-    [found] = spots(Op("bad", lambda x: x, (of_ten,)))
+    [found] = dense_intervals(Op("bad", lambda x: x, (of_ten,)))
     assert [math.floor(low + 5.0) for low, _ in found] == [k for k in range(10) if sizes[k] > 2]
 
 
@@ -315,25 +325,25 @@ def test_a_kink_is_asked_about_at_both_ends_and_evenly_between_with_the_other_op
 # All together.
 
 
-def spots_of(value, partial, grid, has_kink=lambda spot: False):
+def intervals_of(value, partial, grid, has_kink=lambda interval: False):
     return _found(sampled(value, partial), grid, has_kink)
 
 
-def test_suspicious_cells_beside_each_other_are_one_spot_as_suspicious_as_the_worst():
+def test_suspicious_cells_beside_each_other_are_one_interval_as_suspicious_as_the_worst():
     grid = [float(k) for k in range(10)]
     wrong = lambda x: 2.0 if 2.0 <= x <= 4.0 else 1.1 if 6.0 <= x <= 7.0 else 1.0  # noqa: E731
-    found = spots_of(lambda x: x, wrong, grid)
+    found = intervals_of(lambda x: x, wrong, grid)
     assert [*found] == [(1.96875, 4.03125), (5.96875, 7.03125)]
     assert found[1.96875, 4.03125] == pytest.approx(1.0 / 3.0), "of 1 and 2 together"
     assert found[5.96875, 7.03125] == pytest.approx(0.1 / 2.1)
 
 
-def test_a_spot_with_a_kink_is_left_out_and_not_joined():
+def test_an_interval_with_a_kink_is_left_out_and_not_joined():
     grid = [float(k) for k in range(10)]
     wrong = lambda x: 2.0 if 2.0 <= x <= 5.0 else 1.0  # noqa: E731
-    found = spots_of(lambda x: x, wrong, grid, has_kink=lambda spot: spot[0] < 3.5 < spot[1])
+    found = intervals_of(lambda x: x, wrong, grid, has_kink=lambda interval: interval[0] < 3.5 < interval[1])
     assert [*found] == [(1.96875, 3.0), (4.0, 5.03125)]
-    assert spots_of(lambda x: x, wrong, grid, has_kink=lambda spot: True) == {}
+    assert intervals_of(lambda x: x, wrong, grid, has_kink=lambda interval: True) == {}
 
 
 def test_a_cell_in_which_a_right_partial_changes_fast_is_the_least_suspicious():
@@ -341,7 +351,7 @@ def test_a_cell_in_which_a_right_partial_changes_fast_is_the_least_suspicious():
         return 0.01 * math.exp(-400.0 * (x - 2.05) ** 2)
 
     grid = [0.1 * k for k in range(60)]
-    found = spots_of(lambda x: 2.0 * x + bump(x), lambda x: 2.0 - 800.0 * (x - 2.05) * bump(x), grid)
+    found = intervals_of(lambda x: 2.0 * x + bump(x), lambda x: 2.0 - 800.0 * (x - 2.05) * bump(x), grid)
     [(low, high)] = found
     assert 1.8 < low < 2.05 < high < 2.3
     assert found[low, high] == module.PART

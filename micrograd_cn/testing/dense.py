@@ -11,12 +11,12 @@ from ..operation import Op
 from ..traits import Interval
 from .reals import inside
 
-__all__ = ["few", "spots"]
+__all__ = ["dense_intervals", "few"]
 
-FINE, STEPS = 8, 40  # so far from 0 the grid is even, with so many steps a unit: narrower spots are not seen
+FINE, STEPS = 8, 40  # so far from 0 the grid is even, with so many steps a unit: narrower intervals are not seen
 DECADES, PARTS = range(-6, 6), 8  # beyond, and close to 0, it has so many steps for each power of ten
 PART = 1e-3  # of the change of a value that may be unexplained by its slopes
-MOST = 8  # spots of one operand
+MOST = 8  # intervals of one operand
 
 Sample = tuple[float, float, float]  # x, the value there, and the partial
 
@@ -32,15 +32,16 @@ def few(op: Op, counts: Sequence[int]) -> tuple[int, ...]:
 
 
 @functools.lru_cache
-def spots(op: Op) -> tuple[tuple[Interval, ...], ...]:
+def dense_intervals(op: Op) -> tuple[tuple[Interval, ...], ...]:
     """Return, for each interval of the row's domain, where to look densely at the operands that it is for.
 
-    The row is evaluated over a grid, one operand after the other. A spot is where the partial does not add up to the
-    change of the value, however finely the step is divided, or where it changes four times as fast as on both sides.
+    The row is evaluated over a grid, one operand after the other. Such an interval is where the partial does not add up
+    to the change of the value, however finely the step is divided, or where it changes four times as fast as on both
+    sides.
 
     >>> from micrograd_cn import less, tanh, where
     >>> bad = Op("bad", lambda x: x * x, (lambda y, x: where(less(1.3, x) * less(x, 1.35), 2.1, 2.0) * x,))
-    >>> spots(bad), spots(tanh)
+    >>> dense_intervals(bad), dense_intervals(tanh)
     ((((1.3, 1.35),),), ((),))
     """
     count = few(op, range(1, 5))[-1]
@@ -98,12 +99,12 @@ def _found(
     suspicious: dict[Interval, float] = {}
     for cell in cells:
         score = _unexplained(*cell)
-        if score > PART and (spot := _persistent(at, *cell)):
-            suspicious[spot] = score
+        if score > PART and (interval := _persistent(at, *cell)):
+            suspicious[interval] = score
     for k in _fast(cells):
         suspicious.setdefault((cells[k][0][0], cells[k][1][0]), PART)
     joined: dict[Interval, float] = {}
-    for low, high in sorted(spot for spot in suspicious if not has_kink(spot)):
+    for low, high in sorted(interval for interval in suspicious if not has_kink(interval)):
         score = suspicious[low, high]
         for before in [before for before in joined if before[1] == low]:
             low, score = before[0], max(score, joined.pop(before))
@@ -128,7 +129,7 @@ def _unexplained(a: Sample, b: Sample) -> float:
 
 def _persistent(at: Callable[[float], Sample], a: Sample, b: Sample) -> Interval | None:
     """Return the part of a cell in which the change stays unexplained as it is halved: in a smooth one, it vanishes."""
-    spot, narrowing = (a[0], b[0]), True
+    interval, narrowing = (a[0], b[0]), True
     for k in range(24):
         middle = at(0.5 * (a[0] + b[0]))
         halves = sorted(((a, middle), (middle, b)), key=lambda half: _unexplained(*half))
@@ -137,8 +138,8 @@ def _persistent(at: Callable[[float], Sample], a: Sample, b: Sample) -> Interval
         a, b = halves[1]
         narrowing = narrowing and k < 5 and _unexplained(*halves[0]) <= PART
         if narrowing:
-            spot = a[0], b[0]
-    return spot
+            interval = a[0], b[0]
+    return interval
 
 
 def _fast(cells: list[tuple[Sample, Sample]]) -> list[int]:

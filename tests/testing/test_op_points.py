@@ -9,8 +9,8 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Op
-from micrograd_cn.testing import places
-from micrograd_cn.testing.places import at_simplest, kinks, near_ends, special, spread
+from micrograd_cn.testing import op_points
+from micrograd_cn.testing.op_points import at_simplest, kinks, near_ends, special, spread
 from micrograd_cn.traits import Smooth
 
 TWO = Op(  # operands of different domains
@@ -78,9 +78,9 @@ def test_points_fill_the_domain_evenly():
 
 
 def test_every_operand_has_its_own_irrational_number():
-    assert places.PRIMES[:6] == [2, 3, 5, 7, 11, 13]
-    assert len(places.PRIMES) == 62, "the primes below 300, more than operands are given"
-    assert not any(math.isqrt(n) ** 2 == n for n in places.PRIMES)
+    assert op_points.PRIMES[:6] == [2, 3, 5, 7, 11, 13]
+    assert len(op_points.PRIMES) == 62, "the primes below 300, more than operands are given"
+    assert not any(math.isqrt(n) ** 2 == n for n in op_points.PRIMES)
     for xs in spread(mc.sum, 3, 4.0, [33]):
         assert len(xs) == len({*xs}) == 33
 
@@ -233,8 +233,8 @@ def test_a_simpler_point_is_inside_the_domain_of_each_operand():
 
 
 def test_simpler_numbers_keep_the_margin_of_the_ends():
-    assert list(places._simpler(1.9377, (-0.5, 2.0))) == [0.0, 1.0, 0.5, 1.9, 1.94]
-    assert list(places._simpler(1.9377, (0.95, 3.05))) == [1.0, 2.0, 3.0, 1.9, 1.94]
+    assert list(op_points._simpler(1.9377, (-0.5, 2.0))) == [0.0, 1.0, 0.5, 1.9, 1.94]
+    assert list(op_points._simpler(1.9377, (0.95, 3.05))) == [1.0, 2.0, 3.0, 1.9, 1.94]
 
 
 def test_another_failure_is_not_shown_but_one_with_other_numbers_is():
@@ -253,4 +253,4 @@ def test_a_point_of_many_operands_is_not_simplified_for_long():
     check, asked = failing(lambda xs: xs == (7.7777,) * 33)
     with pytest.raises(AssertionError):
         at_simplest(mc.sum, (7.7777,) * 33, check)
-    assert len(asked) == 1 + places.TRIALS
+    assert len(asked) == 1 + op_points.TRIALS

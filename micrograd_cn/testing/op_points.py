@@ -10,9 +10,9 @@ from math import inf, nan
 from typing import TypeVar
 
 from ..operation import Op
+from .dense import few
 from .failures import Point
 from .reals import MARGIN, inside
-from .spots import few
 
 T = TypeVar("T")
 
