@@ -180,7 +180,7 @@ class Packed:
 
         >>> packed = Packed([np.zeros((2, 3))], "x")
         >>> [packed.transposed(i) for i in range(6)]
-        [0, 3, 1, 4, 2, 5]
+        [0, 2, 4, 1, 3, 5]
         """
         for _, _, shape, place in self._parts:
             if place.start <= index < place.stop and len(shape) == 2:

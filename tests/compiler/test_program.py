@@ -240,7 +240,9 @@ made = []
 
 def test_nothing_is_written_behind_the_memory(code):
     made.clear()
-    with settings({f"{room}.Memory": Guarded for room in ("program", "executable", "training", "mixture")}):
+    with settings(
+        {f"{room}.Memory": Guarded for room in ("program", "run.executable", "training.loop", "training.mixture")}
+    ):
         ws, xs = [Value(0.1 * k) for k in range(33)], [Value(0.5) for _ in range(11)]
         layer = [mc.tanh(mc.dot(ws[11 * k : 11 * k + 11], xs)) for k in range(3)]
         loss = mc.sum([*layer, *(w * w for w in ws)]) * mc.dot(layer, layer)

@@ -91,7 +91,26 @@ def test_a_link_opens_a_lesson_and_keys_go_through_it(name, lang, lesson):
     assert not page.page.locator("#lesson").is_visible()
 
 
-# What the captions say is so.
+RIGHT = {
+    "adding": ("4, their sum", "4，两项之和"),
+    "dead": ("0", "0"),
+    "vanishing": ("about 0.02", "约 0.02"),
+    "saturated": ("as good as 0", "几乎是 0"),
+    "neuron": ("a straight line", "一条直线"),
+    "xor": ("about three quarters", "约四分之三"),
+    "attention": ("about equally", "大致平分"),
+}
+
+
+@pytest.mark.browser
+def test_the_choice_that_is_right_is_what_happens(room):
+    assert RIGHT.keys() == set(NAMES)
+    right = room.evaluate("Object.fromEntries(Object.entries(LESSONS).map(([name, { right }]) => [name, right]))")
+    for name, texts in RIGHT.items():
+        assert tuple(LESSONS[lang][f"lesson_{name}_choice_{right[name]}"] for lang in ("en", "zh")) == texts
+
+
+# What the captions say is so, and with it the right choice.
 
 
 @pytest.mark.browser

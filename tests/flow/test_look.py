@@ -114,7 +114,8 @@ def test_every_control_is_large_enough_for_a_finger(opened, width):
     small = """[...document.querySelectorAll("button, input:not([type=range]), select, summary")]
         .filter(each => each.checkVisibility() && !each.matches(".unit") && each.getBoundingClientRect().height < 43.9)
         .map(each => each.id)"""
-    for room in ("typing", "board"):
+    page.evaluate("showLesson('adding', 2)")
+    for room in ("typing", "board", "model"):
         page.evaluate(f"showRoom('{room}')")
         page.evaluate("document.querySelector('footer').classList.add('all')")
         assert page.evaluate(small) == [], room

@@ -143,3 +143,30 @@ def test_a_chance_and_an_attention_weight_open_as_they_are_shown(room):
     for shown, opened in zip(got["attention"], got["seen"], strict=True):
         assert opened == pytest.approx(shown, rel=1e-12)
         assert sum(shown) == pytest.approx(1)
+
+
+INVENTED = """([words, given]) => {
+    const learner = new Learner(words, given);
+    for (let i = 0; i < 10; i++) learner.step();
+    const one = new Random(5), other = new Random(5), invented = [], expected = [];
+    for (let i = 0; i < 20; i++) {
+        invented.push(learner.invent(one, 0.7));
+        const tokens = [learner.end];
+        while (tokens.length <= learner.block) {
+            let left = other.random(), next = 0;
+            const { chances } = learner.look(tokens, 0.7);
+            while (next < chances.length - 1 && (left -= chances[next]) >= 0) next++;
+            if (next === learner.end) break;
+            tokens.push(next);
+        }
+        expected.push(tokens.slice(1).map(token => learner.characters[token]).join(""));
+    }
+    return { invented, expected };
+}"""
+
+
+@pytest.mark.browser
+def test_new_words_are_drawn_from_the_chances_that_are_shown(room):
+    got = room.evaluate(INVENTED, [["emma", "olivia", "ava", "isabella"], GIVEN | {"block": 8}])
+    assert got["invented"] == got["expected"]
+    assert len(set(got["invented"])) > 5
