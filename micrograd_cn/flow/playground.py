@@ -170,6 +170,7 @@ def _updated(kind: type[Optimizer], given: dict[str, Any]) -> tuple[list[Term], 
     """
     optimizer = kind([Value(0.0)], **given)
     rate, steps = Term("lr"), Term("steps")
+    # Terms for numbers, so that the step is written as a formula.
     optimizer.lr, optimizer.steps = rate, steps  # type: ignore[assignment]
     p = SimpleNamespace(data=Term("data"), grad=Term("grad"))
     start = {name: Term(name) for name in kind.slots}

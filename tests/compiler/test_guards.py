@@ -62,6 +62,12 @@ def test_what_would_be_silent_is_refused_where_it_is_read(f, message, mode):
     assert str(caught.value).startswith(f"{__file__}, line {f.__code__.co_firstlineno}: ")
 
 
+def test_a_text_without_a_format_names_what_is_recorded_and_shows_no_number():
+    seen = []
+    compile(lambda x: seen.extend((repr(x), f"{x * w}")) or x)(3.0)
+    assert seen == ["Value(x)", "Value(mul(...))"]
+
+
 def test_a_value_that_is_read_after_it_was_recorded_is_a_plain_one():
     seen = []
 
@@ -341,7 +347,7 @@ def test_a_function_that_changes_how_it_branches_is_refused():
         (lambda x: x * x.item(), "x as .item() would be"),
         (lambda x: x if x == 0 else 2 * x, "x as an operand of == would be the same number for every sample; write"),
         (
-            lambda x: x if 0.0 == x else 2 * x,  # noqa: SIM300
+            lambda x: x if 0.0 == x else 2 * x,  # noqa: SIM300 -- the number on the left is the case
             "x as an operand of == would be",
         ),
         (lambda x: x if x != np.float32(1) else 2 * x, "x as an operand of == would be"),
