@@ -14,11 +14,12 @@ The way of a program through the rooms, each of which is one idea:
     derivatives    gradient, Jacobian and Hessian of a program, each of which is a program
     data           numbers that go in and come out
     threads        several at a time
-    c, python      the other printers: the same instructions, or the graph, as text for others
+    c, python      the other printers: the same loops, or the graph, as text for others
 
 A multiplication becomes an instruction in `instructions.code.Code.machine`, and LLVM's in `llvm.lanes.Lanes.apply`. A
 sum of many products becomes a loop in `loops.schedule.Schedule`, like instructions do in `loops.maps.Maps`; what makes
-them one is that their operands lie at `even` distances. A printer begins with `Program.source`.
+them one is that their operands lie at `even` distances. Every value has its place from `loops.places.Places`. A printer
+begins with `Program.source`; `c.loops.Loops` shows what one has to do with the maps of a schedule.
 
 A compiled sum is added up term by term, so that it may overflow on its way to a finite number, which `check` tells.
 """

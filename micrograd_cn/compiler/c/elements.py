@@ -9,11 +9,14 @@ from typing import Any, TypeAlias, TypeVar
 
 from ..instructions.code import Code
 from ..loops.even import distance, parts
+from ..loops.places import Places
 from .text import Text, block, product
 
 T = TypeVar("T")
 Place: TypeAlias = tuple[str, int]  # an array, and the index in it
-CONSTANT_ARRAY = ""
+ARRAYS = ("", "weights", "inputs", "gradient", "work")  # constants are in none
+FAR = 1 << 40  # places between the beginnings of arrays: those of one array alone are at even distances
+WORK = ARRAYS.index("work") * FAR
 LOOP_FROM = 3  # like instructions that are a loop
 MEAN = 3  # of those that lie at even distances, from which on such ones are loops of their own
 
@@ -23,21 +26,15 @@ class Elements:
 
     Args:
         text: of the file.
-        code: the instructions.
-        place: of the leaves; the others get theirs in the array `work`.
+        places: of the values, by array and index, see `address`.
 
     Attributes:
-        work: how many numbers that array has.
         lines: what was written since they were last taken.
     """
 
-    def __init__(self, text: Text, code: Code, place: dict[int, Place]) -> None:
-        self.text, self.code, self.place = text, code, place
-        seeds = [i for i, instruction in enumerate(code.instructions) if instruction == ("seed",)]
-        self.constants = code.constants | dict.fromkeys(seeds, 1.0)
-        self.work = 0
+    def __init__(self, text: Text, places: Places) -> None:
+        self.text, self.places, self.code = text, places, places.code
         self.lines: list[str] = []
-        self._free: list[tuple[int, int]] = []  # the first place and the one after the last, in order
         self._gathered: dict[tuple[int, ...], int] = {}
 
     def taken(self) -> list[str]:
@@ -45,43 +42,27 @@ class Elements:
         lines, self.lines = self.lines, []
         return lines
 
-    def take(self, count: int) -> int:
-        """Return the first of some places side by side in the array `work`, of which none is in use.
+    @property
+    def work(self) -> int:
+        """How many numbers the array `work` has."""
+        return self.places.scalars - WORK
 
-        >>> places = Elements(Text("f", "double", {}), Code(), {})
-        >>> places.take(5), places.give([2, 1, 4]), places.take(2), places.take(2), places.work
-        (0, None, 1, 4, 6)
-        """
-        for k, (first, after) in enumerate(self._free):
-            if after - first >= count or after == self.work:
-                self.work = max(self.work, first + count)
-                rest = range(first + count, after)
-                self._free[k : k + 1] = [(rest.start, rest.stop)] if rest else []
-                return first
-        self.work += count
-        return self.work - count
-
-    def give(self, places: Iterable[int]) -> None:
-        """Take note that places are no longer in use."""
-        free: list[tuple[int, int]] = []
-        for first, after in sorted([*self._free, *((at, at + 1) for at in places)]):
-            if free and free[-1][1] == first:
-                free[-1] = free[-1][0], after
-            else:
-                free.append((first, after))
-        self._free = free
+    def place(self, i: int) -> Place:
+        """Return where a value is."""
+        array, index = divmod(self.places.scalar[i], FAR)
+        return ARRAYS[array], index
 
     def array(self, i: int) -> str:
-        """Return the name of the array where a value is; a constant is in none."""
-        return CONSTANT_ARRAY if i in self.constants else self.place[i][0]
+        """Return the array where a value is."""
+        return self.place(i)[0]
 
     def arrays(self, numbers: Iterable[int]) -> tuple[str, ...]:
-        """Return the names of the arrays where values are."""
+        """Return the arrays where values are."""
         return tuple(map(self.array, numbers))
 
     def index_of(self, i: int) -> int:
-        """Return the index of a value in its array; it is 0 for every constant."""
-        return 0 if i in self.constants else self.place[i][1]
+        """Return the index of a value in its array."""
+        return self.place(i)[1]
 
     def loop(self, count: int, lines: list[str]) -> None:
         """Write what is done for i from 0 on."""
@@ -96,12 +77,12 @@ class Elements:
         [array, *others] = {self.array(j) for row in rows for j in row}
         if others or not array:
             return None
-        places = [[self.place[j][1] for j in row] for row in rows]
+        places = [[self.index_of(j) for j in row] for row in rows]
         step = distance(places[0])
         if step is None or any(distance(row) != step for row in places):
             return None
-        index = self.fit([row[:1] for row in places], i, "k")
-        return f"{array} + {index}".removesuffix(" + 0"), step
+        index = fit(self.text, [row[:1] for row in places], i)
+        return f"{self._name(array)} + {index}".removesuffix(" + 0"), step
 
     def copy(self, to: Sequence[Place], numbers: Sequence[int]) -> None:
         """Write values to other places."""
@@ -114,55 +95,72 @@ class Elements:
             groups[place[0], self.arrays(factors)].append((place, factors))
         for (array, _), group in groups.items():
             for part in split(sorted(group), lambda one: [one[0][1], *map(self.index_of, one[1])]):
-                at = self.fit([[place[1]] for place, _ in part])
+                at = fit(self.text, [[place[1]] for place, _ in part])
                 value = reduce(self._product, self.columns([factors for _, factors in part]))
-                self.loop(len(part), [f"{array}[{at}] {sign} {value};"])
+                self.loop(len(part), [f"{self._name(array)}[{at}] {sign} {value};"])
 
     def _product(self, a: str, b: str) -> str:
         return product(a, b, self.text.literal(1.0))
 
-    # Elements of arrays.
+    def _name(self, array: str) -> str:
+        return self.text.weights if array == "weights" else array
 
     def element(self, rows: list[list[int]], i: str = "i", k: str = "k") -> str:
         """Return how the value in a row, of number `i`, and a column, of number `k`, is written."""
         [array, *others] = {self.array(j) for row in rows for j in row}
         if others:
-            return f"work[{self.fit(self._together(rows), i, k)}]"
+            return f"work[{fit(self.text, self._together(rows), i, k)}]"
         if array:
-            return f"{array}[{self.fit([[self.place[j][1] for j in row] for row in rows], i, k)}]"
-        values = [self.constants[j] for row in rows for j in row]
+            return f"{self._name(array)}[{fit(self.text, [[self.index_of(j) for j in row] for row in rows], i, k)}]"
+        values = [self.code.constants.get(j, 1.0) for row in rows for j in row]  # or it is the seed
         [text, *others] = {self.text.literal(x) for x in values}
-        return f"{self.text.table(values)}[{self.fit(_side_by_side(0, rows), i, k)}]" if others else text
+        return f"{self.text.table(values)}[{fit(self.text, _side_by_side(0, rows), i, k)}]" if others else text
 
     def _together(self, rows: list[list[int]]) -> list[list[int]]:
         """Return where copies of values of several arrays lie side by side."""
         flat = tuple([j for row in rows for j in row])
         if flat not in self._gathered:
-            first = self._gathered[flat] = self.take(len(flat))
+            first = self._gathered[flat] = self.places.take(len(flat)) - WORK
             self.copy([("work", first + n) for n in range(len(flat))], flat)
         return _side_by_side(self._gathered[flat], rows)
 
-    def fit(self, rows: list[list[int]], i: str = "i", k: str = "k") -> str:
-        """Return the index in row `i` and column `k`: at even distances, else by tables.
 
-        >>> places = Elements(Text("f", "double", {}), Code(), {})
-        >>> places.fit([[5], [7], [9]]), places.fit([[0, 1], [4, 5]]), places.fit([[3]])
-        ('5 + 2 * i', '4 * i + k', '3')
-        >>> places.fit([[5], [7], [8]])
-        'f_table0[i]'
-        """
-        firsts, row = [row[0] for row in rows], [x - rows[0][0] for x in rows[0]]
-        if any([x - first for x in other] != row for first, other in zip(firsts, rows, strict=True)):
-            table = self.text.table([x for row in rows for x in row])
-            return f"{table}[{linear(0, (len(row), i), (1, k))}]"
-        base, terms = 0, []
-        for values, name in ((firsts, i), (row, k)):
-            if (step := distance(values)) is None:
-                terms.append((1, f"{self.text.table(values)}[{name}]"))
-            else:
-                base += values[0]
-                terms.append((step, name))
-        return linear(base, *terms)
+def address(place: Place) -> int:
+    """Return the array and the index as one number.
+
+    >>> address(("inputs", 3)) - address(("inputs", 1))
+    2
+    """
+    return ARRAYS.index(place[0]) * FAR + place[1]
+
+
+def constants(code: Code, numbers: Iterable[int]) -> dict[int, int]:
+    """Return a place for each number of what is the same for all rows and in no array, of which the seed is 1."""
+    known = [i for i in numbers if i in code.constants or code.instructions[i] == ("seed",)]
+    return {i: k for k, i in enumerate(known)}
+
+
+def fit(text: Text, rows: list[list[int]], i: str = "i", k: str = "k") -> str:
+    """Return the index in row `i` and column `k`: at even distances, else by tables.
+
+    >>> text = Text("f", "double", {})
+    >>> fit(text, [[5], [7], [9]]), fit(text, [[0, 1], [4, 5]]), fit(text, [[3]])
+    ('5 + 2 * i', '4 * i + k', '3')
+    >>> fit(text, [[5], [7], [8]])
+    'f_table0[i]'
+    """
+    firsts, row = [row[0] for row in rows], [x - rows[0][0] for x in rows[0]]
+    if any([x - first for x in other] != row for first, other in zip(firsts, rows, strict=True)):
+        table = text.table([x for row in rows for x in row])
+        return f"{table}[{linear(0, (len(row), i), (1, k))}]"
+    base, terms = 0, []
+    for values, name in ((firsts, i), (row, k)):
+        if (step := distance(values)) is None:
+            terms.append((1, f"{text.table(values)}[{name}]"))
+        else:
+            base += values[0]
+            terms.append((step, name))
+    return linear(base, *terms)
 
 
 def split(items: Sequence[T], places: Callable[[T], Sequence[int]]) -> list[list[T]]:

@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 from ...engine import Value
 from ...optim import Optimizer
 from ...tree import flatten
-from ..instructions.code import AFTER, BATCH, SAMPLE, Code, below
+from ..instructions.code import AFTER, BATCH, SAMPLE, Code, Pair
 from ..instructions.lowering import Lowering
+from ..loops.schedule import Schedule
 from ..loops.totals import Totals
 from ..python import Named, entries_of, in_order_of_names
 from ..training.update import kept_of, lower_update
 from .comment import Interface
-from .elements import Place, linear
+from .elements import Place, fit, linear
 from .loops import Loops
 from .text import Text, block, wrapped
 
@@ -69,8 +70,8 @@ class File:
             options.name, options.precision, [repr(x.label) if x.label else "" for x in inputs], len(outputs), names,
             passed, trains, optimizer, [] if optimizer is None else [optimizer.slots[k] for k in kept_of(*self.update)],
         )  # fmt: skip
-        self.text = Text(options.name, options.precision, lowering.code.rows)
-        self.weights = "parameters" if passed else f"{options.name}_weights"
+        weights = "parameters" if passed else f"{options.name}_weights"
+        self.text = Text(options.name, options.precision, lowering.code.rows, weights)
         self.kind, self.size = options.precision, f"{options.name.upper()}_PARAMETERS"
         self.work = 1
 
@@ -81,7 +82,7 @@ class File:
         if self.options.optimizer is not None:
             functions.append(self.step(self.options.optimizer))
         if self.parameters and not self.interface.passed:
-            self.text.table([p.data for p in self.parameters], self.weights)
+            self.text.table([p.data for p in self.parameters], self.text.weights)
         shared = [definition for _, definition in (*self.text.tables.values(), *self.text.functions.values())]
         sizes = self.interface.sizes() | {"WORK": self.work}
         macros = "\n".join([f"#define {self.options.name.upper()}_{name} {size}" for name, size in sizes.items()])
@@ -102,17 +103,19 @@ class File:
         passed = [f"{'' if changes else 'const '}{self.kind} *parameters"] * self.interface.passed
         return [*passed, f"const {self.kind} *{given}"]
 
-    def loops(self) -> Loops:
-        """Return what writes a function's instructions, the places of the leaves among it."""
-        at: dict[Value, Place] = {p: (self.weights, i) for i, p in enumerate(self.parameters)}
-        at |= {x: ("inputs", i) for i, x in enumerate(self.inputs)}
+    def loops(self, roots: Sequence[int], totals: Sequence[tuple[Pair, ...]] = ()) -> Loops:
+        """Return what writes a function's instructions, for these values and totals."""
         of = self.lowering.of
-        return Loops(self.text, self.lowering.code, {of[leaf]: place for leaf, place in at.items() if leaf in of})
+        leaves: dict[int, Place] = {of[p]: ("weights", i) for i, p in enumerate(self.parameters) if p in of}
+        leaves |= {of[x]: ("inputs", i) for i, x in enumerate(self.inputs) if x in of}
+        schedule = Schedule(self.lowering.code.copy(), roots, totals, lanes=False, sums=False)
+        return Loops(self.text, schedule, leaves)
 
     def forward(self) -> str:
         """Return the function that computes the outputs of one row."""
-        roots, loops = self.lowering.outputs, self.loops()
-        loops.write(below(self.lowering.code, roots), {*roots})
+        roots = self.lowering.outputs
+        loops = self.loops(roots)
+        loops.write((BATCH, SAMPLE), {*roots})
         loops.copy([("outputs", k) for k in range(len(roots))], roots)
         self.work = max(self.work, loops.work)
         arguments = [*self.arguments("inputs"), f"{self.kind} *outputs", f"{self.kind} *work"]
@@ -120,27 +123,25 @@ class File:
 
     def gradient(self) -> str:
         """Return the function that computes the mean of the output of some rows, and its gradient."""
-        lowering, code = self.lowering, self.lowering.code
+        lowering = self.lowering
         if not lowering.gradients:
             lowering.differentiate()
-        sums, loops = Totals(code, lowering.totals), self.loops()
-        kept = {*lowering.outputs, *lowering.gradients, *sums.factors()}
-        needed = below(code, kept)
-        totals = {i: k for i, (form, *rest) in enumerate(code.instructions) if form == "total" for k in rest}
+        loops = self.loops([*lowering.outputs, *lowering.gradients], lowering.totals)
+        schedule, code = loops.schedule, loops.code
+        sums, phase = schedule.totals, code.phase
+        instructions = code.instructions
+        totals = {i: instructions[i][1] for i in schedule.leaves if instructions[i][0] == "total"}
         totals_at, in_work = self._totals(loops, sums, totals)
-        loops.place |= {i: totals_at[k] for i, k in totals.items()}
-        by_phase: dict[int, list[int]] = {BATCH: [], SAMPLE: [], AFTER: []}
-        for i in needed:
-            by_phase[max(BATCH, code.phase[i])].append(i)
+        loops.put({i: totals_at[k] for i, k in totals.items()})
+        kept = {*schedule.roots, *sums.factors()}
+        kept.update(j for i in schedule.done for j in code.operands[i] if phase[j] != phase[i])  # of another phase
 
-        kept.update(j for i in needed for j in code.operands[i] if code.phase[j] != code.phase[i])  # in another phase
-
-        loops.write(by_phase[BATCH], kept)
+        loops.write([BATCH], kept)
         lines = [*loops.taken(), *_all(self.size, "gradient[i] = 0;")]
         many = f"for (long i = {in_work.start}; i < {in_work.stop}; i++)" if in_work else ""
         lines += [many, "    work[i] = 0;"] if many else []
 
-        loops.write(by_phase[SAMPLE], kept)
+        loops.write([SAMPLE], kept)
         for group in sums.outer:
             loops.add_table(group, totals_at)
         loops.add_each(sums.single, totals_at)
@@ -152,10 +153,10 @@ class File:
 
         lines += _all(self.size, f"gradient[i] /= ({self.kind})n;")
         lines += [many, f"    work[i] /= ({self.kind})n;"] if many else []
-        loops.write(by_phase[AFTER], kept)
+        loops.write([AFTER], kept)
         found = dict(zip(lowering.parameters, lowering.gradients, strict=True))
         gradients = [found[p] for p in self.parameters]
-        moved = [i for i, j in enumerate(gradients) if loops.place.get(j) != ("gradient", i)]
+        moved = [i for i, j in enumerate(gradients) if loops.place(j) != ("gradient", i)]
         loops.copy([("gradient", i) for i in moved], [gradients[i] for i in moved])
         lines = [f"{self.kind} loss = 0;", *lines, *loops.taken(), f"return loss / ({self.kind})n;"]
         self.work = max(self.work, loops.work)
@@ -175,8 +176,8 @@ class File:
                 for k in numbers:
                     place.pop(k, None)
         others = [k for k in range(len(lowering.totals)) if k not in place]
-        first = loops.take(len(others))  # before all others
-        in_work = range(first, loops.work)
+        loops.places.take(len(others))  # before all others
+        in_work = range(loops.work)
         return place | {k: ("work", at) for k, at in zip(others, in_work, strict=True)}, in_work
 
     def step(self, optimizer: Optimizer) -> str:
@@ -205,7 +206,7 @@ class File:
             loop = block(f"for (long i = 0; i < {self.size}; i++)", body)
         else:
             indices = [[i] for i, p in enumerate(self.parameters) if p in those]
-            index = Loops(self.text, code, {}).fit(indices, "k")
+            index = fit(self.text, indices, "k")
             loop = block(f"for (long k = 0; k < {len(indices)}; k++)", [f"const long i = {index};", *body])
         call = f"{self.options.name}_gradient(parameters, rows, n, gradient, work)"
         lines = [f"const {self.kind} loss = {call};", f"state[0] += {self.text.literal(1.0)};"]

@@ -1,88 +1,69 @@
-"""Instructions as loops of C: like ones of one level together, their operands at even distances or by tables."""
+"""Instructions as loops of C: the maps of a schedule, each with its operands at even distances or by tables."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Any
 
-from ..instructions.code import COMMUTATIVE, LONG, SUMS, TAKE, Code, Pair
+from ..instructions.code import COMMUTATIVE, LONG, SUMS, TAKE, Code, Pair, operands
+from ..loops.maps import Maps
+from ..loops.places import Places
+from ..loops.schedule import Schedule
 from ..loops.stages import Outer, unused_after
-from .elements import Elements, Place, braced, linear, repeated, split
+from .elements import WORK, Elements, Place, address, braced, constants, fit, repeated, split
 from .text import Text
 
-RANK = {"": -1, "inputs": 1, "work": 2}  # of arrays: which of two factors is the left one
-FIRST = 4  # operands by which instructions are sorted
+SIDES = {"constant": 0, "seed": 0, "parameter": 1, "total": 1, "input": 2}  # of leaves; of two, the left one first
+LEAST = 8  # like instructions that are a loop of their own if their operands are at even distances
+FIRST = 4  # factors by which rows and columns of totals are split
 
 
 class Loops(Elements):
-    """The lines of one function that compute instructions and totals."""
+    """The lines of one function that compute instructions and totals.
 
-    def __init__(self, text: Text, code: Code, place: dict[int, Place]) -> None:
-        super().__init__(text, code, place)
-        self._oriented_pairs: dict[int, list[Pair]] = {}
+    Args:
+        text: of the file.
+        schedule: what is done; its factors change sides, so that those of one array are on the same one.
+        leaves: where parameters and inputs are.
+    """
+
+    def __init__(self, text: Text, schedule: Schedule, leaves: dict[int, Place]) -> None:
+        super().__init__(text, Places(schedule, native=1, lanes=1, scalars=WORK))
+        self.schedule = schedule
+        _orient(schedule.code)
+        self.put(leaves)
+        self.places.put(constants(schedule.code, schedule.leaves))
+        self._maps = Maps(
+            self.places, {}, gather=True, least=LEAST, apart=lambda i: self.arrays(schedule.code.operands[i])
+        )
+
+    def put(self, found: dict[int, Place]) -> None:
+        """Take note where values are."""
+        self.places.put({i: address(place) for i, place in found.items()})
 
     # Instructions.
 
-    def write(self, numbers: Iterable[int], kept: Container[int]) -> None:
-        """Write instructions, of which all others are known that they need: level by level, like ones together.
+    def write(self, phases: Iterable[int], kept: Container[int]) -> None:
+        """Write the instructions of some phases, level by level, like ones together.
 
         The places of those that are not `kept` are free when the last one that needs them is done.
         """
-        level: Counter[int] = Counter()  # 0 of what is known
-        levels: dict[int, list[int]] = defaultdict(list)
-        for i in numbers:
-            if self.code.operands[i]:
-                level[i] = 1 + max([level[j] for j in self.code.operands[i]])
-                levels[level[i]].append(i)
-        unused = unused_after((level[i], self.code.operands[i]) for i in level)
-        for depth in sorted(levels):
-            groups: dict[Any, list[int]] = defaultdict(list)
-            for i in levels[depth]:
-                groups[self._key(i)].append(i)
-            for group in groups.values():
-                for part in split(sorted(group, key=self._order), self._order):
-                    self._group(part)
-            self.give([self.place[i][1] for i in unused.get(depth, ()) if i in level and i not in kept])
-
-    def _key(self, i: int) -> Any:
-        """Return what is equal for instructions that are done in one loop."""
-        form, *rest = self.code.instructions[i]
-        if form not in SUMS:
-            return form, self.arrays(self._operands(i))
-        return form, *[self.arrays(pair) for pair in self._pairs(i)], self.arrays(rest[1])
-
-    def _oriented(self, pairs: Iterable[Pair]) -> list[Pair]:
-        """Return pairs of factors, or of what is added, with those of the same array on the same side."""
-        return [(b, a) if RANK.get(self.array(b), 0) < RANK.get(self.array(a), 0) else (a, b) for a, b in pairs]
-
-    def _pairs(self, i: int) -> list[Pair]:
-        if i not in self._oriented_pairs:
-            self._oriented_pairs[i] = self._oriented(self.code.instructions[i][1])
-        return self._oriented_pairs[i]
-
-    def _operands(self, i: int) -> Sequence[int]:
-        form, *operands = self.code.instructions[i]
-        if form not in COMMUTATIVE:
-            return operands
-        a, b = operands
-        [pair] = self._oriented([(a, b)])
-        return pair
-
-    def _order(self, i: int) -> list[int]:
-        """Return where the first operands are: so instructions are sorted, and what is even in it is one loop."""
-        form, *rest = self.code.instructions[i]
-        if form in SUMS:
-            pairs = self._oriented(rest[0][:FIRST])
-            return [*map(self.index_of, (j for pair in pairs for j in pair)), *map(self.index_of, rest[1][:FIRST])]
-        return [*map(self.index_of, self._operands(i)[:FIRST])]
+        layers = [layer for phase in phases for layer in self.schedule.layers[phase]]
+        levels = [level for layer in layers for level in (*layer.levels.values(), layer.taken)]
+        operands = self.code.operands
+        here = {i for level in levels for i in level}
+        unused = unused_after((n, operands[i]) for n, level in enumerate(levels) for i in level)
+        for n, level in enumerate(levels):
+            maps, rest = self._maps.of(level)
+            for members in [*(stage.numbers for stage in maps), *([i] for i in rest)]:
+                self._group(members)
+            self.places.give([self.places.scalar[i] for i in unused.get(n, ()) if i in here and i not in kept])
 
     def _group(self, members: Sequence[int]) -> None:
         """Write like instructions, which are one loop if there are several."""
-        one, *others = members
-        form, *rest = self.code.instructions[one]
-        first = self.take(len(members))
-        target = f"work[{linear(first, (int(bool(others)), 'i'))}]"
+        form, *rest = self.code.instructions[members[0]]
+        target = self.element([[i] for i in members])
         if form in SUMS:
             lines = self._sums(members, target)
         elif form == TAKE:
@@ -94,17 +75,15 @@ class Loops(Elements):
                 f"{target} = k < 0 ? {self.text.literal(float('nan'))} : {found};",
             ]
         else:
-            columns = zip(*map(self._operands, members), strict=True)
-            operands = [self.element([[j] for j in column]) for column in columns]
-            lines = [f"{target} = {self.text.expression(form, operands)};"]
+            columns = self.columns([self.code.operands[i] for i in members])
+            lines = [f"{target} = {self.text.expression(form, columns)};"]
         self.loop(len(members), lines)
-        self.place |= {i: ("work", place) for place, i in enumerate(members, first)}
 
     # Sums.
 
     def _sums(self, members: Sequence[int], target: str) -> list[str]:
         """Return what computes sums of one form, as long as each other."""
-        pairs = [self._pairs(i) for i in members]
+        pairs = [self.code.instructions[i][1] for i in members]
         [count] = {*map(len, pairs)}
         long = count >= LONG
         terms = self.columns([self.code.instructions[i][2] for i in members])
@@ -152,7 +131,7 @@ class Loops(Elements):
 
     def _part_of_table(self, targets: list[list[Place]], lefts: list[list[int]], rights: list[list[int]]) -> None:
         [array] = {array for row in targets for array, _ in row}
-        target = f"{array}[{self.fit([[at for _, at in row] for row in targets], 'i', 'j')}]"
+        target = f"{array}[{fit(self.text, [[at for _, at in row] for row in targets], 'i', 'j')}]"
         [count] = {*map(len, lefts)}
         if count < LONG:
             a, b = self.columns(lefts), self.columns(rights, "j")
@@ -168,10 +147,21 @@ class Loops(Elements):
 
     def add_each(self, totals: Sequence[tuple[int, Pair]], place: dict[int, Place]) -> None:
         """Add one product to each of some totals."""
-        self._each(
-            [
-                (place[k], pair)
-                for k, pair in zip([k for k, _ in totals], self._oriented([p for _, p in totals]), strict=True)
-            ],
-            "+=",
-        )
+        self._each([(place[k], _sides(self.code, pair)) for k, pair in totals], "+=")
+
+
+def _sides(code: Code, pair: Pair) -> Pair:
+    """Return two factors, or what is added, on the sides that those of their arrays have."""
+    a, b = pair
+    left, right = [SIDES.get(code.instructions[i][0], 3) for i in pair]
+    return (b, a) if right < left else pair
+
+
+def _orient(code: Code) -> None:
+    """Let factors of products, and what is added, change sides."""
+    for i, (form, *rest) in enumerate(code.instructions):
+        if form in SUMS:
+            code.instructions[i] = form, tuple([_sides(code, pair) for pair in rest[0]]), rest[1]
+        elif form in COMMUTATIVE:
+            code.instructions[i] = form, *_sides(code, (rest[0], rest[1]))
+        code.operands[i] = operands(code.instructions[i])

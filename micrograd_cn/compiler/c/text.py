@@ -60,14 +60,15 @@ class Text:
         prefix: of every name.
         kind: "double" or "float".
         rows: the name of an operation that has a machine form, for messages.
+        weights: the name of the parameters' array.
 
     Attributes:
         tables: the definitions of tables, by their contents, or by the name that was given.
         functions: those of functions, by what they do.
     """
 
-    def __init__(self, prefix: str, kind: str, rows: Mapping[str, str]) -> None:
-        self.prefix, self.kind, self.rows = prefix, kind, rows
+    def __init__(self, prefix: str, kind: str, rows: Mapping[str, str], weights: str = "parameters") -> None:
+        self.prefix, self.kind, self.rows, self.weights = prefix, kind, rows, weights
         self.suffix = SUFFIXES[kind]
         self.tables: dict[str, tuple[str, str]] = {}
         self.functions: dict[str, tuple[str, str]] = {}

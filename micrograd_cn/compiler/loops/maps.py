@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from ..instructions.code import START, SUMS, Code, parted
@@ -36,11 +36,21 @@ class Maps:
         places: where values lie, and the results will.
         wished: for values that a loop reads its number, and in which order they should lie there.
         gather: whether instructions are vectors too whose operands do not lie side by side.
+        least: how many are a map of their own then; the others of their kind are gathered.
+        apart: from an instruction's number to what else is to be the same in a map; nothing else if there is none.
     """
 
-    def __init__(self, places: Places, wished: dict[int, tuple[int, int]], gather: bool) -> None:
+    def __init__(
+        self,
+        places: Places,
+        wished: dict[int, tuple[int, int]],
+        gather: bool,
+        least: int = 0,
+        apart: Callable[[int], Any] | None = None,
+    ) -> None:
         self._given, self._code, self._schedule = places, places.code, places.schedule
-        self._wished, self._gather = wished, gather
+        self._wished, self._gather, self._apart = wished, gather, apart
+        self._least = least or VECTORS * places.native
 
     def order(self, i: int) -> tuple[Any, ...]:
         """Return what instructions are sorted by, so that they lie as loops read them, or as their operands do."""
@@ -93,9 +103,11 @@ class Maps:
         form, *rest = self._code.instructions[i]
         if i in self._schedule.long:
             return START
-        if form not in SUMS:
-            return form
-        return (form, *map(len, rest)) if self._gather else None
+        if form in SUMS and not self._gather:
+            return None
+        if self._apart or form in SUMS:
+            return form, tuple(map(len, rest)) if form in SUMS else (), self._apart and self._apart(i)
+        return form
 
     def _of_kind(self, kind: Any, numbers: Sequence[int]) -> Iterator[Stage]:
         """Yield the maps of like instructions, with their results placed."""
@@ -105,7 +117,7 @@ class Maps:
         if not self._gather:
             yield from self._long_enough(form, _beside(placed), SHORTEST, [])
             return
-        least, apart, rest = VECTORS * self._given.native, list[_Placed](), list[_Placed]()
+        least, apart, rest = self._least, list[_Placed](), list[_Placed]()
         yield from self._long_enough(form, _beside(placed), least, apart)
         wished, others = parted(apart, lambda one: one.number in self._wished)
         yield from self._long_enough(form, _chains(others, least), least, rest)

@@ -1,10 +1,12 @@
-"""Where values lie in memory: scalars, one after the other, and slots of a block, each of as many lanes as it has."""
+"""Where values lie in memory: scalars, one after the other, and slots of a block, each of as many lanes as it has.
+
+Places that nobody reads any more are given to others: by those who take and `give` scalars, of slots by `renumber`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..llvm.machine import Machine
 from .schedule import Schedule
 
 WORD = 8  # bytes
@@ -15,7 +17,8 @@ class Places:
 
     Args:
         schedule: what is done.
-        machine: what for.
+        native: of a vector of the machine; what is computed as vectors fills whole ones.
+        lanes: of a block.
         scalars: the first free place among the scalars.
 
     Attributes:
@@ -23,25 +26,24 @@ class Places:
         slot: an instruction's slot in a block.
         constants: what scalars hold from the start.
         filled: the slots that hold a scalar in all lanes.
-        lanes: of a block.
-        native: of a vector; what is computed as vectors fills whole ones.
         at: from a value's number to the bytes from the beginning of the scalars to it, or from that of a block.
     """
 
-    def __init__(self, schedule: Schedule, machine: Machine, scalars: int) -> None:
-        self.schedule, self.code, self._machine = schedule, schedule.code, machine
-        self.native, self.lanes = machine.native, machine.width if schedule.lanes else 1
+    def __init__(self, schedule: Schedule, native: int, lanes: int, scalars: int) -> None:
+        self.schedule, self.code = schedule, schedule.code
+        self.native, self.lanes = native, lanes
         self.scalar: dict[int, int] = {}
         self.slot: dict[int, int] = {}
         self.constants: dict[int, float] = {}
         self.filled: dict[int, int] = {}
         self._scalars, self._slots = scalars, 0
+        self._free: list[tuple[int, int]] = []  # scalars: the first place and the one after the last, in order
         self._offsets = _Offsets(self)
         self.at = self._offsets.__getitem__  # a method in C, which is asked for every operand of every table
 
     def copy(self) -> Places:
         """Return the same places, to which others may be added."""
-        found = Places(self.schedule, self._machine, self._scalars)
+        found = Places(self.schedule, self.native, self.lanes, self._scalars)
         found.scalar, found.slot, found.constants = self.scalar.copy(), self.slot.copy(), self.constants.copy()
         found.filled, found._slots = self.filled.copy(), self._slots
         return found
@@ -57,9 +59,31 @@ class Places:
         return self._slots
 
     def take(self, count: int) -> int:
-        """Return the first of some new places among the scalars."""
+        """Return the first of some places side by side among the scalars, of which none is in use.
+
+        >>> from micrograd_cn.compiler.instructions.code import Code
+        >>> places = Places(Schedule(Code(), [], [], lanes=False), native=1, lanes=1, scalars=0)
+        >>> places.take(5), places.give([2, 1, 4]), places.take(2), places.take(2), places.scalars
+        (0, None, 1, 4, 6)
+        """
+        for k, (first, after) in enumerate(self._free):
+            if after - first >= count or after == self._scalars:
+                self._scalars = max(self._scalars, first + count)
+                rest = range(first + count, after)
+                self._free[k : k + 1] = [(rest.start, rest.stop)] if rest else []
+                return first
         self._scalars += count
         return self._scalars - count
+
+    def give(self, places: Iterable[int]) -> None:
+        """Take note that places among the scalars are no longer in use."""
+        free: list[tuple[int, int]] = []
+        for first, after in sorted([*self._free, *((at, at + 1) for at in places)]):
+            if free and free[-1][1] == first:
+                free[-1] = free[-1][0], after
+            else:
+                free.append((first, after))
+        self._free = free
 
     def take_slots(self, count: int) -> int:
         """Return the first of some new slots."""
@@ -94,8 +118,8 @@ class Places:
             for i in fresh:
                 self.keep(i)
         else:
-            places = dict(zip(fresh, range(self._scalars, self._scalars + len(fresh)), strict=False))
-            self.take(len(fresh))
+            first = self.take(len(fresh))
+            places = dict(zip(fresh, range(first, first + len(fresh)), strict=True))
             self.scalar.update(places)
             known = self.code.constants
             self.constants.update({place: known[i] for i, place in places.items() if i in known})

@@ -47,6 +47,7 @@ class Schedule:
         roots: those whose values are wanted.
         totals: what is added up over the samples, each a sum of products.
         lanes: whether samples are in lanes; they are scalars if there is a single row at a time.
+        sums: whether long sums are loops of their own; if not, they are instructions like the others.
 
     Attributes:
         needed: all instructions that are needed, in order: leaves, and what is done.
@@ -61,20 +62,22 @@ class Schedule:
         large: whether these are so many that threaded code alone runs them.
     """
 
-    def __init__(self, code: Code, roots: Sequence[int], totals: Sequence[tuple[Pair, ...]], lanes: bool) -> None:
+    def __init__(
+        self, code: Code, roots: Sequence[int], totals: Sequence[tuple[Pair, ...]], lanes: bool, sums: bool = True
+    ) -> None:
         self.code, self.lanes = code, lanes
         self.roots = roots
         self.totals = Totals(code, totals)
         kept = {*roots, *self.totals.factors()}
         self._need(kept)
-        sums = [i for i in self.done if code.instructions[i][0] in SUMS and self._may_be_long(i)]
-        rights = {i: tuple([b for _, b in code.instructions[i][1]]) for i in sums}
+        long = [i for i in self.done if sums and code.instructions[i][0] in SUMS and self._may_be_long(i)]
+        rights = {i: tuple([b for _, b in code.instructions[i][1]]) for i in long}
         shared = Counter(rights.values())
-        self.long = {i for i in sums if len(rights[i]) >= ALONE or shared[rights[i]] > 1}
+        self.long = {i for i in long if len(rights[i]) >= ALONE or shared[rights[i]] > 1}
         self.firsts = {i: x for i in self.long if self.in_lanes(i) and (x := code.value(self.start(i))) == 0.0}
         self.taken = {i for i in self.done if code.instructions[i][0] == TAKE}
         self.size = code.size(i for i in self.done if i not in self.long and i not in self.taken)
-        self.large = self.size > LARGEST
+        self.large = sums and self.size > LARGEST
         if self.large:
             self.code = fused(code, self.needed, kept, sums=lanes)
             self._need(kept)

@@ -61,7 +61,7 @@ class Plan:
         outputs: Iterable[int] = (),
     ) -> None:
         self.schedule, self.machine = schedule, machine
-        self.places = places = Places(schedule, machine, scalars)
+        self.places = places = Places(schedule, machine.native, machine.width if schedule.lanes else 1, scalars)
         self.code, self.lanes = schedule.code, places.lanes
         self.scalar, self.slot, self.at = places.scalar, places.slot, places.at
         self.columns_at = places.take_slots(columns) if schedule.lanes else places.take(columns)
