@@ -630,6 +630,11 @@ REFUSED = {
     "nor the same": (changed(alternate(-1.0)), "Own, which is not the same each time; use backward"),
     "greater": (changed(to(3.0)), "which changes self.option;"),
     "smaller": (changed(to(1.0)), "which changes self.option;"),
+    "a number beside its slots": (
+        changed(lambda self, p, state: state.update(t=1.0)),
+        r"state\['t'\], which is not am",
+    ),
+    "a slot taken away": (changed(lambda self, p, state: state.clear()), r"state\['kept'\], which is no longer there;"),
     "a branch": (changed(lambda self, p, state: p.grad > 0.0 or None), "cannot compile the update of Own: "),
     "its state": (
         changed(lambda self, p, state: self.state[0]),

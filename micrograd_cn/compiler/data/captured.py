@@ -32,17 +32,16 @@ class Captured(Value):
     __slots__ = ("of",)
 
     def __init__(self, of: Value) -> None:
-        super().__init__(of._data, of.label)
         self.of = of
+        super().__init__(of._data, of.label)
 
     @property
-    def data(self) -> float:
-        """The number that the value has now."""
-        return self.of.data
+    def _data(self) -> float:
+        return self.of._data
 
-    @data.setter
-    def data(self, x: Any) -> None:
-        self.of.data = x
+    @_data.setter
+    def _data(self, x: float) -> None:
+        self.of._data = x
 
 
 def shown(x: Any) -> str:
@@ -98,7 +97,7 @@ def data_of(parameters: Iterable[Value]) -> array[float]:
     >>> data_of([Value(2), Captured(Value(3) * 2)])
     array('d', [2.0, 6.0])
     """
-    return array("d", [p._data if type(p) is not Captured else p.data for p in parameters])
+    return array("d", [p._data for p in parameters])
 
 
 def add_gradients(parameters: Iterable[Value], gradients: Iterable[float], share: float = 1.0) -> None:

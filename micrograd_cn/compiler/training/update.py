@@ -128,6 +128,8 @@ def lower_update(optimizer: Optimizer, masked: bool) -> tuple[Code, list[int]]:
         changed += [f"p.{attribute}" for attribute in vars(p) if attribute not in ("data", "grad", "requires_grad")]
         changed += ["p.requires_grad"] * (p.requires_grad is not True)
         changed += ["p.grad"] * (p.grad is not gradient)
+        changed += [f"state[{name!r}], which is not among its slots" for name in state if name not in kept]
+        changed += [f"state[{name!r}], which is no longer there" for name in kept if name not in state]
         if changed:
             raise TypeError(f"cannot compile the update of {name}, which changes {changed[0]}; {instead}")
         found.append(straight_line(terms, [p.data, *(state[slot] for slot in optimizer.slots)]))
