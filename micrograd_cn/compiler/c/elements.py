@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
+from math import copysign
 from typing import Any, TypeAlias, TypeVar
 
 from ..instructions.code import Code
@@ -17,6 +18,7 @@ Place: TypeAlias = tuple[str, int]  # an array, and the index in it
 ARRAYS = ("", "weights", "inputs", "gradient", "work")  # constants are in none
 FAR = 1 << 40  # places between the beginnings of arrays: those of one array alone are at even distances
 WORK = ARRAYS.index("work") * FAR
+MANY = 1 << 20  # whole numbers whose places as constants are themselves, so that they are at even distances
 LOOP_FROM = 3  # like instructions that are a loop
 MEAN = 3  # of those that lie at even distances, from which on such ones are loops of their own
 
@@ -135,9 +137,11 @@ def address(place: Place) -> int:
 
 
 def constants(code: Code, numbers: Iterable[int]) -> dict[int, int]:
-    """Return a place for each number of what is the same for all rows and in no array, of which the seed is 1."""
-    known = [i for i in numbers if i in code.constants or code.instructions[i] == ("seed",)]
-    return {i: k for k, i in enumerate(known)}
+    """Return a place for each constant and for the seed: of a small whole number itself, of the others behind these."""
+    known = {i: code.constants.get(i, 1.0) for i in numbers if i in code.constants or code.instructions[i] == ("seed",)}
+    small = {i: int(x) for i, x in known.items() if 0.0 <= x < MANY and x.is_integer() and copysign(1.0, x) > 0.0}
+    others = [i for i in known if i not in small or code.instructions[i] == ("seed",)]
+    return small | {i: k for k, i in enumerate(others, MANY)}
 
 
 def fit(text: Text, rows: list[list[int]], i: str = "i", k: str = "k") -> str:
