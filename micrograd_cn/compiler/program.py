@@ -17,7 +17,7 @@ from .c.file import Options
 from .data.anomalies import detect_anomaly
 from .data.captured import add_gradients, data_of
 from .data.rows import Numbers, address, in_order, numpy_of, overlap, read_rows, writable, written
-from .data.samples import Table
+from .data.samples import Bucket
 from .derivatives import Differentiable
 from .llvm.machine import Memory
 from .loops.places import WORD
@@ -294,15 +294,15 @@ class Program(Differentiable):
         if trained := layout_of(self.parameters, optimizer).known.intersection(self._inputs):
             i, p = next((i, p) for i, p in enumerate(optimizer.parameters) if p in trained)
             raise ValueError(f"fit(): parameters[{i}] of the optimizer, {p!r}, is an input of the program")
-        table = Table(())
-        table.numbers, n = self._batch("fit", rows)
-        table.samples = range(n)
+        bucket = Bucket(())
+        bucket.numbers, n = self._batch("fit", rows)
+        bucket.samples = range(n)
 
-        def always(_: Table) -> Any:
+        def always(_: Bucket) -> Any:
             return [(self.executables, in_order(n))]
 
         division = Division(lambda *_: ((), array("q")), lambda *_: (), always, lambda: self.parameters)
-        return Mixture([table], division, course).fit()
+        return Mixture([bucket], division, course).fit()
 
     def check(self, rows: Any, f: Callable[..., Any], rtol: float = 1e-9, atol: float = 1e-12) -> None:
         """Compare the outputs with those of the Python function that was recorded.

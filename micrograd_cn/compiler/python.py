@@ -16,13 +16,13 @@ from ..tree import flatten
 from .instructions.formulas import Operations
 from .instructions.lowering import DETACH, ordered
 
-COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
+SYMBOLS = ("<", "<=", ">", ">=", "==", "!=")
 BUILTIN = ("abs",)  # Python's own, of numbers and arrays
 CHOICE = 'where = getattr(xp, "where", lambda condition, a, b: a if condition else b)  # math has none'
 ARRAY = """\
 def array(x):  # torch's functions take no plain numbers
     return xp.tensor(x, dtype=xp.float64) if hasattr(xp, "is_tensor") and not xp.is_tensor(x) else x"""
-SPECIAL = """\
+NOT_IN_MATH = """\
 if hasattr(xp, "{name}"):  # math, torch
     {name} = xp.{name}
 elif xp.__name__.startswith("jax"):
@@ -100,7 +100,7 @@ class Source:
                 return a if condition else b
             return self.choice(condition, a, b)
         texts = [self.text(name) for name in names]
-        if op.forms.array in COMPARISONS:
+        if op.forms.array in SYMBOLS:
             return Condition(f"{texts[0]} {op.forms.array} {texts[1]}", self.sorts_of(names))
         if op.looks.precedence:
             return self.line(op.text(*texts), names)
@@ -150,7 +150,7 @@ class Source:
         if name in BUILTIN:
             return name
         if name in ("erf", "erfc"):
-            self.helpers[name] = SPECIAL.format(name=name)
+            self.helpers[name] = NOT_IN_MATH.format(name=name)
             return name
         if name in ("asin", "acos", "atan", "atan2"):
             self.helpers[name] = f'{name} = getattr(xp, "{name}", None) or xp.arc{name[1:]}  # numpy before 2'

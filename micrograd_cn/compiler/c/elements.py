@@ -16,9 +16,9 @@ from .text import Text, block, product
 T = TypeVar("T")
 Place: TypeAlias = tuple[str, int]  # an array, and the index in it
 ARRAYS = ("", "weights", "inputs", "gradient", "work")  # constants are in none
-FAR = 1 << 40  # places between the beginnings of arrays: those of one array alone are at even distances
-WORK = ARRAYS.index("work") * FAR
-MANY = 1 << 20  # whole numbers whose places as constants are themselves, so that they are at even distances
+BETWEEN = 1 << 40  # places between the beginnings of arrays: those of one array alone are at even distances
+WORK = ARRAYS.index("work") * BETWEEN
+WHOLE = 1 << 20  # whole numbers whose places as constants are themselves, so that they are at even distances
 LOOP_FROM = 3  # like instructions that are a loop
 MEAN = 3  # of those that lie at even distances, from which on such ones are loops of their own
 
@@ -51,7 +51,7 @@ class Elements:
 
     def place(self, i: int) -> Place:
         """Return where a value is."""
-        array, index = divmod(self.places.scalar[i], FAR)
+        array, index = divmod(self.places.scalar[i], BETWEEN)
         return ARRAYS[array], index
 
     def array(self, i: int) -> str:
@@ -133,15 +133,15 @@ def address(place: Place) -> int:
     >>> address(("inputs", 3)) - address(("inputs", 1))
     2
     """
-    return ARRAYS.index(place[0]) * FAR + place[1]
+    return ARRAYS.index(place[0]) * BETWEEN + place[1]
 
 
 def constants(code: Code, numbers: Iterable[int]) -> dict[int, int]:
     """Return a place for each constant and for the seed: of a small whole number itself, of the others behind these."""
     known = {i: code.constants.get(i, 1.0) for i in numbers if i in code.constants or code.instructions[i] == ("seed",)}
-    small = {i: int(x) for i, x in known.items() if 0.0 <= x < MANY and x.is_integer() and copysign(1.0, x) > 0.0}
+    small = {i: int(x) for i, x in known.items() if 0.0 <= x < WHOLE and x.is_integer() and copysign(1.0, x) > 0.0}
     others = [i for i in known if i not in small or code.instructions[i] == ("seed",)]
-    return small | {i: k for k, i in enumerate(others, MANY)}
+    return small | {i: k for k, i in enumerate(others, WHOLE)}
 
 
 def fit(text: Text, rows: list[list[int]], i: str = "i", k: str = "k") -> str:

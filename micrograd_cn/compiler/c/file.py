@@ -143,7 +143,7 @@ class File:
 
         loops.write([SAMPLE], kept)
         for group in sums.outer:
-            loops.add_table(group, totals_at)
+            loops.add_outer(group, totals_at)
         loops.add_each(sums.single, totals_at)
         loss = loops.element([lowering.outputs])
         row = f"const {self.kind} *inputs = rows + {len(self.inputs)} * row;"

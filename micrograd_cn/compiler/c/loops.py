@@ -15,7 +15,7 @@ from .elements import WORK, Elements, Place, address, braced, constants, fit, re
 from .text import Text
 
 SIDES = {"constant": 0, "seed": 0, "parameter": 1, "total": 1, "input": 2}  # of leaves; of two, the left one first
-LEAST = 8  # like instructions that are a loop of their own if their operands are at even distances
+OWN_LOOP = 8  # like instructions that are a loop of their own if their operands are at even distances
 FIRST = 4  # factors by which rows and columns of totals are split
 
 
@@ -35,7 +35,7 @@ class Loops(Elements):
         self.put(leaves)
         self.places.put(constants(schedule.code, schedule.leaves))
         self._maps = Maps(
-            self.places, {}, gather=True, least=LEAST, apart=lambda i: self.arrays(schedule.code.operands[i])
+            self.places, {}, gather=True, least=OWN_LOOP, apart=lambda i: self.arrays(schedule.code.operands[i])
         )
 
     def put(self, found: dict[int, Place]) -> None:
@@ -112,8 +112,8 @@ class Loops(Elements):
 
     # Totals of a batch.
 
-    def add_table(self, group: Outer, place: dict[int, Place]) -> None:
-        """Add products to totals that are a table, row by row."""
+    def add_outer(self, group: Outer, place: dict[int, Place]) -> None:
+        """Add an outer product to its totals, row by row."""
         targets = [[place[k] for k in row] for row in group.totals]
 
         def parts(sides: Sequence[tuple[int, ...]], ends: Sequence[Place]) -> Iterator[list[int]]:
@@ -127,9 +127,9 @@ class Loops(Elements):
         for rows in parts(group.lefts, [row[0] for row in targets]):
             for chosen in columns:
                 at = [[targets[i][j] for j in chosen] for i in rows]
-                self._part_of_table(at, [[*group.lefts[i]] for i in rows], [[*group.rights[j]] for j in chosen])
+                self._part_of_outer(at, [[*group.lefts[i]] for i in rows], [[*group.rights[j]] for j in chosen])
 
-    def _part_of_table(self, targets: list[list[Place]], lefts: list[list[int]], rights: list[list[int]]) -> None:
+    def _part_of_outer(self, targets: list[list[Place]], lefts: list[list[int]], rights: list[list[int]]) -> None:
         [array] = {array for row in targets for array, _ in row}
         target = f"{array}[{fit(self.text, [[at for _, at in row] for row in targets], 'i', 'j')}]"
         [count] = {*map(len, lefts)}

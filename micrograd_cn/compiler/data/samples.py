@@ -1,4 +1,4 @@
-"""Samples: tuples of arguments, nested as they may be, as rows of numbers; those of one form are a table."""
+"""Samples: tuples of arguments, nested as they may be, as rows of numbers; those of one form are a bucket."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Array(NamedTuple):
     numpy: bool
 
 
-class Table:
+class Bucket:
     """Samples of one form: a row of numbers each.
 
     Attributes:
@@ -48,12 +48,12 @@ class Table:
         self.width = 0
 
 
-def chosen(table: Table, rows: Sequence[int]) -> Any:
-    """Return some rows of a table as a program takes them; all of them, in order, where they are."""
-    width, numbers = table.width, table.numbers
+def chosen(bucket: Bucket, rows: Sequence[int]) -> Any:
+    """Return some rows of a bucket as a program takes them; all of them, in order, where they are."""
+    width, numbers = bucket.width, bucket.numbers
     if not width:
         return [[]] * len(rows)
-    if len(rows) != len(table.samples):
+    if len(rows) != len(bucket.samples):
         numbers = array("d", itertools.chain.from_iterable([numbers[i * width : (i + 1) * width] for i in rows]))
     return memoryview(numbers).cast("B").cast("d", (len(rows), width))
 
@@ -242,8 +242,8 @@ def columns(arrays: Sequence[Any]) -> tuple[tuple[Form, ...], Numbers, int]:
     return form, doubles(together), n
 
 
-def tables(samples: Any, split: Callable[[Any], tuple[tuple[Any, ...], dict[str, Any]]]) -> list[Table]:
-    """Return samples as tables, in the order of their first samples.
+def buckets(samples: Any, split: Callable[[Any], tuple[tuple[Any, ...], dict[str, Any]]]) -> list[Bucket]:
+    """Return samples as buckets, in the order of their first samples.
 
     Args:
         samples: tuples of arguments.
@@ -252,7 +252,7 @@ def tables(samples: Any, split: Callable[[Any], tuple[tuple[Any, ...], dict[str,
     Raises:
         TypeError: a sample is no tuple of arguments, or there is something else than a number in one; it is named.
     """
-    found: dict[Any, Table] = {}
+    found: dict[Any, Bucket] = {}
     rows: dict[Any, array[float]] = {}
     for i, sample in enumerate(_numbered(samples)):
         static, arguments = split((i, sample))
@@ -263,13 +263,13 @@ def tables(samples: Any, split: Callable[[Any], tuple[tuple[Any, ...], dict[str,
             raise TypeError(f"sample {i}: {where_wrong(arguments)}") from None
         key = (static, form)
         if key not in found:
-            found[key] = Table(form, static)
+            found[key] = Bucket(form, static)
             found[key].width = len(numbers)
             rows[key] = array("d")
         rows[key].extend(numbers)
         found[key].samples.append(i)  # type: ignore[attr-defined]
-    for key, table in found.items():
-        table.numbers = rows[key]
+    for key, bucket in found.items():
+        bucket.numbers = rows[key]
     return list(found.values())
 
 

@@ -23,16 +23,16 @@ from ...tree import flatten
 from ..data.captured import Captured, add_gradients
 from ..data.rows import in_order, writable
 from ..data.samples import (
+    Bucket,
     Form,
-    Table,
     as_given,
+    buckets,
     chosen,
     columns,
     form_of,
     paths,
     rebuilt,
     static_value,
-    tables,
     where_wrong,
 )
 from ..derivatives import Variables
@@ -317,15 +317,15 @@ class CompiledFunction:
         """
         if is_recorded():
             return self._f(*args, **kwargs)
-        table = self._table(args, kwargs)
+        bucket = self._bucket(args, kwargs)
         if not (modes.active and modes.current() & modes.ANOMALY):
-            for recording in self._recordings.get((table.static, table.form), ()):
-                if recording.guards.hold(table.numbers):
-                    numbers = recording.program.row(table.numbers)
+            for recording in self._recordings.get((bucket.static, bucket.form), ()):
+                if recording.guards.hold(bucket.numbers):
+                    numbers = recording.program.row(bucket.numbers)
                     return numbers[0] if recording.single else recording.rebuild(numbers.tolist())
-        [(recording, rows)] = self._divided(table, in_order(1))
+        [(recording, rows)] = self._divided(bucket, in_order(1))
         out = array("d", bytes(8 * recording.count))
-        recording.program.outputs_of(table.numbers, rows, 1, out)
+        recording.program.outputs_of(bucket.numbers, rows, 1, out)
         return out[0] if recording.single else recording.rebuild(out.tolist())
 
     def forward(self, samples: Any, threads: int = 1, out: Any = None) -> Any:
@@ -426,17 +426,17 @@ class CompiledFunction:
             GuardError: as for a call.
         """
         check_threads("backward", threads)
-        found = self._tables("backward", samples)
-        n = sum(len(table.samples) for table in found)
+        found = self._buckets("backward", samples)
+        n = sum(len(bucket.samples) for bucket in found)
         parts = []
-        for table in found:
-            for recording, rows in self._divided(table, in_order(len(table.samples)), threads):
+        for bucket in found:
+            for recording, rows in self._divided(bucket, in_order(len(bucket.samples)), threads):
                 self._check_single("backward", recording)
-                parts.append((recording.program, table, rows))
+                parts.append((recording.program, bucket, rows))
         self._check_gradient("backward", [program for program, *_ in parts])
         total, sums = 0.0, list[tuple[Sequence[Value], list[float], float]]()
-        for program, table, rows in parts:  # a constant among others has the gradient 0
-            loss, gradients = program.gradient_of(table.numbers, rows, threads)
+        for program, bucket, rows in parts:  # a constant among others has the gradient 0
+            loss, gradients = program.gradient_of(bucket.numbers, rows, threads)
             share = len(rows) / n
             total += share * loss
             sums.append((program.parameters, gradients, share))
@@ -468,7 +468,7 @@ class CompiledFunction:
         Raises:
             TypeError, ValueError, GuardError: as for `backward` and `Program.fit`.
         """
-        found = self._tables("fit", samples)
+        found = self._buckets("fit", samples)
         course = Course(optimizer, epochs, batch_size, shuffle, schedule, threads, progress, each_step)
         for recording in chain.from_iterable([self._recordings.get((t.static, t.form), ()) for t in found]):
             for program in (recording.program, recording.guards.program):
@@ -480,12 +480,12 @@ class CompiledFunction:
             if all(recording.guards.fixed for recording, _ in groups):
                 self._check_gradient("fit", [recording.program for recording, _ in groups])
 
-        def known(table: Table, rows: array[int], parameters: Callable[[], int]) -> tuple[Divided, array[int]]:
-            chosen, left = self._known(table, rows, threads, parameters)
+        def known(bucket: Bucket, rows: array[int], parameters: Callable[[], int]) -> tuple[Divided, array[int]]:
+            chosen, left = self._known(bucket, rows, threads, parameters)
             return self._of_fit(chosen), array("q", left)
 
-        def recorded(table: Table, rows: array[int]) -> Divided:
-            return self._of_fit(self._recorded(table, rows, threads))
+        def recorded(bucket: Bucket, rows: array[int]) -> Divided:
+            return self._of_fit(self._recorded(bucket, rows, threads))
 
         division = Division(known, recorded, self._always, lambda: self.parameters)
         return Mixture(found, division, course).fit()
@@ -498,11 +498,11 @@ class CompiledFunction:
                 something that it has computed.
             TypeError, ValueError, GuardError: as for `backward`.
         """
-        for table in self._tables("check", samples):
-            for recording, rows in self._divided(table, in_order(len(table.samples))):
-                width = table.width
-                chosen = {table.samples[i]: list(table.numbers[i * width : (i + 1) * width]) for i in rows}
-                recording.program.check_named("sample", chosen, self._flat(table), rtol, atol)
+        for bucket in self._buckets("check", samples):
+            for recording, rows in self._divided(bucket, in_order(len(bucket.samples))):
+                width = bucket.width
+                chosen = {bucket.samples[i]: list(bucket.numbers[i * width : (i + 1) * width]) for i in rows}
+                recording.program.check_named("sample", chosen, self._flat(bucket), rtol, atol)
 
     def source(
         self,
@@ -537,7 +537,7 @@ class CompiledFunction:
 
         It computes the branch of that sample for all rows.
         """
-        return self._divided(self._table(args, kwargs), in_order(1))[0][0].program
+        return self._divided(self._bucket(args, kwargs), in_order(1))[0][0].program
 
     def __repr__(self) -> str:
         known = [(key, recording) for key, recordings in self._recordings.items() for recording in recordings]
@@ -558,32 +558,32 @@ class CompiledFunction:
         static = tuple([(name, static_value(name, bound.pop(name))) for name in self._static if name in bound])
         return static, bound
 
-    def _table(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Table:
-        """Return the table of one sample."""
+    def _bucket(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Bucket:
+        """Return the bucket of one sample."""
         static, arguments = self._split(args, kwargs)
         numbers = array("d")
         try:
             form = tuple([(name, form_of(x, numbers)) for name, x in arguments.items()])
         except TypeError:
             raise TypeError(f"{self._name}: {where_wrong(arguments)}") from None
-        table = Table(form, static)
-        table.numbers, table.width, table.samples = numbers, len(numbers), [0]
-        return table
+        bucket = Bucket(form, static)
+        bucket.numbers, bucket.width, bucket.samples = numbers, len(numbers), [0]
+        return bucket
 
-    def _tables(self, name: str, samples: Any, some: bool = True) -> list[Table]:
+    def _buckets(self, name: str, samples: Any, some: bool = True) -> list[Bucket]:
         wanted = [p for p in self._signature.parameters if p not in self._static]
         arrays = samples if isinstance(samples, tuple) else (samples,)
         if arrays and all(getattr(x, "shape", ()) for x in arrays) and len(arrays) <= len(wanted):
             if any(self._signature.parameters[p].kind is inspect.Parameter.VAR_POSITIONAL for p in wanted):
                 raise TypeError(f"{name}(): an array for each argument of {self._name}{self._signature}; give tuples")
             forms, numbers, n = columns(arrays)
-            table = Table(tuple(zip(wanted, forms, strict=False)))
-            table.numbers, table.samples = numbers, range(n)
-            table.width = len(numbers) // n if n else 0
-            found = [table]
+            bucket = Bucket(tuple(zip(wanted, forms, strict=False)))
+            bucket.numbers, bucket.samples = numbers, range(n)
+            bucket.width = len(numbers) // n if n else 0
+            found = [bucket]
         else:
-            found = tables(samples, self._split_sample)
-        found = [table for table in found if len(table.samples)]
+            found = buckets(samples, self._split_sample)
+        found = [bucket for bucket in found if len(bucket.samples)]
         if some and not found:
             raise ValueError(f"{name}() was given no samples, of which there is no mean")
         return found
@@ -593,17 +593,21 @@ class CompiledFunction:
     ) -> Any:
         """Return what is computed of the samples by their recordings, in their order, or in `out`."""
         check_threads(name, threads)
-        found = self._tables(name, samples, some=False)
+        found = self._buckets(name, samples, some=False)
         groups = [
-            (table, *group) for table in found for group in self._divided(table, in_order(len(table.samples)), threads)
+            (bucket, *group)
+            for bucket in found
+            for group in self._divided(bucket, in_order(len(bucket.samples)), threads)
         ]
         if len(groups) == 1:
-            [(table, recording, rows)] = groups
-            return compute(recording, as_given(samples, chosen(table, rows)), out)
-        results: list[Any] = [None] * sum(len(table.samples) for table in found)
-        for table, recording, rows in groups:
-            for row, result in zip(rows, compute(recording, as_given(samples, chosen(table, rows)), None), strict=True):
-                results[table.samples[row]] = result
+            [(bucket, recording, rows)] = groups
+            return compute(recording, as_given(samples, chosen(bucket, rows)), out)
+        results: list[Any] = [None] * sum(len(bucket.samples) for bucket in found)
+        for bucket, recording, rows in groups:
+            for row, result in zip(
+                rows, compute(recording, as_given(samples, chosen(bucket, rows)), None), strict=True
+            ):
+                results[bucket.samples[row]] = result
         if out is None:
             return as_given(samples, results)
         numbers = [[x for _, x in flatten(result)[0]] for result in results]
@@ -629,13 +633,13 @@ class CompiledFunction:
         except TypeError as error:
             raise TypeError(f"sample {i} has not the arguments of {self._name}{self._signature}: {error}") from None
 
-    def _divided(self, table: Table, rows: array[int], threads: int = 1) -> list[Chosen]:
+    def _divided(self, bucket: Bucket, rows: array[int], threads: int = 1) -> list[Chosen]:
         """Return the rows by what they are recorded as; one recording for all, unless the function branches."""
-        found, left = self._known(table, rows, threads)
-        return [*found, *self._recorded(table, array("q", left), threads)] if left else found
+        found, left = self._known(bucket, rows, threads)
+        return [*found, *self._recorded(bucket, array("q", left), threads)] if left else found
 
     def _known(
-        self, table: Table, rows: array[int], threads: int, parameters: Callable[[], int] = lambda: 0
+        self, bucket: Bucket, rows: array[int], threads: int, parameters: Callable[[], int] = lambda: 0
     ) -> tuple[list[Chosen], dict[int, Guard | None]]:
         """Return those rows that a recording is for, and the others, each with a guard that it breaks, if there is one.
 
@@ -643,10 +647,10 @@ class CompiledFunction:
         """
         found: list[Chosen] = []
         left: dict[int, Guard | None] | None = None
-        known = tuple(self._recordings.get((table.static, table.form), ()))
+        known = tuple(self._recordings.get((bucket.static, bucket.form), ()))
         address = parameters()  # of those of all these recordings, to which another thread may add some meanwhile
         for recording in known:
-            left = {**recording.guards.broken(table.numbers, rows, threads, address)}
+            left = {**recording.guards.broken(bucket.numbers, rows, threads, address)}
             if len(left) < len(rows):
                 found.append((recording, _without(rows, left)))
             rows = array("q", left)
@@ -654,25 +658,25 @@ class CompiledFunction:
                 break
         return found, dict.fromkeys(rows) if left is None else left
 
-    def _recorded(self, table: Table, rows: array[int], threads: int) -> list[Chosen]:
+    def _recorded(self, bucket: Bucket, rows: array[int], threads: int) -> list[Chosen]:
         """Return rows that no recording is for yet, by those that are made for them."""
         with self._lock():  # of each form and branch one thread makes the program, which others then find
-            found, left = self._known(table, rows, threads)
-            known = self._recordings.setdefault((table.static, table.form), [])
+            found, left = self._known(bucket, rows, threads)
+            known = self._recordings.setdefault((bucket.static, bucket.form), [])
             while left:
                 [first, guard], *_ = left.items()
-                made = self._record(table, first)
+                made = self._record(bucket, first)
                 if alike := [recording for recording in known if recording.outcomes == made.outcomes]:
                     found.append((alike[0], array("q", [first])))
                     del left[first]  # near a tie, where a program's rounding may decide otherwise
                     continue
                 if guard and not self._branches:
-                    self._refuse(table, first, guard)
+                    self._refuse(bucket, first, guard)
                 made.compile(self._program)
                 known.append(made)
                 rows = array("q", left)
-                broken = made.guards.broken(table.numbers, rows, threads)
-                if broken.pop(first, None) and self._record(table, first).outcomes != made.outcomes:
+                broken = made.guards.broken(bucket.numbers, rows, threads)
+                if broken.pop(first, None) and self._record(bucket, first).outcomes != made.outcomes:
                     raise RuntimeError(
                         f"{self._name} branches otherwise for the sample with which it was just recorded: does it "
                         "change a parameter?"
@@ -687,25 +691,25 @@ class CompiledFunction:
             self._check_single("fit", recording)
         return [(recording.program.executables, rows) for recording, rows in found]
 
-    def _always(self, table: Table) -> list[tuple[Executables, array[int]]]:
+    def _always(self, bucket: Bucket) -> list[tuple[Executables, array[int]]]:
         """Return those rows whose program no parameter can change, by what they are recorded as."""
         found = []
-        rows = in_order(len(table.samples))
-        for recording in self._recordings.get((table.static, table.form), ()):
+        rows = in_order(len(bucket.samples))
+        for recording in self._recordings.get((bucket.static, bucket.form), ()):
             if not (rows and recording.single and recording.guards.fixed):
                 break
-            broken = recording.guards.broken(table.numbers, rows)
+            broken = recording.guards.broken(bucket.numbers, rows)
             found.append((recording.program.executables, _without(rows, broken)))
             rows = array("q", broken)
         return found
 
-    def _record(self, table: Table, row: int) -> Recording:
-        numbers = table.numbers[row * table.width : (row + 1) * table.width]
-        return Recording(self._name, functools.partial(self._call, table), table.form, numbers, self._captured)
+    def _record(self, bucket: Bucket, row: int) -> Recording:
+        numbers = bucket.numbers[row * bucket.width : (row + 1) * bucket.width]
+        return Recording(self._name, functools.partial(self._call, bucket), bucket.form, numbers, self._captured)
 
-    def _call(self, table: Table, arguments: dict[str, Any]) -> Any:
+    def _call(self, bucket: Bucket, arguments: dict[str, Any]) -> Any:
         """Return what the function gives."""
-        given = arguments | {name: x.value for name, x in table.static}
+        given = arguments | {name: x.value for name, x in bucket.static}
         order = [name for name in self._signature.parameters if name in given]
         bound = inspect.BoundArguments(self._signature, OrderedDict((name, given[name]) for name in order))
         return self._f(*bound.args, **bound.kwargs)
@@ -716,20 +720,20 @@ class CompiledFunction:
         self.parameters = program.parameters
         return program
 
-    def _flat(self, table: Table) -> Callable[..., Any]:
+    def _flat(self, bucket: Bucket) -> Callable[..., Any]:
         """Return the function of a row's numbers."""
 
         def flat(*values: Value) -> Any:
             numbers = iter(values)
             with as_recorded():
-                result = self._call(table, {name: rebuilt(part, numbers) for name, part in table.form})
+                result = self._call(bucket, {name: rebuilt(part, numbers) for name, part in bucket.form})
             return result if isinstance(result, Value) else [x for _, x in flatten(result)[0]]
 
         return flat
 
-    def _refuse(self, table: Table, row: int, guard: Guard) -> NoReturn:
+    def _refuse(self, bucket: Bucket, row: int, guard: Guard) -> NoReturn:
         raise GuardError(
-            f"{self._name}, sample {table.samples[row]}: {guard.where}: {guard.text} "
+            f"{self._name}, sample {bucket.samples[row]}: {guard.where}: {guard.text} "
             f"{'does not hold, but held' if guard.held else 'holds, but did not'} in the sample that was recorded; "
             f"write where(less(a, b), x, y) instead of a branch, or compile({self._name}, branches=True)"
         )

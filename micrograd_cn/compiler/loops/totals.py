@@ -1,4 +1,4 @@
-"""What is added up over the samples of a batch: totals of products, those together that are tables of them."""
+"""What is added up over the samples of a batch: totals of products, those together that are outer products."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ..instructions.code import Code, Pair
 from .stages import Outer
 
-COLUMNS = 3  # from which totals are a table
+COLUMNS = 3  # from which totals are an outer product
 
 
 class Totals:
@@ -18,7 +18,7 @@ class Totals:
         totals: each a sum of products.
 
     Attributes:
-        outer: totals that are tables of products, with at least COLUMNS columns.
+        outer: totals that are outer products, with at least COLUMNS columns.
         single: the other totals, each with its product.
     """
 
@@ -29,21 +29,21 @@ class Totals:
         for k, pairs in enumerate(totals):
             left, right = zip(*pairs, strict=True) if len(pairs) > 1 else ((pairs[0][0],), (pairs[0][1],))
             rows.setdefault(left, []).append((k, right))
-        tables: dict[tuple[tuple[int, ...], ...], Outer] = {}
+        outer: dict[tuple[tuple[int, ...], ...], Outer] = {}
         self.single: list[tuple[int, Pair]] = []
         one = code.constant(1.0)
         for left, found in rows.items():
             if len(found) >= COLUMNS:
                 columns = tuple([right for _, right in found])
-                table = tables.setdefault(columns, Outer([], [], list(columns)))
-                table.totals.append([k for k, _ in found])
-                table.lefts.append(left)
+                group = outer.setdefault(columns, Outer([], [], list(columns)))
+                group.totals.append([k for k, _ in found])
+                group.lefts.append(left)
                 continue
             for k, _ in found:
                 pair, *more = totals[k]
                 self.single.append((k, (code.dot([pair, *more], [], "adjoint"), one) if more else pair))
         self.single.sort()
-        self.outer = list(tables.values())
+        self.outer = list(outer.values())
 
     def factors(self) -> list[int]:
         """Return the factors of the totals."""

@@ -17,7 +17,7 @@ from ...engine import Value
 from ...modes import ANOMALY, current
 from ..data.anomalies import detect_anomaly
 from ..data.rows import Numbers, address
-from ..data.samples import Table
+from ..data.samples import Bucket
 from ..llvm.machine import Memory
 from ..loops.places import WORD
 from ..run.executable import FEW, Executables, accumulate_driver, address_of_driver, fit_driver
@@ -29,7 +29,7 @@ Divided: TypeAlias = "Sequence[tuple[Executables, array[int]]]"  # programs, eac
 
 
 class Division(NamedTuple):
-    """What says which program the rows of a table belong to.
+    """What says which program the rows of a bucket belong to.
 
     Attributes:
         known: of some rows, those of the programs that there are, and the others, as the parameters are at an address;
@@ -39,9 +39,9 @@ class Division(NamedTuple):
         parameters: of all programs that there are.
     """
 
-    known: Callable[[Table, array[int], Callable[[], int]], tuple[Divided, array[int]]]
-    recorded: Callable[[Table, array[int]], Divided]
-    always: Callable[[Table], Divided]
+    known: Callable[[Bucket, array[int], Callable[[], int]], tuple[Divided, array[int]]]
+    recorded: Callable[[Bucket, array[int]], Divided]
+    always: Callable[[Bucket], Divided]
     parameters: Callable[[], Sequence[Value]]
 
 
@@ -50,17 +50,17 @@ class Share(NamedTuple):
 
     Attributes:
         program: computes them.
-        table: the number of the one in which they are.
+        bucket: the number of the one in which they are.
         rows: their numbers.
     """
 
     program: Executables
-    table: int
+    bucket: int
     rows: array[int]
 
 
 class _Source:
-    """A program and a table, of which rows are its own, as the compiled loop takes them.
+    """A program and a bucket, of which rows are its own, as the compiled loop takes them.
 
     Attributes:
         words: see `drivers.fit`.
@@ -85,19 +85,19 @@ class _Source:
 
 
 class Mixture:
-    """Samples in tables, and what says which program each row of a table belongs to.
+    """Samples in buckets, and what says which program each row of a bucket belongs to.
 
     Args:
-        tables: the samples.
+        buckets: the samples.
         division: says it.
         course: how to train on them.
     """
 
-    def __init__(self, tables: Sequence[Table], division: Division, course: Course) -> None:
-        self._tables, self._division, self._course = tables, division, course
-        self._n = sum([len(table.samples) for table in tables])
+    def __init__(self, buckets: Sequence[Bucket], division: Division, course: Course) -> None:
+        self._buckets, self._division, self._course = buckets, division, course
+        self._n = sum([len(bucket.samples) for bucket in buckets])
         self._batch = min(course.batch_size or self._n, self._n)
-        self._known: dict[int, tuple[Executables, int]] = {}  # of a sample its program, and the number of its table
+        self._known: dict[int, tuple[Executables, int]] = {}  # of a sample its program, and the number of its bucket
         self._only: Executables | None = None  # of all samples
         self._met: set[tuple[Executables, int]] = set()
         self._running: dict[tuple[Executables, bool], Running] = {}
@@ -110,8 +110,8 @@ class Mixture:
     def fit(self) -> list[float]:
         """Train as `Program.fit` does."""
         try:
-            for table in range(len(self._tables)):
-                self._know(table)
+            for bucket in range(len(self._buckets)):
+                self._know(bucket)
             if self._only:
                 self._source(self._only, 0, self._batch)
                 self._trained()
@@ -207,60 +207,60 @@ class Mixture:
         order, words, _ = batches
         start = len(words)
         words.extend([sum([len(share.rows) for share in shares]), len(shares)])
-        for program, table, rows in shares:
-            source = self._source(program, table, len(rows))
+        for program, bucket, rows in shares:
+            source = self._source(program, bucket, len(rows))
             source.work += (source.running.executable.plan.schedule.size + 1) * len(rows)
             words.extend([source.words.buffer_info()[0], len(order), len(rows)])
             order.extend(rows)
         return start
 
     def _shares(self, samples: Sequence[int]) -> list[Share]:
-        """Return samples by table and program; where it is not known, programs are asked, and made."""
+        """Return samples by bucket and program; where it is not known, programs are asked, and made."""
         if self._only:
             return [Share(self._only, 0, array("q", samples))]
         found: dict[tuple[Executables, int], array[int]] = {}
         others: dict[int, array[int]] = {}
         every = all(map(self._known.__contains__, samples))
         for sample in samples:
-            table, row = self._place[sample]
+            bucket, row = self._place[sample]
             if every:
                 found.setdefault(self._known[sample], array("q")).append(row)
             else:
-                others.setdefault(table, array("q")).append(row)
-        for table, rows in others.items():
-            for program, chosen in self._divided(table, rows):
-                found.setdefault((program, table), array("q")).extend(chosen)
-        for program, table in found:
-            if (program, table) not in self._met:
-                self._met.add((program, table))
-                self._know(table)
-        return [Share(program, table, rows) for (program, table), rows in found.items()]
+                others.setdefault(bucket, array("q")).append(row)
+        for bucket, rows in others.items():
+            for program, chosen in self._divided(bucket, rows):
+                found.setdefault((program, bucket), array("q")).extend(chosen)
+        for program, bucket in found:
+            if (program, bucket) not in self._met:
+                self._met.add((program, bucket))
+                self._know(bucket)
+        return [Share(program, bucket, rows) for (program, bucket), rows in found.items()]
 
     @cached_property
     def _place(self) -> dict[int, tuple[int, int]]:
-        """Of each sample the number of its table, and its row there."""
-        return {sample: (k, row) for k, table in enumerate(self._tables) for row, sample in enumerate(table.samples)}
+        """Of each sample the number of its bucket, and its row there."""
+        return {sample: (k, row) for k, bucket in enumerate(self._buckets) for row, sample in enumerate(bucket.samples)}
 
-    def _divided(self, table: int, rows: array[int]) -> Divided:
-        """Return programs for rows of a table, as the parameters are now."""
+    def _divided(self, bucket: int, rows: array[int]) -> Divided:
+        """Return programs for rows of a bucket, as the parameters are now."""
 
         def parameters() -> int:
             return self._trained().numbers.address if self._training else 0
 
-        found, left = self._division.known(self._tables[table], rows, parameters)
+        found, left = self._division.known(self._buckets[bucket], rows, parameters)
         if not left:
             return found
         self._settle()
-        return [*found, *self._division.recorded(self._tables[table], left)]
+        return [*found, *self._division.recorded(self._buckets[bucket], left)]
 
-    def _know(self, table: int) -> None:
-        """Take note of the programs of those rows of a table of which they are known for good."""
-        samples = self._tables[table].samples
-        for program, rows in self._division.always(self._tables[table]):
+    def _know(self, bucket: int) -> None:
+        """Take note of the programs of those rows of a bucket of which they are known for good."""
+        samples = self._buckets[bucket].samples
+        for program, rows in self._division.always(self._buckets[bucket]):
             if len(rows) == self._n:
                 self._only = program
             else:
-                self._known.update(dict.fromkeys([samples[row] for row in rows], (program, table)))
+                self._known.update(dict.fromkeys([samples[row] for row in rows], (program, bucket)))
 
     # Steps.
 
@@ -271,10 +271,10 @@ class Mixture:
             self._running[key] = Running(program, rows, self._course.threads)
         return self._running[key]
 
-    def _source(self, program: Executables, table: int, rows: int) -> _Source:
-        key = program, table, rows > FEW
+    def _source(self, program: Executables, bucket: int, rows: int) -> _Source:
+        key = program, bucket, rows > FEW
         if key not in self._sources:
-            self._sources[key] = _Source(self._run(program, rows), self._tables[table].numbers)
+            self._sources[key] = _Source(self._run(program, rows), self._buckets[bucket].numbers)
         return self._sources[key]
 
     def _step(self, shares: Sequence[Share]) -> float:
@@ -282,12 +282,12 @@ class Mixture:
         training, gradients, mean = self._trained(), self._gradients, 0.0
         size = sum([len(share.rows) for share in shares])
         ctypes.memset(gradients.address, 0, WORD * len(gradients.data))
-        for program, table, rows in shares:
+        for program, bucket, rows in shares:
             running, own = self._run(program, self._batch if self._only else len(rows)), len(program.graph.parameters)
             memories = running.memories
             for memory in memories:
                 ctypes.memmove(memory.s.address, training.numbers.address, WORD * own)
-            part, numbers = len(rows) / size, address(self._tables[table].numbers)
+            part, numbers = len(rows) / size, address(self._buckets[bucket].numbers)
             mean += part * running.executable.gradient(memories, numbers, address(rows), len(rows))
             found = memories[0].s.address + WORD * program.pitch
             if len(shares) == 1 and own == len(training.parameters):
@@ -301,8 +301,8 @@ class Mixture:
         """Raise FloatingPointError if a value, or a gradient, of a batch is not finite."""
         if self._training:
             self._training.write_back()
-        for program, table, rows in shares:
-            detect_anomaly(program.graph, self._tables[table].numbers, rows, backward=True)
+        for program, bucket, rows in shares:
+            detect_anomaly(program.graph, self._buckets[bucket].numbers, rows, backward=True)
 
     def _timed(self, work: Callable[[], T]) -> T:
         """Measure the time of steps, without what is recorded and made before them."""
