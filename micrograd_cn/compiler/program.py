@@ -26,7 +26,7 @@ from .run.calling import Caller
 from .run.executable import Executables, nothing
 from .threads.tasks import check_threads
 from .threads.version import data_version
-from .training.epochs import Course, Progress, Shuffler
+from .training.epochs import Course, Progress, Shuffler, samples_first
 from .training.loop import layout_of
 from .training.mixture import Division, Mixture
 
@@ -239,6 +239,7 @@ class Program(Differentiable):
             gradients = memories[0].s.view[first : first + len(self.parameters)].tolist()
         return float(loss), gradients
 
+    @samples_first
     def fit(
         self,
         rows: Any,

@@ -681,6 +681,8 @@ def test_arrays_in_a_list_are_said_to_be_no_samples():
     assert len(str(caught.value)) < 200
     with pytest.raises(TypeError, match=r"got ndarray; samples are one argument, fit\(\(X, y\), optimizer, ...\)"):
         compile(lambda x: x * 1.0).fit(np.arange(3.0), np.arange(3.0), 1)
+    with pytest.raises(TypeError, match=r"samples as one argument; write fit\(\(X, y\), optimizer, epochs="):
+        compile(lambda x, y: x * y).fit(np.arange(3.0), np.arange(3.0), SGD([Value(1.0)]), epochs=1)
 
 
 @pytest.mark.parametrize("name", ["backward", "fit", "check", "source", "forward", "gradient", "jacobian", "hessian"])

@@ -41,7 +41,7 @@ from ..python import Named
 from ..run.executable import Executables, collector_off
 from ..threads.forks import Lock
 from ..threads.tasks import check_threads
-from ..training.epochs import Course, Progress, Shuffler
+from ..training.epochs import Course, Progress, Shuffler, samples_first
 from ..training.loop import check_constants
 from ..training.mixture import Divided, Division, Mixture
 from .guards import Guard, GuardError, Guards, Input, Recorded, as_recorded, is_recorded
@@ -444,6 +444,7 @@ class CompiledFunction:
             add_gradients(*found_sums)
         return total
 
+    @samples_first
     def fit(
         self,
         samples: Any,

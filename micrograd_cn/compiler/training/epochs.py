@@ -7,17 +7,35 @@ import time
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, wraps
 from math import inf
 from operator import mul
-from typing import Any, Protocol
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from ...optim import Optimizer
 from ..data.rows import shuffled
 from ..threads.tasks import check_threads
 
+P = ParamSpec("P")
+S = TypeVar("S")
+R = TypeVar("R")
 TURN = 0.05  # seconds of training between two looks at Ctrl-C
 Progress = bool | Callable[[Sequence[float]], object]
+
+
+def samples_first(fit: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
+    """Return a method `fit` that says how samples are given where fit(X, y, optimizer, epochs=n) is written.
+
+    Python would say that it got two values for epochs.
+    """
+
+    @wraps(fit)
+    def checked(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        if len(args) > 2 and "epochs" in kwargs:
+            raise TypeError("fit() takes samples as one argument; write fit((X, y), optimizer, epochs=...)")
+        return fit(self, *args, **kwargs)
+
+    return checked
 
 
 class Shuffler(Protocol):
