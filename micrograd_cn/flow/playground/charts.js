@@ -23,24 +23,32 @@ export function drawLosses(canvas, { history: losses, curve }, words) {
   const values = lines.flatMap(([points]) => points.map(([, x]) => x));
   if (!values.length) return;
   const high = Math.max(...values) || 1, low = Math.min(0, ...values);
+  const top = tellLast(context, lines, width);
   Object.assign(context, { strokeStyle: colours.line, lineWidth: 1 });
-  context.strokeRect(rim, rim, width - 2 * rim, height - 2 * rim);
+  context.strokeRect(rim, top, width - 2 * rim, height - rim - top);
   lines.forEach(([points, strokeStyle, lineWidth, dash]) => {
     Object.assign(context, { strokeStyle, lineWidth });
     context.setLineDash(dash);
     context.beginPath();
-    for (const [i, x] of points) context.lineTo(rim + (i / most) * (width - 2 * rim), height - rim - ((x - low) / (high - low || 1)) * (height - 2 * rim));
+    for (const [i, x] of points) context.lineTo(rim + (i / most) * (width - 2 * rim), height - rim - ((x - low) / (high - low || 1)) * (height - rim - top));
     context.stroke();
   });
   context.setLineDash([]);
-  Object.assign(context, { strokeStyle: colours.panel, font: "12px sans-serif", lineWidth: 4, textAlign: "right" });
+}
+
+// Write what each line is and its last number above them, and return where they may begin.
+function tellLast(context, lines, width) {
+  Object.assign(context, { font: "12px sans-serif", textAlign: "left" });
+  let x = 4, y = 14;
   lines.forEach(([points, colour, , , name], k) => {
     if (!points.length) return;
+    const told = `${name} ${shown(points.at(-1)[1])}`, room = context.measureText(told).width;
+    if (x > 4 && x + room > width) [x, y] = [4, y + 15];
     context.fillStyle = k ? colour : colours.quiet;
-    const told = `${name} ${shown(points.at(-1)[1])}`;
-    context.strokeText(told, width - rim - 6, rim + 15 + 15 * k); // the curves do not strike it through
-    context.fillText(told, width - rim - 6, rim + 15 + 15 * k);
+    context.fillText(told, x, y);
+    x += room + 12;
   });
+  return y + 6;
 }
 
 export class Charts {
