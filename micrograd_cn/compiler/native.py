@@ -14,11 +14,9 @@ from .llvm.text import BYTE, Function
 from .loops.schedule import CHUNK
 from .loops.stages import Map, Stage, Stretch, Sums, Takes
 from .tables.plan import Plan
-from .tables.products import STAGE, TILE, blocks
+from .tables.products import STAGE, blocks
 
-SMALL = 1024  # scalars of a matrix that is multiplied here, so that its sums need not wait in memory
 UNROLLED = 16  # vectors of like instructions that are written here
-LOOP = 20  # instructions that a loop counts for
 HALF = 4  # doubles of half a line of the cache
 
 
@@ -88,8 +86,6 @@ def _joined(plan: Plan, phase: int) -> Iterator[list[Stage]]:
     for stage in plan.stages[phase]:
         if isinstance(stage, Stretch):
             added = sum(map(plan.schedule.weight, stage.numbers))
-        elif isinstance(stage, Sums) and stage.kind == "matrix" and sum(map(len, stage.rights)) <= SMALL:
-            added = LOOP * -(-len(stage.numbers) // TILE)
         elif _is_unrolled(stage, plan):
             added = -(-len(stage.numbers) // plan.machine.native)
         else:
@@ -124,20 +120,14 @@ def function(plan: Plan, part: Part, name: str) -> Function:
 
 
 def _write(line: StraightLine, part: Part, to: str = "") -> None:
-    long = line.plan.schedule.long
-    starts = {i for stage in part.stages if isinstance(stage, Stretch) for i in stage.numbers if i in long}
-    here = {i for stage in part.stages if isinstance(stage, Sums) for i in stage.numbers}
     for stage in part.stages:
-        if isinstance(stage, Sums):
-            line.matrix(stage, starts)
-        elif isinstance(stage, Map):
+        if isinstance(stage, Map):
             line.map(stage)
         elif isinstance(stage, Stretch):
-            numbers = [i for i in stage.numbers if i not in here]
             if part.outputs and stage is part.stages[-1]:
-                line.rows(numbers, part.outputs, to)
+                line.rows(stage.numbers, part.outputs, to)
             else:
-                line.stretch(numbers)
+                line.stretch(stage.numbers)
 
 
 class StraightLine(Straight):
@@ -151,8 +141,8 @@ class StraightLine(Straight):
     def stretch(self, numbers: Iterable[int]) -> None:
         """Write instructions one after the other."""
         for i in numbers:
-            if i in self.plan.schedule.long:
-                self._store(i, self._begun(i))
+            if i in self.plan.schedule.long:  # what it starts from
+                self._store(i, self.value(self.plan.schedule.start(i)))
             else:
                 self.write(i)
                 if i in self.conditions and i in self.kept:
@@ -214,10 +204,6 @@ class StraightLine(Straight):
         if i in self.kept:
             self._store(i, name)
 
-    def _begun(self, i: int) -> str:
-        """Return what a long sum starts from."""
-        return self.value(self.plan.schedule.start(i))
-
     def map(self, stage: Map) -> None:
         """Write like instructions on neighbouring scalars as vectors."""
         native = self.plan.machine.native
@@ -230,23 +216,3 @@ class StraightLine(Straight):
             places = [self.f.at("%s", self.plan.at(i) + 8 * k, BYTE) for i in (stage.numbers[0], *firsts)]
             xs = [x or self.f.load(lanes.kind, place) for x, place in zip(fixed, places[1:], strict=True)]
             self.f.store(lanes.kind, compute(lanes, stage.form, xs), places[0])
-
-    def matrix(self, group: Sums, starts: set[int]) -> None:
-        """Write loops for sums with the same right factors."""
-        firsts, step = self.plan.even(group.lefts)
-        right, *_ = group.rights
-        samples = f"inttoptr (i64 {self.plan.table([self.plan.at(i) for i in right])} to ptr)"
-        for k in range(0, len(group.numbers), TILE):
-            chosen = group.numbers[k : k + TILE]
-            here = [i in starts or group.first is not None for i in chosen]  # or another part has begun it
-            begun = [self._begun(i) if own else self.load(i) for i, own in zip(chosen, here, strict=True)]
-            with self.f.loop(len(right), [*[(self.lanes.kind, x) for x in begun], ("i64", "0")]) as loop:
-                *totals, offset = loop.carried
-                place = self.f.at(self.block, self.f.word(samples, loop.index), BYTE)
-                x = self.f.load(self.lanes.kind, place, self.align)
-                for first, total in zip(firsts[k : k + TILE], totals, strict=True):
-                    c = self.f.load("double", self.f.at(self.f.at("%s", first, BYTE), offset, BYTE))
-                    loop.next.append(self.lanes.product_added(self.lanes.splat(c), x, total, group.form))
-                loop.next.append(self.f.add(offset, step))
-            for i, total in zip(chosen, loop.next, strict=False):
-                self.define(i, total)

@@ -337,7 +337,7 @@ CHANGES = {
     "lost_start_of_a_loop": (Operations, "_loop", lambda found, *_: (found[0], [])),
     "gathered_from_the_next_place": (Plan, "_padded", lambda found, *_: [*found[1:], found[0]]),
     "gathered_without_order": (Maps, "_map", lambda found, *_: Map(found.form, found.numbers[::-1])),
-    "wrong_distance": (Plan, "even", lambda found, *_: (found[0], found[1] + WORD)),
+    "wrong_distance": (Plan, "_even", lambda found, *_: (found[0], found[1] + WORD)),
     "wrong_copies": (Plan, "_pack", lambda place, *_: place - WORD),
     "no_scalars_in_lanes": (Plan, "fill_entry", lambda *_: []),
     "wrong_neighbour": (

@@ -222,11 +222,10 @@ class Plan:
         schedule, stages = self.schedule, self.stages[SAMPLE]
         made: list[Sequence[int]] = []
         reads: list[tuple[int, Iterable[int]]] = []
-        adding = {i: number for number, stage in enumerate(stages) if isinstance(stage, Sums) for i in stage.numbers}
         for number, stage in enumerate(stages):
             made.append(stage.numbers)
-            if isinstance(stage, Stretch):  # native code starts a sum where it adds up
-                reads += [(adding.get(i, number), schedule.reads(i)) for i in stage.numbers]
+            if isinstance(stage, Stretch):
+                reads += [(number, schedule.reads(i)) for i in stage.numbers]
             elif isinstance(stage, (Sums, Takes)):
                 reads.append((number, self.read_by(stage)))
         over = unused_after(reads)
@@ -316,7 +315,7 @@ class Plan:
 
     def _matrix(self, group: Sums) -> tuple[products.Maker, list[str | int]]:
         right, *_ = group.rights  # all alike
-        firsts, step = self.even(group.lefts)
+        firsts, step = self._even(group.lefts)
         count = -(-len(firsts) // products.TILE)
         first = products.number_of_first(group.first)
         words: list[str | int] = [len(right), step, count, first, *map(self.at, right)]
@@ -329,7 +328,7 @@ class Plan:
             done += m
         return products.matrix, words
 
-    def even(self, lefts: Sequence[tuple[int, ...]]) -> tuple[list[int], int]:
+    def _even(self, lefts: Sequence[tuple[int, ...]]) -> tuple[list[int], int]:
         """Return where each list begins, and the distance between its members; they are copied if it is not one."""
         places = [[*map(self.at, left)] for left in lefts]
         step = distance(places[0])
