@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 CONSTANT, BATCH, SAMPLE, AFTER = range(4)
 LEAVES = ("constant", "parameter", "input", "seed", "total")
-SUMS = ("sum", "dot", "adjoint")  # a "sum" rounds its products, a "dot" and an "adjoint", of gradients, need not
+SUMS = ("sum", "dot")  # a "sum" rounds its products, a "dot" need not
 SPECIAL = frozenset([*LEAVES, *SUMS])  # whose operands are not what follows the form
 TAKE = "take"
 START = "start"  # what a long sum starts from, as it is

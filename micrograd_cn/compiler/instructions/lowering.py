@@ -200,7 +200,7 @@ class Lowering:
         """Return the number of the sum of what a node received."""
         code, pairs, terms = self.code, received.pairs[node], received.terms[node]
         if node in self.sampled:
-            return code.dot(pairs, terms, "adjoint")
+            return code.dot(pairs, terms)
         sampled = code.sampled
         if len(pairs) == 1 and not terms and pairs[0][0] in sampled:  # at once, since every weight of a layer is so
             return self._total(tuple(pairs))
@@ -210,7 +210,7 @@ class Lowering:
         rest = [t for t in terms if t not in sampled]
         if products:
             rest.append(self._total(tuple(products)))
-        return code.dot(others, rest, "adjoint")
+        return code.dot(others, rest)
 
     def _total(self, products: tuple[Pair, ...]) -> int:
         """Return the number of what is summed over the samples."""

@@ -41,7 +41,7 @@ class Totals:
                 continue
             for k, _ in found:
                 pair, *more = totals[k]
-                self.single.append((k, (code.dot([pair, *more], [], "adjoint"), one) if more else pair))
+                self.single.append((k, (code.dot([pair, *more], []), one) if more else pair))
         self.single.sort()
         self.outer = list(outer.values())
 

@@ -49,7 +49,7 @@ def mapped(form: str, pattern: str) -> Maker:
     Table: how many vectors; the first result; the operands as `pattern` says, of a sum the factors of each product.
     """
 
-    def make(machine: Machine, way: str) -> Function:
+    def make(machine: Machine, _: str) -> Function:
         f = Function(f"{OURS}mapped_{re.sub('[^A-Za-z0-9_.]', '_', form)}_{pattern}", STAGE)
         lanes = Lanes(f, machine.native, machine.fused)
         operands, result = _Operands(lanes, pattern), _at(f, "%t", 1)

@@ -289,9 +289,9 @@ class Plan:
 
     def function(self, make: products.Maker, form: str = "dot") -> str:
         """Return the name of a function that all programs share."""
-        key, written = (make, products.way(form)), self.machine.written
+        key, written = (make, form), self.machine.written
         if key not in written:
-            written[key] = make(self.machine, key[1])
+            written[key] = make(self.machine, form)
         f = written[key]
         self.makers[f.name] = lambda: f
         return f.name
@@ -386,7 +386,7 @@ class Plan:
             words.append(self.table(self._padded(column)) if letter == "g" else column[0])
         if stage.form not in SUMS:
             stage.pattern = pattern
-        return self._entry(gathers.mapped(products.way(stage.form), pattern), words)
+        return self._entry(gathers.mapped(stage.form, pattern), words)
 
     def _padded(self, places: Sequence[int]) -> list[int]:
         """Return as many places as whole vectors have, the last one again and again."""

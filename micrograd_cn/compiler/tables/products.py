@@ -402,12 +402,3 @@ def copy(machine: Machine, form: str) -> Function:
 def name(called: str, form: str) -> str:
     """Return the name of a function for sums of a form."""
     return OURS + (called if form == "dot" else f"{called}_{form}")
-
-
-def way(form: str) -> str:
-    """Return the form of which sums are added up as those of this form are.
-
-    >>> way("adjoint"), way("sum")
-    ('dot', 'sum')
-    """
-    return {"adjoint": "dot"}.get(form, form)

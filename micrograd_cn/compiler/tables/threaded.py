@@ -22,7 +22,7 @@ from ..llvm.straight import compute
 from ..llvm.text import BYTE, OURS, Function
 from ..loops.stages import Entry, Stretch
 from .plan import Plan
-from .products import STAGE, blocks, way
+from .products import STAGE, blocks
 
 PASSED = "ptr %pc, ptr %s, ptr %w"
 END = OURS + "threaded_end"
@@ -68,9 +68,8 @@ class Threaded:
         if i in self.plan.schedule.long:
             pairs = ()
         products = [*((one, t) for t in terms), *pairs] or [(one, nothing)]
-        added = way(form)
-        name = f"{OURS}threaded_{added}_{count}"
-        self.plan.makers[name] = partial(_sum, self.machine, name, added, count)
+        name = f"{OURS}threaded_{form}_{count}"
+        self.plan.makers[name] = partial(_sum, self.machine, name, form, count)
         return [name, at(i), len(products), *map(at, chain(*products))]
 
 
