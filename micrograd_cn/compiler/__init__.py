@@ -5,10 +5,10 @@ The way of a program through the rooms, each of which is one idea:
     function       records a function for each form of `samples` and each branch: a graph of Values, and guards
     program        a recorded graph and all that it can do: forward, backward, fit, derivatives, source
     instructions   the graph, and its gradient, as instructions, each once
-    loops          like instructions as maps, long sums as matrices by vectors; their order, and where values lie
-    tables         printed as tables that shared functions go through: ready at once (threaded code)
-    native         printed as code of their own, where a program runs long enough
-    llvm           text to machine code, on vectors of `lanes`; what both are written with
+    loops          instructions of one kind as maps, long sums as matrices by vectors; their order, and where values lie
+    tables         prints them as tables that functions of all programs go through: ready at once (threaded code)
+    native         prints them as code of the program's own, once it has run long enough
+    llvm           text to machine code: what `tables` and `native` write with, vectors, elementary functions
     run            code and memory of one program, and the `drivers`, loops over rows, batches and epochs
     training       `fit`: which program computes each sample of a batch, and the compiled loop of steps
     derivatives    gradient, Jacobian and Hessian of a program, each of which is a program
@@ -16,10 +16,12 @@ The way of a program through the rooms, each of which is one idea:
     threads        several at a time
     c, python      the other printers: the same loops, or the graph, as text for others
 
-A multiplication becomes an instruction in `instructions.code.Code.machine`, and LLVM's in `llvm.lanes.Lanes.apply`. A
-sum of many products becomes a loop in `loops.schedule.Schedule`, like instructions do in `loops.maps.Maps`; what makes
-them one is that their operands lie at `even` distances. Every value has its place from `loops.places.Places`. A printer
-begins with `Program.source`; `c.loops.Loops` shows what one has to do with the maps of a schedule.
+A multiplication becomes an instruction in `instructions.code.Code.machine`, or a pair of a sum in `Code.dot`; it is
+written by `llvm.lanes.Lanes` (`apply`, `product_added`). Long sums with the same right factors become a matrix by a
+vector in `loops.schedule.Schedule`; instructions of one kind become a map in `loops.maps.Maps`, best where their
+operands lie at `even` distances. `tables.plan.Plan` asks for the places of all values, `loops.places.Places` gives
+them. `run.executable.Executables` chooses between threaded and native code. Another printer would begin in
+`Program.source`, as `c.file.source` does, and print the maps of a schedule as `c.loops.Loops` does.
 
 A compiled sum is added up term by term, so that it may overflow on its way to a finite number, which `check` tells.
 """

@@ -230,7 +230,7 @@ class Differentiable(ABC):
     def jacobian_structure(self, wrt: Variables = "inputs") -> Structure:
         """Return where the Jacobian has entries that are not zero whatever the numbers: row and column numbers.
 
-        `elements.Elements` says what is seen to be zero. Arguments and errors are those of `derivative`.
+        `micrograd_cn.elements.Elements` says what is seen to be zero. Arguments and errors are those of `derivative`.
 
         >>> from micrograd_cn.compiler import compile
         >>> x, y = Value(1), Value(2)

@@ -16,7 +16,7 @@ from .loops.stages import Map, Stage, Stretch, Sums, Takes
 from .tables.plan import Plan
 from .tables.products import STAGE, blocks
 
-UNROLLED = 16  # vectors of like instructions that are written here
+UNROLLED = 16  # vectors of a map that are written here
 HALF = 4  # doubles of half a line of the cache
 
 
@@ -27,9 +27,9 @@ class Part:
     Attributes:
         stages: of the plan.
         lanes: whether they compute vectors.
-        kept: what others read, or a loop; of a part that is `shared` nobody asks.
+        kept: the values to store, since other parts or loops read them; not used if `shared`.
         outputs: what it stores row by row, from `%a` on.
-        shared: of a single stage that a function does which programs share, its entry.
+        shared: the entry of its one stage if a shared function computes that; else None.
     """
 
     stages: list[Stage]
@@ -100,7 +100,7 @@ def _joined(plan: Plan, phase: int) -> Iterator[list[Stage]]:
 
 
 def _is_unrolled(stage: Stage, plan: Plan) -> TypeGuard[Map]:
-    """Return whether like instructions are written here: few, with operands that lie side by side."""
+    """Return whether a map is written here: it is short, and its operands lie side by side."""
     if not isinstance(stage, Map) or not stage.pattern or "g" in stage.pattern:
         return False
     return len(stage.numbers) <= UNROLLED * plan.machine.native
@@ -205,7 +205,7 @@ class StraightLine(Straight):
             self._store(i, name)
 
     def map(self, stage: Map) -> None:
-        """Write like instructions on neighbouring scalars as vectors."""
+        """Write a map on neighbouring scalars as vectors."""
         native = self.plan.machine.native
         lanes = Lanes(self.f, native, self.lanes.fused)
         firsts = [column[0] for column in self.plan.columns(stage)]

@@ -53,7 +53,7 @@ class Source:
     Attributes:
         sorts: which sorts of leaves a name depends on.
         every: the sorts that the function has.
-        made: the sorts that it makes arrays, since they reach by themselves what torch computes of arrays alone.
+        made: the sorts that it turns into arrays, because functions of torch refuse plain numbers.
     """
 
     def __init__(self, leaves: Iterable[str]) -> None:

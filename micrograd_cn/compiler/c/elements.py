@@ -16,11 +16,11 @@ from .text import Text, block, product
 T = TypeVar("T")
 Place: TypeAlias = tuple[str, int]  # an array, and the index in it
 ARRAYS = ("", "weights", "inputs", "gradient", "work")  # constants are in none
-BETWEEN = 1 << 40  # places between the beginnings of arrays: those of one array alone are at even distances
+BETWEEN = 1 << 40  # places between the beginnings of arrays, so many that no distance leads from one to another
 WORK = ARRAYS.index("work") * BETWEEN
-WHOLE = 1 << 20  # whole numbers whose places as constants are themselves, so that they are at even distances
-LOOP_FROM = 3  # like instructions that are a loop
-MEAN = 3  # of those that lie at even distances, from which on such ones are loops of their own
+WHOLE = 1 << 20  # whole numbers below it are their own places among the constants, so that 0, 1, 2 are even
+LOOP_FROM = 3  # items at even distances that are a loop
+MEAN = 3  # items that runs at even distances must have on average to be loops of their own
 
 
 class Elements:

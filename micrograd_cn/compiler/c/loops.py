@@ -15,7 +15,7 @@ from .elements import WORK, Elements, Place, address, braced, constants, fit, re
 from .text import Text
 
 SIDES = {"constant": 0, "seed": 0, "parameter": 1, "total": 1, "input": 2}  # of leaves; of two, the left one first
-OWN_LOOP = 8  # like instructions that are a loop of their own if their operands are at even distances
+OWN_LOOP = 8  # instructions of one kind that are a loop of their own if their operands are at even distances
 FIRST = 4  # factors by which rows and columns of totals are split
 
 
@@ -24,7 +24,7 @@ class Loops(Elements):
 
     Args:
         text: of the file.
-        schedule: what is done; its factors change sides, so that those of one array are on the same one.
+        schedule: what is done; factors are swapped so that each side reads one array.
         leaves: where parameters and inputs are.
     """
 
@@ -45,7 +45,7 @@ class Loops(Elements):
     # Instructions.
 
     def write(self, phases: Iterable[int], kept: Container[int]) -> None:
-        """Write the instructions of some phases, level by level, like ones together.
+        """Write the instructions of some phases, level by level, those of one kind together.
 
         The places of those that are not `kept` are free when the last one that needs them is done.
         """
@@ -61,7 +61,7 @@ class Loops(Elements):
             self.places.give([self.places.scalar[i] for i in unused.get(n, ()) if i in here and i not in kept])
 
     def _group(self, members: Sequence[int]) -> None:
-        """Write like instructions, which are one loop if there are several."""
+        """Write instructions of one kind, which are one loop if there are several."""
         form, *rest = self.code.instructions[members[0]]
         target = self.element([[i] for i in members])
         if form in SUMS:
@@ -92,23 +92,19 @@ class Loops(Elements):
         total = self.text.sum(terms, products)
         if not long:
             return [f"{target} = {total};"]
-        return [f"{self.text.kind} y = {total};", *self.products("y", lefts, rights), f"{target} = y;"]
+        return [f"{self.text.kind} y = {total};", *self.products(lefts, rights), f"{target} = y;"]
 
     def products(
-        self,
-        name: str,
-        lefts: list[list[int]],
-        rights: list[list[int]],
-        outer: tuple[str, str] = ("i", "i"),
+        self, lefts: list[list[int]], rights: list[list[int]], outer: tuple[str, str] = ("i", "i")
     ) -> list[str]:
-        """Return what adds long lists of products to a variable: a call if they lie at even distances, or a loop."""
+        """Return what adds long lists of products to `y`: a call if they lie at even distances, or a loop."""
         [count], sides = {*map(len, lefts)}, list(zip((lefts, rights), outer, strict=True))
         strides = [self.strided(rows, i) for rows, i in sides]
         if None not in strides:
             found = ", ".join([f"{pointer}, {step}" for pointer, step in filter(None, strides)])
-            return [f"{name} = {self.text.dot()}({name}, {found}, {count});"]
+            return [f"y = {self.text.dot()}(y, {found}, {count});"]
         a, b = [self.element(rows, i, "k") for rows, i in sides]
-        return [f"for (long k = 0; k < {count}; k++)", f"    {name} += {self._product(a, b)};"]
+        return [f"for (long k = 0; k < {count}; k++)", f"    y += {self._product(a, b)};"]
 
     # Totals of a batch.
 
@@ -138,7 +134,7 @@ class Loops(Elements):
             lines = [f"{target} += {' + '.join(map(self._product, a, b))};"]
         else:
             zero = self.text.literal(-0.0).strip("()")
-            lines = [f"{self.text.kind} y = {zero};", *self.products("y", lefts, rights, ("i", "j"))]
+            lines = [f"{self.text.kind} y = {zero};", *self.products(lefts, rights, ("i", "j"))]
             lines.append(f"{target} += y;")
         loops = [(name, len(sides)) for name, sides in (("j", rights), ("i", lefts)) if sides[1:]]
         for name, count in loops:

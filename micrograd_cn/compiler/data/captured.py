@@ -1,4 +1,4 @@
-"""Values that a function uses and that were computed before it was called: to its program each is a leaf, as it is now.
+"""Values that a function uses, computed before it was called: its program has a leaf for each, with its number now.
 
 In plain Python such a value does not change when what it was computed from does, and a gradient that it gets goes on to
 that. The program does the same.

@@ -179,7 +179,7 @@ def paths(form: Form, name: str) -> Iterator[str]:
 
 
 class Static(NamedTuple):
-    """The value of a static argument; two are the same program's if they are equal, and alike in all that shows."""
+    """The value of a static argument; two have the same program if value, type and text are equal."""
 
     value: Any
     shown: Any

@@ -302,6 +302,3 @@ class Guards:
                     found[row] = guard
                     break
         return found
-
-    def __len__(self) -> int:
-        return len(self._guards)

@@ -82,9 +82,9 @@ def compile(  # noqa: A001 -- the field's name
     - A sum is added up term by term, not rounded once; in `dot` and in sums of gradients, products are not rounded
       before they are added. Gradients are summed in another order than `backward()` has. So a sum may overflow on its
       way although the engine's, rounded once, is finite: `check` tells.
-    - Functions of many rows at once are within the units in the last place that `compiler.functions.ULPS` names, at
-      most 4, of the exact result. Single rows have C's functions, but where several like ones are computed together the
-      former; x**2 is x * x.
+    - Functions of many rows at once are within the units in the last place that `compiler.llvm.functions.ULPS` names,
+      at most 4, of the exact result. Single rows have C's functions, and those of many rows where several of one kind
+      are computed together; x**2 is x * x.
     - Where what is compared is equal but for such rounding, a comparison may come out either way: the sample has the
       branch of the engine or, once there is a program for it, the other one.
     - Up to 2 rows are computed one at a time, with vectors along the operands of sums, and more rows side by side. So

@@ -2,8 +2,8 @@
 
 An instruction is a tuple, and its number in the list is its name:
 `("constant", x)`, `("parameter", i)`, `("input", i)`, `("seed",)`, `("total", k)`, `(machine form, *operands)`,
-`("take", index, *operands)`, which is the operand with this number, and sums of products and terms,
-`(form, pairs, terms)`, of which SUMS has the forms.
+`("take", index, *operands)`, which picks `operands[index]`, and sums of products and terms, `(form, pairs, terms)`,
+whose forms are SUMS.
 
 An instruction belongs to a phase: CONSTANT; BATCH, what depends on parameters alone and is computed once a batch;
 SAMPLE, once a row; AFTER, what depends on sums over the batch.
@@ -30,9 +30,9 @@ T = TypeVar("T")
 CONSTANT, BATCH, SAMPLE, AFTER = range(4)
 LEAVES = ("constant", "parameter", "input", "seed", "total")
 SUMS = ("sum", "dot")  # a "sum" rounds its products, a "dot" need not
-SPECIAL = frozenset([*LEAVES, *SUMS])  # whose operands are not what follows the form
+SPECIAL = frozenset([*LEAVES, *SUMS])  # their operands are not simply instruction[1:]
 TAKE = "take"
-START = "start"  # what a long sum starts from, as it is
+START = "start"  # copies the value that a long sum starts from
 COMMUTATIVE: dict[str, Callable[..., float]] = {"fadd": operator.add, "fmul": operator.mul}
 OPERANDS = {"fadd": 2, "fsub": 2, "fmul": 2, "fdiv": 2, "fneg": 1, "select": 3}
 COMPARISONS = ("oeq", "ogt", "oge", "olt", "ole", "one", "ord", "ueq", "ugt", "uge", "ult", "ule", "une", "uno")
@@ -42,8 +42,8 @@ HALF_POWERS = (-1.5, -0.5, 0.5, 1.5)  # exponents of powers that square roots gi
 MANY = 16  # terms from which a sum is written as products with 1, and so may become a loop
 
 
-# Formulas that are instructions, by form: their own instructions, of which the inputs come first, and the result's
-# number. They are those of the whole process, since the functions for them are.
+# Formulas that are one instruction, by its form: a code that begins with their inputs, and the number of the result in
+# it. There is one dict for the whole process, as there is one function for each form.
 FORMULAS: dict[str, tuple[Code, int]] = {}
 _forms: dict[str, str] = {}
 _naming = Lock()
@@ -59,7 +59,7 @@ class Code:
         sampled: the numbers of those that are computed once a row.
         rows: the name of an operation that has a machine form.
         constants: what they are, by number.
-        value: from a number to what a constant is, None for what is none.
+        value: `value(i)` is the number of constant i, None if i is no constant.
     """
 
     def __init__(self) -> None:

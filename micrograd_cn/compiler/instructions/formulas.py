@@ -29,9 +29,9 @@ from .code import (
 )  # fmt: skip
 
 SELECTS = 4  # operands, the index among them, up to which one is chosen by instructions, not loaded
-MOST_CHOICES = 4  # of constants for which a formula is traced anew, since it may be simpler for them
-MOST_OPERANDS = 4  # of a formula for which it is, and of a function
-FOLDED = {"0.0", "-0.0", "1.0", "-1.0"}  # constants that may be all that is left of others
+MOST_CHOICES = 4  # different constants for which a formula is traced anew, since it may be simpler with them
+MOST_OPERANDS = 4  # of a formula that is traced so, and of one that is a function
+FOLDED = {"0.0", "-0.0", "1.0", "-1.0"}  # constants that remain when others are folded
 LONGEST = 50  # steps of a formula that is one instruction
 
 
@@ -156,7 +156,7 @@ class Operations(Code):
         return self._expanded(StraightLine(formula.steps, [result]), slots)[0]
 
     def _early(self, called: Called, slots: Sequence[int]) -> dict[int, int] | None:
-        """Add what a formula computes without samples; return the numbers of it, None if that reads constants alone."""
+        """Add what a formula computes without samples; return its numbers, None if one step has constants alone."""
         number = dict(enumerate(slots))
         for i in (*called.early, *called.used):
             if i in number:

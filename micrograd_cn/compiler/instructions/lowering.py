@@ -99,7 +99,7 @@ class Lowering:
         self.of: dict[Value, int] = {x: self.code.leaf(("input", i), SAMPLE) for i, x in enumerate(graph.inputs)}
         self._place = {leaf: k for k, leaf in enumerate(graph.parameters)}
         self.order = graph.order
-        self.sampled = {*graph.inputs}  # and what depends on them, be it by a partial alone; filled by `differentiate`
+        self.sampled = {*graph.inputs}  # and what depends on them, if only its derivative does; see `differentiate`
         for node, op in self.order:
             self._visit(node, op)
         self._outputs = graph.outputs
@@ -142,8 +142,8 @@ class Lowering:
     def differentiate(self) -> None:
         """Add the gradient of the one output with respect to every parameter: the chain rule, as backward() has it.
 
-        What a sample contributes to a node of an earlier phase is added to a total, of which the mean over the batch
-        goes on to the operands of that node.
+        Gradients that samples give to a node of an earlier phase are averaged over the batch, then passed on to its
+        operands.
         """
         [root] = self._outputs
         wanted = set(self.parameters)

@@ -56,8 +56,8 @@ class Machine:
             the registers.
         fused: whether it multiplies and adds with one rounding.
         shared: the functions of our own that are compiled once, for all programs.
-        written: those that programs have asked for, by what writes them.
-        addresses: of these, quickly compiled, and fast.
+        written: functions that programs have asked for, by what writes them.
+        addresses: of the functions, compiled with little effort, and with more.
     """
 
     def __init__(self, name: str = "", triple: str = "", features: Mapping[str, bool] | None = None) -> None:

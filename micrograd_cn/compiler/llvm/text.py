@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeAlias
 
-BYTE = "i8"  # of which `at` counts offsets that are bytes
+BYTE = "i8"  # the type by which `at` counts offsets in bytes
 OURS = "micrograd_cn."  # before the names of functions that programs share, which no function of C has
 FAST = "micrograd_cn.fast."  # before those that are compiled with more effort
 

@@ -46,9 +46,6 @@ class Vector:
     def __sub__(self, other: Vector | float) -> Vector:
         return self.op("fsub", self, other)
 
-    def __rsub__(self, other: float) -> Vector:
-        return self.op("fsub", other, self)
-
     def __mul__(self, other: Vector | float) -> Vector:
         return self.op("fmul", self, other)
 

@@ -1,4 +1,4 @@
-"""Places at even distances, by which like instructions are one loop."""
+"""Places at even distances, by which instructions of one kind are one loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Like instructions on scalars, found and placed so that they are computed as vectors."""
+"""Instructions of one kind on scalars, found and placed so that they are computed as vectors."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .places import Places
 from .stages import Map, Stage
 
 SHORTEST = 3  # instructions that are a map
-VECTORS = 2  # of a map, from which it is one of its own where the others are gathered
-NEAR = 6  # instructions in order, among which the next one of a map is looked for
+VECTORS = 2  # a map of fewer is joined with others of its kind, and their operands are gathered
+NEAR = 6  # next instructions, among which the one that continues a map is looked for
 FAR = 1 << 32  # places between any two values that have none yet
-DIGIT = 80  # bits of a place where several are one number, which a multiple of a distance does not fill either
+DIGIT = 80  # bits for a place where several are packed into one number, with room for multiples of a distance
 
 Offsets: TypeAlias = tuple[int, ...]
 
@@ -30,14 +30,14 @@ class _Placed(NamedTuple):
 
 
 class Maps:
-    """What finds the maps of a plan, and places their results.
+    """Find maps, and place their results.
 
     Args:
         places: where values lie, and the results will.
-        wished: for values that a loop reads its number, and in which order they should lie there.
-        gather: whether instructions are vectors too whose operands do not lie side by side.
-        least: how many are a map of their own then; the others of their kind are gathered.
-        apart: from an instruction's number to what else is to be the same in a map; nothing else if there is none.
+        wished: for a value that a loop reads, the loop's number and the value's position in it.
+        gather: whether maps may have operands that do not lie side by side.
+        least: how many instructions are a map of their own then; the others of their kind are one map together.
+        apart: returns for an instruction's number what else must be equal within a map.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class Maps:
         return form
 
     def _of_kind(self, kind: Any, numbers: Sequence[int]) -> Iterator[Stage]:
-        """Yield the maps of like instructions, with their results placed."""
+        """Yield the maps of instructions of one kind, with their results placed."""
         form = kind[0] if isinstance(kind, tuple) else kind
         self._place_constants(numbers)
         placed = self._placed(form, numbers)
@@ -140,7 +140,7 @@ class Maps:
         return Map(form, numbers)
 
     def _started(self, numbers: Iterable[int]) -> Iterator[Map]:
-        """Yield maps of what long sums start from, in whole vectors alone, since other sums may lie behind."""
+        """Yield maps of what long sums start from: full vectors alone, since padding would overwrite the next sums."""
         place = self._given.scalar
         placed = sorted(
             [_Placed((place[i],), i, (place[i], *self._places([self._schedule.start(i)]))) for i in numbers]
@@ -150,7 +150,7 @@ class Maps:
                 yield Map(START, [i for _, i, _ in found[:whole]])
 
     def _place_constants(self, numbers: Sequence[int]) -> None:
-        """Let constants that like instructions have beside the same other operands lie side by side, for a map."""
+        """Place constants side by side that are all in which some instructions differ, for a map."""
         operands, known = self._code.operands, self._code.constants
         beside: dict[tuple[int | None, ...], list[int]] = {}
         for i in numbers:
@@ -164,7 +164,7 @@ class Maps:
 
 
 def families(code: Code, numbers: Iterable[int], least: int) -> Iterator[list[int]]:
-    """Yield inputs that `least` like instructions or more read, on like operands, at even distances but not beside.
+    """Yield inputs at even distances, more than 1, that `least` instructions of one kind read: to be copied together.
 
     >>> code, sample = Code(), 2
     >>> x = [code.leaf(("input", k), sample) for k in range(6)]

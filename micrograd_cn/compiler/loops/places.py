@@ -1,6 +1,6 @@
 """Where values lie in memory: scalars, one after the other, and slots of a block, each of as many lanes as it has.
 
-Places that nobody reads any more are given to others: by those who take and `give` scalars, of slots by `renumber`.
+Places that nobody reads any more are used again: scalars that are given back by `give`, slots by `renumber`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class Places:
 
     Args:
         schedule: what is done.
-        native: of a vector of the machine; what is computed as vectors fills whole ones.
+        native: doubles of a vector; results that are computed as vectors are padded to whole ones.
         lanes: of a block.
         scalars: the first free place among the scalars.
 
@@ -26,7 +26,7 @@ class Places:
         slot: an instruction's slot in a block.
         constants: what scalars hold from the start.
         filled: the slots that hold a scalar in all lanes.
-        at: from a value's number to the bytes from the beginning of the scalars to it, or from that of a block.
+        at: returns for a value's number how many bytes after the beginning of the scalars, or of a block, it is.
     """
 
     def __init__(self, schedule: Schedule, native: int, lanes: int, scalars: int) -> None:

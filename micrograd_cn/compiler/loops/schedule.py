@@ -15,9 +15,9 @@ from ..instructions.code import AFTER, BATCH, LONG, SAMPLE, SUMS, TAKE, Code, Pa
 from .stages import Stretch, Sums
 from .totals import Totals
 
-ALONE = 32  # products from which a sum is a loop that shares its factors with no other one
-ALIKE_FROM = 4  # instructions of a level, below which they do not count as alike
-LEVELS = 1 << 32  # of a layer, at most
+ALONE = 32  # products from which a sum is a loop although no other sum has its right factors
+ALIKE_FROM = 4  # instructions of a level, below which none counts as of the same kind as another
+LEVELS = 1 << 32  # the level numbers of a layer begin at its own number times this
 LARGEST = 10_000  # instructions for which native code is made at all: it takes seconds
 CHUNK = 300  # instructions of a stretch: the time to compile one grows faster than its length
 
@@ -46,14 +46,14 @@ class Schedule:
         roots: those whose values are wanted.
         totals: what is added up over the samples, each a sum of products.
         lanes: whether samples are in lanes; they are scalars if there is a single row at a time.
-        sums: whether long sums are loops of their own; if not, they are instructions like the others.
+        sums: whether long sums are loops of their own; if not, they are treated as any instruction.
 
     Attributes:
         needed: all instructions that are needed, in order: leaves, and what is done.
         leaves: those without operands.
         done: the others.
         long: the long sums among them.
-        firsts: of long sums in lanes, the zero that they start from, 0.0 or -0.0, where it is one.
+        firsts: long sums in lanes that start from a constant 0.0 or -0.0, which need not be stored, and that constant.
         taken: those among them that are loaded by a number.
         layers: those of each phase.
         totals: what is added up over the samples.
@@ -81,7 +81,7 @@ class Schedule:
         self.layers = {phase: self._layers(phase) for phase in (BATCH, SAMPLE, AFTER)}
 
     def alike(self) -> float:
-        """Return how many like instructions a level has on average; 0 if samples are in lanes."""
+        """Return how many instructions of one kind a level has on average; 0 if samples are in lanes."""
         steps = groups = 0
         for layer in chain(*self.layers.values()):
             for level in () if self.lanes else layer.levels.values():
@@ -99,7 +99,7 @@ class Schedule:
         return self.lanes and self.code.phase[i] == SAMPLE
 
     def _may_be_long(self, i: int) -> bool:
-        """Return whether a sum has enough products for a loop: in lanes, of samples alone or by none on the left."""
+        """Return whether a sum can be a loop; in lanes all right factors are samples, and all left ones, or none."""
         pairs = self.code.instructions[i][1]
         if len(pairs) < LONG or not self.in_lanes(i):
             return len(pairs) >= LONG
@@ -118,7 +118,7 @@ class Schedule:
         return self.stretches(self._in_order([i for i in layer.numbers if i not in self.firsts]))
 
     def _layers(self, phase: int) -> list[Layer]:
-        """Return a phase's instructions in layers, each in the one of the highest that it needs, or above a long one.
+        """Return a phase's instructions in layers: each in that of the last that it needs, one later after a long sum.
 
         In a layer, each is a level above the highest that it needs of this layer.
         """
@@ -165,7 +165,7 @@ class Schedule:
         return [*done]
 
     def _by_form(self, levels: Iterable[Sequence[int]]) -> Iterator[int]:
-        """Yield level by level, like instructions together, as a processor expects the jumps between them."""
+        """Yield level by level, those of one kind together, since a processor foresees their jumps then."""
         for level in levels:
             yield from sorted([i for i in level if i not in self.firsts], key=lambda i: self.code.instructions[i][0])
 
@@ -201,6 +201,6 @@ class Schedule:
         yield from groups.values()
 
     def reads(self, i: int) -> tuple[int, ...]:
-        """Return what is read by name where an instruction is done in a stretch; a loop's factors are in memory."""
+        """Return what a stretch needs for an instruction in registers; the factors of a loop are in memory."""
         terms: tuple[int, ...] = self.code.instructions[i][2] if i in self.long else self.code.operands[i]
         return terms

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from ..instructions.code import Pair
 
-Entry: TypeAlias = tuple[str | int, int]  # a function that programs share, by its name, or another's address; its table
+Entry: TypeAlias = tuple[str | int, int]  # a shared function's name, or the address of own code; that of its table
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Sums:
         lefts: the left factors of each.
         rights: the right factors of each.
         first: the zero that they start from, 0.0 or -0.0; None if a place in memory has what each starts from.
-        entry: what does them, once all has its place.
+        entry: computes them; it is set when all values have their places.
     """
 
     kind: str
@@ -52,13 +52,13 @@ class Sums:
 
 @dataclass
 class Map:
-    """Like instructions on scalars, or sums of as many products and terms, which are computed as vectors.
+    """Instructions of one kind on scalars, computed as vectors; sums have as many products and terms as each other.
 
     Attributes:
         form: of the instructions; START for what long sums start from.
         numbers: of the instructions.
         pattern: how their operands lie, see `gathers.mapped`; "" of sums, and until they have places.
-        entry: what does them, once all has its place.
+        entry: computes them; it is set when all values have their places.
     """
 
     form: str
@@ -73,7 +73,7 @@ class Takes:
 
     Attributes:
         numbers: of the instructions, each with the index first among its operands.
-        entry: what does them, once all has its place.
+        entry: computes them; it is set when all values have their places.
     """
 
     numbers: list[int]

@@ -2,8 +2,8 @@
 
 A program is a record of whole numbers: where its lists of stages are, and where its memory holds what. A stage is a
 function and its table (see `products`). Memory is three arrays of doubles: `%s`, scalars; `%w`, a panel of blocks, each
-with `lanes` rows of the batch side by side, a place for each number of a sample; `%a`, totals over the rows, or where
-stages that store outputs themselves put those of a panel. Of a program for single rows, samples are scalars, and `%w`
+with `lanes` rows of the batch side by side, a place for each number of a sample; `%a`, totals over the rows, or
+where native code stores the outputs of a panel. Of a program for single rows, samples are scalars, and `%w`
 is `%s`.
 """
 
@@ -246,7 +246,7 @@ class Drivers:
 
     @contextmanager
     def _neighbours(self, f: Function, count: str) -> Iterator[tuple[str, str]]:
-        """Repeat the body for numbers of which as many follow each other as a vector has lanes, until all were there.
+        """Repeat the body for the first of each run of as many numbers as a vector has lanes; the last run overlaps.
 
         It is given the first of them: they are turned at once, some twice rather than fewer. It is also given how many
         are left for afterwards, one by one: all that are less than a vector, otherwise 0.

@@ -34,8 +34,8 @@ from . import drivers
 
 PATIENCE = 1.5e-4  # seconds an instruction that threaded code runs until native code is worth the time to make it
 SOON = 1e-2  # seconds a function that a program runs until the shared ones are made fast: twice what that takes
-ALIKE = 8.0  # like instructions of a level, on average, from which single rows are computed in vectors of these
-LEAST = 200  # instructions for that: the values of fewer are in registers, and to collect them takes longer
+ALIKE = 8.0  # instructions of one kind in a level, on average, from which single rows are computed as maps
+LEAST = 200  # instructions from which they are: values of fewer stay in registers, to gather them takes longer
 LONG_CALL = 20_000  # instructions of a call, microseconds, from which on other threads of Python run meanwhile
 FEW = 2  # rows up to which each is done by itself, with scalars
 ALIGNED = 16  # parameters are copied in blocks of the widest width
@@ -175,7 +175,7 @@ class Executable:
         lanes: rows of a block.
         seconds: that it has run.
         record: the address of the program's record.
-        outputs: numbers of an output.
+        outputs: how many outputs there are.
         sizes: of its memory.
     """
 
@@ -233,7 +233,7 @@ class Executable:
         out: int,
         take: Callable[[int, int], object] = nothing,
     ) -> list[Any]:
-        """Compute the outputs of all rows, and return what is taken of some after others: first row, and how many.
+        """Compute the outputs of all rows; return what `take(first, count)` gives for each part of them, in order.
 
         A thread that has done some goes on with the next ones, while others compute.
         """
@@ -350,7 +350,7 @@ class Executables:
 
     @property
     def lowering(self) -> Lowering:
-        """The graph's instructions, which a program has no need of whose derivatives alone are computed."""
+        """The graph's instructions, made when they are first needed: never, if derivatives alone are computed."""
         return self._once("lowering", lambda: Lowering(self.graph))  # type: ignore[no-any-return]
 
     def plan(self, kind: str, lanes: bool) -> Plan:

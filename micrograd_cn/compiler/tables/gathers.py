@@ -1,7 +1,7 @@
-"""Like instructions on scalars, as functions that all programs share: a table says where their operands are.
+"""Instructions of one kind on scalars, as functions that all programs share: a table says where their operands are.
 
 Vectors of operands are read where these lie side by side, and gathered where they lie anywhere. The results lie side by
-side. The functions have the operands of `products`.
+side. The functions take what those of `products` take.
 """
 
 from __future__ import annotations

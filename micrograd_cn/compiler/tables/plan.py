@@ -24,7 +24,7 @@ from . import takes as loads
 
 SLACK = 16  # doubles after the last scalar, which a vector may read, and none uses
 CACHE = 1 << 20  # bytes of a panel, which the sums of products go through several times
-NEAREST = 1 << 13  # of one that is gone through once
+NEAREST = 1 << 13  # bytes of a panel that is read once
 MOST_BLOCKS = 16  # of a panel
 
 
@@ -36,7 +36,7 @@ class Plan:
         machine: what for.
         columns: numbers of a row.
         scalars: the first free place among the scalars; parameters have the first ones.
-        gather: whether like instructions on scalars are computed as vectors wherever their operands lie.
+        gather: whether instructions of one kind on scalars are vectors wherever their operands lie.
         outputs: what has a place in a block, whether it depends on samples or not.
 
     Attributes:
@@ -114,7 +114,7 @@ class Plan:
         self.places.put(scalars)
 
     def _move_inputs(self) -> None:
-        """Give those inputs places side by side that like instructions read at even distances."""
+        """Give inputs places side by side that instructions of one kind read at even distances."""
         for family in families(self.code, self.schedule.needed, VECTORS * self.machine.native):
             fresh = [
                 i for i in dict.fromkeys(family) if self.code.instructions[i][0] == "input" and i not in self.scalar
@@ -153,7 +153,7 @@ class Plan:
         return wished
 
     def _stages(self, phase: int) -> Iterator[Stage]:
-        """Yield the stages of a phase, and place their results; without lanes, like instructions become maps."""
+        """Yield the stages of a phase, and place their results; without lanes, instructions of one kind become maps."""
         schedule, maps = self.schedule, self._maps
         for layer in schedule.layers[phase]:
             for group in layer.sums:
@@ -329,7 +329,7 @@ class Plan:
         return products.matrix, words
 
     def _even(self, lefts: Sequence[tuple[int, ...]]) -> tuple[list[int], int]:
-        """Return where each list begins, and the distance between its members; they are copied if it is not one."""
+        """Return where each list begins, and the distance between its members; uneven lists are copied first."""
         places = [[*map(self.at, left)] for left in lefts]
         step = distance(places[0])
         if step is not None and all(distance(row) == step for row in places):
@@ -360,7 +360,7 @@ class Plan:
         return products.list_sums, self._listed(group)
 
     def columns(self, stage: Map) -> list[list[int]]:
-        """Return the operands of like instructions: the first of each, the second of each, and so on."""
+        """Return the operands of a map's instructions: the first of each, the second of each, and so on."""
         if stage.form == START:
             return [[*map(self.schedule.start, stage.numbers)]]
         if stage.form not in SUMS:

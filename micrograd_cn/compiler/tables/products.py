@@ -3,8 +3,8 @@
 A matrix by vectors is the heart of it: sums with the same right factors, a row of the batch in each lane, in tiles of a
 few sums by one block of rows, so that the sums stay in registers and each number that is loaded is used several times.
 Totals over the rows, such as the gradients of a matrix, are tiles too: they stay in registers for all rows of a panel,
-and their lanes are added up at the end. Where there is a single row, or none, vectors run along the sums or along their
-products instead.
+and their lanes are added up at the end. For a single row, and for what depends on
+parameters alone, vectors run along the sums or along their products instead.
 
 All functions have the same operands: `%t`, their table; `%s`, scalars; `%w`, the first block of a panel; `%a`, totals;
 `%blocks`, how many blocks; `%stride`, the bytes of one. Tables hold counts, and offsets in bytes. A sum starts from
@@ -24,7 +24,7 @@ from ..llvm.text import BYTE, OURS, Function
 TILE = 6  # sums in registers, of two vectors each
 DEPTH = 256  # products of each before the next tile: their operands stay in the cache
 NEAR_COLUMNS = 32  # columns of such tiles whose operands stay in the cache
-IN_REGISTERS = 4  # of sums or totals of scalars in registers
+IN_REGISTERS = 4  # vectors of sums of scalars
 PARTS = 4  # sums into which one sum of scalars is divided, which need not wait for each other
 STAGE = "ptr %t, ptr %s, ptr %w, ptr %a, i64 %blocks, i64 %stride"
 

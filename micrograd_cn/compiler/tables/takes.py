@@ -1,7 +1,7 @@
 """Operands that are loaded by their number, as functions that all programs share: a table says where they are.
 
-A number that is none of an operand, be it too large, too small, nan or not whole, is made the last one of the table,
-which says where a nan is: so nothing is read beside the operands. The functions have the operands of `products`.
+An index that is too large, negative, nan or not whole is replaced by that of the table's last word, which says where a
+nan is: so nothing is read beside the operands. The functions take what those of `products` take.
 """
 
 from __future__ import annotations

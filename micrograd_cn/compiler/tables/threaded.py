@@ -2,7 +2,7 @@
 
 There is one function for each form of instruction, shared by all programs, so that hardly anything is left to compile.
 It runs slower than code of its own, and gives the same numbers to the last bit. (Threaded code: Bell, Communications of
-the ACM 16, 1973.) All values have a place in memory, and scalars that samples are computed with, one in all lanes.
+the ACM 16, 1973.) All values have a place in memory; scalars with which samples are computed are stored in every lane.
 
 An entry of the table is the address of a function, the place of its result, and those of its operands, in bytes from
 the beginning of a block, or of `%s` where scalars are computed.

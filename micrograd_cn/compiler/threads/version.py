@@ -1,4 +1,4 @@
-"""Whether numbers that were copied from nodes are still theirs: a version, another one once a node is given data."""
+"""A version that changes when a node is given data, which tells whether numbers copied from nodes are still theirs."""
 
 from __future__ import annotations
 

@@ -90,12 +90,12 @@ class Layout:
     Attributes:
         read: the parameters that are read.
         given: those of an optimiser.
-        order: the numbers of these, by their places.
-        trained: the same parameters.
-        places: theirs.
+        order: the indices of `given`, sorted by their places.
+        trained: `given` in this order.
+        places: those of `trained`.
         others: those that are trained and not read.
         begin, end: the place of the first of those, and after the last.
-        known: the optimiser's, to look among them.
+        known: the set of `given`.
         covers: whether all that are read are trained.
     """
 

@@ -32,11 +32,11 @@ class Division(NamedTuple):
     """What says which program the rows of a bucket belong to.
 
     Attributes:
-        known: of some rows, those of the programs that there are, and the others, as the parameters are at an address;
-            it is asked for when the programs are known, and at 0, they are what they are outside.
-        recorded: of those others, by programs that are made for them.
-        always: of the rows of which it is known whatever the parameters are.
-        parameters: of all programs that there are.
+        known: `known(bucket, rows, address)` returns the programs of rows among those that there are, and the rows that
+            belong to none; `address()` is where the parameters are now, 0 if they are those of the `Value`s.
+        recorded: returns programs for such other rows, made for them.
+        always: returns the programs of those rows whose program is the same whatever the parameters are.
+        parameters: returns those of all programs that there are.
     """
 
     known: Callable[[Bucket, array[int], Callable[[], int]], tuple[Divided, array[int]]]
@@ -60,7 +60,7 @@ class Share(NamedTuple):
 
 
 class _Source:
-    """A program and a bucket, of which rows are its own, as the compiled loop takes them.
+    """A program and a bucket that it reads rows of, as the compiled loop takes them.
 
     Attributes:
         words: see `drivers.fit`.
@@ -89,7 +89,7 @@ class Mixture:
 
     Args:
         buckets: the samples.
-        division: says it.
+        division: says which.
         course: how to train on them.
     """
 
