@@ -44,6 +44,20 @@ def test_a_network_is_folded_and_a_folded_part_is_one_step(opened):
     assert same(float(page.nodes()["x1"]["grad"]), x.grad, 1e-12)
 
 
+def test_between_two_layers_with_many_edges_no_numbers_stand_in_their_way(opened):
+    page = opened(draw_flow(MLP(2, [4, 4, 1], seed=0)([0.5, -1.0]), "en"))
+    page.press("End")
+    edges = page.page.evaluate("""[...document.querySelectorAll("#stage .edge")].map(edge => [
+      edge.dataset.src, edge.dataset.dst, edge.querySelector(".line").getAttribute("d").split("C").length - 1])""")
+    between = {
+        n: [curves for a, b, curves in edges if a.startswith(f"layers.{n}.") and b.startswith(f"layers.{n + 1}.")]
+        for n in (0, 1)
+    }
+    assert [len(curves) for curves in between.values()] == [16, 4]
+    assert page.page.locator("#stage .label text.sent").count() == 4
+    assert {*between[0]} == {5}, "out of a box, to the rim, across, from the rim, into a box"
+
+
 @pytest.mark.parametrize(
     ("lang", "told"),
     [

@@ -8,7 +8,9 @@ import { orderLayers, placeRows, straighten } from "./order.js";
 
 // It is done in a system of its own, x along the way of the forward pass and y across; `vertical` turns it.
 
-export const GAP = { row: 16, narrow: 8, column: 14, port: 16, label: 36, wire: 10, rim: 14, title: 28 };
+export const GAP = { row: 16, narrow: 8, column: 14, port: 16, label: 36, wire: 10, many: 70, rim: 14, title: 28 };
+
+const MOST_LABELS = 9; // between two columns
 
 // Give every box and frame {x, y, width, height}, and every edge its `points` and the `place` of its label, which is
 // `label` wide.
@@ -133,12 +135,21 @@ function arrange(part, labelled, vertical) {
     item.links = [];
     layers[item.layer].push(item);
   }
+  leaveOut(part.wires, layers.length);
   const bundles = bundled(part, layers, labelled, vertical);
   orderLayers(layers);
   placeRows(layers);
   straighten(layers, bundles);
   placeColumns(part, layers, vertical);
   attach(part, bundles);
+}
+
+// Between two columns there are a few labels or none: many would stand higher than the boxes, on each other's wires.
+function leaveOut(wires, end) {
+  const labelled = wires.filter(wire => wire.label), at = wire => (wire.middle.backward ? wire.from : wire.to)?.layer ?? end;
+  const counts = new Map();
+  for (const wire of labelled) counts.set(at(wire), (counts.get(at(wire)) ?? 0) + 1);
+  for (const wire of labelled) if (counts.get(at(wire)) > MOST_LABELS) Object.assign(wire, { label: false, bare: true });
 }
 
 // Wires with the same two ends, or from one item through one side of the rim, are led together: one dummy a layer. Where
@@ -169,7 +180,8 @@ function bundled(part, layers, labelled, vertical) {
       const labelled = labels && layer === labelAt, widest = Math.max(...bundle.wires.map(wire => wire.size ?? 0));
       const [along, across] = vertical ? [GAP.label, widest + 6] : [widest, GAP.label], each = labelled ? across : GAP.wire;
       const rows = bundle.trunk ? 1 : bundle.wires.length;
-      const dummy = { layer, each, gap: GAP.row, label: labelled, width: labelled ? along : 0, height: each * rows, links: [] };
+      const wide = bundle.wires.some(wire => wire.bare) ? GAP.many : 0;
+      const dummy = { layer, each, gap: GAP.row, label: labelled, width: labelled ? along : wide, height: each * rows, links: [] };
       layers[layer].push(dummy);
       bundle.dummies.push(dummy);
       if (before) tie(before, dummy, bundle.dummies.length > 1 ? 8 : 1);
@@ -237,6 +249,9 @@ function attach(part, bundles) {
         else wire.points.unshift([item.x + item.width, y]);
       });
     }
+  }
+  for (const { a, wires, dummies } of bundles) {
+    for (const wire of wires) if (wire.bare && dummies.length === 1) wire.points.splice(a.inner ? 0 : 1, 2); // straight across
   }
 }
 
