@@ -424,7 +424,9 @@ def test_the_articles_concepts_and_formulas_are_each_mapped_to_a_section(lang: s
     }
     for concept in concepts[lang].split("|"):
         assert concept in named, concept
-    for formula in (r"\sigma(\text{weight} \times \text{input}", r"{\partial\,\text{weight}}$", r"- \alpha \times"):
+    weight, given = {"zh": ("权重", "输入"), "en": ("weight", "input")}[lang]
+    product, derivative = rf"\sigma(\text{{{weight}}} \times \text{{{given}}}", rf"{{\partial\,\text{{{weight}}}}}$"
+    for formula in (product, derivative, r"- \alpha \times"):
         assert formula in named
 
 
