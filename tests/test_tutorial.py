@@ -2,7 +2,7 @@
 
 `python tests/test_tutorial.py` runs them and stores what they show, for when the code or the library has changed; what
 a framework gave that is not installed stays. By default one run is compared, of the Chinese notebook with answers; with
-`-m slow` each language as it is, and one with each cell run twice.
+`-m slow` each language as it is, one with each cell run twice, and one to whose sections a reader goes back.
 """
 
 import asyncio
@@ -243,6 +243,19 @@ def twice(notebook: Any) -> Any:
     return doubled
 
 
+def gone_back(notebook: Any) -> Any:
+    """Return the notebook with its sections once more at its end, the last first, as by a reader who goes back."""
+    sections: list[list[Any]] = [[]]
+    for cell in notebook.cells:
+        sections += [[]] if cell.source.startswith('<a id="') else []
+        sections[-1].append(cell)
+    again = copy.deepcopy(notebook)
+    again.cells += [copy.deepcopy(cell) for section in reversed(sections[1:]) for cell in section]
+    for i, cell in enumerate(again.cells):
+        cell.id = f"cell-{i}"
+    return again
+
+
 def texts(cell: Any) -> dict[str, str]:
     """Return what a cell printed and the plain text of its value, and the error if there is one."""
     shown: dict[str, str] = {}
@@ -294,9 +307,10 @@ def up_to_date(stored: Any, fresh: Any) -> None:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
-    """Run a notebook when it is first asked for: by its language, with answers, or with each cell twice."""
+    """Run a notebook when it is first asked for: by its language, or as what is named after it does."""
     here = tmp_path_factory.mktemp("tutorial")
-    notebooks = NOTEBOOKS | {"answered": answered(NOTEBOOKS["zh"]), "twice": twice(NOTEBOOKS["en"])}
+    notebooks = NOTEBOOKS | {"answered": answered(NOTEBOOKS["zh"])}
+    notebooks |= {"twice": twice(NOTEBOOKS["en"]), "gone back": gone_back(NOTEBOOKS["zh"])}
     return functools.cache(lambda name: execute(notebooks[name], here))
 
 
@@ -330,6 +344,12 @@ def test_every_word_that_is_printed_or_drawn_is_in_chinese_too() -> None:
         data["image/svg+xml"] for data in pictures if "<!-- v0 -->" not in data.get("image/svg+xml", "<!-- v0 -->")
     ]
     assert sum(bool(CHINESE.search(plot)) for plot in plots) >= 5
+
+
+def test_a_printed_line_that_has_chinese_words_has_chinese_punctuation() -> None:
+    lines = [line for cell in CODE["zh"] for line in texts(cell).get("stdout", "").splitlines() if CHINESE.search(line)]
+    assert len(lines) > 100
+    assert not [line for line in lines if re.search(r": |[\u4e00-\u9fff] ?[,:;]", line)]
 
 
 @pytest.mark.parametrize("installed", [True, False])
@@ -601,6 +621,15 @@ def test_cells_may_be_run_twice(runs: Callable[[str], Any]) -> None:
     for stored, first, second in zip(CODE["en"], ran[::2], ran[1::2], strict=True):
         up_to_date(stored, first)
         up_to_date(stored, second)
+
+
+@pytest.mark.slow
+def test_a_section_may_be_run_again_from_its_first_cell(runs: Callable[[str], Any]) -> None:
+    ran = [cell for cell in runs("gone back").cells if cell.cell_type == "code"]
+    stored = {cell.source: cell for cell in CODE["zh"]}
+    assert len(ran) > 1.9 * len(CODE["zh"])
+    for fresh in ran[len(CODE["zh"]) :]:
+        up_to_date(stored[fresh.source], fresh)
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)
