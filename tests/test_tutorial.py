@@ -2,7 +2,7 @@
 
 `python tests/test_tutorial.py` runs them and stores what they show, for when the code or the library has changed; what
 a framework gave that is not installed stays. By default one run is compared, of the Chinese notebook with answers; with
-`-m slow` each language as it is, and one with each cell run twice.
+`-m slow` each language as it is, one with each cell run twice, and one to whose sections a reader goes back.
 """
 
 import asyncio
@@ -76,7 +76,24 @@ WRONG = {
     "18.1": "answer = [0, 0, 1]",
     "18.2": "answer = 1 / 27",
 }
-ALSO_RIGHT = {
+ALSO_WRONG = {
+    "3.1": ["def expression(a, b):\n    return 5"],
+    "3.2": ["def expression(a, b):\n    return a * b * (a * b) + a * b"],
+    "7.2": ["def my_cross_entropy(logits, target):\n    return -math.log(math.exp(logits[target]))"],
+    "7.3": [
+        "def stable_cross_entropy(z, target):\n    m = max(x.data for x in z)\n"
+        "    return -((z[target] - m).exp() / sum((x - m).exp() for x in z)).log()"
+    ],
+    "9.1": ["def delta_of_entropy(p, t):\n    return p - t"],
+    "16.1": ["def four_and_one(a, b):\n    return 4"],
+    "17.2": [
+        "def both_branches(x):\n    return x * x if x > 0 else -x",
+        "def both_branches(x):\n    return where(x > 0, x * x, -x)",
+        "def both_branches(x):\n    return where(less(0, x), -x, x * x)",
+        "def both_branches(x):\n    return where(less(0, x), x * x, x)",
+    ],
+}
+ALSO_RIGHT: dict[str, str | list[str]] = {
     "1.1": "import numpy\nanswer = numpy.array(-2)",
     "1.2": "import numpy\ndef slope_of_cube(x):\n    return numpy.array([3 * x * x])",
     "2.2": "def partials_of_division(a, b):\n    return [1 / b, -a * b**-2]",
@@ -85,18 +102,30 @@ ALSO_RIGHT = {
     "5.1": "answer = 0.0",
     "5.2": "import numpy\nw1, w2, b = numpy.array([2, 2, -3])",
     "7.1": "from fractions import Fraction\nanswer = Fraction(-4, 3)",
+    "7.2": "def my_cross_entropy(z, k):\n    return sum(x.exp() for x in z).log() - z[k]",
+    "7.3": "from micrograd_cn import logsumexp\ndef stable_cross_entropy(z, k):\n    return logsumexp(z) - z[k]",
     "8.2": "import numpy\ndef hand_back(weight, g):\n    return numpy.array(weight).T @ g",
     "8.3": "import numpy\nforward_walks, reverse_walks = numpy.int32(3), 1000.0",
-    "9.1": "import numpy\ndef delta_of_entropy(p, t):\n    return numpy.subtract(p, t)",
+    "9.1": [
+        "import numpy\ndef delta_of_entropy(p, t):\n    return numpy.subtract(p, t)",
+        "def delta_of_entropy(p, t):\n    return [p[0] - t[0], p[1] - t[1]]",
+    ],
     "9.2": "import numpy\ndef delta_of_relu(carried, z1):\n    return numpy.where(numpy.array(z1) > 0, carried, 0)",
     "9.3": "import numpy\nshape = (numpy.zeros((64, 20)).T @ numpy.zeros((64, 10))).shape",
     "10.2": "import numpy\nanswer = numpy.float32(0.5)",
-    "11.1": "import numpy\ndef combine(slopes, sizes):\n    return numpy.average(slopes, weights=sizes)",
+    "11.1": [
+        "import numpy\ndef combine(slopes, sizes):\n    return numpy.average(slopes, weights=sizes)",
+        "def combine(slopes, sizes):\n    a, b, c = slopes\n    k, m, n = sizes\n"
+        "    return (a * k + b * m + c * n) / (k + m + n)",
+    ],
+    "12.2": "answer = 0.6931",
     "14.1": "answer = {1, 0}",
     "14.2": "import numpy\nw0, b = numpy.array([-3.0, 1.0])",
     "15.1": "def partial(y, x):\n    return -2 * x / (1 + x * x) ** 2",
     "16.1": "def four_and_one(a, b):\n    return a * a * a * a * b",
+    "17.2": "def both_branches(x):\n    return where(less(x, 0), -x, x * x)",
     "18.1": "import numpy\nanswer = numpy.array([1, 1, 2]) / 4",
+    "18.2": "answer = 3.296",
 }
 
 
@@ -141,6 +170,21 @@ def test_any_right_form_of_an_answer_passes(given: str, capsys: pytest.CaptureFi
     assert capsys.readouterr().out.split("\n")[:4] == ["✓", "✗ hint", "✗ hint", "?"]
 
 
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_an_answer_that_fails_is_wrong_and_its_error_is_a_short_line(
+    lang: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = tools(lang)
+    names["HINTS"] = {"0.1": "hint"}
+    names["check"]("0.1", lambda: (5).grad, 1.0)
+    names["check"]("0.1", lambda: int("\n" * 500), 1.0)
+    said = {"en": "(running the answer raised {})", "zh": "（运行这个答案时出错：{}）"}[lang]
+    first, error, second, shortened = capsys.readouterr().out.splitlines()
+    assert first == second == "✗ hint"
+    assert error == said.format("AttributeError: 'int' object has no attribute 'grad'")
+    assert len(shortened) < 130
+
+
 def test_plain_numbers_stand_on_either_side_of_the_readers_own_value() -> None:
     a = tools()["Mine"](3.0)
     y = 2 * a * a + 1 + a * 4 + (1 + a)
@@ -148,10 +192,16 @@ def test_plain_numbers_stand_on_either_side_of_the_readers_own_value() -> None:
     assert (y.data, a.grad) == (35.0, 17.0)
 
 
+def wrongs(number: str) -> list[str]:
+    """Return wrong answers to an exercise, those that raise an error included."""
+    return [WRONG[number], *ALSO_WRONG.get(number, [])]
+
+
 def rights(notebook: Any, number: str) -> list[str]:
-    """Return right answers to an exercise: the one that is unfolded, and of another form, and that one again."""
-    unfolded = unfolds(notebook)[number]
-    return [unfolded, *([ALSO_RIGHT[number], unfolded] if number in ALSO_RIGHT else [])]
+    """Return right answers to an exercise: the one that is unfolded, those of other forms, and the first again."""
+    unfolded, others = unfolds(notebook)[number], ALSO_RIGHT.get(number, [])
+    others = [others] if isinstance(others, str) else others
+    return [unfolded, *others, *([unfolded] if others else [])]
 
 
 def unfolds(notebook: Any) -> dict[str, str]:
@@ -164,7 +214,7 @@ def unfolds(notebook: Any) -> dict[str, str]:
 
 
 def answered(notebook: Any) -> Any:
-    """Return the notebook with each exercise answered wrongly, checked, answered as in `rights`, and checked.
+    """Return the notebook with each exercise answered as in `wrongs` and in `rights`, and checked each time.
 
     At its end all are answered rightly and checked once more, as by a reader who first runs everything.
     """
@@ -173,7 +223,7 @@ def answered(notebook: Any) -> Any:
     for cell in notebook.cells:
         number = tag(cell, "check")
         if number:
-            for answer in (WRONG[number], *rights(notebook, number)):
+            for answer in (*wrongs(number), *rights(notebook, number)):
                 filled.cells += [nbformat.v4.new_code_cell(answer), copy.deepcopy(cell)]
             again += copy.deepcopy(filled.cells[-2:])
         elif not tag(cell, "answer"):
@@ -191,6 +241,19 @@ def twice(notebook: Any) -> Any:
     for i, cell in enumerate(doubled.cells):
         cell.id = f"cell-{i}"
     return doubled
+
+
+def gone_back(notebook: Any) -> Any:
+    """Return the notebook with its sections once more at its end, the last first, as by a reader who goes back."""
+    sections: list[list[Any]] = [[]]
+    for cell in notebook.cells:
+        sections += [[]] if cell.source.startswith('<a id="') else []
+        sections[-1].append(cell)
+    again = copy.deepcopy(notebook)
+    again.cells += [copy.deepcopy(cell) for section in reversed(sections[1:]) for cell in section]
+    for i, cell in enumerate(again.cells):
+        cell.id = f"cell-{i}"
+    return again
 
 
 def texts(cell: Any) -> dict[str, str]:
@@ -244,9 +307,10 @@ def up_to_date(stored: Any, fresh: Any) -> None:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
-    """Run a notebook when it is first asked for: by its language, with answers, or with each cell twice."""
+    """Run a notebook when it is first asked for: by its language, or as what is named after it does."""
     here = tmp_path_factory.mktemp("tutorial")
-    notebooks = NOTEBOOKS | {"answered": answered(NOTEBOOKS["zh"]), "twice": twice(NOTEBOOKS["en"])}
+    notebooks = NOTEBOOKS | {"answered": answered(NOTEBOOKS["zh"])}
+    notebooks |= {"twice": twice(NOTEBOOKS["en"]), "gone back": gone_back(NOTEBOOKS["zh"])}
     return functools.cache(lambda name: execute(notebooks[name], here))
 
 
@@ -280,6 +344,12 @@ def test_every_word_that_is_printed_or_drawn_is_in_chinese_too() -> None:
         data["image/svg+xml"] for data in pictures if "<!-- v0 -->" not in data.get("image/svg+xml", "<!-- v0 -->")
     ]
     assert sum(bool(CHINESE.search(plot)) for plot in plots) >= 5
+
+
+def test_a_printed_line_that_has_chinese_words_has_chinese_punctuation() -> None:
+    lines = [line for cell in CODE["zh"] for line in texts(cell).get("stdout", "").splitlines() if CHINESE.search(line)]
+    assert len(lines) > 100
+    assert not [line for line in lines if re.search(r": |[\u4e00-\u9fff] ?[,:;]", line)]
 
 
 @pytest.mark.parametrize("installed", [True, False])
@@ -374,7 +444,9 @@ def test_the_articles_concepts_and_formulas_are_each_mapped_to_a_section(lang: s
     }
     for concept in concepts[lang].split("|"):
         assert concept in named, concept
-    for formula in (r"\sigma(\text{weight} \times \text{input}", r"{\partial\,\text{weight}}$", r"- \alpha \times"):
+    weight, given = {"zh": ("权重", "输入"), "en": ("weight", "input")}[lang]
+    product, derivative = rf"\sigma(\text{{{weight}}} \times \text{{{given}}}", rf"{{\partial\,\text{{{weight}}}}}$"
+    for formula in (product, derivative, r"- \alpha \times"):
         assert formula in named
 
 
@@ -522,7 +594,10 @@ def test_right_answers_are_told_from_wrong_ones_and_what_is_stored_is_what_a_run
     shown = [texts(cell)["stdout"] for cell in ran if tag(cell, "check")]
     waiting, hints = iter(shown), tools("zh")["HINTS"]
     for number in WRONG:
-        assert next(waiting) == f"✗ {hints[number]}\n", number
+        for wrong in wrongs(number):
+            hint, *error = next(waiting).splitlines()
+            assert hint == f"✗ {hints[number]}", wrong
+            assert all(re.fullmatch(r"（运行这个答案时出错：\w+Error: .{1,100}）", line) for line in error), wrong
         for right in rights(NOTEBOOKS["zh"], number):
             assert next(waiting) == "✓\n", right
     assert list(waiting) == ["✓\n"] * len(WRONG), "all are right at the end, too"
@@ -546,6 +621,15 @@ def test_cells_may_be_run_twice(runs: Callable[[str], Any]) -> None:
     for stored, first, second in zip(CODE["en"], ran[::2], ran[1::2], strict=True):
         up_to_date(stored, first)
         up_to_date(stored, second)
+
+
+@pytest.mark.slow
+def test_a_section_may_be_run_again_from_its_first_cell(runs: Callable[[str], Any]) -> None:
+    ran = [cell for cell in runs("gone back").cells if cell.cell_type == "code"]
+    stored = {cell.source: cell for cell in CODE["zh"]}
+    assert len(ran) > 1.9 * len(CODE["zh"])
+    for fresh in ran[len(CODE["zh"]) :]:
+        up_to_date(stored[fresh.source], fresh)
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)
