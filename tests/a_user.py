@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, assert_type
 
-from hypothesis import given
+from hypothesis import given, reject
 
 import micrograd_cn as mc
 from micrograd_cn import (
@@ -162,7 +162,10 @@ def checking() -> None:
 
     @given(testing.expressions([cube, mc.add]))
     def agrees(f: testing.Expression) -> None:
-        testing.gradcheck(f, *f.point)
+        try:
+            testing.gradcheck(f, *f.point)
+        except testing.TooNoisy:  # where a cube of a cube is flat, beside a large number
+            reject()
 
     agrees()
     try:

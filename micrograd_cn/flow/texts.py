@@ -15,7 +15,7 @@ MODEL = {
         "github.com/karpathy/makemore has them (MIT licence).",
         "m_lines": "Words to learn from, one a line, in any script:",
         "m_text": "Type a beginning",
-        "m_open_text": "Step through its loss",
+        "m_open_text": "Open the loss of this word",
         "m_unknown": "'{character}' is in none of the words, so the model has no number for it.",
         "m_too_long": "The model sees {count} characters at most.",
         "m_tokens": "The tokens; the one that is chosen is the last that the model sees",
@@ -25,21 +25,23 @@ MODEL = {
         "m_head": "head {head}",
         "m_head_of": "layer {layer}, head {head}",
         "m_share": "{head} at '{at}' gives '{seen}' {share} of its attention",
-        "m_losses": "Loss: the mean of −log(chance of the token that follows)",
-        "m_open_loss": "Step through the loss of the next word",
+        "m_losses": "Loss: how wrong the guesses were, the mean of −log(chance of the token that does follow); 0 if each "
+        "chance were 100 %. Learning lowers it.",
+        "m_open_loss": "Open the loss of the next word to learn",
         "m_mean": "mean of the last 50",
         "m_invented": "New words (dashed: already among those to learn)",
         "m_temperature": "Temperature",
         "m_invent": "Ten more",
         "m_known": "one of the words to learn from",
-        "m_table": "Embeddings: the numbers that stand for each token",
+        "m_table": "Embeddings: a model reads numbers, not letters, so each token has a row of them, random at first; "
+        "training changes them. Blue is above 0, orange below.",
         "m_table_label": "The arrows choose a number, Enter steps through a loss that it has a part in.",
         "m_cell_hint": "Point at a number to read it; a click steps through a loss that it has a part in.",
         "m_cell": "'{token}', number {number}: {value}; its gradient in the last step: {grad}",
         "m_state": "step {steps} of {all} · {count} parameters · loss {loss} (mean of the last 50)",
         "m_no_words": "Write some words, one a line.",
         "m_many_characters": "The words have {count} different characters; {most} is the most here.",
-        "m_done": "Done: the learning rate has fallen to 0. Play begins anew.",
+        "m_done": "Done: all steps are made. Play forgets what it has learned and begins anew.",
         "m_long_link": "A link does not keep words of more than {most} characters.",
         "name_t": "token {number} '{letter}'",
         "name_layer": "layer {number}",
@@ -60,7 +62,8 @@ MODEL = {
         "m_origin_loss": "The loss of '{word}'",
         "m_origin_chance": "The chance of '{next}' after '{text}'",
         "m_origin_attention": "How much of its attention {head} gives to '{seen}' at '{at}' in '{text}'",
-        "m_origin_embedding": "The loss of '{word}', opened at number {number} of the embedding of '{token}'",
+        "m_origin_embedding": "Number {number} of the embedding of '{token}' (the box {box}), at work in the loss of "
+        "'{word}', which has this token",
     },
     "zh": {
         "tab_model": "语言模型",
@@ -75,7 +78,7 @@ MODEL = {
         "m_source": "名字选自美国社会保障局公布的名单，经 github.com/karpathy/makemore 整理（MIT 许可证）。",
         "m_lines": "用来学习的词，每行一个，任何文字都可以：",
         "m_text": "输入一个开头",
-        "m_open_text": "逐步查看它的损失",
+        "m_open_text": "打开这个词的损失",
         "m_unknown": "词表里没有“{character}”，模型也就没有表示它的数。",
         "m_too_long": "模型最多能看到 {count} 个字符。",
         "m_tokens": "词元；选中的是模型所能看到的最后一个",
@@ -84,22 +87,23 @@ MODEL = {
         "m_corner": "读取",
         "m_head": "头 {head}",
         "m_head_of": "第 {layer} 层头 {head}",
-        "m_share": "{head}在“{at}”处分给“{seen}”的注意力：{share}",
-        "m_losses": "损失：−log（实际下一个词元的概率）的平均值",
-        "m_open_loss": "逐步查看下一个词的损失",
+        "m_share": "{head} 在“{at}”处分给“{seen}”的注意力：{share}",
+        "m_losses": "损失：猜得有多差，即 −log（实际下一个词元的概率）的平均值；概率都是 100% 时为 0。学习就是让它降低。",
+        "m_open_loss": "打开下一个要学的词的损失",
         "m_mean": "最近 50 步的平均",
         "m_invented": "新词（虚线框：词表里已有）",
         "m_temperature": "温度",
         "m_invent": "再来十个",
         "m_known": "词表里已有这个词",
-        "m_table": "嵌入：每个词元用一行数来表示",
+        "m_table": "嵌入：模型不认识字母，只认识数，所以每个词元用一行数来表示；起初是随机的，训练会改变它们。蓝色为正，"
+        "橙色为负。",
         "m_table_label": "方向键选择某个词元嵌入中的一个数，回车逐步查看用到它的一个损失。",
         "m_cell_hint": "指向一个数可以读出它；点击则逐步查看用到它的一个损失。",
         "m_cell": "“{token}”的第 {number} 个数：{value}；上一步的梯度：{grad}",
         "m_state": "第 {steps} 步，共 {all} 步 · {count} 个参数 · 损失 {loss}（最近 50 步的平均）",
         "m_no_words": "请输入一些词，每行一个。",
         "m_many_characters": "这些词里有 {count} 种字符，这里最多 {most} 种。",
-        "m_done": "训练结束：学习率已降到 0。再点“播放”会重新开始。",
+        "m_done": "训练结束：各步都已走完。再点“播放”会忘掉学到的，从头开始。",
         "m_long_link": "词超过 {most} 个字符时，链接里不会保存它们。",
         "name_t": "词元 {number}“{letter}”",
         "name_layer": "第 {number} 层",
@@ -119,8 +123,8 @@ MODEL = {
         "m_origin": "{told}（训练 {step} 步之后）",
         "m_origin_loss": "“{word}”的损失",
         "m_origin_chance": "“{text}”之后出现“{next}”的概率",
-        "m_origin_attention": "在“{text}”的“{at}”处，{head}分给“{seen}”多少注意力",
-        "m_origin_embedding": "“{word}”的损失，展开到“{token}”的嵌入中的第 {number} 个数",
+        "m_origin_attention": "在“{text}”的“{at}”处，{head} 分给“{seen}”多少注意力",
+        "m_origin_embedding": "“{token}”的嵌入中的第 {number} 个数（方框 {box}），用在含有它的“{word}”的损失里",
     },
 }
 
@@ -139,7 +143,8 @@ LESSONS = {
         "lesson_adding": "Gradients add up",
         "lesson_adding_about": "What happens to a number that is used twice?",
         "lesson_adding_1": "The number a has two ways into the result of a·b + a: by the product, and directly. The "
-        "forward pass is done: every box has its data, and none has a gradient yet.",
+        "forward pass is done: every box has its data, and none has a gradient yet, which says how fast the result "
+        "grows when that number grows a little.",
         "lesson_adding_2": "On each way back, a receives a contribution. By the product the local derivative is b = "
         "3, directly it is 1. What will the gradient of a be?",
         "lesson_adding_choice_1": "3, the larger one",
@@ -163,7 +168,7 @@ LESSONS = {
         "how large is it then?",
         "lesson_vanishing": "Vanishing and exploding",
         "lesson_vanishing_about": "What a long chain of products does to a gradient.",
-        "lesson_vanishing_1": "Ten tanh, one after the other, as in a network of ten layers. Each one has a local "
+        "lesson_vanishing_1": "Ten tanh, each of which presses a number into −1 … 1, as in ten layers. Each has a local "
         "derivative between 0 and 1.",
         "lesson_vanishing_2": "The gradient of x is the product of all ten, times w = 1.5. About how large will it be?",
         "lesson_vanishing_choice_1": "about 1",
@@ -218,19 +223,21 @@ LESSONS = {
         "lesson_xor_5": "Try it: two lines are enough, but they must first be found. Press Play with two neurons, "
         "and try other seeds: do all of them get there?",
         "lesson_attention": "What attention attends to",
-        "lesson_attention_about": "A language model, opened at one letter.",
-        "lesson_attention_1": "This model spells names. It reads token by token, • for the beginning; below stand "
-        "the chances of the token that comes next. It has learned nothing yet, so all are about equal.",
-        "lesson_attention_2": "At the last letter, each of its four heads reads the tokens so far, in shares that "
-        "add up to 100 %. How does a head share its attention before any training?",
+        "lesson_attention_about": "How a small language model looks back at letters to guess the next.",
+        "lesson_attention_1": "This model spells names, letter by letter. Each letter is a token, and so is •, which "
+        "stands at the beginning and the end. Below are the chances of the next token. It has learned nothing yet: it "
+        "guesses, and none is far ahead.",
+        "lesson_attention_2": "To guess, the model looks back at the tokens so far. Four readers, called heads, do it, "
+        "each in its own way: each takes from every token a share of what it tells, 100 % in all. That is attention. How "
+        "does a head share it out before any training?",
         "lesson_attention_choice_1": "all of it to the last letter",
         "lesson_attention_choice_2": "about equally",
         "lesson_attention_choice_3": "all of it to the first one",
-        "lesson_attention_3": "About equally, as the weights are small. Now it learns from 4,000 names: watch how "
-        "the heads begin to prefer some letters, each its own, and how the chances of the next letter follow.",
-        "lesson_attention_4": "This is one such share, opened. The last token has asked a question, the query; every "
-        "token has a key; their product is the score, and exp makes shares of the scores. Step goes back through it; "
-        "open a part with a click.",
+        "lesson_attention_3": "About equally, as all numbers in the model are still small. Now it learns from 4,000 "
+        "names: watch the shares of the four heads drift apart, and the chances of the next letter with them.",
+        "lesson_attention_4": "One share, opened; read it from left to right. The last token asks with a few numbers, "
+        "its query; every token answers with a few, its key. Multiplied and added up they give the fit; half of it is "
+        "the score, and exp turns all scores into shares. A click opens a grey box; Step starts the way back.",
         "lesson_attention_5": "Try it: type other beginnings, choose an earlier token, and find a head that looks "
         "for vowels, or for the letter before. Then click its share.",
     },
@@ -247,7 +254,7 @@ LESSONS = {
         "lesson_adding": "梯度要累加",
         "lesson_adding_about": "一个数用了两次，会怎样？",
         "lesson_adding_1": "在 a·b + a 中，a 有两条路通向结果：一条经过乘积，一条直接相加。前向传播已经完成：每个方框"
-        "都有了数值，但都还没有梯度。",
+        "都有了数值，但都还没有梯度。一个数的梯度，就是它增加一点点时结果变化的快慢。",
         "lesson_adding_2": "反向传播时，每条路都会给 a 送来一项贡献：经过乘积的局部导数是 b = 3，直接相加的是 1。a 的"
         "梯度会是多少？",
         "lesson_adding_choice_1": "3，取较大的",
@@ -269,7 +276,8 @@ LESSONS = {
         "lesson_dead_4": "试一试：向右拖动上方的 b。b 到多大时，w 重新得到梯度？那时梯度是多少？",
         "lesson_vanishing": "梯度消失与梯度爆炸",
         "lesson_vanishing_about": "一长串相乘会把梯度变成什么样。",
-        "lesson_vanishing_1": "十个 tanh 一个套一个，好比十层的网络。每个 tanh 的局部导数都在 0 和 1 之间。",
+        "lesson_vanishing_1": "十个 tanh 一个套一个，好比十层的网络。tanh 把任何数压到 −1 和 1 之间，它的局部导数在 0 "
+        "和 1 之间。",
         "lesson_vanishing_2": "x 的梯度等于这十个局部导数的乘积，再乘以 w = 1.5。它大约是多少？",
         "lesson_vanishing_choice_1": "约 1",
         "lesson_vanishing_choice_2": "约 0.2",
@@ -316,18 +324,19 @@ LESSONS = {
         "lesson_xor_5": "试一试：两条直线就够了，但先得找到它们。用两个神经元点“播放”，再换几个随机种子：每次都能成功"
         "吗？",
         "lesson_attention": "注意力在注意什么",
-        "lesson_attention_about": "在一个字母处打开语言模型。",
-        "lesson_attention_1": "这个模型学习拼写名字。它逐个读入词元，• 表示开头；下面是下一个词元的概率。它还什么都没"
-        "学，所以各个概率差不多。",
-        "lesson_attention_2": "在最后一个字母处，四个头各自读取到此为止的词元，各份注意力合计 100%。训练之前，一个头"
-        "会怎样分配注意力？",
+        "lesson_attention_about": "一个小小的语言模型，怎样回头看前面的字母来猜下一个。",
+        "lesson_attention_1": "这个模型逐个字母地拼写名字。每个字母是一个词元，• 也是，表示名字的开头和结尾。下面是下"
+        "一个词元的概率。它还什么都没学，只能乱猜：没有哪个明显领先。",
+        "lesson_attention_2": "为了猜，模型要回头看到此为止的词元。负责看的有四个“头”，各有各的看法：每个头从每个词元"
+        "取一份信息，各份合计 100%。这就是注意力。训练之前，一个头会怎样分配它？",
         "lesson_attention_choice_1": "全给最后一个字母",
         "lesson_attention_choice_2": "大致平分",
         "lesson_attention_choice_3": "全给第一个",
-        "lesson_attention_3": "大致平分，因为权重都很小。现在它开始从 4,000 个名字中学习：看各个头怎样逐渐偏向不同的"
-        "字母，下一个字母的概率又怎样随之变化。",
-        "lesson_attention_4": "这是其中一份注意力的计算过程。最后一个词元提出查询，每个词元都有一个键；两者的乘积是得"
-        "分，再由 exp 把得分变成份额。点“前进”沿着它往回走；点击可以展开一个部分。",
+        "lesson_attention_3": "大致平分，因为模型里的数都还很小。现在它开始从 4,000 个名字中学习：看四个头的份额怎样"
+        "逐渐拉开，下一个字母的概率又怎样随之变化。",
+        "lesson_attention_4": "这是其中一份的计算，请从左往右看。最后一个词元用几个数提问，叫查询；每个词元用几个数应"
+        "答，叫键。两者对应相乘再相加，得到契合度 fit；它的一半是得分 score，exp 再把所有得分变成份额。点击灰色方框"
+        "可以展开；点“前进”，开始反向传播。",
         "lesson_attention_5": "试一试：输入别的开头，选中前面的词元，找一个专看元音或专看前一个字母的头，再点击它的那"
         "份注意力。",
     },

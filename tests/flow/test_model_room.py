@@ -48,7 +48,7 @@ def test_it_ends_when_the_learning_rate_is_zero_and_play_begins_anew(model):
     page.page.locator("#m_steps").select_option("300")
     page.page.locator("#m_run").click()
     page.wait_for("model.learner.done === 300")
-    assert "has fallen to 0" in page.page.locator("#m_warning").inner_text()
+    assert "all steps are made" in page.page.locator("#m_warning").inner_text()
     assert page.page.locator("#m_run").inner_text() == "Play"
     page.page.locator("#m_step").click()
     assert page.page.evaluate("model.learner.done") == 300
@@ -169,7 +169,9 @@ def test_the_table_of_embeddings_is_read_and_opened_by_keys(model):
     assert page.page.locator("#m_cell").inner_text().startswith(f"'c', number 2: {value};")
     page.press("Enter")
     opened = page.page.locator("#origin_text").inner_text()
-    word = re.match(r"The loss of '(\w+)', opened at number 2 of the embedding of 'c', after 1", opened)[1]
+    word = re.match(
+        r"Number 2 of the embedding of 'c' \(the box 1\), at work in the loss of '(\w+)', .*after 1", opened
+    )[1]
     assert "c" in word
     assert page.page.evaluate("session.graph.nodes[byId('leaf').value].name") == "wte.c.1"
     assert "wte.c.1" in page.nodes()

@@ -2,12 +2,13 @@
 // something to try.
 
 import { modelShares } from "../model/reading.js";
-import { runModel, setUpModel } from "../model/room.js";
+import { finishModel, runModel, setUpModel } from "../model/room.js";
 import { openAttention } from "../model/stepping.js";
 import { wiring } from "../playground/board.js";
 import { showRoom } from "../playground/rooms.js";
 import { runTraining, setUpTraining } from "../playground/training.js";
 import { setUpTyping } from "../playground/typing.js";
+import { byId } from "../stepper/elements.js";
 import { session } from "../stepper/session.js";
 
 // An expression when its forward pass is done, or at the end of the backward pass.
@@ -64,18 +65,19 @@ export const LESSONS = {
     states: [
       () => modelAt({ typed: "e" }),
       () => modelAt(NAME),
-      () => modelAt(NAME, true),
+      () => modelAt({ ...NAME, speed: "60" }, runModel),
       () => openShare(NAME),
-      () => modelAt({ typed: "anna" }, true),
+      () => modelAt({ typed: "anna" }, finishModel),
     ],
   },
 };
 
-// The language model before its training, or in it.
-function modelAt(settings, runs = false) {
+// The language model before its training, or as one `begins` or goes on with it.
+function modelAt(settings, begins) {
   showRoom("model");
-  setUpModel(settings, { keeps: runs });
-  if (runs) runModel();
+  setUpModel(settings, { keeps: Boolean(begins) });
+  begins?.();
+  byId("m_attention").scrollIntoView({ block: "nearest" });
 }
 
 // The largest share at the last letter as a computation.
@@ -84,4 +86,5 @@ function openShare(settings) {
   setUpModel(settings, { keeps: true });
   const shares = modelShares(), flat = shares.flat(), most = flat.indexOf(Math.max(...flat));
   openAttention(Math.floor(most / shares[0].length), most % shares[0].length);
+  if (innerWidth > 700) byId("zoom_fit").click(); // on a phone nothing of it could be read
 }

@@ -68,6 +68,11 @@ export function runModel() {
   tellModel();
 }
 
+// Train to the end what has begun; a model that is done stays what it is.
+export function finishModel() {
+  if (model.learner.done < model.learner.steps) runModel();
+}
+
 // A batch that is under way is done, so that what is seen is of a step.
 function stopModel() {
   if (model.running) cancelAnimationFrame(model.running);

@@ -45,5 +45,5 @@ export function openEmbedding({ token, column }) {
   const word = own && has(settings.typed) ? settings.typed : next;
   if (word === undefined) return;
   const made = lossGraph(learner, word), node = made.graph.nodes.findIndex(({ name }) => name === `wte.${learner.letters[token]}.${column}`);
-  enterModel(made, filled(session.words.m_origin_embedding, { word, number: column + 1, token: letterOf(token) }), node);
+  enterModel(made, filled(session.words.m_origin_embedding, { word, number: column + 1, box: column, token: letterOf(token) }), node);
 }
