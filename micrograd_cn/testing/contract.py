@@ -56,15 +56,16 @@ def examine(problem: Problem, random: np.random.Generator) -> None:
     if not isinstance(derivative, Reverse):
         return
     g = derivative.gradient(problem.x, u)
-    problem.same_gradient(g, derivative.gradient(problem.x, u.copy()))
     if derivative.run is None:
+        problem.same_gradient(g, derivative.gradient(problem.x, u.copy()))
         return
     args, upstream = problem.arguments.tree(problem.x), problem.outputs.tree(u)
-    derivative.run(args, upstream)
+    again = derivative.run(args, upstream)
     if changed := problem.arguments.changed(args, problem.x):
         raise _breach(problem, f"the backward pass changes the argument {changed}; let it compute with a copy")
     if changed := problem.outputs.changed(upstream, u):
         raise _breach(problem, f"the backward pass changes the upstream gradient, {changed}; let it make a copy")
+    problem.same_gradient(g, again)
     scaled = derivative.gradient(problem.x, FACTOR * u)
     if at := _differs(problem, scaled, FACTOR * g):
         unused = " not used" if _differs(problem, scaled, g) is None else f", times {FACTOR}, not the gradient's factor"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .analytic import dot
+from .analytic import dot, quiet_dot
 from .problem import REFUSALS, Problem
 from .vectors import Vector
 
@@ -21,24 +22,32 @@ class Line:
         u: the weights.
         v: the direction.
         x: the point.
+        factor: a power of 2 by which the weights are divided.
 
     Attributes:
+        u: the weights, divided.
         slope: the derivative that is checked.
         moved: which outputs have been seen to change.
     """
 
-    def __init__(self, problem: Problem, u: Vector, v: Vector, x: Vector) -> None:
-        self.problem, self.u, self.v, self.x = problem, u, v, x
+    def __init__(self, problem: Problem, u: Vector, v: Vector, x: Vector, factor: float = 1.0) -> None:
+        self.problem, self.v, self.x = problem, v, x
+        self.u = u if factor == 1.0 else u / factor
+        self._undivided, self._factor = u, factor  # one gradient serves lines of many elements
         self._y = problem.y if x is problem.x else problem.value(x)
-        self.slope = problem.derivative.slope(x, u, v)
+        self.slope = problem.derivative.slope(x, u, v) / factor
         self.moved = np.zeros(self._y.size, bool)
+        self._all_moved = False
+        self._rounding: float | None = None
         self._memo: dict[float, float] = {0.0: 0.0}
 
     @property
     def rounding(self) -> float:
         """How far the outputs' last bits may carry it: of those that change, or of all if none does."""
-        weights = np.where(self.moved, self.u, 0.0) if self.moved.any() else self.u
-        return 0.5 * self.problem.outputs.eps * float(np.linalg.norm(weights * self._y))
+        if self._rounding is None:
+            weights = np.where(self.moved, self.u, 0.0) if self.moved.any() else self.u
+            self._rounding = 0.5 * self.problem.outputs.eps * float(np.linalg.norm(weights * self._y))
+        return self._rounding
 
     @property
     def coarse(self) -> float:
@@ -70,33 +79,43 @@ class Line:
         """
         if t not in self._memo:
             problem = self.problem
-            exact = np.multiply(self.v, t, out=problem.moved)
-            exact += self.x
-            y, held = problem.at(exact)
-            change = self.change(y)
+            with np.errstate(all="ignore"):
+                exact = np.multiply(self.v, t, out=problem.moved)
+                exact += self.x
+                y, held = problem.at(exact)
+                change = self._change(y)
             off = 0.0
             if not problem.arguments.exact:
                 exact -= held
-                off = -problem.derivative.slope(self.x, self.u, exact)
+                off = -problem.derivative.slope(self.x, self._undivided, exact) / self._factor
             self._memo[t] = change - (off if abs(off) <= abs(change) else 0.0)  # a wrong one spoils nothing
         return self._memo[t]
 
     def change(self, y: Vector) -> float:
         """Return how far the outputs have changed to become `y`."""
         with np.errstate(all="ignore"):
-            changes = y - self._y
-        if y.size == 1:
-            self.moved |= bool(changes[0] != 0.0 and np.isfinite(changes[0]))
-            return float(changes[0] * self.u[0])
-        moved = changes != 0.0
-        self.moved |= moved & np.isfinite(changes)
-        return dot(changes, np.where(moved, self.u, 0.0))  # what stays the same has no noise
+            return self._change(y)
+
+    def _change(self, y: Vector) -> float:
+        changes = y - self._y
+        if not self._all_moved:
+            moved = changes != 0.0
+            moved &= np.isfinite(changes)
+            moved |= self.moved
+            self._see(moved)
+        return quiet_dot(changes, self.u)
+
+    def _see(self, moved: NDArray[np.bool_]) -> None:
+        """Remember which outputs have moved; what is known of their rounding is known no more."""
+        before, now = np.count_nonzero(self.moved), np.count_nonzero(moved)
+        if now > before:
+            self.moved, self._all_moved, self._rounding = moved, now == moved.size, None
 
     def slope_at(self, t: float) -> float:
         """Return the derivative that is checked, elsewhere on the line; nan where it refuses."""
         x = self.problem.arguments.stored(self.x + t * self.v)
         try:
             with np.errstate(all="ignore"):
-                return self.problem.derivative.slope(x, self.u, self.v)
+                return self.problem.derivative.slope(x, self._undivided, self.v) / self._factor
         except REFUSALS:
             return float("nan")

@@ -14,7 +14,7 @@ from .analytic import Derivative, compiled, derivative_of
 from .libraries import kind, library
 from .numerical import Spent, Steps
 from .report import GradientMismatch, NotDeterministic, NothingCompared
-from .structures import flatten
+from .structures import leaves
 from .surroundings import generators, moved_generator
 from .vectors import Packed, Vector
 
@@ -93,12 +93,13 @@ class Problem:
         if not self.live.any():
             what = "the function" if self.y.size == 1 else self.outputs.names(0)
             raise NothingCompared(f"{heading}: outside the domain, {what} is {self.y[0]} there")
+        self._all_live = bool(self.live.all())
         self.y = np.where(self.live, self.y, 0.0)
-        leaves = self.arguments.variables(self.arguments.model)
-        if not named and all(library(x) == "jax" for x in leaves):
+        varying = self.arguments.variables(self.arguments.model)
+        if not named and all(library(x) == "jax" for x in varying):
             self._compiled = compiled(lambda *xs: tuple(self.outputs.variables(f(*self.arguments.with_variables(xs)))))
         # in jax, f is called where it is compiled alone
-        differentiated = counted if any(library(x) == "torch" for x in leaves) else f
+        differentiated = counted if any(library(x) == "torch" for x in varying) else f
         self.derivative: Derivative = derivative_of(differentiated, named, self.arguments, self.outputs)
         self.rtol = min(max(1e-6, 8192.0 * self.eps), 0.5 * TELLING) if rtol is None else rtol
         self.atol = 0.0 if atol is None else atol
@@ -149,7 +150,7 @@ class Problem:
                     y = np.concatenate([np.asarray(part, dtype=np.float64).ravel() for part in found])
         except REFUSALS:
             y = np.full(self.y.size, np.nan)
-        y = y if self.live.all() else np.where(self.live, y, 0.0)
+        y = y if self._all_live else np.where(self.live, y, 0.0)
         if self._seen is not None:
             self._seen[key] = y
         return y, held
@@ -195,8 +196,7 @@ def _varying(
 ) -> Callable[[str, Any], bool]:
     """Return which leaves are differentiated: all, or those of a library that does it; PyTorch's that require it."""
     constant = {names[i] if isinstance(i, int) else i for i in static}
-    leaves = [x for _, x in flatten(args)[0]]
-    in_torch = [x for x in leaves if library(x) == "torch"]
+    in_torch = [x for x in leaves(args) if library(x) == "torch"]
     chosen = any(getattr(x, "requires_grad", False) for x in in_torch)
 
     def varies(path: str, leaf: Any) -> bool:

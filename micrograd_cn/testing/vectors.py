@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .libraries import is_array, kind, library, maker, numbers, read
-from .structures import flatten, in_place_of
+from .structures import flatten, in_place_of, leaves, parts
 
 __tracebackhide__ = True
 
@@ -49,17 +49,17 @@ class Packed:
         self, tree: Any, name: str | Sequence[str], varies: Callable[[str, Any], bool] = lambda path, leaf: True
     ) -> None:
         if isinstance(name, str):
-            leaves, self._rebuild = flatten(tree, name)
+            named, self._rebuild = flatten(tree, name)
         else:
-            leaves, self._rebuild = flatten(tree)
-            leaves = [(re.sub(r"^\[(\d+)\]", lambda found: name[int(found[1])], path), x) for path, x in leaves]
-        self._leaves, self._paths = [x for _, x in leaves], [path for path, _ in leaves]
-        self.model = tree
+            named, self._rebuild = flatten(tree)
+            named = [(re.sub(r"^\[(\d+)\]", lambda found: name[int(found[1])], path), x) for path, x in named]
+        self._leaves, self._paths = [x for _, x in named], [path for path, _ in named]
+        self.model, self._is_leaf = tree, parts(tree) is None
         self._parts: list[tuple[int, str, tuple[int, ...], slice]] = []  # leaf, its name, its shape, its place
         self.constant: list[tuple[str, Any]] = []
         self.missing: set[str] = set()
         values, start, self.eps = [np.zeros(0)], 0, DOUBLE
-        for i, (path, x) in enumerate(leaves):
+        for i, (path, x) in enumerate(named):
             found = None if x is None else kind(x)
             if found == "complex" and varies(path, x):
                 raise TypeError(
@@ -82,7 +82,7 @@ class Packed:
         self.exact = self.eps == DOUBLE
         self._held: Vector | None = None
         self.least = 2.0**-14 if self.eps == HALF else 1e-37 if self.eps > DOUBLE else 1e-307
-        varying = {i for i, *_ in self._parts}
+        self._varying = varying = [i for i, *_ in self._parts]
         self._copied = [
             i
             for i, x in enumerate(self._leaves)
@@ -105,22 +105,22 @@ class Packed:
         return self.with_variables(made), self._held
 
     def _made(self, vector: Vector) -> list[Any]:
-        parts = zip(self._parts, self._makers, strict=True)
-        return [make(vector[place].reshape(shape)) for (_, _, shape, place), make in parts]
+        makers = zip(self._parts, self._makers, strict=True)
+        return [make(vector[place].reshape(shape)) for (_, _, shape, place), make in makers]
 
     def with_variables(self, variables: Sequence[Any]) -> Any:
         """Return the structure with other leaves in the place of those that are no constants."""
-        leaves = list(self._leaves)
+        found = list(self._leaves)
         for (i, *_), x in zip(self._parts, variables, strict=True):
-            leaves[i] = x
+            found[i] = x
         for i in self._copied:  # a function that changes them spoils nothing
-            leaves[i] = copied(leaves[i])
-        return self._rebuild(leaves)
+            found[i] = copied(found[i])
+        return self._rebuild(found)
 
     def variables(self, tree: Any) -> list[Any]:
         """Return the leaves of a structure that are no constants."""
-        leaves = [x for _, x in flatten(tree)[0]]
-        return [leaves[i] for i, *_ in self._parts]
+        found = [tree] if self._is_leaf else leaves(tree)
+        return [found[i] for i in self._varying]
 
     def stored(self, vector: Vector) -> Vector:
         """Return the vector as its types hold it."""
@@ -128,14 +128,14 @@ class Packed:
 
     def pack(self, tree: Any) -> Vector:
         """Return the vector of a structure that is like this one."""
-        found = [read(x).ravel() for x in self.variables(tree)]
+        found = [read(x).reshape(-1) for x in self.variables(tree)]
         return found[0] if len(found) == 1 else np.concatenate([np.zeros(0), *found])
 
     def blocks(self, tree: Any, what: str) -> Iterator[tuple[slice, tuple[int, ...], Any]]:
         """Yield the part of `tree` that stands in the place of each leaf: its place, its shape, and the part."""
-        parts = list(in_place_of(tree, self.model, what))
+        found = list(in_place_of(tree, self.model, what))
         for i, _, shape, place in self._parts:
-            yield place, shape, parts[i]
+            yield place, shape, found[i]
 
     def changed(self, tree: Any, vector: Vector) -> str | None:
         """Return what of a structure is no more what `held` made of `vector`; None if all is."""
@@ -144,8 +144,8 @@ class Packed:
         if other.any():
             i = int(np.argmax(other))
             return f"{self.names(i)} from {before[i]:.6g} to {now[i]:.6g}"
-        leaves = [x for _, x in flatten(tree)[0]]
-        constants = (i for i in self._copied if not np.array_equal(read(leaves[i]), read(self._leaves[i])))
+        found = leaves(tree)
+        constants = (i for i in self._copied if not np.array_equal(read(found[i]), read(self._leaves[i])))
         return next((self._paths[i] for i in constants), None)
 
     def derivative(self, tree: Any, what: str) -> Vector:
@@ -198,8 +198,8 @@ class Packed:
 
     def of(self, argument: int) -> list[str]:
         """Return which leaves of an argument, of several, are no constants."""
-        start = sum(len(flatten(tree)[0]) for tree in self.model[:argument])
-        inside = range(start, start + len(flatten(self.model[argument])[0]))
+        start = sum(len(leaves(tree)) for tree in self.model[:argument])
+        inside = range(start, start + len(leaves(self.model[argument])))
         return [path for i, path, *_ in self._parts if i in inside]
 
     def slices(self) -> list[slice]:

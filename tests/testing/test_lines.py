@@ -231,6 +231,18 @@ def test_a_right_derivative_of_what_is_exact_costs_few_calls():
     assert len(f.points) <= 12
 
 
+def test_a_mistake_that_stands_out_takes_few_calls():
+    """How far f and its derivative are rounded is measured where that may explain what is off, and only there."""
+    f, vjp = Counted(lambda x: np.sin(x).sum()), Counted(lambda x: 1.1 * np.cos(x))
+    x = np.linspace(0.5, 2.0, 24)
+    assert compared(f, x, lambda x, g: g * vjp(x)).agrees is False
+    assert len(f.points) <= 50
+    assert len(vjp.points) == 1
+    noisy = Counted(lambda x: np.sin(x).sum() + 1e-9 * normal(3, x))
+    compared(noisy, x, lambda x, g: g * (1.0 + 1e-5) * np.cos(x))
+    assert len(noisy.points) > 70
+
+
 def test_the_rounding_of_a_function_that_loses_digits_is_measured():
     def far(x):
         return (1.1 * x + 1e8) - 1e8
@@ -299,8 +311,8 @@ def test_far_too_large_or_small_is_more_than_sixteen_times():
         assert row.analytic == pytest.approx(3.0 * factor), "along what was asked for, if it is wrong there too"
         return len(f.points)
 
-    assert calls(17.0) > 1.5 * calls(16.0)
-    assert calls(1.0 / 17.0) > 1.5 * calls(1.0 / 16.0)
+    assert calls(17.0) > calls(16.0) + 30, "the steps of another comparison"
+    assert calls(1.0 / 17.0) > calls(1.0 / 16.0) + 30
 
 
 @pytest.mark.parametrize("x", [3.0, -3.0, 0.0])
