@@ -29,6 +29,7 @@ DIRECTIONS, ELEMENTS = 4, 8  # how many are compared of more
 GROUPS = 12  # directions of single arrays; of more arrays, those of like gradients share one
 EVEN = 1000  # numbers of which a direction goes uphill in no more than downhill
 ENOUGH = 3  # elements that are wrong, to stop
+SIGNS = np.array([-1.0, 1.0])
 LAST = 8  # calls that are made when all is compared
 UNLIMITED = 10**9  # as in types of few digits, where it takes many calls to tell a mistake from noise
 
@@ -243,12 +244,13 @@ class Sampled:
     def _direction(self, g: Vector | None, uphill: float) -> Vector:
         """Return a random direction that goes along the gradient in a part of the elements."""
         n = self._problem.x.size
-        signs = self._random.choice([-1.0, 1.0], n)
+        signs = np.take(SIGNS, self._random.integers(0, 2, n))
         if g is not None:
             chosen = np.isfinite(g) & (g != 0.0) & (self._random.random(n) < uphill)
-            signs[chosen] = np.sign(g[chosen])
-        direction: Vector = signs * self._random.uniform(0.5, 1.0, n) * self._problem.scale
-        return direction
+            np.sign(g, out=signs, where=chosen)
+        signs *= self._random.uniform(0.5, 1.0, n)
+        signs *= self._problem.scale
+        return signs
 
     def _elements(self, g: Vector | None) -> list[int]:
         """Return elements to be compared: not finite, steepest, and of every array some."""

@@ -146,6 +146,33 @@ def maker(x: Any) -> Callable[[NDArray[float64]], Any]:
     return float
 
 
+def blank(x: Any) -> Callable[[], tuple[Any, NDArray[Any]]] | None:
+    """Return a function that makes an array as `maker` does, not filled, and its numbers, to be written by numpy.
+
+    None where numpy cannot write them in their order.
+
+    >>> blank(0.5) is None
+    True
+    """
+    import numpy as np
+
+    if library(x) == "numpy" and not isinstance(x, np.generic) and x.flags.c_contiguous:
+
+        def of_numpy() -> tuple[Any, NDArray[Any]]:
+            made = np.empty(x.shape, x.dtype)
+            return made, made.reshape(-1)
+
+        return of_numpy
+    if library(x) == "torch" and x.is_contiguous() and str(x.device) == "cpu" and x.element_size() > 2:
+
+        def of_torch() -> tuple[Any, NDArray[Any]]:
+            made = x.new_empty(x.shape)
+            return made.requires_grad_(x.requires_grad), made.detach().numpy().reshape(-1)
+
+        return of_torch
+    return None
+
+
 def _strided(values: NDArray[float64], like: Any) -> Any:
     """Return the numbers in an array of another one's type and strides."""
     import numpy as np

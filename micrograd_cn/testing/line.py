@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import math
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from .analytic import dot, quiet_dot
-from .problem import REFUSALS, Problem
-from .vectors import Vector
+from .problem import REFUSALS, REMEMBERED, Problem
+from .vectors import Vector, blocks
 
 __tracebackhide__ = True
 
@@ -45,8 +49,13 @@ class Line:
     def rounding(self) -> float:
         """How far the outputs' last bits may carry it: of those that change, or of all if none does."""
         if self._rounding is None:
-            weights = np.where(self.moved, self.u, 0.0) if self.moved.any() else self.u
-            self._rounding = 0.5 * self.problem.outputs.eps * float(np.linalg.norm(weights * self._y))
+            squares, some_moved = 0.0, bool(self.moved.any())
+            for some in blocks(slice(0, self._y.size)):
+                products = self.u[some] * self._y[some]
+                if some_moved and not self._all_moved:
+                    products = np.where(self.moved[some], products, 0.0)
+                squares += float(products.dot(products))
+            self._rounding = 0.5 * self.problem.outputs.eps * math.sqrt(squares)
         return self._rounding
 
     @property
@@ -78,18 +87,83 @@ class Line:
         The arguments' types may not hold x + t v: for what they are off it, the derivative that is checked makes up.
         """
         if t not in self._memo:
-            problem = self.problem
-            with np.errstate(all="ignore"):
-                exact = np.multiply(self.v, t, out=problem.moved)
-                exact += self.x
-                y, held = problem.at(exact)
-                change = self._change(y)
-            off = 0.0
-            if not problem.arguments.exact:
-                exact -= held
-                off = -problem.derivative.slope(self.x, self._undivided, exact) / self._factor
+            many = self.x.size + self._y.size > REMEMBERED
+            change, off = (self._in_blocks(t) if many else None) or self._at_once(t)
             self._memo[t] = change - (off if abs(off) <= abs(change) else 0.0)  # a wrong one spoils nothing
         return self._memo[t]
+
+    def _at_once(self, t: float) -> tuple[float, float]:
+        """Return how far the outputs have changed, and what of that is the types'."""
+        problem = self.problem
+        with np.errstate(all="ignore"):
+            exact = np.multiply(self.v, t, out=problem.moved)
+            exact += self.x
+            y, held = problem.at(exact)
+            change = self._change(y)
+        if problem.arguments.exact:
+            return change, 0.0
+        exact -= held
+        return change, -problem.derivative.slope(self.x, self._undivided, exact) / self._factor
+
+    def _in_blocks(self, t: float) -> tuple[float, float] | None:
+        """Return the same of many numbers, in blocks that stay near the processor; None if that cannot be."""
+        problem = self.problem
+        made = problem.arguments.blank() if problem.all_live else None
+        gradient = None if made is None else problem.derivative.gradient(self.x, self._undivided)
+        if made is None or gradient is None:
+            return None
+        tree, flats = made
+        off, held = 0.0, problem.arguments.exact
+        with np.errstate(all="ignore"):
+            if self._is_narrow:
+                for flat, point in zip(flats, problem.point, strict=True):
+                    flat[...] = point
+            for k, some, here, moves in self._blocks:
+                if self._is_narrow and not moves:
+                    continue
+                into = flats[k][here]
+                exact = self.v[some] * t
+                exact += self.x[some]
+                into[...] = exact
+                if not held:
+                    exact -= into
+                    off -= float(exact.dot(gradient[some]))
+            found = problem.result(tree)
+            return (math.nan if found is None else self._change_of(*found)), off / self._factor
+
+    @functools.cached_property
+    def _blocks(self) -> list[tuple[int, slice, slice, bool]]:
+        """Of each block its leaf, its place in the vector and in the leaf, and whether the line moves it."""
+        return [
+            (k, some, slice(some.start - place.start, some.stop - place.start), bool(self.v[some].any()))
+            for k, place in enumerate(self.problem.arguments.slices())
+            for some in blocks(place)
+        ]
+
+    @functools.cached_property
+    def _is_narrow(self) -> bool:
+        """Whether it moves few numbers, so that those at the point are copied, and most outputs may stay."""
+        return self.x is self.problem.x and 4 * sum(moves for *_, moves in self._blocks) <= len(self._blocks)
+
+    def _change_of(self, result: Any, flats: list[NDArray[Any]]) -> float:
+        """Return how far the outputs have changed, of a result of many numbers."""
+        outputs = self.problem.outputs
+        total, moved = 0.0, None if self._all_moved else self.moved.copy()
+        for place, flat, before in zip(outputs.slices(), flats, self.problem.results, strict=True):
+            changed = flat != before if self._is_narrow else None
+            for some in blocks(place):
+                here = slice(some.start - place.start, some.stop - place.start)
+                if changed is not None and not changed[here].any():
+                    continue
+                changes = flat[here] - self._y[some]
+                total += float(changes.dot(self.u[some]))
+                if moved is not None and changes.any():
+                    moved[some] |= changes != 0.0
+        if not math.isfinite(total):
+            return self._change(outputs.pack(result))
+        if moved is not None:
+            self._see(moved)
+        return total
 
     def change(self, y: Vector) -> float:
         """Return how far the outputs have changed to become `y`."""

@@ -93,7 +93,7 @@ class Problem:
         if not self.live.any():
             what = "the function" if self.y.size == 1 else self.outputs.names(0)
             raise NothingCompared(f"{heading}: outside the domain, {what} is {self.y[0]} there")
-        self._all_live = bool(self.live.all())
+        self.all_live = bool(self.live.all())
         self.y = np.where(self.live, self.y, 0.0)
         varying = self.arguments.variables(self.arguments.model)
         if not named and all(library(x) == "jax" for x in varying):
@@ -105,6 +105,9 @@ class Problem:
         self.atol = 0.0 if atol is None else atol
         if self.x.size + self.y.size > REMEMBERED:
             self._seen = None
+        many = self._seen is None
+        self.point = self.arguments.typed(self.x) if many else []  # of many numbers, those of the point as they came
+        self.results = self.outputs.typed(self.y) if many else []
         self.scale = np.concatenate([sizes(self.x[place]) for place in self.arguments.slices()])
         self.moved = np.empty(self.x.size)  # where a point on a line is made, again and again
         self.least = max(self.arguments.least, self.outputs.least)
@@ -150,10 +153,26 @@ class Problem:
                     y = np.concatenate([np.asarray(part, dtype=np.float64).ravel() for part in found])
         except REFUSALS:
             y = np.full(self.y.size, np.nan)
-        y = y if self._all_live else np.where(self.live, y, 0.0)
+        y = y if self.all_live else np.where(self.live, y, 0.0)
         if self._seen is not None:
             self._seen[key] = y
         return y, held
+
+    def result(self, tree: Any) -> tuple[Any, list[NDArray[Any]]] | None:
+        """Return what the function gives, and its arrays' numbers; None where it refuses what is outside its domain."""
+        if self.calls >= self._limit:
+            raise Spent
+        try:
+            found = self.f(*tree)
+            return found, self.outputs.flat(found)
+        except REFUSALS:
+            return None
+
+    @functools.cached_property
+    def output_sizes(self) -> list[float]:
+        """Of each array of the outputs a power of 2 that is about its size."""
+        sizes = (math.log2(rms(self.y[place])) for place in self.outputs.slices())
+        return [2.0 ** round(min(max(size, -8.0), 8.0)) for size in sizes]
 
     def same_gradient(self, first: Vector, second: Vector) -> None:
         """Raise what says so unless two calls of the derivative gave the same."""
@@ -187,7 +206,8 @@ class Problem:
         if g is None:
             return 0.0
         steps = g * self.scale
-        steps = steps[np.isfinite(steps)]
+        finite = np.isfinite(steps)
+        steps = steps if finite.all() else steps[finite]
         return float(np.sqrt(np.mean(steps * steps))) if steps.size else 0.0
 
 

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .libraries import is_array, kind, library, maker, numbers, read
+from .libraries import blank, is_array, kind, library, maker, numbers, read
 from .structures import flatten, in_place_of, leaves, parts
 
 __tracebackhide__ = True
@@ -17,6 +17,8 @@ __tracebackhide__ = True
 Vector: TypeAlias = NDArray[np.float64]
 Indices: TypeAlias = NDArray[np.intp]
 DOUBLE = 2.0**-52  # distance from 1.0 to the next double
+
+BLOCK = 2**13  # numbers that are worked on at once where there are many: they stay near the processor
 
 HALF = 2.0**-10  # the same of float16, the only type in use of so few exponents
 
@@ -79,6 +81,7 @@ class Packed:
             self.eps = max(self.eps, _spacing(x))
         self.vector: Vector = np.concatenate(values)
         self._makers = [maker(self._leaves[i]) for i, *_ in self._parts]
+        self._blanks = [blank(self._leaves[i]) for i, *_ in self._parts]
         self.exact = self.eps == DOUBLE
         self._held: Vector | None = None
         self.least = 2.0**-14 if self.eps == HALF else 1e-37 if self.eps > DOUBLE else 1e-307
@@ -103,6 +106,29 @@ class Packed:
         for x, (*_, place) in zip(made, self._parts, strict=True):
             self._held[place] = numbers(x).reshape(-1)
         return self.with_variables(made), self._held
+
+    def blank(self) -> tuple[Any, list[NDArray[Any]]] | None:
+        """Return a structure whose arrays are not filled, and the numbers of each to write; None if numpy cannot."""
+        made = [None if make is None else make() for make in self._blanks]
+        known = [pair for pair in made if pair is not None]
+        if len(known) < len(made):
+            return None
+        return self.with_variables([array for array, _ in known]), [flat for _, flat in known]
+
+    def typed(self, vector: Vector) -> list[NDArray[Any]]:
+        """Return the numbers of each leaf as `flat` returns them."""
+        return [vector[place].astype(numbers(self._leaves[i]).dtype) for i, *_, place in self._parts]
+
+    def flat(self, tree: Any) -> list[NDArray[Any]]:
+        """Return the numbers of each leaf of a structure that is like this one, of their types.
+
+        Raises:
+            ValueError: there are more or fewer.
+        """
+        found = [numbers(x).reshape(-1) for x in self.variables(tree)]
+        if [x.size for x in found] != [place.stop - place.start for place in self.slices()]:
+            raise ValueError("an array has another size")
+        return found
 
     def _made(self, vector: Vector) -> list[Any]:
         makers = zip(self._parts, self._makers, strict=True)
@@ -159,12 +185,12 @@ class Packed:
             if x is None:
                 self.missing.add(path)
                 continue
-            value = read(x)
+            value = numbers(x)
             if value.shape != shape and (value.size != 1 or found[place].size != 1):
                 raise ValueError(
                     f"gradcheck: {what} gave an array of shape {value.shape} for {path}, which has {shape}"
                 )
-            found[place] = value.ravel()
+            found[place] = value.reshape(-1)
         return found
 
     def names(self, index: int) -> str:
@@ -205,6 +231,16 @@ class Packed:
     def slices(self) -> list[slice]:
         """Return the place of each leaf in the vector."""
         return [place for *_, place in self._parts]
+
+
+def blocks(place: slice) -> Iterator[slice]:
+    """Yield the parts of a place that are worked on at once.
+
+    >>> list(blocks(slice(0, 10000)))
+    [slice(0, 8192, None), slice(8192, 10000, None)]
+    """
+    for start in range(place.start, place.stop, BLOCK):
+        yield slice(start, min(start + BLOCK, place.stop))
 
 
 def copied(x: Any) -> Any:
