@@ -70,12 +70,17 @@ def examine(problem: Problem, random: np.random.Generator) -> None:
     problem.same_gradient(g, again)
     scaled = derivative.gradient(problem.x, FACTOR * u)
     if at := _differs(problem, scaled, FACTOR * g):
-        unused = " not used" if _differs(problem, scaled, g) is None else f", times {FACTOR}, not the gradient's factor"
         path, i = at
+        what = "upstream gradient not used", f"Multiply what is returned for {path} by it"
+        if _differs(problem, scaled, g):
+            what = (
+                "not linear in the upstream gradient",
+                f"Multiply each term of what is returned for {path} by it once",
+            )
         raise _breach(
             problem,
-            f"upstream gradient{unused}: d/d{problem.arguments.names(i)} is {g[i]:.6g}, with {FACTOR} times the "
-            f"upstream gradient {scaled[i]:.6g}, not {FACTOR * g[i]:.6g}. Multiply what is returned for {path} by it",
+            f"{what[0]}: d/d{problem.arguments.names(i)} is {g[i]:.6g}, with {FACTOR} times the upstream gradient "
+            f"{scaled[i]:.6g}, not {FACTOR * g[i]:.6g}. {what[1]}",
         )
     for form, weights, expected in _forms(problem, u, g):
         try:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .analytic import dot, quiet_dot
-from .problem import REFUSALS, REMEMBERED, Problem
+from .problem import REFUSALS, REMEMBERED, Problem, length
 from .vectors import Vector, blocks
 
 __tracebackhide__ = True
@@ -49,13 +49,13 @@ class Line:
     def rounding(self) -> float:
         """How far the outputs' last bits may carry it: of those that change, or of all if none does."""
         if self._rounding is None:
-            squares, some_moved = 0.0, bool(self.moved.any())
+            lengths, some_moved = [], bool(self.moved.any())
             for some in blocks(slice(0, self._y.size)):
                 products = self.u[some] * self._y[some]
                 if some_moved and not self._all_moved:
                     products = np.where(self.moved[some], products, 0.0)
-                squares += float(products.dot(products))
-            self._rounding = 0.5 * self.problem.outputs.eps * math.sqrt(squares)
+                lengths.append(length(products))
+            self._rounding = 0.5 * self.problem.outputs.eps * math.hypot(*lengths)
         return self._rounding
 
     @property
@@ -63,16 +63,17 @@ class Line:
         """How far an output may be off that is computed beside the largest of its array, as gelu far below 0 is."""
         weights = np.where(self.moved, self.u, 0.0) if self.moved.any() else self.u
         beside = [
-            np.linalg.norm(weights[place]) * np.max(np.abs(self._y[place]), initial=0.0)
+            length(weights[place]) * float(np.max(np.abs(self._y[place]), initial=0.0))
             for place in self.problem.outputs.slices()
         ]
-        return 4.0 * self.problem.outputs.eps * float(np.linalg.norm(beside))
+        return 4.0 * self.problem.outputs.eps * math.hypot(*beside)
 
     def coarse_nearby(self) -> float:
         """How far an output may be off that is of another size on the way to 0, as log(1 + exp(-x)) far above 0 is."""
         moved = self.v != 0.0
-        values = [self.problem.value(np.where(moved, part * self.x, self.x)) for part in (0.0, -1.0)]
-        changes = [dot(np.abs(y - self._y), np.abs(self.u)) for y in values]
+        with np.errstate(all="ignore"):
+            values = [self.problem.value(np.where(moved, part * self.x, self.x)) for part in (0.0, -1.0)]
+            changes = [dot(np.abs(y - self._y), np.abs(self.u)) for y in values]
         return 4.0 * self.problem.eps * max((change for change in changes if change < np.inf), default=0.0)
 
     def moves_far_away(self) -> bool:

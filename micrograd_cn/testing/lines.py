@@ -173,7 +173,7 @@ def _told(problem: Problem, title: str, line: Line, typical: float) -> Row:
         if question.looks_wrong:
             off = math.fabs(question.analytic - question.central.slope)
             coarse = 0.0 if few else line.coarse
-            if off > coarse:
+            if not off <= coarse:
                 problem.suspect()
                 coarse = 0.0 if few else line.coarse_nearby()
             if off <= coarse:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .analytic import Derivative, compiled, derivative_of
+from .analytic import Derivative, compiled, derivative_of, quiet_dot
 from .libraries import kind, library
 from .numerical import Spent, Steps
 from .report import GradientMismatch, NotDeterministic, NothingCompared
@@ -24,6 +24,7 @@ T = TypeVar("T")
 FEW = 16  # derivatives that are compared singly
 CALLS = 300  # of the function, while nothing looks wrong
 REMEMBERED = 1000  # points of so many numbers, and values, are not asked for twice
+SMALLEST = 1e-280  # a sum of squares that has all its digits
 TELLING = 0.01  # the relative error of a derivative that must be seen
 REFUSALS = ArithmeticError, ValueError, RuntimeError, RuntimeWarning  # outside a domain; PyTorch's are the third
 
@@ -206,9 +207,8 @@ class Problem:
         if g is None:
             return 0.0
         steps = g * self.scale
-        finite = np.isfinite(steps)
-        steps = steps if finite.all() else steps[finite]
-        return float(np.sqrt(np.mean(steps * steps))) if steps.size else 0.0
+        finite = int(np.count_nonzero(np.isfinite(steps)))
+        return length(steps) / math.sqrt(finite) if finite else 0.0
 
 
 def _varying(
@@ -247,16 +247,31 @@ def rms(x: Vector) -> float:
     >>> rms(np.array([3.0, -3.0]))
     3.0
     """
-    return float(np.sqrt(np.mean(x * x))) or 1.0 if x.size else 1.0
+    return length(x) / math.sqrt(x.size) or 1.0 if x.size else 1.0
+
+
+def length(x: Vector) -> float:
+    """Return the length of a vector, without what is not finite, however large or small the numbers are.
+
+    >>> length(np.array([3e200, -4e200, np.nan])), length(np.array([3e-200, -4e-200]))
+    (5e+200, 5e-200)
+    """
+    with np.errstate(all="ignore"):
+        if SMALLEST < (total := quiet_dot(x, x)) < math.inf:
+            return math.sqrt(total)
+        x = x[np.isfinite(x)]
+        largest = float(np.max(np.abs(x), initial=0.0))
+        return largest * float(np.sqrt(np.sum((x / largest) ** 2))) if largest else 0.0
 
 
 def sizes(x: Vector) -> Vector:
     """Return by how much each number may be moved: about its own size, at least that of its array; powers of 2.
 
-    >>> sizes(np.array([8.0, 0.0]))
-    array([8., 4.])
+    >>> sizes(np.array([8.0, 0.0])), sizes(np.array([8.0, np.nan]))
+    (array([8., 4.]), array([8., 4.]))
     """
-    return power_of_2(np.maximum(np.abs(x), rms(x)))
+    size = np.abs(x)
+    return power_of_2(np.fmax(np.where(size < np.inf, size, 0.0), rms(x)))
 
 
 def power_of_2(x: Vector) -> Vector:
