@@ -208,7 +208,8 @@ class Problem:
             return 0.0
         steps = g * self.scale
         finite = int(np.count_nonzero(np.isfinite(steps)))
-        return length(steps) / math.sqrt(finite) if finite else 0.0
+        scale, total = squares(steps)
+        return scale * math.sqrt(total / finite) if finite else 0.0
 
 
 def _varying(
@@ -247,21 +248,35 @@ def rms(x: Vector) -> float:
     >>> rms(np.array([3.0, -3.0]))
     3.0
     """
-    return length(x) / math.sqrt(x.size) or 1.0 if x.size else 1.0
+    scale, total = squares(x)
+    return scale * math.sqrt(total / x.size) or 1.0 if x.size else 1.0
 
 
 def length(x: Vector) -> float:
     """Return the length of a vector, without what is not finite, however large or small the numbers are.
 
-    >>> length(np.array([3e200, -4e200, np.nan])), length(np.array([3e-200, -4e-200]))
-    (5e+200, 5e-200)
+    >>> [length(size * np.array([3.0, -4.0, np.nan])) / size for size in (1.0, 2.0**700, 2.0**-700)]
+    [5.0, 5.0, 5.0]
+    """
+    scale, total = squares(x)
+    return scale * math.sqrt(total)
+
+
+def squares(x: Vector) -> tuple[float, float]:
+    """Return a power of 2, and the sum of the squares of what is finite, each divided by that first.
+
+    >>> squares(np.array([3.0, -4.0])), squares(np.array([2.0**600, np.inf]))
+    ((1.0, 25.0), (4.149515568880993e+180, 1.0))
     """
     with np.errstate(all="ignore"):
         if SMALLEST < (total := quiet_dot(x, x)) < math.inf:
-            return math.sqrt(total)
+            return 1.0, total
         x = x[np.isfinite(x)]
         largest = float(np.max(np.abs(x), initial=0.0))
-        return largest * float(np.sqrt(np.sum((x / largest) ** 2))) if largest else 0.0
+        if largest == 0.0:
+            return 1.0, 0.0
+        scale = math.ldexp(0.5, math.frexp(largest)[1])
+        return scale, float(np.sum((x / scale) ** 2))
 
 
 def sizes(x: Vector) -> Vector:
