@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from .libraries import kind, library, read
-from .vectors import Packed, Vector
+from .vectors import BLOCK, Packed, Vector, blocks
 
 __tracebackhide__ = True
 
@@ -80,11 +80,21 @@ def dot(values: Vector, weights: Vector) -> float:
     2.0
     """
     with np.errstate(all="ignore"):
-        if math.isfinite(total := float(values @ weights)):
-            return total
-        some = weights != 0.0
-        products = values * weights if some.all() else values[some] * weights[some]
-        return float(np.sum(products))
+        return quiet_dot(values, weights)
+
+
+def quiet_dot(values: Vector, weights: Vector) -> float:
+    """Return the same where numpy's warnings are off already."""
+    n = values.size  # BLAS starts threads for many at once
+    if math.isfinite(
+        total := float(values.dot(weights))
+        if n <= BLOCK
+        else math.fsum([float(values[some].dot(weights[some])) for some in blocks(slice(0, n))])
+    ):
+        return total
+    some = weights != 0.0
+    products = values * weights if some.all() else values[some] * weights[some]
+    return float(np.sum(products))
 
 
 def derivative_of(
@@ -189,7 +199,8 @@ def _torch(f: Callable[..., Any], arguments: Packed, outputs: Packed) -> Run:
             )
         found = torch.autograd.grad(results, inputs, [w.detach() for w in weights], allow_unused=True)
         zeros = [torch.zeros_like(leaf) if g is None else g for g, leaf in zip(found, inputs, strict=True)]
-        return np.concatenate([g.detach().to_dense().cpu().double().numpy().ravel() for g in zeros])
+        vectors = [read(g.detach().to_dense()).reshape(-1) for g in zeros]
+        return vectors[0] if len(vectors) == 1 else np.concatenate(vectors)
 
     return run
 

@@ -199,14 +199,18 @@ def _judged(question: Question) -> Row:
         return Row(title, analytic, central, True)
     left, right = question.derivative(-1), question.derivative(1)
     if known(left) and known(right):
-        if math.fabs(left.slope - right.slope) <= 10.0 * allowed(analytic, left, right):
+        kink = f"kink: {left.slope:.6g} on the left, {right.slope:.6g} on the right"
+        apart = math.fabs(left.slope - right.slope)
+        if apart <= 10.0 * allowed(analytic, left, right):
             sides = (left, right)
-            agrees = all(math.fabs(analytic - side.slope) <= allowed(analytic, side) for side in sides)  # not by chance
+            near = [math.fabs(analytic - side.slope) <= allowed(analytic, side) for side in sides]
+            if any(near) and apart > sum(allowed(analytic, side) for side in sides):
+                return Row(title, analytic, central, None, kink)  # if it is that of one side, it is not wrong by chance
+            agrees = all(near)  # not by chance
             return Row(title, analytic, central if known(central) and not agrees else right, agrees)
         lower, upper = sorted((left, right), key=lambda side: side.slope)
         inside = lower.slope - allowed(analytic, lower) <= analytic <= upper.slope + allowed(analytic, upper)
-        note = f"kink: {left.slope:.6g} on the left, {right.slope:.6g} on the right"
-        return Row(title, analytic, central, None if math.isnan(analytic) else inside, note)
+        return Row(title, analytic, central, None if math.isnan(analytic) else inside, kink)
     if known(left) or known(right):
         side, where = (left, "left") if known(left) else (right, "right")
         agrees = math.fabs(analytic - side.slope) <= allowed(analytic, side)

@@ -11,7 +11,7 @@ import numpy as np
 
 from .analytic import Forward, Reverse
 from .libraries import library
-from .problem import Problem, rms
+from .problem import Problem
 from .report import GradientMismatch
 from .vectors import Vector
 
@@ -20,6 +20,7 @@ __tracebackhide__ = True
 FACTOR = -0.5  # of the upstream gradient: a power of 2, so that what is linear in it has it to the last bit
 SAME = 64.0  # last bits of an array's largest gradient, by which equal ones may differ
 BESIDE = 2.0**-4  # how far away, relatively, the derivative is called first: what it keeps from there is wrong here
+WEIGHTS = np.array([-1.0, -0.75, -0.5, 0.5, 0.75, 1.0])
 OUTPUTS = 3  # outputs that are each tried alone
 
 
@@ -27,12 +28,13 @@ def random_weights(problem: Problem, random: np.random.Generator) -> Vector:
     """Return random weights of the outputs that every type holds, those of an array by its size."""
     if problem.y.size == 1:
         return np.ones(1)
-    parts = []
-    for place in problem.outputs.slices():
-        y = problem.y[place]
-        size = 2.0 ** np.clip(np.round(np.log2(rms(y))), -8, 8)
-        parts.append(random.choice([-1.0, -0.75, -0.5, 0.5, 0.75, 1.0], y.size) / size)
-    return np.where(problem.live, np.concatenate(parts), 0.0)
+    weights = np.empty(problem.y.size)
+    for place, size in zip(problem.outputs.slices(), problem.output_sizes, strict=True):
+        drawn = random.integers(0, len(WEIGHTS), place.stop - place.start)
+        np.take(WEIGHTS / size, drawn, out=weights[place], mode="clip")
+    if not problem.all_live:
+        weights[~problem.live] = 0.0
+    return weights
 
 
 def examine(problem: Problem, random: np.random.Generator) -> None:
@@ -56,23 +58,29 @@ def examine(problem: Problem, random: np.random.Generator) -> None:
     if not isinstance(derivative, Reverse):
         return
     g = derivative.gradient(problem.x, u)
-    problem.same_gradient(g, derivative.gradient(problem.x, u.copy()))
     if derivative.run is None:
+        problem.same_gradient(g, derivative.gradient(problem.x, u.copy()))
         return
     args, upstream = problem.arguments.tree(problem.x), problem.outputs.tree(u)
-    derivative.run(args, upstream)
+    again = derivative.run(args, upstream)
     if changed := problem.arguments.changed(args, problem.x):
         raise _breach(problem, f"the backward pass changes the argument {changed}; let it compute with a copy")
     if changed := problem.outputs.changed(upstream, u):
         raise _breach(problem, f"the backward pass changes the upstream gradient, {changed}; let it make a copy")
+    problem.same_gradient(g, again)
     scaled = derivative.gradient(problem.x, FACTOR * u)
     if at := _differs(problem, scaled, FACTOR * g):
-        unused = " not used" if _differs(problem, scaled, g) is None else f", times {FACTOR}, not the gradient's factor"
         path, i = at
+        what = "upstream gradient not used", f"Multiply what is returned for {path} by it"
+        if _differs(problem, scaled, g):
+            what = (
+                "not linear in the upstream gradient",
+                f"Multiply each term of what is returned for {path} by it once",
+            )
         raise _breach(
             problem,
-            f"upstream gradient{unused}: d/d{problem.arguments.names(i)} is {g[i]:.6g}, with {FACTOR} times the "
-            f"upstream gradient {scaled[i]:.6g}, not {FACTOR * g[i]:.6g}. Multiply what is returned for {path} by it",
+            f"{what[0]}: d/d{problem.arguments.names(i)} is {g[i]:.6g}, with {FACTOR} times the upstream gradient "
+            f"{scaled[i]:.6g}, not {FACTOR * g[i]:.6g}. {what[1]}",
         )
     for form, weights, expected in _forms(problem, u, g):
         try:

@@ -19,7 +19,7 @@ from .contract import examine, random_weights, settle
 from .line import Line
 from .lines import FEW_BITS, FEW_CALLS, compare_along, tells
 from .numerical import Estimate
-from .problem import CALLS, FEW, Problem, unit
+from .problem import CALLS, FEW, Problem, length, unit
 from .subject import Subject
 from .vectors import Indices, Vector
 
@@ -29,6 +29,7 @@ DIRECTIONS, ELEMENTS = 4, 8  # how many are compared of more
 GROUPS = 12  # directions of single arrays; of more arrays, those of like gradients share one
 EVEN = 1000  # numbers of which a direction goes uphill in no more than downhill
 ENOUGH = 3  # elements that are wrong, to stop
+SIGNS = np.array([-1.0, 1.0])
 LAST = 8  # calls that are made when all is compared
 UNLIMITED = 10**9  # as in types of few digits, where it takes many calls to tell a mistake from noise
 
@@ -139,7 +140,7 @@ class Sampled:
         problem, several = self._problem, len(self._arrays) > 1
         directions = [functools.partial(self._telling, k) for k in range(DIRECTIONS // 2 if several else DIRECTIONS)]
         g = problem.derivative.gradient(problem.x, self._weights()) if several else None
-        whole = 0.0 if g is None else _norm(g * problem.scale)
+        whole = 0.0 if g is None else length(g * problem.scale)
         groups = self._groups(g) if several else []
         found = in_turn(problem, directions, others=len(groups) + ELEMENTS, enough=1)
         rows = [row for row, _ in found]
@@ -197,7 +198,7 @@ class Sampled:
     def _groups(self, g: Vector | None) -> list[tuple[str, Vector]]:
         """Return arrays to be moved alone, each by its name and where it lies; of many, those of like gradients."""
         size = self._problem.x.size
-        steep = [0.0 if g is None else _norm((g * self._problem.scale)[place]) for _, place in self._arrays]
+        steep = [0.0 if g is None else length((g * self._problem.scale)[place]) for _, place in self._arrays]
         order = np.argsort(steep, kind="stable") if len(steep) > GROUPS else np.arange(len(steep))
         groups = []
         for part in np.array_split(order, min(len(steep), GROUPS)):
@@ -229,7 +230,7 @@ class Sampled:
         u = self._weights()
         g = problem.derivative.gradient(problem.x, u)
         v = self._direction(g, part) if mask is None else mask * self._direction(g, part)
-        typical = 0.0 if g is None else _norm(g * v)
+        typical = 0.0 if g is None else length(g * v)
         row, line = compare_along(problem, title, u, v, typical, whole=whole)
         if row.agrees is not True and row.note.startswith("kink"):
             beside = problem.arguments.stored(problem.x + 2.0**-6 * self._direction(None, 0.0))
@@ -243,12 +244,13 @@ class Sampled:
     def _direction(self, g: Vector | None, uphill: float) -> Vector:
         """Return a random direction that goes along the gradient in a part of the elements."""
         n = self._problem.x.size
-        signs = self._random.choice([-1.0, 1.0], n)
+        signs = np.take(SIGNS, self._random.integers(0, 2, n))
         if g is not None:
             chosen = np.isfinite(g) & (g != 0.0) & (self._random.random(n) < uphill)
-            signs[chosen] = np.sign(g[chosen])
-        direction: Vector = signs * self._random.uniform(0.5, 1.0, n) * self._problem.scale
-        return direction
+            np.sign(g, out=signs, where=chosen)
+        signs *= self._random.uniform(0.5, 1.0, n)
+        signs *= self._problem.scale
+        return signs
 
     def _elements(self, g: Vector | None) -> list[int]:
         """Return elements to be compared: not finite, steepest, and of every array some."""
@@ -290,6 +292,8 @@ class Sampled:
         h = problem.steps.first[1]
         values = [problem.value(problem.arguments.stored(problem.x + t * line.v)) for t in (h, -h, 0.5 * h, -0.5 * h)]
         numeric = (8.0 * (values[2] - values[3]) - (values[0] - values[1])) / (6.0 * h)
+        if not math.isfinite(line.slope):
+            return int(np.argmax(np.nan_to_num(np.abs(numeric * line.u))))
         some = np.flatnonzero(line.u)
 
         def mismatch(outputs: Indices) -> float:
@@ -310,14 +314,6 @@ def say(progress: str) -> None:
     """Tell who waits at a terminal how far a search is."""
     if sys.stderr.isatty():
         print(progress, file=sys.stderr, flush=True)
-
-
-def _norm(x: Vector) -> float:
-    """Return the length of a vector, without what is not finite."""
-    with np.errstate(all="ignore"):
-        squares = x * x
-        total = float(np.sum(squares))
-        return math.sqrt(total if math.isfinite(total) else float(np.sum(squares[np.isfinite(squares)])))
 
 
 def _mask(n: int, some: Indices) -> NDArray[np.bool_]:

@@ -130,7 +130,7 @@ def gradcheck(
             raise TypeError(f"gradcheck: {name}= must be a function of the arguments, got {found}; write {name}=df")
     asked = subject(f, args, kwargs, static)
     named = {name: functools.partial(df, **asked.keywords) for name, df in named.items()}
-    leaves = [x for _, x in structures.flatten(asked.args)[0]]
+    leaves = structures.leaves(asked.args)
     foreign = named or any(library(x) in ("torch", "jax") for x in leaves)
     if named and order > 1:
         raise ValueError(
@@ -186,7 +186,7 @@ def _value_rows(asked: Subject, order: int, rtol: float, atol: float | None) -> 
     try:
         outputs = _outputs(f(*rebuild([Value(x) for x in point])))
     except (TypeError, AttributeError) as error:
-        arrays = any(is_array(x) for _, x in structures.flatten(asked.args)[0])
+        arrays = any(map(is_array, structures.leaves(asked.args)))
         if arrays or ("Value" in str(error) and ("ufunc" in str(error) or "not Value" in str(error))):
             raise TypeError(f"gradcheck: f does not take a Value ({error}); {INSTEAD}") from error
         raise

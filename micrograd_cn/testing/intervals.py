@@ -12,6 +12,7 @@ import numpy as np
 from .compare import Row, hidden
 from .line import Line
 from .numerical import Estimate, taylor_order
+from .problem import length
 from .tolerance import ForArrays
 from .vectors import Vector
 
@@ -51,7 +52,8 @@ def mean_over(line: Line, h: float) -> Mean | None:
         return None
     rest = changes - integral
     off = float(ts @ rest / (ts @ ts))
-    spread = max(float(np.std(rest - off * ts, ddof=2)), 0.6 * line.rounding)
+    scatter = rest - off * ts
+    spread = max(length(scatter - np.mean(scatter)) / math.sqrt(POINTS - 2), 0.6 * line.rounding)
     noise = 4.0 * spread / math.sqrt(float(ts @ ts))
     return Mean(float(integral[-1]) / (2.0 * h), off, spread, noise, error / (2.0 * h))
 

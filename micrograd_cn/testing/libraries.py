@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -23,12 +24,20 @@ def library(x: object) -> str:
     >>> library(1.0), library([1.0])
     ('', '')
     """
-    for base in type(x).__mro__:
-        if found := LIBRARIES.get(base.__module__.partition(".")[0]):
-            return found
+    kind: Any = type(x)  # which mypy does not take for hashable
+    if found := _of_type(kind):
+        return found
     if isinstance(x, (Value, type)):
         return ""
     return "other" if hasattr(x, "__array__") or hasattr(x, "tolist") else ""
+
+
+@functools.lru_cache
+def _of_type(kind: type) -> str:
+    for base in kind.__mro__:
+        if found := LIBRARIES.get(base.__module__.partition(".")[0]):
+            return found
+    return ""
 
 
 def is_array(x: object) -> bool:
@@ -48,11 +57,13 @@ def read(x: Any) -> NDArray[float64]:
     """
     import numpy as np
 
+    whose = library(x)
     if isinstance(x, Value):
         x = x.data
-    elif library(x) == "torch":
-        x = x.detach().cpu().double().numpy()
-    elif library(x) == "other" and not hasattr(x, "__array__"):
+    elif whose == "torch":
+        x = x.detach().cpu()
+        x = (x if x.element_size() > 2 else x.double()).numpy()
+    elif whose == "other" and not hasattr(x, "__array__"):
         x = x.tolist()
     return np.array(x, dtype=np.float64)
 
@@ -114,7 +125,14 @@ def maker(x: Any) -> Callable[[NDArray[float64]], Any]:
                     return made.requires_grad_(x.requires_grad)
 
                 return strided
-            return lambda values: torch.from_numpy(np.array(values)).to(**like).requires_grad_(x.requires_grad)
+
+            def made(values: NDArray[float64]) -> Any:
+                fresh = torch.from_numpy(values).to(**like) if known is None else torch.from_numpy(values.astype(known))
+                return fresh.requires_grad_() if asks else fresh
+
+            known = {4: np.float32, 8: np.float64}.get(x.element_size()) if str(x.device) == "cpu" else None
+            asks = x.requires_grad
+            return made
         case "jax":
             jax = sys.modules["jax"]
             return lambda values: jax.numpy.asarray(values.astype(x.dtype))
@@ -126,6 +144,33 @@ def maker(x: Any) -> Callable[[NDArray[float64]], Any]:
             make: Any = (lambda values: type(x)(x.typecode, values)) if hasattr(x, "typecode") else type(x)
             return lambda values: make(values.tolist())
     return float
+
+
+def blank(x: Any) -> Callable[[], tuple[Any, NDArray[Any]]] | None:
+    """Return a function that makes an array as `maker` does, not filled, and its numbers, to be written by numpy.
+
+    None where numpy cannot write them in their order.
+
+    >>> blank(0.5) is None
+    True
+    """
+    import numpy as np
+
+    if library(x) == "numpy" and not isinstance(x, np.generic) and x.flags.c_contiguous:
+
+        def of_numpy() -> tuple[Any, NDArray[Any]]:
+            made = np.empty(x.shape, x.dtype)
+            return made, made.reshape(-1)
+
+        return of_numpy
+    if library(x) == "torch" and x.is_contiguous() and str(x.device) == "cpu" and x.element_size() > 2:
+
+        def of_torch() -> tuple[Any, NDArray[Any]]:
+            made = x.new_empty(x.shape)
+            return made.requires_grad_(x.requires_grad), made.detach().numpy().reshape(-1)
+
+        return of_torch
+    return None
 
 
 def _strided(values: NDArray[float64], like: Any) -> Any:

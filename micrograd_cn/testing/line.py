@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
+import functools
+import math
+from typing import Any
 
-from .analytic import dot
-from .problem import REFUSALS, Problem
-from .vectors import Vector
+import numpy as np
+from numpy.typing import NDArray
+
+from .analytic import dot, quiet_dot
+from .problem import REFUSALS, REMEMBERED, Problem, length
+from .vectors import Vector, blocks
 
 __tracebackhide__ = True
 
@@ -21,40 +26,54 @@ class Line:
         u: the weights.
         v: the direction.
         x: the point.
+        factor: a power of 2 by which the weights are divided.
 
     Attributes:
+        u: the weights, divided.
         slope: the derivative that is checked.
         moved: which outputs have been seen to change.
     """
 
-    def __init__(self, problem: Problem, u: Vector, v: Vector, x: Vector) -> None:
-        self.problem, self.u, self.v, self.x = problem, u, v, x
+    def __init__(self, problem: Problem, u: Vector, v: Vector, x: Vector, factor: float = 1.0) -> None:
+        self.problem, self.v, self.x = problem, v, x
+        self.u = u if factor == 1.0 else u / factor
+        self._undivided, self._factor = u, factor  # one gradient serves lines of many elements
         self._y = problem.y if x is problem.x else problem.value(x)
-        self.slope = problem.derivative.slope(x, u, v)
+        self.slope = problem.derivative.slope(x, u, v) / factor
         self.moved = np.zeros(self._y.size, bool)
+        self._all_moved = False
+        self._rounding: float | None = None
         self._memo: dict[float, float] = {0.0: 0.0}
 
     @property
     def rounding(self) -> float:
         """How far the outputs' last bits may carry it: of those that change, or of all if none does."""
-        weights = np.where(self.moved, self.u, 0.0) if self.moved.any() else self.u
-        return 0.5 * self.problem.outputs.eps * float(np.linalg.norm(weights * self._y))
+        if self._rounding is None:
+            lengths, some_moved = [], bool(self.moved.any())
+            for some in blocks(slice(0, self._y.size)):
+                products = self.u[some] * self._y[some]
+                if some_moved and not self._all_moved:
+                    products = np.where(self.moved[some], products, 0.0)
+                lengths.append(length(products))
+            self._rounding = 0.5 * self.problem.outputs.eps * math.hypot(*lengths)
+        return self._rounding
 
     @property
     def coarse(self) -> float:
         """How far an output may be off that is computed beside the largest of its array, as gelu far below 0 is."""
         weights = np.where(self.moved, self.u, 0.0) if self.moved.any() else self.u
         beside = [
-            np.linalg.norm(weights[place]) * np.max(np.abs(self._y[place]), initial=0.0)
+            length(weights[place]) * float(np.max(np.abs(self._y[place]), initial=0.0))
             for place in self.problem.outputs.slices()
         ]
-        return 4.0 * self.problem.outputs.eps * float(np.linalg.norm(beside))
+        return 4.0 * self.problem.outputs.eps * math.hypot(*beside)
 
     def coarse_nearby(self) -> float:
         """How far an output may be off that is of another size on the way to 0, as log(1 + exp(-x)) far above 0 is."""
         moved = self.v != 0.0
-        values = [self.problem.value(np.where(moved, part * self.x, self.x)) for part in (0.0, -1.0)]
-        changes = [dot(np.abs(y - self._y), np.abs(self.u)) for y in values]
+        with np.errstate(all="ignore"):
+            values = [self.problem.value(np.where(moved, part * self.x, self.x)) for part in (0.0, -1.0)]
+            changes = [dot(np.abs(y - self._y), np.abs(self.u)) for y in values]
         return 4.0 * self.problem.eps * max((change for change in changes if change < np.inf), default=0.0)
 
     def moves_far_away(self) -> bool:
@@ -69,34 +88,109 @@ class Line:
         The arguments' types may not hold x + t v: for what they are off it, the derivative that is checked makes up.
         """
         if t not in self._memo:
-            problem = self.problem
+            many = self.x.size + self._y.size > REMEMBERED
+            change, off = (self._in_blocks(t) if many else None) or self._at_once(t)
+            self._memo[t] = change - (off if abs(off) <= abs(change) else 0.0)  # a wrong one spoils nothing
+        return self._memo[t]
+
+    def _at_once(self, t: float) -> tuple[float, float]:
+        """Return how far the outputs have changed, and what of that is the types'."""
+        problem = self.problem
+        with np.errstate(all="ignore"):
             exact = np.multiply(self.v, t, out=problem.moved)
             exact += self.x
             y, held = problem.at(exact)
-            change = self.change(y)
-            off = 0.0
-            if not problem.arguments.exact:
-                exact -= held
-                off = -problem.derivative.slope(self.x, self.u, exact)
-            self._memo[t] = change - (off if abs(off) <= abs(change) else 0.0)  # a wrong one spoils nothing
-        return self._memo[t]
+            change = self._change(y)
+        if problem.arguments.exact:
+            return change, 0.0
+        exact -= held
+        return change, -problem.derivative.slope(self.x, self._undivided, exact) / self._factor
+
+    def _in_blocks(self, t: float) -> tuple[float, float] | None:
+        """Return the same of many numbers, in blocks that stay near the processor; None if that cannot be."""
+        problem = self.problem
+        made = problem.arguments.blank() if problem.all_live else None
+        gradient = None if made is None else problem.derivative.gradient(self.x, self._undivided)
+        if made is None or gradient is None:
+            return None
+        tree, flats = made
+        off, held = 0.0, problem.arguments.exact
+        with np.errstate(all="ignore"):
+            if self._is_narrow:
+                for flat, point in zip(flats, problem.point, strict=True):
+                    flat[...] = point
+            for k, some, here, moves in self._blocks:
+                if self._is_narrow and not moves:
+                    continue
+                into = flats[k][here]
+                exact = self.v[some] * t
+                exact += self.x[some]
+                into[...] = exact
+                if not held:
+                    exact -= into
+                    off -= float(exact.dot(gradient[some]))
+            found = problem.result(tree)
+            return (math.nan if found is None else self._change_of(*found)), off / self._factor
+
+    @functools.cached_property
+    def _blocks(self) -> list[tuple[int, slice, slice, bool]]:
+        """Of each block its leaf, its place in the vector and in the leaf, and whether the line moves it."""
+        return [
+            (k, some, slice(some.start - place.start, some.stop - place.start), bool(self.v[some].any()))
+            for k, place in enumerate(self.problem.arguments.slices())
+            for some in blocks(place)
+        ]
+
+    @functools.cached_property
+    def _is_narrow(self) -> bool:
+        """Whether it moves few numbers, so that those at the point are copied, and most outputs may stay."""
+        return self.x is self.problem.x and 4 * sum(moves for *_, moves in self._blocks) <= len(self._blocks)
+
+    def _change_of(self, result: Any, flats: list[NDArray[Any]]) -> float:
+        """Return how far the outputs have changed, of a result of many numbers."""
+        outputs = self.problem.outputs
+        total, moved = 0.0, None if self._all_moved else self.moved.copy()
+        for place, flat, before in zip(outputs.slices(), flats, self.problem.results, strict=True):
+            changed = flat != before if self._is_narrow else None
+            for some in blocks(place):
+                here = slice(some.start - place.start, some.stop - place.start)
+                if changed is not None and not changed[here].any():
+                    continue
+                changes = flat[here] - self._y[some]
+                total += float(changes.dot(self.u[some]))
+                if moved is not None and changes.any():
+                    moved[some] |= changes != 0.0
+        if not math.isfinite(total):
+            return self._change(outputs.pack(result))
+        if moved is not None:
+            self._see(moved)
+        return total
 
     def change(self, y: Vector) -> float:
         """Return how far the outputs have changed to become `y`."""
         with np.errstate(all="ignore"):
-            changes = y - self._y
-        if y.size == 1:
-            self.moved |= bool(changes[0] != 0.0 and np.isfinite(changes[0]))
-            return float(changes[0] * self.u[0])
-        moved = changes != 0.0
-        self.moved |= moved & np.isfinite(changes)
-        return dot(changes, np.where(moved, self.u, 0.0))  # what stays the same has no noise
+            return self._change(y)
+
+    def _change(self, y: Vector) -> float:
+        changes = y - self._y
+        if not self._all_moved:
+            moved = changes != 0.0
+            moved &= np.isfinite(changes)
+            moved |= self.moved
+            self._see(moved)
+        return quiet_dot(changes, self.u)
+
+    def _see(self, moved: NDArray[np.bool_]) -> None:
+        """Remember which outputs have moved; what is known of their rounding is known no more."""
+        before, now = np.count_nonzero(self.moved), np.count_nonzero(moved)
+        if now > before:
+            self.moved, self._all_moved, self._rounding = moved, now == moved.size, None
 
     def slope_at(self, t: float) -> float:
         """Return the derivative that is checked, elsewhere on the line; nan where it refuses."""
         x = self.problem.arguments.stored(self.x + t * self.v)
         try:
             with np.errstate(all="ignore"):
-                return self.problem.derivative.slope(x, self.u, self.v)
+                return self.problem.derivative.slope(x, self._undivided, self.v) / self._factor
         except REFUSALS:
             return float("nan")

@@ -11,7 +11,7 @@ from . import half
 from .compare import Question, Row, compare, hidden
 from .intervals import mean_over, over_an_interval
 from .line import Line
-from .numerical import Estimate, Spent, derivative, noise
+from .numerical import Estimate, Spent, derivative, noise, quotient
 from .problem import Problem, power_of_2
 from .tolerance import ForArrays
 from .vectors import Vector
@@ -24,6 +24,8 @@ MANY_BITS = 40  # a type of so many shows a mistake of the size of the tolerance
 HIDDEN = 1000.0  # times what rounding does, a derivative must do in the largest step so that 1 % of it is told
 BELIEVED = 2.0**13  # last bits by which an analytic derivative may be noisy without being wrong
 STAIR = 2.0**8  # last bits of the arguments, less than which is asked of larger steps, too
+SCATTER = 0.1  # of what a derivative is off, by which quotients with small steps may differ if no noise explains it
+LEAST_LARGEST = 6e4  # a number that is held by every type, by float16 as one of the largest
 NEGLIGIBLE = 1e-4  # of the whole gradient: rounding that hides less of it hides nothing
 
 
@@ -46,6 +48,8 @@ def compare_along(
         whole: the size of the whole gradient; a derivative that is nothing beside it may be hidden by rounding.
     """
     first, line = _compare(problem, title, u, v, typical, x)
+    if first.agrees and not first.noisy:
+        return first, line
     size = np.abs(v)
     if first.agrees is not True and first.note != FEW_CALLS:
         some = size > 0.0
@@ -121,13 +125,15 @@ def _compare(problem: Problem, title: str, u: Vector, v: Vector, typical: float,
     factor = 1.0
     if np.count_nonzero(v) == 1:  # the derivative by an element, not by a multiple of it
         factor = float(np.sum(v))
-        with np.errstate(all="ignore"):
-            held = np.isfinite(problem.outputs.stored(u / factor)).all()
+        held = max(float(np.max(u)), -float(np.min(u))) < LEAST_LARGEST * math.fabs(factor)
+        if not held:
+            with np.errstate(all="ignore"):
+                held = bool(np.isfinite(problem.outputs.stored(u / factor)).all())
         if held:
-            u, typical = u / factor, typical / math.fabs(factor)
+            typical /= math.fabs(factor)
         else:  # few bits do not hold the weight of so small a step
             title, factor = f"{title} * {factor:g}", 1.0
-    line = Line(problem, u, v, problem.x if x is None else x)
+    line = Line(problem, u, v, problem.x if x is None else x, factor)
     try:
         return _told(problem, title, line, typical), line
     except Spent:
@@ -158,7 +164,8 @@ def _told(problem: Problem, title: str, line: Line, typical: float) -> Row:
     if over is not None and (over.agrees is not None or over.numeric.noise > 0.5 * over.numeric.error):
         return over
 
-    steps = problem.steps._replace(small=1e-2 * problem.rtol * tolerance.typical)
+    glance = 0.0 if few else problem.steps.first[2]
+    steps = problem.steps._replace(small=1e-2 * problem.rtol * tolerance.typical, glance=glance)
     doubtful = not few and problem.bits < MANY_BITS
 
     def at_the_point(rounding: float, tolerance: ForArrays) -> Row:
@@ -166,7 +173,7 @@ def _told(problem: Problem, title: str, line: Line, typical: float) -> Row:
         if question.looks_wrong:
             off = math.fabs(question.analytic - question.central.slope)
             coarse = 0.0 if few else line.coarse
-            if off > coarse:
+            if not off <= coarse:
                 problem.suspect()
                 coarse = 0.0 if few else line.coarse_nearby()
             if off <= coarse:
@@ -181,14 +188,19 @@ def _told(problem: Problem, title: str, line: Line, typical: float) -> Row:
     row = at_the_point(line.rounding, tolerance)
     if row.agrees and not row.note:
         return row
+    most = math.inf if few else _most_noise(problem, line, line.rounding, typical)
+    if _stands_out(line, row) and at_the_point(line.rounding, replace(tolerance, error=max(rounded, most))) == row:
+        return row
     rounding = max(line.rounding, noise(line, 0.0, problem.noise_steps))
     if change == 0.0 and line.moves_far_away():  # then rounding hides how it moves near the point
         rounding = max(rounding, first * math.fabs(line.slope))
     row = at_the_point(rounding, tolerance)
     if row.agrees is not True and math.isfinite(line.slope):
-        rounded = max(rounded, _analytic_noise(problem, line, rounding, typical))
-        tolerance = replace(tolerance, error=rounded)
-        row = at_the_point(rounding, tolerance)
+        most = math.inf if few else _most_noise(problem, line, rounding, typical)
+        if few or row.agrees is None or at_the_point(rounding, replace(tolerance, error=max(rounded, most))) != row:
+            rounded = max(rounded, min(noise(line.slope_at, 0.0, problem.noise_steps), most))
+            tolerance = replace(tolerance, error=rounded)
+            row = at_the_point(rounding, tolerance)
     if row.noisy and not few:
         over = over_an_interval(line, title, tolerance)
         row = row if over is None or over.agrees is None else over
@@ -202,7 +214,7 @@ def _is_far(line: Line) -> bool:
 
 
 def _central(line: Line, h: float) -> float:
-    return (line(h) - line(-h)) / (2.0 * h)
+    return quotient(line, 0.0, h)
 
 
 def _is_hidden(line: Line, first: float) -> bool:
@@ -223,11 +235,19 @@ def _unmoved(title: str, line: Line) -> Row:
     return Row(title, 0.0, estimate, None if moves else True, hidden(line.rounding) if moves else "", noisy=moves)
 
 
-def _analytic_noise(problem: Problem, line: Line, rounding: float, typical: float) -> float:
-    """Return how far the analytic derivative is rounded: as far as is seen, and the function's own noise explains."""
-    seen = noise(line.slope_at, 0.0, problem.noise_steps)
-    if problem.bits <= FEW_BITS:
-        return seen
+def _stands_out(line: Line, row: Row) -> bool:
+    """Return whether a derivative is wrong by far more than the quotients with small steps scatter.
+
+    Noise that hid it would carry these by thousands of times what is off.
+    """
+    if row.agrees is not False or row.note or row.numeric.slope == 0.0:
+        return False
+    slope, off = row.numeric.slope, math.fabs(row.analytic - row.numeric.slope)
+    return all(math.fabs(_central(line, h) - slope) <= SCATTER * off for h in line.problem.steps.first[-2:])
+
+
+def _most_noise(problem: Problem, line: Line, rounding: float, typical: float) -> float:
+    """Return how far the analytic derivative may be rounded: as far as the function's own noise explains."""
     largest = float(np.max(np.abs(problem.y), initial=0.0)) * float(np.max(np.abs(line.u)))
     digits = max(problem.eps, rounding / largest if largest else 0.0)
-    return min(seen, BELIEVED * digits * max(typical, math.fabs(line.slope)))
+    return BELIEVED * digits * max(typical, math.fabs(line.slope))

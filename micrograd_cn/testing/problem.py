@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .analytic import Derivative, compiled, derivative_of
+from .analytic import Derivative, compiled, derivative_of, quiet_dot
 from .libraries import kind, library
 from .numerical import Spent, Steps
 from .report import GradientMismatch, NotDeterministic, NothingCompared
-from .structures import flatten
+from .structures import leaves
 from .surroundings import generators, moved_generator
 from .vectors import Packed, Vector
 
@@ -24,6 +24,7 @@ T = TypeVar("T")
 FEW = 16  # derivatives that are compared singly
 CALLS = 300  # of the function, while nothing looks wrong
 REMEMBERED = 1000  # points of so many numbers, and values, are not asked for twice
+SMALLEST = 1e-280  # a sum of squares that has all its digits
 TELLING = 0.01  # the relative error of a derivative that must be seen
 REFUSALS = ArithmeticError, ValueError, RuntimeError, RuntimeWarning  # outside a domain; PyTorch's are the third
 
@@ -93,17 +94,21 @@ class Problem:
         if not self.live.any():
             what = "the function" if self.y.size == 1 else self.outputs.names(0)
             raise NothingCompared(f"{heading}: outside the domain, {what} is {self.y[0]} there")
+        self.all_live = bool(self.live.all())
         self.y = np.where(self.live, self.y, 0.0)
-        leaves = self.arguments.variables(self.arguments.model)
-        if not named and all(library(x) == "jax" for x in leaves):
+        varying = self.arguments.variables(self.arguments.model)
+        if not named and all(library(x) == "jax" for x in varying):
             self._compiled = compiled(lambda *xs: tuple(self.outputs.variables(f(*self.arguments.with_variables(xs)))))
         # in jax, f is called where it is compiled alone
-        differentiated = counted if any(library(x) == "torch" for x in leaves) else f
+        differentiated = counted if any(library(x) == "torch" for x in varying) else f
         self.derivative: Derivative = derivative_of(differentiated, named, self.arguments, self.outputs)
         self.rtol = min(max(1e-6, 8192.0 * self.eps), 0.5 * TELLING) if rtol is None else rtol
         self.atol = 0.0 if atol is None else atol
         if self.x.size + self.y.size > REMEMBERED:
             self._seen = None
+        many = self._seen is None
+        self.point = self.arguments.typed(self.x) if many else []  # of many numbers, those of the point as they came
+        self.results = self.outputs.typed(self.y) if many else []
         self.scale = np.concatenate([sizes(self.x[place]) for place in self.arguments.slices()])
         self.moved = np.empty(self.x.size)  # where a point on a line is made, again and again
         self.least = max(self.arguments.least, self.outputs.least)
@@ -149,10 +154,26 @@ class Problem:
                     y = np.concatenate([np.asarray(part, dtype=np.float64).ravel() for part in found])
         except REFUSALS:
             y = np.full(self.y.size, np.nan)
-        y = y if self.live.all() else np.where(self.live, y, 0.0)
+        y = y if self.all_live else np.where(self.live, y, 0.0)
         if self._seen is not None:
             self._seen[key] = y
         return y, held
+
+    def result(self, tree: Any) -> tuple[Any, list[NDArray[Any]]] | None:
+        """Return what the function gives, and its arrays' numbers; None where it refuses what is outside its domain."""
+        if self.calls >= self._limit:
+            raise Spent
+        try:
+            found = self.f(*tree)
+            return found, self.outputs.flat(found)
+        except REFUSALS:
+            return None
+
+    @functools.cached_property
+    def output_sizes(self) -> list[float]:
+        """Of each array of the outputs a power of 2 that is about its size."""
+        sizes = (math.log2(rms(self.y[place])) for place in self.outputs.slices())
+        return [2.0 ** round(min(max(size, -8.0), 8.0)) for size in sizes]
 
     def same_gradient(self, first: Vector, second: Vector) -> None:
         """Raise what says so unless two calls of the derivative gave the same."""
@@ -186,8 +207,9 @@ class Problem:
         if g is None:
             return 0.0
         steps = g * self.scale
-        steps = steps[np.isfinite(steps)]
-        return float(np.sqrt(np.mean(steps * steps))) if steps.size else 0.0
+        finite = int(np.count_nonzero(np.isfinite(steps)))
+        scale, total = squares(steps)
+        return scale * math.sqrt(total / finite) if finite else 0.0
 
 
 def _varying(
@@ -195,8 +217,7 @@ def _varying(
 ) -> Callable[[str, Any], bool]:
     """Return which leaves are differentiated: all, or those of a library that does it; PyTorch's that require it."""
     constant = {names[i] if isinstance(i, int) else i for i in static}
-    leaves = [x for _, x in flatten(args)[0]]
-    in_torch = [x for x in leaves if library(x) == "torch"]
+    in_torch = [x for x in leaves(args) if library(x) == "torch"]
     chosen = any(getattr(x, "requires_grad", False) for x in in_torch)
 
     def varies(path: str, leaf: Any) -> bool:
@@ -227,16 +248,45 @@ def rms(x: Vector) -> float:
     >>> rms(np.array([3.0, -3.0]))
     3.0
     """
-    return float(np.sqrt(np.mean(x * x))) or 1.0 if x.size else 1.0
+    scale, total = squares(x)
+    return scale * math.sqrt(total / x.size) or 1.0 if x.size else 1.0
+
+
+def length(x: Vector) -> float:
+    """Return the length of a vector, without what is not finite, however large or small the numbers are.
+
+    >>> [length(size * np.array([3.0, -4.0, np.nan])) / size for size in (1.0, 2.0**700, 2.0**-700)]
+    [5.0, 5.0, 5.0]
+    """
+    scale, total = squares(x)
+    return scale * math.sqrt(total)
+
+
+def squares(x: Vector) -> tuple[float, float]:
+    """Return a power of 2, and the sum of the squares of what is finite, each divided by that first.
+
+    >>> squares(np.array([3.0, -4.0])), squares(np.array([2.0**600, np.inf]))
+    ((1.0, 25.0), (4.149515568880993e+180, 1.0))
+    """
+    with np.errstate(all="ignore"):
+        if SMALLEST < (total := quiet_dot(x, x)) < math.inf:
+            return 1.0, total
+        x = x[np.isfinite(x)]
+        largest = float(np.max(np.abs(x), initial=0.0))
+        if largest == 0.0:
+            return 1.0, 0.0
+        scale = math.ldexp(0.5, math.frexp(largest)[1])
+        return scale, float(np.sum((x / scale) ** 2))
 
 
 def sizes(x: Vector) -> Vector:
     """Return by how much each number may be moved: about its own size, at least that of its array; powers of 2.
 
-    >>> sizes(np.array([8.0, 0.0]))
-    array([8., 4.])
+    >>> sizes(np.array([8.0, 0.0])), sizes(np.array([8.0, np.nan]))
+    (array([8., 4.]), array([8., 4.]))
     """
-    return power_of_2(np.maximum(np.abs(x), rms(x)))
+    size = np.abs(x)
+    return power_of_2(np.fmax(np.where(size < np.inf, size, 0.0), rms(x)))
 
 
 def power_of_2(x: Vector) -> Vector:

@@ -15,6 +15,7 @@ from .watch import tell
 
 __tracebackhide__ = True
 
+TINY = 1e-300  # an error that is none
 LINES = 15  # no failure is longer
 
 
@@ -166,7 +167,8 @@ def _table(rows: list[Row]) -> list[str]:
         ratio = f"{row.analytic / slope + 0.0:.6g}" if slope and math.isfinite(row.analytic / slope) else ""
         order = "" if math.isnan(row.order) else f"{row.order:.2f}"
         # an error far below the last digit that is shown says nothing
-        known = "" if not math.isfinite(error) else f"{max(error, 1e-16 * _size(row)):.1g}"
+        error = max(error, 1e-16 * _size(row))
+        known = "" if not math.isfinite(error) else f"{error if error > TINY else 0.0:.1g}"
         figures = (f"{row.analytic:.9g}", "" if math.isnan(slope) else f"{slope:.9g}", known, ratio, order)
         lines.append((MARKS[row.agrees], row.title, *figures, row.note))
     if not any(line[6] for line in lines[1:]):

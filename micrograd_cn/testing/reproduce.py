@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from .libraries import is_array, library, read
-from .structures import flatten, parts
+from .structures import leaves, parts
 from .subject import Subject
 
 __tracebackhide__ = True
@@ -19,8 +19,7 @@ RANDOM = re.compile(r"\brand")
 
 def pasted(asked: Subject) -> list[str]:
     """Return the lines of the code; none where arguments are no numbers nor arrays."""
-    leaves = [x for _, x in flatten(asked.args)[0]]
-    libraries = sorted({library(x) for x in leaves if is_array(x)} & {"numpy", "torch", "jax"})
+    libraries = sorted({library(x) for x in leaves(asked.args) if is_array(x)} & {"numpy", "torch", "jax"})
     if not libraries:
         return []
     imports = {"numpy": "import numpy as np", "torch": "import torch", "jax": "import jax, jax.numpy as jnp"}

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from .libraries import library
+
 __tracebackhide__ = True
 
 Parts = tuple[list[tuple[str, Any]], Callable[[list[Any]], Any]]
@@ -19,6 +21,8 @@ def parts(tree: Any) -> Parts | None:
     >>> parts({"w": 1.0})[0], parts(2.0)
     ([("['w']", 1.0)], None)
     """
+    if library(tree) in ("torch", "numpy") and hasattr(tree, "dtype"):
+        return None
     if isinstance(tree, dict):
         return [(f"[{key!r}]", part) for key, part in tree.items()], lambda found: _dict_like(tree, found)
     if isinstance(tree, tuple) and hasattr(tree, "_fields"):
@@ -42,8 +46,10 @@ def flatten(tree: Any, path: str = "") -> Parts:
     """
     found = parts(tree)
     if found is None:
-        return [(path, tree)], lambda leaves: leaves[0]
+        return [(path, tree)], _only
     inside = [flatten(part, path + suffix) for suffix, part in found[0]]
+    if all(rebuild_part is _only for _, rebuild_part in inside):
+        return [part[0] for part, _ in inside], found[1]
 
     def rebuild(leaves: list[Any]) -> Any:
         rebuilt, start = [], 0
@@ -53,6 +59,20 @@ def flatten(tree: Any, path: str = "") -> Parts:
         return found[1](rebuilt)
 
     return [leaf for part, _ in inside for leaf in part], rebuild
+
+
+def _only(leaves: list[Any]) -> Any:
+    return leaves[0]
+
+
+def leaves(tree: Any) -> list[Any]:
+    """Return the leaves of a structure.
+
+    >>> leaves({"w": [1.0, 2.0], "b": 3.0})
+    [1.0, 2.0, 3.0]
+    """
+    found = parts(tree)
+    return [tree] if found is None else [leaf for _, part in found[0] for leaf in leaves(part)]
 
 
 def in_place_of(tree: Any, model: Any, what: str, path: str = "") -> Iterator[Any]:
@@ -68,7 +88,7 @@ def in_place_of(tree: Any, model: Any, what: str, path: str = "") -> Iterator[An
         yield tree
         return
     if tree is None:
-        yield from [None] * len(flatten(model)[0])
+        yield from [None] * len(leaves(model))
         return
     at = f" for {path}" if path else ""
     if isinstance(model, dict):

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..engine import Value
 from .libraries import is_array
-from .structures import flatten
+from .structures import leaves
 
 __tracebackhide__ = True
 
@@ -109,7 +109,7 @@ def shown(tree: Any) -> str:
         return f"{kind}{list(tree.shape)}"
     if isinstance(tree, dict):
         return f"{{{', '.join(f'{key!r}: {shown(x)}' for key, x in tree.items())}}}"
-    if isinstance(tree, (list, tuple)) and any(is_array(x) for _, x in flatten(tree)[0]):
+    if isinstance(tree, (list, tuple)) and any(map(is_array, leaves(tree))):
         inside = ", ".join(map(shown, tree))
         return f"[{inside}]" if isinstance(tree, list) else f"({inside})"
     return " ".join(repr(tree).split())

@@ -9,14 +9,16 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .libraries import is_array, kind, library, maker, numbers, read
-from .structures import flatten, in_place_of
+from .libraries import blank, is_array, kind, library, maker, numbers, read
+from .structures import flatten, in_place_of, leaves, parts
 
 __tracebackhide__ = True
 
 Vector: TypeAlias = NDArray[np.float64]
 Indices: TypeAlias = NDArray[np.intp]
 DOUBLE = 2.0**-52  # distance from 1.0 to the next double
+
+BLOCK = 2**13  # numbers that are worked on at once where there are many: they stay near the processor
 
 HALF = 2.0**-10  # the same of float16, the only type in use of so few exponents
 
@@ -49,17 +51,17 @@ class Packed:
         self, tree: Any, name: str | Sequence[str], varies: Callable[[str, Any], bool] = lambda path, leaf: True
     ) -> None:
         if isinstance(name, str):
-            leaves, self._rebuild = flatten(tree, name)
+            named, self._rebuild = flatten(tree, name)
         else:
-            leaves, self._rebuild = flatten(tree)
-            leaves = [(re.sub(r"^\[(\d+)\]", lambda found: name[int(found[1])], path), x) for path, x in leaves]
-        self._leaves, self._paths = [x for _, x in leaves], [path for path, _ in leaves]
-        self.model = tree
+            named, self._rebuild = flatten(tree)
+            named = [(re.sub(r"^\[(\d+)\]", lambda found: name[int(found[1])], path), x) for path, x in named]
+        self._leaves, self._paths = [x for _, x in named], [path for path, _ in named]
+        self.model, self._is_leaf = tree, parts(tree) is None
         self._parts: list[tuple[int, str, tuple[int, ...], slice]] = []  # leaf, its name, its shape, its place
         self.constant: list[tuple[str, Any]] = []
         self.missing: set[str] = set()
         values, start, self.eps = [np.zeros(0)], 0, DOUBLE
-        for i, (path, x) in enumerate(leaves):
+        for i, (path, x) in enumerate(named):
             found = None if x is None else kind(x)
             if found == "complex" and varies(path, x):
                 raise TypeError(
@@ -79,10 +81,11 @@ class Packed:
             self.eps = max(self.eps, _spacing(x))
         self.vector: Vector = np.concatenate(values)
         self._makers = [maker(self._leaves[i]) for i, *_ in self._parts]
+        self._blanks = [blank(self._leaves[i]) for i, *_ in self._parts]
         self.exact = self.eps == DOUBLE
         self._held: Vector | None = None
         self.least = 2.0**-14 if self.eps == HALF else 1e-37 if self.eps > DOUBLE else 1e-307
-        varying = {i for i, *_ in self._parts}
+        self._varying = varying = [i for i, *_ in self._parts]
         self._copied = [
             i
             for i, x in enumerate(self._leaves)
@@ -104,23 +107,46 @@ class Packed:
             self._held[place] = numbers(x).reshape(-1)
         return self.with_variables(made), self._held
 
+    def blank(self) -> tuple[Any, list[NDArray[Any]]] | None:
+        """Return a structure whose arrays are not filled, and the numbers of each to write; None if numpy cannot."""
+        made = [None if make is None else make() for make in self._blanks]
+        known = [pair for pair in made if pair is not None]
+        if len(known) < len(made):
+            return None
+        return self.with_variables([array for array, _ in known]), [flat for _, flat in known]
+
+    def typed(self, vector: Vector) -> list[NDArray[Any]]:
+        """Return the numbers of each leaf as `flat` returns them."""
+        return [vector[place].astype(numbers(self._leaves[i]).dtype) for i, *_, place in self._parts]
+
+    def flat(self, tree: Any) -> list[NDArray[Any]]:
+        """Return the numbers of each leaf of a structure that is like this one, of their types.
+
+        Raises:
+            ValueError: there are more or fewer.
+        """
+        found = [numbers(x).reshape(-1) for x in self.variables(tree)]
+        if [x.size for x in found] != [place.stop - place.start for place in self.slices()]:
+            raise ValueError("an array has another size")
+        return found
+
     def _made(self, vector: Vector) -> list[Any]:
-        parts = zip(self._parts, self._makers, strict=True)
-        return [make(vector[place].reshape(shape)) for (_, _, shape, place), make in parts]
+        makers = zip(self._parts, self._makers, strict=True)
+        return [make(vector[place].reshape(shape)) for (_, _, shape, place), make in makers]
 
     def with_variables(self, variables: Sequence[Any]) -> Any:
         """Return the structure with other leaves in the place of those that are no constants."""
-        leaves = list(self._leaves)
+        found = list(self._leaves)
         for (i, *_), x in zip(self._parts, variables, strict=True):
-            leaves[i] = x
+            found[i] = x
         for i in self._copied:  # a function that changes them spoils nothing
-            leaves[i] = copied(leaves[i])
-        return self._rebuild(leaves)
+            found[i] = copied(found[i])
+        return self._rebuild(found)
 
     def variables(self, tree: Any) -> list[Any]:
         """Return the leaves of a structure that are no constants."""
-        leaves = [x for _, x in flatten(tree)[0]]
-        return [leaves[i] for i, *_ in self._parts]
+        found = [tree] if self._is_leaf else leaves(tree)
+        return [found[i] for i in self._varying]
 
     def stored(self, vector: Vector) -> Vector:
         """Return the vector as its types hold it."""
@@ -128,14 +154,14 @@ class Packed:
 
     def pack(self, tree: Any) -> Vector:
         """Return the vector of a structure that is like this one."""
-        found = [read(x).ravel() for x in self.variables(tree)]
+        found = [read(x).reshape(-1) for x in self.variables(tree)]
         return found[0] if len(found) == 1 else np.concatenate([np.zeros(0), *found])
 
     def blocks(self, tree: Any, what: str) -> Iterator[tuple[slice, tuple[int, ...], Any]]:
         """Yield the part of `tree` that stands in the place of each leaf: its place, its shape, and the part."""
-        parts = list(in_place_of(tree, self.model, what))
+        found = list(in_place_of(tree, self.model, what))
         for i, _, shape, place in self._parts:
-            yield place, shape, parts[i]
+            yield place, shape, found[i]
 
     def changed(self, tree: Any, vector: Vector) -> str | None:
         """Return what of a structure is no more what `held` made of `vector`; None if all is."""
@@ -144,8 +170,8 @@ class Packed:
         if other.any():
             i = int(np.argmax(other))
             return f"{self.names(i)} from {before[i]:.6g} to {now[i]:.6g}"
-        leaves = [x for _, x in flatten(tree)[0]]
-        constants = (i for i in self._copied if not np.array_equal(read(leaves[i]), read(self._leaves[i])))
+        found = leaves(tree)
+        constants = (i for i in self._copied if not np.array_equal(read(found[i]), read(self._leaves[i])))
         return next((self._paths[i] for i in constants), None)
 
     def derivative(self, tree: Any, what: str) -> Vector:
@@ -159,12 +185,12 @@ class Packed:
             if x is None:
                 self.missing.add(path)
                 continue
-            value = read(x)
+            value = numbers(x)
             if value.shape != shape and (value.size != 1 or found[place].size != 1):
                 raise ValueError(
                     f"gradcheck: {what} gave an array of shape {value.shape} for {path}, which has {shape}"
                 )
-            found[place] = value.ravel()
+            found[place] = value.reshape(-1)
         return found
 
     def names(self, index: int) -> str:
@@ -198,13 +224,23 @@ class Packed:
 
     def of(self, argument: int) -> list[str]:
         """Return which leaves of an argument, of several, are no constants."""
-        start = sum(len(flatten(tree)[0]) for tree in self.model[:argument])
-        inside = range(start, start + len(flatten(self.model[argument])[0]))
+        start = sum(len(leaves(tree)) for tree in self.model[:argument])
+        inside = range(start, start + len(leaves(self.model[argument])))
         return [path for i, path, *_ in self._parts if i in inside]
 
     def slices(self) -> list[slice]:
         """Return the place of each leaf in the vector."""
         return [place for *_, place in self._parts]
+
+
+def blocks(place: slice) -> Iterator[slice]:
+    """Yield the parts of a place that are worked on at once.
+
+    >>> list(blocks(slice(0, 10000)))
+    [slice(0, 8192, None), slice(8192, 10000, None)]
+    """
+    for start in range(place.start, place.stop, BLOCK):
+        yield slice(start, min(start + BLOCK, place.stop))
 
 
 def copied(x: Any) -> Any:

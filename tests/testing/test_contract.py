@@ -20,6 +20,8 @@ def test_an_upstream_gradient_that_is_forgotten_in_a_scalar_is_found(kind):
         GradientMismatch, match=r"upstream gradient not used: d/dx\[0\] is .* Multiply what is returned"
     ):
         gradcheck(lambda x: (x**3).sum(), x, vjp=lambda x, g: 3 * x**2)
+    with pytest.raises(GradientMismatch, match=r"not linear in the upstream gradient: .* Multiply each term"):
+        gradcheck(lambda x: x**3, np.array([0.5, 1.0]), vjp=lambda x, g: 3.0 * g * x**2 + 0.5)
     with pytest.raises(GradientMismatch, match=r"with -0\.5 times the upstream gradient 4\.6875, not -2\.34375"):
         gradcheck(lambda x: (x**3).sum(), x, vjp=lambda x, g: 3 * abs(g) * x**2 * (1 if g > 0 else 2))
 

@@ -337,3 +337,26 @@ def test_at_a_terminal_it_is_said_at_once_that_something_is_wrong(monkeypatch, c
         monkeypatch.setattr(sys.stderr, "isatty", lambda terminal=terminal: terminal, raising=False)
         assert any(row.agrees is False for row in rows_of(f, x, lambda x, g: 1.5 * g * np.cos(x)))
         assert any(calls[: len(calls) // 2]) is terminal, "before half of the calls are made"
+
+
+@pytest.mark.parametrize("kind", ["float64", "float32"])
+@pytest.mark.parametrize(("shape", "g_calls"), [((24,), 13), ((4,), 15)])
+def test_what_is_right_and_smooth_takes_few_calls(kind, shape, g_calls):
+    """Each comparison takes four of f, and all elements have one gradient; a mistake that stands out, few more."""
+    calls = {"f": 0, "vjp": 0}
+
+    def f(x):
+        calls["f"] += 1
+        return np.sin(x)
+
+    def vjp(x, g, factor=1.0):
+        calls["vjp"] += 1
+        return factor * g * np.cos(x)
+
+    x = draw(*shape).astype(kind)
+    assert all(row.agrees for row in rows_of(f, x, vjp))
+    assert calls["f"] <= 4 * (12 if shape == (24,) else 16) + 4
+    assert calls["vjp"] <= g_calls
+    calls["f"] = calls["vjp"] = 0
+    assert not all(row.agrees is not False for row in rows_of(f, x, lambda x, g: vjp(x, g, 1.5)))
+    assert calls["f"] <= 300

@@ -600,3 +600,72 @@ def test_the_default_seed_is_0():
 
 def test_the_root_mean_square_of_nothing_is_1():
     assert rms(np.zeros(3)) == rms(np.zeros(0)) == 1.0
+
+
+# What is not finite, and numbers of any size.
+
+
+@pytest.mark.parametrize("size", [4, 12, 40])
+@pytest.mark.parametrize("scalar", [True, False])
+def test_a_gradient_of_which_nothing_is_a_number_is_wrong(size, scalar):
+    x = np.linspace(0.5, 2.0, size)
+    f = (lambda x: np.sin(x).sum()) if scalar else np.sin
+    with pytest.raises(GradientMismatch, match="wrong for x"):
+        gradcheck(lambda x: f(x), x, vjp=lambda x, g: g * np.full(size, np.nan))
+
+
+def test_of_a_derivative_that_is_not_finite_the_output_is_named_that_moves():
+    x = np.linspace(0.5, 2.0, 20)
+    with pytest.raises(GradientMismatch) as caught:
+        gradcheck(lambda x: np.sqrt(x), x, vjp=np.errstate(all="ignore")(lambda x, g: g / np.zeros(20)), seed=1)
+    wrong = [line.split()[1] for line in str(caught.value).splitlines() if line.startswith("WRONG")]
+    assert len(wrong) == 3
+    for title in wrong:
+        output, element = title.split("/")
+        assert output.removeprefix("df") == element.removeprefix("dx")
+
+
+@pytest.mark.parametrize("position", [0, 1])
+def test_an_argument_that_is_not_a_number_hides_no_others(position):
+    x = np.array([1.0, 2.0, 3.0])
+    x[position] = np.nan
+    with pytest.raises(GradientMismatch, match=rf"WRONG +df\[{1 - position}\]/dx\[{1 - position}\] +3 +2 "):
+        gradcheck(lambda x: 2.0 * x, x, vjp=lambda x, g: 3.0 * g)
+    x[position] = np.inf
+    with pytest.raises(GradientMismatch, match=r"WRONG +df\[2\]/dx\[2\] +3 +2 "):
+        gradcheck(lambda x: 2.0 * x, x, vjp=lambda x, g: 3.0 * g)
+
+
+@pytest.mark.parametrize("size", [3, 30])
+@pytest.mark.parametrize("scale", [1e300, 1e160, 1e-170, 1e-280])
+def test_numbers_of_any_size_are_compared_in_silence(scale, size):
+    """Their squares are no doubles; as for errors that are none, there is a limit below."""
+    x = np.linspace(1.0, 2.0, size)
+    with np.errstate(all="raise"):
+        gradcheck(lambda x: scale * x, x, vjp=lambda x, g: scale * g)
+        with pytest.raises(GradientMismatch, match="wrong for x"):
+            gradcheck(lambda x: scale * x, x, vjp=lambda x, g: 2.0 * scale * g)
+
+
+@pytest.mark.parametrize("scale", [1e200, 1e-150])
+def test_arguments_of_any_size_are_moved_by_their_size(scale):
+    x = scale * np.linspace(1.0, 2.0, 30)
+    with np.errstate(all="ignore"):
+        gradcheck(lambda x: np.sin(x / scale), x, vjp=lambda x, g: g * np.cos(x / scale) / scale)
+        with pytest.raises(GradientMismatch, match="wrong for x"):
+            gradcheck(lambda x: np.sin(x / scale), x, vjp=lambda x, g: 2.0 * g * np.cos(x / scale) / scale)
+
+
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_a_kink_that_is_small_beside_what_is_known_of_its_sides_is_no_mistake(side):
+    """Of 42 differences one is 1e-4; the derivative is that of one side, and the other is known to 1 in 600."""
+    random = np.random.default_rng(479)
+    a, b = (random.normal(size=int(size)).astype(np.float32) for size in [random.integers(2, 60)] * 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PartlyCompared)
+        gradcheck(
+            lambda a, b: np.abs(a - b).mean(),
+            side * a,
+            side * b,
+            vjp=lambda a, b, g: (g * np.sign(a - b) / np.float32(a.size), -g * np.sign(a - b) / np.float32(a.size)),
+        )

@@ -10,6 +10,7 @@ import micrograd_cn as mc
 from micrograd_cn import Op, Value
 from micrograd_cn.testing.numerical import (
     Estimate,
+    Spent,
     Steps,
     _agree,
     _foretells,
@@ -438,3 +439,32 @@ def test_a_row_of_ones_own_may_refuse_what_is_outside_its_domain():
     own = Op("own", root, (lambda y, x: 0.5 / y,))
     assert 0.0 < rounding_error(own(Value(0.5))) < 1e-15
     assert not lost_digits(own(Value(0.5)))
+
+
+def test_a_caller_may_be_satisfied_with_one_quotient_of_a_small_step():
+    """It is extrapolated from that with the first step; where that does not satisfy, it goes on as ever."""
+    steps = Steps([2.0**-3, 2.0**-9, 2.0**-16], 2.0**-20, 1e-12, stops=True, glance=2.0**-16)
+    g = Recorded(lambda x: math.sin(x) + 3.0 * x * x)
+    found = derivative(g, 0.0, 0, 0.0, steps, lambda e: e.error < 1e-9)
+    assert {abs(x) for x in g.points} == {2.0**-3, 2.0**-16}
+    assert abs(found.slope - 1.0) <= found.error < 1e-9
+    assert found.noise == 2.0 * math.ulp(g(2.0**-16)) * 2.0**16
+    exact = derivative(g, 0.0, 0, 0.0, steps, lambda e: e.error < 1e-20)
+    assert min(abs(x) for x in g.points) < 2.0**-16
+    assert exact.slope == pytest.approx(1.0, rel=1e-9)
+    rounded = derivative(lambda x: x, 0.0, 0, 1e-9, steps, lambda e: True)
+    assert rounded.noise == rounded.error == 2e-9 * 2.0**16, "what is known of the rounding counts"
+
+
+def test_a_glance_at_a_function_that_refuses_tells_nothing():
+    steps = Steps([2.0**-3, 2.0**-9, 2.0**-16], 2.0**-20, 1e-12, glance=2.0**-16)
+    beyond = derivative(lambda x: x if abs(x) < 0.1 else math.nan, 0.0, 0, 0.0, steps, lambda e: e.error < 1e-9)
+    assert beyond.slope == pytest.approx(1.0)
+    asked = iter(range(3))
+
+    def spent(x):
+        if next(asked, None) is None:
+            raise Spent
+        return x
+
+    assert math.isnan(derivative(spent, 0.0, 0, 0.0, steps, lambda e: e.error < 1e-9).slope)

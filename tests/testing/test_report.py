@@ -208,3 +208,10 @@ def test_elements_without_a_gradient_are_not_called_a_gradient_that_is_missing()
         gradcheck(lambda x: (x * x).sum(), x, gradient=lambda x: 2.0 * x * np.eye(5))
     with pytest.raises(GradientMismatch, match="likely, for x: a gradient is missing"):
         gradcheck(lambda x: (x * x).sum(), x, gradient=lambda x: 0.0 * x)
+
+
+def test_an_error_that_is_none_is_shown_as_0():
+    rows = [Row("tiny", 2e-300, Estimate(1e-300, 2e-322), False), Row("none", 0.0, Estimate(0.0, 2e-322), True)]
+    lines = text("", "", rows).splitlines()
+    assert [line.split()[4] for line in lines[2:4]] == ["0", "0"]
+    assert "e-322" not in "".join(lines)
