@@ -25,8 +25,8 @@ MODEL = {
         "m_head": "head {head}",
         "m_head_of": "layer {layer}, head {head}",
         "m_share": "{head} at '{at}' gives '{seen}' {share} of its attention",
-        "m_losses": "Loss: how wrong the guesses were, the mean of −log(chance of the token that does follow); 0 if each "
-        "chance were 100 %. Learning lowers it.",
+        "m_losses": "Loss: how wrong the guesses were, the mean of −log(chance of the token that does follow); 0 if "
+        "each chance were 100 %. Learning lowers it.",
         "m_open_loss": "Open the loss of the next word to learn",
         "m_mean": "mean of the last 50",
         "m_invented": "New words (dashed: already among those to learn)",
@@ -88,15 +88,16 @@ MODEL = {
         "m_head": "头 {head}",
         "m_head_of": "第 {layer} 层头 {head}",
         "m_share": "{head} 在“{at}”处分给“{seen}”的注意力：{share}",
-        "m_losses": "损失：猜得有多差，即 −log（实际下一个词元的概率）的平均值；概率都是 100% 时为 0。学习就是让它降低。",
+        "m_losses": "损失：猜得有多差，即 −log（实际下一个词元的概率）的平均值；概率都是 100% 时为 0。学习就是让它"
+        "降低。",
         "m_open_loss": "打开下一个要学的词的损失",
         "m_mean": "最近 50 步的平均",
         "m_invented": "新词（虚线框：词表里已有）",
         "m_temperature": "温度",
         "m_invent": "再来十个",
         "m_known": "词表里已有这个词",
-        "m_table": "嵌入：模型不认识字母，只认识数，所以每个词元用一行数来表示；起初是随机的，训练会改变它们。蓝色为正，"
-        "橙色为负。",
+        "m_table": "嵌入：模型不认识字母，只认识数，所以每个词元用一行数来表示；起初是随机的，训练会改变它们。蓝色"
+        "为正，橙色为负。",
         "m_table_label": "方向键选择某个词元嵌入中的一个数，回车逐步查看用到它的一个损失。",
         "m_cell_hint": "指向一个数可以读出它；点击则逐步查看用到它的一个损失。",
         "m_cell": "“{token}”的第 {number} 个数：{value}；上一步的梯度：{grad}",
@@ -168,8 +169,8 @@ LESSONS = {
         "how large is it then?",
         "lesson_vanishing": "Vanishing and exploding",
         "lesson_vanishing_about": "What a long chain of products does to a gradient.",
-        "lesson_vanishing_1": "Ten tanh, each of which presses a number into −1 … 1, as in ten layers. Each has a local "
-        "derivative between 0 and 1.",
+        "lesson_vanishing_1": "Ten tanh, each of which presses a number into −1 … 1, as in ten layers. Each has a "
+        "local derivative between 0 and 1.",
         "lesson_vanishing_2": "The gradient of x is the product of all ten, times w = 1.5. About how large will it be?",
         "lesson_vanishing_choice_1": "about 1",
         "lesson_vanishing_choice_2": "about 0.2",
@@ -228,8 +229,8 @@ LESSONS = {
         "stands at the beginning and the end. Below are the chances of the next token. It has learned nothing yet: it "
         "guesses, and none is far ahead.",
         "lesson_attention_2": "To guess, the model looks back at the tokens so far. Four readers, called heads, do it, "
-        "each in its own way: each takes from every token a share of what it tells, 100 % in all. That is attention. How "
-        "does a head share it out before any training?",
+        "each in its own way: each takes from every token a share of what it tells, 100 % in all. That is attention. "
+        "How does a head share it out before any training?",
         "lesson_attention_choice_1": "all of it to the last letter",
         "lesson_attention_choice_2": "about equally",
         "lesson_attention_choice_3": "all of it to the first one",
