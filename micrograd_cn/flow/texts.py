@@ -25,19 +25,20 @@ MODEL = {
         "m_head": "head {head}",
         "m_head_of": "layer {layer}, head {head}",
         "m_share": "{head} at '{at}' gives '{seen}' {share} of its attention",
-        "m_losses": "Loss: how wrong the guesses were, the mean of −log(chance of the token that does follow); 0 if "
-        "each chance were 100 %. Learning lowers it.",
+        "m_losses": "Loss: how wrong the guesses were, the mean of −log(chance of the token that came next); 0 if each "
+        "were 100 %. Each step changes the model's numbers a little to lower it.",
         "m_open_loss": "Open the loss of the next word to learn",
         "m_mean": "mean of the last 50",
         "m_invented": "New words (dashed: already among those to learn)",
         "m_temperature": "Temperature",
         "m_invent": "Ten more",
         "m_known": "one of the words to learn from",
-        "m_table": "Embeddings: a model reads numbers, not letters, so each token has a row of them, random at first; "
-        "training changes them. Blue is above 0, orange below.",
+        "m_table": "Embeddings: a model reads numbers, not letters, so it computes with a row of them (wte) for each "
+        "token, random at first, then trained. Blue is above 0, orange below.",
         "m_table_label": "The arrows choose a number, Enter steps through a loss that it has a part in.",
         "m_cell_hint": "Point at a number to read it; a click steps through a loss that it has a part in.",
-        "m_cell": "'{token}', number {number}: {value}; its gradient in the last step: {grad}",
+        "m_cell": "'{token}', number {number}: {value}; its gradient, how fast the loss grows with it, in the "
+        "last step: {grad}",
         "m_state": "step {steps} of {all} · {count} parameters · loss {loss} (mean of the last 50)",
         "m_no_words": "Write some words, one a line.",
         "m_many_characters": "The words have {count} different characters; {most} is the most here.",
@@ -59,7 +60,7 @@ MODEL = {
         "name_loss": "the loss",
         "name_chance": "the chance",
         "m_origin": "{told}, after {step} training steps",
-        "m_origin_loss": "The loss of '{word}'",
+        "m_origin_loss": "The loss of '{word}': −log(chance) of each token to guess, and their mean",
         "m_origin_chance": "The chance of '{next}' after '{text}'",
         "m_origin_attention": "How much of its attention {head} gives to '{seen}' at '{at}' in '{text}'",
         "m_origin_embedding": "Number {number} of the embedding of '{token}' (the box {box}), at work in the loss of "
@@ -88,19 +89,19 @@ MODEL = {
         "m_head": "头 {head}",
         "m_head_of": "第 {layer} 层头 {head}",
         "m_share": "{head} 在“{at}”处分给“{seen}”的注意力：{share}",
-        "m_losses": "损失：猜得有多差，即 −log（实际下一个词元的概率）的平均值；概率都是 100% 时为 0。学习就是让它"
-        "降低。",
+        "m_losses": "损失：猜得有多差，即 −log（实际下一个词元的概率）的平均值；概率都是 100% 时为 0。每一步都略微"
+        "改动模型里的数，使它降低。",
         "m_open_loss": "打开下一个要学的词的损失",
         "m_mean": "最近 50 步的平均",
         "m_invented": "新词（虚线框：词表里已有）",
         "m_temperature": "温度",
         "m_invent": "再来十个",
         "m_known": "词表里已有这个词",
-        "m_table": "嵌入：模型不认识字母，只认识数，所以每个词元用一行数来表示；起初是随机的，训练会改变它们。蓝色"
-        "为正，橙色为负。",
+        "m_table": "嵌入：模型不认识字母，只认识数，所以用一行数（wte）代替每个词元来计算；起初是随机的，由训练"
+        "改变。蓝色为正，橙色为负。",
         "m_table_label": "方向键选择某个词元嵌入中的一个数，回车逐步查看用到它的一个损失。",
         "m_cell_hint": "指向一个数可以读出它；点击则逐步查看用到它的一个损失。",
-        "m_cell": "“{token}”的第 {number} 个数：{value}；上一步的梯度：{grad}",
+        "m_cell": "“{token}”的第 {number} 个数：{value}；上一步的梯度（它增大时损失上升的快慢）：{grad}",
         "m_state": "第 {steps} 步，共 {all} 步 · {count} 个参数 · 损失 {loss}（最近 50 步的平均）",
         "m_no_words": "请输入一些词，每行一个。",
         "m_many_characters": "这些词里有 {count} 种字符，这里最多 {most} 种。",
@@ -122,7 +123,7 @@ MODEL = {
         "name_loss": "损失",
         "name_chance": "概率",
         "m_origin": "{told}（训练 {step} 步之后）",
-        "m_origin_loss": "“{word}”的损失",
+        "m_origin_loss": "“{word}”的损失：每个要猜的词元一个 −log（概率），再取平均",
         "m_origin_chance": "“{text}”之后出现“{next}”的概率",
         "m_origin_attention": "在“{text}”的“{at}”处，{head} 分给“{seen}”多少注意力",
         "m_origin_embedding": "“{token}”的嵌入中的第 {number} 个数（方框 {box}），用在含有它的“{word}”的损失里",
@@ -238,9 +239,10 @@ LESSONS = {
         "names: watch the shares of the four heads drift apart, and the chances of the next letter with them.",
         "lesson_attention_4": "One share, opened; read it from left to right. The last token asks with a few numbers, "
         "its query; every token answers with a few, its key. Multiplied and added up they give the fit; half of it is "
-        "the score, and exp turns all scores into shares. A click opens a grey box; Step starts the way back.",
+        "the score, and exp turns all scores into shares. By its shares a head mixes what the tokens tell; from the "
+        "mixes of all heads the next token is guessed. A click opens a grey box; Step starts the way back.",
         "lesson_attention_5": "Try it: type other beginnings, choose an earlier token, and find a head that looks "
-        "for vowels, or for the letter before. Then click its share.",
+        "mostly at the letter before, or at the beginning. Then click its share.",
     },
     "zh": {
         "lessons": "小课",
@@ -336,9 +338,9 @@ LESSONS = {
         "lesson_attention_3": "大致平分，因为模型里的数都还很小。现在它开始从 4,000 个名字中学习：看四个头的份额怎样"
         "逐渐拉开，下一个字母的概率又怎样随之变化。",
         "lesson_attention_4": "这是其中一份的计算，请从左往右看。最后一个词元用几个数提问，叫查询；每个词元用几个数应"
-        "答，叫键。两者对应相乘再相加，得到契合度 fit；它的一半是得分 score，exp 再把所有得分变成份额。点击灰色方框"
-        "可以展开；点“前进”，开始反向传播。",
-        "lesson_attention_5": "试一试：输入别的开头，选中前面的词元，找一个专看元音或专看前一个字母的头，再点击它的那"
-        "份注意力。",
+        "答，叫键。两者对应相乘再相加，得到契合度 fit；它的一半是得分 score，exp 再把所有得分变成份额。头按份额把"
+        "各词元的信息混合起来，模型由各个头的结果去猜下一个词元。点击灰色方框可以展开；点“前进”，开始反向传播。",
+        "lesson_attention_5": "试一试：输入别的开头，选中前面的词元，找一个主要看前一个字母、或者主要看开头的头，再点"
+        "击它的那份注意力。",
     },
 }
