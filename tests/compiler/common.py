@@ -25,15 +25,16 @@ SETTINGS = (
     "run.executable.ALIKE",
     "run.executable.LEAST",
     "loops.schedule.LARGEST",
+    "instructions.fusion.COMMON",
 )
 KINDS = {  # of code, by what they let the settings be
-    "threaded": (inf, inf, 0, inf),
-    "gathered": (inf, 0.0, 0, inf),
-    "large": (inf, 0.0, 0, -1),
-    "native": (0.0, inf, 0, inf),
+    "threaded": (inf, inf, 0, inf, 1),
+    "gathered": (inf, 0.0, 0, inf, 1),
+    "fused": (inf, 0.0, 0, -1, 1),
+    "native": (0.0, inf, 0, inf, 1),
 }
 
-TURNS = ("native", "threaded", "large", "gathered", "native", "threaded", "gathered")  # seven, so that they shift
+TURNS = ("native", "threaded", "fused", "gathered", "native", "threaded", "gathered")  # seven, so that they shift
 
 
 @contextmanager
@@ -55,7 +56,7 @@ def settings(numbers):
 def code_of(kind):
     """Let threaded code run inside the block, however long it runs, or such with like instructions gathered, or native.
 
-    "large" is what runs large programs: threaded code, with like instructions gathered, or one after the other.
+    "fused" is what runs large programs: threaded code, with like instructions gathered and others inside some.
     """
     return settings(dict(zip(SETTINGS, KINDS[kind], strict=True)))
 

@@ -4,7 +4,7 @@ import ctypes
 import math
 import random
 import re
-from itertools import product
+from itertools import pairwise, product
 from typing import Any, NamedTuple
 
 import pytest
@@ -20,7 +20,7 @@ from micrograd_cn.traits import Forms
 from micrograd_cn.tree import flatten
 
 from .c_files import HAS_C, KINDS, File, compiled, files, library
-from .common import ACTIVATIONS, OPTIMISERS, close, problem
+from .common import ACTIVATIONS, OPTIMISERS, close, code_of, problem
 from .test_numbers import EDGES
 
 pytestmark = pytest.mark.skipif(not HAS_C, reason="there is no C compiler, cc")
@@ -318,6 +318,16 @@ def test_what_is_taken_by_no_number_of_an_operand_is_nan(cases):
     program, [row, *_], _, file = cases["takes of several arrays", "double"]
     for k in (-1.0, 7.0, 1.5, math.nan, math.inf, -math.inf, 1e300):
         assert math.isnan(file.forward(data(program.parameters), [*row[:-1], k])[0]), k
+
+
+def test_what_llvm_has_inside_others_c_does_not_need_to_know():
+    ws, xs = numbered(4), numbered(80)
+    y = mc.sum([mc.tanh(ws[k % 4] * (b - a * a) ** 2) + (1 - a) ** 2 for k, (a, b) in enumerate(pairwise(xs))])
+    text = compile(y, xs).source("c")
+    with code_of("fused"):
+        program = compile(y, xs)
+        program.forward([[0.5] * 80])
+        assert program.source("c") == text
 
 
 # One step of training

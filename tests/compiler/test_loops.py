@@ -187,7 +187,7 @@ def test_no_function_is_compiled_for_a_larger_graph_of_the_same_forms():
     with code_of("threaded"):
         run(100)  # from some tens of products on, a sum of them is a loop
         assert run(101) == set()
-    with code_of("large"):
+    with code_of("fused"):
         run(200)
         assert run(300) == set()
 

@@ -47,7 +47,7 @@ def test_a_branch_of_which_the_sample_decides_is_known_before_and_one_of_paramet
     assert told == [1] * 16
 
 
-@pytest.mark.parametrize("kind", ["threaded", "large", "native"])
+@pytest.mark.parametrize("kind", ["threaded", "fused", "native"])
 @pytest.mark.parametrize(("batch_size", "name"), [(1, "adam"), (3, "momentum"), (12, "adamw"), (None, "sgd")])
 def test_many_steps_at_once_give_the_numbers_of_single_ones(kind, batch_size, name):
     found = []

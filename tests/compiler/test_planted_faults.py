@@ -18,6 +18,7 @@ from micrograd_cn.compiler.c.text import Text
 from micrograd_cn.compiler.data import rows
 from micrograd_cn.compiler.function import jit
 from micrograd_cn.compiler.function.guards import Recorded
+from micrograd_cn.compiler.instructions import fusion
 from micrograd_cn.compiler.instructions.code import SAMPLE
 from micrograd_cn.compiler.instructions.formulas import Operations
 from micrograd_cn.compiler.instructions.lowering import Lowering
@@ -273,6 +274,14 @@ def stale_parameters(patch):
     patch.setattr(Executable, "memory", lambda self, xs: memory(self, first.setdefault(self, list(xs))))
 
 
+def exchanged_parts(patch):
+    def exchanged(instruction, number):
+        return renumbered(instruction, dict(zip(number, [*number.values()][::-1], strict=True)))
+
+    renumbered = fusion.renumbered
+    patch.setattr(fusion, "renumbered", exchanged)
+
+
 def exchanged_in_c(patch):
     expression = Text.expression
     patch.setattr(Text, "expression", lambda self, form, xs: expression(self, form, xs[::-1] if form == "fsub" else xs))
@@ -355,6 +364,7 @@ CHANGES = {
     "no_constants": (Executable, "__init__", lambda found, self, *_: setattr(self, "constants", {})),
     "state_as_data": (update, "lower_update", lambda found, *_: (found[0], [found[1][1], *found[1][1:]])),
     "other_learning_rate": (Training, "__init__", lambda found, self, *_: self.scalars.data.__setitem__(0, 0.5)),
+    "one_form_for_others": (fusion._Trees, "key", lambda found, *_: len(found)),
     "other_index_in_c": (c_elements, "linear", lambda found, *_: found.replace("+ i", "- -i * 0")),
     "a_share_of_one_form": (Mixture, "_shares", lambda found, *_: found[:1]),
     "values_of_other_entries": (
@@ -399,6 +409,8 @@ FAULTS = {
     (of_takes, "native"): ["wrong_neighbour"],
     (of_takes, "threaded"): ["wrong_neighbour", rounded_index, "index_of_another_lane", no_nan_after_the_operands],
     (of_training, "threaded"): ["state_as_data", "other_learning_rate"],
+    (of_sums, "fused"): [exchanged_parts],
+    (of_a_network, "fused"): ["one_form_for_others"],
     (of_c, "threaded"): [exchanged_in_c, one_place_for_two_in_c, "other_index_in_c", lost_total_in_c],
     (of_python, "threaded"): [lost_operation_in_python],
     (of_branches, "threaded"): [comparisons_that_are_not_looked_at, a_call_with_old_parameters],

@@ -12,6 +12,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from ..instructions.code import AFTER, BATCH, LONG, SAMPLE, SUMS, TAKE, Code, Pair, below
+from ..instructions.fusion import fused
 from .stages import Stretch, Sums
 from .totals import Totals
 
@@ -67,9 +68,8 @@ class Schedule:
         self.code, self.lanes = code, lanes
         self.roots = roots
         self.totals = Totals(code, totals)
-        self.needed = below(code, {*roots, *self.totals.factors()})
-        self.leaves = [i for i in self.needed if not code.operands[i]]
-        self.done = [i for i in self.needed if code.operands[i]]
+        kept = {*roots, *self.totals.factors()}
+        self._need(kept)
         long = [i for i in self.done if sums and code.instructions[i][0] in SUMS and self._may_be_long(i)]
         rights = {i: tuple([b for _, b in code.instructions[i][1]]) for i in long}
         shared = Counter(rights.values())
@@ -77,8 +77,17 @@ class Schedule:
         self.firsts = {i: x for i in self.long if self.in_lanes(i) and (x := code.value(self.start(i))) == 0.0}
         self.taken = {i for i in self.done if code.instructions[i][0] == TAKE}
         self.size = code.size(i for i in self.done if i not in self.long and i not in self.taken)
-        self.large = self.size > LARGEST
+        self.large = sums and self.size > LARGEST
+        if self.large:
+            self.code = fused(code, self.needed, kept, sums=lanes)
+            self._need(kept)
         self.layers = {phase: self._layers(phase) for phase in (BATCH, SAMPLE, AFTER)}
+
+    def _need(self, wanted: Iterable[int]) -> None:
+        self.needed = below(self.code, wanted)
+        operands = self.code.operands
+        self.leaves = [i for i in self.needed if not operands[i]]
+        self.done = [i for i in self.needed if operands[i]]
 
     def alike(self) -> float:
         """Return how many instructions of one kind a level has on average; 0 if samples are in lanes."""
