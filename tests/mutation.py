@@ -53,7 +53,7 @@ TESTS = {  # modules or folders: the files test_*.py that pin them
     "formula": "formula ops",
     "expression": "cli",
     "compiler/llvm/functions compiler/llvm/elementary compiler/llvm/vectors": "compiler/functions compiler/numbers",
-    "compiler/c/file compiler/c/comment compiler/c/elements compiler/c/loops compiler/c/text": "compiler/c_source "
+    "compiler/c/file compiler/c/comment compiler/c/arrays compiler/c/loops compiler/c/text": "compiler/c_source "
     "compiler/c_text compiler/loops compiler/random_graphs",
     "compiler/python": "compiler/python_source compiler/own_rows compiler/program compiler/random_graphs",
     "compiler/llvm/machine compiler/llvm/text": "compiler/machine compiler/program compiler/own_rows compiler/loops "

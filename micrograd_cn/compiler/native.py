@@ -111,15 +111,15 @@ def function(plan: Plan, part: Part, name: str) -> Function:
     f = Function(name, STAGE)
     if part.lanes:
         with blocks(f, [("ptr", "%a")]) as (block, [to], after):
-            _write(StraightLine(plan, f, plan.lanes, block, part.kept), part, to)
+            _write(Stretches(plan, f, plan.lanes, block, part.kept), part, to)
             after.append(f.at(to, plan.lanes * len(part.outputs)))
     else:
-        _write(StraightLine(plan, f, 1, "%s", part.kept), part, "%a")
+        _write(Stretches(plan, f, 1, "%s", part.kept), part, "%a")
     f.do("ret void")
     return f
 
 
-def _write(line: StraightLine, part: Part, to: str = "") -> None:
+def _write(line: Stretches, part: Part, to: str = "") -> None:
     for stage in part.stages:
         if isinstance(stage, Map):
             line.map(stage)
@@ -130,7 +130,7 @@ def _write(line: StraightLine, part: Part, to: str = "") -> None:
                 line.stretch(stage.numbers)
 
 
-class StraightLine(Straight):
+class Stretches(Straight):
     """Write instructions of a plan, whose values are in memory."""
 
     def __init__(self, plan: Plan, f: Function, count: int, block: str, kept: set[int]) -> None:

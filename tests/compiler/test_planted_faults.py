@@ -12,7 +12,7 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile, derivatives, native, program  # noqa: A004 -- the field's name
-from micrograd_cn.compiler.c import elements as c_elements
+from micrograd_cn.compiler.c import arrays as c_arrays
 from micrograd_cn.compiler.c import loops as c_loops
 from micrograd_cn.compiler.c.text import Text
 from micrograd_cn.compiler.data import rows
@@ -365,7 +365,7 @@ CHANGES = {
     "state_as_data": (update, "lower_update", lambda found, *_: (found[0], [found[1][1], *found[1][1:]])),
     "other_learning_rate": (Training, "__init__", lambda found, self, *_: self.scalars.data.__setitem__(0, 0.5)),
     "one_form_for_others": (fusion._Trees, "key", lambda found, *_: len(found)),
-    "other_index_in_c": (c_elements, "linear", lambda found, *_: found.replace("+ i", "- -i * 0")),
+    "other_index_in_c": (c_arrays, "linear", lambda found, *_: found.replace("+ i", "- -i * 0")),
     "a_share_of_one_form": (Mixture, "_shares", lambda found, *_: found[:1]),
     "values_of_other_entries": (
         derivatives,

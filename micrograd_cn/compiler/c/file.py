@@ -15,8 +15,8 @@ from ..loops.schedule import Schedule
 from ..loops.totals import Totals
 from ..python import Named, entries_of, in_order_of_names
 from ..training.update import kept_of, lower_update
+from .arrays import Place, fit, linear
 from .comment import Interface
-from .elements import Place, fit, linear
 from .loops import Loops
 from .text import Text, block, wrapped
 

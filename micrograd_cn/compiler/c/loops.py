@@ -11,7 +11,7 @@ from ..loops.maps import Maps
 from ..loops.places import Places
 from ..loops.schedule import Schedule
 from ..loops.stages import Outer, unused_after
-from .elements import WORK, Elements, Place, address, braced, constants, fit, repeated, split
+from .arrays import WORK, Arrays, Place, address, braced, constants, fit, repeated, split
 from .text import Text
 
 SIDES = {"constant": 0, "seed": 0, "parameter": 1, "total": 1, "input": 2}  # of leaves; of two, the left one first
@@ -19,7 +19,7 @@ OWN_LOOP = 8  # instructions of one kind that are a loop of their own if their o
 FIRST = 4  # factors by which rows and columns of totals are split
 
 
-class Loops(Elements):
+class Loops(Arrays):
     """The lines of one function that compute instructions and totals.
 
     Args:

@@ -23,7 +23,7 @@ LOOP_FROM = 3  # items at even distances that are a loop
 MEAN = 3  # items that runs at even distances must have on average to be loops of their own
 
 
-class Elements:
+class Arrays:
     """The places of one function's values, and its lines.
 
     Args:
