@@ -440,8 +440,8 @@ PAGE = {
         "standing": "{state}：{arrived}",
         "at_start": "叶节点已有数值。按“前进”：每个节点由它的操作数算出。",
         "at_forward": "前向传播：{formula} = {value}",
-        "at_part": "前向传播：{part}由{inputs}算出{value}。",
-        "at_part_several": "前向传播：{part}由{inputs}算出 {count} 个数，从 {least} 到 {most}。",
+        "at_part": "前向传播：{part}由 {inputs} 算出 {value}。",
+        "at_part_several": "前向传播：{part}由 {inputs} 算出 {count} 个数，从 {least} 到 {most}。",
         "at_part_alone": "前向传播：{part}给出 {value}。",
         "at_seed": "{name}.grad = {value}：反向传播从根节点开始，它对自身的导数是 1。",
         "at_seed_again": "{name}.grad = {value}：没有调用 zero_grad() 就再次反向传播。内部节点的梯度从 0 开始，"

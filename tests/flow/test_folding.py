@@ -294,7 +294,7 @@ def test_a_closed_part_says_what_it_sees_and_gives(lang, opened):
     page.press("ArrowRight")
     expected = {
         "en": "Forward: layer 1 sees x1 = 0.5, x2 = -1 and gives 4 numbers, from 0.1963 to 0.8381.",
-        "zh": "前向传播：第 1 层接收 x1 = 0.5、x2 = -1，给出 4 个数，从 0.1963 到 0.8381。",
+        "zh": "前向传播：第 1 层由 x1 = 0.5、x2 = -1 算出 4 个数，从 0.1963 到 0.8381。",
     }[lang]
     numbers = [n.data for n in labelled(root).values() if n.op and n.op.name == "tanh" and "layers.0" in str(n.group)]
     expected = expected.replace("0.1963", f"{min(numbers):.4g}").replace("0.8381", f"{max(numbers):.4g}")
