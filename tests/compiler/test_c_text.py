@@ -51,7 +51,7 @@ def test_the_gradient_of_a_network_has_no_more_lines_where_it_is_wider():
 
 @pytest.mark.slow
 def test_a_large_network_is_a_few_hundred_lines():
-    model, xs = MLP(784, [128, 10], seed=0), numbered(785)
+    model, xs = MLP(784, [128, 10], seed=0), [*numbered(784), Value(3.0)]
     program = compile(cross_entropy(model(xs[:784]), xs[784]), xs)
     text = program.source("c", model, optimizer=Adam(model.parameters()))
     assert text.count("\n") < 400

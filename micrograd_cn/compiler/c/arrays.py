@@ -56,7 +56,7 @@ class Arrays:
 
     def array(self, i: int) -> str:
         """Return the array where a value is."""
-        return self.place(i)[0]
+        return ARRAYS[self.places.scalar[i] // BETWEEN]
 
     def arrays(self, numbers: Iterable[int]) -> tuple[str, ...]:
         """Return the arrays where values are."""
@@ -64,7 +64,7 @@ class Arrays:
 
     def index_of(self, i: int) -> int:
         """Return the index of a value in its array."""
-        return self.place(i)[1]
+        return self.places.scalar[i] % BETWEEN
 
     def loop(self, count: int, lines: list[str]) -> None:
         """Write what is done for i from 0 on."""

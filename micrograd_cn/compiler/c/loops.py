@@ -160,4 +160,6 @@ def _orient(code: Code) -> None:
             code.instructions[i] = form, tuple([_sides(code, pair) for pair in rest[0]]), rest[1]
         elif form in COMMUTATIVE:
             code.instructions[i] = form, *_sides(code, (rest[0], rest[1]))
+        else:
+            continue
         code.operands[i] = operands(code.instructions[i])

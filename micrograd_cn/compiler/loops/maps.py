@@ -17,6 +17,7 @@ VECTORS = 2  # a map of fewer is joined with others of its kind, and their opera
 NEAR = 6  # next instructions, among which the one that continues a map is looked for
 FAR = 1 << 32  # places between any two values that have none yet
 DIGIT = 80  # bits for a place where several are packed into one number, with room for multiples of a distance
+MANY_DIGITS = 16  # places that are packed by halves
 
 Offsets: TypeAlias = tuple[int, ...]
 
@@ -229,12 +230,17 @@ def _chains(placed: Sequence[_Placed], least: int) -> Iterator[Sequence[_Placed]
         yield [waiting.pop(code + step * n) for n in range(count if count >= least else 1)]
 
 
-def _digits(places: Offsets) -> int:
+def _digits(places: Sequence[int]) -> int:
     """Return places as digits of one number, so that all of them are added at once.
 
     >>> _digits((2, 3)) + _digits((5, -4)) == _digits((7, -1))
     True
+    >>> _digits(range(40)) == sum(place << 80 * (39 - place) for place in range(40))
+    True
     """
+    if len(places) > MANY_DIGITS:  # to lengthen one number by digit after digit would take the square of their count
+        half = len(places) // 2
+        return (_digits(places[:half]) << DIGIT * (len(places) - half)) + _digits(places[half:])
     code = 0
     for place in places:
         code = (code << DIGIT) + place
