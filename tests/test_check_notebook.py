@@ -74,5 +74,5 @@ if __name__ == "__main__":
         cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
         for count, (cell, text) in enumerate(zip(cells, printed(notebook), strict=True), 1):
             cell.execution_count = count
-            cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text=text)] if text else []  # type: ignore[no-untyped-call]
-        nbformat.write(notebook, DEMOS / f"check.{lang}.ipynb")  # type: ignore[no-untyped-call]
+            cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text=text)] if text else []
+        nbformat.write(notebook, DEMOS / f"check.{lang}.ipynb")

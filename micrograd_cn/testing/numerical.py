@@ -48,7 +48,7 @@ class Steps(NamedTuple):
         enough: the error, relative to the slope, at which no further first step is tried.
         small: such an error that is absolute.
         stops: whether an extrapolation stops there too.
-        glance: a step whose quotient the caller may be satisfied with; 0.0 if none is.
+        glance: a step whose quotient, with that of the first step, may satisfy the caller; 0.0 if none is.
     """
 
     first: Sequence[float]
@@ -80,7 +80,7 @@ def derivative(
     which estimate the error, grow again (Ridders 1982, Advances in Engineering Software 4, 75). Several first steps are
     tried, since only a step smaller than the distance to the next kink, pole or edge of the domain can be right.
     The first estimate with which the caller is `satisfied`, and a finer one agrees, ends it, and so does `Spent`; where
-    the steps say so, it is tried first to be content with one quotient of a small step.
+    the steps have one for a glance, two quotients that lie far apart are tried first.
 
     >>> estimate = derivative(lambda x: x**3, 2.0)
     >>> abs(estimate.slope - 12) <= estimate.error < 1e-8

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-np = pytest.importorskip("numpy")
-from micrograd_cn.testing import GradientMismatch, PartlyCompared, gradcheck  # noqa: E402
+from micrograd_cn.testing import GradientMismatch, PartlyCompared, gradcheck
 
+np = pytest.importorskip("numpy")
 PATH = Path(__file__).parents[2] / "demos/backward_passes.py"
 CALLS = 300
 
