@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, TypeAlias
 
 from .engine import Value
 
 __all__ = ["Optimizer"]
+
+States: TypeAlias = list[dict[str, float]]  # one of each parameter
 
 
 class Optimizer:
@@ -17,8 +20,8 @@ class Optimizer:
     Attributes:
         parameters: what `step` changes; those that require no gradient are passed over.
         lr: the learning rate, which may be set between steps.
-        state: for each parameter, the numbers that a step carries to the next.
         steps: how many steps were taken.
+        kept: the state; as long as nobody has asked for it, a function that makes it.
 
     >>> class Signs(Optimizer):
     ...     def update(self, p, state):
@@ -52,7 +55,23 @@ class Optimizer:
             seen.add(p)
         self.lr = self._at_least_0("lr", lr)
         self.steps = 0
-        self.state = [dict.fromkeys(self.slots, 0.0) for _ in self.parameters]
+        self.kept: States | Callable[[], States] = partial(_copied, [dict.fromkeys(self.slots, 0.0)] * len(seen))
+
+    @property
+    def state(self) -> States:
+        """For each parameter, the numbers that a step carries to the next.
+
+        >>> from micrograd_cn.optim import SGD
+        >>> SGD([Value(1)], lr=0.1, momentum=0.9).state
+        [{'momentum_buffer': 0.0}]
+        """
+        if callable(self.kept):
+            self.kept = self.kept()
+        return self.kept
+
+    @state.setter
+    def state(self, states: States) -> None:
+        self.kept = states
 
     def _at_least_0(self, name: str, x: float) -> float:
         return at_least_0(f"{type(self).__name__}: {name}", x)
@@ -100,7 +119,8 @@ class Optimizer:
         [{'momentum_buffer': 0.0}]
         """
         options = {name: getattr(self, name) for name in self.options}
-        return {"options": options, "steps": self.steps, "state": [dict(state) for state in self.state]}
+        states = self.kept() if callable(self.kept) else _copied(self.kept)
+        return {"options": options, "steps": self.steps, "state": states}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue as the optimiser that gave `state` would; if anything is wrong with it, nothing is changed.
@@ -137,7 +157,8 @@ class Optimizer:
         except TypeError as error:
             raise TypeError(f"{name}: wrong options {state['options']!r}: {error}") from error
         checked.steps = state["steps"]
-        checked.state = [{slot: float(x) for slot, x in slots.items()} for slots in state["state"]]
+        states = [{slot: float(x) for slot, x in slots.items()} for slots in state["state"]]
+        checked.kept = partial(_copied, states)
         vars(self).update(vars(checked))
 
 
@@ -154,6 +175,10 @@ def at_least_0(name: str, x: float) -> float:
     except TypeError:
         raise TypeError(f"{name} must be 0 or more, got {x!r}") from None
     raise ValueError(f"{name} must be 0 or more, got {x!r}")
+
+
+def _copied(states: States) -> States:
+    return [dict(state) for state in states]
 
 
 def _same_keys(name: str, what: str, given: Any, expected: set[str]) -> None:

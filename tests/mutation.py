@@ -66,7 +66,7 @@ TESTS = {  # modules or folders: the files test_*.py that pin them
     "compiler/threads/tasks": "compiler/threads",
     "compiler/llvm/builtin": "compiler/prepared compiler/calling",
     "compiler/data/rows": "compiler/rows compiler/training",
-    "compiler/run/calling compiler/data/captured compiler/threads/version compiler/threads/forks": "compiler/calling "
+    "compiler/run/calling compiler/data/captured compiler/data/parameters compiler/threads/forks": "compiler/calling "
     "compiler/jit compiler/guards compiler/threads",
     "compiler/function/jit compiler/data/samples compiler/function/guards": "compiler/jit compiler/guards",
     "compiler/derivatives compiler/function/minimize": "compiler/derivatives compiler/rows",

@@ -15,7 +15,7 @@ from ..optim import Optimizer
 from .c import file as c
 from .c.file import Options
 from .data.anomalies import detect_anomaly
-from .data.captured import add_gradients, data_of
+from .data.parameters import add_gradients
 from .data.rows import Numbers, address, in_order, numpy_of, overlap, read_rows, writable, written
 from .data.samples import Bucket
 from .derivatives import Differentiable
@@ -25,7 +25,6 @@ from .python import Named, source
 from .run.calling import Caller
 from .run.executable import Executables, nothing
 from .threads.tasks import check_threads
-from .threads.version import data_version
 from .training.epochs import Course, Progress, Shuffler, samples_first
 from .training.loop import layout_of
 from .training.mixture import Division, Mixture
@@ -171,17 +170,17 @@ class Program(Differentiable):
         if overlap(data, out):
             raise ValueError("prepare(): out overlaps the rows, which would change while they are read")
         executable = self.executables.quickest("forward", n)
-        memory = executable.memory([])
+        memory = executable.memory()
         run = executable.prepared(memory, address(data), address(index), n, to, out, memoryview(out), self, data, index)
         if not self.parameters:
             return run
-        seen = -1
+        data_now, seen = self.executables.data, array("d")
 
         def with_parameters() -> Any:
             nonlocal seen
-            if seen != (now := data_version()):
+            if seen is not (now := data_now()):
+                executable.write(memory, now)
                 seen = now
-                executable.write(memory, data_of(self.parameters))
             return run()
 
         return with_parameters
@@ -204,7 +203,7 @@ class Program(Differentiable):
             return []
         self.detect_anomaly(data, index, backward=False)
         executable = self.executables.best("forward", len(index))
-        now = [] if parameters else data_of(self.parameters)
+        now = array("d") if parameters else self.executables.data()
         with executable.memories(now, threads) as memories:
             for memory in memories if parameters else ():
                 ctypes.memmove(memory.s.address, parameters, WORD * len(self.parameters))
@@ -234,7 +233,7 @@ class Program(Differentiable):
         self.detect_anomaly(data, index, backward=True)
         executable = self.executables.best("gradient", len(index))
         first = self.executables.pitch
-        with executable.memories(data_of(self.parameters), threads) as memories:
+        with executable.memories(self.executables.data(), threads) as memories:
             loss = executable.gradient(memories, address(data), address(index), len(index))
             gradients = memories[0].s.view[first : first + len(self.parameters)].tolist()
         return float(loss), gradients

@@ -3,6 +3,7 @@
 import math
 import operator
 import os
+import pickle
 import random
 import signal
 import sys
@@ -267,6 +268,33 @@ def test_calls_of_fit_follow_what_has_changed_between_them(make):
         return everything(ws, optimizer)
 
     assert trained(lambda program, *rest: program.fit(*rest)) == trained(loop)
+
+
+@pytest.mark.parametrize("make", OPTIMISERS.values(), ids=OPTIMISERS)
+def test_the_state_is_the_same_whenever_it_is_asked_for_and_whoever_holds_it_sees_it_change(make):
+    """Until somebody asks for it, `fit` leaves arrays, in an order of its own."""
+
+    def trained(asks):
+        parameters, program, rows, _ = problem()
+        parameters[4].requires_grad = False
+        optimizer, held = make([parameters[5], *parameters[:5], *parameters[6:]]), []
+        for call in range(3):
+            if call == asks:
+                held = [optimizer.state, *optimizer.state]
+            during = [lambda losses: held.append(optimizer.state)] * (asks == call + 10)
+            program.fit(rows, optimizer, 2, progress=during[0] if during else False)
+            if asks == 20:
+                optimizer = pickle.loads(pickle.dumps(optimizer))
+                optimizer.parameters = [parameters[5], *parameters[:5], *parameters[6:]]
+        saved = optimizer.state_dict()
+        assert saved["state"] == optimizer.state
+        if held:
+            assert held[0] is optimizer.state
+        if 0 <= asks < 3:
+            assert all(a is b for a, b in zip(held[1:], optimizer.state, strict=True))
+        return everything(parameters, optimizer)
+
+    assert len({repr(trained(asks)) for asks in (-1, 0, 1, 2, 10, 11, 12, 20)}) == 1
 
 
 def test_a_slot_that_no_step_reads_stays_what_it_is():

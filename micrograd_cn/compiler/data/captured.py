@@ -6,7 +6,6 @@ that. The program does the same.
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
@@ -25,8 +24,6 @@ class Captured(Value):
     >>> c = Captured(w * 3)
     >>> c.data
     6.0
-    >>> add_gradients([w, c], [1.0, 10.0]); w.grad
-    31.0
     """
 
     __slots__ = ("of",)
@@ -89,25 +86,6 @@ def capture(roots: Sequence[Value], made: Collection[Value], known: dict[Value, 
                 if any(x is not y for x, y in zip(operands, node.operands, strict=True)):
                     found[node] = record(node.op, operands)
     return [new(root) for root in roots]
-
-
-def data_of(parameters: Iterable[Value]) -> array[float]:
-    """Return the data of parameters.
-
-    >>> data_of([Value(2), Captured(Value(3) * 2)])
-    array('d', [2.0, 6.0])
-    """
-    return array("d", [p._data for p in parameters])
-
-
-def add_gradients(parameters: Iterable[Value], gradients: Iterable[float], share: float = 1.0) -> None:
-    """Add gradients, times a share, to the `grad` of parameters; of a captured value, as its `backward()` does."""
-    for p, gradient in zip(parameters, gradients, strict=True):
-        if type(p) is Captured:
-            if p.of.requires_grad:
-                p.of.backward(share * gradient)
-        elif p.requires_grad:  # it may have been frozen since
-            p.grad = (p.grad or 0.0) + share * gradient
 
 
 def check_captured(trained: Iterable[Value], captured: Iterable[Captured]) -> None:

@@ -20,7 +20,8 @@ from ...engine import Value, constant
 from ...number import number
 from ...optim import Optimizer
 from ...tree import flatten
-from ..data.captured import Captured, add_gradients
+from ..data.captured import Captured
+from ..data.parameters import add_gradients
 from ..data.rows import in_order, writable
 from ..data.samples import (
     Bucket,

@@ -5,9 +5,7 @@ from __future__ import annotations
 import time
 from array import array
 
-from ..data.captured import data_of
 from ..data.rows import Numbers, address
-from ..threads.version import data_version
 from .executable import Buffers, Executable, Executables
 
 SELDOM = 256  # calls between two looks at whether better code is worth the time to make it
@@ -25,7 +23,7 @@ class _Ready:
 
     def __init__(self, executables: Executables, executable: Executable) -> None:
         self.executable = executable
-        self.memory: Buffers = executable.memory([])
+        self.memory: Buffers = executable.memory()
         numbers = array("d", bytes(8 * executables.lowering.columns))
         self.out = array("d", bytes(8 * executable.outputs))
         index = array("q", [0])
@@ -33,15 +31,13 @@ class _Ready:
             self.memory, address(numbers), address(index), 1, address(self.out), None, index, executables
         )
         self.numbers = memoryview(numbers)
-        self._seen = -1
-        self._parameters = executables.graph.parameters
+        self._data, self._written = executables.data, array("d")
 
     def renew(self) -> None:
         """Take the parameters' data, if any data has changed since."""
-        if self._seen != (now := data_version()):
-            self._seen = now
-            if self._parameters:
-                self.executable.write(self.memory, data_of(self._parameters))
+        if self._written is not (data := self._data()):
+            self.executable.write(self.memory, data)
+            self._written = data
 
 
 class Caller:

@@ -17,6 +17,7 @@ from typing import Any
 
 from ...engine import Value
 from ..data.captured import Captured
+from ..data.parameters import Data
 from ..instructions.code import AFTER, BATCH, SAMPLE
 from ..instructions.lowering import Graph, Lowering
 from ..llvm.builtin import builtin_function
@@ -290,24 +291,23 @@ class Executable:
         self.seconds += time.perf_counter() - start
         return loss
 
-    def memory(self, parameters: Sequence[float]) -> Buffers:
-        """Return memory that no other thread uses, with the parameters' data in it."""
+    def memory(self) -> Buffers:
+        """Return memory that no other thread uses."""
         try:
-            memory = self._unused.pop()
+            return self._unused.pop()
         except IndexError:
-            memory = Buffers(self)
-        self.write(memory, parameters if isinstance(parameters, array) else array("d", parameters))
-        return memory
+            return Buffers(self)
 
     def write(self, memory: Buffers, parameters: array[float]) -> None:
         """Put the parameters' data into memory."""
         ctypes.memmove(memory.s.address, parameters.buffer_info()[0], WORD * len(parameters))
 
     @contextmanager
-    def memories(self, parameters: Sequence[float], count: int) -> Iterator[list[Buffers]]:
-        """Give memory for some threads inside the block."""
-        given = array("d", parameters)
-        taken = [self.memory(given) for _ in range(count)]
+    def memories(self, parameters: array[float], count: int) -> Iterator[list[Buffers]]:
+        """Give memory for some threads, with the parameters' data in it, inside the block."""
+        taken = [self.memory() for _ in range(count)]
+        for memory in taken:
+            self.write(memory, parameters)
         yield taken
         for memory in taken:
             self.done(memory)
@@ -334,6 +334,7 @@ class Executables:
 
     Attributes:
         graph: what they compute.
+        data: of its parameters.
         captured: those of its parameters that stand for what was computed before.
         pitch: how many places parameters have among the scalars, and after them their gradients.
     """
@@ -345,6 +346,7 @@ class Executables:
         self._making = threading.Lock()
         with collector_off():
             self.graph = Graph(outputs, inputs, parameters)
+        self.data = Data(self.graph.parameters)
         self.captured = [p for p in self.graph.parameters if isinstance(p, Captured)]
         self.pitch = pitch(len(self.graph.parameters))
 

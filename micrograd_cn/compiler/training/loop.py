@@ -12,8 +12,9 @@ from weakref import WeakKeyDictionary
 from ... import watching
 from ...engine import Value
 from ...optim import Optimizer
-from ...optimizer import at_least_0
-from ..data.captured import check_captured, data_of
+from ...optimizer import States, at_least_0
+from ..data.captured import check_captured
+from ..data.parameters import Data
 from ..data.rows import address
 from ..llvm.machine import Memory
 from ..loops.places import WORD
@@ -48,7 +49,7 @@ class Running:
 
     def __init__(self, executables: Executables, rows: int, threads: int = 1) -> None:
         self.executables, self.executable = executables, executables.best("gradient", rows)
-        self.memories = [self.executable.memory([]) for _ in range(threads)]
+        self.memories = [self.executable.memory() for _ in range(threads)]
 
     def expect(self, taken: float, left: float) -> None:
         """Go on with native code if the seconds that it has run, or those that are left, are worth it."""
@@ -59,7 +60,7 @@ class Running:
         if left and self.executables.worth(self.executable, seconds):
             worse, memories = self.executable, self.memories
             better = self.executables.native(worse, "gradient")
-            self.executable, self.memories = better, [better.memory([]) for _ in memories]
+            self.executable, self.memories = better, [better.memory() for _ in memories]
             _give_back(worse, memories)  # after that, since Ctrl-C may come between two lines
 
     def done(self) -> None:
@@ -88,24 +89,25 @@ class Layout:
     """Where the numbers of parameters are: those that are read have the first places, in order.
 
     Attributes:
-        read: the parameters that are read.
-        given: those of an optimiser.
+        read: the data of the parameters that are read.
+        given: the parameters of an optimiser.
         order: the indices of `given`, sorted by their places.
         trained: `given` in this order.
         places: those of `trained`.
-        others: those that are trained and not read.
+        others: the data of those that are trained and not read.
         begin, end: the place of the first of those, and after the last.
         known: the set of `given`.
         covers: whether all that are read are trained.
     """
 
     def __init__(self, read: Sequence[Value], given: Sequence[Value]) -> None:
-        self.read, self.given = read, [*given]
+        self._read, self.given = read, [*given]
         place = {p: i for i, p in enumerate(read)}
-        self.others = [p for p in given if p not in place]
+        others = [p for p in given if p not in place]
+        self.read, self.others = Data(read), Data(others)
         self.begin = pitch(len(read))
-        self.end = self.begin + len(self.others)
-        place |= {p: i for i, p in enumerate(self.others, self.begin)}
+        self.end = self.begin + len(others)
+        place |= {p: i for i, p in enumerate(others, self.begin)}
         self.order = sorted(range(len(given)), key=lambda k: place[given[k]])
         self.trained = [given[k] for k in self.order]
         self.places = [place[p] for p in self.trained]
@@ -114,26 +116,53 @@ class Layout:
         self.known = frozenset(given)
         self.covers = self.known.issuperset(read)
 
-    def put(self, numbers: list[float], to: array[float]) -> None:
+    def put(self, numbers: array[float], to: array[float]) -> None:
         """Write a number of each parameter that is trained to its place."""
         if self._beside:
-            to[self._beside] = array("d", numbers)
+            to[self._beside] = numbers
         else:
             for place, x in zip(self.places, numbers, strict=True):
                 to[place] = x
 
-    def of(self, numbers: array[float]) -> list[float]:
+    def of(self, numbers: array[float]) -> array[float]:
         """Return the numbers of the parameters that are trained."""
-        if self._beside:
-            return numbers[self._beside].tolist()
-        listed = numbers.tolist()
-        return [listed[place] for place in self.places]
+        return numbers[self._beside] if self._beside else array("d", [numbers[place] for place in self.places])
 
     def is_of(self, read: Sequence[Value], given: Sequence[Value]) -> bool:
         """Return whether it is that of such parameters."""
         return (
-            self.read == read and self.given == given
+            self._read == read and self.given == given
         )  # at once where they are the same: nodes are equal to themselves
+
+
+class Kept:
+    """What an optimiser keeps of its parameters, an array of each slot; a call makes its `state` of it.
+
+    Attributes:
+        layout: in whose order the numbers are.
+        columns: the numbers by slot.
+    """
+
+    def __init__(self, layout: Layout, columns: dict[str, array[float]]) -> None:
+        self.layout, self.columns = layout, columns
+
+    def __call__(self) -> States:
+        """Return the state."""
+        states: States = [{} for _ in self.layout.order]
+        for slot, numbers in self.columns.items():
+            for k, x in zip(self.layout.order, numbers, strict=True):
+                states[k][slot] = x
+        return states
+
+
+def kept_by(optimizer: Optimizer, layout: Layout, slots: Sequence[str]) -> Kept:
+    """Return what an optimiser keeps, at least these slots of it."""
+    kept = optimizer.kept
+    if isinstance(kept, Kept) and kept.layout is layout:
+        return kept
+    if callable(kept):
+        slots, kept = optimizer.slots, kept()
+    return Kept(layout, {slot: array("d", [kept[k][slot] for k in layout.order]) for slot in slots})
 
 
 _layouts: WeakKeyDictionary[Optimizer, Layout] = WeakKeyDictionary()  # of the last call of `fit`
@@ -165,8 +194,7 @@ class Training:
         self._changed = changed = [p.requires_grad for p in layout.trained]
         masked = not (all(changed) and layout.covers)
         self.update = update = compiled(optimizer, masked)
-        self._states = [optimizer.state[k] for k in layout.order] if update.kept else []
-        data = data_of(parameters)
+        data = layout.read()
         self.numbers = Memory(pitch(len(parameters)))
         self.numbers.view[: len(data)] = data
         self.scalars = Memory(update.scalars)
@@ -177,15 +205,16 @@ class Training:
         self.blocks = -(-layout.end // update.width)
         self.samples = Memory(self.blocks * update.block + update.outputs * update.width)
         before = array("d", bytes(WORD * self.blocks * update.width))
-        before[: len(data)], before[layout.begin : layout.end] = data, data_of(layout.others)
+        before[: len(data)], before[layout.begin : layout.end] = data, layout.others()
         self._write(0, before)
-        for k in update.kept:
-            slot = optimizer.slots[k]
-            layout.put([state[slot] for state in self._states], before)
+        slots = {optimizer.slots[k]: k for k in update.kept}
+        self._kept = kept_by(optimizer, layout, [*slots])
+        for slot, k in slots.items():
+            layout.put(self._kept.columns[slot], before)
             self._write(2 + k, before)
         if masked:
             before = array("d", bytes(WORD * len(before)))  # 0 for a parameter that the optimiser does not have
-            layout.put([*map(float, changed)], before)
+            layout.put(array("d", changed), before)
             self._write(update.columns - 1, before)
 
     def _write(self, k: int, numbers: array[float]) -> None:
@@ -193,7 +222,7 @@ class Training:
         for lane, column in enumerate(self._lanes(k)):
             column[:] = memoryview(numbers)[lane :: self.update.width]
 
-    def _column(self, k: int) -> list[float]:
+    def _column(self, k: int) -> array[float]:
         """Return the numbers of the optimiser's parameters in a column."""
         numbers = array("d", bytes(WORD * self.blocks * self.update.width))
         for lane, column in enumerate(self._lanes(k)):
@@ -263,23 +292,27 @@ class Training:
         steps = int(self.scalars.data[1])  # counted there, since Ctrl-C may come just before a line of Python
         if steps == optimizer.steps:
             return
-        some = not all(self._changed)
+        layout, every = self._layout, all(self._changed)
 
-        def of_trained(of_all: list[T]) -> list[T]:
-            return [*compress(of_all, self._changed)] if some else of_all
+        def of_trained(of_all: Sequence[T]) -> Sequence[T]:
+            return of_all if every else [*compress(of_all, self._changed)]
 
-        trained, states = of_trained(self._layout.trained), of_trained(self._states) if self._states else []
+        columns = {optimizer.slots[k]: self._column(2 + k) for k in self.update.kept}
         changes: list[Iterable[object]] = [
-            map(setattr, trained, repeat("_data"), of_trained(self._column(0))),
+            map(setattr, of_trained(layout.trained), repeat("_data"), of_trained(self._column(0))),
             map(setattr, [watching], ["given_data"], [True]),
-            map(setattr, optimizer.parameters if some else (), repeat("grad"), repeat(0.0)),
-            map(setattr, trained, repeat("grad"), of_trained(self._column(1))),
-            *[
-                map(dict.__setitem__, states, repeat(optimizer.slots[k]), of_trained(self._column(2 + k)))
-                for k in self.update.kept
-            ],
+            map(setattr, () if every else optimizer.parameters, repeat("grad"), repeat(0.0)),
+            map(setattr, of_trained(layout.trained), repeat("grad"), of_trained(self._column(1))),
             map(setattr, [optimizer], ["steps"], [steps]),
         ]
+        if callable(optimizer.kept):
+            kept = Kept(layout, self._kept.columns | columns)
+            changes.append(map(setattr, [optimizer], ["kept"], [kept]))
+        else:  # somebody may hold the state
+            states = of_trained([optimizer.kept[k] for k in layout.order])
+            changes += [
+                map(dict.__setitem__, states, repeat(slot), of_trained(numbers)) for slot, numbers in columns.items()
+            ]
         if self.schedule is not None:
             changes.append(map(setattr, [optimizer], ["lr"], [self.scalars.data[0]]))
         deque(chain.from_iterable(changes), maxlen=0)  # one call of C's: there is no Ctrl-C in the middle

@@ -19,7 +19,7 @@ from ..run import drivers
 from ..run.executable import Stages
 from ..tables.plan import Plan
 
-OPTIONS = ("parameters", "lr", "steps", "state")  # attributes in which optimisers with the same update may differ
+OPTIONS = ("parameters", "lr", "steps", "kept")  # attributes in which optimisers with the same update may differ
 KEPT = 16  # updates, of the options that were used last
 _made: OrderedDict[Any, Update] = OrderedDict()
 
