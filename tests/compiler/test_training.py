@@ -278,11 +278,14 @@ def test_the_state_is_the_same_whenever_it_is_asked_for_and_whoever_holds_it_see
         parameters, program, rows, _ = problem()
         parameters[4].requires_grad = False
         optimizer, held = make([parameters[5], *parameters[:5], *parameters[6:]]), []
+
+        def ask(losses):
+            held.append(optimizer.state)
+
         for call in range(3):
             if call == asks:
                 held = [optimizer.state, *optimizer.state]
-            during = [lambda losses: held.append(optimizer.state)] * (asks == call + 10)
-            program.fit(rows, optimizer, 2, progress=during[0] if during else False)
+            program.fit(rows, optimizer, 2, progress=ask if asks == call + 10 else False)
             if asks == 20:
                 optimizer = pickle.loads(pickle.dumps(optimizer))
                 optimizer.parameters = [parameters[5], *parameters[:5], *parameters[6:]]
