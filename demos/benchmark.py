@@ -449,7 +449,7 @@ def _compiled_for() -> str:
     from micrograd_cn.compiler.llvm.machine import machine
 
     on = machine()
-    return f"{on.name or platform.machine()}, vectors of {on.native} doubles"
+    return f"{on.name or platform.machine()}, vectors of {on.simd} doubles"
 
 
 def heading() -> dict[str, str]:

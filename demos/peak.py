@@ -23,7 +23,7 @@ def sums() -> int:
 def _compiled() -> tuple[Any, Any]:
     on = machine()
     f = Function("peak", "i64 %n, double %x", "double")
-    lanes = Lanes(f, on.native, on.fused)
+    lanes = Lanes(f, on.simd, on.fused)
     x = lanes.splat("%x")
     with f.loop("%n", [(lanes.kind, lanes.constant(0.0))] * sums()) as loop:
         loop.next = [lanes.product_added(total, x, x) for total in loop.carried]
@@ -48,4 +48,4 @@ def at_the_peak() -> tuple[Callable[[float], None], int]:
     def work(times: float) -> None:
         run(int(times * STEPS), 0.5)
 
-    return work, 2 * sums() * machine().native * STEPS
+    return work, 2 * sums() * machine().simd * STEPS

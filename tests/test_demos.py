@@ -508,9 +508,9 @@ def eight_lanes(measuring: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_names_that_are_computed_side_by_side_are_filled_up_to_one_length(eight_lanes: Any) -> None:
     lessons = eight_lanes.filled(NAMED, 10, [7, 10, 12])
     assert [len(tokens) for tokens, *_ in lessons] == [10] * 8 + [12] * 2 + [7] * 2
-    for tokens, targets, shares in lessons:
-        assert len(tokens) == len(targets) == len(shares)
-        assert sum(shares) == pytest.approx(1.0)
+    for tokens, targets, divide in lessons:
+        assert len(tokens) == len(targets) == len(divide)
+        assert sum(divide) == pytest.approx(1.0)
     spelt = ["".join(eight_lanes.LETTERS[i] for i in tokens[1 : sum(map(bool, s))]) for tokens, _, s in lessons]
     assert spelt[10:] == ["eve", "amelia"]
     assert sorted(spelt[:10]) == sorted(NAMED[:10])

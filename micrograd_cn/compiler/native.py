@@ -26,27 +26,27 @@ class Part:
 
     Attributes:
         stages: of the plan.
-        lanes: whether they compute vectors.
+        batched: whether they compute vectors.
         kept: the values to store, since other parts or loops read them; not used if `shared`.
         outputs: what it stores row by row, from `%a` on.
-        shared: the entry of its one stage if a shared function computes that; else None.
+        shared: the call of its one stage if a shared function computes that; else None.
     """
 
     stages: list[Stage]
-    lanes: bool
+    batched: bool
     kept: set[int] = field(default_factory=set)
     outputs: Sequence[int] = ()
 
     def __post_init__(self) -> None:
         first, *others = self.stages
-        self.shared = None if others or isinstance(first, Stretch) else first.entry
+        self.shared = None if others or isinstance(first, Stretch) else first.call
 
 
 def parts_of(plan: Plan, outputs: Sequence[int] = ()) -> dict[int, list[Part]]:
     """Return the parts of each phase; if outputs are given, the last one of the samples stores them where it can."""
     schedule = plan.schedule
     found = {
-        phase: [Part(stages, phase == SAMPLE and schedule.lanes) for stages in _joined(plan, phase)]
+        phase: [Part(stages, phase == SAMPLE and schedule.batched) for stages in _joined(plan, phase)]
         for phase in plan.stages
     }
     listed = [part for parts in found.values() for part in parts]
@@ -76,7 +76,7 @@ def parts_of(plan: Plan, outputs: Sequence[int] = ()) -> dict[int, list[Part]]:
 
 def _read(plan: Plan, stage: Map | Sums | Takes) -> Iterable[int]:
     """Return what loops read."""
-    return chain.from_iterable(plan.columns(stage)) if isinstance(stage, Map) else plan.read_by(stage)
+    return chain.from_iterable(plan.operands(stage)) if isinstance(stage, Map) else plan.read_by(stage)
 
 
 def _joined(plan: Plan, phase: int) -> Iterator[list[Stage]]:
@@ -87,7 +87,7 @@ def _joined(plan: Plan, phase: int) -> Iterator[list[Stage]]:
         if isinstance(stage, Stretch):
             added = sum(map(plan.schedule.weight, stage.numbers))
         elif _is_unrolled(stage, plan):
-            added = -(-len(stage.numbers) // plan.machine.native)
+            added = -(-len(stage.numbers) // plan.machine.simd)
         else:
             added = CHUNK
         if part and weight + added > CHUNK:
@@ -103,13 +103,13 @@ def _is_unrolled(stage: Stage, plan: Plan) -> TypeGuard[Map]:
     """Return whether a map is written here: it is short, and its operands lie side by side."""
     if not isinstance(stage, Map) or not stage.pattern or "g" in stage.pattern:
         return False
-    return len(stage.numbers) <= UNROLLED * plan.machine.native
+    return len(stage.numbers) <= UNROLLED * plan.machine.simd
 
 
 def function(plan: Plan, part: Part, name: str) -> Function:
     """Return the function of a part."""
     f = Function(name, STAGE)
-    if part.lanes:
+    if part.batched:
         with blocks(f, [("ptr", "%a")]) as (block, [to], after):
             _write(Stretches(plan, f, plan.lanes, block, part.kept), part, to)
             after.append(f.at(to, plan.lanes * len(part.outputs)))
@@ -136,7 +136,7 @@ class Stretches(Straight):
     def __init__(self, plan: Plan, f: Function, count: int, block: str, kept: set[int]) -> None:
         super().__init__(Lanes(f, count, plan.machine.fused), plan.code)
         self.plan, self.block, self.kept = plan, block, kept
-        self.align = 8 if self.lanes.scalar else 8 * plan.machine.native
+        self.align = 8 if self.lanes.scalar else 8 * plan.machine.simd
 
     def stretch(self, numbers: Iterable[int]) -> None:
         """Write instructions one after the other."""
@@ -151,13 +151,13 @@ class Stretches(Straight):
     def rows(self, numbers: Sequence[int], outputs: Sequence[int], to: str) -> None:
         """Write instructions, and as soon as they are known as many outputs as a vector has lanes, into each row."""
         left = {*numbers}
-        width = self.plan.machine.native
+        width = self.plan.machine.simd
         if len(outputs) % width:  # rows then begin anywhere, and 64 bytes lie across the cache's lines more often
             width = min(width, HALF)
-        native = Lanes(self.f, min(width, self.lanes.count), self.lanes.fused)
-        for k in range(0, len(outputs), native.count):
-            k = max(0, min(k, len(outputs) - native.count))  # some twice, rather than fewer
-            chosen = outputs[k : k + native.count]
+        simd = Lanes(self.f, min(width, self.lanes.count), self.lanes.fused)
+        for k in range(0, len(outputs), simd.count):
+            k = max(0, min(k, len(outputs) - simd.count))  # some twice, rather than fewer
+            chosen = outputs[k : k + simd.count]
             waiting = [*chosen]
             while waiting:
                 if waiting[-1] not in left:
@@ -167,26 +167,26 @@ class Stretches(Straight):
                 else:
                     left.remove(waiting[-1])
                     self.stretch(waiting[-1:])
-            self._store_rows(native, [self.value(i) for i in chosen], self.f.at(to, k), len(outputs))
+            self._store_rows(simd, [self.value(i) for i in chosen], self.f.at(to, k), len(outputs))
 
-    def _store_rows(self, native: Lanes, xs: Sequence[str], to: str, width: int) -> None:
+    def _store_rows(self, simd: Lanes, xs: Sequence[str], to: str, width: int) -> None:
         """Store a few neighbouring numbers of each row, whose rows have so many."""
-        if native.scalar:
-            self.f.store(native.kind, xs[0], to)
+        if simd.scalar:
+            self.f.store(simd.kind, xs[0], to)
             return
-        for half in range(0, self.lanes.count, native.count):
-            chosen = ", ".join([f"i32 {half + k}" for k in range(native.count)])
-            mask = f"<{native.count} x i32> <{chosen}>"
+        for half in range(0, self.lanes.count, simd.count):
+            chosen = ", ".join([f"i32 {half + k}" for k in range(simd.count)])
+            mask = f"<{simd.count} x i32> <{chosen}>"
             parts = [self.f.op(f"shufflevector {self.lanes.kind} {x}, {self.lanes.kind} poison, {mask}") for x in xs]
             if width == 1:
-                self.f.store(native.kind, parts[0], self.f.at(to, half))
-            elif len(xs) == native.count:
-                for lane, row in enumerate(native.transposed(parts), half):
-                    self.f.store(native.kind, row, self.f.at(to, lane * width))
+                self.f.store(simd.kind, parts[0], self.f.at(to, half))
+            elif len(xs) == simd.count:
+                for lane, row in enumerate(simd.transposed(parts), half):
+                    self.f.store(simd.kind, row, self.f.at(to, lane * width))
             else:
                 for k, part in enumerate(parts):
-                    for lane in range(native.count):
-                        x = self.f.op(f"extractelement {native.kind} {part}, i32 {lane}")
+                    for lane in range(simd.count):
+                        x = self.f.op(f"extractelement {simd.kind} {part}, i32 {lane}")
                         self.f.store("double", x, self.f.at(to, (half + lane) * width + k))
 
     def load(self, i: int) -> str:
@@ -206,13 +206,13 @@ class Stretches(Straight):
 
     def map(self, stage: Map) -> None:
         """Write a map on neighbouring scalars as vectors."""
-        native = self.plan.machine.native
-        lanes = Lanes(self.f, native, self.lanes.fused)
-        firsts = [column[0] for column in self.plan.columns(stage)]
+        simd = self.plan.machine.simd
+        lanes = Lanes(self.f, simd, self.lanes.fused)
+        firsts = [column[0] for column in self.plan.operands(stage)]
         fixed = [
             lanes.splat(self.value(i)) if letter == "s" else "" for i, letter in zip(firsts, stage.pattern, strict=True)
         ]
-        for k in range(0, len(stage.numbers), native):
+        for k in range(0, len(stage.numbers), simd):
             places = [self.f.at("%s", self.plan.at(i) + 8 * k, BYTE) for i in (stage.numbers[0], *firsts)]
             xs = [x or self.f.load(lanes.kind, place) for x, place in zip(fixed, places[1:], strict=True)]
-            self.f.store(lanes.kind, compute(lanes, stage.form, xs), places[0])
+            self.f.store(lanes.kind, compute(lanes, stage.opcode, xs), places[0])

@@ -122,11 +122,11 @@ class Program(Differentiable):
             return out
         to = Memory(n * width)
 
-        def take(first: int, count: int) -> list[Any]:
+        def collect(first: int, count: int) -> list[Any]:
             flat = to.view[width * first : width * (first + count)].tolist()
             return flat if self._single else [flat[i : i + width] for i in range(0, len(flat), width)]
 
-        outputs, *others = self.outputs_of(data, in_order(n), threads, to.data, take=take) or [[]]
+        outputs, *others = self.outputs_of(data, in_order(n), threads, to.data, collect=collect) or [[]]
         for more in others:
             outputs += more
         return outputs
@@ -192,11 +192,11 @@ class Program(Differentiable):
         threads: int,
         out: Any,
         parameters: int = 0,
-        take: Callable[[int, int], object] = nothing,
+        collect: Callable[[int, int], object] = nothing,
     ) -> list[Any]:
         """Write the outputs of some rows, by number, to a buffer; `parameters` may be where these are meanwhile.
 
-        Return what is taken of them as soon as some are there: see `Executable.forward`.
+        Return what is collected of them as soon as some are there: see `Executable.forward`.
         """
         to = writable(out, len(index) * len(self._outputs))
         if not index:
@@ -207,7 +207,7 @@ class Program(Differentiable):
         with executable.memories(now, threads) as memories:
             for memory in memories if parameters else ():
                 ctypes.memmove(memory.s.address, parameters, WORD * len(self.parameters))
-            return executable.forward(memories, address(data), address(index), len(index), to, take)
+            return executable.forward(memories, address(data), address(index), len(index), to, collect)
 
     def backward(self, rows: Any, threads: int = 1) -> float:
         """Return the mean output, and add its gradient to the `grad` of every parameter.
@@ -500,16 +500,6 @@ class Program(Differentiable):
     def _rows(self, rows: Any) -> tuple[Numbers, int]:
         """Return the rows' numbers in a line, and how many rows there are."""
         return read_rows(rows, len(self._inputs))
-
-    @property
-    def columns(self) -> int:
-        """How many numbers a row has."""
-        return len(self._inputs)
-
-    @property
-    def count(self) -> int:
-        """How many outputs there are."""
-        return len(self._outputs)
 
     @property
     def has_gradient(self) -> bool:

@@ -173,7 +173,7 @@ def test_the_library_is_loaded_where_there_is_one():
     except OSError:
         pytest.skip(f"this system has no {LIBRARY}")
     this = machine()
-    symbol = Library(this.triple, this.native, this.fused, lambda symbol: True).symbol("sin", 1)
+    symbol = Library(this.triple, this.simd, this.fused, lambda symbol: True).symbol("sin", 1)
     assert this.library.symbol("sin", 1) == symbol * hasattr(of_c, symbol)
 
 

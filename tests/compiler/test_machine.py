@@ -97,7 +97,7 @@ def test_vectors_are_as_wide_as_the_processor_computes():
     llvm.initialize_all_targets()
     for name, (triple, features, native, _) in ELSEWHERE.items():
         on = Machine(name, triple, dict.fromkeys(features.split(), True))
-        assert (on.native, on.width) == (native, 2 * native)
+        assert (on.simd, on.width) == (native, 2 * native)
         assert on.registers == (32 if "neon" in features or "avx512vl" in features else 16)
         assert on.fused == ("fma" in features or "neon" in features)
 
@@ -114,7 +114,7 @@ def test_code_for_other_processors_is_such_as_llvm_takes(monkeypatch, name, has_
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
     on = Machine(name, triple, dict.fromkeys(features.split(), True))
-    assert on.native == native
+    assert on.simd == native
     on.library.found = lambda symbol: has_libmvec or not symbol.startswith("_ZGV")
     target, assembly = on.target(1), []
 
@@ -154,7 +154,7 @@ def test_code_for_other_processors_is_such_as_llvm_takes(monkeypatch, name, has_
 def test_this_process_has_the_processor_that_was_asked_for():
     on = machine()
     expected = next(rest for features, *rest in PROCESSORS.values() if features == os.environ[FEATURES])
-    assert [on.native, on.registers, on.fused] == expected
+    assert [on.simd, on.registers, on.fused] == expected
 
 
 @pytest.mark.skipif(FEATURES in os.environ, reason="this is the process that it starts")

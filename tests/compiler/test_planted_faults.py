@@ -189,13 +189,13 @@ def no_order_of_layers(patch):
 
 
 def one_place_for_two(patch):
-    take, count = Places.take, [0]
+    take, count = Places.allocate, [0]
 
     def sometimes_the_last(self, n):
         count[0] += n == 1
         return self.scalars - 1 if n == 1 and count[0] % 7 == 0 else take(self, n)
 
-    patch.setattr(Places, "take", sometimes_the_last)
+    patch.setattr(Places, "allocate", sometimes_the_last)
 
 
 def rounded_index(patch):
@@ -229,7 +229,7 @@ def lost_value(patch):
     def without_one(plan, outputs):
         found = parts_of(plan)  # where outputs wait in blocks
         for part in found[SAMPLE]:
-            part.kept.discard(max(part.kept & plan.slot.keys(), default=None))
+            part.kept.discard(max(part.kept & plan.vector.keys(), default=None))
         return found
 
     patch.setattr(f"{COMPILER}.run.executable.parts_of", without_one)
@@ -286,14 +286,14 @@ def exchanged_in_c(patch):
 
 
 def one_place_for_two_in_c(patch):
-    take, count = Places.take, [0]
+    take, count = Places.allocate, [0]
 
     def sometimes_the_last(self, n):
         count[0] += 1
         found = take(self, n)
         return found - (count[0] % 2 == 0)
 
-    patch.setattr(Places, "take", sometimes_the_last)
+    patch.setattr(Places, "allocate", sometimes_the_last)
 
 
 def lost_total_in_c(patch):
@@ -343,10 +343,10 @@ CHANGES = {
     "exchanged_operands": (Operations, "_form", lambda called, *_: called and called._replace(used=called.used[::-1])),
     "lost_start_of_a_loop": (Operations, "_loop", lambda found, *_: (found[0], [])),
     "gathered_from_the_next_place": (Plan, "_padded", lambda found, *_: [*found[1:], found[0]]),
-    "gathered_without_order": (Maps, "_map", lambda found, *_: Map(found.form, found.numbers[::-1])),
+    "gathered_without_order": (Maps, "_map", lambda found, *_: Map(found.opcode, found.numbers[::-1])),
     "wrong_distance": (Plan, "_even", lambda found, *_: (found[0], found[1] + WORD)),
     "wrong_copies": (Plan, "_pack", lambda place, *_: place - WORD),
-    "no_scalars_in_lanes": (Plan, "fill_entry", lambda *_: []),
+    "no_scalars_in_lanes": (Plan, "fill_call", lambda *_: []),
     "wrong_neighbour": (
         takes,
         "_numbers",

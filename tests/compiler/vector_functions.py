@@ -44,7 +44,7 @@ def widths():
 def machine_of(native, fused, found=None):
     """Return this machine as one with vectors of another width, or with another library."""
     on = Machine()
-    on.native, on.width, on.fused = native, 2 * native, fused
+    on.simd, on.width, on.fused = native, 2 * native, fused
     on.library = Library(on.triple, native, fused, found or _found)
     return on
 

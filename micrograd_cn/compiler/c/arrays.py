@@ -70,7 +70,7 @@ class Arrays:
         """Write what is done for i from 0 on."""
         self.lines += repeated("i", count, lines) if count > 1 else braced(lines)
 
-    def columns(self, rows: Sequence[Sequence[int]], i: str = "i") -> list[str]:
+    def operands(self, rows: Sequence[Sequence[int]], i: str = "i") -> list[str]:
         """Return how the value of each column is written in the row of number `i`."""
         return [self.element([[j] for j in column], i) for column in zip(*rows, strict=True)]
 
@@ -98,7 +98,7 @@ class Arrays:
         for (array, _), group in groups.items():
             for part in split(sorted(group), lambda one: [one[0][1], *map(self.index_of, one[1])]):
                 at = fit(self.text, [[place[1]] for place, _ in part])
-                value = reduce(self._product, self.columns([factors for _, factors in part]))
+                value = reduce(self._product, self.operands([factors for _, factors in part]))
                 self.loop(len(part), [f"{self._name(array)}[{at}] {sign} {value};"])
 
     def _product(self, a: str, b: str) -> str:
@@ -122,7 +122,7 @@ class Arrays:
         """Return where copies of values of several arrays lie side by side."""
         flat = tuple([j for row in rows for j in row])
         if flat not in self._gathered:
-            first = self._gathered[flat] = self.places.take(len(flat)) - WORK
+            first = self._gathered[flat] = self.places.allocate(len(flat)) - WORK
             self.copy([("work", first + n) for n in range(len(flat))], flat)
         return _side_by_side(self._gathered[flat], rows)
 

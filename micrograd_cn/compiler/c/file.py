@@ -71,7 +71,7 @@ class File:
             passed, trains, optimizer, [] if optimizer is None else [optimizer.slots[k] for k in kept_of(*self.update)],
         )  # fmt: skip
         weights = "parameters" if passed else f"{options.name}_weights"
-        self.text = Text(options.name, options.precision, lowering.code.rows, weights)
+        self.text = Text(options.name, options.precision, lowering.code.op_names, weights)
         self.kind, self.size = options.precision, f"{options.name.upper()}_PARAMETERS"
         self.work = 1
 
@@ -108,7 +108,7 @@ class File:
         of = self.lowering.of
         leaves: dict[int, Place] = {of[p]: ("weights", i) for i, p in enumerate(self.parameters) if p in of}
         leaves |= {of[x]: ("inputs", i) for i, x in enumerate(self.inputs) if x in of}
-        schedule = Schedule(self.lowering.code.copy(), roots, totals, lanes=False, sums=False)
+        schedule = Schedule(self.lowering.code.copy(), roots, totals, batched=False, sums=False)
         return Loops(self.text, schedule, leaves)
 
     def forward(self) -> str:
@@ -176,7 +176,7 @@ class File:
                 for k in numbers:
                     place.pop(k, None)
         others = [k for k in range(len(lowering.totals)) if k not in place]
-        loops.places.take(len(others))  # before all others
+        loops.places.allocate(len(others))  # before all others
         in_work = range(loops.work)
         return place | {k: ("work", at) for k, at in zip(others, in_work, strict=True)}, in_work
 

@@ -29,7 +29,7 @@ class Loops(Arrays):
     """
 
     def __init__(self, text: Text, schedule: Schedule, leaves: dict[int, Place]) -> None:
-        super().__init__(text, Places(schedule, native=1, lanes=1, scalars=WORK))
+        super().__init__(text, Places(schedule, simd=1, lanes=1, scalars=WORK))
         self.schedule = schedule
         _orient(schedule.code)
         self.put(leaves)
@@ -58,15 +58,15 @@ class Loops(Arrays):
             maps, rest = self._maps.of(level)
             for members in [*(stage.numbers for stage in maps), *([i] for i in rest)]:
                 self._group(members)
-            self.places.give([self.places.scalar[i] for i in unused.get(n, ()) if i in here and i not in kept])
+            self.places.free([self.places.scalar[i] for i in unused.get(n, ()) if i in here and i not in kept])
 
     def _group(self, members: Sequence[int]) -> None:
         """Write instructions of one kind, which are one loop if there are several."""
-        form, *rest = self.code.instructions[members[0]]
+        opcode, *rest = self.code.instructions[members[0]]
         target = self.element([[i] for i in members])
-        if form in SUMS:
+        if opcode in SUMS:
             lines = self._sums(members, target)
-        elif form == TAKE:
+        elif opcode == TAKE:
             count = len(rest) - 1
             index = self.element([[self.code.operands[i][0]] for i in members])
             found = self.element([[*self.code.operands[i][1:]] for i in members], "i", "k")
@@ -75,20 +75,20 @@ class Loops(Arrays):
                 f"{target} = k < 0 ? {self.text.literal(float('nan'))} : {found};",
             ]
         else:
-            columns = self.columns([self.code.operands[i] for i in members])
-            lines = [f"{target} = {self.text.expression(form, columns)};"]
+            operands_ = self.operands([self.code.operands[i] for i in members])
+            lines = [f"{target} = {self.text.expression(opcode, operands_)};"]
         self.loop(len(members), lines)
 
     # Sums.
 
     def _sums(self, members: Sequence[int], target: str) -> list[str]:
-        """Return what computes sums of one form, as long as each other."""
+        """Return what computes sums of one opcode, as long as each other."""
         pairs = [self.code.instructions[i][1] for i in members]
         [count] = {*map(len, pairs)}
         long = count >= LONG
-        terms = self.columns([self.code.instructions[i][2] for i in members])
+        terms = self.operands([self.code.instructions[i][2] for i in members])
         lefts, rights = [[[a for a, _ in row] for row in pairs], [[b for _, b in row] for row in pairs]]
-        products = [] if long else list(zip(self.columns(lefts), self.columns(rights), strict=True))
+        products = [] if long else list(zip(self.operands(lefts), self.operands(rights), strict=True))
         total = self.text.sum(terms, products)
         if not long:
             return [f"{target} = {total};"]
@@ -130,7 +130,7 @@ class Loops(Arrays):
         target = f"{array}[{fit(self.text, [[at for _, at in row] for row in targets], 'i', 'j')}]"
         [count] = {*map(len, lefts)}
         if count < LONG:
-            a, b = self.columns(lefts), self.columns(rights, "j")
+            a, b = self.operands(lefts), self.operands(rights, "j")
             lines = [f"{target} += {' + '.join(map(self._product, a, b))};"]
         else:
             zero = self.text.literal(-0.0).strip("()")
@@ -155,11 +155,11 @@ def _sides(code: Code, pair: Pair) -> Pair:
 
 def _orient(code: Code) -> None:
     """Let factors of products, and what is added, change sides."""
-    for i, (form, *rest) in enumerate(code.instructions):
-        if form in SUMS:
-            code.instructions[i] = form, tuple([_sides(code, pair) for pair in rest[0]]), rest[1]
-        elif form in COMMUTATIVE:
-            code.instructions[i] = form, *_sides(code, (rest[0], rest[1]))
+    for i, (opcode, *rest) in enumerate(code.instructions):
+        if opcode in SUMS:
+            code.instructions[i] = opcode, tuple([_sides(code, pair) for pair in rest[0]]), rest[1]
+        elif opcode in COMMUTATIVE:
+            code.instructions[i] = opcode, *_sides(code, (rest[0], rest[1]))
         else:
             continue
         code.operands[i] = operands(code.instructions[i])

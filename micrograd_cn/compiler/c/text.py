@@ -59,7 +59,7 @@ class Text:
     Args:
         prefix: of every name.
         kind: "double" or "float".
-        rows: the name of an operation that has a machine form, for messages.
+        op_names: the name of an operation that has a machine form, for messages.
         weights: the name of the parameters' array.
 
     Attributes:
@@ -67,8 +67,8 @@ class Text:
         functions: those of functions, by what they do.
     """
 
-    def __init__(self, prefix: str, kind: str, rows: Mapping[str, str], weights: str = "parameters") -> None:
-        self.prefix, self.kind, self.rows, self.weights = prefix, kind, rows, weights
+    def __init__(self, prefix: str, kind: str, op_names: Mapping[str, str], weights: str = "parameters") -> None:
+        self.prefix, self.kind, self.op_names, self.weights = prefix, kind, op_names, weights
         self.suffix = SUFFIXES[kind]
         self.tables: dict[str, tuple[str, str]] = {}
         self.functions: dict[str, tuple[str, str]] = {}
@@ -94,7 +94,7 @@ class Text:
             text += self.suffix if "." in text or "e" in text else f".0{self.suffix}"
         return f"({text})" if text.startswith("-") else text
 
-    def expression(self, form: str, xs: Sequence[str]) -> str:
+    def expression(self, opcode: str, xs: Sequence[str]) -> str:
         """Return what a machine form gives of some operands.
 
         Raises:
@@ -103,23 +103,23 @@ class Text:
         >>> Text("f", "float", {}).expression("llvm.sqrt", ["x"])
         'sqrtf(x)'
         """
-        if form == "fmul":
+        if opcode == "fmul":
             return product(xs[0], xs[1], self.literal(1.0))
-        if form in OPERATORS:
-            return OPERATORS[form].format(*xs)
-        if form in CONDITIONS:
-            return f"{CONDITIONS[form].format(*xs)} ? {self.literal(1.0)} : {self.literal(0.0)}"
-        if form == "select":
+        if opcode in OPERATORS:
+            return OPERATORS[opcode].format(*xs)
+        if opcode in CONDITIONS:
+            return f"{CONDITIONS[opcode].format(*xs)} ? {self.literal(1.0)} : {self.literal(0.0)}"
+        if opcode == "select":
             return f"{xs[0]} != {self.literal(0.0)} ? {xs[1]} : {xs[2]}"
-        name = self.formula(form) if form in FORMULAS else self._of_math_h(form)
+        name = self.formula(opcode) if opcode in FORMULAS else self._of_math_h(opcode)
         return f"{name}({', '.join(xs)})"
 
-    def _of_math_h(self, form: str) -> str:
-        name = LLVM_NAMES.get(form, form.removeprefix("llvm."))
+    def _of_math_h(self, opcode: str) -> str:
+        name = LLVM_NAMES.get(opcode, opcode.removeprefix("llvm."))
         if name not in MATH_H:
             raise ValueError(
-                f'source("c"): the operation {self.rows.get(form, form)!r} has the machine form {form!r}, which is no '
-                "function of C99's math.h; write its formula instead"
+                f'source("c"): the operation {self.op_names.get(opcode, opcode)!r} has the machine form {opcode!r}, '
+                "which is no function of C99's math.h; write its formula instead"
             )
         return name + self.suffix
 
@@ -136,22 +136,22 @@ class Text:
             return names[i]
 
         for i in numbers:
-            form, *rest = code.instructions[i]
+            opcode, *rest = code.instructions[i]
             if not code.operands[i]:
                 continue
             name = names[i] = f"v{i}"
-            if form in SUMS:
+            if opcode in SUMS:
                 pairs, terms = rest
                 products = [(name_of(a), name_of(b)) for a, b in pairs]
                 lines.append(f"const {self.kind} {name} = {self.sum([*map(name_of, terms)], products)};")
-            elif form in CONDITIONS:
-                conditions[i] = CONDITIONS[form].format(*map(name_of, rest))
-                names[i] = f"({self.expression(form, [*map(name_of, rest)])})"
-            elif form == "select" and rest[0] in conditions:
+            elif opcode in CONDITIONS:
+                conditions[i] = CONDITIONS[opcode].format(*map(name_of, rest))
+                names[i] = f"({self.expression(opcode, [*map(name_of, rest)])})"
+            elif opcode == "select" and rest[0] in conditions:
                 a, b = map(name_of, rest[1:])
                 lines.append(f"const {self.kind} {name} = {conditions[rest[0]]} ? {a} : {b};")
             else:
-                lines.append(f"const {self.kind} {name} = {self.expression(form, [*map(name_of, rest)])};")
+                lines.append(f"const {self.kind} {name} = {self.expression(opcode, [*map(name_of, rest)])};")
         return lines
 
     def sum(self, terms: Sequence[str], products: Sequence[tuple[str, str]]) -> str:
@@ -161,18 +161,18 @@ class Text:
 
     # Functions and tables.
 
-    def formula(self, form: str) -> str:
+    def formula(self, opcode: str) -> str:
         """Return the name of a formula's function."""
-        if form not in self.functions:
-            code, result = FORMULAS[form]
+        if opcode not in self.functions:
+            code, result = FORMULAS[opcode]
             operands = [i for i, instruction in enumerate(code.instructions) if instruction[0] == "input"]
             names = {i: f"x{k}" for k, i in enumerate(operands)}
             lines = self.straight(code, names, range(len(code.instructions)))
             name = f"{self.prefix}_formula{sum(key in FORMULAS for key in self.functions)}"
             arguments = ", ".join([f"{self.kind} {names[i]}" for i in operands])
             head = f"static {self.kind} {name}({arguments})"
-            self.functions[form] = name, "\n".join([head, *block("", [*lines, f"return {names[result]};"])])
-        return self.functions[form][0]
+            self.functions[opcode] = name, "\n".join([head, *block("", [*lines, f"return {names[result]};"])])
+        return self.functions[opcode][0]
 
     def dot(self) -> str:
         """Return the name of the function that adds up products at even distances."""

@@ -50,8 +50,8 @@ def _data_version() -> int:
     return _version
 
 
-def add_gradients(parameters: Iterable[Value], gradients: Iterable[float], share: float = 1.0) -> None:
-    """Add gradients, times a share, to the `grad` of parameters; of a captured value, as its `backward()` does.
+def add_gradients(parameters: Iterable[Value], gradients: Iterable[float], weight: float = 1.0) -> None:
+    """Add gradients, times a weight, to the `grad` of parameters; of a captured value, as its `backward()` does.
 
     >>> w = Value(2)
     >>> add_gradients([w, Captured(w * 3)], [1.0, 10.0]); w.grad
@@ -60,6 +60,6 @@ def add_gradients(parameters: Iterable[Value], gradients: Iterable[float], share
     for p, gradient in zip(parameters, gradients, strict=True):
         if type(p) is Captured:
             if p.of.requires_grad:
-                p.of.backward(share * gradient)
+                p.of.backward(weight * gradient)
         elif p.requires_grad:  # it may have been frozen since
-            p.grad = (p.grad or 0.0) + share * gradient
+            p.grad = (p.grad or 0.0) + weight * gradient

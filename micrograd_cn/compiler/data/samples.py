@@ -223,7 +223,7 @@ def where_wrong(arguments: dict[str, Any]) -> str:
     return "unknown"
 
 
-def columns(arrays: Sequence[Any]) -> tuple[tuple[Form, ...], Numbers, int]:
+def of_arrays(arrays: Sequence[Any]) -> tuple[tuple[Form, ...], Numbers, int]:
     """Return the form of samples of which there is an array for each argument, their numbers, and how many they are.
 
     Raises:

@@ -29,8 +29,8 @@ from ..data.samples import (
     as_given,
     buckets,
     chosen,
-    columns,
     form_of,
+    of_arrays,
     paths,
     rebuilt,
     static_value,
@@ -578,7 +578,7 @@ class CompiledFunction:
         if arrays and all(getattr(x, "shape", ()) for x in arrays) and len(arrays) <= len(wanted):
             if any(self._signature.parameters[p].kind is inspect.Parameter.VAR_POSITIONAL for p in wanted):
                 raise TypeError(f"{name}(): an array for each argument of {self._name}{self._signature}; give tuples")
-            forms, numbers, n = columns(arrays)
+            forms, numbers, n = of_arrays(arrays)
             bucket = Bucket(tuple(zip(wanted, forms, strict=False)))
             bucket.numbers, bucket.samples = numbers, range(n)
             bucket.width = len(numbers) // n if n else 0

@@ -2,8 +2,8 @@
 
 An instruction is a tuple, and its number in the list is its name:
 `("constant", x)`, `("parameter", i)`, `("input", i)`, `("seed",)`, `("total", k)`, `(machine form, *operands)`,
-`("take", index, *operands)`, which picks `operands[index]`, and sums of products and terms, `(form, pairs, terms)`,
-whose forms are SUMS.
+`("take", index, *operands)`, which picks `operands[index]`, and sums of products and terms, `(opcode, pairs, terms)`,
+whose opcodes are SUMS.
 
 An instruction belongs to a phase: CONSTANT; BATCH, what depends on parameters alone and is computed once a batch;
 SAMPLE, once a row; AFTER, what depends on sums over the batch.
@@ -42,10 +42,10 @@ HALF_POWERS = (-1.5, -0.5, 0.5, 1.5)  # exponents of powers that square roots gi
 MANY = 16  # terms from which a sum is written as products with 1, and so may become a loop
 
 
-# Formulas that are one instruction, by its form: a code that begins with their inputs, and the number of the result in
-# it. There is one dict for the whole process, as there is one function for each form.
+# Formulas that are one instruction, by its opcode: a code that begins with their inputs, and the number of the result
+# in it. There is one dict for the whole process, as there is one function for each opcode.
 FORMULAS: dict[str, tuple[Code, int]] = {}
-_forms: dict[str, str] = {}
+_names: dict[str, str] = {}
 _naming = Lock()
 
 
@@ -57,7 +57,7 @@ class Code:
         phase: the phase of each.
         operands: the numbers of those that each needs; none of a leaf.
         sampled: the numbers of those that are computed once a row.
-        rows: the name of an operation that has a machine form.
+        op_names: the name of an operation that has a machine form.
         constants: what they are, by number.
         value: `value(i)` is the number of constant i, None if i is no constant.
     """
@@ -68,7 +68,7 @@ class Code:
         self.operands: list[tuple[int, ...]] = []
         self.sampled: set[int] = set()
         self.number: dict[Any, int] = {}
-        self.rows: dict[str, str] = {}
+        self.op_names: dict[str, str] = {}
         self.constants: dict[int, float] = {}
         self._constant: dict[float, int] = {}
         self.value = self.constants.get
@@ -112,18 +112,18 @@ class Code:
         """
         thirds, weight = 0, dict.fromkeys(LEAVES, 0)
         for i in numbers:
-            form = self.instructions[i][0]
-            if form not in weight or form in SUMS:
-                weight[form] = self.weight(i)
-            thirds += weight[form] * (3 if i in self.sampled else 1)
+            opcode = self.instructions[i][0]
+            if opcode not in weight or opcode in SUMS:
+                weight[opcode] = self.weight(i)
+            thirds += weight[opcode] * (3 if i in self.sampled else 1)
         return thirds // 3
 
     def weight(self, i: int) -> int:
         """Return about how many instructions of the machine an instruction is."""
-        form, *rest = self.instructions[i]
-        if form in FORMULAS:
-            return FORMULAS[form][0].total
-        return min(10, sum(map(len, rest[:2]))) if form in SUMS else 1 if form in OPERANDS else 4
+        opcode, *rest = self.instructions[i]
+        if opcode in FORMULAS:
+            return FORMULAS[opcode][0].total
+        return min(10, sum(map(len, rest[:2]))) if opcode in SUMS else 1 if opcode in OPERANDS else 4
 
     def constant(self, x: float) -> int:
         """Return a constant's number; -0.0 and every nan are constants of their own."""
@@ -134,30 +134,30 @@ class Code:
         self._constant[x] = number
         return number
 
-    def machine(self, form: str, *slots: int, expand: bool = False) -> int:
+    def machine(self, opcode: str, *xs: int, expand: bool = False) -> int:
         """Return the number of a machine form's result, without formulas if it is to `expand`.
 
         Sums and products of constants are constants; x**2 is x * x, and x / 4 is 0.25 * x, which has the same bits;
         x**0.5 and its like are made of a square root.
         """
-        known = [*map(self.value, slots)]
-        if form in COMMUTATIVE:
-            a, b = slots
+        known = [*map(self.value, xs)]
+        if opcode in COMMUTATIVE:
+            a, b = xs
             if known[0] is not None and known[1] is not None:
-                return self.constant(COMMUTATIVE[form](*known))
-            if form == "fmul" and 1.0 in known:
+                return self.constant(COMMUTATIVE[opcode](*known))
+            if opcode == "fmul" and 1.0 in known:
                 return a if known[0] is None else b
-            return self.add((form, a, b) if a < b else (form, b, a))
-        if form == "fdiv" and (inverse := _exact_inverse(known[1])) is not None:
-            return self.machine("fmul", slots[0], self.constant(inverse))
-        if form == "pow" and known[1] in (1.0, 2.0):
-            return slots[0] if known[1] == 1.0 else self.machine("fmul", slots[0], slots[0])
-        if form == "pow" and known[1] in HALF_POWERS:
+            return self.add((opcode, a, b) if a < b else (opcode, b, a))
+        if opcode == "fdiv" and (inverse := _exact_inverse(known[1])) is not None:
+            return self.machine("fmul", xs[0], self.constant(inverse))
+        if opcode == "pow" and known[1] in (1.0, 2.0):
+            return xs[0] if known[1] == 1.0 else self.machine("fmul", xs[0], xs[0])
+        if opcode == "pow" and known[1] in HALF_POWERS:
             power = _half_power(known[1])
-            return inlined(self, power, slots[:1]) if expand else self.add((power, slots[0]))
-        return self.add((form, *slots))
+            return inlined(self, power, xs[:1]) if expand else self.add((power, xs[0]))
+        return self.add((opcode, *xs))
 
-    def dot(self, pairs: Iterable[Pair], terms: Iterable[int], form: str = "dot") -> int:
+    def dot(self, pairs: Iterable[Pair], terms: Iterable[int], opcode: str = "dot") -> int:
         """Return the number of a sum of products and terms; what needs no sample is summed by itself."""
         pairs, terms = list(pairs), list(terms)
         if len(pairs) + len(terms) == 1:
@@ -170,7 +170,7 @@ class Code:
         scalars = [t for t in terms if t not in sampled]
         if (early or len(scalars) > 1) and (len(early) < len(pairs) or len(scalars) < len(terms)):
             pairs = [(a, b) for a, b in pairs if a in sampled or b in sampled]
-            terms = [self.dot(early, scalars, form), *[t for t in terms if t in sampled]]
+            terms = [self.dot(early, scalars, opcode), *[t for t in terms if t in sampled]]
         if len(terms) > MANY:
             one = self.constant(1.0)
             samples, scalars = parted(terms, sampled.__contains__)  # a loop reads these or those, not both
@@ -178,10 +178,10 @@ class Code:
         if not pairs and len(terms) < 3:
             return self.machine("fadd", *terms)
         if len(pairs) >= LONG:
-            pairs, terms = self._loop(pairs, terms, form)
-        return self.add((form, tuple(pairs), tuple(terms)))
+            pairs, terms = self._loop(pairs, terms, opcode)
+        return self.add((opcode, tuple(pairs), tuple(terms)))
 
-    def _loop(self, pairs: list[Pair], terms: list[int], form: str) -> tuple[list[Pair], list[int]]:
+    def _loop(self, pairs: list[Pair], terms: list[int], opcode: str) -> tuple[list[Pair], list[int]]:
         """Return products that may be a loop, and at most one number from which it starts.
 
         A loop reads samples on its right; on its left scalars, or samples too.
@@ -193,7 +193,7 @@ class Code:
         if len(more) < LONG:
             fewer, more = [], pairs
         if fewer or len(terms) > 1:
-            terms = [self.dot(fewer, terms, form)]
+            terms = [self.dot(fewer, terms, opcode)]
         return more, terms
 
     def _constant_sum(self, pairs: list[Pair], terms: list[int]) -> int | None:
@@ -207,17 +207,17 @@ class Code:
 
 
 def named(code: Code, result: int) -> str:
-    """Return the form of a formula, of which the inputs come first."""
+    """Return the opcode of a formula, of which the inputs come first."""
     code.total = code.size(range(len(code.instructions)))
     with _naming():
-        form = _forms.setdefault(repr((code.instructions, result)), f"formula{len(_forms)}")
-        FORMULAS.setdefault(form, (code, result))
-    return form
+        opcode = _names.setdefault(repr((code.instructions, result)), f"formula{len(_names)}")
+        FORMULAS.setdefault(opcode, (code, result))
+    return opcode
 
 
 @cache
 def _half_power(exponent: float) -> str:
-    """Return the form of x**exponent, of a square root; at -0.0 and -inf, where that is of no use, as `pow` has it."""
+    """Return the opcode of x**exponent by a square root; at -0.0 and -inf, where that is of no use, as by `pow`."""
     code = Code()
     x = code.leaf(("input", 0), SAMPLE)
     power = code.add(("llvm.sqrt", x))
@@ -230,11 +230,11 @@ def _half_power(exponent: float) -> str:
     return named(code, code.add(("select", lowest, end, code.add(("llvm.fabs", power)))))
 
 
-def inlined(code: Code, form: str, slots: Sequence[int]) -> int:
+def inlined(code: Code, opcode: str, xs: Sequence[int]) -> int:
     """Add a formula's instructions, and return the number of its result."""
-    formula, result = FORMULAS[form]
-    number = dict(enumerate(slots))
-    for i in range(len(slots), len(formula.instructions)):
+    formula, result = FORMULAS[opcode]
+    number = dict(enumerate(xs))
+    for i in range(len(xs), len(formula.instructions)):
         instruction = formula.instructions[i]
         constant = instruction[0] == "constant"
         number[i] = code.constant(instruction[1]) if constant else code.add(renumbered(instruction, number))
@@ -275,11 +275,11 @@ def renumbered(instruction: Instruction, number: dict[int, int]) -> Instruction:
     >>> renumbered(("dot", ((1, 2),), (3,)), {1: 4, 2: 5, 3: 6})
     ('dot', ((4, 5),), (6,))
     """
-    form, *rest = instruction
-    if form not in SUMS:
-        return (form, *[number[i] for i in rest])
+    opcode, *rest = instruction
+    if opcode not in SUMS:
+        return (opcode, *[number[i] for i in rest])
     pairs, terms = rest
-    return form, tuple([(number[a], number[b]) for a, b in pairs]), tuple([number[t] for t in terms])
+    return opcode, tuple([(number[a], number[b]) for a, b in pairs]), tuple([number[t] for t in terms])
 
 
 def below(code: Code, roots: Iterable[int]) -> list[int]:

@@ -39,14 +39,14 @@ class Called(NamedTuple):
     """A result of a formula as an instruction.
 
     Attributes:
-        form: of the instruction.
+        opcode: of the instruction.
         used: the numbers of its operands, among `whole`.
         early: the numbers of what needs no sample, and is computed before.
         whole: the formula's instructions.
         direct: whether its operands are the formula's, and nothing else.
     """
 
-    form: str
+    opcode: str
     used: list[int]
     early: list[int]
     whole: Code
@@ -69,27 +69,27 @@ class Operations(Code):
         self._own: dict[int, set[str]] = {}
         self._checked: set[tuple[Op, int]] = set()
 
-    def apply(self, op: Op, slots: Sequence[int], expand: bool = False) -> int:
+    def apply(self, op: Op, xs: Sequence[int], expand: bool = False) -> int:
         """Return the number of an operation's result: one instruction, or as many as its formula has."""
-        known = [*map(self.value, slots)]
+        known = [*map(self.value, xs)]
         if None not in known:
             return self.constant(op.forward(*known))
         if op.forms.chooses:
             if known[0] is not None:
-                number = op.forward(known[0], *map(float, range(1, len(slots))))
-                return slots[int(number)] if number == number else self.constant(nan)
-            if len(slots) > SELECTS:
-                return self.add((TAKE, *slots))
+                number = op.forward(known[0], *map(float, range(1, len(xs))))
+                return xs[int(number)] if number == number else self.constant(nan)
+            if len(xs) > SELECTS:
+                return self.add((TAKE, *xs))
         if op.forms.summands:
-            pairs, terms = op.forms.summands(*slots)
-            form = "dot" if pairs else "sum"
-            return self.dot(pairs, [*terms, self.constant(0.0)], form)  # with 0.0, so that a sum of -0.0 is 0.0
+            pairs, terms = op.forms.summands(*xs)
+            opcode = "dot" if pairs else "sum"
+            return self.dot(pairs, [*terms, self.constant(0.0)], opcode)  # with 0.0, so that a sum of -0.0 is 0.0
         if op.forms.machine:
-            if (op, len(slots)) not in self._checked:
-                self.check(op, len(slots))
-            return self.machine(op.forms.machine, *slots, expand=expand)
+            if (op, len(xs)) not in self._checked:
+                self.check(op, len(xs))
+            return self.machine(op.forms.machine, *xs, expand=expand)
         formula = self.formula((op, "formula"), known, op)
-        [result] = self._expanded(formula, slots) if expand else self.instantiate(formula, slots)
+        [result] = self._expanded(formula, xs) if expand else self.instantiate(formula, xs)
         return result
 
     def check(self, op: Op, count: int) -> None:
@@ -98,15 +98,15 @@ class Operations(Code):
             return
         if op.forms.machine:
             _check_form(op, count)
-            self.rows[op.forms.machine] = op.name
+            self.op_names[op.forms.machine] = op.name
         else:
             for row, used in self.formula((op, "formula"), [None] * count, op).steps:
                 self.check(row, len(used))
         self._checked.add((op, count))
 
-    def partials(self, op: Op, y: int, slots: Sequence[int]) -> list[int]:
+    def partials(self, op: Op, y: int, xs: Sequence[int]) -> list[int]:
         """Return the numbers of the local derivatives."""
-        return self.instantiate(self.formula((op, "partials"), [None, *map(self.value, slots)], op), [y, *slots])
+        return self.instantiate(self.formula((op, "partials"), [None, *map(self.value, xs)], op), [y, *xs])
 
     def formula(self, kind: tuple[Op, str], known: Sequence[float | None], op: Op) -> StraightLine:
         """Return the steps of a formula for operands of which some are constants, traced once."""
@@ -131,33 +131,33 @@ class Operations(Code):
         self._own[id(found)] = {repr(x) for _, xs in steps for x in xs if isinstance(x, float)} | FOLDED
         return found
 
-    def instantiate(self, formula: StraightLine, slots: Sequence[int]) -> list[int]:
+    def instantiate(self, formula: StraightLine, xs: Sequence[int]) -> list[int]:
         """Return the numbers of a formula's results for these operands: each one instruction, if it is a short one."""
         steps, results = formula
-        if 2 <= len(steps) <= LONGEST and len(slots) <= MOST_OPERANDS:
-            samples = tuple([i in self.sampled for i in slots])
-            return [self._call(formula, k, slots, samples) for k in range(len(results))]
-        return self._expanded(formula, slots, expand=False)
+        if 2 <= len(steps) <= LONGEST and len(xs) <= MOST_OPERANDS:
+            samples = tuple([i in self.sampled for i in xs])
+            return [self._call(formula, k, xs, samples) for k in range(len(results))]
+        return self._expanded(formula, xs, expand=False)
 
-    def _call(self, formula: StraightLine, k: int, slots: Sequence[int], samples: tuple[bool, ...]) -> int:
+    def _call(self, formula: StraightLine, k: int, xs: Sequence[int], samples: tuple[bool, ...]) -> int:
         """Return the number of one result."""
         result = formula.results[k]
         if isinstance(result, float):
             return self.constant(result)
-        if result < len(slots):
-            return slots[result]
+        if result < len(xs):
+            return xs[result]
         if (key := (id(formula), k, samples)) not in self._called:
             self._called[key] = self._form(formula.steps, result, samples, self._own.get(id(formula), FOLDED))
         if called := self._called[key]:
-            number = slots if called.direct else self._early(called, slots)
+            number = xs if called.direct else self._early(called, xs)
             used = [number[i] for i in called.used] if number else []
             if None in map(self.value, used):
-                return self.add((called.form, *used))
-        return self._expanded(StraightLine(formula.steps, [result]), slots)[0]
+                return self.add((called.opcode, *used))
+        return self._expanded(StraightLine(formula.steps, [result]), xs)[0]
 
-    def _early(self, called: Called, slots: Sequence[int]) -> dict[int, int] | None:
+    def _early(self, called: Called, xs: Sequence[int]) -> dict[int, int] | None:
         """Add what a formula computes without samples; return its numbers, None if one step has constants alone."""
-        number = dict(enumerate(slots))
+        number = dict(enumerate(xs))
         for i in (*called.early, *called.used):
             if i in number:
                 continue
@@ -176,10 +176,15 @@ class Operations(Code):
     ) -> Called | None:
         """Return one result of a formula as an instruction; None if it has a single one, a loop, or a load.
 
-        Constants that are not the operation's `own` are operands, so that there is one form for all of them.
+        Constants that are not the operation's `own` are operands, so that there is one opcode for all of them.
         """
         whole = Operations()
-        whole.rows, whole.formulas, whole.choices, whole._own = self.rows, self.formulas, self.choices, self._own
+        whole.op_names, whole.formulas, whole.choices, whole._own = (
+            self.op_names,
+            self.formulas,
+            self.choices,
+            self._own,
+        )
         inputs = [whole.leaf(("input", i), SAMPLE if s or not any(samples) else BATCH) for i, s in enumerate(samples)]
         [number] = whole._expanded(StraightLine(steps, [result]), inputs)
         needed = below(whole, [number])
@@ -196,14 +201,14 @@ class Operations(Code):
         for i in sorted(fixed.union(body)):
             instruction = whole.instructions[i]
             place[i] = code.constant(instruction[1]) if i in fixed else code.add(renumbered(instruction, place))
-        form = named(code, place[number])
+        opcode = named(code, place[number])
         direct = {*used} <= {*inputs} and not any(whole.operands[i] for i in early)
-        return Called(form, used, early, whole, direct)
+        return Called(opcode, used, early, whole, direct)
 
-    def _expanded(self, formula: StraightLine, slots: Sequence[int], expand: bool = True) -> list[int]:
+    def _expanded(self, formula: StraightLine, xs: Sequence[int], expand: bool = True) -> list[int]:
         """Return the numbers of a formula's results; its steps are instructions, or what their formulas expand to."""
         steps, results = formula
-        numbers = list(slots)
+        numbers = list(xs)
 
         def resolve(x: int | float) -> int:
             return numbers[x] if isinstance(x, int) else self.constant(x)
@@ -214,15 +219,17 @@ class Operations(Code):
 
 
 def _check_form(op: Op, count: int) -> None:
-    form = op.forms.machine
-    if form in (TAKE, START, *SUMS, *LEAVES) or not re.fullmatch(r"fcmp.*|(?!formula)[A-Za-z_][\w.]*", form):
-        raise TypeError(f"the operation {op.name!r} has the machine form {form!r}, which is no name of a function")
-    if form.startswith("fcmp") and form not in OPERANDS:
+    opcode = op.forms.machine
+    if opcode in (TAKE, START, *SUMS, *LEAVES) or not re.fullmatch(r"fcmp.*|(?!formula)[A-Za-z_][\w.]*", opcode):
+        raise TypeError(f"the operation {op.name!r} has the machine form {opcode!r}, which is no name of a function")
+    if opcode.startswith("fcmp") and opcode not in OPERANDS:
         raise TypeError(
-            f"the operation {op.name!r} has the machine form {form!r}; comparisons are fcmp " + ", ".join(COMPARISONS)
+            f"the operation {op.name!r} has the machine form {opcode!r}; comparisons are fcmp " + ", ".join(COMPARISONS)
         )
-    if OPERANDS.get(form, count) != count:
-        raise TypeError(f"the operation {op.name!r} has {count} operands, its machine form {form!r} {OPERANDS[form]}")
+    if OPERANDS.get(opcode, count) != count:
+        raise TypeError(
+            f"the operation {op.name!r} has {count} operands, its machine form {opcode!r} {OPERANDS[opcode]}"
+        )
 
 
 def _formula(kind: str, known: Sequence[float | None], op: Op) -> StraightLine:

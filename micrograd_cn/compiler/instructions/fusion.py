@@ -40,10 +40,10 @@ def fused(code: Code, needed: Iterable[int], kept: Container[int], sums: bool) -
     found = code.copy()
     for like in alike.values():
         if len(like) >= COMMON:
-            form = trees.form(like[0])
+            opcode = trees.opcode(like[0])
             for i in like:
                 found.operands[i] = trees.read[i]
-                found.instructions[i] = (form, *trees.read[i])
+                found.instructions[i] = (opcode, *trees.read[i])
     return found
 
 
@@ -66,10 +66,10 @@ class _Trees:
 
     def add(self, i: int, single: bool) -> None:
         """Add the next instruction; `single` says whether one other needs it alone."""
-        form, operands = self.code.instructions[i][0], self.code.operands[i]
-        if form in APART:
+        opcode, operands = self.code.instructions[i][0], self.code.operands[i]
+        if opcode in APART:
             return
-        sum_ = form in SUMS
+        sum_ = opcode in SUMS
         if sum_ and len(operands) > self._longest_sum:
             return
         alone = self.parts.keys().isdisjoint(operands)
@@ -101,12 +101,12 @@ class _Trees:
 
     def key(self, i: int, place: dict[int, int]) -> Any:
         """Return what is the same for trees that compute the same of their operands."""
-        form, *rest = self.code.instructions[i]
+        opcode, *rest = self.code.instructions[i]
         inside = self.inside.get(i, ())
         parts = [self.key(j, place) if j in inside else place[j] for j in self.code.operands[i]]
-        return form, len(rest[0]) if form in SUMS else 0, *parts
+        return opcode, len(rest[0]) if opcode in SUMS else 0, *parts
 
-    def form(self, i: int) -> str:
+    def opcode(self, i: int) -> str:
         """Return the name of a tree as a formula."""
         whole = Code()
         place = {j: whole.leaf(("input", k), SAMPLE) for k, j in enumerate(self.read[i])}

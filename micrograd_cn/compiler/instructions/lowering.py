@@ -86,7 +86,7 @@ class Lowering:
 
     Attributes:
         code: the instructions.
-        columns: how many inputs there are.
+        width: how many inputs there are.
         parameters: those of the graph.
         outputs: the numbers of the outputs.
         totals: what is summed over the samples of a batch, each a sum of products; filled by `differentiate`.
@@ -95,7 +95,7 @@ class Lowering:
 
     def __init__(self, graph: Graph) -> None:
         self.code, self.parameters, self._constants = graph.code, graph.parameters, graph.constants
-        self.columns = len(graph.inputs)
+        self.width = len(graph.inputs)
         self.of: dict[Value, int] = {x: self.code.leaf(("input", i), SAMPLE) for i, x in enumerate(graph.inputs)}
         self._place = {leaf: k for k, leaf in enumerate(graph.parameters)}
         self.order = graph.order
@@ -110,10 +110,10 @@ class Lowering:
 
     def _visit(self, node: Value, op: Op) -> None:
         of, operands = self.of, node.parents if op.forms.summands else node.operands
-        slots = [of[x] if x in of else self._leaf(x) for x in operands]
+        xs = [of[x] if x in of else self._leaf(x) for x in operands]
         products, addends = op.forms.summands(*operands) if op.forms.summands else (True, ())
         if products:
-            of[node] = self.code.apply(op, slots)
+            of[node] = self.code.apply(op, xs)
             return
         pairs, terms = list[Pair](), list[int]()
         for x in addends:
@@ -171,7 +171,7 @@ class Lowering:
         parents, of = node.operands, self.of
         partials = self.code.partials(op, of[node], [of[x] if x in of else self._leaf(x) for x in parents])
         if (flows := self._flowing.get(op)) is None or len(flows) != len(parents):
-            flows = self._flowing[op] = [op.flows(slot) for slot in range(len(parents))]
+            flows = self._flowing[op] = [op.flows(k) for k in range(len(parents))]
         for parent, partial, flow in zip(parents, partials, flows, strict=True):
             if flow and parent in pairs:
                 if self.code.value(partial) == 1.0:
@@ -220,4 +220,4 @@ class Lowering:
 
 def _flows(op: Op, parents: Sequence[Value], wanted: Container[Value]) -> bool:
     """Return whether a gradient flows to one of the wanted operands."""
-    return any(x in wanted and op.flows(slot) for slot, x in enumerate(parents))
+    return any(x in wanted and op.flows(k) for k, x in enumerate(parents))

@@ -32,19 +32,19 @@ class Library:
 
     Args:
         triple: what LLVM calls the machine.
-        native: how many doubles its vectors have.
+        simd: how many doubles its vectors have.
         fused: whether it multiplies and adds with one rounding.
         found: whether the process has a function of this name; with `LIBRARY` loaded, if there is one.
     """
 
-    def __init__(self, triple: str, native: int, fused: bool, found: Callable[[str], bool]) -> None:
+    def __init__(self, triple: str, simd: int, fused: bool, found: Callable[[str], bool]) -> None:
         self.triple = triple
-        self.native = native
+        self.simd = simd
         self.fused = fused
         self.found = found
 
     def symbol(self, name: str, operands: int) -> str:
-        """Return libmvec's name for a function of native vectors; "" if the process does not have it.
+        """Return libmvec's name for a function of SIMD vectors; "" if the process does not have it.
 
         >>> Library("x86_64-unknown-linux-gnu", 4, True, lambda symbol: True).symbol("pow", 2)
         '_ZGVdN4vv_pow'
@@ -52,8 +52,8 @@ class Library:
         ''
         """
         arm = self.triple.startswith(("aarch64", "arm64"))
-        letter = "n" if arm else LETTERS[self.native]
-        symbol = f"_ZGV{letter}N{self.native}{'v' * operands}_{name}"
+        letter = "n" if arm else LETTERS[self.simd]
+        symbol = f"_ZGV{letter}N{self.simd}{'v' * operands}_{name}"
         return symbol if name in ULPS and self.found(symbol) else ""
 
     def on_vectors(self, name: str, count: int, operands: int) -> Function:
@@ -73,16 +73,16 @@ class Library:
         return f
 
     def _by_parts(self, f: Function, symbol: str, count: int, parameters: list[str]) -> str:
-        """Write calls of a function of native vectors for all parts of wider ones."""
-        kind, native = vector(count), vector(self.native)
+        """Write calls of a function of SIMD vectors for all parts of wider ones."""
+        kind, simd = vector(count), vector(self.simd)
         results = []
-        for start in range(0, count, self.native):
-            chosen = ", ".join([f"i32 {start + k}" for k in range(self.native)])
+        for start in range(0, count, self.simd):
+            chosen = ", ".join([f"i32 {start + k}" for k in range(self.simd)])
             parts = [
-                f.op(f"shufflevector {kind} {x}, {kind} poison, <{self.native} x i32> <{chosen}>") for x in parameters
+                f.op(f"shufflevector {kind} {x}, {kind} poison, <{self.simd} x i32> <{chosen}>") for x in parameters
             ]
-            results.append(f.call(native, symbol, *[f"{native} {x}" for x in parts]))
-        width = self.native
+            results.append(f.call(simd, symbol, *[f"{simd} {x}" for x in parts]))
+        width = self.simd
         while len(results) > 1:
             width *= 2
             joined = ", ".join([f"i32 {k}" for k in range(width)])

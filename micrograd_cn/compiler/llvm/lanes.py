@@ -44,27 +44,27 @@ class Lanes:
             return literal(x)
         return f"<{', '.join([f'double {literal(x)}'] * self.count)}>"
 
-    def apply(self, form: str, xs: Sequence[str]) -> str:
+    def apply(self, opcode: str, xs: Sequence[str]) -> str:
         """Return what a machine form gives: an instruction, an intrinsic of LLVM, or a function of C's library."""
-        if form in ARITHMETIC:
-            return self.f.op(f"{form} {self.kind} {xs[0]}, {xs[1]}")
-        if form == "fneg":
+        if opcode in ARITHMETIC:
+            return self.f.op(f"{opcode} {self.kind} {xs[0]}, {xs[1]}")
+        if opcode == "fneg":
             return self.f.op(f"fneg {self.kind} {xs[0]}")
-        if form == "select":
+        if opcode == "select":
             return self.choose(self.condition("fcmp une", [xs[0], self.constant(0.0)]), xs[1], xs[2])
-        if form.startswith("fcmp"):
-            return self.number(self.condition(form, xs))
+        if opcode.startswith("fcmp"):
+            return self.number(self.condition(opcode, xs))
         operands = [f"{self.kind} {x}" for x in xs]
-        if form.startswith("llvm."):
-            return self.f.call(self.kind, f"{form}.{'' if self.scalar else f'v{self.count}'}f64", *operands)
+        if opcode.startswith("llvm."):
+            return self.f.call(self.kind, f"{opcode}.{'' if self.scalar else f'v{self.count}'}f64", *operands)
         if self.scalar:
-            return self.f.call(self.kind, form, *operands)
-        self.f.elementary[form, self.count] = len(xs)
-        return self.f.call(self.kind, f"{OURS}vector_{form}_{self.count}", *operands)
+            return self.f.call(self.kind, opcode, *operands)
+        self.f.elementary[opcode, self.count] = len(xs)
+        return self.f.call(self.kind, f"{OURS}vector_{opcode}_{self.count}", *operands)
 
-    def condition(self, form: str, xs: Sequence[str]) -> str:
+    def condition(self, opcode: str, xs: Sequence[str]) -> str:
         """Return what a comparison gives, one bit a lane."""
-        return self.f.op(f"{form} {self.kind} {xs[0]}, {xs[1]}")
+        return self.f.op(f"{opcode} {self.kind} {xs[0]}, {xs[1]}")
 
     def choose(self, condition: str, a: str, b: str) -> str:
         """Return `a` where the condition holds, else `b`."""
@@ -89,9 +89,9 @@ class Lanes:
         """Return the product."""
         return self.f.op(f"fmul {self.kind} {a}, {b}")
 
-    def product_added(self, a: str, b: str, total: str, form: str = "dot") -> str:
+    def product_added(self, a: str, b: str, total: str, opcode: str = "dot") -> str:
         """Return a * b + total, of a "sum" with the product rounded."""
-        if form != "sum" and self.fused:
+        if opcode != "sum" and self.fused:
             return self.apply("llvm.fma", [a, b, total])
         return self.add(total, self.multiply(a, b))
 

@@ -50,7 +50,7 @@ class Machine:
         features: what LLVM calls the processor's abilities, and whether it has them.
 
     Attributes:
-        native: how many doubles are in the vectors that it computes fastest with.
+        simd: how many doubles are in the vectors that it computes fastest with.
         registers: how many of them there are.
         width: lanes of a block: two vectors, since a sum must wait for its last addition, and the sums of a loop share
             the registers.
@@ -68,8 +68,8 @@ class Machine:
         found: Any = llvm.get_host_cpu_features() if features is None else llvm.FeatureMap(features)
         self.features: str = found.flatten()
         wide = found.get("avx512f") and self.name not in HALVES
-        self.native = 8 if wide else 4 if found.get("avx") else 2
-        self.width = 2 * self.native
+        self.simd = 8 if wide else 4 if found.get("avx") else 2
+        self.width = 2 * self.simd
         self.registers = 32 if found.get("avx512vl") or not self.triple.startswith(("x86", "i")) else 16
         if self.triple == llvm.get_process_triple():
             with _lock:
@@ -79,7 +79,7 @@ class Machine:
                 for python, at in builtin.addresses().items():
                     llvm.add_symbol(python, at)
         self.fused: bool = bool(found.get("fma")) or not self.triple.startswith(("x86", "i"))
-        self.library = Library(self.triple, self.native, self.fused, _found)
+        self.library = Library(self.triple, self.simd, self.fused, _found)
         self.shared: dict[str, Function] = {}
         self.written: dict[Any, Function] = {}
         self.addresses: tuple[dict[str, int], dict[str, int]] = ({}, {})
@@ -103,7 +103,7 @@ class Machine:
                 declared[name] = f"declare {kind} @{name}({', '.join(operands)})"
         for f in functions:
             declared.pop(f.name, None)
-        widths = f'"min-legal-vector-width"="{64 * self.native}" "prefer-vector-width"="{64 * self.native}"'
+        widths = f'"min-legal-vector-width"="{64 * self.simd}" "prefer-vector-width"="{64 * self.simd}"'
         return "\n".join(
             [
                 f'target triple = "{self.triple}"\n',
@@ -116,26 +116,26 @@ class Machine:
             ]
         )
 
-    def compile(self, functions: Sequence[Function], rows: Mapping[str, str] | None = None) -> Compiled:
+    def compile(self, functions: Sequence[Function], op_names: Mapping[str, str] | None = None) -> Compiled:
         """Compile functions, and first those shared by all programs that they call.
 
         Args:
             functions: what is compiled.
-            rows: the names of the operations that have machine forms, for messages.
+            op_names: the names of the operations that have machine forms, for messages.
 
         Raises:
             TypeError: they call a function that the process does not have.
         """
         for f in functions:
-            self.check(f, rows or {})
+            self.check(f, op_names or {})
             self.share(f.shared | self._elementary(f), fast=True)
-        return Compiled(self, self.text(functions).replace(OURS, FAST), 1, rows or {})
+        return Compiled(self, self.text(functions).replace(OURS, FAST), 1, op_names or {})
 
-    def check(self, f: Function, rows: Mapping[str, str]) -> None:
+    def check(self, f: Function, op_names: Mapping[str, str]) -> None:
         """Raise TypeError if a function calls one of C's that the process does not have."""
         for name in (*f.called, *(name for name, _ in f.elementary)):
             if not name.startswith(("llvm.", OURS)) and not _found(name):
-                raise _unknown(name, rows)
+                raise _unknown(name, op_names)
 
     def _elementary(self, f: Function) -> Makers:
         """Return what writes the functions of vectors that a function calls."""
@@ -144,7 +144,7 @@ class Machine:
             for (name, count), operands in f.elementary.items()
         }
 
-    def share(self, makers: Makers, fast: bool, rows: Mapping[str, str] | None = None) -> None:
+    def share(self, makers: Makers, fast: bool, op_names: Mapping[str, str] | None = None) -> None:
         """Compile functions that all programs share, once in a process; or once more, so that they are `fast`."""
         with _lock:
             made: dict[str, Function] = {}
@@ -153,11 +153,11 @@ class Machine:
                 name, make = wanted.popitem()
                 if name not in self.addresses[fast] and name not in made:
                     f = made[name] = self.shared.get(name) or make()
-                    self.check(f, rows or {})
+                    self.check(f, op_names or {})
                     wanted |= f.shared | self._elementary(f)
             if made:
                 text, prefix = self.text(list(made.values())), FAST if fast else OURS
-                compiled = Compiled(self, text.replace(OURS, prefix), int(fast), rows or {})
+                compiled = Compiled(self, text.replace(OURS, prefix), int(fast), op_names or {})
                 self._compiled.append(compiled)
                 for name in made:
                     shared = name.replace(OURS, prefix)
@@ -206,21 +206,21 @@ class Compiled:
         TypeError: it calls an intrinsic that there is not, at which LLVM would crash.
     """
 
-    def __init__(self, on: Machine, text: str, level: int, rows: Mapping[str, str]) -> None:
+    def __init__(self, on: Machine, text: str, level: int, op_names: Mapping[str, str]) -> None:
         with _lock:
             try:
                 module = llvm.parse_assembly(text)
                 module.verify()
             except RuntimeError as error:  # some versions of LLVM say here that an intrinsic has other operands
-                for form in rows:
-                    if form.startswith("llvm.") and f"@{form}." in str(error):
-                        raise _unknown(form, rows) from error
+                for opcode in op_names:
+                    if opcode.startswith("llvm.") and f"@{opcode}." in str(error):
+                        raise _unknown(opcode, op_names) from error
                 raise
             declared = [f for f in module.functions if f.is_declaration]
             unknown = [f.name for f in declared if f.name.startswith("llvm.") and not list(f.attributes)]
             self.engine: Any = on.engine(module, level)
             for name in unknown:
-                raise _unknown(re.sub(r"(\.v\d+)?\.?f64$", "", name), rows)
+                raise _unknown(re.sub(r"(\.v\d+)?\.?f64$", "", name), op_names)
             self.engine.finalize_object()
 
     def address(self, name: str) -> int:
@@ -233,10 +233,11 @@ def _found(name: str) -> bool:
     return llvm.address_of_symbol(name) is not None
 
 
-def _unknown(form: str, rows: Mapping[str, str]) -> TypeError:
+def _unknown(opcode: str, op_names: Mapping[str, str]) -> TypeError:
     return TypeError(
-        f"the operation {rows.get(form, '')!r} has the machine form {form!r}, which is no function of C's library and "
-        f"no intrinsic of LLVM with so many operands; other forms are {', '.join(ARITHMETIC)}, fneg, fcmp and select"
+        f"the operation {op_names.get(opcode, '')!r} has the machine form {opcode!r}, which is no function of C's "
+        "library and no intrinsic of LLVM with so many operands; others are "
+        f"{', '.join(ARITHMETIC)}, fneg, fcmp and select"
     )
 
 

@@ -13,7 +13,7 @@ class Straight:
 
     Attributes:
         known: the names of values.
-        made: the names of what was computed, by form and operands, so that formulas share their common parts.
+        made: the names of what was computed, by opcode and operands, so that formulas share their common parts.
     """
 
     def __init__(self, lanes: Lanes, code: Code, made: dict[tuple[str, ...], str] | None = None) -> None:
@@ -43,44 +43,44 @@ class Straight:
 
     def write(self, i: int) -> None:
         """Write one instruction."""
-        form, *rest = self.code.instructions[i]
-        if form in SUMS:
+        opcode, *rest = self.code.instructions[i]
+        if opcode in SUMS:
             self.define(i, self.sum(i, *rest))
-        elif form.startswith("fcmp"):
+        elif opcode.startswith("fcmp"):
             names = [self.value(j) for j in rest]
-            key = (form, *names)
+            key = (opcode, *names)
             if key not in self.made:
-                self.made[key] = self.lanes.condition(form, names)
+                self.made[key] = self.lanes.condition(opcode, names)
             self.conditions[i] = self.made[key]
-        elif form == "select" and rest[0] in self.conditions:
+        elif opcode == "select" and rest[0] in self.conditions:
             self.define(i, self.lanes.choose(self.conditions[rest[0]], self.value(rest[1]), self.value(rest[2])))
         else:
             names = [self.value(j) for j in rest]
-            key = (form, *names)
+            key = (opcode, *names)
             if key not in self.made:
-                self.made[key] = compute(self.lanes, form, names, self.made)
+                self.made[key] = compute(self.lanes, opcode, names, self.made)
             self.define(i, self.made[key])
 
     def sum(self, i: int, pairs: Sequence[Pair], terms: Sequence[int]) -> str:
         """Return the sum of some terms and products of a sum."""
-        form, total = self.code.instructions[i][0], ""
+        opcode, total = self.code.instructions[i][0], ""
         for t in terms:
             total = self.lanes.add(total, self.value(t)) if total else self.value(t)
         for a, b in pairs:
             if total:
-                total = self.lanes.product_added(self.value(a), self.value(b), total, form)
+                total = self.lanes.product_added(self.value(a), self.value(b), total, opcode)
             else:
                 total = self.lanes.multiply(self.value(a), self.value(b))
         return total or self.lanes.constant(-0.0)
 
 
-def compute(lanes: Lanes, form: str, names: Sequence[str], made: dict[tuple[str, ...], str] | None = None) -> str:
+def compute(lanes: Lanes, opcode: str, names: Sequence[str], made: dict[tuple[str, ...], str] | None = None) -> str:
     """Return what a machine form, a formula or START gives."""
-    if form == START:
+    if opcode == START:
         return names[0]
-    if form not in FORMULAS:
-        return lanes.apply(form, names)
-    code, result = FORMULAS[form]
+    if opcode not in FORMULAS:
+        return lanes.apply(opcode, names)
+    code, result = FORMULAS[opcode]
     straight = Straight(lanes, code, made)
     straight.known.update(enumerate(names))
     for i in range(len(names), len(code.instructions)):

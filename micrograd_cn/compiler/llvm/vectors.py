@@ -36,9 +36,9 @@ class Vector:
         """Return the vector with a number in every lane; a vector stays as it is."""
         return x if isinstance(x, Vector) else self.named(self.lanes.constant(x))
 
-    def op(self, form: str, *operands: Vector | float) -> Vector:
+    def op(self, opcode: str, *operands: Vector | float) -> Vector:
         """Return what a machine form makes of vectors and numbers."""
-        return self.named(self.lanes.apply(form, [self.all(x).name for x in operands]))
+        return self.named(self.lanes.apply(opcode, [self.all(x).name for x in operands]))
 
     def __add__(self, other: Vector | float) -> Vector:
         return self.op("fadd", self, other)

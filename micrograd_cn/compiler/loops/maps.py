@@ -51,17 +51,17 @@ class Maps:
     ) -> None:
         self._given, self._code, self._schedule = places, places.code, places.schedule
         self._wished, self._gather, self._apart = wished, gather, apart
-        self._least = least or VECTORS * places.native
+        self._least = least or VECTORS * places.simd
 
     def order(self, i: int) -> tuple[Any, ...]:
         """Return what instructions are sorted by, so that they lie as loops read them, or as their operands do."""
         [placed] = self._placed(self._code.instructions[i][0], [i])
         return placed.order
 
-    def _placed(self, form: str, numbers: Iterable[int]) -> list[_Placed]:
-        """Return where instructions of a form and their operands are, in order."""
+    def _placed(self, opcode: str, numbers: Iterable[int]) -> list[_Placed]:
+        """Return where instructions of an opcode and their operands are, in order."""
         place, operands, wished = self._given.scalar, self._code.operands, self._wished
-        sum_ = form in SUMS
+        sum_ = opcode in SUMS
         by_number = sum_ and not self._gather
         found = []
         for i in numbers:
@@ -101,44 +101,44 @@ class Maps:
 
     def _kind(self, i: int) -> Any:
         """Return what is the same for instructions that may be a map, None if it is in none."""
-        form, *rest = self._code.instructions[i]
+        opcode, *rest = self._code.instructions[i]
         if i in self._schedule.long:
             return START
-        if form in SUMS and not self._gather:
+        if opcode in SUMS and not self._gather:
             return None
-        if self._apart or form in SUMS:
-            return form, tuple(map(len, rest)) if form in SUMS else (), self._apart and self._apart(i)
-        return form
+        if self._apart or opcode in SUMS:
+            return opcode, tuple(map(len, rest)) if opcode in SUMS else (), self._apart and self._apart(i)
+        return opcode
 
     def _of_kind(self, kind: Any, numbers: Sequence[int]) -> Iterator[Stage]:
         """Yield the maps of instructions of one kind, with their results placed."""
-        form = kind[0] if isinstance(kind, tuple) else kind
+        opcode = kind[0] if isinstance(kind, tuple) else kind
         self._place_constants(numbers)
-        placed = self._placed(form, numbers)
+        placed = self._placed(opcode, numbers)
         if not self._gather:
-            yield from self._long_enough(form, _beside(placed), SHORTEST, [])
+            yield from self._long_enough(opcode, _beside(placed), SHORTEST, [])
             return
         least, apart, rest = self._least, list[_Placed](), list[_Placed]()
-        yield from self._long_enough(form, _beside(placed), least, apart)
+        yield from self._long_enough(opcode, _beside(placed), least, apart)
         wished, others = parted(apart, lambda one: one.number in self._wished)
-        yield from self._long_enough(form, _chains(others, least), least, rest)
+        yield from self._long_enough(opcode, _chains(others, least), least, rest)
         if len(wished) + len(rest) >= SHORTEST:
-            yield self._map(form, [*wished, *rest])
+            yield self._map(opcode, [*wished, *rest])
 
     def _long_enough(
-        self, form: str, found: Iterable[Sequence[_Placed]], least: int, others: list[_Placed]
+        self, opcode: str, found: Iterable[Sequence[_Placed]], least: int, others: list[_Placed]
     ) -> Iterator[Map]:
         """Yield maps of those that are long enough, and add the others' instructions to a list."""
         for placed in found:
             if len(placed) < least:
                 others += placed
             else:
-                yield self._map(form, placed)
+                yield self._map(opcode, placed)
 
-    def _map(self, form: str, placed: Sequence[_Placed]) -> Map:
+    def _map(self, opcode: str, placed: Sequence[_Placed]) -> Map:
         numbers = [i for _, i, _ in placed]
         self._given.side_by_side(numbers, whole=True)
-        return Map(form, numbers)
+        return Map(opcode, numbers)
 
     def _started(self, numbers: Iterable[int]) -> Iterator[Map]:
         """Yield maps of what long sums start from: full vectors alone, since padding would overwrite the next sums."""
@@ -147,7 +147,7 @@ class Maps:
             [_Placed((place[i],), i, (place[i], *self._places([self._schedule.start(i)]))) for i in numbers]
         )
         for found in _beside(placed):
-            if whole := len(found) // self._given.native * self._given.native:
+            if whole := len(found) // self._given.simd * self._given.simd:
                 yield Map(START, [i for _, i, _ in found[:whole]])
 
     def _place_constants(self, numbers: Sequence[int]) -> None:
@@ -173,17 +173,17 @@ def families(code: Code, numbers: Iterable[int], least: int) -> Iterator[list[in
     >>> list(families(code, range(9), 3))
     [[0, 2, 4]]
     """
-    forms = [instruction[0] for instruction in code.instructions]
-    column = {i: code.instructions[i][1] for i in numbers if forms[i] == "input"}
+    opcodes = [instruction[0] for instruction in code.instructions]
+    column = {i: code.instructions[i][1] for i in numbers if opcodes[i] == "input"}
     if len(column) < least:
         return
     read: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for i in numbers:
-        if forms[i] not in SUMS and (inputs := [j for j in code.operands[i] if j in column]):
-            read[forms[i], *[forms[j] for j in code.operands[i]]] += inputs
+        if opcodes[i] not in SUMS and (inputs := [j for j in code.operands[i] if j in column]):
+            read[opcodes[i], *[opcodes[j] for j in code.operands[i]]] += inputs
     alike: dict[tuple[str, ...], set[int]] = defaultdict(set)
-    for (form, *kinds), some in read.items():
-        alike[form, *sorted(kinds)].update(some)
+    for (opcode, *kinds), some in read.items():
+        alike[opcode, *sorted(kinds)].update(some)
     for found in alike.values():
         beside = sorted(found, key=column.__getitem__)
         if column[beside[-1]] - column[beside[0]] == len(beside) - 1:  # one beside the other

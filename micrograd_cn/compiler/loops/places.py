@@ -1,6 +1,6 @@
-"""Where values lie in memory: scalars, one after the other, and slots of a block, each of as many lanes as it has.
+"""Where values lie in memory: scalars, one after the other, and vectors of a block, each of as many lanes as it has.
 
-Places that nobody reads any more are used again: scalars that are given back by `give`, slots by `renumber`.
+Places that nobody reads any more are used again: scalars that are given back by `free`, vectors by `renumber`.
 """
 
 from __future__ import annotations
@@ -17,35 +17,35 @@ class Places:
 
     Args:
         schedule: what is done.
-        native: doubles of a vector; results that are computed as vectors are padded to whole ones.
+        simd: doubles of a vector; results that are computed as vectors are padded to whole ones.
         lanes: of a block.
         scalars: the first free place among the scalars.
 
     Attributes:
         scalar: an instruction's place among the scalars.
-        slot: an instruction's slot in a block.
+        vector: an instruction's vector in a block.
         constants: what scalars hold from the start.
-        filled: the slots that hold a scalar in all lanes.
+        filled: the vectors that hold a scalar in all lanes.
         at: returns for a value's number how many bytes after the beginning of the scalars, or of a block, it is.
     """
 
-    def __init__(self, schedule: Schedule, native: int, lanes: int, scalars: int) -> None:
+    def __init__(self, schedule: Schedule, simd: int, lanes: int, scalars: int) -> None:
         self.schedule, self.code = schedule, schedule.code
-        self.native, self.lanes = native, lanes
+        self.simd, self.lanes = simd, lanes
         self.scalar: dict[int, int] = {}
-        self.slot: dict[int, int] = {}
+        self.vector: dict[int, int] = {}
         self.constants: dict[int, float] = {}
         self.filled: dict[int, int] = {}
-        self._scalars, self._slots = scalars, 0
+        self._scalars, self._vectors = scalars, 0
         self._free: list[tuple[int, int]] = []  # scalars: the first place and the one after the last, in order
         self._offsets = _Offsets(self)
         self.at = self._offsets.__getitem__  # a method in C, which is asked for every operand of every table
 
     def copy(self) -> Places:
         """Return the same places, to which others may be added."""
-        found = Places(self.schedule, self.native, self.lanes, self._scalars)
-        found.scalar, found.slot, found.constants = self.scalar.copy(), self.slot.copy(), self.constants.copy()
-        found.filled, found._slots = self.filled.copy(), self._slots
+        found = Places(self.schedule, self.simd, self.lanes, self._scalars)
+        found.scalar, found.vector, found.constants = self.scalar.copy(), self.vector.copy(), self.constants.copy()
+        found.filled, found._vectors = self.filled.copy(), self._vectors
         return found
 
     @property
@@ -54,16 +54,16 @@ class Places:
         return self._scalars
 
     @property
-    def slots(self) -> int:
-        """How many slots there are."""
-        return self._slots
+    def vectors(self) -> int:
+        """How many vectors there are."""
+        return self._vectors
 
-    def take(self, count: int) -> int:
+    def allocate(self, count: int) -> int:
         """Return the first of some places side by side among the scalars, of which none is in use.
 
         >>> from micrograd_cn.compiler.instructions.code import Code
-        >>> places = Places(Schedule(Code(), [], [], lanes=False), native=1, lanes=1, scalars=0)
-        >>> places.take(5), places.give([2, 1, 4]), places.take(2), places.take(2), places.scalars
+        >>> places = Places(Schedule(Code(), [], [], batched=False), simd=1, lanes=1, scalars=0)
+        >>> places.allocate(5), places.free([2, 1, 4]), places.allocate(2), places.allocate(2), places.scalars
         (0, None, 1, 4, 6)
         """
         for k, (first, after) in enumerate(self._free):
@@ -75,7 +75,7 @@ class Places:
         self._scalars += count
         return self._scalars - count
 
-    def give(self, places: Iterable[int]) -> None:
+    def free(self, places: Iterable[int]) -> None:
         """Take note that places among the scalars are no longer in use."""
         free: list[tuple[int, int]] = []
         for first, after in sorted([*self._free, *((at, at + 1) for at in places)]):
@@ -85,23 +85,23 @@ class Places:
                 free.append((first, after))
         self._free = free
 
-    def take_slots(self, count: int) -> int:
-        """Return the first of some new slots."""
-        self._slots += count
-        return self._slots - count
+    def allocate_vectors(self, count: int) -> int:
+        """Return the first of some new vectors."""
+        self._vectors += count
+        return self._vectors - count
 
     def whole(self, count: int) -> int:
-        """Return a count, rounded up to whole native vectors."""
-        return -(-count // self.native) * self.native
+        """Return a count, rounded up to whole SIMD vectors."""
+        return -(-count // self.simd) * self.simd
 
     def keep(self, i: int) -> None:
         """Give an instruction's value a place."""
-        if i in self.scalar or i in self.slot:
+        if i in self.scalar or i in self.vector:
             return
         if self.schedule.in_lanes(i):
-            self.slot[i] = self.take_slots(1)
+            self.vector[i] = self.allocate_vectors(1)
         else:
-            self.scalar[i] = self.take(1)
+            self.scalar[i] = self.allocate(1)
             if (x := self.code.value(i)) is not None:
                 self.constants[self.scalar[i]] = x
 
@@ -112,55 +112,55 @@ class Places:
 
     def side_by_side(self, numbers: Iterable[int], whole: bool = False) -> None:
         """Give those that have no place yet places side by side."""
-        scalar, slot = self.scalar, self.slot
-        fresh = [i for i in dict.fromkeys(numbers) if i not in scalar and i not in slot]
-        if self.schedule.lanes:
+        scalar, vector = self.scalar, self.vector
+        fresh = [i for i in dict.fromkeys(numbers) if i not in scalar and i not in vector]
+        if self.schedule.batched:
             for i in fresh:
                 self.keep(i)
         else:
-            first = self.take(len(fresh))
+            first = self.allocate(len(fresh))
             places = dict(zip(fresh, range(first, first + len(fresh)), strict=True))
             self.scalar.update(places)
             known = self.code.constants
             self.constants.update({place: known[i] for i, place in places.items() if i in known})
         if whole and (count := len(fresh) - sum(map(self.schedule.in_lanes, fresh))):
-            self.take(-count % self.native)
+            self.allocate(-count % self.simd)
 
-    def renumber(self, columns: int, made: Iterable[Iterable[int]], over: Iterable[Iterable[int]]) -> None:
-        """Give the slots of values that nobody reads any more to others, so that a block is small.
+    def renumber(self, first: int, made: Iterable[Iterable[int]], over: Iterable[Iterable[int]]) -> None:
+        """Give the vectors of values that nobody reads any more to others, so that a block is small.
 
         Args:
-            columns: the first slots, which stay what they are.
+            first: how many vectors stay what they are.
             made: the values that each stage makes.
             over: those that nobody reads after it.
         """
         free: list[int] = []
-        slots = {i: slot for i, slot in self.slot.items() if slot < columns}
-        self._slots = columns
+        vectors = {i: vector for i, vector in self.vector.items() if vector < first}
+        self._vectors = first
         for some, others in zip(made, over, strict=True):
             for i in some:
-                if i in self.slot and i not in slots:
-                    slots[i] = free.pop() if free else self.take_slots(1)
-            free += [slots[i] for i in others if i in slots]
-        for i in self.slot:
-            if i not in slots:
-                slots[i] = self.take_slots(1)
-        self.slot.update(slots)
-        for i in slots:
+                if i in self.vector and i not in vectors:
+                    vectors[i] = free.pop() if free else self.allocate_vectors(1)
+            free += [vectors[i] for i in others if i in vectors]
+        for i in self.vector:
+            if i not in vectors:
+                vectors[i] = self.allocate_vectors(1)
+        self.vector.update(vectors)
+        for i in vectors:
             self._offsets.pop(i, None)
 
     def fill(self, i: int) -> int:
-        """Return the slot of a value, or of a scalar in all lanes."""
+        """Return the vector of a value, or of a scalar in all lanes."""
         if self.schedule.in_lanes(i):
-            return self.slot[i]
+            return self.vector[i]
         if i not in self.filled:
             self.keep(i)
-            self.filled[i] = self.take_slots(1)
+            self.filled[i] = self.allocate_vectors(1)
         return self.filled[i]
 
     def in_block(self, i: int) -> int:
         """Return the bytes from the beginning of a block to a value, or to a scalar in all lanes."""
-        return WORD * self.lanes * self.fill(i) if self.schedule.lanes else self.at(i)
+        return WORD * self.lanes * self.fill(i) if self.schedule.batched else self.at(i)
 
 
 class _Offsets(dict[int, int]):
@@ -172,7 +172,7 @@ class _Offsets(dict[int, int]):
     def __missing__(self, i: int) -> int:
         places = self._places
         if places.schedule.in_lanes(i):
-            self[i] = WORD * places.lanes * places.slot[i]
+            self[i] = WORD * places.lanes * places.vector[i]
         else:
             places.keep(i)
             self[i] = WORD * places.scalar[i]

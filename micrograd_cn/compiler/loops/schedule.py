@@ -46,7 +46,7 @@ class Schedule:
         code: the instructions; a few may be added.
         roots: those whose values are wanted.
         totals: what is added up over the samples, each a sum of products.
-        lanes: whether samples are in lanes; they are scalars if there is a single row at a time.
+        batched: whether samples are in lanes; they are scalars if there is a single row at a time.
         sums: whether long sums are loops of their own; if not, they are treated as any instruction.
 
     Attributes:
@@ -63,9 +63,9 @@ class Schedule:
     """
 
     def __init__(
-        self, code: Code, roots: Sequence[int], totals: Sequence[tuple[Pair, ...]], lanes: bool, sums: bool = True
+        self, code: Code, roots: Sequence[int], totals: Sequence[tuple[Pair, ...]], batched: bool, sums: bool = True
     ) -> None:
-        self.code, self.lanes = code, lanes
+        self.code, self.batched = code, batched
         self.roots = roots
         self.totals = Totals(code, totals)
         kept = {*roots, *self.totals.factors()}
@@ -79,7 +79,7 @@ class Schedule:
         self.size = code.size(i for i in self.done if i not in self.long and i not in self.taken)
         self.large = sums and self.size > LARGEST
         if self.large:
-            self.code = fused(code, self.needed, kept, sums=lanes)
+            self.code = fused(code, self.needed, kept, sums=batched)
             self._need(kept)
         self.layers = {phase: self._layers(phase) for phase in (BATCH, SAMPLE, AFTER)}
 
@@ -93,19 +93,19 @@ class Schedule:
         """Return how many instructions of one kind a level has on average; 0 if samples are in lanes."""
         steps = groups = 0
         for layer in chain(*self.layers.values()):
-            for level in () if self.lanes else layer.levels.values():
+            for level in () if self.batched else layer.levels.values():
                 steps += (count := len(level))
-                forms = [self.code.instructions[i][0] for i in level] if count >= ALIKE_FROM else ()
-                groups += len({*forms}) or count
+                opcodes = [self.code.instructions[i][0] for i in level] if count >= ALIKE_FROM else ()
+                groups += len({*opcodes}) or count
         return steps / max(groups, 1)
 
     def are_in_lanes(self, phase: int) -> bool:
         """Return whether the values of a phase are vectors."""
-        return self.lanes and phase == SAMPLE
+        return self.batched and phase == SAMPLE
 
     def in_lanes(self, i: int) -> bool:
         """Return whether a value is a vector."""
-        return self.lanes and self.code.phase[i] == SAMPLE
+        return self.batched and self.code.phase[i] == SAMPLE
 
     def _may_be_long(self, i: int) -> bool:
         """Return whether a sum can be a loop; in lanes all right factors are samples, and all left ones, or none."""
@@ -198,12 +198,12 @@ class Schedule:
     def _sums(self, numbers: Iterable[int]) -> Iterator[Sums]:
         groups: dict[tuple[str, str, tuple[int, ...], str], Sums] = {}
         for i in numbers:
-            form, pairs, _ = self.code.instructions[i]
+            opcode, pairs, _ = self.code.instructions[i]
             left, right = (tuple(side) for side in zip(*pairs, strict=True))
             kind = "scalars" if not self.in_lanes(i) else "inner" if left[0] in self.code.sampled else "matrix"
             first = self.firsts.get(i)
-            key = kind, form, {"inner": ()}.get(kind, right), repr(first)  # 0.0 is not -0.0
-            group = groups.setdefault(key, Sums(kind, form, [], [], [], first))
+            key = kind, opcode, {"inner": ()}.get(kind, right), repr(first)  # 0.0 is not -0.0
+            group = groups.setdefault(key, Sums(kind, opcode, [], [], [], first))
             group.numbers.append(i)
             group.lefts.append(left)
             group.rights.append(right)

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from ..instructions.code import Pair
 
-Entry: TypeAlias = tuple[str | int, int]  # a shared function's name, or the address of own code; that of its table
+Call: TypeAlias = tuple[str | int, int]  # a shared function's name, or the address of own code; that of its table
 
 
 @dataclass
@@ -24,26 +24,26 @@ class Stretch:
 
 @dataclass
 class Sums:
-    """Long sums of one form.
+    """Long sums of one opcode.
 
     Attributes:
         kind: "matrix" if they have the same right factors, which are samples, and left ones that are none; "inner" if
             all factors are samples; "scalars" if none is in lanes, and the right factors are the same.
-        form: of the instructions.
+        opcode: of the instructions.
         numbers: of the instructions.
         lefts: the left factors of each.
         rights: the right factors of each.
         first: the zero that they start from, 0.0 or -0.0; None if a place in memory has what each starts from.
-        entry: computes them; it is set when all values have their places.
+        call: computes them; it is set when all values have their places.
     """
 
     kind: str
-    form: str
+    opcode: str
     numbers: list[int]
     lefts: list[tuple[int, ...]]
     rights: list[tuple[int, ...]]
     first: float | None = None
-    entry: Entry = ("", 0)
+    call: Call = ("", 0)
 
     def pairs(self) -> list[list[Pair]]:
         """Return the products of each."""
@@ -55,16 +55,16 @@ class Map:
     """Instructions of one kind on scalars, computed as vectors; sums have as many products and terms as each other.
 
     Attributes:
-        form: of the instructions; START for what long sums start from.
+        opcode: of the instructions; START for what long sums start from.
         numbers: of the instructions.
         pattern: how their operands lie, see `gathers.mapped`; "" of sums, and until they have places.
-        entry: computes them; it is set when all values have their places.
+        call: computes them; it is set when all values have their places.
     """
 
-    form: str
+    opcode: str
     numbers: list[int]
     pattern: str = ""
-    entry: Entry = ("", 0)
+    call: Call = ("", 0)
 
 
 @dataclass
@@ -73,11 +73,11 @@ class Takes:
 
     Attributes:
         numbers: of the instructions, each with the index first among its operands.
-        entry: computes them; it is set when all values have their places.
+        call: computes them; it is set when all values have their places.
     """
 
     numbers: list[int]
-    entry: Entry = ("", 0)
+    call: Call = ("", 0)
 
 
 @dataclass

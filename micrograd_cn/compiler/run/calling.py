@@ -24,7 +24,7 @@ class _Ready:
     def __init__(self, executables: Executables, executable: Executable) -> None:
         self.executable = executable
         self.memory: Buffers = executable.memory()
-        numbers = array("d", bytes(8 * executables.lowering.columns))
+        numbers = array("d", bytes(8 * executables.lowering.width))
         self.out = array("d", bytes(8 * executable.outputs))
         index = array("q", [0])
         self.run = executable.prepared(

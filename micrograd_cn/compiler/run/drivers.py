@@ -1,6 +1,6 @@
 """The loops around a program's stages, which all programs share: over rows, batches and epochs.
 
-A program is a record of whole numbers: where its lists of stages are, and where its memory holds what. A stage is a
+A program is a header of whole numbers: where its lists of stages are, and where its memory holds what. A stage is a
 function and its table (see `products`). Memory is three arrays of doubles: `%s`, scalars; `%w`, a panel of blocks, each
 with `lanes` rows of the batch side by side, a place for each number of a sample; `%a`, totals over the rows, or
 where native code stores the outputs of a panel. Of a program for single rows, samples are scalars, and `%w`
@@ -16,10 +16,10 @@ from ..llvm.lanes import Lanes
 from ..llvm.machine import Machine
 from ..llvm.text import BYTE, OURS, Function, Makers, literal
 
-# A program's record. Offsets and sizes are in bytes.
+# A program's header. Offsets and sizes are in bytes.
 FIELDS = (
     "batch", "fill", "sample", "totals", "after",  # lists of stages
-    "columns", "columns_at", "seed_at",  # numbers of a row, where they go, where the gradient starts from
+    "width", "row_at", "seed_at",  # numbers of a row, where they go, where the gradient starts from
     "block", "panel",  # bytes of a block, blocks of a panel
     "outputs", "output_table",  # how many; where each is in a block
     "stored",  # whether the stages of the samples store them, at %a
@@ -99,30 +99,30 @@ class Drivers:
             self.name["load"], "ptr %p, ptr %rows, ptr %index, i64 %valid, double %each, double %other, ptr %w"
         )
         lanes = Lanes(f, self.count, self.machine.fused)
-        columns, seed = _field(f, "columns"), _field(f, "seed_at")
+        width, seed = _field(f, "width"), _field(f, "seed_at")
         last = f.subtract("%valid", 1)
         rows = []
         for lane in range(self.count):
             number = f.word("%index", f.smaller(lane, last))
-            rows.append(f.at("%rows", f.times(number, columns)))
+            rows.append(f.at("%rows", f.times(number, width)))
         with f.when(f.op(f"icmp sge i64 {seed}, 0")):
             seeds = "poison"
             for lane in range(self.count):
                 inside = f.op(f"icmp ugt i64 %valid, {lane}")
                 seeds = self._with(f, lanes, seeds, f.op(f"select i1 {inside}, double %each, double %other"), lane)
             f.store(lanes.kind, seeds, f.at("%w", seed, BYTE), 8)
-        to = f.at("%w", _field(f, "columns_at"), BYTE)
+        to = f.at("%w", _field(f, "row_at"), BYTE)
         if lanes.scalar:
-            f.copy(to, rows[0], columns)
+            f.copy(to, rows[0], width)
             f.do("ret void")
             return f
-        native = Lanes(f, self.machine.native, self.machine.fused)
-        with self._neighbours(f, columns) as (first, rest):
-            for half in range(0, self.count, native.count):
-                chosen = [f.load(native.kind, f.at(row, first)) for row in rows[half : half + native.count]]
-                for k, x in enumerate(native.transposed(chosen)):
+        simd = Lanes(f, self.machine.simd, self.machine.fused)
+        with self._neighbours(f, width) as (first, rest):
+            for half in range(0, self.count, simd.count):
+                chosen = [f.load(simd.kind, f.at(row, first)) for row in rows[half : half + simd.count]]
+                for k, x in enumerate(simd.transposed(chosen)):
                     place = f.add(f.times(f.add(first, k), self.count), half)
-                    f.store(native.kind, x, f.at(to, place))
+                    f.store(simd.kind, x, f.at(to, place))
         with f.repeat(rest) as one:
             x = "poison"
             for lane, row in enumerate(rows):
@@ -231,13 +231,13 @@ class Drivers:
     def _store_rows(self, f: Function, table: str, block: str, to: str) -> None:
         """Store the outputs of a whole block, row by row."""
         outputs = _field(f, "outputs")
-        native = Lanes(f, self.machine.native, self.machine.fused)
+        simd = Lanes(f, self.machine.simd, self.machine.fused)
         with self._neighbours(f, outputs) as (number, rest):
-            places = [self._output(f, table, block, f.add(number, k)) for k in range(native.count)]
-            for half in range(0, self.count, native.count):
-                xs = [f.load(native.kind, f.at(place, half)) for place in places]
-                for k, x in enumerate(native.transposed(xs)):
-                    f.store(native.kind, x, f.at(to, f.add(number, f.times(half + k, outputs))))
+            places = [self._output(f, table, block, f.add(number, k)) for k in range(simd.count)]
+            for half in range(0, self.count, simd.count):
+                xs = [f.load(simd.kind, f.at(place, half)) for place in places]
+                for k, x in enumerate(simd.transposed(xs)):
+                    f.store(simd.kind, x, f.at(to, f.add(number, f.times(half + k, outputs))))
         with f.repeat(rest) as one:
             place = self._output(f, table, block, one.index)
             for lane in range(self.count):
@@ -251,13 +251,13 @@ class Drivers:
         It is given the first of them: they are turned at once, some twice rather than fewer. It is also given how many
         are left for afterwards, one by one: all that are less than a vector, otherwise 0.
         """
-        native = self.machine.native
-        few = f.op(f"icmp ult i64 {count}, {native}")
-        parts = f.quotient(f.add(count, native - 1), native)
+        simd = self.machine.simd
+        few = f.op(f"icmp ult i64 {count}, {simd}")
+        parts = f.quotient(f.add(count, simd - 1), simd)
         rest = f.op(f"select i1 {few}, i64 {count}, i64 0")
-        last = f.subtract(count, native)
+        last = f.subtract(count, simd)
         with f.repeat(f.op(f"select i1 {few}, i64 0, i64 {parts}")) as part:
-            yield f.smaller(f.times(part.index, native), last), rest
+            yield f.smaller(f.times(part.index, simd), last), rest
 
     def begin(self) -> Function:
         """Write the function that computes what a batch needs once."""
@@ -301,7 +301,7 @@ class Drivers:
     def add(self) -> Function:
         """Write the function that adds the totals of other rows."""
         f = Function(self.name["add"], "ptr %p, ptr %a, ptr %others")
-        lanes = Lanes(f, self.machine.native, self.machine.fused)
+        lanes = Lanes(f, self.machine.simd, self.machine.fused)
         with f.repeat(f.quotient(_field(f, "count"), lanes.count)) as loop:
             place = f.times(loop.index, lanes.count)
             x, y = (f.load(lanes.kind, f.at(base, place)) for base in ("%a", "%others"))
@@ -337,7 +337,7 @@ class Drivers:
 
     def _means(self, f: Function, scale: str) -> str:
         """Multiply the totals, and return 0, or nan if one of them is not finite."""
-        lanes = Lanes(f, self.machine.native, self.machine.fused)
+        lanes = Lanes(f, self.machine.simd, self.machine.fused)
         factor, to = lanes.splat(scale), f.at("%s", _field(f, "totals_at"), BYTE)
         with f.repeat(f.quotient(_field(f, "count"), lanes.count), [(lanes.kind, lanes.constant(0.0))]) as loop:
             place = f.times(loop.index, lanes.count)
@@ -370,7 +370,7 @@ def update(machine: Machine) -> Function:
     f = Function(UPDATE, "ptr %p, ptr %s, ptr %gradients, ptr %rate, ptr %us, ptr %uw, i64 %own, i64 %all")
     f.shared[RUN] = lambda: run(machine)
     width = machine.width
-    lanes, align = Lanes(f, width, machine.fused), 8 * machine.native
+    lanes, align = Lanes(f, width, machine.fused), 8 * machine.simd
     stride, outputs, table = _field(f, "block"), _field(f, "outputs"), _pointer(f, "output_table")
     end = f.at("%uw", f.times("%all", stride), BYTE)  # where new values wait until all of a block are known
     steps = f.at("%us", 1)
@@ -423,10 +423,10 @@ def update(machine: Machine) -> Function:
 def accumulate(machine: Machine) -> Function:
     """Write the function that adds `%n` numbers, multiplied by `%share`, to as many others."""
     f = Function(ACCUMULATE, "ptr %to, ptr %from, double %share, i64 %n")
-    native = Lanes(f, machine.native, machine.fused)
-    whole = f.quotient("%n", native.count)
-    done = f.times(whole, native.count)
-    for lanes, count, first in ((native, whole, "0"), (Lanes(f, 1, machine.fused), f.subtract("%n", done), done)):
+    simd = Lanes(f, machine.simd, machine.fused)
+    whole = f.quotient("%n", simd.count)
+    done = f.times(whole, simd.count)
+    for lanes, count, first in ((simd, whole, "0"), (Lanes(f, 1, machine.fused), f.subtract("%n", done), done)):
         share = lanes.splat("%share")
         with f.repeat(count) as loop:
             place = f.add(first, f.times(loop.index, lanes.count))
@@ -442,7 +442,7 @@ def fit(machine: Machine) -> Function:
 
     `%starts` says where in `%words` a batch begins: the number of its rows and of its shares, then for each share its
     source, the first of its rows among those at `%index`, and how many they are. A source is a program's `gradient`,
-    what that is called with (its record, the numbers of rows, and memory), where gradients are then, and how many
+    what that is called with (its header, the numbers of rows, and memory), where gradients are then, and how many
     parameters there are. `%s` has the parameters, `%gradients` room for the gradients of `%total` of them. `%losses`
     are those of each step, before it. The update is a function of `%s` and what it works on (see `update`). `%rates`
     has the learning rate of each of these steps; where it is null, the rate stays what it is.
@@ -466,11 +466,11 @@ def fit(machine: Machine) -> Function:
         with f.loop(shares, [("ptr", f.at(at, 2, "i64")), ("double", "0.0")]) as share:
             [entry, mean] = share.carried
             source, index, count = f.pointer(entry), f.at("%index", f.word(entry, 1), "i64"), f.word(entry, 2)
-            gradient, record, data, s, w, a, found = (f.pointer(source, k) for k in range(7))
+            gradient, header, data, s, w, a, found = (f.pointer(source, k) for k in range(7))
             own = f.word(source, 7)
             f.copy(s, "%s", own)
             memory = f"ptr {s}, ptr {w}, ptr {a}"
-            loss = f.op(f"call double {gradient}(ptr {record}, ptr {data}, ptr {index}, i64 {count}, {memory})")
+            loss = f.op(f"call double {gradient}(ptr {header}, ptr {data}, ptr {index}, i64 {count}, {memory})")
             part = f.op(f"fdiv double {f.op(f'uitofp i64 {count} to double')}, {rows}")
             with f.when(several):
                 f.call("void", ACCUMULATE, "ptr %gradients", f"ptr {found}", f"double {part}", f"i64 {own}")
@@ -486,10 +486,10 @@ def fit(machine: Machine) -> Function:
     return f
 
 
-def record(**fields: int) -> Sequence[int]:
-    """Return a program's record; what is not given is 0.
+def header(**fields: int) -> Sequence[int]:
+    """Return a program's header; what is not given is 0.
 
-    >>> record(fill=7)[:3]
+    >>> header(fill=7)[:3]
     [0, 7, 0]
     """
     return [fields.get(name, 0) for name in FIELDS]

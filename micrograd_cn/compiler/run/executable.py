@@ -25,12 +25,12 @@ from ..llvm.machine import Machine, Memory, machine
 from ..llvm.text import Function
 from ..loops.places import WORD
 from ..loops.schedule import Schedule
-from ..loops.stages import Entry, Stretch
+from ..loops.stages import Call, Stretch
 from ..native import function, parts_of
 from ..tables.plan import SLACK, Plan
 from ..tables.threaded import Threaded
 from ..threads.forks import Lock
-from ..threads.tasks import run, shares
+from ..threads.tasks import divide, run
 from . import drivers
 
 PATIENCE = 1.5e-4  # seconds an instruction that threaded code runs until native code is worth the time to make it
@@ -56,7 +56,7 @@ SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
 
 
 def nothing(first: int, count: int) -> None:
-    """Take nothing of some rows' outputs."""
+    """Collect nothing of some rows' outputs."""
 
 
 def driver(name: str, lanes: int, fast: bool) -> Any:
@@ -114,43 +114,43 @@ class Stages:
         self.stored = False
         self.places = plan.places
         self.functions: list[Function] = []
-        self._entries = self._native(outputs) if native else self._threaded()
+        self._calls = self._native(outputs) if native else self._threaded()
 
-    def _native(self, outputs: Sequence[int]) -> dict[int, list[Entry]]:
-        """Return the entries of each phase with stretches as native code."""
-        parts, entries = parts_of(self.plan, outputs), dict[int, list[Entry]]()
+    def _native(self, outputs: Sequence[int]) -> dict[int, list[Call]]:
+        """Return the calls of each phase with stretches as native code."""
+        parts, calls = parts_of(self.plan, outputs), dict[int, list[Call]]()
         for part in chain(*parts.values()):
             if not part.shared:
                 self.functions.append(function(self.plan, part, f"part{len(self.functions)}"))
                 self.stored = self.stored or bool(part.outputs)
         if self.functions:
-            self._compiled = self.plan.machine.compile(self.functions, rows=self.plan.code.rows)
+            self._compiled = self.plan.machine.compile(self.functions, op_names=self.plan.code.op_names)
         names = iter([f.name for f in self.functions])
         for phase, found in parts.items():
-            entries[phase] = [part.shared or (self._compiled.address(next(names)), 0) for part in found]
-        return entries
+            calls[phase] = [part.shared or (self._compiled.address(next(names)), 0) for part in found]
+        return calls
 
-    def _threaded(self) -> dict[int, list[Entry]]:
-        """Return the entries of each phase with stretches as threaded code."""
-        plan, threaded, entries = self.plan, Threaded(self.plan), dict[int, list[Entry]]()
+    def _threaded(self) -> dict[int, list[Call]]:
+        """Return the calls of each phase with stretches as threaded code."""
+        plan, threaded, calls = self.plan, Threaded(self.plan), dict[int, list[Call]]()
         for phase, found in plan.stages.items():
-            lanes = plan.schedule.are_in_lanes(phase)
-            entries[phase] = [threaded.entry(s, lanes) if isinstance(s, Stretch) else s.entry for s in found]
+            batched = plan.schedule.are_in_lanes(phase)
+            calls[phase] = [threaded.call(s, batched) if isinstance(s, Stretch) else s.call for s in found]
         self.places = threaded.places
-        return entries
+        return calls
 
-    def address(self, phase: int, more: Sequence[Entry] = (), before: Sequence[Entry] = ()) -> int:
+    def address(self, phase: int, more: Sequence[Call] = (), before: Sequence[Call] = ()) -> int:
         """Return the address of a phase's list, with more stages after it, and before it."""
-        return _list(self.plan, [*before, *self._entries[phase], *more])
+        return _list(self.plan, [*before, *self._calls[phase], *more])
 
     def address_of_filled(self) -> int:
         """Return the address of the list that writes scalars into lanes."""
-        return _list(self.plan, self.plan.fill_entry(self.places))
+        return _list(self.plan, self.plan.fill_call(self.places))
 
 
-def _list(plan: Plan, entries: Sequence[Entry]) -> int:
+def _list(plan: Plan, calls: Sequence[Call]) -> int:
     """Return the address of a list of stages, which ends with zeros."""
-    return plan.table([word for entry in (*entries, (0,) * drivers.ENTRY) for word in entry])
+    return plan.table([word for call in (*calls, (0,) * drivers.ENTRY) for word in call])
 
 
 def _side_by_side(places: Sequence[int]) -> list[int]:
@@ -175,7 +175,7 @@ class Executable:
         native: whether the code is native.
         lanes: rows of a block.
         seconds: that it has run.
-        record: the address of the program's record.
+        header: the address of the program's header.
         outputs: how many outputs there are.
         sizes: of its memory.
     """
@@ -188,17 +188,17 @@ class Executable:
         self.stages = stages = Stages(plan, native, lowering.outputs if kind == "forward" else ())
         places = stages.places
         self.constants = places.constants
-        block = (places.slots | 1) * WORD * self.lanes if schedule.lanes else 0
+        block = (places.vectors | 1) * WORD * self.lanes if schedule.batched else 0
         outputs = [*map(places.in_block, lowering.outputs)]
-        self.record = plan.table(
-            drivers.record(
+        self.header = plan.table(
+            drivers.header(
                 batch=stages.address(BATCH, plan.packed),
                 fill=stages.address_of_filled(),
                 sample=stages.address(SAMPLE, before=plan.moved()),
                 totals=_list(plan, plan.totals),
                 after=stages.address(AFTER),
-                columns=lowering.columns,
-                columns_at=WORD * self.lanes * plan.columns_at,
+                width=lowering.width,
+                row_at=WORD * self.lanes * plan.row_at,
                 seed_at=next((plan.at(i) for i in schedule.leaves if code.instructions[i] == ("seed",)), -1),
                 block=block,
                 panel=plan.blocks,
@@ -213,7 +213,7 @@ class Executable:
             )
         )
         self.outputs = len(lowering.outputs)
-        unused = self.lanes * self.outputs if stages.stored and schedule.lanes else 0  # rows beyond the last one
+        unused = self.lanes * self.outputs if stages.stored and schedule.batched else 0  # rows beyond the last one
         self.sizes = places.scalars + SLACK, plan.blocks * block // WORD + unused, plan.count + SLACK
         self._unused: list[Buffers] = []
         self._drivers: dict[tuple[str, bool], Any] = {}
@@ -232,14 +232,14 @@ class Executable:
         index: int,
         n: int,
         out: int,
-        take: Callable[[int, int], object] = nothing,
+        collect: Callable[[int, int], object] = nothing,
     ) -> list[Any]:
-        """Compute the outputs of all rows; return what `take(first, count)` gives for each part of them, in order.
+        """Compute the outputs of all rows; return what `collect(first, count)` gives for each part of them, in order.
 
         A thread that has done some goes on with the next ones, while others compute.
         """
         call, width, threads = self._driver("forward"), self.outputs, len(memories)
-        parts = shares(n, self.lanes, threads * max(1, min(TURNS, n // (threads * ROWS))) if threads > 1 else 1)
+        parts = divide(n, self.lanes, threads * max(1, min(TURNS, n // (threads * ROWS))) if threads > 1 else 1)
         waiting, found = deque(enumerate(parts)), dict[int, Any]()
 
         def work(memory: Buffers) -> None:
@@ -249,8 +249,8 @@ class Executable:
                 except IndexError:
                     return
                 rows, to = index + WORD * first, out + WORD * width * first
-                call(self.record, data, rows, count, to, *memory.addresses)
-                found[k] = take(first, count)
+                call(self.header, data, rows, count, to, *memory.addresses)
+                found[k] = collect(first, count)
 
         start = time.perf_counter()
         run([partial(work, memory) for memory in memories[: len(parts)]])
@@ -264,7 +264,7 @@ class Executable:
         long = n * size > LONG_CALL * self.lanes
         writer = drivers.Drivers(self.plan.machine, self.lanes)
         code = self.plan.machine.address(writer.name["prepared"], writer.prepared, self.plan.fast)
-        return builtin_function(code, [self.record, data, index, n, out, *memory.addresses, long], *result, memory)
+        return builtin_function(code, [self.header, data, index, n, out, *memory.addresses, long], *result, memory)
 
     def gradient(self, memories: Sequence[Buffers], data: int, index: int, n: int) -> float:
         """Compute the mean output and its gradient, which is then in the first memory."""
@@ -272,21 +272,21 @@ class Executable:
         start = time.perf_counter()
         first = memories[0]
         if len(memories) == 1:
-            loss = float(gradient(self.record, data, index, n, *first.addresses))
+            loss = float(gradient(self.header, data, index, n, *first.addresses))
         else:
             begin, panels = self._driver("begin"), self._driver("panels")
 
             def part(at: int, count: int, memory: Buffers) -> float:
-                begin(self.record, *memory.addresses)
+                begin(self.header, *memory.addresses)
                 rows = index + WORD * at
-                return float(panels(self.record, data, rows, count, 1.0, 0.0, *memory.addresses))
+                return float(panels(self.header, data, rows, count, 1.0, 0.0, *memory.addresses))
 
-            divided = shares(n, self.lanes, len(memories))
-            tasks = [partial(part, *share, memory) for share, memory in zip(divided, memories, strict=False)]
+            divided = divide(n, self.lanes, len(memories))
+            tasks = [partial(part, *rows, memory) for rows, memory in zip(divided, memories, strict=False)]
             losses = run(tasks)
             for memory in memories[1 : len(divided)]:
-                self._driver("add")(self.record, first.a.address, memory.a.address)
-            self._driver("finish")(self.record, data, index, n, *first.addresses)
+                self._driver("add")(self.header, first.a.address, memory.a.address)
+            self._driver("finish")(self.header, data, index, n, *first.addresses)
             loss = sum(losses) / n
         self.seconds += time.perf_counter() - start
         return loss
@@ -355,7 +355,7 @@ class Executables:
         """The graph's instructions, made when they are first needed: never, if derivatives alone are computed."""
         return self._once("lowering", lambda: Lowering(self.graph))  # type: ignore[no-any-return]
 
-    def plan(self, kind: str, lanes: bool) -> Plan:
+    def plan(self, kind: str, batched: bool) -> Plan:
         """Return the plan of "forward" or "gradient", with a row in each lane, or for single rows."""
 
         def make() -> Plan:
@@ -365,43 +365,43 @@ class Executables:
                 if not lowering.gradients:
                     lowering.differentiate()
                 roots, totals = [lowering.outputs[0], *lowering.gradients], lowering.totals
-            schedule = Schedule(lowering.code, roots, totals, lanes)
+            schedule = Schedule(lowering.code, roots, totals, batched)
             gather = schedule.large or (schedule.size >= LEAST and schedule.alike() >= ALIKE)
-            return Plan(schedule, self.machine, lowering.columns, 2 * self.pitch, gather, lowering.outputs)
+            return Plan(schedule, self.machine, lowering.width, 2 * self.pitch, gather, lowering.outputs)
 
-        return self._once((kind, lanes), make)  # type: ignore[no-any-return]
+        return self._once((kind, batched), make)  # type: ignore[no-any-return]
 
-    def get(self, kind: str, lanes: bool, native: bool) -> Executable:
+    def get(self, kind: str, batched: bool, native: bool) -> Executable:
         """Return an executable."""
 
         def make() -> Executable:
-            plan = self.plan(kind, lanes)
+            plan = self.plan(kind, batched)
             return Executable(plan, self.lowering, kind, self.pitch, native)
 
-        return self._once((kind, lanes, native), make)  # type: ignore[no-any-return]
+        return self._once((kind, batched, native), make)  # type: ignore[no-any-return]
 
     def best(self, kind: str, rows: int) -> Executable:
         """Return what runs "forward" or "gradient" of so many rows: threaded code until it has run for long."""
-        lanes = rows > FEW
-        found: Executable | None = self._made.get((kind, lanes, True))
+        batched = rows > FEW
+        found: Executable | None = self._made.get((kind, batched, True))
         if found:
             return found
-        found = self.get(kind, lanes, native=False)
+        found = self.get(kind, batched, native=False)
         self.hasten(found, found.seconds)
         if self.worth(found, found.seconds) and self._making.acquire(blocking=False):
             try:  # other threads go on with the code that there is
-                return self.get(kind, lanes, native=True)
+                return self.get(kind, batched, native=True)
             finally:
                 self._making.release()
         return found
 
     def quickest(self, kind: str, rows: int) -> Executable:
         """Return the fastest code, made at once: native code, or of a graph too large for it fast shared functions."""
-        lanes = rows > FEW
-        plan = self.plan(kind, lanes)
+        batched = rows > FEW
+        plan = self.plan(kind, batched)
         writer = drivers.Drivers(plan.machine, plan.lanes)
         plan.makers[writer.name["prepared"]] = writer.prepared  # so that it is compiled together with the others
-        found = self.get(kind, lanes, native=not plan.schedule.large)
+        found = self.get(kind, batched, native=not plan.schedule.large)
         self.hasten(found, inf)
         return found
 
@@ -428,7 +428,7 @@ class Executables:
 
     def text(self, kind: str) -> str:
         """Return the native code's text, and that of the shared functions that it needs."""
-        stages = self.get(kind, lanes=True, native=True).stages
+        stages = self.get(kind, batched=True, native=True).stages
         driver(kind, self.machine.width, fast=True)
         shared = {drivers.names(self.machine.width)[kind], *stages.plan.makers}
         return self.machine.text(self.machine.with_shared(stages.functions, shared))

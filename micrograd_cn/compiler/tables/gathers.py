@@ -43,20 +43,20 @@ class _Operands:
 
 
 @cache
-def mapped(form: str, pattern: str) -> Maker:
+def mapped(opcode: str, pattern: str) -> Maker:
     """Return what writes one instruction for many scalars, or one sum of as many products.
 
     Table: how many vectors; the first result; the operands as `pattern` says, of a sum the factors of each product.
     """
 
     def make(machine: Machine, _: str) -> Function:
-        f = Function(f"{OURS}mapped_{re.sub('[^A-Za-z0-9_.]', '_', form)}_{pattern}", STAGE)
-        lanes = Lanes(f, machine.native, machine.fused)
+        f = Function(f"{OURS}mapped_{re.sub('[^A-Za-z0-9_.]', '_', opcode)}_{pattern}", STAGE)
+        lanes = Lanes(f, machine.simd, machine.fused)
         operands, result = _Operands(lanes, pattern), _at(f, "%t", 1)
         with f.loop(f.word("%t")) as loop:
-            first = f.times(loop.index, machine.native)
+            first = f.times(loop.index, machine.simd)
             xs = [operands.load(k, first) for k in range(len(pattern))]
-            found = added(lanes, form, xs) if form in SUMS else compute(lanes, form, xs)
+            found = added(lanes, opcode, xs) if opcode in SUMS else compute(lanes, opcode, xs)
             f.store(lanes.kind, found, f.at(result, first))
         f.do("ret void")
         return f
@@ -64,31 +64,31 @@ def mapped(form: str, pattern: str) -> Maker:
     return make
 
 
-def added(lanes: Lanes, form: str, factors: Sequence[str]) -> str:
+def added(lanes: Lanes, opcode: str, factors: Sequence[str]) -> str:
     """Return the sum of products, of which the factors follow each other."""
     total = lanes.constant(-0.0)
     for a, b in zip(factors[::2], factors[1::2], strict=True):
-        total = lanes.product_added(a, b, total, form)
+        total = lanes.product_added(a, b, total, opcode)
     return total
 
 
-def sums(machine: Machine, form: str) -> Function:
+def sums(machine: Machine, opcode: str) -> Function:
     """Write sums of as many products.
 
     Table: how many vectors; the first result; how many products; for each vector where the left factors of each product
     are, then the right ones.
     """
-    native = machine.native
-    f = Function(name("gathered_sums", form), STAGE)
-    lanes = Lanes(f, native, machine.fused)
+    simd = machine.simd
+    f = Function(name("gathered_sums", opcode), STAGE)
+    lanes = Lanes(f, simd, machine.fused)
     result, products = _at(f, "%t", 1), f.word("%t", 2)
     with f.loop(f.word("%t"), [("ptr", f.at("%t", 3, "i64"))]) as item:
         with f.loop(products, [(lanes.kind, lanes.constant(-0.0)), *[("ptr", x) for x in item.carried]]) as loop:
             [total, pair] = loop.carried
-            a, b = (_gather(lanes, f.at(pair, k * native, "i64")) for k in range(2))
-            loop.next = [lanes.product_added(a, b, total, form), f.at(pair, 2 * native, "i64")]
+            a, b = (_gather(lanes, f.at(pair, k * simd, "i64")) for k in range(2))
+            loop.next = [lanes.product_added(a, b, total, opcode), f.at(pair, 2 * simd, "i64")]
         [total, *item.next] = loop.next
-        f.store(lanes.kind, total, f.at(result, f.times(item.index, native)))
+        f.store(lanes.kind, total, f.at(result, f.times(item.index, simd)))
     f.do("ret void")
     return f
 

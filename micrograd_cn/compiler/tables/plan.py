@@ -18,7 +18,7 @@ from ..loops.even import distance
 from ..loops.maps import VECTORS, Maps, families
 from ..loops.places import WORD, Places
 from ..loops.schedule import Schedule
-from ..loops.stages import Entry, Map, Outer, Stage, Stretch, Sums, Takes, unused_after
+from ..loops.stages import Call, Map, Outer, Stage, Stretch, Sums, Takes, unused_after
 from . import gathers, products
 from . import takes as loads
 
@@ -34,68 +34,68 @@ class Plan:
     Args:
         schedule: what is done.
         machine: what for.
-        columns: numbers of a row.
+        width: numbers of a row.
         scalars: the first free place among the scalars; parameters have the first ones.
         gather: whether instructions of one kind on scalars are vectors wherever their operands lie.
         outputs: what has a place in a block, whether it depends on samples or not.
 
     Attributes:
-        places: where values lie; `scalar`, `slot` and `at` are its own.
-        columns_at: where a row's numbers go.
+        places: where values lie; `scalar`, `vector` and `at` are its own.
+        row_at: where a row's numbers go.
         blocks: of a panel.
         totals_at: where the totals' means are among the scalars.
         count: how many totals, in whole vectors.
-        totals: the entries of the totals.
+        totals: the calls of the totals.
         makers: the shared functions that it needs.
         fast: whether these are the fast ones.
-        packed: the entries of what is copied before the samples, so that it lies side by side.
+        packed: the calls of what is copied before the samples, so that it lies side by side.
     """
 
     def __init__(
         self,
         schedule: Schedule,
         machine: Machine,
-        columns: int,
+        width: int,
         scalars: int,
         gather: bool = False,
         outputs: Iterable[int] = (),
     ) -> None:
         self.schedule, self.machine = schedule, machine
-        self.places = places = Places(schedule, machine.native, machine.width if schedule.lanes else 1, scalars)
+        self.places = places = Places(schedule, machine.simd, machine.width if schedule.batched else 1, scalars)
         self.code, self.lanes = schedule.code, places.lanes
-        self.scalar, self.slot, self.at = places.scalar, places.slot, places.at
-        self.columns_at = places.take_slots(columns) if schedule.lanes else places.take(columns)
+        self.scalar, self.vector, self.at = places.scalar, places.vector, places.at
+        self.row_at = places.allocate_vectors(width) if schedule.batched else places.allocate(width)
         self.tables: list[array[int]] = []
         self._links: list[tuple[array[int], int, str]] = []
         self.makers: Makers = {}
         self.fast = False
-        self.packed: list[Entry] = []
+        self.packed: list[Call] = []
         self._packs: dict[tuple[int, ...], int] = {}
         self._operands_at: dict[tuple[tuple[int, ...], bool], int] = {}
         self._total_place: dict[int, int] = {}
         self.count = 0
         self.outer = [self._turned(group) for group in schedule.totals.outer]
         self._place_totals()
-        self.totals_at = self.places.take(self.count)
+        self.totals_at = self.places.allocate(self.count)
         self._moved: list[tuple[int, int]] = []
-        if gather and not schedule.lanes:
+        if gather and not schedule.batched:
             self._move_inputs()
         self._place_leaves()
         self._maps = Maps(places, self._wishes(), gather)
         self.stages = {phase: list(self._stages(phase)) for phase in schedule.layers}
         self._place()
-        if schedule.lanes:
-            self.places.renumber(columns, *self._lives({*schedule.roots, *outputs, *self.read_by_totals()}))
+        if schedule.batched:
+            self.places.renumber(width, *self._lives({*schedule.roots, *outputs, *self.read_by_totals()}))
         for i in outputs:
             self.places.in_block(i)
         self.blocks = self._blocks()
         for stage in chain(*self.stages.values()):
             if isinstance(stage, Sums):
-                stage.entry = self._sums(stage)
+                stage.call = self._sums(stage)
             elif isinstance(stage, Map):
-                stage.entry = self._map(stage)
+                stage.call = self._map(stage)
             elif isinstance(stage, Takes):
-                stage.entry = self._takes(stage)
+                stage.call = self._takes(stage)
         self.totals = [*map(self._outer, self.outer), *self._single()]
 
     def _place_leaves(self) -> None:
@@ -107,32 +107,32 @@ class Plan:
                 scalars[i] = instruction[1]
             elif kind == "total":
                 scalars[i] = self.totals_at + self._total_place[instruction[1]]
-            elif kind == "input" and self.schedule.lanes:
-                self.slot[i] = self.columns_at + instruction[1]
+            elif kind == "input" and self.schedule.batched:
+                self.vector[i] = self.row_at + instruction[1]
             elif kind == "input" and i not in self.scalar:
-                scalars[i] = self.columns_at + instruction[1]
+                scalars[i] = self.row_at + instruction[1]
         self.places.put(scalars)
 
     def _move_inputs(self) -> None:
         """Give inputs places side by side that instructions of one kind read at even distances."""
-        for family in families(self.code, self.schedule.needed, VECTORS * self.machine.native):
+        for family in families(self.code, self.schedule.needed, VECTORS * self.machine.simd):
             fresh = [
                 i for i in dict.fromkeys(family) if self.code.instructions[i][0] == "input" and i not in self.scalar
             ]
             for i in fresh:
-                self.scalar[i] = self.places.take(1)
-                self._moved.append((self.columns_at + self.code.instructions[i][1], self.scalar[i]))
+                self.scalar[i] = self.places.allocate(1)
+                self._moved.append((self.row_at + self.code.instructions[i][1], self.scalar[i]))
 
-    def moved(self) -> list[Entry]:
-        """Return the entries that copy inputs side by side."""
+    def moved(self) -> list[Call]:
+        """Return the calls that copy inputs side by side."""
         first = [to for _, to in self._moved[:1]]
         words = [len(self._moved), *(WORD * to for to in first), *(WORD * place for place, _ in self._moved)]
-        return [self._entry(products.copy, words)] if first else []
+        return [self._call(products.copy, words)] if first else []
 
     def _turned(self, group: Outer) -> Outer:
         """Return a table of totals with those as its columns that fill whole vectors better."""
         rows, columns = len(group.lefts), len(group.rights)
-        turn = self.schedule.lanes and self.places.whole(rows) * columns < rows * self.places.whole(columns)
+        turn = self.schedule.batched and self.places.whole(rows) * columns < rows * self.places.whole(columns)
         return group.transposed() if turn else group
 
     def _wishes(self) -> dict[int, tuple[int, int]]:
@@ -144,7 +144,7 @@ class Plan:
             for group in layer.sums
             for side in dict.fromkeys(group.rights)
         ]
-        if not self.schedule.lanes:
+        if not self.schedule.batched:
             lists += [side for group in self.outer for side in zip(*group.rights, strict=True)]
         wished: dict[int, tuple[int, int]] = {}
         for number, side in enumerate(lists):
@@ -255,9 +255,9 @@ class Plan:
         Tables are read once for all blocks of a panel, and totals written; where there are none, it stays in the cache
         that is nearest.
         """
-        if not self.schedule.lanes:
+        if not self.schedule.batched:
             return 1
-        size = WORD * self.lanes * max(self.places.slots, 1)
+        size = WORD * self.lanes * max(self.places.vectors, 1)
         if not self.count and all(isinstance(stage, Stretch) for stage in self.stages[SAMPLE]):
             return min(MOST_BLOCKS, max(NEAREST // size, 1))
         return min(MOST_BLOCKS, max(CACHE // size, 1 + (size <= CACHE)))
@@ -282,26 +282,26 @@ class Plan:
         Those that no program has needed yet are compiled.
         """
         self.fast = self.fast or fast
-        self.machine.share(self.makers, self.fast, self.code.rows)
+        self.machine.share(self.makers, self.fast, self.code.op_names)
         addresses = self.machine.addresses[self.fast]
         for table, k, name in self._links:
             table[k] = addresses[name]
 
-    def function(self, make: products.Maker, form: str = "dot") -> str:
+    def function(self, make: products.Maker, opcode: str = "dot") -> str:
         """Return the name of a function that all programs share."""
-        key, written = (make, form), self.machine.written
+        key, written = (make, opcode), self.machine.written
         if key not in written:
-            written[key] = make(self.machine, form)
+            written[key] = make(self.machine, opcode)
         f = written[key]
         self.makers[f.name] = lambda: f
         return f.name
 
-    def _entry(self, make: products.Maker, words: Sequence[str | int], form: str = "dot") -> Entry:
-        return self.function(make, form), self.table(words)
+    def _call(self, make: products.Maker, words: Sequence[str | int], opcode: str = "dot") -> Call:
+        return self.function(make, opcode), self.table(words)
 
-    def _sums(self, group: Sums) -> Entry:
+    def _sums(self, group: Sums) -> Call:
         tables = {"scalars": self._of_scalars, "inner": self._inner, "matrix": self._matrix}
-        return self._entry(*tables[group.kind](group), group.form)
+        return self._call(*tables[group.kind](group), group.opcode)
 
     def _inner(self, group: Sums) -> tuple[products.Maker, list[str | int]]:
         count, *sums = self._listed(group)
@@ -322,7 +322,7 @@ class Plan:
         done = 0
         for number in range(count):  # tiles of the same size, or of one less
             m = len(firsts) // count + (number < len(firsts) % count)
-            words += [self.function(products.tile(m), group.form), m]
+            words += [self.function(products.tile(m), group.opcode), m]
             for k in range(done, done + m):
                 words += [self.at(group.numbers[k]), firsts[k]]
             done += m
@@ -339,8 +339,8 @@ class Plan:
     def _pack(self, places: tuple[int, ...]) -> int:
         """Return where copies of some scalars lie side by side."""
         if places not in self._packs:
-            to = self._packs[places] = WORD * self.places.take(len(places))
-            self.packed.append(self._entry(products.copy, [len(places), to, *places]))
+            to = self._packs[places] = WORD * self.places.allocate(len(places))
+            self.packed.append(self._call(products.copy, [len(places), to, *places]))
         return self._packs[places]
 
     def _of_scalars(self, group: Sums) -> tuple[products.Maker, list[str | int]]:
@@ -349,7 +349,7 @@ class Plan:
         results, right = [*map(self.at, group.numbers)], [*map(self.at, side)]
         lefts = [[*map(self.at, left)] for left in group.lefts]
         count = self.places.whole(len(results))
-        if len(results) * 2 >= self.machine.native and _adjacent(results):
+        if len(results) * 2 >= self.machine.simd and _adjacent(results):
             if _adjacent(right) and all(map(_adjacent, lefts)):
                 firsts = [left[0] for left in lefts]
                 padded = [*firsts, *firsts[-1:] * (count - len(firsts))]
@@ -359,11 +359,11 @@ class Plan:
                 return products.column_sums, [1, count, len(right), results[0], *factors]
         return products.list_sums, self._listed(group)
 
-    def columns(self, stage: Map) -> list[list[int]]:
+    def operands(self, stage: Map) -> list[list[int]]:
         """Return the operands of a map's instructions: the first of each, the second of each, and so on."""
-        if stage.form == START:
+        if stage.opcode == START:
             return [[*map(self.schedule.start, stage.numbers)]]
-        if stage.form not in SUMS:
+        if stage.opcode not in SUMS:
             return [[*column] for column in zip(*map(self.code.operands.__getitem__, stage.numbers), strict=True)]
         one, rows = self.code.constant(1.0), []
         for i in stage.numbers:
@@ -371,28 +371,28 @@ class Plan:
             rows.append([*chain(*((one, t) for t in terms), *pairs)])
         return [[*column] for column in zip(*rows, strict=True)]
 
-    def _map(self, stage: Map) -> Entry:
-        native = self.machine.native
-        columns = [[*map(self.at, column)] for column in self.columns(stage)]
-        words: list[str | int] = [self.places.whole(len(stage.numbers)) // native, self.at(stage.numbers[0])]
-        pattern = "".join(map(_letter, columns))
-        if stage.form in SUMS and ("g" in pattern or len(columns) > gathers.MOST_FACTORS):
-            padded = [*map(self._padded, columns)]
-            words.append(len(columns) // 2)
-            for first in range(0, len(padded[0]), native):
-                words += chain(*(column[first : first + native] for column in padded))
-            return self._entry(gathers.sums, words, stage.form)
-        for letter, column in zip(pattern, columns, strict=True):
-            words.append(self.table(self._padded(column)) if letter == "g" else column[0])
-        if stage.form not in SUMS:
+    def _map(self, stage: Map) -> Call:
+        simd = self.machine.simd
+        operands = [[*map(self.at, places)] for places in self.operands(stage)]
+        words: list[str | int] = [self.places.whole(len(stage.numbers)) // simd, self.at(stage.numbers[0])]
+        pattern = "".join(map(_letter, operands))
+        if stage.opcode in SUMS and ("g" in pattern or len(operands) > gathers.MOST_FACTORS):
+            padded = [*map(self._padded, operands)]
+            words.append(len(operands) // 2)
+            for first in range(0, len(padded[0]), simd):
+                words += chain(*(places[first : first + simd] for places in padded))
+            return self._call(gathers.sums, words, stage.opcode)
+        for letter, places in zip(pattern, operands, strict=True):
+            words.append(self.table(self._padded(places)) if letter == "g" else places[0])
+        if stage.opcode not in SUMS:
             stage.pattern = pattern
-        return self._entry(gathers.mapped(stage.form, pattern), words)
+        return self._call(gathers.mapped(stage.opcode, pattern), words)
 
     def _padded(self, places: Sequence[int]) -> list[int]:
         """Return as many places as whole vectors have, the last one again and again."""
         return [*places, *[places[-1]] * (self.places.whole(len(places)) - len(places))]
 
-    def _takes(self, stage: Takes) -> Entry:
+    def _takes(self, stage: Takes) -> Call:
         in_lanes = self.schedule.in_lanes(stage.numbers[0])
         groups: dict[tuple[int, int], list[int]] = {}
         for i in stage.numbers:
@@ -405,7 +405,7 @@ class Plan:
                 operands = self.code.operands[i][1:]
                 samples = any(map(self.schedule.in_lanes, operands))
                 words += [self.at(i), WORD * samples, self._places_of(operands, samples)]
-        return self._entry(loads.takes if in_lanes else loads.takes_of_scalars, words)
+        return self._call(loads.takes if in_lanes else loads.takes_of_scalars, words)
 
     def _places_of(self, xs: tuple[int, ...], samples: bool) -> int:
         """Return the table of where some operands are, and after them a nan; one for all that have the same ones."""
@@ -414,27 +414,27 @@ class Plan:
             self._operands_at[xs, samples] = self.table([place(i) for i in (*xs, self.code.constant(nan))])
         return self._operands_at[xs, samples]
 
-    def _outer(self, group: Outer) -> Entry:
+    def _outer(self, group: Outer) -> Call:
         pairs, rows, columns = len(group.lefts[0]), len(group.totals), len(group.rights)
         place = WORD * self._total_place[group.totals[0][0]]
         lefts = [self.places.in_block(left[pair]) for pair in range(pairs) for left in group.lefts]
         rights = [[self.places.in_block(right[pair]) for right in group.rights] for pair in range(pairs)]
         words: list[str | int]
-        if self.schedule.lanes:
+        if self.schedule.batched:
             size, inside = products.rows_of(self.machine), pairs > self.blocks
             whole, rest = (products.totals(r, inside) for r in (min(size, rows), rows % size or size))
             words = [pairs, rows, self.places.whole(columns), place]
             words += [self.function(whole), self.function(rest), *lefts]
             for row in rights:
                 words += [*row, *row[-1:] * (self.places.whole(columns) - columns)]
-            return self._entry(products.outer, words)
+            return self._call(products.outer, words)
         if all(map(_adjacent, rights)):
             width = self.places.whole(columns)
             words = [rows]
             for k in range(rows):
                 words += [width, pairs, place + WORD * width * k]
                 words += chain(*((right[0], lefts[pair * rows + k]) for pair, right in enumerate(rights)))
-            return self._entry(products.column_totals, words)
+            return self._call(products.column_totals, words)
         found = [
             (k, [(a, right[pair]) for pair, a in enumerate(left)])
             for row, left in zip(group.totals, group.lefts, strict=True)
@@ -442,7 +442,7 @@ class Plan:
         ]
         return self._list_totals(found)
 
-    def _list_totals(self, found: Sequence[tuple[int, Sequence[Pair]]]) -> Entry:
+    def _list_totals(self, found: Sequence[tuple[int, Sequence[Pair]]]) -> Call:
         words = [len(found)]
         for k, pairs in found:
             words += [
@@ -450,27 +450,27 @@ class Plan:
                 len(pairs),
                 *(self.places.in_block(i) for pair in pairs for i in pair),
             ]
-        return self._entry(products.list_totals, words)
+        return self._call(products.list_totals, words)
 
-    def _single(self) -> list[Entry]:
+    def _single(self) -> list[Call]:
         single = self.schedule.totals.single
         if not single:
             return []
-        if not self.schedule.lanes:
+        if not self.schedule.batched:
             return [self._list_totals([(k, [pair]) for k, pair in single])]
         factors = [self.places.in_block(i) for _, pair in single for i in pair]
         count = self.places.whole(len(single))
         words = [count, WORD * self._total_place[single[0][0]], *factors, *factors[-2:] * (count - len(single))]
-        return [self._entry(products.single_totals, words)]
+        return [self._call(products.single_totals, words)]
 
-    def fill_entry(self, places: Places) -> list[Entry]:
-        """Return the entry that writes scalars into the slots that hold them in all lanes."""
+    def fill_call(self, places: Places) -> list[Call]:
+        """Return the call that writes scalars into the vectors that hold them in all lanes."""
         if not places.filled:
             return []
         words = [len(places.filled)]
         for i in places.filled:
             words += [places.in_block(i), places.at(i)]
-        return [self._entry(products.fill, words)]
+        return [self._call(products.fill, words)]
 
 
 def _letter(places: Sequence[int]) -> str:

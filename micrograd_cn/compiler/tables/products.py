@@ -66,13 +66,13 @@ def _begun(lanes: Lanes, first: str, place: str, align: int) -> str:
     return f.op(f"select i1 {fresh}, {lanes.kind} {lanes.splat(zero)}, {lanes.kind} {held}")
 
 
-def matrix(machine: Machine, form: str) -> Function:
+def matrix(machine: Machine, opcode: str) -> Function:
     """Write sums of scalars by samples with the same samples.
 
     Table: products, bytes between the scalars of a sum, tiles, what the sums start from, the samples; for each
     tile its function, how many sums; for each sum its result and its first scalar.
     """
-    f = Function(name("matrix", form), STAGE)
+    f = Function(name("matrix", opcode), STAGE)
     depth, step, count, begin = (f.word("%t", k) for k in range(4))
     samples = f.at("%t", 4, "i64")
     first = f.at(samples, depth, "i64")
@@ -95,12 +95,12 @@ def matrix(machine: Machine, form: str) -> Function:
 def tile(m: int) -> Maker:
     """Return what writes `m` sums for all blocks of a panel."""
 
-    def make(machine: Machine, form: str) -> Function:
+    def make(machine: Machine, opcode: str) -> Function:
         f = Function(
-            name(f"tile{m}", form),
+            name(f"tile{m}", opcode),
             "ptr %sums, i64 %first, ptr %samples, i64 %products, i64 %step, ptr %s, ptr %w, i64 %blocks, i64 %stride",
         )
-        lanes, align = Lanes(f, machine.width, machine.fused), 8 * machine.native
+        lanes, align = Lanes(f, machine.width, machine.fused), 8 * machine.simd
         results = [f.word("%sums", k) for k in range(0, 2 * m, 2)]
         scalars = [_at(f, "%s", "%sums", k) for k in range(1, 2 * m, 2)]
         with blocks(f) as (block, _, _):
@@ -111,7 +111,7 @@ def tile(m: int) -> Maker:
                 *totals, offset = loop.carried
                 for scalar, total in zip(scalars, totals, strict=True):
                     c = lanes.splat(f.load("double", f.at(scalar, offset, BYTE)))
-                    loop.next.append(lanes.product_added(c, x, total, form))
+                    loop.next.append(lanes.product_added(c, x, total, opcode))
                 loop.next.append(f.add(offset, "%step"))
             for total, place in zip(loop.next, places, strict=False):
                 f.store(lanes.kind, total, place, align)
@@ -121,14 +121,14 @@ def tile(m: int) -> Maker:
     return make
 
 
-def inner(machine: Machine, form: str) -> Function:
+def inner(machine: Machine, opcode: str) -> Function:
     """Write sums of samples by samples.
 
     Table: how many, what they start from; for each its result, how many products, and their factors.
     """
-    f = Function(name("inner", form), STAGE)
+    f = Function(name("inner", opcode), STAGE)
     first = f.word("%t", 1)
-    lanes, align = Lanes(f, machine.width, machine.fused), 8 * machine.native
+    lanes, align = Lanes(f, machine.width, machine.fused), 8 * machine.simd
     with f.loop(f.word("%t"), [("ptr", f.at("%t", 2, "i64"))]) as item:
         [at] = item.carried
         result, count, pairs = f.word(at), f.word(at, 1), f.at(at, 2, "i64")
@@ -137,7 +137,7 @@ def inner(machine: Machine, form: str) -> Function:
             with f.loop(count, [(lanes.kind, _begun(lanes, first, place, align)), ("ptr", pairs)]) as loop:
                 [total, pair] = loop.carried
                 a, b = (f.load(lanes.kind, _at(f, block, pair, k), align) for k in range(2))
-                loop.next = [lanes.product_added(a, b, total, form), f.at(pair, 2, "i64")]
+                loop.next = [lanes.product_added(a, b, total, opcode), f.at(pair, 2, "i64")]
             f.store(lanes.kind, loop.next[0], place, align)
         item.next = loop.next[1:]
     f.do("ret void")
@@ -145,15 +145,15 @@ def inner(machine: Machine, form: str) -> Function:
 
 
 def rows_of(machine: Machine) -> int:
-    """Return the rows of a tile of totals, which fill the registers; its columns are the lanes of a native vector."""
-    return 3 * machine.registers // 16 if machine.native <= 4 else 3
+    """Return the rows of a tile of totals, which fill the registers; its columns are the lanes of a SIMD vector."""
+    return 3 * machine.registers // 16 if machine.simd <= 4 else 3
 
 
-def outer(machine: Machine, form: str) -> Function:
+def outer(machine: Machine, opcode: str) -> Function:
     """Write totals of all products of some samples with others, over the rows of a panel and over several such pairs.
 
     Table: pairs, rows and columns of the totals, their place, the functions for a tile and for the rows left over, the
-    rows' factors pair by pair, and the columns', which fill whole native vectors.
+    rows' factors pair by pair, and the columns', which fill whole SIMD vectors.
     """
     f = Function(OURS + "outer", STAGE)
     size = rows_of(machine)
@@ -167,7 +167,7 @@ def outer(machine: Machine, form: str) -> Function:
             full = f.op(f"icmp uge i64 {f.subtract(rows, row.index)}, {size}")
             chosen = f.op(f"select i1 {full}, ptr {whole}, ptr {rest}")
             left = f.at(lefts, row.index, "i64")
-            with f.loop(end, first=part.index, step=machine.native) as column:
+            with f.loop(end, first=part.index, step=machine.simd) as column:
                 element = f.add(f.times(row.index, columns), column.index)
                 to = f.at("%a", f.add(place, f.times(element, 8)), BYTE)
                 right = f.at(rights, column.index, "i64")
@@ -179,36 +179,36 @@ def outer(machine: Machine, form: str) -> Function:
 
 @cache
 def totals(r: int, pairs_inside: bool = False) -> Maker:
-    """Return what writes a tile of totals: `r` rows, and as many columns as a native vector has lanes.
+    """Return what writes a tile of totals: `r` rows, and as many columns as a SIMD vector has lanes.
 
     The loop that is inside goes through blocks, or through pairs, which is faster where there are more of these.
     """
 
-    def make(machine: Machine, form: str) -> Function:
+    def make(machine: Machine, opcode: str) -> Function:
         f = Function(
             OURS + f"totals{r}{'_by_pair' if pairs_inside else ''}",
             "ptr %lefts, i64 %rows, ptr %rights, i64 %columns, i64 %pairs, ptr %to, ptr %w, i64 %blocks, i64 %stride",
         )
-        native = machine.native
-        lanes, align = Lanes(f, native, machine.fused), 8 * native
+        simd = machine.simd
+        lanes, align = Lanes(f, simd, machine.fused), 8 * simd
 
         def factors(pair: str, block: str) -> tuple[list[str], list[str]]:
             left = f.at("%lefts", f.times(pair, "%rows"), "i64")
             right = f.at("%rights", f.times(pair, "%columns"), "i64")
-            return [_at(f, block, left, k) for k in range(r)], [_at(f, block, right, k) for k in range(native)]
+            return [_at(f, block, left, k) for k in range(r)], [_at(f, block, right, k) for k in range(simd)]
 
         def added(sums: list[str], lefts: Sequence[str], rights: Sequence[str], offset: int | str) -> list[str]:
-            for half in range(0, machine.width, native):
+            for half in range(0, machine.width, simd):
                 at = f.add(offset, 8 * half)
                 ys = [f.load(lanes.kind, f.at(left, at, BYTE), align) for left in lefts]
                 for k, right in enumerate(rights):  # one after the other, since sums and `ys` fill the registers
                     x = f.load(lanes.kind, f.at(right, at, BYTE), align)
-                    places = range(k, r * native, native)
+                    places = range(k, r * simd, simd)
                     more = [lanes.product_added(y, x, sums[i]) for y, i in zip(ys, places, strict=True)]
-                    sums = [more[i // native] if i % native == k else total for i, total in enumerate(sums)]
+                    sums = [more[i // simd] if i % simd == k else total for i, total in enumerate(sums)]
             return sums
 
-        zeros = [(lanes.kind, lanes.constant(0.0))] * (r * native)
+        zeros = [(lanes.kind, lanes.constant(0.0))] * (r * simd)
         if pairs_inside:
             with blocks(f, zeros) as (block, begun, sums):
                 with f.loop("%pairs", [(lanes.kind, total) for total in begun]) as pair:
@@ -223,7 +223,7 @@ def totals(r: int, pairs_inside: bool = False) -> Maker:
             sums = pair.next
         for k in range(r):
             to = f.at("%to", f.times("%columns", k))
-            sums_of_lanes = lanes.sums_of_lanes(sums[k * native : (k + 1) * native])
+            sums_of_lanes = lanes.sums_of_lanes(sums[k * simd : (k + 1) * simd])
             f.store(lanes.kind, lanes.add(f.load(lanes.kind, to), sums_of_lanes), to)
         f.do("ret void")
         return f
@@ -231,17 +231,17 @@ def totals(r: int, pairs_inside: bool = False) -> Maker:
     return make
 
 
-def single_totals(machine: Machine, form: str) -> Function:
-    """Write totals of one product each. Table: how many, in whole native vectors; their place; their factors."""
+def single_totals(machine: Machine, opcode: str) -> Function:
+    """Write totals of one product each. Table: how many, in whole SIMD vectors; their place; their factors."""
     f = Function(OURS + "single_totals", STAGE)
-    native = machine.native
-    lanes, align = Lanes(f, native, machine.fused), 8 * native
+    simd = machine.simd
+    lanes, align = Lanes(f, simd, machine.fused), 8 * simd
     to, pairs = _at(f, "%a", "%t", 1), f.at("%t", 2, "i64")
-    with f.loop(f.word("%t"), step=native) as loop:
+    with f.loop(f.word("%t"), step=simd) as loop:
         chosen = f.at(pairs, f.times(loop.index, 2), "i64")
-        factors = [f.word(chosen, k) for k in range(2 * native)]
-        with blocks(f, [(lanes.kind, lanes.constant(0.0))] * native) as (block, sums, after):
-            for half in range(0, machine.width, native):
+        factors = [f.word(chosen, k) for k in range(2 * simd)]
+        with blocks(f, [(lanes.kind, lanes.constant(0.0))] * simd) as (block, sums, after):
+            for half in range(0, machine.width, simd):
                 start = f.at(block, half)
                 xs = [f.load(lanes.kind, f.at(start, factor, BYTE), align) for factor in factors]
                 sums = [lanes.product_added(a, b, total) for a, b, total in zip(xs[::2], xs[1::2], sums, strict=True)]
@@ -252,7 +252,7 @@ def single_totals(machine: Machine, form: str) -> Function:
     return f
 
 
-def fill(machine: Machine, form: str) -> Function:
+def fill(machine: Machine, opcode: str) -> Function:
     """Write scalars into all lanes. Table: how many; for each where to, and the scalar."""
     f = Function(OURS + "fill", STAGE)
     lanes = Lanes(f, machine.width, machine.fused)
@@ -261,7 +261,7 @@ def fill(machine: Machine, form: str) -> Function:
         pair = f.at(pairs, f.times(loop.index, 2), "i64")
         to, x = f.word(pair), lanes.splat(f.load("double", _at(f, "%s", pair, 1)))
         with blocks(f) as (block, _, _):
-            f.store(lanes.kind, x, f.at(block, to, BYTE), 8 * machine.native)
+            f.store(lanes.kind, x, f.at(block, to, BYTE), 8 * machine.simd)
     f.do("ret void")
     return f
 
@@ -269,26 +269,26 @@ def fill(machine: Machine, form: str) -> Function:
 # Scalars, and samples of a single row, which are scalars too.
 
 
-def row_sums(machine: Machine, form: str) -> Function:
+def row_sums(machine: Machine, opcode: str) -> Function:
     """Write sums of neighbouring factors, several sums side by side.
 
-    Table: how many, in whole native vectors; products; the first right factor; the first result; for each sum its first
+    Table: how many, in whole SIMD vectors; products; the first right factor; the first result; for each sum its first
     left factor.
     """
-    f = Function(name("row_sums", form), STAGE)
-    native = machine.native
-    lanes = Lanes(f, native, machine.fused)
+    f = Function(name("row_sums", opcode), STAGE)
+    simd = machine.simd
+    lanes = Lanes(f, simd, machine.fused)
     count, products = f.word("%t"), f.word("%t", 1)
     right, results, lefts = _at(f, "%s", "%t", 2), _at(f, "%s", "%t", 3), f.at("%t", 4, "i64")
-    vectors = f.quotient(products, native)
-    whole = f.times(vectors, native)
-    with f.loop(count, step=native) as sums:
-        chosen = [_at(f, "%s", f.at(lefts, sums.index, "i64"), k) for k in range(native)]
-        with f.repeat(vectors, [(lanes.kind, lanes.constant(0.0))] * native) as loop:
-            k = f.times(loop.index, native)
+    vectors = f.quotient(products, simd)
+    whole = f.times(vectors, simd)
+    with f.loop(count, step=simd) as sums:
+        chosen = [_at(f, "%s", f.at(lefts, sums.index, "i64"), k) for k in range(simd)]
+        with f.repeat(vectors, [(lanes.kind, lanes.constant(0.0))] * simd) as loop:
+            k = f.times(loop.index, simd)
             x = f.load(lanes.kind, f.at(right, k))
             for left, total in zip(chosen, loop.carried, strict=True):
-                loop.next.append(lanes.product_added(f.load(lanes.kind, f.at(left, k)), x, total, form))
+                loop.next.append(lanes.product_added(f.load(lanes.kind, f.at(left, k)), x, total, opcode))
         place = f.at(results, sums.index)
         start = lanes.add(f.load(lanes.kind, place), lanes.sums_of_lanes(loop.next))
         with f.repeat(f.subtract(products, whole), [(lanes.kind, start)]) as rest:
@@ -298,49 +298,49 @@ def row_sums(machine: Machine, form: str) -> Function:
                 one = f.load("double", f.at(left, k))
                 column = f.op(f"insertelement {lanes.kind} {column}, double {one}, i32 {lane}")
             [total] = rest.carried
-            rest.next = [lanes.product_added(column, x, total, form)]
+            rest.next = [lanes.product_added(column, x, total, opcode)]
         [total] = rest.next
         f.store(lanes.kind, total, place)
     f.do("ret void")
     return f
 
 
-def column_sums(machine: Machine, form: str) -> Function:
+def column_sums(machine: Machine, opcode: str) -> Function:
     """Write sums as `_columns` does."""
-    return _columns(machine, form, "column_sums", "%s")
+    return _columns(machine, opcode, "column_sums", "%s")
 
 
-def column_totals(machine: Machine, form: str) -> Function:
+def column_totals(machine: Machine, opcode: str) -> Function:
     """Add to totals as `_columns` does."""
-    return _columns(machine, form, "column_totals", "%a")
+    return _columns(machine, opcode, "column_totals", "%a")
 
 
-def _columns(machine: Machine, form: str, called: str, base: str) -> Function:
+def _columns(machine: Machine, opcode: str, called: str, base: str) -> Function:
     """Write sums whose results are neighbours, and so are their k-th left factors.
 
-    Table: how many rows of such sums; for each how many sums, in whole native vectors; products; the first result; for
+    Table: how many rows of such sums; for each how many sums, in whole SIMD vectors; products; the first result; for
     each product the first sum's left factor, and the right one, which is that of all.
     """
-    f = Function(name(called, form), STAGE)
-    native = machine.native
-    lanes = Lanes(f, native, machine.fused)
+    f = Function(name(called, opcode), STAGE)
+    simd = machine.simd
+    lanes = Lanes(f, simd, machine.fused)
     with f.loop(f.word("%t"), [("ptr", f.at("%t", 1, "i64"))]) as row:
         [at] = row.carried
         count, products, results, factors = f.word(at), f.word(at, 1), _at(f, base, at, 2), f.at(at, 3, "i64")
         first = "0"
         for vectors in (IN_REGISTERS, 1):
-            step = native * vectors
+            step = simd * vectors
             chosen = f.quotient(f.subtract(count, first), step)
             with f.repeat(chosen) as sums:
                 start = f.add(f.times(sums.index, step), first)
-                places = [f.at(results, f.add(start, native * v)) for v in range(vectors)]
+                places = [f.at(results, f.add(start, simd * v)) for v in range(vectors)]
                 begun = [(lanes.kind, f.load(lanes.kind, place)) for place in places]
                 with f.loop(products, [*begun, ("ptr", factors)]) as loop:
                     *totals_, pair = loop.carried
                     left, x = f.at(_at(f, "%s", pair), start), lanes.splat(f.load("double", _at(f, "%s", pair, 1)))
                     for v, total in enumerate(totals_):
-                        y = f.load(lanes.kind, f.at(left, native * v))
-                        loop.next.append(lanes.product_added(y, x, total, form))
+                        y = f.load(lanes.kind, f.at(left, simd * v))
+                        loop.next.append(lanes.product_added(y, x, total, opcode))
                     loop.next.append(f.at(pair, 2, "i64"))
                 for total, place in zip(loop.next, places, strict=False):
                     f.store(lanes.kind, total, place)
@@ -350,19 +350,19 @@ def _columns(machine: Machine, form: str, called: str, base: str) -> Function:
     return f
 
 
-def list_sums(machine: Machine, form: str) -> Function:
+def list_sums(machine: Machine, opcode: str) -> Function:
     """Write sums as `_listed` does."""
-    return _listed(machine, form, "list_sums", "%s")
+    return _listed(machine, opcode, "list_sums", "%s")
 
 
-def list_totals(machine: Machine, form: str) -> Function:
+def list_totals(machine: Machine, opcode: str) -> Function:
     """Add to totals as `_listed` does."""
-    return _listed(machine, form, "list_totals", "%a")
+    return _listed(machine, opcode, "list_totals", "%a")
 
 
-def _listed(machine: Machine, form: str, called: str, base: str) -> Function:
+def _listed(machine: Machine, opcode: str, called: str, base: str) -> Function:
     """Write sums of any factors. Table: how many; for each its result, how many products, and their factors."""
-    f = Function(name(called, form), STAGE)
+    f = Function(name(called, opcode), STAGE)
     one = Lanes(f, 1, machine.fused)
     with f.loop(f.word("%t"), [("ptr", f.at("%t", 1, "i64"))]) as item:
         [at] = item.carried
@@ -370,7 +370,7 @@ def _listed(machine: Machine, form: str, called: str, base: str) -> Function:
 
         def product(pair: str, k: int, total: str) -> str:
             a, b = (f.load("double", _at(f, "%s", pair, place)) for place in range(2 * k, 2 * k + 2))
-            return one.product_added(a, b, total, form)
+            return one.product_added(a, b, total, opcode)
 
         zero = ("double", one.constant(0.0))
         with f.repeat(f.quotient(count, PARTS), [("ptr", pairs), *[zero] * PARTS]) as loop:
@@ -389,7 +389,7 @@ def _listed(machine: Machine, form: str, called: str, base: str) -> Function:
     return f
 
 
-def copy(machine: Machine, form: str) -> Function:
+def copy(machine: Machine, opcode: str) -> Function:
     """Copy scalars to neighbouring places. Table: how many, the first place, and where they are."""
     f = Function(OURS + "copy", STAGE)
     to, places = _at(f, "%s", "%t", 1), f.at("%t", 2, "i64")
@@ -399,6 +399,6 @@ def copy(machine: Machine, form: str) -> Function:
     return f
 
 
-def name(called: str, form: str) -> str:
-    """Return the name of a function for sums of a form."""
-    return OURS + (called if form == "dot" else f"{called}_{form}")
+def name(called: str, opcode: str) -> str:
+    """Return the name of a function for sums of an opcode."""
+    return OURS + (called if opcode == "dot" else f"{called}_{opcode}")

@@ -15,7 +15,7 @@ from ..llvm.text import BYTE, OURS, Function
 from .products import STAGE, blocks
 
 
-def takes(machine: Machine, form: str) -> Function:
+def takes(machine: Machine, opcode: str) -> Function:
     """Write operands chosen in each lane; they are samples, or scalars.
 
     Table: how many groups with the same index; for each the index, how many operands there are, how many results; for
@@ -23,7 +23,7 @@ def takes(machine: Machine, form: str) -> Function:
     and the table of where they and a nan are.
     """
     f = Function(OURS + "takes", STAGE)
-    lanes, align = Lanes(f, machine.width, machine.fused), 8 * machine.native
+    lanes, align = Lanes(f, machine.width, machine.fused), 8 * machine.simd
     with _groups(f) as (index, count, results, first), blocks(f) as (block, _, _):
         numbers = _numbers(lanes, f.load(lanes.kind, f.at(block, index, BYTE), align), count)
         with f.loop(results) as loop:
@@ -40,7 +40,7 @@ def takes(machine: Machine, form: str) -> Function:
     return f
 
 
-def takes_of_scalars(machine: Machine, form: str) -> Function:
+def takes_of_scalars(machine: Machine, opcode: str) -> Function:
     """Write chosen operands where all are scalars. Table: as `takes` has it."""
     f = Function(OURS + "takes_of_scalars", STAGE)
     with _groups(f) as (index, count, results, first):

@@ -1,6 +1,6 @@
 """Stretches as threaded code: a table of numbers, through which small functions go, each calling the next one.
 
-There is one function for each form of instruction, shared by all programs, so that hardly anything is left to compile.
+There is one function for each opcode, shared by all programs, so that hardly anything is left to compile.
 It runs slower than code of its own, and gives the same numbers to the last bit. (Threaded code: Bell, Communications of
 the ACM 16, 1973.) All values have a place in memory; scalars with which samples are computed are stored in every lane.
 
@@ -20,7 +20,7 @@ from ..llvm.lanes import Lanes
 from ..llvm.machine import Machine
 from ..llvm.straight import compute
 from ..llvm.text import BYTE, OURS, Function
-from ..loops.stages import Entry, Stretch
+from ..loops.stages import Call, Stretch
 from .plan import Plan
 from .products import STAGE, blocks
 
@@ -40,10 +40,10 @@ class Threaded:
         self.places = plan.places.copy()
         self._names: dict[tuple[str, int, int], str] = {}
 
-    def entry(self, stage: Stretch, lanes: bool) -> Entry:
-        """Return the entry of a stretch."""
+    def call(self, stage: Stretch, batched: bool) -> Call:
+        """Return the call of a stretch."""
         table: list[str | int] = []
-        count, at = (self.plan.lanes, self.places.in_block) if lanes else (1, self.places.at)
+        count, at = (self.plan.lanes, self.places.in_block) if batched else (1, self.places.at)
         for i in stage.numbers:
             self.places.keep(i)
             table += self._entry(i, count, at)
@@ -51,25 +51,25 @@ class Threaded:
         self.plan.makers |= {END: _end, go: partial(_go, count)}
         return go, self.plan.table([*table, END])
 
-    def _name(self, form: str, count: int, operands: int) -> str:
-        """Return the name of the function for a form that is no sum."""
-        key = form, count, operands
+    def _name(self, opcode: str, count: int, operands: int) -> str:
+        """Return the name of the function for an opcode that is no sum."""
+        key = opcode, count, operands
         if key not in self._names:
-            name = self._names[key] = f"{OURS}threaded_{re.sub(r'[^A-Za-z0-9_.]', '_', form)}_{count}_{operands}"
-            self.plan.makers[name] = partial(_plain, self.machine, name, form, count, operands)
+            name = self._names[key] = f"{OURS}threaded_{re.sub(r'[^A-Za-z0-9_.]', '_', opcode)}_{count}_{operands}"
+            self.plan.makers[name] = partial(_plain, self.machine, name, opcode, count, operands)
         return self._names[key]
 
     def _entry(self, i: int, count: int, at: Callable[[int], int]) -> list[str | int]:
-        form, *rest = self.code.instructions[i]
-        if form not in SUMS:
-            return [self._name(form, count, len(rest)), at(i), *map(at, rest)]
+        opcode, *rest = self.code.instructions[i]
+        if opcode not in SUMS:
+            return [self._name(opcode, count, len(rest)), at(i), *map(at, rest)]
         pairs, terms = rest
         one, nothing = self.code.constant(1.0), self.code.constant(-0.0)
         if i in self.plan.schedule.long:
             pairs = ()
         products = [*((one, t) for t in terms), *pairs] or [(one, nothing)]
-        name = f"{OURS}threaded_{form}_{count}"
-        self.plan.makers[name] = partial(_sum, self.machine, name, form, count)
+        name = f"{OURS}threaded_{opcode}_{count}"
+        self.plan.makers[name] = partial(_sum, self.machine, name, opcode, count)
         return [name, at(i), len(products), *map(at, chain(*products))]
 
 
@@ -100,7 +100,7 @@ class _Entry:
         self.f = Function(name, PASSED)
         self.f.stack = False  # hardly any entry needs one, and each would save a register for it
         self.lanes = Lanes(self.f, count, machine.fused)
-        self.base, self.align = ("%s", 8) if self.lanes.scalar else ("%w", 8 * machine.native)
+        self.base, self.align = ("%s", 8) if self.lanes.scalar else ("%w", 8 * machine.simd)
 
     def load(self, pc: str, place: int) -> str:
         """Load what a word of the table means."""
@@ -118,18 +118,18 @@ class _Entry:
         return f
 
 
-def _plain(machine: Machine, name: str, form: str, count: int, operands: int) -> Function:
+def _plain(machine: Machine, name: str, opcode: str, count: int, operands: int) -> Function:
     entry = _Entry(machine, name, count)
-    result = compute(entry.lanes, form, [entry.load("%pc", k) for k in range(2, 2 + operands)])
+    result = compute(entry.lanes, opcode, [entry.load("%pc", k) for k in range(2, 2 + operands)])
     return entry.end(result, entry.f.at("%pc", 2 + operands, "i64"))
 
 
-def _sum(machine: Machine, name: str, form: str, count: int) -> Function:
+def _sum(machine: Machine, name: str, opcode: str, count: int) -> Function:
     """Write a sum: the number of products, then their factors."""
     entry = _Entry(machine, name, count)
     f, lanes = entry.f, entry.lanes
     with f.loop(f.word("%pc", 2), [(lanes.kind, lanes.constant(-0.0)), ("ptr", f.at("%pc", 3, "i64"))]) as loop:
         [total, pair] = loop.carried
-        added = lanes.product_added(entry.load(pair, 0), entry.load(pair, 1), total, form)
+        added = lanes.product_added(entry.load(pair, 0), entry.load(pair, 1), total, opcode)
         loop.next = [added, f.at(pair, 2, "i64")]
     return entry.end(*loop.next)

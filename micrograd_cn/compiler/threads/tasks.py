@@ -19,10 +19,10 @@ def check_threads(name: str, threads: Any) -> None:
         raise ValueError(f"{name}(): threads must be an int of at least 1, got {threads!r}")
 
 
-def shares(rows: int, lanes: int, threads: int) -> list[tuple[int, int]]:
+def divide(rows: int, lanes: int, threads: int) -> list[tuple[int, int]]:
     """Return the first row and the number of rows of each thread that has some: whole blocks, so that none is divided.
 
-    >>> shares(20, 8, 2), shares(20, 8, 5), shares(2, 1, 4)
+    >>> divide(20, 8, 2), divide(20, 8, 5), divide(2, 1, 4)
     ([(0, 16), (16, 4)], [(0, 8), (8, 8), (16, 4)], [(0, 1), (1, 1)])
     """
     blocks = -(-rows // lanes)

@@ -86,7 +86,7 @@ class Course:
 def train(
     course: Course,
     n: int,
-    take: Callable[[int, int], Sequence[float]],
+    do: Callable[[int, int], Sequence[float]],
     expect: Callable[[float, float], None],
     reorder: Callable[[array[int]], None],
 ) -> list[float]:
@@ -95,7 +95,7 @@ def train(
     Args:
         course: how many epochs, in which batches and which order, and who is told.
         n: rows.
-        take: takes some steps from one of an epoch on, at least one, and returns the loss of each before it.
+        do: takes some steps from one of an epoch on, at least one, and returns the loss of each before it.
         expect: is told how many seconds they took, and how many are left, at the best pace so far; 0 at the first time,
             since the first step, in memory that is new, takes longer.
         reorder: is given the rows' numbers in the order of the epoch that begins, where they are shuffled.
@@ -114,7 +114,7 @@ def train(
                     course.shuffle.shuffle(order)
                     reorder(shuffled(order, n))
             start = time.perf_counter()
-            found = take(begun, min(turn, left))
+            found = do(begun, min(turn, left))
             steps = len(found)
             if course.each_step or a_epoch == 1:
                 losses.extend(found)

@@ -140,16 +140,16 @@ class Kept:
 
     Attributes:
         layout: in whose order the numbers are.
-        columns: the numbers by slot.
+        arrays: the numbers by slot.
     """
 
-    def __init__(self, layout: Layout, columns: dict[str, array[float]]) -> None:
-        self.layout, self.columns = layout, columns
+    def __init__(self, layout: Layout, arrays: dict[str, array[float]]) -> None:
+        self.layout, self.arrays = layout, arrays
 
     def __call__(self) -> States:
         """Return the state."""
         states: States = [{} for _ in self.layout.order]
-        for slot, numbers in self.columns.items():
+        for slot, numbers in self.arrays.items():
             for k, x in zip(self.layout.order, numbers, strict=True):
                 states[k][slot] = x
         return states
@@ -210,27 +210,27 @@ class Training:
         slots = {optimizer.slots[k]: k for k in update.kept}
         self._kept = kept_by(optimizer, layout, [*slots])
         for slot, k in slots.items():
-            layout.put(self._kept.columns[slot], before)
+            layout.put(self._kept.arrays[slot], before)
             self._write(2 + k, before)
         if masked:
             before = array("d", bytes(WORD * len(before)))  # 0 for a parameter that the optimiser does not have
             layout.put(array("d", changed), before)
-            self._write(update.columns - 1, before)
+            self._write(update.numbers - 1, before)
 
     def _write(self, k: int, numbers: array[float]) -> None:
-        """Write numbers of all parameters, by their places, into a column of the optimiser's blocks."""
+        """Write numbers of all parameters, by their places, as the k-th ones of the optimiser's blocks."""
         for lane, column in enumerate(self._lanes(k)):
             column[:] = memoryview(numbers)[lane :: self.update.width]
 
-    def _column(self, k: int) -> array[float]:
-        """Return the numbers of the optimiser's parameters in a column."""
+    def _read(self, k: int) -> array[float]:
+        """Return the k-th numbers of the optimiser's parameters."""
         numbers = array("d", bytes(WORD * self.blocks * self.update.width))
         for lane, column in enumerate(self._lanes(k)):
             memoryview(numbers)[lane :: self.update.width] = column
         return self._layout.of(numbers)
 
     def _lanes(self, k: int) -> Iterator[memoryview[float]]:
-        """Yield the numbers in each lane of a column, block by block."""
+        """Yield the k-th numbers in each lane, block by block."""
         width, block = self.update.width, self.update.block
         for first in range(k * width, (k + 1) * width):
             yield self.samples.view[first : first + (self.blocks - 1) * block + 1 : block]
@@ -238,7 +238,7 @@ class Training:
     @property
     def _optimizer_at(self) -> tuple[int, ...]:
         """What an optimiser's step works on, see `drivers.update`."""
-        return self.update.record, self.scalars.address, self.samples.address, self.own, self.blocks
+        return self.update.header, self.scalars.address, self.samples.address, self.own, self.blocks
 
     def run(self, batches: Batches, first: int, steps: int, losses: Memory, gradients: Memory, fast: bool) -> None:
         """Take steps from that of batch `first` on, over and over; `losses` are of each, before it.
@@ -257,7 +257,7 @@ class Training:
         """
         order, words, starts = batches
 
-        def take(steps: int, rates: array[float] | None) -> None:
+        def do(steps: int, rates: array[float] | None) -> None:
             fit_driver(fast)(
                 address(order), address(words), address(starts), len(starts), first, steps, losses.address,
                 None if rates is None else address(rates), self.numbers.address, gradients.address,
@@ -265,7 +265,7 @@ class Training:
             )  # fmt: skip
 
         if self.schedule is None:
-            take(steps, None)
+            do(steps, None)
             return
         rates, taken = array("d"), int(self.scalars.data[1])
         try:
@@ -273,7 +273,7 @@ class Training:
                 rates.append(_rate(self.schedule, step))
         finally:  # where the schedule fails, a loop of steps has taken those before
             if rates:
-                take(len(rates), rates)
+                do(len(rates), rates)
 
     def step(self, gradients: int) -> None:
         """Take the optimiser's step with gradients at an address.
@@ -283,8 +283,8 @@ class Training:
         """
         lr, steps = self.scalars.data[:2]
         rate = array("d", [lr if self.schedule is None else _rate(self.schedule, int(steps))])
-        record, *rest = self._optimizer_at
-        update_driver()(record, self.numbers.address, gradients, address(rate), *rest)
+        header, *rest = self._optimizer_at
+        update_driver()(header, self.numbers.address, gradients, address(rate), *rest)
 
     def write_back(self) -> None:
         """Give parameters, gradients and the optimiser what they have become: all of it, or nothing."""
@@ -297,21 +297,21 @@ class Training:
         def of_trained(of_all: Sequence[T]) -> Sequence[T]:
             return of_all if every else [*compress(of_all, self._changed)]
 
-        columns = {optimizer.slots[k]: self._column(2 + k) for k in self.update.kept}
+        arrays = {optimizer.slots[k]: self._read(2 + k) for k in self.update.kept}
         changes: list[Iterable[object]] = [
-            map(setattr, of_trained(layout.trained), repeat("_data"), of_trained(self._column(0))),
+            map(setattr, of_trained(layout.trained), repeat("_data"), of_trained(self._read(0))),
             map(setattr, [watching], ["given_data"], [True]),
             map(setattr, () if every else optimizer.parameters, repeat("grad"), repeat(0.0)),
-            map(setattr, of_trained(layout.trained), repeat("grad"), of_trained(self._column(1))),
+            map(setattr, of_trained(layout.trained), repeat("grad"), of_trained(self._read(1))),
             map(setattr, [optimizer], ["steps"], [steps]),
         ]
         if callable(optimizer.kept):
-            kept = Kept(layout, self._kept.columns | columns)
+            kept = Kept(layout, self._kept.arrays | arrays)
             changes.append(map(setattr, [optimizer], ["kept"], [kept]))
         else:  # somebody may hold the state
             states = of_trained([optimizer.kept[k] for k in layout.order])
             changes += [
-                map(dict.__setitem__, states, repeat(slot), of_trained(numbers)) for slot, numbers in columns.items()
+                map(dict.__setitem__, states, repeat(slot), of_trained(numbers)) for slot, numbers in arrays.items()
             ]
         if self.schedule is not None:
             changes.append(map(setattr, [optimizer], ["lr"], [self.scalars.data[0]]))

@@ -78,7 +78,7 @@ class _Source:
         executables = self.running.executables
         scalars, samples, totals = memory.addresses
         self.words[:] = array("q", [
-            address_of_driver("gradient", executable.lanes, executable.plan.fast), executable.record,
+            address_of_driver("gradient", executable.lanes, executable.plan.fast), executable.header,
             address(self._numbers), scalars, panel if executable.lanes > 1 else samples, totals,
             scalars + WORD * executables.pitch, len(executables.graph.parameters),
         ])  # fmt: skip
@@ -115,7 +115,7 @@ class Mixture:
             if self._only:
                 self._source(self._only, 0, self._batch)
                 self._trained()
-            return train(self._course, self._n, self._take, self._expect, self._reorder)
+            return train(self._course, self._n, self._do, self._expect, self._reorder)
         finally:
             self._settle()
             for running in self._running.values():
@@ -148,7 +148,7 @@ class Mixture:
         self._order, batches = order, -(-self._n // self._batch)
         self._batches = Batches(array("q"), array("q"), array("q", [-1]) * batches)  # none is known yet
 
-    def _take(self, begun: int, steps: int) -> Sequence[float]:
+    def _do(self, begun: int, steps: int) -> Sequence[float]:
         """Take some steps, as many as the compiled loop can take, or one; return the losses before."""
         if current() & ANOMALY:  # each step is looked at, with the parameters as they are before it
             self._detect_anomaly(self._shares(self._samples(begun)))
@@ -196,11 +196,11 @@ class Mixture:
         count, last = len(self._batches.starts), self._n % self._batch or self._batch
         source = self._source(self._only, 0, self._batch)
         source.work = 1
-        columns = [self._batch, 1, source.words.buffer_info()[0], 0, self._batch]
-        words = array("q", columns) * count
-        words[3 :: len(columns)] = array("q", range(0, self._n, self._batch))
-        words[-len(columns)] = words[-1] = last
-        return Batches(self._order, words, array("q", range(0, len(words), len(columns))))
+        one = [self._batch, 1, source.words.buffer_info()[0], 0, self._batch]
+        words = array("q", one) * count
+        words[3 :: len(one)] = array("q", range(0, self._n, self._batch))
+        words[-len(one)] = words[-1] = last
+        return Batches(self._order, words, array("q", range(0, len(words), len(one))))
 
     def _add(self, batches: Batches, shares: Sequence[Share]) -> int:
         """Add a batch to others, and return where its words begin."""

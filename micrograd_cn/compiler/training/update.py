@@ -31,9 +31,9 @@ class Update:
     keeps of it, and, if `masked`, whether it is changed at all. Scalars are the learning rate and the number of steps.
 
     Attributes:
-        record: the address of its record, see `drivers`.
+        header: the address of its header, see `drivers`.
         kept: which of the optimiser's slots it reads or changes.
-        columns: numbers of a parameter.
+        numbers: how many there are of a parameter.
         width: parameters of a block.
         block: doubles of a block.
         scalars: how many there are.
@@ -43,11 +43,11 @@ class Update:
     def __init__(self, optimizer: Optimizer, masked: bool) -> None:
         code, outputs = lower_update(optimizer, masked)
         self.kept = kept_of(code, outputs)
-        self.columns = 2 + len(optimizer.slots) + masked
-        self.plan = plan = Plan(Schedule(code, outputs, [], lanes=True), machine(), self.columns, 2)
+        self.numbers = 2 + len(optimizer.slots) + masked
+        self.plan = plan = Plan(Schedule(code, outputs, [], batched=True), machine(), self.numbers, 2)
         self._stages = stages = Stages(plan, native=True)
         places = stages.places
-        self.width, self.block, self.constants = plan.lanes, places.slots * plan.lanes, places.constants
+        self.width, self.block, self.constants = plan.lanes, places.vectors * plan.lanes, places.constants
         self.scalars, self.outputs = places.scalars, len(outputs)
         table = []
         for column, i in zip([0, *range(2, len(outputs) + 1)], outputs, strict=True):  # the gradient, column 1, stays
@@ -60,7 +60,7 @@ class Update:
             "outputs": len(outputs),
             "output_table": plan.table(table),
         }
-        self.record = plan.table(drivers.record(**fields))
+        self.header = plan.table(drivers.header(**fields))
         plan.link(fast=True)
 
 
