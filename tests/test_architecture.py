@@ -49,7 +49,7 @@ ROOMS = (
 # The rooms of the compiler, of which each is an idea, in the same order.
 COMPILER = (
     *("threads", "instructions", "data", "llvm", "python", "loops", "tables", "native", "run", "training"),
-    *("derivatives", "c", "program", "function"),
+    *("c", "program", "derivatives", "function"),
 )
 # Imports inside functions, or for types alone, that point the other way, and why.
 LAZY = {

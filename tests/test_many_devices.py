@@ -136,7 +136,7 @@ load = Module.load_state_dict
 Module.load_state_dict = lambda model, state: load(model, {name: x + 1e-8 for name, x in state.items()})
 """
 ORDER_OF_THE_MODEL = """
-from micrograd_cn.compiler.program import Program
+from micrograd_cn.compiler import Program
 def array_function(program, model):
     names = {}
     exec(program.source("python"), names)

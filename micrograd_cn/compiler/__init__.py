@@ -3,7 +3,8 @@
 The way of a program through the rooms, each of which is one idea:
 
     function       records a function for each form of `samples` and each branch: a graph of Values, and guards
-    program        a recorded graph and all that it can do: forward, backward, fit, derivatives, source
+    program        what a recorded graph can do: forward, backward, fit, check, source
+    derivatives    `Program`: that, and gradient, Jacobian and Hessian, each of which is a program
     instructions   the graph, and its gradient, as instructions, each once
     loops          instructions of one kind as maps, long sums as matrices by vectors; their order, and where values lie
     tables         prints them as tables that functions of all programs go through: ready at once (threaded code)
@@ -11,7 +12,6 @@ The way of a program through the rooms, each of which is one idea:
     llvm           text to machine code: what `tables` and `native` write with, vectors, elementary functions
     run            code and memory of one program, and the `drivers`, loops over rows, batches and epochs
     training       `fit`: which program computes each sample of a batch, and the compiled loop of steps
-    derivatives    gradient, Jacobian and Hessian of a program, each of which is a program
     data           numbers that go in and come out
     threads        several at a time
     c, python      the other printers: the same loops, or the graph, as text for others
@@ -21,16 +21,16 @@ written by `llvm.lanes.Lanes` (`apply`, `product_added`). Long sums with the sam
 vector in `loops.schedule.Schedule`; instructions of one kind become a map in `loops.maps.Maps`, best where their
 operands lie at `even` distances. `tables.plan.Plan` asks for the places of all values, `loops.places.Places` gives
 them. `run.executable.Executables` chooses between threaded and native code. Another printer would begin in
-`Program.source`, as `c.file.source` does, and print the maps of a schedule as `c.loops.Loops` does.
+`program.Runnable.source`, as `c.file.source` does, and print the maps of a schedule as `c.loops.Loops` does.
 
 A compiled sum is added up term by term, so that it may overflow on its way to a finite number, which `check` tells.
 """
 
-from .derivatives import CompiledDerivative, Structure
+from .derivatives import CompiledDerivative, Program, Structure
 from .function.guards import GuardError
 from .function.jit import CompiledFunction, compile
 from .function.minimize import scipy_functions
-from .program import Mismatch, Program
+from .program import Mismatch
 
 __all__ = [
     "CompiledDerivative",

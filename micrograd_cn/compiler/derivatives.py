@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from contextvars import Context
 from typing import Any, Literal, Self
 
 from ..engine import Value, constant
 from ..sparse import Sparse, sparse_gradient, sparse_hessian, sparse_jacobian
-from .data.rows import Numbers, in_order, numpy_of, overlap, writable, written
-from .run.calling import Caller
+from .data.rows import Numbers, in_order, numpy_of, returned, writable
+from .program import Runnable
 from .run.executable import collector_off
 from .threads.forks import Lock
 from .threads.tasks import check_threads
@@ -66,13 +65,13 @@ class CompiledDerivative:
     (((0, 1), (0, 0)), [[10.0, 6.0]])
     """
 
-    def __init__(self, entries: Sparse, make: Callable[[list[Value]], Differentiable]) -> None:
+    def __init__(self, entries: Sparse, of: Program) -> None:
         values, rows, columns, shape = entries
         constants = [isinstance(x, float) for x in values]
         self.structure = Structure(rows, columns, shape, constants)
         self._constants = array("d", values) if all(constants) else array("d")
         outputs = [constant(x) if isinstance(x, float) else x for x in values]
-        self.program: Differentiable | None = None if all(constants) else make(outputs)
+        self.program = None if all(constants) else Program(outputs, of.inputs, of.parameters)
 
     def flat(self, data: Numbers, n: int, threads: int) -> array[float]:
         """Return the entries of n rows, whose numbers are in a line, one row after the other."""
@@ -100,44 +99,25 @@ class CompiledDerivative:
         return out
 
 
-class Differentiable(ABC):
-    """What is a program, and has derivatives, each of which is found and compiled when it is first asked for."""
+class Program(Runnable):
+    """A compiled graph and its derivatives, each of which is found and compiled when it is first asked for.
 
-    parameters: list[Value]
-    _outputs: list[Value]
-    _inputs: list[Value]
-    _derivatives: dict[Any, CompiledDerivative]
-    row: Caller
+    Several threads may run it at the same time; its parameters are the leaves that are neither inputs nor constants.
 
-    @abstractmethod
-    def forward(self, rows: Any, threads: int = 1, out: Any = None) -> Any:
-        """Return the output of every row."""
+    >>> from micrograd_cn.compiler import compile
+    >>> from micrograd_cn.optim import SGD
+    >>> x, target, w = Value(1), Value(1), Value(0, "w")
+    >>> program = compile((w * x - target) ** 2, inputs=[x, target])
+    >>> losses = program.fit([[1, 3], [2, 6]], SGD(program.parameters, lr=0.1), epochs=50)
+    >>> round(w.data, 6)
+    3.0
+    """
 
-    @abstractmethod
-    def prepare(self, rows: Any, out: Any) -> Callable[[], Any]:
-        """Return a function without arguments that computes the outputs of the rows as they are then."""
-
-    @abstractmethod
-    def source(self, language: str = "llvm", parameters: Any = None) -> str:
-        """Return the text."""
-
-    @abstractmethod
-    def outputs_of(self, data: Numbers, index: array[int], threads: int, out: Any) -> Any:
-        """Write the outputs of some rows, by number, to a buffer."""
-
-    @abstractmethod
-    def detect_anomaly(self, data: Numbers, index: array[int], backward: bool) -> None:
-        """Inside `detect_anomaly()`, raise FloatingPointError if a value, or a gradient, of some rows is not finite."""
-
-    @abstractmethod
-    def _rows(self, rows: Any) -> tuple[Numbers, int]: ...
-
-    @abstractmethod
-    def _check_gradient(self, name: str) -> None: ...
-
-    @abstractmethod
-    def _alike(self, outputs: list[Value]) -> Differentiable:
-        """Return a program with the same inputs and parameters."""
+    def __init__(
+        self, output: Value | Sequence[Value], inputs: Iterable[Value], parameters: Iterable[Value] = ()
+    ) -> None:
+        super().__init__(output, inputs, parameters)
+        self._derivatives: dict[Any, CompiledDerivative] = {}
 
     def gradient(
         self, rows: Any, wrt: Variables = "inputs", threads: int = 1, out: Any = None
@@ -296,10 +276,10 @@ class Differentiable(ABC):
         if isinstance(wrt, str):
             if wrt not in ("inputs", "parameters"):
                 raise ValueError(f'{kind}(): wrt must be "inputs", "parameters", or some of their Values, got {wrt!r}')
-            return list(self._inputs if wrt == "inputs" else self.parameters)
+            return list(self.inputs if wrt == "inputs" else self.parameters)
         if isinstance(wrt, Value):
             raise TypeError(f"{kind}(): wrt is several Values; write [x] for one")
-        known = {*self._inputs, *self.parameters}
+        known = {*self.inputs, *self.parameters}
         found: dict[Value, None] = {}
         for i, x in enumerate(wrt):
             if not isinstance(x, Value):
@@ -318,34 +298,22 @@ class Differentiable(ABC):
         data, n = self._rows(rows)
         self.detect_anomaly(data, in_order(n), backward=kind != "jacobian")
         numpy = numpy_of(rows) if out is None else None
-        structure = derivative.structure
         if dense:
-            out = numpy.empty((n, *structure.shape)) if numpy else out
+            out = numpy.empty((n, *derivative.structure.shape)) if numpy else out
             return derivative.dense(derivative.flat(data, n, threads), n, out)
-        if out is not None:
-            writable(out, n * structure.entries)
-            data = array("d", data) if overlap(data, out) else data
-        if derivative.program and n > 1 and (numpy or out is not None):
-            out = numpy.empty((n, structure.entries)) if numpy else out
-            derivative.program.outputs_of(data, in_order(n), threads, out)
-            return out
-        flat = derivative.flat(data, n, threads)
-        if out is not None:
-            return written(flat, out)
-        if numpy:
-            return numpy.frombuffer(flat).reshape(n, structure.entries) if flat else numpy.empty((n, structure.entries))
-        count, numbers = structure.entries, flat.tolist()
-        return [numbers[i * count : (i + 1) * count] for i in range(n)]
+        if derivative.program:
+            return derivative.program.computed(data, n, threads, numpy, out)
+        return returned(derivative.flat(data, n, threads), (n, derivative.structure.entries), numpy, out)
 
 
-def _derived(program: Differentiable, kind: Kind, variables: list[Value], lower: bool) -> CompiledDerivative:
+def _derived(program: Program, kind: Kind, variables: list[Value], lower: bool) -> CompiledDerivative:
     # Parameters are read at each call, so none is a constant, though it may have been frozen since it was recorded.
-    frozen = [p for p in (*program.parameters, *program._inputs) if not p.requires_grad]
+    frozen = [p for p in (*program.parameters, *program.inputs) if not p.requires_grad]
     for p in frozen:
         p.requires_grad = True
     try:
         with collector_off():
-            return CompiledDerivative(_entries(program._outputs, kind, variables, lower), program._alike)
+            return CompiledDerivative(_entries(program.outputs, kind, variables, lower), program)
     finally:
         for p in frozen:
             p.requires_grad = False

@@ -1,4 +1,4 @@
-"""`Program`: a recorded graph that runs, and is trained, at the machine's speed."""
+"""A recorded graph that runs, and is trained, at the machine's speed."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ from .c import file as c
 from .c.file import Options
 from .data.anomalies import detect_anomaly
 from .data.parameters import add_gradients
-from .data.rows import Numbers, address, in_order, numpy_of, overlap, read_rows, writable, written
+from .data.rows import Numbers, address, in_order, numpy_of, overlap, read_rows, returned, writable
 from .data.samples import Bucket
-from .derivatives import Differentiable
 from .llvm.machine import Memory
 from .loops.places import WORD
 from .python import Named, source
@@ -43,20 +42,13 @@ class Mismatch(AssertionError):
     """
 
 
-class Program(Differentiable):
-    """A compiled graph; several threads may run it at the same time.
+class Runnable:
+    """What a compiled `Program` does beside derivatives.
 
     Attributes:
+        outputs, inputs: what is computed, from what.
         parameters: the leaves that are neither inputs nor constants.
         row: computes the outputs of one row, an array, in little time.
-
-    >>> from micrograd_cn.compiler import compile
-    >>> from micrograd_cn.optim import SGD
-    >>> x, target, w = Value(1), Value(1), Value(0, "w")
-    >>> program = compile((w * x - target) ** 2, inputs=[x, target])
-    >>> losses = program.fit([[1, 3], [2, 6]], SGD(program.parameters, lr=0.1), epochs=50)
-    >>> round(w.data, 6)
-    3.0
     """
 
     def __init__(
@@ -65,12 +57,11 @@ class Program(Differentiable):
         self._single = isinstance(output, Value)
         if not isinstance(output, (Value, Iterable)):
             raise TypeError(f"compile() takes a Value or a list of them, got {type(output).__name__} {output!r}")
-        self._outputs: list[Value] = [output] if isinstance(output, Value) else list(output)
-        self._inputs: list[Value] = [inputs] if isinstance(inputs, Value) else list(inputs)
-        _check(self._outputs, self._inputs)
-        self.executables = Executables(self._outputs, self._inputs, list(parameters))
+        self.outputs: list[Value] = [output] if isinstance(output, Value) else list(output)
+        self.inputs: list[Value] = [inputs] if isinstance(inputs, Value) else list(inputs)
+        _check(self.outputs, self.inputs)
+        self.executables = Executables(self.outputs, self.inputs, list(parameters))
         self.parameters = self.executables.graph.parameters
-        self._derivatives = {}
         self.row = Caller(self.executables)
 
     def __call__(self, *row: Any) -> Any:
@@ -101,19 +92,15 @@ class Program(Differentiable):
         """
         check_threads("forward", threads)
         data, n = self._rows(rows)
-        width = len(self._outputs)
+        return self.computed(data, n, threads, numpy_of(rows) if out is None else None, out)
+
+    def computed(self, data: Numbers, n: int, threads: int, numpy: Any, out: Any) -> Any:
+        """Return the outputs of n rows, whose numbers are in a line, as `forward` does; numpy is that, or None."""
+        width = len(self.outputs)
         shape = (n,) if self._single else (n, width)
-        numpy = numpy_of(rows) if out is None else None
         if n == 1 == threads:
             self.detect_anomaly(data, in_order(1), backward=False)
-            found = self.row(data)
-            if out is not None:
-                return written(found, out)
-            return (
-                numpy.frombuffer(found).reshape(shape)
-                if numpy
-                else memoryview(found).cast("B").cast("d", shape).tolist()
-            )
+            return returned(self.row(data), shape, numpy, out)
         if numpy:
             out = numpy.empty(shape)
         if out is not None:
@@ -166,7 +153,7 @@ class Program(Differentiable):
                 if n
                 else "prepare() was given no rows"
             )
-        index, to = in_order(n), writable(out, n * len(self._outputs))
+        index, to = in_order(n), writable(out, n * len(self.outputs))
         if overlap(data, out):
             raise ValueError("prepare(): out overlaps the rows, which would change while they are read")
         executable = self.executables.quickest("forward", n)
@@ -198,7 +185,7 @@ class Program(Differentiable):
 
         Return what is collected of them as soon as some are there: see `Executable.forward`.
         """
-        to = writable(out, len(index) * len(self._outputs))
+        to = writable(out, len(index) * len(self.outputs))
         if not index:
             return []
         self.detect_anomaly(data, index, backward=False)
@@ -291,7 +278,7 @@ class Program(Differentiable):
         (-1.75, 0.75)
         """
         course = Course(optimizer, epochs, batch_size, shuffle, schedule, threads, progress, each_step)
-        if trained := layout_of(self.parameters, optimizer).known.intersection(self._inputs):
+        if trained := layout_of(self.parameters, optimizer).known.intersection(self.inputs):
             i, p = next((i, p) for i, p in enumerate(optimizer.parameters) if p in trained)
             raise ValueError(f"fit(): parameters[{i}] of the optimizer, {p!r}, is an input of the program")
         bucket = Bucket(())
@@ -329,7 +316,7 @@ class Program(Differentiable):
         data, n = self._rows(rows)
         if not n:
             raise ValueError("check() was given no rows, so that nothing would be compared")
-        width = len(self._inputs)
+        width = len(self.inputs)
         taken = [list(data[i * width : (i + 1) * width]) for i in range(n)]  # `rows` may be an iterator, now at its end
         self.check_named("row", dict(enumerate(taken)), f, rtol, atol)
 
@@ -430,7 +417,7 @@ class Program(Differentiable):
         """
         options = Options(name, precision, weights, optimizer)
         if language == "c":
-            write = partial(c.source, inputs=self._inputs, outputs=self._outputs, named=parameters, options=options)
+            write = partial(c.source, inputs=self.inputs, outputs=self.outputs, named=parameters, options=options)
             return self.executables.written(write)
         for option, given, default in zip(Options._fields, options, Options(), strict=True):
             if given != default:
@@ -438,11 +425,11 @@ class Program(Differentiable):
         if language == "llvm":
             if parameters is not None:
                 raise ValueError('source(): parameters have names in "python" and "c" alone, not in "llvm"')
-            kind = "gradient" if self._single and self._outputs[0].requires_grad else "forward"
+            kind = "gradient" if self._single and self.outputs[0].requires_grad else "forward"
             return self.executables.text(kind)
         if language == "python":
             constants = self.executables.graph.constants
-            return source(self._outputs, self._inputs, self.parameters, constants, self._single, parameters)
+            return source(self.outputs, self.inputs, self.parameters, constants, self._single, parameters)
         raise ValueError(f'source() is in "llvm", "python" or "c", got {language!r}')
 
     def array_function(self, parameters: Named) -> Callable[[Any, Any, Any], Any]:
@@ -494,23 +481,20 @@ class Program(Differentiable):
     def __reduce__(self) -> Any:
         raise TypeError("cannot copy or pickle a compiled program; compile the graph again where it is needed")
 
-    def _alike(self, outputs: list[Value]) -> Program:
-        return Program(outputs, self._inputs, self.parameters)
-
     def _rows(self, rows: Any) -> tuple[Numbers, int]:
         """Return the rows' numbers in a line, and how many rows there are."""
-        return read_rows(rows, len(self._inputs))
+        return read_rows(rows, len(self.inputs))
 
     @property
     def has_gradient(self) -> bool:
         """Whether the first output is no constant."""
-        return self._outputs[0].requires_grad
+        return self.outputs[0].requires_grad
 
     def _check_gradient(self, name: str) -> None:
         if not self._single:
-            raise ValueError(f"{name}() needs one output, the program has a list of {len(self._outputs)}")
+            raise ValueError(f"{name}() needs one output, the program has a list of {len(self.outputs)}")
         if not self.has_gradient:
-            raise RuntimeError(f"{name}() of the constant {self._outputs[0]!r}: it has no gradient")
+            raise RuntimeError(f"{name}() of the constant {self.outputs[0]!r}: it has no gradient")
 
     def _batch(self, name: str, rows: Any) -> tuple[Numbers, int]:
         """Return the rows of what needs a gradient."""

@@ -17,9 +17,8 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Value, functional
-from micrograd_cn.compiler import CompiledFunction, GuardError, Mismatch, compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler import CompiledFunction, GuardError, Mismatch, Program, compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.function.minimize import scipy_functions
-from micrograd_cn.compiler.program import Program
 from micrograd_cn.module import Module
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD, Adam, linear_lr
@@ -90,7 +89,7 @@ def test_what_a_function_is_given_has_the_form_of_its_argument():
     assert [x.label for x in xs] == ["xs[0][0]", "xs[0][1]"]
     assert isinstance(point, Point)
     assert matrix.shape == (2, 3)
-    assert matrix[1, 2].label == "xs[2][1, 2]"
+    assert matrix[1, 2].label == "xs[2][1][2]"
     assert mapping["k"][0].label == "xs[3]['k'][0]"
     assert isinstance(named["named"], Value)
 

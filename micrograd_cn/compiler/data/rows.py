@@ -91,17 +91,21 @@ def numpy_of(rows: Any) -> Any:
     return numpy if numpy and isinstance(rows, numpy.ndarray) else None
 
 
-def written(numbers: array[float], out: Any) -> Any:
-    """Return a buffer, with numbers in it.
+def returned(numbers: array[float], shape: tuple[int, ...], numpy: Any, out: Any) -> Any:
+    """Return numbers of such a shape in `out`, if it is given, as an array if numpy is, or as lists.
 
     Raises:
         TypeError, ValueError: as for `writable`.
 
-    >>> written(array("d", [1, 2]), array("d", [0, 0]))
-    array('d', [1.0, 2.0])
+    >>> returned(array("d", [1, 2]), (1, 2), None, None), returned(array("d", [1, 2]), (1, 2), None, array("d", [0, 0]))
+    ([[1.0, 2.0]], array('d', [1.0, 2.0]))
     """
-    ctypes.memmove(writable(out, len(numbers)), numbers.buffer_info()[0], 8 * len(numbers))
-    return out
+    if out is not None:
+        ctypes.memmove(writable(out, len(numbers)), numbers.buffer_info()[0], 8 * len(numbers))
+        return out
+    if numpy:
+        return numpy.frombuffer(numbers).reshape(shape) if numbers else numpy.empty(shape)
+    return memoryview(numbers).cast("B").cast("d", shape).tolist() if numbers else [[]] * shape[0]
 
 
 def overlap(data: Numbers, out: Any) -> bool:

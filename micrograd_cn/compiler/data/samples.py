@@ -160,22 +160,13 @@ def _array(form: Array, numbers: Iterator[Any]) -> Any:
     return nested(form.shape)
 
 
-def paths(form: Form, name: str) -> Iterator[str]:
-    """Yield the name of each number in an argument of a form.
+def paths(form: Form, name: str) -> list[str]:
+    """Return the name of each number in an argument of a form.
 
-    >>> list(paths((dict, ("w", "b"), ((list, 2), None)), "p"))
+    >>> paths((dict, ("w", "b"), ((list, 2), None)), "p")
     ["p['w'][0]", "p['w'][1]", "p['b']"]
     """
-    if form is None:
-        yield name
-    elif isinstance(form, Array):
-        yield from (f"{name}[{', '.join(map(str, place))}]" for place in itertools.product(*map(range, form.shape)))
-    else:
-        _, inside, *parts = form
-        keys = inside if parts else range(inside if isinstance(inside, int) else len(inside))
-        forms = parts[0] if parts else [None] * inside if isinstance(inside, int) else inside
-        for key, part in zip(keys, forms, strict=True):
-            yield from paths(part, f"{name}[{key!r}]")
+    return [path for path, _ in flatten(rebuilt(form, itertools.repeat(0.0)), name)[0]]
 
 
 class Static(NamedTuple):

@@ -17,8 +17,8 @@ from ...operation import Op
 from ...table import OPS
 from ...watching import Watcher, watched, watcher
 from ..data.captured import Captured, capture, shown
+from ..derivatives import Program
 from ..instructions.lowering import DETACH
-from ..program import Program
 
 READING = (
     "the value itself, or its detach() without a gradient; for a branch compare it, or write where(less(x, y), a, b)"

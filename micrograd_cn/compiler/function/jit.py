@@ -36,8 +36,7 @@ from ..data.samples import (
     static_value,
     where_wrong,
 )
-from ..derivatives import Variables
-from ..program import Program
+from ..derivatives import Program, Variables
 from ..python import Named
 from ..run.executable import Executables, collector_off
 from ..threads.forks import Lock
@@ -769,4 +768,4 @@ def _written(argument: tuple[str, Form]) -> str:
     ('x', 'image[784]')
     """
     name, form = argument
-    return name if form is None else f"{name}[{sum(1 for _ in paths(form, name))}]"
+    return name if form is None else f"{name}[{len(paths(form, name))}]"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..program import Program
+from ..derivatives import Program
 from .jit import CompiledFunction
 
 
