@@ -17,7 +17,7 @@ from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.llvm import machine as machines
 from micrograd_cn.compiler.llvm.machine import Machine, machine
 from micrograd_cn.compiler.run import executable
-from micrograd_cn.compiler.run.executable import Executables, driver, fit_driver, update_driver
+from micrograd_cn.compiler.run.executable import Executables, driver
 from micrograd_cn.compiler.training import update
 from micrograd_cn.engine import record
 from micrograd_cn.nn import MLP
@@ -143,8 +143,8 @@ def test_code_for_other_processors_is_such_as_llvm_takes(monkeypatch, name, has_
         executables.get(kind, in_lanes, native=code)
         driver(kind, on.width if in_lanes else 1, fast=code)
     executables.text("gradient")
-    fit_driver(fast=True)
-    update_driver()
+    driver("fit")
+    driver("update")
     text = "\n".join(assembly)
     assert [word for word in words.split() if word not in text] == []
     assert ("_ZGV" in text) == has_libmvec

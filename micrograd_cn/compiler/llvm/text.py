@@ -140,6 +140,11 @@ class Function:
         size = self.times(count, 8)
         self.call("void", "llvm.memcpy.p0.p0.i64", f"ptr {to}", f"ptr {pointer}", f"i64 {size}", "i1 false")
 
+    def clear(self, pointer: str, count: str) -> None:
+        """Set some doubles to 0."""
+        size = self.times(count, 8)
+        self.call("void", "llvm.memset.p0.i64", f"ptr {pointer}", "i8 0", f"i64 {size}", "i1 false")
+
     def open(self, label: str) -> None:
         """Begin a block."""
         self.lines.append(f"{label}:")

@@ -29,7 +29,8 @@ FIELDS = (
     "gradients_at",  # where all become neighbours
 )  # fmt: skip
 ENTRY = 2  # words of a stage: function, table
-RUN, UPDATE, ACCUMULATE, FIT = (OURS + name for name in ("run", "update", "accumulate", "fit"))
+OF_ANY_LANES = ("run", "update", "accumulate", "fit")
+OF_LANES = ("load", "forward", "prepared", "begin", "panels", "add", "finish", "gradient")
 GROUP = 64  # blocks of parameters that are updated together, so that they stay in the cache
 MEMORY = "ptr %s, ptr %w, ptr %a"
 BUFFERS = ("ptr %s", "ptr %w", "ptr %a")
@@ -37,10 +38,7 @@ BUFFERS = ("ptr %s", "ptr %w", "ptr %a")
 
 def names(lanes: int) -> dict[str, str]:
     """Return the names of the functions for so many lanes."""
-    return {
-        name: f"{OURS}{name}_{lanes}"
-        for name in ("load", "forward", "prepared", "begin", "panels", "add", "finish", "gradient")
-    }
+    return {name: OURS + name for name in OF_ANY_LANES} | {name: f"{OURS}{name}_{lanes}" for name in OF_LANES}
 
 
 def _field(f: Function, name: str) -> str:
@@ -49,23 +47,6 @@ def _field(f: Function, name: str) -> str:
 
 def _pointer(f: Function, name: str) -> str:
     return f.pointer("%p", FIELDS.index(name))
-
-
-def run(machine: Machine) -> Function:
-    """Write the function that runs a list of stages."""
-    f = Function(RUN, f"ptr %stages, {MEMORY}, i64 %blocks, i64 %stride")
-    f.do("br label %next")
-    f.open("next")
-    f.lines.append("  %stage = phi ptr [ %stages, %start ], [ %following, %one ]")
-    function = f.pointer("%stage")
-    f.do(f"br i1 {f.op(f'icmp eq ptr {function}, null')}, label %out, label %one")
-    f.open("one")
-    f.do(f"call void {function}(ptr {f.pointer('%stage', 1)}, {MEMORY}, i64 %blocks, i64 %stride)")
-    f.do(f"%following = getelementptr i64, ptr %stage, i64 {ENTRY}")
-    f.do("br label %next")
-    f.open("out")
-    f.do("ret void")
-    return f
 
 
 class Drivers:
@@ -86,8 +67,7 @@ class Drivers:
 
     def _run(self, f: Function, stages: str, blocks: str, stride: str, totals: str = "%a") -> None:
         memory = ("ptr %s", "ptr %w", f"ptr {totals}")
-        f.call("void", RUN, f"ptr {_pointer(f, stages)}", *memory, f"i64 {blocks}", f"i64 {stride}")
-        f.shared[RUN] = lambda: run(self.machine)
+        self._call(f, "void", "run", f"ptr {_pointer(f, stages)}", *memory, f"i64 {blocks}", f"i64 {stride}")
 
     def load(self) -> Function:
         """Write the function that puts up to `lanes` rows into a block; those left over repeat the last row.
@@ -274,7 +254,7 @@ class Drivers:
             "double",
         )
         stride, size, table = _field(f, "block"), _field(f, "panel"), _pointer(f, "output_table")
-        self._clear(f)
+        f.clear("%a", _field(f, "count"))
         count = self._blocks(f, "%n")
         self._run(f, "fill", f.smaller(count, size), stride)
         with f.loop(count, [("double", "0.0")], step=size) as panel:
@@ -293,10 +273,6 @@ class Drivers:
         [total] = panel.next
         f.do(f"ret double {total}")
         return f
-
-    def _clear(self, f: Function) -> None:
-        size = f.times(_field(f, "count"), 8)
-        f.call("void", "llvm.memset.p0.i64", "ptr %a", "i8 0", f"i64 {size}", "i1 false")
 
     def add(self) -> Function:
         """Write the function that adds the totals of other rows."""
@@ -321,7 +297,7 @@ class Drivers:
         if self.count > 1:
             ragged = f.op(f"icmp ne i64 {f.op(f'urem i64 %n, {self.count}')}, 0")
             with f.when(f.op(f"and i1 {ragged}, {f.op(f'fcmp uno double {bad}, 0.0')}")):
-                self._clear(f)
+                f.clear("%a", _field(f, "count"))
                 each = literal(1.0 / self.count)
                 with f.loop("%n") as row:
                     self._panel(f, row.index, f.add(row.index, 1), each, each, "1")
@@ -359,131 +335,149 @@ class Drivers:
         f.do(f"ret double {f.op(f'fdiv double {total}, {n}')}")
         return f
 
+    def run(self) -> Function:
+        """Write the function that runs a list of stages."""
+        f = Function(self.name["run"], f"ptr %stages, {MEMORY}, i64 %blocks, i64 %stride")
+        f.do("br label %next")
+        f.open("next")
+        f.lines.append("  %stage = phi ptr [ %stages, %start ], [ %following, %one ]")
+        function = f.pointer("%stage")
+        f.do(f"br i1 {f.op(f'icmp eq ptr {function}, null')}, label %out, label %one")
+        f.open("one")
+        f.do(f"call void {function}(ptr {f.pointer('%stage', 1)}, {MEMORY}, i64 %blocks, i64 %stride)")
+        f.do(f"%following = getelementptr i64, ptr %stage, i64 {ENTRY}")
+        f.do("br label %next")
+        f.open("out")
+        f.do("ret void")
+        return f
 
-def update(machine: Machine) -> Function:
-    """Write the function that takes an optimiser's step for every parameter.
+    def update(self) -> Function:
+        """Write the function that takes an optimiser's step for every parameter.
 
-    `%us` holds the update's scalars, first the learning rate and the number of steps; `%uw` its samples, which are
-    parameters: `%all` blocks, of which the first `%own` are the program's. `%rate` is where the learning rate of this
-    step is: `%us` itself where it stays.
-    """
-    f = Function(UPDATE, "ptr %p, ptr %s, ptr %gradients, ptr %rate, ptr %us, ptr %uw, i64 %own, i64 %all")
-    f.shared[RUN] = lambda: run(machine)
-    width = machine.width
-    lanes, align = Lanes(f, width, machine.fused), 8 * machine.simd
-    stride, outputs, table = _field(f, "block"), _field(f, "outputs"), _pointer(f, "output_table")
-    end = f.at("%uw", f.times("%all", stride), BYTE)  # where new values wait until all of a block are known
-    steps = f.at("%us", 1)
-    f.store("double", f.load("double", "%rate"), "%us")
-    f.store("double", f.op(f"fadd double {f.load('double', steps)}, 1.0"), steps)
+        `%us` holds the update's scalars, first the learning rate and the number of steps; `%uw` its samples, which are
+        parameters: `%all` blocks, of which the first `%own` are the program's. `%rate` is where the learning rate of
+        this step is: `%us` itself where it stays.
+        """
+        f = Function(
+            self.name["update"], "ptr %p, ptr %s, ptr %gradients, ptr %rate, ptr %us, ptr %uw, i64 %own, i64 %all"
+        )
+        width = self.machine.width
+        lanes, align = Lanes(f, width, self.machine.fused), 8 * self.machine.simd
+        stride, outputs, table = _field(f, "block"), _field(f, "outputs"), _pointer(f, "output_table")
+        end = f.at("%uw", f.times("%all", stride), BYTE)  # where new values wait until all of a block are known
+        steps = f.at("%us", 1)
+        f.store("double", f.load("double", "%rate"), "%us")
+        f.store("double", f.op(f"fadd double {f.load('double', steps)}, 1.0"), steps)
 
-    def stages(name: str, w: str, count: str) -> None:
-        memory = ("ptr %us", f"ptr {w}", "ptr null")
-        f.call("void", RUN, f"ptr {_pointer(f, name)}", *memory, f"i64 {count}", f"i64 {stride}")
+        def stages(name: str, w: str, count: str) -> None:
+            memory = ("ptr %us", f"ptr {w}", "ptr null")
+            self._call(f, "void", "run", f"ptr {_pointer(f, name)}", *memory, f"i64 {count}", f"i64 {stride}")
 
-    def places(output: str) -> tuple[str, str]:
-        return f.at(table, f.times(output, 3), "i64"), f.at(end, f.times(output, width))
+        def places(output: str) -> tuple[str, str]:
+            return f.at(table, f.times(output, 3), "i64"), f.at(end, f.times(output, width))
 
-    stages("batch", "%uw", "1")
-    with f.loop("%all", step=GROUP) as group:
-        first = group.index
-        count = f.smaller(f.subtract("%all", first), GROUP)
-        own = f.smaller(f.subtract(f.larger("%own", first), first), count)
-        w = f.at("%uw", f.times(first, stride), BYTE)
-        with f.repeat(own) as block:
-            to = f.at(w, f.times(block.index, stride), BYTE)
-            place = f.times(f.add(first, block.index), width)
-            f.store(lanes.kind, f.load(lanes.kind, f.at("%gradients", place)), f.at(to, width), align)
-        stages("fill", w, count)
-        stages("sample", w, count)
-        with f.loop(count) as block:
-            to = f.at(w, f.times(block.index, stride), BYTE)
-            with f.loop(outputs) as output:
-                entry, waiting = places(output.index)
-                in_lanes = f.op(f"icmp ne i64 {f.word(entry)}, 0")
-                base = f.op(f"select i1 {in_lanes}, ptr {to}, ptr %us")
-                source = f.at(base, f.word(entry, 1), BYTE)
-                one = lanes.splat(f.load("double", source))
-                with f.when(in_lanes):
-                    f.store(lanes.kind, f.load(lanes.kind, source, align), waiting, align)
-                with f.when(f.op(f"xor i1 {in_lanes}, true")):
-                    f.store(lanes.kind, one, waiting, align)
-            with f.loop(outputs) as output:
-                entry, waiting = places(output.index)
-                x = f.load(lanes.kind, waiting, align)
-                f.store(lanes.kind, x, f.at(to, f.word(entry, 2), BYTE), align)
-        with f.repeat(own) as block:
-            from_ = f.at(w, f.times(block.index, stride), BYTE)
-            place = f.times(f.add(first, block.index), width)
-            f.store(lanes.kind, f.load(lanes.kind, from_, align), f.at("%s", place))
-    f.do("ret void")
-    return f
+        stages("batch", "%uw", "1")
+        with f.loop("%all", step=GROUP) as group:
+            first = group.index
+            count = f.smaller(f.subtract("%all", first), GROUP)
+            own = f.smaller(f.subtract(f.larger("%own", first), first), count)
+            w = f.at("%uw", f.times(first, stride), BYTE)
+            with f.repeat(own) as block:
+                to = f.at(w, f.times(block.index, stride), BYTE)
+                place = f.times(f.add(first, block.index), width)
+                f.store(lanes.kind, f.load(lanes.kind, f.at("%gradients", place)), f.at(to, width), align)
+            stages("fill", w, count)
+            stages("sample", w, count)
+            with f.loop(count) as block:
+                to = f.at(w, f.times(block.index, stride), BYTE)
+                with f.loop(outputs) as output:
+                    entry, waiting = places(output.index)
+                    in_lanes = f.op(f"icmp ne i64 {f.word(entry)}, 0")
+                    base = f.op(f"select i1 {in_lanes}, ptr {to}, ptr %us")
+                    source = f.at(base, f.word(entry, 1), BYTE)
+                    one = lanes.splat(f.load("double", source))
+                    with f.when(in_lanes):
+                        f.store(lanes.kind, f.load(lanes.kind, source, align), waiting, align)
+                    with f.when(f.op(f"xor i1 {in_lanes}, true")):
+                        f.store(lanes.kind, one, waiting, align)
+                with f.loop(outputs) as output:
+                    entry, waiting = places(output.index)
+                    x = f.load(lanes.kind, waiting, align)
+                    f.store(lanes.kind, x, f.at(to, f.word(entry, 2), BYTE), align)
+            with f.repeat(own) as block:
+                from_ = f.at(w, f.times(block.index, stride), BYTE)
+                place = f.times(f.add(first, block.index), width)
+                f.store(lanes.kind, f.load(lanes.kind, from_, align), f.at("%s", place))
+        f.do("ret void")
+        return f
 
+    def accumulate(self) -> Function:
+        """Write the function that adds `%n` numbers, multiplied by `%weight`, to as many others."""
+        f = Function(self.name["accumulate"], "ptr %to, ptr %from, double %weight, i64 %n")
+        simd = Lanes(f, self.machine.simd, self.machine.fused)
+        whole = f.quotient("%n", simd.count)
+        done = f.times(whole, simd.count)
+        for lanes, count, first in (
+            (simd, whole, "0"),
+            (Lanes(f, 1, self.machine.fused), f.subtract("%n", done), done),
+        ):
+            weight = lanes.splat("%weight")
+            with f.repeat(count) as loop:
+                place = f.add(first, f.times(loop.index, lanes.count))
+                to = f.at("%to", place)
+                product = lanes.multiply(f.load(lanes.kind, f.at("%from", place)), weight)
+                f.store(lanes.kind, lanes.add(f.load(lanes.kind, to), product), to)
+        f.do("ret void")
+        return f
 
-def accumulate(machine: Machine) -> Function:
-    """Write the function that adds `%n` numbers, multiplied by `%share`, to as many others."""
-    f = Function(ACCUMULATE, "ptr %to, ptr %from, double %share, i64 %n")
-    simd = Lanes(f, machine.simd, machine.fused)
-    whole = f.quotient("%n", simd.count)
-    done = f.times(whole, simd.count)
-    for lanes, count, first in ((simd, whole, "0"), (Lanes(f, 1, machine.fused), f.subtract("%n", done), done)):
-        share = lanes.splat("%share")
-        with f.repeat(count) as loop:
-            place = f.add(first, f.times(loop.index, lanes.count))
-            to = f.at("%to", place)
-            product = lanes.multiply(f.load(lanes.kind, f.at("%from", place)), share)
-            f.store(lanes.kind, lanes.add(f.load(lanes.kind, to), product), to)
-    f.do("ret void")
-    return f
+    def fit(self) -> Function:
+        """Write the function that takes steps of training, each of one of the `%batches` of an epoch, from `%first` on.
 
-
-def fit(machine: Machine) -> Function:
-    """Write the function that takes steps of training, each of one of the `%batches` of an epoch, from `%first` on.
-
-    `%starts` says where in `%words` a batch begins: the number of its rows and of its shares, then for each share its
-    source, the first of its rows among those at `%index`, and how many they are. A source is a program's `gradient`,
-    what that is called with (its header, the numbers of rows, and memory), where gradients are then, and how many
-    parameters there are. `%s` has the parameters, `%gradients` room for the gradients of `%total` of them. `%losses`
-    are those of each step, before it. The update is a function of `%s` and what it works on (see `update`). `%rates`
-    has the learning rate of each of these steps; where it is null, the rate stays what it is.
-    """
-    f = Function(
-        FIT,
-        "ptr %index, ptr %words, ptr %starts, i64 %batches, i64 %first, i64 %steps, ptr %losses, ptr %rates, ptr %s, "
-        "ptr %gradients, i64 %total, ptr %update, ptr %us, ptr %uw, i64 %own, i64 %all",
-    )
-    stays = f.op("icmp eq ptr %rates, null")
-    with f.loop("%steps") as step:
-        number = f.op(f"urem i64 {f.add('%first', step.index)}, %batches")
-        at = f.at("%words", f.word("%starts", number), "i64")
-        rows = f.op(f"uitofp i64 {f.word(at)} to double")
-        shares, first = f.word(at, 1), f.pointer(at, 2)
-        one, all_ = f.op(f"icmp eq i64 {shares}, 1"), f.op(f"icmp eq i64 {f.word(first, 7)}, %total")
-        alone = f.op(f"and i1 {one}, {all_}")  # of a share with all parameters, gradients stay where they are made
-        several = f.op(f"xor i1 {alone}, true")
-        with f.when(several):
-            f.call("void", "llvm.memset.p0.i64", "ptr %gradients", "i8 0", f"i64 {f.times('%total', 8)}", "i1 false")
-        with f.loop(shares, [("ptr", f.at(at, 2, "i64")), ("double", "0.0")]) as share:
-            [entry, mean] = share.carried
-            source, index, count = f.pointer(entry), f.at("%index", f.word(entry, 1), "i64"), f.word(entry, 2)
-            gradient, header, data, s, w, a, found = (f.pointer(source, k) for k in range(7))
-            own = f.word(source, 7)
-            f.copy(s, "%s", own)
-            memory = f"ptr {s}, ptr {w}, ptr {a}"
-            loss = f.op(f"call double {gradient}(ptr {header}, ptr {data}, ptr {index}, i64 {count}, {memory})")
-            part = f.op(f"fdiv double {f.op(f'uitofp i64 {count} to double')}, {rows}")
+        `%starts` says where in `%words` a batch begins: the number of its rows and of its shares, then for each share
+        its source, the first of its rows among those at `%index`, and how many they are. A source is a program's
+        `gradient`, what that is called with (its header, the numbers of rows, and memory), where gradients are then,
+        and how many parameters there are. `%s` has the parameters, `%gradients` room for the gradients of `%total` of
+        them. `%losses` are those of each step, before it. The update is a function of `%s` and what it works on (see
+        `update`). `%rates` has the learning rate of each of these steps; where it is null, the rate stays what it is.
+        """
+        f = Function(
+            self.name["fit"],
+            "ptr %index, ptr %words, ptr %starts, i64 %batches, i64 %first, i64 %steps, ptr %losses, ptr %rates, "
+            "ptr %s, ptr %gradients, i64 %total, ptr %update, ptr %us, ptr %uw, i64 %own, i64 %all",
+        )
+        stays = f.op("icmp eq ptr %rates, null")
+        with f.loop("%steps") as step:
+            number = f.op(f"urem i64 {f.add('%first', step.index)}, %batches")
+            at = f.at("%words", f.word("%starts", number), "i64")
+            rows = f.op(f"uitofp i64 {f.word(at)} to double")
+            shares, first = f.word(at, 1), f.pointer(at, 2)
+            one, all_ = f.op(f"icmp eq i64 {shares}, 1"), f.op(f"icmp eq i64 {f.word(first, 7)}, %total")
+            alone = f.op(f"and i1 {one}, {all_}")  # of a share with all parameters, gradients stay where they are made
+            several = f.op(f"xor i1 {alone}, true")
             with f.when(several):
-                f.call("void", ACCUMULATE, "ptr %gradients", f"ptr {found}", f"double {part}", f"i64 {own}")
-            added = f.op(f"fadd double {mean}, {f.op(f'fmul double {part}, {loss}')}")
-            share.next = [f.at(entry, 3, "i64"), added]
-        f.store("double", share.next[1], f.at("%losses", step.index))
-        rate = f.op(f"select i1 {stays}, ptr %us, ptr {f.at('%rates', step.index)}")
-        gradients = f.op(f"select i1 {alone}, ptr {f.pointer(first, 6)}, ptr %gradients")
-        work = (f"ptr {rate}", "ptr %us", "ptr %uw", "i64 %own", "i64 %all")
-        f.call("void", UPDATE, "ptr %update", "ptr %s", f"ptr {gradients}", *work)
-    f.shared |= {ACCUMULATE: lambda: accumulate(machine), UPDATE: lambda: update(machine)}
-    f.do("ret void")
-    return f
+                f.clear("%gradients", "%total")
+            with f.loop(shares, [("ptr", f.at(at, 2, "i64")), ("double", "0.0")]) as share:
+                [words, mean] = share.carried
+                source, index, count = f.pointer(words), f.at("%index", f.word(words, 1), "i64"), f.word(words, 2)
+                gradient, header, data, s, w, a, found = (f.pointer(source, k) for k in range(7))
+                own = f.word(source, 7)
+                f.copy(s, "%s", own)
+                memory = f"ptr {s}, ptr {w}, ptr {a}"
+                loss = f.op(f"call double {gradient}(ptr {header}, ptr {data}, ptr {index}, i64 {count}, {memory})")
+                part = f.op(f"fdiv double {f.op(f'uitofp i64 {count} to double')}, {rows}")
+                with f.when(several):
+                    self._call(
+                        f, "void", "accumulate", "ptr %gradients", f"ptr {found}", f"double {part}", f"i64 {own}"
+                    )
+                added = f.op(f"fadd double {mean}, {f.op(f'fmul double {part}, {loss}')}")
+                share.next = [f.at(words, 3, "i64"), added]
+            f.store("double", share.next[1], f.at("%losses", step.index))
+            rate = f.op(f"select i1 {stays}, ptr %us, ptr {f.at('%rates', step.index)}")
+            gradients = f.op(f"select i1 {alone}, ptr {f.pointer(first, 6)}, ptr %gradients")
+            work = (f"ptr {rate}", "ptr %us", "ptr %uw", "i64 %own", "i64 %all")
+            self._call(f, "void", "update", "ptr %update", "ptr %s", f"ptr {gradients}", *work)
+        f.do("ret void")
+        return f
 
 
 def header(**fields: int) -> Sequence[int]:

@@ -52,6 +52,9 @@ SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "add": (None, [POINTER] * 3),
     "finish": (None, [POINTER, POINTER, POINTER, COUNT, *POINTERS]),
     "gradient": (DOUBLE, [POINTER, POINTER, POINTER, COUNT, *POINTERS]),
+    "accumulate": (None, [POINTER, POINTER, DOUBLE, COUNT]),
+    "update": (None, [*POINTERS, *POINTERS, COUNT, COUNT]),
+    "fit": (None, [*POINTERS, COUNT, COUNT, COUNT, *[POINTER] * 4, COUNT, *POINTERS, COUNT, COUNT]),
 }
 
 
@@ -59,7 +62,7 @@ def nothing(first: int, count: int) -> None:
     """Collect nothing of some rows' outputs."""
 
 
-def driver(name: str, lanes: int, fast: bool) -> Any:
+def driver(name: str, lanes: int = 1, fast: bool = True) -> Any:
     """Return one of the functions that all programs share, for blocks of so many lanes."""
     result, arguments = SIGNATURES[name]
     address = address_of_driver(name, lanes, fast)
@@ -71,29 +74,6 @@ def address_of_driver(name: str, lanes: int, fast: bool) -> int:
     writer = drivers.Drivers(machine(), lanes)
     called = writer.name[name]
     return machine().address(called, writer.makers()[called], fast)
-
-
-def update_driver() -> Any:
-    """Return the function that takes an optimiser's step."""
-    on = machine()
-    address = on.address(drivers.UPDATE, partial(drivers.update, on), fast=True)
-    return ctypes.CFUNCTYPE(None, *[POINTER] * 6, COUNT, COUNT)(address)
-
-
-def fit_driver(fast: bool) -> Any:
-    """Return the function that takes steps of training."""
-    on = machine()
-    address = on.address(drivers.FIT, partial(drivers.fit, on), fast)
-    return ctypes.CFUNCTYPE(None, *[POINTER] * 3, *[COUNT] * 3, *[POINTER] * 4, COUNT, *[POINTER] * 3, *[COUNT] * 2)(
-        address
-    )
-
-
-def accumulate_driver() -> Any:
-    """Return the function that adds numbers, weighted, to others."""
-    on = machine()
-    address = on.address(drivers.ACCUMULATE, partial(drivers.accumulate, on), fast=True)
-    return ctypes.CFUNCTYPE(None, POINTER, POINTER, DOUBLE, COUNT)(address)
 
 
 def pitch(parameters: int) -> int:

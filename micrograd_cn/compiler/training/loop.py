@@ -18,7 +18,7 @@ from ..data.parameters import Data
 from ..data.rows import address
 from ..llvm.machine import Memory
 from ..loops.places import WORD
-from ..run.executable import Buffers, Executable, Executables, fit_driver, pitch, update_driver
+from ..run.executable import Buffers, Executable, Executables, driver, pitch
 from .epochs import Course
 from .update import compiled
 
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class Batches(NamedTuple):
-    """The batches of an epoch, as the compiled loop takes them; see `drivers.fit`.
+    """The batches of an epoch, as the compiled loop takes them; see `Drivers.fit`.
 
     Attributes:
         order: the numbers of rows.
@@ -237,7 +237,7 @@ class Training:
 
     @property
     def _optimizer_at(self) -> tuple[int, ...]:
-        """What an optimiser's step works on, see `drivers.update`."""
+        """What an optimiser's step works on, see `Drivers.update`."""
         return self.update.header, self.scalars.address, self.samples.address, self.own, self.blocks
 
     def run(self, batches: Batches, first: int, steps: int, losses: Memory, gradients: Memory, fast: bool) -> None:
@@ -258,7 +258,7 @@ class Training:
         order, words, starts = batches
 
         def do(steps: int, rates: array[float] | None) -> None:
-            fit_driver(fast)(
+            driver("fit", fast=fast)(
                 address(order), address(words), address(starts), len(starts), first, steps, losses.address,
                 None if rates is None else address(rates), self.numbers.address, gradients.address,
                 len(self.parameters), *self._optimizer_at,
@@ -284,7 +284,7 @@ class Training:
         lr, steps = self.scalars.data[:2]
         rate = array("d", [lr if self.schedule is None else _rate(self.schedule, int(steps))])
         header, *rest = self._optimizer_at
-        update_driver()(header, self.numbers.address, gradients, address(rate), *rest)
+        driver("update")(header, self.numbers.address, gradients, address(rate), *rest)
 
     def write_back(self) -> None:
         """Give parameters, gradients and the optimiser what they have become: all of it, or nothing."""

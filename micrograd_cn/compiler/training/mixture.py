@@ -20,7 +20,7 @@ from ..data.rows import Numbers, address
 from ..data.samples import Bucket
 from ..llvm.machine import Memory
 from ..loops.places import WORD
-from ..run.executable import FEW, Executables, accumulate_driver, address_of_driver, fit_driver
+from ..run.executable import FEW, Executables, address_of_driver, driver
 from .epochs import Course, train
 from .loop import Batches, Running, Training, check_constants
 
@@ -63,7 +63,7 @@ class _Source:
     """A program and a bucket that it reads rows of, as the compiled loop takes them.
 
     Attributes:
-        words: see `drivers.fit`.
+        words: see `Drivers.fit`.
         work: about how many instructions it has in the batches that have been looked at.
     """
 
@@ -135,7 +135,7 @@ class Mixture:
         if self._training is None:
             self._training = Training(self._course, parameters)
             self._gradients = Memory(len(self._training.numbers.data))
-            fit_driver(self._is_fast())  # compiled before any time is taken
+            driver("fit", fast=self._is_fast())  # compiled before any time is taken
         return self._training
 
     def _is_fast(self) -> bool:
@@ -293,7 +293,7 @@ class Mixture:
             if len(shares) == 1 and own == len(training.parameters):
                 training.step(found)
                 return mean
-            accumulate_driver()(gradients.address, found, part, own)
+            driver("accumulate")(gradients.address, found, part, own)
         training.step(gradients.address)
         return mean
 
