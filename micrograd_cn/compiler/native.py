@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import TypeGuard
 
 from .instructions.code import SAMPLE
@@ -12,7 +11,7 @@ from .llvm.lanes import Lanes
 from .llvm.straight import Straight, compute
 from .llvm.text import BYTE, Function
 from .loops.schedule import CHUNK
-from .loops.stages import Map, Stage, Stretch, Sums, Takes
+from .loops.stages import Map, Stage, Stretch
 from .tables.plan import Plan
 from .tables.products import STAGE, blocks
 
@@ -50,16 +49,16 @@ def parts_of(plan: Plan, outputs: Sequence[int] = ()) -> dict[int, list[Part]]:
         for phase in plan.stages
     }
     listed = [part for parts in found.values() for part in parts]
-    always = {*plan.places.filled, *plan.read_by_totals()}
+    always = {*plan.places.filled, *schedule.totals.factors()}
     reader: dict[int, int | None] = {}  # the number of the part that alone reads a value
     for number, part in enumerate(listed):
         for stage in part.stages:
             if isinstance(stage, Stretch):
-                for i in chain.from_iterable(map(schedule.reads, stage.numbers)):
+                for i in plan.read_by(stage):
                     if reader.setdefault(i, number) != number:
                         reader[i] = None
             else:
-                always.update(_read(plan, stage))  # by loops, from memory
+                always.update(plan.read_by(stage))  # by loops, from memory
     last = found[SAMPLE][-1] if found[SAMPLE] else None
     if last and isinstance(last.stages[-1], Stretch) and len(outputs) <= CHUNK:
         last.outputs = outputs
@@ -72,11 +71,6 @@ def parts_of(plan: Plan, outputs: Sequence[int] = ()) -> dict[int, list[Part]]:
         if not part.shared:
             part.kept = always | {i for i, who in reader.items() if who != number}
     return found
-
-
-def _read(plan: Plan, stage: Map | Sums | Takes) -> Iterable[int]:
-    """Return what loops read."""
-    return chain.from_iterable(plan.operands(stage)) if isinstance(stage, Map) else plan.read_by(stage)
 
 
 def _joined(plan: Plan, phase: int) -> Iterator[list[Stage]]:

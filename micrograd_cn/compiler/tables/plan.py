@@ -85,7 +85,7 @@ class Plan:
         self.stages = {phase: list(self._stages(phase)) for phase in schedule.layers}
         self._place()
         if schedule.batched:
-            self.places.renumber(width, *self._lives({*schedule.roots, *outputs, *self.read_by_totals()}))
+            self.places.renumber(width, *self._lives({*schedule.roots, *outputs, *schedule.totals.factors()}))
         for i in outputs:
             self.places.in_block(i)
         self.blocks = self._blocks()
@@ -207,9 +207,8 @@ class Plan:
         made: set[int] = set()  # in stretches before
         for stage in stages:
             if isinstance(stage, Stretch):
-                for i in {*chain.from_iterable(map(schedule.reads, stage.numbers))}:
-                    if i in made:
-                        self.places.keep(i)
+                for i in made.intersection(self.read_by(stage)):
+                    self.places.keep(i)
                 made.update([i for i in stage.numbers if i not in schedule.long])
         for i in schedule.roots:
             self.places.keep(i)
@@ -217,37 +216,21 @@ class Plan:
             if self.code.instructions[i][0] == "seed":
                 self.places.keep(i)
 
-    def _lives(self, kept: set[int]) -> tuple[list[Sequence[int]], list[list[int]]]:
+    def _lives(self, kept: set[int]) -> tuple[list[list[int]], list[list[int]]]:
         """Return for each stage of the samples the values that it makes, and those that nobody reads after it."""
-        schedule, stages = self.schedule, self.stages[SAMPLE]
-        made: list[Sequence[int]] = []
-        reads: list[tuple[int, Iterable[int]]] = []
-        for number, stage in enumerate(stages):
-            made.append(stage.numbers)
-            if isinstance(stage, Stretch):
-                reads += [(number, schedule.reads(i)) for i in stage.numbers]
-            elif isinstance(stage, (Sums, Takes)):
-                reads.append((number, self.read_by(stage)))
-        over = unused_after(reads)
+        stages = self.stages[SAMPLE]
+        made = [stage.numbers for stage in stages]
+        over = unused_after((number, self.read_by(stage)) for number, stage in enumerate(stages))
         operands = self.code.operands
         return made, [[i for i in over.get(k, ()) if i not in kept and operands[i]] for k in range(len(stages))]
 
-    def read_by(self, group: Sums | Takes) -> Iterator[int]:
-        """Yield what long sums or loads read from memory."""
-        if isinstance(group, Takes):
-            for i in group.numbers:
-                yield from self.code.operands[i]
-            return
-        for side in (*group.lefts, *group.rights):
-            yield from side
-
-    def read_by_totals(self) -> Iterator[int]:
-        """Yield what totals read from memory."""
-        for group in self.outer:
-            for side in (*group.lefts, *group.rights):
-                yield from side
-        for _, pair in self.schedule.totals.single:
-            yield from pair
+    def read_by(self, stage: Stage) -> Iterator[int]:
+        """Yield what a stage reads from memory; of a stretch, what it needs, which may be its own."""
+        if isinstance(stage, Stretch):
+            return chain.from_iterable(map(self.schedule.reads, stage.numbers))
+        if isinstance(stage, Takes):
+            return chain.from_iterable(map(self.code.operands.__getitem__, stage.numbers))
+        return chain.from_iterable(self.operands(stage) if isinstance(stage, Map) else (*stage.lefts, *stage.rights))
 
     def _blocks(self) -> int:
         """Return how many blocks a panel has, so that it stays in a cache, or two if each of them does.
