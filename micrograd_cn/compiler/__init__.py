@@ -19,7 +19,7 @@ The way of a program through the rooms, each of which is one idea:
 A multiplication becomes an instruction in `instructions.code.Code.machine`, or a pair of a sum in `Code.dot`; it is
 written by `llvm.lanes.Lanes` (`apply`, `product_added`). Long sums with the same right factors become a matrix by a
 vector in `loops.schedule.Schedule`; instructions of one kind become a map in `loops.maps.Maps`, best where their
-operands lie at `even` distances. `tables.plan.Plan` asks for the places of all values, `loops.places.Places` gives
+operands lie at `even` distances. `loops.plan.Plan` asks for the places of all values, `loops.places.Places` gives
 them. `run.executable.Executables` chooses between threaded and native code. Another printer would begin in
 `program.Runnable.source`, as `c.file.source` does, and print the maps of a schedule as `c.loops.Loops` does.
 

@@ -10,9 +10,9 @@ from .instructions.code import SAMPLE
 from .llvm.lanes import Lanes
 from .llvm.straight import Straight, compute
 from .llvm.text import BYTE, Function
+from .loops.plan import Plan
 from .loops.schedule import CHUNK
 from .loops.stages import Map, Stage, Stretch
-from .tables.plan import Plan
 from .tables.products import STAGE, blocks
 
 UNROLLED = 16  # vectors of a map that are written here
@@ -81,7 +81,7 @@ def _joined(plan: Plan, phase: int) -> Iterator[list[Stage]]:
         if isinstance(stage, Stretch):
             added = sum(map(plan.schedule.weight, stage.numbers))
         elif _is_unrolled(stage, plan):
-            added = -(-len(stage.numbers) // plan.machine.simd)
+            added = -(-len(stage.numbers) // plan.simd)
         else:
             added = CHUNK
         if part and weight + added > CHUNK:
@@ -97,18 +97,18 @@ def _is_unrolled(stage: Stage, plan: Plan) -> TypeGuard[Map]:
     """Return whether a map is written here: it is short, and its operands lie side by side."""
     if not isinstance(stage, Map) or not stage.pattern or "g" in stage.pattern:
         return False
-    return len(stage.numbers) <= UNROLLED * plan.machine.simd
+    return len(stage.numbers) <= UNROLLED * plan.simd
 
 
-def function(plan: Plan, part: Part, name: str) -> Function:
+def function(plan: Plan, part: Part, name: str, fused: bool) -> Function:
     """Return the function of a part."""
     f = Function(name, STAGE)
     if part.batched:
         with blocks(f, [("ptr", "%a")]) as (block, [to], after):
-            _write(Stretches(plan, f, plan.lanes, block, part.kept), part, to)
+            _write(Stretches(plan, Lanes(f, plan.lanes, fused), block, part.kept), part, to)
             after.append(f.at(to, plan.lanes * len(part.outputs)))
     else:
-        _write(Stretches(plan, f, 1, "%s", part.kept), part, "%a")
+        _write(Stretches(plan, Lanes(f, 1, fused), "%s", part.kept), part, "%a")
     f.do("ret void")
     return f
 
@@ -127,10 +127,10 @@ def _write(line: Stretches, part: Part, to: str = "") -> None:
 class Stretches(Straight):
     """Write instructions of a plan, whose values are in memory."""
 
-    def __init__(self, plan: Plan, f: Function, count: int, block: str, kept: set[int]) -> None:
-        super().__init__(Lanes(f, count, plan.machine.fused), plan.code)
+    def __init__(self, plan: Plan, lanes: Lanes, block: str, kept: set[int]) -> None:
+        super().__init__(lanes, plan.code)
         self.plan, self.block, self.kept = plan, block, kept
-        self.align = 8 if self.lanes.scalar else 8 * plan.machine.simd
+        self.align = 8 if self.lanes.scalar else 8 * plan.simd
 
     def stretch(self, numbers: Iterable[int]) -> None:
         """Write instructions one after the other."""
@@ -145,7 +145,7 @@ class Stretches(Straight):
     def rows(self, numbers: Sequence[int], outputs: Sequence[int], to: str) -> None:
         """Write instructions, and as soon as they are known as many outputs as a vector has lanes, into each row."""
         left = {*numbers}
-        width = self.plan.machine.simd
+        width = self.plan.simd
         if len(outputs) % width:  # rows then begin anywhere, and 64 bytes lie across the cache's lines more often
             width = min(width, HALF)
         simd = Lanes(self.f, min(width, self.lanes.count), self.lanes.fused)
@@ -200,7 +200,7 @@ class Stretches(Straight):
 
     def map(self, stage: Map) -> None:
         """Write a map on neighbouring scalars as vectors."""
-        simd = self.plan.machine.simd
+        simd = self.plan.simd
         lanes = Lanes(self.f, simd, self.lanes.fused)
         firsts = [column[0] for column in self.plan.operands(stage)]
         fixed = [

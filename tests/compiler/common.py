@@ -84,7 +84,7 @@ def memory_of(program, kind="gradient", in_lanes=True):
 
 def tables_of(program, kind="gradient", in_lanes=True):
     """Return how many words threaded code's tables have."""
-    return sum(map(len, program.executables.get(kind, in_lanes, native=False).plan.tables))
+    return sum(map(len, program.executables.get(kind, in_lanes, native=False).tables.all))
 
 
 def compiled_for_all():

@@ -35,7 +35,7 @@ from micrograd_cn.compiler.python import Source
 from micrograd_cn.compiler.run.drivers import Drivers
 from micrograd_cn.compiler.run.executable import Executable
 from micrograd_cn.compiler.tables import takes
-from micrograd_cn.compiler.tables.plan import Plan
+from micrograd_cn.compiler.tables.tables import Tables
 from micrograd_cn.compiler.tables.threaded import Threaded
 from micrograd_cn.compiler.training import update
 from micrograd_cn.compiler.training.loop import Training
@@ -204,8 +204,8 @@ def rounded_index(patch):
 
 
 def no_nan_after_the_operands(patch):
-    places = Plan._places_of
-    patch.setattr(Plan, "_places_of", lambda self, xs, samples: places(self, (*xs, xs[-1]), samples))
+    places = Tables._places_of
+    patch.setattr(Tables, "_places_of", lambda self, xs, samples: places(self, (*xs, xs[-1]), samples))
 
 
 def exchanged_in_a_difference(patch):
@@ -342,11 +342,11 @@ CHANGES = {
     "other_partial": (Operations, "partials", lambda found, _, op, *rest: found[::-1] if op is mc.mul else found),
     "exchanged_operands": (Operations, "_form", lambda called, *_: called and called._replace(used=called.used[::-1])),
     "lost_start_of_a_loop": (Operations, "_loop", lambda found, *_: (found[0], [])),
-    "gathered_from_the_next_place": (Plan, "_padded", lambda found, *_: [*found[1:], found[0]]),
+    "gathered_from_the_next_place": (Tables, "_padded", lambda found, *_: [*found[1:], found[0]]),
     "gathered_without_order": (Maps, "_map", lambda found, *_: Map(found.opcode, found.numbers[::-1])),
-    "wrong_distance": (Plan, "_even", lambda found, *_: (found[0], found[1] + WORD)),
-    "wrong_copies": (Plan, "_pack", lambda place, *_: place - WORD),
-    "no_scalars_in_lanes": (Plan, "fill_call", lambda *_: []),
+    "wrong_distance": (Tables, "_even", lambda found, *_: (found[0], found[1] + WORD)),
+    "wrong_copies": (Tables, "_pack", lambda place, *_: place - WORD),
+    "no_scalars_in_lanes": (Tables, "fill_call", lambda *_: []),
     "wrong_neighbour": (
         takes,
         "_numbers",

@@ -24,15 +24,17 @@ from ..llvm.builtin import builtin_function
 from ..llvm.machine import Machine, Memory, machine
 from ..llvm.text import Function
 from ..loops.places import WORD
+from ..loops.plan import Plan
 from ..loops.schedule import Schedule
 from ..loops.stages import Call, Stretch
 from ..native import function, parts_of
-from ..tables.plan import SLACK, Plan
+from ..tables.tables import Tables
 from ..tables.threaded import Threaded
 from ..threads.forks import Lock
 from ..threads.tasks import divide, run
 from . import drivers
 
+SLACK = 16  # doubles after the last scalar, which a vector may read, and none uses
 PATIENCE = 1.5e-4  # seconds an instruction that threaded code runs until native code is worth the time to make it
 SOON = 1e-2  # seconds a function that a program runs until the shared ones are made fast: twice what that takes
 ALIKE = 8.0  # instructions of one kind in a level, on average, from which single rows are computed as maps
@@ -89,22 +91,24 @@ class Stages:
         stored: whether they store the outputs.
     """
 
-    def __init__(self, plan: Plan, native: bool, outputs: Sequence[int] = ()) -> None:
-        self.plan = plan
+    def __init__(self, tables: Tables, native: bool, outputs: Sequence[int] = ()) -> None:
+        self.tables, self.plan = tables, tables.plan
         self.stored = False
-        self.places = plan.places
+        self.places = tables.places
         self.functions: list[Function] = []
         self._calls = self._native(outputs) if native else self._threaded()
 
     def _native(self, outputs: Sequence[int]) -> dict[int, list[Call]]:
         """Return the calls of each phase with stretches as native code."""
-        parts, calls = parts_of(self.plan, outputs), dict[int, list[Call]]()
+        parts, calls, on = parts_of(self.plan, outputs), dict[int, list[Call]](), self.tables.machine
         for part in chain(*parts.values()):
             if not part.shared:
-                self.functions.append(function(self.plan, part, f"part{len(self.functions)}"))
+                self.functions.append(
+                    function(self.plan, part, f"part{len(self.functions)}", self.tables.machine.fused)
+                )
                 self.stored = self.stored or bool(part.outputs)
         if self.functions:
-            self._compiled = self.plan.machine.compile(self.functions, op_names=self.plan.code.op_names)
+            self._compiled = on.compile(self.functions, op_names=self.plan.code.op_names)
         names = iter([f.name for f in self.functions])
         for phase, found in parts.items():
             calls[phase] = [part.shared or (self._compiled.address(next(names)), 0) for part in found]
@@ -112,7 +116,7 @@ class Stages:
 
     def _threaded(self) -> dict[int, list[Call]]:
         """Return the calls of each phase with stretches as threaded code."""
-        plan, threaded, calls = self.plan, Threaded(self.plan), dict[int, list[Call]]()
+        plan, threaded, calls = self.plan, Threaded(self.tables), dict[int, list[Call]]()
         for phase, found in plan.stages.items():
             batched = plan.schedule.are_in_lanes(phase)
             calls[phase] = [threaded.call(s, batched) if isinstance(s, Stretch) else s.call for s in found]
@@ -121,16 +125,16 @@ class Stages:
 
     def address(self, phase: int, more: Sequence[Call] = (), before: Sequence[Call] = ()) -> int:
         """Return the address of a phase's list, with more stages after it, and before it."""
-        return _list(self.plan, [*before, *self._calls[phase], *more])
+        return _list(self.tables, [*before, *self._calls[phase], *more])
 
     def address_of_filled(self) -> int:
         """Return the address of the list that writes scalars into lanes."""
-        return _list(self.plan, self.plan.fill_call(self.places))
+        return _list(self.tables, self.tables.fill_call(self.places))
 
 
-def _list(plan: Plan, calls: Sequence[Call]) -> int:
+def _list(tables: Tables, calls: Sequence[Call]) -> int:
     """Return the address of a list of stages, which ends with zeros."""
-    return plan.table([word for call in (*calls, (0,) * drivers.ENTRY) for word in call])
+    return tables.table([word for call in (*calls, (0,) * drivers.ENTRY) for word in call])
 
 
 def _side_by_side(places: Sequence[int]) -> list[int]:
@@ -160,22 +164,23 @@ class Executable:
         sizes: of its memory.
     """
 
-    def __init__(self, plan: Plan, lowering: Lowering, kind: str, pitch: int, native: bool) -> None:
-        self.plan, self.native = plan, native
+    def __init__(self, tables: Tables, lowering: Lowering, kind: str, pitch: int, native: bool) -> None:
+        self.tables, self.native = tables, native
+        self.plan = plan = tables.plan
         self.lanes, self.seconds = plan.lanes, 0.0
         schedule, code = plan.schedule, plan.code
         parts = _side_by_side([plan.at(i) for i in lowering.gradients] if kind == "gradient" else [])
-        self.stages = stages = Stages(plan, native, lowering.outputs if kind == "forward" else ())
+        self.stages = stages = Stages(tables, native, lowering.outputs if kind == "forward" else ())
         places = stages.places
         self.constants = places.constants
         block = (places.vectors | 1) * WORD * self.lanes if schedule.batched else 0
         outputs = [*map(places.in_block, lowering.outputs)]
-        self.header = plan.table(
+        self.header = tables.table(
             drivers.header(
-                batch=stages.address(BATCH, plan.packed),
+                batch=stages.address(BATCH, tables.packed),
                 fill=stages.address_of_filled(),
-                sample=stages.address(SAMPLE, before=plan.moved()),
-                totals=_list(plan, plan.totals),
+                sample=stages.address(SAMPLE, before=tables.moved()),
+                totals=_list(tables, tables.totals),
                 after=stages.address(AFTER),
                 width=lowering.width,
                 row_at=WORD * self.lanes * plan.row_at,
@@ -183,12 +188,12 @@ class Executable:
                 block=block,
                 panel=plan.blocks,
                 outputs=len(lowering.outputs),
-                output_table=plan.table(outputs),
+                output_table=tables.table(outputs),
                 stored=int(stages.stored),
                 count=plan.count,
                 totals_at=WORD * plan.totals_at,
                 gradients=len(parts) // 3,
-                gradient_table=plan.table(parts),
+                gradient_table=tables.table(parts),
                 gradients_at=WORD * pitch,
             )
         )
@@ -197,12 +202,12 @@ class Executable:
         self.sizes = places.scalars + SLACK, plan.blocks * block // WORD + unused, plan.count + SLACK
         self._unused: list[Buffers] = []
         self._drivers: dict[tuple[str, bool], Any] = {}
-        plan.link(fast=native)
+        tables.link(fast=native)
 
     def _driver(self, name: str) -> Any:
-        key = name, self.plan.fast
+        key = name, self.tables.fast
         if key not in self._drivers:
-            self._drivers[key] = driver(name, self.lanes, self.plan.fast)
+            self._drivers[key] = driver(name, self.lanes, self.tables.fast)
         return self._drivers[key]
 
     def forward(
@@ -242,8 +247,8 @@ class Executable:
         schedule = self.plan.schedule
         size = schedule.size + sum([len(schedule.code.instructions[i][1]) for i in schedule.long])
         long = n * size > LONG_CALL * self.lanes
-        writer = drivers.Drivers(self.plan.machine, self.lanes)
-        code = self.plan.machine.address(writer.name["prepared"], writer.prepared, self.plan.fast)
+        writer = drivers.Drivers(self.tables.machine, self.lanes)
+        code = self.tables.machine.address(writer.name["prepared"], writer.prepared, self.tables.fast)
         return builtin_function(code, [self.header, data, index, n, out, *memory.addresses, long], *result, memory)
 
     def gradient(self, memories: Sequence[Buffers], data: int, index: int, n: int) -> float:
@@ -335,10 +340,10 @@ class Executables:
         """The graph's instructions, made when they are first needed: never, if derivatives alone are computed."""
         return self._once("lowering", lambda: Lowering(self.graph))  # type: ignore[no-any-return]
 
-    def plan(self, kind: str, batched: bool) -> Plan:
-        """Return the plan of "forward" or "gradient", with a row in each lane, or for single rows."""
+    def tables(self, kind: str, batched: bool) -> Tables:
+        """Return the tables of "forward" or "gradient", with a row in each lane, or for single rows."""
 
-        def make() -> Plan:
+        def make() -> Tables:
             lowering = self.lowering
             roots, totals = lowering.outputs, []
             if kind == "gradient":
@@ -347,7 +352,9 @@ class Executables:
                 roots, totals = [lowering.outputs[0], *lowering.gradients], lowering.totals
             schedule = Schedule(lowering.code, roots, totals, batched)
             gather = schedule.large or (schedule.size >= LEAST and schedule.alike() >= ALIKE)
-            return Plan(schedule, self.machine, lowering.width, 2 * self.pitch, gather, lowering.outputs)
+            on, room = self.machine, 2 * self.pitch
+            plan = Plan(schedule, on.simd, on.width, lowering.width, room, gather, lowering.outputs)
+            return Tables(plan, on)
 
         return self._once((kind, batched), make)  # type: ignore[no-any-return]
 
@@ -355,8 +362,7 @@ class Executables:
         """Return an executable."""
 
         def make() -> Executable:
-            plan = self.plan(kind, batched)
-            return Executable(plan, self.lowering, kind, self.pitch, native)
+            return Executable(self.tables(kind, batched), self.lowering, kind, self.pitch, native)
 
         return self._once((kind, batched, native), make)  # type: ignore[no-any-return]
 
@@ -378,19 +384,19 @@ class Executables:
     def quickest(self, kind: str, rows: int) -> Executable:
         """Return the fastest code, made at once: native code, or of a graph too large for it fast shared functions."""
         batched = rows > FEW
-        plan = self.plan(kind, batched)
-        writer = drivers.Drivers(plan.machine, plan.lanes)
-        plan.makers[writer.name["prepared"]] = writer.prepared  # so that it is compiled together with the others
-        found = self.get(kind, batched, native=not plan.schedule.large)
+        tables = self.tables(kind, batched)
+        writer = drivers.Drivers(self.machine, tables.plan.lanes)
+        tables.makers[writer.name["prepared"]] = writer.prepared  # so that it is compiled together with the others
+        found = self.get(kind, batched, native=not tables.schedule.large)
         self.hasten(found, inf)
         return found
 
     def hasten(self, executable: Executable, seconds: float) -> None:
         """Go over to fast shared functions if those that there are run so long."""
-        plan = executable.plan
-        if not plan.fast and seconds > SOON * self.machine.missing(plan.makers):
+        tables = executable.tables
+        if not tables.fast and seconds > SOON * self.machine.missing(tables.makers):
             with self._lock():
-                plan.link(fast=True)
+                tables.link(fast=True)
 
     def worth(self, executable: Executable, seconds: float) -> bool:
         """Return whether what runs so long is worth native code."""
@@ -403,14 +409,14 @@ class Executables:
         tier = "not run yet" if not made else "native code" if any(x.native for x in made) else "threaded code"
         counted = {"operation": len(self.graph.order), "parameter": len(self.graph.parameters)}
         parts = [f"{n:,} {name}{'s' * (n != 1)}" for name, n in counted.items()]
-        size = sum(WORD * sum(x.sizes) for x in made) + sum(8 * len(t) for x in made for t in x.plan.tables)
+        size = sum(WORD * sum(x.sizes) for x in made) + sum(8 * len(t) for x in made for t in x.tables.all)
         return ", ".join([*parts, tier, f"{size / 1000:,.0f} kB"])
 
     def text(self, kind: str) -> str:
         """Return the native code's text, and that of the shared functions that it needs."""
         stages = self.get(kind, batched=True, native=True).stages
         driver(kind, self.machine.width, fast=True)
-        shared = {drivers.names(self.machine.width)[kind], *stages.plan.makers}
+        shared = {drivers.names(self.machine.width)[kind], *stages.tables.makers}
         return self.machine.text(self.machine.with_shared(stages.functions, shared))
 
     def written(self, write: Callable[[Lowering], str]) -> str:

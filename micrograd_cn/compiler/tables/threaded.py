@@ -21,42 +21,42 @@ from ..llvm.machine import Machine
 from ..llvm.straight import compute
 from ..llvm.text import BYTE, OURS, Function
 from ..loops.stages import Call, Stretch
-from .plan import Plan
 from .products import STAGE, blocks
+from .tables import Tables
 
 PASSED = "ptr %pc, ptr %s, ptr %w"
 END = OURS + "threaded_end"
 
 
 class Threaded:
-    """The tables of a plan's stretches.
+    """The tables of a plan's stretches, among its other ones.
 
     Attributes:
         places: those of the plan, and of all other values.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan, self.code, self.machine = plan, plan.code, plan.machine
-        self.places = plan.places.copy()
+    def __init__(self, tables: Tables) -> None:
+        self.tables, self.code, self.machine = tables, tables.code, tables.machine
+        self.places = tables.places.copy()
         self._names: dict[tuple[str, int, int], str] = {}
 
     def call(self, stage: Stretch, batched: bool) -> Call:
         """Return the call of a stretch."""
         table: list[str | int] = []
-        count, at = (self.plan.lanes, self.places.in_block) if batched else (1, self.places.at)
+        count, at = (self.places.lanes, self.places.in_block) if batched else (1, self.places.at)
         for i in stage.numbers:
             self.places.keep(i)
             table += self._entry(i, count, at)
         go = f"{OURS}threaded_{count}"
-        self.plan.makers |= {END: _end, go: partial(_go, count)}
-        return go, self.plan.table([*table, END])
+        self.tables.makers |= {END: _end, go: partial(_go, count)}
+        return go, self.tables.table([*table, END])
 
     def _name(self, opcode: str, count: int, operands: int) -> str:
         """Return the name of the function for an opcode that is no sum."""
         key = opcode, count, operands
         if key not in self._names:
             name = self._names[key] = f"{OURS}threaded_{re.sub(r'[^A-Za-z0-9_.]', '_', opcode)}_{count}_{operands}"
-            self.plan.makers[name] = partial(_plain, self.machine, name, opcode, count, operands)
+            self.tables.makers[name] = partial(_plain, self.machine, name, opcode, count, operands)
         return self._names[key]
 
     def _entry(self, i: int, count: int, at: Callable[[int], int]) -> list[str | int]:
@@ -65,11 +65,11 @@ class Threaded:
             return [self._name(opcode, count, len(rest)), at(i), *map(at, rest)]
         pairs, terms = rest
         one, nothing = self.code.constant(1.0), self.code.constant(-0.0)
-        if i in self.plan.schedule.long:
+        if i in self.tables.schedule.long:
             pairs = ()
         products = [*((one, t) for t in terms), *pairs] or [(one, nothing)]
         name = f"{OURS}threaded_{opcode}_{count}"
-        self.plan.makers[name] = partial(_sum, self.machine, name, opcode, count)
+        self.tables.makers[name] = partial(_sum, self.machine, name, opcode, count)
         return [name, at(i), len(products), *map(at, chain(*products))]
 
 

@@ -78,7 +78,7 @@ class _Source:
         executables = self.running.executables
         scalars, samples, totals = memory.addresses
         self.words[:] = array("q", [
-            address_of_driver("gradient", executable.lanes, executable.plan.fast), executable.header,
+            address_of_driver("gradient", executable.lanes, executable.tables.fast), executable.header,
             address(self._numbers), scalars, panel if executable.lanes > 1 else samples, totals,
             scalars + WORD * executables.pitch, len(executables.graph.parameters),
         ])  # fmt: skip
@@ -139,7 +139,7 @@ class Mixture:
         return self._training
 
     def _is_fast(self) -> bool:
-        return any(running.executable.plan.fast for running in self._running.values())
+        return any(running.executable.tables.fast for running in self._running.values())
 
     # Batches.
 

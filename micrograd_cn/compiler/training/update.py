@@ -14,10 +14,11 @@ from ..instructions.code import BATCH, SAMPLE, Code
 from ..instructions.formulas import Operations
 from ..llvm.machine import machine
 from ..loops.places import WORD
+from ..loops.plan import Plan
 from ..loops.schedule import Schedule
 from ..run import drivers
 from ..run.executable import Stages
-from ..tables.plan import Plan
+from ..tables.tables import Tables
 
 OPTIONS = ("parameters", "lr", "steps", "kept")  # attributes in which optimisers with the same update may differ
 KEPT = 16  # updates, of the options that were used last
@@ -44,24 +45,26 @@ class Update:
         code, outputs = lower_update(optimizer, masked)
         self.kept = kept_of(code, outputs)
         self.numbers = 2 + len(optimizer.slots) + masked
-        self.plan = plan = Plan(Schedule(code, outputs, [], batched=True), machine(), self.numbers, 2)
-        self._stages = stages = Stages(plan, native=True)
+        on, schedule = machine(), Schedule(code, outputs, [], batched=True)
+        plan = Plan(schedule, on.simd, on.width, self.numbers, 2)
+        tables = Tables(plan, on)
+        self._stages = stages = Stages(tables, native=True)
         places = stages.places
         self.width, self.block, self.constants = plan.lanes, places.vectors * plan.lanes, places.constants
         self.scalars, self.outputs = places.scalars, len(outputs)
         table = []
         for column, i in zip([0, *range(2, len(outputs) + 1)], outputs, strict=True):  # the gradient, column 1, stays
-            table += [int(plan.schedule.in_lanes(i)), plan.at(i), WORD * self.width * column]
+            table += [int(schedule.in_lanes(i)), plan.at(i), WORD * self.width * column]
         fields = {
-            "batch": stages.address(BATCH, plan.packed),
+            "batch": stages.address(BATCH, tables.packed),
             "fill": stages.address_of_filled(),
             "sample": stages.address(SAMPLE),
             "block": WORD * self.block,
             "outputs": len(outputs),
-            "output_table": plan.table(table),
+            "output_table": tables.table(table),
         }
-        self.header = plan.table(drivers.header(**fields))
-        plan.link(fast=True)
+        self.header = tables.table(drivers.header(**fields))
+        tables.link(fast=True)
 
 
 def compiled(optimizer: Optimizer, masked: bool) -> Update:

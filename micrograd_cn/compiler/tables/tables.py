@@ -1,0 +1,269 @@
+"""A plan's sums, maps and loads as tables that shared functions go through, and its lists of stages.
+
+Threaded and native code have this in common; they differ in how they do the stretches.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from itertools import chain
+from math import nan
+from typing import Any
+
+from ..instructions.code import SUMS, Pair
+from ..llvm.machine import Machine
+from ..llvm.text import Makers
+from ..loops.even import distance
+from ..loops.places import WORD, Places
+from ..loops.plan import Plan
+from ..loops.stages import Call, Map, Outer, Sums, Takes
+from . import gathers, products
+from . import takes as loads
+
+
+class Tables:
+    """The tables of a plan, which live as long as it.
+
+    Args:
+        plan: what is done.
+        machine: what for.
+
+    Attributes:
+        all: the tables.
+        makers: the shared functions that they need.
+        fast: whether these are the fast ones.
+        packed: the calls of what is copied before the samples, so that it lies side by side.
+        totals: the calls of the totals.
+    """
+
+    def __init__(self, plan: Plan, machine: Machine) -> None:
+        self.plan, self.machine = plan, machine
+        self.schedule, self.places, self.code, self.at = plan.schedule, plan.places, plan.code, plan.at
+        self.all: list[array[int]] = []
+        self._links: list[tuple[array[int], int, str]] = []
+        self.makers: Makers = {}
+        self.fast = False
+        self.packed: list[Call] = []
+        self._packs: dict[tuple[int, ...], int] = {}
+        self._operands_at: dict[tuple[tuple[int, ...], bool], int] = {}
+        for stage in chain(*plan.stages.values()):
+            if isinstance(stage, Sums):
+                stage.call = self._sums(stage)
+            elif isinstance(stage, Map):
+                stage.call = self._map(stage)
+            elif isinstance(stage, Takes):
+                stage.call = self._takes(stage)
+        self.totals = [*map(self._outer, plan.outer), *self._single()]
+
+    def table(self, words: Sequence[str | int]) -> int:
+        """Return the address of a table, which lives as long as all of them; a name is a function's, see `link`."""
+        numbers: list[Any] = list(words)
+        try:
+            table = array("q", numbers)
+        except TypeError:
+            names = [(k, word) for k, word in enumerate(numbers) if type(word) is str]
+            table = array("q", [0 if type(word) is str else word for word in numbers])
+            self._links += [(table, k, name) for k, name in names]
+        self.all.append(table)
+        return table.buffer_info()[0]
+
+    def link(self, fast: bool = False) -> None:
+        """Put the functions' addresses into the tables, of the fast ones from now on if `fast`.
+
+        Those that no program has needed yet are compiled.
+        """
+        self.fast = self.fast or fast
+        self.machine.share(self.makers, self.fast, self.code.op_names)
+        addresses = self.machine.addresses[self.fast]
+        for table, k, name in self._links:
+            table[k] = addresses[name]
+
+    def function(self, make: products.Maker, opcode: str = "dot") -> str:
+        """Return the name of a function that all programs share."""
+        key, written = (make, opcode), self.machine.written
+        if key not in written:
+            written[key] = make(self.machine, opcode)
+        f = written[key]
+        self.makers[f.name] = lambda: f
+        return f.name
+
+    def _call(self, make: products.Maker, words: Sequence[str | int], opcode: str = "dot") -> Call:
+        return self.function(make, opcode), self.table(words)
+
+    def _sums(self, group: Sums) -> Call:
+        tables = {"scalars": self._of_scalars, "inner": self._inner, "matrix": self._matrix}
+        return self._call(*tables[group.kind](group), group.opcode)
+
+    def _inner(self, group: Sums) -> tuple[products.Maker, list[str | int]]:
+        count, *sums = self._listed(group)
+        return products.inner, [count, products.number_of_first(group.first), *sums]
+
+    def _listed(self, group: Sums) -> list[str | int]:
+        words: list[str | int] = [len(group.numbers)]
+        for i, pairs in zip(group.numbers, group.pairs(), strict=True):
+            words += [self.at(i), len(pairs), *map(self.at, chain(*pairs))]
+        return words
+
+    def _matrix(self, group: Sums) -> tuple[products.Maker, list[str | int]]:
+        right, *_ = group.rights  # all alike
+        firsts, step = self._even(group.lefts)
+        count = -(-len(firsts) // products.TILE)
+        first = products.number_of_first(group.first)
+        words: list[str | int] = [len(right), step, count, first, *map(self.at, right)]
+        done = 0
+        for number in range(count):  # tiles of the same size, or of one less
+            m = len(firsts) // count + (number < len(firsts) % count)
+            words += [self.function(products.tile(m), group.opcode), m]
+            for k in range(done, done + m):
+                words += [self.at(group.numbers[k]), firsts[k]]
+            done += m
+        return products.matrix, words
+
+    def _even(self, lefts: Sequence[tuple[int, ...]]) -> tuple[list[int], int]:
+        """Return where each list begins, and the distance between its members; uneven lists are copied first."""
+        places = [[*map(self.at, left)] for left in lefts]
+        step = distance(places[0])
+        if step is not None and all(distance(row) == step for row in places):
+            return [row[0] for row in places], step
+        return [self._pack(tuple(row)) for row in places], WORD
+
+    def _pack(self, places: tuple[int, ...]) -> int:
+        """Return where copies of some scalars lie side by side."""
+        if places not in self._packs:
+            to = self._packs[places] = WORD * self.places.allocate(len(places))
+            self.packed.append(self._call(products.copy, [len(places), to, *places]))
+        return self._packs[places]
+
+    def _of_scalars(self, group: Sums) -> tuple[products.Maker, list[str | int]]:
+        """Return the function and the table of sums without lanes, of which neighbours are done as vectors."""
+        side, *_ = group.rights
+        results, right = [*map(self.at, group.numbers)], [*map(self.at, side)]
+        lefts = [[*map(self.at, left)] for left in group.lefts]
+        count = self.places.whole(len(results))
+        if len(results) * 2 >= self.machine.simd and _adjacent(results):
+            if _adjacent(right) and all(map(_adjacent, lefts)):
+                firsts = [left[0] for left in lefts]
+                padded = [*firsts, *firsts[-1:] * (count - len(firsts))]
+                return products.row_sums, [count, len(right), right[0], results[0], *padded]
+            if all(map(_adjacent, zip(*lefts, strict=True))):
+                factors = [x for pair in zip(lefts[0], right, strict=True) for x in pair]
+                return products.column_sums, [1, count, len(right), results[0], *factors]
+        return products.list_sums, self._listed(group)
+
+    def _map(self, stage: Map) -> Call:
+        simd = self.machine.simd
+        operands = [[*map(self.at, places)] for places in self.plan.operands(stage)]
+        words: list[str | int] = [self.places.whole(len(stage.numbers)) // simd, self.at(stage.numbers[0])]
+        pattern = "".join(map(_letter, operands))
+        if stage.opcode in SUMS and ("g" in pattern or len(operands) > gathers.MOST_FACTORS):
+            padded = [*map(self._padded, operands)]
+            words.append(len(operands) // 2)
+            for first in range(0, len(padded[0]), simd):
+                words += chain(*(places[first : first + simd] for places in padded))
+            return self._call(gathers.sums, words, stage.opcode)
+        for letter, places in zip(pattern, operands, strict=True):
+            words.append(self.table(self._padded(places)) if letter == "g" else places[0])
+        if stage.opcode not in SUMS:
+            stage.pattern = pattern
+        return self._call(gathers.mapped(stage.opcode, pattern), words)
+
+    def _padded(self, places: Sequence[int]) -> list[int]:
+        """Return as many places as whole vectors have, the last one again and again."""
+        return [*places, *[places[-1]] * (self.places.whole(len(places)) - len(places))]
+
+    def _takes(self, stage: Takes) -> Call:
+        in_lanes = self.schedule.in_lanes(stage.numbers[0])
+        groups: dict[tuple[int, int], list[int]] = {}
+        for i in stage.numbers:
+            index, *xs = self.code.operands[i]
+            groups.setdefault((index, len(xs)), []).append(i)
+        words: list[str | int] = [len(groups)]
+        for (index, count), numbers in groups.items():
+            words += [self.places.in_block(index) if in_lanes else self.at(index), count, len(numbers)]
+            for i in numbers:
+                operands = self.code.operands[i][1:]
+                samples = any(map(self.schedule.in_lanes, operands))
+                words += [self.at(i), WORD * samples, self._places_of(operands, samples)]
+        return self._call(loads.takes if in_lanes else loads.takes_of_scalars, words)
+
+    def _places_of(self, xs: tuple[int, ...], samples: bool) -> int:
+        """Return the table of where some operands are, and after them a nan; one for all that have the same ones."""
+        if (xs, samples) not in self._operands_at:
+            place = self.places.in_block if samples else self.at
+            self._operands_at[xs, samples] = self.table([place(i) for i in (*xs, self.code.constant(nan))])
+        return self._operands_at[xs, samples]
+
+    def _outer(self, group: Outer) -> Call:
+        pairs, rows, columns = len(group.lefts[0]), len(group.totals), len(group.rights)
+        place = WORD * self.plan.total_place[group.totals[0][0]]
+        lefts = [self.places.in_block(left[pair]) for pair in range(pairs) for left in group.lefts]
+        rights = [[self.places.in_block(right[pair]) for right in group.rights] for pair in range(pairs)]
+        words: list[str | int]
+        if self.schedule.batched:
+            size, inside = products.rows_of(self.machine), pairs > self.plan.blocks
+            whole, rest = (products.totals(r, inside) for r in (min(size, rows), rows % size or size))
+            words = [pairs, rows, self.places.whole(columns), place]
+            words += [self.function(whole), self.function(rest), *lefts]
+            for row in rights:
+                words += [*row, *row[-1:] * (self.places.whole(columns) - columns)]
+            return self._call(products.outer, words)
+        if all(map(_adjacent, rights)):
+            width = self.places.whole(columns)
+            words = [rows]
+            for k in range(rows):
+                words += [width, pairs, place + WORD * width * k]
+                words += chain(*((right[0], lefts[pair * rows + k]) for pair, right in enumerate(rights)))
+            return self._call(products.column_totals, words)
+        found = [
+            (k, [(a, right[pair]) for pair, a in enumerate(left)])
+            for row, left in zip(group.totals, group.lefts, strict=True)
+            for k, right in zip(row, group.rights, strict=True)
+        ]
+        return self._list_totals(found)
+
+    def _list_totals(self, found: Sequence[tuple[int, Sequence[Pair]]]) -> Call:
+        words = [len(found)]
+        for k, pairs in found:
+            words += [
+                WORD * self.plan.total_place[k],
+                len(pairs),
+                *(self.places.in_block(i) for pair in pairs for i in pair),
+            ]
+        return self._call(products.list_totals, words)
+
+    def _single(self) -> list[Call]:
+        single = self.schedule.totals.single
+        if not single:
+            return []
+        if not self.schedule.batched:
+            return [self._list_totals([(k, [pair]) for k, pair in single])]
+        factors = [self.places.in_block(i) for _, pair in single for i in pair]
+        count = self.places.whole(len(single))
+        words = [count, WORD * self.plan.total_place[single[0][0]], *factors, *factors[-2:] * (count - len(single))]
+        return [self._call(products.single_totals, words)]
+
+    def moved(self) -> list[Call]:
+        """Return the calls that copy inputs side by side."""
+        first = [to for _, to in self.plan.moved[:1]]
+        words = [len(self.plan.moved), *(WORD * to for to in first), *(WORD * place for place, _ in self.plan.moved)]
+        return [self._call(products.copy, words)] if first else []
+
+    def fill_call(self, places: Places) -> list[Call]:
+        """Return the call that writes scalars into the vectors that hold them in all lanes."""
+        if not places.filled:
+            return []
+        words = [len(places.filled)]
+        for i in places.filled:
+            words += [places.in_block(i), places.at(i)]
+        return [self._call(products.fill, words)]
+
+
+def _letter(places: Sequence[int]) -> str:
+    """Return how operands lie: s, the same place for all; v, side by side; g, anywhere."""
+    step = distance(places)
+    return "s" if step == 0 else "v" if step == WORD else "g"
+
+
+def _adjacent(places: Sequence[int]) -> bool:
+    return len(places) == 1 or distance(places) == WORD
