@@ -2,13 +2,13 @@
 
 The way of a program through the rooms, each of which is one idea:
 
-    function       records a function for each form of `samples` and each branch: a graph of Values, and guards
-    program        what a recorded graph can do: forward, backward, fit, check, source
+    function       records a function for each form of its arguments and each branch: a graph of Values, and guards
+    program        `Runnable`, what a recorded graph can do: forward, backward, fit, check, source
     derivatives    `Program`: that, and gradient, Jacobian and Hessian, each of which is a program
     instructions   the graph, and its gradient, as instructions, each once
     loops          instructions of one kind as maps, long sums as matrices by vectors; their order, and where values lie
     tables         prints them as tables that functions of all programs go through: ready at once (threaded code)
-    native         prints them as code of the program's own, once it has run long enough
+    native         prints what is left, straight lines and short maps, as code once a program has run long enough
     llvm           text to machine code: what `tables` and `native` write with, vectors, elementary functions
     run            code and memory of one program, and the `drivers`, loops over rows, batches and epochs
     training       `fit`: which program computes each sample of a batch, and the compiled loop of steps
@@ -16,12 +16,13 @@ The way of a program through the rooms, each of which is one idea:
     threads        several at a time
     c, python      the other printers: the same loops, or the graph, as text for others
 
-A multiplication becomes an instruction in `instructions.code.Code.machine`, or a pair of a sum in `Code.dot`; it is
-written by `llvm.lanes.Lanes` (`apply`, `product_added`). Long sums with the same right factors become a matrix by a
-vector in `loops.schedule.Schedule`; instructions of one kind become a map in `loops.maps.Maps`, best where their
-operands lie at `even` distances. `loops.plan.Plan` asks for the places of all values, `loops.places.Places` gives
-them. `run.executable.Executables` chooses between threaded and native code. Another printer would begin in
-`program.Runnable.source`, as `c.file.source` does, and print the maps of a schedule as `c.loops.Loops` does.
+A multiplication becomes an instruction in `instructions.lowering.Lowering`, by `code.Code.machine`; as a term of a sum
+it is one of the pairs of `Code.dot`. `llvm.lanes.Lanes` writes it (`apply`, `product_added`). Long sums become loops in
+`loops.schedule.Schedule`, those with the same right factors a matrix by a vector, which `tables.products` writes;
+instructions of one opcode become a map in `loops.maps.Maps`, best where their operands lie at `even` distances.
+`loops.plan.Plan` asks for the places of all values, `loops.places.Places` gives them. `run.executable.Executables`
+chooses between threaded and native code. Another printer would begin in `program.Runnable.source`, as `c.file.source`
+does, and print the maps of a schedule as `c.loops.Loops` does; `python` prints the graph, without loops.
 
 A compiled sum is added up term by term, so that it may overflow on its way to a finite number, which `check` tells.
 """

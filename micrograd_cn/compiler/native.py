@@ -13,7 +13,7 @@ from .llvm.text import BYTE, Function
 from .loops.plan import Plan
 from .loops.schedule import CHUNK
 from .loops.stages import Map, Stage, Stretch
-from .tables.products import STAGE, blocks
+from .tables.products import ARGUMENTS, blocks
 
 UNROLLED = 16  # vectors of a map that are written here
 HALF = 4  # doubles of half a line of the cache
@@ -45,8 +45,7 @@ def parts_of(plan: Plan, outputs: Sequence[int] = ()) -> dict[int, list[Part]]:
     """Return the parts of each phase; if outputs are given, the last one of the samples stores them where it can."""
     schedule = plan.schedule
     found = {
-        phase: [Part(stages, phase == SAMPLE and schedule.batched) for stages in _joined(plan, phase)]
-        for phase in plan.stages
+        phase: [Part(stages, schedule.are_in_lanes(phase)) for stages in _joined(plan, phase)] for phase in plan.stages
     }
     listed = [part for parts in found.values() for part in parts]
     always = {*plan.places.filled, *schedule.totals.factors()}
@@ -102,7 +101,7 @@ def _is_unrolled(stage: Stage, plan: Plan) -> TypeGuard[Map]:
 
 def function(plan: Plan, part: Part, name: str, fused: bool) -> Function:
     """Return the function of a part."""
-    f = Function(name, STAGE)
+    f = Function(name, ARGUMENTS)
     if part.batched:
         with blocks(f, [("ptr", "%a")]) as (block, [to], after):
             _write(Stretches(plan, Lanes(f, plan.lanes, fused), block, part.kept), part, to)

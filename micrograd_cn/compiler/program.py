@@ -21,7 +21,7 @@ from .data.samples import Bucket
 from .llvm.machine import Memory
 from .loops.places import WORD
 from .python import Named, source
-from .run.calling import Caller
+from .run.calling import Caller, Prepared
 from .run.executable import Executables, nothing
 from .threads.tasks import check_threads
 from .training.epochs import Course, Progress, Shuffler, samples_first
@@ -153,22 +153,17 @@ class Runnable:
                 if n
                 else "prepare() was given no rows"
             )
-        index, to = in_order(n), writable(out, n * len(self.outputs))
+        to = writable(out, n * len(self.outputs))
         if overlap(data, out):
             raise ValueError("prepare(): out overlaps the rows, which would change while they are read")
         executable = self.executables.quickest("forward", n)
-        memory = executable.memory()
-        run = executable.prepared(memory, address(data), address(index), n, to, out, memoryview(out), self, data, index)
+        prepared = Prepared(self.executables, executable, data, n, to, out, memoryview(out), self)
         if not self.parameters:
-            return run
-        data_now, seen = self.executables.data, array("d")
+            return prepared.run
 
         def with_parameters() -> Any:
-            nonlocal seen
-            if seen is not (now := data_now()):
-                executable.write(memory, now)
-                seen = now
-            return run()
+            prepared.renew()
+            return prepared.run()
 
         return with_parameters
 

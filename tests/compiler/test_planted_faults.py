@@ -242,13 +242,13 @@ def wrong_coefficient(patch):
 
 def lost_lane(patch):
     def without_last(found, drivers, f, lanes, x, number, lane):
-        return x if lane == drivers.count - 1 > 0 else found
+        return x if lane == drivers.lanes - 1 > 0 else found
 
     change_result(patch, Drivers, "_with", without_last)
 
 
 def lost_tail(patch):
-    patch.setattr(Drivers, "_blocks", lambda self, f, n: f.larger(f.quotient(n, self.count), 1))
+    patch.setattr(Drivers, "_blocks", lambda self, f, n: f.larger(f.quotient(n, self.lanes), 1))
 
 
 def gradients_of_no_rows(patch):

@@ -72,7 +72,7 @@ class Code:
         self.constants: dict[int, float] = {}
         self._constant: dict[float, int] = {}
         self.value = self.constants.get
-        self.total: int  # of a formula: about how many instructions of the machine
+        self.cost: int  # of a formula: about how many instructions of the machine
 
     def copy(self) -> Code:
         """Return the same instructions, of which some may be changed, and to which others may be added."""
@@ -122,7 +122,7 @@ class Code:
         """Return about how many instructions of the machine an instruction is."""
         opcode, *rest = self.instructions[i]
         if opcode in FORMULAS:
-            return FORMULAS[opcode][0].total
+            return FORMULAS[opcode][0].cost
         return min(10, sum(map(len, rest[:2]))) if opcode in SUMS else 1 if opcode in OPERANDS else 4
 
     def constant(self, x: float) -> int:
@@ -208,7 +208,7 @@ class Code:
 
 def named(code: Code, result: int) -> str:
     """Return the opcode of a formula, of which the inputs come first."""
-    code.total = code.size(range(len(code.instructions)))
+    code.cost = code.size(range(len(code.instructions)))
     with _naming():
         opcode = _names.setdefault(repr((code.instructions, result)), f"formula{len(_names)}")
         FORMULAS.setdefault(opcode, (code, result))

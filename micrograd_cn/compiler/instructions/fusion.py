@@ -14,8 +14,8 @@ from typing import Any
 from .code import FORMULAS, LEAVES, SAMPLE, SUMS, TAKE, Code, inlined, named, renumbered
 
 MOST_READ = 10  # operands of what is fused
-HEAVIEST = 50  # instructions of the machine that it is
-COMMON = 32  # like ones, from which they are: a function for fewer takes longer to compile than it saves
+HEAVIEST = 50  # instructions of the machine in what is fused
+COMMON = 32  # equal trees that are fused: a function for fewer takes longer to compile than it saves
 APART = {*LEAVES, TAKE}
 
 

@@ -99,7 +99,7 @@ class Lowering:
         self.of: dict[Value, int] = {x: self.code.leaf(("input", i), SAMPLE) for i, x in enumerate(graph.inputs)}
         self._place = {leaf: k for k, leaf in enumerate(graph.parameters)}
         self.order = graph.order
-        self.sampled = {*graph.inputs}  # and what depends on them, if only its derivative does; see `differentiate`
+        self.sampled = {*graph.inputs}  # and, after `differentiate`, all above: what is folded may have such a gradient
         for node, op in self.order:
             self._visit(node, op)
         self._outputs = graph.outputs

@@ -37,7 +37,7 @@ class Maps:
         places: where values lie, and the results will.
         wished: for a value that a loop reads, the loop's number and the value's position in it.
         gather: whether maps may have operands that do not lie side by side.
-        least: how many instructions are a map of their own then; the others of their kind are one map together.
+        least: how many instructions are a map of their own then; shorter runs of one opcode are joined in one map.
         apart: returns for an instruction's number what else must be equal within a map.
     """
 

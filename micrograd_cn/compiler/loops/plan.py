@@ -90,12 +90,9 @@ class Plan:
     def _move_inputs(self) -> None:
         """Give inputs places side by side that instructions of one kind read at even distances."""
         for family in families(self.code, self.schedule.needed, VECTORS * self.simd):
-            fresh = [
-                i for i in dict.fromkeys(family) if self.code.instructions[i][0] == "input" and i not in self.scalar
-            ]
-            for i in fresh:
-                self.scalar[i] = self.places.allocate(1)
-                self.moved.append((self.row_at + self.code.instructions[i][1], self.scalar[i]))
+            fresh = [i for i in family if i not in self.scalar]
+            self.places.side_by_side(fresh)
+            self.moved += [(self.row_at + self.code.instructions[i][1], self.scalar[i]) for i in fresh]
 
     def _turned(self, group: Outer) -> Outer:
         """Return a table of totals with those as its columns that fill whole vectors better."""
@@ -213,7 +210,7 @@ class Plan:
         return chain.from_iterable(self.operands(stage) if isinstance(stage, Map) else (*stage.lefts, *stage.rights))
 
     def _blocks(self) -> int:
-        """Return how many blocks a panel has, so that it stays in a cache, or two if each of them does.
+        """Return how many blocks a panel has: as many as stay in the cache, two if one of them does.
 
         Tables are read once for all blocks of a panel, and totals written; where there are none, it stays in the cache
         that is nearest.

@@ -17,7 +17,7 @@ from .stages import Stretch, Sums
 from .totals import Totals
 
 ALONE = 32  # products from which a sum is a loop although no other sum has its right factors
-ALIKE_FROM = 4  # instructions of a level, below which none counts as of the same kind as another
+ALIKE_FROM = 4  # instructions of a level; of fewer, each counts as a group of its own
 LEVELS = 1 << 32  # the level numbers of a layer begin at its own number times this
 LARGEST = 10_000  # instructions for which native code is made at all: it takes seconds
 CHUNK = 300  # instructions of a stretch: the time to compile one grows faster than its length

@@ -4,40 +4,50 @@ from __future__ import annotations
 
 import time
 from array import array
+from typing import Any
 
-from ..data.rows import Numbers, address
-from .executable import Buffers, Executable, Executables
+from ..data.rows import Numbers, address, in_order
+from .executable import Executable, Executables
 
 SELDOM = 256  # calls between two looks at whether better code is worth the time to make it
 
 
-class _Ready:
-    """What computes a row after the other, for one thread at a time.
+class Prepared:
+    """What computes the outputs of the same rows again and again, for one thread at a time.
 
     Attributes:
-        numbers: of the row.
-        out: where the outputs are then.
-        run: computes them.
         executable: the code.
+        run: computes them, with the parameters as they were at the last `renew`.
     """
 
-    def __init__(self, executables: Executables, executable: Executable) -> None:
-        self.executable = executable
-        self.memory: Buffers = executable.memory()
-        numbers = array("d", bytes(8 * executables.lowering.width))
-        self.out = array("d", bytes(8 * executable.outputs))
-        index = array("q", [0])
+    def __init__(
+        self, executables: Executables, executable: Executable, data: Any, n: int, out: int, *held: Any
+    ) -> None:
+        self.executable, self._memory, index = executable, executable.memory(), in_order(n)
         self.run = executable.prepared(
-            self.memory, address(numbers), address(index), 1, address(self.out), None, index, executables
+            self._memory, address(data), address(index), n, out, *held, index, data, executables
         )
-        self.numbers = memoryview(numbers)
         self._data, self._written = executables.data, array("d")
 
     def renew(self) -> None:
         """Take the parameters' data, if any data has changed since."""
         if self._written is not (data := self._data()):
-            self.executable.write(self.memory, data)
+            self.executable.write(self._memory, data)
             self._written = data
+
+
+class _Ready(Prepared):
+    """The same of one row.
+
+    Attributes:
+        numbers: of the row.
+        out: where the outputs are then.
+    """
+
+    def __init__(self, executables: Executables, executable: Executable) -> None:
+        self.numbers = memoryview(array("d", bytes(8 * executables.lowering.width)))
+        self.out = array("d", bytes(8 * executable.outputs))
+        super().__init__(executables, executable, self.numbers, 1, address(self.out), None)
 
 
 class Caller:

@@ -28,7 +28,7 @@ FIELDS = (
     "gradient_table",  # where each part is there, the number of its first gradient, and how many they are
     "gradients_at",  # where all become neighbours
 )  # fmt: skip
-ENTRY = 2  # words of a stage: function, table
+CALL = 2  # words of a stage's call: function, table
 OF_ANY_LANES = ("run", "update", "accumulate", "fit")
 OF_LANES = ("load", "forward", "prepared", "begin", "panels", "add", "finish", "gradient")
 GROUP = 64  # blocks of parameters that are updated together, so that they stay in the cache
@@ -53,7 +53,7 @@ class Drivers:
     """Write the loops for blocks of so many lanes."""
 
     def __init__(self, machine: Machine, lanes: int) -> None:
-        self.machine, self.count = machine, lanes
+        self.machine, self.lanes = machine, lanes
         self.name = names(lanes)
 
     def makers(self) -> Makers:
@@ -78,16 +78,16 @@ class Drivers:
         f = Function(
             self.name["load"], "ptr %p, ptr %rows, ptr %index, i64 %valid, double %each, double %other, ptr %w"
         )
-        lanes = Lanes(f, self.count, self.machine.fused)
+        lanes = Lanes(f, self.lanes, self.machine.fused)
         width, seed = _field(f, "width"), _field(f, "seed_at")
         last = f.subtract("%valid", 1)
         rows = []
-        for lane in range(self.count):
+        for lane in range(self.lanes):
             number = f.word("%index", f.smaller(lane, last))
             rows.append(f.at("%rows", f.times(number, width)))
         with f.when(f.op(f"icmp sge i64 {seed}, 0")):
             seeds = "poison"
-            for lane in range(self.count):
+            for lane in range(self.lanes):
                 inside = f.op(f"icmp ugt i64 %valid, {lane}")
                 seeds = self._with(f, lanes, seeds, f.op(f"select i1 {inside}, double %each, double %other"), lane)
             f.store(lanes.kind, seeds, f.at("%w", seed, BYTE), 8)
@@ -98,16 +98,16 @@ class Drivers:
             return f
         simd = Lanes(f, self.machine.simd, self.machine.fused)
         with self._neighbours(f, width) as (first, rest):
-            for half in range(0, self.count, simd.count):
+            for half in range(0, self.lanes, simd.count):
                 chosen = [f.load(simd.kind, f.at(row, first)) for row in rows[half : half + simd.count]]
                 for k, x in enumerate(simd.transposed(chosen)):
-                    place = f.add(f.times(f.add(first, k), self.count), half)
+                    place = f.add(f.times(f.add(first, k), self.lanes), half)
                     f.store(simd.kind, x, f.at(to, place))
         with f.repeat(rest) as one:
             x = "poison"
             for lane, row in enumerate(rows):
                 x = self._with(f, lanes, x, f.load("double", f.at(row, one.index)), lane)
-            f.store(lanes.kind, x, f.at(to, f.times(one.index, self.count)), 8)
+            f.store(lanes.kind, x, f.at(to, f.times(one.index, self.lanes)), 8)
         f.do("ret void")
         return f
 
@@ -121,8 +121,8 @@ class Drivers:
         """Load some blocks of rows from `start` on, and run the stages of the samples."""
         stride = _field(f, "block")
         with f.loop(blocks) as block:
-            first = f.add(start, f.times(block.index, self.count))
-            valid = f.smaller(f.subtract(n, first), self.count)
+            first = f.add(start, f.times(block.index, self.lanes))
+            valid = f.smaller(f.subtract(n, first), self.lanes)
             to = f.at("%w", f.times(block.index, stride), BYTE)
             self._call(
                 f, "void", "load", "ptr %p", "ptr %rows", f"ptr {f.at('%index', first, 'i64')}",
@@ -131,7 +131,7 @@ class Drivers:
         self._run(f, "sample", blocks, stride, totals)
 
     def _blocks(self, f: Function, n: str) -> str:
-        return f.quotient(f.add(n, self.count - 1), self.count)
+        return f.quotient(f.add(n, self.lanes - 1), self.lanes)
 
     def forward(self) -> Function:
         """Write the function that computes the outputs of every row."""
@@ -141,15 +141,15 @@ class Drivers:
         self._run(f, "batch", "1", stride)
         self._run(f, "fill", f.smaller(self._blocks(f, "%n"), size), stride)
         stored = f.op(f"icmp ne i64 {_field(f, 'stored')}, 0")
-        whole = f.quotient("%n", self.count)
+        whole = f.quotient("%n", self.lanes)
         with f.when(f.op(f"icmp ne i64 {whole}, 0")), f.loop(whole, step=size) as panel:
             blocks = f.smaller(f.subtract(whole, panel.index), size)
-            start = f.times(panel.index, self.count)
+            start = f.times(panel.index, self.lanes)
             to = f.at("%out", f.times(start, outputs))
             totals = f.op(f"select i1 {stored}, ptr {to}, ptr %a")
             self._panel(f, start, "%n", "poison", "poison", blocks, totals)  # there is no gradient
             with f.when(f.op(f"xor i1 {stored}, true")):
-                if self.count == 1:  # a panel is a row
+                if self.lanes == 1:  # a panel is a row
                     with f.loop(outputs) as output:
                         f.store(
                             "double",
@@ -162,10 +162,10 @@ class Drivers:
                             f,
                             table,
                             self._block(f, block.index),
-                            f.at(to, f.times(block.index, f.times(outputs, self.count))),
+                            f.at(to, f.times(block.index, f.times(outputs, self.lanes))),
                         )
-        if self.count > 1:
-            start = f.times(whole, self.count)
+        if self.lanes > 1:
+            start = f.times(whole, self.lanes)
             rest = f.subtract("%n", start)
             with f.when(f.op(f"icmp ne i64 {rest}, 0")):
                 to = f.at("%out", f.times(start, outputs))
@@ -214,22 +214,22 @@ class Drivers:
         simd = Lanes(f, self.machine.simd, self.machine.fused)
         with self._neighbours(f, outputs) as (number, rest):
             places = [self._output(f, table, block, f.add(number, k)) for k in range(simd.count)]
-            for half in range(0, self.count, simd.count):
+            for half in range(0, self.lanes, simd.count):
                 xs = [f.load(simd.kind, f.at(place, half)) for place in places]
                 for k, x in enumerate(simd.transposed(xs)):
                     f.store(simd.kind, x, f.at(to, f.add(number, f.times(half + k, outputs))))
         with f.repeat(rest) as one:
             place = self._output(f, table, block, one.index)
-            for lane in range(self.count):
+            for lane in range(self.lanes):
                 x = f.load("double", f.at(place, lane))
                 f.store("double", x, f.at(to, f.add(one.index, f.times(lane, outputs))))
 
     @contextmanager
     def _neighbours(self, f: Function, count: str) -> Iterator[tuple[str, str]]:
-        """Repeat the body for the first of each run of as many numbers as a vector has lanes; the last run overlaps.
+        """Repeat the body for each SIMD vector of some neighbours: it is given the number of the first of them.
 
-        It is given the first of them: they are turned at once, some twice rather than fewer. It is also given how many
-        are left for afterwards, one by one: all that are less than a vector, otherwise 0.
+        The last vector ends at the end, so it may overlap the one before. The body is also given how many are to be
+        done one by one after it: all of them if they are less than a vector, else 0.
         """
         simd = self.machine.simd
         few = f.op(f"icmp ult i64 {count}, {simd}")
@@ -259,14 +259,14 @@ class Drivers:
         self._run(f, "fill", f.smaller(count, size), stride)
         with f.loop(count, [("double", "0.0")], step=size) as panel:
             blocks = f.smaller(f.subtract(count, panel.index), size)
-            start = f.times(panel.index, self.count)
+            start = f.times(panel.index, self.lanes)
             self._panel(f, start, "%n", "%each", "%other", blocks)
             self._run(f, "totals", blocks, stride)
-            rows = f.smaller(f.subtract("%n", start), f.times(blocks, self.count))
+            rows = f.smaller(f.subtract("%n", start), f.times(blocks, self.lanes))
             [total] = panel.carried
             with f.loop(rows, [("double", total)]) as row:
                 [total] = row.carried
-                block, lane = f.quotient(row.index, self.count), f.op(f"urem i64 {row.index}, {self.count}")
+                block, lane = f.quotient(row.index, self.lanes), f.op(f"urem i64 {row.index}, {self.lanes}")
                 x = f.load("double", f.at(self._output(f, table, self._block(f, block), "0"), lane))
                 row.next = [f.op(f"fadd double {total}, {x}")]
             panel.next = row.next
@@ -288,17 +288,17 @@ class Drivers:
     def finish(self) -> Function:
         """Write the function that makes means of the totals, and of these the gradients.
 
-        Where a total is not finite and the last block was not full, every row is done by itself, in all lanes: a lane
-        left over has gradient 0, but 0 times infinity is not.
+        Lanes of the last block that have no row have seed 0; but 0 times infinity is nan. So where a total is not
+        finite and that block was not full, all is computed anew row by row, each row in all lanes.
         """
         f = Function(self.name["finish"], f"ptr %p, ptr %rows, ptr %index, i64 %n, {MEMORY}")
         n = f.op("uitofp i64 %n to double")
         bad = self._means(f, f.op(f"fdiv double 1.0, {n}"))
-        if self.count > 1:
-            ragged = f.op(f"icmp ne i64 {f.op(f'urem i64 %n, {self.count}')}, 0")
+        if self.lanes > 1:
+            ragged = f.op(f"icmp ne i64 {f.op(f'urem i64 %n, {self.lanes}')}, 0")
             with f.when(f.op(f"and i1 {ragged}, {f.op(f'fcmp uno double {bad}, 0.0')}")):
                 f.clear("%a", _field(f, "count"))
-                each = literal(1.0 / self.count)
+                each = literal(1.0 / self.lanes)
                 with f.loop("%n") as row:
                     self._panel(f, row.index, f.add(row.index, 1), each, each, "1")
                     self._run(f, "totals", "1", _field(f, "block"))
@@ -345,7 +345,7 @@ class Drivers:
         f.do(f"br i1 {f.op(f'icmp eq ptr {function}, null')}, label %out, label %one")
         f.open("one")
         f.do(f"call void {function}(ptr {f.pointer('%stage', 1)}, {MEMORY}, i64 %blocks, i64 %stride)")
-        f.do(f"%following = getelementptr i64, ptr %stage, i64 {ENTRY}")
+        f.do(f"%following = getelementptr i64, ptr %stage, i64 {CALL}")
         f.do("br label %next")
         f.open("out")
         f.do("ret void")
@@ -436,14 +436,14 @@ class Drivers:
         `%starts` says where in `%words` a batch begins: the number of its rows and of its shares, then for each share
         its source, the first of its rows among those at `%index`, and how many they are. A source is a program's
         `gradient`, what that is called with (its header, the numbers of rows, and memory), where gradients are then,
-        and how many parameters there are. `%s` has the parameters, `%gradients` room for the gradients of `%total` of
-        them. `%losses` are those of each step, before it. The update is a function of `%s` and what it works on (see
+        and how many parameters there are. `%s` has the parameters, `%gradients` room for the gradients of `%parameters`
+        of them. `%losses` are those of each step, before it. The update is a function of `%s` and what it works on (see
         `update`). `%rates` has the learning rate of each of these steps; where it is null, the rate stays what it is.
         """
         f = Function(
             self.name["fit"],
             "ptr %index, ptr %words, ptr %starts, i64 %batches, i64 %first, i64 %steps, ptr %losses, ptr %rates, "
-            "ptr %s, ptr %gradients, i64 %total, ptr %update, ptr %us, ptr %uw, i64 %own, i64 %all",
+            "ptr %s, ptr %gradients, i64 %parameters, ptr %update, ptr %us, ptr %uw, i64 %own, i64 %all",
         )
         stays = f.op("icmp eq ptr %rates, null")
         with f.loop("%steps") as step:
@@ -451,11 +451,11 @@ class Drivers:
             at = f.at("%words", f.word("%starts", number), "i64")
             rows = f.op(f"uitofp i64 {f.word(at)} to double")
             shares, first = f.word(at, 1), f.pointer(at, 2)
-            one, all_ = f.op(f"icmp eq i64 {shares}, 1"), f.op(f"icmp eq i64 {f.word(first, 7)}, %total")
+            one, all_ = f.op(f"icmp eq i64 {shares}, 1"), f.op(f"icmp eq i64 {f.word(first, 7)}, %parameters")
             alone = f.op(f"and i1 {one}, {all_}")  # of a share with all parameters, gradients stay where they are made
             several = f.op(f"xor i1 {alone}, true")
             with f.when(several):
-                f.clear("%gradients", "%total")
+                f.clear("%gradients", "%parameters")
             with f.loop(shares, [("ptr", f.at(at, 2, "i64")), ("double", "0.0")]) as share:
                 [words, mean] = share.carried
                 source, index, count = f.pointer(words), f.at("%index", f.word(words, 1), "i64"), f.word(words, 2)

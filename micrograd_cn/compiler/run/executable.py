@@ -23,6 +23,7 @@ from ..instructions.lowering import Graph, Lowering
 from ..llvm.builtin import builtin_function
 from ..llvm.machine import Machine, Memory, machine
 from ..llvm.text import Function
+from ..loops.even import parts
 from ..loops.places import WORD
 from ..loops.plan import Plan
 from ..loops.schedule import Schedule
@@ -37,13 +38,16 @@ from . import drivers
 SLACK = 16  # doubles after the last scalar, which a vector may read, and none uses
 PATIENCE = 1.5e-4  # seconds an instruction that threaded code runs until native code is worth the time to make it
 SOON = 1e-2  # seconds a function that a program runs until the shared ones are made fast: twice what that takes
-ALIKE = 8.0  # instructions of one kind in a level, on average, from which single rows are computed as maps
-LEAST = 200  # instructions from which they are: values of fewer stay in registers, to gather them takes longer
-LONG_CALL = 20_000  # instructions of a call, microseconds, from which on other threads of Python run meanwhile
+# Single rows are computed as maps if a level has so many instructions of one opcode on average, and there are so many
+# in all: values of fewer stay in registers, and to gather them takes longer.
+ALIKE, LEAST = 8.0, 200
+LONG_CALL = (
+    20_000  # instructions a lane, some microseconds, from which a prepared call lets other threads of Python run
+)
 FEW = 2  # rows up to which each is done by itself, with scalars
 ALIGNED = 16  # parameters are copied in blocks of the widest width
-TURNS = 8  # in which each thread computes outputs, so that none waits for long for the others
-ROWS = 1024  # of such a part, at least
+TURNS = 8  # parts for each thread, taken from one queue when it has done one, so that none waits long for the others
+ROWS = 1024  # of a part, at least
 MANY_OBJECTS = 10_000  # objects that the garbage collector needs a millisecond to go through
 POINTER, COUNT, DOUBLE = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
 POINTERS = [POINTER] * 3
@@ -134,22 +138,17 @@ class Stages:
 
 def _list(tables: Tables, calls: Sequence[Call]) -> int:
     """Return the address of a list of stages, which ends with zeros."""
-    return tables.table([word for call in (*calls, (0,) * drivers.ENTRY) for word in call])
+    return tables.table([word for call in (*calls, (0,) * drivers.CALL) for word in call])
 
 
 def _side_by_side(places: Sequence[int]) -> list[int]:
     """Return for each part of some places, in bytes, that lie side by side its first one, its number, and how many.
 
-    >>> _side_by_side([80, 88, 96, 40, 48])
-    [80, 0, 3, 40, 3, 2]
+    >>> _side_by_side([80, 88, 96, 40, 48]), _side_by_side([])
+    ([80, 0, 3, 40, 3, 2], [])
     """
-    parts: list[int] = []
-    for number, place in enumerate(places):
-        if parts and place == parts[-3] + WORD * parts[-1]:
-            parts[-1] += 1
-        else:
-            parts += [place, number, 1]
-    return parts
+    found = parts([[place] for place in places], [WORD].__eq__) if places else ()
+    return [word for part in found for word in (places[part.start], part.start, len(part))]
 
 
 class Executable:
@@ -169,7 +168,7 @@ class Executable:
         self.plan = plan = tables.plan
         self.lanes, self.seconds = plan.lanes, 0.0
         schedule, code = plan.schedule, plan.code
-        parts = _side_by_side([plan.at(i) for i in lowering.gradients] if kind == "gradient" else [])
+        copied = _side_by_side([plan.at(i) for i in lowering.gradients] if kind == "gradient" else [])
         self.stages = stages = Stages(tables, native, lowering.outputs if kind == "forward" else ())
         places = stages.places
         self.constants = places.constants
@@ -192,8 +191,8 @@ class Executable:
                 stored=int(stages.stored),
                 count=plan.count,
                 totals_at=WORD * plan.totals_at,
-                gradients=len(parts) // 3,
-                gradient_table=tables.table(parts),
+                gradients=len(copied) // 3,
+                gradient_table=tables.table(copied),
                 gradients_at=WORD * pitch,
             )
         )
@@ -424,9 +423,9 @@ class Executables:
         with self._lock(), collector_off():
             return write(self.lowering)
 
-    def native(self, executable: Executable, kind: str) -> Executable:
-        """Return the same as native code."""
-        return self.get(kind, executable.lanes > 1, native=True)
+    def native(self, executable: Executable) -> Executable:
+        """Return the same gradient as native code."""
+        return self.get("gradient", executable.lanes > 1, native=True)
 
     def _once(self, key: Any, make: Callable[[], Any]) -> Any:
         found = self._made.get(key)

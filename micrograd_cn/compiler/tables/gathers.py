@@ -15,7 +15,7 @@ from ..llvm.lanes import Lanes
 from ..llvm.machine import Machine
 from ..llvm.straight import compute
 from ..llvm.text import BYTE, OURS, Function
-from .products import STAGE, Maker, name
+from .products import ARGUMENTS, Maker, name
 
 MOST_FACTORS = 24  # operands of sums that are written one by one
 
@@ -50,7 +50,7 @@ def mapped(opcode: str, pattern: str) -> Maker:
     """
 
     def make(machine: Machine, _: str) -> Function:
-        f = Function(f"{OURS}mapped_{re.sub('[^A-Za-z0-9_.]', '_', opcode)}_{pattern}", STAGE)
+        f = Function(f"{OURS}mapped_{re.sub('[^A-Za-z0-9_.]', '_', opcode)}_{pattern}", ARGUMENTS)
         lanes = Lanes(f, machine.simd, machine.fused)
         operands, result = _Operands(lanes, pattern), _at(f, "%t", 1)
         with f.loop(f.word("%t")) as loop:
@@ -79,7 +79,7 @@ def sums(machine: Machine, opcode: str) -> Function:
     are, then the right ones.
     """
     simd = machine.simd
-    f = Function(name("gathered_sums", opcode), STAGE)
+    f = Function(name("gathered_sums", opcode), ARGUMENTS)
     lanes = Lanes(f, simd, machine.fused)
     result, products = _at(f, "%t", 1), f.word("%t", 2)
     with f.loop(f.word("%t"), [("ptr", f.at("%t", 3, "i64"))]) as item:

@@ -25,8 +25,8 @@ TILE = 6  # sums in registers, of two vectors each
 DEPTH = 256  # products of each before the next tile: their operands stay in the cache
 NEAR_COLUMNS = 32  # columns of such tiles whose operands stay in the cache
 IN_REGISTERS = 4  # vectors of sums of scalars
-PARTS = 4  # sums into which one sum of scalars is divided, which need not wait for each other
-STAGE = "ptr %t, ptr %s, ptr %w, ptr %a, i64 %blocks, i64 %stride"
+ACCUMULATORS = 4  # sums into which one sum of scalars is divided, which need not wait for each other
+ARGUMENTS = "ptr %t, ptr %s, ptr %w, ptr %a, i64 %blocks, i64 %stride"
 
 Maker = Callable[[Machine, str], Function]
 
@@ -72,7 +72,7 @@ def matrix(machine: Machine, opcode: str) -> Function:
     Table: products, bytes between the scalars of a sum, tiles, what the sums start from, the samples; for each
     tile its function, how many sums; for each sum its result and its first scalar.
     """
-    f = Function(name("matrix", opcode), STAGE)
+    f = Function(name("matrix", opcode), ARGUMENTS)
     depth, step, count, begin = (f.word("%t", k) for k in range(4))
     samples = f.at("%t", 4, "i64")
     first = f.at(samples, depth, "i64")
@@ -126,7 +126,7 @@ def inner(machine: Machine, opcode: str) -> Function:
 
     Table: how many, what they start from; for each its result, how many products, and their factors.
     """
-    f = Function(name("inner", opcode), STAGE)
+    f = Function(name("inner", opcode), ARGUMENTS)
     first = f.word("%t", 1)
     lanes, align = Lanes(f, machine.width, machine.fused), 8 * machine.simd
     with f.loop(f.word("%t"), [("ptr", f.at("%t", 2, "i64"))]) as item:
@@ -155,7 +155,7 @@ def outer(machine: Machine, opcode: str) -> Function:
     Table: pairs, rows and columns of the totals, their place, the functions for a tile and for the rows left over, the
     rows' factors pair by pair, and the columns', which fill whole SIMD vectors.
     """
-    f = Function(OURS + "outer", STAGE)
+    f = Function(OURS + "outer", ARGUMENTS)
     size = rows_of(machine)
     pairs, rows, columns, place = (f.word("%t", k) for k in range(4))
     whole, rest = f.pointer("%t", 4), f.pointer("%t", 5)
@@ -233,7 +233,7 @@ def totals(r: int, pairs_inside: bool = False) -> Maker:
 
 def single_totals(machine: Machine, opcode: str) -> Function:
     """Write totals of one product each. Table: how many, in whole SIMD vectors; their place; their factors."""
-    f = Function(OURS + "single_totals", STAGE)
+    f = Function(OURS + "single_totals", ARGUMENTS)
     simd = machine.simd
     lanes, align = Lanes(f, simd, machine.fused), 8 * simd
     to, pairs = _at(f, "%a", "%t", 1), f.at("%t", 2, "i64")
@@ -254,7 +254,7 @@ def single_totals(machine: Machine, opcode: str) -> Function:
 
 def fill(machine: Machine, opcode: str) -> Function:
     """Write scalars into all lanes. Table: how many; for each where to, and the scalar."""
-    f = Function(OURS + "fill", STAGE)
+    f = Function(OURS + "fill", ARGUMENTS)
     lanes = Lanes(f, machine.width, machine.fused)
     pairs = f.at("%t", 1, "i64")
     with f.loop(f.word("%t")) as loop:
@@ -275,7 +275,7 @@ def row_sums(machine: Machine, opcode: str) -> Function:
     Table: how many, in whole SIMD vectors; products; the first right factor; the first result; for each sum its first
     left factor.
     """
-    f = Function(name("row_sums", opcode), STAGE)
+    f = Function(name("row_sums", opcode), ARGUMENTS)
     simd = machine.simd
     lanes = Lanes(f, simd, machine.fused)
     count, products = f.word("%t"), f.word("%t", 1)
@@ -321,7 +321,7 @@ def _columns(machine: Machine, opcode: str, called: str, base: str) -> Function:
     Table: how many rows of such sums; for each how many sums, in whole SIMD vectors; products; the first result; for
     each product the first sum's left factor, and the right one, which is that of all.
     """
-    f = Function(name(called, opcode), STAGE)
+    f = Function(name(called, opcode), ARGUMENTS)
     simd = machine.simd
     lanes = Lanes(f, simd, machine.fused)
     with f.loop(f.word("%t"), [("ptr", f.at("%t", 1, "i64"))]) as row:
@@ -362,7 +362,7 @@ def list_totals(machine: Machine, opcode: str) -> Function:
 
 def _listed(machine: Machine, opcode: str, called: str, base: str) -> Function:
     """Write sums of any factors. Table: how many; for each its result, how many products, and their factors."""
-    f = Function(name(called, opcode), STAGE)
+    f = Function(name(called, opcode), ARGUMENTS)
     one = Lanes(f, 1, machine.fused)
     with f.loop(f.word("%t"), [("ptr", f.at("%t", 1, "i64"))]) as item:
         [at] = item.carried
@@ -373,14 +373,14 @@ def _listed(machine: Machine, opcode: str, called: str, base: str) -> Function:
             return one.product_added(a, b, total, opcode)
 
         zero = ("double", one.constant(0.0))
-        with f.repeat(f.quotient(count, PARTS), [("ptr", pairs), *[zero] * PARTS]) as loop:
+        with f.repeat(f.quotient(count, ACCUMULATORS), [("ptr", pairs), *[zero] * ACCUMULATORS]) as loop:
             pair, *parts = loop.carried
-            loop.next = [f.at(pair, 2 * PARTS, "i64"), *(product(pair, k, part) for k, part in enumerate(parts))]
+            loop.next = [f.at(pair, 2 * ACCUMULATORS, "i64"), *(product(pair, k, part) for k, part in enumerate(parts))]
         rest, *sums = loop.next
         total = f.load("double", place)
         for part in sums:
             total = one.add(total, part)
-        with f.repeat(f.op(f"urem i64 {count}, {PARTS}"), [("ptr", rest), ("double", total)]) as last:
+        with f.repeat(f.op(f"urem i64 {count}, {ACCUMULATORS}"), [("ptr", rest), ("double", total)]) as last:
             [pair, total] = last.carried
             last.next = [f.at(pair, 2, "i64"), product(pair, 0, total)]
         f.store("double", last.next[1], place)
@@ -391,7 +391,7 @@ def _listed(machine: Machine, opcode: str, called: str, base: str) -> Function:
 
 def copy(machine: Machine, opcode: str) -> Function:
     """Copy scalars to neighbouring places. Table: how many, the first place, and where they are."""
-    f = Function(OURS + "copy", STAGE)
+    f = Function(OURS + "copy", ARGUMENTS)
     to, places = _at(f, "%s", "%t", 1), f.at("%t", 2, "i64")
     with f.loop(f.word("%t")) as loop:
         f.store("double", f.load("double", _at(f, "%s", places, loop.index)), f.at(to, loop.index))

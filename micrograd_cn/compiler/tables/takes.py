@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from ..llvm.lanes import Lanes
 from ..llvm.machine import Machine
 from ..llvm.text import BYTE, OURS, Function
-from .products import STAGE, blocks
+from .products import ARGUMENTS, blocks
 
 
 def takes(machine: Machine, opcode: str) -> Function:
@@ -22,7 +22,7 @@ def takes(machine: Machine, opcode: str) -> Function:
     each result its place, the bytes from an operand's lane to the next one, which are 0 where all operands are scalars,
     and the table of where they and a nan are.
     """
-    f = Function(OURS + "takes", STAGE)
+    f = Function(OURS + "takes", ARGUMENTS)
     lanes, align = Lanes(f, machine.width, machine.fused), 8 * machine.simd
     with _groups(f) as (index, count, results, first), blocks(f) as (block, _, _):
         numbers = _numbers(lanes, f.load(lanes.kind, f.at(block, index, BYTE), align), count)
@@ -42,7 +42,7 @@ def takes(machine: Machine, opcode: str) -> Function:
 
 def takes_of_scalars(machine: Machine, opcode: str) -> Function:
     """Write chosen operands where all are scalars. Table: as `takes` has it."""
-    f = Function(OURS + "takes_of_scalars", STAGE)
+    f = Function(OURS + "takes_of_scalars", ARGUMENTS)
     with _groups(f) as (index, count, results, first):
         [number] = _numbers(Lanes(f, 1, machine.fused), f.load("double", f.at("%s", index, BYTE)), count)
         with f.loop(results) as loop:

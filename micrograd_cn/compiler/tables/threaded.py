@@ -21,7 +21,7 @@ from ..llvm.machine import Machine
 from ..llvm.straight import compute
 from ..llvm.text import BYTE, OURS, Function
 from ..loops.stages import Call, Stretch
-from .products import STAGE, blocks
+from .products import ARGUMENTS, blocks
 from .tables import Tables
 
 PASSED = "ptr %pc, ptr %s, ptr %w"
@@ -77,7 +77,7 @@ class Threaded:
 
 
 def _go(count: int) -> Function:
-    f = Function(f"{OURS}threaded_{count}", STAGE)
+    f = Function(f"{OURS}threaded_{count}", ARGUMENTS)
     if count > 1:
         with blocks(f) as (block, _, _):
             f.do(f"call void {f.pointer('%t')}(ptr %t, ptr %s, ptr {block})")

@@ -1,1 +1,1 @@
-"""What threads share: work that they do at the same time, locks that survive a fork, the version of nodes' data."""
+"""What threads share: work that they do at the same time, and locks that survive a fork."""

@@ -59,7 +59,7 @@ class Running:
             self.executables.hasten(self.executable, seconds)
         if left and self.executables.worth(self.executable, seconds):
             worse, memories = self.executable, self.memories
-            better = self.executables.native(worse, "gradient")
+            better = self.executables.native(worse)
             self.executable, self.memories = better, [better.memory() for _ in memories]
             _give_back(worse, memories)  # after that, since Ctrl-C may come between two lines
 
@@ -201,10 +201,10 @@ class Training:
         for number, x in update.constants.items():
             self.scalars.data[number] = x
         self.scalars.data[0], self.scalars.data[1] = optimizer.lr, float(optimizer.steps)
-        self.own = -(-len(parameters) // update.width)
-        self.blocks = -(-layout.end // update.width)
-        self.samples = Memory(self.blocks * update.block + update.outputs * update.width)
-        before = array("d", bytes(WORD * self.blocks * update.width))
+        self.own = -(-len(parameters) // update.lanes)
+        self.blocks = -(-layout.end // update.lanes)
+        self.samples = Memory(self.blocks * update.block + update.outputs * update.lanes)
+        before = array("d", bytes(WORD * self.blocks * update.lanes))
         before[: len(data)], before[layout.begin : layout.end] = data, layout.others()
         self._write(0, before)
         slots = {optimizer.slots[k]: k for k in update.kept}
@@ -220,19 +220,19 @@ class Training:
     def _write(self, k: int, numbers: array[float]) -> None:
         """Write numbers of all parameters, by their places, as the k-th ones of the optimiser's blocks."""
         for lane, column in enumerate(self._lanes(k)):
-            column[:] = memoryview(numbers)[lane :: self.update.width]
+            column[:] = memoryview(numbers)[lane :: self.update.lanes]
 
     def _read(self, k: int) -> array[float]:
         """Return the k-th numbers of the optimiser's parameters."""
-        numbers = array("d", bytes(WORD * self.blocks * self.update.width))
+        numbers = array("d", bytes(WORD * self.blocks * self.update.lanes))
         for lane, column in enumerate(self._lanes(k)):
-            memoryview(numbers)[lane :: self.update.width] = column
+            memoryview(numbers)[lane :: self.update.lanes] = column
         return self._layout.of(numbers)
 
     def _lanes(self, k: int) -> Iterator[memoryview[float]]:
         """Yield the k-th numbers in each lane, block by block."""
-        width, block = self.update.width, self.update.block
-        for first in range(k * width, (k + 1) * width):
+        lanes, block = self.update.lanes, self.update.block
+        for first in range(k * lanes, (k + 1) * lanes):
             yield self.samples.view[first : first + (self.blocks - 1) * block + 1 : block]
 
     @property

@@ -35,7 +35,7 @@ class Update:
         header: the address of its header, see `drivers`.
         kept: which of the optimiser's slots it reads or changes.
         numbers: how many there are of a parameter.
-        width: parameters of a block.
+        lanes: parameters of a block.
         block: doubles of a block.
         scalars: how many there are.
         constants: what scalars hold from the start.
@@ -50,11 +50,11 @@ class Update:
         tables = Tables(plan, on)
         self._stages = stages = Stages(tables, native=True)
         places = stages.places
-        self.width, self.block, self.constants = plan.lanes, places.vectors * plan.lanes, places.constants
+        self.lanes, self.block, self.constants = plan.lanes, places.vectors * plan.lanes, places.constants
         self.scalars, self.outputs = places.scalars, len(outputs)
         table = []
         for column, i in zip([0, *range(2, len(outputs) + 1)], outputs, strict=True):  # the gradient, column 1, stays
-            table += [int(schedule.in_lanes(i)), plan.at(i), WORD * self.width * column]
+            table += [int(schedule.in_lanes(i)), plan.at(i), WORD * self.lanes * column]
         fields = {
             "batch": stages.address(BATCH, tables.packed),
             "fill": stages.address_of_filled(),
