@@ -41,7 +41,7 @@ class Part:
         self.shared = None if others or isinstance(first, Stretch) else first.call
 
 
-def parts_of(plan: Plan, outputs: Sequence[int] = ()) -> dict[int, list[Part]]:
+def parts_of(plan: Plan, outputs: Sequence[int]) -> dict[int, list[Part]]:
     """Return the parts of each phase; if outputs are given, the last one of the samples stores them where it can."""
     schedule = plan.schedule
     found = {

@@ -227,7 +227,7 @@ def lost_value(patch):
     parts_of = native.parts_of
 
     def without_one(plan, outputs):
-        found = parts_of(plan)  # where outputs wait in blocks
+        found = parts_of(plan, ())  # where outputs wait in blocks
         for part in found[SAMPLE]:
             part.kept.discard(max(part.kept & plan.vector.keys(), default=None))
         return found

@@ -45,7 +45,7 @@ class Straight:
         """Write one instruction."""
         opcode, *rest = self.code.instructions[i]
         if opcode in SUMS:
-            self.define(i, self.sum(i, *rest))
+            self.define(i, self.sum(opcode, *rest))
         elif opcode.startswith("fcmp"):
             names = [self.value(j) for j in rest]
             key = (opcode, *names)
@@ -61,9 +61,9 @@ class Straight:
                 self.made[key] = compute(self.lanes, opcode, names, self.made)
             self.define(i, self.made[key])
 
-    def sum(self, i: int, pairs: Sequence[Pair], terms: Sequence[int]) -> str:
-        """Return the sum of some terms and products of a sum."""
-        opcode, total = self.code.instructions[i][0], ""
+    def sum(self, opcode: str, pairs: Sequence[Pair], terms: Sequence[int]) -> str:
+        """Return the sum of some terms and products."""
+        total = ""
         for t in terms:
             total = self.lanes.add(total, self.value(t)) if total else self.value(t)
         for a, b in pairs:

@@ -60,12 +60,12 @@ class Maps:
 
     def _placed(self, opcode: str, numbers: Iterable[int]) -> list[_Placed]:
         """Return where instructions of an opcode and their operands are, in order."""
-        place, operands, wished = self._given.scalar, self._code.operands, self._wished
+        operands, wished = self._code.operands, self._wished
         sum_ = opcode in SUMS
         by_number = sum_ and not self._gather
         found = []
         for i in numbers:
-            places = tuple([place[j] if j in place else -j * FAR - FAR for j in operands[i]])
+            places = self._places(operands[i])
             if i in wished:
                 order: tuple[Any, ...] = (False, *wished[i])
             else:

@@ -47,7 +47,7 @@ class Running:
         memories: of each thread.
     """
 
-    def __init__(self, executables: Executables, rows: int, threads: int = 1) -> None:
+    def __init__(self, executables: Executables, rows: int, threads: int) -> None:
         self.executables, self.executable = executables, executables.best("gradient", rows)
         self.memories = [self.executable.memory() for _ in range(threads)]
 
