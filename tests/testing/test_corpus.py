@@ -24,7 +24,7 @@ def loaded():
 
 corpus = loaded()
 CASES = [
-    pytest.param(case, id=name, marks=[pytest.mark.slow] if i % 5 else [])
+    pytest.param(case, id=name, marks=[pytest.mark.slow] if i % 10 else [])
     for i, (name, case) in enumerate(corpus.CASES.items())
 ]
 

@@ -148,7 +148,7 @@ SINE = math.sin(0.0), math.cos(0.0)
 )
 def test_a_wrong_form_is_found_and_named(op, title):
     with pytest.raises(AssertionError) as caught:
-        check_op(op, examples=12)
+        check_op(op, examples=12 if "> 90" in title else 4)  # few points are so far out
     assert title in str(caught.value).splitlines()[0]
 
 
@@ -175,7 +175,7 @@ def test_right_forms_pass_and_none_is_left_out():
         difference(machine="fsub", symbol="-", precedence=1, javascript="(a, b) => a - b"),
         sums(summands=lambda *xs: ((), xs), javascript="sum"),
     ):
-        assert set(check_op(op, examples=12)) == set() if shutil.which("node") else {"JavaScript form"}
+        assert set(check_op(op, examples=4)) == set() if shutil.which("node") else {"JavaScript form"}
 
 
 def test_what_is_not_compared_is_told_and_why(monkeypatch):
