@@ -509,7 +509,9 @@ def test_an_expression_may_be_as_deep_as_it_is_long(text, expected):
     assert result == expected or expected is None
 
 
-@pytest.mark.parametrize("text", ["(" * LONG, ")" * LONG, "sum([" * (LONG // 10), "a" * LONG, "a" * LONG + "(x)"])
+@pytest.mark.parametrize(
+    "text", ["(" * (LONG // 10), ")" * LONG, "sum([" * (LONG // 10), "a" * LONG, "a" * LONG + "(x)"]
+)
 def test_a_long_text_is_refused_like_a_short_one(text):
     with pytest.raises(ParseError):
         value(text, x=1)

@@ -115,7 +115,7 @@ end = [p.data for p in model.parameters()]
 
 @pytest.mark.parametrize("seed", [1337, pytest.param(1, marks=pytest.mark.slow)])
 def test_the_moons_demo_has_the_same_weights_losses_accuracies_and_boundary(seed):
-    theirs, ours = (run(MOONS, package, seed=seed, steps=4) for package in ("micrograd", "micrograd_cn"))
+    theirs, ours = (run(MOONS, package, seed=seed, steps=2) for package in ("micrograd", "micrograd_cn"))
     assert len(ours["start"]) == 337
     assert ours["start"] == theirs["start"]
     losses, accuracies = zip(*ours["history"], strict=True)

@@ -255,7 +255,7 @@ def test_who_watches_is_told_in_both(twins):
 
 def chain(x):
     y = x
-    for k in range(20_000):
+    for k in range(4_000):
         y = y * 1.0001 + x if k % 2 else (y - 0.5).tanh()
     return y
 

@@ -39,7 +39,7 @@ def test_a_label_of_10_000_characters_is_cut():
 
 
 @given(expressions(max_steps=6), st.lists(st.text(max_size=12), min_size=1), st.booleans())
-@settings(max_examples=max(1, settings.default.max_examples // 3))
+@settings(max_examples=max(1, settings.default.max_examples // 5))
 def test_any_graph_with_any_labels_is_drawn_whole(f, labels, ran):
     inputs = [Value(x) for x in f.point]
     y = f(*inputs)
