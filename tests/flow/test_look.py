@@ -32,7 +32,15 @@ def window(size):
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
-@pytest.mark.parametrize("size", [(360, 740), (390, 844), (768, 1024), (1280, 800), (1920, 1080)])
+@pytest.mark.parametrize(
+    "size",
+    [
+        (360, 740),
+        (768, 1024),
+        (1280, 800),
+        *(pytest.param(x, marks=pytest.mark.slow) for x in ((390, 844), (1920, 1080))),
+    ],
+)
 def test_at_first_all_text_of_the_graph_has_at_least_twelve_pixels(size, lang, opened):
     page = opened(playground(lang), replays=False, viewport=window(size)).page
     assert page.evaluate("viewport.vertical") == (size[0] < 640)

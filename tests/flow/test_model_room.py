@@ -206,12 +206,13 @@ def test_a_link_opens_the_room_as_it_was(opened, browser):
     other.close()
 
 
-@pytest.mark.parametrize("given", ["width=17", "heads=3", "rate=nan", "seed=-1", "words=x", "steps=5", "temperature=9"])
-def test_a_link_that_says_what_cannot_be_is_as_if_it_did_not(given, opened, browser):
+def test_a_link_that_says_what_cannot_be_is_as_if_it_did_not(opened, browser):
     page = opened(playground("en"), **REDUCED)
     other = browser.new_page()
-    other.goto(f"{page.url}#room=model&{given}")
-    assert other.evaluate("JSON.stringify(model.settings) === JSON.stringify(MODEL_DEFAULTS)")
+    for given in ("width=17", "heads=3", "rate=nan", "seed=-1", "words=x", "steps=5", "temperature=9"):
+        other.goto("about:blank")
+        other.goto(f"{page.url}#room=model&{given}")
+        assert other.evaluate("JSON.stringify(model.settings) === JSON.stringify(MODEL_DEFAULTS)"), given
     other.close()
 
 
