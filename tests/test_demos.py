@@ -17,8 +17,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import matplotlib.animation
 import matplotlib.image
 import pytest
+from matplotlib.animation import FuncAnimation
+from matplotlib.figure import Figure
 
 ROOT = Path(__file__).parents[1]
 PICTURES = {
@@ -39,6 +42,7 @@ PICTURES = {
 AS_A_PERSON = {"gradient_flow", "newton"}  # one of them imports matplotlib
 NOT_RANDOM = {"gradient_flow", "newton", "optimal_control", "optimizers", "taylor"}
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
+SAVE = Figure.savefig
 
 
 STEPS = {"digits": 20, "even_odd": 20, "moons": 8, "newton": 7, "optimal_control": 12, "optimizers": 2000, "taylor": 6}
@@ -58,15 +62,26 @@ def run_here(name: str, out: Path, steps: int, seed: int = 0, *more: str) -> str
     return started(name, "--steps", str(steps), "--seed", str(seed), "--out", str(out), *more)
 
 
+def coarse(figure: Figure, path: Path, **how: Any) -> None:
+    SAVE(figure, path, **{"dpi": 50} | how)
+
+
+def short(figure: Figure, show: Any, frames: int, **how: Any) -> FuncAnimation:
+    return FuncAnimation(figure, show, frames=range(0, frames, 9), **how)
+
+
 def started(name: str, *arguments: str, locale: str = "C.UTF-8") -> str:
     """Run the demo in this process, which spares importing libraries again, and return what it prints.
 
-    It imports the modules beside it anew, and the style of its figures ends with it.
+    It imports the modules beside it anew, and the style of its figures ends with it. Pictures are coarse and films have
+    every ninth frame: to draw them would take longer than what is drawn.
     """
     printed, before = io.StringIO(), {*sys.modules}
     with pytest.MonkeyPatch.context() as patch, matplotlib.rc_context():
         patch.syspath_prepend(ROOT / "demos")
         patch.setenv("LC_ALL", locale)
+        patch.setattr(Figure, "savefig", coarse)
+        patch.setattr(matplotlib.animation, "FuncAnimation", short)
         patch.setattr(sys, "argv", [name, *arguments])
         try:
             with redirect_stdout(printed), redirect_stderr(io.StringIO()):

@@ -22,7 +22,7 @@ def failures(tmp_path_factory):
     """Return of each wrong row, by its name, the lines that pytest prints of its failure, and what was raised."""
     path = tmp_path_factory.mktemp("failures") / "test_wrong.py"
     tests = [
-        f"def test_{name}():\n    own = wrong.{name}\n    check_op(own, wrong.REFERENCES.get({name!r}), examples=10)\n"
+        f"def test_{name}():\n    own = wrong.{name}\n    check_op(own, wrong.REFERENCES.get({name!r}), examples=4)\n"
         for name in wrong.ROWS
     ]
     folder = str(wrong.__file__).rpartition("/")[0]
