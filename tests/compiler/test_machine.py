@@ -166,7 +166,17 @@ def test_other_processors(processor):
     here = llvm.get_host_cpu_features()
     if not llvm.get_process_triple().startswith("x86_64") or not all(here.get(name) for name in features.split()):
         pytest.skip(f"this processor is no {processor}")
-    options = ["-q", "-x", "-p", "no:cacheprovider", "--import-mode=importlib", "-o", "addopts=", "-k"]
+    options = [
+        "-q",
+        "-x",
+        "--assert=plain",
+        "-p",
+        "no:cacheprovider",
+        "--import-mode=importlib",
+        "-o",
+        "addopts=",
+        "-k",
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, "(this_process or on_this) and not gathered and not fused", HERE],
         env=os.environ | {FEATURES: features},

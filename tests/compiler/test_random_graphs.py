@@ -36,7 +36,7 @@ def test_a_difference_is_made_smaller_and_printed_as_code(monkeypatch):
     monkeypatch.setattr(campaign, "by_python", wrong)
     case = next(case for case in small("sums") if any(op.name == "sum" for op, _ in case.graph.steps))
     assert campaign.failure(case).kind == "eager, forward"
-    reduced = campaign.reduced(case, seconds=1.0)
+    reduced = campaign.reduced(case, seconds=0.3)
     assert len(reduced.graph.steps) <= len(case.graph.steps)
     assert campaign.failure(reduced).kind == "eager, forward"
     compile(campaign.code(reduced), "a case", "exec")

@@ -45,7 +45,7 @@ def of_one_thread(parameters, program, data, threads):
 def test_outputs_are_in_order_whoever_computes_which_part_of_them(threads, outputs):
     x = Value(0.5)
     program = compile([x * k for k in range(2, outputs + 2)] if outputs > 1 else x * 2.0, [x])
-    for rows in (1, 2, 3, 17, 999, 20_000, 100_000):
+    for rows in (1, 2, 3, 17, 999, 20_000, *[100_000] * (threads == 3)):
         expected = [[i * k for k in range(2, outputs + 2)] for i in range(rows)]
         found = program.forward([[float(i)] for i in range(rows)], threads)
         assert found == (expected if outputs > 1 else [2.0 * i for i in range(rows)])
