@@ -166,17 +166,7 @@ def test_other_processors(processor):
     here = llvm.get_host_cpu_features()
     if not llvm.get_process_triple().startswith("x86_64") or not all(here.get(name) for name in features.split()):
         pytest.skip(f"this processor is no {processor}")
-    options = [
-        "-q",
-        "-x",
-        "--assert=plain",
-        "-p",
-        "no:cacheprovider",
-        "--import-mode=importlib",
-        "-o",
-        "addopts=",
-        "-k",
-    ]
+    options = ["-qx", "--assert=plain", "-pno:cacheprovider", "--import-mode=importlib", "-oaddopts=", "-k"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, "(this_process or on_this) and not gathered and not fused", HERE],
         env=os.environ | {FEATURES: features},
