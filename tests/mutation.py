@@ -222,7 +222,7 @@ def forked(session, path, files):
 def enter(folder, tree):
     """Make a copy of the tree, from which the children import."""
     copy = tempfile.mkdtemp(dir=folder)
-    shutil.copytree(tree, copy, ignore=shutil.ignore_patterns(".*", "__pycache__", "demos"), dirs_exist_ok=True)
+    shutil.copytree(tree, copy, ignore=shutil.ignore_patterns(".*", "__pycache__"), dirs_exist_ok=True)
     compileall.compile_dir(copy, quiet=1, invalidation_mode=PycInvalidationMode.CHECKED_HASH)  # not by time and size
     os.chdir(copy)
     sys.path[0] = os.environ["PYTHONPATH"] = copy

@@ -18,7 +18,7 @@ from .compare import Row
 from .contract import examine, random_weights, settle
 from .line import Line
 from .lines import FEW_BITS, FEW_CALLS, compare_along, tells
-from .numerical import Estimate
+from .numerical import Estimate, quotient
 from .problem import CALLS, FEW, Problem, length, unit
 from .subject import Subject
 from .vectors import Indices, Vector
@@ -28,6 +28,7 @@ __tracebackhide__ = True
 DIRECTIONS, ELEMENTS = 4, 8  # how many are compared of more
 GROUPS = 12  # directions of single arrays; of more arrays, those of like gradients share one
 EVEN = 1000  # numbers of which a direction goes uphill in no more than downhill
+MUCH = 0.1  # by which a derivative is off that shows a mistake well
 ENOUGH = 3  # elements that are wrong, to stop
 SIGNS = np.array([-1.0, 1.0])
 LAST = 8  # calls that are made when all is compared
@@ -166,11 +167,11 @@ class Sampled:
         return rows + [row for row, _ in compared if not row.noisy]
 
     def _of_element(self, i: int, u: Vector, typical: float, whole: float) -> tuple[Row, Line]:
-        """Compare the derivative by an element; where it is wrong, that of the output that is wrong most."""
+        """Compare the derivative by an element; where it is wrong, that of an output."""
         problem = self._problem
         row, line = compare_along(problem, self._title(i), u, problem.along(i), typical, whole=whole)
         if row.agrees is False and problem.y.size > 1:
-            j = self._worst_output(line)
+            j = self._wrong_output(line)
             of_one = unit(problem.y.size, j)
             named, _ = compare_along(problem, problem.title(j, i), of_one, problem.along(i), problem.typical(of_one))
             row = replace(named if named.agrees is False else row, cause=self._cause(i, u, row))
@@ -282,24 +283,26 @@ class Sampled:
         """Return the difference of both derivatives along `v`, from few calls."""
         problem = self._problem
         line = Line(problem, u, v, problem.x)
-        h = problem.steps.first[1]
-        numeric = (8.0 * (line(0.5 * h) - line(-0.5 * h)) - (line(h) - line(-h))) / (6.0 * h)
+        numeric = quotient(line, 0.0, problem.steps.first[2])
         return numeric - line.slope if math.isfinite(numeric) else 0.0
 
-    def _worst_output(self, line: Line) -> int:
-        """Return the output whose derivative along a line disagrees most."""
+    def _wrong_output(self, line: Line) -> int:
+        """Return an output whose derivative along a line disagrees: the steepest, or one that is found by halving."""
         problem = self._problem
-        h = problem.steps.first[1]
-        values = [problem.value(problem.arguments.stored(problem.x + t * line.v)) for t in (h, -h, 0.5 * h, -0.5 * h)]
-        numeric = (8.0 * (values[2] - values[3]) - (values[0] - values[1])) / (6.0 * h)
+        h = problem.steps.first[2]
+        above, below = (problem.value(problem.arguments.stored(problem.x + t * line.v)) for t in (h, -h))
+        numeric = (above - below) / (2.0 * h)
+        steepest = int(np.argmax(np.nan_to_num(np.abs(numeric * line.u))))
         if not math.isfinite(line.slope):
-            return int(np.argmax(np.nan_to_num(np.abs(numeric * line.u))))
+            return steepest
         some = np.flatnonzero(line.u)
 
         def mismatch(outputs: Indices) -> float:
             u = np.where(_mask(line.u.size, outputs), line.u, 0.0)
             return dot(numeric, u) - problem.derivative.slope(problem.x, u, line.v)
 
+        if math.fabs(mismatch(np.array([steepest]))) > MUCH * math.fabs(numeric[steepest] * line.u[steepest]):
+            return steepest
         total = mismatch(some)
         while some.size > 1:
             left, right = np.array_split(some, 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from . import half
 from .compare import Question, Row, compare, hidden
 from .intervals import mean_over, over_an_interval
 from .line import Line
-from .numerical import Estimate, Spent, derivative, noise, quotient
+from .numerical import Estimate, Spent, derivative, glance, noise, quotient
 from .problem import Problem, power_of_2
 from .tolerance import ForArrays
 from .vectors import Vector
@@ -24,7 +25,7 @@ MANY_BITS = 40  # a type of so many shows a mistake of the size of the tolerance
 HIDDEN = 1000.0  # times what rounding does, a derivative must do in the largest step so that 1 % of it is told
 BELIEVED = 2.0**13  # last bits by which an analytic derivative may be noisy without being wrong
 STAIR = 2.0**8  # last bits of the arguments, less than which is asked of larger steps, too
-SCATTER = 0.1  # of what a derivative is off, by which quotients with small steps may differ if no noise explains it
+SCATTER = 0.1  # of a derivative, and of what it is off, by which quotients may differ if no noise explains what is off
 LEAST_LARGEST = 6e4  # a number that is held by every type, by float16 as one of the largest
 NEGLIGIBLE = 1e-4  # of the whole gradient: rounding that hides less of it hides nothing
 
@@ -87,7 +88,7 @@ def _excuse(problem: Problem, row: Row, line: Line, title: str, u: Vector, typic
     off = math.fabs(row.analytic - row.numeric.slope)
     size = float(np.max(np.abs(line.x[line.v != 0.0]), initial=1.0))
     tread = problem.steps.finest
-    still = line(tread) == line(-tread) == 0.0  # as what computes in float32, with doubles around it
+    still = line(tread) == line(-tread) == 0.0 and line.moves_far_away()  # as what computes in float32 among doubles
     if (still or off <= STAIR * problem.eps * size) and _is_stair(line, off):
         return "too noisy to tell: not so over larger steps"  # it may be what rounding leaves of 1 + erf(x) at -8
     return "kink: not differentiable, as where numbers that are sorted are equal" if _is_corner(problem, line) else ""
@@ -164,8 +165,10 @@ def _told(problem: Problem, title: str, line: Line, typical: float) -> Row:
     if over is not None and (over.agrees is not None or over.numeric.noise > 0.5 * over.numeric.error):
         return over
 
-    glance = 0.0 if few else problem.steps.first[2]
-    steps = problem.steps._replace(small=1e-2 * problem.rtol * tolerance.typical, glance=glance)
+    if not few and (seen := _at_a_glance(line, title, tolerance, typical)):
+        return seen
+
+    steps = problem.steps._replace(small=1e-2 * problem.rtol * tolerance.typical)
     doubtful = not few and problem.bits < MANY_BITS
 
     def at_the_point(rounding: float, tolerance: ForArrays) -> Row:
@@ -188,15 +191,18 @@ def _told(problem: Problem, title: str, line: Line, typical: float) -> Row:
     row = at_the_point(line.rounding, tolerance)
     if row.agrees and not row.note:
         return row
-    most = math.inf if few else _most_noise(problem, line, line.rounding, typical)
-    if _stands_out(line, row) and at_the_point(line.rounding, replace(tolerance, error=max(rounded, most))) == row:
-        return row
+    if row.agrees is False and not row.note and not few:
+        off = math.fabs(row.analytic - row.numeric.slope)
+        most = _most_noise(line, line.rounding, typical)
+        beyond = off > replace(tolerance, error=max(rounded, most)).allowed(row.analytic, row.numeric)
+        if beyond and _stands_out(line, row.numeric.slope, off, problem.steps.first[-2:]):
+            return row
     rounding = max(line.rounding, noise(line, 0.0, problem.noise_steps))
     if change == 0.0 and line.moves_far_away():  # then rounding hides how it moves near the point
         rounding = max(rounding, first * math.fabs(line.slope))
     row = at_the_point(rounding, tolerance)
     if row.agrees is not True and math.isfinite(line.slope):
-        most = math.inf if few else _most_noise(problem, line, rounding, typical)
+        most = math.inf if few else _most_noise(line, rounding, typical)
         if few or row.agrees is None or at_the_point(rounding, replace(tolerance, error=max(rounded, most))) != row:
             rounded = max(rounded, min(noise(line.slope_at, 0.0, problem.noise_steps), most))
             tolerance = replace(tolerance, error=rounded)
@@ -235,19 +241,47 @@ def _unmoved(title: str, line: Line) -> Row:
     return Row(title, 0.0, estimate, None if moves else True, hidden(line.rounding) if moves else "", noisy=moves)
 
 
-def _stands_out(line: Line, row: Row) -> bool:
-    """Return whether a derivative is wrong by far more than the quotients with small steps scatter.
+def _at_a_glance(line: Line, title: str, tolerance: ForArrays, typical: float) -> Row | None:
+    """Return what few quotients tell: that a derivative is right, or wrong beyond doubt; None if they tell neither."""
+    steps = line.problem.steps
+    e = glance(line, 0.0, steps.first[0], steps.first[2], line.rounding)
+    if tolerance.satisfied(line.slope, e):
+        return Row(title, line.slope, e, True)
+    off = math.fabs(line.slope - e.slope)
+    noisy = replace(tolerance, error=max(tolerance.error, _most_noise(line, line.rounding, typical)))
+    if not max(noisy.allowed(line.slope, e), line.coarse) < off < math.inf:
+        return None
+    telling = off * steps.finest > 40.0 * line.rounding  # else noise hides what the finest steps would show
+    if not _stands_out(line, e.slope, off, (*steps.first[-2:], *([steps.finest] if telling else []))):
+        return None
+    line.problem.suspect()
+    if not telling and off <= line.coarse_nearby():
+        return None
+    return Row(title, line.slope, e, False, order=_order(line))
 
-    Noise that hid it would carry these by thousands of times what is off.
+
+def _stands_out(line: Line, slope: float, off: float, steps: Sequence[float]) -> bool:
+    """Return whether a derivative is off by far more than the quotients on both sides, with small steps, scatter.
+
+    Noise that hid it would carry these by thousands of times what is off; at a kink, or beside a feature as small as
+    the steps, they differ. What does not change with these must not change far away, either.
     """
-    if row.agrees is not False or row.note or row.numeric.slope == 0.0:
+    scatter = SCATTER * min(off, math.fabs(slope))
+    if not all(math.fabs(line(t) / t - slope) <= scatter for h in steps for t in (h, -h)):
         return False
-    slope, off = row.numeric.slope, math.fabs(row.analytic - row.numeric.slope)
-    return all(math.fabs(_central(line, h) - slope) <= SCATTER * off for h in line.problem.steps.first[-2:])
+    return slope != 0.0 or not line.moves_far_away()
 
 
-def _most_noise(problem: Problem, line: Line, rounding: float, typical: float) -> float:
+def _order(line: Line) -> float:
+    """Return the Taylor remainder's order between two small steps."""
+    larger, smaller = line.problem.steps.first[-2:]
+    left = [math.hypot(*(line(t) - t * line.slope for t in (h, -h))) for h in (larger, smaller)]
+    return math.log(left[0] / left[1]) / math.log(larger / smaller)
+
+
+def _most_noise(line: Line, rounding: float, typical: float) -> float:
     """Return how far the analytic derivative may be rounded: as far as the function's own noise explains."""
+    problem = line.problem
     largest = float(np.max(np.abs(problem.y), initial=0.0)) * float(np.max(np.abs(line.u)))
     digits = max(problem.eps, rounding / largest if largest else 0.0)
     return BELIEVED * digits * max(typical, math.fabs(line.slope))

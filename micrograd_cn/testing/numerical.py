@@ -48,7 +48,6 @@ class Steps(NamedTuple):
         enough: the error, relative to the slope, at which no further first step is tried.
         small: such an error that is absolute.
         stops: whether an extrapolation stops there too.
-        glance: a step whose quotient, with that of the first step, may satisfy the caller; 0.0 if none is.
     """
 
     first: Sequence[float]
@@ -56,7 +55,6 @@ class Steps(NamedTuple):
     enough: float
     small: float = 0.0
     stops: bool = False
-    glance: float = 0.0
 
     def suffice(self, e: Estimate) -> bool:
         """Return whether the estimate is exact enough."""
@@ -79,8 +77,7 @@ def derivative(
     Difference quotients with steps h, h/2, h/4, ... are extrapolated to h = 0 until the differences within the tableau,
     which estimate the error, grow again (Ridders 1982, Advances in Engineering Software 4, 75). Several first steps are
     tried, since only a step smaller than the distance to the next kink, pole or edge of the domain can be right.
-    The first estimate with which the caller is `satisfied`, and a finer one agrees, ends it, and so does `Spent`; where
-    the steps have one for a glance, two quotients that lie far apart are tried first.
+    The first estimate with which the caller is `satisfied`, and a finer one agrees, ends it, and so does `Spent`.
 
     >>> estimate = derivative(lambda x: x**3, 2.0)
     >>> abs(estimate.slope - 12) <= estimate.error < 1e-8
@@ -94,8 +91,6 @@ def derivative(
         if all(g(x + sign * h) == here for h in first for sign in sides):  # to the last bit: it does not depend on x
             return Estimate(0.0, math.ulp(here) / first[0])
         steps = Steps(first, 0.0, 1e-11)
-    if satisfied and steps.glance and satisfied(glance := _glance(g, x, steps, rounding)):
-        return glance
     found: list[Estimate] = []
     for i, h in enumerate(steps.first):
         estimate = _extrapolate(g, x, h, side, rounding, steps, satisfied=satisfied)
@@ -213,14 +208,15 @@ def quotient(g: Callable[[float], float], x: float, h: float) -> float:
     return (g(x + h) - g(x - h)) / (2.0 * h)
 
 
-def _glance(g: Callable[[float], float], x: float, steps: Steps, rounding: float) -> Estimate:
-    """Return the central derivative from two quotients, whose steps are so far apart that the finer one is exact."""
-    h, finer = steps.first[0], steps.glance
-    try:
-        coarse, fine = quotient(g, x, h), quotient(g, x, finer)
-        noise = 2.0 * max(math.ulp(g(x + finer)), math.ulp(g(x - finer)), rounding) / finer
-    except Spent:
-        return Estimate(nan, inf)
+def glance(g: Callable[[float], float], x: float, h: float, finer: float, rounding: float) -> Estimate:
+    """Return the central derivative from two quotients, whose steps are so far apart that the finer one is exact.
+
+    >>> estimate = glance(lambda x: x**3, 2.0, 2.0**-3, 2.0**-16, 0.0)
+    >>> abs(estimate.slope - 12) <= estimate.error < 1e-9
+    True
+    """
+    coarse, fine = quotient(g, x, h), quotient(g, x, finer)
+    noise = 2.0 * max(math.ulp(g(x + finer)), math.ulp(g(x - finer)), rounding) / finer
     off = (fine - coarse) / ((h / finer) ** 2 - 1.0)
     return Estimate(fine + off, math.fabs(off) + noise, noise)
 

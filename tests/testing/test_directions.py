@@ -259,7 +259,7 @@ def test_the_worst_element_of_a_direction_is_found_by_halving(element, factor):
     line = Line(problem, np.ones(1), v, problem.x)
     assert sampled._worst(line) == element
     assert sampled._mismatch(line.u, v) == pytest.approx(v[element] * (1.0 - factor))
-    assert sampled._mismatch(line.u, np.where(np.arange(60) == element, 0.0, v)) == pytest.approx(0.0, abs=1e-10)
+    assert sampled._mismatch(line.u, np.where(np.arange(60) == element, 0.0, v)) == pytest.approx(0.0, abs=1e-9)
     assert f"df/dx0[{element}]" in titles(row for row in sampled.rows() if row.agrees is False)
 
 
@@ -277,7 +277,7 @@ def test_a_mismatch_is_that_of_a_curve_too():
     problem = problem_of(lambda x: np.sum(x**4), 0.5 * np.ones(20), lambda x, g: g * 4.0 * x**3)
     sampled = Sampled(problem, 0)
     for u, v in ((1.0, np.ones(20)), (-2.0, draw(20))):
-        assert sampled._mismatch(np.array([u]), v) == pytest.approx(0.0, abs=1e-9)
+        assert sampled._mismatch(np.array([u]), v) == pytest.approx(0.0, abs=1e-7)
     near = problem_of(
         lambda x: np.sum(np.where(np.abs(x - 0.5) < 0.1, x, np.nan)), 0.5 * np.ones(20), lambda x, g: 0.0 * x
     )
@@ -287,16 +287,16 @@ def test_a_mismatch_is_that_of_a_curve_too():
 
 
 @pytest.mark.parametrize("output", [0, 1, 20, 39])
-def test_the_worst_output_of_an_element_is_found_by_halving(output):
+def test_the_wrong_output_of_an_element_is_found_by_halving(output):
     def vjp(x, g):
         return g * 4.0 * x**3 + 0.3 * g[output] * (np.arange(40) == 5)
 
     problem = problem_of(lambda x: x**4, np.ones(40), vjp)
     sampled = Sampled(problem, 0)
     for u in (np.ones(40), sampled._weights()):
-        assert sampled._worst_output(Line(problem, u, problem.along(5), problem.x)) == output
+        assert sampled._wrong_output(Line(problem, u, problem.along(5), problem.x)) == output
     near = problem_of(lambda x: np.where(np.abs(x - 1.0) < 0.1, x**4, np.nan), np.ones(40), vjp)
-    assert Sampled(near, 0)._worst_output(Line(near, np.ones(40), near.along(5), near.x)) == output, "in small steps"
+    assert Sampled(near, 0)._wrong_output(Line(near, np.ones(40), near.along(5), near.x)) == output, "in small steps"
     wrong = titles(row for row in sampled.rows() if row.agrees is False)
     assert f"df[{output}]/dx0[5]" in wrong
 

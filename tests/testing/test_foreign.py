@@ -551,11 +551,11 @@ class Unread:
 
 def test_pytest_is_told_to_leave_out_every_frame_between_the_test_and_the_function():
     found = set()
-    checks = [(raising_from(n), lambda x, g: 2.02 * g * x) for n in (0, 1, 2, 8, 20, 40, 10_000)]
-    checks += [(lambda x: (x * x).sum(), raising_from(n)) for n in (0, 1, 2, 8, 20, 40, 99)]
-    checks += [(lambda x: x, lambda x, g: np.ones(7)), (lambda x: Unread(), lambda x, g: x)]
-    for f, vjp in checks:
-        for x in (np.ones(3), np.ones(30)):
+    for x in (np.ones(3), np.ones(30), np.ones(3, np.float32)):
+        checks = [(raising_from(n), lambda x, g: 2.02 * g * x) for n in (0, 1, 2, 8, 20, 40, 10_000)]
+        checks += [(lambda x: (x * x).sum(), raising_from(n)) for n in (0, 1, 2, 8, 20, 40, 99)]
+        checks += [(lambda x: x, lambda x, g: np.ones(7)), (lambda x: Unread(), lambda x, g: x)]
+        for f, vjp in checks:
             with pytest.raises((KeyError, ValueError, GradientMismatch)) as caught:
                 gradcheck(f, x, vjp=vjp)
             frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
