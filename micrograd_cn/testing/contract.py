@@ -30,7 +30,7 @@ def random_weights(problem: Problem, random: np.random.Generator) -> Vector:
         return np.ones(1)
     weights = np.empty(problem.y.size)
     for place, size in zip(problem.outputs.slices(), problem.output_sizes, strict=True):
-        drawn = random.integers(0, len(WEIGHTS), place.stop - place.start)
+        drawn = random.integers(0, len(WEIGHTS), place.stop - place.start, dtype=np.uint8)
         np.take(WEIGHTS / size, drawn, out=weights[place], mode="clip")
     if not problem.all_live:
         weights[~problem.live] = 0.0
@@ -157,12 +157,17 @@ def _differs(problem: Problem, found: Vector, expected: Vector, usual: Vector | 
         if not finite.any():
             continue
         with np.errstate(all="ignore"):
-            size = max(float(np.max(np.abs(x[place][finite]))) for x in (expected, usual))
+            both = [b] if usual is expected else [b, usual[place]]
+            size = max(_largest(x if finite.all() else x[finite]) for x in both)
             allowed = SAME * problem.eps * (size if math.isfinite(size) else 0.0) + problem.least
             other = finite & ~(np.abs(a - b) <= allowed)
         if other.any():
             return path, place.start + int(np.argmax(other))
     return None
+
+
+def _largest(x: Vector) -> float:
+    return max(float(np.max(x)), -float(np.min(x)))
 
 
 def _breach(problem: Problem, what: str) -> GradientMismatch:

@@ -30,7 +30,6 @@ GROUPS = 12  # directions of single arrays; of more arrays, those of like gradie
 EVEN = 1000  # numbers of which a direction goes uphill in no more than downhill
 MUCH = 0.1  # by which a derivative is off that shows a mistake well
 ENOUGH = 3  # elements that are wrong, to stop
-SIGNS = np.array([-1.0, 1.0])
 LAST = 8  # calls that are made when all is compared
 UNLIMITED = 10**9  # as in types of few digits, where it takes many calls to tell a mistake from noise
 
@@ -245,21 +244,26 @@ class Sampled:
     def _direction(self, g: Vector | None, uphill: float) -> Vector:
         """Return a random direction that goes along the gradient in a part of the elements."""
         n = self._problem.x.size
-        signs = np.take(SIGNS, self._random.integers(0, 2, n))
-        if g is not None:
-            chosen = np.isfinite(g) & (g != 0.0) & (self._random.random(n) < uphill)
-            np.sign(g, out=signs, where=chosen)
-        signs *= self._random.uniform(0.5, 1.0, n)
-        signs *= self._problem.scale
-        return signs
+        v = self._random.random(n, dtype=np.float32).astype(np.float64)
+        v -= 0.5
+        v += np.copysign(0.5, v)  # half a step or more, up or down
+        if g is not None and uphill:
+            chosen = np.isfinite(g) & (g != 0.0)
+            if uphill < 1.0:
+                chosen &= self._random.random(n, dtype=np.float32) < uphill
+            np.copysign(v, g if chosen.all() else np.where(chosen, g, v), out=v)
+        v *= self._problem.scale
+        return v
 
     def _elements(self, g: Vector | None) -> list[int]:
         """Return elements to be compared: not finite, steepest, and of every array some."""
         problem = self._problem
         found: list[int] = []
         if g is not None:
-            found += np.flatnonzero(~np.isfinite(g))[:2].tolist()
-            found.append(int(np.argmax(np.where(np.isfinite(g), np.abs(g * problem.scale), 0.0))))
+            finite = np.isfinite(g)
+            if not finite.all():
+                found += np.flatnonzero(~finite)[:2].tolist()
+            found.append(int(np.argmax(np.where(finite, np.abs(g * problem.scale), 0.0))))
         places = [place for _, place in self._arrays]
         while len(set(found)) < min(ELEMENTS, problem.x.size):
             place = places[len(found) % len(places)]

@@ -51,9 +51,12 @@ class Line:
         if self._rounding is None:
             lengths, some_moved = [], bool(self.moved.any())
             for some in blocks(slice(0, self._y.size)):
+                moved = self.moved[some]
+                if some_moved and not moved.any():
+                    continue
                 products = self.u[some] * self._y[some]
                 if some_moved and not self._all_moved:
-                    products = np.where(self.moved[some], products, 0.0)
+                    products = np.where(moved, products, 0.0)
                 lengths.append(length(products))
             self._rounding = 0.5 * self.problem.outputs.eps * math.hypot(*lengths)
         return self._rounding

@@ -166,8 +166,8 @@ class Packed:
     def changed(self, tree: Any, vector: Vector) -> str | None:
         """Return what of a structure is no more what `held` made of `vector`; None if all is."""
         now, before = self.pack(tree), self.stored(vector)
-        other = ~((now == before) | (np.isnan(now) & np.isnan(before)))
-        if other.any():
+        other = now != before
+        if other.any() and (other := other & ~(np.isnan(now) & np.isnan(before))).any():
             i = int(np.argmax(other))
             return f"{self.names(i)} from {before[i]:.6g} to {now[i]:.6g}"
         found = leaves(tree)
