@@ -158,7 +158,8 @@ class Sampled:
             worst.append(self._worst(line))
         u = self._weights()
         typical = problem.typical(u)
-        elements = list(dict.fromkeys([*worst, *self._elements(problem.derivative.gradient(problem.x, u))]))
+        among = np.logical_or.reduce([line.v != 0.0 for line in lines] or [np.ones(problem.x.size, bool)])
+        elements = list(dict.fromkeys([*worst, *self._elements(problem.derivative.gradient(problem.x, u), among)]))
         compared = in_turn(
             problem, [functools.partial(self._of_element, i, u, typical, whole) for i in elements], enough=ENOUGH
         )
@@ -255,16 +256,16 @@ class Sampled:
         v *= self._problem.scale
         return v
 
-    def _elements(self, g: Vector | None) -> list[int]:
-        """Return elements to be compared: not finite, steepest, and of every array some."""
+    def _elements(self, g: Vector | None, among: NDArray[np.bool_]) -> list[int]:
+        """Return elements to be compared: not finite, steepest, and of every array some; where wrong, of those."""
         problem = self._problem
         found: list[int] = []
         if g is not None:
             finite = np.isfinite(g)
             if not finite.all():
                 found += np.flatnonzero(~finite)[:2].tolist()
-            found.append(int(np.argmax(np.where(finite, np.abs(g * problem.scale), 0.0))))
-        places = [place for _, place in self._arrays]
+            found.append(int(np.argmax(np.where(finite & among, np.abs(g * problem.scale), 0.0))))
+        places = [place for _, place in self._arrays if among[place].any()]
         while len(set(found)) < min(ELEMENTS, problem.x.size):
             place = places[len(found) % len(places)]
             found.append(int(self._random.integers(place.start, place.stop)))

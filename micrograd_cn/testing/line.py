@@ -177,17 +177,13 @@ class Line:
     def _change(self, y: Vector) -> float:
         changes = y - self._y
         if not self._all_moved:
-            moved = changes != 0.0
-            moved &= np.isfinite(changes)
-            moved |= self.moved
-            self._see(moved)
+            self._see(self.moved | ((changes != 0.0) & np.isfinite(changes)))
         return quiet_dot(changes, self.u)
 
     def _see(self, moved: NDArray[np.bool_]) -> None:
         """Remember which outputs have moved; what is known of their rounding is known no more."""
-        before, now = np.count_nonzero(self.moved), np.count_nonzero(moved)
-        if now > before:
-            self.moved, self._all_moved, self._rounding = moved, now == moved.size, None
+        if (moved > self.moved).any():
+            self.moved, self._all_moved, self._rounding = moved, bool(moved.all()), None
 
     def slope_at(self, t: float) -> float:
         """Return the derivative that is checked, elsewhere on the line; nan where it refuses."""

@@ -83,6 +83,8 @@ class Packed:
         self._makers = [maker(self._leaves[i]) for i, *_ in self._parts]
         self._blanks = [blank(self._leaves[i]) for i, *_ in self._parts]
         self.exact = self.eps == DOUBLE
+        kinds = {numbers(self._leaves[i]).dtype for i, *_ in self._parts}
+        self._single = kinds == {np.dtype(np.float32)}  # all are, so that numpy rounds them at once
         self._held: Vector | None = None
         self.least = 2.0**-14 if self.eps == HALF else 1e-37 if self.eps > DOUBLE else 1e-307
         self._varying = varying = [i for i, *_ in self._parts]
@@ -103,8 +105,11 @@ class Packed:
             return self.with_variables(made), vector
         if self._held is None:
             self._held = np.empty(self.vector.size)
-        for x, (*_, place) in zip(made, self._parts, strict=True):
-            self._held[place] = numbers(x).reshape(-1)
+        if self._single:
+            self._held[...] = vector.astype(np.float32)
+        else:
+            for x, (*_, place) in zip(made, self._parts, strict=True):
+                self._held[place] = numbers(x).reshape(-1)
         return self.with_variables(made), self._held
 
     def blank(self) -> tuple[Any, list[NDArray[Any]]] | None:

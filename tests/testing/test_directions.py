@@ -86,11 +86,24 @@ def test_elements_that_are_not_finite_come_first_and_two_of_them_are_enough():
 
     sampled = Sampled(problem_of(lambda x: x.sum(), np.ones(100), vjp), 0)
     g = vjp(np.ones(100), 1.0)
-    elements = sampled._elements(g)
+    everywhere = np.ones(100, bool)
+    elements = sampled._elements(g, everywhere)
     assert elements[:3] == [20, 40, 70]
     assert len(elements) == 8
-    assert sampled._elements(None) != elements
-    assert len(sampled._elements(None)) == 8
+    assert sampled._elements(None, everywhere) != elements
+    assert len(sampled._elements(None, everywhere)) == 8
+
+
+def test_where_an_array_is_wrong_its_elements_are_looked_at_and_no_others():
+    def vjp(x, y, g):
+        return 1.1 * g * np.cos(x) * np.exp(y), g * np.sin(x) * np.exp(y)
+
+    x, y = draw(30), draw(30)
+    problem = Problem("it", lambda x, y: np.sin(x) * np.exp(y), (x, y), {"vjp": vjp}, None, None)
+    rows = Sampled(problem, 0).rows()
+    assert {row.argument for row in rows if row.agrees is False} == {"", "x0"}
+    assert not any("dx1[" in row.title for row in rows)
+    assert any(row.agrees and row.argument == "x1" for row in rows), "of it there is its direction"
 
 
 def test_the_first_direction_goes_uphill_in_every_element():
