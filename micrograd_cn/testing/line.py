@@ -15,6 +15,7 @@ from .vectors import Vector, blocks
 
 __tracebackhide__ = True
 
+TINY = 1e9  # times the smallest number, weighted ones are not rounded by more than their last bits
 FAR = 8.0  # a step by which an output changes, if it depends on what is moved
 
 
@@ -58,8 +59,18 @@ class Line:
                 if some_moved and not self._all_moved:
                     products = np.where(moved, products, 0.0)
                 lengths.append(length(products))
-            self._rounding = 0.5 * self.problem.outputs.eps * math.hypot(*lengths)
+            outputs = self.problem.outputs
+            self._rounding = 0.5 * outputs.eps * math.hypot(*lengths)
+            if self._rounding < TINY * outputs.subnormal * math.sqrt(self._y.size):
+                self._rounding = max(self._rounding, 0.5 * outputs.subnormal * length(self.u))
         return self._rounding
+
+    @property
+    def slope_rounding(self) -> float:
+        """How far the last bits of a gradient may carry the slope; of what is not finite, not at all."""
+        tiny = self.problem.arguments.subnormal * length(self.v) / math.fabs(self._factor)
+        last_bits = 0.5 * max(self.problem.eps * math.fabs(self.slope), tiny)
+        return last_bits if math.isfinite(last_bits) else 0.0
 
     @property
     def coarse(self) -> float:

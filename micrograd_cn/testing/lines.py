@@ -159,7 +159,7 @@ def _told(problem: Problem, title: str, line: Line, typical: float) -> Row:
         error = 4.0 * line.rounding / first
         estimate = Estimate(_central(line, first), error, error)
         return Row(title, line.slope, estimate, None, hidden(line.rounding), True)
-    rounded = 0.5 * problem.eps * math.fabs(line.slope) if math.isfinite(line.slope) else 0.0
+    rounded = line.slope_rounding
     tolerance = ForArrays(problem.rtol, problem.atol, typical, rounded)
     over = over_an_interval(line, title, tolerance) if few else None
     if over is not None and (over.agrees is not None or over.numeric.noise > 0.5 * over.numeric.error):

@@ -10,7 +10,7 @@ from .problem import TELLING
 
 __tracebackhide__ = True
 
-TINY = 1e-300  # an error that is none
+ZERO = 2.0**-1022  # the error at which a derivative is known to be 0, in whose place a rounded one would be any
 BESIDE = 1e-2  # of the relative tolerance: what is excused of an element for the sake of typical ones
 
 
@@ -33,13 +33,13 @@ class ForArrays:
 
         What looks right may be wrong by 1 % and be off the other way by noise.
         """
-        telling = TELLING * max(math.fabs(e.slope), self.typical)
-        return math.fabs(off) + 5.0 * e.error + self.error <= max(self.atol, telling, TINY)
+        telling = TELLING * max(math.fabs(e.slope), self.typical) or ZERO
+        return math.fabs(off) + 5.0 * e.error + self.error <= max(self.atol, telling)
 
     def allowed(self, analytic: float, *estimates: Estimate) -> float:
         """Return how far `analytic` may be from the estimates."""
         each = [max(self._of_size(analytic, e), 5.0 * e.error) for e in estimates]
-        return max(self.atol, TINY, *each) + self.error
+        return max(self.atol, *each) + self.error
 
     def satisfied(self, analytic: float, e: Estimate) -> bool:
         """Return whether `analytic` agrees with an estimate that no finer step would tell apart from it."""

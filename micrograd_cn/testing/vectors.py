@@ -38,6 +38,7 @@ class Packed:
         constant: the leaves that hold no floating-point numbers, with their paths.
         eps: the distance from 1.0 to the next number of the coarsest type.
         least: the least number that the coarsest type holds to all its digits.
+        subnormal: about the smallest number that it holds, by multiples of which those below `least` are rounded.
 
     Raises:
         TypeError: a leaf is complex, or neither a number nor an array.
@@ -87,6 +88,7 @@ class Packed:
         self._single = kinds == {np.dtype(np.float32)}  # all are, so that numpy rounds them at once
         self._held: Vector | None = None
         self.least = 2.0**-14 if self.eps == HALF else 1e-37 if self.eps > DOUBLE else 1e-307
+        self.subnormal = self.least * self.eps
         self._varying = varying = [i for i, *_ in self._parts]
         self._copied = [
             i

@@ -95,8 +95,8 @@ def test_what_is_allowed_is_the_largest_of_the_tolerances_and_the_error_of_the_a
     assert allowed(1.0, Estimate(-2.0, 0.25)) == 1.25
     assert allowed(1.0, e, Estimate(1.0, 1.0)) == 5.0
     assert allowed(math.inf, e, rtol=0.25) == allowed(math.nan, e, rtol=0.25) == 0.5
-    assert 0.0 < allowed(1.0, e) < 1e-290
-    assert 0.0 < allowed(math.inf, Estimate(0.0, 0.0), rtol=0.25) < 1e-290
+    assert allowed(1.0, e) == 0.0
+    assert allowed(math.inf, Estimate(0.0, 0.0), rtol=0.25) == 0.0
 
 
 # The line.
@@ -354,6 +354,34 @@ def test_what_is_off_in_float32_by_less_than_noise_in_the_finest_steps_takes_few
     f = Counted(lambda x: np.sin(x).sum())
     assert compared(f, np.linspace(0.5, 2.0, 24, dtype=np.float32), lambda x, g: 1.2 * g * np.cos(x)).agrees is False
     assert len(f.points) <= 14
+
+
+@pytest.mark.parametrize("size", [1e-290, 1e-301, 1e-308, 1e-315])
+def test_derivatives_are_told_however_small_they_are(size):
+    for off, agrees in ((1.0, True), (1.02, False), (0.0, False)):
+        row = compared(lambda x: size * np.sin(x), [0.3], lambda x, g, off=off: off * size * np.cos(x) * g)
+        assert row.agrees is agrees
+    assert compared(lambda x: 0.0 * x, [0.3], lambda x, g: 0.0 * g).agrees
+
+
+@pytest.mark.parametrize("size", [1e-321, np.float32(1e-44), np.float32(1e-43)])
+def test_of_numbers_so_small_that_they_have_no_digits_it_is_said_that_nothing_can_be_told(size):
+    x = np.array([0.3, 0.7, -1.3], getattr(size, "dtype", float))
+    three = np.array([3.0], x.dtype)
+    for i in range(3):
+        v = np.eye(3)[i]
+        row = compared(lambda x: size * x**3, x, lambda x, g: (size * (three * x * x * g)).astype(x.dtype), v)
+        assert row.agrees is None
+        assert row.noisy
+
+
+def test_the_weight_of_an_element_says_how_far_its_derivative_is_rounded():
+    far = problem_of(np.log, np.array([1e30], np.float32), lambda x, g: g / x)
+    row, line = compare_along(far, "it", np.ones(1), far.along(0), 0.0)
+    assert row.agrees
+    assert line.slope_rounding < 1e-35
+    wrong = problem_of(np.log, np.array([1e30], np.float32), lambda x, g: np.float32(1.1) * g / x)
+    assert compare_along(wrong, "it", np.ones(1), wrong.along(0), 0.0)[0].agrees is False
 
 
 def test_the_rounding_of_a_function_that_loses_digits_is_measured():
