@@ -84,14 +84,14 @@ TESTS = {  # modules or folders: the files test_*.py that pin them
     "testing/gradcheck testing/foreign",
     "testing/gradcheck": "testing/gradcheck testing/foreign",
     "testing/lines testing/line testing/directions testing/intervals testing/half testing/tolerance": "testing/lines "
-    "testing/directions testing/foreign testing/libraries",
+    "testing/directions testing/foreign testing/libraries testing/subject",
     "testing/contract testing/surroundings testing/subject testing/structures": "testing/contract testing/subject "
-    "testing/libraries testing/foreign",
+    "testing/libraries testing/foreign testing/gradcheck testing/problem",
     "testing/causes testing/reproduce testing/watch": "testing/report testing/subject testing/gradcheck "
     "testing/pytest_plugin",
     "testing/checking testing/finding testing/pytest_plugin": "testing/pytest_plugin testing/subject",
     "testing/analytic testing/libraries testing/vectors testing/problem": "testing/problem testing/libraries "
-    "testing/foreign",
+    "testing/foreign testing/contract testing/subject testing/lines",
     "testing/check_op": "testing/battery testing/check_op testing/failures testing/planted",
     "testing/recording testing/derivatives": "testing/derivatives testing/check_op testing/failures testing/planted",
     "testing/op_points": "testing/op_points testing/check_op testing/failures testing/planted",

@@ -413,3 +413,15 @@ def test_what_is_raised_by_ones_own_assertion_is_blamed_on_it():
 
     with pytest.raises(AssertionError, match=r"own at 1e\+300: own.forward raised AssertionError: too large"):
         check_op(Op("own", forward, (lambda y, x: 1.0,)))
+
+
+def test_a_row_that_chooses_is_called_with_the_numbers_of_operands_that_it_takes_alone():
+    called = set()
+
+    def forward(*xs):
+        called.add(len(xs))
+        return mc.take(list(xs[1:]), xs[0]) if isinstance(xs[0], Value) else OPS["take"].forward(*xs)
+
+    row = OPS["take"]
+    check_op(Op("own", forward, row.partials, arities=(3, 5), forms=Forms(chooses=True), smooth=row.smooth))
+    assert called == {3, 5}

@@ -2,11 +2,13 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 
 from micrograd_cn.testing.compare import ForValues, Question, Row, _is_too_fine, compare, compare_value
 from micrograd_cn.testing.numerical import Estimate, Steps, derivative
+from micrograd_cn.testing.tolerance import ForArrays
 
 SIDES = pytest.mark.parametrize("sign", [-1.0, 1.0])
 
@@ -283,3 +285,12 @@ def test_the_size_of_the_values_tells_how_exact_a_derivative_must_be():
             rounding = part * 1e-4 / 20.0 * step  # five errors are twenty roundings by the step
             row = of_values(lambda t, x=x, y=y: y + 1e-5 * (t - x), 1e-5, x, rounding)
             assert row.agrees is agrees
+
+
+def test_a_remainder_is_of_the_first_order_if_it_is_so_on_both_sides():
+    one_side = Question(
+        "it", 0.0, lambda t: 2.0 * t if t > 0.0 else t * t, 0.0, 0.0, 0.0, ForArrays(1e-6, 0.0, 0.0, 0.0)
+    )
+    steps = Steps([2.0**-3, 2.0**-9, 2.0**-16], 2.0**-39, 1e-12)
+    assert replace(one_side, steps=steps).order() == pytest.approx(2.0)
+    assert replace(one_side, g=lambda t: 2.0 * t, steps=steps).order() == pytest.approx(1.0)

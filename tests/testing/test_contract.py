@@ -113,6 +113,13 @@ def test_arguments_keep_their_strides(x):
     assert set(found) == {x.strides}
 
 
+def test_many_numbers_between_others_are_read_as_they_are():
+    x = draw(4000)[::2]
+    gradcheck(np.sin, x, vjp=lambda x, g: g * np.cos(x))
+    with pytest.raises(GradientMismatch):
+        gradcheck(np.sin, x, vjp=lambda x, g: 1.1 * g * np.cos(x))
+
+
 # PyTorch.
 
 
@@ -182,3 +189,9 @@ def test_the_generator_of_torch_goes_on_as_if_there_had_been_no_check(torch):
     with pytest.raises(NotDeterministic, match="f draws from torch"):
         gradcheck(lambda x: torch.nn.functional.dropout(x), torch.ones(50))
     assert torch.equal(torch.rand(1), expected)
+
+
+def test_a_derivative_along_tangents_is_linear_in_each_of_them():
+    for k in range(20):
+        with pytest.raises(GradientMismatch, match="jvp= is not linear in the tangents"):
+            gradcheck(np.tanh, draw(1), jvp=lambda x, t: abs(t) * (1 - np.tanh(x) ** 2), seed=k)

@@ -373,3 +373,12 @@ def test_what_is_right_and_smooth_takes_few_calls(kind, shape, g_calls):
     calls["f"] = calls["vjp"] = 0
     assert not all(row.agrees is not False for row in rows_of(f, x, lambda x, g: vjp(x, g, 1.5)))
     assert calls["f"] <= 300
+
+
+def test_an_array_that_is_moved_alone_is_moved_as_far_as_with_the_others():
+    problem = Problem(
+        "it", lambda x, y: x.sum() + y.sum(), (draw(5), draw(30)), {"vjp": lambda x, y, g: (g, g)}, None, None
+    )
+    groups = dict(Sampled(problem, 0)._groups(np.ones(35)))
+    assert groups["x0"].tolist() == [1.0] * 5 + [0.0] * 30
+    assert groups["x1"].tolist() == [0.0] * 5 + [1.0] * 30

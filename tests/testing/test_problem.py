@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from micrograd_cn.testing import NotDeterministic, NothingCompared
-from micrograd_cn.testing.contract import examine
+from micrograd_cn.testing.contract import examine, random_weights
 from micrograd_cn.testing.numerical import Estimate
 from micrograd_cn.testing.problem import Problem, power_of_2, rms, sizes, unit
 from micrograd_cn.testing.vectors import Packed
@@ -216,3 +216,9 @@ def test_sizes_are_powers_of_2():
     assert sizes(np.array([0.0])).tolist() == [1.0]
     assert rms(np.array([3.0, -4.0])) == math.sqrt(12.5)
     assert unit(3, 2).tolist() == [0.0, 0.0, 1.0]
+
+
+def test_outputs_are_weighted_by_one_over_the_size_of_their_array():
+    problem = problem_of(lambda x: (64.0 * x, x / 64.0), np.ones(50), vjp=lambda x, g: 64.0 * g[0] + g[1] / 64.0)
+    weighted = np.abs(random_weights(problem, np.random.default_rng(0)) * problem.y)
+    assert ((weighted >= 0.5) & (weighted <= 1.0)).all()

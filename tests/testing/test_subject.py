@@ -273,3 +273,26 @@ def test_functions_of_jax_are_compiled_where_they_can_be():
 
     gradcheck(traced, jax.numpy.linspace(-1.0, 1.0, 40))
     assert len(calls) < 20
+
+
+def test_a_constant_argument_makes_no_constants_of_others():
+    x = np.array([0.5, 1.5])
+    f, wrong = (lambda a, b: a * b), (lambda a, b, g: (None, 2.0 * g * a))
+    gradcheck(f, x, x, static=["a"], vjp=lambda a, b, g: (None, g * a))
+    with pytest.raises(GradientMismatch, match="wrong for b"):
+        gradcheck(f, x, x, static=["a"], vjp=wrong)
+
+
+def test_of_a_list_beside_a_constant_the_gradient_is_a_list_alone():
+    gradcheck(lambda xs, k: k * xs[0] * xs[1] + xs[2], [0.5, 2.0, 1.0], 3, gradient=lambda xs, k: [6.0, 1.5, 1.0])
+
+
+def test_a_jacobian_may_have_many_numbers():
+    a = np.random.default_rng(0).normal(size=(20, 30))
+    gradcheck(lambda x: a @ x, np.ones(30), jacobian=lambda x: a)
+
+
+def test_arguments_of_a_module_stay_as_they_are(torch):
+    x = torch.randn(4, 3, dtype=torch.float64)
+    gradcheck(torch.nn.Linear(3, 2).double(), x)
+    assert not x.requires_grad
