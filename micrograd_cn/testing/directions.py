@@ -171,9 +171,9 @@ class Sampled:
         problem = self._problem
         row, line = compare_along(problem, self._title(i), u, problem.along(i), typical, whole=whole)
         if row.agrees is False and problem.y.size > 1:
-            j = self._wrong_output(line)
-            of_one = unit(problem.y.size, j)
-            named, _ = compare_along(problem, problem.title(j, i), of_one, problem.along(i), problem.typical(of_one))
+            of_one = self._wrong_output(line)
+            title = problem.title(int(np.argmax(of_one)), i)
+            named, _ = compare_along(problem, title, of_one, problem.along(i), problem.typical(of_one))
             row = replace(named if named.agrees is False else row, cause=self._cause(i, u, row))
         return replace(row, argument=problem.arguments.path(i)), line
 
@@ -291,31 +291,30 @@ class Sampled:
         numeric = quotient(line, 0.0, problem.steps.first[2])
         return numeric - line.slope if math.isfinite(numeric) else 0.0
 
-    def _wrong_output(self, line: Line) -> int:
-        """Return an output whose derivative along a line disagrees: the steepest, or one that is found by halving."""
-        problem = self._problem
+    def _wrong_output(self, line: Line) -> Vector:
+        """Return 1 for an output whose derivative along a line disagrees: the steepest, or one found by halving."""
+        problem, size = self._problem, line.u.size
         h = problem.steps.first[2]
         above, below = (problem.value(problem.arguments.stored(problem.x + t * line.v)) for t in (h, -h))
         numeric = (above - below) / (2.0 * h)
-        steepest = int(np.argmax(np.nan_to_num(np.abs(numeric * line.u))))
+        steepest = int(np.argmax(np.where(line.u != 0.0, np.nan_to_num(np.abs(numeric * line.u)), -1.0)))
+        of_one = unit(size, steepest)
         if not math.isfinite(line.slope):
-            return steepest
-        some = np.flatnonzero(line.u)
+            return of_one
 
-        def mismatch(outputs: Indices) -> float:
-            u = np.where(_mask(line.u.size, outputs), line.u, 0.0)
+        def mismatch(u: Vector) -> float:
             return dot(numeric, u) - problem.derivative.slope(problem.x, u, line.v)
 
-        if math.fabs(mismatch(np.array([steepest]))) > MUCH * math.fabs(numeric[steepest] * line.u[steepest]):
-            return steepest
-        total = mismatch(some)
+        if math.fabs(mismatch(of_one)) > MUCH * math.fabs(numeric[steepest]):
+            return of_one
+        some, total = np.flatnonzero(line.u), mismatch(line.u)
         while some.size > 1:
             left, right = np.array_split(some, 2)
-            of_left = mismatch(left)
+            of_left = mismatch(np.where(_mask(size, left), line.u, 0.0))
             some, total = (
                 (left, of_left) if math.fabs(of_left) >= math.fabs(total - of_left) else (right, total - of_left)
             )
-        return int(some[0])
+        return unit(size, int(some[0]))
 
 
 def say(progress: str) -> None:

@@ -10,7 +10,7 @@ from micrograd_cn.testing import directions
 from micrograd_cn.testing.directions import Sampled, foreign_rows, singly
 from micrograd_cn.testing.line import Line
 from micrograd_cn.testing.lines import compare_along
-from micrograd_cn.testing.problem import Problem
+from micrograd_cn.testing.problem import Problem, unit
 
 
 def draw(*shape, seed=0):
@@ -299,6 +299,22 @@ def test_a_mismatch_is_that_of_a_curve_too():
     assert Sampled(outside, 0)._mismatch(np.ones(1), np.ones(20)) == 0.0
 
 
+def test_a_steep_output_that_is_wrong_is_named_without_a_search():
+    right = lambda x, g: g * np.arange(1.0, 41.0) * x  # noqa: E731
+    f, calls = (lambda x: 0.5 * np.arange(1.0, 41.0) * x * x), []
+    problem = problem_of(f, np.ones(40), lambda x, g: (calls.append(x), 2.0 * right(x, g))[1])
+    sums = problem_of(lambda x: np.arange(1.0, 41.0) * x.sum(), np.ones(40), lambda x, g: 0.0 * g)
+    line = Line(sums, np.ones(40), sums.along(5), sums.x)
+    assert np.argmax(Sampled(sums, 0)._wrong_output(line)) == 39
+    line = Line(problem, np.ones(40), problem.along(5), problem.x)
+    calls.clear()
+    assert np.argmax(Sampled(problem, 0)._wrong_output(line)) == 5
+    assert len(calls) == 1
+    flat = problem_of(lambda x: np.where(np.arange(40) == 0, np.nan, 0.0 * x), np.ones(40), lambda x, g: g)
+    line = Line(flat, np.where(np.arange(40) == 0, 0.0, 1.0), flat.along(5), flat.x)
+    assert np.argmax(Sampled(flat, 0)._wrong_output(line)) == 5, "not one that is not finite"
+
+
 @pytest.mark.parametrize("output", [0, 1, 20, 39])
 def test_the_wrong_output_of_an_element_is_found_by_halving(output):
     def vjp(x, g):
@@ -307,9 +323,10 @@ def test_the_wrong_output_of_an_element_is_found_by_halving(output):
     problem = problem_of(lambda x: x**4, np.ones(40), vjp)
     sampled = Sampled(problem, 0)
     for u in (np.ones(40), sampled._weights()):
-        assert sampled._wrong_output(Line(problem, u, problem.along(5), problem.x)) == output
+        assert np.argmax(sampled._wrong_output(Line(problem, u, problem.along(5), problem.x))) == output
     near = problem_of(lambda x: np.where(np.abs(x - 1.0) < 0.1, x**4, np.nan), np.ones(40), vjp)
-    assert Sampled(near, 0)._wrong_output(Line(near, np.ones(40), near.along(5), near.x)) == output, "in small steps"
+    found = Sampled(near, 0)._wrong_output(Line(near, np.ones(40), near.along(5), near.x))
+    assert found.tolist() == unit(40, output).tolist(), "in small steps"
     wrong = titles(row for row in sampled.rows() if row.agrees is False)
     assert f"df[{output}]/dx0[5]" in wrong
 
