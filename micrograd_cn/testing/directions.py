@@ -266,11 +266,9 @@ class Sampled:
                 found += np.flatnonzero(~finite)[:2].tolist()
             found.append(int(np.argmax(np.where(finite & among, np.abs(g * problem.scale), 0.0))))
         places = [place for _, place in self._arrays if among[place].any()]
-        while len(set(found)) < min(ELEMENTS, problem.x.size):
+        while len(set(found)) < min(ELEMENTS, sum(place.stop - place.start for place in places)):
             place = places[len(found) % len(places)]
             found.append(int(self._random.integers(place.start, place.stop)))
-            if len(found) > 100:
-                break
         return list(dict.fromkeys(found))
 
     def _worst(self, line: Line) -> int:
