@@ -46,13 +46,14 @@ class Reverse:
         graph: Callable[[Any], list[int]] | None = None,
     ) -> None:
         self._pull, self.run, self.graph = pull, run, graph
-        self._last: tuple[Vector, Vector, Vector] | None = None
+        self._last: list[tuple[Vector, Vector, Vector]] = []  # of many weights, and of one output in turn with them
 
     def gradient(self, x: Vector, u: Vector) -> Vector:
         """Return the gradient at `x` of the outputs' sum weighted by `u`."""
-        if self._last is None or self._last[0] is not x or self._last[1] is not u:
-            self._last = (x, u, self._pull(x, u))
-        return self._last[2]
+        same = [found for found in self._last if found[0] is x and found[1] is u]
+        found = same[0] if same else (x, u, self._pull(x, u))
+        self._last = [found, *[other for other in self._last if other is not found][:1]]
+        return found[2]
 
     def slope(self, x: Vector, u: Vector, d: Vector) -> float:
         """Return the derivative at `x`, along `d`, of the outputs' sum weighted by `u`."""

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from micrograd_cn.testing import NotDeterministic, NothingCompared
+from micrograd_cn.testing.analytic import Reverse
 from micrograd_cn.testing.contract import examine, random_weights
 from micrograd_cn.testing.numerical import Estimate
 from micrograd_cn.testing.problem import Problem, power_of_2, rms, sizes, unit
@@ -222,3 +223,16 @@ def test_outputs_are_weighted_by_one_over_the_size_of_their_array():
     problem = problem_of(lambda x: (64.0 * x, x / 64.0), np.ones(50), vjp=lambda x, g: 64.0 * g[0] + g[1] / 64.0)
     weighted = np.abs(random_weights(problem, np.random.default_rng(0)) * problem.y)
     assert ((weighted >= 0.5) & (weighted <= 1.0)).all()
+
+
+def test_a_gradient_is_remembered_for_two_weights_that_take_turns():
+    calls = []
+    reverse = Reverse(lambda x, u: (calls.append(u), u * x)[1])
+    x, all_of_them, one = np.ones(2), np.array([2.0, 3.0]), np.array([0.0, 1.0])
+    for u in (all_of_them, one, all_of_them, one, all_of_them):
+        assert reverse.gradient(x, u).tolist() == u.tolist()
+    assert len(calls) == 2
+    reverse.gradient(x.copy(), one)
+    assert len(calls) == 3, "at another point"
+    reverse.gradient(x, one.copy())
+    assert len(calls) == 4, "of other weights"
