@@ -79,7 +79,10 @@ def layer_norm_vjp(x, w, b, upstream, dropped=False):
 )
 def test_layer_norm(shape, kind):
     x, w, b = (a.astype(kind) for a in (draw(*shape), draw(shape[1], seed=1), draw(shape[1], seed=2)))
-    gradcheck(layer_norm, x, w, b, vjp=layer_norm_vjp)
+    with warnings.catch_warnings():
+        if kind is np.float16:  # in a third of random directions rounding hides 1 %, which is warned of
+            warnings.simplefilter("ignore", PartlyCompared)
+        gradcheck(layer_norm, x, w, b, vjp=layer_norm_vjp)
     text = mismatch(layer_norm, x, w, b, vjp=lambda *args: layer_norm_vjp(*args, dropped=True))
     wrong = wrong_rows(text)
     assert wrong
