@@ -10,7 +10,7 @@ from micrograd_cn import OPS
 
 quiet = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
 quick = quiet | {"phases": [phase for phase in Phase if phase is not Phase.explain]}  # which traces every line
-settings.register_profile("dev", max_examples=30, **quick)
+settings.register_profile("dev", max_examples=25, **quick)
 settings.register_profile("ci", max_examples=100, derandomize=True, database=None, **quick)
 settings.register_profile("nightly", max_examples=82_000, print_blob=True, **quiet)  # a million in test_properties.py
 settings.load_profile("ci" if os.environ.get("CI") else "dev")

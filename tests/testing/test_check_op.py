@@ -423,5 +423,5 @@ def test_a_row_that_chooses_is_called_with_the_numbers_of_operands_that_it_takes
         return mc.take(list(xs[1:]), xs[0]) if isinstance(xs[0], Value) else OPS["take"].forward(*xs)
 
     row = OPS["take"]
-    check_op(Op("own", forward, row.partials, arities=(3, 5), forms=Forms(chooses=True), smooth=row.smooth))
+    check_op(Op("own", forward, row.partials, arities=(3, 5), forms=Forms(chooses=True), smooth=row.smooth), examples=5)
     assert called == {3, 5}
