@@ -71,7 +71,7 @@ TESTS = {  # modules or folders: the files test_*.py that pin them
     "compiler/function/jit compiler/data/samples compiler/function/guards": "compiler/jit compiler/guards",
     "compiler/derivatives compiler/function/minimize": "compiler/derivatives compiler/rows",
     "compiler/program": "compiler/program compiler/prepared compiler/rows compiler/training compiler/threads "
-    "compiler/derivatives",
+    "compiler/derivatives compiler/takes",
     "compiler": "compiler/numbers compiler/loops compiler/takes compiler/own_rows compiler/tiers compiler/program "
     "compiler/planted_faults compiler/c_source compiler/training compiler/random_graphs",
     "flow/grammar": "flow/typing",
