@@ -23,7 +23,6 @@ from ..instructions.lowering import Graph, Lowering
 from ..llvm.builtin import builtin_function
 from ..llvm.machine import Machine, Memory, machine
 from ..llvm.text import Function
-from ..loops.even import parts
 from ..loops.places import WORD
 from ..loops.plan import Plan
 from ..loops.schedule import Schedule
@@ -147,8 +146,13 @@ def _side_by_side(places: Sequence[int]) -> list[int]:
     >>> _side_by_side([80, 88, 96, 40, 48]), _side_by_side([])
     ([80, 0, 3, 40, 3, 2], [])
     """
-    found = parts([[place] for place in places], [WORD].__eq__) if places else ()
-    return [word for part in found for word in (places[part.start], part.start, len(part))]
+    found: list[int] = []
+    for number, place in enumerate(places):
+        if found and place == found[-3] + WORD * found[-1]:
+            found[-1] += 1
+        else:
+            found += [place, number, 1]
+    return found
 
 
 class Executable:

@@ -208,7 +208,7 @@ class Training:
         before[: len(data)], before[layout.begin : layout.end] = data, layout.others()
         self._write(0, before)
         slots = {optimizer.slots[k]: k for k in update.kept}
-        self._kept = kept_by(optimizer, layout, [*slots])
+        self._kept = kept_by(optimizer, layout, [*slots]) if slots else Kept(layout, {})
         for slot, k in slots.items():
             layout.put(self._kept.arrays[slot], before)
             self._write(2 + k, before)
@@ -306,7 +306,7 @@ class Training:
             map(setattr, [optimizer], ["steps"], [steps]),
         ]
         if callable(optimizer.kept):
-            kept = Kept(layout, self._kept.arrays | arrays)
+            kept = optimizer.kept if not arrays else Kept(layout, self._kept.arrays | arrays)
             changes.append(map(setattr, [optimizer], ["kept"], [kept]))
         else:  # somebody may hold the state
             states = of_trained([optimizer.kept[k] for k in layout.order])
