@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from .. import modes
 from ..engine import Value, topological_order
 from ..number import number
 from ..optim import Optimizer
@@ -468,7 +469,8 @@ class Runnable:
         Raises:
             FloatingPointError: a value or a gradient is not finite.
         """
-        detect_anomaly(self.executables.graph, data, index, backward)
+        if modes.active:
+            detect_anomaly(self.executables.graph, data, index, backward)
 
     def __repr__(self) -> str:
         return self.executables.described()
