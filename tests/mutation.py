@@ -65,7 +65,7 @@ TESTS = {  # modules or folders: the files test_*.py that pin them
     "compiler/training/mixture compiler/data/anomalies": "compiler/mixture compiler/jit compiler/training",
     "compiler/threads/tasks": "compiler/threads",
     "compiler/llvm/builtin": "compiler/prepared compiler/calling",
-    "compiler/data/rows": "compiler/rows compiler/training",
+    "compiler/data/rows": "compiler/rows compiler/training compiler/jit",
     "compiler/run/calling compiler/data/captured compiler/data/parameters compiler/threads/forks": "compiler/calling "
     "compiler/jit compiler/guards compiler/threads",
     "compiler/function/jit compiler/data/samples compiler/function/guards": "compiler/jit compiler/guards",
