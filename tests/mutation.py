@@ -61,7 +61,7 @@ TESTS = {  # modules or folders: the files test_*.py that pin them
     "compiler/run/executable": "compiler/program compiler/tiers compiler/mixture compiler/threads compiler/prepared "
     "compiler/loops compiler/numbers compiler/calling",
     "compiler/training/update compiler/training/loop compiler/training/epochs": "compiler/training compiler/mixture "
-    "compiler/threads compiler/jit",
+    "compiler/threads compiler/jit compiler/c_source",
     "compiler/training/mixture compiler/data/anomalies": "compiler/mixture compiler/jit compiler/training",
     "compiler/threads/tasks": "compiler/threads",
     "compiler/llvm/builtin": "compiler/prepared compiler/calling",
