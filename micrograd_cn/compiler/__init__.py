@@ -31,7 +31,7 @@ from .derivatives import CompiledDerivative, Program, Structure
 from .function.guards import GuardError
 from .function.jit import CompiledFunction, compile
 from .function.minimize import scipy_functions
-from .program import Mismatch
+from .program import Mismatch, Runnable
 
 __all__ = [
     "CompiledDerivative",
@@ -39,6 +39,7 @@ __all__ = [
     "GuardError",
     "Mismatch",
     "Program",
+    "Runnable",
     "Structure",
     "compile",
     "scipy_functions",

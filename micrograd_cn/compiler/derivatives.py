@@ -100,7 +100,7 @@ class CompiledDerivative:
 
 
 class Program(Runnable):
-    """A compiled graph and its derivatives, each of which is found and compiled when it is first asked for.
+    """A compiled graph: what a `Runnable` does, and derivatives, each found and compiled when it is first asked for.
 
     Several threads may run it at the same time; its parameters are the leaves that are neither inputs nor constants.
 

@@ -50,6 +50,11 @@ class Runnable:
         outputs, inputs: what is computed, from what.
         parameters: the leaves that are neither inputs nor constants.
         row: computes the outputs of one row, an array, in little time.
+
+    >>> from micrograd_cn.compiler import compile
+    >>> x, w = Value(2), Value(3)
+    >>> compile(w * x, inputs=[x]).forward([[1], [10]])
+    [3.0, 30.0]
     """
 
     def __init__(

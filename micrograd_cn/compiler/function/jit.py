@@ -95,7 +95,7 @@ def compile(  # noqa: A001 -- the field's name
     for the first program of a process, or the first with an operation, some milliseconds more (about 20, and 1 or less
     for each kind of operation). Once that has run, or in `fit` is going to run, about as long as native code takes to
     make, the graph gets that, several times as fast, unless it is so large that it would take more than a few seconds.
-    Numbers are the same to the last bit. A program holds about 5 numbers a parameter, `fit` twice as many and the
+    Numbers are the same to the last bit. A program holds about 6 numbers a parameter, `fit` twice as many and the
     optimiser's state, and besides a panel of rows, about a megabyte.
 
     Args:
