@@ -55,7 +55,7 @@ class Optimizer:
             seen.add(p)
         self.lr = self._at_least_0("lr", lr)
         self.steps = 0
-        self.kept: States | Callable[[], States] = partial(_copied, [dict.fromkeys(self.slots, 0.0)] * len(seen))
+        self.kept: States | Callable[[], States] = partial(copied, [dict.fromkeys(self.slots, 0.0)] * len(seen))
 
     @property
     def state(self) -> States:
@@ -119,7 +119,7 @@ class Optimizer:
         [{'momentum_buffer': 0.0}]
         """
         options = {name: getattr(self, name) for name in self.options}
-        states = self.kept() if callable(self.kept) else _copied(self.kept)
+        states = self.kept() if callable(self.kept) else copied(self.kept)
         return {"options": options, "steps": self.steps, "state": states}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -158,7 +158,7 @@ class Optimizer:
             raise TypeError(f"{name}: wrong options {state['options']!r}: {error}") from error
         checked.steps = state["steps"]
         states = [{slot: float(x) for slot, x in slots.items()} for slots in state["state"]]
-        checked.kept = partial(_copied, states)
+        checked.kept = partial(copied, states)
         vars(self).update(vars(checked))
 
 
@@ -177,7 +177,8 @@ def at_least_0(name: str, x: float) -> float:
     raise ValueError(f"{name} must be 0 or more, got {x!r}")
 
 
-def _copied(states: States) -> States:
+def copied(states: States) -> States:
+    """Return the same states in dicts of their own."""
     return [dict(state) for state in states]
 
 

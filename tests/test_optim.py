@@ -512,3 +512,22 @@ def test_a_subclass_of_sgd_steps_by_its_own_update():
     p.grad = 2.0
     Half([p], lr=0.5).step()
     assert p.data == 0.5
+
+
+def test_what_a_compiled_loop_keeps_is_copied_and_loaded_without_the_nodes_that_it_read():
+    compiler = pytest.importorskip("micrograd_cn.compiler")
+    w, c = Value(1.0), Value(0.5)
+    before = c * 3.0  # computed before the call, by a deep graph
+    for _ in range(5000):
+        before = before + 0.0
+    f = compiler.compile(lambda x: (w * x - before) ** 2)
+    optimizer = RMSprop([w], lr=0.1)
+    f.fit([(1.0,), (2.0,)], optimizer, 3)
+    again, other = pickle.loads(pickle.dumps(optimizer)), copy.deepcopy(optimizer)
+    saved = optimizer.state_dict()
+    assert again.state == other.state == saved["state"] != RMSprop([w]).state
+    assert set(saved["state"][0]) == set(RMSprop.slots)
+    held = optimizer.state  # and in the middle of training another one is loaded
+    f.fit([(1.0,), (2.0,)], optimizer, 2, progress=lambda losses: optimizer.load_state_dict(saved))
+    assert set(optimizer.state[0]) == set(RMSprop.slots)
+    assert held is not optimizer.state

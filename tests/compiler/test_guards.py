@@ -30,7 +30,7 @@ table = {0.0: 1.0, 2.0: 3.0}
         (lambda x: 1.0 if x - 1 else -x, r"sub\(...\) as a condition would be"),
         (lambda x: -x if not x * 2 else x, r"mul\(...\) as a condition would be"),
         (lambda x: x if x - 1 == 0 else 2 * x, r"sub\(...\) as an operand of == would be"),
-        (lambda x: x if 0 == x - 1 else 2 * x, r"sub\(...\) as an operand of == would be"),  # noqa: SIM300 -- likewise
+        (lambda x: x if 0 == x - 1 else 2 * x, r"sub\(...\) as an operand of =="),  # noqa: SIM300 -- its side is the case
         (lambda x: 2 * x if x in {0, 1} else x, "x as a key would be the same number for every sample; write take"),
         (lambda x: table.get(x, 5.0) * x, "x as a key would be"),
         (lambda x: table.get(x - 1, 5.0) * x, r"sub\(...\) as a key would be"),

@@ -300,7 +300,9 @@ def test_a_mismatch_is_that_of_a_curve_too():
 
 
 def test_a_steep_output_that_is_wrong_is_named_without_a_search():
-    right = lambda x, g: g * np.arange(1.0, 41.0) * x  # noqa: E731
+    def right(x, g):
+        return g * np.arange(1.0, 41.0) * x
+
     f, calls = (lambda x: 0.5 * np.arange(1.0, 41.0) * x * x), []
     problem = problem_of(f, np.ones(40), lambda x, g: (calls.append(x), 2.0 * right(x, g))[1])
     sums = problem_of(lambda x: np.arange(1.0, 41.0) * x.sum(), np.ones(40), lambda x, g: 0.0 * g)

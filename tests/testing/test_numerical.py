@@ -466,7 +466,10 @@ def test_a_derivative_that_has_no_calls_left_is_not_known():
 
 def test_what_satisfies_must_be_so_with_a_finer_first_step_too():
     """A kink nearer than the first step: there, large steps see another slope, and are satisfied with it."""
-    g = lambda x: x + 2.0 * max(abs(x) - 2.0**-10, 0.0) * math.copysign(1.0, x)  # noqa: E731
+
+    def g(x):
+        return x + 2.0 * max(abs(x) - 2.0**-10, 0.0) * math.copysign(1.0, x)
+
     steps = Steps([2.0**3, 2.0**-12], 2.0**-30, 1e-12, stops=True)
     found = derivative(g, 0.0, 0, 0.0, steps, lambda e: abs(e.slope - 3.0) < 1e-2)
     assert found.slope == pytest.approx(1.0)

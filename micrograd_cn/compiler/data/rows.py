@@ -99,13 +99,16 @@ def returned(numbers: array[float], shape: tuple[int, ...], numpy: Any, out: Any
 
     >>> returned(array("d", [1, 2]), (1, 2), None, None), returned(array("d", [1, 2]), (1, 2), None, array("d", [0, 0]))
     ([[1.0, 2.0]], array('d', [1.0, 2.0]))
+    >>> first, second = returned(array("d"), (2, 0), None, None)
+    >>> first is second
+    False
     """
     if out is not None:
         ctypes.memmove(writable(out, len(numbers)), numbers.buffer_info()[0], 8 * len(numbers))
         return out
     if numpy:
         return numpy.frombuffer(numbers).reshape(shape) if numbers else numpy.empty(shape)
-    return memoryview(numbers).cast("B").cast("d", shape).tolist() if numbers else [[]] * shape[0]
+    return memoryview(numbers).cast("B").cast("d", shape).tolist() if numbers else [[] for _ in range(shape[0])]
 
 
 def overlap(data: Numbers, out: Any) -> bool:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import chain
 from math import inf
-from typing import Any
+from typing import Any, TypeVar
 
 from ...engine import Value
 from ..data.captured import Captured
@@ -37,6 +37,7 @@ from . import drivers
 SLACK = 16  # doubles after the last scalar, which a vector may read, and none uses
 PATIENCE = 1.5e-4  # seconds an instruction that threaded code runs until native code is worth the time to make it
 SOON = 1e-2  # seconds a function that a program runs until the shared ones are made fast: twice what that takes
+T = TypeVar("T")
 # Single rows are computed as maps if a level has so many instructions of one opcode on average, and there are so many
 # in all: values of fewer stay in registers, and to gather them takes longer.
 ALIKE, LEAST = 8.0, 200
@@ -341,7 +342,7 @@ class Executables:
     @property
     def lowering(self) -> Lowering:
         """The graph's instructions, made when they are first needed: never, if derivatives alone are computed."""
-        return self._once("lowering", lambda: Lowering(self.graph))  # type: ignore[no-any-return]
+        return self._once("lowering", lambda: Lowering(self.graph))
 
     def tables(self, kind: str, batched: bool) -> Tables:
         """Return the tables of "forward" or "gradient", with a row in each lane, or for single rows."""
@@ -359,7 +360,7 @@ class Executables:
             plan = Plan(schedule, on.simd, on.width, lowering.width, room, gather, lowering.outputs)
             return Tables(plan, on)
 
-        return self._once((kind, batched), make)  # type: ignore[no-any-return]
+        return self._once((kind, batched), make)
 
     def get(self, kind: str, batched: bool, native: bool) -> Executable:
         """Return an executable."""
@@ -367,7 +368,7 @@ class Executables:
         def make() -> Executable:
             return Executable(self.tables(kind, batched), self.lowering, kind, self.pitch, native)
 
-        return self._once((kind, batched, native), make)  # type: ignore[no-any-return]
+        return self._once((kind, batched, native), make)
 
     def best(self, kind: str, rows: int) -> Executable:
         """Return what runs "forward" or "gradient" of so many rows: threaded code until it has run for long."""
@@ -431,14 +432,13 @@ class Executables:
         """Return the same gradient as native code."""
         return self.get("gradient", executable.lanes > 1, native=True)
 
-    def _once(self, key: Any, make: Callable[[], Any]) -> Any:
-        found = self._made.get(key)
-        if found is None:
+    def _once(self, key: Any, make: Callable[[], T]) -> T:
+        if key not in self._made:
             with self._lock():
                 if key not in self._made:
                     with collector_off():
                         self._made[key] = make()
-                found = self._made[key]
+        found: T = self._made[key]
         return found
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain, compress, repeat
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
 from ... import watching
 from ...engine import Value
 from ...optim import Optimizer
-from ...optimizer import States, at_least_0
+from ...optimizer import States, at_least_0, copied
 from ..data.captured import check_captured
 from ..data.parameters import Data
 from ..data.rows import address
@@ -130,9 +131,7 @@ class Layout:
 
     def is_of(self, read: Sequence[Value], given: Sequence[Value]) -> bool:
         """Return whether it is that of such parameters."""
-        return (
-            self._read == read and self.given == given
-        )  # at once where they are the same: nodes are equal to themselves
+        return self._read == read and self.given == given  # quick, since a node is equal to itself alone
 
 
 class Kept:
@@ -154,15 +153,21 @@ class Kept:
                 states[k][slot] = x
         return states
 
+    def __reduce__(self) -> Any:
+        """Copy and pickle the numbers alone, without the nodes whose places the layout has."""
+        return partial, (copied, self())
+
 
 def kept_by(optimizer: Optimizer, layout: Layout, slots: Sequence[str]) -> Kept:
-    """Return what an optimiser keeps, at least these slots of it."""
+    """Return what an optimiser keeps, these slots of it, or all if nobody has asked for its state."""
     kept = optimizer.kept
     if isinstance(kept, Kept) and kept.layout is layout:
         return kept
+    states, slots = (kept(), optimizer.slots) if callable(kept) else (kept, slots)
+    found = Kept(layout, {slot: array("d", [states[k][slot] for k in layout.order]) for slot in slots})
     if callable(kept):
-        slots, kept = optimizer.slots, kept()
-    return Kept(layout, {slot: array("d", [kept[k][slot] for k in layout.order]) for slot in slots})
+        optimizer.kept = found  # the same numbers, in the order in which they are wanted
+    return found
 
 
 _layouts: WeakKeyDictionary[Optimizer, Layout] = WeakKeyDictionary()  # of the last call of `fit`
@@ -208,9 +213,9 @@ class Training:
         before[: len(data)], before[layout.begin : layout.end] = data, layout.others()
         self._write(0, before)
         slots = {optimizer.slots[k]: k for k in update.kept}
-        self._kept = kept_by(optimizer, layout, [*slots]) if slots else Kept(layout, {})
+        kept = kept_by(optimizer, layout, [*slots]).arrays if slots else {}
         for slot, k in slots.items():
-            layout.put(self._kept.arrays[slot], before)
+            layout.put(kept[slot], before)
             self._write(2 + k, before)
         if masked:
             before = array("d", bytes(WORD * len(before)))  # 0 for a parameter that the optimiser does not have
@@ -306,8 +311,9 @@ class Training:
             map(setattr, [optimizer], ["steps"], [steps]),
         ]
         if callable(optimizer.kept):
-            kept = optimizer.kept if not arrays else Kept(layout, self._kept.arrays | arrays)
-            changes.append(map(setattr, [optimizer], ["kept"], [kept]))
+            if arrays:
+                kept = Kept(layout, kept_by(optimizer, layout, ()).arrays | arrays)
+                changes.append(map(setattr, [optimizer], ["kept"], [kept]))
         else:  # somebody may hold the state
             states = of_trained([optimizer.kept[k] for k in layout.order])
             changes += [
