@@ -37,8 +37,8 @@ def random_weights(problem: Problem, random: np.random.Generator) -> Vector:
     return weights
 
 
-def examine(problem: Problem, random: np.random.Generator) -> None:
-    """Call the derivative in all the ways that it must stand.
+def examine(problem: Problem, random: np.random.Generator) -> tuple[Vector, Vector] | None:
+    """Call the derivative in all the ways that it must stand; return the weights and the gradient, if it gave one.
 
     Raises:
         GradientMismatch: it does not; the message says what it does instead.
@@ -54,13 +54,13 @@ def examine(problem: Problem, random: np.random.Generator) -> None:
         if np.isfinite(along) and not abs(other - FACTOR * along) <= SAME * problem.eps * abs(along) * u.size:
             was = f"{FACTOR} times them give {other:.6g}, they give {along:.6g}"
             raise _breach(problem, f"jvp= is not linear in the tangents: {was}")
-        return
+        return None
     if not isinstance(derivative, Reverse):
-        return
+        return None
     g = derivative.gradient(problem.x, u)
     if derivative.run is None:
         problem.same_gradient(g, derivative.gradient(problem.x, u.copy()))
-        return
+        return u, g
     args, upstream = problem.arguments.tree(problem.x), problem.outputs.tree(u)
     again = derivative.run(args, upstream)
     if changed := problem.arguments.changed(args, problem.x):
@@ -96,21 +96,21 @@ def examine(problem: Problem, random: np.random.Generator) -> None:
                 f"the backward pass is wrong if the upstream gradient is {form}: d/d{problem.arguments.names(at[1])} "
                 f"is {found[at[1]]:.6g}, not {expected[at[1]]:.6g}",
             )
+    return u, g
 
 
-def settle(problem: Problem, random: np.random.Generator) -> None:
+def settle(problem: Problem, u: Vector, before: Vector) -> None:
     """Call the derivative once more, after those elsewhere: what it kept from there must not show.
 
     Raises:
         GradientMismatch: the gradient at the point has become another one.
     """
-    if isinstance(problem.derivative, Reverse):
-        u = random_weights(problem, random)
-        before, x = problem.derivative.gradient(problem.x, u), problem.x.copy()
-        problem.value(problem.arguments.stored(problem.x + BESIDE * problem.scale))
-        if at := _differs(problem, problem.derivative.gradient(x, u), before):
-            name = problem.arguments.names(at[1])
-            raise _breach(problem, f"the gradient for {name} is another one after calls of f: does f keep a result?")
+    derivative = problem.derivative
+    assert isinstance(derivative, Reverse)
+    problem.value(problem.arguments.stored(problem.x + BESIDE * problem.scale))
+    if at := _differs(problem, derivative.gradient(problem.x, u.copy()), before):
+        name = problem.arguments.names(at[1])
+        raise _breach(problem, f"the gradient for {name} is another one after calls of f: does f keep a result?")
 
 
 def _forms(problem: Problem, u: Vector, g: Vector) -> Iterator[tuple[str, Any, Vector]]:

@@ -72,11 +72,12 @@ def foreign_rows(problem: Problem, seed: int) -> list[Row]:
         NotDeterministic: two calls gave different gradients.
     """
     random = np.random.default_rng(seed)
-    examine(problem, random)
+    kept = examine(problem, random)
     problem.left = CALLS - problem.calls - LAST if problem.bits > FEW_BITS else UNLIMITED
     n, m = problem.x.size, problem.y.size
     rows = singly(problem) if n * m <= FEW else Sampled(problem, random).rows()
-    settle(problem, random)
+    if kept:
+        settle(problem, *kept)
     return rows + _masked(problem)
 
 
@@ -134,20 +135,23 @@ class Sampled:
         self._problem = problem
         self._random = np.random.default_rng(random)
         self._arrays = [(path, place) for path, place in problem.arguments.paths() if place.stop > place.start]
+        self._one = functools.cache(lambda output: unit(problem.y.size, output))  # of which one gradient is enough
 
     def rows(self) -> list[Row]:
         """Compare directions, of all arrays and of each, and elements; look for the worst where one disagrees."""
         problem, several = self._problem, len(self._arrays) > 1
         directions = [functools.partial(self._telling, k) for k in range(DIRECTIONS // 2 if several else DIRECTIONS)]
-        g = problem.derivative.gradient(problem.x, self._weights()) if several else None
-        whole = 0.0 if g is None else length(g * problem.scale)
-        groups = self._groups(g) if several else []
-        found = in_turn(problem, directions, others=len(groups) + ELEMENTS, enough=1)
+        arrays = min(len(self._arrays), GROUPS) if several else 0
+        found = in_turn(problem, directions, others=arrays + ELEMENTS, enough=1)
         rows = [row for row, _ in found]
         if 2 * sum(row.agrees is not None for row in rows) >= len(rows):  # what noise hides is left to the others
             rows = [row for row in rows if not row.noisy]
+        u = self._weights()  # with the same ones for arrays and elements, one gradient is enough
+        g = problem.derivative.gradient(problem.x, u)
+        whole = length(g * problem.scale) if several and g is not None else 0.0
+        groups = self._groups(g) if several else []
         of_arrays = in_turn(
-            problem, [functools.partial(self._of_arrays, *group, whole) for group in groups], others=ELEMENTS
+            problem, [functools.partial(self._of_arrays, *group, u, whole) for group in groups], others=ELEMENTS
         )
         rows += [row for row, _ in of_arrays]
         wrong = [line for row, line in of_arrays if row.agrees is False][:ENOUGH]
@@ -156,10 +160,9 @@ class Sampled:
         for k, line in enumerate(lines, 1):  # what is wrong is known: where takes longer
             say(f"{problem.heading}: wrong; looking for the worst elements, {k} of {len(lines)}")
             worst.append(self._worst(line))
-        u = self._weights()
         typical = problem.typical(u)
         among = np.logical_or.reduce([line.v != 0.0 for line in lines] or [np.ones(problem.x.size, bool)])
-        elements = list(dict.fromkeys([*worst, *self._elements(problem.derivative.gradient(problem.x, u), among)]))
+        elements = list(dict.fromkeys([*worst, *self._elements(g, among)]))
         compared = in_turn(
             problem, [functools.partial(self._of_element, i, u, typical, whole) for i in elements], enough=ENOUGH
         )
@@ -210,10 +213,10 @@ class Sampled:
             groups.append((names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} others", mask))
         return groups
 
-    def _of_arrays(self, names: str, mask: Vector, whole: float) -> tuple[Row, Line]:
-        row, line = self._along(f"direction of {names}", 1.0, mask, whole)
+    def _of_arrays(self, names: str, mask: Vector, u: Vector, whole: float) -> tuple[Row, Line]:
+        row, line = self._along(f"direction of {names}", 1.0, mask, u, whole)
         if not tells(self._problem, row):
-            row, line = self._along(f"direction of {names}", 0.5, mask, whole)
+            row, line = self._along(f"direction of {names}", 0.5, mask, self._weights(), whole)
         if row.agrees and not tells(self._problem, row):
             row = replace(row, agrees=None, note="too noisy to tell 1 %", noisy=True)
         return replace(row, argument=names), line
@@ -222,13 +225,15 @@ class Sampled:
         name = "f" if self._problem.y.size == 1 else "(w*f)"
         return f"d{name}/d{self._problem.arguments.names(element)}"
 
-    def _along(self, title: str, part: float, mask: Vector | None = None, whole: float = 0.0) -> tuple[Row, Line]:
+    def _along(
+        self, title: str, part: float, mask: Vector | None = None, u: Vector | None = None, whole: float = 0.0
+    ) -> tuple[Row, Line]:
         """Compare along a direction, of some arrays; where kinks hide what it is at the point, next to the point.
 
         In a part of the elements it goes uphill, by which there is more to be seen.
         """
         problem = self._problem
-        u = self._weights()
+        u = self._weights() if u is None else u
         g = problem.derivative.gradient(problem.x, u)
         v = self._direction(g, part) if mask is None else mask * self._direction(g, part)
         typical = 0.0 if g is None else length(g * v)
@@ -296,7 +301,7 @@ class Sampled:
         above, below = (problem.value(problem.arguments.stored(problem.x + t * line.v)) for t in (h, -h))
         numeric = (above - below) / (2.0 * h)
         steepest = int(np.argmax(np.where(line.u != 0.0, np.nan_to_num(np.abs(numeric * line.u)), -1.0)))
-        of_one = unit(size, steepest)
+        of_one = self._one(steepest)
         if not math.isfinite(line.slope):
             return of_one
 
@@ -312,7 +317,7 @@ class Sampled:
             some, total = (
                 (left, of_left) if math.fabs(of_left) >= math.fabs(total - of_left) else (right, total - of_left)
             )
-        return unit(size, int(some[0]))
+        return self._one(int(some[0]))
 
 
 def say(progress: str) -> None:

@@ -104,7 +104,9 @@ def kind(x: Any) -> str:
 
 
 def maker(x: Any) -> Callable[[NDArray[float64]], Any]:
-    """Return a function that makes, of doubles, an array as `x` is: of its library, type, device and strides.
+    """Return a function that makes, of numbers, an array as `x` is: of its library, type, device and strides.
+
+    What has the type already may share its memory.
 
     >>> maker(0.5)(read(2))
     2.0
@@ -127,7 +129,8 @@ def maker(x: Any) -> Callable[[NDArray[float64]], Any]:
                 return strided
 
             def made(values: NDArray[float64]) -> Any:
-                fresh = torch.from_numpy(values).to(**like) if known is None else torch.from_numpy(values.astype(known))
+                fresh = torch.from_numpy(values if known is None else values.astype(known, copy=False))
+                fresh = fresh if known else fresh.to(**like)
                 return fresh.requires_grad_() if asks else fresh
 
             known = {4: np.float32, 8: np.float64}.get(x.element_size()) if str(x.device) == "cpu" else None
@@ -139,7 +142,7 @@ def maker(x: Any) -> Callable[[NDArray[float64]], Any]:
         case "numpy":
             if x.size and not x.flags.c_contiguous and all(step > 0 for step in x.strides):
                 return lambda values: _strided(values, x)
-            return lambda values: values.astype(x.dtype)
+            return lambda values: values.astype(x.dtype, copy=False)
         case "other":
             make: Any = (lambda values: type(x)(x.typecode, values)) if hasattr(x, "typecode") else type(x)
             return lambda values: make(values.tolist())

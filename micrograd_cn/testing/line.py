@@ -115,10 +115,15 @@ class Line:
             exact += self.x
             y, held = problem.at(exact)
             change = self._change(y)
-        if problem.arguments.exact:
-            return change, 0.0
-        exact -= held
-        return change, -problem.derivative.slope(self.x, self._undivided, exact) / self._factor
+            if problem.arguments.exact:
+                return change, 0.0
+            exact -= held
+            gradient = problem.derivative.gradient(self.x, self._undivided)
+            if gradient is None:
+                off = problem.derivative.slope(self.x, self._undivided, exact)
+            else:
+                off = quiet_dot(gradient, exact)
+            return change, -off / self._factor
 
     def _in_blocks(self, t: float) -> tuple[float, float] | None:
         """Return the same of many numbers, in blocks that stay near the processor; None if that cannot be."""
@@ -176,7 +181,7 @@ class Line:
                     moved[some] |= changes != 0.0
         if not math.isfinite(total):
             return self._change(outputs.pack(result))
-        if moved is not None:
+        if moved is not None and (moved > self.moved).any():
             self._see(moved)
         return total
 
@@ -188,13 +193,14 @@ class Line:
     def _change(self, y: Vector) -> float:
         changes = y - self._y
         if not self._all_moved:
-            self._see(self.moved | ((changes != 0.0) & np.isfinite(changes)))
+            moved = (changes != 0.0) & np.isfinite(changes)
+            if (moved > self.moved).any():
+                self._see(self.moved | moved)
         return quiet_dot(changes, self.u)
 
     def _see(self, moved: NDArray[np.bool_]) -> None:
-        """Remember which outputs have moved; what is known of their rounding is known no more."""
-        if (moved > self.moved).any():
-            self.moved, self._all_moved, self._rounding = moved, bool(moved.all()), None
+        """Remember that more outputs have moved; what is known of their rounding is known no more."""
+        self.moved, self._all_moved, self._rounding = moved, bool(moved.all()), None
 
     def slope_at(self, t: float) -> float:
         """Return the derivative that is checked, elsewhere on the line; nan where it refuses."""

@@ -105,10 +105,7 @@ def _is_corner(problem: Problem, line: Line) -> bool:
 
     Along each the function may yet be smooth, as the middle one of three equal numbers is along one of them.
     """
-    tied = np.zeros(line.v.size, bool)
-    for place in problem.arguments.slices():
-        _, which, counts = np.unique(line.x[place], return_inverse=True, return_counts=True)
-        tied[place] = (counts > 1)[which]
+    tied = problem.tied if line.x is problem.x else problem.arguments.tied(line.x)
     if not (tied & (line.v != 0.0)).any():
         return False
     random = np.random.default_rng(0)

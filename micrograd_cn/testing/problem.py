@@ -134,24 +134,28 @@ class Problem:
 
     def value(self, x: Vector) -> Vector:
         """Return the outputs, nan where the function refuses what is outside its domain."""
-        return self.at(x)[0]
+        with np.errstate(all="ignore"):
+            return self.at(x)[0]
 
     def at(self, x: Vector) -> tuple[Vector, Vector]:
-        """Return the outputs near `x`, and the point at which they are: the nearest that the types hold."""
-        tree, held = self.arguments.held(x)
+        """Return the outputs near `x`, and the point at which they are: the nearest that the types hold.
+
+        Numpy's warnings are to be off.
+        """
+        made, held = self.arguments.held(x)
         key = b"" if self._seen is None else held.tobytes()
         if self._seen and key in self._seen:
             return self._seen[key], held
         if self.calls >= self._limit:
             raise Spent
+        tree = made()
         try:
-            with np.errstate(all="ignore"):
-                if self._compiled is None:
-                    y = self.outputs.pack(self.f(*tree))
-                else:
-                    self.calls += 1
-                    found = self._compiled(*self.arguments.variables(tree))
-                    y = np.concatenate([np.asarray(part, dtype=np.float64).ravel() for part in found])
+            if self._compiled is None:
+                y = self.outputs.pack(self.f(*tree))
+            else:
+                self.calls += 1
+                found = self._compiled(*self.arguments.variables(tree))
+                y = np.concatenate([np.asarray(part, dtype=np.float64).ravel() for part in found])
         except REFUSALS:
             y = np.full(self.y.size, np.nan)
         y = y if self.all_live else np.where(self.live, y, 0.0)
@@ -168,6 +172,11 @@ class Problem:
             return found, self.outputs.flat(found)
         except REFUSALS:
             return None
+
+    @functools.cached_property
+    def tied(self) -> NDArray[np.bool_]:
+        """Which numbers of the point are equal to another of their array."""
+        return self.arguments.tied(self.x)
 
     @functools.cached_property
     def output_sizes(self) -> list[float]:

@@ -86,6 +86,7 @@ class Packed:
         self.exact = self.eps == DOUBLE
         kinds = {numbers(self._leaves[i]).dtype for i, *_ in self._parts}
         self._single = kinds == {np.dtype(np.float32)}  # all are, so that numpy rounds them at once
+        self._type = np.float32 if self._single else np.float64
         self._held: Vector | None = None
         self.least = 2.0**-14 if self.eps == HALF else 1e-37 if self.eps > DOUBLE else 1e-307
         self.subnormal = self.least * self.eps
@@ -98,21 +99,25 @@ class Packed:
 
     def tree(self, vector: Vector) -> Any:
         """Return the structure with the numbers of `vector`, in the leaves' own types."""
-        return self.with_variables(self._made(vector))
+        return self.with_variables(self._made(vector.astype(self._type)))
 
-    def held(self, vector: Vector) -> tuple[Any, Vector]:
-        """Return the structure with the numbers of `vector`, and, until the next call, what its types hold of it."""
-        made = self._made(vector)
+    def held(self, vector: Vector) -> tuple[Callable[[], Any], Vector]:
+        """Return what makes the structure with the numbers of `vector`, and what its types hold of it.
+
+        The latter stands until the next call.
+        """
         if self.exact:
-            return self.with_variables(made), vector
+            return lambda: self.tree(vector), vector
         if self._held is None:
             self._held = np.empty(self.vector.size)
+        typed = vector.astype(self._type)
         if self._single:
-            self._held[...] = vector.astype(np.float32)
-        else:
-            for x, (*_, place) in zip(made, self._parts, strict=True):
-                self._held[place] = numbers(x).reshape(-1)
-        return self.with_variables(made), self._held
+            self._held[...] = typed
+            return lambda: self.with_variables(self._made(typed)), self._held
+        made = self._made(typed)
+        for x, (*_, place) in zip(made, self._parts, strict=True):
+            self._held[place] = numbers(x).reshape(-1)
+        return lambda: self.with_variables(made), self._held
 
     def blank(self) -> tuple[Any, list[NDArray[Any]]] | None:
         """Return a structure whose arrays are not filled, and the numbers of each to write; None if numpy cannot."""
@@ -137,7 +142,8 @@ class Packed:
             raise ValueError("an array has another size")
         return found
 
-    def _made(self, vector: Vector) -> list[Any]:
+    def _made(self, vector: NDArray[Any]) -> list[Any]:
+        """Return the leaves that are no constants, of which some share the memory of `vector`."""
         makers = zip(self._parts, self._makers, strict=True)
         return [make(vector[place].reshape(shape)) for (_, _, shape, place), make in makers]
 
@@ -198,6 +204,18 @@ class Packed:
                     f"gradcheck: {what} gave an array of shape {value.shape} for {path}, which has {shape}"
                 )
             found[place] = value.reshape(-1)
+        return found
+
+    def tied(self, vector: Vector) -> NDArray[np.bool_]:
+        """Return which numbers are equal to another of their leaf.
+
+        >>> Packed([np.zeros(2), np.zeros(1)], "x").tied(np.array([1.0, 1.0, 1.0]))
+        array([ True,  True, False])
+        """
+        found = np.zeros(vector.size, bool)
+        for place in self.slices():
+            _, which, counts = np.unique(vector[place], return_inverse=True, return_counts=True)
+            found[place] = (counts > 1)[which]
         return found
 
     def names(self, index: int) -> str:
