@@ -267,6 +267,7 @@ def test_a_derivative_that_rounding_may_hide_is_not_wrong_where_the_function_sta
             assert agrees is False or row.note == "too noisy to tell: values are rounded by 1e-06"
     moving = of_values(lambda t: 1e-3 * t, sign * 1.1e-3, 0.5, rounding=1e-12)
     assert moving.agrees is False
+    assert of_values(lambda t: sign * t, 0.0).agrees is False
 
 
 def test_a_mistake_must_stand_out_from_the_noise_that_is_measured():

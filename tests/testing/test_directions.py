@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from micrograd_cn.testing import directions
-from micrograd_cn.testing.directions import Sampled, foreign_rows, singly
+from micrograd_cn.testing.compare import Row
+from micrograd_cn.testing.directions import Sampled, foreign_rows, in_turn, singly
 from micrograd_cn.testing.line import Line
-from micrograd_cn.testing.lines import compare_along
+from micrograd_cn.testing.lines import FEW_CALLS, compare_along
+from micrograd_cn.testing.numerical import Estimate
 from micrograd_cn.testing.problem import Problem, unit
 
 
@@ -47,6 +49,24 @@ def test_no_derivative_is_compared_singly_as_0():
     assert titles(rows) == ["df/dx0", "df/dx1"]
     assert [row.agrees for row in rows] == [False, True]
     assert [row.argument for row in rows] == ["x0", "x1"]
+
+
+def test_every_comparison_has_its_share_of_the_calls_and_what_that_did_not_tell_has_the_rest_once_more():
+    class Shares:
+        left, shares = 90.0, []
+
+        def within(self, share, compare):
+            self.shares.append(share)
+            self.left -= 4.0
+            return compare()
+
+    def row(note):
+        return lambda: (Row("it", 0.0, Estimate(0.0, 0.0), None if note else True, note), None)
+
+    problem = Shares()
+    notes = [row.note for row, _ in in_turn(problem, [row(FEW_CALLS), row(""), row(FEW_CALLS)], others=6)]
+    assert notes == [FEW_CALLS, "", FEW_CALLS]
+    assert problem.shares == [30.0 / 3, 26.0 / 2, 22.0, 18.0 / 2, 14.0], "of the 60 for the six others nothing"
 
 
 # Many.

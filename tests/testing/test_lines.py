@@ -121,6 +121,8 @@ def test_a_line_through_another_point_begins_there():
     line = Line(problem, np.ones(1), np.ones(1), np.array([3.0]))
     assert line.slope == line.slope_at(0.0) == 6.0
     assert line(1.0) == 7.0
+    divided = Line(problem, np.ones(1), np.ones(1), np.array([3.0]), factor=4.0)
+    assert (divided.slope, divided.slope_at(0.5), divided(1.0)) == (1.5, 1.75, 1.75)
 
 
 # Many numbers, in blocks.
@@ -229,6 +231,16 @@ def test_the_rounding_of_a_line_is_half_a_last_bit_of_what_changes_or_of_all_if_
     line(1.0)
     assert line.moved.tolist() == [False, True, True]
     assert line.rounding == 2.0**-53 * math.sqrt(25.0 + 16.0)
+
+
+def test_an_output_may_be_off_by_four_last_bits_of_the_largest_of_its_array_or_on_the_way_to_0():
+    line = line_of(lambda x: [np.array([x[0], -1000.0]), x[0] / 8.0], [4.0], lambda x, g: x, [1.0, 2.0, 8.0])
+    assert line.coarse == 2.0**-50 * math.hypot(1000.0 * math.hypot(1.0, 2.0), 8.0 * 0.5), "while none has moved"
+    line(1.0)
+    assert line.coarse == 2.0**-50 * math.hypot(1000.0, 8.0 * 0.5)
+    inverse = line_of(lambda x: 1.0 / x, [4.0, 2.0], lambda x, g: x, [1.0, -2.0], [1.0, 0.0])
+    assert inverse.coarse_nearby() == 2.0**-50 * 0.5, "that at -4, as 1 / 0 says nothing"
+    assert line_of(lambda x: x * x, [4.0], lambda x, g: x, [-2.0]).coarse_nearby() == 2.0**-50 * 32.0
 
 
 def test_what_is_not_finite_has_not_moved():
@@ -531,6 +543,14 @@ def test_half_of_a_step_times_its_height_is_the_error_of_an_integral_over_a_jump
         assert math.fabs(integral[-1] - 5.0 * (2.0 - place)) <= 0.5 * 5.0 * 0.25
         jump = 0.5 * 5.0 * 0.25
         assert jump <= error <= 1.5 * jump
+
+
+def test_a_bend_is_a_jump_by_what_it_is_above_four_usual_ones():
+    bends = np.array([1.0, -1.0, 1.0, -1.0, 9.0, -1.0, 1.0])  # second differences of the slope, in steps of 2
+    slopes = np.concatenate([[0.0, 0.0], np.cumsum(np.cumsum(bends))])
+    ts = interval(9, 4.0)
+    _, _, error = integrated(lambda x: np.interp(x, ts, slopes), v=1.0, ts=ts)
+    assert error == pytest.approx(0.25 * abs(1 + 1 + 9 + 1) + 0.25 * (9.0 - 4.0) + 2.5 * math.sqrt(9.0))
 
 
 def test_the_error_of_an_integral_of_what_is_rounded_is_about_five_times_its_standard_deviation():

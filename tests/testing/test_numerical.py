@@ -255,7 +255,7 @@ def test_noise_is_looked_for_on_the_other_side_where_the_domain_ends():
 
 
 def test_noise_costs_few_calls_and_none_at_the_point_itself():
-    for x, scales in ((0.3, 2), (2.0, 1)):
+    for x, scales in ((0.3, 2), (0.0, 1), (2.0, 1)):
         g = Recorded(math.exp)
         noise(g, x)
         assert len(g.points) <= 36 * scales
@@ -280,6 +280,8 @@ def test_beside_what_is_seen_near_the_point_only_large_noise_counts_further_away
 
     assert noise(f, 1e-12) == 0.0
     assert noise(lambda x: rough(0, 2.0**-40)(x) + 1.0 if x > 1e-10 else 1.0, 1e-12) > 2.0**-42
+    for x in (0.0, 1.0, 8.0):  # where near and further away are one, all counts
+        assert noise(lambda t: rough(0, 2.0**-51)(t) + 1.0, x) > 2.0**-53
 
 
 # Far from 0.

@@ -28,6 +28,14 @@ def test_one_tuple_is_unpacked_for_a_function_of_several_arguments():
                 gradcheck(lambda x, y: (x * y).sum(), (X, Y), gradient=gradient)
     gradcheck(lambda pair: (pair[0] * pair[1]).sum(), (X, Y), gradient=lambda pair: (pair[1], pair[0]))
     gradcheck(lambda x, y: x * y, (0.5, 2.0))
+    gradcheck(
+        lambda pair, z: (pair[0] * pair[1] * z).sum(),
+        (X, Y),
+        X,
+        gradient=lambda p, z: ((p[1] * z, p[0] * z), p[0] * p[1]),
+    )
+    with pytest.raises(TypeError, match="in which there is no number"):
+        gradcheck(lambda nothing: (), ())
 
 
 def test_keyword_arguments_go_to_f_and_to_its_derivative():
@@ -161,6 +169,7 @@ def test_a_structure_is_taken_apart_and_put_together():
     assert repr(again) == repr(tree)  # arrays are not equal or unequal as a whole
     assert type(again) is collections.OrderedDict
     assert list(in_place_of(None, tree, "it")) == [None] * 6
+    assert list(in_place_of([2.0] * 300, [1.0] * 300, "it")) == [2.0] * 300
     with pytest.raises(ValueError, match=r"it must have 2 parts for \['a'\], as a list of 2 has, got a float"):
         list(in_place_of({"a": 1.0, "b": None, "c": None}, tree, "it"))
 
