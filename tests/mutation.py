@@ -6,10 +6,11 @@
 It needs cosmic-ray, whose operators make the mutants. This process imports what the tests import, but nothing of the
 package; each mutant is a fork of it, in a copy of the tree, where its tests run until one fails: first those that have
 killed mutants of the same statement, then those with its name, then the quick ones. It is killed if it cannot be
-imported, if a test fails, or if one needs ten times its processor time, or waits for minutes. Unchanged, the tests pass
-in two orders. Left out are mutants of what never runs or is only read (annotations, which `from __future__ import
-annotations` makes text, stubs of `@overload`, `if TYPE_CHECKING`, `__all__`), `strict=` of zip, which asserts what
-holds, `type(x) == float` for `type(x) is float`, which is the same, and tests of over a second.
+imported, as where Python warns of `is` beside a literal, if a test fails, or if one needs ten times its processor time,
+or waits for minutes. Unchanged, the tests pass in two orders. Left out are mutants of what never runs or is only read
+(annotations, which `from __future__ import annotations` makes text, stubs of `@overload`, `if TYPE_CHECKING`,
+`__all__`), `strict=` of zip, which asserts what holds, `==` for `is` beside `type(x)`, None, True or False, which is
+the same for what the types let stand there, and tests of over a second.
 """
 
 import argparse
@@ -28,6 +29,7 @@ import signal
 import sys
 import tempfile
 import time
+import warnings
 from collections import Counter, defaultdict, namedtuple
 from pathlib import Path
 from py_compile import PycInvalidationMode
@@ -136,22 +138,24 @@ def idle(tree):
             yield span(node)
 
 
-def of_types(tree):
-    """Yield the spans of comparisons of an object's type, for which `==` is `is`."""
+def of_one(tree):
+    """Yield the spans of comparisons with what there is one of, a type, None, True or False, for which `==` is `is`."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Compare) and isinstance(node.left, ast.Call):
-            yield from [span(node)] if getattr(node.left.func, "id", "") == "type" else []
+        if isinstance(node, ast.Compare):
+            is_type = isinstance(node.left, ast.Call) and getattr(node.left.func, "id", "") == "type"
+            single = any(isinstance(x, ast.Constant) and isinstance(x.value, bool | None) for x in node.comparators)
+            yield from [span(node)] if is_type or single else []
 
 
 def mutants_of(path):
     """Yield the mutants of a module, with the name of the statement that they are in."""
     tree = ast.parse(Path(path).read_text(encoding="utf-8"))
-    never, types = list(idle(tree)), list(of_types(tree))
+    never, single = list(idle(tree)), list(of_one(tree))
     statements = [s for top in tree.body for s in (top.body if isinstance(top, ast.ClassDef) else [top])]
     for mutation in (item.mutations[0] for item in _all_work_items([Path(path)], {})):
         at = mutation.start_pos
         same = mutation.operator_name.removeprefix("core/ReplaceComparisonOperator_") in ("Is_Eq", "IsNot_NotEq")
-        if not any(a <= at < b for a, b in never + types * same):
+        if not any(a <= at < b for a, b in never + single * same):
             inside = [s for s in statements if span(s)[0] <= at < span(s)[1]]
             name = next((getattr(s, "name", None) or ast.unparse(s).split(":")[0] for s in inside), "")
             yield Mutant(path, mutation.operator_name, mutation.occurrence, at[0], name)
@@ -190,6 +194,7 @@ class Session:
 
     def run(self, path, files):
         signal.setitimer(signal.ITIMER_PROF, 60)
+        warnings.simplefilter("error", SyntaxWarning)
         try:
             importlib.import_module(".".join(Path(path).with_suffix("").parts).removesuffix(".__init__"))
         except BaseException as error:

@@ -10,7 +10,7 @@ from micrograd_cn.testing.half import vanishes_over
 from micrograd_cn.testing.intervals import integrated as integral_along
 from micrograd_cn.testing.intervals import over_an_interval
 from micrograd_cn.testing.line import Line
-from micrograd_cn.testing.lines import compare_along
+from micrograd_cn.testing.lines import _compare, compare_along
 from micrograd_cn.testing.numerical import Estimate
 from micrograd_cn.testing.problem import Problem
 from micrograd_cn.testing.tolerance import ForArrays
@@ -352,6 +352,58 @@ def test_a_mistake_that_stands_out_takes_few_calls():
     noisy = Counted(lambda x: np.sin(x).sum() + 1e-9 * normal(3, x))
     compared(noisy, x, lambda x, g: g * (1.0 + 1e-5) * np.cos(x))
     assert len(noisy.points) > 70
+
+
+def test_two_quotients_tell_what_is_right_and_by_how_much_and_of_which_order_the_other_is_off():
+    right = compared(np.sin, [1.0], lambda x, g: g * np.cos(x))
+    assert math.fabs(right.numeric.slope - math.cos(1.0)) <= right.numeric.error < 1e-10
+    wrong = compared(np.sin, [1.0], lambda x, g: 1.1 * g * np.cos(x))
+    assert wrong.order == pytest.approx(1.0, abs=0.01)
+    assert wrong.numeric == right.numeric
+    feature = compared(lambda x: x + np.clip(x, -(2.0**-35), 2.0**-35), [0.0], lambda x, g: 2.0 * g)
+    assert feature.agrees is not False, "as the finest steps show"
+
+
+def test_near_the_edge_of_the_domain_smaller_steps_tell_it_unless_these_are_far_too_large():
+    assert compared(lambda x: np.sqrt(x - 0.95), [1.0], lambda x, g: 0.5 * g / np.sqrt(x - 0.95)).agrees
+    ends = np.array([0.02, 8.0])
+    far = Counted(lambda x: np.sqrt(ends - x))
+    problem = problem_of(far, [0.01, 4.0], lambda x, g: -0.5 * g / np.sqrt(ends - x))
+    lost = _compare(problem, "it", np.ones(2), np.array([4.0, 4.0]), 0.0, None)[0]
+    assert lost.agrees is None
+    assert lost.note == "outside the domain, so far away"
+    assert len(far.points) == 2
+
+
+def test_what_the_largest_step_hides_is_said_at_once_unless_a_mistake_of_a_tenth_shows():
+    for slope, calls in ((1.0, 2), (1.14, 2), (0.9, 2)):
+        f = Counted(lambda x: x + 2.0**41)
+        row = compared(f, [1.0], lambda x, g, slope=slope: slope * g)
+        assert row.agrees is None
+        assert row.noisy
+        assert row.note == "too noisy to tell: values are rounded by 0.0002"
+        assert row.numeric.slope == 1.0
+        assert row.numeric.error == row.numeric.noise == pytest.approx(4.0 * 2.0**-12 * 2.0**3)
+        assert len(f.points) == calls
+    for slope in (1.3, 0.7):
+        f = Counted(lambda x: x + 2.0**41)
+        compared(f, [1.0], lambda x, g, slope=slope: slope * g)
+        assert len(f.points) > 2
+
+
+def test_a_stair_is_no_mistake_if_larger_steps_climb_as_fast():
+    """In doubles 1 + erf(x) at -5.5 stands still in small steps, and so does what is computed in half precision."""
+    erf, slope = np.vectorize(math.erf), 2.0 / math.sqrt(math.pi)
+    for f, df, x in (
+        (lambda x: 1.0 + erf(x), lambda x: slope * np.exp(-x * x), -5.5),
+        (lambda x: (np.float16(10.0) + np.float16(x)).astype(float), lambda x: 1.0, 0.7),
+    ):
+        right = compared(f, [x], lambda x, g, df=df: g * df(x), v=[0.5])
+        assert right.agrees is None
+        assert right.noisy
+        assert right.note == "too noisy to tell: not so over larger steps"
+        for factor in (2.0, -1.0):
+            assert compared(f, [x], lambda x, g, df=df, by=factor: by * g * df(x), v=[0.5]).agrees is False
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
