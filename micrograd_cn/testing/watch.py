@@ -73,7 +73,8 @@ def fail(function: str) -> None:
 
 def _error(row: Row) -> float:
     """Return how far a derivative is off, relatively, nothing where it could not be compared."""
-    slope, size = row.numeric.slope, max(abs(row.numeric.slope), abs(row.analytic))
-    if row.agrees is None or not size < float("inf"):
+    slope = row.numeric.slope
+    size, off = max(abs(slope), abs(row.analytic)), abs(row.analytic - slope)
+    if row.agrees is None or not off < float("inf"):
         return 0.0 if row.agrees is not False else float("inf")
-    return abs(row.analytic - slope) / size if size else 0.0
+    return off / size if size else 0.0

@@ -388,6 +388,18 @@ def test_at_a_kink_any_slope_between_both_sides_is_right():
     assert "kink: 0 on the left, 1 on the right" in text
 
 
+@pytest.mark.parametrize("x", [[2.0, 2.0, 2.0], [1.0, 5.0, 1.0, -1.0, 1.0], [3.0] * 5])
+def test_the_middle_one_of_equal_numbers_may_be_any_of_them(x):
+    x = np.array(x)
+    for i in np.flatnonzero(x == np.median(x)):
+        with pytest.warns(
+            PartlyCompared, match="1 of . derivatives not compared .a.(.*\n)*.*numbers that are sorted are equal"
+        ):
+            gradcheck(np.median, x, gradient=lambda x, i=i: np.eye(x.size)[i])
+    rows = wrong_rows(mismatch(lambda x: np.prod(x), x, gradient=lambda x: 1.1 * np.prod(x) / x))
+    assert len(rows) == x.size
+
+
 @pytest.mark.parametrize("kind", [np.float64, np.float32])
 def test_many_kinks_at_once_are_no_mistake(kind):
     x = draw(50, 40).astype(kind)

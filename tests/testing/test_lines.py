@@ -10,7 +10,7 @@ from micrograd_cn.testing.half import vanishes_over
 from micrograd_cn.testing.intervals import integrated as integral_along
 from micrograd_cn.testing.intervals import over_an_interval
 from micrograd_cn.testing.line import Line
-from micrograd_cn.testing.lines import _compare, compare_along
+from micrograd_cn.testing.lines import _compare, _is_corner, compare_along, tells
 from micrograd_cn.testing.numerical import Estimate
 from micrograd_cn.testing.problem import Problem
 from micrograd_cn.testing.tolerance import ForArrays
@@ -360,8 +360,42 @@ def test_two_quotients_tell_what_is_right_and_by_how_much_and_of_which_order_the
     wrong = compared(np.sin, [1.0], lambda x, g: 1.1 * g * np.cos(x))
     assert wrong.order == pytest.approx(1.0, abs=0.01)
     assert wrong.numeric == right.numeric
-    feature = compared(lambda x: x + np.clip(x, -(2.0**-35), 2.0**-35), [0.0], lambda x, g: 2.0 * g)
-    assert feature.agrees is not False, "as the finest steps show"
+    for low, high, analytic in ((1.0, 1.0, 2.0), (1.0, 0.0, 1.9), (0.0, 1.0, 1.9)):
+        feature = compared(
+            lambda x, low=low, high=high: x + np.clip(x, -low * 2.0**-35, high * 2.0**-35),
+            [0.0],
+            lambda x, g, analytic=analytic: analytic * g,
+        )
+        assert feature.agrees is not False, "as the finest steps show"
+    for y in (0.0, 1e-12, 5e11):
+        f = Counted(lambda x, y=y: y + (y or 1.0) * (np.sin(x) + 2.0 * x))
+        assert compared(f, [0.0], lambda x, g, y=y: 3.3 * (y or 1.0) * g).agrees is False
+        assert len(f.points) <= 12, "of whatever size the value is"
+
+
+def test_a_derivative_that_is_nothing_beside_the_whole_gradient_may_be_hidden():
+    problem = problem_of(lambda x: x + 2.0**41, [1.0], lambda x, g: g)
+    for whole, agrees, note in (
+        (2e4, True, "nothing beside the others"),
+        (5e3, None, "too noisy to tell: values are rounded by 0.0002"),
+    ):
+        row, _ = compare_along(problem, "it", np.ones(1), np.ones(1), 0.0, whole=whole)
+        assert (row.agrees, row.note, row.noisy) == (agrees, note, agrees is None)
+        assert tells(problem, row) is (agrees is True)
+
+
+def test_where_the_derivatives_along_directions_are_not_that_along_their_sum_there_is_a_corner():
+    def corner(f, v=(1.0, 0.0, 0.0), x=(2.0, 2.0, 2.0)):
+        problem = problem_of(f, x, lambda x, g: g.sum() * x)
+        return _is_corner(problem, Line(problem, np.ones(problem.y.size), np.array(v), problem.x))
+
+    assert corner(np.median)
+    assert corner(lambda x: 0.01 * np.median(x))
+    assert corner(lambda x: 100.0 * np.median(x), v=(-1.0, 0.0, 0.0))
+    assert not corner(np.prod)
+    assert not corner(np.median, x=(2.0, 2.0, 5.0), v=(0.0, 0.0, 1.0)), "of what is equal to no other"
+    assert not corner(np.median, x=(1.0, 2.0, 5.0))
+    assert not corner(lambda x: np.prod(x) + 1e-9 * normal(0, x)), "rounding is none"
 
 
 def test_near_the_edge_of_the_domain_smaller_steps_tell_it_unless_these_are_far_too_large():

@@ -1,6 +1,7 @@
 """The plugin of pytest, and tests of one line, in runs of pytest of their own."""
 
 import csv
+import math
 import os
 import subprocess
 import sys
@@ -11,7 +12,9 @@ import pytest
 from hypothesis import strategies as st
 
 from micrograd_cn.testing import GradientMismatch, checks_gradient, find_functions, gradcheck, points
-from micrograd_cn.testing.watch import Found, watching
+from micrograd_cn.testing.compare import Row
+from micrograd_cn.testing.numerical import Estimate
+from micrograd_cn.testing.watch import Found, _error, watching
 
 TESTS = """
 import sys
@@ -81,6 +84,19 @@ def test_a_test_of_one_line():
     checks_gradient(lambda x, n: (x**n).sum(), (2,), st.integers(1, 4), **how, examples=5)()
     with pytest.raises(GradientMismatch, match="wrong for x"):
         checks_gradient(lambda x: (x * x).sum(), (2,), gradient=lambda x: 3 * x, examples=5)()
+
+
+def test_the_error_is_relative_to_the_larger_of_both_and_counts_what_is_compared():
+    for agrees, analytic, slope, error in (
+        (True, 1.5, 2.0, 0.25),
+        (False, -2.0, 1.0, 1.5),
+        (True, 0.0, 0.0, 0.0),
+        (None, 1.5, 2.0, 0.0),
+        (False, math.nan, 1.0, math.inf),
+        (True, math.inf, 1.0, 0.0),
+        (None, math.inf, 1.0, 0.0),
+    ):
+        assert _error(Row("it", analytic, Estimate(slope, 0.0), agrees)) == error
 
 
 def test_whoever_watches_is_told_of_each_argument():
