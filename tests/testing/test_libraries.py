@@ -9,7 +9,7 @@ import pytest
 
 from micrograd_cn import Value
 from micrograd_cn.testing import GradientMismatch, NothingCompared, gradcheck
-from micrograd_cn.testing.analytic import Forward, Reverse, compiled, dot
+from micrograd_cn.testing.analytic import Forward, Gradient, Reverse, compiled, dot
 from micrograd_cn.testing.libraries import blank, is_array, kind, library, maker, numbers, read
 from micrograd_cn.testing.problem import Problem
 from micrograd_cn.testing.vectors import Packed
@@ -370,6 +370,34 @@ def test_a_function_is_compiled_by_jax_until_that_fails(monkeypatch):
     assert calls == ["quick", "f", "quick", "f", "f"]
 
 
+def test_a_function_of_jax_is_compiled_unless_its_derivative_is_written_out(monkeypatch):
+    monkeypatch.setitem(sys.modules, "jax", stand_ins.jax)
+    made = []
+    monkeypatch.setattr(stand_ins.jax, "jit", lambda f: made.append(f) or f, raising=False)
+    x = np.ones(2).view(Array)
+    Problem("check", np.sin, (x,), {"vjp": lambda x, g: g * np.cos(x)}, None, None)
+    assert made == []
+    problem = Problem("check", lambda x, k: [k * x, x.sum(keepdims=True)], (x, 3.0), {}, None, None)
+    assert len(made) == 2, "the function, and its backward pass"
+    assert problem.value(np.array([1.0, 2.0])).tolist() == [3.0, 6.0, 3.0]
+    assert problem.calls == 3
+    assert problem.derivative.gradient(problem.x, np.array([1.0, 2.0, 5.0])) == pytest.approx([8.0, 11.0])
+
+
+def test_the_gradient_is_a_function_of_the_arguments_and_of_the_weights(monkeypatch):
+    monkeypatch.setitem(sys.modules, "jax", stand_ins.jax)
+
+    def f(x, k, y):
+        return {"n": 2, "y": k * x * y}
+
+    args = np.array([1.0, 2.0]).view(Array), 3.0, np.array([5.0, 7.0]).view(Array)
+    arguments = Packed(args, ["x", "k", "y"], lambda path, leaf: library(leaf) == "jax")
+    gradient = Gradient(f, arguments, Packed(f(*args), "f"))
+    by_x, by_y = gradient(*args, {"n": None, "y": np.array([1.0, -1.0]).view(Array)})
+    assert by_x == pytest.approx([15.0, -21.0])
+    assert by_y == pytest.approx([3.0, -6.0])
+
+
 @pytest.mark.parametrize("n", [2, 5])
 def test_of_arrays_of_jax_the_vjp_is_compared(monkeypatch, n):
     monkeypatch.setitem(sys.modules, "jax", stand_ins.jax)
@@ -451,6 +479,20 @@ def test_of_what_is_linear_the_second_derivative_is_0(torch):
     x = torch.randn(3, dtype=torch.float64)
     gradcheck(lambda x: 3.0 * x, x, order=3)
     gradcheck(lambda x, w: x * x.sum() + w, x, x, order=2)
+
+
+def test_the_gradient_of_tensors_is_0_where_nothing_depends_on_them(torch):
+    def f(x, y, z):
+        return x * x, 3.0, y.detach()
+
+    x, y, z = (torch.tensor([1.0, t], dtype=torch.float64) for t in (2.0, 3.0, 4.0))
+    arguments = Packed((x, y, z), ["x", "y", "z"])
+    gradient = Gradient(f, arguments, Packed(f(x, y, z), "f"))
+    found = gradient(x, y, z, (torch.ones(2, dtype=torch.float64), 1.0, y))
+    assert [g.tolist() for g in found] == [[2.0, 4.0], [0.0, 0.0], [0.0, 0.0]]
+    assert found[0].requires_grad
+    constant = Gradient(lambda x, y, z: y.detach(), arguments, Packed(y, "f"))
+    assert [g.tolist() for g in constant(x, y, z, y)] == [[0.0, 0.0]] * 3
 
 
 def test_bfloat16_has_the_exponents_of_float32_and_fewer_digits(torch):

@@ -11,6 +11,7 @@ import pytest
 from micrograd_cn.testing import NotDeterministic, NothingCompared
 from micrograd_cn.testing.analytic import Reverse
 from micrograd_cn.testing.contract import examine, random_weights
+from micrograd_cn.testing.directions import foreign_rows
 from micrograd_cn.testing.numerical import Estimate, Spent
 from micrograd_cn.testing.problem import Problem, length, power_of_2, rms, sizes, squares, unit
 from micrograd_cn.testing.vectors import Packed
@@ -328,6 +329,14 @@ def test_errors_of_arithmetic_and_of_values_are_refusals(error):
 # How often the function is called.
 
 
+@pytest.mark.parametrize(("n", "m", "singly"), [(16, 1, True), (4, 4, True), (17, 1, False), (1, 17, False)])
+def test_up_to_sixteen_derivatives_are_compared_singly(n, m, singly):
+    a = np.arange(1.0, n * m + 1.0).reshape(m, n)
+    rows = foreign_rows(problem_of(lambda x: a @ x, np.ones(n), vjp=lambda x, g: g @ a), 0)
+    assert any(row.title.startswith("direction") for row in rows) is not singly
+    assert all(row.agrees for row in rows)
+
+
 def test_two_calls_are_made_at_the_point_and_three_hundred_are_left():
     problem = problem_of(lambda x: x, np.ones(2))
     assert (problem.calls, problem.left) == (2, 300)
@@ -417,6 +426,7 @@ def test_squares_are_summed_as_they_are_while_their_sum_is_a_double():
     assert squares(np.array([3.0 * 2.0**-600, np.inf])) == (2.0**-599, 2.25)
     assert squares(2.0**600 * np.array([3.0, -4.0])) == (2.0**602, 1.5625)
     assert length(np.array([3.0, -4.0, np.inf, np.nan])) == 5.0
+    assert [length(size * np.array([3.0, -4.0])) / size for size in (2.0**-700, 2.0**-520, 2.0**700)] == [5.0] * 3
 
 
 def test_the_size_of_an_array_of_outputs_is_a_power_of_2_that_is_not_far_from_1():
