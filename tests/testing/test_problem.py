@@ -410,11 +410,17 @@ def test_names_directions_and_sizes():
     assert problem_of(np.sin, np.ones(2), jvp=lambda x, t: t).typical(np.ones(2)) == 0.0
 
 
+def test_numbers_are_tied_to_equal_ones_of_their_array():
+    problem = problem_of(lambda x, y: x.sum() + y.sum(), np.array([1.0, 2.0, 1.0, 1.0]), np.array([2.0, 3.0]))
+    assert problem.tied.tolist() == [True, False, True, True, False, False]
+
+
 def test_sizes_are_powers_of_2():
     assert power_of_2(np.array([5.0, 4.0, 3.99, 0.3, 0.0])).tolist() == [4.0, 4.0, 2.0, 0.25, 0.0]
     assert sizes(np.array([-8.0, 0.0, 0.5])).tolist() == [8.0, 4.0, 4.0]
     assert sizes(np.array([0.0])).tolist() == [1.0]
     assert rms(np.array([3.0, -4.0])) == math.sqrt(12.5)
+    assert rms(np.zeros(3)) == rms(np.zeros(0)) == 1.0
     assert unit(3, 2).tolist() == [0.0, 0.0, 1.0]
     assert sizes(np.array([8.0, np.inf])).tolist() == sizes(np.array([8.0, np.nan])).tolist() == [8.0, 4.0]
     assert sizes(np.array([0.25, np.nan])).tolist() == [0.25, 0.125]
