@@ -89,7 +89,9 @@ class Converted:
         (np.str_("a"), "numpy", False, "other"),
         (np.complex64(1j), "numpy", False, "complex"),
         (np.ones(2).view(Array), "jax", True, "float"),
+        (np.array(1.0).view(Array), "jax", True, "float"),
         (Tensor([1.0]), "torch", True, "float"),
+        (Tensor(1.0), "torch", True, "float"),
         (Tensor([1j]), "torch", True, "complex"),
         (Tensor([1]), "torch", True, "int"),
         (array.array("d", [1.0]), "other", True, "float"),
@@ -184,9 +186,8 @@ def test_what_has_no_weight_counts_nothing():
     assert dot(np.array([2.0, 3.0]), np.array([np.inf, 1.0])) == np.inf
     many = np.arange(1.0, 20001.0)
     assert dot(many, np.ones(20000)) == 10000.0 * 20001.0
-    assert (
-        dot(np.where(many == 9000.0, np.inf, many), np.where(many == 9000.0, 0.0, 2.0)) == 20000.0 * 20001.0 - 18000.0
-    )
+    weights = np.where(many == 9000.0, 0.0, 2.0)
+    assert dot(np.where(many == 9000.0, np.inf, many), weights) == 20000.0 * 20001.0 - 18000.0
 
 
 def test_a_derivative_along_directions_has_no_gradient():
