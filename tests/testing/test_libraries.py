@@ -9,8 +9,10 @@ import pytest
 
 from micrograd_cn import Value
 from micrograd_cn.testing import GradientMismatch, NothingCompared, gradcheck
-from micrograd_cn.testing.analytic import Reverse, dot
-from micrograd_cn.testing.libraries import is_array, kind, library, maker, read
+from micrograd_cn.testing.analytic import Forward, Gradient, Reverse, compiled, dot
+from micrograd_cn.testing.libraries import blank, is_array, kind, library, maker, numbers, read
+from micrograd_cn.testing.problem import Problem
+from micrograd_cn.testing.vectors import Packed
 
 from . import stand_ins
 from .stand_ins import Array, Tensor, elementwise
@@ -83,8 +85,13 @@ class Converted:
         (np.arange(2), "numpy", True, "int"),
         (np.arange(2, dtype="uint8"), "numpy", True, "int"),
         (np.array([True]), "numpy", True, "int"),
+        (np.array(["a"]), "numpy", True, "other"),
+        (np.str_("a"), "numpy", False, "other"),
+        (np.complex64(1j), "numpy", False, "complex"),
         (np.ones(2).view(Array), "jax", True, "float"),
+        (np.array(1.0).view(Array), "jax", True, "float"),
         (Tensor([1.0]), "torch", True, "float"),
+        (Tensor(1.0), "torch", True, "float"),
         (Tensor([1j]), "torch", True, "complex"),
         (Tensor([1]), "torch", True, "int"),
         (array.array("d", [1.0]), "other", True, "float"),
@@ -131,10 +138,63 @@ def test_arrays_are_read_as_doubles_and_made_anew_in_their_own_type(monkeypatch)
         assert made == 5.0
 
 
+def test_numbers_are_those_of_numpy_and_not_copied_if_they_need_not_be():
+    x, asking = np.float32([1.0, 2.0]), Tensor(np.float32([1.0, 2.0]), requires_grad=True)
+    assert numbers(x) is x
+    assert numbers(asking) is asking.data
+    for other in (x.view(Array), Tensor(np.float16([1.0, 2.0])), array.array("f", [1.0, 2.0]), Listed([1, 2])):
+        found = numbers(other)
+        assert type(found) is np.ndarray
+        assert (found.dtype, found.tolist()) == (np.float64, [1.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        np.ones((2, 3)).T,
+        np.ones((4, 3), "float32")[::2, 1:],
+        np.ones(6)[::-1],
+        np.broadcast_to(np.ones(3), (2, 3)),
+        np.ones((0, 3)).T,
+        np.ones((2, 1, 3))[:, :, ::2],
+    ],
+)
+def test_an_array_of_numpy_is_made_with_its_strides_if_they_are_above_0(x):
+    values = np.arange(float(x.size)).reshape(x.shape)
+    made = maker(x)(values)
+    assert (made.dtype, made.tolist()) == (x.dtype, values.tolist())
+    assert (made.strides == x.strides) is (x.size > 0 and min(x.strides) > 0)
+    assert blank(x) is None or x.flags.c_contiguous
+
+
+def test_what_has_its_type_already_may_share_its_memory_and_has_its_shape():
+    values = np.arange(6.0).reshape(2, 3)
+    assert maker(np.ones((2, 3)))(values) is values
+    assert maker(np.ones((2, 3), "float32"))(values).dtype == np.float32
+    for x in (1.0, np.float64(1.0), np.ones((2, 3)).T, array.array("d", [1.0]), np.ones(2).view(Array), Listed([1.0])):
+        assert blank(x) is None
+    made, flat = blank(np.ones((2, 3), "float32"))()
+    flat[:] = np.arange(6)
+    assert (made.dtype, made.tolist()) == (np.float32, values.tolist())
+
+
 def test_what_has_no_weight_counts_nothing():
     assert dot(np.array([1.0, np.inf, 3.0]), np.array([2.0, 0.0, -1.0])) == -1.0
     assert dot(np.array([1.0, 2.0]), np.array([2.0, 3.0])) == 8.0
     assert dot(np.array([np.inf, np.inf]), np.array([1.0, -1.0])) != 0.0
+    assert dot(np.array([np.inf, 3.0]), np.array([-0.5, 1.0])) == -np.inf
+    assert dot(np.array([2.0, 3.0]), np.array([np.inf, 1.0])) == np.inf
+    many = np.arange(1.0, 20001.0)
+    assert dot(many, np.ones(20000)) == 10000.0 * 20001.0
+    weights = np.where(many == 9000.0, 0.0, 2.0)
+    assert dot(np.where(many == 9000.0, np.inf, many), weights) == 20000.0 * 20001.0 - 18000.0
+
+
+def test_a_derivative_along_directions_has_no_gradient():
+    forward = Forward(lambda x, d: np.array([x @ d, np.inf, 3.0 * d[0]]))
+    x, u, d = np.array([1.0, 2.0]), np.array([2.0, 0.0, -1.0]), np.array([1.0, -1.0])
+    assert forward.slope(x, u, d) == -5.0
+    assert forward.gradient(x, u) is None
 
 
 def test_a_gradient_is_computed_once_for_a_point_and_weights():
@@ -147,6 +207,65 @@ def test_a_gradient_is_computed_once_for_a_point_and_weights():
     assert derivative.gradient(x, u / 3.0).tolist() == [2.0, 2.0]
     assert derivative.gradient(3.0 * x, u).tolist() == [18.0, 18.0]
     assert len(calls) == 3
+
+
+# What is written out.
+
+
+def derivative_of(f, *args, **named):
+    return Problem("check", f, args, named, None, None).derivative
+
+
+def test_of_a_jacobian_the_rows_are_weighted_and_those_without_a_weight_count_nothing():
+    rows = np.array([[1.0, 2.0], [np.nan, np.inf], [3.0, 5.0]])
+    reverse = derivative_of(lambda x: np.ones(3), np.ones(2), jacobian=lambda x: rows)
+    assert reverse.gradient(np.ones(2), np.array([2.0, 0.0, -1.0])).tolist() == [-1.0, -1.0]
+    two = derivative_of(
+        lambda x, y: [np.ones(2), 1.0], np.ones(2), 1.0, jacobian=lambda x, y: [(np.eye(2), [5.0, 7.0]), ([3, 4], 9.0)]
+    )
+    assert two.gradient(np.ones(3), np.array([1.0, -2.0, 0.5])).tolist() == [2.5, 0.0, -4.5]
+    with pytest.raises(ValueError, match=r"jacobian= gave an array of shape \(0,\), not \(2,\)"):
+        gradcheck(lambda x, y: x @ x * y, np.ones(2), 1.0, jacobian=lambda x, y: (None, 2.0))
+
+
+def test_a_gradient_is_weighted_by_the_weight_of_the_only_output():
+    reverse = derivative_of(lambda x: 1.0, np.ones(2), gradient=lambda x: 3.0 * x)
+    assert reverse.gradient(np.array([1.0, 2.0]), np.array([-4.0])).tolist() == [-12.0, -24.0]
+
+
+@pytest.mark.parametrize(
+    ("args", "gradient"),
+    [
+        ((np.ones(2), 3), lambda x, k: 2.0 * x),
+        (([1.0], 3), lambda x, k: [2.0]),
+        (([1.0, 1.0, 1.0], 3), lambda x, k: [2.0, 2.0, 2.0]),
+        (([1.0, 1.0], 3, "sum"), lambda x, k, how: [2.0, 2.0]),
+        (((1.0, 1.0, 1.0), 3), lambda x, k: (2.0, 2.0, 2.0)),
+        ((np.ones(2),), lambda x: (x @ x, 2.0 * x)),
+        ((np.ones(2),), lambda x: (np.float32(x @ x), 2.0 * x)),
+        ((np.ones(2), 3), lambda x, k: (x @ x, (2.0 * x, None))),
+    ],
+)
+def test_constants_need_no_place_in_a_gradient_and_the_value_may_stand_before_it(args, gradient):
+    gradcheck(lambda x, *rest: sum(t * t for t in x), *args, gradient=gradient)
+
+
+@pytest.mark.parametrize(
+    ("n", "how", "result"),
+    [
+        (2, "gradient", lambda x: 2.0 * x),
+        (2, "gradient", lambda x: (Listed([1.0]), (2.0 * x, 2.0 * x))),
+        (1, "gradient", lambda x: (1.0, 2.0 * x, None)),
+        (1, "gradient", lambda x: (1.0,)),
+        (1, "gradient", lambda x: (x, 2.0 * x)),
+        (1, "gradient", lambda x: [1.0, 2.0 * x]),
+        (1, "gradient", lambda x: ()),
+        (1, "vjp", lambda x: (1.0, 2.0 * x)),
+    ],
+)
+def test_what_is_no_gradient_of_the_arguments_is_refused(n, how, result):
+    with pytest.raises(ValueError, match=f"{how}= (gave|must have)|inhomogeneous"):
+        gradcheck(lambda *xs: sum(x @ x for x in xs), *[np.ones(3)] * n, **{how: lambda x, *rest: result(x)})
 
 
 # Stand-ins for PyTorch and jax.
@@ -200,6 +319,87 @@ def test_a_derivative_that_is_written_out_is_taken_instead_of_the_backward_pass(
     gradcheck(wrong, x, vjp=lambda x, g: g.data * np.cos(x.data))
     with pytest.raises(GradientMismatch):
         gradcheck(wrong, x, jvp=lambda x, t: t.data * 1.1 * np.cos(x.data))
+
+
+def test_of_what_a_function_of_tensors_returns_the_graph_is_that_of_what_asks_for_a_gradient(in_torch):
+    sine, _, _ = in_torch
+    x = random_tensor()
+    problem = Problem("check", lambda x: [sine(x), 2.0, x.detach(), sine(x)], (x,), {}, None, None)
+    assert problem.derivative.graph(problem.arguments.tree(problem.x)) == [0, 3]
+
+
+def test_calls_for_the_backward_pass_of_tensors_are_counted(in_torch, monkeypatch):
+    sine, _, _ = in_torch
+    monkeypatch.setitem(sys.modules, "jax", stand_ins.jax)
+    for x, f, calls in ((random_tensor(), sine, 3), (np.ones(3).view(Array), np.sin, 2)):
+        problem = Problem("check", f, (x,), {}, None, None)
+        problem.derivative.gradient(problem.x, np.ones(3))
+        assert problem.calls == calls
+
+
+def test_whole_numbers_are_told_how_to_be_made_others_in_their_library():
+    for x, write in ((Tensor([1, 2]), r"x0.double\(\)"), (array.array("i", [1]), r"x0.astype\(float\)")):
+        with pytest.raises(NothingCompared, match=f"x0 is of whole ones; write {write}$"):
+            Problem("check", lambda x: 1.0, (x,), {}, None, None)
+
+
+def test_beside_arrays_of_jax_those_of_others_are_constants(monkeypatch):
+    monkeypatch.setitem(sys.modules, "jax", stand_ins.jax)
+    x = np.ones(2).view(Array)
+    problem = Problem("check", lambda *xs: x, (1.0, np.ones(2), x, array.array("d", [1.0])), {}, None, None)
+    assert [path for path, _ in problem.arguments.paths()] == ["x2"]
+
+
+def test_a_function_is_compiled_by_jax_until_that_fails(monkeypatch):
+    monkeypatch.setitem(sys.modules, "jax", stand_ins.jax)
+    calls = []
+
+    def f(x):
+        calls.append("f")
+        return 2.0 * x
+
+    def jit(f):
+        def quick(x):
+            calls.append("quick")
+            if x < 0.0:
+                raise TypeError("it branches")
+            return f(x)
+
+        return quick
+
+    assert compiled(f) is f, "without jit"
+    monkeypatch.setattr(stand_ins.jax, "jit", jit, raising=False)
+    quick = compiled(f)
+    assert [quick(x) for x in (1.0, -1.0, 3.0)] == [2.0, -2.0, 6.0]
+    assert calls == ["quick", "f", "quick", "f", "f"]
+
+
+def test_a_function_of_jax_is_compiled_unless_its_derivative_is_written_out(monkeypatch):
+    monkeypatch.setitem(sys.modules, "jax", stand_ins.jax)
+    made = []
+    monkeypatch.setattr(stand_ins.jax, "jit", lambda f: made.append(f) or f, raising=False)
+    x = np.ones(2).view(Array)
+    Problem("check", np.sin, (x,), {"vjp": lambda x, g: g * np.cos(x)}, None, None)
+    assert made == []
+    problem = Problem("check", lambda x, k: [k * x, x.sum(keepdims=True)], (x, 3.0), {}, None, None)
+    assert len(made) == 2, "the function, and its backward pass"
+    assert problem.value(np.array([1.0, 2.0])).tolist() == [3.0, 6.0, 3.0]
+    assert problem.calls == 3
+    assert problem.derivative.gradient(problem.x, np.array([1.0, 2.0, 5.0])) == pytest.approx([8.0, 11.0])
+
+
+def test_the_gradient_is_a_function_of_the_arguments_and_of_the_weights(monkeypatch):
+    monkeypatch.setitem(sys.modules, "jax", stand_ins.jax)
+
+    def f(x, k, y):
+        return {"n": 2, "y": k * x * y}
+
+    args = np.array([1.0, 2.0]).view(Array), 3.0, np.array([5.0, 7.0]).view(Array)
+    arguments = Packed(args, ["x", "k", "y"], lambda path, leaf: library(leaf) == "jax")
+    gradient = Gradient(f, arguments, Packed(f(*args), "f"))
+    by_x, by_y = gradient(*args, {"n": None, "y": np.array([1.0, -1.0]).view(Array)})
+    assert by_x == pytest.approx([15.0, -21.0])
+    assert by_y == pytest.approx([3.0, -6.0])
 
 
 @pytest.mark.parametrize("n", [2, 5])
@@ -277,6 +477,64 @@ def test_a_second_derivative_is_that_of_the_gradient(torch):
         return torch.autograd.grad((x**3).sum(), x, create_graph=True)[0]
 
     gradcheck(df, torch.randn(3, dtype=torch.float64))
+
+
+def test_of_what_is_linear_the_second_derivative_is_0(torch):
+    x = torch.randn(3, dtype=torch.float64)
+    gradcheck(lambda x: 3.0 * x, x, order=3)
+    gradcheck(lambda x, w: x * x.sum() + w, x, x, order=2)
+
+
+def test_the_gradient_of_tensors_is_0_where_nothing_depends_on_them(torch):
+    def f(x, y, z):
+        return x * x, 3.0, y.detach()
+
+    x, y, z = (torch.tensor([1.0, t], dtype=torch.float64) for t in (2.0, 3.0, 4.0))
+    arguments = Packed((x, y, z), ["x", "y", "z"])
+    gradient = Gradient(f, arguments, Packed(f(x, y, z), "f"))
+    found = gradient(x, y, z, (torch.ones(2, dtype=torch.float64), 1.0, y))
+    assert [g.tolist() for g in found] == [[2.0, 4.0], [0.0, 0.0], [0.0, 0.0]]
+    assert found[0].requires_grad
+    constant = Gradient(lambda x, y, z: y.detach(), arguments, Packed(y, "f"))
+    assert [g.tolist() for g in constant(x, y, z, y)] == [[0.0, 0.0]] * 3
+
+
+def test_bfloat16_has_the_exponents_of_float32_and_fewer_digits(torch):
+    x = torch.tensor([[1.5, -2.0, 3.0]], dtype=torch.bfloat16, requires_grad=True)
+    packed = Packed(x, "x")
+    assert (packed.eps, packed.least, packed.subnormal) == (2.0**-7, 1e-37, 1e-37 * 2.0**-7)
+    for found in (read(x), numbers(x)):
+        assert (found.dtype, found.tolist()) == (np.float64, [[1.5, -2.0, 3.0]])
+    made = maker(x)(np.array([[1.0 / 3.0, 1.0, 2.0]]))
+    assert (made.dtype, made.requires_grad, read(made)[0, 0]) == (torch.bfloat16, True, 0.333984375)
+    assert blank(x) is None
+
+
+@pytest.mark.parametrize("asks", [False, True])
+@pytest.mark.parametrize("kind", ["float64", "float32", "float16"])
+def test_tensors_are_made_of_their_type_with_their_strides(torch, kind, asks):
+    kind = getattr(torch, kind)
+    flat = torch.ones(2, 3, dtype=kind)
+    for x, strides in (
+        (flat, (3, 1)),
+        (flat.T, (1, 3)),
+        (flat[:, ::2], (3, 2)),
+        (flat[:1].expand(2, 3), (3, 1)),
+        (flat[:0].T, (1, 1)),
+    ):
+        x = x.detach().requires_grad_(asks)
+        values = np.arange(float(x.numel())).reshape(x.shape)
+        made = maker(x)(values)
+        assert (made.dtype, made.requires_grad, made.tolist()) == (kind, asks, values.tolist())
+        assert made.stride() == strides or not x.numel()
+        empty = blank(x)
+        assert (empty is None) is (kind is torch.float16 or not x.is_contiguous())
+        if empty:
+            made, numbers_of_it = empty()
+            numbers_of_it[:] = values.ravel()
+            assert (made.dtype, made.requires_grad, made.tolist()) == (kind, asks, values.tolist())
+    shared = np.ones((2, 3), flat.numpy().dtype)
+    assert np.shares_memory(numbers(maker(flat)(shared)), shared) is (kind is not torch.float16)
 
 
 def test_a_graph_that_is_lost_is_told(torch):

@@ -2,6 +2,7 @@
 
 import array
 import collections
+import contextlib
 import math
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 from micrograd_cn.testing import NotDeterministic, NothingCompared
 from micrograd_cn.testing.analytic import Reverse
 from micrograd_cn.testing.contract import examine, random_weights
-from micrograd_cn.testing.numerical import Estimate
-from micrograd_cn.testing.problem import Problem, power_of_2, rms, sizes, unit
+from micrograd_cn.testing.directions import foreign_rows
+from micrograd_cn.testing.numerical import Estimate, Spent
+from micrograd_cn.testing.problem import Problem, length, power_of_2, rms, sizes, squares, unit
 from micrograd_cn.testing.vectors import Packed
 
 
@@ -37,6 +39,19 @@ def test_a_number_and_an_array_of_the_standard_library_are_doubles():
     for x in (0.5, 2, array.array("d", [1.0])):
         assert Packed(x, "x").eps == 2.0**-52
     assert Packed(array.array("f", [1.0]), "x").eps == 2.0**-23
+
+
+def test_the_least_number_is_that_of_the_coarsest_type():
+    double, single, half = np.ones(1), np.ones(2, "float32"), np.ones(3, "float16")
+    for tree, least, eps in (
+        (double, 1e-307, 2.0**-52),
+        ([double, single], 1e-37, 2.0**-23),
+        ([half, single, double], 2.0**-14, 2.0**-10),
+    ):
+        packed = Packed(tree, "x")
+        assert (packed.least, packed.subnormal) == (least, least * eps)
+        assert problem_of(lambda x, tree=tree: tree, double, vjp=lambda x, g: x).least == least
+        assert problem_of(lambda *xs: double, *(tree if type(tree) is list else [tree])).least == least
 
 
 def test_tolerances_are_those_that_are_given_or_suit_the_type():
@@ -95,6 +110,90 @@ def test_what_does_not_vary_is_constant():
     assert Packed([], "x").vector.size == 0
 
 
+def test_what_is_constant_is_kept_with_its_path():
+    rows, words = array.array("i", [1, 2]), {"n": 3, "z": 1j}
+    packed = Packed([rows, np.ones(2), words, None], "x", lambda path, leaf: path != "x[2]['z']")
+    assert packed.constant == [("x[0]", rows), ("x[2]['n']", 3), ("x[2]['z']", 1j), ("x[3]", None)]
+    assert packed.tree(np.zeros(2))[0] is rows
+    assert packed.tree(np.zeros(2))[2:] == [words, None]
+
+
+def test_every_element_knows_its_leaf_and_its_place_in_it():
+    packed = Packed(([np.zeros(3), 1.0], np.zeros((2, 3)), {"n": 2, "a": np.zeros((2, 3, 2))}), ["x", "y", "z"])
+    assert packed.paths() == [
+        ("x[0]", slice(0, 3)),
+        ("x[1]", slice(3, 4)),
+        ("y", slice(4, 10)),
+        ("z['a']", slice(10, 22)),
+    ]
+    assert [packed.path(i) for i in range(22)] == ["x[0]"] * 3 + ["x[1]"] + ["y"] * 6 + ["z['a']"] * 12
+    assert [packed.names(i) for i in range(2, 10)] == [
+        "x[0][2]",
+        "x[1]",
+        *[f"y[{i}, {j}]" for i in range(2) for j in range(3)],
+    ]
+    assert packed.names(10 + 7) == "z['a'][1, 0, 1]"
+    by_columns = [4, 6, 8, 5, 7, 9]
+    assert [packed.transposed(i) for i in range(22)] == [0, 1, 2, 3, *by_columns, *range(10, 22)]
+
+
+def test_of_an_argument_are_the_leaves_in_it_that_are_no_constants():
+    packed = Packed(([1.0, 2, np.zeros(2)], 3.0, {"n": 2, "a": 4.0}, "sum", [5.0, 6.0]), ["x", "y", "z", "mode", "w"])
+    assert [packed.of(i) for i in range(5)] == [["x[0]", "x[2]"], ["y"], ["z['a']"], [], ["w[0]", "w[1]"]]
+
+
+def test_arrays_that_are_not_filled_are_written_by_their_numbers():
+    tree = {"a": np.ones((2, 2), "float32"), "n": np.arange(2), "b": np.ones(3)}
+    made, [a, b] = Packed(tree, "x").blank()
+    assert [(x.dtype, x.shape) for x in (made["a"], made["b"])] == [(np.float32, (2, 2)), (np.float64, (3,))]
+    a[:], b[:] = np.arange(4), np.arange(3)
+    assert made["a"].tolist() == [[0.0, 1.0], [2.0, 3.0]]
+    assert made["b"].tolist() == [0.0, 1.0, 2.0]
+    assert made["n"].tolist() == [0, 1]
+    assert len(Packed([np.ones(1)] * 300, "x").blank()[1]) == 300
+    for other in (1.0, np.float32(1.0), np.ones((2, 3)).T, array.array("d", [1.0])):
+        assert Packed([np.ones(2), other], "x").blank() is None
+
+
+def test_the_numbers_of_each_leaf_keep_its_type():
+    packed = Packed([np.float32([1.0, 2.0]), 3, np.ones((2, 2))], "x")
+    flat = packed.flat([np.float32([3.0, 4.0]), 3, np.arange(4.0).reshape(2, 2)])
+    typed = packed.typed(np.array([3.0, 4.0, 0.0, 1.0, 2.0, 3.0]))
+    for found in (flat, typed):
+        assert [(x.dtype, x.tolist()) for x in found] == [(np.float32, [3.0, 4.0]), (np.float64, [0.0, 1.0, 2.0, 3.0])]
+    for n in (3, 5):
+        with pytest.raises(ValueError, match="an array has another size"):
+            packed.flat([np.float32([3.0, 4.0]), 3, np.ones(n)])
+
+
+def test_numbers_are_held_as_their_types_hold_them():
+    third = np.full(3, 1.0 / 3.0)
+    for kinds in (["float32"] * 2, ["float32", "float64"], ["float16", "float32"], ["float64"] * 2):
+        packed = Packed([np.ones(n, kind) for n, kind in zip((1, 2), kinds, strict=True)], "x")
+        first, second = (float(third.astype(kind)[0]) for kind in kinds)
+        makes, held = packed.held(third)
+        assert held.tolist() == packed.pack(makes()).tolist() == [first, second, second]
+        assert packed.stored(third).tolist() == packed.pack(packed.tree(third)).tolist() == [first, second, second]
+        assert [leaf.dtype for leaf in makes()] == [leaf.dtype for leaf in packed.tree(third)] == kinds
+    assert Packed([1, "sum"], "x").pack([1, "sum"]).tolist() == []
+
+
+def test_what_a_function_changes_is_named():
+    tree = [np.array([1.0, np.nan, 2.0]), np.arange(2), 4.0]
+    packed = Packed(tree, "x")
+    assert packed.changed(tree, packed.vector) is None
+    for i, value, message in (
+        (0, 3.0, "x[0][0] from 1 to 3"),
+        (0, np.nan, "x[0][0] from 1 to nan"),
+        (1, 5.0, "x[0][1] from nan to 5"),
+        (2, 1.0 / 3.0, "x[0][2] from 2 to 0.333333"),
+    ):
+        first = tree[0].copy()
+        first[i] = value
+        assert packed.changed([first, *tree[1:]], packed.vector) == message
+    assert packed.changed([tree[0], np.array([0, 2]), 4.0], packed.vector) == "x[1]"
+
+
 def test_derivatives_take_the_place_of_what_they_are_of():
     packed = Packed([np.zeros((2, 1)), 3.0, {"a": np.zeros(2)}], "x")
     found = packed.derivative([np.array([[1.0], [2.0]]), np.array([4.0]), {"a": [5.0, 6.0]}], "it")
@@ -118,6 +217,7 @@ Point = collections.namedtuple("Point", "x y")
         (1.0, np.zeros(2), r"it gave an array of shape \(\) for x, which has \(2,\)"),
         ([1.0], np.zeros(0), r"it gave an array of shape \(1,\) for x, which has \(0,\)"),
         ([1.0, 2.0], 1.0, r"it gave an array of shape \(2,\) for x, which has \(\)"),
+        (np.ones(0), 1.0, r"it gave an array of shape \(0,\) for x, which has \(\)"),
         ([1.0], [1.0, 2.0], r"it must have 2 parts, as a list of 2 has, got a list of 1"),
         (np.ones(3), (1.0, 2.0), r"it must have 2 parts, as a tuple of 2 has, got a ndarray of shape \[3\]"),
         (1.0, [1.0, 2.0], r"it must have 2 parts, as a list of 2 has, got a float$"),
@@ -137,8 +237,9 @@ def test_what_is_no_number_is_refused():
     with pytest.raises(TypeError, match="x is complex"):
         Packed(1j, "x")
     assert Packed(["sum", 1.0], "x").vector.tolist() == [1.0], "text is a constant"
-    with pytest.raises(TypeError, match=r"x is ndarray .*, not a number nor an array"):
-        Packed(np.array([{}]), "x")
+    for x in ({}, "sum"):  # numpy raises TypeError, and ValueError
+        with pytest.raises(TypeError, match=r"x is ndarray .*, not a number nor an array"):
+            Packed(np.array([x], object), "x")
 
 
 # The point.
@@ -158,9 +259,24 @@ def test_a_problem_tells_what_it_can_not_compare():
         problem_of(lambda x: [math.nan, math.inf], 1.0)
     some = problem_of(lambda x: [1.0, math.nan, math.inf], 1.0, vjp=lambda x, g: 0.0)
     assert some.live.tolist() == [True, False, False]
+    assert some.y.tolist() == some.value(np.array([2.0])).tolist() == [1.0, 0.0, 0.0]
 
 
-@pytest.mark.parametrize(("apart", "same"), [(7.0, True), (-7.0, True), (9.0, False), (-9.0, False)])
+def test_what_is_static_is_none_of_what_can_not_be_compared():
+    with pytest.raises(NothingCompared, match=r"no argument holds floating-point numbers$"):
+        Problem("check", lambda x, y: x * y, (1.0, np.ones(2)), {"gradient": abs}, None, None, static=[0, "x1"])
+
+
+@pytest.mark.parametrize("static", ["a", "b", "c", 0, 1, 2])
+def test_what_is_static_is_an_argument_with_all_its_parts(static):
+    args = {"a": [1.0, 2.0], "b": 3.0, "c": {"x": np.ones(2)}, "ab": 4.0}
+    problem = Problem("check", lambda *args: 1.0, tuple(args.values()), {"vjp": abs}, None, None, list(args), [static])
+    paths = ["a[0]", "a[1]", "b", "c['x']", "ab"]
+    name = static if isinstance(static, str) else list(args)[static]
+    assert [path for path, _ in problem.arguments.paths()] == [p for p in paths if p.partition("[")[0] != name]
+
+
+@pytest.mark.parametrize(("apart", "same"), [(8.0, True), (-8.0, True), (9.0, False), (-9.0, False)])
 def test_two_calls_may_differ_by_eight_last_bits_of_the_largest_output(apart, same):
     def f(x, calls=[]):  # noqa: B006
         calls.append(x)
@@ -185,6 +301,88 @@ def test_nan_at_one_call_and_none_at_the_other_is_chance():
         examine(problem_of(lambda x: x, 1.0, vjp=lambda x, g: next(gradients)), np.random.default_rng(0))
 
 
+def test_of_two_numbers_the_one_that_chance_moves_is_named():
+    values = iter([1.0, 2.0])
+    with pytest.raises(NotDeterministic, match=r"two calls of it, at f\[1\], gave 1.0 and 2.0$"):
+        problem_of(lambda x: [x, next(values)], 1.0)
+
+
+@pytest.mark.parametrize(
+    "error", [ZeroDivisionError, OverflowError, ValueError, RuntimeError, RuntimeWarning, KeyError]
+)
+def test_errors_of_arithmetic_and_of_values_are_refusals(error):
+    def f(x):
+        if x[0] > 2.0:
+            raise error
+        return x
+
+    problem, beyond = problem_of(f, np.ones(2)), np.array([3.0, 1.0])
+    assert problem.result([np.ones(2)])[1][0].tolist() == [1.0, 1.0]
+    for way in (problem.value, lambda x: problem.result([x])):
+        if error is KeyError:
+            with pytest.raises(KeyError):
+                way(beyond)
+        else:
+            assert way(beyond) is None or np.isnan(way(beyond)).all()
+
+
+# How often the function is called.
+
+
+@pytest.mark.parametrize(("n", "m", "singly"), [(16, 1, True), (4, 4, True), (17, 1, False), (1, 17, False)])
+def test_up_to_sixteen_derivatives_are_compared_singly(n, m, singly):
+    a = np.arange(1.0, n * m + 1.0).reshape(m, n)
+    rows = foreign_rows(problem_of(lambda x: a @ x, np.ones(n), vjp=lambda x, g: g @ a), 0)
+    assert any(row.title.startswith("direction") for row in rows) is not singly
+    assert all(row.agrees for row in rows)
+
+
+def test_two_calls_are_made_at_the_point_and_three_hundred_are_left():
+    problem = problem_of(lambda x: x, np.ones(2))
+    assert (problem.calls, problem.left) == (2, 300)
+
+
+@pytest.mark.parametrize(("share", "calls"), [(3, 3), (2.5, 3), (0, 0), (-1.0, 0)])
+def test_a_comparison_has_so_many_calls_that_are_taken_from_those_that_are_left(share, calls):
+    problem = problem_of(lambda x: x, np.ones(2))
+    for way in (problem.value, lambda x: problem.result([x])):
+        before, left = problem.calls, problem.left
+
+        def compare(way=way):
+            with contextlib.suppress(Spent):
+                for i in range(9):
+                    way(np.full(2, float(i)))
+            return "compared"
+
+        assert problem.within(share, compare) == "compared"
+        assert problem.calls - before == left - problem.left == calls
+        assert len(problem.result([np.ones(2)])) == 2, "afterwards there is no limit"
+
+
+def test_what_looks_wrong_has_as_many_calls_as_it_needs_and_takes_none_from_others():
+    problem = problem_of(lambda x: x, np.ones(2))
+
+    def compare():
+        problem.suspect()
+        return [problem.value(np.full(2, float(i))).tolist() for i in range(2, 7)]
+
+    assert problem.within(1, compare) == [[i, i] for i in range(2, 7)]
+    assert (problem.calls, problem.left) == (7, 300)
+
+
+@pytest.mark.parametrize(("n", "remembered"), [(500, True), (501, False)])
+def test_points_of_up_to_a_thousand_numbers_and_values_are_not_asked_for_twice(n, remembered):
+    problem = problem_of(lambda x: x[:500], np.ones(n))
+    assert [len(problem.point), len(problem.results)] == ([0, 0] if remembered else [1, 1])
+    for x in (2.0, 3.0, 2.0):
+        assert problem.value(np.full(n, x)).tolist() == [x] * 500
+    assert problem.calls == (4 if remembered else 5)
+    assert problem_of(lambda x: x[:1], np.ones(999)).point == []
+    assert len(problem_of(lambda x: x[:1], np.ones(1000)).point) == 1
+    if remembered:
+        assert problem.within(0, lambda: problem.value(np.full(n, 3.0))[0]) == 3.0, "which takes no calls"
+
+
 def test_a_function_may_refuse_what_is_outside_its_domain():
     def f(x):
         if x[0] > 2.0:
@@ -201,6 +399,7 @@ def test_names_directions_and_sizes():
     assert problem.title(1, 2) == "df[1]/dx1"
     assert problem.title(0, 1) == "df[0]/dx0[1]"
     assert problem_of(lambda x: x, 1.0).title(0, 0) == "df/dx0"
+    assert problem_of(lambda x: x, np.ones(1)).title(0, 0) == "df/dx0[0]"
     assert problem.scale.tolist() == [8.0, 4.0, 4.0]
     assert problem.along(1).tolist() == [0.0, 4.0, 0.0]
     assert problem.typical(np.ones(2)) == pytest.approx(math.sqrt((24.0**2 + 12.0**2 + 28.0**2) / 3.0))
@@ -211,12 +410,36 @@ def test_names_directions_and_sizes():
     assert problem_of(np.sin, np.ones(2), jvp=lambda x, t: t).typical(np.ones(2)) == 0.0
 
 
+def test_numbers_are_tied_to_equal_ones_of_their_array():
+    problem = problem_of(lambda x, y: x.sum() + y.sum(), np.array([1.0, 2.0, 1.0, 1.0]), np.array([2.0, 3.0]))
+    assert problem.tied.tolist() == [True, False, True, True, False, False]
+
+
 def test_sizes_are_powers_of_2():
     assert power_of_2(np.array([5.0, 4.0, 3.99, 0.3, 0.0])).tolist() == [4.0, 4.0, 2.0, 0.25, 0.0]
     assert sizes(np.array([-8.0, 0.0, 0.5])).tolist() == [8.0, 4.0, 4.0]
     assert sizes(np.array([0.0])).tolist() == [1.0]
     assert rms(np.array([3.0, -4.0])) == math.sqrt(12.5)
+    assert rms(np.zeros(3)) == rms(np.zeros(0)) == 1.0
     assert unit(3, 2).tolist() == [0.0, 0.0, 1.0]
+    assert sizes(np.array([8.0, np.inf])).tolist() == sizes(np.array([8.0, np.nan])).tolist() == [8.0, 4.0]
+    assert sizes(np.array([0.25, np.nan])).tolist() == [0.25, 0.125]
+
+
+def test_squares_are_summed_as_they_are_while_their_sum_is_a_double():
+    assert squares(np.array([2.0**-10, 2.0**-11])) == (1.0, 1.25 * 2.0**-20)
+    assert squares(np.zeros(2)) == squares(np.array([np.nan])) == squares(np.zeros(0)) == (1.0, 0.0)
+    assert squares(np.array([3.0 * 2.0**-600, np.inf])) == (2.0**-599, 2.25)
+    assert squares(2.0**600 * np.array([3.0, -4.0])) == (2.0**602, 1.5625)
+    assert length(np.array([3.0, -4.0, np.inf, np.nan])) == 5.0
+    assert [length(size * np.array([3.0, -4.0])) / size for size in (2.0**-700, 2.0**-520, 2.0**700)] == [5.0] * 3
+
+
+def test_the_size_of_an_array_of_outputs_is_a_power_of_2_that_is_not_far_from_1():
+    outputs = [np.array([3.0, -3.0]), 1e9, -1e-9, np.full(4, 0.3), 2.0**7.9, 0.0]
+    problem = problem_of(lambda x: outputs, 1.0, vjp=lambda x, g: 0.0)
+    assert problem.output_sizes == [4.0, 256.0, 2.0**-8, 0.25, 256.0, 1.0]
+    assert problem_of(lambda x: 2.0**-7.4, 1.0).output_sizes == [2.0**-7]
 
 
 def test_outputs_are_weighted_by_one_over_the_size_of_their_array():
@@ -236,3 +459,5 @@ def test_a_gradient_is_remembered_for_two_weights_that_take_turns():
     assert len(calls) == 3, "at another point"
     reverse.gradient(x, one.copy())
     assert len(calls) == 4, "of other weights"
+    reverse.gradient(x, all_of_them)
+    assert len(calls) == 5, "no third is kept"
