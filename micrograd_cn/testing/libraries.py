@@ -15,17 +15,18 @@ if TYPE_CHECKING:
 
 __tracebackhide__ = True
 
+KINDS = {"c": "complex", **dict.fromkeys("iub", "int"), **dict.fromkeys("USMm", "other")}  # of numpy's types
 LIBRARIES = {"torch": "torch", "jax": "jax", "jaxlib": "jax", "numpy": "numpy"}  # the packages that types come from
 
 
 def library(x: object) -> str:
-    """Return the library of an array: "torch", "jax", "numpy", "other"; "" if it is none.
+    """Return the library of an array: "torch", "jax", "numpy", "other"; "" if it is none, as a type or a module is.
 
     >>> library(1.0), library([1.0])
     ('', '')
     """
     kind: Any = type(x)  # which mypy does not take for hashable
-    if found := _of_type(kind):
+    if (found := _of_type(kind)) and hasattr(x, "dtype") and hasattr(x, "shape"):
         return found
     if isinstance(x, (Value, type)):
         return ""
@@ -94,13 +95,11 @@ def kind(x: Any) -> str:
 
     if library(x) == "torch":
         return "float" if x.is_floating_point() else "complex" if x.is_complex() else "int"
-    if not is_array(x) and not isinstance(x, (complex, np.generic)):
+    if not is_array(x) and not isinstance(x, (complex, np.generic, np.ndarray)):
         number = isinstance(x, Value) or (hasattr(x, "__float__") and not isinstance(x, type))
         return "int" if isinstance(x, int) else "float" if number else "other"
     dtype = np.asarray(x if hasattr(x, "__array__") or not hasattr(x, "tolist") else x.tolist()).dtype
-    if not is_array(x) and dtype.kind == "O":
-        return "other"
-    return {"c": "complex", "i": "int", "u": "int", "b": "int", "U": "other"}.get(dtype.kind, "float")
+    return KINDS.get(dtype.kind, "float")
 
 
 def maker(x: Any) -> Callable[[NDArray[float64]], Any]:

@@ -203,7 +203,7 @@ class Problem:
 
     def title(self, output: int, element: int) -> str:
         """Return the derivative's name."""
-        name = self.outputs.names(output) if self.y.size > 1 else self.outputs.paths()[0][0]
+        name = self.outputs.names(output) if self.y.size > 1 else self.outputs.path(output)
         return f"d{name}/d{self.arguments.names(element)}"
 
     def along(self, element: int) -> Vector:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .libraries import blank, is_array, kind, library, maker, numbers, read
-from .structures import flatten, in_place_of, leaves, parts
+from .structures import flatten, in_place_of, leaves, parts, shown
 
 __tracebackhide__ = True
 
@@ -184,8 +184,8 @@ class Packed:
             i = int(np.argmax(other))
             return f"{self.names(i)} from {before[i]:.6g} to {now[i]:.6g}"
         found = leaves(tree)
-        constants = (i for i in self._copied if not np.array_equal(read(found[i]), read(self._leaves[i])))
-        return next((self._paths[i] for i in constants), None)
+        pairs = ((i, numbers(found[i]), numbers(self._leaves[i])) for i in self._copied)
+        return next((self._paths[i] for i, x, before in pairs if x.tobytes() != before.tobytes()), None)
 
     def derivative(self, tree: Any, what: str) -> Vector:
         """Return the vector of what was given as derivatives; None says that the derivative is 0.
@@ -198,7 +198,12 @@ class Packed:
             if x is None:
                 self.missing.add(path)
                 continue
-            value = numbers(x)
+            try:
+                value = numbers(x)
+            except (TypeError, ValueError) as error:
+                raise ValueError(
+                    f"gradcheck: {what} gave {shown(x)} for {path}, which is no array of numbers"
+                ) from error
             if value.shape != shape and (value.size != 1 or found[place].size != 1):
                 raise ValueError(
                     f"gradcheck: {what} gave an array of shape {value.shape} for {path}, which has {shape}"

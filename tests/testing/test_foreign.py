@@ -500,6 +500,12 @@ def test_neither_function_can_spoil_the_arguments():
             ValueError,
             r"vjp= gave .* shape \(3,\) for x, which has \(2, 3\)",
         ),
+        (
+            (np.ones(2),),
+            {"vjp": lambda x, g: ([1.0, 2.0], [3.0])},
+            ValueError,
+            "vjp= gave a tuple of 2 for x, which is no array of numbers",
+        ),
         ((np.ones(2),), {"jacobian": lambda x: np.ones(3)}, ValueError, r"array of shape \(3,\), not \(2, 2\)"),
         (
             ({"a": 1.0},),

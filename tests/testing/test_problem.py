@@ -400,6 +400,7 @@ def test_names_directions_and_sizes():
     assert problem.title(0, 1) == "df[0]/dx0[1]"
     assert problem_of(lambda x: x, 1.0).title(0, 0) == "df/dx0"
     assert problem_of(lambda x: x, np.ones(1)).title(0, 0) == "df/dx0[0]"
+    assert problem_of(lambda x: {"a": np.zeros(0), "b": x}, 1.0).title(0, 0) == "df['b']/dx0"
     assert problem.scale.tolist() == [8.0, 4.0, 4.0]
     assert problem.along(1).tolist() == [0.0, 4.0, 0.0]
     assert problem.typical(np.ones(2)) == pytest.approx(math.sqrt((24.0**2 + 12.0**2 + 28.0**2) / 3.0))

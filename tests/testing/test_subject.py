@@ -61,6 +61,15 @@ def test_what_is_no_floating_point_number_is_a_constant():
     x = np.ones((2, 3))
     gradcheck(along, x, 1, "sum", False, vjp=vjp)
     gradcheck(along, x, 1, "sum", False, vjp=lambda *args: vjp(*args)[0])
+    for constant in (
+        *(np.array(3), np.array(True), np.array(["a"]), np.array([b"ab"]), np.array(["2026-11-28"], "M8[D]")),
+        *(np.random.default_rng(0), np.dtype("float32"), np.float32, np.sin, len, slice(None), object(), None),
+    ):
+        gradcheck(lambda x, _: 2.0 * x, X, constant, vjp=lambda x, _, g: 2.0 * g)
+    for constant in (np.array([np.nan, 1.0]), np.array([1j])):
+        gradcheck(lambda x, c: 2.0 * x, X, constant, static=("c",), vjp=lambda x, c, g: (2.0 * g, None))
+    with pytest.raises(TypeError, match="c is complex"):
+        gradcheck(lambda x, c: 2.0 * x, X, np.array(1j), vjp=lambda x, c, g: (2.0 * g, None))
 
 
 def test_arguments_are_said_to_be_constants_by_name_or_number():
@@ -209,6 +218,21 @@ def test_arguments_are_code_that_runs():
 @pytest.fixture
 def torch():
     return pytest.importorskip("torch")
+
+
+def test_what_is_no_tensor_is_a_constant(torch):
+    class Double(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, _):
+            return 2.0 * x
+
+        @staticmethod
+        def backward(ctx, g):
+            return 2.0 * g, None
+
+    x = torch.tensor([1.25, -0.5], dtype=torch.float64)
+    for constant in (torch.float64, torch.device("cpu"), torch.Generator(), torch.Size([2]), torch.nn.Linear(2, 1)):
+        gradcheck(Double, x, constant)
 
 
 def test_of_a_module_all_parameters_are_compared_and_buffers_stay(torch):
