@@ -294,6 +294,8 @@ def test_every_derivative_has_a_name_that_tells_by_what_and_how_often():
     titles = [line.split()[1] for line in str(caught.value).splitlines() if line.startswith(("WRONG", "ok"))]
     names = ["dx", "dp['w'][0]", "dp['w'][1]"]
     assert titles == [f"df/{a}" for a in names] + [f"d2f/{a}/{b}" for a in names for b in names]
+    with pytest.raises(GradientMismatch, match=r"df/dx0 (.*\n)*.*d2f/dx0/dx0 (.*\n)*.*d3f/dx0/dx0/dx0 "):
+        gradcheck(SQUARE_OFF, 3.0, order=3)
 
 
 def test_a_long_point_is_shortened():

@@ -323,6 +323,17 @@ def test_a_name_is_that_of_the_function_or_of_the_class_that_is_applied():
     assert subject(nameless, (0.5,), None, ()).name == "namespace(name=3)"
 
 
+def test_a_heading_names_what_has_names_and_code_is_what_has_lines():
+    for f, heading, shows in (
+        (np.hypot, "gradcheck of hypot at 0.5, 2", ""),
+        (lambda a, b: a, "gradcheck of <lambda> at a = 0.5, b = 2", ""),
+        (lambda y, z: y, "gradcheck of <lambda> at y = 0.5, z = 2", ""),
+        (types.SimpleNamespace(name="def f(x):\n    return x"), "gradcheck of f at 0.5, 2", "def f(x):\n    return x"),
+    ):
+        found = subject(f, (0.5, 2), None, ())
+        assert (found.heading, found.code) == (heading, shows)
+
+
 def test_one_tuple_stays_one_where_f_takes_one_or_does_not_say():
     pair = (X, Y)
     for f in (
