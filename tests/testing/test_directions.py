@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from micrograd_cn.testing import directions
+from micrograd_cn.testing import GradientMismatch, directions
 from micrograd_cn.testing.compare import Row
 from micrograd_cn.testing.directions import Sampled, foreign_rows, in_turn, singly
 from micrograd_cn.testing.line import Line
@@ -97,6 +97,17 @@ def test_eight_of_the_calls_are_kept_for_the_end_and_in_few_bits_there_is_no_end
     rows_of(lambda x: 2.0 * x, np.ones(2, kind), lambda x, g: 2.0 * g)
     [(left, calls)] = found
     assert left == 300 - calls - 8 if limited else left > 1e6
+
+
+def test_at_the_end_it_is_asked_whether_f_has_kept_what_it_was_called_with():
+    last = {}
+
+    def f(x):
+        last["x"] = x.copy()
+        return x * x
+
+    with pytest.raises(GradientMismatch, match="another one after calls of f"):
+        rows_of(f, draw(4), lambda x, g: 2.0 * g * last["x"])
 
 
 def test_of_each_output_alone_it_is_known_what_is_typical(monkeypatch):
@@ -236,6 +247,7 @@ def test_the_steepest_element_is_one_of_what_is_wrong_by_its_own_steps():
     assert sampled._elements(np.where(np.arange(60) == 33, -99.0, g), among)[:2] == [42, 33]
     both = sampled._elements(None, np.ones(60, bool))
     assert {i < 30 for i in both} == {True, False}
+    assert sorted(Sampled(several(30, 3, 9), 0)._elements(None, np.arange(42) == 31)) == [30, 31, 32]
 
 
 def test_elements_that_noise_hides_are_left_to_the_direction_of_their_array():
@@ -581,6 +593,8 @@ def test_a_steep_output_that_is_wrong_is_named_without_a_search():
     sums = problem_of(lambda x: np.arange(1.0, 41.0) * x.sum(), np.ones(40), lambda x, g: 0.0 * g)
     line = Line(sums, np.ones(40), sums.along(5), sums.x)
     assert np.argmax(Sampled(sums, 0)._wrong_output(line)) == 39
+    line = Line(sums, -np.ones(40), sums.along(5), sums.x)
+    assert np.argmax(Sampled(sums, 0)._wrong_output(line)) == 39, "a negative weight is one"
     line = Line(problem, np.ones(40), problem.along(5), problem.x)
     calls.clear()
     assert np.argmax(Sampled(problem, 0)._wrong_output(line)) == 5

@@ -187,6 +187,7 @@ def test_a_name_is_the_parameters_or_a_number():
     assert parameter_names(lambda x, *rest: x, 3) == ["x", "x1", "x2"]
     assert parameter_names(np.add, 2) == ["x0", "x1"]
     assert parameter_names(lambda *, x: x, 1) == ["x0"]
+    assert parameter_names(lambda x, *, k, **more: x, 2) == ["x0", "x1"]
 
 
 def test_arguments_are_code_that_runs():
@@ -302,6 +303,10 @@ class Plain:
     def make(cls, x, scale):
         return x
 
+    @classmethod
+    def add(cls, x, scale):
+        return x
+
     def method(self, x):
         return x
 
@@ -312,6 +317,7 @@ def test_a_name_is_that_of_the_function_or_of_the_class_that_is_applied():
         (New, "New", ["x", "n"]),
         (New.apply, "New", ["x", "n"]),
         (Plain.make, "make", ["x", "scale"]),
+        (Plain.add, "add", ["x", "scale"]),
         (functools.wraps(Plain.make)(lambda *args: None), "make", ["x", "scale"]),
         (np.hypot, "hypot", ["x0", "x1"]),
         (functools.partial(math.hypot), "functools.partial(<built-in function hypot>)", ["x0", "x1"]),
@@ -319,6 +325,7 @@ def test_a_name_is_that_of_the_function_or_of_the_class_that_is_applied():
         found = subject(f, (0.5, 2), None, ())
         assert (found.name, found.names) == (name, names)
     assert parameter_names(Plain().method, 1) == ["x"]
+    assert parameter_names(functools.cache(lambda a, b: a), 2) == ["a", "b"]
     nameless = types.SimpleNamespace(name=3)
     assert subject(nameless, (0.5,), None, ()).name == "namespace(name=3)"
 
@@ -350,7 +357,7 @@ def test_one_tuple_stays_one_where_f_takes_one_or_does_not_say():
         assert subject(f, (pair,), None, ()).args is pair
     for args in (((3.0, 4.0),), ((),)):
         assert subject(math.hypot, args, None, ()).args is args, "no arrays are in it"
-    for args in ((Pair(X, Y),), ([X, Y],), ((Value(1.0), Value(2.0)),), (pair, X)):
+    for args in ((Pair(X, Y),), ([X, Y],), ((Value(1.0), Value(2.0)),), ((Value(1.0), X),), (pair, X)):
         assert subject(lambda x, y: x, args, None, ()).args is args
 
 
