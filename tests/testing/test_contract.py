@@ -6,10 +6,20 @@ import numpy as np
 import pytest
 
 from micrograd_cn.testing import GradientMismatch, NotDeterministic, gradcheck
+from micrograd_cn.testing.contract import _differs, _forms, examine, random_weights, settle
+from micrograd_cn.testing.problem import Problem
 
 
 def draw(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape)
+
+
+def problem_of(f, *args, **named):
+    return Problem("check", f, args, named, None, None)
+
+
+def seeded():
+    return np.random.default_rng(0)
 
 
 @pytest.mark.parametrize("kind", ["float64", "float32", "float16"])
@@ -120,6 +130,199 @@ def test_many_numbers_between_others_are_read_as_they_are():
         gradcheck(np.sin, x, vjp=lambda x, g: 1.1 * g * np.cos(x))
 
 
+def test_outputs_that_are_not_finite_have_no_weight():
+    problem = problem_of(lambda x: np.append(x, np.nan), np.ones(9), vjp=lambda x, g: g[:-1])
+    weights = random_weights(problem, seeded())
+    assert weights[9] == 0.0
+    assert weights[:9].all()
+    finite = problem_of(lambda x: 1.0 * x, np.ones(90), vjp=lambda x, g: g)
+    assert set(random_weights(finite, seeded())) == {-1.0, -0.75, -0.5, 0.5, 0.75, 1.0}
+
+
+def test_the_derivative_is_called_first_a_sixteenth_away_and_f_at_last():
+    points, derived = [], []
+    x = np.array([3.0, -5.0, 2.0, 9.0, 1.0, 7.0])
+    problem = problem_of(
+        lambda x: (points.append(x.copy()), 2.0 * x)[1], x, vjp=lambda x, g: (derived.append(x.copy()), 2.0 * g)[1]
+    )
+    kept = examine(problem, seeded())
+    assert set(derived[0] / x - 1.0) == {-0.0625, 0.0625}
+    assert all((other == x).all() for other in derived[1:])
+    settle(problem, *kept)
+    assert (points[-1] == x + problem.scale / 16.0).all()
+    assert (derived[-1] == x).all()
+
+
+def test_a_derivative_may_fail_elsewhere():
+    x = np.array([3.0, -5.0])
+
+    def vjp(at, g):
+        assert (at == x).all()
+        return 2.0 * g
+
+    problem = problem_of(lambda x: 2.0 * x, x, vjp=vjp)
+    u, g = examine(problem, seeded())
+    assert (g == 2.0 * u).all()
+
+
+def test_what_f_keeps_from_other_points_is_told():
+    last = {}
+
+    def f(x):
+        last["x"] = x.copy()
+        return x * x
+
+    with pytest.raises(
+        GradientMismatch, match=r"gradient for x\[0\] is another one after calls of f: does f keep a resu"
+    ):
+        gradcheck(f, draw(4), vjp=lambda x, g: 2 * g * last["x"])
+
+
+@pytest.mark.parametrize("outputs", [1, 4])
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_what_is_linear_may_be_off_by_64_last_bits_for_each_output(outputs, sign):
+    def jvp(x, t, bits):
+        return t[0] * np.ones(outputs) * (1.0 + (sign * bits * 2.0**-51 if abs(t[0]) < 4.0 else 0.0))
+
+    def check(bits):
+        f = (lambda x: x[0] * np.ones(4)) if outputs == 4 else lambda x: x[0]
+        problem = problem_of(
+            f, np.array([4.0]), jvp=lambda x, t: jvp(x, t, bits) if outputs == 4 else jvp(x, t, bits)[0]
+        )
+        return examine(problem, seeded())
+
+    assert check(62.0 * outputs) is None
+    with pytest.raises(
+        GradientMismatch, match=r"jvp= is not linear in the tangents: -0\.5 times them give \S+, they give"
+    ):
+        check(66.0 * outputs)
+
+
+def test_tangents_are_of_the_numbers_sizes():
+    tangents = []
+    x = np.array([8.0, 4.0, 9.0, 5.0, 8.5, 4.5])
+    problem = problem_of(lambda x: x.sum(), x, jvp=lambda x, t: (tangents.append(t.copy()), t.sum())[1])
+    examine(problem, seeded())
+    once, other = tangents[-2:]
+    assert (np.abs(once) == problem.scale).all()
+    assert len(set(np.sign(once))) == 2
+    assert (other == -0.5 * once).all()
+
+
+def test_a_derivative_along_tangents_that_is_no_number_is_wrong_and_not_called_nonlinear():
+    with pytest.raises(GradientMismatch, match="wrong for x"):
+        gradcheck(np.tanh, draw(3), jvp=lambda x, t: np.nan * t)
+
+
+def test_what_is_not_linear_is_named_with_its_argument_and_element():
+    used = "with -0.5 times the upstream gradient"
+    for by_w, said in (
+        (
+            lambda g: 3.0,
+            f"upstream gradient not used: d/dx1[1] is 3, {used} 3, not -1.5. Multiply what is returned for x1 by it",
+        ),
+        (
+            lambda g: 3.0 * g * g,
+            f"not linear in the upstream gradient: d/dx1[1] is 3, {used} 0.75, not -1.5. "
+            "Multiply each term of what is returned for x1 by it once",
+        ),
+    ):
+        problem = problem_of(
+            lambda x, w: x + 3.0 * w[1:].sum(),
+            2,
+            np.ones(3),
+            vjp=lambda x, w, g, by_w=by_w: (None, np.array([0.0, by_w(g), by_w(g)])),
+        )
+        with pytest.raises(GradientMismatch) as caught:
+            examine(problem, seeded())
+        assert str(caught.value) == f"check: {said}"
+
+
+def test_of_what_a_backward_pass_raises_two_hundred_letters_are_shown_in_one_line():
+    def vjp(x, g):
+        if not g.flags.c_contiguous:
+            raise RuntimeError("a\n  b " + 300 * "c")
+        return 2.0 * g
+
+    with pytest.raises(GradientMismatch) as caught:
+        gradcheck(lambda x: 2.0 * x, draw(3), vjp=vjp)
+    assert str(caught.value).endswith(": RuntimeError: a b " + 196 * "c")
+    assert isinstance(caught.value.__cause__, RuntimeError)
+
+
+def test_what_is_wrong_for_one_kind_of_upstream_gradient_is_named_with_both_numbers():
+    def vjp(x, g):
+        return 2.0 * g if g.flags.c_contiguous else np.where(np.arange(3) == 1, 7.0, 2.0 * g)
+
+    problem = problem_of(lambda x: 2.0 * x, np.ones(3), vjp=vjp)
+    with pytest.raises(GradientMismatch) as caught:
+        examine(problem, seeded())
+    expected = 2.0 * random_weights(problem, seeded())[1]
+    form = "not contiguous (.contiguous() makes it so)"
+    assert str(caught.value) == (
+        f"check: the backward pass is wrong if the upstream gradient is {form}: d/dx0[1] is 7, not {expected:.6g}"
+    )
+
+
+def test_of_upstream_gradients_those_of_arrays_alone_are_spread_among_nan():
+    def f(x):
+        return [2.0 * x, np.array(x.sum()), 3.0 * float(x[0, 0]), x[:0]]
+
+    problem = problem_of(f, np.ones((2, 3)), vjp=lambda x, g: 2.0 * g[0] + g[1] + 3.0 * g[2] * (x * 0.0))
+    u = np.arange(1.0, 9.0)
+    [(form, (spread, *others), expected)] = _forms(problem, u, u)
+    assert form.startswith("not contiguous")
+    assert expected is u
+    assert spread.tolist() == [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]
+    across, along = spread.strides
+    assert along > spread.itemsize
+    assert across > 3 * along
+    assert np.isnan(spread.base).sum() == spread.base.size - 6
+    assert [np.shape(x) for x in others] == [(), (), (0, 3)]
+    assert (others[0], others[1], others[2].flags.c_contiguous) == (7.0, 8.0, True)
+    numbers = problem_of(lambda x: [x.sum(), x[:0]], np.ones(3), vjp=lambda x, g: g[0] + 0.0 * x)
+    assert list(_forms(numbers, np.ones(1), np.ones(3))) == []
+
+
+def test_gradients_are_the_same_up_to_64_last_bits_of_the_largest_of_their_array():
+    x, w = np.zeros(3), np.zeros(4)
+    problem = problem_of(lambda x, w: x.sum() + w.sum(), x, w, vjp=lambda x, w, g: (g + x, g + w))
+
+    def differs(change, at, expected, usual=None):
+        expected = np.array(expected)
+        found = expected.copy()
+        found[at] += change
+        return _differs(problem, found, expected, usual)
+
+    large, small, bit = [8.0, 1.0, 1.0, 1.0, -4.0, 1.0, 1.0], [1.0] * 7, 2.0**-52
+    for sign in (-1.0, 1.0):
+        assert differs(sign * 510.0 * bit, 1, large) is None
+        assert differs(sign * 514.0 * bit, 1, large) == ("x0", 1)
+        assert differs(sign * 254.0 * bit, 5, large) is None
+        assert differs(sign * 258.0 * bit, 5, large) == ("x1", 5)
+        assert differs(sign * 70.0 * bit, 5, small) == ("x1", 5)
+        assert differs(sign * 510.0 * bit, 1, small, np.array(large)) is None
+        assert differs(sign * 514.0 * bit, 1, small, np.array(large)) == ("x0", 1)
+        assert differs(sign * 510.0 * bit, 1, large, np.array(small)) is None
+    assert differs(1.0, [4, 6], small) == ("x1", 4), "the first of them"
+    assert differs(0.0, 0, small) is None
+    assert differs(1e-310, 1, [0.0] * 7) is None, "what no type holds to all its digits"
+    assert differs(1e-300, 1, [0.0] * 7) == ("x0", 1)
+
+
+def test_what_is_not_finite_differs_from_nothing_and_hides_no_other_element():
+    x, w = np.zeros(3), np.zeros(4)
+    problem = problem_of(lambda x, w: x.sum() + w.sum(), x, w, vjp=lambda x, w, g: (g + x, g + w))
+    some, none = np.array([np.nan, 1.0, 2.0, 1.0, 1.0, np.inf, 1.0]), np.array([np.nan] * 3 + [1.0] * 4)
+    assert _differs(problem, some.copy(), some) is None
+    assert _differs(problem, some + 1.0, some) == ("x0", 1)
+    assert _differs(problem, none + 1.0, none) == ("x1", 3)
+    assert _differs(problem, np.where(np.arange(7) == 6, np.nan, some), some) == ("x1", 6)
+    ones = np.ones(7)
+    assert _differs(problem, ones + 2.0**-50, ones, np.full(7, np.inf)) == ("x0", 0), "an infinite one allows nothing"
+    assert _differs(problem, ones, ones, np.full(7, np.inf)) is None
+
+
 # PyTorch.
 
 
@@ -195,3 +398,24 @@ def test_a_derivative_along_tangents_is_linear_in_each_of_them():
     for k in range(20):
         with pytest.raises(GradientMismatch, match="jvp= is not linear in the tangents"):
             gradcheck(np.tanh, draw(1), jvp=lambda x, t: abs(t) * (1 - np.tanh(x) ** 2), seed=k)
+
+
+def test_of_several_results_of_torch_three_upstream_gradients_are_each_tried_alone(torch):
+    x = torch.tensor([0.5, 1.5], dtype=torch.float64)
+    problem = problem_of(lambda x: (x * x, x.detach(), 3 * x, 5 * x, 7 * x), x)
+    u = np.arange(1.0, 11.0)
+    strided, expanded, *alone = _forms(problem, u, problem.derivative.gradient(problem.x, u))
+    assert [w.tolist() for w in strided[1]] == [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0], [7.0, 8.0], [9.0, 10.0]]
+    assert not any(w.is_contiguous() for w in strided[1])
+    assert [form for form, *_ in alone] == [f"None but for f[{k}]" for k in (0, 2, 3)]
+    for (_, weights, expected), (k, slope) in zip(alone, [(0, 2 * problem.x), (2, 3.0), (3, 5.0)], strict=True):
+        assert [i for i, w in enumerate(weights) if w is not None] == [k]
+        assert (expected == slope * u[2 * k : 2 * k + 2]).all()
+    assert [w.stride() for w in expanded[1]] == [(0,)] * 5
+    assert (expanded[2] == 0.5 * (2 * problem.x + 15.0)).all()
+    single = problem_of(lambda x: x * x, x)
+    assert [form.split(" ")[0] for form, *_ in _forms(single, np.ones(2), 2 * problem.x)] == ["not", "expanded,"]
+    masked = problem_of(lambda x: x * torch.tensor([1.0, torch.inf]), x)
+    assert [form.split(" ")[0] for form, *_ in _forms(masked, np.ones(2), problem.x)] == ["not"]
+    number = problem_of(lambda x: (x.sum(), 2 * x.sum()), x)
+    assert [form for form, *_ in _forms(number, np.ones(2), problem.x)] == ["None but for f[0]", "None but for f[1]"]

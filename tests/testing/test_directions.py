@@ -1,12 +1,14 @@
 """Functions of many numbers: which directions and elements are compared, and how the wrong ones are found."""
 
 import functools
+import math
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from micrograd_cn.testing import directions
+from micrograd_cn.testing import GradientMismatch, directions
 from micrograd_cn.testing.compare import Row
 from micrograd_cn.testing.directions import Sampled, foreign_rows, in_turn, singly
 from micrograd_cn.testing.line import Line
@@ -53,7 +55,7 @@ def test_no_derivative_is_compared_singly_as_0():
 
 def test_every_comparison_has_its_share_of_the_calls_and_what_that_did_not_tell_has_the_rest_once_more():
     class Shares:
-        left, shares = 90.0, []
+        left, shares = 91.5, []
 
         def within(self, share, compare):
             self.shares.append(share)
@@ -66,10 +68,232 @@ def test_every_comparison_has_its_share_of_the_calls_and_what_that_did_not_tell_
     problem = Shares()
     notes = [row.note for row, _ in in_turn(problem, [row(FEW_CALLS), row(""), row(FEW_CALLS)], others=6)]
     assert notes == [FEW_CALLS, "", FEW_CALLS]
-    assert problem.shares == [30.0 / 3, 26.0 / 2, 22.0, 18.0 / 2, 14.0], "of the 60 for the six others nothing"
+    assert problem.shares == [30.5 / 3, 26.5 / 2, 22.5, 18.5 / 2, 14.5], "of the 61 for the six others nothing"
+
+
+def test_what_the_rest_of_the_calls_tells_takes_the_place_of_what_a_share_did_not():
+    class All:
+        left = 90.0
+
+        def within(self, share, compare):
+            return compare()
+
+    def job(*found):
+        rows = iter([(Row("it", 0.0, Estimate(0.0, 0.0), agrees, note), None) for agrees, note in found])
+        return lambda: next(rows)
+
+    hidden = "too noisy to tell: values are rounded by 1"
+    jobs = [job((None, FEW_CALLS), (True, "told")), job((None, FEW_CALLS), (None, hidden)), job((None, hidden))]
+    assert [row.note for row, _ in in_turn(All(), jobs)] == ["told", FEW_CALLS, hidden]
+    jobs = [job((False, "1")), job((True, "2")), job((False, "3")), job((False, "4"))]
+    assert [row.note for row, _ in in_turn(All(), jobs, enough=2)] == ["1", "2", "3"]
+    assert in_turn(All(), [], others=8) == []
+
+
+@pytest.mark.parametrize(("kind", "limited"), [("float64", True), ("float32", True), ("float16", False)])
+def test_eight_of_the_calls_are_kept_for_the_end_and_in_few_bits_there_is_no_end_of_them(monkeypatch, kind, limited):
+    found = []
+    monkeypatch.setattr(directions, "singly", lambda problem: found.append((problem.left, problem.calls)) or [])
+    rows_of(lambda x: 2.0 * x, np.ones(2, kind), lambda x, g: 2.0 * g)
+    [(left, calls)] = found
+    assert left == 300 - calls - 8 if limited else left > 1e6
+
+
+def test_at_the_end_it_is_asked_whether_f_has_kept_what_it_was_called_with():
+    last = {}
+
+    def f(x):
+        last["x"] = x.copy()
+        return x * x
+
+    with pytest.raises(GradientMismatch, match="another one after calls of f"):
+        rows_of(f, draw(4), lambda x, g: 2.0 * g * last["x"])
+
+
+def test_of_each_output_alone_it_is_known_what_is_typical(monkeypatch):
+    found = []
+
+    def compare(problem, title, u, v, typical):
+        found.append(typical)
+        return compare_along(problem, title, u, v, typical)
+
+    monkeypatch.setattr(directions, "compare_along", compare)
+    singly(problem_of(lambda x: np.array([3.0, 5.0]) * x, np.array([1.0, 8.0]), lambda x, g: np.array([3.0, 5.0]) * g))
+    assert found == pytest.approx([12.0 / math.sqrt(2.0)] * 2 + [40.0 / math.sqrt(2.0)] * 2)
+
+
+def test_a_row_stands_for_outputs_that_are_not_finite():
+    x = np.array([1.0, np.nan, np.nan])
+    row = rows_of(lambda x: 2.0 * x, x, lambda x, g: 2.0 * g)[-1]
+    assert (row.title, row.agrees, row.note) == ("df[1]", None, "not finite at the point: 2 of 3 outputs")
 
 
 # Many.
+
+
+def several(*sizes, factor=lambda i: 1.0):
+    """Return a problem of so many arrays, of which each is summed, and whose gradients are off by factors."""
+    return problem_of(
+        lambda *xs: sum(x.sum() for x in xs),
+        tuple(np.ones(size) for size in sizes),
+        lambda *args: tuple([factor(i) * args[-1] * np.ones_like(x) for i, x in enumerate(args[:-1])]),
+    )
+
+
+@pytest.mark.parametrize(
+    ("sizes", "turns"),
+    [
+        ((40,), [(4, 8, 1), (0, 8, math.inf), (8, 0, 3)]),
+        ((40, 9, 3), [(2, 11, 1), (3, 8, math.inf), (8, 0, 3)]),
+        ((2,) * 14, [(2, 20, 1), (12, 8, math.inf), (8, 0, 3)]),
+    ],
+)
+def test_directions_arrays_and_elements_share_the_calls(monkeypatch, sizes, turns):
+    found = []
+
+    def noted(problem, jobs, others=0, enough=math.inf):
+        found.append((len(jobs), others, enough))
+        return in_turn(problem, jobs, others, enough)
+
+    monkeypatch.setattr(directions, "in_turn", noted)
+    rows = Sampled(several(*sizes), 0).rows()
+    assert found == turns
+    assert all(row.agrees for row in rows)
+    assert {row.argument for row in rows if row.title.startswith("direction ") and " of " not in row.title} == {
+        "x0" if len(sizes) == 1 else ""
+    }
+
+
+def test_of_more_than_twelve_arrays_those_of_like_gradients_share_a_direction():
+    scale = np.array([9.0, 1.0, 8.0, 2.0, 7.0, 3.0, 6.0, 4.0, 5.0, 10.0, 11.0, 12.0, 13.0])
+
+    def names(count, g):
+        return [name for name, _ in Sampled(several(*[1] * count), 0)._groups(g)]
+
+    assert names(12, scale[:12]) == [f"x{i}" for i in range(12)]
+    assert names(12, None) == [f"x{i}" for i in range(12)]
+    assert names(13, scale) == [
+        "x1 and 1 others",
+        "x5",
+        "x7",
+        "x8",
+        "x6",
+        "x4",
+        "x2",
+        "x0",
+        *(f"x{i}" for i in range(9, 13)),
+    ]
+    assert names(13, None)[:2] == ["x0 and 1 others", "x2"]
+    large = problem_of(lambda *xs: sum(xs), (1024.0, *[1.0] * 12), lambda *args: args[-1:] * 13)
+    groups = Sampled(large, 0)._groups(np.ones(13))
+    assert groups[-1][0] == "x0", "the steepest by its own steps"
+    assert groups[0][1].tolist() == [0.0, 1.0, 1.0] + [0.0] * 10
+    threes = Sampled(several(*[2] * 26), 0)._groups(np.repeat(np.arange(26.0, 0.0, -1.0), 2))
+    assert threes[0][0] == "x23 and 2 others"
+    assert threes[0][1].tolist() == [0.0] * 46 + [1.0] * 6
+
+
+def test_the_size_of_the_whole_gradient_is_known_to_those_of_its_parts(monkeypatch):
+    found = []
+
+    def compare(problem, title, u, v, typical, x=None, whole=0.0):
+        found.append((title.split("[")[0], whole))
+        return compare_along(problem, title, u, v, typical, x, whole)
+
+    monkeypatch.setattr(directions, "compare_along", compare)
+    x = (4.0 * np.ones(9), np.ones(16))
+    Sampled(
+        problem_of(lambda x, y: 2.0 * x.sum() + y.sum(), x, lambda x, y, g: (2.0 * g + 0.0 * x, g + 0.0 * y)), 0
+    ).rows()
+    length = math.sqrt(9 * 8.0**2 + 16)
+    assert dict(found) == {
+        "direction 1": 0.0,
+        "direction 2": 0.0,
+        **dict.fromkeys(["direction of x0", "direction of x1", "df/dx0", "df/dx1"], length),
+    }
+    found.clear()
+    rows = Sampled(problem_of(lambda x, y: x + y, (np.ones(9),) * 2, jvp=lambda x, y, t: t[0] + t[1]), 0).rows()
+    assert all(row.agrees for row in rows)
+    assert {whole for _, whole in found} == {0.0}
+
+
+def test_the_worst_elements_of_three_wrong_arrays_are_looked_for(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    sampled = Sampled(several(*[9] * 5, factor=lambda i: -2.0), 0)
+    elements, places = sampled._elements, []
+    sampled._elements = lambda g, among: places.append(among.tolist()) or elements(g, among)
+    rows = sampled.rows()
+    assert places == [[True] * 27 + [False] * 18]
+    assert capsys.readouterr().err.splitlines() == [
+        f"check: wrong; looking for the worst elements, {k} of 3" for k in (1, 2, 3)
+    ]
+    wrong = [row.argument for row in rows if row.title.startswith("df/") and row.agrees is False]
+    assert wrong == ["x0", "x1", "x2"]
+
+
+def test_the_steepest_element_is_one_of_what_is_wrong_by_its_own_steps():
+    x = np.ones(60)
+    x[[11, 42]] = 4096.0, 1024.0
+    sampled = Sampled(problem_of(lambda x, y: x.sum() + y.sum(), (x[:30], x[30:]), lambda x, y, g: (g, g)), 0)
+    g = np.where(np.arange(60) == 50, -3.0, 1.0)
+    assert sampled._elements(g, np.ones(60, bool))[0] == 11
+    among = np.arange(60) >= 30
+    elements = sampled._elements(g, among)
+    assert elements[0] == 42
+    assert len(elements) == 8
+    assert min(elements) >= 30
+    g[42], among[50:] = np.nan, False
+    assert sampled._elements(-g, among)[0] == 42
+    assert sampled._elements(np.where(np.arange(60) == 33, -99.0, g), among)[:2] == [42, 33]
+    both = sampled._elements(None, np.ones(60, bool))
+    assert {i < 30 for i in both} == {True, False}
+    assert sorted(Sampled(several(30, 3, 9), 0)._elements(None, np.arange(42) == 31)) == [30, 31, 32]
+
+
+def test_elements_that_noise_hides_are_left_to_the_direction_of_their_array():
+    sampled = Sampled(several(40), 0)
+    compare, titles_of = sampled._of_element, []
+
+    def hidden(i, *rest):
+        row, line = compare(i, *rest)
+        titles_of.append(row.title)
+        noisy = len(titles_of) % 2 == 0
+        return Row(row.title, row.analytic, row.numeric, None if noisy else True, noisy=noisy), line
+
+    sampled._of_element = hidden
+    assert titles(sampled.rows())[4:] == titles_of[::2]
+
+
+def test_where_no_single_output_is_wrong_it_is_told_of_all(monkeypatch):
+    def compare(problem, title, *rest, **how):
+        row, line = compare_along(problem, title, *rest, **how)
+        return (Row(title, row.analytic, row.numeric, True) if title.startswith("df[") else row), line
+
+    monkeypatch.setattr(directions, "compare_along", compare)
+    wrong = [row for row in rows_of(np.sin, draw(30), lambda x, g: 1.5 * g * np.cos(x)) if row.agrees is False]
+    assert len([row for row in wrong if row.title.startswith("d(w*f)/dx0[")]) == 3
+    assert {row.argument for row in wrong} == {"x0"}
+
+
+def test_a_matrix_that_is_transposed_is_told_from_other_mistakes():
+    x, w = draw(5, 5, seed=1), draw(5, 5)
+
+    def causes(vjp):
+        rows = rows_of(lambda x: (w * x).sum(), x, vjp)
+        return {row.cause for row in rows if row.agrees is False and row.title.startswith("df")}
+
+    def causes_of_many(vjp):
+        rows = rows_of(lambda x: w * x, x, vjp)
+        return {row.cause for row in rows if row.agrees is False and row.title.startswith(("df", "d(w"))}
+
+    assert causes(lambda x, g: 1.5 * g * w) == {""}
+    assert causes_of_many(lambda x, g: 1.5 * g * w) == {""}
+    assert causes_of_many(lambda x, g: (g * w).T) == {"a transposed matrix"}
+    sampled = Sampled(problem_of(lambda x: x.sum(), draw(20, 20), lambda x, g: g * np.ones((20, 20))), 0)
+    row = Row("it", 1.0, Estimate(1.0, 0.0), False)
+    assert [sampled._cause(i, np.ones(1), row) for i in (273, 274)] == ["", "a transposed matrix"], (
+        "on the diagonal not"
+    )
 
 
 def test_four_directions_and_eight_elements_are_compared():
@@ -93,6 +317,7 @@ def test_elements_of_every_array_are_compared():
     rows = titles(Sampled(problem, 0).rows())
     assert rows[:5] == ["direction 1", "direction 2", *(f"direction of x{i}" for i in (0, 2, 3))]
     assert {title.split("[")[0] for title in rows[5:]} == {"df/dx0", "df/dx2", "df/dx3"}
+    assert [path for path, _ in Sampled(several(300, 0), 0)._arrays] == ["x0"]
 
 
 def test_no_more_elements_are_looked_for_than_there_are():
@@ -130,7 +355,7 @@ def test_the_first_direction_goes_uphill_in_every_element():
     g = draw(200)
     g[:2] = np.nan, 0.0
     sampled = Sampled(problem_of(lambda x: x.sum(), 4.0 * np.ones(200), lambda x, u: u * np.ones(200)), 0)
-    for part, low, high in ((1.0, 1.0, 1.0), (0.5, 0.65, 0.85), (0.0, 0.4, 0.6)):
+    for part, low, high in ((1.0, 1.0, 1.0), (0.75, 0.8, 0.95), (0.5, 0.65, 0.85), (0.0, 0.4, 0.6)):
         v = sampled._direction(g, part)
         assert ((np.abs(v) >= 2.0) & (np.abs(v) <= 4.0)).all(), "from half of the numbers' size to all of it"
         assert np.ptp(np.abs(v)) > 1.0
@@ -264,6 +489,46 @@ def test_a_direction_that_tells_nothing_is_drawn_again_twice_and_steeper():
     assert parts == [(f"direction {k + 1}", part) for k in range(4) for part in (float(k == 0), 0.5, 1.0)]
 
 
+@pytest.mark.parametrize(("size", "tries"), [(1000, (0.0, 0.5, 1.0)), (1001, (0.5, 0.75, 1.0))])
+def test_of_more_than_a_thousand_numbers_more_go_uphill(size, tries):
+    sampled = Sampled(problem_of(lambda x: x.sum(), np.ones(size), lambda x, g: g * np.ones(size)), 0)
+    stub(sampled, [None] * 6)
+    along, parts = sampled._along, []
+    sampled._along = lambda title, part: parts.append(part) or along(title, part)
+    sampled._telling(0), sampled._telling(1)
+    assert parts == [1.0, *tries[1:], *tries]
+
+
+def test_a_direction_without_calls_is_not_drawn_again():
+    sampled, drawn = Sampled(several(40), 0), []
+    row = Row("it", 1.0, Estimate(math.nan, math.inf), None, FEW_CALLS, noisy=True)
+    sampled._along = lambda title, part: drawn.append(part) or (row, None)
+    assert sampled._telling(1)[0].note == FEW_CALLS
+    assert drawn == [0.0]
+    sampled._along = lambda title, part: drawn.append(part) or (replace(row, note="too noisy to tell: values"), None)
+    sampled._telling(1)
+    assert drawn == [0.0, 0.0, 0.5, 1.0]
+
+
+def test_what_agrees_and_would_not_show_one_percent_is_too_noisy(monkeypatch):
+    monkeypatch.setattr(directions, "tells", lambda problem, row: False)
+    sampled, drawn = Sampled(several(9, 9), 0), []
+    along = sampled._along
+
+    def noted(title, part, mask=None, u=None, whole=0.0):
+        drawn.append((title, part, None if u is None else u.tolist(), whole))
+        return along(title, part, mask, u, whole)
+
+    sampled._along = noted
+    rows = sampled.rows()[:4]
+    assert [row.argument for row in rows] == ["", "", "x0", "x1"]
+    for row in rows:
+        assert (row.agrees, row.note, row.noisy) == (None, "too noisy to tell 1 %", True)
+    whole = math.sqrt(18.0)
+    of_arrays = [(f"direction of x{i}", part, [1.0], pytest.approx(whole)) for i in (0, 1) for part in (1.0, 0.5)]
+    assert drawn[6:] == of_arrays
+
+
 def test_a_direction_that_hides_one_percent_of_itself_tells_nothing():
     def f(x, amount):
         noise = np.random.default_rng(abs(int(1e4 * float(x.astype(float).sum())))).normal()
@@ -328,6 +593,8 @@ def test_a_steep_output_that_is_wrong_is_named_without_a_search():
     sums = problem_of(lambda x: np.arange(1.0, 41.0) * x.sum(), np.ones(40), lambda x, g: 0.0 * g)
     line = Line(sums, np.ones(40), sums.along(5), sums.x)
     assert np.argmax(Sampled(sums, 0)._wrong_output(line)) == 39
+    line = Line(sums, -np.ones(40), sums.along(5), sums.x)
+    assert np.argmax(Sampled(sums, 0)._wrong_output(line)) == 39, "a negative weight is one"
     line = Line(problem, np.ones(40), problem.along(5), problem.x)
     calls.clear()
     assert np.argmax(Sampled(problem, 0)._wrong_output(line)) == 5

@@ -294,6 +294,8 @@ def test_every_derivative_has_a_name_that_tells_by_what_and_how_often():
     titles = [line.split()[1] for line in str(caught.value).splitlines() if line.startswith(("WRONG", "ok"))]
     names = ["dx", "dp['w'][0]", "dp['w'][1]"]
     assert titles == [f"df/{a}" for a in names] + [f"d2f/{a}/{b}" for a in names for b in names]
+    with pytest.raises(GradientMismatch, match=r"df/dx0 (.*\n)*.*d2f/dx0/dx0 (.*\n)*.*d3f/dx0/dx0/dx0 "):
+        gradcheck(SQUARE_OFF, 3.0, order=3)
 
 
 def test_a_long_point_is_shortened():
@@ -514,3 +516,53 @@ def test_gradcheck_needs_no_hypothesis():
 @pytest.mark.parametrize("x", [-3.21e-6, 5e-6, 1e-4])
 def test_a_jump_on_the_way_is_no_noise(x):
     gradcheck(lambda x: mc.exp(mc.hypot(x, 0.0)), x, order=2)  # whose derivative is -1 or 1
+
+
+def test_of_several_outputs_the_one_is_named_that_is_chance_or_outside_the_domain():
+    calls = iter(range(10))
+    with pytest.raises(NotDeterministic, match=r"two calls of output\['b'\]\[1\] gave 0.0 and 6.0$"):
+        gradcheck(lambda x: {"a": x, "b": [x, next(calls) * x]}, 2.0)
+    with pytest.raises(NothingCompared, match="outside the domain, the function is inf there"):
+        gradcheck(lambda x: [x, x * math.inf], 2.0)
+
+
+@pytest.mark.parametrize(
+    "error", [TypeError("mine"), TypeError("a Value is bad"), TypeError("no ufunc"), AttributeError("not Value")]
+)
+def test_what_f_raises_itself_is_not_taken_for_a_function_of_floats(error):
+    def f(x):
+        raise error
+
+    told = str(error) == "not Value"
+    with pytest.raises(type(error) if not told else TypeError) as caught:
+        gradcheck(f, 1.0)
+    assert (caught.value is error) is not told
+
+
+def test_lists_are_no_arrays_and_a_hundred_numbers_in_arrays_are_not_too_many():
+    np = pytest.importorskip("numpy")
+    with pytest.raises(TypeError, match=r"f does not take a Value .*; give the derivative"):
+        gradcheck(lambda x: float(x[0]), np.ones(100))
+    with pytest.raises(TypeError, match="given a ndarray, and 101 numbers are too many"):
+        gradcheck(lambda x, y: float(x[0]), np.ones(100), 1.0)
+    with pytest.raises(GradientMismatch, match="1 of 101 derivatives wrong"):
+        gradcheck(lambda xs: SQUARE_OFF(xs[0]) + xs[100], [1.0] * 101)
+
+
+def test_of_a_constant_there_is_no_derivative_and_others_keep_their_names():
+    with pytest.raises(GradientMismatch) as caught:
+        gradcheck(lambda a, n, b: a**n * SQUARE_OFF(b["b"]), 2.0, 3, {"b": 1.5}, static=[1])
+    titles = [line.split()[1] for line in str(caught.value).splitlines() if line.startswith(("WRONG", "ok"))]
+    assert titles == ["df/da", "df/db['b']"]
+
+
+def test_the_tolerances_are_those_that_are_given_or_a_millionth():
+    def off_by(part):
+        return Op("off", lambda x: x * x, (lambda y, x: 2.0 * x * (1.0 + part),))
+
+    gradcheck(off_by(0.9e-6), 3.0)
+    gradcheck(off_by(0.9e-3), 3.0, rtol=1e-3)
+    for how in ({}, {"rtol": 1e-7}, {"rtol": 0.0, "atol": 6.5e-6}):
+        with pytest.raises(GradientMismatch):
+            gradcheck(off_by(1.1e-6), 3.0, **how)
+    gradcheck(off_by(1.1e-6), 3.0, rtol=0.0, atol=6.7e-6)

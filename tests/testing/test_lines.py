@@ -6,9 +6,11 @@ import random
 import numpy as np
 import pytest
 
+from micrograd_cn.testing import half
+from micrograd_cn.testing.compare import Row
 from micrograd_cn.testing.half import vanishes_over
+from micrograd_cn.testing.intervals import Mean, over_an_interval
 from micrograd_cn.testing.intervals import integrated as integral_along
-from micrograd_cn.testing.intervals import over_an_interval
 from micrograd_cn.testing.line import Line
 from micrograd_cn.testing.lines import _compare, _is_corner, compare_along, tells
 from micrograd_cn.testing.numerical import Estimate
@@ -826,3 +828,90 @@ def test_the_error_of_a_mean_is_that_of_the_integral_by_the_length():
     _, integral, error = integral_along(line, interval(h=0.5))
     assert row.analytic == pytest.approx(integral[-1])
     assert 5.0 * (row.numeric.error - row.numeric.noise) == pytest.approx(error)
+
+
+# Rounding in few digits.
+
+
+def row_of(analytic, slope, agrees=False, error=0.0):
+    return Row("it", analytic, Estimate(slope, error), agrees)
+
+
+def test_what_would_show_one_percent_of_a_derivative_tells():
+    assert half.tells(row_of(0.1, 0.1, True, 0.000199))
+    assert not half.tells(row_of(0.1, 0.1, True, 0.000201))
+    assert half.tells(row_of(-0.1009, -0.1, True))
+    assert not half.tells(row_of(-0.1011, -0.1, True))
+    assert half.tells(row_of(1.0, 5.0, False, math.inf))
+    assert not half.tells(row_of(1.0, 1.0, None))
+
+
+def stays(offs, agrees=()):
+    """Return whether a mistake is as large at points next to (2, -3), off by these, and the points."""
+    problem = problem_of(lambda x: x, [2.0, -3.0], lambda x, g: g)
+    found = []
+
+    def compare(x):
+        found.append(x)
+        k = len(found) - 1
+        return row_of(5.0 + offs[k], 5.0, k in agrees)
+
+    return half._stays(problem, problem.x, compare), np.array(found)
+
+
+def test_a_mistake_is_one_if_it_is_about_as_large_at_eight_points_nearby():
+    stayed, points = stays([0.5] * 8)
+    assert stayed
+    assert points.shape == (8, 2)
+    away = points / [2.0, -3.0] - 1.0
+    assert np.max(np.abs(away)) <= 2.0**-4
+    assert np.min(away) < -(2.0**-5)
+    assert np.max(away) > 2.0**-5
+    for sign in (1.0, -1.0):
+        for part, same in ((0.36, True), (0.39, False)):  # of the mean two and a half standard deviations
+            assert stays([sign * (1.0 + part), sign * (1.0 - part)] * 4)[0] is same
+
+
+def test_a_mistake_that_is_none_nearby_or_of_the_other_sign_is_given_up_at_once():
+    for off in (-1.0, 0.0, math.nan):
+        stayed, points = stays([1.0, 1.0, 1.0, off])
+        assert (stayed, len(points)) == (False, 4)
+    assert stays([1.0] * 8, agrees=(1, 4, 6))[0] is True
+    stayed, points = stays([1.0] * 8, agrees=(0, 2, 3, 5))
+    assert (stayed, len(points)) == (False, 6)
+
+
+def test_a_mistake_vanishes_if_it_is_less_than_half_as_large_beside_one_of_the_slopes(monkeypatch):
+    def vanishes(analytic, slope, mean, off, noise=0.0, bias=0.0):
+        asked = []
+        monkeypatch.setattr(half, "mean_over", lambda line, h: asked.append(h) or Mean(mean, off, 9.0, noise, bias))
+        found = vanishes_over(None, row_of(analytic, slope), 4.0)
+        assert asked == [4.0]
+        return found
+
+    for sign in (1.0, -1.0):
+        # beside the derivative that is checked: 4 here and 8 there
+        assert vanishes(4.0, 5.0, 8.0 * sign, 0.99 * sign)
+        assert vanishes(4.0 * sign, 5.0 * sign, 8.0, -0.5, 0.25, 0.24)
+        assert not vanishes(4.0, 5.0, 8.0 * sign, -1.01 * sign)
+        assert not vanishes(4.0 * sign, 5.0 * sign, 8.0, -0.5, 0.25, 0.26)
+        # beside the numerical one: 2 here, about 4 there
+        assert vanishes(3.0 * sign, 2.0 * sign, 3.2, 0.94)
+        assert not vanishes(3.0 * sign, 2.0 * sign, 3.2, 1.09)
+    monkeypatch.setattr(half, "mean_over", lambda line, h: None)
+    assert not vanishes_over(None, row_of(4.0, 3.0), 4.0)
+
+
+def test_steps_of_eight_and_sixteen_are_asked_what_is_rounding(monkeypatch):
+    steps = []
+    problem = problem_of(lambda x: x, [1.0], lambda x, g: g)
+    line = Line(problem, np.ones(1), np.ones(1), problem.x)
+    for large, said in ((8.0, [8.0]), (16.0, [8.0, 16.0]), (32.0, [8.0, 16.0])):
+        steps.clear()
+        monkeypatch.setattr(half, "vanishes_over", lambda line, row, h, large=large: steps.append(h) or h == large)
+        excuse = half.excuse(problem, row_of(2.0, 1.0), line, lambda x: row_of(2.0, 1.0))
+        assert excuse == ("" if large == 32.0 else "too noisy to tell: not so over larger steps")
+        assert steps == said
+    steps.clear()
+    assert half.excuse(problem, row_of(2.0, 1.0), line, lambda x: row_of(1.0, 1.0)).endswith("not so next to the point")
+    assert steps == []

@@ -2,15 +2,22 @@
 
 import collections
 import dataclasses
+import functools
+import math
+import operator
+import types
 import warnings
 
 import numpy as np
 import pytest
 
+from micrograd_cn import Value
 from micrograd_cn.testing import GradientMismatch, NothingCompared, PartlyCompared, gradcheck
+from micrograd_cn.testing.directions import subject_rows
 from micrograd_cn.testing.reproduce import code
-from micrograd_cn.testing.structures import flatten, in_place_of
+from micrograd_cn.testing.structures import flatten, in_place_of, parts
 from micrograd_cn.testing.subject import parameter_names, subject
+from micrograd_cn.testing.subject import shown as shown_in_a_line
 
 X, Y = np.array([1.25, -0.5]), np.array([0.5, 2.0])
 
@@ -189,6 +196,7 @@ def test_a_name_is_the_parameters_or_a_number():
     assert parameter_names(lambda x, *rest: x, 3) == ["x", "x1", "x2"]
     assert parameter_names(np.add, 2) == ["x0", "x1"]
     assert parameter_names(lambda *, x: x, 1) == ["x0"]
+    assert parameter_names(lambda x, *, k, **more: x, 2) == ["x0", "x1"]
 
 
 def test_arguments_are_code_that_runs():
@@ -210,6 +218,191 @@ def test_arguments_are_code_that_runs():
         )
         drawn = "\nx = abs(np.random.normal(size=(99,)))\ngradcheck(f, x)  # arrays of random numbers have the type"
         assert (written in str(caught.value), drawn in str(caught.value)) == (shown, not shown)
+
+
+def test_what_is_rebuilt_has_other_leaves_and_what_it_was_made_of_has_its_own():
+    layer, ordered = Layer(X, 3.0), collections.OrderedDict(a=1.0)
+    leaves, rebuild = flatten([layer, ordered])
+    assert len(leaves) == 4
+    made = rebuild([Y, 5.0, "other", 2.0])
+    assert (made[0].b, made[0].name, made[1]["a"]) == (5.0, "other", 2.0)
+    assert (layer.b, layer.name, ordered["a"]) == (3.0, "layer", 1.0)
+
+
+def test_what_only_looks_like_a_structure_is_a_leaf_and_a_field_makes_no_array():
+    @dataclasses.dataclass
+    class Typed:
+        w: float
+        dtype: str
+
+    assert [path for path, _ in flatten(Typed(1.0, "float32"))[0]] == [".w", ".dtype"]
+    for leaf in (Layer, types.SimpleNamespace(_fields=("w",)), np.ones(2), np.float32(1.0), None, "text"):
+        assert parts(leaf) is None
+
+
+def test_a_structure_that_differs_is_refused_by_its_parts_or_keys():
+    @dataclasses.dataclass
+    class Other:
+        w: float
+        b: float
+
+    fields = {"w": 1.0, "b": 2.0, "name": None}
+    assert list(in_place_of(fields, Layer(0.0, 0.0), "it")) == [1.0, 2.0, None]
+    assert list(in_place_of(np.array([4.0]), [1.0], "it")) == [4.0]
+    for tree, model, message in (
+        (1.0, [2.0], "it must have 1 parts, as a list of 1 has, got a float$"),
+        ([1.0, 2.0], [2.0], "it must have 1 parts, as a list of 1 has, got a list of 2$"),
+        ([[1.0], 2.0], [[2.0, 3.0], 2.0], r"it must have 2 parts for \[0\], as a list of 2 has, got a list of 1$"),
+        ({"a": 1.0}, {"a": 1.0, "b": 2.0, "c": 3.0}, r"keys \['a', 'b', 'c'\], got a dict of 1, which lacks 'b', 'c'$"),
+        ({"a": 1.0, "b": 2.0}, {"a": 1.0}, r"the keys \['a'\], got a dict of 2$"),
+        ([1.0], {"a": 1.0}, r"the keys \['a'\], got a list of 1$"),
+        (Other(1.0, 2.0), Layer(1.0, 2.0), r"the keys \['w', 'b', 'name'\], got a Other$"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            list(in_place_of(tree, model, "it"))
+
+
+def test_a_function_with_a_method_apply_or_backward_of_its_own_is_called_as_it_is():
+    class Square:
+        def __call__(self, x):
+            return x * x
+
+        forward = __call__
+
+        def apply(self, x):
+            return 0.0 * x
+
+        def backward(self, x, g):
+            return 2.0 * x * g
+
+    class Doubled:
+        apply = None
+
+        def __new__(cls, x):
+            return 2.0 * x
+
+    square = Square()
+    gradcheck(square, X, vjp=square.backward)
+    gradcheck(Doubled, 0.5)
+    gradcheck(Pair, X, 2.0, vjp=lambda w, b, g: (g.w, g.b))
+    assert subject(square.apply, (X,), None, ()).name == "apply"
+    assert parameter_names(square.forward, 1) == ["x"]
+
+
+class Old:
+    """What an `autograd.Function` is like."""
+
+    @classmethod
+    def apply(cls, x, *rest):
+        return x
+
+    @staticmethod
+    def forward(ctx, x, n):
+        return x
+
+    backward = forward
+
+
+class New(Old):
+    @staticmethod
+    def forward(x, n):
+        return x
+
+    setup_context = None
+
+
+class Plain:
+    @classmethod
+    def make(cls, x, scale):
+        return x
+
+    @classmethod
+    def add(cls, x, scale):
+        return x
+
+    def method(self, x):
+        return x
+
+
+def test_a_name_is_that_of_the_function_or_of_the_class_that_is_applied():
+    for f, name, names in (
+        (Old, "Old", ["x", "n"]),
+        (New, "New", ["x", "n"]),
+        (New.apply, "New", ["x", "n"]),
+        (Plain.make, "make", ["x", "scale"]),
+        (Plain.add, "add", ["x", "scale"]),
+        (functools.wraps(Plain.make)(lambda *args: None), "make", ["x", "scale"]),
+        (np.hypot, "hypot", ["x0", "x1"]),
+        (functools.partial(math.hypot), "functools.partial(<built-in function hypot>)", ["x0", "x1"]),
+    ):
+        found = subject(f, (0.5, 2), None, ())
+        assert (found.name, found.names) == (name, names)
+    assert parameter_names(Plain().method, 1) == ["x"]
+    assert parameter_names(functools.cache(lambda a, b: a), 2) == ["a", "b"]
+    nameless = types.SimpleNamespace(name=3)
+    assert subject(nameless, (0.5,), None, ()).name == "namespace(name=3)"
+
+
+def test_a_heading_names_what_has_names_and_code_is_what_has_lines():
+    for f, heading, shows in (
+        (np.hypot, "gradcheck of hypot at 0.5, 2", ""),
+        (lambda a, b: a, "gradcheck of <lambda> at a = 0.5, b = 2", ""),
+        (lambda y, z: y, "gradcheck of <lambda> at y = 0.5, z = 2", ""),
+        (types.SimpleNamespace(name="def f(x):\n    return x"), "gradcheck of f at 0.5, 2", "def f(x):\n    return x"),
+    ):
+        found = subject(f, (0.5, 2), None, ())
+        assert (found.heading, found.code) == (heading, shows)
+
+
+def test_one_tuple_stays_one_where_f_takes_one_or_does_not_say():
+    pair = (X, Y)
+    for f in (
+        lambda pair: pair,
+        lambda pair, scale=1.0: pair,
+        lambda pair, scale=1.0, shift=0.0: pair,
+        lambda pair, *, keep: pair,
+        lambda *pairs: pairs,
+        np.array,
+        np.add,
+    ):
+        assert subject(f, (pair,), None, ()).args == (pair,)
+    for f in (lambda x, y: x, lambda x, y, z=0.0: x, lambda x, y, /: x, operator.mul):
+        assert subject(f, (pair,), None, ()).args is pair
+    for args in (((3.0, 4.0),), ((),)):
+        assert subject(math.hypot, args, None, ()).args is args, "no arrays are in it"
+    for args in ((Pair(X, Y),), ([X, Y],), ((Value(1.0), Value(2.0)),), ((Value(1.0), X),), (pair, X)):
+        assert subject(lambda x, y: x, args, None, ()).args is args
+
+
+def test_a_constant_has_a_name_or_a_number_from_either_end():
+    def static(*which):
+        return subject(lambda x, eps: x, (X, 1e-5), None, which).static
+
+    assert static() == frozenset()
+    assert static(0) == static(-2) == static("x") == {"x"}
+    assert static(1, "eps") == static(-1) == {"eps"}
+    for which in (2, -3, "y"):
+        with pytest.raises(TypeError, match=rf"static={which!r} is no argument of f; they are x, eps\. Give"):
+            static(0, which)
+
+
+def test_an_argument_is_shown_in_one_line():
+    class Listed:
+        shape = (2, 3)
+
+        def tolist(self):
+            return [[1.0] * 3] * 2
+
+    class Lines:
+        def __repr__(self):
+            return "two\n   lines"
+
+    assert shown_in_a_line(Listed()) == "Listed[2, 3]"
+    assert shown_in_a_line(Lines()) == "two lines"
+    assert shown_in_a_line(np.float32(0.5)) == repr(np.float32(0.5))
+    assert shown_in_a_line(types.SimpleNamespace(shape=(2,))) == "namespace(shape=(2,))"
+    assert shown_in_a_line((1.0, [2.0])) == "(1.0, [2.0])"
+    assert shown_in_a_line([(X, 1.0), X]) == "[(float64[2], 1.0), float64[2]]"
 
 
 # PyTorch and jax.
@@ -333,3 +526,70 @@ def test_arguments_of_a_module_stay_as_they_are(torch):
     x = torch.randn(4, 3, dtype=torch.float64)
     gradcheck(torch.nn.Linear(3, 2).double(), x)
     assert not x.requires_grad
+
+
+def test_a_module_is_a_function_of_copies_and_what_is_frozen_stays_so(torch):
+    linear = torch.nn.Linear(3, 2).double()
+    linear.bias.requires_grad_(False)
+    x, labels, w = torch.randn(4, 3).double(), torch.arange(4), torch.randn(2, requires_grad=True)
+    found = subject(linear, (x, labels, w), None, [0])
+    parameters, copied, *others = found.args
+    assert {name: p.requires_grad for name, p in parameters.items()} == {"weight": True, "bias": False}
+    assert parameters["weight"] is not linear.weight
+    assert torch.equal(parameters["weight"], linear.weight)
+    assert (copied is not x, copied.requires_grad, x.requires_grad) == (True, True, False)
+    assert others[0] is labels
+    assert others[1] is w
+    assert found.names[0] == "parameters"
+    assert subject(linear, (x,), None, ["parameters"]).static == {"parameters"}
+    assert subject(linear, (x,), None, [0]).static == {"input"}
+    assert shown_in_a_line(x) == "float64[4, 3]"
+
+
+def test_pytrees_that_jax_knows_are_taken_apart():
+    jax = pytest.importorskip("jax")
+
+    @jax.tree_util.register_pytree_node_class
+    class Box:
+        def __init__(self, *inside):
+            self.inside = inside
+
+        def tree_flatten(self):
+            return self.inside, None
+
+        @classmethod
+        def tree_unflatten(cls, _, inside):
+            return cls(*inside)
+
+    for inside in ((), (1.0,), (1.0, [2.0, 3.0])):
+        found, rebuild = parts(Box(*inside))
+        assert tuple(part for _, part in found) == inside
+        assert rebuild([4.0] * len(inside)).inside == (4.0,) * len(inside)
+    assert [x for _, x in flatten({"a": Box(1.0, Box(2.0))})[0]] == [1.0, 2.0]
+    for leaf in (None, 1.0, jax.numpy.ones(2), object()):
+        assert parts(leaf) is None
+
+
+def test_a_derivative_of_higher_order_is_one_by_the_upstream_gradients_too(torch):
+    x = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
+    rows, few_bits = subject_rows(subject(lambda x: x**3, (x,), None, ()), {}, 3, None, None, 0)
+    assert [row.title for row in rows] == [
+        "df/dx",
+        *(f"dd1f[0]/d{by}" for by in ("x", "upstream")),
+        *(f"dd2f[{k}]/d{by}" for k in (0, 1) for by in ("x", "upstream", "upstream3[0]")),
+    ]
+    assert [row.analytic for row in rows] == [0.75, 3.0, 0.75, 6.0, 3.0, 3.0, 3.0, 0.0, 0.75]
+    assert all(row.agrees for row in rows)
+    assert not few_bits
+    wrong = subject_rows(subject(lambda x: x.detach() * x, (x,), None, ()), {}, 3, None, None, 0)[0]
+    assert [row.title for row in wrong] == ["df/dx"], "of a wrong gradient no derivative is of use"
+    cubes = subject(lambda x, n: x**n, (torch.ones(2, dtype=torch.float64), 3), None, ["n"])
+    drawn = [subject_rows(cubes, {}, 2, None, None, seed)[0][4].analytic for seed in range(5)]
+    assert len(set(drawn)) > 2, "the seed draws the upstream gradient"
+    assert subject_rows(cubes, {}, 2, None, None, 1)[0][4].analytic == drawn[1]
+
+
+def test_it_is_said_whether_the_type_is_one_of_few_bits():
+    for kind, few in (("float16", True), ("float32", False), ("float64", False)):
+        asked = subject(lambda x: 2 * x, (np.ones(2, kind),), None, ())
+        assert subject_rows(asked, {"vjp": lambda x, g: 2 * g}, 1, None, None, 0)[1] is few
