@@ -13,6 +13,8 @@ from .numerical import Estimate, Steps, derivative, noise, taylor_order
 
 __tracebackhide__ = True  # pytest leaves out the frames of this file
 
+CLOSE = 1e-3  # of a derivative, by which one may be off that the default absolute tolerance excuses
+
 
 @dataclass(frozen=True)
 class Row:
@@ -133,7 +135,7 @@ class Question:
         return max(found) if found else nan
 
 
-def compare_value(question: Question, atol: float | None, lost_digits: Callable[[], bool]) -> Row:
+def compare_value(question: Question, rtol: float, atol: float | None, lost_digits: Callable[[], bool]) -> Row:
     """Compare a derivative of a function of `Value`s.
 
     A mistake must stand out from the noise of `g`, too, which is measured. What the default absolute tolerance excuses
@@ -151,18 +153,19 @@ def compare_value(question: Question, atol: float | None, lost_digits: Callable[
         if unseen and math.fabs(analytic) * max(math.fabs(x), 1.0) <= 32.0 * measured:
             return replace(row, agrees=None, note=hidden(measured), noisy=True)
         return compare(replace(question, rounding=measured)) if measured > rounding else row
-    if atol is not None or _is_close(analytic, row.numeric.slope) or lost_digits():
+    enough = max(CLOSE, rtol)
+    if atol is not None or _is_close(analytic, row.numeric.slope, enough) or lost_digits():
         return row
     measured = max(rounding, noise(g, x))
     again = derivative(g, x, 0, measured)
     known = again.slope != 0.0 and again.error <= 1e-4 * math.fabs(again.slope)
-    if known and not _is_close(analytic, again.slope):
+    if known and not _is_close(analytic, again.slope, enough):
         return Row(title, analytic, again, False, order=taylor_order(g, x, analytic, measured))
     return row
 
 
-def _is_close(analytic: float, slope: float) -> bool:
-    return math.fabs(analytic - slope) <= 1e-3 * math.fabs(slope)
+def _is_close(analytic: float, slope: float, part: float) -> bool:
+    return math.fabs(analytic - slope) <= part * math.fabs(slope)
 
 
 def compare(question: Question) -> Row:

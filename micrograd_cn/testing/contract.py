@@ -122,11 +122,11 @@ def _forms(problem: Problem, u: Vector, g: Vector) -> Iterator[tuple[str, Any, V
     if any(arrays):
         strided = [_strided(leaf) if array else leaf for leaf, array in zip(leaves, arrays, strict=True)]
         yield "not contiguous (.contiguous() makes it so)", outputs.with_variables(strided), g
-    if any(library(leaf) == "torch" and array for leaf, array in zip(leaves, arrays, strict=True)):
-        ones = np.where(problem.live, 0.5, 0.0)
-        if problem.live.all():
-            wide = [leaf.new_full((), 0.5).expand(leaf.shape) for leaf in leaves]
-            yield "expanded, as that of y.sum() is", outputs.with_variables(wide), derivative.gradient(problem.x, ones)
+    in_torch = any(library(leaf) == "torch" and array for leaf, array in zip(leaves, arrays, strict=True))
+    if in_torch and problem.all_live:
+        wide = [leaf.new_full((), 0.5).expand(leaf.shape) for leaf in leaves]
+        halves = np.full(u.size, 0.5)
+        yield "expanded, as that of y.sum() is", outputs.with_variables(wide), derivative.gradient(problem.x, halves)
     if derivative.graph is not None and len(leaves) > 1:
         for k in derivative.graph(problem.arguments.tree(problem.x))[:OUTPUTS]:
             path, place = outputs.paths()[k]

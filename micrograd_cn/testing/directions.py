@@ -16,10 +16,12 @@ from .analytic import Gradient, dot
 from .causes import ALIKE
 from .compare import Row
 from .contract import examine, random_weights, settle
+from .libraries import library
 from .line import Line
 from .lines import FEW_BITS, FEW_CALLS, compare_along, tells
 from .numerical import Estimate, quotient
 from .problem import CALLS, FEW, Problem, length, unit
+from .structures import leaves
 from .subject import Subject
 from .vectors import Indices, Vector
 
@@ -47,11 +49,15 @@ def subject_rows(
     It is said, too, whether it is one of a type of few bits.
     """
     problem = Problem(asked.heading, asked.f, asked.args, named, rtol, atol, asked.names, asked.static)
+    chosen = any(getattr(x, "requires_grad", False) for x in leaves(asked.args))
     rows = foreign_rows(problem, seed)
     for level in range(2, order + 1):
         if any(row.agrees is False for row in rows):
             break  # of a wrong gradient no derivative is of use
         upstream = problem.outputs.tree(random_weights(problem, np.random.default_rng(seed)))
+        for weights in problem.outputs.variables(upstream):
+            if library(weights) == "torch":  # compared with the arguments, if those are chosen or not
+                weights.requires_grad_(chosen)
         df = Gradient(problem.f, problem.arguments, problem.outputs)
         args, names = (
             (*problem.arguments.model, upstream),

@@ -13,6 +13,7 @@ import itertools
 import math
 import re
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from math import nan
 from typing import Any
 
@@ -128,7 +129,7 @@ def gradcheck(
         if not callable(derivative):
             found = type(derivative).__name__
             raise TypeError(f"gradcheck: {name}= must be a function of the arguments, got {found}; write {name}=df")
-    asked = subject(f, args, kwargs, static)
+    asked = replace(subject(f, args, kwargs, static), order=order)
     named = {name: functools.partial(df, **asked.keywords) for name, df in named.items()}
     leaves = structures.leaves(asked.args)
     foreign = named or any(library(x) in ("torch", "jax") for x in leaves)
@@ -202,7 +203,7 @@ def _value_rows(asked: Subject, order: int, rtol: float, atol: float | None) -> 
     def moved(k: int, slots: tuple[int, ...], i: int, t: float) -> list[float]:
         """Return, where the i-th number is `t`, the partial derivative of an output in `slots`, and its gradient."""
         y, inputs = at([*point[:i], t, *point[i + 1 :]], k, slots)
-        return [y.data, *(gradients(y, inputs) if len(slots) < order - 1 else ())]
+        return [y.data, *(gradients(y, inputs) if order > 1 else ())]
 
     rows: list[Row] = []
     for k, level in itertools.product(range(len(outputs)), range(order)):
@@ -223,7 +224,7 @@ def _value_rows(asked: Subject, order: int, rtol: float, atol: float | None) -> 
                 size = math.fabs(y.data) / max(math.fabs(point[i]), 1.0)
                 tolerance = ForValues(rtol, 1e-9 if atol is None else atol, size)
                 question = Question(title, analytic, along, point[i], y.data, noise, tolerance)
-                rows.append(compare_value(question, atol, lost))
+                rows.append(compare_value(question, rtol, atol, lost))
     return rows
 
 

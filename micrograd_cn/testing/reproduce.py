@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import math
 import re
 from typing import Any
@@ -26,11 +27,22 @@ def pasted(asked: Subject) -> list[str]:
     written = [code(x) for x in asked.args]
     drawn = [code(x, 0) if len(text) > WIDEST else text for x, text in zip(asked.args, written, strict=True)]
     lines = [f"{name} = {text}" for name, text in zip(asked.names, drawn, strict=True)]
-    if len(lines) > MOST or any(len(line) > WIDEST for line in lines):
+    options = {"kwargs": dict(asked.keywords), "static": sorted(asked.static), "order": asked.order}
+    given = [f"{name}={code(x)}" for name, x in options.items() if x and x != 1]
+    if len(lines) > MOST or any(len(line) > WIDEST or not _is_code(line) for line in [*lines, *given]):
         return []
     random = "  # arrays of random numbers have the type and shape; and " if RANDOM.search("".join(lines)) else "  # "
-    call = f"gradcheck({', '.join(['f', *asked.names])}){random}the derivative, if one was given"
+    call = f"gradcheck({', '.join(['f', *asked.names, *given])}){random}the derivative, if one was given"
     return ["", *(imports[name] for name in libraries), *lines, call]
+
+
+def _is_code(text: str) -> bool:
+    """Return whether it can be read as Python: the name of an object that has none cannot."""
+    try:
+        ast.parse(text)
+    except SyntaxError:
+        return False
+    return True
 
 
 def code(tree: Any, most: int = NUMBERS) -> str:

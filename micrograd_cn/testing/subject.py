@@ -28,6 +28,7 @@ class Subject:
         name: of the function.
         static: which arguments are constants, by name.
         keywords: what it is called with besides.
+        order: how many times it is differentiated.
     """
 
     f: Callable[..., Any]
@@ -36,6 +37,7 @@ class Subject:
     name: str
     static: frozenset[str]
     keywords: Mapping[str, Any]
+    order: int = 1
 
     @property
     def called(self) -> str:

@@ -19,7 +19,7 @@ def judged(g, analytic, x=0.0, rounding=0.0, rtol=1e-6, atol=1e-9, size=0.0, ste
 
 def of_values(g, analytic, x=0.5, rounding=0.0, rtol=1e-6, atol=None, lost=False):
     tolerance = ForValues(rtol, 1e-9 if atol is None else atol, math.fabs(g(x)) / max(math.fabs(x), 1.0))
-    return compare_value(Question("it", analytic, g, x, g(x), rounding, tolerance), atol, lambda: lost)
+    return compare_value(Question("it", analytic, g, x, g(x), rounding, tolerance), rtol, atol, lambda: lost)
 
 
 # The tolerance.
@@ -244,6 +244,10 @@ def test_by_default_a_derivative_may_be_off_by_a_thousand_millionth():
     assert of_values(lambda x: 0.0, 1e-10).agrees, "where nothing is known relative to it"
     assert of_values(lambda x: 1e-8 * x, 1.0009e-8).agrees, "up to a thousandth"
     assert of_values(lambda x: 1e-8 * x, 1.0011e-8).agrees is False
+    assert of_values(lambda x: 1e-8 * x, 1.009e-8, rtol=0.01).agrees, "or as far as the relative tolerance goes"
+    assert of_values(lambda x: 1e-8 * x, 1.011e-8, rtol=0.01).agrees is False
+    assert of_values(lambda x: 2.0 * x, 2.019, rtol=0.01).agrees
+    assert of_values(lambda x: 2.0 * x, 2.021, rtol=0.01).agrees is False
 
 
 def test_where_nothing_changes_but_0_nothing_is_known_relative_to_it():

@@ -218,6 +218,12 @@ def test_arguments_are_code_that_runs():
         )
         drawn = "\nx = abs(np.random.normal(size=(99,)))\ngradcheck(f, x)  # arrays of random numbers have the type"
         assert (written in str(caught.value), drawn in str(caught.value)) == (shown, not shown)
+    how = {"kwargs": {"p": 3}, "static": ["c"]}
+    with pytest.raises(GradientMismatch, match=r"\ngradcheck\(f, x, c, kwargs=\{'p': 3\}, static=\['c'\]\)  # the"):
+        gradcheck(lambda x, c, p: c * x**p, X, Y, **how, vjp=lambda x, c, g, p: (g * x, None))
+    with pytest.raises(GradientMismatch) as caught:
+        gradcheck(lambda x, f: f(x), X, np.sin, vjp=lambda x, f, g: (g * x, None))
+    assert "gradcheck(f, x" not in str(caught.value), "the name of a function is no code"
 
 
 def test_what_is_rebuilt_has_other_leaves_and_what_it_was_made_of_has_its_own():
@@ -568,6 +574,34 @@ def test_pytrees_that_jax_knows_are_taken_apart():
     assert [x for _, x in flatten({"a": Box(1.0, Box(2.0))})[0]] == [1.0, 2.0]
     for leaf in (None, 1.0, jax.numpy.ones(2), object()):
         assert parts(leaf) is None
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_a_wrong_third_derivative_is_found_whether_the_tensor_asks_for_a_gradient_or_not(torch, asks):
+    class Derived(torch.autograd.Function):
+        """x**n, with the derivative given."""
+
+        @staticmethod
+        def forward(ctx, x, f, df):
+            ctx.save_for_backward(x)
+            ctx.df = df
+            return f(x)
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * ctx.df(ctx.saved_tensors[0]), None, None
+
+    def cube(x, third):
+        def second(x):
+            return Derived.apply(x, lambda x: 6.0 * x, lambda x: third + 0.0 * x)
+
+        return Derived.apply(x, lambda x: x**3, lambda x: Derived.apply(x, lambda x: 3.0 * x**2, second))
+
+    x = torch.tensor([0.5, -1.25], dtype=torch.float64, requires_grad=asks)
+    gradcheck(lambda x: cube(x, 6.0), x, order=3)
+    gradcheck(lambda x: cube(x, 7.0), x, order=2)
+    with pytest.raises(GradientMismatch, match=r"WRONG +dd2f(.*\n)*.*gradcheck\(f, x, order=3\)  # the derivative"):
+        gradcheck(lambda x: cube(x, 7.0), x, order=3)
 
 
 def test_a_derivative_of_higher_order_is_one_by_the_upstream_gradients_too(torch):
