@@ -27,9 +27,7 @@ BELIEVED = 2.0**13  # last bits by which an analytic derivative may be noisy wit
 STAIR = 2.0**8  # last bits of the arguments, less than which is asked of larger steps, too
 SCATTER = 0.1  # of a derivative, and of what it is off, by which quotients may differ if no noise explains what is off
 LEAST_LARGEST = 6e4  # a number that is held by every type, by float16 as one of the largest
-CORNERS = (
-    8  # directions that are added to one to see a corner: each shows the median's of three numbers in half of cases
-)
+CORNERS = 8  # directions that are tried beside one to see a corner: of three equal numbers, half of them show it
 NEGLIGIBLE = 1e-4  # of the whole gradient: rounding that hides less of it hides nothing
 
 
