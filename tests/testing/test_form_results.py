@@ -211,6 +211,9 @@ def test_a_partial_that_differs_is_named_by_its_number(monkeypatch):
 
     other(6.0, 3.0, 2.0)
     assert compare(mc.mul, [(2.0, 3.0)]) == {}
+    other(6.0, 0.0, 1.0, 9.0)
+    with pytest.raises(AssertionError, match=r"the copy of partial 2 gives 9\.0, not 0\.0"):
+        compare(mc.where, [(1.0, 6.0, 5.0)])
     for slot, results in enumerate([(6.0, 9.0, 2.0), (6.0, 3.0, 9.0)]):
         other(*results)
         with pytest.raises(AssertionError, match=rf"^check_op of mul at .*: the copy of partial {slot} gives 9\.0"):

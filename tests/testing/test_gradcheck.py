@@ -223,6 +223,12 @@ def test_small_functions_are_compared_by_their_own_size(scale):
         gradcheck(Op("bad", lambda x: x * scale, (lambda y, x: -scale,)), 3.0)
 
 
+@pytest.mark.parametrize("digits", [2.0**38, 2.0**39])
+def test_large_values_at_large_numbers_excuse_no_more_than_their_ratio(digits):
+    with pytest.raises(TooNoisy):
+        gradcheck(lambda x: ((x * 1e-5 + digits) - digits) + 1e10, 100.0)
+
+
 @pytest.mark.parametrize("x", [1e15, 1e17, 1e20, 1e300])
 def test_nothing_is_compared_where_no_step_is_small_enough(x):
     gradcheck(mc.log, x)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from importlib.metadata import entry_points
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from micrograd_cn.testing import GradientMismatch, checks_gradient, find_functions, gradcheck, points
 from micrograd_cn.testing.compare import Row
 from micrograd_cn.testing.numerical import Estimate
+from micrograd_cn.testing.pytest_plugin import Summary
 from micrograd_cn.testing.watch import Found, _error, watching
 
 TESTS = """
@@ -97,6 +99,25 @@ def test_the_error_is_relative_to_the_larger_of_both_and_counts_what_is_compared
         (None, math.inf, 1.0, 0.0),
     ):
         assert _error(Row("it", analytic, Estimate(slope, 0.0), agrees)) == error
+
+
+def test_the_wrong_ones_come_first_and_of_these_the_worst():
+    summary, shown = Summary(), []
+    summary.rows = [
+        ["test", name, "x", 1, error, verdict]
+        for name, error, verdict in (
+            ("a", 0.1, "right"),
+            ("b", 0.2, "wrong"),
+            ("c", 0.0, "not compared"),
+            ("d", 0.3, "wrong"),
+            ("e", 0.2, "right"),
+        )
+    ]
+    summary.pytest_terminal_summary(
+        SimpleNamespace(section=shown.append, line=shown.append), SimpleNamespace(getoption=lambda name: None)
+    )
+    assert [line.split(" by ")[0].split()[-1] for line in shown[1:-1]] == ["d", "b", "c", "e", "a"]
+    assert shown[-1] == "2 wrong, 1 not compared, 2 right"
 
 
 def test_whoever_watches_is_told_of_each_argument():
