@@ -118,6 +118,13 @@ def test_the_wrong_ones_come_first_and_of_these_the_worst():
     )
     assert [line.split(" by ")[0].split()[-1] for line in shown[1:-1]] == ["d", "b", "c", "e", "a"]
     assert shown[-1] == "2 wrong, 1 not compared, 2 right"
+    summary.rows = summary.rows[:3] * 7
+    shown.clear()
+    summary.pytest_terminal_summary(
+        SimpleNamespace(section=shown.append, line=shown.append), SimpleNamespace(getoption=lambda name: None)
+    )
+    assert len(shown) == 1 + 20 + 1
+    assert shown[-1] == "7 wrong, 7 not compared, 7 right; shown are 20"
 
 
 def test_whoever_watches_is_told_of_each_argument():

@@ -138,6 +138,8 @@ def test_a_direction_is_left_out_where_an_element_is_shown():
     found = [row(False, "direction of w", argument="w"), row(False, "df/dw[1]", argument="w"), row(True, "direction 1")]
     lines = text("", "", found).split("\n")[2:]
     assert [re.split("  +", line)[1] for line in lines] == ["df/dw[1]", "direction 1"]
+    [line] = text("", "", found[:1]).split("\n")[2:]
+    assert "direction of w" in line, "where none is"
 
 
 # The likely cause.
