@@ -24,7 +24,6 @@ FEW_BITS = 12  # a type of so few is compared over an interval first
 MANY_BITS = 40  # a type of so many shows a mistake of the size of the tolerance
 HIDDEN = 1000.0  # times what rounding does, a derivative must do in the largest step so that 1 % of it is told
 BELIEVED = 2.0**13  # last bits by which an analytic derivative may be noisy without being wrong
-STAIR = 2.0**8  # last bits of the arguments, less than which is asked of larger steps, too
 SCATTER = 0.1  # of a derivative, and of what it is off, by which quotients may differ if no noise explains what is off
 LEAST_LARGEST = 6e4  # a number that is held by every type, by float16 as one of the largest
 CORNERS = 8  # directions that are tried beside one to see a corner: of three equal numbers, half of them show it
@@ -87,10 +86,9 @@ def _excuse(problem: Problem, row: Row, line: Line, title: str, u: Vector, typic
     if problem.bits <= FEW_BITS:
         return half.excuse(problem, row, line, lambda x: _compare(problem, title, u, line.v, typical, x)[0])
     off = math.fabs(row.analytic - row.numeric.slope)
-    size = float(np.max(np.abs(line.x[line.v != 0.0]), initial=1.0))
     tread = problem.steps.finest
     still = line(tread) == line(-tread) == 0.0 and line.moves_far_away()  # as what computes in float32 among doubles
-    if (still or off <= STAIR * problem.eps * size) and _is_stair(line, off):
+    if still and _is_stair(line, off):
         return "too noisy to tell: not so over larger steps"  # it may be what rounding leaves of 1 + erf(x) at -8
     return "kink: not differentiable, as where numbers that are sorted are equal" if _is_corner(problem, line) else ""
 
