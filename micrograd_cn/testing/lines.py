@@ -51,24 +51,23 @@ def compare_along(
     first, line = _compare(problem, title, u, v, typical, x)
     if first.agrees and not first.noisy:
         return first, line
-    size = np.abs(v)
+    moved = np.flatnonzero(v != 0.0)  # few of many, along an element
+    steps, here = np.abs(v[moved]), np.abs(problem.x[moved])
     if first.agrees is not True and first.note != FEW_CALLS:
-        some = size > 0.0
-        steps, here = size[some], np.abs(problem.x[some])
         own = np.where(here == 0.0, np.minimum(steps, 1.0), power_of_2(here))
         for other in (np.ones(steps.size), own):
             factors = np.abs(np.log2(other / steps))
             wrong = first.agrees is False and np.mean(factors > 4.0) > 0.1  # of the steps, maybe: many far too large
             if wrong or (first.agrees is None and np.max(factors) > 2.0):
                 part = float(np.max(other) / np.max(steps))
-                along_other = np.zeros(size.size)
-                along_other[some] = np.sign(v[some]) * other
+                along_other = np.zeros(v.size)
+                along_other[moved] = np.sign(v[moved]) * other
                 again, along = _compare(problem, title, u, along_other, typical * part, x)
                 unseen = not line.moved.any() and along.moved.any()
                 if again.agrees or unseen or (first.agrees is None and again.agrees is False):
                     first, line = again, along
     if first.agrees is False and math.isfinite(first.analytic):
-        note = _excuse(problem, first, line, title, u, typical * float(np.max(np.abs(line.v)) / np.max(size)))
+        note = _excuse(problem, first, line, title, u, typical * float(np.max(np.abs(line.v)) / np.max(steps)))
         if note:
             first = replace(first, agrees=None, note=note, noisy=not note.startswith("kink"))
     if first.noisy and 5.0 * first.numeric.error + math.fabs(first.analytic) <= NEGLIGIBLE * whole:
