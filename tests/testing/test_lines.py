@@ -402,6 +402,8 @@ def test_where_the_derivatives_along_directions_are_not_that_along_their_sum_the
 
 def test_near_the_edge_of_the_domain_smaller_steps_tell_it_unless_these_are_far_too_large():
     assert compared(lambda x: np.sqrt(x - 0.95), [1.0], lambda x, g: 0.5 * g / np.sqrt(x - 0.95)).agrees
+    beside_0 = compared(lambda x: np.log(0.05 - x).sum(), [0.0, -1.0], lambda x, g: -g / (0.05 - x), v=[0.5, -0.5])
+    assert beside_0.agrees, "of 0 no step is too large"
     ends = np.array([0.02, 8.0])
     far = Counted(lambda x: np.sqrt(ends - x))
     problem = problem_of(far, [0.01, 4.0], lambda x, g: -0.5 * g / np.sqrt(ends - x))
