@@ -118,6 +118,17 @@ def test_a_line_is_the_weighted_change_of_the_outputs_and_asks_for_each_once():
     assert line_of(f.f, [2.0, 3.0], lambda x, g: 0.0 * x)(0.5) == line_of(f.f, [2.0, 3.0], lambda x, g: x)(0.5)
 
 
+def test_along_a_line_a_type_makes_up_for_what_it_does_not_hold_by_a_derivative_along_tangents_too():
+    x = np.float32([0.1, 0.7])
+    df = {"vjp": lambda x, g: 2.0 * x.astype(float) * g, "jvp": lambda x, t: 2.0 * x.astype(float) * t}
+    v = np.array([1.0, 0.5])
+    for name, derivative in df.items():
+        problem = Problem("it", lambda x: x.astype(float) ** 2, (x,), {name: derivative}, None, None)
+        line = Line(problem, np.ones(2), v, problem.x)
+        for t in (1e-3, -1e-3):
+            assert line(t) == pytest.approx(float(np.sum((x + t * v) ** 2 - x.astype(float) ** 2)), rel=1e-7)
+
+
 def test_a_line_through_another_point_begins_there():
     problem = problem_of(np.square, [1.0], lambda x, g: 2.0 * x * g)
     line = Line(problem, np.ones(1), np.ones(1), np.array([3.0]))

@@ -170,9 +170,11 @@ def test_the_likely_cause_is_told_from_ratios_and_differences(pairs, cause):
 def test_what_is_wrong_of_some_elements_alone_has_no_factor_of_all():
     wrong, right = row(False, "df/dw[0]", 7.0, 1.0, argument="w"), row(True, "df/dw[1]", 1.0, 1.0, argument="w")
     assert likely([wrong, right]) == []
-    assert likely([row(False, "df/dw[0]", 0.0, 1.0, argument="w"), right]) == [
-        "likely, for w: some elements get no gradient"
-    ]
+    none = row(False, "df/dw[0]", 0.0, 1.0, argument="w")
+    assert likely([none, right]) == ["likely, for w: some elements get no gradient"]
+    assert likely([none, replace(wrong, title="direction of w")]) == ["likely, for w: some elements get no gradient"]
+    missing = "likely, for w: a gradient is missing: 0 or None is returned"
+    assert likely([none, replace(wrong, argument="b"), replace(right, argument="b")])[0] == missing
 
 
 def test_what_is_nearly_0_and_less_than_0_is_shown_as_0():
