@@ -56,7 +56,7 @@ def subject_rows(
             break  # of a wrong gradient no derivative is of use
         upstream = problem.outputs.tree(random_weights(problem, np.random.default_rng(seed)))
         for weights in problem.outputs.variables(upstream):
-            if library(weights) == "torch":  # compared with the arguments, if those are chosen or not
+            if library(weights) == "torch":  # asks for a gradient if the arguments do, so that all are compared
                 weights.requires_grad_(chosen)
         df = Gradient(problem.f, problem.arguments, problem.outputs)
         args, names = (
