@@ -37,6 +37,10 @@ def random_weights(problem: Problem, random: np.random.Generator) -> Vector:
     return weights
 
 
+def _signs(problem: Problem, random: np.random.Generator) -> Vector:
+    return np.take([-1.0, 1.0], random.integers(0, 2, problem.x.size, dtype=np.uint8), mode="clip")
+
+
 def examine(problem: Problem, random: np.random.Generator) -> tuple[Vector, Vector] | None:
     """Call the derivative in all the ways that it must stand; return the weights and the gradient, if it gave one.
 
@@ -46,10 +50,10 @@ def examine(problem: Problem, random: np.random.Generator) -> tuple[Vector, Vect
     """
     derivative, u = problem.derivative, random_weights(problem, random)
     with contextlib.suppress(Exception):  # elsewhere it may have no derivative
-        beside = problem.arguments.stored(problem.x + BESIDE * random.choice([-1.0, 1.0], problem.x.size) * problem.x)
+        beside = problem.arguments.stored((1.0 + BESIDE * _signs(problem, random)) * problem.x)
         derivative.slope(beside, u, problem.scale)
     if isinstance(derivative, Forward):
-        d = problem.arguments.stored(random.choice([-1.0, 1.0], problem.x.size) * problem.scale)
+        d = problem.arguments.stored(_signs(problem, random) * problem.scale)
         along, other = (derivative.slope(problem.x, u, part * d) for part in (1.0, FACTOR))
         if np.isfinite(along) and not abs(other - FACTOR * along) <= SAME * problem.eps * abs(along) * u.size:
             was = f"{FACTOR} times them give {other:.6g}, they give {along:.6g}"

@@ -23,13 +23,14 @@ from .numerical import Estimate, quotient
 from .problem import CALLS, FEW, Problem, length, unit
 from .structures import leaves
 from .subject import Subject
-from .vectors import Indices, Vector
+from .vectors import Indices, Vector, blocks
 
 __tracebackhide__ = True
 
 DIRECTIONS, ELEMENTS = 4, 8  # how many are compared of more
 GROUPS = 12  # directions of single arrays; of more arrays, those of like gradients share one
 EVEN = 1000  # numbers of which a direction goes uphill in no more than downhill
+STEPS = np.arange(256, 512) / 512  # of a scale, by which the numbers are moved at a step of 1
 MUCH = 0.1  # by which a derivative is off that shows a mistake well
 ENOUGH = 3  # elements that are wrong, to stop
 LAST = 8  # calls that are made when all is compared
@@ -154,7 +155,7 @@ class Sampled:
             rows = [row for row in rows if not row.noisy]
         u = self._weights()  # with the same ones for arrays and elements, one gradient is enough
         g = problem.derivative.gradient(problem.x, u)
-        whole = length(g * problem.scale) if several and g is not None else 0.0
+        whole = length(g, problem.scale) if several and g is not None else 0.0
         groups = self._groups(g) if several else []
         of_arrays = in_turn(
             problem, [functools.partial(self._of_arrays, *group, u, whole) for group in groups], others=ELEMENTS
@@ -179,6 +180,8 @@ class Sampled:
         """Compare the derivative by an element; where it is wrong, that of an output."""
         problem = self._problem
         row, line = compare_along(problem, self._title(i), u, problem.along(i), typical, whole=whole)
+        if row.agrees is None and row.note.startswith("kink"):
+            row, line = self._beside(self._title(i), u, problem.along(i), typical)
         if row.agrees is False and problem.y.size > 1:
             of_one = self._wrong_output(line)
             title = problem.title(int(np.argmax(of_one)), i)
@@ -208,7 +211,7 @@ class Sampled:
     def _groups(self, g: Vector | None) -> list[tuple[str, Vector]]:
         """Return arrays to be moved alone, each by its name and where it lies; of many, those of like gradients."""
         size = self._problem.x.size
-        steep = [0.0 if g is None else length((g * self._problem.scale)[place]) for _, place in self._arrays]
+        steep = [0.0 if g is None else length(g[place], self._problem.scale[place]) for _, place in self._arrays]
         order = np.argsort(steep, kind="stable") if len(steep) > GROUPS else np.arange(len(steep))
         groups = []
         for part in np.array_split(order, min(len(steep), GROUPS)):
@@ -234,37 +237,39 @@ class Sampled:
     def _along(
         self, title: str, part: float, mask: Vector | None = None, u: Vector | None = None, whole: float = 0.0
     ) -> tuple[Row, Line]:
-        """Compare along a direction, of some arrays; where kinks hide what it is at the point, next to the point.
-
-        In a part of the elements it goes uphill, by which there is more to be seen.
-        """
+        """Compare along a direction, of some arrays, uphill in a part of it, by which there is more to be seen."""
         problem = self._problem
         u = self._weights() if u is None else u
         g = problem.derivative.gradient(problem.x, u)
         v = self._direction(g, part) if mask is None else mask * self._direction(g, part)
-        typical = 0.0 if g is None else length(g * v)
+        typical = 0.0 if g is None else length(g, v)
         row, line = compare_along(problem, title, u, v, typical, whole=whole)
-        if row.agrees is not True and row.note.startswith("kink"):
-            beside = problem.arguments.stored(problem.x + 2.0**-6 * self._direction(None, 0.0))
-            return compare_along(problem, f"{title}, next to the point", u, v, typical, beside)
-        return row, line
+        beside = row.agrees is not True and row.note.startswith("kink")
+        return self._beside(title, u, v, typical) if beside else (row, line)
+
+    def _beside(self, title: str, u: Vector, v: Vector, typical: float) -> tuple[Row, Line]:
+        """Compare next to the point, where kinks hide what the derivative is at the point."""
+        problem = self._problem
+        beside = problem.arguments.stored(problem.x + 2.0**-4 * self._direction(None, 0.0))
+        return compare_along(problem, f"{title}, next to the point", u, v, typical, beside)
 
     def _weights(self) -> Vector:
         """Return random weights of the outputs."""
         return random_weights(self._problem, self._random)
 
     def _direction(self, g: Vector | None, uphill: float) -> Vector:
-        """Return a random direction that goes along the gradient in a part of the elements."""
-        n = self._problem.x.size
-        v = self._random.random(n, dtype=np.float32).astype(np.float64)
-        v -= 0.5
-        v += np.copysign(0.5, v)  # half a step or more, up or down
+        """Return a random direction, half a scale or more of each element, that goes uphill in a part of them."""
+        problem, random = self._problem, self._random
+        drawn = random.integers(0, STEPS.size, problem.x.size, dtype=np.uint8)
+        if g is None:
+            uphill = 0.0
+        v = np.take(np.where(np.arange(STEPS.size) % 8 < 4 * (1 - uphill), -STEPS, STEPS), drawn, mode="clip")
         if g is not None and uphill:
-            chosen = np.isfinite(g) & (g != 0.0)
-            if uphill < 1.0:
-                chosen &= self._random.random(n, dtype=np.float32) < uphill
-            np.copysign(v, g if chosen.all() else np.where(chosen, g, v), out=v)
-        v *= self._problem.scale
+            for some in blocks(slice(0, v.size)):
+                v[some] *= np.copysign(1.0, g[some])
+            level = (g == 0.0) | ~np.isfinite(g)
+            v[level] = np.copysign(v[level], random.random(np.count_nonzero(level)) - 0.5)
+        v *= problem.scale
         return v
 
     def _elements(self, g: Vector | None, among: NDArray[np.bool_]) -> list[int]:
@@ -275,7 +280,9 @@ class Sampled:
             finite = np.isfinite(g)
             if not finite.all():
                 found += np.flatnonzero(~finite)[:2].tolist()
-            found.append(int(np.argmax(np.where(finite & among, np.abs(g * problem.scale), 0.0))))
+            steep = np.abs(np.multiply(g, problem.scale, out=problem.scratch), out=problem.scratch)
+            steep[~(finite & among)] = 0.0
+            found.append(int(np.argmax(steep)))
         places = [place for _, place in self._arrays if among[place].any()]
         while len(set(found)) < min(ELEMENTS, sum(place.stop - place.start for place in places)):
             place = places[len(found) % len(places)]

@@ -158,7 +158,7 @@ def blank(x: Any) -> Callable[[], tuple[Any, NDArray[Any]]] | None:
     """
     import numpy as np
 
-    if library(x) == "numpy" and not isinstance(x, np.generic) and x.flags.c_contiguous:
+    if library(x) == "numpy" and not isinstance(x, np.generic) and x.flags.c_contiguous and x.itemsize > 2:
 
         def of_numpy() -> tuple[Any, NDArray[Any]]:
             made = np.empty(x.shape, x.dtype)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .analytic import dot, quiet_dot
 from .problem import REFUSALS, REMEMBERED, Problem, length
-from .vectors import Vector, blocks
+from .vectors import Indices, Vector, blocks
 
 __tracebackhide__ = True
 
@@ -50,20 +50,21 @@ class Line:
     def rounding(self) -> float:
         """How far the outputs' last bits may carry it: of those that change, or of all if none does."""
         if self._rounding is None:
-            lengths, some_moved = [], bool(self.moved.any())
-            for some in blocks(slice(0, self._y.size)):
-                moved = self.moved[some]
-                if some_moved and not moved.any():
-                    continue
-                products = self.u[some] * self._y[some]
-                if some_moved and not self._all_moved:
-                    products = np.where(moved, products, 0.0)
-                lengths.append(length(products))
-            outputs = self.problem.outputs
-            self._rounding = 0.5 * outputs.eps * math.hypot(*lengths)
+            u, y, outputs = self.u, self._y, self.problem.outputs
+            if not self._all_moved and self.moved.any():
+                u, y = u[self.moved], y[self.moved]
+            self._rounding = math.hypot(0.5 * outputs.eps * length(u, y), self._argument_rounding)
             if self._rounding < TINY * outputs.subnormal * math.sqrt(self._y.size):
                 self._rounding = max(self._rounding, 0.5 * outputs.subnormal * length(self.u))
         return self._rounding
+
+    @functools.cached_property
+    def _argument_rounding(self) -> float:
+        """How far the last bits of many arguments may carry it, where they are moved in their own types."""
+        arguments, gradient = self.problem.arguments, self._gradient_of_many
+        if arguments.exact or gradient is None or self._moved_few is not None:
+            return 0.0
+        return arguments.eps * length(gradient, self.v) / math.fabs(self._factor)
 
     @property
     def slope_rounding(self) -> float:
@@ -99,11 +100,12 @@ class Line:
     def __call__(self, t: float) -> float:
         """Return how far the outputs have changed at `t`.
 
-        The arguments' types may not hold x + t v: for what they are off it, the derivative that is checked makes up.
+        The arguments' types may not hold x + t v: for what they are off it, the derivative that is checked makes up,
+        but where many are moved, which `rounding` takes into account.
         """
         if t not in self._memo:
-            many = self.x.size + self._y.size > REMEMBERED
-            change, off = (self._in_blocks(t) if many else None) or self._at_once(t)
+            gradient = self._gradient_of_many
+            change, off = self._at_once(t) if gradient is None else self._of_many(t, gradient)
             self._memo[t] = change - (off if abs(off) <= abs(change) else 0.0)  # a wrong one spoils nothing
         return self._memo[t]
 
@@ -111,7 +113,7 @@ class Line:
         """Return how far the outputs have changed, and what of that is the types'."""
         problem = self.problem
         with np.errstate(all="ignore"):
-            exact = np.multiply(self.v, t, out=problem.moved)
+            exact = np.multiply(self.v, t, out=problem.scratch)
             exact += self.x
             y, held = problem.at(exact)
             change = self._change(y)
@@ -125,52 +127,54 @@ class Line:
                 off = quiet_dot(gradient, exact)
             return change, -off / self._factor
 
-    def _in_blocks(self, t: float) -> tuple[float, float] | None:
-        """Return the same of many numbers, in blocks that stay near the processor; None if that cannot be."""
+    def _of_many(self, t: float, gradient: Vector) -> tuple[float, float]:
+        """Return the same of many numbers, moved in their own types."""
         problem = self.problem
-        made = problem.arguments.blank() if problem.all_live else None
-        gradient = None if made is None else problem.derivative.gradient(self.x, self._undivided)
-        if made is None or gradient is None:
-            return None
-        tree, flats = made
-        off, held = 0.0, problem.arguments.exact
+        tree, flats = problem.arguments.blank()
+        off, moved = 0.0, self._moved_few
         with np.errstate(all="ignore"):
-            if self._is_narrow:
-                for flat, point in zip(flats, problem.point, strict=True):
-                    flat[...] = point
-            for k, some, here, moves in self._blocks:
-                if self._is_narrow and not moves:
+            for flat, (point, move), place in zip(flats, self._leaves, problem.arguments.slices(), strict=True):
+                if moved is None:
+                    np.multiply(move, t, out=flat)
+                    flat += point
                     continue
-                into = flats[k][here]
-                exact = self.v[some] * t
-                exact += self.x[some]
-                into[...] = exact
-                if not held:
-                    exact -= into
-                    off -= float(exact.dot(gradient[some]))
+                flat[...] = point
+                some = moved[(moved >= place.start) & (moved < place.stop)]
+                exact = self.x[some] + self.v[some] * t
+                flat[some - place.start] = exact
+                off += float(gradient[some].dot(flat[some - place.start] - exact))
             found = problem.result(tree)
             return (math.nan if found is None else self._change_of(*found)), off / self._factor
 
     @functools.cached_property
-    def _blocks(self) -> list[tuple[int, slice, slice, bool]]:
-        """Of each block its leaf, its place in the vector and in the leaf, and whether the line moves it."""
-        return [
-            (k, some, slice(some.start - place.start, some.stop - place.start), bool(self.v[some].any()))
-            for k, place in enumerate(self.problem.arguments.slices())
-            for some in blocks(place)
-        ]
+    def _gradient_of_many(self) -> Vector | None:
+        """The gradient, if numbers are so many that numpy moves them in their own types."""
+        problem = self.problem
+        if self.x.size + self._y.size <= REMEMBERED or not (problem.all_live and problem.arguments.fillable):
+            return None
+        return problem.derivative.gradient(self.x, self._undivided)
 
     @functools.cached_property
-    def _is_narrow(self) -> bool:
-        """Whether it moves few numbers, so that those at the point are copied, and most outputs may stay."""
-        return self.x is self.problem.x and 4 * sum(moves for *_, moves in self._blocks) <= len(self._blocks)
+    def _moved_few(self) -> Indices | None:
+        """Which numbers it moves, if so few that those at the point are copied, and most outputs may stay."""
+        if self.x is not self.problem.x:
+            return None
+        moved = self.v != 0.0
+        return np.flatnonzero(moved) if 4 * np.count_nonzero(moved) <= moved.size else None
+
+    @functools.cached_property
+    def _leaves(self) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+        """Of each leaf the numbers at the point, and by how much they are moved, of its type."""
+        arguments = self.problem.arguments
+        point = self.problem.point if self.x is self.problem.x else arguments.typed(self.x)
+        return list(zip(point, point if self._moved_few is not None else arguments.typed(self.v), strict=True))
 
     def _change_of(self, result: Any, flats: list[NDArray[Any]]) -> float:
         """Return how far the outputs have changed, of a result of many numbers."""
         outputs = self.problem.outputs
         total, moved = 0.0, None if self._all_moved else self.moved.copy()
         for place, flat, before in zip(outputs.slices(), flats, self.problem.results, strict=True):
-            changed = flat != before if self._is_narrow else None
+            changed = flat != before if self._moved_few is not None else None
             for some in blocks(place):
                 here = slice(some.start - place.start, some.stop - place.start)
                 if changed is not None and not changed[here].any():

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import half
 from .compare import Question, Row, compare, hidden
@@ -15,7 +16,7 @@ from .line import Line
 from .numerical import Estimate, Spent, glance, noise, quotient
 from .problem import Problem, power_of_2
 from .tolerance import ForArrays
-from .vectors import Vector
+from .vectors import Vector, tied
 
 __tracebackhide__ = True
 
@@ -87,43 +88,82 @@ def _excuse(problem: Problem, row: Row, line: Line, title: str, u: Vector, typic
     off = math.fabs(row.analytic - row.numeric.slope)
     tread = problem.steps.finest
     still = line(tread) == line(-tread) == 0.0 and line.moves_far_away()  # as what computes in float32 among doubles
-    if still and _is_stair(line, off):
+    if still and _is_stair(line, row.analytic, off):
         return "too noisy to tell: not so over larger steps"  # it may be what rounding leaves of 1 + erf(x) at -8
     return "kink: not differentiable, as where numbers that are sorted are equal" if _is_corner(problem, line) else ""
 
 
-def _is_stair(line: Line, off: float) -> bool:
-    """Return whether means over steps that pass many treads are off by less than half as much."""
+def _is_stair(line: Line, analytic: float, off: float) -> bool:
+    """Return whether the derivative is about its means over steps that pass many treads, and these are hardly off."""
     means = [mean_over(line, h) for h in (0.25, 2.0**-4, 2.0**-6)]
-    return any(mean is not None and math.fabs(mean.off) + mean.noise + mean.bias < 0.5 * off for mean in means)
+    return any(
+        mean is not None
+        and math.fabs(mean.off) + mean.noise + mean.bias < 0.5 * off
+        and math.fabs(mean.slope - analytic) < 0.5 * off
+        for mean in means
+    )
 
 
 def _is_corner(problem: Problem, line: Line) -> bool:
-    """Return whether derivatives along a sum of directions are not the sum of those along each: f has a corner there.
+    """Return whether f has a corner where numbers are equal.
 
-    Along each the function may yet be smooth, as the middle one of three equal numbers is along one of them.
+    Derivatives along directions that move different numbers do not add up there, though along each the function may be
+    smooth, as the middle one of three equal numbers is along one of them. Or the function bends along halves of a
+    direction, though it may be smooth along the whole of it, as relu is at many zeros where their bends cancel.
     """
-    tied = problem.tied if line.x is problem.x else problem.arguments.tied(line.x)
-    if not (tied & (line.v != 0.0)).any():
-        return False
-    random = np.random.default_rng(0)
-    for _ in range(CORNERS):
-        other = np.where(tied, random.uniform(-1.0, 1.0, line.v.size) * problem.scale, 0.0)
-        lines = [line, *(Line(problem, line.u, v, line.x) for v in (other, line.v + other))]
-        if all(_do_not_add(lines, h) for h in problem.steps.first[1:3]):
+    equal = problem.tied if line.x is problem.x else tied(line.x)
+    several = np.count_nonzero(equal & (line.v != 0.0)) > 1
+    for directions in _halves(line) if several else _besides(problem, line, equal):
+        lines = [Line(problem, line.u, v, line.x) for v in directions]
+        if _lasting(lines, _departure) or (several and any(_lasting([half], _sides) for half in lines[:2])):
             return True
     return False
 
 
-def _do_not_add(lines: Sequence[Line], h: float) -> bool:
-    """Return whether the difference quotient along the last line is not the sum of those along the others."""
-    a, b, both = (quotient(line, 0.0, h) for line in lines)
-    return math.fabs(both - a - b) > 1e-2 * max(map(math.fabs, (a, b, both)))
+def _halves(line: Line) -> Iterator[tuple[Vector, Vector, Vector]]:
+    """Yield halves of a direction, and the whole: first what goes up, which is where it goes uphill, and down."""
+    random, v = np.random.default_rng(0), line.v
+    for k in range(CORNERS):
+        first = np.where(random.random(v.size) < 0.5 if k else v > 0.0, v, 0.0)
+        yield first, v - first, v
+
+
+def _besides(problem: Problem, line: Line, equal: NDArray[np.bool_]) -> Iterator[tuple[Vector, Vector, Vector]]:
+    """Yield a direction, others that move numbers which are equal to others and stay along it, and their sum."""
+    random, v = np.random.default_rng(0), line.v
+    if (equal & (v != 0.0)).any():
+        for _ in range(CORNERS):
+            other = np.where(equal & (v == 0.0), random.uniform(-1.0, 1.0, v.size) * problem.scale, 0.0)
+            yield v, other, v + other
+
+
+def _departure(lines: Sequence[Line], h: float) -> list[float]:
+    """Return the quotients of which the last is the sum of the others along directions that add, where f is smooth."""
+    a, b, both = (line(h) / h for line in lines)
+    return [a, b, -both]
+
+
+def _sides(lines: Sequence[Line], h: float) -> list[float]:
+    """Return the quotients on both sides, which cancel where f is smooth."""
+    [line] = lines
+    return [line(h) / h, line(-h) / h]
+
+
+def _lasting(lines: Sequence[Line], quotients: Callable[[Sequence[Line], float], list[float]]) -> bool:
+    """Return whether a sum of quotients is no noise and stays in small steps: where f is smooth it becomes 0."""
+    sums = []
+    for h in lines[0].problem.steps.first[2:4]:
+        terms = quotients(lines, h)
+        noise = 20.0 * lines[0].rounding / h
+        total = math.fabs(math.fsum(terms))
+        sums.append(total if total > max(1e-2 * max(map(math.fabs, terms)), noise) else 0.0)
+    larger, smaller = sums
+    return 0.5 * larger < smaller < 2.0 * larger
 
 
 def _compare(problem: Problem, title: str, u: Vector, v: Vector, typical: float, x: Vector | None) -> tuple[Row, Line]:
     factor = 1.0
-    if np.count_nonzero(v) == 1:  # the derivative by an element, not by a multiple of it
+    if np.count_nonzero(v != 0.0) == 1:  # the derivative by an element, not by a multiple of it
         factor = float(np.sum(v))
         held = max(float(np.max(u)), -float(np.min(u))) < LEAST_LARGEST * math.fabs(factor)
         if not held:

@@ -10,13 +10,13 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .analytic import Derivative, compiled, derivative_of, quiet_dot
+from .analytic import Derivative, compiled, derivative_of
 from .libraries import kind, library
 from .numerical import Spent, Steps
 from .report import GradientMismatch, NotDeterministic, NothingCompared
 from .structures import leaves
 from .surroundings import generators, moved_generator
-from .vectors import Packed, Vector
+from .vectors import Packed, Vector, blocks, tied
 
 __tracebackhide__ = True
 
@@ -110,7 +110,7 @@ class Problem:
         self.point = self.arguments.typed(self.x) if many else []  # of many numbers, those of the point as they came
         self.results = self.outputs.typed(self.y) if many else []
         self.scale = np.concatenate([sizes(self.x[place]) for place in self.arguments.slices()])
-        self.moved = np.empty(self.x.size)  # where a point on a line is made, again and again
+        self.scratch = np.empty(self.x.size)  # for what is needed a moment, as a point on a line
         self.least = max(self.arguments.least, self.outputs.least)
         self.bits = bits = -math.log2(self.eps)
         first = sorted({round(bits * part) for part in (0.06, 0.17, 0.31, 0.46)})
@@ -175,8 +175,8 @@ class Problem:
 
     @functools.cached_property
     def tied(self) -> NDArray[np.bool_]:
-        """Which numbers of the point are equal to another of their array."""
-        return self.arguments.tied(self.x)
+        """Which numbers of the point are equal to another."""
+        return tied(self.x)
 
     @functools.cached_property
     def output_sizes(self) -> list[float]:
@@ -217,10 +217,8 @@ class Problem:
         g = self.derivative.gradient(self.x, u)
         if g is None:
             return 0.0
-        steps = g * self.scale
-        finite = int(np.count_nonzero(np.isfinite(steps)))
-        scale, total = squares(steps)
-        return scale * math.sqrt(total / finite) if finite else 0.0
+        finite = int(np.count_nonzero(np.isfinite(g)))
+        return length(g, self.scale) / math.sqrt(finite) if finite else 0.0
 
 
 def _varying(
@@ -259,35 +257,31 @@ def rms(x: Vector) -> float:
     >>> rms(np.array([3.0, -3.0]))
     3.0
     """
-    scale, total = squares(x)
-    return scale * math.sqrt(total / x.size) or 1.0 if x.size else 1.0
+    return length(x) / math.sqrt(x.size) or 1.0 if x.size else 1.0
 
 
-def length(x: Vector) -> float:
-    """Return the length of a vector, without what is not finite, however large or small the numbers are.
+def length(x: Vector, factors: Vector | None = None) -> float:
+    """Return the length of a vector, or of its products with `factors`, without what is not finite.
+
+    It is right however large or small the numbers are.
 
     >>> [length(size * np.array([3.0, -4.0, np.nan])) / size for size in (1.0, 2.0**700, 2.0**-700)]
     [5.0, 5.0, 5.0]
     """
-    scale, total = squares(x)
-    return scale * math.sqrt(total)
-
-
-def squares(x: Vector) -> tuple[float, float]:
-    """Return a power of 2, and the sum of the squares of what is finite, each divided by that first.
-
-    >>> squares(np.array([3.0, -4.0])), squares(np.array([2.0**600, np.inf]))
-    ((1.0, 25.0), (4.149515568880993e+180, 1.0))
-    """
     with np.errstate(all="ignore"):
-        if SMALLEST < (total := quiet_dot(x, x)) < math.inf:
-            return 1.0, total
-        x = x[np.isfinite(x)]
-        largest = float(np.max(np.abs(x), initial=0.0))
-        if largest == 0.0:
-            return 1.0, 0.0
-        scale = math.ldexp(0.5, math.frexp(largest)[1])
-        return scale, float(np.sum((x / scale) ** 2))
+        places = blocks(slice(0, x.size))
+        return math.hypot(*(_length(x[some] if factors is None else x[some] * factors[some]) for some in places))
+
+
+def _length(x: Vector) -> float:
+    if SMALLEST < (total := float(x.dot(x))) < math.inf:
+        return math.sqrt(total)
+    x = x[np.isfinite(x)]
+    largest = float(np.max(np.abs(x), initial=0.0))
+    if largest == 0.0:
+        return 0.0
+    scale = math.ldexp(0.5, math.frexp(largest)[1])
+    return scale * math.sqrt(float(np.sum((x / scale) ** 2)))
 
 
 def sizes(x: Vector) -> Vector:
@@ -296,8 +290,11 @@ def sizes(x: Vector) -> Vector:
     >>> sizes(np.array([8.0, 0.0])), sizes(np.array([8.0, np.nan]))
     (array([8., 4.]), array([8., 4.]))
     """
-    size = np.abs(x)
-    return power_of_2(np.fmax(np.where(size < np.inf, size, 0.0), rms(x)))
+    found, least = np.empty(x.size), rms(x)
+    for some in blocks(slice(0, x.size)):
+        size = np.abs(x[some])
+        found[some] = power_of_2(np.fmax(np.where(size < np.inf, size, 0.0), least))
+    return found
 
 
 def power_of_2(x: Vector) -> Vector:

@@ -36,6 +36,7 @@ class Packed:
         vector: the numbers.
         missing: the leaves for which None was given as the derivative.
         constant: the leaves that hold no floating-point numbers, with their paths.
+        fillable: whether numpy can write the numbers of all leaves in their order.
         eps: the distance from 1.0 to the next number of the coarsest type.
         least: the least number that the coarsest type holds to all its digits.
         subnormal: about the smallest number that it holds, by multiples of which those below `least` are rounded.
@@ -82,7 +83,9 @@ class Packed:
             self.eps = max(self.eps, _spacing(x))
         self.vector: Vector = np.concatenate(values)
         self._makers = [maker(self._leaves[i]) for i, *_ in self._parts]
-        self._blanks = [blank(self._leaves[i]) for i, *_ in self._parts]
+        blanks = [blank(self._leaves[i]) for i, *_ in self._parts]
+        self._blanks = [make for make in blanks if make is not None]
+        self.fillable = len(self._blanks) == len(blanks)
         self.exact = self.eps == DOUBLE
         kinds = {numbers(self._leaves[i]).dtype for i, *_ in self._parts}
         self._single = kinds == {np.dtype(np.float32)}  # all are, so that numpy rounds them at once
@@ -119,13 +122,10 @@ class Packed:
             self._held[place] = numbers(x).reshape(-1)
         return lambda: self.with_variables(made), self._held
 
-    def blank(self) -> tuple[Any, list[NDArray[Any]]] | None:
-        """Return a structure whose arrays are not filled, and the numbers of each to write; None if numpy cannot."""
-        made = [None if make is None else make() for make in self._blanks]
-        known = [pair for pair in made if pair is not None]
-        if len(known) < len(made):
-            return None
-        return self.with_variables([array for array, _ in known]), [flat for _, flat in known]
+    def blank(self) -> tuple[Any, list[NDArray[Any]]]:
+        """Return a structure whose arrays are not filled, and the numbers of each for numpy to write, if `fillable`."""
+        made = [make() for make in self._blanks]
+        return self.with_variables([array for array, _ in made]), [flat for _, flat in made]
 
     def typed(self, vector: Vector) -> list[NDArray[Any]]:
         """Return the numbers of each leaf as `flat` returns them."""
@@ -211,18 +211,6 @@ class Packed:
             found[place] = value.reshape(-1)
         return found
 
-    def tied(self, vector: Vector) -> NDArray[np.bool_]:
-        """Return which numbers are equal to another of their leaf.
-
-        >>> Packed([np.zeros(2), np.zeros(1)], "x").tied(np.array([1.0, 1.0, 1.0]))
-        array([ True,  True, False])
-        """
-        found = np.zeros(vector.size, bool)
-        for place in self.slices():
-            _, which, counts = np.unique(vector[place], return_inverse=True, return_counts=True)
-            found[place] = (counts > 1)[which]
-        return found
-
     def names(self, index: int) -> str:
         """Return what an element of the vector is called."""
         for _, path, shape, place in self._parts:
@@ -271,6 +259,17 @@ def blocks(place: slice) -> Iterator[slice]:
     """
     for start in range(place.start, place.stop, BLOCK):
         yield slice(start, min(start + BLOCK, place.stop))
+
+
+def tied(vector: Vector) -> NDArray[np.bool_]:
+    """Return which numbers are equal to another one.
+
+    >>> tied(np.array([1.0, 2.0, 1.0]))
+    array([ True, False,  True])
+    """
+    _, which, counts = np.unique(vector, return_inverse=True, return_counts=True)
+    found: NDArray[np.bool_] = (counts > 1)[which]
+    return found
 
 
 def copied(x: Any) -> Any:

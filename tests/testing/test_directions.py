@@ -392,7 +392,7 @@ def test_where_kinks_hide_a_direction_it_is_compared_next_to_the_point():
     assert any(row.agrees is False for row in rows[4:]), "at the point itself"
 
 
-def test_next_to_the_point_is_a_sixty_fourth_of_the_numbers_size_away_or_half_of_that(monkeypatch):
+def test_next_to_the_point_is_a_sixteenth_of_the_numbers_size_away_or_half_of_that(monkeypatch):
     found = []
 
     def compare(problem, title, u, v, typical, x=None, whole=0.0):
@@ -405,7 +405,7 @@ def test_next_to_the_point_is_a_sixty_fourth_of_the_numbers_size_away_or_half_of
     )
     Sampled(problem, 0)._along("direction 1", 1.0)
     assert found[0] is None
-    away = np.abs(found[1]) * 64.0
+    away = np.abs(found[1]) * 16.0
     assert ((away >= 0.5) & (away <= 1.0)).all()
     assert 0.4 <= np.mean(found[1] > 0.0) <= 0.6
 
@@ -626,7 +626,7 @@ def test_three_wrong_elements_are_enough():
     assert len(wrong) == 3
     rows = rows_of(lambda x: x.sum(), np.ones(60), wrong_at(3, 4))
     assert {"df/dx0[3]", "df/dx0[4]"} & {row.title for row in rows if row.agrees is False}
-    assert sum(row.agrees is True and not row.title.startswith("direction") for row in rows) >= 7
+    assert sum(row.agrees is True and not row.title.startswith("direction") for row in rows) >= 6
 
 
 def test_a_derivative_along_directions_alone_is_compared_too():
