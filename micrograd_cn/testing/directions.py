@@ -32,6 +32,7 @@ GROUPS = 12  # directions of single arrays; of more arrays, those of like gradie
 EVEN = 1000  # numbers of which a direction goes uphill in no more than downhill
 STEPS = np.arange(256, 512) / 512  # of a scale, by which the numbers are moved at a step of 1
 MUCH = 0.1  # by which a derivative is off that shows a mistake well
+AWAY = (2.0**-4, 2.0**-3, 2.0**-2)  # of a scale, where it is next to the point
 ENOUGH = 3  # elements that are wrong, to stop
 LAST = 8  # calls that are made when all is compared
 UNLIMITED = 10**9  # as in types of few digits, where it takes many calls to tell a mistake from noise
@@ -244,14 +245,21 @@ class Sampled:
         v = self._direction(g, part) if mask is None else mask * self._direction(g, part)
         typical = 0.0 if g is None else length(g, v)
         row, line = compare_along(problem, title, u, v, typical, whole=whole)
-        beside = row.agrees is not True and row.note.startswith("kink")
-        return self._beside(title, u, v, typical) if beside else (row, line)
+        if row.note.startswith("kink"):  # of what is between the derivatives on both sides, more is seen beside
+            found = self._beside(title, u, v, typical)
+            return (row, line) if row.agrees and found[0].agrees is None else found
+        return row, line
 
     def _beside(self, title: str, u: Vector, v: Vector, typical: float) -> tuple[Row, Line]:
-        """Compare next to the point, where kinks hide what the derivative is at the point."""
-        problem = self._problem
-        beside = problem.arguments.stored(problem.x + 2.0**-4 * self._direction(None, 0.0))
-        return compare_along(problem, f"{title}, next to the point", u, v, typical, beside)
+        """Compare next to the point, where kinks hide what the derivative is at the point; farther if they still do."""
+        problem, n = self._problem, v.size
+        for away in AWAY:
+            steps = self._random.uniform(0.5, 1.0, n) * self._random.choice([-away, away], n)  # no two of them equal
+            beside = problem.arguments.stored(problem.x + steps * problem.scale)
+            row, line = compare_along(problem, f"{title}, next to the point", u, v, typical, beside)
+            if row.agrees is not None:
+                break
+        return row, line
 
     def _weights(self) -> Vector:
         """Return random weights of the outputs."""

@@ -410,14 +410,48 @@ def test_next_to_the_point_is_a_sixteenth_of_the_numbers_size_away_or_half_of_th
     assert 0.4 <= np.mean(found[1] > 0.0) <= 0.6
 
 
-def test_a_direction_that_agrees_at_the_kinks_or_is_wrong_elsewhere_stays_at_the_point():
+def test_a_direction_that_agrees_at_the_kinks_is_compared_next_to_the_point_too():
     x = np.where(np.arange(50) % 2 == 0, 0.0, 1.0)
-    rows = rows_of(lambda x: np.maximum(x, 0.0).sum(), x, lambda x, g: g * np.where(x == 0.0, 0.3, x > 0.0))
-    assert rows[0].agrees
-    assert rows[0].note.startswith("kink")
-    assert titles(rows)[:4] == [f"direction {k}" for k in (1, 2, 3, 4)]
+
+    def relu(x):
+        return np.maximum(x, 0.0).sum()
+
+    rows = rows_of(relu, x, lambda x, g: g * np.where(x == 0.0, 0.3, x > 0.0))
+    assert titles(rows)[:4] == [f"direction {k}, next to the point" for k in (1, 2, 3, 4)]
+    assert all(row.agrees for row in rows)
+    hidden = rows_of(relu, x, lambda x, g: g * np.where(x == 1.0, 1.3, x > 0.0))
+    assert titles(row for row in hidden if row.agrees is False)
+
+
+def test_a_direction_that_is_wrong_where_there_is_no_kink_stays_at_the_point():
     wrong = rows_of(lambda x: x.sum(), np.ones(50), lambda x, g: 2.0 * g * np.ones(50))
     assert [title for title in titles(wrong) if title.startswith("direction")] == ["direction 1"], "that is enough"
+
+
+@pytest.mark.parametrize("tries", [1, 2, 3])
+def test_next_to_the_point_is_farther_away_where_it_could_not_be_told(tries, monkeypatch):
+    """What is not told there stays as it was at the point, if that agreed."""
+    found = []
+
+    def compare(problem, title, u, v, typical, x=None, whole=0.0):
+        row, line = compare_along(problem, title, u, v, typical, x)
+        if x is not None:
+            found.append(np.abs(x).max())
+            row = row if len(found) == tries else replace(row, agrees=None)
+        return row, line
+
+    monkeypatch.setattr(directions, "compare_along", compare)
+    problem = problem_of(
+        lambda x: np.maximum(x, 0.0).sum(), np.zeros(40), lambda x, g: g * np.where(x == 0.0, 0.3, x > 0.0)
+    )
+    row, _ = Sampled(problem, 0)._along("direction 1", 1.0)
+    assert row.agrees
+    assert row.title == "direction 1, next to the point"
+    assert [round(16.0 * most) for most in found] == [1, 2, 4][:tries]
+    found.clear()
+    tries = 9
+    row, _ = Sampled(problem, 0)._along("direction 1", 1.0)
+    assert (row.title, row.agrees, row.note[:4]) == ("direction 1", True, "kink")
 
 
 def test_what_is_typical_of_a_direction_are_the_finite_parts_of_its_elements(monkeypatch):
