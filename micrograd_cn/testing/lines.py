@@ -154,11 +154,10 @@ def _lasting(lines: Sequence[Line], quotients: Callable[[Sequence[Line], float],
     sums = []
     for h in lines[0].problem.steps.first[2:4]:
         terms = quotients(lines, h)
-        noise = 20.0 * lines[0].rounding / h
-        total = math.fabs(math.fsum(terms))
-        sums.append(total if total > max(1e-2 * max(map(math.fabs, terms)), noise) else 0.0)
-    larger, smaller = sums
-    return 0.5 * larger < smaller < 2.0 * larger
+        sums.append(math.fabs(math.fsum(terms)))
+        if sums[-1] <= max(1e-2 * max(map(math.fabs, terms)), 20.0 * lines[0].rounding / h):
+            return False
+    return 0.5 * sums[0] < sums[1] < 2.0 * sums[0]
 
 
 def _compare(problem: Problem, title: str, u: Vector, v: Vector, typical: float, x: Vector | None) -> tuple[Row, Line]:

@@ -16,7 +16,7 @@ from .numerical import Spent, Steps
 from .report import GradientMismatch, NotDeterministic, NothingCompared
 from .structures import leaves
 from .surroundings import generators, moved_generator
-from .vectors import Packed, Vector, blocks, tied
+from .vectors import BLOCK, Packed, Vector, blocks, tied
 
 __tracebackhide__ = True
 
@@ -269,6 +269,8 @@ def length(x: Vector, factors: Vector | None = None) -> float:
     [5.0, 5.0, 5.0]
     """
     with np.errstate(all="ignore"):
+        if x.size <= BLOCK:
+            return _length(x if factors is None else x * factors)
         places = blocks(slice(0, x.size))
         return math.hypot(*(_length(x[some] if factors is None else x[some] * factors[some]) for some in places))
 
