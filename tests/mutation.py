@@ -86,7 +86,8 @@ TESTS = {  # modules or folders: the files test_*.py that pin them
     "testing/gradcheck testing/foreign",
     "testing/gradcheck": "testing/gradcheck testing/foreign",
     "testing/lines testing/line testing/directions testing/intervals testing/half testing/tolerance": "testing/lines "
-    "testing/directions testing/foreign testing/libraries testing/subject",
+    "testing/directions testing/foreign testing/kinks testing/libraries testing/subject",
+    "testing/corners": "testing/kinks testing/foreign testing/directions",
     "testing/contract testing/surroundings testing/subject testing/structures": "testing/contract testing/subject "
     "testing/libraries testing/foreign testing/gradcheck testing/problem",
     "testing/causes testing/reproduce testing/watch": "testing/report testing/subject testing/gradcheck "

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from . import half
 from .compare import Question, Row, compare, hidden
+from .corners import is_corner
 from .intervals import mean_over, over_an_interval
 from .line import Line
 from .numerical import Estimate, Spent, glance, noise, quotient
 from .problem import Problem, power_of_2
 from .tolerance import ForArrays
-from .vectors import Vector, tied
+from .vectors import Vector
 
 __tracebackhide__ = True
 
@@ -27,7 +27,6 @@ HIDDEN = 1000.0  # times what rounding does, a derivative must do in the largest
 BELIEVED = 2.0**13  # last bits by which an analytic derivative may be noisy without being wrong
 SCATTER = 0.1  # of a derivative, and of what it is off, by which quotients may differ if no noise explains what is off
 LEAST_LARGEST = 6e4  # a number that is held by every type, by float16 as one of the largest
-CORNERS = 8  # directions that are tried beside one to see a corner: of three equal numbers, half of them show it
 NEGLIGIBLE = 1e-4  # of the whole gradient: rounding that hides less of it hides nothing
 
 
@@ -90,7 +89,7 @@ def _excuse(problem: Problem, row: Row, line: Line, title: str, u: Vector, typic
     still = line(tread) == line(-tread) == 0.0 and line.moves_far_away()  # as what computes in float32 among doubles
     if still and _is_stair(line, row.analytic, off):
         return "too noisy to tell: not so over larger steps"  # it may be what rounding leaves of 1 + erf(x) at -8
-    return "kink: not differentiable, as where numbers that are sorted are equal" if _is_corner(problem, line) else ""
+    return "kink: not differentiable, as where numbers that are sorted are equal" if is_corner(line) else ""
 
 
 def _is_stair(line: Line, analytic: float, off: float) -> bool:
@@ -102,62 +101,6 @@ def _is_stair(line: Line, analytic: float, off: float) -> bool:
         and math.fabs(mean.slope - analytic) < 0.5 * off
         for mean in means
     )
-
-
-def _is_corner(problem: Problem, line: Line) -> bool:
-    """Return whether f has a corner where numbers are equal.
-
-    Derivatives along directions that move different numbers do not add up there, though along each the function may be
-    smooth, as the middle one of three equal numbers is along one of them. Or the function bends along halves of a
-    direction, though it may be smooth along the whole of it, as relu is at many zeros where their bends cancel.
-    """
-    equal = problem.tied if line.x is problem.x else tied(line.x)
-    several = np.count_nonzero(equal & (line.v != 0.0)) > 1
-    for directions in _halves(line) if several else _besides(problem, line, equal):
-        lines = [Line(problem, line.u, v, line.x) for v in directions]
-        if _lasting(lines, _departure) or (several and any(_lasting([half], _sides) for half in lines[:2])):
-            return True
-    return False
-
-
-def _halves(line: Line) -> Iterator[tuple[Vector, Vector, Vector]]:
-    """Yield halves of a direction, and the whole: first what goes up, which is where it goes uphill, and down."""
-    random, v = np.random.default_rng(0), line.v
-    for k in range(CORNERS):
-        first = np.where(random.random(v.size) < 0.5 if k else v > 0.0, v, 0.0)
-        yield first, v - first, v
-
-
-def _besides(problem: Problem, line: Line, equal: NDArray[np.bool_]) -> Iterator[tuple[Vector, Vector, Vector]]:
-    """Yield a direction, others that move numbers which are equal to others and stay along it, and their sum."""
-    random, v = np.random.default_rng(0), line.v
-    if (equal & (v != 0.0)).any():
-        for _ in range(CORNERS):
-            other = np.where(equal & (v == 0.0), random.uniform(-1.0, 1.0, v.size) * problem.scale, 0.0)
-            yield v, other, v + other
-
-
-def _departure(lines: Sequence[Line], h: float) -> list[float]:
-    """Return the quotients of which the last is the sum of the others along directions that add, where f is smooth."""
-    a, b, both = (line(h) / h for line in lines)
-    return [a, b, -both]
-
-
-def _sides(lines: Sequence[Line], h: float) -> list[float]:
-    """Return the quotients on both sides, which cancel where f is smooth."""
-    [line] = lines
-    return [line(h) / h, line(-h) / h]
-
-
-def _lasting(lines: Sequence[Line], quotients: Callable[[Sequence[Line], float], list[float]]) -> bool:
-    """Return whether a sum of quotients is no noise and stays in small steps: where f is smooth it becomes 0."""
-    sums = []
-    for h in lines[0].problem.steps.first[2:4]:
-        terms = quotients(lines, h)
-        sums.append(math.fabs(math.fsum(terms)))
-        if sums[-1] <= max(1e-2 * max(map(math.fabs, terms)), 20.0 * lines[0].rounding / h):
-            return False
-    return 0.5 * sums[0] < sums[1] < 2.0 * sums[0]
 
 
 def _compare(problem: Problem, title: str, u: Vector, v: Vector, typical: float, x: Vector | None) -> tuple[Row, Line]:

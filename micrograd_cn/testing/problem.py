@@ -254,7 +254,7 @@ def _without_floats(arguments: Packed) -> str:
 def rms(x: Vector) -> float:
     """Return the root of the mean square, 1.0 where there is nothing but 0.
 
-    >>> rms(np.array([3.0, -3.0]))
+    >>> rms(np.array([3.0, -3.0, 3.0, -3.0]))
     3.0
     """
     return length(x) / math.sqrt(x.size) or 1.0 if x.size else 1.0

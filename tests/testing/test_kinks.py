@@ -1,16 +1,20 @@
 """Right gradients at points where a function has many kinks at once are right, and what is wrong there is found."""
 
+import random
 import warnings
 
 import numpy as np
 import pytest
 
 from micrograd_cn.testing import GradientMismatch, PartlyCompared, gradcheck
+from micrograd_cn.testing.corners import is_corner
+from micrograd_cn.testing.line import Line
+from micrograd_cn.testing.problem import Problem
 
 
-def zeros(random, size=200):
+def zeros(draw, size=200):
     """Return an array that is 0 for the most part."""
-    return np.where(random.random(size) < 0.8, 0.0, random.normal(size=size))
+    return np.where(draw.random(size) < 0.8, 0.0, draw.normal(size=size))
 
 
 def kept(x, g):
@@ -33,34 +37,34 @@ def layer(x, w, g):
 
 
 CASES = {  # function, vector-Jacobian product, arguments
-    "relu": (lambda x: np.maximum(x, 0), lambda x, g: g * (x > 0), lambda random: [zeros(random)]),
+    "relu": (lambda x: np.maximum(x, 0), lambda x, g: g * (x > 0), lambda draw: [zeros(draw)]),
     "leaky relu": (
         lambda x: np.where(x > 0, x, x / 64),
         lambda x, g: np.where(x > 0, g, g / 64),
-        lambda random: [zeros(random)],
+        lambda draw: [zeros(draw)],
     ),
-    "abs": (np.abs, lambda x, g: np.where(x >= 0, g, -g), lambda random: [zeros(random)]),
+    "abs": (np.abs, lambda x, g: np.where(x >= 0, g, -g), lambda draw: [zeros(draw)]),
     "clip": (
         lambda x: np.clip(x, -1, 1),
         lambda x, g: g * (np.abs(x) < 1),
-        lambda random: [np.clip(2.0 * random.normal(size=200), -1, 1)],
+        lambda draw: [np.clip(2.0 * draw.normal(size=200), -1, 1)],
     ),
-    "pool": (lambda x: x.reshape(-1, 4).max(1), kept, lambda random: [np.maximum(random.normal(size=400), 0.5)]),
-    "sort": (np.sort, placed, lambda random: [np.maximum(random.normal(size=100), 0)]),
+    "pool": (lambda x: x.reshape(-1, 4).max(1), kept, lambda draw: [np.maximum(draw.normal(size=400), 0.5)]),
+    "sort": (np.sort, placed, lambda draw: [np.maximum(draw.normal(size=100), 0)]),
     "maximum": (
         np.maximum,
         lambda x, y, g: (g * (x >= y), g * (x < y)),
-        lambda random: [x := random.normal(size=60), np.where(random.random(60) < 0.7, x, x + 0.3)],
+        lambda draw: [x := draw.normal(size=60), np.where(draw.random(60) < 0.7, x, x + 0.3)],
     ),
     "layer": (
         lambda x, w: np.maximum(x @ w, 0),
         layer,
-        lambda random: [random.normal(size=(20, 8)) * (random.random((20, 1)) < 0.5), random.normal(size=(8, 6))],
+        lambda draw: [draw.normal(size=(20, 8)) * (draw.random((20, 1)) < 0.5), draw.normal(size=(8, 6))],
     ),
     "sum of relu": (
         lambda x, y: np.maximum(x, 0).sum() - np.maximum(y, 0).sum(),
         lambda x, y, g: (g * (x > 0), -g * (y > 0)),
-        lambda random: [zeros(random, 30), zeros(random, 30)],
+        lambda draw: [zeros(draw, 30), zeros(draw, 30)],
     ),
 }
 
@@ -105,3 +109,60 @@ def test_at_a_kink_of_one_number_the_derivative_is_between_those_on_both_sides(c
     gradcheck(f, x, vjp=lambda x, g: vjp(x, share * g))
     with pytest.raises(GradientMismatch):
         gradcheck(f, x, vjp=lambda x, g: vjp(x, share * g) + 5 * share * g * (x == 0))
+
+
+# What a corner is.
+
+
+def corner(f, v=(1.0, -1.0, 0.0), x=(0.0, 0.0, 3.0), kind=float):
+    problem = Problem("check", f, (np.array(x, kind),), {"vjp": lambda x, g: g * x}, None, None)
+    return is_corner(Line(problem, np.ones(problem.y.size), np.array(v), problem.x))
+
+
+def test_where_the_derivatives_along_directions_are_not_that_along_their_sum_there_is_a_corner():
+    one, same = (1.0, 0.0, 0.0), (2.0, 2.0, 2.0)
+    assert corner(np.median, one, same)
+    assert corner(lambda x: 0.01 * np.median(x), one, same)
+    assert corner(lambda x: 100.0 * np.median(x), (-1.0, 0.0, 0.0), same)
+    assert not corner(lambda x: np.sum(np.maximum(x - 2.0, 0.0) ** 2), one, same), "smooth once"
+    assert not corner(np.prod, one, same)
+    assert not corner(np.median, (0.0, 0.0, 1.0), (2.0, 2.0, 5.0)), "of what is equal to no other"
+    assert not corner(np.median, one, (1.0, 2.0, 5.0))
+    assert not corner(lambda x: np.prod(x) + 1e-9 * random.Random(str(x)).gauss(), one, same), "rounding is none"
+
+
+@pytest.mark.parametrize("kind", [float, np.float32])
+def test_where_a_function_bends_along_halves_of_a_direction_there_is_a_corner(kind):
+    def relu(x):
+        return np.sum(np.maximum(x, 0.0) * [1.0, -1.0, 1.0])
+
+    assert corner(relu, kind=kind), "along the whole, bends cancel"
+    assert corner(relu, kind=kind, v=(-1.0, -1.0, 0.0)), "all go down, and random halves tell"
+    assert not corner(relu, v=(1.0, 0.0, 0.0), kind=kind), "of one, nothing cancels"
+    assert not corner(relu, x=(1.0, 1.0, 3.0), kind=kind), "it does not bend there"
+    assert not corner(lambda x: np.sum(np.maximum(x, 0.0) ** 2), kind=kind), "nor where it is smooth once"
+    assert not corner(lambda x: np.sum(x * x), x=(1.0, 1.0, 3.0), kind=kind)
+    assert corner(lambda x: np.maximum(x[0] + x[1], 0.0), v=(1.0, 0.0, 0.0), kind=kind), "of several in one number"
+    assert not corner(lambda x: np.maximum(x[0] + x[1], 0.0), x=(1.0, 1.0, 3.0), v=(1.0, 0.0, 0.0), kind=kind)
+
+
+def test_of_a_corner_the_numbers_must_be_equal_to_others():
+    assert corner(lambda x: np.sum(np.maximum(x, 2.0)), x=(2.0, 2.0, 2.0), v=(0.0, 1.0, 1.0))
+    assert not corner(lambda x: np.sum(np.maximum(x, 2.0)), x=(2.0, 5.0, 2.0), v=(0.0, 1.0, 1.0)), "one of them moves"
+    assert not corner(lambda x: np.maximum(x[0] + x[1], 5.0), x=(2.0, 3.0, 7.0), v=(1.0, 0.0, 0.0))
+
+
+@pytest.mark.parametrize(("power", "is_one"), [(1.0, True), (1.1, True), (1.15, False), (0.9, True), (0.85, False)])
+def test_a_corner_is_of_the_same_size_in_small_steps(power, is_one):
+    """Between 2**-16 and 2**-24, what bends like |x|**p does by 2**(8 - 8 p)."""
+    assert corner(lambda x: np.sum(np.abs(x) ** power * [1.0, -1.0, 1.0])) is is_one
+
+
+def test_a_corner_is_no_noise_and_of_a_hundredth_of_the_quotients():
+    for part, is_one in ((0.0055, True), (0.0045, False)):  # twice it is seen
+        assert corner(lambda x, part=part: np.sum(x * [1.0, -1.0, 1.0]) + part * np.abs(x[0])) is is_one
+    for exponent, is_one in (
+        (25, True),
+        (26, False),
+    ):  # 2.0 are 2**-23 in the smaller step, 20 last bits 20 * 2**(e - 53)
+        assert corner(lambda x, e=exponent: 2.0**e + np.sum(np.abs(x) * [1.0, -1.0, 1.0])) is is_one

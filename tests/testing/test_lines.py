@@ -12,7 +12,7 @@ from micrograd_cn.testing.half import vanishes_over
 from micrograd_cn.testing.intervals import Mean, over_an_interval
 from micrograd_cn.testing.intervals import integrated as integral_along
 from micrograd_cn.testing.line import Line
-from micrograd_cn.testing.lines import _compare, _is_corner, compare_along, tells
+from micrograd_cn.testing.lines import _compare, compare_along, tells
 from micrograd_cn.testing.numerical import Estimate
 from micrograd_cn.testing.problem import Problem
 from micrograd_cn.testing.tolerance import ForArrays
@@ -430,63 +430,6 @@ def test_a_derivative_that_is_nothing_beside_the_whole_gradient_may_be_hidden():
         row, _ = compare_along(problem, "it", np.ones(1), np.ones(1), 0.0, whole=whole)
         assert (row.agrees, row.note, row.noisy) == (agrees, note, agrees is None)
         assert tells(problem, row) is (agrees is True)
-
-
-def test_where_the_derivatives_along_directions_are_not_that_along_their_sum_there_is_a_corner():
-    def corner(f, v=(1.0, 0.0, 0.0), x=(2.0, 2.0, 2.0)):
-        problem = problem_of(f, x, lambda x, g: g.sum() * x)
-        return _is_corner(problem, Line(problem, np.ones(problem.y.size), np.array(v), problem.x))
-
-    assert corner(np.median)
-    assert corner(lambda x: 0.01 * np.median(x))
-    assert corner(lambda x: 100.0 * np.median(x), v=(-1.0, 0.0, 0.0))
-    assert not corner(lambda x: np.sum(np.maximum(x - 2.0, 0.0) ** 2)), "smooth once"
-    assert not corner(np.prod)
-    assert not corner(np.median, x=(2.0, 2.0, 5.0), v=(0.0, 0.0, 1.0)), "of what is equal to no other"
-    assert not corner(np.median, x=(1.0, 2.0, 5.0))
-    assert not corner(lambda x: np.prod(x) + 1e-9 * normal(0, x)), "rounding is none"
-
-
-def corner(f, v=(1.0, -1.0, 0.0), x=(0.0, 0.0, 3.0), kind=float):
-    problem = problem_of(f, np.array(x, kind), lambda x, g: g * x)
-    return _is_corner(problem, Line(problem, np.ones(problem.y.size), np.array(v), problem.x))
-
-
-@pytest.mark.parametrize("kind", [float, np.float32])
-def test_where_a_function_bends_along_halves_of_a_direction_there_is_a_corner(kind):
-    def relu(x):
-        return np.sum(np.maximum(x, 0.0) * [1.0, -1.0, 1.0])
-
-    assert corner(relu, kind=kind), "along the whole, bends cancel"
-    assert corner(relu, kind=kind, v=(-1.0, -1.0, 0.0)), "all go down, and random halves tell"
-    assert not corner(relu, v=(1.0, 0.0, 0.0), kind=kind), "of one, nothing cancels"
-    assert not corner(relu, x=(1.0, 1.0, 3.0), kind=kind), "it does not bend there"
-    assert not corner(lambda x: np.sum(np.maximum(x, 0.0) ** 2), kind=kind), "nor where it is smooth once"
-    assert not corner(lambda x: np.sum(x * x), x=(1.0, 1.0, 3.0), kind=kind)
-    assert corner(lambda x: np.maximum(x[0] + x[1], 0.0), v=(1.0, 0.0, 0.0), kind=kind), "of several in one number"
-    assert not corner(lambda x: np.maximum(x[0] + x[1], 0.0), x=(1.0, 1.0, 3.0), v=(1.0, 0.0, 0.0), kind=kind)
-
-
-def test_of_a_corner_the_numbers_must_be_equal_to_others():
-    assert corner(lambda x: np.sum(np.maximum(x, 2.0)), x=(2.0, 2.0, 2.0), v=(0.0, 1.0, 1.0))
-    assert not corner(lambda x: np.sum(np.maximum(x, 2.0)), x=(2.0, 5.0, 2.0), v=(0.0, 1.0, 1.0)), "one of them moves"
-    assert not corner(lambda x: np.maximum(x[0] + x[1], 5.0), x=(2.0, 3.0, 7.0), v=(1.0, 0.0, 0.0))
-
-
-@pytest.mark.parametrize(("power", "is_one"), [(1.0, True), (1.1, True), (1.15, False), (0.9, True), (0.85, False)])
-def test_a_corner_is_of_the_same_size_in_small_steps(power, is_one):
-    """Between 2**-16 and 2**-24, what bends like |x|**p does by 2**(8 - 8 p)."""
-    assert corner(lambda x: np.sum(np.abs(x) ** power * [1.0, -1.0, 1.0])) is is_one
-
-
-def test_a_corner_is_no_noise_and_of_a_hundredth_of_the_quotients():
-    for part, is_one in ((0.0055, True), (0.0045, False)):  # twice it is seen
-        assert corner(lambda x, part=part: np.sum(x * [1.0, -1.0, 1.0]) + part * np.abs(x[0])) is is_one
-    for exponent, is_one in (
-        (25, True),
-        (26, False),
-    ):  # 2.0 are 2**-23 in the smaller step, 20 last bits 20 * 2**(e - 53)
-        assert corner(lambda x, e=exponent: 2.0**e + np.sum(np.abs(x) * [1.0, -1.0, 1.0])) is is_one
 
 
 def test_near_the_edge_of_the_domain_smaller_steps_tell_it_unless_these_are_far_too_large():
