@@ -15,7 +15,6 @@ from .vectors import Indices, Vector, blocks
 
 __tracebackhide__ = True
 
-TINY = 1e9  # times the smallest number, weighted ones are not rounded by more than their last bits
 FAR = 8.0  # a step by which an output changes, if it depends on what is moved
 
 
@@ -53,9 +52,8 @@ class Line:
             u, y, outputs = self.u, self._y, self.problem.outputs
             if not self._all_moved and self.moved.any():
                 u, y = u[self.moved], y[self.moved]
-            self._rounding = math.hypot(0.5 * outputs.eps * length(u, y), self._argument_rounding)
-            if self._rounding < TINY * outputs.subnormal * math.sqrt(self._y.size):
-                self._rounding = max(self._rounding, 0.5 * outputs.subnormal * length(self.u))
+            last_bits = max(outputs.eps * length(u, y), outputs.subnormal * length(self.u))
+            self._rounding = math.hypot(0.5 * last_bits, self._argument_rounding)
         return self._rounding
 
     @functools.cached_property

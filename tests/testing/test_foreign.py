@@ -595,7 +595,7 @@ def test_pytest_is_told_to_leave_out_every_frame_between_the_test_and_the_functi
             assert all(names["__tracebackhide__"] is True for names in ours)
             found |= {names["__name__"].rpartition(".")[2] for names in ours}
     ways = {"gradcheck", "directions", "problem", "analytic", "line", "lines", "compare", "numerical", "contract"}
-    assert found == ways | {"vectors", "libraries", "report"}
+    assert found == ways | {"vectors", "libraries", "report", "corners"}
 
 
 def test_the_title_shows_arrays_by_type_and_shape():

@@ -2,6 +2,7 @@
 
 import math
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from micrograd_cn.testing.half import vanishes_over
 from micrograd_cn.testing.intervals import Mean, over_an_interval
 from micrograd_cn.testing.intervals import integrated as integral_along
 from micrograd_cn.testing.line import Line
-from micrograd_cn.testing.lines import _compare, compare_along, tells
+from micrograd_cn.testing.lines import BELIEVED, _compare, _most_noise, compare_along, tells
 from micrograd_cn.testing.numerical import Estimate
 from micrograd_cn.testing.problem import Problem
 from micrograd_cn.testing.tolerance import ForArrays
@@ -99,6 +100,14 @@ def test_what_is_allowed_is_the_largest_of_the_tolerances_and_the_error_of_the_a
     assert allowed(math.inf, e, rtol=0.25) == allowed(math.nan, e, rtol=0.25) == 0.5
     assert allowed(1.0, e) == 0.0
     assert allowed(math.inf, Estimate(0.0, 0.0), rtol=0.25) == 0.0
+
+
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_an_estimate_that_no_finer_step_betters_is_satisfied_within_five_errors(sign):
+    e, tolerance = Estimate(1.0, 2e-5, noise=1e-5), ForArrays(1e-6, 0.0, 0.0, 0.0)
+    assert tolerance.satisfied(1.0 + sign * 9.9e-5, e)
+    assert not tolerance.satisfied(1.0 + sign * 10.1e-5, e)
+    assert not tolerance.satisfied(1.0, replace(e, noise=0.9e-5)), "it is bettered"
 
 
 # The line.
@@ -279,6 +288,22 @@ def test_the_rounding_of_a_line_is_half_a_last_bit_of_what_changes_or_of_all_if_
     line(1.0)
     assert line.moved.tolist() == [False, True, True]
     assert line.rounding == 2.0**-53 * math.sqrt(25.0 + 16.0)
+
+
+def test_a_derivative_may_be_as_noisy_as_its_function_or_as_its_last_bits():
+    x, v = np.full(100, 3.0), np.linspace(0.5, 1.0, 100)
+    line = line_of(lambda x: x, x, lambda x, g: g, 2.0 * np.ones(100), v)
+    assert line.slope == pytest.approx(150.0)
+    for typical, of_derivative in ((1.0, 150.0), (-1.0, 150.0), (800.0, 800.0)):
+        for rounding, digits in ((2.0**-53 * 60.0, 5.0 * 2.0**-52), (0.0, 2.0**-52)):
+            assert _most_noise(line, rounding, typical) == pytest.approx(BELIEVED * digits * of_derivative)
+    nothing = line_of(lambda x: 0.0 * x, [1.0], lambda x, g: g)
+    assert _most_noise(nothing, 1e-3, 2.0) == BELIEVED * 2.0**-52 * 2.0
+
+
+def test_the_rounding_of_what_is_hardly_a_number_is_half_of_the_smallest():
+    line = line_of(lambda x: 1e-310 * x, [1.0, 1.0], lambda x, g: g, [3.0, -4.0])
+    assert line.rounding == 2.5 * line.problem.outputs.subnormal > 0.0
 
 
 def test_an_output_may_be_off_by_four_last_bits_of_the_largest_of_its_array_or_on_the_way_to_0():
