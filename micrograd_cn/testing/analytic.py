@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from .libraries import kind, library, read
+from .libraries import is_tensor, kind, read
 from .vectors import BLOCK, Packed, Vector, blocks
 
 __tracebackhide__ = True
@@ -103,14 +103,14 @@ def derivative_of(
 ) -> Derivative:
     """Return the derivative that is given by its name, or that of the arguments' library."""
     if not named:
-        in_torch = any(library(x) == "torch" for x in arguments.variables(arguments.model))
+        in_torch = any(is_tensor(x) for x in arguments.variables(arguments.model))
         run = (_torch if in_torch else _jax)(f, arguments, outputs)
 
         def graph(args: Any) -> list[int]:
             for leaf in arguments.variables(args):
                 leaf.requires_grad_()
             found = outputs.variables(f(*args))
-            return [k for k, y in enumerate(found) if library(y) == "torch" and y.requires_grad]
+            return [k for k, y in enumerate(found) if is_tensor(y) and y.requires_grad]
 
         return _reverse(run, arguments, outputs, graph if in_torch else None)
     [(name, given)] = named.items()
@@ -182,7 +182,7 @@ def _graph(f: Callable[..., Any], args: Any, upstream: Any, arguments: Packed, o
     """Return PyTorch's results, arguments and weights; a result of which the weight is None is left out."""
     inputs = [leaf if leaf.requires_grad else leaf.requires_grad_() for leaf in arguments.variables(args)]
     pairs = zip(outputs.variables(f(*args)), outputs.variables(upstream), strict=True)
-    some = [(y, w) for y, w in pairs if library(y) == "torch" and y.requires_grad and w is not None]
+    some = [(y, w) for y, w in pairs if is_tensor(y) and y.requires_grad and w is not None]
     return [y for y, _ in some], inputs, [w for _, w in some]
 
 
@@ -252,7 +252,7 @@ class Gradient:
 
     def __init__(self, f: Callable[..., Any], arguments: Packed, outputs: Packed) -> None:
         self._f, self._arguments, self._outputs = f, arguments, outputs
-        self._in_torch = any(library(x) == "torch" for x in arguments.variables(arguments.model))
+        self._in_torch = any(is_tensor(x) for x in arguments.variables(arguments.model))
 
     def __call__(self, *args: Any) -> tuple[Any, ...]:
         """Return the gradient at all arguments but the last, which weights the outputs."""

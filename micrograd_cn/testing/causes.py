@@ -34,8 +34,9 @@ def likely(rows: Sequence[Row]) -> list[str]:
 
 def _cause(wrong: Sequence[Row], some_right: bool, some: bool) -> str:
     """Return what explains all of the wrong derivatives of an argument, of which some, elsewhere, may be no 0."""
-    if len({row.cause for row in wrong}) == 1 and wrong[0].cause:
-        return wrong[0].cause
+    first, *others = {row.cause for row in wrong}
+    if first and not others:
+        return first
     pairs = [(row.analytic, row.numeric.slope) for row in wrong]
     if not all(math.isfinite(a) for a, _ in pairs):
         return "it divides by 0, or takes a root or logarithm of 0"

@@ -54,10 +54,6 @@ class Tolerance(Protocol):
         """Return how far `analytic` may be from the estimates."""
         ...
 
-    def satisfied(self, analytic: float, e: Estimate) -> bool:
-        """Return whether `analytic` agrees with an estimate that no finer step would tell apart from it."""
-        ...
-
 
 @dataclass(frozen=True)
 class ForValues:
@@ -77,10 +73,6 @@ class ForValues:
         larger = math.fabs(analytic) if math.isfinite(analytic) else 0.0
         return max(self.atol, *(max(self.rtol * max(math.fabs(e.slope), larger), 5.0 * e.error) for e in estimates))
 
-    def satisfied(self, analytic: float, e: Estimate) -> bool:
-        """Return False: of few numbers each is known as exactly as can be."""
-        return False
-
 
 @dataclass(frozen=True)
 class Question:
@@ -96,6 +88,7 @@ class Question:
         tolerance: how exact a numerical derivative must be, and how far off the analytic one may be.
         steps: of the numerical derivative; by default those of what computes with doubles.
         doubtful: whether what rounding leaves of a mistake must look like one: a remainder of the first order.
+        satisfied: whether the analytic derivative agrees with an estimate that no finer step would tell apart from it.
     """
 
     title: str
@@ -107,6 +100,7 @@ class Question:
     tolerance: Tolerance
     steps: Steps | None = None
     doubtful: bool = False
+    satisfied: Callable[[Estimate], bool] | None = None
 
     @functools.cached_property
     def central(self) -> Estimate:
@@ -121,15 +115,15 @@ class Question:
 
     def derivative(self, side: int) -> Estimate:
         """Return the numerical derivative: central for side 0, from the right for 1, from the left for -1."""
-        satisfied = (lambda e: self.tolerance.satisfied(self.analytic, e)) if self.steps and not side else None
+        satisfied = None if side else self.satisfied
         return derivative(self.g, self.x, side, self.rounding, self.steps, satisfied)
 
     def order(self) -> float:
         """Return the Taylor remainder's order: on both sides less than 1.5 if the derivative is wrong."""
         first = self.steps.first[0] if self.steps else 0.0
         orders = [
-            taylor_order(self.g, self.x, self.analytic, self.rounding, side * first)
-            for side in ((1, -1) if first else (0,))
+            taylor_order(self.g, self.x, self.analytic, self.rounding, step)
+            for step in ((first, -first) if first else (0.0,))
         ]
         found = [order for order in orders if not math.isnan(order)]
         return max(found) if found else nan

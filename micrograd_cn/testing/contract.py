@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .analytic import Forward, Reverse
-from .libraries import library
+from .libraries import is_tensor, library
 from .problem import Problem
 from .report import GradientMismatch
 from .vectors import Vector
@@ -126,7 +126,7 @@ def _forms(problem: Problem, u: Vector, g: Vector) -> Iterator[tuple[str, Any, V
     if any(arrays):
         strided = [_strided(leaf) if array else leaf for leaf, array in zip(leaves, arrays, strict=True)]
         yield "not contiguous (.contiguous() makes it so)", outputs.with_variables(strided), g
-    in_torch = any(library(leaf) == "torch" and array for leaf, array in zip(leaves, arrays, strict=True))
+    in_torch = any(is_tensor(leaf) and array for leaf, array in zip(leaves, arrays, strict=True))
     if in_torch and problem.all_live:
         wide = [leaf.new_full((), 0.5).expand(leaf.shape) for leaf in leaves]
         halves = np.full(u.size, 0.5)
@@ -144,7 +144,7 @@ def _strided(w: Any) -> Any:
     """Return the same numbers between others, which are nan."""
     *outer, last = w.shape
     shape = (*outer, last + 1, 2)
-    spread: Any = w.new_full(shape, math.nan) if library(w) == "torch" else np.full(shape, math.nan, w.dtype)
+    spread: Any = w.new_full(shape, math.nan) if is_tensor(w) else np.full(shape, math.nan, w.dtype)
     spread[..., :last, 0] = w
     return spread[..., :last, 0]
 

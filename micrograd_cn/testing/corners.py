@@ -23,11 +23,10 @@ def is_corner(line: Line) -> bool:
     smooth, as the middle one of three equal numbers is along one of them. Or the function bends along halves of a
     direction, though it may be smooth along the whole of it, as relu is at many zeros where their bends cancel.
     """
-    problem = line.problem
-    equal = problem.tied if line.x is problem.x else tied(line.x)
+    equal = tied(line.x)
     several = np.count_nonzero(equal & (line.v != 0.0)) > 1
     for directions in _halves(line) if several else _besides(line, equal):
-        lines = [Line(problem, line.u, v, line.x) for v in directions]
+        lines = [Line(line.problem, line.u, v, line.x) for v in directions]
         if _lasting(lines, _departure) or (several and any(_lasting([half], _sides) for half in lines[:2])):
             return True
     return False
@@ -46,7 +45,7 @@ def _besides(line: Line, equal: NDArray[np.bool_]) -> Iterator[tuple[Vector, Vec
     random, v = np.random.default_rng(0), line.v
     if (equal & (v != 0.0)).any():
         for _ in range(CORNERS):
-            other = np.where(equal & (v == 0.0), random.uniform(-1.0, 1.0, v.size) * line.problem.scale, 0.0)
+            other = np.where(equal & (v == 0.0), random.normal(size=v.size) * line.problem.scale, 0.0)
             yield v, other, v + other
 
 

@@ -16,7 +16,7 @@ from .analytic import Gradient, dot
 from .causes import ALIKE
 from .compare import Row
 from .contract import examine, random_weights, settle
-from .libraries import library
+from .libraries import is_tensor
 from .line import Line
 from .lines import FEW_BITS, FEW_CALLS, compare_along, tells
 from .numerical import Estimate, quotient
@@ -58,7 +58,7 @@ def subject_rows(
             break  # of a wrong gradient no derivative is of use
         upstream = problem.outputs.tree(random_weights(problem, np.random.default_rng(seed)))
         for weights in problem.outputs.variables(upstream):
-            if library(weights) == "torch":  # asks for a gradient if the arguments do, so that all are compared
+            if is_tensor(weights):  # asks for a gradient if the arguments do, so that all are compared
                 weights.requires_grad_(chosen)
         df = Gradient(problem.f, problem.arguments, problem.outputs)
         args, names = (
@@ -202,7 +202,8 @@ class Sampled:
         even = problem.x.size <= EVEN  # of many numbers, what goes up and down at once cancels
         for part in (1.0 if k == 0 else 0.0 if even else 0.5, 0.5 if even else 0.75, 1.0):
             row, line = self._along(f"direction {k + 1}", part)
-            row = replace(row, argument=self._arrays[0][0] if len(self._arrays) == 1 else "")
+            array, *others = [path for path, _ in self._arrays]
+            row = replace(row, argument="" if others else array)
             if tells(problem, row) or row.note == FEW_CALLS:
                 return row, line
         if row.agrees:

@@ -50,6 +50,11 @@ def is_array(x: object) -> bool:
     return bool(library(x)) and not (library(x) == "numpy" and getattr(x, "ndim", 1) == 0)
 
 
+def is_tensor(x: object) -> bool:
+    """Return whether it is an array of PyTorch."""
+    return library(x) == "torch"
+
+
 def read(x: Any) -> NDArray[float64]:
     """Return an array, or a number, as one of doubles, of the same shape.
 
@@ -78,7 +83,7 @@ def numbers(x: Any) -> NDArray[Any]:
     found: NDArray[Any]
     if library(x) == "numpy":
         found = x
-    elif library(x) == "torch" and x.element_size() > 2:
+    elif is_tensor(x) and x.element_size() > 2:
         found = x.detach().cpu().numpy()
     else:
         found = read(x)
@@ -93,7 +98,7 @@ def kind(x: Any) -> str:
     """
     import numpy as np
 
-    if library(x) == "torch":
+    if is_tensor(x):
         return "float" if x.is_floating_point() else "complex" if x.is_complex() else "int"
     if not is_array(x) and not isinstance(x, (complex, np.generic, np.ndarray)):
         number = isinstance(x, Value) or (hasattr(x, "__float__") and not isinstance(x, type))
@@ -165,7 +170,7 @@ def blank(x: Any) -> Callable[[], tuple[Any, NDArray[Any]]] | None:
             return made, made.reshape(-1)
 
         return of_numpy
-    if library(x) == "torch" and x.is_contiguous() and str(x.device) == "cpu" and x.element_size() > 2:
+    if is_tensor(x) and x.is_contiguous() and str(x.device) == "cpu" and x.element_size() > 2:
 
         def of_torch() -> tuple[Any, NDArray[Any]]:
             made = x.new_empty(x.shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -53,19 +54,18 @@ def compare_along(
         return first, line
     moved = np.flatnonzero(v != 0.0)  # few of many, along an element
     steps, here = np.abs(v[moved]), np.abs(problem.x[moved])
-    if first.agrees is not True and first.note != FEW_CALLS:
-        own = np.where(here == 0.0, np.minimum(steps, 1.0), power_of_2(here))
-        for other in (np.ones(steps.size), own):
-            factors = np.abs(np.log2(other / steps))
-            wrong = first.agrees is False and np.mean(factors > 4.0) > 0.1  # of the steps, maybe: many far too large
-            if wrong or (first.agrees is None and np.max(factors) > 2.0):
-                part = float(np.max(other) / np.max(steps))
-                along_other = np.zeros(v.size)
-                along_other[moved] = np.sign(v[moved]) * other
-                again, along = _compare(problem, title, u, along_other, typical * part, x)
-                unseen = not line.moved.any() and along.moved.any()
-                if again.agrees or unseen or (first.agrees is None and again.agrees is False):
-                    first, line = again, along
+    own = np.where(here == 0.0, np.minimum(steps, 1.0), power_of_2(here))
+    for other in (np.ones(steps.size), own):
+        factors = np.abs(np.log2(other / steps))
+        wrong = first.agrees is False and np.mean(factors > 4.0) > 0.1  # of the steps, maybe: many far too large
+        if wrong or (first.agrees is None and np.max(factors) > 2.0):
+            part = float(np.max(other) / np.max(steps))
+            along_other = np.zeros(v.size)
+            along_other[moved] = np.sign(v[moved]) * other
+            again, along = _compare(problem, title, u, along_other, typical * part, x)
+            unseen = not line.moved.any() and along.moved.any()
+            if again.agrees or unseen or (first.agrees is None and again.agrees is False):
+                first, line = again, along
     if first.agrees is False and math.isfinite(first.analytic):
         note = _excuse(problem, first, line, title, u, typical * float(np.max(np.abs(line.v)) / np.max(steps)))
         if note:
@@ -153,7 +153,8 @@ def _told(problem: Problem, title: str, line: Line, typical: float) -> Row:
     doubtful = not few and problem.bits < MANY_BITS
 
     def at_the_point(rounding: float, tolerance: ForArrays) -> Row:
-        question = Question(title, line.slope, line, 0.0, 0.0, rounding, tolerance, steps, doubtful)
+        satisfied = functools.partial(tolerance.satisfied, line.slope)
+        question = Question(title, line.slope, line, 0.0, 0.0, rounding, tolerance, steps, doubtful, satisfied)
         if question.looks_wrong:
             off = math.fabs(question.analytic - question.central.slope)
             coarse = 0.0 if few else line.coarse
@@ -191,7 +192,7 @@ def _told(problem: Problem, title: str, line: Line, typical: float) -> Row:
 def _is_far(line: Line) -> bool:
     """Return whether some numbers are moved by many times their own size, so that smaller steps are to be tried."""
     here, steps = np.abs(line.x), np.abs(line.v)
-    return bool(np.any(steps[here > 0.0] > 4.0 * here[here > 0.0]))
+    return bool(np.any((here != 0.0) & (steps > 4.0 * here)))
 
 
 def _central(line: Line, h: float) -> float:
@@ -258,5 +259,5 @@ def _most_noise(line: Line, rounding: float, typical: float) -> float:
     """Return how far the analytic derivative may be rounded: as far as the function's own noise explains."""
     problem = line.problem
     largest = float(np.max(np.abs(problem.y), initial=0.0)) * float(np.max(np.abs(line.u)))
-    digits = max(problem.eps, rounding / largest if largest else 0.0)
+    digits = max(problem.eps, rounding / (largest or math.inf))
     return BELIEVED * digits * max(typical, math.fabs(line.slope))

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .analytic import Derivative, compiled, derivative_of
-from .libraries import kind, library
+from .libraries import is_tensor, kind, library
 from .numerical import Spent, Steps
 from .report import GradientMismatch, NotDeterministic, NothingCompared
 from .structures import leaves
 from .surroundings import generators, moved_generator
-from .vectors import BLOCK, Packed, Vector, blocks, tied
+from .vectors import BLOCK, Packed, Vector, blocks
 
 __tracebackhide__ = True
 
@@ -100,7 +100,7 @@ class Problem:
         if not named and all(library(x) == "jax" for x in varying):
             self._compiled = compiled(lambda *xs: tuple(self.outputs.variables(f(*self.arguments.with_variables(xs)))))
         # in jax, f is called where it is compiled alone
-        differentiated = counted if any(library(x) == "torch" for x in varying) else f
+        differentiated = counted if any(is_tensor(x) for x in varying) else f
         self.derivative: Derivative = derivative_of(differentiated, named, self.arguments, self.outputs)
         self.rtol = min(max(1e-6, 8192.0 * self.eps), 0.5 * TELLING) if rtol is None else rtol
         self.atol = 0.0 if atol is None else atol
@@ -174,11 +174,6 @@ class Problem:
             return None
 
     @functools.cached_property
-    def tied(self) -> NDArray[np.bool_]:
-        """Which numbers of the point are equal to another."""
-        return tied(self.x)
-
-    @functools.cached_property
     def output_sizes(self) -> list[float]:
         """Of each array of the outputs a power of 2 that is about its size."""
         sizes = (math.log2(rms(self.y[place])) for place in self.outputs.slices())
@@ -226,7 +221,7 @@ def _varying(
 ) -> Callable[[str, Any], bool]:
     """Return which leaves are differentiated: all, or those of a library that does it; PyTorch's that require it."""
     constant = {names[i] if isinstance(i, int) else i for i in static}
-    in_torch = [x for x in leaves(args) if library(x) == "torch"]
+    in_torch = [x for x in leaves(args) if is_tensor(x)]
     chosen = any(getattr(x, "requires_grad", False) for x in in_torch)
 
     def varies(path: str, leaf: Any) -> bool:
@@ -235,7 +230,7 @@ def _varying(
         if named:
             return True
         if in_torch:
-            return library(leaf) == "torch" and (leaf.requires_grad or not chosen)
+            return is_tensor(leaf) and (leaf.requires_grad or not chosen)
         return library(leaf) == "jax"
 
     return varies
@@ -276,12 +271,10 @@ def length(x: Vector, factors: Vector | None = None) -> float:
 
 
 def _length(x: Vector) -> float:
-    if SMALLEST < (total := float(x.dot(x))) < math.inf:
+    if math.isfinite(total := float(x.dot(x))) and total > SMALLEST:
         return math.sqrt(total)
     x = x[np.isfinite(x)]
     largest = float(np.max(np.abs(x), initial=0.0))
-    if largest == 0.0:
-        return 0.0
     scale = math.ldexp(0.5, math.frexp(largest)[1])
     return scale * math.sqrt(float(np.sum((x / scale) ** 2)))
 

@@ -164,7 +164,8 @@ def _table(rows: list[Row]) -> list[str]:
     lines = [("", "derivative", "analytic", "numeric", "estimated error", "ratio", "order", "")]
     for row in rows:
         slope, error = row.numeric.slope, row.numeric.error
-        ratio = f"{row.analytic / slope + 0.0:.6g}" if slope and math.isfinite(row.analytic / slope) else ""
+        times = row.analytic / slope if slope else math.nan
+        ratio = f"{times + 0.0:.6g}" if math.isfinite(times) else ""
         order = "" if math.isnan(row.order) else f"{row.order:.2f}"
         # an error far below the last digit that is shown says nothing
         error = max(error, 1e-16 * _size(row))

@@ -7,7 +7,7 @@ import math
 import re
 from typing import Any
 
-from .libraries import is_array, library, read
+from .libraries import is_array, is_tensor, library, read
 from .structures import leaves, parts
 from .subject import Subject
 
@@ -64,7 +64,7 @@ def code(tree: Any, most: int = NUMBERS) -> str:
     if maker is None or not is_array(tree):
         return repr(tree)
     kind = str(tree.dtype).rpartition(".")[2]
-    dtype = f"torch.{kind}" if library(tree) == "torch" else repr(kind)
+    dtype = f"torch.{kind}" if is_tensor(tree) else repr(kind)
     if math.prod(tree.shape) > most:
         return _drawn(tree, kind, dtype)
     numbers = f"{read(tree).tolist()}".replace("nan", "float('nan')").replace("inf", "float('inf')")

@@ -48,5 +48,5 @@ class ForArrays:
         return exact and self.known(e) and math.fabs(analytic - e.slope) <= max(size, 5.0 * e.error)
 
     def _of_size(self, analytic: float, e: Estimate) -> float:
-        larger = math.fabs(analytic) if math.isfinite(analytic) else 0.0
-        return self.rtol * max(math.fabs(e.slope), larger, BESIDE * self.typical)
+        analytic = analytic if math.isfinite(analytic) else e.slope
+        return self.rtol * max(math.fabs(e.slope), math.fabs(analytic), BESIDE * self.typical)

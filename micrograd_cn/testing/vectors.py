@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .libraries import blank, is_array, kind, library, maker, numbers, read
+from .libraries import blank, is_array, is_tensor, kind, library, maker, numbers, read
 from .structures import flatten, in_place_of, leaves, parts, shown
 
 __tracebackhide__ = True
@@ -274,7 +274,7 @@ def tied(vector: Vector) -> NDArray[np.bool_]:
 
 def copied(x: Any) -> Any:
     """Return a copy of an array of numpy or PyTorch."""
-    return x.clone() if library(x) == "torch" else x.copy()
+    return x.clone() if is_tensor(x) else x.copy()
 
 
 def _spacing(x: Any) -> float:

@@ -175,3 +175,16 @@ def test_a_corner_is_no_noise_and_of_a_hundredth_of_the_quotients():
         (26, False),
     ):  # 2.0 are 2**-23 in the smaller step, 20 last bits 20 * 2**(e - 53)
         assert corner(lambda x, e=exponent: 2.0**e + np.sum(np.abs(x) * [1.0, -1.0, 1.0])) is is_one
+
+
+def test_of_many_bends_those_of_what_goes_up_are_seen_though_random_halves_of_them_cancel():
+    n = 200_000
+    sign = np.where(np.arange(n) % 2 == 0, 1.0, -1.0)
+    x, v = np.zeros(n), sign * np.random.default_rng(1).uniform(0.5, 1.0, n)
+
+    def f(x):
+        return sign @ np.where(x > 0.0, x, x / 64.0)
+
+    for direction in (v, -v):
+        problem = Problem("check", f, (x,), {"vjp": lambda x, g: g * sign / 64.0}, None, None)
+        assert is_corner(Line(problem, np.ones(1), direction, problem.x))

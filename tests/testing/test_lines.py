@@ -13,7 +13,7 @@ from micrograd_cn.testing.half import vanishes_over
 from micrograd_cn.testing.intervals import Mean, over_an_interval
 from micrograd_cn.testing.intervals import integrated as integral_along
 from micrograd_cn.testing.line import Line
-from micrograd_cn.testing.lines import BELIEVED, _compare, _most_noise, compare_along, tells
+from micrograd_cn.testing.lines import _compare, _is_far, _most_noise, compare_along, tells
 from micrograd_cn.testing.numerical import Estimate
 from micrograd_cn.testing.problem import Problem
 from micrograd_cn.testing.tolerance import ForArrays
@@ -296,9 +296,15 @@ def test_a_derivative_may_be_as_noisy_as_its_function_or_as_its_last_bits():
     assert line.slope == pytest.approx(150.0)
     for typical, of_derivative in ((1.0, 150.0), (-1.0, 150.0), (800.0, 800.0)):
         for rounding, digits in ((2.0**-53 * 60.0, 5.0 * 2.0**-52), (0.0, 2.0**-52)):
-            assert _most_noise(line, rounding, typical) == pytest.approx(BELIEVED * digits * of_derivative)
+            assert _most_noise(line, rounding, typical) == pytest.approx(2.0**13 * digits * of_derivative)
     nothing = line_of(lambda x: 0.0 * x, [1.0], lambda x, g: g)
-    assert _most_noise(nothing, 1e-3, 2.0) == BELIEVED * 2.0**-52 * 2.0
+    assert _most_noise(nothing, 1e-3, 2.0) == 2.0**13 * 2.0**-52 * 2.0
+
+
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_far_away_is_more_than_four_times_a_number_that_is_not_0(sign):
+    for v, far in (([9.0, 4.0], False), ([9.0, 4.1], True), ([0.0, 0.0], False)):
+        assert _is_far(line_of(lambda x: x, [0.0, sign], lambda x, g: g, v=sign * np.array(v))) is far
 
 
 def test_the_rounding_of_what_is_hardly_a_number_is_half_of_the_smallest():

@@ -88,6 +88,15 @@ def test_a_test_of_one_line():
         checks_gradient(lambda x: (x * x).sum(), (2,), gradient=lambda x: 3 * x, examples=5)()
 
 
+def test_points_of_a_shape_are_between_minus_4_and_4_and_apart(monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "micrograd_cn.testing.arrays.points", lambda *shape, **how: asked.append((shape, how)) or st.just(0)
+    )
+    checks_gradient(np.sum, (2, 3), gradient=np.ones_like)
+    assert asked == [(((2, 3),), {"min_value": -4.0, "max_value": 4.0, "apart": 2.0**-6})]
+
+
 def test_the_error_is_relative_to_the_larger_of_both_and_counts_what_is_compared():
     for agrees, analytic, slope, error in (
         (True, 1.5, 2.0, 0.25),

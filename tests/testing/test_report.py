@@ -167,6 +167,14 @@ def test_the_likely_cause_is_told_from_ratios_and_differences(pairs, cause):
     assert found == ([f"likely, for w: {cause}"] if cause else [])
 
 
+def test_of_two_arguments_the_causes_are_told_and_one_that_all_derivatives_share_is_it():
+    rows = [row(False, f"df/d{name}[0]", -6.0, 6.0, argument=name) for name in "abc"]
+    assert likely(rows) == ["likely, for a: the sign is wrong", "likely, for b: the sign is wrong"]
+    transposed = [replace(row(False, f"df/dw[{i}]", i, 6.0, argument="w"), cause="a transposed matrix") for i in (1, 2)]
+    assert likely(transposed) == likely(transposed[:1]) == ["likely, for w: a transposed matrix"]
+    assert likely([transposed[0], replace(transposed[1], cause="")]) == []
+
+
 def test_what_is_wrong_of_some_elements_alone_has_no_factor_of_all():
     wrong, right = row(False, "df/dw[0]", 7.0, 1.0, argument="w"), row(True, "df/dw[1]", 1.0, 1.0, argument="w")
     assert likely([wrong, right]) == []
