@@ -54,8 +54,8 @@ def subject_rows(
     chosen = any(getattr(x, "requires_grad", False) for x in leaves(asked.args))
     rows = foreign_rows(problem, seed)
     for level in range(2, order + 1):
-        if any(row.agrees is False for row in rows):
-            break  # of a wrong gradient no derivative is of use
+        if any(row.agrees is False for row in rows):  # of a wrong gradient no derivative is of use
+            return rows, problem.bits <= FEW_BITS
         upstream = problem.outputs.tree(random_weights(problem, np.random.default_rng(seed)))
         for weights in problem.outputs.variables(upstream):
             if is_tensor(weights):  # asks for a gradient if the arguments do, so that all are compared

@@ -134,7 +134,7 @@ def _told(problem: Problem, title: str, line: Line, typical: float) -> Row:
     moved = change / first if math.isfinite(change) else 0.0
     if moved:  # a wrong gradient says nothing of what is typical; at a stationary point, no gradient does
         typical = max(min(typical, 1e4 * moved), math.sqrt(problem.eps) * min(moved, near / last))
-    elif line.slope == 0.0 and change == 0.0 and not (few and line.moved.any()):
+    elif line.slope == 0.0 and math.isfinite(change) and not (few and line.moved.any()):
         return _unmoved(title, line)
     if not few and _is_hidden(line, first):  # before the costly ways to tell a little more
         error = 4.0 * line.rounding / first
@@ -157,10 +157,10 @@ def _told(problem: Problem, title: str, line: Line, typical: float) -> Row:
         question = Question(title, line.slope, line, 0.0, 0.0, rounding, tolerance, steps, doubtful, satisfied)
         if question.looks_wrong:
             off = math.fabs(question.analytic - question.central.slope)
-            coarse = 0.0 if few else line.coarse
+            coarse = math.nan if few else line.coarse
             if not off <= coarse:
                 problem.suspect()
-                coarse = 0.0 if few else line.coarse_nearby()
+                coarse = math.nan if few else line.coarse_nearby()
             if off <= coarse:
                 return Row(title, line.slope, question.central, None, hidden(coarse), noisy=True)
             question = replace(question)
@@ -225,7 +225,7 @@ def _at_a_glance(line: Line, title: str, tolerance: ForArrays, typical: float) -
         return Row(title, line.slope, e, True)
     off = math.fabs(line.slope - e.slope)
     noisy = replace(tolerance, error=max(tolerance.error, _most_noise(line, line.rounding, typical)))
-    if not max(noisy.allowed(line.slope, e), line.coarse) < off < math.inf:
+    if not math.isfinite(off) or off <= max(noisy.allowed(line.slope, e), line.coarse):
         return None
     telling = off * steps.finest > 40.0 * line.rounding  # else noise hides what the finest steps would show
     if not _stands_out(line, e.slope, off, (*steps.first[-2:], *([steps.finest] if telling else []))):

@@ -158,7 +158,8 @@ def test_where_a_function_bends_along_halves_of_a_direction_there_is_a_corner(ki
 def test_of_a_corner_the_numbers_must_be_equal_to_others():
     assert corner(lambda x: np.sum(np.maximum(x, 2.0)), x=(2.0, 2.0, 2.0), v=(0.0, 1.0, 1.0))
     assert not corner(lambda x: np.sum(np.maximum(x, 2.0)), x=(2.0, 5.0, 2.0), v=(0.0, 1.0, 1.0)), "one of them moves"
-    assert not corner(lambda x: np.maximum(x[0] + x[1], 5.0), x=(2.0, 3.0, 7.0), v=(1.0, 0.0, 0.0))
+    for x in ((2.0, 3.0, 7.0), (2.0, 3.0, 3.0)):
+        assert not corner(lambda x: np.maximum(x[0] + x[1], 5.0), x=x, v=(1.0, 0.0, 0.0)), "nothing equal is moved"
 
 
 @pytest.mark.parametrize(("power", "is_one"), [(1.0, True), (1.1, True), (1.15, False), (0.9, True), (0.85, False)])

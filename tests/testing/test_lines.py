@@ -107,7 +107,7 @@ def test_an_estimate_that_no_finer_step_betters_is_satisfied_within_five_errors(
     e, tolerance = Estimate(1.0, 2e-5, noise=1e-5), ForArrays(1e-6, 0.0, 0.0, 0.0)
     assert tolerance.satisfied(1.0 + sign * 9.9e-5, e)
     assert not tolerance.satisfied(1.0 + sign * 10.1e-5, e)
-    assert not tolerance.satisfied(1.0, replace(e, noise=0.9e-5)), "it is bettered"
+    assert not tolerance.satisfied(1.0, replace(e, noise=0.95e-5)), "it is bettered"
 
 
 # The line.
