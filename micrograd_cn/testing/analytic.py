@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from .libraries import is_tensor, kind, read
-from .vectors import BLOCK, Packed, Vector, blocks
+from .vectors import BLOCK, Packed, Vector, blocks, joined
 
 __tracebackhide__ = True
 
@@ -200,8 +200,7 @@ def _torch(f: Callable[..., Any], arguments: Packed, outputs: Packed) -> Run:
             )
         found = torch.autograd.grad(results, inputs, [w.detach() for w in weights], allow_unused=True)
         zeros = [torch.zeros_like(leaf) if g is None else g for g, leaf in zip(found, inputs, strict=True)]
-        vectors = [read(g.detach().to_dense()).reshape(-1) for g in zeros]
-        return vectors[0] if len(vectors) == 1 else np.concatenate(vectors)
+        return joined([read(g.detach().to_dense()).reshape(-1) for g in zeros])
 
     return run
 

@@ -220,8 +220,8 @@ class Sampled:
             mask = np.zeros(size)
             for i in part:
                 mask[self._arrays[i][1]] = 1.0
-            names = [self._arrays[i][0] for i in sorted(part.tolist())]
-            groups.append((names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} others", mask))
+            first, *others = [self._arrays[i][0] for i in sorted(part.tolist())]
+            groups.append((f"{first} and {len(others)} others" if others else first, mask))
         return groups
 
     def _of_arrays(self, names: str, mask: Vector, u: Vector, whole: float) -> tuple[Row, Line]:
@@ -307,7 +307,7 @@ class Sampled:
             of_left = self._mismatch(line.u, np.where(_mask(line.v.size, left), line.v, 0.0))
             of_right = total - of_left
             some, total = (left, of_left) if math.fabs(of_left) >= math.fabs(of_right) else (right, of_right)
-        return int(some[0])
+        return int(some.item())
 
     def _mismatch(self, u: Vector, v: Vector) -> float:
         """Return the difference of both derivatives along `v`, from few calls."""
@@ -339,7 +339,7 @@ class Sampled:
             some, total = (
                 (left, of_left) if math.fabs(of_left) >= math.fabs(total - of_left) else (right, total - of_left)
             )
-        return self._one(int(some[0]))
+        return self._one(int(some.item()))
 
 
 def say(progress: str) -> None:

@@ -167,8 +167,7 @@ class Packed:
 
     def pack(self, tree: Any) -> Vector:
         """Return the vector of a structure that is like this one."""
-        found = [read(x).reshape(-1) for x in self.variables(tree)]
-        return found[0] if len(found) == 1 else np.concatenate([np.zeros(0), *found])
+        return joined([read(x).reshape(-1) for x in self.variables(tree)])
 
     def blocks(self, tree: Any, what: str) -> Iterator[tuple[slice, tuple[int, ...], Any]]:
         """Yield the part of `tree` that stands in the place of each leaf: its place, its shape, and the part."""
@@ -259,6 +258,11 @@ def blocks(place: slice) -> Iterator[slice]:
     """
     for start in range(place.start, place.stop, BLOCK):
         yield slice(start, min(start + BLOCK, place.stop))
+
+
+def joined(vectors: list[Vector]) -> Vector:
+    """Return one vector of several; of a single one itself, which is then no copy."""
+    return vectors.pop() if len(vectors) == 1 else np.concatenate([np.zeros(0), *vectors])
 
 
 def tied(vector: Vector) -> NDArray[np.bool_]:

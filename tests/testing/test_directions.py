@@ -351,6 +351,14 @@ def test_where_an_array_is_wrong_its_elements_are_looked_at_and_no_others():
     assert any(row.agrees and row.argument == "x1" for row in rows), "of it there is its direction"
 
 
+def test_where_the_gradient_is_0_or_not_finite_a_direction_goes_up_or_down_at_random():
+    g = np.repeat([0.0, math.nan, math.inf, -math.inf, -1.0, 1.0], 50)
+    sampled = Sampled(problem_of(np.sum, np.ones(300), lambda x, u: u * g), 0)
+    up = (sampled._direction(g, 1.0) > 0.0).reshape(6, 50).mean(1)
+    assert ((up[:4] > 0.3) & (up[:4] < 0.7)).all()
+    assert up[4:].tolist() == [0.0, 1.0]
+
+
 def test_the_first_direction_goes_uphill_in_every_element():
     g = draw(200)
     g[:2] = np.nan, 0.0
