@@ -268,11 +268,14 @@ def joined(vectors: list[Vector]) -> Vector:
 def tied(vector: Vector) -> NDArray[np.bool_]:
     """Return which numbers are equal to another one.
 
-    >>> tied(np.array([1.0, 2.0, 1.0]))
-    array([ True, False,  True])
+    >>> tied(np.array([1.0, np.inf, 1.0, 2.0, np.inf, np.nan, np.nan]))
+    array([ True,  True,  True, False,  True, False, False])
     """
-    _, which, counts = np.unique(vector, return_inverse=True, return_counts=True)
-    found: NDArray[np.bool_] = (counts > 1)[which]
+    order, found = np.argsort(vector), np.zeros(vector.size, bool)
+    in_order = vector[order]
+    same = in_order[1:] == in_order[:-1]
+    found[order[1:]] = same
+    found[order[:-1]] |= same
     return found
 
 

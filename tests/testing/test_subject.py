@@ -209,7 +209,8 @@ def test_arguments_are_code_that_runs():
     assert code((1, [2.5, (3, 4)])) == "(1, [2.5, (3, 4)])"
     assert code(np.ones(3, "float32"), 3) == "np.array([1.0, 1.0, 1.0], dtype='float32')"
     for kind, exact in (("float64", ""), ("float32", ".astype('float32')"), ("float16", ".astype('float16')")):
-        assert code(-np.ones(4, kind), 3) == f"np.random.normal(size=(4,)){exact}"
+        for x in (-1.0, [0.0, 1.0, 1.0, 1.0]):
+            assert code(np.array(x * np.ones(4), kind), 3) == f"np.random.normal(size=(4,)){exact}"
     for x, shown in ((X, True), (np.ones(99), False)):
         with pytest.raises(GradientMismatch) as caught:
             gradcheck(lambda x: x * x, x, vjp=lambda x, g: g * x)
