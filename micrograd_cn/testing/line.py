@@ -87,7 +87,7 @@ class Line:
         with np.errstate(all="ignore"):
             values = [self.problem.value(np.where(moved, part * self.x, self.x)) for part in (0.0, -1.0)]
             changes = [dot(np.abs(y - self._y), np.abs(self.u)) for y in values]
-        return 4.0 * self.problem.eps * max((change for change in changes if change < np.inf), default=0.0)
+        return 4.0 * self.problem.eps * max(filter(math.isfinite, changes), default=0.0)
 
     def moves_far_away(self) -> bool:
         """Return whether the outputs change at large steps, at least."""

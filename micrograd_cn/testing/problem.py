@@ -16,7 +16,7 @@ from .numerical import Spent, Steps
 from .report import GradientMismatch, NotDeterministic, NothingCompared
 from .structures import leaves
 from .surroundings import generators, moved_generator
-from .vectors import BLOCK, Packed, Vector, blocks
+from .vectors import Packed, Vector, blocks
 
 __tracebackhide__ = True
 
@@ -122,7 +122,7 @@ class Problem:
 
         Where something looks wrong, `suspect` lets it call as often as it needs, and takes nothing from the others.
         """
-        before, self._limit = self.calls, self.calls + max(share, 0.0)
+        before, self._limit = self.calls, self.calls + share
         found = compare()
         self.left -= self.calls - before if self._limit < math.inf else 0
         self._limit = math.inf
@@ -264,8 +264,6 @@ def length(x: Vector, factors: Vector | None = None) -> float:
     [5.0, 5.0, 5.0]
     """
     with np.errstate(all="ignore"):
-        if x.size <= BLOCK:
-            return _length(x if factors is None else x * factors)
         places = blocks(slice(0, x.size))
         return math.hypot(*(_length(x[some] if factors is None else x[some] * factors[some]) for some in places))
 
