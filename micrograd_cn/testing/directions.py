@@ -272,7 +272,7 @@ class Sampled:
         drawn = random.integers(0, STEPS.size, problem.x.size, dtype=np.uint8)
         if g is None:
             uphill = 0.0
-        v = np.take(np.where(np.arange(STEPS.size) % 8 < 4 * (1 - uphill), -STEPS, STEPS), drawn, mode="clip")
+        v = np.take(_steps(uphill), drawn, mode="clip")
         if g is not None and uphill:
             for some in blocks(slice(0, v.size)):
                 v[some] *= np.copysign(1.0, g[some])
@@ -340,6 +340,12 @@ class Sampled:
                 (left, of_left) if math.fabs(of_left) >= math.fabs(total - of_left) else (right, total - of_left)
             )
         return self._one(int(some.item()))
+
+
+@functools.cache
+def _steps(uphill: float) -> Vector:
+    """Return steps of which a part is up, and half of the others too."""
+    return np.where(np.arange(STEPS.size) % 8 < 4 * (1 - uphill), -STEPS, STEPS)
 
 
 def say(progress: str) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .analytic import dot, quiet_dot
-from .problem import REFUSALS, REMEMBERED, Problem, length
+from .problem import REFUSALS, Problem, length
 from .vectors import Indices, Vector, blocks
 
 __tracebackhide__ = True
@@ -43,6 +43,7 @@ class Line:
         self.moved = np.zeros(self._y.size, bool)
         self._all_moved = False
         self._rounding: float | None = None
+        self._least: float | None = None  # of it, whichever outputs change
         self._memo: dict[float, float] = {0.0: 0.0}
 
     @property
@@ -52,11 +53,12 @@ class Line:
             u, y, outputs = self.u, self._y, self.problem.outputs
             if not self._all_moved and self.moved.any():
                 u, y = u[self.moved], y[self.moved]
-            last_bits = max(outputs.eps * length(u, y), outputs.subnormal * length(self.u))
-            self._rounding = math.hypot(0.5 * last_bits, self._argument_rounding)
+            if self._least is None:
+                self._least = math.hypot(0.5 * outputs.subnormal * length(self.u), self._argument_rounding)
+            self._rounding = math.hypot(0.5 * outputs.eps * length(u, y), self._least)
         return self._rounding
 
-    @functools.cached_property
+    @property
     def _argument_rounding(self) -> float:
         """How far the last bits of many arguments may carry it, where they are moved in their own types."""
         arguments, gradient = self.problem.arguments, self._gradient_of_many
@@ -144,13 +146,11 @@ class Line:
             found = problem.result(tree)
             return (math.nan if found is None else self._change_of(*found)), off / self._factor
 
-    @functools.cached_property
+    @property
     def _gradient_of_many(self) -> Vector | None:
         """The gradient, if numbers are so many that numpy moves them in their own types."""
         problem = self.problem
-        if self.x.size + self._y.size <= REMEMBERED or not (problem.all_live and problem.arguments.fillable):
-            return None
-        return problem.derivative.gradient(self.x, self._undivided)
+        return problem.derivative.gradient(self.x, self._undivided) if problem.in_types else None
 
     @functools.cached_property
     def _moved_few(self) -> Indices | None:

@@ -16,7 +16,7 @@ from .numerical import Spent, Steps
 from .report import GradientMismatch, NotDeterministic, NothingCompared
 from .structures import leaves
 from .surroundings import generators, moved_generator
-from .vectors import Packed, Vector, blocks
+from .vectors import BLOCK, Packed, Vector, blocks
 
 __tracebackhide__ = True
 
@@ -107,6 +107,9 @@ class Problem:
         if self.x.size + self.y.size > REMEMBERED:
             self._seen = None
         many = self._seen is None
+        self.in_types = (
+            many and self.all_live and self.arguments.fillable
+        )  # so many that numpy moves them in their types
         self.point = self.arguments.typed(self.x) if many else []  # of many numbers, those of the point as they came
         self.results = self.outputs.typed(self.y) if many else []
         self.scale = np.concatenate([sizes(self.x[place]) for place in self.arguments.slices()])
@@ -264,6 +267,8 @@ def length(x: Vector, factors: Vector | None = None) -> float:
     [5.0, 5.0, 5.0]
     """
     with np.errstate(all="ignore"):
+        if x.size <= BLOCK:
+            return _length(x if factors is None else x * factors)
         places = blocks(slice(0, x.size))
         return math.hypot(*(_length(x[some] if factors is None else x[some] * factors[some]) for some in places))
 
