@@ -38,6 +38,7 @@ def random_weights(problem: Problem, random: np.random.Generator) -> Vector:
 
 
 def _signs(problem: Problem, random: np.random.Generator) -> Vector:
+    """Return 1 or -1 at random for each number of the point."""
     return np.take([-1.0, 1.0], random.integers(0, 2, problem.x.size, dtype=np.uint8), mode="clip")
 
 

@@ -261,7 +261,7 @@ def blocks(place: slice) -> Iterator[slice]:
 
 
 def joined(vectors: list[Vector]) -> Vector:
-    """Return one vector of several; of a single one itself, which is then no copy."""
+    """Return one vector of several; of a single one itself, taken from the list, which is then no copy."""
     return vectors.pop() if len(vectors) == 1 else np.concatenate([np.zeros(0), *vectors])
 
 
