@@ -77,15 +77,10 @@ class Forward:
 def dot(values: Vector, weights: Vector) -> float:
     """Return the weighted sum; what has the weight 0 counts nothing, be it infinite.
 
-    >>> dot(np.array([1.0, np.inf]), np.array([2.0, 0.0]))
+    >>> with np.errstate(invalid="ignore"):
+    ...     dot(np.array([1.0, np.inf]), np.array([2.0, 0.0]))
     2.0
     """
-    with np.errstate(all="ignore"):
-        return quiet_dot(values, weights)
-
-
-def quiet_dot(values: Vector, weights: Vector) -> float:
-    """Return the same where numpy's warnings are off already."""
     n = values.size  # BLAS starts threads for many at once
     if math.isfinite(
         total := float(values.dot(weights))

@@ -27,7 +27,7 @@ OUTPUTS = 3  # outputs that are each tried alone
 def random_weights(problem: Problem, random: np.random.Generator) -> Vector:
     """Return random weights of the outputs that every type holds, those of an array by its size."""
     if problem.y.size == 1:
-        return np.ones(1)
+        return problem.one(0)
     weights = np.empty(problem.y.size)
     for place, size in zip(problem.outputs.slices(), problem.output_sizes, strict=True):
         drawn = random.integers(0, len(WEIGHTS), place.stop - place.start, dtype=np.uint8)
@@ -55,7 +55,8 @@ def examine(problem: Problem, random: np.random.Generator) -> tuple[Vector, Vect
         derivative.slope(beside, u, problem.scale)
     if isinstance(derivative, Forward):
         d = problem.arguments.stored(_signs(problem, random) * problem.scale)
-        along, other = (derivative.slope(problem.x, u, part * d) for part in (1.0, FACTOR))
+        with np.errstate(all="ignore"):
+            along, other = (derivative.slope(problem.x, u, part * d) for part in (1.0, FACTOR))
         if np.isfinite(along) and not abs(other - FACTOR * along) <= SAME * problem.eps * abs(along) * u.size:
             was = f"{FACTOR} times them give {other:.6g}, they give {along:.6g}"
             raise _breach(problem, f"jvp= is not linear in the tangents: {was}")

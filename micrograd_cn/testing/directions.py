@@ -20,7 +20,7 @@ from .libraries import is_tensor
 from .line import Line
 from .lines import FEW_BITS, FEW_CALLS, compare_along, tells
 from .numerical import Estimate, quotient
-from .problem import CALLS, FEW, Problem, length, unit
+from .problem import CALLS, FEW, Problem, length
 from .structures import leaves
 from .subject import Subject
 from .vectors import Indices, Vector, blocks
@@ -83,9 +83,10 @@ def foreign_rows(problem: Problem, seed: int) -> list[Row]:
     kept = examine(problem, random)
     problem.left = CALLS - problem.calls - LAST if problem.bits > FEW_BITS else UNLIMITED
     n, m = problem.x.size, problem.y.size
-    rows = singly(problem) if n * m <= FEW else Sampled(problem, random).rows()
-    if kept:
-        settle(problem, *kept)
+    with np.errstate(all="ignore"):  # beside the point there may be a pole, or the end of the domain
+        rows = singly(problem) if n * m <= FEW else Sampled(problem, random).rows()
+        if kept:
+            settle(problem, *kept)
     return rows + _masked(problem)
 
 
@@ -93,7 +94,7 @@ def singly(problem: Problem) -> list[Row]:
     """Compare every derivative of every output."""
     jobs, arguments = [], []
     for j in np.flatnonzero(problem.live).tolist():
-        u = unit(problem.y.size, j)
+        u = problem.one(j)
         typical = problem.typical(u)
         for i in range(problem.x.size):
 
@@ -143,7 +144,6 @@ class Sampled:
         self._problem = problem
         self._random = np.random.default_rng(random)
         self._arrays = [(path, place) for path, place in problem.arguments.paths() if place.stop > place.start]
-        self._one = functools.cache(lambda output: unit(problem.y.size, output))  # of which one gradient is enough
 
     def rows(self) -> list[Row]:
         """Compare directions, of all arrays and of each, and elements; look for the worst where one disagrees."""
@@ -323,7 +323,7 @@ class Sampled:
         above, below = (problem.value(problem.arguments.stored(problem.x + t * line.v)) for t in (h, -h))
         numeric = (above - below) / (2.0 * h)
         steepest = int(np.argmax(np.where(line.u != 0.0, np.nan_to_num(np.abs(numeric * line.u)), -1.0)))
-        of_one = self._one(steepest)
+        of_one = problem.one(steepest)
         if not math.isfinite(line.slope):
             return of_one
 
@@ -339,7 +339,7 @@ class Sampled:
             some, total = (
                 (left, of_left) if math.fabs(of_left) >= math.fabs(total - of_left) else (right, total - of_left)
             )
-        return self._one(int(some.item()))
+        return problem.one(int(some.item()))
 
 
 @functools.cache

@@ -92,12 +92,11 @@ def integrated(line: Line, ts: Vector) -> tuple[Vector, Vector, float]:
     points = [line.problem.arguments.stored(line.x + t * line.v) for t in ts]
     changes = np.array([line.change(line.problem.value(x)) for x in points])
     slopes, before, after = np.zeros((3, len(ts)))
-    with np.errstate(all="ignore"):
-        for k, x in enumerate(points):
-            along = functools.partial(line.problem.derivative.slope, x, line.u)
-            slopes[k] = along((ts[1] - ts[0]) * line.v)
-            before[k], after[k] = along(x - points[max(k - 1, 0)]), along(points[min(k + 1, len(ts) - 1)] - x)
-        integral, bends = np.cumsum([0.0, *0.5 * (after[:-1] + before[1:])]), np.diff(slopes, 2)
+    for k, x in enumerate(points):
+        along = functools.partial(line.problem.derivative.slope, x, line.u)
+        slopes[k] = along((ts[1] - ts[0]) * line.v)
+        before[k], after[k] = along(x - points[max(k - 1, 0)]), along(points[min(k + 1, len(ts) - 1)] - x)
+    integral, bends = np.cumsum([0.0, *0.5 * (after[:-1] + before[1:])]), np.diff(slopes, 2)
     curvature = 0.25 * math.fabs(float(np.sum(bends[::2])))  # half of what every second point would change
     usual = float(np.median(np.abs(bends)))
     jumps = 0.25 * float(np.sum(np.maximum(np.abs(bends) - 4.0 * usual, 0.0)))

@@ -67,8 +67,7 @@ def read(x: Any) -> NDArray[float64]:
     if isinstance(x, Value):
         x = x.data
     elif whose == "torch":
-        x = x.detach().cpu()
-        x = (x if x.element_size() > 2 else x.double()).numpy()
+        x = (x if x.element_size() > 2 else x.double()).numpy(force=True)
     elif whose == "other" and not hasattr(x, "__array__"):
         x = x.tolist()
     return np.array(x, dtype=np.float64)
@@ -84,7 +83,7 @@ def numbers(x: Any) -> NDArray[Any]:
     if library(x) == "numpy":
         found = x
     elif is_tensor(x) and x.element_size() > 2:
-        found = x.detach().cpu().numpy()
+        found = x.numpy(force=True)
     else:
         found = read(x)
     return found

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .analytic import dot, quiet_dot
+from .analytic import dot
 from .problem import REFUSALS, Problem, length
 from .vectors import Indices, Vector, blocks
 
@@ -86,9 +86,8 @@ class Line:
     def coarse_nearby(self) -> float:
         """How far an output may be off that is of another size on the way to 0, as log(1 + exp(-x)) far above 0 is."""
         moved = self.v != 0.0
-        with np.errstate(all="ignore"):
-            values = [self.problem.value(np.where(moved, part * self.x, self.x)) for part in (0.0, -1.0)]
-            changes = [dot(np.abs(y - self._y), np.abs(self.u)) for y in values]
+        values = [self.problem.value(np.where(moved, part * self.x, self.x)) for part in (0.0, -1.0)]
+        changes = [dot(np.abs(y - self._y), np.abs(self.u)) for y in values]
         return 4.0 * self.problem.eps * max(filter(math.isfinite, changes), default=0.0)
 
     def moves_far_away(self) -> bool:
@@ -112,39 +111,32 @@ class Line:
     def _at_once(self, t: float) -> tuple[float, float]:
         """Return how far the outputs have changed, and what of that is the types'."""
         problem = self.problem
-        with np.errstate(all="ignore"):
-            exact = np.multiply(self.v, t, out=problem.scratch)
-            exact += self.x
-            y, held = problem.at(exact)
-            change = self._change(y)
-            if problem.arguments.exact:
-                return change, 0.0
-            exact -= held
-            gradient = problem.derivative.gradient(self.x, self._undivided)
-            if gradient is None:
-                off = problem.derivative.slope(self.x, self._undivided, exact)
-            else:
-                off = quiet_dot(gradient, exact)
-            return change, -off / self._factor
+        exact = np.multiply(self.v, t, out=problem.scratch)
+        exact += self.x
+        y, held = problem.at(exact)
+        change = self.change(y)
+        if problem.arguments.exact:
+            return change, 0.0
+        exact -= held
+        return change, -problem.derivative.slope(self.x, self._undivided, exact) / self._factor
 
     def _of_many(self, t: float, gradient: Vector) -> tuple[float, float]:
         """Return the same of many numbers, moved in their own types."""
         problem = self.problem
         tree, flats = problem.arguments.blank()
         off, moved = 0.0, self._moved_few
-        with np.errstate(all="ignore"):
-            for flat, (point, move), place in zip(flats, self._leaves, problem.arguments.slices(), strict=True):
-                if moved is None:
-                    np.multiply(move, t, out=flat)
-                    flat += point
-                    continue
-                flat[...] = point
-                some = moved[(moved >= place.start) & (moved < place.stop)]
-                exact = self.x[some] + self.v[some] * t
-                flat[some - place.start] = exact
-                off += float(gradient[some].dot(flat[some - place.start] - exact))
-            found = problem.result(tree)
-            return (math.nan if found is None else self._change_of(*found)), off / self._factor
+        for flat, (point, move), place in zip(flats, self._leaves, problem.arguments.slices(), strict=True):
+            if moved is None:
+                np.multiply(move, t, out=flat)
+                flat += point
+                continue
+            flat[...] = point
+            some = moved[(moved >= place.start) & (moved < place.stop)]
+            exact = self.x[some] + self.v[some] * t
+            flat[some - place.start] = exact
+            off += float(gradient[some].dot(flat[some - place.start] - exact))
+        found = problem.result(tree)
+        return (math.nan if found is None else self._change_of(*found)), off / self._factor
 
     @property
     def _gradient_of_many(self) -> Vector | None:
@@ -182,23 +174,19 @@ class Line:
                 if moved is not None and changes.any():
                     moved[some] |= changes != 0.0
         if not math.isfinite(total):
-            return self._change(outputs.pack(result))
+            return self.change(outputs.pack(result))
         if moved is not None and (moved > self.moved).any():
             self._see(moved)
         return total
 
     def change(self, y: Vector) -> float:
         """Return how far the outputs have changed to become `y`."""
-        with np.errstate(all="ignore"):
-            return self._change(y)
-
-    def _change(self, y: Vector) -> float:
         changes = y - self._y
         if not self._all_moved:
             moved = (changes != 0.0) & np.isfinite(changes)
             if (moved > self.moved).any():
                 self._see(self.moved | moved)
-        return quiet_dot(changes, self.u)
+        return dot(changes, self.u)
 
     def _see(self, moved: NDArray[np.bool_]) -> None:
         """Remember that more outputs have moved; what is known of their rounding is known no more."""
@@ -208,7 +196,6 @@ class Line:
         """Return the derivative that is checked, elsewhere on the line; nan where it refuses."""
         x = self.problem.arguments.stored(self.x + t * self.v)
         try:
-            with np.errstate(all="ignore"):
-                return self.problem.derivative.slope(x, self._undivided, self.v) / self._factor
+            return self.problem.derivative.slope(x, self._undivided, self.v) / self._factor
         except REFUSALS:
             return float("nan")

@@ -109,8 +109,7 @@ def _compare(problem: Problem, title: str, u: Vector, v: Vector, typical: float,
         factor = float(np.sum(v))
         held = max(float(np.max(u)), -float(np.min(u))) < LEAST_LARGEST * math.fabs(factor)
         if not held:
-            with np.errstate(all="ignore"):
-                held = bool(np.isfinite(problem.outputs.stored(u / factor)).all())
+            held = bool(np.isfinite(problem.outputs.stored(u / factor)).all())
         if held:
             typical /= math.fabs(factor)
         else:  # few bits do not hold the weight of so small a step

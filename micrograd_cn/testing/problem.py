@@ -113,6 +113,7 @@ class Problem:
         self.point = self.arguments.typed(self.x) if many else []  # of many numbers, those of the point as they came
         self.results = self.outputs.typed(self.y) if many else []
         self.scale = np.concatenate([sizes(self.x[place]) for place in self.arguments.slices()])
+        self.one = functools.cache(lambda output: unit(self.y.size, output))  # weights, of which one gradient is enough
         self.scratch = np.empty(self.x.size)  # for what is needed a moment, as a point on a line
         self.least = max(self.arguments.least, self.outputs.least)
         self.bits = bits = -math.log2(self.eps)
@@ -137,14 +138,10 @@ class Problem:
 
     def value(self, x: Vector) -> Vector:
         """Return the outputs, nan where the function refuses what is outside its domain."""
-        with np.errstate(all="ignore"):
-            return self.at(x)[0]
+        return self.at(x)[0]
 
     def at(self, x: Vector) -> tuple[Vector, Vector]:
-        """Return the outputs near `x`, and the point at which they are: the nearest that the types hold.
-
-        Numpy's warnings are to be off.
-        """
+        """Return the outputs near `x`, and the point at which they are: the nearest that the types hold."""
         made, held = self.arguments.held(x)
         key = b"" if self._seen is None else held.tobytes()
         if self._seen and key in self._seen:

@@ -18,6 +18,13 @@ from . import stand_ins
 from .stand_ins import Array, Tensor, elementwise
 
 
+@pytest.fixture(autouse=True)
+def quiet():
+    """As the check has it for all that it does beside the point."""
+    with np.errstate(all="ignore"):
+        yield
+
+
 def test_no_library_is_imported_that_is_not_used():
     code = (
         "import sys\n"

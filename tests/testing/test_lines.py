@@ -19,6 +19,13 @@ from micrograd_cn.testing.problem import Problem
 from micrograd_cn.testing.tolerance import ForArrays
 
 
+@pytest.fixture(autouse=True)
+def quiet():
+    """As the check has it for all that it does beside the point."""
+    with np.errstate(all="ignore"):
+        yield
+
+
 class Counted:
     """A function of an array that knows where it was called."""
 
