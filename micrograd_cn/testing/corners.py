@@ -23,8 +23,11 @@ def is_corner(line: Line) -> bool:
     smooth, as the middle one of three equal numbers is along one of them. Or the function bends along halves of a
     direction, though it may be smooth along the whole of it, as relu is at many zeros where their bends cancel.
     """
-    equal = tied(line.x)
-    several = np.count_nonzero(equal & (line.v != 0.0)) > 1
+    equal = line.problem.equal if line.x is line.problem.x else tied(line.x)
+    moved = np.count_nonzero(equal & (line.v != 0.0))
+    if not moved:
+        return False
+    several = moved > 1
     for directions in _halves(line) if several else _besides(line, equal):
         lines = [Line(line.problem, line.u, v, line.x) for v in directions]
         if _lasting(lines, _departure) or (several and any(_lasting([half], _sides) for half in lines[:2])):
@@ -43,10 +46,9 @@ def _halves(line: Line) -> Iterator[tuple[Vector, Vector, Vector]]:
 def _besides(line: Line, equal: NDArray[np.bool_]) -> Iterator[tuple[Vector, Vector, Vector]]:
     """Yield a direction, others that move numbers which are equal to others and stay along it, and their sum."""
     random, v = np.random.default_rng(0), line.v
-    if (equal & (v != 0.0)).any():
-        for _ in range(CORNERS):
-            other = np.where(equal & (v == 0.0), random.normal(size=v.size) * line.problem.scale, 0.0)
-            yield v, other, v + other
+    for _ in range(CORNERS):
+        other = np.where(equal & (v == 0.0), random.normal(size=v.size) * line.problem.scale, 0.0)
+        yield v, other, v + other
 
 
 def _departure(lines: Sequence[Line], h: float) -> list[float]:

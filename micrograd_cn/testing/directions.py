@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import sys
@@ -19,7 +20,7 @@ from .contract import examine, random_weights, settle
 from .libraries import is_tensor
 from .line import Line
 from .lines import FEW_BITS, FEW_CALLS, compare_along, tells
-from .numerical import Estimate, quotient
+from .numerical import Estimate, Spent, quotient
 from .problem import CALLS, FEW, Problem, length
 from .structures import leaves
 from .subject import Subject
@@ -34,6 +35,7 @@ STEPS = np.arange(256, 512) / 512  # of a scale, by which the numbers are moved 
 MUCH = 0.1  # by which a derivative is off that shows a mistake well
 AWAY = (2.0**-4, 2.0**-3, 2.0**-2)  # of a scale, where it is next to the point
 ENOUGH = 3  # elements that are wrong, to stop
+FURTHER = 16  # calls for an element when another one is known to be wrong: one that shows a mistake well takes 8
 LAST = 8  # calls that are made when all is compared
 UNLIMITED = 10**9  # as in types of few digits, where it takes many calls to tell a mistake from noise
 
@@ -112,14 +114,20 @@ def in_turn(
 ) -> list[tuple[Row, Line]]:
     """Return the comparisons, until so many are wrong: each has its share of the calls of `f`, `others` have theirs.
 
-    What its share did not tell has the rest once more.
+    What its share did not tell has the rest once more; but those beside a wrong one, of which there are to be `enough`,
+    have few.
     """
     found: list[tuple[Row, Line]] = []
     kept = problem.left * others / (len(jobs) + others) if jobs else 0.0
+    wrong = 0
     for k, job in enumerate(jobs):
-        found.append(problem.within((problem.left - kept) / (len(jobs) - k), job))
-        if sum(row.agrees is False for row, _ in found) >= enough:
-            return found
+        firm = wrong > 0 and enough < math.inf and problem.bits > FEW_BITS
+        found.append(problem.within(FURTHER if firm else (problem.left - kept) / (len(jobs) - k), job, firm))
+        wrong += found[-1][0].agrees is False
+        if wrong >= enough:
+            break
+    if wrong and enough < math.inf:
+        return found
     unknown = [k for k, (row, _) in enumerate(found) if row.note == FEW_CALLS]
     for n, k in enumerate(unknown):
         again = problem.within((problem.left - kept) / (len(unknown) - n), jobs[k])
@@ -184,10 +192,13 @@ class Sampled:
         if row.agrees is None and row.note.startswith("kink"):
             row, line = self._beside(self._title(i), u, problem.along(i), typical)
         if row.agrees is False and problem.y.size > 1:
-            of_one = self._wrong_output(line)
-            title = problem.title(int(np.argmax(of_one)), i)
-            named, _ = compare_along(problem, title, of_one, problem.along(i), problem.typical(of_one))
-            row = replace(named if named.agrees is False else row, cause=self._cause(i, u, row))
+            cause = self._cause(i, u, row)
+            with contextlib.suppress(Spent):
+                of_one = self._wrong_output(line)
+                title = problem.title(int(np.argmax(of_one)), i)
+                named, _ = compare_along(problem, title, of_one, problem.along(i), problem.typical(of_one))
+                row = named if named.agrees is False else row
+            row = replace(row, cause=cause)
         return replace(row, argument=problem.arguments.path(i)), line
 
     def _cause(self, i: int, u: Vector, row: Row) -> str:

@@ -49,7 +49,7 @@ def compare_along(
         x: another point.
         whole: the size of the whole gradient; a derivative that is nothing beside it may be hidden by rounding.
     """
-    first, line = _compare(problem, title, u, v, typical, x)
+    (first, line), of_first = _compare(problem, title, u, v, typical, x), typical
     if first.agrees and not first.noisy:
         return first, line
     moved = np.flatnonzero(v != 0.0)  # few of many, along an element
@@ -57,17 +57,20 @@ def compare_along(
     own = np.where(here == 0.0, np.minimum(steps, 1.0), power_of_2(here))
     for other in (np.ones(steps.size), own):
         factors = np.abs(np.log2(other / steps))
-        wrong = first.agrees is False and np.mean(factors > 4.0) > 0.1  # of the steps, maybe: many far too large
-        if wrong or (first.agrees is None and np.max(factors) > 2.0):
-            part = float(np.max(other) / np.max(steps))
+        many = np.count_nonzero(factors > 4.0) > 0.1 * factors.size  # of the steps are far too large, maybe
+        if (first.agrees is False and many) or (first.agrees is None and factors.max() > 2.0):
+            of_other = typical * float(other.max() / steps.max())
             along_other = np.zeros(v.size)
             along_other[moved] = np.sign(v[moved]) * other
-            again, along = _compare(problem, title, u, along_other, typical * part, x)
+            again, along = _compare(problem, title, u, along_other, of_other, x)
             unseen = not line.moved.any() and along.moved.any()
             if again.agrees or unseen or (first.agrees is None and again.agrees is False):
-                first, line = again, along
+                first, line, of_first = again, along, of_other
     if first.agrees is False and math.isfinite(first.analytic):
-        note = _excuse(problem, first, line, title, u, typical * float(np.max(np.abs(line.v)) / np.max(steps)))
+        try:
+            note = _excuse(problem, first, line, title, u, of_first)
+        except Spent:
+            note = FEW_CALLS
         if note:
             first = replace(first, agrees=None, note=note, noisy=not note.startswith("kink"))
     if first.noisy and 5.0 * first.numeric.error + math.fabs(first.analytic) <= NEGLIGIBLE * whole:
@@ -106,8 +109,8 @@ def _is_stair(line: Line, analytic: float, off: float) -> bool:
 def _compare(problem: Problem, title: str, u: Vector, v: Vector, typical: float, x: Vector | None) -> tuple[Row, Line]:
     factor = 1.0
     if np.count_nonzero(v != 0.0) == 1:  # the derivative by an element, not by a multiple of it
-        factor = float(np.sum(v))
-        held = max(float(np.max(u)), -float(np.min(u))) < LEAST_LARGEST * math.fabs(factor)
+        factor = float(v.sum())
+        held = max(float(u.max()), -float(u.min())) < LEAST_LARGEST * math.fabs(factor)
         if not held:
             held = bool(np.isfinite(problem.outputs.stored(u / factor)).all())
         if held:
@@ -158,7 +161,7 @@ def _told(problem: Problem, title: str, line: Line, typical: float) -> Row:
             off = math.fabs(question.analytic - question.central.slope)
             coarse = math.nan if few else line.coarse
             if not off <= coarse:
-                problem.suspect()
+                problem.suspect(sure=not math.isfinite(line.slope))
                 coarse = math.nan if few else line.coarse_nearby()
             if off <= coarse:
                 return Row(title, line.slope, question.central, None, hidden(coarse), noisy=True)
@@ -229,7 +232,7 @@ def _at_a_glance(line: Line, title: str, tolerance: ForArrays, typical: float) -
     telling = off * steps.finest > 40.0 * line.rounding  # else noise hides what the finest steps would show
     if not _stands_out(line, e.slope, off, (*steps.first[-2:], *([steps.finest] if telling else []))):
         return None
-    line.problem.suspect()
+    line.problem.suspect(sure=telling)
     if not telling and off <= line.coarse_nearby():
         return None
     return Row(title, line.slope, e, False, order=_order(line))

@@ -16,7 +16,7 @@ from .numerical import Spent, Steps
 from .report import GradientMismatch, NotDeterministic, NothingCompared
 from .structures import leaves
 from .surroundings import generators, moved_generator
-from .vectors import BLOCK, Packed, Vector, blocks
+from .vectors import BLOCK, Packed, Vector, blocks, tied
 
 __tracebackhide__ = True
 
@@ -58,7 +58,7 @@ class Problem:
     ) -> None:
         self.calls = 0
         self.left: float = CALLS
-        self._limit = math.inf
+        self._limit, self._firm = math.inf, False
         self._seen: dict[bytes, Vector] | None = {}
 
         def counted(*args: Any) -> Any:
@@ -121,20 +121,22 @@ class Problem:
         self.steps = Steps([2.0**-k for k in first], 2.0 ** -round(0.75 * bits), 1e-2 * self.rtol, stops=True)
         self.noise_steps = [round(bits * part) for part in (0.77, 0.54, 0.42, 0.31)]
 
-    def within(self, share: float, compare: Callable[[], T]) -> T:
+    def within(self, share: float, compare: Callable[[], T], firm: bool = False) -> T:
         """Return what `compare` returns from at most so many calls, which are taken from those that are left.
 
-        Where something looks wrong, `suspect` lets it call as often as it needs, and takes nothing from the others.
+        Where something looks wrong, `suspect` lets it call as often as it needs, and takes nothing from the others,
+        unless the share is `firm` and it is not sure.
         """
-        before, self._limit = self.calls, self.calls + share
+        before, self._limit, self._firm = self.calls, self.calls + share, firm
         found = compare()
         self.left -= self.calls - before if self._limit < math.inf else 0
         self._limit = math.inf
         return found
 
-    def suspect(self) -> None:
-        """Let what looks wrong be looked at until it is known."""
-        self._limit = math.inf
+    def suspect(self, sure: bool = False) -> None:
+        """Let what looks wrong be looked at until it is known; of few calls that are firm, what is wrong for `sure`."""
+        if sure or not self._firm:
+            self._limit = math.inf
 
     def value(self, x: Vector) -> Vector:
         """Return the outputs, nan where the function refuses what is outside its domain."""
@@ -178,6 +180,11 @@ class Problem:
         """Of each array of the outputs a power of 2 that is about its size."""
         sizes = (math.log2(rms(self.y[place])) for place in self.outputs.slices())
         return [2.0 ** round(min(max(size, -8.0), 8.0)) for size in sizes]
+
+    @functools.cached_property
+    def equal(self) -> NDArray[np.bool_]:
+        """Which numbers of the point are equal to others."""
+        return tied(self.x)
 
     def same_gradient(self, first: Vector, second: Vector) -> None:
         """Raise what says so unless two calls of the derivative gave the same."""

@@ -55,9 +55,10 @@ def test_no_derivative_is_compared_singly_as_0():
 
 def test_every_comparison_has_its_share_of_the_calls_and_what_that_did_not_tell_has_the_rest_once_more():
     class Shares:
-        left, shares = 91.5, []
+        left, bits, shares = 91.5, 24, []
 
-        def within(self, share, compare):
+        def within(self, share, compare, firm=False):
+            assert not firm
             self.shares.append(share)
             self.left -= 4.0
             return compare()
@@ -73,9 +74,9 @@ def test_every_comparison_has_its_share_of_the_calls_and_what_that_did_not_tell_
 
 def test_what_the_rest_of_the_calls_tells_takes_the_place_of_what_a_share_did_not():
     class All:
-        left = 90.0
+        left, bits = 90.0, 24
 
-        def within(self, share, compare):
+        def within(self, share, compare, firm=False):
             return compare()
 
     def job(*found):
