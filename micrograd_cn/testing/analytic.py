@@ -50,10 +50,14 @@ class Reverse:
 
     def gradient(self, x: Vector, u: Vector) -> Vector:
         """Return the gradient at `x` of the outputs' sum weighted by `u`."""
-        same = [found for found in self._last if found[0] is x and found[1] is u]
-        found = same[0] if same else (x, u, self._pull(x, u))
-        self._last = [found, *[other for other in self._last if other is not found][:1]]
-        return found[2]
+        for k, (point, weights, gradient) in enumerate(self._last):
+            if point is x and weights is u:
+                if k:
+                    self._last.reverse()
+                return gradient
+        gradient = self._pull(x, u)
+        self._last = [(x, u, gradient), *self._last[:1]]
+        return gradient
 
     def slope(self, x: Vector, u: Vector, d: Vector) -> float:
         """Return the derivative at `x`, along `d`, of the outputs' sum weighted by `u`."""

@@ -130,7 +130,8 @@ def _told(problem: Problem, title: str, line: Line, typical: float) -> Row:
     if few:
         line.moves_far_away()
     first, last = problem.steps.first[0], problem.steps.first[-1 if few else 0]
-    change, near = (max(math.fabs(line(h)), math.fabs(line(-h))) for h in (first, last))
+    change = max(math.fabs(line(first)), math.fabs(line(-first)))
+    near = max(math.fabs(line(last)), math.fabs(line(-last))) if few else change
     if not few and not math.isfinite(change) and _is_far(line):
         return Row(title, line.slope, Estimate(math.nan, math.inf), None, "outside the domain, so far away")
     moved = change / first if math.isfinite(change) else 0.0
@@ -138,7 +139,7 @@ def _told(problem: Problem, title: str, line: Line, typical: float) -> Row:
         typical = max(min(typical, 1e4 * moved), math.sqrt(problem.eps) * min(moved, near / last))
     elif line.slope == 0.0 and math.isfinite(change) and not (few and line.moved.any()):
         return _unmoved(title, line)
-    if not few and _is_hidden(line, first):  # before the costly ways to tell a little more
+    if not few and _is_hidden(line, first, change):  # before the costly ways to tell a little more
         error = 4.0 * line.rounding / first
         estimate = Estimate(_central(line, first), error, error)
         return Row(title, line.slope, estimate, None, hidden(line.rounding), True)
@@ -201,10 +202,9 @@ def _central(line: Line, h: float) -> float:
     return quotient(line, 0.0, h)
 
 
-def _is_hidden(line: Line, first: float) -> bool:
+def _is_hidden(line: Line, first: float, change: float) -> bool:
     """Return whether even the largest step moves the outputs too little to tell 1 %, and shows no mistake beyond."""
-    telling = HIDDEN * line.rounding
-    if not max(math.fabs(line(first)), math.fabs(line(-first)), first * math.fabs(line.slope)) < telling:
+    if not max(change, first * math.fabs(line.slope)) < HIDDEN * line.rounding:
         return False
     return (
         math.fabs(_central(line, first) - line.slope) * first
@@ -230,12 +230,13 @@ def _at_a_glance(line: Line, title: str, tolerance: ForArrays, typical: float) -
     if not math.isfinite(off) or off <= max(noisy.allowed(line.slope, e), line.coarse):
         return None
     telling = off * steps.finest > 40.0 * line.rounding  # else noise hides what the finest steps would show
-    if not _stands_out(line, e.slope, off, (*steps.first[-2:], *([steps.finest] if telling else []))):
+    small = steps.first[-2], steps.finest if telling else steps.first[-1]
+    if not _stands_out(line, e.slope, off, small):
         return None
     line.problem.suspect(sure=telling)
     if not telling and off <= line.coarse_nearby():
         return None
-    return Row(title, line.slope, e, False, order=_order(line))
+    return Row(title, line.slope, e, False, order=_order(line, *small))
 
 
 def _stands_out(line: Line, slope: float, off: float, steps: Sequence[float]) -> bool:
@@ -250,9 +251,8 @@ def _stands_out(line: Line, slope: float, off: float, steps: Sequence[float]) ->
     return slope != 0.0 or not line.moves_far_away()
 
 
-def _order(line: Line) -> float:
+def _order(line: Line, larger: float, smaller: float) -> float:
     """Return the Taylor remainder's order between two small steps."""
-    larger, smaller = line.problem.steps.first[-2:]
     left = [math.hypot(*(line(t) - t * line.slope for t in (h, -h))) for h in (larger, smaller)]
     return math.log(left[0] / left[1]) / math.log(larger / smaller)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 from collections.abc import Callable, Collection, Sequence
@@ -71,10 +72,8 @@ class Problem:
         self.x = self.arguments.vector
         if not self.x.size:
             raise NothingCompared(f"{heading} compared nothing: {_without_floats(self.arguments)}")
-        before = generators()
         tree = self.arguments.tree(self.x)
         result = counted(*tree)
-        drawn = moved_generator(before)
         if changed := self.arguments.changed(tree, self.x):
             raise GradientMismatch(
                 f"{heading}: f changes its argument {changed}; its gradient would be taken at another point than its "
@@ -90,7 +89,7 @@ class Problem:
         self.live: NDArray[np.bool_] = np.isfinite(self.y)
         again = self.outputs.pack(counted(*self.arguments.tree(self.x)))
         self.eps = max(self.arguments.eps, self.outputs.eps)
-        self._same("it", self.y, again, self.outputs, drawn)
+        self._same("it", self.y, again, self.outputs, self._draws)
         if not self.live.any():
             what = "the function" if self.y.size == 1 else self.outputs.names(0)
             raise NothingCompared(f"{heading}: outside the domain, {what} is {self.y[0]} there")
@@ -188,9 +187,16 @@ class Problem:
 
     def same_gradient(self, first: Vector, second: Vector) -> None:
         """Raise what says so unless two calls of the derivative gave the same."""
-        self._same("the gradient", first, second, self.arguments, "")
+        self._same("the gradient", first, second, self.arguments, str)
 
-    def _same(self, what: str, first: Vector, second: Vector, packed: Packed, drawn: str) -> None:
+    def _draws(self) -> str:
+        """Return which generator the function draws random numbers from; "" if none."""
+        before = generators()
+        with contextlib.suppress(Exception):  # of which the user is told when there is no other news
+            self.f(*self.arguments.tree(self.x))
+        return moved_generator(before)
+
+    def _same(self, what: str, first: Vector, second: Vector, packed: Packed, draws: Callable[[], str]) -> None:
         if np.array_equal(first, second):
             return
         with np.errstate(all="ignore"):
@@ -198,7 +204,8 @@ class Problem:
         if (other := apart | (np.isnan(first) != np.isnan(second))).any():
             i = int(np.argmax(other))
             of = f"{what}, at {packed.names(i)}," if packed.vector.size > 1 else what
-            cure = f"; f draws from {drawn}: seed it inside f, or let the numbers be an argument" if drawn else ""
+            from_one = draws()
+            cure = f"; f draws from {from_one}: seed it inside f, or let the numbers be an argument" if from_one else ""
             raise NotDeterministic(
                 f"{self.heading}: not deterministic, two calls of {of} gave {first[i]} and {second[i]}{cure}"
             )
@@ -259,7 +266,8 @@ def rms(x: Vector) -> float:
     >>> rms(np.array([3.0, -3.0, 3.0, -3.0]))
     3.0
     """
-    return length(x) / math.sqrt(x.size) or 1.0 if x.size else 1.0
+    with np.errstate(all="ignore"):
+        return length(x) / math.sqrt(x.size) or 1.0 if x.size else 1.0
 
 
 def length(x: Vector, factors: Vector | None = None) -> float:
@@ -267,14 +275,14 @@ def length(x: Vector, factors: Vector | None = None) -> float:
 
     It is right however large or small the numbers are.
 
-    >>> [length(size * np.array([3.0, -4.0, np.nan])) / size for size in (1.0, 2.0**700, 2.0**-700)]
+    >>> with np.errstate(all="ignore"):
+    ...     [length(size * np.array([3.0, -4.0, np.nan])) / size for size in (1.0, 2.0**700, 2.0**-700)]
     [5.0, 5.0, 5.0]
     """
-    with np.errstate(all="ignore"):
-        if x.size <= BLOCK:
-            return _length(x if factors is None else x * factors)
-        places = blocks(slice(0, x.size))
-        return math.hypot(*(_length(x[some] if factors is None else x[some] * factors[some]) for some in places))
+    if x.size <= BLOCK:
+        return _length(x if factors is None else x * factors)
+    places = blocks(slice(0, x.size))
+    return math.hypot(*(_length(x[some] if factors is None else x[some] * factors[some]) for some in places))
 
 
 def _length(x: Vector) -> float:

@@ -631,8 +631,8 @@ def test_far_too_large_or_small_is_more_than_sixteen_times():
         assert row.analytic == pytest.approx(3.0 * factor), "along what was asked for, if it is wrong there too"
         return len(f.points)
 
-    assert calls(17.0) > calls(16.0) + 6, "the steps of another comparison"
-    assert calls(1.0 / 17.0) > calls(1.0 / 16.0) + 6
+    assert calls(17.0) >= calls(16.0) + 6, "the steps of another comparison"
+    assert calls(1.0 / 17.0) >= calls(1.0 / 16.0) + 6
 
 
 @pytest.mark.parametrize("x", [3.0, -3.0, 0.0])

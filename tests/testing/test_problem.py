@@ -428,6 +428,7 @@ def test_sizes_are_powers_of_2():
     assert sizes(np.array([0.25, np.nan])).tolist() == [0.25, 0.125]
 
 
+@np.errstate(all="ignore")
 def test_the_length_of_a_vector_is_that_of_what_is_finite_however_large_or_small():
     assert length(np.array([2.0**-10, 2.0**-11])) == math.sqrt(1.25) * 2.0**-10
     assert length(np.zeros(2)) == length(np.array([np.nan])) == length(np.zeros(0)) == 0.0
