@@ -13,7 +13,7 @@ from .analytic import Forward, Reverse
 from .libraries import is_tensor, library
 from .problem import Problem
 from .report import GradientMismatch
-from .vectors import Vector
+from .vectors import Vector, drawn, joined
 
 __tracebackhide__ = True
 
@@ -28,10 +28,8 @@ def random_weights(problem: Problem, random: np.random.Generator) -> Vector:
     """Return random weights of the outputs that every type holds, those of an array by its size."""
     if problem.y.size == 1:
         return problem.one(0)
-    weights = np.empty(problem.y.size)
-    for place, size in zip(problem.outputs.slices(), problem.output_sizes, strict=True):
-        drawn = random.integers(0, len(WEIGHTS), place.stop - place.start, dtype=np.uint8)
-        np.take(WEIGHTS / size, drawn, out=weights[place], mode="clip")
+    places = zip(problem.outputs.slices(), problem.output_sizes, strict=True)
+    weights = joined([drawn(WEIGHTS / size, place.stop - place.start, random) for place, size in places])
     if not problem.all_live:
         weights[~problem.live] = 0.0
     return weights
@@ -39,7 +37,7 @@ def random_weights(problem: Problem, random: np.random.Generator) -> Vector:
 
 def _signs(problem: Problem, random: np.random.Generator) -> Vector:
     """Return 1 or -1 at random for each number of the point."""
-    return np.take([-1.0, 1.0], random.integers(0, 2, problem.x.size, dtype=np.uint8), mode="clip")
+    return drawn(np.array([-1.0, 1.0]), problem.x.size, random)
 
 
 def examine(problem: Problem, random: np.random.Generator) -> tuple[Vector, Vector] | None:

@@ -24,7 +24,7 @@ from .numerical import Estimate, Spent, quotient
 from .problem import CALLS, FEW, Problem, length
 from .structures import leaves
 from .subject import Subject
-from .vectors import Indices, Vector, blocks
+from .vectors import Indices, Vector, blocks, drawn
 
 __tracebackhide__ = True
 
@@ -280,10 +280,9 @@ class Sampled:
     def _direction(self, g: Vector | None, uphill: float) -> Vector:
         """Return a random direction, half a scale or more of each element, that goes uphill in a part of them."""
         problem, random = self._problem, self._random
-        drawn = random.integers(0, STEPS.size, problem.x.size, dtype=np.uint8)
         if g is None:
             uphill = 0.0
-        v = np.take(_steps(uphill), drawn, mode="clip")
+        v = drawn(_steps(uphill), problem.x.size, random)
         if g is not None and uphill:
             for some in blocks(slice(0, v.size)):
                 v[some] *= np.copysign(1.0, g[some])

@@ -192,10 +192,11 @@ class Packed:
         Raises:
             ValueError: it has another structure, or an array another shape.
         """
-        found = np.zeros(self.vector.size)
+        found = np.empty(self.vector.size)
         for (_, path, shape, place), (_, _, x) in zip(self._parts, self.blocks(tree, what), strict=True):
             if x is None:
                 self.missing.add(path)
+                found[place] = 0.0
                 continue
             try:
                 value = numbers(x)
@@ -258,6 +259,18 @@ def blocks(place: slice) -> Iterator[slice]:
     """
     for start in range(place.start, place.stop, BLOCK):
         yield slice(start, min(start + BLOCK, place.stop))
+
+
+def drawn(values: Vector, n: int, random: np.random.Generator) -> Vector:
+    """Return so many numbers drawn from up to 256 values.
+
+    >>> drawn(np.array([0.5]), 2, np.random.default_rng(0))
+    array([0.5, 0.5])
+    """
+    found, indices = np.empty(n), random.integers(0, values.size, n, dtype=np.uint8)
+    for some in blocks(slice(0, n)):
+        np.take(values, indices[some], out=found[some], mode="clip")
+    return found
 
 
 def joined(vectors: list[Vector]) -> Vector:
