@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from .libraries import is_tensor, kind, read
-from .vectors import BLOCK, Packed, Vector, blocks, joined
+from .vectors import BLOCK, Packed, Vector, blocks, joined, remembered
 
 __tracebackhide__ = True
 
@@ -45,19 +45,11 @@ class Reverse:
         run: Run | None = None,
         graph: Callable[[Any], list[int]] | None = None,
     ) -> None:
-        self._pull, self.run, self.graph = pull, run, graph
-        self._last: list[tuple[Vector, Vector, Vector]] = []  # of many weights, and of one output in turn with them
+        self._pull, self.run, self.graph = remembered(pull), run, graph
 
     def gradient(self, x: Vector, u: Vector) -> Vector:
         """Return the gradient at `x` of the outputs' sum weighted by `u`."""
-        for k, (point, weights, gradient) in enumerate(self._last):
-            if point is x and weights is u:
-                if k:
-                    self._last.reverse()
-                return gradient
-        gradient = self._pull(x, u)
-        self._last = [(x, u, gradient), *self._last[:1]]
-        return gradient
+        return self._pull(x, u)
 
     def slope(self, x: Vector, u: Vector, d: Vector) -> float:
         """Return the derivative at `x`, along `d`, of the outputs' sum weighted by `u`."""

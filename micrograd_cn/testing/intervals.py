@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from dataclasses import replace
 from typing import NamedTuple
@@ -93,9 +92,9 @@ def integrated(line: Line, ts: Vector) -> tuple[Vector, Vector, float]:
     changes = np.array([line.change(line.problem.value(x)) for x in points])
     slopes, before, after = np.zeros((3, len(ts)))
     for k, x in enumerate(points):
-        along = functools.partial(line.problem.derivative.slope, x, line.u)
-        slopes[k] = along((ts[1] - ts[0]) * line.v)
-        before[k], after[k] = along(x - points[max(k - 1, 0)]), along(points[min(k + 1, len(ts) - 1)] - x)
+        slopes[k] = line.slope_along((ts[1] - ts[0]) * line.v, x)
+        before[k] = line.slope_along(x - points[max(k - 1, 0)], x)
+        after[k] = line.slope_along(points[min(k + 1, len(ts) - 1)] - x, x)
     integral, bends = np.cumsum([0.0, *0.5 * (after[:-1] + before[1:])]), np.diff(slopes, 2)
     curvature = 0.25 * math.fabs(float(np.sum(bends[::2])))  # half of what every second point would change
     usual = float(np.median(np.abs(bends)))

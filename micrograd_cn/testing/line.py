@@ -26,20 +26,17 @@ class Line:
         u: the weights.
         v: the direction.
         x: the point.
-        factor: a power of 2 by which the weights are divided.
+        factor: by which all is divided.
 
     Attributes:
-        u: the weights, divided.
         slope: the derivative that is checked.
         moved: which outputs have been seen to change.
     """
 
     def __init__(self, problem: Problem, u: Vector, v: Vector, x: Vector, factor: float = 1.0) -> None:
-        self.problem, self.v, self.x = problem, v, x
-        self.u = u if factor == 1.0 else u / factor
-        self._undivided, self._factor = u, factor  # one gradient serves lines of many elements
+        self.problem, self.u, self.v, self.x, self.factor = problem, u, v, x, factor
         self._y = problem.y if x is problem.x else problem.value(x)
-        self.slope = problem.derivative.slope(x, u, v) / factor
+        self.slope = self.slope_along(v, x)
         self.moved = np.zeros(self._y.size, bool)
         self._all_moved = False
         self._rounding: float | None = None
@@ -51,11 +48,13 @@ class Line:
         """How far the outputs' last bits may carry it: of those that change, or of all if none does."""
         if self._rounding is None:
             u, y, outputs = self.u, self._y, self.problem.outputs
-            if not self._all_moved and self.moved.any():
-                u, y = u[self.moved], y[self.moved]
+            if self._all_moved or not self.moved.any():
+                of_outputs = self.problem.length(u, y)
+            else:
+                of_outputs = length(u[self.moved], y[self.moved])
             if self._least is None:
-                self._least = math.hypot(0.5 * outputs.subnormal * length(self.u), self._argument_rounding)
-            self._rounding = math.hypot(0.5 * outputs.eps * length(u, y), self._least)
+                self._least = math.hypot(0.5 * outputs.subnormal * self.problem.length(u), self._argument_rounding)
+            self._rounding = math.hypot(0.5 * outputs.eps * of_outputs, self._least) / math.fabs(self.factor)
         return self._rounding
 
     @property
@@ -64,12 +63,12 @@ class Line:
         arguments, gradient = self.problem.arguments, self._gradient_of_many
         if arguments.exact or gradient is None or self._moved_few is not None:
             return 0.0
-        return arguments.eps * length(gradient, self.v) / math.fabs(self._factor)
+        return arguments.eps * length(gradient, self.v)
 
     @property
     def slope_rounding(self) -> float:
         """How far the last bits of a gradient may carry the slope; of what is not finite, not at all."""
-        tiny = self.problem.arguments.subnormal * length(self.v) / math.fabs(self._factor)
+        tiny = self.problem.arguments.subnormal * length(self.v) / math.fabs(self.factor)
         last_bits = 0.5 * max(self.problem.eps * math.fabs(self.slope), tiny)
         return last_bits if math.isfinite(last_bits) else 0.0
 
@@ -81,14 +80,14 @@ class Line:
             length(weights[place]) * float(np.max(np.abs(self._y[place]), initial=0.0))
             for place in self.problem.outputs.slices()
         ]
-        return 4.0 * self.problem.outputs.eps * math.hypot(*beside)
+        return 4.0 * self.problem.outputs.eps * math.hypot(*beside) / math.fabs(self.factor)
 
     def coarse_nearby(self) -> float:
         """How far an output may be off that is of another size on the way to 0, as log(1 + exp(-x)) far above 0 is."""
         moved = self.v != 0.0
         values = [self.problem.value(np.where(moved, part * self.x, self.x)) for part in (0.0, -1.0)]
         changes = [dot(np.abs(y - self._y), np.abs(self.u)) for y in values]
-        return 4.0 * self.problem.eps * max(filter(math.isfinite, changes), default=0.0)
+        return 4.0 * self.problem.eps * max(filter(math.isfinite, changes), default=0.0) / math.fabs(self.factor)
 
     def moves_far_away(self) -> bool:
         """Return whether the outputs change at large steps, at least."""
@@ -118,7 +117,7 @@ class Line:
         if problem.arguments.exact:
             return change, 0.0
         exact -= held
-        return change, -problem.derivative.slope(self.x, self._undivided, exact) / self._factor
+        return change, -self.slope_along(exact, self.x)
 
     def _of_many(self, t: float, gradient: Vector) -> tuple[float, float]:
         """Return the same of many numbers, moved in their own types."""
@@ -136,13 +135,13 @@ class Line:
             flat[some - place.start] = exact
             off += float(gradient[some].dot(flat[some - place.start] - exact))
         found = problem.result(tree)
-        return (math.nan if found is None else self._change_of(*found)), off / self._factor
+        return (math.nan if found is None else self._change_of(*found)), off / self.factor
 
     @property
     def _gradient_of_many(self) -> Vector | None:
         """The gradient, if numbers are so many that numpy moves them in their own types."""
         problem = self.problem
-        return problem.derivative.gradient(self.x, self._undivided) if problem.in_types else None
+        return problem.derivative.gradient(self.x, self.u) if problem.in_types else None
 
     @functools.cached_property
     def _moved_few(self) -> Indices | None:
@@ -177,7 +176,7 @@ class Line:
             return self.change(outputs.pack(result))
         if moved is not None and (moved > self.moved).any():
             self._see(moved)
-        return total
+        return total / self.factor
 
     def change(self, y: Vector) -> float:
         """Return how far the outputs have changed to become `y`."""
@@ -186,16 +185,20 @@ class Line:
             moved = (changes != 0.0) & np.isfinite(changes)
             if (moved > self.moved).any():
                 self._see(self.moved | moved)
-        return dot(changes, self.u)
+        return dot(changes, self.u) / self.factor
 
     def _see(self, moved: NDArray[np.bool_]) -> None:
         """Remember that more outputs have moved; what is known of their rounding is known no more."""
         self.moved, self._all_moved, self._rounding = moved, bool(moved.all()), None
 
+    def slope_along(self, d: Vector, x: Vector) -> float:
+        """Return the derivative that is checked, at a point along a direction."""
+        return self.problem.derivative.slope(x, self.u, d) / self.factor
+
     def slope_at(self, t: float) -> float:
         """Return the derivative that is checked, elsewhere on the line; nan where it refuses."""
         x = self.problem.arguments.stored(self.x + t * self.v)
         try:
-            return self.problem.derivative.slope(x, self._undivided, self.v) / self._factor
+            return self.slope_along(self.v, x)
         except REFUSALS:
             return float("nan")

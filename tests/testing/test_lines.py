@@ -384,7 +384,7 @@ def test_the_derivative_by_one_element_is_no_multiple_of_it(size):
 
 
 @pytest.mark.parametrize("x", [1e-6, -1e-6, -2e-7])
-def test_in_few_digits_a_small_number_is_compared_by_a_multiple_where_its_weight_would_be_infinite(x):
+def test_in_few_digits_the_derivative_by_a_number_that_is_moved_by_little_is_no_multiple_of_it_either(x):
     for f, df in ((lambda x: np.maximum(x, 0), lambda x: x > 0), (np.abs, np.sign), (lambda x: 3 * x, lambda x: 3.0)):
         for size in (np.float16(abs(x)), 1.0):
             row = compared(f, np.float16([x]), lambda x, g, df=df: np.float16(g * df(x)), v=[size])
@@ -392,8 +392,7 @@ def test_in_few_digits_a_small_number_is_compared_by_a_multiple_where_its_weight
             assert math.isfinite(row.analytic)
     row = compared(lambda x: 3 * x, np.float16([x]), lambda x, g: 3 * g, v=[2.0**-20])
     assert row.agrees
-    assert row.title == "it * 9.53674e-07"
-    assert row.analytic == 3.0 * 2.0**-20
+    assert row.analytic == 3.0
     assert compared(lambda x: 3 * x, np.float16([x]), lambda x, g: 4 * g, v=[2.0**-20]).agrees is False
 
 
