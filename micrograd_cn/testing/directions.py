@@ -255,7 +255,7 @@ class Sampled:
         u = self._weights() if u is None else u
         g = problem.derivative.gradient(problem.x, u)
         v = self._direction(g, part) if mask is None else mask * self._direction(g, part)
-        typical = 0.0 if g is None else length(g, v)
+        typical = 0.0 if g is None else problem.length(g, v)
         row, line = compare_along(problem, title, u, v, typical, whole=whole)
         if row.note.startswith("kink"):  # of what is between the derivatives on both sides, more is seen beside
             found = self._beside(title, u, v, typical)

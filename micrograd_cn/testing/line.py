@@ -26,22 +26,35 @@ class Line:
         u: the weights.
         v: the direction.
         x: the point.
-        factor: by which all is divided.
+        single: whether what moves one number alone gives the derivative by that, and no multiple of it.
 
     Attributes:
+        factor: by which all is divided.
         slope: the derivative that is checked.
         moved: which outputs have been seen to change.
     """
 
-    def __init__(self, problem: Problem, u: Vector, v: Vector, x: Vector, factor: float = 1.0) -> None:
-        self.problem, self.u, self.v, self.x, self.factor = problem, u, v, x, factor
+    def __init__(self, problem: Problem, u: Vector, v: Vector, x: Vector, single: bool = False) -> None:
+        self.problem, self.u, self.v, self.x = problem, u, v, x
+        count = int(np.count_nonzero(v != 0.0))
+        self._few = 4 * count <= v.size
+        self.factor = float(v[self.some[0]]) if single and count == 1 else 1.0
         self._y = problem.y if x is problem.x else problem.value(x)
-        self.slope = self.slope_along(v, x)
+        gradient = problem.derivative.gradient(x, u) if self._few else None
+        if gradient is None:
+            self.slope = self.slope_along(v, x)
+        else:
+            self.slope = dot(gradient[self.some], v[self.some]) / self.factor
         self.moved = np.zeros(self._y.size, bool)
         self._all_moved = False
         self._rounding: float | None = None
         self._least: float | None = None  # of it, whichever outputs change
         self._memo: dict[float, float] = {0.0: 0.0}
+
+    @functools.cached_property
+    def some(self) -> Indices:
+        """Which numbers are moved."""
+        return np.flatnonzero(self.v != 0.0)  # of truth values, which is quicker
 
     @property
     def rounding(self) -> float:
@@ -61,14 +74,15 @@ class Line:
     def _argument_rounding(self) -> float:
         """How far the last bits of many arguments may carry it, where they are moved in their own types."""
         arguments, gradient = self.problem.arguments, self._gradient_of_many
-        if arguments.exact or gradient is None or self._moved_few is not None:
+        if arguments.exact or gradient is None or self._moves_few:
             return 0.0
-        return arguments.eps * length(gradient, self.v)
+        return arguments.eps * self.problem.length(gradient, self.v)
 
     @property
     def slope_rounding(self) -> float:
         """How far the last bits of a gradient may carry the slope; of what is not finite, not at all."""
-        tiny = self.problem.arguments.subnormal * length(self.v) / math.fabs(self.factor)
+        steps = self.v[self.some] if self._few else self.v
+        tiny = self.problem.arguments.subnormal * length(steps) / math.fabs(self.factor)
         last_bits = 0.5 * max(self.problem.eps * math.fabs(self.slope), tiny)
         return last_bits if math.isfinite(last_bits) else 0.0
 
@@ -123,14 +137,14 @@ class Line:
         """Return the same of many numbers, moved in their own types."""
         problem = self.problem
         tree, flats = problem.arguments.blank()
-        off, moved = 0.0, self._moved_few
+        off = 0.0
         for flat, (point, move), place in zip(flats, self._leaves, problem.arguments.slices(), strict=True):
-            if moved is None:
+            if not self._moves_few:
                 np.multiply(move, t, out=flat)
                 flat += point
                 continue
             flat[...] = point
-            some = moved[(moved >= place.start) & (moved < place.stop)]
+            some = self.some[(self.some >= place.start) & (self.some < place.stop)]
             exact = self.x[some] + self.v[some] * t
             flat[some - place.start] = exact
             off += float(gradient[some].dot(flat[some - place.start] - exact))
@@ -143,35 +157,29 @@ class Line:
         problem = self.problem
         return problem.derivative.gradient(self.x, self.u) if problem.in_types else None
 
-    @functools.cached_property
-    def _moved_few(self) -> Indices | None:
-        """Which numbers it moves, if so few that those at the point are copied, and most outputs may stay."""
-        if self.x is not self.problem.x:
-            return None
-        moved = self.v != 0.0
-        return np.flatnonzero(moved) if 4 * np.count_nonzero(moved) <= moved.size else None
+    @property
+    def _moves_few(self) -> bool:
+        """Whether it moves so few numbers that those at the point are copied, and most outputs may stay."""
+        return self._few and self.x is self.problem.x
 
     @functools.cached_property
     def _leaves(self) -> list[tuple[NDArray[Any], NDArray[Any]]]:
         """Of each leaf the numbers at the point, and by how much they are moved, of its type."""
         arguments = self.problem.arguments
         point = self.problem.point if self.x is self.problem.x else arguments.typed(self.x)
-        return list(zip(point, point if self._moved_few is not None else arguments.typed(self.v), strict=True))
+        return list(zip(point, point if self._moves_few else arguments.typed(self.v), strict=True))
 
     def _change_of(self, result: Any, flats: list[NDArray[Any]]) -> float:
         """Return how far the outputs have changed, of a result of many numbers."""
         outputs = self.problem.outputs
         total, moved = 0.0, None if self._all_moved else self.moved.copy()
         for place, flat, before in zip(outputs.slices(), flats, self.problem.results, strict=True):
-            changed = flat != before if self._moved_few is not None else None
-            for some in blocks(place):
-                here = slice(some.start - place.start, some.stop - place.start)
-                if changed is not None and not changed[here].any():
-                    continue
-                changes = flat[here] - self._y[some]
-                total += float(changes.dot(self.u[some]))
+            changed = [np.flatnonzero(flat != before)] if self._moves_few else None
+            for some in changed or blocks(slice(0, flat.size)):
+                changes = flat[some] - self._y[place][some]
+                total += float(changes.dot(self.u[place][some]))
                 if moved is not None and changes.any():
-                    moved[some] |= changes != 0.0
+                    moved[place][some] |= changes != 0.0
         if not math.isfinite(total):
             return self.change(outputs.pack(result))
         if moved is not None and (moved > self.moved).any():

@@ -51,7 +51,7 @@ def compare_along(
     (first, line), of_first = _compare(problem, title, u, v, typical, x), typical
     if first.agrees and not first.noisy:
         return first, line
-    moved = np.flatnonzero(v != 0.0)  # few of many, along an element
+    moved = line.some  # few of many, along an element
     steps, here = np.abs(v[moved]), np.abs(problem.x[moved])
     own = np.where(here == 0.0, np.minimum(steps, 1.0), power_of_2(here))
     for other in (np.ones(steps.size), own):
@@ -106,13 +106,9 @@ def _is_stair(line: Line, analytic: float, off: float) -> bool:
 
 
 def _compare(problem: Problem, title: str, u: Vector, v: Vector, typical: float, x: Vector | None) -> tuple[Row, Line]:
-    factor = 1.0
-    if np.count_nonzero(v != 0.0) == 1:  # the derivative by an element, not by a multiple of it
-        factor = float(v.sum())
-        typical /= math.fabs(factor)
-    line = Line(problem, u, v, problem.x if x is None else x, factor)
+    line = Line(problem, u, v, problem.x if x is None else x, single=True)
     try:
-        return _told(problem, title, line, typical), line
+        return _told(problem, title, line, typical / math.fabs(line.factor)), line
     except Spent:
         return Row(title, line.slope, Estimate(math.nan, math.inf), None, FEW_CALLS, True), line
 

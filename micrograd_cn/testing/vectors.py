@@ -177,12 +177,12 @@ class Packed:
             yield place, shape, found[i]
 
     def changed(self, tree: Any, vector: Vector) -> str | None:
-        """Return what of a structure is no more what `held` made of `vector`; None if all is."""
-        now, before = self.pack(tree), self.stored(vector)
-        other = now != before
-        if other.any() and (other := other & ~(np.isnan(now) & np.isnan(before))).any():
+        """Return what of a structure is no more what `vector` says, which its types hold; None if all is."""
+        now = self.pack(tree)
+        other = now != vector
+        if other.any() and (other := other & ~(np.isnan(now) & np.isnan(vector))).any():
             i = int(np.argmax(other))
-            return f"{self.names(i)} from {before[i]:.6g} to {now[i]:.6g}"
+            return f"{self.names(i)} from {vector[i]:.6g} to {now[i]:.6g}"
         found = leaves(tree)
         pairs = ((i, numbers(found[i]), numbers(self._leaves[i])) for i in self._copied)
         return next((self._paths[i] for i, x, before in pairs if x.tobytes() != before.tobytes()), None)
@@ -274,8 +274,8 @@ def drawn(values: Vector, n: int, random: np.random.Generator) -> Vector:
     return found
 
 
-def remembered(f: Callable[..., T]) -> Callable[..., T]:
-    """Return the function of vectors, which gives again what it gave for the same two or one before them.
+def remembered(f: Callable[..., T], count: int = 2) -> Callable[..., T]:
+    """Return the function of vectors, which gives again what it gave for the last vectors, and for some before them.
 
     >>> double = remembered(lambda x: x + x)
     >>> x = np.ones(1)
@@ -287,11 +287,10 @@ def remembered(f: Callable[..., T]) -> Callable[..., T]:
     def call(*vectors: Vector) -> T:
         for k, (others, found) in enumerate(last):
             if len(others) == len(vectors) and all(a is b for a, b in zip(others, vectors, strict=True)):
-                if k:
-                    last.reverse()
+                last.insert(0, last.pop(k))
                 return found
         found = f(*vectors)
-        last[:] = [(vectors, found), *last[:1]]
+        last[:] = [(vectors, found), *last[: count - 1]]
         return found
 
     return call
