@@ -309,9 +309,19 @@ class Sampled:
         return list(dict.fromkeys(found))
 
     def _worst(self, line: Line) -> int:
-        """Return the element of a direction that disagrees most, by halving the direction again and again."""
-        some = np.flatnonzero(line.v)
+        """Return the element of a direction that disagrees most, by halving the direction again and again.
+
+        If the steepest one disagrees by as much as they do on average, it is that one.
+        """
+        some, problem = line.some, self._problem
         total = self._mismatch(line.u, line.v)
+        g = problem.derivative.gradient(problem.x, line.u)
+        if g is not None:
+            steepest = int(some[np.argmax(np.abs(g[some] * line.v[some]))])
+            along = problem.along(steepest)
+            part = float(line.v[steepest] / along[steepest])
+            if some.size * math.fabs(part * self._mismatch(line.u, along)) >= math.fabs(total):
+                return steepest
         while some.size > 1:
             left, right = np.array_split(some, 2)
             of_left = self._mismatch(line.u, np.where(_mask(line.v.size, left), line.v, 0.0))

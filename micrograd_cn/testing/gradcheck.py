@@ -67,11 +67,12 @@ def gradcheck(
 
     Up to 16 derivatives are compared singly, and all those of functions of `Value`s. Of more, four random directions,
     with random weights of the outputs (of several arrays two, and one of each array, so that none hides behind
-    another), and eight elements, the steepest among them; one that disagrees is halved until its worst element is
-    known. While nothing looks wrong, that takes 300 calls of `f`, however many elements there are: each comparison has
-    its share, and what that did not tell is not compared. In half precision it may take some thousands, since a mistake
-    must be as large at points next to `args`, where rounding is another. In float32 only that is a mistake of which the
-    remainder is of the first order, as that of rounding and of kinks nearby is not.
+    another), and eight elements, the steepest among them; of one that disagrees the steepest element is taken, or, if
+    that is hardly wrong, the worst one is found by halving. While nothing looks wrong, that takes 300 calls of `f`,
+    however many elements there are: each comparison has its share, and what that did not tell is not compared. In half
+    precision it may take some thousands, since a mistake must be as large at points next to `args`, where rounding is
+    another. In float32 only that is a mistake of which the remainder is of the first order, as that of rounding and of
+    kinks nearby is not.
 
     Of a backward pass it is checked, too, that it is linear in the upstream gradient, changes neither that nor the
     arguments, gives the same again after other calls, and takes an upstream gradient that is not contiguous, is

@@ -614,6 +614,17 @@ def test_of_two_wrong_elements_the_worse_is_found():
     assert Sampled(two, 0)._worst(Line(two, np.ones(1), np.ones(60), two.x)) == 7
 
 
+@pytest.mark.parametrize(("factor", "taken"), [(2.0, True), (1.001, False)])
+def test_the_steepest_element_is_taken_without_a_search_if_it_is_as_wrong_as_they_are_on_average(factor, taken):
+    x, factors = np.linspace(1.0, 2.0, 60), np.full(60, 2.0)
+    x[7], factors[7] = 16.0, factor
+    problem = problem_of(lambda x: np.sum(x * x), x, lambda x, g: factors * g * 2.0 * x)
+    line = Line(problem, np.ones(1), np.ones(60), problem.x)
+    before = problem.calls
+    assert (Sampled(problem, 0)._worst(line) == 7) is taken
+    assert (problem.calls - before == 4) is taken, "two along the line, and two along the element"
+
+
 def test_a_mismatch_is_that_of_a_curve_too():
     problem = problem_of(lambda x: np.sum(x**4), 0.5 * np.ones(20), lambda x, g: g * 4.0 * x**3)
     sampled = Sampled(problem, 0)
