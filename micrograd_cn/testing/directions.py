@@ -190,7 +190,7 @@ class Sampled:
         problem = self._problem
         row, line = compare_along(problem, self._title(i), u, problem.along(i), typical, whole=whole)
         if row.agrees is None and row.note.startswith("kink"):
-            row, line = self._beside(self._title(i), u, problem.along(i), typical)
+            row, line = self._beside((row, line), self._title(i), u, problem.along(i), typical)
         if row.agrees is False and problem.y.size > 1:
             cause = self._cause(i, u, row)
             with contextlib.suppress(Spent):
@@ -258,20 +258,24 @@ class Sampled:
         typical = 0.0 if g is None else problem.length(g, v)
         row, line = compare_along(problem, title, u, v, typical, whole=whole)
         if row.note.startswith("kink"):  # of what is between the derivatives on both sides, more is seen beside
-            found = self._beside(title, u, v, typical)
+            found = self._beside((row, line), title, u, v, typical)
             return (row, line) if row.agrees and found[0].agrees is None else found
         return row, line
 
-    def _beside(self, title: str, u: Vector, v: Vector, typical: float) -> tuple[Row, Line]:
-        """Compare next to the point, where kinks hide what the derivative is at the point; farther if they still do."""
-        problem, n = self._problem, v.size
+    def _beside(self, found: tuple[Row, Line], title: str, u: Vector, v: Vector, typical: float) -> tuple[Row, Line]:
+        """Compare next to the point, where kinks hide what the derivative is at the point; farther if they still do.
+
+        Where no calls are left for that, it is what was `found` at the point.
+        """
+        problem, title, n = self._problem, f"{title}, next to the point", v.size
         for away in AWAY:
             steps = self._random.uniform(0.5, 1.0, n) * self._random.choice([-away, away], n)  # no two of them equal
             beside = problem.arguments.stored(problem.x + steps * problem.scale)
-            row, line = compare_along(problem, f"{title}, next to the point", u, v, typical, beside)
-            if row.agrees is not None:
+            with contextlib.suppress(Spent):
+                found = compare_along(problem, title, u, v, typical, beside)
+            if found[0].agrees is not None:
                 break
-        return row, line
+        return found
 
     def _weights(self) -> Vector:
         """Return random weights of the outputs."""

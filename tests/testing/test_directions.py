@@ -674,6 +674,26 @@ def test_the_wrong_output_of_an_element_is_found_by_halving(output):
     assert f"df[{output}]/dx0[5]" in wrong
 
 
+def test_what_no_calls_are_left_for_next_to_the_point_is_what_was_found_at_it():
+    problem = problem_of(np.sin, draw(30), lambda x, g: g * np.cos(x))
+    found = Row("it", 0.0, Estimate(0.0, 0.0), None, "kink"), None
+    beside = functools.partial(Sampled(problem, 0)._beside, found, "it", np.ones(30), np.ones(30), 1.0)
+    assert problem.within(0, beside, firm=True) is found
+    assert problem.within(40, beside, firm=True)[0].agrees
+
+
+def test_of_the_elements_beside_a_wrong_one_few_calls_tell_what_is_seen_at_a_glance(monkeypatch):
+    """Of 24 elements one is steep; how wrong the others are shows in many steps."""
+    x, counts = np.where(np.arange(24) == 5, 3.0, 0.01).astype(np.float32), []
+    for further in (directions.FURTHER, 1000):
+        monkeypatch.setattr(directions, "FURTHER", further)
+        problem = problem_of(lambda x: (x * x).sum(), x, lambda x, g: g * 3.0 * x)
+        wrong = [row.title for row in Sampled(problem, 0).rows() if row.agrees is False]
+        assert "df/dx0[5]" in wrong
+        counts.append(problem.calls)
+    assert 2 * counts[0] < counts[1]
+
+
 def test_three_wrong_elements_are_enough():
     rows = rows_of(lambda x: x.sum(), np.ones(60), lambda x, g: 2.0 * g * np.ones(60))
     wrong = [row for row in rows if row.agrees is False and not row.title.startswith("direction")]
