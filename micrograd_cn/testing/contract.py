@@ -72,7 +72,7 @@ def examine(problem: Problem, random: np.random.Generator) -> tuple[Vector, Vect
     if changed := problem.outputs.changed(upstream, u):
         raise _breach(problem, f"the backward pass changes the upstream gradient, {changed}; let it make a copy")
     problem.same_gradient(g, again)
-    scaled = derivative.gradient(problem.x, FACTOR * u)
+    scaled = derivative.run(problem.arguments.tree(problem.x), problem.outputs.tree(FACTOR * u))
     if at := _differs(problem, scaled, FACTOR * g):
         path, i = at
         what = "upstream gradient not used", f"Multiply what is returned for {path} by it"

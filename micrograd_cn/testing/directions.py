@@ -86,7 +86,7 @@ def foreign_rows(problem: Problem, seed: int) -> list[Row]:
     problem.left = CALLS - problem.calls - LAST if problem.bits > FEW_BITS else UNLIMITED
     n, m = problem.x.size, problem.y.size
     with np.errstate(all="ignore"):  # beside the point there may be a pole, or the end of the domain
-        rows = singly(problem) if n * m <= FEW else Sampled(problem, random).rows()
+        rows = singly(problem) if n * m <= FEW else Sampled(problem, random, kept and kept[0]).rows()
         if kept:
             settle(problem, *kept)
     return rows + _masked(problem)
@@ -146,10 +146,16 @@ def _masked(problem: Problem) -> list[Row]:
 
 
 class Sampled:
-    """Random directions and a sample of elements of a problem with many."""
+    """Random directions and a sample of elements of a problem with many.
 
-    def __init__(self, problem: Problem, random: np.random.Generator | int) -> None:
-        self._problem = problem
+    Args:
+        problem: the function, its derivative and the point.
+        random: what is random.
+        u: weights of the outputs for the first direction, of which the gradient is known already.
+    """
+
+    def __init__(self, problem: Problem, random: np.random.Generator | int, u: Vector | None = None) -> None:
+        self._problem, self._known = problem, u
         self._random = np.random.default_rng(random)
         self._arrays = [(path, place) for path, place in problem.arguments.paths() if place.stop > place.start]
 
@@ -279,7 +285,8 @@ class Sampled:
 
     def _weights(self) -> Vector:
         """Return random weights of the outputs."""
-        return random_weights(self._problem, self._random)
+        known, self._known = self._known, None
+        return random_weights(self._problem, self._random) if known is None else known
 
     def _direction(self, g: Vector | None, uphill: float) -> Vector:
         """Return a random direction, half a scale or more of each element, that goes uphill in a part of them."""

@@ -573,7 +573,9 @@ def test_a_custom_vjp_of_jax(kind, factor):
     x = jax.random.normal(jax.random.key(0), (3, 4)).astype(kind)
     if factor == 1.0:
         gradcheck(swish, x)
-        gradcheck(lambda p: swish(p["x"]) * p["n"], {"x": x, "n": jax.numpy.arange(4)})
+        gradcheck(
+            lambda p: swish(p["x"]) * p["n"], {"x": x, "n": jax.numpy.arange(4)}, seed=1
+        )  # one draw in a hundred hides too much
     else:
         with pytest.raises(GradientMismatch):
             gradcheck(swish, x)
