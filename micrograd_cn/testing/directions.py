@@ -35,7 +35,7 @@ STEPS = np.arange(256, 512) / 512  # of a scale, by which the numbers are moved 
 MUCH = 0.1  # by which a derivative is off that shows a mistake well
 AWAY = (2.0**-4, 2.0**-3, 2.0**-2)  # of a scale, where it is next to the point
 ENOUGH = 3  # elements that are wrong, to stop
-FURTHER = 16  # calls for an element when another one is known to be wrong: one that shows a mistake well takes 8
+FURTHER = 16  # calls for an element when another one is known to be wrong: one that shows a mistake well takes 6
 LAST = 8  # calls that are made when all is compared
 UNLIMITED = 10**9  # as in types of few digits, where it takes many calls to tell a mistake from noise
 
