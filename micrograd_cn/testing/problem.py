@@ -113,7 +113,7 @@ class Problem:
         self.results = self.outputs.typed(self.y) if many else []
         self.scale = np.concatenate([sizes(self.x[place]) for place in self.arguments.slices()])
         self.one = functools.cache(lambda output: unit(self.y.size, output))  # weights, of which one gradient is enough
-        self.length = remembered(length, 4)
+        self.length = remembered(length, 3)
         self.scratch = np.empty(self.x.size)  # for what is needed a moment, as a point on a line
         self.least = max(self.arguments.least, self.outputs.least)
         self.bits = bits = -math.log2(self.eps)
