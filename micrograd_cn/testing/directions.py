@@ -19,7 +19,7 @@ from .compare import Row
 from .contract import examine, random_weights, settle
 from .libraries import is_tensor
 from .line import Line
-from .lines import FEW_BITS, FEW_CALLS, compare_along, tells
+from .lines import FEW_CALLS, compare_along, tells
 from .numerical import Estimate, Spent, quotient
 from .problem import CALLS, FEW, Problem, length
 from .structures import leaves
@@ -57,7 +57,7 @@ def subject_rows(
     rows = foreign_rows(problem, seed)
     for level in range(2, order + 1):
         if any(row.agrees is False for row in rows):  # of a wrong gradient no derivative is of use
-            return rows, problem.bits <= FEW_BITS
+            break
         upstream = problem.outputs.tree(random_weights(problem, np.random.default_rng(seed)))
         for weights in problem.outputs.variables(upstream):
             if is_tensor(weights):  # asks for a gradient if the arguments do, so that all are compared
@@ -71,7 +71,7 @@ def subject_rows(
         heading = f"{asked.heading}, derivative {level}"
         problem = Problem(heading, df, asked.args, {}, rtol, atol, names, asked.static, f"d{level - 1}f")
         rows += foreign_rows(problem, seed)
-    return rows, problem.bits <= FEW_BITS
+    return rows, problem.of_few_bits
 
 
 def foreign_rows(problem: Problem, seed: int) -> list[Row]:
@@ -83,7 +83,7 @@ def foreign_rows(problem: Problem, seed: int) -> list[Row]:
     """
     random = np.random.default_rng(seed)
     kept = examine(problem, random)
-    problem.left = CALLS - problem.calls - LAST if problem.bits > FEW_BITS else UNLIMITED
+    problem.left = UNLIMITED if problem.of_few_bits else CALLS - problem.calls - LAST
     n, m = problem.x.size, problem.y.size
     with np.errstate(all="ignore"):  # beside the point there may be a pole, or the end of the domain
         rows = singly(problem) if n * m <= FEW else Sampled(problem, random, kept and kept[0]).rows()
@@ -121,7 +121,7 @@ def in_turn(
     kept = problem.left * others / (len(jobs) + others) if jobs else 0.0
     wrong = 0
     for k, job in enumerate(jobs):
-        firm = wrong > 0 and enough < math.inf and problem.bits > FEW_BITS
+        firm = wrong > 0 and enough < math.inf and not problem.of_few_bits
         found.append(problem.within(FURTHER if firm else (problem.left - kept) / (len(jobs) - k), job, firm))
         wrong += found[-1][0].agrees is False
         if wrong >= enough:

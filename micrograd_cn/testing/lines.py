@@ -22,7 +22,6 @@ from .vectors import Vector
 __tracebackhide__ = True
 
 FEW_CALLS = "too noisy to tell in few calls"
-FEW_BITS = 12  # a type of so few is compared over an interval first
 MANY_BITS = 40  # a type of so many shows a mistake of the size of the tolerance
 HIDDEN = 1000.0  # times what rounding does, a derivative must do in the largest step so that 1 % of it is told
 BELIEVED = 2.0**13  # last bits by which an analytic derivative may be noisy without being wrong
@@ -53,7 +52,7 @@ def compare_along(
         return first, line
     moved = line.some  # few of many, along an element
     steps, here = np.abs(v[moved]), np.abs(problem.x[moved])
-    own = np.where(here == 0.0, np.minimum(steps, 1.0), power_of_2(here))
+    own = np.where(here > 0.0, power_of_2(here), np.minimum(steps, 1.0))
     for other in (np.ones(steps.size), own):
         factors = np.abs(np.log2(other / steps))
         many = np.count_nonzero(factors > 4.0) > 0.1 * factors.size  # of the steps are far too large, maybe
@@ -79,12 +78,12 @@ def compare_along(
 
 def tells(problem: Problem, row: Row) -> bool:
     """Return whether a comparison would have told 1 % of the derivative itself: in a type of many bits all do."""
-    return half.tells(row) if problem.bits <= FEW_BITS else row.agrees is not None
+    return half.tells(row) if problem.of_few_bits else row.agrees is not None
 
 
 def _excuse(problem: Problem, row: Row, line: Line, title: str, u: Vector, typical: float) -> str:
     """Return why what seems wrong may be right: rounding, or a kink in several arguments at once; else ""."""
-    if problem.bits <= FEW_BITS:
+    if problem.of_few_bits:
         return half.excuse(problem, row, line, lambda x: _compare(problem, title, u, line.v, typical, x)[0])
     off = math.fabs(row.analytic - row.numeric.slope)
     tread = problem.steps.finest
@@ -115,7 +114,7 @@ def _compare(problem: Problem, title: str, u: Vector, v: Vector, typical: float,
 
 def _told(problem: Problem, title: str, line: Line, typical: float) -> Row:
     """Compare the derivative along a line."""
-    few = problem.bits <= FEW_BITS
+    few = problem.of_few_bits
     if few:
         line.moves_far_away()
     first, last = problem.steps.first[0], problem.steps.first[-1 if few else 0]

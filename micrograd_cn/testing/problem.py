@@ -24,6 +24,7 @@ __tracebackhide__ = True
 T = TypeVar("T")
 FEW = 16  # derivatives that are compared singly
 CALLS = 300  # of the function, while nothing looks wrong
+FEW_BITS = 12  # a type of so few is compared over an interval first
 REMEMBERED = 1000  # points of so many numbers, and values, are not asked for twice
 SMALLEST = 1e-280  # a sum of squares that has all its digits
 TELLING = 0.01  # the relative error of a derivative that must be seen
@@ -117,6 +118,7 @@ class Problem:
         self.scratch = np.empty(self.x.size)  # for what is needed a moment, as a point on a line
         self.least = max(self.arguments.least, self.outputs.least)
         self.bits = bits = -math.log2(self.eps)
+        self.of_few_bits = bits <= FEW_BITS
         first = sorted({round(bits * part) for part in (0.06, 0.17, 0.31, 0.46)})
         self.steps = Steps([2.0**-k for k in first], 2.0 ** -round(0.75 * bits), 1e-2 * self.rtol, stops=True)
         self.noise_steps = [round(bits * part) for part in (0.77, 0.54, 0.42, 0.31)]

@@ -10,7 +10,7 @@ import pytest
 
 from micrograd_cn.testing import GradientMismatch, directions
 from micrograd_cn.testing.compare import Row
-from micrograd_cn.testing.directions import Sampled, foreign_rows, in_turn, singly
+from micrograd_cn.testing.directions import Sampled, _steps, foreign_rows, in_turn, singly
 from micrograd_cn.testing.line import Line
 from micrograd_cn.testing.lines import FEW_CALLS, compare_along
 from micrograd_cn.testing.numerical import Estimate
@@ -55,7 +55,7 @@ def test_no_derivative_is_compared_singly_as_0():
 
 def test_every_comparison_has_its_share_of_the_calls_and_what_that_did_not_tell_has_the_rest_once_more():
     class Shares:
-        left, bits, shares = 91.5, 24, []
+        left, of_few_bits, shares = 91.5, False, []
 
         def within(self, share, compare, firm=False):
             assert not firm
@@ -74,7 +74,7 @@ def test_every_comparison_has_its_share_of_the_calls_and_what_that_did_not_tell_
 
 def test_what_the_rest_of_the_calls_tells_takes_the_place_of_what_a_share_did_not():
     class All:
-        left, bits = 90.0, 24
+        left, of_few_bits = 90.0, False
 
         def within(self, share, compare, firm=False):
             return compare()
@@ -358,6 +358,12 @@ def test_where_the_gradient_is_0_or_not_finite_a_direction_goes_up_or_down_at_ra
     up = (sampled._direction(g, 1.0) > 0.0).reshape(6, 50).mean(1)
     assert ((up[:4] > 0.3) & (up[:4] < 0.7)).all()
     assert up[4:].tolist() == [0.0, 1.0]
+
+
+@pytest.mark.parametrize(("uphill", "up"), [(0.0, 128), (0.5, 192), (0.75, 224), (1.0, 256)])
+def test_of_the_steps_that_are_drawn_a_part_is_up_and_half_of_the_others(uphill, up):
+    assert np.count_nonzero(_steps(uphill) > 0.0) == up
+    assert np.abs(_steps(uphill)).tolist() == (np.arange(256, 512) / 512).tolist()
 
 
 def test_the_first_direction_goes_uphill_in_every_element():

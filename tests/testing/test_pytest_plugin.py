@@ -166,6 +166,7 @@ def test_functions_with_gradients_of_their_own_are_found(tmp_path, monkeypatch):
     (package / "inside" / "__init__.py").write_text("x = 1\n")
     (package / "inside" / "deep.py").write_text(own)
     (package / "broken.py").write_text("import no_such_module\n")
+    (package / "__main__.py").write_text("raise SystemExit\n")  # the first by name
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.warns(RuntimeWarning, match="package_of_functions.broken cannot be imported"):
         found = find_functions("package_of_functions")
