@@ -23,6 +23,7 @@ __tracebackhide__ = True
 
 FEW_CALLS = "too noisy to tell in few calls"
 MANY_BITS = 40  # a type of so many shows a mistake of the size of the tolerance
+SHOWN = 20.0  # times what rounding does, a mistake must do in the largest step to be shown by that
 HIDDEN = 1000.0  # times what rounding does, a derivative must do in the largest step so that 1 % of it is told
 BELIEVED = 2.0**13  # last bits by which an analytic derivative may be noisy without being wrong
 SCATTER = 0.1  # of a derivative, and of what it is off, by which quotients may differ if no noise explains what is off
@@ -86,11 +87,26 @@ def _excuse(problem: Problem, row: Row, line: Line, title: str, u: Vector, typic
     if problem.of_few_bits:
         return half.excuse(problem, row, line, lambda x: _compare(problem, title, u, line.v, typical, x)[0])
     off = math.fabs(row.analytic - row.numeric.slope)
+    if row.numeric.slope == 0.0 and (rounding := _rounding_elsewhere(line, off)):
+        return hidden(rounding)
     tread = problem.steps.finest
     still = line(tread) == line(-tread) == 0.0 and line.moves_far_away()  # as what computes in float32 among doubles
     if still and _is_stair(line, row.analytic, off):
         return "too noisy to tell: not so over larger steps"  # it may be what rounding leaves of 1 + erf(x) at -8
     return "kink: not differentiable, as where numbers that are sorted are equal" if is_corner(line) else ""
+
+
+def _rounding_elsewhere(line: Line, off: float) -> float:
+    """Return how far the outputs are rounded where all numbers are moved, if that hides what is off; else 0.0.
+
+    Where one number is moved, they may stay by chance, as what log(exp(x)) - x is rounded to. In steps on both sides,
+    so small that nothing bends, all else cancels.
+    """
+    problem, small = line.problem, 2.0 ** -line.problem.noise_steps[1]
+    v = problem.scale * np.random.default_rng(0).uniform(0.5, 1.0, problem.x.size)
+    along = Line(problem, line.u, v, line.x)
+    rounding = max(math.fabs(along(t) + along(-t)) for t in (small, 3.0 * small)) / math.fabs(line.factor)
+    return rounding if SHOWN * rounding >= problem.steps.first[0] * off else 0.0
 
 
 def _is_stair(line: Line, analytic: float, off: float) -> bool:
@@ -196,7 +212,7 @@ def _is_hidden(line: Line, first: float, change: float) -> bool:
         return False
     return (
         math.fabs(_central(line, first) - line.slope) * first
-        <= 20.0 * line.rounding + 0.1 * math.fabs(line.slope) * first
+        <= SHOWN * line.rounding + 0.1 * math.fabs(line.slope) * first
     )
 
 
@@ -248,6 +264,6 @@ def _order(line: Line, larger: float, smaller: float) -> float:
 def _most_noise(line: Line, rounding: float, typical: float) -> float:
     """Return how far the analytic derivative may be rounded: as far as the function's own noise explains."""
     problem = line.problem
-    largest = float(np.max(np.abs(problem.y), initial=0.0)) * float(np.max(np.abs(line.u))) / math.fabs(line.factor)
+    largest = float(np.max(np.abs(problem.y))) * float(np.max(np.abs(line.u))) / math.fabs(line.factor)
     digits = max(problem.eps, rounding / (largest or math.inf))
     return BELIEVED * digits * max(typical, math.fabs(line.slope))

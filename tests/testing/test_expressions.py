@@ -163,8 +163,8 @@ def test_a_recipe_has_a_choice_and_a_number_of_its_domain_for_each_operand():
 
 
 def test_a_row_that_chooses_has_the_number_of_an_operand_there():
-    chosen = {(len(operands), operands[0][1]) for _, operands in drawn_from(_recipe(mc.take, (-1.0, 1.0)), 200)}
-    assert chosen == {(n, float(i)) for n in {n for n, _ in chosen} for i in range(n - 1)}
+    chosen = {(len(operands), operands[0]) for _, operands in drawn_from(_recipe(mc.take, (-1.0, 1.0)), 200)}
+    assert chosen == {(n, (0, float(i))) for n in {n for n, _ in chosen} for i in range(n - 1)}
 
 
 def test_a_recipe_of_a_row_of_any_number_of_operands_has_up_to_eight():

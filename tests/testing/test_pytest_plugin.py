@@ -161,7 +161,7 @@ def test_functions_with_gradients_of_their_own_are_found(tmp_path, monkeypatch):
     torch = pytest.importorskip("torch")
     package = tmp_path / "package_of_functions"
     (package / "inside").mkdir(parents=True)
-    own = "import torch\nclass Own(torch.autograd.Function):\n    pass\n"
+    own = "import torch\nclass Own(torch.autograd.Function):\n    pass\nclass Other:\n    pass\n"
     (package / "__init__.py").write_text("from .inside.deep import Own\n")
     (package / "inside" / "__init__.py").write_text("x = 1\n")
     (package / "inside" / "deep.py").write_text(own)

@@ -159,6 +159,8 @@ def test_a_direction_is_left_out_where_an_element_is_shown():
         ([(1.5, 1.0), (2.5, 2.0)], "off by 0.5 everywhere: a term that is constant"),
         ([(1.0, 2.0), (2.0, 1.0)], "the right numbers in the wrong places: transposed, or reshaped in another order"),
         ([(math.inf, 2.0)], "it divides by 0, or takes a root or logarithm of 0"),
+        ([(-4.0, 2.0)], "a factor of -2 is too much, as of a mean for a sum"),
+        ([(3.0, 0.0)], None),
         ([(1.0, 2.0), (7.0, 3.0)], None),
     ],
 )
