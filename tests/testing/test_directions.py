@@ -89,6 +89,8 @@ def test_what_the_rest_of_the_calls_tells_takes_the_place_of_what_a_share_did_no
     jobs = [job((False, "1")), job((True, "2")), job((False, "3")), job((False, "4"))]
     assert [row.note for row, _ in in_turn(All(), jobs, enough=2)] == ["1", "2", "3"]
     assert in_turn(All(), [], others=8) == []
+    jobs = [job((None, FEW_CALLS), (True, "told")), job((True, ""))]
+    assert [row.note for row, _ in in_turn(All(), jobs, enough=3)] == ["told", ""], "where none is wrong"
 
 
 @pytest.mark.parametrize(("kind", "limited"), [("float64", True), ("float32", True), ("float16", False)])
@@ -686,6 +688,18 @@ def test_what_no_calls_are_left_for_next_to_the_point_is_what_was_found_at_it():
     beside = functools.partial(Sampled(problem, 0)._beside, found, "it", np.ones(30), np.ones(30), 1.0)
     assert problem.within(0, beside, firm=True) is found
     assert problem.within(40, beside, firm=True)[0].agrees
+
+
+def test_next_to_the_point_is_three_times_farther_away_by_each_number_s_scale(monkeypatch):
+    found, points = (Row("it", 0.0, Estimate(0.0, 0.0), None, "kink"), None), []
+    monkeypatch.setattr(directions, "compare_along", lambda *args: points.append(args[-1]) or found)
+    problem = problem_of(np.sin, np.array([1.0, 64.0, -1024.0] * 10), lambda x, g: g * np.cos(x))
+    Sampled(problem, 0)._beside(found, "it", np.ones(30), np.ones(30), 1.0)
+    assert len(points) == 3
+    for x, away in zip(points, directions.AWAY, strict=True):
+        parts = np.abs(x - problem.x) / problem.scale / away
+        assert ((parts >= 0.5) & (parts <= 1.0)).all()
+        assert 0 < np.count_nonzero(x > problem.x) < 30
 
 
 def test_of_the_elements_beside_a_wrong_one_few_calls_tell_what_is_seen_at_a_glance(monkeypatch):

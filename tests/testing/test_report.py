@@ -161,6 +161,7 @@ def test_a_direction_is_left_out_where_an_element_is_shown():
         ([(math.inf, 2.0)], "it divides by 0, or takes a root or logarithm of 0"),
         ([(-4.0, 2.0)], "a factor of -2 is too much, as of a mean for a sum"),
         ([(3.0, 0.0)], None),
+        ([(8.0, 1.0), (16.012, 2.0)], "a factor of 8 is too much, as of a mean for a sum"),
         ([(1.0, 2.0), (7.0, 3.0)], None),
     ],
 )
