@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .analytic import Forward, Reverse, Run
+from .analytic import Forward, Reverse
 from .libraries import is_tensor, library
 from .problem import Problem
 from .report import GradientMismatch
@@ -65,35 +65,15 @@ def examine(problem: Problem, random: np.random.Generator) -> tuple[Vector, Vect
     if derivative.run is None:
         problem.same_gradient(g, derivative.gradient(problem.x, u.copy()))
         return u, g
-    if not _stands_at_once(problem, derivative.run, u, g):
-        _examine_singly(problem, derivative.run, u, g)
-    for form, weights, expected in _forms(problem, u):
-        _examine_form(problem, derivative.run, form, weights, expected, g)
-    return u, g
-
-
-def _stands_at_once(problem: Problem, run: Run, u: Vector, g: Vector) -> bool:
-    """Return whether one call shows all that `_examine_singly` asks: most derivatives stand all of it."""
-    args, scaled = problem.arguments.tree(problem.x), FACTOR * u
-    upstream = _not_contiguous(problem, scaled)
-    try:
-        found = run(args, upstream)
-    except Exception:  # which of its properties it fails for is to be found
-        return False
-    changed = problem.arguments.changed(args, problem.x) or problem.outputs.changed(upstream, scaled)
-    return not changed and bool(np.isfinite(g).all()) and not _differs(problem, found, FACTOR * g)
-
-
-def _examine_singly(problem: Problem, run: Run, u: Vector, g: Vector) -> None:
-    """Call the derivative again, with another upstream gradient, and with one that is not contiguous."""
-    args, upstream = problem.arguments.tree(problem.x), problem.outputs.tree(u)
-    again = run(args, upstream)
+    args, factored = problem.arguments.tree(problem.x), FACTOR * u
+    upstream = problem.outputs.tree(factored)
+    scaled = derivative.run(args, upstream)
     if changed := problem.arguments.changed(args, problem.x):
         raise _breach(problem, f"the backward pass changes the argument {changed}; let it compute with a copy")
-    if changed := problem.outputs.changed(upstream, u):
+    if changed := problem.outputs.changed(upstream, factored):
         raise _breach(problem, f"the backward pass changes the upstream gradient, {changed}; let it make a copy")
-    problem.same_gradient(g, again)
-    scaled = run(problem.arguments.tree(problem.x), problem.outputs.tree(FACTOR * u))
+    if not np.array_equal(scaled, FACTOR * g):  # else it is the same again, to the last bit
+        problem.same_gradient(g, derivative.run(problem.arguments.tree(problem.x), problem.outputs.tree(u)))
     if at := _differs(problem, scaled, FACTOR * g):
         path, i = at
         what = "upstream gradient not used", f"Multiply what is returned for {path} by it"
@@ -107,24 +87,21 @@ def _examine_singly(problem: Problem, run: Run, u: Vector, g: Vector) -> None:
             f"{what[0]}: d/d{problem.arguments.names(i)} is {g[i]:.6g}, with {FACTOR} times the upstream gradient "
             f"{scaled[i]:.6g}, not {FACTOR * g[i]:.6g}. {what[1]}",
         )
-    _examine_form(problem, run, "not contiguous (.contiguous() makes it so)", _not_contiguous(problem, u), g, g)
-
-
-def _examine_form(problem: Problem, run: Run, form: str, upstream: Any, expected: Vector, usual: Vector) -> None:
-    """Call the derivative with an upstream gradient of another kind."""
-    try:
-        found = run(problem.arguments.tree(problem.x), upstream)
-    except Exception as error:  # whatever a backward pass of somebody else raises; it is named, and the cause
-        text = " ".join(str(error).split())[:200]
-        raise _breach(
-            problem, f"the backward pass fails if the upstream gradient is {form}: {type(error).__name__}: {text}"
-        ) from error
-    if at := _differs(problem, found, expected, usual):
-        raise _breach(
-            problem,
-            f"the backward pass is wrong if the upstream gradient is {form}: d/d{problem.arguments.names(at[1])} "
-            f"is {found[at[1]]:.6g}, not {expected[at[1]]:.6g}",
-        )
+    for form, weights, expected in _forms(problem, u, g):
+        try:
+            found = derivative.run(problem.arguments.tree(problem.x), weights)
+        except Exception as error:  # whatever a backward pass of somebody else raises; it is named, and the cause
+            text = " ".join(str(error).split())[:200]
+            raise _breach(
+                problem, f"the backward pass fails if the upstream gradient is {form}: {type(error).__name__}: {text}"
+            ) from error
+        if at := _differs(problem, found, expected, g):
+            raise _breach(
+                problem,
+                f"the backward pass is wrong if the upstream gradient is {form}: d/d{problem.arguments.names(at[1])} "
+                f"is {found[at[1]]:.6g}, not {expected[at[1]]:.6g}",
+            )
+    return u, g
 
 
 def settle(problem: Problem, u: Vector, before: Vector) -> None:
@@ -141,22 +118,17 @@ def settle(problem: Problem, u: Vector, before: Vector) -> None:
         raise _breach(problem, f"the gradient for {name} is another one after calls of f: does f keep a result?")
 
 
-def _not_contiguous(problem: Problem, u: Vector) -> Any:
-    """Return the weights of the outputs with numbers between those of each array, if numpy or PyTorch has it."""
-    leaves = problem.outputs.variables(problem.outputs.tree(u))
-    return problem.outputs.with_variables([_strided(leaf) if _has_strides(leaf) else leaf for leaf in leaves])
-
-
-def _has_strides(leaf: Any) -> bool:
-    return library(leaf) in ("torch", "numpy") and leaf.ndim > 0 and 0 not in leaf.shape
-
-
-def _forms(problem: Problem, u: Vector) -> Iterator[tuple[str, Any, Vector]]:
+def _forms(problem: Problem, u: Vector, g: Vector) -> Iterator[tuple[str, Any, Vector]]:
     """Yield upstream gradients of other kinds: what they are, they themselves, and the gradient that they must give."""
     outputs, derivative = problem.outputs, problem.derivative
     assert isinstance(derivative, Reverse)
     leaves = outputs.variables(outputs.tree(u))
-    if any(is_tensor(leaf) and _has_strides(leaf) for leaf in leaves) and problem.all_live:
+    arrays = [library(leaf) in ("torch", "numpy") and leaf.ndim > 0 and 0 not in leaf.shape for leaf in leaves]
+    if any(arrays):
+        strided = [_strided(leaf) if array else leaf for leaf, array in zip(leaves, arrays, strict=True)]
+        yield "not contiguous (.contiguous() makes it so)", outputs.with_variables(strided), g
+    in_torch = any(is_tensor(leaf) and array for leaf, array in zip(leaves, arrays, strict=True))
+    if in_torch and problem.all_live:
         wide = [leaf.new_full((), 0.5).expand(leaf.shape) for leaf in leaves]
         halves = np.full(u.size, 0.5)
         yield "expanded, as that of y.sum() is", outputs.with_variables(wide), derivative.gradient(problem.x, halves)

@@ -99,13 +99,15 @@ def _excuse(problem: Problem, row: Row, line: Line, title: str, u: Vector, typic
 def _rounding_elsewhere(line: Line, off: float) -> float:
     """Return how far the outputs are rounded where all numbers are moved, if that hides what is off; else 0.0.
 
-    Where one number is moved, they may stay by chance, as what log(exp(x)) - x is rounded to. In steps on both sides,
-    so small that nothing bends, all else cancels.
+    Where one number is moved, they may stay by chance, as what log(exp(x)) - x is rounded to. In steps on both sides
+    slopes cancel, and what is left of kinks grows with the steps.
     """
     problem, small = line.problem, 2.0 ** -line.problem.noise_steps[1]
     v = problem.scale * np.random.default_rng(0).uniform(0.5, 1.0, problem.x.size)
     along = Line(problem, line.u, v, line.x)
-    rounding = max(math.fabs(along(t) + along(-t)) for t in (small, 3.0 * small)) / math.fabs(line.factor)
+    near = along(small) + along(-small)
+    left = [along(k * small) + along(-k * small) - k * near for k in (3.0, 5.0)]
+    rounding = max(map(math.fabs, left)) / math.fabs(line.factor)
     return rounding if SHOWN * rounding >= problem.steps.first[0] * off else 0.0
 
 

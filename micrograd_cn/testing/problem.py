@@ -107,9 +107,7 @@ class Problem:
         if self.x.size + self.y.size > REMEMBERED:
             self._seen = None
         many = self._seen is None
-        self.in_types = (
-            many and self.all_live and self.arguments.fillable
-        )  # so many that numpy moves them in their types
+        self.in_types = many and self.all_live and self.arguments.fillable  # so that numpy moves them in their types
         self.point = self.arguments.typed(self.x) if many else []  # of many numbers, those of the point as they came
         self.results = self.outputs.typed(self.y) if many else []
         self.scale = np.concatenate([sizes(self.x[place]) for place in self.arguments.slices()])
@@ -195,7 +193,7 @@ class Problem:
     def _draws(self) -> str:
         """Return which generator the function draws random numbers from; "" if none."""
         before = generators()
-        with contextlib.suppress(Exception):  # of which the user is told when there is no other news
+        with contextlib.suppress(Exception):  # two calls have differed, which is told whatever a third one does
             self.f(*self.arguments.tree(self.x))
         return moved_generator(before)
 

@@ -13,7 +13,7 @@ from micrograd_cn.testing.half import vanishes_over
 from micrograd_cn.testing.intervals import Mean, over_an_interval
 from micrograd_cn.testing.intervals import integrated as integral_along
 from micrograd_cn.testing.line import Line
-from micrograd_cn.testing.lines import _compare, _is_far, _most_noise, compare_along, tells
+from micrograd_cn.testing.lines import _compare, _is_far, _most_noise, _rounding_elsewhere, compare_along, tells
 from micrograd_cn.testing.numerical import Estimate
 from micrograd_cn.testing.problem import Problem
 from micrograd_cn.testing.tolerance import ForArrays
@@ -570,6 +570,14 @@ def test_a_slope_is_rounded_by_half_a_last_bit_of_it_or_of_the_least_numbers_tha
     assert flat.slope_rounding == pytest.approx(0.5 * least * eps * 5.0)
     one = Line(flat.problem, np.ones(1), np.array([0.0, 4.0, 0.0, 0.0]), flat.x, single=True)
     assert one.slope_rounding == pytest.approx(0.5 * least * eps)
+
+
+def test_kinks_where_all_numbers_are_moved_are_no_rounding_and_what_cancels_is():
+    x = np.where(np.arange(2000) == 5, -1.0, 0.0).astype(np.float32)
+    kinks = line_of(lambda x: np.maximum(x, 0).sum(), x, lambda x, g: g * (x < 0), v=np.eye(2000)[5])
+    assert _rounding_elsewhere(kinks, 1.0) == 0.0
+    noise = line_of(lambda x: (np.log(np.exp(x)) - x).sum(), x + np.float32(1.3), lambda x, g: 0.0 * g * x)
+    assert 1e-7 < _rounding_elsewhere(noise, 1e-7) < 1e-3
 
 
 def test_the_derivative_of_what_does_not_move_is_0():
