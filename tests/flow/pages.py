@@ -43,11 +43,20 @@ class Opened:
 
     def wait_for(self, condition):
         """Wait until a JavaScript expression is true: playwright's own way asks for `eval`, which the page forbids."""
-        for _ in range(500):
+        for _ in range(3_000):
             if self.page.evaluate(condition):
                 return
             self.page.wait_for_timeout(20)
-        raise AssertionError(f"not within ten seconds: {condition}")
+        raise AssertionError(f"not within a minute: {condition}")
+
+    def come_back(self):
+        """Load the page by its address alone, as it is loaded the next time, when it has ceased to write its link.
+
+        In the same process of the browser: what a page keeps may reach another process after it has been opened there.
+        """
+        assert self.link  # waits for its timer
+        self.page.evaluate("history.replaceState(null, '', location.pathname)")
+        self.page.reload()
 
     def press(self, *keys):
         for key in keys:

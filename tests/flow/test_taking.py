@@ -75,7 +75,6 @@ def test_a_strange_language_in_a_link_is_no_language(opened):
 def test_language_and_theme_are_kept(opened):
     page = opened(playground("en"), color_scheme="light")
     page.press("d", "l")
-    page.page.goto("about:blank")
-    page.page.goto(page.url)
+    page.come_back()
     assert page.page.evaluate("[session.chosen.lang, document.documentElement.dataset.theme]") == ["zh", "dark"]
     page.requests[:] = [page.url]
