@@ -18,6 +18,7 @@ from .vectors import Vector, drawn, joined
 __tracebackhide__ = True
 
 FACTOR = -0.5  # of the upstream gradient: a power of 2, so that what is linear in it has it to the last bit
+LARGER = 2.0**8  # times the upstream gradient, of few bits, with which terms that were too small to be held are held
 SAME = 64.0  # last bits of an array's largest gradient, by which equal ones may differ
 BESIDE = 2.0**-4  # how far away, relatively, the derivative is called first: what it keeps from there is wrong here
 WEIGHTS = np.array([-1.0, -0.75, -0.5, 0.5, 0.75, 1.0])
@@ -74,7 +75,7 @@ def examine(problem: Problem, random: np.random.Generator) -> tuple[Vector, Vect
         raise _breach(problem, f"the backward pass changes the upstream gradient, {changed}; let it make a copy")
     if not np.array_equal(scaled, FACTOR * g):  # else it is the same again, to the last bit
         problem.same_gradient(g, derivative.run(problem.arguments.tree(problem.x), problem.outputs.tree(u)))
-    if at := _differs(problem, scaled, FACTOR * g):
+    if (at := _differs(problem, scaled, FACTOR * g)) and not (problem.of_few_bits and _is_linear(problem, LARGER * u)):
         path, i = at
         what = "upstream gradient not used", f"Multiply what is returned for {path} by it"
         if _differs(problem, scaled, g):
@@ -116,6 +117,13 @@ def settle(problem: Problem, u: Vector, before: Vector) -> None:
     if at := _differs(problem, derivative.gradient(problem.x, u.copy()), before):
         name = problem.arguments.names(at[1])
         raise _breach(problem, f"the gradient for {name} is another one after calls of f: does f keep a result?")
+
+
+def _is_linear(problem: Problem, u: Vector) -> bool:
+    derivative = problem.derivative
+    assert isinstance(derivative, Reverse)
+    g, scaled = (derivative.gradient(problem.x, part * u) for part in (1.0, FACTOR))
+    return bool(np.isfinite(g).all()) and not _differs(problem, scaled, FACTOR * g)
 
 
 def _forms(problem: Problem, u: Vector, g: Vector) -> Iterator[tuple[str, Any, Vector]]:

@@ -1,11 +1,12 @@
 """What a backward pass promises beside its numbers, each broken once."""
 
 import random
+import warnings
 
 import numpy as np
 import pytest
 
-from micrograd_cn.testing import GradientMismatch, NotDeterministic, gradcheck
+from micrograd_cn.testing import GradientMismatch, NotDeterministic, PartlyCompared, gradcheck
 from micrograd_cn.testing.contract import _differs, _forms, examine, random_weights, settle
 from micrograd_cn.testing.problem import Problem
 
@@ -34,6 +35,23 @@ def test_an_upstream_gradient_that_is_forgotten_in_a_scalar_is_found(kind):
         gradcheck(lambda x: x**3, np.array([0.5, 1.0]), vjp=lambda x, g: 3.0 * g * x**2 + 0.5)
     with pytest.raises(GradientMismatch, match=r"with -0\.5 times the upstream gradient 4\.6875, not -2\.34375"):
         gradcheck(lambda x: (x**3).sum(), x, vjp=lambda x, g: 3 * abs(g) * x**2 * (1 if g > 0 else 2))
+
+
+def test_in_few_bits_a_term_that_is_too_small_to_be_held_is_no_mistake_and_one_that_is_not_linear_is():
+    half = np.float16
+    point = np.array([0.5, 1.0, 1.5], half), np.array([0.25, 0.375, 0.5], half)
+    steep = half(10_000)  # of a larger upstream gradient, inf
+
+    def f(x, y):
+        return x + half(0.002) * y
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PartlyCompared)  # y moves f by less than it is rounded
+        gradcheck(f, *point, vjp=lambda x, y, g: (g, g * half(2.5e-7) * half(8000)))
+        with pytest.raises(GradientMismatch, match="not linear in the upstream gradient: d/dy"):
+            gradcheck(f, *point, vjp=lambda x, y, g: (g, g * abs(g) * half(0.002)))
+        with np.errstate(over="ignore"), pytest.raises(GradientMismatch, match="not linear in the upstream gradient"):
+            gradcheck(lambda x: steep * x, point[0] / steep, vjp=lambda x, g: steep * g * abs(g))
 
 
 def test_a_derivative_along_tangents_is_linear_in_them():
