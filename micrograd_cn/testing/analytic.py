@@ -29,6 +29,7 @@ class Derivative(Protocol):
 
 
 Run: TypeAlias = Callable[[Any, Any], Vector]  # from arguments and weights of the outputs, as structures
+Changed: TypeAlias = Callable[[Vector], str | None]  # which argument a call at a point changes
 
 
 class Reverse:
@@ -37,6 +38,7 @@ class Reverse:
     Attributes:
         run: the same of structures; None if no upstream gradient is given to what somebody wrote.
         graph: which outputs have a backward pass, of whose upstream gradients any may be None, as PyTorch has it.
+        changed: which argument a call changes, where there is no `run`.
     """
 
     def __init__(
@@ -44,8 +46,9 @@ class Reverse:
         pull: Callable[[Vector, Vector], Vector],
         run: Run | None = None,
         graph: Callable[[Any], list[int]] | None = None,
+        changed: Changed | None = None,
     ) -> None:
-        self._pull, self.run, self.graph = remembered(pull), run, graph
+        self._pull, self.run, self.graph, self.changed = remembered(pull), run, graph, changed
 
     def gradient(self, x: Vector, u: Vector) -> Vector:
         """Return the gradient at `x` of the outputs' sum weighted by `u`."""
@@ -57,10 +60,14 @@ class Reverse:
 
 
 class Forward:
-    """A derivative that is known along directions, by a function of the point and the direction."""
+    """A derivative that is known along directions, by a function of the point and the direction.
 
-    def __init__(self, push: Callable[[Vector, Vector], Vector]) -> None:
-        self._push = push
+    Attributes:
+        changed: which argument a call changes.
+    """
+
+    def __init__(self, push: Callable[[Vector, Vector], Vector], changed: Changed | None = None) -> None:
+        self._push, self.changed = push, changed
 
     def gradient(self, x: Vector, u: Vector) -> None:
         """Return None: it would take as many slopes as there are elements."""
@@ -156,9 +163,16 @@ def derivative_of(
                 total[columns] += u[rows][some] @ matrix[some]
         return total
 
+    def changed(x: Vector) -> str | None:
+        args = arguments.tree(x)
+        given(*args, *([structured(x)] if name == "jvp" else []))
+        return arguments.changed(args, x)
+
     if name == "vjp":
         return _reverse(of_vjp, arguments, outputs)
-    return Forward(of_jvp) if name == "jvp" else Reverse(of_gradient if name == "gradient" else of_jacobian)
+    if name == "jvp":
+        return Forward(of_jvp, changed)
+    return Reverse(of_gradient if name == "gradient" else of_jacobian, changed=changed)
 
 
 def _reverse(run: Run, arguments: Packed, outputs: Packed, graph: Callable[[Any], list[int]] | None = None) -> Reverse:

@@ -52,6 +52,10 @@ def examine(problem: Problem, random: np.random.Generator) -> tuple[Vector, Vect
     with contextlib.suppress(Exception):  # elsewhere it may have no derivative
         beside = problem.arguments.stored((1.0 + BESIDE * _signs(problem, random)) * problem.x)
         derivative.slope(beside, u, problem.scale)
+    if not isinstance(derivative, (Forward, Reverse)):
+        return None
+    if derivative.changed and (changed := derivative.changed(problem.x)):
+        raise _breach(problem, f"the derivative changes the argument {changed}; let it compute with a copy")
     if isinstance(derivative, Forward):
         d = problem.arguments.stored(_signs(problem, random) * problem.scale)
         with np.errstate(all="ignore"):
@@ -59,8 +63,6 @@ def examine(problem: Problem, random: np.random.Generator) -> tuple[Vector, Vect
         if np.isfinite(along) and not abs(other - FACTOR * along) <= SAME * problem.eps * abs(along) * u.size:
             was = f"{FACTOR} times them give {other:.6g}, they give {along:.6g}"
             raise _breach(problem, f"jvp= is not linear in the tangents: {was}")
-        return None
-    if not isinstance(derivative, Reverse):
         return None
     g = derivative.gradient(problem.x, u)
     if derivative.run is None:

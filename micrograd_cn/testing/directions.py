@@ -217,7 +217,8 @@ class Sampled:
         """Compare along a direction that tells 1 %, if one of three does: another may be steeper, and cross no kink."""
         problem = self._problem
         even = problem.x.size <= EVEN  # of many numbers, what goes up and down at once cancels
-        for part in (1.0 if k == 0 else 0.0 if even else 0.5, 0.5 if even else 0.75, 1.0):
+        first = 1.0 if k == 0 else 0.0 if even or k == 1 else 0.5  # a mistake in one of many is lost in what is all up
+        for part in (first, 0.5 if even else 0.75, 1.0):
             row, line = self._along(f"direction {k + 1}", part)
             array, *others = [path for path, _ in self._arrays]
             row = replace(row, argument="" if others else array)

@@ -74,9 +74,9 @@ def gradcheck(
     another. In float32 only that is a mistake of which the remainder is of the first order, as that of rounding and of
     kinks nearby is not.
 
-    Of a backward pass it is checked, too, that it is linear in the upstream gradient, changes neither that nor the
-    arguments, gives the same again after other calls, and takes an upstream gradient that is not contiguous, is
-    expanded, or is None for some of PyTorch's outputs.
+    It is checked, too, that a derivative changes no argument, and of a backward pass that it is linear in the upstream
+    gradient, which it does not change either, gives the same again after other calls, and takes an upstream gradient
+    that is not contiguous, is expanded, or is None for some of PyTorch's outputs.
 
     What it cannot see: a mistake elsewhere than near `args`; one smaller than the tolerance, or than the noise where
     that is larger; in large arrays, one that is lost in all directions, less than about rtol of the whole gradient; how
@@ -130,7 +130,7 @@ def gradcheck(
         if not callable(derivative):
             found = type(derivative).__name__
             raise TypeError(f"gradcheck: {name}= must be a function of the arguments, got {found}; write {name}=df")
-    asked = replace(subject(f, args, kwargs, static), order=order)
+    asked = replace(subject(f, args, kwargs, static), order=order, derivatives=named)
     named = {name: functools.partial(df, **asked.keywords) for name, df in named.items()}
     leaves = structures.leaves(asked.args)
     foreign = named or any(library(x) in ("torch", "jax") for x in leaves)

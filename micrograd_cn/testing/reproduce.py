@@ -1,10 +1,13 @@
-"""Code that shows a failure when pasted: the arguments, of their types and shapes, and the call."""
+"""Code that shows a failure when pasted: the arguments, and the call with the derivative that was given."""
 
 from __future__ import annotations
 
 import ast
+import inspect
+import itertools
 import math
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from .libraries import is_array, is_tensor, library, read
@@ -15,7 +18,7 @@ __tracebackhide__ = True
 
 NUMBERS = 24  # of an array that is written out; of a larger one, random numbers are drawn
 WIDEST, MOST = 160, 4  # characters of a line, and arguments
-RANDOM = re.compile(r"\brand")
+OTHERS = re.compile(r"\b(normal|randn|ones)\(")  # what writes other numbers than those of the point
 
 
 def pasted(asked: Subject) -> list[str]:
@@ -24,16 +27,27 @@ def pasted(asked: Subject) -> list[str]:
     if not libraries:
         return []
     imports = {"numpy": "import numpy as np", "torch": "import torch", "jax": "import jax, jax.numpy as jnp"}
-    written = [code(x) for x in asked.args]
-    drawn = [code(x, 0) if len(text) > WIDEST else text for x, text in zip(asked.args, written, strict=True)]
-    lines = [f"{name} = {text}" for name, text in zip(asked.names, drawn, strict=True)]
+    seeds = itertools.count()
+    lines, others = [], []
+    for name, x in zip(asked.names, asked.args, strict=True):
+        written = code(x, seeds=seeds)
+        written = written if len(written) <= WIDEST else code(x, 0, seeds)
+        lines.append(f"{name} = {written}")
+        others += [name] if OTHERS.search(written) else []
     options = {"kwargs": dict(asked.keywords), "static": sorted(asked.static), "order": asked.order}
     given = [f"{name}={code(x)}" for name, x in options.items() if x and x != 1]
     if len(lines) > MOST or any(len(line) > WIDEST or not _is_code(line) for line in [*lines, *given]):
         return []
-    random = "  # arrays of random numbers have the type and shape; and " if RANDOM.search("".join(lines)) else "  # "
-    call = f"gradcheck({', '.join(['f', *asked.names, *given])}){random}the derivative, if one was given"
+    derivatives = [f"{name}={_called(df, name)}" for name, df in asked.derivatives.items()]
+    comment = f"  # other numbers of the same type and shape: {', '.join(others)}" if others else ""
+    call = f"gradcheck({', '.join([_called(asked.f, 'f'), *asked.names, *derivatives, *given])}){comment}"
     return ["", *(imports[name] for name in libraries), *lines, call]
+
+
+def _called(f: Any, otherwise: str) -> str:
+    """Return the name of a user's function at the top of a module, by which it can be called there."""
+    ours = inspect.isfunction(f) and f.__module__.partition(".")[0] not in ("numpy", "torch", "jax")
+    return f.__qualname__ if ours and f.__qualname__.isidentifier() else otherwise
 
 
 def _is_code(text: str) -> bool:
@@ -45,14 +59,15 @@ def _is_code(text: str) -> bool:
     return True
 
 
-def code(tree: Any, most: int = NUMBERS) -> str:
-    """Return an argument as code; arrays of more than so many numbers are drawn at random.
+def code(tree: Any, most: int = NUMBERS, seeds: Iterator[int] | None = None) -> str:
+    """Return an argument as code; arrays of more than so many numbers are drawn at random, each with a seed.
 
     >>> code({"w": [1.0, 2]})
     "{'w': [1.0, 2]}"
     """
+    seeds = itertools.count() if seeds is None else seeds
     if found := parts(tree):
-        inside = [code(part, most) for _, part in found[0]]
+        inside = [code(part, most, seeds) for _, part in found[0]]
         if isinstance(tree, dict):
             return f"{{{', '.join(f'{key!r}: {text}' for key, text in zip(tree, inside, strict=True))}}}"
         if type(tree) in (list, tuple):
@@ -66,13 +81,13 @@ def code(tree: Any, most: int = NUMBERS) -> str:
     kind = str(tree.dtype).rpartition(".")[2]
     dtype = f"torch.{kind}" if is_tensor(tree) else repr(kind)
     if math.prod(tree.shape) > most:
-        return _drawn(tree, kind, dtype)
+        return _drawn(tree, kind, dtype, next(seeds))
     numbers = f"{read(tree).tolist()}".replace("nan", "float('nan')").replace("inf", "float('inf')")
     empty = f".reshape({tuple(tree.shape)})" if 0 in tree.shape else ""
     return f"{maker}({numbers}, dtype={dtype}){empty}"
 
 
-def _drawn(array: Any, kind: str, dtype: str) -> str:
+def _drawn(array: Any, kind: str, dtype: str, seed: int) -> str:
     """Return code that draws an array of the same type and shape, of positive numbers if all of these are."""
     shape = tuple(array.shape)
     if kind.startswith(("int", "uint", "bool")):
@@ -82,7 +97,7 @@ def _drawn(array: Any, kind: str, dtype: str) -> str:
         return ones
     exact = "" if kind == "float64" else f".astype({dtype})"
     drawn = {
-        "numpy": f"np.random.normal(size={shape}){exact}",
-        "torch": f"torch.randn({shape}, dtype={dtype})",
-    }.get(library(array), f"jax.random.normal(jax.random.key(0), {shape}, {dtype})")
+        "numpy": f"np.random.default_rng({seed}).normal(size={shape}){exact}",
+        "torch": f"torch.randn({shape}, generator=torch.Generator().manual_seed({seed}), dtype={dtype})",
+    }.get(library(array), f"jax.random.normal(jax.random.key({seed}), {shape}, {dtype})")
     return f"abs({drawn})" if (read(array) > 0.0).all() else drawn

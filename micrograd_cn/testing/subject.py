@@ -7,7 +7,7 @@ import inspect
 import sys
 import types
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..engine import Value
@@ -29,6 +29,7 @@ class Subject:
         static: which arguments are constants, by name.
         keywords: what it is called with besides.
         order: how many times it is differentiated.
+        derivatives: what is given as its derivative, by its keyword.
     """
 
     f: Callable[..., Any]
@@ -38,6 +39,7 @@ class Subject:
     static: frozenset[str]
     keywords: Mapping[str, Any]
     order: int = 1
+    derivatives: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
 
     @property
     def called(self) -> str:

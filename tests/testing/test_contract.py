@@ -60,6 +60,22 @@ def test_a_derivative_along_tangents_is_linear_in_them():
         gradcheck(np.tanh, draw(3), jvp=lambda x, t: abs(t) * (1 - np.tanh(x) ** 2))
 
 
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"gradient": lambda x: np.add(x, 1e-3, out=x) * 0 + np.cos(x)},
+        {"jacobian": lambda x: np.cos(np.add(x, 1e-3, out=x))},
+        {"jvp": lambda x, t: np.cos(np.add(x, 1e-3, out=x)) @ t},
+    ],
+    ids=lambda how: next(iter(how)),
+)
+def test_whatever_form_a_derivative_has_it_changes_no_argument(how):
+    with pytest.raises(
+        GradientMismatch, match=r"the derivative changes the argument x\[0\] from 0\.5 to 0\.501; let it"
+    ):
+        gradcheck(lambda x: np.sin(x).sum(), np.linspace(0.5, 1.0, 3), **how)
+
+
 def test_a_gradient_of_chance_is_found_where_ones_as_weights_would_not_show_it():
     noise = np.random.default_rng(0)
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from micrograd_cn.testing import GradientMismatch, directions
+from micrograd_cn.testing import GradientMismatch, directions, gradcheck
 from micrograd_cn.testing.compare import Row
 from micrograd_cn.testing.directions import Sampled, _steps, foreign_rows, in_turn, singly
 from micrograd_cn.testing.line import Line
@@ -543,11 +543,20 @@ def test_a_direction_that_tells_nothing_is_drawn_again_twice_and_steeper():
 @pytest.mark.parametrize(("size", "tries"), [(1000, (0.0, 0.5, 1.0)), (1001, (0.5, 0.75, 1.0))])
 def test_of_more_than_a_thousand_numbers_more_go_uphill(size, tries):
     sampled = Sampled(problem_of(lambda x: x.sum(), np.ones(size), lambda x, g: g * np.ones(size)), 0)
-    stub(sampled, [None] * 6)
+    stub(sampled, [None] * 9)
     along, parts = sampled._along, []
     sampled._along = lambda title, part: parts.append(part) or along(title, part)
-    sampled._telling(0), sampled._telling(1)
-    assert parts == [1.0, *tries[1:], *tries]
+    sampled._telling(0), sampled._telling(1), sampled._telling(2)
+    assert parts == [1.0, *tries[1:], 0.0, *tries[1:], *tries]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_one_per_cent_in_one_of_many_numbers_is_found(seed):
+    x, of_sin = np.random.default_rng(seed).normal(size=100_000), np.ones(100_000)
+    of_sin[33_333] = 1.01
+    gradcheck(lambda x: np.sin(x).sum(), x, gradient=np.cos)
+    with pytest.raises(GradientMismatch, match=r"x\[33333\]"):
+        gradcheck(lambda x: np.sin(x).sum(), x, gradient=lambda x: of_sin * np.cos(x))
 
 
 def test_a_direction_without_calls_is_not_drawn_again():

@@ -207,6 +207,27 @@ def test_code_to_paste_runs_and_has_the_same_types_and_shapes():
     assert (found[1] > 0.0).all(), "positive numbers stay positive"
 
 
+def square(x):
+    return (x * x).sum()
+
+
+def of_square(x):
+    return 2.1 * x
+
+
+def test_code_to_paste_fails_as_it_did():
+    for x in (np.array([1.5, -2.0]), np.linspace(0.5, 4.0, 300), (np.ones(30), np.ones(30))):
+        f, df = (square, of_square) if isinstance(x, np.ndarray) else (lambda x: square(x[0] * x[1]), lambda x: x)
+        with pytest.raises(GradientMismatch) as caught:
+            gradcheck(f, x, gradient=df)
+        code = str(caught.value).partition("\n\n")[2]
+        assert ("gradcheck(square, x, gradient=of_square)" in code) is (f is square)
+        names = {"gradcheck": gradcheck, "square": square, "of_square": of_square, "f": f, "gradient": df}
+        with pytest.raises(GradientMismatch):
+            exec(code, names)
+    assert (names["x"][0] != names["x"][1]).all(), "no two arrays have the same numbers"
+
+
 def test_a_transposed_matrix_is_told_and_what_is_no_such_is_not():
     x, w = np.random.default_rng(0).normal(size=(2, 5, 5))
     how = {"vjp": lambda x, w, g: (g @ w.T, g.T @ x)}
