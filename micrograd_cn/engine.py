@@ -47,6 +47,7 @@ class Value(Node):
         if modes.stops(op, xs, y):
             return watching.stopped(op, xs) or constant(y)
         if not any(wanted):
+            watching.made_constant(xs)
             return constant(y)
         return Value._made_by(op, y, xs, op.needed(y, inputs, wanted))
 

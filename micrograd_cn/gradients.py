@@ -105,7 +105,7 @@ def symbolic_edges(node: Value, relevant: Collection[Value]) -> list[tuple[Value
     """
     assert node.op is not None
     parents, captured = node.parents, node.partials
-    wanted = [x in relevant for x in parents]
+    wanted = [x in relevant and partial is not None for x, partial in zip(parents, node._partials, strict=True)]
     operands = tuple([x if x.requires_grad else x.data for x in parents])
     edges = []
     for slot, (partial, then) in enumerate(zip(node.op.needed(node, operands, wanted), captured, strict=True)):

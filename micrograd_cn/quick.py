@@ -83,6 +83,8 @@ class Quick(Value):
             if x.requires_grad:
                 break
         else:
+            if watching.active:
+                watching.made_constant(xs)
             return Value._constant(y)
         if op.arity is None:
             partials: Any = op.partials(y, *inputs)
@@ -99,6 +101,8 @@ class Quick(Value):
             y = op.value(*inputs)
         wanted = [type(x) is not float and x.requires_grad for x in xs]
         if True not in wanted:
+            if watching.active:
+                watching.made_constant(xs)
             return Value._constant(y)
         partials = op.needed(y, inputs, wanted)
         return _node(op, y, *((*xs, *partials) if len(xs) == 2 else (*xs, None, *partials, None)))

@@ -10,7 +10,7 @@ from typing import Any
 
 from .operation import Op
 
-__all__ = ["Watcher", "detached", "given", "read", "stopped", "watched", "watcher"]
+__all__ = ["Watcher", "detached", "given", "made_constant", "read", "stopped", "watched", "watcher"]
 
 
 class Watcher:
@@ -40,6 +40,9 @@ class Watcher:
 
     def stopped(self, op: Op, operands: Sequence[Any]) -> Any:
         """Return what an operation gives inside `no_grad()`; None for a constant."""
+
+    def made_constant(self, operands: Sequence[Any]) -> None:
+        """Be told of operands of which none requires a gradient, so that an operation gives a constant."""
 
     def new(self, kind: Any) -> Any:
         """Return an object for a node that an operation makes."""
@@ -141,6 +144,15 @@ def stopped(op: Op, operands: Sequence[Any]) -> Any:
     """
     by = _watcher.get()
     return by.stopped(op, operands) if by else None
+
+
+def made_constant(operands: Sequence[Any]) -> None:
+    """Tell who watches that an operation gives a constant.
+
+    >>> made_constant((1.0,))  # nobody watches
+    """
+    if by := _watcher.get():
+        by.made_constant(operands)
 
 
 def _count(change: int) -> None:

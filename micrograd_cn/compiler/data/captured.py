@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from ...engine import Value, below, record
-from ...modes import recording
+from ...engine import Value, below
+from ...node import Node
 from ..instructions.lowering import ordered
 
 
@@ -79,13 +79,24 @@ def capture(roots: Sequence[Value], made: Collection[Value], known: dict[Value, 
             return known[x]
         return found.get(x, x)
 
-    with recording():
-        for node in nodes:
-            if node.op and node in made and node not in found:
-                operands = tuple([new(x) for x in node.operands])
-                if any(x is not y for x, y in zip(operands, node.operands, strict=True)):
-                    found[node] = record(node.op, operands)
+    for node in nodes:
+        if node.op and node in made and node not in found:
+            operands = tuple([new(x) for x in node.operands])
+            if any(x is not y for x, y in zip(operands, node.operands, strict=True)):
+                found[node] = _with_operands(node, operands)
     return [new(root) for root in roots]
+
+
+def _with_operands(node: Value, operands: tuple[Any, ...]) -> Value:
+    """Return the same of a node with operands of the same numbers."""
+    other = object.__new__(Value)
+    for slot in Node.__slots__:
+        setattr(other, slot, getattr(node, slot))
+    if type(node._a) is tuple:
+        other._a = operands
+    else:
+        other._a, other._b = (*operands, None)[:2]
+    return other
 
 
 def check_captured(trained: Iterable[Value], captured: Iterable[Captured]) -> None:

@@ -158,6 +158,13 @@ def refuse(x: Value, what: str, instead: str) -> NoReturn:
     raise TypeError(f"{where()}: {shown(x)} as {what} would be the same number {when}; write {instead}{other}")
 
 
+def _refuse_frozen(x: Value) -> NoReturn:
+    raise TypeError(
+        f"{where()}: requires_grad of {shown(x)} is another one for a part of the function that is recorded; write "
+        ".detach() where no gradient is to flow to it"
+    )
+
+
 def where() -> str:
     """Return the file and the line outside this package that are running."""
     frame = sys._getframe(1)
@@ -187,6 +194,7 @@ class Recorded(Watcher):
         self.guards: list[Guard] = []
         self._told: dict[tuple[str, int, int], tuple[Any, str, Any, bool, str]] = {}
         self._made: list[Value] = []
+        self._constants: dict[Value, None] = {}  # leaves that were used as such
         self._alone = True  # whether all operands of what was made were made too, or are leaves
 
     @contextmanager
@@ -201,6 +209,9 @@ class Recorded(Watcher):
                     if node.requires_grad:
                         self.guards.append(Guard(node, held, place, f"{shown(a)} {symbol} {shown(b)}"))
                 self._alone = not any(map(_reads_others, self._made))
+                for x in (*inputs, *self._made, *self._constants):
+                    if x.requires_grad is not isinstance(x, Traced):
+                        _refuse_frozen(x)
         finally:
             for x in (*self._made, *inputs):
                 x.__class__ = Value  # which has the same slots
@@ -220,8 +231,9 @@ class Recorded(Watcher):
 
     def read(self, x: Value, how: str) -> None:
         """Refuse that a number is read which may be another one in the next call."""
-        if x.requires_grad:
+        if x.requires_grad or isinstance(x, Traced):
             refuse(x, how, READING)
+        self._constants[x] = None
 
     def given(self, x: Value) -> None:
         """Refuse that a number is given which would be given in this call alone."""
@@ -233,6 +245,7 @@ class Recorded(Watcher):
     def detached(self, x: Value) -> Value | None:
         """Return a node with the value's number, through which no gradient flows."""
         if not x.requires_grad:
+            self.made_constant((x,))
             return None
         with recording():
             return record(DETACH, (x,))
@@ -241,6 +254,14 @@ class Recorded(Watcher):
         """Return the same of an operation inside `no_grad()`."""
         with recording():
             return self.detached(record(op, operands))
+
+    def made_constant(self, operands: Sequence[Any]) -> None:
+        """Refuse that what varies is a constant."""
+        for x in operands:
+            if isinstance(x, Traced):
+                _refuse_frozen(x)
+            if isinstance(x, Value):
+                self._constants[x] = None
 
     def new(self, kind: Any) -> Value:
         """Return an object for a node that is made."""

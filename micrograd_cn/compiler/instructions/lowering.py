@@ -53,6 +53,7 @@ class Graph:
 
     Raises:
         TypeError: an operation cannot be compiled.
+        ValueError: a leaf requires a gradient now, and did not when it was used, so that none flows to it there.
 
     >>> x, w = Value(2), Value(3)
     >>> graph = Graph([w * x + w], [x])
@@ -71,6 +72,8 @@ class Graph:
         self.code = Operations()
         for op, count in dict.fromkeys([(op, op.arity or len(node.operands)) for node, op in self.order]):
             self.code.check(op, count)
+        for node, op in self.order:
+            _check_flow(node, op)
 
 
 def _met(nodes: Iterable[Value], outputs: Iterable[Value], leaves: set[Value]) -> list[Value]:
@@ -79,6 +82,17 @@ def _met(nodes: Iterable[Value], outputs: Iterable[Value], leaves: set[Value]) -
         return []
     met = chain(chain.from_iterable([node.operands for node in nodes]), outputs)
     return [x for x in dict.fromkeys(met) if x in leaves]
+
+
+def _check_flow(node: Value, op: Op) -> None:
+    partials = node._partials
+    if None in partials:
+        for k, (x, partial) in enumerate(zip(node.operands, partials, strict=True)):
+            if partial is None and isinstance(x, Value) and x.requires_grad and op.flows(k):
+                raise ValueError(
+                    f"compile(): {x!r} required no gradient when {op.name}(...) was recorded with it, and does now, so "
+                    "that none flows there; record it anew, and write .detach() where none is to flow"
+                )
 
 
 class Lowering:

@@ -1,0 +1,125 @@
+"""What requires no gradient for a while: none flows to it then, eager or compiled, and no number of it is kept."""
+
+from contextlib import contextmanager
+
+import pytest
+
+import micrograd_cn as mc
+from micrograd_cn import Value, gradients
+from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.engine import constant
+from micrograd_cn.optim import SGD
+
+
+@contextmanager
+def frozen(*values):
+    for x in values:
+        x.requires_grad = False
+    yield
+    for x in values:
+        x.requires_grad = True
+
+
+def test_a_use_to_which_no_gradient_flows_is_not_compiled_as_if_one_did():
+    def loss(z):
+        with frozen(d):
+            return d * (g * z)
+
+    d, g, before = Value(2.0), Value(3.0), Value(4.0).exp()
+    with pytest.raises(ValueError, match=r"data=2\.0.* required no gradient when mul\(\.\.\.\) was recorded with it"):
+        compile(loss)(1.0)
+    with pytest.raises(ValueError, match="required no gradient when mul"):
+        compile(lambda x: loss(x) + before)(1.0)
+    x = Value(1.0)
+    y = loss(x)
+    with pytest.raises(ValueError, match="required no gradient when mul"):
+        compile(y, [x])
+    compiled = compile(lambda z: d.detach() * (g * z))
+    compiled.fit([(1.0,)], SGD([d, g], lr=0.1), epochs=1)
+    assert (d.data, g.data) == (2.0, pytest.approx(2.8))
+
+
+def test_gradients_flow_where_they_flowed_when_a_graph_was_recorded():
+    x, w = Value(3.0), Value(2.0)
+    with frozen(w):
+        y = w * x
+    z = y * w
+    assert gradients(z, [w, x]) == [g.data for g in gradients(z, [w, x], create_graph=True)] == [6.0, 4.0]
+
+
+def test_what_was_frozen_when_a_function_was_recorded_is_trained_when_it_is_no_more():
+    w, v = Value(2.0), Value(3.0)
+    compiled = compile(lambda xs: mc.sum([w * v * x for x in xs]))
+    compiled([1.0])
+    w.requires_grad = False
+    compiled([1.0, 2.0])
+    w.requires_grad = True
+    compiled.backward([([1.0, 2.0],)])
+    assert (w.grad, v.grad) == (9.0, 6.0)
+
+
+def constant_of_parameter(x, w):
+    with frozen(w):
+        return (w * w) * x
+
+
+def number_of_parameter(x, w):
+    with frozen(w):
+        return w.data * x
+
+
+def argument(x, w):
+    with frozen(x):
+        square = x * x
+    return square * w
+
+
+def argument_left(x, w):
+    x.requires_grad = False
+    return w * x
+
+
+def computed(x, w):
+    h = w * x
+    h.requires_grad = False
+    return h * x
+
+
+def detached(x, w):
+    with frozen(x):
+        return x.detach() * w
+
+
+@pytest.mark.parametrize("f", [constant_of_parameter, number_of_parameter, argument, argument_left, computed, detached])
+def test_what_would_be_the_number_of_one_call_is_refused(f):
+    w = Value(2.0, "w")
+    said = r"requires_grad of (x|w|mul\(\.\.\.\)) is another one for a part of the function .* write \.detach\(\)"
+    with pytest.raises(TypeError, match=said):
+        compile(lambda x: f(x, w))(1.0)
+
+
+def test_the_number_of_what_is_frozen_is_not_read():
+    def f(x):
+        with frozen(h := w * x):
+            return h.data * x
+
+    w = Value(2.0)
+    with pytest.raises(TypeError, match=r"mul\(\.\.\.\) as \.data would be the same number for every sample"):
+        compile(f)(1.0)
+    assert f(Value(3.0)).data == 18.0
+
+
+def test_what_is_frozen_is_compared_for_each_sample():
+    def f(x, w):
+        with frozen(x):
+            return w if x > 0.0 else -w
+
+    w = Value(2.0)
+    compiled = compile(lambda x: f(x, w), branches=True)
+    assert (compiled(1.0), compiled(-1.0)) == (2.0, -2.0)
+
+
+def test_constants_stay_what_they_are():
+    c = constant(3.0)
+    compiled = compile(lambda x: (c * c).data * x + c)
+    assert (compiled(1.0), compiled(2.0)) == (12.0, 21.0)
