@@ -113,11 +113,19 @@ class Neuron(Module):
             p.group = self.group
         self.nonlin = nonlin
         self.activation = activation
-        self._apply = _activation(activation)
+
+    @property
+    def activation(self) -> Activation:
+        """What is applied to the sum, if `nonlin`."""
+        return self._activation
+
+    @activation.setter
+    def activation(self, activation: Activation) -> None:
+        self._apply, self._activation = _activation(activation), activation
 
     def __call__(self, x: Inputs) -> Value:
         """Return the neuron's output for the inputs `x`."""
-        inputs = x if type(x) is _Inputs else _inputs(self, len(self.w), x)
+        inputs = x if type(x) is _Inputs and len(x) == len(self.w) else _inputs(self, len(self.w), x)
         group = inside(self.group) if watching.active else self.group
         linear = Value._record(ops.dot, (*self.w, *inputs, self.b))
         linear.group = group
@@ -130,7 +138,7 @@ class Neuron(Module):
         return {name: held for name, held in vars(self).items() if name != "_apply"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _apply=_activation(state["activation"]))
+        vars(self).update(state, _apply=_activation(state["_activation"]))
 
     def entries(self) -> dict[str, Any]:
         """Return the parameters by PyTorch's names, those of an activation that is a module after them.

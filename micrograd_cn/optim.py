@@ -64,7 +64,7 @@ class SGD(Optimizer):
         self.steps += 1
         lr = self.lr
         for p in self.parameters:  # `update` without its call, a third of the time
-            if p.requires_grad:
+            if p.requires_grad and p.grad is not None:
                 p.data -= lr * p.grad
 
     def update(self, p: Value, state: dict[str, float]) -> None:
@@ -225,7 +225,7 @@ def clip_grad_norm(parameters: Iterable[Value], max_norm: float) -> float:
     """
     if not max_norm >= 0.0:
         raise ValueError(f"clip_grad_norm: max_norm must be 0 or more, got {max_norm}")
-    parameters = list(parameters)
+    parameters = [p for p in parameters if p.grad is not None]
     norm = math.hypot(*[p.grad for p in parameters])
     if not math.isfinite(norm):
         raise ValueError(f"clip_grad_norm: the norm of the gradients is {norm}")

@@ -88,16 +88,32 @@ class Optimizer:
     def step(self) -> None:
         """Change every parameter by its gradient.
 
+        Raises:
+            ValueError: there are other parameters than the optimiser was made for.
+
         >>> from micrograd_cn.optim import Adam
         >>> p = Value(1.0)
         >>> optimizer = Adam([p])
         >>> optimizer.step(); optimizer.steps
         1
         """
+        states = self.state
+        self.check_count(len(states))
         self.steps += 1
-        for p, state in zip(self.parameters, self.state, strict=True):
-            if p.requires_grad:
+        for p, state in zip(self.parameters, states, strict=True):
+            if p.requires_grad and p.grad is not None:  # PyTorch's habit is `p.grad = None`
                 self.update(p, state)
+
+    def check_count(self, states: int) -> None:
+        """Raise ValueError if there are not as many parameters as states.
+
+        >>> Optimizer([Value(1)], lr=1.0).check_count(1)
+        """
+        if states != len(self.parameters):
+            raise ValueError(
+                f"{type(self).__name__} was made for {states} parameters and has {len(self.parameters)} now; make "
+                "another one"
+            )
 
     def zero_grad(self) -> None:
         """Set the gradient of every parameter to 0.
@@ -159,7 +175,8 @@ class Optimizer:
         checked.steps = state["steps"]
         states = [{slot: float(x) for slot, x in slots.items()} for slots in state["state"]]
         checked.kept = partial(copied, states)
-        vars(self).update(vars(checked))
+        for attribute in (*self.options, "steps", "kept"):
+            setattr(self, attribute, getattr(checked, attribute))
 
 
 def at_least_0(name: str, x: float) -> float:

@@ -93,4 +93,6 @@ class Views:
                 f"cannot copy or pickle {self!r}, an interior node ({self.op.name}): "
                 "its graph would come along; detach() it, or copy the leaves and compute it again"
             )
+        if watching.active:
+            watching.read(self, "a copy")
         return object.__reduce_ex__(self, max(2, operator.index(protocol)))  # older protocols do not know of slots

@@ -1,5 +1,7 @@
 """Neurons, layers, MLPs: numbers, structure, and what they refuse."""
 
+import copy
+import math
 import pickle
 import random
 from functools import partial
@@ -226,3 +228,20 @@ def test_a_batch_is_told_to_be_given_row_by_row(model, batch):
 def test_refused_inputs():
     with pytest.raises(TypeError, match="str 'a'"):
         Neuron(1)(["a"])
+
+
+def test_a_layer_looks_at_each_neuron_s_number_of_inputs():
+    layer = Layer(3, 2, nonlin=False)
+    layer.neurons[1].w = layer.neurons[1].w[:2]
+    with pytest.raises(ValueError, match="Neuron of 2 inputs was given 3"):
+        layer([1.0, 2.0, 3.0])
+
+
+def test_an_activation_that_is_set_is_applied():
+    neuron = Neuron(1, activation="relu", init="zeros")
+    neuron.b.data, neuron.activation = -1.0, "tanh"
+    assert neuron([0.0]).data == copy.deepcopy(neuron)([0.0]).data == math.tanh(-1.0)
+    assert neuron.summary() == "Neuron(1, tanh)"
+    with pytest.raises(ValueError, match="no such"):
+        neuron.activation = "no such"
+    assert neuron.activation == "tanh"

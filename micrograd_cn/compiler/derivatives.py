@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Sequence
 from contextvars import Context
+from itertools import chain
 from typing import Any, Literal, Self
 
 from ..engine import Value, constant
@@ -104,6 +105,9 @@ class Program(Runnable):
 
     Several threads may run it at the same time; its parameters are the leaves that are neither inputs nor constants.
 
+    Attributes:
+        siblings: all programs of the same function: by a parameter of another one the derivative is 0.
+
     >>> from micrograd_cn.compiler import compile
     >>> from micrograd_cn.optim import SGD
     >>> x, target, w = Value(1), Value(1), Value(0, "w")
@@ -118,6 +122,7 @@ class Program(Runnable):
     ) -> None:
         super().__init__(output, inputs, parameters)
         self._derivatives: dict[Any, CompiledDerivative] = {}
+        self.siblings: Sequence[Program] = ()
 
     def gradient(
         self, rows: Any, wrt: Variables = "inputs", threads: int = 1, out: Any = None
@@ -264,7 +269,7 @@ class Program(Runnable):
             variables = variables or self._variables(kind, wrt)
             if kind not in ("gradient", "jacobian", "hessian"):
                 raise ValueError(f'derivative() is a "gradient", "jacobian" or "hessian", got {kind!r}')
-            if kind != "jacobian":
+            if kind != "jacobian" and not any(program.has_gradient for program in self.siblings):
                 self._check_gradient(kind)
             with _deriving():
                 found = self._derivatives.get(key)
@@ -279,7 +284,7 @@ class Program(Runnable):
             return list(self.inputs if wrt == "inputs" else self.parameters)
         if isinstance(wrt, Value):
             raise TypeError(f"{kind}(): wrt is several Values; write [x] for one")
-        known = {*self.inputs, *self.parameters}
+        known = {*self.inputs, *self.parameters, *chain.from_iterable([p.parameters for p in self.siblings])}
         found: dict[Value, None] = {}
         for i, x in enumerate(wrt):
             if not isinstance(x, Value):

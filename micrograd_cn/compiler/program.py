@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from .. import modes
+from .. import modes, watching
 from ..engine import Value, topological_order
 from ..number import number
 from ..optim import Optimizer
@@ -485,6 +485,8 @@ class Runnable:
 
     def _rows(self, rows: Any) -> tuple[Numbers, int]:
         """Return the rows' numbers in a line, and how many rows there are."""
+        if watching.active:
+            watching.read(self.outputs[0], "the result of a program")
         return read_rows(rows, len(self.inputs))
 
     @property

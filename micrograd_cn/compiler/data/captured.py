@@ -52,13 +52,19 @@ def shown(x: Any) -> str:
     return x.label or (f"{x.op.name}(...)" if x.op else "a parameter")
 
 
-def capture(roots: Sequence[Value], made: Collection[Value], known: dict[Value, Captured]) -> list[Value]:
+def capture(
+    roots: Sequence[Value], made: Collection[Value], known: dict[Value, Captured], inputs: Collection[Value] = ()
+) -> list[Value]:
     """Return the roots of a graph with a leaf in the place of each value that is not among those made while recording.
 
     Args:
         roots: of the graph.
         made: the nodes that were made.
         known: leaves that stand for others, by these; to which new ones are added.
+        inputs: numbers of the function's arguments.
+
+    Raises:
+        TypeError: a value was made of an input, and not while recording: in another thread.
 
     >>> w = Value(2)
     >>> c = w * 3
@@ -75,6 +81,11 @@ def capture(roots: Sequence[Value], made: Collection[Value], known: dict[Value, 
     def new(x: Any) -> Any:
         if type(x) is not float and x.op and x not in made:
             if x not in known:
+                if not below(x)[1].isdisjoint(inputs):
+                    raise TypeError(
+                        f"{shown(x)} of an argument was computed in another thread, where nothing is recorded; compute "
+                        "it in the thread that calls the function"
+                    )
                 known[x] = Captured(x)
             return known[x]
         return found.get(x, x)

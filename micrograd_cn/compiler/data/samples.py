@@ -108,7 +108,13 @@ def form_of(x: Any, numbers: array[float]) -> Form:
 
 
 def doubles(x: Any) -> Numbers:
-    """Return an array's numbers in a line: where they are, if they lie so, else a copy."""
+    """Return an array's numbers in a line: where they are, if they lie so, else a copy.
+
+    Raises:
+        TypeError: there is something else in it than a number for each entry, or a masked one.
+    """
+    if type(x).__module__.startswith("numpy.ma") and x.mask.any():
+        raise TypeError("a masked array, of which some numbers are missing; write x.filled(...) or x.compressed()")
     try:
         view = memoryview(x)
         if view.format == "d" and view.c_contiguous and not view.readonly:
@@ -120,7 +126,10 @@ def doubles(x: Any) -> Numbers:
         import numpy as np
 
         return doubles(np.array(x, dtype=np.float64, order="C"))
-    return array("d", [number(leaf) for _, leaf in flatten(x.tolist())[0]])
+    found = array("d", [number(leaf) for _, leaf in flatten(x.tolist())[0]])
+    if len(found) != math.prod(x.shape):
+        raise TypeError(f"an array of shape {tuple(x.shape)}, in which there are {len(found)} numbers")
+    return found
 
 
 def rebuilt(form: Form, numbers: Iterator[Any]) -> Any:
@@ -206,9 +215,9 @@ def where_wrong(arguments: dict[str, Any]) -> str:
     "x[1][1]: expected a real number, got the str '3'; convert it with float() first"
     """
     for name, x in arguments.items():
-        for path, leaf in flatten(x, name)[0]:
+        for path, part in (*flatten(x, name)[0], (name, x)):
             try:
-                form_of(leaf, array("d"))
+                form_of(part, array("d"))
             except TypeError as error:
                 return f"{path}: {error}"
     return "unknown"

@@ -23,7 +23,7 @@ from ..instructions.lowering import DETACH
 READING = (
     "the value itself, or its detach() without a gradient; for a branch compare it, or write where(less(x, y), a, b)"
 )
-PACKAGE = str(Path(__file__).parents[2])
+PACKAGE = str(Path(__file__).parents[2] / "_")[:-1]  # with what separates it from a file's name
 _recorded: ContextVar[bool] = ContextVar("micrograd_cn_recorded", default=False)
 TURNED = {">": "<", ">=": "<="}  # what holds with the operands the other way around
 
@@ -105,6 +105,16 @@ class Traced(Value):
         if self._varies():
             self._refuse("what derivatives are read of", "gradients(y, xs, create_graph=True), or functional.grad")
         return super().partials
+
+    def edges(self) -> list[tuple[Any, float]]:
+        """Refuse the same."""
+        if self._varies():
+            self._refuse("what derivatives are read of", "gradients(y, xs, create_graph=True), or functional.grad")
+        return super().edges()
+
+    def _backward(self) -> None:
+        """Refuse to leave gradients that are numbers."""
+        self._refuse("what _backward() starts from", "gradients(y, xs, create_graph=True), or functional.grad")
 
     def __hash__(self) -> int:
         """Refuse to be looked up."""
@@ -195,16 +205,18 @@ class Recorded(Watcher):
         self._told: dict[tuple[str, int, int], tuple[Any, str, Any, bool, str]] = {}
         self._made: list[Value] = []
         self._constants: dict[Value, None] = {}  # leaves that were used as such
+        self._inputs: Sequence[Value] = ()
         self._alone = True  # whether all operands of what was made were made too, or are leaves
 
     @contextmanager
     def recording(self, inputs: Sequence[Value]) -> Iterator[None]:
         """Record inside the `with` block a function of some inputs."""
+        self._inputs = inputs
         try:
             with recording(), watched(self), as_recorded():
                 yield
                 for a, symbol, b, held, place in self._told.values():
-                    [op] = [op for op in OPS.values() if op.forms.array == TURNED.get(symbol, symbol)]
+                    op = next(op for op in OPS.values() if op.forms.array == TURNED.get(symbol, symbol))
                     node = record(op, (b, a) if symbol in TURNED else (a, b))
                     if node.requires_grad:
                         self.guards.append(Guard(node, held, place, f"{shown(a)} {symbol} {shown(b)}"))
@@ -221,7 +233,7 @@ class Recorded(Watcher):
         made = set(self._made)
         if self._alone and made.issuperset([x for x in outputs if x.op]):
             return list(outputs), self.guards
-        nodes = capture([*outputs, *[guard.node for guard in self.guards]], made, known)
+        nodes = capture([*outputs, *[guard.node for guard in self.guards]], made, known, self._inputs)
         checks = [guard._replace(node=x) for guard, x in zip(self.guards, nodes[len(outputs) :], strict=True)]
         return nodes[: len(outputs)], checks
 

@@ -44,7 +44,7 @@ from ..threads.tasks import check_threads
 from ..training.epochs import Course, Progress, Shuffler, samples_first
 from ..training.loop import check_constants
 from ..training.mixture import Divided, Division, Mixture
-from .guards import Guard, GuardError, Guards, Input, Recorded, as_recorded, is_recorded
+from .guards import Guard, GuardError, Guards, Input, Recorded, as_recorded, is_recorded, where
 
 # What Python or numpy says where a plain number is wanted: as an index, by int(), range(), round(), % or math.exp().
 PLAIN_NUMBER = (
@@ -73,7 +73,8 @@ def compile(  # noqa: A001 -- the field's name
     every sample, and one that comes out otherwise is an error, unless `branches` lets the function be recorded again
     for it. What is detached, or computed in `no_grad()`, is computed for every sample too, without a gradient. A number
     that is read of a value, as by `x.data`, its truth, or its hash would be the same for all samples: they are refused,
-    but of constants. A `Value` that was computed before the call has the data that it has, as in the plain function,
+    but of constants; so are `requires_grad` that is another one for a part of the function, results of other programs,
+    and what another thread computes of an argument. A `Value` that was computed before the call has the data that it has, as in the plain function,
     not what its operands have become. What else Python code does, such as reading a random number or a list, it does
     once: let `check` compare with the function.
 
@@ -229,6 +230,7 @@ class CompiledFunction:
         self._positional = tuple(self._signature.parameters) if plain else ()
         self._recordings: dict[Any, list[Recording]] = {}
         self.parameters: list[Value] = []
+        self._programs: list[Program] = []
         self._captured: dict[Value, Captured] = {}
         self._lock = Lock()
         self._method: CompiledFunction | None = None  # what this is of an instance
@@ -260,14 +262,13 @@ class CompiledFunction:
         bind = getattr(type(self._f), "__get__", None)
         if instance is None or bind is None:
             return self
-        try:
-            held = vars(instance)
-        except TypeError:
+        held = getattr(instance, "__dict__", None)
+        if not isinstance(held, dict):  # a class has one that cannot be changed
             raise TypeError(
                 f"{self._name} is a method of a {type(instance).__name__}, which has no __dict__ for its program; "
                 "compile a function of the instance's values"
-            ) from None
-        key = f"_compiled_{self._attribute}"
+            )
+        key = f"_compiled_{getattr(self._f, '__qualname__', self._attribute)}"  # which `super()` may call too
         found = held.get(key)
         if not (isinstance(found, CompiledFunction) and found._method is self and found._instance is instance):
             found = held[key] = CompiledFunction(bind(self._f, instance, owner), self._static, self._branches)
@@ -371,7 +372,11 @@ class CompiledFunction:
         """
         wrt = wrt if isinstance(wrt, str) else list(wrt)
         return self._of_samples(
-            "gradient", samples, threads, out, lambda made, rows, to: made.program.gradient(rows, wrt, threads, to)
+            "gradient",
+            samples,
+            threads,
+            out,
+            lambda made, rows, to: made.program.gradient(rows, self._wrt(wrt, made), threads, to),
         )
 
     def jacobian(
@@ -387,7 +392,7 @@ class CompiledFunction:
         wrt = wrt if isinstance(wrt, str) else list(wrt)
         return self._of_samples(
             "jacobian", samples, threads, out,
-            lambda made, rows, to: made.program.jacobian(rows, wrt, dense, threads, to),
+            lambda made, rows, to: made.program.jacobian(rows, self._wrt(wrt, made), dense, threads, to),
         )  # fmt: skip
 
     def hessian(
@@ -409,7 +414,7 @@ class CompiledFunction:
         wrt = wrt if isinstance(wrt, str) else list(wrt)
         return self._of_samples(
             "hessian", samples, threads, out,
-            lambda made, rows, to: made.program.hessian(rows, lower, wrt, dense, threads, to),
+            lambda made, rows, to: made.program.hessian(rows, lower, self._wrt(wrt, made), dense, threads, to),
         )  # fmt: skip
 
     def backward(self, samples: Any, threads: int = 1) -> float:
@@ -572,6 +577,11 @@ class CompiledFunction:
         return bucket
 
     def _buckets(self, name: str, samples: Any, some: bool = True) -> list[Bucket]:
+        if is_recorded():
+            raise TypeError(
+                f"{where()}: {name}() of {self._name} as a part of another function would be the same number for every "
+                "sample; call it, or take its derivative by functional.grad"
+            )
         wanted = [p for p in self._signature.parameters if p not in self._static]
         arrays = samples if isinstance(samples, tuple) else (samples,)
         if arrays and all(getattr(x, "shape", ()) for x in arrays) and len(arrays) <= len(wanted):
@@ -588,6 +598,10 @@ class CompiledFunction:
         if some and not found:
             raise ValueError(f"{name}() was given no samples, of which there is no mean")
         return found
+
+    def _wrt(self, wrt: Any, made: Recording) -> Any:
+        """Return what a derivative is with respect to: all parameters of the function, whichever a program has."""
+        return self.parameters if wrt == "parameters" and len(made.program.parameters) < len(self.parameters) else wrt
 
     def _of_samples(
         self, name: str, samples: Any, threads: int, out: Any, compute: Callable[[Recording, Any, Any], Any]
@@ -675,6 +689,8 @@ class CompiledFunction:
                     self._refuse(bucket, first, guard)
                 made.compile(self._program)
                 known.append(made)
+                self._programs.append(made.program)
+                made.program.siblings = self._programs
                 rows = array("q", left)
                 broken = made.guards.broken(bucket.numbers, rows, threads)
                 if broken.pop(first, None) and self._record(bucket, first).outcomes != made.outcomes:

@@ -164,6 +164,7 @@ def kept_by(optimizer: Optimizer, layout: Layout, slots: Sequence[str]) -> Kept:
     if isinstance(kept, Kept) and kept.layout is layout:
         return kept
     states, slots = (kept(), optimizer.slots) if callable(kept) else (kept, slots)
+    optimizer.check_count(len(states))
     found = Kept(layout, {slot: array("d", [states[k][slot] for k in layout.order]) for slot in slots})
     if callable(kept):
         optimizer.kept = found  # the same numbers, in the order in which they are wanted

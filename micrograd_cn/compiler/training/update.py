@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
+from ...engine import Value
 from ...formula import FormulaError, Term, straight_line
 from ...optim import SGD, Adam, AdamW, Optimizer, RMSprop
 from ..instructions.code import BATCH, SAMPLE, Code
@@ -91,6 +92,12 @@ class Parameter:
         self.grad: Any = grad
         self.requires_grad = True
 
+    def __eq__(self, other: object) -> bool:
+        raise TypeError("it asks which parameter it is given")
+
+    def __hash__(self) -> int:
+        raise TypeError("it asks which parameter it is given")
+
 
 def lower_update(optimizer: Optimizer, masked: bool) -> tuple[Code, list[int]]:
     """Return the instructions for one parameter, and the numbers of its new data and of what is kept of it.
@@ -109,6 +116,12 @@ def lower_update(optimizer: Optimizer, masked: bool) -> tuple[Code, list[int]]:
     lr, steps, data, gradient = (Term(name) for name in ("lr", "steps", "data", "grad"))
     kept = {slot: Term(slot) for slot in optimizer.slots}
     terms = [lr, steps, data, gradient, *kept.values()]
+    for attribute, held in vars(optimizer).items():
+        if attribute not in ("parameters", "kept") and any(isinstance(x, Value) for x in _held(held)):
+            raise TypeError(
+                f"cannot compile the update of {name}, whose {attribute} holds parameters: it may ask which one it is "
+                f"given; {instead}"
+            )
     found = []
     for _ in range(2):
         traced: Any = copy.copy(optimizer)
@@ -150,6 +163,13 @@ def lower_update(optimizer: Optimizer, masked: bool) -> tuple[Code, list[int]]:
             for result, old in zip(results, [numbers[2], *numbers[4:]], strict=True)
         ]
     return code, results
+
+
+def _held(held: Any) -> Iterable[Any]:
+    """Return an attribute, or what is in it."""
+    if isinstance(held, dict):
+        return (*held, *held.values())
+    return held if isinstance(held, (list, tuple, set, frozenset)) else (held,)
 
 
 def kept_of(code: Code, results: Sequence[int]) -> list[int]:

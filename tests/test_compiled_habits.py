@@ -1,0 +1,219 @@
+"""What users write in compiled functions and around them: refused where it would be the number of one call."""
+
+import copy
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from micrograd_cn import OPS, Op, Value, define
+from micrograd_cn.compiler import compile, scipy_functions  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.function.guards import PACKAGE
+from micrograd_cn.nn import MLP
+from micrograd_cn.optim import SGD, Adam, Optimizer, clip_grad_norm
+from micrograd_cn.traits import Forms
+
+
+class NoDecay(Optimizer):
+    def __init__(self, parameters, lr=0.1, no_decay=()):
+        super().__init__(parameters, lr)
+        self.no_decay = no_decay
+
+    def update(self, p, state):
+        p.data -= self.lr * (p.grad if p in self.no_decay else p.grad + 0.5 * p.data)
+
+
+class Own(NoDecay):
+    def update(self, p, state):
+        if p is not self.no_decay:
+            p.data -= self.lr * p.grad
+
+
+class ByTable(NoDecay):
+    def update(self, p, state):
+        p.data -= RATES[p] * p.grad
+
+
+w, b = Value(1.0), Value(1.0)
+RATES = {w: 0.1, b: 0.01}
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [NoDecay([w, b], no_decay={b}), NoDecay([w, b], no_decay={b: 1.0}), Own([w, b], no_decay=b), ByTable([w, b])],
+    ids=["set", "dict", "is", "table of a module"],
+)
+def test_an_update_that_asks_which_parameter_it_is_given_is_not_compiled(optimizer):
+    with pytest.raises(TypeError, match=r"cannot compile the update of .* which .*; use backward\(rows\) and its step"):
+        compile(lambda x: w * x + b).fit([(1.0,)], optimizer, epochs=1)
+    assert (w.data, b.data) == (1.0, 1.0)
+
+
+def test_what_an_optimiser_of_one_s_own_has_beside_its_options_stays_when_its_state_is_loaded():
+    p = Value(1.0)
+    optimizer = NoDecay([p], no_decay={p})
+    optimizer.load_state_dict(NoDecay([p], lr=0.5).state_dict())
+    assert (optimizer.lr, optimizer.no_decay) == (0.5, {p})
+
+
+def test_parameters_that_an_optimiser_was_not_made_for_are_refused_before_any_has_changed():
+    p, q = Value(1.0), Value(2.0)
+    optimizer = Adam([p])
+    optimizer.parameters.append(q)
+    p.grad = 1.0
+    with pytest.raises(ValueError, match="Adam was made for 1 parameters and has 2 now"):
+        optimizer.step()
+    with pytest.raises(ValueError, match="Adam was made for 1 parameters and has 2 now"):
+        compile(lambda x: p * q * x).fit([(1.0,)], optimizer, epochs=1)
+    assert (p.data, optimizer.steps) == (1.0, 0)
+
+
+@pytest.mark.parametrize("kind", [SGD, Adam])
+def test_what_has_no_gradient_is_passed_over(kind):
+    p, q = Value(1.0), Value(2.0)
+    p.grad, q.grad = None, 3.0
+    assert clip_grad_norm([p, q], 1.0) == 3.0
+    kind([p, q], lr=0.1).step()
+    assert p.data == 1.0
+    assert q.data == pytest.approx(1.9)
+
+
+def test_a_file_beside_the_package_whose_name_begins_like_it_is_the_user_s(tmp_path):
+    shutil.copytree(PACKAGE, tmp_path / "micrograd_cn", ignore=shutil.ignore_patterns("__pycache__"))
+    path = tmp_path / "micrograd_cn_demo.py"
+    path.write_text(
+        "from micrograd_cn.compiler import compile\n"
+        "try:\n"
+        "    compile(lambda x, y: y * 2 if x else -y)(1, 5)\n"
+        "except TypeError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, path], capture_output=True, text=True, check=True)
+    assert "x as a condition would be the same number for every sample" in done.stdout
+
+
+def copied(x):
+    return copy.copy(w) * x
+
+
+def copied_model(x):
+    return copy.deepcopy(MLP(1, [1]))([x])
+
+
+def another_program(x):
+    return compile(w * Value(3.0), []).forward([[]])[0] * x
+
+
+def another_function(x):
+    return compile(lambda y: w * y).forward([(3.0,)])[0] * x
+
+
+def edges(x):
+    return sum(partial for _, partial in (x * x * w).edges()) + x
+
+
+def by_hand(x):
+    y = x * w
+    y.grad = 1.0
+    y._backward()
+    return y * w.grad
+
+
+@pytest.mark.parametrize("f", [copied, copied_model, another_program, another_function, edges, by_hand])
+def test_a_number_that_is_read_while_a_function_is_recorded_is_refused(f):
+    with pytest.raises(TypeError, match=r"as .* would be the same number (for every sample|in all calls)"):
+        compile(f)(2.0)
+
+
+def test_what_another_thread_computes_of_an_argument_is_refused():
+    def f(x, y):
+        with ThreadPoolExecutor(2) as pool:
+            return sum(pool.map(lambda v: w * v, [x, y]))
+
+    with pytest.raises(TypeError, match=r"mul\(\.\.\.\) of an argument was computed in another thread"):
+        compile(f)(1.0, 2.0)
+
+
+def test_derivatives_with_respect_to_parameters_have_a_column_for_each_whatever_the_branch():
+    p, q = Value(2.0), Value(3.0)
+    f = compile(lambda x: p * x if x > 0 else q * x, branches=True)
+    samples = np.array([1.0, -1.0])
+    expected = [[1.0, 0.0], [0.0, -1.0]]
+    assert f.gradient(samples, wrt="parameters").tolist() == expected
+    assert f.parameters == [p, q]
+    assert f.gradient(samples, wrt=f.parameters).tolist() == expected
+    assert f.gradient([(1.0,)], wrt=[q]) == [[0.0]]
+    assert f.jacobian(samples, wrt="parameters", dense=True).tolist() == [[row] for row in expected]
+    with pytest.raises(ValueError, match="neither an input nor a parameter"):
+        f.gradient(samples, wrt=[Value(1.0)])
+
+
+def test_a_branch_that_is_a_constant_has_a_gradient_of_0_beside_others():
+    f = compile(lambda v: v[0] ** 2 if v[0] > 0 else 0.0, branches=True)
+    with pytest.raises(RuntimeError, match="it has no gradient"):
+        f.gradient([([-1.0],)])
+    assert f.gradient([([3.0],), ([-1.0],)]) == [[6.0], [0.0]]
+    assert f.gradient([([-1.0],)]) == [[0.0]]
+    assert f.hessian([([3.0],), ([-1.0],)], dense=True) == [[[2.0]], [[0.0]]]
+    assert scipy_functions(f)["jac"]([-1.0]).tolist() == [0.0]
+
+
+def test_a_method_that_calls_the_one_that_it_overrides_is_recorded_once():
+    recorded = []
+
+    class Base:
+        def __init__(self):
+            self.w = Value(2.0)
+
+        @compile
+        def loss(self, x):
+            return self.w * x
+
+    class Derived(Base):
+        @compile
+        def loss(self, x):
+            recorded.append(1)
+            return super().loss(x) + 1.0
+
+        @classmethod
+        @compile
+        def of_class(cls, x):
+            return x
+
+    derived = Derived()
+    assert [derived.loss(float(k)) for k in range(4)] == [1.0, 3.0, 5.0, 7.0]
+    assert (len(recorded), derived.loss.parameters) == (1, [derived.w])
+    assert Base.loss.__get__(derived, Base)(3.0) == 6.0
+    with pytest.raises(TypeError, match="of_class is a method of a type, which has no __dict__ for its program"):
+        Derived.of_class(1.0)
+
+
+@pytest.mark.parametrize(
+    ("x", "said"),
+    [
+        (np.array([[1, 2], [3]], dtype=object), r"x: an array of shape \(2,\), in which there are 3 numbers"),
+        (np.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")]), r"x: .*"),
+        (np.ma.array([1.0, 1e20], mask=[0, 1]), r"x.*: expected a real number, got NoneType|x: a masked array"),
+    ],
+    ids=["ragged", "structured", "masked"],
+)
+def test_an_array_that_holds_something_else_than_a_number_for_each_entry_is_refused(x, said):
+    for call in (lambda f: f(x), lambda f: f.forward([(x,)])):
+        with pytest.raises(TypeError, match=said):
+            call(compile(lambda x: x[0]))
+
+
+def test_masked_samples_are_refused():
+    with pytest.raises(TypeError, match=r"a masked array, of which some numbers are missing; write x\.filled"):
+        compile(lambda x: x).forward(np.ma.array([1.0, 1e20], mask=[0, 1]))
+
+
+def test_an_operation_of_one_s_own_may_look_like_a_comparison():
+    looks_alike = define(Op("below_too", lambda a, b: 1.0 if a < b else 0.0, (None, None), forms=Forms(array="<")))
+    try:
+        assert compile(lambda x: x if x > 0 else -x)(2.0) == 2.0
+    finally:
+        del OPS[looks_alike.name]
