@@ -74,9 +74,9 @@ def compile(  # noqa: A001 -- the field's name
     for it. What is detached, or computed in `no_grad()`, is computed for every sample too, without a gradient. A number
     that is read of a value, as by `x.data`, its truth, or its hash would be the same for all samples: they are refused,
     but of constants; so are `requires_grad` that is another one for a part of the function, results of other programs,
-    and what another thread computes of an argument. A `Value` that was computed before the call has the data that it has, as in the plain function,
-    not what its operands have become. What else Python code does, such as reading a random number or a list, it does
-    once: let `check` compare with the function.
+    and what another thread computes of an argument. A `Value` that was computed before the call has the data that it
+    has, as in the plain function, not what its operands have become. What else Python code does, such as reading a
+    random number or a list, it does once: let `check` compare with the function.
 
     Numbers are the eager engine's but for rounding:
 
