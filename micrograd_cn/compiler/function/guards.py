@@ -221,9 +221,9 @@ class Recorded(Watcher):
                     if node.requires_grad:
                         self.guards.append(Guard(node, held, place, f"{shown(a)} {symbol} {shown(b)}"))
                 self._alone = not any(map(_reads_others, self._made))
-                for x in (*inputs, *self._made, *self._constants):
-                    if x.requires_grad is not isinstance(x, Traced):
-                        _refuse_frozen(x)
+                others = [x for x in (*inputs, *self._made) if not x.requires_grad]
+                for x in (*others, *[x for x in self._constants if x.requires_grad]):
+                    _refuse_frozen(x)
         finally:
             for x in (*self._made, *inputs):
                 x.__class__ = Value  # which has the same slots

@@ -73,7 +73,8 @@ class Graph:
         for op, count in dict.fromkeys([(op, op.arity or len(node.operands)) for node, op in self.order]):
             self.code.check(op, count)
         for node, op in self.order:
-            _check_flow(node, op)
+            if node._da is None or node._db is None:
+                _check_flow(node, op)
 
 
 def _met(nodes: Iterable[Value], outputs: Iterable[Value], leaves: set[Value]) -> list[Value]:
@@ -85,14 +86,12 @@ def _met(nodes: Iterable[Value], outputs: Iterable[Value], leaves: set[Value]) -
 
 
 def _check_flow(node: Value, op: Op) -> None:
-    partials = node._partials
-    if None in partials:
-        for k, (x, partial) in enumerate(zip(node.operands, partials, strict=True)):
-            if partial is None and isinstance(x, Value) and x.requires_grad and op.flows(k):
-                raise ValueError(
-                    f"compile(): {x!r} required no gradient when {op.name}(...) was recorded with it, and does now, so "
-                    "that none flows there; record it anew, and write .detach() where none is to flow"
-                )
+    for k, (x, partial) in enumerate(((node._a, node._da), (node._b, node._db))):
+        if partial is None and isinstance(x, Value) and x.requires_grad and op.flows(k):
+            raise ValueError(
+                f"compile(): {x!r} required no gradient when {op.name}(...) was recorded with it, and does now, so "
+                "that none flows there; record it anew, and write .detach() where none is to flow"
+            )
 
 
 class Lowering:
