@@ -12,6 +12,10 @@ trust-constr solves the problem with these derivatives; with finite differences 
 makes a Hessian; and with dense derivatives of JAX, if it is installed. Nothing here is random: --seed changes nothing.
 """
 
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # for matrices as small as these, threads wait for each other
+
 import time
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
