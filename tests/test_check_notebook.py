@@ -15,7 +15,11 @@ import pytest
 pytest.importorskip("numpy")
 DEMOS = Path(__file__).parents[1] / "demos"
 NOTEBOOKS = {lang: nbformat.read(DEMOS / f"check.{lang}.ipynb", as_version=4) for lang in ("en", "zh")}
-LIKELY = ["", "likely, for b: a factor of 8 is missing, as of a mean for a sum", "likely, for w: a transposed matrix"]
+LIKELY = [
+    "",
+    "likely, for b: 8 times as small as it should be, as if f had a mean and not a sum",
+    "likely, for w: a transposed matrix",
+]
 
 
 def printed(notebook: Any) -> list[str]:

@@ -11,6 +11,8 @@ from .compare import Row
 __tracebackhide__ = True
 
 ALIKE = 1e-3  # the relative spread of what is one number
+LARGE = "large as it should be, as if f had a sum and not a mean"
+SMALL = "small as it should be, as if f had a mean and not a sum"
 NAMED = {-1.0: "the sign is wrong", 2.0: "a factor of 2 too much", 0.5: "a factor of 2 is missing"}
 
 
@@ -53,9 +55,9 @@ def _cause(wrong: Sequence[Row], some_right: bool, some: bool) -> str:
         if named or some_right:
             return named
         inverse = 1.0 / ratio
-        for size, text in ((ratio, "too much"), (inverse, "missing")):
+        for size, text in ((ratio, LARGE), (inverse, SMALL)):
             if math.isclose(size, round(size), rel_tol=ALIKE) and abs(size) >= 2.0:
-                return f"a factor of {round(size)} is {text}, as of a mean for a sum"
+                return f"{round(size)} times as {text}"
         return f"a factor, {ratio:.6g} everywhere" if len(ratios) > 1 else ""
     if len(pairs) > 1 and not _alike([a for a, _ in pairs]):
         swapped = sorted(a for a, _ in pairs), sorted(b for _, b in pairs)

@@ -136,7 +136,7 @@ def text(title: str, code: str, rows: Iterable[Row], end: Sequence[str] = ()) ->
     if any(row.argument and not row.title.startswith("direction") for row in wrong):  # they say more than a direction
         rows = [row for row in rows if row.agrees is not False or not row.title.startswith("direction")]
     lines = [title, *([code] if code else [])]
-    footer = [*([] if all(math.isnan(row.order) for row in rows) else [ORDER]), *end]
+    footer = [*([ORDER] if any(row.order < FIRST for row in rows) else []), *end]
     room = LINES - sum(line.count("\n") + 1 for line in lines) - 1 - len(footer)
     shown = rows
     if len(rows) > room:
@@ -149,6 +149,7 @@ def text(title: str, code: str, rows: Iterable[Row], end: Sequence[str] = ()) ->
 
 
 ORDER = "order: of f(x + h) - f(x) - h * derivative in h, 2 or more if the derivative is right, 1 if not"
+FIRST = 1.5  # a remainder is of the first order below it
 MARKS = {False: "WRONG", None: "not compared", True: "ok"}
 
 
@@ -166,7 +167,7 @@ def _table(rows: list[Row]) -> list[str]:
         slope, error = row.numeric.slope, row.numeric.error
         times = row.analytic / slope if slope else math.nan
         ratio = f"{times + 0.0:.6g}" if math.isfinite(times) else ""
-        order = "" if math.isnan(row.order) else f"{row.order:.2f}"
+        order = f"{row.order:.2f}" if row.order < FIRST else ""  # curvature hides that of a small mistake
         # an error far below the last digit that is shown says nothing
         error = max(error, 1e-16 * _size(row))
         known = "" if not math.isfinite(error) else f"{error if error > TINY else 0.0:.1g}"

@@ -151,17 +151,17 @@ def test_a_direction_is_left_out_where_an_element_is_shown():
         ([(-3.0, 3.0), (2.0, -2.0)], "the sign is wrong"),
         ([(6.0, 3.0)], "a factor of 2 too much"),
         ([(1.5, 3.0)], "a factor of 2 is missing"),
-        ([(1.0, 7.0), (2.0, 14.0)], "a factor of 7 is missing, as of a mean for a sum"),
-        ([(-7.0, 1.0)], "a factor of -7 is too much, as of a mean for a sum"),
+        ([(1.0, 7.0), (2.0, 14.0)], "7 times as small as it should be, as if f had a mean and not a sum"),
+        ([(-7.0, 1.0)], "-7 times as large as it should be, as if f had a sum and not a mean"),
         ([(1.3, 1.0), (2.6, 2.0)], "a factor, 1.3 everywhere"),
         ([(1.3, 1.0)], None),
         ([(0.0, 1.0), (0.0, 2.0)], "a gradient is missing: 0 or None is returned"),
         ([(1.5, 1.0), (2.5, 2.0)], "off by 0.5 everywhere: a term that is constant"),
         ([(1.0, 2.0), (2.0, 1.0)], "the right numbers in the wrong places: transposed, or reshaped in another order"),
         ([(math.inf, 2.0)], "it divides by 0, or takes a root or logarithm of 0"),
-        ([(-4.0, 2.0)], "a factor of -2 is too much, as of a mean for a sum"),
+        ([(-4.0, 2.0)], "-2 times as large as it should be, as if f had a sum and not a mean"),
         ([(3.0, 0.0)], None),
-        ([(8.0, 1.0), (16.012, 2.0)], "a factor of 8 is too much, as of a mean for a sum"),
+        ([(8.0, 1.0), (16.012, 2.0)], "8 times as large as it should be, as if f had a sum and not a mean"),
         ([(1.0, 2.0), (7.0, 3.0)], None),
     ],
 )
@@ -186,6 +186,13 @@ def test_what_is_wrong_of_some_elements_alone_has_no_factor_of_all():
     assert likely([none, replace(wrong, title="direction of w")]) == ["likely, for w: some elements get no gradient"]
     missing = "likely, for w: a gradient is missing: 0 or None is returned"
     assert likely([none, replace(wrong, argument="b"), replace(right, argument="b")])[0] == missing
+
+
+def test_an_order_that_tells_nothing_is_not_shown():
+    lines = shown("title", "", [row(False, order=2.2)])
+    assert len(lines) == 3
+    assert "order" not in "".join(lines)
+    assert "order" in shown("title", "", [row(False, order=2.2), row(False, order=1.1)])[1]
 
 
 def test_what_is_nearly_0_and_less_than_0_is_shown_as_0():
