@@ -26,6 +26,14 @@ OUTSIDE = """(() => {
     }).map(box => box.name);
 })()"""
 
+UNDER_BUTTONS = """(() => {
+    const over = byId("zooming").getBoundingClientRect();
+    return session.shape.boxes.filter((_, i) => {
+        const box = viewport.picture.boxes[i].group.getBoundingClientRect();
+        return box.left < over.right && box.right > over.left && box.top < over.bottom && box.bottom > over.top;
+    }).map(box => box.name);
+})()"""
+
 
 def window(size):
     return {"width": size[0], "height": size[1]}
@@ -50,13 +58,14 @@ def test_at_first_all_text_of_the_graph_has_at_least_twelve_pixels(size, lang, o
         assert min(sizes) >= 12, name
 
 
-@pytest.mark.parametrize("size", [(390, 844), (1280, 800)])
-def test_fit_shows_every_box_of_every_example(size, opened):
-    page = opened(playground("en"), viewport=window(size), reduced_motion="reduce").page
+@pytest.mark.parametrize("size", [(390, 844), (768, 1024), (1280, 800), (1000, 500)])
+def test_fit_shows_every_box_of_every_example_and_none_under_a_button(size, opened):
+    page = opened(playground("zh"), viewport=window(size), reduced_motion="reduce").page
     for name in page.evaluate(SHOWN):
         page.locator("#example").select_option(name)
         page.locator("#zoom_fit").click()
         assert page.evaluate(OUTSIDE) == [], name
+        assert page.evaluate(UNDER_BUTTONS) == [], name
 
 
 @pytest.mark.parametrize("size", [(360, 640), (1280, 800)])
@@ -67,7 +76,30 @@ def test_the_node_of_every_step_is_in_view(size, opened):
         page.evaluate("commands.start()")
         for step in range(page.evaluate("session.steps.length")):
             page.evaluate("commands.step()")
-            assert page.evaluate(ABOUT) not in page.evaluate(OUTSIDE), (name, step)
+            assert page.evaluate(ABOUT) not in page.evaluate(OUTSIDE) + page.evaluate(UNDER_BUTTONS), (name, step)
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize("size", [(360, 800), (390, 844)])
+def test_on_a_phone_what_a_step_does_is_told_above_the_controls(size, lang, opened):
+    page = opened(playground(lang), viewport=window(size), reduced_motion="reduce").page
+    hidden = """(() => {
+        const text = document.createRange();
+        text.selectNodeContents(byId("narration"));
+        return text.getBoundingClientRect().bottom - document.querySelector("footer").getBoundingClientRect().top;
+    })()"""
+    for step in range(page.evaluate("session.steps.length")):
+        page.evaluate("commands.step()")
+        assert page.evaluate(hidden) <= 0, step
+
+
+@pytest.mark.parametrize(("size", "opens"), [((768, 1024), ""), ((1280, 800), "showLesson('vanishing', 1)")])
+def test_the_node_that_is_told_of_is_in_view_at_first_and_in_a_lesson(size, opens, opened):
+    page_open = opened(playground("en"), replays=False, viewport=window(size), reduced_motion="reduce")
+    page_open.page.evaluate(opens)
+    page_open.page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert page_open.page.evaluate(OUTSIDE)  # it is larger than its window
+    assert page_open.page.evaluate(ABOUT) not in page_open.page.evaluate(OUTSIDE)
 
 
 def test_on_a_phone_five_controls_are_large_and_the_rest_behind_one(opened):

@@ -7,17 +7,18 @@ const ZOOM = { least: 0.05, most: 2.5, first: 1.35, legible: 1 };
 const NARROW = 640; // pixels, below which the graph runs from top to bottom
 
 class Viewport {
-  constructor(frame) {
-    this.frame = frame;
+  constructor(frame, buttons) {
+    Object.assign(this, { frame, buttons });
     this.scene = svg("g");
     this.root = svg("svg", { role: "group" }, this.scene);
     frame.replaceChildren(this.root);
-    Object.assign(this, { x: 0, y: 0, zoom: 1, size: [1, 1], boxes: [], picture: null, touched: false, pointers: new Map() });
+    Object.assign(this, { x: 0, y: 0, zoom: 1, size: [1, 1], boxes: [], sought: [], picture: null, touched: false, pointers: new Map() });
     frame.addEventListener("wheel", event => this.wheel(event), { passive: false });
     frame.addEventListener("pointerdown", event => this.down(event));
     for (const name of ["pointermove", "pointerup", "pointercancel"]) addEventListener(name, event => this.move(event));
     this.vertical = frame.clientWidth < NARROW;
-    new ResizeObserver(() => this.resized()).observe(frame);
+    const observer = new ResizeObserver(() => this.resized());
+    for (const element of [frame, buttons]) observer.observe(element);
   }
 
   // Called when the window has changed; `turned` is what to do where the graph must now run the other way.
@@ -27,7 +28,10 @@ class Viewport {
       this.vertical = vertical;
       this.turned?.();
     }
-    if (!this.touched) this.begin();
+    if (!this.touched) {
+      this.begin();
+      this.bring(this.sought, (x, y) => this.to(x, y));
+    }
     this.moved?.();
   }
 
@@ -45,6 +49,19 @@ class Viewport {
     return [this.frame.clientWidth, this.frame.clientHeight];
   }
 
+  // From where to where boxes may stand: from top to bottom, or only above or below the buttons.
+  get spans() {
+    const { offsetTop: top, offsetHeight: tall } = this.buttons, [, height] = this.room;
+    return [[0, height], 2 * top < height ? [top + tall, height] : [0, top]];
+  }
+
+  // Whether one of the boxes is under the buttons when the graph stands at `x` and `y`.
+  covers(boxes, x = this.x, y = this.y) {
+    const { offsetLeft: left, offsetTop: top, offsetWidth: wide, offsetHeight: tall } = this.buttons, { zoom } = this;
+    const meet = (from, size, start, room) => from < start + room && from + size * zoom > start;
+    return boxes.some(box => meet(x + box.x * zoom, box.width, left, wide) && meet(y + box.y * zoom, box.height, top, tall));
+  }
+
   // All of it, however small.
   fit() {
     this.place(0);
@@ -57,8 +74,16 @@ class Viewport {
     this.touched = false;
   }
 
+  // Where all of it is seen, none of it is under the buttons.
   place(least) {
-    const [width, height] = this.room, { rim, size: [w, h] } = this;
+    for (const span of this.spans) {
+      this.placeIn(span, least);
+      if (!this.covers(this.boxes) || this.size.some((size, i) => size * this.zoom > this.room[i])) return;
+    }
+  }
+
+  placeIn([top, bottom], least) {
+    const [width] = this.room, height = bottom - top, { rim, size: [w, h] } = this;
     if (!width || !height) return;
     const whole = Math.min((width - 2 * rim) / w, (height - 2 * rim) / h, ZOOM.first), zoom = Math.max(whole, least, ZOOM.least);
     const [start, end] = this.vertical ? ["y", "height"] : ["x", "width"], [side, across] = this.vertical ? ["x", "width"] : ["y", "height"];
@@ -66,8 +91,8 @@ class Viewport {
     const mean = first.reduce((total, box) => total + box[side] + box[across] / 2, 0) / first.length;
     const along = (room, size) => (size * zoom + 2 * rim <= room ? (room - size * zoom) / 2 : rim);
     const beside = (room, size) => (size * zoom + 2 * rim <= room ? along(room, size) : Math.min(rim, Math.max(room - rim - size * zoom, room / 2 - mean * zoom)));
-    if (this.vertical) this.to(beside(width, w), along(height, h), zoom);
-    else this.to(along(width, w), beside(height, h), zoom);
+    if (this.vertical) this.to(beside(width, w), top + along(height, h), zoom);
+    else this.to(along(width, w), top + beside(height, h), zoom);
   }
 
   to(x, y, zoom = this.zoom) {
@@ -125,18 +150,23 @@ class Viewport {
     this.zoomBy(distance(now) / (distance(before) || 1), (now[0] + other[0]) / 2 - left, (now[1] + other[1]) / 2 - top);
   }
 
-  // Bring boxes into view, moving no further than it takes; of boxes too far apart, the last one: the step's own.
-  bring(boxes) {
+  // Bring boxes into view, moving no further than it takes; of boxes too far apart, the last one: the step's own. With
+  // none, which is before the first step, go back to the beginning.
+  bring(boxes, move = (x, y) => this.glide(x, y)) {
+    const returns = !boxes.length && this.sought.length && !this.touched;
+    this.sought = boxes;
+    if (returns) this.place(ZOOM.legible);
     if (!boxes.length) return;
     const far = (key, size, room) => (Math.max(...boxes.map(box => box[key] + box[size])) - Math.min(...boxes.map(box => box[key]))) * this.zoom + 28 > room;
-    if (boxes.length > 1 && (far("x", "width", this.room[0]) || far("y", "height", this.room[1]))) return this.bring(boxes.slice(-1));
-    const [width, height] = this.room, { rim } = this;
-    const shift = (from, to, room) => (from < rim ? rim - from : to > room - rim ? Math.max(room - rim - to, rim - from) : 0);
+    if (boxes.length > 1 && (far("x", "width", this.room[0]) || far("y", "height", this.room[1]))) return this.bring(boxes.slice(-1), move);
+    const { rim } = this;
+    const shift = (from, to, [start, end]) => (from < start + rim ? start + rim - from : to > end - rim ? Math.max(end - rim - to, start + rim - from) : 0);
     const least = key => Math.min(...boxes.map(box => box[key]));
     const most = (key, size) => Math.max(...boxes.map(box => box[key] + box[size]));
-    const dx = shift(least("x") * this.zoom + this.x, most("x", "width") * this.zoom + this.x, width);
-    const dy = shift(least("y") * this.zoom + this.y, most("y", "height") * this.zoom + this.y, height);
-    if (dx || dy) this.glide(this.x + dx, this.y + dy);
+    const dx = shift(least("x") * this.zoom + this.x, most("x", "width") * this.zoom + this.x, [0, this.room[0]]);
+    const [dy, clear] = this.spans.map(span => shift(least("y") * this.zoom + this.y, most("y", "height") * this.zoom + this.y, span));
+    const y = this.y + (this.covers(boxes, this.x + dx, this.y + dy) ? clear : dy);
+    if (dx || y !== this.y) move(this.x + dx, y);
   }
 
   // On paper: all of the graph, as large as the page is wide.
@@ -154,5 +184,5 @@ class Viewport {
   }
 }
 
-export const viewport = new Viewport(byId("graph"));
+export const viewport = new Viewport(byId("graph"), byId("zooming"));
 matchMedia("print").addEventListener("change", ({ matches }) => viewport.print(matches));
