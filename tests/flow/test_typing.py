@@ -245,16 +245,29 @@ def test_what_one_types_is_the_graph_at_once(typing):
     assert {name: float(typing.nodes()[name]["grad"]) for name in "ab"} == y["grads"]
 
 
+@pytest.mark.parametrize("width", [360, 768, 1280])
+def test_an_error_has_lines_of_its_own_below_the_field(width, opened):
+    page = opened(playground("en"), viewport={"width": width, "height": 900}).page
+    page.locator("#text").fill("tanh(w*x))")
+    fault = page.locator("#fault").bounding_box()
+    assert fault["y"] >= (field := page.locator("#field").bounding_box())["y"] + field["height"]
+    assert fault["y"] < field["y"] + field["height"] + 6
+    for below in ("#numbers", *(["#functions", "#example"] if width <= 980 else [])):
+        assert page.locator(below).bounding_box()["y"] >= fault["y"] + fault["height"]
+
+
 def test_an_error_stands_below_its_column_and_the_last_graph_stays(typing):
     write(typing, "tanh(w*x + ")
     assert typing.page.locator("#fault").inner_text() == ""  # half typed is no error
     typing.page.locator("#text").blur()
     fault = typing.page.locator("#fault").inner_text()
-    assert fault.startswith(" " * 11 + "^\ncolumn 12: the expression ends")
+    assert fault.startswith(" " * 11 + "^\nthe expression ends")
     assert typing.page.locator("#text").get_attribute("aria-invalid") == "true"
     assert "w1" in typing.nodes()
     typing.page.locator("#language").click()
-    assert "第 12 列：表达式不完整" in typing.page.locator("#fault").inner_text()
+    assert "\n表达式不完整" in typing.page.locator("#fault").inner_text()
+    write(typing, "tanh(w*x))")
+    assert typing.page.locator("#fault").inner_text().startswith(" " * 9 + "^\n第 10 列：")
     write(typing, "tanh(w*x)")
     assert typing.page.locator("#fault").inner_text() == ""
     assert set(typing.nodes()) == {"w", "x", "v1", "v2"}

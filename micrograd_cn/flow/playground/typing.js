@@ -40,12 +40,14 @@ export function setUpTyping(text, values) {
   readTyped(text, new Map(Object.entries(values)));
 }
 
-// An error, below its column; of what is still being typed, when the field is left or Enter is pressed.
+// An error, below its column; of what is still being typed, when the field is left or Enter is pressed. The end has no
+// column: its message says that it is there.
 function showError() {
   const { typed: { error, text }, words } = session;
   if (!error) return;
-  const before = columns([...text].slice(0, error.column).join(""));
-  tellFault(`${" ".repeat(before)}^\n${filled(words.cli_error, { column: error.column + 1, message: error.told(words) })}`);
+  const letters = [...text], message = error.told(words);
+  const told = error.column < letters.length ? filled(words.cli_error, { column: error.column + 1, message }) : message;
+  tellFault(`${" ".repeat(columns(letters.slice(0, error.column).join("")))}^\n${told}`);
   byId("text").setAttribute("aria-invalid", true);
 }
 
