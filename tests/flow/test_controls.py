@@ -212,10 +212,10 @@ def test_the_narration_is_announced_and_the_page_respects_reduced_motion(opened)
     page = opened(draw_flow(y, "en"), reduced_motion="reduce")
     page.press("End")
     assert page.page.locator("#narration").get_attribute("aria-live") == "polite"
-    animation = "getComputedStyle(document.querySelector('.edge.active .line')).animationName"
+    animation = "getComputedStyle(document.querySelector('.edge.active')).animationName"
     assert page.page.evaluate(animation) == "none"
     page.page.emulate_media(reduced_motion="no-preference")
-    assert page.page.evaluate(animation) == "flow"
+    assert page.page.evaluate(animation) == "pulse"
 
 
 LUMINANCE = """element => {

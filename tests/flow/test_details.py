@@ -62,16 +62,18 @@ def test_blue_is_plus_and_orange_is_minus_and_zero_is_dashed(opened):
     looks = page.page.evaluate(
         """[...document.querySelectorAll(".edge")].map(edge => {
             const { stroke, strokeDasharray } = getComputedStyle(edge.querySelector(".line"));
-            return [edge.dataset.contribution, stroke, strokeDasharray !== "none", edge.matches(".active")];
+            const halo = getComputedStyle(edge).filter !== "none";
+            return [edge.dataset.contribution, stroke, strokeDasharray !== "none", edge.matches(".active"), halo];
         })"""
     )
     assert {float(size) > 0 for size, *_ in looks if size and float(size)} == {True, False}
-    for size, stroke, dashed, active in looks:
+    for size, stroke, dashed, active, halo in looks:
         if not size or float(size) == 0:
             assert stroke == "rgb(138, 138, 138)"
         else:
             assert stroke == ("rgb(0, 114, 178)" if float(size) > 0 else "rgb(184, 73, 0)")
-        assert dashed == (active or not size or float(size) == 0)
+        assert dashed == (not size or float(size) == 0)
+        assert halo == active
 
 
 def test_an_arrow_is_as_wide_as_its_contribution_is_large(opened):
