@@ -82,8 +82,9 @@ class Opened:
         return self.page.evaluate("[...document.querySelectorAll('.edge')].map(edge => ({...edge.dataset}))")
 
     def cells(self, table):
+        """Return what the cells tell: their texts, and of numbers these in full."""
         rows = f"[...document.querySelectorAll('#{table} tr')]"
-        return self.page.evaluate(f"{rows}.map(row => [...row.cells].map(cell => cell.textContent))")
+        return self.page.evaluate(f"{rows}.map(row => [...row.cells].map(cell => cell.title || cell.textContent))")
 
 
 def example():

@@ -143,7 +143,7 @@ def test_the_tables_say_what_the_picture_says(opened):
         [name, facts["value"], facts["grad"]] for name, facts in shown.items()
     ]
     y.backward()
-    columns = [[edge[key] for key in ("src", "dst", "slot")] for edge in page.edges()]
+    columns = [[edge["src"], edge["dst"], str(int(edge["slot"]) + 1)] for edge in page.edges()]
     assert [row[:3] for row in page.cells("edges")[1:]] == columns
     for source, target, slot, local, upstream, contribution in page.cells("edges")[1:]:
         assert {source, target} <= shown.keys()
@@ -151,6 +151,16 @@ def test_the_tables_say_what_the_picture_says(opened):
         assert float(local) * float(upstream) == float(contribution), slot
     [terms] = [row[4] for row in page.cells("nodes") if row[0] == "x"]
     assert math.fsum(map(float, terms.replace("(", "").replace(")", "").split(" + "))) == pytest.approx(named["x"].grad)
+
+
+def test_the_tables_have_the_four_digits_of_the_picture(opened):
+    y, _ = example()
+    page = opened(draw_flow(y, "en"))
+    page.press("End")
+    found = page.page.evaluate("[...document.querySelectorAll('td.number')].map(e => [e.textContent, e.title])")
+    assert len(found) > 20
+    for text, full in found:
+        assert text == f"{float(full):.4g}"
 
 
 def test_the_labels_of_edges_are_above_all_lines_and_look_like_them(opened):

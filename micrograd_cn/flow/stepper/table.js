@@ -2,11 +2,12 @@
 
 import { html } from "./elements.js";
 import { calledIn } from "./parts.js";
-import { bracketed, exact, filled } from "./text.js";
+import { bracketed, exact, filled, shown } from "./text.js";
 
 const shownRows = new WeakMap(); // of each table
 
-// Fill a table; cells are texts or, for numbers, floats and null. Only what changed is touched.
+// Fill a table; cells are texts or, for numbers, floats, the terms of a sum, and null; numbers are in full where the
+// pointer rests. Only what changed is touched.
 function fillTable(table, headings, rows) {
   if (table.rows.length !== rows.length + 1) {
     const line = (cell, attributes) => html("tr", {}, ...headings.map(() => html(cell, attributes)));
@@ -20,9 +21,11 @@ function fillTable(table, headings, rows) {
   all.forEach((cells, i) => {
     cells.forEach((content, j) => {
       if (last?.length === all.length && Object.is(last[i][j], content)) return;
-      const cell = table.rows[i].cells[j], number = typeof content === "number";
-      const text = number ? exact(content) : content ?? "";
+      const cell = table.rows[i].cells[j], number = typeof content === "number", counts = number || Array.isArray(content);
+      const written = form => (number ? form(content) : content.map(x => bracketed(form(x))).join(" + "));
+      const text = counts ? written(shown) : content ?? "", full = counts ? written(exact) : "";
       if (cell.textContent !== text) cell.textContent = text;
+      if (cell.title !== full) cell.title = full;
       if (i) cell.classList.toggle("number", number);
     });
   });
@@ -41,7 +44,7 @@ export function fillTables(view, words) {
       facts.symbol,
       facts.value,
       facts.grad,
-      facts.terms.map(x => bracketed(exact(x))).join(" + "),
+      facts.terms,
       facts.constant ? words.constant : facts.began ? standing(facts, words) : words.waiting,
     ]),
   );
@@ -51,7 +54,7 @@ export function fillTables(view, words) {
     view.edges.map((facts, i) => [
       calledIn(view, view.shape.edges[i].source, words),
       calledIn(view, view.shape.edges[i].target, words),
-      facts.count > 1 ? filled(words.edges_count, facts) : String(facts.slot),
+      facts.count > 1 ? filled(words.edges_count, facts) : String(facts.slot + 1),
       facts.partial,
       facts.upstream,
       facts.size,
