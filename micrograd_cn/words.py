@@ -285,8 +285,8 @@ PAGE = {
         "not_editable": "Leaves cannot be edited here: the operation {op} is not written in the table's operations, so "
         "the page cannot compute it.",
         "not_a_number": "Not a number: write one such as 0.5, -2e-3, inf or nan.",
-        "nudged": "Nudge {name} by ±{step}: {root} becomes {below} and {above}, a slope of {slope}. The gradient by "
-        "backward() is {grad}: {verdict}.",
+        "nudged": "Nudge {name} by ±{step}: {root} becomes {below} and {above}, a slope of {slope}. backward() would "
+        "give the gradient {grad}: {verdict}.",
         "agree": "they agree",
         "differ": "they differ, as at a kink",
         "unclear": "differences cannot tell at such numbers",
@@ -422,8 +422,8 @@ PAGE = {
         "undo": "撤销修改",
         "not_editable": "这里不能修改叶节点：运算 {op} 不是用运算表中的运算写成的，页面无法计算它。",
         "not_a_number": "这不是数字：请输入 0.5、-2e-3、inf 或 nan 这样的数。",
-        "nudged": "把 {name} 扰动 ±{step}：{root} 变为 {below} 和 {above}，斜率为 {slope}。backward() 得到的梯度是 "
-        "{grad}：{verdict}。",
+        "nudged": "把 {name} 扰动 ±{step}：{root} 变为 {below} 和 {above}，斜率为 {slope}。backward() 会得到的梯度"
+        "是 {grad}：{verdict}。",
         "agree": "两者一致",
         "differ": "两者不一致，可能遇到了不可导点",
         "unclear": "这里的数使差分不可靠，无法判断",
