@@ -93,7 +93,7 @@ def draw_training(losses: Sequence[float], accuracies: Sequence[float], test_acc
     lower.plot(steps, running(accuracies), color=BLUE, linewidth=2)
     tested = f"{drawn('test images', '测试图片')}: {test_accuracy:.1%}"
     lower.axhline(test_accuracy, color=ORANGE, linewidth=1.5, linestyle="--", label=tested)
-    lower.set(xlabel=drawn("mini-batch", "小批量"), ylabel=drawn("accuracy", "正确率"), ylim=(0, 1.04))
+    lower.set(xlabel=drawn("mini-batch", "小批量"), ylabel=drawn("accuracy", "准确率"), ylim=(0, 1.04))
     lower.yaxis.set_major_formatter("{x:.0%}")
     lower.legend(loc="lower right")
     figure.align_ylabels()
@@ -162,7 +162,7 @@ def main() -> None:
     print(
         text(
             f"test accuracy: {share}, {correct} of {total} images",
-            f"测试集正确率：{share}，{total} 张图片中对了 {correct} 张",
+            f"测试集准确率：{share}，{total} 张图片中对了 {correct} 张",
         )
     )
     print(text(f"time: {seconds:.1f} s, training and test", f"用时：{seconds:.1f} 秒，含训练和测试"))

@@ -194,7 +194,7 @@ def main() -> None:
             f"二进制位：一个神经元，用 0 到 {COUNT - 1} 中的一半来训练。",
         )
     )
-    accuracy = text("  test accuracy: ", "  测试集正确率：")
+    accuracy = text("  test accuracy: ", "  测试集准确率：")
     print(accuracy + score(second, bits, others) + text(", the other half", "（另一半）"))
     print(
         accuracy + score(second, bits, large) + text(f", of {COUNT} to {2**BITS - 1}", f"（{COUNT} 到 {2**BITS - 1}）")
@@ -217,7 +217,7 @@ def main() -> None:
             f"一个缩放后的整数：{len(third.parameters())} 个参数，用同样的一半来训练。",
         )
     )
-    print(text("  train accuracy: ", "  训练集正确率：") + score(third, scaled, half))
+    print(text("  train accuracy: ", "  训练集准确率：") + score(third, scaled, half))
     print(accuracy + score(third, scaled, others) + text(", the other half", "（另一半）"))
     last, ones = COUNT - 1, HIDDEN + 1
     print(

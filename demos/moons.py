@@ -100,7 +100,7 @@ def main() -> None:
     with no_grad():
         correct = sum((model(point) > 0) == (y > 0) for point, y in zip(points, targets, strict=True))
     print(f"{text('final loss: ', '最后的损失：')}{loss:.6f}")
-    print(f"{text('accuracy: ', '正确率：')}{correct / len(points):.0%}")
+    print(f"{text('accuracy: ', '准确率：')}{correct / len(points):.0%}")
     if chosen.compiled:
         start = time.perf_counter()
         compiled_loss = train_compiled(other, points, targets, chosen.steps)

@@ -113,7 +113,7 @@ def draw(model: MLP, points: Sequence[Point], targets: Sequence[int], chosen: Se
     ax.grid(False)
     figure.legend(loc="outside lower center", ncols=5, markerscale=1.4)
     accuracy = 1 - len(wrong) / len(points)
-    title = drawn("Yin-yang: the class that is chosen, test accuracy", "阴阳图：网络选择的类别，测试集正确率")
+    title = drawn("Yin-yang: the class that is chosen, test accuracy", "阴阳图：网络选择的类别，测试集准确率")
     ax.set_title(f"{title} {accuracy:.1%}")
     return figure
 
@@ -135,7 +135,7 @@ def main() -> None:
     print(
         text(
             f"test accuracy: {share}, {correct} of {POINTS} points",
-            f"测试集正确率：{share}，{POINTS} 个点中对了 {correct} 个",
+            f"测试集准确率：{share}，{POINTS} 个点中对了 {correct} 个",
         )
     )
     save(draw(model, test_points, test_targets, choices), chosen.out / "yinyang.png")

@@ -477,7 +477,7 @@ PAGE = {
         "key_start": "回到开头，只保留一次 backward()",
         "key_end": "到结尾",
         "key_play": "播放或暂停",
-        "key_language": "English 或中文；深色或浅色",
+        "key_language": "切换中英文；切换深色、浅色",
         "key_help": "显示帮助",
     },
 }

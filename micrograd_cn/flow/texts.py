@@ -105,7 +105,7 @@ MODEL = {
         "m_state": "第 {steps} 步，共 {all} 步 · {count} 个参数 · 损失 {loss}（最近 50 步的平均）",
         "m_no_words": "请输入一些词，每行一个。",
         "m_many_characters": "这些词里有 {count} 种字符，这里最多 {most} 种。",
-        "m_done": "训练结束：各步都已走完。再点“播放”会忘掉学到的，从头开始。",
+        "m_done": "训练已完成。再点“播放”会清空模型，从头训练。",
         "m_long_link": "词超过 {most} 个字符时，链接里不会保存它们。",
         "name_t": "词元 {number}“{letter}”",
         "name_layer": "第 {number} 层",
@@ -253,7 +253,7 @@ LESSONS = {
         "lesson_next": "下一页",
         "lesson_close": "关闭",
         "lesson_right": "答对了！下一页说明原因。",
-        "lesson_wrong": "不是这个。下一页说明原因。",
+        "lesson_wrong": "不对。原因见下一页。",
         "lesson_adding": "梯度要累加",
         "lesson_adding_about": "一个数用了两次，会怎样？",
         "lesson_adding_1": "在 a·b + a 中，a 有两条路通向结果：一条经过乘积，一条直接相加。前向传播已经完成：每个方框"
@@ -299,7 +299,7 @@ LESSONS = {
         "lesson_saturated_choice_2": "约 1，因为 tanh 是 1",
         "lesson_saturated_choice_3": "几乎是 0",
         "lesson_saturated_3": "是 0.00000012：tanh 的曲线在 9 处几乎是平的，局部导数 1 − tanh² 只有 0.00000006。即使"
-        "它完全错了，也几乎学不会改正：所以权重的初值要小。",
+        "它错得离谱，也几乎得不到纠正：所以权重的初值要小。",
         "lesson_saturated_4": "试一试：把上方的 w 往 0 拖，看 w 的梯度怎样“醒过来”。w 是多少时，这个梯度最大？",
         "lesson_neuron": "一个神经元能看到什么",
         "lesson_neuron_about": "直线怎样拼成圆形的边界。",
@@ -330,7 +330,7 @@ LESSONS = {
         "lesson_attention_about": "一个小小的语言模型，怎样回头看前面的字母来猜下一个。",
         "lesson_attention_1": "这个模型逐个字母地拼写名字。每个字母是一个词元，• 也是，表示名字的开头和结尾。下面是下"
         "一个词元的概率。它还什么都没学，只能乱猜：没有哪个明显领先。",
-        "lesson_attention_2": "为了猜，模型要回头看到此为止的词元。负责看的有四个“头”，各有各的看法：每个头从每个词元"
+        "lesson_attention_2": "为了猜，模型要回头看到此为止的词元。负责看的有四个“头”，各看各的：每个头从每个词元"
         "取一份信息，各份合计 100%。这就是注意力。训练之前，一个头会怎样分配它？",
         "lesson_attention_choice_1": "全给最后一个字母",
         "lesson_attention_choice_2": "大致平分",
