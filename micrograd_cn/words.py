@@ -623,7 +623,7 @@ PLAYGROUND = {
         "data_circles": "同心圆",
         "data_xor": "异或",
         "data_spiral": "螺旋",
-        "data_bits": "奇偶校验（1 的个数）",
+        "data_bits": "奇偶校验",
         "data_own": "自己画点",
         "loss_binary_cross_entropy_with_logits": "交叉熵",
         "loss_mse_loss": "均方误差",

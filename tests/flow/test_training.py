@@ -330,6 +330,23 @@ def test_a_sample_is_chosen_and_opened_by_keys(board):
     assert "Sample 3 after" in board.page.locator("#origin").inner_text()
 
 
+@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize("room", ["board", "model"])
+def test_on_a_phone_a_finger_meets_each_neuron_and_every_choice_can_be_read(room, lang, opened):
+    page = opened(playground(lang), viewport={"width": 360, "height": 800}).page
+    page.evaluate(f"showRoom('{room}')")
+    cut = """[...document.querySelectorAll("main:not([hidden]) form select")].filter(select => {
+        const context = document.createElement("canvas").getContext("2d"), style = getComputedStyle(select);
+        context.font = style.font;
+        const room = select.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight) - 20; // its arrow
+        return [...select.options].some(({ text }) => context.measureText(text).width > room);
+    }).map(select => select.id)"""
+    assert page.evaluate(cut) == []
+    small = """[...document.querySelectorAll("main:not([hidden]) button.unit")].map(unit => unit.getBoundingClientRect())
+        .filter(({ width, height }) => Math.min(width, height) < 40).length"""
+    assert page.evaluate(small) == 0
+
+
 @pytest.mark.parametrize("width", [390, 1280])
 def test_nothing_moves_when_something_is_wrong(width, opened):
     page = opened(playground("en"), viewport={"width": width, "height": 800})

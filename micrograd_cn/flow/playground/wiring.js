@@ -73,8 +73,9 @@ export class Wiring {
   }
 
   arrange() {
-    const { clientWidth: width, clientHeight: height } = this.frame, across = this.units.length;
-    const most = Math.max(...this.units.map(layer => layer.length));
+    const most = Math.max(...this.units.map(layer => layer.length)), across = this.units.length;
+    this.frame.style.setProperty("--most", most);
+    const { clientWidth: width, clientHeight: height } = this.frame;
     const size = Math.max(16, Math.min(72, (height - 24) / most - 8, width / across / 1.7));
     this.size = size;
     this.places = this.units.map((layer, l) => layer.map((unit, j) => {
