@@ -330,6 +330,30 @@ def test_a_sample_is_chosen_and_opened_by_keys(board):
     assert "Sample 3 after" in board.page.locator("#origin").inner_text()
 
 
+TEXTS_OF = """draw => {
+    const told = [], { fillText } = CanvasRenderingContext2D.prototype;
+    CanvasRenderingContext2D.prototype.fillText = function (text) { told.push([text, parseFloat(this.font)]); };
+    draw();
+    CanvasRenderingContext2D.prototype.fillText = fillText;
+    return told;
+}"""
+
+
+@pytest.mark.parametrize(
+    ("draws", "least", "losses"),
+    [
+        ("drawLosses(byId('losses'), session.board.trainer, session.words)", "0", [0.5, 0.75, 0.25]),
+        ("drawModelLosses(byId('m_curve'), [0.5, 0.75, 0.25], session.words)", "0.25", None),
+    ],
+)
+def test_the_axis_of_the_losses_has_its_two_ends_as_numbers(draws, least, losses, board):
+    if losses:
+        board.page.evaluate(f"Object.assign(session.board.trainer, {{ history: {losses}, curve: [] }})")
+    told = board.page.evaluate(f"({TEXTS_OF})(() => {draws})")
+    assert {least, "0.75"} <= {text for text, _ in told}
+    assert min(size for _, size in told) >= 12
+
+
 @pytest.mark.parametrize("lang", ["en", "zh"])
 @pytest.mark.parametrize("room", ["board", "model"])
 def test_on_a_phone_a_finger_meets_each_neuron_and_every_choice_can_be_read(room, lang, opened):
@@ -338,12 +362,12 @@ def test_on_a_phone_a_finger_meets_each_neuron_and_every_choice_can_be_read(room
     cut = """[...document.querySelectorAll("main:not([hidden]) form select")].filter(select => {
         const context = document.createElement("canvas").getContext("2d"), style = getComputedStyle(select);
         context.font = style.font;
-        const room = select.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight) - 20; // its arrow
+        const room = select.clientWidth - 2 * parseFloat(style.paddingLeft) - 20; // its arrow
         return [...select.options].some(({ text }) => context.measureText(text).width > room);
     }).map(select => select.id)"""
     assert page.evaluate(cut) == []
-    small = """[...document.querySelectorAll("main:not([hidden]) button.unit")].map(unit => unit.getBoundingClientRect())
-        .filter(({ width, height }) => Math.min(width, height) < 40).length"""
+    small = """[...document.querySelectorAll("main:not([hidden]) button.unit")]
+        .map(unit => unit.getBoundingClientRect()).filter(({ width, height }) => Math.min(width, height) < 40).length"""
     assert page.evaluate(small) == 0
 
 

@@ -1,6 +1,7 @@
 // What the language model's room draws: the loss as it learns, and the table of embeddings.
 
 import { colours, fitted } from "../playground/canvas.js";
+import { tellScale } from "../playground/charts.js";
 import { shown } from "../stepper/text.js";
 
 export const SMOOTHED = 50; // losses of which the mean is drawn, since one word is harder than another
@@ -10,8 +11,6 @@ const CELL = { least: 14, most: 32, letter: 34 }; // pixels: heights of a row, a
 export function drawModelLosses(canvas, losses, words) {
   const { context, width, height } = fitted(canvas), rim = 10;
   context.clearRect(0, 0, width, height);
-  Object.assign(context, { strokeStyle: colours.line, lineWidth: 1 });
-  context.strokeRect(rim, rim, width - 2 * rim, height - 2 * rim);
   const every = Math.max(1, Math.ceil(losses.length / Math.max(60, width))), lines = [[], []];
   let added = 0;
   losses.forEach((loss, i) => {
@@ -23,7 +22,10 @@ export function drawModelLosses(canvas, losses, words) {
   const values = lines.flat().map(([, x]) => x).filter(Number.isFinite);
   if (!values.length) return;
   const high = Math.max(...values), low = Math.min(...values), most = Math.max(1, losses.length - 1);
-  const place = ([i, x]) => [rim + (i / most) * (width - 2 * rim), height - rim - ((x - low) / (high - low || 1)) * (height - 2 * rim)];
+  const left = tellScale(context, [low, high], [rim, height - rim]), wide = width - rim - left;
+  Object.assign(context, { strokeStyle: colours.line, lineWidth: 1 });
+  context.strokeRect(left, rim, wide, height - 2 * rim);
+  const place = ([i, x]) => [left + (i / most) * wide, height - rim - ((x - low) / (high - low || 1)) * (height - 2 * rim)];
   const looks = [[colours.rim, 1, colours.quiet, words.loss_batch], [colours.plus, 2.2, colours.plus, words.m_mean]];
   lines.forEach((points, k) => {
     const [strokeStyle, lineWidth] = looks[k];

@@ -22,15 +22,15 @@ export function drawLosses(canvas, { history: losses, curve }, words) {
   for (const each of lines) each[0] = each[0].filter(([, x]) => Number.isFinite(x));
   const values = lines.flatMap(([points]) => points.map(([, x]) => x));
   if (!values.length) return;
-  const high = Math.max(...values) || 1, low = Math.min(0, ...values);
-  const top = tellLast(context, lines, width);
+  const high = Math.max(...values) || 1, low = Math.min(0, ...values), top = tellLast(context, lines, width);
+  const left = tellScale(context, [low, high], [top, height - rim]), wide = width - rim - left;
   Object.assign(context, { strokeStyle: colours.line, lineWidth: 1 });
-  context.strokeRect(rim, top, width - 2 * rim, height - rim - top);
+  context.strokeRect(left, top, wide, height - rim - top);
   lines.forEach(([points, strokeStyle, lineWidth, dash]) => {
     Object.assign(context, { strokeStyle, lineWidth });
     context.setLineDash(dash);
     context.beginPath();
-    for (const [i, x] of points) context.lineTo(rim + (i / most) * (width - 2 * rim), height - rim - ((x - low) / (high - low || 1)) * (height - rim - top));
+    for (const [i, x] of points) context.lineTo(left + (i / most) * wide, height - rim - ((x - low) / (high - low || 1)) * (height - rim - top));
     context.stroke();
   });
   context.setLineDash([]);
@@ -49,6 +49,15 @@ function tellLast(context, lines, width) {
     x += room + 12;
   });
   return y + 6;
+}
+
+// Write the least and the largest number at an axis from `top` to `bottom`, and return where the lines may begin.
+export function tellScale(context, [low, high], [top, bottom]) {
+  const texts = [[shown(low), bottom], ...(high > low ? [[shown(high), top + 10]] : [])];
+  Object.assign(context, { font: "12px sans-serif", textAlign: "right", fillStyle: colours.quiet });
+  const room = 4 + Math.max(...texts.map(([text]) => context.measureText(text).width));
+  for (const [text, y] of texts) context.fillText(text, room, y);
+  return room + 5;
 }
 
 export class Charts {
