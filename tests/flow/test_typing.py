@@ -147,6 +147,7 @@ sum(xs=[a, b], start=x)
 sum([a, b], x)
 dot([a], [b], bias=x)
 take([a, b], 1)
+take([a, b], w1 / 0.0 - w1 / 0.0) * x
 take(index=0, xs=[a])
 mean([a, b, x])
 mean(xs=[a])

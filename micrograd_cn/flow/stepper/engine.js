@@ -25,7 +25,7 @@ export function movesOf(graph, actions) {
       moves.push({ kind: "seed", node: graph.root });
       for (const node of graph.order) {
         graph.nodes[node].parents.forEach((_, slot) => {
-          if (flowsTo(graph, graph.nodes[node], slot)) moves.push({ kind: "send", node, slot });
+          if (graph.expected[node] && flowsTo(graph, graph.nodes[node], slot)) moves.push({ kind: "send", node, slot });
         });
       }
     }

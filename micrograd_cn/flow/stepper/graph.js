@@ -30,7 +30,8 @@ function nameGroups(groups) {
   }
 }
 
-// Every operand slot has a number; no gradient flows through a slot that is `still`, or to a constant.
+// Every operand slot has a number; no gradient flows through a slot that is `still`, or to a constant. From a node to which
+// none flows, `expected` of none, none is sent.
 function makeSlots(graph) {
   let count = 0;
   for (const node of graph.nodes) {
@@ -40,9 +41,11 @@ function makeSlots(graph) {
   graph.slotCount = count;
   graph.expected = new Int32Array(graph.nodes.length);
   graph.expected[graph.root] = 1; // the seed
-  for (const node of graph.nodes) node.parents?.forEach((parent, slot) => {
-    if (flowsTo(graph, node, slot)) graph.expected[parent]++;
-  });
+  for (const i of graph.order) {
+    if (graph.expected[i]) graph.nodes[i].parents.forEach((parent, slot) => { // a gradient of 0 is sent on, and none is not
+      if (flowsTo(graph, graph.nodes[i], slot)) graph.expected[parent]++;
+    });
+  }
 }
 
 export const isLeaf = node => node.parents === undefined;
