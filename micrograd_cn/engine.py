@@ -53,7 +53,7 @@ class Value(Node):
 
     @staticmethod
     def _below(*roots: Value) -> tuple[list[Value], set[Value]]:
-        """Search depth-first; a node is finished once all below it is, so users come before operands in reverse."""
+        """Search depth-first; a node is finished once all below it is, so in reverse each comes before its operands."""
         finished: list[Value] = []
         leaves: set[Value] = set()
         entered: set[Value] = set()
@@ -74,8 +74,8 @@ class Value(Node):
     def backward(self, gradient: SupportsFloat = 1.0) -> None:
         """Add to every leaf's `grad` the gradient of this value with respect to it.
 
-        The chain rule: a node's gradient is the sum, over the places where it is used, of the user's gradient times the
-        local derivative there. Interior nodes start at 0, leaves accumulate: call `zero_grad()` to start again.
+        The chain rule: a node's gradient is the sum, over the places where it is an operand, of the result's gradient
+        times the local derivative there. Interior nodes start at 0, leaves accumulate: `zero_grad()` starts again.
 
         Args:
             gradient: this value's own, by which all others are multiplied.
@@ -98,7 +98,7 @@ class Value(Node):
             )
         seed = number(gradient)
         order, leaves = below(self)
-        before = {leaf: leaf.grad for leaf in leaves if leaf.grad}  # given back at the end: twice is exactly twice
+        before = {leaf: leaf.grad for leaf in leaves if leaf.grad}  # added at the end, so that twice is exactly twice
         for node in (*order, *leaves):
             node.grad = 0.0
         self.grad = seed

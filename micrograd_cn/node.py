@@ -26,7 +26,7 @@ class Node(Operators, Views):
         grad: the gradient with respect to this value of what `backward()` was called on; 0.0 before.
         op: the operation that made it, None for a leaf.
         operands: what it was made of, one entry an operand slot: `a + a` has two. A number among them is a float.
-        parents: the operands as nodes; a number among them has a constant node from now on.
+        parents: the operands as nodes: a number among them becomes a constant node when they are first asked for.
         partials: the derivative with respect to each operand, captured when the node was made; 0.0 for a constant
             operand where it would have taken work.
         label: the name.
@@ -119,7 +119,7 @@ class Node(Operators, Views):
 
     @property
     def parents(self) -> tuple[Self, ...]:
-        """The operands; a number among them has a constant node from now on."""
+        """The operands; a number among them becomes a constant node when they are first asked for."""
         if type(self._a) is float:
             self._a = self._constant(self._a)
         if type(self._b) is float:

@@ -39,7 +39,7 @@ WORDS = {
         "hint_part": "draw a smaller part of the graph (any Value in it can be the root), or raise max_nodes",
         "no_graphviz": "drawing needs the Python package graphviz: pip install graphviz",
         "no_renderer": "no renderer found to draw {format}: install Graphviz (its program `dot`) or "
-        "`pip install 'micrograd-cn[viz]'`",
+        "`pip install graphviz-pure`",
         "no_format": "graphviz-pure cannot draw {format}: install Graphviz (its program `dot`)",
         "no_glyphs": "graphviz-pure has no glyphs for {characters} in a {format}, which would show empty squares: draw "
         "an svg, or install Graphviz (its program `dot`) and a font that has them, such as Noto Sans CJK for Chinese",
@@ -135,7 +135,7 @@ functions: {functions}
         "hint_fold": '可以用 fold="layer" 或 "scope" 折叠、只画计算图的一部分，或者调大 max_nodes',
         "no_graphviz": "画图需要 Python 包 graphviz：pip install graphviz",
         "no_renderer": "没有找到可以画 {format} 的渲染器：请安装 Graphviz（程序 `dot`），或者 "
-        "`pip install 'micrograd-cn[viz]'`",
+        "`pip install graphviz-pure`",
         "no_format": "graphviz-pure 画不了 {format}：请安装 Graphviz（程序 `dot`）",
         "no_glyphs": "graphviz-pure 画 {format} 时没有“{characters}”的字形，只会显示空方框：请改画 svg，或者安装 "
         "Graphviz（程序 `dot`）和含有这些字的字体，例如中文字体 Noto Sans CJK",
@@ -363,9 +363,9 @@ PAGE = {
         "way_linear": "梯度 × 改变量",
         "way_sum": "合计",
         "way_together": "同时改变",
-        "learning": "学习",
+        "learning": "梯度下降",
         "rate": "学习率",
-        "learn": "学一步",
+        "learn": "更新一步",
         "learns_nothing": "梯度都是 0：什么也学不到。",
         "stops": "到此为止",
         "forward_done": "前向传播已完成。按“前进”开始反向传播；按“重放”回到开头。",

@@ -187,7 +187,7 @@ def test_without_a_renderer_the_source_works_and_drawing_says_what_to_install(mo
     monkeypatch.setattr(render, "find_renderer", lambda: None)
     picture = draw_dot(Value(1) * 2)
     assert "->" in picture.source
-    with pytest.raises(RenderError, match=r"pip install 'micrograd-cn\[viz\]'"):
+    with pytest.raises(RenderError, match=r"pip install graphviz-pure"):
         picture.pipe()
 
 
