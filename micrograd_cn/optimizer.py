@@ -39,6 +39,11 @@ class Optimizer:
     def __init__(self, parameters: Iterable[Value], lr: float) -> None:
         if isinstance(parameters, Value):
             raise TypeError(f"{type(self).__name__} takes a sequence of parameters; write [p] for one")
+        if not isinstance(parameters, Iterable):
+            raise TypeError(
+                f"{type(self).__name__} takes a sequence of parameters, got {type(parameters).__name__}; write "
+                "model.parameters()"
+            )
         self.parameters = list(parameters)
         if not self.parameters:
             raise ValueError(f"{type(self).__name__} was given no parameters")

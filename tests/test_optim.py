@@ -531,3 +531,8 @@ def test_what_a_compiled_loop_keeps_is_copied_and_loaded_without_the_nodes_that_
     f.fit([(1.0,), (2.0,)], optimizer, 2, progress=lambda losses: optimizer.load_state_dict(saved))
     assert set(optimizer.state[0]) == set(RMSprop.slots)
     assert held is not optimizer.state
+
+
+def test_a_model_is_no_sequence_of_parameters():
+    with pytest.raises(TypeError, match=r"SGD takes a sequence of parameters, got MLP; write model\.parameters\(\)"):
+        SGD(MLP(1, [1]))

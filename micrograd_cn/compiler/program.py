@@ -248,7 +248,8 @@ class Runnable:
 
         Args:
             rows: as for `forward`.
-            optimizer: one of `optim`, or another whose `update` is written in the table's operations.
+            optimizer: one of `optim`, or another whose `update` is written in the table's operations. Options but the
+                learning rate are what they are when `fit` is called.
             epochs: how many times all rows are used.
             batch_size: rows a step; all for None. The last batch of an epoch may be smaller.
             shuffle: puts the rows in another order before each epoch: a `random.Random`, whose `shuffle` is called with

@@ -76,7 +76,7 @@ def compile(  # noqa: A001 -- the field's name
     but of constants; so are `requires_grad` that is another one for a part of the function, results of other programs,
     and what another thread computes of an argument. A `Value` that was computed before the call has the data that it
     has, as in the plain function, not what its operands have become. What else Python code does, such as reading a
-    random number or a list, it does once: let `check` compare with the function.
+    random number, a list or a `grad`, it does once: let `check` compare with the function.
 
     Numbers are the eager engine's but for rounding:
 
