@@ -30,6 +30,10 @@ def test_a_use_to_which_no_gradient_flows_is_not_compiled_as_if_one_did():
         compile(loss)(1.0)
     with pytest.raises(ValueError, match="required no gradient when mul"):
         compile(lambda x: loss(x) + before)(1.0)
+    compiled = compile(lambda xs: d * xs[0] if len(xs) == 1 else loss(xs[0]))
+    compiled([1.0])
+    with pytest.raises(ValueError, match="required no gradient when mul"):
+        compiled([1.0, 2.0])
     x = Value(1.0)
     y = loss(x)
     with pytest.raises(ValueError, match="required no gradient when mul"):
@@ -53,7 +57,9 @@ def test_what_was_frozen_when_a_function_was_recorded_is_trained_when_it_is_no_m
     compiled([1.0])
     w.requires_grad = False
     compiled([1.0, 2.0])
+    assert compiled.gradient([([1.0, 2.0],)], wrt="parameters") == [[9.0, 6.0]]
     w.requires_grad = True
+    assert compiled.gradient([([1.0, 2.0],)], wrt="parameters") == [[9.0, 6.0]]
     compiled.backward([([1.0, 2.0],)])
     assert (w.grad, v.grad) == (9.0, 6.0)
 

@@ -18,7 +18,7 @@ from ...table import OPS
 from ...watching import Watcher, watched, watcher
 from ..data.captured import Captured, capture, shown
 from ..derivatives import Program
-from ..instructions.lowering import DETACH
+from ..instructions.lowering import DETACH, check_flow
 
 READING = (
     "the value itself, or its detach() without a gradient; for a branch compare it, or write where(less(x, y), a, b)"
@@ -221,6 +221,7 @@ class Recorded(Watcher):
                     if node.requires_grad:
                         self.guards.append(Guard(node, held, place, f"{shown(a)} {symbol} {shown(b)}"))
                 self._alone = not any(map(_reads_others, self._made))
+                check_flow(self._made)
                 others = [x for x in (*inputs, *self._made) if not x.requires_grad]
                 for x in (*others, *[x for x in self._constants if x.requires_grad]):
                     _refuse_frozen(x)

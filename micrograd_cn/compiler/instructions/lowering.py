@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -72,9 +72,7 @@ class Graph:
         self.code = Operations()
         for op, count in dict.fromkeys([(op, op.arity or len(node.operands)) for node, op in self.order]):
             self.code.check(op, count)
-        for node, op in self.order:
-            if node._da is None or node._db is None:
-                _check_flow(node, op)
+        check_flow(interior, given)  # what was frozen when one of several programs was made may be trained in time
 
 
 def _met(nodes: Iterable[Value], outputs: Iterable[Value], leaves: set[Value]) -> list[Value]:
@@ -85,13 +83,31 @@ def _met(nodes: Iterable[Value], outputs: Iterable[Value], leaves: set[Value]) -
     return [x for x in dict.fromkeys(met) if x in leaves]
 
 
-def _check_flow(node: Value, op: Op) -> None:
-    for k, (x, partial) in enumerate(((node._a, node._da), (node._b, node._db))):
-        if partial is None and isinstance(x, Value) and x.requires_grad and op.flows(k):
-            raise ValueError(
-                f"compile(): {x!r} required no gradient when {op.name}(...) was recorded with it, and does now, so "
-                "that none flows there; record it anew, and write .detach() where none is to flow"
-            )
+def check_flow(nodes: Iterable[Value], but: Collection[Value] = ()) -> None:
+    """Raise ValueError if an operand requires a gradient now, and did not when a node was made of it.
+
+    >>> x, w = Value(2), Value(3, "w")
+    >>> w.requires_grad = False
+    >>> y = w * x
+    >>> check_flow([y])
+    >>> w.requires_grad = True
+    >>> check_flow([y])
+    Traceback (most recent call last):
+    ValueError: compile(): Value(data=3.0, grad=0.0, label='w') required no gradient when mul(...) was recorded with \
+it, and does now, so that none flows there; record it anew, and write .detach() where none is to flow
+    """
+    for node in nodes:
+        if node._da is not None and node._db is not None:
+            continue
+        for k, (x, partial) in enumerate(((node._a, node._da), (node._b, node._db))):
+            if partial is not None or not isinstance(x, Value) or not x.requires_grad:
+                continue
+            assert node.op
+            if node.op.flows(k) and x not in but:
+                raise ValueError(
+                    f"compile(): {x!r} required no gradient when {node.op.name}(...) was recorded with it, and does "
+                    "now, so that none flows there; record it anew, and write .detach() where none is to flow"
+                )
 
 
 class Lowering:
