@@ -205,12 +205,13 @@ def _legend(
     passed = [edge for edge in flow.edges if not edge.constant and not _is_unknown(edge)]
     alone = [edge.contributions[0] for edge in passed if len(edge.contributions) == 1] if flow.ran else []
     single = [node for box in flow.boxes if not box.group for node in box.nodes]
+    largest = max((edge.size for edge in passed if edge.size == edge.size), default=0.0) if flow.ran else 0.0
     told = [
         (flow.ran, words["legend_flow"].format(arrow="←" if rankdir == "LR" else "↑"), INK),
         (not flow.ran, words["legend_local"].format(arrow="→" if rankdir == "LR" else "↓"), INK),
         (any(x > 0 for x in alone), words["legend_positive"], POSITIVE),
         (any(x < 0 for x in alone), words["legend_negative"], NEGATIVE),
-        (flow.ran, words["legend_width"].format(largest=number(flow.largest)), QUIET),
+        (largest > 0.0, words["legend_width"].format(largest=number(largest)), QUIET),
         (any(_is_parameter(node, marked) for node in single), words["legend_parameter"], QUIET),
         (flow.root.op is not None, words["legend_output"], QUIET),
         (len(passed) < len(flow.edges) or 0.0 in alone, words["legend_dashed"], QUIET),

@@ -17,12 +17,12 @@ def number(x: float) -> str:
 
 
 def signed(x: float) -> str:
-    """Return a number in four digits with its sign, which 0 has not.
+    """Return a number in four digits with its sign, which 0 and nan have not.
 
-    >>> signed(2), signed(-0.0)
-    ('+2', '0')
+    >>> signed(2), signed(-0.0), signed(float("nan"))
+    ('+2', '0', 'nan')
     """
-    return f"{x:+.4g}" if x else "0"
+    return f"+{number(x)}" if x > 0 else number(x)
 
 
 def clean(label: str) -> str:

@@ -186,6 +186,22 @@ def test_nan_and_inf_are_drawn():
     assert len(edges) == 3
 
 
+def test_a_contribution_of_nan_has_no_sign_and_the_legend_says_how_large_the_widest_edge_is():
+    def drawn(y):
+        y.backward()
+        picture = draw_dot(y)
+        return {line for lines in parsed(picture)[1] for line in lines}, picture.source.replace("&#160;", " ")
+
+    x, z = Value(0, "x"), Value(3, "z")
+    edges, source = drawn(x.log() * x + z * 2)
+    assert "nan" in edges
+    assert "+nan" not in edges
+    assert "(at most inf)" in source
+    assert "(at most inf)" in drawn(x.sqrt() + z * 2)[1]
+    assert "(at most 2)" in drawn(z * 2)[1]
+    assert "at most" not in drawn(Value(-1).relu())[1]
+
+
 @pytest.mark.parametrize(
     ("f", "point", "lines"),
     [
