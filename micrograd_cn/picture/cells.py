@@ -16,6 +16,7 @@ from .metrics import width
 TITLE, NUMBER, SENT, WORD, NOTE = 14, 13, 12, 11, 10  # points, of which older renderers take whole ones alone
 PAD = 3  # points around a text
 BETWEEN = 8  # points at least between a word and its number, and between the parts of the legend
+ABOVE = 14  # points more above the legend than above a text, lest it seem the caption of the lowest box
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,9 @@ def edge_label(rows: Iterable[Text]) -> str:
 
 
 def legend_label(texts: Iterable[Text]) -> str:
-    """Return the legend: all in one line."""
+    """Return the legend: all in one line, under a gap."""
     cells = "".join(f'<td align="left" width="{text.width + BETWEEN}">{text.html}</td>' for text in texts)
-    return _table(f"<tr>{cells}</tr>", PAD)
+    return _table(f'<tr><td height="{ABOVE}"></td></tr><tr>{cells}</tr>', PAD)
 
 
 def _table(rows: str, pad: int, look: str = 'border="0"') -> str:

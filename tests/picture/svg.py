@@ -11,7 +11,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def elements(picture, kind):
-    """Return the rendered picture's groups of a kind, "node" or "edge"."""
+    """Return the rendered picture's groups of a kind, "node", "edge" or "graph"."""
     return [g for g in ET.fromstring(picture.pipe("svg")).iter(f"{SVG}g") if g.get("class") == kind]
 
 
@@ -66,6 +66,12 @@ def box(picture, title):
 
 def shapes(element):
     return [*element.iter(f"{SVG}polygon"), *element.iter(f"{SVG}path")]
+
+
+def heights(element):
+    """Return how far down the points of an element's shapes are."""
+    points = " ".join(shape.get("d") or shape.get("points") for shape in shapes(element))
+    return [float(y) for y in re.findall(r"[\d.],(-?[\d.]+)", points)]
 
 
 def neuron(x1=1.0, x2=-2.0):

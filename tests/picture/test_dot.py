@@ -9,7 +9,7 @@ from micrograd_cn import Value, draw_dot
 from micrograd_cn.nn import MLP, Module
 from micrograd_cn.picture.colours import NEGATIVE, PAPER, PARAMETER, POSITIVE, ZERO
 
-from .svg import SVG, box, elements, neuron, parsed, shapes, texts
+from .svg import SVG, box, elements, heights, neuron, parsed, shapes, texts
 
 
 def test_a_box_a_value_and_an_edge_an_operand():
@@ -237,6 +237,14 @@ def test_the_legend_explains_what_is_in_the_picture_and_gives_the_largest_contri
     for absent in ("dashed", "grey", "dotted", "≠"):
         assert absent not in draw_dot(y).source.replace("style=dashed", "")
     assert "upstream" not in draw_dot(y, legend=False).source
+
+
+@pytest.mark.parametrize("rankdir", ["LR", "TB"])
+def test_the_legend_is_no_caption_of_the_lowest_box(rankdir):
+    picture = draw_dot(Value(2, "x") * 3, rankdir=rankdir)
+    lowest = max(y for g in elements(picture, "node") for y in heights(g))
+    [graph] = elements(picture, "graph")
+    assert 28 <= min(float(text.get("y")) for text in graph.findall(f"{SVG}text")) - lowest <= 36
 
 
 @pytest.mark.parametrize("ran", [False, True])
