@@ -74,6 +74,11 @@ def edge_label(rows: Iterable[Text]) -> str:
     return _table(lines, 1, 'border="1" color="transparent"')
 
 
+def no_label() -> str:
+    """Return an edge's label that is not seen, for which the edge is given room beside those of others."""
+    return _table("<tr><td></td></tr>", 0)
+
+
 def legend_label(texts: Iterable[Text]) -> str:
     """Return the legend: all in one line, under a gap."""
     cells = "".join(f'<td align="left" width="{text.width + BETWEEN}">{text.html}</td>' for text in texts)

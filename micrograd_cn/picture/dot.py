@@ -12,7 +12,7 @@ from ..handwritten import Comparison, GraphNode, Handwritten, Opaque, is_handwri
 from ..module import Module
 from ..words import WORDS, language
 from .boxes import FOLDS, FULL_LABELS, MOST_BOXES, Box, Edge, Flow, readable_flow
-from .cells import NOTE, SENT, WORD, Text, box_label, edge_label, legend_label, pair, title
+from .cells import NOTE, SENT, WORD, Text, box_label, edge_label, legend_label, no_label, pair, title
 from .colours import DOUBT, INK, NEGATIVE, PAPER, PARAMETER, PARAMETER_RIM, PART, POSITIVE, QUIET, RIM, ZERO
 from .svg import MARGIN
 from .text import clean, drawn, number, signed
@@ -172,14 +172,15 @@ def _is_unknown(edge: Edge) -> bool:
 
 
 def _edge_look(edge: Edge, flow: Flow, words: dict[str, str]) -> dict[str, str]:
+    few, some = len(flow.boxes) <= FULL_LABELS, len(flow.boxes) <= SOME_LABELS
     if edge.constant:
-        return {"style": "dashed", "dir": "none"}
+        beside = {"label": no_label()} if few or (flow.ran and some) else {}
+        return {"style": "dashed", "dir": "none"} | beside
     if _is_unknown(edge):
         return {"style": "dotted", "color": QUIET, "label": edge_label([Text("× ?", WORD, QUIET)])}
     several = len(edge.contributions) > 1
     contribution = edge.size if several else edge.contributions[0]
     colour = QUIET if several or contribution != contribution or contribution == 0.0 else _sign(contribution)
-    few, some = len(flow.boxes) <= FULL_LABELS, len(flow.boxes) <= SOME_LABELS
     rows = []
     if several and some:
         rows.append(Text(words["edges"].format(count=len(edge.contributions)), WORD, QUIET))

@@ -68,10 +68,22 @@ def shapes(element):
     return [*element.iter(f"{SVG}polygon"), *element.iter(f"{SVG}path")]
 
 
-def heights(element):
-    """Return how far down the points of an element's shapes are."""
-    points = " ".join(shape.get("d") or shape.get("points") for shape in shapes(element))
-    return [float(y) for y in re.findall(r"[\d.],(-?[\d.]+)", points)]
+def points(shape):
+    """Return the points of a shape; of a curve, those that it is bent by too."""
+    found = re.findall(r"(-?[\d.]+),(-?[\d.]+)", shape.get("d") or shape.get("points"))
+    return [(float(x), float(y)) for x, y in found]
+
+
+def course(edge):
+    """Return points along an edge, as near to each other as the strokes of a digit."""
+    [curve] = edge.iter(f"{SVG}path")
+    bends, along = points(curve), [i / 100 for i in range(101)]
+    return [
+        tuple((1 - t) ** 3 * a + 3 * t * (1 - t) ** 2 * b + 3 * t**2 * (1 - t) * c + t**3 * d for a, b, c, d in axes)
+        for first in range(0, len(bends) - 1, 3)
+        for t in along
+        for axes in [list(zip(*bends[first : first + 4], strict=True))]
+    ]
 
 
 def neuron(x1=1.0, x2=-2.0):

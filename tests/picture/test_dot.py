@@ -9,7 +9,7 @@ from micrograd_cn import Value, draw_dot
 from micrograd_cn.nn import MLP, Module
 from micrograd_cn.picture.colours import NEGATIVE, PAPER, PARAMETER, POSITIVE, ZERO
 
-from .svg import SVG, box, elements, heights, neuron, parsed, shapes, texts
+from .svg import SVG, box, course, elements, neuron, parsed, points, shapes, texts
 
 
 def test_a_box_a_value_and_an_edge_an_operand():
@@ -149,6 +149,26 @@ def test_labels_widths_and_colours_follow_the_contributions():
     assert sizes[0.5] == (pytest.approx(1 + 4 * 0.5 / 3, abs=0.01), POSITIVE)
 
 
+@pytest.mark.parametrize(
+    ("f", "rankdir"),
+    [
+        (lambda x: (x + 1) * (x - 1) / (x * 2) + x * 3, "LR"),
+        (lambda x: (x + 1) * (x - 1) * (x * 2), "TB"),
+        (lambda x: (x / 1.77).tanh() + x * 0 + x.tanh(), "TB"),
+        (lambda x: x * 1.39 + (x * 2 + (x * 3 + (x * 4).sin()).sin()).sin(), "TB"),
+    ],
+)
+def test_no_edge_strikes_the_label_of_another_through(f, rankdir):
+    y = f(Value(0.6, "x"))
+    y.backward()
+    edges = elements(draw_dot(y, rankdir=rankdir), "edge")
+    for edge in filter(texts, edges):
+        [frame] = [p for p in edge.iter(f"{SVG}polygon") if p.get("stroke") in ("none", "transparent")]
+        (left, right), (top, bottom) = ((min(axis) + 4, max(axis) - 4) for axis in zip(*points(frame), strict=True))
+        for other in edges:
+            assert not any(left < x < right and top < y < bottom for x, y in course(other)), texts(edge)
+
+
 def test_a_gradient_that_was_set_to_zero_since_is_not_shown_as_a_result():
     n, y = neuron()
     y.backward()
@@ -242,7 +262,7 @@ def test_the_legend_explains_what_is_in_the_picture_and_gives_the_largest_contri
 @pytest.mark.parametrize("rankdir", ["LR", "TB"])
 def test_the_legend_is_no_caption_of_the_lowest_box(rankdir):
     picture = draw_dot(Value(2, "x") * 3, rankdir=rankdir)
-    lowest = max(y for g in elements(picture, "node") for y in heights(g))
+    lowest = max(y for g in elements(picture, "node") for shape in shapes(g) for _, y in points(shape))
     [graph] = elements(picture, "graph")
     assert 28 <= min(float(text.get("y")) for text in graph.findall(f"{SVG}text")) - lowest <= 36
 
