@@ -1,19 +1,24 @@
-"""Fit texts into a picture: labels in one line, numbers in four digits."""
+"""Fit texts into a picture: labels in one line, numbers in four digits, or more lest they seem whole."""
 
 from __future__ import annotations
 
 import unicodedata
 
 LONGEST_LABEL = 40  # columns
+MOST_DIGITS = 9
 
 
 def number(x: float) -> str:
-    """Return a number in four digits.
+    """Return a number in four digits; in as many more as show that it is not whole, if at most `MOST_DIGITS` do.
 
-    >>> number(-0.0), number(2 / 3)
-    ('0', '0.6667')
+    >>> number(2 / 3), number(-0.99997), number(3 + 1e-12)
+    ('0.6667', '-0.99997', '3')
     """
-    return f"{x + 0.0:.4g}"  # + 0.0 makes -0 a plain 0
+    for digits in range(4, MOST_DIGITS + 1):
+        text = f"{x + 0.0:.{digits}g}"  # + 0.0 makes -0 a plain 0
+        if not text.lstrip("-").isdigit() or float(text) == x:
+            return text
+    return f"{x:.4g}"
 
 
 def signed(x: float) -> str:

@@ -196,6 +196,14 @@ def test_a_dead_relu_is_dashed_and_grey():
     assert not lines["× 3 +3"].get("stroke-dasharray")
 
 
+@pytest.mark.parametrize(
+    ("x", "shown"),
+    [(-0.9999665997, "-0.99997"), (1234.4, "1234.4"), (2 + 1e-8, "2.00000001"), (2 + 1e-12, "2"), (1e6 + 1, "1e+06")],
+)
+def test_a_number_that_is_not_whole_does_not_seem_so(x, shown):
+    assert parsed(draw_dot(Value(x)))[0] == [[f"data {shown}", "grad -"]]
+
+
 def test_nan_and_inf_are_drawn():
     x = Value(0, "x")
     y = x.log() * x

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from micrograd_cn import Value, draw_dot
+from micrograd_cn.picture.text import number
 from micrograd_cn.testing import expressions
 
 from .svg import arrows, parsed
@@ -60,7 +61,7 @@ def test_any_graph_with_any_labels_is_drawn_whole(f, labels, ran):
     picture = draw_dot(y, fold=None)
     boxes, edges = parsed(picture)
     assert arrows(picture) == sorted(
-        (f"data {parent.data + 0.0:.4g}", f"data {node.data + 0.0:.4g}")
+        (f"data {number(parent.data)}", f"data {number(node.data)}")
         for node in nodes
         if node.op
         for parent in node.parents
@@ -70,4 +71,4 @@ def test_any_graph_with_any_labels_is_drawn_whole(f, labels, ran):
     shown = [line for lines in boxes for line in lines]
     for node in nodes:
         if node in reachable:
-            assert f"data {node.data + 0.0:.4g}" in shown
+            assert f"data {number(node.data)}" in shown
