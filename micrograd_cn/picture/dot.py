@@ -125,7 +125,7 @@ def _rows(node: Value, flow: Flow, words: dict[str, str], wrong: set[Value]) -> 
         rows.append(pair(words["grad"], number(grad) if known else "-", _sign(grad) if known else INK, bold=known))
         cancel = math.isnan(grad) and {-math.inf, math.inf} <= set(received)
         met = cancel or math.isclose(total, grad, rel_tol=1e-9, abs_tol=1e-12)
-        terms = " + ".join(f"({number(c)})" if c < 0 else number(c) for c in received)
+        terms = " + ".join(f"({number(c)})" if c < 0 else number(abs(c)) for c in received)
         if node in wrong:
             rows.append(Text(f"≠ {terms if len(received) <= 3 else number(total)}", NOTE, NEGATIVE))
         elif known and met and 2 <= len(received) <= 3:
@@ -187,7 +187,7 @@ def _edge_look(edge: Edge, flow: Flow, words: dict[str, str]) -> dict[str, str]:
         if flow.ran:
             rows.append(Text(words["norm"].format(norm=number(contribution)), SENT, QUIET))
     elif few and not several:
-        rows.append(Text(f"× {number(edge.partial)}", WORD, QUIET))
+        rows.append(Text(f"× {number(edge.partial + 0.0)}", WORD, QUIET))
     if flow.ran and some and not several:
         rows.append(Text(signed(contribution), SENT, colour, bold=True))
     look = {"label": edge_label(rows)} if rows else {}

@@ -11,11 +11,11 @@ MOST_DIGITS = 9
 def number(x: float) -> str:
     """Return a number in four digits; in as many more as show that it is not whole, if at most `MOST_DIGITS` do.
 
-    >>> number(2 / 3), number(-0.99997), number(3 + 1e-12)
-    ('0.6667', '-0.99997', '3')
+    >>> number(2 / 3), number(-0.99997), number(3 + 1e-12), number(-0.0)
+    ('0.6667', '-0.99997', '3', '-0')
     """
     for digits in range(4, MOST_DIGITS + 1):
-        text = f"{x + 0.0:.{digits}g}"  # + 0.0 makes -0 a plain 0
+        text = f"{x:.{digits}g}"
         if not text.lstrip("-").isdigit() or float(text) == x:
             return text
     return f"{x:.4g}"
@@ -27,7 +27,7 @@ def signed(x: float) -> str:
     >>> signed(2), signed(-0.0), signed(float("nan"))
     ('+2', '0', 'nan')
     """
-    return f"+{number(x)}" if x > 0 else number(x)
+    return f"+{number(x)}" if x > 0 else number(x + 0.0)  # which makes -0 a plain 0
 
 
 def clean(label: str) -> str:

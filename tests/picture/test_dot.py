@@ -204,6 +204,16 @@ def test_a_number_that_is_not_whole_does_not_seem_so(x, shown):
     assert parsed(draw_dot(Value(x)))[0] == [[f"data {shown}", "grad -"]]
 
 
+def test_a_value_of_minus_zero_has_its_sign_and_on_an_edge_0_has_none():
+    x = Value(0, "x")
+    y = x.cos() * 3 + x.cos()  # whose derivative of -sin(0) is -0.0
+    y.backward()
+    boxes, edges = parsed(draw_dot(y))
+    assert ["x", "data 0", "grad 0", "= 0 + 0"] in boxes
+    assert edges.count(["× 0", "0"]) == 2
+    assert ["−", "data -0", "grad -"] in parsed(draw_dot(-x))[0]
+
+
 def test_nan_and_inf_are_drawn():
     x = Value(0, "x")
     y = x.log() * x
