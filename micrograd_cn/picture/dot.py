@@ -38,10 +38,11 @@ def draw_dot(
     """Return the graph below `root` as a picture that shows how the gradient flows.
 
     A box has the value's name and operation, its data and its gradient; where two or three contributions met, their
-    sum. An edge, one an operand slot, is labelled with the local derivative and the contribution (that times the
-    result's gradient) which it carries to the operand. Width grows with the contribution's size, colour is its sign,
-    and a dashed grey edge carries 0. Arrows run the way the gradient does; before `backward()`, which "grad -" says,
-    they run forward. An SVG has a dark look too, which its viewer chooses by `prefers-color-scheme`.
+    sum, and how much came from elsewhere, as from another `backward()`. An edge, one an operand slot, is labelled with
+    the local derivative and the contribution (that times the result's gradient) which it carries to the operand. Width
+    grows with the contribution's size, colour is its sign, and a dashed grey edge carries 0. Arrows run the way the
+    gradient does; before `backward()`, which "grad -" says, they run forward. An SVG has a dark look too, which its
+    viewer chooses by `prefers-color-scheme`.
 
     A class of your own is drawn as well, if its nodes keep `data`, `grad`, their operands `_prev` and the operation's
     name `_op`. Gradients are then those that it computed, beside the table's local derivatives; where a gradient is not
@@ -130,7 +131,14 @@ def _rows(node: Value, flow: Flow, words: dict[str, str], wrong: set[Value]) -> 
             rows.append(Text(f"≠ {terms if len(received) <= 3 else number(total)}", NOTE, NEGATIVE))
         elif known and met and 2 <= len(received) <= 3:
             rows.append(Text(f"= {terms}", NOTE, QUIET))
+        elif known and received and _differ(grad, total, received):
+            rows.append(Text(words["elsewhere"].format(rest=number(grad - total)), NOTE, QUIET))
     return rows
+
+
+def _differ(grad: float, total: float, terms: list[float]) -> bool:
+    """Return whether another pass added to the gradient, or one from outside the picture: more than rounding does."""
+    return math.isfinite(grad - total) and abs(grad - total) > 1e-9 * max(abs(grad), *map(abs, terms))
 
 
 def _folded_rows(box: Box, flow: Flow, words: dict[str, str]) -> list[Text | tuple[Text, Text]]:

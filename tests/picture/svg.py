@@ -52,7 +52,7 @@ def arrows(picture):
     for g in root.iter(f"{SVG}g"):
         title = g.find(f"{SVG}title")
         if g.get("class") == "node":
-            line[title.text] = next(t for t in texts(g) if t.startswith("data "))
+            line[title.text] = next(t for t in reversed(texts(g)) if t.startswith("data "))
         elif g.get("class") == "edge":
             found.append(title.text.split("->"))
     return sorted((line[a], line[b]) for a, b in found)

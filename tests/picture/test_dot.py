@@ -94,13 +94,30 @@ def test_up_to_three_contributions_are_shown_as_their_sum(times, line):
     assert texts(box(draw_dot(y), "a"))[-1] == line
 
 
-def test_negative_terms_are_in_parentheses_and_an_accumulated_gradient_is_no_sum_of_these():
+def test_negative_terms_are_in_parentheses():
     a = Value(3, "a")
     y = a * 2 - a
     y.backward()
     assert texts(box(draw_dot(y), "a"))[-2:] in (["grad 1", "= (-1) + 2"], ["grad 1", "= 2 + (-1)"])
+
+
+def test_what_is_no_sum_of_the_contributions_but_for_rounding_says_how_much_came_from_elsewhere():
+    a = Value(3, "a")
+    y = a * 0.5
+    (a * -0.25).backward()
     y.backward()
-    assert texts(box(draw_dot(y), "a"))[-1] == "grad 2"
+    assert texts(box(draw_dot(y), "a"))[-2:] == ["grad 0.25", "-0.25 from elsewhere"]
+    assert texts(box(draw_dot(y, lang="zh"), "a"))[-1] == "另有 -0.25 来自别处"
+    y.backward()
+    assert texts(box(draw_dot(y), "a"))[-1] == "0.25 from elsewhere"
+    h = a.sin()
+    part = h * 2
+    (part + h).backward()
+    assert texts(box(draw_dot(part), "sin"))[-2:] == ["grad 3", "1 from elsewhere"]
+    for p in (a, a * -0.5 + (a * -0.2 + (a * 0.5 + a * 0.7))):
+        a.grad = 0.0
+        p.backward()
+        assert not any("elsewhere" in line for line in texts(box(draw_dot(p), "a")))
 
 
 def test_roles_are_visible_without_colour():
