@@ -154,8 +154,9 @@ def _sign(x: float) -> str:
 
 def style(box: Box, root: Value, marked: Collection[object], wrong: Collection[Value] = ()) -> dict[str, str]:
     """Return the DOT attributes by which a box shows its role."""
-    if box.group:
-        return {"style": "filled", "fillcolor": PART, "penwidth": "3" if root in box.nodes else "1"}
+    if box.group:  # whose inputs stand in their order
+        width = "3" if root in box.nodes else "1"
+        return {"style": "filled", "fillcolor": PART, "penwidth": width, "ordering": "in"}
     [node] = box.nodes
     look: dict[str, str] = {}
     if node is root and node.op is not None:

@@ -203,6 +203,16 @@ def test_the_direction_is_left_to_right_or_top_to_bottom():
         assert tops["sin"][axis] > tops["x"][axis] + 20
 
 
+def test_inputs_and_neurons_stand_in_their_order():
+    y = MLP(3, [4, 4, 1], seed=0)([Value(i, f"x{i}") for i in range(3)])
+    y.backward()
+    tops = {}
+    for g in elements(draw_dot(y, fold="neuron"), "node"):
+        tops[texts(g)[0]] = min(y for shape in shapes(g) for _, y in points(shape))
+    for names in ([f"x{i}" for i in range(3)], *([f"layers.{k}.neurons.{i}" for i in range(4)] for k in range(2))):
+        assert [tops[name] for name in names] == sorted(tops[name] for name in names)
+
+
 def test_a_dead_relu_is_dashed_and_grey():
     x = Value(-2, "x")
     y = x.relu() * 3
