@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .digraph import Picture
 
 SOME_LABELS = 150  # boxes up to which an edge shows its contribution
+FONTS = {"en": "sans-serif", "zh": "Noto Sans CJK SC,sans-serif"}  # which alone may be one of Taiwan
 
 
 def draw_dot(
@@ -32,7 +33,7 @@ def draw_dot(
     fold: str | None = "auto",
     max_nodes: int = MOST_BOXES,
     parameters: Module | Iterable[Any] = (),
-    fontname: str = "sans-serif",
+    fontname: str | None = None,
     legend: bool = True,
 ) -> Picture:
     """Return the graph below `root` as a picture that shows how the gradient flows.
@@ -57,7 +58,7 @@ def draw_dot(
             outermost parts ("scope"), nothing (None), or as little as keeps the picture readable ("auto").
         max_nodes: how many boxes there may be.
         parameters: values, or a module whose parameters, to be marked as such; those of `nn` are anyway.
-        fontname: the font of all texts.
+        fontname: the font of all texts, or several with commas; by default one that the words are right in.
         legend: whether to explain what is in the picture, in one line.
 
     Raises:
@@ -71,7 +72,8 @@ def draw_dot(
     """
     from .digraph import Picture
 
-    words = WORDS[language(lang)]
+    lang = language(lang)
+    words = WORDS[lang]
     handwritten = Handwritten(root) if is_handwritten(root) else None
     if handwritten:
         root = handwritten.root
@@ -96,7 +98,8 @@ def draw_dot(
             wrong = {node for node in flow.nodes if not comparison.is_right(node)}
 
     picture = Picture(format=format, graph_attr={"rankdir": rankdir, "ranksep": "0.5", "nodesep": "0.3", "pad": "0.15"})
-    picture.lang = language(lang)
+    picture.lang = lang
+    fontname = fontname or FONTS[lang]
     picture.attr("graph", fontname=fontname, bgcolor=PAPER)
     picture.attr("node", shape="box", style="rounded,filled", fillcolor=PAPER, color=RIM, fontname=fontname)
     picture.attr("node", margin=f"{MARGIN / 72:g}", width="0", height="0")

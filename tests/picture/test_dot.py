@@ -342,7 +342,21 @@ def test_the_words_are_chinese_where_asked_or_the_locale_is(monkeypatch):
     assert "数值" in draw_dot(y).source
     monkeypatch.setenv("LC_ALL", "en_GB.UTF-8")
     assert "数值" not in draw_dot(y).source
-    assert 'fontname="Noto Serif"' in draw_dot(y, fontname="Noto Serif").source
+
+
+def test_chinese_is_in_a_font_of_mainland_china_unless_another_is_asked_for():
+    y = Value(2, "x").sin()
+
+    def fonts(**options):
+        found = re.findall(r'fontname=("[^"]*"|[^\s\]]*)', draw_dot(y, **options).source)
+        assert len(found) == 3
+        return {font.strip('"') for font in found}
+
+    assert fonts(lang="en") == {"sans-serif"}
+    assert fonts(lang="zh") == {"Noto Sans CJK SC,sans-serif"}
+    assert fonts(lang="zh", fontname="Noto Serif") == {"Noto Serif"}
+    text = next(elements(draw_dot(y, lang="zh"), "node")[0].iter(f"{SVG}text"))
+    assert text.get("font-family") == "Noto Sans CJK SC,sans-serif"
 
 
 @pytest.mark.parametrize(
