@@ -39,11 +39,11 @@ def draw_dot(
     """Return the graph below `root` as a picture that shows how the gradient flows.
 
     A box has the value's name and operation, its data and its gradient; where two or three contributions met, their
-    sum, and how much came from elsewhere, as from another `backward()`. An edge, one an operand slot, is labelled with
-    the local derivative and the contribution (that times the result's gradient) which it carries to the operand. Width
-    grows with the contribution's size, colour is its sign, and a dashed grey edge carries 0. Arrows run the way the
-    gradient does; before `backward()`, which "grad -" says, they run forward. An SVG has a dark look too, which its
-    viewer chooses by `prefers-color-scheme`.
+    sum, and what they add up to where that is not the gradient, as after a second `backward()`. An edge, one an operand
+    slot, is labelled with the local derivative and the contribution (that times the result's gradient) which it carries
+    to the operand. Width grows with the contribution's size, colour is its sign, and a dashed grey edge carries 0.
+    Arrows run the way the gradient does; before `backward()`, which "grad -" says, they run forward. An SVG has a dark
+    look too, which its viewer chooses by `prefers-color-scheme`.
 
     A class of your own is drawn as well, if its nodes keep `data`, `grad`, their operands `_prev` and the operation's
     name `_op`. Gradients are then those that it computed, beside the table's local derivatives; where a gradient is not
@@ -135,12 +135,12 @@ def _rows(node: Value, flow: Flow, words: dict[str, str], wrong: set[Value]) -> 
         elif known and met and 2 <= len(received) <= 3:
             rows.append(Text(f"= {terms}", NOTE, QUIET))
         elif known and received and _differ(grad, total, received):
-            rows.append(Text(words["elsewhere"].format(rest=number(grad - total)), NOTE, QUIET))
+            rows.append(Text(words["adds_up"].format(total=number(total)), NOTE, QUIET))
     return rows
 
 
 def _differ(grad: float, total: float, terms: list[float]) -> bool:
-    """Return whether another pass added to the gradient, or one from outside the picture: more than rounding does."""
+    """Return whether a gradient is off by more than rounding: of two passes, clipped, or of more than is drawn."""
     return math.isfinite(grad - total) and abs(grad - total) > 1e-9 * max(abs(grad), *map(abs, terms))
 
 

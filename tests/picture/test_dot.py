@@ -7,6 +7,7 @@ import pytest
 
 from micrograd_cn import Value, draw_dot
 from micrograd_cn.nn import MLP, Module
+from micrograd_cn.optim import clip_grad_norm
 from micrograd_cn.picture.colours import NEGATIVE, PAPER, PARAMETER, POSITIVE, ZERO
 
 from .svg import SVG, box, course, elements, neuron, parsed, points, shapes, texts
@@ -101,23 +102,27 @@ def test_negative_terms_are_in_parentheses():
     assert texts(box(draw_dot(y), "a"))[-2:] in (["grad 1", "= (-1) + 2"], ["grad 1", "= 2 + (-1)"])
 
 
-def test_what_is_no_sum_of_the_contributions_but_for_rounding_says_how_much_came_from_elsewhere():
+def test_what_is_no_sum_of_the_contributions_but_for_rounding_says_what_they_add_up_to():
     a = Value(3, "a")
     y = a * 0.5
     (a * -0.25).backward()
     y.backward()
-    assert texts(box(draw_dot(y), "a"))[-2:] == ["grad 0.25", "-0.25 from elsewhere"]
-    assert texts(box(draw_dot(y, lang="zh"), "a"))[-1] == "另有 -0.25 来自别处"
+    assert texts(box(draw_dot(y), "a"))[-2:] == ["grad 0.25", "these edges: 0.5"]
+    assert texts(box(draw_dot(y, lang="zh"), "a"))[-1] == "图中各边合计 0.5"
     y.backward()
-    assert texts(box(draw_dot(y), "a"))[-1] == "0.25 from elsewhere"
+    assert texts(box(draw_dot(y), "a"))[-1] == "these edges: 0.5"
     h = a.sin()
     part = h * 2
     (part + h).backward()
-    assert texts(box(draw_dot(part), "sin"))[-2:] == ["grad 3", "1 from elsewhere"]
+    assert texts(box(draw_dot(part), "sin"))[-2:] == ["grad 3", "these edges: 2"]
+    a.grad = 0.0
+    y.backward()
+    clip_grad_norm([a], 0.25)
+    assert texts(box(draw_dot(y), "a"))[-2:] == ["grad 0.25", "these edges: 0.5"]
     for p in (a, a * -0.5 + (a * -0.2 + (a * 0.5 + a * 0.7))):
         a.grad = 0.0
         p.backward()
-        assert not any("elsewhere" in line for line in texts(box(draw_dot(p), "a")))
+        assert not any("edges" in line for line in texts(box(draw_dot(p), "a")))
 
 
 def test_roles_are_visible_without_colour():
