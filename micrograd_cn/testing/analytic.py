@@ -127,7 +127,18 @@ def derivative_of(
         tree = arguments.tree(vector)
         return tree if several else tree[0]
 
-    def gradients(result: Any) -> Vector:
+    def is_value_and_gradient(result: Any, args: Any) -> bool:
+        """Return whether two things are the value and the gradient, of two arguments of which one is a constant."""
+        if not (len(args) == 2 and isinstance(result, tuple) and len(result) == 2 and np.size(_data(result[0])) == 1):
+            return False
+        constants = [i for i in range(2) if not arguments.of(i)]
+        if len(constants) != 1 or result[constants[0]] is None or isinstance(result[1], tuple):
+            return False
+        return np.array_equal(outputs.pack(result[0]), outputs.pack(f(*args)))
+
+    def gradients(result: Any, args: Any = None) -> Vector:
+        if args is not None and is_value_and_gradient(result, args):
+            return gradients(tuple([result[1] if arguments.of(i) else None for i in range(2)]))
         one = isinstance(result, tuple) and len(result) == 1
         try:
             return arguments.derivative(returned(result) if several or one else (returned(result),), what)
@@ -141,7 +152,8 @@ def derivative_of(
             raise
 
     def of_gradient(x: Vector, u: Vector) -> Vector:
-        return float(u[0]) * gradients(given(*arguments.tree(x)))
+        args = arguments.tree(x)
+        return float(u[0]) * gradients(given(*args), args)
 
     def of_vjp(args: Any, upstream: Any) -> Vector:
         return gradients(given(*args, upstream))
@@ -155,8 +167,9 @@ def derivative_of(
         for rows, shape, block in outputs.blocks(result, what):
             for columns, inner, part in arguments.blocks(block if several else (block,), what):
                 matrix = np.asarray([] if part is None else part, dtype=np.float64)
-                if matrix.size != u[rows].size * total[columns].size:
-                    expected = (*shape, *inner)
+                expected, rows_first = (*shape, *inner), (u[rows].size, *inner)
+                flat = (u[rows].size, total[columns].size)
+                if _without_ones(matrix.shape) not in map(_without_ones, (expected, rows_first, flat)):
                     raise ValueError(f"gradcheck: jacobian= gave an array of shape {matrix.shape}, not {expected}")
                 matrix = matrix.reshape(u[rows].size, total[columns].size)
                 some = u[rows] != 0.0
@@ -173,6 +186,10 @@ def derivative_of(
     if name == "jvp":
         return Forward(of_jvp, changed)
     return Reverse(of_gradient if name == "gradient" else of_jacobian, changed=changed)
+
+
+def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple([n for n in shape if n != 1])
 
 
 def _reverse(run: Run, arguments: Packed, outputs: Packed, graph: Callable[[Any], list[int]] | None = None) -> Reverse:

@@ -18,6 +18,7 @@ from .vectors import Vector, drawn, joined
 __tracebackhide__ = True
 
 FACTOR = -0.5  # of the upstream gradient: a power of 2, so that what is linear in it has it to the last bit
+LARGEST = 2.0**10  # of an upstream gradient, about, in other types, for what is not linear where that is large
 LARGER = 2.0**8  # times the upstream gradient, of few bits, with which terms that were too small to be held are held
 SAME = 64.0  # last bits of an array's largest gradient, by which equal ones may differ
 BESIDE = 2.0**-4  # how far away, relatively, the derivative is called first: what it keeps from there is wrong here
@@ -90,6 +91,15 @@ def examine(problem: Problem, random: np.random.Generator) -> tuple[Vector, Vect
             f"{what[0]}: d/d{problem.arguments.names(i)} is {g[i]:.6g}, with {FACTOR} times the upstream gradient "
             f"{scaled[i]:.6g}, not {FACTOR * g[i]:.6g}. {what[1]}",
         )
+    if not problem.of_few_bits:
+        factor = LARGEST * 2.0 ** (u.size - 1).bit_length()
+        found = derivative.gradient(problem.x, factor * u)
+        if np.isfinite(found).all() and (at := _differs(problem, found, factor * g)):
+            raise _breach(
+                problem,
+                f"not linear in the upstream gradient where that is large: d/d{problem.arguments.names(at[1])} is "
+                f"{g[at[1]]:.6g}, with {factor:g} times the upstream gradient {found[at[1]]:.6g}",
+            )
     for form, weights, expected in _forms(problem, u, g):
         try:
             found = derivative.run(problem.arguments.tree(problem.x), weights)
@@ -105,6 +115,25 @@ def examine(problem: Problem, random: np.random.Generator) -> tuple[Vector, Vect
                 f"is {found[at[1]]:.6g}, not {expected[at[1]]:.6g}",
             )
     return u, g
+
+
+def examine_sum(problem: Problem, u: Vector, g: Vector) -> None:
+    """Compare the gradient for some weights with the sum of those of single outputs, where these are few.
+
+    Raises:
+        GradientMismatch: it is another one.
+    """
+    alone = [u[j] * problem.derivative.gradient(problem.x, problem.one(j)) for j in np.flatnonzero(u).tolist()]
+    if len(alone) < 2:
+        return
+    total, usual = np.sum(alone, axis=0), np.sum(np.abs(alone), axis=0)
+    if at := _differs(problem, total, g, usual):
+        path, i = at
+        raise _breach(
+            problem,
+            f"not additive in the upstream gradient: d/d{problem.arguments.names(i)} is {g[i]:.6g}, and those of "
+            f"single outputs add up to {total[i]:.6g}. Add up the terms that are returned for {path}",
+        )
 
 
 def settle(problem: Problem, u: Vector, before: Vector) -> None:

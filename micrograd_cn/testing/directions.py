@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from .analytic import Gradient, dot
 from .causes import ALIKE
 from .compare import Row
-from .contract import examine, random_weights, settle
+from .contract import examine, examine_sum, random_weights, settle
 from .libraries import is_tensor
 from .line import Line
 from .lines import FEW_CALLS, compare_along, tells
@@ -89,6 +89,8 @@ def foreign_rows(problem: Problem, seed: int) -> list[Row]:
         rows = singly(problem) if n * m <= FEW else Sampled(problem, random, kept and kept[0]).rows()
         if kept:
             settle(problem, *kept)
+            if n * m <= FEW and not problem.of_few_bits and not any(row.agrees is False for row in rows):
+                examine_sum(problem, *kept)
     return rows + _masked(problem)
 
 
@@ -106,7 +108,14 @@ def singly(problem: Problem) -> list[Row]:
             jobs.append(compare)
             arguments.append(problem.arguments.path(i))
     found = in_turn(problem, jobs)
-    return [replace(row, argument=argument) for (row, _), argument in zip(found, arguments, strict=True)]
+    return [replace(_at_finite(*one), argument=argument) for one, argument in zip(found, arguments, strict=True)]
+
+
+def _at_finite(row: Row, line: Line) -> Row:
+    """Return a comparison, or that there is none: what is not finite at a number that is not is no mistake."""
+    if row.agrees is False and not math.isfinite(row.analytic) and not np.isfinite(line.x[line.some]).all():
+        return replace(row, agrees=None, note="not finite at the point: the argument")
+    return row
 
 
 def in_turn(
@@ -205,7 +214,7 @@ class Sampled:
                 named, _ = compare_along(problem, title, of_one, problem.along(i), problem.typical(of_one))
                 row = named if named.agrees is False else row
             row = replace(row, cause=cause)
-        return replace(row, argument=problem.arguments.path(i)), line
+        return replace(_at_finite(row, line), argument=problem.arguments.path(i)), line
 
     def _cause(self, i: int, u: Vector, row: Row) -> str:
         """Return that a matrix is transposed, if the right derivative by an element stands where that would put it."""
@@ -301,6 +310,8 @@ class Sampled:
             level = (g == 0.0) | ~np.isfinite(g)
             v[level] = np.copysign(v[level], random.random(np.count_nonzero(level)) - 0.5)
         v *= problem.scale
+        if g is not None and not np.isfinite(g).all():
+            v[~(np.isfinite(g) | np.isfinite(problem.x))] = 0.0  # what is not finite at such a number is no mistake
         return v
 
     def _elements(self, g: Vector | None, among: NDArray[np.bool_]) -> list[int]:
@@ -310,7 +321,7 @@ class Sampled:
         if g is not None:
             finite = np.isfinite(g)
             if not finite.all():
-                found += np.flatnonzero(~finite)[:2].tolist()
+                found += np.flatnonzero(~finite & np.isfinite(problem.x))[:2].tolist()
             steep = np.abs(np.multiply(g, problem.scale, out=problem.scratch), out=problem.scratch)
             steep[~(finite & among)] = 0.0
             found.append(int(np.argmax(steep)))

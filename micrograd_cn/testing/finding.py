@@ -45,7 +45,9 @@ def _modules(top: ModuleType) -> Iterator[ModuleType]:
             continue  # which runs what it is
         try:
             yield importlib.import_module(info.name)
-        except Exception as error:  # whatever a module does while it is imported, such as to ask for an extra
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever a module does: it asks for an extra, skips tests, exits
             left_out = (
                 f"find_functions: {info.name} cannot be imported, and is left out: {type(error).__name__}: {error}"
             )

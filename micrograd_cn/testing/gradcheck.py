@@ -75,11 +75,12 @@ def gradcheck(
     kinks nearby is not.
 
     It is checked, too, that a derivative changes no argument, and of a backward pass that it is linear in the upstream
-    gradient, which it does not change either, gives the same again after other calls, and takes an upstream gradient
-    that is not contiguous, is expanded, or is None for some of PyTorch's outputs.
+    gradient, also where that is large, and does not change it, gives the same again after other calls, and takes an
+    upstream gradient that is not contiguous, is expanded, or is None for some of PyTorch's outputs.
 
     What it cannot see: a mistake elsewhere than near `args`; one smaller than the tolerance, or than the noise where
-    that is larger; in large arrays, one that is lost in all directions, less than about rtol of the whole gradient; how
+    that is larger; in large arrays, one that is lost in all directions, less than about rtol of the whole gradient; one
+    in a derivative that is lost in the noise beside others, 1e4 times as large in float32 and 1e9 times in float64; how
     the gradient is at a kink, but for its lying between both sides; and a mistake in `f` itself. In half precision it
     cannot tell a mistake from rounding that goes one way even over steps of 16 times the numbers' size, or that of
     what does not depend on `args`, nor one that is far less over such steps; nor, in any, from a feature narrower than
@@ -130,7 +131,8 @@ def gradcheck(
         if not callable(derivative):
             found = type(derivative).__name__
             raise TypeError(f"gradcheck: {name}= must be a function of the arguments, got {found}; write {name}=df")
-    asked = replace(subject(f, args, kwargs, static), order=order, derivatives=named)
+    options = {"rtol": rtol, "atol": atol, "seed": seed}
+    asked = replace(subject(f, args, kwargs, static), order=order, derivatives=named, options=options)
     named = {name: functools.partial(df, **asked.keywords) for name, df in named.items()}
     leaves = structures.leaves(asked.args)
     foreign = named or any(library(x) in ("torch", "jax") for x in leaves)

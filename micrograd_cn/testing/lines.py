@@ -27,6 +27,7 @@ SHOWN = 20.0  # times what rounding does, a mistake must do in the largest step 
 HIDDEN = 1000.0  # times what rounding does, a derivative must do in the largest step so that 1 % of it is told
 BELIEVED = 2.0**13  # last bits by which an analytic derivative may be noisy without being wrong
 SCATTER = 0.1  # of a derivative, and of what it is off, by which quotients may differ if no noise explains what is off
+PLAIN = 100.0  # times the error of a derivative by which another one is wrong whatever other steps say
 NEGLIGIBLE = 1e-4  # of the whole gradient: rounding that hides less of it hides nothing
 
 
@@ -57,7 +58,8 @@ def compare_along(
     for other in (np.ones(steps.size), own):
         factors = np.abs(np.log2(other / steps))
         many = np.count_nonzero(factors > 4.0) > 0.1 * factors.size  # of the steps are far too large, maybe
-        if (first.agrees is False and many) or (first.agrees is None and factors.max() > 2.0):
+        plain = other.max() > steps.max() and _is_plain(first)
+        if (first.agrees is False and many and not plain) or (first.agrees is None and factors.max() > 2.0):
             of_other = typical * float(other.max() / steps.max())
             along_other = np.zeros(v.size)
             along_other[moved] = np.sign(v[moved]) * other
@@ -75,6 +77,12 @@ def compare_along(
     if first.noisy and 5.0 * first.numeric.error + math.fabs(first.analytic) <= NEGLIGIBLE * whole:
         first = replace(first, agrees=True, note="nothing beside the others", noisy=False)
     return first, line
+
+
+def _is_plain(row: Row) -> bool:
+    """Return whether what is wrong is far more than the numerical derivative's error: larger steps see less of it."""
+    off = math.fabs(row.analytic - row.numeric.slope)
+    return row.numeric.slope != 0.0 and math.isfinite(off) and off > PLAIN * row.numeric.error
 
 
 def tells(problem: Problem, row: Row) -> bool:

@@ -18,29 +18,34 @@ __tracebackhide__ = True
 
 NUMBERS = 24  # of an array that is written out; of a larger one, random numbers are drawn
 WIDEST, MOST = 160, 4  # characters of a line, and arguments
+WRITTEN = (bool, int, float, complex, str, bytes, slice, range)  # what its text is code of
 OTHERS = re.compile(r"\b(normal|randn|ones)\(")  # what writes other numbers than those of the point
 
 
 def pasted(asked: Subject) -> list[str]:
     """Return the lines of the code; none where arguments are no numbers nor arrays."""
-    libraries = sorted({library(x) for x in leaves(asked.args) if is_array(x)} & {"numpy", "torch", "jax"})
+    given = [*leaves(asked.args), *leaves(dict(asked.keywords))]
+    libraries = sorted({library(x) for x in given if is_array(x)} & {"numpy", "torch", "jax"})
     if not libraries:
         return []
     imports = {"numpy": "import numpy as np", "torch": "import torch", "jax": "import jax, jax.numpy as jnp"}
     seeds = itertools.count()
-    lines, others = [], []
-    for name, x in zip(asked.names, asked.args, strict=True):
+    lines, others, variables = [], [], []
+    f, derivatives = _called(asked.f, "f"), {name: _called(df, name) for name, df in asked.derivatives.items()}
+    taken = {f, *derivatives.values(), "gradcheck", "np", "torch", "jax", "jnp"}
+    for name, x in list(zip(asked.names, asked.args, strict=True))[asked.of_module :]:  # which has its parameters
+        variables.append(f"{name}_" if name in taken else name)
         written = code(x, seeds=seeds)
         written = written if len(written) <= WIDEST else code(x, 0, seeds)
-        lines.append(f"{name} = {written}")
-        others += [name] if OTHERS.search(written) else []
-    options = {"kwargs": dict(asked.keywords), "static": sorted(asked.static), "order": asked.order}
-    given = [f"{name}={code(x)}" for name, x in options.items() if x and x != 1]
-    if len(lines) > MOST or any(len(line) > WIDEST or not _is_code(line) for line in [*lines, *given]):
+        lines.append(f"{variables[-1]} = {written}")
+        others += [variables[-1]] if OTHERS.search(written) else []
+    options = {"kwargs": dict(asked.keywords), "static": sorted(asked.static), "order": asked.order, **asked.options}
+    more = [f"{name}={code(x)}" for name, x in options.items() if x and x != 1]
+    if len(lines) > MOST or any(len(line) > WIDEST or not _is_code(line) for line in [*lines, *more]):
         return []
-    derivatives = [f"{name}={_called(df, name)}" for name, df in asked.derivatives.items()]
     comment = f"  # other numbers of the same type and shape: {', '.join(others)}" if others else ""
-    call = f"gradcheck({', '.join([_called(asked.f, 'f'), *asked.names, *derivatives, *given])}){comment}"
+    named = [f"{name}={df}" for name, df in derivatives.items()]
+    call = f"gradcheck({', '.join([f, *variables, *named, *more])}){comment}"
     return ["", *(imports[name] for name in libraries), *lines, call]
 
 
@@ -77,8 +82,12 @@ def code(tree: Any, most: int = NUMBERS, seeds: Iterator[int] | None = None) -> 
         return f"{type(tree).__name__}({', '.join(f'{n}={text}' for n, text in zip(names, inside, strict=True))})"
     maker = {"numpy": "np.array", "torch": "torch.tensor", "jax": "jnp.array"}.get(library(tree))
     if maker is None or not is_array(tree):
-        return repr(tree)
+        if isinstance(tree, float) and not math.isfinite(tree):
+            return f"float('{tree}')"
+        return repr(tree) if isinstance(tree, WRITTEN) or tree is None else f"<{type(tree).__name__}>"
     kind = str(tree.dtype).rpartition(".")[2]
+    if not kind.startswith(("int", "uint", "bool", "float", "bfloat", "complex")):
+        return f"<{kind}>"
     dtype = f"torch.{kind}" if is_tensor(tree) else repr(kind)
     if math.prod(tree.shape) > most:
         return _drawn(tree, kind, dtype, next(seeds))

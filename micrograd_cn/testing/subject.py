@@ -30,6 +30,8 @@ class Subject:
         keywords: what it is called with besides.
         order: how many times it is differentiated.
         derivatives: what is given as its derivative, by its keyword.
+        options: tolerances and the seed, if they are given.
+        of_module: whether the first argument is the parameters of a module.
     """
 
     f: Callable[..., Any]
@@ -40,6 +42,8 @@ class Subject:
     keywords: Mapping[str, Any]
     order: int = 1
     derivatives: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    options: Mapping[str, float | None] = field(default_factory=dict)
+    of_module: bool = False
 
     @property
     def called(self) -> str:
@@ -177,7 +181,7 @@ def _of_module(found: Subject) -> Subject:
         return torch.func.functional_call(module, state, args, keywords)
 
     args = [x.requires_grad_() if _is_float_tensor(x) and not x.requires_grad else x for x in map(_own, found.args)]
-    return replace(found, f=of_parameters, args=(parameters, *args), names=["parameters", *found.names])
+    return replace(found, f=of_parameters, args=(parameters, *args), names=["parameters", *found.names], of_module=True)
 
 
 def _own(x: Any) -> Any:

@@ -1,5 +1,6 @@
 """What a backward pass promises beside its numbers, each broken once."""
 
+import math
 import random
 import warnings
 
@@ -463,3 +464,78 @@ def test_of_several_results_of_torch_three_upstream_gradients_are_each_tried_alo
     assert [form.split(" ")[0] for form, *_ in _forms(masked, np.ones(2), problem.x)] == ["not"]
     number = problem_of(lambda x: (x.sum(), 2 * x.sum()), x)
     assert [form for form, *_ in _forms(number, np.ones(2), problem.x)] == ["None but for f[0]", "None but for f[1]"]
+
+
+def norm_of(sign):
+    return lambda x: float(np.sqrt((x * x).sum())), {"gradient": lambda x: sign * x / np.sqrt((x * x).sum())}
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+@pytest.mark.parametrize("size", [1e-9, 1e-15])
+def test_what_is_plain_in_steps_of_a_small_number_s_size_is_wrong_whatever_larger_ones_say(kind, size):
+    for n in (2, 40):
+        x = (size * np.linspace(1.0, 2.0, n)).astype(kind)
+        f, right = norm_of(1.0)
+        gradcheck(f, x, **right)
+        for off in (-1.0, 0.0, 2.0):
+            with pytest.raises(GradientMismatch):
+                gradcheck(f, x, **norm_of(off)[1])
+    mass = 9.1e-31
+    momentum = np.array([1e-24, 2e-24])
+    gradcheck(lambda p: p @ p / (2.0 * mass), momentum, gradient=lambda p: p / mass)
+    for f, df in ((lambda x: 1.0 + x * x, lambda x: 2.0 * x), (math.exp, math.exp)):
+        gradcheck(f, size, gradient=df)  # of the number nothing is left in the outputs
+    for factor in (0.0, -100.0):
+        with pytest.raises(GradientMismatch):
+            gradcheck(lambda p: p @ p / (2.0 * mass), momentum, gradient=lambda p, factor=factor: factor * p / mass)
+
+
+def test_gradients_of_single_outputs_add_up():
+    w = np.arange(1.0, 7.0).reshape(2, 3)
+
+    def last_alone(x, u):
+        return next(w[j] * u[j] for j in (1, 0) if u[j] != 0.0)
+
+    gradcheck(lambda x: w @ x, np.ones(3), vjp=lambda x, u: w.T @ u)
+    with pytest.raises(GradientMismatch, match=r"not additive in the upstream gradient: d/dx\[0\] is .* Add up"):
+        gradcheck(lambda x: w @ x, np.ones(3), vjp=last_alone)
+
+
+@pytest.mark.parametrize("n", [1, 3, 40, 3000])
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+def test_a_backward_pass_is_linear_where_the_upstream_gradient_is_large(n, kind):
+    x = np.linspace(1.0, 3.0, n, dtype=kind)
+    gradcheck(lambda x: x * x, x, vjp=lambda x, u: 2 * x * u)
+    with pytest.raises(GradientMismatch, match="not linear in the upstream gradient where that is large: d/dx"):
+        gradcheck(lambda x: x * x, x, vjp=lambda x, u: 2 * x * np.clip(u, -1.0, 1.0))
+    with pytest.raises(GradientMismatch, match="not linear in the upstream gradient where that is large: d/dx"):
+        gradcheck(lambda x: x * x, x, vjp=lambda x, u: np.clip(2 * x * u, -1000.0, 1000.0))
+
+
+def test_the_value_may_stand_before_the_gradient_beside_a_constant():
+    gradcheck(lambda x, n: x**n, 2.0, 3, gradient=lambda x, n: (x**n, n * x ** (n - 1)))
+    gradcheck(lambda x, n: x**n, np.array([2.0]), 3, gradient=lambda x, n: (x[0] ** n, n * x ** (n - 1)))
+    gradcheck(lambda x, n: x**n, 2.0, 3, gradient=lambda x, n: (n * x ** (n - 1), None))
+    gradcheck(lambda n, x: x**n, 3, 2.0, gradient=lambda n, x: (x**n, n * x ** (n - 1)))
+    with pytest.raises(GradientMismatch):
+        gradcheck(lambda x, n: x**n, 2.0, 3, gradient=lambda x, n: (x**n, 2 * n * x ** (n - 1)))
+
+
+def test_a_jacobian_of_another_shape_with_as_many_numbers_is_refused():
+    with pytest.raises(ValueError, match=r"jacobian= gave an array of shape \(3, 2\), not \(2, 3\)"):
+        gradcheck(lambda x: np.ones((2, 3)) @ x, np.ones(3), jacobian=lambda x: np.ones((3, 2)))
+
+
+@pytest.mark.filterwarnings("ignore::micrograd_cn.testing.PartlyCompared", "ignore:invalid value:RuntimeWarning")
+@pytest.mark.parametrize("n", [3, 41])
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_at_a_number_that_is_not_is_no_mistake(n, number):
+    x = np.linspace(1.0, 2.0, n)
+    x[1] = number
+    gradcheck(lambda x: x * x, x, vjp=lambda x, u: 2 * x * u)
+    gradcheck(lambda x: (x * x)[:1], x, vjp=lambda x, u: 2 * x * np.where(np.arange(n) == 0, u, 0.0))
+    with pytest.raises(GradientMismatch):
+        gradcheck(lambda x: x * x, x, vjp=lambda x, u: 3 * x * u)
+    x[1] = 1.0
+    with pytest.raises(GradientMismatch):
+        gradcheck(lambda x: x * x, x, vjp=lambda x, u: np.where(np.arange(n) == 1, np.nan, 2 * x * u))

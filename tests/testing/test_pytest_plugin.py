@@ -185,6 +185,18 @@ def test_custom_derivatives_of_jax_are_found():
     assert list(find_functions(module)) == ["of_jax.swish"]
 
 
+@pytest.mark.parametrize("line", ["pytest.importorskip('no_such_module')", "raise SystemExit(3)"])
+def test_a_module_that_skips_or_exits_is_told_too(tmp_path, monkeypatch, line):
+    (tmp_path / "own_package").mkdir()
+    (tmp_path / "own_package" / "__init__.py").touch()
+    (tmp_path / "own_package" / "needy.py").write_text(f"import pytest\n{line}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.warns(RuntimeWarning, match=r"own_package\.needy cannot be imported, and is left out"):
+        assert find_functions("own_package") == {}
+    for name in [name for name in sys.modules if name.startswith("own_package")]:
+        monkeypatch.delitem(sys.modules, name)
+
+
 def test_a_module_that_cannot_be_imported_is_told(tmp_path, monkeypatch):
     (tmp_path / "package_with_an_extra").mkdir()
     for name, text in {"__init__": "", "fine": "x = 1", "extra": "import not_there_at_all", "bad": "1 / 0"}.items():

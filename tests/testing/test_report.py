@@ -3,6 +3,7 @@
 import math
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -233,6 +234,21 @@ def test_code_to_paste_fails_as_it_did():
         with pytest.raises(GradientMismatch):
             exec(code, names)
     assert (names["x"][0] != names["x"][1]).all(), "no two arrays have the same numbers"
+
+
+def test_code_to_paste_has_tolerances_and_no_name_twice_and_none_that_it_does_not_have():
+    x = np.array([1.0, 2.0])
+    with pytest.raises(GradientMismatch, match=r"\ngradcheck\(f, x, gradient=gradient, rtol=1e-09\)$"):
+        gradcheck(lambda x: square(x), x, gradient=lambda x: (2.0 + 1e-7) * x, rtol=1e-9)
+    said = r"\nf_ = np.*\ny = float\('nan'\)\ngradcheck\(f, f_, y, gradient=gradient\)$"
+    with pytest.raises(GradientMismatch, match=said):
+        gradcheck(lambda f, y: square(f), x, math.nan, gradient=lambda f, y: (3.0 * f, 0.0))
+    with pytest.raises(GradientMismatch) as caught:
+        gradcheck(lambda x, path: square(x), x, Path("a"), gradient=lambda x, path: 3.0 * x)
+    assert "Path" not in str(caught.value).partition("\n")[2]
+    with pytest.raises(GradientMismatch) as caught:
+        gradcheck(lambda x, names: square(x), x, np.array(["a", "b"]), gradient=lambda x, names: 3.0 * x)
+    assert "gradcheck(f" not in str(caught.value)
 
 
 def test_a_transposed_matrix_is_told_and_what_is_no_such_is_not():
