@@ -166,7 +166,9 @@ def derivative_of(
         total = np.zeros(arguments.vector.size)
         for rows, shape, block in outputs.blocks(result, what):
             for columns, inner, part in arguments.blocks(block if several else (block,), what):
-                matrix = np.asarray([] if part is None else part, dtype=np.float64)
+                if np.iscomplexobj(part):
+                    raise ValueError(f"gradcheck: {what} gave complex numbers, of real ones")
+                matrix = np.zeros(0) if part is None else read(part)
                 expected, rows_first = (*shape, *inner), (u[rows].size, *inner)
                 flat = (u[rows].size, total[columns].size)
                 if _without_ones(matrix.shape) not in map(_without_ones, (expected, rows_first, flat)):

@@ -113,7 +113,7 @@ def gradcheck(
         TooNoisy: a NothingCompared: rounding hides the derivatives; in half precision, that is warned of.
         NotDeterministic: a NothingCompared: two calls gave different results.
         TypeError: an argument holds something that is not a number, or there is no derivative to check.
-        ValueError: `order` is less than 1, or the derivative has another structure than it should.
+        ValueError: `order` is less than 1, a tolerance less than 0, or the derivative has another structure than it should.
 
     Warns:
         PartlyCompared: some derivatives could not be compared; it names their arguments.
@@ -125,6 +125,9 @@ def gradcheck(
     named = {name: derivative for name, derivative in given.items() if derivative is not None}
     if order < 1:
         raise ValueError(f"order must be at least 1, got {order}")
+    for name, tolerance in (("rtol", rtol), ("atol", atol)):
+        if tolerance is not None and not tolerance >= 0.0:
+            raise ValueError(f"gradcheck: {name} must be 0 or more, got {tolerance}")
     if len(named) > 1:
         raise TypeError(f"gradcheck: give one derivative, not {' and '.join(f'{name}=' for name in named)}")
     for name, derivative in named.items():

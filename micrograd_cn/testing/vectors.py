@@ -205,6 +205,8 @@ class Packed:
                 raise ValueError(
                     f"gradcheck: {what} gave {shown(x)} for {path}, which is no array of numbers"
                 ) from error
+            if np.iscomplexobj(value):
+                raise ValueError(f"gradcheck: {what} gave complex numbers for {path}, which is real")
             if value.shape != shape and (value.size != 1 or found[place].size != 1):
                 raise ValueError(
                     f"gradcheck: {what} gave an array of shape {value.shape} for {path}, which has {shape}"

@@ -539,3 +539,14 @@ def test_what_is_not_finite_at_a_number_that_is_not_is_no_mistake(n, number):
     x[1] = 1.0
     with pytest.raises(GradientMismatch):
         gradcheck(lambda x: x * x, x, vjp=lambda x, u: np.where(np.arange(n) == 1, np.nan, 2 * x * u))
+
+
+def test_complex_derivatives_and_tolerances_that_are_none_are_refused():
+    x = np.ones(4)
+    for how in ({"vjp": lambda x, u: 2 * x * u * (1 + 1j)}, {"jacobian": lambda x: np.diag(2 * x) * (1 + 1j)}):
+        with pytest.raises(ValueError, match="gave complex numbers"):
+            gradcheck(lambda x: x * x, x, **how)
+    for name in ("rtol", "atol"):
+        for tolerance in (-1.0, math.nan):
+            with pytest.raises(ValueError, match=f"{name} must be 0 or more, got"):
+                gradcheck(lambda x: x * x, 1.0, **{name: tolerance})
