@@ -113,7 +113,8 @@ def gradcheck(
         TooNoisy: a NothingCompared: rounding hides the derivatives; in half precision, that is warned of.
         NotDeterministic: a NothingCompared: two calls gave different results.
         TypeError: an argument holds something that is not a number, or there is no derivative to check.
-        ValueError: `order` is less than 1, a tolerance less than 0, or the derivative has another structure than it should.
+        ValueError: `order` is less than 1, a tolerance less than 0, or the derivative has another structure than it
+            should.
 
     Warns:
         PartlyCompared: some derivatives could not be compared; it names their arguments.
