@@ -135,7 +135,7 @@ def gradcheck(
         if not callable(derivative):
             found = type(derivative).__name__
             raise TypeError(f"gradcheck: {name}= must be a function of the arguments, got {found}; write {name}=df")
-    options = {"rtol": rtol, "atol": atol, "seed": seed}
+    options = {name: x for name, x in (("rtol", rtol), ("atol", atol), ("seed", seed or None)) if x is not None}
     asked = replace(subject(f, args, kwargs, static), order=order, derivatives=named, options=options)
     named = {name: functools.partial(df, **asked.keywords) for name, df in named.items()}
     leaves = structures.leaves(asked.args)

@@ -39,8 +39,9 @@ def pasted(asked: Subject) -> list[str]:
         written = written if len(written) <= WIDEST else code(x, 0, seeds)
         lines.append(f"{variables[-1]} = {written}")
         others += [variables[-1]] if OTHERS.search(written) else []
-    options = {"kwargs": dict(asked.keywords), "static": sorted(asked.static), "order": asked.order, **asked.options}
-    more = [f"{name}={code(x)}" for name, x in options.items() if x and x != 1]
+    options = {"kwargs": dict(asked.keywords), "static": sorted(asked.static), "order": asked.order}
+    options = {name: x for name, x in options.items() if x and x != 1} | dict(asked.options)
+    more = [f"{name}={code(x)}" for name, x in options.items()]
     if len(lines) > MOST or any(len(line) > WIDEST or not _is_code(line) for line in [*lines, *more]):
         return []
     comment = f"  # other numbers of the same type and shape: {', '.join(others)}" if others else ""

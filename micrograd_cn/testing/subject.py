@@ -42,7 +42,7 @@ class Subject:
     keywords: Mapping[str, Any]
     order: int = 1
     derivatives: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
-    options: Mapping[str, float | None] = field(default_factory=dict)
+    options: Mapping[str, float] = field(default_factory=dict)
     of_module: bool = False
 
     @property

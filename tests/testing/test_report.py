@@ -240,6 +240,8 @@ def test_code_to_paste_has_tolerances_and_no_name_twice_and_none_that_it_does_no
     x = np.array([1.0, 2.0])
     with pytest.raises(GradientMismatch, match=r"\ngradcheck\(f, x, gradient=gradient, rtol=1e-09\)$"):
         gradcheck(lambda x: square(x), x, gradient=lambda x: (2.0 + 1e-7) * x, rtol=1e-9)
+    with pytest.raises(GradientMismatch, match=r"\ngradcheck\(f, x, gradient=gradient, rtol=0.0, atol=0.0, seed=2\)$"):
+        gradcheck(lambda x: square(x), x, gradient=lambda x: 3.0 * x, rtol=0.0, atol=0.0, seed=2)
     said = r"\nf_ = np.*\ny = float\('nan'\)\ngradcheck\(f, f_, y, gradient=gradient\)$"
     with pytest.raises(GradientMismatch, match=said):
         gradcheck(lambda f, y: square(f), x, math.nan, gradient=lambda f, y: (3.0 * f, 0.0))

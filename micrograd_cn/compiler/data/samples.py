@@ -113,7 +113,7 @@ def doubles(x: Any) -> Numbers:
     Raises:
         TypeError: there is something else in it than a number for each entry, or a masked one.
     """
-    if type(x).__module__.startswith("numpy.ma") and x.mask.any():
+    if type(x).__module__.split(".")[:2] == ["numpy", "ma"] and x.mask.any():
         raise TypeError("a masked array, of which some numbers are missing; write x.filled(...) or x.compressed()")
     try:
         view = memoryview(x)
