@@ -187,7 +187,8 @@ def test_a_method_that_calls_the_one_that_it_overrides_is_recorded_once():
     assert [derived.loss(float(k)) for k in range(4)] == [1.0, 3.0, 5.0, 7.0]
     assert (len(recorded), derived.loss.parameters) == (1, [derived.w])
     assert Base.loss.__get__(derived, Base)(3.0) == 6.0
-    with pytest.raises(TypeError, match="of_class is a method of a type, which has no __dict__ for its program"):
+    said = "of_class is a method of a type, which has no __dict__ for its program"
+    with pytest.raises(TypeError, match=f"{said}|of_class: cls: expected a real number"):  # from CPython 3.13 on
         Derived.of_class(1.0)
 
 
