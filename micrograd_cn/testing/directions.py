@@ -99,11 +99,14 @@ def singly(problem: Problem) -> list[Row]:
     jobs, arguments = [], []
     for j in np.flatnonzero(problem.live).tolist():
         u = problem.one(j)
-        typical = problem.typical(u)
+        typical, g = problem.typical(u), problem.derivative.gradient(problem.x, u)
+        whole = 0.0 if g is None else length(g, problem.scale)
         for i in range(problem.x.size):
 
-            def compare(j: int = j, i: int = i, u: Vector = u, typical: float = typical) -> tuple[Row, Line]:
-                return compare_along(problem, problem.title(j, i), u, problem.along(i), typical)
+            def compare(
+                j: int = j, i: int = i, u: Vector = u, typical: float = typical, whole: float = whole
+            ) -> tuple[Row, Line]:
+                return compare_along(problem, problem.title(j, i), u, problem.along(i), typical, whole=whole)
 
             jobs.append(compare)
             arguments.append(problem.arguments.path(i))

@@ -79,8 +79,7 @@ def gradcheck(
     upstream gradient that is not contiguous, is expanded, or is None for some of PyTorch's outputs.
 
     What it cannot see: a mistake elsewhere than near `args`; one smaller than the tolerance, or than the noise where
-    that is larger; in large arrays, one that is lost in all directions, less than about rtol of the whole gradient; one
-    in a derivative that is lost in the noise beside others, 1e4 times as large in float32 and 1e9 times in float64; how
+    that is larger; in large arrays, one that is lost in all directions, less than about rtol of the whole gradient; how
     the gradient is at a kink, but for its lying between both sides; and a mistake in `f` itself. In half precision it
     cannot tell a mistake from rounding that goes one way even over steps of 16 times the numbers' size, or that of
     what does not depend on `args`, nor one that is far less over such steps; nor, in any, from a feature narrower than

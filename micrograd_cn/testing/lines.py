@@ -28,6 +28,7 @@ HIDDEN = 1000.0  # times what rounding does, a derivative must do in the largest
 BELIEVED = 2.0**13  # last bits by which an analytic derivative may be noisy without being wrong
 SCATTER = 0.1  # of a derivative, and of what it is off, by which quotients may differ if no noise explains what is off
 PLAIN = 100.0  # times the error of a derivative by which another one is wrong whatever other steps say
+OWN = 2.0  # times what the outputs are moved, of which 1 % must be known, however steep other derivatives are
 NEGLIGIBLE = 1e-4  # of the whole gradient: rounding that hides less of it hides nothing
 
 
@@ -158,7 +159,7 @@ def _told(problem: Problem, title: str, line: Line, typical: float) -> Row:
         estimate = Estimate(_central(line, first), error, error)
         return Row(title, line.slope, estimate, None, hidden(line.rounding), True)
     rounded = line.slope_rounding
-    tolerance = ForArrays(problem.rtol, problem.atol, typical, rounded)
+    tolerance = ForArrays(problem.rtol, problem.atol, typical, rounded, OWN * moved or math.inf)
     over = over_an_interval(line, title, tolerance) if few else None
     if over is not None and (over.agrees is not None or over.numeric.noise > 0.5 * over.numeric.error):
         return over

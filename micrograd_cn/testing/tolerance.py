@@ -20,20 +20,21 @@ class ForArrays:
 
     `typical` is the size of a derivative of the same kind, `error` how far the analytic one is rounded. It is a
     derivative's own size that the relative tolerance is of; of typical ones, beside which it is computed, a hundredth
-    of that.
+    of that. How exact the numerical one must be goes by its `own` size where typical ones are larger.
     """
 
     rtol: float
     atol: float
     typical: float
     error: float
+    own: float = math.inf
 
     def known(self, e: Estimate, off: float = 0.0) -> bool:
         """Return whether it is exact enough to be compared with; of one that is `off` by so much, to call that right.
 
         What looks right may be wrong by 1 % and be off the other way by noise.
         """
-        telling = TELLING * max(math.fabs(e.slope), self.typical) or ZERO
+        telling = TELLING * max(math.fabs(e.slope), min(self.typical, self.own)) or ZERO
         return math.fabs(off) + 5.0 * e.error + self.error <= max(self.atol, telling)
 
     def allowed(self, analytic: float, *estimates: Estimate) -> float:

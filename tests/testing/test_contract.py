@@ -550,3 +550,22 @@ def test_complex_derivatives_and_tolerances_that_are_none_are_refused():
         for tolerance in (-1.0, math.nan):
             with pytest.raises(ValueError, match=f"{name} must be 0 or more, got"):
                 gradcheck(lambda x: x * x, 1.0, **{name: tolerance})
+
+
+@pytest.mark.parametrize(
+    ("kind", "sizes"), [("float64", (1e3, 1e9, 1e11, 1e13)), ("float32", (1e2, 1e3, 1e4, 1e5))], ids=["64", "32"]
+)
+def test_a_derivative_beside_a_steep_one_is_known_by_its_own_size(kind, sizes):
+    number = np.dtype(kind).type
+    for size in map(number, sizes):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PartlyCompared)  # where rounding hides it
+            gradcheck(beside(size), number(1.0), number(1.0), gradient=lambda x, y, size=size: (size, number(1.0)))
+        for off in (1.5, 10.0):
+            how = {"gradient": lambda x, y, size=size, off=off: (size, number(off))}
+            with pytest.raises(GradientMismatch):
+                gradcheck(beside(size), number(1.0), number(1.0), **how)
+
+
+def beside(size):
+    return lambda x, y: size * x + y

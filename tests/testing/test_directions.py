@@ -116,7 +116,7 @@ def test_at_the_end_it_is_asked_whether_f_has_kept_what_it_was_called_with():
 def test_of_each_output_alone_it_is_known_what_is_typical(monkeypatch):
     found = []
 
-    def compare(problem, title, u, v, typical):
+    def compare(problem, title, u, v, typical, whole):
         found.append(typical)
         return compare_along(problem, title, u, v, typical)
 
