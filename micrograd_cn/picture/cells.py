@@ -37,6 +37,7 @@ class Text:
     def html(self) -> str:
         """Return the text in DOT's HTML; spaces are such as no renderer leaves out."""
         text = html.escape(self.text, quote=False).replace(" ", "&#160;")
+        text = text.replace("]", "&#93;")  # of which dot, if there is nothing else, makes a syntax error
         return f'<font point-size="{self.size}" color="{self.colour}">{f"<b>{text}</b>" if self.bold else text}</font>'
 
 
