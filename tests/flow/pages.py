@@ -3,6 +3,13 @@
 from micrograd_cn import Value
 from micrograd_cn.words import PAGE
 
+# What a page keeps, in the tab's own name: the browser's storage may come late to the next document of a busy machine.
+STORAGE = """{
+  const kept = JSON.parse(window.name || "{}");
+  const setItem = (key, value) => window.name = JSON.stringify(Object.assign(kept, { [key]: String(value) }));
+  Object.defineProperty(window, "localStorage", { value: { setItem, getItem: key => kept[key] ?? null } });
+}"""
+
 # A reader who has been here before, whom the playground does not greet with lessons.
 SEEN = "try { localStorage.setItem(`micrograd_cn.lessons ${location.pathname}`, 'seen'); } catch {}"
 
@@ -14,6 +21,7 @@ class Opened:
         self.replays = replays
         self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
         self.context.set_default_timeout(10_000)
+        self.context.add_init_script(STORAGE)
         if not new:
             self.context.add_init_script(SEEN)
         self.page = self.context.new_page()
@@ -50,10 +58,7 @@ class Opened:
         raise AssertionError(f"not within a minute: {condition}")
 
     def come_back(self):
-        """Load the page by its address alone, as it is loaded the next time, when it has ceased to write its link.
-
-        In the same process of the browser: what a page keeps may reach another process after it has been opened there.
-        """
+        """Load the page by its address alone, as it is loaded the next time, when it has ceased to write its link."""
         assert self.link  # waits for its timer
         self.page.evaluate("history.replaceState(null, '', location.pathname)")
         self.page.reload()
