@@ -107,7 +107,7 @@ class Traced(Value):
         return super().partials
 
     def edges(self) -> list[tuple[Any, float]]:
-        """Refuse the same."""
+        """Refuse to have its derivatives read with its operands, too."""
         if self._varies():
             self._refuse("what derivatives are read of", "gradients(y, xs, create_graph=True), or functional.grad")
         return super().edges()
