@@ -7,7 +7,7 @@ import argparse
 import unicodedata
 from importlib.util import find_spec
 
-from micrograd_cn.words import language
+from micrograd_cn.text.words import language
 
 LANGUAGES = ("en", "zh")
 

@@ -11,61 +11,14 @@
 from os import environ
 from typing import TYPE_CHECKING
 
-from . import quick
+from . import ops, quick
 from .engine import Value
 from .gradients import gradients
-from .modes import detect_anomaly, no_grad
-from .operation import Op
-from .ops import (
-    abs,
-    acos,
-    add,
-    asin,
-    atan,
-    atan2,
-    cos,
-    cosh,
-    div,
-    dot,
-    elu,
-    equal,
-    erf,
-    erfc,
-    exp,
-    expm1,
-    gelu,
-    hypot,
-    leaky_relu,
-    less,
-    less_equal,
-    log,
-    log1p,
-    logsumexp,
-    maximum,
-    mean,
-    minimum,
-    mul,
-    neg,
-    pow,
-    relu,
-    sech,
-    sigmoid,
-    silu,
-    sin,
-    sinh,
-    softmax,
-    softplus,
-    sqrt,
-    step,
-    sub,
-    sum,
-    take,
-    tan,
-    tanh,
-    where,
-)
-from .scopes import scope
-from .table import OPS, define
+from .graph.modes import detect_anomaly, no_grad
+from .graph.scopes import scope
+from .ops import *  # noqa: F403 -- every operation, by its name
+
+__path__ += [f"{path}/moved" for path in __path__]  # pickles of version 0.2 name modules that have moved
 
 if not environ.get("MICROGRAD_CN_PLAIN"):
     quick.install()
@@ -111,63 +64,15 @@ else:
 __version__ = "0.2.0"
 
 __all__ = [
-    "OPS",
-    "Op",
     "Tape",
     "Value",
-    "abs",
-    "acos",
-    "add",
-    "asin",
-    "atan",
-    "atan2",
     "compare_gradients",
-    "cos",
-    "cosh",
-    "define",
     "detect_anomaly",
-    "div",
-    "dot",
     "draw_dot",
     "draw_flow",
-    "elu",
-    "equal",
-    "erf",
-    "erfc",
-    "exp",
-    "expm1",
-    "gelu",
     "gradients",
-    "hypot",
-    "leaky_relu",
-    "less",
-    "less_equal",
-    "log",
-    "log1p",
-    "logsumexp",
-    "maximum",
-    "mean",
-    "minimum",
-    "mul",
-    "neg",
     "no_grad",
     "playground",
-    "pow",
-    "relu",
     "scope",
-    "sech",
-    "sigmoid",
-    "silu",
-    "sin",
-    "sinh",
-    "softmax",
-    "softplus",
-    "sqrt",
-    "step",
-    "sub",
-    "sum",
-    "take",
-    "tan",
-    "tanh",
-    "where",
 ]
+__all__ += ops.__all__

@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import SupportsFloat, TypeAlias
 
-from . import modes, watching
-from .node import Node
-from .number import number
-from .operation import Op
+from .graph import modes, watching
+from .graph.node import Node
+from .ops.number import number
+from .ops.operation import Op
 
 __all__ = ["Number", "Value", "below", "constant", "record", "topological_order"]
 

@@ -20,15 +20,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from . import anomaly, modes, ops
-from .calls import Call, holds_values, level, places
+from . import ops
+from .derivatives.calls import Call, holds_values, level, places
+from .derivatives.sparse import Sparse
+from .derivatives.sparse import sparse_hessian as hessian_entries
+from .derivatives.sparse import sparse_jacobian as jacobian_entries
+from .derivatives.tree import flatten, leaves_like
 from .engine import Value, topological_order
 from .gradients import symbolic_edges
-from .number import number
-from .sparse import Sparse
-from .sparse import sparse_hessian as hessian_entries
-from .sparse import sparse_jacobian as jacobian_entries
-from .tree import flatten, leaves_like
+from .graph import anomaly, modes
+from .ops.number import number
 
 __all__ = [
     "Sparse",

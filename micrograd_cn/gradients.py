@@ -6,9 +6,10 @@ import math
 from collections.abc import Collection, Iterable
 from typing import Any, Literal, overload
 
-from . import modes, ops, watching
-from .anomaly import in_words
+from . import ops
 from .engine import Value, constant, topological_order
+from .graph import modes, watching
+from .graph.anomaly import in_words
 
 __all__ = ["gradients", "symbolic_edges"]
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from . import ops
+from .derivatives.tree import flatten
 from .engine import Value
-from .number import number
-from .tree import flatten
+from .ops.number import number
 
 __all__ = [
     "binary_cross_entropy",

@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from .derivatives.tree import flatten, leaves_like, listed
 from .engine import Value
-from .number import number
-from .tree import flatten, leaves_like, listed
+from .ops.number import number
 
 __all__ = ["Module"]
 

@@ -6,15 +6,16 @@ import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias, cast
 
-from . import init, ops, watching
+from . import init, ops
+from .derivatives.tree import is_array
 from .engine import Number, Value, constant
+from .graph import watching
+from .graph.operators import method
+from .graph.scopes import Group, inside
 from .init import Generator, Initialiser, generator, initialiser
 from .module import Module
-from .operation import Op
-from .operators import method
-from .scopes import Group, inside
-from .table import OPS
-from .tree import is_array
+from .ops.operation import Op
+from .ops.registry import OPS
 
 __all__ = ["MLP", "Activation", "Layer", "Module", "Neuron", "init"]
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, SupportsFloat
 
-from . import modes, ops, scopes, watching
+from . import ops
 from .engine import Value
-from .number import number, number_or_none
-from .operation import Op
-from .operators import Operators
+from .graph import modes, scopes, watching
+from .graph.operators import Operators
+from .ops.number import number, number_or_none
+from .ops.operation import Op
 
 __all__ = ["PLAIN", "QUICK", "install"]
 

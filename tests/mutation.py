@@ -41,19 +41,19 @@ with contextlib.suppress(ImportError):  # as where pytest looks for examples in 
 
 ROOT, RESULT = Path(__file__).resolve().parent.parent, Path("result.json")
 TESTS = {  # modules or folders: the files test_*.py that pin them
-    "ops operation rounding row_checks": "ops engine higher_orders properties cli",
-    "ieee table traits": "ops engine",
-    "engine node operators views number modes stepwise anomaly watching gradients": "engine quick ops functional "
+    "ops/table ops/operation ops/rounding ops/checks": "ops engine higher_orders properties cli",
+    "ops/ieee ops/registry ops/traits": "ops engine",
+    "engine graph/node graph/operators graph/views ops/number graph/modes graph/stepwise graph/anomaly graph/watching gradients": "engine quick ops functional "
     "higher_orders properties dropin",
     "quick": "quick engine ops",
-    "scopes walk": "scopes picture/boxes",
-    "sparse elements elimination": "sparse functional compiler/derivatives",
-    "calls": "functional sparse",
-    "functional tree": "functional tree higher_orders module properties",
+    "graph/scopes walk": "scopes picture/boxes",
+    "derivatives/sparse derivatives/elements derivatives/elimination": "sparse functional compiler/derivatives",
+    "derivatives/calls": "functional sparse",
+    "functional derivatives/tree": "functional tree higher_orders module properties",
     "module nn init": "nn module init dropin engine",
-    "losses optim optimizer schedules": "losses optim dropin",
-    "formula": "formula ops",
-    "expression": "cli",
+    "losses optim/optimizers optim/optimizer optim/schedules": "losses optim dropin",
+    "text/formula": "formula ops",
+    "text/expression": "cli",
     "compiler/llvm/functions compiler/llvm/elementary compiler/llvm/vectors": "compiler/functions compiler/numbers",
     "compiler/c/file compiler/c/comment compiler/c/arrays compiler/c/loops compiler/c/text": "compiler/c_source "
     "compiler/c_text compiler/loops compiler/random_graphs",
@@ -105,7 +105,12 @@ TESTS = {  # modules or folders: the files test_*.py that pin them
     "testing/strategies testing/arrays": "testing/leaves testing/arrays testing/strategies testing/planted",
 }
 CORE = [f"micrograd_cn/{name}.py" for names in list(TESTS)[:12] for name in names.split()]
-TABLE = ("ops", "operation", "ieee", "rounding")  # only these meet the tests of accuracy, the longest ones
+TABLE = (
+    "ops/table",
+    "ops/operation",
+    "ops/ieee",
+    "ops/rounding",
+)  # only these meet the tests of accuracy, the longest ones
 OPTIONS = "-x -q -p no:cacheprovider --assert=plain --doctest-modules --basetemp=tmp -o addopts=--import-mode=importlib"
 VARIABLES = "CI HYPOTHESIS_NO_PLUGINS PYTEST_DISABLE_PLUGIN_AUTOLOAD PYTHONDONTWRITEBYTECODE"
 ENDS = (signal.SIGPROF, signal.SIGALRM, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT)

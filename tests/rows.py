@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from micrograd_cn.traits import Forms, Looks, Smooth
+from micrograd_cn.ops.traits import Forms, Looks, Smooth
 
 
 def grouped(**facts: Any) -> dict[str, Any]:

@@ -19,11 +19,11 @@ import micrograd_cn
 from micrograd_cn import OPS, Value
 from micrograd_cn.__main__ import _name_steps, _tables, main
 from micrograd_cn.engine import topological_order
-from micrograd_cn.expression import ParseError, functions, parse
 from micrograd_cn.picture import render
 from micrograd_cn.picture.text import columns
 from micrograd_cn.testing import expressions
-from micrograd_cn.words import WORDS, language
+from micrograd_cn.text.expression import ParseError, functions, parse
+from micrograd_cn.text.words import WORDS, language
 
 from .picture.svg import lines
 

@@ -13,8 +13,8 @@ from micrograd_cn import OPS, Op, Value, define
 from micrograd_cn.compiler import compile, scipy_functions  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.function.guards import PACKAGE
 from micrograd_cn.nn import MLP
+from micrograd_cn.ops.traits import Forms
 from micrograd_cn.optim import SGD, Adam, Optimizer, clip_grad_norm
-from micrograd_cn.traits import Forms
 
 
 class NoDecay(Optimizer):

@@ -19,13 +19,14 @@ import numpy as np
 import pytest
 
 import micrograd_cn as mc
-from micrograd_cn import Value, detect_anomaly, gradients, modes, no_grad, operators, watching
+from micrograd_cn import Value, detect_anomaly, gradients, no_grad
 from micrograd_cn.engine import constant, topological_order
 from micrograd_cn.gradients import symbolic_edges
-from micrograd_cn.modes import recording
+from micrograd_cn.graph import modes, operators, watching
+from micrograd_cn.graph.modes import recording
+from micrograd_cn.graph.operators import method
+from micrograd_cn.graph.scopes import Group
 from micrograd_cn.nn import MLP
-from micrograd_cn.operators import method
-from micrograd_cn.scopes import Group
 
 ARITHMETIC = [operator.add, operator.sub, operator.mul, operator.truediv, operator.pow]
 

@@ -5,8 +5,8 @@ import operator
 import pytest
 
 import micrograd_cn as mc
-from micrograd_cn.formula import FormulaError, Term, expand, trace
-from micrograd_cn.traits import Forms
+from micrograd_cn.ops.traits import Forms
+from micrograd_cn.text.formula import FormulaError, Term, expand, trace
 
 X = Term("x")
 BRANCHES = [operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne]

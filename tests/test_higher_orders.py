@@ -16,8 +16,8 @@ from micrograd_cn import OPS, Value, gradients
 from micrograd_cn.compiler import compile as compiled
 from micrograd_cn.engine import record, topological_order
 from micrograd_cn.flow.javascript import Rows
-from micrograd_cn.formula import Term, trace
 from micrograd_cn.functional import grad
+from micrograd_cn.text.formula import Term, trace
 
 from .jets import FUNCTIONS, Jet
 from .references import LARGEST, REFERENCES, TINY, magnitude, numbered
@@ -329,7 +329,7 @@ def test_no_derivative_of_a_power_of_nan_is_a_number():
 def test_rows_of_derivatives_are_made_once():
     x, y = Value(0.5), Value(2.0)
     first, again = (gradients(mc.atan2(y, x), [x], create_graph=True)[0].op for _ in range(2))
-    second = [gradients(mc.ops._radial(((1.0, 1, 0),), 1)(x, y), [x], create_graph=True)[0].op for _ in range(2)]
+    second = [gradients(mc.ops.table._radial(((1.0, 1, 0),), 1)(x, y), [x], create_graph=True)[0].op for _ in range(2)]
     assert first is again
     assert second[0] is second[1]
 

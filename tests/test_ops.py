@@ -19,8 +19,8 @@ import micrograd_cn as mc
 from micrograd_cn import OPS, Op, Value, define, gradients
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.engine import record, topological_order
-from micrograd_cn.formula import FormulaError, Term, expand, trace
-from micrograd_cn.traits import Smooth
+from micrograd_cn.ops.traits import Smooth
+from micrograd_cn.text.formula import FormulaError, Term, expand, trace
 
 from .references import (
     BITS,

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 import micrograd_cn as mc
 from micrograd_cn import OPS, Op, Value, detect_anomaly, no_grad, quick, scope
 from micrograd_cn.engine import below, record
-from micrograd_cn.operators import Operators, method
-from micrograd_cn.watching import Watcher, watched
+from micrograd_cn.graph.operators import Operators, method
+from micrograd_cn.graph.watching import Watcher, watched
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 import pytest
 
-from micrograd_cn import Value, draw_dot, no_grad, scope, watching
+from micrograd_cn import Value, draw_dot, no_grad, scope
+from micrograd_cn.graph import watching
 from micrograd_cn.nn import MLP
 
 from .picture.svg import boxes

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 
 import micrograd_cn as mc
 from micrograd_cn import Op, Value
-from micrograd_cn.elements import PRIME, Derivatives, Elements
+from micrograd_cn.derivatives.elements import PRIME, Derivatives, Elements
+from micrograd_cn.derivatives.sparse import _Linearised, sparse_gradient
+from micrograd_cn.derivatives.sparse import sparse_hessian as hessian_entries
+from micrograd_cn.derivatives.sparse import sparse_jacobian as jacobian_entries
 from micrograd_cn.engine import constant, topological_order
 from micrograd_cn.functional import Sparse, grad, hessian, jacobian, sparse_hessian, sparse_jacobian
-from micrograd_cn.sparse import _Linearised, sparse_gradient
-from micrograd_cn.sparse import sparse_hessian as hessian_entries
-from micrograd_cn.sparse import sparse_jacobian as jacobian_entries
 from micrograd_cn.testing.expressions import expressions
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from micrograd_cn import Value
-from micrograd_cn.tree import flatten, is_array, leaves_like
+from micrograd_cn.derivatives.tree import flatten, is_array, leaves_like
 
 
 class Pair(NamedTuple):

@@ -8,8 +8,8 @@ from contextvars import Context
 from itertools import chain
 from typing import Any, Literal, Self
 
+from ..derivatives.sparse import Sparse, sparse_gradient, sparse_hessian, sparse_jacobian
 from ..engine import Value, constant
-from ..sparse import Sparse, sparse_gradient, sparse_hessian, sparse_jacobian
 from .data.rows import Numbers, in_order, numpy_of, returned, writable
 from .program import Runnable
 from .run.executable import collector_off
@@ -215,7 +215,8 @@ class Program(Runnable):
     def jacobian_structure(self, wrt: Variables = "inputs") -> Structure:
         """Return where the Jacobian has entries that are not zero whatever the numbers: row and column numbers.
 
-        `micrograd_cn.elements.Elements` says what is seen to be zero. Arguments and errors are those of `derivative`.
+        `micrograd_cn.derivatives.elements.Elements` says what is seen to be zero. Arguments and errors are those of
+        `derivative`.
 
         >>> from micrograd_cn.compiler import compile
         >>> x, y = Value(1), Value(2)

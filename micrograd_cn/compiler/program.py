@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from .. import modes, watching
 from ..engine import Value, topological_order
-from ..number import number
+from ..graph import modes, watching
+from ..ops.number import number
 from ..optim import Optimizer
 from .c import file as c
 from .c.file import Options

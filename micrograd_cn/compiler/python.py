@@ -9,10 +9,10 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from ..derivatives.tree import flatten
 from ..engine import Value, below
 from ..module import Module
-from ..operation import Op
-from ..tree import flatten
+from ..ops.operation import Op
 from .instructions.formulas import Operations
 from .instructions.lowering import DETACH, ordered
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..engine import Value
 from ..handwritten import GraphNode, Handwritten, is_handwritten
-from ..words import PAGE, WORDS, language
+from ..text.words import PAGE, WORDS, language
 from .columns import packed
 from .graph import Graph
 from .javascript import Rows

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from inspect import Parameter
 from typing import Any
 
-from ..expression import ALIASES, CONSTANTS, MEANT, NUMBER, call_signature, functions, lists, operators, usage
-from ..operation import Op
+from ..ops.operation import Op
+from ..text.expression import ALIASES, CONSTANTS, MEANT, NUMBER, call_signature, functions, lists, operators, usage
 
 
 def grammar() -> dict[str, Any]:

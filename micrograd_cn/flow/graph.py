@@ -7,12 +7,12 @@ from collections import Counter
 from typing import Any
 
 from ..engine import Value, topological_order
-from ..formula import FormulaError
-from ..operation import Op
+from ..graph.scopes import Group
+from ..ops.operation import Op
+from ..ops.registry import OPS
 from ..picture.boxes import groups_of
 from ..picture.text import drawn
-from ..scopes import Group
-from ..table import OPS
+from ..text.formula import FormulaError
 from ..walk import nodes_below
 from .javascript import Rows
 

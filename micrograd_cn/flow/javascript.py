@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..formula import FormulaError, Term, expand, straight_line, trace
-from ..number import number
-from ..operation import Op
+from ..ops.number import number
+from ..ops.operation import Op
+from ..text.formula import FormulaError, Term, expand, straight_line, trace
 
 IEEE = "./stepper/ieee.js"  # the module of the functions that rows name and JavaScript lacks
 

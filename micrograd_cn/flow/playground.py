@@ -10,12 +10,12 @@ from typing import Any
 
 from .. import losses
 from ..engine import Value, topological_order
-from ..formula import Term
 from ..nn import Neuron
-from ..operation import Op
+from ..ops.operation import Op
+from ..ops.registry import OPS
 from ..optim import SGD, Adam, AdamW, Optimizer, RMSprop
-from ..table import OPS
-from ..words import PAGE, PLAYGROUND, WORDS, language
+from ..text.formula import Term
+from ..text.words import PAGE, PLAYGROUND, WORDS, language
 from .grammar import grammar
 from .graph import operation_facts
 from .javascript import Rows

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..picture.boxes import FULL_LABELS, MOST_BOXES, READABLE_EDGES
 from ..picture.text import LONGEST_LABEL
-from ..words import WORDS
+from ..text.words import WORDS
 from .bundle import bundle
 
 HERE = Path(__file__).parent

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from .. import ieee
 from ..engine import Value
+from ..ops import ieee
 from .comparison import Comparison, Contribution
 
 __all__ = ["Cause", "likeliest"]

@@ -11,8 +11,8 @@ import math
 from collections import defaultdict
 from typing import NamedTuple
 
-from .. import ieee
 from ..engine import Value, topological_order
+from ..ops import ieee
 from .opaque import Opaque
 
 __all__ = ["Comparison", "Contribution"]

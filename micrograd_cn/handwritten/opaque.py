@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from keyword import iskeyword
 
-from ..number import number
-from ..operation import Op
-from ..traits import Looks
+from ..ops.number import number
+from ..ops.operation import Op
+from ..ops.traits import Looks
 
 __all__ = ["Opaque"]
 
@@ -57,7 +57,7 @@ class Opaque(Op):
     def why(self, words: Mapping[str, str]) -> str:
         """Return the reason in the words of a language; "" where only the name is missing.
 
-        >>> from micrograd_cn.words import WORDS
+        >>> from micrograd_cn.text.words import WORDS
         >>> Opaque("*", 7.0, 2, None, "opaque_value", "2 * 3 = 6").why(WORDS["en"])
         'but 2 * 3 = 6'
         """

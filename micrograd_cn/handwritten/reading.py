@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from ..engine import Value, record
-from ..modes import recording
-from ..number import number
+from ..graph.modes import recording
+from ..ops.number import number
 from .recognition import Operand, Rows, explained, unit_of
 
 __all__ = ["GraphNode", "Handwritten", "is_handwritten"]

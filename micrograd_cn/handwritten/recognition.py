@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
 from ..engine import Value
-from ..operation import Op
-from ..table import OPS
+from ..ops.operation import Op
+from ..ops.registry import OPS
 from .opaque import Opaque
 
 __all__ = ["Rows", "explained", "near", "unit_of"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..engine import Value
-from ..words import WORDS
+from ..text.words import WORDS
 from .causes import Cause, likeliest
 from .comparison import Comparison, Contribution
 from .reading import GraphNode, Handwritten, is_handwritten

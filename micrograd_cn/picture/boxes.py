@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from ..engine import Value, topological_order
-from ..scopes import Group
+from ..graph.scopes import Group
 from ..walk import nodes_below
 
 FULL_LABELS = 60  # boxes up to which an edge shows its derivative and contribution, and nothing need be folded further

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..words import WORDS, language
+from ..text.words import WORDS, language
 from .render import find_renderer, render
 
 try:

@@ -6,11 +6,11 @@ import math
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
-from .. import ieee
 from ..engine import Value
 from ..handwritten import Comparison, GraphNode, Handwritten, Opaque, is_handwritten
 from ..module import Module
-from ..words import WORDS, language
+from ..ops import ieee
+from ..text.words import WORDS, language
 from .boxes import FOLDS, FULL_LABELS, MOST_BOXES, Box, Edge, Flow, readable_flow
 from .cells import NOTE, SENT, WORD, Text, box_label, edge_label, legend_label, no_label, pair, title
 from .colours import DOUBT, INK, NEGATIVE, PAPER, PARAMETER, PARAMETER_RIM, PART, POSITIVE, QUIET, RIM, ZERO

@@ -8,7 +8,7 @@ import sysconfig
 import unicodedata
 from pathlib import Path
 
-from ..words import WORDS
+from ..text.words import WORDS
 from .svg import fitted
 
 TIMEOUT = 60.0  # seconds

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..traits import Interval
+from ..ops.traits import Interval
 from .reals import MODERATE, _st, bounds, reals
 
 __all__ = ["points"]

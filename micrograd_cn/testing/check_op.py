@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from ..engine import Value, record
-from ..operation import Op
+from ..ops.operation import Op
 from . import forms
 from .dense import few
 from .derivatives import LONG, check_along, check_shared, compare_derivatives, comparison

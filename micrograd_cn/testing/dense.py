@@ -7,8 +7,8 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 
-from ..operation import Op
-from ..traits import Interval
+from ..ops.operation import Op
+from ..ops.traits import Interval
 from .reals import inside
 
 __all__ = ["dense_intervals", "few"]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from itertools import combinations, cycle
 
 from ..engine import Value, record
-from ..operation import Op
+from ..ops.operation import Op
 from .dense import few
 from .failures import Point, failed
 from .gradcheck import gradcheck

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..engine import Number, Value, record
-from ..operation import Op
-from ..table import OPS
-from ..traits import Interval
+from ..ops.operation import Op
+from ..ops.registry import OPS
+from ..ops.traits import Interval
 from .dense import dense_intervals, few
 from .reals import NEAR, _st, bounds, inside, reals
 from .smooth import Node, fits, input_node, smooth_step

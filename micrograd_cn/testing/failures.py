@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..operation import Op
+from ..ops.operation import Op
 from .expressions import _call_name, _is_public
 from .report import ORDER
 

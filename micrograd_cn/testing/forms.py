@@ -13,9 +13,9 @@ from ..engine import Value, record
 from ..flow.bundle import bundle
 from ..flow.javascript import Rows
 from ..flow.sheet import scripts
-from ..formula import FormulaError, expand
-from ..number import number
-from ..operation import Op
+from ..ops.number import number
+from ..ops.operation import Op
+from ..text.formula import FormulaError, expand
 from .failures import Point, failed
 from .javascript import engine
 from .numerical import rounding_error
@@ -52,7 +52,7 @@ def compare(op: Op, points: Iterable[Point]) -> dict[str, str]:
         AssertionError: a form gives something else, or raises; it is named with the field that it is made from.
 
     >>> from micrograd_cn import Op, cos, sin
-    >>> from micrograd_cn.traits import Forms
+    >>> from micrograd_cn.ops.traits import Forms
     >>> own = Op("own", lambda x: cos(x), (lambda y, x: -sin(x),), forms=Forms(lambda x: sin(x)))
     >>> compare(own, [(0.5,)])  # doctest: +ELLIPSIS
     Traceback (most recent call last):

@@ -17,10 +17,10 @@ from dataclasses import replace
 from math import nan
 from typing import Any
 
+from ..derivatives.tree import flatten
 from ..engine import Value
 from ..gradients import gradients
-from ..number import number
-from ..tree import flatten
+from ..ops.number import number
 from . import structures
 from .compare import ForValues, Question, Row, compare_value
 from .libraries import is_array, library

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from ..engine import Value, topological_order
 from ..gradients import gradients
-from ..operation import Op
-from ..table import OPS
+from ..ops.operation import Op
+from ..ops.registry import OPS
 
 __tracebackhide__ = True  # pytest leaves out the frames of this file
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from math import inf, nan
 from typing import TypeVar
 
-from ..operation import Op
+from ..ops.operation import Op
 from .dense import few
 from .failures import Point
 from .reals import MARGIN, inside

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..number import number
-from ..traits import REAL, Interval
+from ..ops.number import number
+from ..ops.traits import REAL, Interval
 
 __all__ = ["MARGIN", "bounds", "inside", "reals"]
 

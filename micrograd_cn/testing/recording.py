@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..engine import Value, record
-from ..operation import Op
+from ..ops.operation import Op
 from .failures import Point, blamed, failed
 
 LOCAL = "y = OP.forward(XS)\nprint(y, OP.local(y, XS))"

@@ -8,8 +8,8 @@ import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..operation import Op
-from ..traits import Interval
+from ..ops.operation import Op
+from ..ops.traits import Interval
 from .reals import MARGIN
 
 __all__ = ["Node", "fits", "input_node", "is_smooth", "smooth_step"]

@@ -30,8 +30,8 @@ import numpy as np
 import micrograd_cn as mc
 from micrograd_cn import OPS, Op, Value
 from micrograd_cn.compiler import Program, compile  # noqa: A004 -- the field's name
-from micrograd_cn.number import number
-from micrograd_cn.operators import Operators
+from micrograd_cn.graph.operators import Operators
+from micrograd_cn.ops.number import number
 from micrograd_cn.optim import SGD, Adam, AdamW, RMSprop
 
 from .c_files import HAS_C, compiled

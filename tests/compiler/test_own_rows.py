@@ -8,8 +8,8 @@ import micrograd_cn as mc
 from micrograd_cn import Op, Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.engine import record
-from micrograd_cn.formula import Term
-from micrograd_cn.traits import Forms
+from micrograd_cn.ops.traits import Forms
+from micrograd_cn.text.formula import Term
 
 from .common import assert_like_eager
 

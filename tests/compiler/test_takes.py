@@ -12,8 +12,8 @@ import micrograd_cn as mc
 from micrograd_cn import Op, Value, gradients
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.losses import cross_entropy, nll_loss
+from micrograd_cn.ops.traits import Forms
 from micrograd_cn.optim import SGD
-from micrograd_cn.traits import Forms
 
 from .common import assert_like_eager, close, eager, in_turn, lanes, python
 

@@ -7,7 +7,7 @@ import pytest
 
 from micrograd_cn import OPS, Value, draw_flow, playground
 from micrograd_cn.nn import MLP
-from micrograd_cn.words import PAGE, WORDS
+from micrograd_cn.text.words import PAGE, WORDS
 
 from .pages import example, position
 

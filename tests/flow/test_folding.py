@@ -7,7 +7,7 @@ import pytest
 
 from micrograd_cn import Value, draw_flow, mean, scope, take, where
 from micrograd_cn.nn import MLP
-from micrograd_cn.words import PAGE
+from micrograd_cn.text.words import PAGE
 
 from .pages import assert_gradients, example, labelled, position, same
 

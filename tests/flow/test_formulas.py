@@ -8,7 +8,7 @@ import pytest
 from micrograd_cn import OPS, Op, Value, draw_flow, exp, where
 from micrograd_cn.flow.graph import operation_facts
 from micrograd_cn.flow.javascript import Rows
-from micrograd_cn.formula import FormulaError
+from micrograd_cn.text.formula import FormulaError
 
 from .pages import same
 

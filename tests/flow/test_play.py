@@ -7,7 +7,7 @@ from hypothesis import given, settings
 
 from micrograd_cn import Op, Value, draw_flow
 from micrograd_cn.testing import expressions
-from micrograd_cn.words import PAGE
+from micrograd_cn.text.words import PAGE
 
 from .pages import assert_gradients, example, labelled, message, position, same
 

@@ -10,7 +10,7 @@ from micrograd_cn.flow.playground import ACTIVATIONS, LOSSES, MOST_NEURONS, NAME
 from micrograd_cn.init import NAMED
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD, Adam, AdamW, RMSprop
-from micrograd_cn.words import PAGE, PLAYGROUND
+from micrograd_cn.text.words import PAGE, PLAYGROUND
 
 from .pages import same
 

@@ -6,9 +6,9 @@ import pytest
 
 from micrograd_cn import Op, Value, playground
 from micrograd_cn.engine import topological_order
-from micrograd_cn.expression import CONSTANTS, ParseError, _tokens, functions, is_name, lists, parse, usage
 from micrograd_cn.flow.grammar import grammar
-from micrograd_cn.words import PLAYGROUND
+from micrograd_cn.text.expression import CONSTANTS, ParseError, _tokens, functions, is_name, lists, parse, usage
+from micrograd_cn.text.words import PLAYGROUND
 
 from .pages import same
 from .typing_texts import NAMES, texts

@@ -2,7 +2,7 @@
 
 import random
 
-from micrograd_cn.expression import call_signature, functions, lists, operators
+from micrograd_cn.text.expression import call_signature, functions, lists, operators
 
 NAMES = ["a", "b", "x", "w1", "学习率", "v1"]
 NUMBERS = ["2", "0.5", "1e-1", ".25", "3.", "1", "0", "pi", "e"]

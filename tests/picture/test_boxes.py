@@ -6,10 +6,10 @@ import re
 import pytest
 
 from micrograd_cn import Op, Value, draw_dot
+from micrograd_cn.graph.scopes import Group
 from micrograd_cn.nn import MLP, Neuron
+from micrograd_cn.ops.traits import Forms
 from micrograd_cn.picture.boxes import readable_flow
-from micrograd_cn.scopes import Group
-from micrograd_cn.traits import Forms
 
 from .svg import parsed
 

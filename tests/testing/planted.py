@@ -4,7 +4,7 @@ import math
 
 import micrograd_cn as mc
 from micrograd_cn import Op, Value
-from micrograd_cn.traits import Smooth
+from micrograd_cn.ops.traits import Smooth
 
 # Each must be found by `check_op`, and by a property test with the ci profile's examples.
 

@@ -10,8 +10,8 @@ from mpmath import mp, mpf
 
 import micrograd_cn as mc
 from micrograd_cn import OPS, Op, Value
+from micrograd_cn.ops.traits import Forms, Smooth
 from micrograd_cn.testing import GradientMismatch, PartlyCompared, check_op, expressions
-from micrograd_cn.traits import Forms, Smooth
 
 from ..references import REFERENCES
 from .planted import NOISY, PLANTED

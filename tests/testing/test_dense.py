@@ -9,6 +9,7 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Op
+from micrograd_cn.ops.traits import POSITIVE, REAL, Smooth
 from micrograd_cn.testing import dense as module
 from micrograd_cn.testing.dense import (
     _fast,
@@ -21,7 +22,6 @@ from micrograd_cn.testing.dense import (
     dense_intervals,
     few,
 )
-from micrograd_cn.traits import POSITIVE, REAL, Smooth
 
 
 def sampled(value, partial):

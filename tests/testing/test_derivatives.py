@@ -10,6 +10,7 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Op, Value
+from micrograd_cn.ops.traits import REAL, Smooth
 from micrograd_cn.testing import GradientMismatch, derivatives
 from micrograd_cn.testing.derivatives import (
     _check_shared_in,
@@ -19,7 +20,6 @@ from micrograd_cn.testing.derivatives import (
     comparison,
 )
 from micrograd_cn.testing.recording import RECORDED, check_recording, compare_recorded, evaluated, same
-from micrograd_cn.traits import REAL, Smooth
 
 from ..rows import grouped
 

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 import micrograd_cn as mc
 from micrograd_cn import Op, Value
+from micrograd_cn.ops.traits import POSITIVE, REAL, Smooth
 from micrograd_cn.testing import Expression, expressions
 from micrograd_cn.testing.expressions import CHOICES, _call_name, _is_public, _nodes, _pruned, _recipe, _tame
 from micrograd_cn.testing.smooth import input_node
-from micrograd_cn.traits import POSITIVE, REAL, Smooth
 
 from ..rows import grouped
 from .drawing import drawn_from

@@ -9,8 +9,8 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Op
+from micrograd_cn.ops.traits import Forms
 from micrograd_cn.testing import check_op
-from micrograd_cn.traits import Forms
 
 from . import wrong
 

@@ -11,6 +11,7 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Op
+from micrograd_cn.ops.traits import Forms, Smooth
 from micrograd_cn.testing import javascript
 from micrograd_cn.testing.forms import (
     Form,
@@ -31,7 +32,6 @@ from micrograd_cn.testing.forms import (
     forms,
     forms_of,
 )
-from micrograd_cn.traits import Forms, Smooth
 
 from ..rows import grouped
 

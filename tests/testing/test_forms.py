@@ -10,9 +10,9 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Op
+from micrograd_cn.ops.traits import POSITIVE, Forms
 from micrograd_cn.testing import check_op, javascript
 from micrograd_cn.testing.forms import compare, forms
-from micrograd_cn.traits import POSITIVE, Forms
 
 from ..rows import grouped
 

@@ -8,6 +8,7 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Op, Value
+from micrograd_cn.ops.traits import Smooth
 from micrograd_cn.testing.numerical import (
     Estimate,
     Spent,
@@ -22,7 +23,6 @@ from micrograd_cn.testing.numerical import (
     rounding_error,
     taylor_order,
 )
-from micrograd_cn.traits import Smooth
 
 
 class Recorded:

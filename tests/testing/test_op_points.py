@@ -9,9 +9,9 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Op
+from micrograd_cn.ops.traits import Smooth
 from micrograd_cn.testing import op_points
 from micrograd_cn.testing.op_points import at_simplest, kinks, near_ends, special, spread
-from micrograd_cn.traits import Smooth
 
 TWO = Op(  # operands of different domains
     "own",

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 import micrograd_cn as mc
 from micrograd_cn import Op, Value
+from micrograd_cn.ops.traits import Forms
 from micrograd_cn.testing import NothingCompared, check_op, expressions, gradcheck, javascript, points
-from micrograd_cn.traits import Forms
 
 from ..rows import grouped
 

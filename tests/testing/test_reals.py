@@ -7,6 +7,7 @@ from math import inf
 import pytest
 from hypothesis import find
 
+from micrograd_cn.ops.traits import POSITIVE, REAL
 from micrograd_cn.testing import reals as module
 from micrograd_cn.testing.reals import (
     _floats,
@@ -22,7 +23,6 @@ from micrograd_cn.testing.reals import (
     inside,
     reals,
 )
-from micrograd_cn.traits import POSITIVE, REAL
 
 from .drawing import QUICK, drawn_from
 

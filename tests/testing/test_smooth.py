@@ -7,8 +7,8 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Op
+from micrograd_cn.ops.traits import POSITIVE, REAL
 from micrograd_cn.testing.smooth import Node, fits, input_node, is_smooth, smooth_step
-from micrograd_cn.traits import POSITIVE, REAL
 
 from ..rows import grouped
 

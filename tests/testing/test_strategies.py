@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import micrograd_cn as mc
 from micrograd_cn import OPS, Op, Value
+from micrograd_cn.ops.traits import REAL, Looks, Smooth
 from micrograd_cn.testing import (
     Expression,
     GradientMismatch,
@@ -27,7 +28,6 @@ from micrograd_cn.testing import (
 )
 from micrograd_cn.testing.dense import dense_intervals
 from micrograd_cn.testing.smooth import input_node, smooth_step
-from micrograd_cn.traits import REAL, Looks, Smooth
 
 from .planted import NOISY, PLANTED
 

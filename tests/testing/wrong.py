@@ -5,8 +5,8 @@ import math
 
 import micrograd_cn as mc
 from micrograd_cn import Op, Value
-from micrograd_cn.row_checks import RowError
-from micrograd_cn.traits import Forms, Smooth
+from micrograd_cn.ops.checks import RowError
+from micrograd_cn.ops.traits import Forms, Smooth
 
 _calls = itertools.count(1)
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from ...derivatives.tree import flatten
 from ...engine import Value
 from ...optim import Optimizer
-from ...tree import flatten
 from ..instructions.code import AFTER, BATCH, SAMPLE, Code, Pair
 from ..instructions.lowering import Lowering
 from ..loops.schedule import Schedule

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ...engine import Value, record
-from ...modes import ANOMALY, current, recording
+from ...graph.modes import ANOMALY, current, recording
 from ..instructions.lowering import Graph, ordered
 from .rows import Numbers
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from ...engine import Value, below
-from ...node import Node
+from ...graph.node import Node
 from ..instructions.lowering import ordered
 
 

@@ -6,8 +6,8 @@ from array import array
 from collections.abc import Iterable, Sequence
 from threading import Lock
 
-from ... import watching
 from ...engine import Value
+from ...graph import watching
 from .captured import Captured
 
 _lock = Lock()

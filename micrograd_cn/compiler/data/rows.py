@@ -11,7 +11,7 @@ from functools import lru_cache
 from numbers import Real
 from typing import Any, TypeAlias
 
-from ...number import number
+from ...ops.number import number
 
 DOUBLES = ("d", "@d", "=d", "<d")  # of a buffer's formats
 OTHERS = "fbBhHiIlLqQ?"  # float32, integers, and truth values, which are copied

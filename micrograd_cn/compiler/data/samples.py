@@ -9,9 +9,9 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
+from ...derivatives.tree import flatten
 from ...engine import Value
-from ...number import number
-from ...tree import flatten
+from ...ops.number import number
 from .rows import Numbers
 
 Form: TypeAlias = Any  # None for a number; for a list or tuple its type and how many numbers, or the forms in it; ...

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from ...engine import Value, below, constant, record
-from ...modes import recording
-from ...number import number_or_none
-from ...operation import Op
-from ...table import OPS
-from ...watching import Watcher, watched, watcher
+from ...graph.modes import recording
+from ...graph.watching import Watcher, watched, watcher
+from ...ops.number import number_or_none
+from ...ops.operation import Op
+from ...ops.registry import OPS
 from ..data.captured import Captured, capture, shown
 from ..derivatives import Program
 from ..instructions.lowering import DETACH, check_flow

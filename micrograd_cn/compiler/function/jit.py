@@ -15,11 +15,11 @@ from itertools import chain
 from types import FunctionType
 from typing import Any, NoReturn, TypeAlias, TypeVar, overload
 
-from ... import modes
+from ...derivatives.tree import flatten
 from ...engine import Value, constant
-from ...number import number
+from ...graph import modes
+from ...ops.number import number
 from ...optim import Optimizer
-from ...tree import flatten
 from ..data.captured import Captured
 from ..data.parameters import add_gradients
 from ..data.rows import in_order, writable

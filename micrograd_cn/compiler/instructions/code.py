@@ -20,7 +20,7 @@ from itertools import chain
 from math import frexp, inf
 from typing import Any, TypeAlias, TypeVar
 
-from ... import ieee
+from ...ops import ieee
 from ..threads.forks import Lock
 
 Instruction: TypeAlias = tuple[Any, ...]

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from math import nan
 from typing import Any, NamedTuple
 
-from ...formula import FormulaError, StraightLine, Term, expand, straight_line, trace
-from ...operation import Op
+from ...ops.operation import Op
+from ...text.formula import FormulaError, StraightLine, Term, expand, straight_line, trace
 from .code import (
     BATCH,
     COMPARISONS,
@@ -26,7 +26,7 @@ from .code import (
     named,
     operands,
     renumbered,
-)  # fmt: skip
+)
 
 SELECTS = 4  # operands, the index among them, up to which one is chosen by instructions, not loaded
 MOST_CHOICES = 4  # different constants for which a formula is traced anew, since it may be simpler with them

@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from ...engine import Value, below, topological_order
-from ...operation import Op
+from ...ops.operation import Op
 from .code import AFTER, BATCH, SAMPLE, Pair
 from .formulas import Operations
 

@@ -10,10 +10,10 @@ from itertools import chain, compress, repeat
 from typing import Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
-from ... import watching
 from ...engine import Value
+from ...graph import watching
 from ...optim import Optimizer
-from ...optimizer import States, at_least_0, copied
+from ...optim.optimizer import States, at_least_0, copied
 from ..data.captured import check_captured
 from ..data.parameters import Data
 from ..data.rows import address

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import NamedTuple, TypeAlias, TypeVar
 
 from ...engine import Value
-from ...modes import ANOMALY, current
+from ...graph.modes import ANOMALY, current
 from ..data.anomalies import detect_anomaly
 from ..data.rows import Numbers, address
 from ..data.samples import Bucket

@@ -9,8 +9,8 @@ from contextlib import suppress
 from typing import Any
 
 from ...engine import Value
-from ...formula import FormulaError, Term, straight_line
 from ...optim import SGD, Adam, AdamW, Optimizer, RMSprop
+from ...text.formula import FormulaError, Term, straight_line
 from ..instructions.code import BATCH, SAMPLE, Code
 from ..instructions.formulas import Operations
 from ..llvm.machine import machine

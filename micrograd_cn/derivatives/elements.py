@@ -13,9 +13,9 @@ from functools import lru_cache
 from random import Random
 from typing import Any, TypeAlias
 
-from . import ops
-from .engine import Value
-from .operation import Op
+from .. import ops
+from ..engine import Value
+from ..ops.operation import Op
 
 __all__ = ["Derivatives", "Elements", "operands"]
 

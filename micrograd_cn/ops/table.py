@@ -20,11 +20,11 @@ from . import ieee, rounding
 from .ieee import INV_SQRT_2PI, SQRT_HALF, TWO_INV_SQRT_PI
 from .number import number
 from .operation import Op
-from .table import OPS, define
+from .registry import OPS, define
 from .traits import POSITIVE, REAL, Forms, Looks, Smooth
 
 if TYPE_CHECKING:
-    from .engine import Value
+    from ..engine import Value
 
 TAKE = """The operand with a number, counted from 0: xs[index].
 

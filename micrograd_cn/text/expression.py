@@ -16,10 +16,10 @@ from inspect import Signature, signature
 from keyword import iskeyword
 from typing import Any, NamedTuple, NoReturn
 
-from .engine import Value, constant
-from .operation import Op
-from .ops import mean
-from .table import OPS
+from ..engine import Value, constant
+from ..ops import mean
+from ..ops.operation import Op
+from ..ops.registry import OPS
 from .words import WORDS
 
 __all__ = [
@@ -80,7 +80,7 @@ def parse(text: str, variables: Mapping[str, Value], lang: str = "en") -> Value:
     0.0
     >>> parse("w * __import__('os')", {"w": w})
     Traceback (most recent call last):
-    micrograd_cn.expression.ParseError: there is no function '__import__'
+    micrograd_cn.text.expression.ParseError: there is no function '__import__'
     """
     return _Reader(text, variables, WORDS[lang]).read()
 

@@ -11,10 +11,10 @@ from functools import reduce
 from operator import add
 from typing import Any, NamedTuple, NoReturn, TypeAlias
 
-from .number import number
-from .operation import Op
-from .operators import Operators
-from .row_checks import RowError
+from ..graph.operators import Operators
+from ..ops.checks import RowError
+from ..ops.number import number
+from ..ops.operation import Op
 
 __all__ = ["FormulaError", "StraightLine", "Term", "expand", "straight_line", "trace"]
 
@@ -26,7 +26,7 @@ class FormulaError(TypeError):
     >>> from micrograd_cn import Op
     >>> expand(Op("own_sine", math.sin, (lambda y, x: math.cos(x),)), Term("x"))  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    micrograd_cn.formula.FormulaError: the operation 'own_sine' is not written in the table's operations, ...
+    micrograd_cn.text.formula.FormulaError: the operation 'own_sine' is not written in the table's operations, ...
     """
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from .engine import Value
-from .ops import div, sqrt
+from ..engine import Value
+from ..ops import div, sqrt
 from .optimizer import Optimizer
 from .schedules import cosine_lr, linear_lr, step_lr, warmup
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from ..engine import Value, topological_order
 from .elements import ONE, Derivative, Derivatives, operands
 from .elimination import Edges, add_pair, eliminate
-from .engine import Value, topological_order
 
 __all__ = ["Sparse", "sparse_gradient", "sparse_hessian", "sparse_jacobian"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, TypeAlias
 
-from .engine import Value
+from ..engine import Value
 
 __all__ = ["Optimizer"]
 

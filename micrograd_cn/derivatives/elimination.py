@@ -26,7 +26,7 @@ class Arithmetic(Protocol):
     Attributes:
         products: how many of what is no constant there have been.
 
-    >>> from micrograd_cn.elements import Derivatives
+    >>> from micrograd_cn.derivatives.elements import Derivatives
     >>> arithmetic: Arithmetic = Derivatives([])
     """
 
@@ -85,7 +85,7 @@ def eliminate(arithmetic: Arithmetic, into: list[Edges], pairs: list[Edges], int
             itself twice. When it is done, variables have pairs with variables alone.
         interior: the numbers of the interior nodes.
 
-    >>> from micrograd_cn.elements import Derivatives
+    >>> from micrograd_cn.derivatives.elements import Derivatives
     >>> into = [{}, {0: [(2.0, None, 2)]}, {1: [(3.0, None, 3)]}]
     >>> eliminate(Derivatives([]), into, [{}, {}, {}], range(1, 2))
     >>> into[2]

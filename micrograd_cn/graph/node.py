@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Self, SupportsFloat
 
+from ..ops.number import number
+from ..ops.operation import Op
 from . import scopes, watching
-from .number import number
-from .operation import Op
 from .operators import Operators
 from .views import A_ROW_INSTEAD, Views
 

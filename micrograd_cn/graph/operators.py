@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol, Self, TypeVar, cast
 
-from . import ops
-from .number import number_or_none
-from .operation import Op
+from .. import ops
+from ..ops.number import number_or_none
+from ..ops.operation import Op
 
 __all__ = ["Operators", "method"]
 

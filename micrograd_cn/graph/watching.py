@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from threading import Lock
 from typing import Any
 
-from .operation import Op
+from ..ops.operation import Op
 
 __all__ = ["Watcher", "detached", "given", "made_constant", "read", "stopped", "watched", "watcher"]
 
@@ -77,7 +77,7 @@ def watched(by: Watcher) -> Iterator[None]:
 def counted() -> Iterator[None]:
     """Count a `with` block by which new nodes may be others.
 
-    >>> from micrograd_cn import watching
+    >>> from micrograd_cn.graph import watching
     >>> with counted():
     ...     watching.active
     True

@@ -11,8 +11,8 @@ from contextvars import ContextVar
 from threading import Lock
 from typing import Any, TypeVar
 
+from ..ops.operation import Op
 from . import anomaly
-from .operation import Op
 
 __all__ = ["ANOMALY", "NO_GRAD", "Mode", "checked", "current", "detect_anomaly", "no_grad", "recording", "stops"]
 

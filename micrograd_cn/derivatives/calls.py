@@ -9,11 +9,11 @@ from contextvars import ContextVar
 from numbers import Real
 from typing import Any
 
-from .engine import Value, constant
-from .gradients import gradients
-from .modes import recording
+from ..engine import Value, constant
+from ..gradients import gradients
+from ..graph.modes import recording
+from ..graph.watching import watcher
 from .tree import flatten, is_array, listed
-from .watching import watcher
 
 __all__ = ["Call", "holds_values", "level", "places"]
 

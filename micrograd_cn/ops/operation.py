@@ -6,15 +6,15 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, SupportsFloat, TypeAlias, overload
 
+from .checks import check_count, check_derivative, check_row, check_tuple
 from .number import number
-from .row_checks import check_count, check_derivative, check_row, check_tuple
 from .traits import REAL, Forms, Looks, Smooth, Traits
 
 __all__ = ["Op"]
 
 if TYPE_CHECKING:
-    from .engine import Value
-    from .operators import Operators
+    from ..engine import Value
+    from ..graph.operators import Operators
 
 Numbers: TypeAlias = "Value | SupportsFloat | Iterable[Value | SupportsFloat]"
 Operand: TypeAlias = "Operators | SupportsFloat"

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from .operation import Op
+from ..ops.operation import Op
 
 __all__ = ["check_gradients", "check_tangent", "check_value", "in_words"]
 

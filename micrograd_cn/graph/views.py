@@ -6,8 +6,8 @@ import operator
 from collections.abc import Callable
 from typing import Any, SupportsIndex
 
+from ..ops.number import number
 from . import watching
-from .number import number
 
 __all__ = ["Views"]
 

@@ -20,7 +20,7 @@ class RowError(TypeError):
     >>> from micrograd_cn import Op, Value
     >>> Op("own", lambda x: x * x, (lambda y, x: None,))(Value(1))
     Traceback (most recent call last):
-    micrograd_cn.row_checks.RowError: own: the partial of operand 0 returned None; is its `return` missing?
+    micrograd_cn.ops.checks.RowError: own: the partial of operand 0 returned None; is its `return` missing?
     """
 
 
@@ -64,7 +64,7 @@ def check_result(op: Any, y: object) -> float:
     >>> from micrograd_cn import exp
     >>> check_result(exp, None)
     Traceback (most recent call last):
-    micrograd_cn.row_checks.RowError: exp: forward returned None, not a real number; is its `return` missing?
+    micrograd_cn.ops.checks.RowError: exp: forward returned None, not a real number; is its `return` missing?
     """
     try:
         return number(y)
@@ -89,7 +89,7 @@ def check_derivative(op: Any, slot: int, found: object) -> None:
     >>> from micrograd_cn import mul
     >>> check_derivative(mul, 1, None)
     Traceback (most recent call last):
-    micrograd_cn.row_checks.RowError: mul: the partial of operand 1 returned None; is its `return` missing?
+    micrograd_cn.ops.checks.RowError: mul: the partial of operand 1 returned None; is its `return` missing?
     """
     if found is None:
         raise RowError(f"{op.name}: the partial of operand {slot} returned None; is its `return` missing?")

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from math import inf
 from typing import Any, NamedTuple, TypeAlias
 
-from .row_checks import check_result
-from .table import Row
+from .checks import check_result
+from .registry import Row
 
 __all__ = ["POSITIVE", "REAL", "Forms", "Interval", "Looks", "Smooth", "Traits"]
 
