@@ -16,9 +16,13 @@ from .engine import Value
 from .gradients import gradients
 from .graph.modes import detect_anomaly, no_grad
 from .graph.scopes import scope
-from .ops import *  # noqa: F403 -- every operation, by its name
+from .sequences import *  # noqa: F403 -- typed for lists of Values and numbers
 
-__path__ += [f"{path}/moved" for path in __path__]  # pickles of version 0.2 name modules that have moved
+# isort: split
+from .ops import *  # type: ignore[assignment,no-redef]  # noqa: F403 -- every operation, also these six, the same ones
+
+for _path in [*__path__]:  # noqa: F405 -- pickles of version 0.2 name modules that have moved
+    __path__.append(f"{_path}/moved")  # noqa: F405
 
 if not environ.get("MICROGRAD_CN_PLAIN"):
     quick.install()

@@ -287,7 +287,7 @@ def _text(node: Value, operands: Iterable[str]) -> str:
     """Return the node's operation applied to texts; a negative number beside an operator is put in parentheses."""
     assert node.op is not None
     texts = list(operands)
-    if node.op.looks.precedence:
+    if node.op.notation.precedence:
         texts = [f"({text})" if text.startswith("-") else text for text in texts]
     return node.op.text(*texts)
 

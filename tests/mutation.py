@@ -43,7 +43,8 @@ ROOT, RESULT = Path(__file__).resolve().parent.parent, Path("result.json")
 TESTS = {  # modules or folders: the files test_*.py that pin them
     "ops/table ops/operation ops/rounding ops/checks": "ops engine higher_orders properties cli",
     "ops/ieee ops/registry ops/traits": "ops engine",
-    "engine graph/node graph/operators graph/views ops/number graph/modes graph/stepwise graph/anomaly graph/watching gradients": "engine quick ops functional "
+    "engine graph/node graph/operators graph/views ops/number "
+    "graph/modes graph/stepwise graph/anomaly graph/watching gradients": "engine quick ops functional "
     "higher_orders properties dropin",
     "quick": "quick engine ops",
     "graph/scopes walk": "scopes picture/boxes",

@@ -36,7 +36,7 @@ def trees() -> dict[str, ast.Module]:
 
 # A room imports rooms that stand before it. A room is a module, or a package with its modules.
 ROOMS = (
-    *("ops", "graph", "engine", "walk", "quick", "gradients", "text", "derivatives"),
+    *("ops", "graph", "engine", "walk", "sequences", "quick", "gradients", "text", "derivatives"),
     *("module", "init", "nn", "losses", "optim", "functional"),
     "handwritten",
     *("picture", "flow"),
@@ -54,14 +54,7 @@ LAZY = {
     ("", "testing"): "the same",
     ("testing.forms", "compiler"): "check_op compares what the compiler makes of a row, where llvmlite is installed",
 }
-TYPES = "that of an operation says: of a Value it is a Value"
-LAZY |= {
-    ("ops.operation", "engine"): TYPES,
-    ("ops.operation", "graph.operators"): TYPES,
-    ("ops.table", "engine"): TYPES,
-}
 CYCLIC = {("", "testing"): "expressions print code that imports the package"}
-CYCLIC |= {edge: why for edge, why in LAZY.items() if why is TYPES}
 
 
 def absolute(module: str, node: ast.ImportFrom) -> str | None:
@@ -197,7 +190,7 @@ def test_what_is_public_has_a_docstring_with_an_example(module):
 
 # One operation is nobody's business but its row's
 
-WORDS = {*OPS, *(op.looks.symbol for op in OPS.values())}  # the rows' names and symbols
+WORDS = {*OPS, *(op.notation.symbol for op in OPS.values())}  # the rows' names and symbols
 
 
 class Hit(NamedTuple):

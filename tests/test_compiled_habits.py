@@ -13,7 +13,7 @@ from micrograd_cn import OPS, Op, Value, define
 from micrograd_cn.compiler import compile, scipy_functions  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.function.guards import PACKAGE
 from micrograd_cn.nn import MLP
-from micrograd_cn.ops.traits import Forms
+from micrograd_cn.ops.traits import Lowerings
 from micrograd_cn.optim import SGD, Adam, Optimizer, clip_grad_norm
 
 
@@ -213,7 +213,9 @@ def test_masked_samples_are_refused():
 
 
 def test_an_operation_of_one_s_own_may_look_like_a_comparison():
-    looks_alike = define(Op("below_too", lambda a, b: 1.0 if a < b else 0.0, (None, None), forms=Forms(array="<")))
+    looks_alike = define(
+        Op("below_too", lambda a, b: 1.0 if a < b else 0.0, (None, None), lowerings=Lowerings(array="<"))
+    )
     try:
         assert compile(lambda x: x if x > 0 else -x)(2.0) == 2.0
     finally:

@@ -5,7 +5,7 @@ import operator
 import pytest
 
 import micrograd_cn as mc
-from micrograd_cn.ops.traits import Forms
+from micrograd_cn.ops.traits import Lowerings
 from micrograd_cn.text.formula import FormulaError, Term, expand, trace
 
 X = Term("x")
@@ -39,9 +39,9 @@ def test_signs_and_sizes():
 
 
 def test_a_formula_stands_before_a_forward():
-    own = mc.Op("own", lambda x: 2.0 * x, (lambda y, x: 2.0,), forms=Forms(formula=lambda x: x + x))
+    own = mc.Op("own", lambda x: 2.0 * x, (lambda y, x: 2.0,), lowerings=Lowerings(formula=lambda x: x + x))
     assert str(expand(own, X)) == "add(x, x)"
-    own.forms = Forms()
+    own.lowerings = Lowerings()
     assert str(expand(own, X)) == "mul(2.0, x)"
 
 

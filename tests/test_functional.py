@@ -45,7 +45,7 @@ NEGATIVE = [(-0.9,)]
 
 def points(op):
     found = POINTS.get(op.name) or ANYWHERE[op.arity]
-    return found + NEGATIVE if op.arity == 1 and op.smooth.domain[0][0] == -math.inf else found
+    return found + NEGATIVE if op.arity == 1 and op.smoothness.domain[0][0] == -math.inf else found
 
 
 def nested(f, slots):

@@ -87,7 +87,7 @@ POINTS = {
 
 def points(op):
     for xs in numbered(op, POINTS[op.arity](random.Random(op.name))):
-        if inside(op, xs) and not (op.smooth.kink and op.smooth.kink(*xs) == 0):
+        if inside(op, xs) and not (op.smoothness.kink and op.smoothness.kink(*xs) == 0):
             yield xs
 
 
@@ -114,7 +114,7 @@ def beyond(op, xs, times):
         return abs(b) > 1e100 or mc.pow(a, b - times[0]) == inf
     if op.name == "div":  # 0 times 1 / b**2
         return a == 0 and mc.pow(*rest, -2) == inf
-    return op.smooth.rounding is not None and inf in op.smooth.rounding(op.forward(*xs), *xs)[1:]
+    return op.smoothness.rounding is not None and inf in op.smoothness.rounding(op.forward(*xs), *xs)[1:]
 
 
 def close_weights(op, jet, times):
@@ -128,7 +128,7 @@ def close_weights(op, jet, times):
 def allowed(op, xs, jet, times):
     true = jet.derivative(times)
     moved = sum(abs(jet.derivative(more(times, i)) * mpf(x)) for i, x in enumerate(xs))
-    stated = op.smooth.rounding(op.forward(*xs), *xs)[1:] if op.smooth.rounding else ()
+    stated = op.smoothness.rounding(op.forward(*xs), *xs)[1:] if op.smoothness.rounding else ()
     size = (
         abs(true) * (1 + mpf(max(filter(math.isfinite, stated), default=0)))
         + min(moved, OVERFLOW)
@@ -246,7 +246,9 @@ LIMITS = {
 
 def test_every_end_has_a_limit():
     unary = [op for op in OPS.values() if op.arity == 1]
-    assert {op.name: set(op.smooth.domain[0]) for op in unary} == {name: set(limits) for name, limits in LIMITS.items()}
+    assert {op.name: set(op.smoothness.domain[0]) for op in unary} == {
+        name: set(limits) for name, limits in LIMITS.items()
+    }
 
 
 @pytest.mark.parametrize("name", LIMITS)
@@ -294,8 +296,8 @@ def test_rows_outside_the_table_have_a_formula_that_computes_what_they_do():
         for xs in tried:
             y = op.forward(*xs)
             assert {type(x) for x in (y, *op.local(y, *xs))} == {float}, (op, xs)
-            if op.forms.formula:
-                assert op.forms.formula(*xs) == pytest.approx(y, rel=1e-15, nan_ok=True), (op, xs)
+            if op.lowerings.formula:
+                assert op.lowerings.formula(*xs) == pytest.approx(y, rel=1e-15, nan_ok=True), (op, xs)
 
 
 def test_rows_outside_the_table_come_down_to_machine_code_and_to_javascript():
@@ -303,7 +305,7 @@ def test_rows_outside_the_table_come_down_to_machine_code_and_to_javascript():
     for op, count in reached():
         operands = tuple(map(Term, "abcdefgh"[:count]))
         for term in (Term("", op, operands), *trace(op.local, Term("y"), *operands, of=op)):
-            assert all(row.forms.machine and row.forms.javascript for row in elementary(term))
+            assert all(row.lowerings.machine and row.lowerings.javascript for row in elementary(term))
         assert rows.add(op, count)
     assert rows.module().count("=>") > 2 * len(reached())
 

@@ -19,7 +19,7 @@ import micrograd_cn as mc
 from micrograd_cn import OPS, Op, Value, define, gradients
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.engine import record, topological_order
-from micrograd_cn.ops.traits import Smooth
+from micrograd_cn.ops.traits import Smoothness
 from micrograd_cn.text.formula import FormulaError, Term, expand, trace
 
 from .references import (
@@ -49,7 +49,7 @@ def data(x):
 
 
 def inside(op, operands):
-    domain = op.smooth.domain if op.arity else op.smooth.domain * len(operands)
+    domain = op.smoothness.domain if op.arity else op.smoothness.domain * len(operands)
     return all(low < x < high for x, (low, high) in zip(operands, domain, strict=True))
 
 
@@ -81,7 +81,7 @@ def mistakes(op, points):
     for operands in points:
         exact = [mpf(x) for x in operands]
         y = op.forward(*operands)
-        kink = op.smooth.kink is not None and op.smooth.kink(*operands) == 0
+        kink = op.smoothness.kink is not None and op.smoothness.kink(*operands) == 0
         try:
             true = [value(*exact)]
         except ZeroDivisionError:
@@ -91,7 +91,7 @@ def mistakes(op, points):
         if not kink:
             true += partials[0](*exact) if op.arity is None else [partial(*exact) for partial in partials]
             got += op.local(y, *operands)
-        slack = op.smooth.rounding(y, *operands) if op.smooth.rounding else (0.0,) * (1 + len(operands))
+        slack = op.smoothness.rounding(y, *operands) if op.smoothness.rounding else (0.0,) * (1 + len(operands))
         assert len(slack) == 1 + len(operands), f"{op.name}: rounding is for the value and each slot"
         for slot, (g, t, s) in enumerate(zip(got, true, slack, strict=False), -1):  # no partials at a kink
             if error(g, t, s) > 1:
@@ -184,12 +184,12 @@ ROUNDINGS = {  # operands, and the condition number of the value and of each par
 
 
 def test_stated_errors_are_the_condition_numbers():
-    assert ROUNDINGS.keys() == {name for name, op in OPS.items() if op.smooth.rounding}
+    assert ROUNDINGS.keys() == {name for name, op in OPS.items() if op.smoothness.rounding}
     for name, points in ROUNDINGS.items():
         for operands, stated in points.items():
-            got = OPS[name].smooth.rounding(OPS[name].forward(*operands), *operands)
+            got = OPS[name].smoothness.rounding(OPS[name].forward(*operands), *operands)
             assert got == pytest.approx(stated, rel=1e-8, abs=1e-8), (name, operands)
-    assert OPS["div"].smooth.rounding(0.0, TINY, 4.0) == (0, 0, 1e15), (
+    assert OPS["div"].smoothness.rounding(0.0, TINY, 4.0) == (0, 0, 1e15), (
         "of a result that underflows to 0 nothing is left"
     )
 
@@ -214,19 +214,19 @@ KINKS = {
 
 
 def test_a_kink_is_stated_where_there_is_one_and_nowhere_else():
-    assert KINKS.keys() == {name for name, op in OPS.items() if op.smooth.kink}
+    assert KINKS.keys() == {name for name, op in OPS.items() if op.smoothness.kink}
     for name, there in KINKS.items():
         for operands in POINTS[OPS[name].arity](random.Random(name)):
-            assert (OPS[name].smooth.kink(*operands) == 0) == there(*operands), (name, operands)
+            assert (OPS[name].smoothness.kink(*operands) == 0) == there(*operands), (name, operands)
 
 
 @every_row
 def test_a_domain_ends_where_the_function_does(op):
-    for slot, (low, high) in enumerate(op.smooth.domain):
+    for slot, (low, high) in enumerate(op.smoothness.domain):
         assert low < 0.5 < high
         for end, outward in ((low, -inf), (high, inf)):
             if math.isfinite(end):
-                outside, within = ([0.5] * len(op.smooth.domain) for _ in range(2))
+                outside, within = ([0.5] * len(op.smoothness.domain) for _ in range(2))
                 outside[slot], within[slot] = math.nextafter(end, outward), math.nextafter(end, -outward)
                 assert math.isnan(op(*outside)), outside
                 assert math.isfinite(op(*within)), within
@@ -305,7 +305,7 @@ def test_zero_is_not_above_zero(op):
 
 
 def test_every_convention_is_pinned():
-    assert CONVENTIONS.keys() == {name for name, op in OPS.items() if op.smooth.convention}
+    assert CONVENTIONS.keys() == {name for name, op in OPS.items() if op.smoothness.convention}
 
 
 @pytest.mark.parametrize("name", CONVENTIONS)
@@ -373,8 +373,10 @@ def test_a_users_operation_is_a_full_row(table):
     op = define(cube())
     assert table["cube"] is op
     for row in OPS.values():
-        assert row.__doc__ == row.doc + f"\n\nBy convention: {row.smooth.convention}." * bool(row.smooth.convention)
-    assert (op.__doc__, op.looks.symbol, repr(op), op.unary) == ("x cubed.", "cube", "<operation cube>", True)
+        assert row.__doc__ == row.doc + f"\n\nBy convention: {row.smoothness.convention}." * bool(
+            row.smoothness.convention
+        )
+    assert (op.__doc__, op.notation.symbol, repr(op), op.unary) == ("x cubed.", "cube", "<operation cube>", True)
     assert (op(2), op.text("x")) == (8.0, "cube(x)")
     x = Value(2.0)
     y = op(x)
@@ -410,7 +412,10 @@ def test_a_users_operation_may_have_any_number_of_operands():
 
 def test_a_users_operation_may_have_hundreds_of_operands():
     wide = Op(
-        "wide", lambda *xs: math.fsum(xs), (lambda y, *xs: 1.0,) * 300, smooth=Smooth(domain=((-1.0, 1.0),) * 300)
+        "wide",
+        lambda *xs: math.fsum(xs),
+        (lambda y, *xs: 1.0,) * 300,
+        smoothness=Smoothness(domain=((-1.0, 1.0),) * 300),
     )
     node = wide(*[Value(0.5) for _ in range(300)])
     assert (wide(*[0.5] * 300), node.data, node.partials) == (150.0, 150.0, (1.0,) * 300)
@@ -465,9 +470,9 @@ def test_a_malformed_row_is_refused(arguments, exception, message):
 
 def test_a_domain_has_an_interval_for_each_partial():
     with pytest.raises(ValueError, match="bad: 1 partials but 2 domain intervals"):
-        Op("bad", abs, (abs,), smooth=Smooth(domain=((0.0, 1.0), (0.0, 1.0))))
+        Op("bad", abs, (abs,), smoothness=Smoothness(domain=((0.0, 1.0), (0.0, 1.0))))
     with pytest.raises(ValueError, match="bad: 2 partials but 1 domain intervals"):
-        Op("bad", max, (max, max), smooth=Smooth(domain=((0.0, 1.0),)))
+        Op("bad", max, (max, max), smoothness=Smoothness(domain=((0.0, 1.0),)))
 
 
 # Calls.
@@ -478,7 +483,7 @@ def interior_call(op, wrap):
     operands = [wrap(x) for x in (0.25, 0.5, 0.75)[: op.arity]]
     if op.name == "dot":
         return op(operands, operands)
-    if op.forms.chooses:
+    if op.lowerings.chooses:
         return op(operands, 1)
     return op(*operands) if op.arity else op(operands)
 
@@ -657,7 +662,7 @@ def test_take_is_the_operand_with_the_number_and_never_a_neighbour():
         assert math.isnan(y.data)
         assert math.isnan(mc.take([3.0, 4.0, 5.0], bad))
         assert [x.grad for x in (index, *operands)] == [0.0] * 4
-        assert math.isnan(mc.take.forms.formula(bad, 3.0, 4.0, 5.0))
+        assert math.isnan(mc.take.lowerings.formula(bad, 3.0, 4.0, 5.0))
 
 
 def test_take_passes_its_gradient_to_the_chosen_operand_alone():
@@ -718,7 +723,9 @@ def test_what_take_refuses_is_named():
 @every_row
 def test_text_is_python_for_the_call(op):
     for n in [op.arity] if op.arity else [n for n in (1, 2, 3) if n in op.arities]:
-        operands = {name: Value(x) for name, x in zip("abc", (0.0 if op.forms.chooses else 0.4, 0.3, 0.7), strict=True)}
+        operands = {
+            name: Value(x) for name, x in zip("abc", (0.0 if op.lowerings.chooses else 0.4, 0.3, 0.7), strict=True)
+        }
         names = list(operands)[:n]
         node = eval(op.text(*names), {**OPS}, operands)
         assert node.op is op
@@ -728,7 +735,7 @@ def test_text_is_python_for_the_call(op):
 # Other languages
 
 
-FORMULAS = [op for op in OPS.values() if op.forms.formula]
+FORMULAS = [op for op in OPS.values() if op.lowerings.formula]
 EDGES = [0.0, -0.0, 1.0, -1.0, 0.5, 2.0, -3.0, 1e-20, 5e-324, -700.5, -745.3, 36.5, 1e300, -1e300, inf, -inf, nan]
 
 
@@ -739,7 +746,7 @@ def test_a_formula_computes_what_forward_does(op):
     points = [*product(EDGES, repeat=n)] if n < 5 else []
     points += [[rng.gauss(0.0, rng.choice([1.0, 30.0])) for _ in range(n)] for _ in range(300)]
     for operands in points:
-        true, got = op.forward(*operands), op.forms.formula(*operands)
+        true, got = op.forward(*operands), op.lowerings.formula(*operands)
         slack = 1e-14 * math.fsum(map(abs, operands)) if op.name == "sum" else 1e-13 if op.name == "dot" else 0.0
         assert got == pytest.approx(true, rel=1e-14, abs=slack, nan_ok=True), operands
 
@@ -749,7 +756,7 @@ def test_a_step_of_logsumexp_has_its_partials():
     for n in (1, 2, 3, 9):
         for _ in range(50):
             xs = [Value(rng.gauss(0.0, rng.choice([1.0, 10.0]))) for _ in range(n)]
-            weights = gradients(OPS["logsumexp"].forms.formula(*xs), xs)
+            weights = gradients(OPS["logsumexp"].lowerings.formula(*xs), xs)
             assert weights == pytest.approx(mc.softmax([x.data for x in xs]), rel=1e-12), xs
 
 
@@ -766,7 +773,7 @@ def elementary(term):
     """Return the rows that a formula consists of in the end."""
     if not isinstance(term, Term) or term.op is None:
         return set()
-    if term.op.forms.machine:
+    if term.op.lowerings.machine:
         return {term.op}.union(*map(elementary, term.operands))
     return elementary(expand(term.op, *term.operands))
 
@@ -777,10 +784,10 @@ def test_every_row_and_its_partials_come_down_to_rows_with_a_machine_form(op):
     assert elementary(op(*operands) if op.arity else Term("", op, tuple(operands)))
     for partial in trace(op.local, Term("y"), *operands, of=op):
         for row in elementary(partial):
-            assert row.forms.machine
-            assert row.forms.javascript
-    assert op.forms.formula or op.forms.summands or op.forms.machine
-    assert op.forms.formula or op.forms.summands or op.forms.javascript
+            assert row.lowerings.machine
+            assert row.lowerings.javascript
+    assert op.lowerings.formula or op.lowerings.summands or op.lowerings.machine
+    assert op.lowerings.formula or op.lowerings.summands or op.lowerings.javascript
 
 
 def test_a_formula_is_traced_without_numbers():

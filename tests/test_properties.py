@@ -112,13 +112,13 @@ class GraphMachine(RuleBasedStateMachine):
 
     @rule(target=nodes, op=st.sampled_from(BINARY), a=nodes, b=nodes)
     def binary(self, op, a, b):
-        if op.smooth.kink and a[0].data == b[0].data:
+        if op.smoothness.kink and a[0].data == b[0].data:
             return multiple()
         return self.apply(op, [a, b])
 
     @rule(target=nodes, op=st.sampled_from(BINARY), a=nodes, x=st.floats(-2, 2), left=st.booleans())
     def with_a_number(self, op, a, x, left):
-        if op.smooth.kink and a[0].data == x:
+        if op.smoothness.kink and a[0].data == x:
             return multiple()
         value = op(x, a[0]) if left else op(a[0], x)
         operands = [naive.constant(x), a[1]] if left else [a[1], naive.constant(x)]
@@ -289,7 +289,7 @@ def test_the_product_rule(f, data):
 @given(moderate(max_steps=5), st.sampled_from([op for op in SMOOTH if op.unary and op.signature is None]))
 def test_the_chain_rule(f, op):
     y, inputs = recorded(f)
-    low, high = op.smooth.domain[0]
+    low, high = op.smoothness.domain[0]
     assume(low < y.data < high and abs(y.data) < 100)
     z = op(y)
     assume(math.isfinite(z.data) and abs(z.data) < 1e6 and abs(z.partials[0]) < 1e6)

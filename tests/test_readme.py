@@ -273,7 +273,7 @@ def test_what_pytorchs_names_become_exists(lang):
 
 
 def test_every_convention_stands_in_both_languages():
-    rows = [[op.name, op.smooth.convention] for op in OPS.values() if op.smooth.convention]
+    rows = [[op.name, op.smoothness.convention] for op in OPS.values() if op.smoothness.convention]
     assert [[code(name), text] for name, text in table(TEXTS["demos.en"], "operation", "convention")] == rows
     chinese = table(TEXTS["demos.zh"], "运算", "约定")
     assert [code(name) for name, _ in chinese] == [name for name, _ in rows]

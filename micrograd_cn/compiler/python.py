@@ -84,29 +84,29 @@ class Source:
         numbers = [name for name in names if isinstance(name, float)]
         if len(numbers) == len(names):
             return op.value(*numbers)
-        if op.forms.summands:
-            pairs, terms = op.forms.summands(*[self.text(name) for name in names])
+        if op.lowerings.summands:
+            pairs, terms = op.lowerings.summands(*[self.text(name) for name in names])
             return self.line(" + ".join([*(f"{a} * {b}" for a, b in pairs), *terms]), names)
-        if not op.looks.precedence and not op.forms.array:
+        if not op.notation.precedence and not op.lowerings.array:
             known = [name if isinstance(name, float) else None for name in names]
             steps, [result] = self.code.formula((op, "formula"), known, op)
             known_so_far = list(names)
             for row, used in steps:
                 known_so_far.append(self.apply(row, [known_so_far[x] if isinstance(x, int) else x for x in used]))
             return known_so_far[result] if isinstance(result, int) else result
-        if op.forms.array == "where":
+        if op.lowerings.array == "where":
             condition, a, b = names
             if isinstance(condition, float):
                 return a if condition else b
             return self.choice(condition, a, b)
         texts = [self.text(name) for name in names]
-        if op.forms.array in SYMBOLS:
-            return Condition(f"{texts[0]} {op.forms.array} {texts[1]}", self.sorts_of(names))
-        if op.looks.precedence:
+        if op.lowerings.array in SYMBOLS:
+            return Condition(f"{texts[0]} {op.lowerings.array} {texts[1]}", self.sorts_of(names))
+        if op.notation.precedence:
             return self.line(op.text(*texts), names)
-        if op.forms.array not in BUILTIN:
+        if op.lowerings.array not in BUILTIN:
             texts = [self.array(name) for name in names]
-        return self.line(f"{self.function(op.forms.array)}({', '.join(texts)})", names)
+        return self.line(f"{self.function(op.lowerings.array)}({', '.join(texts)})", names)
 
     def text(self, name: Name) -> str:
         """Return how a value is written where a number is wanted."""

@@ -97,13 +97,13 @@ class Elements:
         elements: list[Any] = [_element(x) if type(x) is float else self._known[x] for x in xs]
         if None in elements:
             return None
-        if op.forms.summands:
-            pairs, terms = op.forms.summands(*elements)
+        if op.lowerings.summands:
+            pairs, terms = op.lowerings.summands(*elements)
             return int(sum([a * b for a, b in pairs]) + sum(terms)) % PRIME
-        if rational := RATIONAL.get(op.forms.machine):
+        if rational := RATIONAL.get(op.lowerings.machine):
             found = rational(*elements)
             return None if found is None else found % PRIME
-        if op.forms.machine == POWER and type(xs[1]) is float and xs[1].is_integer():
+        if op.lowerings.machine == POWER and type(xs[1]) is float and xs[1].is_integer():
             return pow(elements[0], int(xs[1]), PRIME) if elements[0] or xs[1] >= 0.0 else None
         return hash((self._tags.setdefault(op, len(self._tags)), *elements)) % PRIME
 
@@ -154,9 +154,9 @@ class Derivatives:
         coefficient = 1.0
         node: Any = x if x.requires_grad else x.data
         while type(node) is not float and node.op and node not in self._graph:
-            if node.op.forms.machine == NEGATED:
+            if node.op.lowerings.machine == NEGATED:
                 coefficient, [node] = -coefficient, operands(node)
-            elif node.op.forms.machine == MULTIPLIED and float in map(type, xs := operands(node)):
+            elif node.op.lowerings.machine == MULTIPLIED and float in map(type, xs := operands(node)):
                 number, other = xs if type(xs[0]) is float else xs[::-1]
                 if not _safe(coefficient, number):
                     break
@@ -218,7 +218,7 @@ class Derivatives:
         """Return the operands in `relevant` on which a node depends, each with the local derivative."""
         assert node.op is not None
         xs = operands(node)
-        known = node.op.forms.machine in KNOWN
+        known = node.op.lowerings.machine in KNOWN
         key = (node.op, *[x if type(x) is float else ... if x in relevant else None for x in xs]) if known else ()
         if known and (parts := self._alike.get(key)):
             found: list[tuple[Value, Derivative]] = []
@@ -271,7 +271,7 @@ def _parts(xs: Sequence[Any], partials: Sequence[Any], wanted: Sequence[bool]) -
         if partial in place:
             found.append((slot, ONE, place[partial]))
             continue
-        if not (partial.op and partial.op.forms.machine == MULTIPLIED):
+        if not (partial.op and partial.op.lowerings.machine == MULTIPLIED):
             return []
         factor, other = partial.operands
         if type(factor) is not float or other not in place:

@@ -17,9 +17,10 @@ def grammar() -> dict[str, Any]:
     ['pow', 4, 1]
     """
     return {
-        "prefix": {sign: [op.name, op.looks.precedence, 0] for sign, op in operators(1).items()},
+        "prefix": {sign: [op.name, op.notation.precedence, 0] for sign, op in operators(1).items()},
         "infix": {
-            sign: [op.name, op.looks.precedence, 1 * op.looks.right_associative] for sign, op in operators(2).items()
+            sign: [op.name, op.notation.precedence, 1 * op.notation.right_associative]
+            for sign, op in operators(2).items()
         },
         "constants": {name: x if x - x == 0 else str(x) for name, x in CONSTANTS.items()},
         "number": NUMBER.pattern,

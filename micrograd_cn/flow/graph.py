@@ -60,8 +60,8 @@ class Graph:
         labels = [node.label for node in self.nodes]
         inputs = {}
         for node in self.nodes:
-            if node.op and node.group and node.op.forms.summands:
-                for number, (_, x) in enumerate(node.op.forms.summands(*node.parents)[0], 1):
+            if node.op and node.group and node.op.lowerings.summands:
+                for number, (_, x) in enumerate(node.op.lowerings.summands(*node.parents)[0], 1):
                     if x.op is None and not x.label and not x.group:
                         inputs[x] = f"x{number}"
         shared = Counter(filter(None, labels))
@@ -105,7 +105,7 @@ def operation_facts(op: Op, count: int, rows: Rows) -> dict[str, Any]:
     if count > MOST_OPERANDS:
         text = f"{op.name}({{0}}, {{1}}, …, {{{count - 1}}})"
     still = [slot for slot in range(count) if not op.flows(slot)]
-    facts: dict[str, Any] = {"row": row, "symbol": drawn(op.looks.symbol), "text": text, "still": still}
+    facts: dict[str, Any] = {"row": row, "symbol": drawn(op.notation.symbol), "text": text, "still": still}
     if OPS.get(op.name) is op:
         facts["listed"] = True  # which a Python program may import
     return facts if text == written else facts | {"written": written}

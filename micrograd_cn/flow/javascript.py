@@ -69,8 +69,8 @@ class Rows:
         while name in taken:
             name += "'"
         self._names[key] = name
-        self._forward[name] = op.forms.javascript  # its place is before those of the rows that it uses
-        if not op.forms.javascript:
+        self._forward[name] = op.lowerings.javascript  # its place is before those of the rows that it uses
+        if not op.lowerings.javascript:
             try:
                 operands = _operands(count)
                 result = _formula(lambda: expand(op, *operands), op)

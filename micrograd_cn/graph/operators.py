@@ -55,8 +55,13 @@ class Operators:
 
     __slots__ = ()
 
+    @staticmethod
+    def _record(op: Op, operands: Any) -> Any:
+        """Return the result of an operation, one of whose operands this is; a subclass says how."""
+        raise NotImplementedError
+
     def _unary(self, op: Op) -> Self:
-        return op(self)  # type: ignore[no-any-return]  # an operation gives what its operands are
+        return op(self)
 
     def _binary(self, op: Op, other: Any) -> Self:
         return op(self, other) if _is_operand(other) else NotImplemented

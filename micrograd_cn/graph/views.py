@@ -71,7 +71,7 @@ class Views:
     @property
     def _op(self: Any) -> str:
         """The operation's symbol, as micrograd's notebooks show it."""
-        return self.op.looks.symbol if self.op else ""
+        return self.op.notation.symbol if self.op else ""
 
     def _backward(self: Any) -> None:
         """Send this node's gradient on to its operands, as micrograd's notebooks do by hand."""

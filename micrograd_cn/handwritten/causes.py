@@ -216,7 +216,7 @@ def _suspects(comparison: Comparison, wrong: Sequence[Value]) -> tuple[list[str]
 
 
 def _name(c: Contribution) -> str:
-    return c.user.op.looks.symbol if c.user.op else ""
+    return c.user.op.notation.symbol if c.user.op else ""
 
 
 def _wrong_local(comparison: Comparison, node: Value, operations: Sequence[str]) -> Cause | None:

@@ -108,6 +108,6 @@ class Comparison:
         relative = max(TOLERANCE, ROUNDINGS * self.unit)
         allowed = relative if node is self.root else 2.0**-1070
         for user, _, local, upstream in self.received.get(node, []):
-            absolute = 0.0 if user.op and user.op.looks.precedence else 8 * self.unit
+            absolute = 0.0 if user.op and user.op.notation.precedence else 8 * self.unit
             allowed += relative * abs(local) * abs(upstream) + absolute * abs(upstream)
         return abs(x - y) <= allowed

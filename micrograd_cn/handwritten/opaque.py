@@ -8,7 +8,7 @@ from keyword import iskeyword
 
 from ..ops.number import number
 from ..ops.operation import Op
-from ..ops.traits import Looks
+from ..ops.traits import Notation
 
 __all__ = ["Opaque"]
 
@@ -49,7 +49,7 @@ class Opaque(Op):
             forward,
             tuple([lambda *_, p=p: p for p in claimed or (math.nan,) * count]),
         )
-        self.looks = Looks(symbol, notation=lambda *texts: f"{symbol or '?'}({', '.join(texts)})")
+        self.notation = Notation(symbol, text=lambda *texts: f"{symbol or '?'}({', '.join(texts)})")
         self.reason = reason
         self.shown = shown
         self.has_partials = claimed is not None

@@ -75,7 +75,7 @@ class Rows:
     def __init__(self) -> None:
         self._rows: dict[str, list[Op]] = {}
         for op in OPS.values():
-            for name in {op.name, op.looks.symbol}:
+            for name in {op.name, op.notation.symbol}:
                 self._rows.setdefault(name, []).append(op)
         self._found: dict[str, tuple[list[Op], tuple[float, ...]]] = {}
 

@@ -170,16 +170,18 @@ def _some(sent: list[Contribution], cause: Cause) -> str:
 
 def _kink(node: Value) -> str:
     op, operands = node.op, [x.data for x in node.parents]
-    at_kink = op is not None and op.smooth.kink is not None and op.smooth.kink(*operands) == 0.0
+    at_kink = op is not None and op.smoothness.kink is not None and op.smoothness.kink(*operands) == 0.0
     return (
-        f" (it is at a kink, where we choose {op.smooth.convention})" if at_kink and op and op.smooth.convention else ""
+        f" (it is at a kink, where we choose {op.smoothness.convention})"
+        if at_kink and op and op.smoothness.convention
+        else ""
     )
 
 
 def _unknown(comparison: Comparison) -> str:
     reasons: dict[tuple[str, ...], str] = {}
     for op, node in comparison.unknown.items():
-        reasons.setdefault((op.looks.symbol, op.reason, op.shown), f"{_described(node)}: {op.why(WORDS['en'])}")
+        reasons.setdefault((op.notation.symbol, op.reason, op.shown), f"{_described(node)}: {op.why(WORDS['en'])}")
     shown = list(reasons.values())[:MOST_NAMED]
     return "; ".join(shown) + ", ..." * (len(reasons) > len(shown))
 
@@ -210,12 +212,12 @@ def _expression(node: Value) -> str:
     texts = [x.label or _number(x.data) for x in node.parents]
     if len(texts) > 6:
         texts = [*texts[:3], "...", *texts[-2:]]
-        return f"{node.op.looks.symbol}({', '.join(texts)})"
+        return f"{node.op.notation.symbol}({', '.join(texts)})"
     return node.op.text(*texts)
 
 
 def _names(sent: Iterable[Contribution]) -> str:
-    return ", ".join(dict.fromkeys(repr(c.user.op.looks.symbol) for c in sent if c.user.op))
+    return ", ".join(dict.fromkeys(repr(c.user.op.notation.symbol) for c in sent if c.user.op))
 
 
 def _number(x: float) -> str:

@@ -57,10 +57,10 @@ from .table import (
 )
 from .traits import POSITIVE as POSITIVE
 from .traits import REAL as REAL
-from .traits import Forms as Forms
 from .traits import Interval as Interval
-from .traits import Looks as Looks
-from .traits import Smooth as Smooth
+from .traits import Lowerings as Lowerings
+from .traits import Notation as Notation
+from .traits import Smoothness as Smoothness
 
 __all__ = [
     "OPS",

@@ -46,8 +46,8 @@ def check_row(op: Any) -> None:
     functions = partials if isinstance(partials, tuple) else (partials,)
     if not functions or not all(p is None or callable(p) for p in functions) or partials is None:
         raise TypeError(f"{name}: partials must be a tuple of functions or one function, got {partials!r}")
-    if len(op.smooth.domain) != len(functions):
-        raise ValueError(f"{name}: {len(functions)} partials but {len(op.smooth.domain)} domain intervals")
+    if len(op.smoothness.domain) != len(functions):
+        raise ValueError(f"{name}: {len(functions)} partials but {len(op.smoothness.domain)} domain intervals")
     if op.arities[0] < 0 or (op.arity is not None and op.arities != (op.arity,)):
         raise ValueError(f"{name}: arities are numbers of operands, of an n-ary operation alone; got {op.arities!r}")
     for function in functions:

@@ -1,45 +1,50 @@
-"""What a row of the operation table is: a name, the value and the partial derivatives, in mathematics and in calls."""
+"""`Op`, a row of the operation table: a name, a function of floats, and one partial derivative for each operand."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, SupportsFloat, TypeAlias, overload
+from typing import Any, Protocol, SupportsFloat, TypeAlias, TypeVar, overload
 
-from .checks import check_count, check_derivative, check_row, check_tuple
+from .checks import check_count, check_derivative, check_result, check_row, check_tuple
 from .number import number
-from .traits import REAL, Forms, Looks, Smooth, Traits
+from .registry import Row
+from .traits import REAL, Lowerings, Notation, Smoothness
 
-__all__ = ["Op"]
-
-if TYPE_CHECKING:
-    from ..engine import Value
-    from ..graph.operators import Operators
-
-Numbers: TypeAlias = "Value | SupportsFloat | Iterable[Value | SupportsFloat]"
-Operand: TypeAlias = "Operators | SupportsFloat"
+__all__ = ["Op", "Recorder"]
 
 
-class Op(Traits):
-    """One operation; call it with numbers for a float, or with `Value`s to record a node.
+class Recorder(Protocol):
+    """An operand that records the operations that are applied to it, as a `Value` does."""
+
+    def _record(self, op: Any, operands: Any) -> Any:
+        """Return the result of an operation, one of whose operands this is."""
+
+
+R = TypeVar("R", bound=Recorder)
+Operand: TypeAlias = Recorder | SupportsFloat
+
+
+class Op(Row):
+    """One operation; call it with numbers to get a float, or with `Value`s to record a node.
 
     Args:
         name: an identifier, unique in the table.
         forward: floats to float; must not raise on any float.
-        partials: one function an operand, `(y, *operands) -> dy/doperand`, where `y` is the result; written with the
-            table's operations. None for an operand in which the result is piecewise constant: its derivative is 0
-            whatever the numbers, and no gradient flows to it. An n-ary operation has one function instead, which
-            returns all of them as a tuple.
+        partials: one function for each operand, `(y, *operands) -> dy/doperand`, where `y` is the result. It is
+            written with the table's operations, so that derivatives of any order follow from it. None stands for an
+            operand in which the result is piecewise constant: its derivative is 0 everywhere, and no gradient flows
+            to it. An n-ary operation has a single function instead, which returns all partials as a tuple.
         doc: what it computes, for help().
-        arities: how many operands an n-ary operation takes: a range, or a tuple of the numbers; any by default.
-        signature: call arguments to the flat tuple of operands, where these differ (defaults, sequences).
-        looks: how it is written and drawn.
-        smooth: where it is smooth, and what is agreed on where it is not.
-        forms: how other languages compute it.
+        arities: how many operands an n-ary operation takes, as a range or a tuple of numbers; any by default.
+        signature: takes the arguments of a call and returns the operands, where these differ (defaults, sequences).
+        notation: how it is written and drawn.
+        smoothness: where it is smooth, and which derivative is chosen where it is not.
+        lowerings: how other languages compute it.
 
     Raises:
         TypeError: the name, `forward` or `partials` has the wrong type, or a partial takes another number of arguments.
-        ValueError: the name is no identifier, or `domain` or `arities` are of another number of operands.
+        ValueError: the name is no identifier, or `domain` or `arities` do not fit the number of operands.
 
     >>> cube = Op("cube", lambda x: x * x * x, (lambda y, x: 3.0 * x * x,))
     >>> cube(2)
@@ -55,32 +60,33 @@ class Op(Traits):
         *,
         arities: Sequence[int] = (),
         signature: Callable[..., tuple[Any, ...]] | None = None,
-        looks: Looks = Looks(),  # noqa: B008 -- a tuple, which never changes
-        smooth: Smooth = Smooth(),  # noqa: B008
-        forms: Forms = Forms(),  # noqa: B008
+        notation: Notation = Notation(),  # noqa: B008 -- an immutable tuple
+        smoothness: Smoothness = Smoothness(),  # noqa: B008
+        lowerings: Lowerings = Lowerings(),  # noqa: B008
     ) -> None:
         self.name = name
         self.forward = forward
-        self.partials = partials
+        self.partials: Any = partials
         self.doc = doc
         self.arity = len(partials) if isinstance(partials, tuple) else None
         self.arities = arities if len(arities) else range(sys.maxsize) if self.arity is None else (self.arity,)
         self.signature = signature
-        self.looks = looks if looks.symbol else looks._replace(symbol=name)
-        self.smooth = smooth if smooth.domain else smooth._replace(domain=(REAL,) * (self.arity or 1))
-        self.forms = forms
-        convention = f"\n\nBy convention: {smooth.convention}." if smooth.convention else ""
+        self.notation = notation if notation.symbol else notation._replace(symbol=name)
+        self.smoothness = smoothness if smoothness.domain else smoothness._replace(domain=(REAL,) * (self.arity or 1))
+        self.lowerings = lowerings
+        convention = f"\n\nBy convention: {smoothness.convention}." if smoothness.convention else ""
         self.__doc__ = doc + convention if doc else type(self).__doc__
         check_row(self)
 
-    @overload  # narrower than the next, which a type checker need not be told
+    # Mixed lists such as sum([x, 2]) need the third signature: a type checker cannot find R in their elements.
+    @overload
     def __call__(self, *args: SupportsFloat | Iterable[SupportsFloat], **options: SupportsFloat) -> float: ...  # type: ignore[overload-overlap]
     @overload
-    def __call__(self, *args: Numbers, **options: Numbers) -> Value: ...
+    def __call__(self, *args: R | SupportsFloat | Iterable[R | SupportsFloat], **options: R | SupportsFloat) -> R: ...
     @overload
-    def __call__(self, *args: Operand | Iterable[Operand], **options: Operand) -> Any: ...
+    def __call__(self, *args: Operand | Iterable[Operand], **options: Operand) -> Any: ...  # type: ignore[overload-cannot-match]
     def __call__(self, *args: Any, **options: Any) -> Any:
-        """Return the result: a float of numbers, a recorded `Value` if there is one among the arguments."""
+        """Return the result: a float if all arguments are numbers, a recorded `Value` if one of them is a `Value`."""
         if self.signature is None:
             if options:
                 raise TypeError(f"{self.name}() takes no keyword arguments, got {', '.join(options)}")
@@ -98,17 +104,29 @@ class Op(Traits):
         else:
             return self.forward(*operands)
         for x in operands:
-            if hasattr(x, "_record"):  # a Value; numbers beside it become constants of its graph
+            if hasattr(x, "_record"):  # a Value; it records numbers beside it as constants
                 return x._record(self, operands)
         return self.forward(*map(number, operands))
 
-    def needed(self, y: Any, operands: Sequence[Any], wanted: Sequence[bool]) -> tuple[Any, ...]:
-        """Return the local derivatives that are wanted; None where one is not, and where no gradient flows.
-
-        An n-ary operation gives all of them, since it computes them together.
+    def value(self, *operands: float) -> float:
+        """Return the result of floats.
 
         Raises:
-            RowError: the row's functions did not give a derivative for each operand.
+            RowError: `forward` did not return a real number.
+
+        >>> Op("two", lambda x: 2, (None,)).value(1.0)
+        2.0
+        """
+        y = self.forward(*operands)
+        return y if type(y) is float else check_result(self, y)
+
+    def needed(self, y: Any, operands: Sequence[Any], wanted: Sequence[bool]) -> tuple[Any, ...]:
+        """Return the partials that are wanted; None for each other one, and where no gradient flows.
+
+        An n-ary operation returns all of them, since it computes them together.
+
+        Raises:
+            RowError: the row's functions did not return a derivative for each operand.
 
         >>> from micrograd_cn import mul
         >>> mul.needed(6.0, (2.0, 3.0), [True, False])
@@ -127,3 +145,53 @@ class Op(Traits):
                     check_derivative(self, len(derivatives), derivative)
             derivatives.append(derivative)
         return tuple(derivatives)
+
+    def local(self, y: Any, *operands: Any) -> tuple[Any, ...]:
+        """Return the local derivatives, one for each operand; 0.0 where no gradient flows.
+
+        >>> from micrograd_cn import less, mul
+        >>> mul.local(6.0, 2.0, 3.0), less.local(1.0, 2.0, 3.0)
+        ((3.0, 2.0), (0.0, 0.0))
+        """
+        found = self.needed(y, operands, [True] * len(operands))
+        return tuple([0.0 if derivative is None else derivative for derivative in found])
+
+    def flows(self, slot: int) -> bool:
+        """Return whether a gradient flows to an operand; not if its derivative is 0 everywhere.
+
+        >>> from micrograd_cn import where
+        >>> [where.flows(slot) for slot in range(3)]
+        [False, True, True]
+        """
+        if isinstance(self.partials, tuple):
+            return self.partials[slot] is not None
+        return slot > 0 or not self.lowerings.chooses
+
+    def text(self, *operands: str) -> str:
+        """Return the text of the operation applied to the operands' texts, as Python writes it.
+
+        >>> from micrograd_cn import div, neg, tanh
+        >>> div.text("a", "b"), neg.text("a"), tanh.text("x")
+        ('a / b', '-a', 'tanh(x)')
+        """
+        symbol, precedence, _, text = self.notation
+        if text:
+            return text(*operands)
+        if precedence:
+            return f" {symbol} ".join(operands) if len(operands) > 1 else f"{symbol}{operands[0]}"
+        return f"{self.name}({', '.join(operands)})"
+
+    @property
+    def unary(self) -> bool:
+        """Return whether it can be called with one number, as an activation function is.
+
+        >>> from micrograd_cn import add, dot, elu, tanh
+        >>> tanh.unary, elu.unary, add.unary, dot.unary
+        (True, True, False, False)
+        """
+        if self.arity is None or self.signature is None:
+            return self.arity == 1
+        import inspect  # importing it takes longer than the rest of the module
+
+        parameters = inspect.signature(self.signature).parameters.values()
+        return [p.default is p.empty for p in parameters].count(True) == 1

@@ -14,17 +14,16 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache, lru_cache, reduce
 from itertools import accumulate
 from math import fabs, inf, nan
-from typing import TYPE_CHECKING, Any, SupportsFloat, overload
+from typing import Any, SupportsFloat, TypeVar, overload
 
 from . import ieee, rounding
 from .ieee import INV_SQRT_2PI, SQRT_HALF, TWO_INV_SQRT_PI
 from .number import number
-from .operation import Op
+from .operation import Op, Operand, Recorder
 from .registry import OPS, define
-from .traits import POSITIVE, REAL, Forms, Looks, Smooth
+from .traits import POSITIVE, REAL, Lowerings, Notation, Smoothness
 
-if TYPE_CHECKING:
-    from ..engine import Value
+R = TypeVar("R", bound=Recorder)
 
 TAKE = """The operand with a number, counted from 0: xs[index].
 
@@ -68,153 +67,153 @@ def _unit(count: int, index: float) -> tuple[Any, ...]:
 neg: Op = define(Op(
     "neg", lambda x: -x, (lambda y, x: -1.0,),
     "Negation -x.\n\n>>> neg(2)\n-2.0",
-    looks=Looks("-", 3),
-    forms=Forms(javascript="x => -x", machine="fneg"),
+    notation=Notation("-", 3),
+    lowerings=Lowerings(javascript="x => -x", machine="fneg"),
 ))
 add: Op = define(Op(
     "add", lambda a, b: a + b, (lambda y, a, b: 1.0, lambda y, a, b: 1.0),
     "Sum a + b.\n\n>>> add(1, 2)\n3.0",
-    looks=Looks("+", 1),
-    forms=Forms(javascript="(a, b) => a + b", machine="fadd"),
+    notation=Notation("+", 1),
+    lowerings=Lowerings(javascript="(a, b) => a + b", machine="fadd"),
 ))
 sub: Op = define(Op(
     "sub", lambda a, b: a - b, (lambda y, a, b: 1.0, lambda y, a, b: -1.0),
     "Difference a - b.\n\n>>> sub(1, 2)\n-1.0",
-    looks=Looks("-", 1),
-    forms=Forms(javascript="(a, b) => a - b", machine="fsub"),
+    notation=Notation("-", 1),
+    lowerings=Lowerings(javascript="(a, b) => a - b", machine="fsub"),
 ))
 mul: Op = define(Op(
     "mul", lambda a, b: a * b, (lambda y, a, b: b, lambda y, a, b: a),
     "Product a * b.\n\n>>> mul(3, 2)\n6.0",
-    looks=Looks("*", 2),
-    forms=Forms(javascript="(a, b) => a * b", machine="fmul"),
+    notation=Notation("*", 2),
+    lowerings=Lowerings(javascript="(a, b) => a * b", machine="fmul"),
 ))
 div: Op = define(Op(
     "div", ieee.div, (lambda y, a, b: div(1.0, b), lambda y, a, b: -div(y, b)),
     "Quotient a / b; 1/0 is inf, 0/0 is nan.\n\n>>> div(1, 0)\ninf",
-    looks=Looks("/", 2),
-    smooth=Smooth(kink=lambda a, b: b, rounding=lambda y, a, b: (0.0, 0.0, rounding.subnormal(y))),
-    forms=Forms(javascript="(a, b) => a / b", machine="fdiv"),
+    notation=Notation("/", 2),
+    smoothness=Smoothness(kink=lambda a, b: b, rounding=lambda y, a, b: (0.0, 0.0, rounding.subnormal(y))),
+    lowerings=Lowerings(javascript="(a, b) => a / b", machine="fdiv"),
 ))
 pow: Op = define(Op(  # noqa: A001 -- the field's name
     "pow", ieee.pow, (lambda y, a, b: _pow_da(a, b), lambda y, a, b: _pow_db(y, a, b)),
     "Power a ** b, never complex.\n\n>>> pow(2, 10), pow(-8, 1 / 3)\n(1024.0, nan)",
-    looks=Looks("**", 4, right_associative=True),
-    smooth=Smooth(
+    notation=Notation("**", 4, right_associative=True),
+    smoothness=Smoothness(
         domain=(POSITIVE, REAL),
         convention="d/dx x^0 = 0 at every x; d/dy 0^y = 0 for y >= 0",
         rounding=rounding.pow,
     ),
-    forms=Forms(javascript="power", machine="pow"),
+    lowerings=Lowerings(javascript="power", machine="pow"),
 ))
 abs: Op = define(Op(  # noqa: A001 -- the field's name
     "abs", math.fabs, (lambda y, x: step(x) - step(-x),),
     "Absolute value |x|.\n\n>>> abs(-2)\n2.0",
-    smooth=Smooth(kink=lambda x: x, convention="abs'(0) = 0"),
-    forms=Forms(javascript="Math.abs", machine="llvm.fabs", array="abs"),
+    smoothness=Smoothness(kink=lambda x: x, convention="abs'(0) = 0"),
+    lowerings=Lowerings(javascript="Math.abs", machine="llvm.fabs", array="abs"),
 ))
 
 # Exponentials, logarithms and roots.
 
 exp: Op = define(Op(
     "exp", ieee.exp, (lambda y, x: y,), "e**x.\n\n>>> exp(0), exp(1000)\n(1.0, inf)",
-    forms=Forms(javascript="Math.exp", machine="exp", array="exp"),
+    lowerings=Lowerings(javascript="Math.exp", machine="exp", array="exp"),
 ))
 expm1: Op = define(Op(
     "expm1", ieee.expm1, (lambda y, x: exp(x),),
     "e**x - 1, exact near 0.\n\n>>> expm1(1e-20)\n1e-20",
-    forms=Forms(javascript="Math.expm1", machine="expm1", array="expm1"),
+    lowerings=Lowerings(javascript="Math.expm1", machine="expm1", array="expm1"),
 ))
 log: Op = define(Op(
     "log", ieee.log, (lambda y, x: div(1.0, x),),
     "Natural logarithm.\n\n>>> log(1), log(0), log(-1)\n(0.0, -inf, nan)",
-    smooth=Smooth(domain=(POSITIVE,)),
-    forms=Forms(javascript="Math.log", machine="log", array="log"),
+    smoothness=Smoothness(domain=(POSITIVE,)),
+    lowerings=Lowerings(javascript="Math.log", machine="log", array="log"),
 ))
 log1p: Op = define(Op(
     "log1p", ieee.log1p, (lambda y, x: div(1.0, 1.0 + x),),
     "log(1 + x), exact near 0.\n\n>>> log1p(1e-20)\n1e-20",
-    smooth=Smooth(domain=((-1.0, inf),)),
-    forms=Forms(javascript="Math.log1p", machine="log1p", array="log1p"),
+    smoothness=Smoothness(domain=((-1.0, inf),)),
+    lowerings=Lowerings(javascript="Math.log1p", machine="log1p", array="log1p"),
 ))
 sqrt: Op = define(Op(
     "sqrt", ieee.sqrt, (lambda y, x: div(0.5, y),),
     "Square root.\n\n>>> sqrt(9), sqrt(-1)\n(3.0, nan)",
-    smooth=Smooth(domain=(POSITIVE,), convention="sqrt'(0) = inf"),
-    forms=Forms(javascript="Math.sqrt", machine="llvm.sqrt", array="sqrt"),
+    smoothness=Smoothness(domain=(POSITIVE,), convention="sqrt'(0) = inf"),
+    lowerings=Lowerings(javascript="Math.sqrt", machine="llvm.sqrt", array="sqrt"),
 ))
 
 # Trigonometry. Angles are in radians.
 
 sin: Op = define(Op(
     "sin", ieee.sin, (lambda y, x: cos(x),), "Sine of x radians.\n\n>>> sin(0)\n0.0",
-    forms=Forms(javascript="Math.sin", machine="sin", array="sin"),
+    lowerings=Lowerings(javascript="Math.sin", machine="sin", array="sin"),
 ))
 cos: Op = define(Op(
     "cos", ieee.cos, (lambda y, x: -sin(x),), "Cosine of x radians.\n\n>>> cos(0)\n1.0",
-    forms=Forms(javascript="Math.cos", machine="cos", array="cos"),
+    lowerings=Lowerings(javascript="Math.cos", machine="cos", array="cos"),
 ))
 tan: Op = define(Op(
     "tan", ieee.tan, (lambda y, x: 1.0 + y * y,),
     "Tangent of x radians.\n\n>>> tan(0)\n0.0",
-    smooth=Smooth(kink=ieee.cos),
-    forms=Forms(javascript="Math.tan", machine="tan", array="tan"),
+    smoothness=Smoothness(kink=ieee.cos),
+    lowerings=Lowerings(javascript="Math.tan", machine="tan", array="tan"),
 ))
 asin: Op = define(Op(
     "asin", ieee.asin, (lambda y, x: div(1.0, sqrt(_one_minus_square(x))),),
     "Arc sine, in radians.\n\n>>> asin(0), asin(2)\n(0.0, nan)",
-    smooth=Smooth(domain=((-1.0, 1.0),)),
-    forms=Forms(javascript="Math.asin", machine="asin", array="asin"),
+    smoothness=Smoothness(domain=((-1.0, 1.0),)),
+    lowerings=Lowerings(javascript="Math.asin", machine="asin", array="asin"),
 ))
 acos: Op = define(Op(
     "acos", ieee.acos, (lambda y, x: div(-1.0, sqrt(_one_minus_square(x))),),
     "Arc cosine, in radians.\n\n>>> acos(1), acos(2)\n(0.0, nan)",
-    smooth=Smooth(domain=((-1.0, 1.0),)),
-    forms=Forms(javascript="Math.acos", machine="acos", array="acos"),
+    smoothness=Smoothness(domain=((-1.0, 1.0),)),
+    lowerings=Lowerings(javascript="Math.acos", machine="acos", array="acos"),
 ))
 atan: Op = define(Op(
     "atan", math.atan, (lambda y, x: _cauchy(x),),
     "Arc tangent, in radians.\n\n>>> atan(0)\n0.0",
-    forms=Forms(javascript="Math.atan", machine="atan", array="atan"),
+    lowerings=Lowerings(javascript="Math.atan", machine="atan", array="atan"),
 ))
 atan2: Op = define(Op(
     "atan2", math.atan2,
     (lambda angle, y, x: _angle_dy(x, y), lambda angle, y, x: _angle_dx(x, y)),
     "Angle of the point (x, y), in radians; y comes first.\n\n>>> atan2(0, 1)\n0.0",
-    smooth=Smooth(
+    smoothness=Smoothness(
         kink=lambda y, x: y if x <= 0.0 else math.hypot(y, x),
         convention="both derivatives are 0 at the origin",
         rounding=rounding.atan2,
     ),
-    forms=Forms(javascript="Math.atan2", machine="atan2", array="atan2"),
+    lowerings=Lowerings(javascript="Math.atan2", machine="atan2", array="atan2"),
 ))
 hypot: Op = define(Op(
     "hypot", math.hypot, (lambda r, x, y: _cosine(x, y), lambda r, x, y: _sine(x, y)),
     "Length of the vector (x, y), without overflow.\n\n>>> hypot(3, 4)\n5.0",
-    smooth=Smooth(
+    smoothness=Smoothness(
         kink=math.hypot,
         convention="no derivative at the origin: nan",
         rounding=lambda r, x, y: (0.0, *[inf if r == inf else rounding.subnormal(r)] * 2),
     ),
-    forms=Forms(javascript="Math.hypot", machine="hypot", array="hypot"),
+    lowerings=Lowerings(javascript="Math.hypot", machine="hypot", array="hypot"),
 ))
 sinh: Op = define(Op(
     "sinh", ieee.sinh, (lambda y, x: cosh(x),), "Hyperbolic sine.\n\n>>> sinh(0)\n0.0",
-    forms=Forms(javascript="Math.sinh", machine="sinh", array="sinh"),
+    lowerings=Lowerings(javascript="Math.sinh", machine="sinh", array="sinh"),
 ))
 cosh: Op = define(Op(
     "cosh", ieee.cosh, (lambda y, x: sinh(x),), "Hyperbolic cosine.\n\n>>> cosh(0)\n1.0",
-    forms=Forms(javascript="Math.cosh", machine="cosh", array="cosh"),
+    lowerings=Lowerings(javascript="Math.cosh", machine="cosh", array="cosh"),
 ))
 sech: Op = define(Op(
     "sech", ieee.sech, (lambda y, x: -tanh(x) * y,),
     "Hyperbolic secant 1/cosh(x), without overflow.\n\n>>> sech(0), sech(1000)\n(1.0, 0.0)",
-    forms=Forms(formula=lambda x: _sech(exp(-abs(x)))),
+    lowerings=Lowerings(formula=lambda x: _sech(exp(-abs(x)))),
 ))
 tanh: Op = define(Op(
     "tanh", math.tanh, (lambda y, x: sech(x) * sech(x),),  # 1 - y*y would be 0 long before it should
     "Hyperbolic tangent.\n\n>>> tanh(0), tanh(1000)\n(0.0, 1.0)",
-    forms=Forms(javascript="Math.tanh", machine="tanh", array="tanh"),
+    lowerings=Lowerings(javascript="Math.tanh", machine="tanh", array="tanh"),
 ))
 
 # Activation functions.
@@ -222,21 +221,21 @@ tanh: Op = define(Op(
 sigmoid: Op = define(Op(
     "sigmoid", ieee.sigmoid, (lambda y, x: _sigmoid_slope(x),),
     "Logistic function 1 / (1 + e**-x).\n\n>>> sigmoid(0), sigmoid(-1000)\n(0.5, 0.0)",
-    forms=Forms(formula=lambda x: _sigmoid(x, exp(-abs(x)))),
+    lowerings=Lowerings(formula=lambda x: _sigmoid(x, exp(-abs(x)))),
 ))
 relu: Op = define(Op(
     "relu", ieee.relu, (lambda y, x: 1.0 - less_equal(x, 0.0),),
     "Rectified linear unit max(x, 0).\n\n>>> relu(-2), relu(3)\n(0.0, 3.0)",
-    smooth=Smooth(kink=lambda x: x, convention="relu'(0) = 0"),
-    forms=Forms(formula=lambda x: where(less(x, 0.0), 0.0, x)),
+    smoothness=Smoothness(kink=lambda x: x, convention="relu'(0) = 0"),
+    lowerings=Lowerings(formula=lambda x: where(less(x, 0.0), 0.0, x)),
 ))
 leaky_relu: Op = define(Op(
     "leaky_relu", ieee.leaky_relu,
     (lambda y, x, slope: where(less(0.0, x), 1.0, slope), lambda y, x, slope: _below_zero(x)),
     "x above 0, negative_slope * x elsewhere.\n\n>>> leaky_relu(-2), leaky_relu(-2, 0.5)\n(-0.02, -1.0)",
     signature=lambda x, negative_slope=0.01: (x, negative_slope),
-    smooth=Smooth(kink=lambda x, slope: x, convention="leaky_relu'(0) = negative_slope"),
-    forms=Forms(formula=lambda x, slope: where(less(0.0, x), x, slope * x)),
+    smoothness=Smoothness(kink=lambda x, slope: x, convention="leaky_relu'(0) = negative_slope"),
+    lowerings=Lowerings(formula=lambda x, slope: where(less(0.0, x), x, slope * x)),
 ))
 elu: Op = define(Op(
     "elu", ieee.elu,
@@ -244,41 +243,41 @@ elu: Op = define(Op(
      lambda y, x, alpha: expm1(_below_zero(x))),
     "x above 0, alpha * (e**x - 1) elsewhere.\n\n>>> elu(2), elu(-1000)\n(2.0, -1.0)",
     signature=lambda x, alpha=1.0: (x, alpha),
-    smooth=Smooth(
+    smoothness=Smoothness(
         kink=lambda x, alpha: x,
         convention="elu'(0) = alpha",
         rounding=lambda y, x, alpha: (0.0, rounding.subnormal(ieee.exp(x)), 0.0),
     ),
-    forms=Forms(formula=lambda x, alpha: where(less(0.0, x), x, alpha * expm1(x))),
+    lowerings=Lowerings(formula=lambda x, alpha: where(less(0.0, x), x, alpha * expm1(x))),
 ))
 softplus: Op = define(Op(
     "softplus", ieee.softplus, (lambda y, x: sigmoid(x),),
     "log(1 + e**x).\n\n>>> softplus(1000), softplus(-1000)\n(1000.0, 0.0)",
-    forms=Forms(formula=lambda x: where(less(0.0, x), x, 0.0) + log1p(exp(-abs(x)))),
+    lowerings=Lowerings(formula=lambda x: where(less(0.0, x), x, 0.0) + log1p(exp(-abs(x)))),
 ))
 gelu: Op = define(Op(
     "gelu", ieee.gelu, (lambda y, x: 0.5 * erfc(-SQRT_HALF * x) + _normal_moment(x),),
     "x * Phi(x) with the normal distribution Phi, exact (Hendrycks & Gimpel 2016).\n\n>>> gelu(40)\n40.0",
-    smooth=Smooth(rounding=rounding.gelu),
-    forms=Forms(formula=lambda x: 0.5 * x * erfc(-SQRT_HALF * x)),
+    smoothness=Smoothness(rounding=rounding.gelu),
+    lowerings=Lowerings(formula=lambda x: 0.5 * x * erfc(-SQRT_HALF * x)),
 ))
 silu: Op = define(Op(
     "silu", ieee.silu, (lambda y, x: _silu_slope(x),),
     "x * sigmoid(x), also called swish.\n\n>>> silu(0), silu(1000)\n(0.0, 1000.0)",
-    smooth=Smooth(rounding=rounding.silu),
-    forms=Forms(formula=lambda x: _silu(x, exp(-0.5 * abs(x)))),
+    smoothness=Smoothness(rounding=rounding.silu),
+    lowerings=Lowerings(formula=lambda x: _silu(x, exp(-0.5 * abs(x)))),
 ))
 erf: Op = define(Op(
     "erf", math.erf, (lambda y, x: TWO_INV_SQRT_PI * _bell(x),),
     "Error function.\n\n>>> erf(0), erf(10)\n(0.0, 1.0)",
-    smooth=Smooth(rounding=lambda y, x: (0.0, x * x)),
-    forms=Forms(javascript="erf", machine="erf", array="erf"),
+    smoothness=Smoothness(rounding=lambda y, x: (0.0, x * x)),
+    lowerings=Lowerings(javascript="erf", machine="erf", array="erf"),
 ))
 erfc: Op = define(Op(
     "erfc", math.erfc, (lambda y, x: -TWO_INV_SQRT_PI * _bell(x),),
     "1 - erf(x), without cancellation.\n\n>>> erfc(0), erfc(30)\n(1.0, 0.0)",
-    smooth=Smooth(rounding=lambda y, x: (0.0, x * x)),
-    forms=Forms(javascript="erfc", machine="erfc", array="erfc"),
+    smoothness=Smoothness(rounding=lambda y, x: (0.0, x * x)),
+    lowerings=Lowerings(javascript="erfc", machine="erfc", array="erfc"),
 ))
 
 # Comparisons and choices. A condition holds where it is not 0.
@@ -286,49 +285,49 @@ erfc: Op = define(Op(
 less: Op = define(Op(
     "less", lambda a, b: 1.0 if a < b else 0.0, (None, None),
     "1 where a < b, else 0.\n\n>>> less(1, 2), less(2, 2)\n(1.0, 0.0)",
-    smooth=Smooth(kink=lambda a, b: a - b, convention="derivative 0 everywhere"),
-    forms=Forms(javascript="(a, b) => (a < b ? 1 : 0)", machine="fcmp olt", array="<"),
+    smoothness=Smoothness(kink=lambda a, b: a - b, convention="derivative 0 everywhere"),
+    lowerings=Lowerings(javascript="(a, b) => (a < b ? 1 : 0)", machine="fcmp olt", array="<"),
 ))
 less_equal: Op = define(Op(
     "less_equal", lambda a, b: 1.0 if a <= b else 0.0, (None, None),
     "1 where a <= b, else 0.\n\n>>> less_equal(2, 2), less_equal(3, 2)\n(1.0, 0.0)",
-    smooth=Smooth(kink=lambda a, b: a - b, convention="derivative 0 everywhere"),
-    forms=Forms(javascript="(a, b) => (a <= b ? 1 : 0)", machine="fcmp ole", array="<="),
+    smoothness=Smoothness(kink=lambda a, b: a - b, convention="derivative 0 everywhere"),
+    lowerings=Lowerings(javascript="(a, b) => (a <= b ? 1 : 0)", machine="fcmp ole", array="<="),
 ))
 equal: Op = define(Op(
     "equal", lambda a, b: 1.0 if a == b else 0.0, (None, None),
     "1 where a == b, else 0.\n\n>>> equal(2, 2), equal(3, 2)\n(1.0, 0.0)",
-    smooth=Smooth(kink=lambda a, b: a - b, convention="derivative 0 everywhere"),
-    forms=Forms(javascript="(a, b) => (a === b ? 1 : 0)", machine="fcmp oeq", array="=="),
+    smoothness=Smoothness(kink=lambda a, b: a - b, convention="derivative 0 everywhere"),
+    lowerings=Lowerings(javascript="(a, b) => (a === b ? 1 : 0)", machine="fcmp oeq", array="=="),
 ))
 step: Op = define(Op(
     "step", lambda x: 1.0 if x > 0.0 else 0.0, (None,),
     "Heaviside step: 1 where x > 0, else 0.\n\n>>> step(2), step(0)\n(1.0, 0.0)",
-    smooth=Smooth(kink=lambda x: x, convention="derivative 0 everywhere"),
-    forms=Forms(formula=lambda x: less(0.0, x)),
+    smoothness=Smoothness(kink=lambda x: x, convention="derivative 0 everywhere"),
+    lowerings=Lowerings(formula=lambda x: less(0.0, x)),
 ))
 where: Op = define(Op(
     "where", lambda condition, a, b: a if condition else b,
     (None, lambda y, c, a, b: where(c, 1.0, 0.0), lambda y, c, a, b: where(c, 0.0, 1.0)),
     "a where the condition is not 0, else b.\n\n>>> where(True, 1, 2), where(0.0, 1, 2)\n(1.0, 2.0)",
-    smooth=Smooth(kink=lambda condition, a, b: condition, convention="derivative 0 in the condition"),
-    forms=Forms(javascript="(c, a, b) => (c !== 0 ? a : b)", machine="select", array="where"),
+    smoothness=Smoothness(kink=lambda condition, a, b: condition, convention="derivative 0 in the condition"),
+    lowerings=Lowerings(javascript="(c, a, b) => (c !== 0 ? a : b)", machine="select", array="where"),
 ))
 maximum: Op = define(Op(
     "maximum", ieee.maximum,
     (lambda y, a, b: 1.0 - 0.5 * (less(a, b) + less_equal(a, b)),
      lambda y, a, b: 1.0 - 0.5 * (less(b, a) + less_equal(b, a))),
     "The larger of two; nan if either is.\n\n>>> maximum(1, 2)\n2.0",
-    smooth=Smooth(kink=lambda a, b: a - b, convention="at a tie each has derivative 0.5"),
-    forms=Forms(formula=lambda a, b: where(less_equal(b, a), a, where(less(a, b), b, a + b))),
+    smoothness=Smoothness(kink=lambda a, b: a - b, convention="at a tie each has derivative 0.5"),
+    lowerings=Lowerings(formula=lambda a, b: where(less_equal(b, a), a, where(less(a, b), b, a + b))),
 ))
 minimum: Op = define(Op(
     "minimum", ieee.minimum,
     (lambda y, a, b: 1.0 - 0.5 * (less(b, a) + less_equal(b, a)),
      lambda y, a, b: 1.0 - 0.5 * (less(a, b) + less_equal(a, b))),
     "The smaller of two; nan if either is.\n\n>>> minimum(1, 2)\n1.0",
-    smooth=Smooth(kink=lambda a, b: a - b, convention="at a tie each has derivative 0.5"),
-    forms=Forms(formula=lambda a, b: where(less_equal(a, b), a, where(less(b, a), b, a + b))),
+    smoothness=Smoothness(kink=lambda a, b: a - b, convention="at a tie each has derivative 0.5"),
+    lowerings=Lowerings(formula=lambda a, b: where(less_equal(a, b), a, where(less(b, a), b, a + b))),
 ))
 
 # n-ary operations: one node, however many operands.
@@ -337,33 +336,33 @@ sum: Op = define(Op(  # noqa: A001 -- the field's name
     "sum", ieee.sum, lambda y, *xs: (1.0,) * len(xs),
     "Sum of a sequence, correctly rounded.\n\n>>> sum([0.1] * 10)\n1.0",
     signature=lambda xs, start=None: tuple(xs) if start is None else (start, *xs),
-    looks=Looks(notation=lambda *xs: _listed("sum", xs)),
-    forms=Forms(summands=lambda *xs: ((), xs), javascript="sum"),
+    notation=Notation(text=lambda *xs: _listed("sum", xs)),
+    lowerings=Lowerings(summands=lambda *xs: ((), xs), javascript="sum"),
 ))
 dot: Op = define(Op(
     "dot", ieee.dot,
     lambda y, *xs: (*xs[len(xs) // 2 : len(xs) // 2 * 2], *xs[: len(xs) // 2], *(1.0,) * (len(xs) % 2)),
     "Sum of xs[i] * ys[i], plus a bias if there is one: a neuron.\n\n>>> dot([1, 2], [3, 4], 5)\n16.0",
     signature=lambda xs, ys, bias=None: _dot_operands(xs, ys, bias),
-    looks=Looks(notation=lambda *operands: _dot_text(operands)),
-    smooth=Smooth(rounding=rounding.dot),
-    forms=Forms(summands=lambda *operands: _dot_summands(operands), javascript="dot"),
+    notation=Notation(text=lambda *operands: _dot_text(operands)),
+    smoothness=Smoothness(rounding=rounding.dot),
+    lowerings=Lowerings(summands=lambda *operands: _dot_summands(operands), javascript="dot"),
 ))
 logsumexp: Op = define(Op(
     "logsumexp", ieee.logsumexp, lambda y, *xs: _logsumexp_partials(y, xs),
     "log of the sum of e**x over a sequence, without overflow.\n\n>>> logsumexp([1000, 0])\n1000.0",
     signature=lambda xs: _some("logsumexp", xs),
-    looks=Looks(notation=lambda *xs: _listed("logsumexp", xs)),
-    smooth=Smooth(rounding=rounding.logsumexp),
-    forms=Forms(formula=lambda *xs: _logsumexp_formula(xs), javascript="logsumexp"),
+    notation=Notation(text=lambda *xs: _listed("logsumexp", xs)),
+    smoothness=Smoothness(rounding=rounding.logsumexp),
+    lowerings=Lowerings(formula=lambda *xs: _logsumexp_formula(xs), javascript="logsumexp"),
 ))
 take: _Take = define(_Take(
     "take", ieee.take, _take_partials, TAKE,
     arities=range(2, sys.maxsize),
     signature=lambda xs, index: (index, *_some("take", xs)),
-    looks=Looks(notation=lambda index, *xs: f"take([{', '.join(xs)}], {index})"),
-    smooth=Smooth(convention="derivative 0 in the index"),
-    forms=Forms(
+    notation=Notation(text=lambda index, *xs: f"take([{', '.join(xs)}], {index})"),
+    smoothness=Smoothness(convention="derivative 0 in the index"),
+    lowerings=Lowerings(
         formula=lambda index, *xs: _take_formula(index, xs),
         chooses=True,
         javascript="(index, ...xs) => xs[index] ?? NaN",
@@ -454,8 +453,8 @@ _peak: Op = Op(
     "peak",
     lambda *xs: reduce(ieee.maximum, xs),
     lambda y, *xs: tuple([equal(x, y) for x in xs]),
-    looks=Looks("max"),
-    forms=Forms(formula=lambda *xs: reduce(maximum, xs), javascript="Math.max"),
+    notation=Notation("max"),
+    lowerings=Lowerings(formula=lambda *xs: reduce(maximum, xs), javascript="Math.max"),
 )
 
 
@@ -469,7 +468,7 @@ _cauchy: Op = Op(
     "cauchy",
     lambda x: 1.0 / math.hypot(1.0, x) / math.hypot(1.0, x),
     (lambda y, x: -2.0 * y * (where(y, x, 0.0) * y),),
-    forms=Forms(formula=lambda x: div(div(1.0, hypot(1.0, x)), hypot(1.0, x))),
+    lowerings=Lowerings(formula=lambda x: div(div(1.0, hypot(1.0, x)), hypot(1.0, x))),
 )
 
 
@@ -486,8 +485,8 @@ _sigmoid_slope: Op = Op(
     "sigmoid_slope",
     _logistic_density,
     (lambda y, x: -tanh(0.5 * x) * y,),
-    looks=Looks("sigmoid'"),
-    forms=Forms(formula=lambda x: _logistic_formula(exp(-abs(x)))),
+    notation=Notation("sigmoid'"),
+    lowerings=Lowerings(formula=lambda x: _logistic_formula(exp(-abs(x)))),
 )
 
 
@@ -500,21 +499,21 @@ _silu_slope: Op = Op(
     "silu_slope",
     lambda x: ieee.sigmoid(x) + ieee.silu(x) * ieee.sigmoid(-x),
     (_silu_curvature,),
-    looks=Looks("silu'"),
-    forms=Forms(formula=lambda x: sigmoid(x) + silu(x) * sigmoid(-x)),
+    notation=Notation("silu'"),
+    lowerings=Lowerings(formula=lambda x: sigmoid(x) + silu(x) * sigmoid(-x)),
 )
 
 _bell: Op = Op(
     "bell",
     lambda x: ieee.exp(-x * x),
     (lambda y, x: -2.0 * where(y, x, 0.0) * y,),
-    forms=Forms(formula=lambda x: exp(-x * x)),
+    lowerings=Lowerings(formula=lambda x: exp(-x * x)),
 )
 _normal: Op = Op(  # the normal distribution's density
     "normal",
     lambda x: INV_SQRT_2PI * ieee.exp(-0.5 * x * x),
     (lambda y, x: -where(y, x, 0.0) * y,),
-    forms=Forms(formula=lambda x: INV_SQRT_2PI * exp(-0.5 * x * x)),
+    lowerings=Lowerings(formula=lambda x: INV_SQRT_2PI * exp(-0.5 * x * x)),
 )
 
 
@@ -528,7 +527,7 @@ _normal_moment: Op = Op(
     "normal_moment",
     lambda x: x * (INV_SQRT_2PI * ieee.exp(-0.5 * x * x)),
     (_normal_moment_slope,),
-    forms=Forms(formula=lambda x: x * (INV_SQRT_2PI * exp(-0.5 * x * x))),
+    lowerings=Lowerings(formula=lambda x: x * (INV_SQRT_2PI * exp(-0.5 * x * x))),
 )
 
 # The first of two weights whose logits differ by `difference`: sigmoid(difference), to the bits of the softmax.
@@ -606,7 +605,7 @@ def _radial(
             partial(lambda c, i, j: [(c * i, i - 1, j + 2), (-c * (j + k), i + 1, j)]),
             partial(lambda c, i, j: [(c * j, i + 2, j - 1), (-c * (i + k), i, j + 1)]),
         ),
-        forms=Forms(formula=formula),
+        lowerings=Lowerings(formula=formula),
     )
 
 
@@ -656,7 +655,9 @@ def _some(name: str, xs: Iterable[Any]) -> tuple[Any, ...]:
 @overload
 def mean(xs: Iterable[SupportsFloat]) -> float: ...  # type: ignore[overload-overlap]  # it is narrower
 @overload
-def mean(xs: Iterable[Value | SupportsFloat]) -> Value: ...
+def mean(xs: Iterable[R | SupportsFloat]) -> R: ...
+@overload
+def mean(xs: Iterable[Operand]) -> Any: ...  # type: ignore[overload-cannot-match]  # as for `Op.__call__`
 def mean(xs: Iterable[Any]) -> Any:
     """Return the arithmetic mean of a sequence.
 
@@ -673,7 +674,9 @@ def mean(xs: Iterable[Any]) -> Any:
 @overload
 def softmax(xs: Iterable[SupportsFloat]) -> list[float]: ...  # type: ignore[overload-overlap]
 @overload
-def softmax(xs: Iterable[Value | SupportsFloat]) -> list[Value]: ...
+def softmax(xs: Iterable[R | SupportsFloat]) -> list[R]: ...
+@overload
+def softmax(xs: Iterable[Operand]) -> list[Any]: ...  # type: ignore[overload-cannot-match]
 def softmax(xs: Iterable[Any]) -> list[Any]:
     """Return exp(x_i) / sum_j exp(x_j) for each element of a sequence, without overflow.
 

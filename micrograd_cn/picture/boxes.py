@@ -129,7 +129,7 @@ def _is_in(group: Group | None, outer: Group) -> bool:
 def _sums_products(node: Value) -> bool:
     """Return whether the row of the node's operation says that it is a sum of products."""
     assert node.op is not None
-    return node.op.forms.summands is not None and bool(node.op.forms.summands(*node.parents)[0])
+    return node.op.lowerings.summands is not None and bool(node.op.lowerings.summands(*node.parents)[0])
 
 
 def _folded(group: Group | None, fold: str | None) -> Group | None:

@@ -116,7 +116,7 @@ def draw_dot(
 
 
 def _rows(node: Value, flow: Flow, words: dict[str, str], wrong: set[Value]) -> list[Text | tuple[Text, Text]]:
-    name = " = ".join(filter(None, [clean(node.label), drawn(node.op.looks.symbol) if node.op else ""]))
+    name = " = ".join(filter(None, [clean(node.label), drawn(node.op.notation.symbol) if node.op else ""]))
     rows: list[Text | tuple[Text, Text]] = [title(name)] if name.strip() else []
     rows.append(pair(words["data"], number(node.data)))
     if isinstance(node.op, Opaque) and (why := node.op.why(words)):

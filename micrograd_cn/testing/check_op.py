@@ -85,10 +85,10 @@ def _check(op: Op, reference: Reference, examples: int, partly: list[str]) -> di
     looked_at = list(special(op))
     for xs in looked_at:
         check_recording(op, xs, evaluated(op, xs)[1])
-    if op.smooth.kink is not None:
-        _check_kinks(op, op.smooth.kink)
+    if op.smoothness.kink is not None:
+        _check_kinks(op, op.smoothness.kink)
     _check_picture(op)
-    for index, row in _with_index(op) if op.forms.chooses else [((), op)]:
+    for index, row in _with_index(op) if op.lowerings.chooses else [((), op)]:
         known = partial(reference, *index) if reference and index else reference
         looked_at += [(*index, *xs) for xs in _over_the_domain(row, known, examples, partly)]
     return forms.compare(op, looked_at)
@@ -109,7 +109,7 @@ def _partials_after(op: Op, index: float, y: Any, *xs: Any) -> tuple[Any, ...]:
 
 def _check_kinks(op: Op, kink: Callable[..., float]) -> None:
     def blaming(*xs: float) -> float:
-        with blamed(op, xs, f"the kink of {op.name}", "OP.smooth.kink(XS)"):
+        with blamed(op, xs, f"the kink of {op.name}", "OP.smoothness.kink(XS)"):
             return kink(*xs)
 
     for xs in kinks(op, blaming):
@@ -167,13 +167,13 @@ def _over_the_domain(op: Op, reference: Reference, examples: int, partly: list[s
 
     drawn()
     if not any(compared):
-        raise failed(op, (), "nowhere in its domain could its derivatives be compared", "OP.smooth.domain")
+        raise failed(op, (), "nowhere in its domain could its derivatives be compared", "OP.smoothness.domain")
     return looked_at
 
 
 def _check_point(op: Op, xs: Point, reference: Reference, order: int, partly: list[str]) -> int:
     """Check one point of the domain; return the order to which derivatives could be compared there."""
-    with blamed(op, xs, f"the kink of {op.name}", "OP.smooth.kink(XS)"):
+    with blamed(op, xs, f"the kink of {op.name}", "OP.smoothness.kink(XS)"):
         if not is_smooth(op, xs):
             return 0
     y, partials = evaluated(op, xs)
@@ -201,7 +201,7 @@ def _check_point(op: Op, xs: Point, reference: Reference, order: int, partly: li
 
 def _check_reference(op: Op, xs: Point, y: float, partials: Sequence[float], expected: float) -> None:
     moved = [math.fabs(x * p) for x, p in zip(xs, partials, strict=True)]
-    stated = op.smooth.rounding(y, *xs)[0] if op.smooth.rounding else 0.0
+    stated = op.smoothness.rounding(y, *xs)[0] if op.smoothness.rounding else 0.0
     allowed = (1e-12 + 1e-15 * stated) * math.fabs(expected) + 1e-15 * math.fsum(filter(math.isfinite, moved))
     if not (same(y, expected) or (math.isfinite(expected) and math.fabs(y - expected) <= allowed + 1e-300)):
         raise failed(op, xs, f"its value is {y}, the reference gives {expected}", "OP.forward(XS)")

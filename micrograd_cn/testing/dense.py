@@ -45,13 +45,13 @@ def dense_intervals(op: Op) -> tuple[tuple[Interval, ...], ...]:
     ((((1.3, 1.35),),), ((),))
     """
     count = few(op, range(1, 5))[-1]
-    found: list[dict[Interval, float]] = [{} for _ in op.smooth.domain]
-    insides = [inside(op.smooth.domain[slot % len(op.smooth.domain)], 3.0) for slot in range(count)]
+    found: list[dict[Interval, float]] = [{} for _ in op.smoothness.domain]
+    insides = [inside(op.smoothness.domain[slot % len(op.smoothness.domain)], 3.0) for slot in range(count)]
     others = [low + (high - low) / (1.6 + slot) for slot, (low, high) in enumerate(insides)]  # no two alike
     for slot in range(count):
-        domain = op.smooth.domain[slot % len(op.smooth.domain)]
+        domain = op.smoothness.domain[slot % len(op.smoothness.domain)]
         suspicious = _found(_sampler(op, slot, others), _grid(domain), _has_kink(op, slot, others))
-        found[slot % len(op.smooth.domain)].update(suspicious)
+        found[slot % len(op.smoothness.domain)].update(suspicious)
     return tuple([tuple(sorted(sorted(each, key=each.__getitem__)[-MOST:])) for each in found])
 
 
@@ -81,11 +81,11 @@ def _has_kink(op: Op, slot: int, others: list[float]) -> Callable[[Interval], bo
     """Return whether an interval has a kink, a jump or a pole in it: no point is drawn there."""
 
     def has_kink(interval: Interval) -> bool:
-        if op.smooth.kink is None:
+        if op.smoothness.kink is None:
             return False
         low, high = interval
         xs = [high, *[low + (high - low) * (math.sqrt(k) % 1.0) for k in range(1, 20)]]  # of no period
-        kinks = [op.smooth.kink(*others[:slot], x, *others[slot + 1 :]) for x in xs]
+        kinks = [op.smoothness.kink(*others[:slot], x, *others[slot + 1 :]) for x in xs]
         return not (all(kink > 0.0 for kink in kinks) or all(kink < 0.0 for kink in kinks))
 
     return has_kink

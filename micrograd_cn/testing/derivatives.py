@@ -110,7 +110,7 @@ def check_shared(op: Op, xs: Point) -> None:
 
 
 def _check_shared_in(op: Op, xs: Point, slots: Sequence[int]) -> None:
-    inner = [inside(interval, FAR) for interval in op.smooth.domain]
+    inner = [inside(interval, FAR) for interval in op.smoothness.domain]
     fits = all(low <= x <= high for x, (low, high) in zip(xs, cycle(inner)))
     if not (fits and is_smooth(op, xs)):
         return

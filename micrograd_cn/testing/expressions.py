@@ -85,7 +85,7 @@ class Expression:
                 for i in operands
             ]
             text = op.text(*texts)
-            if not op.looks.precedence:
+            if not op.notation.precedence:
                 text = called[op] + text.removeprefix(op.name)
                 (imports if _is_public(op) else own).add(op)
             names.append(_free(f"v{len(names)}", taken))
@@ -167,7 +167,7 @@ def expressions(
     if not table or max_inputs < 1 or max_steps < 1:
         raise ValueError(f"expressions() of {len(table)} operations, {max_inputs} inputs and {max_steps} steps")
     low, high = bounds("expressions", min_value, max_value)
-    usable = [op for op in table if any(a < high and low < b for a, b in op.smooth.domain)]
+    usable = [op for op in table if any(a < high and low < b for a, b in op.smoothness.domain)]
     if not usable:
         names = ", ".join(op.name for op in table)
         raise ValueError(f"expressions: no number from {min_value} to {max_value} is in the domain of {names}")
@@ -190,13 +190,13 @@ def _recipe(op: Op, interval: Interval) -> SearchStrategy[Recipe]:
     """Return a strategy for a step whose operands are yet to be chosen, with a number for each that may become one."""
     st = _st()
     operands = []
-    for domain, dense in zip(op.smooth.domain, dense_intervals(op), strict=True):
+    for domain, dense in zip(op.smoothness.domain, dense_intervals(op), strict=True):
         number = reals(*interval, domain, dense)
         operands.append(st.tuples(st.integers(0, CHOICES - 1), st.none() if number.is_empty else number))
     tuples = []
     for n in few(op, COUNTS):
         chosen = [*itertools.islice(itertools.cycle(operands), n)]
-        if op.forms.chooses:
+        if op.lowerings.chooses:
             chosen[0] = st.tuples(st.just(0), st.integers(0, n - 2).map(float))
         tuples.append(st.tuples(*chosen))
     return st.tuples(st.just(op), st.sampled_from(range(len(tuples))).flatmap(tuples.__getitem__))  # type: ignore[no-any-return]
@@ -206,9 +206,9 @@ def _tame(op: Op, choices: tuple[tuple[int, float | None], ...], low: float, hig
     """Return the recipe with small numbers, for operations that the numbers drawn did not suit."""
     tame = []
     for i, (choice, x) in enumerate(choices):
-        a, b = inside(op.smooth.domain[i % len(op.smooth.domain)], NEAR)
+        a, b = inside(op.smoothness.domain[i % len(op.smoothness.domain)], NEAR)
         small = min(max((2.0, 1.0, NEAR)[i % 3], a, low), b, high)
-        tame.append((choice, x if x is None or (op.forms.chooses and i == 0) else small))
+        tame.append((choice, x if x is None or (op.lowerings.chooses and i == 0) else small))
     return op, tuple(tame)
 
 
@@ -219,14 +219,14 @@ def _nodes(recipes: list[Recipe], max_inputs: int) -> list[Node]:
     for op, choices in recipes:
         operands: list[Node | float] = []
         new: list[Node] = []
-        for (choice, x), domain in zip(choices, itertools.cycle(op.smooth.domain)):
+        for (choice, x), domain in zip(choices, itertools.cycle(op.smoothness.domain)):
             fitting = [node for node in [*nodes, *new] if fits(node, domain)]
             room = x is not None and len(inputs) + len(new) < max_inputs
             chosen: Node | float | None
-            if (operands or op.forms.chooses) and choice < 2:
+            if (operands or op.lowerings.chooses) and choice < 2:
                 chosen = x
             elif room and (choice > 8 or not fitting):
-                chosen = input_node(x, len(inputs) + len(new), domain, op.smooth.kink is not None)  # type: ignore[arg-type]
+                chosen = input_node(x, len(inputs) + len(new), domain, op.smoothness.kink is not None)  # type: ignore[arg-type]
             elif fitting:  # the latest result often, so that graphs grow deep
                 chosen = fitting[-1 - max(0, choice - 5) % len(fitting)]
             else:

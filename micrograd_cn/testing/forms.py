@@ -52,8 +52,8 @@ def compare(op: Op, points: Iterable[Point]) -> dict[str, str]:
         AssertionError: a form gives something else, or raises; it is named with the field that it is made from.
 
     >>> from micrograd_cn import Op, cos, sin
-    >>> from micrograd_cn.ops.traits import Forms
-    >>> own = Op("own", lambda x: cos(x), (lambda y, x: -sin(x),), forms=Forms(lambda x: sin(x)))
+    >>> from micrograd_cn.ops.traits import Lowerings
+    >>> own = Op("own", lambda x: cos(x), (lambda y, x: -sin(x),), lowerings=Lowerings(lambda x: sin(x)))
     >>> compare(own, [(0.5,)])  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     AssertionError: check_op of own at 0.5: the formula gives 0.479425538604203, not 0.8775825618903728
@@ -107,19 +107,25 @@ def forms(op: Op, *xs: float) -> dict[str, tuple[float, ...] | str]:
 
 def forms_of(op: Op) -> list[Form]:
     """Return the forms that there may be."""
-    other = "formula" if op.forms.formula else "summands" if op.forms.summands else "forward"
-    several = "summands" if op.forms.summands else ""
+    other = "formula" if op.lowerings.formula else "summands" if op.lowerings.summands else "forward"
+    several = "summands" if op.lowerings.summands else ""
     found = []
-    if op.forms.formula:
+    if op.lowerings.formula:
         found.append(Form("formula", "", _formula))
-    if op.forms.summands:
+    if op.lowerings.summands:
         found.append(Form("sum of its summands", "", _summands))
-    symbol = op.looks.symbol if op.looks.precedence else ""
+    symbol = op.notation.symbol if op.notation.precedence else ""
     return [
         *found,
-        Form("JavaScript form", _field("javascript", op.forms.javascript, other), _javascript),
-        Form("machine code", _field("machine", "" if several else op.forms.machine, several or other), _machine_code),
-        Form("numpy form", _field("symbol" if symbol else "array", symbol or op.forms.array, several or other), _numpy),
+        Form("JavaScript form", _field("javascript", op.lowerings.javascript, other), _javascript),
+        Form(
+            "machine code", _field("machine", "" if several else op.lowerings.machine, several or other), _machine_code
+        ),
+        Form(
+            "numpy form",
+            _field("symbol" if symbol else "array", symbol or op.lowerings.array, several or other),
+            _numpy,
+        ),
     ]
 
 
@@ -135,14 +141,14 @@ def _row(op: Op, xs: Point) -> tuple[float, ...]:
 
 
 def _formula(op: Op, points: Sequence[Point]) -> Results:
-    assert op.forms.formula
-    return [(_at(xs, op.forms.formula),) for xs in points]
+    assert op.lowerings.formula
+    return [(_at(xs, op.lowerings.formula),) for xs in points]
 
 
 def _summands(op: Op, points: Sequence[Point]) -> Results:
     def total(*xs: float) -> float:
-        assert op.forms.summands
-        pairs, terms = op.forms.summands(*xs)
+        assert op.lowerings.summands
+        pairs, terms = op.lowerings.summands(*xs)
         return reduce(add, [*terms, *(a * b for a, b in pairs)], 0.0)
 
     return [(_at(xs, total),) for xs in points]
@@ -241,7 +247,7 @@ def _numpy(op: Op, points: Sequence[Point]) -> Results:
 def _scale(op: Op, xs: Point, true: tuple[float, ...], slot: int) -> tuple[float, float]:
     """Return the size of what is rounded, and how exact the row says that it is, in units of 1e-15."""
     moved = [] if slot else map(math.fabs, map(mul, xs, true[1:]))
-    stated = op.smooth.rounding(true[0], *xs)[slot] if op.smooth.rounding else 0.0
+    stated = op.smoothness.rounding(true[0], *xs)[slot] if op.smoothness.rounding else 0.0
     return math.fsum(filter(math.isfinite, moved)), stated
 
 

@@ -293,7 +293,7 @@ def _stands_still(node: Value) -> bool:
 
 def _is_of_table(node: Value) -> bool:
     assert node.op is not None
-    return node.op.smooth.rounding is not None or OPS.get(node.op.name) is node.op
+    return node.op.smoothness.rounding is not None or OPS.get(node.op.name) is node.op
 
 
 def _last_bits(node: Value, moved: Value | None = None) -> float:
@@ -302,8 +302,8 @@ def _last_bits(node: Value, moved: Value | None = None) -> float:
     assert op is not None
     last_bit = math.ulp(node.data)
     xs = [parent.data for parent in node.parents]
-    if op.smooth.rounding is not None:
-        stated = 1e-15 * op.smooth.rounding(node.data, *xs)[0] * math.fabs(node.data)
+    if op.smoothness.rounding is not None:
+        stated = 1e-15 * op.smoothness.rounding(node.data, *xs)[0] * math.fabs(node.data)
         return max(last_bit, stated) if math.isfinite(stated) else last_bit
     if _is_of_table(node):
         return last_bit

@@ -29,7 +29,7 @@ CELLS = 200  # steps in which kinks are looked for along an operand
 
 def domain(op: Op, slot: int) -> tuple[float, float]:
     """Return the open interval of an operand."""
-    return op.smooth.domain[slot % len(op.smooth.domain)]
+    return op.smoothness.domain[slot % len(op.smoothness.domain)]
 
 
 def special(op: Op) -> Iterator[Point]:

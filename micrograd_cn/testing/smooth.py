@@ -67,10 +67,10 @@ def is_smooth(op: Op, xs: Sequence[float]) -> bool:
     >>> is_smooth(relu, [0.04]), is_smooth(relu, [0.06])
     (False, True)
     """
-    if op.smooth.kink is None:
+    if op.smoothness.kink is None:
         return True
-    here = op.smooth.kink(*xs)
-    around = [op.smooth.kink(*xs[:i], x + d, *xs[i + 1 :]) for i, x in enumerate(xs) for d in (-MARGIN, MARGIN)]
+    here = op.smoothness.kink(*xs)
+    around = [op.smoothness.kink(*xs[:i], x + d, *xs[i + 1 :]) for i, x in enumerate(xs) for d in (-MARGIN, MARGIN)]
     unmoved = here != 0.0 and all(there == here for there in around)
     return unmoved or (math.fabs(here) >= MARGIN and all(there * here > 0.0 for there in around))
 
@@ -92,16 +92,16 @@ def smooth_step(op: Op, operands: list[Node | float], inputs: list[Node]) -> Nod
     columns = max(len(x.beside) for x in moving.values())
     near = [[x.at(k) if isinstance(x, Node) else x for x in operands] for k in range(columns)]
     errors = {i: max(x.noise, 2.0 * math.ulp(x.here)) for i, x in moving.items()}
-    if op.smooth.kink:
-        here = op.smooth.kink(*xs)
+    if op.smoothness.kink:
+        here = op.smoothness.kink(*xs)
         away = 0.5 * math.fabs(here)  # at half the way, it is seen that no kink is reached
-        if not (away > CLOSEST and all(math.fabs(op.smooth.kink(*there) - here) <= away for there in near)):
+        if not (away > CLOSEST and all(math.fabs(op.smoothness.kink(*there) - here) <= away for there in near)):
             return None
     y = op.forward(*xs)
     beside = [y if there == xs else op.forward(*there) for there in near]
     if not all(math.isfinite(z) and (z == 0.0 or math.fabs(z) >= LEAST) for z in (y, *beside)):
         return None
-    noise = math.ulp(y) + (1e-15 * op.smooth.rounding(y, *xs)[0] * math.fabs(y) if op.smooth.rounding else 0.0)
+    noise = math.ulp(y) + (1e-15 * op.smoothness.rounding(y, *xs)[0] * math.fabs(y) if op.smoothness.rounding else 0.0)
     for i, error in errors.items():
         noise += max(math.fabs(_forward(op, xs, i, xs[i] + e) - y) for e in (-error, error))
     above = functools.reduce(operator.or_, [x.inputs for x in moving.values()])

@@ -118,7 +118,7 @@ def operators(arity: int) -> dict[str, Op]:
     >>> list(operators(1)), list(operators(2))
     (['-'], ['+', '-', '*', '/', '**'])
     """
-    return {op.looks.symbol: op for op in OPS.values() if op.looks.precedence and op.arity == arity}
+    return {op.notation.symbol: op for op in OPS.values() if op.notation.precedence and op.arity == arity}
 
 
 class _Token(NamedTuple):
@@ -226,7 +226,7 @@ class _Reader:
         elif token.text == "+":
             return True
         elif token.text in self.prefix:
-            bracket.operators.append((self.prefix[token.text].looks.precedence, self.prefix[token.text]))
+            bracket.operators.append((self.prefix[token.text].notation.precedence, self.prefix[token.text]))
             return True
         elif token.text == "(":
             self.open.append(_Bracket(token))
@@ -279,8 +279,8 @@ class _Reader:
             if isinstance(bracket.operands[-1], list):
                 self.fail("parse_list", token)
             op = self.infix[token.text]
-            bracket.reduce(op.looks.precedence + op.looks.right_associative)
-            bracket.operators.append((op.looks.precedence, op))
+            bracket.reduce(op.notation.precedence + op.notation.right_associative)
+            bracket.operators.append((op.notation.precedence, op))
             return True
         if token.text == ",":
             if not bracket.several:

@@ -94,10 +94,10 @@ def expand(op: Op, *operands: Term | float) -> Any:
     >>> str(expand(relu, Term("x")))
     'where(less(x, 0.0), 0.0, x)'
     """
-    if op.forms.summands and not op.forms.formula:
-        pairs, terms = op.forms.summands(*operands)
+    if op.lowerings.summands and not op.lowerings.formula:
+        pairs, terms = op.lowerings.summands(*operands)
         return reduce(add, [*terms, *(a * b for a, b in pairs)], 0.0)
-    return trace(op.forms.formula or op.forward, *operands, of=op)
+    return trace(op.lowerings.formula or op.forward, *operands, of=op)
 
 
 Operand: TypeAlias = int | float

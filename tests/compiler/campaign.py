@@ -65,14 +65,14 @@ class Noisy(Operators):
 
     @staticmethod
     def _record(op: Op, operands: Sequence[Any]) -> Noisy:
-        own = not (op.forms.machine or op.forms.summands or op.forms.formula) and OPS.get(op.name) is not op
+        own = not (op.lowerings.machine or op.lowerings.summands or op.lowerings.formula) and OPS.get(op.name) is not op
         if own:
             found = op.forward(*operands)
             return found if isinstance(found, Noisy) else Noisy(number(found))
         xs = [x.data if isinstance(x, Noisy) else number(x) for x in operands]
         y = op.forward(*xs)
-        if op.forms.summands:
-            pairs, terms = op.forms.summands(*xs)
+        if op.lowerings.summands:
+            pairs, terms = op.lowerings.summands(*xs)
             finite = [(a, b) for a, b in (*pairs, *((1.0, t) for t in terms)) if math.isfinite(a) and math.isfinite(b)]
             if sum([abs(a * b) for a, b in finite]) == inf:  # it may overflow on its way, in any order
                 return Noisy(Noisy.rng.choice([y, 1e308, inf, -inf, nan]))
@@ -80,14 +80,14 @@ class Noisy(Operators):
             return Noisy(y)
         bits = 1.0 if op.name in ("add", "sub", "mul", "div") else 8.0
         size = abs(y)
-        if op.forms.summands:
-            pairs, terms = op.forms.summands(*xs)
+        if op.lowerings.summands:
+            pairs, terms = op.lowerings.summands(*xs)
             known = [*(a * b for a, b in pairs), *terms]
             size, bits = min(sum([abs(t) for t in known]), MOST), 2.0 + 0.5 * len(known)
             if abs(y) <= bits * EPS * size and Noisy.rng.random() < 0.3:  # term by term, all of it may be lost
                 return Noisy(0.0)
-        elif op.smooth.rounding is not None:
-            told = op.smooth.rounding(y, *xs)[0]
+        elif op.smoothness.rounding is not None:
+            told = op.smoothness.rounding(y, *xs)[0]
             bits += 5.0 * told if math.isfinite(told) else 0.0
         return Noisy(y + disturbance(size, bits))
 
@@ -122,8 +122,8 @@ def noisy(graph: Graph, row: Sequence[float]) -> tuple[list[float], list[float],
                 continue
             d = partial.data if isinstance(partial, Noisy) else float(partial)
             part = upstream * d
-            if op.smooth.rounding is not None and op.arity is not None and math.isfinite(part):
-                told = op.smooth.rounding(
+            if op.smoothness.rounding is not None and op.arity is not None and math.isfinite(part):
+                told = op.smoothness.rounding(
                     nodes[i].data, *[nodes[j].data if isinstance(j, int) else j for j in operands]
                 )
                 bits = told[slot + 1] if len(told) > slot + 1 else 0.0

@@ -16,7 +16,7 @@ from micrograd_cn.derivatives.tree import flatten
 from micrograd_cn.engine import constant, record
 from micrograd_cn.losses import cross_entropy
 from micrograd_cn.nn import MLP
-from micrograd_cn.ops.traits import Forms
+from micrograd_cn.ops.traits import Lowerings
 from micrograd_cn.optim import Adam, Optimizer
 
 from .c_files import HAS_C, KINDS, File, compiled, files, library
@@ -510,15 +510,15 @@ OWN = {
 def test_rows_of_ones_own(tmp_path):
     x, y = Value(1.0), Value(2.0)
     rows = [
-        *(Op(f"own_{name}", f, (None, None), forms=Forms(machine=f"fcmp {name}")) for name, f in OWN.items()),
-        Op("smaller", min, (None, None), forms=Forms(machine="llvm.minnum")),
+        *(Op(f"own_{name}", f, (None, None), lowerings=Lowerings(machine=f"fcmp {name}")) for name, f in OWN.items()),
+        Op("smaller", min, (None, None), lowerings=Lowerings(machine="llvm.minnum")),
         Op(
             "cube_root",
             lambda x: math.copysign(abs(x) ** (1 / 3), x),
             (lambda y, x: 1.0 / (3.0 * y * y),),
-            forms=Forms(machine="cbrt"),
+            lowerings=Lowerings(machine="cbrt"),
         ),
-        Op("down", math.floor, (None,), forms=Forms(machine="llvm.floor")),
+        Op("down", math.floor, (None,), lowerings=Lowerings(machine="llvm.floor")),
         Op("square", lambda x: x * x, (lambda y, x: 2.0 * x,)),
     ]
     file = compiled(compile([op(*[x, y][: op.arity]) for op in rows], [x, y]), tmp_path)
@@ -527,7 +527,7 @@ def test_rows_of_ones_own(tmp_path):
         assert file.forward([], point) == pytest.approx(expected, rel=1e-15)
     for point in product([1.0, 2.0, math.nan], repeat=2):
         assert file.forward([], list(point))[: len(OWN)] == [float(f(*point)) for f in OWN.values()]
-    strange = Op("strange", lambda x: x, (lambda y, x: 1.0,), forms=Forms(machine="bessel"))
+    strange = Op("strange", lambda x: x, (lambda y, x: 1.0,), lowerings=Lowerings(machine="bessel"))
     with pytest.raises(
         ValueError, match=r"'strange' has the machine form 'bessel', which is no function of C99's math\.h"
     ):

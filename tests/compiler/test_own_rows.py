@@ -8,7 +8,7 @@ import micrograd_cn as mc
 from micrograd_cn import Op, Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.engine import record
-from micrograd_cn.ops.traits import Forms
+from micrograd_cn.ops.traits import Lowerings
 from micrograd_cn.text.formula import Term
 
 from .common import assert_like_eager
@@ -22,7 +22,7 @@ def test_an_own_row_compiles_if_it_is_written_in_rows(code):
         "bent",
         lambda x: x if x > 0.0 else 0.0,
         (lambda y, x: mc.step(x),),
-        forms=Forms(formula=lambda x: mc.where(mc.step(x), x, 0.0)),
+        lowerings=Lowerings(formula=lambda x: mc.where(mc.step(x), x, 0.0)),
     )
     assert_like_eager(lambda x: bent(w * x), [Value(1.0)], [w], [[1.0], [-2.0]])
 
@@ -32,7 +32,7 @@ def test_an_own_sum_of_two_may_have_a_number_beside_it(code):
         "twice_and",
         lambda a, b: 2.0 * a + b,
         (lambda *_: 2.0, lambda *_: 1.0),
-        forms=Forms(summands=lambda a, b: ((), (a, a, b))),
+        lowerings=Lowerings(summands=lambda a, b: ((), (a, a, b))),
     )
     w = Value(3.0)
     assert_like_eager(lambda x: row(w * x, 2.0) + row(w, x * x), [Value(1.0)], [w], [[1.0], [-2.0]])
@@ -42,7 +42,7 @@ def test_an_own_formula_may_take_one_of_many(code):
     def value(x, i):
         return mc.take([x * k for k in range(1, 9)], i)
 
-    row = Op("chosen", value, (lambda y, x, i: 1.0 + i, lambda y, x, i: 0.0 * x), forms=Forms(formula=value))
+    row = Op("chosen", value, (lambda y, x, i: 1.0 + i, lambda y, x, i: 0.0 * x), lowerings=Lowerings(formula=value))
     w = Value(3.0)
     assert_like_eager(
         lambda x, i: record(row, (w * x, i)), [Value(1.0), Value(2.0)], [w], [[1.0, 0.0], [-2.0, 7.0], [0.5, 3.0]]
@@ -76,7 +76,7 @@ def test_an_own_row_that_cannot_be_compiled_is_named(row):
     ],
 )
 def test_a_mistake_in_an_own_row_names_it(options, message):
-    row = Op("odd", lambda x: 1.0, (lambda y, x: 0.0,), forms=Forms(**options))
+    row = Op("odd", lambda x: 1.0, (lambda y, x: 0.0,), lowerings=Lowerings(**options))
     with pytest.raises(TypeError, match=message):
         compile(record(row, (Value(2.0),)), [])
 
@@ -84,7 +84,7 @@ def test_a_mistake_in_an_own_row_names_it(options, message):
 def test_partials_that_cannot_be_compiled_name_the_row():
     for partial in (lambda y, x: None if isinstance(x, Term) else 1.0, lambda y, x: (1.0, 2.0)):
         program = compile(
-            record(Op("odd", lambda x: x, (partial,), forms=Forms(formula=lambda x: x)), (Value(2.0),)), []
+            record(Op("odd", lambda x: x, (partial,), lowerings=Lowerings(formula=lambda x: x)), (Value(2.0),)), []
         )
         with pytest.raises(TypeError, match=r"odd.* in its partials"):
             program.backward([[]])
@@ -95,7 +95,7 @@ def test_partials_that_cannot_be_compiled_name_the_row():
     [("nosuch", 1), ("kernel0", 1), ("totals", 2), ("gradient", 1), ("frem", 2), ("llvm.flor", 1), ("llvm.sqrt", 2)],
 )
 def test_an_own_row_with_an_unknown_machine_form_is_refused(code, form, count):
-    row = Op("odd_one", lambda *xs: xs[0], (lambda *_: 1.0,) * count, forms=Forms(machine=form))
+    row = Op("odd_one", lambda *xs: xs[0], (lambda *_: 1.0,) * count, lowerings=Lowerings(machine=form))
     within = Op("outer", lambda *xs: row(*xs) * 2.0, (lambda *_: 2.0,) * count)
     x, w = Value(2.0), Value(3.0)
     for odd in (row, within):
@@ -106,16 +106,20 @@ def test_an_own_row_with_an_unknown_machine_form_is_refused(code, form, count):
 
 def test_an_own_row_is_written_in_python_by_its_formula():
     w, x = Value(2.0), Value(3.0)
-    cosine = Op("cosine", math.cos, (lambda y, x: -mc.sin(x),), forms=Forms(formula=mc.cos.forward, machine="cos"))
+    cosine = Op(
+        "cosine", math.cos, (lambda y, x: -mc.sin(x),), lowerings=Lowerings(formula=mc.cos.forward, machine="cos")
+    )
     with pytest.raises(TypeError, match=r"'cosine' is not written in the table"):
         compile(record(cosine, (w * x,)), [x]).source("python")
-    cosine = Op("cosine", math.cos, (lambda y, x: -mc.sin(x),), forms=Forms(formula=lambda x: mc.cos(x), machine="cos"))
+    cosine = Op(
+        "cosine", math.cos, (lambda y, x: -mc.sin(x),), lowerings=Lowerings(formula=lambda x: mc.cos(x), machine="cos")
+    )
     text = compile(record(cosine, (w * x,)), [x]).source("python")
     assert "xp.cos(" in text
     assert "cosine" not in text
 
 
 def test_an_own_row_may_have_any_intrinsic(code):
-    row = Op("whole", lambda x: float(math.floor(x)), (lambda y, x: 0.0,), forms=Forms(machine="llvm.floor"))
+    row = Op("whole", lambda x: float(math.floor(x)), (lambda y, x: 0.0,), lowerings=Lowerings(machine="llvm.floor"))
     x = Value(2.0)
     assert compile(record(row, (x,)), [x]).forward([[2.5], [-0.5]]) == [2.0, -1.0]

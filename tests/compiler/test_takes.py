@@ -12,7 +12,7 @@ import micrograd_cn as mc
 from micrograd_cn import Op, Value, gradients
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.losses import cross_entropy, nll_loss
-from micrograd_cn.ops.traits import Forms
+from micrograd_cn.ops.traits import Lowerings
 from micrograd_cn.optim import SGD
 
 from .common import assert_like_eager, close, eager, in_turn, lanes, python
@@ -163,7 +163,7 @@ def test_an_operation_of_ones_own_may_choose(code):
         "own",
         lambda index, *xs: dict(enumerate(xs)).get(index, nan),
         lambda y, index, *xs: (None, *[mc.equal(index, float(k)) for k in range(len(xs))]),
-        forms=Forms(chooses=True),
+        lowerings=Lowerings(chooses=True),
     )
     twice = Op(
         "twice",

@@ -238,7 +238,7 @@ def test_a_class_that_keeps_local_derivatives_in_the_place_of_names():
     compare_gradients(y)
     assert read(product).op.name == "mul"  # the only row with this value and these derivatives
     relu = read(MicroGPT(3.0).relu())
-    assert (relu.op.looks.symbol, relu.partials) == ("", (1.0,))  # abs, leaky_relu and others have them too
+    assert (relu.op.notation.symbol, relu.partials) == ("", (1.0,))  # abs, leaky_relu and others have them too
     assert "?" not in draw_dot(y, lang="en", legend=False).source
     wrong = Kept(6.0, (a, b), (1.0, 1.0))
     wrong.grad, a.grad, b.grad = 1.0, 1.0, 1.0

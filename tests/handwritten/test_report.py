@@ -274,7 +274,7 @@ def test_a_kink_is_no_mistake_without_a_word():
     x = planted("ReLU", 0, lambda right, x: 1.0)(0.0)
     y = x.relu()
     right(y)
-    assert f"it is at a kink, where we choose {relu.smooth.convention}" in message(y)
+    assert f"it is at a kink, where we choose {relu.smoothness.convention}" in message(y)
 
 
 def test_closures_of_one_operation():

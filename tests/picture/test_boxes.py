@@ -8,7 +8,7 @@ import pytest
 from micrograd_cn import Op, Value, draw_dot
 from micrograd_cn.graph.scopes import Group
 from micrograd_cn.nn import MLP, Neuron
-from micrograd_cn.ops.traits import Forms
+from micrograd_cn.ops.traits import Lowerings
 from micrograd_cn.picture.boxes import readable_flow
 
 from .svg import parsed
@@ -136,7 +136,7 @@ def test_a_constant_that_enters_any_sum_of_products_is_no_part_of_the_neuron():
     own = Op("own", lambda w, x, b: w * x + b, (lambda y, w, x, b: x, lambda y, w, x, b: w, lambda y, w, x, b: 1.0))
     shown = {}
     for summands in (None, lambda w, x, b: ([(w, x)], [b])):
-        own.forms = Forms(summands=summands)
+        own.lowerings = Lowerings(summands=summands)
         group = Group("neuron")
         w, b = Value(2, "w"), Value(1, "b")
         y = own(w, 3.0, b) * 0.5

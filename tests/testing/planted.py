@@ -4,7 +4,7 @@ import math
 
 import micrograd_cn as mc
 from micrograd_cn import Op, Value
-from micrograd_cn.ops.traits import Smooth
+from micrograd_cn.ops.traits import Smoothness
 
 # Each must be found by `check_op`, and by a property test with the ci profile's examples.
 
@@ -39,7 +39,9 @@ NOISY = {  # right, though they lose digits on the way, or are large, small, or 
         "own",
         lambda x: 0.5 * (1 + mc.erf(x * 0.5**0.5)),
         (lambda y, x: (2 * math.pi) ** -0.5 * mc.exp(-0.5 * x * x),),
-        smooth=Smooth(domain=((-5.0, math.inf),)),  # below, it is a stair of wide steps: at -8 they are 0.01 wide
+        smoothness=Smoothness(
+            domain=((-5.0, math.inf),)
+        ),  # below, it is a stair of wide steps: at -8 they are 0.01 wide
     ),
     "1-erf": Op("own", lambda x: 1 - mc.erf(x), (lambda y, x: -2 * math.pi**-0.5 * mc.exp(-x * x),)),
     "exp-1": Op("own", lambda x: mc.exp(x) - 1, (lambda y, x: mc.exp(x),)),
@@ -55,7 +57,7 @@ NOISY = {  # right, though they lose digits on the way, or are large, small, or 
     "large": Op("own", lambda x: 1e7 * (2 + mc.sin(x)), (lambda y, x: 1e7 * mc.cos(x),)),
     "small": Op("own", lambda x: 1e-20 * mc.sin(x), (lambda y, x: 1e-20 * mc.cos(x),)),
     "fast": Op("own", lambda x: mc.sin(50 * x), (lambda y, x: 50 * mc.cos(50 * x),)),
-    "far": Op("own", mc.log, (lambda y, x: mc.div(1.0, x),), smooth=Smooth(domain=((1e15, math.inf),))),
+    "far": Op("own", mc.log, (lambda y, x: mc.div(1.0, x),), smoothness=Smoothness(domain=((1e15, math.inf),))),
     "poles": Op(
         "own",
         lambda a, b: mc.div(a, b) + mc.div(b, a),
@@ -63,6 +65,6 @@ NOISY = {  # right, though they lose digits on the way, or are large, small, or 
             lambda y, a, b: mc.div(1.0, b) - mc.div(b, a * a),
             lambda y, a, b: mc.div(1.0, a) - mc.div(a, b * b),
         ),
-        smooth=Smooth(kink=lambda a, b: a * b),
+        smoothness=Smoothness(kink=lambda a, b: a * b),
     ),
 }

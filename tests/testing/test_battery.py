@@ -9,7 +9,7 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Op
-from micrograd_cn.ops.traits import Smooth
+from micrograd_cn.ops.traits import Smoothness
 from micrograd_cn.testing import GradientMismatch, PartlyCompared, check_op
 from micrograd_cn.testing.op_points import near_ends, special, spread
 
@@ -46,7 +46,7 @@ def test_a_row_is_checked_at_special_values_at_kinks_in_its_picture_over_its_dom
         done.clear()
         points = [repr(xs) for xs in special(op)]
         assert _check(op, math.tanh, 7, ["partly"]) == {"told": [*points, "(0.5,)"]}
-        kinks = [("kinks", op.smooth.kink)] if op is mc.relu else []
+        kinks = [("kinks", op.smoothness.kink)] if op is mc.relu else []
         assert done == [*[(xs, xs) for xs in points], *kinks, "picture", (op, math.tanh, 7, ["partly"])]
 
 
@@ -315,7 +315,7 @@ def absolute(at_kink):
     def partial(y, x):
         return mc.where(x - 2.3, mc.step(x - 2.3) - mc.step(2.3 - x), at_kink)
 
-    return Op("own", lambda x: mc.abs(x - 2.3), (partial,), smooth=Smooth(kink=lambda x: x - 2.3))
+    return Op("own", lambda x: mc.abs(x - 2.3), (partial,), smoothness=Smoothness(kink=lambda x: x - 2.3))
 
 
 def test_a_derivative_at_a_kink_is_between_those_of_the_sides():

@@ -10,7 +10,7 @@ from mpmath import mp, mpf
 
 import micrograd_cn as mc
 from micrograd_cn import OPS, Op, Value
-from micrograd_cn.ops.traits import Forms, Smooth
+from micrograd_cn.ops.traits import Lowerings, Smoothness
 from micrograd_cn.testing import GradientMismatch, PartlyCompared, check_op, expressions
 
 from ..references import REFERENCES
@@ -42,10 +42,16 @@ def test_the_battery_finds_a_planted_mistake(op):
         ),
         (Op("bad", lambda x: 1, (lambda y, x: 0.0,)), "bad at 0.0: bad.forward gave int 1, not a float"),
         (Op("bad", lambda *xs: math.fsum(xs) if math.inf not in xs else math.inf, lambda y, *xs: (1.0,)), "bad"),
-        (Op("bad", lambda x: mc.relu(x), (lambda y, x: 2.0 * mc.step(x),), smooth=Smooth(kink=lambda x: x)), "bad"),
+        (
+            Op("bad", lambda x: mc.relu(x), (lambda y, x: 2.0 * mc.step(x),), smoothness=Smoothness(kink=lambda x: x)),
+            "bad",
+        ),
         (
             Op(
-                "bad", lambda x: mc.abs(x), (lambda y, x: 1.0 - 4.0 * mc.less(x, 0.0),), smooth=Smooth(kink=lambda x: x)
+                "bad",
+                lambda x: mc.abs(x),
+                (lambda y, x: 1.0 - 4.0 * mc.less(x, 0.0),),
+                smoothness=Smoothness(kink=lambda x: x),
             ),
             "bad",
         ),
@@ -54,7 +60,7 @@ def test_the_battery_finds_a_planted_mistake(op):
                 "bad",
                 lambda x: mc.abs(x),
                 (lambda y, x: mc.where(x, mc.step(x) - mc.step(-x), 3.0),),
-                smooth=Smooth(kink=lambda x: x),
+                smoothness=Smoothness(kink=lambda x: x),
             ),
             "kink",
         ),
@@ -76,7 +82,7 @@ def test_the_battery_finds_a_planted_mistake(op):
             "bad",
         ),
         (Op("bad", lambda x: 1e-23 * x, (lambda y, x: -4e-12,)), "bad"),
-        (Op("bad", lambda x: x * x, (lambda y, x: 2.1 * x,), smooth=Smooth(domain=((1e-9, 2e-9),))), "bad"),
+        (Op("bad", lambda x: x * x, (lambda y, x: 2.1 * x,), smoothness=Smoothness(domain=((1e-9, 2e-9),))), "bad"),
     ],
 )
 def test_the_battery_finds_other_mistakes(op, message):
@@ -102,7 +108,7 @@ def test_the_battery_looks_near_the_ends_of_the_domain(row, low, high):
         return mc.where(mc.less(low, x) * mc.less(x, high), 2.0, 1.0) * row.local(y, x)[0]
 
     with pytest.raises(GradientMismatch):
-        check_op(Op("bad", lambda x: row(x), (partial,), smooth=Smooth(domain=row.smooth.domain)))
+        check_op(Op("bad", lambda x: row(x), (partial,), smoothness=Smoothness(domain=row.smoothness.domain)))
 
 
 @pytest.mark.parametrize(
@@ -134,7 +140,7 @@ def test_the_battery_finds_kinks_where_they_are(place):
         def partial(y, x):
             return mc.where(x - place, mc.step(x - place) - mc.step(place - x), at_kink)
 
-        return Op("bad", lambda x: mc.abs(x - place), (partial,), smooth=Smooth(kink=lambda x: x - place))
+        return Op("bad", lambda x: mc.abs(x - place), (partial,), smoothness=Smoothness(kink=lambda x: x - place))
 
     check_op(row(0.0), examples=12)
     with pytest.raises(GradientMismatch, match="kink: -1 on the left, 1 on the right"):
@@ -145,7 +151,7 @@ def test_the_battery_finds_kinks_where_they_are(place):
     "formula", [lambda x: 1.0001 * mc.exp(-x * x), lambda x: mc.where(mc.less_equal(x, 1e300), mc.exp(-x * x), 1.0)]
 )
 def test_the_battery_compares_machine_code(formula):
-    row = Op("bad", lambda x: mc.exp(-x * x), (lambda y, x: -2.0 * x * y,), forms=Forms(formula=formula))
+    row = Op("bad", lambda x: mc.exp(-x * x), (lambda y, x: -2.0 * x * y,), lowerings=Lowerings(formula=formula))
     with pytest.raises(AssertionError, match="the formula gives"):
         check_op(row)
 
@@ -167,7 +173,7 @@ def test_a_reference_is_compared_to_the_last_bits_of_the_operands_and_to_what_th
         check_op(doubled, lambda x: 2.0 * x * (1 + 1e-11))
     steep = Op("own", lambda x: mc.sin(20.0 * x), (lambda y, x: 20.0 * mc.cos(20.0 * x),))
     check_op(steep, lambda x: math.sin(20.0 * math.nextafter(x, math.inf)), examples=20)
-    stated = Op("own", lambda x: 2.0 * x, (lambda y, x: 2.0,), smooth=Smooth(rounding=lambda y, x: (1e6, 0.0)))
+    stated = Op("own", lambda x: 2.0 * x, (lambda y, x: 2.0,), smoothness=Smoothness(rounding=lambda y, x: (1e6, 0.0)))
     check_op(stated, lambda x: 2.0 * x * (1 + 5e-10), examples=20)
     with pytest.raises(AssertionError, match="the reference gives"):
         check_op(stated, lambda x: 2.0 * x * (1 + 5e-9))
@@ -185,7 +191,7 @@ def test_the_battery_accepts_ones_own_rows():
             "branching",
             lambda x: x * x if x >= 0 else -x,
             (lambda y, x: mc.where(mc.less(x, 0.0), -1.0, 2.0 * x),),
-            smooth=Smooth(kink=lambda x: x),
+            smoothness=Smoothness(kink=lambda x: x),
         ),
         examples=20,
     )
@@ -194,7 +200,7 @@ def test_the_battery_accepts_ones_own_rows():
 @pytest.mark.slow
 def test_domains_far_from_zero_and_narrow_ones_are_drawn_from():
     for low, high in ((10.0, math.inf), (-math.inf, -20.0), (0.0, 0.08)):
-        op = Op("far", lambda x: mc.sin(x), (lambda y, x: mc.cos(x),), smooth=Smooth(domain=((low, high),)))
+        op = Op("far", lambda x: mc.sin(x), (lambda y, x: mc.cos(x),), smoothness=Smoothness(domain=((low, high),)))
         f = find(expressions([op]), lambda f: len(f.steps) == 1)
         assert f.steps[0][1] == (0,) or low < f.steps[0][1][0] < high
         check_op(op)
@@ -211,7 +217,7 @@ def test_the_battery_finds_what_is_wrong_at_a_kink_of_two_operands_alone():
         return lambda y, *xs: mc.where(y, mc.div(xs[i], y), 5.0)
 
     def row(partials):
-        return Op("bad", lambda a, b: mc.hypot(a, b), partials, smooth=Smooth(kink=math.hypot))
+        return Op("bad", lambda a, b: mc.hypot(a, b), partials, smoothness=Smoothness(kink=math.hypot))
 
     check_op(row((lambda y, a, b: mc.div(a, y), lambda y, a, b: mc.div(b, y))), examples=12)
     with pytest.raises(GradientMismatch, match=r"bad at \(0\.0, 0\.0\): 2 of 2 derivatives wrong"):
@@ -344,7 +350,7 @@ def test_operands_are_one_value_in_narrow_and_far_domains_too(interval):
     def first(y, a, b):
         return b.detach() if a is b and isinstance(b, Value) else b
 
-    row = Op("bad", lambda a, b: a * b, (first, lambda y, a, b: a), smooth=Smooth(domain=(interval, interval)))
+    row = Op("bad", lambda a, b: a * b, (first, lambda y, a, b: a), smoothness=Smoothness(domain=(interval, interval)))
     with pytest.raises(GradientMismatch, match="where operands 0, 1 are one value, "):
         check_op(row)
 
@@ -354,14 +360,14 @@ def test_operands_are_not_one_value_outside_a_domain_or_at_a_kink():
         "own",
         lambda a, b: a * mc.abs(b),
         (lambda y, a, b: mc.abs(b), lambda y, a, b: a),
-        smooth=Smooth(domain=((-math.inf, math.inf), (0.0, math.inf))),
+        smoothness=Smoothness(domain=((-math.inf, math.inf), (0.0, math.inf))),
     )
     check_op(outside, examples=20)
     at_a_tie = Op(  # each partial is that of one side
         "own",
         lambda a, b: mc.maximum(a, b),
         (lambda y, a, b: mc.less_equal(b, a), lambda y, a, b: mc.less_equal(a, b)),
-        smooth=Smooth(kink=lambda a, b: a - b),
+        smoothness=Smoothness(kink=lambda a, b: a - b),
     )
     check_op(at_a_tie, examples=20)
 
@@ -383,7 +389,7 @@ def test_the_battery_counts_the_edges_of_the_picture(edges, monkeypatch):
 
 
 def test_a_rows_own_rounding_is_no_reason_to_pass():
-    row = Op("bad", lambda x: x * x, (lambda y, x: 2.02 * x,), smooth=Smooth(rounding=lambda y, x: (1.0, 1.0)))
+    row = Op("bad", lambda x: x * x, (lambda y, x: 2.02 * x,), smoothness=Smoothness(rounding=lambda y, x: (1.0, 1.0)))
     with pytest.raises(GradientMismatch):
         check_op(row)
 
@@ -423,5 +429,8 @@ def test_a_row_that_chooses_is_called_with_the_numbers_of_operands_that_it_takes
         return mc.take(list(xs[1:]), xs[0]) if isinstance(xs[0], Value) else OPS["take"].forward(*xs)
 
     row = OPS["take"]
-    check_op(Op("own", forward, row.partials, arities=(3, 5), forms=Forms(chooses=True), smooth=row.smooth), examples=5)
+    check_op(
+        Op("own", forward, row.partials, arities=(3, 5), lowerings=Lowerings(chooses=True), smoothness=row.smoothness),
+        examples=5,
+    )
     assert called == {3, 5}

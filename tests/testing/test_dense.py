@@ -9,7 +9,7 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Op
-from micrograd_cn.ops.traits import POSITIVE, REAL, Smooth
+from micrograd_cn.ops.traits import POSITIVE, REAL, Smoothness
 from micrograd_cn.testing import dense as module
 from micrograd_cn.testing.dense import (
     _fast,
@@ -92,7 +92,7 @@ def test_the_other_operands_differ_and_are_inside_their_domains_near_0():
         return 0.0
 
     domains = ((10.0, inf), (-inf, inf), (-1.0, 1.0))
-    dense_intervals(Op("own", forward, (lambda y, *xs: 0.0,) * 3, smooth=Smooth(domain=domains)))
+    dense_intervals(Op("own", forward, (lambda y, *xs: 0.0,) * 3, smoothness=Smoothness(domain=domains)))
     assert all(low < x < high for xs in asked for x, (low, high) in zip(xs, domains, strict=True))
     constant = [max({*column}, key=column.count) for column in zip(*asked, strict=True)]
     fractions = [(x - low) / (high - low) for x, low, high in zip(constant, (10, -3, -1), (16, 3, 1), strict=True)]
@@ -289,7 +289,7 @@ def test_a_fast_change_is_none_beside_a_large_partial_or_far_out():
 
 
 def test_an_interval_with_a_kink_is_told_from_those_beside():
-    row = Op("own", mc.relu, (lambda y, x: mc.step(x),), smooth=Smooth(kink=lambda x: x - 1.0))
+    row = Op("own", mc.relu, (lambda y, x: mc.step(x),), smoothness=Smoothness(kink=lambda x: x - 1.0))
     has_kink = _has_kink(row, 0, [0.0])
     assert not has_kink((1.001, 2.0))
     assert not has_kink((-3.0, 0.999))
@@ -300,7 +300,7 @@ def test_an_interval_with_a_kink_is_told_from_those_beside():
 
 
 def test_two_kinks_and_those_of_a_period_are_seen_between_points_of_one_sign():
-    of_period = Op("own", mc.tan, (lambda y, x: 1.0,), smooth=Smooth(kink=math.cos))
+    of_period = Op("own", mc.tan, (lambda y, x: 1.0,), smoothness=Smoothness(kink=math.cos))
     assert _has_kink(of_period, 0, [0.0])((0.0, 2000.0 * math.pi))
     assert _has_kink(of_period, 0, [0.0])((1.0, 6.0))
     assert all(_has_kink(of_period, 0, [0.0])((k, 1.3 * k + 4.0)) for k in range(0, 100_000, 997))
@@ -309,7 +309,10 @@ def test_two_kinks_and_those_of_a_period_are_seen_between_points_of_one_sign():
 def test_a_kink_is_asked_about_at_both_ends_and_evenly_between_with_the_other_operands():
     asked = []
     row = Op(
-        "own", mc.maximum, (lambda y, a, b: 1.0,) * 2, smooth=Smooth(kink=lambda a, b: asked.append((a, b)) or 1.0)
+        "own",
+        mc.maximum,
+        (lambda y, a, b: 1.0,) * 2,
+        smoothness=Smoothness(kink=lambda a, b: asked.append((a, b)) or 1.0),
     )
     _has_kink(row, 1, [5.0, 7.0])((2.0, 4.0))
     xs = sorted(b for _, b in asked)

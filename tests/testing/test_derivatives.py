@@ -10,7 +10,7 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Op, Value
-from micrograd_cn.ops.traits import REAL, Smooth
+from micrograd_cn.ops.traits import REAL, Smoothness
 from micrograd_cn.testing import GradientMismatch, derivatives
 from micrograd_cn.testing.derivatives import (
     _check_shared_in,
@@ -313,7 +313,7 @@ def test_operands_are_not_one_value_outside_a_domain_or_beside_a_kink():
             _check_shared_in(row(never, None, None), xs, (0, 1))
     with pytest.raises(AssertionError, match="raised RuntimeError: it was evaluated"):
         _check_shared_in(
-            Op("own", never, lambda y, *xs: (), smooth=Smooth(domain=((0.0, inf),))), (2.0, 2.0, 2.0), (0, 1, 2)
+            Op("own", never, lambda y, *xs: (), smoothness=Smoothness(domain=((0.0, inf),))), (2.0, 2.0, 2.0), (0, 1, 2)
         )
     for xs in ((0.5, -0.5, 0.5), (0.5, 0.5, -0.5)):
-        _check_shared_in(Op("own", never, lambda y, *xs: (), smooth=Smooth(domain=((0.0, inf),))), xs, (0, 1))
+        _check_shared_in(Op("own", never, lambda y, *xs: (), smoothness=Smoothness(domain=((0.0, inf),))), xs, (0, 1))

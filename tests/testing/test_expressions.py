@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import micrograd_cn as mc
 from micrograd_cn import Op, Value
-from micrograd_cn.ops.traits import POSITIVE, REAL, Smooth
+from micrograd_cn.ops.traits import POSITIVE, REAL, Smoothness
 from micrograd_cn.testing import Expression, expressions
 from micrograd_cn.testing.expressions import CHOICES, _call_name, _is_public, _nodes, _pruned, _recipe, _tame
 from micrograd_cn.testing.smooth import input_node
@@ -113,10 +113,12 @@ def test_an_input_is_nudged_for_the_kinks_of_the_operation_that_it_is_for():
 
 
 def test_the_domain_of_each_operand_is_its_own():
-    row = Op("own", lambda a, b: mc.log(a) * b, (None, None), smooth=Smooth(domain=(POSITIVE, REAL)))
+    row = Op("own", lambda a, b: mc.log(a) * b, (None, None), smoothness=Smoothness(domain=(POSITIVE, REAL)))
     f = expression_of([(mc.neg, ((0, 2.0),)), (row, ((0, 3.0), (2, 3.0)))])
     assert f.steps == ((mc.neg, (0,)), (row, (0, 1)))
-    many = Op("own", lambda *xs: mc.sum([mc.log(x) for x in xs]), lambda y, *xs: (), smooth=Smooth(domain=(POSITIVE,)))
+    many = Op(
+        "own", lambda *xs: mc.sum([mc.log(x) for x in xs]), lambda y, *xs: (), smoothness=Smoothness(domain=(POSITIVE,))
+    )
     assert expression_of([(mc.neg, ((0, 2.0),)), (many, ((0, 3.0), (2, 3.0)))]).steps == ((many, (0, 0)),)
 
 
@@ -147,12 +149,12 @@ def test_tame_numbers_are_small_ones_of_the_domain_and_between_the_bounds():
     assert [x for _, x in _tame(mc.sum, choices, 1.5, 2.5)[1]] == [2.0, 1.5, 2.5, None, 1.5]
     assert [x for _, x in _tame(mc.sum, choices, -9.0, -7.0)[1]] == [-7.0, -7.0, -7.0, None, -7.0]
     assert [x for _, x in _tame(mc.asin, choices[:1], -inf, inf)[1]] == [0.95]
-    row = Op("own", lambda a, b: a, (None, None), smooth=Smooth(domain=((10.0, inf), (-1.0, 0.5))))
+    row = Op("own", lambda a, b: a, (None, None), smoothness=Smoothness(domain=((10.0, inf), (-1.0, 0.5))))
     assert [x for _, x in _tame(row, choices[:2], -inf, inf)[1]] == [10.05, 0.45]
 
 
 def test_a_recipe_has_a_choice_and_a_number_of_its_domain_for_each_operand():
-    row = Op("own", lambda a, b: a, (None, None), smooth=Smooth(domain=(POSITIVE, (-1.0, 1.0))))
+    row = Op("own", lambda a, b: a, (None, None), smoothness=Smoothness(domain=(POSITIVE, (-1.0, 1.0))))
     found = drawn_from(_recipe(row, (-1e3, 0.5)), 90)
     assert {op for op, _ in found} == {row}
     assert {len(operands) for _, operands in found} == {2}

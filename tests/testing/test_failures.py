@@ -9,7 +9,7 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Op
-from micrograd_cn.ops.traits import Forms
+from micrograd_cn.ops.traits import Lowerings
 from micrograd_cn.testing import check_op
 
 from . import wrong
@@ -143,7 +143,7 @@ def test_the_code_of_a_failure_runs_and_shows_it(failures, name, capsys):
 
 def test_a_row_of_the_package_is_imported_in_the_code_and_special_numbers_are_too(monkeypatch):
     monkeypatch.setattr(
-        mc.sigmoid, "forms", Forms(lambda x: mc.where(mc.less(1e308, x), 2.0, mc.div(1.0, 1.0 + mc.exp(-x))))
+        mc.sigmoid, "lowerings", Lowerings(lambda x: mc.where(mc.less(1e308, x), 2.0, mc.div(1.0, 1.0 + mc.exp(-x))))
     )
     with pytest.raises(AssertionError, match=r"at inf: the formula gives 2\.0, not 1\.0") as caught:
         check_op(mc.sigmoid)

@@ -11,7 +11,7 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Op
-from micrograd_cn.ops.traits import Forms, Smooth
+from micrograd_cn.ops.traits import Lowerings, Smoothness
 from micrograd_cn.testing import javascript
 from micrograd_cn.testing.forms import (
     Form,
@@ -122,7 +122,7 @@ def test_numbers_are_as_near_as_the_row_says_that_it_is_exact():
 
 
 def test_what_is_rounded_is_what_each_operand_adds_to_the_value():
-    row = Op("own", lambda a, b: a + b, (None, None), smooth=Smooth(rounding=lambda y, a, b: (y, 7.0, 9.0)))
+    row = Op("own", lambda a, b: a + b, (None, None), smoothness=Smoothness(rounding=lambda y, a, b: (y, 7.0, 9.0)))
     assert _scale(row, (2.0, -3.0), (5.0, 10.0, 100.0), 0) == (320.0, 5.0)
     assert _scale(row, (2.0, -3.0), (5.0, inf, 100.0), 0) == (300.0, 5.0)
     assert _scale(row, (2.0, -3.0), (5.0, 10.0, 100.0), 1) == (0.0, 7.0)
@@ -181,7 +181,7 @@ def test_the_simplest_point_where_a_form_differs_is_shown(alone):
         "own",
         lambda *xs: mc.sum(xs),
         lambda y, *xs: (1.0,) * len(xs),
-        forms=Forms(formula=lambda *xs: mc.sum(xs) + 1.0),
+        lowerings=Lowerings(formula=lambda *xs: mc.sum(xs) + 1.0),
     )
     points = [(0.5, 0.5), (inf,), (0.25,), (0.5,), (-0.5,), (0.0, 0.0)]
     with pytest.raises(AssertionError, match=r"^check_op of own at 0\.5: the formula gives 1\.5, not 0\.5\n"):
@@ -259,7 +259,7 @@ def test_numpy_gives_the_value_at_each_point_in_their_order():
     pytest.importorskip("numpy")
     assert _numpy(mc.sum, [(2.0, 3.0), (4.0, 5.0, 6.0), (7.0, 8.0)]) == [(5.0,), (15.0,), (15.0,)]
     assert _numpy(mc.tanh, [(0.0,), (inf,), (-inf,)]) == [(0.0,), (1.0,), (-1.0,)]
-    constant = Op("own", lambda x: 7.0, (None,), forms=Forms(formula=lambda x: 7.0))
+    constant = Op("own", lambda x: 7.0, (None,), lowerings=Lowerings(formula=lambda x: 7.0))
     assert _numpy(constant, [(0.5,), (1.5,)]) == [(7.0,), (7.0,)]
     [(overflow,)] = _numpy(mc.exp, [(1e3,)])
     assert overflow == inf, "and nothing warns"

@@ -10,7 +10,7 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Op
-from micrograd_cn.ops.traits import POSITIVE, Forms
+from micrograd_cn.ops.traits import POSITIVE, Lowerings
 from micrograd_cn.testing import check_op, javascript
 from micrograd_cn.testing.forms import compare, forms
 
@@ -59,7 +59,7 @@ SINE = math.sin(0.0), math.cos(0.0)
                 "own",
                 lambda a, b: a * b,
                 (lambda y, a, b: b, lambda y, a, b: a),
-                forms=Forms(summands=lambda a, b: ([(a, a)], ())),
+                lowerings=Lowerings(summands=lambda a, b: ([(a, a)], ())),
             ),
             "the sum of its summands gives",
         ),
@@ -68,7 +68,9 @@ SINE = math.sin(0.0), math.cos(0.0)
                 "own",
                 lambda a, b: a + b,
                 (lambda y, a, b: 1.0, lambda y, a, b: 1.0),
-                forms=Forms(formula=lambda a, b: mc.where(mc.less(-1.5, a + b) * mc.less(a + b, 1e301), a + b, 0.0)),
+                lowerings=Lowerings(
+                    formula=lambda a, b: mc.where(mc.less(-1.5, a + b) * mc.less(a + b, 1e301), a + b, 0.0)
+                ),
             ),
             "own at (-1.0, -1.0): the formula gives 0.0, not -2.0",
         ),
@@ -77,7 +79,7 @@ SINE = math.sin(0.0), math.cos(0.0)
                 "own",
                 lambda x: 1e-20 * mc.sin(x),
                 (lambda y, x: 1e-20 * mc.cos(x),),
-                forms=Forms(formula=lambda x: 1.01e-20 * mc.sin(x)),
+                lowerings=Lowerings(formula=lambda x: 1.01e-20 * mc.sin(x)),
             ),
             "the formula gives",
         ),
@@ -136,7 +138,7 @@ SINE = math.sin(0.0), math.cos(0.0)
                 "own",
                 lambda x: mc.neg(x),
                 (lambda y, x: -1.0,),
-                forms=Forms(javascript="x => Object.is(x, -0) ? 1 : -x"),
+                lowerings=Lowerings(javascript="x => Object.is(x, -0) ? 1 : -x"),
             ),
             "own at -0.0: the JavaScript form (javascript='x => Object.is(x, -0) ? 1 : -x') gives 1.0, not 0.0",
             marks=needs_node,
@@ -161,7 +163,7 @@ def test_a_partial_that_asks_what_it_is_given_differs_in_other_languages():
 
 @needs_node
 def test_a_form_of_another_row_is_named_where_it_is_used(monkeypatch):
-    monkeypatch.setattr(mc.sech, "forms", Forms(formula=lambda x: 1.0))
+    monkeypatch.setattr(mc.sech, "lowerings", Lowerings(formula=lambda x: 1.0))
     with pytest.raises(AssertionError, match=r"the JavaScript form \(javascript='Math.tanh'\) of partial 0"):
         check_op(mc.tanh)
 
@@ -250,7 +252,7 @@ def test_the_forms_at_a_point_can_be_looked_at():
 def test_a_value_that_loses_digits_may_lose_others_in_another_language():
     op = Op("own", lambda x: 1.0 - mc.erf(x), (lambda y, x: -2.0 * math.pi**-0.5 * mc.exp(-x * x),))
     check_op(op)
-    wrong = Op("own", op.forward, op.partials, forms=Forms(javascript="x => (1 - erf(x)) * (1 + 1e-9)"))
+    wrong = Op("own", op.forward, op.partials, lowerings=Lowerings(javascript="x => (1 - erf(x)) * (1 + 1e-9)"))
     if shutil.which("node"):
         with pytest.raises(AssertionError, match="JavaScript form"):
             check_op(wrong)

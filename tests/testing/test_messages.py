@@ -26,7 +26,7 @@ def test_a_failure_has_a_title_a_table_and_code():
         "# own is an operation of your own",
         "own(0.5)",
     ]
-    assert str(failed(OWN, (), "it is wrong", "OP.smooth.domain")).splitlines()[0] == "check_op of own: it is wrong"
+    assert str(failed(OWN, (), "it is wrong", "OP.smoothness.domain")).splitlines()[0] == "check_op of own: it is wrong"
     assert str(failed(mc.mul, (1.0, 2.0), "it is wrong", "OP(XS)")).startswith("check_op of mul at (1.0, 2.0): it is")
     assert type(failed(OWN, (), "it is wrong", "")) is AssertionError
     assert type(failed(OWN, (), "it is wrong", "", (), GradientMismatch)) is GradientMismatch

@@ -8,7 +8,7 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Op, Value
-from micrograd_cn.ops.traits import Smooth
+from micrograd_cn.ops.traits import Smoothness
 from micrograd_cn.testing.numerical import (
     Estimate,
     Spent,
@@ -377,7 +377,9 @@ def test_the_rounding_of_a_graph_is_that_of_each_node_times_what_it_does():
 
 def test_what_a_row_says_of_its_rounding_is_taken_if_it_is_more_than_the_last_bit():
     def rounded(bits):
-        return Op("rounded", lambda x: 4.0 + x, (lambda y, x: 1.0,), smooth=Smooth(rounding=lambda y, x: (bits, 0.0)))
+        return Op(
+            "rounded", lambda x: 4.0 + x, (lambda y, x: 1.0,), smoothness=Smoothness(rounding=lambda y, x: (bits, 0.0))
+        )
 
     x = Value(1.0)
     assert rounding_error(rounded(2.0)(x)) == pytest.approx(2e-15 * 5.0, rel=1e-9, abs=0.0)

@@ -9,7 +9,7 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Op
-from micrograd_cn.ops.traits import Smooth
+from micrograd_cn.ops.traits import Smoothness
 from micrograd_cn.testing import op_points
 from micrograd_cn.testing.op_points import at_simplest, kinks, near_ends, special, spread
 
@@ -17,7 +17,7 @@ TWO = Op(  # operands of different domains
     "own",
     lambda a, b: mc.log(a) * b,
     (lambda y, a, b: mc.div(b, a), lambda y, a, b: mc.log(a)),
-    smooth=Smooth(domain=((0.0, inf), (-1.0, 3.0))),
+    smoothness=Smoothness(domain=((0.0, inf), (-1.0, 3.0))),
 )
 
 
@@ -92,7 +92,7 @@ def test_the_numbers_of_operands_take_turns():
 
 def test_points_are_inside_the_domain_of_their_operand_be_it_narrow():
     assert all(0.05 <= a <= 4.0 and -0.95 <= b <= 2.95 for a, b in spread(TWO, 100, 4.0))
-    narrow = Op("own", lambda x: x, (lambda y, x: 1.0,), smooth=Smooth(domain=((1e-9, 2e-9),)))
+    narrow = Op("own", lambda x: x, (lambda y, x: 1.0,), smoothness=Smoothness(domain=((1e-9, 2e-9),)))
     xs = [x for (x,) in spread(narrow, 100, 4.0)]
     assert len({*xs}) == 100, "rounding to three digits would take them out of the domain"
     assert all(1.25e-9 <= x <= 1.75e-9 for x in xs)
@@ -114,12 +114,14 @@ def test_points_near_an_end_have_the_other_operands_well_inside():
 
 
 def test_points_near_an_end_of_a_narrow_domain_are_nearer_to_it_than_to_the_other():
-    narrow = Op("own", lambda x: x, (lambda y, x: 1.0,), smooth=Smooth(domain=((2.0, 2.08),)))
+    narrow = Op("own", lambda x: x, (lambda y, x: 1.0,), smoothness=Smoothness(domain=((2.0, 2.08),)))
     assert [x for (x,) in near_ends(narrow)] == pytest.approx([2.008, 2.0016, 2.00002, 2.072, 2.0784, 2.07998])
 
 
 def test_points_near_an_end_have_one_two_and_three_operands():
-    row = Op("own", lambda *xs: mc.sum(xs), lambda y, *xs: (1.0,) * len(xs), smooth=Smooth(domain=((0.0, inf),)))
+    row = Op(
+        "own", lambda *xs: mc.sum(xs), lambda y, *xs: (1.0,) * len(xs), smoothness=Smoothness(domain=((0.0, inf),))
+    )
     assert Counter(map(len, near_ends(row))) == {1: 3, 2: 6, 3: 9}
 
 
@@ -159,7 +161,7 @@ def test_a_kink_is_asked_at_simple_numbers_and_inside_its_domain_alone():
     asked = []
     list(
         kinks(
-            Op("own", mc.log, (lambda y, x: 1.0,), smooth=Smooth(domain=((0.0, 50.0),))),
+            Op("own", mc.log, (lambda y, x: 1.0,), smoothness=Smoothness(domain=((0.0, 50.0),))),
             lambda x: asked.append(x) or 1.0,
         )
     )

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import micrograd_cn as mc
 from micrograd_cn import Op, Value
-from micrograd_cn.ops.traits import Forms
+from micrograd_cn.ops.traits import Lowerings
 from micrograd_cn.testing import NothingCompared, check_op, expressions, gradcheck, javascript, points
 
 from ..rows import grouped
@@ -108,7 +108,7 @@ MISTAKES = {
     "only in float32": right(),
     "only in the JavaScript form": right(javascript="x => x * x * (x > 4 ? 1.1 : 1)"),
     "only in the machine form": Op(
-        "curve", lambda x: mc.tanh(x), (lambda y, x: 1.0 - y * y,), forms=Forms(machine="atan")
+        "curve", lambda x: mc.tanh(x), (lambda y, x: 1.0 - y * y,), lowerings=Lowerings(machine="atan")
     ),
 }
 GIVEN = {"only in float32": lambda x: (2.2 if x.dtype == np.float32 else 2.0) * x}  # where it is not the row's own

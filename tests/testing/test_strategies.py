@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import micrograd_cn as mc
 from micrograd_cn import OPS, Op, Value
-from micrograd_cn.ops.traits import REAL, Looks, Smooth
+from micrograd_cn.ops.traits import REAL, Notation, Smoothness
 from micrograd_cn.testing import (
     Expression,
     GradientMismatch,
@@ -129,7 +129,7 @@ def test_numbers_are_of_the_range_and_of_the_domains_of_their_operands(low, high
         nodes = f.nodes(*f.point)
         for op, operands in f.steps:
             xs = [nodes[i] if isinstance(i, int) else i for i in operands]
-            assert all(op.smooth.domain[0][0] < x < op.smooth.domain[0][1] for x in xs)
+            assert all(op.smoothness.domain[0][0] < x < op.smoothness.domain[0][1] for x in xs)
     assert all(low <= v.data <= high for v in drawn_from(values(low, high), 100))
 
 
@@ -148,7 +148,7 @@ def test_a_range_in_which_nothing_can_be_drawn_is_refused(options, message):
 
 @pytest.mark.parametrize("row", [mc.log, mc.asin, mc.log1p])
 def test_numbers_are_drawn_near_the_ends_of_the_domain(row):
-    low, high = row.smooth.domain[0]
+    low, high = row.smoothness.domain[0]
     xs = [x for f in drawn_from(expressions([row], max_steps=1), 150) for x in f.point]
     for end in (low, high):
         near = [abs(x - end) for x in xs if abs(x - end) < 0.01]
@@ -187,7 +187,12 @@ def test_no_point_is_drawn_at_a_kink_though_one_beside_it_is():
     def wrong(x):
         return mc.less(mc.abs(x), 1e-3)
 
-    op = Op("bad", lambda x: mc.relu(x), (lambda y, x: mc.step(x) + 0.1 * wrong(x),), smooth=Smooth(kink=lambda x: x))
+    op = Op(
+        "bad",
+        lambda x: mc.relu(x),
+        (lambda y, x: mc.step(x) + 0.1 * wrong(x),),
+        smoothness=Smoothness(kink=lambda x: x),
+    )
     [[below, above]] = dense_intervals(op)
     assert below[0] <= -1e-3 < below[1] < 0.0 < above[0] < 1e-3 <= above[1]
 
@@ -245,7 +250,7 @@ def test_a_step_at_a_kink_or_whose_result_is_hidden_is_left_out(op, xs):
     ],
 )
 def test_a_step_of_any_magnitude_is_kept_where_it_is_smooth_and_told(op, xs):
-    inputs = [input_node(x, i, op.smooth.domain[i], op.smooth.kink is not None) for i, x in enumerate(xs)]
+    inputs = [input_node(x, i, op.smoothness.domain[i], op.smoothness.kink is not None) for i, x in enumerate(xs)]
     assert smooth_step(op, inputs, inputs) is not None
 
 
@@ -284,7 +289,7 @@ def test_the_names_of_ones_own_operations_are_not_taken_in_printed_code(name, ta
         name,
         lambda x: x * x,
         (lambda y, x: 2.0 * x,),
-        looks=Looks(notation=(lambda x: f"squared({x})") if name == "squared" else None),
+        notation=Notation(text=(lambda x: f"squared({x})") if name == "squared" else None),
     )
     if name not in OPS:
         mc.define(own)

@@ -6,7 +6,7 @@ import math
 import micrograd_cn as mc
 from micrograd_cn import Op, Value
 from micrograd_cn.ops.checks import RowError
-from micrograd_cn.ops.traits import Forms, Smooth
+from micrograd_cn.ops.traits import Lowerings, Smoothness
 
 _calls = itertools.count(1)
 
@@ -39,10 +39,12 @@ partial_is_no_function = Op("own", lambda x: 2.0 * x, (lambda y, x: 2.0 + next(_
 partial_raises_near_0 = Op("own", lambda x: 2.0 * x, (lambda y, x: {False: 2.0}[1e-9 < abs(x) < 1e-3],))
 long_message = Op("own", lambda x: mc.sin(x), (lambda y, x: _unknown("much to say\n" * 30),))
 called_otherwise = Op("own", lambda a, b: a * b, (lambda y, a, b: a, lambda y, a, b: a), signature=lambda xs: tuple(xs))
-defined_elsewhere = Op("own", lambda x: x * x, (lambda y, x: 3.0 * x,), smooth=Smooth(domain=((0.0, math.inf),)))
+defined_elsewhere = Op(
+    "own", lambda x: x * x, (lambda y, x: 3.0 * x,), smoothness=Smoothness(domain=((0.0, math.inf),))
+)
 one_of_many_wrong = Op("own", lambda *xs: mc.sum(xs), lambda y, *xs: tuple([1.0 + (i == 20) for i in range(len(xs))]))
 kink_raises = Op(
-    "own", lambda x: mc.abs(x), (lambda y, x: mc.step(x) - mc.step(-x),), smooth=Smooth(kink=lambda x: 1 / x)
+    "own", lambda x: mc.abs(x), (lambda y, x: mc.step(x) - mc.step(-x),), smoothness=Smoothness(kink=lambda x: 1 / x)
 )
 reference_raises = Op("own", lambda x: 2.0 * x, (lambda y, x: 2.0,))
 reference_differs = Op("own", lambda x: 2.0 * x, (lambda y, x: 2.0,))
@@ -59,14 +61,16 @@ wrong_at_its_kink = Op(
     "own",
     lambda x: mc.abs(x),
     (lambda y, x: mc.where(x, mc.step(x) - mc.step(-x), 3.0),),
-    smooth=Smooth(kink=lambda x: x),
+    smoothness=Smoothness(kink=lambda x: x),
 )
 all_of_many_wrong = Op("own", lambda a, b: a * a * b * b, (lambda y, a, b: a * b, lambda y, a, b: a * b))
 too_fast = Op("own", lambda x: mc.sin(1e17 * x), (lambda y, x: 1e6 * mc.cos(1e17 * x),))
 infinite = Op("own", lambda x: math.inf, (lambda y, x: 0.0,))
-formula_differs = Op("own", lambda x: mc.cos(x), (lambda y, x: -mc.sin(x),), forms=Forms(formula=lambda x: mc.sin(x)))
+formula_differs = Op(
+    "own", lambda x: mc.cos(x), (lambda y, x: -mc.sin(x),), lowerings=Lowerings(formula=lambda x: mc.sin(x))
+)
 formula_raises = Op(
-    "own", lambda x: mc.cos(x), (lambda y, x: -mc.sin(x),), forms=Forms(formula=lambda x: x / x * mc.cos(x))
+    "own", lambda x: mc.cos(x), (lambda y, x: -mc.sin(x),), lowerings=Lowerings(formula=lambda x: x / x * mc.cos(x))
 )
 
 ROWS = [name for name, row in list(globals().items()) if isinstance(row, Op) and name[0] != "_"]

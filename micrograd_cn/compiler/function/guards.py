@@ -216,7 +216,7 @@ class Recorded(Watcher):
             with recording(), watched(self), as_recorded():
                 yield
                 for a, symbol, b, held, place in self._told.values():
-                    op = next(op for op in OPS.values() if op.forms.array == TURNED.get(symbol, symbol))
+                    op = next(op for op in OPS.values() if op.lowerings.array == TURNED.get(symbol, symbol))
                     node = record(op, (b, a) if symbol in TURNED else (a, b))
                     if node.requires_grad:
                         self.guards.append(Guard(node, held, place, f"{shown(a)} {symbol} {shown(b)}"))

@@ -74,31 +74,31 @@ class Operations(Code):
         known = [*map(self.value, xs)]
         if None not in known:
             return self.constant(op.forward(*known))
-        if op.forms.chooses:
+        if op.lowerings.chooses:
             if known[0] is not None:
                 number = op.forward(known[0], *map(float, range(1, len(xs))))
                 return xs[int(number)] if number == number else self.constant(nan)
             if len(xs) > SELECTS:
                 return self.add((TAKE, *xs))
-        if op.forms.summands:
-            pairs, terms = op.forms.summands(*xs)
+        if op.lowerings.summands:
+            pairs, terms = op.lowerings.summands(*xs)
             opcode = "dot" if pairs else "sum"
             return self.dot(pairs, [*terms, self.constant(0.0)], opcode)  # with 0.0, so that a sum of -0.0 is 0.0
-        if op.forms.machine:
+        if op.lowerings.machine:
             if (op, len(xs)) not in self._checked:
                 self.check(op, len(xs))
-            return self.machine(op.forms.machine, *xs, expand=expand)
+            return self.machine(op.lowerings.machine, *xs, expand=expand)
         formula = self.formula((op, "formula"), known, op)
         [result] = self._expanded(formula, xs) if expand else self.instantiate(formula, xs)
         return result
 
     def check(self, op: Op, count: int) -> None:
         """Raise TypeError if an operation of so many operands cannot be compiled."""
-        if op.forms.summands or op.forms.chooses or (op, count) in self._checked:
+        if op.lowerings.summands or op.lowerings.chooses or (op, count) in self._checked:
             return
-        if op.forms.machine:
+        if op.lowerings.machine:
             _check_form(op, count)
-            self.op_names[op.forms.machine] = op.name
+            self.op_names[op.lowerings.machine] = op.name
         else:
             for row, used in self.formula((op, "formula"), [None] * count, op).steps:
                 self.check(row, len(used))
@@ -219,7 +219,7 @@ class Operations(Code):
 
 
 def _check_form(op: Op, count: int) -> None:
-    opcode = op.forms.machine
+    opcode = op.lowerings.machine
     if opcode in (TAKE, START, *SUMS, *LEAVES) or not re.fullmatch(r"fcmp.*|(?!formula)[A-Za-z_][\w.]*", opcode):
         raise TypeError(f"the operation {op.name!r} has the machine form {opcode!r}, which is no name of a function")
     if opcode.startswith("fcmp") and opcode not in OPERANDS:

@@ -138,9 +138,9 @@ class Lowering:
         self._flowing: dict[Op, list[bool]] = {}  # whether a gradient flows to each operand
 
     def _visit(self, node: Value, op: Op) -> None:
-        of, operands = self.of, node.parents if op.forms.summands else node.operands
+        of, operands = self.of, node.parents if op.lowerings.summands else node.operands
         xs = [of[x] if x in of else self._leaf(x) for x in operands]
-        products, addends = op.forms.summands(*operands) if op.forms.summands else (True, ())
+        products, addends = op.lowerings.summands(*operands) if op.lowerings.summands else (True, ())
         if products:
             of[node] = self.code.apply(op, xs)
             return
@@ -180,7 +180,7 @@ class Lowering:
             parents = node.operands
             if not self.sampled.isdisjoint(parents):
                 self.sampled.add(node)
-            if not wanted.isdisjoint(parents) and (op.forms.summands or _flows(op, parents, wanted)):
+            if not wanted.isdisjoint(parents) and (op.lowerings.summands or _flows(op, parents, wanted)):
                 wanted.add(node)
         received = _Received({node: [] for node in wanted}, {node: [] for node in wanted})
         if root in wanted:
@@ -188,7 +188,7 @@ class Lowering:
         for node, op in reversed(self.order):
             if node in wanted and (received.pairs[node] or received.terms[node]):
                 upstream = self._gradient(node, received)
-                if op.forms.summands:
+                if op.lowerings.summands:
                     self._pass_on_sum(op, node.parents, upstream, received)
                 else:
                     self._pass_on(op, node, upstream, received)
@@ -210,9 +210,9 @@ class Lowering:
 
     def _pass_on_sum(self, op: Op, parents: Sequence[Value], upstream: int, received: _Received) -> None:
         """Do the same for a sum of products and terms; the derivative of a product is its other factor."""
-        assert op.forms.summands
+        assert op.lowerings.summands
         pairs, terms = received
-        products, added = op.forms.summands(*parents)
+        products, added = op.lowerings.summands(*parents)
         one, of = self.code.constant(1.0), self.of
         for sides in (products, [(b, a) for a, b in products]):
             for a, b in sides:
