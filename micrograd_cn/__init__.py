@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from . import ops, quick
 from .engine import Value
 from .gradients import gradients
-from .graph.modes import detect_anomaly, no_grad
+from .graph.context import detect_anomaly, no_grad
 from .graph.scopes import scope
 from .sequences import *  # noqa: F403 -- typed for lists of Values and numbers
 

@@ -12,12 +12,11 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from .engine import Value, topological_order
+from .engine import Value, nodes_below, topological_order
 from .picture import RenderError, draw_dot
 from .picture.text import columns
 from .text.expression import CONSTANTS, ParseError, functions, is_name, normal, operators, parse
 from .text.words import WORDS, language
-from .walk import nodes_below
 
 PICTURES = (".svg", ".png", ".pdf", ".dot")
 # All else that begins with a minus is an expression: "-o*2" is one, "-oz.html" is not.

@@ -13,12 +13,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import SupportsFloat, TypeAlias
 
-from .graph import modes, watching
+from .graph import context
 from .graph.node import Node
 from .ops.number import number
 from .ops.operation import Op
 
-__all__ = ["Number", "Value", "below", "constant", "record", "topological_order"]
+__all__ = ["Number", "Value", "below", "constant", "nodes_below", "record", "topological_order"]
 
 
 class Value(Node):
@@ -44,10 +44,12 @@ class Value(Node):
         inputs = [x._data if isinstance(x, Value) else x for x in xs]
         wanted = [isinstance(x, Value) and x.requires_grad for x in xs]
         y = op.value(*inputs)
-        if modes.stops(op, xs, y):
-            return watching.stopped(op, xs) or constant(y)
+        hooks = context.here().hooks
+        if context.suppresses_recording(op, xs, y):
+            return (hooks and hooks.suppressed(op, xs)) or constant(y)
         if not any(wanted):
-            watching.made_constant(xs)
+            if hooks:
+                hooks.made_constant(xs)
             return constant(y)
         return Value._made_by(op, y, xs, op.needed(y, inputs, wanted))
 
@@ -104,7 +106,7 @@ class Value(Node):
         self.grad = seed
         reached = {self}  # a gradient of 0 is sent on, for 0 * inf is nan; where none flows, nothing is
         try:
-            for node in modes.checked(node for node in order if node in reached):
+            for node in context.checked(node for node in order if node in reached):
                 for x, partial in node.edges():
                     x.grad += node.grad * partial
                     reached.add(x)
@@ -131,7 +133,8 @@ class Value(Node):
         >>> y.backward(); x.grad
         3.0
         """
-        node: Value = watching.detached(self) or constant(self._data)
+        hooks = context.here().hooks
+        node: Value = (hooks and hooks.detached(self)) or constant(self._data)
         node.label = self.label
         return node
 
@@ -184,3 +187,14 @@ def topological_order(*roots: Value) -> list[Value]:
     True
     """
     return Value._below(*roots)[0]
+
+
+def nodes_below(root: Value) -> list[Value]:
+    """Return the root and every node below it, each once, operands first; numbers among operands become constants.
+
+    >>> x = Value(2, "x")
+    >>> [node.data for node in nodes_below(x * x + 1)]
+    [2.0, 4.0, 1.0, 5.0]
+    """
+    interior = reversed(topological_order(root))
+    return list(dict.fromkeys(n for node in interior for n in (*node.parents, node))) or [root]

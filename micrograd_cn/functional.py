@@ -28,7 +28,7 @@ from .derivatives.sparse import sparse_jacobian as jacobian_entries
 from .derivatives.tree import flatten, leaves_like
 from .engine import Value, topological_order
 from .gradients import symbolic_edges
-from .graph import anomaly, modes
+from .graph import anomaly, context
 from .ops.number import number
 
 __all__ = [
@@ -196,7 +196,7 @@ def jvp(f: Function, x: Any, v: Any) -> tuple[Any, Any]:
             moving = [(partial, tangents[p]) for p, partial in edges if p in tangents]
             if moving:  # no variable is, for its operand lies outside
                 tangents[node] = ops.dot([partial for partial, _ in moving], [t for _, t in moving])
-                if modes.current() & modes.ANOMALY:
+                if context.here().detect_anomaly:
                     anomaly.check_tangent(node, tangents[node])
         flat = [call.plain(tangents.get(y, 0.0)) for y in outputs]
         return rebuild([call.plain(y) for y in outputs]), rebuild(flat)

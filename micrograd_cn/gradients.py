@@ -8,7 +8,7 @@ from typing import Any, Literal, overload
 
 from . import ops
 from .engine import Value, constant, topological_order
-from .graph import modes, watching
+from .graph import context
 from .graph.anomaly import in_words
 
 __all__ = ["gradients", "symbolic_edges"]
@@ -48,14 +48,14 @@ def gradients(output: Value, inputs: Iterable[Value], create_graph: bool = False
         if not x.requires_grad:
             raise ValueError(f"gradients() with respect to inputs[{i}]: the constant {x!r} requires no gradient")
 
-    if watching.active and not create_graph:
-        watching.read(output, "the output of gradients() without create_graph=True")
+    if context.active and not create_graph and (hooks := context.here().hooks):
+        hooks.read(output, "the output of gradients() without create_graph=True")
     order = topological_order(output)
     relevant = set(inputs)  # the nodes on a path from an input to the output
     for node in reversed(order):
         if any(x in relevant for x, _ in node.edges()):
             relevant.add(node)
-    check = modes.current() & modes.ANOMALY
+    check = context.here().detect_anomaly
     terms: dict[Value, list[Any]] = {x: [] for x in relevant}
     terms.setdefault(output, []).append(1.0)
     for node in order:

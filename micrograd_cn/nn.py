@@ -9,9 +9,9 @@ from typing import Any, TypeAlias, cast
 from . import init, ops
 from .derivatives.tree import is_array
 from .engine import Number, Value, constant
-from .graph import watching
+from .graph import context
+from .graph.groups import Group
 from .graph.operators import method
-from .graph.scopes import Group, inside
 from .init import Generator, Initialiser, generator, initialiser
 from .module import Module
 from .ops.operation import Op
@@ -127,7 +127,9 @@ class Neuron(Module):
     def __call__(self, x: Inputs) -> Value:
         """Return the neuron's output for the inputs `x`."""
         inputs = x if type(x) is _Inputs and len(x) == len(self.w) else _inputs(self, len(self.w), x)
-        group = inside(self.group) if watching.active else self.group
+        group = self.group
+        if context.active and (scope := context.here().scope):
+            group = group.inside(scope)
         linear = Value._record(ops.dot, (*self.w, *inputs, self.b))
         linear.group = group
         if self.nonlin:

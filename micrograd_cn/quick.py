@@ -12,7 +12,7 @@ from typing import Any, SupportsFloat
 
 from . import ops
 from .engine import Value
-from .graph import modes, scopes, watching
+from .graph import context
 from .graph.operators import Operators
 from .ops.number import number, number_or_none
 from .ops.operation import Op
@@ -20,13 +20,19 @@ from .ops.operation import Op
 __all__ = ["PLAIN", "QUICK", "install"]
 
 _plain_record, _plain_backward = Value._record, Value.backward
-_ONLY_VALUES, _new, _scope = {Value}, object.__new__, scopes.current_scope.get
+_ONLY_VALUES, _new, _here = {Value}, object.__new__, context.here
 _ADD, _MUL, _NEG = ops.add, ops.mul, ops.neg
 _UNREACHED = float("0")  # an object of its own: a gradient that is still this one has received nothing
 
 
+def _in_mode() -> bool:
+    """Return whether `no_grad()` or `detect_anomaly()` is around, for which there is the plain text alone."""
+    here = _here()
+    return here.no_grad or here.detect_anomaly
+
+
 def _node(op: Op, data: float, a: Any, b: Any, da: float | None, db: float | None) -> Value:
-    if watching.active:
+    if context.active:
         return _special(op, data, a, b, da, db)
     node: Value = _new(Value)
     node._data = data
@@ -43,8 +49,9 @@ def _node(op: Op, data: float, a: Any, b: Any, da: float | None, db: float | Non
 
 
 def _special(op: Op, data: float, a: Any, b: Any, da: float | None, db: float | None) -> Value:
-    """Return the node where somebody watches, or inside a scope."""
-    node: Value = watching.new(Value)
+    """Return the node inside a `with` block, which may have hooks or be a scope."""
+    here = _here()
+    node: Value = here.hooks.new_node(Value) if here.hooks else _new(Value)
     node._data = data
     node.grad = 0.0
     node.op = op
@@ -53,7 +60,7 @@ def _special(op: Op, data: float, a: Any, b: Any, da: float | None, db: float | 
     node._da = da
     node._db = db
     node.label = ""
-    node.group = _scope()
+    node.group = here.scope
     node.requires_grad = True
     return node
 
@@ -69,7 +76,7 @@ class Quick(Value):
 
     @staticmethod
     def _record(op: Op, operands: Any) -> Value:
-        if modes.active:
+        if context.active and _in_mode():
             return _plain_record(op, operands)
         if op.arity == 1 or op.arity == 2:
             return Quick._record_few(op, operands)
@@ -84,8 +91,8 @@ class Quick(Value):
             if x.requires_grad:
                 break
         else:
-            if watching.active:
-                watching.made_constant(xs)
+            if context.active and (hooks := _here().hooks):
+                hooks.made_constant(xs)
             return Value._constant(y)
         if op.arity is None:
             partials: Any = op.partials(y, *inputs)
@@ -102,8 +109,8 @@ class Quick(Value):
             y = op.value(*inputs)
         wanted = [type(x) is not float and x.requires_grad for x in xs]
         if True not in wanted:
-            if watching.active:
-                watching.made_constant(xs)
+            if context.active and (hooks := _here().hooks):
+                hooks.made_constant(xs)
             return Value._constant(y)
         partials = op.needed(y, inputs, wanted)
         return _node(op, y, *((*xs, *partials) if len(xs) == 2 else (*xs, None, *partials, None)))
@@ -147,7 +154,7 @@ class Quick(Value):
         return finished, leaves
 
     def backward(self, gradient: SupportsFloat = 1.0) -> None:
-        if modes.active or not isinstance(self, Value) or not self.requires_grad:
+        if (context.active and _in_mode()) or not isinstance(self, Value) or not self.requires_grad:
             return _plain_backward(self, gradient)
         seed = number(gradient)
         order, leaves = Quick._below(self)
@@ -184,7 +191,7 @@ class Quick(Value):
     # Addition, multiplication and negation, most of a graph, have the row in line too.
 
     def __add__(self, other: Any) -> Any:
-        if self.requires_grad and not modes.active:
+        if self.requires_grad and not (context.active and _in_mode()):
             if type(other) is Value and other.requires_grad:
                 return _node(_ADD, self._data + other._data, self, other, 1.0, 1.0)
             if type(other) is float:
@@ -192,12 +199,12 @@ class Quick(Value):
         return self._binary(ops.add, other)
 
     def __radd__(self, other: Any) -> Any:
-        if type(other) is float and self.requires_grad and not modes.active:
+        if type(other) is float and self.requires_grad and not (context.active and _in_mode()):
             return _node(_ADD, other + self._data, other, self, None, 1.0)
         return self._reflected(ops.add, other)
 
     def __mul__(self, other: Any) -> Any:
-        if self.requires_grad and not modes.active:
+        if self.requires_grad and not (context.active and _in_mode()):
             a = self._data
             if type(other) is Value and other.requires_grad:
                 b = other._data
@@ -207,18 +214,18 @@ class Quick(Value):
         return self._binary(ops.mul, other)
 
     def __rmul__(self, other: Any) -> Any:
-        if type(other) is float and self.requires_grad and not modes.active:
+        if type(other) is float and self.requires_grad and not (context.active and _in_mode()):
             return _node(_MUL, other * self._data, other, self, None, other)
         return self._reflected(ops.mul, other)
 
     def __neg__(self) -> Any:
-        if self.requires_grad and not modes.active:
+        if self.requires_grad and not (context.active and _in_mode()):
             return _node(_NEG, -self._data, self, None, -1.0, None)
         return self._unary(ops.neg)
 
     def _unary(self, op: Op) -> Any:
         partials: Any = op.partials
-        if partials[0] is None or not self.requires_grad or modes.active:
+        if partials[0] is None or not self.requires_grad or (context.active and _in_mode()):
             return _plain_record(op, (self,))
         x = self._data
         y = op.forward(x)
@@ -226,7 +233,7 @@ class Quick(Value):
 
     def _binary(self, op: Op, other: Any) -> Any:
         b: Any = other if type(other) is float or isinstance(other, Value) else number_or_none(other)
-        if self.requires_grad and b is not None and not modes.active:
+        if self.requires_grad and b is not None and not (context.active and _in_mode()):
             partials: Any = op.partials
             x = self._data
             if type(b) is float:
@@ -240,7 +247,7 @@ class Quick(Value):
 
     def _reflected(self, op: Op, other: Any) -> Any:
         a = other if type(other) is float else number_or_none(other)
-        if self.requires_grad and a is not None and not modes.active:
+        if self.requires_grad and a is not None and not (context.active and _in_mode()):
             partials: Any = op.partials
             x = self._data
             y = op.forward(a, x)

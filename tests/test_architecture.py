@@ -36,7 +36,7 @@ def trees() -> dict[str, ast.Module]:
 
 # A room imports rooms that stand before it. A room is a module, or a package with its modules.
 ROOMS = (
-    *("ops", "graph", "engine", "walk", "sequences", "quick", "gradients", "text", "derivatives"),
+    *("ops", "graph", "engine", "sequences", "quick", "gradients", "text", "derivatives"),
     *("module", "init", "nn", "losses", "optim", "functional"),
     "handwritten",
     *("picture", "flow"),

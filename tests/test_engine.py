@@ -22,8 +22,8 @@ import micrograd_cn as mc
 from micrograd_cn import Value, detect_anomaly, gradients, no_grad
 from micrograd_cn.engine import constant, topological_order
 from micrograd_cn.gradients import symbolic_edges
-from micrograd_cn.graph import modes, operators, watching
-from micrograd_cn.graph.modes import recording
+from micrograd_cn.graph import context, operators
+from micrograd_cn.graph.context import Hooks, hooked, recording
 from micrograd_cn.graph.operators import method
 from micrograd_cn.graph.scopes import Group
 from micrograd_cn.nn import MLP
@@ -408,8 +408,10 @@ def test_a_generator_that_is_closed_inside_another_block_ends_its_own_mode_alone
     next(generator)
     with closed_inside():
         generator.close()
-        assert modes.current() == closed_inside().flag
-    assert modes.current() == modes.active == 0
+        assert getattr(context.here(), closed_inside().name)
+        assert len(context.here().blocks) == 1
+    assert context.here() == context.Context()
+    assert not context.active
 
 
 @pytest.mark.parametrize("changed", [100, -100])
@@ -729,12 +731,12 @@ both_modes = pytest.mark.parametrize(("mode", "holds"), MODES, ids=["no_grad", "
 
 @pytest.fixture(autouse=True)
 def no_mode_is_left():
-    assert modes.active == 0
+    assert not context.active
     yield
-    if modes.active:
+    if context.active:
         gc.collect()  # what was left in the middle
-    assert modes.active == 0
-    assert modes.current() == 0
+    assert not context.active
+    assert context.here() == context.Context()
 
 
 @both_modes
@@ -766,7 +768,7 @@ def test_a_decorated_generator_runs_in_the_mode_and_its_caller_does_not(mode, ho
 
     abandoned = steps(3)
     next(abandoned)
-    assert modes.active == 0
+    assert not context.active
     del abandoned
     gc.collect()
     stopped = steps(3)
@@ -799,7 +801,7 @@ def test_a_decorated_coroutine_runs_in_the_mode_and_other_tasks_do_not(mode, hol
 
     async def outside(turn, others):
         await turn.wait()
-        seen = holds(), modes.active
+        seen = holds(), context.active
         others.set()
         return seen
 
@@ -852,7 +854,7 @@ def test_a_decorated_async_generator_runs_in_the_mode_and_its_caller_does_not(mo
         asyncio.get_running_loop().set_exception_handler(lambda loop, context: errors.append(context))
         seen = []
         async for step in steps(2):
-            seen.append((step, holds(), modes.active))
+            seen.append((step, holds(), context.active))
         running = steps(3)
         seen += [await running.asend(None), await running.asend("sent"), await running.athrow(KeyError)]
         await running.aclose()
@@ -863,7 +865,7 @@ def test_a_decorated_async_generator_runs_in_the_mode_and_its_caller_does_not(mo
         seen.append(holds())
         abandoned.append(steps(3))
         seen.append(await abandoned[0].asend(None))
-        return [*seen, holds(), modes.active]
+        return [*seen, holds(), context.active]
 
     received, closed, abandoned, errors = [], [], [], []
     assert asyncio.run(run()) == [
@@ -900,7 +902,7 @@ def test_a_generator_that_is_closed_in_another_context_ends_nothing_there():
     abandoned = waiting()
     contextvars.copy_context().run(next, abandoned)
     abandoned.close()
-    assert (modes.current(), modes.active) == (0, 0)
+    assert (context.here(), context.active) == (context.Context(), False)
 
 
 @both_modes
@@ -1446,21 +1448,21 @@ def test_what_is_no_number_is_left_to_python_on_the_left_too(symbol):
 
 def test_that_a_node_was_given_data_is_marked():
     x = Value(1.0)
-    watching.given_data = False
+    context.data_changed = False
     x.data = 2.0
-    assert watching.given_data
+    assert context.data_changed
 
 
 def test_blocks_that_new_nodes_depend_on_are_counted():
-    assert (watching.active, watching._blocks) == (False, 0)
-    with watching.counted():
-        with watching.counted():
-            assert (watching.active, watching._blocks) == (True, 2)
-        assert (watching.active, watching._blocks) == (True, 1)
-    assert (watching.active, watching._blocks) == (False, 0)
-    with pytest.raises(KeyError), watching.counted():
+    assert (context.active, context._entered) == (False, 0)
+    with hooked(Hooks()):
+        with hooked(Hooks()):
+            assert (context.active, context._entered) == (True, 2)
+        assert (context.active, context._entered) == (True, 1)
+    assert (context.active, context._entered) == (False, 0)
+    with pytest.raises(KeyError), hooked(Hooks()):
         raise KeyError
-    assert (watching.active, watching._blocks) == (False, 0)
+    assert (context.active, context._entered) == (False, 0)
 
 
 def test_two_contributions_are_added_and_more_are_summed():

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 import micrograd_cn as mc
 from micrograd_cn import OPS, Op, Value, detect_anomaly, no_grad, quick, scope
 from micrograd_cn.engine import below, record
+from micrograd_cn.graph.context import Hooks, hooked
 from micrograd_cn.graph.operators import Operators, method
-from micrograd_cn.graph.watching import Watcher, watched
 
 
 @contextmanager
@@ -35,7 +35,7 @@ class Traced(Value):
     __slots__ = ()
 
 
-class Keeper(Watcher):
+class Keeper(Hooks):
     """Watches, and keeps what it is told; what is detached it makes a node of."""
 
     def __init__(self) -> None:
@@ -47,13 +47,13 @@ class Keeper(Watcher):
     def detached(self, x):
         return x * 1.0 if x.requires_grad else None
 
-    def stopped(self, op, operands):
+    def suppressed(self, op, operands):
         self.told.append((op.name, len(operands)))
 
     def read(self, x, how):
         self.told.append((x._data, how))
 
-    def new(self, kind):
+    def new_node(self, kind):
         assert kind is Value
         return object.__new__(Traced)
 
@@ -83,7 +83,7 @@ MODES: dict[str, Callable[[], Any]] = {
     "no_grad": no_grad,
     "detect_anomaly": detect_anomaly,
     "scope": partial(scope, "part"),
-    "watched": lambda: watched(Keeper()),
+    "watched": lambda: hooked(Keeper()),
 }
 
 
@@ -240,7 +240,7 @@ def test_an_operator_has_its_operands_and_derivatives_in_both(f, slopes, twins):
 def test_who_watches_is_told_in_both(twins):
     with engine(twins):
         x = Value(2.0)
-        with watched(Keeper()), watched(keeper := Keeper()):
+        with hooked(Keeper()), hooked(keeper := Keeper()):
             y = x * 3.0 + 1.0
             assert {type(node) for node in below(y)[0]} == {Traced}
             assert (y.data, y.item(), y > x) == (7.0, 7.0, True)

@@ -3,7 +3,7 @@
 import pytest
 
 from micrograd_cn import Value, draw_dot, no_grad, scope
-from micrograd_cn.graph import watching
+from micrograd_cn.graph import context
 from micrograd_cn.nn import MLP
 
 from .picture.svg import boxes
@@ -37,7 +37,7 @@ def test_a_scope_ends_with_an_exception_and_holds_beside_modes():
     with pytest.raises(RuntimeError), scope("a"):
         raise RuntimeError
     assert (Value(1) * 2).group is None
-    assert not watching.active
+    assert not context.active
     with scope("a"), no_grad():
         assert not (Value(1) * 2).requires_grad
     with pytest.raises(TypeError, match='as in scope\\("attention"\\), got 3'), scope(3):

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from ..engine import Value, topological_order
-from ..graph import modes, watching
+from ..graph import context
 from ..ops.number import number
 from ..optim import Optimizer
 from .c import file as c
@@ -475,7 +475,7 @@ class Runnable:
         Raises:
             FloatingPointError: a value or a gradient is not finite.
         """
-        if modes.active:
+        if context.active:
             detect_anomaly(self.executables.graph, data, index, backward)
 
     def __repr__(self) -> str:
@@ -486,8 +486,8 @@ class Runnable:
 
     def _rows(self, rows: Any) -> tuple[Numbers, int]:
         """Return the rows' numbers in a line, and how many rows there are."""
-        if watching.active:
-            watching.read(self.outputs[0], "the result of a program")
+        if context.active and (hooks := context.here().hooks):
+            hooks.read(self.outputs[0], "the result of a program")
         return read_rows(rows, len(self.inputs))
 
     @property

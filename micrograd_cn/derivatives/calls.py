@@ -11,8 +11,7 @@ from typing import Any
 
 from ..engine import Value, constant
 from ..gradients import gradients
-from ..graph.modes import recording
-from ..graph.watching import watcher
+from ..graph.context import here, recording
 from .tree import flatten, is_array, listed
 
 __all__ = ["Call", "holds_values", "level", "places"]
@@ -81,7 +80,7 @@ class Call:
             self.rebuilds.append((len(leaves), rebuild))
         # inside another level the results must go on depending on its variables, so they are Values there, and so are
         # those that a function has which is recorded: its parameters may have a part in them
-        self.nested = depth > 0 or watcher() is not None or holds_values([*args, *kwargs.values()])
+        self.nested = depth > 0 or here().hooks is not None or holds_values([*args, *kwargs.values()])
         self.output = f(*fresh, **kwargs)
 
     def scalar(self) -> Value:
@@ -103,7 +102,7 @@ class Call:
     @property
     def deeper(self) -> bool:
         """Whether derivatives are differentiated in their turn, or computed anew."""
-        return self.nested and (not self.quiet or watcher() is not None)
+        return self.nested and (not self.quiet or here().hooks is not None)
 
     def gradient(self, y: Value, many: bool) -> Any:
         """Return the gradient of `y` in the arguments' structure; a tuple of them if there are `many` arguments."""

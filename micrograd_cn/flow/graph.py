@@ -6,14 +6,13 @@ import itertools
 from collections import Counter
 from typing import Any
 
-from ..engine import Value, topological_order
-from ..graph.scopes import Group
+from ..engine import Value, nodes_below, topological_order
+from ..graph.groups import Group
 from ..ops.operation import Op
 from ..ops.registry import OPS
 from ..picture.boxes import groups_of
 from ..picture.text import drawn
 from ..text.formula import FormulaError
-from ..walk import nodes_below
 from .javascript import Rows
 
 MOST_OPERANDS = 9  # that an expression in the narration names one by one

@@ -1,21 +1,50 @@
-"""`Node`: what a node of a computation graph keeps, and how it is read."""
+"""`Node`: what a node of a computation graph stores, and how it is read, compared, shown, copied and traced."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Self, SupportsFloat
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any, Self, SupportsFloat, SupportsIndex
 
 from ..ops.number import number
 from ..ops.operation import Op
-from . import scopes, watching
+from . import context
+from .groups import Group
 from .operators import Operators
-from .views import A_ROW_INSTEAD, Views
 
 __all__ = ["Node"]
 
 
-class Node(Operators, Views):
-    """Keep a number, the operation that made it, its operands and its local derivatives: one object.
+A_ROW_INSTEAD = """\
+Value() takes a number and a label: a node gets its operands and its _op from an operation, which is a row. Write
+from micrograd_cn import Op, tanh
+own = Op("own", lambda x: tanh(x), (lambda y, x: 1.0 - y * y,))  # the value, and the derivative of each operand
+out = own(x)"""
+
+
+def _comparison(holds: Callable[[float, float], bool], symbol: str) -> Callable[[Any, Any], bool]:
+    """Return a method that compares the data of two nodes, or of a node and a number."""
+
+    def compare(self: Any, other: Any) -> Any:
+        try:
+            held = holds(self._data, other._data if isinstance(other, Node) else number(other))
+        except TypeError:
+            return NotImplemented
+        if context.active and (hooks := context.here().hooks):
+            hooks.compared(self, symbol, other, held)
+        return held
+
+    return compare
+
+
+def _before_read(x: Any, how: str) -> None:
+    """Call the hook for a read of the number, if there is one."""
+    if context.active and (hooks := context.here().hooks):
+        hooks.read(x, how)
+
+
+class Node(Operators):
+    """Store a number, the operation that made it, its operands and its local derivatives: one object.
 
     Args:
         data: a real number.
@@ -56,7 +85,7 @@ class Node(Operators, Views):
     _da: float | None
     _db: float | None
     label: str
-    group: scopes.Group | None
+    group: Group | None
     requires_grad: bool
 
     def __init__(
@@ -85,10 +114,11 @@ class Node(Operators, Views):
     @classmethod
     def _made_by(cls, op: Op, data: float, operands: Sequence[Any], partials: Sequence[float | None]) -> Self:
         """Return the node that an operation made of nodes and floats; a partial is None where no gradient flows."""
-        node: Self = watching.new(cls)
+        here = context.here()
+        node: Self = here.hooks.new_node(cls) if here.hooks else object.__new__(cls)
         Node.__init__(node, data)
         node.op = op
-        node.group = scopes.current()
+        node.group = here.scope
         if op.arity in (1, 2):
             node._a, node._b = (*operands, None)[:2]
             node._da, node._db = (*partials, None)[:2]
@@ -100,16 +130,16 @@ class Node(Operators, Views):
     @property
     def data(self) -> float:
         """The number."""
-        if watching.active:
-            watching.read(self, ".data")
+        if context.active:
+            _before_read(self, ".data")
         return self._data
 
     @data.setter
     def data(self, x: SupportsFloat) -> None:
-        if watching.active:
-            watching.given(self)
+        if context.active and (hooks := context.here().hooks):
+            hooks.before_write(self)
         self._data = number(x)
-        watching.given_data = True
+        context.data_changed = True
 
     @property
     def operands(self) -> tuple[Any, ...]:
@@ -148,3 +178,52 @@ class Node(Operators, Views):
         """
         slots = zip(self.operands, self._partials, strict=True)
         return [(x, partial) for x, partial in slots if partial is not None and x.requires_grad]
+
+    __lt__ = _comparison(float.__lt__, "<")
+    __le__ = _comparison(float.__le__, "<=")
+    __gt__ = _comparison(float.__gt__, ">")
+    __ge__ = _comparison(float.__ge__, ">=")
+
+    def item(self) -> float:
+        """Return the data, by PyTorch's name for it.
+
+        >>> from micrograd_cn import Value
+        >>> Value(3).item()
+        3.0
+        """
+        if context.active:
+            _before_read(self, ".item()")
+        return self._data
+
+    @property
+    def _prev(self) -> set[Any]:
+        """The operands, as micrograd's notebooks trace them."""
+        return set(self.parents)
+
+    @property
+    def _op(self) -> str:
+        """The operation's symbol, as micrograd's notebooks show it."""
+        return self.op.notation.symbol if self.op else ""
+
+    def _backward(self) -> None:
+        """Send this node's gradient to its operands, as micrograd's notebooks do by hand."""
+        for x, partial in self.edges():
+            x.grad = (x.grad or 0.0) + self.grad * partial  # PyTorch's habit is `x.grad = None`
+
+    def __repr__(self) -> str:
+        label = f", label={self.label!r}" if self.label else ""
+        return f"Value(data={self._data}, grad={self.grad}{label})"
+
+    def __format__(self, spec: str) -> str:
+        if spec:
+            _before_read(self, "a formatted text")
+        return format(self._data, spec) if spec else repr(self)
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        if self.op:
+            raise TypeError(
+                f"cannot copy or pickle {self!r}, an interior node ({self.op.name}): "
+                "its graph would come along; detach() it, or copy the leaves and compute it again"
+            )
+        _before_read(self, "a copy")
+        return object.__reduce_ex__(self, max(2, operator.index(protocol)))  # older protocols cannot store slots

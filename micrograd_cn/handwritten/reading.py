@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from ..engine import Value, record
-from ..graph.modes import recording
+from ..graph.context import recording
 from ..ops.number import number
 from .recognition import Operand, Rows, explained, unit_of
 

@@ -6,9 +6,8 @@ import math
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from ..engine import Value, topological_order
-from ..graph.scopes import Group
-from ..walk import nodes_below
+from ..engine import Value, nodes_below, topological_order
+from ..graph.groups import Group
 
 FULL_LABELS = 60  # boxes up to which an edge shows its derivative and contribution, and nothing need be folded further
 READABLE_EDGES = 90  # edges up to which nothing need be folded further

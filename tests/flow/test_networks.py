@@ -14,7 +14,7 @@ from micrograd_cn.flow.javascript import Rows
 from micrograd_cn.losses import mse_loss
 from micrograd_cn.nn import MLP, Neuron
 from micrograd_cn.optim import SGD
-from micrograd_cn.walk import nodes_below
+from micrograd_cn.engine import nodes_below
 
 from .pages import example, position, same
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ...engine import Value, record
-from ...graph.modes import ANOMALY, current, recording
+from ...graph.context import here, recording
 from ..instructions.lowering import Graph, ordered
 from .rows import Numbers
 
@@ -27,7 +27,7 @@ def detect_anomaly(graph: Graph, data: Numbers, index: Iterable[int], backward: 
     Traceback (most recent call last):
     FloatingPointError: row 1: exp(x=1000.0) gave inf
     """
-    if not current() & ANOMALY:
+    if not here().detect_anomaly:
         return
     width, nodes = len(graph.inputs), ordered(graph.outputs)
     with recording():

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from threading import Lock
 
 from ...engine import Value
-from ...graph import watching
+from ...graph import context
 from .captured import Captured
 
 _lock = Lock()
@@ -43,10 +43,10 @@ class Data:
 def _data_version() -> int:
     """Return a number that is another one once some node has been given data."""
     global _version
-    if watching.given_data:
+    if context.data_changed:
         with _lock:
             _version += 1
-            watching.given_data = False  # last, so that data given until now is of the new version, which is read after
+            context.data_changed = False  # last: data written until now belong to the new version, which is read next
     return _version
 
 

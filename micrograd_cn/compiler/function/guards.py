@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from ...engine import Value, below, constant, record
-from ...graph.modes import recording
-from ...graph.watching import Watcher, watched, watcher
+from ...graph.context import Hooks, here, hooked, recording
 from ...ops.number import number_or_none
 from ...ops.operation import Op
 from ...ops.registry import OPS
@@ -87,8 +86,8 @@ class Traced(Value):
             return self is other
         if not isinstance(other, Value) or other._data == self._data:
             self._refuse("an operand of ==", "where(equal(x, y), a, b)")
-        if by := watcher():
-            by.compared(self, "==", other, False)
+        if hooks := here().hooks:
+            hooks.compared(self, "==", other, False)
         return False
 
     def __repr__(self) -> str:
@@ -193,7 +192,7 @@ def as_recorded() -> Iterator[None]:
         _recorded.reset(token)
 
 
-class Recorded(Watcher):
+class Recorded(Hooks):
     """What is noticed while a function is recorded.
 
     Attributes:
@@ -213,7 +212,7 @@ class Recorded(Watcher):
         """Record inside the `with` block a function of some inputs."""
         self._inputs = inputs
         try:
-            with recording(), watched(self), as_recorded():
+            with recording(), hooked(self), as_recorded():
                 yield
                 for a, symbol, b, held, place in self._told.values():
                     op = next(op for op in OPS.values() if op.lowerings.array == TURNED.get(symbol, symbol))
@@ -248,7 +247,7 @@ class Recorded(Watcher):
             refuse(x, how, READING)
         self._constants[x] = None
 
-    def given(self, x: Value) -> None:
+    def before_write(self, x: Value) -> None:
         """Refuse that a number is given which would be given in this call alone."""
         raise TypeError(
             f"{where()}: {shown(x)} is given data while a function is recorded, which its later calls would not do; "
@@ -263,7 +262,7 @@ class Recorded(Watcher):
         with recording():
             return record(DETACH, (x,))
 
-    def stopped(self, op: Op, operands: Sequence[Any]) -> Value | None:
+    def suppressed(self, op: Op, operands: Sequence[Any]) -> Value | None:
         """Return the same of an operation inside `no_grad()`."""
         with recording():
             return self.detached(record(op, operands))
@@ -276,7 +275,7 @@ class Recorded(Watcher):
             if isinstance(x, Value):
                 self._constants[x] = None
 
-    def new(self, kind: Any) -> Value:
+    def new_node(self, kind: Any) -> Value:
         """Return an object for a node that is made."""
         node = object.__new__(Traced)
         self._made.append(node)

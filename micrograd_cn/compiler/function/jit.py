@@ -17,7 +17,7 @@ from typing import Any, NoReturn, TypeAlias, TypeVar, overload
 
 from ...derivatives.tree import flatten
 from ...engine import Value, constant
-from ...graph import modes
+from ...graph import context
 from ...ops.number import number
 from ...optim import Optimizer
 from ..data.captured import Captured
@@ -319,7 +319,7 @@ class CompiledFunction:
         if is_recorded():
             return self._f(*args, **kwargs)
         bucket = self._bucket(args, kwargs)
-        if not (modes.active and modes.current() & modes.ANOMALY):
+        if not (context.active and context.here().detect_anomaly):
             for recording in self._recordings.get((bucket.static, bucket.form), ()):
                 if recording.guards.hold(bucket.numbers):
                     numbers = recording.program.row(bucket.numbers)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
 from ...engine import Value
-from ...graph import watching
+from ...graph import context
 from ...optim import Optimizer
 from ...optim.optimizer import States, at_least_0, copied
 from ..data.captured import check_captured
@@ -306,7 +306,7 @@ class Training:
         arrays = {optimizer.slots[k]: self._read(2 + k) for k in self.update.kept}
         changes: list[Iterable[object]] = [
             map(setattr, of_trained(layout.trained), repeat("_data"), of_trained(self._read(0))),
-            map(setattr, [watching], ["given_data"], [True]),
+            map(setattr, [context], ["data_changed"], [True]),
             map(setattr, () if every else optimizer.parameters, repeat("grad"), repeat(0.0)),
             map(setattr, of_trained(layout.trained), repeat("grad"), of_trained(self._read(1))),
             map(setattr, [optimizer], ["steps"], [steps]),

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import NamedTuple, TypeAlias, TypeVar
 
 from ...engine import Value
-from ...graph.modes import ANOMALY, current
+from ...graph.context import here
 from ..data.anomalies import detect_anomaly
 from ..data.rows import Numbers, address
 from ..data.samples import Bucket
@@ -150,7 +150,7 @@ class Mixture:
 
     def _do(self, begun: int, steps: int) -> Sequence[float]:
         """Take some steps, as many as the compiled loop can take, or one; return the losses before."""
-        if current() & ANOMALY:  # each step is looked at, with the parameters as they are before it
+        if here().detect_anomaly:  # each step is looked at, with the parameters as they are before it
             self._detect_anomaly(self._shares(self._samples(begun)))
             steps = 1
         if self._course.threads > 1:
