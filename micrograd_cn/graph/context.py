@@ -93,10 +93,12 @@ def enter(owner: object, **changes: Any) -> None:
     """Begin a block that changes attributes of the context.
 
     >>> owner = object()
-    >>> enter(owner, no_grad=True); here().no_grad, active
-    (True, True)
-    >>> leave(owner); here().no_grad, active
-    (False, False)
+    >>> enter(owner, no_grad=True)
+    >>> here().no_grad
+    True
+    >>> leave(owner)
+    >>> here().no_grad
+    False
     """
     _set([*here().blocks, (owner, changes)])
     _count(1)
