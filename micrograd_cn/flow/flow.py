@@ -12,11 +12,12 @@ from typing import Any
 
 from ..engine import Value
 from ..handwritten import GraphNode, Handwritten, is_handwritten
-from ..text.words import PAGE, WORDS, language
+from ..text.words import WORDS, language
 from .columns import packed
 from .graph import Graph
 from .javascript import Rows
 from .sheet import sheet, words_of
+from .texts import ERRORS, PAGE
 
 
 class Tape:
@@ -59,15 +60,15 @@ class Tape:
             TypeError: `root` is neither a `Value` nor a node of such a class.
             ValueError: it is a constant, or a graph of your own is a circle.
         """
-        words = WORDS[self.lang]
+        errors = ERRORS[self.lang]
         handwritten = is_handwritten(root)
         if handwritten:
             root = Handwritten(root).root
         if not isinstance(root, Value):
-            needed = words["needed"] if hasattr(root, "data") else ""
-            raise TypeError(words["page_not_a_value"].format(kind=type(root).__name__) + needed)
+            needed = WORDS[self.lang]["needed"] if hasattr(root, "data") else ""
+            raise TypeError(errors["not_a_value"].format(kind=type(root).__name__) + needed)
         if not root.requires_grad:
-            raise ValueError(words["page_constant"].format(root=root))
+            raise ValueError(errors["constant"].format(root=root))
         graph = Graph(root, handwritten)
         facts = graph.facts(self._rows)
         if facts not in self._graphs:
@@ -85,7 +86,7 @@ class Tape:
             ValueError: nothing was recorded.
         """
         if not self._snapshots:
-            raise ValueError(WORDS[self.lang]["page_empty"])
+            raise ValueError(ERRORS[self.lang]["empty"])
         tapes = [packed([row for i, row in self._snapshots if i == graph]) for graph in range(len(self._graphs))]
         data = {
             "lang": self._chosen,

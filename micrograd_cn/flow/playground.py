@@ -15,12 +15,12 @@ from ..ops.operation import Op
 from ..ops.registry import OPS
 from ..optim import SGD, Adam, AdamW, Optimizer, RMSprop
 from ..text.formula import Term
-from ..text.words import PAGE, PLAYGROUND, WORDS, language
+from ..text.words import WORDS, language
 from .grammar import grammar
 from .graph import operation_facts
 from .javascript import Rows
 from .sheet import HERE, fragment, sheet, words_of
-from .texts import LESSONS, MODEL
+from .texts import EXPRESSION, LESSONS, MODEL, NETWORK, PAGE, PLAYGROUND
 
 MOST_OPERANDS = 17  # of an operation of any number of operands: what the page has rows for
 MOST_NEURONS = 16  # of a layer, whose outputs a neuron of the next one takes with as many weights
@@ -62,7 +62,7 @@ class Playground:
         operations = {name: _counts(op, rows, max(MOST_OPERANDS, wide.get(op, 0))) for name, op in OPS.items()}
         data: dict[str, Any] = {
             "lang": self._chosen,
-            "words": words_of(PAGE, PLAYGROUND, MODEL, LESSONS, _errors()),
+            "words": words_of(PAGE, PLAYGROUND, EXPRESSION, NETWORK, MODEL, LESSONS, _errors()),
             "operations": operations,
             "grammar": grammar(),
             "activations": ACTIVATIONS,

@@ -1,7 +1,7 @@
 """A page in a browser, the graphs that tests step through, and how numbers are compared."""
 
 from micrograd_cn import Value
-from micrograd_cn.text.words import PAGE
+from micrograd_cn.flow.texts import PAGE
 
 # What a page keeps, in the tab's own name: the browser's storage may come late to the next document of a busy machine.
 STORAGE = """{

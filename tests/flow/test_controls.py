@@ -6,8 +6,10 @@ import re
 import pytest
 
 from micrograd_cn import OPS, Value, draw_flow, playground
+from micrograd_cn.flow import texts
+from micrograd_cn.flow.texts import PAGE
 from micrograd_cn.nn import MLP
-from micrograd_cn.text.words import PAGE, WORDS
+from micrograd_cn.text.words import WORDS
 
 from .pages import example, position
 
@@ -120,11 +122,16 @@ def test_the_language_switches_everything(opened):
     assert page.nodes() == shown
 
 
-def test_both_languages_have_the_same_words_with_the_same_gaps():
-    for words in (PAGE, WORDS):
-        assert words["en"].keys() == words["zh"].keys()
-    for key, text in PAGE["en"].items():
-        assert set(re.findall(r"{\w+}", text)) == set(re.findall(r"{\w+}", PAGE["zh"][key])), key
+def test_both_languages_have_the_same_words():
+    assert WORDS["en"].keys() == WORDS["zh"].keys()
+
+
+@pytest.mark.parametrize("name", texts.__all__)
+def test_both_languages_have_the_same_texts_with_the_same_gaps(name):
+    english, chinese = getattr(texts, name)["en"], getattr(texts, name)["zh"]
+    assert english.keys() == chinese.keys()
+    for key, text in english.items():
+        assert set(re.findall(r"{[^}]+}", text)) == set(re.findall(r"{[^}]+}", chinese[key])), key
 
 
 def test_the_page_starts_in_the_locale_s_language(monkeypatch):

@@ -6,8 +6,8 @@ import time
 import pytest
 
 from micrograd_cn import Value, draw_flow, mean, scope, take, where
+from micrograd_cn.flow.texts import PAGE
 from micrograd_cn.nn import MLP
-from micrograd_cn.text.words import PAGE
 
 from .pages import assert_gradients, example, labelled, position, same
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 
 from micrograd_cn import Op, Value, draw_flow
+from micrograd_cn.flow.texts import PAGE
 from micrograd_cn.testing import expressions
-from micrograd_cn.text.words import PAGE
 
 from .pages import assert_gradients, example, labelled, message, position, same
 

@@ -7,10 +7,10 @@ import pytest
 
 from micrograd_cn import Value, losses, mean, playground
 from micrograd_cn.flow.playground import ACTIVATIONS, LOSSES, MOST_NEURONS, NAMES, OPTIMIZERS
+from micrograd_cn.flow.texts import NETWORK, PAGE, PLAYGROUND
 from micrograd_cn.init import NAMED
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD, Adam, AdamW, RMSprop
-from micrograd_cn.text.words import PAGE, PLAYGROUND
 
 from .pages import same
 
@@ -152,7 +152,7 @@ def board(opened):
 
 def button(page, word):
     page.page.locator("#board").get_by_role(
-        "button", name=PLAYGROUND["en"].get(word, PAGE["en"].get(word)), exact=True
+        "button", name=NETWORK["en"].get(word, PAGE["en"].get(word)), exact=True
     ).click()
 
 
@@ -311,7 +311,7 @@ def test_a_wrong_setting_is_marked_and_changes_nothing(board):
         kept = board.page.evaluate(f"session.board.settings.{field}")
         board.page.locator(f"#b_{field}").fill(wrong)
         assert board.page.locator(f"#b_{field}").get_attribute("aria-invalid") == "true"
-        told = PLAYGROUND["en"][f"wrong_{field}"].format(layers=6, neurons=MOST_NEURONS)
+        told = NETWORK["en"][f"wrong_{field}"].format(layers=6, neurons=MOST_NEURONS)
         assert board.page.locator("#warning").inner_text() == told
         assert inside(board, "[trainer.network.data.length, trainer.rate]") == before
         board.page.evaluate("drawBoard(true)")  # as when it trains
@@ -464,19 +464,11 @@ def test_the_playground_speaks_both_languages(lang, opened):
     page = opened(playground(lang))
     page.page.locator("#tab_board").click()
     english = page.page.locator("#board").inner_text()
-    assert {word for word in ("b_rate", "reset") if PLAYGROUND[lang][word] in english} == {"b_rate", "reset"}
+    assert {word for word in ("b_rate", "reset") if NETWORK[lang][word] in english} == {"b_rate", "reset"}
     page.page.locator("#language").click()
     other = {"en": "zh", "zh": "en"}[lang]
-    assert PLAYGROUND[other]["b_rate"] in page.page.locator("#board").inner_text()
+    assert NETWORK[other]["b_rate"] in page.page.locator("#board").inner_text()
     assert page.page.title() == PLAYGROUND[other]["title"]
-
-
-def test_both_languages_have_the_same_words_of_the_playground():
-    import re
-
-    assert PLAYGROUND["en"].keys() == PLAYGROUND["zh"].keys()
-    for key, text in PLAYGROUND["en"].items():
-        assert set(re.findall(r"{[^}]+}", text)) == set(re.findall(r"{[^}]+}", PLAYGROUND["zh"][key])), key
 
 
 def test_the_playground_is_below_400_kb_without_the_words_to_learn_from():

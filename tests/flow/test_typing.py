@@ -7,8 +7,8 @@ import pytest
 from micrograd_cn import Op, Value, playground
 from micrograd_cn.engine import topological_order
 from micrograd_cn.flow.grammar import grammar
+from micrograd_cn.flow.texts import EXPRESSION
 from micrograd_cn.text.expression import CONSTANTS, ParseError, _tokens, functions, is_name, lists, parse, usage
-from micrograd_cn.text.words import PLAYGROUND
 
 from .pages import same
 from .typing_texts import NAMES, texts
@@ -185,7 +185,7 @@ def test_every_example_is_a_dozen_and_gives_what_python_gives(room):
     assert len(examples) == 12
     for name, text, values in examples:
         assert_alike(room, [text], values)
-        assert {PLAYGROUND[lang][f"example_{name}"] for lang in PLAYGROUND} - {""}
+        assert {EXPRESSION[lang][f"example_{name}"] for lang in EXPRESSION} - {""}
         [got] = room.evaluate(READ, [[text], values])
         assert set(got["grads"]) == set(values), name
 

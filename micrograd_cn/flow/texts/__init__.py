@@ -1,5 +1,19 @@
-"""The texts of the page, in English and in Chinese."""
+"""The texts of the page in English and Chinese, one file for each room.
 
-from .lessons import LESSONS, MODEL
+page.py has the texts of the stepper, which every page shows. The playground adds playground.py (its title and tabs),
+expression.py, network.py and model.py (its three rooms) and lessons.py. errors.py has messages of Python exceptions.
 
-__all__ = ["LESSONS", "MODEL"]
+Each file has a dictionary that gives the texts of a language by key. The HTML names a key in an attribute, such as
+`data-word="play"`, and a script writes `words.play`. A page is given both languages, and its scripts fill in `{...}`.
+Texts that pictures or the command line use as well are in micrograd_cn/text/words.py.
+"""
+
+from .errors import ERRORS
+from .expression import EXPRESSION
+from .lessons import LESSONS
+from .model import MODEL
+from .network import NETWORK
+from .page import PAGE
+from .playground import PLAYGROUND
+
+__all__ = ["ERRORS", "EXPRESSION", "LESSONS", "MODEL", "NETWORK", "PAGE", "PLAYGROUND"]
