@@ -34,9 +34,11 @@ from timeit import Timer
 from typing import Any
 
 import micrograd_cn as mg
-from benchmark_words import TITLES, chinese
-from check_contenders import table as checks
-from contenders import (
+from benchmarks.compiled_programs import first_step, functions, networks, recurrent, threads
+from benchmarks.gradient_checks import table as checks
+from benchmarks.microgpt_steps import table as microgpt
+from benchmarks.sparse_derivatives import table as sparse_derivatives
+from benchmarks.training_steps import (
     ATTENTION,
     DIGITS,
     MOONS,
@@ -48,11 +50,9 @@ from contenders import (
     moons_program,
     ours,
 )
-from derivative_contenders import table as sparse_derivatives
-from microgpt_contenders import table as microgpt
+from benchmarks.words import TITLES, chinese
 from micrograd_cn.functional import grad, hessian
-from speech import add_lang, right, speak_as_asked, text, width
-from workloads import first_step, functions, networks, recurrent, threads
+from shared.language import add_lang, right, speak_as_asked, text, width
 
 WARM = 0.5  # seconds that each contender runs before it is timed: until then, what is compiled as it runs may not be
 UNITS = {"us": 1e6, "ms": 1e3}  # a second in them
@@ -236,7 +236,7 @@ def share_of_peak(turns: int = 9) -> list[Row]:
     """Measure the step beside a loop of nothing but multiplications and additions in registers."""
     if not find_spec("llvmlite"):
         return []
-    from peak import at_the_peak
+    from benchmarks.peak import at_the_peak
 
     at_peak, operations = at_the_peak()
     points, targets = _points()

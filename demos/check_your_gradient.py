@@ -14,7 +14,7 @@ from hypothesis import given, settings
 
 from micrograd_cn import Op, add, div, mul, sin
 from micrograd_cn.testing import Expression, check_op, expressions, gradcheck
-from speech import add_lang, speak_as_asked, text
+from shared.language import add_lang, speak_as_asked, text
 
 wrong = Op("bump", lambda x: div(1.0, 1.0 + x * x), (lambda y, x: -2.0 * abs(x) * y * y,))
 right = Op("bump", lambda x: div(1.0, 1.0 + x * x), (lambda y, x: -2.0 * x * y * y,))

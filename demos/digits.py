@@ -16,13 +16,26 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from tqdm import trange
 
-from common import BLUE, GREEN, GREY, ORANGE, batches, drawn, largest, options, recent, running, save, side_by_side
 from micrograd_cn import Value, no_grad, softmax
 from micrograd_cn.losses import cross_entropy
 from micrograd_cn.nn import MLP, Neuron
 from micrograd_cn.optim import SGD, linear_lr
 from micrograd_cn.picture import draw_dot
-from speech import text
+from shared.figures import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    batches,
+    drawn,
+    largest,
+    options,
+    recent,
+    running,
+    save,
+    side_by_side,
+)
+from shared.language import text
 
 STEPS = 360  # of 32 images: eight times through the training set
 BATCH = 32

@@ -16,12 +16,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from tqdm import trange
 
-from common import BLUE, GREEN, GREY, ORANGE, batches, drawn, options, recent, running, save, side_by_side
 from micrograd_cn import Value, no_grad, sigmoid
 from micrograd_cn.losses import binary_cross_entropy_with_logits
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD, Adam, Optimizer
-from speech import text
+from shared.figures import BLUE, GREEN, GREY, ORANGE, batches, drawn, options, recent, running, save, side_by_side
+from shared.language import text
 
 STEPS = 600
 BATCH = 32

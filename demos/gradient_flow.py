@@ -8,12 +8,12 @@ decides; --steps has no effect.
 
 from pathlib import Path
 
-from common import options
 from micrograd_cn import Value
 from micrograd_cn.flow import draw_flow, playground
 from micrograd_cn.nn import MLP, Neuron
 from micrograd_cn.picture import draw_dot
-from speech import text
+from shared.figures import options
+from shared.language import text
 
 
 def neuron() -> tuple[Value, list[Value]]:

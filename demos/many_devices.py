@@ -25,7 +25,7 @@ from micrograd_cn import Value
 from micrograd_cn.losses import binary_cross_entropy_with_logits
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD
-from speech import add_lang, right, speak_as_asked, text
+from shared.language import add_lang, right, speak_as_asked, text
 
 # XLA reads this when jax is imported.
 os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count=4 {os.environ.get('XLA_FLAGS', '')}"

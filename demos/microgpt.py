@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from micrograd_cn import Value, dot, relu, softmax, take
 from micrograd_cn.losses import cross_entropy
 from micrograd_cn.optim import Adam, linear_lr
-from speech import add_lang, need, speak_as_asked, text
+from shared.language import add_lang, need, speak_as_asked, text
 
 if TYPE_CHECKING:
     from micrograd_cn.compiler import CompiledFunction
@@ -314,7 +314,7 @@ def draw(losses: Sequence[float], name: str, head: Sequence[Sequence[float]], ou
     """Draw the loss, and how one head shares its attention in a name."""
     from matplotlib.figure import Figure  # here, since to import it takes as long as to train
 
-    from common import BLUE, GREY, drawn, save, use_font
+    from shared.figures import BLUE, GREY, drawn, save, use_font
 
     use_font()
     figure = Figure(figsize=(10, 4.6), layout="constrained")

@@ -15,12 +15,12 @@ from matplotlib.figure import Figure
 from sklearn.datasets import make_moons
 from tqdm import trange
 
-from common import BLUE, ORANGE, drawn, options, save, side_by_side
 from micrograd_cn import Value, no_grad, relu
 from micrograd_cn.losses import hinge_loss
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD, linear_lr
-from speech import text
+from shared.figures import BLUE, ORANGE, drawn, options, save, side_by_side
+from shared.language import text
 
 Point = list[float]
 

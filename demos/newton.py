@@ -12,10 +12,10 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from tqdm import trange
 
-from common import BLUE, GREY, ORANGE, drawn, options, save
 from micrograd_cn.functional import grad, hessian
 from optimizers import MINIMUM, START, Path, rosenbrock
-from speech import right, text
+from shared.figures import BLUE, GREY, ORANGE, drawn, options, save
+from shared.language import right, text
 
 STEPS = 8
 

@@ -18,12 +18,12 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from common import largest, options, recent
 from digits import BATCH, STEPS, Image, load, train_compiled
 from micrograd_cn import Value, no_grad
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.nn import MLP
-from speech import text
+from shared.figures import largest, options, recent
+from shared.language import text
 
 COMPILER = ["cc", "-std=c99", "-Wall", "-Wextra", "-pedantic"]
 REPEATED = 20  # times that all test images are read to measure the time

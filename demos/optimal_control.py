@@ -30,13 +30,13 @@ from scipy.optimize import BFGS, NonlinearConstraint, minimize
 from scipy.sparse import coo_array
 
 import micrograd_cn as mg
-from common import BLUE, GREEN, GREY, ORANGE, drawn, options, save
 from micrograd_cn import Value
 from micrograd_cn.compiler import (
     Program,
     compile,  # noqa: A004 -- the field's name
 )
-from speech import text
+from shared.figures import BLUE, GREEN, GREY, ORANGE, drawn, options, save
+from shared.language import text
 
 CART, POLE, LENGTH, GRAVITY = 1.0, 0.3, 0.5, 9.81  # kg, kg, m, m/s^2
 DISTANCE, SECONDS = 1.0, 2.0  # that the cart goes, m, and how long it may take

@@ -13,10 +13,10 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from tqdm import trange
 
-from common import BLUE, GREEN, GREY, ORANGE, drawn, options, save
 from micrograd_cn import Value
 from micrograd_cn.optim import SGD, Adam, Optimizer
-from speech import right, text
+from shared.figures import BLUE, GREEN, GREY, ORANGE, drawn, options, save
+from shared.language import right, text
 
 START, MINIMUM = (-1.2, 1.0), (1.0, 1.0)
 STEPS = 2000

@@ -23,7 +23,7 @@ import micrograd_cn
 from gradient_flow import gate
 from micrograd_cn import OPS
 from micrograd_cn.flow import draw_flow, playground
-from speech import add_lang, speak_as_asked, text
+from shared.language import add_lang, speak_as_asked, text
 
 HERE = Path(__file__).parent
 MODULES = (
@@ -410,7 +410,8 @@ def write(out: Path) -> None:
         for name, page in tutorial(HERE / f"tutorial.{short}.ipynb", short).items():
             (out / name).write_text(page, "utf-8")
         (out / f"check.{short}.html").write_text(one_page(HERE / f"check.{short}.ipynb", short), "utf-8")
-    shutil.copy(HERE / "backward_passes.py", out)
+    (out / "benchmarks").mkdir(exist_ok=True)
+    shutil.copy(HERE / "benchmarks/backward_passes.py", out / "benchmarks")
     reference(out / "api")
     (out / "operations.html").write_text(operations(), "utf-8")
     (out / "reference.html").write_text(modules(), "utf-8")

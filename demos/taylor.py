@@ -13,10 +13,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from tqdm import trange
 
-from common import BLUE, GREEN, GREY, ORANGE, drawn, options, save
 from micrograd_cn import sin
 from micrograd_cn.functional import grad
-from speech import right, text
+from shared.figures import BLUE, GREEN, GREY, ORANGE, drawn, options, save
+from shared.language import right, text
 
 DEGREE = 12
 FUNCTIONS: dict[str, tuple[Callable[[Any], Any], float, float]] = {

@@ -15,12 +15,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Arc, Circle
 from tqdm import trange
 
-from common import BLUE, GREEN, ORANGE, batches, drawn, largest, options, recent, save
 from micrograd_cn import no_grad
 from micrograd_cn.losses import cross_entropy
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import AdamW, cosine_lr
-from speech import text
+from shared.figures import BLUE, GREEN, ORANGE, batches, drawn, largest, options, recent, save
+from shared.language import text
 
 STEPS = 2000
 BATCH = 20

@@ -70,7 +70,7 @@ def test_the_links_lead_somewhere() -> None:
     for notebook in NOTEBOOKS.values():
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
-                assert all((DEMOS / target).exists() for target in re.findall(r"\]\(([\w.]+)\)", cell.source))
+                assert all((DEMOS / target).exists() for target in re.findall(r"\]\(([\w./]+)\)", cell.source))
 
 
 if __name__ == "__main__":

@@ -189,7 +189,7 @@ def test_help_is_in_the_readers_language(name: str) -> None:
 
 def test_pictures_are_in_chinese_where_there_is_a_font(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(ROOT / "demos")
-    common, speech = importlib.import_module("common"), importlib.import_module("speech")
+    common, speech = importlib.import_module("shared.figures"), importlib.import_module("shared.language")
     with matplotlib.rc_context():
         for fonts, written in ((["A font that nobody has"], "en"), (["DejaVu Sans"], "zh")):
             monkeypatch.setattr(common, "FONTS", fonts)
@@ -501,7 +501,7 @@ def test_the_attention_models_take_the_same_steps_and_learn(measuring: dict[str,
 )
 def test_microgpts_contenders_take_the_same_steps(contender: str, needs: str, batch: int, measuring: Any) -> None:
     pytest.importorskip(needs)
-    import microgpt_contenders as contenders  # type: ignore[import-not-found]
+    from benchmarks import microgpt_steps as contenders  # type: ignore[import-not-found]
 
     mine, theirs = (
         f(*contenders.start(20 * batch), batch)(2) for f in (contenders.ours, getattr(contenders, contender))

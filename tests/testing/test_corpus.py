@@ -10,7 +10,7 @@ import pytest
 from micrograd_cn.testing import GradientMismatch, PartlyCompared, gradcheck
 
 np = pytest.importorskip("numpy")
-PATH = Path(__file__).parents[2] / "demos/backward_passes.py"
+PATH = Path(__file__).parents[2] / "demos/benchmarks/backward_passes.py"
 CALLS = 300
 
 

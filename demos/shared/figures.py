@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import findSystemFonts, fontManager
 
 from micrograd_cn.module import Module
-from speech import add_lang, need, right, speak_as_asked, text
+from shared.language import add_lang, need, right, speak_as_asked, text
 
 # Three colours of Okabe & Ito (2008), which colour-blind people tell apart, and a grey for what stays behind.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#8A8A8A"
@@ -80,7 +80,7 @@ def options(description: str, chinese: str, steps: int, compiled: bool = False) 
         description=text(description.partition("\n\n")[0], chinese),
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    add, out = parser.add_argument, Path(__file__).parent / "out"
+    add, out = parser.add_argument, Path(__file__).parents[1] / "out"
     meaning = text("decides the data, their order and the initial weights", "决定数据、数据的顺序和初始权重")
     add("--steps", type=positive, default=steps, help=text("training steps (mini-batches)", "训练步数（小批量数）"))
     add("--seed", type=int, default=0, help=meaning)

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from statistics import median
 from typing import Any
 
-from backward_passes import CASES, Array, Pass, in_jax, in_numpy, in_torch
+from benchmarks.backward_passes import CASES, Array, Pass, in_jax, in_numpy, in_torch
 from micrograd_cn.testing import GradientMismatch, NothingCompared, gradcheck
 
 KINDS = ("float64", "float32")

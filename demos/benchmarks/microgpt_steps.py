@@ -20,9 +20,9 @@ from statistics import fmean, median
 from typing import Any
 
 import microgpt
+from benchmarks.compiled_programs import Row, _jax, _ratio, in_turns
 from microgpt import BETAS, BLOCK, HEADS, LEARNING_RATE, NAMES, TOKENS, WIDTH, Weights
 from micrograd_cn.optim import Adam
-from workloads import Row, _jax, _ratio, in_turns
 
 EPSILON = 1e-8
 NAMES_A_TURN = 160
@@ -325,10 +325,10 @@ def _whole(contender: str, turns: int = 3) -> float:
 
     Ours is the command itself, up to the last of its twenty names; a peer's process takes the steps and invents none.
     """
-    alone = f"import microgpt_contenders; microgpt_contenders.thousand_steps({contender!r})"
+    alone = f"from benchmarks.microgpt_steps import thousand_steps; thousand_steps({contender!r})"
     ours_too = MICROGPT[contender] is ours
     command = [sys.executable, *([microgpt.__file__] if ours_too else ["-c", alone])]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # modules are compiled in the first turn alone
     found = []
     for _ in range(turns):

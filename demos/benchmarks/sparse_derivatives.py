@@ -23,8 +23,8 @@ from shutil import which
 from typing import Any, NamedTuple
 
 import micrograd_cn as mg
+from benchmarks.compiled_programs import Row, _compile, _jax, _ratio, in_turns
 from micrograd_cn import Value
-from workloads import Row, _compile, _jax, _ratio, in_turns
 
 DENSE = 4_000_000  # numbers of a dense matrix that are too many
 Call = Callable[[], Any]  # fills an array, and returns it

@@ -112,7 +112,7 @@ def networks(turns: int = 7) -> list[Row]:
     """Measure networks of several widths beside jax.jit, and the share of the peak that ours reach."""
     if not find_spec("llvmlite"):
         return []
-    from peak import at_the_peak
+    from benchmarks.peak import at_the_peak
 
     at_peak, unit = at_the_peak()
     rows: list[Row] = []
@@ -310,8 +310,8 @@ def threads(turns: int = 7, count: int = 100_000) -> list[Row]:
     """Measure one and two threads; the benchmark holds all others to one core, this part to two."""
     if not find_spec("llvmlite"):
         return []
+    from benchmarks.peak import at_the_peak
     from micrograd_cn.compiler.threads.tasks import run
-    from peak import at_the_peak
 
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
     if cores:
