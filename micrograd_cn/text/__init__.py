@@ -1,5 +1,6 @@
-"""Text in both directions: expressions to graphs, operations to formulas, and words in two languages.
+"""Read expressions, turn operations into formulas, and choose words in English or Chinese.
 
-`expression` reads an expression such as `tanh(2*x)` into a graph. `formula` writes an operation with simpler ones.
-`words` has the words that pictures, the page and the command line share.
+`expression` reads a text such as `tanh(2*x)` and records it as a graph. `formula` expands an operation into simpler
+ones, so the page and the compiler can print it in other languages. `words` has the words that pictures, the page and
+the command line share.
 """

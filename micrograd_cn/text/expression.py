@@ -1,7 +1,9 @@
-"""Read an expression that someone typed and record it as a graph: numbers, names, the table's rows, and nothing else.
+"""Read an expression that someone typed, and record it as a graph.
 
-The reader is a shunting yard (Dijkstra 1961) that applies an operation as soon as its operands are known. Open brackets
-wait on a list, so that an expression may be as deep as it is long; no text is ever run as Python.
+An expression consists of numbers, names, and operations of the table. No part of it is ever run as Python.
+
+The parser is a shunting yard (Dijkstra 1961): it applies an operation as soon as its operands are known. It keeps the
+open brackets in a list and does not call itself, so brackets may be nested to any depth.
 """
 
 from __future__ import annotations
@@ -39,20 +41,24 @@ __all__ = [
 ]
 
 CONSTANTS = {"pi": math.pi, "e": math.e, "inf": math.inf, "nan": math.nan}
-MEANT = {"^": "**", "×": "*", "·": "*", "÷": "/", "−": "-", "–": "-"}  # what people write for an operator
-ALIASES = {  # what people call a function that has another name here
+# Signs that people type in place of an operator.
+MEANT = {"^": "**", "×": "*", "·": "*", "÷": "/", "−": "-", "–": "-"}
+# Names from other libraries, and the function that an error message suggests for each.
+ALIASES = {
     **{"max": "maximum", "min": "minimum", "avg": "mean", "softmax": "logsumexp", "lse": "logsumexp"},
     **{"ln": "log", "log10": "log", "log2": "log", "power": "pow", "square": "pow", "heaviside": "step"},
     **{"arctan": "atan", "arcsin": "asin", "arccos": "acos", "logistic": "sigmoid", "swish": "silu"},
 }
-NUMBER = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")  # in JavaScript too
+# The page uses this pattern as well, so it is written to mean the same in JavaScript.
+NUMBER = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 class ParseError(ValueError):
-    """A text is no expression.
+    """The text is not a valid expression.
 
     Attributes:
-        column: where, counted in characters from 0; the text's length if it ends too early.
+        column: the position of the mistake, counted in characters from 0. If the text ends too early, it is the length
+            of the text.
 
     >>> try:
     ...     parse("2 *", {})
@@ -69,11 +75,11 @@ class ParseError(ValueError):
 def parse(text: str, variables: Mapping[str, Value], lang: str = "en") -> Value:
     """Return the value of the expression `text`, recorded as a graph whose leaves are `variables`.
 
-    Operators have Python's precedence. Functions are the rows of the table and `mean`; pi, e, inf and nan are numbers
-    unless variables have these names. Numbers and what is computed from them alone are constants.
+    Operators have Python's precedence. The functions are the operations of the table and `mean`. The names pi, e, inf
+    and nan are numbers, unless a variable has the same name. Numbers, and results of numbers alone, are constants.
 
     Raises:
-        ParseError: it is no such expression; the message is in the language `lang`.
+        ParseError: the text is not a valid expression. The message is in the language `lang`.
 
     >>> w, x = Value(-3), Value(2)
     >>> parse("tanh(w*x + 2*3)", {"w": w, "x": x}).data
@@ -86,7 +92,7 @@ def parse(text: str, variables: Mapping[str, Value], lang: str = "en") -> Value:
 
 
 def is_name(text: str) -> bool:
-    """Return whether `text` may name a variable.
+    """Return whether `text` can be the name of a variable.
 
     >>> is_name("学习率"), is_name("2x"), is_name("lambda")
     (True, False, False)
@@ -95,7 +101,9 @@ def is_name(text: str) -> bool:
 
 
 def normal(name: str) -> str:
-    """Return the form of a name by which it is known, whichever way its characters were typed, as Python does.
+    """Return the name in Unicode's normal form NFKC. Python compares names in this form too.
+
+    Full-width letters, which Chinese input methods may type, become plain ones.
 
     >>> normal("ｘ")
     'x'
@@ -104,7 +112,7 @@ def normal(name: str) -> str:
 
 
 def functions() -> dict[str, Callable[..., Any]]:
-    """Return what can be called, by name.
+    """Return the functions that an expression may call, by their names.
 
     >>> sorted(set(functions()) - set(OPS))
     ['mean']
@@ -113,7 +121,7 @@ def functions() -> dict[str, Callable[..., Any]]:
 
 
 def operators(arity: int) -> dict[str, Op]:
-    """Return the operators between two operands or before one, by their signs.
+    """Return the operators that take `arity` operands, by their signs: prefix operators for 1, infix operators for 2.
 
     >>> list(operators(1)), list(operators(2))
     (['-'], ['+', '-', '*', '/', '**'])
@@ -139,7 +147,8 @@ def _tokens(text: str, signs: Iterable[str]) -> Iterator[_Token]:
                 end += 1
             yield _Token("name", normal(text[at:end]), at)
         elif not text[at].isspace():
-            end = max([end, *(at + len(sign) for sign in signs if text.startswith(sign, at))])  # ** is not * *
+            # The longest sign wins, so ** is not read as two *.
+            end = max([end, *(at + len(sign) for sign in signs if text.startswith(sign, at))])
             yield _Token("sign", text[at:end], at)
         at = end
     yield _Token("end", "", len(text))
@@ -152,27 +161,27 @@ class _Argument(NamedTuple):
 
 @dataclass
 class _Bracket:
-    """What is read inside an open bracket: a group's, a function's or a list's."""
+    """An open bracket, and what has been read inside it. It encloses a group, a function's arguments or a list."""
 
     opening: _Token
     function: _Token | None = None
-    keyword: str = ""  # of the argument that is being read
+    keyword: str = ""  # the name of the argument that is being read, if it was given by name
     arguments: list[_Argument] = field(default_factory=list)
     operands: list[Any] = field(default_factory=list)
     operators: list[tuple[int, Op]] = field(default_factory=list)
 
     @property
     def several(self) -> bool:
-        """Return whether commas separate what is in it."""
+        """Return whether commas may separate items inside the bracket."""
         return self.function is not None or self.opening.text == "["
 
     @property
     def untouched(self) -> bool:
-        """Return whether nothing of the next argument has been read; asked where an operand is due."""
+        """Return whether the next argument has not begun. This is only asked where an operand is expected."""
         return not (self.keyword or self.operators)
 
     def reduce(self, precedence: int) -> None:
-        """Apply the operators that bind their operands at least as tightly as `precedence`."""
+        """Apply the waiting operators whose precedence is at least `precedence`."""
         while self.operators and self.operators[-1][0] >= precedence:
             _, op = self.operators.pop()
             operands = self.operands[-op.arity :]  # type: ignore[operator]  # an operator's arity is 1 or 2
@@ -217,7 +226,7 @@ class _Reader:
         return self.tokens[self.next - 1]
 
     def operand(self, token: _Token) -> bool:
-        """Read what begins an operand; return whether the next token must do so too."""
+        """Read a token where an operand must begin. Return whether an operand must still follow."""
         bracket = self.open[-1]
         if token.kind == "number":
             bracket.operands.append(float(token.text))
@@ -246,7 +255,7 @@ class _Reader:
         return False
 
     def name(self, token: _Token) -> bool:
-        """Read a variable, the beginning of a call, or the keyword of an argument."""
+        """Read a variable, the beginning of a call, or an argument's keyword. Return whether an operand must follow."""
         name, following, bracket = token.text, self.tokens[self.next], self.open[-1]
         if iskeyword(name):
             self.fail("parse_reserved", token)
@@ -266,14 +275,14 @@ class _Reader:
         elif name in CONSTANTS:
             bracket.operands.append(CONSTANTS[name])
         elif name in self.functions:
-            self.check_sign(following)  # a full-width bracket, say
+            self.check_sign(following)  # it may be a full-width bracket, which has a better message
             self.fail("parse_uncalled_function", token)
         else:
             self.fail("parse_unknown_variable", token, self.suggestion(name, self.variables))
         return False
 
     def operator(self, token: _Token) -> bool:
-        """Read what may follow an operand; return whether an operand must follow in turn."""
+        """Read a token after an operand. Return whether an operand must follow."""
         bracket = self.open[-1]
         if token.text in self.infix:
             if isinstance(bracket.operands[-1], list):
@@ -295,7 +304,7 @@ class _Reader:
         self.fail("parse_operator", token)
 
     def close(self, token: _Token) -> None:
-        """Put what a bracket stands for in its place."""
+        """Close the innermost bracket, and add its value to the operands of the bracket around it."""
         bracket = self.open.pop()
         if bracket.opening.text + token.text not in ("()", "[]"):
             self.fail("parse_closing", token)
@@ -318,11 +327,11 @@ class _Reader:
             return function(*positional, **by_name)
         except TypeError:  # too many arguments or too few, a list for a number or a number for a list
             self.fail("parse_call", token, usage=usage(token.text, function))
-        except ValueError:  # the row refuses its lists
+        except ValueError:  # a list is empty, or lists differ in length
             self.fail("parse_lists", token, usage=usage(token.text, function))
 
     def check_sign(self, token: _Token) -> None:
-        """Refuse a sign that has no meaning anywhere, and say what may have been meant."""
+        """Refuse a sign that no expression contains, and suggest the sign that was probably meant."""
         if token.kind != "sign" or token.text in self.infix or token.text in "()[],":
             return
         meant = MEANT.get(token.text, normal(token.text))
@@ -340,7 +349,9 @@ class _Reader:
 
 
 def call_signature(function: Callable[..., Any]) -> Signature:
-    """Return how a function is called; a row without a signature of its own has its partials' operands.
+    """Return the signature of a function.
+
+    An operation without a signature of its own takes the operands that its partial derivatives name.
 
     >>> from micrograd_cn import elu, where
     >>> list(call_signature(elu).parameters), list(call_signature(where).parameters)
@@ -356,7 +367,7 @@ def call_signature(function: Callable[..., Any]) -> Signature:
 
 
 def lists(function: Callable[..., Any]) -> list[str]:
-    """Return the names of a function's arguments that are lists: those whose elements are operands.
+    """Return the names of the arguments that are lists of operands.
 
     >>> from micrograd_cn import dot, take
     >>> lists(dot), lists(take), lists(mean)
@@ -367,12 +378,13 @@ def lists(function: Callable[..., Any]) -> list[str]:
         return names
     if function.arity is not None or not function.signature:
         return []
-    operands = function.signature(**{name: [name] for name in names})  # of a list its element, else what was given
+    # The signature returns the elements of a list one by one. It returns any other argument as it was given.
+    operands = function.signature(**{name: [name] for name in names})
     return [name for name in names if name in operands]
 
 
 def usage(name: str, function: Callable[..., Any]) -> str:
-    """Return the text of a call.
+    """Return a call as an error message shows it: the function with its parameters.
 
     >>> from micrograd_cn import dot, elu, take
     >>> usage("elu", elu), usage("dot", dot), usage("take", take)

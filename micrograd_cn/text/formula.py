@@ -1,7 +1,8 @@
-"""Formulas without numbers: what an operation computes, as a tree of the table's operations, for other languages.
+"""Formulas: what an operation computes, as a tree of the table's operations that contains no numbers of a graph.
 
-A function written with the table's operations does not know what it is given. Given a `Term` for each operand it
-returns the formula itself, which the page writes as JavaScript and the compiler as machine code.
+A function that is written in the table's operations accepts any type that they accept. Called with a `Term` for each
+operand, it returns a formula instead of a number. The page prints formulas as JavaScript, and the compiler turns them
+into machine code.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ __all__ = ["FormulaError", "StraightLine", "Term", "expand", "straight_line", "t
 
 
 class FormulaError(TypeError):
-    """A function cannot be turned into a formula: it is not written in the table's operations alone.
+    """A function cannot be turned into a formula, because it is not written in the table's operations alone.
 
     >>> import math
     >>> from micrograd_cn import Op
@@ -31,10 +32,10 @@ class FormulaError(TypeError):
 
 
 class Term(Operators):
-    """An operand without a number, or an operation applied to such.
+    """An operand without a number, or an operation applied to such operands.
 
     Raises:
-        FormulaError: it is compared or used as a condition, by which the formula would depend on the number.
+        FormulaError: the term is compared or used as a condition, so the result would depend on the operand's number.
 
     >>> x = Term("x")
     >>> str(x * x + 1)
@@ -63,10 +64,11 @@ class Term(Operators):
 
 
 def trace(function: Callable[..., Any], *operands: Term | float, of: Op) -> Any:
-    """Return the formula of `function`, which belongs to the row `of`: a `Term`, a float, or a tuple of them.
+    """Return the formula that `function` computes from `operands`: a `Term`, a float, or a tuple of them.
 
     Raises:
-        FormulaError: the function is not written in the table's operations; the message names the row.
+        FormulaError: the function is not written in the table's operations. The message names the operation `of`, which
+            the function belongs to.
 
     >>> from micrograd_cn import tanh
     >>> [str(p) for p in trace(tanh.local, Term("y"), Term("x"), of=tanh)]
@@ -85,10 +87,13 @@ def trace(function: Callable[..., Any], *operands: Term | float, of: Op) -> Any:
 
 
 def expand(op: Op, *operands: Term | float) -> Any:
-    """Return the row's value in terms of simpler rows: its `formula`, its `summands` added up, or its `forward`.
+    """Return the value of an operation, written in simpler operations.
+
+    An operation's `formula` computes it. An operation without a `formula` adds up its `summands`, and one with neither
+    calls its `forward`.
 
     Raises:
-        FormulaError: it has none.
+        FormulaError: the function is not written in the table's operations.
 
     >>> from micrograd_cn import relu
     >>> str(expand(relu, Term("x")))
@@ -104,13 +109,14 @@ Operand: TypeAlias = int | float
 
 
 class StraightLine(NamedTuple):
-    """Formulas as operations one after the other.
+    """Formulas as a list of operations, in the order in which they are computed.
 
-    An operand or result is a number if it is a float. If it is an integer it counts the inputs, then the steps before.
+    An operand or a result is either a constant, which is a float, or an index, which is an integer. With n inputs, the
+    indices 0 to n - 1 stand for the inputs, n for the result of the first step, and so on.
 
     Attributes:
-        steps: an operation and its operands each.
-        results: of the formulas.
+        steps: an operation and its operands, for each step.
+        results: the result of each formula.
 
     >>> from micrograd_cn import add
     >>> StraightLine([(add, [0, 1])], [2])  # x0 + x1
@@ -122,7 +128,9 @@ class StraightLine(NamedTuple):
 
 
 def straight_line(inputs: Sequence[Term | float], results: Sequence[Any]) -> StraightLine:
-    """Return formulas of some inputs as operations in order, each once.
+    """Return formulas as a list of operations, given the inputs that they are written in.
+
+    A `Term` that several formulas use is computed once. Two terms that merely look the same are computed twice.
 
     >>> from micrograd_cn import exp
     >>> x = Term("x")

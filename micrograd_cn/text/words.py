@@ -96,8 +96,8 @@ Compute an expression and explain its gradient step by step.
   EXPRESSION        such as "tanh(w*x + b)"; quote it for the shell
   NAME=NUMBER       the number of a variable, such as w=-3 or x=pi/2
   -o, --output FILE write the step-by-step page (.html) or the picture ({endings}); may be repeated
-  --playground      write a page in which one types expressions and trains networks
-  --lang en|zh      the language; the locale's by default
+  --playground      write a page in which you type expressions and train networks
+  --lang en|zh      the language; by default that of the locale
   -h, --help        show this text
 
 operators: {operators}
@@ -203,12 +203,13 @@ functions: {functions}
 
 
 def language(lang: str | None) -> str:
-    """Return `lang`, or the reader's language for None: "zh" if it is Chinese, else "en".
+    """Return `lang`. For None, return "zh" if the reader's language is Chinese, and "en" otherwise.
 
-    It is that of the environment's locale, and on Windows, where there is usually none, that of the system's menus.
+    The reader's language is that of the environment's locale. On Windows, where a locale is rarely set, the language of
+    the menus decides.
 
     Raises:
-        ValueError: there are no words in this language.
+        ValueError: there are no words in the language `lang`.
 
     >>> language("zh")
     'zh'
@@ -218,14 +219,16 @@ def language(lang: str | None) -> str:
         chinese = chosen.lower().startswith("zh") if chosen is not None else _windows_is_chinese()
         return "zh" if chinese else "en"
     if lang not in WORDS:
-        raise ValueError(f"lang must be one of {', '.join(map(repr, WORDS))}, or None for the locale's, got {lang!r}")
+        known = ", ".join(map(repr, WORDS))
+        raise ValueError(f"lang must be one of {known}, or None for the locale's language, got {lang!r}")
     return lang
 
 
 def _windows_is_chinese() -> bool:
-    """Return whether this is Windows in Chinese, of any region: the lower 10 bits of a LANGID are the language."""
+    """Return whether the menus of Windows are in Chinese."""
     if sys.platform != "win32":
         return False
     import ctypes
 
+    # The lower 10 bits of a LANGID are the language, and the bits above them the region.
     return bool(ctypes.windll.kernel32.GetUserDefaultUILanguage() & 0x3FF == 0x04)

@@ -3,8 +3,8 @@
 ERRORS = {
     "en": {
         "not_a_value": "draw_flow() takes a Value or a Tape, got {kind}",
-        "constant": "draw_flow() of the constant {root!r}: it was made from constants alone, detached, or inside "
-        "no_grad(), so no gradient flows; give it a Value that depends on a leaf",
+        "constant": "draw_flow() got the constant {root!r}, to which no gradient flows: it was made from constants "
+        "alone, detached, or made inside no_grad(); give it a Value that depends on a leaf",
         "empty": "the tape is empty: call snapshot(loss) in the training loop before saving the page",
     },
     "zh": {
