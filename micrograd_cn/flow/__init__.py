@@ -1,11 +1,12 @@
-"""The page: a graph as one offline HTML file in which the chain rule is stepped through edge by edge; the playground.
+"""The page: one offline HTML file that steps through a graph's chain rule edge by edge. The playground is built on it.
 
-graph.py says what a page knows of a graph, javascript.py writes the rows that it needs as JavaScript, bundle.py joins
-them with the modules of stepper/ into one script, and sheet.py puts it into one file. There session.js owns what is
-chosen and what follows from it: which parts of the graph are open (fold.js), what is known after the steps so far
-(engine.js, view.js). screen.js shows it, laid out (layout.js), drawn (picture.js) and told (narration.js).
-playground.py adds the rooms of playground/: to type an expression in the grammar of grammar.py, or to train a network
-with the library's losses and optimisers; each opens its computation in the stepper (rooms.js).
+Python writes the page. flow.py records graphs, graph.py describes them, and javascript.py prints their operations as
+JavaScript. bundle.py joins these with the modules of stepper/ into one script, and sheet.py puts the script, the data
+and the texts of texts/ into the file. In the browser, session.js holds the state: what the reader has chosen, which
+parts of the graph are open (fold.js), and what is known after the steps so far (engine.js, view.js). screen.js shows
+the state: layout.js places the boxes, picture.js draws them, and narration.js tells the step in a sentence.
+playground.py adds rooms: to type an expression (grammar.py), to train a network (playground/), to train a language
+model (model/), and lessons (lessons/). A room opens its computations in the stepper (rooms.js).
 """
 
 from .flow import Tape, draw_flow

@@ -1,8 +1,8 @@
-"""Join JavaScript modules into one script: in the order of their imports, without the words `import` and `export`.
+"""Join JavaScript modules into one script.
 
-All modules then share one scope, so that a name that stands at the top of two of them is refused, as are a name that is
-imported and not exported, and modules that import each other in a circle. Other forms of import and export, which the
-scripts beside this file do without, are refused as well.
+The script has the modules in the order of their imports, without the words `import` and `export`. They then share one
+scope, so two modules may not declare the same name at the top, and modules may not import each other in a circle. Of
+the forms of import and export, only those that the scripts beside this file use are supported.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ _OTHER = re.compile(
 
 
 def bundle(entry: str, modules: Mapping[str, str]) -> str:
-    """Return the module `entry` with all that it imports as one script in strict mode.
+    """Return the module `entry`, with all modules that it imports, as one script in strict mode.
 
     Args:
         entry: the name of a module.
-        modules: the text of each by its name, a path; those that nothing imports are left out.
+        modules: the text of each module by its name, which is a path. Modules that nothing imports are left out.
 
     Raises:
-        ValueError: a module is missing, a name is not exported or stands at the top of two modules, imports are
-            circular, or a statement is none that is joined here.
+        ValueError: a module is missing, a module imports a name that is not exported, two modules declare the same name
+            at the top, imports are circular, or a form of import, export or declaration is not supported.
 
     >>> modules = {"a/two.js": 'import { one } from "../one.js";\\nexport const two = one + one;\\n'}
     >>> print(bundle("a/two.js", modules | {"one.js": "export const one = 1;\\n"}))
@@ -57,13 +57,13 @@ def bundle(entry: str, modules: Mapping[str, str]) -> str:
         exports[name] = {each for exported, each in found if exported}
         for _, each in found:
             if each in declared:
-                raise ValueError(f"{name}: {each} is a name in {declared[each]} already")
+                raise ValueError(f"{name}: the name {each} is already declared in {declared[each]}")
             declared[each] = name
     return '"use strict";\n' + "".join([_stripped(modules[name]) for name in order])
 
 
 def _imports(name: str, modules: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return the names that a module imports, by the modules from which they come."""
+    """Return the names that a module imports, listed by the module that exports them."""
     if name not in modules:
         raise ValueError(f"there is no module {name}")
     text = modules[name]
@@ -72,7 +72,7 @@ def _imports(name: str, modules: Mapping[str, str]) -> dict[str, list[str]]:
         source = posixpath.normpath(posixpath.join(posixpath.dirname(name), path))
         found.setdefault(source, []).extend(re.findall(r"\w+", names))
     if other := _OTHER.search(_IMPORT.sub("", text)):
-        raise ValueError(f"{name}: {other[0]!r} is not joined here")
+        raise ValueError(f"{name}: the bundler does not support the statement {other[0]!r}")
     return found
 
 

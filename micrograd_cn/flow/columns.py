@@ -1,8 +1,9 @@
-"""The numbers of many snapshots of one graph in little room: each number that differs from all others once, in 8 bytes.
+"""Pack the numbers of many snapshots of one graph into little space.
 
-Of a graph's numbers many are the same in every snapshot, and many the same as another one: a product's local derivative
-is the other factor. A number's column is what it is in each snapshot. Columns that are equal to the bit are kept once;
-those that never change are written as numbers, the others as one text of doubles, snapshot by snapshot.
+Many numbers of a graph never change from one snapshot to the next. Many others are always equal to a second one: the
+local derivative of a product, for example, is the other factor. The column of a number is the list of its values in all
+snapshots. Columns that are equal to the last bit are stored once. A column that never changes is stored as one number,
+and the others are stored together as 8-byte doubles.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from typing import Any
 
 
 def packed(rows: Sequence[array[float]]) -> dict[str, Any]:
-    """Return for JSON the numbers of snapshots, of which each is a row.
+    """Return the numbers of snapshots in a form for JSON. Each row has the numbers of one snapshot.
 
-    The page finds the number `k` of a row in `columns[k]`: in `fixed`, where it is the same in all rows; else, counted
-    on from there, in the row's part of `varying`, which is base64 of doubles whose least byte comes first.
+    `columns[k]` is the index of the column that the number `k` of each row is in. The first columns are those of
+    `fixed`, which has one number for each of them. The others are in `varying`, snapshot by snapshot: it is base64 of
+    little-endian doubles.
 
     >>> packed([array("d", [1, 2, 2, 7]), array("d", [1, 3, 3, 7])])
     {'columns': [0, 2, 2, 1], 'fixed': [1.0, 7.0], 'varying': 'AAAAAAAAAEAAAAAAAAAIQA=='}
@@ -42,7 +44,7 @@ def packed(rows: Sequence[array[float]]) -> dict[str, Any]:
 
 
 def encoded(xs: Iterable[float]) -> list[float | str]:
-    """Return numbers for JSON, which has no nan and inf.
+    """Return numbers for JSON. It has no nan and inf, so these become texts.
 
     >>> encoded([1, float("inf")])
     [1.0, 'inf']

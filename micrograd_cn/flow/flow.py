@@ -1,4 +1,4 @@
-"""Record graphs, and put the page together that steps through them."""
+"""Record graphs, and write the page that steps through them."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from .texts import ERRORS, PAGE
 
 
 class Tape:
-    """Record graphs, one a training step, for a page with a slider over them.
+    """Record a graph in each step of a training run, for a page with a slider over the steps.
 
     Args:
-        lang: the language that the page starts in, "en" or "zh"; the browser's for None.
+        lang: the language that the page starts in, "en" or "zh". For None, it is the browser's language.
 
     Raises:
-        ValueError: there are no words in this language.
+        ValueError: there are no words in the language `lang`.
 
     >>> w = Value(1, "w")
     >>> record = Tape()
@@ -46,19 +46,20 @@ class Tape:
         self._chosen = lang
         self._rows = Rows()
         self._graphs: list[dict[str, Any]] = []
-        self._snapshots: list[tuple[int, array[float]]] = []  # of which graph, and its numbers
+        self._snapshots: list[tuple[int, array[float]]] = []  # the graph's index, and the numbers
 
     def __len__(self) -> int:
         return len(self._snapshots)
 
     def snapshot(self, root: Any) -> None:
-        """Record the graph below `root` with its numbers as they are now, before the optimiser changes them.
+        """Record the graph below `root` with its present numbers. Call this before the optimiser changes them.
 
-        Of a class of your own, which `draw_flow` takes, the gradients that it has computed are recorded too.
+        Like `draw_flow`, this accepts a node of a class of your own. The gradients that your class has computed are
+        then recorded too.
 
         Raises:
-            TypeError: `root` is neither a `Value` nor a node of such a class.
-            ValueError: it is a constant, or a graph of your own is a circle.
+            TypeError: `root` is neither a `Value` nor such a node.
+            ValueError: `root` is a constant, or the graph of your class has a circle.
         """
         errors = ERRORS[self.lang]
         handwritten = is_handwritten(root)
@@ -80,7 +81,7 @@ class Tape:
 
     @property
     def html(self) -> str:
-        """Return the page.
+        """Return the text of the HTML file.
 
         Raises:
             ValueError: nothing was recorded.
@@ -104,51 +105,57 @@ class Tape:
         return path
 
     def _repr_html_(self) -> str:
-        """Return the page in a frame, for notebooks."""
+        """Return the page in a frame, which a notebook shows."""
         title = html.escape(PAGE[self.lang]["title"])
         frame = 'width="100%" height="760" frameborder="0" sandbox="allow-scripts allow-forms"'
         return f'<iframe title="{title}" {frame} srcdoc="{html.escape(self.html)}"></iframe>'
 
 
 def draw_flow(root: GraphNode, lang: str | None = None) -> Tape:
-    """Return the graph below `root` as a page that goes through the chain rule one edge at a time.
+    """Return a page that steps through the chain rule of the graph below `root`, one edge at a time.
 
-    The page is one HTML file that needs no network: `.save("flow.html")` writes it, `.html` is its text, and a notebook
-    shows it in a frame. It starts before `backward()`, whatever gradients there are, and its end is what one
-    `backward()` gives. Layers, neurons and each `scope` are boxes that open and close; of a large graph, neighbours are
-    put into such parts too, so that it may have tens of thousands of nodes. A batch's samples are boxes of their own if
-    each is computed in a `with scope("sample 1"):`.
+    The page is one HTML file that needs no network. `.save("flow.html")` writes it, `.html` is its text, and a notebook
+    shows it in a frame. It starts before `backward()`, whatever gradients the graph has now, and it ends with the
+    gradients of one `backward()`.
 
-    A class of your own has a page as well, if its nodes keep `data`, `grad`, their operands `_prev` and the operation's
-    name `_op`: the steps are those of the chain rule, and each box has the gradient that your class computed beside it.
+    Layers, neurons and each `scope` are boxes that open and close. In a large graph, neighbouring nodes are grouped
+    into such boxes too, so a graph may have tens of thousands of nodes. To give each sample of a batch its own box,
+    compute it inside `with scope("sample 1"):`.
+
+    Nodes of a class of your own have a page too, if they keep `data`, `grad`, the operands in `_prev` and the name of
+    the operation in `_op`. The steps follow the chain rule, and each box also shows the gradient that your class
+    computed.
 
     ![The page at its end: all boxes have their gradients](../../demos/pictures/flow.en.png)
 
-    Scripts find what they need in attributes of the SVG's elements. Numbers are in full; what is not known yet is "".
+    A script can read the page from attributes of the SVG's elements. Numbers have all their digits, and an attribute is
+    "" where its number is not known yet.
 
-    - `.node`: `data-name` is the label, or "v3", of a network's inputs "x1" (made unique where it is not: the second
-      sample's is "x1#2"), or the closed part's name; `data-value`;
-      `data-grad` (what has arrived so far; a closed part's norm); `data-state` is waiting, partial or complete (which a
-      constant always is, for it waits for nothing); `data-theirs` is the gradient that a class of your own computed.
-    - `.edge`: `data-src` is the operand's name, `data-dst` the result's, `data-slot` the operand slot, "" where several
-      are drawn as one; `data-contribution` (of several, their norm).
+    - `.node`: `data-name` is the node's label, or else a name such as "v3". The inputs of a network are "x1", "x2" and
+      so on, a name that is taken gets a number, as in "x1#2", and a closed part has the part's name. `data-value` is
+      the data. `data-grad` is what has arrived of the gradient so far, and for a closed part it is a norm. `data-state`
+      is waiting, partial or complete; a constant waits for nothing, so it is always complete. `data-theirs` is the
+      gradient that a class of your own computed.
+    - `.edge`: `data-src` is the name of the operand, and `data-dst` that of the result. `data-slot` is the operand
+      slot, or "" if several edges are drawn as one. `data-contribution` is the contribution, or the norm of several.
     - `#narration` is the text of the step.
 
     Args:
-        root: the value to differentiate, of ours or of a class of your own; or a `Tape` of a training run, which stays
-            in its own language.
-        lang: the language that the page starts in, "en" or "zh"; the tape's, else the browser's, for None.
+        root: the value to differentiate: a `Value`, a node of a class of your own, or a `Tape` of a training run.
+        lang: the language that the page starts in, "en" or "zh". For None, a tape keeps its language, and any other
+            page starts in the browser's language.
 
     Raises:
         TypeError: `root` is none of these.
-        ValueError: it is a constant, `lang` is neither, or a graph of your own is a circle.
+        ValueError: `root` is a constant, there are no words in the language `lang`, or the graph of your class has a
+            circle.
 
     >>> a = Value(2, "a")
     >>> draw_flow(a + a, lang="en").html.startswith("<!doctype html>")
     True
     """
     if isinstance(root, Tape):
-        translated = copy.copy(root)  # of the same recording
+        translated = copy.copy(root)  # which shares the recording
         if lang is not None:
             translated.lang = translated._chosen = language(lang)
         return translated

@@ -1,4 +1,7 @@
-"""The grammar of typed expressions as facts, for the page to read them as micrograd_cn/expression.py does."""
+"""Describe the grammar of typed expressions as data for the page.
+
+The page has a parser of its own, in JavaScript. With these data it reads the same expressions as text/expression.py.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,9 @@ from ..text.expression import ALIASES, CONSTANTS, MEANT, NUMBER, call_signature,
 
 
 def grammar() -> dict[str, Any]:
-    """Return the operators, the numbers with names, and how each function is called.
+    """Return the operators, the named numbers, and how each function is called.
+
+    For each operator, this is the name of its operation, its precedence, and 1 if it is right-associative.
 
     >>> grammar()["infix"]["**"]
     ['pow', 4, 1]
@@ -31,7 +36,12 @@ def grammar() -> dict[str, Any]:
 
 
 def _call(name: str, function: Callable[..., Any]) -> dict[str, Any]:
-    """Return a function's parameters, the order in which its operation takes them, and what its lists must be."""
+    """Return how a function is called.
+
+    `parameters` has for each parameter its name, whether it is a list, and its default. `named` says whether arguments
+    may be given by name. `some` says whether the function refuses empty lists, and `alike` whether it refuses lists of
+    different lengths. `order` is the order in which the operation takes the arguments.
+    """
     parameters, listed = list(call_signature(function).parameters.values()), lists(function)
     signature = function.signature if isinstance(function, Op) else None
     facts: dict[str, Any] = {
@@ -47,11 +57,12 @@ def _call(name: str, function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _default(parameter: Parameter) -> Any:
-    """Return nothing in a list if the argument must be given, else a list of its default, None if it may be absent."""
+    """Return the default in a list, or an empty list if the argument must be given."""
     return [] if parameter.default is parameter.empty else [parameter.default]
 
 
 def _refuses(function: Callable[..., Any], given: dict[str, Any], parameters: list[Parameter]) -> bool:
+    """Return whether a function raises ValueError for some of its arguments, with 0 for the others."""
     others = {p.name: 0.0 for p in parameters if p.default is p.empty and p.name not in given}
     try:
         function(**given, **others)

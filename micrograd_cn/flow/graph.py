@@ -1,4 +1,4 @@
-"""What a page knows of a graph besides its numbers: operations, nodes, and the parts that it opens and closes."""
+"""Describe a graph for the page: its operations, its nodes, and the parts that open and close, but not its numbers."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ..picture.text import drawn
 from ..text.formula import FormulaError
 from .javascript import Rows
 
-MOST_OPERANDS = 9  # that an expression in the narration names one by one
+MOST_OPERANDS = 9  # The narration names at most so many operands of one operation.
 
 
 class Graph:
-    """The nodes below a root in the order in which the page has them: operands first.
+    """The graph below a root. Its nodes are in the order that the page uses, operands first.
 
     >>> a = Value(2, "a")
     >>> [node.label for node in Graph(a * a + 1).nodes]
@@ -33,7 +33,7 @@ class Graph:
         self.groups = groups_of(topological_order(root))
 
     def facts(self, rows: Rows) -> dict[str, Any]:
-        """Return the facts about operations, nodes and groups, adding the rows that they need to `rows`."""
+        """Return the facts about operations, nodes and groups, and add the operations to `rows`."""
         index = {node: i for i, node in enumerate(self.nodes)}
         groups: dict[Group, int] = {}
         ops: dict[tuple[Op, int], int] = {}
@@ -55,7 +55,7 @@ class Graph:
         }
 
     def _names(self) -> list[str]:
-        """Return a name for each node, of which no two are the same."""
+        """Return a name for each node. No two names are the same."""
         labels = [node.label for node in self.nodes]
         inputs = {}
         for node in self.nodes:
@@ -82,7 +82,7 @@ class Graph:
 
 
 def _place(group: Group | None, groups: dict[Group, int]) -> int:
-    """Return the group's number, -1 for none; those around it come before it."""
+    """Return the group's index in `groups`, or -1 for no group. Add a new group after the groups around it."""
     if group is None:
         return -1
     _place(group.outer, groups)
@@ -90,7 +90,11 @@ def _place(group: Group | None, groups: dict[Group, int]) -> int:
 
 
 def operation_facts(op: Op, count: int, rows: Rows) -> dict[str, Any]:
-    """Return what the page knows of an operation of `count` operands; its `row` is None if it is no formula.
+    """Return what the page knows of an operation of `count` operands.
+
+    `row` names its functions in JavaScript, and is None if the operation cannot be written as a formula. `text` is how
+    a formula is written, and `written` the same in full if `text` leaves operands out. `still` has the operand slots
+    that no gradient flows to. `listed` is there if a Python program can import the operation from the package.
 
     >>> from micrograd_cn import where
     >>> operation_facts(where, 3, Rows())
@@ -106,5 +110,5 @@ def operation_facts(op: Op, count: int, rows: Rows) -> dict[str, Any]:
     still = [slot for slot in range(count) if not op.flows(slot)]
     facts: dict[str, Any] = {"row": row, "symbol": drawn(op.notation.symbol), "text": text, "still": still}
     if OPS.get(op.name) is op:
-        facts["listed"] = True  # which a Python program may import
+        facts["listed"] = True
     return facts if text == written else facts | {"written": written}

@@ -1,4 +1,4 @@
-"""Write the rows of the operation table that a page needs as JavaScript: their values and their partial derivatives."""
+"""Print the operations that a page needs as JavaScript: their values and their partial derivatives."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from ..ops.number import number
 from ..ops.operation import Op
 from ..text.formula import FormulaError, Term, expand, straight_line, trace
 
-IEEE = "./stepper/ieee.js"  # the module of the functions that rows name and JavaScript lacks
+IEEE = "./stepper/ieee.js"  # the module of functions that operations call and JavaScript lacks
 
 
 class Rows:
-    """Collect rows, each under a name of its own, and those that their formulas use.
+    """Collect rows of the operation table, and print them as JavaScript.
+
+    A row whose formula uses other rows adds these too. Each row gets a unique name.
 
     >>> from micrograd_cn import relu
     >>> rows = Rows()
@@ -42,10 +44,10 @@ class Rows:
         self._partials: dict[str, str] = {}
 
     def add(self, op: Op, count: int) -> str:
-        """Add the row `op`, if n-ary for `count` operands, and return the name of its two functions.
+        """Add the row `op` for `count` operands, and return the name of its two functions.
 
         Raises:
-            FormulaError: the row is not written in the table's operations; the message names it.
+            FormulaError: the row is not written in the table's operations. The message names it.
         """
         name = self._add_forward(op, count)
         if name not in self._partials:
@@ -55,7 +57,7 @@ class Rows:
         return name
 
     def module(self) -> str:
-        """Return the rows as a module: the objects `forward` and `partials`, which have a function a row."""
+        """Return the rows as a module. Its objects `forward` and `partials` have one function for each row."""
         named = sorted({form for form in self._forward.values() if form.isidentifier()})
         imported = f'import {{ {", ".join(named)} }} from "{IEEE}";\n' if named else ""
         tables = {"forward": self._forward, "partials": self._partials}
@@ -69,7 +71,7 @@ class Rows:
         while name in taken:
             name += "'"
         self._names[key] = name
-        self._forward[name] = op.lowerings.javascript  # its place is before those of the rows that it uses
+        self._forward[name] = op.lowerings.javascript  # before the rows that its formula adds
         if not op.lowerings.javascript:
             try:
                 operands = _operands(count)
@@ -81,23 +83,26 @@ class Rows:
         return name
 
     def function(self, inputs: Sequence[Term], results: tuple[Any, ...], form: str) -> str:
-        """Return a function that computes the terms `results`; a term that occurs twice is computed once."""
+        """Return a function that computes the terms `results`. A term that occurs twice is computed once."""
         lines, values = self._lines(inputs, results, [term.name for term in inputs])
         body = "".join([f"{line} " for line, _ in lines])
         value = form.format(", ".join(values))
         return f"({', '.join([term.name for term in inputs])}) => {{ {body}return {value}; }}"
 
     def loop(self, fixed: Sequence[Term], arrays: Sequence[Term], results: Sequence[tuple[Term, Any]]) -> str:
-        """Return a function that does the same for each member of some arrays, which the results go into.
+        """Return a function that updates arrays element by element.
 
-        What depends on the `fixed` inputs alone is computed once. The function takes these and then the arrays.
+        The function takes the `fixed` inputs and then the arrays. For each index it computes the results from the fixed
+        inputs and the arrays' elements, and stores them in the arrays that `results` names. A term that depends on the
+        fixed inputs alone is computed once, before the loop.
         """
         names = [term.name for term in (*fixed, *arrays)]
         texts = [*[term.name for term in fixed], *[f"{term.name}[i]" for term in arrays]]
         lines, values = self._lines((*fixed, *arrays), [x for _, x in results], texts, len(fixed))
         before = "".join([f"{line} " for line, varies in lines if not varies])
         inside = "".join([f"{line} " for line, varies in lines if varies])
-        temporary = "".join([f"const y{k} = {value}; " for k, value in enumerate(values)])  # before a place changes
+        # A store changes an element that another result may depend on, so all results are computed before the stores.
+        temporary = "".join([f"const y{k} = {value}; " for k, value in enumerate(values)])
         stores = "".join([f"{term.name}[i] = y{k}; " for k, (term, _) in enumerate(results)])
         each = f"for (let i = 0; i < {arrays[0].name}.length; i++) {{ {inside}{temporary}{stores}}}"
         return f"({', '.join(names)}) => {{ {before}{each} }}"
@@ -105,9 +110,11 @@ class Rows:
     def _lines(
         self, inputs: Sequence[Term], results: Sequence[Any], texts: list[str], fixed: int = 0
     ) -> tuple[list[tuple[str, bool]], list[str]]:
-        """Return the lines that compute terms, each with whether it needs inputs after the first `fixed`; the values.
+        """Return lines that compute the terms `results`, and the expressions of the results.
 
-        A term that is used once stands where it is used; but one that varies takes of those that do not what is named.
+        Each line comes with whether it varies: whether it depends on an input after the first `fixed` ones. A term that
+        is used several times becomes a named constant in a line of its own. A term that is used once stands where it is
+        used, unless it does not vary and its user does: then it is named too, so that a loop need not compute it again.
         """
         steps, values = straight_line(inputs, results)
         used = [x for _, operands in steps for x in operands] + values
@@ -137,7 +144,7 @@ def _operands(count: int) -> list[Term]:
 
 
 def _formula(traced: Callable[[], Any], op: Op) -> Any:
-    """Return the traced formula; whatever a user's function raises when it is given no numbers, it is not one."""
+    """Return the traced formula. A user's function that raises any exception without numbers is not a formula."""
     try:
         formula = traced()
         for x in formula if isinstance(formula, tuple) else (formula,):

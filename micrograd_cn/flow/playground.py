@@ -1,4 +1,4 @@
-"""The playground: one page in which one types an expression, or trains a network, without Python."""
+"""The playground: a page to type an expression, or to train a network or a language model, without Python."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from .javascript import Rows
 from .sheet import HERE, fragment, sheet, words_of
 from .texts import EXPRESSION, LESSONS, MODEL, NETWORK, PAGE, PLAYGROUND
 
-MOST_OPERANDS = 17  # of an operation of any number of operands: what the page has rows for
-MOST_NEURONS = 16  # of a layer, whose outputs a neuron of the next one takes with as many weights
+MOST_OPERANDS = 17  # The page can compute an n-ary operation of up to so many operands.
+MOST_NEURONS = 16  # A layer has at most so many neurons.
 ACTIVATIONS = ("tanh", "relu", "sigmoid", "leaky_relu", "elu", "gelu", "silu", "softplus", "sin")
 LOSSES: dict[str, tuple[Callable[..., Any], tuple[float, float]]] = {
     "binary_cross_entropy_with_logits": (losses.binary_cross_entropy_with_logits, (0.0, 1.0)),
@@ -32,9 +32,9 @@ LOSSES: dict[str, tuple[Callable[..., Any], tuple[float, float]]] = {
     "huber_loss": (losses.huber_loss, (-1.0, 1.0)),
     "l1_loss": (losses.l1_loss, (-1.0, 1.0)),
 }
-BETAS = (0.85, 0.99)  # of Adam for the language model, as microgpt has them
-# The first 4,000 of demos/names.txt: first names of the US Social Security Administration's lists, as
-# https://github.com/karpathy/makemore has them (MIT licence).
+BETAS = (0.85, 0.99)  # of Adam for the language model, as in microgpt
+# The first 4,000 names of demos/names.txt. They are from the lists of the US Social Security Administration, as
+# collected in https://github.com/karpathy/makemore (MIT licence).
 NAMES = HERE / "model/names.txt"
 OPTIMIZERS: dict[str, tuple[type[Optimizer], dict[str, Any]]] = {
     "SGD": (SGD, {}),
@@ -47,7 +47,7 @@ OPTIMIZERS: dict[str, tuple[type[Optimizer], dict[str, Any]]] = {
 
 
 class Playground:
-    """The page; `save` writes it, `html` is its text."""
+    """The page of the playground. `save` writes it, and `html` is its text."""
 
     def __init__(self, lang: str | None = None) -> None:
         self.lang = language(lang)
@@ -55,7 +55,7 @@ class Playground:
 
     @property
     def html(self) -> str:
-        """The page."""
+        """Return the text of the HTML file."""
         rows = Rows()
         neuron = topological_order(Neuron(MOST_NEURONS)([Value(0.0)] * MOST_NEURONS))
         wide = {node.op: len(node.parents) for node in neuron}
@@ -85,18 +85,19 @@ class Playground:
 
 
 def playground(lang: str | None = None) -> Playground:
-    """Return a page in which one types an expression or trains a network, and steps through its chain rule.
+    """Return a page in which you type an expression, or train a network or a language model, and step through it.
 
-    It is one HTML file that needs neither Python nor a network: `.save("playground.html")` writes it. Its arithmetic is
-    that of the table's rows, of `losses` and of `optim`, written as JavaScript. Links to it keep what was chosen.
+    The page is one HTML file that needs neither Python nor the internet. `.save("playground.html")` writes it. It
+    computes with the operations of the table, the losses of `losses` and the optimisers of `optim`, printed as
+    JavaScript. A link to the page keeps what was chosen in it.
 
     ![The playground while a network learns two moons](../../demos/pictures/playground.en.png)
 
     Args:
-        lang: the language that it starts in, "en" or "zh"; the browser's for None.
+        lang: the language that the page starts in, "en" or "zh". For None, it is the browser's language.
 
     Raises:
-        ValueError: there are no words in this language.
+        ValueError: there are no words in the language `lang`.
 
     >>> playground("en").html.startswith("<!doctype html>")
     True
@@ -105,14 +106,18 @@ def playground(lang: str | None = None) -> Playground:
 
 
 def _counts(op: Op, rows: Rows, most: int) -> dict[str, Any] | list[Any]:
-    """Return the facts about an operation; of one of any number of operands a list by their number, up to `most`."""
+    """Return the facts about an operation.
+
+    For an n-ary operation, return a list with the facts for n operands at the index n, up to `most`, and None where the
+    operation does not take n operands.
+    """
     if op.arity is not None:
         return operation_facts(op, op.arity, rows)
     return [operation_facts(op, n, rows) if n in op.arities and n else None for n in range(most + 1)]
 
 
 def _errors() -> dict[str, dict[str, str]]:
-    """Return what is said of an expression that cannot be read."""
+    """Return the messages about an expression that cannot be read, with gaps that the page can fill."""
     wanted = ("did_you_mean", "cli_error")
     return {
         lang: {
@@ -125,9 +130,10 @@ def _errors() -> dict[str, dict[str, str]]:
 
 
 def _loss(loss: Callable[..., Any], targets: tuple[float, float], rows: Rows) -> dict[str, Any]:
-    """Return the two targets, and for each the loss of one output: what is computed, step by step.
+    """Return the two targets, and for each target the steps that compute the loss of one output of a network.
 
-    A step is an operation and its operands: a number in a list of its own, else 0 for the output or a step before.
+    A step is the name of an operation, and its operands. The operand 0 is the output, and the operand n is the result
+    of the step n, counted from 1. A constant operand is a list that contains the number.
     """
     written = []
     for target in targets:
@@ -144,33 +150,33 @@ def _loss(loss: Callable[..., Any], targets: tuple[float, float], rows: Rows) ->
 
 
 def _updates(rows: Rows) -> str:
-    """Return the optimisers' steps as a module."""
+    """Return a module with the step of each optimiser."""
     lines = "".join([f"  {name}: {_update(kind, given, rows)},\n" for name, (kind, given) in OPTIMIZERS.items()])
     return f'import {{ forward }} from "../rows.js";\nexport const updates = {{\n{lines}}};\n'
 
 
 def _model_update(rows: Rows) -> str:
-    """Return a step of Adam for all parameters of the language model at once, whose state is in arrays, as a module."""
+    """Return a module with Adam's step for the language model, whose parameters and optimiser state are arrays."""
     fixed, own, results = _updated(Adam, {"betas": BETAS})
     step = rows.loop(fixed, own, list(zip([own[0], *own[2:]], results, strict=True)))
     return f'import {{ forward }} from "../rows.js";\nexport const updateModel = {step};\n'
 
 
 def _update(kind: type[Optimizer], given: dict[str, Any], rows: Rows) -> str:
-    """Return a step of an optimiser for one parameter as JavaScript."""
+    """Return a JavaScript function with an optimiser's step for one parameter."""
     fixed, own, results = _updated(kind, given)
     return rows.function((*fixed, *own), results, "[{}]")
 
 
 def _updated(kind: type[Optimizer], given: dict[str, Any]) -> tuple[list[Term], list[Term], tuple[Any, ...]]:
-    """Return what a step of an optimiser depends on and what becomes of a parameter, from its own `update`.
+    """Return an optimiser's step for one parameter as a formula, which its own `update` gives.
 
-    What is the same for all parameters comes first, then each one's own: its number, gradient and state. The results
-    are the number and the state.
+    The first list has the inputs that all parameters share: the learning rate and the number of the step. The second
+    has the inputs of the parameter: its number, gradient and state. The tuple has its new number and state.
     """
     optimizer = kind([Value(0.0)], **given)
     rate, steps = Term("lr"), Term("steps")
-    # Terms for numbers, so that the step is written as a formula.
+    # The optimiser computes with terms in place of numbers, so its step becomes a formula.
     optimizer.lr, optimizer.steps = rate, steps  # type: ignore[assignment]
     p = SimpleNamespace(data=Term("data"), grad=Term("grad"))
     start = {name: Term(name) for name in kind.slots}

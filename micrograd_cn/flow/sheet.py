@@ -1,4 +1,4 @@
-"""Put a page's one HTML file together: its words and data, the files in the folders beside this one, its policy."""
+"""Put the HTML file of a page together from its texts, its data, and the files in the folders beside this one."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ from ..text.words import WORDS
 from .bundle import bundle
 
 HERE = Path(__file__).parent
-LIMITS = {"boxes": FULL_LABELS, "edges": READABLE_EDGES, "most": MOST_BOXES, "label": LONGEST_LABEL}  # as in pictures
-SHARED_WORDS = ("data", "grad", "node_count", "grad_norm", "norm", "narrate_edge")  # with pictures and the command line
+# The page folds a graph and cuts labels at the same sizes as a picture.
+LIMITS = {"boxes": FULL_LABELS, "edges": READABLE_EDGES, "most": MOST_BOXES, "label": LONGEST_LABEL}
+# The page shares these words with pictures and the command line.
+SHARED_WORDS = ("data", "grad", "node_count", "grad_norm", "norm", "narrate_edge")
 
 
 def words_of(*pages: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
-    """Return the words of a page in each language."""
+    """Return the texts of a page in each language. If several of `pages` have a key, the last one counts."""
     return {
         lang: {key: WORDS[lang][key] for key in SHARED_WORDS} | {k: v for page in pages for k, v in page[lang].items()}
         for lang in WORDS
@@ -32,7 +34,7 @@ def words_of(*pages: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
 
 
 def fragment(name: str) -> str:
-    """Return a part of a page that stands in a file of its own."""
+    """Return the HTML of the part of a page that the file `name`.html has."""
     return _file(f"{name}.html")
 
 
@@ -45,16 +47,16 @@ def sheet(
     parts: Mapping[str, str] = MappingProxyType({}),
     styles: Sequence[str] = ("stepper/page",),
 ) -> str:
-    """Return the file.
+    """Return the text of the HTML file.
 
     Args:
-        lang: what it is in before its script has run.
-        data: for the script.
-        entry: the module that is run, of the folders beside this file.
-        modules: those that are written for this page.
-        words: the title, and what is said where no script runs.
-        parts: what stands in the holes of the page that the stepper leaves empty.
-        styles: style sheets.
+        lang: the language of the page before its script has run.
+        data: what the script reads as JSON.
+        entry: the module that is run. It is in one of the folders beside this file.
+        modules: the text of the modules that are generated for this page, by their names.
+        words: texts that have the title, and the message that is shown if no script runs.
+        parts: HTML for the places in stepper/page.html that are empty without a playground.
+        styles: the names of style sheets in the folders beside this file.
     """
     script = _packed([bundle(entry, {**scripts(), **modules})])
     css = _packed([_file(f"{name}.css") for name in styles])
@@ -81,12 +83,12 @@ def _json(data: dict[str, Any]) -> str:
 
 @cache
 def scripts() -> Mapping[str, str]:
-    """Return the JavaScript modules of the folders beside this file, by their paths from here."""
+    """Return the texts of the JavaScript modules in the folders beside this file, by their paths from here."""
     return {path.relative_to(HERE).as_posix(): path.read_text("utf-8") for path in HERE.glob("*/*.js")}
 
 
 def _packed(texts: Iterable[str]) -> str:
-    """Return the texts as one, without indentation and lines of comments, a sixth of a page."""
+    """Join texts, and leave out indentation and lines that are comments, which would be a sixth of a page."""
     return re.sub(r"(?m)^ *//.*\n|^ +", "", "\n".join(texts))
 
 
