@@ -1,0 +1,36 @@
+"""`clip_grad_norm`: scale gradients whose norm is too large."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from ..engine import Value
+
+__all__ = ["clip_grad_norm"]
+
+
+def clip_grad_norm(parameters: Iterable[Value], max_norm: float) -> float:
+    """Scale the gradients so that their Euclidean norm is at most `max_norm`; return the norm that they had.
+
+    As in PyTorch they are multiplied by max_norm / (norm + 1e-6) where that is less than 1.
+
+    Raises:
+        ValueError: `max_norm` is negative or nan, or the norm is inf or nan, which no factor could mend.
+
+    >>> p = Value(0.0)
+    >>> p.grad = 10.0
+    >>> clip_grad_norm([p], 1.0), round(p.grad, 4)
+    (10.0, 1.0)
+    """
+    if not max_norm >= 0.0:
+        raise ValueError(f"clip_grad_norm: max_norm must be 0 or more, got {max_norm}")
+    parameters = [p for p in parameters if p.grad is not None]
+    norm = math.hypot(*[p.grad for p in parameters])
+    if not math.isfinite(norm):
+        raise ValueError(f"clip_grad_norm: the norm of the gradients is {norm}")
+    factor = max_norm / (norm + 1e-6)
+    if factor < 1.0:
+        for p in parameters:
+            p.grad *= factor
+    return norm

@@ -1,0 +1,64 @@
+"""`RMSprop`: steps divided by a running mean of the gradient's size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..engine import Value
+from ..ops import div, sqrt
+from .optimizer import Optimizer
+
+__all__ = ["RMSprop"]
+
+
+class RMSprop(Optimizer):
+    """RMSprop (Tieleman & Hinton 2012): p -= lr * g / (sqrt(v) + eps), where v is a running mean of g * g.
+
+    g is p.grad + weight_decay * p, and v = alpha * v + (1 - alpha) * g * g, from 0. With momentum, p -= lr * b instead,
+    with the buffer b = momentum * b + g / (sqrt(v) + eps).
+
+    Args:
+        parameters: leaves.
+        lr: learning rate.
+        alpha: how much of v is kept.
+        eps: added to the denominator.
+        weight_decay: L2 penalty.
+        momentum: how much of the buffer is kept.
+
+    Raises:
+        ValueError: a parameter is no leaf or there twice, there is none, or a number is out of range.
+        TypeError: a parameter is not a `Value`.
+
+    >>> p = Value(1.0)
+    >>> p.grad = 2.0
+    >>> RMSprop([p], lr=0.1, alpha=0.75).step(); round(p.data, 6)
+    0.8
+    """
+
+    options = ("lr", "alpha", "eps", "weight_decay", "momentum")
+    slots = ("square_avg", "momentum_buffer")
+    nonnegative = ("square_avg",)
+
+    def __init__(
+        self,
+        parameters: Iterable[Value],
+        lr: float = 1e-2,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum: float = 0.0,
+    ) -> None:
+        super().__init__(parameters, lr)
+        self.alpha = self._below_1("alpha", alpha)
+        self.eps = self._at_least_0("eps", eps)
+        self.weight_decay = self._at_least_0("weight_decay", weight_decay)
+        self.momentum = self._at_least_0("momentum", momentum)
+
+    def update(self, p: Value, state: dict[str, float]) -> None:
+        """Change one parameter by its gradient and state."""
+        g = p.grad + self.weight_decay * p.data
+        state["square_avg"] = v = self.alpha * state["square_avg"] + (1.0 - self.alpha) * g * g
+        change = div(g, sqrt(v) + self.eps)
+        if self.momentum:
+            state["momentum_buffer"] = change = self.momentum * state["momentum_buffer"] + change
+        p.data -= self.lr * change

@@ -1,0 +1,72 @@
+"""`SGD`: stochastic gradient descent, with momentum and weight decay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..engine import Value
+from .optimizer import Optimizer
+
+__all__ = ["SGD"]
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent: p -= lr * g, with g = p.grad + weight_decay * p.
+
+    With momentum, g is replaced by the buffer b = momentum * b + g (the first time, b = g), with nesterov by
+    g + momentum * b (Sutskever et al. 2013).
+
+    Args:
+        parameters: leaves.
+        lr: learning rate.
+        momentum: how much of the buffer is kept.
+        weight_decay: L2 penalty.
+        nesterov: look ahead.
+
+    Raises:
+        ValueError: a parameter is no leaf or there twice, there is none, a number is out of range, or nesterov is asked
+            for without momentum.
+        TypeError: a parameter is not a `Value`.
+
+    >>> p = Value(1.0)
+    >>> p.grad = 2.0
+    >>> SGD([p], lr=0.1).step(); p.data
+    0.8
+    """
+
+    options = ("lr", "momentum", "weight_decay", "nesterov")
+    slots = ("momentum_buffer",)
+
+    def __init__(
+        self,
+        parameters: Iterable[Value],
+        lr: float = 1e-3,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+    ) -> None:
+        super().__init__(parameters, lr)
+        self.momentum = self._at_least_0("momentum", momentum)
+        self.weight_decay = self._at_least_0("weight_decay", weight_decay)
+        self.nesterov = nesterov
+        if nesterov and not momentum:
+            raise ValueError("SGD: nesterov needs a momentum, got 0")
+
+    def step(self) -> None:
+        """Change every parameter by its gradient."""
+        if self.momentum or self.weight_decay or type(self).update is not SGD.update:
+            super().step()
+            return
+        self.steps += 1
+        lr = self.lr
+        for p in self.parameters:  # `update` without its call, a third of the time
+            if p.requires_grad and p.grad is not None:
+                p.data -= lr * p.grad
+
+    def update(self, p: Value, state: dict[str, float]) -> None:
+        """Change one parameter by its gradient and state."""
+        g = p.grad + self.weight_decay * p.data if self.weight_decay else p.grad
+        if self.momentum:
+            state["momentum_buffer"] = buffer = self.momentum * state["momentum_buffer"] + g
+            g = g + self.momentum * buffer if self.nesterov else buffer
+        p.data -= self.lr * g
