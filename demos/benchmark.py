@@ -52,7 +52,7 @@ from benchmarks.training_steps import (
 )
 from benchmarks.words import TITLES, chinese
 from micrograd_cn.functional import grad, hessian
-from shared.language import add_lang, right, speak_as_asked, text, width
+from shared.language import add_language_option, align_right, set_language_from_arguments, text, text_width
 
 WARM = 0.5  # seconds that each contender runs before it is timed: until then, what is compiled as it runs may not be
 UNITS = {"us": 1e6, "ms": 1e3}  # a second in them
@@ -472,10 +472,10 @@ def layout(rows: list[Row]) -> Iterator[str]:
         return
     english = [list(rows[0]), *([_cell(x) for x in row.values()] for row in rows)]
     cells = [[text(cell, chinese(cell)) for cell in line] for line in english]
-    widths = [max(map(width, column)) for column in zip(*cells, strict=True)]
+    widths = [max(map(text_width, column)) for column in zip(*cells, strict=True)]
     for first, *rest in cells:
-        beside = [right(cell, room) for cell, room in zip(rest, widths[1:], strict=True)]
-        yield "  ".join([first + " " * (widths[0] - width(first)), *beside])
+        beside = [align_right(cell, room) for cell, room in zip(rest, widths[1:], strict=True)]
+        yield "  ".join([first + " " * (widths[0] - text_width(first)), *beside])
 
 
 def _cell(x: str | int | float | None) -> str:
@@ -485,7 +485,7 @@ def _cell(x: str | int | float | None) -> str:
 
 
 def main() -> None:
-    speak_as_asked()
+    set_language_from_arguments()
     about = text(str(__doc__).partition("\n")[0], "与同类库一起测量，各比值都出自同一次运行")
     parser = argparse.ArgumentParser(description=about)
     named = text("the name of one to measure, instead of all", "要测量的表的名称，不写则测量全部")
@@ -493,7 +493,7 @@ def main() -> None:
     parser.add_argument("--list", action="store_true", help=text("print the names of the tables", "列出各表的名称"))
     meaning = text("print the same as JSON", "以 JSON 格式输出（英文）")
     parser.add_argument("--json", action="store_true", help=meaning)
-    add_lang(parser)
+    add_language_option(parser)
     options = parser.parse_args()
     titles = {name: text(title, TITLES[name]) for name, (title, _) in TABLES.items()}
     if options.list:
@@ -516,7 +516,7 @@ def main() -> None:
         return
     for name, about in heading().items():
         name, about = (text(words, chinese(words)) for words in (name, about))
-        print(f"{name}{' ' * (12 - width(name))}  {about}")
+        print(f"{name}{' ' * (12 - text_width(name))}  {about}")
     for name, (_, measure) in chosen.items():
         print(f"\n{titles[name]}", *layout(measure()), sep="\n", flush=True)
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 
 from micrograd_cn import Op, add, div, mul, sin
 from micrograd_cn.testing import Expression, check_op, expressions, gradcheck
-from shared.language import add_lang, speak_as_asked, text
+from shared.language import add_language_option, set_language_from_arguments, text
 
 wrong = Op("bump", lambda x: div(1.0, 1.0 + x * x), (lambda y, x: -2.0 * abs(x) * y * y,))
 right = Op("bump", lambda x: div(1.0, 1.0 + x * x), (lambda y, x: -2.0 * x * y * y,))
@@ -74,10 +74,10 @@ OTHERS = {"numpy": layer_norm_in_numpy, "torch": swish_in_torch}
 
 
 def main() -> None:
-    speak_as_asked()
+    set_language_from_arguments()
     about = text(str(__doc__).partition("\n\n")[0], "故意写错一个导数，让基于性质的测试把它找出来")
     parser = argparse.ArgumentParser(description=about)
-    add_lang(parser)
+    add_language_option(parser)
     parser.parse_args()
 
     print(

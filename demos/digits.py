@@ -21,21 +21,10 @@ from micrograd_cn.losses import cross_entropy
 from micrograd_cn.nn import MLP, Neuron
 from micrograd_cn.optim import SGD, linear_lr
 from micrograd_cn.picture import draw_dot
-from shared.figures import (
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    batches,
-    drawn,
-    largest,
-    options,
-    recent,
-    running,
-    save,
-    side_by_side,
-)
+from shared.figures import BLUE, GREEN, GREY, ORANGE, label, save
 from shared.language import text
+from shared.options import options
+from shared.training import argmax, batches, print_comparison, recent_mean, running_means
 
 STEPS = 360  # of 32 images: eight times through the training set
 BATCH = 32
@@ -72,8 +61,10 @@ def train(
         optimizer.step()
 
         losses.append(loss.data)
-        accuracies.append(sum(largest(z) == t for z, t in zip(logits, expected, strict=True)) / BATCH)
-        progress.set_postfix(loss=f"{recent(losses):.3f}", accuracy=f"{recent(accuracies):.1%}", refresh=False)
+        accuracies.append(sum(argmax(z) == t for z, t in zip(logits, expected, strict=True)) / BATCH)
+        progress.set_postfix(
+            loss=f"{recent_mean(losses):.3f}", accuracy=f"{recent_mean(accuracies):.1%}", refresh=False
+        )
     return losses, accuracies
 
 
@@ -96,17 +87,19 @@ def draw_training(losses: Sequence[float], accuracies: Sequence[float], test_acc
     figure = Figure(figsize=(7.5, 6), layout="constrained")
     upper, lower = figure.subplots(2, sharex=True)
     steps = range(1, len(losses) + 1)
-    upper.plot(steps, losses, color=GREY, alpha=0.5, linewidth=0.8, label=drawn("one mini-batch", "一个小批量"))
-    upper.plot(steps, running(losses), color=BLUE, linewidth=2, label=drawn("mean of the last 20", "最近 20 个的平均"))
-    title = drawn("Training on handwritten digits", "用手写数字训练")
-    upper.set(title=title, ylabel=drawn("cross entropy", "交叉熵"), yscale="log")
+    upper.plot(steps, losses, color=GREY, alpha=0.5, linewidth=0.8, label=label("one mini-batch", "一个小批量"))
+    upper.plot(
+        steps, running_means(losses), color=BLUE, linewidth=2, label=label("mean of the last 20", "最近 20 个的平均")
+    )
+    title = label("Training on handwritten digits", "用手写数字训练")
+    upper.set(title=title, ylabel=label("cross entropy", "交叉熵"), yscale="log")
     upper.yaxis.set_major_formatter("{x:g}")
     upper.legend()
     lower.plot(steps, accuracies, color=GREY, alpha=0.5, linewidth=0.8)
-    lower.plot(steps, running(accuracies), color=BLUE, linewidth=2)
-    tested = f"{drawn('test images', '测试图片')}: {test_accuracy:.1%}"
+    lower.plot(steps, running_means(accuracies), color=BLUE, linewidth=2)
+    tested = f"{label('test images', '测试图片')}: {test_accuracy:.1%}"
     lower.axhline(test_accuracy, color=ORANGE, linewidth=1.5, linestyle="--", label=tested)
-    lower.set(xlabel=drawn("mini-batch", "小批量"), ylabel=drawn("accuracy", "准确率"), ylim=(0, 1.04))
+    lower.set(xlabel=label("mini-batch", "小批量"), ylabel=label("accuracy", "准确率"), ylim=(0, 1.04))
     lower.yaxis.set_major_formatter("{x:.0%}")
     lower.legend(loc="lower right")
     figure.align_ylabels()
@@ -115,12 +108,12 @@ def draw_training(losses: Sequence[float], accuracies: Sequence[float], test_acc
 
 def draw_images(images: Sequence[Image], targets: Sequence[int], probabilities: Sequence[list[Value]]) -> Figure:
     """Show test images, first some that were read correctly, then some that were not."""
-    read = [largest(p) for p in probabilities]
+    read = [argmax(p) for p in probabilities]
     right = [i for i, target in enumerate(targets) if read[i] == target]
     wrong = [i for i, target in enumerate(targets) if read[i] != target]
     figure = Figure(figsize=(8, 5.4), layout="constrained")
     title = "Test images, the digit that was read, and its probability"
-    figure.suptitle(drawn(title, "测试图片、读出的数字及其概率"))
+    figure.suptitle(label(title, "测试图片、读出的数字及其概率"))
     axes = list(figure.subplots(3, 6).flat)
     for ax in axes:
         ax.set_axis_off()
@@ -134,7 +127,7 @@ def draw_images(images: Sequence[Image], targets: Sequence[int], probabilities: 
         ax.spines[:].set(visible=True, color=colour, linewidth=1 if correct else 3)
         ax.set_title(f"{read[i]} {'✓' if correct else '✗'} {probabilities[i][read[i]].data:.0%}", color=colour)
         if not correct:
-            ax.set_xlabel(drawn(f"is a {targets[i]}", f"其实是 {targets[i]}"))
+            ax.set_xlabel(label(f"is a {targets[i]}", f"其实是 {targets[i]}"))
     return figure
 
 
@@ -167,10 +160,10 @@ def main() -> None:
         probabilities = [softmax(model(image)) for image in test_images]
     seconds = time.perf_counter() - start
 
-    correct = sum(largest(p) == target for p, target in zip(probabilities, test_targets, strict=True))
+    correct = sum(argmax(p) == target for p, target in zip(probabilities, test_targets, strict=True))
     print(f"{text('first loss: ', '最初的损失：')}{losses[0]:.6f}")
     recently = text(", mean of the last 20 mini-batches", "（最近 20 个小批量的平均）")
-    print(f"{text('final loss: ', '最后的损失：')}{recent(losses):.6f}{recently}")
+    print(f"{text('final loss: ', '最后的损失：')}{recent_mean(losses):.6f}{recently}")
     share, total = f"{correct / len(test_targets):.1%}", len(test_targets)
     print(
         text(
@@ -182,7 +175,7 @@ def main() -> None:
     if chosen.compiled:
         start = time.perf_counter()
         compiled_losses = train_compiled(other, train_images, train_targets, chosen.steps, chosen.seed)
-        side_by_side(training, time.perf_counter() - start, (losses[-1], compiled_losses[-1]), (model, other))
+        print_comparison(training, time.perf_counter() - start, (losses[-1], compiled_losses[-1]), (model, other))
     save(draw_training(losses, accuracies, correct / len(test_targets)), chosen.out / "digits_training.png")
     save(draw_images(test_images, test_targets, probabilities), chosen.out / "digits_images.png")
     draw_neuron(chosen.out / "neuron.svg")

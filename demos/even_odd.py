@@ -20,8 +20,10 @@ from micrograd_cn import Value, no_grad, sigmoid
 from micrograd_cn.losses import binary_cross_entropy_with_logits
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD, Adam, Optimizer
-from shared.figures import BLUE, GREEN, GREY, ORANGE, batches, drawn, options, recent, running, save, side_by_side
+from shared.figures import BLUE, GREEN, GREY, ORANGE, label, save
 from shared.language import text
+from shared.options import options
+from shared.training import batches, print_comparison, recent_mean, running_means
 
 STEPS = 600
 BATCH = 32
@@ -72,7 +74,7 @@ def train(
         optimizer.step()
         losses.append(loss.data)
         accuracies.append(sum((z > 0) == (t == 1) for z, t in zip(logits, expected, strict=True)) / len(batch))
-        progress.set_postfix(loss=f"{recent(losses):.3f}", refresh=False)
+        progress.set_postfix(loss=f"{recent_mean(losses):.3f}", refresh=False)
     return losses, accuracies
 
 
@@ -88,7 +90,7 @@ def train_compiled(
 
     chosen = [i for _, batch in zip(range(steps), batches(len(numbers), BATCH, seed), strict=False) for i in batch]
     samples = [(encode(numbers[i]), is_even(numbers[i])) for i in chosen]
-    return recent(loss.fit(samples, optimizer, 1, BATCH, each_step=True))
+    return recent_mean(loss.fit(samples, optimizer, 1, BATCH, each_step=True))
 
 
 def logits(model: MLP, encode: Encoding, numbers: Sequence[float]) -> list[float]:
@@ -106,9 +108,9 @@ def score(model: MLP, encode: Encoding, numbers: Sequence[int]) -> str:
 
 def draw_losses(ax: Axes, losses: dict[str, list[float]]) -> None:
     for (name, curve), colour in zip(losses.items(), (GREEN, BLUE, ORANGE), strict=True):
-        ax.plot(range(1, len(curve) + 1), running(curve), color=colour, linewidth=2, label=name)
-    title = drawn("Loss, mean of the last 20 mini-batches", "损失，最近 20 个小批量的平均")
-    ax.set(title=title, xlabel=drawn("mini-batch", "小批量"), ylabel=drawn("cross entropy", "交叉熵"), yscale="log")
+        ax.plot(range(1, len(curve) + 1), running_means(curve), color=colour, linewidth=2, label=name)
+    title = label("Loss, mean of the last 20 mini-batches", "损失，最近 20 个小批量的平均")
+    ax.set(title=title, xlabel=label("mini-batch", "小批量"), ylabel=label("cross entropy", "交叉熵"), yscale="log")
     ax.yaxis.set_major_formatter("{x:g}")
     ax.legend(loc="lower left")
 
@@ -123,29 +125,29 @@ def draw_weights(ax: Axes, model: MLP) -> None:
     ax.text(
         (unseen + BITS - 1) / 2,
         0.5,
-        drawn("0 in training:\nthe weights\nstay 0", "训练时是 0，\n权重也\n始终是 0"),
+        label("0 in training:\nthe weights\nstay 0", "训练时是 0，\n权重也\n始终是 0"),
         ha="center",
         va="center",
         transform=ax.get_xaxis_transform(),
     )
-    ax.set_xticks(range(-1, BITS), [drawn("bias", "偏置"), *map(str, range(BITS))], fontsize=9)
+    ax.set_xticks(range(-1, BITS), [label("bias", "偏置"), *map(str, range(BITS))], fontsize=9)
     ax.tick_params(axis="x", length=0)
     ax.grid(axis="x", visible=False)
     ax.set_axisbelow(True)
-    title = drawn("The neuron that reads bits", "看二进制位的神经元")
-    ax.set(title=title, xlabel=drawn("bit", "第几位"), ylabel=drawn("weight", "权重"))
+    title = label("The neuron that reads bits", "看二进制位的神经元")
+    ax.set(title=title, xlabel=label("bit", "第几位"), ylabel=label("weight", "权重"))
 
 
 def draw_answers(ax: Axes, on_bits: MLP, on_scaled: MLP) -> None:
     fine = [WINDOW[0] + i / 10 for i in range(10 * (len(WINDOW) - 1) + 1)]
-    truth = drawn("right answer", "正确答案")
+    truth = label("right answer", "正确答案")
     ax.scatter(WINDOW, [is_even(n) for n in WINDOW], s=70, facecolors="none", edgecolors=GREY, label=truth)
     answers = [sigmoid(z) for z in logits(on_bits, bits, WINDOW)]
-    ax.scatter(WINDOW, answers, s=18, color=BLUE, label=drawn("one neuron, bits", "一个神经元，二进制位"))
+    ax.scatter(WINDOW, answers, s=18, color=BLUE, label=label("one neuron, bits", "一个神经元，二进制位"))
     answers = [sigmoid(z) for z in logits(on_scaled, scaled, fine)]
-    ax.plot(fine, answers, color=ORANGE, linewidth=2, label=drawn("MLP, scaled integer", "MLP，缩放后的整数"))
-    ax.set(title=drawn("Answers", "回答"), xlabel=drawn("number", "数"), ylim=(-0.08, 1.08))
-    ax.set_ylabel(drawn("probability of “even”", "“偶数”的概率"))
+    ax.plot(fine, answers, color=ORANGE, linewidth=2, label=label("MLP, scaled integer", "MLP，缩放后的整数"))
+    ax.set(title=label("Answers", "回答"), xlabel=label("number", "数"), ylim=(-0.08, 1.08))
+    ax.set_ylabel(label("probability of “even”", "“偶数”的概率"))
     ax.legend(loc="center", bbox_to_anchor=(0.5, 0.76), frameon=True, framealpha=1, edgecolor="none")
 
 
@@ -201,12 +203,12 @@ def main() -> None:
     )
     print(f"{text('first loss: ', '最初的损失：')}{losses_bits[0]:.6f}")
     recently = text(", mean of the last 20 mini-batches", "（最近 20 个小批量的平均）")
-    print(f"{text('final loss: ', '最后的损失：')}{recent(losses_bits):.6f}{recently}")
+    print(f"{text('final loss: ', '最后的损失：')}{recent_mean(losses_bits):.6f}{recently}")
 
     if chosen.compiled:
         other, start = MLP(BITS, [1], init="zeros"), time.perf_counter()
         loss = train_compiled(other, bits, SGD(other.parameters(), lr=0.5), half, chosen.steps, chosen.seed)
-        side_by_side(seconds, time.perf_counter() - start, (recent(losses_bits), loss), (second, other))
+        print_comparison(seconds, time.perf_counter() - start, (recent_mean(losses_bits), loss), (second, other))
 
     changes = sum((a > 0) != (b > 0) for a, b in pairwise(logits(third, scaled, range(COUNT))))
     pieces = (HIDDEN + 1) ** 2
@@ -244,9 +246,9 @@ def main() -> None:
     )
 
     figure = Figure(figsize=(15, 4.8), layout="constrained")
-    figure.suptitle(drawn("Is the number even?", "这个数是偶数吗？"), fontsize=15)
+    figure.suptitle(label("Is the number even?", "这个数是偶数吗？"), fontsize=15)
     left, middle, right = figure.subplots(1, 3)
-    names = drawn("0 and 1", "0 和 1"), drawn("bits", "二进制位"), drawn("scaled integer", "缩放后的整数")
+    names = label("0 and 1", "0 和 1"), label("bits", "二进制位"), label("scaled integer", "缩放后的整数")
     draw_losses(left, dict(zip(names, (losses_itself, losses_bits, losses_scaled), strict=True)))
     draw_weights(middle, second)
     draw_answers(right, second, third)

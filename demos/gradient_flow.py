@@ -12,8 +12,8 @@ from micrograd_cn import Value
 from micrograd_cn.flow import draw_flow, playground
 from micrograd_cn.nn import MLP, Neuron
 from micrograd_cn.picture import draw_dot
-from shared.figures import options
 from shared.language import text
+from shared.options import options
 
 
 def neuron() -> tuple[Value, list[Value]]:

@@ -25,7 +25,7 @@ from micrograd_cn import Value
 from micrograd_cn.losses import binary_cross_entropy_with_logits
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD
-from shared.language import add_lang, right, speak_as_asked, text
+from shared.language import add_language_option, align_right, set_language_from_arguments, text
 
 # XLA reads this when jax is imported.
 os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count=4 {os.environ.get('XLA_FLAGS', '')}"
@@ -36,7 +36,7 @@ try:
 
     from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 except ImportError as error:
-    speak_as_asked()
+    set_language_from_arguments()
     install = "python -m pip install -e '.[jax]'"
     needed = text(f"many_devices.py needs JAX: {install}", f"many_devices.py 需要 JAX：{install}")
     raise SystemExit(f"{error}\n{needed}") from None
@@ -52,7 +52,7 @@ def rows_are() -> str:
 
 
 def options() -> argparse.Namespace:
-    speak_as_asked()
+    set_language_from_arguments()
     parser = argparse.ArgumentParser(
         description=text(str(__doc__).partition("\n\n")[0], "在多个设备上做数据并行训练，每个设备分到一部分样本"),
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -65,7 +65,7 @@ def options() -> argparse.Namespace:
     add("--coordinator", help=listens)
     add("--processes", type=int, default=1, help=text("how many the cluster has", "集群的进程数"))
     add("--process", type=int, default=0, help=text("which of them this is, from 0", "本进程的序号，从 0 开始"))
-    add_lang(parser)
+    add_language_option(parser)
     chosen = parser.parse_args()
     if chosen.steps < 2 or chosen.rows < 1 or not 0 <= chosen.process < chosen.processes:
         least = "--steps must be at least 2, --rows at least 1, and --process from 0 to --processes - 1"
@@ -145,7 +145,7 @@ def main() -> None:
         text("of all cores", "各核合计"),
         text("times as fast", "速度倍数"),
     )
-    print(time_of + "".join(map(right, columns, widths)))
+    print(time_of + "".join(map(align_right, columns, widths)))
     for count in counts:
         if jax.process_count() == 1:
             use_cores(count)
@@ -186,7 +186,7 @@ def main() -> None:
         baseline = baseline or min(times)
         ratio = f"{baseline / min(times):.2f}"
         cells = (str(count), f"{compiling:.1f} s", fastest, work, ratio)
-        print(time_of + "".join(map(right, cells, widths)))
+        print(time_of + "".join(map(align_right, cells, widths)))
     print(
         text(
             f"equal to fit(): losses and parameters differ by at most {TOLERANCE:g}",

@@ -32,7 +32,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from micrograd_cn import Value, dot, relu, softmax, take
 from micrograd_cn.losses import cross_entropy
 from micrograd_cn.optim import Adam, linear_lr
-from shared.language import add_lang, need, speak_as_asked, text
+from shared.extras import require
+from shared.language import add_language_option, set_language_from_arguments, text
 
 if TYPE_CHECKING:
     from micrograd_cn.compiler import CompiledFunction
@@ -272,7 +273,7 @@ def padded(name: str, length: int) -> tuple[list[int], list[int], list[float]]:
 COMPILED = FUSED._replace(take=take)
 
 
-def recent(losses: Sequence[float]) -> float:
+def recent_mean(losses: Sequence[float]) -> float:
     return fmean(losses[-RECENT:])
 
 
@@ -314,18 +315,18 @@ def draw(losses: Sequence[float], name: str, head: Sequence[Sequence[float]], ou
     """Draw the loss, and how one head shares its attention in a name."""
     from matplotlib.figure import Figure  # here, since to import it takes as long as to train
 
-    from shared.figures import BLUE, GREY, drawn, save, use_font
+    from shared.figures import BLUE, GREY, label, save, use_chinese_font
 
-    use_font()
+    use_chinese_font()
     figure = Figure(figsize=(10, 4.6), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     steps = range(1, len(losses) + 1)
-    left.plot(steps, losses, color=GREY, alpha=0.5, linewidth=0.8, label=drawn("one step", "一步"))
-    means = [recent(losses[max(n - RECENT, 0) : n]) for n in steps]
-    name_of_mean = drawn(f"mean of the last {RECENT}", f"最近 {RECENT} 步的平均")
+    left.plot(steps, losses, color=GREY, alpha=0.5, linewidth=0.8, label=label("one step", "一步"))
+    means = [recent_mean(losses[max(n - RECENT, 0) : n]) for n in steps]
+    name_of_mean = label(f"mean of the last {RECENT}", f"最近 {RECENT} 步的平均")
     left.plot(steps, means, color=BLUE, linewidth=2, label=name_of_mean)
-    title = drawn("Learning to spell names", "学习拼写名字")
-    left.set(title=title, xlabel=drawn("step", "步"), ylabel=drawn("cross entropy", "交叉熵"))
+    title = label("Learning to spell names", "学习拼写名字")
+    left.set(title=title, xlabel=label("step", "步"), ylabel=label("cross entropy", "交叉熵"))
     left.legend(loc="upper right")
 
     places = range(len(head))
@@ -339,14 +340,14 @@ def draw(losses: Sequence[float], name: str, head: Sequence[Sequence[float]], ou
     right.spines[:].set_visible(False)
     right.tick_params(length=0, labelsize=13)
     right.set(xticks=places, xticklabels=letters[: len(head)], yticks=places, yticklabels=letters[: len(head)])
-    right.set_title(drawn("What one head reads, in %", "一个注意力头在看什么（%）"))
-    right.set(xlabel=drawn("of this token", "看的字符"), ylabel=drawn("at this token", "所在的字符"))
+    right.set_title(label("What one head reads, in %", "一个注意力头在看什么（%）"))
+    right.set(xlabel=label("of this token", "看的字符"), ylabel=label("at this token", "所在的字符"))
     save(figure, out / "microgpt.png")
 
 
 def options() -> argparse.Namespace:
     """Return the command line's options; those of the other demos come with matplotlib, whose import takes as long."""
-    speak_as_asked()
+    set_language_from_arguments()
     parser = argparse.ArgumentParser(
         description=text(str(__doc__).partition("\n\n")[0], "训练一个会起名字的 GPT，分三个阶段，数学完全相同"),
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -363,7 +364,7 @@ def options() -> argparse.Namespace:
     option("--weights", "write the last stage's weights there", "把最后的权重写到这个文件", type=Path, metavar="FILE")
     option("--seed", "decides names' order, weights, samples", "决定名字的顺序、初始权重和抽样", type=int, default=42)
     option("--out", "directory for the picture", "存放图片的目录", type=Path, default=out)
-    add_lang(parser)
+    add_language_option(parser)
     chosen = parser.parse_args()
     if chosen.steps < 1 or chosen.batch < 1 or chosen.samples < 0:
         least = "--steps and --batch must be at least 1, --samples at least 0"
@@ -371,7 +372,7 @@ def options() -> argparse.Namespace:
     if chosen.weights and (chosen.weights.is_dir() or not chosen.weights.parent.is_dir()):  # before it is trained
         parser.error(text(f"--weights: {chosen.weights} cannot be written", f"--weights：无法写入 {chosen.weights}"))
     if 3 in chosen.stage:
-        need("llvmlite", "native")
+        require("llvmlite", "native")
     chosen.out.mkdir(parents=True, exist_ok=True)
     return chosen
 
@@ -395,7 +396,7 @@ def main() -> None:
         print(f"{text('first loss: ', '最初的损失：')}{losses[0]:.6f}")
         count = min(RECENT, len(losses))
         recently = text(f", mean of the last {count} steps", f"（最近 {count} 步的平均）")
-        print(f"{text('final loss: ', '最后的损失：')}{recent(losses):.6f}{recently}")
+        print(f"{text('final loss: ', '最后的损失：')}{recent_mean(losses):.6f}{recently}")
         included = text(", recording and compiling included", "，含记录和编译") * (stage == 3)
         taken = text(f"{chosen.steps:,} steps in {seconds:.2f} s", f"{chosen.steps:,} 步用时 {seconds:.2f} 秒")
         print(taken + included)

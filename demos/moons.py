@@ -19,8 +19,10 @@ from micrograd_cn import Value, no_grad, relu
 from micrograd_cn.losses import hinge_loss
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD, linear_lr
-from shared.figures import BLUE, ORANGE, drawn, options, save, side_by_side
+from shared.figures import BLUE, ORANGE, label, save
 from shared.language import text
+from shared.options import options
+from shared.training import print_comparison
 
 Point = list[float]
 
@@ -69,7 +71,7 @@ def draw(model: MLP, points: Sequence[Point], targets: Sequence[int]) -> Figure:
         horizontal, vertical, scores, levels=[-1, 0, 1], colors="black", linestyles=["dashed", "solid", "dashed"]
     )
     ax.clabel(lines, fmt={-1: "−1", 0: "0", 1: "1"})
-    for target, colour, marker, label in ((-1, ORANGE, "o", "−1"), (1, BLUE, "^", "1")):
+    for target, colour, marker, name in ((-1, ORANGE, "o", "−1"), (1, BLUE, "^", "1")):
         x1, x2 = zip(*(point for point, y in zip(points, targets, strict=True) if y == target), strict=True)
         ax.scatter(
             x1,
@@ -78,12 +80,12 @@ def draw(model: MLP, points: Sequence[Point], targets: Sequence[int]) -> Figure:
             color=colour,
             marker=marker,
             edgecolor="white",
-            label=drawn("target ", "目标值 ") + label,
+            label=label("target ", "目标值 ") + name,
             zorder=3,
         )
     ax.set(xlabel="$x_1$", ylabel="$x_2$", aspect="equal")
     title = "Two moons: decision boundary (score 0) and margins (score −1, 1)"
-    ax.set_title(drawn(title, "双月形：决策边界（得分 0）和间隔（得分 −1、1）"))
+    ax.set_title(label(title, "双月形：决策边界（得分 0）和间隔（得分 −1、1）"))
     ax.grid(False)
     ax.legend(loc="upper right")
     return figure
@@ -104,7 +106,7 @@ def main() -> None:
     if chosen.compiled:
         start = time.perf_counter()
         compiled_loss = train_compiled(other, points, targets, chosen.steps)
-        side_by_side(seconds, time.perf_counter() - start, (loss, compiled_loss), (model, other))
+        print_comparison(seconds, time.perf_counter() - start, (loss, compiled_loss), (model, other))
     save(draw(model, points, targets), chosen.out / "moons.png")
 
 

@@ -14,8 +14,9 @@ from tqdm import trange
 
 from micrograd_cn.functional import grad, hessian
 from optimizers import MINIMUM, START, Path, rosenbrock
-from shared.figures import BLUE, GREY, ORANGE, drawn, options, save
-from shared.language import right, text
+from shared.figures import BLUE, GREY, ORANGE, label, save
+from shared.language import align_right, text
+from shared.options import options
 
 STEPS = 8
 
@@ -39,7 +40,7 @@ def draw(path: Path, errors: list[float]) -> Figure:
     heights = [[rosenbrock(float(x), float(y)) for x in horizontal] for y in vertical]
     figure = Figure(figsize=(12, 5.4), layout="constrained")
     title = "Newton's method on Rosenbrock's function, with exact Hessians"
-    figure.suptitle(drawn(title, "用牛顿法求 Rosenbrock 函数的最小值，黑塞矩阵是精确的"), fontsize=14)
+    figure.suptitle(label(title, "用牛顿法求 Rosenbrock 函数的最小值，黑塞矩阵是精确的"), fontsize=14)
     left, curve = figure.subplots(1, 2, width_ratios=[1.3, 1])
     levels = np.geomspace(0.1, 10_000, 11)
     left.contourf(horizontal, vertical, heights, levels=levels, norm=LogNorm(), cmap="Greys", alpha=0.3, extend="both")
@@ -49,14 +50,14 @@ def draw(path: Path, errors: list[float]) -> Figure:
         left.annotate(str(k), place, (9, -4), textcoords="offset points", fontweight="bold")
     left.plot(*MINIMUM, "*", color=ORANGE, markersize=18, zorder=4)
     left.annotate(
-        drawn("minimum", "最小值"), MINIMUM, (-12, 4), textcoords="offset points", ha="right", fontweight="bold"
+        label("minimum", "最小值"), MINIMUM, (-12, 4), textcoords="offset points", ha="right", fontweight="bold"
     )
-    left.set(xlabel="$x$", ylabel="$y$", title=drawn("The path, its first steps numbered", "路径，前几步标了号"))
+    left.set(xlabel="$x$", ylabel="$y$", title=label("The path, its first steps numbered", "路径，前几步标了号"))
     left.grid(False)
     shown = [(k, e) for k, e in enumerate(errors) if e > 0]
     curve.plot(*zip(*shown, strict=True), "o-", color=BLUE, linewidth=2)
-    curve.set(xlabel=drawn("step", "步"), ylabel=drawn("distance to (1, 1)", "到 (1, 1) 的距离"), yscale="log")
-    curve.set_title(drawn("The error: in the end it is squared", "误差：最后每步变成平方"))
+    curve.set(xlabel=label("step", "步"), ylabel=label("distance to (1, 1)", "到 (1, 1) 的距离"), yscale="log")
+    curve.set_title(label("The error: in the end it is squared", "误差：最后每步变成平方"))
     return figure
 
 
@@ -65,7 +66,7 @@ def main() -> None:
     path = newton(chosen.steps)
     errors = [math.dist(place, MINIMUM) for place in path]
     name, ratio = text("error", "误差"), text("error / previous^2", "误差 / 上步误差^2")
-    print(f"{right(text('step', '步'), 4)} {'x':>20} {'y':>20} {right(name, 10)} {right(ratio, 20)}")
+    print(f"{align_right(text('step', '步'), 4)} {'x':>20} {'y':>20} {align_right(name, 10)} {align_right(ratio, 20)}")
     for k, ((x, y), error) in enumerate(zip(path, errors, strict=True)):
         ratio = f"{error / errors[k - 1] ** 2:.3g}" if k and errors[k - 1] and error else "-"
         print(f"{k:>4} {x:>20.16f} {y:>20.16f} {error:>10.2e} {ratio:>20}")

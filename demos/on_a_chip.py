@@ -22,8 +22,9 @@ from digits import BATCH, STEPS, Image, load, train_compiled
 from micrograd_cn import Value, no_grad
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.nn import MLP
-from shared.figures import largest, options, recent
 from shared.language import text
+from shared.options import options
+from shared.training import argmax, recent_mean
 
 COMPILER = ["cc", "-std=c99", "-Wall", "-Wextra", "-pedantic"]
 REPEATED = 20  # times that all test images are read to measure the time
@@ -93,7 +94,7 @@ def main() -> None:
     print(text("first loss: ", "最初的损失：") + f"{losses[0]:.6f}")
     print(
         text("final loss: ", "最后的损失：")
-        + f"{recent(losses):.6f}"
+        + f"{recent_mean(losses):.6f}"
         + text(
             f", after {chosen.steps} mini-batches of {BATCH} images",
             f"，经过 {chosen.steps} 个小批量，每批 {BATCH} 张图片",
@@ -115,8 +116,8 @@ def main() -> None:
     apart = max(
         abs(a - b) for row, others in zip(logits, expected, strict=True) for a, b in zip(row, others, strict=True)
     )
-    alike = sum(largest(a) == largest(b) for a, b in zip(logits, expected, strict=True))
-    correct = sum(largest(z) == target for z, target in zip(logits, test_targets, strict=True))
+    alike = sum(argmax(a) == argmax(b) for a, b in zip(logits, expected, strict=True))
+    correct = sum(argmax(z) == target for z, target in zip(logits, test_targets, strict=True))
     n, weights, share = len(logits), len(model.parameters()), f"{correct / len(logits):.1%}"
     work = 4 * sum(int(n) for n in re.findall(r"#define DIGITS_(?:WORK|INPUTS|OUTPUTS) (\d+)", written))
     us = f"{seconds * 1e6:.2f} us"

@@ -35,8 +35,9 @@ from micrograd_cn.compiler import (
     Program,
     compile,  # noqa: A004 -- the field's name
 )
-from shared.figures import BLUE, GREEN, GREY, ORANGE, drawn, options, save
+from shared.figures import BLUE, GREEN, GREY, ORANGE, label, save
 from shared.language import text
+from shared.options import options
 
 CART, POLE, LENGTH, GRAVITY = 1.0, 0.3, 0.5, 9.81  # kg, kg, m, m/s^2
 DISTANCE, SECONDS = 1.0, 2.0  # that the cart goes, m, and how long it may take
@@ -278,7 +279,7 @@ def stage(axes: Axes, places: Any) -> None:
         xlim=(places.min() - 0.6, places.max() + 0.6),
         ylim=(-0.62, 0.62),
         aspect="equal",
-        xlabel=drawn("place, m", "位置（m）"),
+        xlabel=label("place, m", "位置（m）"),
     )
     axes.set_yticks([])
     axes.grid(False)
@@ -290,7 +291,7 @@ def draw(x: Any, steps: int) -> Figure:
     times = np.linspace(0, SECONDS, steps + 1)
     figure = Figure(figsize=(12, 6), layout="constrained")
     figure.suptitle(
-        drawn("A pole swings up with the least effort, found with exact sparse derivatives", "摆以最省力的方式摆起"),
+        label("A pole swings up with the least effort, found with exact sparse derivatives", "摆以最省力的方式摆起"),
         fontsize=14,
     )
     parts: Any = figure.subfigures(2, 1, height_ratios=[1.25, 1])
@@ -301,16 +302,16 @@ def draw(x: Any, steps: int) -> Figure:
     stage(axes, knots[:, 0])
     force, angle, band = below.subplots(1, 3, width_ratios=[1.4, 1.4, 1])
     force.plot(times, knots[:, 4], color=ORANGE, linewidth=2)
-    force.set(xlabel=drawn("time, s", "时间（s）"), title=drawn("Force, N", "力（N）"))
+    force.set(xlabel=label("time, s", "时间（s）"), title=label("Force, N", "力（N）"))
     angle.plot(times, np.degrees(knots[:, 1]), color=BLUE, linewidth=2)
-    angle.set(xlabel=drawn("time, s", "时间（s）"), title=drawn("Angle of the pole, degrees", "摆的角度（度）"))
+    angle.set(xlabel=label("time, s", "时间（s）"), title=label("Angle of the pole, degrees", "摆的角度（度）"))
     angle.set(yticks=range(-90, 271, 90))
     recorded = record(steps)
     rows, columns = lagrangian(recorded)[0].hessian_structure(wrt=recorded.xs)
     band.plot(columns, rows, "s", color=GREEN, markersize=0.8)
     n = len(recorded.xs)
     share = len(rows) / n**2
-    title = drawn(f"Hessian: {100 * share:.1f} % are entries", f"黑塞矩阵：{100 * share:.1f} % 的元素非零")
+    title = label(f"Hessian: {100 * share:.1f} % are entries", f"黑塞矩阵：{100 * share:.1f} % 的元素非零")
     band.set(xlim=(-1, n), ylim=(n, -1), aspect="equal", title=title)
     band.set(xticks=[], yticks=[])
     band.grid(False)

@@ -15,8 +15,9 @@ from tqdm import trange
 
 from micrograd_cn import Value
 from micrograd_cn.optim import SGD, Adam, Optimizer
-from shared.figures import BLUE, GREEN, GREY, ORANGE, drawn, options, save
-from shared.language import right, text
+from shared.figures import BLUE, GREEN, GREY, ORANGE, label, save
+from shared.language import align_right, text
+from shared.options import options
 
 START, MINIMUM = (-1.2, 1.0), (1.0, 1.0)
 STEPS = 2000
@@ -56,7 +57,7 @@ def draw(optimizers: dict[str, Optimizer], paths: dict[str, Path]) -> Figure:
 
     figure = Figure(figsize=(12.5, 5.8), layout="constrained")
     title = "Three ways down Rosenbrock's valley, from (−1.2, 1) to its lowest point, (1, 1)"
-    figure.suptitle(drawn(title, "走下 Rosenbrock 山谷的三种办法，从 (−1.2, 1) 到最低点 (1, 1)"), fontsize=14)
+    figure.suptitle(label(title, "走下 Rosenbrock 山谷的三种办法，从 (−1.2, 1) 到最低点 (1, 1)"), fontsize=14)
     left, curves = figure.subplots(1, 2, width_ratios=[1.6, 1])
     levels = np.geomspace(0.1, 1000, 9)
     left.contourf(horizontal, vertical, heights, levels=levels, norm=LogNorm(), cmap="Greys", alpha=0.3, extend="both")
@@ -67,22 +68,22 @@ def draw(optimizers: dict[str, Optimizer], paths: dict[str, Path]) -> Figure:
     for (name, path), (colour, width, alpha) in zip(paths.items(), looks, strict=True):
         distances = [math.dist(place, MINIMUM) for place in path]
         rate, end = f"{optimizers[name].lr:g}", f"{distances[-1]:.2g}"
-        label = drawn(f"{name}, lr {rate}: ends {end} from (1, 1)", f"{name}，学习率 {rate}：最后离 (1, 1) {end}")
-        left.plot(*zip(*path, strict=True), color=colour, linewidth=width, alpha=alpha, label=label)
+        legend = label(f"{name}, lr {rate}: ends {end} from (1, 1)", f"{name}，学习率 {rate}：最后离 (1, 1) {end}")
+        left.plot(*zip(*path, strict=True), color=colour, linewidth=width, alpha=alpha, label=legend)
         curves.plot(distances, color=colour, linewidth=2, label=name)
     left.plot(*START, "ks", markersize=8, zorder=4)
-    left.annotate(drawn("start", "起点"), START, (-9, -16), textcoords="offset points", ha="right", fontweight="bold")
+    left.annotate(label("start", "起点"), START, (-9, -16), textcoords="offset points", ha="right", fontweight="bold")
     left.plot(*MINIMUM, "k*", markersize=15, zorder=4)
     left.annotate(
-        drawn("minimum", "最小值"), MINIMUM, (-9, 4), textcoords="offset points", ha="right", fontweight="bold"
+        label("minimum", "最小值"), MINIMUM, (-9, 4), textcoords="offset points", ha="right", fontweight="bold"
     )
     title = "Paths over $(1 - x)^2 + 100\\,(y - x^2)^2$; contours a factor $\\sqrt{10}$ apart"
-    title = drawn(title, "(1 − x)² + 100 (y − x²)² 上的路径，等高线依次差 √10 倍")  # formulas' fonts have no Chinese
+    title = label(title, "(1 − x)² + 100 (y − x²)² 上的路径，等高线依次差 √10 倍")  # formulas' fonts have no Chinese
     left.set(xlabel="$x$", ylabel="$y$", title=title)
     left.grid(False)
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3)
-    curves.set(xlabel=drawn("step", "步"), ylabel=drawn("distance", "距离"), yscale="log")
-    curves.set_title(drawn("Distance to (1, 1)", "到 (1, 1) 的距离"))
+    curves.set(xlabel=label("step", "步"), ylabel=label("distance", "距离"), yscale="log")
+    curves.set_title(label("Distance to (1, 1)", "到 (1, 1) 的距离"))
     return figure
 
 
@@ -96,7 +97,7 @@ def main() -> None:
     }
     paths = {name: descend(name, optimizer, chosen.steps) for name, optimizer in optimizers.items()}
     first, last = text("optimizer", "优化器"), text("distance to (1, 1)", "到 (1, 1) 的距离")
-    print(f"{right(first, 18)} {'lr':>6} {'x':>10} {'y':>10} {'f(x, y)':>10} {right(last, 20)}")
+    print(f"{align_right(first, 18)} {'lr':>6} {'x':>10} {'y':>10} {'f(x, y)':>10} {align_right(last, 20)}")
     for name, path in paths.items():
         x, y = path[-1]
         print(

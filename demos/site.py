@@ -23,7 +23,7 @@ import micrograd_cn
 from gradient_flow import gate
 from micrograd_cn import OPS
 from micrograd_cn.flow import draw_flow, playground
-from shared.language import add_lang, speak_as_asked, text
+from shared.language import add_language_option, set_language_from_arguments, text
 
 HERE = Path(__file__).parent
 MODULES = (
@@ -421,7 +421,7 @@ def write(out: Path) -> None:
 
 
 def main() -> None:
-    speak_as_asked()
+    set_language_from_arguments()
     parser = argparse.ArgumentParser(
         description=text(
             str(__doc__).partition("\n\n")[0], "写出网站：首页、教程、可以动手的网页和 API 参考手册，中英文都有"
@@ -430,7 +430,7 @@ def main() -> None:
     )
     where = text("directory for the site", "存放网站的目录")
     parser.add_argument("--out", type=Path, default=HERE / "out/site", help=where)
-    add_lang(parser)
+    add_language_option(parser)
     chosen = parser.parse_args()
     write(chosen.out)
     print(f"{text('wrote', '已写入')} {chosen.out / text('index.html', 'index.zh.html')}")

@@ -15,8 +15,9 @@ from tqdm import trange
 
 from micrograd_cn import sin
 from micrograd_cn.functional import grad
-from shared.figures import BLUE, GREEN, GREY, ORANGE, drawn, options, save
-from shared.language import right, text
+from shared.figures import BLUE, GREEN, GREY, ORANGE, label, save
+from shared.language import align_right, text
+from shared.options import options
 
 DEGREE = 12
 FUNCTIONS: dict[str, tuple[Callable[[Any], Any], float, float]] = {
@@ -43,7 +44,7 @@ def draw(found: dict[str, list[float]], degree: int) -> Figure:
     """Draw each function with polynomials of a few degrees."""
     figure = Figure(figsize=(12.5, 5.2), layout="constrained")
     figure.suptitle(
-        drawn("Taylor polynomials from derivatives of any order", "由任意阶导数得到的泰勒多项式"), fontsize=14
+        label("Taylor polynomials from derivatives of any order", "由任意阶导数得到的泰勒多项式"), fontsize=14
     )
     degrees = sorted({max(1, degree // 4), max(1, degree // 2), degree})
     for ax, (name, (f, centre, reach)) in zip(figure.subplots(1, 2), FUNCTIONS.items(), strict=True):
@@ -51,11 +52,11 @@ def draw(found: dict[str, list[float]], degree: int) -> Figure:
         exact = [float(f(float(x))) for x in xs]
         for n, colour, style in zip(degrees, (GREEN, ORANGE, BLUE), (":", "--", "-"), strict=False):
             ys = [polynomial(found[name][: n + 1], float(x) - centre) for x in xs]
-            ax.plot(xs, ys, color=colour, linestyle=style, linewidth=2, label=drawn(f"degree {n}", f"{n} 次"))
-        ax.plot(xs, exact, color="black", linewidth=4, alpha=0.35, label=drawn("the function", "原函数"))
+            ax.plot(xs, ys, color=colour, linestyle=style, linewidth=2, label=label(f"degree {n}", f"{n} 次"))
+        ax.plot(xs, exact, color="black", linewidth=4, alpha=0.35, label=label("the function", "原函数"))
         low, high = min(exact), max(exact)
         ax.set(
-            title=drawn(f"${name}$ around {centre:g}".replace("sin", r"\sin"), f"{name}，在 {centre:g} 附近"),
+            title=label(f"${name}$ around {centre:g}".replace("sin", r"\sin"), f"{name}，在 {centre:g} 附近"),
             xlabel="$x$",
             ylim=(low - 0.7 * (high - low), high + 0.7 * (high - low)),
         )
@@ -67,7 +68,7 @@ def draw(found: dict[str, list[float]], degree: int) -> Figure:
 def main() -> None:
     chosen = options(str(__doc__), "由任意阶导数得到的泰勒多项式", DEGREE)
     found = {name: derivatives(f, x, chosen.steps) for name, (f, x, _) in FUNCTIONS.items()}
-    print(right(text("order", "阶数"), 5) + "".join(f"{name:>22}" for name in found))
+    print(align_right(text("order", "阶数"), 5) + "".join(f"{name:>22}" for name in found))
     for n in range(chosen.steps + 1):
         print(f"{n:>5}" + "".join(f"{slopes[n] + 0.0:>22.10g}" for slopes in found.values()))
     save(draw(found, chosen.steps), chosen.out / "taylor.png")

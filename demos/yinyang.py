@@ -19,8 +19,10 @@ from micrograd_cn import no_grad
 from micrograd_cn.losses import cross_entropy
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import AdamW, cosine_lr
-from shared.figures import BLUE, GREEN, ORANGE, batches, drawn, largest, options, recent, save
+from shared.figures import BLUE, GREEN, ORANGE, label, save
 from shared.language import text
+from shared.options import options
+from shared.training import argmax, batches, recent_mean
 
 STEPS = 2000
 BATCH = 20
@@ -79,7 +81,7 @@ def train(model: MLP, points: Sequence[Point], targets: Sequence[int], steps: in
         optimizer.lr = schedule(optimizer.steps)
         optimizer.step()
         losses.append(loss.data)
-        progress.set_postfix(loss=f"{recent(losses):.3f}", refresh=False)
+        progress.set_postfix(loss=f"{recent_mean(losses):.3f}", refresh=False)
     return losses
 
 
@@ -91,7 +93,7 @@ def draw(model: MLP, points: Sequence[Point], targets: Sequence[int], chosen: Se
 
     figure = Figure(figsize=(7.6, 7), layout="constrained")
     ax = figure.subplots()
-    names = drawn("yin", "阴"), drawn("yang", "阳"), drawn("dot", "圆点")
+    names = label("yin", "阴"), label("yang", "阳"), label("dot", "圆点")
     for k, (name, colour, marker) in enumerate(zip(names, (BLUE, ORANGE, GREEN), "o^s", strict=True)):
         # Contours of the class's index would draw a strip of yang between yin and dot, whose indices are 0 and 2.
         lead = logits[:, :, k] - np.delete(logits, k, axis=2).max(axis=2)
@@ -102,8 +104,8 @@ def draw(model: MLP, points: Sequence[Point], targets: Sequence[int], chosen: Se
     wrong = [point for point, target, choice in zip(points, targets, chosen, strict=True) if choice != target]
     if wrong:
         x, y = zip(*wrong, strict=True)
-        ax.scatter(x, y, s=75, facecolors="none", edgecolors="black", linewidths=1.3, label=drawn("wrong", "答错"))
-    ax.plot([], [], "k:", linewidth=1, label=drawn("true border", "真正的边界"))
+        ax.scatter(x, y, s=75, facecolors="none", edgecolors="black", linewidths=1.3, label=label("wrong", "答错"))
+    ax.plot([], [], "k:", linewidth=1, label=label("true border", "真正的边界"))
     border = {"fill": False, "linestyle": ":", "linewidth": 1}
     ax.add_patch(Circle((0.5, 0.5), R_BIG, **border))
     for middle, above in ((LEFT, 180), (RIGHT, 0)):
@@ -113,7 +115,7 @@ def draw(model: MLP, points: Sequence[Point], targets: Sequence[int], chosen: Se
     ax.grid(False)
     figure.legend(loc="outside lower center", ncols=5, markerscale=1.4)
     accuracy = 1 - len(wrong) / len(points)
-    title = drawn("Yin-yang: the class that is chosen, test accuracy", "阴阳图：网络选择的类别，测试集准确率")
+    title = label("Yin-yang: the class that is chosen, test accuracy", "阴阳图：网络选择的类别，测试集准确率")
     ax.set_title(f"{title} {accuracy:.1%}")
     return figure
 
@@ -126,11 +128,11 @@ def main() -> None:
     model = MLP(2, [24, CLASSES], init="kaiming_uniform", seed=chosen.seed)
     losses = train(model, points, targets, chosen.steps, chosen.seed)
     with no_grad():
-        choices = [largest(model(inputs(point))) for point in test_points]
+        choices = [argmax(model(inputs(point))) for point in test_points]
     correct = sum(choice == target for choice, target in zip(choices, test_targets, strict=True))
     print(f"{text('first loss: ', '最初的损失：')}{losses[0]:.6f}")
     recently = text(", mean of the last 20 mini-batches", "（最近 20 个小批量的平均）")
-    print(f"{text('final loss: ', '最后的损失：')}{recent(losses):.6f}{recently}")
+    print(f"{text('final loss: ', '最后的损失：')}{recent_mean(losses):.6f}{recently}")
     share = f"{correct / POINTS:.1%}"
     print(
         text(

@@ -189,18 +189,18 @@ def test_help_is_in_the_readers_language(name: str) -> None:
 
 def test_pictures_are_in_chinese_where_there_is_a_font(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(ROOT / "demos")
-    common, speech = importlib.import_module("shared.figures"), importlib.import_module("shared.language")
+    figures, language = importlib.import_module("shared.figures"), importlib.import_module("shared.language")
     with matplotlib.rc_context():
         for fonts, written in ((["A font that nobody has"], "en"), (["DejaVu Sans"], "zh")):
-            monkeypatch.setattr(common, "FONTS", fonts)
-            common._chinese_font.cache_clear()
-            speech.speak("zh")
-            assert speech.text("en", "zh") == "zh"
-            assert common.drawn("en", "zh") == written
-        speech.speak("en")
-        assert speech.text("en", "zh") == common.drawn("en", "zh") == "en"
-    common._chinese_font.cache_clear()
-    assert [speech.right("误差", 6), speech.right("ab", 3)] == ["  误差", " ab"]
+            monkeypatch.setattr(figures, "FONTS", fonts)
+            figures._chinese_font.cache_clear()
+            language.set_language("zh")
+            assert language.text("en", "zh") == "zh"
+            assert figures.label("en", "zh") == written
+        language.set_language("en")
+        assert language.text("en", "zh") == figures.label("en", "zh") == "en"
+    figures._chinese_font.cache_clear()
+    assert [language.align_right("误差", 6), language.align_right("ab", 3)] == ["  误差", " ab"]
 
 
 def digits_learns(output: str) -> None:

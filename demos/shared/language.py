@@ -1,54 +1,47 @@
-"""Speak the reader's language: after `speak`, `text(english, chinese)` is what a demo prints.
+"""Choose the reader's language, English or Chinese, and print in it.
 
-It needs no matplotlib, so that demos which draw only at their end start at once.
+A script first calls `set_language_from_arguments()`. From then on `text(english, chinese)` returns the text in the
+reader's language. This file does not import matplotlib, so a script that draws only at its end starts at once.
 """
 
 import argparse
 import unicodedata
-from importlib.util import find_spec
 
 from micrograd_cn.text.words import language
 
 LANGUAGES = ("en", "zh")
 
-spoken = "en"
+current = "en"
 
 
-def speak(lang: str | None) -> None:
-    """Speak the language `lang` from now on, the locale's for None."""
-    global spoken
-    spoken = language(lang)
+def set_language(lang: str | None) -> None:
+    """Make `lang` the language of all texts from now on; None stands for the language of the locale."""
+    global current
+    current = language(lang)
 
 
-def speak_as_asked() -> None:
-    """Speak the language that the command line names with --lang, before the help texts are made in it."""
+def set_language_from_arguments() -> None:
+    """Set the language that --lang names on the command line, before the parser's help texts are written in it."""
     first = argparse.ArgumentParser(add_help=False)
     first.add_argument("--lang", choices=LANGUAGES)
-    speak(first.parse_known_args()[0].lang)
+    set_language(first.parse_known_args()[0].lang)
 
 
-def add_lang(parser: argparse.ArgumentParser) -> None:
-    """Add the option --lang, whose default is the language that is spoken."""
-    parser.add_argument("--lang", choices=LANGUAGES, default=spoken, help=text("language", "语言"))
+def add_language_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option --lang to a parser; its default is the current language."""
+    parser.add_argument("--lang", choices=LANGUAGES, default=current, help=text("language", "语言"))
 
 
 def text(english: str, chinese: str) -> str:
-    """Return the one that is in the reader's language."""
-    return chinese if spoken == "zh" else english
+    """Return the text that is in the reader's language."""
+    return chinese if current == "zh" else english
 
 
-def need(module: str, extra: str) -> None:
-    """Stop, and say what to install, where there is no such module."""
-    if find_spec(module) is None:
-        install = f"python -m pip install -e '.[{extra}]'"
-        raise SystemExit(text(f"this needs {module}: {install}", f"需要 {module}：{install}"))
+def align_right(cell: str, columns: int) -> str:
+    """Return a text with spaces before it, so wide that it fills `columns` of a terminal."""
+    return " " * (columns - text_width(cell)) + cell
 
 
-def right(cell: str, room: int) -> str:
-    """Return the text filled up with spaces at its left; a Chinese character is as wide as two."""
-    return " " * (room - width(cell)) + cell
-
-
-def width(cell: str) -> int:
-    """Return in how many columns of a terminal the text is."""
+def text_width(cell: str) -> int:
+    """Return how many columns of a terminal a text fills: a Chinese character fills two."""
     return len(cell) + sum(unicodedata.east_asian_width(c) in "WF" for c in cell)
