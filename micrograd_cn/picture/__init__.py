@@ -1,10 +1,10 @@
-"""The picture: a graph and how the gradient flows through it, as a `graphviz.Digraph`.
+"""Draw a graph, and how the gradient flows through it, as a `graphviz.Digraph`.
 
-boxes.py says what is shown of a graph: its boxes and edges, of a network folded until they can be read. dot.py writes
-their looks in the DOT language, with text.py, which fits labels and numbers, cells.py, which sets them in rows as wide
-as metrics.py says they may be in any font, and colours.py. The result is the `Picture` of digraph.py, which render.py
-draws by the system's Graphviz, else by graphviz-pure; svg.py fits what they wrote to its viewers.
-Only digraph.py imports graphviz, and is imported itself when something is drawn.
+boxes.py decides which boxes and edges show the graph, and folds a network until they can be read. dot.py writes them in
+the DOT language. For that, text.py shortens labels and numbers, cells.py sets them in tables, metrics.py says how wide
+a text may become, and colours.py has the colours. The result is the `Picture` of digraph.py. render.py draws it with
+the system's Graphviz or else with graphviz-pure, and svg.py adapts an SVG to its viewers. Only digraph.py imports the
+package graphviz, and it is imported only when something is drawn.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> object:
-        """Import what needs graphviz only when it is asked for."""
+        """Import `Picture`, which needs the package graphviz, only when it is asked for."""
         if name == "Picture":
             from .digraph import Picture
 

@@ -1,4 +1,4 @@
-"""What a picture or page shows of a graph: boxes of nodes and edges of operand slots, folded until they can be read."""
+"""Decide which boxes and edges show a graph in a picture or a page, and fold parts of the graph into single boxes."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from dataclasses import dataclass, field
 from ..engine import Value, nodes_below, topological_order
 from ..graph.groups import Group
 
-FULL_LABELS = 60  # boxes up to which an edge shows its derivative and contribution, and nothing need be folded further
-READABLE_EDGES = 90  # edges up to which nothing need be folded further
-MOST_BOXES = 400  # boxes beyond which there is no picture
+# Up to so many boxes and edges, a graph is readable and not folded further. Up to so many boxes, an edge shows its
+# local derivative and its contribution.
+FULL_LABELS = 60
+READABLE_EDGES = 90
+MOST_BOXES = 400  # A picture has at most so many boxes.
 FOLDS = ("neuron", "layer", "scope")  # each folds more than the one before
 
 
 @dataclass
 class Box:
-    """What one box of the picture stands for: a node, or those of a neuron or layer."""
+    """A box of the picture. It stands for one node, or for all nodes of a folded neuron, layer or scope."""
 
     name: str
     nodes: list[Value] = field(default_factory=list)
@@ -26,7 +28,7 @@ class Box:
 
 @dataclass
 class Edge:
-    """What one edge stands for: an operand slot, or all those between two boxes of which one is folded."""
+    """An edge of the picture. It stands for one operand slot, or for all slots between a folded box and another box."""
 
     source: Box
     target: Box
@@ -37,16 +39,16 @@ class Edge:
 
     @property
     def size(self) -> float:
-        """Return the contribution's magnitude; of several, their Euclidean norm."""
+        """Return the magnitude of the contribution. Of several contributions, this is the Euclidean norm."""
         return math.hypot(*self.contributions)
 
 
 class Flow:
-    """The boxes and edges of the graph below a root, folded as asked: what a picture or page shows of it."""
+    """The boxes and edges of the graph below a root, where the parts of the kind `fold` are folded."""
 
     def __init__(self, root: Value, fold: str | None):
         self.root = root
-        self.ran = bool(root.grad)  # backward() gives its root the gradient 1, and nodes of 0 pass nothing on
+        self.ran = bool(root.grad)  # whether backward() has run, which gives the root the gradient 1
         interior = topological_order(root)
         self.nodes = nodes_below(root)
         groups = groups_of(interior)
@@ -84,15 +86,20 @@ class Flow:
 
 
 def groups_of(interior: list[Value]) -> dict[Value, Group]:
-    """Return the neuron or scope that each node is drawn in, of those that are in one; `interior` has users first.
+    """Return the neuron or scope that each node is drawn in. Nodes that are in none have no entry.
 
-    Nodes and constants that an activation function of several operations made belong to the neuron: such a node is used
-    in one group alone, and has that group alone below it; such a constant is no input of a sum of products, which a
-    neuron begins with. A scope's constants, and the parameters of a network that is used in one scope alone, are in it.
+    `interior` has the results of operations, users before operands.
+
+    An activation function may consist of several operations. Their nodes belong to the neuron, but do not say so. Such
+    a node is recognised because only this neuron uses it, and only this neuron is below it. A constant of such a
+    function belongs to the neuron too. It cannot be an input of the neuron, because a neuron begins with a sum of
+    products, and no sum of products uses the constant.
+
+    A scope's constants are drawn in the scope. So are the parameters of a network that is used in that scope only.
     """
     below: dict[Value, set[Group]] = {}
     users: dict[Value, list[Value]] = defaultdict(list)
-    placed: dict[Group, set[Group]] = defaultdict(set)  # where each part of a network is, in scopes or outside
+    placed: dict[Group, set[Group]] = defaultdict(set)  # where a part of a network is used: in which scopes, or outside
     for node in reversed(interior):  # operands first
         own = node.group if node.group and not node.group.scope else None
         around = set().union(*(below[parent] for parent in node.parents if parent.op))
@@ -126,13 +133,13 @@ def _is_in(group: Group | None, outer: Group) -> bool:
 
 
 def _sums_products(node: Value) -> bool:
-    """Return whether the row of the node's operation says that it is a sum of products."""
+    """Return whether the node's operation is a sum of products. The operation's row says so."""
     assert node.op is not None
     return node.op.lowerings.summands is not None and bool(node.op.lowerings.summands(*node.parents)[0])
 
 
 def _folded(group: Group | None, fold: str | None) -> Group | None:
-    """Return the group whose box a node of `group` goes into; None for a box of its own."""
+    """Return the group whose box a node of `group` goes into, or None if the node has its own box."""
     if fold is None or group is None:
         return None
     if fold == "layer" and not group.scope and group.outer and not group.outer.scope:
@@ -143,7 +150,7 @@ def _folded(group: Group | None, fold: str | None) -> Group | None:
 
 
 def readable_flow(root: Value, fold: str | None = "auto") -> Flow:
-    """Return the boxes and edges, folded until they can be read if `fold` is "auto"."""
+    """Return the boxes and edges of a graph. If `fold` is "auto", it is folded just until it can be read."""
     flow = Flow(root, None if fold == "auto" else fold)
     if fold == "auto":
         for coarser in FOLDS:

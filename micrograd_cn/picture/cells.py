@@ -1,6 +1,6 @@
-"""The texts of a box, an edge and the legend, set in rows of cells: DOT's labels that look like HTML.
+"""Set the texts of a box, an edge and the legend in tables, which are HTML-like labels of the DOT language.
 
-Each kind of text has a size of its own, by which svg.py finds it again in what a renderer wrote.
+Each kind of text has a size of its own. By its size, svg.py finds a text again in the output of a renderer.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from .colours import INK, QUIET
 from .metrics import width
 
-TITLE, NUMBER, SENT, WORD, NOTE = 14, 13, 12, 11, 10  # points, of which older renderers take whole ones alone
+TITLE, NUMBER, SENT, WORD, NOTE = 14, 13, 12, 11, 10  # points; older renderers accept only whole ones
 PAD = 3  # points around a text
-BETWEEN = 8  # points at least between a word and its number, and between the parts of the legend
-ABOVE = 14  # points more above the legend than above a text, lest it seem the caption of the lowest box
+BETWEEN = 8  # points that are at least between a word and its number, and between the parts of the legend
+ABOVE = 14  # extra points above the legend, without which it looks like the caption of the lowest box
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,14 @@ class Text:
 
     @property
     def width(self) -> int:
-        """Return how wide its cell must be, in points."""
+        """Return how wide the text's cell must be, in points."""
         return math.ceil(width(self.text, self.size, self.bold)) + 2 * PAD
 
     @property
     def html(self) -> str:
-        """Return the text in DOT's HTML; spaces are such as no renderer leaves out."""
+        """Return the text in DOT's HTML, with non-breaking spaces, because renderers may leave out plain ones."""
         text = html.escape(self.text, quote=False).replace(" ", "&#160;")
-        text = text.replace("]", "&#93;")  # of which dot, if there is nothing else, makes a syntax error
+        text = text.replace("]", "&#93;")  # a label of nothing but brackets is a syntax error in dot
         return f'<font point-size="{self.size}" color="{self.colour}">{f"<b>{text}</b>" if self.bold else text}</font>'
 
 
@@ -47,12 +47,12 @@ def title(text: str) -> Text:
 
 
 def pair(word: str, number: str, colour: str = INK, bold: bool = False) -> tuple[Text, Text]:
-    """Return a word, and its number in a column of its own."""
+    """Return a row of two columns: a word and its number."""
     return Text(word, WORD, QUIET), Text(number, NUMBER, colour, bold)
 
 
 def box_label(rows: Iterable[Text | tuple[Text, Text]]) -> str:
-    """Return the label of a box: titles over both columns, words to the left and numbers to the right.
+    """Return the label of a box. Titles span both columns, words are on the left, and numbers are on the right.
 
     >>> print(box_label([title("w"), pair("data", "-3")])[:93])
     <<table border="0" cellborder="0" cellspacing="0" cellpadding="3"><tr><td colspan="2" width="
@@ -70,18 +70,18 @@ def box_label(rows: Iterable[Text | tuple[Text, Text]]) -> str:
 
 
 def edge_label(rows: Iterable[Text]) -> str:
-    """Return the label of an edge; its frame is there to be found, not to be seen."""
+    """Return the label of an edge. Its frame is transparent, and svg.py finds the label by it."""
     lines = "".join(f'<tr><td width="{row.width}">{row.html}</td></tr>' for row in rows)
     return _table(lines, 1, 'border="1" color="transparent"')
 
 
 def no_label() -> str:
-    """Return an edge's label that is not seen, for which the edge is given room beside those of others."""
+    """Return an empty label. A renderer gives the edge room for it beside the labels of other edges."""
     return _table("<tr><td></td></tr>", 0)
 
 
 def legend_label(texts: Iterable[Text]) -> str:
-    """Return the legend: all in one line, under a gap."""
+    """Return the legend: all texts in one line, below a gap."""
     cells = "".join(f'<td align="left" width="{text.width + BETWEEN}">{text.html}</td>' for text in texts)
     return _table(f'<tr><td height="{ABOVE}"></td></tr><tr>{cells}</tr>', PAD)
 

@@ -1,4 +1,4 @@
-"""The colours of pictures, each on light and on dark paper; blue and orange as colour-blind people tell them apart."""
+"""The colours of pictures, on light and on dark paper. Colour-blind people can tell this blue from this orange."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ PAPER, INK, QUIET, RIM = "#fefefe", "#1a1c1f", "#555b63", "#6b727b"
 POSITIVE, NEGATIVE, ZERO = "#0072b2", "#b84900", "#8a8a8a"
 PARAMETER, PARAMETER_RIM, PART, DOUBT = "#e3f0fa", "#0b3d5c", "#e9ecf1", "#fff2b3"
 
+# The colour that replaces each of these on dark paper.
 DARK = {
     PAPER: "#15181c",
     INK: "#e9ecf0",

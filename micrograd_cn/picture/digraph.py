@@ -1,4 +1,4 @@
-"""A `graphviz.Digraph` that draws itself: the one module that needs the package graphviz, read only to draw."""
+"""A `graphviz.Digraph` that draws itself. Only this module needs the package graphviz, and only drawing imports it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ class Picture(graphviz.Digraph):  # type: ignore[misc]  # graphviz has no type h
     """A `graphviz.Digraph` that draws itself with whichever renderer is installed.
 
     Raises:
-        RenderError: on drawing, if no renderer can draw it as it should look. `.source` and `.save()` need none.
+        RenderError: no renderer can draw the picture as it should look. Only drawing raises this, because `.source` and
+            `.save()` need no renderer.
 
     >>> from micrograd_cn import Value, draw_dot
     >>> picture = draw_dot(Value(1, "x") * 2)
@@ -29,11 +30,11 @@ class Picture(graphviz.Digraph):  # type: ignore[misc]  # graphviz has no type h
     (<class 'micrograd_cn.picture.digraph.Picture'>, 2)
     """
 
-    lang = "en"  # of its errors
+    lang = "en"  # the language of its errors
 
     @property
     def drawn_by(self) -> str | None:
-        """Return the name of the program that draws it, None if none is installed."""
+        """Return the name of the program that draws the picture, or None if none is installed."""
         program = find_renderer()
         return Path(program).stem if program else None
 
@@ -53,21 +54,21 @@ class Picture(graphviz.Digraph):  # type: ignore[misc]  # graphviz has no type h
         outfile: str | os.PathLike[str] | None = None,
         **__: Any,
     ) -> str:
-        """Write the picture, and the DOT text where that is asked for; return the picture's path.
+        """Write the picture, and the DOT text if that is asked for. Return the path of the picture.
 
         Args:
-            filename: where to write the DOT text.
-            directory: in which both are, by default the one that their names say.
+            filename: where to write the DOT text. With an `outfile` alone, no DOT text is written.
+            directory: the folder that `filename` and `outfile` are relative to.
             view: whether to open the picture.
-            cleanup: whether to leave no DOT text. By default it is left at `filename`, and is not written where there
-                is an `outfile` alone; False writes it beside that.
-            format: of the picture; by default what the ending of `outfile` says.
-            outfile: where to write the picture; by default `filename` with the format's ending added.
-            _: what else graphviz takes.
-            __: the same by name.
+            cleanup: whether to delete the DOT text once the picture is written. False also writes the DOT text beside
+                an `outfile` alone.
+            format: the format of the picture. By default, it is the ending of `outfile`.
+            outfile: where to write the picture. By default, it is `filename` with the format as a second ending.
+            _: further positional arguments of graphviz, which are ignored.
+            __: further keyword arguments of graphviz, which are ignored.
 
         Raises:
-            RenderError: as for `render.render`.
+            RenderError: no renderer is installed, or it failed, or it cannot draw this picture as it should look.
             OSError: a file cannot be written.
 
         >>> import os, tempfile

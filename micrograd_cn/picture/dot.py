@@ -1,4 +1,4 @@
-"""Write a graph in the DOT language: the texts and looks of its boxes and edges, and the legend."""
+"""Write a graph in the DOT language: the texts and the look of its boxes and edges, and the legend."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from .text import clean, drawn, number, signed
 if TYPE_CHECKING:
     from .digraph import Picture
 
-SOME_LABELS = 150  # boxes up to which an edge shows its contribution
-FONTS = {"en": "sans-serif", "zh": "Noto Sans CJK SC,sans-serif"}  # which alone may be one of Taiwan
+SOME_LABELS = 150  # Up to so many boxes, an edge shows its contribution.
+# "sans-serif" alone may be a font with the characters of Taiwan, so a font with those of the mainland comes before it.
+FONTS = {"en": "sans-serif", "zh": "Noto Sans CJK SC,sans-serif"}
 
 
 def draw_dot(
@@ -36,35 +37,40 @@ def draw_dot(
     fontname: str | None = None,
     legend: bool = True,
 ) -> Picture:
-    """Return the graph below `root` as a picture that shows how the gradient flows.
+    """Return a picture of the graph below `root` that shows how the gradient flows.
 
-    A box has the value's name and operation, its data and its gradient; where two or three contributions met, their
-    sum, and what they add up to where that is not the gradient, as after a second `backward()`. An edge, one an operand
-    slot, is labelled with the local derivative and the contribution (that times the result's gradient) which it carries
-    to the operand. Width grows with the contribution's size, colour is its sign, and a dashed grey edge carries 0.
-    Arrows run the way the gradient does; before `backward()`, which "grad -" says, they run forward. An SVG has a dark
-    look too, which its viewer chooses by `prefers-color-scheme`.
+    A box has the name and the operation of a value, its data and its gradient. Where two or three contributions met,
+    the box shows their sum. Where the contributions do not add up to the gradient, as after a second `backward()`, the
+    box shows what they add up to.
 
-    A class of your own is drawn as well, if its nodes keep `data`, `grad`, their operands `_prev` and the operation's
-    name `_op`. Gradients are then those that it computed, beside the table's local derivatives; where a gradient is not
-    the sum of its contributions, the box says so.
+    An edge stands for one operand slot. Its label has the local derivative, and the contribution that the edge carries
+    to the operand: the local derivative times the gradient of the result. The larger a contribution, the wider is its
+    edge. The colour is the sign, and a dashed grey edge carries 0. Arrows point the way the gradient flows. Before
+    `backward()`, a box says "grad -" and arrows point forward. An SVG has colours for dark pages too, which its viewer
+    chooses (`prefers-color-scheme`).
+
+    Nodes of a class of your own are drawn too, if they keep `data`, `grad`, the operands in `_prev` and the name of the
+    operation in `_op`. The gradients are those that your class computed, and the local derivatives are the table's. If
+    a gradient is not the sum of its contributions, the box says so.
 
     Args:
-        root: the value to draw, usually the one `backward()` was called on, of ours or of a class of your own.
-        format: "svg", "png", or, with the system's Graphviz, "pdf" and others.
-        rankdir: "LR" from left to right, "TB" from top to bottom.
-        lang: the language of the words, "en" or "zh"; the locale's for None.
-        fold: what is folded into boxes: each "neuron" and innermost `scope`, each "layer" instead of its neurons, the
-            outermost parts ("scope"), nothing (None), or as little as keeps the picture readable ("auto").
-        max_nodes: how many boxes there may be.
-        parameters: values, or a module whose parameters, to be marked as such; those of `nn` are anyway.
-        fontname: the font of all texts, or several with commas; by default one that the words are right in.
-        legend: whether to explain what is in the picture, in one line.
+        root: the value to draw: a `Value`, or a node of a class of your own. Usually `backward()` was called on it.
+        format: "svg" or "png". The system's Graphviz can also draw "pdf" and others.
+        rankdir: the direction of the forward pass: "LR" from left to right, "TB" from top to bottom.
+        lang: the language of the words, "en" or "zh". For None, it is the locale's language.
+        fold: what is folded into one box. "neuron" folds each neuron and each innermost `scope`. "layer" folds each
+            layer instead of its neurons. "scope" folds the outermost parts. None folds nothing, and "auto" folds as
+            little as keeps the picture readable.
+        max_nodes: the largest number of boxes.
+        parameters: values to mark as parameters, or a module whose parameters are marked. The parameters of layers of
+            `nn` are always marked.
+        fontname: the font of all texts, or several fonts separated by commas. The default suits the language.
+        legend: whether to explain in one line what the picture shows.
 
     Raises:
-        TypeError: `root` is neither.
-        ValueError: an option has no such value, there are more boxes than `max_nodes`, or a graph of your own is a
-            circle.
+        TypeError: `root` is neither a `Value` nor a node that can be drawn.
+        ValueError: an option has an unknown value, there are more boxes than `max_nodes`, or the graph of your class
+            has a circle.
 
     >>> a = Value(2, "a")
     >>> draw_dot(a + a).source.count("->")
@@ -91,7 +97,7 @@ def draw_dot(
         raise ValueError(words["too_large"].format(boxes=len(flow.boxes), limit=max_nodes, hint=hint))
     named: list[Any] = list(parameters.parameters() if isinstance(parameters, Module) else parameters)
     marked: set[Any] = {handwritten.of(p) for p in named} if handwritten else set(named)
-    wrong: set[Value] = set()  # whose gradient is not the sum of its contributions
+    wrong: set[Value] = set()  # nodes whose gradient is not the sum of their contributions
     if handwritten:
         comparison = Comparison(root, handwritten.unit)
         if root.grad == 1.0:
@@ -124,8 +130,9 @@ def _rows(node: Value, flow: Flow, words: dict[str, str], wrong: set[Value]) -> 
     if node.requires_grad:
         received = flow.received.get(node, [])
         total = ieee.sum(*received)
-        grad = node.grad or 0.0  # None, as PyTorch resets it, is 0
-        known = flow.ran and not (node.op is None and grad == 0.0 and total and node not in wrong)  # not reset since
+        grad = node.grad or 0.0  # a gradient may be reset to None, as PyTorch does
+        reset = node.op is None and grad == 0.0 and total and node not in wrong
+        known = flow.ran and not reset
         rows.append(pair(words["grad"], number(grad) if known else "-", _sign(grad) if known else INK, bold=known))
         cancel = math.isnan(grad) and {-math.inf, math.inf} <= set(received)
         met = cancel or math.isclose(total, grad, rel_tol=1e-9, abs_tol=1e-12)
@@ -140,7 +147,10 @@ def _rows(node: Value, flow: Flow, words: dict[str, str], wrong: set[Value]) -> 
 
 
 def _differ(grad: float, total: float, terms: list[float]) -> bool:
-    """Return whether a gradient is off by more than rounding: of two passes, clipped, or of more than is drawn."""
+    """Return whether a gradient differs from the sum of its contributions by more than rounding.
+
+    It does after a second backward pass, after clipping, or if a node outside the picture contributes too.
+    """
     return math.isfinite(grad - total) and abs(grad - total) > 1e-9 * max(abs(grad), *map(abs, terms))
 
 
@@ -151,13 +161,13 @@ def _folded_rows(box: Box, flow: Flow, words: dict[str, str]) -> list[Text | tup
 
 
 def _sign(x: float) -> str:
-    """Return the colour of a gradient or a contribution."""
+    """Return the colour for the sign of a gradient or a contribution."""
     return POSITIVE if x > 0 else NEGATIVE if x < 0 else INK
 
 
 def style(box: Box, root: Value, marked: Collection[object], wrong: Collection[Value] = ()) -> dict[str, str]:
     """Return the DOT attributes by which a box shows its role."""
-    if box.group:  # whose inputs stand in their order
+    if box.group:  # "ordering" keeps the inputs of a network in order
         width = "3" if root in box.nodes else "1"
         return {"style": "filled", "fillcolor": PART, "penwidth": width, "ordering": "in"}
     [node] = box.nodes
@@ -178,7 +188,7 @@ def _is_parameter(node: Value, marked: Collection[object]) -> bool:
 
 
 def _is_unknown(edge: Edge) -> bool:
-    """Return whether there is no local derivative to show."""
+    """Return whether the local derivative of an edge is unknown."""
     op = edge.slots[0][0].op
     return isinstance(op, Opaque) and not op.has_partials
 
@@ -214,7 +224,7 @@ def _edge_look(edge: Edge, flow: Flow, words: dict[str, str]) -> dict[str, str]:
 def _legend(
     flow: Flow, words: dict[str, str], rankdir: str, marked: Collection[object], wrong: Collection[Value]
 ) -> list[Text]:
-    """Return what of the picture needs words, and is in it."""
+    """Return the explanations of what is in this picture."""
     passed = [edge for edge in flow.edges if not edge.constant and not _is_unknown(edge)]
     alone = [edge.contributions[0] for edge in passed if len(edge.contributions) == 1] if flow.ran else []
     single = [node for box in flow.boxes if not box.group for node in box.nodes]

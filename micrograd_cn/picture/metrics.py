@@ -1,14 +1,14 @@
-"""How wide a text may be in a viewer's font: the widest of DejaVu Sans, Verdana, Noto Sans and Noto Sans CJK.
+"""Estimate how wide a text may become in the font of a viewer.
 
-An SVG is drawn with whatever font its viewer has, and a renderer without that font guesses. So cells have widths that
-hold their text in any of these.
+An SVG is drawn in whatever font its viewer has, and a renderer without that font guesses. So each cell is wide enough
+for its text in the widest of DejaVu Sans, Verdana, Noto Sans and Noto Sans CJK.
 """
 
 from __future__ import annotations
 
 import unicodedata
 
-# Thousandths of the font size, of the characters from the space to "~".
+# The widths of the characters from the space to "~", in thousandths of the font size.
 REGULAR = (
     *(352, 401, 474, 838, 636, 1076, 780, 278, 455, 455, 635, 838, 364, 455, 364, 455),
     *(636, 636, 636, 636, 636, 636, 636, 636, 636, 636, 455, 455, 838, 838, 838, 545),
@@ -26,11 +26,11 @@ BOLD = (
     *(716, 716, 497, 595, 478, 712, 652, 979, 669, 652, 597, 712, 551, 712, 867),
 )
 CHINESE, EMOJI = 1000, 1400
-OTHERS = {False: 1100, True: 1350}  # Latin with accents, Greek, Cyrillic, signs, but for a few
+OTHERS = {False: 1100, True: 1350}  # most of accented Latin, Greek, Cyrillic and signs; by whether it is bold
 
 
 def width(text: str, size: float, bold: bool = False) -> float:
-    """Return how wide a text may be, in the unit of its font size.
+    """Return how wide a text may become, in the unit of its font size.
 
     >>> width("data", 10)
     22.55

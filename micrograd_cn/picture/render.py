@@ -1,4 +1,4 @@
-"""Run DOT text through a renderer: the system's Graphviz, else graphviz-pure."""
+"""Draw DOT text with a renderer: with the system's Graphviz, or else with graphviz-pure."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .svg import fitted
 
 TIMEOUT = 60.0  # seconds
 PURE_FORMATS = ("svg", "png", "json", "dot", "plain", "xdot")
-VIEWERS_FONTS = ("svg", "json", "dot", "plain", "xdot")  # formats whose texts are drawn where they are looked at
+VIEWERS_FONTS = ("svg", "json", "dot", "plain", "xdot")  # formats whose texts a viewer draws, in its own fonts
 
 
 class RenderError(RuntimeError):
-    """No renderer is installed, or the one there is cannot draw this as it should look, or it failed.
+    """No renderer is installed, or it failed, or it cannot draw a picture as it should look.
 
     >>> try:
     ...     render("this is not DOT", "svg")
@@ -28,7 +28,7 @@ class RenderError(RuntimeError):
 
 
 def find_renderer() -> str | None:
-    """Return the path of the program that will draw: `dot` if the system has it, else `graphviz-pure`, else None.
+    """Return the path of the program that draws: `dot` if the system has it, else `graphviz-pure`, else None.
 
     >>> find_renderer() is None or Path(find_renderer()).exists()
     True
@@ -38,11 +38,11 @@ def find_renderer() -> str | None:
 
 
 def render(source: str, format: str, lang: str = "en") -> bytes:  # noqa: A002 -- graphviz's name
-    """Return the DOT text `source` drawn as `format` ("svg", "png", ...); errors are in the language `lang`.
+    """Return the picture that the DOT text `source` describes, in a format such as "svg" or "png".
 
     Raises:
-        RenderError: there is no renderer, it cannot draw this format or these characters, it failed, or it took longer
-            than `TIMEOUT`.
+        RenderError: no renderer is installed, it cannot draw this format or these characters, it failed, or it took
+            longer than `TIMEOUT` seconds. The message is in the language `lang`.
     """
     words = WORDS[lang]
     program = find_renderer()
@@ -68,12 +68,15 @@ def render(source: str, format: str, lang: str = "en") -> bytes:  # noqa: A002 -
 
 
 def _beyond_pure(c: str) -> bool:
-    """Return whether graphviz-pure's own fonts, which have Latin, Greek, Cyrillic, Hebrew and signs, may lack it."""
+    """Return whether the fonts of graphviz-pure may lack a character.
+
+    They have Latin, Greek, Cyrillic and Hebrew letters, and signs.
+    """
     return not (ord(c) < 0x0600 or 0x1E00 <= ord(c) < 0x2300 or c == "�")
 
 
 def _has_chinese_font() -> bool:
-    """Return whether fontconfig, which finds Graphviz's fonts, knows a Chinese one; True if it cannot be asked."""
+    """Return whether fontconfig, which finds Graphviz's fonts, knows a Chinese font. Without it, return True."""
     fc_list = shutil.which("fc-list")
     if fc_list is None:
         return True

@@ -1,7 +1,8 @@
-"""Fit a renderer's SVG to its viewers: texts that keep their place in any font, and a look for dark pages.
+"""Adapt an SVG to its viewers: keep its texts in place in any font, and add colours for dark pages.
 
-A renderer places a text where it starts, by its own guess of the width. Here each text is tied to what it must keep
-clear of: a title to the middle of its box, a word to the left side, a number to the right, an edge's to its middle.
+A renderer says where a text starts, which depends on its guess of the text's width. Here each text is anchored to its
+box or edge instead: a title to the middle of the box, a word to the left side, a number to the right side, and the text
+of an edge to the middle of its label.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import re
 from .cells import NOTE, NUMBER, PAD, TITLE
 from .colours import DARK, PAPER
 
-MARGIN = 5.0  # points between a box and its cells, as dot.py asks for
-SIDES = {TITLE: "middle", NUMBER: "end", NOTE: "end"}  # of what stands in a box; words are on the left
+MARGIN = 5.0  # points between a box and its cells, which dot.py asks for
+SIDES = {TITLE: "middle", NUMBER: "end", NOTE: "end"}  # where texts in a box are anchored; words are at the start
 SHAPE = re.compile(r'<(?:path|polygon) fill="([^"]*)" stroke="([^"]*)"[^>]* (?:d|points)="([^"]*)"')
 STYLE = (
     ".gradient-flow text { white-space: pre; }"
@@ -29,7 +30,10 @@ STYLE = (
 
 
 def fitted(svg: str, lang: str) -> str:
-    """Return the picture with its texts tied, its language, by which fonts place punctuation, and its dark look."""
+    """Return the SVG with its texts anchored, with its language, and with dark colours.
+
+    A viewer needs the language to place Chinese punctuation.
+    """
     opening, _, rest = svg.partition("<svg ")
     tag, end, inside = rest.partition(">")
     if not end:
@@ -41,12 +45,12 @@ def fitted(svg: str, lang: str) -> str:
 
 
 def _tied(group: re.Match[str]) -> str:
-    """Return a box or an edge with each of its texts tied to the frame around them."""
+    """Return a box or an edge with each of its texts anchored to the frame around them."""
     text, in_box = group[0], group[1] == "node"
     frames = [
         [float(x) for x in re.findall(r"(-?[\d.]+),-?[\d.]+", points)]
         for fill, stroke, points in SHAPE.findall(text)
-        if in_box or (fill == "none" and stroke in ("none", "transparent"))  # the frame of an edge's label is not seen
+        if in_box or (fill == "none" and stroke in ("none", "transparent"))  # an edge's label has a transparent frame
     ]
     if not frames:
         return text

@@ -1,4 +1,4 @@
-"""Fit texts into a picture: labels in one line, numbers in four digits, or more lest they seem whole."""
+"""Shorten texts for a picture: a label to one line, and a number to four digits, or more if it would look whole."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ MOST_DIGITS = 9
 
 
 def number(x: float) -> str:
-    """Return a number in four digits; in as many more as show that it is not whole, if at most `MOST_DIGITS` do.
+    """Return a number in four digits. One that would then look whole, but is not, gets up to `MOST_DIGITS`.
 
     >>> number(2 / 3), number(-0.99997), number(3 + 1e-12), number(-0.0)
     ('0.6667', '-0.99997', '3', '-0')
@@ -22,16 +22,16 @@ def number(x: float) -> str:
 
 
 def signed(x: float) -> str:
-    """Return a number in four digits with its sign, which 0 and nan have not.
+    """Return a number in four digits with its sign. 0 and nan have no sign.
 
     >>> signed(2), signed(-0.0), signed(float("nan"))
     ('+2', '0', 'nan')
     """
-    return f"+{number(x)}" if x > 0 else number(x + 0.0)  # which makes -0 a plain 0
+    return f"+{number(x)}" if x > 0 else number(x + 0.0)  # -0.0 + 0.0 is 0.0
 
 
 def clean(label: str) -> str:
-    r"""Return the label in one line, cut where it is very long, without what XML may not hold (section 2.2).
+    r"""Return the label in one line, cut if it is very long, without characters that XML forbids (section 2.2).
 
     >>> clean("two\nlines")
     'two lines'
@@ -47,7 +47,7 @@ def _forbidden(c: str) -> bool:
 
 
 def columns(text: str) -> int:
-    """Return the text's width in columns of a monospaced font, where a Chinese character takes two.
+    """Return the width of a text in columns of a monospaced font. A Chinese character takes two columns.
 
     >>> columns("权重 w")
     6
@@ -56,7 +56,7 @@ def columns(text: str) -> int:
 
 
 def drawn(symbol: str) -> str:
-    """Return an operation's symbol as one writes it by hand.
+    """Return an operation's symbol as it is written by hand.
 
     >>> drawn("*"), drawn("tanh")
     ('×', 'tanh')
