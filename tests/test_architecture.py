@@ -34,20 +34,27 @@ def trees() -> dict[str, ast.Module]:
 
 # Imports
 
-# A room imports rooms that stand before it. A room is a module, or a package with its modules.
+# A room imports only rooms that stand before it. A room is a module, or a folder with its modules: so whoever reads the
+# package from the first room on never meets a name that is explained later.
 ROOMS = (
     *("ops", "graph", "engine", "sequences", "quick", "gradients", "text", "derivatives"),
-    *("module", "init", "nn", "losses", "optim", "functional"),
-    "handwritten",
-    *("picture", "flow"),
+    *("module", "init", "nn", "losses", "optim", "functional", "handwritten", "picture", "flow"),
     "",  # the package itself, which offers the pictures too
     *("testing", "compiler", "__main__", "moved"),
 )
-# The rooms of the compiler, of which each is an idea, in the same order.
-COMPILER = (
-    *("threads", "instructions", "data", "llvm", "python", "loops", "tables", "native", "run", "training"),
-    *("c", "program", "derivatives", "function"),
-)
+# The same order inside folders, of modules or of folders.
+INSIDE = {
+    "ops": ("number", "registry", "checks", "traits", "operation", "ieee", "rounding", "table"),
+    "graph": ("operators", "groups", "anomaly", "stepwise", "context", "scopes", "node"),
+    "derivatives": ("tree", "calls", "elements", "elimination", "sparse"),
+    "optim": ("optimizer", "sgd", "rmsprop", "adam", "clipping", "schedules"),
+    "text": ("words", "expression", "formula"),
+    "compiler": (
+        *("threads", "instructions", "data", "llvm", "python", "loops", "tables", "native", "run", "training"),
+        *("c", "program", "derivatives", "function"),
+    ),
+}
+ENTRIES = 24  # of the package's own folder, which a newcomer reads as a table of contents
 # Imports inside functions, or for types alone, that point the other way, and why.
 LAZY = {
     ("", "compiler"): "micrograd_cn.compiler has its type for a type checker, and is imported when it is asked for",
@@ -115,11 +122,20 @@ def test_a_room_imports_only_rooms_before_it():
     assert LAZY.keys() <= found.keys(), "an exception that is none any more: delete it"
 
 
-def test_a_room_of_the_compiler_imports_only_rooms_before_it():
+@pytest.mark.parametrize("folder", INSIDE)
+def test_inside_a_folder_imports_run_one_way_too(folder):
     inside = [[name.split(".") for name in edge] for edge in edges()]
-    rooms = {(a[1], b[1]) for a, b in inside if a[0] == b[0] == "compiler" and len(a) > 1 and len(b) > 1}
-    assert {name for edge in rooms for name in edge} == set(COMPILER)
-    assert [(a, b) for a, b in rooms if COMPILER.index(b) > COMPILER.index(a)] == []
+    rooms = {(a[1], b[1]) for a, b in inside if a[0] == b[0] == folder and len(a) > 1 and len(b) > 1}
+    assert {module.split(".")[1] for module in MODULES if module.startswith(f"{folder}.")} == set(INSIDE[folder])
+    assert [(a, b) for a, b in rooms if INSIDE[folder].index(b) > INSIDE[folder].index(a)] == []
+
+
+def test_the_package_is_a_table_of_contents_and_each_folder_says_its_idea():
+    entries = [path.name for path in ROOT.iterdir() if path.suffix in ("", ".py") and path.name != "__pycache__"]
+    assert len(entries) <= ENTRIES, entries
+    for folder in ROOT.glob("*/__init__.py"):
+        first, *_ = (ast.get_docstring(ast.parse(folder.read_text("utf-8"))) or "").splitlines()
+        assert first.endswith("."), folder
 
 
 def circle(imports: Iterable[tuple[str, str]]) -> str:
