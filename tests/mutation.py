@@ -41,19 +41,20 @@ with contextlib.suppress(ImportError):  # as where pytest looks for examples in 
 
 ROOT, RESULT = Path(__file__).resolve().parent.parent, Path("result.json")
 TESTS = {  # modules or folders: the files test_*.py that pin them
-    "ops/table ops/operation ops/rounding ops/checks": "ops engine higher_orders properties cli",
-    "ops/ieee ops/registry ops/traits": "ops engine",
-    "engine graph/node graph/operators graph/views ops/number "
-    "graph/modes graph/stepwise graph/anomaly graph/watching gradients": "engine quick ops functional "
-    "higher_orders properties dropin",
-    "quick": "quick engine ops",
-    "graph/scopes walk": "scopes picture/boxes",
-    "derivatives/sparse derivatives/elements derivatives/elimination": "sparse functional compiler/derivatives",
-    "derivatives/calls": "functional sparse",
-    "functional derivatives/tree": "functional tree higher_orders module properties",
+    "ops/table ops/operation ops/rounding ops/checks": "ops/table engine ops/higher_orders properties cli",
+    "ops/ieee ops/registry ops/traits": "ops/table engine",
+    "engine graph/node graph/operators ops/number "
+    "graph/context graph/stepwise graph/anomaly gradients": "engine quick ops/table functional "
+    "ops/higher_orders properties dropin",
+    "quick": "quick engine ops/table",
+    "graph/scopes graph/groups": "graph/scopes picture/boxes",
+    "derivatives/sparse derivatives/elements derivatives/elimination": "derivatives/sparse functional "
+    "compiler/derivatives",
+    "derivatives/calls": "functional derivatives/sparse",
+    "functional derivatives/tree": "functional derivatives/tree ops/higher_orders module properties",
     "module nn init": "nn module init dropin engine",
-    "losses optim/optimizers optim/optimizer optim/schedules": "losses optim dropin",
-    "text/formula": "formula ops",
+    "losses optim": "losses optim/optimizers dropin",
+    "text/formula": "text/formula ops/table",
     "text/expression": "cli",
     "compiler/llvm/functions compiler/llvm/elementary compiler/llvm/vectors": "compiler/functions compiler/numbers",
     "compiler/c/file compiler/c/comment compiler/c/arrays compiler/c/loops compiler/c/text": "compiler/c_source "

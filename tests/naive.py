@@ -1,11 +1,11 @@
 """A deliberately naive reference engine: a gradient is the sum, over all paths, of the products of local derivatives.
 
-It shares nothing with the library: values and local derivatives are mpmath's closed forms of tests/references.py.
+It shares nothing with the library: values and local derivatives are mpmath's closed forms of tests/ops/references.py.
 """
 
 from mpmath import mp, mpf
 
-from .references import REFERENCES
+from .ops.references import REFERENCES
 
 
 class Naive:

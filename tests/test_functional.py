@@ -29,7 +29,7 @@ from micrograd_cn.losses import binary_cross_entropy_with_logits
 from micrograd_cn.nn import MLP
 from micrograd_cn.testing import gradcheck
 
-from .references import REFERENCES
+from .ops.references import REFERENCES
 
 # Every operation to order 5.
 

@@ -24,7 +24,7 @@ import micrograd_cn
 from micrograd_cn import OPS, Value, functional, losses, nn, optim, testing
 from micrograd_cn.__main__ import main
 
-from .test_demos import PICTURES
+from .demos.test_demos import PICTURES
 from .test_dropin import trace
 
 Table: TypeAlias = list[list[str]]
@@ -424,12 +424,12 @@ def test_a_command_of_the_chinese_texts_that_has_a_language_speaks_chinese():
             assert command.endswith(" --lang zh"), command
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_every_command_names_a_file_that_exists(name):
-    files = re.findall(r"\b(?:demos|tests)/\w+[\w.]*\.(?:py|ipynb)\b", TEXTS[name])
-    assert files
-    for file in files:
-        assert (ROOT / file).is_file(), file
+@pytest.mark.parametrize("path", [*FILES.values(), ".github/CONTRIBUTING.md", ".ci/run"])
+def test_every_command_names_a_file_or_folder_that_exists(path):
+    named = set(re.findall(r"(?<![\w/.{])(?:demos|tests)/[\w./-]*\w", (ROOT / path).read_text("utf-8")))
+    assert named
+    written_by_demos = {"demos/out"}
+    assert [name for name in named - written_by_demos if not (ROOT / name).exists()] == []
 
 
 @pytest.mark.parametrize("name", FILES)

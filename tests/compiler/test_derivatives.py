@@ -19,7 +19,7 @@ from micrograd_cn.functional import grad, hessian, jacobian, sparse_hessian
 from micrograd_cn.optim import SGD
 from micrograd_cn.testing.expressions import expressions
 
-from ..test_sparse import KINKED, SMOOTH, points, random_graph
+from ..derivatives.test_sparse import KINKED, SMOOTH, points, random_graph
 from .common import python
 
 

@@ -12,7 +12,7 @@ from micrograd_cn.flow.bundle import bundle
 from micrograd_cn.flow.javascript import Rows
 from micrograd_cn.flow.sheet import scripts
 
-from ..test_higher_orders import reached
+from ..ops.test_higher_orders import reached
 from .pages import same
 
 inf, nan = math.inf, math.nan

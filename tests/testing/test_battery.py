@@ -13,7 +13,7 @@ from micrograd_cn.ops.traits import Smoothness
 from micrograd_cn.testing import GradientMismatch, PartlyCompared, check_op
 from micrograd_cn.testing.op_points import near_ends, special, spread
 
-from ..rows import grouped
+from .rows import grouped
 
 ROOM = check_op.__globals__  # the names of its module, which is called as the function
 _check = ROOM["_check"]

@@ -13,7 +13,7 @@ from micrograd_cn import OPS, Op, Value
 from micrograd_cn.ops.traits import Lowerings, Smoothness
 from micrograd_cn.testing import GradientMismatch, PartlyCompared, check_op, expressions
 
-from ..references import REFERENCES
+from ..ops.references import REFERENCES
 from .planted import NOISY, PLANTED
 
 # Every row of the table.

@@ -14,8 +14,8 @@ from micrograd_cn.testing import Expression, expressions
 from micrograd_cn.testing.expressions import CHOICES, _call_name, _is_public, _nodes, _pruned, _recipe, _tame
 from micrograd_cn.testing.smooth import input_node
 
-from ..rows import grouped
 from .drawing import drawn_from
+from .rows import grouped
 
 HIDDEN = Op("hidden", lambda x: math.nan, (lambda y, x: 1.0,))  # no step of it is smooth
 

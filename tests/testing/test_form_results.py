@@ -33,7 +33,7 @@ from micrograd_cn.testing.forms import (
     forms_of,
 )
 
-from ..rows import grouped
+from .rows import grouped
 
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
 

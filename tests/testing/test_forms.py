@@ -14,7 +14,7 @@ from micrograd_cn.ops.traits import POSITIVE, Lowerings
 from micrograd_cn.testing import check_op, javascript
 from micrograd_cn.testing.forms import compare, forms
 
-from ..rows import grouped
+from .rows import grouped
 
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
 

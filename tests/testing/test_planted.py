@@ -18,7 +18,7 @@ from micrograd_cn import Op, Value
 from micrograd_cn.ops.traits import Lowerings
 from micrograd_cn.testing import NothingCompared, check_op, expressions, gradcheck, javascript, points
 
-from ..rows import grouped
+from .rows import grouped
 
 CI = settings(settings.get_profile("ci"), phases=[Phase.generate], report_multiple_bugs=False)
 

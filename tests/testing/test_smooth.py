@@ -10,7 +10,7 @@ from micrograd_cn import Op
 from micrograd_cn.ops.traits import POSITIVE, REAL
 from micrograd_cn.testing.smooth import Node, fits, input_node, is_smooth, smooth_step
 
-from ..rows import grouped
+from .rows import grouped
 
 
 def row(forward, count=1, **fields):

@@ -6,7 +6,7 @@ from micrograd_cn import Value, draw_dot, no_grad, scope
 from micrograd_cn.graph import context
 from micrograd_cn.nn import MLP
 
-from .picture.svg import boxes
+from ..picture.svg import boxes
 
 
 def test_nodes_belong_to_the_innermost_scope_and_to_none_outside():

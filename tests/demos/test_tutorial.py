@@ -1,8 +1,8 @@
 """The tutorial notebooks: the same cells in both languages, as they run, and exercises that tell right from wrong.
 
-`python tests/test_tutorial.py` runs them and stores what they show, for when the code or the library has changed; what
-a framework gave that is not installed stays. By default one run is compared, of the Chinese notebook with answers; with
-`-m slow` each language as it is, one with each cell run twice, and one to whose sections a reader goes back.
+`python tests/demos/test_tutorial.py` runs them and stores what they show, for when the code or the library has changed;
+what a framework gave that is not installed stays. By default one run is compared, of the Chinese notebook with answers;
+with `-m slow` each language as it is, one with each cell run twice, and one to whose sections a reader goes back.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-DEMOS = Path(__file__).parents[1] / "demos"
+DEMOS = Path(__file__).parents[2] / "demos"
 LANGUAGES = ("zh", "en")
 SECTIONS = 18
 LARGEST = 1_250_000  # bytes of a notebook: two pages of 160 kB, and pictures of what networks learn

@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("pdoc")
 pytestmark = pytest.mark.browser  # what is written here is looked at there
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGES = ("index.html", "index.zh.html", "tutorial.en.html", "tutorial.zh.html", "flow.en.html", "flow.zh.html")
 CHECKS = ("check.en.html", "check.zh.html")
 PICTURED = ("draw_flow", "playground")

@@ -1,6 +1,6 @@
 """The notebook of three mistakes: the same cells in both languages, and what is stored is what it prints.
 
-`python tests/test_check_notebook.py` stores what it prints.
+`python tests/demos/test_check_notebook.py` stores what it prints.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ import nbformat
 import pytest
 
 pytest.importorskip("numpy")
-DEMOS = Path(__file__).parents[1] / "demos"
+DEMOS = Path(__file__).parents[2] / "demos"
 NOTEBOOKS = {lang: nbformat.read(DEMOS / f"check.{lang}.ipynb", as_version=4) for lang in ("en", "zh")}
 LIKELY = [
     "",

@@ -21,7 +21,7 @@ from micrograd_cn.text.formula import Term, trace
 
 from .jets import FUNCTIONS, Jet
 from .references import LARGEST, REFERENCES, TINY, magnitude, numbered
-from .test_ops import OVERFLOW, elementary, every_row, inside
+from .test_table import OVERFLOW, elementary, every_row, inside
 
 # What is looked at.
 

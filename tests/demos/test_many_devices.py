@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DEMO = "demos/many_devices.py"
 FEW = ["--rows", "512", "--steps", "12"]
 DONE = "equal to fit(): losses and parameters differ by at most 1e-09\n"

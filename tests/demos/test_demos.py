@@ -23,7 +23,7 @@ import pytest
 from matplotlib.animation import FuncAnimation
 from matplotlib.figure import Figure
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PICTURES = {
     "digits": {"digits_training.png", "digits_images.png", "neuron.svg"},
     "even_odd": {"even_odd.png"},
