@@ -1,4 +1,4 @@
-"""Stretches as straight-line code of their own: several times as fast as threaded code, and longer to compile."""
+"""Straight lines as straight-line code of their own: several times as fast as threaded code, and longer to compile."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import TypeGuard
 
 from .instructions.code import SAMPLE
 from .llvm.lanes import Lanes
-from .llvm.straight import Straight, compute
+from .llvm.straight_line import StraightLineWriter, compute
 from .llvm.text import BYTE, Function
 from .loops.plan import Plan
 from .loops.schedule import CHUNK
-from .loops.stages import Map, Stage, Stretch
+from .loops.stages import Map, Stage, StraightLine
 from .tables.products import ARGUMENTS, blocks
 
 UNROLLED = 16  # vectors of a map that are written here
@@ -38,7 +38,7 @@ class Part:
 
     def __post_init__(self) -> None:
         first, *others = self.stages
-        self.shared = None if others or isinstance(first, Stretch) else first.call
+        self.shared = None if others or isinstance(first, StraightLine) else first.call
 
 
 def parts_of(plan: Plan, outputs: Sequence[int]) -> dict[int, list[Part]]:
@@ -52,14 +52,14 @@ def parts_of(plan: Plan, outputs: Sequence[int]) -> dict[int, list[Part]]:
     reader: dict[int, int | None] = {}  # the number of the part that alone reads a value
     for number, part in enumerate(listed):
         for stage in part.stages:
-            if isinstance(stage, Stretch):
+            if isinstance(stage, StraightLine):
                 for i in plan.read_by(stage):
                     if reader.setdefault(i, number) != number:
                         reader[i] = None
             else:
                 always.update(plan.read_by(stage))  # by loops, from memory
     last = found[SAMPLE][-1] if found[SAMPLE] else None
-    if last and isinstance(last.stages[-1], Stretch) and len(outputs) <= CHUNK:
+    if last and isinstance(last.stages[-1], StraightLine) and len(outputs) <= CHUNK:
         last.outputs = outputs
     if last and last.outputs:
         who = listed.index(last)
@@ -77,7 +77,7 @@ def _joined(plan: Plan, phase: int) -> Iterator[list[Stage]]:
     part: list[Stage] = []
     weight = 0
     for stage in plan.stages[phase]:
-        if isinstance(stage, Stretch):
+        if isinstance(stage, StraightLine):
             added = sum(map(plan.schedule.weight, stage.numbers))
         elif _is_unrolled(stage, plan):
             added = -(-len(stage.numbers) // plan.simd)
@@ -104,26 +104,26 @@ def function(plan: Plan, part: Part, name: str, fused: bool) -> Function:
     f = Function(name, ARGUMENTS)
     if part.batched:
         with blocks(f, [("ptr", "%a")]) as (block, [to], after):
-            _write(Stretches(plan, Lanes(f, plan.lanes, fused), block, part.kept), part, to)
+            _write(PartWriter(plan, Lanes(f, plan.lanes, fused), block, part.kept), part, to)
             after.append(f.at(to, plan.lanes * len(part.outputs)))
     else:
-        _write(Stretches(plan, Lanes(f, 1, fused), "%s", part.kept), part, "%a")
+        _write(PartWriter(plan, Lanes(f, 1, fused), "%s", part.kept), part, "%a")
     f.do("ret void")
     return f
 
 
-def _write(line: Stretches, part: Part, to: str = "") -> None:
+def _write(line: PartWriter, part: Part, to: str = "") -> None:
     for stage in part.stages:
         if isinstance(stage, Map):
             line.map(stage)
-        elif isinstance(stage, Stretch):
+        elif isinstance(stage, StraightLine):
             if part.outputs and stage is part.stages[-1]:
                 line.rows(stage.numbers, part.outputs, to)
             else:
-                line.stretch(stage.numbers)
+                line.write_all(stage.numbers)
 
 
-class Stretches(Straight):
+class PartWriter(StraightLineWriter):
     """Write instructions of a plan, whose values are in memory."""
 
     def __init__(self, plan: Plan, lanes: Lanes, block: str, kept: set[int]) -> None:
@@ -131,7 +131,7 @@ class Stretches(Straight):
         self.plan, self.block, self.kept = plan, block, kept
         self.align = 8 if self.lanes.scalar else 8 * plan.simd
 
-    def stretch(self, numbers: Iterable[int]) -> None:
+    def write_all(self, numbers: Iterable[int]) -> None:
         """Write instructions one after the other."""
         for i in numbers:
             if i in self.plan.schedule.long:  # what it starts from
@@ -159,7 +159,7 @@ class Stretches(Straight):
                     waiting += needed
                 else:
                     left.remove(waiting[-1])
-                    self.stretch(waiting[-1:])
+                    self.write_all(waiting[-1:])
             self._store_rows(simd, [self.value(i) for i in chosen], self.f.at(to, k), len(outputs))
 
     def _store_rows(self, simd: Lanes, xs: Sequence[str], to: str, width: int) -> None:

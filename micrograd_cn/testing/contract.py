@@ -136,7 +136,7 @@ def examine_sum(problem: Problem, u: Vector, g: Vector) -> None:
         )
 
 
-def settle(problem: Problem, u: Vector, before: Vector) -> None:
+def check_no_stale_state(problem: Problem, u: Vector, before: Vector) -> None:
     """Call the derivative once more, after those elsewhere: what it kept from there must not show.
 
     Raises:

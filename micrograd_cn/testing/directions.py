@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from .analytic import Gradient, dot
 from .causes import ALIKE
 from .compare import Row
-from .contract import examine, examine_sum, random_weights, settle
+from .contract import check_no_stale_state, examine, examine_sum, random_weights
 from .libraries import is_tensor
 from .line import Line
 from .lines import FEW_CALLS, compare_along, tells
@@ -88,7 +88,7 @@ def foreign_rows(problem: Problem, seed: int) -> list[Row]:
     with np.errstate(all="ignore"):  # beside the point there may be a pole, or the end of the domain
         rows = singly(problem) if n * m <= FEW else Sampled(problem, random, kept and kept[0]).rows()
         if kept:
-            settle(problem, *kept)
+            check_no_stale_state(problem, *kept)
             if n * m <= FEW and not problem.of_few_bits and not any(row.agrees is False for row in rows):
                 examine_sum(problem, *kept)
     return rows + _masked(problem)

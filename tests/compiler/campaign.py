@@ -35,7 +35,7 @@ from micrograd_cn.ops.number import number
 from micrograd_cn.optim import SGD, Adam, AdamW, RMSprop
 
 from .c_files import HAS_C, compiled
-from .common import FEW, code_of, python, settings
+from .common import MAX_SCALAR_ROWS, code_of, python, settings
 from .graphs import OWN, Case, Graph, draw
 
 EPS = 2.0**-52
@@ -209,7 +209,7 @@ def check(case: Case) -> None:
     """Raise `Different` where compiled numbers are not what they should be."""
     graph, rows = case.graph, case.rows
     single, train = len(graph.outputs) == 1, trainable(graph)
-    for some in [rows] if len(rows) <= FEW else [rows, rows[:FEW]]:  # in lanes, and single ones
+    for some in [rows] if len(rows) <= MAX_SCALAR_ROWS else [rows, rows[:MAX_SCALAR_ROWS]]:  # in lanes, and single ones
         found = {}
         program, ws = fresh(graph)
         for kind in ("native", "threaded") if case.native_first else ("threaded", "native"):
@@ -224,11 +224,11 @@ def check(case: Case) -> None:
         _same_bits(found, "threaded", "native")
         _like_eager(graph, some, found["threaded"], train)
         _like_eager(graph, some, found["gathered"], train)
-        if len(some) > FEW:
+        if len(some) > MAX_SCALAR_ROWS:
             _same_bits(found, "gathered", "fused")
         else:  # short sums are in another order
             _like_eager(graph, some, found["fused"], train)
-    some = rows[: 2 * FEW]
+    some = rows[: 2 * MAX_SCALAR_ROWS]
     if HAS_C:
         _like_eager(graph, some, by_c(graph, some, train), train)
     _like_eager(graph, some, by_python(graph, some), train=False)
@@ -343,7 +343,7 @@ def _fit_like_loop(case: Case) -> None:
     batch = min(batch, len(case.rows))
     n = len(case.rows)
     last = n % batch or batch
-    exact = (batch > FEW) == (last > FEW)
+    exact = (batch > MAX_SCALAR_ROWS) == (last > MAX_SCALAR_ROWS)
     found = []
     for way in ("fit", "loop"):
         program, ws = fresh(case.graph)

@@ -15,7 +15,7 @@ import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.llvm.machine import machine
-from micrograd_cn.compiler.run.executable import FEW  # rows up to which they are done one by one
+from micrograd_cn.compiler.run.executable import MAX_SCALAR_ROWS  # rows up to which they are done one by one
 from micrograd_cn.engine import topological_order
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD, Adam, AdamW, RMSprop
@@ -127,7 +127,7 @@ def assert_like_eager(f, inputs, parameters, rows, rel=1e-12):
     """Compare a program with the engine: with all rows, and with few, which are done one by one."""
     program = compile(f(*inputs), inputs)
     every_output, every_gradient = eager(f, rows, parameters)
-    for part in (slice(None), slice(-1, None), slice(FEW)):
+    for part in (slice(None), slice(-1, None), slice(MAX_SCALAR_ROWS)):
         chosen, outputs, gradients = rows[part], every_output[part], every_gradient[part]
         n = len(chosen)
         assert all(close(a, b, rel=rel) for a, b in zip(program.forward(chosen), outputs, strict=True)), chosen

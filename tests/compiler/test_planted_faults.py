@@ -22,7 +22,7 @@ from micrograd_cn.compiler.instructions import fusion
 from micrograd_cn.compiler.instructions.code import SAMPLE
 from micrograd_cn.compiler.instructions.formulas import Operations
 from micrograd_cn.compiler.instructions.lowering import Lowering
-from micrograd_cn.compiler.llvm import elementary, straight
+from micrograd_cn.compiler.llvm import elementary, straight_line
 from micrograd_cn.compiler.llvm import machine as machines
 from micrograd_cn.compiler.llvm.lanes import Lanes
 from micrograd_cn.compiler.llvm.machine import Machine, machine
@@ -34,7 +34,7 @@ from micrograd_cn.compiler.loops.stages import Map, Outer
 from micrograd_cn.compiler.python import Source
 from micrograd_cn.compiler.run.drivers import Drivers
 from micrograd_cn.compiler.run.executable import Executable
-from micrograd_cn.compiler.tables import takes
+from micrograd_cn.compiler.tables import gathers
 from micrograd_cn.compiler.tables.tables import Tables
 from micrograd_cn.compiler.tables.threaded import Threaded
 from micrograd_cn.compiler.training import update
@@ -199,8 +199,8 @@ def one_place_for_two(patch):
 
 
 def rounded_index(patch):
-    numbers = takes._numbers
-    patch.setattr(takes, "_numbers", lambda lanes, x, count: numbers(lanes, lanes.apply("llvm.floor", [x]), count))
+    numbers = gathers._numbers
+    patch.setattr(gathers, "_numbers", lambda lanes, x, count: numbers(lanes, lanes.apply("llvm.floor", [x]), count))
 
 
 def no_nan_after_the_operands(patch):
@@ -209,18 +209,20 @@ def no_nan_after_the_operands(patch):
 
 
 def exchanged_in_a_difference(patch):
-    compute = straight.compute
+    compute = straight_line.compute
 
     def wrong(lanes, form, names, made=None):
         return compute(lanes, form, names[::-1] if form == "fsub" else names, made)
 
-    for module in ("llvm.straight", "native", "tables.threaded", "tables.gathers"):  # which have it by name
+    for module in ("llvm.straight_line", "native", "tables.threaded", "tables.maps"):  # which have it by name
         patch.setattr(f"{COMPILER}.{module}.compute", wrong)
 
 
 def lost_term(patch):
-    sum_ = straight.Straight.sum
-    patch.setattr(straight.Straight, "sum", lambda self, i, pairs, terms: sum_(self, i, pairs, terms[1:]))
+    sum_ = straight_line.StraightLineWriter.sum
+    patch.setattr(
+        straight_line.StraightLineWriter, "sum", lambda self, i, pairs, terms: sum_(self, i, pairs, terms[1:])
+    )
 
 
 def lost_value(patch):
@@ -348,11 +350,11 @@ CHANGES = {
     "wrong_copies": (Tables, "_pack", lambda place, *_: place - WORD),
     "no_scalars_in_lanes": (Tables, "fill_call", lambda *_: []),
     "wrong_neighbour": (
-        takes,
+        gathers,
         "_numbers",
         lambda found, lanes, x, count: [lanes.f.smaller(lanes.f.add(k, 1), count) for k in found],
     ),
-    "index_of_another_lane": (takes, "_numbers", lambda found, *_: found[::-1] if len(found) > 1 else found),
+    "index_of_another_lane": (gathers, "_numbers", lambda found, *_: found[::-1] if len(found) > 1 else found),
     "totals_of_one_lane": (Lanes, "sums_of_lanes", lambda found, lanes, xs: xs[0]),
     "exchanged_in_a_table": (
         Threaded,

@@ -135,7 +135,7 @@ def test_what_is_taken_of_more_operands_is_no_more_code_and_no_chain_of_choices(
     assert sum(map(len, many)) <= sum(map(len, few)) + 100
     _, tokens, loss = embedding()
     program = compile([loss], tokens)
-    body = re.search(r"define void @micrograd_cn\.takes\(.*?\n}\n", program.source(), re.DOTALL)[0]
+    body = re.search(r"define void @micrograd_cn\.gather\(.*?\n}\n", program.source(), re.DOTALL)[0]
     assert body.count("load double, ptr") == lanes(), "one of each lane's operand"
     comparisons = compile(loss, tokens).source("c").partition("f_gradient(const")[2]
     assert comparisons.count(" == ") <= 16, "masks of a gradient are loops, one for each token"

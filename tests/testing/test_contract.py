@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from micrograd_cn.testing import GradientMismatch, NotDeterministic, PartlyCompared, gradcheck
-from micrograd_cn.testing.contract import _differs, _forms, examine, random_weights, settle
+from micrograd_cn.testing.contract import _differs, _forms, check_no_stale_state, examine, random_weights
 from micrograd_cn.testing.problem import Problem
 
 
@@ -183,7 +183,7 @@ def test_the_derivative_is_called_first_a_sixteenth_away_and_f_at_last():
     kept = examine(problem, seeded())
     assert set(derived[0] / x - 1.0) == {-0.0625, 0.0625}
     assert all((other == x).all() for other in derived[1:])
-    settle(problem, *kept)
+    check_no_stale_state(problem, *kept)
     assert (points[-1] == x + problem.scale / 16.0).all()
     assert (derived[-1] == x).all()
 

@@ -9,8 +9,8 @@ from math import copysign
 from typing import Any, TypeAlias, TypeVar
 
 from ..instructions.code import Code
-from ..loops.even import distance, parts
 from ..loops.places import Places
+from ..loops.strides import runs, stride
 from .text import Text, block, product
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ class Arrays:
         self.lines: list[str] = []
         self._gathered: dict[tuple[int, ...], int] = {}
 
-    def taken(self) -> list[str]:
+    def take_lines(self) -> list[str]:
         """Return the lines, of which there are none then."""
         lines, self.lines = self.lines, []
         return lines
@@ -80,8 +80,8 @@ class Arrays:
         if others or not array:
             return None
         places = [[self.index_of(j) for j in row] for row in rows]
-        step = distance(places[0])
-        if step is None or any(distance(row) != step for row in places):
+        step = stride(places[0])
+        if step is None or any(stride(row) != step for row in places):
             return None
         index = fit(self.text, [row[:1] for row in places], i)
         return f"{self._name(array)} + {index}".removesuffix(" + 0"), step
@@ -159,7 +159,7 @@ def fit(text: Text, rows: list[list[int]], i: str = "i", k: str = "k") -> str:
         return f"{table}[{linear(0, (len(row), i), (1, k))}]"
     base, terms = 0, []
     for values, name in ((firsts, i), (row, k)):
-        if (step := distance(values)) is None:
+        if (step := stride(values)) is None:
             terms.append((1, f"{text.table(values)}[{name}]"))
         else:
             base += values[0]
@@ -173,7 +173,7 @@ def split(items: Sequence[T], places: Callable[[T], Sequence[int]]) -> list[list
     >>> split([1, 2, 3, 10, 12, 14, 16, 18], lambda x: [x])
     [[1, 2, 3], [10, 12, 14, 16, 18]]
     """
-    found = [[*items[part.start : part.stop]] for part in parts([places(item) for item in items])]
+    found = [[*items[part.start : part.stop]] for part in runs([places(item) for item in items])]
     if len(items) >= LOOP_FROM and len(found) * MEAN > len(items):
         return [list(items)]
     return [few for part in found for few in ([part] if len(part) >= LOOP_FROM else [[one] for one in part])]

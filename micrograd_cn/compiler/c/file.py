@@ -119,7 +119,7 @@ class File:
         loops.copy([("outputs", k) for k in range(len(roots))], roots)
         self.work = max(self.work, loops.work)
         arguments = [*self.arguments("inputs"), f"{self.kind} *outputs", f"{self.kind} *work"]
-        return self.function("void", "forward", arguments, loops.taken())
+        return self.function("void", "forward", arguments, loops.take_lines())
 
     def gradient(self) -> str:
         """Return the function that computes the mean of the output of some rows, and its gradient."""
@@ -137,7 +137,7 @@ class File:
         kept.update(j for i in schedule.done for j in code.operands[i] if phase[j] != phase[i])  # of another phase
 
         loops.write([BATCH], kept)
-        lines = [*loops.taken(), *_all(self.size, "gradient[i] = 0;")]
+        lines = [*loops.take_lines(), *_all(self.size, "gradient[i] = 0;")]
         many = f"for (long i = {in_work.start}; i < {in_work.stop}; i++)" if in_work else ""
         lines += [many, "    work[i] = 0;"] if many else []
 
@@ -147,7 +147,7 @@ class File:
         loops.add_each(sums.single, totals_at)
         loss = loops.element([lowering.outputs])
         row = f"const {self.kind} *inputs = rows + {len(self.inputs)} * row;"
-        each = [*loops.taken(), f"loss += {loss};"]
+        each = [*loops.take_lines(), f"loss += {loss};"]
         reads = re.search(r"\binputs\b", "\n".join(each))
         lines += block("for (long row = 0; row < n; row++)", [row] * bool(reads) + each)
 
@@ -158,7 +158,7 @@ class File:
         gradients = [found[p] for p in self.parameters]
         moved = [i for i, j in enumerate(gradients) if loops.place(j) != ("gradient", i)]
         loops.copy([("gradient", i) for i in moved], [gradients[i] for i in moved])
-        lines = [f"{self.kind} loss = 0;", *lines, *loops.taken(), f"return loss / ({self.kind})n;"]
+        lines = [f"{self.kind} loss = 0;", *lines, *loops.take_lines(), f"return loss / ({self.kind})n;"]
         self.work = max(self.work, loops.work)
         arguments = [*self.arguments("rows"), "long n", f"{self.kind} *gradient", f"{self.kind} *work"]
         return self.function(self.kind, "gradient", arguments, lines)

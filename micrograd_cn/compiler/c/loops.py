@@ -50,7 +50,7 @@ class Loops(Arrays):
         The places of those that are not `kept` are free when the last one that needs them is done.
         """
         layers = [layer for phase in phases for layer in self.schedule.layers[phase]]
-        levels = [level for layer in layers for level in (*layer.levels.values(), layer.taken)]
+        levels = [level for layer in layers for level in (*layer.levels.values(), layer.gathers)]
         operands = self.code.operands
         here = {i for level in levels for i in level}
         unused = unused_after((n, operands[i]) for n, level in enumerate(levels) for i in level)

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from ..instructions.code import START, SUMS, Code, parted
-from .even import parts
 from .places import Places
 from .stages import Map, Stage
+from .strides import runs
 
 SHORTEST = 3  # instructions that are a map
 VECTORS = 2  # a map of fewer is joined with others of its kind, and their operands are gathered
@@ -199,7 +199,7 @@ def _beside(placed: Sequence[_Placed]) -> Iterator[Sequence[_Placed]]:
     >>> [len(one) for one in _beside([_Placed((), k, (place, 7)) for k, place in enumerate([0, 1, 2, 4, 5])])]
     [3, 2]
     """
-    for part in parts([one.places for one in placed], {0, 1}.issuperset):
+    for part in runs([one.places for one in placed], {0, 1}.issuperset):
         yield placed[part.start : part.stop]
 
 

@@ -9,7 +9,7 @@ from ..instructions.code import AFTER, BATCH, SAMPLE, START, SUMS
 from .maps import VECTORS, Maps, families
 from .places import WORD, Places
 from .schedule import Schedule
-from .stages import Map, Outer, Stage, Stretch, Sums, Takes, unused_after
+from .stages import Gathers, Map, Outer, Stage, StraightLine, Sums, unused_after
 
 CACHE = 1 << 20  # bytes of a panel, which the sums of products go through several times
 NEAREST = 1 << 13  # bytes of a panel that is read once
@@ -123,25 +123,25 @@ class Plan:
         for layer in schedule.layers[phase]:
             for group in layer.sums:
                 self.places.side_by_side(group.numbers, whole=True)
-            self.places.side_by_side(sorted(layer.taken, key=maps.order))
+            self.places.side_by_side(sorted(layer.gathers, key=maps.order))
         waiting: list[int] = []
         for layer in schedule.layers[phase]:
             if schedule.are_in_lanes(phase):
-                yield from schedule.in_lanes_stretches(layer)
+                yield from schedule.straight_lines_in_lanes(layer)
             for level in () if schedule.are_in_lanes(phase) else layer.levels.values():
                 found, rest = maps.of(level)
                 if found:
-                    yield from schedule.stretches(waiting)
+                    yield from schedule.straight_lines(waiting)
                     yield from found
                     waiting = []
                 waiting += rest
-            if layer.sums or layer.taken:
-                yield from schedule.stretches(waiting)
+            if layer.sums or layer.gathers:
+                yield from schedule.straight_lines(waiting)
                 waiting = []
             yield from layer.sums
-            if layer.taken:
-                yield Takes(layer.taken)
-        yield from schedule.stretches(waiting)
+            if layer.gathers:
+                yield Gathers(layer.gathers)
+        yield from schedule.straight_lines(waiting)
 
     def _place_totals(self) -> None:
         for group in self.outer:
@@ -166,12 +166,12 @@ class Plan:
                 self.places.side_by_side(side)
         self.places.side_by_side([i for _, pair in schedule.totals.single for i in pair])
         for stage in stages:
-            if isinstance(stage, Takes):
+            if isinstance(stage, Gathers):
                 for i in self.read_by(stage):
                     self.places.keep(i)
-        made: set[int] = set()  # in stretches before
+        made: set[int] = set()  # in straight lines before
         for stage in stages:
-            if isinstance(stage, Stretch):
+            if isinstance(stage, StraightLine):
                 for i in made.intersection(self.read_by(stage)):
                     self.places.keep(i)
                 made.update([i for i in stage.numbers if i not in schedule.long])
@@ -202,10 +202,10 @@ class Plan:
         return [[*column] for column in zip(*rows, strict=True)]
 
     def read_by(self, stage: Stage) -> Iterator[int]:
-        """Yield what a stage reads from memory; of a stretch, what it needs, which may be its own."""
-        if isinstance(stage, Stretch):
+        """Yield what a stage reads from memory; of a straight line, what it needs, which may be its own."""
+        if isinstance(stage, StraightLine):
             return chain.from_iterable(map(self.schedule.reads, stage.numbers))
-        if isinstance(stage, Takes):
+        if isinstance(stage, Gathers):
             return chain.from_iterable(map(self.code.operands.__getitem__, stage.numbers))
         return chain.from_iterable(self.operands(stage) if isinstance(stage, Map) else (*stage.lefts, *stage.rights))
 
@@ -218,6 +218,6 @@ class Plan:
         if not self.schedule.batched:
             return 1
         size = WORD * self.lanes * max(self.places.vectors, 1)
-        if not self.count and all(isinstance(stage, Stretch) for stage in self.stages[SAMPLE]):
+        if not self.count and all(isinstance(stage, StraightLine) for stage in self.stages[SAMPLE]):
             return min(MOST_BLOCKS, max(NEAREST // size, 1))
         return min(MOST_BLOCKS, max(CACHE // size, 1 + (size <= CACHE)))

@@ -13,14 +13,14 @@ from typing import NamedTuple
 
 from ..instructions.code import AFTER, BATCH, LONG, SAMPLE, SUMS, TAKE, Code, Pair, below
 from ..instructions.fusion import fused
-from .stages import Stretch, Sums
+from .stages import StraightLine, Sums
 from .totals import Totals
 
 ALONE = 32  # products from which a sum is a loop although no other sum has its right factors
 ALIKE_FROM = 4  # instructions of a level; of fewer, each counts as a group of its own
 LEVELS = 1 << 32  # the level numbers of a layer begin at its own number times this
 LARGEST = 10_000  # instructions for which native code is made at all: it takes seconds
-CHUNK = 300  # instructions of a stretch: the time to compile one grows faster than its length
+CHUNK = 300  # instructions of a straight line: the time to compile one grows faster than its length
 
 
 class Layer(NamedTuple):
@@ -30,13 +30,13 @@ class Layer(NamedTuple):
         numbers: those that are no loads, in order.
         levels: the same by level, of which none needs another.
         sums: the long sums among them.
-        taken: those that are loaded by a number.
+        gathers: those that are loaded by a number.
     """
 
     numbers: list[int]
     levels: dict[int, list[int]]
     sums: list[Sums]
-    taken: list[int]
+    gathers: list[int]
 
 
 class Schedule:
@@ -55,10 +55,10 @@ class Schedule:
         done: the others.
         long: the long sums among them.
         firsts: long sums in lanes that start from a constant 0.0 or -0.0, which need not be stored, and that constant.
-        taken: those among them that are loaded by a number.
+        gathers: those among them that are loaded by a number.
         layers: those of each phase.
         totals: what is added up over the samples.
-        size: about how many instructions the stretches have.
+        size: about how many instructions the straight lines have.
         large: whether these are so many that threaded code alone runs them.
     """
 
@@ -75,8 +75,8 @@ class Schedule:
         shared = Counter(rights.values())
         self.long = {i for i in long if len(rights[i]) >= ALONE or shared[rights[i]] > 1}
         self.firsts = {i: x for i in self.long if self.in_lanes(i) and (x := code.value(self.start(i))) == 0.0}
-        self.taken = {i for i in self.done if code.instructions[i][0] == TAKE}
-        self.size = code.size(i for i in self.done if i not in self.long and i not in self.taken)
+        self.gathers = {i for i in self.done if code.instructions[i][0] == TAKE}
+        self.size = code.size(i for i in self.done if i not in self.long and i not in self.gathers)
         self.large = sums and self.size > LARGEST
         if self.large:
             self.code = fused(code, self.needed, kept, sums=batched)
@@ -120,18 +120,18 @@ class Schedule:
         _, _, terms = self.code.instructions[i]
         return terms[0] if terms else self.code.constant(-0.0)
 
-    def in_lanes_stretches(self, layer: Layer) -> Iterator[Stretch]:
+    def straight_lines_in_lanes(self, layer: Layer) -> Iterator[StraightLine]:
         """Yield the instructions of a layer of samples in lanes, in the order that suits what runs them."""
         if self.large:
-            return self.stretches(self._by_form(layer.levels.values()))
-        return self.stretches(self._in_order([i for i in layer.numbers if i not in self.firsts]))
+            return self.straight_lines(self._by_form(layer.levels.values()))
+        return self.straight_lines(self._in_order([i for i in layer.numbers if i not in self.firsts]))
 
     def _layers(self, phase: int) -> list[Layer]:
         """Return a phase's instructions in layers: each in that of the last that it needs, one later after a long sum.
 
         In a layer, each is a level above the highest that it needs of this layer.
         """
-        code, long, taken = self.code, self.long, self.taken
+        code, long, gathers = self.code, self.long, self.gathers
         layers: dict[int, Layer] = {}
         above = [0] * len(code.instructions)  # the lowest level at which something may use it, the layer in high digits
         for i in self.done:
@@ -144,11 +144,11 @@ class Schedule:
                 level = max(level, number * LEVELS)
                 above[i] = (number + 1) * LEVELS
             else:
-                above[i] = (number + 1) * LEVELS if i in taken else level + 1
+                above[i] = (number + 1) * LEVELS if i in gathers else level + 1
             if number not in layers:
                 layers[number] = Layer([], defaultdict(list), [], [])
-            if i in taken:
-                layers[number].taken.append(i)
+            if i in gathers:
+                layers[number].gathers.append(i)
             else:
                 layers[number].numbers.append(i)
                 layers[number].levels[level].append(i)
@@ -178,21 +178,21 @@ class Schedule:
         for level in levels:
             yield from sorted([i for i in level if i not in self.firsts], key=lambda i: self.code.instructions[i][0])
 
-    def stretches(self, numbers: Iterable[int]) -> Iterator[Stretch]:
-        """Yield instructions as stretches that are not long."""
+    def straight_lines(self, numbers: Iterable[int]) -> Iterator[StraightLine]:
+        """Yield instructions as straight lines that are not long."""
         chunk: list[int] = []
         weight = 0
         for i in numbers:
             chunk.append(i)
             weight += self.weight(i)
             if weight >= CHUNK:
-                yield Stretch(chunk)
+                yield StraightLine(chunk)
                 chunk, weight = [], 0
         if chunk:
-            yield Stretch(chunk)
+            yield StraightLine(chunk)
 
     def weight(self, i: int) -> int:
-        """Return about how many instructions of the machine are done in a stretch."""
+        """Return about how many instructions of the machine are done in a straight line."""
         return 2 if i in self.long else self.code.weight(i)
 
     def _sums(self, numbers: Iterable[int]) -> Iterator[Sums]:
@@ -210,6 +210,6 @@ class Schedule:
         yield from groups.values()
 
     def reads(self, i: int) -> tuple[int, ...]:
-        """Return what a stretch needs for an instruction in registers; the factors of a loop are in memory."""
+        """Return what a straight line needs for an instruction in registers; the factors of a loop are in memory."""
         terms: tuple[int, ...] = self.code.instructions[i][2] if i in self.long else self.code.operands[i]
         return terms

@@ -12,7 +12,7 @@ Call: TypeAlias = tuple[str | int, int]  # a shared function's name, or the addr
 
 
 @dataclass
-class Stretch:
+class StraightLine:
     """Instructions, one after the other; of a long sum what it starts from.
 
     Attributes:
@@ -57,7 +57,7 @@ class Map:
     Attributes:
         opcode: of the instructions; START for what long sums start from.
         numbers: of the instructions.
-        pattern: how their operands lie, see `gathers.mapped`; "" of sums, and until they have places.
+        pattern: how their operands lie, see `tables.maps.mapped`; "" of sums, and until they have places.
         call: computes them; it is set when all values have their places.
     """
 
@@ -68,7 +68,7 @@ class Map:
 
 
 @dataclass
-class Takes:
+class Gathers:
     """Operands that are loaded by their number.
 
     Attributes:
@@ -99,7 +99,7 @@ class Outer:
         return Outer([list(column) for column in zip(*self.totals, strict=True)], self.rights, self.lefts)
 
 
-Stage: TypeAlias = Stretch | Map | Sums | Takes
+Stage: TypeAlias = StraightLine | Map | Sums | Gathers
 
 
 def unused_after(reads: Iterable[tuple[int, Iterable[int]]]) -> dict[int, list[int]]:

@@ -1,4 +1,4 @@
-"""What runs: a plan whose stretches are threaded code at first, native code when they have run for long."""
+"""What runs: a plan whose straight lines are threaded code at first, native code when they have run for long."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ..llvm.text import Function
 from ..loops.places import WORD
 from ..loops.plan import Plan
 from ..loops.schedule import Schedule
-from ..loops.stages import Call, Stretch
+from ..loops.stages import Call, StraightLine
 from ..native import function, parts_of
 from ..tables.tables import Tables
 from ..tables.threaded import Threaded
@@ -44,7 +44,7 @@ ALIKE, LEAST = 8.0, 200
 LONG_CALL = (
     20_000  # instructions a lane, some microseconds, from which a prepared call lets other threads of Python run
 )
-FEW = 2  # rows up to which each is done by itself, with scalars
+MAX_SCALAR_ROWS = 2  # rows up to which each is done by itself, with scalars
 ALIGNED = 16  # parameters are copied in blocks of the widest width
 TURNS = 8  # parts for each thread, taken from one queue when it has done one, so that none waits long for the others
 ROWS = 1024  # of a part, at least
@@ -88,7 +88,7 @@ def pitch(parameters: int) -> int:
 
 
 class Stages:
-    """The lists of a plan's stages, the stretches among them as native or threaded code.
+    """The lists of a plan's stages, the straight lines among them as native or threaded code.
 
     Attributes:
         places: of the plan, and those that threaded code has beyond.
@@ -103,7 +103,7 @@ class Stages:
         self._calls = self._native(outputs) if native else self._threaded()
 
     def _native(self, outputs: Sequence[int]) -> dict[int, list[Call]]:
-        """Return the calls of each phase with stretches as native code."""
+        """Return the calls of each phase with straight lines as native code."""
         parts, calls, on = parts_of(self.plan, outputs), dict[int, list[Call]](), self.tables.machine
         for part in chain(*parts.values()):
             if not part.shared:
@@ -119,11 +119,11 @@ class Stages:
         return calls
 
     def _threaded(self) -> dict[int, list[Call]]:
-        """Return the calls of each phase with stretches as threaded code."""
+        """Return the calls of each phase with straight lines as threaded code."""
         plan, threaded, calls = self.plan, Threaded(self.tables), dict[int, list[Call]]()
         for phase, found in plan.stages.items():
             batched = plan.schedule.are_in_lanes(phase)
-            calls[phase] = [threaded.call(s, batched) if isinstance(s, Stretch) else s.call for s in found]
+            calls[phase] = [threaded.call(s, batched) if isinstance(s, StraightLine) else s.call for s in found]
         self.places = threaded.places
         return calls
 
@@ -157,7 +157,7 @@ def _side_by_side(places: Sequence[int]) -> list[int]:
 
 
 class Executable:
-    """A plan with code for its stretches.
+    """A plan with code for its straight lines.
 
     Attributes:
         native: whether the code is native.
@@ -372,13 +372,13 @@ class Executables:
 
     def best(self, kind: str, rows: int) -> Executable:
         """Return what runs "forward" or "gradient" of so many rows: threaded code until it has run for long."""
-        batched = rows > FEW
+        batched = rows > MAX_SCALAR_ROWS
         found: Executable | None = self._made.get((kind, batched, True))
         if found:
             return found
         found = self.get(kind, batched, native=False)
-        self.hasten(found, found.seconds)
-        if self.worth(found, found.seconds) and self._making.acquire(blocking=False):
+        self.upgrade_kernels(found, found.seconds)
+        if self.should_compile(found, found.seconds) and self._making.acquire(blocking=False):
             try:  # other threads go on with the code that there is
                 return self.get(kind, batched, native=True)
             finally:
@@ -387,22 +387,22 @@ class Executables:
 
     def quickest(self, kind: str, rows: int) -> Executable:
         """Return the fastest code, made at once: native code, or of a graph too large for it fast shared functions."""
-        batched = rows > FEW
+        batched = rows > MAX_SCALAR_ROWS
         tables = self.tables(kind, batched)
         writer = drivers.Drivers(self.machine, tables.plan.lanes)
         tables.makers[writer.name["prepared"]] = writer.prepared  # so that it is compiled together with the others
         found = self.get(kind, batched, native=not tables.schedule.large)
-        self.hasten(found, inf)
+        self.upgrade_kernels(found, inf)
         return found
 
-    def hasten(self, executable: Executable, seconds: float) -> None:
+    def upgrade_kernels(self, executable: Executable, seconds: float) -> None:
         """Go over to fast shared functions if those that there are run so long."""
         tables = executable.tables
         if not tables.fast and seconds > SOON * self.machine.missing(tables.makers):
             with self._lock():
                 tables.link(fast=True)
 
-    def worth(self, executable: Executable, seconds: float) -> bool:
+    def should_compile(self, executable: Executable, seconds: float) -> bool:
         """Return whether what runs so long is worth native code."""
         schedule = executable.plan.schedule
         return not (executable.native or schedule.large) and seconds >= schedule.size * PATIENCE

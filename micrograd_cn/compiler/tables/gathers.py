@@ -1,106 +1,84 @@
-"""Instructions of one kind on scalars, as functions that all programs share: a table says where their operands are.
+"""Operands that are loaded by their number, as functions that all programs share: a table says where they are.
 
-Vectors of operands are read where these lie side by side, and gathered where they lie anywhere. The results lie side by
-side. The functions take what those of `products` take.
+An index that is too large, negative, nan or not whole is replaced by that of the table's last word, which says where a
+nan is: so nothing is read beside the operands. The functions take what those of `products` take.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from ..instructions.code import SUMS
 from ..llvm.lanes import Lanes
 from ..llvm.machine import Machine
-from ..llvm.straight import compute
 from ..llvm.text import BYTE, OURS, Function
-from .products import ARGUMENTS, Maker, name
-
-MOST_FACTORS = 24  # operands of sums that are written one by one
+from .products import ARGUMENTS, blocks
 
 
-class _Operands:
-    """Write what loads the operands of a table as the letters of a pattern say.
+def gather(machine: Machine, opcode: str) -> Function:
+    """Write operands chosen in each lane; they are samples, or scalars.
 
-    s: where one is, for all; v: the first one, of neighbours; g: the table of where they are, in whole vectors.
+    Table: how many groups with the same index; for each the index, how many operands there are, how many results; for
+    each result its place, the bytes from an operand's lane to the next one, which are 0 where all operands are scalars,
+    and the table of where they and a nan are.
     """
-
-    def __init__(self, lanes: Lanes, pattern: str) -> None:
-        self.lanes, f = lanes, lanes.f
-        places = [f.pointer("%t", k) if letter == "g" else _at(f, "%t", k) for k, letter in enumerate(pattern, 2)]
-        self.all = list(zip(places, pattern, strict=True))
-        self.fixed = [lanes.splat(f.load("double", x)) if letter == "s" else "" for x, letter in self.all]
-
-    def load(self, k: int, first: str) -> str:
-        """Load one operand of the instructions from `first` on."""
-        x, letter = self.all[k]
-        if letter == "s":
-            return self.fixed[k]
-        if letter == "v":
-            return self.lanes.f.load(self.lanes.kind, self.lanes.f.at(x, first))
-        return _gather(self.lanes, self.lanes.f.at(x, first, "i64"))
-
-
-@cache
-def mapped(opcode: str, pattern: str) -> Maker:
-    """Return what writes one instruction for many scalars, or one sum of as many products.
-
-    Table: how many vectors; the first result; the operands as `pattern` says, of a sum the factors of each product.
-    """
-
-    def make(machine: Machine, _: str) -> Function:
-        f = Function(f"{OURS}mapped_{re.sub('[^A-Za-z0-9_.]', '_', opcode)}_{pattern}", ARGUMENTS)
-        lanes = Lanes(f, machine.simd, machine.fused)
-        operands, result = _Operands(lanes, pattern), _at(f, "%t", 1)
-        with f.loop(f.word("%t")) as loop:
-            first = f.times(loop.index, machine.simd)
-            xs = [operands.load(k, first) for k in range(len(pattern))]
-            found = added(lanes, opcode, xs) if opcode in SUMS else compute(lanes, opcode, xs)
-            f.store(lanes.kind, found, f.at(result, first))
-        f.do("ret void")
-        return f
-
-    return make
-
-
-def added(lanes: Lanes, opcode: str, factors: Sequence[str]) -> str:
-    """Return the sum of products, of which the factors follow each other."""
-    total = lanes.constant(-0.0)
-    for a, b in zip(factors[::2], factors[1::2], strict=True):
-        total = lanes.product_added(a, b, total, opcode)
-    return total
-
-
-def sums(machine: Machine, opcode: str) -> Function:
-    """Write sums of as many products.
-
-    Table: how many vectors; the first result; how many products; for each vector where the left factors of each product
-    are, then the right ones.
-    """
-    simd = machine.simd
-    f = Function(name("gathered_sums", opcode), ARGUMENTS)
-    lanes = Lanes(f, simd, machine.fused)
-    result, products = _at(f, "%t", 1), f.word("%t", 2)
-    with f.loop(f.word("%t"), [("ptr", f.at("%t", 3, "i64"))]) as item:
-        with f.loop(products, [(lanes.kind, lanes.constant(-0.0)), *[("ptr", x) for x in item.carried]]) as loop:
-            [total, pair] = loop.carried
-            a, b = (_gather(lanes, f.at(pair, k * simd, "i64")) for k in range(2))
-            loop.next = [lanes.product_added(a, b, total, opcode), f.at(pair, 2 * simd, "i64")]
-        [total, *item.next] = loop.next
-        f.store(lanes.kind, total, f.at(result, f.times(item.index, simd)))
+    f = Function(OURS + "gather", ARGUMENTS)
+    lanes, align = Lanes(f, machine.width, machine.fused), 8 * machine.simd
+    with _groups(f) as (index, count, results, first), blocks(f) as (block, _, _):
+        numbers = _numbers(lanes, f.load(lanes.kind, f.at(block, index, BYTE), align), count)
+        with f.loop(results) as loop:
+            result = f.at(first, f.times(loop.index, 3), "i64")
+            distance, places = f.word(result, 1), f.pointer(result, 2)
+            base = f.op(f"select i1 {f.op(f'icmp ne i64 {distance}, 0')}, ptr {block}, ptr %s")
+            chosen = "poison"
+            for lane, number in enumerate(numbers):
+                base = f.at(base, distance if lane else 0, BYTE)
+                x = f.load("double", f.at(base, f.word(places, number), BYTE))
+                chosen = f.op(f"insertelement {lanes.kind} {chosen}, double {x}, i32 {lane}")
+            f.store(lanes.kind, chosen, f.at(block, f.word(result), BYTE), align)
     f.do("ret void")
     return f
 
 
-def _at(f: Function, table: str, index: int | str = 0) -> str:
-    return f.at("%s", f.word(table, index), BYTE)
+def gather_scalars(machine: Machine, opcode: str) -> Function:
+    """Write chosen operands where all are scalars. Table: as `gather` has it."""
+    f = Function(OURS + "gather_scalars", ARGUMENTS)
+    with _groups(f) as (index, count, results, first):
+        [number] = _numbers(Lanes(f, 1, machine.fused), f.load("double", f.at("%s", index, BYTE)), count)
+        with f.loop(results) as loop:
+            result = f.at(first, f.times(loop.index, 3), "i64")
+            x = f.load("double", f.at("%s", f.word(f.pointer(result, 2), number), BYTE))
+            f.store("double", x, f.at("%s", f.word(result), BYTE))
+    f.do("ret void")
+    return f
 
 
-def _gather(lanes: Lanes, places: str) -> str:
-    """Return a vector of the scalars at the next places of a table."""
-    vector = "poison"
-    for lane in range(lanes.count):
-        x = lanes.f.load("double", _at(lanes.f, places, lane))
-        vector = lanes.f.op(f"insertelement {lanes.kind} {vector}, double {x}, i32 {lane}")
-    return vector
+@contextmanager
+def _groups(f: Function) -> Iterator[tuple[str, str, str, str]]:
+    """Repeat for every group: its index, how many operands and results, and where the results' table begins."""
+    with f.loop(f.word("%t"), [("ptr", f.at("%t", 1, "i64"))]) as group:
+        [at] = group.carried
+        index, count, results = (f.word(at, k) for k in range(3))
+        first = f.at(at, 3, "i64")
+        yield index, count, results, first
+        group.next = [f.at(first, f.times(results, 3), "i64")]
+
+
+def _numbers(lanes: Lanes, x: str, count: str) -> list[str]:
+    """Return the whole number that each lane holds, `count` where it is none from 0 up to that."""
+    f = lanes.f
+    whole = f"<{lanes.count} x i32>" if lanes.count > 1 else "i32"
+    end = lanes.splat(f.op(f"uitofp i64 {count} to double"))
+    inside = f.op(
+        f"and {lanes.mask} {lanes.condition('fcmp oge', [x, lanes.constant(0.0)])}, "
+        f"{lanes.condition('fcmp olt', [x, end])}"
+    )
+    bounded = lanes.choose(inside, x, end)  # what is too large for a whole number must not become one
+    rounded = f.op(f"fptosi {lanes.kind} {bounded} to {whole}")
+    back = f.op(f"sitofp {whole} {rounded} to {lanes.kind}")
+    number = f.op(
+        f"fptosi {lanes.kind} {lanes.choose(lanes.condition('fcmp oeq', [back, bounded]), back, end)} to {whole}"
+    )
+    if lanes.count == 1:
+        return [f.op(f"zext i32 {number} to i64")]
+    return [f.op(f"zext i32 {f.op(f'extractelement {whole} {number}, i32 {k}')} to i64") for k in range(lanes.count)]

@@ -1,6 +1,6 @@
 """A plan's sums, maps and loads as tables that shared functions go through, and its lists of stages.
 
-Threaded and native code have this in common; they differ in how they do the stretches.
+Threaded and native code have this in common; they differ in how they do the straight lines.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ from typing import Any
 from ..instructions.code import SUMS, Pair
 from ..llvm.machine import Machine
 from ..llvm.text import Makers
-from ..loops.even import distance
 from ..loops.places import WORD, Places
 from ..loops.plan import Plan
-from ..loops.stages import Call, Map, Outer, Sums, Takes
-from . import gathers, products
-from . import takes as loads
+from ..loops.stages import Call, Gathers, Map, Outer, Sums
+from ..loops.strides import stride
+from . import gathers, maps, products
 
 
 class Tables:
@@ -52,8 +51,8 @@ class Tables:
                 stage.call = self._sums(stage)
             elif isinstance(stage, Map):
                 stage.call = self._map(stage)
-            elif isinstance(stage, Takes):
-                stage.call = self._takes(stage)
+            elif isinstance(stage, Gathers):
+                stage.call = self._gathers(stage)
         self.totals = [*map(self._outer, plan.outer), *self._single()]
 
     def table(self, words: Sequence[str | int]) -> int:
@@ -123,8 +122,8 @@ class Tables:
     def _even(self, lefts: Sequence[tuple[int, ...]]) -> tuple[list[int], int]:
         """Return where each list begins, and the distance between its members; uneven lists are copied first."""
         places = [[*map(self.at, left)] for left in lefts]
-        step = distance(places[0])
-        if step is not None and all(distance(row) == step for row in places):
+        step = stride(places[0])
+        if step is not None and all(stride(row) == step for row in places):
             return [row[0] for row in places], step
         return [self._pack(tuple(row)) for row in places], WORD
 
@@ -156,23 +155,23 @@ class Tables:
         operands = [[*map(self.at, places)] for places in self.plan.operands(stage)]
         words: list[str | int] = [self.places.whole(len(stage.numbers)) // simd, self.at(stage.numbers[0])]
         pattern = "".join(map(_letter, operands))
-        if stage.opcode in SUMS and ("g" in pattern or len(operands) > gathers.MOST_FACTORS):
+        if stage.opcode in SUMS and ("g" in pattern or len(operands) > maps.MOST_FACTORS):
             padded = [*map(self._padded, operands)]
             words.append(len(operands) // 2)
             for first in range(0, len(padded[0]), simd):
                 words += chain(*(places[first : first + simd] for places in padded))
-            return self._call(gathers.sums, words, stage.opcode)
+            return self._call(maps.sums, words, stage.opcode)
         for letter, places in zip(pattern, operands, strict=True):
             words.append(self.table(self._padded(places)) if letter == "g" else places[0])
         if stage.opcode not in SUMS:
             stage.pattern = pattern
-        return self._call(gathers.mapped(stage.opcode, pattern), words)
+        return self._call(maps.mapped(stage.opcode, pattern), words)
 
     def _padded(self, places: Sequence[int]) -> list[int]:
         """Return as many places as whole vectors have, the last one again and again."""
         return [*places, *[places[-1]] * (self.places.whole(len(places)) - len(places))]
 
-    def _takes(self, stage: Takes) -> Call:
+    def _gathers(self, stage: Gathers) -> Call:
         in_lanes = self.schedule.in_lanes(stage.numbers[0])
         groups: dict[tuple[int, int], list[int]] = {}
         for i in stage.numbers:
@@ -185,7 +184,7 @@ class Tables:
                 operands = self.code.operands[i][1:]
                 samples = any(map(self.schedule.in_lanes, operands))
                 words += [self.at(i), WORD * samples, self._places_of(operands, samples)]
-        return self._call(loads.takes if in_lanes else loads.takes_of_scalars, words)
+        return self._call(gathers.gather if in_lanes else gathers.gather_scalars, words)
 
     def _places_of(self, xs: tuple[int, ...], samples: bool) -> int:
         """Return the table of where some operands are, and after them a nan; one for all that have the same ones."""
@@ -261,9 +260,9 @@ class Tables:
 
 def _letter(places: Sequence[int]) -> str:
     """Return how operands lie: s, the same place for all; v, side by side; g, anywhere."""
-    step = distance(places)
+    step = stride(places)
     return "s" if step == 0 else "v" if step == WORD else "g"
 
 
 def _adjacent(places: Sequence[int]) -> bool:
-    return len(places) == 1 or distance(places) == WORD
+    return len(places) == 1 or stride(places) == WORD

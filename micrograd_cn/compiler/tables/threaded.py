@@ -1,4 +1,4 @@
-"""Stretches as threaded code: a table of numbers, through which small functions go, each calling the next one.
+"""Straight lines as threaded code: a table of numbers, through which small functions go, each calling the next one.
 
 There is one function for each opcode, shared by all programs, so that hardly anything is left to compile.
 It runs slower than code of its own, and gives the same numbers to the last bit. (Threaded code: Bell, Communications of
@@ -18,9 +18,9 @@ from itertools import chain
 from ..instructions.code import SUMS
 from ..llvm.lanes import Lanes
 from ..llvm.machine import Machine
-from ..llvm.straight import compute
+from ..llvm.straight_line import compute
 from ..llvm.text import BYTE, OURS, Function
-from ..loops.stages import Call, Stretch
+from ..loops.stages import Call, StraightLine
 from .products import ARGUMENTS, blocks
 from .tables import Tables
 
@@ -29,7 +29,7 @@ END = OURS + "threaded_end"
 
 
 class Threaded:
-    """The tables of a plan's stretches, among its other ones.
+    """The tables of a plan's straight lines, among its other ones.
 
     Attributes:
         places: those of the plan, and of all other values.
@@ -40,8 +40,8 @@ class Threaded:
         self.places = tables.places.copy()
         self._names: dict[tuple[str, int, int], str] = {}
 
-    def call(self, stage: Stretch, batched: bool) -> Call:
-        """Return the call of a stretch."""
+    def call(self, stage: StraightLine, batched: bool) -> Call:
+        """Return the call of a straight line."""
         table: list[str | int] = []
         count, at = (self.places.lanes, self.places.in_block) if batched else (1, self.places.at)
         for i in stage.numbers:

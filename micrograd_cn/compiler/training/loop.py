@@ -57,8 +57,8 @@ class Running:
         self.executable.seconds += taken
         seconds = max(self.executable.seconds, left)
         if left:
-            self.executables.hasten(self.executable, seconds)
-        if left and self.executables.worth(self.executable, seconds):
+            self.executables.upgrade_kernels(self.executable, seconds)
+        if left and self.executables.should_compile(self.executable, seconds):
             worse, memories = self.executable, self.memories
             better = self.executables.native(worse)
             self.executable, self.memories = better, [better.memory() for _ in memories]

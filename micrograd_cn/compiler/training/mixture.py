@@ -20,7 +20,7 @@ from ..data.rows import Numbers, address
 from ..data.samples import Bucket
 from ..llvm.machine import Memory
 from ..loops.places import WORD
-from ..run.executable import FEW, Executables, address_of_driver, driver
+from ..run.executable import MAX_SCALAR_ROWS, Executables, address_of_driver, driver
 from .epochs import Course, train
 from .loop import Batches, Running, Training, check_constants
 
@@ -265,14 +265,14 @@ class Mixture:
     # Steps.
 
     def _run(self, program: Executables, rows: int) -> Running:
-        key = program, rows > FEW
+        key = program, rows > MAX_SCALAR_ROWS
         if key not in self._running:
             check_constants(self._course.optimizer, program)
             self._running[key] = Running(program, rows, self._course.threads)
         return self._running[key]
 
     def _source(self, program: Executables, bucket: int, rows: int) -> _Source:
-        key = program, bucket, rows > FEW
+        key = program, bucket, rows > MAX_SCALAR_ROWS
         if key not in self._sources:
             self._sources[key] = _Source(self._run(program, rows), self._buckets[bucket].numbers)
         return self._sources[key]

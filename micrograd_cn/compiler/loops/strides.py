@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 
-def distance(places: Sequence[int]) -> int | None:
+def stride(places: Sequence[int]) -> int | None:
     """Return how far apart neighbours are, None if not all are as far; of a single place it is 0.
 
-    >>> distance([3, 5, 7]), distance([3, 3]), distance([3, 5, 8]), distance([4])
+    >>> stride([3, 5, 7]), stride([3, 3]), stride([3, 5, 8]), stride([4])
     (2, 0, None, 0)
     """
     first, count = places[0], len(places)
@@ -17,16 +17,16 @@ def distance(places: Sequence[int]) -> int | None:
     return step if list(places) == even else None
 
 
-def parts(places: Sequence[Sequence[int]], fits: Callable[[Sequence[int]], bool] | None = None) -> Iterator[range]:
+def runs(places: Sequence[Sequence[int]], fits: Callable[[Sequence[int]], bool] | None = None) -> Iterator[range]:
     """Yield the numbers of neighbours, as many as can be, each at the same distances from the one before.
 
     Args:
         places: of the operands of each.
         fits: whether such distances may be; any if there is none.
 
-    >>> [*parts([[1], [2], [3], [10], [12], [14]])]
+    >>> [*runs([[1], [2], [3], [10], [12], [14]])]
     [range(0, 3), range(3, 6)]
-    >>> [*parts([(1, 7), (2, 7), (3, 7), (5, 7)], {0, 1}.issuperset)]
+    >>> [*runs([(1, 7), (2, 7), (3, 7), (5, 7)], {0, 1}.issuperset)]
     [range(0, 3), range(3, 4)]
     """
     start, step = 0, None

@@ -8,7 +8,7 @@ from ..instructions.code import FORMULAS, START, SUMS, Code, Pair
 from .lanes import Lanes
 
 
-class Straight:
+class StraightLineWriter:
     """Write instructions one after the other; a subclass says where the values of others are.
 
     Attributes:
@@ -81,7 +81,7 @@ def compute(lanes: Lanes, opcode: str, names: Sequence[str], made: dict[tuple[st
     if opcode not in FORMULAS:
         return lanes.apply(opcode, names)
     code, result = FORMULAS[opcode]
-    straight = Straight(lanes, code, made)
+    straight = StraightLineWriter(lanes, code, made)
     straight.known.update(enumerate(names))
     for i in range(len(names), len(code.instructions)):
         if code.operands[i]:
