@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from .engine import Value, nodes_below, topological_order
+from .engine import Value, graph_nodes, topological_order
 from .picture import RenderError, draw_dot
 from .picture.text import columns
 from .text.expression import CONSTANTS, ParseError, functions, is_name, normal, operators, parse
@@ -145,7 +145,7 @@ def _run(text: str, assignments: Sequence[str], outputs: Sequence[Path], lang: s
     except ParseError as error:
         raise _located(error, text, words) from None
     order = topological_order(root)
-    used = set(nodes_below(root))
+    used = set(graph_nodes(root))
     for (name, variable), assignment in zip(variables.items(), assignments, strict=True):
         if variable not in used:
             raise _located(ParseError(words["cli_unused"].format(name=name), 0), assignment, words)

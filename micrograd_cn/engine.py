@@ -18,7 +18,7 @@ from .graph.node import Node
 from .ops.number import number
 from .ops.operation import Op
 
-__all__ = ["Number", "Value", "below", "constant", "nodes_below", "record", "topological_order"]
+__all__ = ["Number", "Value", "traverse", "constant", "graph_nodes", "record", "topological_order"]
 
 
 class Value(Node):
@@ -42,19 +42,19 @@ class Value(Node):
         """Compute the value, capture the derivatives, and keep both: what `record` does."""
         xs = [x if isinstance(x, Value) else number(x) for x in operands]
         inputs = [x._data if isinstance(x, Value) else x for x in xs]
-        wanted = [isinstance(x, Value) and x.requires_grad for x in xs]
-        y = op.value(*inputs)
+        needed = [isinstance(x, Value) and x.requires_grad for x in xs]
+        y = op.evaluate(*inputs)
         hooks = context.here().hooks
         if context.suppresses_recording(op, xs, y):
             return (hooks and hooks.suppressed(op, xs)) or constant(y)
-        if not any(wanted):
+        if not any(needed):
             if hooks:
                 hooks.made_constant(xs)
             return constant(y)
-        return Value._made_by(op, y, xs, op.needed(y, inputs, wanted))
+        return Value._made_by(op, y, xs, op.needed_partials(y, inputs, needed))
 
     @staticmethod
-    def _below(*roots: Value) -> tuple[list[Value], set[Value]]:
+    def _traverse(*roots: Value) -> tuple[list[Value], set[Value]]:
         """Search depth-first; a node is finished once all below it is, so in reverse each comes before its operands."""
         finished: list[Value] = []
         leaves: set[Value] = set()
@@ -99,7 +99,7 @@ class Value(Node):
                 f"backward() on the constant {self!r}: it was made from constants alone, detached, or inside no_grad()"
             )
         seed = number(gradient)
-        order, leaves = below(self)
+        order, leaves = traverse(self)
         before = {leaf: leaf.grad for leaf in leaves if leaf.grad}  # added at the end, so that twice is exactly twice
         for node in (*order, *leaves):
             node.grad = 0.0
@@ -122,7 +122,7 @@ class Value(Node):
         >>> y.backward(); y.zero_grad(); x.grad
         0.0
         """
-        order, leaves = below(self)
+        order, leaves = traverse(self)
         for node in (*order, *leaves):
             node.grad = 0.0
 
@@ -165,17 +165,17 @@ def record(op: Op, operands: Sequence[Number]) -> Value:
     return Value._record(op, operands)
 
 
-def below(*roots: Value) -> tuple[list[Value], set[Value]]:
+def traverse(*roots: Value) -> tuple[list[Value], set[Value]]:
     """Return the interior nodes of the graphs of all `roots`, each before its operands; and the leaves.
 
     It is a depth-first search's order of finishing, reversed (Tarjan 1976); the search's stack is a list.
 
     >>> x = Value(1)
     >>> y = x.exp()
-    >>> below(y * y) == ([y * y, y], {x}), below(y * y)[0][1] is y
+    >>> traverse(y * y) == ([y * y, y], {x}), traverse(y * y)[0][1] is y
     (False, True)
     """
-    return Value._below(*roots)
+    return Value._traverse(*roots)
 
 
 def topological_order(*roots: Value) -> list[Value]:
@@ -186,14 +186,14 @@ def topological_order(*roots: Value) -> list[Value]:
     >>> topological_order(b) == [b, a]
     True
     """
-    return Value._below(*roots)[0]
+    return Value._traverse(*roots)[0]
 
 
-def nodes_below(root: Value) -> list[Value]:
+def graph_nodes(root: Value) -> list[Value]:
     """Return the root and every node below it, each once, operands first; numbers among operands become constants.
 
     >>> x = Value(2, "x")
-    >>> [node.data for node in nodes_below(x * x + 1)]
+    >>> [node.data for node in graph_nodes(x * x + 1)]
     [2.0, 4.0, 1.0, 5.0]
     """
     interior = reversed(topological_order(root))

@@ -106,11 +106,11 @@ def symbolic_edges(node: Value, relevant: Collection[Value]) -> list[tuple[Value
     """
     assert node.op is not None
     parents, captured = node.parents, node.partials
-    wanted = [x in relevant and partial is not None for x, partial in zip(parents, node._partials, strict=True)]
+    needed = [x in relevant and partial is not None for x, partial in zip(parents, node._partials, strict=True)]
     operands = tuple([x if x.requires_grad else x.data for x in parents])
     edges = []
-    for slot, (partial, then) in enumerate(zip(node.op.needed(node, operands, wanted), captured, strict=True)):
-        if wanted[slot] and partial is not None:
+    for slot, (partial, then) in enumerate(zip(node.op.needed_partials(node, operands, needed), captured, strict=True)):
+        if needed[slot] and partial is not None:
             now = partial._data if isinstance(partial, Value) else partial
             if now != then and not (math.isnan(now) or math.isnan(then)):
                 raise RuntimeError(

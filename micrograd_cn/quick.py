@@ -86,7 +86,7 @@ class Quick(Value):
         inputs = [x._data for x in xs]
         y = op.forward(*inputs)
         if type(y) is not float:
-            y = op.value(*inputs)
+            y = op.evaluate(*inputs)
         for x in xs:
             if x.requires_grad:
                 break
@@ -98,7 +98,7 @@ class Quick(Value):
             partials: Any = op.partials(y, *inputs)
             if type(partials) is tuple and len(partials) == len(inputs):
                 return _node(op, y, xs, partials, None, None)
-        return _node(op, y, xs, op.needed(y, inputs, [x.requires_grad for x in xs]), None, None)
+        return _node(op, y, xs, op.needed_partials(y, inputs, [x.requires_grad for x in xs]), None, None)
 
     @staticmethod
     def _record_few(op: Op, operands: Any) -> Value:
@@ -106,17 +106,17 @@ class Quick(Value):
         inputs = [x if type(x) is float else x._data for x in xs]
         y = op.forward(*inputs)
         if type(y) is not float:
-            y = op.value(*inputs)
-        wanted = [type(x) is not float and x.requires_grad for x in xs]
-        if True not in wanted:
+            y = op.evaluate(*inputs)
+        needed = [type(x) is not float and x.requires_grad for x in xs]
+        if True not in needed:
             if context.active and (hooks := _here().hooks):
                 hooks.made_constant(xs)
             return Value._constant(y)
-        partials = op.needed(y, inputs, wanted)
+        partials = op.needed_partials(y, inputs, needed)
         return _node(op, y, *((*xs, *partials) if len(xs) == 2 else (*xs, None, *partials, None)))
 
     @staticmethod
-    def _below(*roots: Value) -> tuple[list[Value], set[Value]]:
+    def _traverse(*roots: Value) -> tuple[list[Value], set[Value]]:
         finished: list[Value] = []
         leaves: set[Value] = set()
         entered: set[Value] = set()
@@ -157,7 +157,7 @@ class Quick(Value):
         if (context.active and _in_mode()) or not isinstance(self, Value) or not self.requires_grad:
             return _plain_backward(self, gradient)
         seed = number(gradient)
-        order, leaves = Quick._below(self)
+        order, leaves = Quick._traverse(self)
         before, unreached = [], _UNREACHED
         for leaf in leaves:
             if leaf.grad:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import micrograd_cn as mc
 from micrograd_cn import OPS, Op, Value, detect_anomaly, no_grad, quick, scope
-from micrograd_cn.engine import below, record
+from micrograd_cn.engine import record, traverse
 from micrograd_cn.graph.context import Hooks, hooked
 from micrograd_cn.graph.operators import Operators, method
 
@@ -159,7 +159,7 @@ def told(program: list[Step], data: list[float], upstream: float, root: int, mod
         facts = [type(node), node.op, repr(node.data), type(node.data), node.label, str(node.group), node.requires_grad]
         found.append([*facts, [seen(x, index) for x in node.operands], repr(node._partials)])
     last = nodes[-1 - root % len(nodes)]
-    order, leaves = below(last, nodes[0])
+    order, leaves = traverse(last, nodes[0])
     found.append(([seen(x, index) for x in order], sorted(seen(x, index) for x in leaves if x in index)))
     for _ in range(2):
         try:
@@ -242,7 +242,7 @@ def test_who_watches_is_told_in_both(twins):
         x = Value(2.0)
         with hooked(Keeper()), hooked(keeper := Keeper()):
             y = x * 3.0 + 1.0
-            assert {type(node) for node in below(y)[0]} == {Traced}
+            assert {type(node) for node in traverse(y)[0]} == {Traced}
             assert (y.data, y.item(), y > x) == (7.0, 7.0, True)
             detached = y.detach()
             with no_grad():
@@ -286,7 +286,7 @@ def test_deep_wide_shared_and_blocked_graphs_are_the_same(f, x):
             leaf = Value(x, "x")
             y = f(leaf)
             y.backward()
-            order, leaves = below(y)
+            order, leaves = traverse(y)
             index = {node: k for k, node in enumerate(order)}
             facts = [(n.op, repr(n.data), repr(n.grad), repr(n.partials)) for n in order]
             below_each = [[index.get(z, repr(z)) for z in n.operands] for n in order]
@@ -295,7 +295,7 @@ def test_deep_wide_shared_and_blocked_graphs_are_the_same(f, x):
 
 
 def test_a_twin_is_another_function_than_the_plain_one():
-    assert quick.QUICK.keys() == quick.PLAIN.keys() >= {"_record", "_below", "backward", "__add__", "_binary"}
+    assert quick.QUICK.keys() == quick.PLAIN.keys() >= {"_record", "_traverse", "backward", "__add__", "_binary"}
     for name, twin in quick.QUICK.items():
         assert twin is not quick.PLAIN[name]
 

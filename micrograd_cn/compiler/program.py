@@ -530,7 +530,7 @@ def _check(outputs: Sequence[Any], inputs: Sequence[Any]) -> None:
 
 def _check_indices(outputs: Sequence[Any]) -> None:
     for node in topological_order(*[y for y in outputs if isinstance(y, Value)]):
-        if node.op and node.op.lowerings.chooses:
+        if node.op and node.op.lowerings.is_gather:
             index, *xs = node.parents
             if math.isnan(node.op.forward(index.data, *map(float, range(len(xs))))):
                 numbers = f"its operands have the numbers 0 to {len(xs) - 1}"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ..derivatives.tree import flatten
-from ..engine import Value, below
+from ..engine import Value, traverse
 from ..module import Module
 from ..ops.operation import Op
 from .instructions.formulas import Operations
@@ -83,7 +83,7 @@ class Source:
             raise ValueError('source("python"): engines differ in how they write detach() and no_grad()')
         numbers = [name for name in names if isinstance(name, float)]
         if len(numbers) == len(names):
-            return op.value(*numbers)
+            return op.evaluate(*numbers)
         if op.lowerings.summands:
             pairs, terms = op.lowerings.summands(*[self.text(name) for name in names])
             return self.line(" + ".join([*(f"{a} * {b}" for a, b in pairs), *terms]), names)
@@ -183,7 +183,7 @@ def source(
     """Return the text of `f(xp, parameters, inputs)`; its parameters are a dict if they are named, else a list."""
     entries = None if named is None else entries_of(named)
     if entries is not None:
-        read = below(*outputs)[1].union(outputs)
+        read = traverse(*outputs)[1].union(outputs)
         parameters = in_order_of_names(entries, parameters, read)
     ws, xs = [f"w{i}" for i in range(len(parameters))], [f"x{i}" for i in range(len(inputs))]
     written_so_far = Source([*ws, *xs])

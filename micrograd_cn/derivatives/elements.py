@@ -228,20 +228,20 @@ class Derivatives:
                 elif derivative := self.of(xs[other]):
                     found.append((xs[slot], self.times(factor, derivative)))
             return found
-        wanted = [x in relevant for x in xs]
-        if True not in wanted:
+        needed = [x in relevant for x in xs]
+        if True not in needed:
             return []
-        partials = node.op.needed(node, xs, wanted)
+        partials = node.op.needed_partials(node, xs, needed)
         if known and len({*xs}) == len(xs) and key not in self._alike:  # of x * x it is not seen which x is meant
-            self._alike[key] = _parts(xs, partials, wanted)
-        return self._computed(xs, partials, wanted)
+            self._alike[key] = _parts(xs, partials, needed)
+        return self._computed(xs, partials, needed)
 
     def _computed(
-        self, xs: Sequence[Any], partials: Sequence[Any], wanted: Sequence[bool]
+        self, xs: Sequence[Any], partials: Sequence[Any], needed: Sequence[bool]
     ) -> list[tuple[Value, Derivative]]:
-        """Return the operands that are wanted, each with its local derivative where that is not zero."""
+        """Return the operands that are needed, each with its local derivative where that is not zero."""
         found: list[tuple[Value, Derivative]] = []
-        for x, want, partial in zip(xs, wanted, partials, strict=True):
+        for x, want, partial in zip(xs, needed, partials, strict=True):
             if not want or partial is None:
                 continue
             if isinstance(partial, Value):
@@ -252,7 +252,7 @@ class Derivatives:
         return found
 
 
-def _parts(xs: Sequence[Any], partials: Sequence[Any], wanted: Sequence[bool]) -> list[Part]:
+def _parts(xs: Sequence[Any], partials: Sequence[Any], needed: Sequence[bool]) -> list[Part]:
     """Return what local derivatives are made of, if each is a number, or one times an operand; nothing otherwise.
 
     What is zero has no part.
@@ -260,7 +260,7 @@ def _parts(xs: Sequence[Any], partials: Sequence[Any], wanted: Sequence[bool]) -
     found: list[Part] = []
     if 0.0 in [x for x in xs if type(x) is float]:  # which is found where -0.0 is looked for
         return []
-    for slot, (want, partial) in enumerate(zip(wanted, partials, strict=True)):
+    for slot, (want, partial) in enumerate(zip(needed, partials, strict=True)):
         if not want or partial is None:
             continue
         if not isinstance(partial, Value):

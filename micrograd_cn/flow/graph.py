@@ -6,7 +6,7 @@ import itertools
 from collections import Counter
 from typing import Any
 
-from ..engine import Value, nodes_below, topological_order
+from ..engine import Value, graph_nodes, topological_order
 from ..graph.groups import Group
 from ..ops.operation import Op
 from ..ops.registry import OPS
@@ -29,7 +29,7 @@ class Graph:
     def __init__(self, root: Value, handwritten: bool = False) -> None:
         self.handwritten = handwritten  # whether somebody's own class computed the gradients
         self.root = root
-        self.nodes = nodes_below(root)
+        self.nodes = graph_nodes(root)
         self.groups = groups_of(topological_order(root))
 
     def facts(self, rows: Rows) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def operation_facts(op: Op, count: int, rows: Rows) -> dict[str, Any]:
     text = written = op.text(*[f"{{{i}}}" for i in range(count)])
     if count > MOST_OPERANDS:
         text = f"{op.name}({{0}}, {{1}}, …, {{{count - 1}}})"
-    still = [slot for slot in range(count) if not op.flows(slot)]
+    still = [slot for slot in range(count) if not op.propagates_gradient_to(slot)]
     facts: dict[str, Any] = {"row": row, "symbol": drawn(op.notation.symbol), "text": text, "still": still}
     if OPS.get(op.name) is op:
         facts["listed"] = True

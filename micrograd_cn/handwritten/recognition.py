@@ -55,7 +55,7 @@ class Fit(NamedTuple):
     def slopes(self) -> dict[Value, float]:
         """Return the derivative with respect to each operand that is a node."""
         found: dict[Value, float] = {}
-        for x, partial in zip(self.operands, self.op.local(self.value, *self.numbers), strict=True):
+        for x, partial in zip(self.operands, self.op.local_derivatives(self.value, *self.numbers), strict=True):
             if isinstance(x, Value):
                 found[x] = found.get(x, 0.0) + (partial or 0.0)
         return found
@@ -152,7 +152,7 @@ def _by_numbers(
     fits = []
     for fit in _fits(OPS.values(), groups):
         if claimed is not None and near(fit.value, data, unit, fit.numbers):
-            partials = fit.op.local(fit.value, *fit.numbers)
+            partials = fit.op.local_derivatives(fit.value, *fit.numbers)
             if all(near(p or 0.0, own, unit) for p, own in zip(partials, claimed, strict=False)):
                 fits.append(fit)
     plain = [fit for fit in fits if fit.op.arity is not None] or fits  # a product is a `dot` of two operands as well

@@ -108,20 +108,20 @@ class Op(Row):
                 return x._record(self, operands)
         return self.forward(*map(number, operands))
 
-    def value(self, *operands: float) -> float:
+    def evaluate(self, *operands: float) -> float:
         """Return the result of floats.
 
         Raises:
             RowError: `forward` did not return a real number.
 
-        >>> Op("two", lambda x: 2, (None,)).value(1.0)
+        >>> Op("two", lambda x: 2, (None,)).evaluate(1.0)
         2.0
         """
         y = self.forward(*operands)
         return y if type(y) is float else check_result(self, y)
 
-    def needed(self, y: Any, operands: Sequence[Any], wanted: Sequence[bool]) -> tuple[Any, ...]:
-        """Return the partials that are wanted; None for each other one, and where no gradient flows.
+    def needed_partials(self, y: Any, operands: Sequence[Any], needed: Sequence[bool]) -> tuple[Any, ...]:
+        """Return the partials that are needed; None for each other one, and where no gradient flows.
 
         An n-ary operation returns all of them, since it computes them together.
 
@@ -129,7 +129,7 @@ class Op(Row):
             RowError: the row's functions did not return a derivative for each operand.
 
         >>> from micrograd_cn import mul
-        >>> mul.needed(6.0, (2.0, 3.0), [True, False])
+        >>> mul.needed_partials(6.0, (2.0, 3.0), [True, False])
         (3.0, None)
         """
         if not isinstance(self.partials, tuple):
@@ -137,7 +137,7 @@ class Op(Row):
             check_tuple(self, found, len(operands))
             return found
         derivatives: list[Any] = []
-        for partial, want in zip(self.partials, wanted, strict=True):
+        for partial, want in zip(self.partials, needed, strict=True):
             derivative = None
             if partial and want:
                 derivative = partial(y, *operands)
@@ -146,26 +146,26 @@ class Op(Row):
             derivatives.append(derivative)
         return tuple(derivatives)
 
-    def local(self, y: Any, *operands: Any) -> tuple[Any, ...]:
+    def local_derivatives(self, y: Any, *operands: Any) -> tuple[Any, ...]:
         """Return the local derivatives, one for each operand; 0.0 where no gradient flows.
 
         >>> from micrograd_cn import less, mul
-        >>> mul.local(6.0, 2.0, 3.0), less.local(1.0, 2.0, 3.0)
+        >>> mul.local_derivatives(6.0, 2.0, 3.0), less.local_derivatives(1.0, 2.0, 3.0)
         ((3.0, 2.0), (0.0, 0.0))
         """
-        found = self.needed(y, operands, [True] * len(operands))
+        found = self.needed_partials(y, operands, [True] * len(operands))
         return tuple([0.0 if derivative is None else derivative for derivative in found])
 
-    def flows(self, slot: int) -> bool:
+    def propagates_gradient_to(self, slot: int) -> bool:
         """Return whether a gradient flows to an operand; not if its derivative is 0 everywhere.
 
         >>> from micrograd_cn import where
-        >>> [where.flows(slot) for slot in range(3)]
+        >>> [where.propagates_gradient_to(slot) for slot in range(3)]
         [False, True, True]
         """
         if isinstance(self.partials, tuple):
             return self.partials[slot] is not None
-        return slot > 0 or not self.lowerings.chooses
+        return slot > 0 or not self.lowerings.is_gather
 
     def text(self, *operands: str) -> str:
         """Return the text of the operation applied to the operands' texts, as Python writes it.

@@ -364,7 +364,7 @@ take: _Take = define(_Take(
     smoothness=Smoothness(convention="derivative 0 in the index"),
     lowerings=Lowerings(
         formula=lambda index, *xs: _take_formula(index, xs),
-        chooses=True,
+        is_gather=True,
         javascript="(index, ...xs) => xs[index] ?? NaN",
     ),
 ))

@@ -69,7 +69,7 @@ class Lowerings(NamedTuple):
             `forward` is written in this way itself, or if there are `summands`.
         summands: takes the operands and returns `(pairs, terms)` if the operation is the sum of the products of the
             pairs and of the terms. The compiler turns such sums into loops.
-        chooses: whether the first operand is an index, counted from 0, and the result is the operand with this index:
+        is_gather: whether the first operand is an index, counted from 0, and the result is the operand with this index:
             nan if there is none, as at 1.5. No gradient flows to the index.
         javascript: a JavaScript function; if it is empty, the formula is printed.
         machine: the LLVM instruction or intrinsic, or the C function; if it is empty, the formula is compiled.
@@ -83,7 +83,7 @@ class Lowerings(NamedTuple):
 
     formula: Callable[..., Any] | None = None
     summands: Callable[..., tuple[Sequence[tuple[Any, Any]], Sequence[Any]]] | None = None
-    chooses: bool = False
+    is_gather: bool = False
     javascript: str = ""
     machine: str = ""
     array: str = ""

@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from ..engine import Value, nodes_below, topological_order
+from ..engine import Value, graph_nodes, topological_order
 from ..graph.groups import Group
 
 # Up to so many boxes and edges, a graph is readable and not folded further. Up to so many boxes, an edge shows its
@@ -50,7 +50,7 @@ class Flow:
         self.root = root
         self.ran = bool(root.grad)  # whether backward() has run, which gives the root the gradient 1
         interior = topological_order(root)
-        self.nodes = nodes_below(root)
+        self.nodes = graph_nodes(root)
         groups = groups_of(interior)
         boxes: dict[Value | Group, Box] = {}
         self.box_of: dict[Value, Box] = {}
@@ -67,7 +67,7 @@ class Flow:
             target = self.box_of[node]
             assert node.op is not None
             for slot, (parent, partial) in enumerate(zip(node.parents, node.partials, strict=True)):
-                flows = parent.requires_grad and node.op.flows(slot)
+                flows = parent.requires_grad and node.op.propagates_gradient_to(slot)
                 contribution = (node.grad or 0.0) * partial if flows else 0.0
                 if parent.requires_grad:
                     self.received[parent].append(contribution)

@@ -88,7 +88,7 @@ def _check(op: Op, reference: Reference, examples: int, partly: list[str]) -> di
     if op.smoothness.kink is not None:
         _check_kinks(op, op.smoothness.kink)
     _check_picture(op)
-    for index, row in _with_index(op) if op.lowerings.chooses else [((), op)]:
+    for index, row in _with_index(op) if op.lowerings.is_gather else [((), op)]:
         known = partial(reference, *index) if reference and index else reference
         looked_at += [(*index, *xs) for xs in _over_the_domain(row, known, examples, partly)]
     return forms.compare(op, looked_at)
@@ -104,7 +104,7 @@ def _with_index(op: Op) -> Iterator[tuple[Point, Op]]:
 
 
 def _partials_after(op: Op, index: float, y: Any, *xs: Any) -> tuple[Any, ...]:
-    return op.local(y, index, *xs)[1:]
+    return op.local_derivatives(y, index, *xs)[1:]
 
 
 def _check_kinks(op: Op, kink: Callable[..., float]) -> None:

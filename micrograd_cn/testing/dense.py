@@ -60,7 +60,7 @@ def _sampler(op: Op, slot: int, others: list[float]) -> Callable[[float], Sample
         xs = [*others[:slot], x, *others[slot + 1 :]]
         try:
             y = op.forward(*xs)
-            return x, y, float(op.local(y, *xs)[slot])
+            return x, y, float(op.local_derivatives(y, *xs)[slot])
         except Exception:  # it is for checks to say what is wrong with the row
             return x, math.nan, math.nan
 

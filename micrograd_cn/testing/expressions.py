@@ -196,7 +196,7 @@ def _recipe(op: Op, interval: Interval) -> SearchStrategy[Recipe]:
     tuples = []
     for n in few(op, COUNTS):
         chosen = [*itertools.islice(itertools.cycle(operands), n)]
-        if op.lowerings.chooses:
+        if op.lowerings.is_gather:
             chosen[0] = st.tuples(st.just(0), st.integers(0, n - 2).map(float))
         tuples.append(st.tuples(*chosen))
     return st.tuples(st.just(op), st.sampled_from(range(len(tuples))).flatmap(tuples.__getitem__))  # type: ignore[no-any-return]
@@ -208,7 +208,7 @@ def _tame(op: Op, choices: tuple[tuple[int, float | None], ...], low: float, hig
     for i, (choice, x) in enumerate(choices):
         a, b = inside(op.smoothness.domain[i % len(op.smoothness.domain)], NEAR)
         small = min(max((2.0, 1.0, NEAR)[i % 3], a, low), b, high)
-        tame.append((choice, x if x is None or (op.lowerings.chooses and i == 0) else small))
+        tame.append((choice, x if x is None or (op.lowerings.is_gather and i == 0) else small))
     return op, tuple(tame)
 
 
@@ -223,7 +223,7 @@ def _nodes(recipes: list[Recipe], max_inputs: int) -> list[Node]:
             fitting = [node for node in [*nodes, *new] if fits(node, domain)]
             room = x is not None and len(inputs) + len(new) < max_inputs
             chosen: Node | float | None
-            if (operands or op.lowerings.chooses) and choice < 2:
+            if (operands or op.lowerings.is_gather) and choice < 2:
                 chosen = x
             elif room and (choice > 8 or not fitting):
                 chosen = input_node(x, len(inputs) + len(new), domain, op.smoothness.kink is not None)  # type: ignore[arg-type]

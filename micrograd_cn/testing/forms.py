@@ -137,7 +137,7 @@ def _field(name: str, text: str, fallback: str) -> str:
 
 def _row(op: Op, xs: Point) -> tuple[float, ...]:
     y = op.forward(*xs)
-    return (y, *op.local(y, *xs))
+    return (y, *op.local_derivatives(y, *xs))
 
 
 def _formula(op: Op, points: Sequence[Point]) -> Results:
@@ -259,7 +259,7 @@ def _lost(op: Op, xs: Point, slot: int) -> float:
     """Return how far rounding may carry the value, or a partial, on the way that the row computes it."""
     inputs = [Value(x) for x in xs]
     try:
-        y = op.local(record(op, inputs), *inputs)[slot - 1] if slot else expand(op, *inputs)  # type: ignore[arg-type]
+        y = op.local_derivatives(record(op, inputs), *inputs)[slot - 1] if slot else expand(op, *inputs)  # type: ignore[arg-type]
     except Exception:  # it is not written in the table's operations
         return 0.0
     return rounding_error(y) if isinstance(y, Value) else 0.0

@@ -10,12 +10,12 @@ from ..engine import Value, record
 from ..ops.operation import Op
 from .failures import Point, blamed, failed
 
-LOCAL = "y = OP.forward(XS)\nprint(y, OP.local(y, XS))"
+LOCAL = "y = OP.forward(XS)\nprint(y, OP.local_derivatives(y, XS))"
 RECORDED = """\
 from micrograd_cn.engine import Value, record
 xs = [Value(x) for x in (XS,)]
 y = record(OP, xs)
-print(y, y.partials, OP.local(y, *xs))"""
+print(y, y.partials, OP.local_derivatives(y, *xs))"""
 RECORDED_SHARED = RECORDED.replace("\ny", "\nxs = [xs[i] for i in PLACES]\ny")
 
 
@@ -37,7 +37,7 @@ def evaluated(op: Op, xs: Point) -> tuple[float, tuple[float, ...]]:
         partials: Any = tuple([_partial(op, slot, y, xs) for slot in range(len(xs))])
     else:
         with blamed(op, xs, f"the function of {op.name}'s partials", LOCAL):
-            partials = op.local(y, *xs)
+            partials = op.local_derivatives(y, *xs)
     for slot, p in enumerate(partials):
         if not isinstance(p, (float, int)):
             raise failed(op, xs, f"partial {slot} of {op.name} gave {p!r}, not a number", LOCAL)
@@ -63,7 +63,7 @@ def compare_recorded(
     """Compare the partials captured in a record of `inputs`, and those computed as `Value`s, with those of floats."""
     node = record(op, inputs)
     with blamed(op, at, f"the partials of {op.name}, which must be written with the table's operations,", code):
-        symbolic = op.local(node, *inputs)
+        symbolic = op.local_derivatives(node, *inputs)
     for slot, (p, q, r) in enumerate(zip(partials, node.partials, symbolic, strict=True)):
         r = r.data if isinstance(r, Value) else r
         if not (same(p, q) and (same(p, r) or math.isnan(p) or math.isnan(r))):

@@ -115,10 +115,10 @@ def noisy(graph: Graph, row: Sequence[float]) -> tuple[list[float], list[float],
         if not reached[i]:
             continue
         op, operands = graph.steps[k]
-        partials = op.local(nodes[i], *[nodes[j] if isinstance(j, int) else j for j in operands])
+        partials = op.local_derivatives(nodes[i], *[nodes[j] if isinstance(j, int) else j for j in operands])
         upstream = grads[i] + disturbance(min(sizes[i], MOST), 2.0)
         for slot, (j, partial) in enumerate(zip(operands, partials, strict=True)):
-            if not isinstance(j, int) or not op.flows(slot):
+            if not isinstance(j, int) or not op.propagates_gradient_to(slot):
                 continue
             d = partial.data if isinstance(partial, Noisy) else float(partial)
             part = upstream * d

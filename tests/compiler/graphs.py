@@ -151,7 +151,7 @@ def expression(pen: Pen) -> Value:
             if rng.random() < 0.7 else rng.choice(pool)
             for _ in range(n)
         ]  # fmt: skip
-        if op.lowerings.chooses and n > 1:  # by numbers of the operands, most of them
+        if op.lowerings.is_gather and n > 1:  # by numbers of the operands, most of them
             numbers = [float(rng.randrange(n - (rng.random() < 0.9))) for _ in range(2)]
             operands[0] = mc.where(mc.less(rng.choice(pool), rng.choice(pool)), *numbers)
         found = record(op, operands)

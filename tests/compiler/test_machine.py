@@ -69,7 +69,7 @@ def test_every_row_of_the_table_is_right_on_this_processor(code):
         n = {"dot": 5, "take": 5}.get(op.name, op.arity or 3)
         operands = [w * x for w, x in zip(ws[:n], xs[:n], strict=True)]
         outputs.append(
-            record(op, (2.0 + mc.less(xs[0], ws[0]), *operands[1:]) if op.lowerings.chooses else tuple(operands))
+            record(op, (2.0 + mc.less(xs[0], ws[0]), *operands[1:]) if op.lowerings.is_gather else tuple(operands))
         )
     expected = [y.data for y in outputs]
     program = compile(outputs, xs)

@@ -123,7 +123,7 @@ def every_row_once(xs, ws):
         n = {"dot": 5, "take": 5}.get(op.name, op.arity or 3)
         operands = [(xs[i % len(xs)] if i % 2 else ws[i % len(ws)]) for i in range(n)]
         first = mc.sigmoid(operands[0] * xs[0]) * 0.8 + 0.1  # inside every domain
-        outputs.append(record(op, (2.0 + mc.less(first, 0.5) if op.lowerings.chooses else first, *operands[1:])))
+        outputs.append(record(op, (2.0 + mc.less(first, 0.5) if op.lowerings.is_gather else first, *operands[1:])))
     return outputs
 
 

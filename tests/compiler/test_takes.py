@@ -163,7 +163,7 @@ def test_an_operation_of_ones_own_may_choose(code):
         "own",
         lambda index, *xs: dict(enumerate(xs)).get(index, nan),
         lambda y, index, *xs: (None, *[mc.equal(index, float(k)) for k in range(len(xs))]),
-        lowerings=Lowerings(chooses=True),
+        lowerings=Lowerings(is_gather=True),
     )
     twice = Op(
         "twice",

@@ -14,7 +14,7 @@ from micrograd_cn.flow.javascript import Rows
 from micrograd_cn.losses import mse_loss
 from micrograd_cn.nn import MLP, Neuron
 from micrograd_cn.optim import SGD
-from micrograd_cn.engine import nodes_below
+from micrograd_cn.engine import graph_nodes
 
 from .pages import example, position, same
 
@@ -173,7 +173,7 @@ def test_a_tape_s_numbers_are_recorded_or_computed_to_the_last_bit(opened):
         expected.append(
             [
                 (n.data, [p for p, x in zip(n.partials, n.parents, strict=True) if x.requires_grad])
-                for n in nodes_below(loss)
+                for n in graph_nodes(loss)
             ]
         )
         model.zero_grad()

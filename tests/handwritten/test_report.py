@@ -166,7 +166,7 @@ def test_a_mistake_is_named(fault, node, said, value):
 def test_contributions_are_listed_with_their_local_derivatives():
     y, _, _, _, d, e, _ = diamond(Named)
     right(y)
-    slope = tanh.local(e.data, d.data)[0]
+    slope = tanh.local_derivatives(e.data, d.data)[0]
     d.grad = 0.4
     assert message(y).splitlines()[1:4] in (
         [

@@ -196,7 +196,7 @@ def lists(rng):
 def numbered(op, points):
     """Give points; the first operand of a row that chooses is made the number of another one, if there is one."""
     for xs in points:
-        if not op.lowerings.chooses:
+        if not op.lowerings.is_gather:
             yield xs
         elif len(xs) > 1:
             yield (float(len(repr(xs[0])) % (len(xs) - 1)), *xs[1:])

@@ -90,7 +90,7 @@ def mistakes(op, points):
         got = [y]
         if not kink:
             true += partials[0](*exact) if op.arity is None else [partial(*exact) for partial in partials]
-            got += op.local(y, *operands)
+            got += op.local_derivatives(y, *operands)
         slack = op.smoothness.rounding(y, *operands) if op.smoothness.rounding else (0.0,) * (1 + len(operands))
         assert len(slack) == 1 + len(operands), f"{op.name}: rounding is for the value and each slot"
         for slot, (g, t, s) in enumerate(zip(got, true, slack, strict=False), -1):  # no partials at a kink
@@ -241,7 +241,7 @@ def test_nothing_raises_on_any_float(op):
     for n in [op.arity] if op.arity else [1, 2, 3]:
         for operands in product(special, repeat=n):
             y = op.forward(*operands)
-            assert {type(x) for x in (y, *op.local(y, *operands))} == {float}, operands
+            assert {type(x) for x in (y, *op.local_derivatives(y, *operands))} == {float}, operands
 
 
 NO_COUNTERPART = {"sech"}
@@ -260,7 +260,7 @@ def test_special_values_are_those_of_pytorch(name):
         y = op.forward(*full)
         if (name, operands) not in MORE_ACCURATE:
             assert written(y) == written(value) or y == pytest.approx(value, rel=1e-15, abs=0) != 0, operands
-        got = op.local(y, *full)[: len(partials)]
+        got = op.local_derivatives(y, *full)[: len(partials)]
         assert list(got) == pytest.approx(partials, rel=1e-15, abs=0, nan_ok=True), operands
 
 
@@ -355,8 +355,8 @@ def test_a_recorded_partial_is_made_of_rows_and_equals_the_float_partial(op):
         if inside(op, operands):
             inputs = tuple([Value(x) for x in operands])
             node = record(op, inputs)
-            recorded = op.local(node, *inputs)
-            assert [written(data(x)) for x in recorded] == [written(x) for x in op.local(node.data, *operands)]
+            recorded = op.local_derivatives(node, *inputs)
+            assert [written(data(x)) for x in recorded] == [written(x) for x in op.local_derivatives(node.data, *operands)]
             nodes = [node for x in recorded if isinstance(x, Value) for node in topological_order(x)]
             for row, count in {(node.op, len(node.parents)) for node in nodes}:
                 assert row in OPS.values() or elementary(Term("", row, tuple(map(Term, "abcd"[:count]))))
@@ -483,7 +483,7 @@ def interior_call(op, wrap):
     operands = [wrap(x) for x in (0.25, 0.5, 0.75)[: op.arity]]
     if op.name == "dot":
         return op(operands, operands)
-    if op.lowerings.chooses:
+    if op.lowerings.is_gather:
         return op(operands, 1)
     return op(*operands) if op.arity else op(operands)
 
@@ -674,8 +674,8 @@ def test_take_passes_its_gradient_to_the_chosen_operand_alone():
     assert [g.data for g in gradients(y, xs, create_graph=True)] == [0.0, 3.0, 0.0, 0.0]
     (mc.take(xs, index) * inf).backward()
     assert (index.grad, xs[1].grad) == (0.0, inf)  # no 0 * inf goes to the index
-    assert not mc.take.flows(0)
-    assert mc.take.flows(1)
+    assert not mc.take.propagates_gradient_to(0)
+    assert mc.take.propagates_gradient_to(1)
 
 
 def test_take_has_second_derivatives():
@@ -724,7 +724,7 @@ def test_what_take_refuses_is_named():
 def test_text_is_python_for_the_call(op):
     for n in [op.arity] if op.arity else [n for n in (1, 2, 3) if n in op.arities]:
         operands = {
-            name: Value(x) for name, x in zip("abc", (0.0 if op.lowerings.chooses else 0.4, 0.3, 0.7), strict=True)
+            name: Value(x) for name, x in zip("abc", (0.0 if op.lowerings.is_gather else 0.4, 0.3, 0.7), strict=True)
         }
         names = list(operands)[:n]
         node = eval(op.text(*names), {**OPS}, operands)

@@ -105,7 +105,7 @@ def test_the_battery_leaves_out_no_part_of_the_domain(low, factor):
 )
 def test_the_battery_looks_near_the_ends_of_the_domain(row, low, high):
     def partial(y, x):
-        return mc.where(mc.less(low, x) * mc.less(x, high), 2.0, 1.0) * row.local(y, x)[0]
+        return mc.where(mc.less(low, x) * mc.less(x, high), 2.0, 1.0) * row.local_derivatives(y, x)[0]
 
     with pytest.raises(GradientMismatch):
         check_op(Op("bad", lambda x: row(x), (partial,), smoothness=Smoothness(domain=row.smoothness.domain)))
@@ -430,7 +430,7 @@ def test_a_row_that_chooses_is_called_with_the_numbers_of_operands_that_it_takes
 
     row = OPS["take"]
     check_op(
-        Op("own", forward, row.partials, arities=(3, 5), lowerings=Lowerings(chooses=True), smoothness=row.smoothness),
+        Op("own", forward, row.partials, arities=(3, 5), lowerings=Lowerings(is_gather=True), smoothness=row.smoothness),
         examples=5,
     )
     assert called == {3, 5}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from ...engine import Value, below
+from ...engine import Value, traverse
 from ...graph.node import Node
 from ..instructions.lowering import ordered
 
@@ -81,7 +81,7 @@ def capture(
     def new(x: Any) -> Any:
         if type(x) is not float and x.op and x not in made:
             if x not in known:
-                if not below(x)[1].isdisjoint(inputs):
+                if not traverse(x)[1].isdisjoint(inputs):
                     raise TypeError(
                         f"{shown(x)} of an argument was computed in another thread, where nothing is recorded; compute "
                         "it in the thread that calls the function"
@@ -120,7 +120,7 @@ def check_captured(trained: Iterable[Value], captured: Iterable[Captured]) -> No
 is; compute it in the function, or detach() it
     """
     for p in captured:
-        leaves = below(p.of)[1]
+        leaves = traverse(p.of)[1]
         for x in trained:
             if x.requires_grad and (x is p or x in leaves):
                 raise ValueError(

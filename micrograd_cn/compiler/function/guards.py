@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from ...engine import Value, below, constant, record
+from ...engine import Value, constant, record, traverse
 from ...graph.context import Hooks, here, hooked, recording
 from ...ops.number import number_or_none
 from ...ops.operation import Op
@@ -125,7 +125,7 @@ class Traced(Value):
         """Return whether the number varies, and it is not this package that asks, which means the node itself."""
         if sys._getframe(2).f_code.co_filename.startswith(PACKAGE):
             return False
-        return isinstance(self, Input) or any(isinstance(x, Input) for x in below(self)[1])
+        return isinstance(self, Input) or any(isinstance(x, Input) for x in traverse(self)[1])
 
     def _refuse(self, what: str, instead: str) -> NoReturn:
         refuse(self, what, instead)
@@ -160,7 +160,7 @@ def refuse(x: Value, what: str, instead: str) -> NoReturn:
         what: it would be.
         instead: what to write.
     """
-    inputs = [leaf for leaf in (below(x)[1] or [x]) if isinstance(leaf, Input)]
+    inputs = [leaf for leaf in (traverse(x)[1] or [x]) if isinstance(leaf, Input)]
     when = "for every sample" if inputs else "in all calls, whatever it becomes"
     static = f', or compile(f, static=["{x.label.partition("[")[0]}"]) for a program for each of its values'
     other = static if isinstance(x, Input) else "" if inputs else ", or read it before the function is called"
@@ -308,7 +308,7 @@ class Guards:
     def __init__(self, found: Sequence[Guard], inputs: Sequence[Value], make: Callable[..., Program]) -> None:
         self._guards = found
         self.program = make([guard.node for guard in found], inputs) if found else None
-        leaves = below(*[guard.node for guard in found])[1]
+        leaves = traverse(*[guard.node for guard in found])[1]
         self.fixed = all(leaf in set(inputs) or not leaf.requires_grad for leaf in leaves)
         self._expected = array("d", [float(guard.held) for guard in found])
 

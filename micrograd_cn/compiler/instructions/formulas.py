@@ -74,7 +74,7 @@ class Operations(Code):
         known = [*map(self.value, xs)]
         if None not in known:
             return self.constant(op.forward(*known))
-        if op.lowerings.chooses:
+        if op.lowerings.is_gather:
             if known[0] is not None:
                 number = op.forward(known[0], *map(float, range(1, len(xs))))
                 return xs[int(number)] if number == number else self.constant(nan)
@@ -94,7 +94,7 @@ class Operations(Code):
 
     def check(self, op: Op, count: int) -> None:
         """Raise TypeError if an operation of so many operands cannot be compiled."""
-        if op.lowerings.summands or op.lowerings.chooses or (op, count) in self._checked:
+        if op.lowerings.summands or op.lowerings.is_gather or (op, count) in self._checked:
             return
         if op.lowerings.machine:
             _check_form(op, count)

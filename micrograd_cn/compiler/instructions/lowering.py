@@ -6,7 +6,7 @@ from collections.abc import Collection, Container, Iterable, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
-from ...engine import Value, below, topological_order
+from ...engine import Value, topological_order, traverse
 from ...ops.operation import Op
 from .code import AFTER, BATCH, SAMPLE, Pair
 from .formulas import Operations
@@ -63,7 +63,7 @@ class Graph:
 
     def __init__(self, outputs: Sequence[Value], inputs: Sequence[Value], given: Sequence[Value] = ()) -> None:
         self.outputs, self.inputs = outputs, inputs
-        interior, leaves = below(*reversed(outputs))
+        interior, leaves = traverse(*reversed(outputs))
         interior.reverse()
         self.order = [(node, node.op) for node in interior if node.op]
         others = _met(interior, outputs, leaves.difference(inputs, given))
@@ -103,7 +103,7 @@ it, and does now, so that none flows there; record it anew, and write .detach() 
             if partial is not None or not isinstance(x, Value) or not x.requires_grad:
                 continue
             assert node.op
-            if node.op.flows(k) and x not in but:
+            if node.op.propagates_gradient_to(k) and x not in but:
                 raise ValueError(
                     f"compile(): {x!r} required no gradient when {node.op.name}(...) was recorded with it, and does "
                     "now, so that none flows there; record it anew, and write .detach() where none is to flow"
@@ -200,7 +200,7 @@ class Lowering:
         parents, of = node.operands, self.of
         partials = self.code.partials(op, of[node], [of[x] if x in of else self._leaf(x) for x in parents])
         if (flows := self._flowing.get(op)) is None or len(flows) != len(parents):
-            flows = self._flowing[op] = [op.flows(k) for k in range(len(parents))]
+            flows = self._flowing[op] = [op.propagates_gradient_to(k) for k in range(len(parents))]
         for parent, partial, flow in zip(parents, partials, flows, strict=True):
             if flow and parent in pairs:
                 if self.code.value(partial) == 1.0:
@@ -249,4 +249,4 @@ class Lowering:
 
 def _flows(op: Op, parents: Sequence[Value], wanted: Container[Value]) -> bool:
     """Return whether a gradient flows to one of the wanted operands."""
-    return any(x in wanted and op.flows(k) for k, x in enumerate(parents))
+    return any(x in wanted and op.propagates_gradient_to(k) for k, x in enumerate(parents))
