@@ -18,7 +18,7 @@ from .graph.node import Node
 from .ops.number import number
 from .ops.operation import Op
 
-__all__ = ["Number", "Value", "traverse", "constant", "graph_nodes", "record", "topological_order"]
+__all__ = ["Number", "Value", "constant", "graph_nodes", "record", "topological_order", "traverse"]
 
 
 class Value(Node):

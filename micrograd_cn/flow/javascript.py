@@ -52,7 +52,7 @@ class Rows:
         name = self._add_forward(op, count)
         if name not in self._partials:
             y, operands = Term("y"), _operands(count)
-            results = _formula(lambda: trace(op.local, y, *operands, of=op), op)
+            results = _formula(lambda: trace(op.local_derivatives, y, *operands, of=op), op)
             self._partials[name] = self.function((y, *operands), results, "[{}]")
         return name
 

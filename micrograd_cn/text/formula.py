@@ -71,7 +71,7 @@ def trace(function: Callable[..., Any], *operands: Term | float, of: Op) -> Any:
             the function belongs to.
 
     >>> from micrograd_cn import tanh
-    >>> [str(p) for p in trace(tanh.local, Term("y"), Term("x"), of=tanh)]
+    >>> [str(p) for p in trace(tanh.local_derivatives, Term("y"), Term("x"), of=tanh)]
     ['mul(sech(x), sech(x))']
     """
     try:

@@ -304,7 +304,7 @@ def test_rows_outside_the_table_come_down_to_machine_code_and_to_javascript():
     rows = Rows()
     for op, count in reached():
         operands = tuple(map(Term, "abcdefgh"[:count]))
-        for term in (Term("", op, operands), *trace(op.local, Term("y"), *operands, of=op)):
+        for term in (Term("", op, operands), *trace(op.local_derivatives, Term("y"), *operands, of=op)):
             assert all(row.lowerings.machine and row.lowerings.javascript for row in elementary(term))
         assert rows.add(op, count)
     assert rows.module().count("=>") > 2 * len(reached())

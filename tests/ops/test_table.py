@@ -356,7 +356,8 @@ def test_a_recorded_partial_is_made_of_rows_and_equals_the_float_partial(op):
             inputs = tuple([Value(x) for x in operands])
             node = record(op, inputs)
             recorded = op.local_derivatives(node, *inputs)
-            assert [written(data(x)) for x in recorded] == [written(x) for x in op.local_derivatives(node.data, *operands)]
+            expected = op.local_derivatives(node.data, *operands)
+            assert [written(data(x)) for x in recorded] == [written(x) for x in expected]
             nodes = [node for x in recorded if isinstance(x, Value) for node in topological_order(x)]
             for row, count in {(node.op, len(node.parents)) for node in nodes}:
                 assert row in OPS.values() or elementary(Term("", row, tuple(map(Term, "abcd"[:count]))))
@@ -782,7 +783,7 @@ def elementary(term):
 def test_every_row_and_its_partials_come_down_to_rows_with_a_machine_form(op):
     operands = [Term(name) for name in "abc"[: op.arity or 3]]
     assert elementary(op(*operands) if op.arity else Term("", op, tuple(operands)))
-    for partial in trace(op.local, Term("y"), *operands, of=op):
+    for partial in trace(op.local_derivatives, Term("y"), *operands, of=op):
         for row in elementary(partial):
             assert row.lowerings.machine
             assert row.lowerings.javascript

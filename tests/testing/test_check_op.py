@@ -430,7 +430,14 @@ def test_a_row_that_chooses_is_called_with_the_numbers_of_operands_that_it_takes
 
     row = OPS["take"]
     check_op(
-        Op("own", forward, row.partials, arities=(3, 5), lowerings=Lowerings(is_gather=True), smoothness=row.smoothness),
+        Op(
+            "own",
+            forward,
+            row.partials,
+            arities=(3, 5),
+            lowerings=Lowerings(is_gather=True),
+            smoothness=row.smoothness,
+        ),
         examples=5,
     )
     assert called == {3, 5}

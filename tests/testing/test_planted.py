@@ -58,7 +58,8 @@ def over_points(op, gradient):
 
 def derivative(op, x, several):
     xs = x.tolist()
-    found = op.local_derivatives(op.forward(*xs), *xs) if several else [op.local_derivatives(op.forward(z), z)[0] for z in xs]
+    points = [xs] if several else [[z] for z in xs]
+    found = [d for point in points for d in op.local_derivatives(op.forward(*point), *point)]
     return np.array(found, x.dtype)
 
 

@@ -237,4 +237,4 @@ def _formula(kind: str, known: Sequence[float | None], op: Op) -> StraightLine:
     terms = [Term() if x is None else x for x in known]
     if kind == "formula":
         return straight_line(terms, (expand(op, *terms),))
-    return straight_line(terms, trace(op.local, *terms, of=op))
+    return straight_line(terms, trace(op.local_derivatives, *terms, of=op))
