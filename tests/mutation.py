@@ -62,15 +62,15 @@ TESTS = {  # modules or folders: the files test_*.py that pin them
     "compiler/python": "compiler/python_source compiler/own_rows compiler/program compiler/random_graphs",
     "compiler/llvm/machine compiler/llvm/text": "compiler/machine compiler/program compiler/own_rows compiler/loops "
     "compiler/functions compiler/numbers compiler/threads",
-    "compiler/run/executable": "compiler/program compiler/tiers compiler/mixture compiler/threads compiler/prepared "
+    "compiler/runtime/executable": "compiler/program compiler/tiers compiler/training_run compiler/threads compiler/prepared "
     "compiler/loops compiler/numbers compiler/calling",
-    "compiler/training/update compiler/training/loop compiler/training/epochs": "compiler/training compiler/mixture "
+    "compiler/training/update compiler/training/state compiler/training/epochs": "compiler/training compiler/training_run "
     "compiler/threads compiler/jit compiler/c_source",
-    "compiler/training/mixture compiler/data/anomalies": "compiler/mixture compiler/jit compiler/training",
+    "compiler/training/run compiler/data/anomalies": "compiler/training_run compiler/jit compiler/training",
     "compiler/threads/tasks": "compiler/threads",
     "compiler/llvm/builtin": "compiler/prepared compiler/calling",
     "compiler/data/rows": "compiler/rows compiler/training compiler/jit",
-    "compiler/run/calling compiler/data/captured compiler/data/parameters compiler/threads/forks": "compiler/calling "
+    "compiler/runtime/prepared compiler/data/captured compiler/data/parameters compiler/threads/forks": "compiler/calling "
     "compiler/jit compiler/guards compiler/threads",
     "compiler/function/jit compiler/data/samples compiler/function/guards": "compiler/jit compiler/guards",
     "compiler/derivatives compiler/function/minimize": "compiler/derivatives compiler/rows",

@@ -50,7 +50,7 @@ INSIDE = {
     "optim": ("optimizer", "sgd", "rmsprop", "adam", "clipping", "schedules"),
     "text": ("words", "expression", "formula"),
     "compiler": (
-        *("threads", "instructions", "data", "llvm", "python", "loops", "tables", "native", "run", "training"),
+        *("threads", "instructions", "data", "llvm", "python", "loops", "tables", "native", "runtime", "training"),
         *("c", "program", "derivatives", "function"),
     ),
 }

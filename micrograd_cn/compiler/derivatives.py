@@ -12,7 +12,7 @@ from ..derivatives.sparse import Sparse, sparse_gradient, sparse_hessian, sparse
 from ..engine import Value, constant
 from .data.rows import Numbers, in_order, numpy_of, returned, writable
 from .program import Runnable
-from .run.executable import collector_off
+from .runtime.executable import collector_off
 from .threads.forks import Lock
 from .threads.tasks import check_threads
 

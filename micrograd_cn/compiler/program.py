@@ -22,12 +22,12 @@ from .data.samples import Bucket
 from .llvm.machine import Memory
 from .loops.places import WORD
 from .python import Named, source
-from .run.calling import Caller, Prepared
-from .run.executable import Executables, nothing
+from .runtime.executable import Executables, nothing
+from .runtime.prepared import Caller, Prepared
 from .threads.tasks import check_threads
 from .training.epochs import Course, Progress, Shuffler, samples_first
-from .training.loop import layout_of
-from .training.mixture import Division, Mixture
+from .training.run import Division, Mixture
+from .training.state import layout_of
 
 
 class Mismatch(AssertionError):

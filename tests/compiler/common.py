@@ -15,15 +15,15 @@ import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.llvm.machine import machine
-from micrograd_cn.compiler.run.executable import MAX_SCALAR_ROWS  # rows up to which they are done one by one
+from micrograd_cn.compiler.runtime.executable import MAX_SCALAR_ROWS  # rows up to which they are done one by one
 from micrograd_cn.engine import topological_order
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD, Adam, AdamW, RMSprop
 
 SETTINGS = (
-    "run.executable.PATIENCE",
-    "run.executable.ALIKE",
-    "run.executable.LEAST",
+    "runtime.executable.PATIENCE",
+    "runtime.executable.ALIKE",
+    "runtime.executable.LEAST",
     "loops.schedule.LARGEST",
     "instructions.fusion.COMMON",
 )

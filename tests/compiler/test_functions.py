@@ -18,7 +18,7 @@ from micrograd_cn.compiler.llvm.elementary import POLYNOMIALS
 from micrograd_cn.compiler.llvm.functions import LIBRARY, ULPS, Library
 from micrograd_cn.compiler.llvm.machine import Machine, _found, llvm, machine
 from micrograd_cn.compiler.llvm.text import FAST, OURS
-from micrograd_cn.compiler.run import executable
+from micrograd_cn.compiler.runtime import executable
 
 from .vector_functions import (
     BINARY,

@@ -16,8 +16,8 @@ from micrograd_cn import OPS, Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.llvm import machine as machines
 from micrograd_cn.compiler.llvm.machine import Machine, machine
-from micrograd_cn.compiler.run import executable
-from micrograd_cn.compiler.run.executable import Executables, driver
+from micrograd_cn.compiler.runtime import executable
+from micrograd_cn.compiler.runtime.executable import Executables, driver
 from micrograd_cn.compiler.training import update
 from micrograd_cn.engine import record
 from micrograd_cn.nn import MLP

@@ -32,14 +32,14 @@ from micrograd_cn.compiler.loops.places import WORD, Places
 from micrograd_cn.compiler.loops.schedule import Schedule
 from micrograd_cn.compiler.loops.stages import Map, Outer
 from micrograd_cn.compiler.python import Source
-from micrograd_cn.compiler.run.drivers import Drivers
-from micrograd_cn.compiler.run.executable import Executable
+from micrograd_cn.compiler.runtime.drivers import Drivers
+from micrograd_cn.compiler.runtime.executable import Executable
 from micrograd_cn.compiler.tables import gathers
 from micrograd_cn.compiler.tables.tables import Tables
 from micrograd_cn.compiler.tables.threaded import Threaded
 from micrograd_cn.compiler.training import update
-from micrograd_cn.compiler.training.loop import Training
-from micrograd_cn.compiler.training.mixture import Mixture
+from micrograd_cn.compiler.training.run import Mixture
+from micrograd_cn.compiler.training.state import Training
 from micrograd_cn.nn import MLP
 
 from . import test_calling, test_derivatives, test_guards, test_jit, test_python_source, test_takes, test_training
@@ -234,7 +234,7 @@ def lost_value(patch):
             part.kept.discard(max(part.kept & plan.vector.keys(), default=None))
         return found
 
-    patch.setattr(f"{COMPILER}.run.executable.parts_of", without_one)
+    patch.setattr(f"{COMPILER}.runtime.executable.parts_of", without_one)
 
 
 def wrong_coefficient(patch):

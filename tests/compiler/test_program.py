@@ -168,7 +168,7 @@ def test_a_program_says_what_it_is_and_how_large():
     two.forward([[1.0]] * 500)
     more = re.fullmatch(r"3 operations, 2 parameters, threaded code, (\d+) kB", repr(two))
     assert int(found[1]) <= 1 < int(more[1]) < 100, "a panel of rows in lanes"
-    with settings({"run.executable.PATIENCE": 0.0}):
+    with settings({"runtime.executable.PATIENCE": 0.0}):
         two.forward([[1.0]] * 3)
     assert ", native code, " in repr(two)
     assert (one.gradient([[5.0]]), one.hessian([[5.0]])) == ([[1.5]], [[]])

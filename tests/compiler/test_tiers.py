@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import micrograd_cn as mc
 from micrograd_cn import Op, Value, gradients
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
-from micrograd_cn.compiler.run import executable
+from micrograd_cn.compiler.runtime import executable
 from micrograd_cn.engine import constant
 from micrograd_cn.optim import SGD
 from micrograd_cn.testing import expressions
@@ -122,15 +122,15 @@ def test_code_is_freed_with_the_program_and_shared_functions_stay(code):
 
 def test_what_has_run_for_long_gets_native_code_with_the_same_bits():
     _, program, rows, model = problem()
-    with kept({"run.executable.PATIENCE": inf}):
+    with kept({"runtime.executable.PATIENCE": inf}):
         expected = [program.forward(rows), program.forward(rows[:2]), program.backward(rows)]
         assert "threaded code" in repr(program)
-    with kept({"run.executable.PATIENCE": 0.0}):
+    with kept({"runtime.executable.PATIENCE": 0.0}):
         program.forward(rows)
         assert is_native(program)
         assert [program.forward(rows), program.forward(rows[:2]), program.backward(rows)] == expected
     large = compile(mc.tanh(model.parameters()[0]) * 2.0, [])
-    with kept({"run.executable.PATIENCE": 0.0, "loops.schedule.LARGEST": 0}):
+    with kept({"runtime.executable.PATIENCE": 0.0, "loops.schedule.LARGEST": 0}):
         large.forward([[]])
         assert not is_native(large), "a graph that is too large for it"
 
@@ -156,7 +156,7 @@ def test_training_goes_on_from_where_it_was_with_native_code(rows):
         told.append(is_native(program))
         executable.PATIENCE = inf if len(told) < 3 else 0.0
 
-    with kept({"run.executable.PATIENCE": inf, "training.epochs.TURN": 0.0}):  # a step a turn
+    with kept({"runtime.executable.PATIENCE": inf, "training.epochs.TURN": 0.0}):  # a step a turn
         program.fit(data, mine, 8, batch_size=rows, progress=progress)
     assert told[:3] == [False] * 3
     assert told[-1]
@@ -178,7 +178,7 @@ def test_other_threads_go_on_while_code_is_made(monkeypatch):
         return get(kind, lanes, native)
 
     monkeypatch.setattr(program.executables, "get", slow)
-    with kept({"run.executable.PATIENCE": 0.0}):
+    with kept({"runtime.executable.PATIENCE": 0.0}):
         assert program.forward([[0.5]] * 2) == [math.tanh(1.5)] * 2
     assert found == [[math.tanh(1.5)] * 2]
     assert is_native(program)
@@ -197,7 +197,7 @@ def test_native_code_has_the_formulas_constants_and_parameters_of_the_threaded_c
     w.grad = v.grad = 0.0
     c.data, w.data, v.requires_grad, factor[0] = 100.0, 10.0, False, 2.0
     assert "4.0" in program.source("python")
-    with kept({"run.executable.PATIENCE": 0.0}):
+    with kept({"runtime.executable.PATIENCE": 0.0}):
         assert program.forward(data) == [25.0] * rows
         program.backward(data)
         assert is_native(program)

@@ -26,7 +26,7 @@ from .common import OPTIMISERS, everything, loop, problem, settings
 def test_fit_is_the_loop_of_steps_to_the_bit(make, batch):
     (ours, program, rows, _), (theirs, other, _, _) = problem(), problem()
     mine, yours = make(ours), make(theirs)
-    with settings({"run.executable.PATIENCE": 1e-7}):  # so that it goes over to other code at once
+    with settings({"runtime.executable.PATIENCE": 1e-7}):  # so that it goes over to other code at once
         losses = program.fit(rows, mine, 5, batch_size=batch, shuffle=random.Random(1))
         losses += program.fit(rows, mine, 3, batch_size=batch)
     expected = loop(other, rows, yours, 5, batch or 37, random.Random(1))

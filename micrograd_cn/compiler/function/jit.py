@@ -38,12 +38,12 @@ from ..data.samples import (
 )
 from ..derivatives import Program, Variables
 from ..python import Named
-from ..run.executable import Executables, collector_off
+from ..runtime.executable import Executables, collector_off
 from ..threads.forks import Lock
 from ..threads.tasks import check_threads
 from ..training.epochs import Course, Progress, Shuffler, samples_first
-from ..training.loop import check_constants
-from ..training.mixture import Divided, Division, Mixture
+from ..training.run import Divided, Division, Mixture
+from ..training.state import check_constants
 from .guards import Guard, GuardError, Guards, Input, Recorded, as_recorded, is_recorded, where
 
 # What Python or numpy says where a plain number is wanted: as an index, by int(), range(), round(), % or math.exp().

@@ -17,8 +17,8 @@ from ..llvm.machine import machine
 from ..loops.places import WORD
 from ..loops.plan import Plan
 from ..loops.schedule import Schedule
-from ..run import drivers
-from ..run.executable import Stages
+from ..runtime import drivers
+from ..runtime.executable import Stages
 from ..tables.tables import Tables
 
 OPTIONS = ("parameters", "lr", "steps", "kept")  # attributes in which optimisers with the same update may differ

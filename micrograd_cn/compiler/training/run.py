@@ -20,9 +20,9 @@ from ..data.rows import Numbers, address
 from ..data.samples import Bucket
 from ..llvm.machine import Memory
 from ..loops.places import WORD
-from ..run.executable import MAX_SCALAR_ROWS, Executables, address_of_driver, driver
+from ..runtime.executable import MAX_SCALAR_ROWS, Executables, address_of_driver, driver
 from .epochs import Course, train
-from .loop import Batches, Running, Training, check_constants
+from .state import Batches, Running, Training, check_constants
 
 T = TypeVar("T")
 Divided: TypeAlias = "Sequence[tuple[Executables, array[int]]]"  # programs, each with the numbers of its rows

@@ -19,7 +19,7 @@ from ..data.parameters import Data
 from ..data.rows import address
 from ..llvm.machine import Memory
 from ..loops.places import WORD
-from ..run.executable import Buffers, Executable, Executables, driver, pitch
+from ..runtime.executable import Buffers, Executable, Executables, driver, pitch
 from .epochs import Course
 from .update import compiled
 

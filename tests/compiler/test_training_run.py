@@ -8,7 +8,7 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
-from micrograd_cn.compiler.run import executable
+from micrograd_cn.compiler.runtime import executable
 from micrograd_cn.optim import SGD, linear_lr
 
 from .common import OPTIMISERS, branching, code_of, everything, is_native, mixed, settings, trained
