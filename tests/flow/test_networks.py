@@ -8,13 +8,12 @@ from collections import Counter
 import pytest
 
 from micrograd_cn import Op, Tape, Value, draw_flow, scope
-from micrograd_cn.engine import record
+from micrograd_cn.engine import graph_nodes, record
 from micrograd_cn.flow.graph import Graph
 from micrograd_cn.flow.javascript import Rows
 from micrograd_cn.losses import mse_loss
 from micrograd_cn.nn import MLP, Neuron
 from micrograd_cn.optim import SGD
-from micrograd_cn.engine import graph_nodes
 
 from .pages import example, position, same
 

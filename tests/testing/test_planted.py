@@ -58,8 +58,8 @@ def over_points(op, gradient):
 
 def derivative(op, x, several):
     xs = x.tolist()
-    points = [xs] if several else [[z] for z in xs]
-    found = [d for point in points for d in op.local_derivatives(op.forward(*point), *point)]
+    where = [xs] if several else [[z] for z in xs]
+    found = [d for point in where for d in op.local_derivatives(op.forward(*point), *point)]
     return np.array(found, x.dtype)
 
 
