@@ -1,10 +1,10 @@
-"""Graphs of a `Value` class that somebody else wrote: drawn beside ours, stepped through, and compared with ours.
+"""Draw graphs of a `Value` class that somebody else wrote, step through them, and check their gradients.
 
-reading.py goes through such a graph, operands first, and makes each of its nodes one of ours, with its label, its data
-and, as `grad`, the gradient that the other class computed. recognition.py says which row of the table made a node;
-where none did, the node has an `Opaque` operation, of opaque.py. comparison.py compares each gradient with what the
-node's users send it, and finds where the first one differs; causes.py says which mistake gives such a number, and
-report.py puts that into words.
+reading.py goes through such a graph, operands first. For each node it makes one of ours, with the node's label, its
+data, and the gradient that the other class computed. recognition.py finds the row of the table that made a node. If
+there is none, the node gets an `Opaque` operation (opaque.py). comparison.py compares each gradient with what the
+node's users send it, and finds where the first one differs. causes.py finds the mistake that explains the wrong number,
+and report.py writes the message.
 """
 
 from __future__ import annotations

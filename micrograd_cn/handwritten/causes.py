@@ -1,7 +1,7 @@
-"""Which mistake in a backward pass gives a node the gradient that it has, where the numbers tell.
+"""Find the mistake in a backward pass that explains a wrong gradient, if the numbers tell it.
 
-Each mistake is tried: what it would make of the contributions is compared with the gradient that is there. Of those
-that give it, the likeliest is the one that explains most of the nodes at which a gradient differs first.
+Each kind of mistake is tried: the gradient that it would give a node is compared with the gradient that the node has.
+If several kinds match, the likeliest is the one that explains most of the wrong gradients.
 """
 
 from __future__ import annotations
@@ -18,29 +18,31 @@ from .comparison import Comparison, Contribution
 __all__ = ["Cause", "likeliest"]
 
 KINDS = ("left over", "assigned", "nothing", "early", "again", "upstream")  # likelier ones first
-MOST_NODES = 100  # at which mistakes are tried
-MOST_TERMS = 8  # of which all parts are tried
-MOST_PERMUTED = 5  # of which all orders are tried
-MOST_CHOICES = 2000  # of turns of a node's users that are tried
-MOST_ORDERS = 20  # nodes at which the order of arrival is looked for
-MOST_TIMES = 1000  # that one gradient may have been added
+# The search is limited, because the combinations of contributions are exponentially many.
+MOST_NODES = 100  # nodes at which mistakes are tried
+MOST_TERMS = 8  # contributions of which all subsets are tried
+MOST_PERMUTED = 5  # contributions of which all orders are tried
+MOST_CHOICES = 2000  # combinations that are tried of what a node's users may have sent
+MOST_ORDERS = 20  # nodes at which the order of arrival is examined
+MOST_TIMES = 1000  # how often one gradient may have been added
 
 
 class Cause(NamedTuple):
-    """A mistake, and what it is about at a node."""
+    """A kind of mistake, and the facts about it at one node."""
 
-    kind: str
-    there: tuple[Contribution, ...] = ()  # the contributions that have arrived, where not all have
-    about: Contribution | None = None  # the one that is wrong, or of a user that sends wrongly
-    number: float = 0.0  # how many times, or the local derivative that would give the gradient
-    operations: tuple[str, ...] = ()  # of which one may have a wrong local derivative
-    are_first: bool = False  # whether those that have arrived are surely the first to arrive
+    kind: str  # one of KINDS, or "root", "not run" or "local"
+    there: tuple[Contribution, ...] = ()  # the contributions that have arrived, if not all have
+    about: Contribution | None = None  # the wrong contribution, or one of a user that sends wrongly
+    number: float = 0.0  # how often a gradient was added, or the local derivative that would give the gradient
+    operations: tuple[str, ...] = ()  # operations, one of which may have a wrong local derivative
+    are_first: bool = False  # whether the contributions that have arrived are certainly the first ones
 
 
 def likeliest(comparison: Comparison) -> tuple[Value, Cause | None]:
     """Return a node at which a gradient differs first, and the likeliest mistake there.
 
-    The node is the nearest to the root of those that the mistake explains. It is None where the numbers do not tell.
+    Of the nodes that the mistake explains, this is the one nearest to the root. The mistake is None if the numbers do
+    not tell it.
 
     >>> x = Value(3)
     >>> y = x + x
@@ -77,7 +79,7 @@ def likeliest(comparison: Comparison) -> tuple[Value, Cause | None]:
 
 
 def _causes(comparison: Comparison, node: Value) -> Iterator[Cause]:
-    """Yield the mistakes that give the node's gradient."""
+    """Yield the mistakes that would give the node the gradient that it has."""
     sent = comparison.received[node]
     theirs = node.grad or 0.0
 
@@ -109,7 +111,11 @@ def _causes(comparison: Comparison, node: Value) -> Iterator[Cause]:
 
 
 class Turn(NamedTuple):
-    """What a user may have sent, over its local derivative: its gradient as it was then, or the sum of several."""
+    """A number that a user may have multiplied by its local derivative and sent.
+
+    It is the user's gradient as it was at that time, or the sum of several such gradients. `arrived` has the
+    contributions that the user had by then, if not all of them.
+    """
 
     total: float
     arrived: tuple[Contribution, ...] = ()
@@ -122,7 +128,10 @@ def _sent_wrongly(
     turns: Callable[[Sequence[Contribution]], Iterator[Turn]],
     gives: Callable[..., bool],
 ) -> Cause | None:
-    """Return the mistake if it gives the gradient that some users have sent wrongly: as few as possible."""
+    """Return the mistake if it explains the gradient when some users make it and the others do not, else None.
+
+    `turns` yields what a user that makes the mistake may have sent.
+    """
     users = _by_user(sent)
     choices = []
     for user, own in users.items():
@@ -137,7 +146,7 @@ def _sent_wrongly(
 
 
 def _parts(sent: Sequence[Contribution]) -> Iterator[tuple[Contribution, ...]]:
-    """Yield some, but not all, of the contributions; fewer ones first."""
+    """Yield subsets of the contributions, small ones first. If there are many contributions, yield only single ones."""
     if len(sent) <= MOST_TERMS:
         for count in range(1, len(sent)):
             yield from itertools.combinations(sent, count)
@@ -146,16 +155,16 @@ def _parts(sent: Sequence[Contribution]) -> Iterator[tuple[Contribution, ...]]:
 
 
 def _early(arrived: Sequence[Contribution]) -> Iterator[Turn]:
-    """Yield what a node sends that has its turn before all of its contributions have arrived."""
+    """Yield what a node may send if its turn comes before all of its contributions have arrived."""
     return (Turn(ieee.sum(*[c.value for c in there]), there) for there in _parts(arrived))
 
 
 def _again(arrived: Sequence[Contribution]) -> Iterator[Turn]:
-    """Yield what a node sends in all that has its turn more than once."""
+    """Yield what a node may send in total if its turn comes more than once."""
     values = [c.value for c in arrived]
     if len(values) <= MOST_PERMUTED:
         for order in itertools.permutations(values):
-            yield Turn(ieee.sum(*itertools.accumulate(order)))  # whenever one arrives, all that it has by then
+            yield Turn(ieee.sum(*itertools.accumulate(order)))  # at each arrival, all that it has by then
     yield from (Turn(times * ieee.sum(*values)) for times in range(2, len(values) + 2))
 
 
@@ -171,17 +180,18 @@ def _locals(sent: Sequence[Contribution]) -> float:
 
 
 def _is_tangled(comparison: Comparison, node: Value) -> bool:
-    """Return whether the node's users may have been sent on in more ways than are tried."""
+    """Return whether a user of the node may have sent more different numbers than are tried."""
     return any(len(comparison.received.get(c.user, [])) > MOST_PERMUTED for c in comparison.received[node])
 
 
 def _are_first(comparison: Comparison, node: Value, there: tuple[Contribution, ...]) -> bool:
-    """Return whether every backward pass has these contributions before the node's others."""
+    """Return whether these contributions arrive before the node's others in every backward pass."""
     others = {c.user for c in comparison.received[node] if c not in there}
     return all(others <= _below(user) for user in {c.user for c in there})
 
 
 def _below(node: Value) -> set[Value]:
+    """Return all nodes below a node."""
     found: set[Value] = set()
     waiting = [node]
     while waiting:
@@ -193,10 +203,10 @@ def _below(node: Value) -> set[Value]:
 
 
 def _suspects(comparison: Comparison, wrong: Sequence[Value]) -> tuple[list[str], int, int]:
-    """Return the operations of which the local derivative is likeliest to be wrong.
+    """Return the operations whose local derivative is likeliest to be wrong, and two counts.
 
-    They are those that most of the wrong nodes, and fewest of the right ones, are operands of. Also of how many wrong
-    ones, and of how many right ones that have no other users.
+    Of the nodes that such an operation sends contributions to, the largest share is wrong. The first count is that of
+    the wrong nodes. The second is that of the right nodes to which no other operation sends.
     """
     blamed: Counter[str] = Counter()
     for node in wrong:
@@ -220,7 +230,7 @@ def _name(c: Contribution) -> str:
 
 
 def _wrong_local(comparison: Comparison, node: Value, operations: Sequence[str]) -> Cause | None:
-    """Return which local derivative of one of the operations would give the node's gradient."""
+    """Return the mistake that one of the operations has the wrong local derivative that gives the node's gradient."""
     sent = comparison.received[node]
     users = [c for c in sent if _name(c) in operations and c.upstream]
     if not users:

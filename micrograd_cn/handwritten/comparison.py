@@ -1,8 +1,8 @@
 """Compare the gradients of a graph with the chain rule, one node at a time, and find where the first one differs.
 
-A node's gradient is the sum of what its users send it: local derivative × the user's own gradient. With the gradients
-that the other class has computed for the users, a node is judged by its own step alone: what was wrong further up is
-not held against it, and rounding does not add up on the way.
+By the chain rule, the gradient of a node is the sum of what its users send it: local derivative × the user's gradient.
+The users' gradients are taken as the other class computed them. So each node is judged by its own step alone: a mistake
+further up does not count against it, and rounding errors do not add up.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from .opaque import Opaque
 
 __all__ = ["Comparison", "Contribution"]
 
-TOLERANCE = 4e-9  # of the sum of the contributions' magnitudes
-ROUNDINGS = 64  # that a number may have gone through, in types so coarse that this is more
+# The allowed error, as a part of the sum of the contributions' magnitudes. In a coarse type such as float32, it is this
+# number of rounding units instead.
+TOLERANCE = 4e-9
+ROUNDINGS = 64
 
 
 class Contribution(NamedTuple):
-    """What a user sends to one of its operand slots."""
+    """What a user sends to the operand in one of its slots."""
 
     user: Value
     slot: int
@@ -36,17 +38,18 @@ class Contribution(NamedTuple):
 
     @property
     def is_compared(self) -> bool:
-        """Return whether the local derivative is the table's."""
+        """Return whether the local derivative is the table's, so it can be relied on."""
         return not (isinstance(self.user.op, Opaque) and self.user.op.reason)
 
 
 class Comparison:
-    """The gradients of a graph beside those that follow from their users' gradients.
+    """The gradients of a graph, and the gradients that follow from those of the users by the chain rule.
 
     Attributes:
-        received: each node's contributions, users nearer to the root first.
-        wrong: the nodes whose gradient is not the sum of these, though nothing above them is wrong; nearest first.
-        unknown: the operations of which no local derivative is known, each with a node that it made.
+        received: the contributions to each node. Those of users near the root come first.
+        wrong: the nodes whose gradient is not the sum of their contributions, although nothing above them is wrong.
+            Those near the root come first.
+        unknown: the operations whose local derivatives are not known, each with a node that it made.
 
     >>> x = Value(2)
     >>> y = x * x
@@ -70,8 +73,8 @@ class Comparison:
                     self.nodes.setdefault(x)
                     self.received[x].append(Contribution(node, slot, partial, node.grad or 0.0))
         self.wrong: list[Value] = []
-        self.tainted: dict[Value, None] = {}  # nodes that are wrong, or below one that is
-        self.doubtful: set[Value] = set()  # nodes below one that is not compared
+        self.tainted: dict[Value, None] = {}  # wrong nodes, and all nodes below them
+        self.doubtful: set[Value] = set()  # nodes below one that cannot be compared
         self._find()
 
     def _find(self) -> None:
@@ -90,16 +93,17 @@ class Comparison:
         return 1.0 if node is self.root else ieee.sum(*[c.value for c in self.received[node]])
 
     def is_right(self, node: Value) -> bool:
-        """Return whether the node has the gradient that follows from its users', or that cannot be said."""
+        """Return whether the node has the gradient that follows from its users. True also if that is not known."""
         if any(math.isnan(c.local) and not c.is_compared for c in self.received.get(node, [])):
             return True
         return self.same(node, node.grad or 0.0, self.expected(node))
 
     def same(self, node: Value, x: float, y: float) -> bool:
-        """Return whether two numbers, of which one may be the node's gradient, are the same but for rounding.
+        """Return whether two numbers are the same except for rounding. One of them may be the node's gradient.
 
-        A local derivative that a class computes by a function's formula, such as 1 - tanh(x)**2, has an error in
-        proportion to 1 as well.
+        A class may compute a local derivative by a formula such as 1 - tanh(x)**2. The rounding error is then in
+        proportion to 1, not to the derivative. So for functions, an error in proportion to the upstream gradient is
+        allowed too.
         """
         if x == y or (math.isnan(x) and math.isnan(y)):
             return True

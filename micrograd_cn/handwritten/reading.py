@@ -1,4 +1,4 @@
-"""Make the graph of somebody's own `Value` class one of ours, with its numbers and its gradients."""
+"""Read the graph of somebody's own `Value` class, and make a graph of ours with the same numbers and gradients."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from .recognition import Operand, Rows, explained, unit_of
 
 __all__ = ["GraphNode", "Handwritten", "is_handwritten"]
 
-# Where classes keep operands, and the derivative with respect to each: micrograd, our tutorial, microgpt.
+# The attributes in which micrograd, our tutorial and microgpt keep a node's operands and local derivatives.
 OPERANDS = ("_prev", "parents", "_children")
 PARTIALS = ("partials", "_local_grads")
 
 
 class GraphNode(Protocol):
-    """What is drawn: a `Value`, or a node of somebody's own class, which has more than that; see `is_handwritten`.
+    """A node that can be drawn: a `Value`, or a node of somebody's own class.
+
+    The second has further attributes, which `is_handwritten` lists.
+
 
     >>> node: GraphNode = Value(2.0)
     """
@@ -28,10 +31,10 @@ class GraphNode(Protocol):
 
 
 def is_handwritten(x: object) -> bool:
-    """Return whether `x` is a node of somebody's own `Value` class, of which enough is known to draw it.
+    """Return whether `x` is a node of somebody's own `Value` class that can be drawn.
 
-    That is a `data`, a `grad`, the operands in `_prev` (or `parents`, `_children`), and the operation in `_op`; or, in
-    its place, the local derivatives in `partials` (or `_local_grads`).
+    Such a node has `data`, `grad`, its operands in `_prev` (or in `parents` or `_children`), and the name of its
+    operation in `_op`. Instead of the name, it may have its local derivatives in `partials` (or in `_local_grads`).
 
     >>> class Mine:
     ...     def __init__(self, data, _prev=(), _op=""):
@@ -46,21 +49,22 @@ def is_handwritten(x: object) -> bool:
 
 
 class Handwritten:
-    """The graph below a node of somebody's own `Value` class, as nodes of ours.
+    """The graph below a node of somebody's own `Value` class, made of nodes of ours.
 
-    Each has the label and the data of the node that it stands for, and the gradient that the other class computed. Its
-    operation is the row of the table that `_op` names and that gives these data; if there is none, it is `Opaque`.
+    Each of our nodes stands for one of theirs. It has that node's label and data, and the gradient that the other class
+    computed. Its operation is the row of the table that has the name in `_op` and gives these data. If there is no such
+    row, the operation is `Opaque`.
 
     Args:
-        root: the node, see `is_handwritten`.
+        root: a node that `is_handwritten` accepts.
 
     Attributes:
-        root: the node of ours that stands for it.
-        unit: the rounding unit of its numbers.
+        root: our node that stands for `root`.
+        unit: the rounding unit of the numbers.
 
     Raises:
         TypeError: a node has no number, or operands that are neither nodes nor numbers.
-        ValueError: a node is its own operand, by way of others.
+        ValueError: a node is below itself.
 
     >>> class Mine:
     ...     def __init__(self, data, _prev=(), _op=""):
@@ -72,7 +76,8 @@ class Handwritten:
 
     def __init__(self, root: Any) -> None:
         self.unit = unit_of(root.data)
-        self._nodes: dict[int, tuple[Any, Value]] = {}  # by the identity of theirs, which is kept, so that it is one
+        # Their node and ours, by the identity of theirs. Keeping their node alive keeps its identity unique.
+        self._nodes: dict[int, tuple[Any, Value]] = {}
         rows = Rows()
         with recording():
             for theirs, operands in _operands_first(root):
@@ -80,7 +85,7 @@ class Handwritten:
         self.root = self._nodes[id(root)][1]
 
     def of(self, theirs: object) -> Value | None:
-        """Return the node of ours that stands for `theirs`; None if there is none."""
+        """Return our node that stands for `theirs`, or None if there is none."""
         found = self._nodes.get(id(theirs))
         return found[1] if found else None
 
@@ -104,10 +109,10 @@ class Handwritten:
 
 
 def operands_of(node: Any) -> Sequence[Any]:
-    """Return the operands that a node of somebody's own class keeps; of a set, in the order of labels and data.
+    """Return the operands that a node of somebody's own class keeps. A set is sorted by labels and data.
 
     Raises:
-        TypeError: they are not in a set, a tuple or a list, or one is neither a node nor a number.
+        TypeError: the operands are not in a set, a tuple or a list, or one of them is neither a node nor a number.
 
     >>> class Mine:
     ...     data, grad, _prev, _op = 3.0, 0.0, (), ""
@@ -127,25 +132,25 @@ def operands_of(node: Any) -> Sequence[Any]:
 
 
 def _kept_as(node: Any) -> tuple[str, Any]:
-    """Return the attribute in which a node keeps its operands, and them."""
+    """Return the name of the attribute in which a node keeps its operands, and its value."""
     return next((name, getattr(node, name)) for name in OPERANDS if hasattr(node, name))
 
 
 def _place(x: Any) -> tuple[bool, str, str]:
-    """Return by what operands are sorted that have no order: so that a graph is drawn alike each time."""
+    """Return a sort key for operands in a set, so a graph is drawn the same way each time."""
     label = str(getattr(x, "label", ""))
     return not label, label, repr(getattr(x, "data", x))
 
 
 def _partials_of(node: Any, count: int) -> tuple[float, ...] | None:
-    """Return the local derivatives that a node keeps; None if it does not, or not one an operand."""
+    """Return the local derivatives that a node keeps, or None if it does not keep one for each operand."""
     kept = next((getattr(node, name) for name in PARTIALS if hasattr(node, name)), None)
     return tuple(map(number, kept)) if isinstance(kept, (tuple, list)) and len(kept) == count else None
 
 
 def _number(node: Any, name: str) -> float:
     x = getattr(node, name)
-    if x is None and name == "grad":  # not set yet
+    if x is None and name == "grad":  # there is no gradient yet
         return 0.0
     try:
         return number(x)
@@ -154,9 +159,12 @@ def _number(node: Any, name: str) -> float:
 
 
 def _operands_first(root: Any) -> list[tuple[Any, Sequence[Any]]]:
-    """Return all nodes with their operands, and behind these; the search's stack is a list: no graph is too deep."""
+    """Return each node with its operands, in an order in which operands come before their users.
+
+    The search does not call itself, so no graph is too deep.
+    """
     finished: list[tuple[Any, Sequence[Any]]] = []
-    done: dict[int, bool] = {}  # by identity, since == may be anything; False while those below are searched
+    done: dict[int, bool] = {}  # by identity, since a class may define ==; False until all below is done
     stack = [root]
     entered: list[tuple[Any, Sequence[Any]]] = []
     while stack:
@@ -169,11 +177,11 @@ def _operands_first(root: Any) -> list[tuple[Any, Sequence[Any]]]:
                 if is_handwritten(x) and not done.get(id(x), False):
                     if id(x) in done:
                         name = getattr(x, "label", "") or f"with the data {x.data}"
-                        raise ValueError(f"the graph is a circle: the {type(x).__name__} {name} is below itself")
+                        raise ValueError(f"the graph has a circle: the {type(x).__name__} {name} is below itself")
                     stack.append(x)
         else:
             stack.pop()
             if not done[id(node)]:
                 done[id(node)] = True
-                finished.append(entered.pop())  # entered and finished as brackets are opened and closed
+                finished.append(entered.pop())  # the node that was entered last is finished first
     return finished

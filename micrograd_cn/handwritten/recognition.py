@@ -1,8 +1,9 @@
-"""Which row of the operation table made a node, told by what the other class keeps of it.
+"""Find the row of the operation table that made a node, from what the other class keeps of the node.
 
-Usually that is a text such as "+" or "**3", and the operands, perhaps in a set, which knows neither their order nor
-that one is used twice. So all rows with this name are tried, in all orders that there may be, and the one that gives
-the node's data is taken. Some classes keep local derivatives instead of a text; then any row will do that gives both.
+Usually a class keeps the operands, and a text such as "+" or "**3". A set of operands tells neither their order nor
+that one of them is used twice. So all rows with this name are tried with all possible orders, and the row that gives
+the node's data is taken. Some classes keep local derivatives instead of a text. Then a row must give the data and these
+local derivatives.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ __all__ = ["Rows", "explained", "near", "unit_of"]
 
 Operand: TypeAlias = Value | float
 
-SPELLINGS = {  # that are neither a row's name nor its symbol
+# Other spellings, besides the names and the symbols of the rows.
+SPELLINGS = {
     "^": "pow",
     "ln": "log",
     "logistic": "sigmoid",
@@ -36,12 +38,13 @@ SPELLINGS = {  # that are neither a row's name nor its symbol
     "−": "sub",
 }
 WITH_NUMBER = re.compile(r"(.+?)\s*\(?\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*\)?")  # such as **-1
-USUAL_NUMBERS = (2.0, 3.0, 4.0, -1.0, -2.0, 0.5, -0.5)  # that a class without texts may have put in, as in x ** 2
-ALL_ORDERS = 3  # operands up to which all orders are tried
+# Constants that a node of a class without texts may have been made with, as in x ** 2.
+USUAL_NUMBERS = (2.0, 3.0, 4.0, -1.0, -2.0, 0.5, -0.5)
+ALL_ORDERS = 3  # All orders of up to so many operands are tried.
 
 
 class Fit(NamedTuple):
-    """A row, operands in the order that it takes them, and what it gives."""
+    """A row, its operands in the order in which it takes them, and the value that it gives."""
 
     op: Op
     operands: tuple[Operand, ...]
@@ -65,7 +68,7 @@ class Fit(NamedTuple):
 
 
 class Rows:
-    """The table's rows by what other classes call them.
+    """The rows of the table, by the names that other classes may give them.
 
     >>> rows = Rows()
     >>> rows.named("ReLU"), rows.named("**-1"), rows.named("-")
@@ -80,7 +83,7 @@ class Rows:
         self._found: dict[str, tuple[list[Op], tuple[float, ...]]] = {}
 
     def named(self, text: str) -> tuple[list[Op], tuple[float, ...]]:
-        """Return the rows that a text may mean, and the number that it puts in, if there is one."""
+        """Return the rows that a text may mean, and the number in the text, if it has one."""
         if text not in self._found:
             rows, numbers = self._called(text.strip()), tuple[float, ...]()
             if not rows and (match := WITH_NUMBER.fullmatch(text.strip())):
@@ -102,18 +105,19 @@ def explained(
     claimed: Sequence[float] | None,
     unit: float,
 ) -> tuple[Op, Sequence[Operand]]:
-    """Return the operation that made a node, and its operands in order, as often as each is used.
+    """Return the operation that made a node, and its operands, with one operand for each slot.
 
-    It is a row of the table if one explains the node, else an `Opaque` operation that says why none does.
+    The operation is a row of the table if one explains the node. Otherwise it is an `Opaque` operation that says why no
+    row does.
 
     Args:
         rows: the table's rows.
-        text: what the class calls the operation; None if it does not say.
+        text: the name that the class gives the operation, or None if it gives none.
         data: the node's number.
-        operands: the operands that are known.
-        ordered: whether they are in order, one an operand slot.
-        claimed: the local derivatives that the class keeps, if it does.
-        unit: the rounding unit of its numbers.
+        operands: the operands that the class keeps.
+        ordered: whether the operands are in order, with one for each slot.
+        claimed: the local derivatives that the class keeps, or None if it keeps none.
+        unit: the rounding unit of the numbers.
 
     >>> from micrograd_cn import Value
     >>> a, b = Value(2), Value(6)
@@ -145,7 +149,7 @@ def explained(
 def _by_numbers(
     data: float, operands: tuple[Operand, ...], claimed: Sequence[float] | None, unit: float
 ) -> tuple[Op, Sequence[Operand]]:
-    """Return the one row that has this value and these local derivatives; if several have, which one is not known."""
+    """Return the row with this value and these local derivatives. If there are several, it is an unknown operation."""
     groups = [operands]
     if len(operands) == 1:
         groups += [(*operands, x) for x in USUAL_NUMBERS]
@@ -164,8 +168,8 @@ def _by_numbers(
 def _arrangements(
     operands: tuple[Operand, ...], numbers: tuple[float, ...], ordered: bool
 ) -> list[list[tuple[Operand, ...]]]:
-    """Return the sequences that the operands may be, likelier ones in an earlier list."""
-    if numbers:  # which are written behind the operation
+    """Return the possible sequences of the operands. Those in an earlier list are likelier."""
+    if numbers:  # they come after the operands, as in x ** 3
         return [[(*operands, *numbers)]]
     others = list(itertools.permutations(operands))[1:] if len(operands) <= ALL_ORDERS else []
     if ordered:
@@ -174,7 +178,7 @@ def _arrangements(
 
 
 def _fits(ops: Iterable[Op], group: Iterable[tuple[Operand, ...]]) -> Iterator[Fit]:
-    """Yield each row with each of the sequences that it takes."""
+    """Yield each row with each sequence of operands that it takes."""
     for operands in group:
         for op in ops:
             taken = _taken(op, operands)
@@ -184,7 +188,7 @@ def _fits(ops: Iterable[Op], group: Iterable[tuple[Operand, ...]]) -> Iterator[F
 
 
 def _taken(op: Op, operands: tuple[Operand, ...]) -> tuple[Operand, ...] | None:
-    """Return the operands, with those that a call leaves out put in; None if the row does not take them."""
+    """Return the operands, with defaults where a call may leave some out. Return None if the row does not take them."""
     if len(operands) in op.arities:
         return operands
     if op.arity is None or op.signature is None:
@@ -197,7 +201,7 @@ def _taken(op: Op, operands: tuple[Operand, ...]) -> tuple[Operand, ...] | None:
 
 
 def unit_of(x: object) -> float:
-    """Return the rounding unit of a number's type: 2**-52, or that of a coarser type of numpy's.
+    """Return the rounding unit of a number's type: 2**-52, or that of a coarser numpy type.
 
     >>> unit_of(1), unit_of(0.5) == 2.0**-52
     (2.220446049250313e-16, True)
@@ -205,14 +209,14 @@ def unit_of(x: object) -> float:
     unit = 2.0**-52
     if not hasattr(x, "dtype") or isinstance(x, float):
         return unit
-    one = step = x**0  # type: ignore[operator]  # of the same type, also if x is nan
+    one = step = x**0  # type: ignore[operator]  # 1 in the same type, even if x is nan
     while float(step) > unit and one + step / 2 != one:
         step = step / 2
     return float(step)
 
 
 def near(x: float, y: float, unit: float, operands: Iterable[float] = ()) -> bool:
-    """Return whether two ways to compute a number may have given both.
+    """Return whether `x` and `y` may be the results of two ways to compute the same number.
 
     >>> near(1.0, 1.0 + 1e-9, 2.0**-52), near(1.0, 1.1, 2.0**-52), near(float("nan"), float("nan"), 2.0**-52)
     (True, False, True)

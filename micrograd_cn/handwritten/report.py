@@ -1,4 +1,4 @@
-"""Say where gradients first differ from the chain rule, what that node should have received, and the likely mistake."""
+"""Write a message about wrong gradients: where the first one differs, what it should be, and the likely mistake."""
 
 from __future__ import annotations
 
@@ -12,27 +12,28 @@ from .reading import GraphNode, Handwritten, is_handwritten
 
 __all__ = ["compare_gradients", "difference", "not_compared"]
 
-MOST_LINES = 5  # about contributions
-MOST_NAMED = 3  # operations that are not known
+MOST_LINES = 5  # lines about contributions
+MOST_NAMED = 3  # unknown operations that are named
 PLACES = ("first", "second", "third")
 
 
 def compare_gradients(root: GraphNode) -> None:
-    """Compare the gradients that somebody's own `Value` class has computed with ours; silent where all agree.
+    """Check the gradients that somebody's own `Value` class has computed. Nothing happens if they are right.
 
-    To be called after the class's own `root.backward()`. Needed are `data`, `grad`, `_prev` (the operands) and `_op`
-    (a text such as "+", "**3", "tanh"); or, as in our tutorial and in microgpt, `parents` or `_children`, and in the
-    place of a text the local derivatives, `partials` or `_local_grads`.
+    Call this after `root.backward()` of that class. A node needs `data`, `grad`, its operands in `_prev`, and a text
+    such as "+", "**3" or "tanh" in `_op`. The names of our tutorial and of microgpt work too: `parents` or `_children`
+    for the operands, and the local derivatives in `partials` or `_local_grads` instead of the text.
 
     Args:
-        root: the node on which `backward()` was called; it may be a `Value` of ours.
+        root: the node on which `backward()` was called. It may be a `Value` of ours.
 
     Raises:
-        AssertionError: a gradient differs. The message says at which node, going from the root back, the first one
-            does (those of the node's users are right), what it should be, what each user should have sent, and the
-            likely mistake. Also where none differs, but not all could be compared, as an operation is not known.
-        TypeError: `root` is no such node.
-        ValueError: the graph is a circle.
+        AssertionError: a gradient differs. The message names the first node at which one does, going back from the
+            root; the gradients of its users are right. It says what the gradient should be, what each user should have
+            sent, and the likely mistake. The error is also raised if no gradient differs, but some cannot be compared
+            because an operation is not known.
+        TypeError: `root` is not such a node.
+        ValueError: the graph has a circle.
 
     >>> class Mine:
     ...     def __init__(self, data, _prev=(), _op="", label=""):
@@ -56,8 +57,8 @@ def compare_gradients(root: GraphNode) -> None:
         comparison = Comparison(read.root, read.unit)
     else:
         raise TypeError(
-            f"compare_gradients() takes a node of a graph, got {type(root).__name__}; it needs `data`, `grad`, `_prev` "
-            '(its operands) and `_op` (such as "+")'
+            f"compare_gradients() takes a node of a graph, got {type(root).__name__}; a node needs `data`, `grad`, "
+            '`_prev` (its operands) and `_op` (such as "+")'
         )
     if comparison.wrong:
         raise AssertionError(difference(comparison))
@@ -76,7 +77,7 @@ def difference(comparison: Comparison) -> str:
     the first gradient that differs, going back from the root, is that of the leaf x = 3
       it is 1, and should be -1, the sum of local derivative × upstream gradient:
         from -x: -1 × 1 = -1
-      likely cause: a wrong local derivative of '-': 1 would give this gradient, and that of -x is -1
+      likely cause: a wrong local derivative of '-': 1 would give this gradient, but the derivative of -x is -1
     """
     node, cause = likeliest(comparison)
     theirs, expected = _apart(node.grad or 0.0, comparison.expected(node))
@@ -92,24 +93,25 @@ def difference(comparison: Comparison) -> str:
         lines.append(f"  likely cause: {_mistake(comparison, node, cause)}")
     others = len(comparison.wrong) - 1
     if others:
-        lines.append(f"  the users of {others} other wrong gradient{'s' * (others > 1)} are right as well")
+        wrong = f"are {others} other wrong gradients" if others > 1 else "is another wrong gradient"
+        lines.append(f"  there {wrong} whose users are right")
     if comparison.unknown:
-        above = " and what is above this node is taken as it is;" if node in comparison.doubtful else ""
-        lines.append(f"  not all is compared;{above} {_unknown(comparison)}")
+        above = "; the gradients above this node are taken as they are" if node in comparison.doubtful else ""
+        lines.append(f"  not all gradients can be compared because of {_unknown(comparison)}{above}")
     return "\n".join(lines)
 
 
 def not_compared(comparison: Comparison) -> str:
-    """Return the message about a graph in which no gradient differs, of those that can be compared.
+    """Return the message about a graph in which some gradients cannot be compared, and no other one differs.
 
     >>> from micrograd_cn.handwritten import Opaque
     >>> own = Opaque("own", 2.0, 1)
     >>> print(not_compared(Comparison(own(Value(3, "x")), 2.0**-52)))
-    no gradient differs of those that can be compared, but not all can: below these, gradients follow from local
+    no gradient differs, but not all gradients can be compared: those below the following nodes depend on local
       derivatives that are not known: own(x) (data 2): unknown operation
     """
     return (
-        "no gradient differs of those that can be compared, but not all can: below these, gradients follow from local\n"
+        "no gradient differs, but not all gradients can be compared: those below the following nodes depend on local\n"
         f"  derivatives that are not known: {_unknown(comparison)}"
     )
 
@@ -131,7 +133,7 @@ def _mistake(comparison: Comparison, node: Value, cause: Cause) -> str:
     if cause.kind == "nothing":
         return f"nothing has arrived: does the backward pass of {_names(sent)} reach this operand?"
     if cause.kind == "left over":
-        sign = f"it is {cause.number:.0f} times the right one" if cause.number else "all but leaves are right"
+        sign = f"it is {cause.number:.0f} times the right one" if cause.number else "only leaves are wrong"
         return f"{sign}: something is left over from an earlier backward(); set gradients to 0 in between"
     if cause.kind == "assigned":
         return _some(sent, cause)
@@ -140,25 +142,25 @@ def _mistake(comparison: Comparison, node: Value, cause: Cause) -> str:
     if cause.kind == "early":
         arrived = len(comparison.received[c.user])
         return (
-            f"{user} was sent on with {len(cause.there)} of its {arrived} contributions, before the rest had arrived; "
-            "a node has its turn after all of its users, in topological order"
+            f"{user} sent its gradient on with {len(cause.there)} of its {arrived} contributions, before the rest had "
+            "arrived; a node must come after all of its users, in topological order"
         )
     if cause.kind == "again":
-        return f"{user} was sent on more than once; a node has one turn, after all of its users"
+        return f"{user} sent its gradient on more than once; a node must send once, after all of its users"
     if cause.kind == "upstream":
-        return f"the local derivative is not multiplied by the upstream gradient, that of {user}"
+        return f"the local derivative is not multiplied by the upstream gradient, which is that of {user}"
     if len(cause.operations) > 1:
         *names, last = map(repr, cause.operations)
         return f"a wrong local derivative of {', '.join(names)} or {last}"
     convention = _kink(c.user)
     would, local = _apart(cause.number, c.local)
     name = cause.operations[0]
-    text = f"a wrong local derivative of {name!r}: {would} would give this gradient, and that of {_expression(c.user)}"
-    return f"{text} is {local}{convention}"
+    text = f"a wrong local derivative of {name!r}: {would} would give this gradient, but the derivative of"
+    return f"{text} {_expression(c.user)} is {local}{convention}"
 
 
 def _some(sent: list[Contribution], cause: Cause) -> str:
-    """Say which of the contributions are there, and whether they are the first to arrive, where that is known."""
+    """Say which of the contributions are there, and whether they were the first to arrive, if that is known."""
     there, missing = cause.there, [c for c in sent if c not in cause.there]
     text = f"only {len(there)} of {len(sent)} contributions {'is' if len(there) == 1 else 'are'} there"
     if {c.value for c in there}.isdisjoint(c.value for c in missing):
@@ -201,7 +203,7 @@ def _source(c: Contribution) -> str:
 
 
 def _named(node: Value) -> str:
-    """Return a node as it would be written: y = a * b."""
+    """Return a node as it would be written in code: y = a * b."""
     if node.op is None:
         return node.label or _number(node.data)
     return f"{node.label} = {_expression(node)}" if node.label else _expression(node)
@@ -225,7 +227,7 @@ def _number(x: float) -> str:
 
 
 def _apart(x: float, y: float) -> tuple[str, str]:
-    """Return two numbers with as many digits as it takes to tell them apart."""
+    """Return two numbers with enough digits to tell them apart."""
     for digits in (4, 6, 9, 12):
         texts = f"{x + 0.0:.{digits}g}", f"{y + 0.0:.{digits}g}"
         if texts[0] != texts[1]:

@@ -248,7 +248,7 @@ FAULTS = {
     assigns: "assigned with =",
     keeps_the_first: "only ",
     hurries: "before the rest had arrived",
-    sends_again: "sent on more than once",
+    sends_again: "sent its gradient on more than once",
     forgets_upstream: "not multiplied by the upstream gradient",
     twice: "2 times the right one: something is left over",
 }

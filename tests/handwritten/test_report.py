@@ -147,10 +147,10 @@ def diamond(value):
         (
             hurries,
             "a",
-            r"d = a \* b was sent on with 1 of its 2 contributions, before the rest had arrived; ",
+            r"d = a \* b sent its gradient on with 1 of its 2 contributions, before the rest had arrived; ",
         ),
-        (sends_again, "a", r"d = a \* b was sent on more than once"),
-        (forgets_upstream, "a", "the local derivative is not multiplied by the upstream gradient, that of d"),
+        (sends_again, "a", r"d = a \* b sent its gradient on more than once"),
+        (forgets_upstream, "a", "the local derivative is not multiplied by the upstream gradient, which is that of d"),
         (twice, "[ef]", "it is 2 times the right one: something is left over from an earlier backward"),
     ],
 )
@@ -218,8 +218,20 @@ def test_leaves_of_an_earlier_graph():
     assert "3 times the right one" in message(y)
     w.grad += 0.123
     found = message(y)
-    assert "all but leaves are right" in found
+    assert "only leaves are wrong" in found
     assert "the leaf w = 0.5" in found
+
+
+def test_other_gradients_that_are_wrong_by_themselves_are_counted():
+    a, b, c = Named(2.0), Named(3.0), Named(4.0)
+    y = a * b + c
+    right(y)
+    a.grad = 1.0
+    assert "other wrong gradient" not in message(y)
+    b.grad = 1.0
+    assert "there is another wrong gradient whose users are right" in message(y)
+    c.grad = 2.0
+    assert "there are 2 other wrong gradients whose users are right" in message(y)
 
 
 def planted(name, slot, wrong):
@@ -267,7 +279,7 @@ def test_the_numbers_of_a_wrong_local_derivative():
     y = a.tanh() * 2.0
     labelled(a=a, y=y)
     right(y)
-    assert "of 'tanh': 3 would give this gradient, and that of tanh(a) is 0.7864" in message(y)
+    assert "of 'tanh': 3 would give this gradient, but the derivative of tanh(a) is 0.7864" in message(y)
 
 
 def test_a_kink_is_no_mistake_without_a_word():
@@ -368,13 +380,13 @@ def test_below_an_unknown_operation_nothing_is_said_to_be_right():
     labelled(a=a, b=b, c=c, y=y)
     right(y)
     assert message(y) == (
-        "no gradient differs of those that can be compared, but not all can: below these, gradients follow from local\n"
+        "no gradient differs, but not all gradients can be compared: those below the following nodes depend on local\n"
         "  derivatives that are not known: c = mystery(a) (data 7): unknown operation"
     )
     b.grad = 1.0
     found = message(y)
     assert "the leaf b = 2" in found
-    assert "not all is compared; c = mystery(a) (data 7): unknown operation" in found
+    assert "not all gradients can be compared because of c = mystery(a) (data 7): unknown operation" in found
 
 
 def test_a_difference_below_what_is_not_compared_says_so():
@@ -384,7 +396,7 @@ def test_a_difference_below_what_is_not_compared_says_so():
     labelled(a=a, d=d, y=y)
     right(y)
     a.grad = 1.0
-    assert "what is above this node is taken as it is" in message(y)
+    assert "the gradients above this node are taken as they are" in message(y)
 
 
 def test_many_contributions_and_many_unknown_operations_stay_short():
