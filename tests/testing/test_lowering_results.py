@@ -13,10 +13,10 @@ import micrograd_cn as mc
 from micrograd_cn import Op
 from micrograd_cn.ops.traits import Lowerings, Smoothness
 from micrograd_cn.testing import javascript
-from micrograd_cn.testing.forms import (
-    Form,
-    Missing,
-    Refused,
+from micrograd_cn.testing.lowerings import (
+    Lowering,
+    LoweringFailed,
+    NotAvailable,
     _complexity,
     _field,
     _javascript,
@@ -152,7 +152,7 @@ def test_eight_times_what_is_lost_is_allowed(monkeypatch):
     row = Op("own", lambda x: (x + 1e6) - 1e6, (lambda y, x: 1.0,))
     lost = _lost(row, (0.5,), 0)
     for times, is_near in ((7.5, True), (-7.5, True), (8.5, False), (-8.5, False)):
-        copy = Form("copy", "", lambda op, points, times=times: [(0.5 + times * lost,)])
+        copy = Lowering("copy", "", lambda op, points, times=times: [(0.5 + times * lost,)])
         monkeypatch.setitem(compare.__globals__, "forms_of", lambda op, copy=copy: [copy])
         if is_near:
             assert compare(row, [(0.5,)]) == {}
@@ -162,7 +162,7 @@ def test_eight_times_what_is_lost_is_allowed(monkeypatch):
 
 
 def test_as_many_results_as_points_are_compared(monkeypatch):
-    copy = Form("copy", "", lambda op, points: [(0.5,)])
+    copy = Lowering("copy", "", lambda op, points: [(0.5,)])
     monkeypatch.setitem(compare.__globals__, "forms_of", lambda op: [copy])
     with pytest.raises(ValueError, match="zip"):
         compare(line(), [(0.5,), (1.5,)])
@@ -206,7 +206,7 @@ def test_a_form_that_raises_or_gives_no_number_is_named(alone):
 def test_a_partial_that_differs_is_named_by_its_number(monkeypatch):
     def other(*results):
         monkeypatch.setitem(
-            compare.__globals__, "forms_of", lambda op: [Form("copy", "", lambda op, points: [results])]
+            compare.__globals__, "forms_of", lambda op: [Lowering("copy", "", lambda op, points: [results])]
         )
 
     other(6.0, 3.0, 2.0)
@@ -276,12 +276,12 @@ def test_javascript_gives_the_value_and_the_partials_at_each_point():
 
 @needs_node
 def test_javascript_that_is_none_or_raises_is_refused():
-    with pytest.raises(Refused, match=r"^raised SyntaxError") as caught:
+    with pytest.raises(LoweringFailed, match=r"^raised SyntaxError") as caught:
         _javascript(line(javascript="x => ("), [(0.5,), (1.5,)])
     assert caught.value.xs == ()
-    with pytest.raises(Refused, match=r"^raised Error: first$"):
+    with pytest.raises(LoweringFailed, match=r"^raised Error: first$"):
         _javascript(line(javascript="(() => { throw new Error('first\\nsecond'); })()"), [(0.5,)] * 3)
-    with pytest.raises(Refused, match=r"^raised ReferenceError: nosuch is not defined") as caught:
+    with pytest.raises(LoweringFailed, match=r"^raised ReferenceError: nosuch is not defined") as caught:
         _javascript(line(javascript="x => x > 1 ? nosuch(x) : x"), [(0.5,), (1.5,)])
     assert caught.value.xs == (1.5,)
     with pytest.raises(AssertionError, match=r"^check_op of own at 0\.5: the JavaScript form .* raised SyntaxError"):
@@ -298,10 +298,10 @@ def test_what_javascript_writes_is_read():
         "1e-300",
     ]
     assert _parsed((0.5,), "1.5 -2 Infinity") == (1.5, -2.0, inf)
-    with pytest.raises(Refused, match=r"^raised Error: no$") as caught:
+    with pytest.raises(LoweringFailed, match=r"^raised Error: no$") as caught:
         _parsed((0.5,), "raised Error: no")
     assert caught.value.xs == (0.5,)
-    with pytest.raises(Refused, match=r"^gives undefined 1, not numbers$") as caught:
+    with pytest.raises(LoweringFailed, match=r"^gives undefined 1, not numbers$") as caught:
         _parsed((0.5,), "undefined 1")
     assert caught.value.__suppress_context__
 
@@ -314,7 +314,7 @@ def test_a_program_that_fails_says_the_end_of_what_it_said(monkeypatch, tmp_path
     program.write_text(f"#!/bin/sh\necho {'x' * 300}{'y' * 490}too old >&2\nexit 3\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(Missing, match=r"node failed: ") as caught:
+    with pytest.raises(NotAvailable, match=r"node failed: ") as caught:
         _javascript(line(), [(0.5,)])
     assert str(caught.value).rpartition(": ")[2] == "xxx" + "y" * 490 + "too old"
 

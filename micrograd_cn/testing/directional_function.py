@@ -18,7 +18,7 @@ __tracebackhide__ = True
 FAR = 8.0  # a step by which an output changes, if it depends on what is moved
 
 
-class Line:
+class DirectionalFunction:
     """The outputs, weighted, along a line, as a function of a number: 0.0 at the point, known up to `rounding`.
 
     Args:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .line import Line
+from .directional_function import DirectionalFunction
 from .vectors import Vector, tied
 
 __tracebackhide__ = True
@@ -16,7 +16,7 @@ __tracebackhide__ = True
 CORNERS = 8  # directions that are tried to see a corner: of three equal numbers, half of them show it
 
 
-def is_corner(line: Line) -> bool:
+def is_corner(line: DirectionalFunction) -> bool:
     """Return whether f has a corner where numbers are equal.
 
     Derivatives along directions that move different numbers do not add up there, though along each the function may be
@@ -29,13 +29,13 @@ def is_corner(line: Line) -> bool:
         return False
     several = moved > 1
     for directions in _halves(line) if several else _besides(line, equal):
-        lines = [Line(line.problem, line.u, v, line.x) for v in directions]
+        lines = [DirectionalFunction(line.problem, line.u, v, line.x) for v in directions]
         if _lasting(lines, _departure) or (several and any(_lasting([half], _sides) for half in lines[:2])):
             return True
     return False
 
 
-def _halves(line: Line) -> Iterator[tuple[Vector, Vector, Vector]]:
+def _halves(line: DirectionalFunction) -> Iterator[tuple[Vector, Vector, Vector]]:
     """Yield halves of a direction, and the whole: first what goes up, which is where it goes uphill, and down."""
     random, v = np.random.default_rng(0), line.v
     for k in range(CORNERS):
@@ -43,7 +43,7 @@ def _halves(line: Line) -> Iterator[tuple[Vector, Vector, Vector]]:
         yield first, v - first, v
 
 
-def _besides(line: Line, equal: NDArray[np.bool_]) -> Iterator[tuple[Vector, Vector, Vector]]:
+def _besides(line: DirectionalFunction, equal: NDArray[np.bool_]) -> Iterator[tuple[Vector, Vector, Vector]]:
     """Yield a direction, others that move numbers which are equal to others and stay along it, and their sum."""
     random, v = np.random.default_rng(0), line.v
     for _ in range(CORNERS):
@@ -51,19 +51,21 @@ def _besides(line: Line, equal: NDArray[np.bool_]) -> Iterator[tuple[Vector, Vec
         yield v, other, v + other
 
 
-def _departure(lines: Sequence[Line], h: float) -> list[float]:
+def _departure(lines: Sequence[DirectionalFunction], h: float) -> list[float]:
     """Return the quotients of which the last is the sum of the others along directions that add, where f is smooth."""
     a, b, both = (line(h) / h for line in lines)
     return [a, b, -both]
 
 
-def _sides(lines: Sequence[Line], h: float) -> list[float]:
+def _sides(lines: Sequence[DirectionalFunction], h: float) -> list[float]:
     """Return the quotients on both sides, which cancel where f is smooth."""
     [line] = lines
     return [line(h) / h, line(-h) / h]
 
 
-def _lasting(lines: Sequence[Line], quotients: Callable[[Sequence[Line], float], list[float]]) -> bool:
+def _lasting(
+    lines: Sequence[DirectionalFunction], quotients: Callable[[Sequence[DirectionalFunction], float], list[float]]
+) -> bool:
     """Return whether a sum of quotients is no noise and stays in small steps: where f is smooth it becomes 0."""
     sums = []
     for h in lines[0].problem.steps.first[2:4]:

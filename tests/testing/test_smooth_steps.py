@@ -8,7 +8,7 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Op
 from micrograd_cn.ops.traits import POSITIVE, REAL
-from micrograd_cn.testing.smooth import Node, fits, input_node, is_smooth, smooth_step
+from micrograd_cn.testing.smooth_steps import NudgedValue, fits, input_node, is_smooth, smooth_step
 
 from .rows import grouped
 
@@ -73,7 +73,7 @@ def test_a_node_fits_a_domain_where_twice_its_nudge_stays_inside():
     assert not fits(at(1.0), (0.91, 2.0))
     assert not fits(at(1.0), (0.0, 1.09))
     assert not fits(at(1.0), (1.5, 2.0))
-    one_sided = Node(1.0, [1.0, 1.4], 0.0, 1)
+    one_sided = NudgedValue(1.0, [1.0, 1.4], 0.0, 1)
     assert fits(one_sided, (0.1, 1.9))
     assert not fits(one_sided, (0.3, 1.9)), "it may go as far to the other side"
 

@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .analytic import Gradient, dot
+from .analytic import GradientFunction, dot
 from .causes import ALIKE
-from .compare import Row
+from .compare import Comparison
 from .contract import check_no_stale_state, examine, examine_sum, random_weights
+from .directional_comparison import FEW_CALLS, compare_along, tells
+from .directional_function import DirectionalFunction
 from .libraries import is_tensor
-from .line import Line
-from .lines import FEW_CALLS, compare_along, tells
-from .numerical import Estimate, Spent, quotient
+from .numerical import Estimate, OutOfCalls, quotient
 from .problem import CALLS, FEW, Problem, length
-from .structures import leaves
+from .pytrees import leaves
 from .subject import Subject
 from .vectors import Indices, Vector, blocks, drawn
 
@@ -47,7 +47,7 @@ def subject_rows(
     rtol: float | None,
     atol: float | None,
     seed: int,
-) -> tuple[list[Row], bool]:
+) -> tuple[list[Comparison], bool]:
     """Compare derivatives up to `order` of a function of arrays: each is that of the gradient before, as a function.
 
     It is said, too, whether it is one of a type of few bits.
@@ -62,7 +62,7 @@ def subject_rows(
         for weights in problem.outputs.variables(upstream):
             if is_tensor(weights):  # asks for a gradient if the arguments do, so that all are compared
                 weights.requires_grad_(chosen)
-        df = Gradient(problem.f, problem.arguments, problem.outputs)
+        df = GradientFunction(problem.f, problem.arguments, problem.outputs)
         args, names = (
             (*problem.arguments.model, upstream),
             [*problem.names, "upstream" if level == 2 else f"upstream{level}"],
@@ -74,7 +74,7 @@ def subject_rows(
     return rows, problem.of_few_bits
 
 
-def foreign_rows(problem: Problem, seed: int) -> list[Row]:
+def foreign_rows(problem: Problem, seed: int) -> list[Comparison]:
     """Compare derivatives of a function of numbers and arrays.
 
     Raises:
@@ -86,7 +86,7 @@ def foreign_rows(problem: Problem, seed: int) -> list[Row]:
     problem.left = UNLIMITED if problem.of_few_bits else CALLS - problem.calls - LAST
     n, m = problem.x.size, problem.y.size
     with np.errstate(all="ignore"):  # beside the point there may be a pole, or the end of the domain
-        rows = singly(problem) if n * m <= FEW else Sampled(problem, random, kept and kept[0]).rows()
+        rows = singly(problem) if n * m <= FEW else SampledCheck(problem, random, kept and kept[0]).rows()
         if kept:
             check_no_stale_state(problem, *kept)
             if n * m <= FEW and not problem.of_few_bits and not any(row.agrees is False for row in rows):
@@ -94,7 +94,7 @@ def foreign_rows(problem: Problem, seed: int) -> list[Row]:
     return rows + _masked(problem)
 
 
-def singly(problem: Problem) -> list[Row]:
+def singly(problem: Problem) -> list[Comparison]:
     """Compare every derivative of every output."""
     jobs, arguments = [], []
     for j in np.flatnonzero(problem.live).tolist():
@@ -105,7 +105,7 @@ def singly(problem: Problem) -> list[Row]:
 
             def compare(
                 j: int = j, i: int = i, u: Vector = u, typical: float = typical, whole: float = whole
-            ) -> tuple[Row, Line]:
+            ) -> tuple[Comparison, DirectionalFunction]:
                 return compare_along(problem, problem.title(j, i), u, problem.along(i), typical, whole=whole)
 
             jobs.append(compare)
@@ -114,7 +114,7 @@ def singly(problem: Problem) -> list[Row]:
     return [replace(_at_finite(*one), argument=argument) for one, argument in zip(found, arguments, strict=True)]
 
 
-def _at_finite(row: Row, line: Line) -> Row:
+def _at_finite(row: Comparison, line: DirectionalFunction) -> Comparison:
     """Return a comparison, or that there is none: what is not finite at a number that is not is no mistake."""
     if row.agrees is False and not math.isfinite(row.analytic) and not np.isfinite(line.x[line.some]).all():
         return replace(row, agrees=None, note="not finite at the point: the argument")
@@ -122,14 +122,17 @@ def _at_finite(row: Row, line: Line) -> Row:
 
 
 def in_turn(
-    problem: Problem, jobs: Sequence[Callable[[], tuple[Row, Line]]], others: int = 0, enough: float = math.inf
-) -> list[tuple[Row, Line]]:
+    problem: Problem,
+    jobs: Sequence[Callable[[], tuple[Comparison, DirectionalFunction]]],
+    others: int = 0,
+    enough: float = math.inf,
+) -> list[tuple[Comparison, DirectionalFunction]]:
     """Return the comparisons, until so many are wrong: each has its share of the calls of `f`, `others` have theirs.
 
     What its share did not tell has the rest once more; but those beside a wrong one, of which there are to be `enough`,
     have few.
     """
-    found: list[tuple[Row, Line]] = []
+    found: list[tuple[Comparison, DirectionalFunction]] = []
     kept = problem.left * others / (len(jobs) + others) if jobs else 0.0
     wrong = 0
     for k, job in enumerate(jobs):
@@ -147,17 +150,17 @@ def in_turn(
     return found
 
 
-def _masked(problem: Problem) -> list[Row]:
+def _masked(problem: Problem) -> list[Comparison]:
     """Return a row for outputs that are not finite at the point, of which nothing is compared."""
     if problem.live.all():
         return []
     i = int(np.argmin(problem.live))
     count = int(np.count_nonzero(~problem.live))
     note = f"not finite at the point: {count} of {problem.y.size} outputs"
-    return [Row(f"d{problem.outputs.names(i)}", math.nan, Estimate(math.nan, math.inf), None, note)]
+    return [Comparison(f"d{problem.outputs.names(i)}", math.nan, Estimate(math.nan, math.inf), None, note)]
 
 
-class Sampled:
+class SampledCheck:
     """Random directions and a sample of elements of a problem with many.
 
     Args:
@@ -171,7 +174,7 @@ class Sampled:
         self._random = np.random.default_rng(random)
         self._arrays = [(path, place) for path, place in problem.arguments.paths() if place.stop > place.start]
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[Comparison]:
         """Compare directions, of all arrays and of each, and elements; look for the worst where one disagrees."""
         problem, several = self._problem, len(self._arrays) > 1
         directions = [functools.partial(self._telling, k) for k in range(DIRECTIONS // 2 if several else DIRECTIONS)]
@@ -203,7 +206,7 @@ class Sampled:
         # of an element that noise hides there is its array's direction
         return rows + [row for row, _ in compared if not row.noisy]
 
-    def _of_element(self, i: int, u: Vector, typical: float, whole: float) -> tuple[Row, Line]:
+    def _of_element(self, i: int, u: Vector, typical: float, whole: float) -> tuple[Comparison, DirectionalFunction]:
         """Compare the derivative by an element; where it is wrong, that of an output."""
         problem = self._problem
         row, line = compare_along(problem, self._title(i), u, problem.along(i), typical, whole=whole)
@@ -211,7 +214,7 @@ class Sampled:
             row, line = self._beside((row, line), self._title(i), u, problem.along(i), typical)
         if row.agrees is False and problem.y.size > 1:
             cause = self._cause(i, u, row)
-            with contextlib.suppress(Spent):
+            with contextlib.suppress(OutOfCalls):
                 of_one = self._wrong_output(line)
                 title = problem.title(int(np.argmax(of_one)), i)
                 named, _ = compare_along(problem, title, of_one, problem.along(i), problem.typical(of_one))
@@ -219,13 +222,13 @@ class Sampled:
             row = replace(row, cause=cause)
         return replace(_at_finite(row, line), argument=problem.arguments.path(i)), line
 
-    def _cause(self, i: int, u: Vector, row: Row) -> str:
+    def _cause(self, i: int, u: Vector, row: Comparison) -> str:
         """Return that a matrix is transposed, if the right derivative by an element stands where that would put it."""
         g, at = self._problem.derivative.gradient(self._problem.x, u), self._problem.arguments.transposed(i)
         is_there = g is not None and math.isclose(g[at], row.numeric.slope, rel_tol=ALIKE)
         return "a transposed matrix" if is_there and at != i else ""
 
-    def _telling(self, k: int) -> tuple[Row, Line]:
+    def _telling(self, k: int) -> tuple[Comparison, DirectionalFunction]:
         """Compare along a direction that tells 1 %, if one of three does: another may be steeper, and cross no kink."""
         problem = self._problem
         even = problem.x.size <= EVEN  # of many numbers, what goes up and down at once cancels
@@ -254,7 +257,7 @@ class Sampled:
             groups.append((f"{first} and {len(others)} others" if others else first, mask))
         return groups
 
-    def _of_arrays(self, names: str, mask: Vector, u: Vector, whole: float) -> tuple[Row, Line]:
+    def _of_arrays(self, names: str, mask: Vector, u: Vector, whole: float) -> tuple[Comparison, DirectionalFunction]:
         row, line = self._along(f"direction of {names}", 1.0, mask, u, whole)
         if not tells(self._problem, row):
             row, line = self._along(f"direction of {names}", 0.5, mask, self._weights(), whole)
@@ -268,7 +271,7 @@ class Sampled:
 
     def _along(
         self, title: str, part: float, mask: Vector | None = None, u: Vector | None = None, whole: float = 0.0
-    ) -> tuple[Row, Line]:
+    ) -> tuple[Comparison, DirectionalFunction]:
         """Compare along a direction, of some arrays, uphill in a part of it, by which there is more to be seen."""
         problem = self._problem
         u = self._weights() if u is None else u
@@ -281,7 +284,9 @@ class Sampled:
             return (row, line) if row.agrees and found[0].agrees is None else found
         return row, line
 
-    def _beside(self, found: tuple[Row, Line], title: str, u: Vector, v: Vector, typical: float) -> tuple[Row, Line]:
+    def _beside(
+        self, found: tuple[Comparison, DirectionalFunction], title: str, u: Vector, v: Vector, typical: float
+    ) -> tuple[Comparison, DirectionalFunction]:
         """Compare next to the point, where kinks hide what the derivative is at the point; farther if they still do.
 
         Where no calls are left for that, it is what was `found` at the point.
@@ -290,7 +295,7 @@ class Sampled:
         for away in AWAY:
             steps = self._random.uniform(0.5, 1.0, n) * self._random.choice([-away, away], n)  # no two of them equal
             beside = problem.arguments.stored(problem.x + steps * problem.scale)
-            with contextlib.suppress(Spent):
+            with contextlib.suppress(OutOfCalls):
                 found = compare_along(problem, title, u, v, typical, beside)
             if found[0].agrees is not None:
                 break
@@ -334,7 +339,7 @@ class Sampled:
             found.append(int(self._random.integers(place.start, place.stop)))
         return list(dict.fromkeys(found))
 
-    def _worst(self, line: Line) -> int:
+    def _worst(self, line: DirectionalFunction) -> int:
         """Return the element of a direction that disagrees most, by halving the direction again and again.
 
         If the steepest one disagrees by as much as they do on average, it is that one.
@@ -358,11 +363,11 @@ class Sampled:
     def _mismatch(self, u: Vector, v: Vector) -> float:
         """Return the difference of both derivatives along `v`, from few calls."""
         problem = self._problem
-        line = Line(problem, u, v, problem.x)
+        line = DirectionalFunction(problem, u, v, problem.x)
         numeric = quotient(line, 0.0, problem.steps.first[2])
         return numeric - line.slope if math.isfinite(numeric) else 0.0
 
-    def _wrong_output(self, line: Line) -> Vector:
+    def _wrong_output(self, line: DirectionalFunction) -> Vector:
         """Return 1 for an output whose derivative along a line disagrees: the steepest, or one found by halving."""
         problem, size = self._problem, line.u.size
         h = problem.steps.first[2]

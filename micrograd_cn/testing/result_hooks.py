@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from .compare import Row
+from .compare import Comparison
 
 __tracebackhide__ = True
 
 
 @dataclass(frozen=True)
-class Found:
+class CheckResult:
     """What one check has found of one argument.
 
     Attributes:
@@ -29,11 +29,11 @@ class Found:
     error: float
 
 
-_watchers: ContextVar[tuple[Callable[[Found], None], ...]] = ContextVar("watchers", default=())
+_watchers: ContextVar[tuple[Callable[[CheckResult], None], ...]] = ContextVar("watchers", default=())
 
 
 @contextmanager
-def watching(watcher: Callable[[Found], None]) -> Iterator[None]:
+def watching(watcher: Callable[[CheckResult], None]) -> Iterator[None]:
     """Tell `watcher` what the checks inside find.
 
     >>> from micrograd_cn.testing import gradcheck
@@ -50,7 +50,7 @@ def watching(watcher: Callable[[Found], None]) -> Iterator[None]:
         _watchers.reset(token)
 
 
-def tell(function: str, rows: Sequence[Row]) -> None:
+def tell(function: str, rows: Sequence[Comparison]) -> None:
     """Tell who watches what has been found of a function, argument by argument."""
     watchers = _watchers.get()
     if not watchers:
@@ -60,7 +60,7 @@ def tell(function: str, rows: Sequence[Row]) -> None:
         of_it = [row for row in named if row.argument == argument]
         verdicts = {row.agrees for row in of_it}
         verdict = "wrong" if False in verdicts else "right" if True in verdicts else "not compared"
-        found = Found(function, argument, verdict, max(map(_error, of_it)))
+        found = CheckResult(function, argument, verdict, max(map(_error, of_it)))
         for watcher in watchers:
             watcher(found)
 
@@ -68,10 +68,10 @@ def tell(function: str, rows: Sequence[Row]) -> None:
 def fail(function: str) -> None:
     """Tell who watches that the backward pass of a function is wrong in another way than by its numbers."""
     for watcher in _watchers.get():
-        watcher(Found(function, "", "wrong", float("inf")))
+        watcher(CheckResult(function, "", "wrong", float("inf")))
 
 
-def _error(row: Row) -> float:
+def _error(row: Comparison) -> float:
     """Return how far a derivative is off, relatively, nothing where it could not be compared."""
     slope = row.numeric.slope
     size, off = max(abs(slope), abs(row.analytic)), abs(row.analytic - slope)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from ..ops.operation import Op
 from ..ops.traits import Interval
-from .reals import MARGIN
+from .float_strategies import MARGIN
 
-__all__ = ["Node", "fits", "input_node", "is_smooth", "smooth_step"]
+__all__ = ["NudgedValue", "fits", "input_node", "is_smooth", "smooth_step"]
 
 TELLING = 3e7  # so many times more than rounding does, each input changes a result
 QUIET = 5e-12  # unless rounding does less than this to the slope
@@ -23,21 +23,21 @@ FAR = 1e12  # beyond, neighbouring floats are too far apart for small steps
 
 
 @dataclass(eq=False)
-class Node:
+class NudgedValue:
     """An input or a step's result at the point, and at points beside it: two an input, which is nudged both ways."""
 
     here: float
     beside: list[float]  # those of later inputs, which it does not depend on, are left out
     noise: float  # how far rounding may carry it
     inputs: int  # which inputs it is made of: bit j for the j-th
-    step: tuple[Op, list[Node | float]] | None = None
+    step: tuple[Op, list[NudgedValue | float]] | None = None
 
     def at(self, k: int) -> float:
         """Return its number at the k-th point beside."""
         return self.beside[k] if k < len(self.beside) else self.here
 
 
-def fits(node: Node, domain: Interval) -> bool:
+def fits(node: NudgedValue, domain: Interval) -> bool:
     """Return whether it lies in the open interval, even where an input is nudged twice as far.
 
     >>> fits(input_node(1.0, 0, (0.0, math.inf), False), (0.0, 1.09))
@@ -48,7 +48,7 @@ def fits(node: Node, domain: Interval) -> bool:
     return low + moved < node.here < high - moved
 
 
-def input_node(x: float, place: int, domain: Interval, kinked: bool) -> Node:
+def input_node(x: float, place: int, domain: Interval, kinked: bool) -> NudgedValue:
     """Return an input, to be nudged a little: relative to its distance from ends of the domain, and kinks at 0.
 
     >>> input_node(0.5, 0, (-math.inf, math.inf), True).beside
@@ -57,7 +57,7 @@ def input_node(x: float, place: int, domain: Interval, kinked: bool) -> Node:
     size = math.fabs(x)
     nudge = MARGIN * (size if size > FAR or (kinked and 0.0 < size < 1.0) else 1.0)
     nudge = min(nudge, *[0.25 * math.fabs(x - end) for end in domain])
-    return Node(x, [*[x] * 2 * place, x - nudge, x + nudge], 0.0, 1 << place)
+    return NudgedValue(x, [*[x] * 2 * place, x - nudge, x + nudge], 0.0, 1 << place)
 
 
 def is_smooth(op: Op, xs: Sequence[float]) -> bool:
@@ -75,7 +75,7 @@ def is_smooth(op: Op, xs: Sequence[float]) -> bool:
     return unmoved or (math.fabs(here) >= MARGIN and all(there * here > 0.0 for there in around))
 
 
-def smooth_step(op: Op, operands: list[Node | float], inputs: list[Node]) -> Node | None:
+def smooth_step(op: Op, operands: list[NudgedValue | float], inputs: list[NudgedValue]) -> NudgedValue | None:
     """Return the operation's result; None if it is not smooth here, or rounding hides how it depends on an input.
 
     The row's partials have no say, since they may be wrong, which is what a check of gradients is to find.
@@ -85,12 +85,12 @@ def smooth_step(op: Op, operands: list[Node | float], inputs: list[Node]) -> Nod
     >>> smooth_step(relu, [x], [x, y]), smooth_step(sin, [y], [x, y])
     (None, None)
     """
-    moving = {i: x for i, x in enumerate(operands) if isinstance(x, Node)}
+    moving = {i: x for i, x in enumerate(operands) if isinstance(x, NudgedValue)}
     if not moving:
         return None
-    xs = [x.here if isinstance(x, Node) else x for x in operands]
+    xs = [x.here if isinstance(x, NudgedValue) else x for x in operands]
     columns = max(len(x.beside) for x in moving.values())
-    near = [[x.at(k) if isinstance(x, Node) else x for x in operands] for k in range(columns)]
+    near = [[x.at(k) if isinstance(x, NudgedValue) else x for x in operands] for k in range(columns)]
     errors = {i: max(x.noise, 2.0 * math.ulp(x.here)) for i, x in moving.items()}
     if op.smoothness.kink:
         here = op.smoothness.kink(*xs)
@@ -119,7 +119,7 @@ def smooth_step(op: Op, operands: list[Node | float], inputs: list[Node]) -> Nod
             furthest = max(x.beside, key=lambda z: math.fabs(z - xs[i]))
             if furthest != x.here and math.fabs(_forward(op, xs, i, furthest) - y) < TELLING * noise:
                 return None
-    return Node(y, beside, noise, above, (op, operands))
+    return NudgedValue(y, beside, noise, above, (op, operands))
 
 
 def _forward(op: Op, xs: list[float], i: int, x: float) -> float:

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .compare import Row, hidden
-from .line import Line
+from .compare import Comparison, hidden
+from .directional_function import DirectionalFunction
 from .numerical import Estimate, taylor_order
 from .problem import length
-from .tolerance import ForArrays
+from .tolerance import ArrayTolerance
 from .vectors import Vector
 
 __tracebackhide__ = True
@@ -21,7 +21,7 @@ POINTS = 17  # of an interval
 SMALLER, LARGER = {1.0: 0.5, 0.5: 0.25}, {1.0: 2.0}  # intervals after one where the curve hides all, or the noise
 
 
-class Mean(NamedTuple):
+class IntervalMean(NamedTuple):
     """The mean of a derivative over an interval.
 
     Attributes:
@@ -39,7 +39,7 @@ class Mean(NamedTuple):
     bias: float
 
 
-def mean_over(line: Line, h: float) -> Mean | None:
+def mean_over(line: DirectionalFunction, h: float) -> IntervalMean | None:
     """Return the mean of the derivative that is checked over an interval, and by how much it is off.
 
     The outputs' change, less the integral of the derivative that is checked, is a constant and noise. A line
@@ -54,13 +54,13 @@ def mean_over(line: Line, h: float) -> Mean | None:
     scatter = rest - off * ts
     spread = max(length(scatter - np.mean(scatter)) / math.sqrt(POINTS - 2), 0.6 * line.rounding)
     noise = 4.0 * spread / math.sqrt(float(ts @ ts))
-    return Mean(float(integral[-1]) / (2.0 * h), off, spread, noise, error / (2.0 * h))
+    return IntervalMean(float(integral[-1]) / (2.0 * h), off, spread, noise, error / (2.0 * h))
 
 
-def over_an_interval(line: Line, title: str, tolerance: ForArrays) -> Row | None:
+def over_an_interval(line: DirectionalFunction, title: str, tolerance: ArrayTolerance) -> Comparison | None:
     """Compare mean derivatives over an interval, which rounding hides less than those at a point."""
     tolerance = replace(tolerance, error=0.5 * tolerance.error)  # of a mean, and its noise is seen
-    best: Row | None = None
+    best: Comparison | None = None
     following: float | None = 1.0
     while following:
         h = following
@@ -75,14 +75,14 @@ def over_an_interval(line: Line, title: str, tolerance: ForArrays) -> Row | None
         agrees = math.fabs(off) <= allowed
         if tolerance.known(e, off if agrees else 0.0) or sure:
             order = math.nan if agrees else taylor_order(line, 0.0, line.slope, over.spread)
-            return Row(title, mean, e, agrees, f"means over steps of {h:g} to both sides", order=order)
+            return Comparison(title, mean, e, agrees, f"means over steps of {h:g} to both sides", order=order)
         if best is None or e.error < best.numeric.error:
-            best = Row(title, mean, e, None, hidden(over.spread), noisy=True)
+            best = Comparison(title, mean, e, None, hidden(over.spread), noisy=True)
         following = SMALLER.get(h) if noise < bias else LARGER.get(h)
     return best
 
 
-def integrated(line: Line, ts: Vector) -> tuple[Vector, Vector, float]:
+def integrated(line: DirectionalFunction, ts: Vector) -> tuple[Vector, Vector, float]:
     """Return the outputs' changes at `ts`, integrals of the derivative up to there, and the last one's error.
 
     It is the trapezoidal rule, between the points as the arguments' types hold them. Second differences of the

@@ -9,14 +9,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from . import half
-from .compare import Question, Row, compare, hidden
-from .corners import is_corner
-from .intervals import mean_over, over_an_interval
-from .line import Line
-from .numerical import Estimate, Spent, glance, noise, quotient
+from . import half_precision
+from .compare import Claim, Comparison, compare, hidden
+from .directional_function import DirectionalFunction
+from .interval_means import mean_over, over_an_interval
+from .numerical import Estimate, OutOfCalls, glance, noise, quotient
 from .problem import Problem, power_of_2
-from .tolerance import ForArrays
+from .tied_kinks import is_corner
+from .tolerance import ArrayTolerance
 from .vectors import Vector
 
 __tracebackhide__ = True
@@ -34,7 +34,7 @@ NEGLIGIBLE = 1e-4  # of the whole gradient: rounding that hides less of it hides
 
 def compare_along(
     problem: Problem, title: str, u: Vector, v: Vector, typical: float, x: Vector | None = None, whole: float = 0.0
-) -> tuple[Row, Line]:
+) -> tuple[Comparison, DirectionalFunction]:
     """Compare the derivative of the outputs weighted by `u` along `v`.
 
     Unless it agrees, it is tried again with steps of about 1, since there may be nothing of a small number left in the
@@ -71,7 +71,7 @@ def compare_along(
     if first.agrees is False and math.isfinite(first.analytic):
         try:
             note = _excuse(problem, first, line, title, u, of_first)
-        except Spent:
+        except OutOfCalls:
             note = FEW_CALLS
         if note:
             first = replace(first, agrees=None, note=note, noisy=not note.startswith("kink"))
@@ -80,21 +80,21 @@ def compare_along(
     return first, line
 
 
-def _is_plain(row: Row) -> bool:
+def _is_plain(row: Comparison) -> bool:
     """Return whether what is wrong is far more than the numerical derivative's error: larger steps see less of it."""
     off = math.fabs(row.analytic - row.numeric.slope)
     return row.numeric.slope != 0.0 and math.isfinite(off) and off > PLAIN * row.numeric.error
 
 
-def tells(problem: Problem, row: Row) -> bool:
+def tells(problem: Problem, row: Comparison) -> bool:
     """Return whether a comparison would have told 1 % of the derivative itself: in a type of many bits all do."""
-    return half.tells(row) if problem.of_few_bits else row.agrees is not None
+    return half_precision.tells(row) if problem.of_few_bits else row.agrees is not None
 
 
-def _excuse(problem: Problem, row: Row, line: Line, title: str, u: Vector, typical: float) -> str:
+def _excuse(problem: Problem, row: Comparison, line: DirectionalFunction, title: str, u: Vector, typical: float) -> str:
     """Return why what seems wrong may be right: rounding, or a kink in several arguments at once; else ""."""
     if problem.of_few_bits:
-        return half.excuse(problem, row, line, lambda x: _compare(problem, title, u, line.v, typical, x)[0])
+        return half_precision.excuse(problem, row, line, lambda x: _compare(problem, title, u, line.v, typical, x)[0])
     off = math.fabs(row.analytic - row.numeric.slope)
     if row.numeric.slope == 0.0 and (rounding := _rounding_elsewhere(line, off)):
         return hidden(rounding)
@@ -105,7 +105,7 @@ def _excuse(problem: Problem, row: Row, line: Line, title: str, u: Vector, typic
     return "kink: not differentiable, as where numbers that are sorted are equal" if is_corner(line) else ""
 
 
-def _rounding_elsewhere(line: Line, off: float) -> float:
+def _rounding_elsewhere(line: DirectionalFunction, off: float) -> float:
     """Return how far the outputs are rounded where all numbers are moved, if that hides what is off; else 0.0.
 
     Where one number is moved, they may stay by chance, as what log(exp(x)) - x is rounded to. In steps on both sides
@@ -113,14 +113,14 @@ def _rounding_elsewhere(line: Line, off: float) -> float:
     """
     problem, small = line.problem, 2.0 ** -line.problem.noise_steps[1]
     v = problem.scale * np.random.default_rng(0).uniform(0.5, 1.0, problem.x.size)
-    along = Line(problem, line.u, v, line.x)
+    along = DirectionalFunction(problem, line.u, v, line.x)
     near = along(small) + along(-small)
     left = [along(k * small) + along(-k * small) - k * near for k in (3.0, 5.0)]
     rounding = max(map(math.fabs, left)) / math.fabs(line.factor)
     return rounding if SHOWN * rounding >= problem.steps.first[0] * off else 0.0
 
 
-def _is_stair(line: Line, analytic: float, off: float) -> bool:
+def _is_stair(line: DirectionalFunction, analytic: float, off: float) -> bool:
     """Return whether the derivative is about its means over steps that pass many treads, and these are hardly off."""
     means = [mean_over(line, h) for h in (0.25, 2.0**-4, 2.0**-6)]
     return any(
@@ -131,15 +131,17 @@ def _is_stair(line: Line, analytic: float, off: float) -> bool:
     )
 
 
-def _compare(problem: Problem, title: str, u: Vector, v: Vector, typical: float, x: Vector | None) -> tuple[Row, Line]:
-    line = Line(problem, u, v, problem.x if x is None else x, single=True)
+def _compare(
+    problem: Problem, title: str, u: Vector, v: Vector, typical: float, x: Vector | None
+) -> tuple[Comparison, DirectionalFunction]:
+    line = DirectionalFunction(problem, u, v, problem.x if x is None else x, single=True)
     try:
         return _told(problem, title, line, typical / math.fabs(line.factor)), line
-    except Spent:
-        return Row(title, line.slope, Estimate(math.nan, math.inf), None, FEW_CALLS, True), line
+    except OutOfCalls:
+        return Comparison(title, line.slope, Estimate(math.nan, math.inf), None, FEW_CALLS, True), line
 
 
-def _told(problem: Problem, title: str, line: Line, typical: float) -> Row:
+def _told(problem: Problem, title: str, line: DirectionalFunction, typical: float) -> Comparison:
     """Compare the derivative along a line."""
     few = problem.of_few_bits
     if few:
@@ -148,7 +150,7 @@ def _told(problem: Problem, title: str, line: Line, typical: float) -> Row:
     change = max(math.fabs(line(first)), math.fabs(line(-first)))
     near = max(math.fabs(line(last)), math.fabs(line(-last))) if few else change
     if not few and not math.isfinite(change) and _is_far(line):
-        return Row(title, line.slope, Estimate(math.nan, math.inf), None, "outside the domain, so far away")
+        return Comparison(title, line.slope, Estimate(math.nan, math.inf), None, "outside the domain, so far away")
     moved = change / first if math.isfinite(change) else 0.0
     if moved:  # a wrong gradient says nothing of what is typical; at a stationary point, no gradient does
         typical = max(min(typical, 1e4 * moved), math.sqrt(problem.eps) * min(moved, near / last))
@@ -157,9 +159,9 @@ def _told(problem: Problem, title: str, line: Line, typical: float) -> Row:
     if not few and _is_hidden(line, first, change):  # before the costly ways to tell a little more
         error = 4.0 * line.rounding / first
         estimate = Estimate(_central(line, first), error, error)
-        return Row(title, line.slope, estimate, None, hidden(line.rounding), True)
+        return Comparison(title, line.slope, estimate, None, hidden(line.rounding), True)
     rounded = line.slope_rounding
-    tolerance = ForArrays(problem.rtol, problem.atol, typical, rounded, OWN * moved or math.inf)
+    tolerance = ArrayTolerance(problem.rtol, problem.atol, typical, rounded, OWN * moved or math.inf)
     over = over_an_interval(line, title, tolerance) if few else None
     if over is not None and (over.agrees is not None or over.numeric.noise > 0.5 * over.numeric.error):
         return over
@@ -170,9 +172,9 @@ def _told(problem: Problem, title: str, line: Line, typical: float) -> Row:
     steps = problem.steps._replace(small=1e-2 * problem.rtol * tolerance.typical)
     doubtful = not few and problem.bits < MANY_BITS
 
-    def at_the_point(rounding: float, tolerance: ForArrays) -> Row:
+    def at_the_point(rounding: float, tolerance: ArrayTolerance) -> Comparison:
         satisfied = functools.partial(tolerance.satisfied, line.slope)
-        question = Question(title, line.slope, line, 0.0, 0.0, rounding, tolerance, steps, doubtful, satisfied)
+        question = Claim(title, line.slope, line, 0.0, 0.0, rounding, tolerance, steps, doubtful, satisfied)
         if question.looks_wrong:
             off = math.fabs(question.analytic - question.central.slope)
             coarse = math.nan if few else line.coarse
@@ -180,7 +182,7 @@ def _told(problem: Problem, title: str, line: Line, typical: float) -> Row:
                 problem.suspect(sure=not math.isfinite(line.slope))
                 coarse = math.nan if few else line.coarse_nearby()
             if off <= coarse:
-                return Row(title, line.slope, question.central, None, hidden(coarse), noisy=True)
+                return Comparison(title, line.slope, question.central, None, hidden(coarse), noisy=True)
             question = replace(question)
         row = compare(question)
         off = row.analytic - row.numeric.slope
@@ -207,17 +209,17 @@ def _told(problem: Problem, title: str, line: Line, typical: float) -> Row:
     return row
 
 
-def _is_far(line: Line) -> bool:
+def _is_far(line: DirectionalFunction) -> bool:
     """Return whether some numbers are moved by many times their own size, so that smaller steps are to be tried."""
     here, steps = np.abs(line.x), np.abs(line.v)
     return bool(np.any((here != 0.0) & (steps > 4.0 * here)))
 
 
-def _central(line: Line, h: float) -> float:
+def _central(line: DirectionalFunction, h: float) -> float:
     return quotient(line, 0.0, h)
 
 
-def _is_hidden(line: Line, first: float, change: float) -> bool:
+def _is_hidden(line: DirectionalFunction, first: float, change: float) -> bool:
     """Return whether even the largest step moves the outputs too little to tell 1 %, and shows no mistake beyond."""
     if not max(change, first * math.fabs(line.slope)) < HIDDEN * line.rounding:
         return False
@@ -227,19 +229,21 @@ def _is_hidden(line: Line, first: float, change: float) -> bool:
     )
 
 
-def _unmoved(title: str, line: Line) -> Row:
+def _unmoved(title: str, line: DirectionalFunction) -> Comparison:
     """Return what is said where the outputs do not change, and should not: they must not far away, either."""
     moves = line.moves_far_away()
     estimate = Estimate(0.0, 0.0)
-    return Row(title, 0.0, estimate, None if moves else True, hidden(line.rounding) if moves else "", noisy=moves)
+    return Comparison(
+        title, 0.0, estimate, None if moves else True, hidden(line.rounding) if moves else "", noisy=moves
+    )
 
 
-def _at_a_glance(line: Line, title: str, tolerance: ForArrays, typical: float) -> Row | None:
+def _at_a_glance(line: DirectionalFunction, title: str, tolerance: ArrayTolerance, typical: float) -> Comparison | None:
     """Return what few quotients tell: that a derivative is right, or wrong beyond doubt; None if they tell neither."""
     steps = line.problem.steps
     e = glance(line, 0.0, steps.first[0], steps.first[2], line.rounding)
     if tolerance.satisfied(line.slope, e):
-        return Row(title, line.slope, e, True)
+        return Comparison(title, line.slope, e, True)
     off = math.fabs(line.slope - e.slope)
     noisy = replace(tolerance, error=max(tolerance.error, _most_noise(line, line.rounding, typical)))
     if not math.isfinite(off) or off <= max(noisy.allowed(line.slope, e), line.coarse):
@@ -251,10 +255,10 @@ def _at_a_glance(line: Line, title: str, tolerance: ForArrays, typical: float) -
     line.problem.suspect(sure=telling)
     if not telling and off <= line.coarse_nearby():
         return None
-    return Row(title, line.slope, e, False, order=_order(line, *small))
+    return Comparison(title, line.slope, e, False, order=_order(line, *small))
 
 
-def _stands_out(line: Line, slope: float, off: float, steps: Sequence[float]) -> bool:
+def _stands_out(line: DirectionalFunction, slope: float, off: float, steps: Sequence[float]) -> bool:
     """Return whether a derivative is off by far more than the quotients on both sides, with small steps, scatter.
 
     Noise that hid it would carry these by thousands of times what is off; at a kink, or beside a feature as small as
@@ -266,13 +270,13 @@ def _stands_out(line: Line, slope: float, off: float, steps: Sequence[float]) ->
     return slope != 0.0 or not line.moves_far_away()
 
 
-def _order(line: Line, larger: float, smaller: float) -> float:
+def _order(line: DirectionalFunction, larger: float, smaller: float) -> float:
     """Return the Taylor remainder's order between two small steps."""
     left = [math.hypot(*(line(t) - t * line.slope for t in (h, -h))) for h in (larger, smaller)]
     return math.log(left[0] / left[1]) / math.log(larger / smaller)
 
 
-def _most_noise(line: Line, rounding: float, typical: float) -> float:
+def _most_noise(line: DirectionalFunction, rounding: float, typical: float) -> float:
     """Return how far the analytic derivative may be rounded: as far as the function's own noise explains."""
     problem = line.problem
     largest = float(np.max(np.abs(problem.y))) * float(np.max(np.abs(line.u))) / math.fabs(line.factor)

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from micrograd_cn.testing import GradientMismatch, directions, gradcheck
-from micrograd_cn.testing.compare import Row
-from micrograd_cn.testing.directions import Sampled, _steps, foreign_rows, in_turn, singly
-from micrograd_cn.testing.line import Line
-from micrograd_cn.testing.lines import FEW_CALLS, compare_along
+from micrograd_cn.testing import GradientMismatch, array_check, gradcheck
+from micrograd_cn.testing.array_check import SampledCheck, _steps, foreign_rows, in_turn, singly
+from micrograd_cn.testing.compare import Comparison
+from micrograd_cn.testing.directional_comparison import FEW_CALLS, compare_along
+from micrograd_cn.testing.directional_function import DirectionalFunction
 from micrograd_cn.testing.numerical import Estimate
 from micrograd_cn.testing.problem import Problem, unit
 
@@ -64,7 +64,7 @@ def test_every_comparison_has_its_share_of_the_calls_and_what_that_did_not_tell_
             return compare()
 
     def row(note):
-        return lambda: (Row("it", 0.0, Estimate(0.0, 0.0), None if note else True, note), None)
+        return lambda: (Comparison("it", 0.0, Estimate(0.0, 0.0), None if note else True, note), None)
 
     problem = Shares()
     notes = [row.note for row, _ in in_turn(problem, [row(FEW_CALLS), row(""), row(FEW_CALLS)], others=6)]
@@ -80,7 +80,7 @@ def test_what_the_rest_of_the_calls_tells_takes_the_place_of_what_a_share_did_no
             return compare()
 
     def job(*found):
-        rows = iter([(Row("it", 0.0, Estimate(0.0, 0.0), agrees, note), None) for agrees, note in found])
+        rows = iter([(Comparison("it", 0.0, Estimate(0.0, 0.0), agrees, note), None) for agrees, note in found])
         return lambda: next(rows)
 
     hidden = "too noisy to tell: values are rounded by 1"
@@ -96,7 +96,7 @@ def test_what_the_rest_of_the_calls_tells_takes_the_place_of_what_a_share_did_no
 @pytest.mark.parametrize(("kind", "limited"), [("float64", True), ("float32", True), ("float16", False)])
 def test_eight_of_the_calls_are_kept_for_the_end_and_in_few_bits_there_is_no_end_of_them(monkeypatch, kind, limited):
     found = []
-    monkeypatch.setattr(directions, "singly", lambda problem: found.append((problem.left, problem.calls)) or [])
+    monkeypatch.setattr(array_check, "singly", lambda problem: found.append((problem.left, problem.calls)) or [])
     rows_of(lambda x: 2.0 * x, np.ones(2, kind), lambda x, g: 2.0 * g)
     [(left, calls)] = found
     assert left == 300 - calls - 8 if limited else left > 1e6
@@ -120,7 +120,7 @@ def test_of_each_output_alone_it_is_known_what_is_typical(monkeypatch):
         found.append(typical)
         return compare_along(problem, title, u, v, typical)
 
-    monkeypatch.setattr(directions, "compare_along", compare)
+    monkeypatch.setattr(array_check, "compare_along", compare)
     singly(problem_of(lambda x: np.array([3.0, 5.0]) * x, np.array([1.0, 8.0]), lambda x, g: np.array([3.0, 5.0]) * g))
     assert found == pytest.approx([12.0 / math.sqrt(2.0)] * 2 + [40.0 / math.sqrt(2.0)] * 2)
 
@@ -158,8 +158,8 @@ def test_directions_arrays_and_elements_share_the_calls(monkeypatch, sizes, turn
         found.append((len(jobs), others, enough))
         return in_turn(problem, jobs, others, enough)
 
-    monkeypatch.setattr(directions, "in_turn", noted)
-    rows = Sampled(several(*sizes), 0).rows()
+    monkeypatch.setattr(array_check, "in_turn", noted)
+    rows = SampledCheck(several(*sizes), 0).rows()
     assert found == turns
     assert all(row.agrees for row in rows)
     assert {row.argument for row in rows if row.title.startswith("direction ") and " of " not in row.title} == {
@@ -171,7 +171,7 @@ def test_of_more_than_twelve_arrays_those_of_like_gradients_share_a_direction():
     scale = np.array([9.0, 1.0, 8.0, 2.0, 7.0, 3.0, 6.0, 4.0, 5.0, 10.0, 11.0, 12.0, 13.0])
 
     def names(count, g):
-        return [name for name, _ in Sampled(several(*[1] * count), 0)._groups(g)]
+        return [name for name, _ in SampledCheck(several(*[1] * count), 0)._groups(g)]
 
     assert names(12, scale[:12]) == [f"x{i}" for i in range(12)]
     assert names(12, None) == [f"x{i}" for i in range(12)]
@@ -188,10 +188,10 @@ def test_of_more_than_twelve_arrays_those_of_like_gradients_share_a_direction():
     ]
     assert names(13, None)[:2] == ["x0 and 1 others", "x2"]
     large = problem_of(lambda *xs: sum(xs), (1024.0, *[1.0] * 12), lambda *args: args[-1:] * 13)
-    groups = Sampled(large, 0)._groups(np.ones(13))
+    groups = SampledCheck(large, 0)._groups(np.ones(13))
     assert groups[-1][0] == "x0", "the steepest by its own steps"
     assert groups[0][1].tolist() == [0.0, 1.0, 1.0] + [0.0] * 10
-    threes = Sampled(several(*[2] * 26), 0)._groups(np.repeat(np.arange(26.0, 0.0, -1.0), 2))
+    threes = SampledCheck(several(*[2] * 26), 0)._groups(np.repeat(np.arange(26.0, 0.0, -1.0), 2))
     assert threes[0][0] == "x23 and 2 others"
     assert threes[0][1].tolist() == [0.0] * 46 + [1.0] * 6
 
@@ -203,9 +203,9 @@ def test_the_size_of_the_whole_gradient_is_known_to_those_of_its_parts(monkeypat
         found.append((title.split("[")[0], whole))
         return compare_along(problem, title, u, v, typical, x, whole)
 
-    monkeypatch.setattr(directions, "compare_along", compare)
+    monkeypatch.setattr(array_check, "compare_along", compare)
     x = (4.0 * np.ones(9), np.ones(16))
-    Sampled(
+    SampledCheck(
         problem_of(lambda x, y: 2.0 * x.sum() + y.sum(), x, lambda x, y, g: (2.0 * g + 0.0 * x, g + 0.0 * y)), 0
     ).rows()
     length = math.sqrt(9 * 8.0**2 + 16)
@@ -215,14 +215,14 @@ def test_the_size_of_the_whole_gradient_is_known_to_those_of_its_parts(monkeypat
         **dict.fromkeys(["direction of x0", "direction of x1", "df/dx0", "df/dx1"], length),
     }
     found.clear()
-    rows = Sampled(problem_of(lambda x, y: x + y, (np.ones(9),) * 2, jvp=lambda x, y, t: t[0] + t[1]), 0).rows()
+    rows = SampledCheck(problem_of(lambda x, y: x + y, (np.ones(9),) * 2, jvp=lambda x, y, t: t[0] + t[1]), 0).rows()
     assert all(row.agrees for row in rows)
     assert {whole for _, whole in found} == {0.0}
 
 
 def test_the_worst_elements_of_three_wrong_arrays_are_looked_for(monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    sampled = Sampled(several(*[9] * 5, factor=lambda i: -2.0), 0)
+    sampled = SampledCheck(several(*[9] * 5, factor=lambda i: -2.0), 0)
     elements, places = sampled._elements, []
     sampled._elements = lambda g, among: places.append(among.tolist()) or elements(g, among)
     rows = sampled.rows()
@@ -237,7 +237,7 @@ def test_the_worst_elements_of_three_wrong_arrays_are_looked_for(monkeypatch, ca
 def test_the_steepest_element_is_one_of_what_is_wrong_by_its_own_steps():
     x = np.ones(60)
     x[[11, 42]] = 4096.0, 1024.0
-    sampled = Sampled(problem_of(lambda x, y: x.sum() + y.sum(), (x[:30], x[30:]), lambda x, y, g: (g, g)), 0)
+    sampled = SampledCheck(problem_of(lambda x, y: x.sum() + y.sum(), (x[:30], x[30:]), lambda x, y, g: (g, g)), 0)
     g = np.where(np.arange(60) == 50, -3.0, 1.0)
     assert sampled._elements(g, np.ones(60, bool))[0] == 11
     among = np.arange(60) >= 30
@@ -250,18 +250,18 @@ def test_the_steepest_element_is_one_of_what_is_wrong_by_its_own_steps():
     assert sampled._elements(np.where(np.arange(60) == 33, -99.0, g), among)[:2] == [42, 33]
     both = sampled._elements(None, np.ones(60, bool))
     assert {i < 30 for i in both} == {True, False}
-    assert sorted(Sampled(several(30, 3, 9), 0)._elements(None, np.arange(42) == 31)) == [30, 31, 32]
+    assert sorted(SampledCheck(several(30, 3, 9), 0)._elements(None, np.arange(42) == 31)) == [30, 31, 32]
 
 
 def test_elements_that_noise_hides_are_left_to_the_direction_of_their_array():
-    sampled = Sampled(several(40), 0)
+    sampled = SampledCheck(several(40), 0)
     compare, titles_of = sampled._of_element, []
 
     def hidden(i, *rest):
         row, line = compare(i, *rest)
         titles_of.append(row.title)
         noisy = len(titles_of) % 2 == 0
-        return Row(row.title, row.analytic, row.numeric, None if noisy else True, noisy=noisy), line
+        return Comparison(row.title, row.analytic, row.numeric, None if noisy else True, noisy=noisy), line
 
     sampled._of_element = hidden
     assert titles(sampled.rows())[4:] == titles_of[::2]
@@ -270,9 +270,9 @@ def test_elements_that_noise_hides_are_left_to_the_direction_of_their_array():
 def test_where_no_single_output_is_wrong_it_is_told_of_all(monkeypatch):
     def compare(problem, title, *rest, **how):
         row, line = compare_along(problem, title, *rest, **how)
-        return (Row(title, row.analytic, row.numeric, True) if title.startswith("df[") else row), line
+        return (Comparison(title, row.analytic, row.numeric, True) if title.startswith("df[") else row), line
 
-    monkeypatch.setattr(directions, "compare_along", compare)
+    monkeypatch.setattr(array_check, "compare_along", compare)
     wrong = [row for row in rows_of(np.sin, draw(30), lambda x, g: 1.5 * g * np.cos(x)) if row.agrees is False]
     assert len([row for row in wrong if row.title.startswith("d(w*f)/dx0[")]) == 3
     assert {row.argument for row in wrong} == {"x0"}
@@ -292,8 +292,8 @@ def test_a_matrix_that_is_transposed_is_told_from_other_mistakes():
     assert causes(lambda x, g: 1.5 * g * w) == {""}
     assert causes_of_many(lambda x, g: 1.5 * g * w) == {""}
     assert causes_of_many(lambda x, g: (g * w).T) == {"a transposed matrix"}
-    sampled = Sampled(problem_of(lambda x: x.sum(), draw(20, 20), lambda x, g: g * np.ones((20, 20))), 0)
-    row = Row("it", 1.0, Estimate(1.0, 0.0), False)
+    sampled = SampledCheck(problem_of(lambda x: x.sum(), draw(20, 20), lambda x, g: g * np.ones((20, 20))), 0)
+    row = Comparison("it", 1.0, Estimate(1.0, 0.0), False)
     assert [sampled._cause(i, np.ones(1), row) for i in (273, 274)] == ["", "a transposed matrix"], (
         "on the diagonal not"
     )
@@ -317,10 +317,10 @@ def test_elements_of_every_array_are_compared():
     problem = problem_of(
         lambda x, e, w, b: x.sum() + w.sum() + b, x, lambda *args: [np.ones_like(v) for v in args[:-1]]
     )
-    rows = titles(Sampled(problem, 0).rows())
+    rows = titles(SampledCheck(problem, 0).rows())
     assert rows[:5] == ["direction 1", "direction 2", *(f"direction of x{i}" for i in (0, 2, 3))]
     assert {title.split("[")[0] for title in rows[5:]} == {"df/dx0", "df/dx2", "df/dx3"}
-    assert [path for path, _ in Sampled(several(300, 0), 0)._arrays] == ["x0"]
+    assert [path for path, _ in SampledCheck(several(300, 0), 0)._arrays] == ["x0"]
 
 
 def test_no_more_elements_are_looked_for_than_there_are():
@@ -332,7 +332,7 @@ def test_elements_that_are_not_finite_come_first_and_two_of_them_are_enough():
     def vjp(x, g):
         return g * np.where(np.isin(np.arange(100), (20, 40, 60)), np.nan, np.where(np.arange(100) == 70, 9.0, 1.0))
 
-    sampled = Sampled(problem_of(lambda x: x.sum(), np.ones(100), vjp), 0)
+    sampled = SampledCheck(problem_of(lambda x: x.sum(), np.ones(100), vjp), 0)
     g = vjp(np.ones(100), 1.0)
     everywhere = np.ones(100, bool)
     elements = sampled._elements(g, everywhere)
@@ -348,7 +348,7 @@ def test_where_an_array_is_wrong_its_elements_are_looked_at_and_no_others():
 
     x, y = draw(30), draw(30)
     problem = Problem("it", lambda x, y: np.sin(x) * np.exp(y), (x, y), {"vjp": vjp}, None, None)
-    rows = Sampled(problem, 0).rows()
+    rows = SampledCheck(problem, 0).rows()
     assert {row.argument for row in rows if row.agrees is False} == {"", "x0"}
     assert not any("dx1[" in row.title for row in rows)
     assert any(row.agrees and row.argument == "x1" for row in rows), "of it there is its direction"
@@ -356,7 +356,7 @@ def test_where_an_array_is_wrong_its_elements_are_looked_at_and_no_others():
 
 def test_where_the_gradient_is_0_or_not_finite_a_direction_goes_up_or_down_at_random():
     g = np.repeat([0.0, math.nan, math.inf, -math.inf, -1.0, 1.0], 50)
-    sampled = Sampled(problem_of(np.sum, np.ones(300), lambda x, u: u * g), 0)
+    sampled = SampledCheck(problem_of(np.sum, np.ones(300), lambda x, u: u * g), 0)
     up = (sampled._direction(g, 1.0) > 0.0).reshape(6, 50).mean(1)
     assert ((up[:4] > 0.3) & (up[:4] < 0.7)).all()
     assert up[4:].tolist() == [0.0, 1.0]
@@ -371,7 +371,7 @@ def test_of_the_steps_that_are_drawn_a_part_is_up_and_half_of_the_others(uphill,
 def test_the_first_direction_goes_uphill_in_every_element():
     g = draw(200)
     g[:2] = np.nan, 0.0
-    sampled = Sampled(problem_of(lambda x: x.sum(), 4.0 * np.ones(200), lambda x, u: u * np.ones(200)), 0)
+    sampled = SampledCheck(problem_of(lambda x: x.sum(), 4.0 * np.ones(200), lambda x, u: u * np.ones(200)), 0)
     for part, low, high in ((1.0, 1.0, 1.0), (0.75, 0.8, 0.95), (0.5, 0.65, 0.85), (0.0, 0.4, 0.6)):
         v = sampled._direction(g, part)
         assert ((np.abs(v) >= 2.0) & (np.abs(v) <= 4.0)).all(), "from half of the numbers' size to all of it"
@@ -388,12 +388,12 @@ def test_the_first_direction_goes_uphill_in_every_element():
 
 def test_outputs_are_weighted_by_their_size():
     problem = problem_of(lambda x: [1000.0 * x, 0.01 * x[:2], 1e-9 * x, 0.0 * x], np.ones(40), lambda x, g: 0.0 * x)
-    u = Sampled(problem, 0)._weights()
+    u = SampledCheck(problem, 0)._weights()
     for part, size in ((u[:40], 1024.0), (u[40:42], 2.0**-7), (u[42:82], 2.0**-8), (u[82:], 1.0)):
         size = min(size, 256.0)
         assert set(np.abs(part) * size) <= {0.5, 0.75, 1.0}
     assert set(u[:40] * 256.0) == {-1.0, -0.75, -0.5, 0.5, 0.75, 1.0}
-    assert Sampled(problem_of(np.sum, np.ones(3), lambda x, g: g + x), 0)._weights().tolist() == [1.0]
+    assert SampledCheck(problem_of(np.sum, np.ones(3), lambda x, g: g + x), 0)._weights().tolist() == [1.0]
 
 
 # Kinks and noise.
@@ -416,11 +416,11 @@ def test_next_to_the_point_is_a_sixteenth_of_the_numbers_size_away_or_half_of_th
         found.append(x)
         return compare_along(problem, title, u, v, typical, x)
 
-    monkeypatch.setattr(directions, "compare_along", compare)
+    monkeypatch.setattr(array_check, "compare_along", compare)
     problem = problem_of(
         lambda x: np.abs(x).sum(), 0.0 * np.ones(40), lambda x, g: g * np.where(x == 0.0, 9.0, np.sign(x))
     )
-    Sampled(problem, 0)._along("direction 1", 1.0)
+    SampledCheck(problem, 0)._along("direction 1", 1.0)
     assert found[0] is None
     away = np.abs(found[1]) * 16.0
     assert ((away >= 0.5) & (away <= 1.0)).all()
@@ -457,17 +457,17 @@ def test_next_to_the_point_is_farther_away_where_it_could_not_be_told(tries, mon
             row = row if len(found) == tries else replace(row, agrees=None)
         return row, line
 
-    monkeypatch.setattr(directions, "compare_along", compare)
+    monkeypatch.setattr(array_check, "compare_along", compare)
     problem = problem_of(
         lambda x: np.maximum(x, 0.0).sum(), np.zeros(40), lambda x, g: g * np.where(x == 0.0, 0.3, x > 0.0)
     )
-    row, _ = Sampled(problem, 0)._along("direction 1", 1.0)
+    row, _ = SampledCheck(problem, 0)._along("direction 1", 1.0)
     assert row.agrees
     assert row.title == "direction 1, next to the point"
     assert [round(16.0 * most) for most in found] == [1, 2, 4][:tries]
     found.clear()
     tries = 9
-    row, _ = Sampled(problem, 0)._along("direction 1", 1.0)
+    row, _ = SampledCheck(problem, 0)._along("direction 1", 1.0)
     assert (row.title, row.agrees, row.note[:4]) == ("direction 1", True, "kink")
 
 
@@ -479,12 +479,12 @@ def test_what_is_typical_of_a_direction_are_the_finite_parts_of_its_elements(mon
         found.append((typical, v))
         return compare_along(problem, title, u, v, typical, x)
 
-    monkeypatch.setattr(directions, "compare_along", compare)
-    Sampled(problem_of(lambda x: x.sum(), np.ones(40), lambda x, u: u * g), 0)._along("direction 1", 0.5)
+    monkeypatch.setattr(array_check, "compare_along", compare)
+    SampledCheck(problem_of(lambda x: x.sum(), np.ones(40), lambda x, u: u * g), 0)._along("direction 1", 0.5)
     [(typical, v)] = found
     assert typical == pytest.approx(np.linalg.norm(g[3:] * v[3:]))
     found.clear()
-    Sampled(problem_of(np.sin, np.ones(40), jvp=lambda x, t: t * np.cos(x)), 0)._along("direction 1", 0.5)
+    SampledCheck(problem_of(np.sin, np.ones(40), jvp=lambda x, t: t * np.cos(x)), 0)._along("direction 1", 0.5)
     assert found[0][0] == 0.0
 
 
@@ -495,7 +495,7 @@ def test_what_noise_hides_is_left_to_others_if_half_of_the_directions_tell():
     def vjp(x, g):
         return g * np.ones_like(x)
 
-    sampled = Sampled(problem_of(f, np.ones(40), vjp), 0)
+    sampled = SampledCheck(problem_of(f, np.ones(40), vjp), 0)
     assert all(row.agrees is None for row in sampled.rows()[:4])
 
 
@@ -525,14 +525,14 @@ def stub(sampled, verdicts):
     ],
 )
 def test_noisy_directions_are_left_out_if_two_of_four_tell(verdicts, directions):
-    sampled = Sampled(problem_of(lambda x: x.sum(), np.ones(40), lambda x, g: g * np.ones(40)), 0)
+    sampled = SampledCheck(problem_of(lambda x: x.sum(), np.ones(40), lambda x, g: g * np.ones(40)), 0)
     stub(sampled, verdicts)
     found = [title for title in titles(sampled.rows()) if title.startswith("direction")]
     assert found == [f"direction {k}" for k in directions]
 
 
 def test_a_direction_that_tells_nothing_is_drawn_again_twice_and_steeper():
-    sampled = Sampled(problem_of(lambda x: x.sum(), np.ones(40), lambda x, g: g * np.ones(40)), 0)
+    sampled = SampledCheck(problem_of(lambda x: x.sum(), np.ones(40), lambda x, g: g * np.ones(40)), 0)
     stub(sampled, [None] * 12)
     along, parts = sampled._along, []
     sampled._along = lambda title, part: parts.append((title, part)) or along(title, part)
@@ -542,7 +542,7 @@ def test_a_direction_that_tells_nothing_is_drawn_again_twice_and_steeper():
 
 @pytest.mark.parametrize(("size", "tries"), [(1000, (0.0, 0.5, 1.0)), (1001, (0.5, 0.75, 1.0))])
 def test_of_more_than_a_thousand_numbers_more_go_uphill(size, tries):
-    sampled = Sampled(problem_of(lambda x: x.sum(), np.ones(size), lambda x, g: g * np.ones(size)), 0)
+    sampled = SampledCheck(problem_of(lambda x: x.sum(), np.ones(size), lambda x, g: g * np.ones(size)), 0)
     stub(sampled, [None] * 9)
     along, parts = sampled._along, []
     sampled._along = lambda title, part: parts.append(part) or along(title, part)
@@ -560,8 +560,8 @@ def test_one_per_cent_in_one_of_many_numbers_is_found(seed):
 
 
 def test_a_direction_without_calls_is_not_drawn_again():
-    sampled, drawn = Sampled(several(40), 0), []
-    row = Row("it", 1.0, Estimate(math.nan, math.inf), None, FEW_CALLS, noisy=True)
+    sampled, drawn = SampledCheck(several(40), 0), []
+    row = Comparison("it", 1.0, Estimate(math.nan, math.inf), None, FEW_CALLS, noisy=True)
     sampled._along = lambda title, part: drawn.append(part) or (row, None)
     assert sampled._telling(1)[0].note == FEW_CALLS
     assert drawn == [0.0]
@@ -571,8 +571,8 @@ def test_a_direction_without_calls_is_not_drawn_again():
 
 
 def test_what_agrees_and_would_not_show_one_percent_is_too_noisy(monkeypatch):
-    monkeypatch.setattr(directions, "tells", lambda problem, row: False)
-    sampled, drawn = Sampled(several(9, 9), 0), []
+    monkeypatch.setattr(array_check, "tells", lambda problem, row: False)
+    sampled, drawn = SampledCheck(several(9, 9), 0), []
     along = sampled._along
 
     def noted(title, part, mask=None, u=None, whole=0.0):
@@ -598,7 +598,7 @@ def test_a_direction_that_hides_one_percent_of_itself_tells_nothing():
         problem = problem_of(
             functools.partial(f, amount=amount), np.float16(draw(40)), lambda x, g: 1.01 * g * np.ones(40)
         )
-        assert not any(row.agrees for row in Sampled(problem, seed).rows()[:4])
+        assert not any(row.agrees for row in SampledCheck(problem, seed).rows()[:4])
 
 
 # Where it is wrong.
@@ -612,9 +612,9 @@ def wrong_at(*elements, factor=2.0, n=60):
 @pytest.mark.parametrize("factor", [2.0, -1.0, 1.5])
 def test_the_worst_element_of_a_direction_is_found_by_halving(element, factor):
     problem = problem_of(lambda x: x.sum(), np.ones(60), wrong_at(element, factor=factor))
-    sampled = Sampled(problem, 0)
+    sampled = SampledCheck(problem, 0)
     v = sampled._direction(None, 0.0)
-    line = Line(problem, np.ones(1), v, problem.x)
+    line = DirectionalFunction(problem, np.ones(1), v, problem.x)
     assert sampled._worst(line) == element
     assert sampled._mismatch(line.u, v) == pytest.approx(v[element] * (1.0 - factor))
     assert sampled._mismatch(line.u, np.where(np.arange(60) == element, 0.0, v)) == pytest.approx(0.0, abs=1e-9)
@@ -623,12 +623,12 @@ def test_the_worst_element_of_a_direction_is_found_by_halving(element, factor):
 
 def test_of_two_wrong_elements_the_worse_is_found():
     problem = problem_of(lambda x: x.sum(), np.ones(60), lambda x, g: g * np.where(np.arange(60) == 7, 9.0, 2.0))
-    line = Line(problem, np.ones(1), np.ones(60), problem.x)
-    only = Line(problem, np.ones(1), np.where(np.arange(60) == 7, 0.0, 1.0), problem.x)
-    assert Sampled(problem, 0)._worst(line) in range(60)
-    assert Sampled(problem, 0)._worst(only) != 7
+    line = DirectionalFunction(problem, np.ones(1), np.ones(60), problem.x)
+    only = DirectionalFunction(problem, np.ones(1), np.where(np.arange(60) == 7, 0.0, 1.0), problem.x)
+    assert SampledCheck(problem, 0)._worst(line) in range(60)
+    assert SampledCheck(problem, 0)._worst(only) != 7
     two = problem_of(lambda x: x.sum(), np.ones(60), lambda x, g: g * (1.0 + 8.0 * (np.arange(60) == 7)))
-    assert Sampled(two, 0)._worst(Line(two, np.ones(1), np.ones(60), two.x)) == 7
+    assert SampledCheck(two, 0)._worst(DirectionalFunction(two, np.ones(1), np.ones(60), two.x)) == 7
 
 
 @pytest.mark.parametrize(("factor", "taken"), [(2.0, True), (1.001, False)])
@@ -636,23 +636,23 @@ def test_the_steepest_element_is_taken_without_a_search_if_it_is_as_wrong_as_the
     x, factors = np.linspace(1.0, 2.0, 60), np.full(60, 2.0)
     x[7], factors[7] = 16.0, factor
     problem = problem_of(lambda x: np.sum(x * x), x, lambda x, g: factors * g * 2.0 * x)
-    line = Line(problem, np.ones(1), np.ones(60), problem.x)
+    line = DirectionalFunction(problem, np.ones(1), np.ones(60), problem.x)
     before = problem.calls
-    assert (Sampled(problem, 0)._worst(line) == 7) is taken
+    assert (SampledCheck(problem, 0)._worst(line) == 7) is taken
     assert (problem.calls - before == 4) is taken, "two along the line, and two along the element"
 
 
 def test_a_mismatch_is_that_of_a_curve_too():
     problem = problem_of(lambda x: np.sum(x**4), 0.5 * np.ones(20), lambda x, g: g * 4.0 * x**3)
-    sampled = Sampled(problem, 0)
+    sampled = SampledCheck(problem, 0)
     for u, v in ((1.0, np.ones(20)), (-2.0, draw(20))):
         assert sampled._mismatch(np.array([u]), v) == pytest.approx(0.0, abs=1e-7)
     near = problem_of(
         lambda x: np.sum(np.where(np.abs(x - 0.5) < 0.1, x, np.nan)), 0.5 * np.ones(20), lambda x, g: 0.0 * x
     )
-    assert Sampled(near, 0)._mismatch(np.ones(1), np.ones(20)) == pytest.approx(20.0), "in small steps"
+    assert SampledCheck(near, 0)._mismatch(np.ones(1), np.ones(20)) == pytest.approx(20.0), "in small steps"
     outside = problem_of(lambda x: np.sum(np.where(x > 0.49, x, np.nan)), 0.5 * np.ones(20), lambda x, g: g + 0.0 * x)
-    assert Sampled(outside, 0)._mismatch(np.ones(1), np.ones(20)) == 0.0
+    assert SampledCheck(outside, 0)._mismatch(np.ones(1), np.ones(20)) == 0.0
 
 
 def test_a_steep_output_that_is_wrong_is_named_without_a_search():
@@ -662,17 +662,17 @@ def test_a_steep_output_that_is_wrong_is_named_without_a_search():
     f, calls = (lambda x: 0.5 * np.arange(1.0, 41.0) * x * x), []
     problem = problem_of(f, np.ones(40), lambda x, g: (calls.append(x), 2.0 * right(x, g))[1])
     sums = problem_of(lambda x: np.arange(1.0, 41.0) * x.sum(), np.ones(40), lambda x, g: 0.0 * g)
-    line = Line(sums, np.ones(40), sums.along(5), sums.x)
-    assert np.argmax(Sampled(sums, 0)._wrong_output(line)) == 39
-    line = Line(sums, -np.ones(40), sums.along(5), sums.x)
-    assert np.argmax(Sampled(sums, 0)._wrong_output(line)) == 39, "a negative weight is one"
-    line = Line(problem, np.ones(40), problem.along(5), problem.x)
+    line = DirectionalFunction(sums, np.ones(40), sums.along(5), sums.x)
+    assert np.argmax(SampledCheck(sums, 0)._wrong_output(line)) == 39
+    line = DirectionalFunction(sums, -np.ones(40), sums.along(5), sums.x)
+    assert np.argmax(SampledCheck(sums, 0)._wrong_output(line)) == 39, "a negative weight is one"
+    line = DirectionalFunction(problem, np.ones(40), problem.along(5), problem.x)
     calls.clear()
-    assert np.argmax(Sampled(problem, 0)._wrong_output(line)) == 5
+    assert np.argmax(SampledCheck(problem, 0)._wrong_output(line)) == 5
     assert len(calls) == 1
     flat = problem_of(lambda x: np.where(np.arange(40) == 0, np.nan, 0.0 * x), np.ones(40), lambda x, g: g)
-    line = Line(flat, np.where(np.arange(40) == 0, 0.0, 1.0), flat.along(5), flat.x)
-    assert np.argmax(Sampled(flat, 0)._wrong_output(line)) == 5, "not one that is not finite"
+    line = DirectionalFunction(flat, np.where(np.arange(40) == 0, 0.0, 1.0), flat.along(5), flat.x)
+    assert np.argmax(SampledCheck(flat, 0)._wrong_output(line)) == 5, "not one that is not finite"
 
 
 @pytest.mark.parametrize("output", [0, 1, 20, 39])
@@ -681,11 +681,11 @@ def test_the_wrong_output_of_an_element_is_found_by_halving(output):
         return g * 4.0 * x**3 + 0.3 * g[output] * (np.arange(40) == 5)
 
     problem = problem_of(lambda x: x**4, np.ones(40), vjp)
-    sampled = Sampled(problem, 0)
+    sampled = SampledCheck(problem, 0)
     for u in (np.ones(40), sampled._weights()):
-        assert np.argmax(sampled._wrong_output(Line(problem, u, problem.along(5), problem.x))) == output
+        assert np.argmax(sampled._wrong_output(DirectionalFunction(problem, u, problem.along(5), problem.x))) == output
     near = problem_of(lambda x: np.where(np.abs(x - 1.0) < 0.1, x**4, np.nan), np.ones(40), vjp)
-    found = Sampled(near, 0)._wrong_output(Line(near, np.ones(40), near.along(5), near.x))
+    found = SampledCheck(near, 0)._wrong_output(DirectionalFunction(near, np.ones(40), near.along(5), near.x))
     assert found.tolist() == unit(40, output).tolist(), "in small steps"
     wrong = titles(row for row in sampled.rows() if row.agrees is False)
     assert f"df[{output}]/dx0[5]" in wrong
@@ -693,19 +693,19 @@ def test_the_wrong_output_of_an_element_is_found_by_halving(output):
 
 def test_what_no_calls_are_left_for_next_to_the_point_is_what_was_found_at_it():
     problem = problem_of(np.sin, draw(30), lambda x, g: g * np.cos(x))
-    found = Row("it", 0.0, Estimate(0.0, 0.0), None, "kink"), None
-    beside = functools.partial(Sampled(problem, 0)._beside, found, "it", np.ones(30), np.ones(30), 1.0)
+    found = Comparison("it", 0.0, Estimate(0.0, 0.0), None, "kink"), None
+    beside = functools.partial(SampledCheck(problem, 0)._beside, found, "it", np.ones(30), np.ones(30), 1.0)
     assert problem.within(0, beside, firm=True) is found
     assert problem.within(40, beside, firm=True)[0].agrees
 
 
 def test_next_to_the_point_is_three_times_farther_away_by_each_number_s_scale(monkeypatch):
-    found, points = (Row("it", 0.0, Estimate(0.0, 0.0), None, "kink"), None), []
-    monkeypatch.setattr(directions, "compare_along", lambda *args: points.append(args[-1]) or found)
+    found, points = (Comparison("it", 0.0, Estimate(0.0, 0.0), None, "kink"), None), []
+    monkeypatch.setattr(array_check, "compare_along", lambda *args: points.append(args[-1]) or found)
     problem = problem_of(np.sin, np.array([1.0, 64.0, -1024.0] * 10), lambda x, g: g * np.cos(x))
-    Sampled(problem, 0)._beside(found, "it", np.ones(30), np.ones(30), 1.0)
+    SampledCheck(problem, 0)._beside(found, "it", np.ones(30), np.ones(30), 1.0)
     assert len(points) == 3
-    for x, away in zip(points, directions.AWAY, strict=True):
+    for x, away in zip(points, array_check.AWAY, strict=True):
         parts = np.abs(x - problem.x) / problem.scale / away
         assert ((parts >= 0.5) & (parts <= 1.0)).all()
         assert 0 < np.count_nonzero(x > problem.x) < 30
@@ -714,10 +714,10 @@ def test_next_to_the_point_is_three_times_farther_away_by_each_number_s_scale(mo
 def test_of_the_elements_beside_a_wrong_one_few_calls_tell_what_is_seen_at_a_glance(monkeypatch):
     """Of 24 elements one is steep; how wrong the others are shows in many steps."""
     x, counts = np.where(np.arange(24) == 5, 3.0, 0.01).astype(np.float32), []
-    for further in (directions.FURTHER, 1000):
-        monkeypatch.setattr(directions, "FURTHER", further)
+    for further in (array_check.FURTHER, 1000):
+        monkeypatch.setattr(array_check, "FURTHER", further)
         problem = problem_of(lambda x: (x * x).sum(), x, lambda x, g: g * 3.0 * x)
-        wrong = [row.title for row in Sampled(problem, 0).rows() if row.agrees is False]
+        wrong = [row.title for row in SampledCheck(problem, 0).rows() if row.agrees is False]
         assert "df/dx0[5]" in wrong
         counts.append(problem.calls)
     assert 2 * counts[0] < counts[1]
@@ -734,11 +734,11 @@ def test_three_wrong_elements_are_enough():
 
 def test_a_derivative_along_directions_alone_is_compared_too():
     problem = problem_of(np.sin, draw(30), jvp=lambda x, t: t * np.cos(x))
-    rows = Sampled(problem, 0).rows()
+    rows = SampledCheck(problem, 0).rows()
     assert all(row.agrees for row in rows)
     assert len(rows) == 12
     wrong = problem_of(np.sin, draw(30), jvp=lambda x, t: 1.1 * t * np.cos(x))
-    assert any(row.agrees is False for row in Sampled(wrong, 0).rows())
+    assert any(row.agrees is False for row in SampledCheck(wrong, 0).rows())
 
 
 def test_the_seed_decides_what_is_drawn():
@@ -788,6 +788,6 @@ def test_an_array_that_is_moved_alone_is_moved_as_far_as_with_the_others():
     problem = Problem(
         "it", lambda x, y: x.sum() + y.sum(), (draw(5), draw(30)), {"vjp": lambda x, y, g: (g, g)}, None, None
     )
-    groups = dict(Sampled(problem, 0)._groups(np.ones(35)))
+    groups = dict(SampledCheck(problem, 0)._groups(np.ones(35)))
     assert groups["x0"].tolist() == [1.0] * 5 + [0.0] * 30
     assert groups["x1"].tolist() == [0.0] * 5 + [1.0] * 30

@@ -9,14 +9,14 @@ from itertools import combinations, cycle
 
 from ..engine import Value, record
 from ..ops.operation import Op
-from .dense import few
-from .failures import Point, failed
+from .evaluation_points import FAR, FEW, PRIMES
+from .float_strategies import inside
 from .gradcheck import gradcheck
-from .op_points import FAR, FEW, PRIMES
-from .reals import inside
-from .recording import RECORDED_SHARED, compare_recorded, evaluated
+from .op_failures import Point, failed
+from .op_recording import RECORDED_SHARED, compare_recorded, evaluated
 from .report import GradientMismatch, NothingCompared, PartlyCompared
-from .smooth import is_smooth
+from .smooth_steps import is_smooth
+from .suspicious_intervals import few
 
 LONG = 6  # so many operands have their derivatives compared together, along one direction
 COMPARED = """\

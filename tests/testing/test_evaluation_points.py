@@ -10,8 +10,8 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Op
 from micrograd_cn.ops.traits import Smoothness
-from micrograd_cn.testing import op_points
-from micrograd_cn.testing.op_points import at_simplest, kinks, near_ends, special, spread
+from micrograd_cn.testing import evaluation_points
+from micrograd_cn.testing.evaluation_points import at_simplest, kinks, near_ends, special, spread
 
 TWO = Op(  # operands of different domains
     "own",
@@ -78,9 +78,9 @@ def test_points_fill_the_domain_evenly():
 
 
 def test_every_operand_has_its_own_irrational_number():
-    assert op_points.PRIMES[:6] == [2, 3, 5, 7, 11, 13]
-    assert len(op_points.PRIMES) == 62, "the primes below 300, more than operands are given"
-    assert not any(math.isqrt(n) ** 2 == n for n in op_points.PRIMES)
+    assert evaluation_points.PRIMES[:6] == [2, 3, 5, 7, 11, 13]
+    assert len(evaluation_points.PRIMES) == 62, "the primes below 300, more than operands are given"
+    assert not any(math.isqrt(n) ** 2 == n for n in evaluation_points.PRIMES)
     for xs in spread(mc.sum, 3, 4.0, [33]):
         assert len(xs) == len({*xs}) == 33
 
@@ -235,8 +235,8 @@ def test_a_simpler_point_is_inside_the_domain_of_each_operand():
 
 
 def test_simpler_numbers_keep_the_margin_of_the_ends():
-    assert list(op_points._simpler(1.9377, (-0.5, 2.0))) == [0.0, 1.0, 0.5, 1.9, 1.94]
-    assert list(op_points._simpler(1.9377, (0.95, 3.05))) == [1.0, 2.0, 3.0, 1.9, 1.94]
+    assert list(evaluation_points._simpler(1.9377, (-0.5, 2.0))) == [0.0, 1.0, 0.5, 1.9, 1.94]
+    assert list(evaluation_points._simpler(1.9377, (0.95, 3.05))) == [1.0, 2.0, 3.0, 1.9, 1.94]
 
 
 def test_another_failure_is_not_shown_but_one_with_other_numbers_is():
@@ -255,4 +255,4 @@ def test_a_point_of_many_operands_is_not_simplified_for_long():
     check, asked = failing(lambda xs: xs == (7.7777,) * 33)
     with pytest.raises(AssertionError):
         at_simplest(mc.sum, (7.7777,) * 33, check)
-    assert len(asked) == 1 + op_points.TRIALS
+    assert len(asked) == 1 + evaluation_points.TRIALS

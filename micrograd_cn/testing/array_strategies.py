@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..ops.traits import Interval
-from .reals import MODERATE, _st, bounds, reals
+from .float_strategies import MODERATE, _st, bounds, reals
 
 __all__ = ["points"]
 

@@ -1,4 +1,4 @@
-"""Gradients of random PyTorch functions in few digits: `python tests/testing/half.py [count] [seed]`.
+"""Gradients of random PyTorch functions in few digits: `python tests/testing/half_precision.py [count] [seed]`.
 
 Each is checked as it is, in float16, bfloat16 and float32, where every mismatch is the checker's own; and with 1 % more
 of it, everywhere or in its largest element. It prints mismatches of what is right, what is wrong everywhere and yet

@@ -12,7 +12,7 @@ import micrograd_cn as mc
 from micrograd_cn import Op
 from micrograd_cn.ops.traits import POSITIVE, Lowerings
 from micrograd_cn.testing import check_op, javascript
-from micrograd_cn.testing.forms import compare, forms
+from micrograd_cn.testing.lowerings import compare, forms
 
 from .rows import grouped
 

@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .compare import Row
-from .intervals import mean_over
-from .line import Line
+from .compare import Comparison
+from .directional_function import DirectionalFunction
+from .interval_means import mean_over
 from .problem import Problem
-from .tolerance import ForArrays
+from .tolerance import ArrayTolerance
 from .vectors import Vector
 
 __tracebackhide__ = True
@@ -20,17 +20,17 @@ __tracebackhide__ = True
 FARTHER = 8.0, 16.0  # intervals over which rounding that goes one way is less
 NEIGHBOURS, BESIDE = 8, 2.0**-4  # points by which a mistake is told from rounding, so far from the point, relatively
 
-Compare = Callable[[Vector], Row]  # at another point
+Compare = Callable[[Vector], Comparison]  # at another point
 
 
-def tells(row: Row) -> bool:
+def tells(row: Comparison) -> bool:
     """Return whether a comparison would have told 1 % of the derivative itself, whatever is typical, from noise."""
     if row.agrees:
-        return ForArrays(0.0, 0.0, 0.0, 0.0).known(row.numeric, row.analytic - row.numeric.slope)
+        return ArrayTolerance(0.0, 0.0, 0.0, 0.0).known(row.numeric, row.analytic - row.numeric.slope)
     return row.agrees is not None
 
 
-def excuse(problem: Problem, row: Row, line: Line, compare: Compare) -> str:
+def excuse(problem: Problem, row: Comparison, line: DirectionalFunction, compare: Compare) -> str:
     """Return why what seems wrong along a line may be rounding: it is not so nearby, or over larger steps; else ""."""
     if not _stays(problem, line.x, compare):
         return "too noisy to tell: not so next to the point"
@@ -53,7 +53,7 @@ def _stays(problem: Problem, x: Vector, compare: Compare) -> bool:
     return math.fabs(statistics.mean(off)) > 2.5 * statistics.stdev(off)
 
 
-def vanishes_over(line: Line, row: Row, steps: float) -> bool:
+def vanishes_over(line: DirectionalFunction, row: Comparison, steps: float) -> bool:
     """Return whether what is wrong is less than half as large, beside one of the slopes, with steps so large.
 
     Then it is rounding that always goes one way, as that of 1 + x * x where x is small.

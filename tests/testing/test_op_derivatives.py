@@ -11,15 +11,15 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Op, Value
 from micrograd_cn.ops.traits import REAL, Smoothness
-from micrograd_cn.testing import GradientMismatch, derivatives
-from micrograd_cn.testing.derivatives import (
+from micrograd_cn.testing import GradientMismatch, op_derivatives
+from micrograd_cn.testing.op_derivatives import (
     _check_shared_in,
     check_along,
     check_shared,
     compare_derivatives,
     comparison,
 )
-from micrograd_cn.testing.recording import RECORDED, check_recording, compare_recorded, evaluated, same
+from micrograd_cn.testing.op_recording import RECORDED, check_recording, compare_recorded, evaluated, same
 
 from .rows import grouped
 
@@ -233,14 +233,14 @@ def test_mistakes_that_cancel_along_equal_steps_do_not_along_the_direction():
 )
 def test_all_operands_are_one_value_and_each_two_of_three(op, xs, shared, monkeypatch):
     found = []
-    monkeypatch.setattr(derivatives, "_check_shared_in", lambda op, xs, slots: found.append((xs, tuple(slots))))
+    monkeypatch.setattr(op_derivatives, "_check_shared_in", lambda op, xs, slots: found.append((xs, tuple(slots))))
     check_shared(op, xs)
     assert found == shared
 
 
 def test_each_two_of_four_operands_are_one_value(monkeypatch):
     found = []
-    monkeypatch.setattr(derivatives, "_check_shared_in", lambda op, xs, slots: found.append((xs, tuple(slots))))
+    monkeypatch.setattr(op_derivatives, "_check_shared_in", lambda op, xs, slots: found.append((xs, tuple(slots))))
     check_shared(mc.sum, (1.0, 2.0, 3.0, 4.0))
     assert [slots for _, slots in found[2:]] == list(itertools.combinations(range(4), 2))
     assert all(xs[i] == xs[j] and len({*xs}) == 3 for xs, (i, j) in found[2:])

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from ..ops.operation import Op
 from ..ops.traits import Interval
-from .reals import inside
+from .float_strategies import inside
 
 __all__ = ["dense_intervals", "few"]
 

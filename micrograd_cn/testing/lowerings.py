@@ -16,16 +16,16 @@ from ..flow.sheet import scripts
 from ..ops.number import number
 from ..ops.operation import Op
 from ..text.formula import FormulaError, expand
-from .failures import Point, failed
 from .javascript import engine
 from .numerical import rounding_error
-from .recording import same
+from .op_failures import Point, failed
+from .op_recording import same
 
 Results = list[tuple[float, ...]]  # of each point the value and, where the form has them, the partials
-CODE = "from micrograd_cn.testing.forms import forms\nprint(forms(OP, XS))"
+CODE = "from micrograd_cn.testing.lowerings import forms\nprint(forms(OP, XS))"
 
 
-class Form(NamedTuple):
+class Lowering(NamedTuple):
     """One form: its name, the field of the row that it is made from, and what computes it at many points."""
 
     name: str
@@ -33,11 +33,11 @@ class Form(NamedTuple):
     results: Callable[[Op, Sequence[Point]], Results]
 
 
-class Missing(Exception):
+class NotAvailable(Exception):
     """A form that the row does not have, or that nothing here can run."""
 
 
-class Refused(Exception):
+class LoweringFailed(Exception):
     """A form that raised at a point, or gave no numbers."""
 
     def __init__(self, xs: Point, what: str) -> None:
@@ -66,10 +66,10 @@ def compare(op: Op, points: Iterable[Point]) -> dict[str, str]:
         called = f"the {form.name}{form.field}"
         try:
             results = form.results(op, chosen)
-        except (Missing, FormulaError) as reason:
+        except (NotAvailable, FormulaError) as reason:
             missing[form.name] = str(reason)
             continue
-        except Refused as reason:
+        except LoweringFailed as reason:
             raise failed(op, reason.xs or chosen[0], f"{called} {reason}", CODE) from None
         except Exception as error:
             raise failed(op, chosen[0], f"{called} raised {type(error).__name__}: {error}", CODE) from error
@@ -105,23 +105,23 @@ def forms(op: Op, *xs: float) -> dict[str, tuple[float, ...] | str]:
     return found
 
 
-def forms_of(op: Op) -> list[Form]:
+def forms_of(op: Op) -> list[Lowering]:
     """Return the forms that there may be."""
     other = "formula" if op.lowerings.formula else "summands" if op.lowerings.summands else "forward"
     several = "summands" if op.lowerings.summands else ""
     found = []
     if op.lowerings.formula:
-        found.append(Form("formula", "", _formula))
+        found.append(Lowering("formula", "", _formula))
     if op.lowerings.summands:
-        found.append(Form("sum of its summands", "", _summands))
+        found.append(Lowering("sum of its summands", "", _summands))
     symbol = op.notation.symbol if op.notation.precedence else ""
     return [
         *found,
-        Form("JavaScript form", _field("javascript", op.lowerings.javascript, other), _javascript),
-        Form(
+        Lowering("JavaScript form", _field("javascript", op.lowerings.javascript, other), _javascript),
+        Lowering(
             "machine code", _field("machine", "" if several else op.lowerings.machine, several or other), _machine_code
         ),
-        Form(
+        Lowering(
             "numpy form",
             _field("symbol" if symbol else "array", symbol or op.lowerings.array, several or other),
             _numpy,
@@ -158,21 +158,21 @@ def _at(xs: Point, function: Callable[..., Any]) -> float:
     try:
         return number(function(*xs))
     except Exception as error:
-        raise Refused(xs, f"raised {type(error).__name__}: {error}") from error
+        raise LoweringFailed(xs, f"raised {type(error).__name__}: {error}") from error
 
 
 def _javascript(op: Op, points: Sequence[Point]) -> Results:
     """Evaluate the functions that the page has, in one run."""
     run = engine()
     if run is None:
-        raise Missing("neither the program node nor the package quickjs is installed")
+        raise NotAvailable("neither the program node nor the package quickjs is installed")
     rows = Rows()
     names = {count: rows.add(op, count) for count in {*map(len, points)}}
     calls = ", ".join([f"[{json.dumps(names[len(xs)])}, [{', '.join(map(_literal, xs))}]]" for xs in points])
     try:
         source = bundle("rows.js", {**scripts(), "rows.js": rows.module()}) + "return [forward, partials];"
     except ValueError as error:  # it names a function that there is not
-        raise Refused((), str(error)) from error
+        raise LoweringFailed((), str(error)) from error
     text = f"""(() => {{
       let forward, partials;
       const guarded = f => {{ try {{ return f(); }} catch (error) {{ return "raised " + error; }} }};
@@ -185,9 +185,9 @@ def _javascript(op: Op, points: Sequence[Point]) -> Results:
     try:
         lines = run(text).split("\n")
     except RuntimeError as error:
-        raise Missing(str(error)) from error
+        raise NotAvailable(str(error)) from error
     if len(lines) < len(points):
-        raise Refused((), lines[0])
+        raise LoweringFailed((), lines[0])
     return [*map(_parsed, points, lines)]
 
 
@@ -197,11 +197,11 @@ def _literal(x: float) -> str:
 
 def _parsed(xs: Point, line: str) -> tuple[float, ...]:
     if line.startswith("raised "):
-        raise Refused(xs, line)
+        raise LoweringFailed(xs, line)
     try:
         return tuple(map(float, line.split(" ")))
     except ValueError:
-        raise Refused(xs, f"gives {line}, not numbers") from None
+        raise LoweringFailed(xs, f"gives {line}, not numbers") from None
 
 
 def _programs(op: Op, points: Sequence[Point]) -> dict[int, Any]:
@@ -209,7 +209,7 @@ def _programs(op: Op, points: Sequence[Point]) -> dict[int, Any]:
     try:
         from ..compiler import compile  # noqa: A004 -- the field's name
     except ImportError as error:
-        raise Missing(str(error)) from error
+        raise NotAvailable(str(error)) from error
     return {n: compile(record(op, tuple([Value(0.5) for _ in range(n)])), []) for n in {*map(len, points)}}
 
 
@@ -231,7 +231,7 @@ def _numpy(op: Op, points: Sequence[Point]) -> Results:
     try:
         import numpy
     except ImportError as error:
-        raise Missing("numpy is not installed") from error
+        raise NotAvailable("numpy is not installed") from error
     values = dict.fromkeys(range(len(points)), math.nan)
     for count, program in _programs(op, points).items():
         places = [i for i, xs in enumerate(points) if len(xs) == count]

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..engine import Value, record
 from ..ops.operation import Op
-from .failures import Point, blamed, failed
+from .op_failures import Point, blamed, failed
 
 LOCAL = "y = OP.forward(XS)\nprint(y, OP.local_derivatives(y, XS))"
 RECORDED = """\

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import find
 
 from micrograd_cn.ops.traits import POSITIVE, REAL
-from micrograd_cn.testing import reals as module
-from micrograd_cn.testing.reals import (
+from micrograd_cn.testing import float_strategies as module
+from micrograd_cn.testing.float_strategies import (
     _floats,
     _magnitudes,
     _near,

@@ -7,8 +7,8 @@ from math import inf
 import numpy as np
 import pytest
 
-from micrograd_cn.testing import arrays, points
-from micrograd_cn.testing.arrays import _apart, _beside, _of_seed, _room, _rounded, _spaced, _windows
+from micrograd_cn.testing import array_strategies, points
+from micrograd_cn.testing.array_strategies import _apart, _beside, _of_seed, _room, _rounded, _spaced, _windows
 
 from .drawing import drawn_from
 
@@ -194,15 +194,15 @@ def test_arrays_are_of_their_shape_and_type(shape, dtype):
 
 def test_a_million_is_the_largest_number_unless_it_is_said_otherwise(monkeypatch):
     asked = []
-    monkeypatch.setattr(arrays, "_windows", lambda low, high, tiny: asked.append((low, high, tiny)))
+    monkeypatch.setattr(array_strategies, "_windows", lambda low, high, tiny: asked.append((low, high, tiny)))
     points(2)
     points(2, "float16", min_value=-inf, max_value=7)
     assert asked == [(-1e6, 1e6, sys.float_info.min), (-65504.0, 7.0, 2.0**-14)]
 
 
 def test_elements_of_a_large_array_come_from_a_seed(monkeypatch):
-    monkeypatch.setattr(arrays, "SINGLY", 3)
-    monkeypatch.setattr(arrays, "_of_seed", lambda random, size, window: [random.random()] * size)
+    monkeypatch.setattr(array_strategies, "SINGLY", 3)
+    monkeypatch.setattr(array_strategies, "_of_seed", lambda random, size, window: [random.random()] * size)
     assert any(len({*x.tolist()}) == 3 for x in drawn_from(points(3), 60))
     xs = [x.tolist() for x in drawn_from(points(4), 60)]
     assert all(len({*x}) == 1 for x in xs)

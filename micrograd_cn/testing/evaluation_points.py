@@ -10,9 +10,9 @@ from math import inf, nan
 from typing import TypeVar
 
 from ..ops.operation import Op
-from .dense import few
-from .failures import Point
-from .reals import MARGIN, inside
+from .float_strategies import MARGIN, inside
+from .op_failures import Point
+from .suspicious_intervals import few
 
 T = TypeVar("T")
 

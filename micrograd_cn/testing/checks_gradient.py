@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from .float_strategies import _st
 from .gradcheck import gradcheck
-from .reals import _st
 
 
 def checks_gradient(f: Any, *arguments: Any, examples: int = 20, **how: Any) -> Callable[[], None]:
@@ -28,7 +28,7 @@ def checks_gradient(f: Any, *arguments: Any, examples: int = 20, **how: Any) -> 
     """
     from hypothesis import HealthCheck, Phase, given, settings
 
-    from .arrays import points
+    from .array_strategies import points
 
     st = _st()
     drawn = [
