@@ -11,8 +11,8 @@ from typing import Any
 from ...engine import Value
 from ...optim import SGD, Adam, AdamW, Optimizer, RMSprop
 from ...text.formula import FormulaError, Term, straight_line
+from ..instructions.builder import CodeBuilder
 from ..instructions.code import BATCH, SAMPLE, Code
-from ..instructions.formulas import Operations
 from ..llvm.machine import machine
 from ..loops.places import WORD
 from ..loops.plan import Plan
@@ -51,14 +51,14 @@ class Update:
         tables = Tables(plan, on)
         self._stages = stages = Stages(tables, native=True)
         places = stages.places
-        self.lanes, self.block, self.constants = plan.lanes, places.vectors * plan.lanes, places.constants
-        self.scalars, self.outputs = places.scalars, len(outputs)
+        self.lanes, self.block, self.constants = plan.lanes, places.vector_count * plan.lanes, places.constants
+        self.scalars, self.outputs = places.scalar_count, len(outputs)
         table = []
         for column, i in zip([0, *range(2, len(outputs) + 1)], outputs, strict=True):  # the gradient, column 1, stays
-            table += [int(schedule.in_lanes(i)), plan.at(i), WORD * self.lanes * column]
+            table += [int(schedule.in_lanes(i)), plan.offset(i), WORD * self.lanes * column]
         fields = {
-            "batch": stages.address(BATCH, tables.packed),
-            "fill": stages.address_of_filled(),
+            "batch": stages.address(BATCH, tables.pack_calls),
+            "broadcast": stages.address_of_broadcasts(),
             "sample": stages.address(SAMPLE),
             "block": WORD * self.block,
             "outputs": len(outputs),
@@ -152,14 +152,14 @@ def lower_update(optimizer: Optimizer, masked: bool) -> tuple[Code, list[int]]:
     line, again = found
     if repr(line) != repr(again):
         raise TypeError(f"cannot compile the update of {name}, which is not the same each time; {instead}")
-    code = Operations()
-    numbers = [code.leaf(("parameter", i), BATCH) for i in range(2)]
-    numbers += [code.leaf(("input", i), SAMPLE) for i in range(2 + len(kept))]
+    code = CodeBuilder()
+    numbers = [code.append(("parameter", i), BATCH) for i in range(2)]
+    numbers += [code.append(("input", i), SAMPLE) for i in range(2 + len(kept))]
     results = code.instantiate(line, numbers)
     if masked:
-        changed_at_all = code.leaf(("input", 2 + len(kept)), SAMPLE)
+        changed_at_all = code.append(("input", 2 + len(kept)), SAMPLE)
         results = [
-            result if result == old else code.machine("select", changed_at_all, result, old)
+            result if result == old else code.emit("select", changed_at_all, result, old)
             for result, old in zip(results, [numbers[2], *numbers[4:]], strict=True)
         ]
     return code, results

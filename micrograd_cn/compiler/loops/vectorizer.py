@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from ..instructions.code import START, SUMS, Code, parted
+from ..instructions.code import START, SUM_OPCODES, Code, partition
 from .places import Places
 from .stages import Map, Stage
 from .strides import runs
@@ -30,7 +30,7 @@ class _Placed(NamedTuple):
     places: Offsets
 
 
-class Maps:
+class Vectorizer:
     """Find maps, and place their results.
 
     Args:
@@ -61,7 +61,7 @@ class Maps:
     def _placed(self, opcode: str, numbers: Iterable[int]) -> list[_Placed]:
         """Return where instructions of an opcode and their operands are, in order."""
         operands, wished = self._code.operands, self._wished
-        sum_ = opcode in SUMS
+        sum_ = opcode in SUM_OPCODES
         by_number = sum_ and not self._gather
         found = []
         for i in numbers:
@@ -102,12 +102,12 @@ class Maps:
     def _kind(self, i: int) -> Any:
         """Return what is the same for instructions that may be a map, None if it is in none."""
         opcode, *rest = self._code.instructions[i]
-        if i in self._schedule.long:
+        if i in self._schedule.long_sums:
             return START
-        if opcode in SUMS and not self._gather:
+        if opcode in SUM_OPCODES and not self._gather:
             return None
-        if self._apart or opcode in SUMS:
-            return opcode, tuple(map(len, rest)) if opcode in SUMS else (), self._apart and self._apart(i)
+        if self._apart or opcode in SUM_OPCODES:
+            return opcode, tuple(map(len, rest)) if opcode in SUM_OPCODES else (), self._apart and self._apart(i)
         return opcode
 
     def _of_kind(self, kind: Any, numbers: Sequence[int]) -> Iterator[Stage]:
@@ -120,7 +120,7 @@ class Maps:
             return
         least, apart, rest = self._least, list[_Placed](), list[_Placed]()
         yield from self._long_enough(opcode, _beside(placed), least, apart)
-        wished, others = parted(apart, lambda one: one.number in self._wished)
+        wished, others = partition(apart, lambda one: one.number in self._wished)
         yield from self._long_enough(opcode, _chains(others, least), least, rest)
         if len(wished) + len(rest) >= SHORTEST:
             yield self._map(opcode, [*wished, *rest])
@@ -168,8 +168,8 @@ def families(code: Code, numbers: Iterable[int], least: int) -> Iterator[list[in
     """Yield inputs at even distances, more than 1, that `least` instructions of one kind read: to be copied together.
 
     >>> code, sample = Code(), 2
-    >>> x = [code.leaf(("input", k), sample) for k in range(6)]
-    >>> sines = [code.machine("sin", i) for i in x[::2]]
+    >>> x = [code.append(("input", k), sample) for k in range(6)]
+    >>> sines = [code.emit("sin", i) for i in x[::2]]
     >>> list(families(code, range(9), 3))
     [[0, 2, 4]]
     """
@@ -179,7 +179,7 @@ def families(code: Code, numbers: Iterable[int], least: int) -> Iterator[list[in
         return
     read: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for i in numbers:
-        if opcodes[i] not in SUMS and (inputs := [j for j in code.operands[i] if j in column]):
+        if opcodes[i] not in SUM_OPCODES and (inputs := [j for j in code.operands[i] if j in column]):
             read[opcodes[i], *[opcodes[j] for j in code.operands[i]]] += inputs
     alike: dict[tuple[str, ...], set[int]] = defaultdict(set)
     for (opcode, *kinds), some in read.items():

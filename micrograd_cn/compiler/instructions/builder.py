@@ -1,4 +1,4 @@
-"""Operations as instructions: by their machine forms, or by formulas, each of which is one instruction."""
+"""CodeBuilder as instructions: by their machine forms, or by formulas, each of which is one instruction."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from typing import Any, NamedTuple
 from ...ops.operation import Op
 from ...text.formula import FormulaError, StraightLine, Term, expand, straight_line, trace
 from .code import (
+    ARITY,
     BATCH,
     COMPARISONS,
-    LEAVES,
-    LONG,
-    OPERANDS,
+    GATHER,
+    LEAF_OPCODES,
+    MIN_LOOP_PRODUCTS,
     SAMPLE,
     START,
-    SUMS,
-    TAKE,
+    SUM_OPCODES,
     Code,
-    below,
     bits,
-    named,
+    live,
     operands,
+    register_formula,
     renumbered,
 )
 
@@ -53,7 +53,7 @@ class Called(NamedTuple):
     direct: bool
 
 
-class Operations(Code):
+class CodeBuilder(Code):
     """Instructions that operations become.
 
     Attributes:
@@ -79,7 +79,7 @@ class Operations(Code):
                 number = op.forward(known[0], *map(float, range(1, len(xs))))
                 return xs[int(number)] if number == number else self.constant(nan)
             if len(xs) > SELECTS:
-                return self.add((TAKE, *xs))
+                return self.add((GATHER, *xs))
         if op.lowerings.summands:
             pairs, terms = op.lowerings.summands(*xs)
             opcode = "dot" if pairs else "sum"
@@ -87,7 +87,7 @@ class Operations(Code):
         if op.lowerings.machine:
             if (op, len(xs)) not in self._checked:
                 self.check(op, len(xs))
-            return self.machine(op.lowerings.machine, *xs, expand=expand)
+            return self.emit(op.lowerings.machine, *xs, expand=expand)
         formula = self.formula((op, "formula"), known, op)
         [result] = self._expanded(formula, xs) if expand else self.instantiate(formula, xs)
         return result
@@ -135,7 +135,7 @@ class Operations(Code):
         """Return the numbers of a formula's results for these operands: each one instruction, if it is a short one."""
         steps, results = formula
         if 2 <= len(steps) <= LONGEST and len(xs) <= MOST_OPERANDS:
-            samples = tuple([i in self.sampled for i in xs])
+            samples = tuple([i in self.per_sample for i in xs])
             return [self._call(formula, k, xs, samples) for k in range(len(results))]
         return self._expanded(formula, xs, expand=False)
 
@@ -178,30 +178,32 @@ class Operations(Code):
 
         Constants that are not the operation's `own` are operands, so that there is one opcode for all of them.
         """
-        whole = Operations()
+        whole = CodeBuilder()
         whole.op_names, whole.formulas, whole.choices, whole._own = (
             self.op_names,
             self.formulas,
             self.choices,
             self._own,
         )
-        inputs = [whole.leaf(("input", i), SAMPLE if s or not any(samples) else BATCH) for i, s in enumerate(samples)]
+        inputs = [whole.append(("input", i), SAMPLE if s or not any(samples) else BATCH) for i, s in enumerate(samples)]
         [number] = whole._expanded(StraightLine(steps, [result]), inputs)
-        needed = below(whole, [number])
-        early = [i for i in needed if i not in whole.sampled]
-        body = [i for i in needed if i in whole.sampled and whole.operands[i]]
-        loops = any(whole.instructions[i][0] in SUMS and len(whole.instructions[i][1]) >= LONG for i in body)
-        if len(body) < 2 or loops or any(whole.instructions[i][0] == TAKE for i in needed):
+        needed = live(whole, [number])
+        early = [i for i in needed if i not in whole.per_sample]
+        body = [i for i in needed if i in whole.per_sample and whole.operands[i]]
+        loops = any(
+            whole.instructions[i][0] in SUM_OPCODES and len(whole.instructions[i][1]) >= MIN_LOOP_PRODUCTS for i in body
+        )
+        if len(body) < 2 or loops or any(whole.instructions[i][0] == GATHER for i in needed):
             return None
         read = {j for i in body for j in whole.operands[i]}
         fixed = {i for i in read if repr(whole.value(i)) in own}
         used = sorted(read - fixed - set(body))
         code = Code()
-        place = {i: code.leaf(("input", k), SAMPLE) for k, i in enumerate(used)}
+        place = {i: code.append(("input", k), SAMPLE) for k, i in enumerate(used)}
         for i in sorted(fixed.union(body)):
             instruction = whole.instructions[i]
             place[i] = code.constant(instruction[1]) if i in fixed else code.add(renumbered(instruction, place))
-        opcode = named(code, place[number])
+        opcode = register_formula(code, place[number])
         direct = {*used} <= {*inputs} and not any(whole.operands[i] for i in early)
         return Called(opcode, used, early, whole, direct)
 
@@ -220,16 +222,16 @@ class Operations(Code):
 
 def _check_form(op: Op, count: int) -> None:
     opcode = op.lowerings.machine
-    if opcode in (TAKE, START, *SUMS, *LEAVES) or not re.fullmatch(r"fcmp.*|(?!formula)[A-Za-z_][\w.]*", opcode):
+    if opcode in (GATHER, START, *SUM_OPCODES, *LEAF_OPCODES) or not re.fullmatch(
+        r"fcmp.*|(?!formula)[A-Za-z_][\w.]*", opcode
+    ):
         raise TypeError(f"the operation {op.name!r} has the machine form {opcode!r}, which is no name of a function")
-    if opcode.startswith("fcmp") and opcode not in OPERANDS:
+    if opcode.startswith("fcmp") and opcode not in ARITY:
         raise TypeError(
             f"the operation {op.name!r} has the machine form {opcode!r}; comparisons are fcmp " + ", ".join(COMPARISONS)
         )
-    if OPERANDS.get(opcode, count) != count:
-        raise TypeError(
-            f"the operation {op.name!r} has {count} operands, its machine form {opcode!r} {OPERANDS[opcode]}"
-        )
+    if ARITY.get(opcode, count) != count:
+        raise TypeError(f"the operation {op.name!r} has {count} operands, its machine form {opcode!r} {ARITY[opcode]}")
 
 
 def _formula(kind: str, known: Sequence[float | None], op: Op) -> StraightLine:

@@ -19,20 +19,20 @@ from functools import cache
 
 from ..llvm.lanes import Lanes
 from ..llvm.machine import Machine
-from ..llvm.text import BYTE, OURS, Function
+from ..llvm.text import BYTE, KERNEL_PREFIX, Function
 
 TILE = 6  # sums in registers, of two vectors each
 DEPTH = 256  # products of each before the next tile: their operands stay in the cache
 NEAR_COLUMNS = 32  # columns of such tiles whose operands stay in the cache
 IN_REGISTERS = 4  # vectors of sums of scalars
 ACCUMULATORS = 4  # sums into which one sum of scalars is divided, which need not wait for each other
-ARGUMENTS = "ptr %t, ptr %s, ptr %w, ptr %a, i64 %blocks, i64 %stride"
+KERNEL_ARGUMENTS = "ptr %t, ptr %s, ptr %w, ptr %a, i64 %blocks, i64 %stride"
 
-Maker = Callable[[Machine, str], Function]
+KernelWriter = Callable[[Machine, str], Function]
 
 
 @contextmanager
-def blocks(f: Function, carried: Sequence[tuple[str, str]] = ()) -> Iterator[tuple[str, list[str], list[str]]]:
+def each_block(f: Function, carried: Sequence[tuple[str, str]] = ()) -> Iterator[tuple[str, list[str], list[str]]]:
     """Repeat for every block of a panel: its address, what is carried, and the list of what is carried on."""
     with f.loop(f.times("%blocks", "%stride"), carried, step="%stride") as loop:
         yield f.at("%w", loop.index, BYTE), loop.carried, loop.next
@@ -60,10 +60,10 @@ def number_of_first(x: float | None) -> int:
 def _begun(lanes: Lanes, first: str, place: str, align: int) -> str:
     """Return what a sum starts from: a constant, or what its place holds."""
     f = lanes.f
-    held = f.load(lanes.kind, place, align)
+    held = f.load(lanes.type, place, align)
     zero = f.op(f"select i1 {f.op(f'icmp eq i64 {first}, 1')}, double 0.0, double -0.0")
     fresh = f.op(f"icmp ne i64 {first}, 0")
-    return f.op(f"select i1 {fresh}, {lanes.kind} {lanes.splat(zero)}, {lanes.kind} {held}")
+    return f.op(f"select i1 {fresh}, {lanes.type} {lanes.splat(zero)}, {lanes.type} {held}")
 
 
 def matrix(machine: Machine, opcode: str) -> Function:
@@ -72,7 +72,7 @@ def matrix(machine: Machine, opcode: str) -> Function:
     Table: products, bytes between the scalars of a sum, tiles, what the sums start from, the samples; for each
     tile its function, how many sums; for each sum its result and its first scalar.
     """
-    f = Function(name("matrix", opcode), ARGUMENTS)
+    f = Function(name("matrix", opcode), KERNEL_ARGUMENTS)
     depth, step, count, begin = (f.word("%t", k) for k in range(4))
     samples = f.at("%t", 4, "i64")
     first = f.at(samples, depth, "i64")
@@ -92,7 +92,7 @@ def matrix(machine: Machine, opcode: str) -> Function:
 
 
 @cache
-def tile(m: int) -> Maker:
+def tile(m: int) -> KernelWriter:
     """Return what writes `m` sums for all blocks of a panel."""
 
     def make(machine: Machine, opcode: str) -> Function:
@@ -103,18 +103,18 @@ def tile(m: int) -> Maker:
         lanes, align = Lanes(f, machine.width, machine.fused), 8 * machine.simd
         results = [f.word("%sums", k) for k in range(0, 2 * m, 2)]
         scalars = [_at(f, "%s", "%sums", k) for k in range(1, 2 * m, 2)]
-        with blocks(f) as (block, _, _):
+        with each_block(f) as (block, _, _):
             places = [f.at(block, result, BYTE) for result in results]
-            starts = [(lanes.kind, _begun(lanes, "%first", place, align)) for place in places]
+            starts = [(lanes.type, _begun(lanes, "%first", place, align)) for place in places]
             with f.loop("%products", [*starts, ("i64", "0")]) as loop:
-                x = f.load(lanes.kind, _at(f, block, "%samples", loop.index), align)
+                x = f.load(lanes.type, _at(f, block, "%samples", loop.index), align)
                 *totals, offset = loop.carried
                 for scalar, total in zip(scalars, totals, strict=True):
                     c = lanes.splat(f.load("double", f.at(scalar, offset, BYTE)))
-                    loop.next.append(lanes.product_added(c, x, total, opcode))
+                    loop.next.append(lanes.multiply_add(c, x, total, opcode))
                 loop.next.append(f.add(offset, "%step"))
             for total, place in zip(loop.next, places, strict=False):
-                f.store(lanes.kind, total, place, align)
+                f.store(lanes.type, total, place, align)
         f.do("ret void")
         return f
 
@@ -126,19 +126,19 @@ def inner(machine: Machine, opcode: str) -> Function:
 
     Table: how many, what they start from; for each its result, how many products, and their factors.
     """
-    f = Function(name("inner", opcode), ARGUMENTS)
+    f = Function(name("inner", opcode), KERNEL_ARGUMENTS)
     first = f.word("%t", 1)
     lanes, align = Lanes(f, machine.width, machine.fused), 8 * machine.simd
     with f.loop(f.word("%t"), [("ptr", f.at("%t", 2, "i64"))]) as item:
         [at] = item.carried
         result, count, pairs = f.word(at), f.word(at, 1), f.at(at, 2, "i64")
-        with blocks(f) as (block, _, _):
+        with each_block(f) as (block, _, _):
             place = f.at(block, result, BYTE)
-            with f.loop(count, [(lanes.kind, _begun(lanes, first, place, align)), ("ptr", pairs)]) as loop:
+            with f.loop(count, [(lanes.type, _begun(lanes, first, place, align)), ("ptr", pairs)]) as loop:
                 [total, pair] = loop.carried
-                a, b = (f.load(lanes.kind, _at(f, block, pair, k), align) for k in range(2))
-                loop.next = [lanes.product_added(a, b, total, opcode), f.at(pair, 2, "i64")]
-            f.store(lanes.kind, loop.next[0], place, align)
+                a, b = (f.load(lanes.type, _at(f, block, pair, k), align) for k in range(2))
+                loop.next = [lanes.multiply_add(a, b, total, opcode), f.at(pair, 2, "i64")]
+            f.store(lanes.type, loop.next[0], place, align)
         item.next = loop.next[1:]
     f.do("ret void")
     return f
@@ -155,7 +155,7 @@ def outer(machine: Machine, opcode: str) -> Function:
     Table: pairs, rows and columns of the totals, their place, the functions for a tile and for the rows left over, the
     rows' factors pair by pair, and the columns', which fill whole SIMD vectors.
     """
-    f = Function(OURS + "outer", ARGUMENTS)
+    f = Function(KERNEL_PREFIX + "outer", KERNEL_ARGUMENTS)
     size = rows_of(machine)
     pairs, rows, columns, place = (f.word("%t", k) for k in range(4))
     whole, rest = f.pointer("%t", 4), f.pointer("%t", 5)
@@ -178,7 +178,7 @@ def outer(machine: Machine, opcode: str) -> Function:
 
 
 @cache
-def totals(r: int, pairs_inside: bool = False) -> Maker:
+def totals(r: int, pairs_inside: bool = False) -> KernelWriter:
     """Return what writes a tile of totals: `r` rows, and as many columns as a SIMD vector has lanes.
 
     The loop that is inside goes through blocks, or through pairs, which is faster where there are more of these.
@@ -186,7 +186,7 @@ def totals(r: int, pairs_inside: bool = False) -> Maker:
 
     def make(machine: Machine, opcode: str) -> Function:
         f = Function(
-            OURS + f"totals{r}{'_by_pair' if pairs_inside else ''}",
+            KERNEL_PREFIX + f"totals{r}{'_by_pair' if pairs_inside else ''}",
             "ptr %lefts, i64 %rows, ptr %rights, i64 %columns, i64 %pairs, ptr %to, ptr %w, i64 %blocks, i64 %stride",
         )
         simd = machine.simd
@@ -200,31 +200,31 @@ def totals(r: int, pairs_inside: bool = False) -> Maker:
         def added(sums: list[str], lefts: Sequence[str], rights: Sequence[str], offset: int | str) -> list[str]:
             for half in range(0, machine.width, simd):
                 at = f.add(offset, 8 * half)
-                ys = [f.load(lanes.kind, f.at(left, at, BYTE), align) for left in lefts]
+                ys = [f.load(lanes.type, f.at(left, at, BYTE), align) for left in lefts]
                 for k, right in enumerate(rights):  # one after the other, since sums and `ys` fill the registers
-                    x = f.load(lanes.kind, f.at(right, at, BYTE), align)
+                    x = f.load(lanes.type, f.at(right, at, BYTE), align)
                     places = range(k, r * simd, simd)
-                    more = [lanes.product_added(y, x, sums[i]) for y, i in zip(ys, places, strict=True)]
+                    more = [lanes.multiply_add(y, x, sums[i]) for y, i in zip(ys, places, strict=True)]
                     sums = [more[i // simd] if i % simd == k else total for i, total in enumerate(sums)]
             return sums
 
-        zeros = [(lanes.kind, lanes.constant(0.0))] * (r * simd)
+        zeros = [(lanes.type, lanes.constant(0.0))] * (r * simd)
         if pairs_inside:
-            with blocks(f, zeros) as (block, begun, sums):
-                with f.loop("%pairs", [(lanes.kind, total) for total in begun]) as pair:
+            with each_block(f, zeros) as (block, begun, sums):
+                with f.loop("%pairs", [(lanes.type, total) for total in begun]) as pair:
                     pair.next = added(pair.carried, *factors(pair.index, block), 0)
                 sums += pair.next
         else:
             with f.loop("%pairs", zeros) as pair:
-                chosen, here = factors(pair.index, "%w"), [(lanes.kind, total) for total in pair.carried]
+                chosen, here = factors(pair.index, "%w"), [(lanes.type, total) for total in pair.carried]
                 with f.loop(f.times("%blocks", "%stride"), here, step="%stride") as loop:
                     loop.next = added(loop.carried, *chosen, loop.index)
                 pair.next = loop.next
             sums = pair.next
         for k in range(r):
             to = f.at("%to", f.times("%columns", k))
-            sums_of_lanes = lanes.sums_of_lanes(sums[k * simd : (k + 1) * simd])
-            f.store(lanes.kind, lanes.add(f.load(lanes.kind, to), sums_of_lanes), to)
+            horizontal_sums = lanes.horizontal_sums(sums[k * simd : (k + 1) * simd])
+            f.store(lanes.type, lanes.add(f.load(lanes.type, to), horizontal_sums), to)
         f.do("ret void")
         return f
 
@@ -233,35 +233,35 @@ def totals(r: int, pairs_inside: bool = False) -> Maker:
 
 def single_totals(machine: Machine, opcode: str) -> Function:
     """Write totals of one product each. Table: how many, in whole SIMD vectors; their place; their factors."""
-    f = Function(OURS + "single_totals", ARGUMENTS)
+    f = Function(KERNEL_PREFIX + "single_totals", KERNEL_ARGUMENTS)
     simd = machine.simd
     lanes, align = Lanes(f, simd, machine.fused), 8 * simd
     to, pairs = _at(f, "%a", "%t", 1), f.at("%t", 2, "i64")
     with f.loop(f.word("%t"), step=simd) as loop:
         chosen = f.at(pairs, f.times(loop.index, 2), "i64")
         factors = [f.word(chosen, k) for k in range(2 * simd)]
-        with blocks(f, [(lanes.kind, lanes.constant(0.0))] * simd) as (block, sums, after):
+        with each_block(f, [(lanes.type, lanes.constant(0.0))] * simd) as (block, sums, after):
             for half in range(0, machine.width, simd):
                 start = f.at(block, half)
-                xs = [f.load(lanes.kind, f.at(start, factor, BYTE), align) for factor in factors]
-                sums = [lanes.product_added(a, b, total) for a, b, total in zip(xs[::2], xs[1::2], sums, strict=True)]
+                xs = [f.load(lanes.type, f.at(start, factor, BYTE), align) for factor in factors]
+                sums = [lanes.multiply_add(a, b, total) for a, b, total in zip(xs[::2], xs[1::2], sums, strict=True)]
             after += sums
         place = f.at(to, loop.index)
-        f.store(lanes.kind, lanes.add(f.load(lanes.kind, place), lanes.sums_of_lanes(after)), place)
+        f.store(lanes.type, lanes.add(f.load(lanes.type, place), lanes.horizontal_sums(after)), place)
     f.do("ret void")
     return f
 
 
-def fill(machine: Machine, opcode: str) -> Function:
+def broadcast(machine: Machine, opcode: str) -> Function:
     """Write scalars into all lanes. Table: how many; for each where to, and the scalar."""
-    f = Function(OURS + "fill", ARGUMENTS)
+    f = Function(KERNEL_PREFIX + "broadcast", KERNEL_ARGUMENTS)
     lanes = Lanes(f, machine.width, machine.fused)
     pairs = f.at("%t", 1, "i64")
     with f.loop(f.word("%t")) as loop:
         pair = f.at(pairs, f.times(loop.index, 2), "i64")
         to, x = f.word(pair), lanes.splat(f.load("double", _at(f, "%s", pair, 1)))
-        with blocks(f) as (block, _, _):
-            f.store(lanes.kind, x, f.at(block, to, BYTE), 8 * machine.simd)
+        with each_block(f) as (block, _, _):
+            f.store(lanes.type, x, f.at(block, to, BYTE), 8 * machine.simd)
     f.do("ret void")
     return f
 
@@ -275,7 +275,7 @@ def row_sums(machine: Machine, opcode: str) -> Function:
     Table: how many, in whole SIMD vectors; products; the first right factor; the first result; for each sum its first
     left factor.
     """
-    f = Function(name("row_sums", opcode), ARGUMENTS)
+    f = Function(name("row_sums", opcode), KERNEL_ARGUMENTS)
     simd = machine.simd
     lanes = Lanes(f, simd, machine.fused)
     count, products = f.word("%t"), f.word("%t", 1)
@@ -284,23 +284,23 @@ def row_sums(machine: Machine, opcode: str) -> Function:
     whole = f.times(vectors, simd)
     with f.loop(count, step=simd) as sums:
         chosen = [_at(f, "%s", f.at(lefts, sums.index, "i64"), k) for k in range(simd)]
-        with f.repeat(vectors, [(lanes.kind, lanes.constant(0.0))] * simd) as loop:
+        with f.repeat(vectors, [(lanes.type, lanes.constant(0.0))] * simd) as loop:
             k = f.times(loop.index, simd)
-            x = f.load(lanes.kind, f.at(right, k))
+            x = f.load(lanes.type, f.at(right, k))
             for left, total in zip(chosen, loop.carried, strict=True):
-                loop.next.append(lanes.product_added(f.load(lanes.kind, f.at(left, k)), x, total, opcode))
+                loop.next.append(lanes.multiply_add(f.load(lanes.type, f.at(left, k)), x, total, opcode))
         place = f.at(results, sums.index)
-        start = lanes.add(f.load(lanes.kind, place), lanes.sums_of_lanes(loop.next))
-        with f.repeat(f.subtract(products, whole), [(lanes.kind, start)]) as rest:
+        start = lanes.add(f.load(lanes.type, place), lanes.horizontal_sums(loop.next))
+        with f.repeat(f.subtract(products, whole), [(lanes.type, start)]) as rest:
             k = f.add(whole, rest.index)
             x, column = lanes.splat(f.load("double", f.at(right, k))), "poison"
             for lane, left in enumerate(chosen):
                 one = f.load("double", f.at(left, k))
-                column = f.op(f"insertelement {lanes.kind} {column}, double {one}, i32 {lane}")
+                column = f.op(f"insertelement {lanes.type} {column}, double {one}, i32 {lane}")
             [total] = rest.carried
-            rest.next = [lanes.product_added(column, x, total, opcode)]
+            rest.next = [lanes.multiply_add(column, x, total, opcode)]
         [total] = rest.next
-        f.store(lanes.kind, total, place)
+        f.store(lanes.type, total, place)
     f.do("ret void")
     return f
 
@@ -321,7 +321,7 @@ def _columns(machine: Machine, opcode: str, called: str, base: str) -> Function:
     Table: how many rows of such sums; for each how many sums, in whole SIMD vectors; products; the first result; for
     each product the first sum's left factor, and the right one, which is that of all.
     """
-    f = Function(name(called, opcode), ARGUMENTS)
+    f = Function(name(called, opcode), KERNEL_ARGUMENTS)
     simd = machine.simd
     lanes = Lanes(f, simd, machine.fused)
     with f.loop(f.word("%t"), [("ptr", f.at("%t", 1, "i64"))]) as row:
@@ -334,16 +334,16 @@ def _columns(machine: Machine, opcode: str, called: str, base: str) -> Function:
             with f.repeat(chosen) as sums:
                 start = f.add(f.times(sums.index, step), first)
                 places = [f.at(results, f.add(start, simd * v)) for v in range(vectors)]
-                begun = [(lanes.kind, f.load(lanes.kind, place)) for place in places]
+                begun = [(lanes.type, f.load(lanes.type, place)) for place in places]
                 with f.loop(products, [*begun, ("ptr", factors)]) as loop:
                     *totals_, pair = loop.carried
                     left, x = f.at(_at(f, "%s", pair), start), lanes.splat(f.load("double", _at(f, "%s", pair, 1)))
                     for v, total in enumerate(totals_):
-                        y = f.load(lanes.kind, f.at(left, simd * v))
-                        loop.next.append(lanes.product_added(y, x, total, opcode))
+                        y = f.load(lanes.type, f.at(left, simd * v))
+                        loop.next.append(lanes.multiply_add(y, x, total, opcode))
                     loop.next.append(f.at(pair, 2, "i64"))
                 for total, place in zip(loop.next, places, strict=False):
-                    f.store(lanes.kind, total, place)
+                    f.store(lanes.type, total, place)
             first = f.times(chosen, step)
         row.next = [f.at(factors, f.times(products, 2), "i64")]
     f.do("ret void")
@@ -362,7 +362,7 @@ def list_totals(machine: Machine, opcode: str) -> Function:
 
 def _listed(machine: Machine, opcode: str, called: str, base: str) -> Function:
     """Write sums of any factors. Table: how many; for each its result, how many products, and their factors."""
-    f = Function(name(called, opcode), ARGUMENTS)
+    f = Function(name(called, opcode), KERNEL_ARGUMENTS)
     one = Lanes(f, 1, machine.fused)
     with f.loop(f.word("%t"), [("ptr", f.at("%t", 1, "i64"))]) as item:
         [at] = item.carried
@@ -370,7 +370,7 @@ def _listed(machine: Machine, opcode: str, called: str, base: str) -> Function:
 
         def product(pair: str, k: int, total: str) -> str:
             a, b = (f.load("double", _at(f, "%s", pair, place)) for place in range(2 * k, 2 * k + 2))
-            return one.product_added(a, b, total, opcode)
+            return one.multiply_add(a, b, total, opcode)
 
         zero = ("double", one.constant(0.0))
         with f.repeat(f.quotient(count, ACCUMULATORS), [("ptr", pairs), *[zero] * ACCUMULATORS]) as loop:
@@ -391,7 +391,7 @@ def _listed(machine: Machine, opcode: str, called: str, base: str) -> Function:
 
 def copy(machine: Machine, opcode: str) -> Function:
     """Copy scalars to neighbouring places. Table: how many, the first place, and where they are."""
-    f = Function(OURS + "copy", ARGUMENTS)
+    f = Function(KERNEL_PREFIX + "copy", KERNEL_ARGUMENTS)
     to, places = _at(f, "%s", "%t", 1), f.at("%t", 2, "i64")
     with f.loop(f.word("%t")) as loop:
         f.store("double", f.load("double", _at(f, "%s", places, loop.index)), f.at(to, loop.index))
@@ -401,4 +401,4 @@ def copy(machine: Machine, opcode: str) -> Function:
 
 def name(called: str, opcode: str) -> str:
     """Return the name of a function for sums of an opcode."""
-    return OURS + (called if opcode == "dot" else f"{called}_{opcode}")
+    return KERNEL_PREFIX + (called if opcode == "dot" else f"{called}_{opcode}")
