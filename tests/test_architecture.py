@@ -46,7 +46,7 @@ ROOMS = (
 INSIDE = {
     "ops": ("number", "registry", "checks", "traits", "operation", "ieee", "rounding", "table"),
     "graph": ("operators", "groups", "anomaly", "stepwise", "context", "scopes", "node"),
-    "derivatives": ("tree", "calls", "elements", "elimination", "sparse"),
+    "derivatives": ("tree", "argument_binding", "finite_field", "arithmetic", "elimination", "sparse"),
     "optim": ("optimizer", "sgd", "rmsprop", "adam", "clipping", "schedules"),
     "text": ("words", "expression", "formula"),
     "compiler": (

@@ -6,7 +6,7 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Op, Value
-from micrograd_cn.derivatives.elements import PRIME, Elements
+from micrograd_cn.derivatives.finite_field import PRIME, FieldEvaluator
 from micrograd_cn.derivatives.sparse import sparse_gradient
 from micrograd_cn.derivatives.sparse import sparse_hessian as hessian_entries
 from micrograd_cn.derivatives.sparse import sparse_jacobian as jacobian_entries
@@ -88,7 +88,7 @@ KNOWN = 1271756144727766648  # in every process
 
 def test_elements_do_not_depend_on_the_process_and_differ_by_operation():
     x, y = Value(1), Value(2)
-    first, second = Elements(), Elements()
+    first, second = FieldEvaluator(), FieldEvaluator()
     f = mc.sin(x) * y + mc.cos(x)
     assert first.of(f) == second.of(f) == KNOWN
     own = [Op("own", forward, (lambda y, x: 1.0,)) for forward in (lambda x: x, lambda x: 2.0 * x)]  # of one name
