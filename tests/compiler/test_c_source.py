@@ -339,7 +339,7 @@ def test_what_llvm_has_inside_others_c_does_not_need_to_know():
 class Lion(Optimizer):
     """An optimiser of one's own, whose update is written in the table's operations."""
 
-    slots = ("before_last", "unused", "last", "momentum", "given", "taken")
+    state_names = ("before_last", "unused", "last", "momentum", "given", "taken")
 
     def update(self, p, state):
         mixed = 0.9 * state["momentum"] + 0.1 * p.grad
@@ -368,7 +368,7 @@ def test_steps_are_those_of_the_optimiser(steps, name, batch):
     _, program, rows, model = problem()
     parameters, file = in_order(model), steps[name]
     optimizer = STEPS[name](parameters)
-    slots = [slot for slot in optimizer.slots if name != "sgd" and slot != "unused"]
+    slots = [slot for slot in optimizer.state_names if name != "sgd" and slot != "unused"]
     assert file.size["state"] == 1 + len(slots) * len(parameters)
     file.state = file.array("state")
     numbers = file.numbers(data(parameters))

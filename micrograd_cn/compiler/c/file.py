@@ -68,7 +68,7 @@ class File:
         )
         self.interface = Interface(
             options.name, options.precision, [repr(x.label) if x.label else "" for x in inputs], len(outputs), names,
-            passed, trains, optimizer, [] if optimizer is None else [optimizer.slots[k] for k in kept_of(*self.update)],
+            passed, trains, optimizer, [] if optimizer is None else [optimizer.state_names[k] for k in kept_of(*self.update)],
         )  # fmt: skip
         weights = "parameters" if passed else f"{options.name}_weights"
         self.text = Text(options.name, options.precision, lowering.code.op_names, weights)
@@ -184,7 +184,7 @@ class File:
         """Return the function that takes one training step, by the optimiser's own update."""
         code, results = self.update
         numbers = range(len(code.instructions))
-        words = ["rate", "steps", "p", "g", *(f"s{k}" for k in range(len(optimizer.slots)))]
+        words = ["rate", "steps", "p", "g", *(f"s{k}" for k in range(len(optimizer.state_names)))]
         leaves = [i for i in numbers if code.instructions[i][0] in ("parameter", "input")]
         names = dict(zip(leaves, words, strict=True))
         early = self.text.straight(code, names, [i for i in numbers if i not in code.per_sample])

@@ -45,7 +45,7 @@ class Update:
     def __init__(self, optimizer: Optimizer, masked: bool) -> None:
         code, outputs = lower_update(optimizer, masked)
         self.kept = kept_of(code, outputs)
-        self.numbers = 2 + len(optimizer.slots) + masked
+        self.numbers = 2 + len(optimizer.state_names) + masked
         on, schedule = machine(), Schedule(code, outputs, [], batched=True)
         plan = Plan(schedule, on.simd, on.width, self.numbers, 2)
         tables = Tables(plan, on)
@@ -114,7 +114,7 @@ def lower_update(optimizer: Optimizer, masked: bool) -> tuple[Code, list[int]]:
     if own:
         raise TypeError(f"compiled is the update() of {name} alone, not its own {own[0]}(); {instead}")
     lr, steps, data, gradient = (Term(name) for name in ("lr", "steps", "data", "grad"))
-    kept = {slot: Term(slot) for slot in optimizer.slots}
+    kept = {slot: Term(slot) for slot in optimizer.state_names}
     terms = [lr, steps, data, gradient, *kept.values()]
     for attribute, held in vars(optimizer).items():
         if attribute not in ("parameters", "kept") and any(isinstance(x, Value) for x in _held(held)):
@@ -144,11 +144,11 @@ def lower_update(optimizer: Optimizer, masked: bool) -> tuple[Code, list[int]]:
         changed += [f"p.{attribute}" for attribute in vars(p) if attribute not in ("data", "grad", "requires_grad")]
         changed += ["p.requires_grad"] * (p.requires_grad is not True)
         changed += ["p.grad"] * (p.grad is not gradient)
-        changed += [f"state[{name!r}], which is not among its slots" for name in state if name not in kept]
+        changed += [f"state[{name!r}], which is not among its state_names" for name in state if name not in kept]
         changed += [f"state[{name!r}], which is no longer there" for name in kept if name not in state]
         if changed:
             raise TypeError(f"cannot compile the update of {name}, which changes {changed[0]}; {instead}")
-        found.append(straight_line(terms, [p.data, *(state[slot] for slot in optimizer.slots)]))
+        found.append(straight_line(terms, [p.data, *(state[slot] for slot in optimizer.state_names)]))
     line, again = found
     if repr(line) != repr(again):
         raise TypeError(f"cannot compile the update of {name}, which is not the same each time; {instead}")
