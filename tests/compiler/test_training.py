@@ -601,7 +601,7 @@ def test_looking_for_anomalies_changes_no_number(make):
 
 def optimiser(**methods):
     """Return an optimiser of a class with such methods."""
-    return type("Own", (Optimizer,), {"slots": ("kept",), **methods})([Value(1.0)], lr=0.1)
+    return type("Own", (Optimizer,), {"state_names": ("kept",), **methods})([Value(1.0)], lr=0.1)
 
 
 def changed(change):

@@ -122,7 +122,7 @@ def lower_update(optimizer: Optimizer, masked: bool) -> tuple[Code, list[int]]:
     kept = {slot: Term(slot) for slot in optimizer.state_names}
     terms = [lr, steps, data, gradient, *kept.values()]
     for attribute, held in vars(optimizer).items():
-        if attribute not in ("parameters", "kept") and any(isinstance(x, Value) for x in _members(held)):
+        if attribute not in ("parameters", "lazy_state") and any(isinstance(x, Value) for x in _members(held)):
             raise TypeError(
                 f"cannot compile the update of {name}, whose {attribute} holds parameters: it may ask which one it is "
                 f"given; {instead}"
