@@ -6,7 +6,7 @@ import random
 import pytest
 
 from micrograd_cn import Value, losses, mean, playground
-from micrograd_cn.flow.playground import ACTIVATIONS, LOSSES, MOST_NEURONS, NAMES, OPTIMIZERS
+from micrograd_cn.flow.playground import ACTIVATIONS, LOSSES, MOST_NEURONS, OPTIMIZERS
 from micrograd_cn.flow.texts import NETWORK, PAGE, PLAYGROUND
 from micrograd_cn.init import NAMED
 from micrograd_cn.nn import MLP
@@ -469,10 +469,6 @@ def test_the_playground_speaks_both_languages(lang, opened):
     other = {"en": "zh", "zh": "en"}[lang]
     assert NETWORK[other]["b_rate"] in page.page.locator("#board").inner_text()
     assert page.page.title() == PLAYGROUND[other]["title"]
-
-
-def test_the_playground_is_below_400_kb_without_the_words_to_learn_from():
-    assert len(playground("en").html.encode()) - NAMES.stat().st_size < 400_000
 
 
 @pytest.mark.parametrize("width", [390, *[pytest.param(width, marks=pytest.mark.slow) for width in (1280, 1920)]])
