@@ -25,7 +25,7 @@ UNCOMPILED_ATTRIBUTES = (
     "parameters",
     "lr",
     "steps",
-    "kept",
+    "lazy_state",
 )  # attributes in which optimisers with the same update may differ
 MAX_CACHED = 16  # updates, of the options that were used last
 _cache: OrderedDict[Any, CompiledUpdate] = OrderedDict()
