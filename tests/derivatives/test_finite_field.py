@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 import micrograd_cn as mc
-from micrograd_cn import Op, Value
+from micrograd_cn import OPS, Op, Value
 from micrograd_cn.derivatives.finite_field import PRIME, FieldEvaluator
 from micrograd_cn.derivatives.sparse import sparse_gradient
 from micrograd_cn.derivatives.sparse import sparse_hessian as hessian_entries
 from micrograd_cn.derivatives.sparse import sparse_jacobian as jacobian_entries
-from micrograd_cn.engine import constant
+from micrograd_cn.engine import constant, record
 from micrograd_cn.functional import sparse_hessian, sparse_jacobian
 
 from .test_sparse import places
@@ -122,3 +122,14 @@ def test_elements_differ_by_operation_and_are_a_field():
     assert first.of(constant(0.25)) * 4 % PRIME == first.of(1.0) == 1
     assert first.of(x**-2) * first.of(x * x) % PRIME == 1
     assert first.of((x - x) ** -2) is first.of(x / (y - y)) is first.of(math.nan * x) is None
+
+
+@pytest.mark.parametrize("op", OPS.values(), ids=lambda op: op.name)
+def test_whatever_is_computed_of_something_unknown_is_unknown(op):
+    count = op.arity or 5
+    for slot in range(count):
+        operands = [Value(0.5) for _ in range(count)]
+        assert FieldEvaluator().of(record(op, tuple(operands))) is not None
+        for unknown in (math.nan * Value(1.0), Value(1.0) / 0.0):
+            operands[slot] = unknown
+            assert FieldEvaluator().of(record(op, tuple(operands))) is None
