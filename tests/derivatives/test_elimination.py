@@ -2,12 +2,14 @@
 
 import itertools
 import math
+import random
 
 import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.derivatives.arithmetic import DerivativeArithmetic
+from micrograd_cn.derivatives.elimination import _Elimination, add_nonlinear_edge
 from micrograd_cn.derivatives.sparse import sparse_hessian as hessian_entries
 from micrograd_cn.derivatives.sparse import sparse_jacobian as jacobian_entries
 from micrograd_cn.engine import topological_order
@@ -85,6 +87,31 @@ def test_the_cheaper_direction_is_taken(widths, most):
     assert len(found) == widths[0] * widths[-1]
     products = sum(node.op is mc.mul and all(x.requires_grad for x in node.parents) for node in made)
     assert products - sum(node.op is mc.sech for node in made) <= most  # beside the square in a tanh's derivative
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_node_of_the_fewest_products_comes_first_and_of_several_the_one_nearest_to_the_outputs(seed):
+    rng, eliminated = random.Random(seed), []
+    interior, below = range(4, 24), [range(min(v, 24)) for v in range(27)]
+    incoming = [{j: [(2.0, None, 2)] for j in rng.sample(below[v], rng.randint(1, 4) * (v > 3))} for v in range(27)]
+    nonlinear = [{} for _ in incoming]
+    for _ in range(6):
+        add_nonlinear_edge(nonlinear, *rng.sample(range(24), 2), (3.0, None, 3))
+
+    class Watched(_Elimination):
+        def eliminate(self, v):
+            products = {u: len(self.incoming[u]) * (len(self.users[u]) + len(self.nonlinear[u])) for u in interior}
+            fewest = min(filter(None, products.values()))
+            assert v == max(u for u in interior if products[u] == fewest)
+            super().eliminate(v)
+            eliminated.append(v)
+
+    work = Watched(DerivativeArithmetic([]), incoming, nonlinear, interior)
+    useful = {v for v in interior if work.users[v] or nonlinear[v]}
+    work.cheapest_first()
+    assert len(eliminated) == len({*eliminated})
+    assert {*eliminated} == useful
+    assert all(j not in interior for edges in [*incoming[24:], *nonlinear] for j in edges)
 
 
 @pytest.mark.slow
