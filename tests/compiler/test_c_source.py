@@ -532,6 +532,6 @@ def test_rows_of_ones_own(tmp_path):
         assert file.forward([], list(point))[: len(OWN)] == [float(f(*point)) for f in OWN.values()]
     strange = Op("strange", lambda x: x, (lambda y, x: 1.0,), lowerings=Lowerings(machine="bessel"))
     with pytest.raises(
-        ValueError, match=r"'strange' has the machine form 'bessel', which is no function of C99's math\.h"
+        ValueError, match=r"'strange' has lowerings\.machine='bessel', which is no function of C99's math\.h"
     ):
         compile(strange(x), [x]).source("c")

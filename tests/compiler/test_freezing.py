@@ -26,17 +26,19 @@ def test_a_use_to_which_no_gradient_flows_is_not_compiled_as_if_one_did():
             return d * (g * z)
 
     d, g, before = Value(2.0), Value(3.0), Value(4.0).exp()
-    with pytest.raises(ValueError, match=r"data=2\.0.* required no gradient when mul\(\.\.\.\) was recorded with it"):
+    with pytest.raises(
+        ValueError, match=r"data=2\.0.* requires a gradient, but did not when mul\(\.\.\.\) was recorded with it"
+    ):
         compile(loss)(1.0)
-    with pytest.raises(ValueError, match="required no gradient when mul"):
+    with pytest.raises(ValueError, match="requires a gradient, but did not when mul"):
         compile(lambda x: loss(x) + before)(1.0)
     compiled = compile(lambda xs: d * xs[0] if len(xs) == 1 else loss(xs[0]))
     compiled([1.0])
-    with pytest.raises(ValueError, match="required no gradient when mul"):
+    with pytest.raises(ValueError, match="requires a gradient, but did not when mul"):
         compiled([1.0, 2.0])
     x = Value(1.0)
     y = loss(x)
-    with pytest.raises(ValueError, match="required no gradient when mul"):
+    with pytest.raises(ValueError, match="requires a gradient, but did not when mul"):
         compile(y, [x])
     compiled = compile(lambda z: d.detach() * (g * z))
     compiled.fit([(1.0,)], SGD([d, g], lr=0.1), epochs=1)

@@ -68,11 +68,11 @@ def test_an_own_row_that_cannot_be_compiled_is_named(row):
     [
         ({"formula": lambda x: None}, "odd.*TypeError in its formula"),
         ({"formula": lambda x: {1.0: 2.0}[x]}, "odd.*KeyError in its formula"),
-        ({"machine": "fadd"}, "odd.*has 1 operands, its machine form 'fadd' 2"),
-        ({"machine": "fcmp xyz"}, "odd.*fcmp xyz.*comparisons are"),
-        ({"machine": "fcmp"}, "odd.*comparisons are"),
-        ({"machine": "sum"}, "odd.*'sum', which is no name of a function"),
-        ({"machine": "no such"}, "odd.*'no such', which is no name of a function"),
+        ({"machine": "fadd"}, "odd.*has 1 operands, but its lowerings.machine='fadd' takes 2"),
+        ({"machine": "fcmp xyz"}, "odd.*fcmp xyz.*a comparison is"),
+        ({"machine": "fcmp"}, "odd.*a comparison is"),
+        ({"machine": "sum"}, "odd.*'sum', which cannot name a function"),
+        ({"machine": "no such"}, "odd.*'no such', which cannot name a function"),
     ],
 )
 def test_a_mistake_in_an_own_row_names_it(options, message):
@@ -100,7 +100,7 @@ def test_an_own_row_with_an_unknown_machine_form_is_refused(code, form, count):
     x, w = Value(2.0), Value(3.0)
     for odd in (row, within):
         for xs in ((x,) * count, (w,) * count):
-            with pytest.raises(TypeError, match=f"'odd_one' has the machine form '{form}'"):
+            with pytest.raises(TypeError, match=f"'odd_one' has lowerings.machine='{form}'"):
                 compile(record(odd, xs), [x]).forward([[1.0]])
 
 

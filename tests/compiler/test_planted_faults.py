@@ -138,14 +138,14 @@ def change_result(patch, kind, name, change):
 
 
 def lost_contribution(patch):
-    gradient = Lowering._gradient
+    gradient = Lowering._gradient_of
 
     def of_one_less(self, node, received):
         pairs = received.pairs
         pairs[node] = pairs[node][: max(len(pairs[node]) - 1, 1)]
         return gradient(self, node, received)
 
-    patch.setattr(Lowering, "_gradient", of_one_less)
+    patch.setattr(Lowering, "_gradient_of", of_one_less)
 
 
 def lost_product(patch):
@@ -342,8 +342,12 @@ reorder = TrainingRun._set_order
 CHANGES = {
     "half_turned": (OuterProduct, "transpose", lambda found, *_: replace(found, rights=found.rights[::-1])),
     "other_partial": (CodeBuilder, "partials", lambda found, _, op, *rest: found[::-1] if op is mc.mul else found),
-    "exchanged_operands": (CodeBuilder, "_form", lambda called, *_: called and called._replace(used=called.used[::-1])),
-    "lost_start_of_a_loop": (CodeBuilder, "_loop", lambda found, *_: (found[0], [])),
+    "exchanged_operands": (
+        CodeBuilder,
+        "_formula_call",
+        lambda call, *_: call and call._replace(operands=call.operands[::-1]),
+    ),
+    "lost_start_of_a_loop": (CodeBuilder, "_loop_products", lambda found, *_: (found[0], [])),
     "gathered_from_the_next_place": (Tables, "_padded", lambda found, *_: [*found[1:], found[0]]),
     "gathered_without_order": (Vectorizer, "_map", lambda found, *_: Map(found.opcode, found.numbers[::-1])),
     "wrong_distance": (Tables, "_even", lambda found, *_: (found[0], found[1] + WORD)),
@@ -364,7 +368,7 @@ CHANGES = {
     "no_constants": (Executable, "__init__", lambda found, self, *_: setattr(self, "constants", {})),
     "state_as_data": (update, "lower_update", lambda found, *_: (found[0], [found[1][1], *found[1][1:]])),
     "other_learning_rate": (TrainingState, "__init__", lambda found, self, *_: self.scalars.data.__setitem__(0, 0.5)),
-    "one_form_for_others": (fusion._Trees, "key", lambda found, *_: len(found)),
+    "one_form_for_others": (fusion._Trees, "shape", lambda found, *_: len(found)),
     "other_index_in_c": (c_arrays, "linear", lambda found, *_: found.replace("+ i", "- -i * 0")),
     "a_share_of_one_form": (TrainingRun, "_sub_batches", lambda found, *_: found[:1]),
     "values_of_other_entries": (

@@ -14,7 +14,7 @@ from ..instructions.lowering import Lowering
 from ..loops.schedule import Schedule
 from ..loops.totals import Totals
 from ..python import ParameterNames, entries_of, in_order_of_names
-from ..training.update import used_slots, lower_update
+from ..training.update import lower_update, used_slots
 from .arrays import Place, fit, linear
 from .comment import Interface
 from .loops import Loops
@@ -57,7 +57,7 @@ class File:
         names = [repr(p.label) if p.label else "" for p in self.parameters]
         if named is not None:
             entries = entries_of(named, "c")
-            self.parameters = in_order_of_names(entries, lowering.parameters, lowering.of, "c")
+            self.parameters = in_order_of_names(entries, lowering.parameters, lowering.number_of, "c")
             names = _names(entries, self.parameters)
         passed = options.weights == "passed"
         output, *others = outputs
@@ -67,9 +67,16 @@ class File:
             (Code(), []) if optimizer is None else lower_update(optimizer, masked=False)
         )
         self.interface = Interface(
-            options.name, options.precision, [repr(x.label) if x.label else "" for x in inputs], len(outputs), names,
-            passed, trains, optimizer, [] if optimizer is None else [optimizer.state_names[k] for k in used_slots(*self.update)],
-        )  # fmt: skip
+            name=options.name,
+            kind=options.precision,
+            inputs=[repr(x.label) if x.label else "" for x in inputs],
+            outputs=len(outputs),
+            parameters=names,
+            passed=passed,
+            trains=trains,
+            optimizer=optimizer,
+            kept=[] if optimizer is None else [optimizer.state_names[k] for k in used_slots(*self.update)],
+        )
         weights = "parameters" if passed else f"{options.name}_weights"
         self.text = Text(options.name, options.precision, lowering.code.op_names, weights)
         self.kind, self.size = options.precision, f"{options.name.upper()}_PARAMETERS"
@@ -105,7 +112,7 @@ class File:
 
     def loops(self, roots: Sequence[int], totals: Sequence[tuple[Pair, ...]] = ()) -> Loops:
         """Return what writes a function's instructions, for these values and totals."""
-        of = self.lowering.of
+        of = self.lowering.number_of
         leaves: dict[int, Place] = {of[p]: ("weights", i) for i, p in enumerate(self.parameters) if p in of}
         leaves |= {of[x]: ("inputs", i) for i, x in enumerate(self.inputs) if x in of}
         schedule = Schedule(self.lowering.code.copy(), roots, totals, batched=False, sums=False)

@@ -118,8 +118,8 @@ class Text:
         name = LLVM_NAMES.get(opcode, opcode.removeprefix("llvm."))
         if name not in MATH_H:
             raise ValueError(
-                f'source("c"): the operation {self.op_names.get(opcode, opcode)!r} has the machine form {opcode!r}, '
-                "which is no function of C99's math.h; write its formula instead"
+                f'source("c"): the operation {self.op_names.get(opcode, opcode)!r} has lowerings.machine={opcode!r}, '
+                "which is no function of C99's math.h; write its lowerings.formula instead"
             )
         return name + self.suffix
 
@@ -131,7 +131,7 @@ class Text:
         conditions: dict[int, str] = {}
 
         def name_of(i: int) -> str:
-            if i not in names and (x := code.value(i)) is not None:
+            if i not in names and (x := code.constant_value(i)) is not None:
                 return self.literal(x)
             return names[i]
 

@@ -1,1 +1,1 @@
-"""A graph as instructions, each once: by the operations' machine forms, or by formulas (see `code`)."""
+"""The graph and its gradient as a list of instructions: value numbering, formulas, lowering, fusion."""

@@ -1,4 +1,9 @@
-"""CodeBuilder as instructions: by their machine forms, or by formulas, each of which is one instruction."""
+"""Lower operations to instructions: each to one opcode, or to a formula of simpler operations.
+
+A formula is traced once. If it is short, it becomes an opcode of its own, so that one kernel computes all of it: its
+intermediate values then stay in registers. A formula with long sums or too many steps is expanded into the
+instructions of its steps.
+"""
 
 from __future__ import annotations
 
@@ -28,57 +33,63 @@ from .code import (
     renumbered,
 )
 
-SELECTS = 4  # operands, the index among them, up to which one is chosen by instructions, not loaded
-MOST_CHOICES = 4  # different constants for which a formula is traced anew, since it may be simpler with them
-MOST_OPERANDS = 4  # of a formula that is traced so, and of one that is a function
-FOLDED = {"0.0", "-0.0", "1.0", "-1.0"}  # constants that remain when others are folded
-LONGEST = 50  # steps of a formula that is one instruction
+MAX_SELECT_OPERANDS = 4  # operands, the index included, of an operation that selects instead of gathering
+MAX_SPECIALIZATIONS = 4  # traces of one formula with different constants, with which it may be simpler
+MAX_FORMULA_OPERANDS = 4  # operands of a formula that is specialised, or is an opcode
+INLINE_CONSTANTS = {"0.0", "-0.0", "1.0", "-1.0"}  # part of a formula's opcode; other constants are operands
+MAX_FORMULA_STEPS = 50  # steps of a formula that is one instruction
 
 
-class Called(NamedTuple):
-    """A result of a formula as an instruction.
+class FormulaCall(NamedTuple):
+    """One result of a formula as one instruction, for operands of which some are samples and some are not.
 
     Attributes:
-        opcode: of the instruction.
-        used: the numbers of its operands, among `whole`.
-        early: the numbers of what needs no sample, and is computed before.
-        whole: the formula's instructions.
-        direct: whether its operands are the formula's, and nothing else.
+        opcode: the instruction's opcode.
+        operands: the numbers in `source` of the instruction's operands.
+        hoisted: the numbers in `source` of what does not depend on the row, and is computed in phase BATCH.
+        source: the formula's instructions, written out.
+        direct: whether the operands are inputs of the formula, so nothing has to be computed before.
     """
 
     opcode: str
-    used: list[int]
-    early: list[int]
-    whole: Code
+    operands: list[int]
+    hoisted: list[int]
+    source: Code
     direct: bool
 
 
 class CodeBuilder(Code):
-    """Instructions that operations become.
+    """A code to which operations and formulas are added.
 
     Attributes:
-        formulas: those of operations and of their partials, for some constants.
-        choices: for how many constants each of them has been traced.
+        formulas: the formulas that were traced, by operation, kind ("formula" or "partials") and constant operands.
+        specializations: for each operation and kind, for how many combinations of constants it was traced.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.formulas: dict[Any, StraightLine] = {}
-        self.choices: Counter[tuple[Op, str]] = Counter()
-        self._called: dict[tuple[int, int, tuple[bool, ...]], Called | None] = {}
-        self._own: dict[int, set[str]] = {}
+        self.specializations: Counter[tuple[Op, str]] = Counter()
+        self._calls: dict[tuple[int, int, tuple[bool, ...]], FormulaCall | None] = {}
+        self._inline_constants: dict[int, set[str]] = {}
         self._checked: set[tuple[Op, int]] = set()
 
     def apply(self, op: Op, xs: Sequence[int], expand: bool = False) -> int:
-        """Return the number of an operation's result: one instruction, or as many as its formula has."""
-        known = [*map(self.value, xs)]
+        """Return the number of an operation's result, given the numbers of its operands.
+
+        Args:
+            op: the operation.
+            xs: the numbers of its operands.
+            expand: whether a formula becomes the instructions of its steps, instead of an opcode of its own.
+        """
+        known = [*map(self.constant_value, xs)]
         if None not in known:
             return self.constant(op.forward(*known))
         if op.lowerings.is_gather:
             if known[0] is not None:
                 number = op.forward(known[0], *map(float, range(1, len(xs))))
                 return xs[int(number)] if number == number else self.constant(nan)
-            if len(xs) > SELECTS:
+            if len(xs) > MAX_SELECT_OPERANDS:
                 return self.add((GATHER, *xs))
         if op.lowerings.summands:
             pairs, terms = op.lowerings.summands(*xs)
@@ -89,15 +100,15 @@ class CodeBuilder(Code):
                 self.check(op, len(xs))
             return self.emit(op.lowerings.machine, *xs, expand=expand)
         formula = self.formula((op, "formula"), known, op)
-        [result] = self._expanded(formula, xs) if expand else self.instantiate(formula, xs)
+        [result] = self._expand_steps(formula, xs) if expand else self.instantiate(formula, xs)
         return result
 
     def check(self, op: Op, count: int) -> None:
-        """Raise TypeError if an operation of so many operands cannot be compiled."""
+        """Raise TypeError if an operation cannot be compiled for this number of operands."""
         if op.lowerings.summands or op.lowerings.is_gather or (op, count) in self._checked:
             return
         if op.lowerings.machine:
-            _check_form(op, count)
+            _check_opcode(op, count)
             self.op_names[op.lowerings.machine] = op.name
         else:
             for row, used in self.formula((op, "formula"), [None] * count, op).steps:
@@ -105,110 +116,139 @@ class CodeBuilder(Code):
         self._checked.add((op, count))
 
     def partials(self, op: Op, y: int, xs: Sequence[int]) -> list[int]:
-        """Return the numbers of the local derivatives."""
-        return self.instantiate(self.formula((op, "partials"), [None, *map(self.value, xs)], op), [y, *xs])
+        """Return the numbers of an operation's partial derivatives, given those of its result and its operands."""
+        return self.instantiate(self.formula((op, "partials"), [None, *map(self.constant_value, xs)], op), [y, *xs])
 
     def formula(self, kind: tuple[Op, str], known: Sequence[float | None], op: Op) -> StraightLine:
-        """Return the steps of a formula for operands of which some are constants, traced once."""
+        """Return a formula, traced once.
+
+        Args:
+            kind: the operation, and "formula" or "partials".
+            known: each operand's value if it is a constant, else None. With constants a formula may be simpler.
+            op: the operation.
+
+        Raises:
+            TypeError: the row of the operation is wrong, or is not written in the table's operations.
+        """
         general = [None] * len(known)
-        if len(known) > MOST_OPERANDS:
+        if len(known) > MAX_FORMULA_OPERANDS:
             known = general
         key = kind, tuple([x if x is None else bits(x) for x in known])
         if key in self.formulas:
             return self.formulas[key]
-        if any(key[1]):
-            self.choices[kind] += 1
-            if self.choices[kind] > MOST_CHOICES:
+        if any(x is not None for x in known):
+            self.specializations[kind] += 1
+            if self.specializations[kind] > MAX_SPECIALIZATIONS:
                 return self.formula(kind, general, op)
         try:
-            found = self.formulas[key] = _formula(kind[1], known, op)
+            found = self.formulas[key] = _trace_formula(kind[1], known, op)
             steps = self.formula(kind, general, op).steps
         except FormulaError:
             raise
-        except Exception as error:  # what is wrong is in a row of one's own
+        except Exception as error:  # from the code of a user-defined operation
             what = f"{type(error).__name__} in its {kind[1]}: {error}"
             raise TypeError(f"the operation {op.name!r} cannot be compiled: {what}") from error
-        self._own[id(found)] = {repr(x) for _, xs in steps for x in xs if isinstance(x, float)} | FOLDED
+        self._inline_constants[id(found)] = {
+            repr(x) for _, xs in steps for x in xs if isinstance(x, float)
+        } | INLINE_CONSTANTS
         return found
 
     def instantiate(self, formula: StraightLine, xs: Sequence[int]) -> list[int]:
-        """Return the numbers of a formula's results for these operands: each one instruction, if it is a short one."""
-        steps, results = formula
-        if 2 <= len(steps) <= LONGEST and len(xs) <= MOST_OPERANDS:
-            samples = tuple([i in self.per_sample for i in xs])
-            return [self._call(formula, k, xs, samples) for k in range(len(results))]
-        return self._expanded(formula, xs, expand=False)
+        """Return the numbers of a formula's results for some operands. A result of a short formula is one instruction.
 
-    def _call(self, formula: StraightLine, k: int, xs: Sequence[int], samples: tuple[bool, ...]) -> int:
-        """Return the number of one result."""
+        Args:
+            formula: the formula.
+            xs: the numbers of its operands.
+        """
+        steps, results = formula
+        if 2 <= len(steps) <= MAX_FORMULA_STEPS and len(xs) <= MAX_FORMULA_OPERANDS:
+            samples = tuple([i in self.per_sample for i in xs])
+            return [self._result(formula, k, xs, samples) for k in range(len(results))]
+        return self._expand_steps(formula, xs, expand=False)
+
+    def _result(self, formula: StraightLine, k: int, xs: Sequence[int], samples: tuple[bool, ...]) -> int:
+        """Return the number of result k of a short formula; `samples` says which operands are samples."""
         result = formula.results[k]
         if isinstance(result, float):
             return self.constant(result)
         if result < len(xs):
             return xs[result]
-        if (key := (id(formula), k, samples)) not in self._called:
-            self._called[key] = self._form(formula.steps, result, samples, self._own.get(id(formula), FOLDED))
-        if called := self._called[key]:
-            number = xs if called.direct else self._early(called, xs)
-            used = [number[i] for i in called.used] if number else []
-            if None in map(self.value, used):
-                return self.add((called.opcode, *used))
-        return self._expanded(StraightLine(formula.steps, [result]), xs)[0]
+        if (key := (id(formula), k, samples)) not in self._calls:
+            self._calls[key] = self._formula_call(
+                formula.steps, result, samples, self._inline_constants.get(id(formula), INLINE_CONSTANTS)
+            )
+        if call := self._calls[key]:
+            number = xs if call.direct else self._hoist(call, xs)
+            used = [number[i] for i in call.operands] if number else []
+            if None in map(self.constant_value, used):  # else its value is known at compile time
+                return self.add((call.opcode, *used))
+        return self._expand_steps(StraightLine(formula.steps, [result]), xs)[0]
 
-    def _early(self, called: Called, xs: Sequence[int]) -> dict[int, int] | None:
-        """Add what a formula computes without samples; return its numbers, None if one step has constants alone."""
+    def _hoist(self, call: FormulaCall, xs: Sequence[int]) -> dict[int, int] | None:
+        """Add what a formula computes once a batch, and return the new number of everything the call refers to.
+
+        Return None if constants turn out to be all operands of some instruction: then the formula is expanded, which
+        folds it.
+        """
         number = dict(enumerate(xs))
-        for i in (*called.early, *called.used):
+        for i in (*call.hoisted, *call.operands):
             if i in number:
                 continue
-            value = called.whole.value(i)
+            value = call.source.constant_value(i)
             if value is not None:
                 number[i] = self.constant(value)
                 continue
-            instruction = renumbered(called.whole.instructions[i], number)
-            if None not in map(self.value, operands(instruction)):
+            instruction = renumbered(call.source.instructions[i], number)
+            if None not in map(self.constant_value, operands(instruction)):
                 return None
             number[i] = self.add(instruction)
         return number
 
-    def _form(
-        self, steps: list[tuple[Op, list[int | float]]], result: int, samples: tuple[bool, ...], own: set[str]
-    ) -> Called | None:
-        """Return one result of a formula as an instruction; None if it has a single one, a loop, or a load.
+    def _formula_call(
+        self, steps: list[tuple[Op, list[int | float]]], result: int, samples: tuple[bool, ...], inline: set[str]
+    ) -> FormulaCall | None:
+        """Return one result of a formula as one instruction; None if it has only one anyway, or has a loop or gather.
 
-        Constants that are not the operation's `own` are operands, so that there is one opcode for all of them.
+        Args:
+            steps: the formula's operations.
+            result: the index of the result, see `StraightLine`.
+            samples: which inputs are samples.
+            inline: the constants, as text, that are part of the opcode. Others are operands, so that formulas which
+                differ in such constants have the same opcode.
         """
-        whole = CodeBuilder()
-        whole.op_names, whole.formulas, whole.choices, whole._own = (
-            self.op_names,
-            self.formulas,
-            self.choices,
-            self._own,
-        )
-        inputs = [whole.append(("input", i), SAMPLE if s or not any(samples) else BATCH) for i, s in enumerate(samples)]
-        [number] = whole._expanded(StraightLine(steps, [result]), inputs)
-        needed = live(whole, [number])
-        early = [i for i in needed if i not in whole.per_sample]
-        body = [i for i in needed if i in whole.per_sample and whole.operands[i]]
+        source = CodeBuilder()
+        source.op_names, source.formulas = self.op_names, self.formulas
+        source.specializations, source._inline_constants = self.specializations, self._inline_constants
+        inputs = [
+            source.append(("input", i), SAMPLE if s or not any(samples) else BATCH) for i, s in enumerate(samples)
+        ]
+        [number] = source._expand_steps(StraightLine(steps, [result]), inputs)
+        needed = live(source, [number])
+        hoisted = [i for i in needed if i not in source.per_sample]
+        body = [i for i in needed if i in source.per_sample and source.operands[i]]
         loops = any(
-            whole.instructions[i][0] in SUM_OPCODES and len(whole.instructions[i][1]) >= MIN_LOOP_PRODUCTS for i in body
+            source.instructions[i][0] in SUM_OPCODES and len(source.instructions[i][1]) >= MIN_LOOP_PRODUCTS
+            for i in body
         )
-        if len(body) < 2 or loops or any(whole.instructions[i][0] == GATHER for i in needed):
+        if len(body) < 2 or loops or any(source.instructions[i][0] == GATHER for i in needed):
             return None
-        read = {j for i in body for j in whole.operands[i]}
-        fixed = {i for i in read if repr(whole.value(i)) in own}
+        read = {j for i in body for j in source.operands[i]}
+        fixed = {i for i in read if repr(source.constant_value(i)) in inline}
         used = sorted(read - fixed - set(body))
         code = Code()
         place = {i: code.append(("input", k), SAMPLE) for k, i in enumerate(used)}
         for i in sorted(fixed.union(body)):
-            instruction = whole.instructions[i]
+            instruction = source.instructions[i]
             place[i] = code.constant(instruction[1]) if i in fixed else code.add(renumbered(instruction, place))
         opcode = register_formula(code, place[number])
-        direct = {*used} <= {*inputs} and not any(whole.operands[i] for i in early)
-        return Called(opcode, used, early, whole, direct)
+        direct = {*used} <= {*inputs} and not any(source.operands[i] for i in hoisted)
+        return FormulaCall(opcode, used, hoisted, source, direct)
 
-    def _expanded(self, formula: StraightLine, xs: Sequence[int], expand: bool = True) -> list[int]:
-        """Return the numbers of a formula's results; its steps are instructions, or what their formulas expand to."""
+    def _expand_steps(self, formula: StraightLine, xs: Sequence[int], expand: bool = True) -> list[int]:
+        """Return the numbers of a formula's results, with one instruction or more for each of its steps.
+
+        If `expand` is set, formulas in the steps are expanded too.
+        """
         steps, results = formula
         numbers = list(xs)
 
@@ -220,22 +260,26 @@ class CodeBuilder(Code):
         return [resolve(x) for x in results]
 
 
-def _check_form(op: Op, count: int) -> None:
+def _check_opcode(op: Op, count: int) -> None:
     opcode = op.lowerings.machine
     if opcode in (GATHER, START, *SUM_OPCODES, *LEAF_OPCODES) or not re.fullmatch(
         r"fcmp.*|(?!formula)[A-Za-z_][\w.]*", opcode
     ):
-        raise TypeError(f"the operation {op.name!r} has the machine form {opcode!r}, which is no name of a function")
+        raise TypeError(f"the operation {op.name!r} has lowerings.machine={opcode!r}, which cannot name a function")
     if opcode.startswith("fcmp") and opcode not in ARITY:
         raise TypeError(
-            f"the operation {op.name!r} has the machine form {opcode!r}; comparisons are fcmp " + ", ".join(COMPARISONS)
+            f"the operation {op.name!r} has lowerings.machine={opcode!r}; a comparison is 'fcmp' and one of "
+            + ", ".join(COMPARISONS)
         )
     if ARITY.get(opcode, count) != count:
-        raise TypeError(f"the operation {op.name!r} has {count} operands, its machine form {opcode!r} {ARITY[opcode]}")
+        raise TypeError(
+            f"the operation {op.name!r} has {count} operands, but its lowerings.machine={opcode!r} takes "
+            f"{ARITY[opcode]}"
+        )
 
 
-def _formula(kind: str, known: Sequence[float | None], op: Op) -> StraightLine:
-    """Return the steps of an operation's "formula", or of its "partials", whose first operand is its result."""
+def _trace_formula(kind: str, known: Sequence[float | None], op: Op) -> StraightLine:
+    """Trace an operation's "formula", or its "partials", whose first operand is the operation's result."""
     terms = [Term() if x is None else x for x in known]
     if kind == "formula":
         return straight_line(terms, (expand(op, *terms),))

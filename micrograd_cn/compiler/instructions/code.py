@@ -1,12 +1,20 @@
-"""Instructions without duplicates, in order: what machine code is made of.
+"""The compiler's intermediate representation: a list of instructions without duplicates, operands first.
 
-An instruction is a tuple, and its number in the list is its name:
-`("constant", x)`, `("parameter", i)`, `("input", i)`, `("seed",)`, `("total", k)`, `(machine form, *operands)`,
-`("take", index, *operands)`, which picks `operands[index]`, and sums of products and terms, `(opcode, pairs, terms)`,
-whose opcodes are SUM_OPCODES.
+An instruction is a tuple that begins with its opcode. Its number is its index in the list, and its operands are the
+numbers of earlier instructions:
 
-An instruction belongs to a phase: CONSTANT; BATCH, what depends on parameters alone and is computed once a batch;
-SAMPLE, once a row; AFTER, what depends on sums over the batch.
+    ("constant", x)                 a float
+    ("parameter", i), ("input", i)  the i-th parameter of the program, the i-th number of a row
+    ("seed",)                       where the gradient starts: 1 for each row
+    ("total", k)                    the mean of the k-th total over the rows of a batch
+    (opcode, *operands)             an LLVM instruction or intrinsic, a function of C's library, or a formula
+    ("gather", index, *operands)    the operand with this index, which is known at run time; nan if there is none
+    ("dot", pairs, terms)           the products of the pairs and the terms, added up; a product need not be rounded
+    ("sum", pairs, terms)           the same, but every product is rounded
+
+Each instruction belongs to the phase in which it is computed. CONSTANT instructions are known at compile time. BATCH
+instructions depend on parameters alone and are computed once a batch, SAMPLE instructions once a row. AFTER
+instructions depend on totals, and are computed once all rows of a batch are done.
 """
 
 from __future__ import annotations
@@ -32,34 +40,43 @@ LEAF_OPCODES = ("constant", "parameter", "input", "seed", "total")
 SUM_OPCODES = ("sum", "dot")  # a "sum" rounds its products, a "dot" need not
 IRREGULAR_OPCODES = frozenset([*LEAF_OPCODES, *SUM_OPCODES])  # their operands are not simply instruction[1:]
 GATHER = "gather"
-START = "start"  # copies the value that a long sum starts from
+START = "start"  # of a map: it copies the values that long sums start from
 COMMUTATIVE: dict[str, Callable[..., float]] = {"fadd": operator.add, "fmul": operator.mul}
 ARITY = {"fadd": 2, "fsub": 2, "fmul": 2, "fdiv": 2, "fneg": 1, "select": 3}
 COMPARISONS = ("oeq", "ogt", "oge", "olt", "ole", "one", "ord", "ueq", "ugt", "uge", "ult", "ule", "une", "uno")
 ARITY |= {f"fcmp {comparison}": 2 for comparison in COMPARISONS}
-MIN_LOOP_PRODUCTS = 8  # products from which a sum of them is a loop
-HALF_INTEGER_EXPONENTS = (-1.5, -0.5, 0.5, 1.5)  # exponents of powers that square roots give sooner
-MIN_LOOP_TERMS = 16  # terms from which a sum is written as products with 1, and so may become a loop
+MIN_LOOP_PRODUCTS = 8  # a sum of fewer products is written out; of more, it may become a loop
+HALF_INTEGER_EXPONENTS = (-1.5, -0.5, 0.5, 1.5)  # of powers that are faster by a square root
+MIN_LOOP_TERMS = 16  # a sum of more terms is written as products with 1, so it may become a loop
 
 
-# Formulas that are one instruction, by its opcode: a code that begins with their inputs, and the number of the result
-# in it. There is one dict for the whole process, as there is one function for each opcode.
+# Each formula is one instruction with an opcode of its own. It maps to a code, whose first instructions are the
+# formula's inputs, and to the number of the result in it. The dict is shared by the whole process, as are the kernels
+# of these opcodes.
 FORMULAS: dict[str, tuple[Code, int]] = {}
 _names: dict[str, str] = {}
 _naming = ForkSafeLock()
 
 
 class Code:
-    """Instructions in order; the same one is never there twice.
+    """A list of instructions, each after its operands, in which no instruction occurs twice.
 
     Attributes:
-        instructions: each after its operands.
-        phase: the phase of each.
-        operands: the numbers of those that each needs; none of a leaf.
-        per_sample: the numbers of those that are computed once a row.
-        op_names: the name of an operation that has a machine form.
-        constants: what they are, by number.
-        value: `value(i)` is the number of constant i, None if i is no constant.
+        instructions: the instructions.
+        phase: the phase of each instruction.
+        operands: the numbers of each instruction's operands; a leaf has none.
+        per_sample: the numbers of the instructions in phase SAMPLE.
+        op_names: for each opcode that an operation is lowered to, the operation's name, for messages.
+        constants: for the number of each constant, its value.
+        constant_value: a function from an instruction's number to its value, or to None if it is no constant.
+        formula_cost: if this is the code of a formula, its cost, see `cost_of`.
+
+    >>> code = Code()
+    >>> x = code.append(("input", 0), SAMPLE)
+    >>> code.emit("sin", x), code.emit("fadd", 1, x), code.emit("sin", x)
+    (1, 2, 1)
+    >>> code.instructions
+    [('input', 0), ('sin', 0), ('fadd', 0, 1)]
     """
 
     def __init__(self) -> None:
@@ -67,36 +84,42 @@ class Code:
         self.phase: list[int] = []
         self.operands: list[tuple[int, ...]] = []
         self.per_sample: set[int] = set()
-        self.number: dict[Any, int] = {}
+        self._number_of: dict[Any, int] = {}
         self.op_names: dict[str, str] = {}
         self.constants: dict[int, float] = {}
-        self._constant: dict[float, int] = {}
-        self.value = self.constants.get
-        self.formula_cost: int  # of a formula: about how many instructions of the machine
+        self._number_of_constant: dict[float, int] = {}
+        self.constant_value = self.constants.get
+        self.formula_cost: int
 
     def copy(self) -> Code:
-        """Return the same instructions, of which some may be changed, and to which others may be added."""
+        """Return an independent copy: to change it, or to add to it, leaves this code as it is."""
         found = copy(self)
         for name, x in vars(self).items():
             if isinstance(x, (list, dict, set)):
                 setattr(found, name, x.copy())
-        found.value = found.constants.get
+        found.constant_value = found.constants.get
         return found
 
     def add(self, instruction: Instruction, phase: int | None = None, key: Any = None) -> int:
-        """Return the instruction's number; without `phase`, it has the latest one among its operands'."""
+        """Return the number of an instruction, which is appended unless it is there already (value numbering).
+
+        Args:
+            instruction: the instruction.
+            phase: its phase; by default the latest phase of its operands.
+            key: what identifies it, by default the instruction itself.
+        """
         key = key or instruction
-        known = self.number.get(key)
+        known = self._number_of.get(key)
         if known is not None:
             return known
         used = operands(instruction) if instruction[0] in IRREGULAR_OPCODES else instruction[1:]
         if phase is None:
             phase = max(map(self.phase.__getitem__, used))
-        self.number[key] = number = self.append(instruction, phase, used)
+        self._number_of[key] = number = self.append(instruction, phase, used)
         return number
 
     def append(self, instruction: Instruction, phase: int, used: tuple[int, ...] = ()) -> int:
-        """Return the number of a new instruction, without operands if none are given."""
+        """Append an instruction without looking for an equal one, and return its number. A leaf uses no operands."""
         number = len(self.instructions)
         if phase == SAMPLE:
             self.per_sample.add(number)
@@ -106,41 +129,41 @@ class Code:
         return number
 
     def cost_of_all(self, numbers: Iterable[int]) -> int:
-        """Return about how much there is to compile, in instructions.
+        """Return about how many machine instructions are to be compiled: the costs of some instructions, added up.
 
-        A loop counts as ten, a call as four, a formula as what it consists of, all of it as a third on scalars.
+        An instruction outside phase SAMPLE counts a third, since it computes a scalar instead of a vector.
         """
-        thirds, weight = 0, dict.fromkeys(LEAF_OPCODES, 0)
+        thirds, cost = 0, dict.fromkeys(LEAF_OPCODES, 0)
         for i in numbers:
             opcode = self.instructions[i][0]
-            if opcode not in weight or opcode in SUM_OPCODES:
-                weight[opcode] = self.cost_of(i)
-            thirds += weight[opcode] * (3 if i in self.per_sample else 1)
+            if opcode not in cost or opcode in SUM_OPCODES:
+                cost[opcode] = self.cost_of(i)
+            thirds += cost[opcode] * (3 if i in self.per_sample else 1)
         return thirds // 3
 
     def cost_of(self, i: int) -> int:
-        """Return about how many instructions of the machine an instruction is."""
+        """Return about how many machine instructions an instruction is: 4 for a call, 10 at most for a sum."""
         opcode, *rest = self.instructions[i]
         if opcode in FORMULAS:
             return FORMULAS[opcode][0].formula_cost
         return min(10, sum(map(len, rest[:2]))) if opcode in SUM_OPCODES else 1 if opcode in ARITY else 4
 
     def constant(self, x: float) -> int:
-        """Return a constant's number; -0.0 and every nan are constants of their own."""
-        if x and (known := self._constant.get(x)) is not None:
+        """Return the number of a constant. 0.0 and -0.0 are different constants, as are nans with different bits."""
+        if x and (known := self._number_of_constant.get(x)) is not None:
             return known
         number = self.add(("constant", x), CONSTANT, ("constant", bits(x)))
         self.constants[number] = x
-        self._constant[x] = number
+        self._number_of_constant[x] = number
         return number
 
     def emit(self, opcode: str, *xs: int, expand: bool = False) -> int:
-        """Return the number of a machine form's result, without formulas if it is to `expand`.
+        """Return the number of an opcode's result for some operands, simplified where the result keeps its bits.
 
-        Sums and products of constants are constants; x**2 is x * x, and x / 4 is 0.25 * x, which has the same bits;
-        x**0.5 and its like are made of a square root.
+        Sums and products of constants are folded, x * 1 is x, x**2 is x * x, and x / 4 is 0.25 * x. x**0.5 and the like
+        become formulas with a square root, or, if `expand` is set, the instructions of these formulas.
         """
-        known = [*map(self.value, xs)]
+        known = [*map(self.constant_value, xs)]
         if opcode in COMMUTATIVE:
             a, b = xs
             if known[0] is not None and known[1] is not None:
@@ -148,17 +171,21 @@ class Code:
             if opcode == "fmul" and 1.0 in known:
                 return a if known[0] is None else b
             return self.add((opcode, a, b) if a < b else (opcode, b, a))
-        if opcode == "fdiv" and (inverse := _exact_inverse(known[1])) is not None:
-            return self.emit("fmul", xs[0], self.constant(inverse))
+        if opcode == "fdiv" and (reciprocal := _exact_reciprocal(known[1])) is not None:
+            return self.emit("fmul", xs[0], self.constant(reciprocal))
         if opcode == "pow" and known[1] in (1.0, 2.0):
             return xs[0] if known[1] == 1.0 else self.emit("fmul", xs[0], xs[0])
         if opcode == "pow" and known[1] in HALF_INTEGER_EXPONENTS:
-            power = _half_power(known[1])
+            power = _half_integer_power(known[1])
             return inline_formula(self, power, xs[:1]) if expand else self.add((power, xs[0]))
         return self.add((opcode, *xs))
 
     def dot(self, pairs: Iterable[Pair], terms: Iterable[int], opcode: str = "dot") -> int:
-        """Return the number of a sum of products and terms; what needs no sample is summed by itself."""
+        """Return the number of the sum of some products and terms.
+
+        What does not depend on the row is hoisted: it becomes a sum of its own, in phase BATCH. Products that may be
+        computed by a loop are separated from the others, see `_loop_products`.
+        """
         pairs, terms = list(pairs), list(terms)
         if len(pairs) + len(terms) == 1:
             return terms[0] if terms else self.emit("fmul", *pairs[0])
@@ -166,30 +193,31 @@ class Code:
             return known
         per_sample = self.per_sample
         samples_of = [(a in per_sample) + (b in per_sample) for a, b in pairs]
-        early = [pair for pair, count in zip(pairs, samples_of, strict=True) if not count] if 0 in samples_of else []
+        hoisted = [pair for pair, count in zip(pairs, samples_of, strict=True) if not count] if 0 in samples_of else []
         scalars = [t for t in terms if t not in per_sample]
-        if (early or len(scalars) > 1) and (len(early) < len(pairs) or len(scalars) < len(terms)):
+        if (hoisted or len(scalars) > 1) and (len(hoisted) < len(pairs) or len(scalars) < len(terms)):
             pairs = [(a, b) for a, b in pairs if a in per_sample or b in per_sample]
-            terms = [self.dot(early, scalars, opcode), *[t for t in terms if t in per_sample]]
+            terms = [self.dot(hoisted, scalars, opcode), *[t for t in terms if t in per_sample]]
         if len(terms) > MIN_LOOP_TERMS:
             one = self.constant(1.0)
-            samples, scalars = partition(terms, per_sample.__contains__)  # a loop reads these or those, not both
+            samples, scalars = partition(terms, per_sample.__contains__)  # a loop reads samples or scalars, not both
             pairs, terms = [*pairs, *((one, t) for t in samples or scalars)], scalars if samples else []
         if not pairs and len(terms) < 3:
             return self.emit("fadd", *terms)
         if len(pairs) >= MIN_LOOP_PRODUCTS:
-            pairs, terms = self._loop(pairs, terms, opcode)
+            pairs, terms = self._loop_products(pairs, terms, opcode)
         return self.add((opcode, tuple(pairs), tuple(terms)))
 
-    def _loop(self, pairs: list[Pair], terms: list[int], opcode: str) -> tuple[list[Pair], list[int]]:
-        """Return products that may be a loop, and at most one number from which it starts.
+    def _loop_products(self, pairs: list[Pair], terms: list[int], opcode: str) -> tuple[list[Pair], list[int]]:
+        """Return the products that a loop may compute, and the term that it starts from, if there is one.
 
-        A loop reads samples on its right; on its left scalars, or samples too.
+        A loop reads samples as right factors, and either samples or scalars as left ones. So of products of two samples
+        and products of a scalar and a sample, those that are fewer become a sum of their own, which is the term.
         """
         per_sample = self.per_sample
-        alike, mixed = partition(pairs, lambda pair: pair[0] in per_sample and pair[1] in per_sample)
+        of_samples, mixed = partition(pairs, lambda pair: pair[0] in per_sample and pair[1] in per_sample)
         mixed = [(b, a) if a in per_sample else (a, b) for a, b in mixed]
-        fewer, more = sorted((alike, mixed), key=len)
+        fewer, more = sorted((of_samples, mixed), key=len)
         if len(more) < MIN_LOOP_PRODUCTS:
             fewer, more = [], pairs
         if fewer or len(terms) > 1:
@@ -197,17 +225,20 @@ class Code:
         return more, terms
 
     def _constant_sum(self, pairs: list[Pair], terms: list[int]) -> int | None:
-        """Return the number of a sum of constants; None if not all are constants."""
-        if pairs and self.value(pairs[0][0]) is None:
+        """Return the number of a sum whose factors and terms are all constants; None if one of them is not."""
+        if pairs and self.constant_value(pairs[0][0]) is None:
             return None
-        if None in map(self.value, chain(*pairs, terms)):
+        if None in map(self.constant_value, chain(*pairs, terms)):
             return None
         products = [self.instructions[i][1] * self.instructions[j][1] for i, j in pairs]
         return self.constant(ieee.sum(*products, *[self.instructions[t][1] for t in terms]))
 
 
 def register_formula(code: Code, result: int) -> str:
-    """Return the opcode of a formula, of which the inputs come first."""
+    """Return the opcode of a formula: a code whose first instructions are its inputs, and the number of its result.
+
+    The same formula has the same opcode in the whole process.
+    """
     code.formula_cost = code.cost_of_all(range(len(code.instructions)))
     with _naming():
         opcode = _names.setdefault(repr((code.instructions, result)), f"formula{len(_names)}")
@@ -216,8 +247,8 @@ def register_formula(code: Code, result: int) -> str:
 
 
 @cache
-def _half_power(exponent: float) -> str:
-    """Return the opcode of x**exponent by a square root; at -0.0 and -inf, where that is of no use, as by `pow`."""
+def _half_integer_power(exponent: float) -> str:
+    """Return the opcode of the formula of x**exponent by a square root; at -0.0 and -inf it gives what `pow` gives."""
     code = Code()
     x = code.append(("input", 0), SAMPLE)
     power = code.add(("llvm.sqrt", x))
@@ -231,7 +262,7 @@ def _half_power(exponent: float) -> str:
 
 
 def inline_formula(code: Code, opcode: str, xs: Sequence[int]) -> int:
-    """Add a formula's instructions, and return the number of its result."""
+    """Add the instructions of a formula for some operands to a code, and return the number of the result."""
     formula, result = FORMULAS[opcode]
     number = dict(enumerate(xs))
     for i in range(len(xs), len(formula.instructions)):
@@ -242,7 +273,7 @@ def inline_formula(code: Code, opcode: str, xs: Sequence[int]) -> int:
 
 
 def partition(xs: Iterable[T], belongs: Callable[[T], bool]) -> tuple[list[T], list[T]]:
-    """Return those that belong, and the others.
+    """Return the items that belong, and the other items.
 
     >>> partition([1, 2, 3, 4], lambda x: x > 2)
     ([3, 4], [1, 2])
@@ -253,24 +284,28 @@ def partition(xs: Iterable[T], belongs: Callable[[T], bool]) -> tuple[list[T], l
     return parts
 
 
-def _exact_inverse(x: float | None) -> float | None:
-    """Return the inverse of a power of two, by which to multiply is to divide; None for any other number.
+def _exact_reciprocal(x: float | None) -> float | None:
+    """Return 1 / x if x is a power of two, since to multiply by it gives the bits of a division; None if it is not.
 
-    >>> _exact_inverse(-4.0), _exact_inverse(3.0), _exact_inverse(0.0), _exact_inverse(2.0**-1024), _exact_inverse(None)
-    (-0.25, None, None, None, None)
+    >>> [_exact_reciprocal(x) for x in (-4.0, 3.0, 0.0, 2.0**-1024, None)]
+    [-0.25, None, None, None, None]
     """
     if x is None or abs(frexp(x)[0]) != 0.5:
         return None
     return 1.0 / x if 2.0**-1022 <= abs(x) <= 2.0**1022 else None
 
 
-def bits(x: float) -> bytes:
-    """Return what tells numbers apart: -0.0 from 0.0, and nan from no nan."""
-    return struct.pack("d", x)
+def bits(x: float) -> int:
+    """Return the bits of a double as a whole number, which tell -0.0 from 0.0, and a nan from another one.
+
+    >>> hex(bits(1.0)), bits(0.0) == bits(-0.0)
+    ('0x3ff0000000000000', False)
+    """
+    return int.from_bytes(struct.pack("<d", x), "little")
 
 
 def renumbered(instruction: Instruction, number: dict[int, int]) -> Instruction:
-    """Return the same instruction of other operands.
+    """Return an instruction with its operands replaced, given the new number of each.
 
     >>> renumbered(("dot", ((1, 2),), (3,)), {1: 4, 2: 5, 3: 6})
     ('dot', ((4, 5),), (6,))
@@ -283,7 +318,10 @@ def renumbered(instruction: Instruction, number: dict[int, int]) -> Instruction:
 
 
 def live(code: Code, roots: Iterable[int]) -> list[int]:
-    """Return the roots and all that they need, in order; what an instruction needs has a lower number."""
+    """Return the numbers of the live instructions, in order: the roots, and whatever they need directly or indirectly.
+
+    One pass from the end suffices, since operands have lower numbers.
+    """
     found, operands = bytearray(len(code.instructions)), code.operands
     for i in roots:
         found[i] = 1
@@ -291,7 +329,7 @@ def live(code: Code, roots: Iterable[int]) -> list[int]:
         if found[i]:
             for j in operands[i]:
                 found[j] = 1
-    return [i for i, needed in enumerate(found) if needed]
+    return [i for i, is_live in enumerate(found) if is_live]
 
 
 def operands(instruction: Instruction) -> tuple[int, ...]:

@@ -1,7 +1,7 @@
-"""Instructions that a single other one needs become part of it: fewer steps, and fewer values that lie in memory.
+"""Fuse single-use instructions into their user, so that fewer values go through memory.
 
-It is for threaded code, in which each step has its price, and for vectors of like instructions, which read and store
-what is in memory. Other native code has such values in registers anyway.
+Threaded code and maps gain from it, because each of their instructions reads its operands from memory and stores its
+result there. Straight-line native code keeps such values in registers anyway.
 """
 
 from __future__ import annotations
@@ -23,109 +23,116 @@ from .code import (
     renumbered,
 )
 
-MOST_READ = 10  # operands of what is fused
-HEAVIEST = 50  # instructions of the machine in what is fused
-MIN_OCCURRENCES = 32  # equal trees that are fused: a function for fewer takes longer to compile than it saves
-APART = {*LEAF_OPCODES, GATHER}
+MAX_INPUTS = 10  # operands of a fused instruction
+MAX_COST = 50  # machine instructions in a fused instruction
+MIN_OCCURRENCES = 32  # of one tree: for fewer, a kernel takes longer to compile than it saves
+NOT_FUSED = {*LEAF_OPCODES, GATHER}
 
 
-def fused(code: Code, needed: Iterable[int], kept: Container[int], sums: bool) -> Code:
-    """Return the same instructions, by the same numbers, of which common ones of samples have others inside.
+def fuse(code: Code, live: Iterable[int], kept: Container[int], sums: bool) -> Code:
+    """Return a copy of a code in which common trees of SAMPLE instructions are formulas, each one instruction.
+
+    Numbers stay the same. An instruction that was fused into another one is still in the list, but nothing uses it.
 
     Args:
         code: the instructions.
-        needed: the numbers of those that are done, in order.
-        kept: the numbers of those whose values something else reads too.
-        sums: whether short sums are formulas too; where they are gathered, one function does all of them.
+        live: the numbers of the live instructions, in order.
+        kept: the numbers of the instructions whose values are also read by something that is no instruction.
+        sums: whether short sums may be fused too. If not, they become maps, for which one kernel suffices.
     """
-    needed = list(needed)
+    live = list(live)
     trees = _Trees(code, sums)
-    uses = Counter(chain.from_iterable(map(code.operands.__getitem__, needed)))
-    for i in needed:
+    uses = Counter(chain.from_iterable(map(code.operands.__getitem__, live)))
+    for i in live:
         if i in code.per_sample:
             trees.add(i, uses[i] == 1 and i not in kept)
     alike: dict[Any, list[int]] = {}
     for i in trees.roots:
-        alike.setdefault(trees.key(i, {j: k for k, j in enumerate(trees.read[i])}), []).append(i)
-    found = code.copy()
+        alike.setdefault(trees.shape(i, {j: k for k, j in enumerate(trees.inputs[i])}), []).append(i)
+    result = code.copy()
     for like in alike.values():
         if len(like) >= MIN_OCCURRENCES:
             opcode = trees.opcode(like[0])
             for i in like:
-                found.operands[i] = trees.read[i]
-                found.instructions[i] = (opcode, *trees.read[i])
-    return found
+                result.operands[i] = trees.inputs[i]
+                result.instructions[i] = (opcode, *trees.inputs[i])
+    return result
 
 
 class _Trees:
-    """Instructions with others inside.
+    """Trees of instructions: each instruction, with the operands that it absorbed, is a candidate for a formula.
 
     Attributes:
-        read: what an instruction reads, with all that is inside, each once.
-        inside: those of its operands that are inside.
-        parts: for those that another one may have inside, about how many instructions of the machine they are.
-        roots: those that are another instruction now.
+        inputs: for each tree, the numbers of what it reads, each once.
+        absorbed: for each instruction, which of its operands are inside its tree.
+        cost: for each instruction that its user may absorb, the cost of its tree.
+        roots: the instructions that are the root of a tree and are not absorbed, in order.
     """
 
     def __init__(self, code: Code, sums: bool) -> None:
-        self.code, self._longest_sum = code, MOST_READ if sums else -1
-        self.read: dict[int, tuple[int, ...]] = {}
-        self.inside: dict[int, list[int]] = {}
-        self.parts: dict[int, int] = {}
+        self.code, self._longest_sum = code, MAX_INPUTS if sums else -1
+        self.inputs: dict[int, tuple[int, ...]] = {}
+        self.absorbed: dict[int, list[int]] = {}
+        self.cost: dict[int, int] = {}
         self.roots: dict[int, None] = {}
 
-    def add(self, i: int, single: bool) -> None:
-        """Add the next instruction; `single` says whether one other needs it alone."""
+    def add(self, i: int, used_once: bool) -> None:
+        """Add the next instruction, which absorbs what it can; `used_once` says whether its user may absorb it."""
         opcode, operands = self.code.instructions[i][0], self.code.operands[i]
-        if opcode in APART:
+        if opcode in NOT_FUSED:
             return
         sum_ = opcode in SUM_OPCODES
         if sum_ and len(operands) > self._longest_sum:
             return
-        alone = self.parts.keys().isdisjoint(operands)
-        if alone and not (single or sum_):
+        absorbs_nothing = self.cost.keys().isdisjoint(operands)
+        if absorbs_nothing and not (used_once or sum_):
             return
-        weight = self.code.cost_of(i)
-        if not alone:
-            weight = self._take_in(i, operands, weight)
+        cost = self.code.cost_of(i)
+        if not absorbs_nothing:
+            cost = self._absorb(i, operands, cost)
         if sum_ and i not in self.roots:
-            self.read[i], self.roots[i] = tuple(dict.fromkeys(operands)), None
-        if single:
-            self.parts[i] = weight
+            self.inputs[i], self.roots[i] = tuple(dict.fromkeys(operands)), None
+        if used_once:
+            self.cost[i] = cost
 
-    def _take_in(self, i: int, operands: tuple[int, ...], weight: int) -> int:
-        """Put those operands inside that can be; return the weight then."""
+    def _absorb(self, i: int, operands: tuple[int, ...], cost: int) -> int:
+        """Absorb the operands that fit into the limits, and return the cost of the tree with them."""
         read, inside = dict.fromkeys(operands), []
         for j in operands:
-            more = self.parts.get(j)
-            if more is not None and weight + more <= HEAVIEST:
-                within = self.read.get(j) or self.code.operands[j]
+            more = self.cost.get(j)
+            if more is not None and cost + more <= MAX_COST:
+                within = self.inputs.get(j) or self.code.operands[j]
                 both = dict.fromkeys([k for n in read for k in (within if n == j else (n,))])
-                if len(both) <= MOST_READ:
-                    read, weight = both, weight + more
+                if len(both) <= MAX_INPUTS:
+                    read, cost = both, cost + more
                     inside.append(j)
                     self.roots.pop(j, None)
         if inside:
-            self.read[i], self.inside[i], self.roots[i] = tuple(read), inside, None
-        return weight
+            self.inputs[i], self.absorbed[i], self.roots[i] = tuple(read), inside, None
+        return cost
 
-    def key(self, i: int, place: dict[int, int]) -> Any:
-        """Return what is the same for trees that compute the same of their operands."""
+    def shape(self, i: int, place: dict[int, int]) -> Any:
+        """Return what is equal for trees that compute the same function of their inputs.
+
+        Args:
+            i: the root's number.
+            place: the position of each input among the tree's inputs.
+        """
         opcode, *rest = self.code.instructions[i]
-        inside = self.inside.get(i, ())
-        parts = [self.key(j, place) if j in inside else place[j] for j in self.code.operands[i]]
-        return opcode, len(rest[0]) if opcode in SUM_OPCODES else 0, *parts
+        inside = self.absorbed.get(i, ())
+        shapes = [self.shape(j, place) if j in inside else place[j] for j in self.code.operands[i]]
+        return opcode, len(rest[0]) if opcode in SUM_OPCODES else 0, *shapes
 
     def opcode(self, i: int) -> str:
-        """Return the name of a tree as a formula."""
-        whole = Code()
-        place = {j: whole.append(("input", k), SAMPLE) for k, j in enumerate(self.read[i])}
+        """Return the opcode of a tree as a formula."""
+        code = Code()
+        place = {j: code.append(("input", k), SAMPLE) for k, j in enumerate(self.inputs[i])}
 
         def number(i: int) -> int:
-            instruction, inside = self.code.instructions[i], self.inside.get(i, ())
+            instruction, inside = self.code.instructions[i], self.absorbed.get(i, ())
             numbers = {j: number(j) if j in inside else place[j] for j in self.code.operands[i]}
             if instruction[0] in FORMULAS:
-                return inline_formula(whole, instruction[0], [numbers[j] for j in instruction[1:]])
-            return whole.add(renumbered(instruction, numbers))
+                return inline_formula(code, instruction[0], [numbers[j] for j in instruction[1:]])
+            return code.add(renumbered(instruction, numbers))
 
-        return register_formula(whole, number(i))
+        return register_formula(code, number(i))

@@ -1,4 +1,4 @@
-"""A recorded graph, and its gradient, as instructions."""
+"""Lower a recorded graph, and its gradient by the chain rule, to instructions."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from ...ops.operation import Op
 from .builder import CodeBuilder
 from .code import AFTER, BATCH, SAMPLE, Pair
 
-DETACH = Op("detach", lambda x: x, (None,))  # what `detach()` is in a program: the number, and no gradient
+DETACH = Op("detach", lambda x: x, (None,))  # `detach()` in a compiled function: the identity, without a gradient
 
 
 def evaluation_order(outputs: Sequence[Value]) -> list[Value]:
-    """Return the interior nodes below all outputs, operands first, each once; then the outputs, which may be leaves.
+    """Return the interior nodes that outputs are computed from, operands first, each once; then all outputs again.
+
+    The outputs are there again because an output may be a leaf.
 
     >>> x = Value(1)
     >>> a = x.exp(); b = a * a
@@ -25,12 +27,12 @@ def evaluation_order(outputs: Sequence[Value]) -> list[Value]:
     return [*reversed(topological_order(*reversed(outputs))), *outputs]
 
 
-class _Received(NamedTuple):
-    """What nodes receive on the way back, of which the sum is their gradient.
+class _Contributions(NamedTuple):
+    """What is added up to be each node's gradient, during the backward pass.
 
     Attributes:
-        pairs: products.
-        terms: what is added as it is.
+        pairs: for each node, the products: pairs of the numbers of two factors.
+        terms: for each node, the numbers of the other terms.
     """
 
     pairs: dict[Value, list[Pair]]
@@ -38,22 +40,23 @@ class _Received(NamedTuple):
 
 
 class Graph:
-    """A recorded graph as it is now: which of its leaves are parameters, and what the others are.
+    """A recorded graph, with its leaves sorted into inputs, parameters and constants.
 
     Attributes:
-        order: the interior nodes with their operations, operands first.
-        parameters: the given ones, then other leaves that are neither inputs nor constants, in the order they are met.
-        constants: the leaves that are constants, and what they are.
-        code: without instructions yet, but with the formulas of the operations.
+        operations: the interior nodes with their operations, operands first.
+        parameters: first `first_parameters`, then the other leaves that require a gradient and are no inputs, in the
+            order of their first use.
+        constants: the values of the leaves that require no gradient.
+        code: a builder without instructions, in which the formulas of the operations are traced already.
 
     Args:
-        outputs: what is computed.
+        outputs: the values that are computed.
         inputs: the leaves that are inputs.
-        given: leaves that are the first parameters, whether they are met or not.
+        first_parameters: leaves that are the first parameters, whether the graph uses them or not.
 
     Raises:
         TypeError: an operation cannot be compiled.
-        ValueError: a leaf requires a gradient now, and did not when it was used, so that none flows to it there.
+        ValueError: a leaf requires a gradient now, but did not when it was used. No gradient would reach it.
 
     >>> x, w = Value(2), Value(3)
     >>> graph = Graph([w * x + w], [x])
@@ -61,32 +64,34 @@ class Graph:
     (2, True, {})
     """
 
-    def __init__(self, outputs: Sequence[Value], inputs: Sequence[Value], given: Sequence[Value] = ()) -> None:
+    def __init__(
+        self, outputs: Sequence[Value], inputs: Sequence[Value], first_parameters: Sequence[Value] = ()
+    ) -> None:
         self.outputs, self.inputs = outputs, inputs
         interior, leaves = traverse(*reversed(outputs))
         interior.reverse()
         self.operations = [(node, node.op) for node in interior if node.op]
-        others = _met(interior, outputs, leaves.difference(inputs, given))
-        self.parameters = [*given, *(x for x in others if x.requires_grad)]
+        others = _in_order_of_use(interior, outputs, leaves.difference(inputs, first_parameters))
+        self.parameters = [*first_parameters, *(x for x in others if x.requires_grad)]
         self.constants = {x: x.data for x in others if not x.requires_grad}
         self.code = CodeBuilder()
         for op, count in dict.fromkeys([(op, op.arity or len(node.operands)) for node, op in self.operations]):
             self.code.check(op, count)
-        check_gradient_flow(
-            interior, given
-        )  # what was frozen when one of several programs was made may be trained in time
+        check_gradient_flow(interior, first_parameters)  # of these, some may be frozen now and trained later
 
 
-def _met(nodes: Iterable[Value], outputs: Iterable[Value], leaves: set[Value]) -> list[Value]:
-    """Return leaves in the order in which nodes have them as operands, last those that are outputs alone."""
+def _in_order_of_use(nodes: Iterable[Value], outputs: Iterable[Value], leaves: set[Value]) -> list[Value]:
+    """Return leaves in the order in which they are operands of the nodes; leaves that are only outputs come last."""
     if not leaves:
         return []
     met = chain(chain.from_iterable([node.operands for node in nodes]), outputs)
     return [x for x in dict.fromkeys(met) if x in leaves]
 
 
-def check_gradient_flow(nodes: Iterable[Value], but: Collection[Value] = ()) -> None:
-    """Raise ValueError if an operand requires a gradient now, and did not when a node was made of it.
+def check_gradient_flow(nodes: Iterable[Value], exempt: Collection[Value] = ()) -> None:
+    """Raise ValueError if an operand requires a gradient now, but did not when a node was recorded with it.
+
+    Such a node has no partial derivative for the operand, so no gradient would reach it. Leaves in `exempt` may be so.
 
     >>> x, w = Value(2), Value(3, "w")
     >>> w.requires_grad = False
@@ -95,8 +100,8 @@ def check_gradient_flow(nodes: Iterable[Value], but: Collection[Value] = ()) -> 
     >>> w.requires_grad = True
     >>> check_gradient_flow([y])
     Traceback (most recent call last):
-    ValueError: compile(): Value(data=3.0, grad=0.0, label='w') required no gradient when mul(...) was recorded with \
-it, and does now, so that none flows there; record it anew, and write .detach() where none is to flow
+    ValueError: compile(): Value(data=3.0, grad=0.0, label='w') requires a gradient, but did not when mul(...) was \
+recorded with it, so it would get none there; record the graph again, and write .detach() where no gradient is wanted
     """
     for node in nodes:
         if node._da is not None and node._db is not None:
@@ -105,10 +110,11 @@ it, and does now, so that none flows there; record it anew, and write .detach() 
             if partial is not None or not isinstance(x, Value) or not x.requires_grad:
                 continue
             assert node.op
-            if node.op.propagates_gradient_to(k) and x not in but:
+            if node.op.propagates_gradient_to(k) and x not in exempt:
                 raise ValueError(
-                    f"compile(): {x!r} required no gradient when {node.op.name}(...) was recorded with it, and does "
-                    "now, so that none flows there; record it anew, and write .detach() where none is to flow"
+                    f"compile(): {x!r} requires a gradient, but did not when {node.op.name}(...) was recorded with it, "
+                    "so it would get none there; record the graph again, and write .detach() where no gradient is "
+                    "wanted"
                 )
 
 
@@ -117,111 +123,120 @@ class Lowering:
 
     Attributes:
         code: the instructions.
-        width: how many inputs there are.
-        parameters: those of the graph.
+        width: how many inputs there are: the numbers of a row.
+        parameters: the graph's parameters.
+        number_of: for each node that was lowered, the number of its instruction.
         outputs: the numbers of the outputs.
-        totals: what is summed over the samples of a batch, each a sum of products; filled by `differentiate`.
-        gradients: for each parameter, the number of its gradient, in phase AFTER; filled by `differentiate`.
+        totals: what is added up over the rows of a batch: for each total, the pairs of factors whose products are
+            added up. `differentiate` fills it.
+        gradients: for each parameter, the number of its gradient, in phase AFTER. `differentiate` fills it.
     """
 
     def __init__(self, graph: Graph) -> None:
         self.code, self.parameters, self._constants = graph.code, graph.parameters, graph.constants
         self.width = len(graph.inputs)
-        self.of: dict[Value, int] = {x: self.code.append(("input", i), SAMPLE) for i, x in enumerate(graph.inputs)}
-        self._place = {leaf: k for k, leaf in enumerate(graph.parameters)}
+        self.number_of: dict[Value, int] = {
+            x: self.code.append(("input", i), SAMPLE) for i, x in enumerate(graph.inputs)
+        }
+        self._index_of_parameter = {leaf: k for k, leaf in enumerate(graph.parameters)}
         self.operations = graph.operations
-        self.per_sample = {
-            *graph.inputs
-        }  # and, after `differentiate`, all above: what is folded may have such a gradient
+        # After `differentiate`, also what is computed from them: a node that was folded may have a gradient per sample.
+        self.per_sample = {*graph.inputs}
         for node, op in self.operations:
-            self._visit(node, op)
-        self._outputs = graph.outputs
-        self.outputs = [self.of[x] if x in self.of else self._leaf(x) for x in graph.outputs]
+            self._lower(node, op)
+        self._output_nodes = graph.outputs
+        self.outputs = [self.number_of[x] if x in self.number_of else self._lower_leaf(x) for x in graph.outputs]
         self.totals: list[tuple[Pair, ...]] = []
         self.gradients: list[int] = []
-        self._flowing: dict[Op, list[bool]] = {}  # whether a gradient flows to each operand
+        self._propagates: dict[Op, list[bool]] = {}  # for each of its operands
 
-    def _visit(self, node: Value, op: Op) -> None:
-        of, operands = self.of, node.parents if op.lowerings.summands else node.operands
-        xs = [of[x] if x in of else self._leaf(x) for x in operands]
+    def _lower(self, node: Value, op: Op) -> None:
+        number_of, operands = self.number_of, node.parents if op.lowerings.summands else node.operands
+        xs = [number_of[x] if x in number_of else self._lower_leaf(x) for x in operands]
         products, addends = op.lowerings.summands(*operands) if op.lowerings.summands else (True, ())
         if products:
-            of[node] = self.code.apply(op, xs)
+            number_of[node] = self.code.apply(op, xs)
             return
         pairs, terms = list[Pair](), list[int]()
         for x in addends:
             factors = self._factors(x)
             pairs += factors
             if not factors:
-                terms.append(of[x])
-        of[node] = self.code.dot(pairs, [*terms, self.code.constant(0.0)], "sum")
+                terms.append(number_of[x])
+        number_of[node] = self.code.dot(pairs, [*terms, self.code.constant(0.0)], "sum")
 
-    def _leaf(self, leaf: Any) -> int:
-        """Return the number of a leaf that is met for the first time, or of a float."""
+    def _lower_leaf(self, leaf: Any) -> int:
+        """Return the number of a leaf that has none yet, or of a float."""
         if type(leaf) is float:
             return self.code.constant(leaf)
-        if leaf in self._place:
-            number = self.code.append(("parameter", self._place[leaf]), BATCH)
+        if leaf in self._index_of_parameter:
+            number = self.code.append(("parameter", self._index_of_parameter[leaf]), BATCH)
         else:
             number = self.code.constant(self._constants.get(leaf, leaf.data))
-        self.of[leaf] = number
+        self.number_of[leaf] = number
         return number
 
     def _factors(self, node: Value) -> list[Pair]:
-        """Return the pair of which a node is the product; a sum of these may be a loop."""
-        factors = tuple(sorted([self.of[p] if p in self.of else self._leaf(p) for p in node.operands]))
-        return [factors] if self.code.instructions[self.of[node]] == ("fmul", *factors) else []  # type: ignore[list-item]
+        """Return the pair of factors if a node was lowered to a product, else nothing. A sum of pairs may be a loop."""
+        factors = tuple(
+            sorted([self.number_of[p] if p in self.number_of else self._lower_leaf(p) for p in node.operands])
+        )
+        return [factors] if self.code.instructions[self.number_of[node]] == ("fmul", *factors) else []  # type: ignore[list-item]
 
     def differentiate(self) -> None:
-        """Add the gradient of the one output with respect to every parameter: the chain rule, as backward() has it.
+        """Add the gradient of the only output with respect to every parameter, by the chain rule, as backward() does.
 
-        Gradients that samples give to a node of an earlier phase are averaged over the batch, then passed on to its
-        operands.
+        Where a node does not depend on the row but its users do, what they contribute to its gradient is a total: it is
+        averaged over the batch before it is propagated to the node's operands.
         """
-        [root] = self._outputs
+        [root] = self._output_nodes
         wanted = set(self.parameters)
         for node, op in self.operations:
             parents = node.operands
             if not self.per_sample.isdisjoint(parents):
                 self.per_sample.add(node)
-            if not wanted.isdisjoint(parents) and (op.lowerings.summands or _flows(op, parents, wanted)):
+            if not wanted.isdisjoint(parents) and (op.lowerings.summands or _any_propagates(op, parents, wanted)):
                 wanted.add(node)
-        received = _Received({node: [] for node in wanted}, {node: [] for node in wanted})
+        contributions = _Contributions({node: [] for node in wanted}, {node: [] for node in wanted})
         if root in wanted:
-            received.terms[root].append(self.code.append(("seed",), SAMPLE))
+            contributions.terms[root].append(self.code.append(("seed",), SAMPLE))
         for node, op in reversed(self.operations):
-            if node in wanted and (received.pairs[node] or received.terms[node]):
-                upstream = self._gradient(node, received)
+            if node in wanted and (contributions.pairs[node] or contributions.terms[node]):
+                upstream = self._gradient_of(node, contributions)
                 if op.lowerings.summands:
-                    self._pass_on_sum(op, node.parents, upstream, received)
+                    self._propagate_through_sum(op, node.parents, upstream, contributions)
                 else:
-                    self._pass_on(op, node, upstream, received)
-        self.gradients = [self._gradient(leaf, received) for leaf in self.parameters]
+                    self._propagate(op, node, upstream, contributions)
+        self.gradients = [self._gradient_of(leaf, contributions) for leaf in self.parameters]
 
-    def _pass_on(self, op: Op, node: Value, upstream: int, received: _Received) -> None:
-        """Give the operands their part of a gradient."""
-        pairs, terms = received
-        parents, of = node.operands, self.of
-        partials = self.code.partials(op, of[node], [of[x] if x in of else self._leaf(x) for x in parents])
-        if (flows := self._flowing.get(op)) is None or len(flows) != len(parents):
-            flows = self._flowing[op] = [op.propagates_gradient_to(k) for k in range(len(parents))]
+    def _propagate(self, op: Op, node: Value, upstream: int, contributions: _Contributions) -> None:
+        """Add a node's gradient times each local derivative to the contributions to its operands."""
+        pairs, terms = contributions
+        parents, number_of = node.operands, self.number_of
+        partials = self.code.partials(
+            op, number_of[node], [number_of[x] if x in number_of else self._lower_leaf(x) for x in parents]
+        )
+        if (flows := self._propagates.get(op)) is None or len(flows) != len(parents):
+            flows = self._propagates[op] = [op.propagates_gradient_to(k) for k in range(len(parents))]
         for parent, partial, flow in zip(parents, partials, flows, strict=True):
             if flow and parent in pairs:
-                if self.code.value(partial) == 1.0:
+                if self.code.constant_value(partial) == 1.0:
                     terms[parent].append(upstream)
                 else:
                     pairs[parent].append((upstream, partial))
 
-    def _pass_on_sum(self, op: Op, parents: Sequence[Value], upstream: int, received: _Received) -> None:
-        """Do the same for a sum of products and terms; the derivative of a product is its other factor."""
+    def _propagate_through_sum(
+        self, op: Op, parents: Sequence[Value], upstream: int, contributions: _Contributions
+    ) -> None:
+        """Propagate the gradient of a sum of products and terms. A product's derivative is its other factor."""
         assert op.lowerings.summands
-        pairs, terms = received
+        pairs, terms = contributions
         products, added = op.lowerings.summands(*parents)
-        one, of = self.code.constant(1.0), self.of
+        one, number_of = self.code.constant(1.0), self.number_of
         for sides in (products, [(b, a) for a, b in products]):
             for a, b in sides:
                 if a in pairs:
-                    if (factor := of[b]) == one:
+                    if (factor := number_of[b]) == one:
                         terms[a].append(upstream)
                     else:
                         pairs[a].append((upstream, factor))
@@ -229,13 +244,15 @@ class Lowering:
             if x in terms:
                 terms[x].append(upstream)
 
-    def _gradient(self, node: Value, received: _Received) -> int:
-        """Return the number of the sum of what a node received."""
-        code, pairs, terms = self.code, received.pairs[node], received.terms[node]
+    def _gradient_of(self, node: Value, contributions: _Contributions) -> int:
+        """Return the number of a node's gradient: the sum of the contributions to it."""
+        code, pairs, terms = self.code, contributions.pairs[node], contributions.terms[node]
         if node in self.per_sample:
             return code.dot(pairs, terms)
         per_sample = code.per_sample
-        if len(pairs) == 1 and not terms and pairs[0][0] in per_sample:  # at once, since every weight of a layer is so
+        if (
+            len(pairs) == 1 and not terms and pairs[0][0] in per_sample
+        ):  # a shortcut, since every weight of a layer is like this
             return self._total(tuple(pairs))
         products = [pair for pair in pairs if pair[0] in per_sample]
         others = [pair for pair in pairs if pair[0] not in per_sample]
@@ -246,11 +263,11 @@ class Lowering:
         return code.dot(others, rest)
 
     def _total(self, products: tuple[Pair, ...]) -> int:
-        """Return the number of what is summed over the samples."""
+        """Return the number of a new total: the mean over the batch of the sum of some products."""
         self.totals.append(products)
         return self.code.append(("total", len(self.totals) - 1), AFTER)
 
 
-def _flows(op: Op, parents: Sequence[Value], wanted: Container[Value]) -> bool:
-    """Return whether a gradient flows to one of the wanted operands."""
+def _any_propagates(op: Op, parents: Sequence[Value], wanted: Container[Value]) -> bool:
+    """Return whether an operation propagates a gradient to one of the wanted operands."""
     return any(x in wanted and op.propagates_gradient_to(k) for k, x in enumerate(parents))

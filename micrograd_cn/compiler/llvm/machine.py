@@ -235,8 +235,8 @@ def _found(name: str) -> bool:
 
 def _unknown(opcode: str, op_names: Mapping[str, str]) -> TypeError:
     return TypeError(
-        f"the operation {op_names.get(opcode, '')!r} has the machine form {opcode!r}, which is no function of C's "
-        "library and no intrinsic of LLVM with so many operands; others are "
+        f"the operation {op_names.get(opcode, '')!r} has lowerings.machine={opcode!r}, which is neither a function of "
+        "C's library nor an LLVM intrinsic with this number of operands; the LLVM instructions that it may be are "
         f"{', '.join(ARITHMETIC)}, fneg, fcmp and select"
     )
 

@@ -27,7 +27,7 @@ class StraightLineWriter:
         if i not in self.known:
             if i in self.conditions:
                 self.known[i] = self.lanes.number(self.conditions[i])
-            elif (x := self.code.value(i)) is not None:
+            elif (x := self.code.constant_value(i)) is not None:
                 self.known[i] = self.lanes.constant(x)
             else:
                 self.known[i] = self.load(i)

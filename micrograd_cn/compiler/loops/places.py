@@ -102,7 +102,7 @@ class Places:
             self.vector[i] = self.allocate_vectors(1)
         else:
             self.scalar[i] = self.allocate(1)
-            if (x := self.code.value(i)) is not None:
+            if (x := self.code.constant_value(i)) is not None:
                 self.constants[self.scalar[i]] = x
 
     def put(self, scalars: dict[int, int]) -> None:

@@ -12,7 +12,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from ..instructions.code import AFTER, BATCH, GATHER, MIN_LOOP_PRODUCTS, SAMPLE, SUM_OPCODES, Code, Pair, live
-from ..instructions.fusion import fused
+from ..instructions.fusion import fuse
 from .stages import StraightLine, Sums
 from .totals import Totals
 
@@ -74,12 +74,14 @@ class Schedule:
         rights = {i: tuple([b for _, b in code.instructions[i][1]]) for i in long}
         shared = Counter(rights.values())
         self.long_sums = {i for i in long if len(rights[i]) >= ALONE or shared[rights[i]] > 1}
-        self.firsts = {i: x for i in self.long_sums if self.in_lanes(i) and (x := code.value(self.start(i))) == 0.0}
+        self.firsts = {
+            i: x for i in self.long_sums if self.in_lanes(i) and (x := code.constant_value(self.start(i))) == 0.0
+        }
         self.gathers = {i for i in self.done if code.instructions[i][0] == GATHER}
         self.cost = code.cost_of_all(i for i in self.done if i not in self.long_sums and i not in self.gathers)
         self.threaded_only = sums and self.cost > MAX_NATIVE_COST
         if self.threaded_only:
-            self.code = fused(code, self.needed, kept, sums=batched)
+            self.code = fuse(code, self.needed, kept, sums=batched)
             self._need(kept)
         self.layers = {phase: self._layers(phase) for phase in (BATCH, SAMPLE, AFTER)}
 
