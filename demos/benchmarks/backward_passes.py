@@ -1,9 +1,10 @@
-"""Backward passes written by hand, as people write them, and mistakes to plant in them.
+"""Functions with backward passes written by hand, as people write them, and mistakes to plant in these passes.
 
-Each is a generator: it yields the value of a function, is sent the upstream gradient, and yields the gradient by each
-argument. It is written with names that numpy, PyTorch and jax have in common, the library being `xp`, so that every
-checker gets the same: `in_torch` makes an `autograd.Function` of it, `in_jax` a `custom_vjp`, `in_numpy` a function and
-its `vjp`. A mistake, "this -> that", is a change of what is written after the upstream gradient has come.
+Each function is a generator. It yields its value, is sent the upstream gradient, and yields the gradients of its
+arguments. Its library is the argument `xp`, and it uses only names that numpy, PyTorch and JAX have in common, so every
+checker gets the same function: `in_torch` makes an `autograd.Function` of it, `in_jax` a `custom_vjp`, and `in_numpy` a
+function and its vjp. A mistake is written "this -> that": it replaces the text "this" in the backward pass, which is
+the part of the generator after the upstream gradient has come.
 """
 
 import functools
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Array = Any
-Pass = Generator[Any, Any, None]  # the value, then, when it has been sent the upstream gradient, the gradients
+Pass = Generator[Any, Any, None]  # yields the value, is sent the upstream gradient, and yields the gradients
 
 
 @dataclass(frozen=True)
@@ -22,10 +23,10 @@ class Case:
     """A function with its backward pass.
 
     Attributes:
-        run: the generator function, of the library and the arguments.
-        mistakes: what is written in the backward pass, and what is written instead.
-        shapes: of the arguments, by name.
-        positive: those of which all numbers are above 0.
+        run: the generator function; it takes the library and the arguments.
+        mistakes: the mistakes, each as "this -> that".
+        shapes: the shapes of the arguments by name.
+        positive: the names of the arguments whose numbers must be positive.
     """
 
     run: Callable[..., Pass]
@@ -34,7 +35,7 @@ class Case:
     positive: tuple[str, ...]
 
     def arguments(self, seed: int) -> list[Array]:
-        """Return random arguments, as numpy's arrays of doubles."""
+        """Return random arguments as numpy arrays of doubles."""
         import numpy as np
 
         random = np.random.default_rng(seed)
@@ -42,7 +43,7 @@ class Case:
         return [np.exp(0.5 * x) if name in self.positive else x for name, x in drawn.items()]
 
     def planted(self, mistake: str) -> Callable[..., Pass]:
-        """Return the function with a mistake in its backward pass."""
+        """Return the function with the mistake planted in its backward pass."""
         return _planted(self.run, mistake)
 
 
@@ -61,7 +62,7 @@ def _planted(run: Callable[..., Pass], mistake: str) -> Callable[..., Pass]:
 
 
 def in_numpy(run: Callable[..., Pass]) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Return the function of numpy's arrays, and its vjp."""
+    """Return the function of numpy arrays, and its vjp."""
     import numpy as np
 
     def f(*xs: Array) -> Any:
@@ -76,7 +77,7 @@ def in_numpy(run: Callable[..., Pass]) -> tuple[Callable[..., Any], Callable[...
 
 
 def in_torch(run: Callable[..., Pass]) -> Any:
-    """Return the function of PyTorch's tensors: an autograd.Function's `apply`."""
+    """Return the function of PyTorch tensors, the `apply` of an autograd.Function."""
     import torch
 
     def forward(ctx: Any, *xs: Array) -> Any:
@@ -92,7 +93,7 @@ def in_torch(run: Callable[..., Pass]) -> Any:
 
 
 def in_jax(run: Callable[..., Pass]) -> Any:
-    """Return the function of jax's arrays: a custom_vjp."""
+    """Return the function of JAX arrays, a custom_vjp."""
     import jax
 
     f: Any = jax.custom_vjp(lambda *xs: next(run(jax.numpy, *xs)))
@@ -113,7 +114,7 @@ CASES: dict[str, Case] = {}
 def case(
     *mistakes: str, positive: tuple[str, ...] = (), **shapes: tuple[int, ...]
 ) -> Callable[[Callable[..., Pass]], Callable[..., Pass]]:
-    """Take a generator function into the table, with mistakes to plant and the shapes of its arguments."""
+    """Add a generator function to `CASES`, with the mistakes to plant in it and the shapes of its arguments."""
 
     def enter(run: Callable[..., Pass]) -> Callable[..., Pass]:
         CASES[run.__name__] = Case(run, mistakes, shapes, positive)
@@ -122,7 +123,7 @@ def case(
     return enter
 
 
-# What they are written with.
+# Helpers that the functions are written with.
 
 
 def total(x: Array, axis: int = -1) -> Array:
@@ -147,7 +148,7 @@ def eye(xp: Any, x: Array) -> Array:
 
 
 def classes(xp: Any, x: Array) -> Array:
-    """Return targets of the rows, one-hot."""
+    """Return a one-hot target for each row."""
     return eye(xp, x)[xp.asarray([(3 * i + 1) % x.shape[-1] for i in range(x.shape[0])])]
 
 
@@ -232,7 +233,7 @@ def swiglu(xp: Any, a: Array, b: Array) -> Pass:
     yield g * b * (s + a * s * (1 - s)), g * a * s
 
 
-# Softmax and its kin.
+# Softmax and functions related to it.
 
 
 @case("- total(g * y) -> ", "total(g * y) -> total(g)", "y * (g -> (g", "total(g * y) -> mean(g * y)", x=(4, 5))

@@ -1,6 +1,7 @@
-"""Work for compiled programs of all shapes, ours and the peers': `python demos/benchmark.py networks functions ...`.
+"""Compiled programs of many shapes beside JAX's: networks, functions on vectors, a recurrent network, threads.
 
-Each pair computes the same numbers, which is checked. jax runs on one thread, in double precision, everything jitted.
+A program and its peer do the same computation on the same data, though networks may start from other weights. JAX
+runs on one thread, in double precision, and everything is jitted.
 """
 
 import math
@@ -10,33 +11,15 @@ import time
 from array import array
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib import import_module
 from importlib.util import find_spec
 from itertools import pairwise
-from statistics import median
 from typing import Any
 
 import micrograd_cn as mg
+from benchmarks.timing import Asynchronous, Row, Work, jax_on_one_thread, ratio, time_in_turns
 from micrograd_cn import nn
 from micrograd_cn.optim import SGD
 
-Work = Callable[[int], None]  # do it so many times
-
-
-class Whole:
-    """Work that is timed by whole runs, since steps run while the next ones are being asked for."""
-
-    def __init__(self, work: Work) -> None:
-        self.work = work
-
-    def __call__(self, times: int) -> None:
-        """Do it so many times."""
-        self.work(times)
-
-
-Row = dict[str, str | int | float | None]
-
-ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 NETWORKS = (
     (2, [16, 16, 1], 100),
     (2, [16, 16, 1], 10_000),
@@ -49,44 +32,8 @@ NETWORKS = (
 LEARNING_RATE = 1e-3
 
 
-def in_turns(works: Sequence[Work | None], seconds: float = 0.8, turns: int = 7) -> list[float | None]:
-    """Return the median time of each, taken in turns; None for what is not installed."""
-    counts, times = [], [list[float]() for _ in works]
-    for work in works:
-        count = 1
-        while work and 2 * count * _slope(work, count) < seconds / 8:  # what comes before and after all may take longer
-            count *= 2
-        counts.append(count)
-    for _ in range(turns):
-        for work, count, found in zip(works, counts, times, strict=True):
-            if work:
-                found.append(_slope(work, count))
-    return [median(found) if found else None for found in times]
-
-
-def _seconds(work: Work, count: int) -> float:
-    start = time.perf_counter()
-    work(count)
-    return time.perf_counter() - start
-
-
-def _slope(work: Work, count: int) -> float:
-    """Return the seconds of one more, without those of what comes before and after all."""
-    once, more = _seconds(work, count), _seconds(work, 3 * count)
-    return more / (3 * count) if isinstance(work, Whole) else (more - once) / (2 * count)
-
-
-def _jax() -> Any:
-    if not find_spec("jax"):
-        return None
-    os.environ.setdefault("XLA_FLAGS", ONE_THREAD)
-    jax = import_module("jax")
-    jax.config.update("jax_enable_x64", True)
-    return jax
-
-
 def _random_rows(columns: int, count: int) -> Any:
-    """Return rows of random numbers with a last one of -1 or 1, as one buffer and as lists."""
+    """Return rows of random numbers that end with -1 or 1, first as a matrix, then as a flat array."""
     generator = random.Random(0)
     flat = array("d")
     for _ in range(count):
@@ -95,21 +42,11 @@ def _random_rows(columns: int, count: int) -> Any:
     return memoryview(flat).cast("B").cast("d", (count, columns + 1)), flat
 
 
-def _compile() -> Any:
-    from micrograd_cn.compiler import compile  # noqa: A004
-
-    return compile
-
-
-def _ratio(ours: float | None, peer: float | None) -> float | None:
-    return peer / ours if ours and peer else None
-
-
-# Networks: a step of gradient descent, hinge loss.
+# Networks: a step of gradient descent on the hinge loss.
 
 
 def networks(turns: int = 7) -> list[Row]:
-    """Measure networks of several widths beside jax.jit, and the share of the peak that ours reach."""
+    """Time networks of several widths beside jax.jit, and compare ours with the peak of the processor."""
     if not find_spec("llvmlite"):
         return []
     from benchmarks.peak import at_the_peak
@@ -120,7 +57,7 @@ def networks(turns: int = 7) -> list[Row]:
         products = sum(a * b for a, b in pairwise([columns, *sizes]))
         operations = 2 * count * (3 * products - columns * sizes[0])
         network, peers = _our_network(columns, sizes, count), _jax_network(columns, sizes, count)
-        ours, peer, most = in_turns([network, peers, at_peak], turns=turns)
+        ours, peer, most = time_in_turns([network, peers, at_peak], turns=turns)
         assert ours
         assert most
         rows.append(
@@ -128,7 +65,7 @@ def networks(turns: int = 7) -> list[Row]:
                 "network, rows": f"MLP({columns}, {sizes}), {count:,}",
                 "ours us": 1e6 * ours,
                 "jax.jit us": peer and 1e6 * peer,
-                "jax / ours": _ratio(ours, peer),
+                "jax / ours": ratio(ours, peer),
                 "GFLOP/s": 1e-9 * operations / ours,
                 "of the peak": operations / ours / (unit / most),
             }
@@ -139,15 +76,19 @@ def networks(turns: int = 7) -> list[Row]:
 def _our_network(columns: int, sizes: list[int], count: int) -> Work:
     model = nn.MLP(columns, sizes, seed=0)
     *xs, target = inputs = [mg.Value(0.1) for _ in range(columns + 1)]
-    program = _compile()(mg.relu(1 - target * model(xs)), inputs)
+    program = mg.compiler.compile(mg.relu(1 - target * model(xs)), inputs)
     optimizer = SGD(model.parameters(), lr=LEARNING_RATE)
     rows, _ = _random_rows(columns, count)
     program.fit(rows, optimizer, 50)
-    return lambda epochs: program.fit(rows, optimizer, epochs) and None
+
+    def steps(epochs: int) -> None:
+        program.fit(rows, optimizer, epochs)
+
+    return steps
 
 
 def _jax_network(columns: int, sizes: list[int], count: int) -> Work | None:
-    if not (jax := _jax()):
+    if not (jax := jax_on_one_thread()):
         return None
     np = jax.numpy
     _, flat = _random_rows(columns, count)
@@ -174,10 +115,10 @@ def _jax_network(columns: int, sizes: list[int], count: int) -> Work | None:
             state = step(state)
         jax.block_until_ready(state)
 
-    return Whole(steps)
+    return Asynchronous(steps)
 
 
-# Functions on vectors: sixteen values of a function are added up, so that reading a row counts for little.
+# Functions on vectors. A row adds up sixteen values of a function, so reading the row costs little beside them.
 
 FUNCTIONS: dict[str, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] = {
     "exp": (mg.exp, lambda jax, x: jax.numpy.exp(x)),
@@ -196,29 +137,29 @@ FUNCTIONS: dict[str, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] = {
     "sinh": (mg.sinh, lambda jax, x: jax.numpy.sinh(x)),
     "pow": (lambda x: mg.pow(x, 1.7), lambda jax, x: jax.numpy.power(x, 1.7)),
 }
-SHIFTS = [k / 40 for k in range(16)]  # of arguments within (0, 1)
+SHIFTS = [k / 40 for k in range(16)]  # added to the number of a row, which keeps all arguments within (0, 1)
 
 
 def functions(turns: int = 7, count: int = 4_096) -> list[Row]:
-    """Measure a forward pass of sums of one function, in nanoseconds for each time that it is computed."""
+    """Time the forward pass of sums of one function, in nanoseconds for each of its values."""
     if not find_spec("llvmlite"):
         return []
     generator = random.Random(0)
     numbers = [generator.uniform(0.1, 0.6) for _ in range(count)]
     rows: list[Row] = []
     for name, (ours, peer) in FUNCTIONS.items():
-        found = in_turns([_our_function(ours, numbers), _jax_function(peer, numbers)], 0.1, turns)
+        found = time_in_turns([_our_function(ours, numbers), _jax_function(peer, numbers)], 0.1, turns)
         mine, theirs = [x and 1e9 * x / count / len(SHIFTS) for x in found]
-        rows.append({"function": name, "ours ns": mine, "jax.jit ns": theirs, "ours / jax": _ratio(theirs, mine)})
+        rows.append({"function": name, "ours ns": mine, "jax.jit ns": theirs, "ours / jax": ratio(theirs, mine)})
     return rows
 
 
 def _our_function(f: Callable[[Any], Any], numbers: Sequence[float]) -> Work:
     x = mg.Value(0.5)
-    program = _compile()(mg.sum([f(x + shift) for shift in SHIFTS]), [x])
+    program = mg.compiler.compile(mg.sum([f(x + shift) for shift in SHIFTS]), [x])
     rows = memoryview(array("d", numbers)).cast("B").cast("d", (len(numbers), 1))
     start = time.perf_counter()
-    while time.perf_counter() - start < 0.3:  # until the code is native
+    while time.perf_counter() - start < 0.3:  # then the program has switched to native code
         program.forward(rows)
 
     def work(times: int) -> None:
@@ -229,7 +170,7 @@ def _our_function(f: Callable[[Any], Any], numbers: Sequence[float]) -> Work:
 
 
 def _jax_function(f: Callable[[Any, Any], Any], numbers: Sequence[float]) -> Work | None:
-    if not (jax := _jax()):
+    if not (jax := jax_on_one_thread()):
         return None
     x = jax.numpy.asarray(numbers)
     run = jax.jit(lambda x: sum(f(jax, x + shift) for shift in SHIFTS))
@@ -243,21 +184,21 @@ def _jax_function(f: Callable[[Any, Any], Any], numbers: Sequence[float]) -> Wor
     return work
 
 
-# A recurrent network: 16 units over 200 steps, 64 rows; the gradient.
+# The gradient of a recurrent network of 16 units over 200 steps, for 64 rows.
 
 UNITS, STEPS, SEQUENCES = 16, 200, 64
 
 
 def recurrent(turns: int = 7) -> list[Row]:
-    """Measure the gradient of a recurrent network beside jax's scan."""
+    """Time the gradient of a recurrent network beside jax.lax.scan."""
     if not find_spec("llvmlite"):
         return []
     generator = random.Random(0)
     weights = [[generator.gauss(0, 0.2) for _ in range(UNITS)] for _ in range(UNITS + 2)]
     rows, flat = _random_rows(STEPS, SEQUENCES)
-    ours, peer = in_turns([_our_recurrent(weights, rows), _jax_recurrent(weights, flat)], turns=turns)
+    ours, peer = time_in_turns([_our_recurrent(weights, rows), _jax_recurrent(weights, flat)], turns=turns)
     row: Row = {"network": f"{UNITS} tanh units, {STEPS} steps, {SEQUENCES} rows", "ours us": ours and 1e6 * ours}
-    return [row | {"jax.lax.scan us": peer and 1e6 * peer, "jax / ours": _ratio(ours, peer)}]
+    return [row | {"jax.lax.scan us": peer and 1e6 * peer, "jax / ours": ratio(ours, peer)}]
 
 
 def _our_recurrent(weights: Sequence[Sequence[float]], rows: Any) -> Work:
@@ -266,7 +207,7 @@ def _our_recurrent(weights: Sequence[Sequence[float]], rows: Any) -> Work:
     hidden: list[Any] = [0.0] * UNITS
     for x in xs:
         hidden = [mg.tanh(mg.dot([*row, w], [*hidden, x])) for row, w in zip(square, first, strict=True)]
-    program = _compile()((mg.dot(last, hidden) - target) ** 2, inputs)
+    program = mg.compiler.compile((mg.dot(last, hidden) - target) ** 2, inputs)
     program.backward(rows)
 
     def work(times: int) -> None:
@@ -277,7 +218,7 @@ def _our_recurrent(weights: Sequence[Sequence[float]], rows: Any) -> Work:
 
 
 def _jax_recurrent(weights: Sequence[Sequence[float]], flat: Any) -> Work | None:
-    if not (jax := _jax()):
+    if not (jax := jax_on_one_thread()):
         return None
     np = jax.numpy
     data = np.asarray(flat).reshape(SEQUENCES, STEPS + 1)
@@ -303,11 +244,11 @@ def _jax_recurrent(weights: Sequence[Sequence[float]], flat: Any) -> Work | None
     return work
 
 
-# Threads: 100,000 rows of a network.
+# Threads: a network on 100,000 rows.
 
 
 def threads(turns: int = 7, count: int = 100_000) -> list[Row]:
-    """Measure one and two threads; the benchmark holds all others to one core, this part to two."""
+    """Time a program on one thread and on two. For this table alone the process may use all cores."""
     if not find_spec("llvmlite"):
         return []
     from benchmarks.peak import at_the_peak
@@ -318,22 +259,22 @@ def threads(turns: int = 7, count: int = 100_000) -> list[Row]:
         os.sched_setaffinity(0, range(os.cpu_count() or 1))
     model = nn.MLP(8, [32, 32, 1], seed=0)
     *xs, target = inputs = [mg.Value(0.1) for _ in range(9)]
-    program = _compile()(mg.relu(1 - target * model(xs)), inputs)
+    program = mg.compiler.compile(mg.relu(1 - target * model(xs)), inputs)
     rows, _ = _random_rows(8, count)
     optimizer = SGD(model.parameters(), lr=LEARNING_RATE)
     outputs = array("d", [0.0] * count)
     at_peak, _ = at_the_peak()
     works: dict[str, Callable[[int, int], object]] = {
         "multiply and add": lambda times, n: run_parallel([partial(at_peak, times * 40 / n)] * n),
-        "forward": _again(lambda n: program.forward(rows, n)),
-        "forward, out=": _again(lambda n: program.forward(rows, n, outputs)),
-        "backward": _again(lambda n: program.backward(rows, threads=n)),
+        "forward": _repeat(lambda n: program.forward(rows, n)),
+        "forward, out=": _repeat(lambda n: program.forward(rows, n, outputs)),
+        "backward": _repeat(lambda n: program.backward(rows, threads=n)),
         "fit": lambda times, n: program.fit(rows, optimizer, times, threads=n),
     }
     found: list[Row] = []
     for name, work in works.items():
         work(30, 1)
-        one, two = in_turns([partial(_in_threads, work, n) for n in (1, 2)], turns=turns)
+        one, two = time_in_turns([partial(_in_threads, work, n) for n in (1, 2)], turns=turns)
         assert one
         assert two
         found.append({"work": name, "one thread ms": 1e3 * one, "two threads ms": 1e3 * two, "times": one / two})
@@ -342,14 +283,14 @@ def threads(turns: int = 7, count: int = 100_000) -> list[Row]:
     return found
 
 
-def _again(work: Callable[[int], object]) -> Callable[[int, int], None]:
-    """Return what does it so many times, and keeps no result: memory for more and more lists takes longer."""
+def _repeat(work: Callable[[int], object]) -> Callable[[int, int], None]:
+    """Return a function that repeats the work and drops its results, since a growing number of lists costs time."""
 
-    def again(times: int, threads: int) -> None:
+    def repeat(times: int, threads: int) -> None:
         for _ in range(times):
             work(threads)
 
-    return again
+    return repeat
 
 
 def _in_threads(work: Callable[[int, int], object], count: int, times: int) -> None:
@@ -357,7 +298,7 @@ def _in_threads(work: Callable[[int, int], object], count: int, times: int) -> N
 
 
 def first_step() -> list[Row]:
-    """Measure what comes before the second step of a wide network: recording, compiling, the first step."""
+    """Time what comes before the second step of a wide network: recording, compiling and the first step."""
     if not find_spec("llvmlite"):
         return []
     model = nn.MLP(784, [128, 10], seed=0)
@@ -369,7 +310,7 @@ def first_step() -> list[Row]:
     logits = model(xs)
     loss = mg.logsumexp(logits) - mg.dot(logits, hot)
     recorded = time.perf_counter()
-    program = _compile()(loss, [*xs, *hot])
+    program = mg.compiler.compile(loss, [*xs, *hot])
     losses = program.fit(rows, optimizer, 1)
     end = time.perf_counter()
     assert math.isfinite(losses[0])

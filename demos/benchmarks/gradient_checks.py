@@ -1,4 +1,4 @@
-"""Checkers of gradients beside each other: what they find of the mistakes planted in hand-written backward passes."""
+"""Compare checkers of gradients: which of the mistakes planted in `backward_passes.py` does each of them find?"""
 
 import time
 import warnings
@@ -8,21 +8,21 @@ from statistics import median
 from typing import Any
 
 from benchmarks.backward_passes import CASES, Array, Pass, in_jax, in_numpy, in_torch
+from benchmarks.timing import Row
 from micrograd_cn.testing import GradientMismatch, NothingCompared, gradcheck
 
 KINDS = ("float64", "float32")
 TOLERANCES: dict[str, dict[str, float]] = {
     "float64": {},
     "float32": {"eps": 1e-2, "atol": 1e-2, "rtol": 1e-2},
-}  # of PyTorch's, whose are for doubles
+}  # for PyTorch's checker, whose defaults are meant for doubles
 
 Run = Callable[..., Pass]
-Row = dict[str, str | int | float | None]
-Checker = Callable[[Run, list[Array], str], Callable[[], bool]]  # prepared: whether it accuses
+Checker = Callable[[Run, list[Array], str], Callable[[], bool]]  # prepares a check, which returns whether it accuses
 
 
 def ours(run: Run, xs: list[Array], kind: str) -> Callable[[], bool]:
-    """Prepare our check of numpy's arrays and the vjp, or of PyTorch's tensors where they are to be had."""
+    """Prepare our check, of a PyTorch function if PyTorch is installed, otherwise of a numpy function and its vjp."""
     how: dict[str, Any] = {}
     if find_spec("torch"):
         f, args = in_torch(run), _tensors(xs, kind)
@@ -44,7 +44,7 @@ def ours(run: Run, xs: list[Array], kind: str) -> Callable[[], bool]:
 
 
 def of_torch(run: Run, xs: list[Array], kind: str) -> Callable[[], bool]:
-    """Prepare `torch.autograd.gradcheck`, in its thorough mode."""
+    """Prepare `torch.autograd.gradcheck` in its thorough mode."""
     import torch
 
     f, args = in_torch(run), [x.requires_grad_() for x in _tensors(xs, kind)]
@@ -59,7 +59,7 @@ def of_torch(run: Run, xs: list[Array], kind: str) -> Callable[[], bool]:
 
 
 def of_jax(run: Run, xs: list[Array], kind: str) -> Callable[[], bool]:
-    """Prepare `jax.test_util.check_grads` of the backward pass."""
+    """Prepare `jax.test_util.check_grads` in reverse mode, which is the backward pass."""
     import jax
     from jax.test_util import check_grads
 
@@ -90,7 +90,10 @@ CONTENDERS: dict[str, tuple[str, Checker]] = {
 
 
 def table(seeds: int = 1) -> list[Row]:
-    """Check every function at random points, and with each mistake at the first."""
+    """Count how many mistakes each checker finds, and how many right functions it accuses.
+
+    A right function is checked at a random point for each seed, and a mistake at the point of the first seed.
+    """
     rows: list[Row] = []
     installed = {name: check for name, (package, check) in CONTENDERS.items() if find_spec(package)}
     for kind in KINDS:
@@ -98,7 +101,7 @@ def table(seeds: int = 1) -> list[Row]:
         for case in CASES.values():
             planted = [(case.planted(mistake), 0) for mistake in case.mistakes]
             for run, seed in [*((case.run, seed) for seed in range(seeds)), *planted]:
-                for name, prepare in installed.items():  # they take turns
+                for name, prepare in installed.items():
                     accuses = prepare(run, case.arguments(seed), kind)
                     started = time.perf_counter()
                     verdict = accuses()

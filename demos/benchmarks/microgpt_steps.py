@@ -1,11 +1,10 @@
-"""Hold the contenders for microgpt's training step: ours, numpy by hand, PyTorch, jax: `demos/benchmark.py microgpt`.
+"""Take the training step of `microgpt.py` with each contender: ours, numpy by hand, PyTorch and JAX.
 
-All start from the weights that microgpt.py starts from, learn the same names in the same order, in double precision,
-and their losses are checked to agree. A peer that is not installed is left out.
+All contenders start from the weights that microgpt.py starts from and learn the same names in the same order, in double
+precision; their losses must agree. A peer that is not installed is left out.
 """
 
 import itertools
-import math
 import os
 import random
 import subprocess
@@ -20,31 +19,37 @@ from statistics import fmean, median
 from typing import Any
 
 import microgpt
-from benchmarks.compiled_programs import Row, _jax, _ratio, in_turns
+from benchmarks.timing import Row, check_agreement, jax_on_one_thread, ratio, time_in_turns
 from microgpt import BETAS, BLOCK, HEADS, LEARNING_RATE, NAMES, TOKENS, WIDTH, Weights
 from micrograd_cn.optim import Adam
 
 EPSILON = 1e-8
 NAMES_A_TURN = 160
-TILL_NAMES = 26  # lines that microgpt.py prints, to the last of the names
-Epochs = Callable[[int], list[float]]  # go through the names so many times; return the mean loss of each time
+LINES_OF_OURS = 26  # lines that microgpt.py prints until it has printed the last name
+Epochs = Callable[[int], list[float]]  # trains for as many epochs as it is told, and returns the mean loss of each
 
 
-def rate(step: int) -> float:
-    """Return the learning rate of a step, which falls for ever, since turns may have any number of them."""
+def learning_rate(step: int) -> float:
+    """Return the learning rate of a step. It falls without reaching 0, since the number of steps is not known."""
     return LEARNING_RATE / (1 + step / 1000)
 
 
 def start(count: int) -> tuple[Weights, list[str]]:
-    """Return the initial weights, and the first names of the order that microgpt.py has."""
+    """Return the initial weights and the first names, both as microgpt.py has them."""
     rng = random.Random(42)
     names = NAMES.read_text("utf-8").split()
     rng.shuffle(names)
     return microgpt.initial_weights(rng), names[:count]
 
 
-def lessons(names: Sequence[str], batch: int, shortest: bool) -> list[list[Any]]:
-    """Return for each batch its tokens, targets and shares, a row a name; of one length, or as short as can be."""
+def batches_of(names: Sequence[str], batch: int, shortest: bool) -> list[list[Any]]:
+    """Return the tokens, the targets and the weights of the losses of each batch; a row is a name.
+
+    Args:
+        names: the names in their order.
+        batch: how many names a batch has.
+        shortest: whether a batch is only as long as its longest name; otherwise all batches have the same length.
+    """
     found = []
     for i in range(0, len(names), batch):
         some = names[i : i + batch]
@@ -55,7 +60,7 @@ def lessons(names: Sequence[str], batch: int, shortest: bool) -> list[list[Any]]
 
 @cache
 def longest() -> int:
-    """Return how many tokens the longest of a thousand names has, to which microgpt.py fills up all of these."""
+    """Return how many tokens the longest of the first thousand names has; microgpt.py pads them to this length."""
     return microgpt.longest(start(1000)[1])
 
 
@@ -65,11 +70,14 @@ def ours(weights: Weights, names: Sequence[str], batch: int) -> Epochs | None:
     lengths = microgpt.lengths(start(1000)[1], batch, microgpt.PROGRAMS if batch > 1 else 1)
     samples, loss = microgpt.filled(names, batch, lengths), microgpt.compiled(weights)
     optimizer = Adam(microgpt.flat(weights), LEARNING_RATE, BETAS)
-    return lambda epochs: loss.fit(samples, optimizer, epochs, batch, schedule=rate)
+    return lambda epochs: loss.fit(samples, optimizer, epochs, batch, schedule=learning_rate)
 
 
 def _epochs(step: Callable[..., Any], batches: Sequence[Any]) -> Epochs:
-    """Return the epochs of steps that take a batch and the step's number; losses are waited for at an epoch's end."""
+    """Return a function that trains for some epochs with `step`, which takes a batch and the number of the step.
+
+    A loss becomes a float only at the end of an epoch, so a peer that computes asynchronously is not kept waiting.
+    """
     numbers = itertools.count()
 
     def epochs(n: int) -> list[float]:
@@ -83,33 +91,33 @@ def _epochs(step: Callable[..., Any], batches: Sequence[Any]) -> Epochs:
 
 
 def numpy(weights: Weights, names: Sequence[str], batch: int) -> Epochs | None:
-    """Return the step with its backward pass written by hand; all weights lie in one array, which Adam goes through."""
+    """Train with numpy and a backward pass written by hand; all weights are in one array, so Adam is a few lines."""
     if not find_spec("numpy"):
         return None
     np = import_module("numpy")
     state = np.array([p.data for p in microgpt.flat(weights)])
     gradient, first, second = (np.zeros_like(state) for _ in range(3))
 
-    def parts(of: Any) -> dict[str, Any]:
-        """Return views of the matrices; the queries', keys' and values', which lie side by side, as one."""
+    def matrices(flat: Any) -> dict[str, Any]:
+        """Return views of the matrices by name; "wqkv" is the matrices of queries, keys and values as one."""
         shapes = {"wte": TOKENS, "wpe": BLOCK, "lm_head": TOKENS, "wqkv": 3 * WIDTH, "wo": WIDTH, "fc1": 4 * WIDTH}
         views, at = {}, 0
         for name, rows in shapes.items():
-            views[name] = of[at : at + rows * WIDTH].reshape(rows, WIDTH)
+            views[name] = flat[at : at + rows * WIDTH].reshape(rows, WIDTH)
             at += rows * WIDTH
-        return views | {"fc2": of[at:].reshape(WIDTH, 4 * WIDTH)}
+        return views | {"fc2": flat[at:].reshape(WIDTH, 4 * WIDTH)}
 
-    w, g = parts(state), parts(gradient)
+    w, g = matrices(state), matrices(gradient)
     later = np.triu(np.full((BLOCK, BLOCK), -np.inf), 1)
     one_hot = np.eye(TOKENS)
     size = WIDTH // len(HEADS)
 
-    def normal(x: Any) -> Any:
+    def rms_norm(x: Any) -> Any:
         scale = (np.einsum("ij,ij->i", x, x)[:, None] / WIDTH + 1e-5) ** -0.5
         return x * scale, scale
 
-    def through(upstream: Any, y: Any, scale: Any) -> Any:
-        """Return the gradient of what was scaled to y."""
+    def rms_norm_backward(upstream: Any, y: Any, scale: Any) -> Any:
+        """Return the gradient of the input of `rms_norm`, whose output is y, from the gradient of the output."""
         return scale * (upstream - y * (np.einsum("ij,ij->i", upstream, y)[:, None] / WIDTH))
 
     def adam(state: Any, gradient: Any, first: Any, second: Any, number: int) -> None:
@@ -119,39 +127,39 @@ def numpy(weights: Weights, names: Sequence[str], batch: int) -> Epochs | None:
         second *= beta2
         second += (1 - beta2) * gradient * gradient
         scale = np.sqrt(second / (1 - beta2 ** (number + 1))) + EPSILON
-        state -= rate(number) / (1 - beta1 ** (number + 1)) * first / scale
+        state -= learning_rate(number) / (1 - beta1 ** (number + 1)) * first / scale
 
-    def step(tokens: Any, targets: Any, shares: Any, number: int) -> float:
+    def step(tokens: Any, targets: Any, loss_weights: Any, number: int) -> float:
         count, length = tokens.shape
-        tokens, targets, shares = tokens.ravel(), targets.ravel(), shares.ravel()
+        tokens, targets, loss_weights = tokens.ravel(), targets.ravel(), loss_weights.ravel()
         each = np.arange(len(tokens))
         x0 = w["wte"][tokens].reshape(count, length, WIDTH) + w["wpe"][:length]
-        x1, scale1 = normal(x0.reshape(-1, WIDTH))
-        x2, scale2 = normal(x1)
+        x1, scale1 = rms_norm(x0.reshape(-1, WIDTH))
+        x2, scale2 = rms_norm(x1)
         q, k, v = (x2 @ w["wqkv"].T).reshape(count, length, 3, len(HEADS), size).transpose(2, 0, 3, 1, 4)
         a = q @ k.transpose(0, 1, 3, 2) * size**-0.5 + later[:length, :length]
         a = np.exp(a - a.max(3, keepdims=True))
         a /= a.sum(3, keepdims=True)
         read = (a @ v).transpose(0, 2, 1, 3).reshape(-1, WIDTH)
         x3 = read @ w["wo"].T + x1
-        x4, scale4 = normal(x3)
+        x4, scale4 = rms_norm(x3)
         hidden = np.maximum(x4 @ w["fc1"].T, 0)
         x5 = hidden @ w["fc2"].T + x3
         logits = x5 @ w["lm_head"].T
         logits -= logits.max(1, keepdims=True)
         d = np.exp(logits)
         total = d.sum(1)
-        loss = shares @ (np.log(total) - logits[each, targets])
+        loss = loss_weights @ (np.log(total) - logits[each, targets])
 
         d /= total[:, None]
         d[each, targets] -= 1
-        d *= shares[:, None]
+        d *= loss_weights[:, None]
         np.matmul(d.T, x5, out=g["lm_head"])
         d5 = d @ w["lm_head"]
         np.matmul(d5.T, hidden, out=g["fc2"])
         d_hidden = (d5 @ w["fc2"]) * (hidden > 0)
         np.matmul(d_hidden.T, x4, out=g["fc1"])
-        d3 = d5 + through(d_hidden @ w["fc1"], x4, scale4)
+        d3 = d5 + rms_norm_backward(d_hidden @ w["fc1"], x4, scale4)
         np.matmul(d3.T, read, out=g["wo"])
         d_read = (d3 @ w["wo"]).reshape(count, length, len(HEADS), size).transpose(0, 2, 1, 3)
         d_a = d_read @ v.transpose(0, 1, 3, 2)
@@ -159,7 +167,7 @@ def numpy(weights: Weights, names: Sequence[str], batch: int) -> Epochs | None:
         d_qkv = np.stack([d_scores @ k, d_scores.transpose(0, 1, 3, 2) @ q, a.transpose(0, 1, 3, 2) @ d_read])
         d_qkv = d_qkv.transpose(1, 3, 0, 2, 4).reshape(-1, 3 * WIDTH)
         np.matmul(d_qkv.T, x2, out=g["wqkv"])
-        d0 = through(through(d_qkv @ w["wqkv"], x2, scale2) + d3, x1, scale1)
+        d0 = rms_norm_backward(rms_norm_backward(d_qkv @ w["wqkv"], x2, scale2) + d3, x1, scale1)
         np.matmul(one_hot[tokens].T, d0, out=g["wte"])
         d0.reshape(count, length, WIDTH).sum(0, out=g["wpe"][:length])
         g["wpe"][length:] = 0
@@ -168,8 +176,8 @@ def numpy(weights: Weights, names: Sequence[str], batch: int) -> Epochs | None:
         return float(loss)
 
     batches = [
-        (np.array(tokens), np.array(targets), np.array(shares) / batch)
-        for tokens, targets, shares in lessons(names, batch, shortest=True)
+        (np.array(tokens), np.array(targets), np.array(loss_weights) / batch)
+        for tokens, targets, loss_weights in batches_of(names, batch, shortest=True)
     ]
     return _epochs(step, batches)
 
@@ -186,81 +194,81 @@ def pytorch(weights: Weights, names: Sequence[str], batch: int) -> Epochs | None
     }
     optimizer = torch.optim.Adam(w.values(), LEARNING_RATE, BETAS, EPSILON, fused=True)
 
-    def normal(x: Any) -> Any:
+    def rms_norm(x: Any) -> Any:
         return f.rms_norm(x, (WIDTH,), eps=1e-5)
 
-    def step(tokens: Any, targets: Any, shares: Any, number: int) -> Any:
+    def step(tokens: Any, targets: Any, loss_weights: Any, number: int) -> Any:
         count, length = tokens.shape
-        x = normal(f.embedding(tokens, w["wte"]) + w["wpe"][:length])
-        y = normal(x)
+        x = rms_norm(f.embedding(tokens, w["wte"]) + w["wpe"][:length])
+        y = rms_norm(x)
         q, k, v = (
             f.linear(y, w[name]).view(count, length, len(HEADS), -1).transpose(1, 2) for name in ("wq", "wk", "wv")
         )
         read = f.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(count, length, WIDTH)
         x = x + f.linear(read, w["wo"])
-        x = x + f.linear(f.relu(f.linear(normal(x), w["fc1"])), w["fc2"])
+        x = x + f.linear(f.relu(f.linear(rms_norm(x), w["fc1"])), w["fc2"])
         logits = f.linear(x, w["lm_head"]).view(-1, TOKENS)
-        loss = shares.view(-1) @ f.cross_entropy(logits, targets.view(-1), reduction="none")
+        loss = loss_weights.view(-1) @ f.cross_entropy(logits, targets.view(-1), reduction="none")
         optimizer.zero_grad()
         loss.backward()
-        optimizer.param_groups[0]["lr"] = rate(number)
+        optimizer.param_groups[0]["lr"] = learning_rate(number)
         optimizer.step()
         return loss.detach()
 
     batches = [
-        (torch.tensor(tokens), torch.tensor(targets), torch.tensor(shares, dtype=torch.float64) / batch)
-        for tokens, targets, shares in lessons(names, batch, shortest=True)
+        (torch.tensor(tokens), torch.tensor(targets), torch.tensor(loss_weights, dtype=torch.float64) / batch)
+        for tokens, targets, loss_weights in batches_of(names, batch, shortest=True)
     ]
     return _epochs(step, batches)
 
 
 def _jax_epochs(weights: Weights, names: Sequence[str], batch: int, scan: bool) -> Epochs | None:
-    """Return jitted steps of a fixed length; each called from Python, or an epoch of them in one loop."""
-    if not (jax := _jax()):
+    """Train with jitted steps of one fixed length, called from Python, or with `scan`, an epoch in one jitted loop."""
+    if not (jax := jax_on_one_thread()):
         return None
     np = jax.numpy
     w = {name: np.asarray([[p.data for p in row] for row in rows]) for name, rows in weights.items()}
     causal = np.tril(np.ones((longest(), longest()), bool))
     size = WIDTH // len(HEADS)
 
-    def normal(x: Any) -> Any:
+    def rms_norm(x: Any) -> Any:
         return x * ((x * x).mean(-1, keepdims=True) + 1e-5) ** -0.5
 
-    def loss(w: Any, tokens: Any, targets: Any, shares: Any) -> Any:
-        x = normal(w["wte"][tokens] + w["wpe"][: longest()])
-        y = normal(x)
+    def loss(w: Any, tokens: Any, targets: Any, loss_weights: Any) -> Any:
+        x = rms_norm(w["wte"][tokens] + w["wpe"][: longest()])
+        y = rms_norm(x)
         q, k, v = ((y @ w[name].T).reshape(*y.shape[:2], len(HEADS), size) for name in ("wq", "wk", "wv"))
         scores = np.einsum("bthd,bshd->bhts", q, k) * size**-0.5
         a = jax.nn.softmax(np.where(causal, scores, -np.inf))
         x = x + np.einsum("bhts,bshd->bthd", a, v).reshape(y.shape) @ w["wo"].T
-        x = x + np.maximum(normal(x) @ w["fc1"].T, 0) @ w["fc2"].T
+        x = x + np.maximum(rms_norm(x) @ w["fc1"].T, 0) @ w["fc2"].T
         logits = x @ w["lm_head"].T
         chosen = np.take_along_axis(logits, targets[..., None], 2)[..., 0]
-        return (shares * (jax.nn.logsumexp(logits, 2) - chosen)).sum() / batch
+        return (loss_weights * (jax.nn.logsumexp(logits, 2) - chosen)).sum() / batch
 
-    def update(state: Any, lesson: Any) -> Any:
+    def update(state: Any, arrays: Any) -> Any:
         w, first, second, number = state
-        value, g = jax.value_and_grad(loss)(w, *lesson)
+        value, g = jax.value_and_grad(loss)(w, *arrays)
         beta1, beta2 = BETAS
         first = jax.tree.map(lambda m, g: beta1 * m + (1 - beta1) * g, first, g)
         second = jax.tree.map(lambda v, g: beta2 * v + (1 - beta2) * g * g, second, g)
-        lr, scale = rate(number) / (1 - beta1 ** (number + 1)), 1 - beta2 ** (number + 1)
+        lr, scale = learning_rate(number) / (1 - beta1 ** (number + 1)), 1 - beta2 ** (number + 1)
         w = jax.tree.map(lambda p, m, v: p - lr * m / (np.sqrt(v / scale) + EPSILON), w, first, second)
         return (w, first, second, number + 1), value
 
-    def whole_epoch(state: Any, lessons: Any) -> Any:
-        state, losses = jax.lax.scan(update, state, lessons)
+    def whole_epoch(state: Any, batches: Any) -> Any:
+        state, losses = jax.lax.scan(update, state, batches)
         return state, losses.mean()
 
     zeros = jax.tree.map(np.zeros_like, w)
     state = (w, zeros, zeros, np.asarray(0.0))
-    batches = [tuple(map(np.asarray, lesson)) for lesson in lessons(names, batch, shortest=False)]
+    batches = [tuple(map(np.asarray, arrays)) for arrays in batches_of(names, batch, shortest=False)]
     stacked = tuple(np.stack(parts) for parts in zip(*batches, strict=True))
     compiled = jax.jit(whole_epoch if scan else update)
 
-    def step(tokens: Any, targets: Any, shares: Any, number: int) -> Any:  # the state has the number itself
+    def step(tokens: Any, targets: Any, loss_weights: Any, number: int) -> Any:  # the number is in the state, too
         nonlocal state
-        state, losses = compiled(state, (tokens, targets, shares))
+        state, losses = compiled(state, (tokens, targets, loss_weights))
         return losses
 
     return _epochs(step, [stacked] if scan else batches)
@@ -284,16 +292,19 @@ MICROGPT = {
 
 
 def table(turns: int = 7) -> list[Row]:
-    """Measure a step of one name and of 16, and a thousand steps with all that a command does around them."""
+    """Time steps of one name and of 16, and a process that takes a thousand steps."""
     columns: dict[str, list[float | None]] = {}
     for batch in (1, 16):
         prepared = [prepare(*start(NAMES_A_TURN), batch) for prepare in MICROGPT.values()]
-        check_agreement([epochs and epochs(1)[0] for epochs in prepared], batch)
-        found = in_turns([epochs and _warm(epochs) for epochs in prepared], turns=turns)
+        losses = {name: epochs(1)[0] for name, epochs in zip(MICROGPT, prepared, strict=True) if epochs}
+        check_agreement(losses, f"at batch {batch}")
+        found = time_in_turns([epochs and _warm(epochs) for epochs in prepared], turns=turns)
         columns[f"batch {batch}, us a name"] = [x and 1e6 * x / NAMES_A_TURN for x in found]
         by_hand = found[list(MICROGPT.values()).index(numpy)]
-        columns[f"numpy / this, batch {batch}"] = [_ratio(x, by_hand) for x in found]
-    columns["1,000 steps, s"] = [_whole(name) if found else None for name, found in zip(MICROGPT, found, strict=True)]
+        columns[f"numpy / this, batch {batch}"] = [ratio(x, by_hand) for x in found]
+    columns["1,000 steps, s"] = [
+        _seconds_of_a_process(name) if found else None for name, found in zip(MICROGPT, found, strict=True)
+    ]
     rows: list[Row] = []
     for name, *measured in zip(MICROGPT, *columns.values(), strict=True):
         if measured[0] is not None:
@@ -301,17 +312,9 @@ def table(turns: int = 7) -> list[Row]:
     return rows
 
 
-def check_agreement(losses: Sequence[float | None], batch: int) -> None:
-    """Refuse to compare contenders that compute different things."""
-    shown = {name: loss for name, loss in zip(MICROGPT, losses, strict=True) if loss is not None}
-    first = next(iter(shown.values()), 0.0)
-    if not all(math.isclose(loss, first, rel_tol=1e-6) for loss in shown.values()):
-        raise RuntimeError(f"the contenders' losses at batch {batch} must agree, got {shown}")
-
-
 def _warm(epochs: Epochs) -> Callable[[int], None]:
     begun = time.perf_counter()
-    while time.perf_counter() - begun < 1.0:  # until what is compiled as it runs is
+    while time.perf_counter() - begun < 1.0:  # then a program that is compiled in use is compiled
         epochs(4)
 
     def work(times: int) -> None:
@@ -320,14 +323,14 @@ def _warm(epochs: Epochs) -> Callable[[int], None]:
     return work
 
 
-def _whole(contender: str, turns: int = 3) -> float:
-    """Return the wall time of a process that takes a thousand steps of one name.
+def _seconds_of_a_process(contender: str, turns: int = 3) -> float:
+    """Return the wall time of a process that takes a thousand steps of one name, imports included.
 
-    Ours is the command itself, up to the last of its twenty names; a peer's process takes the steps and invents none.
+    Our process is the command `microgpt.py`, until it has printed its twenty names. A peer's process invents no names.
     """
     alone = f"from benchmarks.microgpt_steps import thousand_steps; thousand_steps({contender!r})"
-    ours_too = MICROGPT[contender] is ours
-    command = [sys.executable, *([microgpt.__file__] if ours_too else ["-c", alone])]
+    is_ours = MICROGPT[contender] is ours
+    command = [sys.executable, *([microgpt.__file__] if is_ours else ["-c", alone])]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # modules are compiled in the first turn alone
     found = []
@@ -335,16 +338,16 @@ def _whole(contender: str, turns: int = 3) -> float:
         begun = time.perf_counter()
         with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
             assert process.stdout
-            lines = [process.stdout.readline() for _ in range(TILL_NAMES if ours_too else 1)]
+            lines = [process.stdout.readline() for _ in range(LINES_OF_OURS if is_ours else 1)]
             found.append(time.perf_counter() - begun)
-            process.kill()  # the picture is not waited for
+            process.kill()  # before the command draws its picture, which does not count
         if not lines[-1]:
             raise RuntimeError(f"{contender}: the process ended early; run {' '.join(command)!r} to see why")
     return median(found)
 
 
 def thousand_steps(contender: str) -> None:
-    """Print the mean loss of the steps of the first thousand names."""
+    """Take a step with each of the first thousand names, and print the mean loss."""
     epochs = MICROGPT[contender](*start(1000), 1)
     assert epochs
     print(*epochs(1), flush=True)

@@ -1,15 +1,16 @@
-"""Sparse derivatives beside CasADi, JAX and SymPy: four problems, each of which is a function of numbers of any kind.
+"""Sparse derivatives beside CasADi, JAX and SymPy, for four problems. Each is a function of numbers of any kind.
 
     valleys     Rosenbrock's function of n variables, and its Hessian
     chemistry   POLLU, 20 species of polluted air in 25 reactions, and its Jacobian (J. G. Verwer, 1994; Test Set for
-                Initial Value Problem Solvers, F. Mazzia and C. Magherini, 2008): for one place, and for 1,000 at once
-    bundle      where a camera sees a point, with distortion: two numbers of 12, and their Jacobian, for 4,096
+                Initial Value Problem Solvers, F. Mazzia and C. Magherini, 2008), for one place and for 1,000 at once
+    bundle      where a camera with distortion sees a point, two numbers that depend on 12, and their Jacobian for 4,096
                 observations (S. Agarwal and others, Bundle Adjustment in the Large, 2010, whose camera this is)
-    control     the Lagrangian's Hessian of demos/optimal_control.py
+    control     the Hessian of the Lagrangian of demos/optimal_control.py
 
-Prepared means: recorded, differentiated, compiled and called once. A call reads a numpy array and fills another one.
-CasADi is called through its buffers, which is its fastest way; its C is compiled by the system's compiler with -O2.
-JAX's derivatives are dense; SymPy's are of expressions that it has simplified nowhere, with common parts taken out.
+A contender prepares a derivative: it records, differentiates, compiles and calls it once. After that a call reads a
+numpy array and fills another one. CasADi is called through its buffers, which is its fastest way, and the system's
+compiler compiles its C with -O2. JAX's derivatives are dense. SymPy's expressions are not simplified, but their common
+subexpressions are computed once.
 """
 
 import math
@@ -23,22 +24,22 @@ from shutil import which
 from typing import Any, NamedTuple
 
 import micrograd_cn as mg
-from benchmarks.compiled_programs import Row, _compile, _jax, _ratio, in_turns
+from benchmarks.timing import Row, jax_on_one_thread, ratio, time_in_turns
 from micrograd_cn import Value
 
-DENSE = 4_000_000  # numbers of a dense matrix that are too many
+MOST_ENTRIES = 4_000_000  # of a dense matrix; a larger one is not computed
 Call = Callable[[], Any]  # fills an array, and returns it
 
 
-class Work(NamedTuple):
-    """A problem: some outputs, each of all inputs, and which derivative is wanted.
+class Problem(NamedTuple):
+    """A function, the points at which it is evaluated, and the derivative that is wanted.
 
     Attributes:
-        f: takes the inputs, and cos, sin and sqrt as attributes, and returns the outputs, of numbers of any kind.
-        points: the inputs' numbers, one row for each evaluation that a call makes.
-        second: whether it is the Hessian of the one output, otherwise the Jacobian.
-        fixed: how many of the last inputs are not differentiated by.
-        arrays: the same of an array, for JAX, where to trace number by number takes too long.
+        f: takes the inputs, numbers of any kind, and a module that has cos, sin and sqrt for them; returns the outputs.
+        points: the numbers of the inputs, one row for each evaluation that a call makes.
+        second: whether the derivative is the Hessian of the only output; otherwise it is the Jacobian.
+        fixed: how many of the last inputs the derivative is not taken with respect to.
+        arrays: the same function of one array, for JAX, which takes too long to trace many single numbers.
     """
 
     f: Callable[[Sequence[Any], Any], list[Any]]
@@ -64,11 +65,11 @@ RATES = [
 
 def chemistry(y: Sequence[Any], xp: Any) -> list[Any]:
     y1, y2, y3, y4, y5, y6, y7, _, y9, y10, y11, _, y13, y14, _, y16, y17, _, y19, y20 = y
-    reacting = [
+    speeds = [
         *(y1, y2 * y4, y5 * y2, y7, y7, y7 * y6, y9, y9 * y6, y11 * y2, y11 * y1, y13, y10 * y2, y14, y1 * y6, y3),
         *(y4, y4, y16, y16, y17 * y6, y19, y19, y1 * y4, y19 * y1, y20),
     ]  # fmt: skip
-    r = [None, *(k * x for k, x in zip(RATES, reacting, strict=True))]
+    r = [None, *(k * x for k, x in zip(RATES, speeds, strict=True))]
     return [
         -(r[1] + r[10] + r[14] + r[23] + r[24]) + (r[2] + r[3] + r[9] + r[11] + r[12] + r[22] + r[25]),
         -r[2] - r[3] - r[9] - r[12] + r[1] + r[21],
@@ -93,12 +94,16 @@ def chemistry(y: Sequence[Any], xp: Any) -> list[Any]:
     ]
 
 
-MEANS = [0.0, 0.0, 0.0, 0.0, 0.0, -5.0, 500.0, 0.0, 0.0, 0.0, 0.0, 0.0]  # of what a camera and a point are
+# Means and standard deviations of the numbers of a camera and of the point that it sees.
+MEANS = [0.0, 0.0, 0.0, 0.0, 0.0, -5.0, 500.0, 0.0, 0.0, 0.0, 0.0, 0.0]
 WIDTHS = [0.3, 0.3, 0.3, 0.1, 0.1, 0.1, 9.0, 0.01, 0.001, 1.0, 1.0, 1.0]
 
 
 def bundle(x: Sequence[Any], xp: Any) -> list[Any]:
-    """Return where a point is seen: its camera's turn, shift, focal length and distortion, then the point."""
+    """Return where a camera sees a point.
+
+    The inputs are the camera's rotation, translation, focal length and distortion, then the point.
+    """
     a, b, c, shift_x, shift_y, shift_z, focal, k1, k2, px, py, pz = x
     square = a * a + b * b + c * c
     angle = xp.sqrt(square)
@@ -109,12 +114,12 @@ def bundle(x: Sequence[Any], xp: Any) -> list[Any]:
     qz = pz * cos + (a * py - b * px) * sinc + c * along + shift_z
     u, v = -qx / qz, -qy / qz
     r = u * u + v * v
-    bent = focal * (1.0 + r * (k1 + k2 * r))
-    return [bent * u, bent * v]
+    scale = focal * (1.0 + r * (k1 + k2 * r))
+    return [scale * u, scale * v]
 
 
 def control(x: Sequence[Any], xp: Any) -> list[Any]:
-    """Return the Lagrangian of the swing-up: the numbers of all times, then a multiplier for each constraint."""
+    """Return the Lagrangian of the swing-up. The inputs are the numbers of all times, then the multipliers."""
     from optimal_control import KNOT, SECONDS, STATE, STEPS, defects, effort
 
     step = SECONDS / STEPS
@@ -133,7 +138,7 @@ def control_of_array(x: Any, np: Any) -> Any:
     return effort(knots[:, STATE], step) + x[size:] @ between.ravel()
 
 
-def works() -> dict[str, Work]:
+def problems() -> dict[str, Problem]:
     """Return the problems by name."""
     import random
 
@@ -146,48 +151,48 @@ def works() -> dict[str, Work]:
     multipliers = STATE * STEPS
     lagrangian = [rng.gauss(0, 1) for _ in range(KNOT * (STEPS + 1) + multipliers)]
 
-    def rosenbrock(n: int) -> Work:
-        return Work(valleys, [[rng.gauss(0, 1) for _ in range(n)]], second=True, arrays=valleys_of_array)
+    def rosenbrock(n: int) -> Problem:
+        return Problem(valleys, [[rng.gauss(0, 1) for _ in range(n)]], second=True, arrays=valleys_of_array)
 
     return {
         "valleys, n = 1,000": rosenbrock(1000),
         "valleys, n = 10,000": rosenbrock(10_000),
-        "chemistry, 1 place": Work(chemistry, cells[:1], second=False),
-        "chemistry, 1,000 places": Work(chemistry, cells, second=False),
-        "bundle, 4,096 observations": Work(bundle, seen, second=False),
-        "control, 205 variables": Work(control, [lagrangian], True, multipliers, control_of_array),
+        "chemistry, 1 place": Problem(chemistry, cells[:1], second=False),
+        "chemistry, 1,000 places": Problem(chemistry, cells, second=False),
+        "bundle, 4,096 observations": Problem(bundle, seen, second=False),
+        "control, 205 variables": Problem(control, [lagrangian], True, multipliers, control_of_array),
     }
 
 
-# Contenders: each prepares a call, and says where the entries are that it computes.
+# Each contender returns a call that computes the derivative, and the places of the entries that the call computes.
 
-Prepared = tuple[Call, Any, Any]  # the call, and the rows and columns of its numbers; None for all of a matrix
+Prepared = tuple[Call, Any, Any]  # the call, and the rows and columns of the entries; None for a dense matrix
 
 
-def ours(work: Work) -> Prepared:
+def ours(problem: Problem) -> Prepared:
     import numpy as np
 
-    rows = np.array(work.points)
-    xs = [Value(x) for x in work.points[0]]
-    outputs = work.f(xs, mg)
-    wrt = xs[: len(xs) - work.fixed]
-    if work.second:
-        derivative = _compile()(outputs[0], xs).derivative("hessian", wrt, lower=True)
+    rows = np.array(problem.points)
+    xs = [Value(x) for x in problem.points[0]]
+    outputs = problem.f(xs, mg)
+    wrt = xs[: len(xs) - problem.fixed]
+    if problem.second:
+        derivative = mg.compiler.compile(outputs[0], xs).derivative("hessian", wrt, lower=True)
     else:
-        derivative = _compile()(outputs, xs).derivative("jacobian", wrt)
-    assert derivative.program  # not all entries are constants
+        derivative = mg.compiler.compile(outputs, xs).derivative("jacobian", wrt)
+    assert derivative.program  # None would mean that all entries are constants
     out = np.empty((len(rows), derivative.structure.entries))
     return derivative.program.prepare(rows, out), *derivative.structure
 
 
-def _casadi(work: Work) -> tuple[Any, Any, Any]:
-    """Return CasADi's function of all rows, and the rows and columns of its numbers."""
+def _casadi(problem: Problem) -> tuple[Any, Any, Any]:
+    """Return CasADi's function of all points, and the rows and columns of its entries."""
     import casadi
 
-    x = casadi.SX.sym("x", len(work.points[0]))
-    outputs = casadi.vertcat(*work.f(casadi.vertsplit(x), casadi))
-    wrt = x[: x.numel() - work.fixed]
-    if work.second:
+    x = casadi.SX.sym("x", len(problem.points[0]))
+    outputs = casadi.vertcat(*problem.f(casadi.vertsplit(x), casadi))
+    wrt = x[: x.numel() - problem.fixed]
+    if problem.second:
         whole, _ = casadi.hessian(outputs, x)
         count = wrt.numel()
         matrix = casadi.tril(whole[:count, :count])
@@ -195,16 +200,16 @@ def _casadi(work: Work) -> tuple[Any, Any, Any]:
         matrix = casadi.jacobian(outputs, wrt)
     f = casadi.Function("derivative", [x], [matrix])
     rows, columns = matrix.sparsity().get_triplet()
-    if len(work.points) > 1:
+    if len(problem.points) > 1:
         entries = casadi.Function("derivative", [x], [casadi.vertcat(*matrix.nonzeros())])
-        f = entries.map(len(work.points))
+        f = entries.map(len(problem.points))
     return f, rows, columns
 
 
-def _buffered(f: Any, work: Work) -> Call:
+def _buffered(f: Any, problem: Problem) -> Call:
     import numpy as np
 
-    rows: Any = np.array(work.points).ravel()
+    rows: Any = np.array(problem.points).ravel()
     out: Any = np.zeros(f.nnz_out(0))
     buffer, run = f.buffer()
     buffer.set_arg(0, memoryview(rows))
@@ -218,15 +223,15 @@ def _buffered(f: Any, work: Work) -> Call:
     return call
 
 
-def casadi_machine(work: Work) -> Prepared:
-    f, rows, columns = _casadi(work)
-    return _buffered(f, work), rows, columns
+def casadi_machine(problem: Problem) -> Prepared:
+    f, rows, columns = _casadi(problem)
+    return _buffered(f, problem), rows, columns
 
 
-def casadi_c(work: Work) -> Prepared:
+def casadi_c(problem: Problem) -> Prepared:
     import casadi
 
-    f, rows, columns = _casadi(work)
+    f, rows, columns = _casadi(problem)
     with tempfile.TemporaryDirectory() as folder:
         name = f"{f.name()}.c"
         generator = casadi.CodeGenerator(name)
@@ -235,44 +240,44 @@ def casadi_c(work: Work) -> Prepared:
         library = f"{folder}/derivative.so"
         subprocess.run(["cc", "-O2", "-fPIC", "-shared", f"{folder}/{name}", "-o", library], check=True)
         compiled = casadi.external(f.name(), library)
-    return _buffered(compiled, work), rows, columns
+    return _buffered(compiled, problem), rows, columns
 
 
-def jax(work: Work) -> Prepared | None:
+def jax(problem: Problem) -> Prepared | None:
     import numpy as np
 
-    jax = _jax()
+    jax = jax_on_one_thread()
     jnp = jax.numpy
-    count = len(work.points[0]) - work.fixed
-    if work.second and count**2 > DENSE:
+    count = len(problem.points[0]) - problem.fixed
+    if problem.second and count**2 > MOST_ENTRIES:
         return None
 
     def f(x: Any, others: Any) -> Any:
         every = jnp.concatenate([x, others])
-        if work.arrays:
-            return work.arrays(every, jnp)
-        outputs = work.f(list(every), jnp)
-        return outputs[0] if work.second else jnp.stack(outputs)
+        if problem.arrays:
+            return problem.arrays(every, jnp)
+        outputs = problem.f(list(every), jnp)
+        return outputs[0] if problem.second else jnp.stack(outputs)
 
-    made = jax.jit(jax.vmap(jax.hessian(f) if work.second else jax.jacfwd(f)))
-    points = np.array(work.points)
+    made = jax.jit(jax.vmap(jax.hessian(f) if problem.second else jax.jacfwd(f)))
+    points = np.array(problem.points)
     return lambda: np.asarray(made(points[:, :count], points[:, count:])), None, None
 
 
-def sympy(work: Work) -> Prepared | None:
+def sympy(problem: Problem) -> Prepared | None:
     import numpy as np
     import sympy
 
-    if work.second:
-        return None  # minutes
-    xs = sympy.symbols(f"x:{len(work.points[0])}")
-    outputs = work.f(xs, sympy)
+    if problem.second:
+        return None  # it would take minutes
+    xs = sympy.symbols(f"x:{len(problem.points[0])}")
+    outputs = problem.f(xs, sympy)
     found = [(i, j, d) for i, y in enumerate(outputs) for j, x in enumerate(xs) if (d := sympy.diff(y, x)) != 0]
     rows, columns, entries = zip(*found, strict=True)
-    made = sympy.lambdify(xs, entries, modules="numpy" if len(work.points) > 1 else "math", cse=True)
-    points = np.array(work.points)
+    made = sympy.lambdify(xs, entries, modules="numpy" if len(problem.points) > 1 else "math", cse=True)
+    points = np.array(problem.points)
     out = np.empty((len(points), len(entries)))
-    numbers = list(points.T) if len(points) > 1 else work.points[0]
+    numbers = list(points.T) if len(points) > 1 else problem.points[0]
 
     def call() -> Any:
         for k, values in enumerate(made(*numbers)):
@@ -282,7 +287,7 @@ def sympy(work: Work) -> Prepared | None:
     return call, rows, columns
 
 
-CONTENDERS: dict[str, tuple[str, Callable[[Work], Prepared | None]]] = {
+CONTENDERS: dict[str, tuple[str, Callable[[Problem], Prepared | None]]] = {
     "micrograd_cn compiled": ("llvmlite", ours),
     "CasADi, virtual machine": ("casadi", casadi_machine),
     "CasADi, its C by cc -O2": ("casadi", casadi_c),
@@ -292,33 +297,33 @@ CONTENDERS: dict[str, tuple[str, Callable[[Work], Prepared | None]]] = {
 
 
 def table(turns: int = 7) -> list[Row]:
-    """Measure every problem by every contender that is installed, and compare their numbers."""
+    """Time every problem with every contender that is installed, and check that they compute the same entries."""
     if not find_spec("llvmlite"):
         return []
     rows: list[Row] = []
-    for problem, work in works().items():
+    for title, problem in problems().items():
         found: dict[str, tuple[Call, float, int]] = {}
         first: Any = None
         for name, (package, prepare) in CONTENDERS.items():
             if not find_spec(package) or (prepare is casadi_c and not which("cc")):
                 continue
             begun = time.perf_counter()
-            prepared = prepare(work)
+            prepared = prepare(problem)
             if prepared is None:
                 continue
             call, *places = prepared
             values = call()
             seconds = time.perf_counter() - begun
-            dense = _dense(work, values, *places)
-            first = dense if first is None else first
-            check_agreement(problem, name, dense, first)
-            found[name] = call, seconds, len(values.ravel()) // len(work.points)
-        medians = in_turns([_repeated(call) for call, *_ in found.values()], seconds=0.4, turns=turns)
+            by_place = _entries_by_place(problem, values, *places)
+            first = by_place if first is None else first
+            check_entries(title, name, by_place, first)
+            found[name] = call, seconds, len(values.ravel()) // len(problem.points)
+        medians = time_in_turns([_repeated(call) for call, *_ in found.values()], seconds=0.4, turns=turns)
         best = medians[0]
         for (name, (_, seconds, entries)), median in zip(found.items(), medians, strict=True):
-            each = median and 1e6 * median / len(work.points)
-            row: Row = {"problem": problem, "contender": name, "entries": entries}
-            rows.append(row | {"prepared, s": seconds, "us an evaluation": each, "this / ours": _ratio(best, median)})
+            each = median and 1e6 * median / len(problem.points)
+            row: Row = {"problem": title, "contender": name, "entries": entries}
+            rows.append(row | {"prepared, s": seconds, "us an evaluation": each, "this / ours": ratio(best, median)})
     return rows
 
 
@@ -330,21 +335,21 @@ def _repeated(call: Call) -> Callable[[int], None]:
     return work
 
 
-def _dense(work: Work, values: Any, rows: Any, columns: Any) -> Any:
-    """Return the entries of the first point by place; of a symmetric matrix the lower triangle."""
+def _entries_by_place(problem: Problem, values: Any, rows: Any, columns: Any) -> Any:
+    """Return the entries at the first point by their places, for a Hessian those of the lower triangle."""
     import numpy as np
 
-    first = np.asarray(values).reshape(len(work.points), -1)[0]
+    first = np.asarray(values).reshape(len(problem.points), -1)[0]
     if rows is None:
-        width = len(work.points[0]) - work.fixed
+        width = len(problem.points[0]) - problem.fixed
         matrix = first.reshape(-1, width)
-        rows, columns = np.nonzero(np.tril(matrix) if work.second else matrix)
+        rows, columns = np.nonzero(np.tril(matrix) if problem.second else matrix)
         first = matrix[rows, columns]
     return {(int(i), int(j)): float(x) for i, j, x in zip(rows, columns, first, strict=True) if x}
 
 
-def check_agreement(problem: str, name: str, found: Any, first: Any) -> None:
-    """Refuse to compare contenders that compute different things."""
+def check_entries(problem: str, name: str, found: Any, first: Any) -> None:
+    """Raise RuntimeError if a contender has other entries than the first, since then it computes something else."""
     size = max(map(abs, first.values()))
     for place in {*found, *first}:
         if not math.isclose(found.get(place, 0.0), first.get(place, 0.0), rel_tol=1e-8, abs_tol=1e-12 * size):

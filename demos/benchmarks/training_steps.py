@@ -1,6 +1,7 @@
-"""Hold the contenders of the benchmark: ways to take one and the same training step, ours and the peers'.
+"""Take three training steps with each contender: of micrograd's moons, of the digits, and of an attention model.
 
-It is imported by `python demos/benchmark.py`. A peer that is not installed is left out.
+A contender is this engine or a peer. All contenders of a step start from the same weights and compute the same losses.
+A peer that is not installed is left out.
 """
 
 import math
@@ -19,11 +20,17 @@ from micrograd_cn.losses import cross_entropy
 from micrograd_cn.optim import SGD
 
 Point = list[float]
-Steps = Callable[[int], float]  # take training steps, return the last one's loss
+Steps = Callable[[int], float]  # takes as many training steps as it is told, and returns the last one's loss
 
 
 class Contender(NamedTuple):
-    """One way to train; `prepare` returns None where it is not installed."""
+    """A library, or a way of using one, that takes the training step.
+
+    Attributes:
+        name: the contender's name in the table.
+        prepare: takes the inputs and the targets, and returns the training steps; None if the library is not installed.
+        steps_a_turn: how many steps are timed together.
+    """
 
     name: str
     prepare: Callable[[Any, Sequence[int]], Steps | None]
@@ -31,7 +38,7 @@ class Contender(NamedTuple):
 
 
 def _repeated(step: Callable[[], Any]) -> Callable[[int], Any]:
-    """Return the function that takes n steps in a row, as a training loop takes them."""
+    """Return a function that calls `step` n times and returns the last result."""
 
     def steps(n: int) -> Any:
         for _ in range(n):
@@ -49,7 +56,7 @@ LEARNING_RATE, PENALTY = 0.1, 1e-4
 def _micrograd_steps(
     model: Any, value: Callable[[float], Any], points: Sequence[Point], targets: Sequence[int]
 ) -> Steps:
-    """Return the step as micrograd's demo writes it: inputs wrapped, Python's sum."""
+    """Return the training steps as micrograd's demo writes them: inputs are Values, Python's sum adds the losses."""
 
     def step() -> float:
         scores = [model(list(map(value, point))) for point in points]
@@ -72,7 +79,7 @@ def micrograd(points: Sequence[Point], targets: Sequence[int]) -> Steps | None:
 
 
 def micrograd_over_our_value(points: Sequence[Point], targets: Sequence[int]) -> Steps | None:
-    """Run micrograd's own neurons, with the one import changed."""
+    """Train micrograd's own neurons with its import of `Value` replaced by an import of ours."""
     if not find_spec("micrograd"):
         return None
     source = Path(str(import_module("micrograd.nn").__file__)).read_text()
@@ -98,7 +105,7 @@ def ours(points: Sequence[Point], targets: Sequence[int]) -> Steps:
 
 
 def moons_program(points: Sequence[Point], targets: Sequence[int]) -> tuple[Any, Any, SGD]:
-    """Return the compiled loss of one point, the points as rows, and an optimiser."""
+    """Return the compiled loss of one point, an array whose rows are the points and targets, and an optimiser."""
     from micrograd_cn.compiler import compile  # noqa: A004
 
     model = nn.MLP(2, [16, 16, 1])
@@ -131,7 +138,7 @@ def compiled_fit(points: Sequence[Point], targets: Sequence[int]) -> Steps | Non
 
 
 def _layers(sizes: Sequence[int]) -> list[tuple[list[list[float]], list[float]]]:
-    """Return the initial weights and biases of our network, for the peers."""
+    """Return the initial weights and biases of our network, layer by layer, so the peers start from the same ones."""
     layers = nn.MLP(sizes[0], list(sizes[1:])).layers
     return [([[w.data for w in n.w] for n in layer.neurons], [n.b.data for n in layer.neurons]) for layer in layers]
 
@@ -175,7 +182,7 @@ def _jax() -> Any:
 
 
 def _jax_steps(jax: Any, loss: Callable[[Any, Any, Any], Any], layers: Any, x: Any, y: Any) -> Steps:
-    """Return the jitted step, update included; the last one is waited for."""
+    """Return jitted training steps, each with its update; the last one is waited for, since JAX dispatches ahead."""
     np = jax.numpy
     state = [(np.asarray(weight), np.asarray(bias)) for weight, bias in layers]
     x, y = np.asarray(x), np.asarray(y)
@@ -301,8 +308,8 @@ DIGITS = [
 ]
 
 
-# A language model in plain operators, as one writes it without a library: token and position embeddings, causal
-# attention, a layer of relus, cross entropy. It needs of a `Value` no more than + - * / **, exp, log, relu.
+# A language model in plain operators, as people write it without a library: token and position embeddings, causal
+# attention, a layer of relus, cross entropy. A class of values needs only + - * / **, exp, log and relu for it.
 
 WIDTH, HEADS, POSITIONS, TOKENS = 16, 4, 12, 27
 
@@ -310,7 +317,7 @@ Matrix = list[list[Any]]
 
 
 class TupleValue:
-    """Hold a number, its operands and the local derivatives as tuples: what one writes in thirty lines."""
+    """A scalar autograd value as people write it in thirty lines: operands and local derivatives are in tuples."""
 
     __slots__ = ("data", "grad", "parents", "partials")
 
@@ -346,23 +353,23 @@ class TupleValue:
         return TupleValue(-self.data, (self,), (-1.0,))
 
     def exp(self) -> Any:
-        """Return e to its power."""
+        """Return e to the power of this value."""
         result = math.exp(self.data)
         return TupleValue(result, (self,), (result,))
 
     def log(self) -> Any:
-        """Return its natural logarithm."""
+        """Return the natural logarithm of this value."""
         return TupleValue(math.log(self.data), (self,), (1.0 / self.data,))
 
     def relu(self) -> Any:
-        """Return its positive part."""
+        """Return this value, or 0 if it is negative."""
         return TupleValue(max(self.data, 0.0), (self,), (float(self.data > 0.0),))
 
     def backward(self) -> None:
-        """Add the gradient of this value to every node's `grad`."""
+        """Add to every node's `grad` the derivative of this value with respect to the node."""
         order, entered = [], set()
 
-        def visit(node: Any) -> None:  # it refers to itself, so the collector alone frees what it saw
+        def visit(node: Any) -> None:  # it refers to itself, so only the garbage collector frees the nodes it saw
             if node not in entered:
                 entered.add(node)
                 for parent in node.parents:
@@ -377,7 +384,7 @@ class TupleValue:
 
 
 def attention_parameters(value: Callable[[float], Any]) -> dict[str, Matrix]:
-    """Return the 4,128 initial weights, a row an output."""
+    """Return the 4,128 initial weights by the names of their matrices; a row has the weights of one output."""
     shapes = dict.fromkeys(("queries", "keys", "values", "heads"), (WIDTH, WIDTH))
     shapes |= {"tokens": (TOKENS, WIDTH), "positions": (POSITIONS, WIDTH), "logits": (TOKENS, WIDTH)}
     shapes |= {"hidden": (4 * WIDTH, WIDTH), "output": (WIDTH, 4 * WIDTH)}
@@ -395,16 +402,16 @@ def _linear(weights: Matrix, xs: Sequence[Any]) -> list[Any]:
     return [_product(row, xs) for row in weights]
 
 
-def _added(xs: Sequence[Any], ys: Sequence[Any]) -> list[Any]:
+def _add(xs: Sequence[Any], ys: Sequence[Any]) -> list[Any]:
     return [x + y for x, y in zip(xs, ys, strict=True)]
 
 
-def _normal(xs: Sequence[Any]) -> list[Any]:
+def _rms_norm(xs: Sequence[Any]) -> list[Any]:
     scale = (sum(x * x for x in xs) / len(xs) + 1e-5) ** -0.5
     return [x * scale for x in xs]
 
 
-def _shares(scores: Sequence[Any]) -> list[Any]:
+def _softmax(scores: Sequence[Any]) -> list[Any]:
     highest = max(score.data for score in scores)
     exponentials = [(score - highest).exp() for score in scores]
     total = sum(exponentials)
@@ -417,23 +424,23 @@ def _split(xs: list[Any]) -> list[list[Any]]:
 
 
 def attention_loss(weights: dict[str, Matrix], tokens: Sequence[int], following: Sequence[int]) -> Any:
-    """Return the mean cross entropy of each token's successor."""
-    seen: list[tuple[Matrix, Matrix]] = [([], []) for _ in range(HEADS)]  # each head's keys and values up to here
+    """Return the mean cross entropy of the tokens that follow each token."""
+    seen: list[tuple[Matrix, Matrix]] = [([], []) for _ in range(HEADS)]  # each head's keys and values so far
     losses = []
     for token, position, target in zip(tokens, weights["positions"], following, strict=True):
-        x = _added(weights["tokens"][token], position)
-        normal = _normal(x)
-        queries, keys, values = (_split(_linear(weights[name], normal)) for name in ("queries", "keys", "values"))
+        x = _add(weights["tokens"][token], position)
+        normalised = _rms_norm(x)
+        queries, keys, values = (_split(_linear(weights[name], normalised)) for name in ("queries", "keys", "values"))
         read = []
         for query, key, value, (earlier_keys, earlier_values) in zip(queries, keys, values, seen, strict=True):
             earlier_keys.append(key)
             earlier_values.append(value)
-            shares = _shares([_product(query, k) / len(query) ** 0.5 for k in earlier_keys])
-            read += [_product(shares, column) for column in zip(*earlier_values, strict=True)]
-        x = _added(x, _linear(weights["heads"], read))
-        hidden = [h.relu() for h in _linear(weights["hidden"], _normal(x))]
-        x = _added(x, _linear(weights["output"], hidden))
-        losses.append(-_shares(_linear(weights["logits"], _normal(x)))[target].log())
+            attention = _softmax([_product(query, k) / len(query) ** 0.5 for k in earlier_keys])
+            read += [_product(attention, column) for column in zip(*earlier_values, strict=True)]
+        x = _add(x, _linear(weights["heads"], read))
+        hidden = [h.relu() for h in _linear(weights["hidden"], _rms_norm(x))]
+        x = _add(x, _linear(weights["output"], hidden))
+        losses.append(-_softmax(_linear(weights["logits"], _rms_norm(x)))[target].log())
     return sum(losses) / len(losses)
 
 
@@ -443,7 +450,7 @@ def _attention(value: Callable[[float], Any]) -> Callable[[Sequence[int], Sequen
         parameters = [w for matrix in weights.values() for row in matrix for w in row]
 
         def steps(n: int) -> float:
-            for _ in range(n):  # as in a script, where `loss` keeps the last graph while the next one is recorded
+            for _ in range(n):  # as in a script, `loss` keeps the last graph alive while the next one is recorded
                 loss = attention_loss(weights, tokens, following)
                 loss.backward()
                 for p in parameters:

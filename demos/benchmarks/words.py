@@ -1,6 +1,6 @@
-"""Say the benchmark's tables in Chinese: titles by the tables' names, and the phrases of their headings and cells.
+"""Translate the benchmark's tables into Chinese: their titles, and the phrases in their headings and cells.
 
-What JSON has stays English, for programs. Units, names of libraries and code are the same in both languages.
+Units, code and the names of libraries are the same in both languages. JSON is English, since programs read it.
 """
 
 import re
@@ -27,7 +27,7 @@ TITLES = {
     "checks": "手写反向传播中的错误，各检验工具找出多少",
     "import": "导入，启动解释器之外的时间",
 }
-# Longer ones are looked for first. Each is a whole word or several.
+# A phrase is one or several whole words. A longer phrase is looked for before a shorter one that it contains.
 PHRASES = {
     "numpy, backward pass by hand": "numpy，手写反向传播",
     "micrograd.nn over micrograd_cn.Value": "micrograd.nn，用 micrograd_cn.Value",
@@ -127,6 +127,6 @@ _FOUND = re.compile(
 
 
 def chinese(words: str) -> str:
-    """Return what a heading or a cell of a table says, in Chinese."""
+    """Return a heading or a cell of a table in Chinese."""
     order = re.fullmatch(r"order (\d) ms", words)
     return f"{order[1]} 阶 ms" if order else _FOUND.sub(lambda found: PHRASES[found[0]], words)

@@ -321,9 +321,10 @@ def test_a_chip_reads_what_the_engine_reads(tmp_path: Path) -> None:
         r"^answers like the engine's: 360 of 360; logits differ by at most \d\.\de-0[67]$", output, re.MULTILINE
     )
     found = {name: int(n.replace(",", "")) for name, n in re.findall(r"^(\w+): ([\d,]+) bytes", output, re.MULTILINE)}
-    assert 200 < found["code"] < 4000
-    assert 4 * 2410 <= found["constants"] < 4 * 2410 + 100
-    assert 16 <= found["stack"] < 1000
+    weights = 4 * 2410
+    assert 0 < found["code"] < weights  # the code is loops: written out, it would have a line for each weight
+    assert weights <= found["constants"] < 1.02 * weights
+    assert 0 < found["stack"] < weights  # no copy of the weights is made
     assert found["memory"] == 4 * (64 + 32 + 10 + 32 + 10)  # pixels, biases, hidden neurons, logits
 
 
@@ -447,10 +448,11 @@ def test_the_benchmark_measures_what_there_is() -> None:
 @pytest.mark.slow
 def test_the_benchmark_speaks_the_readers_language(measuring: dict[str, Any]) -> None:
     assert measuring["TITLES"].keys() == measuring["TABLES"].keys()
+    steps = importlib.import_module("benchmarks.training_steps")
     names = {"micrograd", "micrograd_cn", "PyTorch", "Value", "numpy", "jax", "jit", "tanh", "MLP", "GFLOP"}
     names |= {"backward", "SGD", "step", "fit"}  # code
     for words in (
-        *(contender.name for contender in (*measuring["MOONS"], *measuring["DIGITS"], *measuring["ATTENTION"])),
+        *(contender.name for contender in (*steps.MOONS, *steps.DIGITS, *steps.ATTENTION)),
         *("contender", "loss of step 5", "PyTorch eager / this", "ms, no gc", "Hessian / (n gradients)", "order 6 ms"),
         *("jax / ours", "GFLOP/s", "of the peak", "one thread ms", "compile, first step s", "batch 16, us a name"),
         *("valleys, n = 1,000", "16 tanh units, 200 steps, 64 rows", "numpy / this, batch 1", "prepared, s"),
@@ -483,10 +485,10 @@ def measuring(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 @pytest.mark.slow
 def test_the_attention_models_take_the_same_steps_and_learn(measuring: dict[str, Any]) -> None:
-    runs = []
-    for contender in measuring["ATTENTION"]:
+    times, runs = importlib.import_module("benchmarks.training_times"), []
+    for contender in times.ATTENTION:
         random.seed(0)
-        steps = contender.prepare(*measuring["_text"]())
+        steps = contender.prepare(*times.random_tokens())
         runs.append([steps(1) for _ in range(4)])
     first, *others = runs
     assert others
@@ -508,9 +510,9 @@ def test_microgpts_contenders_take_the_same_steps(contender: str, needs: str, ba
     )
     assert theirs == pytest.approx(mine, rel=1e-9)
     assert mine[1] < mine[0] < 3.4
-    contenders.check_agreement([*mine[:1], *theirs[:1], None, None, None], batch)
-    with pytest.raises(RuntimeError, match=f"losses at batch {batch} must agree, got {{.*}}"):
-        contenders.check_agreement([mine[0], mine[0] + 1e-4, None, None, None], batch)
+    contenders.check_agreement({"ours": mine[0], contender: theirs[0]}, f"at batch {batch}")
+    with pytest.raises(RuntimeError, match=rf"losses at batch {batch} must agree, got ours: .*, {contender}: "):
+        contenders.check_agreement({"ours": mine[0], contender: mine[0] + 1e-4}, f"at batch {batch}")
 
 
 NAMED = ["emma", "olivia", "ava", "isabella", "mia", "jo", "charlotte", "christopher", "al", "bo", "amelia", "eve"]
@@ -567,9 +569,10 @@ def test_very_many_names_have_programs_of_several_lengths(measuring: Any, monkey
 
 
 @pytest.mark.slow
-def test_contenders_that_compute_different_things_are_not_compared(measuring: dict[str, Any]) -> None:
-    same, other = measuring["ATTENTION"]
+def test_contenders_that_compute_different_things_are_not_compared(measuring: Any, monkeypatch: Any) -> None:
+    times = importlib.import_module("benchmarks.training_times")
+    same, other = times.ATTENTION
     other = other._replace(prepare=lambda tokens, following: lambda n: same.prepare(tokens, following)(n) + 1e-3)
-    measuring["_turns"].__globals__["WARM"] = 0.0
+    monkeypatch.setattr(times, "WARM_UP", 0.0)
     with pytest.raises(RuntimeError, match=r"losses of step 5 must agree, got tuple Value: .*, micrograd_cn.Value: "):
-        measuring["_turns"]([same, other], measuring["_text"](), 1, {"ms": "off"})
+        times.time_contenders([same, other], times.random_tokens(), 1, {"ms": "off"})

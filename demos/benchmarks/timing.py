@@ -1,0 +1,98 @@
+"""Time pieces of work in turns, and compare the numbers that contenders compute before their times are compared."""
+
+import math
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from statistics import median
+from typing import Any
+
+Row = dict[str, str | int | float | None]  # a row of a table: its cells by their headings
+Work = Callable[[int], None]  # does the work as many times as it is told
+
+ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+
+
+class Asynchronous:
+    """Work that returns before it is done, and waits once at its end: JAX computes a step while the next is dispatched.
+
+    `time_in_turns` divides the time of a whole run by its length, since fewer steps would overlap in a short run.
+    """
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+
+    def __call__(self, times: int) -> None:
+        """Do the work as many times as it is told."""
+        self.work(times)
+
+
+def time_in_turns(works: Sequence[Work | None], seconds: float = 0.8, turns: int = 7) -> list[float | None]:
+    """Return the median seconds of each piece of work; None stands for a peer that is not installed.
+
+    Each turn times all pieces one after another, so a machine that slows down slows all of them alike.
+
+    Args:
+        works: the pieces of work.
+        seconds: a piece is repeated until one turn of it takes a quarter to a half of these.
+        turns: how many times each piece is timed.
+    """
+    counts, times = [], [list[float]() for _ in works]
+    for work in works:
+        count = 1
+        # The fixed cost of a call may be most of its time, and does not count.
+        while work and 2 * count * _seconds_each(work, count) < seconds / 8:
+            count *= 2
+        counts.append(count)
+    for _ in range(turns):
+        for work, count, found in zip(works, counts, times, strict=True):
+            if work:
+                found.append(_seconds_each(work, count))
+    return [median(found) if found else None for found in times]
+
+
+def _seconds(work: Work, count: int) -> float:
+    start = time.perf_counter()
+    work(count)
+    return time.perf_counter() - start
+
+
+def _seconds_each(work: Work, count: int) -> float:
+    """Return the seconds of doing the work once more, without the constant cost of a call."""
+    once, more = _seconds(work, count), _seconds(work, 3 * count)
+    return more / (3 * count) if isinstance(work, Asynchronous) else (more - once) / (2 * count)
+
+
+def median_milliseconds(f: Callable[[], object], turns: int = 9) -> float:
+    """Return the median milliseconds of a call."""
+    seconds = []
+    for _ in range(turns):
+        start = time.perf_counter()
+        f()
+        seconds.append(time.perf_counter() - start)
+    return 1e3 * median(seconds)
+
+
+def ratio(ours: float | None, peer: float | None) -> float | None:
+    """Return how many times as long as ours the peer takes, or None if a time is missing."""
+    return peer / ours if ours and peer else None
+
+
+def check_agreement(losses: Mapping[str, float], where: str) -> None:
+    """Raise RuntimeError if the losses of contenders differ, since then they do not compute the same."""
+    first = next(iter(losses.values()), 0.0)
+    if not all(math.isclose(loss, first, rel_tol=1e-6) for loss in losses.values()):
+        shown = ", ".join(f"{name}: {loss}" for name, loss in losses.items())
+        raise RuntimeError(f"the contenders' losses {where} must agree, got {shown}")
+
+
+def jax_on_one_thread() -> Any:
+    """Return the module jax, in double precision and on one thread, or None if it is not installed."""
+    if not find_spec("jax"):
+        return None
+    os.environ.setdefault("XLA_FLAGS", ONE_THREAD)
+    jax = import_module("jax")
+    jax.config.update("jax_enable_x64", True)
+    return jax
