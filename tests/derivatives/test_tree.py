@@ -50,6 +50,15 @@ def test_what_comes_in_the_place_of_an_arrays_elements():
     assert rebuild([{"a": 1}, 2]) == [[{"a": 1}], [2]]
 
 
+@pytest.mark.parametrize("shape", [(1,), (1, 1), (3,), (2, 2)])
+@pytest.mark.parametrize("inside", [(1,), (2,), (2, 3)])
+def test_in_the_place_of_elements_arrays_of_one_shape_are_one_array_of_both_shapes(shape, inside):
+    _, rebuild = flatten(np.zeros(shape))
+    expected = np.arange(float(np.prod(shape + inside))).reshape(shape + inside)
+    found = rebuild([*expected.reshape(-1, *inside)])
+    assert (found.shape, found.tolist()) == (expected.shape, expected.tolist())
+
+
 def test_what_is_an_array():
     arrays = [np.ones(1), np.zeros(0), array("d"), memoryview(b"12"), np.ones((1, 1)), np.array([None])]
     others = [1, 1.0, "12", [1], (1,), {}, None, Value(1), np.float64(1), np.array(1), np.ndarray, array, set()]
