@@ -299,7 +299,7 @@ def test_static_values_that_are_equal_but_differ_have_programs_of_their_own(f, v
 def test_a_static_value_that_cannot_be_hashed_is_named():
     f = compile(lambda x, sizes: x * len(sizes), static="sizes")
     with pytest.raises(
-        TypeError, match=r"static argument sizes, \[1, 2\]: unhashable type: 'list'; programs are kept by"
+        TypeError, match=r"static argument sizes, \[1, 2\]: unhashable type: 'list'; give a hashable value"
     ):
         f(1, [1, 2])
 
@@ -496,7 +496,7 @@ def test_a_program_and_its_text_can_be_had():
         (
             lambda f: compile(lambda x, y: x).forward((np.zeros(3), np.zeros(2))),
             ValueError,
-            "arrays of 3 and 2 samples",
+            "arrays of 3 and 2 samples; give arrays of equal length",
         ),
         (lambda f: f.backward([([],), ([],)]), RuntimeError, "it has no gradient"),
         (lambda f: compile(lambda x: 1.0).backward([(1,)]), RuntimeError, "it has no gradient"),
@@ -663,9 +663,14 @@ def plain_at_the_top(x):
 
 
 def test_arrays_in_a_list_are_said_to_be_no_samples():
-    with pytest.raises(TypeError, match=r"sample 0 is ndarray array.*; write a tuple \(X, y\) of arrays$") as caught:
-        compile(lambda x, y: x * y).backward([np.arange(10_000.0), np.arange(10_000.0)])
-    assert len(str(caught.value)) < 200
+    lengths = set()
+    for count in (1_000, 10_000):  # the arrays are abbreviated
+        with pytest.raises(
+            TypeError, match=r"sample 0 is ndarray array.*; write a tuple \(X, y\) of arrays$"
+        ) as caught:
+            compile(lambda x, y: x * y).backward([np.arange(float(count)), np.arange(float(count))])
+        lengths.add(len(str(caught.value)))
+    assert len(lengths) == 1
     with pytest.raises(TypeError, match=r"got ndarray; samples are one argument, fit\(\(X, y\), optimizer, ...\)"):
         compile(lambda x: x * 1.0).fit(np.arange(3.0), np.arange(3.0), 1)
     with pytest.raises(TypeError, match=r"samples as one argument; write fit\(\(X, y\), optimizer, epochs="):

@@ -28,7 +28,8 @@ def calls(program, name):
 
 
 def length(program):
-    return sum(map(len, functions_of(program)))
+    """Return the lines of all functions: an instruction each, whatever the numbers in it."""
+    return sum(text.count("\n") for text in functions_of(program))
 
 
 def longest(program):
@@ -108,7 +109,7 @@ def test_a_longer_sum_is_no_more_code(graph):
     for n in (100, 1000):
         ws, xs = ([Value(0.5) for _ in range(n)] for _ in range(2))
         found.append(length(compile(graph(ws, xs), xs)))
-    assert found[1] < found[0] + 400
+    assert found[0] == found[1]
 
 
 def chain(op, n):
@@ -124,7 +125,7 @@ def test_code_and_tables_grow_with_the_graph_and_no_function_does(in_lanes):
     small, large = (chain(lambda y, _: mc.sin(y), n) for n in (400, 800))
     if in_lanes:
         assert length(large) < 2.2 * length(small)
-        assert longest(large) <= longest(small) + 10
+        assert longest(large) == longest(small)
     assert tables_of(large, in_lanes=in_lanes) < 2.1 * tables_of(small, in_lanes=in_lanes)
     assert sum(memory_of(large, in_lanes=in_lanes)) < 2.2 * sum(memory_of(small, in_lanes=in_lanes))
 
@@ -137,9 +138,9 @@ def test_formulas_of_many_operands_or_constants_do_not_make_code_grow_faster():
     for make in (of_operands, lambda n: chain(lambda y, k: mc.elu(y, 0.5 + 0.001 * k), n)):
         small, large = make(50), make(100)
         assert length(large) < 2.5 * length(small)
-        before = compiled_for_all()
-        assert tables_of(large) < 2.5 * tables_of(small)
-        assert len(compiled_for_all() - before) <= 60
+        few, before = tables_of(small), compiled_for_all()
+        assert tables_of(large) < 2.5 * few
+        assert compiled_for_all() == before
 
 
 @pytest.mark.parametrize("count", [1, 3, 5])
@@ -156,7 +157,7 @@ def test_no_function_grows_with_a_formula(count):
         return compile([y], [x]), y.data
 
     (short, _), (long, expected) = make(100), make(600)
-    assert longest(long) == pytest.approx(longest(short), abs=30)
+    assert longest(long) == longest(short)
     assert long.forward([[0.2]]) == [[pytest.approx(expected, rel=1e-12)]]
 
 
@@ -170,7 +171,7 @@ def test_no_function_grows_with_the_number_of_outputs():
         return made
 
     few, many = program(700), program(1000)
-    assert longest(many) < longest(few) + 20
+    assert longest(many) < 1.05 * longest(few)  # of 1.4 times the outputs
     before = compiled_for_all()
     program(701)
     assert compiled_for_all() == before

@@ -132,13 +132,14 @@ def embedding(count=N, width=16, positions=16):
 def test_what_is_taken_of_more_operands_is_no_more_code_and_no_chain_of_choices():
     few, many = (compile([mc.take([*xs, v * xs[0]], xs[0]) for _ in [0]], xs) for xs in map(values, (20, 200)))
     few, many = (re.findall(r"^define [^@]*@part\d+.*?^}", p.source(), re.MULTILINE | re.DOTALL) for p in (few, many))
-    assert sum(map(len, many)) <= sum(map(len, few)) + 100
+    few, many = (sum(function.count("\n") for function in text) for text in (few, many))
+    assert few == many > 0
     _, tokens, loss = embedding()
     program = compile([loss], tokens)
     body = re.search(r"define void @micrograd_cn\.gather\(.*?\n}\n", program.source(), re.DOTALL)[0]
     assert body.count("load double, ptr") == lanes(), "one of each lane's operand"
     comparisons = compile(loss, tokens).source("c").partition("f_gradient(const")[2]
-    assert comparisons.count(" == ") <= 16, "masks of a gradient are loops, one for each token"
+    assert comparisons.count(" == ") <= len(tokens), "masks of a gradient are loops, one for each token"
 
 
 def values(n):
