@@ -90,6 +90,20 @@ def test_rounding_is_no_mistake():
     assert "the leaf 1e+16" in message(y)
 
 
+@pytest.mark.parametrize("value", [Value, Named, Lecture])
+def test_the_derivative_of_a_function_may_be_off_by_eight_rounding_units_of_1(value):
+    x = value(18.0)  # where the derivative of tanh is smaller than that
+    y = x.tanh() * 3.0
+    y.backward()
+    right = 3.0 * tanh.local_derivatives(math.tanh(18.0), 18.0)[0]
+    for units in (7, -7):
+        x.grad = right + 3.0 * units * 2.0**-52
+        assert message(y) == ""
+    for units in (9, -9):
+        x.grad = right + 3.0 * units * 2.0**-52
+        assert "the leaf 18" in message(y)
+
+
 # What differs first, in random graphs
 
 
