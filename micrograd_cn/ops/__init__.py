@@ -1,8 +1,10 @@
-"""What an operation is, and the table of all operations.
+"""Operations: what one is, and the table of all that there are, one row each.
 
-`operation` and `traits` say what a row of the table holds, and `checks` verifies it. `table` contains the rows, and
-`registry` finds a row by its name. The rows compute with the float functions of `ieee`. `rounding` says how exact
-these functions are, and `number` says what counts as a real number.
+A call such as `tanh(x)` begins in `operation`, which computes a float, or lets a `Value` record a node. `number` turns
+the arguments into floats. The rows of `table` say how to compute: their values come from the float functions of `ieee`,
+and their derivatives from other rows. `traits` is what a row says beside that, to pictures, gradient checks (with the
+error bounds of `rounding`) and the compiler. `checks` refuses a row that is malformed, and `registry` finds a row by
+its name.
 """
 
 from .operation import Op

@@ -1,4 +1,4 @@
-"""What a row of the table must be: checked when it is made and when it is used, in words that show the right form."""
+"""Check a row of the table, when it is made and when it is used; the errors show the right form."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 
 from .number import number
 
-__all__ = ["RowError", "check_count", "check_derivative", "check_result", "check_row", "check_tuple"]
+__all__ = ["RowError", "check_operand_count", "check_partial", "check_partials", "check_result", "check_row"]
 
-CO_VARARGS = 4  # of a function's code: it takes any number of arguments
+CO_VARARGS = 4  # the flag, in a function's code, of `*args`
 
 
 class RowError(TypeError):
-    """A row's functions do not give what they must.
+    """A function of a row returned something that it must not return.
 
     >>> from micrograd_cn import Op, Value
     >>> Op("own", lambda x: x * x, (lambda y, x: None,))(Value(1))
@@ -25,16 +25,16 @@ class RowError(TypeError):
 
 
 def check_row(op: Any) -> None:
-    """Raise if an operation's name, functions or numbers of operands do not go together.
+    """Raise if a part of a row has the wrong form, or if two parts do not fit together.
 
     Raises:
         TypeError: the name, `forward` or `partials` has the wrong type, or a partial takes another number of arguments.
-        ValueError: the name is no identifier, or `domain` or `arities` are of another number of operands.
+        ValueError: the name is not an identifier, or `domain` or `arities` do not fit the number of operands.
 
     >>> from micrograd_cn import Op
     >>> Op("square", lambda x: x * x, (lambda y, x: 2.0 * x))  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    TypeError: square: one function as partials is that of an n-ary operation, ...
+    TypeError: square: one function as partials makes an operation n-ary: ...
     """
     name, partials = op.name, op.partials
     if not isinstance(name, str):
@@ -49,17 +49,17 @@ def check_row(op: Any) -> None:
     if len(op.smoothness.domain) != len(functions):
         raise ValueError(f"{name}: {len(functions)} partials but {len(op.smoothness.domain)} domain intervals")
     if op.arities[0] < 0 or (op.arity is not None and op.arities != (op.arity,)):
-        raise ValueError(f"{name}: arities are numbers of operands, of an n-ary operation alone; got {op.arities!r}")
+        raise ValueError(f"{name}: arities are numbers of operands, for an n-ary operation only; got {op.arities!r}")
     for function in functions:
-        if function and not _takes(function, op.arities):
-            raise TypeError(f"{name}: {_form(op)}; {function!r} takes other arguments")
+        if function and not _accepts(function, op.arities):
+            raise TypeError(f"{name}: {_required_form(op)}; {function!r} takes other arguments")
 
 
 def check_result(op: Any, y: object) -> float:
-    """Return what `forward` gave as a float.
+    """Return as a float what `forward` returned.
 
     Raises:
-        RowError: it is no real number.
+        RowError: it is not a real number.
 
     >>> from micrograd_cn import exp
     >>> check_result(exp, None)
@@ -73,64 +73,59 @@ def check_result(op: Any, y: object) -> float:
         raise RowError(f"{op.name}: forward returned {y!r}, not a real number{hint}") from None
 
 
-def check_tuple(op: Any, found: object, count: int) -> None:
-    """Raise RowError if the one function of an n-ary operation did not return a derivative for each operand.
-
-    >>> from micrograd_cn import sum
-    >>> check_tuple(sum, (1.0, 1.0), 2)
-    """
+def check_partials(op: Any, found: object, count: int) -> None:
+    """Raise RowError if the function of an n-ary operation did not return a derivative for each of `count` operands."""
     if not isinstance(found, tuple) or len(found) != count:
-        raise RowError(f"{op.name}: of {count} operands, its partials gave {found!r}; {_form(op)}")
+        raise RowError(f"{op.name}: for {_operands(str(count))}, partials returned {found!r}; {_required_form(op)}")
 
 
-def check_derivative(op: Any, slot: int, found: object) -> None:
-    """Raise RowError if the partial of an operand returned nothing.
-
-    >>> from micrograd_cn import mul
-    >>> check_derivative(mul, 1, None)
-    Traceback (most recent call last):
-    micrograd_cn.ops.checks.RowError: mul: the partial of operand 1 returned None; is its `return` missing?
-    """
+def check_partial(op: Any, slot: int, found: object) -> None:
+    """Raise RowError if the partial of operand number `slot` returned None."""
     if found is None:
         raise RowError(f"{op.name}: the partial of operand {slot} returned None; is its `return` missing?")
 
 
-def check_count(op: Any, count: int) -> None:
-    """Raise TypeError if an operation does not take so many operands.
+def check_operand_count(op: Any, count: int) -> None:
+    """Raise TypeError if an operation does not take `count` operands.
 
     >>> from micrograd_cn import exp
-    >>> check_count(exp, 2)
+    >>> exp(1, 2)
     Traceback (most recent call last):
-    TypeError: exp() takes 1 operands, got 2
+    TypeError: exp() takes 1 operand, got 2
     """
     if count not in op.arities:
-        raise TypeError(f"{op.name}() takes {_counted(op.arities)} operands, got {count}")
+        raise TypeError(f"{op.name}() takes {_operands(_in_words(op.arities))}, got {count}")
 
 
-def _takes(function: Callable[..., Any], operands: Sequence[int]) -> bool:
-    """Return whether a partial can be called with the result and so many operands, as far as its code shows it."""
+def _accepts(function: Callable[..., Any], arities: Sequence[int]) -> bool:
+    """Return whether a partial accepts the result and these numbers of operands, as far as its code tells."""
     code = getattr(function, "__code__", None)
     if code is None or code.co_flags & CO_VARARGS:
         return True
     most = code.co_argcount - hasattr(function, "__self__")
     least = most - len(getattr(function, "__defaults__", None) or ())
-    return all(least <= 1 + n <= most for n in operands)
+    return all(least <= 1 + n <= most for n in arities)
 
 
-def _form(op: Any) -> str:
-    """Return in words which partials an operation must have."""
+def _required_form(op: Any) -> str:
+    """Return a sentence that says which partials an operation must have."""
     if op.arity is None:
         return (
-            "one function as partials is that of an n-ary operation, `lambda y, *xs: (...)`, and returns a tuple, "
-            "a derivative an operand; for a fixed number of operands write a tuple of functions, `(lambda y, x: ...,)`"
+            "one function as partials makes an operation n-ary: `lambda y, *xs: (...)` returns a tuple, with a "
+            "derivative for each operand; for a fixed number of operands write a tuple of functions, "
+            "`(lambda y, x: ...,)`"
         )
-    return f"a partial takes the result and {op.arity} operand{'s' * (op.arity != 1)}"
+    return f"a partial takes the result and {_operands(str(op.arity))}"
 
 
-def _counted(arities: Sequence[int]) -> str:
+def _operands(count: str) -> str:
+    return f"{count} operand{'s' * (count != '1')}"
+
+
+def _in_words(arities: Sequence[int]) -> str:
     """Return numbers of operands in words.
 
-    >>> _counted((3,)), _counted((2, 4)), _counted(range(2, 9)), _counted(range(1, sys.maxsize))
+    >>> _in_words((3,)), _in_words((2, 4)), _in_words(range(2, 9)), _in_words(range(1, sys.maxsize))
     ('3', '2 or 4', '2 to 8', 'at least 1')
     """
     if len(arities) < 3:

@@ -1,6 +1,6 @@
-"""The float functions behind the table: those of `math`, with IEEE 754's answers where `math` would raise.
+"""The float functions behind the table: those of `math`, with the results of IEEE 754 where `math` raises.
 
-Each is total (any floats in, a float out, no exception) and accurate over its whole domain.
+Each function takes any floats, inf and nan included, returns a float, and is accurate over its whole domain.
 """
 
 import math
@@ -13,8 +13,8 @@ INV_SQRT_2PI = 1.0 / math.sqrt(2.0 * math.pi)
 TWO_INV_SQRT_PI = 2.0 / math.sqrt(math.pi)
 
 
-def _total(f: Callable[[float], float]) -> Callable[[float], float]:
-    """Let `f` give nan outside its domain, and inf where it overflows upwards."""
+def _without_exceptions(f: Callable[[float], float]) -> Callable[[float], float]:
+    """Return `f` with nan outside its domain, and inf where it overflows; it must not overflow to -inf."""
 
     def forward(x: float) -> float:
         try:
@@ -27,8 +27,8 @@ def _total(f: Callable[[float], float]) -> Callable[[float], float]:
     return forward
 
 
-exp, expm1, sqrt, cosh = _total(math.exp), _total(math.expm1), _total(math.sqrt), _total(math.cosh)
-sin, cos, tan, asin, acos = map(_total, (math.sin, math.cos, math.tan, math.asin, math.acos))
+exp, expm1, sqrt, cosh = map(_without_exceptions, (math.exp, math.expm1, math.sqrt, math.cosh))
+sin, cos, tan, asin, acos = map(_without_exceptions, (math.sin, math.cos, math.tan, math.asin, math.acos))
 
 
 def log(x: float) -> float:
@@ -42,7 +42,7 @@ def log1p(x: float) -> float:
 
 
 def sinh(x: float) -> float:
-    """Return the hyperbolic sine; it overflows to both sides."""
+    """Return the hyperbolic sine, which overflows to inf or -inf."""
     try:
         return math.sinh(x)
     except OverflowError:
@@ -50,13 +50,13 @@ def sinh(x: float) -> float:
 
 
 def sech(x: float) -> float:
-    """Return 1/cosh(x), by the exponential that cannot overflow."""
+    """Return 1/cosh(x), computed from exp(-|x|), which cannot overflow."""
     e = math.exp(-math.fabs(x))
     return 2.0 * e / (1.0 + e * e)
 
 
 def div(a: float, b: float) -> float:
-    """Return a/b: a signed infinity where b alone is 0, nan where both are."""
+    """Return a/b: a signed infinity if only b is 0, nan if both are."""
     try:
         return a / b
     except ZeroDivisionError:
@@ -64,7 +64,7 @@ def div(a: float, b: float) -> float:
 
 
 def pow(a: float, b: float) -> float:  # noqa: A001 -- the field's name
-    """Return a**b: nan for a root of a negative number, a signed infinity for 0 to a negative power."""
+    """Return a**b: nan if a is negative and b not an integer, a signed infinity for 0 to a negative power."""
     try:
         return math.pow(a, b)
     except (OverflowError, ValueError):
@@ -75,7 +75,7 @@ def pow(a: float, b: float) -> float:  # noqa: A001 -- the field's name
 
 
 def sigmoid(x: float) -> float:
-    """Return 1/(1 + exp(-x)), by the exponential that cannot overflow."""
+    """Return 1/(1 + exp(-x)), computed from exp(-|x|), which cannot overflow."""
     if x >= 0.0:
         return 1.0 / (1.0 + math.exp(-x))
     e = math.exp(x)
@@ -83,7 +83,7 @@ def sigmoid(x: float) -> float:
 
 
 def silu(x: float) -> float:
-    """Return x*sigmoid(x); below -700 the sigmoid is almost exp(x), soon subnormal, and is multiplied in two halves."""
+    """Return x*sigmoid(x); below -700, as x*exp(x/2)*exp(x/2), where exp(x) itself would be subnormal."""
     if x < -700.0:
         half = math.exp(0.5 * x)
         return x * half * half
@@ -91,12 +91,12 @@ def silu(x: float) -> float:
 
 
 def softplus(x: float) -> float:
-    """Return log(1 + exp(x)), by the exponential that cannot overflow."""
+    """Return log(1 + exp(x)), computed from exp(-|x|), which cannot overflow."""
     return (x if x > 0.0 else 0.0) + math.log1p(math.exp(-math.fabs(x)))
 
 
 def gelu(x: float) -> float:
-    """Return x times the normal distribution function, by erfc, which is accurate in the lower tail."""
+    """Return x times the normal distribution function, computed from erfc, which is accurate in the lower tail."""
     return 0.5 * x * math.erfc(-SQRT_HALF * x)
 
 
@@ -106,30 +106,30 @@ def relu(x: float) -> float:
 
 
 def leaky_relu(x: float, slope: float) -> float:
-    """Return x above 0, slope*x elsewhere."""
+    """Return x if x > 0, else slope*x."""
     return x if x > 0.0 else slope * x
 
 
 def elu(x: float, alpha: float) -> float:
-    """Return x above 0, alpha*(exp(x) - 1) elsewhere."""
+    """Return x if x > 0, else alpha*(exp(x) - 1)."""
     return x if x > 0.0 else alpha * math.expm1(x)
 
 
 def maximum(a: float, b: float) -> float:
-    """Return the larger; nan if either is."""
+    """Return the larger operand; nan if either is nan."""
     return b if a < b or b != b else a
 
 
 def minimum(a: float, b: float) -> float:
-    """Return the smaller; nan if either is."""
+    """Return the smaller operand; nan if either is nan."""
     return b if b < a or b != b else a
 
 
 def sum(*xs: float) -> float:  # noqa: A001 -- the field's name
-    """Return the correctly rounded sum, on which the order of the terms has no influence."""
+    """Return the correctly rounded sum, which does not depend on the order of the terms."""
     try:
         return math.fsum(xs)
-    except (OverflowError, ValueError):  # an intermediate sum overflows, or inf - inf
+    except (OverflowError, ValueError):  # an intermediate sum overflowed, or there is inf - inf
         if all(map(math.isfinite, xs)):
             return math.fsum([x * 2.0**-64 for x in xs]) * 2.0**64
         total = 0.0
@@ -149,12 +149,12 @@ def dot(*operands: float) -> float:
 
 
 def take(index: float, *xs: float) -> float:
-    """Return the number of `xs` with this index, counted from 0; nan if the index is none of theirs."""
+    """Return the element of `xs` at an index, counted from 0; nan if there is none."""
     return xs[int(index)] if 0.0 <= index < len(xs) and index.is_integer() else nan
 
 
 def logsumexp(*xs: float) -> float:
-    """Return log(sum of exp(x_i)); the largest is taken out, the others are small beside it."""
+    """Return log(sum of exp(x_i)), as the largest x plus log(1 + sum of exp(x_i - x)) of the others."""
     if any(map(math.isnan, xs)):
         return nan
     peak = max(xs)

@@ -1,4 +1,4 @@
-"""What counts as one real number: `number(x)` is the float that the engine computes with, or a TypeError that helps."""
+"""What counts as a real number: `number(x)` returns it as a float, or raises an error that says what to do instead."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def number(x: object) -> float:
     if type(x) is float:
         return x
     if type(x) is not int and not isinstance(x, float):
-        import numbers  # which floats and ints need not wait for
+        import numbers  # here, because floats and ints do without it
 
         if isinstance(x, (str, bytes, bytearray)):
             raise TypeError(f"expected a real number, got the {type(x).__name__} {x!r}; convert it with float() first")
@@ -36,7 +36,7 @@ def number(x: object) -> float:
 
 
 def number_or_none(x: object) -> float | None:
-    """Return `x` as a float, None if it is not one real number.
+    """Return `x` as a float, or None if it is not one real number.
 
     >>> number_or_none(3), number_or_none("3")
     (3.0, None)

@@ -1,4 +1,4 @@
-"""`Op`, a row of the operation table: a name, a function of floats, and one partial derivative for each operand."""
+"""`Op`, an operation y = f(x1, ..., xn): a name, the function f of floats, and its n partial derivatives."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, SupportsFloat, TypeAlias, TypeVar, overload
 
-from .checks import check_count, check_derivative, check_result, check_row, check_tuple
+from .checks import check_operand_count, check_partial, check_partials, check_result, check_row
 from .number import number
 from .registry import Row
 from .traits import REAL, Lowerings, Notation, Smoothness
@@ -15,10 +15,10 @@ __all__ = ["Op", "Recorder"]
 
 
 class Recorder(Protocol):
-    """An operand that records the operations that are applied to it, as a `Value` does."""
+    """An operand that records the operations applied to it, as a `Value` does."""
 
     def _record(self, op: Any, operands: Any) -> Any:
-        """Return the result of an operation, one of whose operands this is."""
+        """Return the result of an operation that has this object among its operands."""
 
 
 R = TypeVar("R", bound=Recorder)
@@ -26,29 +26,36 @@ Operand: TypeAlias = Recorder | SupportsFloat
 
 
 class Op(Row):
-    """One operation; call it with numbers to get a float, or with `Value`s to record a node.
+    """An operation; call it with numbers to get a float, or with `Value`s to record a node.
+
+    A partial derivative is a function of the result y and the operands, written with operations of the table. Given
+    floats, it returns the float that backward needs. Given `Value`s, it returns a `Value`, which can be differentiated
+    again: derivatives of any order follow from the first ones.
 
     Args:
         name: an identifier, unique in the table.
-        forward: floats to float; must not raise on any float.
-        partials: one function for each operand, `(y, *operands) -> dy/doperand`, where `y` is the result. It is
-            written with the table's operations, so that derivatives of any order follow from it. None stands for an
-            operand in which the result is piecewise constant: its derivative is 0 everywhere, and no gradient flows
-            to it. An n-ary operation has a single function instead, which returns all partials as a tuple.
-        doc: what it computes, for help().
-        arities: how many operands an n-ary operation takes, as a range or a tuple of numbers; any by default.
-        signature: takes the arguments of a call and returns the operands, where these differ (defaults, sequences).
+        forward: f, from floats to a float. It must not raise on any floats, inf and nan included.
+        partials: for each operand x, a function (y, x1, ..., xn) -> dy/dx. None says that dy/dx is 0 everywhere, so
+            no gradient flows to this operand. If `partials` is one function instead of a tuple, the operation is n-ary:
+            it takes any number of operands, and the function returns a tuple of all partial derivatives.
+        doc: what help() shows; by default this text.
+        arities: the numbers of operands that an n-ary operation takes, as a range or a tuple; any by default.
+        signature: a function from the arguments of a call to the tuple of operands, where these differ, because of
+            a default or a sequence.
         notation: how it is written and drawn.
         smoothness: where it is smooth, and which derivative is chosen where it is not.
         lowerings: how other languages compute it.
 
     Raises:
         TypeError: the name, `forward` or `partials` has the wrong type, or a partial takes another number of arguments.
-        ValueError: the name is no identifier, or `domain` or `arities` do not fit the number of operands.
+        ValueError: the name is not an identifier, or `domain` or `arities` do not fit the number of operands.
 
+    >>> from micrograd_cn import Value
     >>> cube = Op("cube", lambda x: x * x * x, (lambda y, x: 3.0 * x * x,))
-    >>> cube(2)
-    8.0
+    >>> x = Value(2)
+    >>> cube(x).backward()
+    >>> cube(2), x.grad
+    (8.0, 12.0)
     """
 
     def __init__(
@@ -86,7 +93,7 @@ class Op(Row):
     @overload
     def __call__(self, *args: Operand | Iterable[Operand], **options: Operand) -> Any: ...  # type: ignore[overload-cannot-match]
     def __call__(self, *args: Any, **options: Any) -> Any:
-        """Return the result: a float if all arguments are numbers, a recorded `Value` if one of them is a `Value`."""
+        """Return y: a float if all operands are numbers, a recorded `Value` if one of them is a `Value`."""
         if self.signature is None:
             if options:
                 raise TypeError(f"{self.name}() takes no keyword arguments, got {', '.join(options)}")
@@ -97,19 +104,19 @@ class Op(Row):
             except TypeError as error:
                 raise TypeError(f"{self.name}(): {error}") from error
         if len(operands) not in self.arities:
-            check_count(self, len(operands))
+            check_operand_count(self, len(operands))
         for x in operands:
             if type(x) is not float:
                 break
         else:
             return self.forward(*operands)
         for x in operands:
-            if hasattr(x, "_record"):  # a Value; it records numbers beside it as constants
+            if hasattr(x, "_record"):  # a Value, which also keeps the operands that are numbers
                 return x._record(self, operands)
         return self.forward(*map(number, operands))
 
     def evaluate(self, *operands: float) -> float:
-        """Return the result of floats.
+        """Return f of floats, a float.
 
         Raises:
             RowError: `forward` did not return a real number.
@@ -121,9 +128,10 @@ class Op(Row):
         return y if type(y) is float else check_result(self, y)
 
     def needed_partials(self, y: Any, operands: Sequence[Any], needed: Sequence[bool]) -> tuple[Any, ...]:
-        """Return the partials that are needed; None for each other one, and where no gradient flows.
+        """Return the partial derivatives of the operands for which `needed` is true; None for the other operands.
 
-        An n-ary operation returns all of them, since it computes them together.
+        An operand to which no gradient flows has None too. An n-ary operation computes all partials together, and
+        returns all of them.
 
         Raises:
             RowError: the row's functions did not return a derivative for each operand.
@@ -134,7 +142,7 @@ class Op(Row):
         """
         if not isinstance(self.partials, tuple):
             found: tuple[float | None, ...] = self.partials(y, *operands)
-            check_tuple(self, found, len(operands))
+            check_partials(self, found, len(operands))
             return found
         derivatives: list[Any] = []
         for partial, want in zip(self.partials, needed, strict=True):
@@ -142,12 +150,12 @@ class Op(Row):
             if partial and want:
                 derivative = partial(y, *operands)
                 if derivative is None:
-                    check_derivative(self, len(derivatives), derivative)
+                    check_partial(self, len(derivatives), derivative)
             derivatives.append(derivative)
         return tuple(derivatives)
 
     def local_derivatives(self, y: Any, *operands: Any) -> tuple[Any, ...]:
-        """Return the local derivatives, one for each operand; 0.0 where no gradient flows.
+        """Return the partial derivatives of all operands; 0.0 for an operand to which no gradient flows.
 
         >>> from micrograd_cn import less, mul
         >>> mul.local_derivatives(6.0, 2.0, 3.0), less.local_derivatives(1.0, 2.0, 3.0)
@@ -157,7 +165,7 @@ class Op(Row):
         return tuple([0.0 if derivative is None else derivative for derivative in found])
 
     def propagates_gradient_to(self, slot: int) -> bool:
-        """Return whether a gradient flows to an operand; not if its derivative is 0 everywhere.
+        """Return whether a gradient flows to operand number `slot`; it does not if dy/dx is 0 everywhere.
 
         >>> from micrograd_cn import where
         >>> [where.propagates_gradient_to(slot) for slot in range(3)]
@@ -168,7 +176,7 @@ class Op(Row):
         return slot > 0 or not self.lowerings.is_gather
 
     def text(self, *operands: str) -> str:
-        """Return the text of the operation applied to the operands' texts, as Python writes it.
+        """Return the operation applied to the operands' texts, as Python code.
 
         >>> from micrograd_cn import div, neg, tanh
         >>> div.text("a", "b"), neg.text("a"), tanh.text("x")
@@ -183,7 +191,7 @@ class Op(Row):
 
     @property
     def unary(self) -> bool:
-        """Return whether it can be called with one number, as an activation function is.
+        """Return whether it can be called with one number, like an activation function.
 
         >>> from micrograd_cn import add, dot, elu, tanh
         >>> tanh.unary, elu.unary, add.unary, dot.unary
@@ -191,7 +199,7 @@ class Op(Row):
         """
         if self.arity is None or self.signature is None:
             return self.arity == 1
-        import inspect  # importing it takes longer than the rest of the module
+        import inspect  # here, because importing it takes longer than the rest of the module
 
         parameters = inspect.signature(self.signature).parameters.values()
         return [p.default is p.empty for p in parameters].count(True) == 1

@@ -1,4 +1,4 @@
-"""The table of operations: rows by their names, by which they are added, found and pickled."""
+"""The table as a dict from names to rows: how a row is added, found and pickled."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["OPS", "Row", "define"]
 
 
 class Row:
-    """What is known by its name, and never changes: a copy is itself, and a pickle is its name.
+    """An interned, immutable object: it is pickled by its name, and its copy is itself.
 
     >>> import copy, pickle
     >>> from micrograd_cn import tanh
@@ -30,7 +30,7 @@ class Row:
         return _row, (self.name,)
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        printer.text(repr(self))  # short in hypothesis and IPython, which would list the fields
+        printer.text(repr(self))  # hypothesis and IPython would print all attributes
 
     def __repr__(self) -> str:
         return f"<operation {self.name}>"
@@ -42,7 +42,7 @@ OPS: dict[str, Any] = {}
 
 
 def _row(name: str) -> Row:
-    """Return a row of the table, for what was pickled."""
+    """Return the row with this name. Pickles of rows name this function."""
     if name not in OPS:
         raise LookupError(f"the operation {name!r} was pickled but is not in the table here; define() it first")
     row: Row = OPS[name]

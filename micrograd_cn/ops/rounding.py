@@ -1,7 +1,8 @@
-"""How far rounding carries: relative errors of the rows' formulas, in units of 1e-15, beyond their last operation's.
+"""Bounds of the rounding errors in the rows' formulas, which gradient checks allow for.
 
-The functions of a row's name take a result and its operands, and return the error of the value and of each partial; inf
-where an intermediate result overflows or underflows though the derivative itself would not. Gradient checks need it.
+A function with a row's name takes the result and the operands, and returns the relative errors of the value and of each
+partial derivative, in units of 1e-15. The rounding of the last operation is not counted. An error is inf where an
+intermediate result overflows or underflows but the derivative itself does not.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def subnormal(x: float) -> float:
 
 
 def pow(y: float, a: float, b: float) -> tuple[float, float, float]:  # noqa: A001 -- the row's name
-    """Return the errors of a**b: the exponent magnifies the logarithm's error."""
+    """Return the errors of a**b, where the exponent magnifies the error of the logarithm."""
     z = ieee.pow(a, b - 1.0)
     return (
         0.0,
@@ -34,25 +35,25 @@ def pow(y: float, a: float, b: float) -> tuple[float, float, float]:  # noqa: A0
 
 
 def atan2(angle: float, y: float, x: float) -> tuple[float, float, float]:
-    """Return the errors of atan2(y, x): the radius may be subnormal."""
+    """Return the errors of atan2(y, x), whose radius may be subnormal."""
     r = math.hypot(y, x)
     return 0.0, 2.0 * subnormal(r) + subnormal(ratio(x, r)), 2.0 * subnormal(r) + subnormal(ratio(y, r))
 
 
 def gelu(y: float, x: float) -> tuple[float, float]:
-    """Return the errors of x * Phi(x): the terms of the derivative cancel below 0."""
+    """Return the errors of x * Phi(x); below 0, the terms of the derivative cancel."""
     cdf, slope = 0.5 * math.erfc(-SQRT_HALF * x), x * INV_SQRT_2PI * ieee.exp(-0.5 * x * x)
     lost = fabs(x) * subnormal(y)
     return x * x + lost, (1.0 + x * x) * ratio(cdf + fabs(slope), cdf + slope) + lost
 
 
 def silu(y: float, x: float) -> tuple[float, float]:
-    """Return the errors of x * sigmoid(x): the terms of the derivative cancel below 0."""
+    """Return the errors of x * sigmoid(x); below 0, the terms of the derivative cancel."""
     return 0.0, ratio(ieee.sigmoid(x) + fabs(y), ieee.sigmoid(x) + y * ieee.sigmoid(-x))
 
 
 def dot(y: float, *operands: float) -> tuple[float, ...]:
-    """Return the errors of a sum of products: they may cancel."""
+    """Return the errors of a sum of products, which may cancel."""
     n = len(operands) // 2
     products = [fabs(x * z) for x, z in zip(operands[:n], operands[n : 2 * n], strict=True)]
     size = inf if inf in products else ieee.sum(*products)
@@ -60,7 +61,7 @@ def dot(y: float, *operands: float) -> tuple[float, ...]:
 
 
 def logsumexp(y: float, *xs: float) -> tuple[float, ...]:
-    """Return the errors of the logarithm of a sum: the peak and it may cancel."""
+    """Return the errors of log(sum of exp(x_i)), as the largest x plus a logarithm, which may cancel."""
     peak = max(xs)
     shift = math.fsum(ieee.exp(x - y) * fabs(x - peak) for x in xs)
     return (ratio(fabs(peak) + shift, y), *[fabs(x - y) + shift + 1.0 for x in xs])

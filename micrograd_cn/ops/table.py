@@ -1,7 +1,7 @@
 """The operation table: every scalar operation, defined once.
 
 A row holds all that is known about an operation. Its partial derivatives are written with the table's own operations:
-given floats they return floats, given `Value`s they return `Value`s, so one definition serves evaluation, backward and
+given floats they return floats, given `Value`s they return `Value`s. So one definition serves evaluation, backward and
 derivatives of any order. No operation raises on a number: results are those of IEEE 754, as in PyTorch's float64.
 Formulas that need more than a line stand below the table.
 """
@@ -25,11 +25,11 @@ from .traits import POSITIVE, REAL, Lowerings, Notation, Smoothness
 
 R = TypeVar("R", bound=Recorder)
 
-TAKE = """The operand with a number, counted from 0: xs[index].
+TAKE = """Return xs[index], counted from 0; nan if there is no such element, as at -1 or 1.5.
 
-Of a sequence of rows it is the row, element by element. The index is an operand too, with derivative 0; the chosen
-operand has derivative 1, the others 0. An index that is not a whole number of an operand, such as -1 or 1.5, gives nan,
-and derivatives 0. Raises ValueError if `xs` is empty, or its rows have not one length.
+If `xs` is a sequence of rows, the result is the list of the row's elements. The derivative is 1 with respect to the
+element that is taken, and 0 with respect to the others and to the index. Raises ValueError if `xs` is empty, or if its
+rows differ in length.
 
 >>> take([3, 5], 1), take([3, 5], 2), take([[1, 2], [3, 4]], 0)
 (5.0, nan, [1.0, 2.0])
@@ -37,12 +37,12 @@ and derivatives 0. Raises ValueError if `xs` is empty, or its rows have not one 
 
 
 class _Take(Op):
-    """The one operation that has a list of results for a list of rows."""
+    """The operation `take`, which returns a list if it is given rows."""
 
-    def __call__(self, xs: Iterable[Any], index: Any) -> Any:  # type: ignore[override]  # of rows it is a list
+    def __call__(self, xs: Iterable[Any], index: Any) -> Any:  # type: ignore[override]  # a list for rows
         xs = tuple(xs)
         if not (xs and (isinstance(xs[0], (list, tuple)) or getattr(xs[0], "shape", None))):
-            if xs and hasattr(index, "_record"):  # at once, since it is often called
+            if xs and hasattr(index, "_record"):  # the short way, for speed
                 return index._record(self, (index, *xs))
             return super().__call__(xs, index)
         if others := [n for n in map(len, xs) if n != len(xs[0])]:
@@ -56,48 +56,48 @@ def _take_partials(y: Any, index: Any, *xs: Any) -> tuple[Any, ...]:
     return (None, *[equal(index, float(k)) for k in range(len(xs))])
 
 
-@lru_cache(1 << 10)  # so that nodes share them
+@lru_cache(1 << 10)  # nodes with equal partials share one tuple
 def _unit(count: int, index: float) -> tuple[Any, ...]:
     return (None, *[1.0 if index == k else 0.0 for k in range(count)])
 
 
-# `y` is the result; operands have the names of the docstrings.
+# In partials, `y` is the result, and the operands have their names in the docstring.
 # fmt: off
 
 neg: Op = define(Op(
     "neg", lambda x: -x, (lambda y, x: -1.0,),
-    "Negation -x.\n\n>>> neg(2)\n-2.0",
+    "Return -x.\n\n>>> neg(2)\n-2.0",
     notation=Notation("-", 3),
     lowerings=Lowerings(javascript="x => -x", machine="fneg"),
 ))
 add: Op = define(Op(
     "add", lambda a, b: a + b, (lambda y, a, b: 1.0, lambda y, a, b: 1.0),
-    "Sum a + b.\n\n>>> add(1, 2)\n3.0",
+    "Return a + b.\n\n>>> add(1, 2)\n3.0",
     notation=Notation("+", 1),
     lowerings=Lowerings(javascript="(a, b) => a + b", machine="fadd"),
 ))
 sub: Op = define(Op(
     "sub", lambda a, b: a - b, (lambda y, a, b: 1.0, lambda y, a, b: -1.0),
-    "Difference a - b.\n\n>>> sub(1, 2)\n-1.0",
+    "Return a - b.\n\n>>> sub(1, 2)\n-1.0",
     notation=Notation("-", 1),
     lowerings=Lowerings(javascript="(a, b) => a - b", machine="fsub"),
 ))
 mul: Op = define(Op(
     "mul", lambda a, b: a * b, (lambda y, a, b: b, lambda y, a, b: a),
-    "Product a * b.\n\n>>> mul(3, 2)\n6.0",
+    "Return a * b.\n\n>>> mul(3, 2)\n6.0",
     notation=Notation("*", 2),
     lowerings=Lowerings(javascript="(a, b) => a * b", machine="fmul"),
 ))
 div: Op = define(Op(
     "div", ieee.div, (lambda y, a, b: div(1.0, b), lambda y, a, b: -div(y, b)),
-    "Quotient a / b; 1/0 is inf, 0/0 is nan.\n\n>>> div(1, 0)\ninf",
+    "Return a / b; 1 / 0 is inf, and 0 / 0 is nan.\n\n>>> div(1, 0)\ninf",
     notation=Notation("/", 2),
     smoothness=Smoothness(kink=lambda a, b: b, rounding=lambda y, a, b: (0.0, 0.0, rounding.subnormal(y))),
     lowerings=Lowerings(javascript="(a, b) => a / b", machine="fdiv"),
 ))
 pow: Op = define(Op(  # noqa: A001 -- the field's name
     "pow", ieee.pow, (lambda y, a, b: _pow_da(a, b), lambda y, a, b: _pow_db(y, a, b)),
-    "Power a ** b, never complex.\n\n>>> pow(2, 10), pow(-8, 1 / 3)\n(1024.0, nan)",
+    "Return a ** b; nan if a is negative and b is not an integer.\n\n>>> pow(2, 10), pow(-8, 1 / 3)\n(1024.0, nan)",
     notation=Notation("**", 4, right_associative=True),
     smoothness=Smoothness(
         domain=(POSITIVE, REAL),
@@ -108,7 +108,7 @@ pow: Op = define(Op(  # noqa: A001 -- the field's name
 ))
 abs: Op = define(Op(  # noqa: A001 -- the field's name
     "abs", math.fabs, (lambda y, x: step(x) - step(-x),),
-    "Absolute value |x|.\n\n>>> abs(-2)\n2.0",
+    "Return the absolute value |x|.\n\n>>> abs(-2)\n2.0",
     smoothness=Smoothness(kink=lambda x: x, convention="abs'(0) = 0"),
     lowerings=Lowerings(javascript="Math.abs", machine="llvm.fabs", array="abs"),
 ))
@@ -116,70 +116,71 @@ abs: Op = define(Op(  # noqa: A001 -- the field's name
 # Exponentials, logarithms and roots.
 
 exp: Op = define(Op(
-    "exp", ieee.exp, (lambda y, x: y,), "e**x.\n\n>>> exp(0), exp(1000)\n(1.0, inf)",
+    "exp", ieee.exp, (lambda y, x: y,),
+    "Return e**x; inf if it overflows.\n\n>>> exp(0), exp(1000)\n(1.0, inf)",
     lowerings=Lowerings(javascript="Math.exp", machine="exp", array="exp"),
 ))
 expm1: Op = define(Op(
     "expm1", ieee.expm1, (lambda y, x: exp(x),),
-    "e**x - 1, exact near 0.\n\n>>> expm1(1e-20)\n1e-20",
+    "Return e**x - 1, accurately near x = 0 too.\n\n>>> expm1(1e-20)\n1e-20",
     lowerings=Lowerings(javascript="Math.expm1", machine="expm1", array="expm1"),
 ))
 log: Op = define(Op(
     "log", ieee.log, (lambda y, x: div(1.0, x),),
-    "Natural logarithm.\n\n>>> log(1), log(0), log(-1)\n(0.0, -inf, nan)",
+    "Return the natural logarithm of x; -inf at 0, and nan below 0.\n\n>>> log(1), log(0), log(-1)\n(0.0, -inf, nan)",
     smoothness=Smoothness(domain=(POSITIVE,)),
     lowerings=Lowerings(javascript="Math.log", machine="log", array="log"),
 ))
 log1p: Op = define(Op(
     "log1p", ieee.log1p, (lambda y, x: div(1.0, 1.0 + x),),
-    "log(1 + x), exact near 0.\n\n>>> log1p(1e-20)\n1e-20",
+    "Return log(1 + x), accurately near x = 0 too.\n\n>>> log1p(1e-20)\n1e-20",
     smoothness=Smoothness(domain=((-1.0, inf),)),
     lowerings=Lowerings(javascript="Math.log1p", machine="log1p", array="log1p"),
 ))
 sqrt: Op = define(Op(
     "sqrt", ieee.sqrt, (lambda y, x: div(0.5, y),),
-    "Square root.\n\n>>> sqrt(9), sqrt(-1)\n(3.0, nan)",
+    "Return the square root of x; nan if x is negative.\n\n>>> sqrt(9), sqrt(-1)\n(3.0, nan)",
     smoothness=Smoothness(domain=(POSITIVE,), convention="sqrt'(0) = inf"),
     lowerings=Lowerings(javascript="Math.sqrt", machine="llvm.sqrt", array="sqrt"),
 ))
 
-# Trigonometry. Angles are in radians.
+# Trigonometric and hyperbolic functions. Angles are in radians.
 
 sin: Op = define(Op(
-    "sin", ieee.sin, (lambda y, x: cos(x),), "Sine of x radians.\n\n>>> sin(0)\n0.0",
+    "sin", ieee.sin, (lambda y, x: cos(x),), "Return the sine of x radians.\n\n>>> sin(0)\n0.0",
     lowerings=Lowerings(javascript="Math.sin", machine="sin", array="sin"),
 ))
 cos: Op = define(Op(
-    "cos", ieee.cos, (lambda y, x: -sin(x),), "Cosine of x radians.\n\n>>> cos(0)\n1.0",
+    "cos", ieee.cos, (lambda y, x: -sin(x),), "Return the cosine of x radians.\n\n>>> cos(0)\n1.0",
     lowerings=Lowerings(javascript="Math.cos", machine="cos", array="cos"),
 ))
 tan: Op = define(Op(
     "tan", ieee.tan, (lambda y, x: 1.0 + y * y,),
-    "Tangent of x radians.\n\n>>> tan(0)\n0.0",
+    "Return the tangent of x radians.\n\n>>> tan(0)\n0.0",
     smoothness=Smoothness(kink=ieee.cos),
     lowerings=Lowerings(javascript="Math.tan", machine="tan", array="tan"),
 ))
 asin: Op = define(Op(
     "asin", ieee.asin, (lambda y, x: div(1.0, sqrt(_one_minus_square(x))),),
-    "Arc sine, in radians.\n\n>>> asin(0), asin(2)\n(0.0, nan)",
+    "Return the arc sine of x in radians; nan outside [-1, 1].\n\n>>> asin(0), asin(2)\n(0.0, nan)",
     smoothness=Smoothness(domain=((-1.0, 1.0),)),
     lowerings=Lowerings(javascript="Math.asin", machine="asin", array="asin"),
 ))
 acos: Op = define(Op(
     "acos", ieee.acos, (lambda y, x: div(-1.0, sqrt(_one_minus_square(x))),),
-    "Arc cosine, in radians.\n\n>>> acos(1), acos(2)\n(0.0, nan)",
+    "Return the arc cosine of x in radians; nan outside [-1, 1].\n\n>>> acos(1), acos(2)\n(0.0, nan)",
     smoothness=Smoothness(domain=((-1.0, 1.0),)),
     lowerings=Lowerings(javascript="Math.acos", machine="acos", array="acos"),
 ))
 atan: Op = define(Op(
     "atan", math.atan, (lambda y, x: _cauchy(x),),
-    "Arc tangent, in radians.\n\n>>> atan(0)\n0.0",
+    "Return the arc tangent of x in radians.\n\n>>> atan(0)\n0.0",
     lowerings=Lowerings(javascript="Math.atan", machine="atan", array="atan"),
 ))
 atan2: Op = define(Op(
     "atan2", math.atan2,
     (lambda angle, y, x: _angle_dy(x, y), lambda angle, y, x: _angle_dx(x, y)),
-    "Angle of the point (x, y), in radians; y comes first.\n\n>>> atan2(0, 1)\n0.0",
+    "Return the angle of the point (x, y) in radians, from -pi to pi; y comes first.\n\n>>> atan2(0, 1)\n0.0",
     smoothness=Smoothness(
         kink=lambda y, x: y if x <= 0.0 else math.hypot(y, x),
         convention="both derivatives are 0 at the origin",
@@ -189,7 +190,7 @@ atan2: Op = define(Op(
 ))
 hypot: Op = define(Op(
     "hypot", math.hypot, (lambda r, x, y: _cosine(x, y), lambda r, x, y: _sine(x, y)),
-    "Length of the vector (x, y), without overflow.\n\n>>> hypot(3, 4)\n5.0",
+    "Return the length of the vector (x, y), sqrt(x**2 + y**2), without overflow.\n\n>>> hypot(3, 4)\n5.0",
     smoothness=Smoothness(
         kink=math.hypot,
         convention="no derivative at the origin: nan",
@@ -198,21 +199,21 @@ hypot: Op = define(Op(
     lowerings=Lowerings(javascript="Math.hypot", machine="hypot", array="hypot"),
 ))
 sinh: Op = define(Op(
-    "sinh", ieee.sinh, (lambda y, x: cosh(x),), "Hyperbolic sine.\n\n>>> sinh(0)\n0.0",
+    "sinh", ieee.sinh, (lambda y, x: cosh(x),), "Return the hyperbolic sine (e**x - e**-x) / 2.\n\n>>> sinh(0)\n0.0",
     lowerings=Lowerings(javascript="Math.sinh", machine="sinh", array="sinh"),
 ))
 cosh: Op = define(Op(
-    "cosh", ieee.cosh, (lambda y, x: sinh(x),), "Hyperbolic cosine.\n\n>>> cosh(0)\n1.0",
+    "cosh", ieee.cosh, (lambda y, x: sinh(x),), "Return the hyperbolic cosine (e**x + e**-x) / 2.\n\n>>> cosh(0)\n1.0",
     lowerings=Lowerings(javascript="Math.cosh", machine="cosh", array="cosh"),
 ))
 sech: Op = define(Op(
     "sech", ieee.sech, (lambda y, x: -tanh(x) * y,),
-    "Hyperbolic secant 1/cosh(x), without overflow.\n\n>>> sech(0), sech(1000)\n(1.0, 0.0)",
+    "Return the hyperbolic secant 1 / cosh(x), without overflow.\n\n>>> sech(0), sech(1000)\n(1.0, 0.0)",
     lowerings=Lowerings(formula=lambda x: _sech(exp(-abs(x)))),
 ))
 tanh: Op = define(Op(
-    "tanh", math.tanh, (lambda y, x: sech(x) * sech(x),),  # 1 - y*y would be 0 long before it should
-    "Hyperbolic tangent.\n\n>>> tanh(0), tanh(1000)\n(0.0, 1.0)",
+    "tanh", math.tanh, (lambda y, x: sech(x) * sech(x),),  # 1 - y*y would be 0 where y rounds to 1
+    "Return the hyperbolic tangent sinh(x) / cosh(x).\n\n>>> tanh(0), tanh(1000)\n(0.0, 1.0)",
     lowerings=Lowerings(javascript="Math.tanh", machine="tanh", array="tanh"),
 ))
 
@@ -220,19 +221,19 @@ tanh: Op = define(Op(
 
 sigmoid: Op = define(Op(
     "sigmoid", ieee.sigmoid, (lambda y, x: _sigmoid_slope(x),),
-    "Logistic function 1 / (1 + e**-x).\n\n>>> sigmoid(0), sigmoid(-1000)\n(0.5, 0.0)",
+    "Return the logistic function 1 / (1 + e**-x).\n\n>>> sigmoid(0), sigmoid(-1000)\n(0.5, 0.0)",
     lowerings=Lowerings(formula=lambda x: _sigmoid(x, exp(-abs(x)))),
 ))
 relu: Op = define(Op(
     "relu", ieee.relu, (lambda y, x: 1.0 - less_equal(x, 0.0),),
-    "Rectified linear unit max(x, 0).\n\n>>> relu(-2), relu(3)\n(0.0, 3.0)",
+    "Return max(x, 0), the rectified linear unit.\n\n>>> relu(-2), relu(3)\n(0.0, 3.0)",
     smoothness=Smoothness(kink=lambda x: x, convention="relu'(0) = 0"),
     lowerings=Lowerings(formula=lambda x: where(less(x, 0.0), 0.0, x)),
 ))
 leaky_relu: Op = define(Op(
     "leaky_relu", ieee.leaky_relu,
     (lambda y, x, slope: where(less(0.0, x), 1.0, slope), lambda y, x, slope: _below_zero(x)),
-    "x above 0, negative_slope * x elsewhere.\n\n>>> leaky_relu(-2), leaky_relu(-2, 0.5)\n(-0.02, -1.0)",
+    "Return x if x > 0, else negative_slope * x.\n\n>>> leaky_relu(-2), leaky_relu(-2, 0.5)\n(-0.02, -1.0)",
     signature=lambda x, negative_slope=0.01: (x, negative_slope),
     smoothness=Smoothness(kink=lambda x, slope: x, convention="leaky_relu'(0) = negative_slope"),
     lowerings=Lowerings(formula=lambda x, slope: where(less(0.0, x), x, slope * x)),
@@ -241,7 +242,7 @@ elu: Op = define(Op(
     "elu", ieee.elu,
     (lambda y, x, alpha: where(less_equal(x, 0.0), alpha * exp(_below_zero(x)), 1.0),
      lambda y, x, alpha: expm1(_below_zero(x))),
-    "x above 0, alpha * (e**x - 1) elsewhere.\n\n>>> elu(2), elu(-1000)\n(2.0, -1.0)",
+    "Return x if x > 0, else alpha * (e**x - 1).\n\n>>> elu(2), elu(-1000)\n(2.0, -1.0)",
     signature=lambda x, alpha=1.0: (x, alpha),
     smoothness=Smoothness(
         kink=lambda x, alpha: x,
@@ -252,64 +253,64 @@ elu: Op = define(Op(
 ))
 softplus: Op = define(Op(
     "softplus", ieee.softplus, (lambda y, x: sigmoid(x),),
-    "log(1 + e**x).\n\n>>> softplus(1000), softplus(-1000)\n(1000.0, 0.0)",
+    "Return log(1 + e**x), a smooth relu, without overflow.\n\n>>> softplus(1000), softplus(-1000)\n(1000.0, 0.0)",
     lowerings=Lowerings(formula=lambda x: where(less(0.0, x), x, 0.0) + log1p(exp(-abs(x)))),
 ))
 gelu: Op = define(Op(
     "gelu", ieee.gelu, (lambda y, x: 0.5 * erfc(-SQRT_HALF * x) + _normal_moment(x),),
-    "x * Phi(x) with the normal distribution Phi, exact (Hendrycks & Gimpel 2016).\n\n>>> gelu(40)\n40.0",
+    "Return x * Phi(x) with the normal distribution function Phi (Hendrycks & Gimpel 2016).\n\n>>> gelu(40)\n40.0",
     smoothness=Smoothness(rounding=rounding.gelu),
     lowerings=Lowerings(formula=lambda x: 0.5 * x * erfc(-SQRT_HALF * x)),
 ))
 silu: Op = define(Op(
     "silu", ieee.silu, (lambda y, x: _silu_slope(x),),
-    "x * sigmoid(x), also called swish.\n\n>>> silu(0), silu(1000)\n(0.0, 1000.0)",
+    "Return x * sigmoid(x), which is also called swish.\n\n>>> silu(0), silu(1000)\n(0.0, 1000.0)",
     smoothness=Smoothness(rounding=rounding.silu),
     lowerings=Lowerings(formula=lambda x: _silu(x, exp(-0.5 * abs(x)))),
 ))
 erf: Op = define(Op(
     "erf", math.erf, (lambda y, x: TWO_INV_SQRT_PI * _bell(x),),
-    "Error function.\n\n>>> erf(0), erf(10)\n(0.0, 1.0)",
+    "Return the error function: 2 / sqrt(pi) * integral of e**-t**2 from 0 to x.\n\n>>> erf(0), erf(10)\n(0.0, 1.0)",
     smoothness=Smoothness(rounding=lambda y, x: (0.0, x * x)),
     lowerings=Lowerings(javascript="erf", machine="erf", array="erf"),
 ))
 erfc: Op = define(Op(
     "erfc", math.erfc, (lambda y, x: -TWO_INV_SQRT_PI * _bell(x),),
-    "1 - erf(x), without cancellation.\n\n>>> erfc(0), erfc(30)\n(1.0, 0.0)",
+    "Return 1 - erf(x), accurately for large x too.\n\n>>> erfc(0), erfc(30)\n(1.0, 0.0)",
     smoothness=Smoothness(rounding=lambda y, x: (0.0, x * x)),
     lowerings=Lowerings(javascript="erfc", machine="erfc", array="erfc"),
 ))
 
-# Comparisons and choices. A condition holds where it is not 0.
+# Comparisons, whose result is 1 or 0, and selections. A condition holds if it is not 0.
 
 less: Op = define(Op(
     "less", lambda a, b: 1.0 if a < b else 0.0, (None, None),
-    "1 where a < b, else 0.\n\n>>> less(1, 2), less(2, 2)\n(1.0, 0.0)",
+    "Return 1 if a < b, else 0.\n\n>>> less(1, 2), less(2, 2)\n(1.0, 0.0)",
     smoothness=Smoothness(kink=lambda a, b: a - b, convention="derivative 0 everywhere"),
     lowerings=Lowerings(javascript="(a, b) => (a < b ? 1 : 0)", machine="fcmp olt", array="<"),
 ))
 less_equal: Op = define(Op(
     "less_equal", lambda a, b: 1.0 if a <= b else 0.0, (None, None),
-    "1 where a <= b, else 0.\n\n>>> less_equal(2, 2), less_equal(3, 2)\n(1.0, 0.0)",
+    "Return 1 if a <= b, else 0.\n\n>>> less_equal(2, 2), less_equal(3, 2)\n(1.0, 0.0)",
     smoothness=Smoothness(kink=lambda a, b: a - b, convention="derivative 0 everywhere"),
     lowerings=Lowerings(javascript="(a, b) => (a <= b ? 1 : 0)", machine="fcmp ole", array="<="),
 ))
 equal: Op = define(Op(
     "equal", lambda a, b: 1.0 if a == b else 0.0, (None, None),
-    "1 where a == b, else 0.\n\n>>> equal(2, 2), equal(3, 2)\n(1.0, 0.0)",
+    "Return 1 if a == b, else 0.\n\n>>> equal(2, 2), equal(3, 2)\n(1.0, 0.0)",
     smoothness=Smoothness(kink=lambda a, b: a - b, convention="derivative 0 everywhere"),
     lowerings=Lowerings(javascript="(a, b) => (a === b ? 1 : 0)", machine="fcmp oeq", array="=="),
 ))
 step: Op = define(Op(
     "step", lambda x: 1.0 if x > 0.0 else 0.0, (None,),
-    "Heaviside step: 1 where x > 0, else 0.\n\n>>> step(2), step(0)\n(1.0, 0.0)",
+    "Return 1 if x > 0, else 0: the Heaviside step.\n\n>>> step(2), step(0)\n(1.0, 0.0)",
     smoothness=Smoothness(kink=lambda x: x, convention="derivative 0 everywhere"),
     lowerings=Lowerings(formula=lambda x: less(0.0, x)),
 ))
 where: Op = define(Op(
     "where", lambda condition, a, b: a if condition else b,
     (None, lambda y, c, a, b: where(c, 1.0, 0.0), lambda y, c, a, b: where(c, 0.0, 1.0)),
-    "a where the condition is not 0, else b.\n\n>>> where(True, 1, 2), where(0.0, 1, 2)\n(1.0, 2.0)",
+    "Return a if the condition is not 0, else b.\n\n>>> where(True, 1, 2), where(0.0, 1, 2)\n(1.0, 2.0)",
     smoothness=Smoothness(kink=lambda condition, a, b: condition, convention="derivative 0 in the condition"),
     lowerings=Lowerings(javascript="(c, a, b) => (c !== 0 ? a : b)", machine="select", array="where"),
 ))
@@ -317,7 +318,7 @@ maximum: Op = define(Op(
     "maximum", ieee.maximum,
     (lambda y, a, b: 1.0 - 0.5 * (less(a, b) + less_equal(a, b)),
      lambda y, a, b: 1.0 - 0.5 * (less(b, a) + less_equal(b, a))),
-    "The larger of two; nan if either is.\n\n>>> maximum(1, 2)\n2.0",
+    "Return the larger of a and b; nan if either is nan.\n\n>>> maximum(1, 2)\n2.0",
     smoothness=Smoothness(kink=lambda a, b: a - b, convention="at a tie each has derivative 0.5"),
     lowerings=Lowerings(formula=lambda a, b: where(less_equal(b, a), a, where(less(a, b), b, a + b))),
 ))
@@ -325,24 +326,24 @@ minimum: Op = define(Op(
     "minimum", ieee.minimum,
     (lambda y, a, b: 1.0 - 0.5 * (less(b, a) + less_equal(b, a)),
      lambda y, a, b: 1.0 - 0.5 * (less(a, b) + less_equal(a, b))),
-    "The smaller of two; nan if either is.\n\n>>> minimum(1, 2)\n1.0",
+    "Return the smaller of a and b; nan if either is nan.\n\n>>> minimum(1, 2)\n1.0",
     smoothness=Smoothness(kink=lambda a, b: a - b, convention="at a tie each has derivative 0.5"),
     lowerings=Lowerings(formula=lambda a, b: where(less_equal(a, b), a, where(less(b, a), b, a + b))),
 ))
 
-# n-ary operations: one node, however many operands.
+# n-ary operations, which are one node however many operands they have.
 
 sum: Op = define(Op(  # noqa: A001 -- the field's name
     "sum", ieee.sum, lambda y, *xs: (1.0,) * len(xs),
-    "Sum of a sequence, correctly rounded.\n\n>>> sum([0.1] * 10)\n1.0",
+    "Return the sum of a sequence, correctly rounded.\n\n>>> sum([0.1] * 10)\n1.0",
     signature=lambda xs, start=None: tuple(xs) if start is None else (start, *xs),
-    notation=Notation(text=lambda *xs: _listed("sum", xs)),
+    notation=Notation(text=lambda *xs: _text_of_list("sum", xs)),
     lowerings=Lowerings(summands=lambda *xs: ((), xs), javascript="sum"),
 ))
 dot: Op = define(Op(
     "dot", ieee.dot,
     lambda y, *xs: (*xs[len(xs) // 2 : len(xs) // 2 * 2], *xs[: len(xs) // 2], *(1.0,) * (len(xs) % 2)),
-    "Sum of xs[i] * ys[i], plus a bias if there is one: a neuron.\n\n>>> dot([1, 2], [3, 4], 5)\n16.0",
+    "Return the sum of xs[i] * ys[i], plus a bias if one is given: a neuron.\n\n>>> dot([1, 2], [3, 4], 5)\n16.0",
     signature=lambda xs, ys, bias=None: _dot_operands(xs, ys, bias),
     notation=Notation(text=lambda *operands: _dot_text(operands)),
     smoothness=Smoothness(rounding=rounding.dot),
@@ -350,16 +351,16 @@ dot: Op = define(Op(
 ))
 logsumexp: Op = define(Op(
     "logsumexp", ieee.logsumexp, lambda y, *xs: _logsumexp_partials(y, xs),
-    "log of the sum of e**x over a sequence, without overflow.\n\n>>> logsumexp([1000, 0])\n1000.0",
-    signature=lambda xs: _some("logsumexp", xs),
-    notation=Notation(text=lambda *xs: _listed("logsumexp", xs)),
+    "Return the logarithm of the sum of e**x over a sequence, without overflow.\n\n>>> logsumexp([1000, 0])\n1000.0",
+    signature=lambda xs: _nonempty("logsumexp", xs),
+    notation=Notation(text=lambda *xs: _text_of_list("logsumexp", xs)),
     smoothness=Smoothness(rounding=rounding.logsumexp),
     lowerings=Lowerings(formula=lambda *xs: _logsumexp_formula(xs), javascript="logsumexp"),
 ))
 take: _Take = define(_Take(
     "take", ieee.take, _take_partials, TAKE,
     arities=range(2, sys.maxsize),
-    signature=lambda xs, index: (index, *_some("take", xs)),
+    signature=lambda xs, index: (index, *_nonempty("take", xs)),
     notation=Notation(text=lambda index, *xs: f"take([{', '.join(xs)}], {index})"),
     smoothness=Smoothness(convention="derivative 0 in the index"),
     lowerings=Lowerings(
@@ -370,8 +371,8 @@ take: _Take = define(_Take(
 ))
 # fmt: on
 
-# Partials that need more than a line. Where a convention needs a choice, it is made with `where`, so that a recorded
-# derivative makes it again for other data; an operand that is a float is a constant, for which it is made once.
+# Partials that need more than a line. A choice that a convention asks for is made by `where`, so a recorded derivative
+# makes it again when the data change. An operand that is a float is constant, so its choice is made once, in Python.
 
 
 def _pow_da(a: Any, b: Any) -> Any:
@@ -387,7 +388,7 @@ def _pow_db(y: Any, a: Any, b: Any) -> Any:
 
 
 def _log_of_base(a: Any, b: Any) -> Any:
-    return log(where(where(a, 1.0, less(b, 0.0)), a, 1.0))  # log(1) where a = 0 <= b, so that 0**b * log(0) is 0
+    return log(where(where(a, 1.0, less(b, 0.0)), a, 1.0))  # log(1) where a = 0 <= b: 0**b * log(0) is 0
 
 
 def _below_zero(x: Any) -> Any:
@@ -409,7 +410,7 @@ def _logsumexp_partials(y: Any, xs: tuple[Any, ...]) -> tuple[Any, ...]:
     return _weight_of_two(v, a - b), _weight_of_two(w, b - a)
 
 
-# Values, for other languages.
+# Formulas of values, for other languages.
 
 
 def _take_formula(index: Any, xs: Sequence[Any]) -> Any:
@@ -438,8 +439,8 @@ def _logsumexp_formula(xs: Sequence[Any]) -> Any:
     return top + log1p(sum(others))
 
 
-# An exponential among the others: that of the first of the largest is none, and that of another one, which may be
-# exp(inf - inf), is 1. It is an operation of its own, so that it is one step.
+# A term of logsumexp's sum, exp(x - top), or 0 for the first x that is the largest, and 1 for any further one, where
+# exp(x - top) may be exp(inf - inf).
 _other: Op = Op(
     "other",
     lambda before, x, top, e: where(equal(x, top), 1.0 - less(before, x), e),
@@ -447,8 +448,8 @@ _other: Op = Op(
 )
 
 
-# The largest, subtracted from all before they are exponents: a softmax is the same for logits that are shifted alike.
-# A gradient flows through it nevertheless, which makes a derivative of about 1 - 1 the sum of the others' small ones.
+# The largest logit. Softmax subtracts it from all logits, which does not change the result. A gradient flows through it
+# nevertheless: a derivative that would be about 1 - 1 is then the sum of the small derivatives of the other logits.
 _peak: Op = Op(
     "peak",
     lambda *xs: reduce(ieee.maximum, xs),
@@ -458,12 +459,12 @@ _peak: Op = Op(
 )
 
 
-# Rows outside the table, of which derivatives of the table's rows are made. Each gives a derivative that the product
-# rule would give as a difference of larger terms, or as 0 * inf.
+# Rows that are not in the table, with which it writes its derivatives. The product rule would compute what each of them
+# computes as a difference of larger terms, or as 0 * inf.
 
 _one_minus_square: Op = Op("one_minus_square", lambda x: (1.0 - x) * (1.0 + x), (lambda y, x: -2.0 * x,))
 
-# 1 / (1 + x**2), where x * x would overflow; its derivative is 0 where it is 0, at inf too.
+# 1 / (1 + x**2), also where x * x overflows. The derivative is 0 where the value is 0, as at inf.
 _cauchy: Op = Op(
     "cauchy",
     lambda x: 1.0 / math.hypot(1.0, x) / math.hypot(1.0, x),
@@ -530,7 +531,7 @@ _normal_moment: Op = Op(
     lowerings=Lowerings(formula=lambda x: x * (INV_SQRT_2PI * exp(-0.5 * x * x))),
 )
 
-# The first of two weights whose logits differ by `difference`: sigmoid(difference), to the bits of the softmax.
+# The first of the softmax's two weights, with the derivative of sigmoid(difference of the two logits), which it equals.
 _weight_of_two: Op = Op(
     "weight",
     lambda weight, difference: weight,
@@ -539,7 +540,7 @@ _weight_of_two: Op = Op(
 
 
 def _log_power_formula(a: Any, e: Any, *coefficients: Any) -> Any:
-    """Return the polynomial in log(a) with these coefficients, times a**e; 0 * a**e is 0, but for e = nan."""
+    """Return a**e times the polynomial in log(a) with these coefficients; 0 if it is 0, unless e is nan."""
     polynomial = coefficients[-1]
     for c in coefficients[-2::-1]:
         polynomial = polynomial * _log_of_base(a, e) + c
@@ -559,33 +560,36 @@ _log_power: Op = Op("log_power", _log_power_formula, _log_power_partials)
 
 @cache
 def _radial(
-    terms: tuple[tuple[float, int, int], ...], k: int, whole: bool = False, forward: Callable[..., float] | None = None
+    terms: tuple[tuple[float, int, int], ...],
+    k: int,
+    zero_at_origin: bool = False,
+    forward: Callable[..., float] | None = None,
 ) -> Op:
     """Return the row (x, y) -> P / r**k, where r = hypot(x, y) and P is a polynomial in cosine x/r and sine y/r.
 
     Args:
-        terms: P's (coefficient, exponent of the cosine, exponent of the sine).
-        k: the power.
-        whole: whether it is 0 at the origin; else it is nan there, as its derivatives are.
-        forward: the same for floats alone, where it must be fast.
+        terms: the terms of P, (coefficient, exponent of the cosine, exponent of the sine).
+        k: the power of r.
+        zero_at_origin: whether the value is 0 at the origin; otherwise it is nan there, as all derivatives are.
+        forward: a faster function for floats.
     """
     i0, j0 = min(i for _, i, _ in terms), min(j for _, _, j in terms)
 
     def formula(x: Any, y: Any) -> Any:
         r = hypot(x, y)
-        if whole:
+        if zero_at_origin:
             r = where(r, r, 1.0)
         cosine, sine = div(x, r), div(y, r)
         bounded = [math.prod([cosine] * (i - i0) + [sine] * (j - j0), start=c) for c, i, j in terms]
         total = reduce(add, bounded)
         factors = [cosine] * i0 + [sine] * j0
-        if i0 and j0:  # the smaller ones first, each divided before the next: no power of them may underflow
+        if i0 and j0:  # the smaller factors first, each divided by r before the next, so no power of them underflows
             flat = less(abs(sine), abs(cosine))
             factors = [where(flat, s, c) for s, c in zip([sine] * j0 + [cosine] * i0, factors, strict=True)]
         for n, factor in enumerate(factors):
             total = total * (div(factor, r) if n < k else factor)
         if i0 and j0:
-            total = where(factors[0], total, 0.0)  # 0, though 1 / r may be inf
+            total = where(factors[0], total, 0.0)  # 0, even if 1 / r is inf
         for _ in range(k - len(factors)):
             total = div(total, r)
         return total
@@ -616,14 +620,14 @@ def _inverse(x: float, y: float) -> float:
 
 _cosine: Op = _radial(((1.0, 1, 0),), 0, forward=lambda x, y: ieee.div(x, math.hypot(x, y)))
 _sine: Op = _radial(((1.0, 0, 1),), 0, forward=lambda x, y: ieee.div(y, math.hypot(x, y)))
-_angle_dy: Op = _radial(((1.0, 1, 0),), 1, whole=True, forward=_inverse)
-_angle_dx: Op = _radial(((-1.0, 0, 1),), 1, whole=True, forward=lambda x, y: -_inverse(y, x))
+_angle_dy: Op = _radial(((1.0, 1, 0),), 1, zero_at_origin=True, forward=_inverse)
+_angle_dx: Op = _radial(((-1.0, 0, 1),), 1, zero_at_origin=True, forward=lambda x, y: -_inverse(y, x))
 
 
-# Calls of n-ary operations.
+# Signatures and texts of n-ary operations.
 
 
-def _listed(name: str, xs: Sequence[str]) -> str:
+def _text_of_list(name: str, xs: Sequence[str]) -> str:
     return f"{name}([{', '.join(xs)}])"
 
 
@@ -645,7 +649,7 @@ def _dot_summands(operands: Sequence[Any]) -> tuple[Sequence[tuple[Any, Any]], S
     return list(zip(operands[:n], operands[n : 2 * n], strict=True)), operands[2 * n :]
 
 
-def _some(name: str, xs: Iterable[Any]) -> tuple[Any, ...]:
+def _nonempty(name: str, xs: Iterable[Any]) -> tuple[Any, ...]:
     xs = tuple(xs)
     if not xs:
         raise ValueError(f"{name}() needs at least one operand, got none")
@@ -657,7 +661,7 @@ def mean(xs: Iterable[SupportsFloat]) -> float: ...  # type: ignore[overload-ove
 @overload
 def mean(xs: Iterable[R | SupportsFloat]) -> R: ...
 @overload
-def mean(xs: Iterable[Operand]) -> Any: ...  # type: ignore[overload-cannot-match]  # as for `Op.__call__`
+def mean(xs: Iterable[Operand]) -> Any: ...  # type: ignore[overload-cannot-match]  # as in `Op.__call__`
 def mean(xs: Iterable[Any]) -> Any:
     """Return the arithmetic mean of a sequence.
 
@@ -667,7 +671,7 @@ def mean(xs: Iterable[Any]) -> Any:
     >>> mean([1, 2, 6])
     3.0
     """
-    xs = _some("mean", xs)
+    xs = _nonempty("mean", xs)
     return div(sum(xs), float(len(xs)))
 
 
@@ -686,8 +690,8 @@ def softmax(xs: Iterable[Any]) -> list[Any]:
     >>> softmax([1000, 1000])
     [0.5, 0.5]
     """
-    return list(_softmax([x if hasattr(x, "_record") else number(x) for x in _some("softmax", xs)]))
+    return list(_softmax([x if hasattr(x, "_record") else number(x) for x in _nonempty("softmax", xs)]))
 
 
 __all__ = [*OPS, "mean", "softmax"]
-__test__ = {op.name: op.doc for op in OPS.values()}  # the rows' own examples, for doctest
+__test__ = {op.name: op.doc for op in OPS.values()}  # doctest runs the examples of the rows

@@ -78,5 +78,5 @@ def test_of_many_operands_the_first_and_the_last_are_named(count):
 
 def test_a_row_with_a_partial_too_many_is_refused():
     row = Op("odd_many", lambda *xs: sum(xs), lambda y, *xs: (1.0,) * (len(xs) + 1))
-    with pytest.raises(FormulaError, match="odd_many: of 2 operands, its partials gave"):
+    with pytest.raises(FormulaError, match="odd_many: for 2 operands, partials returned"):
         Rows().add(row, 2)

@@ -23,11 +23,11 @@ def test_a_users_operation_must_return_a_partial_for_each_operand():
     for given in ((1.0,), (1.0, 1.0, 1.0), 1.0, None, [1.0, 1.0]):
         op = mc.Op("short", lambda *xs: 0.0, lambda y, *xs, given=given: given)
         with pytest.raises(
-            TypeError, match=rf"short: of 2 operands, its partials gave {re.escape(repr(given))}; one function"
+            TypeError, match=rf"short: for 2 operands, partials returned {re.escape(repr(given))}; one function"
         ):
             op(a, b)
     uneven = mc.Op("uneven", lambda *xs: 0.0, lambda y, *xs: (1.0,) * (len(xs) if isinstance(y, float) else 1))
-    with pytest.raises(TypeError, match=r"uneven: of 2 operands, its partials gave"):
+    with pytest.raises(TypeError, match=r"uneven: for 2 operands, partials returned"):
         symbolic_edges(uneven(a, b), {a, b})
 
 
@@ -115,8 +115,9 @@ def test_a_domain_has_an_interval_for_each_partial():
 
 @pytest.mark.parametrize("op", [op for op in OPS.values() if op.arity and not op.signature], ids=repr)
 def test_a_wrong_number_of_operands_is_refused(op):
+    words = "1 operand" if op.arity == 1 else f"{op.arity} operands"
     for wrap, n in product((int, float, Value), {0, op.arity - 1, op.arity + 1}):
-        with pytest.raises(TypeError, match=rf"^{op.name}\(\) takes {op.arity} operands, got {n}$"):
+        with pytest.raises(TypeError, match=rf"^{op.name}\(\) takes {words}, got {n}$"):
             op(*[wrap(1)] * n)
 
 
@@ -143,7 +144,7 @@ def test_an_n_ary_row_says_how_many_operands_it_takes(arities, taken, words):
 
 
 def test_a_row_does_not_say_twice_how_many_operands_it_takes():
-    with pytest.raises(ValueError, match=r"^bad: arities are .* of an n-ary operation alone; got \(2,\)"):
+    with pytest.raises(ValueError, match=r"^bad: arities are .* for an n-ary operation only; got \(2,\)"):
         Op("bad", abs, (abs,), arities=(2,))
     with pytest.raises(ValueError, match=r"^bad: arities are numbers of operands, .* got \(-1, 2\)"):
         Op("bad", abs, abs, arities=(-1, 2))

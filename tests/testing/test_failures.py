@@ -77,12 +77,12 @@ TITLES = {  # after "check_op of own"
     "positional arguments but 3 were given",
     "partial_is_no_number": " at 0.0: partial 0 of own gave None, not a number",
     "partials_raise": " at (0.0, 0.0): the function of own's partials raised IndexError: tuple index out of range",
-    "too_few_partials": " at (0.0, 0.0): the function of own's partials raised RowError: own: of 2 operands, its "
-    "partials gave (1.0,); one function as partials is that of an n-ary operation, `lambda y, *xs: (...)`, and "
-    "returns a tuple, a der...",
-    "partials_are_no_tuple": " at 0.0: the function of own's partials raised RowError: own: of 1 operands, its "
-    "partials gave 1.0; one function as partials is that of an n-ary operation, `lambda y, *xs: (...)`, and returns "
-    "a tuple, a deriva...",
+    "too_few_partials": " at (0.0, 0.0): the function of own's partials raised RowError: own: for 2 operands, partials "
+    "returned (1.0,); one function as partials makes an operation n-ary: `lambda y, *xs: (...)` returns a tuple, with a "
+    "derivat...",
+    "partials_are_no_tuple": " at 0.0: the function of own's partials raised RowError: own: for 1 operand, partials "
+    "returned 1.0; one function as partials makes an operation n-ary: `lambda y, *xs: (...)` returns a tuple, with a "
+    "derivative ...",
     "partial_of_math": " at 0.0: the partials of own, which must be written with the table's "
     "operations, raised TypeError: must be real number, not Value",
     "partial_differs_on_values": " at 0.0: partial 0 is 1.0 on floats, 1.0 when recorded, 1.001 on Values",

@@ -75,16 +75,16 @@ def test_the_value_and_the_partials_are_evaluated():
         (row(lambda x: x, lambda y, x: "1"), (0.0,), "own at 0.0: partial 0 of own gave '1', not a number"),
         (row(lambda a, b: a, lambda y, *xs: 1.0, lambda y, *xs: []), (0.0, 0.0), "partial 1 of own gave [], not a"),
         (squares(lambda xs: 1 / 0), (1.0, 2.0), "the function of own's partials raised ZeroDivisionError"),
-        (squares(lambda xs: xs[1:]), (1.0, 2.0), "of 2 operands, its partials gave (2.0,)"),
+        (squares(lambda xs: xs[1:]), (1.0, 2.0), "for 2 operands, partials returned (2.0,)"),
         (
             squares(lambda xs: [*xs, 1.0]),
             (1.0, 2.0),
-            "of 2 operands, its partials gave (1.0, 2.0, 1.0)",
+            "for 2 operands, partials returned (1.0, 2.0, 1.0)",
         ),
         (
             Op("own", lambda *xs: mc.sum(xs), lambda y, *xs: [1.0, 1.0]),
             (1.0, 2.0),
-            "of 2 operands, its partials gave [1.0, 1.0]",
+            "for 2 operands, partials returned [1.0, 1.0]",
         ),
     ],
 )
