@@ -347,6 +347,20 @@ def test_where_the_numbers_do_not_tell_nothing_is_said():
     assert "likely cause" not in found
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_an_operation_that_is_wrong_twice_is_named_also_where_one_number_would_not_tell(count):
+    value = planted("tanh", 0, lambda right, x: 1.3 * right)
+    y = value(0.25)
+    for leaf in [value(0.5 + 0.1 * k) for k in range(count)]:
+        d = leaf.tanh()
+        for k in range(7):  # a pass may have sent the gradient of d on in more ways than are tried
+            y = y + d * float(k)
+    right(y)
+    found = message(y)
+    assert "the sum of local derivative × upstream gradient" in found
+    assert ("a wrong local derivative of 'tanh'" in found) == (count > 1)
+
+
 # inf and nan
 
 
