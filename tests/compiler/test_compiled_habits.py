@@ -195,7 +195,7 @@ def test_a_method_that_calls_the_one_that_it_overrides_is_recorded_once():
 @pytest.mark.parametrize(
     ("x", "said"),
     [
-        (np.array([[1, 2], [3]], dtype=object), r"x: an array of shape \(2,\), in which there are 3 numbers"),
+        (np.array([[1, 2], [3]], dtype=object), r"x: an array of shape \(2,\) that holds 3 numbers"),
         (np.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")]), r"x: .*"),
         (np.ma.array([1.0, 1e20], mask=[0, 1]), r"x.*: expected a real number, got NoneType|x: a masked array"),
     ],
@@ -208,7 +208,7 @@ def test_an_array_that_holds_something_else_than_a_number_for_each_entry_is_refu
 
 
 def test_masked_samples_are_refused():
-    with pytest.raises(TypeError, match=r"a masked array, of which some numbers are missing; write x\.filled"):
+    with pytest.raises(TypeError, match=r"a masked array in which some numbers are missing; write x\.filled"):
         compile(lambda x: x).forward(np.ma.array([1.0, 1e20], mask=[0, 1]))
 
 

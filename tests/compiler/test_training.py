@@ -370,7 +370,7 @@ WRONG = {
 def test_an_order_of_other_numbers_is_refused(change):
     x, w = Value(1.0), Value(0.0)
     program = compile(w * x, [x])
-    with pytest.raises(ValueError, match="shuffle must put the numbers of the rows in another order alone"):
+    with pytest.raises(ValueError, match="shuffle must permute the list of row numbers, and neither add"):
         program.fit([[1.0]] * 10, SGD([w]), 2, shuffle=SimpleNamespace(shuffle=change))
     assert w.data == 0.0
 

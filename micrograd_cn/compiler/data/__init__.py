@@ -1,1 +1,1 @@
-"""Numbers that go in and come out: samples, rows, and values that were computed before."""
+"""Numbers that go into a program and come out: samples, rows, parameters, captured values."""

@@ -1,4 +1,4 @@
-"""A graph computed by the engine, which looks at every node inside `detect_anomaly()`; machine code looks at none."""
+"""`detect_anomaly()` for compiled programs: the engine computes the graph, since machine code checks no node."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from .rows import Numbers
 
 
 def detect_anomaly(graph: Graph, data: Numbers, index: Iterable[int], backward: bool) -> None:
-    """Inside `detect_anomaly()`, raise FloatingPointError if a value, or a gradient, of some rows is not finite.
+    """Inside `detect_anomaly()`, raise FloatingPointError if some row gives a value or gradient that is not finite.
 
     Args:
-        graph: what is computed.
-        data: the numbers of all rows.
-        index: the numbers of the rows that are looked at.
-        backward: whether the gradient of the first output is looked at too.
+        graph: the program's graph.
+        data: the numbers of all rows, one row after the other.
+        index: the numbers of the rows to check.
+        backward: whether to check the gradient of the first output too.
 
     >>> from array import array
     >>> from micrograd_cn import detect_anomaly as anomalies

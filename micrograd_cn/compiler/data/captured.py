@@ -1,7 +1,8 @@
-"""Values that a function uses, computed before it was called: its program has a leaf for each, with its number now.
+"""Captured values: interior nodes that a compiled function uses, but that were computed before it was called.
 
-In plain Python such a value does not change when what it was computed from does, and a gradient that it gets goes on to
-that. The program does the same.
+The program has a leaf in the place of each, with the node's number at the time of the call. As in plain Python, the
+number does not change when the operands of the node do, and the gradient of the leaf is passed on to the node, whose
+own `backward()` continues from there.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from ..instructions.lowering import evaluation_order
 
 
 class CapturedValue(Value):
-    """What stands for a value that was computed before.
+    """The leaf that stands for a captured value in a program; it has the value's number.
 
     Attributes:
-        of: the value.
+        original: the captured value.
 
     >>> w = Value(2)
     >>> c = CapturedValue(w * 3)
@@ -42,7 +43,7 @@ class CapturedValue(Value):
 
 
 def describe(x: Any) -> str:
-    """Return what something is called in a message.
+    """Return how a message calls something: by its label, its operation, or "a parameter".
 
     >>> describe(Value(2, "x")), describe(Value(2).exp()), describe(Value(2)), describe(2.0)
     ('x', 'exp(...)', 'a parameter', '2.0')
@@ -58,16 +59,16 @@ def capture(
     captured: dict[Value, CapturedValue],
     inputs: Collection[Value] = (),
 ) -> list[Value]:
-    """Return the roots of a graph with a leaf in the place of each value that is not among those made while recording.
+    """Return the roots of a graph in which a leaf replaces each node that was not recorded with it.
 
     Args:
-        roots: of the graph.
-        made: the nodes that were made.
-        known: leaves that stand for others, by these; to which new ones are added.
-        inputs: numbers of the function's arguments.
+        roots: the roots of the graph.
+        recorded: the nodes that were made while the function was recorded.
+        captured: the leaves made so far, by the nodes that they replace; new ones are added.
+        inputs: the leaves for the numbers of the function's arguments.
 
     Raises:
-        TypeError: a value was made of an input, and not while recording: in another thread.
+        TypeError: a node that was not recorded depends on an input: another thread has computed it.
 
     >>> w = Value(2)
     >>> c = w * 3
@@ -86,8 +87,8 @@ def capture(
             if x not in captured:
                 if not traverse(x)[1].isdisjoint(inputs):
                     raise TypeError(
-                        f"{describe(x)} of an argument was computed in another thread, where nothing is recorded; compute "
-                        "it in the thread that calls the function"
+                        f"{describe(x)} of an argument was computed in another thread, where nothing is recorded; "
+                        "compute it in the thread that calls the function"
                     )
                 captured[x] = CapturedValue(x)
             return captured[x]
@@ -102,7 +103,7 @@ def capture(
 
 
 def _copy_with_operands(node: Value, operands: tuple[Any, ...]) -> Value:
-    """Return the same of a node with operands of the same numbers."""
+    """Return a copy of a node that has other operands, with the same numbers."""
     other = object.__new__(Value)
     for slot in Node.__slots__:
         setattr(other, slot, getattr(node, slot))
@@ -114,19 +115,22 @@ def _copy_with_operands(node: Value, operands: tuple[Any, ...]) -> Value:
 
 
 def check_captured(trained: Iterable[Value], captured: Iterable[CapturedValue]) -> None:
-    """Raise ValueError if one of the values that are to be trained has its part in a captured one, which stays.
+    """Raise ValueError if a parameter to be trained is a captured value, or was an operand of one.
+
+    A step would change the parameter, but not the captured value, which was computed from it before.
 
     >>> w = Value(2, "w")
     >>> check_captured([w], [CapturedValue(w * 3)])
     Traceback (most recent call last):
-    ValueError: fit(): the function uses mul(...), which was computed from w before it was called, and stays what it \
-is; compute it in the function, or detach() it
+    ValueError: fit(): the function uses mul(...), which was computed from w before it was called, so training w would \
+not change it; compute it in the function, or detach() it
     """
     for p in captured:
         leaves = traverse(p.original)[1]
         for x in trained:
             if x.requires_grad and (x is p or x in leaves):
                 raise ValueError(
-                    f"fit(): the function uses {describe(p.original)}, which was computed from {describe(x)} before it was "
-                    "called, and stays what it is; compute it in the function, or detach() it"
+                    f"fit(): the function uses {describe(p.original)}, which was computed from {describe(x)} before it "
+                    f"was called, so training {describe(x)} would not change it; compute it in the function, or "
+                    "detach() it"
                 )

@@ -1,4 +1,4 @@
-"""Parameters' numbers, read again only if they may have changed, and the gradients that are added to them."""
+"""Read the data of parameters when they may have changed, and add gradients to them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ _version = 0
 
 
 class CachedData:
-    """The data of some nodes, read again only if any node has been given data since: the same array until then.
+    """The data of some nodes as one array, which is read again only after any node has been given data.
+
+    As long as nothing has changed, calls return the same array object.
 
     >>> x = Value(1)
     >>> data = CachedData([x])
@@ -29,10 +31,10 @@ class CachedData:
 
     def __init__(self, nodes: Sequence[Value]) -> None:
         self._nodes = nodes
-        self._cached = -1, array("d")  # of which version, and the numbers
+        self._cached = -1, array("d")  # the version in which they were read, and the numbers
 
     def __call__(self) -> array[float]:
-        """Return the data."""
+        """Return the data, in the order of the nodes."""
         version, numbers = self._cached
         if version != (now := _data_version()):
             numbers = array("d", [p._data for p in self._nodes])
@@ -41,17 +43,19 @@ class CachedData:
 
 
 def _data_version() -> int:
-    """Return a number that is another one once some node has been given data."""
+    """Return a number that changes whenever some node, anywhere, has been given data."""
     global _version
     if context.data_changed:
         with _lock:
             _version += 1
-            context.data_changed = False  # last: data written until now belong to the new version, which is read next
+            context.data_changed = False  # last, so that data written before this line belong to the new version
     return _version
 
 
 def add_gradients(parameters: Iterable[Value], gradients: Iterable[float], weight: float = 1.0) -> None:
-    """Add gradients, times a weight, to the `grad` of parameters; of a captured value, as its `backward()` does.
+    """Add `weight` times each gradient to its parameter's `grad`; that of a captured value goes on by its `backward()`.
+
+    Parameters that require no gradient are left alone.
 
     >>> w = Value(2)
     >>> add_gradients([w, CapturedValue(w * 3)], [1.0, 10.0]); w.grad
@@ -61,5 +65,5 @@ def add_gradients(parameters: Iterable[Value], gradients: Iterable[float], weigh
         if type(p) is CapturedValue:
             if p.original.requires_grad:
                 p.original.backward(weight * gradient)
-        elif p.requires_grad:  # it may have been frozen since
+        elif p.requires_grad:  # it may have been frozen since the program was made
             p.grad = (p.grad or 0.0) + weight * gradient

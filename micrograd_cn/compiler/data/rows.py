@@ -1,4 +1,4 @@
-"""Rows of numbers, from lists or buffers, as machine code reads them."""
+"""Rows: the numbers of a batch as doubles, one row after the other, as machine code reads them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from typing import Any, TypeAlias
 
 from ...ops.number import number
 
-DOUBLE_FORMATS = ("d", "@d", "=d", "<d")  # of a buffer's formats
-CONVERTED_FORMATS = "fbBhHiIlLqQ?"  # float32, integers, and truth values, which are copied
+DOUBLE_FORMATS = ("d", "@d", "=d", "<d")  # what a buffer of doubles calls its format
+CONVERTED_FORMATS = "fbBhHiIlLqQ?"  # float32, integers and bools, which are converted
 Numbers: TypeAlias = "array[float] | memoryview[Any]"
 
 
 def read_rows(rows: Any, width: int) -> tuple[Numbers, int]:
-    """Return the rows' numbers in a line, and how many rows there are; a writable buffer is used where it is.
+    """Return the numbers of all rows as one flat array or buffer, and the number of rows.
 
-    Doubles in two dimensions are read where they are, others are converted, as long as that is exact.
+    A writable, contiguous buffer of doubles in two dimensions is read in place. Everything else is copied, and
+    converted as long as that loses no digit.
 
     Raises:
-        TypeError: they are not real numbers in rows.
+        TypeError: `rows` does not hold rows of real numbers.
         ValueError: a row has not `width` numbers.
         OverflowError: a number is too large for a float.
 
@@ -33,7 +34,10 @@ def read_rows(rows: Any, width: int) -> tuple[Numbers, int]:
     """
     try:
         view = memoryview(rows)
-    except (TypeError, ValueError):  # it is no buffer, or one of what no buffer holds, such as dates
+    except (
+        TypeError,
+        ValueError,
+    ):  # it is not a buffer, or an array of something that buffers cannot hold, such as dates
         return _read_sequences(rows, width)
     if view.ndim != 2:
         raise TypeError(
@@ -47,7 +51,9 @@ def read_rows(rows: Any, width: int) -> tuple[Numbers, int]:
             raise TypeError(f"rows must hold real numbers, got a buffer of format {view.format!r}")
         if rows.dtype.kind == "O":
             return _read_sequences(rows.tolist(), width)
-        if rows.dtype.kind not in "fiub" or rows.dtype.itemsize > 8:  # others could not be converted, or not exactly
+        if (
+            rows.dtype.kind not in "fiub" or rows.dtype.itemsize > 8
+        ):  # other dtypes would lose digits, or are not numbers
             instead = "; write x.astype(float), which rounds them" if rows.dtype.kind == "f" else ""
             raise TypeError(f"rows must hold real numbers, doubles at most, got an array of {rows.dtype}{instead}")
         return read_rows(rows.astype("d"), width)
@@ -64,10 +70,10 @@ def read_rows(rows: Any, width: int) -> tuple[Numbers, int]:
 
 
 def writable_address(out: Any, count: int) -> int:
-    """Return the address of a buffer of so many doubles that can be written.
+    """Return the address of `out`, a writable buffer of exactly `count` doubles.
 
     Raises:
-        TypeError: it is none.
+        TypeError: it is not a writable, contiguous buffer of doubles.
         ValueError: it has another number of doubles.
     """
     try:
@@ -83,7 +89,7 @@ def writable_address(out: Any, count: int) -> int:
 
 
 def numpy_if_array(rows: Any) -> Any:
-    """Return numpy, if rows are an array of its, so that what is computed of them is one too; else None.
+    """Return the module numpy if `rows` is a numpy array, so results should be one too; otherwise None.
 
     >>> numpy_if_array([[1.0]])
     """
@@ -92,12 +98,13 @@ def numpy_if_array(rows: Any) -> Any:
 
 
 def as_result(numbers: array[float], shape: tuple[int, ...], numpy: Any, out: Any) -> Any:
-    """Return numbers of such a shape in `out`, if it is given, as an array if numpy is, or as lists.
+    """Return numbers in a shape: in `out` if that is given, as a numpy array if `numpy` is, else as nested lists.
 
     Raises:
-        TypeError, ValueError: as for `writable`.
+        TypeError, ValueError: as for `writable_address`.
 
-    >>> as_result(array("d", [1, 2]), (1, 2), None, None), as_result(array("d", [1, 2]), (1, 2), None, array("d", [0, 0]))
+    >>> numbers = array("d", [1, 2])
+    >>> as_result(numbers, (1, 2), None, None), as_result(numbers, (1, 2), None, array("d", [0, 0]))
     ([[1.0, 2.0]], array('d', [1.0, 2.0]))
     >>> first, second = as_result(array("d"), (2, 0), None, None)
     >>> first is second
@@ -112,7 +119,7 @@ def as_result(numbers: array[float], shape: tuple[int, ...], numpy: Any, out: An
 
 
 def overlaps(data: Numbers, out: Any) -> bool:
-    """Return whether what is written would change what is read.
+    """Return whether the buffers share memory, so writing to `out` would change `data` while it is read.
 
     >>> numbers = memoryview(array("d", [1, 2, 3]))
     >>> overlaps(numbers[:2], numbers[1:]), overlaps(numbers[:1], numbers[1:])
@@ -126,7 +133,7 @@ def overlaps(data: Numbers, out: Any) -> bool:
 
 
 def _read_sequences(rows: Any, width: int) -> tuple[array[float], int]:
-    """Return nested sequences as one array."""
+    """Return the numbers of a sequence of rows as one array, and the number of rows."""
     if isinstance(rows, Mapping):
         raise TypeError(
             f"expected rows, each a sequence of {width} numbers, got {type(rows).__name__}, read by its keys"
@@ -141,18 +148,18 @@ def _read_sequences(rows: Any, width: int) -> tuple[array[float], int]:
         if not hasattr(row, "__len__") or isinstance(row, (str, bytes, Mapping)):
             one = "; write [x] for one row" if isinstance(row, Real) else ""
             raise TypeError(f"rows[{i}] must be a sequence of numbers, got {type(row).__name__} {row!r}{one}")
-        flat.extend(row)  # which may be more or less than its len() says
+        flat.extend(row)  # an iterator may give more or fewer than its len() says
         n = i + 1
         if len(flat) != n * width:
             raise ValueError(f"rows[{i}] has {len(flat) - i * width} numbers, the program {width} inputs")
     if all(issubclass(kind, Real) for kind in set(map(type, flat))):
-        with suppress(OverflowError):  # of integers that are infinities
+        with suppress(OverflowError):  # array() refuses integers beyond the largest float, which are infinities
             return array("d", flat), n
     return array("d", [_number(x, i // width) for i, x in enumerate(flat)]), n
 
 
 def _number(x: Any, i: int) -> float:
-    """Return a number of row i as a float."""
+    """Return x as a float; i is the number of its row, for the message."""
     try:
         return number(x)
     except TypeError as error:
@@ -161,12 +168,18 @@ def _number(x: Any, i: int) -> float:
 
 @lru_cache(8)
 def row_numbers(n: int) -> array[int]:
-    """Return the numbers of n rows in order."""
+    """Return 0, 1, ..., n - 1: the numbers of n rows."""
     return array("q", range(n))
 
 
 def checked_order(order: list[int], n: int) -> array[int]:
-    """Return the numbers of n rows in the order that `shuffle` gave them: each once, or other memory would be read."""
+    """Return the order that `shuffle` has made of n row numbers, after checking that it is a permutation.
+
+    Machine code would read other memory for a number outside.
+
+    Raises:
+        ValueError: some number is missing, or there is another one.
+    """
     try:
         index = array("q", order)
     except (TypeError, OverflowError):
@@ -176,12 +189,12 @@ def checked_order(order: list[int], n: int) -> array[int]:
         for i in index:
             seen[i] = 1
     if 0 in seen:
-        raise ValueError("fit(): shuffle must put the numbers of the rows in another order alone")
+        raise ValueError("fit(): shuffle must permute the list of row numbers, and neither add nor remove any")
     return index
 
 
 def address(data: Any) -> int:
-    """Return where an array's or buffer's first number is."""
+    """Return the address of the first number of an array or buffer."""
     if isinstance(data, array):
         return data.buffer_info()[0]
     return ctypes.addressof(ctypes.c_char.from_buffer(data)) if len(data) else 0

@@ -1,4 +1,8 @@
-"""Samples: tuples of arguments, nested as they may be, as rows of numbers; those of one form are a bucket."""
+"""Flatten samples, which are tuples of nested arguments, into rows of numbers.
+
+A treedef describes the nesting of an argument without its numbers, as in JAX. Samples with the same treedefs and the
+same static arguments form a bucket, which is an array with a row for each of them.
+"""
 
 from __future__ import annotations
 
@@ -14,19 +18,21 @@ from ...engine import Value
 from ...ops.number import number
 from .rows import Numbers
 
-TreeDef: TypeAlias = (
-    Any  # None for a number; for a list or tuple its type and how many numbers, or the forms in it; ...
-)
+# None for a number, an ArrayDef for an array. A list or tuple has its type, and either the count of its numbers or the
+# treedefs of its items; a dict has its type, its keys, and the treedefs of its values.
+TreeDef: TypeAlias = Any
 PYTHON_NUMBERS = {float, int}
-NON_NUMERIC_KINDS = (*"OSUMmc",)  # kinds of numpy's types: objects may be numbers, text, times and complex ones are not
+# Numpy's kinds of dtypes that are not converted as a whole. Objects may be numbers; text, times and complex are not.
+NON_NUMERIC_KINDS = (*"OSUMmc",)
 
 
 class ArrayDef(NamedTuple):
-    """The form of an array.
+    """The treedef of an array.
 
     Attributes:
-        shape: of it.
-        numpy: whether it is numpy's, so that the function gets such arrays of values; else nested lists.
+        shape: the shape of the array.
+        is_numpy: whether the array is numpy's. The function then gets a numpy array of `Value`s, otherwise nested
+            lists.
     """
 
     shape: tuple[int, ...]
@@ -34,13 +40,14 @@ class ArrayDef(NamedTuple):
 
 
 class Bucket:
-    """Samples of one form: a row of numbers each.
+    """Samples of the same structure, as rows of numbers.
 
     Attributes:
-        form: of the arguments.
-        numbers: of all rows, one after the other.
-        width: of a row.
-        samples: which sample each row is.
+        treedef: the name and the treedef of each argument.
+        static: the name and the `StaticValue` of each static argument.
+        numbers: the numbers of all rows, one row after the other.
+        width: the number of numbers in a row.
+        samples: for each row, the number of its sample.
     """
 
     def __init__(self, treedef: TreeDef, static: tuple[Any, ...] = ()) -> None:
@@ -51,7 +58,10 @@ class Bucket:
 
 
 def select_rows(bucket: Bucket, rows: Sequence[int]) -> Any:
-    """Return some rows of a bucket as a program takes them; all of them, in order, where they are."""
+    """Return some rows of a bucket as a two-dimensional buffer for a program.
+
+    If all rows are wanted, they must be in order, and nothing is copied.
+    """
     width, numbers = bucket.width, bucket.numbers
     if not width:
         return [[]] * len(rows)
@@ -61,7 +71,7 @@ def select_rows(bucket: Bucket, rows: Sequence[int]) -> Any:
 
 
 def numpy_like(samples: Any, numbers: Any) -> Any:
-    """Return numbers as an array of numpy's, if samples are in such arrays, and these are as many for each.
+    """Return results as a numpy array if the samples are in numpy arrays and all results have one shape.
 
     >>> numpy_like([(1.0,)], [[2.0]])
     [[2.0]]
@@ -75,10 +85,10 @@ def numpy_like(samples: Any, numbers: Any) -> Any:
 
 
 def treedef_of(x: Any, numbers: array[float]) -> TreeDef:
-    """Return the form of an argument, and put its numbers at the end of `numbers`.
+    """Return the treedef of an argument, and append its numbers to `numbers`.
 
     Raises:
-        TypeError: there is something else than a number in it.
+        TypeError: the argument contains something that is not a number.
 
     >>> found = array("d")
     >>> treedef_of({"x": [1, 2], "y": (3, [4.0])}, found), list(found)
@@ -99,30 +109,30 @@ def treedef_of(x: Any, numbers: array[float]) -> TreeDef:
     if isinstance(x, dict):
         return kind, tuple(x), tuple([treedef_of(item, numbers) for item in x.values()])
     if isinstance(x, Value):
-        raise TypeError("a Value; give its number, x.data, or use it in the function, of which it is a parameter then")
+        raise TypeError("a Value; give its number, x.data, or use it inside the function, which makes it a parameter")
     if shape := getattr(x, "shape", ()):
         numbers.extend(flat_doubles(x))
         return ArrayDef(tuple(shape), type(x).__module__ == "numpy")
-    if hasattr(x, "tolist") and hasattr(x, "__len__"):  # an array of Python's own
+    if hasattr(x, "tolist") and hasattr(x, "__len__"):  # array.array
         return treedef_of(x.tolist(), numbers)
     numbers.append(number(x))
     return None
 
 
 def flat_doubles(x: Any) -> Numbers:
-    """Return an array's numbers in a line: where they are, if they lie so, else a copy.
+    """Return the numbers of an array as flat doubles: without a copy if they are stored so, otherwise converted.
 
     Raises:
-        TypeError: there is something else in it than a number for each entry, or a masked one.
+        TypeError: the array contains something that is not a number, or masked entries.
     """
     if type(x).__module__.split(".")[:2] == ["numpy", "ma"] and x.mask.any():
-        raise TypeError("a masked array, of which some numbers are missing; write x.filled(...) or x.compressed()")
+        raise TypeError("a masked array in which some numbers are missing; write x.filled(...) or x.compressed()")
     try:
         view = memoryview(x)
         if view.format == "d" and view.c_contiguous and not view.readonly:
             return view.cast("B").cast("d") if view.nbytes else array("d")
     except (TypeError, ValueError, BufferError):
-        pass  # not every array is a buffer: some lie on another device, or hold what no buffer does
+        pass  # some arrays are no buffers: they are on another device, or have a dtype that buffers do not have
     kind = getattr(getattr(x, "dtype", None), "kind", "")
     if hasattr(x, "__array__") and kind not in NON_NUMERIC_KINDS:
         import numpy as np
@@ -130,12 +140,12 @@ def flat_doubles(x: Any) -> Numbers:
         return flat_doubles(np.array(x, dtype=np.float64, order="C"))
     found = array("d", [number(leaf) for _, leaf in flatten(x.tolist())[0]])
     if len(found) != math.prod(x.shape):
-        raise TypeError(f"an array of shape {tuple(x.shape)}, in which there are {len(found)} numbers")
+        raise TypeError(f"an array of shape {tuple(x.shape)} that holds {len(found)} numbers")
     return found
 
 
 def unflatten(treedef: TreeDef, numbers: Iterator[Any]) -> Any:
-    """Return an argument of a form.
+    """Return the argument with the given treedef and numbers; the inverse of `treedef_of`.
 
     >>> unflatten((list, (None, (tuple, 2))), iter("abc"))
     ['a', ('b', 'c')]
@@ -172,7 +182,7 @@ def _unflatten_array(treedef: ArrayDef, numbers: Iterator[Any]) -> Any:
 
 
 def leaf_paths(treedef: TreeDef, name: str) -> list[str]:
-    """Return the name of each number in an argument of a form.
+    """Return how Python addresses each number of an argument, in order.
 
     >>> leaf_paths((dict, ("w", "b"), ((list, 2), None)), "p")
     ["p['w'][0]", "p['w'][1]", "p['b']"]
@@ -181,17 +191,17 @@ def leaf_paths(treedef: TreeDef, name: str) -> list[str]:
 
 
 class StaticValue(NamedTuple):
-    """The value of a static argument; two have the same program if value, type and text are equal."""
+    """A static argument's value. Samples share a program if these are equal, types and signs of zeros included."""
 
     value: Any
     identity: Any
 
 
 def static_value(name: str, x: Any) -> StaticValue:
-    """Return the value of a static argument.
+    """Return a static argument's value in the form by which its programs are found.
 
     Raises:
-        TypeError: it cannot be hashed.
+        TypeError: the value is not hashable.
 
     >>> static_value("n", 1) == static_value("n", True), static_value("n", (0.0,)) == static_value("n", (-0.0,))
     (False, False)
@@ -199,19 +209,22 @@ def static_value(name: str, x: Any) -> StaticValue:
     try:
         hash(x)
     except TypeError as error:
-        raise TypeError(f"static argument {name}, {x!r}: {error}; programs are kept by its value") from None
+        raise TypeError(
+            f"static argument {name}, {x!r}: {error}; give a hashable value, such as a tuple for a list, since "
+            "programs are looked up by it"
+        ) from None
     return StaticValue(x, _identity(x))
 
 
 def _identity(x: Any) -> Any:
-    """Return what differs for things that differ, also where they are equal, as 1, 1.0 and True are."""
+    """Return a key that also distinguishes values that Python calls equal, such as 1, 1.0 and True, or 0.0 and -0.0."""
     if isinstance(x, (tuple, frozenset)):
         return type(x), frozenset(map(_identity, x)) if isinstance(x, frozenset) else tuple(map(_identity, x))
     return type(x), repr(x) if isinstance(x, (float, complex)) else x
 
 
 def first_invalid(arguments: dict[str, Any]) -> str:
-    """Return the first argument, or the part of it, that is no number, with the reason.
+    """Return the path to the first part of the arguments that is not a number, with the reason.
 
     >>> first_invalid({"x": [1, [2, "3"]]})
     "x[1][1]: expected a real number, got the str '3'; convert it with float() first"
@@ -226,14 +239,16 @@ def first_invalid(arguments: dict[str, Any]) -> str:
 
 
 def flatten_arrays(arrays: Sequence[Any]) -> tuple[tuple[TreeDef, ...], Numbers, int]:
-    """Return the form of samples of which there is an array for each argument, their numbers, and how many they are.
+    """Return the treedefs, the flat numbers and the count of samples that are given as one array an argument.
+
+    The first axis of each array is the sample.
 
     Raises:
-        ValueError: the arrays are not of the same length.
+        ValueError: the arrays have different lengths.
     """
     lengths = [x.shape[0] for x in arrays]
     if len(set(lengths)) > 1:
-        raise ValueError(f"arrays of {' and '.join(map(str, lengths))} samples")
+        raise ValueError(f"arrays of {' and '.join(map(str, lengths))} samples; give arrays of equal length")
     treedef = tuple(
         [ArrayDef(tuple(x.shape[1:]), type(x).__module__ == "numpy") if x.shape[1:] else None for x in arrays]
     )
@@ -247,14 +262,15 @@ def flatten_arrays(arrays: Sequence[Any]) -> tuple[tuple[TreeDef, ...], Numbers,
 
 
 def bucket_samples(samples: Any, split: Callable[[Any], tuple[tuple[Any, ...], dict[str, Any]]]) -> list[Bucket]:
-    """Return samples as buckets, in the order of their first samples.
+    """Return buckets of the samples, in the order of the buckets' first samples.
 
     Args:
         samples: tuples of arguments.
-        split: a sample to its static arguments and the others.
+        split: separates a numbered sample into its static arguments and the others by name.
 
     Raises:
-        TypeError: a sample is no tuple of arguments, or there is something else than a number in one; it is named.
+        TypeError: a sample is not a tuple of arguments, or contains something that is not a number; the message names
+            it.
     """
     found: dict[Any, Bucket] = {}
     rows: dict[Any, array[float]] = {}

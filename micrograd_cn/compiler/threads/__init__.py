@@ -1,1 +1,1 @@
-"""What threads share: work that they do at the same time, and locks that survive a fork."""
+"""Threads: tasks that run in parallel, and locks that still work after a fork."""

@@ -1,4 +1,8 @@
-"""Locks that a process does not keep which was forked while another thread had one: that thread is not in the child."""
+"""A lock that still works in a child process after `os.fork`.
+
+A fork copies only the thread that calls it. A lock that another thread held at that moment stays locked in the child
+for ever, since the thread that would release it is not there.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ _locks: WeakSet[ForkSafeLock] = WeakSet()
 
 
 class ForkSafeLock:
-    """A lock that its thread may take again: `with lock():`. In a child process it is a new one.
+    """A reentrant lock that a child process replaces by a new one: `with lock():`.
 
     >>> lock = ForkSafeLock()
     >>> with lock(), lock():
@@ -22,11 +26,11 @@ class ForkSafeLock:
         _locks.add(self)
 
     def __call__(self) -> threading.RLock:
-        """Return what a `with` block takes."""
+        """Return the lock of this process, for a `with` block."""
         return self._lock
 
     def renew(self) -> None:
-        """Be a new one."""
+        """Replace the lock by a new one, which nobody holds."""
         self._lock = threading.RLock()
 
 

@@ -1,4 +1,8 @@
-"""Rows divided among threads: each has memory of its own, and totals are added up in the threads' order."""
+"""Run tasks in parallel on a pool of threads, and split rows among them.
+
+Every thread has buffers of its own. Their totals are added up in the order of the threads, so a result depends on the
+number of threads, but not on which of them is done first.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +18,15 @@ T = TypeVar("T")
 
 
 def check_threads(name: str, threads: Any) -> None:
-    """Raise ValueError if a number of threads is none."""
+    """Raise ValueError unless `threads` is an int of at least 1; `name` is the method's, for the message."""
     if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
         raise ValueError(f"{name}(): threads must be an int of at least 1, got {threads!r}")
 
 
 def split_rows(rows: int, lanes: int, threads: int) -> list[tuple[int, int]]:
-    """Return the first row and the number of rows of each thread that has some: whole blocks, so that none is divided.
+    """Return the first row and the number of rows for each of at most `threads` threads.
+
+    A block of `lanes` rows is never split between two threads.
 
     >>> split_rows(20, 8, 2), split_rows(20, 8, 5), split_rows(2, 1, 4)
     ([(0, 16), (16, 4)], [(0, 8), (8, 8), (16, 4)], [(0, 1), (1, 1)])
@@ -32,7 +38,7 @@ def split_rows(rows: int, lanes: int, threads: int) -> list[tuple[int, int]]:
 
 @cache
 def _pool(count: int) -> SimpleQueue[Callable[[], object]]:
-    """Return the queue of so many threads that do what is put there."""
+    """Return the queue of a pool of so many threads, each of which runs the functions that are put there."""
     queue: SimpleQueue[Callable[[], object]] = SimpleQueue()
 
     def work() -> None:
@@ -49,10 +55,10 @@ if hasattr(os, "register_at_fork"):
 
 
 class _TaskGroup:
-    """Tasks of other threads, of which none may run any more when their memory is given back.
+    """Tasks that run in other threads, and that can be stopped before their memory is given back.
 
-    Ctrl-C may come between any two lines of the first thread, with a lock of Python's that is then never released; so
-    there is none, but queues, each a single call of C's, and lists.
+    Ctrl-C may come between any two lines of the main thread. A lock of Python's that it holds then is never released,
+    so this class uses none: each operation on a queue or a list is a single call into C.
     """
 
     def __init__(self) -> None:
@@ -61,7 +67,7 @@ class _TaskGroup:
         self._stopped = False
 
     def run_one(self, k: int, task: Callable[[], object]) -> None:
-        """Do the k-th task, unless it has been stopped before."""
+        """Run the k-th task, unless the group has been stopped before, and report its result or its exception."""
         result = error = None
         self._running.append(k)
         try:
@@ -73,16 +79,16 @@ class _TaskGroup:
         self.done.put((k, result, error))
 
     def stop(self) -> None:
-        """Begin no more, and wait for those that run."""
+        """Start no more tasks, and wait for those that are running."""
         self._stopped = True
         while self._running:
             time.sleep(1e-4)
 
 
 def run_parallel(tasks: Sequence[Callable[[], T]]) -> list[T]:
-    """Return the results of all tasks, which run at the same time, the first one in this thread.
+    """Run all tasks at the same time, the first one in this thread, and return their results in order.
 
-    An exception, Ctrl-C too, comes when none runs any more.
+    If a task raises, or Ctrl-C comes, the exception is raised once no task is running any more.
 
     >>> run_parallel([lambda: 1, lambda: 2, lambda: 3])
     [1, 2, 3]
