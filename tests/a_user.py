@@ -1,4 +1,4 @@
-"""What somebody writes who uses every public name, as `mypy --strict` reads it; `test_wheel.py` runs it too."""
+"""A user's file that uses every public name. `test_wheel.py` has `mypy --strict` check it, and runs it."""
 
 import math
 import random
@@ -164,7 +164,7 @@ def checking() -> None:
     def agrees(f: testing.Expression) -> None:
         try:
             testing.gradcheck(f, *f.point)
-        except testing.TooNoisy:  # where a cube of a cube is flat, beside a large number
+        except testing.TooNoisy:  # a cube of a cube may be flat beside a large number
             reject()
 
     agrees()

@@ -1,4 +1,4 @@
-"""Hypothesis profiles, to be chosen with `--hypothesis-profile`, and what several files of tests use."""
+"""The profiles of hypothesis (`--hypothesis-profile` chooses one), and fixtures and hooks for all tests."""
 
 import gc
 import os
@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, Phase, settings
 from micrograd_cn import OPS
 
 quiet = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
-quick = quiet | {"phases": [phase for phase in Phase if phase is not Phase.explain]}  # which traces every line
+quick = quiet | {"phases": [phase for phase in Phase if phase is not Phase.explain]}  # explaining traces every line
 settings.register_profile("dev", max_examples=25, **quick)
 settings.register_profile("ci", max_examples=100, derandomize=True, database=None, **quick)
 settings.register_profile("nightly", max_examples=82_000, print_blob=True, **quiet)  # a million in test_properties.py
@@ -18,20 +18,20 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection():
-    """Search for no garbage while tests are collected, of which there is hardly any."""
+    """Switch the garbage collector off while tests are collected: there is hardly any garbage then."""
     gc.disable()
 
 
-@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
+@pytest.hookimpl(tryfirst=True)  # pytest then chooses tests by their marks
 def pytest_collection_modifyitems(items):
-    """Mark what uses a browser."""
+    """Mark the tests that use a browser."""
     for item in items:
         if "browser" in getattr(item, "fixturenames", ()):
             item.add_marker("browser")
 
 
 def pytest_collection_finish():
-    """Let searches for garbage pass over the tests themselves: several seconds of every test that searches often."""
+    """Freeze the collected tests: otherwise each garbage collection of each test passes through all of them."""
     gc.collect()
     gc.freeze()
     gc.enable()
@@ -39,7 +39,7 @@ def pytest_collection_finish():
 
 @pytest.fixture
 def table():
-    """Return the table of operations, which is afterwards as it was."""
+    """Give the table of operations, and restore it after the test."""
     saved = dict(OPS)
     yield OPS
     OPS.clear()

@@ -9,7 +9,7 @@ from .ops.references import REFERENCES
 
 
 class Naive:
-    """A node; its local derivatives are taken when it is made."""
+    """A node, whose local derivatives are computed when it is made."""
 
     def __init__(self, data, name=None, parents=()):
         self.data = mpf(data)
@@ -36,7 +36,7 @@ def apply(name, *parents):
 
 
 def derivative(root, node):
-    """Return d root / d node, path by path."""
+    """Return d root / d node, a sum over the paths between them."""
     if root is node:
         return mpf(1)
     with mp.workprec(80):

@@ -1,4 +1,4 @@
-"""The command line: what it computes, what it tells, what it refuses."""
+"""The command line prints tables, writes pictures and pages, and refuses wrong arguments with a message."""
 
 import json
 import math
@@ -103,7 +103,7 @@ def test_a_reader_may_stop_reading(terms):
         [sys.executable, "-m", "micrograd_cn", "+".join(["x"] * terms), "x=1"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env={"LC_ALL": "C.UTF-8"},  # buffered, as it usually is
+        env={"LC_ALL": "C.UTF-8"},  # without PYTHONUNBUFFERED
     )
     process.stdout.close()
     assert process.stderr.read() == b""
@@ -115,7 +115,7 @@ def test_a_reader_may_stop_reading(terms):
 def test_columns_stand_below_each_other(run, lang):
     _, out, _ = run("tanh(权重*x) + dot([x, 偏置], [权重, 2])", "权重=-3", "x=2", "偏置=6.88", "--lang", lang)
     for block in out.split("\n\n")[1:3]:
-        # a wide character as itself and one more, so that indices are columns
+        # a wide character becomes two characters: then an index is a column
         header, *rows = ["".join(c + "\0" * (columns(c) - 1) for c in line) for line in block.splitlines()[1:]]
         starts = [m.start() for m in re.finditer(r"(?<=  )\S", header)]
         assert len(starts) in (3, 6)

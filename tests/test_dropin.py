@@ -29,7 +29,7 @@ def run(script, package, **names):
     return names
 
 
-# What micrograd's own tests compute.
+# The computations of micrograd's own tests.
 
 
 def shared_by_relus(value):
@@ -137,7 +137,7 @@ def test_the_moons_demo_has_the_same_weights_losses_accuracies_and_boundary(seed
     assert {True, False} == set(boundaries[1].ravel().tolist())
 
 
-# The notebook that draws: its trace through `_prev`, its records.
+# The notebook that draws: it traces the graph through `_prev`, and draws records.
 
 
 def trace(root):

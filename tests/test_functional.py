@@ -1,4 +1,4 @@
-"""Derivatives of functions: right at every order, in every structure, at every nesting."""
+"""Derivatives of functions are right at every order, for every structure of arguments, and nested in each other."""
 
 import math
 import random
@@ -69,7 +69,7 @@ def test_every_operation_at_every_order(op, order):
                 assert got == pytest.approx(float(expected), rel=1e-9, abs=1e-9), (xs, slots)
 
 
-# At the conventions' kinks: the first derivatives there.
+# The first derivatives at kinks, where the table chooses them by convention.
 AT_KINKS = [
     (mc.relu, 0.0, [0, 0, 0, 0, 0]),
     (mc.abs, 0.0, [0, 0, 0, 0, 0]),
@@ -121,7 +121,7 @@ def test_compositions_agree_with_mpmath_to_order_5(f, exact, x):
 
 
 def test_the_sixth_derivative_recomputes_nothing_shared():
-    """Count the nodes, which is what time is spent on: each derivative shares what it can with the one before."""
+    """Count nodes, since they take the time: each derivative shares what it can with the one before."""
     made = 0
 
     def f(x):
@@ -177,7 +177,7 @@ def test_arrays_are_structures_and_so_are_their_derivatives():
     value, pull = vjp(lambda x: A @ x, X)
     assert same(value, A @ X)
     assert same(pull(np.array([1.0, -1.0])), A[0] - A[1])
-    assert grad(lambda x, c: (x * c).sum())(X, W).tolist() == W.tolist()  # the other argument is numpy's, untouched
+    assert grad(lambda x, c: (x * c).sum())(X, W).tolist() == W.tolist()  # the other argument stays numpy's
     assert sparse_jacobian(lambda x: A @ x)(X).dense() == A.tolist()
     assert sparse_hessian(f)(X).dense() == np.diag(2 * W).tolist()
 
@@ -202,7 +202,7 @@ def test_arrays_at_every_level():
     assert same(grad(lambda x: jvp(cube, x, W)[1])(X), 6 * X * W)
     assert same(jacobian(lambda t: grad(cube)(t * X))(1.0), 6 * X * X)
     held = np.array([Value(1.0), Value(2.0)])
-    found = grad(lambda x: x @ x)(held)  # of Values, of which it depends
+    found = grad(lambda x: x @ x)(held)  # an array of Values, on which the result depends
     assert mc.gradients(found[1], list(held)) == [0.0, 2.0]
 
 
@@ -217,7 +217,7 @@ def test_what_numpy_does_with_an_array_of_values():
 
 
 class Foreign:
-    """An array of a library that is not numpy, as far as it can be read."""
+    """An array of another library than numpy, with the methods that are read."""
 
     def __init__(self, rows):
         self.rows, self.shape = rows, np.shape(rows)
@@ -261,7 +261,7 @@ MODEL = MLP(3, [2, 1], activation="tanh", seed=0)
 
 @pytest.mark.parametrize(("f", "of"), SHARED)
 def test_a_function_that_can_be_differentiated_can_be_compiled_and_checked(f, of):
-    """What each of the three hands to a function for a list or an array is the same."""
+    """All three pass the same structure to the function for a list, and for an array."""
     for x in [X] if of == "arrays" else [X, X.tolist(), tuple(X)]:
         value, _ = jvp(f, x, x)
         compiled = compiler.compile(f)(x)
@@ -453,7 +453,7 @@ def test_a_variable_keeps_the_sign_of_zero(zero):
 
 
 def test_a_plain_number_is_a_constant():
-    """It is what a function gives that ignores its argument."""
+    """A function that ignores its argument returns one."""
     assert value_and_grad(lambda x: 1)(2.0) == (1.0, 0.0)
     assert grad(lambda x, y: mc.sin(y))(1.0, 2.0) == 0.0
     assert grad(lambda x: Fraction(1, 2))([1.0, 2.0]) == [0.0, 0.0]

@@ -1,4 +1,4 @@
-"""Losses: PyTorch's numbers, stable far out, right gradients, and targets that are refused by name."""
+"""Losses give PyTorch's numbers, stay finite far out, have right gradients, and name a target that they refuse."""
 
 import math
 from fractions import Fraction
@@ -25,7 +25,7 @@ T = [[1.0, -0.5, 0.0], [2.0, 1.0, -1.0]]
 Y = [[1.0, 0.0, 0.25], [0.0, 1.0, 0.5]]
 P = [[mc.sigmoid(x) for x in row] for row in X]
 
-# The loss, its arguments, and PyTorch 2.13's (float64) mean and sum.
+# The loss, its arguments, and the mean and the sum that PyTorch 2.13 gives in float64.
 PYTORCH = [
     (mse_loss, (X, T), 1.46875, 8.8125),
     (l1_loss, (X, T), 0.9583333333333334, 5.75),

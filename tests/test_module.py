@@ -1,4 +1,4 @@
-"""Models are described, saved and loaded to the bit, and nothing wrong is loaded in part."""
+"""Models are described, saved and loaded to the bit. A file that does not fit changes nothing."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""Neurons, layers, MLPs: numbers, structure, and what they refuse."""
+"""Neurons, layers and MLPs have the right numbers and structure, and refuse wrong arguments."""
 
 import copy
 import math

@@ -1,4 +1,4 @@
-"""The package as it is imported: light and complete."""
+"""Importing the package loads the standard library alone, and gives every public name."""
 
 import pkgutil
 import re

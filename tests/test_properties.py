@@ -1,4 +1,4 @@
-"""What must hold for every graph: compared with a naive engine, and by the rules of calculus.
+"""Every graph agrees with a naive engine, with numerical derivatives, and with the rules of calculus.
 
 `--hypothesis-profile=nightly` runs a million examples in all.
 """
@@ -29,14 +29,14 @@ TIES = {
     "equal",
     "step",
     "where",
-}  # piecewise: no second derivative to speak of
+}  # piecewise linear or constant: their second derivatives say nothing
 SMOOTH = [op for op in OPS.values() if op.name not in TIES]
-PATHS = 400  # more would make the naive engine too slow
-moderate = partial(expressions, min_value=-10, max_value=10)  # where numbers are compared up to their size
+PATHS = 400  # more paths would make the naive engine too slow
+moderate = partial(expressions, min_value=-10, max_value=10)  # here numbers are compared relative to their size
 
 
 def examples(share):
-    """Return settings for a share of the profile's examples, for properties that take long."""
+    """Return settings with a share of the profile's examples, for properties that take long."""
     return settings(max_examples=max(1, int(settings.default.max_examples * share)))
 
 
@@ -45,7 +45,7 @@ def close(got, expected, scale=1.0):
 
 
 def size(root):
-    """Return how large numbers in the graph get, which is how much of them rounding may take."""
+    """Return how large numbers in the graph get: rounding errors are proportional to that."""
     nodes = topological_order(root)
     largest = max((abs(z) for node in nodes for z in (node.data, node.grad, *node.partials)), default=1.0)
     return largest * largest
@@ -77,7 +77,7 @@ NARY = [mc.sum, mc.dot, mc.logsumexp]
 
 
 class GraphMachine(RuleBasedStateMachine):
-    """Build one graph twice, here and in the naive engine, and do to both what a user may do."""
+    """Build one graph in both engines, and do to both what a user may do."""
 
     nodes = Bundle("nodes")
     pairs: list
@@ -87,7 +87,7 @@ class GraphMachine(RuleBasedStateMachine):
         self.pairs = []
 
     def keep(self, value, reference):
-        underflows = 0 < abs(reference.data) < 1e-100  # in floats, not in mpmath: they may take other sides of a kink
+        underflows = 0 < abs(reference.data) < 1e-100  # in floats alone, and then a kink may have other sides
         if not abs(value.data) <= 100 or reference.paths > PATHS or underflows:
             return multiple()
         assert close(value.data, reference.data)
@@ -103,7 +103,7 @@ class GraphMachine(RuleBasedStateMachine):
         return self.keep(op(a[0]), naive.apply(op.name, a[1]) if not a[1].constant else naive.constant(op(a[0].data)))
 
     def apply(self, op, operands):
-        """Record the operation; the naive result of constants alone is one."""
+        """Record the operation in both engines. Constants alone give a constant in the naive one, too."""
         value = record(op, [value for value, _ in operands])
         reference = naive.apply(op.name, *[reference for _, reference in operands])
         if all(reference.constant for _, reference in operands):
@@ -145,7 +145,7 @@ class GraphMachine(RuleBasedStateMachine):
 
     @rule(a=nodes, x=st.floats(-2, 2))
     def update_data(self, a, x):
-        if a[0].op is None:  # what was recorded before keeps its captured partials
+        if a[0].op is None:  # nodes that were recorded before keep their captured partials
             a[0].data = x
             a[1].data = naive.mpf(x)
 
@@ -180,7 +180,7 @@ TestGraphMachine = GraphMachine.TestCase
 TestGraphMachine.settings = settings(examples(0.2), stateful_step_count=25)
 
 
-# Against numerical derivatives. Rounding may hide one, in an expression of some ten thousand, but none is called wrong.
+# Against numerical derivatives. Rounding hides a derivative in a few of ten thousand expressions; none is called wrong.
 
 
 def assert_not_accused(f, *point, order=1):
@@ -281,7 +281,7 @@ def test_the_product_rule(f, data):
     inputs = [Value(x) for x in f.point]
     y, z = f(*inputs), g(*inputs)
     largest = size(y) + size(z)
-    assume(largest < 1e150)  # or their products are no floats
+    assume(largest < 1e150)  # otherwise products overflow
     for got, dy, dz in zip(gradients(y * z, inputs), gradients(y, inputs), gradients(z, inputs), strict=True):
         assert close(got, dy * z.data + y.data * dz, largest * largest)
 
@@ -298,7 +298,7 @@ def test_the_chain_rule(f, op):
 
 
 def at_the_same_point(data, f):
-    """Draw a second expression, of operations that are smooth everywhere, and evaluate it where `f` is."""
+    """Draw a second expression, of operations that are smooth everywhere, and evaluate it at the point of `f`."""
     everywhere = [mc.add, mc.sub, mc.mul, mc.sin, mc.cos, mc.tanh, mc.sigmoid, mc.atan]
     g = data.draw(moderate(everywhere, max_inputs=1, max_steps=3))
     return lambda *inputs: g(inputs[-1])
@@ -314,7 +314,7 @@ def test_mixed_second_derivatives_do_not_depend_on_the_order(f):
         assert close(ab, ba, size(y) * max(size(da), size(db)))
 
 
-# Graphs and what is done to them.
+# What users do to graphs.
 
 
 @given(expressions())
@@ -356,7 +356,7 @@ def test_labels_change_no_number(f, label):
 
 @given(expressions(max_steps=5))
 def test_independent_steps_may_come_in_any_order(f):
-    """Steps sorted by depth make the same graph, with nodes made in another order."""
+    """Steps that are sorted by depth make the same graph; its nodes are made in another order."""
     depth = [0] * len(f.point)
     for _, operands in f.steps:
         depth.append(1 + max((depth[i] for i in operands if isinstance(i, int)), default=0))

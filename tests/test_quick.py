@@ -1,4 +1,4 @@
-"""The quick engine is the plain one written out: the same nodes, orders, gradients and errors, to the bit."""
+"""The quick engine makes the same nodes, orders, gradients and errors as the plain one, to the bit."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -28,7 +28,7 @@ def engine(twins: dict[str, Any]) -> Iterator[None]:
 
 
 class Weight(Value):
-    """A user's subclass."""
+    """A leaf of a user's own class."""
 
 
 class Traced(Value):
@@ -36,7 +36,7 @@ class Traced(Value):
 
 
 class Keeper(Hooks):
-    """Watches, and keeps what it is told; what is detached it makes a node of."""
+    """Hooks that keep what they are called with, and make a node of a detached value."""
 
     def __init__(self) -> None:
         self.told: list[Any] = []
@@ -59,7 +59,7 @@ class Keeper(Hooks):
 
 
 def forgetful(y, *xs):
-    """Return nothing, as a function does whose `return` is missing."""
+    """Stand for a function whose `return` is missing."""
 
 
 OWN = [
@@ -88,7 +88,7 @@ MODES: dict[str, Callable[[], Any]] = {
 
 
 class Step(NamedTuple):
-    """What a program does: apply something to what there is, by numbers that are taken modulo how much there is."""
+    """A step of a program. It refers to earlier results by numbers, which are taken modulo how many there are."""
 
     how: str
     which: int
@@ -138,7 +138,7 @@ def seen(x: Any, index: dict[Any, int]) -> str:
 
 
 def told(program: list[Step], data: list[float], upstream: float, root: int, mode: str) -> list[Any]:
-    """Return all that can be seen of a program: its nodes and errors, and what backward makes of its last nodes."""
+    """Return all that a program shows: its nodes, its errors, and the gradients of its last nodes."""
     kinds = [Value, Weight]
     nodes: list[Any] = [kinds[k % 2](x, f"x{k}") for k, x in enumerate(data)]
     found: list[Any] = []
@@ -200,7 +200,7 @@ def test_every_row_is_recorded_the_same_in_every_way(row):
 
 BOTH = pytest.mark.parametrize("twins", [quick.PLAIN, quick.QUICK], ids=["plain", "quick"])
 a, b = 0.3, -1.5
-SLOPES = [  # what an operator's operands are, and the derivative with respect to each
+SLOPES = [  # an operator, its operands, and the derivative with respect to each
     (lambda x, y: x + y, (1.0, 1.0)),
     (lambda x, y: x + b, (1.0, 0.0)),
     (lambda x, y: a + y, (0.0, 1.0)),

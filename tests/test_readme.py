@@ -1,4 +1,4 @@
-"""The READMEs: their code gives what it says, their tables are the package's, and both languages say the same."""
+"""The READMEs' code gives the results beside it, their tables fit the package, and both languages say the same."""
 
 import ast
 import doctest
@@ -40,7 +40,7 @@ TEXTS = {name: (ROOT / path).read_text("utf-8") for name, path in FILES.items()}
 PAIRS = [("en", "zh"), ("demos.en", "demos.zh")]
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 MICROGPT = {"en": ("about 1.5 s", "4 times"), "zh": ("约 1.5 秒", "4 倍")}
-CHINESE_NAMES = {  # of contenders and works, in Chinese tables
+CHINESE_NAMES = {  # what contenders and tasks are called in Chinese tables
     "micrograd.nn over micrograd_cn.Value": "micrograd.nn，用 micrograd_cn.Value",
     "PyTorch eager": "PyTorch 动态图",
     "micrograd_cn compiled": "micrograd_cn 编译后",
@@ -75,7 +75,7 @@ def tables(text: str) -> list[Table]:
 
 
 def table(text: str, *heading: str) -> Table:
-    """Return the rows of the one table whose heading begins so."""
+    """Return the rows of the one table whose heading begins with these cells."""
     [rows] = [rows for first, *rows in tables(text) if tuple(first[: len(heading)]) == heading]
     return rows
 
@@ -99,9 +99,9 @@ def code(cell: str) -> str:
 
 
 def run(blocks: tuple[str, ...], names: dict[str, object]) -> int:
-    """Run the first of the blocks, which have the same code in several languages; return how many results are compared.
+    """Run one of these blocks, which differ in their comments alone; return how many results were compared.
 
-    A result is what an expression gives or prints, and compared with what the comment after it says in each language.
+    The result of an expression, or what it prints, is compared with the comment behind it in every language.
     """
     lines, compared = [block.splitlines() for block in blocks], 0
     checker = doctest.OutputChecker()
@@ -116,7 +116,7 @@ def run(blocks: tuple[str, ...], names: dict[str, object]) -> int:
         with redirect_stdout(printed):
             result = eval(compile(ast.Expression(node.value), "<README>", "eval"), names)
         got = printed.getvalue() if result is None else f"{result!r}\n"
-        if got:  # else a comment is a remark
+        if got:  # without a result, the comment is a remark
             for each, of_block in zip(nodes, lines, strict=True):
                 assert each.end_lineno
                 [comment] = re.findall(r"  # (.*)$", of_block[each.end_lineno - 1]) or [""]
@@ -165,7 +165,7 @@ def test_both_languages_have_the_same_code_but_for_remarks(english, chinese):
     for block in itertools.chain(en, commands[0]):
         assert not CHINESE.search(block)
     for block in zh:
-        for comment in re.findall(r"  # (.*)", block):  # a remark, or a result, which has few words
+        for comment in re.findall(r"  # (.*)", block):  # a remark is Chinese; a result has few words
             assert CHINESE.search(comment) or len(re.findall(r"\b[a-z]{3,}\b", comment)) < 3, comment
 
 
@@ -176,7 +176,7 @@ def test_the_first_screen_says_what_this_is_for_whom_and_shows_a_picture_and_com
     before, [code], (minute, _) = head.partition("```python")[0], blocks(head, "python"), blocks(head, "sh")
     assert "backward()" in code
     assert len(minute.splitlines()) == 3  # as many as the text before them says
-    title, _, what_it_is = before.strip().split("\n\n")  # which is said in one paragraph, before any code
+    title, _, what_it_is = before.strip().split("\n\n")  # one paragraph says it, before any code
     assert title == "# micrograd_cn"
     assert what_it_is.endswith((".", "。"))
     bullets = re.findall(r"^- (?:.|\n  )*", head, re.MULTILINE)
@@ -297,7 +297,7 @@ def test_speed_is_stated_for_every_contender_alike_in_both_languages():
     assert named == contenders
     for english, chinese in zip(figures("en"), figures("zh"), strict=True):
         translated = [[in_chinese(cell) for cell in row] for row in english[1:]]
-        if english[0][0] == "derivative":  # what is derived is described in each language
+        if english[0][0] == "derivative":  # its first column is a description, in each language
             translated, chinese = ([row[1:] for row in rows] for rows in (translated, chinese))
             chinese = [[], *chinese[1:]]
         assert chinese[1:] == translated
@@ -312,7 +312,7 @@ def test_the_short_table_of_figures_is_taken_from_the_long_ones(lang):
     for _, ours, _, theirs, times, name in rows:
         assert any({ours, theirs, times} <= cells for cells in measured)
         assert code(name) in names
-    assert any(float(times) < 1 for *_, times, _ in rows)  # where we are slower, it is said
+    assert any(float(times) < 1 for *_, times, _ in rows)  # the table says where this library is slower
     [sparse] = re.findall(r"^- .*CasADi[^|]*?1,120 µs", TEXTS[lang], re.MULTILINE)
     assert any(set(re.findall(r"[\d.,]*\d µs", sparse)) <= cells for cells in measured)
 
@@ -352,7 +352,7 @@ def headings(text: str) -> list[str]:
 
 
 def places(name: str) -> list[tuple[str, int]]:
-    """Return what the file links to: the address, of our own the path in English, and the number of the heading."""
+    """Return the targets of the file's links: addresses, and own files by their English paths and headings' numbers."""
     found = []
     for target in re.findall(r"\]\(([^)\s]+)\)", prose(TEXTS[name])):
         if target.startswith("https://"):

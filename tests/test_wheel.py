@@ -1,4 +1,4 @@
-"""The package as a wheel in an environment of its own: its description, and what mypy says of a user's file there."""
+"""The wheel has a description without dead links, and a user's file passes mypy and runs where it is installed."""
 
 import ast
 import email
@@ -40,7 +40,7 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def environment(wheel, tmp_path_factory):
-    """Return Python and the folder of packages of an environment with the wheel, which finds what else is here."""
+    """Return Python and the packages' folder of an environment with the wheel, which sees other packages here, too."""
     folder = tmp_path_factory.mktemp("installed")
     venv.create(folder / "venv", symlinks=True)
     base = dict.fromkeys(("base", "platbase"), str(folder / "venv"))
@@ -92,7 +92,7 @@ def test_mypy_knows_every_type_that_a_user_meets(environment, tmp_path):
     pytest.importorskip("mypy", reason="mypy, of the extra test, is asked")
     python, _ = environment
     options = ("--strict", "--config-file=", "--python-executable", python, "--cache-dir", tmp_path)
-    shutil.copy(USER, tmp_path)  # where no other package than the one installed is beside it
+    shutil.copy(USER, tmp_path)  # mypy would take the package that is beside the file
     wrong = tmp_path / "wrong.py"
     wrong.write_text("import micrograd_cn\nmicrograd_cn.draw_dots\nmicrograd_cn.nn.MPL\nmicrograd_cn.draw_dot('a')\n")
     with pytest.raises(AssertionError) as caught:

@@ -1,4 +1,4 @@
-"""The workflows: a linter finds nothing in them; each change runs all checks, and the site is published from a tag."""
+"""A linter finds nothing in the workflows. Each change runs all checks, and a tag publishes the site."""
 
 import shutil
 import subprocess
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.skipif(not WORKFLOWS.is_dir(), reason="a source distrib
 
 
 def linted(folder):
-    """Return what zizmor says, offline: of the schema, of permissions, of actions that are pinned to no commit."""
+    """Return what zizmor finds, offline: mistakes of schema, wide permissions, actions that no commit pins."""
     zizmor = shutil.which("zizmor", path=Path(sys.executable).parent) or shutil.which("zizmor")
     if zizmor is None:
         pytest.skip("the workflows are not checked: pip install zizmor")

@@ -1,4 +1,4 @@
-"""Eliminating nodes takes work that grows like the graph, and the cheaper direction."""
+"""The work of eliminating nodes grows like the graph, and the cheaper direction is taken."""
 
 import itertools
 import math
@@ -86,7 +86,7 @@ def test_the_cheaper_direction_is_taken(widths, most):
     made = {*topological_order(*found)} - {*topological_order(*outputs)}
     assert len(found) == widths[0] * widths[-1]
     products = sum(node.op is mc.mul and all(x.requires_grad for x in node.parents) for node in made)
-    assert products - sum(node.op is mc.sech for node in made) <= most  # beside the square in a tanh's derivative
+    assert products - sum(node.op is mc.sech for node in made) <= most  # without the square in a tanh's derivative
 
 
 @pytest.mark.parametrize("seed", range(5))

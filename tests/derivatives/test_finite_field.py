@@ -1,4 +1,4 @@
-"""An entry is left out where it is zero whatever the numbers are, and only there; constants are known."""
+"""Only entries that are zero whatever the numbers are left out. Entries that are constants are known as such."""
 
 import math
 import os
@@ -35,7 +35,7 @@ ZEROS = {
     "times comparison": (lambda x, y: mc.less(x, y) * x * x, {(0, 0)}),
     "maximum": (lambda x, y: mc.maximum(x, y), set()),
     "square of maximum": (lambda x, y: mc.maximum(x, y) ** 2, {(0, 0), (0, 1), (1, 0), (1, 1)}),
-    "relu": (lambda x, y: mc.relu(x - 1e300) ** 2, {(0, 0)}),  # nowhere near
+    "relu": (lambda x, y: mc.relu(x - 1e300) ** 2, {(0, 0)}),  # no point is near the kink
     "where": (lambda x, y: mc.where(mc.less(x, -1e300), x * y, 0), {(0, 1), (1, 0)}),
     "where never": (lambda x, y: mc.where(0, x * y, y), set()),
     "cancels in floats alone": (lambda x, y: (x * 0.1 * 3 - x * 0.3) * y, {(0, 1), (1, 0)}),
@@ -77,7 +77,7 @@ def test_constants_are_known():
 def test_a_constant_that_is_rounded_where_it_was_recorded_is_not_taken_from_there():
     x = Value(1e20)
     [[found]] = [hessian_entries((x + 2 - x) * x * x, [x]).values]
-    assert isinstance(found, Value)  # 4, but here it is 0
+    assert isinstance(found, Value)  # it is 4, but floats give 0 here
 
 
 def test_constant_factors_do_not_vanish_together():
@@ -116,7 +116,7 @@ def test_elements_do_not_depend_on_the_evaluator_or_the_process():
 def test_elements_differ_by_operation_and_are_a_field():
     x, y = Value(1), Value(2)
     first = FieldEvaluator()
-    own = [Op("own", forward, (lambda y, x: 1.0,)) for forward in (lambda x: x, lambda x: 2.0 * x)]  # of one name
+    own = [Op("own", forward, (lambda y, x: 1.0,)) for forward in (lambda x: x, lambda x: 2.0 * x)]  # one name
     elements = [first.of(op(x)) for op in own] + [first.of(mc.sin(x)), first.of(mc.cos(x)), first.of(x)]
     assert len({*elements}) == 5
     assert first.of(constant(0.25)) * 4 % PRIME == first.of(1.0) == 1

@@ -20,7 +20,7 @@ def places(found):
 
 
 def nonzero(matrices):
-    """Return where one of the matrices is not zero, but for rounding."""
+    """Return the places where one of the matrices is not zero, rounding aside."""
     found = set()
     for matrix in matrices:
         size = max([abs(x) for row in matrix for x in row if math.isfinite(x)], default=0.0)
@@ -32,7 +32,7 @@ def assert_same(sparse, dense):
     size = max([abs(x) for row in dense for x in row if math.isfinite(x)], default=0.0)
     for ours, theirs in zip(sparse.dense(), dense, strict=True):
         for a, b in zip(ours, theirs, strict=True):
-            # what is zero whatever the numbers is not made of them: it is 0.0 where 0 * inf is nan
+            # an entry that is left out is 0.0, even if the dense one is 0 * inf, which is nan
             assert a == pytest.approx(b, rel=1e-9, abs=1e-11 * size + 1e-13, nan_ok=True) or (a == 0.0 and b != b)
 
 
@@ -48,7 +48,7 @@ KINKED = [
 
 
 def random_graph(seed, kinds):
-    """Return a function of a list of numbers that gives a list of results: a graph with shared parts."""
+    """Return a function from a list of numbers to a list of results, whose graph has shared parts."""
 
     def f(xs):
         rng = random.Random(seed)
@@ -99,7 +99,7 @@ def test_the_numbers_are_those_of_the_dense_derivatives(f):
     assert_same(sparse_jacobian(lambda v: [of(v), v[0]])(xs), jacobian(lambda v: [of(v), v[0]])(xs))
 
 
-ALIKE = {  # in each, operations are alike but for something that matters
+ALIKE = {  # in each, operations differ in one small thing that matters
     "a factor twice the other": lambda x, y, z: (2.0 * x) * x + y * z + z * y,
     "a factor twice the other, after": lambda x, y, z: y * z + z * y + (2.0 * x) * x,
     "a square first": lambda x, y, z: x * x + x * y + y * y * z,

@@ -1,4 +1,4 @@
-"""Structures are taken apart and put together again, and one that differs is told where it does."""
+"""Structures are taken apart and put together again. The message for a wrong one says where it differs."""
 
 from array import array
 from typing import NamedTuple

@@ -12,6 +12,6 @@ def no_mode_is_left():
     assert not context.active
     yield
     if context.active:
-        gc.collect()  # what was left in the middle
+        gc.collect()  # closes generators that a test has left in the middle
     assert not context.active
     assert context.here() == context.Context()

@@ -1,4 +1,4 @@
-"""What a node stores, and how it is made, read, compared, shown, copied and traced."""
+"""A node stores a number and how it was made, and is read, compared, shown, copied and traced."""
 
 import copy
 import gc

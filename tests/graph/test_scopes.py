@@ -1,4 +1,4 @@
-"""Parts of a computation that users name: which nodes are in them, and how pictures fold by them."""
+"""Nodes belong to the innermost scope in which they were recorded, and pictures fold by scopes."""
 
 import pytest
 

@@ -1,7 +1,7 @@
 """Every row of the table as a truncated power series over mpmath: its derivatives up to ORDER, without cancellation.
 
-Written apart from the table. A function of jets is made of what its own series is made of: a value, and a derivative
-that is a function of jets.
+Nothing here is taken from the table. A function of jets is built from its value and its derivative, which is itself a
+function of jets.
 """
 
 from math import factorial, prod
@@ -14,7 +14,7 @@ ORDER = 4
 
 
 class Jet:
-    """A polynomial in small changes of n operands: coefficients by exponents, of total degree ORDER at most."""
+    """A polynomial in small changes of n operands, of degree ORDER at most: its coefficients by their exponents."""
 
     def __init__(self, coefficients):
         self.coefficients = coefficients
@@ -34,7 +34,7 @@ class Jet:
         return self.coefficients[self.origin]
 
     def derivative(self, times):
-        """Return the derivative taken so many times with respect to each operand."""
+        """Return the derivative; `times` says how often it is taken with respect to each operand."""
         return self.coefficients.get(times, mpf(0)) * prod(map(factorial, times))
 
     def compose(self, series):
@@ -88,7 +88,7 @@ class Jet:
 
 
 def periodic(*derivatives):
-    """Return the function that has these derivatives (itself the first of them), again and again."""
+    """Return the function whose derivatives repeat: itself is the first of these."""
 
     def function(x):
         numbers = [f(x.value) for f in derivatives]
@@ -98,7 +98,7 @@ def periodic(*derivatives):
 
 
 def integral(value, slope):
-    """Return the function that has this value, a function of numbers, and this derivative, a function of jets."""
+    """Return a function of jets from its value, a function of numbers, and its derivative, a function of jets."""
 
     def function(x):
         [t] = Jet.variables(x.value)
@@ -144,7 +144,7 @@ def _logistic(x):
 
 
 def _atan2(y, x):
-    """Return the angle but for a constant."""
+    """Return the angle, up to a constant."""
     return atan(y / x) if abs(x.value) >= abs(y.value) else -atan(x / y)
 
 

@@ -1,6 +1,6 @@
-"""What the operation table is judged by: mathematics in mpmath, the points to look at, PyTorch at special values.
+"""References for the operation table: formulas in mpmath, the points to look at, and PyTorch's special values.
 
-A row of fixed arity has `(value, *partials)`, an n-ary one `(value, all partials)`, written apart from the table.
+A row of fixed arity has `(value, *partials)`, an n-ary row `(value, all partials)`. Nothing is taken from the table.
 Arguments of exponentials are clipped far outside the range of doubles, where a result is sure to overflow or underflow.
 """
 
@@ -59,7 +59,10 @@ def _softmax(*xs):
 
 
 def _take(index, *xs):
-    """Return the operand whose number is nearest, which beside a whole number does not change; nan outside."""
+    """Return the operand whose number is nearest to the index; nan outside.
+
+    Near a whole number the result does not change, so numerical derivatives with respect to the index are 0.
+    """
     number = int(mp.nint(index)) if mp.isfinite(index) else -1
     return xs[number] if 0 <= number < len(xs) else mp.nan
 
@@ -128,7 +131,7 @@ REFERENCES = {
     "take": (_take, _taken),
 }
 
-# The bits that a reference needs, where it is more than 250: sums of products cancel, from 2**2048 down to 2**-2148.
+# The bits that a reference needs if 250 are too few: sums of products cancel, from 2**2048 down to 2**-2148.
 BITS = {"sum": 2200, "dot": 4400, "logsumexp": 1200}
 
 # The points, by the number of operands.
@@ -194,7 +197,7 @@ def lists(rng):
 
 
 def numbered(op, points):
-    """Give points; the first operand of a row that chooses is made the number of another one, if there is one."""
+    """Yield the points; for a row that chooses, make the first operand the number of another one, if there is one."""
     for xs in points:
         if not op.lowerings.is_gather:
             yield xs
@@ -211,7 +214,7 @@ POINTS = {None: lists, 1: unary_points, 2: binary_points, 3: ternary_points}
 SPECIAL = "nan inf -inf 0 -0.0 5e-324 -5e-324 1e308 -1e308"
 POLES = "1 -1 2 -2"
 
-PYTORCH_UNARY = {  # the values, then the gradients, at SPECIAL and, where they are so many, POLES
+PYTORCH_UNARY = {  # the values, then the gradients, at SPECIAL; in longer rows, at POLES too
     "neg": ("nan -inf inf -0.0 0 -5e-324 5e-324 -1e308 1e308", "-1 -1 -1 -1 -1 -1 -1 -1 -1"),
     "abs": ("nan inf inf 0 0 5e-324 5e-324 1e308 1e308", "0 1 -1 0 0 1 -1 1 -1"),
     "exp": ("nan inf 0 1 1 1 1 inf 0", "nan inf 0 1 1 1 1 inf 0"),
@@ -376,7 +379,7 @@ PYTORCH_BINARY["equal"] = """
     0, 0, 0, 1, 1, 0, 0
     0, 0, 0, 0, 0, 1, 0
     0, 0, 0, 0, 0, 0, 1
-"""  # torch.eq, of each two elements
+"""  # torch.eq, element by element
 
 PYTORCH_LISTS = {  # operands: value and gradients
     "where": {
@@ -403,7 +406,7 @@ PYTORCH_LISTS = {  # operands: value and gradients
         "1e308 1e308 1e308 -1e308": "nan 1e308 -1e308 1e308 1e308",
         "nan 0": "nan 0 nan",
     },
-    "take": {  # of a tensor and a tensor with the index
+    "take": {  # torch.take of a tensor, and of a tensor with the index
         "0 3 nan": "3 0 1 0",
         "1 inf 5": "5 0 0 1",
         "-0.0 -0.0 1": "-0.0 0 1 0",
@@ -432,7 +435,7 @@ def _numbers(cells):
 
 
 def pytorch(name):
-    """Yield what PyTorch gives for a row: operands, value, gradients (none for one that it cannot differentiate)."""
+    """Yield what PyTorch gives for a row: operands, value, and gradients, if it can differentiate the operation."""
     if name in PYTORCH_UNARY:
         values, gradients = map(_numbers, PYTORCH_UNARY[name])
         points = _numbers(SPECIAL if len(values) == 9 else f"{SPECIAL} {POLES}")

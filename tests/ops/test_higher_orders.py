@@ -1,6 +1,7 @@
-"""Derivatives of order 2 and 3 of every row, mixed ones too: near 0, near the ends of the domain, far out, at the ends.
+"""Derivatives of order 2 and 3 of every row are accurate near 0, near and at the ends of its domain, and far out.
 
-The test of a row asks for the last digits but a few, or for what the last bits of the operands make of them.
+Mixed derivatives are among them. All digits but the last few must be right, or as many as the last bits of the operands
+leave.
 """
 
 import math
@@ -23,7 +24,7 @@ from .jets import FUNCTIONS, Jet
 from .references import LARGEST, REFERENCES, TINY, magnitude, numbered
 from .test_table import OVERFLOW, elementary, every_row, inside
 
-# What is looked at.
+# The points.
 
 SIZES = [
     TINY,
@@ -91,14 +92,14 @@ def points(op):
             yield xs
 
 
-# What is allowed, in units of half an ulp.
+# The errors that are allowed, in units of half an ulp.
 
 BITS = {1: 1300, 2: 4400, 3: 2400, None: 2400}  # near the origin lengths cancel
 UNITS = 40
 
 
 def coarse(op, xs):
-    """Return of how many times 2**-1074 the result of an intermediate result that is subnormal may be made."""
+    """Return the factor by which a row multiplies the error, 2**-1074, of a subnormal intermediate result."""
     if op.name in ("gelu", "silu", "erf", "erfc"):  # a density times a polynomial
         return max(1, abs(mpf(xs[0]))) ** 3
     if op.name in ("atan2", "hypot"):  # a cosine or sine over a power of the radius
@@ -107,18 +108,18 @@ def coarse(op, xs):
 
 
 def beyond(op, xs, times):
-    """Return whether an intermediate result overflows, though the derivative may not."""
+    """Return whether an intermediate result overflows, even if the derivative does not."""
     a, *rest = xs
     if op.name == "pow":
         [b] = rest
         return abs(b) > 1e100 or mc.pow(a, b - times[0]) == inf
-    if op.name == "div":  # 0 times 1 / b**2
+    if op.name == "div":  # it computes 0 times 1 / b**2
         return a == 0 and mc.pow(*rest, -2) == inf
     return op.smoothness.rounding is not None and inf in op.smoothness.rounding(op.forward(*xs), *xs)[1:]
 
 
 def close_weights(op, jet, times):
-    """Return what the row loses of a third derivative: where of three weights two are equal, their difference."""
+    """Return the error of a third derivative that comes from the difference of two equal weights."""
     if op.name != "logsumexp" or len(times) < 3 or sum(times) < 3:
         return 0
     seconds = [(*times[:i], t - 1, *times[i + 1 :]) for i, t in enumerate(times) if t]
@@ -142,7 +143,7 @@ def more(times, i):
 
 
 def derivatives(op, xs, order=3):
-    """Return derivatives by how often each operand is in them, each found in all orders of differentiation."""
+    """Return derivatives by how often each operand occurs; each is found once for each order of differentiation."""
     inputs = [Value(x) for x in xs]
     level = [((0,) * len(xs), record(op, tuple(inputs)))]
     found = {}
@@ -166,7 +167,7 @@ def mistakes(op, xs, got):
             true = jet.derivative(times)
             clipped = max(-OVERFLOW, min(true, OVERFLOW))
             for g in numbers:
-                if math.isfinite(g) and g == float(true):  # to within 1 ulp; quicker
+                if math.isfinite(g) and g == float(true):  # it is right to 1 ulp, which is found sooner
                     continue
                 wrong = mp.inf if g != g else abs((mp.sign(g) * OVERFLOW if math.isinf(g) else mpf(g)) - clipped)
                 if wrong > allowed(op, xs, jet, times):
@@ -211,7 +212,7 @@ def test_functions_of_functions_have_the_same_derivatives(op):
             assert (grad(grad(op))(x), grad(grad(grad(op)))(x)) == (second, third), x
 
 
-# Limits: orders 2 and 3.
+# Limits at the ends of the domain, of orders 2 and 3.
 
 NOTHING = {inf: (0, 0), -inf: (0, 0)}
 NO_LIMIT = {inf: (nan, nan), -inf: (nan, nan)}
@@ -265,14 +266,14 @@ def test_a_power_that_is_a_polynomial_has_no_nan_however_large_its_factors(a):
         assert [number for i in (1, 2, 3) for number in set(found[i, 0])] == expected, b
 
 
-# Rows outside the table: derivatives are made of them.
+# Rows that are not in the table, which derivatives are made of.
 
 
 EXTREME = [0.0, -0.0, 1.0, -1.0, 0.5, 1e-20, TINY, 30.0, -745.3, -800.0, 1e300, inf, -inf, nan]
 
 
 def reached():
-    """Return the rows outside the table with operands that they are given, to the third derivative."""
+    """Return the rows outside the table that derivatives up to the third reach, each with its number of operands."""
     found = {}
     for op in OPS.values():
         n = op.arity or 2

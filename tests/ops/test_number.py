@@ -1,4 +1,4 @@
-"""Every real number is an operand; what is none is refused with what to write instead."""
+"""Every real number is an operand. The message for anything else says what to write instead."""
 
 from decimal import Decimal
 from fractions import Fraction

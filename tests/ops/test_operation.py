@@ -1,4 +1,4 @@
-"""Calling a row: with numbers or `Value`s, of the table or a user's own, with defaults and any number of operands."""
+"""A row is called with numbers or `Value`s, with defaults, and with any number of operands; a user's row, too."""
 
 import math
 from decimal import Decimal
@@ -71,7 +71,7 @@ def test_a_users_operation_may_have_hundreds_of_operands():
 
 
 def interior_call(op, wrap):
-    """Return the call's result at an interior point."""
+    """Return the result of a call at a point inside the domain."""
     operands = [wrap(x) for x in (0.25, 0.5, 0.75)[: op.arity]]
     if op.name == "dot":
         return op(operands, operands)

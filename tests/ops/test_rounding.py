@@ -1,4 +1,4 @@
-"""The errors that a row states of itself are the condition numbers of its value and partials."""
+"""A row states its errors, which are the condition numbers of its value and partials."""
 
 import math
 from math import inf
@@ -10,10 +10,10 @@ from micrograd_cn import OPS
 
 from .references import LARGEST, TINY
 
-SMALL = 2.0**-1030  # is rounded to 2**-1074, 256 times as coarse as 2**-1022, the smallest that is not subnormal
+SMALL = 2.0**-1030  # has 8 bits fewer than a normal number: its rounding is 256 times as coarse
 LOST = 38 * 2.0**-1022 / 1.0964627734e-314  # gelu(-38) is 38 times a probability, which is subnormal
 
-ROUNDINGS = {  # operands, and the condition number of the value and of each partial; 2**-1022/x where x is subnormal
+ROUNDINGS = {  # operands: the condition numbers of the value and of each partial; 2**-1022/x where x is subnormal
     "div": {(3.0, 2.0): (0, 0, 0), (SMALL, 1.0): (0, 0, 256)},
     "pow": {
         (2.0, 10.0): (0, 9 * math.log(2), 0),

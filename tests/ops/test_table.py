@@ -34,7 +34,7 @@ every_row = pytest.mark.parametrize("op", list(OPS.values()), ids=list(OPS))
 
 
 def written(x):
-    """Return the float to the bit, all nan alike."""
+    """Return all bits of the float as text, the same for every nan."""
     return float(x).hex()
 
 
@@ -53,11 +53,11 @@ OVERFLOW = mpf(2) ** 1024
 
 
 def error(got, true, slack):
-    """Return the error in units of what is allowed: 4 ulp, or 1e-15 and what the row states on top."""
-    if math.isfinite(got) and got == float(true):  # to within 1 ulp; quicker, and true of most
+    """Return the error in units of the error that is allowed: 4 ulp, or 1e-15 with what the row states."""
+    if math.isfinite(got) and got == float(true):  # it is right to 1 ulp; most are, and this is quick
         return 0
     true = max(-OVERFLOW, min(mpf(true), OVERFLOW))
-    if 0 < abs(true) < TINY:  # it underflows, whatever the row states
+    if 0 < abs(true) < TINY:  # a result that underflows has no error that the row could state
         slack = 0.0
     if slack == inf:  # an intermediate result overflows
         return 0
@@ -69,7 +69,7 @@ def error(got, true, slack):
 
 
 def mistakes(op, points):
-    """Return what is not accurate at the points, the worst first."""
+    """Return messages about inaccurate values and partials, the worst first."""
     value, *partials = REFERENCES[op.name]
     found = []
     for operands in points:
@@ -87,7 +87,7 @@ def mistakes(op, points):
             got += op.local_derivatives(y, *operands)
         slack = op.smoothness.rounding(y, *operands) if op.smoothness.rounding else (0.0,) * (1 + len(operands))
         assert len(slack) == 1 + len(operands), f"{op.name}: rounding is for the value and each slot"
-        for slot, (g, t, s) in enumerate(zip(got, true, slack, strict=False), -1):  # no partials at a kink
+        for slot, (g, t, s) in enumerate(zip(got, true, slack, strict=False), -1):  # at a kink there are no partials
             if error(g, t, s) > 1:
                 what = "value" if slot < 0 else f"partial {slot}"
                 message = f"{op.name}{operands}: {what} {g!r}, not {mp.nstr(mpf(t), 17)}, stated {s:.3g}"
@@ -191,7 +191,7 @@ def test_nothing_raises_on_any_float(op):
 
 
 NO_COUNTERPART = {"sech"}
-MORE_ACCURATE = {("log1p", (TINY,)), ("log1p", (-TINY,))}  # PyTorch: 0
+MORE_ACCURATE = {("log1p", (TINY,)), ("log1p", (-TINY,))}  # PyTorch gives 0
 
 
 def test_every_row_is_compared_with_pytorch():
@@ -210,7 +210,7 @@ def test_special_values_are_those_of_pytorch(name):
         assert list(got) == pytest.approx(partials, rel=1e-15, abs=0, nan_ok=True), operands
 
 
-# Conventions: operands, and the partials chosen there.
+# Conventions: operands, and the partials that the table chooses there.
 
 CONVENTIONS = {
     "equal": {(1.0, 1.0): (0.0, 0.0), (1.0, 2.0): (0.0, 0.0)},
@@ -403,7 +403,7 @@ def test_take_passes_its_gradient_to_the_chosen_operand_alone():
     assert gradients(y, xs) == [0.0, 3.0, 0.0, 0.0]
     assert [g.data for g in gradients(y, xs, create_graph=True)] == [0.0, 3.0, 0.0, 0.0]
     (mc.take(xs, index) * inf).backward()
-    assert (index.grad, xs[1].grad) == (0.0, inf)  # no 0 * inf goes to the index
+    assert (index.grad, xs[1].grad) == (0.0, inf)  # the index does not get 0 * inf
     assert not mc.take.propagates_gradient_to(0)
     assert mc.take.propagates_gradient_to(1)
 

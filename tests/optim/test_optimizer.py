@@ -1,4 +1,4 @@
-"""What all optimisers share: parameters are checked, and the state is saved, loaded, copied and refused."""
+"""All optimisers check their parameters, and save, load and copy their state. A wrong state changes nothing."""
 
 import copy
 import pickle
@@ -132,7 +132,7 @@ def test_a_subclass_of_sgd_steps_by_its_own_update():
 def test_what_a_compiled_loop_keeps_is_copied_and_loaded_without_the_nodes_that_it_read():
     compiler = pytest.importorskip("micrograd_cn.compiler")
     w, c = Value(1.0), Value(0.5)
-    before = c * 3.0  # computed before the call, by a deep graph
+    before = c * 3.0  # it is computed before the call, by a deep graph
     for _ in range(5000):
         before = before + 0.0
     f = compiler.compile(lambda x: (w * x - before) ** 2)
@@ -142,7 +142,7 @@ def test_what_a_compiled_loop_keeps_is_copied_and_loaded_without_the_nodes_that_
     saved = optimizer.state_dict()
     assert again.state == other.state == saved["state"] != RMSprop([w]).state
     assert set(saved["state"][0]) == set(RMSprop.state_names)
-    held = optimizer.state  # and in the middle of training another one is loaded
+    held = optimizer.state  # another state is loaded in the middle of training
     f.fit([(1.0,), (2.0,)], optimizer, 2, progress=lambda losses: optimizer.load_state_dict(saved))
     assert set(optimizer.state[0]) == set(RMSprop.state_names)
     assert held is not optimizer.state

@@ -14,7 +14,7 @@ START = [1.0, -0.5, 2.0]
 
 
 def slopes(k, xs):
-    """Return gradients that depend on the step and on where the parameters are."""
+    """Return gradients that depend on the number of the step and on the parameters."""
     return [math.sin(0.1 * k * (i + 1)) + 0.3 * x * (i + 1) for i, x in enumerate(xs)]
 
 
@@ -29,7 +29,7 @@ OPTIMISERS = {
     "AdamW": lambda ps: AdamW(ps),
     "AdamW options": lambda ps: AdamW(ps, lr=0.02, betas=(0.7, 0.99), weight_decay=0.3),
 }
-# Where PyTorch 2.13 (float64) is after 1, 2, 50 and 200 steps, with the same options and gradients.
+# The parameters after 1, 2, 50 and 200 steps of PyTorch 2.13 in float64, with the same options and gradients.
 PYTORCH = {
     "SGD": [
         [0.997, -0.497, 1.982],
@@ -89,7 +89,7 @@ PYTORCH = {
 
 
 def run(optimizer, first, last):
-    """Take the steps from `first` up to `last`; return where the parameters are after each."""
+    """Take the steps from `first` up to `last`; return the parameters after each."""
     path = []
     for k in range(first, last):
         for p, g in zip(optimizer.parameters, slopes(k, [p.data for p in optimizer.parameters]), strict=True):

@@ -1,4 +1,4 @@
-"""Schedules have PyTorch's rates, end exactly where they are told, and are their numbers."""
+"""Schedules have PyTorch's rates and end exactly where they are told. Two with the same numbers are equal."""
 
 import copy
 import math
@@ -16,10 +16,10 @@ def rates(schedule, count):
     return [schedule(k) for k in range(count)]
 
 
-# PyTorch's rates (2.13, float64) of 14 steps from 0.1, and its closed forms: what `_get_closed_form_lr` computes in
-# CosineAnnealingLR(T_max=10, eta_min=0.01), StepLR(3, 0.5), LinearLR(1.0, 0.25, 10), LinearLR(total_iters=4) alone and
-# before the first one with T_max=6 and eta_min=0 (SequentialLR, milestone 4). Its cosine rises again after T_max, ours
-# stays: of it no more steps are held.
+# Our schedule, PyTorch's closed form of it, and the rates that PyTorch 2.13 gives in float64, 14 steps from 0.1, by
+# CosineAnnealingLR(T_max=10, eta_min=0.01), StepLR(3, 0.5), LinearLR(1.0, 0.25, 10), LinearLR(1.0, 0.0, 10),
+# LinearLR(total_iters=4), and SequentialLR of 4 steps of LinearLR and CosineAnnealingLR(T_max=6, eta_min=0). The rates
+# of a cosine end at T_max: after it, PyTorch's cosine rises again, and ours stays where it is.
 SCHEDULES = {
     "cosine": (
         cosine_lr(0.1, 10, 0.01),

@@ -1,4 +1,4 @@
-"""Text is read as Python reads it, and what is no expression is refused where it is wrong."""
+"""Text is read as Python reads it. The message for text that is no expression says where it is wrong."""
 
 import ast
 import math
@@ -66,7 +66,7 @@ def test_every_two_operators_bind_as_in_python(operators):
 def test_a_variable_may_have_any_name():
     assert value("学习率 * ñ_1", 学习率=2, ñ_1=3) == 6.0
     assert value("pi + tanh(tanh) + e", pi=1, tanh=0, e=2) == 3.0
-    assert value("ｘ * x", x=3) == 9.0  # typed full-width, as Python reads it
+    assert value("ｘ * x", x=3) == 9.0  # a full-width letter, which Python reads as this one, too
 
 
 def test_every_row_of_the_table_can_be_called():
@@ -101,7 +101,7 @@ INFIX = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div", ast.Po
 
 
 def computed(node, numbers):
-    """Return what Python's own reading of the expression computes."""
+    """Return the number that Python's own syntax tree of the expression gives."""
     if isinstance(node, ast.BinOp):
         return OPS[INFIX[type(node.op)]](computed(node.left, numbers), computed(node.right, numbers))
     if isinstance(node, ast.UnaryOp):
@@ -143,7 +143,7 @@ def test_operators_are_read_as_python_reads_them(text, x, y):
 @given(expressions(max_steps=5))
 def test_printed_expressions_are_read_back_bit_by_bit(f):
     uses = Counter(i for _, operands in f.steps for i in operands if isinstance(i, int) and i >= len(f.point))
-    assume(all(count == 1 for count in uses.values()))  # else it is no single expression
+    assume(all(count == 1 for count in uses.values()))  # a result used twice fits no expression
     texts = [f"x{i}" for i in range(len(f.point))]
     for op, operands in f.steps:
         texts.append(f"({op.text(*(texts[i] if isinstance(i, int) else f'({i!r})' for i in operands))})")

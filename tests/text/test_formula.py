@@ -1,4 +1,4 @@
-"""Formulas are what was computed, in the order of the operands, and cannot depend on a number."""
+"""A formula shows what was computed, in the order of the operands, and cannot depend on a number."""
 
 import math
 import operator

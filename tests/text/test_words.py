@@ -1,4 +1,4 @@
-"""Both languages have the same words; the one that is used is the locale's, or that of Windows' menus."""
+"""Both languages have the same words. The locale chooses the language, or the menus of Windows do."""
 
 import re
 import sys
@@ -25,7 +25,7 @@ def test_windows_chooses_the_language_where_no_locale_does(monkeypatch, menus, c
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setattr("ctypes.windll", SimpleNamespace(kernel32=kernel), raising=False)
     assert language(None) == chosen
-    monkeypatch.setenv("LANG", "en_GB.UTF-8")  # as in a shell that came with one
+    monkeypatch.setenv("LANG", "en_GB.UTF-8")  # some shells on Windows set a locale
     assert language(None) == "en"
     monkeypatch.setenv("LC_ALL", "zh_TW.UTF-8")
     assert language(None) == "zh"
