@@ -1,1 +1,1 @@
-"""A program in memory: its tables or its native code, and the loops over rows around them."""
+"""A program in memory: its code, its buffers, and the drivers that loop over rows, batches and epochs."""

@@ -1,9 +1,11 @@
-"""The loops around a program's stages, which all programs share: over rows, batches and epochs.
+"""Drivers: the loops over rows, batches and epochs around a program's stages, as machine code that all programs share.
 
-A program is a header of whole numbers: where its lists of stages are, and where its memory holds what. A stage is a
-function and its table (see `products`). Memory is three arrays of doubles: `%s`, scalars; `%w`, a panel of blocks, each
-with `lanes` rows of the batch side by side, a place for each number of a sample; `%a`, totals over the rows, or
-where native code stores the outputs of a panel. Of a program for single rows, samples are scalars, and `%w`
+A program's header is a list of words. It says where the program's lists of stages are, and where its values are in
+memory. A stage is a kernel and the address of its table (see `tables`).
+
+Memory is three arrays of doubles. `%s` holds scalars. `%w` is a panel of blocks; a block holds `lanes` rows of the
+batch side by side, and has a vector of `lanes` doubles for each value of a sample. `%a` holds totals over the rows or,
+while native code computes outputs, the outputs of a panel. In a program for single rows, samples are scalars, and `%w`
 is `%s`.
 """
 
@@ -16,28 +18,28 @@ from ..llvm.lanes import Lanes
 from ..llvm.machine import Machine
 from ..llvm.text import BYTE, KERNEL_PREFIX, Function, KernelWriters, literal
 
-# A program's header. Offsets and sizes are in bytes.
+# The words of a program's header. Offsets and sizes are in bytes; tables and lists of stages are addresses.
 FIELDS = (
-    "batch", "broadcast", "sample", "totals", "after",  # lists of stages
-    "width", "row_at", "seed_at",  # numbers of a row, where they go, where the gradient starts from
-    "block", "panel",  # bytes of a block, blocks of a panel
-    "outputs", "output_table",  # how many; where each is in a block
-    "stored",  # whether the stages of the samples store them, at %a
-    "count", "totals_at",  # how many totals, and where their means are in %s
-    "gradients",  # how many parts of them lie side by side in %s
-    "gradient_table",  # where each part is there, the number of its first gradient, and how many they are
-    "gradients_at",  # where all become neighbours
+    "batch", "broadcast", "sample", "totals", "after",  # the lists of stages
+    "width", "row_at", "seed_at",  # how many numbers a row has; where they are, and where the seed of the gradient is
+    "block", "panel",  # how many bytes a block has, how many blocks a panel
+    "outputs", "output_table",  # how many outputs there are, and a table of where each is in a block
+    "stored",  # whether the stages of the samples store the outputs, at %a
+    "count", "totals_at",  # how many totals there are, and where their means are in %s
+    "gradients",  # in how many contiguous runs the gradients are in %s
+    "gradient_table",  # for each run its offset, the index of its first gradient, and its length
+    "gradients_at",  # where the runs are copied to, one after the other
 )  # fmt: skip
-CALL_WORDS = 2  # words of a stage's call: function, table
+CALL_WORDS = 2  # the words of a stage: the address of the kernel and of its table
 LANE_INDEPENDENT = ("run", "update", "accumulate", "fit")
 LANE_SPECIFIC = ("load", "forward", "prepared", "begin", "panels", "add", "finish", "gradient")
-BLOCKS_PER_UPDATE = 64  # blocks of parameters that are updated together, so that they stay in the cache
+BLOCKS_PER_UPDATE = 64  # so many blocks of parameters stay in the cache while they are updated
 MEMORY_PARAMETERS = "ptr %s, ptr %w, ptr %a"
 MEMORY_ARGUMENTS = ("ptr %s", "ptr %w", "ptr %a")
 
 
 def driver_names(lanes: int) -> dict[str, str]:
-    """Return the names of the functions for so many lanes."""
+    """Return the LLVM names of the drivers for so many lanes, by their short names."""
     return {name: KERNEL_PREFIX + name for name in LANE_INDEPENDENT} | {
         name: f"{KERNEL_PREFIX}{name}_{lanes}" for name in LANE_SPECIFIC
     }
@@ -52,14 +54,18 @@ def _pointer(f: Function, name: str) -> str:
 
 
 class Drivers:
-    """Write the loops for blocks of so many lanes."""
+    """Write the drivers for blocks of so many lanes as LLVM IR.
+
+    The operands of most drivers are `%p`, the header; `%rows`, the numbers of all rows; `%index`, the numbers of the
+    rows to compute, and `%n`, how many these are.
+    """
 
     def __init__(self, machine: Machine, lanes: int) -> None:
         self.machine, self.lanes = machine, lanes
         self.name = driver_names(lanes)
 
     def kernels(self) -> KernelWriters:
-        """Return what writes each of them, by name."""
+        """Return the method that writes each driver, by the driver's LLVM name."""
         return {called: getattr(self, name) for name, called in self.name.items()}
 
     def _call(self, f: Function, kind: str, name: str, *operands: str) -> str:
@@ -72,10 +78,10 @@ class Drivers:
         self._call(f, "void", "run", f"ptr {_pointer(f, stages)}", *memory, f"i64 {blocks}", f"i64 {stride}")
 
     def load(self) -> Function:
-        """Write the function that puts up to `lanes` rows into a block; those left over repeat the last row.
+        """Write the driver that copies up to `lanes` rows into a block; the lanes left over repeat the last row.
 
-        Rows are those of which the numbers are at `%index`. The seed of the gradient is `%each` in the lanes of a row,
-        `%other` in the others.
+        The rows are those whose numbers are the first `%valid` ones at `%index`. The seed of the gradient is `%each` in
+        the lanes of these rows, and `%other` in the lanes left over.
         """
         f = Function(
             self.name["load"], "ptr %p, ptr %rows, ptr %index, i64 %valid, double %each, double %other, ptr %w"
@@ -114,7 +120,7 @@ class Drivers:
         return f
 
     def _insert(self, f: Function, lanes: Lanes, x: str, number: str, lane: int) -> str:
-        """Return a vector with a number in one lane."""
+        """Return a vector with a number inserted in one lane."""
         if lanes.scalar:
             return number
         return f.op(f"insertelement {lanes.type} {x}, double {number}, i32 {lane}")
@@ -122,7 +128,7 @@ class Drivers:
     def _run_panel(
         self, f: Function, start: str, n: str, each: str, other: str, blocks: str, totals: str = "%a"
     ) -> None:
-        """Load some blocks of rows from `start` on, and run the stages of the samples."""
+        """Load some blocks of rows from row `start` on, and run the stages of the samples on them."""
         stride = _field(f, "block")
         with f.loop(blocks) as block:
             first = f.add(start, f.times(block.index, self.lanes))
@@ -138,7 +144,7 @@ class Drivers:
         return f.quotient(f.add(n, self.lanes - 1), self.lanes)
 
     def forward(self) -> Function:
-        """Write the function that computes the outputs of every row."""
+        """Write the driver that stores the outputs of every row at `%out`."""
         f = Function(self.name["forward"], f"ptr %p, ptr %rows, ptr %index, i64 %n, ptr %out, {MEMORY_PARAMETERS}")
         stride, size, outputs = _field(f, "block"), _field(f, "panel"), _field(f, "outputs")
         table = _pointer(f, "output_table")
@@ -151,9 +157,11 @@ class Drivers:
             start = f.times(panel.index, self.lanes)
             to = f.at("%out", f.times(start, outputs))
             totals = f.op(f"select i1 {stored}, ptr {to}, ptr %a")
-            self._run_panel(f, start, "%n", "poison", "poison", blocks, totals)  # there is no gradient
+            self._run_panel(
+                f, start, "%n", "poison", "poison", blocks, totals
+            )  # there is no gradient, so the seed is not used
             with f.when(f.op(f"xor i1 {stored}, true")):
-                if self.lanes == 1:  # a panel is a row
+                if self.lanes == 1:  # then a panel is a single row
                     with f.loop(outputs) as output:
                         f.store(
                             "double",
@@ -187,14 +195,14 @@ class Drivers:
         return f
 
     def prepared(self) -> Function:
-        """Write a function of Python without arguments that does the same; see `builtin`."""
+        """Write a Python built-in without arguments that calls `forward` with fixed operands; see `llvm.builtin`."""
         f = Function(self.name["prepared"], "ptr %self, ptr %unused", "ptr")
         bytes_of = f.call("ptr", "PyTuple_GetItem", "ptr %self", "i64 0")
         held = f.call("ptr", "PyBytes_AsString", f"ptr {bytes_of}")
         kinds = ("ptr", "ptr", "ptr", "i64", "ptr", *["ptr"] * len(MEMORY_ARGUMENTS))
         operands = [f"{kind} {(f.pointer if kind == 'ptr' else f.word)(held, k)}" for k, kind in enumerate(kinds)]
         long = f.op(f"icmp ne i64 {f.word(held, len(kinds))}, 0")
-        with f.when(long):  # other threads go on
+        with f.when(long):  # releases the GIL
             state = f.call("ptr", "PyEval_SaveThread")
             self._call(f, "void", "forward", *operands)
             f.call("void", "PyEval_RestoreThread", f"ptr {state}")
@@ -209,7 +217,7 @@ class Drivers:
         return f.at("%w", f.times(index, _field(f, "block")), BYTE)
 
     def _output(self, f: Function, table: str, block: str, index: str) -> str:
-        """Return the address of an output in a block, of its first lane."""
+        """Return the address of the first lane of an output in a block."""
         return f.at(block, f.word(table, index), BYTE)
 
     def _store_rows(self, f: Function, table: str, block: str, to: str) -> None:
@@ -230,10 +238,11 @@ class Drivers:
 
     @contextmanager
     def _simd_steps(self, f: Function, count: str) -> Iterator[tuple[str, str]]:
-        """Repeat the body for each SIMD vector of some neighbours: it is given the number of the first of them.
+        """Run the body for each SIMD vector of `count` contiguous values, with the index of the vector's first value.
 
-        The last vector ends at the end, so it may overlap the one before. The body is also given how many are to be
-        done one by one after it: all of them if they are less than a vector, else 0.
+        If `count` is not a multiple of the vector's size, the last vector overlaps the one before. If there are fewer
+        values than a vector has, the body is not run, and the second result is how many values are left for a scalar
+        loop; otherwise it is 0.
         """
         simd = self.machine.simd
         few = f.op(f"icmp ult i64 {count}, {simd}")
@@ -244,14 +253,14 @@ class Drivers:
             yield f.smaller(f.times(part.index, simd), last), rest
 
     def begin(self) -> Function:
-        """Write the function that computes what a batch needs once."""
+        """Write the driver that runs the stages of the batch, which depend on parameters alone."""
         f = Function(self.name["begin"], f"ptr %p, {MEMORY_PARAMETERS}")
         self._run_stages(f, "batch", "1", _field(f, "block"))
         f.do("ret void")
         return f
 
     def panels(self) -> Function:
-        """Write the function that makes the totals of the rows' gradients and returns the sum of their losses."""
+        """Write the driver that adds up the totals of all rows in `%a`, and returns the sum of their losses."""
         f = Function(
             self.name["panels"],
             f"ptr %p, ptr %rows, ptr %index, i64 %n, double %each, double %other, {MEMORY_PARAMETERS}",
@@ -279,7 +288,7 @@ class Drivers:
         return f
 
     def add(self) -> Function:
-        """Write the function that adds the totals of other rows."""
+        """Write the driver that adds the totals of another thread."""
         f = Function(self.name["add"], "ptr %p, ptr %a, ptr %others")
         lanes = Lanes(f, self.machine.simd, self.machine.fused)
         with f.repeat(f.quotient(_field(f, "count"), lanes.count)) as loop:
@@ -290,10 +299,11 @@ class Drivers:
         return f
 
     def finish(self) -> Function:
-        """Write the function that makes means of the totals, and of these the gradients.
+        """Write the driver that divides the totals by the number of rows and computes the gradients from these means.
 
-        Lanes of the last block that have no row have seed 0; but 0 times infinity is nan. So where a total is not
-        finite and that block was not full, all is computed anew row by row, each row in all lanes.
+        Lanes of the last block without a row have seed 0. But 0 * inf is nan, so such a lane can spoil a total. If a
+        total is not finite and the last block was not full, everything is computed again one row at a time, with the
+        row in all lanes.
         """
         f = Function(self.name["finish"], f"ptr %p, ptr %rows, ptr %index, i64 %n, {MEMORY_PARAMETERS}")
         n = f.op("uitofp i64 %n to double")
@@ -316,7 +326,7 @@ class Drivers:
         return f
 
     def _scale_totals(self, f: Function, scale: str) -> str:
-        """Multiply the totals, and return 0, or nan if one of them is not finite."""
+        """Multiply the totals by `scale`; return 0, or nan if one of the products is not finite."""
         lanes = Lanes(f, self.machine.simd, self.machine.fused)
         factor, to = lanes.splat(scale), f.at("%s", _field(f, "totals_at"), BYTE)
         with f.repeat(f.quotient(_field(f, "count"), lanes.count), [(lanes.type, lanes.constant(0.0))]) as loop:
@@ -328,7 +338,7 @@ class Drivers:
         return lanes.horizontal_sum(*loop.next)
 
     def gradient(self) -> Function:
-        """Write the function that computes the mean output and its gradient over a batch."""
+        """Write the driver that computes the mean output of a batch and its gradient in one thread."""
         f = Function(self.name["gradient"], f"ptr %p, ptr %rows, ptr %index, i64 %n, {MEMORY_PARAMETERS}", "double")
         given = ("ptr %p", "ptr %rows", "ptr %index", "i64 %n")
         self._call(f, "void", "begin", "ptr %p", *MEMORY_ARGUMENTS)
@@ -340,7 +350,7 @@ class Drivers:
         return f
 
     def run(self) -> Function:
-        """Write the function that runs a list of stages."""
+        """Write the driver that calls the kernels of a list of stages."""
         f = Function(self.name["run"], f"ptr %stages, {MEMORY_PARAMETERS}, i64 %blocks, i64 %stride")
         f.do("br label %next")
         f.open("next")
@@ -356,11 +366,12 @@ class Drivers:
         return f
 
     def update(self) -> Function:
-        """Write the function that takes an optimiser's step for every parameter.
+        """Write the driver that takes an optimiser's step for every parameter.
 
-        `%us` holds the update's scalars, first the learning rate and the number of steps; `%uw` its samples, which are
-        parameters: `%all` blocks, of which the first `%own` are the program's. `%rate` is where the learning rate of
-        this step is: `%us` itself where it stays.
+        The update is a program whose samples are parameters. `%us` holds its scalars, which begin with the learning
+        rate and the number of steps. `%uw` holds its `%all` blocks of parameters; the trained program reads those of
+        the first `%own` blocks. `%rate` is the address of this step's learning rate; it is `%us` itself if the rate
+        does not change.
         """
         f = Function(
             self.name["update"], "ptr %p, ptr %s, ptr %gradients, ptr %rate, ptr %us, ptr %uw, i64 %own, i64 %all"
@@ -368,7 +379,9 @@ class Drivers:
         width = self.machine.width
         lanes, align = Lanes(f, width, self.machine.fused), 8 * self.machine.simd
         stride, outputs, table = _field(f, "block"), _field(f, "outputs"), _pointer(f, "output_table")
-        end = f.at("%uw", f.times("%all", stride), BYTE)  # where new values wait until all of a block are known
+        end = f.at(
+            "%uw", f.times("%all", stride), BYTE
+        )  # new values wait here until all of a block are computed, since others are computed from the old ones
         steps = f.at("%us", 1)
         f.store("double", f.load("double", "%rate"), "%us")
         f.store("double", f.op(f"fadd double {f.load('double', steps)}, 1.0"), steps)
@@ -416,7 +429,7 @@ class Drivers:
         return f
 
     def accumulate(self) -> Function:
-        """Write the function that adds `%n` numbers, multiplied by `%weight`, to as many others."""
+        """Write the driver that adds `%n` numbers, multiplied by `%weight`, to as many others."""
         f = Function(self.name["accumulate"], "ptr %to, ptr %from, double %weight, i64 %n")
         simd = Lanes(f, self.machine.simd, self.machine.fused)
         whole = f.quotient("%n", simd.count)
@@ -435,14 +448,19 @@ class Drivers:
         return f
 
     def fit(self) -> Function:
-        """Write the function that takes steps of training, each of one of the `%batches` of an epoch, from `%first` on.
+        """Write the driver that takes `%steps` steps of training, a batch each, from the epoch's batch `%first` on.
 
-        `%starts` says where in `%words` a batch begins: the number of its rows and of its shares, then for each share
-        its source, the first of its rows among those at `%index`, and how many they are. A source is a program's
-        `gradient`, what that is called with (its header, the numbers of rows, and memory), where gradients are then,
-        and how many parameters there are. `%s` has the parameters, `%gradients` room for the gradients of `%parameters`
-        of them. `%losses` are those of each step, before it. The update is a function of `%s` and what it works on (see
-        `update`). `%rates` has the learning rate of each of these steps; where it is null, the rate stays what it is.
+        An epoch has `%batches` batches, and begins again after the last. `%starts` has, for each batch, the index in
+        `%words` at which its description begins: how many rows it has and how many sub-batches, and for each sub-batch
+        the address of a gradient call, the position of its first row in `%index`, and how many rows it has.
+
+        A gradient call is eight words: a program's `gradient` driver; its operands, which are the header, the numbers
+        of the rows, and three addresses of memory; the address of the gradient; and the number of the program's
+        parameters.
+
+        `%s` holds the parameters, and `%gradients` has room to add up the gradients of `%parameters` of them. `%losses`
+        gets the loss of each batch before its step. `%rates` has the learning rate of each step; if it is null, the
+        rate does not change. The remaining operands are those of `update`.
         """
         f = Function(
             self.name["fit"],
@@ -454,17 +472,17 @@ class Drivers:
             number = f.op(f"urem i64 {f.add('%first', step.index)}, %batches")
             at = f.at("%words", f.word("%starts", number), "i64")
             rows = f.op(f"uitofp i64 {f.word(at)} to double")
-            shares, first = f.word(at, 1), f.pointer(at, 2)
-            one, all_ = f.op(f"icmp eq i64 {shares}, 1"), f.op(f"icmp eq i64 {f.word(first, 7)}, %parameters")
-            alone = f.op(f"and i1 {one}, {all_}")  # of a share with all parameters, gradients stay where they are made
+            sub_batches, first = f.word(at, 1), f.pointer(at, 2)
+            one, all_ = f.op(f"icmp eq i64 {sub_batches}, 1"), f.op(f"icmp eq i64 {f.word(first, 7)}, %parameters")
+            alone = f.op(f"and i1 {one}, {all_}")  # one sub-batch with all parameters: no gradients to add up
             several = f.op(f"xor i1 {alone}, true")
             with f.when(several):
                 f.clear("%gradients", "%parameters")
-            with f.loop(shares, [("ptr", f.at(at, 2, "i64")), ("double", "0.0")]) as share:
-                [words, mean] = share.carried
-                source, index, count = f.pointer(words), f.at("%index", f.word(words, 1), "i64"), f.word(words, 2)
-                gradient, header, data, s, w, a, found = (f.pointer(source, k) for k in range(7))
-                own = f.word(source, 7)
+            with f.loop(sub_batches, [("ptr", f.at(at, 2, "i64")), ("double", "0.0")]) as sub_batch:
+                [words, mean] = sub_batch.carried
+                called, index, count = f.pointer(words), f.at("%index", f.word(words, 1), "i64"), f.word(words, 2)
+                gradient, header, data, s, w, a, found = (f.pointer(called, k) for k in range(7))
+                own = f.word(called, 7)
                 f.copy(s, "%s", own)
                 memory = f"ptr {s}, ptr {w}, ptr {a}"
                 loss = f.op(f"call double {gradient}(ptr {header}, ptr {data}, ptr {index}, i64 {count}, {memory})")
@@ -474,8 +492,8 @@ class Drivers:
                         f, "void", "accumulate", "ptr %gradients", f"ptr {found}", f"double {part}", f"i64 {own}"
                     )
                 added = f.op(f"fadd double {mean}, {f.op(f'fmul double {part}, {loss}')}")
-                share.next = [f.at(words, 3, "i64"), added]
-            f.store("double", share.next[1], f.at("%losses", step.index))
+                sub_batch.next = [f.at(words, 3, "i64"), added]
+            f.store("double", sub_batch.next[1], f.at("%losses", step.index))
             rate = f.op(f"select i1 {stays}, ptr %us, ptr {f.at('%rates', step.index)}")
             gradients = f.op(f"select i1 {alone}, ptr {f.pointer(first, 6)}, ptr %gradients")
             work = (f"ptr {rate}", "ptr %us", "ptr %uw", "i64 %own", "i64 %all")
@@ -485,7 +503,7 @@ class Drivers:
 
 
 def header(**fields: int) -> Sequence[int]:
-    """Return a program's header; what is not given is 0.
+    """Return a program's header; a field that is not given is 0.
 
     >>> header(broadcast=7)[:3]
     [0, 7, 0]

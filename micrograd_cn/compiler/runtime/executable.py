@@ -1,4 +1,8 @@
-"""What runs: a plan whose straight lines are threaded code at first, native code when they have run for long."""
+"""Turn a graph into code that runs: threaded code at first, native code once it has run long enough.
+
+These two are the tiers. Threaded code is tables that the kernels of all programs go through, so it is made in little
+time. Native code is compiled for one program, and runs several times as fast. Both compute the same bits.
+"""
 
 from __future__ import annotations
 
@@ -34,27 +38,22 @@ from ..threads.forks import ForkSafeLock
 from ..threads.tasks import run_parallel, split_rows
 from . import drivers
 
-PADDING = 16  # doubles after the last scalar, which a vector may read, and none uses
-SECONDS_BEFORE_NATIVE = (
-    1.5e-4  # seconds an instruction that threaded code runs until native code is worth the time to make it
-)
-SECONDS_BEFORE_FAST_KERNELS = (
-    1e-2  # seconds a function that a program runs until the shared ones are made fast: twice what that takes
-)
+PADDING = 16  # doubles after the last scalar that a vector load may touch; their values are not used
+# Threaded code runs for so many seconds an instruction before native code is made, which takes about as long.
+SECONDS_BEFORE_NATIVE = 1.5e-4
+# A program runs for so many seconds a kernel before its kernels are compiled for speed: twice what compiling takes.
+SECONDS_BEFORE_FAST_KERNELS = 1e-2
 T = TypeVar("T")
-# Single rows are computed as maps if a level has so many instructions of one opcode on average, and there are so many
-# in all: values of fewer stay in registers, and to gather them takes longer.
+# Single rows are vectorised by gathering operands if a level has so many instructions of one opcode on average, and the
+# schedule costs so much. With fewer, values stay in registers, and gathering takes longer.
 MIN_ALIKE_PER_LEVEL, MIN_GATHERED_SIZE = 8.0, 200
-GIL_RELEASE_SIZE = (
-    20_000  # instructions a lane, some microseconds, from which a prepared call lets other threads of Python run
-)
-MAX_SCALAR_ROWS = 2  # rows up to which each is done by itself, with scalars
-PARAMETER_ALIGNMENT = 16  # parameters are copied in blocks of the widest width
-PARTS_PER_THREAD = (
-    8  # parts for each thread, taken from one queue when it has done one, so that none waits long for the others
-)
-MIN_ROWS_PER_PART = 1024  # of a part, at least
-MANY_OBJECTS = 10_000  # objects that the garbage collector needs a millisecond to go through
+# A prepared call releases the GIL from so many instructions a lane on, which take some microseconds.
+GIL_RELEASE_SIZE = 20_000
+MAX_SCALAR_ROWS = 2  # up to so many rows are computed one at a time; more are computed in lanes
+PARAMETER_ALIGNMENT = 16  # parameters are copied in blocks as wide as the widest machine's
+PARTS_PER_THREAD = 8  # several parts for each thread, taken from one queue, so that no thread waits long for the others
+MIN_ROWS_PER_PART = 1024
+MANY_OBJECTS = 10_000  # the garbage collector visits so many objects in about a millisecond
 POINTER, COUNT, DOUBLE = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
 POINTERS = [POINTER] * 3
 SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
@@ -71,34 +70,34 @@ SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
 
 
 def no_collector(first: int, count: int) -> None:
-    """Collect nothing of some rows' outputs."""
+    """No-op collector."""
 
 
 def driver(name: str, lanes: int = 1, fast: bool = True) -> Any:
-    """Return one of the functions that all programs share, for blocks of so many lanes."""
+    """Return a driver as a ctypes function, for blocks of so many lanes; see `drivers`."""
     result, arguments = SIGNATURES[name]
     address = driver_address(name, lanes, fast)
-    return ctypes.CFUNCTYPE(result, *arguments)(address)  # it holds no lock of Python while it runs
+    return ctypes.CFUNCTYPE(result, *arguments)(address)  # ctypes releases the GIL while it runs
 
 
 def driver_address(name: str, lanes: int, fast: bool) -> int:
-    """Return where one of these functions is."""
+    """Return the address of a driver, compiled first if no program has needed it yet."""
     writer = drivers.Drivers(machine(), lanes)
     called = writer.name[name]
     return machine().address(called, writer.kernels()[called], fast)
 
 
 def padded_count(parameters: int) -> int:
-    """Return how many places so many parameters have."""
+    """Return the count of parameters, rounded up to whole vectors of the widest machine."""
     return -(-parameters // PARAMETER_ALIGNMENT) * PARAMETER_ALIGNMENT or PARAMETER_ALIGNMENT
 
 
 class StageLists:
-    """The lists of a plan's stages, the straight lines among them as native or threaded code.
+    """The lists of calls that compute a plan, one for each phase, with its straight lines as native or threaded code.
 
     Attributes:
-        places: of the plan, and those that threaded code has beyond.
-        stored: whether they store the outputs.
+        places: the places of the plan's values, and those that threaded code needs besides.
+        stored: whether the stages of the samples store the outputs row by row.
     """
 
     def __init__(self, tables: Tables, native: bool, outputs: Sequence[int] = ()) -> None:
@@ -109,7 +108,7 @@ class StageLists:
         self._calls = self._native(outputs) if native else self._threaded()
 
     def _native(self, outputs: Sequence[int]) -> dict[int, list[Call]]:
-        """Return the calls of each phase with straight lines as native code."""
+        """Return the calls of each phase; parts with straight lines are compiled into functions of this program."""
         parts, calls, on = parts_of(self.plan, outputs), dict[int, list[Call]](), self.tables.machine
         for part in chain(*parts.values()):
             if not part.kernel_call:
@@ -125,7 +124,7 @@ class StageLists:
         return calls
 
     def _threaded(self) -> dict[int, list[Call]]:
-        """Return the calls of each phase with straight lines as threaded code."""
+        """Return the calls of each phase; straight lines become tables for the kernels of threaded code."""
         plan, threaded, calls = self.plan, Threaded(self.tables), dict[int, list[Call]]()
         for phase, found in plan.stages.items():
             batched = plan.schedule.phase_in_lanes(phase)
@@ -134,21 +133,21 @@ class StageLists:
         return calls
 
     def address(self, phase: int, more: Sequence[Call] = (), before: Sequence[Call] = ()) -> int:
-        """Return the address of a phase's list, with more stages after it, and before it."""
+        """Return the address of a phase's list, with other calls before and after it."""
         return _stage_list(self.tables, [*before, *self._calls[phase], *more])
 
     def address_of_broadcasts(self) -> int:
-        """Return the address of the list that writes scalars into lanes."""
+        """Return the address of the list that copies scalars into all lanes of a block."""
         return _stage_list(self.tables, self.tables.broadcast_calls(self.places))
 
 
 def _stage_list(tables: Tables, calls: Sequence[Call]) -> int:
-    """Return the address of a list of stages, which ends with zeros."""
+    """Return the address of a list of calls, ended by zeros."""
     return tables.table([word for call in (*calls, (0,) * drivers.CALL_WORDS) for word in call])
 
 
 def _contiguous_runs(places: Sequence[int]) -> list[int]:
-    """Return for each part of some places, in bytes, that lie side by side its first one, its number, and how many.
+    """Return the contiguous runs among offsets in bytes: for each run its offset, first index and length.
 
     >>> _contiguous_runs([80, 88, 96, 40, 48]), _contiguous_runs([])
     ([80, 0, 3, 40, 3, 2], [])
@@ -163,15 +162,15 @@ def _contiguous_runs(places: Sequence[int]) -> list[int]:
 
 
 class Executable:
-    """A plan with code for its straight lines.
+    """One plan, "forward" or "gradient", for single rows or rows in lanes, with its code in one tier.
 
     Attributes:
-        native: whether the code is native.
-        lanes: rows of a block.
-        seconds: that it has run.
-        header: the address of the program's header.
+        native: whether the tier is native code.
+        lanes: how many rows a block has.
+        seconds: for how long it has run so far.
+        header: the address of the program's header; see `drivers`.
         outputs: how many outputs there are.
-        sizes: of its memory.
+        sizes: how many doubles its buffers have: scalars, panel, totals.
     """
 
     def __init__(self, tables: Tables, lowering: Lowering, kind: str, padded_count: int, native: bool) -> None:
@@ -208,7 +207,8 @@ class Executable:
             )
         )
         self.outputs = len(lowering.outputs)
-        unused = self.lanes * self.outputs if stages.stored and schedule.batched else 0  # rows beyond the last one
+        # The last block may have lanes without a row; their outputs are stored after the panel.
+        unused = self.lanes * self.outputs if stages.stored and schedule.batched else 0
         self.sizes = places.scalar_count + PADDING, plan.blocks * block // WORD + unused, plan.total_count + PADDING
         self._unused: list[Buffers] = []
         self._drivers: dict[tuple[str, bool], Any] = {}
@@ -229,16 +229,25 @@ class Executable:
         out: int,
         collect: Callable[[int, int], object] = no_collector,
     ) -> list[Any]:
-        """Compute the outputs of all rows; return what `collect(first, count)` gives for each part of them, in order.
+        """Compute the outputs of n rows with a thread for each of `thread_buffers`.
 
-        A thread that has done some goes on with the next ones, while others compute.
+        The rows are split into more parts than there are threads. A thread that is done with a part takes the next one,
+        and collects while other threads compute.
+
+        Args:
+            thread_buffers: buffers with the parameters in them, for each thread.
+            data: the address of all rows' numbers.
+            index: the address of the numbers of the rows to compute.
+            n: how many rows to compute.
+            out: the address for the outputs, row by row.
+            collect: called with the first row and the number of rows of each part that is done.
+
+        Returns:
+            what `collect` has returned for each part, in the order of the rows.
         """
         call, width, threads = self._driver("forward"), self.outputs, len(thread_buffers)
-        parts = split_rows(
-            n,
-            self.lanes,
-            threads * max(1, min(PARTS_PER_THREAD, n // (threads * MIN_ROWS_PER_PART))) if threads > 1 else 1,
-        )
+        parts_each = max(1, min(PARTS_PER_THREAD, n // (threads * MIN_ROWS_PER_PART)))
+        parts = split_rows(n, self.lanes, threads * parts_each if threads > 1 else 1)
         waiting, found = deque(enumerate(parts)), dict[int, Any]()
 
         def work(buffers: Buffers) -> None:
@@ -257,7 +266,11 @@ class Executable:
         return [found[k] for k in range(len(parts))]
 
     def prepared(self, buffers: Buffers, data: int, index: int, n: int, out: int, *result: Any) -> Callable[[], Any]:
-        """Return a function that computes the outputs of all rows, and returns the first of some things it holds."""
+        """Return a function without arguments that computes the outputs of n rows and returns the first of `result`.
+
+        The function is written in machine code and keeps `result` and the buffers alive. Addresses are as for
+        `forward`.
+        """
         schedule = self.plan.schedule
         size = schedule.cost + sum([len(schedule.code.instructions[i][1]) for i in schedule.long_sums])
         long = n * size > GIL_RELEASE_SIZE * self.lanes
@@ -266,8 +279,8 @@ class Executable:
         return builtin_function(code, [self.header, data, index, n, out, *buffers.addresses, long], *result, buffers)
 
     def gradient(self, thread_buffers: Sequence[Buffers], data: int, index: int, n: int) -> float:
-        """Compute the mean output and its gradient, which is then in the first memory."""
-        gradient = self._driver("gradient")  # compiled, if need be, before the clock runs
+        """Return the mean output of n rows, and leave its gradient in the first thread's buffers."""
+        gradient = self._driver("gradient")  # before the clock starts, since it may have to be compiled
         start = time.perf_counter()
         first = thread_buffers[0]
         if len(thread_buffers) == 1:
@@ -291,19 +304,19 @@ class Executable:
         return loss
 
     def acquire(self) -> Buffers:
-        """Return memory that no other thread uses."""
+        """Return buffers that no other thread uses."""
         try:
             return self._unused.pop()
         except IndexError:
             return Buffers(self)
 
     def write(self, buffers: Buffers, parameters: array[float]) -> None:
-        """Put the parameters' data into memory."""
+        """Copy the parameters' data into buffers."""
         ctypes.memmove(buffers.scalars.address, parameters.buffer_info()[0], WORD * len(parameters))
 
     @contextmanager
     def acquired(self, parameters: array[float], count: int) -> Iterator[list[Buffers]]:
-        """Give memory for some threads, with the parameters' data in it, inside the block."""
+        """Lend buffers for some threads, with the parameters' data in them, inside the `with` block."""
         taken = [self.acquire() for _ in range(count)]
         for buffers in taken:
             self.write(buffers, parameters)
@@ -312,12 +325,15 @@ class Executable:
             self.release(buffers)
 
     def release(self, buffers: Buffers) -> None:
-        """Take memory back."""
+        """Take buffers back, for the next thread that acquires some."""
         self._unused.append(buffers)
 
 
 class Buffers:
-    """What one run writes to: scalars, a panel, totals; where samples are scalars, the panel is these."""
+    """The memory that one run writes to: scalars, a panel of blocks, and totals.
+
+    For single rows, samples are scalars, so the scalars are the panel too.
+    """
 
     def __init__(self, executable: Executable) -> None:
         scalars, panel, totals = executable.sizes
@@ -329,13 +345,13 @@ class Buffers:
 
 
 class CompiledGraph:
-    """The executables of a program, each made when it is needed.
+    """A recorded graph and its executables, each made when it is first needed, and the choice of the tier.
 
     Attributes:
-        graph: what they compute.
-        data: of its parameters.
-        captured: those of its parameters that stand for what was computed before.
-        pitch: how many places parameters have among the scalars, and after them their gradients.
+        graph: what is computed.
+        data: returns the data of the parameters.
+        captured: the parameters that stand for captured values.
+        padded_parameters: how many places the parameters have among the scalars. Their gradients come after these.
     """
 
     def __init__(self, outputs: list[Value], inputs: list[Value], parameters: Sequence[Value] = ()) -> None:
@@ -351,11 +367,11 @@ class CompiledGraph:
 
     @property
     def lowering(self) -> Lowering:
-        """The graph's instructions, made when they are first needed: never, if derivatives alone are computed."""
+        """Lower the graph to instructions when these are first needed, and return them."""
         return self._make_once("lowering", lambda: Lowering(self.graph))
 
     def tables(self, kind: str, batched: bool) -> Tables:
-        """Return the tables of "forward" or "gradient", with a row in each lane, or for single rows."""
+        """Return the tables of "forward" or "gradient", for rows in lanes or for single rows."""
 
         def make() -> Tables:
             lowering = self.lowering
@@ -375,7 +391,7 @@ class CompiledGraph:
         return self._make_once((kind, batched), make)
 
     def get(self, kind: str, batched: bool, native: bool) -> Executable:
-        """Return an executable."""
+        """Return an executable of "forward" or "gradient" in a given tier."""
 
         def make() -> Executable:
             return Executable(self.tables(kind, batched), self.lowering, kind, self.padded_parameters, native)
@@ -383,7 +399,7 @@ class CompiledGraph:
         return self._make_once((kind, batched, native), make)
 
     def select_tier(self, kind: str, rows: int) -> Executable:
-        """Return what runs "forward" or "gradient" of so many rows: threaded code until it has run for long."""
+        """Return the executable for so many rows: threaded code until that has run long enough, then native code."""
         batched = rows > MAX_SCALAR_ROWS
         found: Executable | None = self._cache.get((kind, batched, True))
         if found:
@@ -391,36 +407,36 @@ class CompiledGraph:
         found = self.get(kind, batched, native=False)
         self.upgrade_kernels(found, found.seconds)
         if self.should_compile(found, found.seconds) and self._compiling.acquire(blocking=False):
-            try:  # other threads go on with the code that there is
+            try:  # meanwhile other threads go on with threaded code
                 return self.get(kind, batched, native=True)
             finally:
                 self._compiling.release()
         return found
 
     def fastest_tier(self, kind: str, rows: int) -> Executable:
-        """Return the fastest code, made at once: native code, or of a graph too large for it fast shared functions."""
+        """Return the fastest code at once: native, or threaded with fast kernels if the graph is too large for that."""
         batched = rows > MAX_SCALAR_ROWS
         tables = self.tables(kind, batched)
         writer = drivers.Drivers(self.machine, tables.plan.lanes)
-        tables.kernels[writer.name["prepared"]] = writer.prepared  # so that it is compiled together with the others
+        tables.kernels[writer.name["prepared"]] = writer.prepared  # so it is compiled together with the others
         found = self.get(kind, batched, native=not tables.schedule.threaded_only)
         self.upgrade_kernels(found, inf)
         return found
 
     def upgrade_kernels(self, executable: Executable, seconds: float) -> None:
-        """Go over to fast shared functions if those that there are run so long."""
+        """Link fast kernels if the kernels of an executable run long enough to make up for compiling them again."""
         tables = executable.tables
         if not tables.fast and seconds > SECONDS_BEFORE_FAST_KERNELS * self.machine.count_slow(tables.kernels):
             with self._lock():
                 tables.link(fast=True)
 
     def should_compile(self, executable: Executable, seconds: float) -> bool:
-        """Return whether what runs so long is worth native code."""
+        """Return whether an executable that runs for so many seconds is worth native code."""
         schedule = executable.plan.schedule
         return not (executable.native or schedule.threaded_only) and seconds >= schedule.cost * SECONDS_BEFORE_NATIVE
 
     def description(self) -> str:
-        """Return what the program is, in a line."""
+        """Return a line about the program: operations, parameters, tier, size in memory."""
         made = [x for x in self._cache.values() if isinstance(x, Executable)]
         tier = "not run yet" if not made else "native code" if any(x.native for x in made) else "threaded code"
         counted = {"operation": len(self.graph.operations), "parameter": len(self.graph.parameters)}
@@ -429,19 +445,19 @@ class CompiledGraph:
         return ", ".join([*parts, tier, f"{size / 1000:,.0f} kB"])
 
     def llvm_text(self, kind: str) -> str:
-        """Return the native code's text, and that of the shared functions that it needs."""
+        """Return the LLVM text of the native code, and of the kernels that it calls."""
         stages = self.get(kind, batched=True, native=True).stages
         driver(kind, self.machine.width, fast=True)
         shared = {drivers.driver_names(self.machine.width)[kind], *stages.tables.kernels}
         return self.machine.text(self.machine.with_kernels(stages.functions, shared))
 
     def with_lowering(self, write: Callable[[Lowering], str]) -> str:
-        """Return what is written of the instructions, to which meanwhile no other thread adds any."""
+        """Return what `write` returns for the instructions; meanwhile no other thread adds any."""
         with self._lock(), collector_off():
             return write(self.lowering)
 
     def native_gradient(self, executable: Executable) -> Executable:
-        """Return the same gradient as native code."""
+        """Return the native executable of the same gradient."""
         return self.get("gradient", executable.lanes > 1, native=True)
 
     def _make_once(self, key: Any, make: Callable[[], T]) -> T:
@@ -456,9 +472,10 @@ class CompiledGraph:
 
 @contextmanager
 def collector_off() -> Iterator[None]:
-    """Stop the garbage collector, which would go through all that is compiled again and again: it has no cycles.
+    """Switch off the garbage collector inside the `with` block: it would visit all that is compiled again and again.
 
-    Where that is much, all counts as old afterwards, so that it does not go through it at once when it is on again.
+    Compiled programs have no reference cycles that it could find. If many objects were made, they are moved to the
+    oldest generation afterwards, so they are not all visited as soon as it is on again.
     """
     on = gc.isenabled()
     gc.disable()
@@ -467,7 +484,7 @@ def collector_off() -> Iterator[None]:
     finally:
         if on:
             made, *_ = gc.get_count()
-            if made >= MANY_OBJECTS and not gc.get_freeze_count():  # which goes through all that somebody has frozen
+            if made >= MANY_OBJECTS and not gc.get_freeze_count():  # unfreeze() would thaw others' objects, too
                 gc.freeze()
-                gc.unfreeze()  # to the oldest generation
+                gc.unfreeze()  # puts them into the oldest generation
             gc.enable()

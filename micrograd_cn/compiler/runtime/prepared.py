@@ -1,4 +1,4 @@
-"""Calls for a row at a time: memory, code and the parameters' numbers are there already, and stay until they change."""
+"""Calls for one row at a time, with buffers, code and arguments prepared, so that a call costs little."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 from ..data.rows import Numbers, address, row_numbers
 from .executable import CompiledGraph, Executable
 
-CALLS_BETWEEN_CHECKS = 256  # calls between two looks at whether better code is worth the time to make it
+CALLS_BETWEEN_CHECKS = 256  # at most; a runner looks more often in the beginning
 
 
 class PreparedCall:
-    """What computes the outputs of the same rows again and again, for one thread at a time.
+    """A call that computes the outputs of the same rows again and again, in one thread at a time.
 
     Attributes:
-        executable: the code.
-        run: computes them, with the parameters as they were at the last `renew`.
+        executable: the code that it runs.
+        run: a function without arguments that computes the outputs, with the parameters of the last `renew`.
     """
 
     def __init__(
@@ -30,18 +30,18 @@ class PreparedCall:
         self._data, self._parameters = compiled.data, array("d")
 
     def renew(self) -> None:
-        """Take the parameters' data, if any data has changed since."""
+        """Copy the parameters' data into the buffers, if any data has changed since the last call."""
         if self._parameters is not (data := self._data()):
             self.executable.write(self._buffers, data)
             self._parameters = data
 
 
 class _PreparedRow(PreparedCall):
-    """The same of one row.
+    """A prepared call for one row, with memory of its own for the row's numbers and the outputs.
 
     Attributes:
-        numbers: of the row.
-        out: where the outputs are then.
+        numbers: where to write the row's numbers.
+        out: where the outputs are after `run`.
     """
 
     def __init__(self, compiled: CompiledGraph, executable: Executable) -> None:
@@ -51,7 +51,10 @@ class _PreparedRow(PreparedCall):
 
 
 class RowRunner:
-    """The outputs for one row after the other; several threads may call it at the same time.
+    """Compute the outputs of one row after the other; several threads may call it at the same time.
+
+    Each call takes an idle prepared row, or prepares another one. From time to time a call looks whether native code is
+    worthwhile by now.
 
     >>> from micrograd_cn import Value
     >>> x, w = Value(1), Value(3)
@@ -70,7 +73,7 @@ class RowRunner:
         self._calls, self._next_check = 0, 1
 
     def __call__(self, numbers: Numbers) -> array[float]:
-        """Return the outputs of a row."""
+        """Return the outputs of a row with these numbers."""
         try:
             row = self._idle.pop()
         except IndexError:
@@ -92,7 +95,7 @@ class RowRunner:
         return _PreparedRow(self._compiled, self._executable)
 
     def _run_and_check_tier(self, row: _PreparedRow) -> None:
-        """Compute the row, and let go what is ready if there is better code by now."""
+        """Compute the row, and switch to better code if the seconds that it has run so far are worth that."""
         begun = time.perf_counter()
         row.run()
         row.executable.seconds += self._calls * (time.perf_counter() - begun)
