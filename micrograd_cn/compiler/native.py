@@ -49,16 +49,16 @@ def parts_of(plan: Plan, outputs: Sequence[int]) -> dict[int, list[Part]]:
         for phase in plan.stages
     }
     listed = [part for parts in found.values() for part in parts]
-    always = {*plan.places.filled, *schedule.totals.factors()}
+    always = {*plan.places.broadcasts, *schedule.totals.factors()}
     reader: dict[int, int | None] = {}  # the number of the part that alone reads a value
     for number, part in enumerate(listed):
         for stage in part.stages:
             if isinstance(stage, StraightLine):
-                for i in plan.read_by(stage):
+                for i in plan.reads(stage):
                     if reader.setdefault(i, number) != number:
                         reader[i] = None
             else:
-                always.update(plan.read_by(stage))  # by loops, from memory
+                always.update(plan.reads(stage))  # by loops, from memory
     last = found[SAMPLE][-1] if found[SAMPLE] else None
     if last and isinstance(last.stages[-1], StraightLine) and len(outputs) <= MAX_STRAIGHT_LINE_COST:
         last.outputs = outputs
@@ -156,7 +156,7 @@ class PartWriter(StraightLineWriter):
             while waiting:
                 if waiting[-1] not in left:
                     waiting.pop()
-                elif needed := [i for i in self.plan.schedule.reads(waiting[-1]) if i in left]:
+                elif needed := [i for i in self.plan.schedule.operands_in_registers(waiting[-1]) if i in left]:
                     waiting += needed
                 else:
                     left.remove(waiting[-1])

@@ -174,7 +174,7 @@ def lost_last_product(patch):
             lefts, rights = ([side[:-1] for side in sides] for sides in (group.lefts, group.rights))
             yield replace(group, lefts=lefts, rights=rights)
 
-    change_result(patch, Schedule, "_sums", without)
+    change_result(patch, Schedule, "_group_sums", without)
 
 
 def no_order_of_layers(patch):

@@ -139,9 +139,9 @@ class File:
         instructions = code.instructions
         totals = {i: instructions[i][1] for i in schedule.leaves if instructions[i][0] == "total"}
         totals_at, in_work = self._totals(loops, sums, totals)
-        loops.put({i: totals_at[k] for i, k in totals.items()})
+        loops.assign_places({i: totals_at[k] for i, k in totals.items()})
         kept = {*schedule.roots, *sums.factors()}
-        kept.update(j for i in schedule.done for j in code.operands[i] if phase[j] != phase[i])  # of another phase
+        kept.update(j for i in schedule.computed for j in code.operands[i] if phase[j] != phase[i])  # of another phase
 
         loops.write([BATCH], kept)
         lines = [*loops.take_lines(), *_all(self.size, "gradient[i] = 0;")]
@@ -149,7 +149,7 @@ class File:
         lines += [many, "    work[i] = 0;"] if many else []
 
         loops.write([SAMPLE], kept)
-        for group in sums.outer:
+        for group in sums.outer_products:
             loops.add_outer(group, totals_at)
         loops.add_each(sums.single, totals_at)
         loss = loops.element([lowering.outputs])
@@ -177,7 +177,7 @@ class File:
         for p, i in zip(lowering.parameters, lowering.gradients, strict=True):
             if i in totals:
                 place[totals[i]] = "gradient", index[p]
-        for group in sums.outer:
+        for group in sums.outer_products:
             numbers = [k for row in group.totals for k in row]
             if any(k not in place for k in numbers):
                 for k in numbers:

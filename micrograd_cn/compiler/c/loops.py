@@ -32,15 +32,15 @@ class Loops(Arrays):
         super().__init__(text, Places(schedule, simd=1, lanes=1, scalars=WORK))
         self.schedule = schedule
         _orient(schedule.code)
-        self.put(leaves)
-        self.places.put(constants(schedule.code, schedule.leaves))
-        self._maps = Vectorizer(
-            self.places, {}, gather=True, least=OWN_LOOP, apart=lambda i: self.arrays(schedule.code.operands[i])
+        self.assign_places(leaves)
+        self.places.assign(constants(schedule.code, schedule.leaves))
+        self._vectorizer = Vectorizer(
+            self.places, {}, gather=True, min_length=OWN_LOOP, split_by=lambda i: self.arrays(schedule.code.operands[i])
         )
 
-    def put(self, found: dict[int, Place]) -> None:
+    def assign_places(self, found: dict[int, Place]) -> None:
         """Take note where values are."""
-        self.places.put({i: address(place) for i, place in found.items()})
+        self.places.assign({i: address(place) for i, place in found.items()})
 
     # Instructions.
 
@@ -55,7 +55,7 @@ class Loops(Arrays):
         here = {i for level in levels for i in level}
         unused = dead_after((n, operands[i]) for n, level in enumerate(levels) for i in level)
         for n, level in enumerate(levels):
-            maps, rest = self._maps.of(level)
+            maps, rest = self._vectorizer.find(level)
             for members in [*(stage.numbers for stage in maps), *([i] for i in rest)]:
                 self._group(members)
             self.places.free([self.places.scalar[i] for i in unused.get(n, ()) if i in here and i not in kept])

@@ -1,1 +1,1 @@
-"""Which instructions are one loop, in which order all are done, and where their values lie: found once."""
+"""Find the loops in a program, order its stages, and give its values places in memory. Printers read the result."""

@@ -1,6 +1,7 @@
-"""Where values lie in memory: scalars, one after the other, and vectors of a block, each of as many lanes as it has.
+"""Allocate places in memory for values: an index among the scalars, or among the vectors of a block.
 
-Places that nobody reads any more are used again: scalars that are given back by `free`, vectors by `renumber`.
+A block holds one vector for every value that depends on the row, with one row in each lane. Places of dead values are
+used again: scalars once they are given to `free`, vectors by `reuse_vectors`.
 """
 
 from __future__ import annotations
@@ -13,20 +14,21 @@ WORD = 8  # bytes
 
 
 class Places:
-    """Places for a schedule's values, given one after the other.
+    """The places of a schedule's values.
 
     Args:
-        schedule: what is done.
-        simd: doubles of a vector; results that are computed as vectors are padded to whole ones.
-        lanes: of a block.
+        schedule: the instructions.
+        simd: doubles in a SIMD vector. Results that are computed as vectors are padded to whole ones.
+        lanes: lanes in a block.
         scalars: the first free place among the scalars.
 
     Attributes:
-        scalar: an instruction's place among the scalars.
-        vector: an instruction's vector in a block.
-        constants: what scalars hold from the start.
-        filled: the vectors that hold a scalar in all lanes.
-        at: returns for a value's number how many bytes after the beginning of the scalars, or of a block, it is.
+        scalar: for each instruction that has one, its place among the scalars.
+        vector: for each instruction that has one, the index of its vector in a block.
+        constants: for places among the scalars, the constants that they hold from the beginning.
+        broadcasts: for scalars that are needed in all lanes, the index of a vector that holds them there.
+        offset: a function from an instruction's number to the bytes between its value and the beginning of the scalars,
+            or of a block. An instruction without a place is given one.
     """
 
     def __init__(self, schedule: Schedule, simd: int, lanes: int, scalars: int) -> None:
@@ -35,31 +37,31 @@ class Places:
         self.scalar: dict[int, int] = {}
         self.vector: dict[int, int] = {}
         self.constants: dict[int, float] = {}
-        self.filled: dict[int, int] = {}
+        self.broadcasts: dict[int, int] = {}
         self._scalars, self._vectors = scalars, 0
-        self._free: list[tuple[int, int]] = []  # scalars: the first place and the one after the last, in order
+        self._free: list[tuple[int, int]] = []  # free ranges of scalars: the first place, and the one after the last
         self._offsets = _Offsets(self)
-        self.offset = self._offsets.__getitem__  # a method in C, which is asked for every operand of every table
+        self.offset = self._offsets.__getitem__  # C code, which is fast: every operand in every table needs it
 
     def copy(self) -> Places:
-        """Return the same places, to which others may be added."""
+        """Return a copy, to which places may be added."""
         found = Places(self.schedule, self.simd, self.lanes, self._scalars)
         found.scalar, found.vector, found.constants = self.scalar.copy(), self.vector.copy(), self.constants.copy()
-        found.filled, found._vectors = self.filled.copy(), self._vectors
+        found.broadcasts, found._vectors = self.broadcasts.copy(), self._vectors
         return found
 
     @property
     def scalar_count(self) -> int:
-        """How many scalars there are."""
+        """How many places for scalars there are."""
         return self._scalars
 
     @property
     def vector_count(self) -> int:
-        """How many vectors there are."""
+        """How many vectors a block has."""
         return self._vectors
 
     def allocate(self, count: int) -> int:
-        """Return the first of some places side by side among the scalars, of which none is in use.
+        """Return the first of `count` contiguous free places among the scalars.
 
         >>> from micrograd_cn.compiler.instructions.code import Code
         >>> places = Places(Schedule(Code(), [], [], batched=False), simd=1, lanes=1, scalars=0)
@@ -76,7 +78,7 @@ class Places:
         return self._scalars - count
 
     def free(self, places: Iterable[int]) -> None:
-        """Take note that places among the scalars are no longer in use."""
+        """Let places among the scalars be used again."""
         free: list[tuple[int, int]] = []
         for first, after in sorted([*self._free, *((at, at + 1) for at in places)]):
             if free and free[-1][1] == first:
@@ -86,16 +88,16 @@ class Places:
         self._free = free
 
     def allocate_vectors(self, count: int) -> int:
-        """Return the first of some new vectors."""
+        """Return the index of the first of `count` new vectors."""
         self._vectors += count
         return self._vectors - count
 
-    def whole(self, count: int) -> int:
+    def padded(self, count: int) -> int:
         """Return a count, rounded up to whole SIMD vectors."""
         return -(-count // self.simd) * self.simd
 
-    def keep(self, i: int) -> None:
-        """Give an instruction's value a place."""
+    def ensure(self, i: int) -> None:
+        """Give an instruction's value a place if it has none."""
         if i in self.scalar or i in self.vector:
             return
         if self.schedule.in_lanes(i):
@@ -105,34 +107,34 @@ class Places:
             if (x := self.code.constant_value(i)) is not None:
                 self.constants[self.scalar[i]] = x
 
-    def put(self, scalars: dict[int, int]) -> None:
-        """Give scalars their places."""
+    def assign(self, scalars: dict[int, int]) -> None:
+        """Set the places of scalars, by the instructions' numbers."""
         self.scalar.update(scalars)
         self._offsets.update({i: WORD * place for i, place in scalars.items()})
 
-    def side_by_side(self, numbers: Iterable[int], whole: bool = False) -> None:
-        """Give those that have no place yet places side by side."""
+    def place_contiguously(self, numbers: Iterable[int], pad: bool = False) -> None:
+        """Give contiguous places to those values that have none yet; pad them to whole SIMD vectors if `pad` is set."""
         scalar, vector = self.scalar, self.vector
         fresh = [i for i in dict.fromkeys(numbers) if i not in scalar and i not in vector]
         if self.schedule.batched:
             for i in fresh:
-                self.keep(i)
+                self.ensure(i)
         else:
             first = self.allocate(len(fresh))
             places = dict(zip(fresh, range(first, first + len(fresh)), strict=True))
             self.scalar.update(places)
             known = self.code.constants
             self.constants.update({place: known[i] for i, place in places.items() if i in known})
-        if whole and (count := len(fresh) - sum(map(self.schedule.in_lanes, fresh))):
+        if pad and (count := len(fresh) - sum(map(self.schedule.in_lanes, fresh))):
             self.allocate(-count % self.simd)
 
-    def renumber(self, first: int, made: Iterable[Iterable[int]], over: Iterable[Iterable[int]]) -> None:
-        """Give the vectors of values that nobody reads any more to others, so that a block is small.
+    def reuse_vectors(self, first: int, made: Iterable[Iterable[int]], over: Iterable[Iterable[int]]) -> None:
+        """Reallocate the vectors of a block so that a value takes over the vector of one that is dead (liveness).
 
         Args:
-            first: how many vectors stay what they are.
-            made: the values that each stage makes.
-            over: those that nobody reads after it.
+            first: how many vectors, from the first one on, stay as they are.
+            made: for each stage, the values that it computes.
+            over: for each stage, the values that are dead after it.
         """
         free: list[int] = []
         vectors = {i: vector for i, vector in self.vector.items() if vector < first}
@@ -149,22 +151,22 @@ class Places:
         for i in vectors:
             self._offsets.pop(i, None)
 
-    def fill(self, i: int) -> int:
-        """Return the vector of a value, or of a scalar in all lanes."""
+    def broadcast(self, i: int) -> int:
+        """Return the index of the vector that holds a value in all lanes; a scalar is broadcast to a new one."""
         if self.schedule.in_lanes(i):
             return self.vector[i]
-        if i not in self.filled:
-            self.keep(i)
-            self.filled[i] = self.allocate_vectors(1)
-        return self.filled[i]
+        if i not in self.broadcasts:
+            self.ensure(i)
+            self.broadcasts[i] = self.allocate_vectors(1)
+        return self.broadcasts[i]
 
     def block_offset(self, i: int) -> int:
-        """Return the bytes from the beginning of a block to a value, or to a scalar in all lanes."""
-        return WORD * self.lanes * self.fill(i) if self.schedule.batched else self.offset(i)
+        """Return the bytes from the beginning of a block to a value's vector; a scalar is broadcast."""
+        return WORD * self.lanes * self.broadcast(i) if self.schedule.batched else self.offset(i)
 
 
 class _Offsets(dict[int, int]):
-    """The bytes from the beginning of the scalars to a value, or from that of a block, by its number."""
+    """A cache of what `Places.offset` returns."""
 
     def __init__(self, places: Places) -> None:
         self._places = places
@@ -174,6 +176,6 @@ class _Offsets(dict[int, int]):
         if places.schedule.in_lanes(i):
             self[i] = WORD * places.lanes * places.vector[i]
         else:
-            places.keep(i)
+            places.ensure(i)
             self[i] = WORD * places.scalar[i]
         return self[i]

@@ -1,4 +1,4 @@
-"""A schedule as stages in order, with a place in memory for every value that is read later: what is printed."""
+"""Turn a schedule into stages, and give a place in memory to each value that another stage reads."""
 
 from __future__ import annotations
 
@@ -9,34 +9,35 @@ from ..instructions.code import AFTER, BATCH, SAMPLE, START, SUM_OPCODES
 from .places import WORD, Places
 from .schedule import Schedule
 from .stages import Gathers, Map, OuterProduct, Stage, StraightLine, Sums, dead_after
-from .vectorizer import VECTORS, Vectorizer, families
+from .vectorizer import MIN_MAP_VECTORS, Vectorizer, strided_inputs
 
-CACHE = 1 << 20  # bytes of a panel, which the sums of products go through several times
-NEAREST = 1 << 13  # bytes of a panel that is read once
-MOST_BLOCKS = 16  # of a panel
+L2_BYTES = 1 << 20  # bytes of a panel that loops go through several times, so it should stay in a cache
+L1_BYTES = 1 << 13  # bytes of a panel that is read once, and can stay in the nearest cache
+MAX_BLOCKS = 16  # blocks in a panel
 
 
 class Plan:
     """The stages of a schedule, and the places of its values.
 
     Args:
-        schedule: what is done.
-        simd: doubles of a vector.
-        lanes: of a block, if samples are in lanes.
-        width: numbers of a row.
-        scalars: the first free place among the scalars; parameters have the first ones.
-        gather: whether instructions of one kind on scalars are vectors wherever their operands lie.
-        outputs: what has a place in a block, whether it depends on samples or not.
+        schedule: the instructions, in layers.
+        simd: doubles in a SIMD vector.
+        lanes: lanes in a block, if samples are in lanes.
+        width: numbers in a row.
+        scalars: the first free place among the scalars. Those before it belong to the parameters.
+        gather: whether scalar instructions become maps even if their operands are not contiguous.
+        outputs: instructions whose values need a vector in a block, even if they do not depend on the row.
 
     Attributes:
-        places: where values lie; `scalar`, `vector` and `at` are its own.
-        row_at: where a row's numbers go.
-        blocks: of a panel.
-        totals_at: where the totals' means are among the scalars.
-        count: how many totals, in whole vectors.
-        outer: the totals that are outer products.
-        total_place: where each total is among them.
-        moved: inputs that are copied, so that they lie side by side: from where, and where to.
+        places: the places of all values. `scalar`, `vector` and `offset` are attributes of it.
+        stages: the stages of each phase.
+        row_at: where the numbers of a row are stored: a place among the scalars, or the index of a vector.
+        blocks: how many blocks of rows are computed together, as one panel.
+        total_count: how many totals there are, padded to whole SIMD vectors.
+        totals_at: the place of the first total's mean among the scalars.
+        total_place: the index of each total.
+        outer_products: the totals that are outer products.
+        copied_inputs: places of inputs that are copied so that they become contiguous: from where, and to where.
     """
 
     def __init__(
@@ -56,21 +57,23 @@ class Plan:
         self.row_at = places.allocate_vectors(width) if schedule.batched else places.allocate(width)
         self.total_place: dict[int, int] = {}
         self.total_count = 0
-        self.outer = [self._turned(group) for group in schedule.totals.outer]
+        self.outer_products = [self._best_orientation(group) for group in schedule.totals.outer_products]
         self._place_totals()
         self.totals_at = self.places.allocate(self.total_count)
-        self.moved: list[tuple[int, int]] = []
+        self.copied_inputs: list[tuple[int, int]] = []
         if gather and not schedule.batched:
-            self._move_inputs()
+            self._copy_strided_inputs()
         self._place_leaves()
-        self._maps = Vectorizer(places, self._wishes(), gather)
+        self._vectorizer = Vectorizer(places, self._preferred_order(), gather)
         self.stages = {phase: list(self._stages(phase)) for phase in schedule.layers}
-        self._place()
+        self._place_values_in_memory()
         if schedule.batched:
-            self.places.renumber(width, *self._lives({*schedule.roots, *outputs, *schedule.totals.factors()}))
+            self.places.reuse_vectors(
+                width, *self._live_ranges({*schedule.roots, *outputs, *schedule.totals.factors()})
+            )
         for i in outputs:
             self.places.block_offset(i)
-        self.blocks = self._blocks()
+        self.blocks = self._blocks_per_panel()
 
     def _place_leaves(self) -> None:
         scalars: dict[int, int] = {}
@@ -85,23 +88,23 @@ class Plan:
                 self.vector[i] = self.row_at + instruction[1]
             elif kind == "input" and i not in self.scalar:
                 scalars[i] = self.row_at + instruction[1]
-        self.places.put(scalars)
+        self.places.assign(scalars)
 
-    def _move_inputs(self) -> None:
-        """Give inputs places side by side that instructions of one kind read at even distances."""
-        for family in families(self.code, self.schedule.needed, VECTORS * self.simd):
-            fresh = [i for i in family if i not in self.scalar]
-            self.places.side_by_side(fresh)
-            self.moved += [(self.row_at + self.code.instructions[i][1], self.scalar[i]) for i in fresh]
+    def _copy_strided_inputs(self) -> None:
+        """Plan to copy inputs to contiguous places if instructions of one opcode read them at a constant stride."""
+        for inputs in strided_inputs(self.code, self.schedule.live, MIN_MAP_VECTORS * self.simd):
+            fresh = [i for i in inputs if i not in self.scalar]
+            self.places.place_contiguously(fresh)
+            self.copied_inputs += [(self.row_at + self.code.instructions[i][1], self.scalar[i]) for i in fresh]
 
-    def _turned(self, group: OuterProduct) -> OuterProduct:
-        """Return a table of totals with those as its columns that fill whole vectors better."""
+    def _best_orientation(self, group: OuterProduct) -> OuterProduct:
+        """Return a matrix of totals, transposed if its rows then need less padding to whole vectors."""
         rows, columns = len(group.lefts), len(group.rights)
-        turn = self.schedule.batched and self.places.whole(rows) * columns < rows * self.places.whole(columns)
+        turn = self.schedule.batched and self.places.padded(rows) * columns < rows * self.places.padded(columns)
         return group.transpose() if turn else group
 
-    def _wishes(self) -> dict[int, tuple[int, int]]:
-        """Return for values that a loop reads its number and in which order they should lie there."""
+    def _preferred_order(self) -> dict[int, tuple[int, int]]:
+        """Return, for each value that a loop reads, the number of the loop and the value's position in it."""
         lists = [
             side
             for phase in (BATCH, SAMPLE, AFTER)
@@ -110,26 +113,26 @@ class Plan:
             for side in dict.fromkeys(group.rights)
         ]
         if not self.schedule.batched:
-            lists += [side for group in self.outer for side in zip(*group.rights, strict=True)]
-        wished: dict[int, tuple[int, int]] = {}
+            lists += [side for group in self.outer_products for side in zip(*group.rights, strict=True)]
+        preferred: dict[int, tuple[int, int]] = {}
         for number, side in enumerate(lists):
             for k, i in enumerate(side):
-                wished.setdefault(i, (number, k))
-        return wished
+                preferred.setdefault(i, (number, k))
+        return preferred
 
     def _stages(self, phase: int) -> Iterator[Stage]:
-        """Yield the stages of a phase, and place their results; without lanes, instructions of one kind become maps."""
-        schedule, maps = self.schedule, self._maps
+        """Yield the stages of a phase, and place the results of loops. Scalar instructions are vectorised to maps."""
+        schedule, vectorizer = self.schedule, self._vectorizer
         for layer in schedule.layers[phase]:
             for group in layer.sums:
-                self.places.side_by_side(group.numbers, whole=True)
-            self.places.side_by_side(sorted(layer.gathers, key=maps.order))
+                self.places.place_contiguously(group.numbers, pad=True)
+            self.places.place_contiguously(sorted(layer.gathers, key=vectorizer.sort_key))
         waiting: list[int] = []
         for layer in schedule.layers[phase]:
             if schedule.phase_in_lanes(phase):
                 yield from schedule.straight_lines_in_lanes(layer)
             for level in () if schedule.phase_in_lanes(phase) else layer.levels.values():
-                found, rest = maps.of(level)
+                found, rest = vectorizer.find(level)
                 if found:
                     yield from schedule.straight_lines(waiting)
                     yield from found
@@ -144,53 +147,63 @@ class Plan:
         yield from schedule.straight_lines(waiting)
 
     def _place_totals(self) -> None:
-        for group in self.outer:
-            width = self.places.whole(len(group.rights))
+        for group in self.outer_products:
+            width = self.places.padded(len(group.rights))
             for row in group.totals:
                 self.total_place.update({k: place for place, k in enumerate(row, self.total_count)})
                 self.total_count += width
         for k, _ in self.schedule.totals.single:
             self.total_place[k] = self.total_count
             self.total_count += 1
-        self.total_count = self.places.whole(self.total_count)
+        self.total_count = self.places.padded(self.total_count)
 
-    def _place(self) -> None:
-        """Give a place to what is read in another stage than it is made, by a loop, or by the caller."""
+    def _place_values_in_memory(self) -> None:
+        """Give a place to each value that a loop, another stage or the caller reads.
+
+        The order matters, because the first request for a value decides where it lies: operands of loops come first,
+        since these need contiguous or strided places.
+        """
         schedule = self.schedule
         stages = [stage for phase in (BATCH, SAMPLE, AFTER) for stage in self.stages[phase]]
         groups = [stage for stage in stages if isinstance(stage, Sums)]
         for side in dict.fromkeys(side for group in groups for side in (*dict.fromkeys(group.rights), *group.lefts)):
-            self.places.side_by_side(side)
-        for outer in self.outer:
+            self.places.place_contiguously(side)
+        for outer in self.outer_products:
             for side in (*zip(*outer.rights, strict=True), *zip(*outer.lefts, strict=True)):
-                self.places.side_by_side(side)
-        self.places.side_by_side([i for _, pair in schedule.totals.single for i in pair])
+                self.places.place_contiguously(side)
+        self.places.place_contiguously([i for _, pair in schedule.totals.single for i in pair])
         for stage in stages:
             if isinstance(stage, Gathers):
-                for i in self.read_by(stage):
-                    self.places.keep(i)
-        made: set[int] = set()  # in straight lines before
+                for i in self.reads(stage):
+                    self.places.ensure(i)
+        made: set[int] = set()  # by the straight lines before
         for stage in stages:
             if isinstance(stage, StraightLine):
-                for i in made.intersection(self.read_by(stage)):
-                    self.places.keep(i)
+                for i in made.intersection(self.reads(stage)):
+                    self.places.ensure(i)
                 made.update([i for i in stage.numbers if i not in schedule.long_sums])
         for i in schedule.roots:
-            self.places.keep(i)
+            self.places.ensure(i)
         for i in schedule.leaves:
             if self.code.instructions[i][0] == "seed":
-                self.places.keep(i)
+                self.places.ensure(i)
 
-    def _lives(self, kept: set[int]) -> tuple[list[list[int]], list[list[int]]]:
-        """Return for each stage of the samples the values that it makes, and those that nobody reads after it."""
+    def _live_ranges(self, kept: set[int]) -> tuple[list[list[int]], list[list[int]]]:
+        """Return, for each stage of phase SAMPLE, the values that it computes, and those that are dead after it.
+
+        Values in `kept` and leaves never die.
+        """
         stages = self.stages[SAMPLE]
         made = [stage.numbers for stage in stages]
-        over = dead_after((number, self.read_by(stage)) for number, stage in enumerate(stages))
+        over = dead_after((number, self.reads(stage)) for number, stage in enumerate(stages))
         operands = self.code.operands
         return made, [[i for i in over.get(k, ()) if i not in kept and operands[i]] for k in range(len(stages))]
 
     def operands(self, stage: Map) -> list[list[int]]:
-        """Return the operands of a map's instructions: the first of each, the second of each, and so on."""
+        """Return the operands of a map's instructions by column: the first operand of each, the second, and so on.
+
+        The operands of sums are the factors of their products; a term is a product with 1.
+        """
         if stage.opcode == START:
             return [[*map(self.schedule.start, stage.numbers)]]
         if stage.opcode not in SUM_OPCODES:
@@ -201,23 +214,23 @@ class Plan:
             rows.append([*chain(*((one, t) for t in terms), *pairs)])
         return [[*column] for column in zip(*rows, strict=True)]
 
-    def read_by(self, stage: Stage) -> Iterator[int]:
-        """Yield what a stage reads from memory; of a straight line, what it needs, which may be its own."""
+    def reads(self, stage: Stage) -> Iterator[int]:
+        """Yield the values that a stage reads. Those of a straight line include values that it computes itself."""
         if isinstance(stage, StraightLine):
-            return chain.from_iterable(map(self.schedule.reads, stage.numbers))
+            return chain.from_iterable(map(self.schedule.operands_in_registers, stage.numbers))
         if isinstance(stage, Gathers):
             return chain.from_iterable(map(self.code.operands.__getitem__, stage.numbers))
         return chain.from_iterable(self.operands(stage) if isinstance(stage, Map) else (*stage.lefts, *stage.rights))
 
-    def _blocks(self) -> int:
-        """Return how many blocks a panel has: as many as stay in the cache, two if one of them does.
+    def _blocks_per_panel(self) -> int:
+        """Return how many blocks a panel has: as many as fit into a cache, but at least two if one of them fits.
 
-        Tables are read once for all blocks of a panel, and totals written; where there are none, it stays in the cache
-        that is nearest.
+        Tables are read, and totals written, once a panel, so many blocks are better. Without loops and totals there is
+        nothing to share, so the nearest cache decides.
         """
         if not self.schedule.batched:
             return 1
         size = WORD * self.lanes * max(self.places.vector_count, 1)
         if not self.total_count and all(isinstance(stage, StraightLine) for stage in self.stages[SAMPLE]):
-            return min(MOST_BLOCKS, max(NEAREST // size, 1))
-        return min(MOST_BLOCKS, max(CACHE // size, 1 + (size <= CACHE)))
+            return min(MAX_BLOCKS, max(L1_BYTES // size, 1))
+        return min(MAX_BLOCKS, max(L2_BYTES // size, 1 + (size <= L2_BYTES)))

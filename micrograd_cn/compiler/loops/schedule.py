@@ -1,7 +1,7 @@
-"""What a program does, in order: layers of instructions, with the long sums and the loads among them.
+"""Order a program's live instructions: in layers between long sums and gathers, and in levels within a layer.
 
-Long sums with the same right factors are done together: they are a matrix by a vector. How deep an instruction is says
-how many long sums and loads lie one after the other below it; all that is equally deep is done at once.
+The layer of an instruction is the largest number of long sums and gathers on a path from a leaf to it. All long sums of
+a layer are computed together; those with the same right factors are a matrix by a vector.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from ..instructions.fusion import fuse
 from .stages import StraightLine, Sums
 from .totals import Totals
 
-ALONE = 32  # products from which a sum is a loop although no other sum has its right factors
-ALIKE_FROM = 4  # instructions of a level; of fewer, each counts as a group of its own
-LEVELS = 1 << 32  # the level numbers of a layer begin at its own number times this
-MAX_NATIVE_COST = 10_000  # instructions for which native code is made at all: it takes seconds
-MAX_STRAIGHT_LINE_COST = 300  # instructions of a straight line: the time to compile one grows faster than its length
+MIN_LONE_LOOP_PRODUCTS = 32  # products from which a sum is a loop although no other sum has its right factors
+MIN_GROUPED_LEVEL = 4  # instructions in a level; in a smaller one each counts as a group of its own
+LEVELS_PER_LAYER = 1 << 32  # a depth is this times the layer's number, plus the level in it
+MAX_NATIVE_COST = 10_000  # machine instructions up to which native code is made: this takes a second
+MAX_STRAIGHT_LINE_COST = 300  # machine instructions of a straight line; longer ones take disproportionately long
 
 
 class Layer(NamedTuple):
-    """Instructions that need no long sum and no load of each other.
+    """Instructions of which none needs a long sum or a gather of the same layer.
 
     Attributes:
-        numbers: those that are no loads, in order.
-        levels: the same by level, of which none needs another.
-        sums: the long sums among them.
-        gathers: those that are loaded by a number.
+        numbers: the numbers of all but the gathers, in order.
+        levels: the same numbers by level. Instructions of a level do not need each other.
+        sums: the long sums among them, grouped.
+        gathers: the numbers of the gathers.
     """
 
     numbers: list[int]
@@ -40,26 +40,28 @@ class Layer(NamedTuple):
 
 
 class Schedule:
-    """The stages of all instructions that some of them need.
+    """The live instructions of a program, in the order in which they are computed.
 
     Args:
-        code: the instructions; a few may be added.
-        roots: those whose values are wanted.
-        totals: what is added up over the samples, each a sum of products.
-        batched: whether samples are in lanes; they are scalars if there is a single row at a time.
-        sums: whether long sums are loops of their own; if not, they are treated as any instruction.
+        code: the instructions, to which a few may be added.
+        roots: the numbers of the instructions whose values are wanted.
+        totals: the totals that are wanted, see `Totals`.
+        batched: whether samples are vectors with one row in each lane. If not, rows are computed one at a time, and
+            samples are scalars.
+        sums: whether long sums are separate loops. If not, they are treated like any other instruction.
 
     Attributes:
-        needed: all instructions that are needed, in order: leaves, and what is done.
-        leaves: those without operands.
-        done: the others.
-        long: the long sums among them.
-        firsts: long sums in lanes that start from a constant 0.0 or -0.0, which need not be stored, and that constant.
-        gathers: those among them that are loaded by a number.
-        layers: those of each phase.
-        totals: what is added up over the samples.
-        size: about how many instructions the straight lines have.
-        large: whether these are so many that threaded code alone runs them.
+        live: the numbers of the live instructions, in order.
+        leaves: the live instructions without operands.
+        computed: the other live instructions.
+        long_sums: the sums among them that loops compute.
+        zero_starts: for each long sum in lanes that starts from a constant 0.0 or -0.0, this constant. It need not be
+            stored before the loop.
+        gathers: the live gathers.
+        layers: the layers of each phase.
+        totals: the totals, grouped.
+        cost: the cost of all straight lines, see `Code.cost_of_all`.
+        threaded_only: whether native code would take too long to compile.
     """
 
     def __init__(
@@ -69,48 +71,51 @@ class Schedule:
         self.roots = roots
         self.totals = Totals(code, totals)
         kept = {*roots, *self.totals.factors()}
-        self._need(kept)
-        long = [i for i in self.done if sums and code.instructions[i][0] in SUM_OPCODES and self._may_be_long(i)]
+        self._find_live(kept)
+        long = [i for i in self.computed if sums and code.instructions[i][0] in SUM_OPCODES and self._can_be_loop(i)]
         rights = {i: tuple([b for _, b in code.instructions[i][1]]) for i in long}
         shared = Counter(rights.values())
-        self.long_sums = {i for i in long if len(rights[i]) >= ALONE or shared[rights[i]] > 1}
-        self.firsts = {
+        self.long_sums = {i for i in long if len(rights[i]) >= MIN_LONE_LOOP_PRODUCTS or shared[rights[i]] > 1}
+        self.zero_starts = {
             i: x for i in self.long_sums if self.in_lanes(i) and (x := code.constant_value(self.start(i))) == 0.0
         }
-        self.gathers = {i for i in self.done if code.instructions[i][0] == GATHER}
-        self.cost = code.cost_of_all(i for i in self.done if i not in self.long_sums and i not in self.gathers)
+        self.gathers = {i for i in self.computed if code.instructions[i][0] == GATHER}
+        self.cost = code.cost_of_all(i for i in self.computed if i not in self.long_sums and i not in self.gathers)
         self.threaded_only = sums and self.cost > MAX_NATIVE_COST
         if self.threaded_only:
-            self.code = fuse(code, self.needed, kept, sums=batched)
-            self._need(kept)
+            self.code = fuse(code, self.live, kept, sums=batched)
+            self._find_live(kept)
         self.layers = {phase: self._layers(phase) for phase in (BATCH, SAMPLE, AFTER)}
 
-    def _need(self, wanted: Iterable[int]) -> None:
-        self.needed = live(self.code, wanted)
+    def _find_live(self, wanted: Iterable[int]) -> None:
+        self.live = live(self.code, wanted)
         operands = self.code.operands
-        self.leaves = [i for i in self.needed if not operands[i]]
-        self.done = [i for i in self.needed if operands[i]]
+        self.leaves = [i for i in self.live if not operands[i]]
+        self.computed = [i for i in self.live if operands[i]]
 
     def mean_group_size(self) -> float:
-        """Return how many instructions of one kind a level has on average; 0 if samples are in lanes."""
+        """Return how many instructions with the same opcode a level has on average; 0 if samples are in lanes."""
         steps = groups = 0
         for layer in chain(*self.layers.values()):
             for level in () if self.batched else layer.levels.values():
                 steps += (count := len(level))
-                opcodes = [self.code.instructions[i][0] for i in level] if count >= ALIKE_FROM else ()
+                opcodes = [self.code.instructions[i][0] for i in level] if count >= MIN_GROUPED_LEVEL else ()
                 groups += len({*opcodes}) or count
         return steps / max(groups, 1)
 
     def phase_in_lanes(self, phase: int) -> bool:
-        """Return whether the values of a phase are vectors."""
+        """Return whether the values that are computed in a phase are vectors."""
         return self.batched and phase == SAMPLE
 
     def in_lanes(self, i: int) -> bool:
-        """Return whether a value is a vector."""
+        """Return whether an instruction's value is a vector, with one row in each lane."""
         return self.batched and self.code.phase[i] == SAMPLE
 
-    def _may_be_long(self, i: int) -> bool:
-        """Return whether a sum can be a loop; in lanes all right factors are samples, and all left ones, or none."""
+    def _can_be_loop(self, i: int) -> bool:
+        """Return whether a loop can compute a sum.
+
+        In lanes, all right factors must be samples, and the left factors must be all samples or all scalars.
+        """
         pairs = self.code.instructions[i][1]
         if len(pairs) < MIN_LOOP_PRODUCTS or not self.in_lanes(i):
             return len(pairs) >= MIN_LOOP_PRODUCTS
@@ -123,30 +128,31 @@ class Schedule:
         return terms[0] if terms else self.code.constant(-0.0)
 
     def straight_lines_in_lanes(self, layer: Layer) -> Iterator[StraightLine]:
-        """Yield the instructions of a layer of samples in lanes, in the order that suits what runs them."""
+        """Yield the straight lines of a layer of samples in lanes, in the order that suits native or threaded code."""
         if self.threaded_only:
-            return self.straight_lines(self._by_form(layer.levels.values()))
-        return self.straight_lines(self._in_order([i for i in layer.numbers if i not in self.firsts]))
+            return self.straight_lines(self._by_opcode(layer.levels.values()))
+        return self.straight_lines(self._depth_first([i for i in layer.numbers if i not in self.zero_starts]))
 
     def _layers(self, phase: int) -> list[Layer]:
-        """Return a phase's instructions in layers: each in that of the last that it needs, one later after a long sum.
+        """Return the layers of a phase.
 
-        In a layer, each is a level above the highest that it needs of this layer.
+        An instruction is in the highest layer of its operands, or one higher if that operand is a long sum or a gather.
+        Its level is one more than the highest level of its operands in this layer.
         """
         code, long, gathers = self.code, self.long_sums, self.gathers
         layers: dict[int, Layer] = {}
-        above = [0] * len(code.instructions)  # the lowest level at which something may use it, the layer in high digits
-        for i in self.done:
+        above = [0] * len(code.instructions)  # the lowest depth of a user of each instruction
+        for i in self.computed:
             if code.phase[i] != phase:
                 continue
             level = max(map(above.__getitem__, code.operands[i]))
-            number = level // LEVELS
+            number = level // LEVELS_PER_LAYER
             if i in long:
-                level = max([above[j] for j in self.reads(i)], default=0)
-                level = max(level, number * LEVELS)
-                above[i] = (number + 1) * LEVELS
+                level = max([above[j] for j in self.operands_in_registers(i)], default=0)
+                level = max(level, number * LEVELS_PER_LAYER)
+                above[i] = (number + 1) * LEVELS_PER_LAYER
             else:
-                above[i] = (number + 1) * LEVELS if i in gathers else level + 1
+                above[i] = (number + 1) * LEVELS_PER_LAYER if i in gathers else level + 1
             if number not in layers:
                 layers[number] = Layer([], defaultdict(list), [], [])
             if i in gathers:
@@ -155,13 +161,16 @@ class Schedule:
                 layers[number].numbers.append(i)
                 layers[number].levels[level].append(i)
         for layer in layers.values():
-            layer.sums.extend(self._sums([i for i in layer.numbers if i in long]))
+            layer.sums.extend(self._group_sums([i for i in layer.numbers if i in long]))
         return [*layers.values()]
 
-    def _in_order(self, numbers: Sequence[int]) -> list[int]:
-        """Return instructions in such an order that a value is used soon: each with all that can then be done."""
+    def _depth_first(self, numbers: Sequence[int]) -> list[int]:
+        """Return instructions in an order that uses a value soon after it is computed, to keep live ranges short.
+
+        After each instruction come those of its users whose operands are all computed by then.
+        """
         inside = set(numbers)
-        needs = {i: inside.intersection(self.reads(i)) for i in numbers}
+        needs = {i: inside.intersection(self.operands_in_registers(i)) for i in numbers}
         users: dict[int, list[int]] = defaultdict(list)
         for i in numbers:
             for j in needs[i]:
@@ -175,43 +184,45 @@ class Schedule:
                 stack += reversed(users[i])
         return [*done]
 
-    def _by_form(self, levels: Iterable[Sequence[int]]) -> Iterator[int]:
-        """Yield level by level, those of one kind together, since a processor foresees their jumps then."""
+    def _by_opcode(self, levels: Iterable[Sequence[int]]) -> Iterator[int]:
+        """Yield instructions level by level, sorted by opcode, since a processor then predicts their jumps."""
         for level in levels:
-            yield from sorted([i for i in level if i not in self.firsts], key=lambda i: self.code.instructions[i][0])
+            yield from sorted(
+                [i for i in level if i not in self.zero_starts], key=lambda i: self.code.instructions[i][0]
+            )
 
     def straight_lines(self, numbers: Iterable[int]) -> Iterator[StraightLine]:
-        """Yield instructions as straight lines that are not long."""
+        """Split instructions into straight lines of at most about MAX_STRAIGHT_LINE_COST."""
         chunk: list[int] = []
-        weight = 0
+        cost = 0
         for i in numbers:
             chunk.append(i)
-            weight += self.cost_of(i)
-            if weight >= MAX_STRAIGHT_LINE_COST:
+            cost += self.cost_of(i)
+            if cost >= MAX_STRAIGHT_LINE_COST:
                 yield StraightLine(chunk)
-                chunk, weight = [], 0
+                chunk, cost = [], 0
         if chunk:
             yield StraightLine(chunk)
 
     def cost_of(self, i: int) -> int:
-        """Return about how many instructions of the machine are done in a straight line."""
+        """Return the cost of an instruction in a straight line, where a long sum only stores its start."""
         return 2 if i in self.long_sums else self.code.cost_of(i)
 
-    def _sums(self, numbers: Iterable[int]) -> Iterator[Sums]:
+    def _group_sums(self, numbers: Iterable[int]) -> Iterator[Sums]:
         groups: dict[tuple[str, str, tuple[int, ...], str], Sums] = {}
         for i in numbers:
             opcode, pairs, _ = self.code.instructions[i]
             left, right = (tuple(side) for side in zip(*pairs, strict=True))
             kind = "scalars" if not self.in_lanes(i) else "inner" if left[0] in self.code.per_sample else "matrix"
-            first = self.firsts.get(i)
-            key = kind, opcode, {"inner": ()}.get(kind, right), repr(first)  # 0.0 is not -0.0
-            group = groups.setdefault(key, Sums(kind, opcode, [], [], [], first))
+            start = self.zero_starts.get(i)
+            key = kind, opcode, {"inner": ()}.get(kind, right), repr(start)  # which tells 0.0 from -0.0
+            group = groups.setdefault(key, Sums(kind, opcode, [], [], [], start))
             group.numbers.append(i)
             group.lefts.append(left)
             group.rights.append(right)
         yield from groups.values()
 
-    def reads(self, i: int) -> tuple[int, ...]:
-        """Return what a straight line needs for an instruction in registers; the factors of a loop are in memory."""
+    def operands_in_registers(self, i: int) -> tuple[int, ...]:
+        """Return the operands that straight-line code needs in registers; the factors of a long sum are in memory."""
         terms: tuple[int, ...] = self.code.instructions[i][2] if i in self.long_sums else self.code.operands[i]
         return terms

@@ -1,4 +1,4 @@
-"""What a program consists of: stages, one after the other, of instructions or of loops."""
+"""The stages of a program, which run one after the other: straight-line code, sums, maps and gathers."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from typing import TypeAlias
 
 from ..instructions.code import Pair
 
-Call: TypeAlias = tuple[str | int, int]  # a shared function's name, or the address of own code; that of its table
+Call: TypeAlias = tuple[str | int, int]  # a kernel's name, or the address of native code; the address of its table
 
 
 @dataclass
 class StraightLine:
-    """Instructions, one after the other; of a long sum what it starts from.
+    """Instructions that are computed one after the other, as in a basic block.
+
+    The number of a long sum stands for storing the value that the sum starts from; a later stage computes the sum.
 
     Attributes:
-        numbers: of the instructions.
+        numbers: the numbers of the instructions.
     """
 
     numbers: list[int]
@@ -24,17 +26,18 @@ class StraightLine:
 
 @dataclass
 class Sums:
-    """Long sums of one opcode.
+    """Long sums of one opcode, which loops compute.
 
     Attributes:
-        kind: "matrix" if they have the same right factors, which are samples, and left ones that are none; "inner" if
-            all factors are samples; "scalars" if none is in lanes, and the right factors are the same.
-        opcode: of the instructions.
-        numbers: of the instructions.
-        lefts: the left factors of each.
-        rights: the right factors of each.
-        first: the zero that they start from, 0.0 or -0.0; None if a place in memory has what each starts from.
-        call: computes them; it is set when all values have their places.
+        kind: how they are computed. "matrix": a matrix of scalars by a vector of samples, which are the right factors
+            of all sums. "inner": inner products of samples. "scalars": the sums are scalars, with the same right
+            factors.
+        opcode: "sum" or "dot".
+        numbers: the numbers of the instructions.
+        lefts: the left factors of each sum.
+        rights: the right factors of each sum.
+        start: the constant that all sums start from, 0.0 or -0.0; None if each starts from the value in its place.
+        call: the kernel and the table that compute the sums. It is set once all values have places.
     """
 
     kind: str
@@ -42,23 +45,25 @@ class Sums:
     numbers: list[int]
     lefts: list[tuple[int, ...]]
     rights: list[tuple[int, ...]]
-    first: float | None = None
+    start: float | None = None
     call: Call = ("", 0)
 
     def pairs(self) -> list[list[Pair]]:
-        """Return the products of each."""
+        """Return the pairs of factors of each sum."""
         return [list(zip(*sides, strict=True)) for sides in zip(self.lefts, self.rights, strict=True)]
 
 
 @dataclass
 class Map:
-    """Instructions of one kind on scalars, computed as vectors; sums have as many products and terms as each other.
+    """Instructions of one opcode on scalars, which are computed as vectors.
+
+    If they are sums, they have the same number of products, and the same number of terms.
 
     Attributes:
-        opcode: of the instructions; START for what long sums start from.
-        numbers: of the instructions.
-        pattern: how their operands lie, see `tables.maps.mapped`; "" of sums, and until they have places.
-        call: computes them; it is set when all values have their places.
+        opcode: the opcode; START if the values that long sums start from are copied to the places of the sums.
+        numbers: the numbers of the instructions.
+        pattern: where the operands lie, see `tables.maps`; "" for sums, and until all values have places.
+        call: the kernel and the table that compute the map. It is set once all values have places.
     """
 
     opcode: str
@@ -69,11 +74,11 @@ class Map:
 
 @dataclass
 class Gathers:
-    """Operands that are loaded by their number.
+    """Gathers: each loads one of its operands, by an index that is known at run time.
 
     Attributes:
-        numbers: of the instructions, each with the index first among its operands.
-        call: computes them; it is set when all values have their places.
+        numbers: the numbers of the instructions. The first operand of each is the index.
+        call: the kernel and the table that compute the gathers. It is set once all values have places.
     """
 
     numbers: list[int]
@@ -82,12 +87,14 @@ class Gathers:
 
 @dataclass
 class OuterProduct:
-    """Totals of all products of some factors with others, or of several pairs of these, added up.
+    """Totals that form a matrix: a sum of outer products of columns of factors with rows of factors.
+
+    The total in row i and column j adds up lefts[i][p] * rights[j][p] over the pairs p, and over the rows of the batch.
 
     Attributes:
         totals: the numbers of the totals, row by row.
-        lefts: of each row its factors, one a pair.
-        rights: of each column its factors, one a pair.
+        lefts: the left factors of each row of totals, one for each pair.
+        rights: the right factors of each column of totals, one for each pair.
     """
 
     totals: list[list[int]]
@@ -95,7 +102,7 @@ class OuterProduct:
     rights: list[tuple[int, ...]]
 
     def transpose(self) -> OuterProduct:
-        """Return the same totals with the columns as rows."""
+        """Return the transposed matrix of totals, with left and right factors exchanged."""
         return OuterProduct([list(column) for column in zip(*self.totals, strict=True)], self.rights, self.lefts)
 
 
@@ -103,7 +110,10 @@ Stage: TypeAlias = StraightLine | Map | Sums | Gathers
 
 
 def dead_after(reads: Iterable[tuple[int, Iterable[int]]]) -> dict[int, list[int]]:
-    """Return for each stage, by its number, the values that are read in it and in no later one.
+    """Return for each stage the values whose live ranges end there: it reads them, and no later stage does.
+
+    Args:
+        reads: the number of a stage and the values that it reads, in any order.
 
     >>> dead_after([(0, [7, 8]), (1, [8]), (3, [9])])
     {0: [7], 1: [8], 3: [9]}

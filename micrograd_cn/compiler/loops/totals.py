@@ -1,4 +1,4 @@
-"""What is added up over the samples of a batch: totals of products, those together that are outer products."""
+"""Totals: sums over the rows of a batch, from which gradients of parameters are computed. Many are outer products."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Sequence
 from ..instructions.code import Code, Pair
 from .stages import OuterProduct
 
-COLUMNS = 3  # from which totals are an outer product
+MIN_OUTER_COLUMNS = 3  # totals with the same left factors, from which they are rows of an outer product
 
 
 class Totals:
-    """What is added up over the samples.
+    """The totals of a program, grouped.
 
     Args:
-        code: the instructions; a few may be added.
-        totals: each a sum of products.
+        code: the instructions, to which the products of a total that is single are added.
+        totals: for each total, the pairs of factors whose products are added up.
 
     Attributes:
-        outer: totals that are outer products, with at least COLUMNS columns.
-        single: the other totals, each with its product.
+        outer_products: matrices of totals with at least MIN_OUTER_COLUMNS columns.
+        single: the number of each other total, and the one pair of factors whose product is added up.
     """
 
     def __init__(self, code: Code, totals: Sequence[tuple[Pair, ...]]) -> None:
@@ -33,7 +33,7 @@ class Totals:
         self.single: list[tuple[int, Pair]] = []
         one = code.constant(1.0)
         for left, found in rows.items():
-            if len(found) >= COLUMNS:
+            if len(found) >= MIN_OUTER_COLUMNS:
                 columns = tuple([right for _, right in found])
                 group = outer.setdefault(columns, OuterProduct([], [], list(columns)))
                 group.totals.append([k for k, _ in found])
@@ -43,9 +43,9 @@ class Totals:
                 pair, *more = totals[k]
                 self.single.append((k, (code.dot([pair, *more], []), one) if more else pair))
         self.single.sort()
-        self.outer = list(outer.values())
+        self.outer_products = list(outer.values())
 
     def factors(self) -> list[int]:
-        """Return the factors of the totals."""
-        factors = [i for group in self.outer for side in (*group.lefts, *group.rights) for i in side]
+        """Return the numbers of all factors."""
+        factors = [i for group in self.outer_products for side in (*group.lefts, *group.rights) for i in side]
         return [*factors, *(i for _, pair in self.single for i in pair)]

@@ -1,4 +1,8 @@
-"""Instructions of one kind on scalars, found and placed so that they are computed as vectors."""
+"""Auto-vectorise scalar instructions of the same opcode.
+
+A map computes them as SIMD vectors. It stores its results contiguously, in an order in which its users, or the map
+itself, can load their operands as vectors too.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +16,24 @@ from .places import Places
 from .stages import Map, Stage
 from .strides import runs
 
-SHORTEST = 3  # instructions that are a map
-VECTORS = 2  # a map of fewer is joined with others of its kind, and their operands are gathered
-NEAR = 6  # next instructions, among which the one that continues a map is looked for
-FAR = 1 << 32  # places between any two values that have none yet
-DIGIT = 80  # bits for a place where several are packed into one number, with room for multiples of a distance
-MANY_DIGITS = 16  # places that are packed by halves
+MIN_MAP_LENGTH = 3  # instructions in a map
+MIN_MAP_VECTORS = 2  # SIMD vectors in a map; shorter maps of one opcode are joined, and their operands are gathered
+LOOKAHEAD = 6  # how many of the following instructions may be the second one of a strided run
+UNPLACED_STRIDE = 1 << 32  # between values without places: larger than any distance between places
+PLACE_BITS = 80  # of a place that is packed into one number with others; multiples of a stride fit in too
+MAX_PACKED_ONE_BY_ONE = 16  # places; more are packed by halves, since appending one by one takes quadratic time
 
 Offsets: TypeAlias = tuple[int, ...]
 
 
-class _Placed(NamedTuple):
-    """An instruction, and where its operands are."""
+class _Candidate(NamedTuple):
+    """An instruction that may be in a map.
+
+    Attributes:
+        order: the key by which candidates are sorted.
+        number: the instruction's number.
+        places: the places of its operands.
+    """
 
     order: tuple[Any, ...]
     number: int
@@ -31,151 +41,157 @@ class _Placed(NamedTuple):
 
 
 class Vectorizer:
-    """Find maps, and place their results.
+    """Find maps among scalar instructions, and place their results.
 
     Args:
-        places: where values lie, and the results will.
-        wished: for a value that a loop reads, the loop's number and the value's position in it.
-        gather: whether maps may have operands that do not lie side by side.
-        least: how many instructions are a map of their own then; shorter runs of one opcode are joined in one map.
-        apart: returns for an instruction's number what else must be equal within a map.
+        places: the places of values, to which those of the results are added.
+        preferred: for each value that a loop reads, the number of the loop and the value's position in it.
+        gather: whether a map may have operands that are not contiguous.
+        min_length: if `gather` is set, the length from which a run is a map of its own. Shorter runs of one opcode are
+            joined in one map.
+        split_by: a function from an instruction's number to something that must be equal within a map.
     """
 
     def __init__(
         self,
         places: Places,
-        wished: dict[int, tuple[int, int]],
+        preferred: dict[int, tuple[int, int]],
         gather: bool,
-        least: int = 0,
-        apart: Callable[[int], Any] | None = None,
+        min_length: int = 0,
+        split_by: Callable[[int], Any] | None = None,
     ) -> None:
-        self._given, self._code, self._schedule = places, places.code, places.schedule
-        self._wished, self._gather, self._apart = wished, gather, apart
-        self._least = least or VECTORS * places.simd
+        self._places, self._code, self._schedule = places, places.code, places.schedule
+        self._preferred, self._gather, self._split_by = preferred, gather, split_by
+        self._min_length = min_length or MIN_MAP_VECTORS * places.simd
 
-    def order(self, i: int) -> tuple[Any, ...]:
-        """Return what instructions are sorted by, so that they lie as loops read them, or as their operands do."""
-        [placed] = self._placed(self._code.instructions[i][0], [i])
-        return placed.order
+    def sort_key(self, i: int) -> tuple[Any, ...]:
+        """Return the key that sorts instructions by the order in which loops read them, or else by their operands."""
+        [candidate] = self._candidates(self._code.instructions[i][0], [i])
+        return candidate.order
 
-    def _placed(self, opcode: str, numbers: Iterable[int]) -> list[_Placed]:
-        """Return where instructions of an opcode and their operands are, in order."""
-        operands, wished = self._code.operands, self._wished
+    def _candidates(self, opcode: str, numbers: Iterable[int]) -> list[_Candidate]:
+        """Return the candidates for maps of an opcode, sorted."""
+        operands, preferred = self._code.operands, self._preferred
         sum_ = opcode in SUM_OPCODES
         by_number = sum_ and not self._gather
         found = []
         for i in numbers:
-            places = self._places(operands[i])
-            if i in wished:
-                order: tuple[Any, ...] = (False, *wished[i])
+            places = self._operand_places(operands[i])
+            if i in preferred:
+                order: tuple[Any, ...] = (False, *preferred[i])
             else:
                 order = (True, True, i) if by_number else (True, sum_, *places)
-            found.append(_Placed(order, i, places))
+            found.append(_Candidate(order, i, places))
         found.sort()
         return found
 
-    def _places(self, operands: Sequence[int]) -> Offsets:
-        place = self._given.scalar
-        return tuple([place[j] if j in place else -j * FAR - FAR for j in operands])
+    def _operand_places(self, operands: Sequence[int]) -> Offsets:
+        place = self._places.scalar
+        return tuple([place[j] if j in place else -j * UNPLACED_STRIDE - UNPLACED_STRIDE for j in operands])
 
-    def of(self, numbers: Sequence[int]) -> tuple[Sequence[Stage], Sequence[int]]:
-        """Return the maps among instructions of which none needs another, and the other ones."""
+    def find(self, numbers: Sequence[int]) -> tuple[Sequence[Stage], Sequence[int]]:
+        """Return the maps among the instructions of a level, and the numbers of the instructions that are in no map."""
         alike: dict[Any, list[int]] = {}
-        if len(numbers) >= SHORTEST:
+        if len(numbers) >= MIN_MAP_LENGTH:
             for i in numbers:
-                if kind := self._kind(i):
-                    alike.setdefault(kind, []).append(i)
+                if signature := self._signature(i):
+                    alike.setdefault(signature, []).append(i)
         if not alike or len(alike) == len(numbers):
             for i in numbers:
-                self._given.keep(i)
+                self._places.ensure(i)
             return [], numbers
-        stages: list[Stage] = [*self._started(alike.pop(START, []))]
-        for kind, found in alike.items():
-            if len(found) >= SHORTEST:
-                stages += self._of_kind(kind, found)
+        stages: list[Stage] = [*self._maps_of_starts(alike.pop(START, []))]
+        for signature, found in alike.items():
+            if len(found) >= MIN_MAP_LENGTH:
+                stages += self._maps_of(signature, found)
         inside = {i for stage in stages for i in stage.numbers}
         rest = [i for i in numbers if i not in inside]
-        for i in sorted(rest, key=self.order):
-            self._given.keep(i)
+        for i in sorted(rest, key=self.sort_key):
+            self._places.ensure(i)
         return stages, rest
 
-    def _kind(self, i: int) -> Any:
-        """Return what is the same for instructions that may be a map, None if it is in none."""
+    def _signature(self, i: int) -> Any:
+        """Return what must be equal within a map: the opcode, and more; None if an instruction cannot be in a map."""
         opcode, *rest = self._code.instructions[i]
         if i in self._schedule.long_sums:
             return START
         if opcode in SUM_OPCODES and not self._gather:
             return None
-        if self._apart or opcode in SUM_OPCODES:
-            return opcode, tuple(map(len, rest)) if opcode in SUM_OPCODES else (), self._apart and self._apart(i)
+        if self._split_by or opcode in SUM_OPCODES:
+            return opcode, tuple(map(len, rest)) if opcode in SUM_OPCODES else (), self._split_by and self._split_by(i)
         return opcode
 
-    def _of_kind(self, kind: Any, numbers: Sequence[int]) -> Iterator[Stage]:
-        """Yield the maps of instructions of one kind, with their results placed."""
-        opcode = kind[0] if isinstance(kind, tuple) else kind
-        self._place_constants(numbers)
-        placed = self._placed(opcode, numbers)
+    def _maps_of(self, signature: Any, numbers: Sequence[int]) -> Iterator[Stage]:
+        """Yield the maps of instructions with the same signature, and place their results."""
+        opcode = signature[0] if isinstance(signature, tuple) else signature
+        self._place_constants_contiguously(numbers)
+        candidates = self._candidates(opcode, numbers)
         if not self._gather:
-            yield from self._long_enough(opcode, _beside(placed), SHORTEST, [])
+            yield from self._maps_and_rest(opcode, _contiguous_runs(candidates), MIN_MAP_LENGTH, [])
             return
-        least, apart, rest = self._least, list[_Placed](), list[_Placed]()
-        yield from self._long_enough(opcode, _beside(placed), least, apart)
-        wished, others = partition(apart, lambda one: one.number in self._wished)
-        yield from self._long_enough(opcode, _chains(others, least), least, rest)
-        if len(wished) + len(rest) >= SHORTEST:
-            yield self._map(opcode, [*wished, *rest])
+        min_length, short, rest = self._min_length, list[_Candidate](), list[_Candidate]()
+        yield from self._maps_and_rest(opcode, _contiguous_runs(candidates), min_length, short)
+        preferred, others = partition(short, lambda candidate: candidate.number in self._preferred)
+        yield from self._maps_and_rest(opcode, _strided_runs(others, min_length), min_length, rest)
+        if len(preferred) + len(rest) >= MIN_MAP_LENGTH:
+            yield self._map(opcode, [*preferred, *rest])
 
-    def _long_enough(
-        self, opcode: str, found: Iterable[Sequence[_Placed]], least: int, others: list[_Placed]
+    def _maps_and_rest(
+        self, opcode: str, found: Iterable[Sequence[_Candidate]], min_length: int, others: list[_Candidate]
     ) -> Iterator[Map]:
-        """Yield maps of those that are long enough, and add the others' instructions to a list."""
-        for placed in found:
-            if len(placed) < least:
-                others += placed
+        """Yield the runs that are long enough as maps, and add the candidates of the others to a list."""
+        for candidates in found:
+            if len(candidates) < min_length:
+                others += candidates
             else:
-                yield self._map(opcode, placed)
+                yield self._map(opcode, candidates)
 
-    def _map(self, opcode: str, placed: Sequence[_Placed]) -> Map:
-        numbers = [i for _, i, _ in placed]
-        self._given.side_by_side(numbers, whole=True)
+    def _map(self, opcode: str, candidates: Sequence[_Candidate]) -> Map:
+        numbers = [i for _, i, _ in candidates]
+        self._places.place_contiguously(numbers, pad=True)
         return Map(opcode, numbers)
 
-    def _started(self, numbers: Iterable[int]) -> Iterator[Map]:
-        """Yield maps of what long sums start from: full vectors alone, since padding would overwrite the next sums."""
-        place = self._given.scalar
-        placed = sorted(
-            [_Placed((place[i],), i, (place[i], *self._places([self._schedule.start(i)]))) for i in numbers]
+    def _maps_of_starts(self, numbers: Iterable[int]) -> Iterator[Map]:
+        """Yield maps that copy the start values of long sums to the sums' places.
+
+        They have whole vectors only, since padding would overwrite the sums after them.
+        """
+        place = self._places.scalar
+        candidates = sorted(
+            [_Candidate((place[i],), i, (place[i], *self._operand_places([self._schedule.start(i)]))) for i in numbers]
         )
-        for found in _beside(placed):
-            if whole := len(found) // self._given.simd * self._given.simd:
+        for found in _contiguous_runs(candidates):
+            if whole := len(found) // self._places.simd * self._places.simd:
                 yield Map(START, [i for _, i, _ in found[:whole]])
 
-    def _place_constants(self, numbers: Sequence[int]) -> None:
-        """Place constants side by side that are all in which some instructions differ, for a map."""
+    def _place_constants_contiguously(self, numbers: Sequence[int]) -> None:
+        """Place constants contiguously if instructions differ in nothing else, so that a map loads them as vectors."""
         operands, known = self._code.operands, self._code.constants
-        beside: dict[tuple[int | None, ...], list[int]] = {}
+        differing: dict[tuple[int | None, ...], list[int]] = {}
         for i in numbers:
             constants = [j for j in operands[i] if j in known]
             if len(constants) == 1 < len(operands[i]):
                 others = tuple([None if j in known else j for j in operands[i]])
-                beside.setdefault(others, []).append(constants[0])
-        for constants in beside.values():
-            if len(constants) >= SHORTEST:
-                self._given.side_by_side(constants)
+                differing.setdefault(others, []).append(constants[0])
+        for constants in differing.values():
+            if len(constants) >= MIN_MAP_LENGTH:
+                self._places.place_contiguously(constants)
 
 
-def families(code: Code, numbers: Iterable[int], least: int) -> Iterator[list[int]]:
-    """Yield inputs at even distances, more than 1, that `least` instructions of one kind read: to be copied together.
+def strided_inputs(code: Code, numbers: Iterable[int], min_length: int) -> Iterator[list[int]]:
+    """Yield inputs with a constant stride above 1 that at least `min_length` instructions of one opcode read.
+
+    If they are copied to contiguous places, a map can load them as vectors.
 
     >>> code, sample = Code(), 2
     >>> x = [code.append(("input", k), sample) for k in range(6)]
     >>> sines = [code.emit("sin", i) for i in x[::2]]
-    >>> list(families(code, range(9), 3))
+    >>> list(strided_inputs(code, range(9), 3))
     [[0, 2, 4]]
     """
     opcodes = [instruction[0] for instruction in code.instructions]
     column = {i: code.instructions[i][1] for i in numbers if opcodes[i] == "input"}
-    if len(column) < least:
+    if len(column) < min_length:
         return
     read: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for i in numbers:
@@ -185,63 +201,68 @@ def families(code: Code, numbers: Iterable[int], least: int) -> Iterator[list[in
     for (opcode, *kinds), some in read.items():
         alike[opcode, *sorted(kinds)].update(some)
     for found in alike.values():
-        beside = sorted(found, key=column.__getitem__)
-        if column[beside[-1]] - column[beside[0]] == len(beside) - 1:  # one beside the other
+        in_order = sorted(found, key=column.__getitem__)
+        if column[in_order[-1]] - column[in_order[0]] == len(in_order) - 1:  # contiguous already
             continue
-        for chain in _chains([_Placed((), i, (column[i],)) for i in beside], least):
-            if len(chain) >= least and chain[1].places[0] - chain[0].places[0] > 1:
-                yield [one.number for one in chain]
+        for run in _strided_runs([_Candidate((), i, (column[i],)) for i in in_order], min_length):
+            if len(run) >= min_length and run[1].places[0] - run[0].places[0] > 1:
+                yield [candidate.number for candidate in run]
 
 
-def _beside(placed: Sequence[_Placed]) -> Iterator[Sequence[_Placed]]:
-    """Yield the longest parts in which each operand lies beside that of the instruction before, or is the same one.
+def _contiguous_runs(candidates: Sequence[_Candidate]) -> Iterator[Sequence[_Candidate]]:
+    """Split sorted candidates into the longest runs in which each operand is contiguous, or always the same.
 
-    >>> [len(one) for one in _beside([_Placed((), k, (place, 7)) for k, place in enumerate([0, 1, 2, 4, 5])])]
+    >>> candidates = [_Candidate((), k, (place, 7)) for k, place in enumerate([0, 1, 2, 4, 5])]
+    >>> [len(run) for run in _contiguous_runs(candidates)]
     [3, 2]
     """
-    for part in runs([one.places for one in placed], {0, 1}.issuperset):
-        yield placed[part.start : part.stop]
+    for part in runs([candidate.places for candidate in candidates], {0, 1}.issuperset):
+        yield candidates[part.start : part.stop]
 
 
-def _chains(placed: Sequence[_Placed], least: int) -> Iterator[Sequence[_Placed]]:
-    """Yield sorted instructions at even distances, between which there may be others; alone if they are not `least`.
+def _strided_runs(candidates: Sequence[_Candidate], min_length: int) -> Iterator[Sequence[_Candidate]]:
+    """Split sorted candidates into runs with constant strides, which may be interleaved.
+
+    For each candidate that is in no run yet, the longest run that begins with it is looked for. If it is shorter than
+    `min_length`, the candidate is yielded alone.
 
     >>> places = [(1, 1), (1, 7), (2, 3), (2, 7), (3, 5), (3, 9)]
-    >>> [[k for _, k, _ in chain] for chain in _chains([_Placed((), k, place) for k, place in enumerate(places)], 3)]
+    >>> candidates = [_Candidate((), k, place) for k, place in enumerate(places)]
+    >>> [[candidate.number for candidate in run] for run in _strided_runs(candidates, 3)]
     [[0, 2, 4], [1], [3], [5]]
     """
-    waiting = {_digits(one.places): one for one in placed}
-    codes = [*waiting]
-    farther = 1 << DIGIT * (len(placed[0].places) - 1) if placed else 0
-    for k, one in enumerate(placed):
-        code = _digits(one.places)
-        if code not in waiting:
+    waiting = {_packed(candidate.places): candidate for candidate in candidates}
+    keys = [*waiting]
+    next_place = 1 << PLACE_BITS * (len(candidates[0].places) - 1) if candidates else 0
+    for k, candidate in enumerate(candidates):
+        key = _packed(candidate.places)
+        if key not in waiting:
             continue
         count, step = 1, 0
-        beside = bisect_left(codes, code + farther)  # the next one has this first operand, or the same one
-        for other in codes[k + 1 : k + 1 + NEAR] + codes[beside : beside + NEAR]:
-            way = other - code
-            if way != step and other in waiting and other + way in waiting:
-                links = 3
-                while code + way * links in waiting:
-                    links += 1
-                if links > count:
-                    count, step = links, way
-        yield [waiting.pop(code + step * n) for n in range(count if count >= least else 1)]
+        after = bisect_left(keys, key + next_place)  # from here on, first operands are at least one place further
+        for other in keys[k + 1 : k + 1 + LOOKAHEAD] + keys[after : after + LOOKAHEAD]:
+            distance = other - key
+            if distance != step and other in waiting and other + distance in waiting:
+                length = 3
+                while key + distance * length in waiting:
+                    length += 1
+                if length > count:
+                    count, step = length, distance
+        yield [waiting.pop(key + step * n) for n in range(count if count >= min_length else 1)]
 
 
-def _digits(places: Sequence[int]) -> int:
-    """Return places as digits of one number, so that all of them are added at once.
+def _packed(places: Sequence[int]) -> int:
+    """Pack places as digits of one number, so that one addition adds the strides of all operands.
 
-    >>> _digits((2, 3)) + _digits((5, -4)) == _digits((7, -1))
+    >>> _packed((2, 3)) + _packed((5, -4)) == _packed((7, -1))
     True
-    >>> _digits(range(40)) == sum(place << 80 * (39 - place) for place in range(40))
+    >>> _packed(range(40)) == sum(place << 80 * (39 - place) for place in range(40))
     True
     """
-    if len(places) > MANY_DIGITS:  # to lengthen one number by digit after digit would take the square of their count
+    if len(places) > MAX_PACKED_ONE_BY_ONE:
         half = len(places) // 2
-        return (_digits(places[:half]) << DIGIT * (len(places) - half)) + _digits(places[half:])
-    code = 0
+        return (_packed(places[:half]) << PLACE_BITS * (len(places) - half)) + _packed(places[half:])
+    number = 0
     for place in places:
-        code = (code << DIGIT) + place
-    return code
+        number = (number << PLACE_BITS) + place
+    return number

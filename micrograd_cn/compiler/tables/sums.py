@@ -45,16 +45,16 @@ def _at(f: Function, base: str, table: str, index: int | str = 0) -> str:
 
 # Rows in lanes.
 
-FIRSTS = (None, 0.0, -0.0)  # what sums of samples start from, by its number in tables; None for what their places hold
+STARTS = (None, 0.0, -0.0)  # what sums of samples start from, by its number in tables; None for what their places hold
 
 
-def number_of_first(x: float | None) -> int:
+def start_code(x: float | None) -> int:
     """Return the number that tables have for what sums start from.
 
-    >>> number_of_first(None), number_of_first(0.0), number_of_first(-0.0)
+    >>> start_code(None), start_code(0.0), start_code(-0.0)
     (0, 1, 2)
     """
-    return [*map(repr, FIRSTS)].index(repr(x))
+    return [*map(repr, STARTS)].index(repr(x))
 
 
 def _begun(lanes: Lanes, first: str, place: str, align: int) -> str:

@@ -53,7 +53,7 @@ class Tables:
                 stage.call = self._map(stage)
             elif isinstance(stage, Gathers):
                 stage.call = self._gathers(stage)
-        self.totals = [*map(self._outer, plan.outer), *self._single()]
+        self.totals = [*map(self._outer, plan.outer_products), *self._single()]
 
     def table(self, words: Sequence[str | int]) -> int:
         """Return the address of a table, which lives as long as all of them; a name is a function's, see `link`."""
@@ -96,7 +96,7 @@ class Tables:
 
     def _inner(self, group: Sums) -> tuple[sums.KernelWriter, list[str | int]]:
         count, *entries = self._listed(group)
-        return sums.inner, [count, sums.number_of_first(group.first), *entries]
+        return sums.inner, [count, sums.start_code(group.start), *entries]
 
     def _listed(self, group: Sums) -> list[str | int]:
         words: list[str | int] = [len(group.numbers)]
@@ -108,8 +108,8 @@ class Tables:
         right, *_ = group.rights  # all alike
         firsts, step = self._even(group.lefts)
         count = -(-len(firsts) // sums.TILE)
-        first = sums.number_of_first(group.first)
-        words: list[str | int] = [len(right), step, count, first, *map(self.offset, right)]
+        start = sums.start_code(group.start)
+        words: list[str | int] = [len(right), step, count, start, *map(self.offset, right)]
         done = 0
         for number in range(count):  # tiles of the same size, or of one less
             m = len(firsts) // count + (number < len(firsts) % count)
@@ -139,7 +139,7 @@ class Tables:
         side, *_ = group.rights
         results, right = [*map(self.offset, group.numbers)], [*map(self.offset, side)]
         lefts = [[*map(self.offset, left)] for left in group.lefts]
-        count = self.places.whole(len(results))
+        count = self.places.padded(len(results))
         if len(results) * 2 >= self.machine.simd and _adjacent(results):
             if _adjacent(right) and all(map(_adjacent, lefts)):
                 firsts = [left[0] for left in lefts]
@@ -153,7 +153,7 @@ class Tables:
     def _map(self, stage: Map) -> Call:
         simd = self.machine.simd
         operands = [[*map(self.offset, places)] for places in self.plan.operands(stage)]
-        words: list[str | int] = [self.places.whole(len(stage.numbers)) // simd, self.offset(stage.numbers[0])]
+        words: list[str | int] = [self.places.padded(len(stage.numbers)) // simd, self.offset(stage.numbers[0])]
         pattern = "".join(map(_letter, operands))
         if stage.opcode in SUM_OPCODES and ("g" in pattern or len(operands) > maps.MOST_FACTORS):
             padded = [*map(self._padded, operands)]
@@ -169,7 +169,7 @@ class Tables:
 
     def _padded(self, places: Sequence[int]) -> list[int]:
         """Return as many places as whole vectors have, the last one again and again."""
-        return [*places, *[places[-1]] * (self.places.whole(len(places)) - len(places))]
+        return [*places, *[places[-1]] * (self.places.padded(len(places)) - len(places))]
 
     def _gathers(self, stage: Gathers) -> Call:
         in_lanes = self.schedule.in_lanes(stage.numbers[0])
@@ -202,13 +202,13 @@ class Tables:
         if self.schedule.batched:
             size, inside = sums.rows_of(self.machine), pairs > self.plan.blocks
             whole, rest = (sums.totals(r, inside) for r in (min(size, rows), rows % size or size))
-            words = [pairs, rows, self.places.whole(columns), place]
+            words = [pairs, rows, self.places.padded(columns), place]
             words += [self.function(whole), self.function(rest), *lefts]
             for row in rights:
-                words += [*row, *row[-1:] * (self.places.whole(columns) - columns)]
+                words += [*row, *row[-1:] * (self.places.padded(columns) - columns)]
             return self._call(sums.outer, words)
         if all(map(_adjacent, rights)):
-            width = self.places.whole(columns)
+            width = self.places.padded(columns)
             words = [rows]
             for k in range(rows):
                 words += [width, pairs, place + WORD * width * k]
@@ -238,22 +238,24 @@ class Tables:
         if not self.schedule.batched:
             return [self._list_totals([(k, [pair]) for k, pair in single])]
         factors = [self.places.block_offset(i) for _, pair in single for i in pair]
-        count = self.places.whole(len(single))
+        count = self.places.padded(len(single))
         words = [count, WORD * self.plan.total_place[single[0][0]], *factors, *factors[-2:] * (count - len(single))]
         return [self._call(sums.single_totals, words)]
 
     def input_copies(self) -> list[Call]:
-        """Return the calls that copy inputs side by side."""
-        first = [to for _, to in self.plan.moved[:1]]
-        words = [len(self.plan.moved), *(WORD * to for to in first), *(WORD * place for place, _ in self.plan.moved)]
-        return [self._call(sums.copy, words)] if first else []
+        """Return the calls that copy inputs to contiguous places."""
+        copied = self.plan.copied_inputs
+        if not copied:
+            return []
+        (_, first), *_ = copied
+        return [self._call(sums.copy, [len(copied), WORD * first, *(WORD * place for place, _ in copied)])]
 
     def broadcast_calls(self, places: Places) -> list[Call]:
         """Return the call that writes scalars into the vectors that hold them in all lanes."""
-        if not places.filled:
+        if not places.broadcasts:
             return []
-        words = [len(places.filled)]
-        for i in places.filled:
+        words = [len(places.broadcasts)]
+        for i in places.broadcasts:
             words += [places.block_offset(i), places.offset(i)]
         return [self._call(sums.broadcast, words)]
 

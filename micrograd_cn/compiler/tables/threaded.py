@@ -45,7 +45,7 @@ class Threaded:
         table: list[str | int] = []
         count, at = (self.places.lanes, self.places.block_offset) if batched else (1, self.places.offset)
         for i in stage.numbers:
-            self.places.keep(i)
+            self.places.ensure(i)
             table += self._entry(i, count, at)
         go = f"{KERNEL_PREFIX}threaded_{count}"
         self.tables.kernels |= {END: _end, go: partial(_go, count)}
