@@ -1,11 +1,17 @@
-"""`Value`, a scalar that remembers how it was computed, and backpropagation through what it remembers.
+"""`Value`, a number that remembers how it was computed, and backpropagation.
 
-A node keeps its operands and, captured when it was made, the derivative with respect to each. Backward walks the graph
-from the root, each node before its operands, and adds `grad * partial` to every operand's `grad`: the chain rule, one
-edge at a time. There is no recursion anywhere: a graph may be as deep as memory allows.
+Let u1, u2, ... be the nodes that have x as an operand, and y a result that is computed from them. The chain rule says
 
-This is the plain text. `quick` is the same written out for speed, and takes its place unless the environment variable
-MICROGRAD_CN_PLAIN is set; a test holds that both give the same.
+    dy/dx = dy/du1 * du1/dx + dy/du2 * du2/dx + ...
+
+The local derivatives du/dx are known when u is computed, so `record` keeps them in the node u, as `partials`. The
+derivatives dy/du are the `grad` of the nodes. `backward` begins at y, where dy/dy = 1, and visits every node before its
+operands, so its `grad` is complete by then. There it adds `grad * partial` to the `grad` of each operand: one term of
+the sum for each edge.
+
+Nothing here is recursive, so a graph may be as deep as memory allows. And nothing here is written for speed: `quick`
+has faster versions of the same functions, which replace these on import, unless the environment variable
+MICROGRAD_CN_PLAIN is set. A test holds that both give the same results.
 """
 
 from __future__ import annotations
@@ -22,11 +28,11 @@ __all__ = ["Number", "Value", "constant", "graph_nodes", "record", "topological_
 
 
 class Value(Node):
-    """Hold a number and how it was computed.
+    """A number that remembers how it was computed.
 
-    Arguments, attributes and errors are those of `Node`. `==` and `hash` are identity; `<`, `<=`, `>`, `>=` compare
-    data. There is no `float(v)`, which would lose the graph in silence: read `v.data`. A node has no room for further
-    attributes: keep what belongs to it in a dict by node, or in a subclass.
+    Arguments, attributes and errors are those of `Node`. `==` and `hash` go by identity, while `<`, `<=`, `>` and `>=`
+    compare the data. There is no `float(v)`, because it would silently lose the graph: read `v.data`. A node has no
+    room for other attributes: keep them in a dict by node, or in a subclass.
 
     >>> x = Value(3, "x")
     >>> y = x * x + 2
@@ -39,7 +45,7 @@ class Value(Node):
 
     @staticmethod
     def _record(op: Op, operands: Sequence[Number]) -> Value:
-        """Compute the value, capture the derivatives, and keep both: what `record` does."""
+        """Compute the result and the local derivatives, and keep both in a new node; see `record`."""
         xs = [x if isinstance(x, Value) else number(x) for x in operands]
         inputs = [x._data if isinstance(x, Value) else x for x in xs]
         needed = [isinstance(x, Value) and x.requires_grad for x in xs]
@@ -55,14 +61,14 @@ class Value(Node):
 
     @staticmethod
     def _traverse(*roots: Value) -> tuple[list[Value], set[Value]]:
-        """Search depth-first; a node is finished once all below it is, so in reverse each comes before its operands."""
+        """Search depth-first, and finish each node after its operands; see `traverse`."""
         finished: list[Value] = []
         leaves: set[Value] = set()
         entered: set[Value] = set()
         stack = [(root, False) for root in roots]
         while stack:
-            node, all_below_finished = stack.pop()
-            if all_below_finished:
+            node, operands_are_finished = stack.pop()
+            if operands_are_finished:
                 finished.append(node)
             elif node.op is None:
                 leaves.add(node)
@@ -74,13 +80,12 @@ class Value(Node):
         return finished, leaves
 
     def backward(self, gradient: SupportsFloat = 1.0) -> None:
-        """Add to every leaf's `grad` the gradient of this value with respect to it.
+        """Add d(this value)/d(leaf) to the `grad` of every leaf, and set the `grad` of every interior node.
 
-        The chain rule: a node's gradient is the sum, over the places where it is an operand, of the result's gradient
-        times the local derivative there. Interior nodes start at 0, leaves accumulate: `zero_grad()` starts again.
+        Leaves accumulate from call to call, until `zero_grad()` sets them to 0.
 
         Args:
-            gradient: this value's own, by which all others are multiplied.
+            gradient: the gradient of this value itself, a factor of all the others.
 
         Raises:
             RuntimeError: this value is a constant, so there is nothing to differentiate.
@@ -100,13 +105,13 @@ class Value(Node):
             )
         seed = number(gradient)
         order, leaves = traverse(self)
-        before = {leaf: leaf.grad for leaf in leaves if leaf.grad}  # added at the end, so that twice is exactly twice
+        before = {leaf: leaf.grad for leaf in leaves if leaf.grad}  # added last: two calls give exactly twice as much
         for node in (*order, *leaves):
             node.grad = 0.0
         self.grad = seed
-        reached = {self}  # a gradient of 0 is sent on, for 0 * inf is nan; where none flows, nothing is
+        reached = {self}  # propagate a gradient of 0 too, since 0 * inf is nan; skip only nodes that none has reached
         try:
-            for node in context.checked(node for node in order if node in reached):
+            for node in context.with_anomaly_checks(node for node in order if node in reached):
                 for x, partial in node.edges():
                     x.grad += node.grad * partial
                     reached.add(x)
@@ -115,7 +120,7 @@ class Value(Node):
                 leaf.grad += grad
 
     def zero_grad(self) -> None:
-        """Set `grad` to 0 on every node of the graph, leaves included.
+        """Set the `grad` of every node of the graph to 0, leaves included.
 
         >>> x = Value(2)
         >>> y = x * x
@@ -127,7 +132,7 @@ class Value(Node):
             node.grad = 0.0
 
     def detach(self) -> Value:
-        """Return a constant with the same data and label: no gradient flows through it.
+        """Return a constant with the same data and label, through which no gradient flows.
 
         >>> x = Value(3); y = x * x.detach()
         >>> y.backward(); x.grad
@@ -143,7 +148,7 @@ Number: TypeAlias = Value | SupportsFloat
 
 
 def constant(x: SupportsFloat) -> Value:
-    """Return a leaf that gets no gradient.
+    """Return a number as a leaf that gets no gradient.
 
     >>> constant(2).requires_grad
     False
@@ -151,11 +156,15 @@ def constant(x: SupportsFloat) -> Value:
     return Value._constant(x)
 
 
+# `record`, `traverse` and `topological_order` only call static methods of `Value`, because `quick` replaces methods of
+# that class. So they are quick too, even where a module has imported them by name before.
+
+
 def record(op: Op, operands: Sequence[Number]) -> Value:
-    """Apply `op` to values and numbers; return the node that remembers it, a constant if none requires a gradient.
+    """Apply an operation to values and numbers; return the new node, or a constant if no operand requires a gradient.
 
     Raises:
-        TypeError: an operand is no number, or the row's functions do not give what they must.
+        TypeError: an operand is not a number, or a function of the row returned something that it must not.
         FloatingPointError: inside `detect_anomaly()`, the result is not finite.
 
     >>> from micrograd_cn import mul
@@ -166,14 +175,15 @@ def record(op: Op, operands: Sequence[Number]) -> Value:
 
 
 def traverse(*roots: Value) -> tuple[list[Value], set[Value]]:
-    """Return the interior nodes of the graphs of all `roots`, each before its operands; and the leaves.
+    """Return the interior nodes of the graphs of all `roots`, each before its operands, and the set of leaves.
 
-    It is a depth-first search's order of finishing, reversed (Tarjan 1976); the search's stack is a list.
+    A depth-first search finishes a node after its operands, so the reverse of its finishing order is a topological
+    order (Tarjan 1976).
 
     >>> x = Value(1)
-    >>> y = x.exp()
-    >>> traverse(y * y) == ([y * y, y], {x}), traverse(y * y)[0][1] is y
-    (False, True)
+    >>> y = x.exp(); z = y * y
+    >>> traverse(z) == ([z, y], {x})
+    True
     """
     return Value._traverse(*roots)
 
@@ -190,7 +200,7 @@ def topological_order(*roots: Value) -> list[Value]:
 
 
 def graph_nodes(root: Value) -> list[Value]:
-    """Return the root and every node below it, each once, operands first; numbers among operands become constants.
+    """Return all nodes of the graph of `root`, each after its operands; numbers among operands become constants.
 
     >>> x = Value(2, "x")
     >>> [node.data for node in graph_nodes(x * x + 1)]

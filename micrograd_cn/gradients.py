@@ -1,4 +1,8 @@
-"""Gradients of graphs, as numbers or as graphs of their own, which can be differentiated again: any order."""
+"""Gradients as numbers, or as graphs, which can be differentiated again: derivatives of any order.
+
+The loop is that of `backward`. With `create_graph`, it multiplies and adds `Value`s instead of floats, so it records a
+graph of the gradient on its way.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from typing import Any, Literal, overload
 from . import ops
 from .engine import Value, constant, topological_order
 from .graph import context
-from .graph.anomaly import in_words
+from .graph.anomaly import describe
 
 __all__ = ["gradients", "symbolic_edges"]
 
@@ -19,17 +23,17 @@ def gradients(output: Value, inputs: Iterable[Value], create_graph: Literal[Fals
 @overload
 def gradients(output: Value, inputs: Iterable[Value], create_graph: Literal[True]) -> list[Value]: ...
 def gradients(output: Value, inputs: Iterable[Value], create_graph: bool = False) -> list[float] | list[Value]:
-    """Return the gradient of `output` with respect to each of `inputs`, leaving every `grad` alone.
+    """Return d(output)/dx for each x of `inputs`, without changing any `grad`.
 
     Args:
-        output: what to differentiate.
-        inputs: leaves or interior nodes; the gradient is 0 with respect to one that `output` does not depend on.
-        create_graph: return `Value`s, computed from those of the graph, which can be differentiated again.
+        output: the value to differentiate.
+        inputs: leaves or interior nodes; the derivative is 0 if `output` does not depend on one.
+        create_graph: whether to return `Value`s that can be differentiated again, instead of floats.
 
     Raises:
         TypeError: `output` or one of `inputs` is not a `Value`.
         ValueError: one of `inputs` requires no gradient.
-        RuntimeError: with create_graph, data was changed after the graph was recorded.
+        RuntimeError: with create_graph, data was changed after the graph had been recorded.
         FloatingPointError: inside `detect_anomaly()`, a gradient is not finite.
 
     >>> x = Value(2)
@@ -60,24 +64,24 @@ def gradients(output: Value, inputs: Iterable[Value], create_graph: bool = False
     terms.setdefault(output, []).append(1.0)
     for node in order:
         if node in relevant and terms[node]:
-            upstream = _total(terms, node)
+            upstream = _sum_of_terms(terms, node)
             if check:
-                _check_total(upstream, node)
+                _check_gradient(upstream, node)
             edges: list[tuple[Value, Any]] = symbolic_edges(node, relevant) if create_graph else node.edges()
             for x, partial in edges:
                 if x in relevant:
                     terms[x].append(_product(upstream, partial))
-    totals = [_total(terms, x) for x in inputs]
+    found = [_sum_of_terms(terms, x) for x in inputs]
     if check:
-        for g, x in zip(totals, inputs, strict=True):
-            _check_total(g, x)
+        for g, x in zip(found, inputs, strict=True):
+            _check_gradient(g, x)
     if create_graph:
-        return [g if isinstance(g, Value) else constant(g) for g in totals]
-    return totals
+        return [g if isinstance(g, Value) else constant(g) for g in found]
+    return found
 
 
-def _total(terms: dict[Value, list[Any]], node: Value) -> Any:
-    """Return the sum of the contributions that `node` received, and keep it in their place."""
+def _sum_of_terms(terms: dict[Value, list[Any]], node: Value) -> Any:
+    """Return the gradient of `node`, the sum of the terms it received, which replaces them."""
     received = terms[node]
     if len(received) > 1:
         received[:] = [received[0] + received[1] if len(received) == 2 else ops.sum(received)]
@@ -85,7 +89,7 @@ def _total(terms: dict[Value, list[Any]], node: Value) -> Any:
 
 
 def _product(upstream: Any, partial: Any) -> Any:
-    """Return the product; a factor that is the number 1 vanishes from the graph, none that is 0, for 0 * inf is nan."""
+    """Return the product; drop a factor that is the number 1, but not one that is 0, since 0 * inf is nan."""
     for a, b in ((upstream, partial), (partial, upstream)):
         if isinstance(a, float) and a == 1.0:
             return b
@@ -93,12 +97,12 @@ def _product(upstream: Any, partial: Any) -> Any:
 
 
 def symbolic_edges(node: Value, relevant: Collection[Value]) -> list[tuple[Value, Any]]:
-    """Return the operands in `relevant` to which a gradient flows, each with its partial as the table's formula of it.
+    """Return the operands in `relevant` to which a gradient flows, each with its partial as a graph.
 
-    A partial is a `Value`, or a float where it is the same whatever the operands' numbers.
+    A partial is a `Value`, computed from the node and its operands, or a float if it is constant.
 
     Raises:
-        RuntimeError: data was changed after the node was recorded.
+        RuntimeError: data was changed after the node had been recorded.
 
     >>> x = Value(3)
     >>> [(operand is x, partial is x) for operand, partial in symbolic_edges(x * x, {x})]
@@ -114,14 +118,14 @@ def symbolic_edges(node: Value, relevant: Collection[Value]) -> list[tuple[Value
             now = partial._data if isinstance(partial, Value) else partial
             if now != then and not (math.isnan(now) or math.isnan(then)):
                 raise RuntimeError(
-                    f"data was changed after {in_words(node.op, parents)} was recorded: operand {slot} had the "
+                    f"data was changed after {describe(node.op, parents)} was recorded: operand {slot} had the "
                     f"partial {then}, now {now}; compute the output again"
                 )
             edges.append((parents[slot], partial))
     return edges
 
 
-def _check_total(gradient: Any, node: Value) -> None:
+def _check_gradient(gradient: Any, node: Value) -> None:
     if not math.isfinite(gradient._data if isinstance(gradient, Value) else gradient):
-        made = f" = {in_words(node.op, node.parents)}" if node.op else ""
-        raise FloatingPointError(f"gradients(): with respect to {node!r}{made} it is {gradient}")
+        made = f" = {describe(node.op, node.parents)}" if node.op else ""
+        raise FloatingPointError(f"gradients(): the gradient with respect to {node!r}{made} is {gradient}")

@@ -1,7 +1,8 @@
-"""What a node of a computation graph is, and what surrounds its recording.
+"""A node of a computation graph, and the context in which it is recorded.
 
-`operators` gives a node Python's operators, and `node` says what it stores and how it is shown. `context` says how the
-operations inside `with` blocks are recorded: by modes, hooks and a scope. `scopes` names parts of a computation, which
-are the `groups` that pictures fold by. `anomaly` has the messages of `detect_anomaly`, and `stepwise` runs generators
-and coroutines inside such a block.
+An expression such as `a + b` reaches `operators`, which applies an operation to nodes, and the engine makes a `node` of
+the result, with its operands and local derivatives. `context` says how: `with` blocks may switch recording off, check
+every number, call hooks, or name a scope. `scopes` is the block that names one, a `Group` of `groups`, by which
+pictures fold. `anomaly` has the checks and messages of `detect_anomaly`, and `stepwise` runs a decorated generator or
+coroutine inside a block, one step at a time.
 """

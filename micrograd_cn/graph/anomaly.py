@@ -1,4 +1,4 @@
-"""What `detect_anomaly` looks at, and what it says: results, gradients and tangents that are inf or nan."""
+"""The checks of `detect_anomaly`: a result, gradient or tangent that is inf or nan raises an error that names it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 from ..ops.operation import Op
 
-__all__ = ["check_gradients", "check_tangent", "check_value", "in_words"]
+__all__ = ["check_gradients", "check_tangent", "check_value", "describe"]
 
 
-def in_words(op: Op, operands: Sequence[Any]) -> str:
-    """Return an operation with its operands' labels and data.
+def describe(op: Op, operands: Sequence[Any]) -> str:
+    """Return the text of an operation with the labels and data of its operands.
 
     >>> from micrograd_cn import Value, add
-    >>> in_words(add, (Value(1, "x"), 2.0))
+    >>> describe(add, (Value(1, "x"), 2.0))
     'add(x=1.0, 2.0)'
     """
     shown = [f"{x.label}={x._data}" if getattr(x, "label", "") else str(getattr(x, "_data", x)) for x in operands]
@@ -33,35 +33,28 @@ def check_value(op: Op, operands: Sequence[Any], data: float) -> None:
     FloatingPointError: log(0.0) gave -inf
     """
     if not math.isfinite(data):
-        raise FloatingPointError(f"{in_words(op, operands)} gave {data}")
+        raise FloatingPointError(f"{describe(op, operands)} gave {data}")
 
 
 def check_gradients(node: Any) -> None:
-    """Raise FloatingPointError if a gradient that a node sent to is not finite.
-
-    >>> from micrograd_cn import Value
-    >>> check_gradients(Value(1) * 2)
-    """
+    """Raise FloatingPointError if a node has sent its gradient to an operand whose gradient is now not finite."""
     for slot, (parent, partial) in enumerate(zip(node.parents, node.partials, strict=True)):
         if parent.requires_grad and not math.isfinite(parent.grad):
             raise FloatingPointError(
-                f"backward through {_named(node)}: the gradient of operand {slot} became "
+                f"backward through {_describe_node(node)}: the gradient of operand {slot} became "
                 f"{parent.grad}; upstream gradient {node.grad}, local derivative {partial}"
             )
 
 
 def check_tangent(node: Any, tangent: Any) -> None:
-    """Raise FloatingPointError if a node's derivative in the direction of a `jvp` is not finite.
-
-    >>> from micrograd_cn import Value
-    >>> check_tangent(Value(1) * 2, 2.0)
-    """
+    """Raise FloatingPointError if the tangent of a node, its derivative in the direction of a `jvp`, is not finite."""
     if not math.isfinite(getattr(tangent, "data", tangent)):
         raise FloatingPointError(
-            f"jvp through {_named(node)}: the tangent became {tangent}; local derivatives {node.partials}"
+            f"jvp through {_describe_node(node)}: the tangent became {tangent}; local derivatives {node.partials}"
         )
 
 
-def _named(node: Any) -> str:
-    """Return a node in words, with its label."""
-    return f"{node.label!r} {in_words(node.op, node.parents)}" if node.label else in_words(node.op, node.parents)
+def _describe_node(node: Any) -> str:
+    """Return the text of a node, with its label if it has one."""
+    text = describe(node.op, node.parents)
+    return f"{node.label!r} {text}" if node.label else text

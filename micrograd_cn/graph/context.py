@@ -1,7 +1,7 @@
-"""The context in which nodes are recorded: modes, hooks and the scope that `with` blocks have set.
+"""The context in which nodes are recorded: the modes, hooks and scope that `with` blocks have set.
 
-Every block is an entry of one stack, which belongs to this thread and this async task. `here()` returns what all of the
-blocks together say. The fast path asks only for `active`, which tells whether there is any block in any thread.
+Every block is an entry of one stack, and each thread and async task has its own. `here()` returns the context that the
+entries make together. The fast path reads only `active`, which says whether any thread is inside a block.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from . import anomaly
 from .groups import Group
 
 __all__ = [
-    *("Context", "Hooks", "Mode", "checked", "detect_anomaly", "enter", "here", "hooked", "leave", "no_grad"),
-    *("recording", "suppresses_recording"),
+    *("Context", "Hooks", "Mode", "detect_anomaly", "enter", "here", "hooked", "leave", "no_grad"),
+    *("recording", "suppresses_recording", "with_anomaly_checks"),
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -28,7 +28,7 @@ T = TypeVar("T")
 class Hooks:
     """Hooks for events that a graph cannot record, such as a comparison that Python code branches on.
 
-    Each method does nothing by default. A subclass overrides some, and `hooked` installs it.
+    Each method is a no-op by default. A subclass overrides some of them, and `hooked` installs it.
 
     >>> class Printer(Hooks):
     ...     def compared(self, a, symbol, b, holds):
@@ -41,13 +41,13 @@ class Hooks:
     """
 
     def compared(self, a: Any, symbol: str, b: Any, holds: bool) -> None:
-        """Called after the comparison of `a` with `b` by `symbol`, such as "<", has given `holds`."""
+        """Called after a comparison of `a` with `b`; `symbol` is "<", "<=", ">" or ">=", and `holds` the result."""
 
     def read(self, x: Any, how: str) -> None:
-        """Called before a value's number is read, by ".data", ".item()" or as formatted text."""
+        """Called before the number of a value is read; `how` is ".data", ".item()" or other words for a message."""
 
     def before_write(self, x: Any) -> None:
-        """Called before a value gets another number."""
+        """Called before a number is assigned to the data of a value."""
 
     def detached(self, x: Any) -> Any:
         """Return the result of `x.detach()`; None for an ordinary constant."""
@@ -56,21 +56,21 @@ class Hooks:
         """Return the result of an operation inside `no_grad()`; None for an ordinary constant."""
 
     def made_constant(self, operands: Sequence[Any]) -> None:
-        """Called when an operation gives a constant, since none of its operands requires a gradient."""
+        """Called when the result of an operation is a constant because no operand requires a gradient."""
 
     def new_node(self, kind: Any) -> Any:
-        """Return the object, still empty, that becomes the node of an operation."""
+        """Return an empty object of class `kind`, which becomes the node of an operation."""
         return object.__new__(kind)
 
 
 class Context(NamedTuple):
-    """What holds for operations that are recorded here.
+    """How operations are recorded.
 
     Attributes:
-        blocks: the `with` blocks around, from the outermost: who entered each, and the attributes that it changes.
+        blocks: the `with` blocks around, from the outermost on: the owner of each, and the attributes that it sets.
         no_grad: whether results are constants.
-        detect_anomaly: whether results and gradients that are not finite raise.
-        hooks: what is called for events that a graph cannot record; None for nothing.
+        detect_anomaly: whether a result or gradient that is not finite raises.
+        hooks: the hooks to call; None if there are none.
         scope: the scope that new nodes belong to; None outside of all scopes.
     """
 
@@ -83,14 +83,14 @@ class Context(NamedTuple):
 
 _context: ContextVar[Context] = ContextVar("micrograd_cn_context", default=Context())  # noqa: B039 -- immutable
 _lock = Lock()
-_entered = 0  # blocks in all threads
-active = False  # whether there are any
-data_changed = True  # set whenever a node's data is; a reader that keeps a copy of data resets it
+_entered = 0  # the number of blocks that all threads are in
+active = False  # whether it is more than 0
+data_changed = True  # set whenever data is assigned to a node; whoever keeps a copy of data resets it
 here: Callable[[], Context] = _context.get
 
 
 def enter(owner: object, **changes: Any) -> None:
-    """Begin a block that changes attributes of the context.
+    """Begin a block that sets attributes of the context; `owner` is any object, by which `leave` finds the block.
 
     >>> owner = object()
     >>> enter(owner, no_grad=True)
@@ -107,8 +107,8 @@ def enter(owner: object, **changes: Any) -> None:
 def leave(owner: object) -> None:
     """End the last block that `owner` has entered, which need not be the innermost one.
 
-    A generator that is suspended inside a block may be closed inside another one, or in another thread or task. There,
-    the block is not found, and nothing changes.
+    A generator that is suspended inside a block may be closed inside another block, or in another thread or task. The
+    stack of that thread or task does not contain the block, and is left as it is.
     """
     blocks = [*here().blocks]
     for i in reversed(range(len(blocks))):
@@ -120,10 +120,10 @@ def leave(owner: object) -> None:
 
 
 def _set(blocks: Sequence[tuple[object, dict[str, Any]]]) -> None:
-    together: dict[str, Any] = {}
+    attributes: dict[str, Any] = {}
     for _, changes in blocks:
-        together |= changes
-    _context.set(Context(tuple(blocks), **together))
+        attributes |= changes
+    _context.set(Context(tuple(blocks), **attributes))
 
 
 def _count(change: int) -> None:
@@ -135,13 +135,7 @@ def _count(change: int) -> None:
 
 @contextmanager
 def hooked(hooks: Hooks) -> Iterator[None]:
-    """Call `hooks` inside the `with` block, instead of those that were called around it.
-
-    >>> hooks = Hooks()
-    >>> with hooked(hooks):
-    ...     here().hooks is hooks
-    True
-    """
+    """Install hooks for the `with` block, in the place of hooks that are installed around it."""
     owner = object()
     enter(owner, hooks=hooks)
     try:
@@ -151,15 +145,10 @@ def hooked(hooks: Hooks) -> Iterator[None]:
 
 
 def suppresses_recording(op: Op, operands: Sequence[Any], data: float) -> bool:
-    """Return whether a result becomes a constant here, as in `no_grad()`; inside `detect_anomaly()`, check it first.
+    """Return whether we are inside `no_grad()`, where a result is a constant; check the result for anomalies.
 
     Raises:
         FloatingPointError: inside `detect_anomaly()`, the result is not finite.
-
-    >>> from micrograd_cn import log
-    >>> with no_grad():
-    ...     suppresses_recording(log, (1.0,), 0.0)
-    True
     """
     context = here()
     if context.detect_anomaly:
@@ -167,27 +156,29 @@ def suppresses_recording(op: Op, operands: Sequence[Any], data: float) -> bool:
     return context.no_grad
 
 
-def checked(order: Iterable[T]) -> Iterable[T]:
-    """Return the nodes of a backward pass; inside `detect_anomaly()`, check the gradients that each node has sent.
+def with_anomaly_checks(nodes: Iterable[T]) -> Iterable[T]:
+    """Return the nodes of a backward pass; inside `detect_anomaly()`, check what each of them has sent.
+
+    A node sends its gradient in the body of the loop over these nodes, and is checked when the loop asks for the next.
 
     Raises:
-        FloatingPointError: a gradient is not finite. It is raised when the pass goes on from the node that sent it.
+        FloatingPointError: a gradient is not finite.
     """
-    return _checked(order) if here().detect_anomaly else order
+    return _with_anomaly_checks(nodes) if here().detect_anomaly else nodes
 
 
-def _checked(order: Iterable[T]) -> Iterator[T]:
-    for node in order:
+def _with_anomaly_checks(nodes: Iterable[T]) -> Iterator[T]:
+    for node in nodes:
         yield node
         anomaly.check_gradients(node)
 
 
 class Mode:
-    """A mode to be switched on: by `with`, or as a decorator, also of generators, coroutines and async generators.
+    """A mode, for a `with` block or as a decorator, also of generators, coroutines and async generators.
 
-    A decorated generator runs in the mode whenever it runs, and what happens between its steps does not. (A `with`
-    block in a generator's body is left only when the generator goes on, so what runs in between is in the mode too.)
-    You can use one object any number of times, also inside itself.
+    A decorated generator is in the mode while it runs, and its caller is not. (A `with` block in the body of a
+    generator is different: it stays open while the generator is suspended, so the caller is in the mode too.) You can
+    use one object any number of times, also inside itself.
 
     >>> @no_grad()
     ... def squares(xs):
@@ -208,14 +199,14 @@ class Mode:
         leave(self)
 
     def __call__(self, function: F) -> F:
-        """Return the function, run in the mode."""
-        from .stepwise import run_inside  # importing it takes longer than the rest of the module
+        """Return the function decorated with the mode."""
+        from .stepwise import run_inside  # here, because importing it takes longer than the rest of the module
 
         return run_inside(self, function)
 
 
 def no_grad() -> Mode:
-    """Record nothing inside the `with` block (or decorated function): results are constants.
+    """Record no graph inside the `with` block (or decorated function): results are constants.
 
     >>> from micrograd_cn import Value
     >>> x = Value(2)
@@ -228,10 +219,10 @@ def no_grad() -> Mode:
 
 
 def detect_anomaly() -> Mode:
-    """Raise at the first value or gradient inside the `with` block (or decorated function) that is inf or nan.
+    """Raise an error at the first value or gradient inside the `with` block (or decorated function) that is inf or nan.
 
     Raises:
-        FloatingPointError: it names the operation, its operands and their labels.
+        FloatingPointError: a number is not finite; the message names the operation, its operands and their labels.
 
     >>> from micrograd_cn import Value
     >>> with detect_anomaly():
@@ -244,7 +235,7 @@ def detect_anomaly() -> Mode:
 
 @contextmanager
 def recording() -> Iterator[bool]:
-    """Record inside the `with` block, even inside `no_grad()`; yield whether `no_grad()` is around it.
+    """Record a graph inside the `with` block, even inside `no_grad()`; yield whether it is inside `no_grad()`.
 
     >>> from micrograd_cn import Value
     >>> with no_grad(), recording():

@@ -1,4 +1,4 @@
-"""`Group`, a named part of a computation: one of a network's parts, or a scope that a user has named."""
+"""`Group`, a named part of a computation: a part of a network, such as a neuron, or a scope."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ __all__ = ["Group"]
 
 
 class Group:
-    """A named part of a computation, and the larger part that contains it.
+    """A named part of a computation, inside a larger part or on its own.
 
     Attributes:
-        name: its name inside the larger part.
-        outer: the larger part, None for none.
-        scope: whether a user named it with `scope`.
-        of: the network's part that this one stands for inside a scope; itself otherwise.
-        parts: for a scope, its own copy of each network part that was called inside it.
+        name: the name inside the larger part.
+        outer: the larger part; None if there is none.
+        scope: whether it was made by `scope`.
+        of: for a copy inside a scope, the part of the network that was copied; otherwise this group itself.
+        parts: for a scope, the copies of the parts of networks that were called inside it, by original.
 
     >>> str(Group("neurons.0", Group("layers.1")))
     'layers.1.neurons.0'
@@ -32,7 +32,7 @@ class Group:
         return f"{self.outer}.{self.name}" if self.outer else self.name
 
     def join(self, outer: Group | None, name: str) -> None:
-        """Become a part of a larger one, under a name.
+        """Become a part of a larger group, under a name.
 
         >>> neuron = Group("neuron")
         >>> neuron.join(Group("layer"), "neurons.0"); str(neuron)
@@ -41,7 +41,7 @@ class Group:
         self.outer, self.name = outer, name
 
     def inside(self, scope: Group) -> Group:
-        """Return this part as it is inside a scope: the same object for every call in this scope.
+        """Return the copy of this part for a scope: the same object for every call inside the scope.
 
         >>> step = Group("step", scope=True)
         >>> str(Group("neurons.0", Group("layers.1")).inside(step))

@@ -1,4 +1,4 @@
-"""`Node`: what a node of a computation graph stores, and how it is read, compared, shown, copied and traced."""
+"""`Node`, a node of a computation graph: a number, the operation that made it, its operands and local derivatives."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from .operators import Operators
 __all__ = ["Node"]
 
 
-A_ROW_INSTEAD = """\
-Value() takes a number and a label: a node gets its operands and its _op from an operation, which is a row. Write
+DEFINE_AN_OPERATION = """\
+Value() takes a number and a label; a node gets its operands and its _op from an operation. Write
 from micrograd_cn import Op, tanh
 own = Op("own", lambda x: tanh(x), (lambda y, x: 1.0 - y * y,))  # the value, and the derivative of each operand
 out = own(x)"""
@@ -38,13 +38,13 @@ def _comparison(holds: Callable[[float, float], bool], symbol: str) -> Callable[
 
 
 def _before_read(x: Any, how: str) -> None:
-    """Call the hook for a read of the number, if there is one."""
+    """Call the hook, if there is one, for a read of the number."""
     if context.active and (hooks := context.here().hooks):
         hooks.read(x, how)
 
 
 class Node(Operators):
-    """Store a number, the operation that made it, its operands and its local derivatives: one object.
+    """A node y = op(operands) of a computation graph, or a leaf, which has no op.
 
     Args:
         data: a real number.
@@ -52,16 +52,16 @@ class Node(Operators):
 
     Attributes:
         data: the number, a float; any real number may be assigned.
-        grad: the gradient with respect to this value of what `backward()` was called on; 0.0 before.
-        op: the operation that made it, None for a leaf.
-        operands: what it was made of, one entry an operand slot: `a + a` has two. A number among them is a float.
-        parents: the operands as nodes: a number among them becomes a constant node when they are first asked for.
-        partials: the derivative with respect to each operand, captured when the node was made; 0.0 for a constant
-            operand where it would have taken work.
+        grad: d(root)/d(this node), where `backward()` was called on the root; 0.0 before.
+        op: the operation that made it; None for a leaf.
+        operands: what it was made from, one entry for each operand slot, so `a + a` has two. Numbers are floats.
+        parents: the operands, each of them a node: a number becomes a constant node when `parents` is first read.
+        partials: d(this node)/d(operand) for each operand, captured when the node was made, so a later change of data
+            does not corrupt the gradient. It is 0.0 for a constant operand if computing it would have taken work.
         label: the name.
-        requires_grad: False for a constant (a number that an operator wrapped, a detached value): it gets no gradient,
-            and no work is spent on one.
-        group: the neuron or the `scope` that it belongs to, by which pictures fold; None for none.
+        requires_grad: False for a constant, such as a number beside an operator or a detached value. A constant gets no
+            gradient, and backward does no work for it.
+        group: the neuron or the `scope` that it belongs to, which pictures fold; None for none.
 
     Raises:
         TypeError: `data` is not a real number, or `label` is not a str.
@@ -72,9 +72,10 @@ class Node(Operators):
     (6.0, <operation mul>, (Value(data=3.0, grad=0.0, label='x'), 2.0), (2.0, 0.0))
     """
 
-    # Python's garbage collector passes through every object again and again, and finds nothing in a graph. So a node of
-    # one or two operands is one object: _a and _b are the operands, _da and _db the partials, a partial is None where
-    # no gradient flows. Of any other number of operands, _a is the tuple of the nodes and _b that of the partials.
+    # Python's cyclic garbage collector visits all objects again and again, and never finds garbage in a graph. So a
+    # node with one or two operands is one object, without tuples: _a and _b are the operands, _da and _db the partials.
+    # With any other number of operands, _a is the tuple of operands and _b that of partials. A partial is None where
+    # no gradient flows.
     __slots__ = ("_a", "_b", "_da", "_data", "_db", "grad", "group", "label", "op", "requires_grad")
 
     _data: float
@@ -94,7 +95,7 @@ class Node(Operators):
         if isinstance(data, Node):
             raise TypeError("Value() takes a number, got a Value; use it as it is, or .detach() it for a constant")
         if made_by or _children is not None or _op is not None or isinstance(label, (tuple, list, set)):
-            raise TypeError(A_ROW_INSTEAD)
+            raise TypeError(DEFINE_AN_OPERATION)
         if not isinstance(label, str):
             raise TypeError(f"a label must be a str, got {type(label).__name__} {label!r}")
         self._data = number(data)
@@ -113,7 +114,7 @@ class Node(Operators):
 
     @classmethod
     def _made_by(cls, op: Op, data: float, operands: Sequence[Any], partials: Sequence[float | None]) -> Self:
-        """Return the node that an operation made of nodes and floats; a partial is None where no gradient flows."""
+        """Return the node that an operation made from nodes and floats; a partial is None where no gradient flows."""
         here = context.here()
         node: Self = here.hooks.new_node(cls) if here.hooks else object.__new__(cls)
         Node.__init__(node, data)
@@ -129,7 +130,7 @@ class Node(Operators):
 
     @property
     def data(self) -> float:
-        """The number."""
+        """The number, a float."""
         if context.active:
             _before_read(self, ".data")
         return self._data
@@ -143,13 +144,13 @@ class Node(Operators):
 
     @property
     def operands(self) -> tuple[Any, ...]:
-        """The operands; a number among them is a float."""
+        """The operands, one for each slot: nodes, and floats for numbers."""
         a, b = self._a, self._b
         return a if type(a) is tuple else () if a is None else (a,) if b is None else (a, b)
 
     @property
     def parents(self) -> tuple[Self, ...]:
-        """The operands; a number among them becomes a constant node when they are first asked for."""
+        """The operands, each of them a node: a number becomes a constant node when `parents` is first read."""
         if type(self._a) is float:
             self._a = self._constant(self._a)
         if type(self._b) is float:
@@ -158,7 +159,7 @@ class Node(Operators):
 
     @property
     def partials(self) -> tuple[float, ...]:
-        """The derivative with respect to each operand."""
+        """The derivative with respect to each operand, a float; 0.0 where no gradient flows."""
         return tuple([0.0 if partial is None else partial for partial in self._partials])
 
     @property
@@ -169,7 +170,7 @@ class Node(Operators):
         return () if self._a is None else (self._da,) if self._b is None else (self._da, self._db)
 
     def edges(self) -> list[tuple[Self, float]]:
-        """Return the operands to which a gradient flows, each with its partial.
+        """Return the operands to which a gradient flows, each with its partial: the edges that backward walks.
 
         >>> from micrograd_cn import Value
         >>> x = Value(3)
@@ -185,7 +186,7 @@ class Node(Operators):
     __ge__ = _comparison(float.__ge__, ">=")
 
     def item(self) -> float:
-        """Return the data, by PyTorch's name for it.
+        """Return the data, a float; it is PyTorch's name for this.
 
         >>> from micrograd_cn import Value
         >>> Value(3).item()
@@ -197,18 +198,18 @@ class Node(Operators):
 
     @property
     def _prev(self) -> set[Any]:
-        """The operands, as micrograd's notebooks trace them."""
+        """The set of operands, by which micrograd's notebooks trace a graph."""
         return set(self.parents)
 
     @property
     def _op(self) -> str:
-        """The operation's symbol, as micrograd's notebooks show it."""
+        """The operation's symbol, which micrograd's notebooks show; "" for a leaf."""
         return self.op.notation.symbol if self.op else ""
 
     def _backward(self) -> None:
-        """Send this node's gradient to its operands, as micrograd's notebooks do by hand."""
+        """Send this node's gradient to its operands, for micrograd's notebooks, which call it by hand."""
         for x, partial in self.edges():
-            x.grad = (x.grad or 0.0) + self.grad * partial  # PyTorch's habit is `x.grad = None`
+            x.grad = (x.grad or 0.0) + self.grad * partial  # users of PyTorch may have set `x.grad = None`
 
     def __repr__(self) -> str:
         label = f", label={self.label!r}" if self.label else ""
@@ -222,8 +223,8 @@ class Node(Operators):
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         if self.op:
             raise TypeError(
-                f"cannot copy or pickle {self!r}, an interior node ({self.op.name}): "
-                "its graph would come along; detach() it, or copy the leaves and compute it again"
+                f"cannot copy or pickle {self!r}, an interior node ({self.op.name}), without its whole graph; "
+                "detach() it, or copy the leaves and compute it again"
             )
         _before_read(self, "a copy")
-        return object.__reduce_ex__(self, max(2, operator.index(protocol)))  # older protocols cannot store slots
+        return object.__reduce_ex__(self, max(2, operator.index(protocol)))  # older protocols do not store slots

@@ -1,4 +1,4 @@
-"""Python's operators and the functions of one operand, as methods: `a + b` is `add(a, b)`, `a.tanh()` is `tanh(a)`."""
+"""Operators and methods that apply operations: `a + b` is `add(a, b)`, and `a.tanh()` is `tanh(a)`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T", bound="Operators")
 
 
 class Method(Protocol):
-    """A method that returns what its object is: the type of `method`'s results."""
+    """The type of the methods that `method` makes, whose result has the type of the object."""
 
     def __get__(self, instance: T, owner: type[T]) -> Callable[..., T]:
         """Return the bound method."""
@@ -35,7 +35,7 @@ def method(op: Op) -> Method:
     def general(self: Any, *rest: Any, **options: Any) -> Any:
         return op(self, *rest, **options)
 
-    ours = vars(ops).get(op.name) is op  # of somebody else's row, what it gives is looked at
+    ours = vars(ops).get(op.name) is op  # the results of a user-defined operation are checked, by op()
     chosen = unary if op.arity == 1 and ours else general
     chosen.__name__, chosen.__doc__ = op.name, op.doc.partition("\n")[0]
     return cast(Method, chosen)
@@ -46,7 +46,7 @@ def _is_operand(x: Any) -> bool:
 
 
 class Operators:
-    """What has a row applied to it by operators and methods; a subclass gives `_record(op, operands)`, the result.
+    """Mixin: operators and methods that apply operations. A subclass defines what `_record(op, operands)` returns.
 
     >>> from micrograd_cn import Value
     >>> (2 - Value(3).relu()) ** 2
@@ -57,7 +57,7 @@ class Operators:
 
     @staticmethod
     def _record(op: Op, operands: Any) -> Any:
-        """Return the result of an operation, one of whose operands this is; a subclass says how."""
+        """Return the result of an operation that has this object among its operands; a subclass defines how."""
         raise NotImplementedError
 
     def _unary(self, op: Op) -> Self:

@@ -1,4 +1,4 @@
-"""`scope`, which names a part of a computation; pictures and pages fold a graph by such parts."""
+"""`scope`, a `with` block that names a part of a computation; pictures and pages fold a graph by scopes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ __all__ = ["scope"]
 def scope(name: str) -> Iterator[Group]:
     """Put the nodes that are recorded inside the `with` block (or decorated function) into one box of a picture.
 
-    Scopes may be nested, and may contain layers. Each entry is a box of its own: the same name twice gives two boxes.
+    Scopes may be nested, and may contain layers. Every time that a block is entered, it is a new box, also if the name
+    is the same.
 
     Raises:
         TypeError: `name` is not a str.

@@ -1,4 +1,8 @@
-"""Run a function inside a `with` block: a generator or coroutine, step by step, whenever it runs and only then."""
+"""Decorate a function with a `with` block; a generator or coroutine is inside the block only while it runs.
+
+A generator pauses at each `yield`, and its caller must then not be inside the block. So the block is entered again for
+each step.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +22,7 @@ Block: TypeAlias = AbstractContextManager[Any]
 
 
 def run_inside(block: Block, function: F) -> F:
-    """Return the function, run inside `block`, which is entered for each call, and for each step of a generator.
-
-    >>> from contextlib import nullcontext
-    >>> run_inside(nullcontext(), lambda x: x + 1)(2)
-    3
-    """
+    """Return the function decorated with `block`, which is entered for each call, or for each step of a generator."""
     if inspect.isgeneratorfunction(function):
 
         @wraps(function)
@@ -42,7 +41,7 @@ def run_inside(block: Block, function: F) -> F:
         async def decorated(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
             steps = function(*args, **kwargs)
             hooks = sys.get_asyncgen_hooks()
-            sys.set_asyncgen_hooks(None, None)  # an event loop is to close this one, not both at once
+            sys.set_asyncgen_hooks(None, None)  # the event loop must close only the decorated generator
             try:
                 step = steps.asend(None)
             finally:
@@ -71,7 +70,7 @@ def run_inside(block: Block, function: F) -> F:
 
 
 def _stepwise(block: Block, steps: Steps) -> Steps:
-    """Run a generator, or what else has its methods, each step of it inside the block."""
+    """Run a generator, or an object with its methods, with each step inside the block."""
     step, given = steps.send, None
     while True:
         try:

@@ -78,8 +78,8 @@ TITLES = {  # after "check_op of own"
     "partial_is_no_number": " at 0.0: partial 0 of own gave None, not a number",
     "partials_raise": " at (0.0, 0.0): the function of own's partials raised IndexError: tuple index out of range",
     "too_few_partials": " at (0.0, 0.0): the function of own's partials raised RowError: own: for 2 operands, partials "
-    "returned (1.0,); one function as partials makes an operation n-ary: `lambda y, *xs: (...)` returns a tuple, with a "
-    "derivat...",
+    "returned (1.0,); one function as partials makes an operation n-ary: `lambda y, *xs: (...)` returns a tuple, with "
+    "a derivat...",
     "partials_are_no_tuple": " at 0.0: the function of own's partials raised RowError: own: for 1 operand, partials "
     "returned 1.0; one function as partials makes an operation n-ary: `lambda y, *xs: (...)` returns a tuple, with a "
     "derivative ...",
