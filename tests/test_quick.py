@@ -53,9 +53,18 @@ class Keeper(Hooks):
     def read(self, x, how):
         self.told.append((x._data, how))
 
+    def made_constant(self, operands):
+        self.told.append(("constant of", len(operands)))
+
     def new_node(self, kind):
         assert kind is Value
         return object.__new__(Traced)
+
+
+@contextmanager
+def watched() -> Iterator[Keeper]:
+    with hooked(keeper := Keeper()):
+        yield keeper
 
 
 def forgetful(y, *xs):
@@ -83,7 +92,7 @@ MODES: dict[str, Callable[[], Any]] = {
     "no_grad": no_grad,
     "detect_anomaly": detect_anomaly,
     "scope": partial(scope, "part"),
-    "watched": lambda: hooked(Keeper()),
+    "watched": watched,
 }
 
 
@@ -187,11 +196,14 @@ def test_plain_and_quick_make_the_same_graphs_gradients_and_errors(program, data
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_every_row_is_recorded_the_same_in_every_way(row):
+@pytest.mark.parametrize("mode", ["none", "watched"])
+@pytest.mark.parametrize("constant", [False, True])
+def test_every_row_is_recorded_the_same_in_every_way(row, mode, constant):
     which = ROWS.index(row)
+    frozen = [Step("freeze", 0, [k], "none") for k in range(2 * constant)]
     for how in ("call", "record", "method"):
         for operands in ([0], [0, 1], [0, 0], [0, 2], [2, 0], [1, 0, 2], [0, 1, 0, 3]):  # 2 and 3 are numbers
-            program = [Step(how, which, operands, "none")]
+            program = [*frozen, Step(how, which, operands, mode)]
             with engine(quick.PLAIN):
                 plain = told(program, [0.3, -1.5], 1.0, 0, "none")
             with engine(quick.QUICK):
