@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from micrograd_cn import Value, draw_dot
-from micrograd_cn.picture.text import number
+from micrograd_cn.picture.text import clean, number
 from micrograd_cn.testing import expressions
 
 from .svg import arrows, parsed
@@ -42,6 +42,13 @@ def test_a_label_of_10_000_characters_is_cut_where_one_of_100_is():
     [title] = titles
     assert title == "长" * (len(title) - 1) + "…"
     assert len(title) > 10
+
+
+@pytest.mark.parametrize("narrow", "xα")
+@pytest.mark.parametrize("wide", "长ｗ")
+def test_a_label_of_wide_characters_is_cut_at_half_as_many(narrow, wide):
+    lengths = {character: len(clean(character * 100)) for character in (narrow, wide)}
+    assert lengths[narrow] == 2 * lengths[wide]
 
 
 @given(expressions(max_steps=6), st.lists(st.text(max_size=12), min_size=1), st.booleans())
