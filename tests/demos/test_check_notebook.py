@@ -1,6 +1,6 @@
-"""The notebook of three mistakes: the same cells in both languages, and what is stored is what it prints.
+"""The notebook of three mistakes has the same cells in both languages, and stores what it prints.
 
-`python tests/demos/test_check_notebook.py` stores what it prints.
+`python tests/demos/test_check_notebook.py` runs it and stores that.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ def printed(notebook: Any) -> list[str]:
 
 
 def told(texts: list[str]) -> list[list[str]]:
-    """Return the words of texts, without the last digits of errors and the columns' widths, which depend on BLAS."""
+    """Return the words of texts without what depends on BLAS: the last digits of errors, and widths of columns."""
     return [re.sub(r"\d+e-1\d", "tiny", text).split() for text in texts]
 
 

@@ -1,4 +1,4 @@
-"""Data-parallel training: on four devices of this processor, and in two processes as on a cluster, it is `fit`'s."""
+"""Data-parallel training gives the results of `fit`, on four devices of this processor and in two processes."""
 
 import os
 import re
@@ -35,13 +35,13 @@ def end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 
 
 def run_after(statements: str, *arguments: str) -> tuple[int, str, str]:
-    """Run the demo after other statements in its process."""
+    """Run the demo in a process that has run other statements before."""
     code = f"{statements}\nimport runpy, sys\nsys.path.insert(0, 'demos')\nsys.argv = {[DEMO, *arguments]!r}\n"
     return end(start("-c", code + f"runpy.run_path({DEMO!r}, run_name='__main__')"))
 
 
 def table(output: str) -> list[int]:
-    """Return for how many devices there is a line."""
+    """Return the numbers of devices in the lines of times."""
     return [
         int(found[1])
         for found in re.finditer(r"^time: +(\d+) +[\d.]+ s( +[\d.]+ ms){2} +[\d.]+$", output, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""The site is complete, its links lead somewhere, and it needs no network; looked at in Chromium."""
+"""The site is complete, its links lead somewhere, and it needs no network, as Chromium shows."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from urllib.parse import unquote, urldefrag, urljoin
 import pytest
 
 pytest.importorskip("pdoc")
-pytestmark = pytest.mark.browser  # what is written here is looked at there
+pytestmark = pytest.mark.browser  # it runs with the other tests that open pages
 ROOT = Path(__file__).parents[2]
 PAGES = ("index.html", "index.zh.html", "tutorial.en.html", "tutorial.zh.html", "flow.en.html", "flow.zh.html")
 CHECKS = ("check.en.html", "check.zh.html")
@@ -22,7 +22,7 @@ REQUIRED = os.environ.get("MICROGRAD_CN_BROWSER") == "required"
 
 @pytest.fixture(scope="module")
 def made() -> Any:
-    """Return what the script defines."""
+    """Give the names that the script defines."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(ROOT / "demos")
         yield runpy.run_path(str(ROOT / "demos/site.py"), run_name="site_of_the_project")
@@ -144,8 +144,8 @@ def test_every_link_leads_to_a_page_that_says_nothing_to_the_console(site: Path,
             target, fragment = urldefrag(urljoin(url, link))
             if target.startswith("file:"):
                 assert Path(unquote(target.removeprefix("file://"))).is_file(), f"{url} has a link to {link}"
-                told = "=" in fragment  # what the playground is to show
-                if fragment and not told and not ("/api/" in url and "/api/" in target):  # pdoc's own, to attributes
+                told = "=" in fragment  # the link tells the playground what to show
+                if fragment and not told and not ("/api/" in url and "/api/" in target):  # pdoc links to attributes
                     wanted.add((target, fragment))
                 if target.endswith(".html"):
                     waiting.append(target)

@@ -1,8 +1,8 @@
-"""The tutorial notebooks: the same cells in both languages, as they run, and exercises that tell right from wrong.
+"""The tutorial notebooks have the same cells in both languages, store what they show, and check answers.
 
-`python tests/demos/test_tutorial.py` runs them and stores what they show, for when the code or the library has changed;
-what a framework gave that is not installed stays. By default one run is compared, of the Chinese notebook with answers;
-with `-m slow` each language as it is, one with each cell run twice, and one to whose sections a reader goes back.
+`python tests/demos/test_tutorial.py` runs them and stores what they show. Do that when the code or the library has
+changed. What a framework gave that is not installed here stays stored. By default the tests run the Chinese notebook
+once, with answers. With `-m slow` they run each language as it is, each cell twice, and sections again from the first.
 """
 
 import asyncio
@@ -25,11 +25,11 @@ DEMOS = Path(__file__).parents[2] / "demos"
 LANGUAGES = ("zh", "en")
 LARGEST = 1_250_000  # bytes of a notebook: two pages of 160 kB, and pictures of what networks learn
 LARGEST_OUTPUT = 180_000  # characters: a page
-HANGING = 300  # seconds that no cell takes
-FRAMEWORKS = {"by_keras": "tensorflow", "by_pytorch": "torch"}  # columns of the example that need one
+HANGING = 300  # seconds: no cell takes as long
+FRAMEWORKS = {"by_keras": "tensorflow", "by_pytorch": "torch"}  # the columns of the example that need a framework
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 
-# Of each exercise, a wrong answer, and right ones in another form than the notebooks' own, which are unfolded there.
+# For each exercise a wrong answer, and right answers in another form than the ones that the notebooks unfold.
 WRONG = {
     "1.1": "answer = 2",
     "1.2": "def slope_of_cube(x):\n    return 3 * x",
@@ -139,7 +139,7 @@ def execute(notebook: Any, directory: Path) -> Any:
     ran = copy.deepcopy(notebook)
     resources = {"metadata": {"path": directory}}
     client = NotebookClient(ran, timeout=HANGING, resources=resources, record_timing=False, coalesce_streams=True)
-    asyncio.run(client.async_execute())  # closes its event loop, which execute() leaves open
+    asyncio.run(client.async_execute())  # it closes its event loop, which execute() leaves open
     ran.metadata = notebook.metadata
     return ran
 
@@ -193,12 +193,12 @@ def test_plain_numbers_stand_on_either_side_of_the_readers_own_value() -> None:
 
 
 def wrongs(number: str) -> list[str]:
-    """Return wrong answers to an exercise, those that raise an error included."""
+    """Return wrong answers to an exercise, among them some that raise an error."""
     return [WRONG[number], *ALSO_WRONG.get(number, [])]
 
 
 def rights(notebook: Any, number: str) -> list[str]:
-    """Return right answers to an exercise: the one that is unfolded, those of other forms, and the first again."""
+    """Return right answers to an exercise: the one that is unfolded, others in other forms, and the first one again."""
     unfolded, others = unfolds(notebook)[number], ALSO_RIGHT.get(number, [])
     others = [others] if isinstance(others, str) else others
     return [unfolded, *others, *([unfolded] if others else [])]
@@ -214,9 +214,9 @@ def unfolds(notebook: Any) -> dict[str, str]:
 
 
 def answered(notebook: Any) -> Any:
-    """Return the notebook with each exercise answered as in `wrongs` and in `rights`, and checked each time.
+    """Return the notebook with the answers of `wrongs` and `rights` to each exercise, and a check after each answer.
 
-    At its end all are answered rightly and checked once more, as by a reader who first runs everything.
+    At the end, all exercises have right answers and are checked once more, as by a reader who first runs everything.
     """
     filled = copy.deepcopy(notebook)
     filled.cells, again = [], []
@@ -235,7 +235,7 @@ def answered(notebook: Any) -> Any:
 
 
 def twice(notebook: Any) -> Any:
-    """Return the notebook with each cell a second time, as by a reader who runs it again."""
+    """Return the notebook with each cell twice, for a reader who runs cells again."""
     doubled = copy.deepcopy(notebook)
     doubled.cells = [copy.deepcopy(cell) for cell in notebook.cells for _ in range(1 + (cell.cell_type == "code"))]
     for i, cell in enumerate(doubled.cells):
@@ -244,7 +244,7 @@ def twice(notebook: Any) -> Any:
 
 
 def gone_back(notebook: Any) -> Any:
-    """Return the notebook with its sections once more at its end, the last first, as by a reader who goes back."""
+    """Return the notebook with its sections again at its end, the last one first, for a reader who goes back."""
     sections: list[list[Any]] = [[]]
     for cell in notebook.cells:
         sections += [[]] if cell.source.startswith('<a id="') else []
@@ -278,7 +278,7 @@ CODE = {lang: [cell for cell in notebook.cells if cell.cell_type == "code"] for 
 
 
 def columns(cell: Any) -> dict[str, str]:
-    """Return what the cell that runs the example's four columns printed, by the column; "–" if not installed."""
+    """Return what each of the example's four columns printed; "–" if its framework was not installed."""
     return dict(line.split(maxsplit=1) for line in texts(cell)["stdout"].splitlines())
 
 
@@ -307,7 +307,7 @@ def up_to_date(stored: Any, fresh: Any) -> None:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
-    """Run a notebook when it is first asked for: by its language, or as what is named after it does."""
+    """Give a function that runs a notebook once, by its language, or changed by one of the functions above."""
     here = tmp_path_factory.mktemp("tutorial")
     notebooks = NOTEBOOKS | {"answered": answered(NOTEBOOKS["zh"])}
     notebooks |= {"twice": twice(NOTEBOOKS["en"]), "gone back": gone_back(NOTEBOOKS["zh"])}

@@ -1,4 +1,4 @@
-"""A real browser, and pages opened in it."""
+"""Fixtures that start a real browser and open pages in it."""
 
 import itertools
 import os
@@ -14,10 +14,10 @@ from .pages import Opened
 
 @pytest.fixture(scope="package")
 def browser():
-    """Give Debian's chromium; without it these tests are skipped, unless MICROGRAD_CN_BROWSER=required.
+    """Give Debian's chromium. Where there is none, skip these tests, or fail with MICROGRAD_CN_BROWSER=required.
 
-    It is started once for all files of this folder, and closed behind them: playwright's loop of events, which runs as
-    long, would be in the way of other tests.
+    It is started once for all files of this folder, and closed after the last: as long as it runs, so does playwright's
+    event loop, which other tests cannot have around them.
     """
     missing = []
     program = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -40,7 +40,7 @@ def browser():
 
 @pytest.fixture(scope="module")
 def blank(browser):
-    """Give an empty page, for JavaScript alone."""
+    """Give an empty page, in which a test runs JavaScript."""
     page = browser.new_page()
     yield page
     page.close()
@@ -48,9 +48,10 @@ def blank(browser):
 
 @pytest.fixture(scope="module")
 def tab(browser):
-    """Give a context that opens a file; at its end, no error was seen and no request was made.
+    """Give a context manager that opens a file. It asserts that no error was seen and no request was made.
 
-    Tabs without options, in which time goes on, are used again, since to open one takes longer than most of the tests.
+    Opening a tab takes longer than most of the tests, so tabs without options are used again, unless a test has stopped
+    their clock.
     """
     free = []
 
@@ -77,7 +78,7 @@ def tab(browser):
 
 @pytest.fixture
 def opened(tab, tmp_path):
-    """Give a function that saves a page and opens it in a tab until the test ends."""
+    """Give a function that saves a page and opens it in a tab, which is closed when the test ends."""
     paths = (tmp_path / f"flow{i}.html" for i in itertools.count())
     with ExitStack() as tabs:
 
@@ -90,7 +91,7 @@ def opened(tab, tmp_path):
 
 @pytest.fixture(scope="module")
 def room(browser, tmp_path_factory):
-    """Give the playground in a tab, for what computes without touching it."""
+    """Give the playground in a tab, for tests that compute with its functions and do not change it."""
     page = browser.new_page()
     errors = []
     page.on("pageerror", lambda error: errors.append(str(error)))

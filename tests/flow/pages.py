@@ -1,21 +1,21 @@
-"""A page in a browser, the graphs that tests step through, and how numbers are compared."""
+"""A page in a browser, with functions for tests: to step through it, to read it, and to compare its numbers."""
 
 from micrograd_cn import Value
 from micrograd_cn.flow.texts import PAGE
 
-# What a page keeps, in the tab's own name: the browser's storage may come late to the next document of a busy machine.
+# A page keeps its state in the tab's name here: on a busy machine, the browser's storage may come late to the next.
 STORAGE = """{
   const kept = JSON.parse(window.name || "{}");
   const setItem = (key, value) => window.name = JSON.stringify(Object.assign(kept, { [key]: String(value) }));
   Object.defineProperty(window, "localStorage", { value: { setItem, getItem: key => kept[key] ?? null } });
 }"""
 
-# A reader who has been here before, whom the playground does not greet with lessons.
+# The reader has been here before, so the playground does not greet them with lessons.
 SEEN = "try { localStorage.setItem(`micrograd_cn.lessons ${location.pathname}`, 'seen'); } catch {}"
 
 
 class Opened:
-    """A page in the browser, with all that it must not do on record; to a reader who is new, or has been here."""
+    """A page in the browser, which records errors and requests. Its reader is new, or has been here before."""
 
     def __init__(self, browser, replays=True, new=False, **options):
         self.replays = replays
@@ -38,19 +38,19 @@ class Opened:
         self.url = path.as_uri()
         self.page.goto(self.url)
         if self.replays:
-            self.press("Home")  # from the first step; at first a page shows the forward pass done
+            self.press("Home")  # tests begin at the first step; a page begins after the forward pass
 
     def stop_clock(self):
-        """Let time pass on the page where a test says so alone, by `clock.run_for`, until the tab is closed.
+        """Stop the page's clock until the tab is closed: time passes only where a test calls `clock.run_for`.
 
-        An installed clock that nobody pauses goes on by itself, and on a busy machine a test sees that.
+        An installed clock goes on by itself until it is paused, and on a busy machine a test sees that.
         """
         self.clock_stopped = True
         self.page.clock.install(time=0)
         self.page.clock.pause_at(60)
 
     def wait_for(self, condition):
-        """Wait until a JavaScript expression is true: playwright's own way asks for `eval`, which the page forbids."""
+        """Wait until a JavaScript expression is true. Playwright's function needs `eval`, which the page forbids."""
         for _ in range(3_000):
             if self.page.evaluate(condition):
                 return
@@ -58,7 +58,7 @@ class Opened:
         raise AssertionError(f"not within a minute: {condition}")
 
     def come_back(self):
-        """Load the page by its address alone, as it is loaded the next time, when it has ceased to write its link."""
+        """Load the page again by its address, without the link that it has written."""
         assert self.link  # waits for its timer
         self.page.evaluate("history.replaceState(null, '', location.pathname)")
         self.page.reload()
@@ -76,7 +76,7 @@ class Opened:
 
     @property
     def link(self):
-        """The address, when it has followed what was chosen: the page's own timer began before this one."""
+        """The address once it shows what was chosen. The page writes it after a timer, which began before this one."""
         return self.page.evaluate("new Promise(tell => setTimeout(() => tell(location.href), REST))")
 
     def nodes(self):
@@ -87,7 +87,7 @@ class Opened:
         return self.page.evaluate("[...document.querySelectorAll('.edge')].map(edge => ({...edge.dataset}))")
 
     def cells(self, table):
-        """Return what the cells tell: their texts, and of numbers these in full."""
+        """Return the cells' texts; for numbers, all their digits."""
         rows = f"[...document.querySelectorAll('#{table} tr')]"
         return self.page.evaluate(f"{rows}.map(row => [...row.cells].map(cell => cell.title || cell.textContent))")
 
@@ -114,7 +114,7 @@ def below(root):
 
 
 def labelled(root):
-    """Give every node below `root` that has none a label, and return them by label."""
+    """Give a label to every node below `root` that has none; return the nodes by their labels."""
     nodes = below(root)
     for i, node in enumerate(nodes):
         node.label = node.label or f"n{i}"

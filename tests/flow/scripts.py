@@ -1,4 +1,4 @@
-"""The names in a JavaScript module: those that stand at its top, and those that it uses from elsewhere."""
+"""Find the names in a JavaScript module: those that it defines at its top, and those that it mentions."""
 
 import re
 
@@ -23,8 +23,8 @@ KEYWORDS = set(
 
 
 def tokens(text):
-    """Return the tokens: names, signs, and "" for a text, without comments; a template's pieces are texts too."""
-    found, at, holes = [], 0, []  # of each template that is open, how many brackets are open in its hole
+    """Return the tokens without comments: names, signs, and "" for a string or a piece of a template."""
+    found, at, holes = [], 0, []  # for each open template: how many brackets are open in its hole
     while at < len(text):
         if text[at] == "/" and (regex := _REGEX.match(text, at)) and _begins_operand(found):
             found.append("")
@@ -56,7 +56,7 @@ def _begins_operand(before):
 
 
 def names(text):
-    """Return the names at the module's top, and all that it mentions that are no keys, members or methods."""
+    """Return the names at the module's top, and all names that it mentions but for keys, members and methods."""
     all_tokens = tokens(text)
     top, used, depth = set(), set(), 0
     for i, token in enumerate(all_tokens):
@@ -73,7 +73,7 @@ def names(text):
 
 
 def _is_method(all_tokens, i):
-    """Return whether the name at `i` is followed by parameters and a body, though it is no `function`'s."""
+    """Return whether the name at `i` is a method: parameters and a body follow, and no `function` precedes it."""
     if all_tokens[i - 1] == "function":
         return False
     depth = 0

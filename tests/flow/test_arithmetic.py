@@ -1,4 +1,4 @@
-"""The page's own arithmetic is the table's."""
+"""The page computes values and partials as the table does."""
 
 import itertools
 import math
@@ -23,7 +23,7 @@ SPECIAL += (3.0, 5.5, 30.5, 710.5, 1e17, 1e308, inf, nan)
 
 
 def computed(blank, rows, cases):
-    """Return what the page computes: a value and partials for each (row, operands)."""
+    """Return the value and the partials that the page computes for each (row, operands)."""
     script = bundle("rows.js", {**scripts(), "rows.js": rows.module()})
     return blank.evaluate(
         f"cases => {{ {script} return cases.map(([row, xs]) => {{"

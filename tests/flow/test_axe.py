@@ -8,7 +8,7 @@ import pytest
 
 from micrograd_cn import playground
 
-VERSION = "4.10.3"  # of npm's axe-core, which a test alone needs
+VERSION = "4.10.3"  # of npm's axe-core, which only this test needs
 RUN = "axe.run(document, { %sresultTypes: ['violations'] }).then(({ violations }) => violations)"
 STATES = {
     "the forward pass": "",
@@ -56,7 +56,7 @@ STATES = {
 
 @pytest.fixture(scope="module")
 def axe(request):
-    """Give the script, fetched once with npm."""
+    """Give axe-core's script; npm fetches it once."""
     folder = request.config.cache.mkdir("axe-core")
     script = folder / f"axe-{VERSION}.js"
     if not script.exists():

@@ -1,4 +1,4 @@
-"""Keys, buttons, both languages, small windows, and what a screen reader is told."""
+"""Keys and buttons do what they say, in both languages, in small windows, and for screen readers."""
 
 import math
 import re
@@ -284,7 +284,7 @@ def test_at_360_pixels_the_graph_moves_in_its_own_window_to_where_something_happ
     page.press("End")
     assert page.page.evaluate("document.documentElement.scrollWidth") <= 360
     assert page.page.evaluate("session.shape.size[1] * viewport.zoom > viewport.room[1]")
-    for keys in (["Home", *["ArrowRight"] * 6], ["End"]):  # where y is computed, at the bottom; and x, at the top
+    for keys in (["Home", *["ArrowRight"] * 6], ["End"]):  # y is computed at the bottom, and x is at the top
         page.press(*keys)
         frame, box = page.page.locator("#graph").bounding_box(), page.page.locator(".node.active").first.bounding_box()
         for start, size in (("x", "width"), ("y", "height")):
@@ -340,7 +340,7 @@ def test_an_operation_of_many_operands_is_told_in_short(opened):
 
 def test_it_prints_the_graph_and_the_tables_without_the_controls(opened):
     y, _ = example()
-    page = opened(draw_flow(y, "en"), viewport={"width": 700, "height": 1000})  # a page of A4
+    page = opened(draw_flow(y, "en"), viewport={"width": 700, "height": 1000})  # about as wide as a page of A4
     page.press("End")
     page.page.emulate_media(media="print")
     assert page.page.locator("#graph svg").is_visible()

@@ -1,4 +1,4 @@
-"""What is easily wrong without being noticed: coordinates, signs, texts of cells and tips, the tangent, what moves."""
+"""Details that are easily wrong unnoticed: coordinates, signs, texts of cells and tips, the tangent, movements."""
 
 import math
 
@@ -168,7 +168,7 @@ def test_inputs_of_a_network_have_the_names_of_inputs_and_constants_are_their_nu
     assert sorted(bare) == ["1", "2"]
 
 
-# The tangent, and what moves.
+# The tangent, and movements.
 
 
 def test_the_plot_has_the_local_function_and_its_tangent(opened):
@@ -222,7 +222,7 @@ def test_a_contribution_moves_against_its_edge_and_not_where_motion_is_reduced(o
     page.wait_for("document.querySelector('.token').matches('.landed')")
     ends = page.page.evaluate("[session.shape.edges[0].points[0], session.shape.edges[0].points.at(-1)]")
     landed = page.page.evaluate(numbers)
-    assert ends[0][0] <= landed[0] < ends[0][0] + 14  # where the arrow's head is
+    assert ends[0][0] <= landed[0] < ends[0][0] + 14  # the arrow's head is there
     assert ends[0][0] < ends[1][0]
     page.page.emulate_media(reduced_motion="reduce")
     page.press("Home", "ArrowRight", "ArrowRight", "ArrowRight")
@@ -230,7 +230,7 @@ def test_a_contribution_moves_against_its_edge_and_not_where_motion_is_reduced(o
     page.page.emulate_media(reduced_motion="no-preference")
 
 
-# The scrubber, speed, whole layers, the window on the graph.
+# The scrubber, the speed, steps of whole layers, and the part of the graph that is seen.
 
 
 def test_the_scrubber_goes_to_any_step(opened):

@@ -1,4 +1,4 @@
-"""Parts that open and close at any depth: what is shown of them, that nothing overlaps, and that no number changes."""
+"""Parts open and close at any depth. Nothing overlaps then, and no number changes."""
 
 import random
 import time
@@ -152,7 +152,7 @@ def test_what_surrounds_a_part_that_opens_stays_in_its_order_and_its_place(opene
     before = page.page.evaluate(places)
     click(page, "layers.1")
     after = page.page.evaluate(places)
-    for name in ("x1", "x2", "layers.0"):  # to the left of it: the very same place on the screen
+    for name in ("x1", "x2", "layers.0"):  # what is to the left of it stays where it is on the screen
         assert after[name][0] == pytest.approx(before[name][0], abs=1e-6)
     names = sorted(before, key=lambda name: before[name][0])
     assert sorted(filter(after.__contains__, names), key=lambda name: after[name][0]) == [
@@ -165,7 +165,7 @@ def test_a_graph_of_ten_thousand_nodes_opens_closed_and_down_to_its_last_product
     page = opened(draw_flow(root, "en"))
     assert page.page.evaluate("session.graph.nodes.length") > 10_000
     assert page.page.evaluate(BOXES) < 30
-    elements = "document.querySelectorAll('*').length"  # what takes a browser its time
+    elements = "document.querySelectorAll('*').length"  # a browser's time goes into these
     assert page.page.evaluate(f"2 * {elements} < session.graph.nodes.length")
     depth = 0
     while folded := page.page.evaluate("session.shape.boxes.filter(b => b.folded).map(b => b.group)"):

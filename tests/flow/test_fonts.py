@@ -31,7 +31,7 @@ MEASURE = """() => {
 
 
 def faces(family):
-    """Return the font as CSS; where there is no Verdana, DejaVu Sans made as wide."""
+    """Return the font as CSS. Where there is no Verdana, it is DejaVu Sans, scaled to Verdana's width."""
     adjust = 103 if family == "Verdana" else 100
     found = []
     for weight, suffix in (("normal", ""), ("bold", "-Bold")):
@@ -57,7 +57,7 @@ def graphs():
 
 @pytest.mark.browser
 @pytest.mark.parametrize("program", available(), ids=lambda p: render.Path(p).stem)
-@pytest.mark.parametrize(  # Verdana is wider in all its letters
+@pytest.mark.parametrize(  # all letters of Verdana are wider
     "family", [pytest.param(x, marks=[pytest.mark.slow] * (x == "DejaVu Sans")) for x in FONTS]
 )
 def test_no_text_touches_a_border(family, program, browser, monkeypatch):

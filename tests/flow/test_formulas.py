@@ -1,4 +1,4 @@
-"""Operations that are no formulas, and that only the rows that a graph needs are written."""
+"""The page has the rows that its graph needs and no others, and names an operation that has no formula."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""The page of a class that the reader wrote: the steps of the chain rule, and beside them what that class computed."""
+"""The page of a reader's own class shows the steps of the chain rule, and beside them the class's gradients."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Whatever the labels are, they are text."""
+"""Labels are shown as text, whatever is in them."""
 
 import pytest
 from hypothesis import given, settings

@@ -1,4 +1,4 @@
-"""Lessons of one click: each says what is so, asks once, and ends with something to try."""
+"""A click opens a lesson. What it says is true; it asks one question, and ends with something to try."""
 
 import re
 
@@ -63,7 +63,7 @@ def test_a_first_visit_shows_the_cards_and_a_second_does_not(opened):
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize(  # each lesson in one language, the other by hand
+@pytest.mark.parametrize(  # each lesson in one language
     ("name", "lang"),
     [
         pytest.param(name, lang, marks=[pytest.mark.slow] * ((i + j) % 2))
@@ -113,7 +113,7 @@ def test_the_choice_that_is_right_is_what_happens(room):
         assert tuple(LESSONS[lang][f"lesson_{name}_choice_{right[name]}"] for lang in ("en", "zh")) == texts
 
 
-# What the captions say is so, and with it the right choice.
+# What the captions say is true, and so is the answer that they take for right.
 
 
 @pytest.mark.browser

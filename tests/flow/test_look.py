@@ -1,4 +1,4 @@
-"""What one sees: text that can be read, a graph that fits, controls that a thumb can press, paper."""
+"""Text can be read, a graph fits into its window, a thumb can press the controls, and paper shows everything."""
 
 import pytest
 

@@ -79,7 +79,7 @@ def test_its_steps_are_the_demo_s(room, demo, batch):
 @pytest.mark.browser
 @pytest.mark.slow
 def test_the_original_s_thousand_steps_end_at_its_weights(room, demo):
-    pytest.importorskip("llvmlite")  # by which the demo takes them in seconds
+    pytest.importorskip("llvmlite")  # with which the demo takes these steps in seconds
     names = demo.NAMES.read_text("utf-8").split()
     got = room.evaluate(TRAIN, [names, GIVEN, 1000])
     rng = random.Random(GIVEN["seed"])
@@ -89,8 +89,8 @@ def test_the_original_s_thousand_steps_end_at_its_weights(room, demo):
     assert apart(got["weights"], [p.data for p in demo.flat(weights)]) < 1e-6
 
 
-# The same lines record the program that trains and the graph that one opens, which the stepper computes by the table's
-# rows: both give the same gradients, whatever the settings, the alphabet and the word's length.
+# The same lines record the program that trains and the graph that a reader opens, which the stepper computes by the
+# table's rows. Both give the same gradients for all settings, alphabets and lengths of words.
 OPENED = """([words, given, word]) => {
     const learner = new Learner(words, { ...given, rate: 0.01, batch: 1, steps: 10 }), { program, count } = learner;
     for (let i = 0; i < 3; i++) learner.step();

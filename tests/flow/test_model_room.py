@@ -1,4 +1,4 @@
-"""The language model's room: what one sets, types, sees and opens."""
+"""In the language model's room a reader changes settings, types words, watches numbers, and opens graphs."""
 
 import re
 from urllib.parse import quote
@@ -15,7 +15,7 @@ REDUCED = {"replays": False, "reduced_motion": "reduce"}
 
 @pytest.fixture
 def model(opened):
-    """Give the room of an untrained model of width 8, whose time stands still but for what a test asks."""
+    """Give the room of an untrained model of width 8. Time passes there only when a test lets it."""
 
     def open_room(lang="en", **options):
         page = opened(playground(lang), **REDUCED, **options)

@@ -83,7 +83,7 @@ def test_only_the_pages_that_need_a_script_have_it():
         ),
         ({"a.js": 'import * as b from "./b.js";\n', "b.js": ""}, "does not support the statement"),
         ({"a.js": "export default 1;\n"}, "does not support the statement"),
-        ({"a.js": "export let x = 1;\n"}, "does not support the statement"),  # others would see it change
+        ({"a.js": "export let x = 1;\n"}, "does not support the statement"),  # other modules would not see it change
         ({"a.js": "const { x, y } = {};\n"}, "does not support the statement"),
     ],
 )

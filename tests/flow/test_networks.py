@@ -85,7 +85,7 @@ def test_a_closed_part_says_how_much_of_it_is_done_and_is_complete_when_all_has_
 
 
 def trained(steps=5):
-    """Return the tape of a training run, and each step's loss and weight gradients in Python."""
+    """Return the tape of a training run, and the loss and the weights' gradients of each step, computed in Python."""
     neuron = Neuron(2, activation="tanh", seed=0)
     optimizer, record, history = SGD(neuron.parameters(), lr=0.5), Tape("en"), []
     for _ in range(steps):
@@ -102,7 +102,7 @@ def trained(steps=5):
 def test_the_tape_has_a_slider_over_the_steps(opened):
     record, history = trained()
     page = opened(draw_flow(record))
-    page.press("End")  # of each step, for moving the slider keeps the place
+    page.press("End")  # at the end of each pass: moving the slider keeps the place
     page.page.get_by_label("Training step").focus()
     for i, (loss, grads, data) in enumerate(history):
         assert f"step {i + 1} of 5, loss = {loss:.4g}" in page.page.locator("#tape_text").inner_text()

@@ -1,4 +1,4 @@
-"""Offline, small, in a notebook; what is refused."""
+"""The page works offline and in a notebook, differs in its data alone, and refuses what it cannot show."""
 
 import json
 import re
@@ -21,7 +21,7 @@ def test_the_policy_lets_nothing_in_or_out(opened):
     attempts = """["https://example.com/", "data:,x"].map(url => fetch(url).then(() => "out", () => "blocked"))"""
     blocked = page.page.evaluate(f"() => Promise.all({attempts})")
     assert blocked == ["blocked", "blocked"]
-    page.errors.clear()  # which say that it was blocked
+    page.errors.clear()  # they say that the requests were blocked
     page.requests[:] = page.requests[:1]
 
 

@@ -1,4 +1,4 @@
-"""Editing leaves, checking gradients by differences, predicting the next number."""
+"""A reader edits leaves, checks gradients by differences, and predicts the next number."""
 
 import math
 
@@ -107,7 +107,7 @@ NUDGES = [
     (lambda x: x.sqrt(), 1e-5, "agree"),
     (lambda x: (1000 * x).sin(), 3.0, "agree"),
     (lambda x: x.exp(), -30.0, "agree"),
-    (lambda x: x.sin() + 1, 1e-9, "agree"),  # which its own scale is too small for
+    (lambda x: x.sin() + 1, 1e-9, "agree"),  # x is so small that a step of its size changes nothing
     (lambda x: x * 1e-9, 0.0, "agree"),
     (lambda x: x * 0, 2.0, "agree"),
     (lambda x: x.relu() * 1e-6, 0.0, "differ"),
@@ -162,7 +162,7 @@ def test_predict_hides_the_next_number_until_it_is_typed(opened):
 
 
 def ask(page, presses):
-    """Begin to predict, after `presses` of the arrow."""
+    """Press the arrow so often, and then begin to predict."""
     page.press(*["ArrowRight"] * presses)
     page.click("predict")
     page.click("step")
@@ -171,7 +171,7 @@ def ask(page, presses):
 
 
 def right(page, *answers):
-    """Return for each answer whether it is taken for the number asked for, asking again after each."""
+    """Return for each answer whether the page takes it for right; the question is asked again after each."""
     return page.page.evaluate(
         """answers => answers.map(answer => {
             const before = session.position;

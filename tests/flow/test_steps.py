@@ -1,4 +1,4 @@
-"""The steps of a page: each says the chain rule, and their end is what backward() gives."""
+"""Each step of a page says the chain rule, and after the last one the gradients are those of backward()."""
 
 import math
 
@@ -132,7 +132,7 @@ def test_backward_again_doubles_the_leaves_and_zero_grad_shows_why(opened):
     assert_gradients(page.nodes(), labelled(y))
     assert named["x"].grad == float(page.nodes()["x"]["grad"])
     page.click("again")
-    page.press("End", "Home", "End")  # the start again, with a single backward()
+    page.press("End", "Home", "End")  # back to the start, so that there is a single backward()
     assert_gradients(page.nodes(), labelled(y))
 
 

@@ -1,4 +1,4 @@
-"""What one takes away runs: the copied program gives the page's numbers to the bit, the link opens the same page."""
+"""A program that is copied from the page gives its numbers to the bit, and its link opens the same page."""
 
 import contextlib
 import io

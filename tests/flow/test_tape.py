@@ -1,4 +1,4 @@
-"""A training run in little room: its numbers to the bit, and a slider on the curve of the loss."""
+"""A training run is stored to the bit, in little room, and has a slider on the curve of its loss."""
 
 import base64
 import struct

@@ -1,4 +1,4 @@
-"""The playground's training: the library's weights, losses, optimisers and steps; and what its room shows of them."""
+"""The playground trains with the library's weights, losses, optimisers and steps, and its room shows them."""
 
 import math
 import random
@@ -66,7 +66,7 @@ def test_every_loss_is_the_library_s(room, loss, data):
     assert_trains_alike(room, GIVEN | {"data": data, "optimizer": "momentum", "loss": loss, "rate": 0.02}, 25)
 
 
-QUICK = {"relu", "elu"}  # of one operand, and of two
+QUICK = {"relu", "elu"}  # a row of one operand, and one of two
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def button(page, word):
 
 
 def inside(page, text):
-    """Return what a JavaScript expression gives in which the board's facts are known by their names."""
+    """Return the value of a JavaScript expression that may use the board's members by their names."""
     return page.page.evaluate(f"(() => {{ const {{ trainer, settings, point }} = session.board; return {text}; }})()")
 
 

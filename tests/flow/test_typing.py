@@ -1,4 +1,4 @@
-"""The playground's typed expressions: the same graph, numbers, gradients and errors as the command line's."""
+"""The playground reads typed text as the command line does: the same graphs, numbers, gradients and errors."""
 
 import math
 
@@ -33,7 +33,7 @@ READ = """([texts, values]) => texts.map(text => {
 
 
 def in_python(text, values):
-    """Return what the page's reader should: the same facts, from the library."""
+    """Return what the page's parser should return, computed by the library."""
     variables = {name: Value(x, name) for name, x in values.items()}
     try:
         root = parse(text, variables)
@@ -51,7 +51,7 @@ def near(a, b, scale=1.0):
 
 
 def names_in(text):
-    """Return the names that stand for variables, of which the page makes one when it meets them."""
+    """Return the names of the variables: the page makes a variable of each name that it meets."""
     names = {token.text for token in _tokens(text, ()) if token.kind == "name"}
     return {name for name in names if is_name(name)} - functions().keys() - CONSTANTS.keys()
 
@@ -78,7 +78,7 @@ def test_a_hundred_random_texts_are_read_as_in_python(room):
 
 @pytest.mark.slow
 def test_two_thousand_random_texts_are_read_as_in_python(room):
-    assert_alike(room, texts(1, 4000))  # of which half are mistaken
+    assert_alike(room, texts(1, 4000))  # half of them have a mistake
 
 
 MISTAKES = """
@@ -259,7 +259,7 @@ def test_an_error_has_lines_of_its_own_below_the_field(width, opened):
 
 def test_an_error_stands_below_its_column_and_the_last_graph_stays(typing):
     write(typing, "tanh(w*x + ")
-    assert typing.page.locator("#fault").inner_text() == ""  # half typed is no error
+    assert typing.page.locator("#fault").inner_text() == ""  # text that is half typed is no error yet
     typing.page.locator("#text").blur()
     fault = typing.page.locator("#fault").inner_text()
     assert fault.startswith(" " * 11 + "^\nthe expression ends")

@@ -1,4 +1,4 @@
-"""Random texts of the expressions' grammar, and such texts with a mistake in them."""
+"""Make random texts by the grammar of expressions, and such texts with a mistake in them."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""`Value` classes as people write them, their backward passes right and wrong, and random graphs of any class."""
+"""`Value` classes as people write them, with right and wrong backward passes, and random graphs of any class."""
 
 import math
 import random
@@ -100,11 +100,11 @@ class Lecture:
             node._backward()
 
 
-# A class whose nodes keep local derivatives, of which a backward pass is a function: as the tutorial's, and microgpt's.
+# A class like the tutorial's and microgpt's: nodes keep local derivatives, and the backward pass is a function of them.
 
 
 class Kept:
-    """`__slots__` and names are microgpt's; a subclass may keep the texts of operations too."""
+    """A class with the slots and names of microgpt's; a subclass may also keep the texts of operations."""
 
     def __init__(self, data, children=(), local_grads=(), op=""):
         self.data, self.grad = data, 0
@@ -153,7 +153,7 @@ class MicroGPT(Kept):
 
 
 class Named(Kept):
-    """It has micrograd's names, and a set of operands."""
+    """A class with micrograd's names and a set of operands."""
 
     def __init__(self, data, children=(), local_grads=(), op=""):
         self.data, self.grad, self._op = data, 0.0, op
@@ -253,7 +253,7 @@ FAULTS = {
     twice: "2 times the right one: something is left over",
 }
 
-# Random graphs: recipes, which any class follows.
+# Random graphs: recipes that any class can follow.
 
 UNARY = {"tanh": lambda p: p.tanh(), "square": lambda p: p**2, "inverse": lambda p: (p * p + 1) ** -1}
 BINARY = {"+": lambda p, q: p + q, "*": lambda p, q: p * q}
@@ -262,7 +262,7 @@ OTHERS = {"-": lambda p, q: p - q, "/": lambda p, q: p / (q * q + 1)}
 
 @st.composite
 def recipes(draw, operations, most=8):
-    """Draw the leaves' numbers, and steps of an operation and the numbers of its operands."""
+    """Draw the leaves' numbers, and steps: an operation, and which earlier nodes are its operands."""
     rng = random.Random(draw(st.integers(0, 2**32)))
     leaves = [rng.choice((-1, 1)) * rng.uniform(0.3, 1.5) for _ in range(draw(st.integers(1, 3)))]
     steps, count = [], len(leaves)
@@ -274,7 +274,7 @@ def recipes(draw, operations, most=8):
 
 
 def built(recipe, value):
-    """Return the root and all nodes that the recipe names, which are labelled; the root is the sum of the last ones."""
+    """Return the root, which is the sum of the last nodes, and all nodes of the recipe, with labels."""
     nodes = [value(x) for x in recipe.leaves]
     used = set()
     for function, _, i, j in recipe.steps:

@@ -22,7 +22,7 @@ from .classes import BINARY, Kept, Lecture, MicroGPT, Named, built, recipes
 
 
 class Node:
-    """A node with whatever it is given."""
+    """A node with any attributes."""
 
     def __init__(self, data, prev=(), op="", **others):
         self.data, self.grad, self._prev, self._op = data, 0.0, prev, op
@@ -34,7 +34,7 @@ def read(root):
 
 
 def sorted_terms(line):
-    """The line with the terms of a sum in one order: which comes first depends on a set of theirs."""
+    """Return the line with the terms of its sum sorted: their order follows a set of the other class."""
     return " + ".join(sorted(line.removeprefix("= ").split(" + "))) if line.startswith("= ") else line
 
 
@@ -44,14 +44,14 @@ def written(picture):
 
 
 def drawn(root):
-    """Return the boxes and edges of a picture by their texts and looks, without the names that DOT gives them."""
+    """Return the boxes and edges of a picture, with their texts and styles, but without their names in DOT."""
     picture = draw_dot(root, fold=None, legend=False, lang="en")
     found = {name: (*map(sorted_terms, lines), look) for name, (lines, look) in boxes(picture).items()}
     edges = re.findall(r"^\t(v\d+) -> (v\d+) (.*)$", picture.source, re.MULTILINE)
     return Counter(found.values()), Counter((found[a], found[b], look) for a, b, look in edges)
 
 
-# Operations that wrap no number: what is wrapped is a leaf there, and a constant of ours.
+# Operations that wrap no number: a wrapped number is a leaf of the other class, and a constant of ours.
 SQUARE, CUBE = {"square": lambda p: p**2}, {"cube": lambda p: p**3}
 TANH, RELU, MINUS = {"tanh": lambda p: p.tanh()}, {"relu": lambda p: p.relu()}, {"-": lambda p, q: p - q}
 DRAWN = [
@@ -70,7 +70,7 @@ def test_a_graph_is_drawn_and_compared_as_if_it_were_ours(data):
     root.backward()
     expected.backward()
     for node, mine in zip(nodes, ours, strict=True):
-        assume(mine.grad == 0.0 or abs(mine.grad) > 1e-6)  # else it is rounding, which is not the same
+        assume(mine.grad == 0.0 or abs(mine.grad) > 1e-6)  # smaller gradients are rounding errors, which differ
         assume(mine.data == 0.0 or abs(mine.data) > 1e-6)
         assert node.grad == pytest.approx(mine.grad, rel=1e-9)
     assume("operands unknown" not in written(draw_dot(root, fold=None, lang="en")))  # a - b and b - a are 0
@@ -134,7 +134,7 @@ def test_spellings(op):
     assert isinstance(found.op, Opaque) == (op == "σ")
 
 
-# What is not known is not made up.
+# Nothing is made up where something is not known.
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_an_operation_that_does_not_explain_the_data_is_drawn_without_a_local_de
     assert found.data == data
     assert all(map(math.isnan, found.partials))
     text = written(draw_dot(root, lang="en"))
-    assert text.count("× ?") == len(prev) + 1  # and in the legend
+    assert text.count("× ?") == len(prev) + 1  # one is in the legend
     assert reason in text
     assert not re.search(r"\bnan\b", text)
     with pytest.raises(AssertionError, match=re.escape(reason)):
@@ -322,7 +322,7 @@ def test_equality_of_their_own_is_not_asked():
 
 @pytest.fixture
 def uncollected():
-    gc.disable()  # it passes through all these objects again and again, which is most of the time
+    gc.disable()  # the collector would pass through all these objects again and again
     yield
     gc.enable()
 
@@ -373,7 +373,7 @@ def test_a_gradient_that_is_not_the_sum_of_its_contributions_is_marked():
         ("grad 1", False),
     ]
     assert "yellow" not in written(picture)
-    y.grad, a.grad = 5.0, 1.0  # not what backward() was called on: there may be other users of a
+    y.grad, a.grad = 5.0, 1.0  # y is not the root of backward(), so a may have other users
     assert "≠" not in draw_dot(y, lang="en").source
 
 
@@ -383,7 +383,7 @@ def test_the_page_has_their_gradients():
     assert data["graphs"][0]["handwritten"]
     [tape], [graph] = data["tapes"], data["graphs"]
     numbers = [tape["fixed"][k] for k in tape["columns"]]
-    assert numbers[-len(graph["nodes"]) :] == [1.0, 1.0]  # behind the data and the partials, which every page has
+    assert numbers[-len(graph["nodes"]) :] == [1.0, 1.0]  # behind data and partials, which every page has
     ours = json.loads(re.search(r'id="data"[^>]*>(.*?)</script>', draw_flow(Value(2) * 3).html, re.DOTALL)[1])
     [tape], [graph] = ours["tapes"], ours["graphs"]
-    assert len(tape["columns"]) == len(graph["nodes"]) + 2  # and the product's two partials
+    assert len(tape["columns"]) == len(graph["nodes"]) + 2  # the other two are the product's partials

@@ -39,7 +39,7 @@ ALL = UNARY | BINARY | OTHERS
 
 
 def message(root):
-    """Return what is said of the gradients, "" if nothing."""
+    """Return the message about wrong gradients, "" if there is none. It is short enough to be read at once."""
     found = ""
     try:
         compare_gradients(root)
@@ -76,7 +76,7 @@ def test_our_own_gradients_are_right(recipe):
 
 
 def test_rounding_is_no_mistake():
-    for x in (-19.0, -12.0, 1e-9, 3.0, 11.0, 18.0):  # 1 - tanh(x)**2 has few digits left
+    for x in (-19.0, -12.0, 1e-9, 3.0, 11.0, 18.0):  # at the larger ones, 1 - tanh(x)**2 has few digits left
         node = Lecture(x)
         y = node.tanh() * 1e-8
         y.backward()
@@ -92,7 +92,7 @@ def test_rounding_is_no_mistake():
 
 @pytest.mark.parametrize("value", [Value, Named, Lecture])
 def test_the_derivative_of_a_function_may_be_off_by_eight_rounding_units_of_1(value):
-    x = value(18.0)  # where the derivative of tanh is smaller than that
+    x = value(18.0)  # here the derivative of tanh is smaller than that
     y = x.tanh() * 3.0
     y.backward()
     right = 3.0 * tanh.local_derivatives(math.tanh(18.0), 18.0)[0]
@@ -104,7 +104,7 @@ def test_the_derivative_of_a_function_may_be_off_by_eight_rounding_units_of_1(va
         assert "the leaf 18" in message(y)
 
 
-# What differs first, in random graphs
+# The first gradient that differs, in random graphs
 
 
 def is_like(x, y, size=1.0):
@@ -135,11 +135,11 @@ def test_the_node_that_is_named_is_wrong_and_its_users_are_right(recipe, fault):
     assert named in differs or abs(named.grad) < 1e-6
 
 
-# Mistakes, each in a graph in which the numbers tell
+# Mistakes, each in a graph whose numbers show which one it is
 
 
 def diamond(value):
-    """y = tanh(a*b) + a*b * c, where a*b is used twice, and a once more."""
+    """Return y = tanh(a*b) + a*b * c, where a*b is used twice and a once more."""
     a, b, c = value(0.7), value(-1.3), value(0.4)
     d = a * b
     e = d.tanh()
@@ -304,7 +304,7 @@ def test_a_kink_is_no_mistake_without_a_word():
 
 
 def test_closures_of_one_operation():
-    """The lecture's first mistake: = in one operation's closure."""
+    """The lecture's first mistake is found: = in the closure of one operation."""
     a = Lecture(3.0, label="a")
     b = a + a
     b._backward = MethodType(lambda out: setattr(a, "grad", out.grad), b)
@@ -331,7 +331,7 @@ def test_micrograd_s_second_backward():
 def test_of_two_mistakes_that_give_one_number_it_is_the_one_that_gives_all_of_them():
     a, b = Named(0.7), Named(-1.3)
     d = a * b
-    y = d.tanh() + d  # which sends 1 to d, by which a and b are as if d were sent on before the rest had arrived
+    y = d.tanh() + d  # y sends 1 to d; a and b are as if d had sent it on before the rest arrived
     forgets_upstream(y)
     assert "is not multiplied by the upstream gradient" in message(y)
 
@@ -353,7 +353,7 @@ def test_an_operation_that_is_wrong_twice_is_named_also_where_one_number_would_n
     y = value(0.25)
     for leaf in [value(0.5 + 0.1 * k) for k in range(count)]:
         d = leaf.tanh()
-        for k in range(7):  # a pass may have sent the gradient of d on in more ways than are tried
+        for k in range(7):  # the gradient of d may have been sent on in more ways than are tried
             y = y + d * float(k)
     right(y)
     found = message(y)
@@ -398,7 +398,7 @@ def test_sums_whose_parts_overflow(factors):
     assert "the leaf 1" in message(y)
 
 
-# What cannot be compared is said
+# The message says what cannot be compared
 
 
 def test_below_an_unknown_operation_nothing_is_said_to_be_right():

@@ -1,4 +1,4 @@
-"""What the tests of pictures share."""
+"""Pictures are in English in these tests, unless a test says otherwise."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Read a picture back from its SVG, and a neuron to draw."""
+"""Read a picture back from its SVG; and make a neuron to draw."""
 
 import html
 import re
@@ -11,12 +11,12 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def elements(picture, kind):
-    """Return the rendered picture's groups of a kind, "node", "edge" or "graph"."""
+    """Return the groups of one kind in a rendered picture: "node", "edge" or "graph"."""
     return [g for g in ET.fromstring(picture.pipe("svg")).iter(f"{SVG}g") if g.get("class") == kind]
 
 
 def texts(element):
-    """Return the lines of text in an element, a word and its number as one line, spaces as plain ones."""
+    """Return the lines of text in an element. A word and its number are one line, and spaces are plain ones."""
     lines = []
     for t in element.iter(f"{SVG}text"):
         text, height = " ".join(t.text.split()), float(t.get("y"))
@@ -28,13 +28,13 @@ def texts(element):
 
 
 def lines(dot):
-    """Return the lines of texts that a label of DOT's HTML has."""
+    """Return the lines of text in an HTML label of DOT."""
     rows = [row.replace("</td><td", "</td> <td") for row in re.findall(r"<tr>(.*?)</tr>", dot)]
     return [html.unescape(re.sub("<[^>]*>", "", row)).replace("\u00a0", " ") for row in rows]
 
 
 def boxes(picture):
-    """Return the lines of each box, and how it looks, by its name in the DOT text."""
+    """Return the lines and the attributes of each box, by its name in the DOT text."""
     found = re.findall(r"^\t(v\d+) \[label=<(.*)>([^>]*)\]$", picture.source, re.MULTILINE)
     return {name: (lines(label), look) for name, label, look in found}
 
@@ -45,7 +45,7 @@ def parsed(picture):
 
 
 def arrows(picture):
-    """Return every edge as the lines with the data of the box that it leaves and of the one that it points to."""
+    """Return every edge as a pair: the data lines of the box that it leaves and of the box that it points to."""
     root = ET.fromstring(picture.pipe("svg"))
     line = {}
     found = []
@@ -69,13 +69,13 @@ def shapes(element):
 
 
 def points(shape):
-    """Return the points of a shape; of a curve, those that it is bent by too."""
+    """Return the points of a shape; for a curve, the control points, too."""
     found = re.findall(r"(-?[\d.]+),(-?[\d.]+)", shape.get("d") or shape.get("points"))
     return [(float(x), float(y)) for x, y in found]
 
 
 def course(edge):
-    """Return points along an edge, as near to each other as the strokes of a digit."""
+    """Return points along an edge, as close to each other as the strokes of a digit."""
     [curve] = edge.iter(f"{SVG}path")
     bends, along = points(curve), [i / 100 for i in range(101)]
     return [
@@ -87,7 +87,7 @@ def course(edge):
 
 
 def neuron(x1=1.0, x2=-2.0):
-    """Return a neuron of the weights 0.5 and -0.25 with tanh, and its inputs."""
+    """Return a tanh neuron with the weights 0.5 and -0.25, and its inputs."""
     n = Neuron(2, activation="tanh")
     n.w[0].data, n.w[1].data, n.b.data = 0.5, -0.25, 0.1
     return n, n([Value(x1, "x1"), Value(x2, "x2")])

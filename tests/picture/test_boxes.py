@@ -1,4 +1,4 @@
-"""What is shown of a graph: a box a value, an edge an operand slot, networks folded."""
+"""A picture has a box for each value and an edge for each operand slot, and folds networks."""
 
 import math
 import re
@@ -132,7 +132,7 @@ def test_the_size_of_an_edge_of_several_slots_is_the_norm_of_their_contributions
 
 
 def test_a_constant_that_enters_any_sum_of_products_is_no_part_of_the_neuron():
-    """A neuron's inputs are boxes of their own; the constants of its activation function are not."""
+    """A neuron's inputs have boxes of their own; constants of its activation function have none."""
     own = Op("own", lambda w, x, b: w * x + b, (lambda y, w, x, b: x, lambda y, w, x, b: w, lambda y, w, x, b: 1.0))
     shown = {}
     for summands in (None, lambda w, x, b: ([(w, x)], [b])):

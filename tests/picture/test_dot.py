@@ -1,4 +1,4 @@
-"""What the picture says: texts, roles, colours, widths, the legend, languages."""
+"""A picture says in both languages what a graph has: by texts, roles, colours, widths and a legend."""
 
 import random
 import re
@@ -238,7 +238,7 @@ def test_a_number_that_is_not_whole_does_not_seem_so(x, shown):
 
 def test_a_value_of_minus_zero_has_its_sign_and_on_an_edge_0_has_none():
     x = Value(0, "x")
-    y = x.cos() * 3 + x.cos()  # whose derivative of -sin(0) is -0.0
+    y = x.cos() * 3 + x.cos()  # the derivative of cos, -sin(0), is -0.0
     y.backward()
     boxes, edges = parsed(draw_dot(y))
     assert ["x", "data 0", "grad 0", "= 0 + 0"] in boxes

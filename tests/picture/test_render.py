@@ -1,4 +1,4 @@
-"""Drawing: renderers, and what they cannot draw."""
+"""A picture is drawn by the renderer that is there; a message says what it cannot draw, and what to install."""
 
 import re
 import shutil
@@ -64,7 +64,7 @@ def test_a_picture_leaves_its_source_beside_it_only_where_that_is_asked_for(prog
     assert (picture.render(outfile="y.svg"), written()) == ("y.svg", ["y.svg"])
     picture.render(outfile="y.svg", cleanup=True)
     assert written() == ["y.svg"]
-    picture.render(outfile="sub/folder/y.svg")  # which is made, as graphviz does
+    picture.render(outfile="sub/folder/y.svg")  # the folder is made, as by graphviz
     assert written() == ["sub/folder/y.svg"]
     picture.render(outfile="y.svg", cleanup=False)
     assert written() == ["y.gv", "y.svg"]
@@ -155,7 +155,7 @@ def test_fontconfig_itself_answers_that_a_latin_font_is_not_chinese(monkeypatch,
 
 
 def test_without_graphviz_drawing_says_what_to_install(tmp_path):
-    """Everything else works without it: importing, and the command line's text."""
+    """Importing, the command line's text and pages work without it."""
     start = "import sys; sys.modules['graphviz'] = None\n"
     drawing = "from micrograd_cn import Value, draw_dot; draw_dot(Value(1))"
     command = "from micrograd_cn.__main__ import main; sys.exit(main(['x*x', 'x=3', '--lang=en', *sys.argv[1:]]))"

@@ -1,4 +1,4 @@
-"""Texts of a picture: labels that try to break it."""
+"""Labels that try to break a picture are drawn as text."""
 
 import pytest
 from hypothesis import given, settings
