@@ -48,13 +48,13 @@ from py_compile import PycInvalidationMode
 
 ROOT, PACKAGE, RESULT = Path(__file__).resolve().parent.parent, "micrograd_cn", Path("result.json")
 # The rooms of the core are one idea in several modules, which the same tests pin.
-CORE = "test_engine.py test_quick.py test_properties.py graph ops"
+CORE = "test_engine.py test_gradients.py test_quick.py test_properties.py graph ops"
 TESTS = {  # files and folders of tests/ that the layout does not give to a module or a room
     **dict.fromkeys(("ops", "graph", "engine", "quick", "gradients", "sequences"), CORE),
     "__init__": "test_package.py",
     "__main__": "test_cli.py",
     "derivatives": "test_functional.py",
-    "moved": "test_package.py optim",
+    "moved": "test_saved_files.py",
     "text/expression": "test_cli.py",
     "text/words": "test_cli.py picture",
 }
