@@ -632,9 +632,9 @@ def to(x):
 REFUSED = {
     "step": (
         optimiser(step=lambda self: None),
-        r"compiled is the update\(\) of Own alone, not its own step\(\); use",
+        r"only the update\(\) of Own can be compiled, and it has its own step\(\); use",
     ),
-    "zero_grad": (optimiser(zero_grad=lambda self: None), r"not its own zero_grad\(\); use backward\(rows\) and"),
+    "zero_grad": (optimiser(zero_grad=lambda self: None), r"has its own zero_grad\(\); use backward\(rows\) and"),
     "an attribute": (changed(count), "Own, which changes self.times; use backward"),
     "an option": (changed(lambda self, p, state: setattr(self, "lr", self.lr * 0.5)), "which changes self.lr;"),
     "a label": (changed(lambda self, p, state: setattr(p, "label", "w")), "which changes p.label;"),

@@ -14,7 +14,7 @@ from ..instructions.lowering import Lowering
 from ..loops.schedule import Schedule
 from ..loops.totals import Totals
 from ..python import ParameterNames, entries_of, in_order_of_names
-from ..training.update import lower_update, used_slots
+from ..training.update import lower_update, used_state_indices
 from .arrays import Place, fit, linear
 from .comment import Interface
 from .loops import Loops
@@ -75,7 +75,7 @@ class File:
             passed=passed,
             trains=trains,
             optimizer=optimizer,
-            kept=[] if optimizer is None else [optimizer.state_names[k] for k in used_slots(*self.update)],
+            kept=[] if optimizer is None else [optimizer.state_names[k] for k in used_state_indices(*self.update)],
         )
         weights = "parameters" if passed else f"{options.name}_weights"
         self.text = Text(options.name, options.precision, lowering.code.op_names, weights)
@@ -199,7 +199,7 @@ class File:
         data, *slots = [names.get(i) or self.text.literal(code.constants[i]) for i in results]
         changed = {"parameters[i]": data}
         places = {"p": "parameters[i]", "g": "gradient[i]"}
-        for at, k in enumerate(used_slots(code, results)):
+        for at, k in enumerate(used_state_indices(code, results)):
             place = f"state[{linear(1, (at, self.size), (1, 'i'))}]"
             places[f"s{k}"], changed[place] = place, slots[k]
 

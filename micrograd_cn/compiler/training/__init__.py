@@ -1,1 +1,1 @@
-"""Steps of training in a compiled loop, on samples of one program or of several."""
+"""`fit`: steps of training in a compiled loop, for samples that one or several programs compute."""

@@ -1,4 +1,4 @@
-"""The loop of `fit`: epochs, and between steps a look at the clock, at Ctrl-C and at the progress bar."""
+"""The loop of `fit` in Python: epochs, and the progress report after every few steps of the compiled loop."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from ..threads.tasks import check_threads
 P = ParamSpec("P")
 S = TypeVar("S")
 R = TypeVar("R")
-POLL_SECONDS = 0.05  # seconds of training between two looks at Ctrl-C
+POLL_SECONDS = 0.05  # seconds of training between two returns to Python, which handles Ctrl-C
 Progress = bool | Callable[[Sequence[float]], object]
 
 
 def refuse_split_samples(fit: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
-    """Return a method `fit` that says how samples are given where fit(X, y, optimizer, epochs=n) is written.
+    """Return a method `fit` that says what is wrong with `fit(X, y, optimizer, epochs=n)`.
 
-    Python would say that it got two values for epochs.
+    Python would only complain that epochs was given twice.
     """
 
     @wraps(fit)
@@ -39,7 +39,7 @@ def refuse_split_samples(fit: Callable[Concatenate[S, P], R]) -> Callable[Concat
 
 
 class Shuffler(Protocol):
-    """What `random.Random` and the module `random` have."""
+    """The interface that `random.Random` and the module `random` share."""
 
     def shuffle(self, x: list[int], /) -> None:
         """Put a list in random order."""
@@ -47,10 +47,11 @@ class Shuffler(Protocol):
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How `fit` trains; see `Program.fit`.
+    """The arguments of `fit` but the samples, checked; see `Program.fit`.
 
     Raises:
-        TypeError, ValueError: something is out of range.
+        TypeError: an argument has the wrong type.
+        ValueError: a number is out of range.
     """
 
     optimizer: Optimizer
@@ -92,13 +93,17 @@ def train(
 ) -> list[float]:
     """Take all steps of some epochs, and return the losses: of each step, or their means over each epoch.
 
+    The compiled loop takes about `POLL_SECONDS` of steps at a time. Python can handle Ctrl-C between two of these
+    calls.
+
     Args:
-        course: how many epochs, in which batches and which order, and who is told.
-        n: rows.
-        do: takes some steps from one of an epoch on, at least one, and returns the loss of each before it.
-        expect: is told how many seconds they took, and how many are left, at the best pace so far; 0 at the first time,
-            since the first step, in memory that is new, takes longer.
-        reorder: is given the rows' numbers in the order of the epoch that begins, where they are shuffled.
+        options: how many epochs, which batches, in which order, and who is told about progress.
+        n: the number of rows.
+        take_steps: takes steps from a given step of the epoch on, at least one and at most as many as it is asked for,
+            and returns the loss of each batch before its step.
+        report_pace: is told how many seconds the last steps took, and how many seconds are left at the best pace so
+            far. It is told 0 seconds left the first time, since the first step is slow in new memory.
+        set_order: is given the row numbers in a new order before each epoch, if rows are shuffled.
     """
     losses, order, batch = array("d"), list(range(n)), min(options.batch_size or n, n)
     steps_per_epoch = -(-n // batch)
@@ -124,9 +129,8 @@ def train(
             pace = min(pace, seconds / steps) if done else inf
             report_pace(seconds, pace * (total - done - steps) if done else 0.0)
             done += steps
-            steps_per_call = (
-                max(1, min(steps_per_call * 2, int(steps * POLL_SECONDS / seconds))) if seconds else 2 * steps_per_call
-            )
+            in_time = int(steps * POLL_SECONDS / seconds) if seconds else inf
+            steps_per_call = max(1, int(min(2 * steps_per_call, in_time)))
             if callable(report):
                 report(step_losses)
     finally:
@@ -136,10 +140,10 @@ def train(
 
 
 def add_epoch_means(losses: array[float], of_steps: Sequence[float], first: int, n: int, batch: int) -> None:
-    """Add the losses of steps, from one of an epoch on, to the means of this epoch and the following ones.
+    """Add the losses of some steps, which begin with step `first` of an epoch, to the mean losses of the epochs.
 
     >>> losses = array("d", [0.5])
-    >>> add_epoch_means(losses, [1.0, 2.0, 4.0], first=1, n=3, batch=2)  # an epoch has steps of two and of one of the rows
+    >>> add_epoch_means(losses, [1.0, 2.0, 4.0], first=1, n=3, batch=2)  # epochs of two steps: 2 rows, 1 row
     >>> [round(loss, 6) for loss in losses]
     [0.833333, 2.666667]
     """
@@ -155,7 +159,11 @@ def add_epoch_means(losses: array[float], of_steps: Sequence[float], first: int,
 
 
 def progress_bar(steps: int) -> Any:
-    """Return a bar that counts steps."""
+    """Return a progress bar of so many steps.
+
+    Raises:
+        ImportError: tqdm is not installed.
+    """
     try:
         from tqdm import tqdm
     except ImportError as error:
@@ -164,6 +172,6 @@ def progress_bar(steps: int) -> Any:
 
 
 def update_progress_bar(bar: Any, losses: Sequence[float]) -> None:
-    """Let a bar show the last steps' mean loss."""
+    """Advance a progress bar by some steps, and show their mean loss."""
     bar.set_postfix(loss=f"{sum(losses) / len(losses):.4g}", refresh=False)
     bar.update(len(losses))

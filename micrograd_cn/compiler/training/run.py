@@ -1,7 +1,8 @@
-"""Training on samples of one program or of several: of several forms, or of a function that branches.
+"""One run of `fit`, whose samples one or several programs compute.
 
-Each step's batch consists of shares, rows that one program computes. A compiled loop takes step after step, as long as
-it is known which program each row belongs to; with several threads, each step comes back to Python.
+A function has several programs if its arguments have several structures, or if it branches. Each batch is then split
+into sub-batches, one for each program. As long as it is known which program each sample belongs to, a compiled loop
+takes step after step. With several threads, each step returns to Python.
 """
 
 from __future__ import annotations
@@ -20,23 +21,23 @@ from ..data.rows import Numbers, address
 from ..data.samples import Bucket
 from ..llvm.machine import Memory
 from ..loops.places import WORD
-from ..runtime.executable import MAX_SCALAR_ROWS, CompiledGraph, driver, driver_address
+from ..runtime.executable import MAX_SCALAR_ROWS, Buffers, CompiledGraph, Executable, driver, driver_address
 from .epochs import TrainingOptions, train
-from .state import Batches, GradientRunner, TrainingState, check_trainable
+from .state import Batches, TrainingState, check_trainable
 
 T = TypeVar("T")
 Dispatched: TypeAlias = "Sequence[tuple[CompiledGraph, array[int]]]"  # programs, each with the numbers of its rows
 
 
 class Dispatcher(NamedTuple):
-    """What says which program the rows of a bucket belong to.
+    """How to find the program for rows of a bucket.
 
     Attributes:
-        known: `known(bucket, rows, address)` returns the programs of rows among those that there are, and the rows that
-            belong to none; `address()` is where the parameters are now, 0 if they are those of the `Value`s.
-        recorded: returns programs for such other rows, made for them.
-        always: returns the programs of those rows whose program is the same whatever the parameters are.
-        parameters: returns those of all programs that there are.
+        known: `known(bucket, rows, address)` returns the existing programs for some rows, and the rows that have none.
+            `address()` is where the current parameters are; 0 means the data of the `Value`s.
+        record: makes programs for rows that have none, and returns them.
+        parameter_free: returns the programs of those rows whose program does not depend on parameters.
+        parameters: returns the parameters of all programs that exist.
     """
 
     known: Callable[[Bucket, array[int], Callable[[], int]], tuple[Dispatched, array[int]]]
@@ -46,12 +47,12 @@ class Dispatcher(NamedTuple):
 
 
 class SubBatch(NamedTuple):
-    """Rows of a batch that one program computes.
+    """The rows of a batch that one program computes.
 
     Attributes:
-        program: computes them.
-        bucket: the number of the one in which they are.
-        rows: their numbers.
+        program: the program.
+        bucket: the number of the bucket that the rows belong to.
+        rows: the numbers of the rows in that bucket.
     """
 
     program: CompiledGraph
@@ -59,12 +60,46 @@ class SubBatch(NamedTuple):
     rows: array[int]
 
 
-class _GradientCall:
-    """A program and a bucket that it reads rows of, as the compiled loop takes them.
+class GradientRunner:
+    """Compute the gradient of one program again and again, in the tier that is worthwhile.
 
     Attributes:
-        words: see `Drivers.fit`.
-        work: about how many instructions it has in the batches that have been looked at.
+        executable: the code that is used now.
+        thread_buffers: buffers for each thread.
+    """
+
+    def __init__(self, compiled: CompiledGraph, rows: int, threads: int) -> None:
+        self.compiled, self.executable = compiled, compiled.select_tier("gradient", rows)
+        self.thread_buffers = [self.executable.acquire() for _ in range(threads)]
+
+    def upgrade(self, taken: float, left: float) -> None:
+        """Count `taken` seconds, and switch to better code if these or the seconds that are `left` are worth it."""
+        self.executable.seconds += taken
+        seconds = max(self.executable.seconds, left)
+        if left:
+            self.compiled.upgrade_kernels(self.executable, seconds)
+        if left and self.compiled.should_compile(self.executable, seconds):
+            worse, thread_buffers = self.executable, self.thread_buffers
+            better = self.compiled.native_gradient(worse)
+            self.executable, self.thread_buffers = better, [better.acquire() for _ in thread_buffers]
+            _release_all(worse, thread_buffers)  # last, since Ctrl-C may come between two lines
+
+    def release(self) -> None:
+        """Give the buffers back."""
+        _release_all(self.executable, self.thread_buffers)
+
+
+def _release_all(executable: Executable, thread_buffers: Sequence[Buffers]) -> None:
+    for buffers in thread_buffers:
+        executable.release(buffers)
+
+
+class _GradientCall:
+    """The operands with which the compiled loop calls the gradient of one program for rows of one bucket.
+
+    Attributes:
+        words: the operands, as `Drivers.fit` reads them.
+        work: about how many instructions the batches described so far execute in it.
     """
 
     def __init__(self, runner: GradientRunner, numbers: Numbers) -> None:
@@ -73,7 +108,7 @@ class _GradientCall:
         self.work = 0
 
     def renew(self, panel: int) -> None:
-        """Take the code that is used now, its memory, and the address of a panel."""
+        """Fill in the operands for the code and buffers that are used now, with a panel that calls may share."""
         executable, buffers = self.runner.executable, self.runner.thread_buffers[0]
         compiled = self.runner.compiled
         scalars, samples, totals = buffers.addresses
@@ -85,22 +120,21 @@ class _GradientCall:
 
 
 class TrainingRun:
-    """Samples in buckets, and what says which program each row of a bucket belongs to.
+    """The steps of one call of `fit`.
 
     Args:
         buckets: the samples.
-        division: says which.
-        course: how to train on them.
+        dispatcher: finds the program for each row.
+        options: how to train.
     """
 
     def __init__(self, buckets: Sequence[Bucket], dispatcher: Dispatcher, options: TrainingOptions) -> None:
         self._buckets, self._dispatcher, self._options = buckets, dispatcher, options
         self._n = sum([len(bucket.samples) for bucket in buckets])
         self._batch = min(options.batch_size or self._n, self._n)
-        self._program_of: dict[
-            int, tuple[CompiledGraph, int]
-        ] = {}  # of a sample its program, and the number of its bucket
-        self._only_program: CompiledGraph | None = None  # of all samples
+        # The program and the bucket of each sample whose program does not depend on parameters
+        self._program_of: dict[int, tuple[CompiledGraph, int]] = {}
+        self._only_program: CompiledGraph | None = None  # if all samples have the same
         self._seen: set[tuple[CompiledGraph, int]] = set()
         self._runners: dict[tuple[CompiledGraph, bool], GradientRunner] = {}
         self._gradient_calls: dict[tuple[CompiledGraph, int, bool], _GradientCall] = {}
@@ -110,7 +144,7 @@ class TrainingRun:
         self._set_order(array("q", range(self._n)))
 
     def fit(self) -> list[float]:
-        """Train as `Program.fit` does."""
+        """Train, and return the losses, as `Program.fit` does."""
         try:
             for bucket in range(len(self._buckets)):
                 self._remember_parameter_free(bucket)
@@ -124,20 +158,20 @@ class TrainingRun:
                 runner.release()
 
     def _write_back(self) -> None:
-        """Give parameters, gradients and the optimiser what they have become."""
+        """Copy the results back to parameters and optimiser, and drop the state."""
         if self._state:
             self._state.write_back()
-            self._state = None  # after that, since Ctrl-C may come between two lines
+            self._state = None  # last, since Ctrl-C may come between two lines
 
     def _current_state(self) -> TrainingState:
-        """Return what is trained, with all parameters that there are."""
+        """Return the state, made anew if there is none or new programs have brought more parameters."""
         parameters = self._dispatcher.parameters()
         if self._state and len(self._state.parameters) < len(parameters):
             self._write_back()
         if self._state is None:
             self._state = TrainingState(self._options, parameters)
             self._gradients = Memory(len(self._state.parameter_data.data))
-            driver("fit", fast=self._kernels_are_fast())  # compiled before any time is taken
+            driver("fit", fast=self._kernels_are_fast())  # compiled now, before the clock runs
         return self._state
 
     def _kernels_are_fast(self) -> bool:
@@ -146,19 +180,24 @@ class TrainingRun:
     # Batches.
 
     def _set_order(self, order: array[int]) -> None:
-        """Take note of the order of the samples."""
+        """Begin an epoch with the samples in this order."""
         self._order, batches = order, -(-self._n // self._batch)
-        self._batches = Batches(array("q"), array("q"), array("q", [-1]) * batches)  # none is known yet
+        self._batches = Batches(
+            array("q"), array("q"), array("q", [-1]) * batches
+        )  # -1 for a batch that is not described yet
 
     def _take_steps(self, step: int, steps: int) -> Sequence[float]:
-        """Take some steps, as many as the compiled loop can take, or one; return the losses before."""
-        if here().detect_anomaly:  # each step is looked at, with the parameters as they are before it
+        """Take at most `steps` steps from a step of the epoch on, and return the loss of each batch before its step.
+
+        The compiled loop takes as many steps as it can be told the programs for. If it can take none, one step is
+        taken, for which programs may be made.
+        """
+        if here().detect_anomaly:  # each step is checked, with the parameters before it
             self._detect_anomaly(self._sub_batches(self._batch_samples(step)))
             steps = 1
         if self._options.threads > 1:
-            found = [
-                self._sub_batches(self._batch_samples(step + k)) for k in range(steps if self._only_program else 1)
-            ]
+            count = steps if self._only_program else 1
+            found = [self._sub_batches(self._batch_samples(step + k)) for k in range(count)]
             return self._timed(lambda: [*map(self._take_threaded_step, found)])
         ready_steps = self._steps_ready(step, steps)
         batches, first = self._batches, step
@@ -166,18 +205,16 @@ class TrainingRun:
             batches, first, ready_steps = Batches(array("q"), array("q"), array("q", [0])), 0, 1
             self._append_batch(batches, self._sub_batches(self._batch_samples(step)))
         state, losses = self._current_state(), Memory(ready_steps)
-        widest = max(
-            [gradient_call.runner.thread_buffers[0].panel for gradient_call in self._gradient_calls.values()],
-            key=lambda w: len(w.data),
-        )
-        for gradient_call in self._gradient_calls.values():
-            gradient_call.renew(widest.address)  # of one panel, which then stays in the cache
+        panels = [call.runner.thread_buffers[0].panel for call in self._gradient_calls.values()]
+        largest = max(panels, key=lambda panel: len(panel.data))
+        for call in self._gradient_calls.values():
+            call.renew(largest.address)  # all use one panel, which stays in the cache
         fast = self._kernels_are_fast()
         self._timed(lambda: state.run(batches, first, ready_steps, losses, self._gradients, fast))
         return losses.data[:]  # type: ignore[no-any-return]
 
     def _steps_ready(self, step: int, steps: int) -> int:
-        """Return of how many steps the compiled loop can be told which programs their rows belong to."""
+        """Return for how many steps all programs are known, and describe their batches for the compiled loop."""
         starts = self._batches.starts
         if self._only_program:
             if starts[0] < 0:
@@ -193,36 +230,36 @@ class TrainingRun:
         return steps
 
     def _batch_samples(self, number: int) -> array[int]:
-        """Return the samples of a batch, counted from the first one of an epoch on."""
+        """Return the samples of an epoch's batch."""
         start = number % len(self._batches.starts) * self._batch
         return self._order[start : start + self._batch]
 
     def _uniform_batches(self) -> Batches:
-        """Return the batches of an epoch in which one program computes all samples."""
+        """Return the batches of an epoch if a single program computes all samples."""
         assert self._only_program
         count, last = len(self._batches.starts), self._n % self._batch or self._batch
-        gradient_call = self._gradient_call(self._only_program, 0, self._batch)
-        gradient_call.work = 1
-        one = [self._batch, 1, gradient_call.words.buffer_info()[0], 0, self._batch]
+        call = self._gradient_call(self._only_program, 0, self._batch)
+        call.work = 1
+        one = [self._batch, 1, call.words.buffer_info()[0], 0, self._batch]
         words = array("q", one) * count
         words[3 :: len(one)] = array("q", range(0, self._n, self._batch))
         words[-len(one)] = words[-1] = last
         return Batches(self._order, words, array("q", range(0, len(words), len(one))))
 
     def _append_batch(self, batches: Batches, sub_batches: Sequence[SubBatch]) -> int:
-        """Add a batch to others, and return where its words begin."""
+        """Append a batch's description to others, and return where its words begin."""
         order, words, _ = batches
         start = len(words)
-        words.extend([sum([len(sub_batch.rows) for sub_batch in sub_batches]), len(sub_batches)])
+        words.extend([sum([len(part.rows) for part in sub_batches]), len(sub_batches)])
         for program, bucket, rows in sub_batches:
-            gradient_call = self._gradient_call(program, bucket, len(rows))
-            gradient_call.work += (gradient_call.runner.executable.plan.schedule.cost + 1) * len(rows)
-            words.extend([gradient_call.words.buffer_info()[0], len(order), len(rows)])
+            call = self._gradient_call(program, bucket, len(rows))
+            call.work += (call.runner.executable.plan.schedule.cost + 1) * len(rows)
+            words.extend([call.words.buffer_info()[0], len(order), len(rows)])
             order.extend(rows)
         return start
 
     def _sub_batches(self, samples: Sequence[int]) -> list[SubBatch]:
-        """Return samples by bucket and program; where it is not known, programs are asked, and made."""
+        """Return samples as sub-batches, making programs if some samples have none."""
         if self._only_program:
             return [SubBatch(self._only_program, 0, array("q", samples))]
         found: dict[tuple[CompiledGraph, int], array[int]] = {}
@@ -245,11 +282,11 @@ class TrainingRun:
 
     @cached_property
     def _row_of(self) -> dict[int, tuple[int, int]]:
-        """Of each sample the number of its bucket, and its row there."""
+        """Return, for each sample, the number of its bucket and its row there."""
         return {sample: (k, row) for k, bucket in enumerate(self._buckets) for row, sample in enumerate(bucket.samples)}
 
     def _dispatch(self, bucket: int, rows: array[int]) -> Dispatched:
-        """Return programs for rows of a bucket, as the parameters are now."""
+        """Return the programs for rows of a bucket with the current parameters, making them if there are none."""
 
         def parameters() -> int:
             return self._current_state().parameter_data.address if self._state else 0
@@ -261,7 +298,7 @@ class TrainingRun:
         return [*found, *self._dispatcher.record(self._buckets[bucket], left)]
 
     def _remember_parameter_free(self, bucket: int) -> None:
-        """Take note of the programs of those rows of a bucket of which they are known for good."""
+        """Remember the programs of those samples of a bucket whose program does not depend on parameters."""
         samples = self._buckets[bucket].samples
         for program, rows in self._dispatcher.parameter_free(self._buckets[bucket]):
             if len(rows) == self._n:
@@ -285,50 +322,49 @@ class TrainingRun:
         return self._gradient_calls[key]
 
     def _take_threaded_step(self, sub_batches: Sequence[SubBatch]) -> float:
-        """Take a step whose rows several threads compute."""
+        """Take a step whose rows are computed by several threads."""
         state, gradients, mean = self._current_state(), self._gradients, 0.0
-        size = sum([len(sub_batch.rows) for sub_batch in sub_batches])
+        size = sum([len(part.rows) for part in sub_batches])
         ctypes.memset(gradients.address, 0, WORD * len(gradients.data))
         for program, bucket, rows in sub_batches:
-            runner, own = (
-                self._runner(program, self._batch if self._only_program else len(rows)),
-                len(program.graph.parameters),
-            )
+            runner = self._runner(program, self._batch if self._only_program else len(rows))
+            own = len(program.graph.parameters)
             thread_buffers = runner.thread_buffers
             for buffers in thread_buffers:
                 ctypes.memmove(buffers.scalars.address, state.parameter_data.address, WORD * own)
-            part, numbers = len(rows) / size, address(self._buckets[bucket].numbers)
-            mean += part * runner.executable.gradient(thread_buffers, numbers, address(rows), len(rows))
+            weight, numbers = len(rows) / size, address(self._buckets[bucket].numbers)
+            mean += weight * runner.executable.gradient(thread_buffers, numbers, address(rows), len(rows))
             found = thread_buffers[0].scalars.address + WORD * program.padded_parameters
             if len(sub_batches) == 1 and own == len(state.parameters):
                 state.step(found)
                 return mean
-            driver("accumulate")(gradients.address, found, part, own)
+            driver("accumulate")(gradients.address, found, weight, own)
         state.step(gradients.address)
         return mean
 
     def _detect_anomaly(self, sub_batches: Sequence[SubBatch]) -> None:
-        """Raise FloatingPointError if a value, or a gradient, of a batch is not finite."""
+        """Inside `detect_anomaly()`, raise FloatingPointError if a value or gradient of a batch is not finite."""
         if self._state:
             self._state.write_back()
         for program, bucket, rows in sub_batches:
             detect_anomaly(program.graph, self._buckets[bucket].numbers, rows, backward=True)
 
     def _timed(self, work: Callable[[], T]) -> T:
-        """Measure the time of steps, without what is recorded and made before them."""
+        """Return the result of some steps, and note their seconds, without the time in which programs were made."""
         start = time.perf_counter()
         result = work()
         self._seconds = time.perf_counter() - start
         return result
 
     def _upgrade(self, seconds: float, left: float) -> None:
-        """Go over to better code where the seconds of the steps, or of those that are left, are worth it."""
+        """Switch to better code if the seconds of the last steps, or the seconds that are left, are worth it.
+
+        The seconds are divided among the programs in proportion to their work.
+        """
         left *= self._seconds / seconds if seconds else 1.0
-        if work := sum([gradient_call.work for gradient_call in self._gradient_calls.values()]):
-            for gradient_call in self._gradient_calls.values():
-                gradient_call.runner.upgrade(
-                    self._seconds * gradient_call.work / work, left * gradient_call.work / work
-                )
-        else:  # the code has counted its seconds itself
+        if work := sum([call.work for call in self._gradient_calls.values()]):
+            for call in self._gradient_calls.values():
+                call.runner.upgrade(self._seconds * call.work / work, left * call.work / work)
+        else:  # with several threads, executables have counted their own seconds
             for runner in self._runners.values():
                 runner.upgrade(0.0, left / len(self._runners))

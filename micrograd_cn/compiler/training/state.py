@@ -1,4 +1,4 @@
-"""Training in a compiled loop: what it works on, and how that goes in and comes out."""
+"""The memory of the compiled loop of `fit`: parameters and optimiser state are copied in before it and out after it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..data.parameters import CachedData
 from ..data.rows import address
 from ..llvm.machine import Memory
 from ..loops.places import WORD
-from ..runtime.executable import Buffers, CompiledGraph, Executable, driver, padded_count
+from ..runtime.executable import CompiledGraph, driver, padded_count
 from .epochs import TrainingOptions
 from .update import compiled_update
 
@@ -27,12 +27,12 @@ T = TypeVar("T")
 
 
 class Batches(NamedTuple):
-    """The batches of an epoch, as the compiled loop takes them; see `Drivers.fit`.
+    """The batches of an epoch, described for the compiled loop; see `Drivers.fit`.
 
     Attributes:
-        order: the numbers of rows.
-        words: what each batch consists of.
-        starts: where its words begin.
+        order: the row numbers of the batches, one batch after the other.
+        words: the descriptions of the batches.
+        starts: where each batch's description begins in `words`.
     """
 
     order: array[int]
@@ -40,42 +40,11 @@ class Batches(NamedTuple):
     starts: array[int]
 
 
-class GradientRunner:
-    """A program whose gradients are computed again and again, by better code when that is worth it.
-
-    Attributes:
-        executable: the code.
-        memories: of each thread.
-    """
-
-    def __init__(self, compiled: CompiledGraph, rows: int, threads: int) -> None:
-        self.compiled, self.executable = compiled, compiled.select_tier("gradient", rows)
-        self.thread_buffers = [self.executable.acquire() for _ in range(threads)]
-
-    def upgrade(self, taken: float, left: float) -> None:
-        """Go on with native code if the seconds that it has run, or those that are left, are worth it."""
-        self.executable.seconds += taken
-        seconds = max(self.executable.seconds, left)
-        if left:
-            self.compiled.upgrade_kernels(self.executable, seconds)
-        if left and self.compiled.should_compile(self.executable, seconds):
-            worse, thread_buffers = self.executable, self.thread_buffers
-            better = self.compiled.native_gradient(worse)
-            self.executable, self.thread_buffers = better, [better.acquire() for _ in thread_buffers]
-            _release_all(worse, thread_buffers)  # after that, since Ctrl-C may come between two lines
-
-    def release(self) -> None:
-        """Give the memory back."""
-        _release_all(self.executable, self.thread_buffers)
-
-
-def _release_all(executable: Executable, thread_buffers: Sequence[Buffers]) -> None:
-    for buffers in thread_buffers:
-        executable.release(buffers)
-
-
 def check_trainable(optimizer: Optimizer, compiled: CompiledGraph) -> None:
-    """Raise ValueError if a parameter that is to be trained was a constant when a program was made, or captured."""
+    """Raise ValueError if a parameter of the optimiser cannot be trained by a program.
+
+    It was a constant when the program was made, or a captured value was computed from it.
+    """
     check_captured(optimizer.parameters, compiled.captured)
     constants = compiled.graph.constants
     for i, p in enumerate(optimizer.parameters if constants else ()):
@@ -87,18 +56,20 @@ def check_trainable(optimizer: Optimizer, compiled: CompiledGraph) -> None:
 
 
 class ParameterLayout:
-    """Where the numbers of parameters are: those that are read have the first places, in order.
+    """The place of each parameter in the arrays that the compiled loop works on.
+
+    The parameters that the programs read come first, in order. Parameters that only the optimiser has come after them.
 
     Attributes:
-        read: the data of the parameters that are read.
-        given: the parameters of an optimiser.
-        order: the indices of `given`, sorted by their places.
-        trained: `given` in this order.
-        places: those of `trained`.
-        others: the data of those that are trained and not read.
-        begin, end: the place of the first of those, and after the last.
-        known: the set of `given`.
-        covers: whether all that are read are trained.
+        read_data: returns the data of the parameters that are read.
+        unread_data: returns the data of the parameters that only the optimiser has.
+        unread_begin, unread_end: the first place of those, and the place after the last.
+        optimized: the optimiser's parameters in its order.
+        optimized_set: the same as a set.
+        order: the indices of `optimized`, sorted by place.
+        trained: the optimiser's parameters, sorted by place.
+        places: the places of `trained`.
+        trains_all_read: whether the optimiser has all parameters that are read.
     """
 
     def __init__(self, read: Sequence[Value], optimized: Sequence[Value]) -> None:
@@ -118,7 +89,7 @@ class ParameterLayout:
         self.trains_all_read = self.optimized_set.issuperset(read)
 
     def scatter(self, numbers: array[float], to: array[float]) -> None:
-        """Write a number of each parameter that is trained to its place."""
+        """Write a number for each parameter of `trained` to its place in an array."""
         if self._slice:
             to[self._slice] = numbers
         else:
@@ -126,58 +97,62 @@ class ParameterLayout:
                 to[place] = x
 
     def gather(self, numbers: array[float]) -> array[float]:
-        """Return the numbers of the parameters that are trained."""
+        """Return the numbers at the places of `trained`; the inverse of `scatter`."""
         return numbers[self._slice] if self._slice else array("d", [numbers[place] for place in self.places])
 
     def matches(self, read: Sequence[Value], optimized: Sequence[Value]) -> bool:
-        """Return whether it is that of such parameters."""
-        return (
-            self._read_parameters == read and self.optimized == optimized
-        )  # quick, since a node is equal to itself alone
+        """Return whether this is the layout for these parameters."""
+        return self._read_parameters == read and self.optimized == optimized  # fast: nodes are compared by identity
 
 
 class PackedState:
-    """What an optimiser keeps of its parameters, an array of each slot; a call makes its `state` of it.
+    """An optimiser's state as an array for each of its `state_names`; a call returns it as dicts, for `lazy_state`.
 
     Attributes:
-        layout: in whose order the numbers are.
-        arrays: the numbers by slot.
+        layout: the layout whose `trained` says which parameter each number belongs to.
+        arrays: the arrays, by state name.
     """
 
     def __init__(self, layout: ParameterLayout, arrays: dict[str, array[float]]) -> None:
         self.layout, self.arrays = layout, arrays
 
     def __call__(self) -> States:
-        """Return the state."""
+        """Return the state as a dict for each parameter."""
         states: States = [{} for _ in self.layout.order]
-        for slot, numbers in self.arrays.items():
+        for name, numbers in self.arrays.items():
             for k, x in zip(self.layout.order, numbers, strict=True):
-                states[k][slot] = x
+                states[k][name] = x
         return states
 
     def __reduce__(self) -> Any:
-        """Copy and pickle the numbers alone, without the nodes whose places the layout has."""
+        """Copy and pickle the numbers without the layout, which refers to the nodes."""
         return partial, (copy_states, self())
 
 
-def packed_state(optimizer: Optimizer, layout: ParameterLayout, slots: Sequence[str]) -> PackedState:
-    """Return what an optimiser keeps, these slots of it, or all if nobody has asked for its state."""
-    kept = optimizer.lazy_state
-    if isinstance(kept, PackedState) and kept.layout is layout:
-        return kept
-    states, slots = (kept(), optimizer.state_names) if callable(kept) else (kept, slots)
+def packed_state(optimizer: Optimizer, layout: ParameterLayout, names: Sequence[str]) -> PackedState:
+    """Return an optimiser's state as arrays, and let the optimiser keep it so, unless somebody has asked for its dicts.
+
+    Args:
+        optimizer: the optimiser.
+        layout: the layout of its parameters.
+        names: which of its state names are wanted; all are packed if the optimiser's state is still lazy.
+    """
+    state = optimizer.lazy_state
+    if isinstance(state, PackedState) and state.layout is layout:
+        return state
+    states, names = (state(), optimizer.state_names) if callable(state) else (state, names)
     optimizer.check_parameter_count(len(states))
-    found = PackedState(layout, {slot: array("d", [states[k][slot] for k in layout.order]) for slot in slots})
-    if callable(kept):
-        optimizer.lazy_state = found  # the same numbers, in the order in which they are wanted
-    return found
+    packed = PackedState(layout, {name: array("d", [states[k][name] for k in layout.order]) for name in names})
+    if callable(state):
+        optimizer.lazy_state = packed  # the same numbers, in the order that the next call of fit wants
+    return packed
 
 
-_layouts: WeakKeyDictionary[Optimizer, ParameterLayout] = WeakKeyDictionary()  # of the last call of `fit`
+_layouts: WeakKeyDictionary[Optimizer, ParameterLayout] = WeakKeyDictionary()  # of each optimiser's last `fit`
 
 
 def parameter_layout(read: Sequence[Value], optimizer: Optimizer) -> ParameterLayout:
-    """Return where parameters are, worked out again only if they are others than in the last call."""
+    """Return the layout of parameters; the last one for this optimiser is used again if it matches."""
     found = _layouts.get(optimizer)
     if found is None or not found.matches(read, optimizer.parameters):
         found = _layouts[optimizer] = ParameterLayout(read, optimizer.parameters)
@@ -185,13 +160,19 @@ def parameter_layout(read: Sequence[Value], optimizer: Optimizer) -> ParameterLa
 
 
 class TrainingState:
-    """What the compiled loop of `fit` works on: parameters, and an optimiser with its state.
+    """The memory that the compiled loop works on: parameters, gradients and optimiser state.
+
+    The optimiser's numbers are in a panel of blocks with a parameter in each lane. A block has a column of lanes for
+    each of: data, gradient, the numbers of its state, and a mask if not all parameters are trained.
 
     Attributes:
-        parameters: those that are read; an optimiser may have others.
-        numbers: what they are now.
-        own: in how many blocks the optimiser's step has them.
-        blocks: how many blocks it has, with those of other parameters.
+        parameters: the parameters that the programs read; the optimiser may have others.
+        parameter_data: their current data.
+        update: the optimiser's compiled update.
+        scalars: the update's scalars, which begin with the learning rate and the number of steps taken.
+        panel: the blocks.
+        read_blocks: how many blocks hold the parameters that are read.
+        blocks: how many blocks there are, with those of the optimiser's other parameters.
     """
 
     def __init__(self, options: TrainingOptions, parameters: Sequence[Value]) -> None:
@@ -206,66 +187,66 @@ class TrainingState:
         self.parameter_data = Memory(padded_count(len(parameters)))
         self.parameter_data.view[: len(data)] = data
         self.scalars = Memory(update.scalars)
-        for number, x in update.constants.items():
-            self.scalars.data[number] = x
+        for place, x in update.constants.items():
+            self.scalars.data[place] = x
         self.scalars.data[0], self.scalars.data[1] = optimizer.lr, float(optimizer.steps)
         self.read_blocks = -(-len(parameters) // update.lanes)
         self.blocks = -(-layout.unread_end // update.lanes)
         self.panel = Memory(self.blocks * update.block + update.outputs * update.lanes)
-        before = array("d", bytes(WORD * self.blocks * update.lanes))
-        before[: len(data)], before[layout.unread_begin : layout.unread_end] = data, layout.unread_data()
-        self._write_column(0, before)
-        slots = {optimizer.state_names[k]: k for k in update.used_slots}
-        kept = packed_state(optimizer, layout, [*slots]).arrays if slots else {}
-        for slot, k in slots.items():
-            layout.scatter(kept[slot], before)
-            self._write_column(2 + k, before)
+        numbers = array("d", bytes(WORD * self.blocks * update.lanes))
+        numbers[: len(data)], numbers[layout.unread_begin : layout.unread_end] = data, layout.unread_data()
+        self._write_column(0, numbers)
+        names = {optimizer.state_names[k]: k for k in update.used_state_indices}
+        packed = packed_state(optimizer, layout, [*names]).arrays if names else {}
+        for name, k in names.items():
+            layout.scatter(packed[name], numbers)
+            self._write_column(2 + k, numbers)
         if masked:
-            before = array("d", bytes(WORD * len(before)))  # 0 for a parameter that the optimiser does not have
-            layout.scatter(array("d", trainable), before)
-            self._write_column(update.columns - 1, before)
+            numbers = array("d", bytes(WORD * len(numbers)))  # the mask: 0 for a parameter that stays
+            layout.scatter(array("d", trainable), numbers)
+            self._write_column(update.columns - 1, numbers)
 
     def _write_column(self, k: int, numbers: array[float]) -> None:
-        """Write numbers of all parameters, by their places, as the k-th ones of the optimiser's blocks."""
+        """Write a number for each place to column k of the blocks."""
         for lane, column in enumerate(self._column_lanes(k)):
             column[:] = memoryview(numbers)[lane :: self.update.lanes]
 
     def _read_column(self, k: int) -> array[float]:
-        """Return the k-th numbers of the optimiser's parameters."""
+        """Return the numbers of the trained parameters in column k."""
         numbers = array("d", bytes(WORD * self.blocks * self.update.lanes))
         for lane, column in enumerate(self._column_lanes(k)):
             memoryview(numbers)[lane :: self.update.lanes] = column
         return self._layout.gather(numbers)
 
     def _column_lanes(self, k: int) -> Iterator[memoryview[float]]:
-        """Yield the k-th numbers in each lane, block by block."""
+        """Yield column k as one strided view for each lane."""
         lanes, block = self.update.lanes, self.update.block
         for first in range(k * lanes, (k + 1) * lanes):
             yield self.panel.view[first : first + (self.blocks - 1) * block + 1 : block]
 
     @property
     def _update_arguments(self) -> tuple[int, ...]:
-        """What an optimiser's step works on, see `Drivers.update`."""
+        """Return the operands of `Drivers.update` that do not change."""
         return self.update.header, self.scalars.address, self.panel.address, self.read_blocks, self.blocks
 
     def run(self, batches: Batches, first: int, steps: int, losses: Memory, gradients: Memory, fast: bool) -> None:
-        """Take steps from that of batch `first` on, over and over; `losses` are of each, before it.
+        """Take steps in the compiled loop.
 
         Args:
-            batches: of an epoch.
-            first: the first step's.
-            steps: how many.
-            losses: of each step, before it.
-            gradients: where those of several programs are added up.
-            fast: whether the loop is made with more effort.
+            batches: the batches of an epoch, which are used over and over.
+            first: the number of the first step's batch.
+            steps: how many steps to take.
+            losses: memory for the loss of each batch before its step.
+            gradients: memory in which the gradients of several programs are added up.
+            fast: whether to use the driver that is compiled for speed.
 
         Raises:
-            ValueError: the schedule gives a number that is no learning rate; the steps before are taken.
-            TypeError: it gives no number; likewise.
+            ValueError: the schedule returns a number that is not a learning rate; the steps before are taken.
+            TypeError: the schedule does not return a number; the steps before are taken.
         """
         order, words, starts = batches
 
-        def do(steps: int, rates: array[float] | None) -> None:
+        def take(steps: int, rates: array[float] | None) -> None:
             driver("fit", fast=fast)(
                 address(order), address(words), address(starts), len(starts), first, steps, losses.address,
                 None if rates is None else address(rates), self.parameter_data.address, gradients.address,
@@ -273,18 +254,18 @@ class TrainingState:
             )  # fmt: skip
 
         if self.schedule is None:
-            do(steps, None)
+            take(steps, None)
             return
-        rates, taken = array("d"), int(self.scalars.data[1])
+        rates, done = array("d"), int(self.scalars.data[1])
         try:
-            for step in range(taken, taken + steps):
+            for step in range(done, done + steps):
                 rates.append(_learning_rate(self.schedule, step))
-        finally:  # where the schedule fails, a loop of steps has taken those before
+        finally:  # if the schedule fails, the steps before are taken, as a loop in Python would
             if rates:
-                do(len(rates), rates)
+                take(len(rates), rates)
 
     def step(self, gradients: int) -> None:
-        """Take the optimiser's step with gradients at an address.
+        """Take one step of the optimiser, with the gradients at an address.
 
         Raises:
             ValueError, TypeError: as for `run`.
@@ -295,9 +276,10 @@ class TrainingState:
         driver("update")(header, self.parameter_data.address, gradients, address(rate), *rest)
 
     def write_back(self) -> None:
-        """Give parameters, gradients and the optimiser what they have become: all of it, or nothing."""
+        """Copy data, gradients and optimiser state back to Python's objects: all of them or, if interrupted, none."""
         optimizer = self.optimizer
-        steps = int(self.scalars.data[1])  # counted there, since Ctrl-C may come just before a line of Python
+        # Machine code counts the steps, since Ctrl-C may interrupt Python between any two lines.
+        steps = int(self.scalars.data[1])
         if steps == optimizer.steps:
             return
         layout, every = self._layout, all(self._trainable)
@@ -305,7 +287,7 @@ class TrainingState:
         def of_trained(of_all: Sequence[T]) -> Sequence[T]:
             return of_all if every else [*compress(of_all, self._trainable)]
 
-        arrays = {optimizer.state_names[k]: self._read_column(2 + k) for k in self.update.used_slots}
+        arrays = {optimizer.state_names[k]: self._read_column(2 + k) for k in self.update.used_state_indices}
         changes: list[Iterable[object]] = [
             map(setattr, of_trained(layout.trained), repeat("_data"), of_trained(self._read_column(0))),
             map(setattr, [context], ["data_changed"], [True]),
@@ -315,20 +297,20 @@ class TrainingState:
         ]
         if callable(optimizer.lazy_state):
             if arrays:
-                kept = PackedState(layout, packed_state(optimizer, layout, ()).arrays | arrays)
-                changes.append(map(setattr, [optimizer], ["lazy_state"], [kept]))
-        else:  # somebody may hold the state
+                packed = PackedState(layout, packed_state(optimizer, layout, ()).arrays | arrays)
+                changes.append(map(setattr, [optimizer], ["lazy_state"], [packed]))
+        else:  # somebody may hold these dicts, so they are changed in place
             states = of_trained([optimizer.lazy_state[k] for k in layout.order])
             changes += [
-                map(dict.__setitem__, states, repeat(slot), of_trained(numbers)) for slot, numbers in arrays.items()
+                map(dict.__setitem__, states, repeat(name), of_trained(numbers)) for name, numbers in arrays.items()
             ]
         if self.schedule is not None:
             changes.append(map(setattr, [optimizer], ["lr"], [self.scalars.data[0]]))
-        deque(chain.from_iterable(changes), maxlen=0)  # one call of C's: there is no Ctrl-C in the middle
+        deque(chain.from_iterable(changes), maxlen=0)  # a single call into C, which Ctrl-C cannot interrupt
 
 
 def _learning_rate(schedule: Callable[[int], float], step: int) -> float:
-    """Return the learning rate of a step."""
+    """Return the schedule's learning rate for a step, after checking it."""
     rate = schedule(step)
     try:
         return at_least_0("the learning rate", rate)

@@ -1,4 +1,4 @@
-"""An optimiser's update, compiled: it is traced, so that what `step()` does is written in one place."""
+"""Compile an optimiser's `update`, by tracing it, so the formula of a step is written once, in the optimiser."""
 
 from __future__ import annotations
 
@@ -21,35 +21,33 @@ from ..runtime import drivers
 from ..runtime.executable import StageLists
 from ..tables.tables import Tables
 
-UNCOMPILED_ATTRIBUTES = (
-    "parameters",
-    "lr",
-    "steps",
-    "lazy_state",
-)  # attributes in which optimisers with the same update may differ
-MAX_CACHED = 16  # updates, of the options that were used last
+# The attributes in which optimisers with the same update may differ
+UNCOMPILED_ATTRIBUTES = ("parameters", "lr", "steps", "lazy_state")
+MAX_CACHED = 16  # so many updates are kept, of the options that were used last
 _cache: OrderedDict[Any, CompiledUpdate] = OrderedDict()
 
 
 class CompiledUpdate:
-    """The compiled update of a kind of optimiser, for any number of parameters.
+    """The compiled update of an optimiser, for any number of parameters.
 
-    Of each parameter there are, in blocks with one parameter in each lane: its data, its gradient, what the optimiser
-    keeps of it, and, if `masked`, whether it is changed at all. Scalars are the learning rate and the number of steps.
+    It is a program whose samples are parameters. The inputs of a sample are its data, its gradient, the numbers of its
+    state and, if `masked`, whether it is changed at all. The update's own parameters are two scalars: the learning rate
+    and the number of steps.
 
     Attributes:
-        header: the address of its header, see `drivers`.
-        kept: which of the optimiser's slots it reads or changes.
-        numbers: how many there are of a parameter.
-        lanes: parameters of a block.
-        block: doubles of a block.
-        scalars: how many there are.
-        constants: what scalars hold from the start.
+        header: the address of the program's header; see `drivers`.
+        used_state_indices: which of the optimiser's `state_names` the update reads or changes.
+        columns: how many inputs a parameter has.
+        lanes: how many parameters a block has.
+        block: how many doubles a block has.
+        scalars: how many scalars there are.
+        outputs: how many outputs there are: the new data and state.
+        constants: the scalars that are constants, by place.
     """
 
     def __init__(self, optimizer: Optimizer, masked: bool) -> None:
         code, outputs = lower_update(optimizer, masked)
-        self.used_slots = used_slots(code, outputs)
+        self.used_state_indices = used_state_indices(code, outputs)
         self.columns = 2 + len(optimizer.state_names) + masked
         on, schedule = machine(), Schedule(code, outputs, [], batched=True)
         plan = Plan(schedule, on.simd, on.width, self.columns, 2)
@@ -59,7 +57,9 @@ class CompiledUpdate:
         self.lanes, self.block, self.constants = plan.lanes, places.vector_count * plan.lanes, places.constants
         self.scalars, self.outputs = places.scalar_count, len(outputs)
         table = []
-        for column, i in zip([0, *range(2, len(outputs) + 1)], outputs, strict=True):  # the gradient, column 1, stays
+        for column, i in zip(
+            [0, *range(2, len(outputs) + 1)], outputs, strict=True
+        ):  # column 1, the gradient, does not change
             table += [int(schedule.in_lanes(i)), plan.offset(i), WORD * self.lanes * column]
         fields = {
             "batch": stages.address(BATCH, tables.pack_calls),
@@ -74,23 +74,23 @@ class CompiledUpdate:
 
 
 def compiled_update(optimizer: Optimizer, masked: bool) -> CompiledUpdate:
-    """Return the update of an optimiser, made once for all that differ in learning rate and state alone.
+    """Return the compiled update of an optimiser; optimisers that differ in learning rate and state alone share it.
 
-    Those of the last few options are kept: a search among thousands would fill the memory with machine code.
+    The last `MAX_CACHED` are kept. A search over thousands of options would otherwise fill memory with machine code.
     """
     key = update_key(optimizer, masked)
     if key is None:
         return CompiledUpdate(optimizer, masked)
     found = _cache.pop(key, None) or CompiledUpdate(optimizer, masked)
-    _cache[key] = found  # the last one now
+    _cache[key] = found  # at the end: the most recent one
     while len(_cache) > MAX_CACHED:
-        with suppress(KeyError):  # another thread has been quicker
+        with suppress(KeyError):  # another thread may have taken the last one
             _cache.popitem(last=False)
     return found
 
 
 class TracedParameter:
-    """What stands for every parameter while an update is traced."""
+    """What stands for a parameter while an update is traced: its data and gradient are terms of a formula."""
 
     def __init__(self, data: Term, grad: Term) -> None:
         self.data: Any = data
@@ -105,22 +105,22 @@ class TracedParameter:
 
 
 def lower_update(optimizer: Optimizer, masked: bool) -> tuple[Code, list[int]]:
-    """Return the instructions for one parameter, and the numbers of its new data and of what is kept of it.
+    """Return the instructions for one parameter, and the numbers of the instructions that give its new data and state.
 
-    Inputs are data, gradient and what is kept, then, if `masked`, whether it is changed at all; parameters are the
-    learning rate and the number of steps, this one included.
+    The inputs are data, gradient, state and, if `masked`, whether the parameter is changed at all. The parameters are
+    the learning rate and the number of steps, this one included.
 
     Raises:
-        TypeError: the update is not written in the table's operations, or it is not all that a step does.
+        TypeError: the update is not written in the table's operations, or does more than change data and state.
     """
     name = type(optimizer).__name__
     instead = "use backward(rows) and its step()"
     own = [method for method in ("step", "zero_grad") if _overridden(type(optimizer), method)]
     if own:
-        raise TypeError(f"compiled is the update() of {name} alone, not its own {own[0]}(); {instead}")
+        raise TypeError(f"only the update() of {name} can be compiled, and it has its own {own[0]}(); {instead}")
     lr, steps, data, gradient = (Term(name) for name in ("lr", "steps", "data", "grad"))
-    kept = {slot: Term(slot) for slot in optimizer.state_names}
-    terms = [lr, steps, data, gradient, *kept.values()]
+    state_terms = {key: Term(key) for key in optimizer.state_names}
+    terms = [lr, steps, data, gradient, *state_terms.values()]
     for attribute, held in vars(optimizer).items():
         if attribute not in ("parameters", "lazy_state") and any(isinstance(x, Value) for x in _members(held)):
             raise TypeError(
@@ -131,15 +131,15 @@ def lower_update(optimizer: Optimizer, masked: bool) -> tuple[Code, list[int]]:
     for _ in range(2):
         traced: Any = copy.copy(optimizer)
         traced.lr, traced.steps = lr, steps
-        traced.parameters = traced.state = None  # the code is used again for others
+        traced.parameters = traced.state = None  # so the update cannot depend on them: its code is used for others
         before = {option: repr(x) for option, x in vars(traced).items()}
         p: Any = TracedParameter(data, gradient)
-        state: dict[str, Any] = dict(kept)
+        state: dict[str, Any] = dict(state_terms)
         try:
             traced.update(p, state)
         except FormulaError as error:
             raise TypeError(f"cannot compile the update of {name}: {error}") from error
-        except (TypeError, AttributeError) as error:  # math.sqrt(term), p.label
+        except (TypeError, AttributeError) as error:  # for example math.sqrt(p.grad) or p.label
             raise TypeError(
                 f"cannot compile the update of {name}, which is not written in the table's operations on p.data, "
                 f"p.grad and the state: {error}; {instead}"
@@ -149,20 +149,20 @@ def lower_update(optimizer: Optimizer, masked: bool) -> tuple[Code, list[int]]:
         changed += [f"p.{attribute}" for attribute in vars(p) if attribute not in ("data", "grad", "requires_grad")]
         changed += ["p.requires_grad"] * (p.requires_grad is not True)
         changed += ["p.grad"] * (p.grad is not gradient)
-        changed += [f"state[{name!r}], which is not among its state_names" for name in state if name not in kept]
-        changed += [f"state[{name!r}], which is no longer there" for name in kept if name not in state]
+        changed += [f"state[{name!r}], which is not among its state_names" for name in state if name not in state_terms]
+        changed += [f"state[{name!r}], which is no longer there" for name in state_terms if name not in state]
         if changed:
             raise TypeError(f"cannot compile the update of {name}, which changes {changed[0]}; {instead}")
-        found.append(straight_line(terms, [p.data, *(state[slot] for slot in optimizer.state_names)]))
+        found.append(straight_line(terms, [p.data, *(state[key] for key in optimizer.state_names)]))
     line, again = found
     if repr(line) != repr(again):
         raise TypeError(f"cannot compile the update of {name}, which is not the same each time; {instead}")
     code = CodeBuilder()
     numbers = [code.append(("parameter", i), BATCH) for i in range(2)]
-    numbers += [code.append(("input", i), SAMPLE) for i in range(2 + len(kept))]
+    numbers += [code.append(("input", i), SAMPLE) for i in range(2 + len(state_terms))]
     results = code.instantiate(line, numbers)
     if masked:
-        changed_at_all = code.append(("input", 2 + len(kept)), SAMPLE)
+        changed_at_all = code.append(("input", 2 + len(state_terms)), SAMPLE)
         results = [
             result if result == old else code.emit("select", changed_at_all, result, old)
             for result, old in zip(results, [numbers[2], *numbers[4:]], strict=True)
@@ -171,14 +171,14 @@ def lower_update(optimizer: Optimizer, masked: bool) -> tuple[Code, list[int]]:
 
 
 def _members(held: Any) -> Iterable[Any]:
-    """Return an attribute, or what is in it."""
+    """Return the members of an attribute that is a collection, or the attribute itself."""
     if isinstance(held, dict):
         return (*held, *held.values())
     return held if isinstance(held, (list, tuple, set, frozenset)) else (held,)
 
 
-def used_slots(code: Code, results: Sequence[int]) -> list[int]:
-    """Return which of an optimiser's slots an update reads or changes: without momentum, not its buffer."""
+def used_state_indices(code: Code, results: Sequence[int]) -> list[int]:
+    """Return which of an optimiser's state names an update reads or changes: SGD without momentum uses no buffer."""
     leaves = [i for i, instruction in enumerate(code.instructions) if instruction[0] == "input"][2 : 1 + len(results)]
     read = [j for used in code.operands for j in used]
     return [
@@ -193,10 +193,9 @@ def _overridden(kind: type[Optimizer], method: str) -> bool:
 
 
 def update_key(optimizer: Optimizer, masked: bool) -> Any:
-    """Return what is equal for optimisers with the same update: that differ in learning rate and state alone.
+    """Return a key that is equal for optimisers with the same update; they may differ in learning rate and state.
 
-    It is None where that cannot be told from the options: the update of a class that is not the library's may depend on
-    anything.
+    The key is None if the options do not determine the update: that of a user-defined class may depend on anything.
     """
     if type(optimizer) not in (SGD, RMSprop, Adam, AdamW):
         return None
