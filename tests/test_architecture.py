@@ -59,7 +59,10 @@ ENTRIES = 24  # of the package's own folder, which a newcomer reads as a table o
 LAZY = {
     ("", "compiler"): "micrograd_cn.compiler has its type for a type checker, and is imported when it is asked for",
     ("", "testing"): "the same",
-    ("testing.lowerings", "compiler"): "check_op compares what the compiler makes of a row, where llvmlite is installed",
+    (
+        "testing.lowerings",
+        "compiler",
+    ): "check_op compares what the compiler makes of a row, where llvmlite is installed",
 }
 CYCLIC = {("", "testing"): "expressions print code that imports the package"}
 
@@ -156,6 +159,11 @@ def test_no_module_imports_itself_by_way_of_others():
     for edge in CYCLIC:
         assert edge in edges(), f"{edge} is imported no more: delete the exception"
         assert circle({*others, edge}), f"{edge} closes no circle any more: delete the exception"
+
+
+def test_the_folders_of_the_tests_are_those_of_the_package_and_the_demos():
+    folders = {path.parent.name for path in Path(__file__).parent.glob("*/test_*.py")}
+    assert folders - {"demos"} == {path.parent.name for path in ROOT.glob("*/__init__.py")}
 
 
 # What is public
