@@ -199,13 +199,13 @@ def one_place_for_two(patch):
 
 
 def rounded_index(patch):
-    numbers = gathers._numbers
-    patch.setattr(gathers, "_numbers", lambda lanes, x, count: numbers(lanes, lanes.apply("llvm.floor", [x]), count))
+    numbers = gathers._indices
+    patch.setattr(gathers, "_indices", lambda lanes, x, count: numbers(lanes, lanes.apply("llvm.floor", [x]), count))
 
 
 def no_nan_after_the_operands(patch):
-    places = Tables._places_of
-    patch.setattr(Tables, "_places_of", lambda self, xs, samples: places(self, (*xs, xs[-1]), samples))
+    places = Tables._operand_table
+    patch.setattr(Tables, "_operand_table", lambda self, xs, samples: places(self, (*xs, xs[-1]), samples))
 
 
 def exchanged_in_a_difference(patch):
@@ -350,15 +350,15 @@ CHANGES = {
     "lost_start_of_a_loop": (CodeBuilder, "_loop_products", lambda found, *_: (found[0], [])),
     "gathered_from_the_next_place": (Tables, "_padded", lambda found, *_: [*found[1:], found[0]]),
     "gathered_without_order": (Vectorizer, "_map", lambda found, *_: Map(found.opcode, found.numbers[::-1])),
-    "wrong_distance": (Tables, "_even", lambda found, *_: (found[0], found[1] + WORD)),
+    "wrong_distance": (Tables, "_strided", lambda found, *_: (found[0], found[1] + WORD)),
     "wrong_copies": (Tables, "_pack", lambda place, *_: place - WORD),
     "no_scalars_in_lanes": (Tables, "broadcast_calls", lambda *_: []),
     "wrong_neighbour": (
         gathers,
-        "_numbers",
+        "_indices",
         lambda found, lanes, x, count: [lanes.f.smaller(lanes.f.add(k, 1), count) for k in found],
     ),
-    "index_of_another_lane": (gathers, "_numbers", lambda found, *_: found[::-1] if len(found) > 1 else found),
+    "index_of_another_lane": (gathers, "_indices", lambda found, *_: found[::-1] if len(found) > 1 else found),
     "totals_of_one_lane": (Lanes, "horizontal_sums", lambda found, lanes, xs: xs[0]),
     "exchanged_in_a_table": (
         Threaded,

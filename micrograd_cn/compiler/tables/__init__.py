@@ -1,1 +1,1 @@
-"""Loops as tables: functions that all programs share read there where operands are, so that a program runs at once."""
+"""Loops as tables: kernels that all programs share read there where operands are, so hardly anything is compiled."""

@@ -1,7 +1,7 @@
-"""Operands that are loaded by their number, as functions that all programs share: a table says where they are.
+"""Kernels of gathers: an operand is loaded by an index that is known at run time. A table says where operands are.
 
-An index that is too large, negative, nan or not whole is replaced by that of the table's last word, which says where a
-nan is: so nothing is read beside the operands. The functions take what those of `products` take.
+An index that is no index of an operand, such as -1, 0.5 or nan, is replaced by the number of operands: there the table
+has the offset of a nan. So nothing but operands is read. The kernels have the arguments that `sums` describes.
 """
 
 from __future__ import annotations
@@ -16,22 +16,23 @@ from .sums import KERNEL_ARGUMENTS, each_block
 
 
 def gather(machine: Machine, opcode: str) -> Function:
-    """Write operands chosen in each lane; they are samples, or scalars.
+    """Write the kernel of gathers with an index in each lane. Operands are samples or scalars.
 
-    Table: how many groups with the same index; for each the index, how many operands there are, how many results; for
-    each result its place, the bytes from an operand's lane to the next one, which are 0 where all operands are scalars,
-    and the table of where they and a nan are.
+    Table: the number of groups of gathers with the same index. Then for each group: the offset of the index, the number
+    of operands, and the number of results. Then for each result: its offset, the bytes from one lane of an operand to
+    the next, which are 0 if the operands are scalars, and the address of a table with the offsets of the operands and
+    of a nan.
     """
     f = Function(KERNEL_PREFIX + "gather", KERNEL_ARGUMENTS)
     lanes, align = Lanes(f, machine.width, machine.fused), 8 * machine.simd
     with _groups(f) as (index, count, results, first), each_block(f) as (block, _, _):
-        numbers = _numbers(lanes, f.load(lanes.type, f.at(block, index, BYTE), align), count)
+        indices = _indices(lanes, f.load(lanes.type, f.at(block, index, BYTE), align), count)
         with f.loop(results) as loop:
             result = f.at(first, f.times(loop.index, 3), "i64")
             distance, places = f.word(result, 1), f.pointer(result, 2)
             base = f.op(f"select i1 {f.op(f'icmp ne i64 {distance}, 0')}, ptr {block}, ptr %s")
             chosen = "poison"
-            for lane, number in enumerate(numbers):
+            for lane, number in enumerate(indices):
                 base = f.at(base, distance if lane else 0, BYTE)
                 x = f.load("double", f.at(base, f.word(places, number), BYTE))
                 chosen = f.op(f"insertelement {lanes.type} {chosen}, double {x}, i32 {lane}")
@@ -41,10 +42,10 @@ def gather(machine: Machine, opcode: str) -> Function:
 
 
 def gather_scalars(machine: Machine, opcode: str) -> Function:
-    """Write chosen operands where all are scalars. Table: as `gather` has it."""
+    """Write the kernel of gathers in which the index and the operands are scalars. The table is that of `gather`."""
     f = Function(KERNEL_PREFIX + "gather_scalars", KERNEL_ARGUMENTS)
     with _groups(f) as (index, count, results, first):
-        [number] = _numbers(Lanes(f, 1, machine.fused), f.load("double", f.at("%s", index, BYTE)), count)
+        [number] = _indices(Lanes(f, 1, machine.fused), f.load("double", f.at("%s", index, BYTE)), count)
         with f.loop(results) as loop:
             result = f.at(first, f.times(loop.index, 3), "i64")
             x = f.load("double", f.at("%s", f.word(f.pointer(result, 2), number), BYTE))
@@ -55,7 +56,11 @@ def gather_scalars(machine: Machine, opcode: str) -> Function:
 
 @contextmanager
 def _groups(f: Function) -> Iterator[tuple[str, str, str, str]]:
-    """Repeat for every group: its index, how many operands and results, and where the results' table begins."""
+    """Write a loop over the groups of a table.
+
+    Yield the offset of the group's index, the numbers of operands and results, and where in the table its first result
+    is.
+    """
     with f.loop(f.word("%t"), [("ptr", f.at("%t", 1, "i64"))]) as group:
         [at] = group.carried
         index, count, results = (f.word(at, k) for k in range(3))
@@ -64,8 +69,8 @@ def _groups(f: Function) -> Iterator[tuple[str, str, str, str]]:
         group.next = [f.at(first, f.times(results, 3), "i64")]
 
 
-def _numbers(lanes: Lanes, x: str, count: str) -> list[str]:
-    """Return the whole number that each lane holds, `count` where it is none from 0 up to that."""
+def _indices(lanes: Lanes, x: str, count: str) -> list[str]:
+    """Return the index that each lane holds, as an i64; `count` if it is not one of 0 to count - 1."""
     f = lanes.f
     whole = f"<{lanes.count} x i32>" if lanes.count > 1 else "i32"
     end = lanes.splat(f.op(f"uitofp i64 {count} to double"))
@@ -73,7 +78,7 @@ def _numbers(lanes: Lanes, x: str, count: str) -> list[str]:
         f"and {lanes.mask} {lanes.condition('fcmp oge', [x, lanes.constant(0.0)])}, "
         f"{lanes.condition('fcmp olt', [x, end])}"
     )
-    bounded = lanes.choose(inside, x, end)  # what is too large for a whole number must not become one
+    bounded = lanes.choose(inside, x, end)  # to convert a double that fits no integer is undefined
     rounded = f.op(f"fptosi {lanes.type} {bounded} to {whole}")
     back = f.op(f"sitofp {whole} {rounded} to {lanes.type}")
     number = f.op(

@@ -1,7 +1,7 @@
-"""Instructions of one kind on scalars, as functions that all programs share: a table says where their operands are.
+"""Kernels of maps: instructions of one opcode on scalars, computed as vectors.
 
-Vectors of operands are read where these lie side by side, and gathered where they lie anywhere. The results lie side by
-side. The functions take what those of `products` take.
+Operands that are contiguous are loaded as vectors, others are gathered one by one. Results are contiguous. The kernels
+have the arguments that `sums` describes.
 """
 
 from __future__ import annotations
@@ -15,15 +15,17 @@ from ..llvm.lanes import Lanes
 from ..llvm.machine import Machine
 from ..llvm.straight_line import compute
 from ..llvm.text import BYTE, KERNEL_PREFIX, Function
-from .sums import KERNEL_ARGUMENTS, KernelWriter, name
+from .sums import KERNEL_ARGUMENTS, KernelWriter, kernel_name
 
-MOST_FACTORS = 24  # operands of sums that are written one by one
+MAX_UNROLLED_FACTORS = 24  # of a sum whose products are written out; for longer sums there is a loop
 
 
 class _Operands:
-    """Write what loads the operands of a table as the letters of a pattern say.
+    """Write the loads of a map's operands. For each operand there is a word in the table, and a letter in the pattern.
 
-    s: where one is, for all; v: the first one, of neighbours; g: the table of where they are, in whole vectors.
+    s (splat): all instructions have the same operand, and the word is its offset. v (vector): the operands are
+    contiguous, and the word is the offset of the first one. g (gather): the word is the address of a table with the
+    offset of each operand, padded to whole vectors.
     """
 
     def __init__(self, lanes: Lanes, pattern: str) -> None:
@@ -33,7 +35,7 @@ class _Operands:
         self.fixed = [lanes.splat(f.load("double", x)) if letter == "s" else "" for x, letter in self.all]
 
     def load(self, k: int, first: str) -> str:
-        """Load one operand of the instructions from `first` on."""
+        """Load operand k of as many instructions as a vector has lanes, from instruction `first` on."""
         x, letter = self.all[k]
         if letter == "s":
             return self.fixed[k]
@@ -43,10 +45,11 @@ class _Operands:
 
 
 @cache
-def mapped(opcode: str, pattern: str) -> KernelWriter:
-    """Return what writes one instruction for many scalars, or one sum of as many products.
+def map_kernel(opcode: str, pattern: str) -> KernelWriter:
+    """Return the writer of the kernel of an opcode, or of sums of a few products each.
 
-    Table: how many vectors; the first result; the operands as `pattern` says, of a sum the factors of each product.
+    Table: the number of vectors, the offset of the first result, and a word for each operand, see `_Operands`. The
+    operands of sums are the factors of the products, pair by pair.
     """
 
     def make(machine: Machine, _: str) -> Function:
@@ -56,7 +59,7 @@ def mapped(opcode: str, pattern: str) -> KernelWriter:
         with f.loop(f.word("%t")) as loop:
             first = f.times(loop.index, machine.simd)
             xs = [operands.load(k, first) for k in range(len(pattern))]
-            found = added(lanes, opcode, xs) if opcode in SUM_OPCODES else compute(lanes, opcode, xs)
+            found = unrolled_sum(lanes, opcode, xs) if opcode in SUM_OPCODES else compute(lanes, opcode, xs)
             f.store(lanes.type, found, f.at(result, first))
         f.do("ret void")
         return f
@@ -64,31 +67,31 @@ def mapped(opcode: str, pattern: str) -> KernelWriter:
     return make
 
 
-def added(lanes: Lanes, opcode: str, factors: Sequence[str]) -> str:
-    """Return the sum of products, of which the factors follow each other."""
-    total = lanes.constant(-0.0)
+def unrolled_sum(lanes: Lanes, opcode: str, factors: Sequence[str]) -> str:
+    """Return the sum of products, given their factors pair by pair."""
+    accumulator = lanes.constant(-0.0)
     for a, b in zip(factors[::2], factors[1::2], strict=True):
-        total = lanes.multiply_add(a, b, total, opcode)
-    return total
+        accumulator = lanes.multiply_add(a, b, accumulator, opcode)
+    return accumulator
 
 
-def sums(machine: Machine, opcode: str) -> Function:
-    """Write sums of as many products.
+def gathered_sums(machine: Machine, opcode: str) -> Function:
+    """Write the kernel of sums with the same number of products, whose factors are gathered.
 
-    Table: how many vectors; the first result; how many products; for each vector where the left factors of each product
-    are, then the right ones.
+    Table: the number of vectors, the offset of the first result, and the number of products. Then for each vector and
+    each product: the offsets of the left factors, then those of the right ones, one for each lane.
     """
     simd = machine.simd
-    f = Function(name("gathered_sums", opcode), KERNEL_ARGUMENTS)
+    f = Function(kernel_name("gathered_sums", opcode), KERNEL_ARGUMENTS)
     lanes = Lanes(f, simd, machine.fused)
     result, products = _at(f, "%t", 1), f.word("%t", 2)
     with f.loop(f.word("%t"), [("ptr", f.at("%t", 3, "i64"))]) as item:
         with f.loop(products, [(lanes.type, lanes.constant(-0.0)), *[("ptr", x) for x in item.carried]]) as loop:
-            [total, pair] = loop.carried
+            [accumulator, pair] = loop.carried
             a, b = (_gather(lanes, f.at(pair, k * simd, "i64")) for k in range(2))
-            loop.next = [lanes.multiply_add(a, b, total, opcode), f.at(pair, 2 * simd, "i64")]
-        [total, *item.next] = loop.next
-        f.store(lanes.type, total, f.at(result, f.times(item.index, simd)))
+            loop.next = [lanes.multiply_add(a, b, accumulator, opcode), f.at(pair, 2 * simd, "i64")]
+        [accumulator, *item.next] = loop.next
+        f.store(lanes.type, accumulator, f.at(result, f.times(item.index, simd)))
     f.do("ret void")
     return f
 
@@ -98,7 +101,7 @@ def _at(f: Function, table: str, index: int | str = 0) -> str:
 
 
 def _gather(lanes: Lanes, places: str) -> str:
-    """Return a vector of the scalars at the next places of a table."""
+    """Return a vector of the scalars at the offsets that a table has from `places` on."""
     vector = "poison"
     for lane in range(lanes.count):
         x = lanes.f.load("double", _at(lanes.f, places, lane))

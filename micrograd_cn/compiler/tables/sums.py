@@ -1,14 +1,15 @@
-"""Sums of many products, as functions that all programs share: each goes through a table of where its operands are.
+"""Kernels of long sums. A kernel is a function that all programs share; a table tells it where its operands are.
 
-A matrix by vectors is the heart of it: sums with the same right factors, a row of the batch in each lane, in tiles of a
-few sums by one block of rows, so that the sums stay in registers and each number that is loaded is used several times.
-Totals over the rows, such as the gradients of a matrix, are tiles too: they stay in registers for all rows of a panel,
-and their lanes are added up at the end. For a single row, and for what depends on
-parameters alone, vectors run along the sums or along their products instead.
+The most important kernel multiplies a matrix of scalars by vectors of samples, with one row of the batch in each lane.
+It works in tiles: a few sums for one block of rows stay in registers, so each number that is loaded is used several
+times. Totals over the batch, such as the gradient of a matrix, are computed in tiles too. They stay in registers for
+all rows of a panel, and their lanes are added up at the end. Where values are scalars, in phases BATCH and AFTER and
+for a single row, the lanes of a vector hold several sums, or several products of one sum.
 
-All functions have the same operands: `%t`, their table; `%s`, scalars; `%w`, the first block of a panel; `%a`, totals;
-`%blocks`, how many blocks; `%stride`, the bytes of one. Tables hold counts, and offsets in bytes. A sum starts from
-what its place holds; sums of samples from a constant where tables say so.
+All kernels have the same arguments: `%t`, the table; `%s`, the scalars; `%w`, the first block of a panel; `%a`, the
+totals; `%blocks`, the number of blocks; `%stride`, the bytes of a block. A table consists of 64-bit words: numbers of
+items, offsets in bytes, and addresses of functions and tables. A sum starts from the value in its place, unless its
+table has a start code, see `start_code`.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from ..llvm.lanes import Lanes
 from ..llvm.machine import Machine
 from ..llvm.text import BYTE, KERNEL_PREFIX, Function
 
-TILE = 6  # sums in registers, of two vectors each
-DEPTH = 256  # products of each before the next tile: their operands stay in the cache
-NEAR_COLUMNS = 32  # columns of such tiles whose operands stay in the cache
-IN_REGISTERS = 4  # vectors of sums of scalars
-ACCUMULATORS = 4  # sums into which one sum of scalars is divided, which need not wait for each other
+MAX_TILE_SUMS = 6  # sums of a tile, each of which takes two vector registers
+PRODUCTS_PER_PASS = 256  # products of each sum before the next tile, so the samples stay in the cache
+COLUMNS_PER_PASS = 32  # columns of totals before the next rows, so their factors stay in the cache
+VECTORS_IN_REGISTERS = 4  # vectors of scalar sums that are accumulated at once
+ACCUMULATORS = 4  # of one scalar sum, so that additions need not wait for each other
 KERNEL_ARGUMENTS = "ptr %t, ptr %s, ptr %w, ptr %a, i64 %blocks, i64 %stride"
 
 KernelWriter = Callable[[Machine, str], Function]
@@ -33,23 +34,27 @@ KernelWriter = Callable[[Machine, str], Function]
 
 @contextmanager
 def each_block(f: Function, carried: Sequence[tuple[str, str]] = ()) -> Iterator[tuple[str, list[str], list[str]]]:
-    """Repeat for every block of a panel: its address, what is carried, and the list of what is carried on."""
+    """Write a loop over the blocks of a panel.
+
+    Yield the address of the block, the values that the loop carries, and a list to which the body must add their next
+    values. After the loop the list holds their last values.
+    """
     with f.loop(f.times("%blocks", "%stride"), carried, step="%stride") as loop:
         yield f.at("%w", loop.index, BYTE), loop.carried, loop.next
 
 
 def _at(f: Function, base: str, table: str, index: int | str = 0) -> str:
-    """Return the address that an offset of a table means."""
+    """Return an address: `base` plus the offset in bytes that is at an index of a table."""
     return f.at(base, f.word(table, index), BYTE)
 
 
 # Rows in lanes.
 
-STARTS = (None, 0.0, -0.0)  # what sums of samples start from, by its number in tables; None for what their places hold
+STARTS = (None, 0.0, -0.0)  # what sums start from, by start code; None stands for the values in their places
 
 
 def start_code(x: float | None) -> int:
-    """Return the number that tables have for what sums start from.
+    """Return the word by which a table says what sums start from: a constant, or None for the values in their places.
 
     >>> start_code(None), start_code(0.0), start_code(-0.0)
     (0, 1, 2)
@@ -57,8 +62,8 @@ def start_code(x: float | None) -> int:
     return [*map(repr, STARTS)].index(repr(x))
 
 
-def _begun(lanes: Lanes, first: str, place: str, align: int) -> str:
-    """Return what a sum starts from: a constant, or what its place holds."""
+def _start(lanes: Lanes, first: str, place: str, align: int) -> str:
+    """Return the vector that a sum starts from, by the start code `first`."""
     f = lanes.f
     held = f.load(lanes.type, place, align)
     zero = f.op(f"select i1 {f.op(f'icmp eq i64 {first}, 1')}, double 0.0, double -0.0")
@@ -67,17 +72,18 @@ def _begun(lanes: Lanes, first: str, place: str, align: int) -> str:
 
 
 def matrix(machine: Machine, opcode: str) -> Function:
-    """Write sums of scalars by samples with the same samples.
+    """Write the kernel that multiplies a matrix of scalars by a vector of samples.
 
-    Table: products, bytes between the scalars of a sum, tiles, what the sums start from, the samples; for each
-    tile its function, how many sums; for each sum its result and its first scalar.
+    Table: the number of products, the bytes from one scalar of a sum to the next, the number of tiles, the start code,
+    and the offsets of the samples. Then for each tile: its function, the number of its sums, and for each of these the
+    offsets of the result and of the first scalar.
     """
-    f = Function(name("matrix", opcode), KERNEL_ARGUMENTS)
+    f = Function(kernel_name("matrix", opcode), KERNEL_ARGUMENTS)
     depth, step, count, begin = (f.word("%t", k) for k in range(4))
     samples = f.at("%t", 4, "i64")
     first = f.at(samples, depth, "i64")
-    with f.loop(depth, step=DEPTH) as part:
-        products = f.smaller(f.subtract(depth, part.index), DEPTH)
+    with f.loop(depth, step=PRODUCTS_PER_PASS) as part:
+        products = f.smaller(f.subtract(depth, part.index), PRODUCTS_PER_PASS)
         chosen = f.at(samples, part.index, "i64")
         scalars = f.at("%s", f.times(part.index, step), BYTE)
         begun = f.op(f"select i1 {f.op(f'icmp eq i64 {part.index}, 0')}, i64 {begin}, i64 0")
@@ -93,11 +99,11 @@ def matrix(machine: Machine, opcode: str) -> Function:
 
 @cache
 def tile(m: int) -> KernelWriter:
-    """Return what writes `m` sums for all blocks of a panel."""
+    """Return the writer of the function that `matrix` calls for a tile of `m` sums, for all blocks of a panel."""
 
     def make(machine: Machine, opcode: str) -> Function:
         f = Function(
-            name(f"tile{m}", opcode),
+            kernel_name(f"tile{m}", opcode),
             "ptr %sums, i64 %first, ptr %samples, i64 %products, i64 %step, ptr %s, ptr %w, i64 %blocks, i64 %stride",
         )
         lanes, align = Lanes(f, machine.width, machine.fused), 8 * machine.simd
@@ -105,16 +111,16 @@ def tile(m: int) -> KernelWriter:
         scalars = [_at(f, "%s", "%sums", k) for k in range(1, 2 * m, 2)]
         with each_block(f) as (block, _, _):
             places = [f.at(block, result, BYTE) for result in results]
-            starts = [(lanes.type, _begun(lanes, "%first", place, align)) for place in places]
+            starts = [(lanes.type, _start(lanes, "%first", place, align)) for place in places]
             with f.loop("%products", [*starts, ("i64", "0")]) as loop:
                 x = f.load(lanes.type, _at(f, block, "%samples", loop.index), align)
-                *totals, offset = loop.carried
-                for scalar, total in zip(scalars, totals, strict=True):
+                *accumulators, offset = loop.carried
+                for scalar, accumulator in zip(scalars, accumulators, strict=True):
                     c = lanes.splat(f.load("double", f.at(scalar, offset, BYTE)))
-                    loop.next.append(lanes.multiply_add(c, x, total, opcode))
+                    loop.next.append(lanes.multiply_add(c, x, accumulator, opcode))
                 loop.next.append(f.add(offset, "%step"))
-            for total, place in zip(loop.next, places, strict=False):
-                f.store(lanes.type, total, place, align)
+            for accumulator, place in zip(loop.next, places, strict=False):
+                f.store(lanes.type, accumulator, place, align)
         f.do("ret void")
         return f
 
@@ -122,11 +128,12 @@ def tile(m: int) -> KernelWriter:
 
 
 def inner(machine: Machine, opcode: str) -> Function:
-    """Write sums of samples by samples.
+    """Write the kernel of inner products of samples.
 
-    Table: how many, what they start from; for each its result, how many products, and their factors.
+    Table: the number of sums and the start code. Then for each sum: the offset of the result, the number of products,
+    and the offsets of their factors, pair by pair.
     """
-    f = Function(name("inner", opcode), KERNEL_ARGUMENTS)
+    f = Function(kernel_name("inner", opcode), KERNEL_ARGUMENTS)
     first = f.word("%t", 1)
     lanes, align = Lanes(f, machine.width, machine.fused), 8 * machine.simd
     with f.loop(f.word("%t"), [("ptr", f.at("%t", 2, "i64"))]) as item:
@@ -134,35 +141,36 @@ def inner(machine: Machine, opcode: str) -> Function:
         result, count, pairs = f.word(at), f.word(at, 1), f.at(at, 2, "i64")
         with each_block(f) as (block, _, _):
             place = f.at(block, result, BYTE)
-            with f.loop(count, [(lanes.type, _begun(lanes, first, place, align)), ("ptr", pairs)]) as loop:
-                [total, pair] = loop.carried
+            with f.loop(count, [(lanes.type, _start(lanes, first, place, align)), ("ptr", pairs)]) as loop:
+                [accumulator, pair] = loop.carried
                 a, b = (f.load(lanes.type, _at(f, block, pair, k), align) for k in range(2))
-                loop.next = [lanes.multiply_add(a, b, total, opcode), f.at(pair, 2, "i64")]
+                loop.next = [lanes.multiply_add(a, b, accumulator, opcode), f.at(pair, 2, "i64")]
             f.store(lanes.type, loop.next[0], place, align)
         item.next = loop.next[1:]
     f.do("ret void")
     return f
 
 
-def rows_of(machine: Machine) -> int:
-    """Return the rows of a tile of totals, which fill the registers; its columns are the lanes of a SIMD vector."""
+def rows_per_tile(machine: Machine) -> int:
+    """Return how many rows a tile of totals has, to fill the registers. It has a column for each lane of a vector."""
     return 3 * machine.registers // 16 if machine.simd <= 4 else 3
 
 
 def outer(machine: Machine, opcode: str) -> Function:
-    """Write totals of all products of some samples with others, over the rows of a panel and over several such pairs.
+    """Write the kernel that adds outer products of samples to a matrix of totals, over the rows of a panel.
 
-    Table: pairs, rows and columns of the totals, their place, the functions for a tile and for the rows left over, the
-    rows' factors pair by pair, and the columns', which fill whole SIMD vectors.
+    Table: the numbers of pairs, of rows and of columns, the offset of the first total, the functions for a tile and for
+    the rows that are left over, then pair by pair the offsets of the rows' factors, and pair by pair those of the
+    columns' factors, padded to whole vectors.
     """
     f = Function(KERNEL_PREFIX + "outer", KERNEL_ARGUMENTS)
-    size = rows_of(machine)
+    size = rows_per_tile(machine)
     pairs, rows, columns, place = (f.word("%t", k) for k in range(4))
     whole, rest = f.pointer("%t", 4), f.pointer("%t", 5)
     lefts = f.at("%t", 6, "i64")
     rights = f.at(lefts, f.times(pairs, rows), "i64")
-    with f.loop(columns, step=NEAR_COLUMNS) as part:
-        end = f.smaller(f.add(part.index, NEAR_COLUMNS), columns)
+    with f.loop(columns, step=COLUMNS_PER_PASS) as part:
+        end = f.smaller(f.add(part.index, COLUMNS_PER_PASS), columns)
         with f.loop(rows, step=size) as row:
             full = f.op(f"icmp uge i64 {f.subtract(rows, row.index)}, {size}")
             chosen = f.op(f"select i1 {full}, ptr {whole}, ptr {rest}")
@@ -178,15 +186,16 @@ def outer(machine: Machine, opcode: str) -> Function:
 
 
 @cache
-def totals(r: int, pairs_inside: bool = False) -> KernelWriter:
-    """Return what writes a tile of totals: `r` rows, and as many columns as a SIMD vector has lanes.
+def totals_tile(r: int, pairs_innermost: bool = False) -> KernelWriter:
+    """Return the writer of the function that `outer` calls for a tile of `r` rows of totals.
 
-    The loop that is inside goes through blocks, or through pairs, which is faster where there are more of these.
+    It loops over pairs and over blocks. If `pairs_innermost` is set, the inner loop goes over pairs, which is faster if
+    there are more pairs than blocks.
     """
 
     def make(machine: Machine, opcode: str) -> Function:
         f = Function(
-            KERNEL_PREFIX + f"totals{r}{'_by_pair' if pairs_inside else ''}",
+            KERNEL_PREFIX + f"totals{r}{'_by_pair' if pairs_innermost else ''}",
             "ptr %lefts, i64 %rows, ptr %rights, i64 %columns, i64 %pairs, ptr %to, ptr %w, i64 %blocks, i64 %stride",
         )
         simd = machine.simd
@@ -201,22 +210,22 @@ def totals(r: int, pairs_inside: bool = False) -> KernelWriter:
             for half in range(0, machine.width, simd):
                 at = f.add(offset, 8 * half)
                 ys = [f.load(lanes.type, f.at(left, at, BYTE), align) for left in lefts]
-                for k, right in enumerate(rights):  # one after the other, since sums and `ys` fill the registers
+                for k, right in enumerate(rights):  # loaded one by one, since the sums and `ys` fill the registers
                     x = f.load(lanes.type, f.at(right, at, BYTE), align)
                     places = range(k, r * simd, simd)
                     more = [lanes.multiply_add(y, x, sums[i]) for y, i in zip(ys, places, strict=True)]
-                    sums = [more[i // simd] if i % simd == k else total for i, total in enumerate(sums)]
+                    sums = [more[i // simd] if i % simd == k else accumulator for i, accumulator in enumerate(sums)]
             return sums
 
         zeros = [(lanes.type, lanes.constant(0.0))] * (r * simd)
-        if pairs_inside:
+        if pairs_innermost:
             with each_block(f, zeros) as (block, begun, sums):
-                with f.loop("%pairs", [(lanes.type, total) for total in begun]) as pair:
+                with f.loop("%pairs", [(lanes.type, accumulator) for accumulator in begun]) as pair:
                     pair.next = added(pair.carried, *factors(pair.index, block), 0)
                 sums += pair.next
         else:
             with f.loop("%pairs", zeros) as pair:
-                chosen, here = factors(pair.index, "%w"), [(lanes.type, total) for total in pair.carried]
+                chosen, here = factors(pair.index, "%w"), [(lanes.type, accumulator) for accumulator in pair.carried]
                 with f.loop(f.times("%blocks", "%stride"), here, step="%stride") as loop:
                     loop.next = added(loop.carried, *chosen, loop.index)
                 pair.next = loop.next
@@ -232,7 +241,11 @@ def totals(r: int, pairs_inside: bool = False) -> KernelWriter:
 
 
 def single_totals(machine: Machine, opcode: str) -> Function:
-    """Write totals of one product each. Table: how many, in whole SIMD vectors; their place; their factors."""
+    """Write the kernel that adds a product of two samples to each of some totals.
+
+    Table: the number of totals, padded to whole vectors, the offset of the first total, and the offsets of their
+    factors, pair by pair.
+    """
     f = Function(KERNEL_PREFIX + "single_totals", KERNEL_ARGUMENTS)
     simd = machine.simd
     lanes, align = Lanes(f, simd, machine.fused), 8 * simd
@@ -244,7 +257,10 @@ def single_totals(machine: Machine, opcode: str) -> Function:
             for half in range(0, machine.width, simd):
                 start = f.at(block, half)
                 xs = [f.load(lanes.type, f.at(start, factor, BYTE), align) for factor in factors]
-                sums = [lanes.multiply_add(a, b, total) for a, b, total in zip(xs[::2], xs[1::2], sums, strict=True)]
+                sums = [
+                    lanes.multiply_add(a, b, accumulator)
+                    for a, b, accumulator in zip(xs[::2], xs[1::2], sums, strict=True)
+                ]
             after += sums
         place = f.at(to, loop.index)
         f.store(lanes.type, lanes.add(f.load(lanes.type, place), lanes.horizontal_sums(after)), place)
@@ -253,7 +269,10 @@ def single_totals(machine: Machine, opcode: str) -> Function:
 
 
 def broadcast(machine: Machine, opcode: str) -> Function:
-    """Write scalars into all lanes. Table: how many; for each where to, and the scalar."""
+    """Write the kernel that broadcasts scalars to all lanes of a vector in each block.
+
+    Table: the number of scalars, and for each the offset of the vector and that of the scalar.
+    """
     f = Function(KERNEL_PREFIX + "broadcast", KERNEL_ARGUMENTS)
     lanes = Lanes(f, machine.width, machine.fused)
     pairs = f.at("%t", 1, "i64")
@@ -266,16 +285,16 @@ def broadcast(machine: Machine, opcode: str) -> Function:
     return f
 
 
-# Scalars, and samples of a single row, which are scalars too.
+# Scalars. Where rows are computed one at a time, samples are scalars too.
 
 
 def row_sums(machine: Machine, opcode: str) -> Function:
-    """Write sums of neighbouring factors, several sums side by side.
+    """Write the kernel of sums whose factors are contiguous, like a row of a matrix; vectors run along the products.
 
-    Table: how many, in whole SIMD vectors; products; the first right factor; the first result; for each sum its first
-    left factor.
+    Table: the number of sums, padded to whole vectors, the number of products, the offsets of the first right factor
+    and of the first result, and for each sum the offset of its first left factor.
     """
-    f = Function(name("row_sums", opcode), KERNEL_ARGUMENTS)
+    f = Function(kernel_name("row_sums", opcode), KERNEL_ARGUMENTS)
     simd = machine.simd
     lanes = Lanes(f, simd, machine.fused)
     count, products = f.word("%t"), f.word("%t", 1)
@@ -287,8 +306,8 @@ def row_sums(machine: Machine, opcode: str) -> Function:
         with f.repeat(vectors, [(lanes.type, lanes.constant(0.0))] * simd) as loop:
             k = f.times(loop.index, simd)
             x = f.load(lanes.type, f.at(right, k))
-            for left, total in zip(chosen, loop.carried, strict=True):
-                loop.next.append(lanes.multiply_add(f.load(lanes.type, f.at(left, k)), x, total, opcode))
+            for left, accumulator in zip(chosen, loop.carried, strict=True):
+                loop.next.append(lanes.multiply_add(f.load(lanes.type, f.at(left, k)), x, accumulator, opcode))
         place = f.at(results, sums.index)
         start = lanes.add(f.load(lanes.type, place), lanes.horizontal_sums(loop.next))
         with f.repeat(f.subtract(products, whole), [(lanes.type, start)]) as rest:
@@ -297,38 +316,39 @@ def row_sums(machine: Machine, opcode: str) -> Function:
             for lane, left in enumerate(chosen):
                 one = f.load("double", f.at(left, k))
                 column = f.op(f"insertelement {lanes.type} {column}, double {one}, i32 {lane}")
-            [total] = rest.carried
-            rest.next = [lanes.multiply_add(column, x, total, opcode)]
-        [total] = rest.next
-        f.store(lanes.type, total, place)
+            [accumulator] = rest.carried
+            rest.next = [lanes.multiply_add(column, x, accumulator, opcode)]
+        [accumulator] = rest.next
+        f.store(lanes.type, accumulator, place)
     f.do("ret void")
     return f
 
 
 def column_sums(machine: Machine, opcode: str) -> Function:
-    """Write sums as `_columns` does."""
+    """Write the kernel of scalar sums by columns, see `_columns`."""
     return _columns(machine, opcode, "column_sums", "%s")
 
 
 def column_totals(machine: Machine, opcode: str) -> Function:
-    """Add to totals as `_columns` does."""
+    """Write the kernel that adds to totals by columns, see `_columns`."""
     return _columns(machine, opcode, "column_totals", "%a")
 
 
 def _columns(machine: Machine, opcode: str, called: str, base: str) -> Function:
-    """Write sums whose results are neighbours, and so are their k-th left factors.
+    """Write a kernel of sums whose results are contiguous, as are their k-th left factors; vectors run along the sums.
 
-    Table: how many rows of such sums; for each how many sums, in whole SIMD vectors; products; the first result; for
-    each product the first sum's left factor, and the right one, which is that of all.
+    Table: the number of groups of such sums. Then for each group: the number of sums, padded to whole vectors, the
+    number of products, the offset of the first result, and for each product the offsets of the first sum's left factor
+    and of the right factor, which all sums share.
     """
-    f = Function(name(called, opcode), KERNEL_ARGUMENTS)
+    f = Function(kernel_name(called, opcode), KERNEL_ARGUMENTS)
     simd = machine.simd
     lanes = Lanes(f, simd, machine.fused)
     with f.loop(f.word("%t"), [("ptr", f.at("%t", 1, "i64"))]) as row:
         [at] = row.carried
         count, products, results, factors = f.word(at), f.word(at, 1), _at(f, base, at, 2), f.at(at, 3, "i64")
         first = "0"
-        for vectors in (IN_REGISTERS, 1):
+        for vectors in (VECTORS_IN_REGISTERS, 1):
             step = simd * vectors
             chosen = f.quotient(f.subtract(count, first), step)
             with f.repeat(chosen) as sums:
@@ -336,14 +356,14 @@ def _columns(machine: Machine, opcode: str, called: str, base: str) -> Function:
                 places = [f.at(results, f.add(start, simd * v)) for v in range(vectors)]
                 begun = [(lanes.type, f.load(lanes.type, place)) for place in places]
                 with f.loop(products, [*begun, ("ptr", factors)]) as loop:
-                    *totals_, pair = loop.carried
+                    *accumulators, pair = loop.carried
                     left, x = f.at(_at(f, "%s", pair), start), lanes.splat(f.load("double", _at(f, "%s", pair, 1)))
-                    for v, total in enumerate(totals_):
+                    for v, accumulator in enumerate(accumulators):
                         y = f.load(lanes.type, f.at(left, simd * v))
-                        loop.next.append(lanes.multiply_add(y, x, total, opcode))
+                        loop.next.append(lanes.multiply_add(y, x, accumulator, opcode))
                     loop.next.append(f.at(pair, 2, "i64"))
-                for total, place in zip(loop.next, places, strict=False):
-                    f.store(lanes.type, total, place)
+                for accumulator, place in zip(loop.next, places, strict=False):
+                    f.store(lanes.type, accumulator, place)
             first = f.times(chosen, step)
         row.next = [f.at(factors, f.times(products, 2), "i64")]
     f.do("ret void")
@@ -351,38 +371,42 @@ def _columns(machine: Machine, opcode: str, called: str, base: str) -> Function:
 
 
 def list_sums(machine: Machine, opcode: str) -> Function:
-    """Write sums as `_listed` does."""
+    """Write the kernel of scalar sums one by one, see `_listed`."""
     return _listed(machine, opcode, "list_sums", "%s")
 
 
 def list_totals(machine: Machine, opcode: str) -> Function:
-    """Add to totals as `_listed` does."""
+    """Write the kernel that adds to totals one by one, see `_listed`."""
     return _listed(machine, opcode, "list_totals", "%a")
 
 
 def _listed(machine: Machine, opcode: str, called: str, base: str) -> Function:
-    """Write sums of any factors. Table: how many; for each its result, how many products, and their factors."""
-    f = Function(name(called, opcode), KERNEL_ARGUMENTS)
+    """Write a kernel of sums with factors anywhere.
+
+    Table: the number of sums. Then for each sum: the offset of the result, the number of products, and the offsets of
+    their factors, pair by pair.
+    """
+    f = Function(kernel_name(called, opcode), KERNEL_ARGUMENTS)
     one = Lanes(f, 1, machine.fused)
     with f.loop(f.word("%t"), [("ptr", f.at("%t", 1, "i64"))]) as item:
         [at] = item.carried
         place, count, pairs = _at(f, base, at), f.word(at, 1), f.at(at, 2, "i64")
 
-        def product(pair: str, k: int, total: str) -> str:
+        def product(pair: str, k: int, accumulator: str) -> str:
             a, b = (f.load("double", _at(f, "%s", pair, place)) for place in range(2 * k, 2 * k + 2))
-            return one.multiply_add(a, b, total, opcode)
+            return one.multiply_add(a, b, accumulator, opcode)
 
         zero = ("double", one.constant(0.0))
         with f.repeat(f.quotient(count, ACCUMULATORS), [("ptr", pairs), *[zero] * ACCUMULATORS]) as loop:
             pair, *parts = loop.carried
             loop.next = [f.at(pair, 2 * ACCUMULATORS, "i64"), *(product(pair, k, part) for k, part in enumerate(parts))]
         rest, *sums = loop.next
-        total = f.load("double", place)
+        accumulator = f.load("double", place)
         for part in sums:
-            total = one.add(total, part)
-        with f.repeat(f.op(f"urem i64 {count}, {ACCUMULATORS}"), [("ptr", rest), ("double", total)]) as last:
-            [pair, total] = last.carried
-            last.next = [f.at(pair, 2, "i64"), product(pair, 0, total)]
+            accumulator = one.add(accumulator, part)
+        with f.repeat(f.op(f"urem i64 {count}, {ACCUMULATORS}"), [("ptr", rest), ("double", accumulator)]) as last:
+            [pair, accumulator] = last.carried
+            last.next = [f.at(pair, 2, "i64"), product(pair, 0, accumulator)]
         f.store("double", last.next[1], place)
         item.next = last.next[:1]
     f.do("ret void")
@@ -390,7 +414,10 @@ def _listed(machine: Machine, opcode: str, called: str, base: str) -> Function:
 
 
 def copy(machine: Machine, opcode: str) -> Function:
-    """Copy scalars to neighbouring places. Table: how many, the first place, and where they are."""
+    """Write the kernel that copies scalars to contiguous places.
+
+    Table: the number of scalars, the offset of the first place, and the offset of each scalar.
+    """
     f = Function(KERNEL_PREFIX + "copy", KERNEL_ARGUMENTS)
     to, places = _at(f, "%s", "%t", 1), f.at("%t", 2, "i64")
     with f.loop(f.word("%t")) as loop:
@@ -399,6 +426,6 @@ def copy(machine: Machine, opcode: str) -> Function:
     return f
 
 
-def name(called: str, opcode: str) -> str:
-    """Return the name of a function for sums of an opcode."""
+def kernel_name(called: str, opcode: str) -> str:
+    """Return the name of a kernel for sums of an opcode, "dot" or "sum"."""
     return KERNEL_PREFIX + (called if opcode == "dot" else f"{called}_{opcode}")

@@ -1,6 +1,6 @@
-"""A plan's sums, maps and loads as tables that shared functions go through, and its lists of stages.
+"""Print a plan's sums, maps, gathers and totals as tables for kernels.
 
-Threaded and native code have this in common; they differ in how they do the straight lines.
+Threaded and native code share these tables. They differ in how they compute straight lines.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from . import gathers, maps, sums
 
 
 class Tables:
-    """The tables of a plan, which live as long as it.
+    """The tables of a plan, whose memory is freed with this object.
 
     Args:
-        plan: what is done.
-        machine: what for.
+        plan: the stages and places.
+        machine: the machine that the tables are for.
 
     Attributes:
         all: the tables.
-        kernels: the shared functions that they need.
-        fast: whether these are the fast ones.
-        packed: the calls of what is copied before the samples, so that it lies side by side.
-        totals: the calls of the totals.
+        kernels: the kernels that the tables need, by name.
+        fast: whether the tables have the addresses of the optimised versions of the kernels.
+        pack_calls: calls in phase BATCH that copy scalars to contiguous places.
+        totals: calls that add to the totals.
     """
 
     def __init__(self, plan: Plan, machine: Machine) -> None:
@@ -45,7 +45,7 @@ class Tables:
         self.fast = False
         self.pack_calls: list[Call] = []
         self._packs: dict[tuple[int, ...], int] = {}
-        self._operands_at: dict[tuple[tuple[int, ...], bool], int] = {}
+        self._operand_tables: dict[tuple[tuple[int, ...], bool], int] = {}
         for stage in chain(*plan.stages.values()):
             if isinstance(stage, Sums):
                 stage.call = self._sums(stage)
@@ -53,10 +53,10 @@ class Tables:
                 stage.call = self._map(stage)
             elif isinstance(stage, Gathers):
                 stage.call = self._gathers(stage)
-        self.totals = [*map(self._outer, plan.outer_products), *self._single()]
+        self.totals = [*map(self._outer, plan.outer_products), *self._single_totals()]
 
     def table(self, words: Sequence[str | int]) -> int:
-        """Return the address of a table, which lives as long as all of them; a name is a function's, see `link`."""
+        """Store a table, and return its address. A word that is a kernel's name is replaced later, see `link`."""
         numbers: list[Any] = list(words)
         try:
             table = array("q", numbers)
@@ -68,9 +68,9 @@ class Tables:
         return table.buffer_info()[0]
 
     def link(self, fast: bool = False) -> None:
-        """Put the functions' addresses into the tables, of the fast ones from now on if `fast`.
+        """Put the addresses of kernels into the tables, after compiling those that no program has needed yet.
 
-        Those that no program has needed yet are compiled.
+        If `fast` is set, these are the optimised versions from now on.
         """
         self.fast = self.fast or fast
         self.machine.compile_kernels(self.kernels, self.fast, self.code.op_names)
@@ -78,20 +78,20 @@ class Tables:
         for table, k, name in self._links:
             table[k] = addresses[name]
 
-    def function(self, make: sums.KernelWriter, opcode: str = "dot") -> str:
-        """Return the name of a function that all programs share."""
-        key, written = (make, opcode), self.machine.written_kernels
-        if key not in written:
-            written[key] = make(self.machine, opcode)
-        f = written[key]
+    def kernel(self, make: sums.KernelWriter, opcode: str = "dot") -> str:
+        """Return the name of a kernel, given its writer, and add it to the kernels that are needed."""
+        key, kernels = (make, opcode), self.machine.written_kernels
+        if key not in kernels:
+            kernels[key] = make(self.machine, opcode)
+        f = kernels[key]
         self.kernels[f.name] = lambda: f
         return f.name
 
     def _call(self, make: sums.KernelWriter, words: Sequence[str | int], opcode: str = "dot") -> Call:
-        return self.function(make, opcode), self.table(words)
+        return self.kernel(make, opcode), self.table(words)
 
     def _sums(self, group: Sums) -> Call:
-        tables = {"scalars": self._of_scalars, "inner": self._inner, "matrix": self._matrix}
+        tables = {"scalars": self._scalar_sums, "inner": self._inner, "matrix": self._matrix}
         return self._call(*tables[group.kind](group), group.opcode)
 
     def _inner(self, group: Sums) -> tuple[sums.KernelWriter, list[str | int]]:
@@ -105,22 +105,25 @@ class Tables:
         return words
 
     def _matrix(self, group: Sums) -> tuple[sums.KernelWriter, list[str | int]]:
-        right, *_ = group.rights  # all alike
-        firsts, step = self._even(group.lefts)
-        count = -(-len(firsts) // sums.TILE)
+        right, *_ = group.rights  # the same for all sums
+        firsts, step = self._strided(group.lefts)
+        count = -(-len(firsts) // sums.MAX_TILE_SUMS)
         start = sums.start_code(group.start)
         words: list[str | int] = [len(right), step, count, start, *map(self.offset, right)]
         done = 0
-        for number in range(count):  # tiles of the same size, or of one less
+        for number in range(count):  # tiles of the same size, or one less
             m = len(firsts) // count + (number < len(firsts) % count)
-            words += [self.function(sums.tile(m), group.opcode), m]
+            words += [self.kernel(sums.tile(m), group.opcode), m]
             for k in range(done, done + m):
                 words += [self.offset(group.numbers[k]), firsts[k]]
             done += m
         return sums.matrix, words
 
-    def _even(self, lefts: Sequence[tuple[int, ...]]) -> tuple[list[int], int]:
-        """Return where each list begins, and the distance between its members; uneven lists are copied first."""
+    def _strided(self, lefts: Sequence[tuple[int, ...]]) -> tuple[list[int], int]:
+        """Return the offset of the first member of each list, and the stride, which is the same for all lists.
+
+        If the lists have different strides, or none, they are packed: copied to contiguous places.
+        """
         places = [[*map(self.offset, left)] for left in lefts]
         step = stride(places[0])
         if step is not None and all(stride(row) == step for row in places):
@@ -128,24 +131,24 @@ class Tables:
         return [self._pack(tuple(row)) for row in places], WORD
 
     def _pack(self, places: tuple[int, ...]) -> int:
-        """Return where copies of some scalars lie side by side."""
+        """Return the offset of the first of some scalars' copies, which are contiguous."""
         if places not in self._packs:
             to = self._packs[places] = WORD * self.places.allocate(len(places))
             self.pack_calls.append(self._call(sums.copy, [len(places), to, *places]))
         return self._packs[places]
 
-    def _of_scalars(self, group: Sums) -> tuple[sums.KernelWriter, list[str | int]]:
-        """Return the function and the table of sums without lanes, of which neighbours are done as vectors."""
+    def _scalar_sums(self, group: Sums) -> tuple[sums.KernelWriter, list[str | int]]:
+        """Return the kernel and the table of scalar sums. If their places allow it, they are computed as vectors."""
         side, *_ = group.rights
         results, right = [*map(self.offset, group.numbers)], [*map(self.offset, side)]
         lefts = [[*map(self.offset, left)] for left in group.lefts]
         count = self.places.padded(len(results))
-        if len(results) * 2 >= self.machine.simd and _adjacent(results):
-            if _adjacent(right) and all(map(_adjacent, lefts)):
+        if len(results) * 2 >= self.machine.simd and _contiguous(results):
+            if _contiguous(right) and all(map(_contiguous, lefts)):
                 firsts = [left[0] for left in lefts]
                 padded = [*firsts, *firsts[-1:] * (count - len(firsts))]
                 return sums.row_sums, [count, len(right), right[0], results[0], *padded]
-            if all(map(_adjacent, zip(*lefts, strict=True))):
+            if all(map(_contiguous, zip(*lefts, strict=True))):
                 factors = [x for pair in zip(lefts[0], right, strict=True) for x in pair]
                 return sums.column_sums, [1, count, len(right), results[0], *factors]
         return sums.list_sums, self._listed(group)
@@ -155,20 +158,20 @@ class Tables:
         operands = [[*map(self.offset, places)] for places in self.plan.operands(stage)]
         words: list[str | int] = [self.places.padded(len(stage.numbers)) // simd, self.offset(stage.numbers[0])]
         pattern = "".join(map(_letter, operands))
-        if stage.opcode in SUM_OPCODES and ("g" in pattern or len(operands) > maps.MOST_FACTORS):
+        if stage.opcode in SUM_OPCODES and ("g" in pattern or len(operands) > maps.MAX_UNROLLED_FACTORS):
             padded = [*map(self._padded, operands)]
             words.append(len(operands) // 2)
             for first in range(0, len(padded[0]), simd):
                 words += chain(*(places[first : first + simd] for places in padded))
-            return self._call(maps.sums, words, stage.opcode)
+            return self._call(maps.gathered_sums, words, stage.opcode)
         for letter, places in zip(pattern, operands, strict=True):
             words.append(self.table(self._padded(places)) if letter == "g" else places[0])
         if stage.opcode not in SUM_OPCODES:
             stage.pattern = pattern
-        return self._call(maps.mapped(stage.opcode, pattern), words)
+        return self._call(maps.map_kernel(stage.opcode, pattern), words)
 
     def _padded(self, places: Sequence[int]) -> list[int]:
-        """Return as many places as whole vectors have, the last one again and again."""
+        """Pad places to whole vectors by repeating the last one."""
         return [*places, *[places[-1]] * (self.places.padded(len(places)) - len(places))]
 
     def _gathers(self, stage: Gathers) -> Call:
@@ -183,15 +186,15 @@ class Tables:
             for i in numbers:
                 operands = self.code.operands[i][1:]
                 samples = any(map(self.schedule.in_lanes, operands))
-                words += [self.offset(i), WORD * samples, self._places_of(operands, samples)]
+                words += [self.offset(i), WORD * samples, self._operand_table(operands, samples)]
         return self._call(gathers.gather if in_lanes else gathers.gather_scalars, words)
 
-    def _places_of(self, xs: tuple[int, ...], samples: bool) -> int:
-        """Return the table of where some operands are, and after them a nan; one for all that have the same ones."""
-        if (xs, samples) not in self._operands_at:
+    def _operand_table(self, xs: tuple[int, ...], samples: bool) -> int:
+        """Return the address of a table with the offsets of operands, and then of a nan. Equal tables are shared."""
+        if (xs, samples) not in self._operand_tables:
             place = self.places.block_offset if samples else self.offset
-            self._operands_at[xs, samples] = self.table([place(i) for i in (*xs, self.code.constant(nan))])
-        return self._operands_at[xs, samples]
+            self._operand_tables[xs, samples] = self.table([place(i) for i in (*xs, self.code.constant(nan))])
+        return self._operand_tables[xs, samples]
 
     def _outer(self, group: OuterProduct) -> Call:
         pairs, rows, columns = len(group.lefts[0]), len(group.totals), len(group.rights)
@@ -200,14 +203,14 @@ class Tables:
         rights = [[self.places.block_offset(right[pair]) for right in group.rights] for pair in range(pairs)]
         words: list[str | int]
         if self.schedule.batched:
-            size, inside = sums.rows_of(self.machine), pairs > self.plan.blocks
-            whole, rest = (sums.totals(r, inside) for r in (min(size, rows), rows % size or size))
+            size, inside = sums.rows_per_tile(self.machine), pairs > self.plan.blocks
+            whole, rest = (sums.totals_tile(r, inside) for r in (min(size, rows), rows % size or size))
             words = [pairs, rows, self.places.padded(columns), place]
-            words += [self.function(whole), self.function(rest), *lefts]
+            words += [self.kernel(whole), self.kernel(rest), *lefts]
             for row in rights:
                 words += [*row, *row[-1:] * (self.places.padded(columns) - columns)]
             return self._call(sums.outer, words)
-        if all(map(_adjacent, rights)):
+        if all(map(_contiguous, rights)):
             width = self.places.padded(columns)
             words = [rows]
             for k in range(rows):
@@ -231,7 +234,7 @@ class Tables:
             ]
         return self._call(sums.list_totals, words)
 
-    def _single(self) -> list[Call]:
+    def _single_totals(self) -> list[Call]:
         single = self.schedule.totals.single
         if not single:
             return []
@@ -251,7 +254,7 @@ class Tables:
         return [self._call(sums.copy, [len(copied), WORD * first, *(WORD * place for place, _ in copied)])]
 
     def broadcast_calls(self, places: Places) -> list[Call]:
-        """Return the call that writes scalars into the vectors that hold them in all lanes."""
+        """Return the calls that broadcast scalars to the vectors that hold them in all lanes."""
         if not places.broadcasts:
             return []
         words = [len(places.broadcasts)]
@@ -261,10 +264,10 @@ class Tables:
 
 
 def _letter(places: Sequence[int]) -> str:
-    """Return how operands lie: s, the same place for all; v, side by side; g, anywhere."""
+    """Return the letter of an operand in a map's pattern (see `maps`): s for one place, v for contiguous ones, or g."""
     step = stride(places)
     return "s" if step == 0 else "v" if step == WORD else "g"
 
 
-def _adjacent(places: Sequence[int]) -> bool:
+def _contiguous(places: Sequence[int]) -> bool:
     return len(places) == 1 or stride(places) == WORD

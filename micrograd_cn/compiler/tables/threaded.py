@@ -1,11 +1,11 @@
-"""Straight lines as threaded code: a table of numbers, through which small functions go, each calling the next one.
+"""Print straight lines as threaded code: a table whose entries are computed by kernels that call each other in turn.
 
-There is one function for each opcode, shared by all programs, so that hardly anything is left to compile.
-It runs slower than code of its own, and gives the same numbers to the last bit. (Threaded code: Bell, Communications of
-the ACM 16, 1973.) All values have a place in memory; scalars with which samples are computed are stored in every lane.
+There is one kernel for each opcode, shared by all programs, so there is hardly anything to compile. Threaded code is
+slower than native code, and gives the same numbers to the last bit. (Threaded code: Bell, Communications of the ACM 16,
+1973.) Every value has a place in memory. Scalars that are operands of samples are broadcast to all lanes.
 
-An entry of the table is the address of a function, the place of its result, and those of its operands, in bytes from
-the beginning of a block, or of `%s` where scalars are computed.
+An entry of the table consists of the address of a kernel, the offset of the result, and the offsets of the operands.
+Offsets are in bytes from the beginning of a block, or of `%s` for scalars.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from ..loops.stages import Call, StraightLine
 from .sums import KERNEL_ARGUMENTS, each_block
 from .tables import Tables
 
-PASSED = "ptr %pc, ptr %s, ptr %w"
+ENTRY_ARGUMENTS = "ptr %pc, ptr %s, ptr %w"
 END = KERNEL_PREFIX + "threaded_end"
 
 
 class Threaded:
-    """The tables of a plan's straight lines, among its other ones.
+    """Add tables for a plan's straight lines to its tables.
 
     Attributes:
-        places: those of the plan, and of all other values.
+        places: a copy of the plan's places, in which every value of the straight lines has a place too.
     """
 
     def __init__(self, tables: Tables) -> None:
@@ -41,44 +41,44 @@ class Threaded:
         self._names: dict[tuple[str, int, int], str] = {}
 
     def call(self, stage: StraightLine, batched: bool) -> Call:
-        """Return the call of a straight line."""
+        """Return the call of a straight line: the kernel that runs a table, and the table."""
         table: list[str | int] = []
-        count, at = (self.places.lanes, self.places.block_offset) if batched else (1, self.places.offset)
+        count, offset = (self.places.lanes, self.places.block_offset) if batched else (1, self.places.offset)
         for i in stage.numbers:
             self.places.ensure(i)
-            table += self._entry(i, count, at)
-        go = f"{KERNEL_PREFIX}threaded_{count}"
-        self.tables.kernels |= {END: _end, go: partial(_go, count)}
-        return go, self.tables.table([*table, END])
+            table += self._entry(i, count, offset)
+        start = f"{KERNEL_PREFIX}threaded_{count}"
+        self.tables.kernels |= {END: _write_end, start: partial(_loop_over_blocks, count)}
+        return start, self.tables.table([*table, END])
 
-    def _name(self, opcode: str, count: int, operands: int) -> str:
-        """Return the name of the function for an opcode that is no sum."""
+    def _entry_kernel(self, opcode: str, count: int, operands: int) -> str:
+        """Return the name of the kernel for an entry with an opcode that is no sum."""
         key = opcode, count, operands
         if key not in self._names:
             name = self._names[key] = (
                 f"{KERNEL_PREFIX}threaded_{re.sub(r'[^A-Za-z0-9_.]', '_', opcode)}_{count}_{operands}"
             )
-            self.tables.kernels[name] = partial(_plain, self.machine, name, opcode, count, operands)
+            self.tables.kernels[name] = partial(_write_entry, self.machine, name, opcode, count, operands)
         return self._names[key]
 
-    def _entry(self, i: int, count: int, at: Callable[[int], int]) -> list[str | int]:
+    def _entry(self, i: int, count: int, offset: Callable[[int], int]) -> list[str | int]:
         opcode, *rest = self.code.instructions[i]
         if opcode not in SUM_OPCODES:
-            return [self._name(opcode, count, len(rest)), at(i), *map(at, rest)]
+            return [self._entry_kernel(opcode, count, len(rest)), offset(i), *map(offset, rest)]
         pairs, terms = rest
         one, nothing = self.code.constant(1.0), self.code.constant(-0.0)
         if i in self.tables.schedule.long_sums:
             pairs = ()
         products = [*((one, t) for t in terms), *pairs] or [(one, nothing)]
         name = f"{KERNEL_PREFIX}threaded_{opcode}_{count}"
-        self.tables.kernels[name] = partial(_sum, self.machine, name, opcode, count)
-        return [name, at(i), len(products), *map(at, chain(*products))]
+        self.tables.kernels[name] = partial(_write_sum_entry, self.machine, name, opcode, count)
+        return [name, offset(i), len(products), *map(offset, chain(*products))]
 
 
-# The functions.
+# The kernels.
 
 
-def _go(count: int) -> Function:
+def _loop_over_blocks(count: int) -> Function:
     f = Function(f"{KERNEL_PREFIX}threaded_{count}", KERNEL_ARGUMENTS)
     if count > 1:
         with each_block(f) as (block, _, _):
@@ -89,30 +89,30 @@ def _go(count: int) -> Function:
     return f
 
 
-def _end() -> Function:
-    f = Function(END, PASSED)
+def _write_end() -> Function:
+    f = Function(END, ENTRY_ARGUMENTS)
     f.do("ret void")
     return f
 
 
-class _Entry:
-    """Write a function that does one entry of a table."""
+class _EntryWriter:
+    """Write a kernel that computes one entry of a table, and then calls the kernel of the next entry."""
 
     def __init__(self, machine: Machine, name: str, count: int) -> None:
-        self.f = Function(name, PASSED)
-        self.f.stack = False  # hardly any entry needs one, and each would save a register for it
+        self.f = Function(name, ENTRY_ARGUMENTS)
+        self.f.stack = False  # an aligned stack, which hardly any entry needs, would cost each of them a register
         self.lanes = Lanes(self.f, count, machine.fused)
         self.base, self.align = ("%s", 8) if self.lanes.scalar else ("%w", 8 * machine.simd)
 
     def load(self, pc: str, place: int) -> str:
-        """Load what a word of the table means."""
+        """Load the value at the offset that a word of an entry has."""
         return self.f.load(self.lanes.type, self._at(pc, place), self.align)
 
     def _at(self, pc: str, place: int) -> str:
         return self.f.at(self.base, self.f.word(pc, place), BYTE)
 
     def end(self, result: str, following: str) -> Function:
-        """Store the result, and go on with the next entry; the jump needs no stack."""
+        """Store the result, and tail-call the kernel of the next entry, so that the stack does not grow."""
         f = self.f
         f.store(self.lanes.type, result, self._at("%pc", 1), self.align)
         f.do(f"musttail call void {f.pointer(following)}(ptr {following}, ptr %s, ptr %w)")
@@ -120,18 +120,18 @@ class _Entry:
         return f
 
 
-def _plain(machine: Machine, name: str, opcode: str, count: int, operands: int) -> Function:
-    entry = _Entry(machine, name, count)
+def _write_entry(machine: Machine, name: str, opcode: str, count: int, operands: int) -> Function:
+    entry = _EntryWriter(machine, name, count)
     result = compute(entry.lanes, opcode, [entry.load("%pc", k) for k in range(2, 2 + operands)])
     return entry.end(result, entry.f.at("%pc", 2 + operands, "i64"))
 
 
-def _sum(machine: Machine, name: str, opcode: str, count: int) -> Function:
-    """Write a sum: the number of products, then their factors."""
-    entry = _Entry(machine, name, count)
+def _write_sum_entry(machine: Machine, name: str, opcode: str, count: int) -> Function:
+    """Write the kernel for an entry that is a sum: after the result come the number of products and their factors."""
+    entry = _EntryWriter(machine, name, count)
     f, lanes = entry.f, entry.lanes
     with f.loop(f.word("%pc", 2), [(lanes.type, lanes.constant(-0.0)), ("ptr", f.at("%pc", 3, "i64"))]) as loop:
-        [total, pair] = loop.carried
-        added = lanes.multiply_add(entry.load(pair, 0), entry.load(pair, 1), total, opcode)
+        [accumulator, pair] = loop.carried
+        added = lanes.multiply_add(entry.load(pair, 0), entry.load(pair, 1), accumulator, opcode)
         loop.next = [added, f.at(pair, 2, "i64")]
     return entry.end(*loop.next)
