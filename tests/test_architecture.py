@@ -59,10 +59,7 @@ ENTRIES = 24  # of the package's own folder, which a newcomer reads as a table o
 LAZY = {
     ("", "compiler"): "micrograd_cn.compiler has its type for a type checker, and is imported when it is asked for",
     ("", "testing"): "the same",
-    (
-        "testing.lowerings",
-        "compiler",
-    ): "check_op compares what the compiler makes of a row, where llvmlite is installed",
+    ("testing.lowerings", "compiler"): "check_op compares what the compiler makes of a row, if llvmlite is installed",
 }
 CYCLIC = {("", "testing"): "expressions print code that imports the package"}
 
