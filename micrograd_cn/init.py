@@ -1,4 +1,8 @@
-"""Initial weights: functions of a random generator and a layer's numbers of inputs and outputs."""
+"""Initial weights: functions `(rng, nin, nout) -> weight` of a random generator and the size of a layer.
+
+A layer has `nin` inputs and `nout` outputs. Xavier's and Kaiming's weights keep the variance of activations about the
+same from layer to layer.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,7 @@ __all__ = [
 
 
 class Generator(Protocol):
-    """What is needed of a random generator: the module `random`, or a `random.Random`.
+    """A random generator, such as a `random.Random` or the module `random`.
 
     >>> class Middle:
     ...     def uniform(self, a, b):
@@ -41,18 +45,20 @@ Initialiser: TypeAlias = Callable[[Generator, int, int], float]
 
 
 def uniform(rng: Generator, nin: int, nout: int) -> float:
-    """Return a weight of uniform(-1, 1), variance 1/3: micrograd's.
+    """Draw a weight from uniform(-1, 1), which has variance 1/3, as micrograd does.
 
-    >>> -1 <= uniform(random.Random(0), 3, 2) <= 1
+    >>> uniform(random.Random(0), 3, 2) == random.Random(0).uniform(-1, 1)
     True
     """
     return rng.uniform(-1, 1)
 
 
 def xavier_uniform(rng: Generator, nin: int, nout: int) -> float:
-    """Return a weight of uniform(-a, a), a = sqrt(6 / (nin + nout)), variance 2 / (nin + nout) (Glorot & Bengio 2010).
+    """Draw a weight from uniform(-a, a) with a = sqrt(6 / (nin + nout)), so with variance 2 / (nin + nout).
 
-    >>> abs(xavier_uniform(random.Random(0), 3, 3)) <= 1
+    It is made for tanh and sigmoid (Glorot & Bengio 2010).
+
+    >>> xavier_uniform(random.Random(0), 4, 2) == random.Random(0).uniform(-1, 1)
     True
     """
     bound = math.sqrt(6.0 / (nin + nout))
@@ -60,7 +66,9 @@ def xavier_uniform(rng: Generator, nin: int, nout: int) -> float:
 
 
 def xavier_normal(rng: Generator, nin: int, nout: int) -> float:
-    """Return a weight of the normal distribution with variance 2 / (nin + nout) (Glorot & Bengio 2010).
+    """Draw a weight from the normal distribution with mean 0 and variance 2 / (nin + nout).
+
+    It is made for tanh and sigmoid (Glorot & Bengio 2010).
 
     >>> xavier_normal(random.Random(0), 3, 3) == random.Random(0).gauss(0, math.sqrt(1 / 3))
     True
@@ -69,9 +77,11 @@ def xavier_normal(rng: Generator, nin: int, nout: int) -> float:
 
 
 def kaiming_uniform(rng: Generator, nin: int, nout: int) -> float:
-    """Return a weight of uniform(-a, a), a = sqrt(6 / nin), variance 2 / nin, made for relu (He et al. 2015).
+    """Draw a weight from uniform(-a, a) with a = sqrt(6 / nin), so with variance 2 / nin.
 
-    >>> abs(kaiming_uniform(random.Random(0), 6, 3)) <= 1
+    It is made for relu (He et al. 2015).
+
+    >>> kaiming_uniform(random.Random(0), 6, 3) == random.Random(0).uniform(-1, 1)
     True
     """
     bound = math.sqrt(6.0 / nin)
@@ -79,7 +89,9 @@ def kaiming_uniform(rng: Generator, nin: int, nout: int) -> float:
 
 
 def kaiming_normal(rng: Generator, nin: int, nout: int) -> float:
-    """Return a weight of the normal distribution with variance 2 / nin, made for relu (He et al. 2015).
+    """Draw a weight from the normal distribution with mean 0 and variance 2 / nin.
+
+    It is made for relu (He et al. 2015).
 
     >>> kaiming_normal(random.Random(0), 2, 3) == random.Random(0).gauss(0, 1)
     True
@@ -88,7 +100,9 @@ def kaiming_normal(rng: Generator, nin: int, nout: int) -> float:
 
 
 def zeros(rng: Generator, nin: int, nout: int) -> float:
-    """Return 0. Neurons of one layer that start alike stay alike, so use it to show that, or for a last layer.
+    """Return the weight 0.
+
+    Neurons of one layer that start alike stay alike, so it is for a last layer, or to show this.
 
     >>> zeros(random.Random(0), 3, 2)
     0.0
@@ -97,7 +111,7 @@ def zeros(rng: Generator, nin: int, nout: int) -> float:
 
 
 def constant(value: float) -> Initialiser:
-    """Return an initialiser that gives `value`.
+    """Return an initialiser whose weights are all `value`.
 
     >>> constant(0.5)(random.Random(0), 3, 2)
     0.5
@@ -111,11 +125,11 @@ NAMED: dict[str, Initialiser] = {
 
 
 def initialiser(init: str | Initialiser) -> Initialiser:
-    """Return the initialiser that `init` is or names.
+    """Return the initialiser with this name, or the function itself.
 
     Raises:
-        ValueError: no initialiser has this name.
-        TypeError: it is neither a name nor a function.
+        ValueError: no initialiser has the name.
+        TypeError: `init` is neither a name nor a function.
 
     >>> initialiser("zeros") is zeros
     True
@@ -130,10 +144,12 @@ def initialiser(init: str | Initialiser) -> Initialiser:
 
 
 def generator(seed: int | Generator | None) -> Generator:
-    """Return the random generator that `seed` is or starts; the module `random`, which micrograd draws from, for None.
+    """Return a random generator that starts with `seed`, or the generator itself.
+
+    For None it is the module `random`, from which micrograd draws.
 
     Raises:
-        TypeError: `seed` is none of them.
+        TypeError: `seed` is not an int, a generator or None.
 
     >>> generator(None) is random
     True

@@ -1,7 +1,7 @@
-"""Loss functions under PyTorch's names, for one sample or a batch, stable at any logits.
+"""Loss functions with PyTorch's names, for one sample or a batch; none of them overflows at large logits.
 
-Targets and probabilities that are out of range raise. In a compiled function those of the sample with which it was
-recorded do, and of others those that its `check` is given.
+A target or probability that is out of range raises an error. A compiled function checks only the sample with which it
+was recorded, and the samples that are given to its `check`.
 """
 
 from __future__ import annotations
@@ -39,44 +39,48 @@ def _reduce(terms: list[Any], reduction: str, name: str) -> Any:
 
 
 def _pairs(name: str, inputs: Any, targets: Any) -> list[tuple[str, Any, Any]]:
-    """Return every input with its target and the path to it; both are numbers, or nested sequences of one shape."""
-    left, right = flatten(_listed(inputs))[0], flatten(_listed(targets))[0]
-    places = [path for path, _ in left], [path for path, _ in right]
+    """Return every input with its path and its target; both are numbers, or nested sequences of one shape."""
+    left, right = flatten(_as_lists(inputs))[0], flatten(_as_lists(targets))[0]
+    paths = [path for path, _ in left], [path for path, _ in right]
     if len(left) != len(right):
-        raise ValueError(f"{name}: {len(left)} inputs but {len(right)} targets")
-    if places[0] != places[1]:
-        how = _deeper("inputs", "x", inputs, *places) or _deeper("targets", "t", targets, *places[::-1])
-        raise ValueError(f"{name}: {len(left)} inputs and {len(right)} targets, but {how or 'nested otherwise'}")
+        raise ValueError(f"{name}: {_count(left, 'input')} but {_count(right, 'target')}")
+    if paths[0] != paths[1]:
+        how = _deeper("inputs", "x", inputs, *paths) or _deeper("targets", "t", targets, *paths[::-1])
+        counts = f"{_count(left, 'input')} and {_count(right, 'target')}"
+        raise ValueError(f"{name}: {counts}, but {how or 'they are nested in different ways'}")
     return [(path, x if isinstance(x, Value) else number(x), t) for (path, x), (_, t) in zip(left, right, strict=True)]
 
 
+def _count(items: Sequence[Any], noun: str) -> str:
+    return f"{len(items)} {noun}{'s' * (len(items) != 1)}"
+
+
 def _deeper(what: str, letter: str, given: Any, deep: list[str], flat: list[str]) -> str:
-    """Say that the places of `given` are those of the others one deeper, if so, and what to write; else nothing."""
+    """Return a message if the paths `deep` are `flat` with one level more, "" otherwise; it says what to write."""
     write = ""
     if deep == [f"{path}[0]" for path in flat]:
         depth = flat[0].count("[")
-        write = "" if depth > 1 else _unpacked(what, letter, given) if depth else f"{what}[0]"
+        write = "" if depth > 1 else _without_level(what, letter, given) if depth else f"{what}[0]"
     elif deep == [f"[0]{path}" for path in flat]:
         write = f"{what}[0]"
     else:
         return ""
-    return f"the {what} are nested one deeper{write and f'; write {write}'}"
+    return f"the {what} are nested one level deeper{write and f'; write {write}'}"
 
 
-def _unpacked(what: str, letter: str, given: Any, method: str = "ravel()") -> str:
-    """Return what to write for the elements of a column."""
+def _without_level(what: str, letter: str, given: Any, method: str = "ravel()") -> str:
+    """Return the code for the elements of a column, which are lists or arrays of one element."""
     return f"{what}.{method}" if hasattr(given, method.partition("(")[0]) else f"[{letter} for [{letter}] in {what}]"
 
 
-def _listed(tree: Any) -> Any:
-    """Return arrays as lists."""
+def _as_lists(tree: Any) -> Any:
     return tree.tolist() if hasattr(tree, "tolist") else tree
 
 
 def _elementwise(
     name: str, term: Callable[[Any, Any], Any], inputs: Any, targets: Any, reduction: str, allowed: str = ""
 ) -> Any:
-    """Return the reduced `term(input, target)`; targets are checked to be as `allowed` says."""
+    """Return the mean or sum of `term(input, target)`; raise ValueError if a target is not in the range `allowed`."""
     terms = []
     for path, x, t in _pairs(name, inputs, targets):
         if allowed:
@@ -88,11 +92,11 @@ def _elementwise(
 
 
 def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:  # noqa: A002 -- PyTorch's name
-    """Return the mean squared error: (input - target)**2.
+    """Return the mean squared error, the mean of (input - target)**2.
 
     Args:
         input: a number or `Value`, or nested sequences of them.
-        target: the same shape.
+        target: numbers or `Value`s in the same shape.
         reduction: "mean" over all elements, or "sum".
 
     Raises:
@@ -105,7 +109,7 @@ def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:  # noqa: 
 
 
 def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Any:  # noqa: A002
-    """Return the mean absolute error: |input - target|. Arguments and errors are those of `mse_loss`.
+    """Return the mean absolute error, the mean of |input - target|. Arguments and errors are those of `mse_loss`.
 
     >>> l1_loss([1, 2], [1, 4])
     1.0
@@ -114,12 +118,18 @@ def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Any:  # noqa: A
 
 
 def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Any:  # noqa: A002
-    """Return d*d/2 where |d| <= delta, else delta * (|d| - delta/2), with d = input - target (Huber 1964).
+    """Return the mean of d*d/2 if |d| <= delta, else delta * (|d| - delta/2), with d = input - target (Huber 1964).
 
-    Arguments and errors are those of `mse_loss`.
+    The other arguments and errors are those of `mse_loss`.
+
+    Args:
+        input: as for `mse_loss`.
+        target: as for `mse_loss`.
+        reduction: as for `mse_loss`.
+        delta: where the parabola ends and the straight lines begin, more than 0.
 
     Raises:
-        ValueError: also if `delta` is not positive.
+        ValueError: as for `mse_loss`, or `delta` is not positive.
 
     >>> huber_loss([0.5, 3], [0, 0])
     1.3125
@@ -133,21 +143,23 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
             return 0.5 * d * d
         size = ops.abs(d)
         near = ops.less_equal(size, delta)
-        inner = ops.where(
-            near, d, 0.0
-        )  # the slope of the branch that is not chosen is multiplied by 0: it may not be inf
+        # The slope of the branch that is not chosen is multiplied by 0, so it must not be inf.
+        inner = ops.where(near, d, 0.0)
         return ops.where(near, 0.5 * inner * inner, delta * (size - 0.5 * delta))
 
     return _elementwise("huber_loss", term, input, target, reduction)
 
 
 def hinge_loss(score: Any, target: Any, reduction: str = "mean") -> Any:
-    """Return micrograd's max-margin loss: max(0, 1 - target * score) for targets -1 and 1.
+    """Return micrograd's max-margin loss, the mean of max(0, 1 - target * score), for targets -1 and 1.
 
-    Arguments and errors are those of `mse_loss`.
+    Args:
+        score: as `input` of `mse_loss`.
+        target: as for `mse_loss`.
+        reduction: as for `mse_loss`.
 
     Raises:
-        ValueError: also if a target is neither -1 nor 1.
+        ValueError: as for `mse_loss`, or a target is neither -1 nor 1.
 
     >>> hinge_loss([2, 0.5], [1, -1])
     0.75
@@ -156,13 +168,18 @@ def hinge_loss(score: Any, target: Any, reduction: str = "mean") -> Any:
 
 
 def binary_cross_entropy(input: Any, target: Any, reduction: str = "mean") -> Any:  # noqa: A002
-    """Return -(t log p + (1 - t) log(1 - p)) of the probabilities p.
+    """Return the mean of -(t log p + (1 - t) log(1 - p)) for probabilities p and targets t.
 
-    As in PyTorch, a logarithm is not less than -100, so that the loss is finite; where that bound holds, at p = 0 or 1,
-    it gives no gradient. Arguments and errors are those of `mse_loss`.
+    As in PyTorch, a logarithm less than -100 is replaced by -100, so the loss is finite. There, at p = 0 or 1, it has
+    no gradient.
+
+    Args:
+        input: as for `mse_loss`, probabilities.
+        target: as for `mse_loss`, from 0 to 1.
+        reduction: as for `mse_loss`.
 
     Raises:
-        ValueError: also if a probability or a target is not between 0 and 1.
+        ValueError: as for `mse_loss`, or a probability or target is not from 0 to 1.
 
     >>> round(binary_cross_entropy([0.5, 1], [1, 1]), 4)
     0.3466
@@ -181,12 +198,17 @@ def binary_cross_entropy(input: Any, target: Any, reduction: str = "mean") -> An
 
 
 def binary_cross_entropy_with_logits(input: Any, target: Any, reduction: str = "mean") -> Any:  # noqa: A002
-    """Return the binary cross entropy of sigmoid(input), stable at any logit: t softplus(-x) + (1 - t) softplus(x).
+    """Return the mean binary cross entropy of sigmoid(x) for logits x and targets t.
 
-    Arguments and errors are those of `mse_loss`.
+    It is t * softplus(-x) + (1 - t) * softplus(x), which does not overflow at any logit.
+
+    Args:
+        input: as for `mse_loss`, logits.
+        target: as for `mse_loss`, from 0 to 1.
+        reduction: as for `mse_loss`.
 
     Raises:
-        ValueError: also if a target is not between 0 and 1.
+        ValueError: as for `mse_loss`, or a target is not from 0 to 1.
 
     >>> binary_cross_entropy_with_logits([1e6, -1e6], [1, 1])
     500000.0
@@ -201,21 +223,21 @@ def binary_cross_entropy_with_logits(input: Any, target: Any, reduction: str = "
 
 
 def _classes(name: str, term: Callable[[Sequence[Any], Any], Any], inputs: Any, targets: Any, reduction: str) -> Any:
-    """Return the reduced `term(row, chosen)` of one row of class scores, or of a batch of rows and targets."""
-    column, rows, targets = targets, _listed(inputs), _listed(targets)
-    batch = not rows or isinstance(_listed(rows[0]), (list, tuple))
+    """Return the mean or sum of `term(row, score of the target class)` for a row of class scores or a batch."""
+    column, rows, targets = targets, _as_lists(inputs), _as_lists(targets)
+    batch = not rows or isinstance(_as_lists(rows[0]), (list, tuple))
     if not batch:
         rows, targets = [rows], [targets]
     if not isinstance(targets, (list, tuple)) or len(rows) != len(targets):
-        found = len(targets) if isinstance(targets, (list, tuple)) else f"the one target {targets!r}"
-        raise ValueError(f"{name}: {len(rows)} rows of inputs but {found} targets")
+        found = _count(targets, "target") if isinstance(targets, (list, tuple)) else f"the one target {targets!r}"
+        raise ValueError(f"{name}: {_count(rows, 'row')} of inputs but {found}")
     terms = []
     for i, (row, target) in enumerate(zip(rows, targets, strict=True)):
         where = f"target[{i}]" if batch else "target"
-        if len(row) and isinstance(_listed(row[0]), (list, tuple)):
+        if len(row) and isinstance(_as_lists(row[0]), (list, tuple)):
             single = all(len(row) == 1 for row in rows)
-            write = f"; write {_unpacked('inputs', 'row', inputs, 'squeeze(1)')}" if single else ""
-            raise ValueError(f"{name}: input[{i}] is nested one deeper than a row of class scores{write}")
+            write = f"; write {_without_level('inputs', 'row', inputs, 'squeeze(1)')}" if single else ""
+            raise ValueError(f"{name}: input[{i}] is nested one level deeper than a row of class scores{write}")
         if isinstance(target, Value):
             if not (0.0 <= target._data < len(row) and target._data.is_integer()):
                 raise IndexError(f"{name}: {where} is {target._data}, but the classes are 0 to {len(row) - 1}")
@@ -223,7 +245,7 @@ def _classes(name: str, term: Callable[[Sequence[Any], Any], Any], inputs: Any, 
             continue
         if isinstance(target, bool) or not hasattr(target, "__index__"):
             single = all(isinstance(t, (list, tuple)) and len(t) == 1 for t in targets)
-            write = f"; write {_unpacked('targets', 't', column) if batch else 'targets[0]'}" if single else ""
+            write = f"; write {_without_level('targets', 't', column) if batch else 'targets[0]'}" if single else ""
             found = f"{type(target).__name__} {target!r}"
             raise TypeError(f"{name}: {where} must be the index of a class, got {found}{write}")
         index = operator.index(target)
@@ -234,18 +256,20 @@ def _classes(name: str, term: Callable[[Sequence[Any], Any], Any], inputs: Any, 
 
 
 def cross_entropy(input: Any, target: Any, reduction: str = "mean") -> Any:  # noqa: A002
-    """Return -log softmax(input)[target], by logsumexp(input) - input[target], which no logit makes overflow.
+    """Return the mean of -log softmax(input)[target].
+
+    It is logsumexp(input) - input[target], which does not overflow at any logit.
 
     Args:
-        input: one sample's logits, a number or `Value` for each class; or a batch of such rows.
-        target: the index of the right class, an integer, or a `Value` if it is an input of a compiled program; or one
-            for each row.
+        input: the logits of one sample, a number or `Value` for each class; or a batch of such rows.
+        target: the index of the right class, an integer, or a `Value` if it is an input of a compiled program. For a
+            batch, a sequence with one target for each row.
         reduction: "mean" over the batch, or "sum".
 
     Raises:
-        IndexError: a target is not the index of a class. A compiled loss is nan then, see `Program.check`.
+        IndexError: a target is not the index of a class. (A compiled loss is nan instead; `Program.check` tells.)
         TypeError: a target is neither an integer nor a `Value`.
-        ValueError: there are not as many targets as rows, a row is nested deeper, the batch is empty, or the reduction
+        ValueError: the numbers of rows and targets differ, a row is nested deeper, the batch is empty, or the reduction
             is unknown.
 
     >>> cross_entropy([1000, 0, 0], 1)
@@ -255,7 +279,7 @@ def cross_entropy(input: Any, target: Any, reduction: str = "mean") -> Any:  # n
 
 
 def nll_loss(input: Any, target: Any, reduction: str = "mean") -> Any:  # noqa: A002
-    """Return -input[target] of log-probabilities. Arguments and errors are those of `cross_entropy`.
+    """Return the mean of -input[target] for log-probabilities. Arguments and errors are those of `cross_entropy`.
 
     >>> nll_loss([[-0.1, -2.3], [-0.7, -0.7]], [1, 0])
     1.5

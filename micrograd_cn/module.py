@@ -1,4 +1,4 @@
-"""`Module`: what holds parameters, finds them, saves and loads them."""
+"""`Module`, the base class of models: it finds the parameters in its attributes, saves them and loads them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Module"]
 
 
 class Module:
-    """Hold parameters: the leaf `Value`s found in attributes, and in modules, lists, tuples and dicts of them.
+    """A model. Its parameters are the leaf `Value`s in its attributes, also inside modules, lists, tuples and dicts.
 
     >>> class Line(Module):
     ...     def __init__(self):
@@ -29,21 +29,21 @@ class Module:
     Line(), 2 parameters
     """
 
-    opens = True  # whether `repr` shows what is inside
+    expands_in_repr = True  # whether `repr` also shows the modules inside
 
     def named_parameters(self) -> Iterator[tuple[str, Value]]:
-        """Yield every parameter once, with the path to it.
+        """Yield every parameter once, with its path.
 
         >>> from micrograd_cn.nn import Layer
         >>> [name for name, _ in Layer(2, 1).named_parameters()]
         ['neurons.0.w.0', 'neurons.0.w.1', 'neurons.0.b']
         """
-        met: set[int] = set()
-        for path, held in _held_by(self, lambda held: id(held) not in met):
-            if (known := id(held)) not in met:
-                met.add(known)
-                if isinstance(held, Value) and held.op is None:
-                    yield path, held
+        seen: set[int] = set()
+        for path, x in _walk(self, lambda x: id(x) not in seen):
+            if (known := id(x)) not in seen:
+                seen.add(known)
+                if isinstance(x, Value) and x.op is None:
+                    yield path, x
 
     def parameters(self) -> list[Value]:
         """Return every parameter once, in the order of `named_parameters`.
@@ -66,25 +66,25 @@ class Module:
             parameter.grad = 0.0
 
     def entries(self) -> dict[str, Any]:
-        """Return what `state_dict` saves, by name: a parameter, or nested lists and dicts of parameters.
+        """Return the entries of `state_dict` by name; an entry is a parameter, or nested lists or dicts of parameters.
 
-        A module inside, also in a list or dict, has its entries under its path; a module may give its own. Lists of
-        parameters alone are one entry.
+        A list that contains nothing but parameters is one entry. The entries of a module inside this one have its path
+        before their names. A subclass may override this method, as `Layer` does.
 
         Raises:
-            ValueError: two entries would have one name, as the keys 1 and "1" of a dict give them; it is named.
+            ValueError: two entries have the same name, as with a dict that has the keys 1 and "1".
 
         >>> from micrograd_cn.nn import MLP
         >>> list(MLP(2, [3, 1]).entries())
         ['layers.0.weight', 'layers.0.bias', 'layers.1.weight', 'layers.1.bias']
         """
         found: dict[str, Any] = {}
-        for path, held in _held_by(self, lambda held: not _has_entries(held) and not _is_entry(held)):
+        for path, x in _walk(self, lambda x: not _defines_entries(x) and not _is_entry(x)):
             entries: dict[str, Any] = {}
-            if _has_entries(held):
-                entries = {f"{path}.{name}".removeprefix("."): entry for name, entry in held.entries().items()}
-            elif _is_entry(held):
-                entries = {path: held}
+            if _defines_entries(x):
+                entries = {f"{path}.{name}".removeprefix("."): entry for name, entry in x.entries().items()}
+            elif _is_entry(x):
+                entries = {path: x}
             if twice := sorted(entries.keys() & found.keys()):
                 raise ValueError(
                     f"{type(self).__name__}: two entries of the state have the name {', '.join(map(repr, twice))}; "
@@ -94,9 +94,10 @@ class Module:
         return found
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the parameters' data as floats in nested lists, by name; a `Layer`'s are those of a PyTorch Linear.
+        """Return the data of the parameters by name, as floats in nested lists.
 
-        There, `linear.load_state_dict({name: torch.tensor(x) for name, x in layer.state_dict().items()})` loads them.
+        The names and shapes of a `Layer` are those of PyTorch's Linear, which loads them by
+        `linear.load_state_dict({name: torch.tensor(x) for name, x in layer.state_dict().items()})`.
 
         Raises:
             ValueError: as for `entries`.
@@ -107,21 +108,21 @@ class Module:
         """
         state = {}
         for name, entry in self.entries().items():
-            leaves, rebuild = flatten(entry)
-            state[name] = rebuild([leaf.data for _, leaf in leaves])
+            leaves, unflatten = flatten(entry)
+            state[name] = unflatten([leaf.data for _, leaf in leaves])
         return state
 
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
-        """Set the parameters' data to those of `state`; if anything is wrong with it, none is changed.
+        """Set the data of the parameters to those in `state`; if anything in it is wrong, nothing is changed.
 
         Args:
-            state: numbers in nested lists (or what has `tolist()`: arrays, tensors), by name.
-            strict: whether missing and surplus entries are errors.
+            state: numbers by name, in nested lists, arrays or tensors.
+            strict: whether missing and unexpected entries are errors.
 
         Raises:
-            ValueError: an entry is missing, surplus, of another shape, or holds a number that is too large for a float;
-                it is named. Or as for `entries`.
-            TypeError: `state` is no mapping, or an entry holds what is no number; it is named.
+            ValueError: an entry is missing or unexpected, has another shape, or contains a number that is too large for
+                a float. Or as for `entries`.
+            TypeError: `state` is not a mapping, or an entry contains something that is not a number.
 
         >>> from micrograd_cn.nn import Layer
         >>> Layer(2, 1).load_state_dict({"weight": [[1, 2]]})
@@ -132,9 +133,11 @@ class Module:
             raise TypeError(f"load_state_dict takes a dict, got {type(state).__name__}")
         entries = self.entries()
         if strict:
-            for kind, names in (("missing", entries.keys() - state.keys()), ("surplus", state.keys() - entries.keys())):
+            missing, unexpected = entries.keys() - state.keys(), state.keys() - entries.keys()
+            for kind, names in (("missing", missing), ("unexpected", unexpected)):
                 if names:
-                    raise ValueError(f"load_state_dict: {', '.join(map(repr, sorted(names)))} is {kind}")
+                    verb = "is" if len(names) == 1 else "are"
+                    raise ValueError(f"load_state_dict: {', '.join(map(repr, sorted(names)))} {verb} {kind}")
         updates: list[tuple[Value, float]] = []
         for name, entry in entries.items():
             if name in state:
@@ -157,10 +160,11 @@ class Module:
             leaf.data = x
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the state to `path` as JSON, exact to the last bit; a crash at any point leaves the old file whole.
+        """Write the state to a file as JSON, exact to the last bit.
 
-        Several threads or processes may save to one path: a reader finds what one of them wrote, whole. A symbolic link
-        stays one, and the file that it leads to is replaced.
+        The old file stays complete until the new one is complete, so a crash at any point leaves one of them. When
+        several threads or processes save to one path, a reader finds the complete file of one of them. If `path` is a
+        symbolic link, the file that it leads to is replaced.
 
         Raises:
             OSError: the file cannot be written.
@@ -174,7 +178,8 @@ class Module:
         {'weight': [0.0], 'bias': 0.0}
         """
         target = Path(os.path.realpath(path))
-        temporary = target.with_name(f".{target.name}.{os.urandom(8).hex()}")  # one name for each call, on any machine
+        # Every call has another temporary name, on any machine.
+        temporary = target.with_name(f".{target.name}.{os.urandom(8).hex()}")
         try:
             with open(temporary, "x", encoding="utf-8") as file:
                 json.dump(self.state_dict(), file, indent=1)
@@ -186,12 +191,12 @@ class Module:
             raise
 
     def load(self, path: str | os.PathLike[str]) -> None:
-        """Set the parameters' data to those that `save` wrote; if anything is wrong with the file, none is changed.
+        """Set the data of the parameters to those that `save` wrote; if anything is wrong, nothing is changed.
 
         Raises:
             OSError: the file cannot be read.
             ValueError: the file is not JSON (it may be truncated), or as for `load_state_dict`.
-            TypeError: an entry holds what is no number.
+            TypeError: an entry contains something that is not a number.
 
         >>> import tempfile
         >>> from micrograd_cn.nn import Neuron
@@ -204,12 +209,12 @@ class Module:
         """
         try:
             state = json.loads(Path(path).read_text(encoding="utf-8"), parse_float=_written_float)
-        except (ValueError, RecursionError) as error:  # brackets nested too deep
+        except (ValueError, RecursionError) as error:  # RecursionError: brackets are nested too deeply
             raise ValueError(f"{path} is not a saved model, or was truncated: {error}") from error
         self.load_state_dict(state)
 
     def summary(self) -> str:
-        """Return the line that stands for the module itself, without what is inside, in `repr`.
+        """Return the line for this module in `repr`, without the modules inside it.
 
         >>> from micrograd_cn.nn import Layer
         >>> Layer(2, 3).summary()
@@ -218,78 +223,80 @@ class Module:
         return f"{type(self).__name__}()"
 
     def __repr__(self) -> str:
-        """Return the module with its number of parameters, and those inside it, a line each."""
+        """Return a line for the module, with the number of its parameters, and a line for each module inside it."""
         lines: list[str] = []
         waiting: list[tuple[int, str, Module, frozenset[int]]] = [(0, "", self, frozenset())]
         while waiting:
             depth, name, module, around = waiting.pop()
             lines.append("  " * depth + f"{name}: {module.summary()}".removeprefix(": "))
             around |= {id(module)}
-            below = _held_by(module, partial(_is_of, module))
-            parts = [(path, held) for path, held in below if isinstance(held, Module) and id(held) not in around]
-            waiting += [(depth + 1, path, part, around) for path, part in parts if module.opens][::-1]
+            inside = _walk(module, partial(_is_part_of, module))
+            parts = [(path, x) for path, x in inside if isinstance(x, Module) and id(x) not in around]
+            waiting += [(depth + 1, path, part, around) for path, part in parts if module.expands_in_repr][::-1]
         count = len(self.parameters())
         return "\n".join([f"{lines[0]}, {count} parameter{'s' * (count != 1)}", *lines[1:]])
 
 
 def _written_float(text: str) -> float:
-    """Return the float that JSON's `text` says; an integer that `load_state_dict` refuses where there is none.
+    """Return the float in a JSON text; if it is too large for one, an int, which `load_state_dict` refuses.
 
     >>> _written_float("1.5"), _written_float("-1e400") == 10**400
     (1.5, True)
     """
     x = float(text)
-    return 10**400 if math.isinf(x) else x  # JSON's Infinity does not come here
+    return 10**400 if math.isinf(x) else x  # json reads Infinity itself
 
 
-def _held_by(root: object, goes_into: Callable[[object], bool]) -> Iterator[tuple[str, Any]]:
-    """Yield the values in a module, and what holds them, itself first, each with the path to it, before what is inside.
+def _walk(root: object, descends: Callable[[object], bool]) -> Iterator[tuple[str, Any]]:
+    """Yield the module or container `root`, then everything inside it, each with its path, in preorder.
 
-    What is inside itself is not met again there; `goes_into` says whether what something holds is met at all.
+    Modules, lists, tuples, dicts and `Value`s are yielded, and `descends` says which of them to go into. An object that
+    contains itself is not yielded again inside itself.
     """
     levels: list[tuple[str, frozenset[int], Iterator[tuple[Any, object]]]] = [("", frozenset(), iter([("", root)]))]
     while levels:
         prefix, around, items = levels[-1]
-        for name, held in items:
+        for name, x in items:
             path = f"{prefix}{name}"
-            if isinstance(held, Value):
-                yield path, held
-            elif isinstance(held, (Module, dict, list, tuple)) and id(held) not in around:
-                inside = _inside(held) if goes_into(held) else ()
-                yield path, held
-                levels.append((f"{path}." if path else "", around | {id(held)}, iter(inside)))
+            if isinstance(x, Value):
+                yield path, x
+            elif isinstance(x, (Module, dict, list, tuple)) and id(x) not in around:
+                inside = _members(x) if descends(x) else ()
+                yield path, x
+                levels.append((f"{path}." if path else "", around | {id(x)}, iter(inside)))
                 break
         else:
             levels.pop()
 
 
-def _is_of(module: Module, held: object) -> bool:
-    """Return whether it is the module itself, or something in it that is none."""
-    return held is module or not isinstance(held, Module)
+def _is_part_of(module: Module, x: object) -> bool:
+    """Return whether `x` is the module itself, or belongs to it and not to a module inside it."""
+    return x is module or not isinstance(x, Module)
 
 
-def _inside(held: object) -> Iterable[tuple[Any, object]]:
-    if isinstance(held, Module):
-        return [*vars(held).items()]
-    if isinstance(held, dict):
-        return [*held.items()]
-    return enumerate(held) if isinstance(held, (list, tuple)) else ()
+def _members(x: object) -> Iterable[tuple[Any, object]]:
+    """Return the members of a module or container, each with its name, key or index."""
+    if isinstance(x, Module):
+        return [*vars(x).items()]
+    if isinstance(x, dict):
+        return [*x.items()]
+    return enumerate(x) if isinstance(x, (list, tuple)) else ()
 
 
-def _has_entries(held: object) -> bool:
-    """Return whether it is a module that says itself what it saves."""
-    return isinstance(held, Module) and type(held).entries is not Module.entries
+def _defines_entries(x: object) -> bool:
+    """Return whether `x` is a module that overrides `entries`."""
+    return isinstance(x, Module) and type(x).entries is not Module.entries
 
 
-def _is_entry(held: object) -> bool:
-    """Return whether it is a leaf `Value`, or lists of nothing else."""
-    if isinstance(held, (list, tuple)):
-        return bool(held) and all(map(_is_entry, held))
-    return isinstance(held, Value) and held.op is None
+def _is_entry(x: object) -> bool:
+    """Return whether `x` is a parameter, or a list of nothing but parameters and such lists."""
+    if isinstance(x, (list, tuple)):
+        return bool(x) and all(map(_is_entry, x))
+    return isinstance(x, Value) and x.op is None
 
 
 def _shape(tree: object) -> str:
-    """Return the nesting in words."""
+    """Return the shape of nested lists in words."""
     lengths, tree = [], arrays_to_lists(tree)
     while isinstance(tree, (list, tuple)):
         lengths.append(str(len(tree)))

@@ -1,4 +1,8 @@
-"""Neurons, layers and multi-layer perceptrons: micrograd's, with one `dot` node a neuron."""
+"""Neurons, layers and multi-layer perceptrons, as in micrograd, with one `dot` node for each neuron.
+
+A neuron computes activation(w1 * x1 + ... + wn * xn + b). A layer applies several neurons to the same inputs, and an
+MLP gives the outputs of each layer to the next one.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +28,11 @@ Inputs: TypeAlias = Value | Iterable[Number]
 
 
 def _activation(activation: Activation) -> Callable[[Value], Value]:
-    """Return the function that `activation` is or names.
+    """Return the activation function with this name, or the function itself.
 
     Raises:
-        ValueError: it names no operation of one operand.
-        TypeError: it is neither a name nor a function.
+        ValueError: no operation of one operand has the name.
+        TypeError: `activation` is neither a name nor a function.
     """
     if callable(activation):
         return activation
@@ -49,20 +53,20 @@ def _size(name: str, size: int) -> int:
     return operator.index(size)
 
 
-class _Inputs(tuple[Value, ...]):
-    """Inputs that a layer has looked at, so that its neurons need not."""
+class _CheckedInputs(tuple[Value, ...]):
+    """Inputs that a layer has checked, so its neurons need not check them again."""
 
 
-def _inputs(owner: Module, nin: int, x: Inputs) -> _Inputs:
-    """Return the inputs as `Value`s, one node an input, however many neurons share it; a bare `Value` is one input."""
+def _checked_inputs(owner: Module, nin: int, x: Inputs) -> _CheckedInputs:
+    """Return the inputs as `Value`s; a number becomes one node for all neurons. A `Value` alone is one input."""
     given = (x,) if isinstance(x, Value) else tuple(x)
     try:
-        inputs = _Inputs([x if isinstance(x, Value) else constant(x) for x in given])
+        inputs = _CheckedInputs([x if isinstance(x, Value) else constant(x) for x in given])
     except TypeError as error:
         if any(isinstance(row, (list, tuple)) or is_array(row) for row in given):
             raise TypeError(
-                f"a model takes one sample at a time, and was given a batch of {len(given)}; write [model(row) for row "
-                "in batch]"
+                f"a model takes one sample at a time, and was given a batch of {len(given)}; write "
+                "[model(row) for row in batch]"
             ) from error
         raise
     if len(inputs) != nin:
@@ -71,23 +75,23 @@ def _inputs(owner: Module, nin: int, x: Inputs) -> _Inputs:
 
 
 class Neuron(Module):
-    """Compute activation(w . x + b) of `nin` inputs, one `dot` node; without the activation if `nonlin` is false.
+    """A neuron: it computes activation(w . x + b) of `nin` inputs, or w . x + b if `nonlin` is false.
 
-    The bias starts at 0. By default weights are drawn from uniform(-1, 1) by the module `random`: micrograd's numbers
-    for the same `random.seed`.
+    The bias b is 0 at first. By default, the module `random` draws the weights w from uniform(-1, 1): they are those of
+    micrograd for the same `random.seed`.
 
     Args:
         nin: the number of inputs.
-        nonlin: whether the activation function is applied.
+        nonlin: whether to apply the activation function.
         activation: a function of a `Value`, or the name of an operation ("relu", "tanh", "gelu", ...).
         init: an initialiser of `micrograd_cn.init` or its name ("xavier_uniform", "kaiming_normal", ...), or any
             function `(rng, nin, nout) -> weight`.
-        seed: of the random generator, or a `random.Random`; the module `random` for None.
+        seed: an int that starts a random generator, or a `random.Random`, or None for the module `random`.
         nout: the number of neurons in its layer, for the initialiser.
 
     Raises:
         TypeError: `nin` is not an int, or another argument has the wrong type.
-        ValueError: `nin` is less than 1, or a name is unknown; when called, the number of inputs is not `nin`.
+        ValueError: `nin` is less than 1, or a name is unknown. When called: the number of inputs is not `nin`.
 
     >>> neuron = Neuron(2, activation="tanh")
     >>> neuron.w[0].data, neuron.w[1].data = 1.0, -1.0
@@ -95,7 +99,7 @@ class Neuron(Module):
     Value(data=0.0, grad=0.0)
     """
 
-    opens = False
+    expands_in_repr = False
 
     def __init__(
         self,
@@ -117,7 +121,7 @@ class Neuron(Module):
 
     @property
     def activation(self) -> Activation:
-        """What is applied to the sum, if `nonlin`."""
+        """The activation function or its name; it is not applied if `nonlin` is false."""
         return self._activation
 
     @activation.setter
@@ -126,7 +130,7 @@ class Neuron(Module):
 
     def __call__(self, x: Inputs) -> Value:
         """Return the neuron's output for the inputs `x`."""
-        inputs = x if type(x) is _Inputs and len(x) == len(self.w) else _inputs(self, len(self.w), x)
+        inputs = x if type(x) is _CheckedInputs and len(x) == len(self.w) else _checked_inputs(self, len(self.w), x)
         group = self.group
         if context.active and (scope := context.here().scope):
             group = group.inside(scope)
@@ -144,7 +148,7 @@ class Neuron(Module):
         vars(self).update(state, _apply=_activation(state["_activation"]))
 
     def entries(self) -> dict[str, Any]:
-        """Return the parameters by PyTorch's names, those of an activation that is a module after them.
+        """Return the parameters by PyTorch's names, then those of the activation function, if it is a module.
 
         >>> list(Neuron(2).entries())
         ['weight', 'bias']
@@ -152,16 +156,12 @@ class Neuron(Module):
         return {"weight": self.w, "bias": self.b, **self.activation_entries()}
 
     def activation_entries(self) -> dict[str, Any]:
-        """Return the parameters of the activation function, if it is a module.
-
-        >>> Neuron(2).activation_entries()
-        {}
-        """
+        """Return the parameters of the activation function; there are some only if it is a module."""
         inside: dict[str, Any] = self.activation.entries() if isinstance(self.activation, Module) else {}
         return {f"activation.{name}": entry for name, entry in inside.items()}
 
     def activation_name(self) -> str:
-        """Return the activation function in words.
+        """Return the name of the activation function; "linear" for none, "own" for a function without a name.
 
         >>> Neuron(2, nonlin=False).activation_name()
         'linear'
@@ -173,7 +173,7 @@ class Neuron(Module):
         return self.activation if isinstance(self.activation, str) else getattr(self.activation, "__name__", "own")
 
     def summary(self) -> str:
-        """Return the neuron in a line.
+        """Return a line that describes the neuron.
 
         >>> Neuron(2, activation="tanh").summary()
         'Neuron(2, tanh)'
@@ -182,7 +182,7 @@ class Neuron(Module):
 
 
 class Layer(Module):
-    """Apply `nout` neurons to the same `nin` inputs.
+    """A layer: `nout` neurons that have the same `nin` inputs.
 
     Args:
         nin: the number of inputs.
@@ -200,7 +200,7 @@ class Layer(Module):
     (3, Value(data=0.0, grad=0.0))
     """
 
-    opens = False
+    expands_in_repr = False
 
     def __init__(
         self,
@@ -218,18 +218,18 @@ class Layer(Module):
             neuron.group.join(self.group, f"neurons.{j}")
 
     def __call__(self, x: Inputs) -> Any:
-        """Return the outputs of all neurons as a list; of one neuron, the bare `Value`.
+        """Return the list of the neurons' outputs; if there is one neuron, its output itself.
 
-        Which of them it is depends on a number, so for a type checker it is Any.
+        The type depends on the number of neurons, so it is Any to a type checker.
         """
-        inputs = _inputs(self, len(self.neurons[0].w), x)
+        inputs = _checked_inputs(self, len(self.neurons[0].w), x)
         outputs = [neuron(inputs) for neuron in self.neurons]
         return outputs[0] if len(outputs) == 1 else outputs
 
     def entries(self) -> dict[str, Any]:
-        """Return the parameters by the names and in the shapes of a PyTorch Linear: weight [nout][nin], bias [nout].
+        """Return the parameters by the names and in the shapes of PyTorch's Linear: weight [nout][nin], bias [nout].
 
-        Those of an activation that is a module come after them.
+        The parameters of the activation function follow, if it is a module.
 
         >>> [len(entry) for entry in Layer(2, 3).entries().values()]
         [3, 3]
@@ -238,7 +238,7 @@ class Layer(Module):
         return {"weight": weight, "bias": bias, **self.neurons[0].activation_entries()}
 
     def summary(self) -> str:
-        """Return the layer in a line.
+        """Return a line that describes the layer.
 
         >>> Layer(2, 3, nonlin=False).summary()
         'Layer(2, 3, linear)'
@@ -248,7 +248,7 @@ class Layer(Module):
 
 
 class MLP(Module):
-    """Chain layers of `nouts[0]`, `nouts[1]`, ... neurons; the last has no activation function.
+    """A multi-layer perceptron: layers of `nouts[0]`, `nouts[1]`, ... neurons, the last without activation function.
 
     Args:
         nin: the number of inputs.
@@ -259,7 +259,7 @@ class MLP(Module):
 
     Raises:
         TypeError: `nin` or one of `nouts` is not an int, or another argument has the wrong type.
-        ValueError: there are no layers, a size is less than 1, or a name is unknown; when called, the number of inputs
+        ValueError: there are no layers, a size is less than 1, or a name is unknown. When called: the number of inputs
             is not `nin`.
 
     >>> model = MLP(3, [4, 2], activation="tanh", init="xavier_uniform", seed=0)
@@ -291,9 +291,9 @@ class MLP(Module):
             layer.group.join(None, f"layers.{i}")
 
     def __call__(self, x: Inputs) -> Any:
-        """Return the last layer's outputs as a list; of a last layer of one neuron, the bare `Value`.
+        """Return the list of the last layer's outputs; if the last layer has one neuron, its output itself.
 
-        Which of them it is depends on a number, so for a type checker it is Any.
+        The type depends on the number of neurons, so it is Any to a type checker.
         """
         outputs: Any = x
         for layer in self.layers:
@@ -301,7 +301,7 @@ class MLP(Module):
         return outputs
 
     def summary(self) -> str:
-        """Return the network in a line.
+        """Return a line that describes the network.
 
         >>> MLP(2, [16, 1]).summary()
         'MLP(2, [16, 1])'

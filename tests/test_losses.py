@@ -218,8 +218,8 @@ def test_huber_has_a_slope_at_infinity(x, delta, expected, slope):
         (lambda: cross_entropy([[1, 2], [1, 2]], [0, -1]), IndexError, r"target\[1\] is -1, but there are 2 classes"),
         (lambda: cross_entropy([1, 2], 1.0), TypeError, "target must be the index of a class, got float 1.0"),
         (lambda: cross_entropy([1, 2], True), TypeError, "got bool True"),
-        (lambda: cross_entropy([[1, 2], [3, 4]], [0]), ValueError, "2 rows of inputs but 1 targets"),
-        (lambda: cross_entropy([[1, 2]], [0, 1]), ValueError, "1 rows of inputs but 2 targets"),
+        (lambda: cross_entropy([[1, 2], [3, 4]], [0]), ValueError, "2 rows of inputs but 1 target"),
+        (lambda: cross_entropy([[1, 2]], [0, 1]), ValueError, "1 row of inputs but 2 targets"),
         (lambda: cross_entropy([[1, 2], [3, 4]], 0), ValueError, "2 rows of inputs but the one target 0"),
         (lambda: nll_loss([-1.0, -2.0], 2), IndexError, "nll_loss: target is 2"),
         (lambda: hinge_loss([1.0, 2.0], [1, 0]), ValueError, r"hinge_loss: target\[1\] must be -1 or 1, got 0"),
@@ -236,10 +236,10 @@ def test_huber_has_a_slope_at_infinity(x, delta, expected, slope):
         ),
         (lambda: binary_cross_entropy([math.nan], [1]), ValueError, r"input\[0\] must be a probability"),
         (lambda: binary_cross_entropy_with_logits(1.0, -1), ValueError, "target must be from 0 to 1, got -1"),
-        (lambda: mse_loss([1, 2], [1]), ValueError, "mse_loss: 2 inputs but 1 targets"),
-        (lambda: mse_loss([1], [1, 2]), ValueError, "mse_loss: 1 inputs but 2 targets"),
-        (lambda: mse_loss([[1, 2]], [1, 2]), ValueError, r"the inputs are nested one deeper; write inputs\[0\]"),
-        (lambda: mse_loss([[1, 2, 3]], [[1, 2], 3]), ValueError, "3 inputs and 3 targets, but nested otherwise"),
+        (lambda: mse_loss([1, 2], [1]), ValueError, "mse_loss: 2 inputs but 1 target"),
+        (lambda: mse_loss([1], [1, 2]), ValueError, "mse_loss: 1 input but 2 targets"),
+        (lambda: mse_loss([[1, 2]], [1, 2]), ValueError, r"the inputs are nested one level deeper; write inputs\[0\]"),
+        (lambda: mse_loss([[1, 2, 3]], [[1, 2], 3]), ValueError, "but they are nested in different ways"),
         (lambda: cross_entropy([], []), ValueError, "cross_entropy: the batch is empty"),
         (lambda: l1_loss([], []), ValueError, "l1_loss: the batch is empty"),
         (lambda: mse_loss([1], [1], reduction="none"), ValueError, 'reduction must be "mean" or "sum", got \'none\''),
@@ -285,13 +285,13 @@ DEEPER = [
 @pytest.mark.parametrize("loss", ELEMENTWISE)
 @pytest.mark.parametrize(("deep", "flat", "write"), DEEPER)
 def test_a_column_beside_a_row_is_told_what_to_write(loss, deep, flat, write):
-    count = len(np.ravel(flat))
+    count, s = len(np.ravel(flat)), "s" * (np.ravel(flat).size > 1)
     for what, letter, arguments in (("targets", "t", (flat, deep)), ("inputs", "x", (deep, flat))):
-        with pytest.raises(ValueError, match=f"{count} inputs and {count} targets, but the {what} are .*") as caught:
+        with pytest.raises(ValueError, match=f"{count} input{s} and {count} target{s}, but the {what} are .*") as caught:
             loss(*arguments)
         said = str(caught.value)
         assert said.startswith(f"{loss.__name__}: ")
-        assert said.endswith(f"nested one deeper; write {write.format(letter, what)}")
+        assert said.endswith(f"nested one level deeper; write {write.format(letter, what)}")
         repaired = eval(said.partition("write ")[2], {"targets": deep, "inputs": deep})
         assert loss(*[repaired if x is deep else x for x in arguments]) == loss(flat, flat)
 
@@ -299,7 +299,7 @@ def test_a_column_beside_a_row_is_told_what_to_write(loss, deep, flat, write):
 @pytest.mark.parametrize("loss", ELEMENTWISE)
 def test_elements_of_an_array_that_are_nested_deeper_inside_are_said_to_be(loss):
     square = [[1.0, 1.0], [1.0, 1.0]]
-    with pytest.raises(ValueError, match=r"4 inputs and 4 targets, but the targets are nested one deeper$"):
+    with pytest.raises(ValueError, match=r"4 inputs and 4 targets, but the targets are nested one level deeper$"):
         loss(square, [[[x] for x in row] for row in square])
 
 
@@ -318,9 +318,9 @@ def test_classes_and_rows_that_are_nested_one_deeper_are_told_what_to_write(loss
     with pytest.raises(TypeError, match=r"target\[0\] must be .*, got list \[0, 0, 1\]$"):
         loss(rows, [[0, 0, 1], [0, 1, 0]])
     for given, write in ((deep, "[row for [row] in inputs]"), (np.array(deep), "inputs.squeeze(1)")):
-        with pytest.raises(ValueError, match=r"input\[0\] is nested one deeper than a row of class scores") as caught:
+        with pytest.raises(ValueError, match=r"input\[0\] is nested one level deeper than a row of class") as caught:
             loss(given, targets)
         assert str(caught.value).endswith(f"; write {write}")
         assert loss(eval(write, {"inputs": given}), targets) == expected
-    with pytest.raises(ValueError, match=r"input\[0\] is nested one deeper than a row of class scores$"):
+    with pytest.raises(ValueError, match=r"input\[0\] is nested one level deeper than a row of class scores$"):
         loss([rows, rows], targets)

@@ -75,7 +75,7 @@ def test_arrays_load_directly():
 
 MISTAKES = [
     (lambda s: s.pop("layers.1.bias"), ValueError, "'layers.1.bias' is missing"),
-    (lambda s: s.update(extra=[1]), ValueError, "'extra' is surplus"),
+    (lambda s: s.update(extra=[1]), ValueError, "'extra' is unexpected"),
     (
         lambda s: s["layers.0.weight"].pop(),
         ValueError,
@@ -87,7 +87,7 @@ MISTAKES = [
     (lambda s: s.update({"layers.1.bias": [[1.0], 2.0]}), ValueError, "must be a list of 1, got a list of 2 x ragged"),
     (lambda s: s.update({"layers.1.bias": [[], 2.0]}), ValueError, "must be a list of 1, got a list of 2 x ragged"),
     (lambda s: s.update({"layers.1.bias": {}}), ValueError, "'layers.1.bias' must be a list of 1, got a dict"),
-    (lambda s: [s.pop(n) for n in sorted(s)], ValueError, "'layers.0.bias', 'layers.0.weight', .*, .* is missing"),
+    (lambda s: [s.pop(n) for n in sorted(s)], ValueError, "'layers.0.bias', 'layers.0.weight', .*, .* are missing"),
     (lambda s: s.update({"layers.1.bias": None}), ValueError, "'layers.1.bias' must be a list of 1, got a number"),
     (
         lambda s: s["layers.1.bias"].__setitem__(0, "0.5"),
@@ -144,7 +144,7 @@ def test_what_is_not_a_dict_is_refused():
 def test_not_strict_loads_what_fits_by_name():
     model = MLP(2, [3, 1], seed=0)
     before = data(model)
-    model.load_state_dict({"layers.1.bias": [9.0], "surplus": 1}, strict=False)
+    model.load_state_dict({"layers.1.bias": [9.0], "unexpected": 1}, strict=False)
     assert data(model) == [*before[:-1], 9.0]
 
 
