@@ -1,9 +1,10 @@
 """Plant a wrong derivative and let a property test find it: `python demos/check_your_gradient.py`.
 
-The operation is a smooth bump, 1 / (1 + x*x). Its derivative is written twice: once as a tired author might, with the
-sign lost for negative x, and once right. The same ten lines check both. Then come gradients of other libraries, where
-these are installed: layer normalisation in numpy, with a term of its backward pass dropped, and a PyTorch
-`autograd.Function` that forgets a factor. With `--lang zh` it speaks Chinese; the reports themselves are in English.
+The operation is a smooth bump, 1 / (1 + x*x). Its derivative is written twice: first as a tired author might write it,
+with the wrong sign for negative x, then right. The same ten lines check both. After that come gradients of other
+libraries, if they are installed: layer normalisation in numpy whose backward pass lacks a term, and a PyTorch
+`autograd.Function` whose backward pass lacks a factor. With `--lang zh` the text around the reports is Chinese; the
+reports themselves are English.
 """
 
 import argparse
@@ -21,7 +22,7 @@ right = Op("bump", lambda x: div(1.0, 1.0 + x * x), (lambda y, x: -2.0 * x * y *
 
 
 def check(bump: Op) -> None:
-    """Compare gradients through `bump` with numerical ones, in 200 random expressions, to second order."""
+    """Compare first and second derivatives of 200 random expressions in `bump` with numerical ones."""
 
     @settings(max_examples=200, database=None, derandomize=True, deadline=None)
     @given(expressions([bump, add, mul, sin]))
@@ -31,8 +32,8 @@ def check(bump: Op) -> None:
     every_gradient_is_right()
 
 
-def layer_norm_in_numpy(dropped: bool) -> None:
-    """Check layer normalisation of float32 arrays and the backward pass that somebody wrote for it."""
+def layer_norm_in_numpy(mistake: bool) -> None:
+    """Check layer normalisation of float32 arrays, with or without a term missing from its backward pass."""
     import numpy as np
 
     def layer_norm(x: Any) -> Any:
@@ -43,15 +44,18 @@ def layer_norm_in_numpy(dropped: bool) -> None:
         centred = x - x.mean(-1, keepdims=True)
         scale = 1 / np.sqrt((centred**2).mean(-1, keepdims=True))
         y = centred * scale
-        along = 0 if dropped else y * (upstream * y).mean(-1, keepdims=True)
+        along = 0 if mistake else y * (upstream * y).mean(-1, keepdims=True)
         return scale * (upstream - upstream.mean(-1, keepdims=True) - along)
 
     x = np.random.default_rng(0).normal(size=(32, 64)).astype(np.float32)
     gradcheck(layer_norm, x, vjp=backward)
 
 
-def swish_in_torch(forgotten: bool) -> None:
-    """Check an `autograd.Function` on a tensor of bfloat16: its backward pass is found by itself."""
+def swish_in_torch(mistake: bool) -> None:
+    """Check an `autograd.Function` on a tensor of bfloat16, with or without a factor missing.
+
+    `gradcheck` finds the backward pass of a PyTorch function by itself.
+    """
     import torch
 
     class Swish(torch.autograd.Function):  # type: ignore[misc]
@@ -64,7 +68,7 @@ def swish_in_torch(forgotten: bool) -> None:
         def backward(ctx: Any, upstream: Any) -> Any:
             (x,) = ctx.saved_tensors
             s = torch.sigmoid(x)
-            return upstream * (s + x * s) if forgotten else upstream * (s + x * s * (1 - s))
+            return upstream * (s + x * s) if mistake else upstream * (s + x * s * (1 - s))
 
     torch.manual_seed(0)
     gradcheck(Swish.apply, torch.randn(16, 8).bfloat16())

@@ -1,9 +1,9 @@
 """Train a small network to read handwritten digits, on the scalar engine alone: `python demos/digits.py [--compiled]`.
 
 The 1,797 images of scikit-learn's `load_digits` have 8 x 8 pixels. Four fifths of them train an MLP of 64 inputs, 32
-hidden neurons and 10 logits in about a quarter of a minute; the rest measure how well it reads. Three pictures are
-written: the training curves, some test images as the network reads them, and the gradient flow through one neuron.
-With --compiled the same training is done once more by machine code.
+hidden neurons and 10 logits in about a quarter of a minute. The other images test how well it reads. The script writes
+three pictures: the training curves, some test images with the digits that the network reads, and the gradient flow
+through one neuron. With --compiled the same training runs once more as machine code.
 """
 
 import time
@@ -69,7 +69,7 @@ def train(
 
 
 def train_compiled(model: MLP, images: Sequence[Image], targets: Sequence[int], steps: int, seed: int) -> list[float]:
-    """Do the same with the loss of one image, compiled; return the loss of every mini-batch."""
+    """Train as `train` does, with the compiled loss of one image; return the loss of every mini-batch."""
     from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name; needs llvmlite
 
     @compile
@@ -84,6 +84,7 @@ def train_compiled(model: MLP, images: Sequence[Image], targets: Sequence[int], 
 
 
 def draw_training(losses: Sequence[float], accuracies: Sequence[float], test_accuracy: float) -> Figure:
+    """Draw the loss and the accuracy of every mini-batch, their running means, and the accuracy on the test images."""
     figure = Figure(figsize=(7.5, 6), layout="constrained")
     upper, lower = figure.subplots(2, sharex=True)
     steps = range(1, len(losses) + 1)
@@ -107,7 +108,7 @@ def draw_training(losses: Sequence[float], accuracies: Sequence[float], test_acc
 
 
 def draw_images(images: Sequence[Image], targets: Sequence[int], probabilities: Sequence[list[Value]]) -> Figure:
-    """Show test images, first some that were read correctly, then some that were not."""
+    """Draw test images with the digits that the network reads, first some right ones, then some wrong ones."""
     read = [argmax(p) for p in probabilities]
     right = [i for i, target in enumerate(targets) if read[i] == target]
     wrong = [i for i, target in enumerate(targets) if read[i] != target]
@@ -150,7 +151,7 @@ def draw_neuron(path: Path) -> None:
 def main() -> None:
     chosen = options(str(__doc__), "训练一个网络识别手写数字", STEPS, compiled=True)
     train_images, test_images, train_targets, test_targets = load(chosen.seed)
-    # With uniform(-1, 1) 64 inputs would add up to logits so large that training starts saturated.
+    # Weights from uniform(-1, 1), micrograd's, would make the sums of 64 inputs so large that the softmax is saturated.
     model, other = (MLP(64, [32, 10], init="kaiming_uniform", seed=chosen.seed) for _ in range(2))
 
     start = time.perf_counter()

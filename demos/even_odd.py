@@ -1,9 +1,10 @@
 """Ask a network whether a number is even, the article's example, in three ways: `python demos/even_odd.py`.
 
-First on the article's own data, the numbers 0 and 1, from which parity cannot be learned. Then one neuron reads
-numbers as bits: it trains on half of 0..1023 and is right about the others, and about larger numbers. At last a larger
-network gets each number as one scaled integer, and fails. The picture shows the losses, the bits' weights, and what
-the networks answer. With --compiled the neuron that reads bits is trained once more by machine code.
+The first network trains on the article's own data, the numbers 0 and 1, from which parity cannot be learned. Then one
+neuron reads numbers as bits: it trains on half of the numbers 0 to 1023, and is right about the other half and about
+larger numbers. At last a larger network gets each number as one scaled integer, and fails. The picture shows the
+losses, the weights of the bits, and what the networks answer. With --compiled the neuron that reads bits is trained
+once more as machine code.
 """
 
 import random
@@ -28,27 +29,27 @@ from shared.training import batches, print_comparison, recent_mean, running_mean
 STEPS = 600
 BATCH = 32
 BITS = 16
-COUNT = 1024  # the numbers from 0, half of which are trained on
+COUNT = 1024  # half of the numbers from 0 to COUNT - 1 are in the training set
 LARGE = 2000  # how many of the numbers from COUNT to 2**BITS - 1 are tested
 HIDDEN = 16
-WINDOW = range(500, 533)  # what the picture shows of the answers
+WINDOW = range(500, 533)  # the numbers whose answers the picture shows
 
 Input = list[float]
 Encoding = Callable[[float], Input]
 
 
 def itself(n: float) -> Input:
-    """Return the number as it is, the article's input."""
+    """Return the number itself as the input, as the article has it."""
     return [n]
 
 
 def bits(n: float) -> Input:
-    """Return the number in binary, the lowest bit first."""
+    """Return the bits of the number, the lowest bit first."""
     return [float(int(n) >> i & 1) for i in range(BITS)]
 
 
 def scaled(n: float) -> Input:
-    """Return the number as one input between -1 and 1."""
+    """Return the number scaled to one input between -1 and 1."""
     return [2 * n / (COUNT - 1) - 1]
 
 
@@ -81,7 +82,7 @@ def train(
 def train_compiled(
     model: MLP, encode: Encoding, optimizer: Optimizer, numbers: Sequence[int], steps: int, seed: int
 ) -> float:
-    """Do the same with the loss of one number, compiled; return the mean loss of the last 20 mini-batches."""
+    """Train as `train` does, with the compiled loss of one number; return the mean loss of the last 20 mini-batches."""
     from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name; needs llvmlite
 
     @compile
@@ -94,12 +95,13 @@ def train_compiled(
 
 
 def logits(model: MLP, encode: Encoding, numbers: Sequence[float]) -> list[float]:
+    """Return the logit of "even" for each number, without recording a graph."""
     with no_grad():
         return [model(encode(n)).data for n in numbers]
 
 
 def score(model: MLP, encode: Encoding, numbers: Sequence[int]) -> str:
-    """Return in words how many of the numbers are classified rightly."""
+    """Return a text that says how many of the numbers are classified right."""
     found = logits(model, encode, numbers)
     right = sum((z > 0) == is_even(n) for z, n in zip(found, numbers, strict=True))
     share = f"{right / len(numbers):.1%}"
@@ -158,13 +160,13 @@ def main() -> None:
     half, others = shuffled[: COUNT // 2], shuffled[COUNT // 2 :]
     large = rng.sample(range(COUNT, 2**BITS), LARGE)
 
-    # The article repeats 0 and 1 hundreds of times, which changes nothing but the time that a step takes.
+    # The article repeats 0 and 1 hundreds of times, which only makes a step slower.
     first = MLP(1, [1], seed=chosen.seed)
     optimizer: Optimizer = SGD(first.parameters(), lr=1.0)
     losses_itself, accuracies = train(first, itself, optimizer, [0, 1], chosen.steps, chosen.seed)
-    # A bit above the tenth is 0 in training, and so is the gradient of its weight, upstream times 0: the weight stays
-    # what it was. It must start at 0, or a larger number would add to the logit what was drawn at random. One neuron
-    # may start so; several in a layer would get the same gradients and stay alike.
+    # In training each bit above the tenth is 0. So is the gradient of its weight, upstream times 0: the weight keeps
+    # its initial value. That value must be 0, or a larger number would add random numbers to the logit. One neuron may
+    # start with zeros; several neurons in a layer would get the same gradients and stay alike.
     second = MLP(BITS, [1], init="zeros")
     optimizer = SGD(second.parameters(), lr=0.5)
     start = time.perf_counter()
@@ -212,7 +214,7 @@ def main() -> None:
 
     changes = sum((a > 0) != (b > 0) for a, b in pairwise(logits(third, scaled, range(COUNT))))
     pieces = (HIDDEN + 1) ** 2
-    most = (COUNT + pieces + 1) // 2  # of a run of n answers that are all alike, at most (n + 1) / 2 are right
+    most = (COUNT + pieces + 1) // 2  # at most (n + 1) / 2 of n equal answers in a row are right
     print(
         text(
             f"One scaled integer: {len(third.parameters())} parameters, trained on the same half.",

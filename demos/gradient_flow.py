@@ -1,9 +1,9 @@
 """Draw how the gradient flows, in English and Chinese: `python demos/gradient_flow.py`.
 
-Four pictures: a neuron; a + a, where two contributions meet; a dead ReLU, which lets nothing through; and a network
-of 337 parameters, folded by layer. A page to step through: a neuron gated by its own input. And the playground, in
-which one types an expression or trains a network. Nothing here is random but the network's weights, which --seed
-decides; --steps has no effect.
+It draws four pictures: a neuron; a + a, where two contributions meet; a dead ReLU, which lets no gradient through; and
+a network of 337 parameters, folded by layer. It writes a page that steps through the gradient flow of a neuron gated by
+its own input, and the playground, in which you type an expression or train a network. Only the network's weights are
+random; --seed decides them. --steps has no effect.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ from shared.options import options
 
 
 def neuron() -> tuple[Value, list[Value]]:
-    """Return tanh(w * x + b), and the parameters w and b."""
+    """Return tanh(w * x + b) and the parameters to mark in its picture, w and b."""
     w, x, b = Value(-3, "w"), Value(2, "x"), Value(6.88, "b")
     y = (w * x + b).tanh()
     y.label = "y"
@@ -25,6 +25,7 @@ def neuron() -> tuple[Value, list[Value]]:
 
 
 def a_plus_a() -> tuple[Value, list[Value]]:
+    """Return a + a, and no parameters."""
     a = Value(3, "a")
     y = a + a
     y.label = "y"
@@ -32,7 +33,7 @@ def a_plus_a() -> tuple[Value, list[Value]]:
 
 
 def dead_relu() -> tuple[Value, list[Value]]:
-    """Return a loss behind a neuron whose sum is negative."""
+    """Return the loss of a ReLU neuron whose weighted sum is negative, and no parameters."""
     cell = Neuron(2)
     for p, data in zip(cell.parameters(), (0.5, 0.7, 0.1), strict=True):
         p.data = data
@@ -42,6 +43,7 @@ def dead_relu() -> tuple[Value, list[Value]]:
 
 
 def network(seed: int) -> tuple[Value, list[Value]]:
+    """Return the loss of a network with 337 parameters, and no parameters to mark in its folded picture."""
     loss = (MLP(2, [16, 16, 1], seed=seed)([Value(0.5, "x1"), Value(-1, "x2")]) - 1) ** 2
     loss.label = "loss"
     return loss, []

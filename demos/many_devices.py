@@ -1,14 +1,14 @@
 """Train data-parallel on many devices, each with a part of the rows: `python demos/many_devices.py`.
 
-The graph of one row's loss becomes a function of arrays, with the parameters in a dict by the model's names, and JAX
-does the rest: a mesh says which devices there are, the rows are divided among them, and the mean over all rows makes
-them exchange what they have of the gradient. Here XLA makes four devices of one processor: the table has the time of a
-step on 1, 2 and 4 of them, which goes down as far as there are cores, and the time of all cores together, which stays.
-All must end where `fit` does, to 1e-9, or the demo fails. It needs `'.[jax]'`.
+The graph of one row's loss becomes a function of arrays, which takes the parameters as a dict by the model's names. JAX
+does the rest: a mesh lists the devices, the rows are divided among them, and the mean over all rows makes the devices
+add up their parts of the gradient. Here XLA makes four devices of one processor. The table shows the time of a step on
+1, 2 and 4 devices, which falls as long as there are more cores, and the time of all cores together, which stays the
+same. Losses and parameters must agree with those of `fit` to 1e-9, or the demo fails. It needs `'.[jax]'`.
 
-The same lines run on a cluster, a process a machine, all CPUs or GPUs of which are then devices (JAX for GPUs is
-another package: https://docs.jax.dev/en/latest/installation.html). Each process says where the first one listens, how
-many there are, and which it is:
+The same code runs on a cluster, with one process on each machine. The CPUs or GPUs of all machines are then the devices
+(JAX for GPUs is another package: https://docs.jax.dev/en/latest/installation.html). The options say where the first
+process listens, how many processes there are, and which of them this one is:
 
     python demos/many_devices.py --coordinator 10.0.0.1:1234 --processes 2 --process 0  # on 10.0.0.1
     python demos/many_devices.py --coordinator 10.0.0.1:1234 --processes 2 --process 1  # on the second machine
@@ -47,7 +47,8 @@ TOLERANCE = 1e-9
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [*range(os.cpu_count() or 1)]
 
 
-def rows_are() -> str:
+def meaning_of_rows() -> str:
+    """Return the help text of --rows, which is also the error message for a wrong number."""
     return text("how many, a multiple of the number of devices", "样本数，应是设备数的整数倍")
 
 
@@ -59,7 +60,7 @@ def options() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--steps", type=int, default=60, help=text("training steps, each with all rows", "训练步数，每步用全部样本"))
-    add("--rows", type=int, default=2**17, help=rows_are())
+    add("--rows", type=int, default=2**17, help=meaning_of_rows())
     add("--seed", type=int, default=0, help=text("decides the data and the initial weights", "决定数据和初始权重"))
     listens = text("address and port where the first process of a cluster listens", "集群中第一个进程监听的地址和端口")
     add("--coordinator", help=listens)
@@ -76,10 +77,10 @@ def options() -> argparse.Namespace:
 
 
 def use_cores(count: int) -> None:
-    """Let all threads of this process run on so many cores at most: XLA would give all to a single device."""
+    """Restrict all threads of this process to `count` cores; XLA would use all cores for a single device."""
     if hasattr(os, "sched_setaffinity"):  # Linux
         for thread in os.listdir("/proc/self/task"):
-            with suppress(ProcessLookupError):  # it has ended
+            with suppress(ProcessLookupError):  # the thread has ended
                 os.sched_setaffinity(int(thread), CORES[:count])
 
 
@@ -93,7 +94,7 @@ def main() -> None:
         few = text(f"{needed} devices are needed, there are {found}", f"需要 {needed} 个设备，只有 {found} 个")
         raise SystemExit(f"many_devices.py: {few} (XLA_FLAGS={os.environ['XLA_FLAGS'].strip()!r})")
     if chosen.rows % max(counts):
-        raise SystemExit(f"many_devices.py: --rows {chosen.rows}: {rows_are()}")
+        raise SystemExit(f"many_devices.py: --rows {chosen.rows}: {meaning_of_rows()}")
 
     # Which points of a square are inside a circle? The graph is the loss of one point.
     points = np.random.default_rng(chosen.seed).uniform(-1, 1, (chosen.rows, 2))
@@ -106,7 +107,7 @@ def main() -> None:
     optimizer = SGD(model.parameters(), LEARNING_RATE, MOMENTUM)
     half = chosen.steps // 2
     losses = program.fit(rows, optimizer, half)
-    work_before = time.process_time()  # by now it is compiled
+    work_before = time.process_time()  # by now the program is compiled
     losses += program.fit(rows, optimizer, chosen.steps - half)
     seconds = (time.process_time() - work_before) / (chosen.steps - half)
     count, cores = len(model.parameters()), len(CORES)
@@ -130,7 +131,7 @@ def main() -> None:
         return f(jax.numpy, parameters, part.T).mean()
 
     def step(parameters: Any, buffers: Any, part: Any) -> Any:
-        """Do what SGD with momentum does."""
+        """Take one step of SGD with momentum, as `fit` does."""
         value, gradient = jax.value_and_grad(loss)(parameters, part)
         buffers = jax.tree.map(lambda b, g: MOMENTUM * b + g, buffers, gradient)
         return jax.tree.map(lambda p, b: p - LEARNING_RATE * b, parameters, buffers), buffers, value
@@ -151,7 +152,7 @@ def main() -> None:
             use_cores(count)
         mesh = Mesh(np.array(jax.devices()[:count]), ["rows"])
         divided, everywhere = NamedSharding(mesh, PartitionSpec("rows")), NamedSharding(mesh, PartitionSpec())
-        mine = np.split(rows, jax.process_count())[jax.process_index()]  # elsewhere, what this machine has read
+        mine = np.split(rows, jax.process_count())[jax.process_index()]  # a cluster's machine would read its own rows
         part = jax.make_array_from_process_local_data(divided, mine)
         parameters, buffers = begin, jax.tree.map(np.zeros_like, begin)
 

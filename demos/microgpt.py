@@ -1,19 +1,21 @@
 """Train a GPT that invents names, in three stages of the same mathematics: `python demos/microgpt.py [--stage 1 2 3]`.
 
 Model, data, hyper-parameters and the order of random numbers are those of Andrej Karpathy's microgpt (2026,
-https://gist.github.com/karpathy/8627fe009c40f57531cb18360106ce95), so that the weights are too. The way of a name:
+https://gist.github.com/karpathy/8627fe009c40f57531cb18360106ce95), so the weights are the same too. A name goes through
+these functions:
 
-    emma      becomes six tokens, of 27 kinds: its letters, and one that begins and ends it
-    gpt       gives 27 logits for each token: of the token that follows, from what it and those before it say
-    loss      is the mean cross entropy of the tokens that do follow
-    Adam      takes the 4,192 weights down its gradient, a name or a batch of names a step
+    example   turns "emma" into six tokens of 27 kinds: its letters, and a token that begins and ends every name
+    gpt       gives for each token the 27 logits of the token that follows, from this token and those before it
+    loss      is the mean cross entropy of the tokens that really follow
+    train     takes steps of Adam with the 4,192 weights; a step uses the gradient of one name or of a batch of names
     invent    draws new names, token by token, from the probabilities
 
-The stages differ in what computes. In stage 1 it is operators and functions of one number alone, + - * / ** exp log
-relu; in stage 2 a sum of products, a softmax and a cross entropy are one operation each; stage 3 records that once, for
-the longest of the names (of very many names also for shorter ones), and compiles it. Several stages are trained one
-after another and compared. The names are demos/names.txt: 32,033 first names of the US Social Security Administration's
-lists, as https://github.com/karpathy/makemore has them (MIT licence).
+The stages compute the same in different ways. Stage 1 uses only operators and functions of one number: + - * / **, exp,
+log and relu. In stage 2 a sum of products, a softmax and a cross entropy are one operation each. Stage 3 records the
+operations of stage 2 once, for the longest name, and compiles them; for a very long training it also compiles programs
+for shorter names. If you name several stages, they are trained one after another and compared. demos/names.txt has the
+names: 32,033 first names from the lists of the US Social Security Administration, as
+https://github.com/karpathy/makemore has them (MIT licence).
 """
 
 import argparse
@@ -43,26 +45,34 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 END = len(LETTERS)  # the token that begins and ends a name
 TOKENS = END + 1
 
-WIDTH = 16  # numbers that stand for a token
-BLOCK = 16  # tokens that the model sees at most
-HEADS = [slice(start, start + 4) for start in range(0, WIDTH, 4)]  # four, each with its own four numbers
+WIDTH = 16  # numbers that represent a token
+BLOCK = 16  # the most tokens that the model sees
+HEADS = [slice(start, start + 4) for start in range(0, WIDTH, 4)]  # four heads, each with four of the numbers
 
 LEARNING_RATE, BETAS = 0.01, (0.85, 0.99)
-PROGRAMS = 5  # compiled for names of as many lengths, where names are many; otherwise one, for the longest
-MANY = 500_000  # names that it takes until the shorter programs have saved more time than it took to make them
-RECENT = 50  # steps of which losses are averaged, since one name is harder than another
-TEMPERATURE = 0.5  # below 1 the likely becomes likelier
+PROGRAMS = 5  # programs of stage 3, each for names of one length, if the training has MANY names; otherwise one
+MANY = 500_000  # with fewer names, making the programs for shorter names takes longer than they save
+RECENT = 50  # losses of so many steps are averaged, since some names are harder than others
+TEMPERATURE = 0.5  # below 1, likely tokens become even likelier
 
-Weights = dict[str, list[list[Any]]]  # name to rows, of Values or of plain numbers
+Weights = dict[str, list[list[Any]]]  # matrices by name, as rows of Values or of floats
+Example = tuple[list[int], list[int], list[float]]  # tokens, targets, and the weights of their losses
 
 
 class Stage(NamedTuple):
-    """What a stage computes with; the model is made of it."""
+    """The functions that the model is made of; each stage has its own.
 
-    dot: Any  # the sum of products of two sequences
-    softmax: Any  # positive numbers that sum to 1, of any numbers
-    cross_entropy: Any  # -log(softmax(logits)[target])
-    take: Any  # the element of a sequence for a token
+    Attributes:
+        dot: the sum of products of two sequences.
+        softmax: turns any numbers into positive numbers that sum to 1.
+        cross_entropy: -log(softmax(logits)[target]).
+        take: the element of a sequence that belongs to a token.
+    """
+
+    dot: Any
+    softmax: Any
+    cross_entropy: Any
+    take: Any
 
 
 def plain_dot(xs: Sequence[Any], ys: Sequence[Any]) -> Any:
@@ -70,7 +80,7 @@ def plain_dot(xs: Sequence[Any], ys: Sequence[Any]) -> Any:
 
 
 def plain_softmax(xs: Sequence[Value]) -> list[Any]:
-    highest = max(x.data for x in xs)  # subtracted, it keeps exp from overflowing, and changes nothing
+    highest = max(x.data for x in xs)  # subtracting it keeps exp from overflowing, and does not change the result
     exponentials = [(x - highest).exp() for x in xs]
     total = sum(exponentials)
     return [e / total for e in exponentials]
@@ -88,7 +98,7 @@ FUSED = Stage(dot, softmax, cross_entropy, getitem)
 
 
 def initial_weights(rng: random.Random) -> Weights:
-    """Return small random numbers, a row for each output of a matrix."""
+    """Return matrices of small random numbers by name; a row of a matrix has the weights of one output."""
     shapes = {"wte": (TOKENS, WIDTH), "wpe": (BLOCK, WIDTH), "lm_head": (TOKENS, WIDTH)}
     shapes |= dict.fromkeys(("wq", "wk", "wv", "wo"), (WIDTH, WIDTH))
     shapes |= {"fc1": (4 * WIDTH, WIDTH), "fc2": (WIDTH, 4 * WIDTH)}
@@ -103,13 +113,13 @@ def flat(weights: Weights) -> list[Any]:
 
 
 def gpt(tokens: Iterable[Any], weights: Weights, stage: Stage) -> Iterator[list[Any]]:
-    """Yield for each token the logits of the one that follows; no token sees what comes after it."""
+    """Yield for each token the logits of the token that follows; no token sees the tokens after it."""
 
     def linear(name: str, x: Sequence[Any]) -> list[Any]:
         return [stage.dot(row, x) for row in weights[name]]
 
-    def normal(x: Sequence[Any]) -> list[Any]:
-        """Scale to a mean square of 1."""
+    def rms_norm(x: Sequence[Any]) -> list[Any]:
+        """Scale the numbers to a mean square of 1."""
         scale = (stage.dot(x, x) / len(x) + 1e-5) ** -0.5
         return [scale * a for a in x]
 
@@ -117,22 +127,23 @@ def gpt(tokens: Iterable[Any], weights: Weights, stage: Stage) -> Iterator[list[
     values: list[list[Any]] = []
     for token, position in zip(tokens, weights["wpe"], strict=False):
         embedding = [stage.take(column, token) for column in zip(*weights["wte"], strict=True)]
-        x = normal(add(embedding, position))
+        x = rms_norm(add(embedding, position))
 
-        # Attention: the token asks, each token up to it has a key, and those whose keys fit give of their values.
-        y = normal(x)
+        # Attention: the token has a query, and each token so far has a key and a value. The token reads a weighted mean
+        # of the values; the better a key fits the query, the larger is the share of its value.
+        y = rms_norm(x)
         query = linear("wq", y)
         keys.append(linear("wk", y))
         values.append(linear("wv", y))
         read: list[Any] = []
         for head in HEADS:
-            scores = [stage.dot(query[head], key[head]) / 2.0 for key in keys]  # 2 is the root of a head's width
+            scores = [stage.dot(query[head], key[head]) / 2.0 for key in keys]  # a head's width is 4, and its root 2
             shares = stage.softmax(scores)
             read += [stage.dot(shares, column) for column in zip(*(value[head] for value in values), strict=True)]
         x = add(x, linear("wo", read))
 
-        # Then each token thinks about what it has read.
-        hidden = [relu(a) for a in linear("fc1", normal(x))]
+        # Feed-forward: two linear maps with a relu between them process what the token has read.
+        hidden = [relu(a) for a in linear("fc1", rms_norm(x))]
         x = add(x, linear("fc2", hidden))
         yield linear("lm_head", x)
 
@@ -141,30 +152,32 @@ def add(xs: Sequence[Any], ys: Sequence[Any]) -> list[Any]:
     return [x + y for x, y in zip(xs, ys, strict=True)]
 
 
-def lesson(name: str) -> tuple[list[int], list[int], list[float]]:
-    """Return a name's tokens, the token that follows each, and how much each counts: together 1."""
+def example(name: str) -> Example:
+    """Return the tokens of a name, the tokens that follow them, and the weights of their losses, which sum to 1."""
     tokens = [END, *map(LETTERS.index, name), END][: BLOCK + 1]
     count = len(tokens) - 1
     return tokens[:-1], tokens[1:], [1 / count] * count
 
 
-def loss(tokens: Sequence[Any], targets: Sequence[Any], shares: Sequence[Any], weights: Weights, stage: Stage) -> Any:
+def loss(
+    tokens: Sequence[Any], targets: Sequence[Any], loss_weights: Sequence[Any], weights: Weights, stage: Stage
+) -> Any:
     """Return the mean cross entropy of the tokens that follow."""
     logits = gpt(tokens, weights, stage)
-    return stage.dot(shares, [stage.cross_entropy(*pair) for pair in zip(logits, targets, strict=True)])
+    return stage.dot(loss_weights, [stage.cross_entropy(*pair) for pair in zip(logits, targets, strict=True)])
 
 
 # Training.
 
-Backward = Callable[[Sequence[str]], float]  # adds the gradient of some names' mean loss to the weights; returns it
+Backward = Callable[[Sequence[str]], float]  # returns the mean loss of names, and adds its gradient to the weights
 
 
 def train(names: Sequence[str], weights: Weights, backward: Backward, steps: int, batch: int) -> list[float]:
-    """Take steps of Adam with a learning rate that falls to 0; return the loss of each."""
+    """Take steps of Adam with a learning rate that falls to 0; return the loss of each step."""
     optimizer = Adam(flat(weights), LEARNING_RATE, BETAS)
     order = cycle(names)
     losses: list[float] = []
-    with bar(steps) as show:
+    with progress_bar(steps) as show:
         for step in range(steps):
             optimizer.zero_grad()
             losses.append(backward(list(islice(order, batch))))
@@ -175,8 +188,8 @@ def train(names: Sequence[str], weights: Weights, backward: Backward, steps: int
 
 
 @contextmanager
-def bar(steps: int) -> Iterator[Callable[[Sequence[float]], None]]:
-    """Show a progress bar inside the block, with the mean of recent losses; give what takes more of them."""
+def progress_bar(steps: int) -> Iterator[Callable[[Sequence[float]], None]]:
+    """Show a progress bar inside the block, with the mean of recent losses; yield a function that adds losses to it."""
     from tqdm import tqdm
 
     latest = deque[float](maxlen=RECENT)
@@ -191,12 +204,12 @@ def bar(steps: int) -> Iterator[Callable[[Sequence[float]], None]]:
 
 
 def eager(weights: Weights, stage: Stage) -> Backward:
-    """Return what records every name anew, as long as it is."""
+    """Return a backward pass that records a new graph for each name, as long as the name is."""
 
     def backward(names: Sequence[str]) -> float:
         losses = []
         for name in names:
-            of_name = loss(*lesson(name), weights, stage)
+            of_name = loss(*example(name), weights, stage)
             of_name.backward(1 / len(names))
             losses.append(of_name.data)
         return fmean(losses)
@@ -205,44 +218,47 @@ def eager(weights: Weights, stage: Stage) -> Backward:
 
 
 def train_compiled(names: Sequence[str], weights: Weights, steps: int, batch: int) -> list[float]:
-    """Do the same by the compiled loss."""
+    """Train as `train` does, with the compiled loss; return the loss of each step."""
     names = list(islice(cycle(names), steps * batch))
-    samples = filled(names, batch, lengths(names, batch, PROGRAMS if len(names) >= MANY else 1))
+    samples = padded_examples(names, batch, padded_lengths(names, batch, PROGRAMS if len(names) >= MANY else 1))
     optimizer = Adam(flat(weights), LEARNING_RATE, BETAS)
     decay = linear_lr(LEARNING_RATE, steps)
-    with bar(steps) as show:
-        return compiled(weights).fit(samples, optimizer, 1, batch, schedule=decay, progress=show, each_step=True)
+    with progress_bar(steps) as show:
+        return compiled_loss(weights).fit(samples, optimizer, 1, batch, schedule=decay, progress=show, each_step=True)
 
 
-def compiled(weights: Weights) -> "CompiledFunction":
-    """Return the loss of a name as long as the longest; others are filled up with tokens that count nothing."""
+def compiled_loss(weights: Weights) -> "CompiledFunction":
+    """Return the compiled loss of one name, which may be padded with tokens whose losses have the weight 0."""
     from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name; needs llvmlite
 
     @compile
-    def of_name(tokens: Sequence[Value], targets: Sequence[Value], shares: Sequence[Value]) -> Any:
-        return loss(tokens, targets, shares, weights, COMPILED)
+    def of_name(tokens: Sequence[Value], targets: Sequence[Value], loss_weights: Sequence[Value]) -> Any:
+        return loss(tokens, targets, loss_weights, weights, COMPILED)
 
     return of_name
 
 
 def longest(names: Iterable[str]) -> int:
-    """Return how many tokens the longest name has."""
-    return max(len(lesson(name)[0]) for name in names)
+    """Return how many tokens the longest of the names has."""
+    return max(len(example(name)[0]) for name in names)
 
 
-def vectors(names: Sequence[str], batch: int) -> Iterator[Sequence[str]]:
-    """Yield the names of each batch by their length, as many at a time as are computed side by side."""
+def groups_by_length(names: Sequence[str], batch: int) -> Iterator[Sequence[str]]:
+    """Yield the names of each batch in the order of their lengths, in groups that one SIMD vector computes."""
     from micrograd_cn.compiler.llvm.machine import machine
 
-    side_by_side = machine().width
+    lanes = machine().width
     for start in range(0, len(names), batch):
         some = sorted(names[start : start + batch], key=len)
-        yield from (some[i : i + side_by_side] for i in range(0, len(some), side_by_side))
+        yield from (some[i : i + lanes] for i in range(0, len(some), lanes))
 
 
-def lengths(names: Sequence[str], batch: int, count: int) -> Sequence[int]:
-    """Return the lengths to which names are filled up, so many that the fewest tokens are; the longest is one."""
-    found = Counter(map(longest, vectors(names, batch)))
+def padded_lengths(names: Sequence[str], batch: int, count: int) -> Sequence[int]:
+    """Return at most `count` lengths to which names are padded, chosen so the fewest tokens are computed.
+
+    The last one is the length of the longest name.
+    """
+    found = Counter(map(longest, groups_by_length(names, batch)))
     *shorter, last = sorted(found)
 
     def tokens(chosen: Sequence[int]) -> int:
@@ -251,23 +267,23 @@ def lengths(names: Sequence[str], batch: int, count: int) -> Sequence[int]:
     return min(((*some, last) for some in combinations(shorter, min(count - 1, len(shorter)))), key=tokens)
 
 
-def filled(names: Sequence[str], batch: int, lengths: Sequence[int]) -> list[tuple[list[int], list[int], list[float]]]:
-    """Return the lessons of names, filled up to the first of some lengths, for each of which there is a program.
+def padded_examples(names: Sequence[str], batch: int, lengths: Sequence[int]) -> list[Example]:
+    """Return the examples of names, each padded to the first of the lengths that is large enough.
 
-    Those that are computed side by side are filled up to the same one.
+    There is a program for each length. Names that share a SIMD vector are padded to the same length.
     """
-    lessons = []
-    for vector in vectors(names, batch):
-        length = next(length for length in lengths if length >= longest(vector))
-        lessons += [padded(name, length) for name in vector]
-    return lessons
+    examples = []
+    for group in groups_by_length(names, batch):
+        length = next(length for length in lengths if length >= longest(group))
+        examples += [padded_example(name, length) for name in group]
+    return examples
 
 
-def padded(name: str, length: int) -> tuple[list[int], list[int], list[float]]:
-    """Return the lesson of a name, filled up with tokens that count nothing."""
-    tokens, targets, shares = lesson(name)
+def padded_example(name: str, length: int) -> Example:
+    """Return the example of a name, padded to a length with tokens whose losses have the weight 0."""
+    tokens, targets, loss_weights = example(name)
     padding = [0] * (length - len(tokens))
-    return tokens + padding, targets + padding, shares + [0.0] * len(padding)
+    return tokens + padding, targets + padding, loss_weights + [0.0] * len(padding)
 
 
 COMPILED = FUSED._replace(take=take)
@@ -277,20 +293,20 @@ def recent_mean(losses: Sequence[float]) -> float:
     return fmean(losses[-RECENT:])
 
 
-# What it has learned.
+# What the model has learned.
 
 
-def plain_numbers(weights: Weights) -> Weights:
+def floats(weights: Weights) -> Weights:
     return {name: [[p.data for p in row] for row in rows] for name, rows in weights.items()}
 
 
 def invent(weights: Weights, rng: random.Random) -> str:
-    """Return a new name; the weights are plain numbers, which the functions of stage 2 take as well.
+    """Return a new name. The weights are floats, which the functions of stage 2 take as well.
 
-    Of plain numbers, operators make a sum of products the soonest.
+    The sum of products is that of stage 1: for floats, Python's operators are faster.
     """
     tokens = [END]
-    for logits in gpt(tokens, weights, FUSED._replace(dot=plain_dot)):  # which reads them while they grow in number
+    for logits in gpt(tokens, weights, FUSED._replace(dot=plain_dot)):  # gpt reads the list while it grows
         [token] = rng.choices(range(TOKENS), softmax([logit / TEMPERATURE for logit in logits]))
         if token == END:
             break
@@ -299,21 +315,21 @@ def invent(weights: Weights, rng: random.Random) -> str:
 
 
 def attention(name: str, weights: Weights) -> list[list[list[float]]]:
-    """Return for each head, for each token of a name, the shares of the tokens up to it."""
+    """Return for each head and each token of a name the attention that it pays to the tokens so far; it sums to 1."""
     seen: list[list[float]] = []
 
-    def watched(scores: Sequence[float]) -> list[float]:
+    def recorded_softmax(scores: Sequence[float]) -> list[float]:
         seen.append(softmax(scores))
         return seen[-1]
 
-    for _ in gpt(lesson(name)[0], weights, FUSED._replace(softmax=watched)):
+    for _ in gpt(example(name)[0], weights, FUSED._replace(softmax=recorded_softmax)):
         pass
     return [seen[head :: len(HEADS)] for head in range(len(HEADS))]
 
 
 def draw(losses: Sequence[float], name: str, head: Sequence[Sequence[float]], out: Path) -> None:
-    """Draw the loss, and how one head shares its attention in a name."""
-    from matplotlib.figure import Figure  # here, since to import it takes as long as to train
+    """Draw the loss of every step, and the attention of one head in a name."""
+    from matplotlib.figure import Figure  # imported here, since the import takes as long as the training
 
     from shared.figures import BLUE, GREY, label, save, use_chinese_font
 
@@ -330,7 +346,7 @@ def draw(losses: Sequence[float], name: str, head: Sequence[Sequence[float]], ou
     left.legend(loc="upper right")
 
     places = range(len(head))
-    letters = "•" + name  # the name begins with a token of its own
+    letters = "•" + name  # the token that begins every name
     right.imshow([[*row, *[float("nan")] * (len(head) - len(row))] for row in head], cmap="Blues", vmin=0, vmax=1)
     for at, row in enumerate(head):
         for seen, share in enumerate(row):
@@ -346,7 +362,10 @@ def draw(losses: Sequence[float], name: str, head: Sequence[Sequence[float]], ou
 
 
 def options() -> argparse.Namespace:
-    """Return the command line's options; those of the other demos come with matplotlib, whose import takes as long."""
+    """Return the options of the command line, without matplotlib, whose import takes as long as the training.
+
+    `shared.options` imports it.
+    """
     set_language_from_arguments()
     parser = argparse.ArgumentParser(
         description=text(str(__doc__).partition("\n\n")[0], "训练一个会起名字的 GPT，分三个阶段，数学完全相同"),
@@ -400,7 +419,7 @@ def main() -> None:
         included = text(", recording and compiling included", "，含记录和编译") * (stage == 3)
         taken = text(f"{chosen.steps:,} steps in {seconds:.2f} s", f"{chosen.steps:,} 步用时 {seconds:.2f} 秒")
         print(taken + included)
-        learned[stage] = plain_numbers(weights)
+        learned[stage] = floats(weights)
     for one, other in pairwise(learned):
         apart = max(abs(a - b) for a, b in zip(flat(learned[one]), flat(learned[other]), strict=True))
         differ = f"weights of stages {one} and {other} differ by at most {apart:.1e}"

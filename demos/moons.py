@@ -1,9 +1,9 @@
 """Separate two moons with a maximum-margin classifier, micrograd's own demo: `python demos/moons.py [--compiled]`.
 
-An MLP of two hidden layers of 16 neurons scores 100 points; the loss is the mean hinge max(0, 1 - y * score) of their
-targets y, -1 or 1. Every step uses all points and decays the weights a little, which is micrograd's L2 penalty. The
-picture shows the decision boundary, where the score is 0, and the margins, where it is -1 or 1. With --compiled the
-same training is done once more by machine code.
+An MLP with two hidden layers of 16 neurons gives each of 100 points a score. The loss is the mean over the points of
+the hinge max(0, 1 - y * score), where the target y is -1 or 1. Every step uses all points and decays the weights a
+little, which is micrograd's L2 penalty. The picture shows the decision boundary, where the score is 0, and the margins,
+where it is -1 or 1. With --compiled the same training runs once more as machine code.
 """
 
 import time
@@ -45,7 +45,7 @@ def train(model: MLP, points: Sequence[Point], targets: Sequence[int], steps: in
 
 
 def train_compiled(model: MLP, points: Sequence[Point], targets: Sequence[int], steps: int) -> float:
-    """Do the same with the loss of one point, compiled."""
+    """Train as `train` does, with the compiled loss of one point; return the loss before the last step."""
     from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name; needs llvmlite
 
     @compile
@@ -58,7 +58,7 @@ def train_compiled(model: MLP, points: Sequence[Point], targets: Sequence[int], 
 
 
 def draw(model: MLP, points: Sequence[Point], targets: Sequence[int]) -> Figure:
-    """Draw the points over the score of every place in the plane."""
+    """Draw the points over the model's scores in the plane, with the decision boundary and the margins."""
     (left, bottom), (right, top) = np.min(points, axis=0) - 0.4, np.max(points, axis=0) + 0.4
     horizontal, vertical = np.linspace(left, right, 80), np.linspace(bottom, top, 60)
     with no_grad():

@@ -1,8 +1,8 @@
 """Find the minimum of Rosenbrock's function by Newton's method: `python demos/newton.py`.
 
-Each step solves H d = -g with the gradient g and the Hessian H of `micrograd_cn.functional`. Near the minimum the error
-is squared at every step, so the number of right digits doubles: the table shows error_k+1 / error_k^2, which stays
-bounded. Nothing here is random: --seed changes nothing.
+Each step solves H d = -g, where the gradient g and the Hessian H come from `micrograd_cn.functional`. Near the minimum
+every step squares the error, so the number of right digits doubles. The table shows error_k+1 / error_k^2, which stays
+bounded. Nothing here is random, so --seed changes nothing.
 """
 
 import math
@@ -22,7 +22,7 @@ STEPS = 8
 
 
 def newton(steps: int) -> Path:
-    """Return the places before the first step and after every step."""
+    """Return the point before the first step and the points after every step."""
     gradient, curvature = grad(lambda p: rosenbrock(*p)), hessian(lambda p: rosenbrock(*p))
     place = START
     path = [place]

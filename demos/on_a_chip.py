@@ -1,10 +1,10 @@
 """Put a network that reads digits on a chip: `python demos/on_a_chip.py`.
 
-The network of `digits.py` is trained by machine code. Then its forward pass is written as one C file with its weights
-in it, in single precision, which a microcontroller with 16 kB of flash has room for: it needs no operating system, no
-allocation and no library but `math.h`. Where there is a C compiler here, `cc`, the file is compiled and reads all test
-images, whose answers must be those of the Python engine, and what it takes is printed: bytes of code, of constants, of
-memory and of stack, and the time of an image, on this machine.
+The network of `digits.py` is trained as machine code. Then its forward pass is written as one C file in single
+precision, weights included. The file fits into a microcontroller with 16 kB of flash: it needs no operating system,
+allocates no memory and uses only `math.h`. If this machine has a C compiler, `cc`, the file is compiled and reads all
+test images, and its answers are compared with those of the Python engine. The script prints how many bytes the code,
+the constants, the memory and the stack take, and the time of an image on this machine.
 """
 
 import ctypes
@@ -27,7 +27,7 @@ from shared.options import options
 from shared.training import argmax, recent_mean
 
 COMPILER = ["cc", "-std=c99", "-Wall", "-Wextra", "-pedantic"]
-REPEATED = 20  # times that all test images are read to measure the time
+REPEATED = 20  # the time is the median of reading all test images this often
 MANY = """
 void digits_of_all(const float *rows, long n, float *outputs, float *work)
 {
@@ -52,9 +52,9 @@ def source(model: MLP) -> str:
 
 
 def sizes(file: Path, directory: Path) -> Sizes | None:
-    """Return what the file takes if it is compiled to be small, None where the tools here do not say it.
+    """Return the bytes that the file takes when it is compiled for size, or None if the tools here do not tell.
 
-    The stack is that of all functions of the file together.
+    The bytes of stack are the sum over all functions of the file.
     """
     compiled = directory / "small.o"
     small = [*COMPILER, "-Os", "-fstack-usage", "-c", str(file), "-o", str(compiled)]
@@ -70,7 +70,7 @@ def sizes(file: Path, directory: Path) -> Sizes | None:
 
 
 def read_all(text: str, images: Sequence[Image], directory: Path) -> tuple[list[list[float]], float]:
-    """Return the logits that the compiled file computes of all images, and the seconds an image takes."""
+    """Return the logits of all images, as the compiled C computes them, and the seconds that an image takes."""
     file, compiled = directory / "many.c", directory / "many.so"
     file.write_text(text + MANY, "utf-8")
     subprocess.run([*COMPILER, "-O2", "-shared", "-fPIC", str(file), "-o", str(compiled), "-lm"], check=True)

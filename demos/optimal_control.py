@@ -1,20 +1,20 @@
 """Bring a pole upright on a cart that is pushed: `python demos/optimal_control.py`, with exact sparse derivatives.
 
-Which force, over two seconds, swings a hanging pole up and leaves it standing, with the least effort (the integral of
-the squared force)? Direct collocation makes a problem of finitely many numbers of it: the state (place of the cart,
-angle of the pole, and how fast both change) and the force at equally distant times, with the equations of motion as
-constraints between each time and the next, by the trapezoidal rule. The example, its numbers and the method are those
-of M. Kelly, An Introduction to Trajectory Optimization, SIAM Review 59 (2017), section 6.
+Which force swings a hanging pole up within two seconds and leaves it standing, with the least effort, which is the
+integral of the squared force? Direct collocation turns this into a problem with finitely many numbers: the state (the
+position of the cart, the angle of the pole, and their rates of change) and the force at equally spaced times. The
+trapezoidal rule makes the equations of motion constraints between neighbouring times. The example, its numbers and the
+method are from M. Kelly, An Introduction to Trajectory Optimization, SIAM Review 59 (2017), section 6.
 
-Each constraint knows two neighbouring times alone, so that the Jacobian and the Hessian of the Lagrangian are nearly
-all zeros. A recorded graph shows which: the compiled program computes the other entries, and no more. SciPy's
-trust-constr solves the problem with these derivatives; with finite differences instead, of which a quasi-Newton method
-makes a Hessian; and with dense derivatives of JAX, if it is installed. Nothing here is random: --seed changes nothing.
+Each constraint depends on two neighbouring times only, so most entries of the Jacobian and of the Hessian of the
+Lagrangian are always zero. The recorded graph shows which ones, and the compiled program computes only the others.
+SciPy's trust-constr solves the problem three times: with these derivatives, with finite differences and a quasi-Newton
+Hessian, and, if JAX is installed, with JAX's dense derivatives. Nothing here is random, so --seed changes nothing.
 """
 
 import os
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # for matrices as small as these, threads wait for each other
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # threads only wait for each other in matrices as small as these
 
 import time
 from collections.abc import Callable, Sequence
@@ -40,18 +40,18 @@ from shared.language import text
 from shared.options import options
 
 CART, POLE, LENGTH, GRAVITY = 1.0, 0.3, 0.5, 9.81  # kg, kg, m, m/s^2
-DISTANCE, SECONDS = 1.0, 2.0  # that the cart goes, m, and how long it may take
+DISTANCE, SECONDS = 1.0, 2.0  # how far the cart goes, m, and how long it takes
 STEPS = 40
-STATE = 4  # place in m, angle in rad (0 hangs), and their rates
-KNOT = STATE + 1  # numbers of a time: the state, then the force in N
+STATE = 4  # numbers of a state: position in m, angle in rad (0 when the pole hangs), and their rates of change
+KNOT = STATE + 1  # numbers at one time: the state, then the force in N
 BEGIN, END = (0.0, 0.0, 0.0, 0.0), (DISTANCE, np.pi, 0.0, 0.0)
 ITERATIONS = 300
-FRAMES = 15  # of the film, a second
-SMALL = 1e-6  # gradient of the Lagrangian at which the solver stops
+FRAMES = 15  # per second of the film
+SMALL = 1e-6  # the solver stops when the gradient of the Lagrangian is smaller
 
 
 def motion(knot: Sequence[Any], cos: Callable[[Any], Any], sin: Callable[[Any], Any]) -> list[Any]:
-    """Return the rate of change of the state, of numbers of any kind, arrays too."""
+    """Return the rates of change of the state; the numbers may be of any kind, arrays too."""
     _, angle, speed, turning, force = knot
     c, s = cos(angle), sin(angle)
     pull = LENGTH * POLE * s * turning * turning
@@ -62,7 +62,7 @@ def motion(knot: Sequence[Any], cos: Callable[[Any], Any], sin: Callable[[Any], 
 
 
 def defects(before: Sequence[Any], after: Sequence[Any], step: float, cos: Any, sin: Any) -> list[Any]:
-    """Return what is to be zero between two times: the change of the state less the mean of its rates."""
+    """Return what must be zero between two times: the change of the state minus the step times its mean rate."""
     rates = zip(motion(before, cos, sin), motion(after, cos, sin), strict=True)
     return [b - a - (step / 2) * (p + q) for a, b, (p, q) in zip(before[:STATE], after[:STATE], rates, strict=True)]
 
@@ -74,20 +74,20 @@ def effort(forces: Any, step: float) -> Any:
 
 
 def guess(steps: int) -> np.ndarray:
-    """Return the straight line from the first state to the last one, without force."""
+    """Return the solver's first guess: the states on a straight line from the first to the last one, and no force."""
     line = np.linspace(BEGIN, END, steps + 1)
     return np.hstack([line, np.zeros((steps + 1, 1))]).ravel()
 
 
 class Problem(NamedTuple):
-    """What the solver needs.
+    """The functions that the solver calls. They take all numbers of all times as one array.
 
     Attributes:
-        f: the effort, of all numbers in a line.
-        gradient: of the effort.
+        f: the effort.
+        gradient: the gradient of the effort.
         curvature: the Hessian of the effort.
-        constraint: the constraints, with what derivatives of them there are.
-        entries: how many numbers the constraints' Jacobian and the Lagrangian's Hessian have.
+        constraint: the constraints and their derivatives.
+        entries: a text: how many entries the constraints' Jacobian and the Lagrangian's Hessian have.
     """
 
     f: Callable[[Any], Any]
@@ -98,7 +98,7 @@ class Problem(NamedTuple):
 
 
 class Recorded(NamedTuple):
-    """The problem as a graph: its leaves, the effort, and what is to be zero."""
+    """The problem as a graph: its leaves, the effort, and the conditions, which must be zero."""
 
     xs: list[Value]
     effort: Any
@@ -106,7 +106,7 @@ class Recorded(NamedTuple):
 
 
 def record(steps: int) -> Recorded:
-    """Record the problem at the guess."""
+    """Record the problem at the solver's first guess."""
     xs = [Value(x) for x in guess(steps)]
     knots = [xs[k : k + KNOT] for k in range(0, len(xs), KNOT)]
     step = SECONDS / steps
@@ -116,19 +116,22 @@ def record(steps: int) -> Recorded:
 
 
 def lagrangian(recorded: Recorded) -> tuple[Program, list[Value]]:
-    """Compile the sum of the conditions, each times a multiplier, and of the effort."""
+    """Compile the effort plus the sum of the conditions, each times a multiplier; return it with its inputs."""
     multipliers = [Value(1) for _ in recorded.conditions]
     inputs = [*recorded.xs, *multipliers]
     return compile(recorded.effort + mg.dot(multipliers, recorded.conditions), inputs), inputs
 
 
 def ours(steps: int) -> Problem:
-    """Compile the problem with its sparse derivatives; the Lagrangian's Hessian has the effort's in it."""
+    """Compile the problem with its sparse derivatives.
+
+    The Hessian of the Lagrangian includes that of the effort, so the solver gets zeros as the Hessian of the effort.
+    """
     recorded = record(steps)
     xs, conditions = recorded.xs, recorded.conditions
     objective, constraints, whole = compile(recorded.effort, xs), compile(conditions, xs), lagrangian(recorded)[0]
     jacobian, hessian = constraints.jacobian_structure(), whole.hessian_structure(wrt=xs)
-    nothing = coo_array((len(xs), len(xs))).tocsr()
+    zeros = coo_array((len(xs), len(xs))).tocsr()
 
     def matrix(values: Any, structure: Any) -> Any:
         return coo_array((values, structure), shape=structure.shape).tocsr()
@@ -142,7 +145,7 @@ def ours(steps: int) -> Problem:
     return Problem(
         lambda x: value(x)[0],
         of_row(objective.gradient, len(xs)),
-        lambda x: nothing,
+        lambda x: zeros,
         NonlinearConstraint(
             of_row(constraints.forward, len(conditions)),
             0.0,
@@ -155,7 +158,7 @@ def ours(steps: int) -> Problem:
 
 
 def _arrays(steps: int, np: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
-    """Return the effort and the constraints as functions of arrays, of numpy's or JAX's."""
+    """Return the effort and the conditions as functions of arrays, where `np` is numpy or jax.numpy."""
     step = SECONDS / steps
 
     def f(x: Any) -> Any:
@@ -176,7 +179,7 @@ def _arrays(steps: int, np: Any) -> tuple[Callable[[Any], Any], Callable[[Any], 
 
 
 def differences(steps: int) -> Problem:
-    """Let the solver take finite differences of numpy's functions, and a quasi-Newton method's Hessian."""
+    """Let the solver take finite differences of numpy functions, and approximate Hessians by a quasi-Newton method."""
     f, conditions = _arrays(steps, np)
     n, m = KNOT * (steps + 1), STATE * (steps + 2)
     constraint = NonlinearConstraint(conditions, 0.0, 0.0, jac="2-point", hess=BFGS())
@@ -184,7 +187,7 @@ def differences(steps: int) -> Problem:
 
 
 def dense(steps: int) -> Problem:
-    """Let JAX make dense derivatives, each compiled."""
+    """Let JAX compute dense derivatives, all of them jitted."""
     import jax
     import jax.numpy as jnp
 
@@ -219,7 +222,7 @@ PROBLEMS = {
 
 
 def solve(make: Callable[[int], Problem], steps: int) -> tuple[Any, list[str]]:
-    """Return the solver's result, and what is to be said of it."""
+    """Return the solver's result, and the lines to print about it."""
     begun = time.perf_counter()
     problem = make(steps)
     count = 0
@@ -265,7 +268,7 @@ def solve(make: Callable[[int], Problem], steps: int) -> tuple[Any, list[str]]:
 
 
 def pole(axes: Axes, place: float, angle: float, **how: Any) -> list[Any]:
-    """Draw the cart and its pole, and return what was drawn."""
+    """Draw the cart and its pole, and return the lines that matplotlib made."""
     top = place + LENGTH * np.sin(angle), -LENGTH * np.cos(angle)
     [rod] = axes.plot([place, top[0]], [0, top[1]], "-", linewidth=3, solid_capstyle="round", **how)
     [bob] = axes.plot(*top, "o", markersize=12, **how)
@@ -274,6 +277,7 @@ def pole(axes: Axes, place: float, angle: float, **how: Any) -> list[Any]:
 
 
 def stage(axes: Axes, places: Any) -> None:
+    """Prepare axes in which a cart moves between the smallest and the largest of its places."""
     axes.axhline(0, color=GREY, linewidth=1, zorder=0)
     axes.set(
         xlim=(places.min() - 0.6, places.max() + 0.6),
@@ -286,7 +290,7 @@ def stage(axes: Axes, places: Any) -> None:
 
 
 def draw(x: Any, steps: int) -> Figure:
-    """Draw the pole at some times, one over the other, and the force and the angle over time."""
+    """Draw the pole at several times in one picture, the force and the angle over time, and the sparse Hessian."""
     knots = x.reshape(-1, KNOT)
     times = np.linspace(0, SECONDS, steps + 1)
     figure = Figure(figsize=(12, 6), layout="constrained")
@@ -319,7 +323,7 @@ def draw(x: Any, steps: int) -> Figure:
 
 
 def animate(x: Any, steps: int) -> FuncAnimation:
-    """Return the frames of a film."""
+    """Return a film of the pole."""
     knots = x.reshape(-1, KNOT)
     times = np.linspace(0, SECONDS, steps + 1)
     figure = Figure(figsize=(6, 3), dpi=60, layout="constrained")

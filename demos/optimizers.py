@@ -1,8 +1,8 @@
 """Descend Rosenbrock's valley with SGD, with momentum and with Adam: `python demos/optimizers.py`.
 
 f(x, y) = (1 - x)^2 + 100 (y - x^2)^2 is a narrow bent valley whose floor falls gently to the minimum 0 at (1, 1)
-(Rosenbrock 1960). The three start at (-1.2, 1), and the picture shows the paths that they take over the contours of f
-and how far from the minimum they are after every step. Nothing here is random: --seed changes nothing.
+(Rosenbrock 1960). All three optimisers start at (-1.2, 1). The picture shows their paths over the contours of f, and
+how far from the minimum they are after every step. Nothing here is random, so --seed changes nothing.
 """
 
 import math
@@ -27,12 +27,12 @@ Path = list[tuple[float, float]]
 
 
 def rosenbrock(x: Number, y: Number) -> Number:
-    """Return (1 - x)^2 + 100 (y - x^2)^2, of numbers for the contours and of `Value`s for the descent."""
+    """Return (1 - x)^2 + 100 (y - x^2)^2, for numbers, as the contours need it, or for Values."""
     return (1 - x) ** 2 + 100 * (y - x * x) ** 2
 
 
 def descend(name: str, optimizer: Optimizer, steps: int) -> Path:
-    """Return the places of the optimizer's two parameters before the first step and after every step."""
+    """Return the optimiser's two parameters as points, before the first step and after every step."""
     x, y = optimizer.parameters
     path = [(x.data, y.data)]
     progress = trange(steps, desc=name, unit=text("step", "步"))
@@ -63,7 +63,7 @@ def draw(optimizers: dict[str, Optimizer], paths: dict[str, Path]) -> Figure:
     left.contourf(horizontal, vertical, heights, levels=levels, norm=LogNorm(), cmap="Greys", alpha=0.3, extend="both")
     lines = left.contour(horizontal, vertical, heights, levels=levels, colors=GREY, linewidths=0.6)
     left.clabel(lines, fmt="%g", fontsize=10, colors="black", manual=[(0, 0.3), (0, 1), (1.3, 0.7), (-1.3, 0.7)])
-    # On the valley's floor they follow each other: the first is drawn widest, so that it can be seen under the next.
+    # On the valley's floor the paths cover each other. The first one is drawn widest, so it is seen under the others.
     looks = zip((BLUE, ORANGE, GREEN), (6, 2.6, 1.4), (0.6, 1, 1), strict=True)
     for (name, path), (colour, width, alpha) in zip(paths.items(), looks, strict=True):
         distances = [math.dist(place, MINIMUM) for place in path]
@@ -78,7 +78,7 @@ def draw(optimizers: dict[str, Optimizer], paths: dict[str, Path]) -> Figure:
         label("minimum", "最小值"), MINIMUM, (-9, 4), textcoords="offset points", ha="right", fontweight="bold"
     )
     title = "Paths over $(1 - x)^2 + 100\\,(y - x^2)^2$; contours a factor $\\sqrt{10}$ apart"
-    title = label(title, "(1 − x)² + 100 (y − x²)² 上的路径，等高线依次差 √10 倍")  # formulas' fonts have no Chinese
+    title = label(title, "(1 − x)² + 100 (y − x²)² 上的路径，等高线依次差 √10 倍")  # formula fonts have no Chinese
     left.set(xlabel="$x$", ylabel="$y$", title=title)
     left.grid(False)
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3)
@@ -89,7 +89,7 @@ def draw(optimizers: dict[str, Optimizer], paths: dict[str, Path]) -> Figure:
 
 def main() -> None:
     chosen = options(str(__doc__), "SGD、动量法和 Adam 走过 Rosenbrock 山谷", STEPS)
-    # Of 1, 2 and 5 times powers of ten, these learning rates are the largest with which the path stays steady.
+    # Each learning rate is the largest of the form 1, 2 or 5 times a power of ten that gives a steady path.
     optimizers = {
         "SGD": SGD(start(), lr=0.002),
         "SGD, momentum 0.9": SGD(start(), lr=0.002, momentum=0.9),

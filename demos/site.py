@@ -1,8 +1,9 @@
 """Write the site: start page, tutorials, gradient checks, pages to play with, API reference: `python demos/site.py`.
 
-It is a folder of static files with relative links, in English and Chinese, which needs no network when it is viewed and
-opens from a disk as well: `demos/out/site/index.html`, or where --out says. The tutorials are the executed notebooks, a
-page a section, their formulas as MathML; the reference is made by pdoc from the docstrings. Needs `'.[site]'`.
+The site is a folder of static files with relative links, in English and Chinese. It needs no network and also opens
+from a disk: `demos/out/site/index.html`, or index.html in the folder that --out names. The tutorials are the notebooks
+as they were run, one page for each section, with formulas as MathML. pdoc makes the reference from the docstrings.
+It needs `'.[site]'`.
 """
 
 import argparse
@@ -168,7 +169,11 @@ summary { display: list-item; cursor: pointer; color: #57606a; padding: 0.4rem 0
 nav.pages { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0.5rem 1.5rem; padding: 1rem; }
 nav.pages a { padding: 0.5rem 0; }
 """
-ROOMS = {"expression": "", "network": "#room=board", "model": "#room=model"}  # where the playground opens
+ROOMS = {
+    "expression": "",
+    "network": "#room=board",
+    "model": "#room=model",
+}  # the addresses of the rooms
 BACK = '<header><b>micrograd_cn</b><a href="index.html">Start page</a></header>'
 STARTS = {"en": "index.html", "zh": "index.zh.html"}
 PAGE = Template("""<!doctype html>
@@ -202,7 +207,7 @@ $cards
 
 
 def start_page(short: str, pages: Iterable[str]) -> str:
-    """Return the start page: the playground's rooms as pictures, and cards for those pages that there are."""
+    """Return the start page: the playground's rooms as pictures, and a card for each page that exists."""
     words = TEXTS[short]
     pictures = [
         f'<a class="room" href="playground.{short}.html{where}"><img src="room_{room}.{short}.png" alt="" width="960" '
@@ -229,7 +234,7 @@ def start_page(short: str, pages: Iterable[str]) -> str:
 
 
 def operations() -> str:
-    """Return a page with every row of the table: its notation and its docstring."""
+    """Return a page with every operation of the table: its name and its docstring."""
     rows = []
     for op in OPS.values():
         doc = html.escape(inspect.cleandoc(str(op.__doc__)))
@@ -239,7 +244,7 @@ def operations() -> str:
 
 
 def modules() -> str:
-    """Return a page with the modules of the API reference."""
+    """Return a page that links to each module of the API reference."""
     rows = []
     for name in MODULES:
         first = html.escape(str(import_module(name).__doc__).partition("\n")[0])
@@ -251,18 +256,18 @@ def modules() -> str:
 
 
 def reference(out: Path) -> None:
-    """Write the API reference."""
+    """Write the API reference into a folder."""
     import pdoc
 
-    for name in micrograd_cn.__all__:  # what is imported where it is used first
+    for name in micrograd_cn.__all__:  # makes attributes of the names that the package imports on first use
         setattr(micrograd_cn, name, getattr(micrograd_cn, name))
     for module in MODULES[1:]:
         import_module(module)
     pdoc.render.configure(docformat="google", show_source=False, search=True)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # array[int] before Python 3.12, and what is imported for types alone
+        warnings.simplefilter("ignore")  # about types that pdoc cannot resolve
         pdoc.pdoc(*MODULES, output_directory=out)
-    for page in out.rglob("*.html"):  # what is shown in a second module, which its pictures' paths do not fit
+    for page in out.rglob("*.html"):  # a docstring may be shown in two modules, and its pictures' paths fit only one
         text = page.read_text("utf-8")
         page.write_text(re.sub(r'src="[./]+demos/(pictures/\w+\.\w+\.png)"', _embedded, text), "utf-8")
 
@@ -272,10 +277,10 @@ def _embedded(source: re.Match[str]) -> str:
 
 
 def tutorial(notebook: Path, short: str) -> dict[str, str]:
-    """Return the pages of an executed notebook, which need no network, and their style, by the names of the files.
+    """Return the files of a tutorial by their names: its pages and their style sheet, from a notebook that was run.
 
-    What stands before the first anchor is the page that links to all others, and each anchor, `<a id="name"></a>`,
-    begins a page. Each page leads to the one before and to the one after it.
+    Each anchor, `<a id="name"></a>`, begins a page. The first page is the text before the first anchor, and links to
+    all others. Each page links to the one before it and to the one after it.
     """
     head, cells, foot = exported(notebook, short)
     words, first = TEXTS[short], f"tutorial.{short}.html"
@@ -307,7 +312,7 @@ def tutorial(notebook: Path, short: str) -> dict[str, str]:
 
 
 def one_page(notebook: Path, short: str) -> str:
-    """Return an executed notebook as a single page, which leads back to the start page."""
+    """Return a notebook that was run as a single page with a link to the start page."""
     head, cells, foot = exported(notebook, short)
     nav = f'<nav class="pages"><a href="{STARTS[short]}">{TEXTS[short]["back"]}</a></nav>'
     head = head.replace("</head>", f"<style>{READABLE}</style></head>")
@@ -320,7 +325,7 @@ def _to_page(short: str, names: list[str], link: re.Match[str]) -> str:
 
 
 def exported(notebook: Path, short: str) -> tuple[str, list[str], str]:
-    """Return what stands before the cells of a notebook, its cells, and what stands after them, in HTML."""
+    """Return a notebook in HTML: the part before its cells, the cells, and the part after them."""
     import nbformat
     from jinja2 import pass_context
     from latex2mathml.converter import convert
@@ -345,8 +350,8 @@ def exported(notebook: Path, short: str) -> tuple[str, list[str], str]:
     exporter = make(template_name="classic", embed_images=True, exclude_input_prompt=True)
     exporter.exclude_output_prompt = True
     made, _ = exporter.from_notebook_node(nbformat.read(notebook, as_version=4))  # type: ignore[no-untyped-call]
-    made = re.sub(r"<script.*?</script>", "", made, flags=re.DOTALL)  # of formulas, widgets, diagrams
-    made = made.replace('href="pictures/', 'href="')  # the pages lie beside it
+    made = re.sub(r"<script.*?</script>", "", made, flags=re.DOTALL)  # scripts would load libraries from the network
+    made = made.replace('href="pictures/', 'href="')  # in the site, the pages are in the same folder
     made = re.sub(r"<html[^>]*>", f'<html lang="{TEXTS[short]["lang"]}">', made, count=1)
     made = made.replace("</head>", '<link rel="icon" href="data:,"></head>', 1)
     made = re.sub(r'<img alt="No description[^"]*" src="data:image/([^"]*)"[^>]*>', partial(_picture, short), made)
@@ -358,37 +363,37 @@ def exported(notebook: Path, short: str) -> tuple[str, list[str], str]:
 
 
 def _picture(short: str, image: re.Match[str]) -> str:
-    """Return a picture as it is, marked if it is too wide to be read on a phone when it is made as narrow as that."""
+    """Return an image element with its alternative text, marked if it is illegible at the width of a phone."""
     kind, _, data = image[1].partition(";base64,")
     start = base64.b64decode(data[:4000])
     if kind.startswith("svg"):
         [width] = re.findall(rb'<svg[^>]*\bwidth="(\d+)', start)[:1] or [b"0"]
-        pixels = int(width) * 4 // 3  # of points
+        pixels = int(width) * 4 // 3  # the width is in points
     else:
-        pixels = int.from_bytes(start[16:20], "big")  # of a PNG
+        pixels = int.from_bytes(start[16:20], "big")  # where a PNG has its width
     wide = " data-wide" * (pixels > 640)
     return f'<img{wide} alt="{TEXTS[short]["drawing"]}" src="data:image/{image[1]}" width="{pixels or 640}">'
 
 
 def _words(code: re.Match[str]) -> str:
-    """Return code in a text whose lines end between words, not at the hyphens within them."""
+    """Return code whose lines may break between its words, but not at hyphens inside them."""
     return "<code>" + " ".join(f'<span class="word">{word}</span>' for word in code[1].split(" ")) + "</code>"
 
 
 def _formulas(output: re.Match[str]) -> str:
-    """Return an output in TeX as MathML."""
+    """Return a cell's output in TeX as MathML."""
     from latex2mathml.converter import convert
 
     formulas = re.findall(r"\$\\displaystyle (.*?)\$", html.unescape(output[2]), re.DOTALL)
     made = "".join(convert(formula, display="block") for formula in formulas)
-    for side, bracket in (("prefix", "(<mtable>"), ("postfix", "</mtable>)")):  # as high as the matrix
+    for side, bracket in (("prefix", "(<mtable>"), ("postfix", "</mtable>)")):  # brackets as high as the matrix
         old = bracket.replace("(", "<mo>&#x00028;</mo>").replace(")", "<mo>&#x00029;</mo>")
         made = made.replace(old, old.replace("<mo>", f'<mo form="{side}" stretchy="true">'))
     return output[1] + made
 
 
 def collapsed(page: str, summary: str) -> str:
-    """Let the code of those cells that a notebook hides open on a click."""
+    """Return a page in which the code of hidden cells opens with a click."""
     first, *cells = re.split(r'(?=<div class="cell )', page)
     opened, closed = rf"<details><summary>{summary}</summary>\g<0>", r"</details>\g<0>"
     for n, cell in enumerate(cells):
@@ -399,7 +404,7 @@ def collapsed(page: str, summary: str) -> str:
 
 
 def write(out: Path) -> None:
-    """Write all pages."""
+    """Write all pages of the site into a folder."""
     out.mkdir(parents=True, exist_ok=True)
     for short in TEXTS:
         shutil.copy(HERE / f"pictures/neuron.{short}.svg", out)

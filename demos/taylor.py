@@ -1,8 +1,8 @@
 """Plot the Taylor polynomials of functions from their derivatives at a point: `python demos/taylor.py`.
 
-The n-th derivative is `grad` applied n times. Polynomials of growing degree follow sin ever further; those of
-1/(1 + x^2) never get beyond distance 1, where the function has poles in the complex plane. --steps is the largest
-degree; nothing here is random: --seed changes nothing.
+The n-th derivative is `grad` applied n times. The higher its degree, the further a polynomial follows sin. Polynomials
+of 1/(1 + x^2) never get beyond distance 1, since the function has poles there in the complex plane. --steps is the
+largest degree. Nothing here is random, so --seed changes nothing.
 """
 
 import math
@@ -27,7 +27,7 @@ FUNCTIONS: dict[str, tuple[Callable[[Any], Any], float, float]] = {
 
 
 def derivatives(f: Callable[[Any], Any], x: float, degree: int) -> list[float]:
-    """Return f(x) and the derivatives up to `degree`."""
+    """Return f(x) and the derivatives of f at x up to the order `degree`."""
     found = [float(f(x))]
     for _ in trange(degree, desc=text("derivatives", "求导"), unit=text("order", "阶")):
         f = grad(f)
@@ -36,12 +36,12 @@ def derivatives(f: Callable[[Any], Any], x: float, degree: int) -> list[float]:
 
 
 def polynomial(slopes: list[float], d: float) -> float:
-    """Return the Taylor polynomial at distance `d`: the sum of slopes[n] / n! * d**n."""
+    """Return the Taylor polynomial at the distance d from its centre: the sum of slopes[n] / n! * d**n."""
     return math.fsum(slope / math.factorial(n) * d**n for n, slope in enumerate(slopes))
 
 
 def draw(found: dict[str, list[float]], degree: int) -> Figure:
-    """Draw each function with polynomials of a few degrees."""
+    """Draw each function with its Taylor polynomials of up to three degrees."""
     figure = Figure(figsize=(12.5, 5.2), layout="constrained")
     figure.suptitle(
         label("Taylor polynomials from derivatives of any order", "由任意阶导数得到的泰勒多项式"), fontsize=14

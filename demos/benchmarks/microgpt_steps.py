@@ -54,7 +54,8 @@ def batches_of(names: Sequence[str], batch: int, shortest: bool) -> list[list[An
     for i in range(0, len(names), batch):
         some = names[i : i + batch]
         length = microgpt.longest(some) if shortest else longest()
-        found.append([list(parts) for parts in zip(*(microgpt.padded(name, length) for name in some), strict=True)])
+        examples = [microgpt.padded_example(name, length) for name in some]
+        found.append([list(parts) for parts in zip(*examples, strict=True)])
     return found
 
 
@@ -67,8 +68,8 @@ def longest() -> int:
 def ours(weights: Weights, names: Sequence[str], batch: int) -> Epochs | None:
     if not find_spec("llvmlite"):
         return None
-    lengths = microgpt.lengths(start(1000)[1], batch, microgpt.PROGRAMS if batch > 1 else 1)
-    samples, loss = microgpt.filled(names, batch, lengths), microgpt.compiled(weights)
+    lengths = microgpt.padded_lengths(start(1000)[1], batch, microgpt.PROGRAMS if batch > 1 else 1)
+    samples, loss = microgpt.padded_examples(names, batch, lengths), microgpt.compiled_loss(weights)
     optimizer = Adam(microgpt.flat(weights), LEARNING_RATE, BETAS)
     return lambda epochs: loss.fit(samples, optimizer, epochs, batch, schedule=learning_rate)
 

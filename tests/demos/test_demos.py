@@ -404,7 +404,7 @@ def test_the_bar_of_microgpt_has_the_mean_of_recent_losses(monkeypatch: pytest.M
     taken: list[int] = []
     bar = SimpleNamespace(set_postfix=lambda loss, refresh: latest.append(loss), update=taken.append)
     monkeypatch.setattr("tqdm.tqdm", lambda **_: nullcontext(bar))
-    with microgpt.bar(54) as show:
+    with microgpt.progress_bar(54) as show:
         show([100.0])
         show([7.0] * 3)
         show([1.0] * 47 + [2.0] * 3)
@@ -526,19 +526,19 @@ def eight_lanes(measuring: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_names_that_are_computed_side_by_side_are_filled_up_to_one_length(eight_lanes: Any) -> None:
-    lessons = eight_lanes.filled(NAMED, 10, [7, 10, 12])
-    assert [len(tokens) for tokens, *_ in lessons] == [10] * 8 + [12] * 2 + [7] * 2
-    for tokens, targets, divide in lessons:
-        assert len(tokens) == len(targets) == len(divide)
-        assert sum(divide) == pytest.approx(1.0)
-    spelt = ["".join(eight_lanes.LETTERS[i] for i in tokens[1 : sum(map(bool, s))]) for tokens, _, s in lessons]
+    examples = eight_lanes.padded_examples(NAMED, 10, [7, 10, 12])
+    assert [len(tokens) for tokens, *_ in examples] == [10] * 8 + [12] * 2 + [7] * 2
+    for tokens, targets, loss_weights in examples:
+        assert len(tokens) == len(targets) == len(loss_weights)
+        assert sum(loss_weights) == pytest.approx(1.0)
+    spelt = ["".join(eight_lanes.LETTERS[i] for i in tokens[1 : sum(map(bool, s))]) for tokens, _, s in examples]
     assert spelt[10:] == ["eve", "amelia"]
     assert sorted(spelt[:10]) == sorted(NAMED[:10])
 
 
 def test_names_are_filled_up_to_the_lengths_that_fill_the_fewest_tokens(eight_lanes: Any) -> None:
     names = [letters * "a" for letters in (2, 2, 2, 3, 5, 5, 8, 9)]
-    found = [eight_lanes.lengths(names, 1, count) for count in range(1, 8)]
+    found = [eight_lanes.padded_lengths(names, 1, count) for count in range(1, 8)]
     assert found[0] == (10,)
     fills = [sum(min(x for x in chosen if x > len(name)) - len(name) - 1 for name in names) for chosen in found]
     for count, chosen in enumerate(found[:5], 1):
@@ -546,7 +546,7 @@ def test_names_are_filled_up_to_the_lengths_that_fill_the_fewest_tokens(eight_la
         least = min(sum(min(x for x in option if x > len(n)) - len(n) - 1 for n in names) for option in options)
         assert fills[count - 1] == least, chosen
     assert found[4:] == [(3, 4, 6, 9, 10)] * 3
-    assert eight_lanes.lengths(names, 8, 2) == (10,)  # one vector, and so one length
+    assert eight_lanes.padded_lengths(names, 8, 2) == (10,)  # one vector, and so one length
 
 
 @pytest.mark.slow
@@ -559,9 +559,9 @@ def test_very_many_names_have_programs_of_several_lengths(measuring: Any, monkey
         return losses, [p.data for p in microgpt.flat(weights)]
 
     found, lengths = [trained()], []
-    filled = microgpt.filled
+    padded = microgpt.padded_examples
     monkeypatch.setattr(microgpt, "MANY", 10)
-    monkeypatch.setattr(microgpt, "filled", lambda *given: lengths.append(given[-1]) or filled(*given))
+    monkeypatch.setattr(microgpt, "padded_examples", lambda *given: lengths.append(given[-1]) or padded(*given))
     found.append(trained())
     assert lengths == [(10, 12)]
     for one, other in zip(*found, strict=True):
