@@ -1,4 +1,4 @@
-"""A minimal scalar autograd engine: record a computation, run backpropagation through it, look at the gradient flow.
+"""A minimal scalar autograd engine: it records a computation, and backpropagation runs through the record.
 
 >>> from micrograd_cn import Value, tanh
 >>> x = Value(0.5, "x")
@@ -16,18 +16,18 @@ from .engine import Value
 from .gradients import gradients
 from .graph.context import detect_anomaly, no_grad
 from .graph.scopes import scope
-from .sequences import *  # noqa: F403 -- typed for lists of Values and numbers
+from .sequences import *  # noqa: F403 -- six operations, with types for lists of Values and numbers
 
 # isort: split
-from .ops import *  # type: ignore[assignment,no-redef]  # noqa: F403 -- every operation, also these six, the same ones
+from .ops import *  # type: ignore[assignment,no-redef]  # noqa: F403 -- all operations, these six too, the same objects
 
-for _path in [*__path__]:  # noqa: F405 -- pickles of version 0.2 name modules that have moved
+for _path in [*__path__]:  # noqa: F405 -- pickles of version 0.2 name modules that have moved since
     __path__.append(f"{_path}/moved")  # noqa: F405
 
 if not environ.get("MICROGRAD_CN_PLAIN"):
     quick.install()
 
-if TYPE_CHECKING:  # what `__getattr__` imports
+if TYPE_CHECKING:  # these are the names that `__getattr__` imports
     from . import compiler as compiler
     from . import flow as flow
     from . import functional as functional
@@ -45,7 +45,7 @@ if TYPE_CHECKING:  # what `__getattr__` imports
 else:
 
     def __getattr__(name: str) -> object:
-        """Import a module of the package, what draws, or what compares, only when it is asked for."""
+        """Import a module of the package, or a function that draws or compares, when it is first used."""
         if name == "draw_dot":
             from .picture import draw_dot
 
@@ -58,7 +58,7 @@ else:
             from . import flow
 
             return getattr(flow, name)
-        from importlib import import_module, util  # which programs that ask for nothing here need not wait for
+        from importlib import import_module, util  # here, because most programs do without it
 
         if not name.startswith("_") and util.find_spec(f"{__name__}.{name}"):
             return import_module(f"{__name__}.{name}")

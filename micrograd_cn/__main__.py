@@ -1,4 +1,4 @@
-"""The command line: compute an expression, explain its gradient step by step, write the page or the picture."""
+"""The command line: it computes an expression, explains the gradient step by step, and writes a page or a picture."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from .text.expression import CONSTANTS, ParseError, functions, is_name, normal, 
 from .text.words import WORDS, language
 
 PICTURES = (".svg", ".png", ".pdf", ".dot")
-# All else that begins with a minus is an expression: "-o*2" is one, "-oz.html" is not.
+# Everything else that begins with a minus is an expression: "-o*2" is one, "-oz.html" is not.
 OPTION = re.compile(rf"--|-[ho]$|-o.*(?i:{'|'.join(map(re.escape, ('.html', *PICTURES)))})$")
 
 
 class Failure(Exception):
-    """What was asked for cannot be done: a message to show, the exit status, and the lines to print all the same."""
+    """The command failed: it has a message to show, the exit status, and lines to print nevertheless."""
 
     def __init__(self, message: str, status: int, lines: Sequence[str] = ()) -> None:
         super().__init__(message)
@@ -38,9 +38,10 @@ class _Parser(ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line `argv` (the process's by default) and return its exit status.
+    """Run the command line `argv` (by default, that of the process), and return the exit status.
 
-    It is 2 if the command, the expression or a number cannot be understood, 1 if a file cannot be written.
+    It is 0 for success, 2 if the command, the expression or a number cannot be understood, and 1 if a file cannot be
+    written.
 
     >>> main(["x * x", "x=3", "--lang=en"])
     x * x = 9.0
@@ -60,15 +61,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     parser = _Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("texts", nargs="*")
-    parser.add_argument("-o", "--output", nargs="?", action="append", default=[], type=Path)  # None if it is missing
+    parser.add_argument("-o", "--output", nargs="?", action="append", default=[], type=Path)  # None without a file
     parser.add_argument("--lang", nargs="?", const="")
     parser.add_argument("--playground", action="store_true")
     parser.add_argument("-h", "--help", action="store_true")
-    options = Namespace(lang=None)  # known to errors too, as far as it has been read
+    options = Namespace(lang=None)  # filled while parsing, so that an error message knows the language
     arguments = sys.argv[1:] if argv is None else argv
-    guarded = [f" {a}" if a.startswith("-") and not OPTION.match(a) else a for a in arguments]  # "-x**2"
+    # argparse takes "-x**2" for an option, unless a space is before it.
+    shielded = [f" {a}" if a.startswith("-") and not OPTION.match(a) else a for a in arguments]
     try:
-        _, unknown = parser.parse_known_intermixed_args(guarded, options)
+        _, unknown = parser.parse_known_intermixed_args(shielded, options)
         _check(options, unknown)
     except Failure as error:
         print(_words(options)["cli_misuse"].format(message=error), file=sys.stderr)
@@ -97,11 +99,7 @@ def _words(options: Namespace) -> dict[str, str]:
 
 
 def _check(options: Namespace, unknown: Sequence[str]) -> None:
-    """Refuse what is no option, and an option without what it needs.
-
-    Raises:
-        Failure: there is such a mistake.
-    """
+    """Raise Failure for an unknown option or language, and for -o without a file."""
     words = _words(options)
     if options.lang is not None and options.lang not in WORDS:
         raise Failure(words["cli_lang"], 2)
@@ -121,10 +119,10 @@ def _help(words: dict[str, str]) -> str:
 
 
 def _run(text: str, assignments: Sequence[str], outputs: Sequence[Path], lang: str) -> list[str]:
-    """Return the lines to print, all files being written.
+    """Compute the expression and write the files; return the lines to print.
 
     Raises:
-        Failure: something cannot be understood or written.
+        Failure: the expression or an assignment cannot be understood, or a file cannot be written.
     """
     words = WORDS[lang]
     for path in outputs:
@@ -160,7 +158,7 @@ def _run(text: str, assignments: Sequence[str], outputs: Sequence[Path], lang: s
     for path in outputs:
         try:
             _write(root, path, lang)
-        except (ImportError, OSError, RenderError, ValueError) as error:  # ValueError: too large for a picture
+        except (ImportError, OSError, RenderError, ValueError) as error:  # ValueError: too large a graph
             message = error.strerror or str(error) if isinstance(error, OSError) else str(error)
             raise Failure(words["cli_unwritable"].format(path=path, message=message), 1) from error
 
@@ -176,10 +174,10 @@ def _run(text: str, assignments: Sequence[str], outputs: Sequence[Path], lang: s
 
 
 def _playground(texts: Sequence[str], outputs: Sequence[Path], lang: str | None) -> list[str]:
-    """Return the lines to print, the playground being written.
+    """Write the playground; return the lines to print.
 
     Raises:
-        Failure: there is an expression too, no file is given, or one that is no page or cannot be written.
+        Failure: there is an expression too, or no file, or a file is not a page or cannot be written.
     """
     from . import playground
 
@@ -195,17 +193,22 @@ def _playground(texts: Sequence[str], outputs: Sequence[Path], lang: str | None)
 
 
 def _assignment(text: str, lang: str) -> tuple[str, float]:
-    """Return the name and the number of a text such as "w=-3"."""
+    """Return the name and the number in a text such as "w=-3".
+
+    Raises:
+        ParseError: the text is not an assignment, or its right side is not a number.
+    """
     left, equals, right = text.partition("=")
     typed = left.strip()
     name = normal(typed)
-    if not (typed.isidentifier() and is_name(name) and equals and right.strip()):  # "x₁" is none, though its form is
+    # "x₁" is not an identifier, though its normal form "x1" is one.
+    if not (typed.isidentifier() and is_name(name) and equals and right.strip()):
         raise ParseError(WORDS[lang]["cli_assignment"], 0)
     return name, parse(" " * len(left + equals) + right, {}, lang).data
 
 
 def _located(error: ParseError, text: str, words: dict[str, str]) -> Failure:
-    """Return the error with the text and a caret under its column."""
+    """Return the error with the text that it is in, and a caret under its column."""
     shown = _one_line(text)
     caret = " " * columns(shown[: error.column]) + "^"
     message = words["cli_error"].format(column=error.column + 1, message=error)
@@ -228,14 +231,14 @@ def _write(root: Value, path: Path, lang: str) -> None:
 
 
 def _name_steps(root: Value, variables: Collection[str]) -> None:
-    """Label the interior nodes v1, v2 ... as they are computed, so that tables, pages and pictures name them alike."""
+    """Label the interior nodes v1, v2, ... in the order of computation, so all outputs use the same names."""
     free = filter(lambda name: name not in variables, map("v{}".format, itertools.count(1)))
     for node, name in zip(_as_written(root), free, strict=False):
         node.label = node.label or name
 
 
 def _tables(root: Value, words: dict[str, str]) -> Iterator[str]:
-    """Give the forward pass, a line a node, and the backward pass, a line an edge that carries a gradient."""
+    """Yield the tables: the forward pass with a line for each node, the backward pass with a line for each edge."""
 
     def name(node: Value) -> str:
         return node.label or _number(node.data)
@@ -255,21 +258,21 @@ def _tables(root: Value, words: dict[str, str]) -> Iterator[str]:
                 before, contribution = so_far[parent], node.grad * partial
                 so_far[parent] += contribution
                 shown = [_number(x) for x in (partial, node.grad, contribution)]
-                told = words["narrate_edge"].format(
+                narration = words["narrate_edge"].format(
                     name=name(parent),
                     before=_number(before),
                     local=_number(partial),
                     upstream=_number(node.grad),
                     after=_number(so_far[parent]),
                 )
-                backward.append([str(len(backward) + 1), name(node), name(parent), *shown, told])
+                backward.append([str(len(backward) + 1), name(node), name(parent), *shown, narration])
     yield ""
     yield words["cli_backward"].format(root=name(root))
     yield from _aligned([words["cli_backward_columns"].split("|"), *backward])
 
 
 def _as_written(root: Value) -> list[Value]:
-    """Return the interior nodes, each after its operands, and these from left to right as one would compute them."""
+    """Return the interior nodes in the order of computation by hand: operands first, and those from left to right."""
     done: dict[Value, None] = {}
     stack = [(root, False)]
     while stack:
@@ -283,7 +286,7 @@ def _as_written(root: Value) -> list[Value]:
 
 
 def _text(node: Value, operands: Iterable[str]) -> str:
-    """Return the node's operation applied to texts; a negative number beside an operator is put in parentheses."""
+    """Return the text of the node's operation; a negative operand of an operator gets parentheses."""
     assert node.op is not None
     texts = list(operands)
     if node.op.notation.precedence:
@@ -292,11 +295,11 @@ def _text(node: Value, operands: Iterable[str]) -> str:
 
 
 def _number(x: float) -> str:
-    return f"{x + 0.0:.6g}"  # + 0.0 makes -0 a plain 0
+    return f"{x + 0.0:.6g}"  # + 0.0 turns -0 into 0
 
 
 def _aligned(rows: list[list[str]]) -> Iterator[str]:
-    """Give the rows as lines whose columns stand below each other, Chinese too."""
+    """Yield the rows as lines with aligned columns, counting a Chinese character as two."""
     widths = [max(map(columns, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = [cell + " " * (width - columns(cell)) for cell, width in zip(row, widths, strict=True)]
@@ -304,9 +307,9 @@ def _aligned(rows: list[list[str]]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal without × shows ?
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal that has no × shows ?
     try:
         sys.exit(main())
-    except BrokenPipeError:  # the reader has seen enough, as `head` has
+    except BrokenPipeError:  # the reader has closed the pipe, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -1,8 +1,8 @@
-"""The engine written out for speed: what `engine` and `operators` say plainly, in line, and installed in its place.
+"""The engine written out for speed: the functions of `engine` and `operators`, inlined, which replace the plain ones.
 
-Nobody has to read it to understand the engine. Each function is the twin of the plain one of its name, for the operands
-that most graphs are made of: `Value`s and floats, outside all modes. Everything else goes the plain way. A change is
-made to the plain text first; `tests/test_quick.py` says what is missing here.
+You need not read it to understand the engine. Each function is the twin of the plain function of the same name, for the
+operands that most graphs are made of: `Value`s and floats, outside all modes. Everything else goes to the plain
+function. Change the plain function first; `tests/test_quick.py` then says what is missing here.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ __all__ = ["PLAIN", "QUICK", "install"]
 _plain_record, _plain_backward = Value._record, Value.backward
 _ONLY_VALUES, _new, _here = {Value}, object.__new__, context.here
 _ADD, _MUL, _NEG = ops.add, ops.mul, ops.neg
-_UNREACHED = float("0")  # an object of its own: a gradient that is still this one has received nothing
+_UNREACHED = float("0")  # a distinct object: a node whose gradient still is this one has received nothing
 
 
 def _in_mode() -> bool:
-    """Return whether `no_grad()` or `detect_anomaly()` is around, for which there is the plain text alone."""
+    """Return whether we are inside `no_grad()` or `detect_anomaly()`, which only the plain functions implement."""
     here = _here()
     return here.no_grad or here.detect_anomaly
 
 
 def _node(op: Op, data: float, a: Any, b: Any, da: float | None, db: float | None) -> Value:
     if context.active:
-        return _special(op, data, a, b, da, db)
+        return _node_in_block(op, data, a, b, da, db)
     node: Value = _new(Value)
     node._data = data
     node.grad = 0.0
@@ -48,8 +48,8 @@ def _node(op: Op, data: float, a: Any, b: Any, da: float | None, db: float | Non
     return node
 
 
-def _special(op: Op, data: float, a: Any, b: Any, da: float | None, db: float | None) -> Value:
-    """Return the node inside a `with` block, which may have hooks or be a scope."""
+def _node_in_block(op: Op, data: float, a: Any, b: Any, da: float | None, db: float | None) -> Value:
+    """Return a node that is made inside a `with` block, which may have hooks or be a scope."""
     here = _here()
     node: Value = here.hooks.new_node(Value) if here.hooks else _new(Value)
     node._data = data
@@ -126,7 +126,7 @@ class Quick(Value):
             push(root) if root.op else leaf(root)
         while stack:
             node = pop()
-            if node is None:  # all below the next one is finished, and so is it
+            if node is None:  # it marks the node below it on the stack, whose operands are finished
                 finished.append(pop())
             elif node not in entered:
                 entered.add(node)
@@ -188,7 +188,7 @@ class Quick(Value):
                 leaf.grad += grad
         return None
 
-    # Addition, multiplication and negation, most of a graph, have the row in line too.
+    # Addition, multiplication and negation make most of a graph, so their rows are inlined too.
 
     def __add__(self, other: Any) -> Any:
         if self.requires_grad and not (context.active and _in_mode()):
@@ -260,10 +260,7 @@ PLAIN = {name: next(vars(kind)[name] for kind in Value.__mro__ if name in vars(k
 
 
 def install(twins: Mapping[str, Any] = QUICK) -> None:
-    """Put the quick functions in the place of the plain ones; or the plain ones back, as `install(PLAIN)`.
-
-    >>> install()
-    """
+    """Replace the plain functions of `Value` by the quick ones; `install(PLAIN)` puts the plain ones back."""
     Quick.backward.__doc__ = PLAIN["backward"].__doc__  # for help()
     for name, twin in twins.items():
         setattr(Value, name, twin)

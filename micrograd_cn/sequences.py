@@ -1,7 +1,7 @@
-"""The functions of a sequence, typed for lists that mix `Value`s and numbers: `sum([x, 2])` is a `Value`.
+"""Types for the functions of sequences: to a type checker, `sum([x, 2])` is a `Value` if x is one.
 
-They are those of `ops`, the same objects. `ops` does not know `Value`: the type of a result follows there from the
-types of the operands, and a type checker cannot find it in a mixed list. Here the result is named.
+The functions are the same objects as in `ops`. There, the type of a result follows from the types of the operands,
+because `ops` does not know `Value`, and a type checker cannot infer it for a list of `Value`s and numbers.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     class SequenceOp(Op):
         """An operation of the table that takes a sequence of operands."""
 
-        @overload  # type: ignore[override]  # the types of `Op.__call__` are those of any operand
+        @overload  # type: ignore[override]  # `Op.__call__` has types for any operands
         def __call__(self, *args: SupportsFloat | Iterable[SupportsFloat], **options: SupportsFloat) -> float: ...  # type: ignore[overload-overlap]
         @overload
         def __call__(self, *args: Number | Iterable[Number], **options: Number) -> Value: ...

@@ -287,7 +287,8 @@ DEEPER = [
 def test_a_column_beside_a_row_is_told_what_to_write(loss, deep, flat, write):
     count, s = len(np.ravel(flat)), "s" * (np.ravel(flat).size > 1)
     for what, letter, arguments in (("targets", "t", (flat, deep)), ("inputs", "x", (deep, flat))):
-        with pytest.raises(ValueError, match=f"{count} input{s} and {count} target{s}, but the {what} are .*") as caught:
+        message = f"{count} input{s} and {count} target{s}, but the {what} are .*"
+        with pytest.raises(ValueError, match=message) as caught:
             loss(*arguments)
         said = str(caught.value)
         assert said.startswith(f"{loss.__name__}: ")
