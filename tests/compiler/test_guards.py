@@ -333,7 +333,7 @@ def test_a_function_that_changes_how_it_branches_is_refused():
         w._data = -1.0  # unseen, as an extension of C would do it
         return y
 
-    with pytest.raises(RuntimeError, match="f branches otherwise for the sample with which it was just recorded"):
+    with pytest.raises(RuntimeError, match="f takes another branch for the sample that was just recorded"):
         f(2)
 
 

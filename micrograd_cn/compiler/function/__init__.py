@@ -1,1 +1,1 @@
-"""A compiled function: recorded for each form of its samples and each branch, and all that it can do then."""
+"""Compiled functions: recorded when they are called with arguments of a new structure, and for each branch."""

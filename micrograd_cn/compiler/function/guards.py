@@ -1,4 +1,9 @@
-"""Guards: while a function is recorded, each comparison of values that may come out otherwise for another sample."""
+"""Record a function safely: guards for comparisons that may come out differently for another sample, and refusals.
+
+A program computes what the function did for the sample that was recorded. Wherever Python code could do something else
+for another sample, this module notices. A comparison becomes a guard, which the program checks for every sample. A
+number that is read out of a value is refused.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +27,13 @@ from ..instructions.lowering import DETACH, check_gradient_flow
 READ_INSTEAD = (
     "the value itself, or its detach() without a gradient; for a branch compare it, or write where(less(x, y), a, b)"
 )
-PACKAGE = str(Path(__file__).parents[2] / "_")[:-1]  # with what separates it from a file's name
+PACKAGE = str(Path(__file__).parents[2] / "_")[:-1]  # the folder of this package, with the separator at its end
 _inlining: ContextVar[bool] = ContextVar("micrograd_cn_recorded", default=False)
-MIRRORED = {">": "<", ">=": "<="}  # what holds with the operands the other way around
+MIRRORED = {">": "<", ">=": "<="}  # the same comparison with its operands exchanged
 
 
 class GuardError(ValueError):
-    """A row for which a comparison of values comes out otherwise than while the function was recorded.
+    """A comparison in a compiled function has another outcome for this sample than for the sample that was recorded.
 
     >>> from micrograd_cn.compiler import compile
     >>> @compile
@@ -43,13 +48,13 @@ class GuardError(ValueError):
 
 
 class Guard(NamedTuple):
-    """A comparison, and how it came out.
+    """A comparison that was made while a function was recorded.
 
     Attributes:
-        node: 1.0 where it holds.
-        held: whether it did.
-        where: the file and the line.
-        text: the comparison.
+        node: is 1.0 if the comparison holds and 0.0 if not.
+        held: whether it held for the recorded sample.
+        location: the file and line of the comparison.
+        text: the comparison, for messages.
     """
 
     node: Value
@@ -59,29 +64,30 @@ class Guard(NamedTuple):
 
 
 class Traced(Value):
-    """What is computed while a function is recorded: what is read of it would be the same for all samples.
+    """A value that is computed while a function is recorded: it refuses to be read, compared with == or copied.
 
-    It is a plain `Value` again once the function is recorded.
+    What would be read is the number of the recorded sample, which the program would use for all samples. A traced value
+    is a plain `Value` again once the function is recorded.
     """
 
     __slots__ = ()
 
     @classmethod
-    def _constant(cls, x: Any) -> Any:  # of a number among the operands
+    def _constant(cls, x: Any) -> Any:  # called for a number among the operands
         return constant(x)
 
     def backward(self, gradient: Any = 1.0) -> None:
-        """Refuse to leave gradients that are numbers."""
+        """Refuse: it would leave the recorded sample's gradients."""
         self._refuse("what backward() starts from", "gradients(y, xs, create_graph=True), or functional.grad")
 
     def __bool__(self) -> bool:
-        """Refuse to be a condition."""
+        """Refuse to be a condition if the number varies."""
         if self._varies():
             self._refuse("a condition", "where(x, a, b), or a comparison, such as x > 0")
         return True
 
     def __eq__(self, other: object) -> bool:
-        """Refuse to be equal to a number; of two values that differ, tell those who listen that they do."""
+        """Refuse to be compared with a number or an equal value; tell the hooks that two values differ."""
         if self is other or (not isinstance(other, Value) and number_or_none(other) is None) or not self._varies():
             return self is other
         if not isinstance(other, Value) or other._data == self._data:
@@ -91,38 +97,38 @@ class Traced(Value):
         return False
 
     def __repr__(self) -> str:
-        """Name itself without its number, of which a text would be the same for all samples."""
+        """Return a text without the number, which would be the recorded sample's."""
         return f"Value({describe(self)})"
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """Refuse to be copied, which would be a number."""
+        """Refuse to be copied: the copy would be a constant."""
         self._refuse("a copy", READ_INSTEAD)
 
     @property
     def partials(self) -> tuple[float, ...]:
-        """Refuse to have its derivatives read, unless it is this package that reads them."""
+        """Refuse to have local derivatives read outside this package."""
         if self._varies():
             self._refuse("what derivatives are read of", "gradients(y, xs, create_graph=True), or functional.grad")
         return super().partials
 
     def edges(self) -> list[tuple[Any, float]]:
-        """Refuse to have its derivatives read with its operands, too."""
+        """Refuse to have local derivatives read outside this package."""
         if self._varies():
             self._refuse("what derivatives are read of", "gradients(y, xs, create_graph=True), or functional.grad")
         return super().edges()
 
     def _backward(self) -> None:
-        """Refuse to leave gradients that are numbers."""
+        """Refuse: it would leave the recorded sample's gradients."""
         self._refuse("what _backward() starts from", "gradients(y, xs, create_graph=True), or functional.grad")
 
     def __hash__(self) -> int:
-        """Refuse to be looked up."""
+        """Refuse to be a key outside this package if the number varies."""
         if self._varies():
             self._refuse("a key", "take(xs, index), or where(equal(x, y), a, b)")
         return super().__hash__()
 
     def _varies(self) -> bool:
-        """Return whether the number varies, and it is not this package that asks, which means the node itself."""
+        """Return whether the number varies from sample to sample. If this package asks, it means the node: no."""
         if sys._getframe(2).f_code.co_filename.startswith(PACKAGE):
             return False
         return isinstance(self, TracedInput) or any(isinstance(x, TracedInput) for x in traverse(self)[1])
@@ -153,12 +159,12 @@ class TracedInput(Traced):
 
 
 def refuse(x: Value, what: str, instead: str) -> NoReturn:
-    """Raise TypeError since something of a value would be the same for all samples.
+    """Raise TypeError, since a value's number is used in a way that no program can repeat.
 
     Args:
         x: the value.
-        what: it would be.
-        instead: what to write.
+        what: how it is used.
+        instead: what to write instead.
     """
     inputs = [leaf for leaf in (traverse(x)[1] or [x]) if isinstance(leaf, TracedInput)]
     when = "for every sample" if inputs else "in all calls, whatever it becomes"
@@ -171,13 +177,13 @@ def refuse(x: Value, what: str, instead: str) -> NoReturn:
 
 def _refuse_changed_flag(x: Value) -> NoReturn:
     raise TypeError(
-        f"{user_location()}: requires_grad of {describe(x)} is another one for a part of the function that is recorded; write "
-        ".detach() where no gradient is to flow to it"
+        f"{user_location()}: requires_grad of {describe(x)} changes while the function is recorded; write .detach() "
+        "where no gradient is to flow to it"
     )
 
 
 def user_location() -> str:
-    """Return the file and the line outside this package that are running."""
+    """Return the file and line, outside this package, that are running."""
     frame = sys._getframe(1)
     while frame.f_back and frame.f_code.co_filename.startswith(PACKAGE):
         frame = frame.f_back
@@ -186,7 +192,7 @@ def user_location() -> str:
 
 @contextmanager
 def inline_compiled() -> Iterator[None]:
-    """Have compiled functions be plain ones inside the `with` block."""
+    """Inside the `with` block, call compiled functions as plain functions, which become parts of their caller."""
     token = _inlining.set(True)
     try:
         yield
@@ -195,23 +201,23 @@ def inline_compiled() -> Iterator[None]:
 
 
 class RecordingHooks(Hooks):
-    """What is noticed while a function is recorded.
+    """Hooks that are called while a function is recorded; they collect guards and refuse what a program cannot repeat.
 
     Attributes:
-        guards: the comparisons that may come out otherwise, once it is recorded.
+        guards: the comparisons that may have another outcome for other samples, once recording is over.
     """
 
     def __init__(self) -> None:
         self.guards: list[Guard] = []
         self._comparisons: dict[tuple[str, int, int], tuple[Any, str, Any, bool, str]] = {}
         self._nodes: list[Value] = []
-        self._constants: dict[Value, None] = {}  # leaves that were used as such
+        self._constants: dict[Value, None] = {}  # leaves whose numbers were read or used as constants
         self._inputs: Sequence[Value] = ()
-        self._self_contained = True  # whether all operands of what was made were made too, or are leaves
+        self._self_contained = True  # whether all operands of the new nodes are new too, or leaves
 
     @contextmanager
     def recording(self, inputs: Sequence[Value]) -> Iterator[None]:
-        """Record inside the `with` block a function of some inputs."""
+        """Record a function of some inputs inside the `with` block."""
         self._inputs = inputs
         try:
             with recording(), hooked(self), inline_compiled():
@@ -228,12 +234,12 @@ class RecordingHooks(Hooks):
                     _refuse_changed_flag(x)
         finally:
             for x in (*self._nodes, *inputs):
-                x.__class__ = Value  # which has the same slots
+                x.__class__ = Value  # Traced has the same slots
 
     def with_captured_leaves(
         self, outputs: Sequence[Value], known: dict[Value, CapturedValue]
     ) -> tuple[list[Value], list[Guard]]:
-        """Return outputs and guards with leaves in the place of values that were computed before; see `capture`."""
+        """Return outputs and guards in which leaves stand for captured values; see `capture`."""
         made = set(self._nodes)
         if self._self_contained and made.issuperset([x for x in outputs if x.op]):
             return list(outputs), self.guards
@@ -242,24 +248,24 @@ class RecordingHooks(Hooks):
         return nodes[: len(outputs)], checks
 
     def compared(self, a: Any, symbol: str, b: Any, holds: bool) -> None:
-        """Keep a comparison."""
+        """Keep a comparison, to be a guard."""
         self._comparisons.setdefault((symbol, id(a), id(b)), (a, symbol, b, holds, user_location()))
 
     def read(self, x: Value, how: str) -> None:
-        """Refuse that a number is read which may be another one in the next call."""
+        """Refuse to read a number that may be another one in the next call."""
         if x.requires_grad or isinstance(x, Traced):
             refuse(x, how, READ_INSTEAD)
         self._constants[x] = None
 
     def before_write(self, x: Value) -> None:
-        """Refuse that a number is given which would be given in this call alone."""
+        """Refuse to set a value's data, which later calls of the program would not set."""
         raise TypeError(
-            f"{user_location()}: {describe(x)} is given data while a function is recorded, which its later calls would not do; "
-            "give it outside the function"
+            f"{user_location()}: {describe(x)} is given data while a function is recorded, but later calls would not "
+            "give it; set .data outside the function"
         )
 
     def detached(self, x: Value) -> Value | None:
-        """Return a node with the value's number, through which no gradient flows."""
+        """Return a node that copies the value and passes no gradient on, so a program detaches it for every sample."""
         if not x.requires_grad:
             self.made_constant((x,))
             return None
@@ -267,12 +273,12 @@ class RecordingHooks(Hooks):
             return record(DETACH, (x,))
 
     def suppressed(self, op: Op, operands: Sequence[Any]) -> Value | None:
-        """Return the same of an operation inside `no_grad()`."""
+        """Return the detached result of an operation inside `no_grad()`, so a program computes it for every sample."""
         with recording():
             return self.detached(record(op, operands))
 
     def made_constant(self, operands: Sequence[Any]) -> None:
-        """Refuse that what varies is a constant."""
+        """Refuse to make a constant of something that varies."""
         for x in operands:
             if isinstance(x, Traced):
                 _refuse_changed_flag(x)
@@ -280,33 +286,28 @@ class RecordingHooks(Hooks):
                 self._constants[x] = None
 
     def new_node(self, kind: Any) -> Value:
-        """Return an object for a node that is made."""
+        """Return an empty `Traced` for a new node."""
         node = object.__new__(Traced)
         self._nodes.append(node)
         return node
 
 
 def _reads_captured(node: Value) -> bool:
-    """Return whether a node that was made while a function is recorded has an operand that was computed before."""
+    """Return whether a node has an operand that was computed before recording began."""
     return any(type(x) is Value and x.op is not None for x in node.operands)
 
 
 def is_inlining() -> bool:
-    """Return whether a function is being recorded here, or computed as if it were.
-
-    >>> with inline_compiled():
-    ...     is_inlining()
-    True
-    """
+    """Return whether compiled functions are called as plain functions here."""
     return _inlining.get()
 
 
 class CompiledGuards:
-    """The guards of a recorded function, compiled.
+    """The guards of a recorded function, as a program that computes them for rows.
 
     Attributes:
-        program: computes them, if there are any.
-        fixed: whether no parameter has a part in them, so that they hold for a row once and for all.
+        program: the program; None if there are no guards.
+        parameter_free: whether the guards depend on no parameter, so their outcomes for a row never change.
     """
 
     def __init__(self, guards: Sequence[Guard], inputs: Sequence[Value], make: Callable[..., Program]) -> None:
@@ -317,13 +318,17 @@ class CompiledGuards:
         self._expected = array("d", [float(guard.held) for guard in guards])
 
     def hold(self, numbers: Any) -> bool:
-        """Return whether they hold for a row."""
+        """Return whether all guards have their recorded outcome for a row."""
         return self.program is None or self.program.row(numbers) == self._expected
 
     def broken(self, data: Any, index: array[int], threads: int = 1, parameters: int = 0) -> dict[int, Guard]:
-        """Return, of some rows, those that break a guard, each with the first that it breaks.
+        """Return the rows in which a guard has another outcome, each with the first such guard.
 
-        While they are trained, `parameters` is where they are.
+        Args:
+            data: the numbers of all rows.
+            index: the numbers of the rows to check.
+            threads: how many threads compute.
+            parameters: the address of the parameters while they are trained; 0 for the data of the `Value`s.
         """
         if self.program is None or not index:
             return {}

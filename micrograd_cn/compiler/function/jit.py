@@ -1,4 +1,9 @@
-"""`compile(f)`: a function is recorded when it is first called, and is a program from then on, one for each form."""
+"""`compile(f)`: a function is recorded when it is first called, and its program runs from then on.
+
+A `Recording` is the graph of one call, with guards for the comparisons that it made. A function has one for each
+structure of its arguments, and for each branch. Samples are dispatched to recordings by their structure, and by the
+guards.
+"""
 
 from __future__ import annotations
 
@@ -55,11 +60,11 @@ from .guards import (
     user_location,
 )
 
-# What Python or numpy says where a plain number is wanted: as an index, by int(), range(), round(), % or math.exp().
+# The errors of Python and numpy where a plain number is needed: an index, int(), range(), round(), %, math.exp()
 PLAIN_NUMBER_ERRORS = (
     r"not '?(Value|Traced\b)|cannot be interpreted|doesn't define|for (%|//|divmod\(\))|indices|non-int|no callable"
 )
-INSTEAD = "write take(xs, index) for xs[index], and the table's operations, such as exp(), for math's"
+WRITE_INSTEAD = "write take(xs, index) for xs[index], and the table's operations, such as exp(), for math's"
 POSITIONAL_KINDS = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -75,53 +80,61 @@ def compile(  # noqa: A001 -- the field's name
 ) -> Any:
     """Compile a function, also as a decorator; or, given `inputs`, a graph that has been recorded.
 
-    A function is recorded when it is called with arguments of a new form: its numbers, in whatever nesting of lists,
-    tuples, dicts and arrays, are `Value`s then, and other `Value`s that it uses are parameters, read at each call; of
-    these, those that require no gradient then are constants, and stay what they are then. What the function does once,
-    it does for all arguments of that form; a comparison of values, by which Python code may branch, is looked at for
-    every sample, and one that comes out otherwise is an error, unless `branches` lets the function be recorded again
-    for it. What is detached, or computed in `no_grad()`, is computed for every sample too, without a gradient. A number
-    that is read of a value, as by `x.data`, its truth, or its hash would be the same for all samples: they are refused,
-    but of constants; so are `requires_grad` that is another one for a part of the function, results of other programs,
-    and what another thread computes of an argument. A `Value` that was computed before the call has the data that it
-    has, as in the plain function, not what its operands have become. What else Python code does, such as reading a
-    random number, a list or a `grad`, it does once: let `check` compare with the function.
+    A function is recorded when it is called with arguments of a new structure, such as a list of another length. Its
+    arguments may be any nesting of lists, tuples, dicts and arrays. While it is recorded, `Value`s are in the place of
+    their numbers. Other `Value`s that the function uses are parameters, and a program reads their data at each call.
+    Those that require no gradient at that time are constants, and keep the data that they have then.
+
+    A program repeats for every sample what the function did for the recorded one:
+
+    - Every comparison of values is checked for every sample, since Python code may branch on it. Another outcome is an
+      error. With `branches`, the function is recorded again for it instead.
+    - What is detached, or computed in `no_grad()`, is computed for every sample, without a gradient.
+    - To read the number of a value that is not a constant is an error, since it would be the same number for all
+      samples: by `x.data`, as a condition, or as a key. So is a `requires_grad` that changes while the function is
+      recorded, the result of another program, and what another thread computes of an argument.
+    - A `Value` that was computed before the call keeps its data, as in the plain function, even if its operands have
+      changed since.
+    - Anything else that Python code does happens once, such as reading a random number, a list or a `grad`. Let `check`
+      compare the program with the function.
 
     Numbers are the eager engine's but for rounding:
 
-    - A sum is added up term by term, not rounded once; in `dot` and in sums of gradients, products are not rounded
-      before they are added. Gradients are summed in another order than `backward()` has. So a sum may overflow on its
-      way although the engine's, rounded once, is finite: `check` tells.
-    - Functions of many rows at once are within the units in the last place that `compiler.llvm.functions.ULPS` names,
-      at most 4, of the exact result. Single rows have C's functions, and those of many rows where several of one kind
-      are computed together; x**2 is x * x.
-    - Where what is compared is equal but for such rounding, a comparison may come out either way: the sample has the
-      branch of the engine or, once there is a program for it, the other one.
-    - Up to 2 rows are computed one at a time, with vectors along the operands of sums, and more rows side by side. So
-      sums of at least 8 products differ between these by their rounding: n products by at most n units in the last
-      place of the sum of their sizes.
+    - A sum is added up term by term, not rounded once. In `dot` and in sums of gradients, products are not rounded
+      before they are added, and gradients are added up in another order than in `backward()`. So a compiled sum may
+      overflow on the way to a finite result that the engine, which rounds once, gives; `check` tells.
+    - Functions of many rows at once are within as many units in the last place of the exact result as
+      `compiler.llvm.functions.ULPS` says, at most 4. Single rows use the functions of C's library, and those of many
+      rows where several calls of one function are computed together; x**2 is x * x.
+    - If two numbers that are compared differ by such rounding alone, the comparison may have either outcome. The sample
+      then has the engine's branch or, once there is a program for it, the other one.
+    - Up to 2 rows are computed one at a time, with vectors along the operands of sums; more rows are computed side by
+      side. The results of sums of at least 8 products may differ between these, by at most n units in the last place of
+      the sum of the sizes of n products.
 
-    The program begins as threaded code, which is made in little time: about 85 us a node or less on a core of 2022, and
-    for the first program of a process, or the first with an operation, some milliseconds more (about 20, and 1 or less
-    for each kind of operation). Once that has run, or in `fit` is going to run, about as long as native code takes to
-    make, the graph gets that, several times as fast, unless it is so large that it would take more than a few seconds.
-    Numbers are the same to the last bit. A program holds about 6 numbers a parameter, `fit` twice as many and the
-    optimiser's state, and besides a panel of rows, about a megabyte.
+    A program starts as threaded code, which takes about 85 us a node or less to make on a core of 2022. The first
+    program of a process takes about 20 ms more, and the first use of an operation up to 1 ms. Once threaded code has
+    run about as long as native code takes to make, or `fit` is going to run so long, native code takes its place, which
+    runs several times as fast. A graph so large that this would take more than a few seconds stays threaded. Both give
+    the same bits. A program needs memory for about 6 numbers a parameter, `fit` for twice as many and the optimiser's
+    state, and both for a panel of rows, about a megabyte.
 
     Args:
-        f: takes numbers, and returns a `Value` or lists, tuples and dicts of them; or a recorded `Value`, or a list.
-        inputs: of a recorded graph, the leaves that change from sample to sample, in the order of a row. All other
-            leaves that require a gradient are parameters; constants stay what they are now.
-        static: the names of arguments that stay Python values: there is a program for each value of them.
-        branches: whether samples for which a comparison comes out otherwise have a program of their own.
+        f: takes numbers, and returns a `Value` or a nesting of lists, tuples and dicts of `Value`s; or a recorded
+            `Value` or list of `Value`s, with `inputs`.
+        inputs: for a recorded graph, the leaves that change from sample to sample, in the order of a row. All other
+            leaves that require a gradient are parameters; constants keep the data that they have now.
+        static: the names of arguments that stay Python values. The function is recorded for each of their values.
+        branches: whether to record the function again for samples that take another branch.
 
     Returns:
-        a `CompiledFunction`, or of a recorded graph a `Program`.
+        a `CompiledFunction`, or a `Program` for a recorded graph.
 
     Raises:
-        TypeError: what is given is neither, or an operation cannot be compiled; it is named.
-        ValueError: one of `inputs` is no leaf, a constant, or there twice; there is no output; or `static` names no
-            argument.
+        TypeError: `f` is neither a function nor a graph with `inputs`, or an operation cannot be compiled; the message
+            names it.
+        ValueError: one of `inputs` is not a leaf, is a constant, or is there twice; there is no output; or `static`
+            names no argument.
 
     >>> w = Value(3, "w")
     >>> @compile
@@ -151,15 +164,15 @@ def compile(  # noqa: A001 -- the field's name
 
 
 class Recording:
-    """A function recorded for a sample: its program, and what must hold for other samples to have the same one.
+    """A function recorded for one sample: its program, and guards that hold for the samples that it computes.
 
     Attributes:
-        outcomes: of its comparisons, in their order: how each came out, where it is, and what it compares.
-        single: whether the function returns one number, not a list of one or more.
-        count: how many numbers it returns.
-        rebuild: puts numbers in the place of the outputs.
-        program: of its outputs.
-        guards: what must hold.
+        outcomes: the comparisons in order: for each whether it held, where it is, and its text.
+        single: whether the function returned a number, not a nesting of lists and dicts.
+        output_count: how many numbers it returned.
+        rebuild: puts numbers into the structure that it returned.
+        program: computes the outputs.
+        guards: the guards, compiled.
     """
 
     program: Program
@@ -183,31 +196,31 @@ class Recording:
                 result = call(arguments)
         except (TypeError, IndexError) as error:
             if re.search(PLAIN_NUMBER_ERRORS, str(error)):
-                error.add_note(f"{name} is recorded with Values in its arguments' place; {INSTEAD}")
+                error.add_note(f"{name} is recorded with Values in its arguments' place; {WRITE_INSTEAD}")
             raise
         leaves, self.rebuild = flatten(result)
         if not leaves:
-            raise TypeError(f"{name} returned {result!r}, in which there is no number")
+            raise TypeError(f"{name} returned {result!r}, which contains no number")
         outputs = [_output(name, path, x) for path, x in leaves]
         self.single, self.output_count = not leaves[0][0], len(leaves)
         self._outputs, self._guards = recorded.with_captured_leaves(outputs, captured)
         self.outcomes = [guard[1:] for guard in self._guards]
 
     def compile(self, make: Callable[..., Program]) -> None:
-        """Make its programs."""
+        """Make the programs of the guards and of the outputs, with `make`."""
         self.guards = CompiledGuards(self._guards, self._inputs, make)
         outputs = self._outputs[0] if self.single else self._outputs
-        self.program = make(outputs, self._inputs)  # it has the guards' parameters too
+        self.program = make(outputs, self._inputs)  # last, so that it has the parameters of the guards too
 
 
-RecordingRows: TypeAlias = "tuple[Recording, array[int]]"  # with the rows that it is for
+RecordingRows: TypeAlias = "tuple[Recording, array[int]]"  # a recording, with the numbers of its rows
 
 
 class CompiledFunction:
-    """A function that is compiled; see `compile`.
+    """A function that is recorded and compiled when it is called; see `compile`.
 
     Attributes:
-        parameters: the leaves that it has used so far beside its arguments: what they are is read at each call.
+        parameters: the leaves, beside its arguments, that its programs use so far; their data are read at each call.
 
     >>> from micrograd_cn.compiler import compile
     >>> from micrograd_cn.optim import SGD
@@ -233,7 +246,7 @@ class CompiledFunction:
         self._static = (static,) if isinstance(static, str) else tuple(static)
         for argument in self._static:
             if argument not in self._signature.parameters:
-                raise ValueError(f"static={argument!r} is no argument of {self._name}{self._signature}")
+                raise ValueError(f"static={argument!r} is not an argument of {self._name}{self._signature}")
         kinds = {p.kind for p in self._signature.parameters.values()}
         plain = not self._static and kinds <= POSITIONAL_KINDS
         self._positional = tuple(self._signature.parameters) if plain else ()
@@ -242,21 +255,21 @@ class CompiledFunction:
         self._programs: list[Program] = []
         self._captured: dict[Value, CapturedValue] = {}
         self._lock = ForkSafeLock()
-        self._method: CompiledFunction | None = None  # what this is of an instance
+        self._method: CompiledFunction | None = None  # the method that this is for an instance
         self._instance: Any = None
         self._attribute = self._name
 
-    # What Python asks.
+    # Attributes of classes, copies and pickles
 
     def __set_name__(self, owner: type, name: str) -> None:
-        """Know the name by which instances of a class have it."""
+        """Remember the name of the attribute under which a class has this function."""
         self._attribute = name
 
     def __get__(self, instance: Any, owner: type | None = None) -> CompiledFunction:
-        """Return the function of an instance, of which it is a method: compiled for each, as each has its parameters.
+        """Return this method of an instance, compiled for that instance, since each has parameters of its own.
 
         Raises:
-            TypeError: the instance has no room for it.
+            TypeError: the instance has no `__dict__` in which its compiled method could be kept.
 
         >>> class Line:
         ...     def __init__(self, w):
@@ -272,12 +285,13 @@ class CompiledFunction:
         if instance is None or bind is None:
             return self
         held = getattr(instance, "__dict__", None)
-        if not isinstance(held, dict):  # a class has one that cannot be changed
+        if not isinstance(held, dict):  # a class has a __dict__ that cannot be changed
             raise TypeError(
                 f"{self._name} is a method of a {type(instance).__name__}, which has no __dict__ for its program; "
                 "compile a function of the instance's values"
             )
-        key = f"_compiled_{getattr(self._f, '__qualname__', self._attribute)}"  # which `super()` may call too
+        # By the qualified name, since a subclass may have another method of this name, which calls this one.
+        key = f"_compiled_{getattr(self._f, '__qualname__', self._attribute)}"
         found = held.get(key)
         if not (isinstance(found, CompiledFunction) and found._method is self and found._instance is instance):
             found = held[key] = CompiledFunction(bind(self._f, instance, owner), self._static, self._branches)
@@ -288,16 +302,16 @@ class CompiledFunction:
         return CompiledFunction(self._f, self._static, self._branches)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> CompiledFunction:
-        """Return the same of a copy of the function: of a method, that of the copied instance."""
+        """Compile a deep copy of the function; of a method, return the copied instance's."""
         if self._method:
             return self._method.__get__(copy.deepcopy(self._instance, memo))
         return CompiledFunction(copy.deepcopy(self._f, memo), self._static, self._branches)
 
     def __reduce__(self) -> Any:
-        """Pickle the function by its name, as Python pickles functions: it is recorded anew where it is read.
+        """Pickle the function by its name, as Python pickles functions; it is recorded anew where it is loaded.
 
         Raises:
-            TypeError: it is local to another function, or a lambda, and has no name by which it could be found.
+            TypeError: the function is local to another one, or a lambda, so its name does not lead to it.
         """
         if self._method:
             return getattr, (self._instance, self._method._attribute)
@@ -314,16 +328,16 @@ class CompiledFunction:
                 )
         return CompiledFunction, (self._f, self._static, self._branches)
 
-    # What a user calls.
+    # The public methods
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the function's result for one sample, floats in the place of values.
+        """Return the function's result for one sample, with floats in the place of values.
 
-        While another function is being recorded, which calls it, it is the plain function, and a part of that one.
+        Inside another function that is being recorded, call the plain function, which becomes a part of that one.
 
         Raises:
-            TypeError: an argument holds something else than numbers; or the function's own error.
-            GuardError: a comparison comes out otherwise than while it was recorded.
+            TypeError: an argument contains something that is not a number, or the function raises it.
+            GuardError: a comparison has another outcome than in the recorded sample.
         """
         if is_inlining():
             return self._f(*args, **kwargs)
@@ -339,18 +353,18 @@ class CompiledFunction:
         return out[0] if recording.single else recording.rebuild(out.tolist())
 
     def forward(self, samples: Any, threads: int = 1, out: Any = None) -> Any:
-        """Return the result for every sample: what calls return, in a fraction of their time.
+        """Return the result for every sample, as calls would, in a fraction of their time.
 
-        They are a list; numbers, and derivatives, of samples in numpy arrays are an array.
+        The results are a list. If all samples are in numpy arrays, and results are numbers, they are a numpy array.
 
         Args:
             samples: as for `backward`.
             threads: as for `backward`.
-            out: a buffer of doubles for the numbers of all results, one sample after the other, which is returned.
+            out: a buffer of doubles for the numbers of all results, one sample after the other; it is returned.
 
         Raises:
             TypeError, GuardError: as for a call.
-            ValueError: `out` has room for more numbers or fewer, or results have not equally many.
+            ValueError: `out` has another size, or the results have different sizes.
 
         >>> f = compile(lambda x, y: {"sum": x + y, "product": x * y})
         >>> f.forward([(1, 2), (3, 4)])
@@ -366,12 +380,15 @@ class CompiledFunction:
         return self._map_samples("forward", samples, threads, out, results)
 
     def gradient(self, samples: Any, wrt: Variables = "inputs", threads: int = 1, out: Any = None) -> Any:
-        """Return the gradient of the result for every sample: with respect to its arguments' numbers, in their order.
+        """Return the gradient of the result for every sample.
+
+        Without `wrt` it is the gradient with respect to all numbers of the arguments, in their order.
 
         Args:
             samples: as for `backward`.
-            wrt: "inputs", the arguments' numbers; "parameters"; or some of `.parameters`.
-            threads, out: as for `forward`.
+            wrt: "inputs", the numbers of the arguments; "parameters"; or some of `.parameters`.
+            threads: as for `backward`.
+            out: as for `forward`.
 
         Raises:
             TypeError, ValueError, RuntimeError, GuardError: as for `Program.gradient` and `forward`.
@@ -391,9 +408,9 @@ class CompiledFunction:
     def jacobian(
         self, samples: Any, wrt: Variables = "inputs", dense: bool = False, threads: int = 1, out: Any = None
     ) -> Any:
-        """Return the Jacobian of the results for every sample: as for `Program.jacobian`.
+        """Return the entries of the Jacobian for every sample, as `Program.jacobian` does.
 
-        Entries are those of `program(...).jacobian_structure()` with the arguments of the sample.
+        `program(...).jacobian_structure()`, with the arguments of the sample, says where the entries are.
 
         >>> compile(lambda x, y: [x * y, 3 * y]).jacobian([(5, 7)], dense=True)
         [[[7.0, 5.0], [0.0, 3.0]]]
@@ -413,30 +430,36 @@ class CompiledFunction:
         threads: int = 1,
         out: Any = None,
     ) -> Any:
-        """Return the second derivatives of the result for every sample: as for `Program.hessian`.
+        """Return the second derivatives of the result for every sample, as `Program.hessian` does.
 
-        Entries are those of `program(...).hessian_structure()` with the arguments of the sample.
+        `program(...).hessian_structure()`, with the arguments of the sample, says where the entries are.
 
         >>> compile(lambda p: p[0] ** 2 * p[1]).hessian([([2, 3],)], dense=True)
         [[[6.0, 4.0], [4.0, 0.0]]]
         """
         wrt = wrt if isinstance(wrt, str) else list(wrt)
         return self._map_samples(
-            "hessian", samples, threads, out,
-            lambda recording, rows, to: recording.program.hessian(rows, lower, self._wrt(wrt, recording), dense, threads, to),
-        )  # fmt: skip
+            "hessian",
+            samples,
+            threads,
+            out,
+            lambda recording, rows, to: recording.program.hessian(
+                rows, lower, self._wrt(wrt, recording), dense, threads, to
+            ),
+        )
 
     def backward(self, samples: Any, threads: int = 1) -> float:
         """Return the mean result over the samples, and add its gradient to the `grad` of every parameter.
 
         Args:
-            samples: tuples of arguments; or a tuple of arrays, one for each argument, of which the first index is the
-                sample: arrays take a fraction of the time that tuples take to be read.
-            threads: how many compute at the same time.
+            samples: a list of tuples of arguments; or a tuple with an array for each argument, whose first axis is the
+                sample. Arrays are read in a fraction of the time.
+            threads: how many threads compute.
 
         Raises:
-            TypeError: a sample is no tuple of arguments, or an argument holds something else than numbers.
-            ValueError: there are no samples, or the function gives more than one number.
+            TypeError: a sample is not a tuple of arguments, or an argument contains something that is not a number.
+            ValueError: there are no samples, or the function returns more than one number.
+            RuntimeError: the result is a constant for all samples.
             GuardError: as for a call.
         """
         check_threads("backward", threads)
@@ -449,12 +472,12 @@ class CompiledFunction:
                 parts.append((recording.program, bucket, rows))
         self._check_gradient("backward", [program for program, *_ in parts])
         total, sums = 0.0, list[tuple[Sequence[Value], list[float], float]]()
-        for program, bucket, rows in parts:  # a constant among others has the gradient 0
+        for program, bucket, rows in parts:  # a program whose output is a constant has gradient 0
             loss, gradients = program.gradient_of(bucket.numbers, rows, threads)
             weight = len(rows) / n
             total += weight * loss
             sums.append((program.parameters, gradients, weight))
-        for found_sums in sums:  # when no more can fail
+        for found_sums in sums:  # only now, when nothing can fail any more
             add_gradients(*found_sums)
         return total
 
@@ -471,13 +494,13 @@ class CompiledFunction:
         progress: Progress = False,
         each_step: bool = False,
     ) -> list[float]:
-        """Train, and return the mean loss of each epoch; as a loop over the batches would, but compiled.
+        """Train, and return the mean loss of each epoch, as a loop over the batches would; see `Program.fit`.
 
-        Steps come back to Python where a sample has a new form, and where a parameter has a part in a comparison, or
-        several threads compute samples of several forms; others follow each other in a compiled loop.
+        Steps follow each other in a compiled loop. It returns to Python where a sample has a new structure, where a
+        comparison depends on a parameter, and where several threads compute samples of several structures.
 
         Args:
-            samples: as for `backward`; samples of several forms may be mixed, and keep their order.
+            samples: as for `backward`; samples of several structures may be mixed, and keep their order.
             optimizer, epochs, batch_size, shuffle, schedule, threads, progress, each_step: as for `Program.fit`.
 
         Raises:
@@ -489,7 +512,7 @@ class CompiledFunction:
             for program in (recording.program, recording.guards.program):
                 if program:
                     check_trainable(optimizer, program.compiled)
-        if len(found) == 1:  # all of it is looked at before the first step
+        if len(found) == 1:  # every program can be checked before the first step
             groups = self._dispatch(found[0], row_numbers(len(found[0].samples)), threads)
             self._graphs_for_fit(groups)
             if all(recording.guards.parameter_free for recording, _ in groups):
@@ -506,11 +529,11 @@ class CompiledFunction:
         return TrainingRun(found, dispatcher, options).fit()
 
     def check(self, samples: Any, rtol: float = 1e-9, atol: float = 1e-12) -> None:
-        """Compare the results for some samples with those of the function itself.
+        """Compare the programs' results for some samples with those of the plain function.
 
         Raises:
-            Mismatch: an AssertionError; they differ for a sample, which is named: the function has read a number of
-                something that it has computed.
+            Mismatch: an AssertionError: the results differ for a sample, which the message names. The function depends
+                on something that was recorded once, such as a random number.
             TypeError, ValueError, GuardError: as for `backward`.
         """
         for bucket in self._buckets("check", samples):
@@ -529,13 +552,13 @@ class CompiledFunction:
         weights: str = "passed",
         optimizer: Optimizer | None = None,
     ) -> str:
-        """Return the text of the program, see `Program.source`.
+        """Return the text of the function's program; see `Program.source`.
 
-        It computes the branch that was recorded, and looks at no comparison; where there may be others, write them with
-        `where`.
+        The program computes the recorded branch and checks no comparison. Write comparisons that may have another
+        outcome with `where`.
 
         Raises:
-            ValueError: it has been called for no form of arguments yet, or for several: `.program(...)` has each.
+            ValueError: the function has no program yet, or several; `.program(...)` returns each of them.
         """
         known = [recording for recordings in self._recordings.values() for recording in recordings]
         if len(known) != 1:
@@ -548,9 +571,9 @@ class CompiledFunction:
         )
 
     def program(self, *args: Any, **kwargs: Any) -> Program:
-        """Return the program for the arguments of a sample, recorded if there is none yet; it has derivatives too.
+        """Return the program for the arguments of a sample, recorded now if there is none yet.
 
-        It computes the branch of that sample for all rows.
+        For any rows, the program computes the branch of that sample.
         """
         return self._dispatch(self._bucket_of(args, kwargs), row_numbers(1))[0][0].program
 
@@ -563,10 +586,10 @@ class CompiledFunction:
             lines.append(f"  ({', '.join([*map(_describe_argument, treedef), *values])}): {recording.program!r}")
         return "\n".join(lines)
 
-    # From samples to recordings.
+    # Samples to recordings
 
     def _split_static(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return the values of static arguments, and the other ones by name."""
+        """Return the values of the static arguments, and the other arguments by name."""
         if self._positional and len(args) == len(self._positional) and not kwargs:
             return (), dict(zip(self._positional, args, strict=True))
         bound = self._signature.bind(*args, **kwargs).arguments
@@ -574,7 +597,7 @@ class CompiledFunction:
         return static, bound
 
     def _bucket_of(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Bucket:
-        """Return the bucket of one sample."""
+        """Return one sample as a bucket."""
         static, arguments = self._split_static(args, kwargs)
         numbers = array("d")
         try:
@@ -588,14 +611,16 @@ class CompiledFunction:
     def _buckets(self, name: str, samples: Any, some: bool = True) -> list[Bucket]:
         if is_inlining():
             raise TypeError(
-                f"{user_location()}: {name}() of {self._name} as a part of another function would be the same number for every "
-                "sample; call it, or take its derivative by functional.grad"
+                f"{user_location()}: {name}() of {self._name} as a part of another function would be the same number "
+                "for every sample; call it, or take its derivative by functional.grad"
             )
         wanted = [p for p in self._signature.parameters if p not in self._static]
         arrays = samples if isinstance(samples, tuple) else (samples,)
         if arrays and all(getattr(x, "shape", ()) for x in arrays) and len(arrays) <= len(wanted):
             if any(self._signature.parameters[p].kind is inspect.Parameter.VAR_POSITIONAL for p in wanted):
-                raise TypeError(f"{name}(): an array for each argument of {self._name}{self._signature}; give tuples")
+                raise TypeError(
+                    f"{name}(): {self._name}{self._signature} takes any number of arguments; give tuples, not arrays"
+                )
             treedefs, numbers, n = flatten_arrays(arrays)
             bucket = Bucket(tuple(zip(wanted, treedefs, strict=False)))
             bucket.numbers, bucket.samples = numbers, range(n)
@@ -605,11 +630,11 @@ class CompiledFunction:
             found = bucket_samples(samples, self._checked_split)
         found = [bucket for bucket in found if len(bucket.samples)]
         if some and not found:
-            raise ValueError(f"{name}() was given no samples, of which there is no mean")
+            raise ValueError(f"{name}() was given no samples")
         return found
 
     def _wrt(self, wrt: Any, recording: Recording) -> Any:
-        """Return what a derivative is with respect to: all parameters of the function, whichever a program has."""
+        """Return what a derivative is with respect to; "parameters" are those of the function, not of one program."""
         return (
             self.parameters if wrt == "parameters" and len(recording.program.parameters) < len(self.parameters) else wrt
         )
@@ -617,7 +642,7 @@ class CompiledFunction:
     def _map_samples(
         self, name: str, samples: Any, threads: int, out: Any, compute: Callable[[Recording, Any, Any], Any]
     ) -> Any:
-        """Return what is computed of the samples by their recordings, in their order, or in `out`."""
+        """Return what `compute` returns for each recording's samples, in the order of the samples, or in `out`."""
         check_threads(name, threads)
         found = self._buckets(name, samples, some=False)
         groups = [
@@ -639,7 +664,7 @@ class CompiledFunction:
         numbers = [[x for _, x in flatten(result)[0]] for result in results]
         if len({*map(len, numbers)}) > 1:
             raise ValueError(
-                f"{name}(): results of {self._name} have not equally many numbers, so that out has no rows"
+                f"{name}(): the results of {self._name} have different sizes, so they cannot be rows of out"
             )
         if writable_address(out, sum(map(len, numbers))):
             memoryview(out).cast("B")[:] = array("d", chain.from_iterable(numbers)).tobytes()
@@ -657,24 +682,26 @@ class CompiledFunction:
         try:
             return self._split_static(sample, {})
         except TypeError as error:
-            raise TypeError(f"sample {i} has not the arguments of {self._name}{self._signature}: {error}") from None
+            raise TypeError(
+                f"sample {i} does not have the arguments of {self._name}{self._signature}: {error}"
+            ) from None
 
     def _dispatch(self, bucket: Bucket, rows: array[int], threads: int = 1) -> list[RecordingRows]:
-        """Return the rows by what they are recorded as; one recording for all, unless the function branches."""
+        """Return recordings with the rows of a bucket that they are for, making those that do not exist yet."""
         found, left = self._dispatch_known(bucket, rows, threads)
         return [*found, *self._record_missing(bucket, array("q", left), threads)] if left else found
 
     def _dispatch_known(
         self, bucket: Bucket, rows: array[int], threads: int, parameters: Callable[[], int] = lambda: 0
     ) -> tuple[list[RecordingRows], dict[int, Guard | None]]:
-        """Return those rows that a recording is for, and the others, each with a guard that it breaks, if there is one.
+        """Return existing recordings with their rows, and the other rows, each with a guard that it breaks, or None.
 
-        While they are trained, `parameters` says where they are.
+        `parameters` returns the address of the parameters while they are trained.
         """
         found: list[RecordingRows] = []
         left: dict[int, Guard | None] | None = None
         known = tuple(self._recordings.get((bucket.static, bucket.treedef), ()))
-        address = parameters()  # of those of all these recordings, to which another thread may add some meanwhile
+        address = parameters()  # after `known`, since another thread may bring new parameters with new recordings
         for recording in known:
             left = {**recording.guards.broken(bucket.numbers, rows, threads, address)}
             if len(left) < len(rows):
@@ -685,8 +712,8 @@ class CompiledFunction:
         return found, dict.fromkeys(rows) if left is None else left
 
     def _record_missing(self, bucket: Bucket, rows: array[int], threads: int) -> list[RecordingRows]:
-        """Return rows that no recording is for yet, by those that are made for them."""
-        with self._lock():  # of each form and branch one thread makes the program, which others then find
+        """Make recordings for rows that have none, and return them with their rows."""
+        with self._lock():  # if several threads need a recording, one makes it, and the others find it
             found, left = self._dispatch_known(bucket, rows, threads)
             known = self._recordings.setdefault((bucket.static, bucket.treedef), [])
             while left:
@@ -694,7 +721,7 @@ class CompiledFunction:
                 made = self._record(bucket, first)
                 if alike := [recording for recording in known if recording.outcomes == made.outcomes]:
                     found.append((alike[0], array("q", [first])))
-                    del left[first]  # near a tie, where a program's rounding may decide otherwise
+                    del left[first]  # near a tie, a program's rounding may give a comparison the other outcome
                     continue
                 if guard and not self._branches:
                     self._raise_guard_error(bucket, first, guard)
@@ -706,21 +733,21 @@ class CompiledFunction:
                 broken = made.guards.broken(bucket.numbers, rows, threads)
                 if broken.pop(first, None) and self._record(bucket, first).outcomes != made.outcomes:
                     raise RuntimeError(
-                        f"{self._name} branches otherwise for the sample with which it was just recorded: does it "
-                        "change a parameter?"
+                        f"{self._name} takes another branch for the sample that was just recorded; does it change a "
+                        "parameter?"
                     )
                 found.append((made, _excluding(rows, broken)))
                 left = {**broken}
         return found
 
     def _graphs_for_fit(self, found: Sequence[RecordingRows]) -> list[tuple[CompiledGraph, array[int]]]:
-        """Return programs with their rows, if each has a single result."""
+        """Return the compiled graphs of recordings with their rows, after checking that each has a single output."""
         for recording, _ in found:
             self._check_single("fit", recording)
         return [(recording.program.compiled, rows) for recording, rows in found]
 
     def _parameter_free_rows(self, bucket: Bucket) -> list[tuple[CompiledGraph, array[int]]]:
-        """Return those rows whose program no parameter can change, by what they are recorded as."""
+        """Return the compiled graphs of those rows whose recording does not depend on parameters."""
         found = []
         rows = row_numbers(len(bucket.samples))
         for recording in self._recordings.get((bucket.static, bucket.treedef), ()):
@@ -736,20 +763,20 @@ class CompiledFunction:
         return Recording(self._name, functools.partial(self._call, bucket), bucket.treedef, numbers, self._captured)
 
     def _call(self, bucket: Bucket, arguments: dict[str, Any]) -> Any:
-        """Return what the function gives."""
+        """Call the plain function with a bucket's static arguments and these others."""
         given = arguments | {name: x.value for name, x in bucket.static}
         order = [name for name in self._signature.parameters if name in given]
         bound = inspect.BoundArguments(self._signature, OrderedDict((name, given[name]) for name in order))
         return self._f(*bound.args, **bound.kwargs)
 
     def _make_program(self, outputs: Any, inputs: Sequence[Value]) -> Program:
-        """Return a program whose parameters begin with those of the others, in the same order."""
+        """Return a new program; its parameters begin with those of all others, in the same order."""
         program = Program(outputs, inputs, self.parameters)
         self.parameters = program.parameters
         return program
 
     def _flat_function(self, bucket: Bucket) -> Callable[..., Any]:
-        """Return the function of a row's numbers."""
+        """Return the plain function as one of a row's numbers, for `Program.check`."""
 
         def flat(*values: Value) -> Any:
             numbers = iter(values)
@@ -784,12 +811,12 @@ def _output(name: str, path: str, x: Any) -> Value:
         return x if isinstance(x, Value) else constant(number(x))
     except TypeError as error:
         raise TypeError(
-            f"{name} returned something else than numbers{f' at {path}' if path else ''}: {error}"
+            f"{name} returned something that is not a number{f' at {path}' if path else ''}: {error}"
         ) from None
 
 
 def _describe_argument(argument: tuple[str, TreeDef]) -> str:
-    """Return an argument's name, and how many numbers are in it.
+    """Return an argument's name, and how many numbers it has if it is not a single one.
 
     >>> _describe_argument(("x", None)), _describe_argument(("image", (list, 784)))
     ('x', 'image[784]')

@@ -10,16 +10,16 @@ from .jit import CompiledFunction
 
 
 def scipy_functions(program: Program | CompiledFunction, dense: bool = False) -> dict[str, Callable[[Any], Any]]:
-    """Return what `scipy.optimize.minimize` takes, to minimise a program's output over its inputs.
+    """Return a program as the arguments of `scipy.optimize.minimize`, to minimise its output over its inputs.
 
     Args:
-        program: of one output; or a compiled function of one argument, the vector, each of whose branches is a program.
-        dense: whether `hess` returns an array of numpy, which "trust-ncg", "trust-krylov", "trust-exact" and "dogleg"
-            want. "trust-constr" and "Newton-CG" take sparse matrices too.
+        program: a program with one output; or a compiled function of one argument, the vector.
+        dense: whether `hess` returns a numpy array, which the methods "trust-ncg", "trust-krylov", "trust-exact" and
+            "dogleg" need. "trust-constr" and "Newton-CG" take sparse matrices too.
 
     Returns:
-        `fun`, `jac` and `hess`: they take a numpy vector of the inputs' numbers, and return a float, a vector, and a
-        `scipy.sparse.csr_array`, or an array.
+        `fun`, `jac` and `hess`. Each takes a numpy vector of the inputs' numbers. They return a float, a vector, and a
+            `scipy.sparse.csr_array` or an array.
 
     Raises:
         ImportError: scipy is not installed.
