@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 import micrograd_cn as mc
-from micrograd_cn import Value
+from micrograd_cn import Op, Value
+from micrograd_cn.functional import sparse_jacobian
 from micrograd_cn.nn import MLP, Layer
 from micrograd_cn.optim import SGD, Adam, AdamW, RMSprop, cosine_lr, linear_lr, step_lr, warmup
 
@@ -56,6 +57,9 @@ def things():
     yield "schedules", [cosine_lr(0.1, 10, 0.01), linear_lr(0.1, 8), step_lr(0.1, 2, 0.5), warmup(step_lr(0.1, 3), 4)]
     with mc.scope("attention"), mc.scope("scores") as group:
         yield "scope", group
+    yield "sparse Jacobian", sparse_jacobian(lambda v: [v[0] * v[1], v[1]])([2.0, 3.0])
+    notation = mc.tanh.notation if hasattr(mc.tanh, "notation") else mc.tanh.looks
+    yield "parts of a row", (Op, notation)
 
 
 def computed(name, thing):
@@ -82,6 +86,11 @@ def computed(name, thing):
         return [schedule(k) for schedule in thing for k in range(12)]
     if name == "scope":
         return [str(thing), thing.scope]
+    if name == "sparse Jacobian":
+        return [*thing.values, *thing.rows, *thing.columns, *thing.shape]
+    if name == "parts of a row":
+        kind, notation = thing
+        return [kind.__name__, kind is type(mc.tanh), *notation]
     stepped(thing)
     return [thing.steps, *[p.data for p in thing.parameters], *[x for state in thing.state for x in state.values()]]
 
