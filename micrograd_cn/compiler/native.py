@@ -136,11 +136,11 @@ class PartWriter(StraightLineWriter):
         """Write instructions one after the other."""
         for i in numbers:
             if i in self.plan.schedule.long_sums:  # what it starts from
-                self._store(i, self.value(self.plan.schedule.start(i)))
+                self._store(i, self.name_of(self.plan.schedule.start(i)))
             else:
                 self.write(i)
                 if i in self.conditions and i in self.kept:
-                    self.define(i, self.value(i))
+                    self.define(i, self.name_of(i))
 
     def rows(self, numbers: Sequence[int], outputs: Sequence[int], to: str) -> None:
         """Write instructions, and as soon as they are known as many outputs as a vector has lanes, into each row."""
@@ -161,7 +161,7 @@ class PartWriter(StraightLineWriter):
                 else:
                     left.remove(waiting[-1])
                     self.write_all(waiting[-1:])
-            self._store_rows(simd, [self.value(i) for i in chosen], self.f.at(to, k), len(outputs))
+            self._store_rows(simd, [self.name_of(i) for i in chosen], self.f.at(to, k), len(outputs))
 
     def _store_rows(self, simd: Lanes, xs: Sequence[str], to: str, width: int) -> None:
         """Store a few neighbouring numbers of each row, whose rows have so many."""
@@ -194,7 +194,7 @@ class PartWriter(StraightLineWriter):
 
     def define(self, i: int, name: str) -> None:
         """Take note of a value, and store it if somebody else reads it."""
-        self.known[i] = name
+        self.names[i] = name
         if i in self.kept:
             self._store(i, name)
 
@@ -204,7 +204,8 @@ class PartWriter(StraightLineWriter):
         lanes = Lanes(self.f, simd, self.lanes.fused)
         firsts = [column[0] for column in self.plan.operands(stage)]
         fixed = [
-            lanes.splat(self.value(i)) if letter == "s" else "" for i, letter in zip(firsts, stage.pattern, strict=True)
+            lanes.splat(self.name_of(i)) if letter == "s" else ""
+            for i, letter in zip(firsts, stage.pattern, strict=True)
         ]
         for k in range(0, len(stage.numbers), simd):
             places = [self.f.at("%s", self.plan.offset(i) + 8 * k, BYTE) for i in (stage.numbers[0], *firsts)]

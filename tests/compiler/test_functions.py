@@ -16,7 +16,7 @@ from micrograd_cn import OPS, Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.llvm.elementary import POLYNOMIALS
 from micrograd_cn.compiler.llvm.functions import LIBRARY, ULPS, Library
-from micrograd_cn.compiler.llvm.machine import Machine, _found, llvm, machine
+from micrograd_cn.compiler.llvm.machine import Machine, _has_function, llvm, machine
 from micrograd_cn.compiler.llvm.text import FAST_KERNEL_PREFIX, KERNEL_PREFIX
 from micrograd_cn.compiler.runtime import executable
 
@@ -40,7 +40,7 @@ WAY = WAYS[-1]
 
 def lane_by_lane(symbol):
     """Return whether a process without libmvec has a function."""
-    return not symbol.startswith("_ZGV") and _found(symbol)
+    return not symbol.startswith("_ZGV") and _has_function(symbol)
 
 
 def bits(x):

@@ -130,7 +130,7 @@ def test_code_for_other_processors_is_such_as_llvm_takes(monkeypatch, name, has_
             return 0
 
     monkeypatch.setattr(machines, "Compiled", Written)
-    monkeypatch.setattr(machines, "_found", lambda name: True)
+    monkeypatch.setattr(machines, "_has_function", lambda name: True)
     monkeypatch.setattr(llvm, "add_symbol", lambda name, address: None)  # no program is to call it
     for room in (executable, update):
         monkeypatch.setattr(room, "machine", lambda: on)

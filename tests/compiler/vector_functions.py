@@ -24,7 +24,7 @@ with contextlib.suppress(ImportError):  # as where pytest looks for examples in 
     from micrograd_cn.compiler.llvm.elementary import POLYNOMIALS
     from micrograd_cn.compiler.llvm.functions import ULPS, Library
     from micrograd_cn.compiler.llvm.lanes import vector
-    from micrograd_cn.compiler.llvm.machine import Machine, _found, machine
+    from micrograd_cn.compiler.llvm.machine import Machine, _has_function, machine
     from micrograd_cn.compiler.llvm.text import Function
 
 BINARY = ("pow", "atan2", "hypot")
@@ -45,7 +45,7 @@ def machine_of(native, fused, found=None):
     """Return this machine as one with vectors of another width, or with another library."""
     on = Machine()
     on.simd, on.width, on.fused = native, 2 * native, fused
-    on.library = Library(on.triple, native, fused, found or _found)
+    on.library = Library(on.triple, native, fused, found or _has_function)
     return on
 
 
@@ -58,7 +58,7 @@ class Functions:
     def __init__(self, name, on, lanes):
         self.lanes = lanes
         kind, operands = vector(lanes), 1 + (name in BINARY)
-        function = on.library.on_vectors(name, lanes, operands)
+        function = on.library.write_vector_function(name, lanes, operands)
         f = Function("run", "ptr %x0, ptr %x1, ptr %y, i64 %n")
         with f.loop("%n") as loop:
             start = f.times(loop.index, lanes)

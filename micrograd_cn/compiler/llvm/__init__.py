@@ -1,1 +1,1 @@
-"""Functions of this machine: operations on vectors as LLVM's text, and that text as code in memory."""
+"""Write LLVM functions as text, compile them to machine code, and hold what is particular to this machine."""

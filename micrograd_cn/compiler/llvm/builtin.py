@@ -1,7 +1,8 @@
-"""Functions of Python whose code is this machine's: a call costs what one of `len` costs, by ctypes several times that.
+"""Make Python functions that run machine code directly. A call costs as much as one of `len`; ctypes takes far longer.
 
-They are what C's extensions have: a function that takes an object, here a tuple, and returns one. The tuple's first
-item is a `bytes` with the function's operands, its second is what is returned; the others live as long as the function.
+They are built-in functions like those of C extensions (`PyCFunction_NewEx`). The machine code is called with `self`,
+here a tuple. Its first item is a `bytes` with the operands of the code, its second item is the result, and its other
+items are kept alive as long as the function.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-USED = ("PyTuple_GetItem", "PyBytes_AsString", "Py_IncRef", "PyEval_SaveThread", "PyEval_RestoreThread")
-NO_ARGUMENTS = 4  # METH_NOARGS
+C_API = ("PyTuple_GetItem", "PyBytes_AsString", "Py_IncRef", "PyEval_SaveThread", "PyEval_RestoreThread")
+METH_NOARGS = 4  # the function takes no arguments
 
 
 class _Definition(ctypes.Structure):
-    """PyMethodDef: what CPython knows of a function of C."""
+    """CPython's `PyMethodDef`, which describes a built-in function."""
 
     _fields_ = (
         ("name", ctypes.c_char_p),
@@ -28,24 +29,24 @@ class _Definition(ctypes.Structure):
 
 
 def addresses() -> dict[str, int]:
-    """Return where Python's own functions are that such code calls."""
-    return {name: ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0 for name in USED}
+    """Return the addresses of the functions of Python's C API that the machine code calls."""
+    return {name: ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0 for name in C_API}
 
 
 @cache
 def _definition(code: int) -> _Definition:
-    """Return what must live as long as any function with this code: as long as the code itself."""
-    return _Definition(b"prepared", code, NO_ARGUMENTS, None)
+    """Return the definition of functions with this code. It must outlive all of them, so it is cached for good."""
+    return _Definition(b"prepared", code, METH_NOARGS, None)
 
 
 def builtin_function(code: int, operands: list[int], result: Any, *held: Any) -> Callable[[], Any]:
-    """Return a function without arguments that runs some code and returns the result.
+    """Return a function without arguments that runs machine code, and returns the same object at every call.
 
     Args:
-        code: where it is.
-        operands: its whole numbers.
-        result: what is returned at every call.
-        held: what must live as long.
+        code: the address of the machine code.
+        operands: the integers that it reads.
+        result: the object that is returned.
+        held: objects that must live as long as the function.
     """
     make = ctypes.pythonapi.PyCFunction_NewEx
     make.argtypes, make.restype = [ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p], ctypes.py_object

@@ -1,6 +1,6 @@
-"""Exponentials, logarithms and the hyperbolic tangent of vectors, by polynomials: the same bits on every processor.
+"""Exponentials, logarithms and the hyperbolic tangent of vectors, by polynomials.
 
-The bits differ between processors that multiply and add with one rounding and those that do not, and nowhere else.
+The results have the same bits on all processors with FMA, and the same bits on all processors without it.
 """
 
 from __future__ import annotations
@@ -10,20 +10,21 @@ import sys
 from collections.abc import Callable
 from math import inf, nan
 
-from .vectors import Vector, bits
+from ..instructions.code import bits
+from .vectors import Vector
 
-ROUNDING = 1.5 * 2.0**52  # a small number added to it is rounded to a whole one, which the last bits hold
-BIAS = 1023.0  # of the exponent, in a double's bits
-SMALLEST_NORMAL, LARGEST_NORMAL = sys.float_info.min, sys.float_info.max  # of the normal numbers
+ROUNDING = 1.5 * 2.0**52  # adding a small number to this rounds it to an integer, which is in the last bits
+BIAS = 1023.0  # of the exponent: what its bits have added to it
+SMALLEST_NORMAL, LARGEST_NORMAL = sys.float_info.min, sys.float_info.max
 SQRT_HALF = bits(math.sqrt(0.5))
-LN2_HIGH = float.fromhex("0x1.62e42fee00000p-1")  # its product with a whole number below 2**20 is exact
+LN2_HIGH = float.fromhex("0x1.62e42fee00000p-1")  # its product with an integer below 2**20 is exact
 LN2_LOW = float.fromhex("0x1.a39ef35793c76p-33")
-# exp(r) = 1 + r + r**2 * (EXP[0] + EXP[1] * r + ...) where |r| <= log(2) / 2, with the least error (Remez): 2**-55 |r|
+# exp(r) = 1 + r + r**2 * (EXP[0] + EXP[1] * r + ...) for |r| <= log(2) / 2, with an error of 2**-55 |r| (Remez)
 EXP = (
     *(0.5000000000000004, 0.16666666666666685, 0.04166666666658207, 0.00833333333331561, 0.001388888893016692),
     *(1.9841269901019483e-4, 2.4801506696314753e-5, 2.755722959685083e-6, 2.7625543420966455e-7, 2.5113995432320905e-8),
 )
-# log((1 + s) / (1 - s)) = 2 * s + s * z * (LOG[0] + LOG[1] * z + ...) where z = s**2 <= 0.03: fdlibm's
+# log((1 + s) / (1 - s)) = 2 * s + s * z * (LOG[0] + LOG[1] * z + ...) for z = s**2 <= 0.03: the coefficients of fdlibm
 LOG = (
     *(0.6666666666666735, 0.3999999999940942, 0.2857142874366239, 0.2222219843214978, 0.1818357216161805),
     *(0.15313837699209373, 0.14798198605116586),
@@ -31,101 +32,104 @@ LOG = (
 
 
 def exp(x: Vector) -> Vector:
-    """Return exp(x) = 2**k * exp(r), where k is whole; where 2**k is no normal number, in two halves."""
-    far = x.outside(-708.0, 708.0)
-    [x] = x.rarely(far, [x], lambda: [x.between(-746.0, 710.0)])  # where the result is 0 and inf
+    """Return exp(x) = 2**k * exp(r) with an integer k. Where 2**k is not normal, it is multiplied in two halves."""
+    far = x.any_outside(-708.0, 708.0)
+    [x] = x.rarely(far, [x], lambda: [x.clamp(-746.0, 710.0)])  # beyond these the result is 0 or inf
     power, k = _power(x, BIAS)
-    r = k.times(-LN2_LOW, k.times(-LN2_HIGH, x))
-    p = r.times(r.times(r.polynomial(EXP), 1.0), 1.0)
+    r = k.multiply_add(-LN2_LOW, k.multiply_add(-LN2_HIGH, x))
+    p = r.multiply_add(r.multiply_add(r.polynomial(EXP), 1.0), 1.0)
 
     def halves() -> list[Vector]:
-        half = k.times(0.5, ROUNDING + BIAS)
+        half = k.multiply_add(0.5, ROUNDING + BIAS)
         rest = k - (half - (ROUNDING + BIAS)) + (ROUNDING + BIAS)
-        return [p * half.bits("shl", 52) * rest.bits("shl", 52)]
+        return [p * half.on_bits("shl", 52) * rest.on_bits("shl", 52)]
 
     return x.rarely(far, [p * power], halves)[0]
 
 
 def expm1(x: Vector) -> Vector:
-    """Return exp(x) - 1; it is twice what 2**(k - 1) gives, since 2**k may overflow."""
-    return x.size().where("olt", 2.0**-54, x, _expm1(x.between(-50.0, 710.0), BIAS - 1.0) * 2.0)
+    """Return exp(x) - 1, computed as twice its half: 2**(k - 1) does not overflow where 2**k would."""
+    return x.abs().where("olt", 2.0**-54, x, _expm1(x.clamp(-50.0, 710.0), BIAS - 1.0) * 2.0)
 
 
 def tanh(x: Vector) -> Vector:
-    """Return tanh(x) = e / (e + 2), where e = exp(2|x|) - 1, with the sign of x; it is 1 from 20 on."""
-    size = x.size()
+    """Return tanh(x): e / (e + 2) with the sign of x, where e = exp(2|x|) - 1. From 20 on it is 1."""
+    size = x.abs()
     e = _expm1(size.where("ogt", 20.0, 20.0, size) * 2.0, BIAS)
-    return (e / (e + 2.0)).signed(x)
+    return (e / (e + 2.0)).copysign(x)
 
 
 def log(x: Vector) -> Vector:
-    """Return log(x) = k * log(2) + log(m); a subnormal number is made normal before it is divided into k and m."""
-    strange = x.outside(SMALLEST_NORMAL, LARGEST_NORMAL)
+    """Return log(x) = k * log(2) + log(m), where x = 2**k * m. A subnormal x is scaled to a normal one first."""
+    special = x.any_outside(SMALLEST_NORMAL, LARGEST_NORMAL)
     number, bias = x.rarely(
-        strange,
-        [x, x.all(2.0**52 + BIAS)],
+        special,
+        [x, x.splat(2.0**52 + BIAS)],
         lambda: [
             x.where("olt", SMALLEST_NORMAL, x * 2.0**54, x),
             x.where("olt", SMALLEST_NORMAL, 2.0**52 + BIAS + 54.0, 2.0**52 + BIAS),
         ],
     )
     m, exponent = _split(number)
-    y = _log(exponent.bits("or", bits(2.0**52)) - bias, m - 1.0)
-    return x.rarely(strange, [y], lambda: [_with_ends(x, y, 0.0)])[0]
+    y = _log(exponent.on_bits("or", bits(2.0**52)) - bias, m - 1.0)
+    return x.rarely(special, [y], lambda: [_with_special_values(x, y, 0.0)])[0]
 
 
 def log1p(x: Vector) -> Vector:
-    """Return log(1 + x) = k * log(2) + log(m + c), where c is what the addition has rounded away, divided by 2**k."""
-    strange = x.outside(-1.0 + 2.0**-53, 2.0**1000)
+    """Return log(1 + x) = k * log(2) + log(m + c), where 2**k * m is the rounded sum, and 2**k * c its error."""
+    special = x.any_outside(-1.0 + 2.0**-53, 2.0**1000)
     total = x + 1.0
-    rest = x - (total - 1.0)  # exact, where it is not far too small to matter
+    rest = x - (total - 1.0)  # exact, unless it is far too small to matter
     number, bias = x.rarely(
-        strange,
-        [total, x.all(2.0**52 + BIAS)],
+        special,
+        [total, x.splat(2.0**52 + BIAS)],
         lambda: [
-            x.where("ogt", 2.0**1000, x * 2.0**-64, total),  # else 2**-k could not be written
+            x.where("ogt", 2.0**1000, x * 2.0**-64, total),  # or else 2**-k could not be represented
             x.where("ogt", 2.0**1000, 2.0**52 + BIAS - 64.0, 2.0**52 + BIAS),
         ],
     )
     m, exponent = _split(number)
-    c = rest * exponent.bits("xor", -1).bits("add", 2047).bits("shl", 52)  # 2046 - exponent, so 2**-k
-    y = _log(exponent.bits("or", bits(2.0**52)) - bias, m - 1.0 + c).signed(x)
-    return x.rarely(strange, [y], lambda: [_with_ends(x, y, -1.0)])[0]
+    c = rest * exponent.on_bits("xor", -1).on_bits("add", 2047).on_bits("shl", 52)  # 2046 - exponent, so 2**-k
+    y = _log(exponent.on_bits("or", bits(2.0**52)) - bias, m - 1.0 + c).copysign(x)
+    return x.rarely(special, [y], lambda: [_with_special_values(x, y, -1.0)])[0]
 
 
 def _power(x: Vector, bias: float) -> tuple[Vector, Vector]:
-    """Return 2**(k + bias - BIAS) and k, where k is x / log(2), rounded to a whole number."""
-    rounded = x.times(1.0 / math.log(2.0), ROUNDING + bias)
-    return rounded.bits("shl", 52), rounded - (ROUNDING + bias)
+    """Return 2**(k + bias - BIAS) and k, which is x / log(2) rounded to an integer."""
+    rounded = x.multiply_add(1.0 / math.log(2.0), ROUNDING + bias)
+    return rounded.on_bits("shl", 52), rounded - (ROUNDING + bias)
 
 
 def _expm1(x: Vector, bias: float) -> Vector:
-    """Return (exp(x) - 1) * 2**(bias - BIAS): (2**k - 1) + 2**k * r, which is almost exact, and the smaller rest."""
+    """Return (exp(x) - 1) * 2**(bias - BIAS).
+
+    It is the sum of (2**k - 1) + 2**k * r, which is almost exact, and of a smaller rest, where x = k * log(2) + r.
+    """
     power, k = _power(x, bias)
-    r = k.times(-LN2_LOW, k.times(-LN2_HIGH, x))
-    return power.times(r * r * r.polynomial(EXP), power.times(r, power - 2.0 ** (bias - BIAS)))
+    r = k.multiply_add(-LN2_LOW, k.multiply_add(-LN2_HIGH, x))
+    return power.multiply_add(r * r * r.polynomial(EXP), power.multiply_add(r, power - 2.0 ** (bias - BIAS)))
 
 
 def _split(x: Vector) -> tuple[Vector, Vector]:
-    """Return m between sqrt(1/2) and sqrt(2), where x = 2**k * m, and as bits k + BIAS."""
-    moved = x.bits("add", bits(1.0) - SQRT_HALF)
-    return moved.bits("and", 2**52 - 1).bits("add", SQRT_HALF), moved.bits("lshr", 52)
+    """Return m between sqrt(1/2) and sqrt(2), where x = 2**k * m, and doubles whose bits are k + BIAS."""
+    moved = x.on_bits("add", bits(1.0) - SQRT_HALF)
+    return moved.on_bits("and", 2**52 - 1).on_bits("add", SQRT_HALF), moved.on_bits("lshr", 52)
 
 
 def _log(k: Vector, f: Vector) -> Vector:
-    """Return k * log(2) + log(1 + f), by s = f / (2 + f), of which the series has odd powers alone.
+    """Return k * log(2) + log(1 + f), by a series in s = f / (2 + f) that has odd powers only (as in fdlibm).
 
-    It is f - f**2 / 2 + s * (f**2 / 2 + z * ...), whose first terms are almost exact (fdlibm).
+    The logarithm is f - f**2 / 2 + s * (f**2 / 2 + z * ...) with z = s**2. Its first terms are almost exact.
     """
     s = f / (f + 2.0)
     z = s * s
     half = f * f * 0.5
-    rest = s * z.times(z.polynomial(LOG), half)
-    return k.times(LN2_HIGH, f - (half - k.times(LN2_LOW, rest)))
+    rest = s * z.multiply_add(z.polynomial(LOG), half)
+    return k.multiply_add(LN2_HIGH, f - (half - k.multiply_add(LN2_LOW, rest)))
 
 
-def _with_ends(x: Vector, y: Vector, pole: float) -> Vector:
-    """Return a logarithm with what it is at its pole, where it is -inf, below it, and at inf."""
+def _with_special_values(x: Vector, y: Vector, pole: float) -> Vector:
+    """Return a logarithm y of x with its special values: -inf at the pole, nan below it, and inf at inf."""
     y = x.where("oeq", pole, -inf, y)
     y = x.where("ult", pole, nan, y)
     return x.where("oeq", inf, inf, y)

@@ -1,10 +1,11 @@
-"""Functions of vectors: by a formula, by the C library's own functions of vectors, or by C's one lane after the other.
+"""Elementary functions of vectors: by polynomials, by libmvec, or lane by lane by the C library's scalar functions.
 
-POLYNOMIALS are what every machine has; they are as fast as glibc's functions of vectors (libmvec) and more accurate.
-The others are libmvec's where the process has them, and else C's, lane by lane, with whatever error they have.
+The polynomials of `elementary` run on every machine; they are as fast as glibc's functions of vectors (libmvec), and
+more accurate. Other functions are libmvec's if the process has them. If not, the scalar function of C's library is
+called for each lane, with whatever error it has.
 
-All are what C's functions are at 0.0, -0.0, inf, nan, subnormal numbers and the ends of domains, and no error is over 4
-units in the last place, so no lane is guarded; a lane's bits do not depend on the other lanes. ULPS has the errors.
+All of them have the results of C's functions at 0.0, -0.0, inf, nan, subnormal numbers and the ends of domains. A
+lane's bits do not depend on the other lanes. No error is above 4 units in the last place, see ULPS.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from .text import KERNEL_PREFIX, Function
 from .vectors import Vector
 
 LIBRARY = "libmvec.so.1"
-LETTERS = {2: "b", 4: "d", 8: "e"}  # of SSE, AVX and AVX-512 in libmvec's names, by doubles in a vector
-# The worst errors that were found, rounded up, in units in the last place, with vectors of 2, 4 and 8 doubles on x86-64
-# (`python -m tests.compiler.vector_functions` looks for them). On other processors glibc promises no more than 4.
+LETTERS = {2: "b", 4: "d", 8: "e"}  # for SSE, AVX and AVX-512 in libmvec's names, by the doubles in a vector
+# The largest errors that were found on x86-64 with vectors of 2, 4 and 8 doubles, in units in the last place, rounded
+# up (`python -m tests.compiler.vector_functions` looks for them). For other processors glibc promises at most 4.
 ULPS = {
     **{"exp": 1.4, "expm1": 1.9, "log": 0.9, "log1p": 1.5, "tanh": 2.7, "sin": 3.9, "cos": 3.9, "tan": 4.0},
     **{"asin": 3.2, "acos": 2.4, "atan": 2.8, "atan2": 3.3, "sinh": 2.3, "cosh": 2.2, "erf": 2.7, "erfc": 2.4},
@@ -28,13 +29,13 @@ ULPS = {
 
 
 class Library:
-    """The functions of vectors that a process has.
+    """The functions of vectors on a machine, in a process that has loaded `LIBRARY` if the system has it.
 
     Args:
-        triple: what LLVM calls the machine.
-        simd: how many doubles its vectors have.
-        fused: whether it multiplies and adds with one rounding.
-        found: whether the process has a function of this name; with `LIBRARY` loaded, if there is one.
+        triple: LLVM's name of the machine and system.
+        simd: the number of doubles in a SIMD vector.
+        fused: whether the machine has FMA.
+        found: whether the process has a function with this name.
     """
 
     def __init__(self, triple: str, simd: int, fused: bool, found: Callable[[str], bool]) -> None:
@@ -44,7 +45,7 @@ class Library:
         self.found = found
 
     def symbol(self, name: str, operands: int) -> str:
-        """Return libmvec's name for a function of SIMD vectors; "" if the process does not have it.
+        """Return libmvec's name of a function of SIMD vectors, or "" if the process does not have it.
 
         >>> Library("x86_64-unknown-linux-gnu", 4, True, lambda symbol: True).symbol("pow", 2)
         '_ZGVdN4vv_pow'
@@ -56,11 +57,11 @@ class Library:
         symbol = f"_ZGV{letter}N{self.simd}{'v' * operands}_{name}"
         return symbol if name in ULPS and self.found(symbol) else ""
 
-    def on_vectors(self, name: str, count: int, operands: int) -> Function:
-        """Return the function `vector_<name>_<count>`, one of C's for `count` lanes."""
-        kind = vector(count)
+    def write_vector_function(self, name: str, count: int, operands: int) -> Function:
+        """Write the function `vector_<name>_<count>`, which applies a function of C's library to `count` lanes."""
+        type_ = vector(count)
         parameters = [f"%x{k}" for k in range(operands)]
-        f = Function(called(name, count), ", ".join([f"{kind} {x}" for x in parameters]), kind)
+        f = Function(vector_function_name(name, count), ", ".join([f"{type_} {x}" for x in parameters]), type_)
         lanes = Lanes(f, count, self.fused)
         symbol = self.symbol(name, operands)
         if name in POLYNOMIALS and operands == 1:
@@ -69,17 +70,17 @@ class Library:
             result = self._by_parts(f, symbol, count, parameters)
         else:
             result = _lane_by_lane(f, name, count, parameters)
-        f.do(f"ret {kind} {result}")
+        f.do(f"ret {type_} {result}")
         return f
 
     def _by_parts(self, f: Function, symbol: str, count: int, parameters: list[str]) -> str:
-        """Write calls of a function of SIMD vectors for all parts of wider ones."""
-        kind, simd = vector(count), vector(self.simd)
+        """Write calls of a function of SIMD vectors for all parts of a wider vector, and join the results."""
+        type_, simd = vector(count), vector(self.simd)
         results = []
         for start in range(0, count, self.simd):
             chosen = ", ".join([f"i32 {start + k}" for k in range(self.simd)])
             parts = [
-                f.op(f"shufflevector {kind} {x}, {kind} poison, <{self.simd} x i32> <{chosen}>") for x in parameters
+                f.op(f"shufflevector {type_} {x}, {type_} poison, <{self.simd} x i32> <{chosen}>") for x in parameters
             ]
             results.append(f.call(simd, symbol, *[f"{simd} {x}" for x in parts]))
         width = self.simd
@@ -93,18 +94,18 @@ class Library:
         return results[0]
 
 
-def called(name: str, count: int) -> str:
-    """Return what a function for so many lanes is called."""
+def vector_function_name(name: str, count: int) -> str:
+    """Return the name of the function that applies a function of C's library to vectors with `count` lanes."""
     return f"{KERNEL_PREFIX}vector_{name}_{count}"
 
 
 def _lane_by_lane(f: Function, name: str, count: int, parameters: Sequence[str]) -> str:
-    """Write a loop over the lanes."""
-    kind = vector(count)
-    memory = [f.op(f"alloca {kind}, align 64") for _ in parameters]
+    """Write a loop that calls a scalar function for each lane."""
+    type_ = vector(count)
+    memory = [f.op(f"alloca {type_}, align 64") for _ in parameters]
     for x, pointer in zip(parameters, memory, strict=True):
-        f.store(kind, x, pointer, 64)
+        f.store(type_, x, pointer, 64)
     with f.loop(count) as lane:
         xs = [f"double {f.load('double', f.at(pointer, lane.index))}" for pointer in memory]
         f.store("double", f.call("double", name, *xs), f.at(memory[0], lane.index))
-    return f.load(kind, memory[0], 64)
+    return f.load(type_, memory[0], 64)

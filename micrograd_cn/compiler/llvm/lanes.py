@@ -1,4 +1,4 @@
-"""CodeBuilder on vectors or scalars as LLVM's text: what every function of the compiler is made of."""
+"""Write operations on vectors or scalars as LLVM instructions. All functions of the compiler are made of these."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ ARITHMETIC = ("fadd", "fsub", "fmul", "fdiv")
 
 
 class Lanes:
-    """Write operations on `count` doubles at once; on a scalar if it is 1.
+    """Write operations on vectors of doubles in a function. Operands and results are names of values in it.
+
+    Args:
+        f: the function.
+        count: how many lanes a vector has. With 1, operations are on scalars.
+        fused: whether the machine can multiply and add with one rounding (FMA).
 
     Attributes:
-        kind: LLVM's type.
+        type: LLVM's type of a vector.
+        mask: LLVM's type of the result of a comparison.
         scalar: whether `count` is 1.
-        fused: whether this machine multiplies and adds with one rounding.
 
     >>> f = Function("twice", "<4 x double> %x", "<4 x double>")
     >>> Lanes(f, 4, fused=False).apply("fadd", ["%x", "%x"])
@@ -31,7 +36,7 @@ class Lanes:
         self.mask = "i1" if self.scalar else f"<{count} x i1>"
 
     def splat(self, x: str) -> str:
-        """Return a scalar in every lane."""
+        """Broadcast a scalar to all lanes."""
         if self.scalar:
             return x
         one = self.f.op(f"insertelement {self.type} poison, double {x}, i32 0")
@@ -39,43 +44,43 @@ class Lanes:
         return self.f.op(f"shufflevector {self.type} {one}, {self.type} poison, {lanes}")
 
     def constant(self, x: float) -> str:
-        """Return a number in every lane."""
+        """Return a constant with the same number in all lanes."""
         if self.scalar:
             return literal(x)
         return f"<{', '.join([f'double {literal(x)}'] * self.count)}>"
 
     def apply(self, opcode: str, xs: Sequence[str]) -> str:
-        """Return what a machine form gives: an instruction, an intrinsic of LLVM, or a function of C's library."""
+        """Apply an opcode that is no formula: an LLVM instruction or intrinsic, or a function of C's library."""
         if opcode in ARITHMETIC:
             return self.f.op(f"{opcode} {self.type} {xs[0]}, {xs[1]}")
         if opcode == "fneg":
             return self.f.op(f"fneg {self.type} {xs[0]}")
         if opcode == "select":
-            return self.choose(self.condition("fcmp une", [xs[0], self.constant(0.0)]), xs[1], xs[2])
+            return self.select(self.compare("fcmp une", [xs[0], self.constant(0.0)]), xs[1], xs[2])
         if opcode.startswith("fcmp"):
-            return self.number(self.condition(opcode, xs))
+            return self.to_number(self.compare(opcode, xs))
         operands = [f"{self.type} {x}" for x in xs]
         if opcode.startswith("llvm."):
             return self.f.call(self.type, f"{opcode}.{'' if self.scalar else f'v{self.count}'}f64", *operands)
         if self.scalar:
             return self.f.call(self.type, opcode, *operands)
-        self.f.elementary[opcode, self.count] = len(xs)
+        self.f.vector_functions[opcode, self.count] = len(xs)
         return self.f.call(self.type, f"{KERNEL_PREFIX}vector_{opcode}_{self.count}", *operands)
 
-    def condition(self, opcode: str, xs: Sequence[str]) -> str:
-        """Return what a comparison gives, one bit a lane."""
+    def compare(self, opcode: str, xs: Sequence[str]) -> str:
+        """Return the mask of a comparison, with one bit for each lane."""
         return self.f.op(f"{opcode} {self.type} {xs[0]}, {xs[1]}")
 
-    def choose(self, condition: str, a: str, b: str) -> str:
-        """Return `a` where the condition holds, else `b`."""
+    def select(self, condition: str, a: str, b: str) -> str:
+        """Return a vector with the lanes of `a` where the condition holds, and those of `b` elsewhere."""
         return self.f.op(f"select {self.mask} {condition}, {self.type} {a}, {self.type} {b}")
 
-    def number(self, condition: str) -> str:
-        """Return 1.0 where the condition holds, else 0.0."""
-        return self.choose(condition, self.constant(1.0), self.constant(0.0))
+    def to_number(self, condition: str) -> str:
+        """Return a vector that is 1.0 where the condition holds, and 0.0 elsewhere."""
+        return self.select(condition, self.constant(1.0), self.constant(0.0))
 
     def any(self, condition: str) -> str:
-        """Return whether the condition holds in a lane."""
+        """Return the i1 that says whether the condition holds in any lane."""
         if self.scalar:
             return condition
         bits = self.f.op(f"bitcast {self.mask} {condition} to i{self.count}")
@@ -90,16 +95,16 @@ class Lanes:
         return self.f.op(f"fmul {self.type} {a}, {b}")
 
     def multiply_add(self, a: str, b: str, total: str, opcode: str = "dot") -> str:
-        """Return a * b + total, of a "sum" with the product rounded."""
+        """Return a * b + total. The product is rounded if the opcode is "sum", or if the machine has no FMA."""
         if opcode != "sum" and self.fused:
             return self.apply("llvm.fma", [a, b, total])
         return self.add(total, self.multiply(a, b))
 
     def transpose(self, xs: Sequence[str]) -> list[str]:
-        """Return `count` vectors of which the first has the first lanes of as many others, and so on.
+        """Transpose `count` vectors: lane j of vector i becomes lane i of vector j.
 
-        Neighbours exchange every other lane, then those two apart every other pair of lanes, and so on: a processor
-        has instructions for these steps.
+        In the first step, neighbouring vectors exchange every other lane. In the second step, vectors with a distance
+        of two exchange every other pair of lanes, and so on. Processors have shuffle instructions for these steps.
         """
         rows, size = list(xs), 1
         while size < self.count:
@@ -111,32 +116,32 @@ class Lanes:
         return rows
 
     def _exchanged(self, a: str, b: str, size: int, start: int) -> str:
-        """Return every other group of lanes of `a`, from one on, each followed by that of `b`."""
+        """Return every other group of `size` lanes of `a`, from lane `start` on, each followed by that of `b`."""
         lanes = [start + k - k % (2 * size) + k % size + self.count * bool(k & size) for k in range(self.count)]
         chosen = ", ".join([f"i32 {lane}" for lane in lanes])
         return self.f.op(f"shufflevector {self.type} {a}, {self.type} {b}, <{self.count} x i32> <{chosen}>")
 
     def horizontal_sum(self, x: str) -> str:
-        """Return the sum of all lanes as a scalar: of halves, of their halves, and so on."""
-        half, kind = self.count // 2, self.type
+        """Return the sum of all lanes as a scalar: the halves are added, then the halves of their sum, and so on."""
+        half, type_ = self.count // 2, self.type
         while half:
             halves = []
             for start in (0, half):
                 chosen = ", ".join([f"i32 {start + k}" for k in range(half)])
-                halves.append(self.f.op(f"shufflevector {kind} {x}, {kind} poison, <{half} x i32> <{chosen}>"))
-            kind = f"<{half} x double>"
-            x = self.f.op(f"fadd {kind} {', '.join(halves)}")
+                halves.append(self.f.op(f"shufflevector {type_} {x}, {type_} poison, <{half} x i32> <{chosen}>"))
+            type_ = f"<{half} x double>"
+            x = self.f.op(f"fadd {type_} {', '.join(halves)}")
             half //= 2
-        return x if self.scalar else self.f.op(f"extractelement {kind} {x}, i32 0")
+        return x if self.scalar else self.f.op(f"extractelement {type_} {x}, i32 0")
 
     def horizontal_sums(self, xs: Sequence[str]) -> str:
-        """Return a vector of the sums of the lanes of `count` vectors: of neighbours, of theirs, and so on."""
+        """Return a vector whose lane i is the sum of all lanes of vector i, by repeatedly adding neighbouring lanes."""
         while len(xs) > 1:
             xs = [self._neighbours(a, b) for a, b in zip(xs[::2], xs[1::2], strict=True)]
         return xs[0]
 
     def _neighbours(self, a: str, b: str) -> str:
-        """Return the sums of neighbouring lanes, first of `a`, then of `b`."""
+        """Return the sums of pairs of neighbouring lanes, first those of `a`, then those of `b`."""
         halves = []
         for odd in (0, 1):
             chosen = ", ".join([f"i32 {k}" for k in range(odd, 2 * self.count, 2)])
@@ -146,7 +151,7 @@ class Lanes:
 
 
 def vector(count: int) -> str:
-    """Return the type of a vector, or of a scalar.
+    """Return LLVM's type of a vector of doubles; with one lane it is a scalar.
 
     >>> vector(4), vector(1)
     ('<4 x double>', 'double')

@@ -1,4 +1,4 @@
-"""This machine: how wide it computes, from text to functions that can be called (llvmlite), memory for them."""
+"""The machine: its vector width, the compilation of LLVM text to functions (llvmlite), and memory for them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from functools import cache, partial
 from typing import Any
 
 from . import builtin
-from .functions import LIBRARY, Library, called
+from .functions import LIBRARY, Library, vector_function_name
 from .lanes import ARITHMETIC
 from .text import FAST_KERNEL_PREFIX, KERNEL_PREFIX, Function, KernelWriters
 
@@ -22,9 +22,9 @@ try:
 except ImportError as error:
     raise ImportError("micrograd_cn.compiler needs llvmlite: pip install 'micrograd-cn[native]'") from error
 
-HALVES = ("znver4",)  # processors that compute 512 bits as two halves: 256 are as fast there, and their stores faster
-_lock = threading.RLock()  # LLVM's context, into which text is parsed, is one for all threads
-_llvm_lock: Any = getattr(llvm.ffi.lib, "_lock", nullcontext())  # of llvmlite, around each call of LLVM
+SPLIT_512 = ("znver4",)  # processors that split 512 bits in halves: vectors of 256 bits are as fast, and stores faster
+_lock = threading.RLock()  # all threads share LLVM's global context, into which text is parsed
+_llvm_lock: Any = getattr(llvm.ffi.lib, "_lock", nullcontext())  # llvmlite holds it during each call of LLVM
 
 
 def _hold() -> None:
@@ -32,32 +32,34 @@ def _hold() -> None:
     _llvm_lock.__enter__()
 
 
-def _go_on() -> None:
+def _release() -> None:
     _llvm_lock.__exit__(None, None, None)
     _lock.release()
 
 
-if hasattr(os, "register_at_fork"):  # no other thread is in LLVM when a process is forked, or the child could not go on
-    os.register_at_fork(before=_hold, after_in_parent=_go_on, after_in_child=_go_on)
+if hasattr(os, "register_at_fork"):  # so that no other thread holds a lock at a fork, which the child would wait for
+    os.register_at_fork(before=_hold, after_in_parent=_release, after_in_child=_release)
 
 
 class Machine:
-    """The processor that runs the code, and the functions that all programs of this process share.
+    """A processor, and the kernels that are compiled for it, which all programs of this process share.
 
     Args:
-        name: what LLVM calls the processor; by default it is this one. Of another one the code can be looked at.
-        triple: what LLVM calls its machine and system.
-        features: what LLVM calls the processor's abilities, and whether it has them.
+        name: LLVM's name of the processor; by default that of this one. For another one, code can be written but not
+            run.
+        triple: LLVM's name of the machine and system.
+        features: for each of LLVM's names of the processor's features, whether it has them.
 
     Attributes:
-        simd: how many doubles are in the vectors that it computes fastest with.
-        registers: how many of them there are.
-        width: lanes of a block: two vectors, since a sum must wait for its last addition, and the sums of a loop share
-            the registers.
-        fused: whether it multiplies and adds with one rounding.
-        shared: the functions of our own that are compiled once, for all programs.
-        written: functions that programs have asked for, by what writes them.
-        addresses: of the functions, compiled with little effort, and with more.
+        simd: the number of doubles in the vectors with which the processor is fastest.
+        registers: the number of vector registers.
+        width: the lanes of a block. It is two vectors, so while the addition to one waits for the addition before it,
+            the other one is computed.
+        fused: whether the processor has FMA: it multiplies and adds with one rounding.
+        library: the functions of vectors.
+        kernels: the kernels that are compiled, by name.
+        written_kernels: the kernels that programs have asked for, by their writers and opcodes.
+        addresses: the addresses of the kernels: of those that were compiled quickly, and of the optimised ones.
     """
 
     def __init__(self, name: str = "", triple: str = "", features: Mapping[str, bool] | None = None) -> None:
@@ -67,40 +69,40 @@ class Machine:
         self.triple = triple or llvm.get_process_triple()
         found: Any = llvm.get_host_cpu_features() if features is None else llvm.FeatureMap(features)
         self.features: str = found.flatten()
-        wide = found.get("avx512f") and self.name not in HALVES
+        wide = found.get("avx512f") and self.name not in SPLIT_512
         self.simd = 8 if wide else 4 if found.get("avx") else 2
         self.width = 2 * self.simd
         self.registers = 32 if found.get("avx512vl") or not self.triple.startswith(("x86", "i")) else 16
         if self.triple == llvm.get_process_triple():
             with _lock:
-                self.engine(llvm.parse_assembly(""), 0)  # after the first one, functions of the process are found
+                self.engine(llvm.parse_assembly(""), 0)  # only then does LLVM find the functions of the process
                 with suppress(RuntimeError):  # not every system has it
                     llvm.load_library_permanently(LIBRARY)
-                for python, at in builtin.addresses().items():
-                    llvm.add_symbol(python, at)
+                for name, address in builtin.addresses().items():
+                    llvm.add_symbol(name, address)
         self.fused: bool = bool(found.get("fma")) or not self.triple.startswith(("x86", "i"))
-        self.library = Library(self.triple, self.simd, self.fused, _found)
+        self.library = Library(self.triple, self.simd, self.fused, _has_function)
         self.kernels: dict[str, Function] = {}
         self.written_kernels: dict[Any, Function] = {}
         self.addresses: tuple[dict[str, int], dict[str, int]] = ({}, {})
         self._compiled: list[Compiled] = []
 
     def target(self, level: int) -> Any:
-        """Return what makes the processor's instructions of a module, with more effort at a higher level."""
+        """Return LLVM's target machine; at a higher level it generates faster code, and takes longer."""
         return llvm.Target.from_triple(self.triple).create_target_machine(
             cpu=self.name, features=self.features, opt=level, reloc="default", codemodel="jitdefault", jit=True
         )
 
     def engine(self, module: Any, level: int) -> Any:
-        """Return LLVM's compiler of a module."""
+        """Return LLVM's execution engine of a module, which compiles it."""
         return llvm.create_mcjit_compiler(module, self.target(level))
 
     def text(self, functions: Sequence[Function]) -> str:
-        """Return the module of some functions, with declarations of what they call."""
+        """Return the text of a module with some functions, and declarations of the functions that they call."""
         declared: dict[str, str] = {}
         for f in functions:
-            for name, (kind, operands) in f.called.items():
-                declared[name] = f"declare {kind} @{name}({', '.join(operands)})"
+            for name, (type_, operands) in f.called.items():
+                declared[name] = f"declare {type_} @{name}({', '.join(operands)})"
         for f in functions:
             declared.pop(f.name, None)
         widths = f'"min-legal-vector-width"="{64 * self.simd}" "prefer-vector-width"="{64 * self.simd}"'
@@ -117,35 +119,41 @@ class Machine:
         )
 
     def compile(self, functions: Sequence[Function], op_names: Mapping[str, str] | None = None) -> Compiled:
-        """Compile functions, and first those shared by all programs that they call.
+        """Compile a program's own functions, and before them the kernels that they call.
 
         Args:
-            functions: what is compiled.
-            op_names: the names of the operations that have machine forms, for messages.
+            functions: the functions.
+            op_names: for each opcode that an operation is lowered to, the operation's name, for messages.
 
         Raises:
             TypeError: they call a function that the process does not have.
         """
         for f in functions:
             self.check(f, op_names or {})
-            self.compile_kernels(f.kernels | self._elementary(f), fast=True)
+            self.compile_kernels(f.kernels | self._vector_functions(f), fast=True)
         return Compiled(self, self.text(functions).replace(KERNEL_PREFIX, FAST_KERNEL_PREFIX), 1, op_names or {})
 
     def check(self, f: Function, op_names: Mapping[str, str]) -> None:
-        """Raise TypeError if a function calls one of C's that the process does not have."""
-        for name in (*f.called, *(name for name, _ in f.elementary)):
-            if not name.startswith(("llvm.", KERNEL_PREFIX)) and not _found(name):
+        """Raise TypeError if a function calls a function of C's library that the process does not have."""
+        for name in (*f.called, *(name for name, _ in f.vector_functions)):
+            if not name.startswith(("llvm.", KERNEL_PREFIX)) and not _has_function(name):
                 raise _unknown(name, op_names)
 
-    def _elementary(self, f: Function) -> KernelWriters:
-        """Return what writes the functions of vectors that a function calls."""
+    def _vector_functions(self, f: Function) -> KernelWriters:
+        """Return the writers of the functions of vectors that a function calls."""
         return {
-            called(name, count): partial(self.library.on_vectors, name, count, operands)
-            for (name, count), operands in f.elementary.items()
+            vector_function_name(name, count): partial(self.library.write_vector_function, name, count, operands)
+            for (name, count), operands in f.vector_functions.items()
         }
 
     def compile_kernels(self, kernels: KernelWriters, fast: bool, op_names: Mapping[str, str] | None = None) -> None:
-        """Compile functions that all programs share, once in a process; or once more, so that they are `fast`."""
+        """Compile the kernels that are not compiled yet, and those that they call.
+
+        Args:
+            kernels: the writers of the kernels, by name.
+            fast: whether to compile optimised versions, which takes longer.
+            op_names: as for `compile`.
+        """
         with _lock:
             made: dict[str, Function] = {}
             wanted = dict(kernels)
@@ -154,7 +162,7 @@ class Machine:
                 if name not in self.addresses[fast] and name not in made:
                     f = made[name] = self.kernels.get(name) or make()
                     self.check(f, op_names or {})
-                    wanted |= f.kernels | self._elementary(f)
+                    wanted |= f.kernels | self._vector_functions(f)
             if made:
                 text, prefix = self.text(list(made.values())), FAST_KERNEL_PREFIX if fast else KERNEL_PREFIX
                 compiled = Compiled(self, text.replace(KERNEL_PREFIX, prefix), int(fast), op_names or {})
@@ -166,11 +174,11 @@ class Machine:
                 self.kernels |= made
 
     def count_slow(self, names: Iterable[str]) -> int:
-        """Return how many shared functions have not been made fast yet."""
+        """Return how many of some kernels have no optimised version yet."""
         return sum(name not in self.addresses[True] for name in names)
 
     def with_kernels(self, functions: Sequence[Function], names: Iterable[str]) -> list[Function]:
-        """Return functions with all the shared ones that they and some others call."""
+        """Return functions, and after them the compiled kernels that they call, or that have one of the names."""
         found = {f.name: f for f in functions}
         wanted = [*names, *(name for f in functions for name in f.called)]
         while wanted:
@@ -181,7 +189,7 @@ class Machine:
         return list(found.values())
 
     def address(self, name: str, make: Callable[[], Function], fast: bool) -> int:
-        """Return the address of a function that all programs share."""
+        """Return the address of a kernel, which is compiled if need be."""
         if name not in self.addresses[fast]:
             self.compile_kernels({name: make}, fast)
         return self.addresses[fast][name]
@@ -193,17 +201,17 @@ def _machine() -> Machine:
 
 
 def machine() -> Machine:
-    """Return the machine, one for all programs and threads of the process."""
+    """Return this machine. All programs and threads of the process share it."""
     with _lock:
         return _machine()
 
 
 class Compiled:
-    """The functions of a module; their code is freed with the object.
+    """The compiled functions of a module. Their code is freed with this object.
 
     Raises:
-        RuntimeError: LLVM refuses the text.
-        TypeError: it calls an intrinsic that there is not, at which LLVM would crash.
+        RuntimeError: LLVM rejects the text.
+        TypeError: it calls an intrinsic that does not exist, on which LLVM would crash.
     """
 
     def __init__(self, on: Machine, text: str, level: int, op_names: Mapping[str, str]) -> None:
@@ -211,7 +219,7 @@ class Compiled:
             try:
                 module = llvm.parse_assembly(text)
                 module.verify()
-            except RuntimeError as error:  # some versions of LLVM say here that an intrinsic has other operands
+            except RuntimeError as error:  # some versions of LLVM report here that an intrinsic has other operands
                 for opcode in op_names:
                     if opcode.startswith("llvm.") and f"@{opcode}." in str(error):
                         raise _unknown(opcode, op_names) from error
@@ -228,8 +236,8 @@ class Compiled:
         return int(self.engine.get_function_address(name))
 
 
-def _found(name: str) -> bool:
-    """Return whether the process has a function of C."""
+def _has_function(name: str) -> bool:
+    """Return whether the process has a C function with this name."""
     return llvm.address_of_symbol(name) is not None
 
 
@@ -242,12 +250,12 @@ def _unknown(opcode: str, op_names: Mapping[str, str]) -> TypeError:
 
 
 class Memory:
-    """Doubles at an address that vectors like.
+    """An array of doubles, aligned to 64 bytes as the widest vectors need it.
 
     Attributes:
-        data: the doubles, to be read and written.
-        view: the same, several of them faster.
-        address: where they are.
+        data: the doubles, as a ctypes array.
+        view: the doubles as a memoryview, which is faster for slices.
+        address: the address of the first one.
     """
 
     def __init__(self, count: int) -> None:

@@ -1,4 +1,4 @@
-"""Instructions as straight-line code, of a function's own values: what native and threaded code are made of."""
+"""Write instructions as straight-line code, whose values are in registers."""
 
 from __future__ import annotations
 
@@ -9,37 +9,38 @@ from .lanes import Lanes
 
 
 class StraightLineWriter:
-    """Write instructions one after the other; a subclass says where the values of others are.
+    """Write instructions one after the other. A subclass says from where other values are loaded.
 
     Attributes:
-        known: the names of values.
-        made: the names of what was computed, by opcode and operands, so that formulas share their common parts.
+        names: the names of values in the LLVM function, by the instructions' numbers.
+        conditions: the masks of comparisons. They are converted to numbers only where they are used as numbers.
+        computed: the names of values by opcode and operands, so that formulas share common subexpressions.
     """
 
-    def __init__(self, lanes: Lanes, code: Code, made: dict[tuple[str, ...], str] | None = None) -> None:
+    def __init__(self, lanes: Lanes, code: Code, computed: dict[tuple[str, ...], str] | None = None) -> None:
         self.lanes, self.code, self.f = lanes, code, lanes.f
-        self.known: dict[int, str] = {}
-        self.conditions: dict[int, str] = {}  # comparisons, which become numbers only where they are used as such
-        self.made: dict[tuple[str, ...], str] = {} if made is None else made
+        self.names: dict[int, str] = {}
+        self.conditions: dict[int, str] = {}
+        self.computed: dict[tuple[str, ...], str] = {} if computed is None else computed
 
-    def value(self, i: int) -> str:
-        """Return the name of a value."""
-        if i not in self.known:
+    def name_of(self, i: int) -> str:
+        """Return the name of an instruction's value, which is loaded or converted first if need be."""
+        if i not in self.names:
             if i in self.conditions:
-                self.known[i] = self.lanes.number(self.conditions[i])
+                self.names[i] = self.lanes.to_number(self.conditions[i])
             elif (x := self.code.constant_value(i)) is not None:
-                self.known[i] = self.lanes.constant(x)
+                self.names[i] = self.lanes.constant(x)
             else:
-                self.known[i] = self.load(i)
-        return self.known[i]
+                self.names[i] = self.load(i)
+        return self.names[i]
 
     def load(self, i: int) -> str:
-        """Return the name of a value that was not computed here."""
+        """Load a value that was not computed here, and return its name."""
         raise KeyError(i)
 
     def define(self, i: int, name: str) -> None:
-        """Take note of a value."""
-        self.known[i] = name
+        """Record the name of a value."""
+        self.names[i] = name
 
     def write(self, i: int) -> None:
         """Write one instruction."""
@@ -47,43 +48,43 @@ class StraightLineWriter:
         if opcode in SUM_OPCODES:
             self.define(i, self.sum(opcode, *rest))
         elif opcode.startswith("fcmp"):
-            names = [self.value(j) for j in rest]
+            names = [self.name_of(j) for j in rest]
             key = (opcode, *names)
-            if key not in self.made:
-                self.made[key] = self.lanes.condition(opcode, names)
-            self.conditions[i] = self.made[key]
+            if key not in self.computed:
+                self.computed[key] = self.lanes.compare(opcode, names)
+            self.conditions[i] = self.computed[key]
         elif opcode == "select" and rest[0] in self.conditions:
-            self.define(i, self.lanes.choose(self.conditions[rest[0]], self.value(rest[1]), self.value(rest[2])))
+            self.define(i, self.lanes.select(self.conditions[rest[0]], self.name_of(rest[1]), self.name_of(rest[2])))
         else:
-            names = [self.value(j) for j in rest]
+            names = [self.name_of(j) for j in rest]
             key = (opcode, *names)
-            if key not in self.made:
-                self.made[key] = compute(self.lanes, opcode, names, self.made)
-            self.define(i, self.made[key])
+            if key not in self.computed:
+                self.computed[key] = compute(self.lanes, opcode, names, self.computed)
+            self.define(i, self.computed[key])
 
     def sum(self, opcode: str, pairs: Sequence[Pair], terms: Sequence[int]) -> str:
         """Return the sum of some terms and products."""
         total = ""
         for t in terms:
-            total = self.lanes.add(total, self.value(t)) if total else self.value(t)
+            total = self.lanes.add(total, self.name_of(t)) if total else self.name_of(t)
         for a, b in pairs:
             if total:
-                total = self.lanes.multiply_add(self.value(a), self.value(b), total, opcode)
+                total = self.lanes.multiply_add(self.name_of(a), self.name_of(b), total, opcode)
             else:
-                total = self.lanes.multiply(self.value(a), self.value(b))
+                total = self.lanes.multiply(self.name_of(a), self.name_of(b))
         return total or self.lanes.constant(-0.0)
 
 
-def compute(lanes: Lanes, opcode: str, names: Sequence[str], made: dict[tuple[str, ...], str] | None = None) -> str:
-    """Return what a machine form, a formula or START gives."""
+def compute(lanes: Lanes, opcode: str, names: Sequence[str], computed: dict[tuple[str, ...], str] | None = None) -> str:
+    """Return the name of an opcode's result, given its operands' names. The opcode may be a formula or START."""
     if opcode == START:
         return names[0]
     if opcode not in FORMULAS:
         return lanes.apply(opcode, names)
     code, result = FORMULAS[opcode]
-    straight = StraightLineWriter(lanes, code, made)
-    straight.known.update(enumerate(names))
+    writer = StraightLineWriter(lanes, code, computed)
+    writer.names.update(enumerate(names))
     for i in range(len(names), len(code.instructions)):
         if code.operands[i]:
-            straight.write(i)
-    return straight.value(result)
+            writer.write(i)
+    return writer.name_of(result)

@@ -1,17 +1,18 @@
-"""Write the text of LLVM functions, without LLVM."""
+"""Write LLVM functions as text, which needs no LLVM."""
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeAlias
 
-BYTE = "i8"  # the type by which `at` counts offsets in bytes
-KERNEL_PREFIX = "micrograd_cn."  # before the names of functions that programs share, which no function of C has
-FAST_KERNEL_PREFIX = "micrograd_cn.fast."  # before those that are compiled with more effort
+from ..instructions.code import bits
 
+BYTE = "i8"  # the element type with which `Function.at` counts offsets in bytes
+KERNEL_PREFIX = "micrograd_cn."  # of the names of kernels, so that no function of C's library has the same name
+FAST_KERNEL_PREFIX = "micrograd_cn.fast."  # of the names of their optimised versions
 
+# Maps the name of each kernel to the function that writes it.
 KernelWriters: TypeAlias = "dict[str, Callable[[], Function]]"
 
 
@@ -21,11 +22,17 @@ def literal(x: float) -> str:
     >>> literal(1.0)
     '0x3FF0000000000000'
     """
-    return f"0x{struct.unpack('<Q', struct.pack('<d', x))[0]:016X}"
+    return f"0x{bits(x):016X}"
 
 
 class Loop:
-    """A loop being written: its index, its carried values, and what the body makes of them."""
+    """A loop that is being written.
+
+    Attributes:
+        index: the name of the loop's index.
+        carried: the names of the loop-carried values in this iteration, which are phi nodes.
+        next: the names of their values in the next iteration, which the body sets; after the loop, the last values.
+    """
 
     def __init__(self, index: str, carried: list[str]) -> None:
         self.index = index
@@ -34,15 +41,16 @@ class Loop:
 
 
 class Function:
-    """One function's lines: `do` writes one, `op` writes one with a result and returns the result's name.
+    """The text of an LLVM function: `do` writes an instruction, `op` writes one with a result and returns its name.
 
     Attributes:
-        name: the function's.
-        called: the functions that it calls, by name, with the types of their results and operands.
-        shared: of these, the functions of our own that all programs share, and what writes them.
-        elementary: of these, functions of vectors: C's name and how many lanes, and how many operands.
-        stack: whether vectors may wait on the stack, which is aligned for them then: LLVM puts them across the borders
-            of the cache's lines unless a register is kept for that from the start.
+        name: the function's name.
+        called: for each function that it calls, the type of the result and the types of the operands.
+        kernels: what writes the kernels that it calls, by name.
+        vector_functions: the elementary functions of vectors that it calls: the number of operands, by the name in C
+            and the number of lanes.
+        stack: whether vectors may be spilled to the stack. The stack is then aligned by means of a frame pointer, since
+            LLVM lets spilled vectors cross cache lines otherwise.
 
     >>> f = Function("twice", "double %x", "double")
     >>> f.do(f"ret double {f.op('fadd double %x, %x')}")
@@ -60,93 +68,93 @@ class Function:
         self.signature = f"{result} @{name}({arguments})"
         self.called: dict[str, tuple[str, tuple[str, ...]]] = {}
         self.kernels: KernelWriters = {}
-        self.elementary: dict[tuple[str, int], int] = {}
+        self.vector_functions: dict[tuple[str, int], int] = {}
         self.stack = True
         self.lines: list[str] = []
         self.label = "start"
         self.count = 0
 
-    def fresh(self, kind: str = "%v") -> str:
-        """Return a new name."""
+    def fresh(self, prefix: str = "%v") -> str:
+        """Return a name that is not used yet."""
         self.count += 1
-        return f"{kind}{self.count - 1}"
+        return f"{prefix}{self.count - 1}"
 
     def do(self, line: str) -> None:
         """Write an instruction without a result."""
         self.lines.append(f"  {line}")
 
     def op(self, expression: str) -> str:
-        """Write an instruction and return its result's name."""
+        """Write an instruction, and return the name of its result."""
         name = f"%v{self.count}"
         self.count += 1
         self.lines.append(f"  {name} = {expression}")
         return name
 
-    def call(self, kind: str, name: str, *operands: str) -> str:
-        """Call a function; an operand is a type and a name, as in "double %x"."""
-        self.called[name] = kind, tuple([_type_of(operand) for operand in operands])
-        text = f"call {kind} @{name}({', '.join(operands)})"
-        if kind != "void":
+    def call(self, type_: str, name: str, *operands: str) -> str:
+        """Write a call, and return the name of its result, "" if there is none. Operands are written as "double %x"."""
+        self.called[name] = type_, tuple([_type_of(operand) for operand in operands])
+        text = f"call {type_} @{name}({', '.join(operands)})"
+        if type_ != "void":
             return self.op(text)
         self.do(text)
         return ""
 
     def at(self, pointer: str, index: int | str, of: str = "double") -> str:
-        """Return the address of an element."""
+        """Return the address of an element of an array (`getelementptr`)."""
         return pointer if index == 0 else self.op(f"getelementptr {of}, ptr {pointer}, i64 {index}")
 
     def word(self, pointer: str, index: int | str = 0) -> str:
-        """Return the whole number at a place of a table."""
+        """Load a 64-bit integer from an array of them."""
         return self.op(f"load i64, ptr {self.at(pointer, index, 'i64')}")
 
     def pointer(self, pointer: str, index: int | str = 0) -> str:
-        """Return the address at a place of a table."""
+        """Load an address from an array of them."""
         return self.op(f"load ptr, ptr {self.at(pointer, index, 'i64')}")
 
     def add(self, a: int | str, b: int | str) -> str:
-        """Return the sum of whole numbers."""
+        """Return the sum of integers."""
         return str(a) if b == 0 else str(b) if a == 0 else self.op(f"add i64 {a}, {b}")
 
     def subtract(self, a: int | str, b: int | str) -> str:
-        """Return the difference of whole numbers."""
+        """Return the difference of integers."""
         return self.op(f"sub i64 {a}, {b}")
 
     def times(self, a: int | str, b: int | str) -> str:
-        """Return the product of whole numbers."""
+        """Return the product of integers."""
         return str(a) if b == 1 else self.op(f"mul i64 {a}, {b}")
 
     def quotient(self, a: int | str, b: int | str) -> str:
-        """Return the quotient of whole numbers, rounded down."""
+        """Return the quotient of integers that are not negative, rounded down."""
         return self.op(f"udiv i64 {a}, {b}")
 
     def smaller(self, a: int | str, b: int | str) -> str:
-        """Return the smaller one of whole numbers."""
+        """Return the smaller one of two integers that are not negative."""
         return self.op(f"select i1 {self.op(f'icmp ult i64 {a}, {b}')}, i64 {a}, i64 {b}")
 
     def larger(self, a: int | str, b: int | str) -> str:
-        """Return the larger one of whole numbers."""
+        """Return the larger one of two integers that are not negative."""
         return self.op(f"select i1 {self.op(f'icmp ugt i64 {a}, {b}')}, i64 {a}, i64 {b}")
 
-    def load(self, kind: str, pointer: str, align: int = 8) -> str:
-        """Load and return."""
-        return self.op(f"load {kind}, ptr {pointer}, align {align}")
+    def load(self, type_: str, pointer: str, align: int = 8) -> str:
+        """Load a value of some type."""
+        return self.op(f"load {type_}, ptr {pointer}, align {align}")
 
-    def store(self, kind: str, value: str, pointer: str, align: int = 8) -> None:
-        """Store."""
-        self.do(f"store {kind} {value}, ptr {pointer}, align {align}")
+    def store(self, type_: str, value: str, pointer: str, align: int = 8) -> None:
+        """Store a value of some type."""
+        self.do(f"store {type_} {value}, ptr {pointer}, align {align}")
 
     def copy(self, to: str, pointer: str, count: str) -> None:
-        """Copy some doubles."""
+        """Copy `count` doubles."""
         size = self.times(count, 8)
         self.call("void", "llvm.memcpy.p0.p0.i64", f"ptr {to}", f"ptr {pointer}", f"i64 {size}", "i1 false")
 
     def clear(self, pointer: str, count: str) -> None:
-        """Set some doubles to 0."""
+        """Set `count` doubles to 0."""
         size = self.times(count, 8)
         self.call("void", "llvm.memset.p0.i64", f"ptr {pointer}", "i8 0", f"i64 {size}", "i1 false")
 
     def open(self, label: str) -> None:
-        """Begin a block."""
+        """Begin a basic block."""
         self.lines.append(f"{label}:")
         self.label = label
 
@@ -154,9 +162,15 @@ class Function:
     def loop(
         self, count: int | str, carried: Sequence[tuple[str, str]] = (), *, first: int | str = 0, step: int | str = 1
     ) -> Iterator[Loop]:
-        """Repeat the body for indices from `first` below `count`, at least once; `carried` are types and first values.
+        """Write a loop: its body is what is written inside the `with` block.
 
-        The body must set `next`, which afterwards are the last values.
+        The body must set `Loop.next`, one name for each carried value.
+
+        Args:
+            count: the index stays below it. The loop runs at least once.
+            carried: the types and first values of loop-carried values.
+            first: the first index.
+            step: what is added to the index after each iteration.
         """
         before, head, end = self.label, self.fresh("loop"), self.fresh("end")
         self.do(f"br label %{head}")
@@ -167,14 +181,14 @@ class Function:
         yield loop
         after = self.op(f"add nuw nsw i64 {loop.index}, {step}")
         phis = zip([loop.index, *loop.carried], [("i64", str(first)), *carried], [after, *loop.next], strict=True)
-        for i, (name, (kind, start), last) in enumerate(phis):
-            self.lines[place + i] = f"  {name} = phi {kind} [ {start}, %{before} ], [ {last}, %{self.label} ]"
+        for i, (name, (type_, start), last) in enumerate(phis):
+            self.lines[place + i] = f"  {name} = phi {type_} [ {start}, %{before} ], [ {last}, %{self.label} ]"
         self.do(f"br i1 {self.op(f'icmp ult i64 {after}, {count}')}, label %{head}, label %{end}")
         self.open(end)
 
     @contextmanager
     def repeat(self, count: str, carried: Sequence[tuple[str, str]] = ()) -> Iterator[Loop]:
-        """Repeat the body `count` times, which may be none; `carried` are then their first values."""
+        """Write a loop that runs `count` times, which may be 0: then the carried values keep their first values."""
         some, before, body, end = self.op(f"icmp ne i64 {count}, 0"), self.label, self.fresh("some"), self.fresh("end")
         self.do(f"br i1 {some}, label %{body}, label %{end}")
         self.open(body)
@@ -184,13 +198,13 @@ class Function:
         self.do(f"br label %{end}")
         self.open(end)
         loop.next = [
-            self.op(f"phi {kind} [ {first}, %{before} ], [ {last}, %{after} ]")
-            for (kind, first), last in zip(carried, loop.next, strict=True)
+            self.op(f"phi {type_} [ {first}, %{before} ], [ {last}, %{after} ]")
+            for (type_, first), last in zip(carried, loop.next, strict=True)
         ]
 
     @contextmanager
     def when(self, condition: str) -> Iterator[None]:
-        """Run the body if the i1 `condition` holds."""
+        """Write a branch: the body is run if the i1 `condition` holds."""
         then, end = self.fresh("then"), self.fresh("end")
         self.do(f"br i1 {condition}, label %{then}, label %{end}")
         self.open(then)
@@ -199,8 +213,11 @@ class Function:
         self.open(end)
 
     @contextmanager
-    def rarely(self, condition: str, kind: str, names: Sequence[str]) -> Iterator[Loop]:
-        """Run the body, which must set `next`, if `condition` holds; `carried` are then its values or `names`."""
+    def rarely(self, condition: str, type_: str, names: Sequence[str]) -> Iterator[Loop]:
+        """Write a branch that is rarely taken. The body is run if the i1 `condition` holds, and must set `Loop.next`.
+
+        Afterwards `Loop.carried` has the body's values if it was run, else `names`. All have the type `type_`.
+        """
         before, then, end = self.label, self.fresh("then"), self.fresh("end")
         self.do(f"br i1 {condition}, label %{then}, label %{end}, !prof !0")
         self.open(then)
@@ -210,14 +227,14 @@ class Function:
         self.do(f"br label %{end}")
         self.open(end)
         for name, other in zip(names, branch.next, strict=True):
-            branch.carried.append(self.op(f"phi {kind} [ {name}, %{before} ], [ {other}, %{after} ]"))
+            branch.carried.append(self.op(f"phi {type_} [ {name}, %{before} ], [ {other}, %{after} ]"))
 
     def __str__(self) -> str:
         return "\n".join([f"define {self.signature} #{int(self.stack)} {{", "start:", *self.lines, "}", ""])
 
 
 def _type_of(operand: str) -> str:
-    """Return the type of a type and a name or constant.
+    """Return the type in an operand, which is a type and a name or constant.
 
     >>> _type_of("double %x"), _type_of("<2 x double> <double 1.0, double 2.0>")
     ('double', '<2 x double>')

@@ -1,18 +1,17 @@
-"""Vectors in a function that is being written, with the signs of arithmetic, so that a formula reads as mathematics."""
+"""Vectors with arithmetic operators, which write instructions, so that a formula reads like mathematics."""
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Sequence
 
 from .lanes import Lanes
 
 
 class Vector:
-    """A vector of doubles in a function: what Python computes with it becomes instructions for all lanes at once.
+    """A vector of doubles in a function that is being written. Operations on it write instructions for all its lanes.
 
     Args:
-        lanes: what writes the function.
+        lanes: the writer of operations in the function.
         name: the vector's name in it.
 
     >>> from .text import Function
@@ -28,17 +27,17 @@ class Vector:
         self.lanes = lanes
         self.name = name
 
-    def named(self, name: str) -> Vector:
-        """Return another vector of the same function."""
+    def _wrap(self, name: str) -> Vector:
+        """Return the vector with some name in the same function."""
         return Vector(self.lanes, name)
 
-    def all(self, x: Vector | float) -> Vector:
-        """Return the vector with a number in every lane; a vector stays as it is."""
-        return x if isinstance(x, Vector) else self.named(self.lanes.constant(x))
+    def splat(self, x: Vector | float) -> Vector:
+        """Return a vector with a number in all lanes; a vector is returned as it is."""
+        return x if isinstance(x, Vector) else self._wrap(self.lanes.constant(x))
 
     def op(self, opcode: str, *operands: Vector | float) -> Vector:
-        """Return what a machine form makes of vectors and numbers."""
-        return self.named(self.lanes.apply(opcode, [self.all(x).name for x in operands]))
+        """Return the result of an opcode for vectors and numbers."""
+        return self._wrap(self.lanes.apply(opcode, [self.splat(x).name for x in operands]))
 
     def __add__(self, other: Vector | float) -> Vector:
         return self.op("fadd", self, other)
@@ -52,68 +51,64 @@ class Vector:
     def __truediv__(self, other: Vector | float) -> Vector:
         return self.op("fdiv", self, other)
 
-    def times(self, factor: Vector | float, term: Vector | float) -> Vector:
+    def multiply_add(self, factor: Vector | float, term: Vector | float) -> Vector:
         """Return self * factor + term, rounded once if the processor can."""
-        return self.named(self.lanes.multiply_add(self.name, self.all(factor).name, self.all(term).name))
+        return self._wrap(self.lanes.multiply_add(self.name, self.splat(factor).name, self.splat(term).name))
 
     def polynomial(self, coefficients: Sequence[float]) -> Vector:
-        """Return a polynomial, the constant term first; even and odd powers are summed apart, so that none waits."""
+        """Return the value of a polynomial, given its coefficients, the constant term first.
+
+        Even and odd powers are added up separately, so two chains of instructions run in parallel.
+        """
         square = self * self
         sums: list[Vector | float] = []
         for start in (0, 1):
-            *rest, total = map(self.all, coefficients[start::2])
+            *rest, total = map(self.splat, coefficients[start::2])
             for c in reversed(rest):
-                total = total.times(square, c)
+                total = total.multiply_add(square, c)
             sums.append(total)
-        return self.times(sums[1], sums[0])
+        return self.multiply_add(sums[1], sums[0])
 
-    def size(self) -> Vector:
+    def abs(self) -> Vector:
         """Return the absolute value."""
         return self.op("llvm.fabs", self)
 
-    def signed(self, x: Vector) -> Vector:
-        """Return it with the sign of another."""
+    def copysign(self, x: Vector) -> Vector:
+        """Return a vector with the absolute values of this one and the signs of another."""
         return self.op("llvm.copysign", self, x)
 
-    def bits(self, instruction: str, number: int) -> Vector:
-        """Return the doubles whose bits are an instruction's, of the bits of these ones and of a whole number."""
-        f, kind, count = self.lanes.f, self.lanes.type, self.lanes.count
+    def on_bits(self, instruction: str, number: int) -> Vector:
+        """Apply an instruction for integers to the bits of this vector and to a number; the result is doubles again."""
+        f, type_, count = self.lanes.f, self.lanes.type, self.lanes.count
         whole = f"<{count} x i64>"
-        own = f.op(f"bitcast {kind} {self.name} to {whole}")
+        own = f.op(f"bitcast {type_} {self.name} to {whole}")
         result = f.op(f"{instruction} {whole} {own}, <{', '.join([f'i64 {number}'] * count)}>")
-        return self.named(f.op(f"bitcast {whole} {result} to {kind}"))
+        return self._wrap(f.op(f"bitcast {whole} {result} to {type_}"))
 
     # Choices.
 
-    def holds(self, comparison: str, bound: float) -> str:
+    def compare(self, comparison: str, bound: float) -> str:
         """Return the mask of the lanes in which a comparison holds."""
-        return self.lanes.condition(f"fcmp {comparison}", [self.name, self.lanes.constant(bound)])
+        return self.lanes.compare(f"fcmp {comparison}", [self.name, self.lanes.constant(bound)])
 
     def where(self, comparison: str, bound: float, then: Vector | float, other: Vector | float) -> Vector:
         """Return `then` where a comparison with a number holds, `other` elsewhere."""
-        return self.named(self.lanes.choose(self.holds(comparison, bound), self.all(then).name, self.all(other).name))
+        return self._wrap(
+            self.lanes.select(self.compare(comparison, bound), self.splat(then).name, self.splat(other).name)
+        )
 
-    def between(self, low: float, high: float) -> Vector:
-        """Return the nearest between two numbers; nan stays."""
+    def clamp(self, low: float, high: float) -> Vector:
+        """Return each lane, or the nearest number from `low` to `high`; nan stays nan."""
         x = self.where("olt", low, low, self)
         return x.where("ogt", high, high, x)
 
-    def outside(self, low: float, high: float) -> str:
-        """Return whether any lane is below `low`, above `high`, or nan."""
+    def any_outside(self, low: float, high: float) -> str:
+        """Return the i1 that says whether any lane is below `low`, above `high`, or nan."""
         mask = self.lanes.mask
-        return self.lanes.any(self.lanes.f.op(f"or {mask} {self.holds('ult', low)}, {self.holds('ogt', high)}"))
+        return self.lanes.any(self.lanes.f.op(f"or {mask} {self.compare('ult', low)}, {self.compare('ogt', high)}"))
 
     def rarely(self, condition: str, values: Sequence[Vector], others: Callable[[], Sequence[Vector]]) -> list[Vector]:
-        """Return `values`, or, in a branch that is rarely taken, what the function makes."""
+        """Return `values`, or what `others` returns in a branch that is rarely taken, if the condition holds."""
         with self.lanes.f.rarely(condition, self.lanes.type, [x.name for x in values]) as branch:
             branch.next = [x.name for x in others()]
-        return [self.named(name) for name in branch.carried]
-
-
-def bits(x: float) -> int:
-    """Return a double's bits as a whole number.
-
-    >>> hex(bits(1.0))
-    '0x3ff0000000000000'
-    """
-    return int.from_bytes(struct.pack("<d", x), "little")
+        return [self._wrap(name) for name in branch.carried]

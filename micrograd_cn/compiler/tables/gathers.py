@@ -75,14 +75,14 @@ def _indices(lanes: Lanes, x: str, count: str) -> list[str]:
     whole = f"<{lanes.count} x i32>" if lanes.count > 1 else "i32"
     end = lanes.splat(f.op(f"uitofp i64 {count} to double"))
     inside = f.op(
-        f"and {lanes.mask} {lanes.condition('fcmp oge', [x, lanes.constant(0.0)])}, "
-        f"{lanes.condition('fcmp olt', [x, end])}"
+        f"and {lanes.mask} {lanes.compare('fcmp oge', [x, lanes.constant(0.0)])}, "
+        f"{lanes.compare('fcmp olt', [x, end])}"
     )
-    bounded = lanes.choose(inside, x, end)  # to convert a double that fits no integer is undefined
+    bounded = lanes.select(inside, x, end)  # to convert a double that fits no integer is undefined
     rounded = f.op(f"fptosi {lanes.type} {bounded} to {whole}")
     back = f.op(f"sitofp {whole} {rounded} to {lanes.type}")
     number = f.op(
-        f"fptosi {lanes.type} {lanes.choose(lanes.condition('fcmp oeq', [back, bounded]), back, end)} to {whole}"
+        f"fptosi {lanes.type} {lanes.select(lanes.compare('fcmp oeq', [back, bounded]), back, end)} to {whole}"
     )
     if lanes.count == 1:
         return [f.op(f"zext i32 {number} to i64")]
