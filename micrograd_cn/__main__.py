@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--lang", nargs="?", const="")
     parser.add_argument("--playground", action="store_true")
     parser.add_argument("-h", "--help", action="store_true")
-    options = Namespace(lang=None)  # filled while parsing, so that an error message knows the language
+    options = Namespace(lang=None)  # filled while parsing: an error message needs the language
     arguments = sys.argv[1:] if argv is None else argv
     # argparse takes "-x**2" for an option, unless a space is before it.
     shielded = [f" {a}" if a.startswith("-") and not OPTION.match(a) else a for a in arguments]

@@ -66,11 +66,7 @@ def _node_in_block(op: Op, data: float, a: Any, b: Any, da: float | None, db: fl
 
 
 class Quick(Value):
-    """The twins of the plain functions of `Value`.
-
-    >>> sorted(PLAIN) == sorted(QUICK), PLAIN["backward"] is QUICK["backward"]
-    (True, False)
-    """
+    """The twins of the plain functions of `Value`. It has no instances: `install` copies its functions to `Value`."""
 
     __slots__ = ()
 

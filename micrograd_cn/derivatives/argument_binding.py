@@ -24,7 +24,7 @@ _depth: ContextVar[int] = ContextVar("micrograd_cn_depth", default=0)
 
 
 class Level(NamedTuple):
-    """What is around the computation of a derivative.
+    """Where a derivative is computed.
 
     Attributes:
         depth: how many other derivatives are being computed around it; 1 for the inner one of grad(grad(f)).
@@ -37,7 +37,7 @@ class Level(NamedTuple):
 
 @contextmanager
 def differentiation_level() -> Iterator[Level]:
-    """Record inside the `with` block, even inside `no_grad()`; yield what is around it.
+    """Record a graph inside the `with` block, even inside `no_grad()`; yield the level of the block.
 
     >>> with differentiation_level(), differentiation_level() as inner:
     ...     inner
@@ -57,7 +57,7 @@ class BoundCall:
 
     Args:
         name: the function of `functional` that is called, for messages.
-        f: what is differentiated.
+        f: the function to differentiate.
         argnums: the positions of the arguments to bind.
         args: all positional arguments.
         kwargs: all keyword arguments.
@@ -68,7 +68,7 @@ class BoundCall:
         output: what the function returned.
         returns_values: whether results are `Value`s, because another level, the caller or a recording goes on with
             them; floats otherwise.
-        no_grad: whether `no_grad()` is around the call, so that results are constants.
+        no_grad: whether `no_grad()` is around the call; results are constants then.
 
     Raises:
         TypeError: an argument contains something that is not a number.

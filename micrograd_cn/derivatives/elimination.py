@@ -79,8 +79,8 @@ def eliminate(arithmetic: Arithmetic, incoming: list[Edges], nonlinear: list[Edg
     Args:
         arithmetic: multiplies and adds the derivatives.
         incoming: for each node, the edges from its operands. At the end only outputs have any, from variables.
-        nonlinear: for each node, the edges to nodes with which it has a second derivative, of what is being
-            differentiated twice. At the end only variables have any.
+        nonlinear: for each node, the second derivatives of the output with respect to it and to another node, or to it
+            twice. At the end only variables have any.
         interior: the numbers of the interior nodes.
 
     >>> from micrograd_cn.derivatives.arithmetic import DerivativeArithmetic

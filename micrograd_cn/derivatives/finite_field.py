@@ -1,9 +1,9 @@
 """Find structural zeros: nodes of a graph that are zero whatever numbers the leaves have.
 
 Nodes are evaluated in the field of the integers modulo the prime 2**61 - 1, with a random element for each leaf.
-Arithmetic is exact there, so what is zero as a rational function of the leaves has the element 0. Anything else has it
-with a chance of about 1e-16: a polynomial that is not zero is rarely zero at a random point (Schwartz 1980, Zippel
-1979).
+Arithmetic is exact there, so a node that is zero as a rational function of the leaves has the element 0. Any other node
+has it with a chance of about 1e-16: a polynomial that is not zero is rarely zero at a random point (Schwartz 1980,
+Zippel 1979).
 """
 
 from __future__ import annotations

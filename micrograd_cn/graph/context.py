@@ -85,7 +85,7 @@ _context: ContextVar[Context] = ContextVar("micrograd_cn_context", default=Conte
 _lock = Lock()
 _entered = 0  # the number of blocks that all threads are in
 active = False  # whether it is more than 0
-data_changed = True  # set whenever data is assigned to a node; whoever keeps a copy of data resets it
+data_changed = True  # set by an assignment to the data of any node; a reader that keeps a copy resets it
 here: Callable[[], Context] = _context.get
 
 

@@ -16,7 +16,7 @@ def clip_grad_norm(parameters: Iterable[Value], max_norm: float) -> float:
     As in PyTorch, they are multiplied by max_norm / (norm + 1e-6) if that is less than 1.
 
     Raises:
-        ValueError: `max_norm` is negative or nan, or the norm is inf or nan, so that no factor helps.
+        ValueError: `max_norm` is negative or nan, or the norm is inf or nan, which no factor corrects.
 
     >>> p = Value(0.0)
     >>> p.grad = 10.0
