@@ -1,4 +1,4 @@
-"""A program's gradient, Jacobian and Hessian: entries of a structure that never changes, computed by a program each."""
+"""The gradient, Jacobian and Hessian of a program: each is a program that computes the entries that can be nonzero."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _derive_lock = ForkSafeLock()
 
 
 class Structure(tuple[tuple[int, ...], tuple[int, ...]]):
-    """The row numbers and the column numbers of a matrix's entries, as IPOPT's callbacks and scipy.sparse take them.
+    """The row and column numbers of a matrix's entries, in the form that IPOPT's callbacks and scipy.sparse take.
 
     Attributes:
-        shape: numbers of rows and columns.
-        constant: for each entry, whether it is the same whatever the numbers.
-        entries: how many there are.
+        shape: the number of rows and of columns.
+        constant: for each entry, whether it is the same for all numbers.
+        entries: the number of entries.
 
     >>> rows, columns = Structure((0, 1), (1, 0), (2, 2), (True, False))
     >>> rows, columns
@@ -41,7 +41,7 @@ class Structure(tuple[tuple[int, ...], tuple[int, ...]]):
     def __new__(
         cls, rows: Iterable[int], columns: Iterable[int], shape: tuple[int, int], constant: Iterable[bool]
     ) -> Self:
-        """Return the pair."""
+        """Return the pair of row numbers and column numbers."""
         self = super().__new__(cls, (tuple(rows), tuple(columns)))
         self.shape, self.constant = shape, tuple(constant)
         self.entries = len(self.constant)
@@ -52,12 +52,12 @@ class Structure(tuple[tuple[int, ...], tuple[int, ...]]):
 
 
 class CompiledDerivative:
-    """A derivative of a program: where its entries are, and how they are computed.
+    """A derivative of a program: the structure of its entries, and the program that computes them.
 
     Attributes:
-        structure: where they are.
-        program: computes all of them, constants too, from the rows of the program it is a derivative of; None if all
-            are constants, or there are none.
+        structure: the row and column numbers of the entries.
+        program: computes all entries, constants too, from rows of the original program; None if all entries are
+            constants, or there are none.
 
     >>> from micrograd_cn.compiler import compile
     >>> x, y = Value(1), Value(2)
@@ -75,7 +75,7 @@ class CompiledDerivative:
         self.program = None if all(constants) else Program(outputs, of.inputs, of.parameters)
 
     def flat(self, data: Numbers, n: int, threads: int) -> array[float]:
-        """Return the entries of n rows, whose numbers are in a line, one row after the other."""
+        """Return the entries for n rows, one row after the other; the rows' numbers are flat in `data`."""
         if not self.program or not n:
             return self._constants * n
         if n == 1 == threads:
@@ -85,7 +85,7 @@ class CompiledDerivative:
         return out
 
     def dense(self, flat: array[float], n: int, out: Any = None) -> Any:
-        """Return the whole matrix of every row, as lists, or in `out`."""
+        """Return the whole matrix for each of n rows, as lists or in `out`, from the entries in `flat`."""
         (rows, columns), (height, width) = self.structure, self.structure.shape
         count, size = self.structure.entries, height * width
         if out is None:
@@ -101,12 +101,13 @@ class CompiledDerivative:
 
 
 class Program(Runnable):
-    """A compiled graph: what a `Runnable` does, and derivatives, each found and compiled when it is first asked for.
+    """A compiled graph: what a `Runnable` does, and derivatives, which are compiled when they are first needed.
 
-    Several threads may run it at the same time; its parameters are the leaves that are neither inputs nor constants.
+    Several threads may run it at the same time. Its parameters are the leaves that are neither inputs nor constants.
 
     Attributes:
-        siblings: all programs of the same function: by a parameter of another one the derivative is 0.
+        siblings: all programs of the same compiled function. The derivative with respect to a parameter that only
+            another one of them has is 0.
 
     >>> from micrograd_cn.compiler import compile
     >>> from micrograd_cn.optim import SGD
@@ -131,14 +132,14 @@ class Program(Runnable):
 
         Args:
             rows: as for `forward`.
-            wrt: with respect to what: "inputs", "parameters", or some of either.
+            wrt: the variables of the derivative: "inputs", "parameters", or some of either.
             threads: as for `forward`.
-            out: as for `forward`, for the numbers of all rows.
+            out: a buffer of doubles for the numbers of all rows, as for `forward`.
 
         Raises:
-            TypeError: as for `forward`; or `wrt` holds something else than `Value`s.
-            ValueError: as for `forward`; or the program has several outputs, or `wrt` holds something that is neither
-                an input nor a parameter, or something twice.
+            TypeError: as for `forward`; or `wrt` contains something that is not a `Value`.
+            ValueError: as for `forward`; or the program has several outputs, or `wrt` contains something that is
+                neither an input nor a parameter, or something twice.
             RuntimeError: the output is a constant.
             FloatingPointError: as for `forward`.
 
@@ -153,20 +154,20 @@ class Program(Runnable):
     def jacobian(
         self, rows: Any, wrt: Variables = "inputs", dense: bool = False, threads: int = 1, out: Any = None
     ) -> list[list[float]] | Any:
-        """Return the entries of the Jacobian in every row: those of `jacobian_structure`, in its order.
+        """Return the Jacobian in every row: the entries of `jacobian_structure`, in its order.
 
-        A row of the matrix is an output, a column a variable.
+        A row of the matrix is an output, a column is a variable.
 
         Args:
             rows: as for `forward`.
             wrt: as for `gradient`.
-            dense: whether to return the whole matrix of every row, as a list of its rows.
+            dense: whether to return the whole matrix for every row, as a list of its rows.
             threads: as for `forward`.
-            out: as for `forward`, for the numbers of all rows.
+            out: as for `gradient`.
 
         Raises:
             TypeError: as for `gradient`.
-            ValueError: as for `gradient`, but for several outputs.
+            ValueError: as for `gradient`, but several outputs are allowed.
             FloatingPointError: as for `forward`.
 
         >>> from micrograd_cn.compiler import compile
@@ -186,17 +187,18 @@ class Program(Runnable):
         threads: int = 1,
         out: Any = None,
     ) -> list[list[float]] | Any:
-        """Return the second derivatives of the output in every row: those of `hessian_structure`, in its order.
+        """Return the second derivatives of the output in every row: the entries of `hessian_structure`, in its order.
 
-        That of a Lagrangian f + l * g with respect to x alone has `wrt=[x]`, while the multiplier l is an input too.
+        To get the Hessian of a Lagrangian f + l * g with respect to x alone, while the multiplier l is an input too,
+        write `wrt=[x]`.
 
         Args:
             rows: as for `forward`.
-            lower: whether to return the lower triangle alone, diagonal included.
+            lower: whether to return the lower triangle alone, with the diagonal.
             wrt: as for `gradient`.
-            dense: whether to return the whole matrix of every row, as a list of its rows.
+            dense: whether to return the whole matrix for every row, as a list of its rows.
             threads: as for `forward`.
-            out: as for `forward`, for the numbers of all rows.
+            out: as for `gradient`.
 
         Raises:
             TypeError: as for `gradient`.
@@ -213,10 +215,10 @@ class Program(Runnable):
         return self._evaluate("hessian", rows, wrt, threads, out, dense=dense, lower=lower)
 
     def jacobian_structure(self, wrt: Variables = "inputs") -> Structure:
-        """Return where the Jacobian has entries that are not zero whatever the numbers: row and column numbers.
+        """Return the row and column numbers of the Jacobian's entries that can be nonzero.
 
-        `micrograd_cn.derivatives.finite_field` says which zeros are seen. Arguments and errors are those of
-        `derivative`.
+        `micrograd_cn.derivatives.elements.Elements` says which entries are known to be zero. Arguments and errors are
+        those of `derivative`.
 
         >>> from micrograd_cn.compiler import compile
         >>> x, y = Value(1), Value(2)
@@ -227,7 +229,7 @@ class Program(Runnable):
         return self.derivative("jacobian", wrt).structure
 
     def hessian_structure(self, lower: bool = False, wrt: Variables = "inputs") -> Structure:
-        """Return where there are second derivatives that are not zero whatever the numbers: row and column numbers.
+        """Return the row and column numbers of the second derivatives that can be nonzero.
 
         Arguments and errors are those of `derivative`.
 
@@ -239,16 +241,16 @@ class Program(Runnable):
         return self.derivative("hessian", wrt, lower).structure
 
     def derivative(self, kind: Kind, wrt: Variables = "inputs", lower: bool = False) -> CompiledDerivative:
-        """Return a derivative's structure and program, of which the text may be had.
+        """Return a derivative's structure and program, for example to get the program's text.
 
         Args:
             kind: "gradient", "jacobian" or "hessian".
             wrt: as for `gradient`.
-            lower: of a Hessian, whether it is the lower triangle alone.
+            lower: for a Hessian, whether to take the lower triangle alone.
 
         Raises:
             TypeError: as for `gradient`.
-            ValueError: as for `gradient`; or there is no such kind.
+            ValueError: as for `gradient`; or `kind` is another one.
             RuntimeError: as for `gradient`.
 
         >>> from micrograd_cn.compiler import compile
@@ -274,7 +276,7 @@ class Program(Runnable):
                 self._check_gradient(kind)
             with _derive_lock():
                 found = self._derivatives.get(key)
-                if found is None:  # made in no mode: whoever asks first may be inside `no_grad()`
+                if found is None:  # in an empty context: the first caller may be inside `no_grad()`
                     found = self._derivatives[key] = Context().run(_derive, self, kind, variables, lower)
         return found
 
@@ -284,7 +286,7 @@ class Program(Runnable):
                 raise ValueError(f'{kind}(): wrt must be "inputs", "parameters", or some of their Values, got {wrt!r}')
             return list(self.inputs if wrt == "inputs" else self.parameters)
         if isinstance(wrt, Value):
-            raise TypeError(f"{kind}(): wrt is several Values; write [x] for one")
+            raise TypeError(f"{kind}(): wrt is a list of Values; write [x] for one")
         known = {*self.inputs, *self.parameters, *chain.from_iterable([p.parameters for p in self.siblings])}
         found: dict[Value, None] = {}
         for i, x in enumerate(wrt):
@@ -294,7 +296,7 @@ class Program(Runnable):
                 what = "there twice" if x in found else "neither an input nor a parameter of the program"
                 raise ValueError(f"{kind}(): wrt[{i}], {x!r}, is {what}")
             found[x] = None
-        return list(found)  # `wrt` may be an iterator, now at its end
+        return list(found)  # `wrt` may be an iterator, which is exhausted now
 
     def _evaluate(
         self, kind: Kind, rows: Any, wrt: Variables, threads: int, out: Any, dense: bool = False, lower: bool = False
@@ -313,7 +315,7 @@ class Program(Runnable):
 
 
 def _derive(program: Program, kind: Kind, variables: list[Value], lower: bool) -> CompiledDerivative:
-    # Parameters are read at each call, so none is a constant, though it may have been frozen since it was recorded.
+    # Parameters are read at each call, so none is a constant, even if it has been frozen since it was recorded.
     frozen = [p for p in (*program.parameters, *program.inputs) if not p.requires_grad]
     for p in frozen:
         p.requires_grad = True

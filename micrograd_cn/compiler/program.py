@@ -1,4 +1,4 @@
-"""A recorded graph that runs, and is trained, at the machine's speed."""
+"""A recorded graph as a program: forward, backward, training, checks, and its text in other languages."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ from .training.state import parameter_layout
 
 
 class Mismatch(AssertionError):
-    """The compiled graph and the Python function differ: the function branches on a value, or has changed.
+    """A compiled graph and the Python function that was recorded give different results.
 
-    A function that chooses with `where` agrees with its graph everywhere:
+    The function branches on a value, or has changed since. A function that chooses with `where` agrees with its graph
+    everywhere:
 
     >>> from micrograd_cn import less, where
     >>> from micrograd_cn.compiler import compile
@@ -47,9 +48,10 @@ class Runnable:
     """What a compiled `Program` does beside derivatives.
 
     Attributes:
-        outputs, inputs: what is computed, from what.
+        outputs: the nodes that are computed.
+        inputs: the leaves that a row has numbers for, in order.
         parameters: the leaves that are neither inputs nor constants.
-        row: computes the outputs of one row, an array, in little time.
+        row: computes the outputs of one row, which is an array of doubles, at little cost.
 
     >>> from micrograd_cn.compiler import compile
     >>> x, w = Value(2), Value(3)
@@ -71,23 +73,25 @@ class Runnable:
         self.row = RowRunner(self.compiled)
 
     def __call__(self, *row: Any) -> Any:
-        """Return the output of one row, whose numbers are the arguments; see `forward`."""
+        """Return the output of the row whose numbers are the arguments; see `forward`."""
         return self.forward([row])[0]
 
     def forward(self, rows: Any, threads: int = 1, out: Any = None) -> Any:
-        """Return the output of every row, a float or a list of floats; of a numpy array, they are one too.
+        """Return the output of every row: a float, or a list of floats if there are several outputs.
+
+        If `rows` is a numpy array, the results are one too.
 
         Args:
-            rows: a sequence of rows, one number an input; or anything with the buffer protocol that holds numbers in
-                two dimensions, such as a numpy array: doubles are read where they are, others are copied.
-            threads: how many compute at the same time; the numbers are the same for any number of them.
-            out: a buffer of doubles to write the outputs of all rows to, one row after the other, and to be returned:
-                a list of floats takes longer to make than many a network to compute.
+            rows: a sequence of rows with a number for each input; or a buffer of numbers in two dimensions, such as a
+                numpy array. A buffer of doubles is read in place, and others are copied.
+            threads: how many threads compute. The results do not depend on it.
+            out: a buffer of doubles for the outputs of all rows, one row after the other; it is returned. Often a list
+                of floats takes longer to make than its numbers to compute.
 
         Raises:
-            TypeError: `rows` holds something else than rows of real numbers, or `out` than doubles to be written.
-            ValueError: a row has another length than there are inputs, `threads` is less than 1, or `out` has not as
-                many numbers as there are outputs.
+            TypeError: `rows` does not hold rows of real numbers, or `out` is not a writable buffer of doubles.
+            ValueError: a row has not a number for each input, `threads` is less than 1, or `out` has not a double for
+                each output of each row.
             FloatingPointError: inside `detect_anomaly()`, a value is not finite.
 
         >>> from array import array
@@ -101,7 +105,11 @@ class Runnable:
         return self.computed(data, n, threads, numpy_if_array(rows) if out is None else None, out)
 
     def computed(self, data: Numbers, n: int, threads: int, numpy: Any, out: Any) -> Any:
-        """Return the outputs of n rows, whose numbers are in a line, as `forward` does; numpy is that, or None."""
+        """Return the outputs of n rows as `forward` does.
+
+        `data` has the numbers of all rows, flat. `numpy` is that module if the result is to be an array, otherwise
+        None.
+        """
         width = len(self.outputs)
         shape = (n,) if self._single else (n, width)
         if n == 1 == threads:
@@ -125,20 +133,20 @@ class Runnable:
         return outputs
 
     def prepare(self, rows: Any, out: Any) -> Callable[[], Any]:
-        """Return a function without arguments that does the same, again and again, at hardly any cost of its own.
+        """Return a function without arguments that computes the outputs of the same rows again and again.
 
-        It is for loops that need a value at a time, such as an optimiser's or a controller's: each call reads the
-        numbers that `rows` has then, and the parameters' data, and writes to `out`; neither can be resized as long as
-        the function lives. It compiles at once what `forward` compiles after a while. One thread at a time may call it;
-        other threads of Python wait for calls of a few microseconds, and run during longer ones. It does not look for
-        anomalies.
+        The function costs hardly any time of its own. It is for loops that need one value at a time, such as those of
+        an optimiser or a controller. Each call reads the numbers that `rows` has then, and the parameters' data, and
+        writes to `out`. Neither buffer can be resized as long as the function exists. The fastest code is compiled at
+        once; `forward` compiles it after a while. Only one thread at a time may call the function. Calls of more than a
+        few microseconds release the GIL. It does not look for anomalies.
 
         Args:
             rows: a buffer of doubles in two dimensions, such as a numpy array.
             out: as for `forward`.
 
         Raises:
-            TypeError: as for `forward`; or `rows` is no buffer of doubles that lie one after the other.
+            TypeError: as for `forward`; or `rows` is not a writable, contiguous buffer of doubles.
             ValueError: as for `forward`; or there are no rows, or `out` overlaps them.
 
         >>> from array import array
@@ -154,14 +162,17 @@ class Runnable:
         """
         data, n = self._read_rows(rows)
         if isinstance(data, array) or not n:
-            raise (TypeError if n else ValueError)(
-                "prepare() needs rows in a writable buffer of doubles in two dimensions, which are read where they are"
-                if n
-                else "prepare() was given no rows"
+            if not n:
+                raise ValueError("prepare() was given no rows")
+            raise TypeError(
+                "prepare() needs rows in a writable, contiguous buffer of doubles in two dimensions, which it reads in "
+                "place"
             )
         to = writable_address(out, n * len(self.outputs))
         if overlaps(data, out):
-            raise ValueError("prepare(): out overlaps the rows, which would change while they are read")
+            raise ValueError(
+                "prepare(): out overlaps the rows, which would change while they are read; give another buffer"
+            )
         executable = self.compiled.fastest_tier("forward", n)
         prepared = PreparedCall(self.compiled, executable, data, n, to, out, memoryview(out), self)
         if not self.parameters:
@@ -182,9 +193,19 @@ class Runnable:
         parameters: int = 0,
         collect: Callable[[int, int], object] = no_collector,
     ) -> list[Any]:
-        """Write the outputs of some rows, by number, to a buffer; `parameters` may be where these are meanwhile.
+        """Write the outputs of some rows to a buffer.
 
-        Return what is collected of them as soon as some are there: see `Executable.forward`.
+        Args:
+            data: the numbers of all rows.
+            index: the numbers of the rows to compute.
+            threads: how many threads compute.
+            out: a buffer of doubles.
+            parameters: the address of the parameters while they are trained; 0 for the data of the `Value`s.
+            collect: called with the first row and the number of rows of each part that is done; see
+                `Executable.forward`.
+
+        Returns:
+            what `collect` has returned for each part.
         """
         to = writable_address(out, len(index) * len(self.outputs))
         if not index:
@@ -198,11 +219,11 @@ class Runnable:
             return executable.forward(buffers, address(data), address(index), len(index), to, collect)
 
     def backward(self, rows: Any, threads: int = 1) -> float:
-        """Return the mean output, and add its gradient to the `grad` of every parameter.
+        """Return the mean output over the rows, and add its gradient to the `grad` of every parameter.
 
         Args:
             rows: as for `forward`.
-            threads: how many compute at the same time; each number of them adds up in an order of its own.
+            threads: how many threads compute. Sums are rounded differently for each number of threads.
 
         Raises:
             TypeError: as for `forward`.
@@ -217,7 +238,7 @@ class Runnable:
         return loss
 
     def gradient_of(self, data: Numbers, index: array[int], threads: int) -> tuple[float, list[float]]:
-        """Return the mean output of some rows, by number, and its derivative with respect to every parameter."""
+        """Return the mean output over the rows in `index`, and its derivatives with respect to the parameters."""
         self.detect_anomaly(data, index, backward=True)
         executable = self.compiled.select_tier("gradient", len(index))
         first = self.compiled.padded_parameters
@@ -241,35 +262,36 @@ class Runnable:
     ) -> list[float]:
         """Train, and return the mean loss of each epoch.
 
-        It does what a loop of `optimizer.zero_grad()`, `backward(batch)` and `optimizer.step()` over the batches of
-        every epoch does, without coming back to Python: the same parameters, gradients and state of the optimiser
-        afterwards, also when it is interrupted by Ctrl-C. Gradients of parameters that the optimiser does not have are
+        This does what a loop of `optimizer.zero_grad()`, `backward(batch)` and `optimizer.step()` over the batches of
+        every epoch does, without returning to Python for each step. Parameters, gradients and the optimiser's state are
+        the same afterwards, even if Ctrl-C interrupts it. Gradients of parameters that the optimiser does not have are
         left alone.
 
         Args:
             rows: as for `forward`.
-            optimizer: one of `optim`, or another whose `update` is written in the table's operations. Options but the
-                learning rate are what they are when `fit` is called.
+            optimizer: an optimiser of `optim`, or another one whose `update` is written in the table's operations. Its
+                options except the learning rate are those at the time of the call.
             epochs: how many times all rows are used.
-            batch_size: rows a step; all for None. The last batch of an epoch may be smaller.
-            shuffle: puts the rows in another order before each epoch: a `random.Random`, whose `shuffle` is called with
-                the list of their numbers.
-            schedule: returns the learning rate of a step when called with its number, `optimizer.steps` before it: one
-                of `optim`, such as `cosine_lr(0.1, steps)`, or any function. It is called once for each step, in their
-                order, some steps ahead. The optimiser's learning rate becomes that of the last step. Without a schedule
-                it stays what it is.
-            threads: as for `backward`; worth it where a step takes some hundred microseconds.
-            progress: whether to show a progress bar (needs tqdm); or a function that is called several times a second
-                with the losses of the steps since its last call; parameters have their new data when `fit` ends.
-            each_step: whether to return the loss of each step before it, not the mean of those of an epoch.
+            batch_size: how many rows a step uses; None for all. The last batch of an epoch may be smaller.
+            shuffle: a `random.Random`, whose `shuffle` is called with the list of row numbers before each epoch.
+            schedule: a function from the number of a step, which is `optimizer.steps` before it, to the learning rate,
+                such as `cosine_lr(0.1, steps)` of `optim`. It is called once for each step, in order, some steps ahead.
+                The optimiser keeps the learning rate of the last step. Without a schedule it does not change.
+            threads: as for `backward`; worthwhile if a step takes some hundred microseconds.
+            progress: whether to show a progress bar, which needs tqdm; or a function that is called several times a
+                second with the losses of the steps since its last call. Parameters get their new data only when `fit`
+                ends.
+            each_step: whether to return the loss of each batch before its step, instead of the mean of each epoch.
 
         Raises:
-            TypeError: as for `forward`; or the optimiser cannot be compiled; or the schedule is no function, or returns
-                no number; or progress is neither a bool nor a function.
-            ValueError: as for `backward`; or `epochs` or `batch_size` is out of range, or the optimiser changes an
-                input, or what was a constant when the graph was compiled, or `shuffle` the numbers of the rows; or the
-                schedule returns a number that is not 0 or more: the step is named, and those before it are taken.
-            FloatingPointError: inside `detect_anomaly()`, a value or a gradient is not finite; steps before are taken.
+            TypeError: as for `forward`; or the optimiser cannot be compiled, `schedule` is not a function or returns
+                something that is not a number, or `progress` is neither a bool nor a function.
+            ValueError: as for `backward`; or `epochs` or `batch_size` is out of range; the optimiser has an input as a
+                parameter, or what was a constant when the graph was compiled; `shuffle` does not permute the list; or
+                `schedule` returns a number that is negative, inf or nan. In the last case the message names the step,
+                and the steps before it are taken.
+            FloatingPointError: inside `detect_anomaly()`, a value or a gradient is not finite. The steps before are
+                taken.
 
         >>> from micrograd_cn.compiler import compile
         >>> from micrograd_cn.optim import SGD, linear_lr
@@ -282,7 +304,9 @@ class Runnable:
         options = TrainingOptions(optimizer, epochs, batch_size, shuffle, schedule, threads, progress, each_step)
         if trained := parameter_layout(self.parameters, optimizer).optimized_set.intersection(self.inputs):
             i, p = next((i, p) for i, p in enumerate(optimizer.parameters) if p in trained)
-            raise ValueError(f"fit(): parameters[{i}] of the optimizer, {p!r}, is an input of the program")
+            raise ValueError(
+                f"fit(): parameters[{i}] of the optimizer, {p!r}, is an input of the program; leave it out"
+            )
         bucket = Bucket(())
         bucket.numbers, n = self._read_batch("fit", rows)
         bucket.samples = range(n)
@@ -297,15 +321,17 @@ class Runnable:
         """Compare the outputs with those of the Python function that was recorded.
 
         Args:
-            rows: as for `forward`; a few will do.
-            f: takes a row's numbers as arguments, as `Value`s, and returns the output: a `Value`, a number, or a list.
-            rtol: relative tolerance.
-            atol: absolute tolerance.
+            rows: as for `forward`; a few are enough.
+            f: takes a row's numbers as `Value` arguments, and returns the output: a `Value`, a number, or a list of
+                these.
+            rtol: the relative tolerance.
+            atol: the absolute tolerance.
 
         Raises:
-            Mismatch: an AssertionError; they differ in a row, which is named. The function branches on a value, where
-                the graph has the branch that was taken while recording.
-            IndexError: in a row, which is named, the index of a `take` is that of no operand; so the graph gives nan.
+            Mismatch: an AssertionError: the outputs differ in a row, which the message names. The function branches on
+                a value, where the graph has the recorded branch alone.
+            IndexError: in a row, which the message names, `take` has an index beyond its operands; the graph gives nan
+                there.
             ValueError: as for `forward`; or there are no rows.
 
         >>> from micrograd_cn.compiler import compile
@@ -317,15 +343,25 @@ class Runnable:
         """
         data, n = self._read_rows(rows)
         if not n:
-            raise ValueError("check() was given no rows, so that nothing would be compared")
+            raise ValueError("check() was given no rows, so it would compare nothing")
         width = len(self.inputs)
-        taken = [list(data[i * width : (i + 1) * width]) for i in range(n)]  # `rows` may be an iterator, now at its end
+        # The numbers are taken from `data`, since `rows` may be an iterator, which is exhausted now.
+        taken = [list(data[i * width : (i + 1) * width]) for i in range(n)]
         self.check_named("row", dict(enumerate(taken)), f, rtol, atol)
 
     def check_named(
         self, name: str, rows: Mapping[int, list[float]], f: Callable[..., Any], rtol: float, atol: float
     ) -> None:
-        """Do so with rows that have a name and numbers in messages."""
+        """Compare the outputs for some rows with those of the function, and call row i "{name} {i}" in messages.
+
+        Args:
+            name: what messages call a row, such as "row" or "sample".
+            rows: the numbers of each row, by the number that messages give it.
+            f, rtol, atol: as for `check`.
+
+        Raises:
+            Mismatch, IndexError: as for `check`.
+        """
         for (i, row), compiled in zip(rows.items(), self.forward([*rows.values()]), strict=True):
             try:
                 given = f(*map(Value, row))
@@ -351,39 +387,42 @@ class Runnable:
         weights: str = "passed",
         optimizer: Optimizer | None = None,
     ) -> str:
-        """Return the program's text.
+        """Return the text of the program in a language.
 
-        "llvm" is the module that `backward`, or of several outputs `forward`, has when it has run for long. "python"
-        is a function `f(xp, parameters, inputs)` without branches, in which `xp` is `math`, numpy, jax.numpy or torch,
-        and `inputs` has a number or an array for each input. Its `parameters` are a dict by the names given here, as
-        `array_function` says; without names a list in the order of `.parameters`, which is not a model's. With torch,
-        all parameters or all inputs are tensors. With `math`, points outside Python's own domain raise as Python does
-        (log(0), sqrt(-1), 1/0, exp(1000)) or give a complex number ((-8)**(1/3)), and so do plain numbers among the
-        parameters of the others; their arrays give nan and inf there.
+        "llvm" is the module of the native code for `backward` or, if there are several outputs, for `forward`.
 
-        "c" is a file of C99, which is C++ too: functions for the outputs of one row, and of one output for the mean of
-        some rows and its gradient. It needs `math.h` alone, allocates nothing and keeps nothing; the comment at its top
-        shows how it is called. Special values are those of the table. At ordinary points the value and the partial
-        derivatives of an operation are within 4 ulps of the engine's; with float within 8 ulps of a float, of `erf`,
-        `erfc` and `gelu` 32, since an exponential of a rounded square is a factor. Where terms cancel, as in `sum`,
-        `dot`, `logsumexp` and in the slopes of `silu` and `gelu`, ulps are those of the largest term.
+        "python" is a function `f(xp, parameters, inputs)` without branches. `xp` is `math`, numpy, jax.numpy or torch,
+        and `inputs` has a number or an array for each input. With names, `parameters` is a dict, as `array_function`
+        says. Without names it is a list in the order of `.parameters`, which is not the order of a model's. With torch,
+        all parameters or all inputs must be tensors. With `math`, points outside the domain of Python's functions raise
+        as in Python (log(0), sqrt(-1), 1/0, exp(1000)) or give a complex number ((-8)**(1/3)); so do plain numbers
+        among the parameters with the other modules, whose arrays give nan and inf there.
+
+        "c" is a C99 file, which is C++ too. It has a function for the outputs of one row and, if there is one output, a
+        function for the mean over some rows and its gradient. It needs `math.h` alone, allocates no memory and keeps no
+        state. The comment at its top shows how to call it. Special values are those of the table. At ordinary points,
+        the value and the partial derivatives of an operation are within 4 ulps of the engine's. With "float" they are
+        within 8 ulps of a float; those of `erf`, `erfc` and `gelu` within 32, since a factor of theirs is the
+        exponential of a rounded square. Where terms cancel, as in `sum`, `dot`, `logsumexp` and the slopes of `silu`
+        and `gelu`, these are ulps of the largest term.
 
         Args:
             language: "llvm", "python" or "c".
-            parameters: their names in "python", and their order in "c": of a module that of its `state_dict()`, not
-                of its `parameters()`; without one that of the program's `.parameters`.
-            name: of a C file's functions and macros, before their own.
-            precision: of its numbers, "double" or "float".
-            weights: "passed" to its functions, or "embedded" as constants, what they are now; then it has the outputs
-                alone.
-            optimizer: whose training step it has too, with the options that the optimiser has now.
+            parameters: a module, or a dict of names: the parameters' names in "python", and their order in "c". A
+                module's order is that of its `state_dict()`, not of its `parameters()`. Without it, the order is that
+                of `.parameters`.
+            name: the prefix of a C file's functions and macros.
+            precision: the type of a C file's numbers, "double" or "float".
+            weights: whether parameters are "passed" to a C file's functions, or "embedded" as constants with the data
+                that they have now. A file with embedded parameters computes the outputs alone.
+            optimizer: an optimiser whose training step a C file has too, with the options that it has now.
 
         Raises:
-            TypeError: an operation of one's own has a machine form, but is not written in the table's operations; or
-                what is named is no `Value`; or the optimiser's update cannot be compiled, as for `fit`.
-            ValueError: it is written in none of the languages; or "python" has no counterpart of what `detach()` or
-                `no_grad()` made of a value while a function was recorded; or parameters are named for "llvm", or one
-                that the program reads has no name, or two; or what is for "c" is not so there, or for another language.
+            TypeError: a user-defined operation has a machine form, but is not written in the table's operations;
+                something named in `parameters` is not a `Value`; or the optimiser cannot be compiled, as for `fit`.
+            ValueError: there is no such language; "python" cannot express what `detach()` or `no_grad()` made of a
+                value while a function was recorded; `parameters` are named for "llvm", or a parameter that the program
+                reads has no name, or two; or an option is for "c" alone, or has a value that "c" does not know.
 
         >>> from micrograd_cn.compiler import compile
         >>> x, w = Value(2), Value(3)
@@ -435,12 +474,13 @@ class Runnable:
         raise ValueError(f'source() is in "llvm", "python" or "c", got {language!r}')
 
     def array_function(self, parameters: ParameterNames) -> Callable[[Any, Any, Any], Any]:
-        """Return the function that `source("python", parameters)` is the text of, for jax.jit, vmap, grad and the like.
+        """Return the graph as a Python function of arrays, for jax.jit, jax.vmap, jax.grad and the like.
 
-        It takes a dict in the form of the model's `state_dict()`, of numbers or arrays, in any order: what jax.grad
-        returns and an optimiser makes of it has the same form, and `load_state_dict` takes it back. What was a constant
-        while recording (`requires_grad` is False) stays what it was then; names that the graph does not have are not
-        read, and an entry of another shape is an error when it is unpacked.
+        Its text is `source("python", parameters)`. It takes the parameters as a dict with the structure of the model's
+        `state_dict()`, of numbers or arrays, in any order. What jax.grad returns, and what an optimiser makes of it,
+        has the same structure, and `load_state_dict` takes it back. What was a constant while recording
+        (`requires_grad` is False) keeps its number. Names that the graph does not use are not read, and an entry of
+        another shape is an error when it is unpacked.
 
         Args:
             parameters: a module, or a dict that gives a name to each of `.parameters`, or to nested lists of them.
@@ -470,7 +510,7 @@ class Runnable:
         return f
 
     def detect_anomaly(self, data: Numbers, index: array[int], backward: bool) -> None:
-        """Inside `detect_anomaly()`, compute every row by the engine, which looks at every node.
+        """Inside `detect_anomaly()`, let the engine compute some rows and check every node.
 
         Raises:
             FloatingPointError: a value or a gradient is not finite.
@@ -485,28 +525,30 @@ class Runnable:
         raise TypeError("cannot copy or pickle a compiled program; compile the graph again where it is needed")
 
     def _read_rows(self, rows: Any) -> tuple[Numbers, int]:
-        """Return the rows' numbers in a line, and how many rows there are."""
+        """Return the numbers of all rows, flat, and the number of rows."""
         if context.active and (hooks := context.here().hooks):
             hooks.read(self.outputs[0], "the result of a program")
         return read_rows(rows, len(self.inputs))
 
     @property
     def has_gradient(self) -> bool:
-        """Whether the first output is no constant."""
+        """Return whether the first output is not a constant."""
         return self.outputs[0].requires_grad
 
     def _check_gradient(self, name: str) -> None:
         if not self._single:
-            raise ValueError(f"{name}() needs one output, the program has a list of {len(self.outputs)}")
+            raise ValueError(
+                f"{name}() needs one output, but the program has a list of {len(self.outputs)}; compile a single Value"
+            )
         if not self.has_gradient:
             raise RuntimeError(f"{name}() of the constant {self.outputs[0]!r}: it has no gradient")
 
     def _read_batch(self, name: str, rows: Any) -> tuple[Numbers, int]:
-        """Return the rows of what needs a gradient."""
+        """Return the numbers of all rows, and the number of rows, for a method that needs a gradient and some rows."""
         self._check_gradient(name)
         data, n = self._read_rows(rows)
         if not n:
-            raise ValueError(f"{name}() was given no rows, of which there is no mean")
+            raise ValueError(f"{name}() was given no rows")
         return data, n
 
 

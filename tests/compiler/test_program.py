@@ -38,7 +38,7 @@ def test_wrong_inputs_and_outputs_are_refused():
     ):
         with pytest.raises(exception, match=message):
             compile(output, inputs)
-    with pytest.raises(ValueError, match=r"backward\(\) needs one output, the program has a list of 2"):
+    with pytest.raises(ValueError, match=r"backward\(\) needs one output, but the program has a list of 2"):
         compile([y, y], [x]).backward([[1.0]])
     with pytest.raises(ValueError, match="no rows"):
         compile(y, [x]).backward([])
