@@ -15,7 +15,8 @@ that are marked slow or need a browser are left out.
 This process imports what the tests import, but nothing of the package. Each fault is planted in a copy of the tree, and
 its tests run in a fork of this process. A fault is noticed if the module cannot be imported, if a test fails, or if a
 test needs more than ten times its processor time, or waits for minutes. Before that, the unchanged tests run twice. The
-second time they run in the order in which the faults meet them, the quickest first.
+second time they run in the order in which the faults meet them, the quickest first. Those that fail are named and left
+out.
 
 Some changes are never planted, since they change nothing: annotations, which `from __future__ import annotations` makes
 text, stubs of `@overload`, `if TYPE_CHECKING`, `__all__`, and `==` for `is` beside `type(x)`, None, True or False.
@@ -58,13 +59,14 @@ TESTS = {  # files and folders of tests/ that the layout does not give to a modu
     "text/expression": "test_cli.py",
     "text/words": "test_cli.py picture",
 }
-OPTIONS = "-x -q -p no:cacheprovider --assert=plain --doctest-modules --basetemp=tmp -o addopts=--import-mode=importlib"
+OPTIONS = "-q -p no:cacheprovider --assert=plain --doctest-modules --basetemp=tmp -o addopts=--import-mode=importlib"
 VARIABLES = "CI HYPOTHESIS_NO_PLUGINS PYTEST_DISABLE_PLUGIN_AUTOLOAD PYTHONDONTWRITEBYTECODE"
 ENDS = (signal.SIGPROF, signal.SIGALRM, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT)
 PASSED, FAILED, NOTHING = 0, 1, 5  # of pytest's exit codes; NOTHING where all tests of a file are left out
 MEMORY, COLLECTION, WAIT = 4 << 30, 60, 120  # bytes, seconds
 Fault = namedtuple("Fault", "path operator occurrence line statement")
 seconds, noticed = {}, defaultdict(Counter)  # of each test, unchanged; by statement: how many faults each test noticed
+broken = set()  # tests that fail unchanged
 
 
 # The tests of a module
@@ -242,11 +244,11 @@ def drawn(faults, count, seed):
 class Session:
     """A plugin of pytest: which tests in which order, how long each may take, and the end at the first failure."""
 
-    def __init__(self, order, limit):
-        self.order, self.limit, self.seconds = order, limit, {}
+    def __init__(self, order, limit, keep_going=False):
+        self.order, self.limit, self.keep_going, self.seconds, self.failed = order, limit, keep_going, {}, []
 
     def pytest_collection_modifyitems(self, items):
-        items.sort(key=lambda item: self.order(item.nodeid))
+        items[:] = sorted((i for i in items if i.nodeid not in broken), key=lambda item: self.order(item.nodeid))
 
     def pytest_runtest_logstart(self, nodeid):
         signal.setitimer(signal.ITIMER_PROF, self.limit(nodeid))  # its signal ends the process
@@ -258,12 +260,17 @@ class Session:
 
     def pytest_runtest_logreport(self, report):
         if report.failed:
-            self.end(1, report.nodeid)
+            self.failed.append(report.nodeid)
+            if not self.keep_going:
+                self.end(FAILED)
 
-    pytest_collectreport = pytest_runtest_logreport
+    def pytest_collectreport(self, report):
+        if report.failed:
+            self.failed.append(report.nodeid)
+            self.end(FAILED)
 
-    def end(self, code, failed):
-        RESULT.write_text(json.dumps([code, failed, self.seconds, list(sys.modules)]), encoding="utf-8")
+    def end(self, code):
+        RESULT.write_text(json.dumps([code, self.failed, self.seconds, list(sys.modules)]), encoding="utf-8")
         os._exit(0)
 
     def run(self, path, files):
@@ -273,9 +280,10 @@ class Session:
         try:
             importlib.import_module(".".join(Path(path).with_suffix("").parts).removesuffix(".__init__"))
         except BaseException as error:
-            self.end(1, repr(error))
+            self.failed.append(repr(error))
+            self.end(FAILED)
         main = importlib.import_module("pytest").main
-        self.end(int(main([*OPTIONS.split(), "-m", "not slow and not browser", *files], plugins=[self])), "")
+        self.end(int(main([*OPTIONS.split(), "-m", "not slow and not browser", *files], plugins=[self])))
 
 
 def forked(session, path, files):
@@ -296,7 +304,7 @@ def forked(session, path, files):
     if RESULT.exists():
         return json.loads(RESULT.read_text(encoding="utf-8"))
     tests_did_it = -status in ENDS  # not somebody
-    return 1 if tests_did_it else status, f"exit code {status}", {}, ()
+    return FAILED if tests_did_it else status, [f"exit code {status}"], {}, ()
 
 
 def enter(folder, tree):
@@ -310,16 +318,16 @@ def enter(folder, tree):
 
 
 def baseline(paths):
-    """Measure the tests' seconds, unchanged; leave if one fails; import what they import, but not the package."""
+    """Measure the tests' seconds, unchanged; import what they import, but not the package; leave out what fails."""
     for path in {room_of(path): path for path in paths}.values():
         order, files = {}, [path, *tests_of(path)]
         for _ in range(2):  # in the order of the files, and with the quickest first
-            session = Session(lambda test, order=order: order.get(test, 0), lambda test: WAIT)
-            code, failed, found, loaded = forked(session, path, files)
-            if code not in (PASSED, NOTHING):
-                sys.exit(f"{path}: unchanged, its tests end with {code}: {failed}")
-            order = found
-            seconds.update(found)
+            session = Session(lambda test, order=order: order.get(test, 0), lambda test: WAIT, keep_going=True)
+            code, failed, order, loaded = forked(session, path, files)
+            if code not in (PASSED, FAILED, NOTHING) or not {*failed} <= order.keys():
+                sys.exit(f"{path}: unchanged, its tests cannot be run: pytest ends with {code}, {', '.join(failed)}")
+            broken.update(failed)
+            seconds.update(order)
             for name in loaded:
                 if name.partition(".")[0] not in (PACKAGE, "tests"):
                     with contextlib.suppress(ImportError):
@@ -338,13 +346,13 @@ def run(fault):
         return 2 + 10 * seconds.get(test, 1)
 
     first = max(known, key=known.get, default=files[0]).partition("::")[0]  # to collect all takes longer
-    code, failed, source = PASSED, "", path.read_text(encoding="utf-8")
+    code, failed, source = PASSED, [], path.read_text(encoding="utf-8")
     path.write_text(text_of(fault, source), encoding="utf-8")
     try:
         for group in ([fault.path, first], [file for file in files if file != first]):
             if group and code in (PASSED, NOTHING):
                 code, failed, *_ = forked(Session(order, limit), fault.path, group)
-        known.update([failed] * (failed in seconds))
+        known.update(test for test in failed if test in seconds)
     finally:
         path.write_text(source, encoding="utf-8")
     return fault, code, failed
@@ -354,7 +362,7 @@ def show(fault, code, failed):
     """Print a fault that no test noticed. If pytest itself broke down, say how."""
     source = Path(fault.path).read_text(encoding="utf-8")  # this process leaves its copy alone
     lines = difflib.unified_diff(source.split("\n"), text_of(fault, source).split("\n"), n=0, lineterm="")
-    end = "" if code in (PASSED, NOTHING) else f": pytest ended with {code}, {failed}"
+    end = "" if code in (PASSED, NOTHING) else f": pytest ended with {code}, {', '.join(failed)}"
     print(f"\n{fault.path}:{fault.line} {fault.statement[:40]} ({kind_of(fault)}){end}")
     print(*[f"    {line[0]} {line[1:].strip()}" for line in [*lines][3:] if line[0] in "+-"], sep="\n", flush=True)
 
@@ -398,6 +406,8 @@ def main():
             sys.exit("there is nothing in these modules to plant a fault in")
         baseline([fault.path for fault in faults])
         print(f"{len(faults)} faults of {total}; {len(seconds)} tests", flush=True)
+        if broken:
+            print("left out, since they fail unchanged:", *sorted(broken), sep="\n    ", flush=True)
         start, tried, missed = time.perf_counter(), Counter(), Counter()
         with multiprocessing.get_context("fork").Pool(chosen.jobs, enter, [folder, Path.cwd()]) as pool:
             for fault, code, failed in pool.imap(run, faults):
