@@ -210,7 +210,7 @@ class Recording:
         """Make the programs of the guards and of the outputs, with `make`."""
         self.guards = CompiledGuards(self._guards, self._inputs, make)
         outputs = self._outputs[0] if self.single else self._outputs
-        self.program = make(outputs, self._inputs)  # last, so that it has the parameters of the guards too
+        self.program = make(outputs, self._inputs)  # last, since it has the parameters of the guards, too
 
 
 RecordingRows: TypeAlias = "tuple[Recording, array[int]]"  # a recording, with the numbers of its rows

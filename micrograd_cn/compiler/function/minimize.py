@@ -44,7 +44,7 @@ def scipy_functions(program: Program | CompiledFunction, dense: bool = False) ->
     except ImportError as error:
         raise ImportError("scipy_functions() needs numpy and scipy: pip install scipy") from error
     if isinstance(program, Program):
-        program.derivative("hessian")  # so that what is wrong is said here
+        program.derivative("hessian")  # raises now if there is no Hessian
 
     def at(x: Any) -> tuple[Program, Any]:
         vector = np.array(x, float, ndmin=1)

@@ -1,4 +1,4 @@
-"""Drivers: the loops over rows, batches and epochs around a program's stages, as machine code that all programs share.
+"""Drivers: kernels that loop over rows, batches and epochs, and run a program's stages for each.
 
 A program's header is a list of words. It says where the program's lists of stages are, and where its values are in
 memory. A stage is a kernel and the address of its table (see `tables`).
